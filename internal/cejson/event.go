@@ -1,0 +1,136 @@
+// Package cejson reads and writes the JSON format of CloudEvents 1.0, strictly and in one pass over the
+// original bytes, and converts to and from the official SDK's event.Event.
+//
+// The SDK's own JSON codec is not used: what it reads and what it writes differ from the bytes that were
+// signed (a duplicate member wins, data is re-escaped, trailing bytes pass).
+package cejson
+
+import (
+	"fmt"
+	"strings"
+)
+
+// The limits. What exceeds one is refused with Error.TooLarge.
+const (
+	// MaxEvent is the most bytes of one event: what the largest carrier (an EventBridge request) takes.
+	MaxEvent = 1 << 20
+	// MaxMaterial is the most bytes of the text of dssematerial: sixteen ML-DSA signatures fit.
+	MaxMaterial = 64 << 10
+	// MaxAttribute is the most bytes of the text of any other attribute: what HTTP servers take as one header.
+	MaxAttribute = 8 << 10
+	// MaxExtensions is the most extension attributes: each costs a digest when sealing and when opening.
+	MaxExtensions = 128
+	// MaxBatch is the most events in one batch: each costs a signature check.
+	MaxBatch = 1000
+
+	// maxName is the longest attribute name. The standard recommends at most 20 characters and forbids
+	// none, so a longer name than this is malformed, not too large.
+	maxName = 64
+)
+
+// Type is a type of the CloudEvents type system (CloudEvents 1.0, "Type System").
+type Type uint8
+
+// The types. The zero Type is none of them.
+const (
+	Boolean Type = iota + 1
+	Integer
+	String
+	Binary
+	URI
+	URIReference
+	Timestamp
+)
+
+var typeNames = [...]string{
+	Boolean: "Boolean", Integer: "Integer", String: "String", Binary: "Binary",
+	URI: "URI", URIReference: "URI-reference", Timestamp: "Timestamp",
+}
+
+// String is the name of t as the standard writes it.
+func (t Type) String() string {
+	if t == 0 || int(t) >= len(typeNames) {
+		return fmt.Sprintf("Type(%d)", uint8(t))
+	}
+	return typeNames[t]
+}
+
+// ParseType is the Type with this name.
+func ParseType(name string) (Type, bool) {
+	for t := Boolean; t <= Timestamp; t++ {
+		if typeNames[t] == name {
+			return t, true
+		}
+	}
+	return 0, false
+}
+
+// Attribute is an extension attribute. Value is its canonical text: "true" or "false", a plain decimal, the
+// standard base64 of a Binary, and otherwise the text itself. On the wire only Boolean, Integer and String
+// can be told apart: Parse gives no other Type.
+type Attribute struct {
+	Name  string
+	Type  Type
+	Value string
+}
+
+// Form says what the data of an event is.
+type Form uint8
+
+const (
+	// NoData is an event without data.
+	NoData Form = iota
+	// JSONData is a JSON value.
+	JSONData
+	// BinaryData is bytes of any other content type.
+	BinaryData
+)
+
+// Event is a CloudEvents 1.0 event.
+type Event struct {
+	// The attributes of the standard, "" if absent. Time keeps the text that was received.
+	SpecVersion, ID, Source, Type, DataContentType, DataSchema, Subject, Time string
+
+	// Material is the text of dssematerial, "" if absent or empty.
+	Material string
+
+	// Extensions are all other attributes in order of appearance, without null and empty ones.
+	Extensions []Attribute
+
+	// Form says what Data is.
+	Form Form
+
+	// Data is the data, nil for NoData. JSONData: the JSON value as received, without white space around
+	// it if it came as the member data, and exactly the decoded bytes if it came as data_base64.
+	Data []byte
+
+	// Canonical says that Data is JSONData in the canonical form of internal/canonical.
+	Canonical bool
+
+	// Base64 says that the data came, or shall go, as data_base64.
+	Base64 bool
+}
+
+// Error says which member of an event is at fault, and how. Without TooLarge and Unsupported the event is
+// malformed.
+type Error struct {
+	Member      string // the name of the member, shortened; "" if the fault is in no member
+	TooLarge    bool   // a limit of this package is exceeded
+	Unsupported bool   // well formed, but the SDK's event cannot represent it
+	Msg         string
+	Err         error // the cause, if there is one: *canonical.Error or an error of strictjson
+}
+
+func (e *Error) Error() string {
+	msg := e.Msg
+	if e.Err != nil {
+		msg = strings.TrimPrefix(msg+": "+e.Err.Error(), ": ")
+	}
+	if e.Member == "" {
+		return msg
+	}
+	return fmt.Sprintf("%q: %s", e.Member, msg)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
