@@ -3,6 +3,15 @@ package keys
 import (
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+
+	"filippo.io/edwards25519"
 )
 
 // Algorithm is a signature algorithm, by its JOSE name. It belongs to a key, never to a message.
@@ -18,7 +27,8 @@ const (
 type Verifier struct {
 	alg    Algorithm
 	id     string
-	public crypto.PublicKey
+	public crypto.PublicKey // ed25519.PublicKey or *ecdsa.PublicKey
+	point  []byte           // the 32 bytes of Ed25519, the uncompressed point of P-256
 }
 
 // Signer makes signatures. Implementations are safe for concurrent use.
@@ -31,8 +41,86 @@ type Signer interface {
 	Sign(ctx context.Context, message []byte) ([]byte, error)
 }
 
+// NewVerifier takes an ed25519.PublicKey or a P-256 *ecdsa.PublicKey, which is copied. It refuses a point
+// that is not on the curve, is encoded in another than the canonical way, or is of small order: the
+// signatures of such a key say nothing about the message.
+func NewVerifier(public crypto.PublicKey) (*Verifier, error) {
+	switch k := public.(type) {
+	case ed25519.PublicKey:
+		return newEd25519Verifier(k)
+	case *ecdsa.PublicKey:
+		if k == nil || k.Curve != elliptic.P256() {
+			return nil, errors.New("keys: an ECDSA key must be on P-256")
+		}
+		point, err := k.Bytes()
+		if err != nil {
+			return nil, errors.New("keys: the ECDSA key is not a point of P-256")
+		}
+		return newES256Verifier(point)
+	}
+	return nil, fmt.Errorf("keys: %T is not supported: use Ed25519 or ECDSA P-256", public)
+}
+
+func newEd25519Verifier(key []byte) (*Verifier, error) {
+	if len(key) != ed25519.PublicKeySize {
+		return nil, fmt.Errorf("keys: an Ed25519 public key has 32 bytes, not %d", len(key))
+	}
+	p, err := new(edwards25519.Point).SetBytes(key)
+	if err != nil || string(p.Bytes()) != string(key) {
+		return nil, errors.New("keys: the Ed25519 key is not a canonically encoded point")
+	}
+	if new(edwards25519.Point).MultByCofactor(p).Equal(edwards25519.NewIdentityPoint()) == 1 {
+		return nil, errors.New("keys: the Ed25519 key is a point of small order")
+	}
+	own := ed25519.PublicKey(append([]byte(nil), key...))
+	return withID(&Verifier{alg: Ed25519, public: own, point: own}), nil
+}
+
+func newES256Verifier(point []byte) (*Verifier, error) {
+	k, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	if err != nil {
+		return nil, errors.New("keys: the ECDSA key is not a point of P-256")
+	}
+	return withID(&Verifier{alg: ES256, public: k, point: append([]byte(nil), point...)}), nil
+}
+
+// withID derives the key ID: the SHA-256 JWK thumbprint (RFC 7638), base64url.
+func withID(v *Verifier) *Verifier {
+	sum := sha256.Sum256(v.ThumbprintJWK())
+	v.id = base64.RawURLEncoding.EncodeToString(sum[:])
+	return v
+}
+
 // KeyID is the key's ID: its JWK thumbprint (RFC 7638), SHA-256, base64url without padding.
 func (v *Verifier) KeyID() string { return v.id }
 
 // Algorithm is the one algorithm that this key verifies.
 func (v *Verifier) Algorithm() Algorithm { return v.alg }
+
+// Public is the key as an ed25519.PublicKey or *ecdsa.PublicKey, not shared with the Verifier.
+func (v *Verifier) Public() crypto.PublicKey {
+	if v.alg == Ed25519 {
+		return ed25519.PublicKey(append([]byte(nil), v.point...))
+	}
+	k, _ := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), v.point) // parsed before
+	return k
+}
+
+// Equal reports whether both are the same key.
+func (v *Verifier) Equal(other *Verifier) bool { return other != nil && v.id == other.id }
+
+// Verify reports whether sig, in the form that goes over the wire, is this key's signature of message.
+func (v *Verifier) Verify(message, sig []byte) bool {
+	if len(sig) != signatureSize {
+		return false
+	}
+	switch k := v.public.(type) {
+	case ed25519.PublicKey:
+		return ed25519.Verify(k, message, sig)
+	case *ecdsa.PublicKey:
+		digest := sha256.Sum256(message)
+		var room [maxDERSize]byte
+		return ecdsa.VerifyASN1(k, digest[:], appendDER(room[:0], sig))
+	}
+	return false
+}

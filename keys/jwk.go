@@ -1,0 +1,210 @@
+package keys
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+
+	"github.com/sealbus/sealbus/internal/b64"
+	"github.com/sealbus/sealbus/internal/strictjson"
+)
+
+// MaxJWK bounds a JSON Web Key on its own, in bytes: one with a certificate chain still fits.
+const MaxJWK = 64 << 10
+
+const (
+	ktyOKP = "OKP"
+	ktyEC  = "EC"
+
+	crvEd25519 = "Ed25519"
+	crvX25519  = "X25519"
+	crvP256    = "P-256"
+
+	uncompressed = 4 // first byte of an uncompressed point, SEC 1 section 2.3.3
+)
+
+// jwk is what is read of a JSON Web Key (RFC 7517, RFC 7518 section 6, RFC 8037).
+type jwk struct {
+	kty, crv, alg, use, kid string
+	x, y, d                 []byte // decoded; d is secret
+	private                 string // the name of a private member, "" if there is none
+	keyOps                  []string
+}
+
+// ParseJWK reads a public signing key: OKP with Ed25519, or EC with P-256. Coordinates have their full length
+// in canonical base64url (RFC 7518 section 6.2.1.2); "alg", "use" and "key_ops" must fit a signing key when
+// they are there; a private member, of any key type, is refused. "kid" and all other members are ignored:
+// the ID is computed.
+func ParseJWK(doc []byte) (*Verifier, error) {
+	k, err := parseJWK(doc)
+	if err != nil {
+		return nil, err
+	}
+	if k.private != "" {
+		return nil, fmt.Errorf("keys: this is a private key (it has %q): export its public half", k.private)
+	}
+	return k.verifier()
+}
+
+func parseJWK(doc []byte) (*jwk, error) {
+	if len(doc) > MaxJWK {
+		return nil, fmt.Errorf("keys: a JWK of more than %d bytes", MaxJWK)
+	}
+	r := strictjson.NewReader(doc)
+	k := readJWK(&r, nil)
+	if err := r.End(); err != nil {
+		return nil, fmt.Errorf("keys: JWK: %w", err)
+	}
+	return k, nil
+}
+
+// readJWK reads one JWK. Members that are not of a JWK go to other, which reads their value and reports
+// true, or leaves it alone; without it, or when it declines, they are skipped.
+func readJWK(r *strictjson.Reader, other func(name string, r *strictjson.Reader) bool) *jwk {
+	k := &jwk{}
+	for obj := r.Object(); r.Member(&obj); {
+		if name := string(obj.Name); !k.read(name, r) && (other == nil || !other(name, r)) {
+			r.Skip()
+		}
+	}
+	return k
+}
+
+func (k *jwk) read(name string, r *strictjson.Reader) bool {
+	switch name {
+	case "kty":
+		k.kty = r.String()
+	case "crv":
+		k.crv = r.String()
+	case "alg":
+		k.alg = r.String()
+	case "use":
+		k.use = r.String()
+	case "kid":
+		k.kid = r.String()
+	case "key_ops":
+		k.keyOps = readStrings(r, 16)
+	case "x":
+		k.x = readBase64URL(r, name)
+	case "y":
+		k.y = readBase64URL(r, name)
+	case "d":
+		k.private, k.d = name, readBase64URL(r, name)
+	case "k", "p", "q", "dp", "dq", "qi", "oth", "priv":
+		k.private = name
+		r.Skip()
+	default:
+		return false
+	}
+	return true
+}
+
+func readBase64URL(r *strictjson.Reader, name string) []byte {
+	out, err := b64.AppendURL(nil, r.Bytes())
+	if err != nil {
+		r.Failf("member %q is not canonical base64url", name)
+	}
+	return out
+}
+
+// readStrings reads an array of at most most strings; it is never nil.
+func readStrings(r *strictjson.Reader, most int) []string {
+	list := []string{}
+	for a := r.Array(); r.Element(&a); {
+		if len(list) == most {
+			r.Failf("an array of more than %d strings", most)
+			return nil
+		}
+		list = append(list, r.String())
+	}
+	return list
+}
+
+// verifier is the key's public half, if it is a signing key.
+func (k *jwk) verifier() (*Verifier, error) {
+	switch {
+	case k.use != "" && k.use != "sig":
+		return nil, fmt.Errorf("keys: JWK: use %q is not for signing", k.use)
+	case k.keyOps != nil && !signingOps(k.keyOps):
+		return nil, errors.New(`keys: JWK: key_ops has neither "sign" nor "verify"`)
+	case k.kty == ktyOKP && k.crv == crvEd25519:
+		return k.ed25519()
+	case k.kty == ktyEC && k.crv == crvP256:
+		return k.es256()
+	}
+	return nil, fmt.Errorf("keys: JWK: kty %q with crv %q is not supported: use OKP Ed25519 or EC P-256", clip(k.kty), clip(k.crv))
+}
+
+func signingOps(ops []string) bool {
+	for _, op := range ops {
+		if op == "sign" || op == "verify" {
+			return true
+		}
+	}
+	return false
+}
+
+func (k *jwk) ed25519() (*Verifier, error) {
+	if k.y != nil {
+		return nil, errors.New(`keys: JWK: an OKP key has no "y"`)
+	}
+	// RFC 8037 says EdDSA, RFC 9864 replaces it by Ed25519.
+	if k.alg != "" && k.alg != string(Ed25519) && k.alg != "EdDSA" {
+		return nil, fmt.Errorf("keys: JWK: alg %q does not fit an Ed25519 key", clip(k.alg))
+	}
+	return newEd25519Verifier(k.x)
+}
+
+func (k *jwk) es256() (*Verifier, error) {
+	if k.alg != "" && k.alg != string(ES256) {
+		return nil, fmt.Errorf("keys: JWK: alg %q does not fit a P-256 signing key", clip(k.alg))
+	}
+	if len(k.x) != scalarSize || len(k.y) != scalarSize {
+		return nil, errors.New("keys: JWK: the coordinates of a P-256 key have 32 bytes each")
+	}
+	return newES256Verifier(append(append([]byte{uncompressed}, k.x...), k.y...))
+}
+
+// ThumbprintJWK is the JWK with its thumbprint members only, in their order (RFC 7638 section 3.2): the bytes
+// whose SHA-256 is the key ID.
+func (v *Verifier) ThumbprintJWK() []byte {
+	if v.alg == Ed25519 {
+		return []byte(`{"crv":"Ed25519","kty":"OKP","x":"` + url(v.point) + `"}`)
+	}
+	x, y := v.coordinates()
+	return []byte(`{"crv":"P-256","kty":"EC","x":"` + x + `","y":"` + y + `"}`)
+}
+
+// JWK is the public key as a JSON Web Key in canonical JSON: the thumbprint members and alg, kid, use.
+func (v *Verifier) JWK() []byte { return v.appendJWK(nil, "") }
+
+// MarshalJSON gives JWK.
+func (v *Verifier) MarshalJSON() ([]byte, error) { return v.JWK(), nil }
+
+// appendJWK appends the canonical JWK, with the private member d unless it is empty.
+func (v *Verifier) appendJWK(dst []byte, d string) []byte {
+	if d != "" {
+		d = `"d":"` + d + `",`
+	}
+	middle := `",` + d + `"kid":"` + v.id + `","kty":"`
+	if v.alg == Ed25519 {
+		return append(dst, `{"alg":"Ed25519","crv":"Ed25519`+middle+`OKP","use":"sig","x":"`+url(v.point)+`"}`...)
+	}
+	x, y := v.coordinates()
+	return append(dst, `{"alg":"ES256","crv":"P-256`+middle+`EC","use":"sig","x":"`+x+`","y":"`+y+`"}`...)
+}
+
+func (v *Verifier) coordinates() (x, y string) {
+	return url(v.point[1 : 1+scalarSize]), url(v.point[1+scalarSize:])
+}
+
+func url(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+// clip shortens untrusted text before it enters an error.
+func clip(s string) string {
+	const most = 64
+	if len(s) > most {
+		return s[:most] + "..."
+	}
+	return s
+}

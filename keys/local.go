@@ -1,0 +1,227 @@
+package keys
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// LocalSigner is a Signer whose private key is in memory, or behind a crypto.Signer. It prints, logs and
+// marshals as redacted.
+type LocalSigner struct {
+	verifier      *Verifier
+	producer      string
+	deterministic bool
+	secret        *secret // a pointer, which fmt does not follow from inside other values
+}
+
+var _ Signer = (*LocalSigner)(nil)
+
+// secret holds what must not be printed.
+type secret struct {
+	redacted
+	key crypto.Signer
+}
+
+// GenerateSigner makes a new private key. The producer is the name that the trust policy has, see CheckProducer.
+func GenerateSigner(alg Algorithm, producer string) (*LocalSigner, error) {
+	key, err := generate(alg)
+	if err != nil {
+		return nil, err
+	}
+	return NewLocalSigner(key, producer)
+}
+
+func generate(alg Algorithm) (crypto.Signer, error) {
+	switch alg {
+	case Ed25519:
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return key, err
+	case ES256:
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	}
+	return nil, fmt.Errorf("keys: no algorithm %q: use %s or %s", clip(string(alg)), Ed25519, ES256)
+}
+
+// NewLocalSigner signs with private: an ed25519.PrivateKey or *ecdsa.PrivateKey on P-256, both of which are
+// copied, or another crypto.Signer with such a public key.
+func NewLocalSigner(private crypto.Signer, producer string) (*LocalSigner, error) {
+	if err := CheckProducer(producer); err != nil {
+		return nil, err
+	}
+	return newLocalSigner(private, producer)
+}
+
+func newLocalSigner(private crypto.Signer, producer string) (*LocalSigner, error) {
+	own, err := ownKey(private)
+	if err != nil {
+		return nil, err
+	}
+	v, err := NewVerifier(own.Public())
+	if err != nil {
+		return nil, err
+	}
+	return &LocalSigner{verifier: v, producer: producer, secret: &secret{key: own}}, nil
+}
+
+// ownKey copies a key that is in memory, after making sure that its public half belongs to it: signing with a
+// foreign public half gives an Ed25519 private key away.
+func ownKey(private crypto.Signer) (crypto.Signer, error) {
+	switch k := private.(type) {
+	case nil:
+		return nil, errors.New("keys: no private key")
+	case ed25519.PrivateKey:
+		return ownEd25519(k)
+	case *ed25519.PrivateKey:
+		return ownEd25519(*k)
+	case *ecdsa.PrivateKey:
+		return ownECDSA(k)
+	}
+	return private, nil
+}
+
+func ownEd25519(k ed25519.PrivateKey) (crypto.Signer, error) {
+	if len(k) != ed25519.PrivateKeySize {
+		return nil, errors.New("keys: an Ed25519 private key has 64 bytes")
+	}
+	own := ed25519.NewKeyFromSeed(k.Seed())
+	if !own.Equal(k) {
+		return nil, errors.New("keys: the two halves of the Ed25519 key do not belong together")
+	}
+	return own, nil
+}
+
+func ownECDSA(k *ecdsa.PrivateKey) (crypto.Signer, error) {
+	if k.Curve != elliptic.P256() {
+		return nil, errors.New("keys: an ECDSA key must be on P-256")
+	}
+	raw, err := k.Bytes()
+	if err != nil {
+		return nil, errors.New("keys: the ECDSA private key is not valid")
+	}
+	own, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), raw)
+	if err != nil || !own.Equal(k) {
+		return nil, errors.New("keys: the two halves of the ECDSA key do not belong together")
+	}
+	return own, nil
+}
+
+// Deterministic is the same signer with deterministic ECDSA (RFC 6979), for reproducible vectors. It changes
+// nothing for Ed25519, which always is, nor for a crypto.Signer that ignores a nil random source.
+func (s *LocalSigner) Deterministic() *LocalSigner {
+	d := *s
+	d.deterministic = true
+	return &d
+}
+
+// Verifier is the public half.
+func (s *LocalSigner) Verifier() *Verifier { return s.verifier }
+
+// Producer is the name of the producer that this key speaks for.
+func (s *LocalSigner) Producer() string { return s.producer }
+
+// Sign signs message.
+func (s *LocalSigner) Sign(ctx context.Context, message []byte) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var sig []byte
+	var err error
+	if s.verifier.alg == Ed25519 {
+		sig, err = s.secret.key.Sign(rand.Reader, message, crypto.Hash(0))
+	} else {
+		sig, err = s.signES256(message)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("keys: signing with %s: %w", s.verifier.id, err)
+	}
+	return sig, nil
+}
+
+func (s *LocalSigner) signES256(message []byte) ([]byte, error) {
+	digest := sha256.Sum256(message)
+	var random io.Reader = rand.Reader
+	if s.deterministic {
+		random = nil // RFC 6979, says crypto/ecdsa
+	}
+	der, err := s.secret.key.Sign(random, digest[:], crypto.SHA256)
+	if err != nil {
+		return nil, err
+	}
+	return RawFromDER(der)
+}
+
+// ParsePrivateJWK reads a private signing key (RFC 8037 section 2, RFC 7518 section 6.2.2) whose public half
+// must be there and belong to it.
+func ParsePrivateJWK(doc []byte, producer string) (*LocalSigner, error) {
+	if err := CheckProducer(producer); err != nil {
+		return nil, err
+	}
+	k, err := parseJWK(doc)
+	if err != nil {
+		return nil, err
+	}
+	return k.signer(producer)
+}
+
+func (k *jwk) signer(producer string) (*LocalSigner, error) {
+	v, err := k.verifier()
+	if err != nil {
+		return nil, err
+	}
+	if k.private != "d" {
+		return nil, errors.New(`keys: JWK: no private key (member "d")`)
+	}
+	if len(k.d) != scalarSize {
+		return nil, errors.New(`keys: JWK: "d" has 32 bytes`)
+	}
+	var key crypto.Signer = nil
+	if v.alg == Ed25519 {
+		key = ed25519.NewKeyFromSeed(k.d)
+	} else if key, err = ecdsa.ParseRawPrivateKey(elliptic.P256(), k.d); err != nil {
+		return nil, errors.New(`keys: JWK: "d" is not a P-256 private key`)
+	}
+	s, err := newLocalSigner(key, producer)
+	if err != nil || !s.verifier.Equal(v) {
+		return nil, errors.New(`keys: JWK: "d" does not belong to the public key`)
+	}
+	return s, nil
+}
+
+// UnsafePrivateJWK is the private key as a JWK in canonical JSON. Unsafe because whoever has these bytes can
+// sign as the producer: keep them in a Keyring. It fails for a crypto.Signer that keeps its key to itself.
+func (s *LocalSigner) UnsafePrivateJWK() ([]byte, error) {
+	var d []byte
+	switch k := s.secret.key.(type) {
+	case ed25519.PrivateKey:
+		d = k.Seed()
+	case *ecdsa.PrivateKey:
+		d, _ = k.Bytes() // checked in ownECDSA
+	default:
+		return nil, fmt.Errorf("keys: the private half of %s cannot be exported", s.verifier.id)
+	}
+	return s.verifier.appendJWK(nil, url(d)), nil
+}
+
+// String names the key without its private half.
+func (s LocalSigner) String() string { return redactedName("LocalSigner", s.verifier) }
+
+// GoString is String.
+func (s LocalSigner) GoString() string { return s.String() }
+
+// Format writes String, whatever the verb.
+func (s LocalSigner) Format(f fmt.State, _ rune) { writeRedacted(f, s) }
+
+// LogValue is String.
+func (s LocalSigner) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalJSON gives String: private keys leave only through UnsafePrivateJWK and Keyring.
+func (s LocalSigner) MarshalJSON() ([]byte, error) { return marshalRedacted(s) }
