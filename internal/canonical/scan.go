@@ -1,0 +1,279 @@
+package canonical
+
+import (
+	"unicode/utf8"
+)
+
+// scanner is one strict walk over a text. Its methods take the index at which something begins and return
+// the index after it, or -1 after fail.
+//
+// The first walk of a text has no index: ascending names are proof enough that no name repeats. Where they
+// do not ascend it gives up (unordered), and a second walk collects names to sort them.
+type scanner struct {
+	b       []byte
+	whole   bool // only white space may follow the value, and the order of members is wanted
+	numbers numberMode
+
+	canonical bool // so far
+	unordered bool
+	refused   bool   // some number has no canonical form
+	members   *index // nil in the first walk
+
+	kind Kind
+	at   int
+	msg  string
+	path []segment // from the fault outwards
+}
+
+// numberMode says what a walk does about numbers that have no canonical form.
+type numberMode uint8
+
+const (
+	ignored numberMode = iota // not canonical, and that is all
+	noted                     // sets refused
+	fatal                     // fails
+)
+
+// segment is one step of the path to a fault: a member, by the offset of its name, or an element.
+type segment struct{ name, element int }
+
+func (s *scanner) fail(kind Kind, at int, msg string) int {
+	s.kind, s.at, s.msg = kind, at, msg
+	return -1
+}
+
+// within passes a failure on to the enclosing value.
+func (s *scanner) within(at segment) int {
+	if s.kind != 0 {
+		s.path = append(s.path, at)
+	}
+	return -1
+}
+
+func (s *scanner) err() error {
+	return &Error{Kind: s.kind, Pointer: pointer(s.b, s.path), Offset: s.at, Msg: s.msg}
+}
+
+// read reads the value at i.
+func (s *scanner) read(i int) int {
+	s.canonical, s.unordered, s.members = true, false, nil
+	end := s.text(i)
+	if s.unordered {
+		s.canonical, s.members = false, &index{keep: s.whole}
+		end = s.text(i)
+	}
+	return end
+}
+
+func (s *scanner) text(i int) int {
+	end := s.value(i, 0)
+	if end < 0 || !s.whole {
+		return end
+	}
+	if rest := skipSpace(s.b, end); rest < len(s.b) {
+		return s.fail(Syntax, rest, "something follows the JSON value")
+	}
+	return end
+}
+
+// peek is the byte at i, or 0, which is no JSON token, at the end.
+func (s *scanner) peek(i int) byte {
+	if i < len(s.b) {
+		return s.b[i]
+	}
+	return 0
+}
+
+func (s *scanner) space(i int) int {
+	if i < len(s.b) && s.b[i] > ' ' {
+		return i
+	}
+	end := skipSpace(s.b, i)
+	s.canonical = s.canonical && end == i
+	return end
+}
+
+func skipSpace(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
+		i++
+	}
+	return i
+}
+
+// value reads the value at i, which stands inside depth containers.
+func (s *scanner) value(i, depth int) int {
+	switch c := s.peek(i); c {
+	case '"':
+		return s.string(i)
+	case '{':
+		return s.object(i, depth+1)
+	case '[':
+		return s.array(i, depth+1)
+	case 't':
+		return s.literal(i, "true")
+	case 'f':
+		return s.literal(i, "false")
+	case 'n':
+		return s.literal(i, "null")
+	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+		return s.number(i)
+	}
+	if i >= len(s.b) {
+		return s.fail(Syntax, i, "the text ends where a value was expected")
+	}
+	return s.fail(Syntax, i, "a value was expected")
+}
+
+func (s *scanner) literal(i int, word string) int {
+	if len(s.b)-i < len(word) || string(s.b[i:i+len(word)]) != word {
+		return s.fail(Syntax, i, "a value was expected")
+	}
+	return i + len(word)
+}
+
+func (s *scanner) array(i, depth int) int {
+	if depth > MaxDepth {
+		return s.fail(Depth, i, "nested too deeply")
+	}
+	i = s.space(i + 1)
+	if s.peek(i) == ']' {
+		return i + 1
+	}
+	for n := 0; ; n++ {
+		if i = s.value(i, depth); i < 0 {
+			return s.within(segment{name: -1, element: n})
+		}
+		i = s.space(i)
+		switch s.peek(i) {
+		case ',':
+			i = s.space(i + 1)
+		case ']':
+			return i + 1
+		default:
+			return s.fail(Syntax, i, "',' or ']' was expected")
+		}
+	}
+}
+
+func (s *scanner) object(i, depth int) int {
+	if depth > MaxDepth {
+		return s.fail(Depth, i, "nested too deeply")
+	}
+	o := s.members.open()
+	i = s.space(i + 1)
+	if s.peek(i) == '}' {
+		return s.close(o, i+1)
+	}
+	for previous := -1; ; {
+		name := i
+		if i = s.name(i); i < 0 {
+			return -1
+		}
+		if previous >= 0 && !o.unordered && compareNames(s.b, previous, name) >= 0 {
+			if s.members == nil {
+				s.unordered = true
+				return -1
+			}
+			o.unordered = true
+		}
+		previous = name
+		objects := s.members.objectCount()
+		if i = s.value(i, depth); i < 0 {
+			return s.within(segment{name: name})
+		}
+		s.members.add(name, i, objects)
+		i = s.space(i)
+		switch s.peek(i) {
+		case ',':
+			i = s.space(i + 1)
+		case '}':
+			return s.close(o, i+1)
+		default:
+			return s.fail(Syntax, i, "',' or '}' was expected")
+		}
+	}
+}
+
+// name reads a member's name, the colon and the white space around it.
+func (s *scanner) name(i int) int {
+	if s.peek(i) != '"' {
+		return s.fail(Syntax, i, "a member name was expected")
+	}
+	if i = s.string(i); i < 0 {
+		return -1
+	}
+	i = s.space(i)
+	if s.peek(i) != ':' {
+		return s.fail(Syntax, i, "':' was expected")
+	}
+	return s.space(i + 1)
+}
+
+func (s *scanner) close(o openObject, end int) int {
+	if twice := s.members.close(s.b, o, end); twice >= 0 {
+		s.fail(Duplicate, twice, "the object has another member of that name")
+		return s.within(segment{name: twice})
+	}
+	return end
+}
+
+func (s *scanner) string(i int) int {
+	start := i + 1
+	var wide uint64 // non-zero once a byte beyond ASCII was seen
+	for i = start; ; {
+		var w uint64
+		i, w = plain(s.b, i)
+		wide |= w
+		switch s.peek(i) {
+		case '"':
+			if wide != 0 && !utf8.Valid(s.b[start:i]) {
+				return s.fail(UTF8, start+invalidUTF8(s.b[start:i]), "a string is not valid UTF-8")
+			}
+			return i + 1
+		case '\\':
+			if i = s.escape(i); i < 0 {
+				return -1
+			}
+		default:
+			if i >= len(s.b) {
+				return s.fail(Syntax, i, "the text ends inside a string")
+			}
+			return s.fail(Syntax, i, "a control character in a string is not escaped")
+		}
+	}
+}
+
+func (s *scanner) escape(i int) int {
+	switch s.peek(i + 1) {
+	case '"', '\\', 'b', 'f', 'n', 'r', 't':
+		return i + 2
+	}
+	r, end, kind := unescape(s.b, i)
+	switch kind {
+	case Syntax:
+		return s.fail(kind, i, "not an escape sequence of JSON")
+	case Surrogate:
+		return s.fail(kind, i, "half of a surrogate pair stands alone")
+	}
+	var spelled [6]byte
+	s.canonical = s.canonical && string(appendRune(spelled[:0], r)) == string(s.b[i:end])
+	return end
+}
+
+func (s *scanner) number(i int) int {
+	end, plain := numberEnd(s.b, i)
+	if end < 0 {
+		return s.fail(Syntax, i, "not a number of JSON")
+	}
+	if plain || (s.numbers == ignored && !s.canonical) {
+		return end
+	}
+	var spelled [maxNumber]byte
+	form, ok := appendNumber(spelled[:0], s.b[i:end])
+	if !ok && s.numbers == fatal {
+		return s.fail(Number, i, "a number has no exact canonical form: send it as a string, or as one that a float64 holds exactly")
+	}
+	s.refused = s.refused || !ok
+	s.canonical = s.canonical && ok && string(form) == string(s.b[i:end])
+	return end
+}
