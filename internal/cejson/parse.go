@@ -1,21 +1,352 @@
 package cejson
 
-import "time"
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"strconv"
+	"strings"
+	"unicode/utf8"
 
-// Parse reads one event in structured mode. Data aliases b wherever it can; nothing else does.
-func Parse(b []byte) (*Event, error) { panic("being written") }
+	"github.com/sealbus/sealbus/internal/canonical"
+	"github.com/sealbus/sealbus/internal/strictjson"
+)
 
-// Split cuts a batch (a JSON array of events) into its elements, which alias b and are not yet checked.
-func Split(b []byte) ([][]byte, error) { panic("being written") }
+// Parse reads one event in structured mode (CloudEvents 1.0, JSON Event Format). Data aliases b, unless it
+// had to be decoded; everything else is a copy. An error is an *Error.
+//
+// A null attribute and an empty optional one are absent, and so is an empty data_base64; "data": null is the
+// JSON value null. Data is JSON if IsJSON(DataContentType), whichever member carried it.
+func Parse(b []byte) (*Event, error) {
+	if len(b) > MaxEvent {
+		return nil, &Error{TooLarge: true, Msg: "the event is larger than 1 MiB"}
+	}
+	p := parser{r: strictjson.NewReader(b), e: &Event{}}
+	p.text.Grow(min(len(b), textGuess))
+	obj := p.r.Object()
+	for p.r.Member(&obj) {
+		p.member(obj.Name)
+	}
+	if err := p.r.Err(); err != nil {
+		return nil, memberError(obj.Name, err)
+	}
+	if err := p.r.End(); err != nil {
+		return nil, &Error{Err: err}
+	}
+	if err := p.finish(); err != nil {
+		return nil, err
+	}
+	return p.e, nil
+}
 
-// IsJSON reports whether data of this content type is JSON.
-func IsJSON(contentType string) bool { panic("being written") }
+// textGuess is what the attributes of a sealed event take, dssematerial included: so most events need one
+// allocation for all their strings, and none pins more than this for nothing.
+const textGuess = 2 << 10
 
-// ParseTime reads an RFC 3339 timestamp; without a zone it is UTC.
-func ParseTime(text string) (time.Time, error) { panic("being written") }
+type parser struct {
+	r       strictjson.Reader
+	e       *Event
+	text    strings.Builder // backs every string of the event: one allocation for all of them
+	data    []byte          // the value of data, as it stands; nil if absent
+	encoded []byte          // the text of data_base64; nil if absent
+	exact   bool            // data is canonical
+}
 
-// FormatTime writes t in UTC with Z, trailing zeros of the fraction dropped.
-func FormatTime(t time.Time) string { panic("being written") }
+func (p *parser) member(name []byte) {
+	switch string(name) {
+	case "data":
+		p.data, p.exact = p.r.Value()
+	case "data_base64":
+		if !p.null() {
+			p.encoded = p.r.Bytes()
+		}
+	case "dssematerial":
+		p.e.Material = p.string(MaxMaterial)
+	default:
+		if field := p.e.core(name); field != nil {
+			*field = p.string(MaxAttribute)
+			return
+		}
+		p.extension(name)
+	}
+}
 
-// FormatSeconds writes t in UTC in whole seconds.
-func FormatSeconds(t time.Time) string { panic("being written") }
+// core is the field of an attribute of the standard, nil for any other name.
+func (e *Event) core(name []byte) *string {
+	switch string(name) {
+	case "specversion":
+		return &e.SpecVersion
+	case "id":
+		return &e.ID
+	case "source":
+		return &e.Source
+	case "type":
+		return &e.Type
+	case "datacontenttype":
+		return &e.DataContentType
+	case "dataschema":
+		return &e.DataSchema
+	case "subject":
+		return &e.Subject
+	case "time":
+		return &e.Time
+	}
+	return nil
+}
+
+func (p *parser) extension(name []byte) {
+	if !validName(name) {
+		p.r.Fail(&Error{Msg: "an attribute name has 1 to 64 characters of a-z and 0-9"})
+		return
+	}
+	typ, value := p.value()
+	if value == "" || p.r.Err() != nil {
+		return
+	}
+	if len(p.e.Extensions) == MaxExtensions {
+		p.r.Fail(&Error{TooLarge: true, Msg: "more than 128 extension attributes"})
+		return
+	}
+	if p.e.Extensions == nil {
+		p.e.Extensions = make([]Attribute, 0, 8)
+	}
+	p.e.Extensions = append(p.e.Extensions, Attribute{Name: p.keep(name), Type: typ, Value: value})
+}
+
+// value reads the value of an extension attribute; "" is an absent one.
+func (p *parser) value() (Type, string) {
+	switch c := p.r.Kind(); {
+	case c == 't' || c == 'f':
+		return Boolean, p.keep(p.r.Raw())
+	case c == '-' || '0' <= c && c <= '9':
+		raw := p.r.Raw()
+		if len(raw) > maxDigits || !plainInteger(string(raw)) {
+			p.r.Fail(&Error{Msg: "an Integer is a plain decimal of 32 bits"})
+			return 0, ""
+		}
+		return Integer, p.keep(raw)
+	case c == '{' || c == '[':
+		p.r.Fail(&Error{Msg: "an attribute is a string, an integer or a boolean"})
+		return 0, ""
+	}
+	return String, p.string(MaxAttribute)
+}
+
+// string reads the text of an attribute of at most limit bytes; null is "".
+func (p *parser) string(limit int) string {
+	if p.null() {
+		return ""
+	}
+	text := p.r.Bytes()
+	if len(text) > limit {
+		p.r.Fail(tooLong(limit))
+		return ""
+	}
+	s := p.keep(text)
+	if !validText(s) {
+		p.r.Fail(errText())
+	}
+	return s
+}
+
+func (p *parser) null() bool {
+	if p.r.Kind() != 'n' {
+		return false
+	}
+	p.r.Skip()
+	return true
+}
+
+// keep copies text into the one allocation. A string that was handed out stays valid when the builder
+// grows: it grows into new memory.
+func (p *parser) keep(text []byte) string {
+	start := p.text.Len()
+	p.text.Write(text)
+	return p.text.String()[start:]
+}
+
+func (p *parser) finish() error {
+	if err := p.e.checkCore(); err != nil {
+		return err
+	}
+	// datacontenttype may follow the data, so what the data is can only be told now.
+	json := IsJSON(p.e.DataContentType)
+	switch {
+	case p.data != nil && p.encoded != nil:
+		return &Error{Member: "data_base64", Msg: "data and data_base64 are both present"}
+	case len(p.encoded) > 0:
+		return p.setEncoded(json)
+	case p.data == nil:
+		return nil
+	case json:
+		p.e.Form, p.e.Data, p.e.Canonical = JSONData, p.data, p.exact
+		return nil
+	}
+	return p.setText()
+}
+
+// checkCore checks what is required of the attributes of the standard once all are read.
+func (e *Event) checkCore() error {
+	if e.SpecVersion != "1.0" {
+		return &Error{Member: "specversion", Msg: `must be "1.0"`}
+	}
+	for _, a := range [...]struct{ name, value string }{{"id", e.ID}, {"source", e.Source}, {"type", e.Type}} {
+		if a.value == "" {
+			return &Error{Member: a.name, Msg: "is missing or empty"}
+		}
+	}
+	if e.Time != "" {
+		if _, err := ParseTime(e.Time); err != nil {
+			return &Error{Member: "time", Err: err}
+		}
+	}
+	return nil
+}
+
+func (p *parser) setEncoded(json bool) error {
+	data, err := decodeBase64(p.encoded)
+	if err != nil {
+		return &Error{Member: "data_base64", Err: err}
+	}
+	p.e.Form, p.e.Data, p.e.Base64 = BinaryData, data, true
+	if !json {
+		return nil
+	}
+	p.e.Form = JSONData
+	if p.e.Canonical, err = scanJSON(data); err != nil {
+		return &Error{Member: "data_base64", Msg: "the data is not JSON, as datacontenttype says", Err: err}
+	}
+	return nil
+}
+
+// setText takes the string that data is when the content type is not JSON.
+func (p *parser) setText() error {
+	if p.data[0] != '"' {
+		return &Error{Member: "data", Msg: "must be a string, or data_base64, since datacontenttype is not JSON"}
+	}
+	text, _, err := strictjson.ReadString(p.data, 0)
+	if err != nil {
+		return &Error{Member: "data", Err: err}
+	}
+	if len(text) > 0 {
+		p.e.Form, p.e.Data = BinaryData, text
+	}
+	return nil
+}
+
+// memberError names the member at which the reader stopped.
+func memberError(name []byte, err error) *Error {
+	e, ok := err.(*Error)
+	if !ok {
+		e = &Error{Err: err}
+	}
+	e.Member = clip(name)
+	return e
+}
+
+// clip shortens a name that may be of any length before it enters an error.
+func clip[T string | []byte](name T) string {
+	if len(name) > maxName {
+		return string(name[:maxName]) + "..."
+	}
+	return string(name)
+}
+
+func validName[T string | []byte](name T) bool {
+	for i := range len(name) {
+		if c := name[i]; !('a' <= c && c <= 'z' || '0' <= c && c <= '9') {
+			return false
+		}
+	}
+	return 0 < len(name) && len(name) <= maxName
+}
+
+// validText reports whether s is a CloudEvents String: UTF-8 without control characters and noncharacters.
+func validText(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c >= 0x7f {
+			return validRunes(s[i:])
+		}
+	}
+	return true
+}
+
+func validRunes(s string) bool {
+	for i, r := range s {
+		switch {
+		case r < 0x20, 0x7f <= r && r <= 0x9f: // control characters
+			return false
+		case 0xfdd0 <= r && r <= 0xfdef, r&0xfffe == 0xfffe: // noncharacters
+			return false
+		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"): // invalid UTF-8
+			return false
+		}
+	}
+	return true
+}
+
+func errText() *Error {
+	return &Error{Msg: "has a control character, a noncharacter or invalid UTF-8"}
+}
+
+func tooLong(limit int) *Error {
+	return &Error{TooLarge: true, Msg: "is longer than " + strconv.Itoa(limit>>10) + " KiB"}
+}
+
+// maxDigits is the length of the longest Integer, -2147483648.
+const maxDigits = 11
+
+// plainInteger reports whether text is an Integer (32 bits, signed) in its one plain form.
+func plainInteger(text string) bool {
+	n, err := strconv.ParseInt(text, 10, 32)
+	var plain [maxDigits]byte
+	return err == nil && string(strconv.AppendInt(plain[:0], n, 10)) == text
+}
+
+var (
+	strictBase64 = base64.StdEncoding.Strict()
+	errBase64    = errors.New("not standard padded base64")
+)
+
+// decodeBase64 decodes RFC 4648 base64: padded, zero trailing bits, and no line breaks, which
+// encoding/base64 would skip.
+func decodeBase64(text []byte) ([]byte, error) {
+	if bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0 {
+		return nil, errBase64
+	}
+	data := make([]byte, strictBase64.DecodedLen(len(text)))
+	n, err := strictBase64.Decode(data, text)
+	if err != nil {
+		return nil, errBase64
+	}
+	return data[:n:n], nil
+}
+
+var errAfterJSON = errors.New("bytes after the JSON value")
+
+// scanJSON checks that data is one JSON value, with white space around it or not, and reports whether data
+// is its canonical form.
+func scanJSON(data []byte) (isCanonical bool, err error) {
+	start := strictjson.SkipSpace(data, 0)
+	end, isCanonical, err := canonical.Scan(data, start)
+	if err != nil {
+		return false, err
+	}
+	if strictjson.SkipSpace(data, end) != len(data) {
+		return false, errAfterJSON
+	}
+	return isCanonical && end-start == len(data), nil
+}
+
+// IsJSON reports whether data of this content type is JSON: the subtype is json or ends in +json, in any
+// case and whatever parameters follow (CloudEvents 1.0, JSON Event Format, 3.1). No content type is JSON.
+func IsJSON(contentType string) bool {
+	if contentType == "" {
+		return true
+	}
+	media, _, _ := strings.Cut(contentType, ";")
+	kind, subtype, _ := strings.Cut(strings.Trim(media, " \t"), "/")
+	const suffix = "+json"
+	tail := subtype[max(0, len(subtype)-len(suffix)):]
+	return kind != "" && (strings.EqualFold(subtype, "json") || strings.EqualFold(tail, suffix))
+}

@@ -34,10 +34,11 @@ type Reader struct {
 
 // Object is the state of one JSON object being read; Name is the member that Member stopped at.
 type Object struct {
-	Name  []byte
-	seen  [][]byte
-	small [12][]byte // most objects are small: no allocation for their names
-	n     int
+	Name []byte
+	n    int
+	// The names so far: most objects are small and need no allocation. No slice of small is kept, which
+	// would move the whole Object to the heap.
+	small [16][]byte
 	many  map[string]struct{}
 }
 
@@ -110,31 +111,33 @@ func (r *Reader) Member(o *Object) bool {
 	return r.err == nil
 }
 
+// remember notes the name of the o.n-th member and fails if an earlier one had it.
 func (o *Object) remember(r *Reader) bool {
-	if o.many == nil && len(o.seen) == len(o.small) {
-		o.many = make(map[string]struct{}, 4*len(o.small))
-		for _, name := range o.seen {
-			o.many[string(name)] = struct{}{}
-		}
+	if o.n > len(o.small) {
+		return o.rememberMany(r)
 	}
-	if o.many != nil {
-		if _, dup := o.many[string(o.Name)]; dup {
-			r.Failf("duplicate member %q", clip(o.Name))
-			return false
-		}
-		o.many[string(o.Name)] = struct{}{}
-		return true
-	}
-	if o.seen == nil {
-		o.seen = o.small[:0]
-	}
-	for _, name := range o.seen {
+	for _, name := range o.small[:o.n-1] {
 		if string(name) == string(o.Name) {
 			r.Failf("duplicate member %q", clip(o.Name))
 			return false
 		}
 	}
-	o.seen = append(o.seen, o.Name)
+	o.small[o.n-1] = o.Name
+	return true
+}
+
+func (o *Object) rememberMany(r *Reader) bool {
+	if o.many == nil {
+		o.many = make(map[string]struct{}, 4*len(o.small))
+		for _, name := range o.small {
+			o.many[string(name)] = struct{}{}
+		}
+	}
+	if _, dup := o.many[string(o.Name)]; dup {
+		r.Failf("duplicate member %q", clip(o.Name))
+		return false
+	}
+	o.many[string(o.Name)] = struct{}{}
 	return true
 }
 
@@ -221,24 +224,32 @@ func (r *Reader) Int() int64 {
 	return n
 }
 
-// Raw reads any value and returns its bytes as they stand.
+// Raw reads any value and returns its bytes as they stand, which alias the document. Its nesting adds to
+// that of the objects and arrays around it.
 func (r *Reader) Raw() []byte {
-	if r.err != nil {
-		return nil
-	}
-	end, _, err := canonical.Scan(r.b, r.i)
-	if err != nil {
-		r.Fail(err)
-		return nil
-	}
-	if end-r.i > 0 && r.depth > 0 && r.b[r.i] != '"' && !withinDepth(r.b[r.i:end], r.depth) {
+	raw, _ := r.Value()
+	if r.err == nil && r.depth > 0 && !withinDepth(raw, r.depth) {
 		r.Failf("nested deeper than %d", canonical.MaxDepth)
 		return nil
 	}
-	raw := r.b[r.i:end]
+	return raw
+}
+
+// Value is Raw for a value that counts as a document of its own: canonical.MaxDepth is for it alone. It
+// also reports whether the value is in canonical form.
+func (r *Reader) Value() (raw []byte, isCanonical bool) {
+	if r.err != nil {
+		return nil, false
+	}
+	end, isCanonical, err := canonical.Scan(r.b, r.i)
+	if err != nil {
+		r.Fail(err)
+		return nil, false
+	}
+	raw = r.b[r.i:end:end]
 	r.i = end
 	r.space()
-	return raw
+	return raw, isCanonical
 }
 
 // Skip reads past any value.
