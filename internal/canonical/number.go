@@ -9,6 +9,9 @@ const (
 	// maxInteger is how many digits an integer may have to be written in plain digits. RFC 8785 changes
 	// to an exponent there as well (ECMAScript Number::toString).
 	maxInteger = 21
+	// exactDigits is how many digits a decimal may have so that float64 tells it from every other one of
+	// so many digits (DBL_DIG, outside the subnormal range): it is then the shortest form of its float64.
+	exactDigits = 15
 	// maxFloat is how many digits the shortest form of a float64 has at most.
 	maxFloat = 17
 	// maxNumber is room for the longest canonical number: -0.00000 and 17 digits are 25 bytes.
@@ -18,7 +21,8 @@ const (
 )
 
 // numberEnd returns the index after the number at b[i], or -1 if it is none (RFC 8259 section 6), and
-// whether it is in plain canonical form: an integer in at most 21 digits, but not -0.
+// whether it is in plain canonical form: an integer in at most 21 digits, but not -0, or a fraction that
+// isPlainFraction. That spares nearly all numbers the way through a decimal.
 func numberEnd(b []byte, i int) (end int, plain bool) {
 	negative := i < len(b) && b[i] == '-'
 	if negative {
@@ -30,10 +34,10 @@ func numberEnd(b []byte, i int) (end int, plain bool) {
 	}
 	plain = i-first <= maxInteger && !(negative && b[first] == '0')
 	if i < len(b) && b[i] == '.' {
-		plain = false
 		if i = digits(b, i+1); b[i-1] == '.' {
 			return -1, false
 		}
+		plain = isPlainFraction(b[first:i])
 	}
 	if i < len(b) && b[i]|0x20 == 'e' {
 		plain = false
@@ -46,6 +50,15 @@ func numberEnd(b []byte, i int) (end int, plain bool) {
 		}
 	}
 	return i, plain
+}
+
+// isPlainFraction says whether text, digits with a decimal point in them, is canonical for simple reasons:
+// it has at most exactDigits digits, does not end in 0, and is large enough not to need an exponent.
+func isPlainFraction(text []byte) bool {
+	if len(text) > exactDigits+1 || text[len(text)-1] == '0' {
+		return false
+	}
+	return text[0] != '0' || string(text[:min(len(text), 7)]) > "0.00000"
 }
 
 func digits(b []byte, i int) int {
@@ -135,9 +148,7 @@ func (d *decimal) isInteger() bool {
 
 // isFloat says whether d is exactly what the shortest form of its float64 says. d is not zero.
 func (d *decimal) isFloat() bool {
-	if d.n <= 15 && -300 < d.point && d.point < 300 {
-		// float64 tells any two decimals of 15 digits apart (DBL_DIG), so no other one of 15 digits or
-		// fewer can be the form of the same float64.
+	if d.n <= exactDigits && -300 < d.point && d.point < 300 {
 		return true
 	}
 	if d.n > maxFloat || d.point < -330 || d.point > 310 {
