@@ -34,8 +34,9 @@ type Reader struct {
 
 // Object is the state of one JSON object being read; Name is the member that Member stopped at.
 type Object struct {
-	Name []byte
-	n    int
+	Name  []byte
+	start int // of the member that Name belongs to
+	n     int
 	// The names so far: most objects are small and need no allocation. No slice of small is kept, which
 	// would move the whole Object to the heap.
 	small [16][]byte
@@ -98,6 +99,7 @@ func (r *Reader) Member(o *Object) bool {
 		r.Failf("a member name was expected at offset %d", r.i)
 		return false
 	}
+	o.start = r.i
 	o.Name = r.Bytes()
 	if r.err != nil || !o.remember(r) {
 		return false
@@ -254,6 +256,77 @@ func (r *Reader) Value() (raw []byte, isCanonical bool) {
 
 // Skip reads past any value.
 func (r *Reader) Skip() { r.Raw() }
+
+// Span reads past any value, by its brackets and strings only, and returns its bytes, which are not known to be
+// JSON: for a part that another parser reads, with a depth of its own.
+func (r *Reader) Span() []byte {
+	if r.err != nil {
+		return nil
+	}
+	end := spanEnd(r.b, r.i)
+	if end <= r.i {
+		r.Failf("a value was expected at offset %d", r.i)
+		return nil
+	}
+	span := r.b[r.i:end]
+	r.i = end
+	r.space()
+	return span
+}
+
+// Since returns the bytes of o's current member, from its name to the end of its value, which was just read.
+// White space may follow.
+func (r *Reader) Since(o *Object) []byte {
+	if r.err != nil {
+		return nil
+	}
+	return r.b[o.start:r.i]
+}
+
+// spanEnd returns the end of the value at b[i], or i if it has none.
+func spanEnd(b []byte, i int) int {
+	depth := 0
+	for k := i; k < len(b); k++ {
+		switch b[k] {
+		case '"':
+			if k = stringEnd(b, k); k < 0 {
+				return i
+			}
+		case '{', '[':
+			depth++
+			continue
+		case '}', ']':
+			depth--
+		case ' ', '\t', '\n', '\r', ',', ':':
+			continue
+		default:
+			for k+1 < len(b) && isScalar(b[k+1]) {
+				k++
+			}
+		}
+		if depth <= 0 {
+			return k + 1 + depth // a closing bracket that opened nothing is not ours
+		}
+	}
+	return i
+}
+
+func isScalar(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '+' || c == '.'
+}
+
+// stringEnd returns the index of the quote that ends the string at b[i], or -1.
+func stringEnd(b []byte, i int) int {
+	for k := i + 1; k < len(b); k++ {
+		switch b[k] {
+		case '"':
+			return k
+		case '\\':
+			k++
+		}
+	}
+	return -1
+}
 
 // withinDepth reports whether a valid JSON value nests no deeper than is left at depth outer.
 func withinDepth(raw []byte, outer int) bool {

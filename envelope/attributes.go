@@ -1,0 +1,134 @@
+package envelope
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/sealbus/sealbus/internal/b64"
+	"github.com/sealbus/sealbus/internal/cejson"
+)
+
+// AttributeType is a type of the CloudEvents type system.
+type AttributeType = cejson.Type
+
+// The types that an extension attribute can have.
+const (
+	Boolean      = cejson.Boolean
+	Integer      = cejson.Integer
+	String       = cejson.String
+	Binary       = cejson.Binary
+	URI          = cejson.URI
+	URIReference = cejson.URIReference
+	Timestamp    = cejson.Timestamp
+)
+
+// The names of the extension attributes that sealbus itself reads or writes.
+const (
+	attrMaterial     = "dssematerial"
+	attrRecordedTime = "recordedtime"
+	attrExpiryTime   = "expirytime"
+	attrAudience     = "audience"
+)
+
+// documentedType is the type of an extension that the CloudEvents project documents
+// (cloudevents/extensions), for those that are not String; whatever type arrives, this is what it is.
+func documentedType(name string) (AttributeType, bool) {
+	switch name {
+	case attrRecordedTime, attrExpiryTime, "deprecationfrom", "deprecationsunset":
+		return Timestamp, true
+	case "sampledrate", "severitynumber":
+		return Integer, true
+	case "deprecated":
+		return Boolean, true
+	case "dataref":
+		return URIReference, true
+	case "deprecationmigration":
+		return URI, true
+	case attrAudience, "authtype", "authid", "authclaims", "correlationid", "causationid", "dataclassification",
+		"dataregulation", "datacategory", "sequence", "sequencetype", "severitytext":
+		return String, true
+	}
+	return 0, false
+}
+
+// changedByHops reports whether the attribute is rewritten on the way by design, and so never signed by us.
+func changedByHops(name string) bool {
+	return name == "traceparent" || name == "tracestate" || name == "partitionkey"
+}
+
+// isCore reports whether name belongs to the core digest or to the data: it may not be listed in signedextattrs.
+func isCore(name string) bool {
+	switch name {
+	case "id", "source", "specversion", "type", "datacontenttype", "dataschema", "subject", "time", "data", "data_base64":
+		return true
+	}
+	return false
+}
+
+// isAttributeName reports whether name is an attribute name by CloudEvents 1.0: lower-case letters and digits.
+func isAttributeName(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return name != "" && len(name) <= 64
+}
+
+var (
+	errNotCanonical = errors.New("is not the canonical text of its type")
+	errFraction     = errors.New("is not in whole seconds")
+)
+
+// appendHashed appends the bytes that the standard hashes for a value of that type, read from its text on the
+// wire: Boolean true/false, Integer decimal, Timestamp in UTC and whole seconds, Binary its bytes, others as
+// they are. A Timestamp with a fraction is appended without it, and errFraction returned beside.
+func appendHashed(dst []byte, t AttributeType, text string) ([]byte, error) {
+	switch t {
+	case Boolean:
+		if text != "true" && text != "false" {
+			return dst, errNotCanonical
+		}
+	case Integer:
+		n, err := strconv.ParseInt(text, 10, 32)
+		if err != nil || strconv.FormatInt(n, 10) != text {
+			return dst, errNotCanonical
+		}
+	case Binary:
+		return b64.AppendStd(dst, []byte(text))
+	case Timestamp:
+		at, err := cejson.ParseTime(text)
+		if err != nil {
+			return dst, err
+		}
+		dst = append(dst, cejson.FormatSeconds(at)...)
+		if at.Nanosecond() != 0 {
+			return dst, errFraction
+		}
+		return dst, nil
+	}
+	return append(dst, text...), nil
+}
+
+// verifiedValue is the value that comes out of what was hashed: text again, base64 for Binary.
+func verifiedValue(t AttributeType, hashed []byte) string {
+	if t == Binary {
+		return base64.StdEncoding.EncodeToString(hashed)
+	}
+	return string(hashed)
+}
+
+// asDocumented gives an attribute that an application set the type that its name has, in canonical text.
+func asDocumented(a cejson.Attribute) (cejson.Attribute, error) {
+	if t, ok := documentedType(a.Name); ok {
+		a.Type = t
+	}
+	hashed, err := appendHashed(nil, a.Type, a.Value)
+	if err != nil {
+		return a, fmt.Errorf("as %s, %w", a.Type, err)
+	}
+	a.Value = verifiedValue(a.Type, hashed)
+	return a, nil
+}

@@ -1,0 +1,140 @@
+package envelope
+
+import (
+	"crypto/sha256"
+	"errors"
+	"time"
+
+	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// delegationType is the DSSE payload type of a delegation statement.
+const delegationType = "application/vnd.sealbus.delegation+json"
+
+// MaxSessionLife is the longest life that a delegation statement may give to a session key.
+const MaxSessionLife = time.Hour
+
+// maxScope bounds the patterns of a statement; each is compared with the event.
+const maxScope = 64
+
+// statement is what a long-term key says of a session key: until when and for what it may sign.
+type statement struct {
+	session   *keys.Verifier
+	notBefore time.Time
+	notAfter  time.Time
+	sources   []string
+	types     []string
+	hash      digest // SHA-256 of the statement's PAE, by which the event's payload binds it
+}
+
+var errStatement = errors.New("malformed delegation statement")
+
+// openDelegation verifies a delegation under the bundle's keys and returns the statement with the keys
+// that vouch for it. No key with the ID that it names: errUnknownKey.
+func openDelegation(raw []byte, bundle *keys.Bundle) (*statement, []*keys.Key, error) {
+	env, err := dsse.Parse(raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	if env.PayloadType != delegationType || len(env.Signatures) != 1 || env.Signatures[0].Delegation != nil {
+		return nil, nil, errStatement
+	}
+	sig := &env.Signatures[0]
+	known := bundle.Lookup(sig.KeyID)
+	if len(known) == 0 {
+		return nil, nil, errUnknownKey
+	}
+	pae := dsse.PAE(nil, env.PayloadType, env.Payload)
+	var delegators []*keys.Key
+	for _, k := range known {
+		if sig.Sig != nil && k.Verify(pae, sig.Sig) {
+			delegators = append(delegators, k)
+		}
+	}
+	if len(delegators) == 0 {
+		return nil, nil, errBadSignature
+	}
+	st, err := parseStatement(env.Payload)
+	if err != nil {
+		return nil, nil, err
+	}
+	st.hash = sha256.Sum256(pae)
+	return st, delegators, nil
+}
+
+func parseStatement(doc []byte) (*statement, error) {
+	st := &statement{}
+	r := strictjson.NewReader(doc)
+	for obj := r.Object(); r.Member(&obj); {
+		switch string(obj.Name) {
+		case "session":
+			st.session = readSession(&r)
+		case "not_before":
+			st.notBefore = readSeconds(&r)
+		case "not_after":
+			st.notAfter = readSeconds(&r)
+		case "sources":
+			st.sources = readScope(&r)
+		case "types":
+			st.types = readScope(&r)
+		default:
+			r.Fail(errStatement)
+		}
+	}
+	if err := r.End(); err != nil {
+		return nil, err
+	}
+	life := st.notAfter.Sub(st.notBefore)
+	if st.session == nil || st.notBefore.IsZero() || st.notAfter.IsZero() || life <= 0 || life > MaxSessionLife {
+		return nil, errStatement
+	}
+	return st, nil
+}
+
+// readSession reads the session JWK: an Ed25519 key, with the thumbprint members only.
+func readSession(r *strictjson.Reader) *keys.Verifier {
+	raw := r.Raw()
+	if r.Err() != nil {
+		return nil
+	}
+	v, err := keys.ParseJWK(raw)
+	if err != nil || v.Algorithm() != keys.Ed25519 {
+		r.Fail(errStatement)
+		return nil
+	}
+	in := strictjson.NewReader(raw)
+	for obj := in.Object(); in.Member(&obj); in.Skip() {
+		if n := string(obj.Name); n != "crv" && n != "kty" && n != "x" {
+			r.Fail(errStatement)
+		}
+	}
+	return v
+}
+
+func readSeconds(r *strictjson.Reader) time.Time {
+	text := r.String()
+	at, err := cejson.ParseTime(text)
+	if err != nil || cejson.FormatSeconds(at) != text {
+		r.Fail(errStatement)
+	}
+	return at
+}
+
+func readScope(r *strictjson.Reader) []string {
+	var list []string
+	for a := r.Array(); r.Element(&a); {
+		if list = append(list, r.String()); len(list) > maxScope {
+			r.Fail(errStatement)
+		}
+	}
+	return list
+}
+
+// acceptedAt reports whether the session key could sign at that time. Without a signed time of sealing
+// there is nothing to hold the hour against.
+func (st *statement) acceptedAt(sealed time.Time, skew time.Duration) bool {
+	return !sealed.IsZero() && !sealed.Before(st.notBefore.Add(-skew)) && sealed.Before(st.notAfter)
+}

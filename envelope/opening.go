@@ -1,0 +1,336 @@
+package envelope
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sealbus/sealbus/internal/b64"
+	"github.com/sealbus/sealbus/internal/canonical"
+	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// opening is one event on its way through the checks. What a step has verified, the next ones use.
+type opening struct {
+	opts     *OpenOptions
+	in       *cejson.Event // as received: unverified until checkDigests
+	embedded bool          // the data is what is left of an EventBridge detail: only its canonical form has bytes
+	env      *dsse.Envelope
+
+	now  time.Time // read after the bundle is at hand: fetching it may have taken long
+	skew time.Duration
+
+	payload  *payload
+	time     string             // the verified text of the attribute time
+	data     []byte             // the bytes whose digest was signed
+	dataSum  digest             // SHA-256 of data
+	exts     []cejson.Attribute // the verified extensions
+	sealed   time.Time          // verified recordedtime, else verified time; zero = neither
+	expiry   time.Time          // verified expirytime
+	failed   failure
+	counted  []valid
+	producer string
+
+	hash      hasher
+	validRoom [2]valid
+	paeRoom   [1 << 10]byte
+}
+
+func newOpening(in *cejson.Event, opts *OpenOptions) *opening {
+	if opts == nil {
+		opts = &OpenOptions{}
+	}
+	o := &opening{in: in, opts: opts, skew: opts.Skew}
+	if o.skew == 0 {
+		o.skew = DefaultSkew
+	}
+	return o
+}
+
+// readMaterial reads dssematerial: is the event signed, in a form that we know?
+func (o *opening) readMaterial() *Error {
+	if o.in.Material == "" {
+		return reject(ReasonUnsigned, "no attribute dssematerial")
+	}
+	doc, err := b64.AppendStd(nil, []byte(o.in.Material))
+	if err != nil {
+		return reject(ReasonMalformed, "dssematerial is not strict base64")
+	}
+	env, err := dsse.Parse(doc)
+	switch {
+	case errors.Is(err, dsse.ErrTooMany):
+		return reject(ReasonTooLarge, "dssematerial has more than %d signatures", dsse.MaxSignatures)
+	case err != nil:
+		return reject(ReasonMalformed, "dssematerial: %v", err)
+	case delegations(env) > MaxDelegations:
+		return reject(ReasonTooLarge, "dssematerial has more than %d delegations", MaxDelegations)
+	case env.PayloadType != payloadType:
+		return reject(ReasonUnsupported, "payload type %.100q", env.PayloadType)
+	}
+	o.env = env
+	return nil
+}
+
+func delegations(env *dsse.Envelope) (n int) {
+	for i := range env.Signatures {
+		if env.Signatures[i].Delegation != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// authenticate verifies signatures, digests and what the keys may do. If a key is unknown and nothing else
+// decided, it looks once for a newer bundle: only a bundle that was just checked may say that a key is unknown.
+func (o *opening) authenticate(ctx context.Context, trust keys.Source) *Error {
+	bundle, err := trust.Bundle(ctx)
+	if err != nil {
+		return unavailable(err)
+	}
+	verdict, unknown := o.judge(bundle)
+	if verdict == nil || unknown == "" {
+		return verdict
+	}
+	live, ok := trust.(keys.Refresher)
+	if !ok {
+		return verdict
+	}
+	if bundle, err = live.Refresh(ctx, unknown); err != nil {
+		return unavailable(err)
+	}
+	verdict, _ = o.judge(bundle)
+	return verdict
+}
+
+func unavailable(err error) *Error {
+	return &Error{Reason: ReasonTrustUnavailable, Cause: err.Error(), Err: err}
+}
+
+// judge holds the event against one bundle. A key ID that might be in a newer one is returned as unknown.
+func (o *opening) judge(bundle *keys.Bundle) (verdict *Error, unknown string) {
+	o.failed = failure{}
+	o.now = clock(o.opts.Now)
+	if bundle == nil {
+		return unavailable(keys.ErrUnavailable), ""
+	}
+	if end := bundle.Expires(); !end.IsZero() && !o.now.Before(end) {
+		return reject(ReasonTrustUnavailable, "the trust bundle expired at %s", end.UTC().Format(time.RFC3339)), ""
+	}
+	signed, unknown := o.verified(o.env, bundle)
+	if len(signed) == 0 {
+		return reject(o.failed.reason, "%s", o.failed.cause), unknown
+	}
+	if err := o.checkDigests(); err != nil {
+		return err, ""
+	}
+	o.counted = o.counted[:0]
+	for i := range signed {
+		if o.counts(&signed[i], bundle) {
+			o.counted = append(o.counted, signed[i])
+		}
+	}
+	if len(o.counted) == 0 {
+		return reject(o.failed.reason, "%s", o.failed.cause), unknown
+	}
+	o.nameProducer()
+	return nil, ""
+}
+
+func clock(now func() time.Time) time.Time {
+	if now == nil {
+		return time.Now()
+	}
+	return now()
+}
+
+// nameProducer says who sealed the event: whom the payload names (counts saw that the keys are its), or for an event
+// of another implementation, the producer of the lowest key ID. Signatures of others are then forgotten.
+func (o *opening) nameProducer() {
+	lowest := slices.MinFunc(o.counted, func(a, b valid) int { return strings.Compare(a.key.KeyID(), b.key.KeyID()) })
+	o.producer = lowest.key.Producer
+	o.counted = slices.DeleteFunc(o.counted, func(v valid) bool { return v.key.Producer != o.producer })
+}
+
+// checkDigests reads the payload, whose signature verified, and holds the event against it.
+func (o *opening) checkDigests() *Error {
+	if o.payload != nil {
+		return nil // done under an earlier bundle; it does not depend on keys
+	}
+	p, err := parsePayload(o.env.Payload)
+	switch {
+	case errors.Is(err, errVersion):
+		return reject(ReasonUnsupported, "%v", err)
+	case errors.Is(err, errTooMany):
+		return reject(ReasonTooLarge, "signed payload: %v", err)
+	case err != nil:
+		return reject(ReasonMalformed, "signed payload: %v", err)
+	}
+	if e := o.checkCore(p); e != nil {
+		return e
+	}
+	if e := o.checkExtensions(p); e != nil {
+		return e
+	}
+	o.payload = p
+	o.readTimes()
+	return nil
+}
+
+// checkCore compares the digest of core attributes and data, and settles the exact text of time.
+func (o *opening) checkCore(p *payload) *Error {
+	var seconds string
+	var at time.Time
+	if o.in.Time != "" {
+		var err error
+		if at, err = cejson.ParseTime(o.in.Time); err != nil {
+			return reject(ReasonMalformed, "time: %v", err)
+		}
+		seconds = cejson.FormatSeconds(at)
+	}
+	if !o.matchCore(p, seconds) {
+		return reject(ReasonModified, "the data or a core attribute is not what was signed")
+	}
+	o.time = seconds
+	if p.profile == nil {
+		return nil
+	}
+	o.time = p.profile.time
+	if (o.in.Time == "") != (o.time == "") || o.time != "" && cejson.FormatTime(at) != o.time {
+		return reject(ReasonModified, "time is not the instant that was signed")
+	}
+	return nil
+}
+
+// matchCore finds the bytes of data under which the core digest is the signed one: those received, or their
+// canonical form if the data is JSON that was re-serialised on its way.
+func (o *opening) matchCore(p *payload, seconds string) bool {
+	if o.in.Form == cejson.NoData {
+		o.dataSum = absent
+		sum := o.hash.coreDigest(o.in, seconds, &o.dataSum)
+		return equalDigest(&sum, &p.core)
+	}
+	if o.in.Canonical || !o.embedded {
+		o.data, o.dataSum = o.in.Data, sha256.Sum256(o.in.Data)
+		if sum := o.hash.coreDigest(o.in, seconds, &o.dataSum); equalDigest(&sum, &p.core) {
+			return true
+		}
+	}
+	if o.in.Form != cejson.JSONData || o.in.Canonical {
+		return false
+	}
+	form, err := canonical.Append(nil, o.in.Data)
+	if err != nil {
+		return false
+	}
+	o.data, o.dataSum = form, sha256.Sum256(form)
+	sum := o.hash.coreDigest(o.in, seconds, &o.dataSum)
+	return equalDigest(&sum, &p.core)
+}
+
+// readTimes takes the time of sealing and the expiry from what was verified.
+func (o *opening) readTimes() {
+	text := o.time
+	for i := range o.exts {
+		switch o.exts[i].Name {
+		case attrRecordedTime:
+			text = o.exts[i].Value
+		case attrExpiryTime:
+			o.expiry, _ = cejson.ParseTime(o.exts[i].Value)
+		}
+	}
+	if text != "" {
+		o.sealed, _ = cejson.ParseTime(text)
+	}
+}
+
+// checkAlgorithms meets a policy of required algorithms with counted signatures only.
+func (o *opening) checkAlgorithms() *Error {
+	for _, want := range o.opts.RequiredAlgorithms {
+		if !slices.ContainsFunc(o.counted, func(v valid) bool { return v.algorithm() == want }) {
+			return reject(ReasonBadSignature, "no counted signature by %s, which this consumer requires", want)
+		}
+	}
+	return nil
+}
+
+// algorithm is the one that signed the event: a delegated signature has its session key's.
+func (v *valid) algorithm() keys.Algorithm {
+	if v.session != nil {
+		return v.session.session.Algorithm()
+	}
+	return v.key.Algorithm()
+}
+
+func (o *opening) checkOuter() *Error {
+	switch outer := o.opts.Outer; {
+	case outer == nil:
+		return nil
+	case outer.Source != o.in.Source:
+		return reject(ReasonEnvelopeMismatch, "the transport says source %.100q, signed is %.100q", outer.Source, o.in.Source)
+	case outer.DetailType != o.in.Type:
+		return reject(ReasonEnvelopeMismatch, "the transport says detail-type %.100q, signed is type %.100q", outer.DetailType, o.in.Type)
+	}
+	return nil
+}
+
+func (o *opening) checkAllowlist() *Error {
+	if o.opts.Sources != nil && !keys.MatchSource(o.opts.Sources, o.in.Source) {
+		return reject(ReasonSourceNotAllowed, "this consumer does not allow source %.200q", o.in.Source)
+	}
+	if o.opts.Types != nil && !keys.MatchType(o.opts.Types, o.in.Type) {
+		return reject(ReasonTypeNotAllowed, "this consumer does not allow type %.200q", o.in.Type)
+	}
+	return nil
+}
+
+// checkAudience looks for our name among the space-separated names of the verified audience.
+func (o *opening) checkAudience() *Error {
+	want := o.opts.Audience
+	if want == "" {
+		return nil
+	}
+	for i := range o.exts {
+		if o.exts[i].Name != attrAudience {
+			continue
+		}
+		if slices.Contains(strings.Split(o.exts[i].Value, " "), want) {
+			return nil
+		}
+		return reject(ReasonAudienceMismatch, "sealed for %.100q, this is %.100q", o.exts[i].Value, want)
+	}
+	return reject(ReasonAudienceMismatch, "no audience is signed, this is %.100q", want)
+}
+
+// checkFreshness judges expirytime always and the age of the event when there is a window. Both ends of the
+// window are judged on what the producer signed, at one reading of our clock.
+func (o *opening) checkFreshness() *Error {
+	if !o.expiry.IsZero() && !o.now.Before(o.expiry) {
+		return reject(ReasonExpired, "expirytime was %s", o.expiry.UTC().Format(time.RFC3339))
+	}
+	if o.opts.MaxAge <= 0 {
+		return nil
+	}
+	switch age := o.now.Sub(o.sealed); {
+	case o.sealed.IsZero() && o.opts.UnsafeAllowUndated:
+	case o.sealed.IsZero():
+		return reject(ReasonUndated, "neither recordedtime nor time is signed")
+	case age < -o.skew:
+		return reject(ReasonFromFuture, "sealed at %s, which is %s from now", o.sealed.UTC().Format(time.RFC3339), (-age).Round(time.Second))
+	case age > o.opts.MaxAge:
+		return reject(ReasonExpired, "sealed at %s, %s ago; the window is %s", o.sealed.UTC().Format(time.RFC3339), age.Round(time.Second), o.opts.MaxAge)
+	}
+	return nil
+}
+
+// checkEncryption ends it for encrypted data: there is no identity at hand.
+func (o *opening) checkEncryption() *Error {
+	if o.payload.profile != nil && o.payload.profile.encrypted {
+		return reject(ReasonNotARecipient, "the data is encrypted and no identity was given")
+	}
+	return nil
+}

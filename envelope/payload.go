@@ -1,0 +1,299 @@
+package envelope
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/sealbus/sealbus/internal/b64"
+	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/jsonwrite"
+	"github.com/sealbus/sealbus/internal/strictjson"
+)
+
+// payloadType is the DSSE payload type of the CloudEvents extension "Verifiable CloudEvents with DSSE".
+const payloadType = "https://cloudevents.io/verifiability/dsse/v0.1"
+
+// profileVersion is the version of our own member of the signed payload.
+const profileVersion = 1
+
+// MaxDelegations bounds the delegation statements of one event: each costs a verification.
+const MaxDelegations = 4
+
+// maxProducer bounds a producer's name, which operators type and metrics carry.
+const maxProducer = 256
+
+// payload is what the signature covers.
+type payload struct {
+	core    digest
+	hasExt  bool
+	ext     digest
+	names   []string // signedextattrs
+	profile *profile // nil: sealed by another implementation
+}
+
+// profile is the member "sealbus": what the standard leaves open, closed.
+type profile struct {
+	producer    string
+	time        string // the exact text of the attribute time, "" = absent
+	types       []AttributeType
+	encrypted   bool // "enc" is there
+	delegations []digest
+}
+
+// appendPayload writes the payload: no white space, members in the order of SPEC.
+func (p *payload) append(dst []byte) []byte {
+	dst = appendDigest(append(dst, `{"core":`...), &p.core)
+	if p.hasExt {
+		dst = appendDigest(append(dst, `,"ext":`...), &p.ext)
+		dst = jsonwrite.AppendStrings(append(dst, `,"signedextattrs":`...), p.names)
+	}
+	if p.profile != nil {
+		dst = p.profile.append(append(dst, `,"sealbus":`...))
+	}
+	return append(dst, '}')
+}
+
+func (p *profile) append(dst []byte) []byte {
+	dst = jsonwrite.AppendString(append(dst, `{"v":1,"producer":`...), p.producer)
+	if p.time != "" {
+		dst = jsonwrite.AppendString(append(dst, `,"time":`...), p.time)
+	}
+	dst = append(dst, `,"types":[`...)
+	for i, t := range p.types {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = jsonwrite.AppendString(dst, t.String())
+	}
+	dst = append(dst, ']')
+	if len(p.delegations) > 0 {
+		dst = append(dst, `,"delegations":[`...)
+		for i := range p.delegations {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendDigest(dst, &p.delegations[i])
+		}
+		dst = append(dst, ']')
+	}
+	return append(dst, '}')
+}
+
+func appendDigest(dst []byte, d *digest) []byte {
+	return append(base64.StdEncoding.AppendEncode(append(dst, '"'), d[:]), '"')
+}
+
+// errVersion is the error of a payload whose "sealbus" member has a version that we do not know.
+var errVersion = errors.New(`unknown version of the member "sealbus"`)
+
+// errTooMany is the error of a payload that exceeds a limit.
+var errTooMany = errors.New("over the limit")
+
+// parsePayload reads the signed payload. Its signature was verified already: what is wrong here was signed.
+func parsePayload(doc []byte) (*payload, error) {
+	p := &payload{}
+	r := strictjson.NewReader(doc)
+	var hasCore, hasNames bool
+	for obj := r.Object(); r.Member(&obj); {
+		switch string(obj.Name) {
+		case "core":
+			p.core, hasCore = readDigest(&r), true
+		case "ext":
+			p.ext, p.hasExt = readDigest(&r), true
+		case "signedextattrs":
+			p.names, hasNames = readNames(&r), true
+		case "sealbus":
+			p.profile = readProfile(&r)
+		default:
+			r.Skip()
+		}
+	}
+	if !hasCore {
+		r.Fail(errors.New(`no member "core"`))
+	}
+	if p.hasExt != hasNames {
+		r.Fail(errors.New(`"ext" and "signedextattrs" go together`))
+	}
+	p.checkProfile(&r)
+	if err := r.End(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func readDigest(r *strictjson.Reader) (d digest) {
+	text := r.Bytes()
+	var room [48]byte
+	b, err := b64.AppendStd(room[:0], text)
+	if err != nil || len(b) != len(d) {
+		r.Fail(errors.New("a SHA-256 digest in base64 was expected"))
+		return d
+	}
+	return digest(b)
+}
+
+// readNames reads signedextattrs: attribute names, none twice, none of the core, not dssematerial.
+func readNames(r *strictjson.Reader) []string {
+	names := make([]string, 0, 8)
+	for a := r.Array(); r.Element(&a); {
+		name := r.String()
+		switch {
+		case r.Err() != nil:
+			return nil
+		case len(names) == cejson.MaxExtensions:
+			r.Fail(fmt.Errorf("signedextattrs: %w", errTooMany))
+			return nil
+		case !isAttributeName(name) || isCore(name) || name == attrMaterial:
+			r.Failf("signedextattrs: %.80q may not be listed", name)
+			return nil
+		case slices.Contains(names, name):
+			r.Failf("signedextattrs: %q is listed twice", name)
+			return nil
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// readProfile reads the member "sealbus". An unknown version is found before the members that it may have.
+func readProfile(r *strictjson.Reader) *profile {
+	raw := r.Raw()
+	if r.Err() != nil {
+		return nil
+	}
+	if err := checkVersion(raw); err != nil {
+		r.Fail(err)
+		return nil
+	}
+	p := &profile{}
+	in := strictjson.NewReader(raw)
+	var hasTypes bool
+	for obj := in.Object(); in.Member(&obj); {
+		switch string(obj.Name) {
+		case "v":
+			in.Skip()
+		case "producer":
+			p.producer = in.String()
+		case "time":
+			p.time = readTime(&in)
+		case "types":
+			p.types, hasTypes = readTypes(&in), true
+		case "enc":
+			readEnc(&in)
+			p.encrypted = true
+		case "delegations":
+			p.delegations = readDelegations(&in)
+		default:
+			in.Failf("sealbus: unknown member %.80q", obj.Name)
+		}
+	}
+	if p.producer == "" || len(p.producer) > maxProducer || !hasTypes {
+		in.Fail(errors.New("sealbus: producer or types is missing"))
+	}
+	r.Fail(in.End())
+	return p
+}
+
+func checkVersion(raw []byte) error {
+	in := strictjson.NewReader(raw)
+	version := int64(-1)
+	for obj := in.Object(); in.Member(&obj); {
+		if string(obj.Name) == "v" {
+			version = in.Int()
+		} else {
+			in.Skip()
+		}
+	}
+	switch err := in.End(); {
+	case err != nil:
+		return err
+	case version < 0:
+		return errors.New(`sealbus: no member "v"`)
+	case version != profileVersion:
+		return fmt.Errorf("%w: %d", errVersion, version)
+	}
+	return nil
+}
+
+func readTime(r *strictjson.Reader) string {
+	text := r.String()
+	if at, err := cejson.ParseTime(text); r.Err() == nil && (err != nil || cejson.FormatTime(at) != text) {
+		r.Fail(errors.New("sealbus: time is not a canonical UTC timestamp"))
+	}
+	return text
+}
+
+func readTypes(r *strictjson.Reader) []AttributeType {
+	types := make([]AttributeType, 0, 8)
+	for a := r.Array(); r.Element(&a); {
+		t, ok := cejson.ParseType(string(r.Bytes()))
+		if !ok || len(types) == cejson.MaxExtensions {
+			r.Fail(errors.New("sealbus: types holds what is no CloudEvents type"))
+			return nil
+		}
+		types = append(types, t)
+	}
+	return types
+}
+
+// readEnc checks "enc": "jwe", or the JSON Pointers of the encrypted members.
+func readEnc(r *strictjson.Reader) {
+	if r.Kind() == '"' {
+		if r.String() != "jwe" {
+			r.Fail(errors.New("sealbus: unknown enc"))
+		}
+		return
+	}
+	n := 0
+	for a := r.Array(); r.Element(&a); n++ {
+		if p := r.Bytes(); len(p) > 0 && p[0] != '/' {
+			r.Fail(errors.New("sealbus: enc holds what is no JSON Pointer"))
+		}
+	}
+	if n == 0 {
+		r.Fail(errors.New("sealbus: enc is empty"))
+	}
+}
+
+func readDelegations(r *strictjson.Reader) []digest {
+	var list []digest
+	for a := r.Array(); r.Element(&a); {
+		d := readDigest(r)
+		switch {
+		case r.Err() != nil:
+			return nil
+		case len(list) == MaxDelegations:
+			r.Fail(fmt.Errorf("sealbus: delegations: %w", errTooMany))
+		case len(list) > 0 && slices.Compare(list[len(list)-1][:], d[:]) >= 0:
+			r.Fail(errors.New("sealbus: delegations are not sorted, or repeat"))
+		}
+		list = append(list, d)
+	}
+	if len(list) == 0 {
+		r.Fail(errors.New("sealbus: delegations is empty"))
+	}
+	return list
+}
+
+// checkProfile holds the members of our profile against each other.
+func (p *payload) checkProfile(r *strictjson.Reader) {
+	if p.profile == nil || r.Err() != nil {
+		return
+	}
+	if !p.hasExt || len(p.profile.types) != len(p.names) {
+		r.Fail(errors.New("sealbus: types and signedextattrs differ in length"))
+		return
+	}
+	recorded := false
+	for i, name := range p.names {
+		if t, ok := documentedType(name); ok && t != p.profile.types[i] {
+			r.Failf("sealbus: %s is of type %s", name, t)
+		}
+		recorded = recorded || name == attrRecordedTime
+	}
+	if !recorded {
+		r.Fail(errors.New("sealbus: recordedtime is not signed"))
+	}
+}

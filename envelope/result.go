@@ -1,0 +1,126 @@
+package envelope
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"strings"
+
+	"github.com/sealbus/sealbus/internal/cejson"
+)
+
+// result builds the event anew from what was verified: nothing else can get into it.
+func (o *opening) result() (*Opened, error) {
+	r := &Opened{
+		Producer: o.producer, SignedAt: o.sealed, ExpiresAt: o.expiry, Foreign: o.payload.profile == nil,
+		data: o.dataSum, mode: o.opts.Mode,
+		content: cejson.Event{
+			SpecVersion: o.in.SpecVersion, ID: o.in.ID, Source: o.in.Source, Type: o.in.Type,
+			DataContentType: o.in.DataContentType, DataSchema: o.in.DataSchema, Subject: o.in.Subject, Time: o.time,
+			Extensions: o.exts, Form: o.in.Form, Data: o.ownData(), Base64: o.in.Form == cejson.BinaryData,
+		},
+	}
+	visible := r.visible()
+	ev, err := visible.ToSDK()
+	if err != nil {
+		return nil, err
+	}
+	r.Event = ev
+	r.KeyIDs = o.keyIDs()
+	r.SignedAttributes = signedNames(&r.content)
+	if o.opts.Mode == Passthrough {
+		r.Unverified = o.unverified()
+	}
+	return r, nil
+}
+
+// ownData is the verified data in memory of its own: the caller may reuse the buffer that it handed in.
+func (o *opening) ownData() []byte {
+	if o.in.Form == cejson.NoData {
+		return nil
+	}
+	if len(o.data) > 0 && len(o.in.Data) > 0 && &o.data[0] == &o.in.Data[0] && !o.in.Base64 {
+		return bytes.Clone(o.data)
+	}
+	return o.data
+}
+
+// visible is the event as the mode shows it.
+func (r *Opened) visible() *cejson.Event {
+	e := r.content
+	if r.mode == CoreOnly {
+		e.Extensions = nil
+	}
+	return &e
+}
+
+func (o *opening) keyIDs() []string {
+	ids := make([]string, 0, len(o.counted))
+	for i := range o.counted {
+		ids = append(ids, o.counted[i].key.KeyID())
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+func signedNames(e *cejson.Event) []string {
+	names := append(make([]string, 0, 9+len(e.Extensions)), "id", "source", "specversion", "type")
+	for _, a := range [...]struct{ name, value string }{
+		{"datacontenttype", e.DataContentType}, {"dataschema", e.DataSchema}, {"subject", e.Subject}, {"time", e.Time},
+	} {
+		if a.value != "" {
+			names = append(names, a.name)
+		}
+	}
+	if e.Form != cejson.NoData {
+		names = append(names, "data")
+	}
+	for i := range e.Extensions {
+		names = append(names, e.Extensions[i].Name)
+	}
+	return names
+}
+
+// unverified collects the extension attributes that nobody signed.
+func (o *opening) unverified() map[string]string {
+	var m map[string]string
+	for _, a := range o.in.Extensions {
+		if slices.Contains(o.payload.names, a.Name) {
+			continue
+		}
+		if m == nil {
+			m = make(map[string]string)
+		}
+		m[a.Name] = a.Value
+	}
+	return m
+}
+
+// JSON is the verified event in the CloudEvents JSON format, without its signature: JSON data byte for byte as
+// it was signed, which encoding/json would not keep.
+func (r *Opened) JSON() []byte { return r.visible().Append(nil) }
+
+// ContentDigest identifies what the event says, for telling a duplicate from a reused ID: SHA-256 over type, subject,
+// dataschema, datacontenttype, data and the signed extensions but recordedtime and expirytime. An honest
+// producer that publishes an event again re-stamps those two, and may re-stamp time.
+func (r *Opened) ContentDigest() [32]byte {
+	b := make([]byte, 0, 512)
+	for _, s := range [...]string{r.content.Type, r.content.Subject, r.content.DataSchema, r.content.DataContentType} {
+		b = appendPrefixed(b, s)
+	}
+	b = append(b, r.data[:]...)
+	exts := slices.SortedFunc(slices.Values(r.content.Extensions), func(x, y cejson.Attribute) int { return strings.Compare(x.Name, y.Name) })
+	for _, a := range exts {
+		if a.Name == attrRecordedTime || a.Name == attrExpiryTime {
+			continue
+		}
+		b = appendPrefixed(appendPrefixed(b, a.Name), a.Value)
+	}
+	return sha256.Sum256(b)
+}
+
+// appendPrefixed appends s behind its length, so that no two lists of strings give the same bytes.
+func appendPrefixed(b []byte, s string) []byte {
+	return append(binary.BigEndian.AppendUint64(b, uint64(len(s))), s...)
+}

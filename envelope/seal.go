@@ -1,0 +1,295 @@
+package envelope
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/sealbus/sealbus/internal/canonical"
+	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// SealOptions adjust Seal.
+type SealOptions struct {
+	Audience       string                   // space-separated names of who may open the event; "" = the event's own attribute, or anybody
+	Expires        time.Duration            // life from the moment of sealing, in whole seconds; 0 = the event's own expirytime, or none
+	Exact          bool                     // true: the data goes byte for byte, as data_base64 (+33 %); non-JSON data always does
+	CoSigners      []keys.Signer            // further signatures, by keys of the same producer; nil = one signature
+	ExtensionTypes map[string]AttributeType // names of extensions that may be Binary; consumers declare them too
+	Now            func() time.Time         // nil = time.Now
+}
+
+// SealError says why an event cannot be sealed. The event is the caller's own: nothing was sent.
+type SealError struct {
+	Member  string // the attribute at fault, or ""
+	Problem string // what is wrong and what to do
+	Err     error
+}
+
+// Error names the member and the problem.
+func (e *SealError) Error() string {
+	if e.Member == "" {
+		return "envelope: cannot seal: " + e.Problem
+	}
+	return fmt.Sprintf("envelope: cannot seal: %s: %s", e.Member, e.Problem)
+}
+
+// Unwrap is the underlying error.
+func (e *SealError) Unwrap() error { return e.Err }
+
+// Sealed is a sealed event, ready for the wire. It is immutable.
+type Sealed struct {
+	ev     cejson.Event
+	wire   []byte
+	keyIDs []string
+	at     time.Time
+}
+
+// JSON is the sealed event in the CloudEvents JSON format. The bytes are not to be changed.
+func (s *Sealed) JSON() []byte { return s.wire }
+
+// ID is the event's id.
+func (s *Sealed) ID() string { return s.ev.ID }
+
+// Source is the event's source.
+func (s *Sealed) Source() string { return s.ev.Source }
+
+// Type is the event's type.
+func (s *Sealed) Type() string { return s.ev.Type }
+
+// KeyIDs are the keys that signed, in the order of the signatures.
+func (s *Sealed) KeyIDs() []string { return slices.Clone(s.keyIDs) }
+
+// SealedAt is the signed recordedtime, in whole seconds.
+func (s *Sealed) SealedAt() time.Time { return s.at }
+
+// Seal signs ev in the name of the signer's producer. Every attribute that is present is signed, except
+// traceparent, tracestate and partitionkey, which hops may change. JSON data is put into canonical form first, so
+// that the signature survives whatever re-formats the event on its way. ev is not changed.
+//
+// The error is a *SealError if the event is at fault, and otherwise the signer's.
+func Seal(ctx context.Context, ev event.Event, signer keys.Signer, opts *SealOptions) (*Sealed, error) {
+	if opts == nil {
+		opts = &SealOptions{}
+	}
+	if signer == nil {
+		return nil, &SealError{Problem: "no signer"}
+	}
+	in, err := cejson.FromSDK(&ev)
+	if err != nil {
+		return nil, sealError(err)
+	}
+	if err := keys.CheckSource(in.Source); err != nil {
+		return nil, &SealError{Member: "source", Problem: err.Error(), Err: err}
+	}
+	s := sealing{ev: in, opts: opts, now: clock(opts.Now)}
+	for _, step := range [...]func(*sealing) error{
+		(*sealing).stamp,
+		(*sealing).normalise,
+		(*sealing).canonicalise,
+	} {
+		if err := step(&s); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.sign(ctx, signer); err != nil {
+		return nil, err
+	}
+	return s.finish()
+}
+
+func sealError(err error) error {
+	if e, ok := errors.AsType[*cejson.Error](err); ok {
+		return &SealError{Member: e.Member, Problem: e.Msg, Err: err}
+	}
+	return &SealError{Problem: err.Error(), Err: err}
+}
+
+// sealing is one event on its way to being sealed.
+type sealing struct {
+	ev     *cejson.Event
+	opts   *SealOptions
+	now    time.Time
+	hash   hasher
+	keyIDs []string
+}
+
+// stamp sets the attributes that are ours: recordedtime always, audience and expirytime when asked.
+func (s *sealing) stamp() error {
+	for _, name := range [...]string{attrRecordedTime, attrMaterial} {
+		if hasExtension(s.ev, name) || name == attrMaterial && s.ev.Material != "" {
+			return &SealError{Member: name, Problem: "is set by sealing: remove it (is the event sealed already?)"}
+		}
+	}
+	s.set(attrRecordedTime, Timestamp, cejson.FormatSeconds(s.now))
+	if s.opts.Audience != "" {
+		if err := s.setOnce(attrAudience, String, s.opts.Audience); err != nil {
+			return err
+		}
+	}
+	if s.opts.Expires != 0 {
+		if s.opts.Expires < time.Second {
+			return &SealError{Member: attrExpiryTime, Problem: "the life of an event is at least a second"}
+		}
+		return s.setOnce(attrExpiryTime, Timestamp, cejson.FormatSeconds(s.now.Add(s.opts.Expires)))
+	}
+	return nil
+}
+
+func (s *sealing) set(name string, t AttributeType, value string) {
+	s.ev.Extensions = append(s.ev.Extensions, cejson.Attribute{Name: name, Type: t, Value: value})
+}
+
+// setOnce is set for an attribute that the application may have set itself, to the same value.
+func (s *sealing) setOnce(name string, t AttributeType, value string) error {
+	for _, a := range s.ev.Extensions {
+		if a.Name == name && a.Value != "" && a.Value != value {
+			return &SealError{Member: name, Problem: "is set on the event and, differently, in the options"}
+		}
+	}
+	s.ev.Extensions = slices.DeleteFunc(s.ev.Extensions, func(a cejson.Attribute) bool { return a.Name == name })
+	s.set(name, t, value)
+	return nil
+}
+
+// normalise brings the attributes into the one form that they are opened as: documented types, empty ones
+// deleted, a data content type always, extensions in name order.
+func (s *sealing) normalise() error {
+	if s.ev.DataContentType == "" {
+		s.ev.DataContentType = "application/json" // JSON to HTTP conversion may add it otherwise
+	}
+	s.ev.Extensions = slices.DeleteFunc(s.ev.Extensions, func(a cejson.Attribute) bool { return a.Value == "" })
+	if len(s.ev.Extensions) > cejson.MaxExtensions {
+		return &SealError{Problem: fmt.Sprintf("more than %d extension attributes", cejson.MaxExtensions)}
+	}
+	for i, a := range s.ev.Extensions {
+		typed, err := asDocumented(a)
+		if err != nil {
+			return &SealError{Member: a.Name, Problem: err.Error(), Err: err}
+		}
+		if typed.Type == Binary && s.opts.ExtensionTypes[a.Name] != Binary {
+			return &SealError{Member: a.Name, Problem: "a Binary extension must be declared in ExtensionTypes, here and at the consumer"}
+		}
+		if a.Name == attrAudience && !isAudience(typed.Value) {
+			return &SealError{Member: a.Name, Problem: "must be names with one space between them"}
+		}
+		s.ev.Extensions[i] = typed
+	}
+	slices.SortFunc(s.ev.Extensions, func(a, b cejson.Attribute) int { return strings.Compare(a.Name, b.Name) })
+	return nil
+}
+
+func isAudience(text string) bool {
+	return !strings.HasPrefix(text, " ") && !strings.HasSuffix(text, " ") && !strings.Contains(text, "  ")
+}
+
+// canonicalise settles the bytes of the data.
+func (s *sealing) canonicalise() error {
+	switch {
+	case s.ev.Form == cejson.NoData:
+		return nil
+	case s.opts.Exact || s.ev.Form == cejson.BinaryData:
+		s.ev.Base64 = true
+		return nil
+	}
+	s.ev.Base64 = false
+	if s.ev.Canonical {
+		return nil
+	}
+	form, err := canonical.Append(make([]byte, 0, len(s.ev.Data)), s.ev.Data)
+	if err != nil {
+		e := &SealError{Member: "data", Problem: err.Error(), Err: err}
+		if c, ok := errors.AsType[*canonical.Error](err); ok && c.Kind == canonical.Number {
+			e.Problem += "; send the number as a string, or seal with Exact"
+		}
+		return e
+	}
+	s.ev.Data, s.ev.Canonical = form, true
+	return nil
+}
+
+// sign writes the payload and the envelope around it into dssematerial.
+func (s *sealing) sign(ctx context.Context, signer keys.Signer) error {
+	producer := signer.Producer()
+	if producer == "" || len(producer) > maxProducer {
+		return &SealError{Problem: fmt.Sprintf("the signer's producer name has no, or more than %d, bytes", maxProducer)}
+	}
+	body := s.payload(producer).append(make([]byte, 0, 512))
+	pae := dsse.PAE(make([]byte, 0, len(body)+80), payloadType, body)
+	env := dsse.Envelope{PayloadType: payloadType, Payload: body}
+	for i := range 1 + len(s.opts.CoSigners) {
+		if i > 0 {
+			signer = s.opts.CoSigners[i-1]
+		}
+		if signer.Producer() != producer {
+			return &SealError{Problem: fmt.Sprintf("co-signer %s belongs to another producer: its signature would not count", signer.Verifier().KeyID())}
+		}
+		sig, err := signer.Sign(ctx, pae)
+		if err != nil {
+			return fmt.Errorf("envelope: signing with key %s: %w", signer.Verifier().KeyID(), err)
+		}
+		env.Signatures = append(env.Signatures, dsse.Signature{KeyID: signer.Verifier().KeyID(), Sig: sig})
+		s.keyIDs = append(s.keyIDs, signer.Verifier().KeyID())
+	}
+	if len(env.Signatures) > dsse.MaxSignatures {
+		return &SealError{Problem: fmt.Sprintf("more than %d signatures", dsse.MaxSignatures)}
+	}
+	s.ev.Material = base64.StdEncoding.EncodeToString(env.Append(make([]byte, 0, 1<<10)))
+	return nil
+}
+
+// payload computes the digests. Everything in s.ev has its final form.
+func (s *sealing) payload(producer string) *payload {
+	data := absent
+	if s.ev.Form != cejson.NoData {
+		data = sum256(s.ev.Data)
+	}
+	p := &payload{hasExt: true, profile: &profile{producer: producer, time: s.ev.Time}}
+	p.core = s.hash.coreDigest(s.ev, wholeSeconds(s.ev.Time), &data)
+	s.hash.reset()
+	p.names = make([]string, 0, len(s.ev.Extensions))
+	p.profile.types = make([]AttributeType, 0, len(s.ev.Extensions))
+	for _, a := range s.ev.Extensions {
+		if changedByHops(a.Name) {
+			continue
+		}
+		hashed, _ := appendHashed(s.hash.scratch[:0], a.Type, a.Value) // normalise read it already
+		s.hash.bytes(hashed)
+		p.names = append(p.names, a.Name)
+		p.profile.types = append(p.profile.types, a.Type)
+	}
+	p.ext = s.hash.sum()
+	return p
+}
+
+// wholeSeconds is what the standard hashes for time.
+func wholeSeconds(text string) string {
+	if text == "" {
+		return ""
+	}
+	at, _ := cejson.ParseTime(text) // the codec wrote it
+	return cejson.FormatSeconds(at)
+}
+
+// finish writes the wire and holds it against the limits that every consumer has.
+func (s *sealing) finish() (*Sealed, error) {
+	wire := s.ev.Append(make([]byte, 0, len(s.ev.Data)*4/3+len(s.ev.Material)+1<<10))
+	switch {
+	case len(wire) > cejson.MaxEvent:
+		return nil, &SealError{Problem: fmt.Sprintf("the sealed event has %d bytes, the limit is %d: send large data by reference (dataref)", len(wire), cejson.MaxEvent)}
+	case len(s.ev.Material) > cejson.MaxMaterial:
+		return nil, &SealError{Member: attrMaterial, Problem: "too many or too large signatures"}
+	}
+	if s.ev.Form == cejson.JSONData && !s.ev.Base64 {
+		s.ev.Data = wire[len(wire)-1-len(s.ev.Data) : len(wire)-1] // no longer the caller's memory
+	}
+	return &Sealed{ev: *s.ev, wire: wire, keyIDs: s.keyIDs, at: s.now.UTC().Truncate(time.Second)}, nil
+}

@@ -1,0 +1,153 @@
+package envelope
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/keys"
+)
+
+var (
+	errUnknownKey   = errors.New("no such key in the trust bundle")
+	errBadSignature = errors.New("the signature does not verify")
+)
+
+// valid is a signature that verifies: by a key of the bundle, or by a session key that one vouches for.
+type valid struct {
+	key     *keys.Key
+	session *statement // nil = the key itself signed
+}
+
+// failure is how far the best of the failing signatures got: it speaks for all of them.
+type failure struct {
+	rank   int
+	reason Reason
+	cause  string
+}
+
+// progress is the order in which the checks of one signature come.
+var progress = []Reason{ReasonUnknownKey, ReasonBadSignature, ReasonRevokedKey, ReasonKeyNotValid,
+	ReasonSourceNotAllowed, ReasonTypeNotAllowed, ReasonAccountMismatch}
+
+func (f *failure) note(reason Reason, format string, args ...any) {
+	if rank := 1 + slices.Index(progress, reason); rank > f.rank {
+		*f = failure{rank, reason, fmt.Sprintf(format, args...)}
+	}
+}
+
+// verified returns the signatures of env that verify over its payload, and sets unknown to a key ID that
+// the bundle does not have, if there is one.
+func (o *opening) verified(env *dsse.Envelope, bundle *keys.Bundle) (list []valid, unknown string) {
+	pae := dsse.PAE(o.paeRoom[:0], env.PayloadType, env.Payload)
+	list = o.validRoom[:0]
+	for i := range env.Signatures {
+		sig := &env.Signatures[i]
+		found, err := verifyOne(sig, pae, bundle, list)
+		switch {
+		case errors.Is(err, errUnknownKey):
+			unknown = cmpOr(unknown, sig.KeyID)
+			o.failed.note(ReasonUnknownKey, "key ID %.80q is not in the trust bundle", sig.KeyID)
+		case err != nil:
+			o.failed.note(ReasonBadSignature, "signature of key ID %.80q: %v", sig.KeyID, err)
+		}
+		list = found
+	}
+	return list, unknown
+}
+
+// cmpOr is the first of the two that is set. A signature without a key ID is unknown too.
+func cmpOr(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a
+}
+
+// verifyOne appends what sig is worth to list.
+func verifyOne(sig *dsse.Signature, pae []byte, bundle *keys.Bundle, list []valid) ([]valid, error) {
+	if sig.Delegation != nil {
+		return verifyDelegated(sig, pae, bundle, list)
+	}
+	known := bundle.Lookup(sig.KeyID)
+	if len(known) == 0 {
+		return list, errUnknownKey
+	}
+	before := len(list)
+	for _, k := range known {
+		if sig.Sig != nil && k.Verify(pae, sig.Sig) {
+			list = append(list, valid{key: k})
+		}
+	}
+	if len(list) == before {
+		return list, errBadSignature
+	}
+	return list, nil
+}
+
+func verifyDelegated(sig *dsse.Signature, pae []byte, bundle *keys.Bundle, list []valid) ([]valid, error) {
+	st, delegators, err := openDelegation(sig.Delegation, bundle)
+	if err != nil {
+		return list, err
+	}
+	if sig.KeyID != st.session.KeyID() || sig.Sig == nil || !st.session.Verify(pae, sig.Sig) {
+		return list, errBadSignature
+	}
+	for _, k := range delegators {
+		list = append(list, valid{key: k, session: st})
+	}
+	return list, nil
+}
+
+// counts reports whether a valid signature counts: its own key alone must allow the source, the type, the account and
+// the time, and be neither revoked nor, for a session key, outside of what vouches for it.
+func (o *opening) counts(v *valid, bundle *keys.Bundle) bool {
+	k, id := v.key, v.key.KeyID()
+	switch {
+	case v.session != nil && !o.bound(v.session):
+		o.failed.note(ReasonBadSignature, "the signed payload does not bind the delegation by key %s", id)
+	case k.Revoked != nil && !o.beforeRevocation(k):
+		o.failed.note(ReasonRevokedKey, "key %s of %q was revoked at %s: %.200q", id, k.Producer, k.Revoked.At.UTC().Format(time.RFC3339), k.Revoked.Reason)
+	case v.session != nil && bundle.SessionRevoked(v.session.session.KeyID()):
+		o.failed.note(ReasonRevokedKey, "session key %s is revoked", v.session.session.KeyID())
+	case !k.Schedule.AcceptedAt(o.now, o.sealedOrNow(), o.skew):
+		o.failed.note(ReasonKeyNotValid, "key %s of %q is %s, and the event was sealed at %s", id, k.Producer, k.StateAt(o.now), o.sealedOrNow().UTC().Format(time.RFC3339))
+	case v.session != nil && !v.session.acceptedAt(o.sealed, o.skew):
+		o.failed.note(ReasonKeyNotValid, "the session key was valid from %s to %s", v.session.notBefore.Format(time.RFC3339), v.session.notAfter.Format(time.RFC3339))
+	case o.foreignClaim(k):
+		o.failed.note(ReasonKeyNotValid, "key %s belongs to %q, the event names %.80q as its producer", id, k.Producer, o.payload.profile.producer)
+	case !k.AllowsSource(o.in.Source) || v.session != nil && !keys.MatchSource(v.session.sources, o.in.Source):
+		o.failed.note(ReasonSourceNotAllowed, "key %s of %q may not speak for source %.200q", id, k.Producer, o.in.Source)
+	case !k.AllowsType(o.in.Type) || v.session != nil && !keys.MatchType(v.session.types, o.in.Type):
+		o.failed.note(ReasonTypeNotAllowed, "key %s of %q may not sign type %.200q", id, k.Producer, o.in.Type)
+	case !o.opts.UnsafeIgnoreAccount && !k.AllowsAccount(o.opts.Account):
+		o.failed.note(ReasonAccountMismatch, "key %s of %q may not be used from account %.20q", id, k.Producer, o.opts.Account)
+	default:
+		return true
+	}
+	return false
+}
+
+// bound reports whether the signed payload lists the statement's hash.
+func (o *opening) bound(st *statement) bool {
+	return o.payload.profile != nil && slices.Contains(o.payload.profile.delegations, st.hash)
+}
+
+// foreignClaim reports whether the event names another producer than the key's.
+func (o *opening) foreignClaim(k *keys.Key) bool {
+	return o.payload.profile != nil && o.payload.profile.producer != k.Producer
+}
+
+func (o *opening) beforeRevocation(k *keys.Key) bool {
+	return o.opts.UnsafeAcceptBeforeRevocation && !o.sealed.IsZero() && o.sealed.Before(k.Revoked.At)
+}
+
+// sealedOrNow is the time to hold schedules against: of an event that signs none, it is now.
+func (o *opening) sealedOrNow() time.Time {
+	if o.sealed.IsZero() {
+		return o.now
+	}
+	return o.sealed
+}
