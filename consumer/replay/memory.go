@@ -1,0 +1,201 @@
+package replay
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"sync/atomic"
+	"time"
+)
+
+// DefaultCapacity is how many IDs a Memory holds unless told otherwise: some 50 MB when full.
+const DefaultCapacity = 1_000_000
+
+// Sharding: as many shards as workers may meet in, but none so small that they would fill unevenly.
+const (
+	maxShards   = 256
+	shardSize   = 1 << 14 // fewest IDs of a shard, unless it is the only one
+	shardSpread = 6       // standard deviations by which a shard may exceed its even part
+)
+
+// MemoryOptions adjust NewMemory.
+type MemoryOptions struct {
+	// Capacity is how many IDs are held, claimed and completed together; 0 = DefaultCapacity. A store of
+	// more than some thousands is sharded and holds up to 5 % more before each of its shards is full.
+	Capacity int
+	// Now is the wall clock; nil = time.Now.
+	Now func() time.Time
+}
+
+// Memory is a Store for one process. It is bounded: it takes less than 64 bytes for each completed ID and,
+// when it is full, answers ErrUnavailable, never a false New.
+//
+// It keeps neither key nor digest but keyed hashes of them (SHA-256 under a random secret of this store), the
+// key's cut to 128 bits and the digest's to 64: an attacker who cannot learn the secret cannot look for two keys
+// that collide, and among 10,000,000 IDs two do by chance with a probability below 2^-80.
+//
+// A completed ID is forgotten, when room is needed, once the clock has passed its until. Should the clock then
+// be set back, its event looks fresh again; therefore each shard remembers the highest until that it
+// ever forgot, and refuses as unavailable an unknown event whose until is not later: it may have been completed.
+// Events sealed later than that are not touched, and the refused ones become stale when the clock gets there, if
+// they were not judged so already; nothing is lost.
+type Memory struct {
+	now    func() time.Time
+	secret [32]byte
+	run    [8]byte       // half of every token: a claim on one store is none on another
+	tokens atomic.Uint64 // the other half: the last one given out
+	shards []shard
+}
+
+var _ Store = (*Memory)(nil)
+
+// NewMemory makes an empty store. It allocates as it fills.
+func NewMemory(opts *MemoryOptions) *Memory {
+	var o MemoryOptions
+	if opts != nil {
+		o = *opts
+	}
+	if o.Capacity <= 0 {
+		o.Capacity = DefaultCapacity
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	m := &Memory{now: o.Now, shards: newShards(o.Capacity)}
+	rand.Read(m.secret[:])
+	rand.Read(m.run[:])
+	return m
+}
+
+func newShards(capacity int) []shard {
+	shards := make([]shard, min(max(capacity/shardSize, 1), maxShards))
+	limit := capacity
+	if len(shards) > 1 {
+		even := float64(capacity) / float64(len(shards))
+		limit = int(math.Ceil(even + shardSpread*math.Sqrt(even)))
+	}
+	for i := range shards {
+		shards[i] = newShard(limit)
+	}
+	return shards
+}
+
+// Len is how many IDs are held, including stale ones whose room was not needed yet.
+func (m *Memory) Len() int {
+	n := 0
+	for i := range m.shards {
+		n += m.shards[i].len()
+	}
+	return n
+}
+
+// Claim is Store.Claim.
+func (m *Memory) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (Claim, Status, error) {
+	if err := check(ctx, until, lease); err != nil {
+		return Claim{}, 0, err
+	}
+	s, id := m.find(key)
+	now := m.now()
+	c := claimed{
+		mark: m.mark(key, digest), until: seconds(until), token: m.tokens.Add(1), end: now.Add(lease).UnixNano(),
+	}
+	status, err := s.claim(id, c, now)
+	if err != nil || status != New {
+		return Claim{}, status, err
+	}
+	return Claim{Key: key, Token: m.token(c.token)}, New, nil
+}
+
+// Renew is Store.Renew.
+func (m *Memory) Renew(ctx context.Context, claim Claim, lease time.Duration) error {
+	if err := check(ctx, forever, lease); err != nil {
+		return err
+	}
+	return m.with(claim, func(s *shard, id fingerprint, token uint64) error {
+		return s.renew(id, token, m.now().Add(lease))
+	})
+}
+
+// Complete is Store.Complete.
+func (m *Memory) Complete(ctx context.Context, claim Claim, until time.Time) error {
+	if err := check(ctx, until, 1); err != nil {
+		return err
+	}
+	return m.with(claim, func(s *shard, id fingerprint, token uint64) error {
+		return s.complete(id, token, seconds(until), m.now())
+	})
+}
+
+// Release is Store.Release.
+func (m *Memory) Release(ctx context.Context, claim Claim) error {
+	if err := check(ctx, forever, 1); err != nil {
+		return err
+	}
+	return m.with(claim, func(s *shard, id fingerprint, token uint64) error {
+		return s.release(id, token)
+	})
+}
+
+// forever stands in for an until that an operation does not take.
+var forever = time.Unix(math.MaxUint32, 0)
+
+func check(ctx context.Context, until time.Time, lease time.Duration) error {
+	switch {
+	case until.IsZero():
+		return errors.New("replay: until is the zero time")
+	case lease <= 0:
+		return fmt.Errorf("replay: a lease of %v", lease)
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+	}
+	return nil
+}
+
+// with finds the shard of a claim that this store gave out.
+func (m *Memory) with(claim Claim, do func(*shard, fingerprint, uint64) error) error {
+	if [8]byte(claim.Token[:8]) != m.run {
+		return ErrClaimLost
+	}
+	s, id := m.find(claim.Key)
+	return do(s, id, binary.BigEndian.Uint64(claim.Token[8:]))
+}
+
+func (m *Memory) token(n uint64) (token [16]byte) {
+	copy(token[:], m.run[:])
+	binary.BigEndian.PutUint64(token[8:], n)
+	return token
+}
+
+// find is the shard of key, and what stands for key in it. The input has a fixed length, which is all that
+// SHA-256 needs to be a MAC.
+func (m *Memory) find(key [32]byte) (*shard, fingerprint) {
+	var input [64]byte
+	copy(input[:], m.secret[:])
+	copy(input[32:], key[:])
+	h := sha256.Sum256(input[:])
+	shard := binary.BigEndian.Uint32(h[16:]) % uint32(len(m.shards))
+	return &m.shards[shard], fingerprint(h[:16])
+}
+
+// mark stands for the digest of key's content.
+func (m *Memory) mark(key, digest [32]byte) mark {
+	var input [96]byte
+	copy(input[:], m.secret[:])
+	copy(input[32:], key[:])
+	copy(input[64:], digest[:])
+	h := sha256.Sum256(input[:])
+	return mark(h[:8])
+}
+
+// seconds is t in whole seconds since 1970, rounded up: an ID is kept a little too long rather than too short.
+func seconds(t time.Time) uint32 {
+	s := t.Unix()
+	if t.Nanosecond() > 0 {
+		s++
+	}
+	return uint32(min(max(s, 1), math.MaxUint32))
+}
