@@ -1,6 +1,8 @@
 package keys
 
 import (
+	"crypto/ecdh"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -165,37 +167,109 @@ func (k *jwk) es256() (*Verifier, error) {
 	return newES256Verifier(append(append([]byte{uncompressed}, k.x...), k.y...))
 }
 
+// EncryptionKeyID reads a public key for encryption, OKP with X25519 or EC with P-256, and returns its ID, the
+// JWK thumbprint.
+func EncryptionKeyID(doc []byte) (string, error) {
+	k, err := parseJWK(doc)
+	if err != nil {
+		return "", err
+	}
+	return k.encryptionKeyID()
+}
+
+func (k *jwk) encryptionKeyID() (string, error) {
+	curve, public := ecdh.P256(), append(append([]byte{uncompressed}, k.x...), k.y...)
+	if k.kty == ktyOKP && k.crv == crvX25519 && k.y == nil {
+		curve, public = ecdh.X25519(), k.x
+	} else if k.kty != ktyEC || k.crv != crvP256 || len(k.x) != scalarSize {
+		return "", errors.New("keys: JWK: an encryption key is OKP X25519 or EC P-256")
+	}
+	if k.private != "" {
+		return "", fmt.Errorf("keys: this is a private key (it has %q): export its public half", k.private)
+	}
+	if _, err := curve.NewPublicKey(public); err != nil {
+		return "", errors.New("keys: JWK: the encryption key is not a point of its curve")
+	}
+	return thumbprint(k.thumbprintJWK()), nil
+}
+
+func (k *jwk) thumbprintJWK() []byte {
+	w := objectWriter{}
+	w.open()
+	w.string("crv", k.crv)
+	w.string("kty", k.kty)
+	w.string("x", url(k.x))
+	if k.y != nil {
+		w.string("y", url(k.y))
+	}
+	return w.close()
+}
+
+// thumbprint is the SHA-256 of the thumbprint members (RFC 7638 section 3), base64url.
+func thumbprint(members []byte) string {
+	sum := sha256.Sum256(members)
+	return url(sum[:])
+}
+
+func isThumbprint(s string) bool {
+	b, err := b64.AppendURL(nil, []byte(s))
+	return err == nil && len(b) == sha256.Size
+}
+
 // ThumbprintJWK is the JWK with its thumbprint members only, in their order (RFC 7638 section 3.2): the bytes
 // whose SHA-256 is the key ID.
 func (v *Verifier) ThumbprintJWK() []byte {
+	w := objectWriter{}
+	w.open()
+	w.string("crv", v.curve())
+	w.string("kty", v.kty())
+	v.coordinateMembers(&w)
+	return w.close()
+}
+
+func (v *Verifier) kty() string {
 	if v.alg == Ed25519 {
-		return []byte(`{"crv":"Ed25519","kty":"OKP","x":"` + url(v.point) + `"}`)
+		return ktyOKP
 	}
-	x, y := v.coordinates()
-	return []byte(`{"crv":"P-256","kty":"EC","x":"` + x + `","y":"` + y + `"}`)
+	return ktyEC
+}
+
+func (v *Verifier) curve() string {
+	if v.alg == Ed25519 {
+		return crvEd25519
+	}
+	return crvP256
+}
+
+func (v *Verifier) coordinateMembers(w *objectWriter) {
+	if v.alg == Ed25519 {
+		w.string("x", url(v.point))
+		return
+	}
+	w.string("x", url(v.point[1:1+scalarSize]))
+	w.string("y", url(v.point[1+scalarSize:]))
 }
 
 // JWK is the public key as a JSON Web Key in canonical JSON: the thumbprint members and alg, kid, use.
-func (v *Verifier) JWK() []byte { return v.appendJWK(nil, "") }
+func (v *Verifier) JWK() []byte { return v.appendJWK(nil, nil) }
 
 // MarshalJSON gives JWK.
 func (v *Verifier) MarshalJSON() ([]byte, error) { return v.JWK(), nil }
 
-// appendJWK appends the canonical JWK, with the private member d unless it is empty.
-func (v *Verifier) appendJWK(dst []byte, d string) []byte {
-	if d != "" {
-		d = `"d":"` + d + `",`
+// appendJWK appends the canonical JWK, with the private member d unless it is nil.
+func (v *Verifier) appendJWK(dst, d []byte) []byte {
+	w := objectWriter{dst: dst}
+	w.open()
+	w.string("alg", string(v.alg))
+	w.string("crv", v.curve())
+	if d != nil {
+		w.string("d", url(d))
 	}
-	middle := `",` + d + `"kid":"` + v.id + `","kty":"`
-	if v.alg == Ed25519 {
-		return append(dst, `{"alg":"Ed25519","crv":"Ed25519`+middle+`OKP","use":"sig","x":"`+url(v.point)+`"}`...)
-	}
-	x, y := v.coordinates()
-	return append(dst, `{"alg":"ES256","crv":"P-256`+middle+`EC","use":"sig","x":"`+x+`","y":"`+y+`"}`...)
-}
-
-func (v *Verifier) coordinates() (x, y string) {
-	return url(v.point[1 : 1+scalarSize]), url(v.point[1+scalarSize:])
+	w.string("kid", v.id)
+	w.string("kty", v.kty())
+	w.string("use", "sig")
+	v.coordinateMembers(&w)
+	return w.close()
 }
 
 func url(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

@@ -1,7 +1,8 @@
 package keys
 
 import (
-	"strings"
+	"errors"
+	"fmt"
 	"time"
 )
 
@@ -22,6 +23,41 @@ func notBefore(t, bound time.Time, skew time.Duration) bool {
 }
 
 func before(t, bound time.Time) bool { return bound.IsZero() || t.Before(bound) }
+
+// Check refuses a schedule whose moments are out of order: Published <= Active < Retired <= Expired, of those
+// that are set.
+func (s *Schedule) Check() error {
+	last, lastName := time.Time{}, ""
+	for _, step := range []struct {
+		name string
+		t    time.Time
+	}{{"published", s.Published}, {"active", s.Active}, {"retired", s.Retired}, {"expired", s.Expired}} {
+		if step.t.IsZero() {
+			continue
+		}
+		if step.t.Year() < 1 || step.t.Year() > 9999 {
+			return fmt.Errorf("schedule: the year of %s is not within 1 to 9999", step.name)
+		}
+		if lastName != "" && step.t.Before(last) {
+			return fmt.Errorf("schedule: %s is before %s", step.name, lastName)
+		}
+		last, lastName = step.t, step.name
+	}
+	if !s.Active.IsZero() && s.Active.Equal(s.Retired) {
+		return errors.New("schedule: retired is not after active, so the key would never sign")
+	}
+	return nil
+}
+
+// wholeSeconds is the schedule as it is written down: UTC, whole seconds.
+func (s Schedule) wholeSeconds() Schedule {
+	return Schedule{
+		Published: wholeSecond(s.Published), Active: wholeSecond(s.Active),
+		Retired: wholeSecond(s.Retired), Expired: wholeSecond(s.Expired),
+	}
+}
+
+func wholeSecond(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
 // State is where a key stands at a moment.
 type State string
@@ -77,45 +113,4 @@ func (k *Key) AllowsAccount(account string) bool {
 		}
 	}
 	return false
-}
-
-// MatchSource reports whether one of the patterns allows source, byte by byte and without any
-// normalisation. A pattern is exact or ends in "/*" ("urn:" patterns: ":*"), and then is a prefix that includes
-// the "/" (":"), followed by at least one byte. A source that could mean another place than it says (see
-// CheckSource) matches nothing.
-func MatchSource(patterns []string, source string) bool {
-	if CheckSource(source) != nil {
-		return false
-	}
-	for _, p := range patterns {
-		if matchOne(p, source, sourceWildcard(p)) {
-			return true
-		}
-	}
-	return false
-}
-
-// MatchType reports whether one of the patterns allows the event type: exact, a prefix that ends in ".*",
-// or "*" for any.
-func MatchType(patterns []string, typ string) bool {
-	for _, p := range patterns {
-		if p == "*" || matchOne(p, typ, strings.HasSuffix(p, ".*")) {
-			return true
-		}
-	}
-	return false
-}
-
-// matchOne compares exactly or, for a wildcard pattern, against the prefix before its "*".
-func matchOne(pattern, s string, wildcard bool) bool {
-	if !wildcard {
-		return pattern == s && s != ""
-	}
-	prefix := pattern[:len(pattern)-1]
-	return len(s) > len(prefix) && s[:len(prefix)] == prefix
-}
-
-func sourceWildcard(pattern string) bool {
-	return strings.HasSuffix(pattern, "/*") ||
-		len(pattern) >= 4 && strings.EqualFold(pattern[:4], "urn:") && strings.HasSuffix(pattern, ":*")
 }

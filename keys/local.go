@@ -208,7 +208,7 @@ func (s *LocalSigner) UnsafePrivateJWK() ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("keys: the private half of %s cannot be exported", s.verifier.id)
 	}
-	return s.verifier.appendJWK(nil, url(d)), nil
+	return s.verifier.appendJWK(nil, d), nil
 }
 
 // String names the key without its private half.

@@ -25,31 +25,23 @@ type Refresher interface {
 	Refresh(ctx context.Context, keyID string) (*Bundle, error)
 }
 
-// Bundle is an immutable set of keys with what each may do.
-type Bundle struct {
-	version     int64
-	issued      time.Time
-	expires     time.Time
-	refreshHint time.Duration
-	keys        []*Key
-	byID        map[string][]*Key // by key ID and by alias
-	revokedSess map[string]struct{}
+// SignerSource hands out what to sign with.
+type SignerSource interface {
+	// Signers are the signers to use at now, each of which signs; never none without an error.
+	Signers(now time.Time) ([]Signer, error)
 }
 
-var _ Source = (*Bundle)(nil)
+// ErrNoSigner is (wrapped in) the error of a SignerSource that has nothing to sign with at that time.
+var ErrNoSigner = errors.New("no key signs now")
 
-// Bundle makes every Bundle a static Source of itself.
-func (b *Bundle) Bundle(context.Context) (*Bundle, error) { return b, nil }
+// SignWith is the SignerSource of these signers, at all times.
+func SignWith(signers ...Signer) SignerSource { return fixedSigners(signers) }
 
-// Lookup is every key whose ID or alias is keyID: at most one for an ID, at most MaxSharedAlias for an alias.
-// The slice is not to be changed.
-func (b *Bundle) Lookup(keyID string) []*Key { return b.byID[keyID] }
+type fixedSigners []Signer
 
-// Expires is when the bundle may no longer be used; zero = never (only for bundles made in the program).
-func (b *Bundle) Expires() time.Time { return b.expires }
-
-// SessionRevoked reports whether the bundle revokes the session key of that thumbprint.
-func (b *Bundle) SessionRevoked(thumbprint string) bool {
-	_, yes := b.revokedSess[thumbprint]
-	return yes
+func (s fixedSigners) Signers(time.Time) ([]Signer, error) {
+	if len(s) == 0 {
+		return nil, ErrNoSigner
+	}
+	return s, nil
 }

@@ -7,7 +7,6 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 
@@ -86,8 +85,7 @@ func newES256Verifier(point []byte) (*Verifier, error) {
 
 // withID derives the key ID: the SHA-256 JWK thumbprint (RFC 7638), base64url.
 func withID(v *Verifier) *Verifier {
-	sum := sha256.Sum256(v.ThumbprintJWK())
-	v.id = base64.RawURLEncoding.EncodeToString(sum[:])
+	v.id = thumbprint(v.ThumbprintJWK())
 	return v
 }
 
