@@ -33,21 +33,22 @@ const (
 )
 
 // documentedType is the type of an extension that the CloudEvents project documents
-// (cloudevents/extensions), for those that are not String; whatever type arrives, this is what it is.
+// (github.com/cloudevents/spec, cloudevents/extensions), and of our audience; whatever type arrives, this is what it is.
 func documentedType(name string) (AttributeType, bool) {
 	switch name {
 	case attrRecordedTime, attrExpiryTime, "deprecationfrom", "deprecationsunset":
 		return Timestamp, true
-	case "sampledrate", "severitynumber":
+	case "sampledrate", "severitynumber", "opcuametadatamajorversion", "opcuametadataminorversion", "opcuastatus":
 		return Integer, true
-	case "deprecated":
+	case "deprecated", "bamptxcompleted":
 		return Boolean, true
 	case "dataref":
 		return URIReference, true
 	case "deprecationmigration":
 		return URI, true
-	case attrAudience, "authtype", "authid", "authclaims", "correlationid", "causationid", "dataclassification",
-		"dataregulation", "datacategory", "sequence", "sequencetype", "severitytext":
+	case attrAudience, "authtype", "authid", "authclaims", "bamtxid", "bampid", "bamptxid", "bamptxsid", "bamptxsstatus",
+		"correlationid", "causationid", "dataclassification", "dataregulation", "datacategory", "partitionkey",
+		"sequence", "sequencetype", "severitytext", "traceparent", "tracestate":
 		return String, true
 	}
 	return 0, false
