@@ -30,3 +30,6 @@ type Key struct {
 	Revoked  *Revocation // nil = not revoked
 	Aliases  []string    // key IDs under which other implementations name this key; at most MaxAliases
 }
+
+// MarshalJSON is the key's entry in the bundle: a public JWK with members of ours.
+func (k *Key) MarshalJSON() ([]byte, error) { return k.append(nil), nil }

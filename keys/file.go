@@ -1,0 +1,202 @@
+package keys
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// DefaultRefresh is how often a watched file is looked at when neither its reader nor the bundle says.
+	DefaultRefresh = time.Minute
+	// minRefresh bounds how often unknown key IDs, which anybody can invent, cause a look at the file.
+	minRefresh = time.Second
+	// mtimeGrain is how coarse a file system's times may be: a file changed this shortly before it was read
+	// may change again without a new time.
+	mtimeGrain = 2 * time.Second
+)
+
+// FileOptions says how WatchFile judges. The zero value is the strict one.
+type FileOptions struct {
+	Now        func() time.Time // nil = time.Now
+	MinVersion int64            // refuse lower versions; 0 = accept every version
+	// RefreshHint is how often the file is looked at, at most; 0 = as the bundle says, else DefaultRefresh.
+	RefreshHint time.Duration
+}
+
+// FileSource is a Source that follows a file. It has no goroutine: whether to look at the file is decided when it is
+// used, by the clock. It is safe for concurrent use.
+type FileSource struct {
+	path  string
+	roots *Roots
+	opts  FileOptions
+	now   func() time.Time
+
+	mu    sync.Mutex // held while looking at the file
+	state atomic.Pointer[fileState]
+}
+
+var _ Refresher = (*FileSource)(nil)
+
+// fileState is immutable.
+type fileState struct {
+	bundle  *Bundle // the last good one
+	digest  [sha256.Size]byte
+	info    os.FileInfo // of the content that was read last, good or not
+	settled bool        // info tells any later change
+	checked time.Time   // when the file was looked at last
+	err     error       // what was wrong then
+}
+
+// WatchFile reads a signed bundle and follows the file from then on: it reads it again when the time, size or
+// identity of the file has changed, keeps the last good bundle when the new one is refused, and never goes back to
+// a lower version, nor to another content of the same version.
+func WatchFile(path string, roots *Roots, opts *FileOptions) (*FileSource, error) {
+	if opts == nil {
+		opts = &FileOptions{}
+	}
+	if roots == nil {
+		return nil, errors.New("keys: no roots to verify the bundle with")
+	}
+	f := &FileSource{path: path, roots: roots, opts: *opts, now: clockOr(opts.Now)}
+	state := f.look(&fileState{}, f.now())
+	if state.err != nil {
+		return nil, state.err
+	}
+	f.state.Store(state)
+	return f, nil
+}
+
+// Bundle is the last good bundle, after a look at the file if the last one is longer ago than the refresh hint. A
+// caller judges its expiry. What is wrong with the file is told by LastError.
+func (f *FileSource) Bundle(context.Context) (*Bundle, error) {
+	return f.lookAfter(f.interval).bundle, nil
+}
+
+// Refresh looks at the file, but at most once a second. The error is ErrUnavailable if it cannot be read or is
+// refused: then nobody knows whether the key is unknown.
+func (f *FileSource) Refresh(context.Context, string) (*Bundle, error) {
+	state := f.lookAfter(func(*fileState) time.Duration { return minRefresh })
+	if state.err != nil {
+		return nil, fmt.Errorf("keys: %s: %w: %w", f.path, ErrUnavailable, state.err)
+	}
+	return state.bundle, nil
+}
+
+// LastError is what was wrong with the file at the last look; nil = nothing.
+func (f *FileSource) LastError() error { return f.state.Load().err }
+
+func (f *FileSource) interval(s *fileState) time.Duration {
+	switch {
+	case f.opts.RefreshHint > 0:
+		return f.opts.RefreshHint
+	case s.bundle.refreshHint > 0:
+		return s.bundle.refreshHint
+	}
+	return DefaultRefresh
+}
+
+// lookAfter looks at the file if the last look is at least the interval ago.
+func (f *FileSource) lookAfter(interval func(*fileState) time.Duration) *fileState {
+	state := f.state.Load()
+	if !due(state, f.now(), interval(state)) {
+		return state
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	state = f.state.Load() // another caller may have looked meanwhile
+	if now := f.now(); due(state, now, interval(state)) {
+		state = f.look(state, now)
+		f.state.Store(state)
+	}
+	return state
+}
+
+// due is true of a clock that was set back, too: waiting for it to catch up could take for ever.
+func due(s *fileState, now time.Time, interval time.Duration) bool {
+	elapsed := now.Sub(s.checked)
+	return elapsed < 0 || elapsed >= interval
+}
+
+// look is the state after a look at the file.
+func (f *FileSource) look(was *fileState, now time.Time) *fileState {
+	next := *was
+	next.checked = now
+	info, err := os.Stat(f.path)
+	if err != nil {
+		next.err = fmt.Errorf("keys: %w", err)
+		next.info = nil // whatever comes back is read
+		return &next
+	}
+	if was.settled && was.info != nil && sameFile(was.info, info) {
+		return &next
+	}
+	signed, info, err := f.read()
+	if err != nil {
+		next.err, next.info = err, nil
+		return &next
+	}
+	next.info = info
+	next.settled = now.Sub(info.ModTime()) >= mtimeGrain
+	next.err = f.adopt(&next, signed, now)
+	return &next
+}
+
+func sameFile(a, b os.FileInfo) bool {
+	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
+}
+
+// read reads the file and says which one it was, since the path may be another's at any moment.
+func (f *FileSource) read() ([]byte, os.FileInfo, error) {
+	file, err := os.Open(f.path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("keys: %w", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, nil, fmt.Errorf("keys: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("keys: %s is not a regular file", f.path)
+	}
+	signed, err := io.ReadAll(io.LimitReader(file, MaxSigned+1))
+	if err != nil {
+		return nil, nil, fmt.Errorf("keys: %w", err)
+	}
+	return signed, info, nil
+}
+
+// adopt makes the signed bundle the state's, unless it is refused or goes back.
+func (f *FileSource) adopt(s *fileState, signed []byte, now time.Time) error {
+	b, err := OpenBundle(signed, f.roots, &OpenBundleOptions{
+		Now: func() time.Time { return now }, MinVersion: f.opts.MinVersion,
+	})
+	if err != nil {
+		return err
+	}
+	digest := sha256.Sum256(b.Payload())
+	if s.bundle != nil {
+		if err := follows(s, b, digest); err != nil {
+			return err
+		}
+	}
+	s.bundle, s.digest = b, digest
+	return nil
+}
+
+func follows(s *fileState, b *Bundle, digest [sha256.Size]byte) error {
+	switch {
+	case b.version < s.bundle.version:
+		return refuse(WhyRollback, "version %d, after %d was seen", b.version, s.bundle.version)
+	case b.version == s.bundle.version && digest != s.digest:
+		return refuse(WhyEquivocate, "version %d with another content than was seen", b.version)
+	}
+	return nil
+}

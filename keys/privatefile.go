@@ -1,0 +1,216 @@
+package keys
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"filippo.io/age"
+)
+
+// MaxPrivateFile bounds a keyring or root key file, in bytes.
+const MaxPrivateFile = 1 << 20
+
+// privateMode lets nobody but the owner read or write.
+const privateMode = 0o600
+
+// DefaultWorkFactor is the base-2 logarithm of scrypt's N: about a second on a laptop.
+const DefaultWorkFactor = 18
+
+// PrivateFileOptions says how a file with private keys is protected. Its zero value demands a passphrase.
+type PrivateFileOptions struct {
+	// ScryptWorkFactor is the base-2 logarithm of the cost of trying one passphrase; 0 = DefaultWorkFactor.
+	// Lower values are for tests.
+	ScryptWorkFactor int
+	// InsecureNoPassphrase leaves the file unencrypted, protected by its mode only.
+	InsecureNoPassphrase bool
+}
+
+// protection is what a private file is encrypted with.
+type protection struct {
+	redacted
+	passphrase string // "" = not encrypted
+	workFactor int
+}
+
+func newProtection(passphrase string, opts PrivateFileOptions) (*protection, error) {
+	switch {
+	case passphrase == "" && !opts.InsecureNoPassphrase:
+		return nil, errors.New("keys: a file with private keys needs a passphrase")
+	case passphrase != "" && opts.InsecureNoPassphrase:
+		return nil, errors.New("keys: a passphrase, and InsecureNoPassphrase: choose one")
+	case opts.ScryptWorkFactor < 0 || opts.ScryptWorkFactor > 22:
+		return nil, errors.New("keys: the scrypt work factor is not within 1 to 22")
+	case opts.ScryptWorkFactor == 0:
+		opts.ScryptWorkFactor = DefaultWorkFactor
+	}
+	return &protection{passphrase: passphrase, workFactor: opts.ScryptWorkFactor}, nil
+}
+
+// seal encrypts with age (https://age-encryption.org/v1) under the passphrase.
+func (p *protection) seal(plain []byte) ([]byte, error) {
+	if p.passphrase == "" {
+		return plain, nil
+	}
+	recipient, err := age.NewScryptRecipient(p.passphrase)
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	recipient.SetWorkFactor(p.workFactor)
+	var out bytes.Buffer
+	w, err := age.Encrypt(&out, recipient)
+	if err != nil {
+		return nil, fmt.Errorf("keys: encrypting: %w", err)
+	}
+	if _, err = w.Write(plain); err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("keys: encrypting: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// readPrivate reads and decrypts a private file. A file that is encrypted although no passphrase was expected, or
+// the other way round, is refused: somebody is mistaken about it.
+func readPrivate(path, passphrase string) (plain, raw []byte, p *protection, err error) {
+	raw, err = readBounded(path, MaxPrivateFile)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	encrypted := bytes.HasPrefix(raw, []byte(ageHeader))
+	switch {
+	case !encrypted && passphrase != "":
+		return nil, nil, nil, fmt.Errorf("keys: %s is not encrypted, although a passphrase was given: open it as insecure, or make a new one", path)
+	case !encrypted:
+		return bytes.Clone(raw), raw, &protection{}, nil
+	case passphrase == "":
+		return nil, nil, nil, fmt.Errorf("keys: %s is encrypted: give its passphrase", path)
+	}
+	if plain, err = decrypt(raw, passphrase); err != nil {
+		return nil, nil, nil, fmt.Errorf("keys: %s: %w", path, err)
+	}
+	return plain, raw, &protection{passphrase: passphrase, workFactor: workFactorOf(raw)}, nil
+}
+
+const ageHeader = "age-encryption.org/"
+
+// ErrPassphrase is (wrapped in) the error of opening a private file with the wrong passphrase.
+var ErrPassphrase = errors.New("the passphrase is wrong")
+
+func decrypt(raw []byte, passphrase string) ([]byte, error) {
+	identity, err := age.NewScryptIdentity(passphrase)
+	if err != nil {
+		return nil, err
+	}
+	r, err := age.Decrypt(bytes.NewReader(raw), identity)
+	if noMatch := (*age.NoIdentityMatchError)(nil); errors.As(err, &noMatch) {
+		return nil, ErrPassphrase
+	}
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(r)
+}
+
+// workFactorOf reads the work factor off the age header ("-> scrypt SALT FACTOR" in its second line), so that
+// a rewritten file keeps it.
+func workFactorOf(raw []byte) int {
+	lines := bytes.SplitN(raw, []byte("\n"), 3)
+	if len(lines) == 3 {
+		fields := bytes.Fields(lines[1])
+		if n, err := strconv.Atoi(string(fields[len(fields)-1])); err == nil && n > 0 && n <= 22 {
+			return n
+		}
+	}
+	return DefaultWorkFactor
+}
+
+func readBounded(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("keys: %s is not a regular file", path)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	if int64(len(data)) > most {
+		return nil, fmt.Errorf("keys: %s has more than %d bytes", path, most)
+	}
+	return data, nil
+}
+
+// writeNew creates a file, never replaces one, and leaves nothing behind when it fails.
+func writeNew(path string, data []byte, mode os.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		_ = os.Remove(path)
+		return fmt.Errorf("keys: writing %s: %w", path, err)
+	}
+	syncDir(path)
+	return nil
+}
+
+// replace swaps in new content, all or nothing, if the file still is what was read from it. The file beside it
+// is made exclusively, and so keeps a second process from doing the same at the same time.
+func replace(path string, was, data []byte) error {
+	beside := path + ".new"
+	if err := writeNew(beside, data, privateMode); err != nil {
+		if errors.Is(err, os.ErrExist) {
+			return fmt.Errorf("keys: %s exists: another process is changing the file, or was killed at it: remove it in that case", beside)
+		}
+		return err
+	}
+	if err := unchanged(path, was); err != nil {
+		_ = os.Remove(beside)
+		return err
+	}
+	if err := os.Rename(beside, path); err != nil {
+		_ = os.Remove(beside)
+		return fmt.Errorf("keys: %w", err)
+	}
+	syncDir(path)
+	return nil
+}
+
+func unchanged(path string, was []byte) error {
+	is, err := readBounded(path, MaxPrivateFile)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(is, was) {
+		return fmt.Errorf("keys: %s was changed since it was opened: open it again", path)
+	}
+	return nil
+}
+
+// syncDir makes a new name durable where the system can: not all can sync a directory.
+func syncDir(path string) {
+	if d, err := os.Open(filepath.Dir(path)); err == nil {
+		_ = d.Sync()
+		_ = d.Close()
+	}
+}
