@@ -42,7 +42,10 @@ func FromSDK(ev *event.Event) (*Event, error) {
 	if err := e.takeExtensions(c.Extensions); err != nil {
 		return nil, err
 	}
-	return e, e.takeData(ev.DataEncoded)
+	if err := e.takeData(ev.DataEncoded); err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 func contextOf(ev *event.Event) (*event.EventContextV1, error) {

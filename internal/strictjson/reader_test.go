@@ -1,0 +1,250 @@
+package strictjson
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sealbus/sealbus/internal/canonical"
+)
+
+// read walks a whole document through Object, Member, Array and Element, as a codec does, and writes what
+// it saw.
+func read(r *Reader, out *strings.Builder) {
+	switch r.Kind() {
+	case '{':
+		out.WriteByte('{')
+		for obj := r.Object(); r.Member(&obj); {
+			fmt.Fprintf(out, "%q:", obj.Name)
+			read(r, out)
+		}
+		out.WriteByte('}')
+	case '[':
+		out.WriteByte('[')
+		for array := r.Array(); r.Element(&array); {
+			read(r, out)
+			out.WriteByte(' ')
+		}
+		out.WriteByte(']')
+	case '"':
+		fmt.Fprintf(out, "%q", r.String())
+	default:
+		out.Write(r.Raw())
+	}
+}
+
+func walk(doc string) (string, error) {
+	var out strings.Builder
+	r := NewReader([]byte(doc))
+	read(&r, &out)
+	return out.String(), r.End()
+}
+
+func TestReader(t *testing.T) {
+	for doc, want := range map[string]string{
+		` {"a" : [ 1 , true,null,"x\u00e9\ud83d\ude00\n"] , "b":{} } `: `{"a":[1 true null "xé😀\n" ]"b":{}}`,
+		`[]`:                 `[]`,
+		`"\"\\\/\b\f\n\r\t"`: `"\"\\/\b\f\n\r\t"`,
+		"\t-1.5e3\n":         `-1.5e3`,
+		`{"":1,"\u0061":2}`:  `{"":1"a":2}`,
+		`"\uFFFF\u0000"`:     fmt.Sprintf("%q", "\uffff\x00"),
+	} {
+		got, err := walk(doc)
+		if err != nil || got != want {
+			t.Errorf("%s: got %s, %v", doc, got, err)
+		}
+	}
+	for _, doc := range []string{nested(canonical.MaxDepth), manyMembers(16, "last"), manyMembers(17, "last"), manyMembers(40, "last")} {
+		if _, err := walk(doc); err != nil {
+			t.Errorf("%.60s: %v", doc, err)
+		}
+	}
+}
+
+func nested(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+
+// manyMembers has n members a0, a1, ... the last of which is called last.
+func manyMembers(n int, last string) string {
+	var b strings.Builder
+	b.WriteByte('{')
+	for i := range n - 1 {
+		fmt.Fprintf(&b, `"a%d":0,`, i)
+	}
+	return b.String() + `"` + last + `":0}`
+}
+
+func TestReaderRefuses(t *testing.T) {
+	docs := []string{
+		``, ` `, `{`, `[`, `"`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1,`, `{"a":1,}`, `{,}`, `{"a" 1}`, `{a:1}`, `{1:1}`, `{"a":1 "b":1}`,
+		`[1`, `[1,`, `[1,]`, `[,]`, `[1 2]`, `[1}`, `{"a":1]`, `1 2`, `{}{}`, `[]]`, "{}\x00", `nul`, `tru`, `+1`, `01`, `.5`, `1.`, `-`,
+		"\ufeff{}", "\v1", "\u00a01",
+		`{"a":1,"a":1}`, `{"a":1,"\u0061":1}`, `{"a":{"b":1,"b":1}}`,
+		`"\x"`, `"\u12"`, `"\u12g4"`, `"\`, `"\u`, `"\"`, "\"\n\"", "\"\x00\"", "\"\\\n\"", "\"\\n\n\"",
+		"\"\xff\"", "\"\xc3\"", "\"\xed\xa0\x80\"", "\"\\n\xff\"", "\"\xc3\\u00a9\"", "{\"\xff\":1}",
+		`"\ud800"`, `"\udc00"`, `"\ud800\ud800"`, `"\ud800x"`, `"\ud800\n"`, `"\ud800\u"`, `"\ud800\u12"`, `{"\ud800":1}`,
+		nested(canonical.MaxDepth + 1), strings.Repeat(`{"a":`, 65) + `1` + strings.Repeat(`}`, 65),
+		strings.Repeat("[", 1<<20), strings.Repeat(`{"a":`, 1<<20),
+	}
+	for n := 2; n < 40; n++ { // around the number of names that are kept without a map
+		docs = append(docs, manyMembers(n, "a0"), manyMembers(n, fmt.Sprintf("a%d", n-2)))
+	}
+	for _, doc := range docs {
+		if got, err := walk(doc); err == nil {
+			t.Errorf("%.60q: got %.60q", doc, got)
+		}
+	}
+}
+
+func TestReadStringErrors(t *testing.T) {
+	for in, want := range map[string]error{
+		`x`: ErrString, `"`: ErrString, `"\q"`: ErrString, "\"\x01\"": ErrString,
+		"\"\xff\"": ErrUTF8, "\"\\n\xff\"": ErrUTF8,
+		`"\ud800"`: ErrSurrogate, `"\ud800\u0041"`: ErrSurrogate, `"\udfff"`: ErrSurrogate,
+	} {
+		if text, _, err := ReadString([]byte(in), 0); !errors.Is(err, want) || text != nil {
+			t.Errorf("%q: got %q, %v; want %v", in, text, err, want)
+		}
+	}
+	if _, _, err := ReadString([]byte(`""`), 2); !errors.Is(err, ErrString) {
+		t.Errorf("past the end: %v", err)
+	}
+}
+
+func TestBytesAlias(t *testing.T) {
+	doc := []byte(`["plain","esc\u0061ped"]`)
+	r := NewReader(doc)
+	array := r.Array()
+	r.Element(&array)
+	plain := r.Bytes()
+	r.Element(&array)
+	escaped := r.Bytes()
+	if &plain[0] != &doc[2] || cap(plain) != len(plain) {
+		t.Error("a plain string is a copy, or appending to it would overwrite the document")
+	}
+	clear(doc)
+	if string(escaped) != "escaped" {
+		t.Errorf("got %q", escaped)
+	}
+}
+
+func TestInt(t *testing.T) {
+	for doc, want := range map[string]int64{`0`: 0, `-1`: -1, ` 9223372036854775807 `: 1<<63 - 1, `-9223372036854775808`: -1 << 63} {
+		r := NewReader([]byte(doc))
+		if got := r.Int(); got != want || r.End() != nil {
+			t.Errorf("%s: got %d, %v", doc, got, r.End())
+		}
+	}
+	for _, doc := range []string{``, `-0`, `1.0`, `1e2`, `01`, `"1"`, `true`, `null`, `9223372036854775808`} {
+		r := NewReader([]byte(doc))
+		if got := r.Int(); r.End() == nil {
+			t.Errorf("%s: got %d", doc, got)
+		}
+	}
+}
+
+// Raw counts what is around a value, Value does not.
+func TestDepth(t *testing.T) {
+	for _, test := range []struct {
+		depth int
+		value bool
+		ok    bool
+	}{{63, false, true}, {64, false, false}, {64, true, true}, {65, true, false}} {
+		r := NewReader([]byte(`{"a":` + strings.Repeat(`["]\"",`, test.depth-1) + `[]` + strings.Repeat("]", test.depth-1) + `}`))
+		obj := r.Object()
+		r.Member(&obj)
+		if test.value {
+			r.Value()
+		} else {
+			r.Skip()
+		}
+		if r.Member(&obj); (r.End() == nil) != test.ok {
+			t.Errorf("%+v: %v", test, r.End())
+		}
+	}
+}
+
+func TestValueCanonical(t *testing.T) {
+	for doc, want := range map[string]bool{` {"a":1,"b":2} `: true, `{"b":2,"a":1}`: false, `{"a": 1}`: false, `1.0`: false, `"x"`: true} {
+		r := NewReader([]byte(doc))
+		if raw, got := r.Value(); got != want || string(raw) != strings.TrimSpace(doc) || r.End() != nil {
+			t.Errorf("%s: got %s, %v, %v", doc, raw, got, r.End())
+		}
+	}
+}
+
+// The first error stays, and nothing is read after it.
+func TestErrorSticks(t *testing.T) {
+	first := errors.New("first")
+	r := NewReader([]byte(`{"a":[1,"x"]}`))
+	obj := r.Object()
+	r.Fail(first)
+	r.Failf("second")
+	array := r.Array()
+	raw, isCanonical := r.Value()
+	if r.Member(&obj) || r.Element(&array) || r.Kind() != 0 || r.String() != "" || r.Bytes() != nil || r.Int() != 0 || r.Raw() != nil || raw != nil || isCanonical {
+		t.Error("something was read after an error")
+	}
+	if r.Err() != first || r.End() != first {
+		t.Errorf("got %v", r.Err())
+	}
+}
+
+func TestErrorsAreShort(t *testing.T) {
+	long := strings.Repeat("x", 1<<16)
+	for _, doc := range []string{`{"` + long + `":1,"` + long + `":1}`, `[` + long + `]`} {
+		if _, err := walk(doc); err == nil || len(err.Error()) > 300 {
+			t.Errorf("an error of %d bytes", len(err.Error()))
+		}
+	}
+	r := NewReader([]byte(strings.Repeat("1", 1<<16)))
+	if r.Int(); r.Err() == nil || len(r.Err().Error()) > 300 {
+		t.Error("no short error for a long number")
+	}
+}
+
+func TestSmallObjectsAllocateNothing(t *testing.T) {
+	doc := []byte(manyMembers(16, "last"))
+	if n := testing.AllocsPerRun(100, func() {
+		r := NewReader(doc)
+		for obj := r.Object(); r.Member(&obj); {
+			r.Skip()
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// What is accepted is JSON, with the strings that encoding/json has; and the walk agrees with one Value
+// over the whole document.
+func FuzzReader(f *testing.F) {
+	files, err := filepath.Glob("testdata/fuzz/FuzzReader/*")
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no corpus (%v)", err)
+	}
+	for _, doc := range []string{`{"a":[1,"\u00e9\ud83d\ude00",null],"b":{"c":true}}`, `{"a":1,"\u0061":2}`, `"\ud800"`, "\"\xff\""} {
+		f.Add([]byte(doc))
+	}
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		_, err := walk(string(doc))
+		whole := NewReader(doc)
+		raw, _ := whole.Value()
+		if (err == nil) != (whole.End() == nil) {
+			t.Fatalf("the walk says %v, Value says %v", err, whole.End())
+		}
+		if err != nil {
+			return
+		}
+		if !json.Valid(doc) {
+			t.Fatalf("accepted what is not JSON: %q", doc)
+		}
+		var text string
+		if json.Unmarshal(raw, &text) == nil && raw[0] == '"' {
+			if got, end, err := ReadString(raw, 0); err != nil || end != len(raw) || string(got) != text {
+				t.Fatalf("got %q, %v; encoding/json has %q", got, err, text)
+			}
+		}
+	})
+}
