@@ -81,7 +81,7 @@ func Append(dst, text []byte) ([]byte, error) {
 	start := skipSpace(text, 0)
 	s := scanner{b: text, whole: true, numbers: noted}
 	end := s.read(start)
-	if s.refused {
+	if end >= 0 && s.refused {
 		s.numbers = fatal
 		end = s.read(start)
 	}
