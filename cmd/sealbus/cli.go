@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// app is one run of the program.
+type app struct {
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	env    environment
+
+	json   bool      // --output json
+	nowSet time.Time // --now; zero = the clock
+	out    style     // of standard output
+	talk   style     // of standard error
+}
+
+func newApp(stdin io.Reader, stdout, stderr io.Writer, env environment) *app {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, env: env}
+	plain := env.getenv("NO_COLOR") != "" || env.getenv("TERM") == "dumb"
+	a.out = style{colour: !plain && env.terminal(stdout)}
+	a.talk = style{colour: !plain && env.terminal(stderr)}
+	return a
+}
+
+// now is the moment that everything is judged at: that of --now, else the clock's.
+func (a *app) now() time.Time {
+	if !a.nowSet.IsZero() {
+		return a.nowSet
+	}
+	return a.env.now()
+}
+
+// commandSpec is what a command says of itself.
+type commandSpec struct {
+	use     string // the first word is the name; the rest is shown in the usage line
+	short   string // one line, no period
+	long    string // what short leaves open; "" = nothing
+	example string
+	args    argsCheck // nil = none are allowed
+	now     bool      // the command judges time: it has --now
+	run     func(ctx context.Context, args []string) error
+}
+
+// command makes a cobra command; its flags are added by the caller.
+func (a *app) command(spec commandSpec) *cobra.Command {
+	check := spec.args
+	if check == nil {
+		check = exactly()
+	}
+	cmd := &cobra.Command{
+		Use: spec.use, Short: spec.short, Long: spec.long, Example: indent(spec.example),
+		DisableFlagsInUseLine: true,
+		Args:                  func(_ *cobra.Command, args []string) error { return check(args) },
+		RunE:                  func(cmd *cobra.Command, args []string) error { return spec.run(cmd.Context(), args) },
+	}
+	if spec.now {
+		cmd.Flags().Var((*momentValue)(&a.nowSet), "now", "judge at this moment instead of now")
+	}
+	return cmd
+}
+
+// group makes a command that only has sub-commands.
+func (a *app) group(name, short, long string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: name, Short: short, Long: long, Args: cobra.ArbitraryArgs}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.noCommand(cmd, args) }
+	cmd.AddCommand(commands...)
+	return cmd
+}
+
+// noCommand reports a missing or unknown sub-command.
+func (a *app) noCommand(cmd *cobra.Command, args []string) error {
+	fix := "run `" + cmd.CommandPath() + " --help` for the list of commands"
+	if len(args) == 0 {
+		return usage(fix, "%s needs a command: %s", cmd.CommandPath(), strings.Join(commandNames(cmd), ", "))
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		fix = "did you mean `" + cmd.CommandPath() + " " + near[0] + "`?"
+	}
+	return usage(fix, "%s has no command %q", cmd.CommandPath(), args[0])
+}
+
+func commandNames(cmd *cobra.Command) []string {
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	return names
+}
+
+// root makes the tree of commands.
+func (a *app) root() *cobra.Command {
+	root := a.group("sealbus", "Seal and open CloudEvents: authentic, intact, fresh, end to end",
+		"Seal and open CloudEvents, so that a consumer knows who sent an event and that nobody changed it,\nwhatever bus carried it.",
+		a.commands()...)
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetFlagErrorFunc(flagError)
+	root.SetHelpFunc(a.help)
+	root.SetHelpCommand(a.helpCommand(root))
+	root.PersistentFlags().Var((*outputValue)(&a.json), "output", "results as text, or one JSON object each")
+	return root
+}
+
+func flagError(cmd *cobra.Command, err error) error {
+	fix := "run `" + cmd.CommandPath() + " --help` for its flags"
+	var e *exitError
+	if errors.As(err, &e) {
+		fix = e.fix
+	}
+	return usage(fix, "%s", strings.TrimPrefix(err.Error(), "pflag: "))
+}
+
+// finish reports how the run ended and returns the exit status.
+func (a *app) finish(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	var e *exitError
+	if !errors.As(err, &e) {
+		e = a.classify(err)
+	}
+	if e.err != nil {
+		a.report(e)
+	}
+	return e.code
+}
+
+// classify gives a status to the errors that cobra makes, which are about usage, and to an interruption.
+func (a *app) classify(err error) *exitError {
+	if errors.Is(err, context.Canceled) {
+		return &exitError{code: exitUnavailable, err: errors.New("interrupted"), fix: "run it again"}
+	}
+	return &exitError{code: exitUsage, err: err, fix: "run `sealbus --help`"}
+}
+
+func (a *app) report(e *exitError) {
+	message := strings.TrimPrefix(e.err.Error(), "keys: ")
+	fmt.Fprintf(a.stderr, "%s %s\n", a.talk.red("sealbus:"), clean(message))
+	if e.fix != "" {
+		fmt.Fprintf(a.stderr, "  %s\n", a.talk.dim(clean(e.fix)))
+	}
+	if a.json {
+		_ = a.writeJSON(errorResult{Error: exitWords[e.code], Reason: e.reason, Message: message, Fix: e.fix})
+	}
+}
+
+// errorResult is an error for programs.
+type errorResult struct {
+	Error   string `json:"error"` // rejected, usage, unavailable or due
+	Reason  string `json:"reason,omitempty"`
+	Message string `json:"message"`
+	Fix     string `json:"fix"`
+}
+
+// argsCheck judges the arguments that are not flags.
+type argsCheck func(args []string) error
+
+// exactly wants one argument for each of the names.
+func exactly(names ...string) argsCheck {
+	return func(args []string) error {
+		if len(args) < len(names) {
+			return usage("add it to the command; `--help` shows where", "missing argument %s", names[len(args)])
+		}
+		return noMore(args[len(names):])
+	}
+}
+
+// atLeastOne wants any number of arguments, but not none.
+func atLeastOne(name string) argsCheck {
+	return func(args []string) error {
+		if len(args) == 0 {
+			return usage("name at least one; `--help` shows where", "missing argument %s", name)
+		}
+		return nil
+	}
+}
+
+func noMore(rest []string) error {
+	if len(rest) > 0 {
+		return usage("remove it; a flag that takes several values is repeated: `--flag A --flag B`", "unexpected argument %q", rest[0])
+	}
+	return nil
+}
+
+// need makes flags mandatory, with an error in our words.
+func need(flags ...required) error {
+	for _, f := range flags {
+		if f.value == "" {
+			return usage("add --"+f.name+"; `--help` explains it", "missing flag --%s", f.name)
+		}
+	}
+	return nil
+}
+
+// required is a mandatory flag and the value it got.
+type required struct{ name, value string }
+
+// wantsJSON finds --output json in the raw arguments.
+func wantsJSON(args []string) bool {
+	for i, arg := range args {
+		switch {
+		case arg == "--":
+			return false
+		case arg == "--output=json", arg == "--output" && i+1 < len(args) && args[i+1] == "json":
+			return true
+		}
+	}
+	return false
+}
+
+func indent(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "  " + strings.ReplaceAll(text, "\n", "\n  ")
+}

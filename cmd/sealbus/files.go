@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+const (
+	privateFile fs.FileMode = 0o600
+	publicFile  fs.FileMode = 0o644
+)
+
+// readFile reads a file of at most limit bytes. Standard input is "-".
+func (a *app) readFile(path string, limit int) ([]byte, error) {
+	if path == "-" {
+		return a.readStdin(limit)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, openFailed(path, err)
+	}
+	defer func() { _ = f.Close() }() // was only read
+	return readBounded(f, path, limit)
+}
+
+// readStdin reads standard input, of at most limit bytes.
+func (a *app) readStdin(limit int) ([]byte, error) {
+	return readBounded(a.stdin, "standard input", limit)
+}
+
+func readBounded(r io.Reader, name string, limit int) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
+	switch {
+	case err != nil:
+		return nil, unavailable("check the file and try again", "reading %s: %w", name, cause(err))
+	case len(data) > limit:
+		return nil, rejected("check that this is the file you mean", "%s has more than %d bytes", name, limit)
+	case len(data) == 0:
+		return nil, rejected("check what should have written it", "%s is empty", name)
+	}
+	return data, nil
+}
+
+func openFailed(path string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return unavailable("check the path", "%s does not exist", path)
+	case errors.Is(err, fs.ErrPermission):
+		return unavailable("check who may read it", "%s may not be read", path)
+	}
+	return unavailable("check the file and try again", "reading %s: %w", path, cause(err))
+}
+
+// cause strips the operation and the path that are named beside it anyway.
+func cause(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+// exists reports whether something has that name.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// createFile writes a new file and refuses to touch one that exists.
+func createFile(path string, data []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if errors.Is(err, fs.ErrExist) {
+		return fileExists(path)
+	}
+	if err == nil {
+		if err = writeAndClose(f, data); err != nil {
+			_ = os.Remove(path) // half a file helps nobody
+		}
+	}
+	if err != nil {
+		return unavailable("check the directory and the space on the disk", "writing %s: %w", path, cause(err))
+	}
+	return nil
+}
+
+func fileExists(path string) error {
+	return usage("choose another name, or move the old file away first", "%s exists already and is not overwritten", path)
+}
+
+func writeAndClose(f *os.File, data []byte) error {
+	_, err := f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// replaceFile puts data in the place of a file whose content was old, all or nothing, with its mode. If the
+// content is another one by now, somebody else's change would be lost, and it is refused.
+func replaceFile(path string, old, data []byte) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return openFailed(path, err)
+	}
+	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
+	if err := createFile(temporary, data, info.Mode().Perm()); err != nil {
+		return err
+	}
+	if err := swap(temporary, path, old); err != nil {
+		_ = os.Remove(temporary)
+		return err
+	}
+	return nil
+}
+
+func swap(temporary, path string, old []byte) error {
+	now, err := os.ReadFile(path)
+	if err == nil && !bytes.Equal(now, old) {
+		return unavailable("run the command again", "%s was changed by somebody else meanwhile", path)
+	}
+	if err == nil {
+		err = os.Rename(temporary, path)
+	}
+	if err != nil {
+		return unavailable("check the directory", "replacing %s: %w", path, cause(err))
+	}
+	return nil
+}
+
+// inFile names the file that was refused, once.
+func inFile(path string, err error) error { return fmt.Errorf("%s: %w", path, err) }

@@ -1,0 +1,52 @@
+// Command sealbus makes keys and trust, and seals, opens and explains CloudEvents.
+//
+// Data goes to standard output, talk to standard error. Errors begin with "sealbus: ", no capital, no period,
+// and are followed by one line that says what to do. With --output json each command writes one JSON
+// object per result, errors included: {"error","message","fix"}.
+//
+// Exit status: 0 done, 1 rejected, 2 usage, 3 could not judge (input or output failed: try again),
+// 4 something is due.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"time"
+
+	"golang.org/x/term"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, systemEnvironment())
+	stop()
+	os.Exit(code)
+}
+
+// environment is what a run takes from the machine beside its streams and files.
+type environment struct {
+	now      func() time.Time
+	getenv   func(string) string
+	prompt   prompter // nil = there is no terminal to ask on
+	terminal func(io.Writer) bool
+}
+
+func systemEnvironment() environment {
+	return environment{now: time.Now, getenv: os.Getenv, prompt: askTerminal, terminal: isTerminal}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// run is the whole program; it returns the exit status.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env environment) int {
+	a := newApp(stdin, stdout, stderr, env)
+	a.json = wantsJSON(args) // known before the flags are read, so that a wrong flag is reported as asked
+	root := a.root()
+	root.SetArgs(args)
+	return a.finish(root.ExecuteContext(ctx))
+}

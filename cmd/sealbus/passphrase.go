@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"crypto/subtle"
+	"fmt"
+	"os"
+	"runtime"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// maxPassphrase bounds a passphrase, in bytes, so that a key file named by mistake is refused.
+const maxPassphrase = 1 << 10
+
+// privateFlags say how private files are protected.
+type privateFlags struct {
+	passphraseFile string
+	insecure       bool
+}
+
+func (f *privateFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.passphraseFile, "passphrase-file", "", "read the passphrase from the first line of `FILE` instead of the terminal")
+	cmd.Flags().BoolVar(&f.insecure, "insecure-no-passphrase", false, "the private key is not encrypted")
+}
+
+// passphrase is the passphrase that protects path; nil = none, as --insecure-no-passphrase says. A new one
+// is asked for twice.
+func (a *app) passphrase(f *privateFlags, path string, isNew bool) ([]byte, error) {
+	switch {
+	case f.insecure && f.passphraseFile != "":
+		return nil, usage("drop one of the two", "--insecure-no-passphrase contradicts --passphrase-file")
+	case f.insecure:
+		return nil, nil
+	case f.passphraseFile != "":
+		return a.passphraseFromFile(f.passphraseFile)
+	case a.env.prompt == nil:
+		return nil, noTerminal(path)
+	}
+	pass, err := a.env.prompt("passphrase for " + clean(path) + ": ")
+	if err != nil {
+		return nil, noTerminal(path)
+	}
+	if len(pass) == 0 {
+		return nil, usage("type one; --insecure-no-passphrase goes without", "empty passphrase")
+	}
+	if !isNew {
+		return pass, nil
+	}
+	again, err := a.env.prompt("the same again: ")
+	if err != nil || subtle.ConstantTimeCompare(pass, again) != 1 {
+		return nil, usage("start again", "the two passphrases differ")
+	}
+	return pass, nil
+}
+
+func noTerminal(path string) error {
+	return usage("use --passphrase-file FILE", "there is no terminal to ask for the passphrase of %s", path)
+}
+
+func (a *app) passphraseFromFile(path string) ([]byte, error) {
+	data, err := a.readFile(path, maxPassphrase)
+	if err != nil {
+		return nil, err
+	}
+	line, _, _ := bytes.Cut(data, []byte("\n"))
+	line = bytes.TrimSuffix(line, []byte("\r"))
+	if len(line) == 0 {
+		return nil, usage("write the passphrase on its first line", "%s holds no passphrase", path)
+	}
+	return line, nil
+}
+
+// prompter asks for a secret without showing what is typed.
+type prompter func(prompt string) ([]byte, error)
+
+// askTerminal asks on the terminal itself: standard input may be an event.
+func askTerminal(prompt string) ([]byte, error) {
+	name := "/dev/tty"
+	if runtime.GOOS == "windows" {
+		name = "CONIN$"
+	}
+	tty, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = tty.Close() }()
+	fmt.Fprint(os.Stderr, prompt)
+	pass, err := term.ReadPassword(int(tty.Fd()))
+	fmt.Fprintln(os.Stderr)
+	return pass, err
+}
