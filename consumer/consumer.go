@@ -1,0 +1,246 @@
+// Package consumer wraps a handler of events so that it is called with verified, fresh events only, each once.
+//
+// For every delivery: parse, verify, authorise, judge freshness, claim in the replay store, call the handler,
+// complete the claim. What can never pass (a forgery, a stale event) goes to a quarantine with its original
+// bytes and is then acknowledged. What cannot be judged or handled now (trust or store unavailable, handler failed) is
+// an error, so that the transport delivers it again. Nothing is lost, and nothing unverified is handled.
+//
+// Threats: whoever can put a message where the consumer reads (forged, changed, replayed, other people's events:
+// rejected); redelivery, crashes and several workers (claims); a process that is frozen or whose clock is set (all
+// is decided on use, by the wall clock, and decided again if it moved). Not stopped: whoever holds a producer's key; a
+// handler whose effect is not bound to its IdempotencyKey, when the process dies between the effect and Complete.
+//
+//	trust := ...                                             // a keys.Source
+//	store := replay.NewMemory(nil)                           // several processes need a shared one
+//	c, err := consumer.New("billing", trust, store, &consumer.Options{
+//		Sources:    []string{"https://orders.example/*"},
+//		Quarantine: quarantine,
+//	})
+//	handler := consumer.Typed(func(ctx context.Context, d consumer.Delivery[Order]) error { ... })
+//	result, err := c.Handle(ctx, consumer.Message{Body: body}, handler)   // err: deliver it again
+//
+// Stable: New, Handle, Options, Delivery, Result, Quarantine and the record of QuarantineDir.
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// DefaultMaxAge is the replay window of a consumer on a bus: EventBridge retries for 24 hours.
+const DefaultMaxAge = 24*time.Hour + 5*time.Minute
+
+// DefaultLease is short, because it is how long an event waits after a crash.
+const DefaultLease = 30 * time.Second
+
+// Options adjust a Consumer. The zero value is the strict one, but Sources must be named.
+type Options struct {
+	Sources            []string                          // which sources this consumer takes (keys.MatchSource); must not be empty
+	Types              []string                          // which types this consumer takes (keys.MatchType); nil = those that the bundle allows
+	Audience           string                            // must be among the signed audience; "" = unchecked
+	Mode               envelope.Mode                     // what becomes of unsigned extensions; zero = Strict, they are dropped
+	RequiredAlgorithms []keys.Algorithm                  // each must have signed; nil = any one signature
+	MaxAge             time.Duration                     // the replay window backwards; 0 = DefaultMaxAge
+	QueueRetention     time.Duration                     // how long queue and dead-letter queue keep messages, added to MaxAge; 0 = no queue
+	Skew               time.Duration                     // how far clocks may differ; 0 = envelope.DefaultSkew
+	Lease              time.Duration                     // how long a claim lives without renewal; 0 = DefaultLease
+	ExtensionTypes     map[string]envelope.AttributeType // types of extensions that other implementations signed, and the names that may be Binary
+	Quarantine         Quarantine                        // takes what can never pass; nil = its delivery fails, for the transport's own dead-letter queue
+	Logger             *slog.Logger                      // nil = slog.Default()
+	Now                func() time.Time                  // the wall clock; nil = time.Now
+
+	UnsafeObserve                []Observe // sources that are still migrating: see Observe; nil = none
+	UnsafeAnySource              bool      // true: no Sources are needed, the bundle alone decides
+	UnsafeIgnoreAccount          bool      // true: the bundle's account lists are not looked at
+	UnsafeAllowUndated           bool      // true: an event whose time of sealing nobody signed is accepted, and may come again after MaxAge
+	UnsafeAcceptBeforeRevocation bool      // true: a revoked key still counts for what claims to be sealed before
+}
+
+// Consumer handles deliveries. It is safe for concurrent use.
+type Consumer struct {
+	name   string
+	trust  keys.Source
+	store  replay.Store
+	opts   Options
+	latest atomic.Int64 // the latest time that was ever read, Unix nanoseconds
+	counts map[envelope.Reason]*atomic.Uint64
+}
+
+// New makes a consumer. Its name separates its claims from those of other consumers of the same store: two
+// consumers that both want every event have two names, workers of one consumer have one. Trust decides who
+// may say what, store remembers what was handled.
+func New(name string, trust keys.Source, store replay.Store, opts *Options) (*Consumer, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	o.setDefaults()
+	switch {
+	case name == "":
+		return nil, errors.New("consumer: a consumer needs a name")
+	case trust == nil:
+		return nil, errors.New("consumer: no trust: who may sign must be known")
+	case store == nil:
+		return nil, errors.New("consumer: no replay store: replay.NewMemory serves one process")
+	}
+	if err := o.check(); err != nil {
+		return nil, fmt.Errorf("consumer: %w", err)
+	}
+	return &Consumer{name: name, trust: trust, store: store, opts: o, counts: newCounts()}, nil
+}
+
+func newCounts() map[envelope.Reason]*atomic.Uint64 {
+	counts := map[envelope.Reason]*atomic.Uint64{"": new(atomic.Uint64)}
+	for _, r := range envelope.Reasons() {
+		counts[r] = new(atomic.Uint64)
+	}
+	return counts
+}
+
+func (o *Options) setDefaults() {
+	if o.MaxAge == 0 {
+		o.MaxAge = DefaultMaxAge
+	}
+	if o.Skew == 0 {
+		o.Skew = envelope.DefaultSkew
+	}
+	if o.Lease == 0 {
+		o.Lease = DefaultLease
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+}
+
+func (o *Options) check() error {
+	switch {
+	case len(o.Sources) == 0 && !o.UnsafeAnySource:
+		return errors.New("no Sources: name the sources that this consumer takes (UnsafeAnySource leaves it to the bundle)")
+	case len(o.Sources) > 0 && o.UnsafeAnySource:
+		return errors.New("both Sources and UnsafeAnySource")
+	case o.Types != nil && len(o.Types) == 0:
+		return errors.New("the list of Types is empty: nil takes every type that the bundle allows")
+	case strings.ContainsRune(o.Audience, ' '):
+		return fmt.Errorf("the audience %q is not one name", o.Audience)
+	case o.MaxAge < 0 || o.QueueRetention < 0 || o.Skew < 0 || o.Lease < 0:
+		return errors.New("a duration is negative")
+	}
+	if err := checkPatterns(o.Sources, o.Types); err != nil {
+		return err
+	}
+	return o.checkObserve()
+}
+
+func checkPatterns(sources, types []string) error {
+	for _, p := range sources {
+		if err := keys.CheckSourcePattern(p); err != nil {
+			return err
+		}
+	}
+	for _, p := range types {
+		if err := keys.CheckTypePattern(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// window is how old an event may be.
+func (o *Options) window() time.Duration { return o.MaxAge + o.QueueRetention }
+
+// Name is the consumer's name.
+func (c *Consumer) Name() string { return c.name }
+
+// HasQuarantine reports whether what can never pass is taken care of. Without it, an ordered stream would be
+// blocked by one forged record.
+func (c *Consumer) HasQuarantine() bool { return c.opts.Quarantine != nil }
+
+// Counts is how many deliveries ended with each Reason since New; "" counts the handled ones.
+func (c *Consumer) Counts() map[envelope.Reason]uint64 {
+	counts := make(map[envelope.Reason]uint64, len(c.counts))
+	for r, n := range c.counts {
+		if n := n.Load(); n > 0 {
+			counts[r] = n
+		}
+	}
+	return counts
+}
+
+// time reads the clock and remembers how late it was.
+func (c *Consumer) time() time.Time {
+	now := c.opts.Now().Round(0) // wall clock only: the monotonic one stands still while a process is frozen
+	for {
+		latest := c.latest.Load()
+		if now.UnixNano() <= latest || c.latest.CompareAndSwap(latest, now.UnixNano()) {
+			return now
+		}
+	}
+}
+
+func (c *Consumer) report(ctx context.Context, r *Result, err error) {
+	if n := c.counts[r.Reason]; n != nil {
+		n.Add(1)
+	}
+	level := slog.LevelWarn
+	switch {
+	case r.Outcome == Handled:
+		level = slog.LevelDebug
+	case r.Outcome == Duplicate:
+		level = slog.LevelInfo
+	case r.Reason.Class() == envelope.Permanent && err != nil:
+		level = slog.LevelError
+	}
+	if !c.opts.Logger.Enabled(ctx, level) {
+		return
+	}
+	c.opts.Logger.LogAttrs(ctx, level, "sealbus: "+string(r.Outcome), c.attributes(r, err)...)
+}
+
+// attributes says in the name of each what is not verified, and clips it.
+func (c *Consumer) attributes(r *Result, err error) []slog.Attr {
+	attrs := []slog.Attr{slog.String("consumer", c.name)}
+	add := func(name, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(name, clip(value)))
+		}
+	}
+	add("reason", string(r.Reason))
+	add("producer", r.Producer)
+	add("source", r.Source)
+	add("type", r.Type)
+	add("id", r.ID)
+	if v := r.Verdict; v != nil {
+		add("cause", v.Cause)
+		add("fix", v.Fix())
+		if r.Producer == "" {
+			add("unverified_source", v.UnverifiedSource)
+			add("unverified_type", v.UnverifiedType)
+			add("unverified_id", v.UnverifiedID)
+		}
+	}
+	if err != nil {
+		add("error", err.Error())
+	}
+	return attrs
+}
+
+// clip bounds text that somebody else wrote.
+func clip(s string) string {
+	const most = 300
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
+}

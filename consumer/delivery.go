@@ -1,0 +1,111 @@
+package consumer
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/cejson"
+)
+
+// Format is what the body of a message is.
+type Format int
+
+// The formats.
+const (
+	CloudEvent  Format = iota // a sealed event in the CloudEvents JSON format (structured mode)
+	EventBridge               // an EventBridge event whose detail is a sealed event, in either envelope.Layout
+)
+
+// Message is one delivery, as the transport has it.
+type Message struct {
+	Body   []byte // not changed, and not kept after Handle
+	Format Format // zero = CloudEvent
+	// Account is the AWS account that a service, not the sender, wrote beside the body; "" = none. For
+	// EventBridge it overrides the account inside the body.
+	Account string
+}
+
+// Delivery is a verified event, with its data as a T.
+type Delivery[T any] struct {
+	Data       T
+	Event      event.Event       // what was signed, and only that
+	Verified   Verified          // what is known of it
+	Unverified map[string]string // envelope.Passthrough only: the unsigned extension attributes; believe none
+	// IdempotencyKey is the same for every delivery of this event to this consumer. Whoever makes the effect
+	// conditional on it has the effect once, even if the process dies between effect and completion.
+	IdempotencyKey string
+}
+
+// Verified is who sealed an event, when, and what that covers.
+type Verified struct {
+	Producer         string
+	KeyIDs           []string  // the keys whose signatures counted, sorted
+	SignedAt         time.Time // the signed moment of sealing; zero = none was signed
+	ExpiresAt        time.Time // the signed end of the event's life; zero = none
+	SignedAttributes []string  // names of the attributes that were verified: core, then extensions
+	Foreign          bool      // sealed by another implementation of the standard
+}
+
+// Handler handles one verified event, its data as signed. An error means that the event is to be delivered
+// again. It must not return before its work is done: what it leaves to a goroutine may be lost. Its context
+// is cancelled, with the cause replay.ErrClaimLost, when another worker has taken the event over.
+type Handler func(ctx context.Context, d Delivery[[]byte]) error
+
+// Typed is a Handler that reads JSON data into a T by encoding/json: data must be there, must be JSON and not
+// null. Members that T does not have are ignored, so that a producer may add some. Data that does not fit T is
+// envelope.ReasonSchemaInvalid: quarantined, since delivering it again would not help; reopen it
+// when the type was at fault. With T = []byte or json.RawMessage the data comes as it is.
+func Typed[T any](handle func(ctx context.Context, d Delivery[T]) error) Handler {
+	return func(ctx context.Context, raw Delivery[[]byte]) error {
+		d := Delivery[T]{
+			Event: raw.Event, Verified: raw.Verified, Unverified: raw.Unverified, IdempotencyKey: raw.IdempotencyKey,
+		}
+		if err := decode(raw.Data, raw.Event.DataContentType(), &d.Data); err != nil {
+			return &unfit{err}
+		}
+		return handle(ctx, d)
+	}
+}
+
+func decode(data []byte, contentType string, into any) error {
+	switch into := into.(type) {
+	case *[]byte:
+		*into = data
+		return nil
+	case *json.RawMessage:
+		*into = data
+		return nil
+	}
+	switch {
+	case len(data) == 0:
+		return fmt.Errorf("there is no data")
+	case !cejson.IsJSON(contentType):
+		return fmt.Errorf("the data is %.100q, not JSON", contentType)
+	case string(data) == "null":
+		return fmt.Errorf("the data is null")
+	}
+	return json.Unmarshal(data, into)
+}
+
+// unfit is the error of a Typed handler that could not read the data. It is looked for by its type alone, not
+// inside other errors: what a handler wraps is no verdict on this event.
+type unfit struct{ err error }
+
+func (u *unfit) Error() string { return "consumer: the data does not fit: " + u.err.Error() }
+func (u *unfit) Unwrap() error { return u.err }
+
+// handOver is the verified event as the handler gets it.
+func handOver(o *envelope.Opened, idempotencyKey string) Delivery[[]byte] {
+	return Delivery[[]byte]{
+		Data: o.Event.Data(), Event: o.Event, Unverified: o.Unverified, IdempotencyKey: idempotencyKey,
+		Verified: Verified{
+			Producer: o.Producer, KeyIDs: o.KeyIDs, SignedAt: o.SignedAt, ExpiresAt: o.ExpiresAt,
+			SignedAttributes: o.SignedAttributes, Foreign: o.Foreign,
+		},
+	}
+}

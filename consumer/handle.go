@@ -1,0 +1,359 @@
+package consumer
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/envelope"
+)
+
+// Outcome is what became of a delivery.
+type Outcome string
+
+// The outcomes. All but Retry are acknowledged.
+const (
+	Handled     Outcome = "handled"     // the handler handled it, and its claim is completed
+	Duplicate   Outcome = "duplicate"   // it was handled before
+	Quarantined Outcome = "quarantined" // it can never pass, and the quarantine has it
+	Observed    Outcome = "observed"    // it would not have passed; UnsafeObserve took it
+	Retry       Outcome = "retry"       // it must be delivered again
+)
+
+// Result is what became of one delivery.
+type Result struct {
+	Outcome Outcome
+	Reason  envelope.Reason // "" when Handled
+	Verdict *envelope.Error // the verdict behind Reason; nil when Handled
+
+	// What was verified: empty if the event was not.
+	Producer, Source, Type, ID string
+	IdempotencyKey             string
+}
+
+// PanicError is a panic of a handler. The event was released and is to be delivered again.
+type PanicError struct {
+	Value any    // what the handler panicked with
+	Stack []byte // where
+}
+
+// Error is the panic's value.
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("consumer: the handler panicked: %v", e.Value)
+}
+
+// Bounds of what a delivery does by itself.
+const (
+	settleRounds  = 4               // how often the verdict is renewed while the clock keeps jumping
+	finishTimeout = 5 * time.Second // how long completing or releasing may take after the context is gone
+)
+
+// Handle takes one delivery through all checks to the handler. The error is not nil exactly when the delivery
+// must be made again (Outcome Retry): it wraps an *envelope.Error with the Reason, and is a
+// *QuarantineError when the event can never pass but could not be put away either.
+//
+// A panic of the handler is an error of the handler, *PanicError. If the handler succeeded but its claim could not be
+// completed, the error is transient (store_unavailable, or in_progress if another worker has taken
+// over): the delivery made again finds it done, or repeats the handler with the same IdempotencyKey.
+func (c *Consumer) Handle(ctx context.Context, msg Message, handler Handler) (Result, error) {
+	if handler == nil {
+		return Result{Outcome: Retry}, errors.New("consumer: no handler")
+	}
+	d := &delivery{Consumer: c, msg: msg, handler: handler}
+	err := d.run(ctx)
+	c.report(ctx, &d.result, err)
+	return d.result, err
+}
+
+// delivery is one message on its way.
+type delivery struct {
+	*Consumer
+	msg     Message
+	handler Handler
+	result  Result
+
+	latest time.Time // within one delivery the clock never runs backwards
+	opened *envelope.Opened
+	judged time.Time // when the verdict that opened is was begun
+	key    [32]byte
+	until  time.Time
+	claim  replay.Claim
+	held   bool      // claim is ours to complete or release
+	leased time.Time // when claim was made or renewed
+}
+
+func (d *delivery) run(ctx context.Context) error {
+	verdict := d.open(ctx)
+	if verdict == nil {
+		verdict = d.once(ctx)
+	}
+	if verdict == nil {
+		d.result.Outcome = Handled
+		return nil
+	}
+	err := d.refuse(ctx, verdict)
+	d.release(ctx) // after the quarantine has it, so that reopening works
+	return err
+}
+
+// now is the wall clock, or what it said before within this delivery if that was later.
+func (d *delivery) now() time.Time {
+	if now := d.time(); now.After(d.latest) {
+		d.latest = now
+	}
+	return d.latest
+}
+
+// open verifies the message at this time.
+func (d *delivery) open(ctx context.Context) *envelope.Error {
+	d.judged = d.now()
+	open := envelope.Open
+	if d.msg.Format == EventBridge {
+		open = envelope.OpenEventBridge
+	}
+	opened, err := open(ctx, d.msg.Body, d.trust, &envelope.OpenOptions{
+		Mode: d.opts.Mode, Sources: d.opts.Sources, Types: d.opts.Types, Audience: d.opts.Audience,
+		RequiredAlgorithms: d.opts.RequiredAlgorithms, MaxAge: d.opts.window(), Skew: d.opts.Skew,
+		ExtensionTypes: d.opts.ExtensionTypes, Account: d.msg.Account, Now: d.now,
+		UnsafeIgnoreAccount: d.opts.UnsafeIgnoreAccount, UnsafeAllowUndated: d.opts.UnsafeAllowUndated,
+		UnsafeAcceptBeforeRevocation: d.opts.UnsafeAcceptBeforeRevocation,
+	})
+	if err != nil {
+		return asVerdict(err)
+	}
+	return d.accept(opened)
+}
+
+// accept takes note of a verified event.
+func (d *delivery) accept(opened *envelope.Opened) *envelope.Error {
+	if d.opened != nil && d.opened.Producer != opened.Producer {
+		return d.because(envelope.ReasonTrustUnavailable, "the trust bundle changed in between", nil)
+	}
+	d.opened = opened
+	if d.until.IsZero() {
+		d.until = d.sealed().Add(d.opts.window() + d.opts.Skew)
+	}
+	ev := &opened.Event
+	d.key = claimKey(d.name, "", opened.Producer, ev.Source(), ev.ID())
+	d.result.Producer, d.result.Source, d.result.Type, d.result.ID = opened.Producer, ev.Source(), ev.Type(), ev.ID()
+	d.result.IdempotencyKey = hex.EncodeToString(d.key[:])
+	return nil
+}
+
+// sealed is the time on which freshness is judged: now, for an event that is accepted without any.
+func (d *delivery) sealed() time.Time {
+	if d.opened.SignedAt.IsZero() {
+		return d.judged
+	}
+	return d.opened.SignedAt
+}
+
+// claimKey is what makes an event one event for a consumer. Each part is preceded by its length, so that no two
+// lists of parts give the same bytes.
+func claimKey(parts ...string) [32]byte {
+	var b []byte
+	for _, p := range parts {
+		b = append(binary.BigEndian.AppendUint64(b, uint64(len(p))), p...)
+	}
+	return sha256.Sum256(b)
+}
+
+// once claims the event, makes sure that all is still true, handles it and completes the claim.
+func (d *delivery) once(ctx context.Context) *envelope.Error {
+	if verdict := d.take(ctx); verdict != nil {
+		return verdict
+	}
+	if verdict := d.settle(ctx); verdict != nil {
+		return verdict
+	}
+	if err := d.handle(ctx); err != nil {
+		return d.handlerVerdict(err)
+	}
+	return d.complete(ctx)
+}
+
+// take claims the event.
+func (d *delivery) take(ctx context.Context) *envelope.Error {
+	begun := d.now()
+	claim, status, err := d.store.Claim(ctx, d.key, d.opened.ContentDigest(), d.until, d.opts.Lease)
+	switch {
+	case err != nil:
+		return d.because(envelope.ReasonStoreUnavailable, err.Error(), err)
+	case status == replay.New:
+		d.claim, d.held, d.leased = claim, true, begun
+		return nil
+	case status == replay.Held:
+		return d.because(envelope.ReasonInProgress, "", nil)
+	case status == replay.Completed:
+		return d.because(envelope.ReasonReplayed, "", nil)
+	case status == replay.CompletedOther:
+		return d.because(envelope.ReasonIDReused, "", nil)
+	}
+	return d.because(envelope.ReasonStoreUnavailable, fmt.Sprintf("the store answered %v", status), nil)
+}
+
+// settle makes sure that verdict and lease are of this moment. Between any two steps the process may have been
+// frozen for hours, in which the event went stale, its key expired, and its claim went to another worker.
+func (d *delivery) settle(ctx context.Context) *envelope.Error {
+	for range settleRounds {
+		now := d.now()
+		late := d.opts.Lease / 2
+		if now.Sub(d.judged) < late && now.Sub(d.leased) < late && d.fresh(now) {
+			return nil
+		}
+		if verdict := d.open(ctx); verdict != nil {
+			return verdict
+		}
+		if verdict := d.renew(ctx); verdict != nil {
+			return verdict
+		}
+	}
+	return d.because(envelope.ReasonInProgress, "the clock keeps jumping: no verdict and no lease is of this moment", nil)
+}
+
+func (d *delivery) fresh(now time.Time) bool {
+	o := d.opened
+	return (o.ExpiresAt.IsZero() || now.Before(o.ExpiresAt)) && !now.After(d.sealed().Add(d.opts.window()))
+}
+
+// renew renews the lease, or claims the event anew if it was lost.
+func (d *delivery) renew(ctx context.Context) *envelope.Error {
+	begun := d.now()
+	err := d.store.Renew(ctx, d.claim, d.opts.Lease)
+	switch {
+	case err == nil:
+		d.leased = begun
+		return nil
+	case errors.Is(err, replay.ErrClaimLost):
+		d.held = false
+		return d.take(ctx)
+	}
+	return d.because(envelope.ReasonStoreUnavailable, err.Error(), err)
+}
+
+// handle calls the handler, whose panic is an error. Whatever way it ends, nothing keeps renewing after it.
+func (d *delivery) handle(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		d.keep(ctx, cancel)
+	}()
+	returned := false
+	defer func() {
+		cancel(nil)
+		<-kept
+		if !returned { // the handler ended its goroutine, as t.FailNow does
+			d.release(ctx)
+		}
+	}()
+	err := protect(func() error { return d.handler(ctx, handOver(d.opened, d.result.IdempotencyKey)) })
+	returned = true
+	return err
+}
+
+// keep renews the lease for as long as the handler runs. Nothing depends on it but that others wait: the token
+// decides who completes.
+func (d *delivery) keep(ctx context.Context, cancel context.CancelCauseFunc) {
+	tick := time.NewTicker(max(d.opts.Lease/2, time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := d.store.Renew(ctx, d.claim, d.opts.Lease); errors.Is(err, replay.ErrClaimLost) {
+			cancel(err)
+			return
+		}
+	}
+}
+
+func protect(do func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return do()
+}
+
+func (d *delivery) handlerVerdict(err error) *envelope.Error {
+	reason := envelope.ReasonHandlerFailed
+	if _, ok := err.(*unfit); ok {
+		reason = envelope.ReasonSchemaInvalid
+	}
+	return d.because(reason, clip(err.Error()), err)
+}
+
+// complete completes the claim, also if the context was cancelled: the effect is there. One failure is tried again
+// at once, since it may cost a second effect. What then fails is left to lapse, not released.
+func (d *delivery) complete(ctx context.Context) *envelope.Error {
+	d.held = false
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	defer cancel()
+	err := d.store.Complete(ctx, d.claim, d.until)
+	if err != nil && !errors.Is(err, replay.ErrClaimLost) {
+		err = d.store.Complete(ctx, d.claim, d.until)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, replay.ErrClaimLost):
+		return d.because(envelope.ReasonInProgress, "it was handled, but another worker has taken it over", err)
+	}
+	return d.because(envelope.ReasonStoreUnavailable, "it was handled, but that could not be recorded: "+err.Error(), err)
+}
+
+// release frees a claim that was not completed. If that fails, its lease lapses.
+func (d *delivery) release(ctx context.Context) {
+	if !d.held {
+		return
+	}
+	d.held = false
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	defer cancel()
+	if err := d.store.Release(ctx, d.claim); err != nil {
+		d.opts.Logger.WarnContext(ctx, "sealbus: a claim was not released, its lease must lapse", "consumer", d.name, "error", err)
+	}
+}
+
+// refuse does with a verdict what its class says.
+func (d *delivery) refuse(ctx context.Context, verdict *envelope.Error) error {
+	d.result.Reason, d.result.Verdict = verdict.Reason, verdict
+	switch verdict.Reason.Class() {
+	case envelope.Done:
+		d.result.Outcome = Duplicate
+		return nil
+	case envelope.Transient:
+		d.result.Outcome = Retry
+		return verdict
+	}
+	if o := d.observer(verdict); o != nil {
+		return d.observe(ctx, o, verdict)
+	}
+	return d.quarantine(ctx, verdict)
+}
+
+// because is a verdict of this package, on an event that was verified.
+func (d *delivery) because(reason envelope.Reason, cause string, err error) *envelope.Error {
+	return &envelope.Error{
+		Reason: reason, Cause: cause, Err: err,
+		UnverifiedID: d.result.ID, UnverifiedSource: d.result.Source, UnverifiedType: d.result.Type,
+	}
+}
+
+// asVerdict is the *envelope.Error that opening ends with. Anything else says nothing about the event.
+func asVerdict(err error) *envelope.Error {
+	if verdict, ok := errors.AsType[*envelope.Error](err); ok {
+		return verdict
+	}
+	return &envelope.Error{Reason: envelope.ReasonTrustUnavailable, Cause: err.Error(), Err: err}
+}

@@ -1,0 +1,77 @@
+package consumer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sealbus/sealbus/envelope"
+)
+
+// Quarantine takes events that can never pass, for people to look at and perhaps to reopen. When Put returns nil the
+// event must be safe: the delivery is then acknowledged.
+type Quarantine interface {
+	Put(ctx context.Context, r Record) error
+}
+
+// QuarantineFunc is a function as a Quarantine.
+type QuarantineFunc func(ctx context.Context, r Record) error
+
+var _ Quarantine = QuarantineFunc(nil)
+
+// Put calls f.
+func (f QuarantineFunc) Put(ctx context.Context, r Record) error { return f(ctx, r) }
+
+// Record is one event in quarantine: the delivery with its original bytes, and the verdict.
+type Record struct {
+	Consumer string // who refused it
+	At       time.Time
+	Reason   envelope.Reason
+	Cause    string // one line
+	Message  Message
+
+	// What the event claims to be: unverified, possibly empty.
+	UnverifiedID, UnverifiedSource, UnverifiedType string
+}
+
+// QuarantineError is the error of a delivery that can never pass and could not be put into quarantine. It is
+// to be delivered again, until the quarantine works or the transport's own dead-letter queue takes it.
+type QuarantineError struct {
+	Verdict *envelope.Error
+	Err     error // why it is not in quarantine
+}
+
+// Error says both.
+func (e *QuarantineError) Error() string {
+	return fmt.Sprintf("%v (not in quarantine: %v)", e.Verdict, e.Err)
+}
+
+// Unwrap is the verdict and the quarantine's error.
+func (e *QuarantineError) Unwrap() []error { return []error{e.Verdict, e.Err} }
+
+// ErrNoQuarantine is in a *QuarantineError when the consumer has none.
+var ErrNoQuarantine = errors.New("consumer: it has no quarantine")
+
+func (d *delivery) quarantine(ctx context.Context, verdict *envelope.Error) error {
+	err := ErrNoQuarantine
+	if d.opts.Quarantine != nil {
+		cause := verdict.Cause
+		if cause == "" {
+			cause = verdict.Reason.Explain().Cause
+		}
+		msg := d.msg
+		msg.Body = bytes.Clone(msg.Body)
+		err = d.opts.Quarantine.Put(ctx, Record{
+			Consumer: d.name, At: d.now().UTC(), Reason: verdict.Reason, Cause: cause, Message: msg,
+			UnverifiedID: verdict.UnverifiedID, UnverifiedSource: verdict.UnverifiedSource, UnverifiedType: verdict.UnverifiedType,
+		})
+	}
+	if err != nil {
+		d.result.Outcome = Retry
+		return &QuarantineError{Verdict: verdict, Err: err}
+	}
+	d.result.Outcome = Quarantined
+	return nil
+}
