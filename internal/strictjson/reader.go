@@ -299,6 +299,9 @@ func spanEnd(b []byte, i int) int {
 		case '}', ']':
 			depth--
 		case ' ', '\t', '\n', '\r', ',', ':':
+			if depth == 0 {
+				return i // no value stands here
+			}
 			continue
 		default:
 			for k+1 < len(b) && isScalar(b[k+1]) {

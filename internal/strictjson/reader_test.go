@@ -175,6 +175,44 @@ func TestValueCanonical(t *testing.T) {
 	}
 }
 
+func TestSpanAndSince(t *testing.T) {
+	for _, value := range []string{
+		`1`, `-1.5e+3`, `true`, `null`, `"]\\\"}"`, `{}`, `[]`, `{"a":[1,{"b":"}"}], "c" : null}`, strings.Repeat("[", 1000) + strings.Repeat("]", 1000),
+	} {
+		r := NewReader([]byte(`{"first":0, "a" : ` + value + ` , "last":2}`))
+		obj := r.Object()
+		r.Member(&obj)
+		if r.Skip(); string(r.Since(&obj)) != `"first":0` {
+			t.Errorf("got %q", r.Since(&obj))
+		}
+		r.Member(&obj)
+		if span := r.Span(); string(span) != value {
+			t.Errorf("got %.60q, want %.60q", span, value)
+		}
+		if since := strings.TrimSpace(string(r.Since(&obj))); since != `"a" : `+value {
+			t.Errorf("got %.60q", since)
+		}
+		if !r.Member(&obj) || r.Int() != 2 || r.Member(&obj) || r.End() != nil {
+			t.Errorf("%.60s: %v", value, r.End())
+		}
+	}
+}
+
+func TestSpanRefuses(t *testing.T) {
+	for _, value := range []string{``, `,`, `:`, `,5`, `:5`, `]`, `"`, `"\`, `"\"`, `[`, `{"a":`, `{"}`, `[1`} {
+		r := NewReader([]byte(`{"a":` + value + `}`))
+		obj := r.Object()
+		r.Member(&obj)
+		r.Span()
+		if r.Member(&obj); r.End() == nil {
+			t.Errorf("%s was taken for a value", value)
+		}
+		if r.Since(&obj) != nil {
+			t.Errorf("%s: something was read after an error", value)
+		}
+	}
+}
+
 // The first error stays, and nothing is read after it.
 func TestErrorSticks(t *testing.T) {
 	first := errors.New("first")
