@@ -120,8 +120,11 @@ func (a *app) root() *cobra.Command {
 func flagError(cmd *cobra.Command, err error) error {
 	fix := "run `" + cmd.CommandPath() + " --help` for its flags"
 	var e *exitError
-	if errors.As(err, &e) {
+	switch {
+	case errors.As(err, &e):
 		fix = e.fix
+	case strings.Contains(err.Error(), "shorthand"):
+		fix = "a key ID that begins with - follows --, as in `sealbus trust revoke --policy FILE -- -KEYID`"
 	}
 	return usage(fix, "%s", strings.TrimPrefix(err.Error(), "pflag: "))
 }
@@ -150,7 +153,7 @@ func (a *app) classify(err error) *exitError {
 }
 
 func (a *app) report(e *exitError) {
-	message := strings.TrimPrefix(e.err.Error(), "keys: ")
+	message := plainMessage(e.err)
 	fmt.Fprintf(a.stderr, "%s %s\n", a.talk.red("sealbus:"), clean(message))
 	if e.fix != "" {
 		fmt.Fprintf(a.stderr, "  %s\n", a.talk.dim(clean(e.fix)))
@@ -158,6 +161,11 @@ func (a *app) report(e *exitError) {
 	if a.json {
 		_ = a.writeJSON(errorResult{Error: exitWords[e.code], Reason: e.reason, Message: message, Fix: e.fix})
 	}
+}
+
+// plainMessage drops the package prefixes, which mean nothing to whoever runs the command.
+func plainMessage(err error) string {
+	return strings.ReplaceAll(strings.TrimPrefix(err.Error(), "keys: "), ": keys: ", ": ")
 }
 
 // errorResult is an error for programs.

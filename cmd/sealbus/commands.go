@@ -5,6 +5,7 @@ import "github.com/spf13/cobra"
 // commands lists the commands, in the order in which somebody new needs them.
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
+		a.keysCommand(),
 		a.versionCommand(),
 	}
 }

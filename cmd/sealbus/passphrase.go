@@ -25,51 +25,51 @@ func (f *privateFlags) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.insecure, "insecure-no-passphrase", false, "the private key is not encrypted")
 }
 
-// passphrase is the passphrase that protects path; nil = none, as --insecure-no-passphrase says. A new one
+// passphrase is the passphrase that protects path; "" = none, as --insecure-no-passphrase says. A new one
 // is asked for twice.
-func (a *app) passphrase(f *privateFlags, path string, isNew bool) ([]byte, error) {
+func (a *app) passphrase(f *privateFlags, path string, isNew bool) (string, error) {
 	switch {
 	case f.insecure && f.passphraseFile != "":
-		return nil, usage("drop one of the two", "--insecure-no-passphrase contradicts --passphrase-file")
+		return "", usage("drop one of the two", "--insecure-no-passphrase contradicts --passphrase-file")
 	case f.insecure:
-		return nil, nil
+		return "", nil
 	case f.passphraseFile != "":
 		return a.passphraseFromFile(f.passphraseFile)
 	case a.env.prompt == nil:
-		return nil, noTerminal(path)
+		return "", noTerminal(path)
 	}
 	pass, err := a.env.prompt("passphrase for " + clean(path) + ": ")
 	if err != nil {
-		return nil, noTerminal(path)
+		return "", noTerminal(path)
 	}
 	if len(pass) == 0 {
-		return nil, usage("type one; --insecure-no-passphrase goes without", "empty passphrase")
+		return "", usage("type one; --insecure-no-passphrase goes without", "empty passphrase")
 	}
 	if !isNew {
-		return pass, nil
+		return string(pass), nil
 	}
 	again, err := a.env.prompt("the same again: ")
 	if err != nil || subtle.ConstantTimeCompare(pass, again) != 1 {
-		return nil, usage("start again", "the two passphrases differ")
+		return "", usage("start again", "the two passphrases differ")
 	}
-	return pass, nil
+	return string(pass), nil
 }
 
 func noTerminal(path string) error {
-	return usage("use --passphrase-file FILE", "there is no terminal to ask for the passphrase of %s", path)
+	return usage("use --passphrase-file FILE (--insecure-no-passphrase if the file is not encrypted)", "there is no terminal to ask for the passphrase of %s", path)
 }
 
-func (a *app) passphraseFromFile(path string) ([]byte, error) {
+func (a *app) passphraseFromFile(path string) (string, error) {
 	data, err := a.readFile(path, maxPassphrase)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	line, _, _ := bytes.Cut(data, []byte("\n"))
 	line = bytes.TrimSuffix(line, []byte("\r"))
 	if len(line) == 0 {
-		return nil, usage("write the passphrase on its first line", "%s holds no passphrase", path)
+		return "", usage("write the passphrase on its first line", "%s holds no passphrase", path)
 	}
-	return line, nil
+	return string(line), nil
 }
 
 // prompter asks for a secret without showing what is typed.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -63,6 +64,15 @@ func parseMoment(text string, base time.Time) (time.Time, error) {
 		fix += ", as now, or as +7d from now"
 	}
 	return time.Time{}, &exitError{code: exitUsage, err: fmt.Errorf("%q is not a time", text), fix: fix}
+}
+
+// flagFailed names the flag whose value was refused.
+func flagFailed(flag string, err error) error {
+	var e *exitError
+	if !errors.As(err, &e) {
+		return err
+	}
+	return usage(e.fix, "--%s: %w", flag, e.err)
 }
 
 // durationValue is a flag with a duration that knows days.

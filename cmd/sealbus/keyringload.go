@@ -1,0 +1,130 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+
+	"github.com/sealbus/sealbus/keys"
+	"github.com/spf13/cobra"
+)
+
+// keyringFlags name a keyring and how it is protected.
+type keyringFlags struct {
+	path string
+	privateFlags
+}
+
+func (f *keyringFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.path, "keyring", "", "the producer's private keys, a `FILE`")
+	f.privateFlags.register(cmd)
+}
+
+// openKeyring opens the keyring that the flags name.
+func (a *app) openKeyring(f *keyringFlags) (*keys.Keyring, error) {
+	if err := need(required{"keyring", f.path}); err != nil {
+		return nil, err
+	}
+	if !exists(f.path) { // before somebody types a passphrase for nothing
+		return nil, unavailable("check the path, or make one with `sealbus keys new`", "%s does not exist", f.path)
+	}
+	pass, err := a.passphrase(&f.privateFlags, f.path, false)
+	if err != nil {
+		return nil, err
+	}
+	ring, err := openRing(f.path, pass)
+	if err != nil {
+		return nil, privateFailed(f.path, err)
+	}
+	return ring, nil
+}
+
+func openRing(path, pass string) (*keys.Keyring, error) {
+	if pass == "" {
+		return keys.OpenInsecureKeyring(path)
+	}
+	return keys.OpenKeyring(path, pass)
+}
+
+// privateFailed is the error of a keyring or root key file that could not be opened or written.
+func privateFailed(path string, err error) error {
+	switch {
+	case errors.Is(err, keys.ErrPassphrase):
+		return &exitError{code: exitUnavailable, reason: "wrong_passphrase", err: inFile(path, keys.ErrPassphrase), fix: "try again with the passphrase that it was made with"}
+	case errors.Is(err, fs.ErrExist):
+		return fileExists(path)
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		return openFailed(path, err)
+	case strings.Contains(err.Error(), "is not encrypted"):
+		return unavailable("add --insecure-no-passphrase, or make a new one with a passphrase", "%w", err)
+	}
+	return unavailable("check that this is the file you mean", "%w", err)
+}
+
+// signers are the keys of the ring to sign with: the one of that ID (or unique beginning of it), "" = the
+// one that its schedule names. A key that does not sign now is refused.
+func (a *app) signers(ring *keys.Keyring, keyID string) (keys.SignerSource, error) {
+	if keyID == "" {
+		if _, err := ring.Signers(a.now()); err != nil {
+			return nil, unavailable("make a key with `sealbus keys new` and have it added to the trust", "%w", err)
+		}
+		return ring, nil
+	}
+	key, err := findKey(ring, keyID)
+	if err != nil {
+		return nil, err
+	}
+	if !key.Schedule.SignsAt(a.now()) {
+		return nil, rejected("use the key that `sealbus keys list` shows as active", "key %s is %s: it does not sign now", key.KeyID(), key.StateAt(a.now()))
+	}
+	signer, _ := ring.Find(key.KeyID()) // found above
+	return keys.SignWith(signer), nil
+}
+
+// findKey finds a key of the ring by its ID or a unique beginning of it.
+func findKey(ring *keys.Keyring, keyID string) (keys.KeyringKey, error) {
+	all := ring.Keys()
+	ids := make([]string, len(all))
+	for i, k := range all {
+		ids[i] = k.KeyID()
+	}
+	id, err := matchID(ids, keyID, "the keyring")
+	for _, k := range all {
+		if err == nil && k.KeyID() == id {
+			return k, nil
+		}
+	}
+	return keys.KeyringKey{}, err
+}
+
+// minPrefix is how much of a key ID must be given, in characters.
+const minPrefix = 8
+
+// matchID finds the ID that is, or alone begins with, given.
+func matchID(ids []string, given, where string) (string, error) {
+	found := ""
+	for _, id := range ids {
+		switch {
+		case id == given:
+			return id, nil
+		case len(given) < minPrefix || !strings.HasPrefix(id, given):
+		case found != "":
+			return "", usage("give more of its ID", "several keys of %s begin with %s", where, given)
+		default:
+			found = id
+		}
+	}
+	if found == "" {
+		return "", usage("give its ID, or at least the first 8 characters of it", "%s has no key %q", where, given)
+	}
+	return found, nil
+}
+
+// shortID is the beginning of a key ID that the commands accept, for tables.
+func shortID(id string) string {
+	const shown = 12
+	if len(id) <= shown {
+		return id
+	}
+	return id[:shown] + "…"
+}
