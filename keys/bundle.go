@@ -239,14 +239,15 @@ func (k *Key) check() error {
 		return err
 	}
 	if k.Revoked != nil {
-		if err := k.Revoked.check(); err != nil {
+		if err := k.Revoked.Check(); err != nil {
 			return err
 		}
 	}
 	return k.Schedule.Check()
 }
 
-func (r *Revocation) check() error {
+// Check refuses a revocation without a time, or with a reason beyond MaxReason or with control characters.
+func (r *Revocation) Check() error {
 	switch {
 	case r.At.IsZero() || !writable(r.At):
 		return errors.New("a revocation without a time")

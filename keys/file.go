@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -137,7 +136,7 @@ func (f *FileSource) look(was *fileState, now time.Time) *fileState {
 	if was.settled && was.info != nil && sameFile(was.info, info) {
 		return &next
 	}
-	signed, info, err := f.read()
+	signed, info, err := readBounded(f.path, MaxSigned)
 	if err != nil {
 		next.err, next.info = err, nil
 		return &next
@@ -150,27 +149,6 @@ func (f *FileSource) look(was *fileState, now time.Time) *fileState {
 
 func sameFile(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
-}
-
-// read reads the file and says which one it was, since the path may be another's at any moment.
-func (f *FileSource) read() ([]byte, os.FileInfo, error) {
-	file, err := os.Open(f.path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("keys: %w", err)
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, nil, fmt.Errorf("keys: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, nil, fmt.Errorf("keys: %s is not a regular file", f.path)
-	}
-	signed, err := io.ReadAll(io.LimitReader(file, MaxSigned+1))
-	if err != nil {
-		return nil, nil, fmt.Errorf("keys: %w", err)
-	}
-	return signed, info, nil
 }
 
 // adopt makes the signed bundle the state's, unless it is refused or goes back.

@@ -126,7 +126,7 @@ func readStrings(r *strictjson.Reader, most int) []string {
 func (k *jwk) verifier() (*Verifier, error) {
 	switch {
 	case k.use != "" && k.use != "sig":
-		return nil, fmt.Errorf("keys: JWK: use %q is not for signing", k.use)
+		return nil, fmt.Errorf("keys: JWK: use %q is not for signing", clip(k.use))
 	case k.keyOps != nil && !signingOps(k.keyOps):
 		return nil, errors.New(`keys: JWK: key_ops has neither "sign" nor "verify"`)
 	case k.kty == ktyOKP && k.crv == crvEd25519:
@@ -167,14 +167,20 @@ func (k *jwk) es256() (*Verifier, error) {
 	return newES256Verifier(append(append([]byte{uncompressed}, k.x...), k.y...))
 }
 
-// EncryptionKeyID reads a public key for encryption, OKP with X25519 or EC with P-256, and returns its ID, the
-// JWK thumbprint.
-func EncryptionKeyID(doc []byte) (string, error) {
+// ParseEncryptionJWK reads a public key for encryption, OKP with X25519 or EC with P-256. It returns its ID, which is
+// the JWK thumbprint, and the JWK with its thumbprint members only.
+func ParseEncryptionJWK(doc []byte) (id string, jwk []byte, err error) {
 	k, err := parseJWK(doc)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	return k.encryptionKeyID()
+	if k.use != "" && k.use != "enc" {
+		return "", nil, fmt.Errorf("keys: JWK: use %q is not for encryption", clip(k.use))
+	}
+	if id, err = k.encryptionKeyID(); err != nil {
+		return "", nil, err
+	}
+	return id, k.thumbprintJWK(), nil
 }
 
 func (k *jwk) encryptionKeyID() (string, error) {

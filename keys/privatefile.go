@@ -78,7 +78,7 @@ func (p *protection) seal(plain []byte) ([]byte, error) {
 // readPrivate reads and decrypts a private file. A file that is encrypted although no passphrase was expected, or
 // the other way round, is refused: somebody is mistaken about it.
 func readPrivate(path, passphrase string) (plain, raw []byte, p *protection, err error) {
-	raw, err = readBounded(path, MaxPrivateFile)
+	raw, _, err = readBounded(path, MaxPrivateFile)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -130,27 +130,29 @@ func workFactorOf(raw []byte) int {
 	return DefaultWorkFactor
 }
 
-func readBounded(path string, most int64) ([]byte, error) {
+// readBounded reads a regular file (opening another kind may block) and says which one it was, since the
+// path may be another's at any moment.
+func readBounded(path string, most int64) ([]byte, os.FileInfo, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("keys: %s is not a regular file", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("keys: %w", err)
+		return nil, nil, fmt.Errorf("keys: %w", err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("keys: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("keys: %s is not a regular file", path)
+		return nil, nil, fmt.Errorf("keys: %w", err)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err != nil {
-		return nil, fmt.Errorf("keys: %w", err)
+		return nil, nil, fmt.Errorf("keys: %w", err)
 	}
 	if int64(len(data)) > most {
-		return nil, fmt.Errorf("keys: %s has more than %d bytes", path, most)
+		return nil, nil, fmt.Errorf("keys: %s has more than %d bytes", path, most)
 	}
-	return data, nil
+	return data, info, nil
 }
 
 // writeNew creates a file, never replaces one, and leaves nothing behind when it fails.
@@ -197,7 +199,7 @@ func replace(path string, was, data []byte) error {
 }
 
 func unchanged(path string, was []byte) error {
-	is, err := readBounded(path, MaxPrivateFile)
+	is, _, err := readBounded(path, MaxPrivateFile)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package keys
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,7 +29,12 @@ func GenerateRootKey(alg Algorithm) (*RootKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	signer, err := newLocalSigner(key, "")
+	return NewRootKey(key)
+}
+
+// NewRootKey takes a private key as NewLocalSigner does.
+func NewRootKey(private crypto.Signer) (*RootKey, error) {
+	signer, err := newLocalSigner(private, "")
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,73 @@
+// Package keystest has fixed keys for tests, and the conformance suite that every implementation of keys.Signer
+// runs. The private halves are derived from their names, so they protect nothing: never put one of these keys into
+// a policy.
+package keystest
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/sha256"
+	"testing"
+
+	"github.com/sealbus/sealbus/keys"
+)
+
+// Ed25519 is a signer of the producer: the same key for the same producer and label, at all times.
+func Ed25519(tb testing.TB, producer, label string) *keys.LocalSigner {
+	tb.Helper()
+	return signer(tb, keys.Ed25519, producer, label)
+}
+
+// ES256 is a signer of the producer, with deterministic signatures: the same key for the same producer and label.
+func ES256(tb testing.TB, producer, label string) *keys.LocalSigner {
+	tb.Helper()
+	return signer(tb, keys.ES256, producer, label).Deterministic()
+}
+
+// Root is a root key: the same for the same label.
+func Root(tb testing.TB, label string) *keys.RootKey {
+	tb.Helper()
+	root, err := keys.NewRootKey(private(tb, keys.Ed25519, "root", label))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return root
+}
+
+// Roots are the roots of these root keys, version 1.
+func Roots(tb testing.TB, threshold int, roots ...*keys.RootKey) *keys.Roots {
+	tb.Helper()
+	var public []*keys.Verifier
+	for _, root := range roots {
+		public = append(public, root.Verifier())
+	}
+	r, err := keys.NewRoots(1, threshold, public...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return r
+}
+
+func signer(tb testing.TB, alg keys.Algorithm, producer, label string) *keys.LocalSigner {
+	tb.Helper()
+	s, err := keys.NewLocalSigner(private(tb, alg, producer, label), producer)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+func private(tb testing.TB, alg keys.Algorithm, owner, label string) crypto.Signer {
+	tb.Helper()
+	seed := sha256.Sum256([]byte("sealbus/keystest/" + string(alg) + "\x00" + owner + "\x00" + label))
+	if alg == keys.Ed25519 {
+		return ed25519.NewKeyFromSeed(seed[:])
+	}
+	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), seed[:])
+	if err != nil {
+		tb.Fatalf("label %q gives no key, choose another: %v", label, err)
+	}
+	return key
+}

@@ -1,0 +1,223 @@
+package policy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/sealbus/sealbus/keys"
+)
+
+// Kind says under which heading of the policy a name stands.
+type Kind string
+
+// The kinds of names.
+const (
+	KindProducer Kind = "producer"
+	KindConsumer Kind = "consumer"
+)
+
+const empty = "version: 1\nproducers: {}\nconsumers: {}\n"
+
+// AddKey lists a key ID under a producer or consumer, which is created if absent, with the moments of the
+// schedule that are not zero; of a key that is listed there already, those moments are changed. An empty doc is a
+// new policy file. It returns the new file, with comments and order kept (but not blank lines and spacing), and what
+// has changed, a line each, for people; a file that would not be a valid policy is never returned.
+func AddKey(doc []byte, kind Kind, name, keyID string, schedule keys.Schedule) (edited []byte, changes []string, err error) {
+	if kind != KindProducer && kind != KindConsumer {
+		return nil, nil, fmt.Errorf("policy: no kind %q", kind)
+	}
+	if len(bytes.TrimSpace(doc)) == 0 {
+		doc, changes = []byte(empty), []string{"new policy file"}
+	}
+	p, root, err := parseBoth(doc)
+	if err != nil {
+		return nil, nil, err
+	}
+	if owner, line := p.find(keyID); owner != "" && owner != string(kind)+" "+name {
+		return nil, nil, &Error{Line: line, Err: fmt.Errorf("key %s is listed under %s already: a key belongs to one name", keyID, owner)}
+	}
+	e := editor{changes: changes}
+	e.setMoments(e.key(root, kind, name, keyID), keyID, schedule)
+	return e.finish(doc, root)
+}
+
+// Revoke marks a key as revoked. Of a key that is revoked already the file stays as it is, and nothing has changed.
+func Revoke(doc []byte, keyID, reason string, at time.Time) (edited []byte, changes []string, err error) {
+	p, root, err := parseBoth(doc)
+	if err != nil {
+		return nil, nil, err
+	}
+	if p.revoked(keyID) {
+		return doc, nil, nil
+	}
+	key := findKey(root, keyID)
+	if key == nil {
+		return nil, nil, &Error{Err: fmt.Errorf("key %s is not listed: nothing to revoke", keyID)}
+	}
+	e := editor{}
+	revoked := mapping()
+	set(revoked, "at", timeNode(at))
+	set(revoked, "reason", text(reason))
+	set(key, "revoked", revoked)
+	e.note("key %s: revoked at %s: %s", keyID, at.UTC().Format(timeFormat), reason)
+	return e.finish(doc, root)
+}
+
+func parseBoth(doc []byte) (*Policy, *yaml.Node, error) {
+	p, err := Parse(doc)
+	if err != nil {
+		return nil, nil, err
+	}
+	var file yaml.Node
+	if err := yaml.Unmarshal(doc, &file); err != nil {
+		return nil, nil, &Error{Err: err}
+	}
+	return p, &file, nil
+}
+
+func (p *Policy) revoked(id string) bool {
+	is := func(k Key) bool { return k.ID == id && k.Revoked != nil }
+	return slices.ContainsFunc(p.Producers, func(o Producer) bool { return slices.ContainsFunc(o.Keys, is) }) ||
+		slices.ContainsFunc(p.Consumers, func(o Consumer) bool { return slices.ContainsFunc(o.Keys, is) })
+}
+
+// editor changes the nodes of a file and notes what it changed.
+type editor struct{ changes []string }
+
+func (e *editor) note(format string, args ...any) {
+	e.changes = append(e.changes, fmt.Sprintf(format, args...))
+}
+
+// key is the mapping of the key, made if absent.
+func (e *editor) key(file *yaml.Node, kind Kind, name, keyID string) *yaml.Node {
+	names := child(file.Content[0], string(kind)+"s")
+	owner := get(names, name)
+	if owner == nil {
+		owner = e.newOwner(kind, name)
+		set(names, name, owner)
+	}
+	owner = child(names, name)
+	list := child(owner, "keys")
+	if get(list, keyID) == nil {
+		e.note("%s %s: key %s added", kind, name, keyID)
+	}
+	return child(list, keyID)
+}
+
+func (e *editor) newOwner(kind Kind, name string) *yaml.Node {
+	owner := mapping()
+	e.note("%s %s added", kind, name)
+	if kind == KindProducer {
+		set(owner, "sources", list())
+		set(owner, "types", list())
+		e.note("producer %s: sources and types are empty, which allows nothing: fill them in", name)
+	}
+	return owner
+}
+
+func (e *editor) setMoments(key *yaml.Node, keyID string, s keys.Schedule) {
+	for _, m := range moments(&s) {
+		if m.at.IsZero() {
+			continue
+		}
+		is := m.at.UTC().Truncate(time.Second).Format(timeFormat)
+		was := get(key, m.name)
+		if was != nil && was.Value == is {
+			continue
+		}
+		set(key, m.name, timeNode(m.at))
+		if was == nil {
+			e.note("key %s: %s %s", keyID, m.name, is)
+		} else {
+			e.note("key %s: %s %s, was %s", keyID, m.name, is, was.Value)
+		}
+	}
+}
+
+// finish writes the file and reads it again: an edit that makes no valid policy is an error.
+func (e *editor) finish(doc []byte, file *yaml.Node) ([]byte, []string, error) {
+	if len(e.changes) == 0 {
+		return doc, nil, nil
+	}
+	var out bytes.Buffer
+	w := yaml.NewEncoder(&out)
+	w.SetIndent(2)
+	if err := errors.Join(w.Encode(file), w.Close()); err != nil {
+		return nil, nil, &Error{Err: err}
+	}
+	if _, err := Parse(out.Bytes()); err != nil {
+		return nil, nil, fmt.Errorf("policy: the change is refused: %w", err)
+	}
+	return out.Bytes(), e.changes, nil
+}
+
+func findKey(file *yaml.Node, keyID string) *yaml.Node {
+	for _, heading := range []string{"producers", "consumers"} {
+		names := get(file.Content[0], heading)
+		if names == nil {
+			continue
+		}
+		for i := 1; i < len(names.Content); i += 2 {
+			if list := get(names.Content[i], "keys"); list != nil && get(list, keyID) != nil {
+				return child(list, keyID)
+			}
+		}
+	}
+	return nil
+}
+
+// get is the value of that name in a mapping, nil if absent.
+func get(m *yaml.Node, name string) *yaml.Node {
+	for i := 0; i+1 < len(m.Content); i += 2 {
+		if m.Content[i].Value == name {
+			return m.Content[i+1]
+		}
+	}
+	return nil
+}
+
+// child is the mapping of that name, made if it is absent or null, and in block style, since it will have content.
+func child(m *yaml.Node, name string) *yaml.Node {
+	c := get(m, name)
+	if c == nil {
+		c = mapping()
+		set(m, name, c)
+	}
+	if c.Kind != yaml.MappingNode { // null, says Parse
+		c.Kind, c.Tag, c.Value, c.Style = yaml.MappingNode, "!!map", "", 0
+	}
+	if len(c.Content) == 0 {
+		c.Style &^= yaml.FlowStyle
+	}
+	return c
+}
+
+func set(m *yaml.Node, name string, value *yaml.Node) {
+	if old := get(m, name); old != nil {
+		value.HeadComment, value.LineComment, value.FootComment = old.HeadComment, old.LineComment, old.FootComment
+		*old = *value
+		return
+	}
+	m.Content = append(m.Content, text(name), value)
+}
+
+func mapping() *yaml.Node { return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"} }
+
+func list() *yaml.Node {
+	return &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Style: yaml.FlowStyle}
+}
+
+func text(s string) *yaml.Node {
+	n := &yaml.Node{}
+	n.SetString(s)
+	return n
+}
+
+func timeNode(t time.Time) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!timestamp", Value: t.UTC().Truncate(time.Second).Format(timeFormat)}
+}

@@ -1,0 +1,284 @@
+package policy
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/sealbus/sealbus/keys"
+)
+
+// Parse reads a policy file and checks all of it. Every error is an *Error.
+func Parse(doc []byte) (*Policy, error) {
+	root, err := document(doc)
+	if err != nil {
+		return nil, err
+	}
+	p := &parser{listed: map[string]int{}}
+	p.file(root)
+	if p.err != nil {
+		return nil, p.err
+	}
+	return &p.policy, nil
+}
+
+// document is the one YAML document, with nothing in it that reads differently than it looks.
+func document(doc []byte) (*yaml.Node, error) {
+	if len(doc) > MaxPolicy {
+		return nil, &Error{Err: fmt.Errorf("more than %d bytes", MaxPolicy)}
+	}
+	d := yaml.NewDecoder(bytes.NewReader(doc))
+	var root, more yaml.Node
+	if err := d.Decode(&root); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = errors.New("the file is empty")
+		}
+		return nil, &Error{Err: err}
+	}
+	switch err := d.Decode(&more); {
+	case err == nil:
+		return nil, &Error{Line: more.Line, Err: errors.New("a second YAML document: only one is allowed")}
+	case !errors.Is(err, io.EOF):
+		return nil, &Error{Err: err}
+	}
+	if err := plain(&root); err != nil {
+		return nil, err
+	}
+	return root.Content[0], nil
+}
+
+// plain refuses anchors, aliases, merge keys, tags and duplicate keys anywhere below n.
+func plain(n *yaml.Node) error {
+	switch {
+	case n.Kind == yaml.AliasNode:
+		return failAt(n, "YAML aliases (*%s) are not allowed: write it out", n.Value)
+	case n.Anchor != "":
+		return failAt(n, "YAML anchors (&%s) are not allowed", n.Anchor)
+	case n.Style&yaml.TaggedStyle != 0:
+		return failAt(n, "YAML tags (%s) are not allowed", n.Tag)
+	}
+	for _, child := range n.Content {
+		if err := plain(child); err != nil {
+			return err
+		}
+	}
+	if n.Kind == yaml.MappingNode {
+		return plainKeys(n)
+	}
+	return nil
+}
+
+func plainKeys(n *yaml.Node) error {
+	seen := make(map[string]int, len(n.Content)/2)
+	for i := 0; i < len(n.Content); i += 2 {
+		key := n.Content[i]
+		switch {
+		case key.Kind != yaml.ScalarNode:
+			return failAt(key, "a key that is not a name")
+		case key.Tag == "!!merge" || key.Value == "<<":
+			return failAt(key, "YAML merge keys (<<) are not allowed: write it out")
+		case seen[key.Value] != 0:
+			return failAt(key, "%q stands twice, first in line %d", key.Value, seen[key.Value])
+		}
+		seen[key.Value] = key.Line
+	}
+	return nil
+}
+
+func failAt(n *yaml.Node, format string, args ...any) error {
+	return &Error{Line: n.Line, Err: fmt.Errorf(format, args...)}
+}
+
+// parser walks the nodes; its first error sticks.
+type parser struct {
+	policy Policy
+	listed map[string]int // line by key ID: an ID is listed once in the whole file
+	err    error
+}
+
+func (p *parser) fail(n *yaml.Node, format string, args ...any) {
+	if p.err == nil {
+		p.err = failAt(n, format, args...)
+	}
+}
+
+// fields calls read for each entry of a mapping; read reports whether it knows the field.
+func (p *parser) fields(n *yaml.Node, what string, read func(key, value *yaml.Node) bool) {
+	if isNull(n) {
+		return
+	}
+	if n.Kind != yaml.MappingNode {
+		p.fail(n, "%s must be a mapping", what)
+		return
+	}
+	for i := 0; i < len(n.Content) && p.err == nil; i += 2 {
+		if !read(n.Content[i], n.Content[i+1]) {
+			p.fail(n.Content[i], "unknown field %q in %s", n.Content[i].Value, what)
+		}
+	}
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
+
+func (p *parser) file(root *yaml.Node) {
+	version := ""
+	p.fields(root, "the policy", func(key, value *yaml.Node) bool {
+		switch key.Value {
+		case "version":
+			version = value.Value
+		case "producers":
+			p.fields(value, "producers", p.producer)
+		case "consumers":
+			p.fields(value, "consumers", p.consumer)
+		default:
+			return false
+		}
+		return true
+	})
+	if version != "1" {
+		p.fail(root, `"version: 1" is missing: this program reads no other version`)
+	}
+}
+
+func (p *parser) producer(name, n *yaml.Node) bool {
+	out := Producer{Name: p.name(name)}
+	p.fields(n, "producer "+name.Value, func(key, value *yaml.Node) bool {
+		switch key.Value {
+		case "sources":
+			out.Sources = p.strings(value, "!!str")
+			p.check(value, keys.CheckScope(out.Sources, nil))
+		case "types":
+			out.Types = p.strings(value, "!!str")
+			p.check(value, keys.CheckScope(nil, out.Types))
+		case "accounts":
+			out.Accounts = p.strings(value, "!!str", "!!int") // the digits as they are written, not the number
+			p.check(value, keys.CheckAccounts(out.Accounts))
+		case "keys":
+			out.Keys = p.keys(value)
+		default:
+			return false
+		}
+		return true
+	})
+	p.policy.Producers = append(p.policy.Producers, out)
+	return true
+}
+
+func (p *parser) consumer(name, n *yaml.Node) bool {
+	out := Consumer{Name: p.name(name)}
+	p.fields(n, "consumer "+name.Value, func(key, value *yaml.Node) bool {
+		if key.Value != "keys" {
+			return false
+		}
+		out.Keys = p.keys(value)
+		return true
+	})
+	p.policy.Consumers = append(p.policy.Consumers, out)
+	return true
+}
+
+func (p *parser) name(n *yaml.Node) string {
+	p.check(n, keys.CheckProducer(n.Value))
+	return n.Value
+}
+
+func (p *parser) check(n *yaml.Node, err error) {
+	if err != nil {
+		p.fail(n, "%w", err)
+	}
+}
+
+// strings reads a list; it is never nil, since an empty list is not an absent one.
+func (p *parser) strings(n *yaml.Node, tags ...string) []string {
+	list := []string{}
+	if n.Kind != yaml.SequenceNode {
+		p.fail(n, "a list must stand here, [] if it is empty")
+		return list
+	}
+	for _, item := range n.Content {
+		list = append(list, p.scalar(item, tags...))
+	}
+	return list
+}
+
+func (p *parser) scalar(n *yaml.Node, tags ...string) string {
+	for _, tag := range tags {
+		if n.Kind == yaml.ScalarNode && n.Tag == tag {
+			return n.Value
+		}
+	}
+	p.fail(n, "a text must stand here: put it in quotes")
+	return ""
+}
+
+func (p *parser) keys(n *yaml.Node) []Key {
+	var list []Key
+	p.fields(n, "keys", func(id, value *yaml.Node) bool {
+		list = append(list, p.key(id, value))
+		return true
+	})
+	return list
+}
+
+func (p *parser) key(id, n *yaml.Node) Key {
+	k := Key{ID: id.Value, Line: id.Line}
+	if sum, err := base64.RawURLEncoding.Strict().DecodeString(k.ID); err != nil || len(sum) != 32 || len(k.ID) != 43 {
+		p.fail(id, "%q is not a key ID (43 characters): take it from the public key", k.ID)
+	}
+	if line := p.listed[k.ID]; line != 0 {
+		p.fail(id, "key %s is listed twice, first in line %d: a key belongs to one name", k.ID, line)
+	}
+	p.listed[k.ID] = id.Line
+	p.fields(n, "key "+k.ID, func(key, value *yaml.Node) bool { return p.keyField(&k, key.Value, value) })
+	p.check(id, k.Schedule.Check())
+	return k
+}
+
+func (p *parser) keyField(k *Key, name string, value *yaml.Node) bool {
+	switch name {
+	case "published":
+		k.Schedule.Published = p.time(value)
+	case "active":
+		k.Schedule.Active = p.time(value)
+	case "retired":
+		k.Schedule.Retired = p.time(value)
+	case "expired":
+		k.Schedule.Expired = p.time(value)
+	case "revoked":
+		k.Revoked = p.revocation(value)
+	default:
+		return false
+	}
+	return true
+}
+
+func (p *parser) revocation(n *yaml.Node) *keys.Revocation {
+	r := &keys.Revocation{}
+	p.fields(n, "revoked", func(key, value *yaml.Node) bool {
+		switch key.Value {
+		case "at":
+			r.At = p.time(value)
+		case "reason":
+			r.Reason = p.scalar(value, "!!str")
+		default:
+			return false
+		}
+		return true
+	})
+	p.check(n, r.Check())
+	return r
+}
+
+func (p *parser) time(n *yaml.Node) time.Time {
+	text := p.scalar(n, "!!timestamp", "!!str")
+	t, err := time.Parse(timeFormat, text)
+	if err != nil || t.Format(timeFormat) != text || t.IsZero() {
+		p.fail(n, "%q is not a time in UTC like 2026-01-31T00:00:00Z", text)
+	}
+	return t
+}

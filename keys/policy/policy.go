@@ -1,0 +1,246 @@
+// Package policy reads and edits the reviewed policy file that a trust bundle is built from.
+//
+//	version: 1
+//	producers:
+//	  orders:
+//	    sources: ["https://orders.example/*"]
+//	    types: ["com.example.order.*"]
+//	    accounts: ["111122223333"]          # absent = unchecked, empty = none
+//	    keys:
+//	      uS1F0O3Vc2lFS0sYJYrZb9s0bW1S3aXrLl9wJ3nJ0nU:
+//	        active: 2026-01-01T00:00:00Z    # published, active, retired, expired: RFC 3339, UTC; absent = no bound
+//	        revoked: {at: 2026-02-01T00:00:00Z, reason: laptop stolen}
+//	consumers:
+//	  billing:
+//	    keys: {...}                         # encryption keys
+//
+// A bundle is built from this file and public keys only: of a submitted key nothing is read but the key itself,
+// what it may do stands here. Threat model: somebody who submits a key wants it to be trusted for more than was
+// reviewed; somebody who proposes a change to the file wants the reviewer to read something else than the program
+// does. Hence unknown fields, duplicates, anchors, aliases, merge keys, tags and a second document are refused,
+// with the line; so are keys that are submitted and not listed, or listed and not submitted. Who may change the
+// file is up to the repository in which it is reviewed, and who may build from it up to the root keys.
+//
+// YAML is confined to this package. The file format is stable at version 1.
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sealbus/sealbus/keys"
+)
+
+// MaxPolicy bounds a policy file, in bytes: room for all keys of a bundle.
+const MaxPolicy = 8 << 20
+
+// Policy is a parsed and checked policy file.
+type Policy struct {
+	Producers []Producer // in the order of the file
+	Consumers []Consumer // in the order of the file
+}
+
+// Producer is what may be said with the keys of one producer.
+type Producer struct {
+	Name     string
+	Sources  []string // none = nothing is allowed
+	Types    []string // none = nothing is allowed
+	Accounts []string // nil = unchecked, empty = none
+	Keys     []Key
+}
+
+// Consumer is the encryption keys of one consumer.
+type Consumer struct {
+	Name string
+	Keys []Key
+}
+
+// Key is one key ID with its schedule.
+type Key struct {
+	ID       string
+	Schedule keys.Schedule
+	Revoked  *keys.Revocation // nil = not revoked
+	Line     int              // of the key ID in the file
+}
+
+// Error is what is wrong with a policy file, and where.
+type Error struct {
+	Line int // from 1; 0 = of the whole file
+	Err  error
+}
+
+func (e *Error) Error() string {
+	if e.Line == 0 {
+		return "policy: " + e.Err.Error()
+	}
+	return fmt.Sprintf("policy: line %d: %v", e.Line, e.Err)
+}
+
+// Unwrap is the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// BuildOptions is what a bundle says that the policy does not.
+type BuildOptions struct {
+	Now     time.Time // when the bundle is issued; required
+	Expires time.Time // required; after Now
+
+	// Previous is the bundle that this one follows: the version is one higher and its revoked sessions stay
+	// revoked. nil = this is version 1.
+	Previous *keys.Bundle
+	// MaxLifetime is how far ahead of Now Expires is at most; 0 = keys.MaxBundleLifetime.
+	MaxLifetime     time.Duration
+	RefreshHint     time.Duration // see keys.BundleOptions
+	RevokedSessions []string      // thumbprints, in addition to those of Previous
+	EncryptionKeys  [][]byte      // public JWKs of the consumers, of which nothing but the key is read
+}
+
+// Build makes the bundle of the policy and the submitted public keys, which must be exactly those that the policy
+// lists. Every key that does not fit is named in the error.
+func (p *Policy) Build(public []*keys.Verifier, opts BuildOptions) (*keys.Bundle, error) {
+	if err := opts.check(); err != nil {
+		return nil, err
+	}
+	submitted := map[string]*keys.Verifier{}
+	for _, v := range public {
+		submitted[v.KeyID()] = v
+	}
+	encryption, err := encryptionKeys(opts.EncryptionKeys)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(p.checkProducers(submitted), p.checkConsumers(encryption)); err != nil {
+		return nil, err
+	}
+	return keys.NewBundle(p.head(opts, encryption), p.bundleKeys(submitted)...)
+}
+
+func (o *BuildOptions) check() error {
+	most := o.MaxLifetime
+	if most == 0 {
+		most = keys.MaxBundleLifetime
+	}
+	switch {
+	case o.Now.IsZero():
+		return errors.New("policy: no time to issue the bundle at")
+	case !o.Now.Before(o.Expires):
+		return errors.New("policy: the bundle would be expired from the start")
+	case o.Expires.Sub(o.Now) > most:
+		return fmt.Errorf("policy: the bundle would live for %s, at most %s is allowed: a withheld revocation takes effect only when it expires",
+			o.Expires.Sub(o.Now), most)
+	}
+	return nil
+}
+
+// checkProducers compares what is submitted with what is listed, both ways.
+func (p *Policy) checkProducers(submitted map[string]*keys.Verifier) error {
+	var errs []error
+	listed := map[string]bool{}
+	for _, producer := range p.Producers {
+		for _, k := range producer.Keys {
+			listed[k.ID] = true
+			if submitted[k.ID] == nil {
+				errs = append(errs, missing(k, "producer "+producer.Name))
+			}
+		}
+	}
+	for id := range submitted {
+		if !listed[id] {
+			errs = append(errs, p.unlisted(id))
+		}
+	}
+	return joinSorted(errs)
+}
+
+func (p *Policy) checkConsumers(submitted map[string][]byte) error {
+	var errs []error
+	listed := map[string]bool{}
+	for _, consumer := range p.Consumers {
+		for _, k := range consumer.Keys {
+			listed[k.ID] = true
+			if submitted[k.ID] == nil {
+				errs = append(errs, missing(k, "consumer "+consumer.Name))
+			}
+		}
+	}
+	for id := range submitted {
+		if !listed[id] {
+			errs = append(errs, p.unlisted(id))
+		}
+	}
+	return joinSorted(errs)
+}
+
+func missing(k Key, of string) error {
+	return &Error{Line: k.Line, Err: fmt.Errorf("key %s of %s is listed but was not submitted: give its public JWK, or take it out of the policy", k.ID, of)}
+}
+
+func (p *Policy) unlisted(id string) error {
+	if owner, line := p.find(id); owner != "" {
+		return &Error{Line: line, Err: fmt.Errorf("key %s is listed under %s, whose keys are for another use", id, owner)}
+	}
+	return &Error{Err: fmt.Errorf("key %s was submitted but is not listed: have it reviewed and added under its producer (trust add), or do not submit it", id)}
+}
+
+func (p *Policy) find(id string) (owner string, line int) {
+	for _, producer := range p.Producers {
+		for _, k := range producer.Keys {
+			if k.ID == id {
+				return "producer " + producer.Name, k.Line
+			}
+		}
+	}
+	for _, consumer := range p.Consumers {
+		for _, k := range consumer.Keys {
+			if k.ID == id {
+				return "consumer " + consumer.Name, k.Line
+			}
+		}
+	}
+	return "", 0
+}
+
+// joinSorted joins errors in the order of their text, so that the same input gives the same message.
+func joinSorted(errs []error) error {
+	slices.SortFunc(errs, func(a, b error) int {
+		if a.Error() < b.Error() {
+			return -1
+		}
+		return 1
+	})
+	return errors.Join(errs...)
+}
+
+func (p *Policy) head(o BuildOptions, encryption map[string][]byte) keys.BundleOptions {
+	head := keys.BundleOptions{
+		Version: 1, Issued: o.Now, Expires: o.Expires, RefreshHint: o.RefreshHint,
+		RevokedSessions: slices.Clone(o.RevokedSessions),
+	}
+	if o.Previous != nil {
+		head.Version = o.Previous.Version() + 1
+		head.RevokedSessions = append(head.RevokedSessions, o.Previous.RevokedSessions()...)
+	}
+	slices.Sort(head.RevokedSessions)
+	head.RevokedSessions = slices.Compact(head.RevokedSessions)
+	for _, consumer := range p.Consumers {
+		for _, k := range consumer.Keys {
+			head.EncryptionKeys = append(head.EncryptionKeys, k.entry(encryption[k.ID], consumer.Name))
+		}
+	}
+	return head
+}
+
+func (p *Policy) bundleKeys(submitted map[string]*keys.Verifier) []*keys.Key {
+	var list []*keys.Key
+	for _, producer := range p.Producers {
+		for _, k := range producer.Keys {
+			list = append(list, &keys.Key{
+				Verifier: submitted[k.ID], Producer: producer.Name,
+				Sources: producer.Sources, Types: producer.Types, Accounts: producer.Accounts,
+				Schedule: k.Schedule, Revoked: k.Revoked,
+			})
+		}
+	}
+	return list
+}
