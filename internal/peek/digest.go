@@ -1,0 +1,117 @@
+package peek
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"slices"
+	"strconv"
+
+	"github.com/sealbus/sealbus/internal/b64"
+	"github.com/sealbus/sealbus/internal/canonical"
+	"github.com/sealbus/sealbus/internal/cejson"
+)
+
+// Fit says whether the event has the digest that the payload states. It proves nothing: whoever changes an event can
+// compute a payload to fit it, and only a signature tells.
+type Fit string
+
+// The values of Fit.
+const (
+	FitUnknown   Fit = "unknown"             // not compared: types unknown, or nothing to compare
+	FitExact     Fit = "fits"                // as received
+	FitCanonical Fit = "fits when canonical" // the data was re-formatted on its way, its value is the same
+	FitNone      Fit = "does not fit"
+)
+
+// sums is the concatenation of digests that the standard hashes once more.
+type sums []byte
+
+func (s *sums) add(b []byte) {
+	sum := sha256.Sum256(b)
+	*s = append(*s, sum[:]...)
+}
+
+func (s sums) equal(digest []byte) bool {
+	sum := sha256.Sum256(s)
+	return bytes.Equal(sum[:], digest)
+}
+
+// fitCore compares the digest of core attributes and data.
+func (s *Sealed) fitCore() Fit {
+	e := s.Event
+	seconds := e.Time
+	if at, err := cejson.ParseTime(e.Time); err == nil {
+		seconds = cejson.FormatSeconds(at)
+		if s.Payload.Profile != 0 && cejson.FormatTime(at) != s.Payload.Time {
+			return FitNone
+		}
+	}
+	var head sums
+	for _, text := range [...]string{e.ID, e.Source, e.SpecVersion, e.Type, e.DataContentType, e.DataSchema, e.Subject, seconds} {
+		head.add([]byte(text))
+	}
+	asReceived := slices.Clone(head)
+	asReceived.add(e.Data)
+	if asReceived.equal(s.Payload.Core) {
+		return FitExact
+	}
+	if e.Form != cejson.JSONData {
+		return FitNone
+	}
+	form, err := canonical.Append(nil, e.Data)
+	head.add(form)
+	if err == nil && head.equal(s.Payload.Core) {
+		return FitCanonical
+	}
+	return FitNone
+}
+
+// fitExtensions compares the digest of the signed extensions, whose types only a payload of ours states.
+func (s *Sealed) fitExtensions() Fit {
+	if s.Payload.Ext == nil || s.Payload.Profile != 1 {
+		return FitUnknown
+	}
+	var all sums
+	for i, name := range s.Payload.Names {
+		hashed, ok := hashedText(s.Payload.Types[i], s.value(name))
+		if !ok {
+			return FitNone
+		}
+		all.add(hashed)
+	}
+	if all.equal(s.Payload.Ext) {
+		return FitExact
+	}
+	return FitNone
+}
+
+func (s *Sealed) value(name string) string {
+	for _, a := range s.Event.Extensions {
+		if a.Name == name {
+			return a.Value
+		}
+	}
+	return ""
+}
+
+// hashedText is what the standard hashes for a value of that type.
+func hashedText(typ, text string) ([]byte, bool) {
+	if text == "" {
+		return nil, true
+	}
+	t, known := cejson.ParseType(typ)
+	switch t {
+	case cejson.Boolean:
+		return []byte(text), text == "true" || text == "false"
+	case cejson.Integer:
+		n, err := strconv.ParseInt(text, 10, 32)
+		return []byte(text), err == nil && strconv.FormatInt(n, 10) == text
+	case cejson.Binary:
+		raw, err := b64.AppendStd(nil, []byte(text))
+		return raw, err == nil
+	case cejson.Timestamp:
+		at, err := cejson.ParseTime(text)
+		return []byte(cejson.FormatSeconds(at)), err == nil && at.Nanosecond() == 0
+	}
+	return []byte(text), known
+}

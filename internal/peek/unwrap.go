@@ -1,0 +1,127 @@
+package peek
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/sealbus/sealbus/internal/canonical"
+	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/strictjson"
+)
+
+// maxDocument bounds what is looked at: the largest event and what EventBridge adds around it.
+const maxDocument = cejson.MaxEvent + 64<<10
+
+// unwrap finds the CloudEvent in the document.
+func unwrap(doc []byte) (*Sealed, error) {
+	if len(doc) > maxDocument {
+		return nil, fmt.Errorf("more than %d bytes", maxDocument)
+	}
+	outer, detail, err := readOuter(doc)
+	if err != nil {
+		return nil, err
+	}
+	if detail == nil {
+		ev, err := cejson.Parse(doc)
+		return &Sealed{Layout: Plain, Event: ev}, err
+	}
+	s := &Sealed{Outer: outer}
+	if err := s.readDetail(detail); err != nil {
+		return nil, fmt.Errorf("detail: %w", err)
+	}
+	s.compareOuter()
+	return s, nil
+}
+
+// readOuter reads the members of an EventBridge event; detail is nil if the document is none.
+func readOuter(doc []byte) (outer *Outer, detail []byte, err error) {
+	outer = &Outer{}
+	var structured bool
+	r := strictjson.NewReader(doc)
+	for obj := r.Object(); r.Member(&obj); {
+		name := string(obj.Name)
+		text := r.Kind() == '"'
+		switch {
+		case name == "specversion":
+			structured = true
+			r.Skip()
+		case name == "detail":
+			detail = r.Span()
+		case name == "source" && text:
+			outer.Source = r.String()
+		case name == "detail-type" && text:
+			outer.DetailType = r.String()
+		case name == "account" && text:
+			outer.Account = r.String()
+		case name == "replay-name" && text:
+			outer.Replay = r.String()
+		default:
+			r.Span()
+		}
+	}
+	if structured {
+		return nil, nil, nil // cejson says what is wrong with it, if anything is
+	}
+	return outer, detail, r.End()
+}
+
+// readDetail finds the layout of the detail, and the event in it.
+func (s *Sealed) readDetail(detail []byte) error {
+	var structured bool
+	var attributes []byte
+	data := []byte{'{'}
+	r := strictjson.NewReader(detail)
+	for obj := r.Object(); r.Member(&obj); {
+		name, kind := string(obj.Name), r.Kind()
+		span := r.Span()
+		structured = structured || name == "specversion"
+		if name == "cloudevent" && kind == '{' {
+			attributes = span
+			continue
+		}
+		if len(data) > 1 {
+			data = append(data, ',')
+		}
+		data = append(data, r.Since(&obj)...)
+	}
+	if err := r.End(); err != nil {
+		return err
+	}
+	var err error
+	switch {
+	case structured && attributes != nil:
+		return errors.New(`has both "specversion" and an object "cloudevent"`)
+	case attributes != nil:
+		s.Layout = Embedded
+		s.Event, err = embedded(attributes, append(data, '}'))
+	case structured:
+		s.Layout = Structured
+		s.Event, err = cejson.Parse(detail)
+	default:
+		s.Layout = Structured
+		s.Event = &cejson.Event{Source: s.Outer.Source, Type: s.Outer.DetailType, Form: cejson.JSONData, Data: detail}
+	}
+	return err
+}
+
+func embedded(attributes, data []byte) (*cejson.Event, error) {
+	e, err := cejson.Parse(attributes)
+	if err != nil {
+		return nil, err
+	}
+	if e.Form != cejson.NoData {
+		return nil, errors.New(`"cloudevent" carries data`)
+	}
+	_, isCanonical, err := canonical.Scan(data, 0)
+	e.Form, e.Data, e.Canonical = cejson.JSONData, data, isCanonical
+	return e, err
+}
+
+func (s *Sealed) compareOuter() {
+	if s.Outer.Source != s.Event.Source {
+		s.problem("the bus says source %q, the event says %q", s.Outer.Source, s.Event.Source)
+	}
+	if s.Outer.DetailType != s.Event.Type {
+		s.problem("the bus says detail-type %q, the event says type %q", s.Outer.DetailType, s.Event.Type)
+	}
+}
