@@ -20,7 +20,7 @@ type speller struct {
 
 func newSpeller(seed uint64) *speller { return &speller{Rand: rand.New(rand.NewPCG(8785, seed))} }
 
-var runes = []rune{'a', 'b', '1', ' ', '"', '\\', '/', '<', '~', 0, '\b', '\t', '\n', 0x1f, 0x7f, 0x80, 'é', 0x7ff, 0x800, '€', 0x2028, 0xd7ff, 0xe000, 0xfb33, 0xfffd, 0xffff, 0x10000, 0x1f602, 0x10ffff}
+var runes = []rune{'a', 'b', '1', ' ', '"', '\\', '/', '<', '~', 0, '\b', '\t', '\n', '\f', '\r', 0x1f, 0x7f, 0x80, 'é', 0x7ff, 0x800, '€', 0x2028, 0xd7ff, 0xe000, 0xfb33, 0xfffd, 0xffff, 0x10000, 0x1f602, 0x1f603, 0x10ffff}
 
 func (s *speller) text() string {
 	var b strings.Builder
@@ -208,7 +208,7 @@ func TestScanWithin(t *testing.T) {
 		text      string
 		canonical bool
 	}{
-		{`{"a":[1,"x"]}`, true}, {`[]`, true}, {`"\n\u001f\\\" é/"`, true}, {`[1,2.5,-3e-7]`, true}, {`{"😂":0,"ﬀ":1}`, true}, {`{"\n":0,"\r":0," ":0}`, true},
+		{`{"a":[1,"x"]}`, true}, {`[]`, true}, {`"\n\u001f\\\" é/"`, true}, {`"\b\f\n\r\t\"\\"`, true}, {`{"\b":0,"\f":0,"\"":0}`, true}, {`[1,2.5,-3e-7]`, true}, {`{"😂":0,"ﬀ":1}`, true}, {`{"\n":0,"\r":0," ":0}`, true},
 		{`{"a" :1}`, false}, {`[ ]`, false}, {`{ }`, false}, {`[1 ]`, false}, {`{"b":0,"a":0}`, false}, {`{"ﬀ":1,"😂":0}`, false}, {`[1.0]`, false}, {`[1e999]`, false},
 		{`"\/"`, false}, {`"\u000a"`, false}, {`"\u001F"`, false}, {`"\u0041"`, false}, {`"\ud83d\ude02"`, false}, {`"\u007f"`, false}, {`{"a":0,"\u0062":0}`, false},
 	} {
