@@ -104,7 +104,7 @@ func appendHashed(dst []byte, t AttributeType, text string) ([]byte, error) {
 		if err != nil {
 			return dst, err
 		}
-		dst = append(dst, cejson.FormatSeconds(at)...)
+		dst = cejson.AppendSeconds(dst, at)
 		if at.Nanosecond() != 0 {
 			return dst, errFraction
 		}

@@ -36,9 +36,12 @@ type opening struct {
 	counted  []valid
 	producer string
 
-	hash      hasher
-	validRoom [2]valid
-	paeRoom   [1 << 10]byte
+	// Room for what most events need, so that it takes no allocations of its own.
+	hash        hasher
+	validRoom   [2]valid
+	secondsRoom [20]byte
+	docRoom     [1 << 10]byte
+	paeRoom     [768]byte
 }
 
 func newOpening(in *cejson.Event, opts *OpenOptions) *opening {
@@ -57,7 +60,7 @@ func (o *opening) readMaterial() *Error {
 	if o.in.Material == "" {
 		return reject(ReasonUnsigned, "no attribute dssematerial")
 	}
-	doc, err := b64.AppendStd(nil, []byte(o.in.Material))
+	doc, err := b64.AppendStd(o.docRoom[:0], []byte(o.in.Material))
 	if err != nil {
 		return reject(ReasonMalformed, "dssematerial is not strict base64")
 	}
@@ -161,7 +164,7 @@ func (o *opening) checkDigests() *Error {
 	if o.payload != nil {
 		return nil // done under an earlier bundle; it does not depend on keys
 	}
-	p, err := parsePayload(o.env.Payload)
+	p, err := parsePayload(o.env.Payload, o.in)
 	switch {
 	case errors.Is(err, errVersion):
 		return reject(ReasonUnsupported, "%v", err)
@@ -183,32 +186,42 @@ func (o *opening) checkDigests() *Error {
 
 // checkCore compares the digest of core attributes and data, and settles the exact text of time.
 func (o *opening) checkCore(p *payload) *Error {
-	var seconds string
-	var at time.Time
-	if o.in.Time != "" {
-		var err error
-		if at, err = cejson.ParseTime(o.in.Time); err != nil {
-			return reject(ReasonMalformed, "time: %v", err)
-		}
-		seconds = cejson.FormatSeconds(at)
+	seconds, at, err := appendSeconds(o.secondsRoom[:0], o.in.Time)
+	if err != nil {
+		return reject(ReasonMalformed, "time: %v", err)
 	}
 	if !o.matchCore(p, seconds) {
 		return reject(ReasonModified, "the data or a core attribute is not what was signed")
 	}
-	o.time = seconds
 	if p.profile == nil {
+		o.time = string(seconds)
 		return nil
 	}
 	o.time = p.profile.time
-	if (o.in.Time == "") != (o.time == "") || o.time != "" && cejson.FormatTime(at) != o.time {
+	if o.time == o.in.Time {
+		return nil
+	}
+	if o.time == "" || o.in.Time == "" || cejson.FormatTime(at) != o.time {
 		return reject(ReasonModified, "time is not the instant that was signed")
 	}
 	return nil
 }
 
+// appendSeconds appends what the standard hashes for the attribute time: nothing if it is absent.
+func appendSeconds(dst []byte, text string) ([]byte, time.Time, error) {
+	if text == "" {
+		return dst, time.Time{}, nil
+	}
+	at, err := cejson.ParseTime(text)
+	if err != nil {
+		return dst, at, err
+	}
+	return cejson.AppendSeconds(dst, at), at, nil
+}
+
 // matchCore finds the bytes of data under which the core digest is the signed one: those received, or their
 // canonical form if the data is JSON that was re-serialised on its way.
-func (o *opening) matchCore(p *payload, seconds string) bool {
+func (o *opening) matchCore(p *payload, seconds []byte) bool {
 	if o.in.Form == cejson.NoData {
 		o.dataSum = absent
 		sum := o.hash.coreDigest(o.in, seconds, &o.dataSum)

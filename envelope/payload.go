@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/sealbus/sealbus/internal/b64"
 	"github.com/sealbus/sealbus/internal/cejson"
@@ -31,6 +32,8 @@ type payload struct {
 	ext     digest
 	names   []string // signedextattrs
 	profile *profile // nil: sealed by another implementation
+
+	nameRoom [6]string
 }
 
 // profile is the member "sealbus": what the standard leaves open, closed.
@@ -40,9 +43,11 @@ type profile struct {
 	types       []AttributeType
 	encrypted   bool // "enc" is there
 	delegations []digest
+
+	typeRoom [6]AttributeType
 }
 
-// appendPayload writes the payload: no white space, members in the order of SPEC.
+// append writes the payload: no white space, members in the order of SPEC.
 func (p *payload) append(dst []byte) []byte {
 	dst = appendDigest(append(dst, `{"core":`...), &p.core)
 	if p.hasExt {
@@ -92,7 +97,8 @@ var errVersion = errors.New(`unknown version of the member "sealbus"`)
 var errTooMany = errors.New("over the limit")
 
 // parsePayload reads the signed payload. Its signature was verified already: what is wrong here was signed.
-func parsePayload(doc []byte) (*payload, error) {
+// Texts that the event e has too are shared with it.
+func parsePayload(doc []byte, e *cejson.Event) (*payload, error) {
 	p := &payload{}
 	r := strictjson.NewReader(doc)
 	var hasCore, hasNames bool
@@ -103,9 +109,9 @@ func parsePayload(doc []byte) (*payload, error) {
 		case "ext":
 			p.ext, p.hasExt = readDigest(&r), true
 		case "signedextattrs":
-			p.names, hasNames = readNames(&r), true
+			p.names, hasNames = readNames(&r, e, p.nameRoom[:0]), true
 		case "sealbus":
-			p.profile = readProfile(&r)
+			p.profile = readProfile(&r, e)
 		default:
 			r.Skip()
 		}
@@ -135,10 +141,9 @@ func readDigest(r *strictjson.Reader) (d digest) {
 }
 
 // readNames reads signedextattrs: attribute names, none twice, none of the core, not dssematerial.
-func readNames(r *strictjson.Reader) []string {
-	names := make([]string, 0, 8)
+func readNames(r *strictjson.Reader, e *cejson.Event, names []string) []string {
 	for a := r.Array(); r.Element(&a); {
-		name := r.String()
+		name := shared(r.Bytes(), e)
 		switch {
 		case r.Err() != nil:
 			return nil
@@ -157,9 +162,19 @@ func readNames(r *strictjson.Reader) []string {
 	return names
 }
 
+// shared is text as a string: the event's own where an extension has that name.
+func shared(text []byte, e *cejson.Event) string {
+	for i := range e.Extensions {
+		if e.Extensions[i].Name == string(text) {
+			return e.Extensions[i].Name
+		}
+	}
+	return string(text)
+}
+
 // readProfile reads the member "sealbus". An unknown version is found before the members that it may have.
-func readProfile(r *strictjson.Reader) *profile {
-	raw := r.Raw()
+func readProfile(r *strictjson.Reader, e *cejson.Event) *profile {
+	raw := r.Span() // checkVersion parses all of it
 	if r.Err() != nil {
 		return nil
 	}
@@ -177,9 +192,9 @@ func readProfile(r *strictjson.Reader) *profile {
 		case "producer":
 			p.producer = in.String()
 		case "time":
-			p.time = readTime(&in)
+			p.time = readTime(&in, e)
 		case "types":
-			p.types, hasTypes = readTypes(&in), true
+			p.types, hasTypes = readTypes(&in, p.typeRoom[:0]), true
 		case "enc":
 			readEnc(&in)
 			p.encrypted = true
@@ -217,16 +232,27 @@ func checkVersion(raw []byte) error {
 	return nil
 }
 
-func readTime(r *strictjson.Reader) string {
-	text := r.String()
-	if at, err := cejson.ParseTime(text); r.Err() == nil && (err != nil || cejson.FormatTime(at) != text) {
+func readTime(r *strictjson.Reader, e *cejson.Event) string {
+	text := r.Bytes()
+	if r.Err() == nil && string(text) == e.Time && isCanonicalTime(e.Time) {
+		return e.Time
+	}
+	if r.Err() == nil && !isCanonicalTime(string(text)) {
 		r.Fail(errors.New("sealbus: time is not a canonical UTC timestamp"))
 	}
-	return text
+	return string(text)
 }
 
-func readTypes(r *strictjson.Reader) []AttributeType {
-	types := make([]AttributeType, 0, 8)
+// isCanonicalTime reports whether text is a timestamp in UTC, with Z, and without trailing zeros in its fraction.
+func isCanonicalTime(text string) bool {
+	if _, err := cejson.ParseTime(text); err != nil {
+		return false
+	}
+	digits, utc := strings.CutSuffix(text, "Z")
+	return utc && !(strings.Contains(digits, ".") && strings.HasSuffix(digits, "0"))
+}
+
+func readTypes(r *strictjson.Reader, types []AttributeType) []AttributeType {
 	for a := r.Array(); r.Element(&a); {
 		t, ok := cejson.ParseType(string(r.Bytes()))
 		if !ok || len(types) == cejson.MaxExtensions {

@@ -253,7 +253,8 @@ func (s *sealing) payload(producer string) *payload {
 		data = sum256(s.ev.Data)
 	}
 	p := &payload{hasExt: true, profile: &profile{producer: producer, time: s.ev.Time}}
-	p.core = s.hash.coreDigest(s.ev, wholeSeconds(s.ev.Time), &data)
+	seconds, _, _ := appendSeconds(make([]byte, 0, 20), s.ev.Time) // the codec wrote it: it is a timestamp
+	p.core = s.hash.coreDigest(s.ev, seconds, &data)
 	s.hash.reset()
 	p.names = make([]string, 0, len(s.ev.Extensions))
 	p.profile.types = make([]AttributeType, 0, len(s.ev.Extensions))
@@ -268,15 +269,6 @@ func (s *sealing) payload(producer string) *payload {
 	}
 	p.ext = s.hash.sum()
 	return p
-}
-
-// wholeSeconds is what the standard hashes for time.
-func wholeSeconds(text string) string {
-	if text == "" {
-		return ""
-	}
-	at, _ := cejson.ParseTime(text) // the codec wrote it
-	return cejson.FormatSeconds(at)
 }
 
 // finish writes the wire and holds it against the limits that every consumer has.

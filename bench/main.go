@@ -1,0 +1,68 @@
+// Command bench prints the table of RESULTS.md: each operation beside the primitive that it cannot do without, in one
+// run, as a ratio.
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/sealbus/sealbus/keys"
+)
+
+const (
+	rounds  = 41
+	perTurn = 8 * time.Millisecond
+)
+
+func main() {
+	fmt.Printf("%s, %s/%s, GOMAXPROCS %d; medians of %d rounds, operation and primitive in turn\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), rounds)
+	fmt.Println("| operation | us | primitive us | ratio | target | allocations |")
+	fmt.Println("|---|---:|---:|---:|---:|---:|")
+	for _, alg := range []keys.Algorithm{keys.Ed25519, keys.ES256} {
+		for _, size := range []int{1 << 10, 16 << 10} {
+			f, err := newFixture(alg, size)
+			if err != nil {
+				fmt.Fprintln(os.Stderr, "bench:", err)
+				os.Exit(1)
+			}
+			for _, b := range f.benches() {
+				row(b)
+			}
+		}
+	}
+}
+
+func row(b bench) {
+	var ops, raws, ratios []float64
+	for range rounds {
+		op, raw := perOp(b.run), perOp(b.raw)
+		ops, raws, ratios = append(ops, op), append(raws, raw), append(ratios, op/raw)
+	}
+	target := "peer"
+	if b.target > 0 {
+		target = fmt.Sprintf("%.2f", b.target)
+	}
+	fmt.Printf("| %s | %.1f | %.1f | %.2f | %s | %.0f |\n", b.name, median(ops), median(raws), median(ratios), target, testing.AllocsPerRun(50, b.run))
+}
+
+// perOp runs f for about perTurn and returns microseconds per call.
+func perOp(f func()) float64 {
+	start := time.Now()
+	n := 0
+	for time.Since(start) < perTurn {
+		for range 8 {
+			f()
+		}
+		n += 8
+	}
+	return float64(time.Since(start).Nanoseconds()) / 1e3 / float64(n)
+}
+
+func median(list []float64) float64 {
+	slices.Sort(list)
+	return list[len(list)/2]
+}
