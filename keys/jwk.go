@@ -204,9 +204,9 @@ func (k *jwk) thumbprintJWK() []byte {
 	w.open()
 	w.string("crv", k.crv)
 	w.string("kty", k.kty)
-	w.string("x", url(k.x))
+	w.string("x", base64URL(k.x))
 	if k.y != nil {
-		w.string("y", url(k.y))
+		w.string("y", base64URL(k.y))
 	}
 	return w.close()
 }
@@ -214,7 +214,7 @@ func (k *jwk) thumbprintJWK() []byte {
 // thumbprint is the SHA-256 of the thumbprint members (RFC 7638 section 3), base64url.
 func thumbprint(members []byte) string {
 	sum := sha256.Sum256(members)
-	return url(sum[:])
+	return base64URL(sum[:])
 }
 
 func isThumbprint(s string) bool {
@@ -249,11 +249,11 @@ func (v *Verifier) curve() string {
 
 func (v *Verifier) coordinateMembers(w *objectWriter) {
 	if v.alg == Ed25519 {
-		w.string("x", url(v.point))
+		w.string("x", base64URL(v.point))
 		return
 	}
-	w.string("x", url(v.point[1:1+scalarSize]))
-	w.string("y", url(v.point[1+scalarSize:]))
+	w.string("x", base64URL(v.point[1:1+scalarSize]))
+	w.string("y", base64URL(v.point[1+scalarSize:]))
 }
 
 // JWK is the public key as a JSON Web Key in canonical JSON: the thumbprint members and alg, kid, use.
@@ -269,7 +269,7 @@ func (v *Verifier) appendJWK(dst, d []byte) []byte {
 	w.string("alg", string(v.alg))
 	w.string("crv", v.curve())
 	if d != nil {
-		w.string("d", url(d))
+		w.string("d", base64URL(d))
 	}
 	w.string("kid", v.id)
 	w.string("kty", v.kty())
@@ -278,7 +278,7 @@ func (v *Verifier) appendJWK(dst, d []byte) []byte {
 	return w.close()
 }
 
-func url(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+func base64URL(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
 // clip shortens untrusted text before it enters an error.
 func clip(s string) string {

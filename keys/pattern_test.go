@@ -1,0 +1,197 @@
+package keys
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+)
+
+func TestCheckSource(t *testing.T) {
+	for _, ok := range []string{
+		"https://orders.example/eu/1", "https://orders.example", "https://orders.example:8443/x", "HTTPS://Orders.Example/x",
+		"/orders", "orders", "example/uri", "urn:example:orders", "urn:uuid:6e8bc430-9c3a-11d9-9669-0800200c9a66",
+		"mailto:cncf@example.com", "aws.partner/example.com/x", "file:///var/x", "https://h/a..b/...", "https://h/.well-known/x",
+		"https://h/a?b=c#d", "https://h/%41%zz%", "https://[::1]:80/x", "//h/x", "https://h/é", "https://h/a//b", "https://h/a@b",
+		"tag:example.com,2026:x",
+	} {
+		if err := CheckSource(ok); err != nil {
+			t.Errorf("%q is refused: %v", ok, err)
+		}
+	}
+	for _, bad := range []string{
+		"",
+		"https://user@orders.example/x", "https://orders.example:@evil.example/x", "https://a%40evil.example/x", "//u@h/x", "https://u:p@h",
+		"https://h/../x", "https://h/./x", "https://h/a/..", "https://h/a/.", "..", ".", "../x", "a/../b", "urn:x/../y",
+		"https://h/%2e%2e/x", "https://h/%2E./x", "https://h/.%2e", "https://h/%2e", "%2e%2e",
+		"https://h/a?x/../y", "https://h/a#/../y", "https://h?..", "https://h#.",
+		"https://h/a%2fb", "https://h/a%2Fb", "https://h/a%5cb", "https://h/a%5Cb", "https://good.example%2f.evil.example/x", "%2f",
+		`https://h/a\b`, `\\h\x`, `https:\\h\x`,
+		"//", "///x", "////x", "https://", "https:////evil.example", "https://?x", "https://#x",
+		"https://h/a b", "https://h/a\tb", "https://h/a\n", " https://h", "https://h/\x00", "https://h/\x7f",
+	} {
+		if CheckSource(bad) == nil {
+			t.Errorf("%q is accepted", bad)
+		}
+	}
+}
+
+func TestMatchSource(t *testing.T) {
+	for _, c := range []struct {
+		pattern, source string
+		want            bool
+	}{
+		{"https://orders.example/eu", "https://orders.example/eu", true},
+		{"https://orders.example/eu", "https://orders.example/eu/", false},
+		{"https://orders.example/eu", "https://orders.example/e", false},
+		{"https://orders.example/*", "https://orders.example/eu", true},
+		{"https://orders.example/*", "https://orders.example/eu/1?x#y", true},
+		{"https://orders.example/*", "https://orders.example/", false}, // the remainder is not empty
+		{"https://orders.example/*", "https://orders.example", false},
+		{"https://orders.example/*", "https://orders.example.evil.example/x", false},
+		{"https://orders.example/*", "https://orders.example:8443/x", false},
+		{"https://orders.example/*", "https://ORDERS.example/x", false}, // nothing is normalised
+		{"https://orders.example/*", "HTTPS://orders.example/x", false},
+		{"https://orders.example/*", "http://orders.example/x", false},
+		{"https://orders.example/*", "https://orders.example/../x", false},
+		{"https://orders.example/*", "https://orders.example/%2e%2e/x", false},
+		{"https://orders.example/*", "https://orders.example/a%2Fb", false},
+		{"https://orders.example/*", `https://orders.example/\evil.example`, false},
+		{"https://orders.example/*", "https://orders.example//evil.example/x", true}, // a path of that host
+		{"https://orders.example/eu/*", "https://orders.example/eu/x", true},
+		{"https://orders.example/eu/*", "https://orders.example/euro", false},
+		{"https://orders.example/eu/*", "https://orders.example/eu/../us", false},
+		{"https://example.com:*", "https://example.com:@evil.example/x", false},
+		{"https://example.com:*", "https://example.com:80/x", false},
+		{"https://example.com:*", "https://example.com:*", false},
+		{"https://*", "https://evil.example", false},
+		{"https://*/x", "https://evil.example/x", false},
+		{"https://*.example/x", "https://a.example/x", false},
+		{"https:/*", "https://evil.example/x", false},
+		{"https:/*", "https:/x", true},
+		{"*", "https://evil.example/x", false},
+		{"*", "x", false},
+		{"//*", "//evil.example/x", false},
+		{"/*", "//evil.example/x", false},
+		{"/*", "/orders", true},
+		{"/*", "/", false},
+		{"/orders/*", "/orders/1", true},
+		{"/orders/*", "/orders//1", true},
+		{"orders", "orders", true},
+		{"orders*", "orders1", false},
+		{"orders/*", "orders/1", true},
+		{"//h/*", "//h/x", true},
+		{"file:///var/*", "file:///var/x", true},
+		{"urn:example:*", "urn:example:orders", true},
+		{"urn:example:*", "urn:example:", false},
+		{"urn:example:*", "urn:example2:orders", false},
+		{"urn:example:*", "URN:example:orders", false},
+		{"URN:example:*", "URN:example:orders", true},
+		{"urn:example:orders:*", "urn:example:orders:1", true},
+		{"urn:*", "urn:example:orders", false},
+		{"urn:*", "urn://evil.example/x", false},
+		{"urn:example*", "urn:example:orders", false},
+		{"tag:example.com:*", "tag:example.com:x", false}, // ":*" is for urn: only
+		{"https://h/a*/*", "https://h/a*/x", false},
+		{"", "", false},
+		{"", "x", false},
+	} {
+		if got := MatchSource([]string{"https://other.example/*", c.pattern}, c.source); got != c.want {
+			t.Errorf("pattern %q, source %q: %v, want %v", c.pattern, c.source, got, c.want)
+		}
+	}
+	if MatchSource(nil, "https://h/x") || MatchSource([]string{}, "https://h/x") {
+		t.Error("no patterns allow something")
+	}
+}
+
+func TestMatchType(t *testing.T) {
+	for _, c := range []struct {
+		pattern, typ string
+		want         bool
+	}{
+		{"com.example.order.placed", "com.example.order.placed", true},
+		{"com.example.order.placed", "com.example.order.placed2", false},
+		{"com.example.order.*", "com.example.order.placed", true},
+		{"com.example.order.*", "com.example.order.", false},
+		{"com.example.order.*", "com.example.order", false},
+		{"com.example.order.*", "com.example.orders.placed", false},
+		{"com.example.order.*", "COM.example.order.placed", false},
+		{"com.example.*", "com.example.order.placed", true},
+		{"*", "anything", true},
+		{"*", "", false},
+		{".*", "anything", false},
+		{"com*", "com.example", false},
+		{"*.placed", "order.placed", false},
+		{"com.*.placed", "com.x.placed", false},
+		{"com/*", "com/x", false},
+		{"com:*", "com:x", false},
+		{"", "", false},
+	} {
+		if got := MatchType([]string{"other", c.pattern}, c.typ); got != c.want {
+			t.Errorf("pattern %q, type %q: %v, want %v", c.pattern, c.typ, got, c.want)
+		}
+	}
+	if MatchType(nil, "x") {
+		t.Error("no patterns allow something")
+	}
+}
+
+func TestCheckPatterns(t *testing.T) {
+	for _, ok := range []string{
+		"https://orders.example/*", "https://orders.example/eu", "https://orders.example", "/orders/*", "/*", "orders", "urn:example:*",
+		"urn:example:a/*", "//h/*", "file:///*", "https://[::1]:80/*",
+	} {
+		if err := CheckSourcePattern(ok); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, bad := range []string{
+		"", "*", "https://*", "https://example.com:*", "https://example.com*", "https://*.example/*", "https://h/a*", "https://h/*/b", "https://h/**",
+		"https://u@h/*", "https://h/../*", "https://h/%2e/*", "https://h/a%2fb/*", "//*", "///*", "urn:*", "urn::*", "urn:a*", "mailto:*", "https://h/a b/*",
+		"https://h/\xff", "https://h/" + strings.Repeat("a", MaxPattern),
+	} {
+		if CheckSourcePattern(bad) == nil {
+			t.Errorf("source pattern %.40q is accepted", bad)
+		}
+	}
+	for _, ok := range []string{"*", "com.example.*", "com.example.order", "order"} {
+		if err := CheckTypePattern(ok); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, bad := range []string{"", ".*", "**", "a*", "*.a", "a.*.b", "a.**", "a b", "a\n", "a:*", "a\xff", strings.Repeat("a", MaxPattern+1)} {
+		if CheckTypePattern(bad) == nil {
+			t.Errorf("type pattern %.40q is accepted", bad)
+		}
+	}
+}
+
+// What a valid pattern matches is on the pattern's own host, and below its path, in the eyes of net/url too.
+func FuzzMatchSource(f *testing.F) {
+	for _, p := range []string{"https://orders.example/*", "/orders/*", "/*", "urn:example:*", "//h/*", "https:/*", "file:///*", "https://h?/*"} {
+		for _, s := range []string{"https://orders.example/x", "//evil.example/x", "https://orders.example/%2e%2e/x", "/orders/../x", "urn:example:x", "https:/x", `/\evil.example`} {
+			f.Add(p, s)
+		}
+	}
+	f.Fuzz(func(t *testing.T, pattern, source string) {
+		if CheckSourcePattern(pattern) != nil || !MatchSource([]string{pattern}, source) {
+			return
+		}
+		prefix := strings.TrimSuffix(pattern, "*")
+		if !strings.HasPrefix(source, prefix) {
+			t.Fatalf("pattern %q matches %q", pattern, source)
+		}
+		p, errP := url.Parse(prefix)
+		s, errS := url.Parse(source)
+		if errP != nil || errS != nil {
+			return
+		}
+		if p.Scheme != s.Scheme || p.Host != s.Host || s.User != nil {
+			t.Errorf("pattern %q matches %q, which is on another host", pattern, source)
+		}
+		if below := s.JoinPath().Path; p.RawQuery == "" && !strings.Contains(pattern, "#") && !strings.Contains(pattern, "?") &&
+			!strings.HasPrefix(below, p.JoinPath().Path) {
+			t.Errorf("pattern %q matches %q, whose path is %q", pattern, source, below)
+		}
+	})
+}
