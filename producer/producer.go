@@ -1,0 +1,232 @@
+// Package producer seals events and puts them on a bus, and says of each event what became of it.
+//
+// A bus is anything that implements the one method of Bus; LocalBus is one inside the process, for tests and for
+// trying things out.
+//
+// Threats: whoever carries the events (they are sealed before they leave); an error that goes unnoticed (one
+// Result for each event, in order, whatever the bus answers). Not stopped: whoever holds the keys.
+//
+//	ring, err := keys.OpenKeyring("orders.keyring", passphrase)
+//	p, err := producer.New(ring, bus, &producer.Options{Audience: "central"})
+//	results, err := p.Publish(ctx, events...) // *producer.PublishError: some were not published
+//
+// Stable: New, Publish, Result, PublishError, Bus.
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// Bus sends sealed events. Send returns one error for each event, in their order: nil means that the bus has
+// accepted the event. It is not changed by Send, which is safe for concurrent use. A Bus that cannot tell which of
+// them were accepted says of each that it was not: events are handled once, whatever is sent twice.
+type Bus interface {
+	Send(ctx context.Context, events []*envelope.Sealed) []error
+}
+
+// Errors of single events.
+var (
+	// ErrNotSent means that the event was not given to the bus, because the context was cancelled before.
+	ErrNotSent = errors.New("producer: the event was not sent")
+	// ErrNoAnswer means that the bus did not say what became of the event: it may or may not be on the bus.
+	ErrNoAnswer = errors.New("producer: the bus gave no answer for the event")
+)
+
+// sendBatch is how many events are sealed and sent at a time: so many may be sealed in vain when the context is
+// cancelled, and so old is the first signature when they leave.
+const sendBatch = 100
+
+// Options adjust a Producer. The zero value seals for anybody, without end.
+type Options struct {
+	Audience       string                            // space-separated names of who may open the events; "" = each event's own, or anybody
+	Expires        time.Duration                     // life from the moment of sealing; 0 = each event's own expirytime, or none
+	Exact          bool                              // true: data goes byte for byte, in base64 (+33 %)
+	ExtensionTypes map[string]envelope.AttributeType // names of extensions that may be Binary; consumers declare them too
+	Now            func() time.Time                  // the wall clock; nil = time.Now
+}
+
+// Producer publishes events. It is safe for concurrent use.
+type Producer struct {
+	ring keys.SignerSource
+	bus  Bus
+	opts Options
+}
+
+// New makes a producer that signs with what ring has at the time and sends to bus.
+func New(ring keys.SignerSource, bus Bus, opts *Options) (*Producer, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	switch {
+	case ring == nil:
+		return nil, errors.New("producer: no keys to sign with")
+	case bus == nil:
+		return nil, errors.New("producer: no bus")
+	case o.Expires < 0:
+		return nil, fmt.Errorf("producer: events cannot live for %v", o.Expires)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Producer{ring: ring, bus: bus, opts: o}, nil
+}
+
+// Result is what became of one event.
+type Result struct {
+	ID  string // the event's id
+	Err error  // nil: the bus has accepted it
+}
+
+// Publish seals the events and sends them. There is one Result for each event, in their order. The error is
+// nil if all were accepted, else a *PublishError that lists the others; what it does not list is on the bus.
+// Publishing an event again is safe: consumers take it for the duplicate that it is, as long as id and content
+// are the same.
+func (p *Producer) Publish(ctx context.Context, events ...event.Event) ([]Result, error) {
+	results := make([]Result, len(events))
+	for i := range events {
+		results[i].ID = events[i].ID()
+	}
+	for start := 0; start < len(events); start += sendBatch {
+		end := min(start+sendBatch, len(events))
+		p.publish(ctx, events[start:end], results[start:end])
+	}
+	return results, publishError(results)
+}
+
+// publish seals and sends one batch.
+func (p *Producer) publish(ctx context.Context, events []event.Event, results []Result) {
+	var sealed []*envelope.Sealed
+	var of []*Result // whose each sealed event is
+	signers, err := p.signers()
+	for i := range events {
+		r := &results[i]
+		if r.Err = firstOf(notSent(ctx), err); r.Err != nil {
+			continue
+		}
+		var s *envelope.Sealed
+		if s, r.Err = p.seal(ctx, events[i], signers); r.Err == nil {
+			sealed, of = append(sealed, s), append(of, r)
+		}
+	}
+	p.send(ctx, sealed, of)
+}
+
+func (p *Producer) send(ctx context.Context, sealed []*envelope.Sealed, of []*Result) {
+	if len(sealed) == 0 {
+		return
+	}
+	if err := notSent(ctx); err != nil {
+		fail(of, err)
+		return
+	}
+	errs := p.bus.Send(ctx, sealed)
+	if len(errs) > len(of) {
+		fail(of, fmt.Errorf("%w: %d answers for %d events", ErrNoAnswer, len(errs), len(of)))
+		return
+	}
+	for i, err := range errs {
+		of[i].Err = err
+	}
+	fail(of[len(errs):], ErrNoAnswer)
+}
+
+func fail(of []*Result, err error) {
+	for _, r := range of {
+		r.Err = err
+	}
+}
+
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func notSent(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrNotSent, context.Cause(ctx))
+}
+
+// signers is asked anew for each batch: a key may have been retired meanwhile.
+func (p *Producer) signers() ([]keys.Signer, error) {
+	signers, err := p.ring.Signers(p.opts.Now())
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("producer: %w", err)
+	case len(signers) == 0:
+		return nil, fmt.Errorf("producer: %w", keys.ErrNoSigner)
+	}
+	return signers, nil
+}
+
+// seal signs with the first signer, and the others beside it.
+func (p *Producer) seal(ctx context.Context, ev event.Event, signers []keys.Signer) (*envelope.Sealed, error) {
+	return envelope.Seal(ctx, ev, signers[0], &envelope.SealOptions{
+		Audience: p.opts.Audience, Expires: p.opts.Expires, Exact: p.opts.Exact, CoSigners: signers[1:],
+		ExtensionTypes: p.opts.ExtensionTypes, Now: p.opts.Now,
+	})
+}
+
+// Failure is one event that was not published.
+type Failure struct {
+	Index int // among the events given to Publish
+	Result
+}
+
+// PublishError lists the events that were not published. errors.Is and errors.As look into each.
+type PublishError struct {
+	Total    int // events given to Publish
+	Failures []Failure
+}
+
+func publishError(results []Result) error {
+	e := &PublishError{Total: len(results)}
+	for i, r := range results {
+		if r.Err != nil {
+			e.Failures = append(e.Failures, Failure{Index: i, Result: r})
+		}
+	}
+	if e.Failures == nil {
+		return nil
+	}
+	return e
+}
+
+// Error counts the failures and describes the first few.
+func (e *PublishError) Error() string {
+	const most = 3
+	var b strings.Builder
+	fmt.Fprintf(&b, "producer: %d of %d events were not published", len(e.Failures), e.Total)
+	for i, f := range e.Failures {
+		if i == most {
+			fmt.Fprintf(&b, "; and %d more", len(e.Failures)-most)
+			break
+		}
+		fmt.Fprintf(&b, "; event %d (id %.64q): %v", f.Index, f.ID, f.Err)
+	}
+	return b.String()
+}
+
+// Unwrap is the error of each event.
+func (e *PublishError) Unwrap() []error {
+	errs := make([]error, len(e.Failures))
+	for i, f := range e.Failures {
+		errs[i] = f.Err
+	}
+	return errs
+}
