@@ -20,7 +20,7 @@ type opening struct {
 	opts     *OpenOptions
 	in       *cejson.Event // as received: unverified until checkDigests
 	embedded bool          // the data is what is left of an EventBridge detail: only its canonical form has bytes
-	env      *dsse.Envelope
+	env      dsse.Envelope
 
 	now  time.Time // read after the bundle is at hand: fetching it may have taken long
 	skew time.Duration
@@ -39,6 +39,7 @@ type opening struct {
 	// Room for what most events need, so that it takes no allocations of its own.
 	hash        hasher
 	validRoom   [2]valid
+	countRoom   [2]valid
 	secondsRoom [20]byte
 	docRoom     [1 << 10]byte
 	paeRoom     [768]byte
@@ -64,7 +65,8 @@ func (o *opening) readMaterial() *Error {
 	if err != nil {
 		return reject(ReasonMalformed, "dssematerial is not strict base64")
 	}
-	env, err := dsse.Parse(doc)
+	env := &o.env
+	err = env.Read(doc)
 	switch {
 	case errors.Is(err, dsse.ErrTooMany):
 		return reject(ReasonTooLarge, "dssematerial has more than %d signatures", dsse.MaxSignatures)
@@ -75,7 +77,6 @@ func (o *opening) readMaterial() *Error {
 	case env.PayloadType != payloadType:
 		return reject(ReasonUnsupported, "payload type %.100q", env.PayloadType)
 	}
-	o.env = env
 	return nil
 }
 
@@ -124,14 +125,14 @@ func (o *opening) judge(bundle *keys.Bundle) (verdict *Error, unknown string) {
 	if end := bundle.Expires(); !end.IsZero() && !o.now.Before(end) {
 		return reject(ReasonTrustUnavailable, "the trust bundle expired at %s", end.UTC().Format(time.RFC3339)), ""
 	}
-	signed, unknown := o.verified(o.env, bundle)
+	signed, unknown := o.verified(&o.env, bundle)
 	if len(signed) == 0 {
 		return reject(o.failed.reason, "%s", o.failed.cause), unknown
 	}
 	if err := o.checkDigests(); err != nil {
 		return err, ""
 	}
-	o.counted = o.counted[:0]
+	o.counted = o.countRoom[:0]
 	for i := range signed {
 		if o.counts(&signed[i], bundle) {
 			o.counted = append(o.counted, signed[i])

@@ -33,7 +33,8 @@ type payload struct {
 	names   []string // signedextattrs
 	profile *profile // nil: sealed by another implementation
 
-	nameRoom [6]string
+	nameRoom    [6]string
+	profileRoom profile
 }
 
 // profile is the member "sealbus": what the standard leaves open, closed.
@@ -111,7 +112,8 @@ func parsePayload(doc []byte, e *cejson.Event) (*payload, error) {
 		case "signedextattrs":
 			p.names, hasNames = readNames(&r, e, p.nameRoom[:0]), true
 		case "sealbus":
-			p.profile = readProfile(&r, e)
+			p.profile = &p.profileRoom
+			p.profile.read(&r, e)
 		default:
 			r.Skip()
 		}
@@ -172,17 +174,16 @@ func shared(text []byte, e *cejson.Event) string {
 	return string(text)
 }
 
-// readProfile reads the member "sealbus". An unknown version is found before the members that it may have.
-func readProfile(r *strictjson.Reader, e *cejson.Event) *profile {
+// read reads the member "sealbus". An unknown version is found before the members that it may have.
+func (p *profile) read(r *strictjson.Reader, e *cejson.Event) {
 	raw := r.Span() // checkVersion parses all of it
 	if r.Err() != nil {
-		return nil
+		return
 	}
 	if err := checkVersion(raw); err != nil {
 		r.Fail(err)
-		return nil
+		return
 	}
-	p := &profile{}
 	in := strictjson.NewReader(raw)
 	var hasTypes bool
 	for obj := in.Object(); in.Member(&obj); {
@@ -208,7 +209,6 @@ func readProfile(r *strictjson.Reader, e *cejson.Event) *profile {
 		in.Fail(errors.New("sealbus: producer or types is missing"))
 	}
 	r.Fail(in.End())
-	return p
 }
 
 func checkVersion(raw []byte) error {

@@ -27,8 +27,11 @@ func (o *opening) result() (*Opened, error) {
 		return nil, err
 	}
 	r.Event = ev
-	r.KeyIDs = o.keyIDs()
-	r.SignedAttributes = signedNames(&r.content)
+	names := make([]string, 0, len(o.counted)+9+len(o.exts))
+	names = o.appendKeyIDs(names)
+	ids := len(names)
+	names = appendSignedNames(names, &r.content)
+	r.KeyIDs, r.SignedAttributes = names[:ids:ids], names[ids:]
 	if o.opts.Mode == Passthrough {
 		r.Unverified = o.unverified()
 	}
@@ -55,8 +58,7 @@ func (r *Opened) visible() *cejson.Event {
 	return &e
 }
 
-func (o *opening) keyIDs() []string {
-	ids := make([]string, 0, len(o.counted))
+func (o *opening) appendKeyIDs(ids []string) []string {
 	for i := range o.counted {
 		ids = append(ids, o.counted[i].key.KeyID())
 	}
@@ -64,8 +66,8 @@ func (o *opening) keyIDs() []string {
 	return slices.Compact(ids)
 }
 
-func signedNames(e *cejson.Event) []string {
-	names := append(make([]string, 0, 9+len(e.Extensions)), "id", "source", "specversion", "type")
+func appendSignedNames(names []string, e *cejson.Event) []string {
+	names = append(names, "id", "source", "specversion", "type")
 	for _, a := range [...]struct{ name, value string }{
 		{"datacontenttype", e.DataContentType}, {"dataschema", e.DataSchema}, {"subject", e.Subject}, {"time", e.Time},
 	} {

@@ -46,7 +46,7 @@ func FormatTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 // FormatSeconds writes t in UTC with Z and without a fraction: the form in which a time is hashed. t must lie
 // in the years 0001 to 9999.
-func FormatSeconds(t time.Time) string { return string(AppendSeconds(nil, t)) }
+func FormatSeconds(t time.Time) string { return string(AppendSeconds(make([]byte, 0, 20), t)) }
 
 // AppendSeconds is FormatSeconds without an allocation. It is written out since every event is hashed with a time
 // or two, and package time has no fast path for this layout.

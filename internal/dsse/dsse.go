@@ -56,13 +56,21 @@ func PAE(dst []byte, payloadType string, payload []byte) []byte {
 // base64 is wrong, without a signature, and with ErrTooMany; a signature whose base64 is
 // wrong is kept with a nil Sig, since the others may still count.
 func Parse(doc []byte) (*Envelope, error) {
-	p := parser{r: strictjson.NewReader(doc), buf: make([]byte, 0, base64.StdEncoding.DecodedLen(len(doc)))}
 	e := &Envelope{}
-	p.envelope(e)
-	if err := p.r.End(); err != nil {
-		return nil, fmt.Errorf("dsse: %w", err)
+	if err := e.Read(doc); err != nil {
+		return nil, err
 	}
 	return e, nil
+}
+
+// Read is Parse into an envelope that the caller has room for: e must be new. After an error e is of no use.
+func (e *Envelope) Read(doc []byte) error {
+	p := parser{r: strictjson.NewReader(doc), buf: make([]byte, 0, base64.StdEncoding.DecodedLen(len(doc)))}
+	p.envelope(e)
+	if err := p.r.End(); err != nil {
+		return fmt.Errorf("dsse: %w", err)
+	}
+	return nil
 }
 
 // parser decodes all base64 of one document into one buffer that is large enough from the start.
