@@ -9,6 +9,7 @@ package peek
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sealbus/sealbus/internal/b64"
 	"github.com/sealbus/sealbus/internal/cejson"
@@ -104,4 +105,41 @@ func (s *Sealed) readMaterial() error {
 		return fmt.Errorf("signed payload: %w", err)
 	}
 	return nil
+}
+
+// SignedNames are the attributes that the payload claims to cover and that are there: core, then extensions.
+func (s *Sealed) SignedNames() []string {
+	e := s.Event
+	names := []string{"id", "source", "specversion", "type"}
+	for _, a := range [...]struct{ name, value string }{
+		{"datacontenttype", e.DataContentType}, {"dataschema", e.DataSchema}, {"subject", e.Subject}, {"time", e.Time},
+	} {
+		if a.value != "" {
+			names = append(names, a.name)
+		}
+	}
+	if e.Form != cejson.NoData {
+		names = append(names, "data")
+	}
+	for _, a := range e.Extensions {
+		if s.covers(a.Name) {
+			names = append(names, a.Name)
+		}
+	}
+	return names
+}
+
+// UnsignedNames are the extension attributes that are there and not covered.
+func (s *Sealed) UnsignedNames() []string {
+	names := []string{}
+	for _, a := range s.Event.Extensions {
+		if !s.covers(a.Name) {
+			names = append(names, a.Name)
+		}
+	}
+	return names
+}
+
+func (s *Sealed) covers(extension string) bool {
+	return s.Payload != nil && slices.Contains(s.Payload.Names, extension)
 }

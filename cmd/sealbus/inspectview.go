@@ -1,0 +1,249 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/peek"
+)
+
+// view writes one event for people. Every text out of the event goes through clean: by field or by the table.
+type view struct {
+	*printer
+	app *app
+	s   *peek.Sealed
+}
+
+// most is how much of one value is shown, in characters.
+const most = 120
+
+func shorten(text string) string {
+	if r := []rune(text); len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return text
+}
+
+// line is the event in one line.
+func (v *view) line() {
+	e := v.s.Event
+	parts := []string{
+		v.yellow("unverified"), v.bold(clean(shorten(e.Type))),
+		clean(shorten(e.ID)), "from " + clean(shorten(e.Source)),
+	}
+	if v.s.Payload == nil {
+		parts = append(parts, v.red(clean(shorten(v.s.Problems[0]))))
+	} else {
+		parts = append(parts, "sealed "+v.sealedAt(), "by "+clean(v.producer()), "key "+clean(shortIDs(v.keyIDs())))
+		if v.s.Core == peek.FitNone || v.s.Extensions == peek.FitNone {
+			parts = append(parts, v.red("digests do not fit"))
+		} else {
+			parts = append(parts, "digests fit")
+		}
+	}
+	v.linef("%s", strings.Join(parts, v.dim(" · ")))
+}
+
+func (v *view) keyIDs() []string {
+	ids := make([]string, len(v.s.Signatures))
+	for i, sig := range v.s.Signatures {
+		ids[i] = sig.KeyID
+	}
+	return ids
+}
+
+// page is everything there is to say about the event.
+func (v *view) page(i, of int) {
+	if i > 0 {
+		v.linef("")
+	}
+	head := "NOTHING WAS VERIFIED."
+	if of > 1 {
+		head = fmt.Sprintf("Event %d of %d. %s", i+1, of, head)
+	}
+	v.linef("%s %s\n", v.bold(v.yellow(head)), "This is what the event claims; `sealbus open` judges it.")
+	v.event()
+	v.carrier()
+	v.seal()
+	v.signatures()
+	v.checks()
+	v.problems()
+}
+
+// section prints a title and fields below it.
+func (v *view) section(title string, rows *table) {
+	v.linef("%s", v.bold(title))
+	rows.print(v.printer)
+	v.linef("")
+}
+
+// field is a row, unless there is nothing in it.
+func (v *view) field(t *table, name, text string) {
+	if text != "" {
+		t.add(cell{"  " + name, v.dim}, cell{text: shorten(text)})
+	}
+}
+
+func (v *view) event() {
+	e := v.s.Event
+	var t table
+	v.field(&t, "type", e.Type)
+	v.field(&t, "source", e.Source)
+	v.field(&t, "id", e.ID)
+	v.field(&t, "subject", e.Subject)
+	v.field(&t, "time", e.Time)
+	v.field(&t, "dataschema", e.DataSchema)
+	v.field(&t, "data", describeData(e))
+	for _, x := range e.Extensions {
+		v.field(&t, x.Name, x.Value)
+	}
+	v.section("Event", &t)
+}
+
+func describeData(e *cejson.Event) string {
+	if e.Form == cejson.NoData {
+		return "none"
+	}
+	text := fmt.Sprintf("%d bytes", len(e.Data))
+	if e.DataContentType != "" {
+		text += " of " + e.DataContentType
+	}
+	switch {
+	case e.Base64:
+		text += ", as base64"
+	case e.Form == cejson.JSONData && e.Canonical:
+		text += ", in canonical form"
+	case e.Form == cejson.JSONData:
+		text += ", not in canonical form"
+	}
+	return text
+}
+
+func (v *view) carrier() {
+	o := v.s.Outer
+	if o == nil {
+		return
+	}
+	var t table
+	v.field(&t, "layout", strings.TrimPrefix(string(v.s.Layout), "eventbridge "))
+	v.field(&t, "account", o.Account)
+	v.field(&t, "replay", o.Replay)
+	same := "source and detail-type are the event's"
+	if o.Source != v.s.Event.Source || o.DetailType != v.s.Event.Type {
+		same = fmt.Sprintf("source %q, detail-type %q: not the event's", shorten(o.Source), shorten(o.DetailType))
+	}
+	v.field(&t, "says", same)
+	v.section("Carried by EventBridge", &t)
+}
+
+func (v *view) seal() {
+	p := v.s.Payload
+	if p == nil {
+		return
+	}
+	var t table
+	v.field(&t, "by", v.producer())
+	v.field(&t, "at", v.sealedAt())
+	v.field(&t, "signed", strings.Join(v.s.SignedNames(), " "))
+	v.field(&t, "not signed", strings.Join(v.s.UnsignedNames(), " "))
+	if p.Encrypted {
+		v.field(&t, "encrypted", "yes: only recipients can read the data")
+	}
+	v.field(&t, "digests", fmt.Sprintf("data and core attributes: %s · extensions: %s", v.s.Core, v.s.Extensions))
+	v.section("Sealed", &t)
+}
+
+func (v *view) producer() string {
+	if v.s.Payload.Profile == 0 {
+		return "another implementation, which names no producer"
+	}
+	return v.s.Payload.Producer
+}
+
+func (v *view) sealedAt() string {
+	text := extensionMap(v.s.Event)["recordedtime"]
+	at, err := cejson.ParseTime(text)
+	if err != nil {
+		return "no recordedtime"
+	}
+	return text + " (" + ago(v.app.now().Sub(at)) + ")"
+}
+
+func ago(d time.Duration) string {
+	d = d.Truncate(time.Second)
+	switch {
+	case d < 0:
+		return "in " + formatDuration(-d)
+	case d == 0:
+		return "just now"
+	}
+	return formatDuration(d) + " ago"
+}
+
+func (v *view) signatures() {
+	if len(v.s.Signatures) == 0 {
+		return
+	}
+	var t table
+	for _, sig := range v.s.Signatures {
+		size := fmt.Sprintf("%d bytes", sig.Bytes)
+		if sig.Bytes == 0 {
+			size = "not base64"
+		}
+		t.add(cell{text: "  " + shorten(sig.KeyID)}, cell{size, v.dim})
+		if d := sig.Delegation; d != nil {
+			t.add(cell{"    delegated by " + shorten(d.By), v.dim}, cell{describeDelegation(d), v.dim})
+		}
+	}
+	v.section(fmt.Sprintf("Signatures: %d", len(v.s.Signatures)), &t)
+}
+
+func describeDelegation(d *peek.Delegation) string {
+	if d.Problem != "" {
+		return d.Problem
+	}
+	return shorten(fmt.Sprintf("from %s to %s, sources %s, types %s",
+		d.NotBefore, d.NotAfter, strings.Join(d.Sources, " "), strings.Join(d.Types, " ")))
+}
+
+// checks is what opening would look at, in its order.
+func (v *view) checks() {
+	if v.s.Payload == nil {
+		return
+	}
+	e, p := v.s.Event, v.s.Payload
+	var t table
+	step := func(format string, args ...any) { t.add(cell{text: "  " + shorten(fmt.Sprintf(format, args...))}) }
+	step("that a signature verifies under a key of the trust bundle")
+	step("that the digests fit")
+	if p.Profile != 0 {
+		step("that this key is one of producer %s, which may speak for %s", p.Producer, e.Source)
+	} else {
+		step("that this key's producer may speak for %s", e.Source)
+	}
+	step("that it may sign %s, and was valid at the time of sealing", e.Type)
+	if v.s.Outer != nil {
+		step("that the bus names the same source and type, and an account that the key may be used from")
+	}
+	if audience := extensionMap(e)["audience"]; audience != "" {
+		step("that the consumer is %s", audience)
+	}
+	if end := extensionMap(e)["expirytime"]; end != "" {
+		step("that it is not yet %s", end)
+	}
+	step("that it was sealed within the consumer's window, and was not handled before")
+	v.section("A consumer would check", &t)
+}
+
+func (v *view) problems() {
+	if len(v.s.Problems) == 0 {
+		v.linef("%s", v.dim("Nothing in its form speaks against it. Only a signature under a trusted key speaks for it."))
+		return
+	}
+	v.linef("%s", v.bold(v.red("It would be rejected")))
+	for _, text := range v.s.Problems {
+		v.linef("  %s", clean(text))
+	}
+}

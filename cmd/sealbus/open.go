@@ -1,0 +1,233 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys"
+)
+
+type openFlags struct {
+	trustFlags
+	sources  []string
+	types    []string
+	audience string
+	account  string
+	maxAge   durationValue
+	mode     choice
+	from     choice
+}
+
+var openModes = map[string]envelope.Mode{"strict": envelope.Strict, "passthrough": envelope.Passthrough, "core-only": envelope.CoreOnly}
+
+func (a *app) openCommand() *cobra.Command {
+	f := &openFlags{
+		maxAge: durationValue(consumer.DefaultMaxAge),
+		mode:   newChoice("strict", "passthrough", "core-only"),
+		from:   newChoice(fromAuto, fromCloudEvent, fromEventBridge, fromSQS),
+	}
+	cmd := a.command(commandSpec{
+		use: "open", short: "Verify sealed events, and say why one is refused", now: true,
+		long: `Verify the sealed event on standard input as a consumer would, and write the verified event, which holds only
+what was signed. It reads a CloudEvent, an EventBridge event, a PutEvents entry, what SQS hands out, and arrays of
+them: then it writes one event a line, and ends with the highest status.
+
+Exit status: 0 verified, 1 rejected (the reason is on standard error), 3 could not judge.
+
+It does not check replay: an event that opens here may have been handled before. A consumer with a replay store
+knows that. The AWS account is believed as the input or --account states it.`,
+		example: `sealbus open --trust bundle.dsse --roots roots.json --allow-source 'https://orders.example/*' < sealed.json
+aws sqs receive-message --queue-url URL | sealbus open --trust bundle.dsse --roots roots.json --allow-source 'urn:shop:*'`,
+		run: func(ctx context.Context, _ []string) error { return a.open(ctx, f) },
+	})
+	flags := cmd.Flags()
+	f.register(cmd)
+	flags.StringArrayVar(&f.sources, "allow-source", nil, "a source `PATTERN` that this consumer takes: exact, or ending in /*")
+	flags.StringArrayVar(&f.types, "allow-type", nil, "a type `PATTERN` that it takes (default all that the bundle allows)")
+	flags.StringVar(&f.audience, "audience", "", "the `NAME` that must be among those the event was sealed for (default not checked)")
+	flags.StringVar(&f.account, "account", "", "the AWS account that sent it, an `ID` (default as the EventBridge event says)")
+	flags.Var(&f.maxAge, "max-age", "how long ago it may have been sealed")
+	flags.Var(&f.mode, "mode", "what becomes of attributes that nobody signed: dropped, shown apart, or all extensions dropped")
+	flags.Var(&f.from, "from", "what the input is")
+	return cmd
+}
+
+// options are what a consumer with these flags would verify by.
+func (f *openFlags) options(now time.Time) (*envelope.OpenOptions, error) {
+	if len(f.sources) == 0 {
+		return nil, usage("add --allow-source PATTERN, such as 'https://orders.example/*': the sources that this consumer wants", "missing flag --allow-source")
+	}
+	if err := keys.CheckScope(f.sources, f.types); err != nil {
+		return nil, usage("correct the pattern; `https://orders.example/*` and `com.example.*` are such", "%w", err)
+	}
+	if f.maxAge <= 0 {
+		return nil, usage("give a duration, such as 24h", "--max-age must be longer than nothing")
+	}
+	if f.account != "" {
+		if err := keys.CheckAccounts([]string{f.account}); err != nil {
+			return nil, usage("give the 12 digits of an AWS account", "--account: %w", err)
+		}
+	}
+	return &envelope.OpenOptions{
+		Mode: openModes[f.mode.value], Sources: f.sources, Types: f.types, Audience: f.audience, Account: f.account,
+		MaxAge: time.Duration(f.maxAge), Now: func() time.Time { return now },
+	}, nil
+}
+
+func (a *app) open(ctx context.Context, f *openFlags) error {
+	opts, err := f.options(a.now())
+	if err != nil {
+		return err
+	}
+	trust, err := a.openTrust(&f.trustFlags)
+	if err != nil {
+		return err
+	}
+	doc, err := a.readEvents("a sealed event")
+	if err != nil {
+		return err
+	}
+	list := messages(doc, f.from.value)
+	worst := exitDone
+	for i := range list {
+		opened, err := list[i].open(ctx, trust, opts)
+		if err := a.tellVerdict(opened, err, position(i, len(list))); err != nil {
+			return err
+		}
+		worst = max(worst, verdictExit(err))
+	}
+	if len(list) == 0 {
+		a.sayf("an empty batch: nothing to verify")
+	}
+	return ended(worst)
+}
+
+func verdictExit(err error) int {
+	switch {
+	case err == nil:
+		return exitDone
+	case envelope.ReasonOf(err).Class() == envelope.Transient:
+		return exitUnavailable
+	}
+	return exitRejected
+}
+
+// verifiedResult is a verified event for programs.
+type verifiedResult struct {
+	Verdict          string            `json:"verdict"`
+	Event            json.RawMessage   `json:"event"`
+	Producer         string            `json:"producer"`
+	KeyIDs           []string          `json:"key_ids"`
+	SignedAt         string            `json:"signed_at"` // "" = nothing signed says when
+	SignedAttributes []string          `json:"signed_attributes"`
+	Unverified       map[string]string `json:"unverified"` // --mode passthrough only
+}
+
+// rejectedResult is a refused event for programs.
+type rejectedResult struct {
+	Verdict string          `json:"verdict"` // rejected, or unavailable if it could not be judged
+	Reason  envelope.Reason `json:"reason"`
+	Cause   string          `json:"cause"`
+	Fix     string          `json:"fix"`
+}
+
+func (a *app) tellVerdict(opened *envelope.Opened, err error, where string) error {
+	if err != nil {
+		return a.tellRejected(err, where)
+	}
+	if a.json {
+		unverified := opened.Unverified
+		if unverified == nil {
+			unverified = map[string]string{}
+		}
+		return a.writeJSON(verifiedResult{
+			Verdict: "verified", Event: opened.JSON(), Producer: opened.Producer, KeyIDs: opened.KeyIDs,
+			SignedAt: formatTime(opened.SignedAt), SignedAttributes: opened.SignedAttributes, Unverified: unverified,
+		})
+	}
+	a.talkVerified(opened, where)
+	return a.writeEvent(opened.JSON(), where != "")
+}
+
+// writeEvent writes the event byte for byte, unless it must be one line among several.
+func (a *app) writeEvent(doc []byte, oneLine bool) error {
+	if oneLine && bytes.ContainsAny(doc, "\r\n") {
+		var b bytes.Buffer
+		if err := json.Compact(&b, doc); err != nil {
+			return unavailable("report this as a bug", "writing the event: %w", err)
+		}
+		doc = b.Bytes()
+	}
+	return a.writeOut(append(doc, '\n'))
+}
+
+// talkVerified says on standard error what the event itself does not show.
+func (a *app) talkVerified(o *envelope.Opened, where string) {
+	when := "at no signed time"
+	if !o.SignedAt.IsZero() {
+		when = "at " + formatTime(o.SignedAt)
+	}
+	fmt.Fprintf(a.stderr, "%s %ssealed by %s %s, key %s\n", a.talk.green("sealbus: verified:"), where, o.Producer, when, shortIDs(o.KeyIDs))
+	for _, name := range sortedKeys(o.Unverified) {
+		fmt.Fprintf(a.stderr, "  %s %s=%s\n", a.talk.yellow("not signed:"), clean(name), clean(o.Unverified[name]))
+	}
+}
+
+func (a *app) tellRejected(err error, where string) error {
+	var e *envelope.Error
+	if !errors.As(err, &e) {
+		return unavailable("try again", "%w", err)
+	}
+	r := rejectedResult{Verdict: "rejected", Reason: e.Reason, Cause: causeOf(e), Fix: e.Fix()}
+	if e.Reason.Class() == envelope.Transient {
+		r.Verdict = "unavailable"
+	}
+	if a.json {
+		return a.writeJSON(r)
+	}
+	s := a.talk
+	fmt.Fprintf(a.stderr, "%s %s%s\n", s.red("sealbus: "+r.Verdict+":"), where, s.bold(string(r.Reason)))
+	fmt.Fprintf(a.stderr, "  %s  %s\n", s.dim("cause"), clean(r.Cause))
+	if claimed := claimedBy(e); claimed != "" {
+		fmt.Fprintf(a.stderr, "  %s  %s\n", s.dim("event"), clean(claimed))
+	}
+	fmt.Fprintf(a.stderr, "  %s    %s\n", s.dim("fix"), clean(r.Fix))
+	return nil
+}
+
+// claimedBy is what the event claims to be, so that somebody can find it.
+func claimedBy(e *envelope.Error) string {
+	if e.UnverifiedID == "" && e.UnverifiedSource == "" {
+		return ""
+	}
+	return fmt.Sprintf("claims to be %.100q from %.200q, type %.100q", e.UnverifiedID, e.UnverifiedSource, e.UnverifiedType)
+}
+
+// causeOf is the verdict's cause in one line, or what its reason means.
+func causeOf(e *envelope.Error) string {
+	if e.Cause == "" {
+		return e.Reason.Explain().Cause
+	}
+	return strings.TrimPrefix(e.Cause, "cejson: ")
+}
+
+func shortIDs(ids []string) string {
+	short := make([]string, len(ids))
+	for i, id := range ids {
+		short[i] = shortID(id)
+	}
+	return strings.Join(short, ", ")
+}
+
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

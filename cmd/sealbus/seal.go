@@ -1,0 +1,283 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/spf13/cobra"
+
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// The limits of one PutEvents call, in entries and bytes.
+const (
+	maxPutEntries = 10
+	maxPutBytes   = 1 << 20
+)
+
+type sealFlags struct {
+	keyringFlags
+	key      string
+	audience string
+	expires  durationValue
+	exact    bool
+	to       choice
+	layout   choice
+	bus      string
+}
+
+func (a *app) sealCommand() *cobra.Command {
+	f := &sealFlags{to: newChoice(fromCloudEvent, fromEventBridge), layout: newChoice("structured", "embedded")}
+	var cmd *cobra.Command
+	cmd = a.command(commandSpec{
+		use: "seal", short: "Sign CloudEvents", now: true,
+		long: `Sign the CloudEvent on standard input, or a batch of them (a JSON array): all of it or nothing.
+
+What comes out is JSON in any case. With --to eventbridge it is what ` + "`aws events put-events --entries`" + ` takes: an
+array of entries, also for a single event.`,
+		example: `sealbus seal --keyring orders.keyring < event.json > sealed.json
+sealbus seal --keyring orders.keyring --to eventbridge --bus central < event.json > entries.json
+aws events put-events --entries file://entries.json`,
+		run: func(ctx context.Context, _ []string) error {
+			if err := f.check(cmd); err != nil {
+				return err
+			}
+			return a.seal(ctx, f)
+		},
+	})
+	flags := cmd.Flags()
+	f.register(cmd)
+	flags.StringVar(&f.key, "key", "", "sign with this key: its `ID` or the first characters of it (default the one that signs now)")
+	flags.StringVar(&f.audience, "audience", "", "`NAMES` of who may open the event, space-separated")
+	flags.Var(&f.expires, "expires", "how long the event lives from now on (default without end)")
+	flags.BoolVar(&f.exact, "exact", false, "keep the data byte for byte, as base64 (+33 %); JSON data is else sent in canonical form")
+	flags.Var(&f.to, "to", "what to write")
+	flags.Var(&f.layout, "layout", "of an EventBridge detail: the whole event, or its data with the attributes as one member")
+	flags.StringVar(&f.bus, "bus", "", "the EventBusName of the entries, a `NAME` or ARN")
+	return cmd
+}
+
+// check refuses flags that contradict each other.
+func (f *sealFlags) check(cmd *cobra.Command) error {
+	if f.to.value != fromEventBridge {
+		for _, name := range [...]string{"layout", "bus"} {
+			if cmd.Flags().Changed(name) {
+				return usage("add --to eventbridge, or drop it", "--%s is for --to eventbridge only", name)
+			}
+		}
+	}
+	if cmd.Flags().Changed("expires") && time.Duration(f.expires) < time.Second {
+		return usage("give it at least 1s, or drop --expires", "an event lives for a second at least")
+	}
+	return nil
+}
+
+func (a *app) seal(ctx context.Context, f *sealFlags) error {
+	ring, err := a.openKeyring(&f.keyringFlags)
+	if err != nil {
+		return err
+	}
+	source, err := a.signers(ring, f.key)
+	if err != nil {
+		return err
+	}
+	signers, err := source.Signers(a.now())
+	if err != nil {
+		return unavailable("see `sealbus keys list`", "%w", err)
+	}
+	doc, err := a.readEvents("a CloudEvent")
+	if err != nil {
+		return err
+	}
+	events, batch, err := readCloudEvents(doc)
+	if err != nil {
+		return err
+	}
+	sealed, err := a.sealAll(ctx, events, ring, signers[0], f)
+	if err != nil {
+		return err
+	}
+	return a.writeSealed(sealed, batch, f)
+}
+
+// readCloudEvents reads one event or a batch.
+func readCloudEvents(doc []byte) (events []event.Event, batch bool, err error) {
+	doc = bytes.TrimSpace(doc)
+	parts := [][]byte{doc}
+	if doc[0] == '[' {
+		batch = true
+		if parts, err = cejson.Split(doc); err != nil {
+			return nil, true, notSealable("", err)
+		}
+	}
+	for i, part := range parts {
+		ev, err := readCloudEvent(part)
+		if err != nil {
+			return nil, batch, notSealable(position(i, len(parts)), err)
+		}
+		events = append(events, ev)
+	}
+	return events, batch, nil
+}
+
+func readCloudEvent(doc []byte) (event.Event, error) {
+	s := shapeOf(doc)
+	switch {
+	case s.eventBridge():
+		return event.Event{}, errors.New("this is an EventBridge event, not a CloudEvent")
+	case s.queue() || s.entry():
+		return event.Event{}, errors.New("this is a message of a queue or bus, not a CloudEvent")
+	}
+	in, err := cejson.Parse(doc)
+	if err != nil {
+		return event.Event{}, err
+	}
+	return in.ToSDK()
+}
+
+// position names an event of a batch.
+func position(i, of int) string {
+	if of == 1 {
+		return ""
+	}
+	return fmt.Sprintf("event %d of %d: ", i+1, of)
+}
+
+// notSealable is the error of input that is no CloudEvent, or one that cannot be represented.
+func notSealable(where string, err error) error {
+	reason := envelope.ReasonMalformed
+	fix := `give a CloudEvent as JSON: {"specversion":"1.0","id":...,"source":...,"type":...,"data":...}, or an array of them`
+	var e *cejson.Error
+	if errors.As(err, &e) {
+		switch {
+		case e.TooLarge:
+			reason, fix = envelope.ReasonTooLarge, "send large data by reference (dataref), or split it"
+		case e.Unsupported:
+			reason, fix = envelope.ReasonUnsupported, "write it in its normal form"
+		case e.Member != "":
+			fix = "correct this member of the event"
+		}
+	}
+	return &exitError{code: exitRejected, reason: string(reason), err: fmt.Errorf("%scannot read the event: %w", where, err), fix: fix}
+}
+
+func (a *app) sealAll(ctx context.Context, events []event.Event, ring *keys.Keyring, signer keys.Signer, f *sealFlags) ([]*envelope.Sealed, error) {
+	sealed := make([]*envelope.Sealed, len(events))
+	now := a.now()
+	for i, ev := range events {
+		where := position(i, len(events))
+		if err := checkScope(ring, &ev, where); err != nil {
+			return nil, err
+		}
+		var err error
+		sealed[i], err = envelope.Seal(ctx, ev, signer, &envelope.SealOptions{
+			Audience: f.audience, Expires: time.Duration(f.expires), Exact: f.exact, Now: func() time.Time { return now },
+		})
+		if err != nil {
+			return nil, sealFailed(where, err)
+		}
+	}
+	return sealed, nil
+}
+
+// checkScope refuses what no consumer would accept: the trust bundle binds a producer to its sources and types, and
+// the keyring remembers which.
+func checkScope(ring *keys.Keyring, ev *event.Event, where string) error {
+	what, value, patterns, reason := "", "", []string(nil), envelope.Reason("")
+	switch {
+	case !ring.AllowsSource(ev.Source()):
+		what, value, patterns, reason = "source", ev.Source(), ring.Sources(), envelope.ReasonSourceNotAllowed
+	case !ring.AllowsType(ev.Type()):
+		what, value, patterns, reason = "type", ev.Type(), ring.Types(), envelope.ReasonTypeNotAllowed
+	default:
+		return nil
+	}
+	return &exitError{
+		code: exitRejected, reason: string(reason),
+		err: fmt.Errorf("%sproducer %s does not speak for %s %q: its keyring is for %s", where, ring.Producer(), what, value, strings.Join(patterns, ", ")),
+		fix: "correct the event's " + what + ", or seal with the keyring of the producer that it belongs to",
+	}
+}
+
+func sealFailed(where string, err error) error {
+	var e *envelope.SealError
+	if !errors.As(err, &e) {
+		return unavailable("try again", "%s%s", where, strings.TrimPrefix(err.Error(), "envelope: "))
+	}
+	fix := "correct the event and seal it again"
+	if e.Member != "" {
+		fix = "correct " + e.Member + " and seal the event again"
+	}
+	return rejected(fix, "%s%s", where, strings.TrimPrefix(e.Error(), "envelope: "))
+}
+
+func (a *app) writeSealed(sealed []*envelope.Sealed, batch bool, f *sealFlags) error {
+	if f.to.value == fromEventBridge {
+		return a.writeEntries(sealed, f)
+	}
+	var out []byte
+	for i, s := range sealed {
+		if i > 0 {
+			out = append(out, ",\n"...)
+		}
+		out = append(out, s.JSON()...)
+	}
+	if batch {
+		out = append(append([]byte{'['}, out...), ']')
+	}
+	return a.writeOut(append(out, '\n'))
+}
+
+// putEntry is an entry of PutEvents as the AWS command line and SDKs take it.
+type putEntry struct {
+	Source, DetailType, Detail string
+	Time                       string `json:",omitempty"`
+	EventBusName               string `json:",omitempty"`
+}
+
+func (a *app) writeEntries(sealed []*envelope.Sealed, f *sealFlags) error {
+	layout := envelope.Structured
+	if f.layout.value == "embedded" {
+		layout = envelope.Embedded
+	}
+	entries, size := make([]putEntry, len(sealed)), 0
+	for i, s := range sealed {
+		e, err := s.EventBridge(layout)
+		if err != nil {
+			return sealFailed(position(i, len(sealed)), err)
+		}
+		size += e.Size()
+		entries[i] = putEntry{Source: e.Source, DetailType: e.DetailType, Detail: string(e.Detail), Time: formatTime(e.Time), EventBusName: f.bus}
+	}
+	if len(entries) > maxPutEntries || size > maxPutBytes {
+		a.warnf("PutEvents takes %d entries and %d bytes at a time, these are %d and %d: split them", maxPutEntries, maxPutBytes, len(entries), size)
+	}
+	return a.writeEntryList(entries)
+}
+
+// writeEntryList writes one entry a line.
+func (a *app) writeEntryList(entries []putEntry) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	b.WriteByte('[')
+	for i, e := range entries {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		if err := enc.Encode(e); err != nil {
+			return unavailable("report this as a bug", "writing the entries: %w", err)
+		}
+	}
+	b.Truncate(max(1, b.Len()-1))
+	b.WriteString("]\n")
+	return a.writeOut(b.Bytes())
+}
