@@ -47,7 +47,7 @@ func deps(t *testing.T, pkg string) []string {
 	for s := bufio.NewScanner(bytes.NewReader(out)); s.Scan(); {
 		list = append(list, s.Text())
 	}
-	if len(list) < 3 {
+	if len(list) == 0 {
 		t.Fatalf("go list -deps %s: only %v", pkg, list)
 	}
 	return list
