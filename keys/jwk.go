@@ -102,7 +102,7 @@ func (k *jwk) read(name string, r *strictjson.Reader) bool {
 }
 
 func readBase64URL(r *strictjson.Reader, name string) []byte {
-	out, err := b64.AppendURL(nil, r.Bytes())
+	out, err := b64.AppendURL([]byte{}, r.Bytes()) // not nil: empty is not absent
 	if err != nil {
 		r.Failf("member %q is not canonical base64url", name)
 	}
