@@ -1,0 +1,283 @@
+package envelope_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"flag"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/keys"
+)
+
+var update = flag.Bool("update", false, "write the vector files anew")
+
+const (
+	vectorDir        = "../vectors"
+	formCloudEvent   = "cloudevent"
+	formEventBridge  = "eventbridge"
+	expectedVerified = "verified"
+)
+
+// vector is one file of the vectors directory, whose README describes it.
+type vector struct {
+	Name        string            `json:"name"`
+	About       string            `json:"about"`
+	Form        string            `json:"form"`
+	Input       string            `json:"input,omitempty"`
+	InputBase64 string            `json:"input_base64,omitempty"`
+	Bundle      string            `json:"bundle"`
+	Options     vectorOptions     `json:"options"`
+	Expect      string            `json:"expect"`
+	Event       string            `json:"event,omitempty"`
+	Unverified  map[string]string `json:"unverified,omitempty"`
+	Producer    string            `json:"producer,omitempty"`
+	KeyIDs      []string          `json:"key_ids,omitempty"`
+}
+
+type vectorOptions struct {
+	Now                          string            `json:"now"`
+	Mode                         string            `json:"mode,omitempty"`
+	Sources                      []string          `json:"sources,omitempty"`
+	Types                        []string          `json:"types,omitempty"`
+	Audience                     string            `json:"audience,omitempty"`
+	Account                      string            `json:"account,omitempty"`
+	Outer                        *vectorOuter      `json:"outer,omitempty"`
+	MaxAgeSeconds                int               `json:"max_age_seconds,omitempty"`
+	SkewSeconds                  int               `json:"skew_seconds,omitempty"`
+	RequiredAlgorithms           []keys.Algorithm  `json:"required_algorithms,omitempty"`
+	ExtensionTypes               map[string]string `json:"extension_types,omitempty"`
+	UnsafeIgnoreAccount          bool              `json:"unsafe_ignore_account,omitempty"`
+	UnsafeAllowUndated           bool              `json:"unsafe_allow_undated,omitempty"`
+	UnsafeAcceptBeforeRevocation bool              `json:"unsafe_accept_before_revocation,omitempty"`
+}
+
+type vectorOuter struct {
+	Source     string `json:"source"`
+	DetailType string `json:"detail_type"`
+}
+
+var modes = map[string]envelope.Mode{"": envelope.Strict, "strict": envelope.Strict, "passthrough": envelope.Passthrough, "core-only": envelope.CoreOnly}
+
+// open turns the options of a vector into those of Open.
+func (o *vectorOptions) open(t testing.TB) *envelope.OpenOptions {
+	t.Helper()
+	now, err := time.Parse(time.RFC3339Nano, o.Now)
+	mode, known := modes[o.Mode]
+	if err != nil || !known {
+		t.Fatalf("options: %v, mode %q", err, o.Mode)
+	}
+	opts := &envelope.OpenOptions{
+		Mode: mode, Sources: o.Sources, Types: o.Types, Audience: o.Audience, Account: o.Account,
+		RequiredAlgorithms: o.RequiredAlgorithms, MaxAge: time.Duration(o.MaxAgeSeconds) * time.Second,
+		Skew: time.Duration(o.SkewSeconds) * time.Second, Now: func() time.Time { return now },
+		UnsafeIgnoreAccount: o.UnsafeIgnoreAccount, UnsafeAllowUndated: o.UnsafeAllowUndated,
+		UnsafeAcceptBeforeRevocation: o.UnsafeAcceptBeforeRevocation,
+	}
+	if o.Outer != nil {
+		opts.Outer = &envelope.Outer{Source: o.Outer.Source, DetailType: o.Outer.DetailType}
+	}
+	for name, typ := range o.ExtensionTypes {
+		parsed, ok := cejson.ParseType(typ)
+		if !ok {
+			t.Fatalf("options: type %q", typ)
+		}
+		if opts.ExtensionTypes == nil {
+			opts.ExtensionTypes = map[string]envelope.AttributeType{}
+		}
+		opts.ExtensionTypes[name] = parsed
+	}
+	return opts
+}
+
+func (v *vector) input(t testing.TB) []byte {
+	t.Helper()
+	if v.InputBase64 == "" {
+		return []byte(v.Input)
+	}
+	in, err := base64.StdEncoding.DecodeString(v.InputBase64)
+	if err != nil || v.Input != "" {
+		t.Fatalf("input_base64: %v", err)
+	}
+	return in
+}
+
+func (v *vector) setInput(in []byte) {
+	v.Input, v.InputBase64 = string(in), ""
+	if !utf8.Valid(in) {
+		v.Input, v.InputBase64 = "", base64.StdEncoding.EncodeToString(in)
+	}
+}
+
+// readVectors reads every file; that there are none is a failure.
+func readVectors(t testing.TB) map[string]*vector {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(vectorDir, "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no vectors in %s: %v", vectorDir, err)
+	}
+	all := make(map[string]*vector, len(files))
+	for _, file := range files {
+		doc, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := &vector{}
+		d := json.NewDecoder(bytes.NewReader(doc))
+		d.DisallowUnknownFields()
+		if err := d.Decode(v); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if v.Name+".json" != filepath.Base(file) {
+			t.Errorf("%s is named %q", file, v.Name)
+		}
+		all[v.Name] = v
+	}
+	return all
+}
+
+func readBundle(t testing.TB, name string) *keys.Bundle {
+	t.Helper()
+	doc, err := os.ReadFile(filepath.Join(vectorDir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := keys.ParseBundle(bytes.TrimSuffix(doc, []byte("\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// openVector opens what the vector holds.
+func openVector(t testing.TB, v *vector, trust keys.Source) (*envelope.Opened, error) {
+	t.Helper()
+	switch opts := v.Options.open(t); v.Form {
+	case formCloudEvent:
+		return envelope.Open(t.Context(), v.input(t), trust, opts)
+	case formEventBridge:
+		return envelope.OpenEventBridge(t.Context(), v.input(t), trust, opts)
+	}
+	t.Fatalf("form %q", v.Form)
+	return nil, nil
+}
+
+func checkVector(t *testing.T, v *vector, trust keys.Source) {
+	opened, err := openVector(t, v, trust)
+	if v.Expect != expectedVerified {
+		if got := envelope.ReasonOf(err); string(got) != v.Expect || got.Explain().Cause == "" || opened != nil {
+			t.Fatalf("%s: want %s, got %v", v.About, v.Expect, err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", v.About, err)
+	}
+	if got := string(opened.JSON()); got != v.Event {
+		t.Errorf("event\n got %s\nwant %s", got, v.Event)
+	}
+	if opened.Producer != v.Producer || !reflect.DeepEqual(opened.KeyIDs, v.KeyIDs) {
+		t.Errorf("got producer %q, keys %q; want %q, %q", opened.Producer, opened.KeyIDs, v.Producer, v.KeyIDs)
+	}
+	if !maps.Equal(opened.Unverified, v.Unverified) {
+		t.Errorf("unverified: got %q, want %q", opened.Unverified, v.Unverified)
+	}
+	if opened.Event.ID() == "" || opened.Event.Validate() != nil {
+		t.Errorf("the event of the SDK is not valid: %v", opened.Event.Validate())
+	}
+}
+
+// Every vector file gives exactly the Reason, or exactly the event, that it says.
+func TestVectors(t *testing.T) {
+	bundles := map[string]*keys.Bundle{}
+	for name, v := range readVectors(t) {
+		if bundles[v.Bundle] == nil {
+			bundles[v.Bundle] = readBundle(t, v.Bundle)
+		}
+		t.Run(name, func(t *testing.T) { checkVector(t, v, bundles[v.Bundle]) })
+	}
+}
+
+// The files are what the cases in this package make, byte for byte, and nothing else.
+func TestVectorFiles(t *testing.T) {
+	want := map[string][]byte{}
+	for _, v := range allVectors(t) {
+		name := v.Name + ".json"
+		if want[name] != nil {
+			t.Fatalf("two vectors are called %s", v.Name)
+		}
+		want[name] = indented(t, v)
+	}
+	for name, b := range vectorBundles(t) {
+		want[name] = append(b.Payload(), '\n')
+	}
+	if *update {
+		writeFiles(t, want)
+	}
+	have := readFiles(t)
+	for name, doc := range want {
+		if !bytes.Equal(have[name], doc) {
+			t.Errorf("%s differs from what its case makes: go test -run TestVectorFiles -update", name)
+		}
+		delete(have, name)
+	}
+	for name := range have {
+		t.Errorf("%s belongs to no case", name)
+	}
+}
+
+func indented(t *testing.T, v *vector) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func vectorFiles(t *testing.T) (list []string) {
+	for _, dir := range []string{"", "bundles"} {
+		files, err := filepath.Glob(filepath.Join(vectorDir, dir, "*.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, files...)
+	}
+	return list
+}
+
+func readFiles(t *testing.T) map[string][]byte {
+	have := map[string][]byte{}
+	for _, file := range vectorFiles(t) {
+		doc, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		have[strings.TrimPrefix(filepath.ToSlash(file), vectorDir+"/")] = doc
+	}
+	return have
+}
+
+func writeFiles(t *testing.T, want map[string][]byte) {
+	for _, file := range vectorFiles(t) {
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, doc := range want {
+		if err := os.WriteFile(filepath.Join(vectorDir, name), doc, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,30 @@
+package mint
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/sha256"
+
+	"github.com/sealbus/sealbus/keys"
+)
+
+// SeededSigner is a signer whose key anybody can derive from its name: for vectors and demonstrations, where
+// the same bytes must come out every time. Such a key protects nothing.
+func SeededSigner(alg keys.Algorithm, producer, name string) *keys.LocalSigner {
+	seed := sha256.Sum256([]byte("sealbus test key: " + name))
+	var s *keys.LocalSigner
+	var err error
+	if alg == keys.ES256 {
+		var k *ecdsa.PrivateKey
+		if k, err = ecdsa.ParseRawPrivateKey(elliptic.P256(), seed[:]); err == nil {
+			s, err = keys.NewLocalSigner(k, producer)
+		}
+	} else {
+		s, err = keys.NewLocalSigner(ed25519.NewKeyFromSeed(seed[:]), producer)
+	}
+	if err != nil {
+		panic("mint: " + err.Error()) // a bad name, in our own code
+	}
+	return s.Deterministic()
+}
