@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,15 +28,14 @@ type Keyring struct {
 	types      []string // nil = not recorded
 	protection *protection
 
-	mu      sync.RWMutex
-	content []byte // of the file, as it was read or written
-	keys    []*keyringKey
+	mu     sync.RWMutex
+	digest [sha256.Size]byte // of the file, as it was read or written
+	keys   []*keyringKey
 }
 
 var _ SignerSource = (*Keyring)(nil)
 
 type keyringKey struct {
-	redacted
 	signer   *LocalSigner
 	schedule Schedule
 }
@@ -99,12 +99,14 @@ func CreateKeyring(path, passphrase, producer string, opts *KeyringOptions) (*Ke
 	if err := k.check(); err != nil {
 		return nil, fmt.Errorf("keys: keyring: %w", err)
 	}
-	if k.content, err = k.sealed(k.keys); err != nil {
+	content, err := k.sealed(k.keys)
+	if err != nil {
 		return nil, err
 	}
-	if err := writeNew(path, k.content, privateMode); err != nil {
+	if err := writeNew(path, content, privateMode); err != nil {
 		return nil, err
 	}
+	k.digest = sha256.Sum256(content)
 	return k, nil
 }
 
@@ -129,7 +131,7 @@ func openKeyring(path, passphrase string) (*Keyring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keys: keyring %s: %w", path, err)
 	}
-	k.path, k.protection, k.content = path, p, raw
+	k.path, k.protection, k.digest = path, p, sha256.Sum256(raw)
 	return k, nil
 }
 
@@ -220,10 +222,10 @@ func (k *Keyring) Add(signer *LocalSigner, schedule Schedule) error {
 	if err != nil {
 		return err
 	}
-	if err := replace(k.path, k.content, content); err != nil {
+	if err := replace(k.path, k.digest, content); err != nil {
 		return err
 	}
-	k.keys, k.content = grown, content
+	k.keys, k.digest = grown, sha256.Sum256(content)
 	return nil
 }
 

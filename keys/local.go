@@ -20,16 +20,10 @@ type LocalSigner struct {
 	verifier      *Verifier
 	producer      string
 	deterministic bool
-	secret        *secret // a pointer, which fmt does not follow from inside other values
+	private       hidden[crypto.Signer]
 }
 
 var _ Signer = (*LocalSigner)(nil)
-
-// secret holds what must not be printed.
-type secret struct {
-	redacted
-	key crypto.Signer
-}
 
 // GenerateSigner makes a new private key. The producer is the name that the trust policy has, see CheckProducer.
 func GenerateSigner(alg Algorithm, producer string) (*LocalSigner, error) {
@@ -69,7 +63,7 @@ func newLocalSigner(private crypto.Signer, producer string) (*LocalSigner, error
 	if err != nil {
 		return nil, err
 	}
-	return &LocalSigner{verifier: v, producer: producer, secret: &secret{key: own}}, nil
+	return &LocalSigner{verifier: v, producer: producer, private: hide(own)}, nil
 }
 
 // ownKey copies a key that is in memory, after making sure that its public half belongs to it: signing with a
@@ -136,7 +130,7 @@ func (s *LocalSigner) Sign(ctx context.Context, message []byte) ([]byte, error) 
 	var sig []byte
 	var err error
 	if s.verifier.alg == Ed25519 {
-		sig, err = s.secret.key.Sign(rand.Reader, message, crypto.Hash(0))
+		sig, err = s.private().Sign(rand.Reader, message, crypto.Hash(0))
 	} else {
 		sig, err = s.signES256(message)
 	}
@@ -152,7 +146,7 @@ func (s *LocalSigner) signES256(message []byte) ([]byte, error) {
 	if s.deterministic {
 		random = nil // RFC 6979, says crypto/ecdsa
 	}
-	der, err := s.secret.key.Sign(random, digest[:], crypto.SHA256)
+	der, err := s.private().Sign(random, digest[:], crypto.SHA256)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +177,7 @@ func (k *jwk) signer(producer string) (*LocalSigner, error) {
 	if len(k.d) != scalarSize {
 		return nil, errors.New(`keys: JWK: "d" has 32 bytes`)
 	}
-	var key crypto.Signer = nil
+	var key crypto.Signer
 	if v.alg == Ed25519 {
 		key = ed25519.NewKeyFromSeed(k.d)
 	} else if key, err = ecdsa.ParseRawPrivateKey(elliptic.P256(), k.d); err != nil {
@@ -200,7 +194,7 @@ func (k *jwk) signer(producer string) (*LocalSigner, error) {
 // sign as the producer: keep them in a Keyring. It fails for a crypto.Signer that keeps its key to itself.
 func (s *LocalSigner) UnsafePrivateJWK() ([]byte, error) {
 	var d []byte
-	switch k := s.secret.key.(type) {
+	switch k := s.private().(type) {
 	case ed25519.PrivateKey:
 		d = k.Seed()
 	case *ecdsa.PrivateKey:

@@ -2,6 +2,7 @@ package keys
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -32,8 +33,7 @@ type PrivateFileOptions struct {
 
 // protection is what a private file is encrypted with.
 type protection struct {
-	redacted
-	passphrase string // "" = not encrypted
+	passphrase hidden[string] // "" = not encrypted
 	workFactor int
 }
 
@@ -48,15 +48,15 @@ func newProtection(passphrase string, opts PrivateFileOptions) (*protection, err
 	case opts.ScryptWorkFactor == 0:
 		opts.ScryptWorkFactor = DefaultWorkFactor
 	}
-	return &protection{passphrase: passphrase, workFactor: opts.ScryptWorkFactor}, nil
+	return &protection{passphrase: hide(passphrase), workFactor: opts.ScryptWorkFactor}, nil
 }
 
 // seal encrypts with age (https://age-encryption.org/v1) under the passphrase.
 func (p *protection) seal(plain []byte) ([]byte, error) {
-	if p.passphrase == "" {
+	if p.passphrase() == "" {
 		return plain, nil
 	}
-	recipient, err := age.NewScryptRecipient(p.passphrase)
+	recipient, err := age.NewScryptRecipient(p.passphrase())
 	if err != nil {
 		return nil, fmt.Errorf("keys: %w", err)
 	}
@@ -87,14 +87,14 @@ func readPrivate(path, passphrase string) (plain, raw []byte, p *protection, err
 	case !encrypted && passphrase != "":
 		return nil, nil, nil, fmt.Errorf("keys: %s is not encrypted, although a passphrase was given: open it as insecure, or make a new one", path)
 	case !encrypted:
-		return bytes.Clone(raw), raw, &protection{}, nil
+		return bytes.Clone(raw), raw, &protection{passphrase: hide("")}, nil
 	case passphrase == "":
 		return nil, nil, nil, fmt.Errorf("keys: %s is encrypted: give its passphrase", path)
 	}
 	if plain, err = decrypt(raw, passphrase); err != nil {
 		return nil, nil, nil, fmt.Errorf("keys: %s: %w", path, err)
 	}
-	return plain, raw, &protection{passphrase: passphrase, workFactor: workFactorOf(raw)}, nil
+	return plain, raw, &protection{passphrase: hide(passphrase), workFactor: workFactorOf(raw)}, nil
 }
 
 const ageHeader = "age-encryption.org/"
@@ -178,7 +178,7 @@ func writeNew(path string, data []byte, mode os.FileMode) error {
 
 // replace swaps in new content, all or nothing, if the file still is what was read from it. The file beside it
 // is made exclusively, and so keeps a second process from doing the same at the same time.
-func replace(path string, was, data []byte) error {
+func replace(path string, was [sha256.Size]byte, data []byte) error {
 	beside := path + ".new"
 	if err := writeNew(beside, data, privateMode); err != nil {
 		if errors.Is(err, os.ErrExist) {
@@ -198,12 +198,12 @@ func replace(path string, was, data []byte) error {
 	return nil
 }
 
-func unchanged(path string, was []byte) error {
+func unchanged(path string, was [sha256.Size]byte) error {
 	is, _, err := readBounded(path, MaxPrivateFile)
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(is, was) {
+	if sha256.Sum256(is) != was {
 		return fmt.Errorf("keys: %s was changed since it was opened: open it again", path)
 	}
 	return nil
