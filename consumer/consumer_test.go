@@ -1,0 +1,107 @@
+package consumer_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys"
+)
+
+func TestNewRefuses(t *testing.T) {
+	w := newWorld(t)
+	ok := consumer.Options{Sources: []string{"https://orders.example/*"}}
+	observe := func(o consumer.Observe) func(*consumer.Options) {
+		return func(opts *consumer.Options) { opts.UnsafeObserve = []consumer.Observe{o} }
+	}
+	callback := func(context.Context, consumer.Observation) error { return nil }
+	for name, change := range map[string]func(*consumer.Options){
+		"no sources":              func(o *consumer.Options) { o.Sources = nil },
+		"sources and any":         func(o *consumer.Options) { o.UnsafeAnySource = true },
+		"empty types":             func(o *consumer.Options) { o.Types = []string{} },
+		"bad source":              func(o *consumer.Options) { o.Sources = []string{"https://*"} },
+		"bad type":                func(o *consumer.Options) { o.Types = []string{"com.*.x"} },
+		"two audiences":           func(o *consumer.Options) { o.Audience = "a b" },
+		"negative window":         func(o *consumer.Options) { o.MaxAge = -1 },
+		"negative retention":      func(o *consumer.Options) { o.QueueRetention = -1 },
+		"negative skew":           func(o *consumer.Options) { o.Skew = -1 },
+		"negative lease":          func(o *consumer.Options) { o.Lease = -1 },
+		"observe without end":     observe(consumer.Observe{Source: source, Type: "*", Handle: callback}),
+		"observe in the past":     observe(consumer.Observe{Source: source, Type: "*", Until: start, Handle: callback}),
+		"observe for nobody":      observe(consumer.Observe{Source: source, Type: "*", Until: start.Add(time.Hour)}),
+		"observe any source":      observe(consumer.Observe{Source: "*", Type: "*", Until: start.Add(time.Hour), Handle: callback}),
+		"observe without a type":  observe(consumer.Observe{Source: source, Until: start.Add(time.Hour), Handle: callback}),
+		"observe without sources": observe(consumer.Observe{Type: "*", Until: start.Add(time.Hour), Handle: callback}),
+	} {
+		o := ok
+		o.Now = w.clock.Now
+		change(&o)
+		if c, err := consumer.New("test", &w.trust, w.store, &o); err == nil || c != nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	for name, f := range map[string]func() (*consumer.Consumer, error){
+		"no name":    func() (*consumer.Consumer, error) { return consumer.New("", &w.trust, w.store, &ok) },
+		"no trust":   func() (*consumer.Consumer, error) { return consumer.New("test", nil, w.store, &ok) },
+		"no store":   func() (*consumer.Consumer, error) { return consumer.New("test", &w.trust, nil, &ok) },
+		"no options": func() (*consumer.Consumer, error) { return consumer.New("test", &w.trust, w.store, nil) },
+	} {
+		if c, err := f(); err == nil || c != nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if _, err := consumer.New("test", &w.trust, w.store, &consumer.Options{UnsafeAnySource: true}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestUnsafeAnySource(t *testing.T) {
+	w := newWorld(t)
+	w.opts.Sources, w.opts.UnsafeAnySource = nil, true
+	w.want(w.event("1"), consumer.Handled, "")
+	w.want(w.sealAs(w.signers["billing"], placed("2"), envelope.SealOptions{}).JSON(), consumer.Quarantined, envelope.ReasonSourceNotAllowed)
+}
+
+func TestUnsafeIgnoreAccount(t *testing.T) {
+	w := newWorld(t)
+	w.keys[0].Accounts = []string{"111111111111"}
+	w.publish(keys.BundleOptions{})
+	w.want(w.event("1"), consumer.Quarantined, envelope.ReasonAccountMismatch)
+	w.opts.UnsafeIgnoreAccount = true
+	w.want(w.event("1"), consumer.Handled, "")
+}
+
+func TestUnsafeAcceptBeforeRevocation(t *testing.T) {
+	w := newWorld(t)
+	w.keys[0].Revoked = &keys.Revocation{At: start.Add(time.Hour)}
+	w.publish(keys.BundleOptions{})
+	w.want(w.event("1"), consumer.Quarantined, envelope.ReasonRevokedKey)
+	w.opts.UnsafeAcceptBeforeRevocation = true
+	w.want(w.event("1"), consumer.Handled, "")
+}
+
+func TestLog(t *testing.T) {
+	w := newWorld(t)
+	var log bytes.Buffer
+	w.opts.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	ev := placed(strings.Repeat("x", 5000))
+	w.want(w.seal(ev, envelope.SealOptions{}).JSON(), consumer.Handled, "")
+	if line := log.String(); !strings.Contains(line, "producer=orders") || strings.Contains(line, "unverified") || len(line) > 1000 {
+		t.Errorf("log: %s", line)
+	}
+	log.Reset()
+	w.want(edit(w.seal(ev, envelope.SealOptions{}).JSON(), "dssematerial", nil), consumer.Quarantined, envelope.ReasonUnsigned)
+	line := log.String()
+	if !strings.Contains(line, "reason=unsigned") || !strings.Contains(line, "unverified_source="+source) ||
+		strings.Contains(line, " source=") || len(line) > 1500 {
+		t.Errorf("log: %s", line)
+	}
+}
+
+var _ replay.Store = (*faultyStore)(nil)

@@ -1,0 +1,584 @@
+package consumer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// reasonCase is how a delivery comes to end with one Reason.
+type reasonCase struct {
+	reason  envelope.Reason
+	message func(w *world) consumer.Message // sets the world up, too
+	handler func(w *world) consumer.Handler // nil = one that succeeds
+	called  bool                            // the handler is called
+}
+
+func body(b []byte) consumer.Message { return consumer.Message{Body: b} }
+
+// order is what typed handlers of these tests read.
+type order struct {
+	Amount int    `json:"amount"`
+	Item   string `json:"item"`
+}
+
+var reasonCases = []reasonCase{
+	{reason: envelope.ReasonMalformed, message: func(*world) consumer.Message { return body([]byte(`{"specversion":"1.0"`)) }},
+	{reason: envelope.ReasonTooLarge, message: func(*world) consumer.Message { return body(bytes.Repeat([]byte("["), 10<<20)) }},
+	{reason: envelope.ReasonUnsigned, message: func(w *world) consumer.Message { return body(edit(w.event("1"), "dssematerial", nil)) }},
+	{reason: envelope.ReasonUnsupported, message: func(w *world) consumer.Message {
+		ev := w.event("1")
+		return body(edit(ev, "dssematerial", material(w.signers["orders"], "text/plain", payloadOf(ev))))
+	}},
+	{reason: envelope.ReasonUnknownKey, message: func(w *world) consumer.Message {
+		mallory, _ := keys.GenerateSigner(keys.Ed25519, "orders")
+		return body(w.sealAs(mallory, placed("1"), envelope.SealOptions{}).JSON())
+	}},
+	{reason: envelope.ReasonBadSignature, message: func(w *world) consumer.Message {
+		w.opts.RequiredAlgorithms = []keys.Algorithm{keys.ES256}
+		return body(w.event("1"))
+	}},
+	{reason: envelope.ReasonModified, message: func(w *world) consumer.Message {
+		return body(edit(w.event("1"), "data", map[string]int{"amount": 1200}))
+	}},
+	{reason: envelope.ReasonRevokedKey, message: func(w *world) consumer.Message {
+		w.keys[0].Revoked = &keys.Revocation{At: start, Reason: "stolen"}
+		w.publish(keys.BundleOptions{})
+		return body(w.event("1"))
+	}},
+	{reason: envelope.ReasonKeyNotValid, message: func(w *world) consumer.Message {
+		w.keys[0].Schedule.Expired = start
+		w.publish(keys.BundleOptions{})
+		return body(w.event("1"))
+	}},
+	{reason: envelope.ReasonSourceNotAllowed, message: func(w *world) consumer.Message {
+		return body(w.sealAs(w.signers["billing"], placed("1"), envelope.SealOptions{}).JSON())
+	}},
+	{reason: envelope.ReasonTypeNotAllowed, message: func(w *world) consumer.Message {
+		w.opts.Types = []string{"com.example.invoice.*"}
+		return body(w.event("1"))
+	}},
+	{reason: envelope.ReasonAccountMismatch, message: func(w *world) consumer.Message {
+		w.keys[0].Accounts = []string{"111111111111"}
+		w.publish(keys.BundleOptions{})
+		return consumer.Message{Body: w.event("1"), Account: "222222222222"}
+	}},
+	{reason: envelope.ReasonEnvelopeMismatch, message: func(w *world) consumer.Message {
+		doc := w.delivery(w.seal(placed("1"), envelope.SealOptions{}), "111111111111")
+		return consumer.Message{Body: edit(doc, "source", "https://orders.example/us"), Format: consumer.EventBridge}
+	}},
+	{reason: envelope.ReasonAudienceMismatch, message: func(w *world) consumer.Message {
+		w.opts.Audience = "central"
+		return body(w.seal(placed("1"), envelope.SealOptions{Audience: "staging"}).JSON())
+	}},
+	{reason: envelope.ReasonUndated, message: func(w *world) consumer.Message { return body(w.foreign("1", "")) }},
+	{reason: envelope.ReasonExpired, message: func(w *world) consumer.Message {
+		b := w.event("1")
+		w.clock.Advance(consumer.DefaultMaxAge + time.Second)
+		return body(b)
+	}},
+	{reason: envelope.ReasonFromFuture, message: func(w *world) consumer.Message {
+		b := w.event("1")
+		w.clock.Advance(-envelope.DefaultSkew - time.Second)
+		return body(b)
+	}},
+	{reason: envelope.ReasonReplayed, message: func(w *world) consumer.Message {
+		b := w.event("1")
+		w.want(b, consumer.Handled, "")
+		w.handled = nil
+		return body(b)
+	}},
+	{reason: envelope.ReasonIDReused, message: func(w *world) consumer.Message {
+		w.want(w.event("1"), consumer.Handled, "")
+		w.handled = nil
+		other := placed("1")
+		other.SetSubject("another")
+		return body(w.seal(other, envelope.SealOptions{}).JSON())
+	}},
+	{reason: envelope.ReasonNotARecipient, message: func(w *world) consumer.Message {
+		ev := w.event("1")
+		signed := strings.TrimSuffix(payloadOf(ev), "}}") + `,"enc":"jwe"}}`
+		return body(edit(ev, "dssematerial", material(w.signers["orders"], payload, signed)))
+	}},
+	{
+		reason:  envelope.ReasonSchemaInvalid,
+		message: func(w *world) consumer.Message { return body(w.event("1")) },
+		handler: func(w *world) consumer.Handler {
+			return consumer.Typed(func(context.Context, consumer.Delivery[struct {
+				Amount string `json:"amount"`
+			}]) error {
+				w.Error("called with data that does not fit")
+				return nil
+			})
+		},
+	},
+	{reason: envelope.ReasonInProgress, message: func(w *world) consumer.Message {
+		b := w.event("1")
+		_, err := w.consumer().Handle(context.Background(), body(b), func(context.Context, consumer.Delivery[[]byte]) error {
+			w.want(b, consumer.Retry, envelope.ReasonInProgress) // while another worker is at it
+			w.store.release = errors.New("down")                 // and that worker then fails without a release
+			return errors.New("failed")
+		})
+		if err == nil {
+			w.Error("the handler's error was lost")
+		}
+		return body(b)
+	}},
+	{reason: envelope.ReasonTrustUnavailable, message: func(w *world) consumer.Message {
+		w.trust.err = keys.ErrUnavailable
+		return body(w.event("1"))
+	}},
+	{reason: envelope.ReasonStoreUnavailable, message: func(w *world) consumer.Message {
+		w.store.claim = replay.ErrUnavailable
+		return body(w.event("1"))
+	}},
+	{
+		reason: envelope.ReasonHandlerFailed, called: true,
+		message: func(w *world) consumer.Message { w.fail = errors.New("no database"); return body(w.event("1")) },
+	},
+}
+
+// notYet are the reasons that need encryption, which this consumer does not have.
+var notYet = []envelope.Reason{envelope.ReasonNotEncrypted, envelope.ReasonDecryptFailed, envelope.ReasonKMSUnavailable}
+
+func TestEveryReasonHasACase(t *testing.T) {
+	for _, r := range envelope.Reasons() {
+		has := slices.ContainsFunc(reasonCases, func(c reasonCase) bool { return c.reason == r })
+		if has == slices.Contains(notYet, r) {
+			t.Errorf("%s: has a case: %v", r, has)
+		}
+	}
+}
+
+func (c *reasonCase) run(w *world) (consumer.Message, consumer.Result, error) {
+	w.Helper()
+	msg := c.message(w)
+	handler := consumer.Handler(w.handle)
+	if c.handler != nil {
+		handler = c.handler(w)
+	}
+	original := bytes.Clone(msg.Body)
+	r, err := w.consumer().Handle(context.Background(), msg, handler)
+	if !bytes.Equal(original, msg.Body) {
+		w.Error("the message was changed")
+	}
+	if (len(w.handled) > 0) != c.called {
+		w.Errorf("the handler was called %d times", len(w.handled))
+	}
+	return msg, r, err
+}
+
+func TestReasons(t *testing.T) {
+	for _, c := range reasonCases {
+		t.Run(string(c.reason), func(t *testing.T) {
+			w := newWorld(t)
+			msg, r, err := c.run(w)
+			switch c.reason.Class() {
+			case envelope.Permanent:
+				w.check(r, err, consumer.Quarantined, c.reason)
+				checkRecord(w, msg, c.reason)
+			case envelope.Transient:
+				w.check(r, err, consumer.Retry, c.reason)
+			case envelope.Done:
+				w.check(r, err, consumer.Duplicate, c.reason)
+			}
+			if c.reason.Class() != envelope.Permanent && len(w.bin.records) != 0 {
+				t.Errorf("in quarantine: %+v", w.bin.records)
+			}
+		})
+	}
+}
+
+func checkRecord(w *world, msg consumer.Message, reason envelope.Reason) {
+	w.Helper()
+	if len(w.bin.records) != 1 {
+		w.Fatalf("%d records in quarantine", len(w.bin.records))
+	}
+	rec := w.bin.records[0]
+	if !bytes.Equal(rec.Message.Body, msg.Body) || rec.Message.Format != msg.Format || rec.Message.Account != msg.Account {
+		w.Error("not the original message is in quarantine")
+	}
+	if rec.Reason != reason || rec.Cause == "" || rec.Consumer != "test" || !rec.At.Equal(w.clock.Now()) {
+		w.Errorf("record %+v", rec)
+	}
+	if n := len(msg.Body); n < 1<<20 && reason != envelope.ReasonMalformed && rec.UnverifiedID != "1" {
+		w.Errorf("the record does not say which event it claims to be: %+v", rec)
+	}
+}
+
+// If the quarantine fails, or there is none, whatever can never pass is an error: it is never just dropped.
+func TestReasonsWithoutQuarantine(t *testing.T) {
+	down := errors.New("bin is full")
+	for _, c := range reasonCases {
+		if c.reason.Class() != envelope.Permanent {
+			continue
+		}
+		t.Run(string(c.reason), func(t *testing.T) {
+			w := newWorld(t)
+			w.bin.err = down
+			_, r, err := c.run(w)
+			w.check(r, err, consumer.Retry, c.reason)
+			var qe *consumer.QuarantineError
+			if !errors.As(err, &qe) || !errors.Is(err, down) || qe.Verdict.Reason != c.reason {
+				t.Errorf("error %v", err)
+			}
+
+			w = newWorld(t)
+			w.opts.Quarantine = nil
+			_, r, err = c.run(w)
+			w.check(r, err, consumer.Retry, c.reason)
+			if !errors.Is(err, consumer.ErrNoQuarantine) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+func TestHandled(t *testing.T) {
+	w := newWorld(t)
+	ev := placed("1")
+	ev.SetExtension("region", "eu")
+	sealed := w.seal(ev, envelope.SealOptions{Expires: time.Hour})
+	c := w.consumer()
+	r, err := c.Handle(t.Context(), body(sealed.JSON()), w.handle)
+	w.check(r, err, consumer.Handled, "")
+	if r.Producer != "orders" || r.Source != source || r.Type != typ || r.ID != "1" || r.Verdict != nil {
+		t.Errorf("result %+v", r)
+	}
+	d := w.handled[0]
+	if string(d.Data) != `{"amount":12,"item":"pen"}` || d.Event.Extensions()["region"] != "eu" || d.Unverified != nil {
+		t.Errorf("delivery %+v", d)
+	}
+	v := d.Verified
+	if v.Producer != "orders" || !slices.Equal(v.KeyIDs, []string{w.signers["orders"].Verifier().KeyID()}) || v.Foreign ||
+		!v.SignedAt.Equal(start) || !v.ExpiresAt.Equal(start.Add(time.Hour)) || !slices.Contains(v.SignedAttributes, "region") {
+		t.Errorf("verified %+v", v)
+	}
+	if d.IdempotencyKey != r.IdempotencyKey || len(d.IdempotencyKey) != 64 {
+		t.Errorf("idempotency key %q", d.IdempotencyKey)
+	}
+	for range 2 {
+		r, err = c.Handle(t.Context(), body(sealed.JSON()), w.handle)
+		w.check(r, err, consumer.Duplicate, envelope.ReasonReplayed)
+	}
+	if n := c.Counts(); n[""] != 1 || n[envelope.ReasonReplayed] != 2 || reasonsOf(n) != " replayed" {
+		t.Errorf("counts %v", n)
+	}
+}
+
+// An honest producer that publishes an event again seals it at another time: still one event.
+func TestResealedIsADuplicate(t *testing.T) {
+	w := newWorld(t)
+	w.want(w.event("1"), consumer.Handled, "")
+	w.clock.Advance(time.Hour)
+	w.want(w.seal(placed("1"), envelope.SealOptions{Expires: time.Hour}).JSON(), consumer.Duplicate, envelope.ReasonReplayed)
+}
+
+// Claims are those of one consumer, one producer and one source: nobody burns another's IDs.
+func TestClaimsAreSeparate(t *testing.T) {
+	w := newWorld(t)
+	w.want(w.event("1"), consumer.Handled, "")
+	elsewhere := placed("1")
+	elsewhere.SetSource("https://orders.example/us")
+	w.want(w.seal(elsewhere, envelope.SealOptions{}).JSON(), consumer.Handled, "")
+	theirs := placed("1")
+	theirs.SetSource("https://billing.example/eu")
+	w.want(w.sealAs(w.signers["billing"], theirs, envelope.SealOptions{}).JSON(), consumer.Handled, "")
+	other, err := consumer.New("other", &w.trust, w.store, &w.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := other.Handle(t.Context(), body(w.event("1")), w.handle)
+	w.check(r, err, consumer.Handled, "")
+	seen := map[string]bool{}
+	for _, d := range w.handled {
+		seen[d.IdempotencyKey] = true
+	}
+	if len(seen) != 4 {
+		t.Errorf("%d idempotency keys of 4 events", len(seen))
+	}
+}
+
+func TestEventBridgeFormat(t *testing.T) {
+	w := newWorld(t)
+	w.keys[0].Accounts = []string{"111111111111"}
+	w.publish(keys.BundleOptions{})
+	doc := w.delivery(w.seal(placed("1"), envelope.SealOptions{}), "111111111111")
+	c := w.consumer()
+	r, err := c.Handle(t.Context(), consumer.Message{Body: doc, Format: consumer.EventBridge, Account: "222222222222"}, w.handle)
+	w.check(r, err, consumer.Quarantined, envelope.ReasonAccountMismatch)
+	r, err = c.Handle(t.Context(), consumer.Message{Body: doc, Format: consumer.EventBridge}, w.handle)
+	w.check(r, err, consumer.Handled, "")
+}
+
+func TestHandlerErrorReleases(t *testing.T) {
+	w := newWorld(t)
+	b := w.event("1")
+	w.fail = errors.New("no database")
+	r, err := w.deliver(b)
+	w.check(r, err, consumer.Retry, envelope.ReasonHandlerFailed)
+	if !errors.Is(err, w.fail) {
+		t.Errorf("the handler's error is not in %v", err)
+	}
+	w.fail = nil
+	w.want(b, consumer.Handled, "")
+	if len(w.handled) != 2 || w.handled[0].IdempotencyKey != w.handled[1].IdempotencyKey {
+		t.Errorf("%d calls", len(w.handled))
+	}
+}
+
+// What a handler returns is an error of the handler, even if there is a verdict about another event in it.
+func TestHandlerErrorIsNoVerdict(t *testing.T) {
+	for _, reason := range envelope.Reasons() {
+		w := newWorld(t)
+		w.fail = &envelope.Error{Reason: reason}
+		w.want(w.event("1"), consumer.Retry, envelope.ReasonHandlerFailed)
+	}
+}
+
+func TestHandlerPanicReleases(t *testing.T) {
+	w := newWorld(t)
+	b := w.event("1")
+	r, err := w.consumer().Handle(t.Context(), body(b), func(context.Context, consumer.Delivery[[]byte]) error { panic("at the disco") })
+	w.check(r, err, consumer.Retry, envelope.ReasonHandlerFailed)
+	var p *consumer.PanicError
+	if !errors.As(err, &p) || p.Value != "at the disco" || !bytes.Contains(p.Stack, []byte("handle_test.go")) {
+		t.Errorf("error %#v", err)
+	}
+	w.want(b, consumer.Handled, "")
+}
+
+func TestHandlerGoexitReleases(t *testing.T) {
+	w := newWorld(t)
+	b := w.event("1")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = w.consumer().Handle(context.Background(), body(b), func(context.Context, consumer.Delivery[[]byte]) error {
+			runtime.Goexit()
+			return nil
+		})
+	}()
+	<-done
+	w.want(b, consumer.Handled, "")
+}
+
+// A crash is a delivery that never comes back: its lease lapses.
+func TestCrash(t *testing.T) {
+	w := newWorld(t)
+	b := w.event("1")
+	w.store.release = errors.New("gone")
+	w.fail = errors.New("gone")
+	w.want(b, consumer.Retry, envelope.ReasonHandlerFailed)
+	w.fail = nil
+	w.want(b, consumer.Retry, envelope.ReasonInProgress)
+	w.clock.Advance(consumer.DefaultLease)
+	w.want(b, consumer.Handled, "")
+}
+
+func TestCompleteFails(t *testing.T) {
+	t.Run("once", func(t *testing.T) {
+		w := newWorld(t)
+		flaky := &flakyComplete{faultyStore: w.store}
+		c, err := consumer.New("test", &w.trust, flaky, &w.opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := c.Handle(t.Context(), body(w.event("1")), w.handle)
+		w.check(r, err, consumer.Handled, "")
+	})
+	t.Run("store down", func(t *testing.T) {
+		w := newWorld(t)
+		b := w.event("1")
+		w.store.complete = replay.ErrUnavailable
+		w.want(b, consumer.Retry, envelope.ReasonStoreUnavailable)
+		w.store.complete = nil
+		w.want(b, consumer.Retry, envelope.ReasonInProgress)
+		w.clock.Advance(consumer.DefaultLease)
+		w.want(b, consumer.Handled, "")
+		if len(w.handled) != 2 || w.handled[0].IdempotencyKey != w.handled[1].IdempotencyKey || w.store.releases != 0 {
+			t.Errorf("%d calls, %d releases", len(w.handled), w.store.releases)
+		}
+	})
+	t.Run("claim lost", func(t *testing.T) {
+		w := newWorld(t)
+		b := w.event("1")
+		r, err := w.consumer().Handle(t.Context(), body(b), func(context.Context, consumer.Delivery[[]byte]) error {
+			w.clock.Advance(consumer.DefaultLease)
+			w.want(b, consumer.Handled, "") // another worker
+			return nil
+		})
+		w.check(r, err, consumer.Retry, envelope.ReasonInProgress)
+		if !errors.Is(err, replay.ErrClaimLost) {
+			t.Errorf("error %v", err)
+		}
+		w.want(b, consumer.Duplicate, envelope.ReasonReplayed)
+	})
+}
+
+// flakyComplete fails the first Complete.
+type flakyComplete struct {
+	*faultyStore
+	failed bool
+}
+
+func (s *flakyComplete) Complete(ctx context.Context, claim replay.Claim, until time.Time) error {
+	if !s.failed {
+		s.failed = true
+		return replay.ErrUnavailable
+	}
+	return s.faultyStore.Complete(ctx, claim, until)
+}
+
+// The effect is there: it is recorded even though the invocation is out of time.
+func TestCompleteAfterCancel(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	b := w.event("1")
+	r, err := w.consumer().Handle(ctx, body(b), func(context.Context, consumer.Delivery[[]byte]) error { cancel(); return nil })
+	w.check(r, err, consumer.Handled, "")
+	ctx, cancel = context.WithCancel(t.Context())
+	b = w.event("2")
+	r, err = w.consumer().Handle(ctx, body(b), func(ctx context.Context, _ consumer.Delivery[[]byte]) error { cancel(); return ctx.Err() })
+	w.check(r, err, consumer.Retry, envelope.ReasonHandlerFailed)
+	w.want(b, consumer.Handled, "") // it was released
+}
+
+func TestLeaseIsRenewed(t *testing.T) {
+	w := newWorld(t)
+	w.opts.Lease = 20 * time.Millisecond
+	renewals := make(chan struct{})
+	w.store.onRenew = func() {
+		select {
+		case renewals <- struct{}{}:
+		default: // the handler has seen enough
+		}
+	}
+	r, err := w.consumer().Handle(t.Context(), body(w.event("1")), func(context.Context, consumer.Delivery[[]byte]) error {
+		for range 3 {
+			<-renewals
+		}
+		return nil
+	})
+	w.check(r, err, consumer.Handled, "")
+}
+
+func TestLostLeaseCancelsHandler(t *testing.T) {
+	w := newWorld(t)
+	w.opts.Lease = 20 * time.Millisecond
+	w.store.renew = replay.ErrClaimLost
+	r, err := w.consumer().Handle(t.Context(), body(w.event("1")), func(ctx context.Context, _ consumer.Delivery[[]byte]) error {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	})
+	w.check(r, err, consumer.Retry, envelope.ReasonHandlerFailed)
+	if !errors.Is(err, replay.ErrClaimLost) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Reopening works: what failed after its claim is not burnt.
+func TestSchemaInvalidIsReleased(t *testing.T) {
+	w := newWorld(t)
+	b := w.event("1")
+	strict := consumer.Typed(func(context.Context, consumer.Delivery[[]int]) error { return nil })
+	r, err := w.consumer().Handle(t.Context(), body(b), strict)
+	w.check(r, err, consumer.Quarantined, envelope.ReasonSchemaInvalid)
+	w.want(b, consumer.Handled, "")
+	b = w.event("2")
+	w.bin.err = errors.New("full")
+	r, err = w.consumer().Handle(t.Context(), body(b), strict)
+	w.check(r, err, consumer.Retry, envelope.ReasonSchemaInvalid)
+	w.want(b, consumer.Handled, "")
+}
+
+func TestTyped(t *testing.T) {
+	w := newWorld(t)
+	var got []order
+	handler := consumer.Typed(func(_ context.Context, d consumer.Delivery[order]) error {
+		got = append(got, d.Data)
+		if d.Event.ID() != "1" || d.Verified.Producer != "orders" || d.IdempotencyKey == "" {
+			t.Errorf("delivery %+v", d)
+		}
+		return nil
+	})
+	r, err := w.consumer().Handle(t.Context(), body(w.event("1")), handler)
+	w.check(r, err, consumer.Handled, "")
+	if !slices.Equal(got, []order{{12, "pen"}}) {
+		t.Errorf("data %+v", got)
+	}
+}
+
+func TestTypedRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		contentType string
+		data        any
+	}{
+		"null": {"application/json", nil}, "text": {"text/plain", []byte(`{"amount":1}`)},
+		"other type": {"application/json", map[string]any{"amount": "twelve"}}, "array": {"application/json", []int{1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			ev := placed("1")
+			if err := ev.SetData(c.contentType, c.data); err != nil {
+				t.Fatal(err)
+			}
+			r, err := w.consumer().Handle(t.Context(), body(w.seal(ev, envelope.SealOptions{}).JSON()),
+				consumer.Typed(func(context.Context, consumer.Delivery[order]) error { t.Error("called"); return nil }))
+			w.check(r, err, consumer.Quarantined, envelope.ReasonSchemaInvalid)
+		})
+	}
+}
+
+func TestTypedBytes(t *testing.T) {
+	w := newWorld(t)
+	ev := placed("1")
+	if err := ev.SetData("text/plain", []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	var got string
+	r, err := w.consumer().Handle(t.Context(), body(w.seal(ev, envelope.SealOptions{}).JSON()),
+		consumer.Typed(func(_ context.Context, d consumer.Delivery[[]byte]) error { got = string(d.Data); return nil }))
+	w.check(r, err, consumer.Handled, "")
+	if got != "hello" {
+		t.Errorf("data %q", got)
+	}
+}
+
+func TestForeignIsJudgedOnItsTime(t *testing.T) {
+	w := newWorld(t)
+	w.want(w.foreign("1", "2026-03-01T11:00:00Z"), consumer.Handled, "")
+	w.want(w.foreign("1", "2026-03-01T11:00:00Z"), consumer.Duplicate, envelope.ReasonReplayed)
+	w.want(w.foreign("2", "2026-02-28T11:00:00Z"), consumer.Quarantined, envelope.ReasonExpired)
+	w.opts.UnsafeAllowUndated = true
+	w.want(w.foreign("3", ""), consumer.Handled, "")
+	w.want(w.foreign("3", ""), consumer.Duplicate, envelope.ReasonReplayed)
+}
+
+func TestQueueRetentionWidensTheWindow(t *testing.T) {
+	w := newWorld(t)
+	b := w.event("1")
+	w.opts.QueueRetention = 14 * 24 * time.Hour
+	w.clock.Advance(w.opts.QueueRetention + consumer.DefaultMaxAge)
+	w.want(b, consumer.Handled, "")
+	w.want(b, consumer.Duplicate, envelope.ReasonReplayed)
+	w.clock.Advance(time.Second)
+	w.want(b, consumer.Quarantined, envelope.ReasonExpired)
+}
+
+func TestNoHandler(t *testing.T) {
+	w := newWorld(t)
+	if r, err := w.consumer().Handle(t.Context(), body(w.event("1")), nil); err == nil || r.Outcome != consumer.Retry {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
