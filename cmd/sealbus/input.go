@@ -86,6 +86,9 @@ func messages(doc []byte, from string) []message {
 	if len(doc) > 0 && doc[0] == '[' {
 		return fromArray(doc, from)
 	}
+	if len(doc) == 0 || doc[0] != '{' {
+		return []message{{err: errors.New("neither a JSON object nor an array: no event")}}
+	}
 	switch from {
 	case fromCloudEvent:
 		return []message{{body: doc}}

@@ -71,7 +71,7 @@ func (m *message) shown(a *app, i, of int, short bool) bool {
 
 func (a *app) notShown(err error, where string) {
 	e := &envelope.Error{Reason: envelope.ReasonMalformed, Cause: err.Error()}
-	_ = a.tellRejected(e, where)
+	_ = a.tellRefusal(e, "give a CloudEvent, an EventBridge event or messages of a queue, as JSON", where)
 }
 
 // inspected is an event for programs. All of it is unverified, and it says so.

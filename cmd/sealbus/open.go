@@ -189,7 +189,11 @@ func (a *app) tellRejected(err error, where string) error {
 	if !errors.As(err, &e) {
 		return unavailable("try again", "%w", err)
 	}
-	r := rejectedResult{Verdict: "rejected", Reason: e.Reason, Cause: causeOf(e), Fix: e.Fix()}
+	return a.tellRefusal(e, e.Fix(), where)
+}
+
+func (a *app) tellRefusal(e *envelope.Error, fix, where string) error {
+	r := rejectedResult{Verdict: "rejected", Reason: e.Reason, Cause: causeOf(e), Fix: fix}
 	if e.Reason.Class() == envelope.Transient {
 		r.Verdict = "unavailable"
 	}
