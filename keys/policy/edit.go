@@ -126,16 +126,15 @@ func (e *editor) setMoments(key *yaml.Node, keyID string, s keys.Schedule) {
 			continue
 		}
 		is := m.at.UTC().Truncate(time.Second).Format(timeFormat)
-		was := get(key, m.name)
-		if was != nil && was.Value == is {
+		switch old := get(key, m.name); {
+		case old == nil:
+			e.note("key %s: %s %s", keyID, m.name, is)
+		case old.Value != is:
+			e.note("key %s: %s %s, was %s", keyID, m.name, is, old.Value)
+		default:
 			continue
 		}
 		set(key, m.name, timeNode(m.at))
-		if was == nil {
-			e.note("key %s: %s %s", keyID, m.name, is)
-		} else {
-			e.note("key %s: %s %s, was %s", keyID, m.name, is, was.Value)
-		}
 	}
 }
 
@@ -144,6 +143,7 @@ func (e *editor) finish(doc []byte, file *yaml.Node) ([]byte, []string, error) {
 	if len(e.changes) == 0 {
 		return doc, nil, nil
 	}
+	spellNulls(file, false)
 	var out bytes.Buffer
 	w := yaml.NewEncoder(&out)
 	w.SetIndent(2)
@@ -154,6 +154,17 @@ func (e *editor) finish(doc []byte, file *yaml.Node) ([]byte, []string, error) {
 		return nil, nil, fmt.Errorf("policy: the change is refused: %w", err)
 	}
 	return out.Bytes(), e.changes, nil
+}
+
+// spellNulls writes out the empty values in flow style, which the encoder would make empty texts of.
+func spellNulls(n *yaml.Node, flow bool) {
+	if flow && isNull(n) && n.Value == "" {
+		n.Value = "null"
+	}
+	flow = flow || n.Style&yaml.FlowStyle != 0
+	for _, child := range n.Content {
+		spellNulls(child, flow)
+	}
 }
 
 func findKey(file *yaml.Node, keyID string) *yaml.Node {

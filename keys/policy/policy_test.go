@@ -1,0 +1,447 @@
+package policy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/keystest"
+)
+
+var now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func after(days int) time.Time { return now.AddDate(0, 0, days) }
+
+func verifier(t testing.TB, label string) *keys.Verifier {
+	return keystest.Ed25519(t, "orders", label).Verifier()
+}
+
+const x25519 = `{"kty":"OKP","crv":"X25519","x":"hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo"}`
+
+// full is a policy that uses everything.
+func full(t testing.TB) string {
+	t.Helper()
+	enc, _, err := keys.ParseEncryptionJWK([]byte(x25519))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return `# reviewed by two people
+version: 1
+producers:
+  orders: # the shop
+    sources: ["https://orders.example/*", urn:example:orders]
+    types: [com.example.order.*]
+    accounts: [012345678901, "111122223333"]
+    keys:
+      # made in January
+      ` + verifier(t, "a").KeyID() + `:
+        published: 2026-01-01T00:00:00Z
+        active: 2026-01-02T00:00:00Z
+        retired: "2026-02-01T00:00:00Z"
+        expired: 2026-02-15T00:00:00Z
+      ` + verifier(t, "b").KeyID() + `: {revoked: {at: 2026-01-03T00:00:00Z, reason: "laptop, stolen"}}
+  refunds:
+    sources: []
+    accounts: []
+    keys:
+      ` + verifier(t, "c").KeyID() + `:
+consumers:
+  billing:
+    keys:
+      ` + enc + `: {active: 2026-01-01T00:00:00Z}
+`
+}
+
+func TestParse(t *testing.T) {
+	p, err := Parse([]byte(full(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Producers) != 2 || len(p.Consumers) != 1 {
+		t.Fatalf("%+v", p)
+	}
+	o, r := p.Producers[0], p.Producers[1]
+	if o.Name != "orders" || !slices.Equal(o.Sources, []string{"https://orders.example/*", "urn:example:orders"}) ||
+		!slices.Equal(o.Types, []string{"com.example.order.*"}) || !slices.Equal(o.Accounts, []string{"012345678901", "111122223333"}) {
+		t.Errorf("orders: %+v", o)
+	}
+	want := keys.Schedule{Published: after(0), Active: after(1), Retired: after(31), Expired: after(45)}
+	if o.Keys[0].ID != verifier(t, "a").KeyID() || o.Keys[0].Schedule != want || o.Keys[0].Revoked != nil || o.Keys[0].Line != 10 {
+		t.Errorf("key a: %+v", o.Keys[0])
+	}
+	if rev := o.Keys[1].Revoked; rev == nil || !rev.At.Equal(after(2)) || rev.Reason != "laptop, stolen" {
+		t.Errorf("key b: %+v", o.Keys[1])
+	}
+	if r.Sources == nil || r.Types != nil || r.Accounts == nil || len(r.Keys) != 1 || r.Keys[0].Schedule != (keys.Schedule{}) {
+		t.Errorf("refunds: %+v", r)
+	}
+	if len(p.Consumers[0].Keys) != 1 || p.Consumers[0].Name != "billing" {
+		t.Errorf("billing: %+v", p.Consumers)
+	}
+}
+
+// Each file under testdata/refused has one fault, in the line that its comment "# line N" names; "# line 0" is the
+// whole file.
+func TestRefused(t *testing.T) {
+	files, err := filepath.Glob("testdata/refused/*.yaml")
+	if err != nil || len(files) < 30 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		doc, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var line int
+		if _, err := fmt.Sscanf(string(doc[bytes.LastIndex(doc, []byte("# line")):]), "# line %d", &line); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		_, err = Parse(doc)
+		var e *Error
+		if !errors.As(err, &e) {
+			t.Errorf("%s: %v", file, err)
+		} else if e.Line != line {
+			t.Errorf("%s: line %d, want %d (%v)", file, e.Line, line, err)
+		}
+	}
+}
+
+func TestSizeLimit(t *testing.T) {
+	doc := append([]byte("version: 1\n#"), bytes.Repeat([]byte("x"), MaxPolicy)...)
+	if _, err := Parse(doc); err == nil {
+		t.Error("accepted")
+	}
+	if _, err := Parse(doc[:MaxPolicy]); err != nil {
+		t.Error(err)
+	}
+}
+
+func submitted(t testing.TB, labels ...string) (list []*keys.Verifier) {
+	for _, l := range labels {
+		list = append(list, verifier(t, l))
+	}
+	return list
+}
+
+func options() BuildOptions {
+	return BuildOptions{Now: now, Expires: after(7), RefreshHint: time.Minute, EncryptionKeys: [][]byte{[]byte(x25519)}}
+}
+
+func mustParse(t testing.TB, doc string) *Policy {
+	t.Helper()
+	p, err := Parse([]byte(doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestBuild(t *testing.T) {
+	p := mustParse(t, full(t))
+	b, err := p.Build(submitted(t, "c", "a", "b", "a"), options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Version() != 1 || !b.Issued().Equal(now) || !b.Expires().Equal(after(7)) || b.RefreshHint() != time.Minute || len(b.Keys()) != 3 {
+		t.Errorf("%s", b.Payload())
+	}
+	a := b.Lookup(verifier(t, "a").KeyID())[0]
+	if a.Producer != "orders" || !a.AllowsSource("https://orders.example/x") || !a.AllowsType("com.example.order.x") || a.AllowsAccount("999999999999") ||
+		a.StateAt(after(40)) != keys.StateRetired {
+		t.Errorf("key a: %+v", a)
+	}
+	if got := b.Lookup(verifier(t, "b").KeyID())[0].StateAt(now); got != keys.StateRevoked {
+		t.Errorf("key b is %s", got)
+	}
+	if c := b.Lookup(verifier(t, "c").KeyID())[0]; c.Producer != "refunds" || c.AllowsAccount("111122223333") || c.AllowsType("x") {
+		t.Errorf("key c: %+v", c)
+	}
+	if !bytes.Contains(b.Payload(), []byte(`"active":"2026-01-01T00:00:00Z","consumer":"billing","crv":"X25519"`)) {
+		t.Errorf("no encryption key in %s", b.Payload())
+	}
+	if back, err := keys.ParseBundle(b.Payload()); err != nil || !bytes.Equal(back.Payload(), b.Payload()) {
+		t.Error(err)
+	}
+}
+
+func TestBuildFollows(t *testing.T) {
+	p := mustParse(t, full(t))
+	o := options()
+	one, two := verifier(t, "session 1").KeyID(), verifier(t, "session 2").KeyID()
+	o.RevokedSessions = []string{one}
+	first, err := p.Build(submitted(t, "a", "b", "c"), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Previous, o.RevokedSessions = first, []string{two, one}
+	next, err := p.Build(submitted(t, "a", "b", "c"), o)
+	if err != nil || next.Version() != 2 || !next.SessionRevoked(one) || !next.SessionRevoked(two) {
+		t.Errorf("%v, %v", next, err)
+	}
+}
+
+func TestBuildRefuses(t *testing.T) {
+	p := mustParse(t, full(t))
+	all := submitted(t, "a", "b", "c")
+	opts := func(change func(*BuildOptions)) BuildOptions { o := options(); change(&o); return o }
+	for name, c := range map[string]struct {
+		public []*keys.Verifier
+		opts   BuildOptions
+		names  string // what the error must name
+	}{
+		"not listed":        {submitted(t, "a", "b", "c", "d"), options(), verifier(t, "d").KeyID()},
+		"not submitted":     {submitted(t, "a", "b"), options(), verifier(t, "c").KeyID()},
+		"nothing submitted": {nil, options(), verifier(t, "b").KeyID()},
+		"enc not submitted": {all, opts(func(o *BuildOptions) { o.EncryptionKeys = nil }), "billing"},
+		"enc private": {all, opts(func(o *BuildOptions) {
+			o.EncryptionKeys = [][]byte{[]byte(strings.Replace(x25519, "{", `{"d":"AAAA",`, 1))}
+		}), "private"},
+		"enc not listed":       {all, opts(func(o *BuildOptions) { o.EncryptionKeys = append(o.EncryptionKeys, es256JWK(t)) }), "not listed"},
+		"no time":              {all, opts(func(o *BuildOptions) { o.Now = time.Time{} }), "time"},
+		"no end":               {all, opts(func(o *BuildOptions) { o.Expires = time.Time{} }), "expired"},
+		"expired at the start": {all, opts(func(o *BuildOptions) { o.Expires = now }), "expired"},
+		"lives too long":       {all, opts(func(o *BuildOptions) { o.Expires = after(7).Add(time.Second) }), "168h"},
+		"session":              {all, opts(func(o *BuildOptions) { o.RevokedSessions = []string{"x"} }), "session"},
+	} {
+		if _, err := p.Build(c.public, c.opts); err == nil || !strings.Contains(err.Error(), c.names) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	longer := opts(func(o *BuildOptions) { o.Expires, o.MaxLifetime = after(30), 30*24*time.Hour })
+	if _, err := p.Build(all, longer); err != nil {
+		t.Errorf("a longer life that is asked for: %v", err)
+	}
+}
+
+func es256JWK(t *testing.T) []byte {
+	return keystest.ES256(t, "orders", "enc").Verifier().ThumbprintJWK()
+}
+
+// A signing key that is listed under a consumer is not a signing key.
+func TestBuildOfAKeyForAnotherUse(t *testing.T) {
+	id := verifier(t, "a").KeyID()
+	p := mustParse(t, "version: 1\nconsumers: {billing: {keys: {"+id+": {}}}}\n")
+	o := options()
+	o.EncryptionKeys = nil
+	if _, err := p.Build(submitted(t, "a"), o); err == nil || !strings.Contains(err.Error(), "another use") {
+		t.Error(err)
+	}
+}
+
+func TestAddKeyToNothing(t *testing.T) {
+	id := verifier(t, "a").KeyID()
+	doc, changes, err := AddKey(nil, KindProducer, "orders", id, keys.Schedule{Active: after(1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "version: 1\nproducers:\n  orders:\n    sources: []\n    types: []\n    keys:\n      " + id + ":\n        active: 2026-01-02T00:00:00Z\nconsumers: {}\n"
+	if string(doc) != want {
+		t.Errorf("got\n%s, want\n%s", doc, want)
+	}
+	if all := strings.Join(changes, "\n"); !strings.Contains(all, "fill") || !strings.Contains(all, id) || !strings.Contains(all, "new policy file") {
+		t.Errorf("changes: %s", all)
+	}
+	b, err := mustParse(t, string(doc)).Build(submitted(t, "a"), BuildOptions{Now: now, Expires: after(1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k := b.Keys()[0]; k.AllowsSource("https://orders.example/x") || k.AllowsType("x") {
+		t.Error("a new producer is allowed something")
+	}
+}
+
+func TestAddKeyKeepsTheRest(t *testing.T) {
+	id := verifier(t, "new").KeyID()
+	doc, changes, err := AddKey([]byte(full(t)), KindProducer, "orders", id, keys.Schedule{Published: after(3), Active: after(4)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kept := range []string{"# reviewed by two people", "# the shop", "# made in January", "012345678901", "laptop, stolen"} {
+		if !bytes.Contains(doc, []byte(kept)) {
+			t.Errorf("%q is lost in\n%s", kept, doc)
+		}
+	}
+	if len(changes) != 3 {
+		t.Errorf("changes %q", changes)
+	}
+	was, is := mustParse(t, full(t)), mustParse(t, string(doc))
+	added := is.Producers[0].Keys[2]
+	if added.ID != id || !added.Schedule.Active.Equal(after(4)) {
+		t.Errorf("added %+v", added)
+	}
+	is.Producers[0].Keys = is.Producers[0].Keys[:2]
+	if a, b := describe(was), describe(is); a != b {
+		t.Errorf("was %s, is %s", a, b)
+	}
+}
+
+// describe is the policy without line numbers.
+func describe(p *Policy) string {
+	var out strings.Builder
+	one := func(list []Key) {
+		for _, k := range list {
+			fmt.Fprintf(&out, " %s %v", k.ID, k.Schedule)
+			if k.Revoked != nil {
+				fmt.Fprintf(&out, " %v", *k.Revoked)
+			}
+		}
+	}
+	for _, o := range p.Producers {
+		fmt.Fprintf(&out, "\n%s %#v %#v %#v", o.Name, o.Sources, o.Types, o.Accounts)
+		one(o.Keys)
+	}
+	for _, c := range p.Consumers {
+		fmt.Fprintf(&out, "\n%s", c.Name)
+		one(c.Keys)
+	}
+	return out.String()
+}
+
+func TestAddKeyAgain(t *testing.T) {
+	id := verifier(t, "a").KeyID()
+	same, changes, err := AddKey([]byte(full(t)), KindProducer, "orders", id, keys.Schedule{Active: after(1)})
+	if err != nil || string(same) != full(t) || changes != nil {
+		t.Errorf("nothing new, but %q (%v)", changes, err)
+	}
+	doc, changes, err := AddKey([]byte(full(t)), KindProducer, "orders", id, keys.Schedule{Retired: after(20)})
+	if err != nil || len(changes) != 1 || !strings.Contains(changes[0], "was 2026-02-01") {
+		t.Fatalf("changes %q (%v)", changes, err)
+	}
+	if k := mustParse(t, string(doc)).Producers[0].Keys[0]; !k.Schedule.Retired.Equal(after(20)) || !k.Schedule.Active.Equal(after(1)) {
+		t.Errorf("%+v", k)
+	}
+	doc, _, err = AddKey([]byte(full(t)), KindProducer, "refunds", verifier(t, "c").KeyID(), keys.Schedule{Active: after(1)})
+	if err != nil || mustParse(t, string(doc)).Producers[1].Keys[0].Schedule.Active.IsZero() {
+		t.Errorf("a key without schedule: %v", err)
+	}
+}
+
+func TestAddKeyRefuses(t *testing.T) {
+	id := verifier(t, "a").KeyID()
+	fresh := verifier(t, "new").KeyID()
+	for name, c := range map[string]struct {
+		doc      string
+		kind     Kind
+		name, id string
+		schedule keys.Schedule
+	}{
+		"another producer's": {full(t), KindProducer, "refunds", id, keys.Schedule{}},
+		"as a consumer's":    {full(t), KindConsumer, "orders", id, keys.Schedule{}},
+		"bad name":           {full(t), KindProducer, "or ders", fresh, keys.Schedule{}},
+		"bad ID":             {full(t), KindProducer, "orders", "x", keys.Schedule{}},
+		"bad kind":           {full(t), "other", "orders", fresh, keys.Schedule{}},
+		"bad schedule":       {full(t), KindProducer, "orders", fresh, keys.Schedule{Active: after(2), Retired: after(1)}},
+		"schedule with old":  {full(t), KindProducer, "orders", id, keys.Schedule{Retired: after(0)}},
+		"bad file":           {"version: 2\n", KindProducer, "orders", fresh, keys.Schedule{}},
+	} {
+		if doc, changes, err := AddKey([]byte(c.doc), c.kind, c.name, c.id, c.schedule); err == nil || doc != nil || changes != nil {
+			t.Errorf("%s: %q, %v", name, changes, err)
+		}
+	}
+}
+
+func TestAddConsumerKey(t *testing.T) {
+	id := verifier(t, "new").KeyID()
+	doc, changes, err := AddKey([]byte("version: 1\n"), KindConsumer, "billing", id, keys.Schedule{})
+	if err != nil || len(changes) != 2 {
+		t.Fatalf("%q, %v", changes, err)
+	}
+	if p := mustParse(t, string(doc)); len(p.Producers) != 0 || p.Consumers[0].Keys[0].ID != id {
+		t.Errorf("%s", doc)
+	}
+}
+
+func TestRevoke(t *testing.T) {
+	for _, label := range []string{"a", "c"} {
+		id := verifier(t, label).KeyID()
+		doc, changes, err := Revoke([]byte(full(t)), id, "found: on a \"bus\" # here", after(5).Add(time.Millisecond))
+		if err != nil || len(changes) != 1 || !strings.Contains(changes[0], id) {
+			t.Fatalf("%q, %v", changes, err)
+		}
+		b, err := mustParse(t, string(doc)).Build(submitted(t, "a", "b", "c"), options())
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := b.Lookup(id)[0]
+		if k.Revoked == nil || k.Revoked.Reason != `found: on a "bus" # here` || !k.Revoked.At.Equal(after(5)) {
+			t.Errorf("key %s: %+v", label, k.Revoked)
+		}
+		again, changes, err := Revoke(doc, id, "other", after(6))
+		if err != nil || changes != nil || !bytes.Equal(again, doc) {
+			t.Errorf("revoked again: %q, %v", changes, err)
+		}
+	}
+	for name, f := range map[string]func() ([]byte, []string, error){
+		"not listed": func() ([]byte, []string, error) { return Revoke([]byte(full(t)), verifier(t, "d").KeyID(), "x", now) },
+		"no time": func() ([]byte, []string, error) {
+			return Revoke([]byte(full(t)), verifier(t, "a").KeyID(), "x", time.Time{})
+		},
+		"bad reason": func() ([]byte, []string, error) {
+			return Revoke([]byte(full(t)), verifier(t, "a").KeyID(), "x\ny", now)
+		},
+		"bad file": func() ([]byte, []string, error) { return Revoke([]byte("{"), verifier(t, "a").KeyID(), "x", now) },
+	} {
+		if doc, _, err := f(); err == nil || doc != nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// FuzzPolicy: an edit of a parsed policy changes that key and nothing else, whatever the file looks like, and an edit
+// without effect returns the file byte for byte. Spacing and blank lines are not kept by an edit; what an
+// edit wrote is kept by the next one up to the edit.
+func FuzzPolicy(f *testing.F) {
+	f.Add([]byte(full(f)))
+	f.Add([]byte("version: 1\n"))
+	f.Add([]byte("version: 1\nproducers: {orders: {keys: }}\nconsumers: ~\n"))
+	f.Add([]byte("{version: 1, producers: {a: {sources: [x], types: ['*']}}}"))
+	id := verifier(f, "fuzz").KeyID()
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		p, err := Parse(doc)
+		if err != nil {
+			if e := (*Error)(nil); !errors.As(err, &e) {
+				t.Fatalf("not an Error: %v", err)
+			}
+			return
+		}
+		if owner, _ := p.find(id); owner != "" {
+			return
+		}
+		edited, changes, err := AddKey(doc, KindConsumer, "fuzz", id, keys.Schedule{Active: now})
+		if err != nil {
+			t.Fatalf("%q: %v", doc, err)
+		}
+		if len(changes) == 0 {
+			t.Fatal("no change is told")
+		}
+		is := mustParse(t, string(edited))
+		if owner, _ := is.find(id); owner != "consumer fuzz" {
+			t.Fatalf("%q: the key is listed under %q", edited, owner)
+		}
+		is.remove(id, p)
+		if a, b := describe(p), describe(is); a != b {
+			t.Fatalf("%q was %s, is %s", doc, a, b)
+		}
+		same, changes, err := AddKey(edited, KindConsumer, "fuzz", id, keys.Schedule{Active: now})
+		if err != nil || changes != nil || !bytes.Equal(same, edited) {
+			t.Fatalf("an edit without effect: %q, %v", changes, err)
+		}
+	})
+}
+
+// remove takes the key out, and its consumer if that is not in was.
+func (p *Policy) remove(id string, was *Policy) {
+	for i := range p.Consumers {
+		p.Consumers[i].Keys = slices.DeleteFunc(p.Consumers[i].Keys, func(k Key) bool { return k.ID == id })
+	}
+	if len(p.Consumers) > len(was.Consumers) {
+		p.Consumers = p.Consumers[:len(was.Consumers)]
+	}
+}
