@@ -1,0 +1,96 @@
+package envelopetest_test
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/envelope/envelopetest"
+)
+
+type order struct {
+	ID    string  `json:"id"`
+	Total float64 `json:"total"`
+}
+
+func TestEvent(t *testing.T) {
+	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
+	sealed := org.Event(t, "com.example.order.placed", order{"o-1", 12.5})
+	opened, err := envelope.Open(t.Context(), sealed.JSON(), org.Trust(), org.Options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got order
+	if err := json.Unmarshal(opened.Event.Data(), &got); err != nil || got != (order{"o-1", 12.5}) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if opened.Producer != "orders" || opened.Event.Source() != "https://orders.example/test" || !opened.SignedAt.Equal(org.Now()) {
+		t.Errorf("got %+v", opened)
+	}
+	if again := org.Event(t, "com.example.order.placed", nil); again.ID() == sealed.ID() {
+		t.Errorf("two events are called %s", again.ID())
+	}
+}
+
+func TestDeliveries(t *testing.T) {
+	org := envelopetest.NewOrg(t, "orders", "urn:orders:*")
+	sealed := org.Event(t, "com.example.order.placed", order{"o-1", 12.5})
+	for _, layout := range []envelope.Layout{envelope.Structured, envelope.Embedded} {
+		body := envelopetest.EventBridge(t, sealed, layout)
+		var sqs struct {
+			Records []struct{ MessageID, Body string }
+		}
+		if err := json.Unmarshal(envelopetest.SQS(body, body), &sqs); err != nil || len(sqs.Records) != 2 || sqs.Records[1].MessageID != "message-2" {
+			t.Fatalf("got %+v, %v", sqs, err)
+		}
+		if _, err := envelope.OpenEventBridge(t.Context(), []byte(sqs.Records[1].Body), org.Trust(), org.Options()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Every broken event is refused for its Reason, as a CloudEvent and as an EventBridge delivery.
+func TestBroken(t *testing.T) {
+	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
+	for _, reason := range envelopetest.BrokenReasons() {
+		b := org.Broken(t, reason)
+		if _, err := envelope.Open(t.Context(), b.JSON, b.Trust, b.Options); envelope.ReasonOf(err) != reason || b.Reason != reason {
+			t.Errorf("%s: got %v", reason, err)
+		}
+		if _, err := envelope.OpenEventBridge(t.Context(), b.EventBridge(), b.Trust, b.Options); envelope.ReasonOf(err) != reason {
+			t.Errorf("%s, from EventBridge: got %v", reason, err)
+		}
+	}
+}
+
+// What Broken does not know are the reasons that only a consumer gives.
+func TestBrokenReasons(t *testing.T) {
+	want := []envelope.Reason{
+		envelope.ReasonReplayed, envelope.ReasonIDReused, envelope.ReasonNotEncrypted, envelope.ReasonDecryptFailed, envelope.ReasonSchemaInvalid,
+		envelope.ReasonInProgress, envelope.ReasonStoreUnavailable, envelope.ReasonKMSUnavailable, envelope.ReasonHandlerFailed,
+	}
+	have := envelopetest.BrokenReasons()
+	missing := slices.DeleteFunc(envelope.Reasons(), func(r envelope.Reason) bool { return slices.Contains(have, r) })
+	if !slices.Equal(missing, want) {
+		t.Errorf("Broken does not know %q", missing)
+	}
+}
+
+func TestClock(t *testing.T) {
+	org := envelopetest.NewOrg(t, "orders", "https://orders.example/eu")
+	sealed := org.Event(t, "com.example.order.placed", nil)
+	org.Advance(25 * time.Hour)
+	if _, err := envelope.Open(t.Context(), sealed.JSON(), org.Trust(), org.Options()); envelope.ReasonOf(err) != envelope.ReasonExpired {
+		t.Errorf("got %v", err)
+	}
+	org.Advance(-24 * time.Hour)
+	if _, err := envelope.Open(t.Context(), sealed.JSON(), org.Trust(), org.Options()); err != nil {
+		t.Error(err)
+	}
+	org.Advance(-2 * time.Hour)
+	if _, err := envelope.Open(t.Context(), sealed.JSON(), org.Trust(), org.Options()); envelope.ReasonOf(err) != envelope.ReasonFromFuture {
+		t.Errorf("got %v", err)
+	}
+}
