@@ -154,7 +154,9 @@ func (a *app) classify(err error) *exitError {
 
 func (a *app) report(e *exitError) {
 	message := plainMessage(e.err)
-	fmt.Fprintf(a.stderr, "%s %s\n", a.talk.red("sealbus:"), clean(message))
+	for line := range strings.SplitSeq(message, "\n") { // several: of joined errors
+		fmt.Fprintf(a.stderr, "%s %s\n", a.talk.red("sealbus:"), clean(line))
+	}
 	if e.fix != "" {
 		fmt.Fprintf(a.stderr, "  %s\n", a.talk.dim(clean(e.fix)))
 	}
@@ -165,7 +167,13 @@ func (a *app) report(e *exitError) {
 
 // plainMessage drops the package prefixes, which mean nothing to whoever runs the command.
 func plainMessage(err error) string {
-	return strings.ReplaceAll(strings.TrimPrefix(err.Error(), "keys: "), ": keys: ", ": ")
+	message := "\n" + err.Error()
+	for _, before := range []string{"\n", ": "} {
+		for _, pkg := range []string{"keys: ", "policy: "} {
+			message = strings.ReplaceAll(message, before+pkg, before)
+		}
+	}
+	return message[1:]
 }
 
 // errorResult is an error for programs.

@@ -167,3 +167,11 @@ func formatRow(row []cell, widths []int) string {
 }
 
 func width(text string) int { return utf8.RuneCountInString(text) }
+
+// count is "1 key", "2 keys".
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"time"
 
 	"github.com/sealbus/sealbus/keys"
 	"github.com/spf13/cobra"
@@ -59,7 +58,7 @@ func (a *app) openBundle(path string, roots *keys.Roots) (*keys.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := keys.OpenBundle(data, roots, &keys.OpenBundleOptions{Now: func() time.Time { return a.now() }})
+	b, err := keys.OpenBundle(data, roots, &keys.OpenBundleOptions{Now: a.now})
 	if err != nil {
 		return nil, refused(path, err)
 	}

@@ -141,3 +141,6 @@ func formatTime(t time.Time) string {
 	}
 	return t.UTC().Format(time.RFC3339)
 }
+
+// daysLeft is how many whole days are left until t; negative when it is over.
+func daysLeft(t, now time.Time) int { return int(t.Sub(now).Hours() / 24) }

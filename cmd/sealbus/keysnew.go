@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/sealbus/sealbus/keys"
+	"github.com/spf13/cobra"
+)
+
+// keysNewFlags are those of `keys new`.
+type keysNewFlags struct {
+	keyringFlags
+	producer, alg    string
+	sources, types   []string
+	activate, retire string
+}
+
+type keyMade struct {
+	KeyID    string          `json:"key_id"`
+	Alg      string          `json:"alg"`
+	Producer string          `json:"producer"`
+	Keyring  string          `json:"keyring"`
+	Created  bool            `json:"keyring_created"`
+	Public   json.RawMessage `json:"public"`
+}
+
+func (a *app) keysNewCommand() *cobra.Command {
+	var f keysNewFlags
+	cmd := a.command(commandSpec{
+		use: "new --producer NAME --keyring FILE", short: "Make a signing key, and its keyring if there is none yet",
+		long: "Make a signing key. The keyring is created if there is none yet, else the key is added to it.\n" +
+			"--source and --type record what the producer signs for; `sealbus seal` then refuses the rest at once. What\n" +
+			"consumers accept is decided by the trust policy alone.",
+		example: "sealbus keys new --producer orders --source 'https://orders.example/*' --type 'com.example.order.*' --keyring orders.keyring",
+		now:     true,
+		run:     func(context.Context, []string) error { return a.keysNew(&f) },
+	})
+	cmd.Flags().StringVar(&f.producer, "producer", "", "the producer's `NAME`, as the trust policy has it")
+	cmd.Flags().StringVar(&f.alg, "alg", string(keys.Ed25519), "signature `ALGORITHM`: Ed25519 or ES256")
+	cmd.Flags().StringArrayVar(&f.sources, "source", nil, "a source `PATTERN` that the producer signs for")
+	cmd.Flags().StringArrayVar(&f.types, "type", nil, "a type `PATTERN` that the producer signs for")
+	cmd.Flags().StringVar(&f.activate, "activate", "", "sign with it from this `TIME` on: RFC 3339, a date, or +7d (default at once)")
+	cmd.Flags().StringVar(&f.retire, "retire", "", "sign with it until this `TIME` (default for ever)")
+	f.keyringFlags.register(cmd)
+	return cmd
+}
+
+func (a *app) keysNew(f *keysNewFlags) error {
+	if err := need(required{"keyring", f.path}); err != nil {
+		return err
+	}
+	schedule, err := a.schedule(scheduleFlags{activate: f.activate, retire: f.retire})
+	if err != nil {
+		return err
+	}
+	if err := checkAlgorithm(f.alg); err != nil {
+		return err
+	}
+	created := !exists(f.path)
+	add := a.addToRing
+	if created {
+		add = a.createRing
+	}
+	key, err := add(f, schedule)
+	if err != nil {
+		return err
+	}
+	return a.tellNewKey(f, key, created)
+}
+
+// createRing makes the keyring with its first key.
+func (a *app) createRing(f *keysNewFlags, schedule keys.Schedule) (*keys.LocalSigner, error) {
+	if err := need(required{"producer", f.producer}); err != nil {
+		return nil, err
+	}
+	if err := keys.CheckScope(f.sources, f.types); err != nil {
+		return nil, usage("correct the pattern; `https://orders.example/*` and `com.example.*` are such", "%w", err)
+	}
+	key, err := keys.GenerateSigner(keys.Algorithm(f.alg), f.producer)
+	if err != nil {
+		return nil, usage("correct --producer", "%w", err)
+	}
+	pass, err := a.passphrase(&f.privateFlags, f.path, true)
+	if err != nil {
+		return nil, err
+	}
+	_, err = keys.CreateKeyring(f.path, pass, f.producer, &keys.KeyringOptions{
+		PrivateFileOptions: keys.PrivateFileOptions{InsecureNoPassphrase: f.insecure},
+		Sources:            f.sources, Types: f.types, Key: key, Schedule: schedule,
+	})
+	if err != nil {
+		return nil, privateFailed(f.path, err)
+	}
+	return key, nil
+}
+
+// addToRing adds a key to a keyring that exists.
+func (a *app) addToRing(f *keysNewFlags, schedule keys.Schedule) (*keys.LocalSigner, error) {
+	if f.sources != nil || f.types != nil {
+		return nil, usage("leave --source and --type out, or make a new keyring", "%s exists: its scope was recorded when it was made", f.path)
+	}
+	ring, err := a.openKeyring(&f.keyringFlags)
+	if err != nil {
+		return nil, err
+	}
+	if f.producer != "" && f.producer != ring.Producer() {
+		return nil, usage("give each producer a keyring of its own", "%s is the keyring of producer %s, not of %s", f.path, ring.Producer(), f.producer)
+	}
+	f.producer = ring.Producer()
+	key, err := keys.GenerateSigner(keys.Algorithm(f.alg), f.producer)
+	if err == nil {
+		err = ring.Add(key, schedule)
+	}
+	if err != nil {
+		return nil, privateFailed(f.path, err)
+	}
+	return key, nil
+}
+
+func (a *app) tellNewKey(f *keysNewFlags, key *keys.LocalSigner, created bool) error {
+	v := key.Verifier()
+	what := "added an " + f.alg + " key of producer " + f.producer + " to " + f.path
+	if created {
+		what = "made " + f.path + " with an " + f.alg + " key of producer " + f.producer
+	}
+	a.sayf("%s", what)
+	if f.insecure {
+		a.warnf("%s is not encrypted: whoever can read it can sign as %s", f.path, f.producer)
+	}
+	a.sayf("next: sealbus keys export --keyring %s --out %s.pub.json, for the people who keep the trust", f.path, f.producer)
+	return a.emit(
+		keyMade{KeyID: v.KeyID(), Alg: f.alg, Producer: f.producer, Keyring: f.path, Created: created, Public: v.JWK()},
+		func(p *printer) { p.linef("%s", v.KeyID()) })
+}

@@ -1,0 +1,282 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/policy"
+	"github.com/spf13/cobra"
+)
+
+// trustBuildFlags are those of `trust build`.
+type trustBuildFlags struct {
+	privateFlags
+	policy, previous, out, roots   string
+	keys, root, revokeSessions     []string
+	expires, refreshHint, lifetime durationValue
+}
+
+func (a *app) trustBuildCommand() *cobra.Command {
+	f := trustBuildFlags{expires: durationValue(keys.MaxBundleLifetime)}
+	cmd := a.command(commandSpec{
+		use: "build --policy FILE --keys PUB.json... --root FILE... --expires DUR --out FILE", short: "Build and sign the trust bundle",
+		long: "Build the trust bundle from the reviewed policy file and the public keys that it lists, and sign it with the root\n" +
+			"keys at hand; the others sign with `sealbus trust sign`. A key that the policy does not list is refused, and so is one\n" +
+			"that it lists and nobody submitted.\n\n" +
+			"A bundle lives for at most 7 days: until then an attacker may withhold the next one, and with it a revocation.\n" +
+			"--previous is the bundle that this one follows; --out may be the same file, and is no other file that exists.",
+		example: "sealbus trust build --policy policy.yaml --keys orders.pub.json --root alice.root --previous trust.dsse --expires 7d --out trust.dsse",
+		now:     true,
+		run:     func(ctx context.Context, _ []string) error { return a.trustBuild(ctx, &f) },
+	})
+	flags := cmd.Flags()
+	flags.StringVar(&f.policy, "policy", "", "the reviewed policy `FILE`")
+	flags.StringArrayVar(&f.keys, "keys", nil, "public keys, as `sealbus keys export` writes them: `FILE`")
+	flags.StringArrayVar(&f.root, "root", nil, "a private root key `FILE` to sign with")
+	flags.StringVar(&f.previous, "previous", "", "the signed bundle `FILE` that this one follows")
+	flags.StringVar(&f.roots, "roots", "", "the pinned roots `FILE`: checks --previous, and says what signatures are missing")
+	flags.StringVar(&f.out, "out", "", "the `FILE` to write: a new one, or that of --previous")
+	flags.Var(&f.expires, "expires", "how long the bundle lives: 7d, 36h")
+	flags.Var(&f.lifetime, "insecure-max-lifetime", "allow --expires up to this instead of 7d")
+	flags.Var(&f.refreshHint, "refresh-hint", "how often consumers should look for a newer bundle")
+	flags.StringArrayVar(&f.revokeSessions, "revoke-session", nil, "revoke the session key of this `THUMBPRINT`")
+	f.privateFlags.register(cmd)
+	return cmd
+}
+
+func (a *app) trustBuild(ctx context.Context, f *trustBuildFlags) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	_, p, err := a.readPolicy(f.policy)
+	if err != nil {
+		return err
+	}
+	public, err := a.readPublicKeys(f.keys)
+	if err != nil {
+		return err
+	}
+	roots, err := a.openRootKeys(f.root, &f.privateFlags)
+	if err != nil {
+		return err
+	}
+	previous, old, err := a.previousBundle(f, roots)
+	if err != nil {
+		return err
+	}
+	bundle, err := a.buildBundle(f, p, public, previous)
+	if err != nil {
+		return err
+	}
+	signed, err := keys.SignBundle(ctx, bundle, roots...)
+	if err != nil {
+		return rejected("correct what it names", "%w", err)
+	}
+	if err := f.write(old, signed); err != nil {
+		return err
+	}
+	return a.tellBuilt(f, bundle, previous, signed)
+}
+
+func (f *trustBuildFlags) check() error {
+	if err := need(required{"policy", f.policy}, required{"out", f.out}); err != nil {
+		return err
+	}
+	if f.expires <= 0 {
+		return usage("write it as 7d or 36h", "--expires must be more than nothing")
+	}
+	if most := cmp.Or(time.Duration(f.lifetime), keys.MaxBundleLifetime); time.Duration(f.expires) > most {
+		return usage("use --expires "+formatDuration(most)+" or less; --insecure-max-lifetime allows more",
+			"a bundle that lives for %s: until it expires, a revocation can be withheld", formatDuration(time.Duration(f.expires)))
+	}
+	if exists(f.out) && !sameFile(f.out, f.previous) {
+		return usage("choose another name, or name it as --previous too: the new bundle then follows it and takes its place",
+			"%s exists already and is not overwritten", f.out)
+	}
+	return nil
+}
+
+func sameFile(a, b string) bool {
+	first, err := os.Stat(a)
+	second, other := os.Stat(b)
+	return err == nil && other == nil && os.SameFile(first, second)
+}
+
+// previousBundle opens the bundle that this one follows: its version and revoked sessions are carried on, so it must be
+// signed as well, by one of the roots at hand or, with --roots, as consumers want it. That it has expired does
+// not matter.
+func (a *app) previousBundle(f *trustBuildFlags, signers []keys.RootSigner) (*keys.Bundle, []byte, error) {
+	if f.previous == "" {
+		return nil, nil, nil
+	}
+	roots, err := a.rootsOfPrevious(f, signers)
+	if err != nil {
+		return nil, nil, err
+	}
+	signed, err := a.readFile(f.previous, keys.MaxSigned)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := keys.OpenBundle(signed, roots, &keys.OpenBundleOptions{Now: longAgo})
+	if err != nil {
+		return nil, nil, refused(f.previous, err)
+	}
+	return b, signed, nil
+}
+
+// longAgo is a clock at which no bundle has expired.
+func longAgo() time.Time { return time.Time{} }
+
+func (a *app) rootsOfPrevious(f *trustBuildFlags, signers []keys.RootSigner) (*keys.Roots, error) {
+	if f.roots != "" {
+		return a.readRoots(f.roots)
+	}
+	verifiers := make([]*keys.Verifier, len(signers))
+	for i, s := range signers {
+		verifiers[i] = s.Verifier()
+	}
+	roots, err := keys.NewRoots(1, 1, verifiers...)
+	if err != nil {
+		return nil, usage("name each root key once", "%w", bundleCause(err))
+	}
+	return roots, nil
+}
+
+// bundleCause leaves out the word for programs.
+func bundleCause(err error) error {
+	var b *keys.BundleError
+	if errors.As(err, &b) {
+		return b.Err
+	}
+	return err
+}
+
+func (a *app) buildBundle(f *trustBuildFlags, p *policy.Policy, public []publicKey, previous *keys.Bundle) (*keys.Bundle, error) {
+	now := a.now().Truncate(time.Second)
+	opts := policy.BuildOptions{
+		Now: now, Expires: now.Add(time.Duration(f.expires)), Previous: previous,
+		MaxLifetime: time.Duration(f.lifetime), RefreshHint: time.Duration(f.refreshHint), RevokedSessions: f.revokeSessions,
+	}
+	var signing []*keys.Verifier
+	for _, k := range public {
+		if k.signing != nil {
+			signing = append(signing, k.signing)
+		} else {
+			opts.EncryptionKeys = append(opts.EncryptionKeys, k.encryption)
+		}
+	}
+	b, err := p.Build(signing, opts)
+	if err != nil {
+		return nil, &exitError{code: exitRejected, reason: "policy", err: inFile(f.policy, err), fix: "make the policy file and the submitted public keys agree"}
+	}
+	return b, nil
+}
+
+// write puts the bundle in place of the previous one, or into a new file.
+func (f *trustBuildFlags) write(old, signed []byte) error {
+	signed = append(signed, '\n')
+	if exists(f.out) {
+		return replaceFile(f.out, old, signed)
+	}
+	return createFile(f.out, signed, publicFile)
+}
+
+// bundleBuilt is the result of `trust build`.
+type bundleBuilt struct {
+	Out      string       `json:"out"`
+	Version  int64        `json:"version"`
+	Issued   string       `json:"issued"`
+	Expires  string       `json:"expires"`
+	Keys     int          `json:"keys"`
+	SignedBy []string     `json:"signed_by"`
+	Missing  int          `json:"signatures_missing"` // 0 also without --roots
+	Changes  []keyChanged `json:"changes"`
+}
+
+func (a *app) tellBuilt(f *trustBuildFlags, b, previous *keys.Bundle, signed []byte) error {
+	signers, err := signersOf(signed)
+	if err != nil {
+		return err
+	}
+	r := bundleBuilt{
+		Out: f.out, Version: b.Version(), Issued: formatTime(b.Issued()), Expires: formatTime(b.Expires()),
+		Keys: len(b.Keys()), SignedBy: signers, Changes: changedKeys(previous, b),
+	}
+	if f.roots != "" {
+		roots, err := a.readRoots(f.roots)
+		if err != nil {
+			return err
+		}
+		if r.Missing = missingSignatures(roots, signed); r.Missing > 0 {
+			a.warnf("%s still needs %s: sealbus trust sign --root FILE %s", f.out, count(r.Missing, "signature"), f.out)
+		}
+	}
+	return a.emit(r, func(p *printer) { r.print(p, a.now()) })
+}
+
+func (r *bundleBuilt) print(p *printer, now time.Time) {
+	expires, _ := time.Parse(time.RFC3339, r.Expires) // written above
+	p.linef("%s  version %d, %s, signed by %s, expires in %s", p.bold(clean(r.Out)), r.Version,
+		count(r.Keys, "signing key"), count(len(r.SignedBy), "root key"), formatDuration(expires.Sub(now.Truncate(time.Second))))
+	for _, c := range r.Changes {
+		c.print(p)
+	}
+}
+
+// keyChanged is what became of one key since the previous bundle.
+type keyChanged struct {
+	KeyID    string `json:"key_id"`
+	Producer string `json:"producer"`
+	What     string `json:"change"` // added, removed, revoked or changed
+}
+
+func (c keyChanged) print(p *printer) {
+	mark := map[string]string{"added": p.green("+"), "removed": p.yellow("-"), "revoked": p.red("-"), "changed": p.yellow("~")}[c.What]
+	p.linef("  %s %s  %s  %s", mark, shortID(c.KeyID), clean(c.Producer), c.What)
+}
+
+// changedKeys compares two bundles; without a previous one, all keys are new.
+func changedKeys(previous, b *keys.Bundle) []keyChanged {
+	changes := []keyChanged{}
+	was := map[string]*keys.Key{}
+	if previous != nil {
+		for _, k := range previous.Keys() {
+			was[k.KeyID()] = k
+		}
+	}
+	for _, k := range b.Keys() {
+		if what := changeOf(was[k.KeyID()], k); what != "" {
+			changes = append(changes, keyChanged{k.KeyID(), k.Producer, what})
+		}
+		delete(was, k.KeyID())
+	}
+	if previous == nil {
+		return changes
+	}
+	for _, k := range previous.Keys() {
+		if was[k.KeyID()] != nil {
+			changes = append(changes, keyChanged{k.KeyID(), k.Producer, "removed"})
+		}
+	}
+	return changes
+}
+
+// changeOf is what is different of a key, in one word; "" = nothing.
+func changeOf(was, is *keys.Key) string {
+	switch {
+	case was == nil:
+		return "added"
+	case was.Revoked == nil && is.Revoked != nil:
+		return "revoked"
+	case was.Producer != is.Producer, was.Schedule != is.Schedule, (was.Revoked == nil) != (is.Revoked == nil),
+		!slices.Equal(was.Sources, is.Sources), !slices.Equal(was.Types, is.Types),
+		!slices.Equal(was.Accounts, is.Accounts), (was.Accounts == nil) != (is.Accounts == nil):
+		return "changed"
+	}
+	return ""
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+
+	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/policy"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) trustRevokeCommand() *cobra.Command {
+	var file, reason string
+	cmd := a.command(commandSpec{
+		use: "revoke KEYID --reason TEXT --policy FILE", short: "Revoke a key in the policy file",
+		long: "Revoke a key in the policy file. Every event that it signed is rejected, whenever it was signed, as soon as the\n" +
+			"next bundle is built and published. KEYID may be the first 8 characters or more.",
+		example: "sealbus trust revoke vM5g2nq8 --reason 'laptop stolen' --policy policy.yaml",
+		args:    exactly("KEYID"), now: true,
+		run: func(_ context.Context, args []string) error { return a.trustRevoke(args[0], reason, file) },
+	})
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for everybody who reads the bundle: `TEXT`")
+	cmd.Flags().StringVar(&file, "policy", "", "the policy `FILE`")
+	return cmd
+}
+
+func (a *app) trustRevoke(given, reason, file string) error {
+	if err := need(required{"policy", file}, required{"reason", reason}); err != nil {
+		return err
+	}
+	doc, p, err := a.readPolicy(file)
+	if err != nil {
+		return err
+	}
+	id, err := matchID(listedIDs(p), given, file)
+	if err != nil {
+		return err
+	}
+	if err := (&keys.Revocation{At: a.now(), Reason: reason}).Check(); err != nil {
+		return usage("shorten --reason, in one line", "%w", err)
+	}
+	edited, changes, err := policy.Revoke(doc, id, reason, a.now())
+	if err != nil {
+		return policyRefused(file, err)
+	}
+	return a.writePolicy(file, doc, edited, policyChanged{Changes: changes, KeyIDs: []string{id}})
+}
+
+func listedIDs(p *policy.Policy) []string {
+	var ids []string
+	for _, o := range p.Producers {
+		for _, k := range o.Keys {
+			ids = append(ids, k.ID)
+		}
+	}
+	for _, o := range p.Consumers {
+		for _, k := range o.Keys {
+			ids = append(ids, k.ID)
+		}
+	}
+	return ids
+}
