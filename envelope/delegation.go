@@ -33,7 +33,7 @@ type statement struct {
 var errStatement = errors.New("malformed delegation statement")
 
 // openDelegation verifies a delegation under the bundle's keys and returns the statement with the keys
-// that vouch for it. No key with the ID that it names: errUnknownKey.
+// that vouch for it. No key with the ID that it names: unknownKey.
 func openDelegation(raw []byte, bundle *keys.Bundle) (*statement, []*keys.Key, error) {
 	env, err := dsse.Parse(raw)
 	if err != nil {
@@ -45,7 +45,7 @@ func openDelegation(raw []byte, bundle *keys.Bundle) (*statement, []*keys.Key, e
 	sig := &env.Signatures[0]
 	known := bundle.Lookup(sig.KeyID)
 	if len(known) == 0 {
-		return nil, nil, errUnknownKey
+		return nil, nil, unknownKey(sig.KeyID)
 	}
 	pae := dsse.PAE(nil, env.PayloadType, env.Payload)
 	var delegators []*keys.Key

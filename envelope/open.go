@@ -102,7 +102,6 @@ func (o *opening) open(ctx context.Context, trust keys.Source) (*Opened, error) 
 		return nil, o.blame(err)
 	}
 	for _, check := range [...]func(*opening) *Error{
-		(*opening).checkAlgorithms,
 		(*opening).checkOuter,
 		(*opening).checkAllowlist,
 		(*opening).checkAudience,

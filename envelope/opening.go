@@ -142,7 +142,7 @@ func (o *opening) judge(bundle *keys.Bundle) (verdict *Error, unknown string) {
 		return reject(o.failed.reason, "%s", o.failed.cause), unknown
 	}
 	o.nameProducer()
-	return nil, ""
+	return o.checkAlgorithms(), unknown
 }
 
 func clock(now func() time.Time) time.Time {

@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,10 +11,15 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-var (
-	errUnknownKey   = errors.New("no such key in the trust bundle")
-	errBadSignature = errors.New("the signature does not verify")
-)
+var errBadSignature = errors.New("the signature does not verify")
+
+// unknownKey is the error of a signature whose key is not in the bundle: the one that signed or, under a
+// delegation, the one that vouches.
+type unknownKey string
+
+func (id unknownKey) Error() string {
+	return fmt.Sprintf("key ID %.80q is not in the trust bundle", string(id))
+}
 
 // valid is a signature that verifies: by a key of the bundle, or by a session key that one vouches for.
 type valid struct {
@@ -46,24 +52,15 @@ func (o *opening) verified(env *dsse.Envelope, bundle *keys.Bundle) (list []vali
 	for i := range env.Signatures {
 		sig := &env.Signatures[i]
 		found, err := verifyOne(sig, pae, bundle, list)
-		switch {
-		case errors.Is(err, errUnknownKey):
-			unknown = cmpOr(unknown, sig.KeyID)
-			o.failed.note(ReasonUnknownKey, "key ID %.80q is not in the trust bundle", sig.KeyID)
-		case err != nil:
+		if id, ok := errors.AsType[unknownKey](err); ok {
+			unknown = cmp.Or(unknown, string(id))
+			o.failed.note(ReasonUnknownKey, "%v", err)
+		} else if err != nil {
 			o.failed.note(ReasonBadSignature, "signature of key ID %.80q: %v", sig.KeyID, err)
 		}
 		list = found
 	}
 	return list, unknown
-}
-
-// cmpOr is the first of the two that is set. A signature without a key ID is unknown too.
-func cmpOr(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a
 }
 
 // verifyOne appends what sig is worth to list.
@@ -73,7 +70,7 @@ func verifyOne(sig *dsse.Signature, pae []byte, bundle *keys.Bundle, list []vali
 	}
 	known := bundle.Lookup(sig.KeyID)
 	if len(known) == 0 {
-		return list, errUnknownKey
+		return list, unknownKey(sig.KeyID)
 	}
 	before := len(list)
 	for _, k := range known {

@@ -1,0 +1,203 @@
+package envelope_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/mint"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// liveSource is a Refresher that counts what it is asked for.
+type liveSource struct {
+	held, fresh *keys.Bundle
+	err         error
+	asked       []string
+	onCall      func()
+}
+
+func (s *liveSource) Bundle(context.Context) (*keys.Bundle, error) {
+	if s.onCall != nil {
+		s.onCall()
+	}
+	return s.held, nil
+}
+
+func (s *liveSource) Refresh(_ context.Context, keyID string) (*keys.Bundle, error) {
+	s.asked = append(s.asked, keyID)
+	if s.err != nil {
+		return nil, s.err
+	}
+	s.held = s.fresh
+	return s.fresh, nil
+}
+
+var _ keys.Refresher = (*liveSource)(nil)
+
+func fixed(text string) func() time.Time { return func() time.Time { return moment(text) } }
+
+func seal(p mint.Plan) []byte { return []byte(p.Seal().String()) }
+
+func bundleOf(t testing.TB, list ...string) *keys.Bundle {
+	t.Helper()
+	var entries []*keys.Key
+	for _, k := range mainKeys() {
+		for _, name := range list {
+			if k.KeyID() == cast[name].Verifier().KeyID() {
+				entries = append(entries, k)
+			}
+		}
+	}
+	return trusting(t, entries...)
+}
+
+func id(name string) string { return cast[name].Verifier().KeyID() }
+
+// An unknown key is looked for once, in a bundle that was just checked. What the refreshed bundle says is final.
+func TestRefresh(t *testing.T) {
+	both := []keys.Algorithm{keys.Ed25519, keys.ES256}
+	for _, test := range []struct {
+		name        string
+		plan        mint.Plan
+		held, fresh []string
+		err         error
+		algorithms  []keys.Algorithm
+		asked       []string
+		want        envelope.Reason
+	}{
+		{"known", order("orders"), []string{"orders"}, nil, nil, nil, nil, ""},
+		{"rotated in", order("next"), []string{"orders"}, []string{"orders", "next"}, nil, nil, []string{"next"}, ""},
+		{"really unknown", order("next"), []string{"orders"}, []string{"orders"}, nil, nil, []string{"next"}, envelope.ReasonUnknownKey},
+		{"cannot ask", order("next"), []string{"orders"}, nil, keys.ErrUnavailable, nil, []string{"next"}, envelope.ReasonTrustUnavailable},
+		{"no bundle", order("next"), []string{"orders"}, nil, nil, nil, []string{"next"}, envelope.ReasonTrustUnavailable},
+		{"one of two is known", order("next", "orders"), []string{"orders"}, nil, nil, nil, nil, ""},
+		{"the known one does not count", order("revoked", "next"), []string{"revoked"}, []string{"revoked", "next"}, nil, nil, []string{"next"}, ""},
+		{"the known one is broken", brokenSignature(order("orders", "next")), []string{"orders"}, []string{"orders", "next"}, nil, nil, []string{"next"}, ""},
+		{"nobody is unknown", order("revoked"), []string{"revoked"}, nil, nil, nil, nil, envelope.ReasonRevokedKey},
+		{"the unknown one has the required algorithm", order("orders", "es256"), []string{"orders"}, []string{"orders", "es256"}, nil, both, []string{"es256"}, ""},
+		{"and still does not", order("orders", "es256"), []string{"orders"}, []string{"orders"}, nil, both, []string{"es256"}, envelope.ReasonBadSignature},
+		{"who vouches is unknown", delegated("next", "session"), []string{"orders"}, []string{"next"}, nil, nil, []string{"next"}, ""},
+		{"modified, beside an unknown key", modified(order("orders", "next")), []string{"orders"}, nil, nil, nil, nil, envelope.ReasonModified},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			source := &liveSource{held: bundleOf(t, test.held...), err: test.err}
+			if test.fresh != nil {
+				source.fresh = bundleOf(t, test.fresh...)
+			}
+			_, err := envelope.Open(t.Context(), seal(test.plan), source, &envelope.OpenOptions{Now: fixed(vectorNow), RequiredAlgorithms: test.algorithms})
+			if got := envelope.ReasonOf(err); got != test.want || test.err != nil && !errors.Is(err, test.err) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+			var asked []string
+			for _, name := range test.asked {
+				asked = append(asked, id(name))
+			}
+			if !slices.Equal(source.asked, asked) {
+				t.Errorf("asked for %q, want %q", source.asked, asked)
+			}
+		})
+	}
+}
+
+func brokenSignature(p mint.Plan) mint.Plan {
+	p.By[0].Edit = set("sig", `"AAAA"`)
+	return p
+}
+
+func modified(p mint.Plan) mint.Plan {
+	p.Wire = set("subject", `"order/2"`)
+	return p
+}
+
+// A static bundle is final: nobody can be asked for another.
+func TestStaticBundle(t *testing.T) {
+	if _, err := envelope.Open(t.Context(), seal(order("next")), bundleOf(t, "orders"), &envelope.OpenOptions{Now: fixed(vectorNow)}); envelope.ReasonOf(err) != envelope.ReasonUnknownKey {
+		t.Errorf("got %v", err)
+	}
+}
+
+type failingSource struct{ err error }
+
+func (s failingSource) Bundle(context.Context) (*keys.Bundle, error) { return nil, s.err }
+
+func TestNoBundle(t *testing.T) {
+	for _, cause := range []error{keys.ErrUnavailable, errors.New("disk on fire"), nil} {
+		_, err := envelope.Open(t.Context(), seal(order("orders")), failingSource{cause}, nil)
+		if envelope.ReasonOf(err) != envelope.ReasonTrustUnavailable || envelope.ReasonOf(err).Class() != envelope.Transient {
+			t.Errorf("%v: got %v", cause, err)
+		}
+		if cause != nil && !errors.Is(err, cause) {
+			t.Errorf("%v is not in %v", cause, err)
+		}
+	}
+}
+
+// Whether the event is well-formed and signed at all does not depend on the bundle.
+func TestSyntaxBeforeTrust(t *testing.T) {
+	p := order("orders")
+	p.Wire = del("dssematerial")
+	if _, err := envelope.Open(t.Context(), seal(p), failingSource{keys.ErrUnavailable}, nil); envelope.ReasonOf(err) != envelope.ReasonUnsigned {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The process may be frozen for an hour while the bundle is fetched: the clock is read after that, and
+// everything is judged at that one moment.
+func TestClockAfterBundle(t *testing.T) {
+	bundle, err := keys.NewBundle(keys.BundleOptions{Version: 1, Expires: on("12:30")}, mainKeys()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name  string
+		by    string
+		jump  time.Duration
+		after time.Duration // between the readings of the clock that follow
+		want  envelope.Reason
+	}{
+		{"no jump", "orders", 0, 0, ""},
+		{"an hour: the bundle has expired", "orders", time.Hour, 0, envelope.ReasonTrustUnavailable},
+		{"ten minutes: the window is over", "orders", 10 * time.Minute, 0, envelope.ReasonExpired},
+		{"an hour back: the event is of the future", "orders", -time.Hour, 0, envelope.ReasonFromFuture},
+		{"six hours back: the key is not published yet", "scheduled", -6 * time.Hour, 0, envelope.ReasonKeyNotValid},
+		{"the clock is read once", "orders", 0, time.Hour, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			now := moment(vectorNow)
+			source := &liveSource{held: bundle, onCall: func() { now = now.Add(test.jump) }}
+			clock := func() time.Time {
+				read := now
+				now = now.Add(test.after)
+				return read
+			}
+			_, err := envelope.Open(t.Context(), seal(order(test.by)), source, &envelope.OpenOptions{Now: clock, MaxAge: 5 * time.Minute})
+			if got := envelope.ReasonOf(err); got != test.want {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+// After a refresh that took an hour, everything is judged again at the new time.
+func TestClockAfterRefresh(t *testing.T) {
+	now := moment(vectorNow)
+	source := &slowRefresh{liveSource: liveSource{held: bundleOf(t, "orders"), fresh: bundleOf(t, "next")}, now: &now}
+	_, err := envelope.Open(t.Context(), seal(order("next")), source, &envelope.OpenOptions{Now: func() time.Time { return now }, MaxAge: 5 * time.Minute})
+	if envelope.ReasonOf(err) != envelope.ReasonExpired {
+		t.Errorf("got %v", err)
+	}
+}
+
+type slowRefresh struct {
+	liveSource
+	now *time.Time
+}
+
+func (s *slowRefresh) Refresh(ctx context.Context, keyID string) (*keys.Bundle, error) {
+	*s.now = s.now.Add(time.Hour)
+	return s.liveSource.Refresh(ctx, keyID)
+}
