@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -41,16 +42,19 @@ func (c *choice) Set(text string) error {
 func (c *choice) String() string { return c.value }
 func (c *choice) Type() string   { return strings.Join(c.words, "|") }
 
-// readEvents reads standard input, and says so to whoever sits before an empty terminal.
+// readEvents reads standard input without the white space around it, and says so to whoever sits before an empty terminal.
 func (a *app) readEvents(what string) ([]byte, error) {
 	if f, ok := a.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		a.sayf("reading %s from the terminal: paste it and press Ctrl-D, or use < FILE", what)
 	}
-	doc, err := a.readStdin(maxInput)
-	if err == nil && len(bytes.TrimSpace(doc)) == 0 {
-		err = rejected("check what should have written it", "standard input is empty")
+	doc, err := io.ReadAll(io.LimitReader(a.stdin, maxInput+1))
+	switch {
+	case err != nil:
+		return nil, unavailable("try again", "reading standard input: %w", cause(err))
+	case len(doc) > maxInput:
+		return nil, rejected("give it in parts", "standard input has more than %d bytes", maxInput)
 	}
-	return doc, err
+	return bytes.TrimSpace(doc), nil
 }
 
 // The words of --from.
@@ -72,22 +76,46 @@ type message struct {
 func (m *message) open(ctx context.Context, trust keys.Source, opts *envelope.OpenOptions) (*envelope.Opened, error) {
 	switch {
 	case m.err != nil:
-		return nil, &envelope.Error{Reason: envelope.ReasonMalformed, Cause: m.err.Error(), Err: m.err}
+		return nil, m.refusal()
 	case m.eventBridge:
 		return envelope.OpenEventBridge(ctx, m.body, trust, opts)
 	}
 	return envelope.Open(ctx, m.body, trust, opts)
 }
 
+// refusal is the verdict on an entry that holds no event.
+func (m *message) refusal() *envelope.Error {
+	reason := envelope.ReasonMalformed
+	var e *cejson.Error
+	if errors.As(m.err, &e) && e.TooLarge {
+		reason = envelope.ReasonTooLarge
+	}
+	return &envelope.Error{Reason: reason, Cause: m.err.Error(), Err: m.err}
+}
+
 // messages finds the events in the input: one, or the several of a batch, of a queue's messages or of PutEvents
 // entries. Nothing is verified here, and what cannot be read is left for opening to say so.
 func messages(doc []byte, from string) []message {
-	doc = bytes.TrimSpace(doc)
-	if len(doc) > 0 && doc[0] == '[' {
-		return fromArray(doc, from)
+	switch {
+	case len(doc) == 0:
+		return []message{{err: errors.New("the input is empty: look at what should have written it")}}
+	case doc[0] != '[':
+		return fromObject(doc, from)
 	}
-	if len(doc) == 0 || doc[0] != '{' {
-		return []message{{err: errors.New("neither a JSON object nor an array: no event")}}
+	elements, err := cejson.Split(doc)
+	if err != nil {
+		return []message{{err: fmt.Errorf("batch: %w", err)}}
+	}
+	var list []message
+	for _, e := range elements {
+		list = append(list, fromObject(e, from)...)
+	}
+	return list
+}
+
+func fromObject(doc []byte, from string) []message {
+	if doc[0] != '{' {
+		return []message{{err: errors.New("not a JSON object, nor an array of them: no event")}}
 	}
 	switch from {
 	case fromCloudEvent:
@@ -97,22 +125,10 @@ func messages(doc []byte, from string) []message {
 	case fromSQS:
 		return fromQueue(doc)
 	}
-	if s := shapeOf(doc); s.queue() {
+	if shapeOf(doc).queue() {
 		return fromQueue(doc)
 	}
 	return []message{detect(doc)}
-}
-
-func fromArray(doc []byte, from string) []message {
-	elements, err := cejson.Split(doc)
-	if err != nil {
-		return []message{{err: fmt.Errorf("batch: %w", err)}}
-	}
-	var list []message
-	for _, e := range elements {
-		list = append(list, messages(e, from)...)
-	}
-	return list
 }
 
 // shape is what the member names of a JSON object tell about it.

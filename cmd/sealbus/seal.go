@@ -110,8 +110,10 @@ func (a *app) seal(ctx context.Context, f *sealFlags) error {
 
 // readCloudEvents reads one event or a batch.
 func readCloudEvents(doc []byte) (events []event.Event, batch bool, err error) {
-	doc = bytes.TrimSpace(doc)
 	parts := [][]byte{doc}
+	if len(doc) == 0 {
+		return nil, false, notSealable("", errors.New("standard input is empty"))
+	}
 	if doc[0] == '[' {
 		batch = true
 		if parts, err = cejson.Split(doc); err != nil {
