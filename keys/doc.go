@@ -1,0 +1,40 @@
+// Package keys holds what decides whom to believe: signing keys and their IDs, a producer's keyring, the trust bundle
+// that says which key may speak for which source and type at which time, the root keys that sign the bundle, and the
+// sources that hand the bundle out. It needs no network and links no cloud.
+//
+// # Key management
+//
+// An organisation has root keys (CreateRootKey), which stay offline and of which a threshold signs; consumers pin them
+// in a roots file (ParseRoots). Each producer makes its own keys (CreateKeyring, Keyring.Add) and hands out public
+// halves only. A reviewed policy file (package policy) lists their IDs with what the producer may say and
+// with a schedule; from it and the public keys a Bundle is built, signed by the roots (SignBundle, AddSignature), published and
+// opened by consumers (OpenBundle, WatchFile).
+//
+// A key's state is a function of its Schedule and the time, never a flag that somebody must flip. To rotate, add a
+// key whose Published lies far enough ahead of its Active for every consumer to have the bundle by then, and give
+// the old key a Retired and an Expired. Only revocation is an act: it rejects whatever the key ever signed, at the next
+// refresh, and at the latest when a withheld bundle expires.
+//
+// A key ID is the key's JWK thumbprint (RFC 7638) and is always computed, never believed. An algorithm belongs to a
+// key: Ed25519 (RFC 8032) or ES256 (RFC 7518), the latter as raw r||s.
+//
+// # Threat model
+//
+// One trusted producer tries to speak for another: a key counts only for the sources and types that it is listed for.
+// A source is spelled to look like another's: matching is by bytes, and what a normaliser could change is refused.
+// The publisher of bundles is hostile: it can withhold until expiry, but not forge, mix, add to or roll back.
+// Somebody steals a producer's key: Expired and revocation bound it; Retired does not, since the thief writes the time.
+// Somebody reads a disk or a log: private files are encrypted (age, scrypt), private values print as redacted. Not
+// covered: memory of a running process, a weak passphrase, a threshold of stolen root keys.
+//
+// # Documents
+//
+// Bundles and keyrings have one canonical form (RFC 8785) and are refused in any other: what is parsed is written
+// back byte for byte. Unknown members are refused in them and in roots files, because an unknown member may be a
+// restriction; in a JWK on its own they are ignored, as RFC 7517 demands. Encryption keys ("use":"enc") are carried in
+// a bundle as they are.
+//
+// # Stability
+//
+// The formats are stable at their version 1. The Go API may still grow; interfaces will not.
+package keys
