@@ -80,12 +80,11 @@ type delivery struct {
 
 	latest time.Time // within one delivery the clock never runs backwards
 	opened *envelope.Opened
-	judged time.Time // when the verdict that opened is was begun
+	judged time.Time // before the verdict that opened is, and so before the lease was last renewed
 	key    [32]byte
 	until  time.Time
 	claim  replay.Claim
-	held   bool      // claim is ours to complete or release
-	leased time.Time // when claim was made or renewed
+	held   bool // claim is ours to complete or release
 }
 
 func (d *delivery) run(ctx context.Context) error {
@@ -180,13 +179,12 @@ func (d *delivery) once(ctx context.Context) *envelope.Error {
 
 // take claims the event.
 func (d *delivery) take(ctx context.Context) *envelope.Error {
-	begun := d.now()
 	claim, status, err := d.store.Claim(ctx, d.key, d.opened.ContentDigest(), d.until, d.opts.Lease)
 	switch {
 	case err != nil:
 		return d.because(envelope.ReasonStoreUnavailable, err.Error(), err)
 	case status == replay.New:
-		d.claim, d.held, d.leased = claim, true, begun
+		d.claim, d.held = claim, true
 		return nil
 	case status == replay.Held:
 		return d.because(envelope.ReasonInProgress, "", nil)
@@ -203,8 +201,7 @@ func (d *delivery) take(ctx context.Context) *envelope.Error {
 func (d *delivery) settle(ctx context.Context) *envelope.Error {
 	for range settleRounds {
 		now := d.now()
-		late := d.opts.Lease / 2
-		if now.Sub(d.judged) < late && now.Sub(d.leased) < late && d.fresh(now) {
+		if now.Sub(d.judged) < d.opts.Lease/2 && d.fresh(now) {
 			return nil
 		}
 		if verdict := d.open(ctx); verdict != nil {
@@ -224,11 +221,9 @@ func (d *delivery) fresh(now time.Time) bool {
 
 // renew renews the lease, or claims the event anew if it was lost.
 func (d *delivery) renew(ctx context.Context) *envelope.Error {
-	begun := d.now()
 	err := d.store.Renew(ctx, d.claim, d.opts.Lease)
 	switch {
 	case err == nil:
-		d.leased = begun
 		return nil
 	case errors.Is(err, replay.ErrClaimLost):
 		d.held = false

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"strings"
@@ -276,6 +277,29 @@ func TestHandled(t *testing.T) {
 	}
 }
 
+// An ID is remembered for as long as its event can look fresh to anybody, counted from when it was sealed.
+func TestUntil(t *testing.T) {
+	w := newWorld(t)
+	w.opts.MaxAge, w.opts.QueueRetention, w.opts.Skew, w.opts.UnsafeAllowUndated = time.Hour, 2*time.Hour, time.Minute, true
+	window := 3*time.Hour + time.Minute
+	genuine := w.event("1")
+	w.clock.Advance(time.Hour)
+	for _, c := range []struct {
+		body []byte
+		want time.Time
+	}{
+		{genuine, start.Add(window)},
+		{w.foreign("2", "2026-03-01T11:00:00Z"), start.Add(-time.Hour + window)},
+		{w.foreign("3", ""), w.clock.Now().Add(window)},
+	} {
+		w.store.untils = nil
+		w.want(c.body, consumer.Handled, "")
+		if u := w.store.untils; len(u) != 2 || !u[0].Equal(c.want) || !u[1].Equal(c.want) {
+			t.Errorf("claimed and completed until %v, want %v", u, c.want)
+		}
+	}
+}
+
 // An honest producer that publishes an event again seals it at another time: still one event.
 func TestResealedIsADuplicate(t *testing.T) {
 	w := newWorld(t)
@@ -344,6 +368,18 @@ func TestHandlerErrorIsNoVerdict(t *testing.T) {
 		w.fail = &envelope.Error{Reason: reason}
 		w.want(w.event("1"), consumer.Retry, envelope.ReasonHandlerFailed)
 	}
+}
+
+// Nor is the failure to read other data than the event's.
+func TestHandlerErrorAroundTyped(t *testing.T) {
+	w := newWorld(t)
+	inner := consumer.Typed(func(context.Context, consumer.Delivery[order]) error { return nil })
+	handler := func(ctx context.Context, d consumer.Delivery[[]byte]) error {
+		d.Data = []byte("[]")
+		return fmt.Errorf("inner: %w", inner(ctx, d))
+	}
+	r, err := w.consumer().Handle(t.Context(), body(w.event("1")), handler)
+	w.check(r, err, consumer.Retry, envelope.ReasonHandlerFailed)
 }
 
 func TestHandlerPanicReleases(t *testing.T) {

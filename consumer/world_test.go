@@ -77,10 +77,12 @@ type faultyStore struct {
 	claim, renew, complete, release error
 	afterClaim                      func()
 	onRenew                         func()
-	completions, releases           int
+	releases                        int
+	untils                          []time.Time // that were given to Claim and Complete
 }
 
 func (s *faultyStore) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (replay.Claim, replay.Status, error) {
+	s.untils = append(s.untils, until)
 	if s.claim != nil {
 		return replay.Claim{}, 0, s.claim
 	}
@@ -103,7 +105,7 @@ func (s *faultyStore) Renew(ctx context.Context, claim replay.Claim, lease time.
 }
 
 func (s *faultyStore) Complete(ctx context.Context, claim replay.Claim, until time.Time) error {
-	s.completions++
+	s.untils = append(s.untils, until)
 	if s.complete != nil {
 		return s.complete
 	}

@@ -191,11 +191,5 @@ func (m *Memory) mark(key, digest [32]byte) mark {
 	return mark(h[:8])
 }
 
-// seconds is t in whole seconds since 1970, rounded up: an ID is kept a little too long rather than too short.
-func seconds(t time.Time) uint32 {
-	s := t.Unix()
-	if t.Nanosecond() > 0 {
-		s++
-	}
-	return uint32(min(max(s, 1), math.MaxUint32))
-}
+// seconds is t in whole seconds since 1970, rounded down: an ID is kept through the second in which its until lies.
+func seconds(t time.Time) uint32 { return uint32(min(max(t.Unix(), 1), math.MaxUint32)) }

@@ -178,13 +178,16 @@ func TestMemoryKeepsALiveClaimPastUntil(t *testing.T) {
 	s.want(0, until, replay.Completed)
 }
 
-func TestMemoryUntilRoundsUp(t *testing.T) {
+func TestMemoryKeepsTheSecondOfUntil(t *testing.T) {
 	s := newStore(t, 1)
 	until := start.Add(time.Second + time.Nanosecond)
 	s.complete(0, until)
 	s.clock.Advance(until.Sub(start))
 	s.unavailable(1, start.Add(time.Hour))
 	s.want(0, until, replay.Completed)
+	s.clock.Advance(time.Second)
+	s.complete(1, start.Add(time.Hour))
+	s.unavailable(0, until)
 }
 
 func TestMemoryFarUntil(t *testing.T) {
@@ -242,13 +245,13 @@ func TestMemoryConcurrent(t *testing.T) {
 // grew, so the worst of many sizes counts.
 func TestMemoryBytesPerID(t *testing.T) {
 	if testing.Short() {
-		t.Skip("fills half a million IDs")
+		t.Skip("fills a quarter of a million IDs")
 	}
 	until := start.Add(time.Hour)
 	before := heap()
 	s := newStore(t, 10_000_000)
 	n := 0
-	for size := 200_000; size <= 500_000; size += 30_000 {
+	for size := 100_000; size <= 250_000; size += 15_000 {
 		for ; n < size; n++ {
 			s.complete(n, until)
 		}
