@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 
 	"github.com/sealbus/sealbus/internal/b64"
@@ -81,6 +82,7 @@ func isAttributeName(name string) bool {
 var (
 	errNotCanonical = errors.New("is not the canonical text of its type")
 	errFraction     = errors.New("is not in whole seconds")
+	errURI          = errors.New("is not a URI that the SDK's event, in which consumers get it, could hold as it is")
 )
 
 // appendHashed appends the bytes that the standard hashes for a value of that type, read from its text on the
@@ -131,5 +133,10 @@ func asDocumented(a cejson.Attribute) (cejson.Attribute, error) {
 		return a, fmt.Errorf("as %s, %w", a.Type, err)
 	}
 	a.Value = verifiedValue(a.Type, hashed)
+	if a.Type == URI || a.Type == URIReference {
+		if u, err := url.Parse(a.Value); err != nil || u.String() != a.Value {
+			return a, fmt.Errorf("as %s, %w", a.Type, errURI)
+		}
+	}
 	return a, nil
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
@@ -179,7 +181,7 @@ func (s *sealing) normalise() error {
 			return &SealError{Member: a.Name, Problem: "a Binary extension must be declared in ExtensionTypes, here and at the consumer"}
 		}
 		if a.Name == attrAudience && !isAudience(typed.Value) {
-			return &SealError{Member: a.Name, Problem: "must be names with one space between them"}
+			return &SealError{Member: a.Name, Problem: "must be printable names with one space between them, of 8 KiB at most"}
 		}
 		s.ev.Extensions[i] = typed
 	}
@@ -187,8 +189,10 @@ func (s *sealing) normalise() error {
 	return nil
 }
 
+// isAudience looks at what SealOptions may have set, past the checks of the event's attributes.
 func isAudience(text string) bool {
-	return !strings.HasPrefix(text, " ") && !strings.HasSuffix(text, " ") && !strings.Contains(text, "  ")
+	return len(text) <= cejson.MaxAttribute && utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) &&
+		!strings.HasPrefix(text, " ") && !strings.HasSuffix(text, " ") && !strings.Contains(text, "  ")
 }
 
 // canonicalise settles the bytes of the data.
@@ -219,8 +223,8 @@ func (s *sealing) canonicalise() error {
 // sign writes the payload and the envelope around it into dssematerial.
 func (s *sealing) sign(ctx context.Context, signer keys.Signer) error {
 	producer := signer.Producer()
-	if producer == "" || len(producer) > maxProducer {
-		return &SealError{Problem: fmt.Sprintf("the signer's producer name has no, or more than %d, bytes", maxProducer)}
+	if err := keys.CheckProducer(producer); err != nil {
+		return &SealError{Problem: "no trust bundle could name the signer's producer: " + err.Error(), Err: err}
 	}
 	body := s.payload(producer).append(make([]byte, 0, 512))
 	pae := dsse.PAE(make([]byte, 0, len(body)+80), payloadType, body)

@@ -1,0 +1,300 @@
+package envelope_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/cloudevents/sdk-go/v2/types"
+
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// otherSigner is a Signer of somebody else's making.
+type otherSigner struct {
+	keys.Signer
+	producer string
+	err      error
+}
+
+func (s otherSigner) Producer() string { return s.producer }
+
+func (s otherSigner) Sign(ctx context.Context, message []byte) ([]byte, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	return s.Signer.Sign(ctx, message)
+}
+
+// jsonData sets the data past the SDK's own JSON encoder, which would refuse or change it.
+func jsonData(text string) func(*event.Event) {
+	return func(ev *event.Event) { ev.DataEncoded = []byte(text) }
+}
+
+func extension(name string, value any) func(*event.Event) {
+	return func(ev *event.Event) {
+		c := ev.Context.(*event.EventContextV1)
+		if c.Extensions == nil {
+			c.Extensions = map[string]any{}
+		}
+		c.Extensions[name] = value
+	}
+}
+
+func TestSealRefuses(t *testing.T) {
+	signer := cast["orders"]
+	type opts = envelope.SealOptions
+	for _, test := range []struct {
+		name   string
+		change func(*event.Event)
+		opts   opts
+		member string
+	}{
+		{"no id", func(ev *event.Event) { ev.Context.(*event.EventContextV1).ID = "" }, opts{}, "id"},
+		{"control character", func(ev *event.Event) { ev.SetSubject("a\x07") }, opts{}, "subject"},
+		{"attribute too long", func(ev *event.Event) { ev.SetSubject(strings.Repeat("s", 8193)) }, opts{}, "subject"},
+		{"source with userinfo", func(ev *event.Event) { ev.SetSource("https://a@orders.example/x") }, opts{}, "source"},
+		{"source with dots", func(ev *event.Event) { ev.SetSource("https://orders.example/../x") }, opts{}, "source"},
+		{"source with an encoded slash", func(ev *event.Event) { ev.SetSource("https://orders.example/a%2Fb") }, opts{}, "source"},
+		{"sealed already", extension("dssematerial", "e30="), opts{}, "dssematerial"},
+		{"recordedtime is ours", extension("recordedtime", testNow), opts{}, "recordedtime"},
+		{"audience twice", extension("audience", "audit"), opts{Audience: "central"}, "audience"},
+		{"audience with two spaces", extension("audience", "a  b"), opts{}, "audience"},
+		{"audience with a space first", nil, opts{Audience: " a"}, "audience"},
+		{"audience with a space last", nil, opts{Audience: "a "}, "audience"},
+		{"audience with a control character", nil, opts{Audience: "a\nb"}, "audience"},
+		{"audience that is not UTF-8", nil, opts{Audience: "a\xff"}, "audience"},
+		{"audience too long", nil, opts{Audience: strings.Repeat("a", 8193)}, "audience"},
+		{"life too short", nil, opts{Expires: time.Millisecond}, "expirytime"},
+		{"negative life", nil, opts{Expires: -time.Hour}, "expirytime"},
+		{"life beyond the calendar", nil, opts{Expires: 1<<63 - 1, Now: func() time.Time { return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) }}, "expirytime"},
+		{"expirytime twice", extension("expirytime", testNow.Add(time.Hour)), opts{Expires: time.Minute}, "expirytime"},
+		{"expirytime with a fraction", extension("expirytime", testNow), opts{}, "expirytime"},
+		{"expirytime that is none", extension("expirytime", "soon"), opts{}, "expirytime"},
+		{"timestamp with a fraction", extension("due", testNow), opts{}, "due"},
+		{"documented integer that is none", extension("sampledrate", "often"), opts{}, "sampledrate"},
+		{"documented boolean that is none", extension("deprecated", "yes"), opts{}, "deprecated"},
+		{"documented URI-reference that is none", extension("dataref", "a b"), opts{}, "dataref"},
+		{"documented URI-reference that would be rewritten", extension("dataref", "HTTPS://blobs.example/1"), opts{}, "dataref"},
+		{"documented URI that would be rewritten", extension("deprecationmigration", "https://x.example/{a}"), opts{}, "deprecationmigration"},
+		{"undeclared Binary", extension("token", []byte{1}), opts{}, "token"},
+		{"Binary declared as something else", extension("token", []byte{1}), opts{ExtensionTypes: map[string]envelope.AttributeType{"token": envelope.String}}, "token"},
+		{"extension of no type", extension("x", 1.5), opts{}, "x"},
+		{"extension name", extension("Tenant", "x"), opts{}, "Tenant"},
+		{"128 extensions and ours", func(ev *event.Event) {
+			for i := range 124 {
+				extension(fmt.Sprintf("x%d", i), "v")(ev)
+			}
+		}, opts{Audience: "central"}, ""},
+		{"data that is not JSON", jsonData(`{`), opts{}, "data"},
+		{"duplicate member", jsonData(`{"a":1,"a":1}`), opts{}, "data"},
+		{"duplicate member, exact", jsonData(`{"a":1,"a":1}`), opts{Exact: true}, "data"},
+		{"depth 65", jsonData(strings.Repeat("[", 65) + strings.Repeat("]", 65)), opts{}, "data"},
+		{"number without a canonical form", jsonData(`[0.10000000000000001]`), opts{}, "data"},
+		{"number beyond float64", jsonData(`[1e400]`), opts{}, "data"},
+		{"unpaired surrogate", jsonData(`"\ud800"`), opts{}, "data"},
+		{"data that is not UTF-8", jsonData("\"\xff\""), opts{}, "data"},
+		{"too large", jsonData(`"` + strings.Repeat("x", 1<<20-1000) + `"`), opts{}, ""},
+		{"too large in base64", jsonData(`"` + strings.Repeat("x", 800_000) + `"`), opts{Exact: true}, ""},
+		{"co-signer of another producer", nil, opts{CoSigners: []keys.Signer{cast["shipping"]}}, ""},
+		{"17 signatures", nil, opts{CoSigners: slicesRepeat[keys.Signer](cast["next"], 16)}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ev := orderEvent(t)
+			if test.change != nil {
+				test.change(&ev)
+			}
+			if test.opts.Now == nil {
+				test.opts.Now = fixedNow
+			}
+			sealed, err := envelope.Seal(t.Context(), ev, signer, &test.opts)
+			var refused *envelope.SealError
+			if !errors.As(err, &refused) || sealed != nil {
+				t.Fatalf("got %v", err)
+			}
+			if refused.Member != test.member || refused.Problem == "" {
+				t.Errorf("got member %q (%v), want %q", refused.Member, err, test.member)
+			}
+		})
+	}
+}
+
+func slicesRepeat[T any](v T, n int) (list []T) {
+	for range n {
+		list = append(list, v)
+	}
+	return list
+}
+
+func TestSealSigner(t *testing.T) {
+	seal := func(s keys.Signer) error {
+		_, err := envelope.Seal(t.Context(), orderEvent(t), s, nil)
+		return err
+	}
+	for _, producer := range []string{"", "two words", "a\xff", strings.Repeat("p", 257)} {
+		var refused *envelope.SealError
+		if err := seal(otherSigner{Signer: cast["orders"], producer: producer}); !errors.As(err, &refused) || refused.Member != "" {
+			t.Errorf("producer %q: got %v", producer, err)
+		}
+	}
+	var refused *envelope.SealError
+	if err := seal(nil); !errors.As(err, &refused) {
+		t.Errorf("got %v", err)
+	}
+	throttled := errors.New("throttled")
+	if err := seal(otherSigner{Signer: cast["orders"], producer: "orders", err: throttled}); !errors.Is(err, throttled) || errors.As(err, &refused) && refused.Err == throttled {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Sealing changes neither the event that it is given nor, later, what it made of it.
+func TestSealDoesNotShare(t *testing.T) {
+	ev := orderEvent(t)
+	ev.SetExtension("empty", "")
+	before, err := json.Marshal(ev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := ev.DataEncoded
+	for _, exact := range []bool{false, true} {
+		sealed, err := envelope.Seal(t.Context(), ev, cast["orders"], &envelope.SealOptions{Now: fixedNow, Exact: exact, Audience: "a", Expires: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after, err := json.Marshal(ev); err != nil || string(after) != string(before) {
+			t.Errorf("the event became %s", after)
+		}
+		wire := string(sealed.JSON())
+		for i := range data {
+			data[i] ^= 0x40
+		}
+		if string(sealed.JSON()) != wire {
+			t.Error("the sealed event shares the data")
+		}
+		if _, err := sealed.EventBridge(envelope.Structured); err != nil {
+			t.Error(err)
+		}
+		for i := range data {
+			data[i] ^= 0x40
+		}
+	}
+}
+
+func TestSealed(t *testing.T) {
+	signer := cast["orders"]
+	sealed, err := envelope.Seal(t.Context(), orderEvent(t), signer, &envelope.SealOptions{
+		Now: fixedNow, Audience: "central audit", Expires: time.Hour, CoSigners: []keys.Signer{cast["es256"]},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sealed.ID() != "1" || sealed.Source() != "https://orders.example/eu" || sealed.Type() != "com.example.order.placed" || !sealed.SealedAt().Equal(testNow.Truncate(time.Second)) {
+		t.Errorf("got %+v", sealed)
+	}
+	if got := sealed.KeyIDs(); len(got) != 2 || got[0] != id("orders") || got[1] != id("es256") {
+		t.Errorf("got %q", got)
+	}
+	opened, err := envelope.Open(t.Context(), sealed.JSON(), bundleOf(t, "orders", "es256"), &envelope.OpenOptions{Now: fixedNow, Audience: "audit"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !opened.ExpiresAt.Equal(testNow.Truncate(time.Second).Add(time.Hour)) || !opened.SignedAt.Equal(sealed.SealedAt()) || opened.Foreign || len(opened.KeyIDs) != 2 {
+		t.Errorf("got %+v", opened)
+	}
+	got := strings.Join(opened.SignedAttributes, " ")
+	if got != "id source specversion type datacontenttype time data audience expirytime recordedtime sampledrate tenant vip" {
+		t.Errorf("signed attributes: %s", got)
+	}
+	if v := opened.Event.Extensions()["expirytime"]; v != (types.Timestamp{Time: opened.ExpiresAt}) {
+		t.Errorf("got %#v", v)
+	}
+	if opened.Event.Extensions()["traceparent"] != nil {
+		t.Error("traceparent is not signed")
+	}
+}
+
+func TestEventBridgeRefuses(t *testing.T) {
+	long := strings.Repeat("t", 129)
+	for _, test := range []struct {
+		name   string
+		change func(*event.Event)
+		exact  bool
+		layout envelope.Layout
+		member string
+	}{
+		{"unknown layout", nil, false, 7, ""},
+		{"type too long", func(ev *event.Event) { ev.SetType(long) }, false, envelope.Structured, "type"},
+		{"source too long", func(ev *event.Event) { ev.SetSource("https://orders.example/" + long + long) }, false, envelope.Structured, "source"},
+		{"source of AWS", func(ev *event.Event) { ev.SetSource("aws.s3") }, false, envelope.Structured, "source"},
+		{"integer beyond int64", jsonData(`{"a":[9223372036854775808]}`), false, envelope.Structured, "data"},
+		{"integer below int64", jsonData(`{"a":-9223372036854775809}`), false, envelope.Embedded, "data"},
+		{"extension called cloudevent", extension("cloudevent", "x"), false, envelope.Structured, "cloudevent"},
+		{"embedded without data", func(ev *event.Event) { ev.DataEncoded = nil }, false, envelope.Embedded, "data"},
+		{"embedded array", jsonData(`[1]`), false, envelope.Embedded, "data"},
+		{"embedded text", func(ev *event.Event) { ev.SetDataContentType("text/plain") }, false, envelope.Embedded, "data"},
+		{"embedded exact", nil, true, envelope.Embedded, "data"},
+		{"embedded with specversion", jsonData(`{"specversion":1}`), false, envelope.Embedded, "data"},
+		{"embedded with cloudevent", jsonData(`{"cloudevent":1}`), false, envelope.Embedded, "data"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ev := orderEvent(t)
+			if test.change != nil {
+				test.change(&ev)
+			}
+			sealed, err := envelope.Seal(t.Context(), ev, cast["orders"], &envelope.SealOptions{Now: fixedNow, Exact: test.exact})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = sealed.EventBridge(test.layout)
+			var refused *envelope.SealError
+			if !errors.As(err, &refused) || refused.Member != test.member {
+				t.Errorf("got %v, want member %q", err, test.member)
+			}
+		})
+	}
+}
+
+// What looks like a number too wide is none: within strings, as a fraction, at the ends of int64.
+func TestEventBridgeNumbers(t *testing.T) {
+	for _, data := range []string{
+		`{"a":9223372036854775807,"b":-9223372036854775808}`, `{"a":"9223372036854775808"}`, `{"9223372036854775808":1}`,
+		`{"a":"\"9223372036854775808"}`, `{"a":1e300}`, `{"a":-1.5e-300}`,
+	} {
+		ev := orderEvent(t)
+		jsonData(data)(&ev)
+		sealed, err := envelope.Seal(t.Context(), ev, cast["orders"], &envelope.SealOptions{Now: fixedNow})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, layout := range []envelope.Layout{envelope.Structured, envelope.Embedded} {
+			if _, err := sealed.EventBridge(layout); err != nil {
+				t.Errorf("%s: %v", data, err)
+			}
+		}
+	}
+}
+
+func TestEntrySize(t *testing.T) {
+	sealed, err := envelope.Seal(t.Context(), orderEvent(t), cast["orders"], &envelope.SealOptions{Now: fixedNow})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry, err := sealed.EventBridge(envelope.Structured)
+	if err != nil {
+		t.Fatal(err)
+	}
+	without := len("https://orders.example/eu") + len("com.example.order.placed") + len(entry.Detail)
+	if entry.Size() != 14+without || !entry.Time.Equal(time.Date(2026, 11, 21, 11, 59, 0, 123_000_000, time.UTC)) {
+		t.Errorf("size %d, time %s", entry.Size(), entry.Time)
+	}
+	entry.Time = time.Time{}
+	if entry.Size() != without {
+		t.Errorf("size %d, want %d", entry.Size(), without)
+	}
+}
