@@ -15,10 +15,12 @@ import (
 	"os/signal"
 	"time"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
 
 func main() {
+	cobra.EnableCommandSorting = false // help lists commands in the order in which somebody new needs them
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, systemEnvironment())
 	stop()
