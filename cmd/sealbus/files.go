@@ -103,11 +103,19 @@ func writeAndClose(f *os.File, data []byte) error {
 // replaceFile puts data in the place of a file whose content was old, all or nothing, with its mode. If the
 // content is another one by now, somebody else's change would be lost, and it is refused.
 func replaceFile(path string, old, data []byte) error {
-	info, err := os.Stat(path)
+	target, err := filepath.EvalSymlinks(path) // a link stays a link
 	if err != nil {
 		return openFailed(path, err)
 	}
+	info, err := os.Stat(target)
+	if err != nil {
+		return openFailed(path, err)
+	}
+	path = target
 	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
+	if exists(temporary) {
+		return unavailable("run it again; if nobody is at it, remove "+temporary, "%s is being changed by another command, or one was killed at it", path)
+	}
 	if err := createFile(temporary, data, info.Mode().Perm()); err != nil {
 		return err
 	}

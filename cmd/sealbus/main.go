@@ -12,7 +12,6 @@ import (
 	"context"
 	"io"
 	"os"
-	"os/signal"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,10 +20,7 @@ import (
 
 func main() {
 	cobra.EnableCommandSorting = false // help lists commands in the order in which somebody new needs them
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, systemEnvironment())
-	stop()
-	os.Exit(code)
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, systemEnvironment()))
 }
 
 // environment is what a run takes from the machine beside its streams and files.
