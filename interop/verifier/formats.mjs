@@ -31,6 +31,9 @@ export function parseJSON(bytes) {
   }
 }
 export const shallow = (node) => need(node.depth <= 64) && node;
+export const shallowObject = (members) => members.reduce((object, [name, member]) => shallow({
+  ...object, value: object.value.set(name, member), depth: Math.max(object.depth, member.depth + 1),
+}), { kind: 'object', value: new Map(), depth: 1 });
 
 export function base64(text, alphabet = 'standard') {
   const isURL = alphabet === 'either' && !/[+/]/.test(text);

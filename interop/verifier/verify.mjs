@@ -2,7 +2,7 @@
 import { createHash, createPublicKey, verify } from 'node:crypto';
 import {
   anything, base64, canonical, digest, DOCUMENTED, fail, isInteger, isName, isPortable, isSource, isType, list, nanosOf,
-  need, optional, parseJSON, record, Rejected, SECOND, shallow, string, such, timestamp, TYPES,
+  need, optional, parseJSON, record, Rejected, SECOND, shallow, shallowObject, string, such, timestamp, TYPES,
 } from './formats.mjs';
 
 const EVENT_TYPE = 'https://cloudevents.io/verifiability/dsse/v0.1';
@@ -41,6 +41,7 @@ function readAttribute([name, { kind, value }]) {
 function readDelivery(node) {
   const there = such((text) => text !== '');
   const delivery = record(node, { source: there, 'detail-type': there, detail: anything, account: optional(string) });
+  shallowObject([...node.value].filter(([name]) => name !== 'detail'));
   const { cloudevent, ...rest } = Object.fromEntries(need(delivery.detail.kind === 'object') && delivery.detail.value);
   const isEmbedded = cloudevent?.kind === 'object';
   need(isEmbedded || rest.specversion, 'unsigned') && need(!isEmbedded || !rest.specversion);
@@ -48,9 +49,7 @@ function readDelivery(node) {
   const event = readEvent(cloudevent);
   need(event.isJSON && !cloudevent.value.has('data') && !cloudevent.value.has('data_base64'));
   need(Buffer.byteLength(delivery.detail.raw) - Buffer.byteLength(cloudevent.raw) <= 1048576, 'too_large');
-  const depth = Object.values(rest).reduce((deepest, member) => Math.max(deepest, member.depth + 1), 1);
-  const tree = shallow({ kind: 'object', value: new Map(Object.entries(rest)), depth });
-  return { ...event, tree, delivery, isEmbedded };
+  return { ...event, tree: shallowObject(Object.entries(rest)), delivery, isEmbedded };
 }
 
 // 3
