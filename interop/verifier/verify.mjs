@@ -48,7 +48,7 @@ function readDelivery(node) {
   if (!isEmbedded) return { ...readEvent(delivery.detail), delivery };
   const event = readEvent(cloudevent);
   need(event.isJSON && !cloudevent.value.has('data') && !cloudevent.value.has('data_base64'));
-  need(Buffer.byteLength(delivery.detail.raw) - Buffer.byteLength(cloudevent.raw) <= 1048576, 'too_large');
+  need(Buffer.byteLength(delivery.detail.raw) <= 1048576, 'too_large');
   return { ...event, tree: shallowObject(Object.entries(rest)), delivery, isEmbedded };
 }
 
@@ -70,9 +70,9 @@ function importKey(jwk) {
   const algorithm = { 'OKP/Ed25519': 'Ed25519', 'EC/P-256': 'ES256' }[`${jwk.kty}/${jwk.crv}`];
   return { ...jwk, required, algorithm, id: H(JSON.stringify(required)).toString('base64url') };
 }
-function verifies({ use, algorithm, required }, pae, sig) {
+function verifies({ algorithm, required }, pae, sig) {
   const raw = base64(sig, 'either');
-  if (use !== 'sig' || !algorithm || !raw?.length) return false;
+  if (!algorithm || !raw?.length) return false;
   const key = createPublicKey({ key: required, format: 'jwk' });
   if (algorithm === 'Ed25519') return verify(null, pae, key, raw);
   return raw.length === 64 && verify('sha256', pae, { key, dsaEncoding: 'ieee-p1363' }, raw);
@@ -104,7 +104,7 @@ function readStatement(node) {
   const jwk = (inner) => record(inner, { crv: string, kty: string, x: string }, 'refused');
   const readers = { session: jwk, not_before: second, not_after: second, sources: names, types: names };
   const statement = record(node, readers, 'refused');
-  const session = importKey({ ...statement.session, use: 'sig' });
+  const session = importKey(statement.session);
   const lifetime = nanosOf(statement.not_after) - nanosOf(statement.not_before);
   need(lifetime > 0n && lifetime <= 3600n * SECOND && session.algorithm === 'Ed25519');
   return { ...statement, session };
@@ -217,7 +217,7 @@ function openEvent(input, form, bundle, options) {
   need(envelope.type === EVENT_TYPE, 'unsupported');
   const [now, skew] = [nanosOf(options.now), BigInt(options.skew_seconds ?? 300) * SECOND];
   need(!bundle.expires || now < nanosOf(bundle.expires), 'trust_unavailable');
-  const keys = bundle.keys.map(importKey);
+  const keys = bundle.keys.filter(({ use }) => use === 'sig').map(importKey);
   const tried = envelope.signatures.map((signature) => trySignature(signature, envelope.pae, keys));
   const verified = tried.filter(Array.isArray).flat();
   if (verified.length === 0) fail(REASONS.findLast((reason) => tried.includes(reason)));
