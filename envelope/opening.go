@@ -312,8 +312,10 @@ func (o *opening) checkAudience() *Error {
 		if o.exts[i].Name != attrAudience {
 			continue
 		}
-		if slices.Contains(strings.Split(o.exts[i].Value, " "), want) {
-			return nil
+		for name := range strings.SplitSeq(o.exts[i].Value, " ") {
+			if name == want {
+				return nil
+			}
 		}
 		return reject(ReasonAudienceMismatch, "sealed for %.100q, this is %.100q", o.exts[i].Value, want)
 	}
