@@ -1,8 +1,8 @@
 // A verifier of sealed events, written from SPEC.md alone: the numbers are its sections. It shares no code with Go.
-import { createHash, createPublicKey, verify } from 'node:crypto';
+import { createPublicKey, verify } from 'node:crypto';
 import {
-  anything, base64, canonical, digest, DOCUMENTED, fail, isInteger, isName, isPortable, isSource, isType, list, nanosOf,
-  need, optional, parseJSON, record, Rejected, SECOND, shallow, shallowObject, string, such, timestamp, TYPES,
+  anything, base64, canonical, digest, DOCUMENTED, fail, H, isInteger, isName, isPortable, isSource, isSubset, isType,
+  list, nanosOf, need, optional, parseJSON, record, Rejected, SECOND, shallow, shallowObject, string, such, timestamp, TYPES,
 } from './formats.mjs';
 
 const EVENT_TYPE = 'https://cloudevents.io/verifiability/dsse/v0.1';
@@ -10,7 +10,6 @@ const DELEGATION_TYPE = 'application/vnd.sealbus.delegation+json';
 const CORE = ['id', 'source', 'specversion', 'type', 'datacontenttype', 'dataschema', 'subject', 'time'];
 const REASONS = ['unknown_key', 'bad_signature', 'revoked_key', 'key_not_valid', 'source_not_allowed',
   'type_not_allowed', 'account_mismatch']; // of section 10, the one that got furthest last
-const H = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest();
 
 // 2
 const isKnown = (name) => CORE.includes(name) || name === 'dssematerial';
@@ -115,7 +114,7 @@ function readPayload(node) {
   const names = list(such((text) => isName(text) && !isKnown(text) && text !== 'data'), 128, 'too_large');
   const optionals = { ext: optional(digest), signedextattrs: optional(names), sealbus: optional(readSealbus) };
   const { core, ext, signedextattrs: signed, sealbus } = record(node, { core: digest, ...optionals });
-  need(!ext === !signed && new Set(signed).size === (signed ?? []).length);
+  need(!ext === !signed && new Set(signed).size === (signed ?? []).length) && need(!sealbus?.isUnknown, 'unsupported');
   const fits = (type, i) => type === (DOCUMENTED.get(signed[i]) ?? type);
   need(!sealbus || (signed?.includes('recordedtime') && sealbus.types.length === signed.length));
   need(!sealbus || sealbus.types.every(fits));
@@ -123,7 +122,7 @@ function readPayload(node) {
 }
 function readSealbus(node) {
   const { v } = record(node, { v: such(({ kind, value }) => kind === 'number' && /^\d+$/.test(value), anything) });
-  need(v.value === '1', 'unsupported');
+  if (v.value !== '1') return { isUnknown: true };
   const some = (reader) => such((all) => all.length > 0, reader);
   const isAscending = (all) => all.every((item, i) => i === 0 || Buffer.compare(all[i - 1], item) < 0);
   const pointers = some(list(such((text) => /^(?:\/|$)/.test(text))));
@@ -176,10 +175,11 @@ function refusal({ key, statement }, { event, payload, sealedAt, bundle, options
   const within = (from, to, at) => (!from || nanosOf(from) - skew <= at) && (!to || at < nanosOf(to));
   const [isDated, allowed] = [sealedAt !== undefined, statement ? [key, statement] : [key]];
   const account = options.account ?? event.delivery?.account;
+  const revokedIds = bundle.keys.filter(({ revoked }) => revoked).map(({ kid }) => kid).concat(bundle.revoked_sessions);
   const checks = [
     ['bad_signature', !statement || payload.sealbus?.delegations?.some((bound) => bound.equals(statement.digest))],
     ['revoked_key', !key.revoked || (options.unsafe_accept_before_revocation && sealedAt < nanosOf(key.revoked.at))],
-    ['revoked_key', !statement || !bundle.revoked_sessions?.includes(statement.session.id)],
+    ['revoked_key', !statement || !revokedIds.includes(statement.session.id)],
     ['key_not_valid', within(key.published, key.expired, now) && within(key.active, key.retired, sealedAt ?? now)],
     ['key_not_valid', !statement || (isDated && within(statement.not_before, statement.not_after, sealedAt))],
     ['key_not_valid', !payload.sealbus || payload.sealbus.producer === key.producer],
@@ -194,7 +194,7 @@ function refusal({ key, statement }, { event, payload, sealedAt, bundle, options
 function checkConsumer({ event, payload, extensions, signed, sealedAt, options, now, skew }, algorithms) {
   const [source, type, schema = ''] = ['source', 'type', 'dataschema'].map((name) => event.attributes.get(name));
   const outer = event.delivery ?? { source: options.outer?.source, 'detail-type': options.outer?.detail_type };
-  need((options.required_algorithms ?? []).every((algorithm) => algorithms.includes(algorithm)), 'bad_signature');
+  need(isSubset(options.required_algorithms, algorithms), 'bad_signature');
   need((outer.source ?? source) === source && (outer['detail-type'] ?? type) === type, 'envelope_mismatch');
   need(!options.sources || isSource(options.sources, source), 'source_not_allowed');
   need(!options.types || isType(options.types, type), 'type_not_allowed');
@@ -230,11 +230,12 @@ function openEvent(input, form, bundle, options) {
   const refusals = verified.map((signature) => refusal(signature, context));
   const counted = verified.filter((_, i) => !refusals[i]).sort((a, b) => (a.key.id < b.key.id ? -1 : 1));
   if (counted.length === 0) fail(REASONS.findLast((reason) => [...tried, ...refusals].includes(reason)));
-  const { producer } = counted[0].key;
-  const own = counted.filter(({ key }) => key.producer === producer);
-  checkConsumer(context, own.map(({ key, statement }) => (statement?.session ?? key).algorithm));
+  const ownOf = ({ key: { producer } }) => counted.filter(({ key }) => key.producer === producer);
+  const algorithms = (own) => own.map(({ key, statement }) => (statement?.session ?? key).algorithm);
+  const own = ownOf(counted.find((one) => isSubset(options.required_algorithms, algorithms(ownOf(one)))) ?? counted[0]);
+  checkConsumer(context, algorithms(own));
   const keyIds = [...new Set(own.map(({ key }) => key.id))];
-  return { verdict: 'verified', event: { ...event, extensions }, producer, keyIds };
+  return { verdict: 'verified', event: { ...event, extensions }, producer: own[0].key.producer, keyIds };
 }
 
 // open judges one event; a refusal is a result, not an error.
