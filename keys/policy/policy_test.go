@@ -251,6 +251,7 @@ func TestBuildRefuses(t *testing.T) {
 		"no end":               {all, opts(func(o *BuildOptions) { o.Expires = time.Time{} }), "expired"},
 		"expired at the start": {all, opts(func(o *BuildOptions) { o.Expires = now }), "expired"},
 		"lives too long":       {all, opts(func(o *BuildOptions) { o.Expires = after(7).Add(time.Second) }), "168h"},
+		"hint too long":        {all, opts(func(o *BuildOptions) { o.Expires, o.RefreshHint = after(1), 24*time.Hour }), "refresh hint"},
 		"session":              {all, opts(func(o *BuildOptions) { o.RevokedSessions = []string{"x"} }), "session"},
 	} {
 		if _, err := p.Build(c.public, c.opts); err == nil || !strings.Contains(err.Error(), c.names) {
