@@ -238,12 +238,12 @@ func TestFileIsLookedAtWhenTheBundleExpires(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWatched(t, lives(1, 0, 1.5, c.hint), FileOptions{RefreshHint: c.option})
-			w.put(w.sign(lives(2, 1, 2, c.hint)))
+			w.put(w.sign(lives(2, 1, 2.5, c.hint)))
 			w.clock.set(day(1.5).Add(-1))
 			w.want(1, "")
 			w.clock.advance(1)
 			w.want(2, "")
-			w.clock.set(day(2)) // expired, and nothing fresh yet
+			w.clock.set(day(2.5)) // expired, and nothing fresh yet
 			w.want(2, "")
 			w.put(w.sign(lives(3, 2, 9, c.hint)))
 			w.clock.advance(minRefresh - 1)
