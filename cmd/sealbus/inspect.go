@@ -41,9 +41,6 @@ func (a *app) inspect(from string, short bool) error {
 			worst = exitRejected
 		}
 	}
-	if len(list) == 0 {
-		a.sayf("an empty batch: nothing to inspect")
-	}
 	return ended(worst)
 }
 

@@ -40,8 +40,10 @@ func (a *app) openCommand() *cobra.Command {
 	cmd := a.command(commandSpec{
 		use: "open --trust FILE --roots FILE --allow-source PATTERN... < EVENT", short: "Verify sealed events, and say why one is refused", now: true,
 		long: `Verify the sealed event on standard input as a consumer would, and write the verified event, which holds only
-what was signed. It reads a CloudEvent, an EventBridge event, a PutEvents entry, what SQS hands out, and arrays of
-them: then it writes one event a line, and ends with the highest status.
+what was signed. Use standard output, never the input, which may hold more than that.
+
+It reads a CloudEvent, an EventBridge event, a PutEvents entry, what SQS hands out, and arrays of them: then it
+writes one event a line, and ends with the highest status.
 
 Exit status: 0 verified, 1 rejected (the reason is on standard error), 3 could not judge.
 
@@ -107,9 +109,6 @@ func (a *app) open(ctx context.Context, f *openFlags) error {
 			return err
 		}
 		worst = max(worst, verdictExit(err))
-	}
-	if len(list) == 0 {
-		a.sayf("an empty batch: nothing to verify")
 	}
 	return ended(worst)
 }

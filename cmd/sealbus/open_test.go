@@ -252,6 +252,20 @@ func TestOpenSeveral(t *testing.T) {
 	}
 }
 
+// Success without a line of output would say that something was verified.
+func TestOpenNothing(t *testing.T) {
+	b := newBench(t)
+	b.org(nil, orderSource)
+	for _, doc := range []string{"", "[]", " [ ] ", `{"Records":[]}`, `{"Messages":[]}`} {
+		if v := b.rejection(b.run(doc, b.open(orderSource, "--output", "json")...)); v.Reason != "malformed" {
+			t.Errorf("%q: %+v", doc, v)
+		}
+		if r := b.run(doc, "inspect"); r.code != exitRejected {
+			t.Errorf("inspect %q: exit %d", doc, r.code)
+		}
+	}
+}
+
 // wrapped puts documents, as JSON strings, into the places of format.
 func wrapped(t *testing.T, format string, docs []string) string {
 	t.Helper()
@@ -309,6 +323,9 @@ func FuzzMessages(f *testing.F) {
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		for _, from := range []string{fromAuto, fromCloudEvent, fromEventBridge, fromSQS} {
 			list := messages(doc, from)
+			if len(list) == 0 {
+				t.Fatalf("%s: neither an event nor an error", from)
+			}
 			for _, m := range list {
 				if m.err == nil && m.body == nil {
 					t.Fatalf("%s: an entry that is neither an event nor an error", from)
