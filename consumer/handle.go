@@ -245,18 +245,22 @@ func (d *delivery) renew(ctx context.Context) *envelope.Error {
 	return d.because(envelope.ReasonStoreUnavailable, err.Error(), err)
 }
 
-// handle calls the handler, whose panic is an error. Whatever way it ends, nothing keeps renewing after it.
+// handle calls the handler, whose panic is an error. Whatever way it ends, nothing keeps renewing after it. But
+// nothing else ends the renewing: a handler whose context is cancelled may still finish what it began, and while it
+// does, no other worker may begin the same.
 func (d *delivery) handle(ctx context.Context) error {
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, cancel := context.WithCancelCause(ctx)
 	kept := make(chan struct{})
 	go func() {
 		defer close(kept)
-		d.keep(ctx, cancel)
+		d.keep(running, cancel)
 	}()
 	returned := false
 	defer func() {
-		cancel(nil)
+		stop()
 		<-kept
+		cancel(nil)
 		if !returned { // the handler ended its goroutine, as t.FailNow does
 			d.release(ctx)
 		}
@@ -267,17 +271,21 @@ func (d *delivery) handle(ctx context.Context) error {
 }
 
 // keep renews the lease for as long as the handler runs. Nothing depends on it but that others wait: the token
-// decides who completes.
-func (d *delivery) keep(ctx context.Context, cancel context.CancelCauseFunc) {
-	tick := time.NewTicker(max(d.opts.Lease/2, time.Millisecond))
+// decides who completes. As settle lets a lease be half used, a third of it later there must be another.
+func (d *delivery) keep(running context.Context, cancel context.CancelCauseFunc) {
+	each := d.opts.Lease / 3
+	tick := time.NewTicker(each)
 	defer tick.Stop()
 	for {
 		select {
-		case <-ctx.Done():
+		case <-running.Done():
 			return
 		case <-tick.C:
 		}
-		if err := d.store.Renew(ctx, d.claim, d.opts.Lease); errors.Is(err, replay.ErrClaimLost) {
+		ctx, done := context.WithTimeout(running, each)
+		err := d.store.Renew(ctx, d.claim, d.opts.Lease)
+		done()
+		if errors.Is(err, replay.ErrClaimLost) {
 			cancel(err)
 			return
 		}

@@ -490,39 +490,6 @@ func TestCompleteAfterCancel(t *testing.T) {
 	w.want(b, consumer.Handled, "") // it was released
 }
 
-func TestLeaseIsRenewed(t *testing.T) {
-	w := newWorld(t)
-	w.opts.Lease = 20 * time.Millisecond
-	renewals := make(chan struct{})
-	w.store.onRenew = func() {
-		select {
-		case renewals <- struct{}{}:
-		default: // the handler has seen enough
-		}
-	}
-	r, err := w.consumer().Handle(t.Context(), body(w.event("1")), func(context.Context, consumer.Delivery[[]byte]) error {
-		for range 3 {
-			<-renewals
-		}
-		return nil
-	})
-	w.check(r, err, consumer.Handled, "")
-}
-
-func TestLostLeaseCancelsHandler(t *testing.T) {
-	w := newWorld(t)
-	w.opts.Lease = 20 * time.Millisecond
-	w.store.renew = replay.ErrClaimLost
-	r, err := w.consumer().Handle(t.Context(), body(w.event("1")), func(ctx context.Context, _ consumer.Delivery[[]byte]) error {
-		<-ctx.Done()
-		return context.Cause(ctx)
-	})
-	w.check(r, err, consumer.Retry, envelope.ReasonHandlerFailed)
-	if !errors.Is(err, replay.ErrClaimLost) {
-		t.Errorf("error %v", err)
-	}
-}
-
 // Reopening works: what failed after its claim is not burnt.
 func TestSchemaInvalidIsReleased(t *testing.T) {
 	w := newWorld(t)
