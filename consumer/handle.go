@@ -51,7 +51,7 @@ func (e *PanicError) Error() string {
 // Bounds of what a delivery does by itself.
 const (
 	settleRounds  = 4               // how often the verdict is renewed while the clock keeps jumping
-	finishTimeout = 5 * time.Second // how long completing or releasing may take after the context is gone
+	finishTimeout = 5 * time.Second // how long one attempt to complete or release may take, whatever the context says
 )
 
 // Handle takes one delivery through all checks to the handler. The error is not nil exactly when the delivery
@@ -313,11 +313,9 @@ func (d *delivery) handlerVerdict(err error) *envelope.Error {
 // at once, since it may cost a second effect. What then fails is left to lapse, not released.
 func (d *delivery) complete(ctx context.Context) *envelope.Error {
 	d.held = false
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
-	defer cancel()
-	err := d.store.Complete(ctx, d.claim, d.until)
+	err := d.tryComplete(ctx)
 	if err != nil && !errors.Is(err, replay.ErrClaimLost) {
-		err = d.store.Complete(ctx, d.claim, d.until)
+		err = d.tryComplete(ctx)
 	}
 	switch {
 	case err == nil:
@@ -326,6 +324,13 @@ func (d *delivery) complete(ctx context.Context) *envelope.Error {
 		return d.because(envelope.ReasonInProgress, "it was handled, but another worker has taken it over", err)
 	}
 	return d.because(envelope.ReasonStoreUnavailable, "it was handled, but that could not be recorded: "+err.Error(), err)
+}
+
+// tryComplete is one attempt, in a time of its own: the first may have waited for an answer until its own was up.
+func (d *delivery) tryComplete(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	defer cancel()
+	return d.store.Complete(ctx, d.claim, d.until)
 }
 
 // release frees a claim that was not completed. If that fails, its lease lapses.

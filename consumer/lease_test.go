@@ -143,6 +143,16 @@ func (s *stallingStore) Complete(ctx context.Context, claim replay.Claim, until 
 	return s.Store.Complete(ctx, claim, until)
 }
 
+// A completion that gets no answer does not take the second attempt's time; two do end.
+func TestCompleteStalls(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.stall(0, 1)
+		w.want(w.event("1"), consumer.Handled, "")
+		w.stall(0, 2)
+		w.want(w.event("2"), consumer.Retry, envelope.ReasonStoreUnavailable)
+	})
+}
+
 // A renewal that is under way when the handler returns delays nothing.
 func TestHandlerReturnsDuringRenewal(t *testing.T) {
 	inBubble(t, func(w *world) {
