@@ -42,6 +42,13 @@ const DefaultMaxAge = 24*time.Hour + 5*time.Minute
 // DefaultLease is short, because it is how long an event waits after a crash.
 const DefaultLease = 30 * time.Second
 
+// Bounds of the durations in Options. Sums of them, added to any time, must be far from where 64 bits of nanoseconds
+// end, as an overflow would be a window that nothing passes; and a lease must be longer than it takes to use it.
+const (
+	MaxDuration = 10 * 365 * 24 * time.Hour // of MaxAge, QueueRetention, Skew and Lease
+	MinLease    = time.Second
+)
+
 // Options adjust a Consumer. The zero value is the strict one, but Sources must be named.
 type Options struct {
 	Sources            []string                          // which sources this consumer takes (keys.MatchSource); must not be empty
@@ -49,10 +56,10 @@ type Options struct {
 	Audience           string                            // must be among the signed audience; "" = unchecked
 	Mode               envelope.Mode                     // what becomes of unsigned extensions; zero = Strict, they are dropped
 	RequiredAlgorithms []keys.Algorithm                  // each must have signed; nil = any one signature
-	MaxAge             time.Duration                     // the replay window backwards; 0 = DefaultMaxAge
-	QueueRetention     time.Duration                     // how long queue and dead-letter queue keep messages, added to MaxAge; 0 = no queue
-	Skew               time.Duration                     // how far clocks may differ; 0 = envelope.DefaultSkew
-	Lease              time.Duration                     // how long a claim lives without renewal; 0 = DefaultLease
+	MaxAge             time.Duration                     // the replay window backwards; 0 = DefaultMaxAge, most MaxDuration
+	QueueRetention     time.Duration                     // how long queue and dead-letter queue keep messages, added to MaxAge; 0 = no queue, most MaxDuration
+	Skew               time.Duration                     // how far clocks may differ; 0 = envelope.DefaultSkew, most MaxDuration
+	Lease              time.Duration                     // how long a claim lives without renewal; 0 = DefaultLease, else from MinLease to MaxDuration
 	ExtensionTypes     map[string]envelope.AttributeType // types of extensions that other implementations signed, and the names that may be Binary
 	Quarantine         Quarantine                        // takes what can never pass; nil = its delivery fails, for the transport's own dead-letter queue
 	Logger             *slog.Logger                      // nil = slog.Default()
@@ -134,13 +141,29 @@ func (o *Options) check() error {
 		return errors.New("the list of Types is empty: nil takes every type that the bundle allows")
 	case strings.ContainsRune(o.Audience, ' '):
 		return fmt.Errorf("the audience %q is not one name", o.Audience)
-	case o.MaxAge < 0 || o.QueueRetention < 0 || o.Skew < 0 || o.Lease < 0:
-		return errors.New("a duration is negative")
+	}
+	if err := o.checkDurations(); err != nil {
+		return err
 	}
 	if err := checkPatterns(o.Sources, o.Types); err != nil {
 		return err
 	}
 	return o.checkObserve()
+}
+
+func (o *Options) checkDurations() error {
+	for _, d := range [...]struct {
+		name  string
+		value time.Duration
+		least time.Duration
+	}{
+		{"MaxAge", o.MaxAge, 0}, {"QueueRetention", o.QueueRetention, 0}, {"Skew", o.Skew, 0}, {"Lease", o.Lease, MinLease},
+	} {
+		if d.value < d.least || d.value > MaxDuration {
+			return fmt.Errorf("%s is %v: give a duration from %v to %v, or 0 for the default", d.name, d.value, d.least, MaxDuration)
+		}
+	}
+	return nil
 }
 
 func checkPatterns(sources, types []string) error {
