@@ -50,6 +50,10 @@ const (
 )
 
 // Options adjust a Consumer. The zero value is the strict one, but Sources must be named.
+//
+// MaxAge and QueueRetention together are the window: how old an event may be, and how long its claim is remembered.
+// All workers of one name have the same. Whoever widens it later admits again what was completed under the narrower
+// one and forgotten since: those events may be handled a second time, with the same IdempotencyKey.
 type Options struct {
 	Sources            []string                          // which sources this consumer takes (keys.MatchSource); must not be empty
 	Types              []string                          // which types this consumer takes (keys.MatchType); nil = those that the bundle allows
