@@ -37,15 +37,16 @@ type Result struct {
 	IdempotencyKey             string
 }
 
-// PanicError is a panic of a handler. The event was released and is to be delivered again.
+// PanicError is a panic of a handler, of the callback of an Observe or of a Quarantine. The event was released and is
+// to be delivered again.
 type PanicError struct {
-	Value any    // what the handler panicked with
+	Value any    // what it panicked with
 	Stack []byte // where
 }
 
 // Error is the panic's value.
 func (e *PanicError) Error() string {
-	return fmt.Sprintf("consumer: the handler panicked: %v", e.Value)
+	return fmt.Sprintf("consumer: it panicked: %v", e.Value)
 }
 
 // Bounds of what a delivery does by itself.
@@ -88,6 +89,7 @@ type delivery struct {
 }
 
 func (d *delivery) run(ctx context.Context) error {
+	defer d.release(ctx) // after the quarantine has it, so that reopening works; and if a callback ends its goroutine
 	verdict := d.open(ctx)
 	if verdict == nil {
 		verdict = d.once(ctx)
@@ -96,9 +98,7 @@ func (d *delivery) run(ctx context.Context) error {
 		d.result.Outcome = Handled
 		return nil
 	}
-	err := d.refuse(ctx, verdict)
-	d.release(ctx) // after the quarantine has it, so that reopening works
-	return err
+	return d.refuse(ctx, verdict)
 }
 
 // now is the wall clock, or what it said before within this delivery if that was later.
@@ -256,18 +256,12 @@ func (d *delivery) handle(ctx context.Context) error {
 		defer close(kept)
 		d.keep(running, cancel)
 	}()
-	returned := false
 	defer func() {
 		stop()
 		<-kept
 		cancel(nil)
-		if !returned { // the handler ended its goroutine, as t.FailNow does
-			d.release(ctx)
-		}
 	}()
-	err := protect(func() error { return d.handler(ctx, handOver(d.opened, d.result.IdempotencyKey)) })
-	returned = true
-	return err
+	return protect(func() error { return d.handler(ctx, handOver(d.opened, d.result.IdempotencyKey)) })
 }
 
 // keep renews the lease for as long as the handler runs. Nothing depends on it but that others wait: the token
