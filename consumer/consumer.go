@@ -27,6 +27,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -88,11 +90,11 @@ type Consumer struct {
 
 // New makes a consumer. Its name separates its claims from those of other consumers of the same store: two
 // consumers that both want every event have two names, workers of one consumer have one. Trust decides who
-// may say what, store remembers what was handled.
+// may say what, store remembers what was handled. Changing the options afterwards changes nothing.
 func New(name string, trust keys.Source, store replay.Store, opts *Options) (*Consumer, error) {
 	var o Options
 	if opts != nil {
-		o = *opts
+		o = opts.clone()
 	}
 	o.setDefaults()
 	switch {
@@ -115,6 +117,16 @@ func newCounts() map[envelope.Reason]*atomic.Uint64 {
 		counts[r] = new(atomic.Uint64)
 	}
 	return counts
+}
+
+// clone shares nothing that the caller could change after it was checked.
+func (o *Options) clone() Options {
+	c := *o
+	c.Sources, c.Types = slices.Clone(o.Sources), slices.Clone(o.Types)
+	c.RequiredAlgorithms = slices.Clone(o.RequiredAlgorithms)
+	c.ExtensionTypes = maps.Clone(o.ExtensionTypes)
+	c.UnsafeObserve = slices.Clone(o.UnsafeObserve)
+	return c
 }
 
 func (o *Options) setDefaults() {

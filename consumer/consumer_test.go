@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"maps"
 	"math"
 	"strings"
 	"testing"
@@ -82,6 +83,30 @@ func TestExtremeDurations(t *testing.T) {
 		w.want(b, consumer.Duplicate, envelope.ReasonReplayed)
 		w.clock.Advance(time.Second)
 		w.want(b, consumer.Quarantined, envelope.ReasonExpired)
+	}
+}
+
+// A consumer keeps to what New checked.
+func TestOptionsAreCopied(t *testing.T) {
+	w := newWorld(t)
+	blob := map[string]envelope.AttributeType{"blob": envelope.Binary}
+	ev := placed("1")
+	ev.SetExtension("blob", []byte{1, 2})
+	genuine := w.seal(ev, envelope.SealOptions{ExtensionTypes: maps.Clone(blob)}).JSON()
+	w.opts.Types, w.opts.RequiredAlgorithms = []string{"com.example.order.*"}, []keys.Algorithm{keys.Ed25519}
+	w.opts.ExtensionTypes = blob
+	var fail error
+	seen := observed(w, &fail)
+	c := w.consumer()
+	w.opts.Sources[0], w.opts.Types[0], w.opts.RequiredAlgorithms[0] = "https://elsewhere.example/*", "com.other.*", keys.ES256
+	w.opts.UnsafeObserve[0].Source = "https://elsewhere.example/*"
+	delete(blob, "blob")
+	r, err := c.Handle(t.Context(), body(genuine), w.handle)
+	w.check(r, err, consumer.Handled, "")
+	r, err = c.Handle(t.Context(), body(edit(genuine, "dssematerial", nil)), w.handle)
+	w.check(r, err, consumer.Observed, envelope.ReasonUnsigned)
+	if len(*seen) != 1 {
+		t.Errorf("observed %+v", *seen)
 	}
 }
 
