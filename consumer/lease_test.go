@@ -16,7 +16,7 @@ import (
 func inBubble(t *testing.T, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(start.Sub(time.Now()))
+		time.Sleep(time.Until(start))
 		w := newWorld(t)
 		w.opts.Now = time.Now
 		w.store.Store = replay.NewMemory(nil)
