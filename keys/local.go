@@ -10,7 +10,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 )
 
@@ -142,7 +141,7 @@ func (s *LocalSigner) Sign(ctx context.Context, message []byte) ([]byte, error) 
 
 func (s *LocalSigner) signES256(message []byte) ([]byte, error) {
 	digest := sha256.Sum256(message)
-	var random io.Reader = rand.Reader
+	random := rand.Reader
 	if s.deterministic {
 		random = nil // RFC 6979, says crypto/ecdsa
 	}
