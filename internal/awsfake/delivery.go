@@ -233,7 +233,7 @@ func (k *sink) next() *delivery {
 	for len(k.queue) == 0 && !k.closed {
 		k.waiting.Wait()
 	}
-	if k.closed {
+	if k.closed || k.server.ctx.Err() != nil {
 		return nil
 	}
 	i := int(k.server.pick(int64(min(len(k.queue), 1+k.server.opts.Delivery.Reorder))))
