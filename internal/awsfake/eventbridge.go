@@ -180,7 +180,8 @@ func (s *Server) deleteRule(in *ruleInput) (nothing, error) {
 type targetsInput struct {
 	Rule, EventBusName string
 	Targets            []struct {
-		Id, Arn     string
+		ID          string `json:"Id"`
+		Arn         string
 		RetryPolicy *struct{ MaximumRetryAttempts *int }
 	}
 	Ids []string
@@ -213,8 +214,8 @@ func (s *Server) putTargets(in *targetsInput) (*targetsOutput, error) {
 		if t.RetryPolicy != nil && t.RetryPolicy.MaximumRetryAttempts != nil {
 			retries = *t.RetryPolicy.MaximumRetryAttempts
 		}
-		r.remove(t.Id)
-		r.targets = append(r.targets, ruleTarget{ID: t.Id, ARN: t.Arn, Retries: retries})
+		r.remove(t.ID)
+		r.targets = append(r.targets, ruleTarget{ID: t.ID, ARN: t.Arn, Retries: retries})
 	}
 	return &targetsOutput{FailedEntries: []struct{}{}}, nil
 }

@@ -20,7 +20,7 @@ const (
 
 type putEventsInput struct {
 	Entries    []putEntry
-	EndpointId string
+	EndpointID string `json:"EndpointId"`
 }
 
 // putEntry has pointers, because the service's errors tell null from "".
@@ -36,7 +36,7 @@ type putEventsOutput struct {
 }
 
 type putResult struct {
-	EventId      string `json:",omitempty"`
+	EventID      string `json:"EventId,omitempty"`
 	ErrorCode    string `json:",omitempty"`
 	ErrorMessage string `json:",omitempty"`
 }
@@ -132,7 +132,7 @@ func (s *Server) putEntry(e *putEntry) putResult {
 		at: at, resources: e.Resources, detail: []byte(*e.Detail),
 	}
 	s.route(busNameOf(text(e.EventBusName)), ev, false)
-	return putResult{EventId: ev.id}
+	return putResult{EventID: ev.id}
 }
 
 func (s *Server) checkEntry(e *putEntry) *putResult {
