@@ -161,6 +161,12 @@ func TestPublishPartly(t *testing.T) {
 			t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 		}
 	})
+	t.Run("throttled, then refused", func(t *testing.T) {
+		b, bus := newShop(t, &awsfake.Options{Faults: awsfake.Faults{EntryThrottled: 1}})
+		if r := b.run(order("o-1")+scalar, b.publish(bus, "--layout", "embedded", "--retry-for", "0s")...); r.code != exitUnavailable {
+			t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+		}
+	})
 	t.Run("told to people", func(t *testing.T) {
 		b, bus := newShop(t, &awsfake.Options{Faults: awsfake.Faults{EntryThrottled: 1}})
 		r := b.run(strings.Repeat(order("o-1"), 15), b.publish(bus, "--retry-for", "0s")...)

@@ -153,8 +153,14 @@ func busToBus(t *testing.T, w *world, want recording) {
 	w.rule("first", `{"source":["`+command+`"]}`, second)
 	e := entry(commandDetail)
 	e.EventBusName = aws.String("first")
+	third := w.createBus("third")
+	w.rule("second", `{"source":["`+command+`"]}`, third)
+	beyond := w.listen("third", `{"source":["`+command+`"]}`)
 	w.put(e)
 	w.sameEvents(want["messages"], got)
+	if n := len(beyond.all()); n > 0 {
+		t.Error("an event went over two buses to a third")
+	}
 }
 
 // foreignTimes sends times as the recording did, which the SDK for Go cannot.

@@ -45,7 +45,7 @@ func (s *sending) try(ctx context.Context, items []item, try int) (again []item)
 	if err != nil {
 		failed := callError(ctx, err, try)
 		s.fail(items, failed)
-		if failed.Temporary && ctx.Err() == nil {
+		if failed.Temporary {
 			return items
 		}
 		return nil
@@ -150,7 +150,7 @@ func callError(ctx context.Context, err error, try int) *Error {
 		return e
 	}
 	e.Err = fmt.Errorf("%w: %w", producer.ErrNoAnswer, err)
-	e.Temporary = ctx.Err() == nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || retryable(err))
+	e.Temporary = ctx.Err() == nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.ErrUnexpectedEOF) || retryable(err))
 	return e
 }
 

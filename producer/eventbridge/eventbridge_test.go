@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -400,6 +403,9 @@ func TestCallErrors(t *testing.T) {
 		"validation":     {api("ValidationException"), false, false},
 		"access denied":  {api("AccessDeniedException"), false, false},
 		"cannot be sent": {&smithy.OperationError{Err: &smithy.SerializationError{Err: errors.New("x")}}, false, true},
+		"by the SDK":     {api("RequestLimitExceeded"), true, false},
+		"answer cut":     {&smithy.OperationError{Err: &smithy.DeserializationError{Err: io.ErrUnexpectedEOF}}, true, true},
+		"reset":          {&net.OpError{Op: "read", Err: syscall.ECONNRESET}, true, true},
 		"timeout":        {context.DeadlineExceeded, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -501,6 +507,23 @@ func TestCancelled(t *testing.T) {
 	}
 	if len(clk.sleeps) > 0 {
 		t.Errorf("slept %v", clk.sleeps)
+	}
+}
+
+// Nothing is sent under a context that is over already, whichever a free slot or the context is noticed first.
+func TestCancelledBefore(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c := &client{}
+	bus, _ := newBus(t, c, nil)
+	sealed := seal(t, 1, 100)
+	for range 50 {
+		if err := bus.Send(ctx, sealed)[0]; !errors.Is(err, producer.ErrNotSent) || !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	if len(c.calls) > 0 {
+		t.Errorf("%d calls", len(c.calls))
 	}
 }
 
@@ -608,6 +631,7 @@ func TestCheckBus(t *testing.T) {
 	send(time.Second, missing, nil, false)           // believed for a while
 	send(time.Hour, down, nil, true)                 // it did exist
 	send(time.Hour, missing, sealbus.ErrNoBus, true) // deleted
+	send(0, down, producer.ErrNotSent, true)         // what was known is forgotten
 	send(0, denied, nil, true)                       // PutEvents alone is enough
 	send(time.Second, missing, nil, false)           // and is not asked for again and again
 	unchecked, _ := newBus(t, &describer{err: missing}, nil)
