@@ -106,7 +106,7 @@ func TestThroughTheSDK(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			const n = 1000
+			const n = 400
 			results, err := p.Publish(t.Context(), events(n)...)
 			if err != nil || len(results) != n {
 				t.Fatalf("%d results, %v", len(results), err)
@@ -152,6 +152,21 @@ func TestFaultsThroughTheSDK(t *testing.T) {
 				t.Errorf("%d calls, slept %v", put, clk.sleeps)
 			}
 		})
+	}
+}
+
+// TestGlobalEndpoint: the SDK signs for several regions, and takes no EndpointId that it does not understand.
+func TestGlobalEndpoint(t *testing.T) {
+	c := newCentral(t, nil)
+	bus, err := sealbus.New(sdkClient(c.server.URL()), "central", &sealbus.Options{EndpointID: "abcde.veo", CheckBus: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.Send(t.Context(), seal(t, 1, 100))[0]; err != nil {
+		t.Fatal(err)
+	}
+	if err := c.server.Drain(t.Context()); err != nil || len(c.opened) != 1 {
+		t.Errorf("%d arrived, %v", len(c.opened), err)
 	}
 }
 
