@@ -39,7 +39,7 @@ var reasonCases = []reasonCase{
 	{reason: envelope.ReasonUnsigned, message: func(w *world) consumer.Message { return body(edit(w.event("1"), "dssematerial", nil)) }},
 	{reason: envelope.ReasonUnsupported, message: func(w *world) consumer.Message {
 		ev := w.event("1")
-		return body(edit(ev, "dssematerial", material(w.signers["orders"], "text/plain", payloadOf(ev))))
+		return body(edit(ev, "dssematerial", material("text/plain", payloadOf(ev), w.signers["orders"])))
 	}},
 	{reason: envelope.ReasonUnknownKey, message: func(w *world) consumer.Message {
 		mallory, _ := keys.GenerateSigner(keys.Ed25519, "orders")
@@ -109,7 +109,7 @@ var reasonCases = []reasonCase{
 	{reason: envelope.ReasonNotARecipient, message: func(w *world) consumer.Message {
 		ev := w.event("1")
 		signed := strings.TrimSuffix(payloadOf(ev), "}}") + `,"enc":"jwe"}}`
-		return body(edit(ev, "dssematerial", material(w.signers["orders"], payload, signed)))
+		return body(edit(ev, "dssematerial", material(payload, signed, w.signers["orders"])))
 	}},
 	{
 		reason:  envelope.ReasonSchemaInvalid,
@@ -394,6 +394,36 @@ func TestHandlerPanicReleases(t *testing.T) {
 	w.want(b, consumer.Handled, "")
 }
 
+// A quarantine that panics has failed: nothing of it reaches the transport but the error, and the claim is free.
+func TestQuarantinePanicReleases(t *testing.T) {
+	w := newWorld(t)
+	b := w.event("1")
+	w.opts.Quarantine = consumer.QuarantineFunc(func(context.Context, consumer.Record) error { panic("at the disco") })
+	c := w.consumer()
+	strict := consumer.Typed(func(context.Context, consumer.Delivery[[]int]) error { return nil })
+	r, err := c.Handle(t.Context(), body(b), strict)
+	w.check(r, err, consumer.Retry, envelope.ReasonSchemaInvalid)
+	var p *consumer.PanicError
+	var q *consumer.QuarantineError
+	if !errors.As(err, &q) || !errors.As(q.Err, &p) || p.Value != "at the disco" || c.Counts()[envelope.ReasonSchemaInvalid] != 1 {
+		t.Errorf("error %#v, counts %v", err, c.Counts())
+	}
+	w.want(b, consumer.Handled, "")
+}
+
+func TestQuarantineGoexitReleases(t *testing.T) {
+	w := newWorld(t)
+	b := w.event("1")
+	w.opts.Quarantine = consumer.QuarantineFunc(func(context.Context, consumer.Record) error { runtime.Goexit(); return nil })
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = w.consumer().Handle(context.Background(), body(b), consumer.Typed(func(context.Context, consumer.Delivery[[]int]) error { return nil }))
+	}()
+	<-done
+	w.want(b, consumer.Handled, "")
+}
+
 func TestHandlerGoexitReleases(t *testing.T) {
 	w := newWorld(t)
 	b := w.event("1")
@@ -490,39 +520,6 @@ func TestCompleteAfterCancel(t *testing.T) {
 	w.want(b, consumer.Handled, "") // it was released
 }
 
-func TestLeaseIsRenewed(t *testing.T) {
-	w := newWorld(t)
-	w.opts.Lease = 20 * time.Millisecond
-	renewals := make(chan struct{})
-	w.store.onRenew = func() {
-		select {
-		case renewals <- struct{}{}:
-		default: // the handler has seen enough
-		}
-	}
-	r, err := w.consumer().Handle(t.Context(), body(w.event("1")), func(context.Context, consumer.Delivery[[]byte]) error {
-		for range 3 {
-			<-renewals
-		}
-		return nil
-	})
-	w.check(r, err, consumer.Handled, "")
-}
-
-func TestLostLeaseCancelsHandler(t *testing.T) {
-	w := newWorld(t)
-	w.opts.Lease = 20 * time.Millisecond
-	w.store.renew = replay.ErrClaimLost
-	r, err := w.consumer().Handle(t.Context(), body(w.event("1")), func(ctx context.Context, _ consumer.Delivery[[]byte]) error {
-		<-ctx.Done()
-		return context.Cause(ctx)
-	})
-	w.check(r, err, consumer.Retry, envelope.ReasonHandlerFailed)
-	if !errors.Is(err, replay.ErrClaimLost) {
-		t.Errorf("error %v", err)
-	}
-}
-
 // Reopening works: what failed after its claim is not burnt.
 func TestSchemaInvalidIsReleased(t *testing.T) {
 	w := newWorld(t)
@@ -599,6 +596,44 @@ func TestForeignIsJudgedOnItsTime(t *testing.T) {
 	w.opts.UnsafeAllowUndated = true
 	w.want(w.foreign("3", ""), consumer.Handled, "")
 	w.want(w.foreign("3", ""), consumer.Duplicate, envelope.ReasonReplayed)
+}
+
+// A foreign payload names no producer: an event that two producers signed is one event, whichever of the
+// signatures is removed on the way.
+func TestForeignWithoutASignatureIsADuplicate(t *testing.T) {
+	const at = "2026-03-01T11:00:00Z"
+	for _, order := range [][]string{{"orders", "gateway"}, {"gateway", "orders"}} {
+		w := newWorld(t)
+		w.enrol("gateway", "https://orders.example/*")
+		w.publish(keys.BundleOptions{})
+		w.want(w.foreignBy("1", at, `{"a":1}`, order...), consumer.Handled, "")
+		producers := map[string]bool{w.handled[0].Verified.Producer: true}
+		for _, left := range order {
+			r, err := w.deliver(w.foreignBy("1", at, `{"a":1}`, left))
+			w.check(r, err, consumer.Duplicate, envelope.ReasonReplayed)
+			if r.IdempotencyKey != w.handled[0].IdempotencyKey {
+				t.Error("one event has two idempotency keys")
+			}
+			producers[r.Producer] = true
+		}
+		if len(w.handled) != 1 || len(producers) != 2 {
+			t.Errorf("handled %d times, as sealed by %v", len(w.handled), producers)
+		}
+	}
+}
+
+// The price: other content under a used ID is another event. The gain: nobody uses up the IDs of another.
+func TestForeignWithOtherContentIsAnotherEvent(t *testing.T) {
+	const at = "2026-03-01T11:00:00Z"
+	w := newWorld(t)
+	w.enrol("gateway", "https://orders.example/*")
+	w.publish(keys.BundleOptions{})
+	w.want(w.foreignBy("1", at, `{"a":2}`, "gateway"), consumer.Handled, "")
+	w.want(w.foreignBy("1", at, `{"a":1}`, "orders"), consumer.Handled, "")
+	w.want(w.event("1"), consumer.Handled, "") // nor those of a producer who seals as we do
+	if len(w.handled) != 3 || w.handled[0].IdempotencyKey == w.handled[1].IdempotencyKey {
+		t.Errorf("handled %d times", len(w.handled))
+	}
 }
 
 func TestQueueRetentionWidensTheWindow(t *testing.T) {

@@ -81,13 +81,13 @@ func (a *app) group(name, short, long string, commands ...*cobra.Command) *cobra
 func (a *app) noCommand(cmd *cobra.Command, args []string) error {
 	fix := "run `" + cmd.CommandPath() + " --help` for the list of commands"
 	if len(args) == 0 {
-		return usage(fix, "%s needs a command: %s", cmd.CommandPath(), strings.Join(commandNames(cmd), ", "))
+		return usage(fix, "missing command: one of %s", strings.Join(commandNames(cmd), ", "))
 	}
 	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		fix = "did you mean `" + cmd.CommandPath() + " " + near[0] + "`?"
 	}
-	return usage(fix, "%s has no command %q", cmd.CommandPath(), args[0])
+	return usage(fix, "no command %q", strings.TrimPrefix(cmd.CommandPath()+" "+args[0], "sealbus "))
 }
 
 func commandNames(cmd *cobra.Command) []string {

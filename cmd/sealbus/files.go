@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 )
 
 const (
@@ -71,6 +72,16 @@ func exists(path string) bool {
 	return err == nil
 }
 
+// warnShared warns of a file with a secret that others than its owner may read or change. Not of pipes, nor where
+// modes say nothing.
+func (a *app) warnShared(path string) {
+	info, err := os.Stat(path)
+	if err != nil || runtime.GOOS == "windows" || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {
+		return
+	}
+	a.warnf("others than its owner have access to %s (mode %04o): chmod 600 %s", path, info.Mode().Perm(), path)
+}
+
 // createFile writes a new file and refuses to touch one that exists.
 func createFile(path string, data []byte, mode fs.FileMode) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
@@ -103,11 +114,19 @@ func writeAndClose(f *os.File, data []byte) error {
 // replaceFile puts data in the place of a file whose content was old, all or nothing, with its mode. If the
 // content is another one by now, somebody else's change would be lost, and it is refused.
 func replaceFile(path string, old, data []byte) error {
-	info, err := os.Stat(path)
+	target, err := filepath.EvalSymlinks(path) // a link stays a link
 	if err != nil {
 		return openFailed(path, err)
 	}
+	info, err := os.Stat(target)
+	if err != nil {
+		return openFailed(path, err)
+	}
+	path = target
 	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
+	if exists(temporary) {
+		return unavailable("run it again; if nobody is at it, remove "+temporary, "%s is being changed by another command, or one was killed at it", path)
+	}
 	if err := createFile(temporary, data, info.Mode().Perm()); err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func (a *app) keysNewCommand() *cobra.Command {
 		long: "Make a signing key. The keyring is created if there is none yet, else the key is added to it.\n" +
 			"--source and --type record what the producer signs for; `sealbus seal` then refuses the rest at once. What\n" +
 			"consumers accept is decided by the trust policy alone.",
-		example: "sealbus keys new --producer orders --source 'https://orders.example/*' --type 'com.example.order.*' --keyring orders.keyring",
+		example: "sealbus keys new --producer orders --source 'https://orders.example/*' \\\n  --type 'com.example.order.*' --keyring orders.keyring",
 		now:     true,
 		run:     func(context.Context, []string) error { return a.keysNew(&f) },
 	})

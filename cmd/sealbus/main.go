@@ -12,17 +12,15 @@ import (
 	"context"
 	"io"
 	"os"
-	"os/signal"
 	"time"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, systemEnvironment())
-	stop()
-	os.Exit(code)
+	cobra.EnableCommandSorting = false // help lists commands in the order in which somebody new needs them
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, systemEnvironment()))
 }
 
 // environment is what a run takes from the machine beside its streams and files.

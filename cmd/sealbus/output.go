@@ -33,7 +33,7 @@ func (a *app) writeJSON(v any) error {
 // writeOut writes data to standard output as it is.
 func (a *app) writeOut(data []byte) error {
 	if _, err := a.stdout.Write(data); err != nil {
-		return unavailable("check where standard output goes", "writing to standard output: %w", err)
+		return unavailable("check where standard output goes", "writing to standard output: %w", cause(err))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -64,6 +65,9 @@ func (a *app) passphraseFromFile(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if path != "-" {
+		a.warnShared(path)
+	}
 	line, _, _ := bytes.Cut(data, []byte("\n"))
 	line = bytes.TrimSuffix(line, []byte("\r"))
 	if len(line) == 0 {
@@ -86,8 +90,29 @@ func askTerminal(prompt string) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = tty.Close() }()
+	defer restoreOnInterrupt(int(tty.Fd()))()
 	fmt.Fprint(os.Stderr, prompt)
 	pass, err := term.ReadPassword(int(tty.Fd()))
 	fmt.Fprintln(os.Stderr)
 	return pass, err
+}
+
+// restoreOnInterrupt keeps an interrupted prompt from leaving a terminal that does not show what is typed.
+func restoreOnInterrupt(tty int) (stop func()) {
+	state, err := term.GetState(tty)
+	if err != nil {
+		return func() {}
+	}
+	interrupted, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(interrupted, os.Interrupt)
+	go func() {
+		select {
+		case <-interrupted:
+			_ = term.Restore(tty, state)
+			fmt.Fprintln(os.Stderr)
+			os.Exit(exitUnavailable)
+		case <-done:
+		}
+	}()
+	return func() { signal.Stop(interrupted); close(done) }
 }

@@ -32,7 +32,7 @@ func (a *app) trustAddCommand() *cobra.Command {
 		long: "List public keys under a producer or consumer in the policy file, which is created if there is none, and set their\n" +
 			"schedule. Only the key IDs are written. The change is then reviewed like code. Of a key that is listed already,\n" +
 			"the moments that are given are changed.",
-		example: "sealbus trust add --policy policy.yaml --producer orders --source 'https://orders.example/*' --type 'com.example.order.*' --activate +1d orders.pub.json",
+		example: "sealbus trust add --policy policy.yaml --producer orders --source 'https://orders.example/*' \\\n  --type 'com.example.order.*' --activate +1d orders.pub.json",
 		args:    exactly("PUB.json"), now: true,
 		run: func(_ context.Context, args []string) error { return a.trustAdd(&f, args[0]) },
 	})

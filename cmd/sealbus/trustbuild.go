@@ -30,13 +30,13 @@ func (a *app) trustBuildCommand() *cobra.Command {
 			"that it lists and nobody submitted.\n\n" +
 			"A bundle lives for at most 7 days: until then an attacker may withhold the next one, and with it a revocation.\n" +
 			"--previous is the bundle that this one follows; --out may be the same file, and is no other file that exists.",
-		example: "sealbus trust build --policy policy.yaml --keys orders.pub.json --root alice.root --previous trust.dsse --expires 7d --out trust.dsse",
+		example: "sealbus trust build --policy policy.yaml --keys orders.pub.json --root alice.root \\\n  --previous trust.dsse --expires 7d --out trust.dsse",
 		now:     true,
 		run:     func(ctx context.Context, _ []string) error { return a.trustBuild(ctx, &f) },
 	})
 	flags := cmd.Flags()
 	flags.StringVar(&f.policy, "policy", "", "the reviewed policy `FILE`")
-	flags.StringArrayVar(&f.keys, "keys", nil, "public keys, as `sealbus keys export` writes them: `FILE`")
+	flags.StringArrayVar(&f.keys, "keys", nil, "public keys, a `FILE` that sealbus keys export wrote")
 	flags.StringArrayVar(&f.root, "root", nil, "a private root key `FILE` to sign with")
 	flags.StringVar(&f.previous, "previous", "", "the signed bundle `FILE` that this one follows")
 	flags.StringVar(&f.roots, "roots", "", "the pinned roots `FILE`: checks --previous, and says what signatures are missing")
@@ -93,6 +93,10 @@ func (f *trustBuildFlags) check() error {
 	if most := cmp.Or(time.Duration(f.lifetime), keys.MaxBundleLifetime); time.Duration(f.expires) > most {
 		return usage("use --expires "+formatDuration(most)+" or less; --insecure-max-lifetime allows more",
 			"a bundle that lives for %s: until it expires, a revocation can be withheld", formatDuration(time.Duration(f.expires)))
+	}
+	if f.refreshHint >= f.expires {
+		return usage("use a shorter --refresh-hint: without it, consumers choose", "--refresh-hint %s is not shorter than --expires %s",
+			formatDuration(time.Duration(f.refreshHint)), formatDuration(time.Duration(f.expires)))
 	}
 	if exists(f.out) && !sameFile(f.out, f.previous) {
 		return usage("choose another name, or name it as --previous too: the new bundle then follows it and takes its place",

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -114,6 +115,7 @@ func describeBundle(b *keys.Bundle, now time.Time) *bundleShown {
 	for _, k := range b.Keys() {
 		s.Keys = append(s.Keys, describeKey(k, now))
 	}
+	slices.SortStableFunc(s.Keys, func(x, y keyShown) int { return strings.Compare(x.Producer, y.Producer) })
 	return s
 }
 

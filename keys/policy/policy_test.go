@@ -113,6 +113,49 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// What a reviewer does not see is refused wherever it stands, in the line in which a diff shows it. A file with CRLF
+// is one as any other.
+func TestHiddenTextIsRefused(t *testing.T) {
+	const evil = "  evil: {sources: ['https://pay.example/*'], types: ['*']}\n"
+	for _, hidden := range []string{
+		"\r", "\u0085", "\u2028", "\u2029", // lines to YAML, not to git
+		"\t", "\v", "\f", "\x00", "\x1b", "\x7f", "\u009b", "\u00a0", "\u200b", "\u200d", "\u202e", "\u2066", "\ufeff", "\U000e0041",
+		"\xff", "\xc3", "\xed\xa0\x80", "\xe2\x80", "\r\r\n",
+	} {
+		for where, doc := range map[string]string{
+			"comment": "version: 1\nproducers:\n  orders: {} # handed over in person" + hidden + evil,
+			"text":    "version: 1\nproducers:\n  orders: {sources: ['urn:a" + hidden + "']}\n",
+		} {
+			_, err := Parse([]byte(doc))
+			var e *Error
+			if !errors.As(err, &e) || e.Line != 3 {
+				t.Errorf("%q in a %s: %v", hidden, where, err)
+			}
+		}
+	}
+	for _, doc := range []string{"\ufeffversion: 1\n", "v\x00e\x00r\x00", "\xff\xfev\x00"} {
+		if _, err := Parse([]byte(doc)); err == nil {
+			t.Errorf("%q is accepted", doc)
+		}
+	}
+	mustParse(t, strings.ReplaceAll(full(t), "\n", "\r\n"))
+	mustParse(t, "version: 1 # größer, 漢字, e\u0301, 🙂, !important, 100%\n")
+}
+
+// The tag that is only "!" leaves no trace in what the YAML parser hands out.
+func TestNonSpecificTagIsRefused(t *testing.T) {
+	const head = "version: 1\nproducers:\n"
+	for _, doc := range []string{
+		head + "  a: ! {sources: []}\n", head + "  ! a: {}\n", head + "  a: {sources: [ü, ! 'urn:a:*']}\n", head + "  a: !\n",
+		head + "  a:\n   sources:\n   - ! 'urn:a:*'\n", head + "  a: !<!> {}\n", head + "  ? ! a\n  : {}\n", "version: ! 1\n", "--- !\nversion: 1\n", "! \nversion: 1\n",
+	} {
+		if _, err := Parse([]byte(doc)); err == nil || !strings.Contains(err.Error(), "tags") {
+			t.Errorf("%q: %v", doc, err)
+		}
+	}
+	mustParse(t, head+"  a: # !\n   sources: ['urn:x:!', \"urn:y:!\"] # ! x\n")
+}
+
 func TestSizeLimit(t *testing.T) {
 	doc := append([]byte("version: 1\n#"), bytes.Repeat([]byte("x"), MaxPolicy)...)
 	if _, err := Parse(doc); err == nil {
@@ -208,6 +251,7 @@ func TestBuildRefuses(t *testing.T) {
 		"no end":               {all, opts(func(o *BuildOptions) { o.Expires = time.Time{} }), "expired"},
 		"expired at the start": {all, opts(func(o *BuildOptions) { o.Expires = now }), "expired"},
 		"lives too long":       {all, opts(func(o *BuildOptions) { o.Expires = after(7).Add(time.Second) }), "168h"},
+		"hint too long":        {all, opts(func(o *BuildOptions) { o.Expires, o.RefreshHint = after(1), 24*time.Hour }), "refresh hint"},
 		"session":              {all, opts(func(o *BuildOptions) { o.RevokedSessions = []string{"x"} }), "session"},
 	} {
 		if _, err := p.Build(c.public, c.opts); err == nil || !strings.Contains(err.Error(), c.names) {
@@ -355,6 +399,41 @@ func TestAddConsumerKey(t *testing.T) {
 	}
 	if p := mustParse(t, string(doc)); len(p.Producers) != 0 || p.Consumers[0].Keys[0].ID != id {
 		t.Errorf("%s", doc)
+	}
+}
+
+func TestSetScope(t *testing.T) {
+	doc := full(t)
+	filled, changes, err := SetScope([]byte(doc), "refunds", []string{"urn:refunds:*", "https://x.example/é"}, []string{"*"})
+	if err != nil || len(changes) != 2 || changes[1] != "producer refunds: types *" {
+		t.Fatalf("%q, %v", changes, err)
+	}
+	was, is := mustParse(t, doc), mustParse(t, string(filled))
+	if r := is.Producers[1]; !slices.Equal(r.Sources, []string{"urn:refunds:*", "https://x.example/é"}) || !slices.Equal(r.Types, []string{"*"}) {
+		t.Errorf("refunds: %+v", r)
+	}
+	is.Producers[1].Sources, is.Producers[1].Types = was.Producers[1].Sources, was.Producers[1].Types
+	if a, b := describe(was), describe(is); a != b {
+		t.Errorf("was %s, is %s", a, b)
+	}
+	for name, c := range map[string]struct{ sources, types []string }{
+		"nothing asked": {}, "the same": {nil, []string{"*"}}, "both the same": {[]string{"urn:refunds:*", "https://x.example/é"}, []string{"*"}},
+	} {
+		if again, changes, err := SetScope(filled, "refunds", c.sources, c.types); err != nil || changes != nil || !bytes.Equal(again, filled) {
+			t.Errorf("%s: %q, %v", name, changes, err)
+		}
+	}
+	for name, c := range map[string]struct {
+		producer       string
+		sources, types []string
+	}{
+		"wider": {"orders", []string{"https://orders.example/*", "urn:example:orders", "urn:x:*"}, nil}, "other types": {"orders", nil, []string{"*"}},
+		"one filled": {"orders", nil, []string{}}, "absent": {"shop", []string{"urn:x:*"}, nil}, "a consumer": {"billing", []string{"urn:x:*"}, nil},
+		"bad pattern": {"refunds", []string{"https://*"}, nil}, "twice": {"refunds", nil, []string{"a", "a"}},
+	} {
+		if got, changes, err := SetScope([]byte(doc), c.producer, c.sources, c.types); err == nil || got != nil || changes != nil {
+			t.Errorf("%s: %q, %v", name, changes, err)
+		}
 	}
 }
 

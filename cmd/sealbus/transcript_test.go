@@ -1,0 +1,90 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// transcriptFiles are where the transcript may stand.
+var transcriptFiles = []string{"../../README.md", "../../docs/transcript.md"}
+
+// transcriptBlock is a marked block of the transcript: <!-- transcript -->, then its fence.
+var transcriptBlock = regexp.MustCompile("(?s)<!-- transcript(?:: ([a-z ]+))? -->\n```[a-z]+\n(.*?)```")
+
+// TestTranscript runs the commands that people are told to type, in a shell, and holds what comes out against what
+// they are told to expect.
+func TestTranscript(t *testing.T) {
+	bash, jq := lookPath("bash"), lookPath("jq")
+	if bash == "" || jq == "" {
+		t.Skip("it takes bash and jq; TestSamplesThroughEventBridge does the same without")
+	}
+	commands, outputs := readTranscript(t)
+	sample, err := filepath.Abs("../../internal/cejson/testdata/samples/google-pubsub.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(bash, "-uc", "set -o pipefail\n"+commands)
+	cmd.Dir, cmd.Env = t.TempDir(), append(os.Environ(), "sample="+sample)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	got := settled(string(out))
+	for _, want := range outputs {
+		if !strings.Contains(got, settled(want)) {
+			t.Errorf("the transcript says\n%s\nwhat came out is\n%s", want, out)
+		}
+	}
+}
+
+func lookPath(name string) string {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return ""
+	}
+	return path
+}
+
+// readTranscript finds the one transcript: its commands, without the set-up that the test does itself, and what
+// they are said to write.
+func readTranscript(t *testing.T) (commands string, outputs []string) {
+	t.Helper()
+	for _, name := range transcriptFiles {
+		doc, err := os.ReadFile(name)
+		if err != nil || commands != "" {
+			continue
+		}
+		for _, m := range transcriptBlock.FindAllStringSubmatch(string(doc), -1) {
+			switch m[1] {
+			case "":
+				commands += m[2]
+			case "output":
+				outputs = append(outputs, m[2])
+			}
+		}
+	}
+	if commands == "" || len(outputs) < 2 {
+		t.Fatal("no transcript in README.md or docs/transcript.md")
+	}
+	return commands, outputs
+}
+
+var changing = []struct {
+	re   *regexp.Regexp
+	text string
+}{
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "TIME"},
+	{regexp.MustCompile(`key [A-Za-z0-9_-]{12}…`), "key ID"},
+}
+
+// settled is text without what is another each time: keys and the time of sealing.
+func settled(text string) string {
+	for _, c := range changing {
+		text = c.re.ReplaceAllString(text, c.text)
+	}
+	return text
+}

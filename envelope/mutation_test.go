@@ -1,0 +1,459 @@
+package envelope_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"flag"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/mint"
+	"github.com/sealbus/sealbus/keys"
+)
+
+var mutationSeed = flag.Uint64("mutation-seed", 0, "repeat the mutations of this seed; 0 = a new one")
+
+// mutations is how many changed events TestMutations opens.
+const mutations = 200_000
+
+// victim is a sealed event that is going to be mutated, and what it must remain if it is verified at all.
+type victim struct {
+	name     string
+	bridge   bool
+	tree     *node
+	opts     *envelope.OpenOptions
+	event    string
+	producer string
+}
+
+func victims(t testing.TB) []*victim {
+	foreignOf := func(p mint.Plan) mint.Plan {
+		p.Foreign = true
+		p.Event = p.Event.Set("vip", `"yes"`)
+		return p
+	}
+	typed := order("orders")
+	typed.Event = typed.Event.Set("token", `"AAH/"`).Set("due", `"2026-12-01T00:00:00Z"`).Set("docs", `"https://docs.example/x"`).Set("dataschema", `"https://schema.example/2"`)
+	typed.Types = map[string]string{"token": "Binary", "due": "Timestamp", "docs": "URI"}
+	exact := order("orders")
+	exact.Event = exact.Event.Del("data").Set("data_base64", mint.Quote(base64.StdEncoding.EncodeToString([]byte(`{ "b": 1.0, "a": 0.10000000000000001 }`))))
+	text := order("es256")
+	text.Event = text.Event.Set("datacontenttype", `"text/plain"`).Set("data", `"grüß dich\n"`)
+	raw := foreignOf(order("orders", "next"))
+	raw.Event = raw.Event.Del("data").Set("data_base64", mint.Quote(base64.StdEncoding.EncodeToString([]byte(`{ "b": 1.0, "a": 2 }`))))
+	core := foreignOf(order("es256"))
+	core.CoreOnly = true
+	bare := order("orders")
+	bare.Event = bare.Event.Del("subject", "time", "audience", "sampledrate", "tenant", "vip", "traceparent", "data")
+	bound := delegated("orders", "session")
+	bound.By = append(bound.By, signedBy("next"))
+	var list []*victim
+	for _, v := range []struct {
+		name   string
+		plan   mint.Plan
+		layout string
+	}{
+		{"ed25519", order("orders"), ""}, {"es256", order("es256"), ""}, {"several", order("orders", "es256", "unlisted", "revoked"), ""},
+		{"delegated", delegated("orders", "session"), ""}, {"delegated by es256", delegated("es256", "session"), ""}, {"delegated and direct", bound, ""},
+		{"typed", typed, ""}, {"exact", exact, ""}, {"text", text, ""}, {"bare", bare, ""}, {"foreign", foreignOf(order("orders")), ""},
+		{"foreign, raw data", raw, ""}, {"foreign, core only", core, ""}, {"structured", order("orders"), "structured"}, {"embedded", order("es256"), "embedded"},
+		{"embedded and delegated", delegated("orders", "session"), "embedded"}, {"embedded and foreign", foreignOf(order("orders")), "embedded"},
+	} {
+		list = append(list, newVictim(t, v.name, v.layout, v.plan))
+	}
+	return list
+}
+
+func newVictim(t testing.TB, name, layout string, p mint.Plan) *victim {
+	t.Helper()
+	in := p.Seal()
+	text := in.String()
+	if layout != "" {
+		detail := text
+		if layout == "embedded" {
+			detail = mint.Embedded(in)
+		}
+		text = mint.Delivery(mint.Unquote(in.Get("source")), mint.Unquote(in.Get("type")), "111122223333", detail).String()
+	}
+	v := &victim{
+		name: name, bridge: layout != "", tree: parseTree(t, text), event: p.Opened(), producer: "orders",
+		opts: &envelope.OpenOptions{
+			Now: fixed(vectorNow), MaxAge: 5 * time.Minute, Audience: "central",
+			ExtensionTypes: map[string]envelope.AttributeType{"token": envelope.Binary, "due": envelope.Timestamp, "docs": envelope.URI},
+		},
+	}
+	if p.CoreOnly || p.Event.Get("audience") == "" {
+		v.opts.Audience = ""
+	}
+	if opened, err := v.open([]byte(v.tree.String()), bundleOf(t, everybody()...)); err != nil || !v.is(opened) {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return v
+}
+
+func everybody() (list []string) {
+	for name := range cast {
+		list = append(list, name)
+	}
+	return list
+}
+
+func (v *victim) open(in []byte, trust keys.Source) (*envelope.Opened, error) {
+	if v.bridge {
+		return envelope.OpenEventBridge(context.Background(), in, trust, v.opts)
+	}
+	return envelope.Open(context.Background(), in, trust, v.opts)
+}
+
+func (v *victim) is(o *envelope.Opened) bool {
+	return string(o.JSON()) == v.event && o.Producer == v.producer
+}
+
+// Whatever is done to a sealed event, opening it ends in a rejection with a Reason, or in the very event that was
+// sealed. A splice may also give the event that it took the other half from.
+func TestMutations(t *testing.T) {
+	seed := *mutationSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	const workers = 2
+	run := &mutationRun{victims: victims(t), trust: bundleOf(t, everybody()...), seed: seed}
+	tallies := make([]map[envelope.Reason]int, workers)
+	var group sync.WaitGroup
+	for w := range workers {
+		tallies[w] = map[envelope.Reason]int{}
+		group.Go(func() {
+			for i := w; i < mutations && !t.Failed(); i += workers {
+				run.one(t, i, tallies[w])
+			}
+		})
+	}
+	group.Wait()
+	if t.Failed() {
+		t.Fatalf("repeat with -mutation-seed %d", seed)
+	}
+	checkTally(t, tallies)
+}
+
+// checkTally makes sure that all mutations ran, and that they got everywhere.
+func checkTally(t *testing.T, tallies []map[envelope.Reason]int) {
+	total, sum := 0, map[envelope.Reason]int{}
+	for _, tally := range tallies {
+		for reason, n := range tally {
+			sum[reason] += n
+			total += n
+		}
+	}
+	t.Logf("%v", sum)
+	if total != mutations {
+		t.Errorf("%d mutations, not %d", total, mutations)
+	}
+	for _, reason := range []envelope.Reason{"", envelope.ReasonMalformed, envelope.ReasonUnsigned, envelope.ReasonUnsupported, envelope.ReasonUnknownKey,
+		envelope.ReasonBadSignature, envelope.ReasonModified, envelope.ReasonEnvelopeMismatch} {
+		if sum[reason] < 100 {
+			t.Errorf("only %d mutations ended in %q", sum[reason], reason)
+		}
+	}
+}
+
+type mutationRun struct {
+	victims []*victim
+	trust   keys.Source
+	seed    uint64
+}
+
+// one makes and opens the i-th mutation.
+func (m *mutationRun) one(t *testing.T, i int, tally map[envelope.Reason]int) {
+	r := rand.New(rand.NewPCG(m.seed, uint64(i)))
+	v := m.victims[i%len(m.victims)]
+	donor := m.victims[r.IntN(len(m.victims))]
+	in, spliced := mutate(r, v.tree, donor.tree)
+	defer func() {
+		if p := recover(); p != nil {
+			t.Errorf("mutation %d of %q: panic %v\n%s", i, v.name, p, in)
+		}
+	}()
+	opened, err := v.open(in, m.trust)
+	reason := envelope.ReasonOf(err)
+	tally[reason]++
+	switch {
+	case err != nil && (opened != nil || reason.Explain() == envelope.Explanation{} || reason.Class() != envelope.Permanent):
+		t.Errorf("mutation %d of %q: %v\n%s", i, v.name, err, in)
+	case err == nil && !v.is(opened) && !(spliced && donor.is(opened)):
+		t.Errorf("mutation %d of %q is verified as\n%s of %q, not\n%s of %q\n%s", i, v.name, opened.JSON(), opened.Producer, v.event, v.producer, in)
+	}
+}
+
+// node is a JSON value that can be taken apart: base64 of JSON, too, is a node with that JSON as its child.
+type node struct {
+	kind  byte // { [ " of JSON; r: any other, as its text; b: a string that is base64 of the child
+	name  string
+	text  string
+	kids  []*node
+	spoil func(string) string // what is done to the text that the node would be written as
+}
+
+func parseTree(t testing.TB, text string) *node {
+	t.Helper()
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	n, err := readNode(d, "")
+	if err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	return n
+}
+
+func readNode(d *json.Decoder, name string) (*node, error) {
+	token, err := d.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch v := token.(type) {
+	case string:
+		return readText(name, v), nil
+	case json.Delim:
+		n := &node{kind: byte(v), name: name}
+		for d.More() {
+			kid := ""
+			if v == '{' {
+				if token, err = d.Token(); err != nil {
+					return nil, err
+				}
+				kid = token.(string)
+			}
+			k, err := readNode(d, kid)
+			if err != nil {
+				return nil, err
+			}
+			n.kids = append(n.kids, k)
+		}
+		_, err = d.Token()
+		return n, err
+	}
+	raw, err := json.Marshal(token)
+	return &node{kind: 'r', name: name, text: string(raw)}, err
+}
+
+func readText(name, text string) *node {
+	n := &node{kind: '"', name: name, text: text}
+	if name != "dssematerial" && name != "payload" {
+		return n
+	}
+	inner, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return n
+	}
+	d := json.NewDecoder(strings.NewReader(string(inner)))
+	d.UseNumber()
+	if kid, err := readNode(d, ""); err == nil {
+		return &node{kind: 'b', name: name, kids: []*node{kid}}
+	}
+	return n
+}
+
+func (n *node) String() string {
+	text := n.plain()
+	if n.spoil != nil {
+		return n.spoil(text)
+	}
+	return text
+}
+
+func (n *node) plain() string {
+	switch n.kind {
+	case 'r':
+		return n.text
+	case '"':
+		return mint.Quote(n.text)
+	case 'b':
+		inner := ""
+		for _, k := range n.kids { // one, unless it was doubled or deleted
+			inner += k.String()
+		}
+		return mint.Quote(base64.StdEncoding.EncodeToString([]byte(inner)))
+	}
+	parts := make([]string, len(n.kids))
+	for i, k := range n.kids {
+		if parts[i] = k.String(); n.kind == '{' {
+			parts[i] = mint.Quote(k.name) + ":" + parts[i]
+		}
+	}
+	return string(n.kind) + strings.Join(parts, ",") + string(n.kind+2)
+}
+
+func (n *node) clone() *node {
+	c := *n
+	c.kids = make([]*node, len(n.kids))
+	for i, k := range n.kids {
+		c.kids[i] = k.clone()
+	}
+	return &c
+}
+
+// place is where a node hangs.
+type place struct {
+	parent *node
+	index  int
+}
+
+func (p place) node() *node { return p.parent.kids[p.index] }
+
+func (n *node) places(list []place) []place {
+	for i, k := range n.kids {
+		list = k.places(append(list, place{n, i}))
+	}
+	return list
+}
+
+// mutate changes a tree in one to three places and returns its text, and whether a part of the donor is in it.
+func mutate(r *rand.Rand, tree, donor *node) (text []byte, spliced bool) {
+	if r.IntN(4) == 0 {
+		return spoilBytes(r, []byte(tree.String())), false
+	}
+	tree = tree.clone()
+	for range 1 + r.IntN(6)/4 {
+		places := tree.places(nil)
+		if len(places) == 0 {
+			break
+		}
+		if r.IntN(5) == 0 {
+			spliced = splice(r, places, donor) || spliced
+			continue
+		}
+		change(r, places[r.IntN(len(places))], places)
+	}
+	return []byte(tree.String()), spliced
+}
+
+// splice puts a part of the donor in the place of one of the same name, or anywhere.
+func splice(r *rand.Rand, places []place, donor *node) bool {
+	others := donor.places(nil)
+	at, from := places[r.IntN(len(places))], others[r.IntN(len(others))].node()
+	if r.IntN(4) != 0 {
+		of := slices.IndexFunc(others, func(p place) bool { return p.node().name == at.node().name })
+		if of < 0 {
+			return false
+		}
+		from = others[of].node()
+	}
+	name := at.node().name
+	at.parent.kids[at.index] = from.clone()
+	at.parent.kids[at.index].name = name
+	return true
+}
+
+// change does one thing to the node at that place.
+func change(r *rand.Rand, at place, places []place) {
+	n, p := at.node(), at.parent
+	other := places[r.IntN(len(places))].node()
+	switch r.IntN(13) {
+	case 0: // delete
+		p.kids = slices.Delete(p.kids, at.index, at.index+1)
+	case 1: // twice, at some place
+		p.kids = slices.Insert(p.kids, r.IntN(len(p.kids)+1), n.clone())
+	case 2: // another order
+		r.Shuffle(len(p.kids), func(i, j int) { p.kids[i], p.kids[j] = p.kids[j], p.kids[i] })
+	case 3: // another name
+		n.name = []string{other.name, strings.ToUpper(n.name), n.name + "x", ""}[r.IntN(4)]
+	case 4: // exchange the values of two siblings
+		j := r.IntN(len(p.kids))
+		p.kids[at.index], p.kids[j] = p.kids[j], p.kids[at.index]
+		p.kids[at.index].name, p.kids[j].name = p.kids[j].name, p.kids[at.index].name
+	case 5: // a member more, of something from elsewhere
+		if other = other.clone(); len(p.kids) > 0 && p.kind != 'b' && len(places) < 500 {
+			p.kids = slices.Insert(p.kids, r.IntN(len(p.kids)+1), other)
+		}
+	case 6:
+		retype(r, n)
+	case 7:
+		respell(r, n)
+	case 8: // one in the place of another
+		if len(n.kids) == 0 && len(other.kids) == 0 {
+			n.kind, n.text = other.kind, other.text
+		}
+	case 9: // one deeper
+		inner := *n
+		*n = node{kind: "{["[r.IntN(2)], name: n.name, kids: []*node{&inner}}
+	case 10:
+		n.spoil = base64Spoils[r.IntN(len(base64Spoils))]
+	default: // bytes
+		s := r.Uint64()
+		n.spoil = func(text string) string {
+			return string(spoilBytes(rand.New(rand.NewPCG(s, 1)), []byte(text)))
+		}
+	}
+}
+
+// retype gives a scalar another JSON type with the same, or a similar, text.
+func retype(r *rand.Rand, n *node) {
+	switch {
+	case n.kind == '"' && r.IntN(3) > 0:
+		n.kind = 'r'
+	case n.kind == 'r' && r.IntN(3) > 0:
+		n.kind = '"'
+	default:
+		*n = node{kind: 'r', name: n.name, text: []string{"null", "true", "false", "0", `""`, "{}", "[]", "1.0", "-0", "1e400"}[r.IntN(10)]}
+	}
+}
+
+// respell writes the same value in another way.
+func respell(r *rand.Rand, n *node) {
+	switch n.kind {
+	case '"':
+		s := r.Uint64()
+		n.spoil = func(text string) string { return escaped(rand.New(rand.NewPCG(s, 2)), text) }
+	case 'r':
+		n.spoil = func(text string) string { return respelled(r, text) }
+	default:
+		n.spoil = func(text string) string { return " \n" + strings.ReplaceAll(text, `":`, `" : `) + "\t" }
+	}
+}
+
+// base64Spoils are the ways in which base64 is malleable, and a few that are none.
+var base64Spoils = []func(string) string{
+	func(s string) string { return strings.ReplaceAll(s, "=", "") },
+	func(s string) string { return strings.NewReplacer("+", "-", "/", "_").Replace(s) },
+	func(s string) string { return strings.Replace(s, "A", "A\\n", 1) },
+	func(s string) string { return strings.Replace(s, `="`, `=="`, 1) },
+	func(s string) string { return strings.Replace(s, `"`, `" `, 1) },
+	nextLast, nextLast,
+}
+
+// nextLast replaces the last character before the padding by its successor, which changes bits that
+// a lenient decoder ignores.
+func nextLast(s string) string {
+	end := len(strings.TrimRight(s, `="`))
+	if end == 0 || end == len(s) {
+		return s
+	}
+	return s[:end-1] + string(s[end-1]+1) + s[end:]
+}
+
+func spoilBytes(r *rand.Rand, b []byte) []byte {
+	if len(b) == 0 {
+		return []byte{byte(r.Uint32())}
+	}
+	i := r.IntN(len(b))
+	j := min(len(b), i+1+r.IntN(12))
+	switch r.IntN(7) {
+	case 0, 1, 2:
+		b[i] ^= 1 << r.IntN(8)
+	case 3:
+		b[i] = "{}[]\":,\\0 1e.-+\n\x00"[r.IntN(17)]
+	case 4:
+		return slices.Delete(b, i, j)
+	case 5:
+		return slices.Insert(b, i, slices.Clone(b[i:j])...)
+	default:
+		k := r.IntN(len(b))
+		b[i], b[k] = b[k], b[i]
+	}
+	return b
+}

@@ -1,0 +1,123 @@
+package peek_test
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/peek"
+	"github.com/sealbus/sealbus/keys"
+)
+
+var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+// sealed is an event with a value of every kind, and the trust that verifies it.
+func sealed(t testing.TB) (*envelope.Sealed, *keys.Bundle) {
+	t.Helper()
+	signer, err := keys.GenerateSigner(keys.Ed25519, "shop")
+	check(t, err)
+	ev := event.New()
+	ev.SetID("o-1")
+	ev.SetSource("https://shop.example/eu")
+	ev.SetType("com.example.order.placed")
+	ev.SetTime(now.Add(-time.Minute + 250*time.Millisecond))
+	ev.SetExtension("tenant", "acme")
+	ev.SetExtension("vip", true)
+	ev.SetExtension("sampledrate", 5)
+	ev.SetExtension("traceparent", "00-1")
+	check(t, ev.SetData("application/json", []byte(`{"total":12.5,"item":"chair"}`)))
+	s, err := envelope.Seal(t.Context(), ev, signer, &envelope.SealOptions{Now: func() time.Time { return now }})
+	check(t, err)
+	trust, err := keys.NewBundle(keys.BundleOptions{}, &keys.Key{
+		Verifier: signer.Verifier(), Producer: "shop", Sources: []string{"https://shop.example/*"}, Types: []string{"*"},
+	})
+	check(t, err)
+	return s, trust
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestUnverified(t *testing.T) {
+	s, _ := sealed(t)
+	p, err := peek.Unverified(s.JSON())
+	check(t, err)
+	if p.Layout != peek.Plain || p.Payload == nil || p.Payload.Producer != "shop" || len(p.Signatures) != 1 || p.Signatures[0].KeyID != s.KeyIDs()[0] {
+		t.Errorf("%+v", p)
+	}
+	if p.Core != peek.FitExact || p.Extensions != peek.FitExact || len(p.Problems) > 0 {
+		t.Errorf("core %s, extensions %s, %v", p.Core, p.Extensions, p.Problems)
+	}
+}
+
+// Peeking reads by its own code. Where opening finds an event modified or malformed, it has to see a problem,
+// and where opening finds none, it must not.
+func TestAgreesWithOpen(t *testing.T) {
+	s, trust := sealed(t)
+	random := rand.New(rand.NewPCG(1, 2))
+	seen := map[envelope.Reason]int{}
+	for range 20_000 {
+		doc := mutate(random, s.JSON())
+		_, err := envelope.Open(t.Context(), doc, trust, nil)
+		reason := envelope.ReasonOf(err)
+		seen[reason]++
+		p, peekErr := peek.Unverified(doc)
+		bad := peekErr != nil || len(p.Problems) > 0
+		switch reason {
+		case "":
+			if bad {
+				t.Fatalf("opened, but %v %+v\n%s", peekErr, p, doc)
+			}
+		case envelope.ReasonModified, envelope.ReasonUnsigned:
+			if !bad {
+				t.Fatalf("%s, but no problem is seen\n%s", reason, doc)
+			}
+		}
+	}
+	for _, reason := range []envelope.Reason{"", envelope.ReasonModified, envelope.ReasonMalformed, envelope.ReasonBadSignature, envelope.ReasonUnknownKey} {
+		if seen[reason] == 0 {
+			t.Errorf("no mutation ended in %q: %v", reason, seen)
+		}
+	}
+}
+
+// mutate changes a byte, swaps two, or cuts or repeats a piece.
+func mutate(random *rand.Rand, doc []byte) []byte {
+	doc = bytes.Clone(doc)
+	i, j := random.IntN(len(doc)), random.IntN(len(doc))
+	switch random.IntN(5) {
+	case 0:
+		doc[i] ^= 1 << random.IntN(8)
+	case 1:
+		doc[i] = ` ",:{}[]0aA=\`[random.IntN(13)]
+	case 2:
+		doc[i], doc[j] = doc[j], doc[i]
+	case 3:
+		doc = append(doc[:min(i, j)], doc[min(i, j)+random.IntN(3):]...)
+	case 4:
+		doc = bytes.Replace(doc, []byte{','}, []byte(", "), 1+random.IntN(3))
+	}
+	return doc
+}
+
+// The seeds are in testdata/fuzz.
+func FuzzUnverified(f *testing.F) {
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		p, err := peek.Unverified(doc)
+		if err != nil {
+			return
+		}
+		_, _ = p.SignedNames(), p.UnsignedNames()
+		if p.Payload == nil && len(p.Problems) == 0 {
+			t.Error("no payload, and no problem")
+		}
+	})
+}

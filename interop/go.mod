@@ -1,0 +1,21 @@
+module github.com/sealbus/sealbus/interop
+
+go 1.26.0
+
+replace github.com/sealbus/sealbus => ../
+
+require (
+	github.com/cloudevents/sdk-go/v2 v2.16.2
+	github.com/sealbus/sealbus v0.0.0
+)
+
+require (
+	filippo.io/age v1.3.2 // indirect
+	filippo.io/edwards25519 v1.2.0 // indirect
+	filippo.io/hpke v0.4.0 // indirect
+	github.com/json-iterator/go v1.1.12 // indirect
+	github.com/modern-go/concurrent v0.0.0-20180306012644-bacd9c7ef1dd // indirect
+	github.com/modern-go/reflect2 v1.0.2 // indirect
+	golang.org/x/crypto v0.55.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)

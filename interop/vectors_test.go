@@ -1,0 +1,252 @@
+package interop_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys"
+)
+
+const vectorDir = "../vectors"
+
+// A vector is one file of vectors/: see the README there.
+type vector struct {
+	Name        string  `json:"name"`
+	Form        string  `json:"form"`
+	Input       string  `json:"input"`
+	InputBase64 []byte  `json:"input_base64"`
+	Bundle      string  `json:"bundle"`
+	Options     options `json:"options"`
+	Expect      string  `json:"expect"`
+	opened
+}
+
+// opened is what a verified event comes with.
+type opened struct {
+	Event      string            `json:"event"`
+	Unverified map[string]string `json:"unverified"`
+	Producer   string            `json:"producer"`
+	KeyIDs     []string          `json:"key_ids"`
+}
+
+type options struct {
+	Now                time.Time         `json:"now"`
+	Mode               string            `json:"mode"`
+	MaxAgeSeconds      int64             `json:"max_age_seconds"`
+	SkewSeconds        int64             `json:"skew_seconds"`
+	Sources            []string          `json:"sources"`
+	Types              []string          `json:"types"`
+	Audience           string            `json:"audience"`
+	Account            string            `json:"account"`
+	RequiredAlgorithms []keys.Algorithm  `json:"required_algorithms"`
+	ExtensionTypes     map[string]string `json:"extension_types"`
+	Outer              *struct {
+		Source     string `json:"source"`
+		DetailType string `json:"detail_type"`
+	} `json:"outer"`
+	UnsafeIgnoreAccount          bool `json:"unsafe_ignore_account"`
+	UnsafeAllowUndated           bool `json:"unsafe_allow_undated"`
+	UnsafeAcceptBeforeRevocation bool `json:"unsafe_accept_before_revocation"`
+}
+
+// A finding is what an implementation concludes from a vector: "verified" with the opened event, or a Reason without.
+type finding struct {
+	Verdict string
+	opened
+}
+
+// TestVectors holds three against each other on every file: the file itself, Go, and the verifier that was written from
+// SPEC.md alone. Where they differ, the text of SPEC.md decides which of them to mend.
+func TestVectors(t *testing.T) {
+	peer := verifierFindings(t, vectorDir)
+	vectors := readVectors(t)
+	if len(peer) != len(vectors) {
+		t.Errorf("the verifier judged %d vectors of %d", len(peer), len(vectors))
+	}
+	for file, v := range vectors {
+		t.Run(v.Name, func(t *testing.T) {
+			want := finding{v.Expect, v.opened}
+			compare(t, "Go", goFinding(t, v), want)
+			compare(t, "the verifier", peer[file], want)
+		})
+	}
+}
+
+func compare(t *testing.T, who string, got, want finding) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s: got\n%+v\nwant\n%+v", who, got, want)
+	}
+}
+
+func readVectors(t *testing.T) map[string]vector {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(vectorDir, "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no vectors in %s: %v", vectorDir, err)
+	}
+	vectors := make(map[string]vector, len(files))
+	for _, file := range files {
+		vectors[filepath.Base(file)] = readVector(t, file)
+	}
+	return vectors
+}
+
+// readVector refuses members and options that it does not know, for they may ask for something that is not tested here.
+func readVector(t *testing.T, file string) vector {
+	t.Helper()
+	var v struct {
+		About string `json:"about"`
+		vector
+	}
+	decoder := json.NewDecoder(bytes.NewReader(read(t, file)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&v); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	return v.vector
+}
+
+func read(t *testing.T, file string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// verifierFindings runs the verifier over all vectors of a directory in one process.
+func verifierFindings(t *testing.T, dir string) map[string]finding {
+	t.Helper()
+	findings := make(map[string]finding)
+	for line := range bytes.Lines(node(t, nil, "verifier/run.mjs", dir)) {
+		var got struct {
+			File    string `json:"file"`
+			Verdict string `json:"verdict"`
+			Reason  string `json:"reason"`
+			opened
+		}
+		if err := json.Unmarshal(line, &got); err != nil {
+			t.Fatalf("%v in %q", err, line)
+		}
+		verdict := got.Reason
+		if got.Verdict == "verified" {
+			verdict = got.Verdict
+		}
+		findings[got.File] = finding{verdict, got.opened}
+	}
+	return findings
+}
+
+func goFinding(t *testing.T, v vector) finding {
+	t.Helper()
+	bundle, err := keys.ParseBundle(bytes.TrimSuffix(read(t, filepath.Join(vectorDir, v.Bundle)), []byte("\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := envelope.Open
+	if v.Form == "eventbridge" {
+		open = envelope.OpenEventBridge
+	}
+	got, err := open(t.Context(), inputOf(v), bundle, openOptions(t, v.Options))
+	if err != nil {
+		return finding{Verdict: string(envelope.ReasonOf(err))}
+	}
+	return finding{"verified", opened{string(got.JSON()), got.Unverified, got.Producer, got.KeyIDs}}
+}
+
+func inputOf(v vector) []byte {
+	if v.InputBase64 != nil {
+		return v.InputBase64
+	}
+	return []byte(v.Input)
+}
+
+func openOptions(t *testing.T, o options) *envelope.OpenOptions {
+	t.Helper()
+	modes := map[string]envelope.Mode{"": envelope.Strict, "strict": envelope.Strict,
+		"passthrough": envelope.Passthrough, "core-only": envelope.CoreOnly}
+	mode, ok := modes[o.Mode]
+	if !ok {
+		t.Fatalf("unknown mode %q", o.Mode)
+	}
+	opts := &envelope.OpenOptions{
+		Mode: mode, Sources: o.Sources, Types: o.Types, Audience: o.Audience, Account: o.Account,
+		RequiredAlgorithms: o.RequiredAlgorithms, ExtensionTypes: extensionTypes(t, o.ExtensionTypes),
+		MaxAge:                       time.Duration(o.MaxAgeSeconds) * time.Second,
+		Skew:                         time.Duration(o.SkewSeconds) * time.Second,
+		Now:                          func() time.Time { return o.Now },
+		UnsafeIgnoreAccount:          o.UnsafeIgnoreAccount,
+		UnsafeAllowUndated:           o.UnsafeAllowUndated,
+		UnsafeAcceptBeforeRevocation: o.UnsafeAcceptBeforeRevocation,
+	}
+	if o.Outer != nil {
+		opts.Outer = &envelope.Outer{Source: o.Outer.Source, DetailType: o.Outer.DetailType}
+	}
+	return opts
+}
+
+func extensionTypes(t *testing.T, names map[string]string) map[string]envelope.AttributeType {
+	t.Helper()
+	known := map[string]envelope.AttributeType{"Boolean": envelope.Boolean, "Integer": envelope.Integer,
+		"String": envelope.String, "Binary": envelope.Binary, "URI": envelope.URI,
+		"URI-reference": envelope.URIReference, "Timestamp": envelope.Timestamp}
+	types := make(map[string]envelope.AttributeType, len(names))
+	for attribute, name := range names {
+		declared, ok := known[name]
+		if !ok {
+			t.Fatalf("unknown type %q", name)
+		}
+		types[attribute] = declared
+	}
+	return types
+}
+
+// TestVerifierIsSmallAndIndependent: that a verifier can be written from the text is only shown by one that is short
+// enough to be read beside it, and that calls nobody else's code.
+func TestVerifierIsSmallAndIndependent(t *testing.T) {
+	const limit = 250 // lines of verify.mjs, blank ones included; formats.mjs holds what other languages have libraries for
+	if lines := strings.Count(string(read(t, "verifier/verify.mjs")), "\n"); lines >= limit {
+		t.Errorf("verify.mjs has %d lines, want fewer than %d", lines, limit)
+	}
+	files, err := filepath.Glob("verifier/*")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no verifier: %v", err)
+	}
+	for _, file := range files {
+		if err := onlyOwnImports(read(t, file)); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
+// anyImport finds what a module of JavaScript gets from others, in any of the ways there are.
+var anyImport = regexp.MustCompile(`(?m)(?:^import\b[^'"]*|\bfrom\s*|\bimport\s*\(|\brequire\s*\()['"]([^'"]+)['"]`)
+
+func onlyOwnImports(source []byte) error {
+	for _, match := range anyImport.FindAllSubmatch(source, -1) {
+		name := string(match[1])
+		if !strings.HasPrefix(name, "node:") && name != "./formats.mjs" && name != "./verify.mjs" {
+			return fmt.Errorf("imports %q, which is neither of Node's own modules nor of this verifier", name)
+		}
+	}
+	return nil
+}
+
+func TestOnlyOwnImportsNoticesOthers(t *testing.T) {
+	for _, source := range []string{`import jose from 'jose';`, `import 'jose';`, "import {\n  a,\n} from \"jose\";", `await import('jose')`, `require("fs")`} {
+		if onlyOwnImports([]byte(source)) == nil {
+			t.Errorf("%s passes", source)
+		}
+	}
+}
