@@ -341,29 +341,3 @@ func TestOptions(t *testing.T) {
 		t.Errorf("the key lives for %v, want until and a minute", ttl)
 	}
 }
-
-func BenchmarkClaimComplete(b *testing.B) {
-	server := miniredis.RunT(b)
-	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
-	defer client.Close()
-	s, err := redis.New(client, nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	until := time.Now().Add(time.Hour)
-	k := key
-	for b.Loop() {
-		for i := range k {
-			if k[i]++; k[i] != 0 {
-				break
-			}
-		}
-		c, _, err := s.Claim(b.Context(), k, digest, until, lease)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := s.Complete(b.Context(), c, until); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
