@@ -11,6 +11,7 @@ func (a *app) commands() []*cobra.Command {
 		a.sealCommand(),
 		a.openCommand(),
 		a.inspectCommand(),
+		a.replayCommand(),
 		a.versionCommand(),
 	}
 }
