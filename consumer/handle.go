@@ -139,7 +139,7 @@ func (d *delivery) accept(opened *envelope.Opened) *envelope.Error {
 		d.until = d.sealed().Add(d.opts.window() + d.opts.Skew)
 	}
 	ev := &opened.Event
-	d.key = claimKey(d.name, "", opened.Producer, ev.Source(), ev.ID())
+	d.key = eventKey(d.name, opened)
 	d.result.Producer, d.result.Source, d.result.Type, d.result.ID = opened.Producer, ev.Source(), ev.Type(), ev.ID()
 	d.result.IdempotencyKey = hex.EncodeToString(d.key[:])
 	return nil
@@ -153,7 +153,20 @@ func (d *delivery) sealed() time.Time {
 	return d.opened.SignedAt
 }
 
-// claimKey is what makes an event one event for a consumer. Each part is preceded by its length, so that no two
+// eventKey is what makes an event one event for a consumer: who sealed it, source and ID.
+//
+// A foreign payload names no producer. Of one that several signed, whoever removes a signature decides who seems to
+// have sealed it; so the producer is left out, or each of them would have a claim of its own. As that alone would
+// let a second producer use up the IDs of the first, the content is part of such a key.
+func eventKey(consumer string, o *envelope.Opened) [32]byte {
+	if o.Foreign {
+		content := o.ContentDigest()
+		return claimKey(consumer, "", "foreign", o.Event.Source(), o.Event.ID(), hex.EncodeToString(content[:]))
+	}
+	return claimKey(consumer, "", o.Producer, o.Event.Source(), o.Event.ID())
+}
+
+// claimKey is the key of a claim. Each part is preceded by its length, so that no two
 // lists of parts give the same bytes.
 func claimKey(parts ...string) [32]byte {
 	var b []byte

@@ -39,7 +39,7 @@ var reasonCases = []reasonCase{
 	{reason: envelope.ReasonUnsigned, message: func(w *world) consumer.Message { return body(edit(w.event("1"), "dssematerial", nil)) }},
 	{reason: envelope.ReasonUnsupported, message: func(w *world) consumer.Message {
 		ev := w.event("1")
-		return body(edit(ev, "dssematerial", material(w.signers["orders"], "text/plain", payloadOf(ev))))
+		return body(edit(ev, "dssematerial", material("text/plain", payloadOf(ev), w.signers["orders"])))
 	}},
 	{reason: envelope.ReasonUnknownKey, message: func(w *world) consumer.Message {
 		mallory, _ := keys.GenerateSigner(keys.Ed25519, "orders")
@@ -109,7 +109,7 @@ var reasonCases = []reasonCase{
 	{reason: envelope.ReasonNotARecipient, message: func(w *world) consumer.Message {
 		ev := w.event("1")
 		signed := strings.TrimSuffix(payloadOf(ev), "}}") + `,"enc":"jwe"}}`
-		return body(edit(ev, "dssematerial", material(w.signers["orders"], payload, signed)))
+		return body(edit(ev, "dssematerial", material(payload, signed, w.signers["orders"])))
 	}},
 	{
 		reason:  envelope.ReasonSchemaInvalid,
@@ -599,6 +599,44 @@ func TestForeignIsJudgedOnItsTime(t *testing.T) {
 	w.opts.UnsafeAllowUndated = true
 	w.want(w.foreign("3", ""), consumer.Handled, "")
 	w.want(w.foreign("3", ""), consumer.Duplicate, envelope.ReasonReplayed)
+}
+
+// A foreign payload names no producer: an event that two producers signed is one event, whichever of the
+// signatures is removed on the way.
+func TestForeignWithoutASignatureIsADuplicate(t *testing.T) {
+	const at = "2026-03-01T11:00:00Z"
+	for _, order := range [][]string{{"orders", "gateway"}, {"gateway", "orders"}} {
+		w := newWorld(t)
+		w.enrol("gateway", "https://orders.example/*")
+		w.publish(keys.BundleOptions{})
+		w.want(w.foreignBy("1", at, `{"a":1}`, order...), consumer.Handled, "")
+		producers := map[string]bool{w.handled[0].Verified.Producer: true}
+		for _, left := range order {
+			r, err := w.deliver(w.foreignBy("1", at, `{"a":1}`, left))
+			w.check(r, err, consumer.Duplicate, envelope.ReasonReplayed)
+			if r.IdempotencyKey != w.handled[0].IdempotencyKey {
+				t.Error("one event has two idempotency keys")
+			}
+			producers[r.Producer] = true
+		}
+		if len(w.handled) != 1 || len(producers) != 2 {
+			t.Errorf("handled %d times, as sealed by %v", len(w.handled), producers)
+		}
+	}
+}
+
+// The price: other content under a used ID is another event. The gain: nobody uses up the IDs of another.
+func TestForeignWithOtherContentIsAnotherEvent(t *testing.T) {
+	const at = "2026-03-01T11:00:00Z"
+	w := newWorld(t)
+	w.enrol("gateway", "https://orders.example/*")
+	w.publish(keys.BundleOptions{})
+	w.want(w.foreignBy("1", at, `{"a":2}`, "gateway"), consumer.Handled, "")
+	w.want(w.foreignBy("1", at, `{"a":1}`, "orders"), consumer.Handled, "")
+	w.want(w.event("1"), consumer.Handled, "") // nor those of a producer who seals as we do
+	if len(w.handled) != 3 || w.handled[0].IdempotencyKey == w.handled[1].IdempotencyKey {
+		t.Errorf("handled %d times", len(w.handled))
+	}
 }
 
 func TestQueueRetentionWidensTheWindow(t *testing.T) {

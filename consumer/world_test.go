@@ -250,15 +250,20 @@ func edit(doc []byte, member string, value any) []byte {
 	return out
 }
 
-// material is a dssematerial with this payload, signed by signer.
-func material(signer keys.Signer, payloadType, signed string) string {
-	sig, err := signer.Sign(context.Background(), dsse.PAE(nil, payloadType, []byte(signed)))
-	if err != nil {
-		panic(err)
+// material is a dssematerial with this payload, signed by each of the signers.
+func material(payloadType, signed string, signers ...keys.Signer) string {
+	var signatures []any
+	for _, signer := range signers {
+		sig, err := signer.Sign(context.Background(), dsse.PAE(nil, payloadType, []byte(signed)))
+		if err != nil {
+			panic(err)
+		}
+		signatures = append(signatures, map[string]string{
+			"keyid": signer.Verifier().KeyID(), "sig": base64.StdEncoding.EncodeToString(sig),
+		})
 	}
 	doc, err := json.Marshal(map[string]any{
-		"payloadType": payloadType, "payload": base64.StdEncoding.EncodeToString([]byte(signed)),
-		"signatures": []any{map[string]string{"keyid": signer.Verifier().KeyID(), "sig": base64.StdEncoding.EncodeToString(sig)}},
+		"payloadType": payloadType, "payload": base64.StdEncoding.EncodeToString([]byte(signed)), "signatures": signatures,
 	})
 	if err != nil {
 		panic(err)
@@ -277,17 +282,25 @@ func payloadOf(sealed []byte) string {
 }
 
 // foreign is an event as another implementation of the standard seals it: core attributes only, perhaps a time.
-func (w *world) foreign(id, at string) []byte {
+func (w *world) foreign(id, at string) []byte { return w.foreignBy(id, at, `{"a":1}`, "orders") }
+
+// foreignBy is one with this data, that each of these producers signed.
+func (w *world) foreignBy(id, at, data string, producers ...string) []byte {
+	w.Helper()
 	var sums []byte
-	for _, v := range []string{id, source, "1.0", typ, "application/json", "", "", at, `{"a":1}`} {
+	for _, v := range []string{id, source, "1.0", typ, "application/json", "", "", at, data} {
 		sum := sha256.Sum256([]byte(v))
 		sums = append(sums, sum[:]...)
 	}
 	core := sha256.Sum256(sums)
 	signed := `{"core":"` + base64.StdEncoding.EncodeToString(core[:]) + `"}`
+	var signers []keys.Signer
+	for _, p := range producers {
+		signers = append(signers, w.signers[p])
+	}
 	ev := map[string]any{
 		"specversion": "1.0", "id": id, "source": source, "type": typ, "datacontenttype": "application/json",
-		"data": json.RawMessage(`{"a":1}`), "dssematerial": material(w.signers["orders"], payload, signed),
+		"data": json.RawMessage(data), "dssematerial": material(payload, signed, signers...),
 	}
 	if at != "" {
 		ev["time"] = at

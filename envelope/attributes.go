@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/url"
 	"strconv"
 
 	"github.com/sealbus/sealbus/internal/b64"
@@ -126,6 +125,9 @@ func verifiedValue(t AttributeType, hashed []byte) string {
 // asDocumented gives an attribute that an application set the type that its name has, in canonical text.
 func asDocumented(a cejson.Attribute) (cejson.Attribute, error) {
 	if t, ok := documentedType(a.Name); ok {
+		if a.Type == Binary {
+			return a, fmt.Errorf("is of type %s, not Binary", t)
+		}
 		a.Type = t
 	}
 	hashed, err := appendHashed(nil, a.Type, a.Value)
@@ -134,7 +136,7 @@ func asDocumented(a cejson.Attribute) (cejson.Attribute, error) {
 	}
 	a.Value = verifiedValue(a.Type, hashed)
 	if a.Type == URI || a.Type == URIReference {
-		if u, err := url.Parse(a.Value); err != nil || u.String() != a.Value {
+		if cejson.CheckURI(a.Name, a.Value) != nil {
 			return a, fmt.Errorf("as %s, %w", a.Type, errURI)
 		}
 	}

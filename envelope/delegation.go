@@ -55,7 +55,7 @@ func openDelegation(raw []byte, bundle *keys.Bundle) (*statement, []*keys.Key, e
 		}
 	}
 	if len(delegators) == 0 {
-		return nil, nil, errBadSignature
+		return nil, nil, unverifiable(sig.KeyID, known)
 	}
 	st, err := parseStatement(env.Payload)
 	if err != nil {

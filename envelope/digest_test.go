@@ -61,6 +61,7 @@ func TestContentDigest(t *testing.T) {
 		{"another schema", func(ev *event.Event) { ev.SetDataSchema("https://schema.example/2") }, envelope.SealOptions{}, false},
 		{"another content type", func(ev *event.Event) { ev.SetDataContentType("application/vnd.x+json") }, envelope.SealOptions{}, false},
 		{"another signed extension", extension("tenant", "other"), envelope.SealOptions{}, false},
+		{"a signed extension of another type", extension("vip", "true"), envelope.SealOptions{}, false},
 		{"a signed extension less", extension("tenant", nil), envelope.SealOptions{}, false},
 		{"another audience", nil, envelope.SealOptions{Audience: "audit"}, false},
 	} {

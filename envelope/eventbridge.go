@@ -71,6 +71,9 @@ func (s *Sealed) EventBridge(layout Layout) (*Entry, error) {
 	case Embedded:
 		entry.Detail = s.embed()
 	}
+	if len(entry.Detail) > cejson.MaxEvent {
+		return nil, &SealError{Problem: fmt.Sprintf("the detail has %d bytes, the limit is %d: send large data by reference (dataref)", len(entry.Detail), cejson.MaxEvent)}
+	}
 	return entry, nil
 }
 
@@ -230,6 +233,9 @@ func readDelivery(doc []byte) (*delivery, error) {
 	if err := r.End(); err != nil {
 		return nil, err
 	}
+	if max(len(d.outer.Source), len(d.outer.DetailType), len(d.account)) > cejson.MaxAttribute {
+		return nil, &cejson.Error{TooLarge: true, Msg: "source, detail-type or account is longer than any attribute"}
+	}
 	if d.detail == nil || d.outer.Source == "" || d.outer.DetailType == "" {
 		return nil, errNotEvent
 	}
@@ -281,7 +287,7 @@ func (d *delivery) embedded() (*cejson.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.Form != cejson.NoData || !cejson.IsJSON(e.DataContentType) {
+	if hasDataMember(d.attributes) || !cejson.IsJSON(e.DataContentType) {
 		return nil, errEmbeddedData
 	}
 	data := append(make([]byte, 0, len(d.detail)), '{')
@@ -298,4 +304,15 @@ func (d *delivery) embedded() (*cejson.Event, error) {
 	}
 	e.Form, e.Data, e.Canonical = cejson.JSONData, data, isCanonical
 	return e, nil
+}
+
+// hasDataMember reports whether the object, which is known to be valid, has data in either form, be it empty.
+func hasDataMember(doc []byte) bool {
+	r := strictjson.NewReader(doc)
+	for obj := r.Object(); r.Member(&obj); r.Span() {
+		if name := string(obj.Name); name == "data" || name == "data_base64" {
+			return true
+		}
+	}
+	return false
 }

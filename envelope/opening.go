@@ -92,6 +92,9 @@ func delegations(env *dsse.Envelope) (n int) {
 // authenticate verifies signatures, digests and what the keys may do. If a key is unknown and nothing else
 // decided, it looks once for a newer bundle: only a bundle that was just checked may say that a key is unknown.
 func (o *opening) authenticate(ctx context.Context, trust keys.Source) *Error {
+	if trust == nil {
+		return unavailable(keys.ErrUnavailable)
+	}
 	bundle, err := trust.Bundle(ctx)
 	if err != nil {
 		return unavailable(err)
@@ -153,10 +156,17 @@ func clock(now func() time.Time) time.Time {
 }
 
 // nameProducer says who sealed the event: whom the payload names (counts saw that the keys are its), or for an event
-// of another implementation, the producer of the lowest key ID. Signatures of others are then forgotten.
+// of another implementation, the producer of the lowest key ID among those that meet the required algorithms.
+// Signatures of others are then forgotten.
 func (o *opening) nameProducer() {
-	lowest := slices.MinFunc(o.counted, func(a, b valid) int { return strings.Compare(a.key.KeyID(), b.key.KeyID()) })
-	o.producer = lowest.key.Producer
+	slices.SortFunc(o.counted, func(a, b valid) int { return strings.Compare(a.key.KeyID(), b.key.KeyID()) })
+	o.producer = o.counted[0].key.Producer
+	for i := range o.counted {
+		if p := o.counted[i].key.Producer; o.missing(p) == "" {
+			o.producer = p
+			break
+		}
+	}
 	o.counted = slices.DeleteFunc(o.counted, func(v valid) bool { return v.key.Producer != o.producer })
 }
 
@@ -264,12 +274,22 @@ func (o *opening) readTimes() {
 
 // checkAlgorithms meets a policy of required algorithms with counted signatures only.
 func (o *opening) checkAlgorithms() *Error {
-	for _, want := range o.opts.RequiredAlgorithms {
-		if !slices.ContainsFunc(o.counted, func(v valid) bool { return v.algorithm() == want }) {
-			return reject(ReasonBadSignature, "no counted signature by %s, which this consumer requires", want)
-		}
+	if want := o.missing(o.producer); want != "" {
+		return reject(ReasonBadSignature, "no counted signature by %s, which this consumer requires", want)
 	}
 	return nil
+}
+
+// missing is the first required algorithm by which the producer has no counted signature, or "".
+func (o *opening) missing(producer string) keys.Algorithm {
+	for _, want := range o.opts.RequiredAlgorithms {
+		if !slices.ContainsFunc(o.counted, func(v valid) bool {
+			return v.key.Producer == producer && v.algorithm() == want
+		}) {
+			return want
+		}
+	}
+	return ""
 }
 
 // algorithm is the one that signed the event: a delegated signature has its session key's.
@@ -312,8 +332,10 @@ func (o *opening) checkAudience() *Error {
 		if o.exts[i].Name != attrAudience {
 			continue
 		}
-		if slices.Contains(strings.Split(o.exts[i].Value, " "), want) {
-			return nil
+		for name := range strings.SplitSeq(o.exts[i].Value, " ") {
+			if name == want {
+				return nil
+			}
 		}
 		return reject(ReasonAudienceMismatch, "sealed for %.100q, this is %.100q", o.exts[i].Value, want)
 	}
@@ -326,7 +348,7 @@ func (o *opening) checkFreshness() *Error {
 	if !o.expiry.IsZero() && !o.now.Before(o.expiry) {
 		return reject(ReasonExpired, "expirytime was %s", o.expiry.UTC().Format(time.RFC3339))
 	}
-	if o.opts.MaxAge <= 0 {
+	if o.opts.MaxAge == 0 {
 		return nil
 	}
 	switch age := o.now.Sub(o.sealed); {

@@ -17,7 +17,7 @@ import (
 const payloadType = "https://cloudevents.io/verifiability/dsse/v0.1"
 
 // profileVersion is the version of our own member of the signed payload.
-const profileVersion = 1
+const profileVersion = "1"
 
 // MaxDelegations bounds the delegation statements of one event: each costs a verification.
 const MaxDelegations = 4
@@ -44,6 +44,7 @@ type profile struct {
 	types       []AttributeType
 	encrypted   bool // "enc" is there
 	delegations []digest
+	unknown     bool // of a version that we do not know: nothing else was read
 
 	typeRoom [6]AttributeType
 }
@@ -128,6 +129,9 @@ func parsePayload(doc []byte, e *cejson.Event) (*payload, error) {
 	if err := r.End(); err != nil {
 		return nil, err
 	}
+	if p.profile != nil && p.profile.unknown {
+		return nil, errVersion // only now: what is malformed is so in any version
+	}
 	return p, nil
 }
 
@@ -180,8 +184,11 @@ func (p *profile) read(r *strictjson.Reader, e *cejson.Event) {
 	if r.Err() != nil {
 		return
 	}
-	if err := checkVersion(raw); err != nil {
-		r.Fail(err)
+	err := checkVersion(raw)
+	if p.unknown = errors.Is(err, errVersion); p.unknown {
+		return
+	}
+	if r.Fail(err); err != nil {
 		return
 	}
 	in := strictjson.NewReader(raw)
@@ -211,23 +218,23 @@ func (p *profile) read(r *strictjson.Reader, e *cejson.Event) {
 	r.Fail(in.End())
 }
 
+// checkVersion parses the whole member and looks at its version only.
 func checkVersion(raw []byte) error {
 	in := strictjson.NewReader(raw)
-	version := int64(-1)
+	version := ""
 	for obj := in.Object(); in.Member(&obj); {
+		value := in.Raw()
 		if string(obj.Name) == "v" {
-			version = in.Int()
-		} else {
-			in.Skip()
+			version = string(value)
 		}
 	}
 	switch err := in.End(); {
 	case err != nil:
 		return err
-	case version < 0:
-		return errors.New(`sealbus: no member "v"`)
+	case version == "" || strings.Trim(version, "0123456789") != "":
+		return errors.New(`sealbus: "v" is not a plain integer`)
 	case version != profileVersion:
-		return fmt.Errorf("%w: %d", errVersion, version)
+		return errVersion
 	}
 	return nil
 }
@@ -305,7 +312,7 @@ func readDelegations(r *strictjson.Reader) []digest {
 
 // checkProfile holds the members of our profile against each other.
 func (p *payload) checkProfile(r *strictjson.Reader) {
-	if p.profile == nil || r.Err() != nil {
+	if p.profile == nil || p.profile.unknown || r.Err() != nil {
 		return
 	}
 	if !p.hasExt || len(p.profile.types) != len(p.names) {

@@ -21,8 +21,13 @@ func (o *opening) result() (*Opened, error) {
 			Extensions: o.exts, Form: o.in.Form, Data: o.ownData(), Base64: o.in.Form == cejson.BinaryData,
 		},
 	}
-	visible := r.visible()
-	ev, err := visible.ToSDK()
+	ev, err := r.content.ToSDK()
+	if err != nil {
+		return nil, err // in every mode: a mode changes only what is returned
+	}
+	if o.opts.Mode == CoreOnly {
+		ev, err = r.visible().ToSDK()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +105,7 @@ func (o *opening) unverified() map[string]string {
 }
 
 // JSON is the verified event in the CloudEvents JSON format, without its signature: JSON data byte for byte as
-// it was signed, which encoding/json would not keep.
+// it was signed, but for white space around it, which encoding/json would not keep. It shares the data's memory with Event.
 func (r *Opened) JSON() []byte { return r.visible().Append(nil) }
 
 // ContentDigest identifies what the event says, for telling a duplicate from a reused ID: SHA-256 over type, subject,
@@ -118,6 +123,9 @@ func (r *Opened) ContentDigest() [32]byte {
 			continue
 		}
 		b = appendPrefixed(appendPrefixed(b, a.Name), a.Value)
+		if !r.Foreign { // who signs no types leaves them to the consumer's configuration
+			b = append(b, byte(a.Type))
+		}
 	}
 	return sha256.Sum256(b)
 }

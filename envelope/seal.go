@@ -115,6 +115,9 @@ func sealError(err error) error {
 	return &SealError{Problem: err.Error(), Err: err}
 }
 
+// signatureSize is that of Ed25519 and of ES256 as r||s.
+const signatureSize = 64
+
 // sealing is one event on its way to being sealed.
 type sealing struct {
 	ev     *cejson.Event
@@ -180,6 +183,9 @@ func (s *sealing) normalise() error {
 		if typed.Type == Binary && s.opts.ExtensionTypes[a.Name] != Binary {
 			return &SealError{Member: a.Name, Problem: "a Binary extension must be declared in ExtensionTypes, here and at the consumer"}
 		}
+		if a.Name == attrExpiryTime && !s.outlives(typed.Value) {
+			return &SealError{Member: a.Name, Problem: "lies in the past: nobody could open the event"}
+		}
 		if a.Name == attrAudience && !isAudience(typed.Value) {
 			return &SealError{Member: a.Name, Problem: "must be printable names with one space between them, of 8 KiB at most"}
 		}
@@ -190,6 +196,12 @@ func (s *sealing) normalise() error {
 }
 
 // isAudience looks at what SealOptions may have set, past the checks of the event's attributes.
+// outlives reports whether an event with that expirytime can be opened at all.
+func (s *sealing) outlives(expiry string) bool {
+	at, err := cejson.ParseTime(expiry)
+	return err == nil && at.After(s.now)
+}
+
 func isAudience(text string) bool {
 	return len(text) <= cejson.MaxAttribute && utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) &&
 		!strings.HasPrefix(text, " ") && !strings.HasSuffix(text, " ") && !strings.Contains(text, "  ")
@@ -233,12 +245,18 @@ func (s *sealing) sign(ctx context.Context, signer keys.Signer) error {
 		if i > 0 {
 			signer = s.opts.CoSigners[i-1]
 		}
+		if signer == nil {
+			return &SealError{Problem: "a co-signer is nil"}
+		}
 		if signer.Producer() != producer {
 			return &SealError{Problem: fmt.Sprintf("co-signer %s belongs to another producer: its signature would not count", signer.Verifier().KeyID())}
 		}
 		sig, err := signer.Sign(ctx, pae)
 		if err != nil {
 			return fmt.Errorf("envelope: signing with key %s: %w", signer.Verifier().KeyID(), err)
+		}
+		if len(sig) != signatureSize {
+			return fmt.Errorf("envelope: key %s made a signature of %d bytes, not %d (DER? r||s is wanted)", signer.Verifier().KeyID(), len(sig), signatureSize)
 		}
 		env.Signatures = append(env.Signatures, dsse.Signature{KeyID: signer.Verifier().KeyID(), Sig: sig})
 		s.keyIDs = append(s.keyIDs, signer.Verifier().KeyID())

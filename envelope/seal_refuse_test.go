@@ -102,6 +102,10 @@ func TestSealRefuses(t *testing.T) {
 		{"data that is not UTF-8", jsonData("\"\xff\""), opts{}, "data"},
 		{"too large", jsonData(`"` + strings.Repeat("x", 1<<20-1000) + `"`), opts{}, ""},
 		{"too large in base64", jsonData(`"` + strings.Repeat("x", 800_000) + `"`), opts{Exact: true}, ""},
+		{"Binary under a documented name of another type", extension("correlationid", []byte("abc")), opts{ExtensionTypes: map[string]envelope.AttributeType{"correlationid": envelope.Binary}}, "correlationid"},
+		{"expirytime at the moment of sealing", extension("expirytime", testNow.Truncate(time.Second).Format(time.RFC3339)), opts{}, "expirytime"},
+		{"dataref with a character that no URI has", extension("dataref", "urn:a<b"), opts{}, "dataref"},
+		{"no co-signer", nil, opts{CoSigners: []keys.Signer{nil}}, ""},
 		{"co-signer of another producer", nil, opts{CoSigners: []keys.Signer{cast["shipping"]}}, ""},
 		{"17 signatures", nil, opts{CoSigners: slicesRepeat[keys.Signer](cast["next"], 16)}, ""},
 	} {
@@ -239,6 +243,7 @@ func TestEventBridgeRefuses(t *testing.T) {
 		{"embedded array", jsonData(`[1]`), false, envelope.Embedded, "data"},
 		{"embedded text", func(ev *event.Event) { ev.SetDataContentType("text/plain") }, false, envelope.Embedded, "data"},
 		{"embedded exact", nil, true, envelope.Embedded, "data"},
+		{"embedded beyond the limit", jsonData(`{"a":"` + strings.Repeat("x", largestEmbedded(t)) + `"}`), false, envelope.Embedded, ""},
 		{"embedded with specversion", jsonData(`{"specversion":1}`), false, envelope.Embedded, "data"},
 		{"embedded with cloudevent", jsonData(`{"cloudevent":1}`), false, envelope.Embedded, "data"},
 	} {
@@ -296,5 +301,33 @@ func TestEntrySize(t *testing.T) {
 	entry.Time = time.Time{}
 	if entry.Size() != without {
 		t.Errorf("size %d, want %d", entry.Size(), without)
+	}
+}
+
+// largestEmbedded is how long a text in the order event's data is when the sealed event, but not the embedded detail, fits
+// the limit: the latter has a few bytes more.
+func largestEmbedded(t *testing.T) int {
+	t.Helper()
+	ev := orderEvent(t)
+	jsonData(`{"a":""}`)(&ev)
+	sealed, err := envelope.Seal(t.Context(), ev, cast["orders"], &envelope.SealOptions{Now: fixedNow})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return 1<<20 - len(sealed.JSON())
+}
+
+// derSigner signs as KMS answers: a P-256 signature in DER.
+type derSigner struct{ keys.Signer }
+
+func (s derSigner) Sign(ctx context.Context, message []byte) ([]byte, error) {
+	sig, err := s.Signer.Sign(ctx, message)
+	return append([]byte{0x30, 0x44, 2, 32}, sig...), err
+}
+
+// A signature that no consumer would take does not leave.
+func TestSealRefusesDER(t *testing.T) {
+	if _, err := envelope.Seal(t.Context(), orderEvent(t), derSigner{cast["es256"]}, nil); err == nil || !strings.Contains(err.Error(), "68 bytes") {
+		t.Errorf("got %v", err)
 	}
 }

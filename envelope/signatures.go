@@ -21,6 +21,22 @@ func (id unknownKey) Error() string {
 	return fmt.Sprintf("key ID %.80q is not in the trust bundle", string(id))
 }
 
+// badAlias is the error of a signature that does not verify under the keys of an alias: a newer bundle may have
+// another key of that alias, which other implementations keep while the key behind it rotates.
+type badAlias string
+
+func (id badAlias) Error() string {
+	return fmt.Sprintf("it does not verify under the keys of the alias %.80q", string(id))
+}
+
+// unverifiable is the error of a signature by keyID that none of the keys known under it verifies.
+func unverifiable(keyID string, known []*keys.Key) error {
+	if known[0].KeyID() != keyID {
+		return badAlias(keyID)
+	}
+	return errBadSignature
+}
+
 // valid is a signature that verifies: by a key of the bundle, or by a session key that one vouches for.
 type valid struct {
 	key     *keys.Key
@@ -44,23 +60,31 @@ func (f *failure) note(reason Reason, format string, args ...any) {
 	}
 }
 
-// verified returns the signatures of env that verify over its payload, and sets unknown to a key ID that
-// the bundle does not have, if there is one.
+// verified returns the signatures of env that verify over its payload, and sets unknown to a key ID of which a newer
+// bundle may have the key, if there is one.
 func (o *opening) verified(env *dsse.Envelope, bundle *keys.Bundle) (list []valid, unknown string) {
 	pae := dsse.PAE(o.paeRoom[:0], env.PayloadType, env.Payload)
 	list = o.validRoom[:0]
 	for i := range env.Signatures {
 		sig := &env.Signatures[i]
 		found, err := verifyOne(sig, pae, bundle, list)
-		if id, ok := errors.AsType[unknownKey](err); ok {
-			unknown = cmp.Or(unknown, string(id))
-			o.failed.note(ReasonUnknownKey, "%v", err)
-		} else if err != nil {
-			o.failed.note(ReasonBadSignature, "signature of key ID %.80q: %v", sig.KeyID, err)
+		if err != nil {
+			unknown = cmp.Or(unknown, o.noteUnverified(sig.KeyID, err))
 		}
 		list = found
 	}
 	return list, unknown
+}
+
+// noteUnverified notes why a signature does not verify, and returns the key ID to look for in a newer bundle.
+func (o *opening) noteUnverified(keyID string, err error) (unknown string) {
+	if id, ok := errors.AsType[unknownKey](err); ok {
+		o.failed.note(ReasonUnknownKey, "%v", err)
+		return string(id)
+	}
+	o.failed.note(ReasonBadSignature, "signature of key ID %.80q: %v", keyID, err)
+	id, _ := errors.AsType[badAlias](err)
+	return string(id)
 }
 
 // verifyOne appends what sig is worth to list.
@@ -79,7 +103,7 @@ func verifyOne(sig *dsse.Signature, pae []byte, bundle *keys.Bundle, list []vali
 		}
 	}
 	if len(list) == before {
-		return list, errBadSignature
+		return list, unverifiable(sig.KeyID, known)
 	}
 	return list, nil
 }
@@ -107,7 +131,7 @@ func (o *opening) counts(v *valid, bundle *keys.Bundle) bool {
 		o.failed.note(ReasonBadSignature, "the signed payload does not bind the delegation by key %s", id)
 	case k.Revoked != nil && !o.beforeRevocation(k):
 		o.failed.note(ReasonRevokedKey, "key %s of %q was revoked at %s: %.200q", id, k.Producer, k.Revoked.At.UTC().Format(time.RFC3339), k.Revoked.Reason)
-	case v.session != nil && bundle.SessionRevoked(v.session.session.KeyID()):
+	case v.session != nil && sessionRevoked(v.session.session.KeyID(), bundle):
 		o.failed.note(ReasonRevokedKey, "session key %s is revoked", v.session.session.KeyID())
 	case !k.Schedule.AcceptedAt(o.now, o.sealedOrNow(), o.skew):
 		o.failed.note(ReasonKeyNotValid, "key %s of %q is %s, and the event was sealed at %s", id, k.Producer, k.StateAt(o.now), o.sealedOrNow().UTC().Format(time.RFC3339))
@@ -125,6 +149,13 @@ func (o *opening) counts(v *valid, bundle *keys.Bundle) bool {
 		return true
 	}
 	return false
+}
+
+// sessionRevoked reports whether the bundle revokes the session key, as one or as a key of its own right.
+func sessionRevoked(id string, bundle *keys.Bundle) bool {
+	return bundle.SessionRevoked(id) || slices.ContainsFunc(bundle.Lookup(id), func(k *keys.Key) bool {
+		return k.KeyID() == id && k.Revoked != nil
+	})
 }
 
 // bound reports whether the signed payload lists the statement's hash.

@@ -103,6 +103,45 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
+// An alias outlives the key behind it: that the keys held under it do not verify is final only in a bundle that was
+// just checked.
+func TestRefreshOfAnAlias(t *testing.T) {
+	under := func(name string) *keys.Key {
+		return entry(name, func(k *keys.Key) { k.Aliases = []string{"kid-1"} })
+	}
+	direct := order("next")
+	direct.By[0].Edit = set("keyid", `"kid-1"`)
+	vouching := delegated("next", "session")
+	vouching.By[0].Edit = func(o mint.Object) mint.Object {
+		return o.Set("delegation", replace(id("next"), "kid-1")(o.Get("delegation")))
+	}
+	for name, plan := range map[string]mint.Plan{"direct": direct, "vouching": vouching} {
+		old, both := trusting(t, under("orders")), trusting(t, under("orders"), under("next"))
+		source := &liveSource{held: old, fresh: both}
+		if _, err := envelope.Open(t.Context(), seal(plan), source, &envelope.OpenOptions{Now: fixed(vectorNow)}); err != nil || !slices.Equal(source.asked, []string{"kid-1"}) {
+			t.Errorf("%s: got %v, asked for %q", name, err, source.asked)
+		}
+		source = &liveSource{held: old, fresh: old}
+		if _, err := envelope.Open(t.Context(), seal(plan), source, &envelope.OpenOptions{Now: fixed(vectorNow)}); envelope.ReasonOf(err) != envelope.ReasonBadSignature {
+			t.Errorf("%s, and no newer key: got %v", name, err)
+		}
+	}
+}
+
+func TestNilTrust(t *testing.T) {
+	if _, err := envelope.Open(t.Context(), seal(order("orders")), nil, nil); envelope.ReasonOf(err) != envelope.ReasonTrustUnavailable {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A negative window is a mistake, and leaves nothing fresh: it does not turn freshness off.
+func TestNegativeWindow(t *testing.T) {
+	opts := &envelope.OpenOptions{Now: fixed(vectorNow), MaxAge: -time.Second}
+	if _, err := envelope.Open(t.Context(), seal(order("orders")), bundleOf(t, "orders"), opts); envelope.ReasonOf(err) != envelope.ReasonExpired {
+		t.Errorf("got %v", err)
+	}
+}
+
 func brokenSignature(p mint.Plan) mint.Plan {
 	p.By[0].Edit = set("sig", `"AAAA"`)
 	return p

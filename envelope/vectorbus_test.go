@@ -259,6 +259,13 @@ func foreignCases(l *vectorList) {
 		c.plan.Event = c.plan.Event.Set("vip", `"yes"`).Set("sampledrate", `"often"`)
 		c.plan.Types = map[string]string{"sampledrate": "String"}
 	}))
+	foreignDigestCases(l, due)
+	lowestCases(l)
+}
+
+// foreignDigestCases are about what another implementation hashed.
+func foreignDigestCases(l *vectorList, due func(func(*vcase)) func(*vcase)) {
+	text := map[string]string{"vip": "String"}
 	l.add("foreign-modified-extension", "a changed extension", envelope.ReasonModified, foreign(func(c *vcase) { c.plan.Types = text; c.plan.Wire = set("tenant", `"evil"`) }))
 	l.add("foreign-modified-timestamp", "a changed undeclared Timestamp", envelope.ReasonModified, due(func(c *vcase) { c.plan.Wire = set("due", `"2026-12-01T00:00:01Z"`) }))
 	l.add("ok-foreign-order", "signedextattrs in an order that is not the names'", "", foreign(func(c *vcase) {
@@ -283,7 +290,6 @@ func foreignCases(l *vectorList) {
 		c.plan.Event = c.plan.Event.Set("data", `{ "b": 1.0,  "a": 2 }`)
 		c.plan.Wire = set("data", `{"b":1.0,"a":2}`)
 	}))
-	lowestCases(l)
 }
 
 // lowestCases name the producer by the lowest counted key ID.
@@ -418,6 +424,18 @@ func bridgeCases(l *vectorList) {
 	structured("trailing-bytes", "bytes after the delivery", envelope.ReasonMalformed, func(c *vcase) { c.text = func(s string) string { return s + "1" } })
 	structured("both-layouts", "a detail that fits both layouts", envelope.ReasonMalformed, detail(func(s string) string { return s[:len(s)-1] + `,"cloudevent":{}}` }))
 	embedded("both-layouts", "a detail that fits both layouts", envelope.ReasonMalformed, detail(func(s string) string { return s[:len(s)-1] + `,"specversion":"1.0"}` }))
+	l.add("ok-structured-from-embedded", "an event of the embedded layout, put together as a structured one", "", func(c *vcase) {
+		c.bridge = true
+		c.plan.Wire = set("data", `{"total":12.50,"order":"o-1","lines":[{"n":2,"sku":"é-1"}]}`)
+	})
+	embeddedCases(func(name, about string, expect envelope.Reason, change func(*vcase)) {
+		l.add("embedded-"+name, about, expect, func(c *vcase) { c.embed = true; change(c) })
+	})
+}
+
+// embeddedCases are about the embedded layout.
+func embeddedCases(embedded func(name, about string, expect envelope.Reason, change func(*vcase))) {
+	detail := func(change func(string) string) func(*vcase) { return func(c *vcase) { c.detail = change } }
 	embedded("twice", "two members cloudevent", envelope.ReasonMalformed, detail(func(s string) string {
 		return s[:len(s)-1] + s[strings.Index(s, `,"cloudevent"`):len(s)-1] + "}"
 	}))
@@ -441,10 +459,6 @@ func bridgeCases(l *vectorList) {
 		c.plan.Wire = set("data", "{}")
 	})
 	embedded("unsigned", "a member cloudevent without dssematerial", envelope.ReasonUnsigned, func(c *vcase) { c.plan.Wire = del("dssematerial") })
-	l.add("ok-structured-from-embedded", "an event of the embedded layout, put together as a structured one", "", func(c *vcase) {
-		c.bridge = true
-		c.plan.Wire = set("data", `{"total":12.50,"order":"o-1","lines":[{"n":2,"sku":"é-1"}]}`)
-	})
 }
 
 // published is the published vectors.

@@ -262,7 +262,7 @@ func allVectors(t testing.TB) []*vector {
 	l := &vectorList{t: t}
 	for _, cases := range []func(*vectorList){
 		soundCases, syntaxCases, dataCases, materialCases, payloadCases, profileCases, digestCases, keyCases, countedCases,
-		delegationCases, foreignCases, timeCases, audienceCases, bridgeCases, publishedCases,
+		delegationCases, foreignCases, timeCases, audienceCases, bridgeCases, edgeCases, publishedCases,
 	} {
 		cases(l)
 	}

@@ -53,6 +53,11 @@ func soundCases(l *vectorList) {
 		c.options.Mode = "core-only"
 		c.plan.Wire = set("tenant", `"evil"`)
 	})
+	typedCases(l)
+}
+
+// typedCases are about the types of extensions, and about what the event of the SDK can hold.
+func typedCases(l *vectorList) {
 	l.add("ok-boolean-as-string", "a re-typed value is read from its text under the signed type", "", wire(set("vip", `"true"`)))
 	l.add("ok-integer-as-string", "a re-typed value is read from its text under the signed type", "", wire(set("sampledrate", `"5"`)))
 	l.add("ok-string-as-integer", "a String extension whose text was turned into a number", "", func(c *vcase) {

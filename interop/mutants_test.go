@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"testing"
 )
@@ -29,12 +30,24 @@ func TestMutants(t *testing.T) {
 	for file, v := range mutants {
 		want := goFinding(t, v)
 		verdicts[want.Verdict]++
-		compare(t, "the verifier, on "+string(v.InputBase64), peer[file], want)
+		if got := peer[file]; !isEitherAllowed(v.Form, got.Verdict, want.Verdict) {
+			compare(t, "the verifier, on "+string(v.InputBase64), got, want)
+		}
 	}
 	t.Logf("verdicts: %v", verdicts)
 	if len(verdicts) < 5 {
 		t.Errorf("the mutants end in %v: too much alike to show anything", verdicts)
 	}
+}
+
+// isEitherAllowed: SPEC.md does not say which of two defects of one event's syntax speaks first. And Go looks into the
+// detail of a delivery only when a sealed event is in it, so that another one is unsigned whatever else it is.
+func isEitherAllowed(form, verifier, golang string) bool {
+	isSyntax := verifier == "malformed" || verifier == "too_large"
+	if golang == "unsigned" {
+		return isSyntax && form == "eventbridge"
+	}
+	return isSyntax && (golang == "malformed" || golang == "too_large")
 }
 
 func writeMutants(t *testing.T, dir string) map[string]vector {
@@ -50,7 +63,7 @@ func writeMutants(t *testing.T, dir string) map[string]vector {
 	for i := range mutantCount {
 		name := names[random.IntN(len(names))]
 		v := vectors[name]
-		v.InputBase64 = mutate(random, inputOf(v))
+		v.InputBase64 = mutateInput(random, inputOf(v))
 		file := fmt.Sprintf("%04d.json", i)
 		writeMutant(t, filepath.Join(dir, file), filepath.Join(vectorDir, name), v.InputBase64)
 		mutants[file] = v
@@ -81,6 +94,22 @@ var snippets = []string{"", "\"", "\\", ",", ":", "{", "}", "[]", "{}", "null", 
 	"-", "+", ".", "01", " ", "\t", "\n", "\x00", "\x7f", "\u0085", "\u00a0", "\ufeff", "\u2028", "\ufffe", "\xff", "\xed\xa0\x80", `\u0000`,
 	`\ud800`, `\udc00`, `\ud83d\ude00`, `\u00e9`, `\/`, "=", "==", "A", "_", "%2e", "%", "/", "//", "..", "#", "@", "Z", "+00:00", "T",
 	`"time":"",`, `"subject":null,`, `"data":1,`, `"data_base64":null,`, `"x":1,`, `"x":{},`, `"id":"i",`, "2147483648", "-2147483648"}
+
+var material = regexp.MustCompile(`"dssematerial":"([A-Za-z0-9+/=]+)"`)
+
+// mutateInput alters the event's text or, every other time, that of the envelope within.
+func mutateInput(random *rand.Rand, input []byte) []byte {
+	at := material.FindSubmatchIndex(input)
+	if at == nil || random.IntN(2) == 0 {
+		return mutate(random, input)
+	}
+	envelope, err := base64.StdEncoding.DecodeString(string(input[at[2]:at[3]]))
+	if err != nil {
+		return mutate(random, input)
+	}
+	altered := base64.StdEncoding.AppendEncode(nil, mutate(random, envelope))
+	return slices.Replace(slices.Clone(input), at[2], at[3], altered...)
+}
 
 func mutate(random *rand.Rand, input []byte) []byte {
 	output := slices.Clone(input)

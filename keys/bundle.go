@@ -50,7 +50,7 @@ var _ Source = (*Bundle)(nil)
 type BundleOptions struct {
 	Version         int64         // 0 = none; at most MaxBundleVersion
 	Issued, Expires time.Time     // cut to whole seconds; zero = absent, and never expires
-	RefreshHint     time.Duration // whole seconds, at most MaxRefreshHint; 0 = none
+	RefreshHint     time.Duration // whole seconds, at most MaxRefreshHint and shorter than the bundle lives; 0 = none
 	RevokedSessions []string      // thumbprints of session keys
 	EncryptionKeys  [][]byte      // public JWKs with use "enc", kid and any members; kept as they are, in canonical JSON
 }
@@ -75,10 +75,22 @@ func NewBundle(opts BundleOptions, keys ...*Key) (*Bundle, error) {
 		}
 		b.encryption = append(b.encryption, k)
 	}
-	if err := b.index(); err != nil {
+	if err := errors.Join(b.checkHint(), b.index()); err != nil {
 		return nil, fmt.Errorf("keys: bundle: %w", err)
 	}
 	return b, nil
+}
+
+// checkHint keeps a new bundle from being looked after too late. One that is read needs no such check: a hint is no
+// promise, and FileSource looks at the expiry anyway.
+func (b *Bundle) checkHint() error {
+	if b.issued.IsZero() || b.expires.IsZero() || b.refreshHint == 0 {
+		return nil
+	}
+	if lifetime := b.expires.Sub(b.issued); b.refreshHint >= lifetime {
+		return fmt.Errorf("the refresh hint %s is not shorter than the %s that the bundle lives", b.refreshHint, lifetime)
+	}
+	return nil
 }
 
 func sortedCopy(list []string) []string {

@@ -170,6 +170,7 @@ func TestNewBundleRefuses(t *testing.T) {
 		"too many aliases":       {keys: key(func(k *Key) { k.Aliases = numbered(MaxAliases + 1) })},
 		"too shared alias":       {keys: share(MaxSharedAlias + 1)},
 		"too many sources":       {keys: key(func(k *Key) { k.Sources = numbered(MaxPatterns + 1) })},
+		"hint as the lifetime":   {opts: BundleOptions{Issued: day(0), Expires: day(1), RefreshHint: 24 * time.Hour}},
 		"negative version":       {opts: BundleOptions{Version: -1}},
 		"version beyond 2^53":    {opts: BundleOptions{Version: MaxBundleVersion + 1}},
 		"expires before issued":  {opts: BundleOptions{Issued: day(2), Expires: day(1)}},
@@ -197,6 +198,21 @@ func TestNewBundleRefuses(t *testing.T) {
 		if _, err := NewBundle(BundleOptions{}, list...); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A hint is judged when a bundle is made, by its lifetime; consumers read what is published.
+func TestRefreshHintAndLifetime(t *testing.T) {
+	b, err := NewBundle(BundleOptions{Version: 1, Issued: day(0), Expires: day(1), RefreshHint: 24*time.Hour - time.Second}, testKey(t, Ed25519, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewBundle(BundleOptions{RefreshHint: MaxRefreshHint}); err != nil {
+		t.Errorf("a bundle that never expires: %v", err)
+	}
+	longer := bytes.Replace(b.Payload(), []byte(`"refresh_hint":86399`), []byte(`"refresh_hint":604800`), 1)
+	if read, err := ParseBundle(longer); err != nil || read.RefreshHint() != MaxRefreshHint {
+		t.Errorf("a published one: %v", err)
 	}
 }
 

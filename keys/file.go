@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -25,7 +26,8 @@ const (
 type FileOptions struct {
 	Now        func() time.Time // nil = time.Now
 	MinVersion int64            // refuse lower versions; 0 = accept every version
-	// RefreshHint is how often the file is looked at, at most; 0 = as the bundle says, else DefaultRefresh.
+	// RefreshHint is how often the file is looked at, at most; 0 = as the bundle says, else DefaultRefresh. The file is
+	// looked at when the bundle expires in any case, and from then on once a second until there is a fresh one.
 	RefreshHint time.Duration
 }
 
@@ -91,14 +93,10 @@ func (f *FileSource) Refresh(context.Context, string) (*Bundle, error) {
 // LastError is what was wrong with the file at the last look; nil = nothing.
 func (f *FileSource) LastError() error { return f.state.Load().err }
 
+// interval is the refresh hint, cut at the expiry of the bundle: with an expired one, nothing is judged any more.
 func (f *FileSource) interval(s *fileState) time.Duration {
-	switch {
-	case f.opts.RefreshHint > 0:
-		return f.opts.RefreshHint
-	case s.bundle.refreshHint > 0:
-		return s.bundle.refreshHint
-	}
-	return DefaultRefresh
+	hint := cmp.Or(max(f.opts.RefreshHint, 0), s.bundle.refreshHint, DefaultRefresh)
+	return min(hint, max(s.bundle.expires.Sub(s.checked), minRefresh))
 }
 
 // lookAfter looks at the file if the last look is at least the interval ago.
@@ -144,7 +142,15 @@ func (f *FileSource) look(was *fileState, now time.Time) *fileState {
 	next.info = info
 	next.settled = now.Sub(info.ModTime()) >= mtimeGrain
 	next.err = f.adopt(&next, signed, now)
+	if isExpired(next.err) {
+		next.info = nil // by this clock, which may be set right: the same file is read again
+	}
 	return &next
+}
+
+func isExpired(err error) bool {
+	var e *BundleError
+	return errors.As(err, &e) && e.Why == WhyExpired
 }
 
 func sameFile(a, b os.FileInfo) bool {

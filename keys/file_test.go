@@ -213,6 +213,47 @@ func TestFileWithClockGoingBack(t *testing.T) {
 	w.want(6, WhyRollback)
 }
 
+// A bundle that was refused as expired while the clock was wrong is adopted when the clock is right, although the file
+// has not changed.
+func TestFileRefusedByAWrongClock(t *testing.T) {
+	w := newWatched(t, versioned(t, 1), FileOptions{RefreshHint: time.Hour})
+	w.clock.set(day(30))
+	w.put(w.sign(versioned(t, 2)))
+	w.want(1, WhyExpired)
+	w.clock.set(day(2))
+	w.want(2, "")
+}
+
+// However rarely the file is to be looked at, an expired bundle is not kept beside a fresh one on disk.
+func TestFileIsLookedAtWhenTheBundleExpires(t *testing.T) {
+	lives := func(version int64, from, to float64, hint time.Duration) *Bundle {
+		b, err := NewBundle(BundleOptions{Version: version, Issued: day(from), Expires: day(to), RefreshHint: hint}, testKey(t, Ed25519, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	for name, c := range map[string]struct{ option, hint time.Duration }{
+		"hint of the bundle": {0, 24 * time.Hour}, "option": {7 * 24 * time.Hour, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWatched(t, lives(1, 0, 1.5, c.hint), FileOptions{RefreshHint: c.option})
+			w.put(w.sign(lives(2, 1, 2.5, c.hint)))
+			w.clock.set(day(1.5).Add(-1))
+			w.want(1, "")
+			w.clock.advance(1)
+			w.want(2, "")
+			w.clock.set(day(2.5)) // expired, and nothing fresh yet
+			w.want(2, "")
+			w.put(w.sign(lives(3, 2, 9, c.hint)))
+			w.clock.advance(minRefresh - 1)
+			w.want(2, "")
+			w.clock.advance(1)
+			w.want(3, "")
+		})
+	}
+}
+
 func TestWatchFileRefusesABadStart(t *testing.T) {
 	dir, r := t.TempDir(), newRoots3(t)
 	if _, err := WatchFile(filepath.Join(dir, "none"), r.roots, nil); !errors.Is(err, os.ErrNotExist) {

@@ -15,7 +15,7 @@ import (
 // MaxRoots bounds the root keys: no more could sign one envelope.
 const MaxRoots = dsse.MaxSignatures
 
-// Roots says which root keys sign bundles, and how many of them must. It is immutable.
+// Roots says which root keys sign bundles, and how many of them must. It is immutable; its zero value trusts nothing.
 type Roots struct {
 	version   int64
 	threshold int
@@ -103,6 +103,19 @@ func ParseRoots(doc []byte) (*Roots, error) {
 		return parseRootsPayload(doc)
 	}
 	return openRoots(doc)
+}
+
+// UnmarshalJSON fills zero roots as ParseRoots reads them. Roots in use are immutable, and refuse.
+func (r *Roots) UnmarshalJSON(doc []byte) error {
+	if r.threshold != 0 {
+		return refuse(WhyMalformed, "roots: these are filled already: read others into new ones")
+	}
+	parsed, err := ParseRoots(doc)
+	if err != nil {
+		return err
+	}
+	*r = *parsed
+	return nil
 }
 
 // isEnvelope reports whether doc is an object with a member "payloadType".
@@ -209,6 +222,9 @@ func readRootKeys(r *strictjson.Reader) []*Verifier {
 
 // verify counts the distinct root keys whose signature is good. A key ID is only tried against the equal one.
 func (r *Roots) verify(e *dsse.Envelope) error {
+	if r == nil || r.threshold < 1 { // not made by NewRoots: no signature at all would be enough
+		return refuse(WhyThreshold, "no roots to verify the signatures with: make them with ParseRoots or NewRoots")
+	}
 	message := dsse.PAE(nil, e.PayloadType, e.Payload)
 	good := map[string]bool{}
 	for _, s := range e.Signatures {

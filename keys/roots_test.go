@@ -3,6 +3,9 @@ package keys
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -136,5 +139,52 @@ func TestRootsAddSignature(t *testing.T) {
 	}
 	if _, err := ParseRoots(signed); err != nil {
 		t.Error(err)
+	}
+}
+
+// Roots that nobody filled accept nothing: neither a bundle, nor successors, nor a file to follow.
+func TestZeroRootsTrustNothing(t *testing.T) {
+	attacker := mustRoot(t)
+	signed, err := SignBundle(t.Context(), versioned(t, 9), attacker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "bundle")
+	if err := os.WriteFile(path, signed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range map[string]*Roots{"zero": {}, "keys without a threshold": {version: 1, keys: []*Verifier{attacker.Verifier()}}, "negative": {threshold: -1}} {
+		_, err := OpenBundle(signed, r, &OpenBundleOptions{Now: newClock(day(1)).now})
+		wantWhy(t, name+": OpenBundle", err, WhyThreshold)
+		_, err = WatchFile(path, r, &FileOptions{Now: newClock(day(1)).now})
+		wantWhy(t, name+": WatchFile", err, WhyThreshold)
+		_, err = r.Next(signRoots(t, mustRoots(t, 2, 1, attacker), attacker))
+		wantWhy(t, name+": Next", err, WhyThreshold)
+	}
+	if _, err := OpenBundle(signed, nil, nil); err == nil {
+		t.Error("nil roots accept a bundle")
+	}
+	_, err = (*Roots)(nil).Next(signRoots(t, mustRoots(t, 2, 1, attacker), attacker))
+	wantWhy(t, "nil: Next", err, WhyThreshold)
+}
+
+// Whoever keeps roots in a JSON configuration gets what ParseRoots gives, or an error.
+func TestRootsUnmarshalJSON(t *testing.T) {
+	a, b := mustRoot(t), mustRoot(t)
+	want := mustRoots(t, 3, 2, a, b)
+	for name, doc := range map[string][]byte{"bare": want.Payload(), "signed": signRoots(t, want, a, b)} {
+		var config struct{ Roots *Roots }
+		if err := json.Unmarshal([]byte(`{"Roots":`+string(doc)+`}`), &config); err != nil || !bytes.Equal(config.Roots.Payload(), want.Payload()) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := json.Unmarshal(mustRoots(t, 4, 1, a).Payload(), config.Roots); err == nil || config.Roots.Version() != 3 {
+			t.Errorf("%s: roots in use were replaced (%v)", name, err)
+		}
+	}
+	for _, doc := range []string{`{}`, `{"keys":[],"threshold":2,"version":1}`, `{"Version":1}`, `[]`, `null`, string(signRoots(t, want, a))} {
+		var r Roots
+		if err := json.Unmarshal([]byte(doc), &r); err == nil || r.threshold != 0 {
+			t.Errorf("%s: accepted", doc)
+		}
 	}
 }

@@ -20,7 +20,8 @@ type LocalBusOptions struct {
 	// Queued leaves what was sent in the queues of the subscribers until Deliver is called; false = Send
 	// makes the first attempt itself.
 	Queued bool
-	// Rewrite changes each delivery on its way, as a broker or an attacker would; nil = nothing is changed.
+	// Rewrite changes each delivery on its way, as a broker or an attacker would, or drops it by returning nil;
+	// nil = nothing is changed.
 	Rewrite func(delivery []byte) []byte
 	Now     func() time.Time // stamps deliveries of events without a time; nil = time.Now
 }
@@ -93,8 +94,12 @@ func (b *LocalBus) accept(e *envelope.Sealed) error {
 	return nil
 }
 
-// Put queues a delivery for every subscriber as it is: what Delivery made, or what an attacker made of it.
+// Put queues a delivery for every subscriber as it is: what Delivery made, or what an attacker made of it. A nil
+// delivery is one that was dropped on the way: nothing is queued.
 func (b *LocalBus) Put(delivery []byte) {
+	if delivery == nil {
+		return
+	}
 	for _, s := range b.all() {
 		s.mu.Lock()
 		s.queue = append(s.queue, delivery)
@@ -142,7 +147,7 @@ func (s *subscriber) deliver(ctx context.Context) error {
 		}
 	}()
 	var errs []error
-	for delivery := s.next(&left); delivery != nil; delivery = s.next(&left) {
+	for delivery, ok := s.next(&left); ok; delivery, ok = s.next(&left) {
 		left = append(left, delivery)
 		if err := s.handle(ctx, delivery); err != nil {
 			errs = append(errs, err)
@@ -163,18 +168,18 @@ func (s *subscriber) begin() bool {
 	return true
 }
 
-// next is nil at the end of the queue. In the same moment what is left goes back into the queue, and s is no
+// next is false at the end of the queue. In the same moment what is left goes back into the queue, and s is no
 // longer busy: whoever queues something after that delivers it.
-func (s *subscriber) next(left *[][]byte) []byte {
+func (s *subscriber) next(left *[][]byte) ([]byte, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.queue) == 0 {
 		s.queue, *left, s.busy = *left, nil, false
-		return nil
+		return nil, false
 	}
 	first := s.queue[0]
 	s.queue = s.queue[1:]
-	return first
+	return first, true
 }
 
 func (s *subscriber) end(left [][]byte) {
@@ -183,7 +188,7 @@ func (s *subscriber) end(left [][]byte) {
 	s.queue, s.busy = append(left, s.queue...), false
 }
 
-// Delivery is the EventBridge event in which the entry is delivered.
+// Delivery is the EventBridge event in which the entry is delivered; nil if Rewrite dropped it.
 // https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html
 func (b *LocalBus) Delivery(entry *envelope.Entry) []byte {
 	at := entry.Time

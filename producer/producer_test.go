@@ -350,6 +350,43 @@ func TestLocalBusQueuedRewrittenAndPut(t *testing.T) {
 	}
 }
 
+// A broker that drops a delivery neither delivers it nor stops the ones after it.
+func TestLocalBusDrops(t *testing.T) {
+	drop := true
+	bus := producer.NewLocalBus(&producer.LocalBusOptions{Rewrite: func(b []byte) []byte {
+		if drop {
+			return nil
+		}
+		return b
+	}})
+	delivered := 0
+	bus.Subscribe(func(_ context.Context, delivery []byte) error {
+		delivered++
+		if delivery == nil {
+			t.Error("a dropped delivery was made")
+		}
+		return nil
+	})
+	p := newProducer(t, newOrg(t), bus, nil)
+	publish := func() {
+		t.Helper()
+		if _, err := p.Publish(t.Context(), placed("1")); err != nil {
+			t.Error(err)
+		}
+	}
+	publish()
+	bus.Put(nil)
+	if err := bus.Deliver(t.Context()); err != nil || delivered != 0 || bus.Pending() != 0 {
+		t.Fatalf("%d delivered, %d pending, %v", delivered, bus.Pending(), err)
+	}
+	drop = false
+	publish()
+	bus.Put([]byte{}) // empty is not dropped
+	if err := bus.Deliver(t.Context()); err != nil || delivered != 2 || bus.Pending() != 0 {
+		t.Errorf("%d delivered, %d pending, %v", delivered, bus.Pending(), err)
+	}
+}
+
 // A subscriber may publish on the bus that it reads from, and may panic.
 func TestLocalBusReentrant(t *testing.T) {
 	bus := producer.NewLocalBus(nil)

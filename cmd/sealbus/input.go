@@ -94,7 +94,7 @@ func (m *message) refusal() *envelope.Error {
 }
 
 // messages finds the events in the input: one, or the several of a batch, of a queue's messages or of PutEvents
-// entries. Nothing is verified here, and what cannot be read is left for opening to say so.
+// entries. Nothing is verified here, and what cannot be read is left for opening to say so. There is at least one.
 func messages(doc []byte, from string) []message {
 	switch {
 	case len(doc) == 0:
@@ -105,6 +105,9 @@ func messages(doc []byte, from string) []message {
 	elements, err := cejson.Split(doc)
 	if err != nil {
 		return []message{{err: fmt.Errorf("batch: %w", err)}}
+	}
+	if len(elements) == 0 { // nothing was verified: success would say that something was
+		return []message{{err: errors.New("an empty batch: no event in it")}}
 	}
 	var list []message
 	for _, e := range elements {

@@ -14,7 +14,7 @@ func (a *app) inspectCommand() *cobra.Command {
 	var short bool
 	from := newChoice(fromAuto, fromCloudEvent, fromEventBridge, fromSQS)
 	cmd := a.command(commandSpec{
-		use: "inspect", short: "Show what a sealed event claims, without verifying it", now: true,
+		use: "inspect [--short] < EVENT", short: "Show what a sealed event claims, without verifying it", now: true,
 		long: `Show people what the event on standard input claims: what was signed and by which keys, and what a consumer would
 check. It takes whatever ` + "`sealbus open`" + ` takes, and needs no trust.
 
@@ -40,9 +40,6 @@ func (a *app) inspect(from string, short bool) error {
 		if !list[i].shown(a, i, len(list), short) {
 			worst = exitRejected
 		}
-	}
-	if len(list) == 0 {
-		a.sayf("an empty batch: nothing to inspect")
 	}
 	return ended(worst)
 }

@@ -38,10 +38,12 @@ func (a *app) openCommand() *cobra.Command {
 		from:   newChoice(fromAuto, fromCloudEvent, fromEventBridge, fromSQS),
 	}
 	cmd := a.command(commandSpec{
-		use: "open", short: "Verify sealed events, and say why one is refused", now: true,
+		use: "open --trust FILE --roots FILE --allow-source PATTERN... < EVENT", short: "Verify sealed events, and say why one is refused", now: true,
 		long: `Verify the sealed event on standard input as a consumer would, and write the verified event, which holds only
-what was signed. It reads a CloudEvent, an EventBridge event, a PutEvents entry, what SQS hands out, and arrays of
-them: then it writes one event a line, and ends with the highest status.
+what was signed. Use standard output, never the input, which may hold more than that.
+
+It reads a CloudEvent, an EventBridge event, a PutEvents entry, what SQS hands out, and arrays of them: then it
+writes one event a line, and ends with the highest status.
 
 Exit status: 0 verified, 1 rejected (the reason is on standard error), 3 could not judge.
 
@@ -58,6 +60,7 @@ aws sqs receive-message --queue-url URL | sealbus open --trust bundle.dsse --roo
 	flags.StringVar(&f.audience, "audience", "", "the `NAME` that must be among those the event was sealed for (default not checked)")
 	flags.StringVar(&f.account, "account", "", "the AWS account that sent it, an `ID` (default as the EventBridge event says)")
 	flags.Var(&f.maxAge, "max-age", "how long ago it may have been sealed")
+	flags.Lookup("max-age").DefValue = "24h5m" // consumer.DefaultMaxAge; the general form has its largest unit only
 	flags.Var(&f.mode, "mode", "what becomes of attributes that nobody signed: dropped, shown apart, or all extensions dropped")
 	flags.Var(&f.from, "from", "what the input is")
 	return cmd
@@ -106,9 +109,6 @@ func (a *app) open(ctx context.Context, f *openFlags) error {
 			return err
 		}
 		worst = max(worst, verdictExit(err))
-	}
-	if len(list) == 0 {
-		a.sayf("an empty batch: nothing to verify")
 	}
 	return ended(worst)
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/internal/canonical"
 )
 
@@ -251,6 +252,20 @@ func TestOpenSeveral(t *testing.T) {
 	}
 }
 
+// Success without a line of output would say that something was verified.
+func TestOpenNothing(t *testing.T) {
+	b := newBench(t)
+	b.org(nil, orderSource)
+	for _, doc := range []string{"", "[]", " [ ] ", `{"Records":[]}`, `{"Messages":[]}`} {
+		if v := b.rejection(b.run(doc, b.open(orderSource, "--output", "json")...)); v.Reason != "malformed" {
+			t.Errorf("%q: %+v", doc, v)
+		}
+		if r := b.run(doc, "inspect"); r.code != exitRejected {
+			t.Errorf("inspect %q: exit %d", doc, r.code)
+		}
+	}
+}
+
 // wrapped puts documents, as JSON strings, into the places of format.
 func wrapped(t *testing.T, format string, docs []string) string {
 	t.Helper()
@@ -281,6 +296,12 @@ func TestOpenEntryIsNotSpliced(t *testing.T) {
 
 func TestOpenUsage(t *testing.T) {
 	b := newBench(t)
+	if d, err := parseDuration("24h5m"); err != nil || d != consumer.DefaultMaxAge {
+		t.Errorf("the help says 24h5m, the default is %v", consumer.DefaultMaxAge)
+	}
+	if help := b.must("", "open", "--help"); !strings.Contains(help, "(default 24h5m)") || !strings.Contains(help, "does not check replay") {
+		t.Errorf("%s", help)
+	}
 	b.org(nil, orderSource)
 	for name, args := range map[string][]string{
 		"no source":    {"open", "--trust", b.path("trust.dsse"), "--roots", b.path("roots.json")},
@@ -302,6 +323,9 @@ func FuzzMessages(f *testing.F) {
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		for _, from := range []string{fromAuto, fromCloudEvent, fromEventBridge, fromSQS} {
 			list := messages(doc, from)
+			if len(list) == 0 {
+				t.Fatalf("%s: neither an event nor an error", from)
+			}
 			for _, m := range list {
 				if m.err == nil && m.body == nil {
 					t.Fatalf("%s: an entry that is neither an event nor an error", from)

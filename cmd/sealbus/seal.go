@@ -38,7 +38,7 @@ func (a *app) sealCommand() *cobra.Command {
 	f := &sealFlags{to: newChoice(fromCloudEvent, fromEventBridge), layout: newChoice("structured", "embedded")}
 	var cmd *cobra.Command
 	cmd = a.command(commandSpec{
-		use: "seal", short: "Sign CloudEvents", now: true,
+		use: "seal --keyring FILE [--to eventbridge] < EVENT", short: "Sign CloudEvents", now: true,
 		long: `Sign the CloudEvent on standard input, or a batch of them (a JSON array): all of it or nothing.
 
 What comes out is JSON in any case. With --to eventbridge it is what ` + "`aws events put-events --entries`" + ` takes: an

@@ -94,6 +94,10 @@ func (f *trustBuildFlags) check() error {
 		return usage("use --expires "+formatDuration(most)+" or less; --insecure-max-lifetime allows more",
 			"a bundle that lives for %s: until it expires, a revocation can be withheld", formatDuration(time.Duration(f.expires)))
 	}
+	if f.refreshHint >= f.expires {
+		return usage("use a shorter --refresh-hint: without it, consumers choose", "--refresh-hint %s is not shorter than --expires %s",
+			formatDuration(time.Duration(f.refreshHint)), formatDuration(time.Duration(f.expires)))
+	}
 	if exists(f.out) && !sameFile(f.out, f.previous) {
 		return usage("choose another name, or name it as --previous too: the new bundle then follows it and takes its place",
 			"%s exists already and is not overwritten", f.out)

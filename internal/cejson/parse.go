@@ -340,7 +340,7 @@ func scanJSON(data []byte) (isCanonical bool, err error) {
 }
 
 // IsJSON reports whether data of this content type is JSON: the subtype is json or ends in +json, in any
-// case and whatever parameters follow (CloudEvents 1.0, JSON Event Format, 3.1). No content type is JSON.
+// ASCII case and whatever parameters follow (CloudEvents 1.0, JSON Event Format, 3.1). No content type is JSON.
 func IsJSON(contentType string) bool {
 	if contentType == "" {
 		return true
@@ -349,5 +349,22 @@ func IsJSON(contentType string) bool {
 	kind, subtype, _ := strings.Cut(strings.Trim(media, " \t"), "/")
 	const suffix = "+json"
 	tail := subtype[max(0, len(subtype)-len(suffix)):]
-	return kind != "" && (strings.EqualFold(subtype, "json") || strings.EqualFold(tail, suffix))
+	return kind != "" && (equalASCII(subtype, "json") || equalASCII(tail, suffix))
+}
+
+// equalASCII compares without regard to the case of ASCII letters, unlike strings.EqualFold, to which ſ is an s.
+func equalASCII(s, lower string) bool {
+	if len(s) != len(lower) {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
 }

@@ -283,15 +283,38 @@ func (c *sdkContext) setURLs(e *Event) error {
 	return nil
 }
 
-// parseURL parses text as the SDK does and refuses what would come out of it as another text.
+// CheckURI refuses a text that is no URI-reference by its characters (RFC 3986, appendix A), or that the SDK's
+// event would not hold as it is.
+func CheckURI(name, text string) error {
+	_, err := parseURL(name, text)
+	return err
+}
+
+// parseURL parses text as the SDK does and refuses what would come out of it as another text. What net/url lets
+// through in opaque parts and queries, which RFC 3986 does not, is refused too.
 func parseURL(name, text string) (*url.URL, error) {
 	u, err := url.Parse(text)
-	if err != nil || text == "" || u.String() != text {
+	if err != nil || text == "" || u.String() != text || !uriCharacters(text) {
 		return nil, &Error{Member: name, Unsupported: true,
 			Msg: "cannot be represented in the SDK's event, which holds a URL and would rewrite this one"}
 	}
 	return u, nil
 }
+
+func uriCharacters(text string) bool {
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', isDigit(c), strings.IndexByte("-._~:/?#[]@!$&'()*+,;=", c) >= 0:
+		case c == '%' && i+2 < len(text) && isHex(text[i+1]) && isHex(text[i+2]):
+			i += 2
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func isHex(c byte) bool { return isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'f' }
 
 func (c *sdkContext) setTime(text string) (err error) {
 	if text == "" {

@@ -9,12 +9,12 @@ import (
 var (
 	errTime     = errors.New("not an RFC 3339 timestamp, such as 2006-01-02T15:04:05Z")
 	errFraction = errors.New("a timestamp has at most 9 fraction digits")
-	errYear     = errors.New("a timestamp lies in the years 0001 to 9999 of UTC")
+	errYear     = errors.New("a timestamp lies in the years 0001 to 9999 of UTC, after the first second")
 )
 
 // ParseTime reads an RFC 3339 timestamp with at most nine fraction digits, T and Z in upper case. Without a
 // zone it is UTC. The result is in UTC and in the years 0001 to 9999, which is where it can be written
-// again. There is no second 60: a time.Time has none.
+// again; the first second of those is refused, since it is the zero time.Time, which means that there is none. There is no second 60: a time.Time has none.
 func ParseTime(text string) (time.Time, error) {
 	const layout = "0000-00-00T00:00:00"
 	if len(text) < len(layout) || !punctuated(text, layout) {
@@ -34,7 +34,7 @@ func ParseTime(text string) (time.Time, error) {
 		return time.Time{}, errTime
 	}
 	t := time.Date(year, time.Month(month), day, hour, minute-east, second, nano, time.UTC)
-	if !writable(t) {
+	if !writable(t) || t.Truncate(time.Second).IsZero() {
 		return time.Time{}, errYear
 	}
 	return t, nil

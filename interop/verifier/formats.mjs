@@ -1,8 +1,12 @@
 // The formats of texts in SPEC.md by section: strict JSON, base64, canonical JSON, timestamps, typed values, patterns.
 
+import { createHash } from 'node:crypto';
+
 export class Rejected extends Error {}
 export const fail = (reason = 'malformed') => { throw new Rejected(reason); };
 export const need = (condition, reason) => condition || fail(reason);
+
+export const H = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest();
 
 // 1. JSON.parse knows the grammar; the walk keeps raw texts and numbers, and refuses duplicates and lone surrogates.
 export function parseJSON(bytes) {
@@ -31,6 +35,9 @@ export function parseJSON(bytes) {
   }
 }
 export const shallow = (node) => need(node.depth <= 64) && node;
+export const shallowObject = (members) => members.reduce((object, [name, member]) => shallow({
+  ...object, value: object.value.set(name, member), depth: Math.max(object.depth, member.depth + 1),
+}), { kind: 'object', value: new Map(), depth: 1 });
 
 export function base64(text, alphabet = 'standard') {
   const isURL = alphabet === 'either' && !/[+/]/.test(text);
@@ -87,8 +94,8 @@ export function timestamp(text) {
   const read = Date.parse(`${local}Z`);
   if (isNaN(read) || new Date(read).toISOString().slice(0, 19) !== local) return undefined; // 30 February, 24:00
   const utc = new Date(read - Number(`${sign}1`) * (60 * hours + Number(minutes)) * 60000);
-  if (utc.getUTCFullYear() < 1 || utc.getUTCFullYear() > 9999) return undefined;
   const seconds = `${utc.toISOString().slice(0, 19)}Z`;
+  if (!(seconds > '0001-01-01T00:00:00Z' && utc.getUTCFullYear() <= 9999)) return undefined;
   const nanos = BigInt(utc.getTime()) * 1000000n + BigInt(fraction.padEnd(9, '0'));
   return { nanos, hashed: seconds, opened: seconds, isCut: /[1-9]/.test(fraction) };
 }
@@ -111,18 +118,31 @@ export const DOCUMENTED = new Map(Object.entries({
     + ' traceparent tracestate',
 }).flatMap(([type, names]) => names.split(' ').map((name) => [name, type])));
 
+export const isSubset = (some = [], all) => some.every((each) => all.includes(each));
+
 // 10. Patterns, and 11.7: URIs that a reader's URL type keeps as they are.
 const isBelow = (pattern, text) => text.startsWith(pattern.slice(0, -1)) && text.length >= pattern.length;
 export const isType = (patterns, type) => (patterns ?? []).some((pattern) => pattern === '*' || pattern === type
-  || (pattern.endsWith('.*') && isBelow(pattern, type)));
+  || (pattern.endsWith('.*') && pattern.indexOf('*') === pattern.length - 1 && isBelow(pattern, type)));
+const cut = (text) => /^([a-z][a-z\d+.-]*:)?(?:\/\/([^/?#]*))?(.*)$/is.exec(text) ?? [];
+function sourcePrefix(pattern) {
+  const prefix = pattern.slice(0, -1);
+  const [, scheme = '', authority, rest] = cut(prefix);
+  if (pattern.indexOf('*') !== pattern.length - 1) return undefined;
+  if (prefix.endsWith('/')) return authority === undefined || rest !== '' ? prefix : undefined;
+  return /^urn:$/i.test(scheme) && authority === undefined && /.:$/s.test(rest) ? prefix : undefined;
+}
 export function isSource(patterns, source) {
-  const [, scheme, authority, rest = source] = /^([a-z][a-z\d+.-]*:)?\/\/([^/?#]*)(.*)$/is.exec(source) ?? [];
-  const isNoHost = authority === '' && (!scheme || rest === '' || rest.startsWith('//'));
+  const [, scheme, authority, rest = ''] = cut(source);
+  const isNoHost = authority === '' && !(scheme && /^\/(?!\/)/.test(rest));
   const hasDots = rest.split(/[/?#]/).some((segment) => /^(?:\.|%2e){1,2}$/i.test(segment));
-  const isRefused = /^$|[\0-\x20\x7f\\]/.test(source) || /@|%40/.test(authority) || /%2f|%5c/i.test(rest);
+  const isRefused = /^$|[\0-\x20\x7f\\]|%2f|%5c/i.test(source) || /@|%40/.test(authority);
   if (isRefused || isNoHost || hasDots) return false;
-  const isPrefix = (pattern) => pattern.endsWith('/*') || (/^urn:/i.test(pattern) && pattern.endsWith(':*'));
-  return (patterns ?? []).some((pattern) => pattern === source || (isPrefix(pattern) && isBelow(pattern, source)));
+  return (patterns ?? []).some((pattern) => {
+    const prefix = pattern.includes('*') ? sourcePrefix(pattern) : undefined;
+    const covers = prefix !== undefined && (cut(prefix)[2] !== undefined || authority === undefined);
+    return pattern === source ? !pattern.includes('*') : covers && isBelow(pattern, source);
+  });
 }
 export const isPortable = (text) => /^(?:[\w.~:/?#[\]@!$&'()*+,;=-]|%[\da-f]{2})*$/i.test(text)
   && !/^[a-z\d+.-]*[A-Z][\w+.-]*:/.test(text);

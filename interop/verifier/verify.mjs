@@ -1,8 +1,8 @@
 // A verifier of sealed events, written from SPEC.md alone: the numbers are its sections. It shares no code with Go.
-import { createHash, createPublicKey, verify } from 'node:crypto';
+import { createPublicKey, verify } from 'node:crypto';
 import {
-  anything, base64, canonical, digest, DOCUMENTED, fail, isInteger, isName, isPortable, isSource, isType, list, nanosOf,
-  need, optional, parseJSON, record, Rejected, SECOND, shallow, string, such, timestamp, TYPES,
+  anything, base64, canonical, digest, DOCUMENTED, fail, H, isInteger, isName, isPortable, isSource, isSubset, isType,
+  list, nanosOf, need, optional, parseJSON, record, Rejected, SECOND, shallow, shallowObject, string, such, timestamp, TYPES,
 } from './formats.mjs';
 
 const EVENT_TYPE = 'https://cloudevents.io/verifiability/dsse/v0.1';
@@ -10,7 +10,6 @@ const DELEGATION_TYPE = 'application/vnd.sealbus.delegation+json';
 const CORE = ['id', 'source', 'specversion', 'type', 'datacontenttype', 'dataschema', 'subject', 'time'];
 const REASONS = ['unknown_key', 'bad_signature', 'revoked_key', 'key_not_valid', 'source_not_allowed',
   'type_not_allowed', 'account_mismatch']; // of section 10, the one that got furthest last
-const H = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest();
 
 // 2
 const isKnown = (name) => CORE.includes(name) || name === 'dssematerial';
@@ -41,16 +40,15 @@ function readAttribute([name, { kind, value }]) {
 function readDelivery(node) {
   const there = such((text) => text !== '');
   const delivery = record(node, { source: there, 'detail-type': there, detail: anything, account: optional(string) });
+  shallowObject([...node.value].filter(([name]) => name !== 'detail'));
   const { cloudevent, ...rest } = Object.fromEntries(need(delivery.detail.kind === 'object') && delivery.detail.value);
   const isEmbedded = cloudevent?.kind === 'object';
   need(isEmbedded || rest.specversion, 'unsigned') && need(!isEmbedded || !rest.specversion);
   if (!isEmbedded) return { ...readEvent(delivery.detail), delivery };
   const event = readEvent(cloudevent);
   need(event.isJSON && !cloudevent.value.has('data') && !cloudevent.value.has('data_base64'));
-  need(Buffer.byteLength(delivery.detail.raw) - Buffer.byteLength(cloudevent.raw) <= 1048576, 'too_large');
-  const depth = Object.values(rest).reduce((deepest, member) => Math.max(deepest, member.depth + 1), 1);
-  const tree = shallow({ kind: 'object', value: new Map(Object.entries(rest)), depth });
-  return { ...event, tree, delivery, isEmbedded };
+  need(Buffer.byteLength(delivery.detail.raw) <= 1048576, 'too_large');
+  return { ...event, tree: shallowObject(Object.entries(rest)), delivery, isEmbedded };
 }
 
 // 3
@@ -71,9 +69,9 @@ function importKey(jwk) {
   const algorithm = { 'OKP/Ed25519': 'Ed25519', 'EC/P-256': 'ES256' }[`${jwk.kty}/${jwk.crv}`];
   return { ...jwk, required, algorithm, id: H(JSON.stringify(required)).toString('base64url') };
 }
-function verifies({ use, algorithm, required }, pae, sig) {
+function verifies({ algorithm, required }, pae, sig) {
   const raw = base64(sig, 'either');
-  if (use !== 'sig' || !algorithm || !raw?.length) return false;
+  if (!algorithm || !raw?.length) return false;
   const key = createPublicKey({ key: required, format: 'jwk' });
   if (algorithm === 'Ed25519') return verify(null, pae, key, raw);
   return raw.length === 64 && verify('sha256', pae, { key, dsaEncoding: 'ieee-p1363' }, raw);
@@ -105,7 +103,7 @@ function readStatement(node) {
   const jwk = (inner) => record(inner, { crv: string, kty: string, x: string }, 'refused');
   const readers = { session: jwk, not_before: second, not_after: second, sources: names, types: names };
   const statement = record(node, readers, 'refused');
-  const session = importKey({ ...statement.session, use: 'sig' });
+  const session = importKey(statement.session);
   const lifetime = nanosOf(statement.not_after) - nanosOf(statement.not_before);
   need(lifetime > 0n && lifetime <= 3600n * SECOND && session.algorithm === 'Ed25519');
   return { ...statement, session };
@@ -116,7 +114,7 @@ function readPayload(node) {
   const names = list(such((text) => isName(text) && !isKnown(text) && text !== 'data'), 128, 'too_large');
   const optionals = { ext: optional(digest), signedextattrs: optional(names), sealbus: optional(readSealbus) };
   const { core, ext, signedextattrs: signed, sealbus } = record(node, { core: digest, ...optionals });
-  need(!ext === !signed && new Set(signed).size === (signed ?? []).length);
+  need(!ext === !signed && new Set(signed).size === (signed ?? []).length) && need(!sealbus?.isUnknown, 'unsupported');
   const fits = (type, i) => type === (DOCUMENTED.get(signed[i]) ?? type);
   need(!sealbus || (signed?.includes('recordedtime') && sealbus.types.length === signed.length));
   need(!sealbus || sealbus.types.every(fits));
@@ -124,7 +122,7 @@ function readPayload(node) {
 }
 function readSealbus(node) {
   const { v } = record(node, { v: such(({ kind, value }) => kind === 'number' && /^\d+$/.test(value), anything) });
-  need(v.value === '1', 'unsupported');
+  if (v.value !== '1') return { isUnknown: true };
   const some = (reader) => such((all) => all.length > 0, reader);
   const isAscending = (all) => all.every((item, i) => i === 0 || Buffer.compare(all[i - 1], item) < 0);
   const pointers = some(list(such((text) => /^(?:\/|$)/.test(text))));
@@ -177,10 +175,11 @@ function refusal({ key, statement }, { event, payload, sealedAt, bundle, options
   const within = (from, to, at) => (!from || nanosOf(from) - skew <= at) && (!to || at < nanosOf(to));
   const [isDated, allowed] = [sealedAt !== undefined, statement ? [key, statement] : [key]];
   const account = options.account ?? event.delivery?.account;
+  const revokedIds = bundle.keys.filter(({ revoked }) => revoked).map(({ kid }) => kid).concat(bundle.revoked_sessions);
   const checks = [
     ['bad_signature', !statement || payload.sealbus?.delegations?.some((bound) => bound.equals(statement.digest))],
     ['revoked_key', !key.revoked || (options.unsafe_accept_before_revocation && sealedAt < nanosOf(key.revoked.at))],
-    ['revoked_key', !statement || !bundle.revoked_sessions?.includes(statement.session.id)],
+    ['revoked_key', !statement || !revokedIds.includes(statement.session.id)],
     ['key_not_valid', within(key.published, key.expired, now) && within(key.active, key.retired, sealedAt ?? now)],
     ['key_not_valid', !statement || (isDated && within(statement.not_before, statement.not_after, sealedAt))],
     ['key_not_valid', !payload.sealbus || payload.sealbus.producer === key.producer],
@@ -195,7 +194,7 @@ function refusal({ key, statement }, { event, payload, sealedAt, bundle, options
 function checkConsumer({ event, payload, extensions, signed, sealedAt, options, now, skew }, algorithms) {
   const [source, type, schema = ''] = ['source', 'type', 'dataschema'].map((name) => event.attributes.get(name));
   const outer = event.delivery ?? { source: options.outer?.source, 'detail-type': options.outer?.detail_type };
-  need((options.required_algorithms ?? []).every((algorithm) => algorithms.includes(algorithm)), 'bad_signature');
+  need(isSubset(options.required_algorithms, algorithms), 'bad_signature');
   need((outer.source ?? source) === source && (outer['detail-type'] ?? type) === type, 'envelope_mismatch');
   need(!options.sources || isSource(options.sources, source), 'source_not_allowed');
   need(!options.types || isType(options.types, type), 'type_not_allowed');
@@ -218,7 +217,7 @@ function openEvent(input, form, bundle, options) {
   need(envelope.type === EVENT_TYPE, 'unsupported');
   const [now, skew] = [nanosOf(options.now), BigInt(options.skew_seconds ?? 300) * SECOND];
   need(!bundle.expires || now < nanosOf(bundle.expires), 'trust_unavailable');
-  const keys = bundle.keys.map(importKey);
+  const keys = bundle.keys.filter(({ use }) => use === 'sig').map(importKey);
   const tried = envelope.signatures.map((signature) => trySignature(signature, envelope.pae, keys));
   const verified = tried.filter(Array.isArray).flat();
   if (verified.length === 0) fail(REASONS.findLast((reason) => tried.includes(reason)));
@@ -231,11 +230,12 @@ function openEvent(input, form, bundle, options) {
   const refusals = verified.map((signature) => refusal(signature, context));
   const counted = verified.filter((_, i) => !refusals[i]).sort((a, b) => (a.key.id < b.key.id ? -1 : 1));
   if (counted.length === 0) fail(REASONS.findLast((reason) => [...tried, ...refusals].includes(reason)));
-  const { producer } = counted[0].key;
-  const own = counted.filter(({ key }) => key.producer === producer);
-  checkConsumer(context, own.map(({ key, statement }) => (statement?.session ?? key).algorithm));
+  const ownOf = ({ key: { producer } }) => counted.filter(({ key }) => key.producer === producer);
+  const algorithms = (own) => own.map(({ key, statement }) => (statement?.session ?? key).algorithm);
+  const own = ownOf(counted.find((one) => isSubset(options.required_algorithms, algorithms(ownOf(one)))) ?? counted[0]);
+  checkConsumer(context, algorithms(own));
   const keyIds = [...new Set(own.map(({ key }) => key.id))];
-  return { verdict: 'verified', event: { ...event, extensions }, producer, keyIds };
+  return { verdict: 'verified', event: { ...event, extensions }, producer: own[0].key.producer, keyIds };
 }
 
 // open judges one event; a refusal is a result, not an error.

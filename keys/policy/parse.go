@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
@@ -32,6 +34,9 @@ func document(doc []byte) (*yaml.Node, error) {
 	if len(doc) > MaxPolicy {
 		return nil, &Error{Err: fmt.Errorf("more than %d bytes", MaxPolicy)}
 	}
+	if err := visible(doc); err != nil {
+		return nil, err
+	}
 	d := yaml.NewDecoder(bytes.NewReader(doc))
 	var root, more yaml.Node
 	if err := d.Decode(&root); err != nil {
@@ -46,24 +51,78 @@ func document(doc []byte) (*yaml.Node, error) {
 	case !errors.Is(err, io.EOF):
 		return nil, &Error{Err: err}
 	}
-	if err := plain(&root); err != nil {
+	t := newText(doc)
+	if err := t.plain(&root); err != nil {
 		return nil, err
 	}
 	return root.Content[0], nil
 }
 
+// visible refuses what a reviewer does not see, or sees in another place than YAML does: YAML also ends a line at a
+// lone carriage return, U+0085, U+2028 and U+2029, so that what a diff shows as the rest of a comment would be live. A
+// tab, a byte order mark and directives are refused with them: nothing needs them.
+func visible(doc []byte) error {
+	line, start := 1, true
+	for i := 0; i < len(doc); {
+		r, size := utf8.DecodeRune(doc[i:])
+		lineEnd := r == '\n' || r == '\r' && bytes.HasPrefix(doc[i+size:], []byte("\n"))
+		switch {
+		case r == utf8.RuneError && size == 1:
+			return &Error{Line: line, Err: errors.New("not UTF-8")}
+		case !lineEnd && !unicode.IsPrint(r):
+			return &Error{Line: line, Err: fmt.Errorf("the character %U, which a reviewer does not see for what it is, is not allowed anywhere", r)}
+		case start && r == '%':
+			return &Error{Line: line, Err: errors.New("YAML directives (%) are not allowed")}
+		}
+		if start = r == '\n'; start {
+			line++
+		}
+		i += size
+	}
+	return nil
+}
+
+// fileText is the file as the parser counts it: in characters of lines.
+type fileText struct {
+	runes []rune
+	lines []int // where each begins
+}
+
+func newText(doc []byte) *fileText {
+	t := &fileText{runes: []rune(string(doc)), lines: []int{0}}
+	for i, r := range t.runes {
+		if r == '\n' {
+			t.lines = append(t.lines, i+1)
+		}
+	}
+	return t
+}
+
+// tagged reports whether n begins with "!". The parser drops the tag that is nothing else, which would otherwise make
+// a text of whatever follows.
+func (t *fileText) tagged(n *yaml.Node) bool {
+	if n.Style&yaml.TaggedStyle != 0 {
+		return true
+	}
+	if n.Line < 1 || n.Line > len(t.lines) {
+		return false
+	}
+	at := t.lines[n.Line-1] + n.Column - 1
+	return at >= 0 && at < len(t.runes) && t.runes[at] == '!'
+}
+
 // plain refuses anchors, aliases, merge keys, tags and duplicate keys anywhere below n.
-func plain(n *yaml.Node) error {
+func (t *fileText) plain(n *yaml.Node) error {
 	switch {
 	case n.Kind == yaml.AliasNode:
 		return failAt(n, "YAML aliases (*%s) are not allowed: write it out", n.Value)
 	case n.Anchor != "":
 		return failAt(n, "YAML anchors (&%s) are not allowed", n.Anchor)
-	case n.Style&yaml.TaggedStyle != 0:
-		return failAt(n, "YAML tags (%s) are not allowed", n.Tag)
+	case t.tagged(n):
+		return failAt(n, "YAML tags (!) are not allowed")
 	}
 	for _, child := range n.Content {
-		if err := plain(child); err != nil {
+		if err := t.plain(child); err != nil {
 			return err
 		}
 	}

@@ -17,8 +17,8 @@
 // A bundle is built from this file and public keys only: of a submitted key nothing is read but the key itself,
 // what it may do stands here. Threat model: somebody who submits a key wants it to be trusted for more than was
 // reviewed; somebody who proposes a change to the file wants the reviewer to read something else than the program
-// does. Hence unknown fields, duplicates, anchors, aliases, merge keys, tags and a second document are refused,
-// with the line; so are keys that are submitted and not listed, or listed and not submitted. Who may change the
+// does. Hence unknown fields, duplicates, anchors, aliases, merge keys, tags, directives, a second document and every
+// character that does not show, tabs among them, are refused, with the line; so are keys that are submitted and not listed, or listed and not submitted. Who may change the
 // file is up to the repository in which it is reviewed, and who may build from it up to the root keys.
 //
 // YAML is confined to this package. The file format is stable at version 1.

@@ -113,6 +113,49 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// What a reviewer does not see is refused wherever it stands, in the line in which a diff shows it. A file with CRLF
+// is one as any other.
+func TestHiddenTextIsRefused(t *testing.T) {
+	const evil = "  evil: {sources: ['https://pay.example/*'], types: ['*']}\n"
+	for _, hidden := range []string{
+		"\r", "\u0085", "\u2028", "\u2029", // lines to YAML, not to git
+		"\t", "\v", "\f", "\x00", "\x1b", "\x7f", "\u009b", "\u00a0", "\u200b", "\u200d", "\u202e", "\u2066", "\ufeff", "\U000e0041",
+		"\xff", "\xc3", "\xed\xa0\x80", "\xe2\x80", "\r\r\n",
+	} {
+		for where, doc := range map[string]string{
+			"comment": "version: 1\nproducers:\n  orders: {} # handed over in person" + hidden + evil,
+			"text":    "version: 1\nproducers:\n  orders: {sources: ['urn:a" + hidden + "']}\n",
+		} {
+			_, err := Parse([]byte(doc))
+			var e *Error
+			if !errors.As(err, &e) || e.Line != 3 {
+				t.Errorf("%q in a %s: %v", hidden, where, err)
+			}
+		}
+	}
+	for _, doc := range []string{"\ufeffversion: 1\n", "v\x00e\x00r\x00", "\xff\xfev\x00"} {
+		if _, err := Parse([]byte(doc)); err == nil {
+			t.Errorf("%q is accepted", doc)
+		}
+	}
+	mustParse(t, strings.ReplaceAll(full(t), "\n", "\r\n"))
+	mustParse(t, "version: 1 # größer, 漢字, e\u0301, 🙂, !important, 100%\n")
+}
+
+// The tag that is only "!" leaves no trace in what the YAML parser hands out.
+func TestNonSpecificTagIsRefused(t *testing.T) {
+	const head = "version: 1\nproducers:\n"
+	for _, doc := range []string{
+		head + "  a: ! {sources: []}\n", head + "  ! a: {}\n", head + "  a: {sources: [ü, ! 'urn:a:*']}\n", head + "  a: !\n",
+		head + "  a:\n   sources:\n   - ! 'urn:a:*'\n", head + "  a: !<!> {}\n", head + "  ? ! a\n  : {}\n", "version: ! 1\n", "--- !\nversion: 1\n", "! \nversion: 1\n",
+	} {
+		if _, err := Parse([]byte(doc)); err == nil || !strings.Contains(err.Error(), "tags") {
+			t.Errorf("%q: %v", doc, err)
+		}
+	}
+	mustParse(t, head+"  a: # !\n   sources: ['urn:x:!', \"urn:y:!\"] # ! x\n")
+}
+
 func TestSizeLimit(t *testing.T) {
 	doc := append([]byte("version: 1\n#"), bytes.Repeat([]byte("x"), MaxPolicy)...)
 	if _, err := Parse(doc); err == nil {
@@ -208,6 +251,7 @@ func TestBuildRefuses(t *testing.T) {
 		"no end":               {all, opts(func(o *BuildOptions) { o.Expires = time.Time{} }), "expired"},
 		"expired at the start": {all, opts(func(o *BuildOptions) { o.Expires = now }), "expired"},
 		"lives too long":       {all, opts(func(o *BuildOptions) { o.Expires = after(7).Add(time.Second) }), "168h"},
+		"hint too long":        {all, opts(func(o *BuildOptions) { o.Expires, o.RefreshHint = after(1), 24*time.Hour }), "refresh hint"},
 		"session":              {all, opts(func(o *BuildOptions) { o.RevokedSessions = []string{"x"} }), "session"},
 	} {
 		if _, err := p.Build(c.public, c.opts); err == nil || !strings.Contains(err.Error(), c.names) {

@@ -1,0 +1,58 @@
+package envelope_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// lenient is the options under which the fuzz targets open: whatever is refused is refused for what it is, not
+// for the circumstances.
+func lenient() *envelope.OpenOptions {
+	return &envelope.OpenOptions{
+		Now: fixed(vectorNow), Mode: envelope.Passthrough, UnsafeIgnoreAccount: true, UnsafeAllowUndated: true,
+		ExtensionTypes: map[string]envelope.AttributeType{"token": envelope.Binary, "due": envelope.Timestamp},
+	}
+}
+
+type opener = func(context.Context, []byte, keys.Source, *envelope.OpenOptions) (*envelope.Opened, error)
+
+// sealedEvent is a verified event and who sealed it.
+type sealedEvent struct{ event, producer string }
+
+// fuzzOpen fuzzes open with the vectors of that form for seeds. Nothing but what they and the victims of TestMutations are
+// made of is ever verified (what the vectors give themselves, TestVectors says), and nothing makes it panic.
+func fuzzOpen(f *testing.F, form string, open opener) {
+	trust := bundleOf(f, everybody()...)
+	genuine := map[sealedEvent]bool{}
+	for _, v := range allVectors(f) {
+		run := opener(envelope.Open)
+		if v.Form == formEventBridge {
+			run = envelope.OpenEventBridge
+		}
+		if v.Form == form {
+			f.Add(v.input(f))
+		}
+		if opened, err := run(f.Context(), v.input(f), trust, lenient()); err == nil {
+			genuine[sealedEvent{string(opened.JSON()), opened.Producer}] = true
+		}
+	}
+	for _, v := range victims(f) { // which the corpus has, mutated
+		genuine[sealedEvent{v.event, v.producer}] = true
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		opened, err := open(t.Context(), in, trust, lenient())
+		switch reason := envelope.ReasonOf(err); {
+		case err != nil && (opened != nil || reason.Explain() == envelope.Explanation{} || reason.Class() != envelope.Permanent):
+			t.Fatalf("got %v, %v", opened, err)
+		case err == nil && !genuine[sealedEvent{string(opened.JSON()), opened.Producer}]:
+			t.Fatalf("verified %s of %q, which nobody sealed: %q", opened.JSON(), opened.Producer, in)
+		}
+	})
+}
+
+func FuzzOpen(f *testing.F) { fuzzOpen(f, formCloudEvent, envelope.Open) }
+
+func FuzzOpenEventBridge(f *testing.F) { fuzzOpen(f, formEventBridge, envelope.OpenEventBridge) }
