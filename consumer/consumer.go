@@ -27,6 +27,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -42,17 +44,28 @@ const DefaultMaxAge = 24*time.Hour + 5*time.Minute
 // DefaultLease is short, because it is how long an event waits after a crash.
 const DefaultLease = 30 * time.Second
 
+// Bounds of the durations in Options. Sums of them, added to any time, must be far from where 64 bits of nanoseconds
+// end, as an overflow would be a window that nothing passes; and a lease must be longer than it takes to use it.
+const (
+	MaxDuration = 10 * 365 * 24 * time.Hour // of MaxAge, QueueRetention, Skew and Lease
+	MinLease    = time.Second
+)
+
 // Options adjust a Consumer. The zero value is the strict one, but Sources must be named.
+//
+// MaxAge and QueueRetention together are the window: how old an event may be, and how long its claim is remembered.
+// All workers of one name have the same. Whoever widens it later admits again what was completed under the narrower
+// one and forgotten since: those events may be handled a second time, with the same IdempotencyKey.
 type Options struct {
 	Sources            []string                          // which sources this consumer takes (keys.MatchSource); must not be empty
 	Types              []string                          // which types this consumer takes (keys.MatchType); nil = those that the bundle allows
 	Audience           string                            // must be among the signed audience; "" = unchecked
 	Mode               envelope.Mode                     // what becomes of unsigned extensions; zero = Strict, they are dropped
 	RequiredAlgorithms []keys.Algorithm                  // each must have signed; nil = any one signature
-	MaxAge             time.Duration                     // the replay window backwards; 0 = DefaultMaxAge
-	QueueRetention     time.Duration                     // how long queue and dead-letter queue keep messages, added to MaxAge; 0 = no queue
-	Skew               time.Duration                     // how far clocks may differ; 0 = envelope.DefaultSkew
-	Lease              time.Duration                     // how long a claim lives without renewal; 0 = DefaultLease
+	MaxAge             time.Duration                     // the replay window backwards; 0 = DefaultMaxAge, most MaxDuration
+	QueueRetention     time.Duration                     // how long queue and dead-letter queue keep messages, added to MaxAge; 0 = no queue, most MaxDuration
+	Skew               time.Duration                     // how far clocks may differ; 0 = envelope.DefaultSkew, most MaxDuration
+	Lease              time.Duration                     // how long a claim lives without renewal; 0 = DefaultLease, else from MinLease to MaxDuration
 	ExtensionTypes     map[string]envelope.AttributeType // types of extensions that other implementations signed, and the names that may be Binary
 	Quarantine         Quarantine                        // takes what can never pass; nil = its delivery fails, for the transport's own dead-letter queue
 	Logger             *slog.Logger                      // nil = slog.Default()
@@ -77,11 +90,11 @@ type Consumer struct {
 
 // New makes a consumer. Its name separates its claims from those of other consumers of the same store: two
 // consumers that both want every event have two names, workers of one consumer have one. Trust decides who
-// may say what, store remembers what was handled.
+// may say what, store remembers what was handled. Changing the options afterwards changes nothing.
 func New(name string, trust keys.Source, store replay.Store, opts *Options) (*Consumer, error) {
 	var o Options
 	if opts != nil {
-		o = *opts
+		o = opts.clone()
 	}
 	o.setDefaults()
 	switch {
@@ -104,6 +117,16 @@ func newCounts() map[envelope.Reason]*atomic.Uint64 {
 		counts[r] = new(atomic.Uint64)
 	}
 	return counts
+}
+
+// clone shares nothing that the caller could change after it was checked.
+func (o *Options) clone() Options {
+	c := *o
+	c.Sources, c.Types = slices.Clone(o.Sources), slices.Clone(o.Types)
+	c.RequiredAlgorithms = slices.Clone(o.RequiredAlgorithms)
+	c.ExtensionTypes = maps.Clone(o.ExtensionTypes)
+	c.UnsafeObserve = slices.Clone(o.UnsafeObserve)
+	return c
 }
 
 func (o *Options) setDefaults() {
@@ -134,13 +157,29 @@ func (o *Options) check() error {
 		return errors.New("the list of Types is empty: nil takes every type that the bundle allows")
 	case strings.ContainsRune(o.Audience, ' '):
 		return fmt.Errorf("the audience %q is not one name", o.Audience)
-	case o.MaxAge < 0 || o.QueueRetention < 0 || o.Skew < 0 || o.Lease < 0:
-		return errors.New("a duration is negative")
+	}
+	if err := o.checkDurations(); err != nil {
+		return err
 	}
 	if err := checkPatterns(o.Sources, o.Types); err != nil {
 		return err
 	}
 	return o.checkObserve()
+}
+
+func (o *Options) checkDurations() error {
+	for _, d := range [...]struct {
+		name  string
+		value time.Duration
+		least time.Duration
+	}{
+		{"MaxAge", o.MaxAge, 0}, {"QueueRetention", o.QueueRetention, 0}, {"Skew", o.Skew, 0}, {"Lease", o.Lease, MinLease},
+	} {
+		if d.value < d.least || d.value > MaxDuration {
+			return fmt.Errorf("%s is %v: give a duration from %v to %v, or 0 for the default", d.name, d.value, d.least, MaxDuration)
+		}
+	}
+	return nil
 }
 
 func checkPatterns(sources, types []string) error {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"maps"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +34,12 @@ func TestNewRefuses(t *testing.T) {
 		"negative retention":      func(o *consumer.Options) { o.QueueRetention = -1 },
 		"negative skew":           func(o *consumer.Options) { o.Skew = -1 },
 		"negative lease":          func(o *consumer.Options) { o.Lease = -1 },
+		"endless window":          func(o *consumer.Options) { o.MaxAge = math.MaxInt64 },
+		"window too long":         func(o *consumer.Options) { o.MaxAge = consumer.MaxDuration + 1 },
+		"retention too long":      func(o *consumer.Options) { o.QueueRetention = consumer.MaxDuration + 1 },
+		"skew too long":           func(o *consumer.Options) { o.Skew = consumer.MaxDuration + 1 },
+		"lease too long":          func(o *consumer.Options) { o.Lease = consumer.MaxDuration + 1 },
+		"lease too short":         func(o *consumer.Options) { o.Lease = consumer.MinLease - 1 },
 		"observe without end":     observe(consumer.Observe{Source: source, Type: "*", Handle: callback}),
 		"observe in the past":     observe(consumer.Observe{Source: source, Type: "*", Until: start, Handle: callback}),
 		"observe for nobody":      observe(consumer.Observe{Source: source, Type: "*", Until: start.Add(time.Hour)}),
@@ -58,6 +66,47 @@ func TestNewRefuses(t *testing.T) {
 	}
 	if _, err := consumer.New("test", &w.trust, w.store, &consumer.Options{UnsafeAnySource: true}); err != nil {
 		t.Error(err)
+	}
+}
+
+// What New takes works: no sum of the longest durations overflows, and the shortest lease can be held.
+func TestExtremeDurations(t *testing.T) {
+	for _, lease := range []time.Duration{consumer.MinLease, consumer.MaxDuration} {
+		w := newWorld(t)
+		w.opts.MaxAge, w.opts.QueueRetention, w.opts.Skew = consumer.MaxDuration, consumer.MaxDuration, consumer.MaxDuration
+		w.opts.Lease = lease
+		b := w.event("1")
+		w.clock.Advance(consumer.MaxDuration)
+		w.want(b, consumer.Handled, "")
+		w.want(w.event("2"), consumer.Handled, "")
+		w.clock.Advance(consumer.MaxDuration)
+		w.want(b, consumer.Duplicate, envelope.ReasonReplayed)
+		w.clock.Advance(time.Second)
+		w.want(b, consumer.Quarantined, envelope.ReasonExpired)
+	}
+}
+
+// A consumer keeps to what New checked.
+func TestOptionsAreCopied(t *testing.T) {
+	w := newWorld(t)
+	blob := map[string]envelope.AttributeType{"blob": envelope.Binary}
+	ev := placed("1")
+	ev.SetExtension("blob", []byte{1, 2})
+	genuine := w.seal(ev, envelope.SealOptions{ExtensionTypes: maps.Clone(blob)}).JSON()
+	w.opts.Types, w.opts.RequiredAlgorithms = []string{"com.example.order.*"}, []keys.Algorithm{keys.Ed25519}
+	w.opts.ExtensionTypes = blob
+	var fail error
+	seen := observed(w, &fail)
+	c := w.consumer()
+	w.opts.Sources[0], w.opts.Types[0], w.opts.RequiredAlgorithms[0] = "https://elsewhere.example/*", "com.other.*", keys.ES256
+	w.opts.UnsafeObserve[0].Source = "https://elsewhere.example/*"
+	delete(blob, "blob")
+	r, err := c.Handle(t.Context(), body(genuine), w.handle)
+	w.check(r, err, consumer.Handled, "")
+	r, err = c.Handle(t.Context(), body(edit(genuine, "dssematerial", nil)), w.handle)
+	w.check(r, err, consumer.Observed, envelope.ReasonUnsigned)
+	if len(*seen) != 1 {
+		t.Errorf("observed %+v", *seen)
 	}
 }
 

@@ -53,7 +53,8 @@ type Verified struct {
 
 // Handler handles one verified event, its data as signed. An error means that the event is to be delivered
 // again. It must not return before its work is done: what it leaves to a goroutine may be lost. Its context
-// is cancelled, with the cause replay.ErrClaimLost, when another worker has taken the event over.
+// is cancelled with that of Handle, and, with the cause replay.ErrClaimLost, when another worker has taken the event
+// over. Until it returns the event stays claimed, so it should return soon then.
 type Handler func(ctx context.Context, d Delivery[[]byte]) error
 
 // Typed is a Handler that reads JSON data into a T by encoding/json: data must be there, must be JSON and not

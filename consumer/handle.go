@@ -37,21 +37,22 @@ type Result struct {
 	IdempotencyKey             string
 }
 
-// PanicError is a panic of a handler. The event was released and is to be delivered again.
+// PanicError is a panic of a handler, of the callback of an Observe or of a Quarantine. The event was released and is
+// to be delivered again.
 type PanicError struct {
-	Value any    // what the handler panicked with
+	Value any    // what it panicked with
 	Stack []byte // where
 }
 
 // Error is the panic's value.
 func (e *PanicError) Error() string {
-	return fmt.Sprintf("consumer: the handler panicked: %v", e.Value)
+	return fmt.Sprintf("consumer: it panicked: %v", e.Value)
 }
 
 // Bounds of what a delivery does by itself.
 const (
 	settleRounds  = 4               // how often the verdict is renewed while the clock keeps jumping
-	finishTimeout = 5 * time.Second // how long completing or releasing may take after the context is gone
+	finishTimeout = 5 * time.Second // how long one attempt to complete or release may take, whatever the context says
 )
 
 // Handle takes one delivery through all checks to the handler. The error is not nil exactly when the delivery
@@ -88,6 +89,7 @@ type delivery struct {
 }
 
 func (d *delivery) run(ctx context.Context) error {
+	defer d.release(ctx) // after the quarantine has it, so that reopening works; and if a callback ends its goroutine
 	verdict := d.open(ctx)
 	if verdict == nil {
 		verdict = d.once(ctx)
@@ -96,9 +98,7 @@ func (d *delivery) run(ctx context.Context) error {
 		d.result.Outcome = Handled
 		return nil
 	}
-	err := d.refuse(ctx, verdict)
-	d.release(ctx) // after the quarantine has it, so that reopening works
-	return err
+	return d.refuse(ctx, verdict)
 }
 
 // now is the wall clock, or what it said before within this delivery if that was later.
@@ -245,39 +245,41 @@ func (d *delivery) renew(ctx context.Context) *envelope.Error {
 	return d.because(envelope.ReasonStoreUnavailable, err.Error(), err)
 }
 
-// handle calls the handler, whose panic is an error. Whatever way it ends, nothing keeps renewing after it.
+// handle calls the handler, whose panic is an error. Whatever way it ends, nothing keeps renewing after it. But
+// nothing else ends the renewing: a handler whose context is cancelled may still finish what it began, and while it
+// does, no other worker may begin the same.
 func (d *delivery) handle(ctx context.Context) error {
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, cancel := context.WithCancelCause(ctx)
 	kept := make(chan struct{})
 	go func() {
 		defer close(kept)
-		d.keep(ctx, cancel)
+		d.keep(running, cancel)
 	}()
-	returned := false
 	defer func() {
-		cancel(nil)
+		stop()
 		<-kept
-		if !returned { // the handler ended its goroutine, as t.FailNow does
-			d.release(ctx)
-		}
+		cancel(nil)
 	}()
-	err := protect(func() error { return d.handler(ctx, handOver(d.opened, d.result.IdempotencyKey)) })
-	returned = true
-	return err
+	return protect(func() error { return d.handler(ctx, handOver(d.opened, d.result.IdempotencyKey)) })
 }
 
 // keep renews the lease for as long as the handler runs. Nothing depends on it but that others wait: the token
-// decides who completes.
-func (d *delivery) keep(ctx context.Context, cancel context.CancelCauseFunc) {
-	tick := time.NewTicker(max(d.opts.Lease/2, time.Millisecond))
+// decides who completes. As settle lets a lease be half used, a third of it later there must be another.
+func (d *delivery) keep(running context.Context, cancel context.CancelCauseFunc) {
+	each := d.opts.Lease / 3
+	tick := time.NewTicker(each)
 	defer tick.Stop()
 	for {
 		select {
-		case <-ctx.Done():
+		case <-running.Done():
 			return
 		case <-tick.C:
 		}
-		if err := d.store.Renew(ctx, d.claim, d.opts.Lease); errors.Is(err, replay.ErrClaimLost) {
+		ctx, done := context.WithTimeout(running, each)
+		err := d.store.Renew(ctx, d.claim, d.opts.Lease)
+		done()
+		if errors.Is(err, replay.ErrClaimLost) {
 			cancel(err)
 			return
 		}
@@ -305,11 +307,9 @@ func (d *delivery) handlerVerdict(err error) *envelope.Error {
 // at once, since it may cost a second effect. What then fails is left to lapse, not released.
 func (d *delivery) complete(ctx context.Context) *envelope.Error {
 	d.held = false
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
-	defer cancel()
-	err := d.store.Complete(ctx, d.claim, d.until)
+	err := d.tryComplete(ctx)
 	if err != nil && !errors.Is(err, replay.ErrClaimLost) {
-		err = d.store.Complete(ctx, d.claim, d.until)
+		err = d.tryComplete(ctx)
 	}
 	switch {
 	case err == nil:
@@ -318,6 +318,13 @@ func (d *delivery) complete(ctx context.Context) *envelope.Error {
 		return d.because(envelope.ReasonInProgress, "it was handled, but another worker has taken it over", err)
 	}
 	return d.because(envelope.ReasonStoreUnavailable, "it was handled, but that could not be recorded: "+err.Error(), err)
+}
+
+// tryComplete is one attempt, in a time of its own: the first may have waited for an answer until its own was up.
+func (d *delivery) tryComplete(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	defer cancel()
+	return d.store.Complete(ctx, d.claim, d.until)
 }
 
 // release frees a claim that was not completed. If that fails, its lease lapses.

@@ -394,6 +394,36 @@ func TestHandlerPanicReleases(t *testing.T) {
 	w.want(b, consumer.Handled, "")
 }
 
+// A quarantine that panics has failed: nothing of it reaches the transport but the error, and the claim is free.
+func TestQuarantinePanicReleases(t *testing.T) {
+	w := newWorld(t)
+	b := w.event("1")
+	w.opts.Quarantine = consumer.QuarantineFunc(func(context.Context, consumer.Record) error { panic("at the disco") })
+	c := w.consumer()
+	strict := consumer.Typed(func(context.Context, consumer.Delivery[[]int]) error { return nil })
+	r, err := c.Handle(t.Context(), body(b), strict)
+	w.check(r, err, consumer.Retry, envelope.ReasonSchemaInvalid)
+	var p *consumer.PanicError
+	var q *consumer.QuarantineError
+	if !errors.As(err, &q) || !errors.As(q.Err, &p) || p.Value != "at the disco" || c.Counts()[envelope.ReasonSchemaInvalid] != 1 {
+		t.Errorf("error %#v, counts %v", err, c.Counts())
+	}
+	w.want(b, consumer.Handled, "")
+}
+
+func TestQuarantineGoexitReleases(t *testing.T) {
+	w := newWorld(t)
+	b := w.event("1")
+	w.opts.Quarantine = consumer.QuarantineFunc(func(context.Context, consumer.Record) error { runtime.Goexit(); return nil })
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = w.consumer().Handle(context.Background(), body(b), consumer.Typed(func(context.Context, consumer.Delivery[[]int]) error { return nil }))
+	}()
+	<-done
+	w.want(b, consumer.Handled, "")
+}
+
 func TestHandlerGoexitReleases(t *testing.T) {
 	w := newWorld(t)
 	b := w.event("1")
@@ -488,39 +518,6 @@ func TestCompleteAfterCancel(t *testing.T) {
 	r, err = w.consumer().Handle(ctx, body(b), func(ctx context.Context, _ consumer.Delivery[[]byte]) error { cancel(); return ctx.Err() })
 	w.check(r, err, consumer.Retry, envelope.ReasonHandlerFailed)
 	w.want(b, consumer.Handled, "") // it was released
-}
-
-func TestLeaseIsRenewed(t *testing.T) {
-	w := newWorld(t)
-	w.opts.Lease = 20 * time.Millisecond
-	renewals := make(chan struct{})
-	w.store.onRenew = func() {
-		select {
-		case renewals <- struct{}{}:
-		default: // the handler has seen enough
-		}
-	}
-	r, err := w.consumer().Handle(t.Context(), body(w.event("1")), func(context.Context, consumer.Delivery[[]byte]) error {
-		for range 3 {
-			<-renewals
-		}
-		return nil
-	})
-	w.check(r, err, consumer.Handled, "")
-}
-
-func TestLostLeaseCancelsHandler(t *testing.T) {
-	w := newWorld(t)
-	w.opts.Lease = 20 * time.Millisecond
-	w.store.renew = replay.ErrClaimLost
-	r, err := w.consumer().Handle(t.Context(), body(w.event("1")), func(ctx context.Context, _ consumer.Delivery[[]byte]) error {
-		<-ctx.Done()
-		return context.Cause(ctx)
-	})
-	w.check(r, err, consumer.Retry, envelope.ReasonHandlerFailed)
-	if !errors.Is(err, replay.ErrClaimLost) {
-		t.Errorf("error %v", err)
-	}
 }
 
 // Reopening works: what failed after its claim is not burnt.

@@ -97,8 +97,13 @@ func (d *delivery) observe(ctx context.Context, o *Observe, verdict *envelope.Er
 		return o.Handle(ctx, Observation{Message: d.msg, Verdict: verdict, UnverifiedSource: source, UnverifiedType: typ})
 	})
 	if err != nil {
-		d.result.Outcome = Retry
-		return d.because(envelope.ReasonHandlerFailed, clip("UnsafeObserve: "+err.Error()), err)
+		failed := &envelope.Error{
+			Reason: envelope.ReasonHandlerFailed, Err: err,
+			Cause:        clip(fmt.Sprintf("UnsafeObserve of what is %s: %v", verdict.Reason, err)),
+			UnverifiedID: verdict.UnverifiedID, UnverifiedSource: source, UnverifiedType: typ,
+		}
+		d.result.Outcome, d.result.Reason, d.result.Verdict = Retry, failed.Reason, failed
+		return failed
 	}
 	d.result.Outcome = Observed
 	return nil

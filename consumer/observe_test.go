@@ -58,9 +58,14 @@ func TestObserveLosesNothing(t *testing.T) {
 	fail := errors.New("no database")
 	seen := observed(w, &fail)
 	unsigned := edit(w.event("1"), "dssematerial", nil)
-	r, err := w.deliver(unsigned)
-	if r.Outcome != consumer.Retry || !errors.Is(err, fail) || envelope.ReasonOf(err) != envelope.ReasonHandlerFailed {
-		t.Fatalf("%+v, %v", r, err)
+	c := w.consumer()
+	r, err := c.Handle(t.Context(), body(unsigned), w.handle)
+	w.check(r, err, consumer.Retry, envelope.ReasonHandlerFailed)
+	if !errors.Is(err, fail) || error(r.Verdict) != err || reasonsOf(c.Counts()) != "handler_failed" {
+		t.Fatalf("%+v, %v, %v", r, err, c.Counts())
+	}
+	if v := r.Verdict; v.UnverifiedID != "1" || v.UnverifiedSource != source || v.UnverifiedType != typ {
+		t.Errorf("the verdict does not say which event it is: %+v", v)
 	}
 	fail = nil
 	w.want(unsigned, consumer.Observed, envelope.ReasonUnsigned)

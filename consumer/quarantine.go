@@ -11,7 +11,7 @@ import (
 )
 
 // Quarantine takes events that can never pass, for people to look at and perhaps to reopen. When Put returns nil the
-// event must be safe: the delivery is then acknowledged.
+// event must be safe: the delivery is then acknowledged. A panic of Put is its error, *PanicError.
 type Quarantine interface {
 	Put(ctx context.Context, r Record) error
 }
@@ -63,10 +63,11 @@ func (d *delivery) quarantine(ctx context.Context, verdict *envelope.Error) erro
 		}
 		msg := d.msg
 		msg.Body = bytes.Clone(msg.Body)
-		err = d.opts.Quarantine.Put(ctx, Record{
+		r := Record{
 			Consumer: d.name, At: d.now().UTC(), Reason: verdict.Reason, Cause: cause, Message: msg,
 			UnverifiedID: verdict.UnverifiedID, UnverifiedSource: verdict.UnverifiedSource, UnverifiedType: verdict.UnverifiedType,
-		})
+		}
+		err = protect(func() error { return d.opts.Quarantine.Put(ctx, r) })
 	}
 	if err != nil {
 		d.result.Outcome = Retry

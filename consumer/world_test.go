@@ -78,11 +78,19 @@ type faultyStore struct {
 	afterClaim                      func()
 	onRenew                         func()
 	releases                        int
-	untils                          []time.Time // that were given to Claim and Complete
+
+	mu     sync.Mutex
+	untils []time.Time // that were given to Claim and Complete
+}
+
+func (s *faultyStore) note(until time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.untils = append(s.untils, until)
 }
 
 func (s *faultyStore) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (replay.Claim, replay.Status, error) {
-	s.untils = append(s.untils, until)
+	s.note(until)
 	if s.claim != nil {
 		return replay.Claim{}, 0, s.claim
 	}
@@ -105,7 +113,7 @@ func (s *faultyStore) Renew(ctx context.Context, claim replay.Claim, lease time.
 }
 
 func (s *faultyStore) Complete(ctx context.Context, claim replay.Claim, until time.Time) error {
-	s.untils = append(s.untils, until)
+	s.note(until)
 	if s.complete != nil {
 		return s.complete
 	}

@@ -19,10 +19,6 @@ func materialEdit(change func(mint.Object) mint.Object) func(*vcase) {
 	return func(c *vcase) { c.plan.Envelope = change }
 }
 
-func base64Text(change func(string) string) func(*vcase) {
-	return func(c *vcase) { c.plan.Base64 = change }
-}
-
 func signature(change func(mint.Object) mint.Object) func(*vcase) {
 	return func(c *vcase) { c.plan.By[0].Edit = change }
 }

@@ -129,7 +129,7 @@ func openKeyring(path, passphrase string) (*Keyring, error) {
 	defer clear(plain)
 	k, err := parseKeyring(plain)
 	if err != nil {
-		return nil, fmt.Errorf("keys: keyring %s: %w", path, err)
+		return nil, fmt.Errorf("keys: keyring %s: %w", path, unquoted(err))
 	}
 	k.path, k.protection, k.digest = path, p, sha256.Sum256(raw)
 	return k, nil
@@ -267,15 +267,17 @@ func (k *Keyring) sealed(keys []*keyringKey) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(plain) > MaxPrivateFile/2 {
+	defer clear(plain)
+	if len(plain) > maxPlain {
 		return nil, errors.New("keys: the keyring is too large")
 	}
 	return k.protection.seal(plain)
 }
 
 // plain is the keyring in canonical JSON: {"keys":[{...schedule, "jwk"}],"producer","sources","types","version"}.
+// The caller clears it.
 func (k *Keyring) plain(keys []*keyringKey) ([]byte, error) {
-	w := objectWriter{}
+	w := objectWriter{dst: make([]byte, 0, maxPlain)} // growing would leave copies behind
 	w.open()
 	w.name("keys")
 	w.dst = append(w.dst, '[')
@@ -306,6 +308,7 @@ func (k *keyringKey) append(dst []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer clear(jwk)
 	return k.schedule.append(dst, jwk), nil
 }
 
@@ -365,6 +368,7 @@ func (k *Keyring) adopt(raws [][]byte, plain []byte) error {
 		return err
 	}
 	again, err := k.plain(k.keys)
+	defer clear(again)
 	if err == nil && string(again) != string(plain) {
 		err = errNotCanonical
 	}

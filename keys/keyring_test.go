@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -161,6 +163,34 @@ func TestKeyringAddRefuses(t *testing.T) {
 func outside(t *testing.T) *LocalSigner {
 	inner := mustGenerate(t, Ed25519).private()
 	return mustLocal(t, struct{ opaque }{opaque{inner}})
+}
+
+// A keyring that is a link stays one: the file that it points to grows, with its own mode.
+func TestKeyringAddThroughALink(t *testing.T) {
+	ring := newRing(t, KeyringOptions{Key: mustGenerate(t, Ed25519)})
+	link := filepath.Join(t.TempDir(), "current")
+	if err := os.Symlink(ring.path, link); err != nil {
+		t.Skip("no symbolic links here:", err)
+	}
+	linked, err := OpenKeyring(link, passphrase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := linked.Add(mustGenerate(t, ES256), Schedule{}); err != nil {
+		t.Fatal(err)
+	}
+	if to, err := os.Readlink(link); err != nil || to != ring.path {
+		t.Errorf("the link was replaced (%q, %v)", to, err)
+	}
+	info, err := os.Stat(ring.path)
+	if err != nil || info.Mode().Perm() != privateMode {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	for _, path := range []string{ring.path, link} {
+		if back, err := OpenKeyring(path, passphrase); err != nil || len(back.Keys()) != 2 {
+			t.Errorf("%s: %v, %v", path, back, err)
+		}
+	}
 }
 
 func TestKeyringIsNotOverwritten(t *testing.T) {
@@ -372,6 +402,81 @@ func noSecret(t *testing.T, name, text string, d []byte) {
 	} {
 		if strings.Contains(text, form) {
 			t.Errorf("%s shows the secret: %s", name, text)
+		}
+	}
+}
+
+// What was to be encrypted does not stay in memory, encrypted or not; what is written is no part of it.
+func TestPlaintextIsCleared(t *testing.T) {
+	for name, p := range map[string]*protection{
+		"encrypted": {passphrase: hide(passphrase), workFactor: 2}, "not encrypted": {passphrase: hide("")},
+	} {
+		plain := []byte(`{"d":"secret"}`)
+		sealed, err := p.seal(plain)
+		if err != nil || len(sealed) == 0 || bytes.Contains(sealed, []byte("secret")) != (name == "not encrypted") {
+			t.Errorf("%s: sealed as %q, %v", name, sealed, err)
+		}
+		if !bytes.Equal(plain, make([]byte, len(plain))) {
+			t.Errorf("%s: %q is left", name, plain)
+		}
+	}
+}
+
+// Wherever the secret of a private file stands by mistake, the error does not show it.
+func TestMisplacedSecretIsNotShown(t *testing.T) {
+	ring := newRing(t, KeyringOptions{Key: mustGenerate(t, Ed25519), Schedule: fullSchedule, Sources: []string{"urn:a:*"}, Types: []string{"*"}})
+	plain, err := ring.plain(ring.keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := mustRoot(t)
+	rootPlain, err := root.plain()
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := ring.keys[0].signer.UnsafePrivateJWK()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "private")
+	open := func(doc []byte, open func() error) error {
+		if err := os.WriteFile(path, doc, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return open()
+	}
+	misplace(t, plain, func(doc []byte) error {
+		return open(doc, func() error { return second(OpenInsecureKeyring(path)) })
+	})
+	misplace(t, rootPlain, func(doc []byte) error {
+		return open(doc, func() error { return second(OpenInsecureRootKey(path)) })
+	})
+	misplace(t, private, func(doc []byte) error { return second(ParsePrivateJWK(doc, "orders")) })
+	// What stands in the place of a name, a number or a time is named by that alone, whatever reads it.
+	for _, doc := range []string{`{"version":"5ecret"}`, `{"keys":[{"active":"5ecret"}],"producer":"p","version":1}`} {
+		if _, err := parseKeyring([]byte(doc)); err == nil || strings.Contains(err.Error(), "5ecret") {
+			t.Errorf("%s: %v", doc, err)
+		}
+	}
+}
+
+// misplace puts the value of "d" in the place of every other string, number and name of the document.
+func misplace(t *testing.T, doc []byte, parse func([]byte) error) {
+	t.Helper()
+	d := regexp.MustCompile(`"d":"([^"]*)"`).FindSubmatch(doc)[1]
+	for _, at := range regexp.MustCompile(`"[^"]*"|\b[0-9]+\b`).FindAllIndex(doc, -1) {
+		for _, secret := range []string{`"` + string(d) + `"`, `"https://` + string(d) + `"`, `"\n` + string(d) + `"`} {
+			bad := slices.Concat(doc[:at[0]], []byte(secret), doc[at[1]:])
+			err := parse(bad)
+			if err == nil {
+				continue // another scope
+			}
+			for i := range len(d) - 8 {
+				if strings.Contains(err.Error(), string(d[i:i+8])) {
+					t.Errorf("in the place of %s: %v", doc[at[0]:at[1]], err)
+					break
+				}
+			}
 		}
 	}
 }

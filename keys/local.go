@@ -10,7 +10,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 )
 
@@ -142,7 +141,7 @@ func (s *LocalSigner) Sign(ctx context.Context, message []byte) ([]byte, error) 
 
 func (s *LocalSigner) signES256(message []byte) ([]byte, error) {
 	digest := sha256.Sum256(message)
-	var random io.Reader = rand.Reader
+	random := rand.Reader
 	if s.deterministic {
 		random = nil // RFC 6979, says crypto/ecdsa
 	}
@@ -161,9 +160,10 @@ func ParsePrivateJWK(doc []byte, producer string) (*LocalSigner, error) {
 	}
 	k, err := parseJWK(doc)
 	if err != nil {
-		return nil, err
+		return nil, unquoted(err)
 	}
-	return k.signer(producer)
+	s, err := k.signer(producer)
+	return s, unquoted(err)
 }
 
 func (k *jwk) signer(producer string) (*LocalSigner, error) {
@@ -202,8 +202,12 @@ func (s *LocalSigner) UnsafePrivateJWK() ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("keys: the private half of %s cannot be exported", s.verifier.id)
 	}
-	return s.verifier.appendJWK(nil, d), nil
+	defer clear(d)
+	return s.verifier.appendJWK(make([]byte, 0, maxPrivateJWK), d), nil // growing would leave copies behind
 }
+
+// maxPrivateJWK is more bytes than a private JWK of ours has.
+const maxPrivateJWK = 512
 
 // String names the key without its private half.
 func (s LocalSigner) String() string { return redactedName("LocalSigner", s.verifier) }

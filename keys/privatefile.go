@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 
 	"filippo.io/age"
@@ -15,6 +16,9 @@ import (
 
 // MaxPrivateFile bounds a keyring or root key file, in bytes.
 const MaxPrivateFile = 1 << 20
+
+// maxPlain bounds what is encrypted into one, in bytes: encryption adds less than as much again.
+const maxPlain = MaxPrivateFile / 2
 
 // privateMode lets nobody but the owner read or write.
 const privateMode = 0o600
@@ -51,10 +55,11 @@ func newProtection(passphrase string, opts PrivateFileOptions) (*protection, err
 	return &protection{passphrase: hide(passphrase), workFactor: opts.ScryptWorkFactor}, nil
 }
 
-// seal encrypts with age (https://age-encryption.org/v1) under the passphrase.
+// seal encrypts with age (https://age-encryption.org/v1) under the passphrase, and clears plain.
 func (p *protection) seal(plain []byte) ([]byte, error) {
+	defer clear(plain)
 	if p.passphrase() == "" {
-		return plain, nil
+		return bytes.Clone(plain), nil
 	}
 	recipient, err := age.NewScryptRecipient(p.passphrase())
 	if err != nil {
@@ -97,6 +102,18 @@ func readPrivate(path, passphrase string) (plain, raw []byte, p *protection, err
 	return plain, raw, &protection{passphrase: hide(passphrase), workFactor: workFactorOf(raw)}, nil
 }
 
+// unquoted is err without the longer texts that it quotes, and without its causes: they come from a private file,
+// in which a secret may stand by mistake in the place of anything.
+func unquoted(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(longQuote.ReplaceAllString(err.Error(), redactedText))
+}
+
+// longQuote is a text, as %q writes it, that is too long for the name of a member or an algorithm.
+var longQuote = regexp.MustCompile(`"(?:[^"\\]|\\.){16,}"`)
+
 const ageHeader = "age-encryption.org/"
 
 // ErrPassphrase is (wrapped in) the error of opening a private file with the wrong passphrase.
@@ -114,7 +131,11 @@ func decrypt(raw []byte, passphrase string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return io.ReadAll(r)
+	plain := bytes.NewBuffer(make([]byte, 0, len(raw)+bytes.MinRead)) // growing would leave copies behind
+	if _, err := plain.ReadFrom(r); err != nil {
+		return nil, err
+	}
+	return plain.Bytes(), nil
 }
 
 // workFactorOf reads the work factor off the age header ("-> scrypt SALT FACTOR" in its second line), so that
@@ -177,8 +198,13 @@ func writeNew(path string, data []byte, mode os.FileMode) error {
 }
 
 // replace swaps in new content, all or nothing, if the file still is what was read from it. The file beside it
-// is made exclusively, and so keeps a second process from doing the same at the same time.
+// is made exclusively, and so keeps a second process from doing the same at the same time. A link stays a link: what
+// it points to is replaced.
 func replace(path string, was [sha256.Size]byte, data []byte) error {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
 	beside := path + ".new"
 	if err := writeNew(beside, data, privateMode); err != nil {
 		if errors.Is(err, os.ErrExist) {

@@ -101,18 +101,19 @@ func openRootKey(path, passphrase string) (*RootKey, error) {
 	defer clear(plain)
 	k, err := parseRootKey(plain)
 	if err != nil {
-		return nil, fmt.Errorf("keys: root key %s: %w", path, err)
+		return nil, fmt.Errorf("keys: root key %s: %w", path, unquoted(err))
 	}
 	return k, nil
 }
 
-// plain is {"root":JWK,"version":1}.
+// plain is {"root":JWK,"version":1}. The caller clears it.
 func (k *RootKey) plain() ([]byte, error) {
 	jwk, err := k.signer.UnsafePrivateJWK()
 	if err != nil {
 		return nil, err
 	}
-	w := objectWriter{}
+	defer clear(jwk)
+	w := objectWriter{dst: make([]byte, 0, 2*len(jwk))} // growing would leave copies behind
 	w.open()
 	w.name("root")
 	w.dst = append(w.dst, jwk...)

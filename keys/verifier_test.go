@@ -119,13 +119,14 @@ func TestDeterministic(t *testing.T) {
 		}
 		return string(sig)
 	}
-	if sign(s) == sign(s) {
+	if one, two := sign(s), sign(s); one == two {
 		t.Error("two randomised signatures are equal")
 	}
-	if d := s.Deterministic(); sign(d) != sign(d) {
+	d := s.Deterministic()
+	if one, two := sign(d), sign(d); one != two {
 		t.Error("two deterministic signatures differ")
 	}
-	if sign(s) == sign(s) {
+	if one, two := sign(s), sign(s); one == two {
 		t.Error("Deterministic changed its receiver")
 	}
 }
@@ -167,6 +168,7 @@ func TestVerifierRefusesOtherKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	//lint:ignore SA1019 the supported ways make no point that is off the curve
 	off := &ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)}
 	for name, k := range map[string]crypto.PublicKey{
 		"P-384": &p384.PublicKey, "not on P-256": off, "nil": nil, "nil ECDSA": (*ecdsa.PublicKey)(nil), "text": "x", "empty ECDSA": &ecdsa.PublicKey{},
@@ -277,6 +279,7 @@ func TestForeignHalvesAreRefused(t *testing.T) {
 	}
 	x, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	y, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	//lint:ignore SA1019 the supported ways make no key of two halves
 	if _, err := NewLocalSigner(&ecdsa.PrivateKey{PublicKey: y.PublicKey, D: x.D}, "p"); err == nil {
 		t.Error("ES256: a foreign public half is accepted")
 	}

@@ -10,7 +10,7 @@
 //	p, err := producer.New(ring, bus, &producer.Options{Audience: "central"})
 //	results, err := p.Publish(ctx, events...) // *producer.PublishError: some were not published
 //
-// Stable: New, Publish, Result, PublishError, Bus.
+// Stable: New, Publish, Result, PublishError, Bus, WithTrace.
 package producer
 
 import (
@@ -51,7 +51,9 @@ type Options struct {
 	Expires        time.Duration                     // life from the moment of sealing; 0 = each event's own expirytime, or none
 	Exact          bool                              // true: data goes byte for byte, in base64 (+33 %)
 	ExtensionTypes map[string]envelope.AttributeType // names of extensions that may be Binary; consumers declare them too
-	Now            func() time.Time                  // the wall clock; nil = time.Now
+	// Trace is the W3C trace context to publish under, as a tracer keeps it in ctx; nil = that of WithTrace.
+	Trace func(ctx context.Context) (traceparent, tracestate string)
+	Now   func() time.Time // the wall clock; nil = time.Now
 }
 
 // Producer publishes events. It is safe for concurrent use.
@@ -92,6 +94,10 @@ type Result struct {
 // Publishing an event again is safe: consumers take it for the duplicate that it is, as long as id and content
 // are the same.
 func (p *Producer) Publish(ctx context.Context, events ...event.Event) ([]Result, error) {
+	if p.opts.Trace != nil {
+		parent, state := p.opts.Trace(ctx)
+		ctx = WithTrace(ctx, parent, state)
+	}
 	results := make([]Result, len(events))
 	for i := range events {
 		results[i].ID = events[i].ID()
@@ -176,7 +182,7 @@ func (p *Producer) signers() ([]keys.Signer, error) {
 
 // seal signs with the first signer, and the others beside it.
 func (p *Producer) seal(ctx context.Context, ev event.Event, signers []keys.Signer) (*envelope.Sealed, error) {
-	return envelope.Seal(ctx, ev, signers[0], &envelope.SealOptions{
+	return envelope.Seal(ctx, traced(ctx, ev), signers[0], &envelope.SealOptions{
 		Audience: p.opts.Audience, Expires: p.opts.Expires, Exact: p.opts.Exact, CoSigners: signers[1:],
 		ExtensionTypes: p.opts.ExtensionTypes, Now: p.opts.Now,
 	})

@@ -10,6 +10,7 @@ func (a *app) commands() []*cobra.Command {
 		a.trustCommand(),
 		a.sealCommand(),
 		a.openCommand(),
+		a.publishCommand(),
 		a.inspectCommand(),
 		a.replayCommand(),
 		a.versionCommand(),

@@ -12,10 +12,11 @@ import (
 func (a *app) demoCommand() *cobra.Command {
 	return a.command(commandSpec{
 		use: "demo", short: "Seal events, deliver them, attack them, and show what a consumer says", now: true,
-		long: `Make keys and a trust bundle in memory, publish sealed events through a bus that delivers as EventBridge does, and
-play a careless broker and an attacker between the bus and a consumer. Each line is one real delivery: its bytes are
+		long: `Make keys and a trust bundle in memory, publish sealed events through the AWS SDK to an EventBridge that runs inside
+this process, and play a careless broker and an attacker between the bus and a consumer. Each line is one real delivery: its bytes are
 changed as the line says, and the consumer's own verdict is shown. What is expected is written down separately;
-a verdict that differs is a surprise, and the exit status is then 1. Nothing is read or written but the table.`,
+a verdict that differs is a surprise, and the exit status is then 1. No file is read or written, and nothing
+leaves the machine.`,
 		run: func(ctx context.Context, _ []string) error { return a.demo(ctx) },
 	})
 }
@@ -25,6 +26,7 @@ func (a *app) demo(ctx context.Context) error {
 	if err != nil {
 		return unavailable("report this as a bug", "setting the demo up: %w", err)
 	}
+	defer st.close()
 	results, err := playAll(st)
 	if err != nil {
 		return err

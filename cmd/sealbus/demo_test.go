@@ -63,6 +63,7 @@ func TestDemoSurprises(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			t.Cleanup(st.close)
 			test.spoil(st)
 			results, err := playAll(st)
 			if err != nil {
@@ -97,6 +98,7 @@ func TestDemoEditsAreReal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(st.close)
 	if _, err := st.play(edited("", "", `"nowhere"`, `"else"`)); err == nil {
 		t.Error("an edit of text that is not there went unnoticed")
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/producer"
+	"github.com/sealbus/sealbus/producer/eventbridge"
 )
 
 // Who and where, in the demo.
@@ -35,6 +36,7 @@ type stage struct {
 	now   time.Time
 	trust *keys.Bundle
 	store replay.Store
+	bus   *demoBus
 	count int // of the events so far: each has an ID of its own
 
 	orders, billing, revoked, retired, stranger *keys.LocalSigner
@@ -58,9 +60,14 @@ func newStage(ctx context.Context, now time.Time) (*stage, error) {
 		}
 	}
 	var err error
-	st.trust, err = st.publishTrust()
+	if st.trust, err = st.publishTrust(); err != nil {
+		return nil, err
+	}
+	st.bus, err = newDemoBus(ctx)
 	return st, err
 }
+
+func (st *stage) close() { st.bus.close() }
 
 // publishTrust builds the bundle, without the stranger's key.
 func (st *stage) publishTrust() (*keys.Bundle, error) {
@@ -146,17 +153,21 @@ func (s *act) publish(ev event.Event, how by) (delivery []byte) {
 	}
 	s.by = how.signer
 	now := func() time.Time { return s.now.Add(how.clock) }
-	bus := producer.NewLocalBus(&producer.LocalBusOptions{Layout: how.layout, Account: demoAccount, Now: now})
-	bus.Subscribe(func(_ context.Context, d []byte) error {
-		delivery = bytes.Clone(d)
+	bus, err := eventbridge.New(s.bus.client, demoAudience, &eventbridge.Options{Layout: how.layout})
+	if err != nil {
+		s.fail(err)
 		return nil
-	})
+	}
 	p, err := producer.New(keys.SignWith(how.signer), bus, &producer.Options{Audience: how.audience, Expires: how.expires, Now: now})
 	if err != nil {
 		s.fail(err)
 		return nil
 	}
 	if _, err := p.Publish(s.ctx, ev); err != nil {
+		s.fail(err)
+		return nil
+	}
+	if delivery, err = s.bus.take(s.ctx); err != nil {
 		s.fail(err)
 	}
 	return delivery

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 )
 
 const (
@@ -69,6 +70,16 @@ func cause(err error) error {
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
+}
+
+// warnShared warns of a file with a secret that others than its owner may read or change. Not of pipes, nor where
+// modes say nothing.
+func (a *app) warnShared(path string) {
+	info, err := os.Stat(path)
+	if err != nil || runtime.GOOS == "windows" || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {
+		return
+	}
+	a.warnf("others than its owner have access to %s (mode %04o): chmod 600 %s", path, info.Mode().Perm(), path)
 }
 
 // createFile writes a new file and refuses to touch one that exists.

@@ -28,6 +28,7 @@ func (a *app) openKeyring(f *keyringFlags) (*keys.Keyring, error) {
 	if !exists(f.path) { // before somebody types a passphrase for nothing
 		return nil, unavailable("check the path, or make one with `sealbus keys new`", "%s does not exist", f.path)
 	}
+	a.warnShared(f.path)
 	pass, err := a.passphrase(&f.privateFlags, f.path, false)
 	if err != nil {
 		return nil, err

@@ -65,6 +65,9 @@ func (a *app) passphraseFromFile(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if path != "-" {
+		a.warnShared(path)
+	}
 	line, _, _ := bytes.Cut(data, []byte("\n"))
 	line = bytes.TrimSuffix(line, []byte("\r"))
 	if len(line) == 0 {

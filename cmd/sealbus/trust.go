@@ -136,6 +136,7 @@ func (a *app) openRootKey(path string, f *privateFlags) (*keys.RootKey, error) {
 	if !exists(path) { // before somebody types a passphrase for nothing
 		return nil, unavailable("check the path", "%s does not exist", path)
 	}
+	a.warnShared(path)
 	pass, err := a.passphrase(f, path, false)
 	if err != nil {
 		return nil, err

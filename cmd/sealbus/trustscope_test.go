@@ -36,23 +36,28 @@ func TestFillScopeByName(t *testing.T) {
 	}
 }
 
-// A file that is written in another way is left to its editor, unchanged.
-func TestFillScopeRefuses(t *testing.T) {
+// However the file is written, an empty scope of the producer is filled, and another one is left to its editor.
+func TestFillScopeOfAnyFile(t *testing.T) {
+	f := &trustAddFlags{producer: "orders", sources: []string{"urn:a:*"}}
 	for name, doc := range map[string]string{
 		"no list":           "version: 1\nproducers:\n  orders:\n    types: []\n",
 		"spelled otherwise": "version: 1\nproducers: {orders: {sources: [ ], types: []}}\n",
-		"only another's": "version: 1\nproducers:\n  'orders':\n    sources: [ ]\n  sources:\n    keys:\n" +
-			"  orders2:\n    sources: []\n",
-		"comment": "version: 1\nproducers:\n  orders: # of the shop\n    sources: []\n",
-		"other":   "version: 1\nproducers:\n  orders:\n    sources: [https://y.example/*]\n",
-		"absent":  "version: 1\n",
+		"another's before":  "version: 1\nproducers:\n  'orders':\n    sources: [ ]\n  sources:\n    keys:\n",
+		"comment":           "version: 1\nproducers:\n  orders: # of the shop\n    sources: []\n",
 	} {
-		if got, err := fillList([]byte(doc), "orders", "sources", []string{"urn:a:*"}); err == nil {
-			t.Errorf("%s:\n%s", name, got)
+		got, changes, err := f.fillScope([]byte(doc), nil)
+		if err != nil || len(changes) != 1 || changes[0] != "producer orders: sources urn:a:*" {
+			t.Errorf("%s: %q, %v", name, changes, err)
+		} else if strings.Contains(doc, "of the shop") && !strings.Contains(string(got), "of the shop") {
+			t.Errorf("%s: the comment is lost:\n%s", name, got)
 		}
 	}
-	same := "version: 1\nproducers:\n  orders:\n    sources: [ 'urn:a:*' ]\n"
-	if got, err := fillList([]byte(same), "orders", "sources", []string{"urn:a:*"}); string(got) != same || err != nil {
-		t.Errorf("the same sources: %v\n%s", err, got)
+	for name, doc := range map[string]string{
+		"other":  "version: 1\nproducers:\n  orders:\n    sources: [https://y.example/*]\n",
+		"absent": "version: 1\n",
+	} {
+		if got, _, err := f.fillScope([]byte(doc), nil); err == nil {
+			t.Errorf("%s:\n%s", name, got)
+		}
 	}
 }

@@ -9,56 +9,104 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// signedResult is the result of `trust sign`.
+// signedResult is the result of `trust sign`. Who else signed is not told without --roots: a signature names its key
+// without proof.
 type signedResult struct {
-	File     string   `json:"file"`
-	Kind     string   `json:"kind"` // bundle or roots
-	Version  int64    `json:"version"`
-	SignedBy []string `json:"signed_by"`
+	File       string   `json:"file"`
+	Kind       string   `json:"kind"` // bundle or roots
+	Version    int64    `json:"version"`
+	Expires    string   `json:"expires,omitempty"` // of a bundle
+	Keys       int      `json:"keys"`              // signing keys of a bundle, root keys of roots
+	Added      []string `json:"added"`
+	Unverified int      `json:"unverified_signatures"` // beside those that were added, or verified under --roots
+	SignedBy   []string `json:"signed_by,omitempty"`   // verified under --roots
+	Threshold  int      `json:"threshold,omitempty"`   // of --roots
+}
+
+// trustSignFlags are those of `trust sign`.
+type trustSignFlags struct {
+	privateFlags
+	root  []string
+	roots string
 }
 
 func (a *app) trustSignCommand() *cobra.Command {
-	var f privateFlags
-	var root []string
+	var f trustSignFlags
 	cmd := a.command(commandSpec{
 		use: "sign --root FILE BUNDLE", short: "Add a root key's signature to a bundle or a roots file",
 		long: "Add a root key's signature to a trust bundle, or to the roots file that follows the pinned one, in place.\n" +
-			"The signatures that it has are kept. Look at what you sign first: `sealbus trust show`.",
+			"The signatures that it has are kept, and not verified without --roots. Look at what you sign first: `sealbus trust show`.",
 		example: "sealbus trust sign --root bob.root trust.dsse",
 		args:    exactly("BUNDLE"),
-		run:     func(ctx context.Context, args []string) error { return a.trustSign(ctx, root, &f, args[0]) },
+		run:     func(ctx context.Context, args []string) error { return a.trustSign(ctx, &f, args[0]) },
 	})
-	cmd.Flags().StringArrayVar(&root, "root", nil, "a private root key `FILE` to sign with")
+	cmd.Flags().StringArrayVar(&f.root, "root", nil, "a private root key `FILE` to sign with")
+	cmd.Flags().StringVar(&f.roots, "roots", "", "the pinned roots `FILE`: says how many of them have signed")
 	f.register(cmd)
 	return cmd
 }
 
-func (a *app) trustSign(ctx context.Context, paths []string, f *privateFlags, file string) error {
+func (a *app) trustSign(ctx context.Context, f *trustSignFlags, file string) error {
 	old, err := a.readFile(file, keys.MaxSigned)
 	if err != nil {
 		return err
 	}
-	roots, err := a.openRootKeys(paths, f)
+	pinned, err := a.pinnedRoots(f.roots)
+	if err != nil {
+		return err
+	}
+	roots, err := a.openRootKeys(f.root, &f.privateFlags)
 	if err != nil {
 		return err
 	}
 	signed := old
+	var added []string
 	for _, root := range roots {
+		added = append(added, root.Verifier().KeyID())
 		if signed, err = addSignature(ctx, signed, root); err != nil {
 			return refused(file, err)
 		}
 	}
-	result, err := describeSigned(file, signed)
+	result, err := describeSigned(file, signed, added, pinned)
 	if err != nil {
 		return err
 	}
 	if err := replaceFile(file, old, append(signed, '\n')); err != nil {
 		return err
 	}
-	return a.emit(result, func(p *printer) {
-		p.linef("%s  %s version %d, signed by %s", p.bold(clean(file)), result.Kind, result.Version, count(len(result.SignedBy), "root key"))
-		printList(p, "  ", result.SignedBy)
-	})
+	return a.emit(result, result.print)
+}
+
+// pinnedRoots are the roots of --roots, nil without it.
+func (a *app) pinnedRoots(path string) (*keys.Roots, error) {
+	if path == "" {
+		return nil, nil
+	}
+	roots, err := a.readRoots(path)
+	if err != nil {
+		return nil, asUnavailable("roots", err)
+	}
+	return roots, nil
+}
+
+func (r *signedResult) print(p *printer) {
+	what := count(r.Keys, "root key")
+	if r.Kind == "bundle" {
+		what = count(r.Keys, "signing key") + ", expires " + r.Expires
+	}
+	p.linef("%s  %s version %d, %s", p.bold(clean(r.File)), r.Kind, r.Version, what)
+	for _, id := range r.Added {
+		p.linef("  added the signature of %s", id)
+	}
+	switch {
+	case r.Threshold > 0:
+		p.linef("  signed by %d of the root keys, %d needed", len(r.SignedBy), r.Threshold)
+		if r.Unverified > 0 {
+			p.linef("  %d more do not count: not of these roots, or not good", r.Unverified)
+		}
+	case r.Unverified > 0:
+		p.linef("  %d more, not verified here (sealbus trust verify --roots FILE)", r.Unverified)
+	}
 }
 
 // addSignature signs a bundle, a signed roots file, or a bare roots file, which then becomes a signed one.
@@ -77,26 +125,44 @@ func addSignature(ctx context.Context, doc []byte, root keys.RootSigner) ([]byte
 	return keys.SignRoots(ctx, bare, root)
 }
 
-func describeSigned(file string, signed []byte) (*signedResult, error) {
+// describeSigned tells what was signed; pinned is nil without --roots.
+func describeSigned(file string, signed []byte, added []string, pinned *keys.Roots) (*signedResult, error) {
 	e, err := dsse.Parse(signed)
 	if err != nil {
 		return nil, refused(file, err)
 	}
-	result := &signedResult{File: file, Kind: "roots", SignedBy: keyIDs(e)}
+	slices.Sort(added)
+	result := &signedResult{File: file, Added: slices.Compact(added)} // a file may be named twice
+	if pinned != nil {
+		result.SignedBy, result.Threshold = goodSigners(pinned, signed), pinned.Threshold()
+	}
+	for _, id := range keyIDs(e) {
+		if !slices.Contains(result.Added, id) && !slices.Contains(result.SignedBy, id) {
+			result.Unverified++
+		}
+	}
+	if err := result.describe(e); err != nil {
+		return nil, refused(file, err)
+	}
+	return result, nil
+}
+
+// describe fills in what the payload says.
+func (r *signedResult) describe(e *dsse.Envelope) error {
 	if e.PayloadType == keys.BundleType {
 		b, err := keys.ParseBundle(e.Payload)
 		if err != nil {
-			return nil, refused(file, err)
+			return err
 		}
-		result.Kind, result.Version = "bundle", b.Version()
-		return result, nil
+		r.Kind, r.Version, r.Expires, r.Keys = "bundle", b.Version(), formatTime(b.Expires()), len(b.Keys())
+		return nil
 	}
 	roots, err := keys.ParseRoots(e.Payload)
 	if err != nil {
-		return nil, refused(file, err)
+		return err
 	}
-	result.Version = roots.Version()
-	return result, nil
+	r.Kind, r.Version, r.Keys = "roots", roots.Version(), len(roots.Keys())
+	return nil
 }
 
 // signersOf are the key IDs that signatures name; nobody has verified them.

@@ -41,8 +41,15 @@ type MemoryOptions struct {
 // A completed ID is forgotten, when room is needed, once the clock has passed its until. Should the clock then
 // be set back, its event looks fresh again; therefore each shard remembers the highest until that it
 // ever forgot, and refuses as unavailable an unknown event whose until is not later: it may have been completed.
-// Events sealed later than that are not touched, and the refused ones become stale when the clock gets there, if
-// they were not judged so already; nothing is lost.
+// As long as all events have one window and were sealed by clocks that were right, an event that is sealed after the
+// accident has a later until and is not touched, and a refused one is stale when the clock gets there.
+//
+// In two cases fresh events are refused, too, for as long as the clock needs to get there: if consumers with
+// different windows share the store (a clock that ran ahead makes it forget events of the wide window, whose until
+// is later than that of every fresh event of the narrow one), and if the clocks of producers ran ahead as well.
+// Refused is not lost only while the transport still delivers. Therefore give each window a Memory of its own and,
+// after a clock accident, restart the process: a new store refuses nothing, and knows of nothing that was completed,
+// so that what comes again within the window is handled again, with the same idempotency key.
 type Memory struct {
 	now    func() time.Time
 	secret [32]byte

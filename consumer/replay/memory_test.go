@@ -152,6 +152,26 @@ func TestMemoryClockSetBack(t *testing.T) {
 	s.complete(201, start.Add(4*time.Hour+time.Second))
 }
 
+// Two windows in one store, and a clock that ran ahead: the fresh events of the narrow window are refused until the
+// clock is where the forgotten ones ended, never called new wrongly. A store for each window is not touched.
+func TestMemoryClockAccidentWithTwoWindows(t *testing.T) {
+	const wide, narrow = 30 * 24 * time.Hour, 5 * time.Minute
+	shared, own := newStore(t, 2), newStore(t, 2)
+	shared.complete(0, start.Add(wide))
+	own.complete(0, start.Add(narrow))
+	for _, s := range []store{shared, own} {
+		s.complete(1, start.Add(narrow))
+		s.clock.Advance(2 * wide)
+		s.complete(2, start.Add(3*wide)) // forgets both
+		s.clock.Advance(-2*wide + time.Minute)
+	}
+	fresh := start.Add(time.Minute + narrow)
+	shared.unavailable(3, fresh)
+	own.complete(3, fresh)
+	shared.clock.Advance(wide)
+	shared.complete(4, start.Add(time.Minute+wide+narrow))
+}
+
 func TestMemoryLapsedClaimsAreForgotten(t *testing.T) {
 	s := newStore(t, 2)
 	until := start.Add(time.Minute)

@@ -1,6 +1,7 @@
 package cejson
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -65,6 +66,27 @@ func FuzzSplit(f *testing.F) {
 			if string(want[i]) != string(events[i]) {
 				t.Fatalf("element %d: got %s, want %s", i, events[i], want[i])
 			}
+		}
+	})
+}
+
+// A sequence is cut into objects with nothing but white space between them, and none is lost.
+func FuzzSplitSequence(f *testing.F) {
+	seed(f, func(text string) string { return text + "\n" + text })
+	f.Fuzz(func(t *testing.T, in []byte) {
+		events, err := SplitSequence(in)
+		if err != nil {
+			return
+		}
+		rest := bytes.TrimSpace(in)
+		for i, e := range events {
+			if !bytes.HasPrefix(rest, e) || e[0] != '{' || e[len(e)-1] != '}' && e[len(e)-1] != ']' {
+				t.Fatalf("event %d is %q, of %q", i, e, rest)
+			}
+			rest = bytes.TrimLeft(rest[len(e):], " \t\r\n")
+		}
+		if len(rest) > 0 {
+			t.Fatalf("%q is left", rest)
 		}
 	})
 }

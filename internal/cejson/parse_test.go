@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -504,6 +505,31 @@ func TestErrorHoldsNoValue(t *testing.T) {
 		_, err := Parse([]byte(members(more)))
 		if err == nil || strings.Contains(err.Error(), secret) {
 			t.Errorf("%s: %v", more, err)
+		}
+	}
+}
+
+func TestSplitSequence(t *testing.T) {
+	for in, want := range map[string][]string{
+		"":                           nil,
+		" \n":                        nil,
+		`{"a":1}`:                    {`{"a":1}`},
+		"{\"a\":1}\n\r\n{\"b\":2}\n": {`{"a":1}`, `{"b":2}`},
+		"{\n\"a\": \"}{\"\n}{}":      {"{\n\"a\": \"}{\"\n}", `{}`},
+	} {
+		got, err := SplitSequence([]byte(in))
+		var texts []string
+		for _, e := range got {
+			texts = append(texts, string(e))
+		}
+		if err != nil || !slices.Equal(texts, want) {
+			t.Errorf("%q: %q, %v", in, texts, err)
+		}
+	}
+	for _, in := range []string{"x", "[]", `{"a":1},{"b":2}`, `{"a":1} 7`, `{"a":1`, `{"a":"}`} {
+		var fault *Error
+		if got, err := SplitSequence([]byte(in)); !errors.As(err, &fault) {
+			t.Errorf("%q: %q, %v", in, got, err)
 		}
 	}
 }

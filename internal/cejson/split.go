@@ -72,3 +72,18 @@ func closingQuote(b []byte, i int) int {
 	}
 	return -1
 }
+
+// SplitSequence cuts JSON objects that follow each other, one a line or with any white space between them, and is for
+// the rest like Split. It has no limit of its own: whoever reads b has one.
+func SplitSequence(b []byte) ([][]byte, error) {
+	var events [][]byte
+	for i := strictjson.SkipSpace(b, 0); i < len(b); {
+		end := skipObject(b, i)
+		if end < 0 {
+			return nil, &Error{Msg: fmt.Sprintf("what follows event %d is not a JSON object, or has no end", len(events))}
+		}
+		events = append(events, b[i:end:end])
+		i = strictjson.SkipSpace(b, end)
+	}
+	return events, nil
+}

@@ -4,6 +4,7 @@ package house
 import (
 	"bufio"
 	"bytes"
+	"maps"
 	"os/exec"
 	"slices"
 	"strings"
@@ -15,22 +16,22 @@ const module = "github.com/sealbus/sealbus"
 // table is design section 3: which of our packages each package may reach, directly or through others. Entries are
 // relative to the module; "internal/..." covers what is below.
 var table = map[string][]string{
-	"keys":            {"internal/b64", "internal/canonical", "internal/dsse", "internal/jsonwrite", "internal/strictjson"},
-	"envelope":        {"keys", "internal/..."},
-	"producer":        {"keys", "envelope", "internal/..."},
-	"consumer":        {"keys", "envelope", "consumer/replay", "internal/..."},
-	"consumer/replay": {},
-
+	"keys":                     {"internal/b64", "internal/canonical", "internal/dsse", "internal/jsonwrite", "internal/strictjson"},
+	"envelope":                 {"keys", "internal/..."},
+	"producer":                 {"keys", "envelope", "internal/..."},
+	"producer/eventbridge":     {"keys", "envelope", "producer", "internal/..."},
+	"consumer":                 {"keys", "envelope", "consumer/replay", "internal/..."},
+	"consumer/replay":          {},
 	"consumer/replay/redis":    {"consumer/replay", "consumer/replay/internal/remote"},
 	"consumer/replay/dynamodb": {"consumer/replay", "consumer/replay/internal/remote"},
-
-	"keys/policy":         {"keys", "internal/..."},
-	"internal/b64":        {},
-	"internal/canonical":  {},
-	"internal/jsonwrite":  {},
-	"internal/strictjson": {"internal/canonical"},
-	"internal/dsse":       {"internal/b64", "internal/canonical", "internal/jsonwrite", "internal/strictjson"},
-	"internal/cejson":     {"internal/canonical", "internal/jsonwrite", "internal/strictjson", "internal/b64"},
+	"keys/policy":              {"keys", "internal/..."},
+	"internal/awsfake":         {},
+	"internal/b64":             {},
+	"internal/canonical":       {},
+	"internal/jsonwrite":       {},
+	"internal/strictjson":      {"internal/canonical"},
+	"internal/dsse":            {"internal/b64", "internal/canonical", "internal/jsonwrite", "internal/strictjson"},
+	"internal/cejson":          {"internal/canonical", "internal/jsonwrite", "internal/strictjson", "internal/b64"},
 }
 
 // core is what a webhook receiver or a consumer Lambda links.
@@ -39,18 +40,25 @@ var core = []string{"keys", "envelope", "consumer", "consumer/replay", "producer
 // confined are modules that only the sub-package named after them may link.
 var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentelemetry", "go.yaml.in", "gopkg.in/yaml", "spf13/cobra", "testscript", "go-jose", "gowebpki"}
 
+// named are the sub-packages that link a confined module: the one they are named after.
+var named = map[string]string{
+	"producer/eventbridge":     "aws-sdk-go",
+	"consumer/replay/redis":    "redis",
+	"consumer/replay/dynamodb": "aws-sdk-go",
+}
+
 // homes are the packages that may link a confined module all the same, with everything that is below it. The
 // command is a home of whatever its sub-commands need.
 var homes = map[string][]string{
 	"github.com/redis/":            {"consumer/replay/redis"},
-	"github.com/aws/aws-sdk-go-v2": {"consumer/replay/dynamodb", "cmd/sealbus"},
-	"github.com/aws/smithy-go":     {"consumer/replay/dynamodb", "cmd/sealbus"},
+	"github.com/aws/aws-sdk-go-v2": {"consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus"},
+	"github.com/aws/smithy-go":     {"consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus"},
 	"github.com/alicebob/":         {}, // tests only
 	"github.com/yuin/gopher-lua":   {},
 }
 
-// forbidden are packages of the standard library that the core has no business with.
-var forbidden = []string{"testing", "flag", "net/http/httptest"}
+// forbidden are packages that the core and its sub-packages have no business with.
+var forbidden = []string{"testing", "flag", "net/http/httptest", module + "/internal/awsfake"}
 
 func deps(t *testing.T, pkg string) []string {
 	t.Helper()
@@ -91,19 +99,36 @@ func allows(allowed []string, name string) bool {
 
 func TestCoreLinksNoCloud(t *testing.T) {
 	for _, pkg := range core {
-		for _, dep := range deps(t, pkg) {
-			for _, module := range confined {
-				if strings.Contains(dep, module) {
-					t.Errorf("%s links %s", pkg, dep)
-				}
-			}
-			for _, std := range forbidden {
-				if dep == std {
-					t.Errorf("%s links %s", pkg, dep)
-				}
-			}
+		if links := confinedIn(t, pkg); len(links) > 0 {
+			t.Errorf("%s links %v", pkg, links)
 		}
 	}
+}
+
+// TestNamedLinkTheirOwn also shows that confinedIn finds something.
+func TestNamedLinkTheirOwn(t *testing.T) {
+	for pkg, own := range named {
+		if links := confinedIn(t, pkg); !maps.Equal(links, map[string]bool{own: true}) {
+			t.Errorf("%s links %v, it is there for %s", pkg, links, own)
+		}
+	}
+}
+
+// confinedIn is which confined modules, or forbidden packages, a package links.
+func confinedIn(t *testing.T, pkg string) map[string]bool {
+	t.Helper()
+	found := map[string]bool{}
+	for _, dep := range deps(t, pkg) {
+		for _, module := range confined {
+			if strings.Contains(dep, module) {
+				found[module] = true
+			}
+		}
+		if slices.Contains(forbidden, dep) {
+			found[dep] = true
+		}
+	}
+	return found
 }
 
 // TestHomes: who links the module of a service is one of its homes, and each home does.

@@ -214,15 +214,17 @@ func (r *Reader) Bytes() []byte {
 	return text
 }
 
-// Int reads an integer in plain decimal digits.
+// Int reads an integer in plain decimal digits. Its error does not quote the value: in a private file, a secret may
+// stand there by mistake.
 func (r *Reader) Int() int64 {
+	at := r.i
 	raw := r.Raw()
 	if r.err != nil {
 		return 0
 	}
 	n, err := strconv.ParseInt(string(raw), 10, 64)
 	if err != nil || strconv.FormatInt(n, 10) != string(raw) {
-		r.Failf("a plain integer was expected, got %q", clip(raw))
+		r.Failf("a plain integer was expected at offset %d", at)
 	}
 	return n
 }

@@ -145,6 +145,16 @@ func TestInt(t *testing.T) {
 	}
 }
 
+func TestIntDoesNotQuote(t *testing.T) {
+	for _, doc := range []string{`"5ecret"`, `5.5ecret`, `12345.5`, `{"5ecret":1}`} {
+		r := NewReader([]byte(doc))
+		r.Int()
+		if err := r.End(); err == nil || strings.Contains(err.Error(), "5ecret") || strings.Contains(err.Error(), "12345") {
+			t.Errorf("%s: %v", doc, err)
+		}
+	}
+}
+
 // Raw counts what is around a value, Value does not.
 func TestDepth(t *testing.T) {
 	for _, test := range []struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -44,6 +45,45 @@ func AddKey(doc []byte, kind Kind, name, keyID string, schedule keys.Schedule) (
 	e := editor{changes: changes}
 	e.setMoments(e.key(root, kind, name, keyID), keyID, schedule)
 	return e.finish(doc, root)
+}
+
+// SetScope fills the lists of sources and types of a producer that is listed and allows nothing yet; nil leaves a list as
+// it is. What a producer may say is never widened here: other lists are an error, and equal ones no change. It returns
+// what AddKey returns.
+func SetScope(doc []byte, producer string, sources, types []string) (edited []byte, changes []string, err error) {
+	p, root, err := parseBoth(doc)
+	if err != nil {
+		return nil, nil, err
+	}
+	i := slices.IndexFunc(p.Producers, func(o Producer) bool { return o.Name == producer })
+	if i < 0 {
+		return nil, nil, &Error{Err: fmt.Errorf("producer %s is not listed", producer)}
+	}
+	owner := child(get(root.Content[0], "producers"), producer)
+	e := editor{}
+	if err := errors.Join(
+		e.fill(owner, producer, "sources", p.Producers[i].Sources, sources),
+		e.fill(owner, producer, "types", p.Producers[i].Types, types)); err != nil {
+		return nil, nil, err
+	}
+	return e.finish(doc, root)
+}
+
+// fill sets a list that is empty or absent.
+func (e *editor) fill(owner *yaml.Node, producer, field string, is, want []string) error {
+	switch {
+	case want == nil || slices.Equal(is, want):
+		return nil
+	case len(is) > 0:
+		return &Error{Line: get(owner, field).Line, Err: fmt.Errorf("producer %s has other %s already: change them in the file", producer, field)}
+	}
+	items := list()
+	for _, pattern := range want {
+		items.Content = append(items.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: pattern, Style: yaml.DoubleQuotedStyle})
+	}
+	set(owner, field, items)
+	e.note("producer %s: %s %s", producer, field, strings.Join(want, " "))
+	return nil
 }
 
 // Revoke marks a key as revoked. Of a key that is revoked already the file stays as it is, and nothing has changed.

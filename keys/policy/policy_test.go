@@ -402,6 +402,41 @@ func TestAddConsumerKey(t *testing.T) {
 	}
 }
 
+func TestSetScope(t *testing.T) {
+	doc := full(t)
+	filled, changes, err := SetScope([]byte(doc), "refunds", []string{"urn:refunds:*", "https://x.example/é"}, []string{"*"})
+	if err != nil || len(changes) != 2 || changes[1] != "producer refunds: types *" {
+		t.Fatalf("%q, %v", changes, err)
+	}
+	was, is := mustParse(t, doc), mustParse(t, string(filled))
+	if r := is.Producers[1]; !slices.Equal(r.Sources, []string{"urn:refunds:*", "https://x.example/é"}) || !slices.Equal(r.Types, []string{"*"}) {
+		t.Errorf("refunds: %+v", r)
+	}
+	is.Producers[1].Sources, is.Producers[1].Types = was.Producers[1].Sources, was.Producers[1].Types
+	if a, b := describe(was), describe(is); a != b {
+		t.Errorf("was %s, is %s", a, b)
+	}
+	for name, c := range map[string]struct{ sources, types []string }{
+		"nothing asked": {}, "the same": {nil, []string{"*"}}, "both the same": {[]string{"urn:refunds:*", "https://x.example/é"}, []string{"*"}},
+	} {
+		if again, changes, err := SetScope(filled, "refunds", c.sources, c.types); err != nil || changes != nil || !bytes.Equal(again, filled) {
+			t.Errorf("%s: %q, %v", name, changes, err)
+		}
+	}
+	for name, c := range map[string]struct {
+		producer       string
+		sources, types []string
+	}{
+		"wider": {"orders", []string{"https://orders.example/*", "urn:example:orders", "urn:x:*"}, nil}, "other types": {"orders", nil, []string{"*"}},
+		"one filled": {"orders", nil, []string{}}, "absent": {"shop", []string{"urn:x:*"}, nil}, "a consumer": {"billing", []string{"urn:x:*"}, nil},
+		"bad pattern": {"refunds", []string{"https://*"}, nil}, "twice": {"refunds", nil, []string{"a", "a"}},
+	} {
+		if got, changes, err := SetScope([]byte(doc), c.producer, c.sources, c.types); err == nil || got != nil || changes != nil {
+			t.Errorf("%s: %q, %v", name, changes, err)
+		}
+	}
+}
+
 func TestRevoke(t *testing.T) {
 	for _, label := range []string{"a", "c"} {
 		id := verifier(t, label).KeyID()

@@ -1,0 +1,309 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/spf13/cobra"
+
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/producer"
+	"github.com/sealbus/sealbus/producer/eventbridge"
+)
+
+// publishBatch is how many events are published between two lines of progress.
+const publishBatch = 500
+
+// shownFailures is how many failures are told to people.
+const shownFailures = 10
+
+type publishFlags struct {
+	keyringFlags
+	key        string
+	audience   string
+	expires    durationValue
+	exact      bool
+	layout     choice
+	bus        string
+	endpoint   string
+	endpointID string
+	region     string
+	retryFor   durationValue
+	file       string // "-" = standard input
+}
+
+func (a *app) publishCommand() *cobra.Command {
+	f := &publishFlags{layout: newChoice("structured", "embedded"), retryFor: durationValue(eventbridge.DefaultRetryFor)}
+	var cmd *cobra.Command
+	cmd = a.command(commandSpec{
+		use: "publish [FILE]", short: "Sign CloudEvents and put them on an EventBridge bus", now: true, args: atMostOne,
+		long: `Sign the CloudEvents of FILE, or of standard input, and put them on an EventBridge bus: one event, events one a line, or a
+JSON array of them. Nothing is sent unless all can be read and belong to the producer.
+
+Credentials and region are found as by the AWS command line. What EventBridge throttles is tried again. The exit status
+is 3 if some events are not on the bus and may be published later: publish the same file again then, since
+consumers handle an event once, however often it is sent. It is 1 if some were refused for good.
+
+With --output json there is one line for each event, in their order.`,
+		example: `sealbus publish --bus central --keyring orders.keyring < event.json
+sealbus publish --bus central --keyring orders.keyring --output json events.jsonl > results.jsonl`,
+		run: func(ctx context.Context, args []string) error {
+			f.file = strings.Join(args, "")
+			if err := f.check(cmd); err != nil {
+				return err
+			}
+			return a.publish(ctx, f)
+		},
+	})
+	flags := cmd.Flags()
+	f.register(cmd)
+	flags.StringVar(&f.key, "key", "", "sign with this key: its `ID` or the first characters of it (default the one that signs now)")
+	flags.StringVar(&f.audience, "audience", "", "`NAMES` of who may open the events, space-separated")
+	flags.Var(&f.expires, "expires", "how long the events live from now on (default without end)")
+	flags.BoolVar(&f.exact, "exact", false, "keep the data byte for byte, as base64 (+33 %); JSON data is else sent in canonical form")
+	flags.Var(&f.layout, "layout", "of the detail: the whole event, or its data with the attributes as one member")
+	flags.StringVar(&f.bus, "bus", "", "the event bus, a `NAME` or ARN")
+	flags.StringVar(&f.region, "region", "", "the AWS region, a `NAME` (default that of the AWS configuration)")
+	flags.StringVar(&f.endpoint, "endpoint", "", "the `URL` to call instead of the region's: an emulator, a VPC endpoint")
+	flags.StringVar(&f.endpointID, "endpoint-id", "", "the `ID` of a global endpoint of EventBridge, such as abcde.veo")
+	flags.Var(&f.retryFor, "retry-for", "how long to try again what is throttled")
+	return cmd
+}
+
+func atMostOne(args []string) error { return noMore(args[min(1, len(args)):]) }
+
+func (f *publishFlags) check(cmd *cobra.Command) error {
+	if f.file == "" {
+		f.file = "-"
+	}
+	if err := need(required{"bus", f.bus}, required{"keyring", f.path}); err != nil {
+		return err
+	}
+	if cmd.Flags().Changed("expires") && time.Duration(f.expires) < time.Second {
+		return usage("give it at least 1s, or drop --expires", "an event lives for a second at least")
+	}
+	if f.endpoint != "" {
+		if u, err := url.Parse(f.endpoint); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return usage("write it as https://HOST or http://HOST:PORT", "--endpoint: %q is not a URL", f.endpoint)
+		}
+	}
+	if f.retryFor == 0 {
+		f.retryFor = -1 // never, in the bus's words
+	}
+	return nil
+}
+
+func (a *app) publish(ctx context.Context, f *publishFlags) error {
+	ring, err := a.openKeyring(&f.keyringFlags)
+	if err != nil {
+		return err
+	}
+	source, err := a.signers(ring, f.key)
+	if err != nil {
+		return err
+	}
+	events, err := a.readPublished(f.file)
+	if err != nil {
+		return err
+	}
+	for i := range events {
+		if err := checkScope(ring, &events[i], position(i, len(events))); err != nil {
+			return err
+		}
+	}
+	p, err := a.newPublisher(ctx, f, source)
+	if err != nil {
+		return err
+	}
+	return a.publishAll(ctx, p, events, f)
+}
+
+// readPublished reads one event, a sequence or an array of them.
+func (a *app) readPublished(file string) ([]event.Event, error) {
+	doc, err := a.readEventFile(file)
+	if err != nil {
+		return nil, err
+	}
+	parts, err := splitEvents(doc)
+	if err != nil {
+		return nil, err
+	}
+	events := make([]event.Event, len(parts))
+	for i, part := range parts {
+		if events[i], err = readCloudEvent(part); err != nil {
+			return nil, notSealable(position(i, len(parts)), err)
+		}
+	}
+	return events, nil
+}
+
+func (a *app) readEventFile(file string) ([]byte, error) {
+	if file == "-" {
+		return a.readEvents("CloudEvents")
+	}
+	return a.readFile(file, maxInput)
+}
+
+func splitEvents(doc []byte) (parts [][]byte, err error) {
+	if bytes.HasPrefix(bytes.TrimSpace(doc), []byte("[")) {
+		parts, err = cejson.Split(doc)
+	} else {
+		parts, err = cejson.SplitSequence(doc)
+	}
+	if e, ok := errors.AsType[*cejson.Error](err); ok && e.TooLarge {
+		return nil, rejected("write one event a line: there is no limit then", "an array of %w", errors.New(strings.TrimPrefix(e.Error(), "cejson: ")))
+	}
+	switch {
+	case err != nil:
+		return nil, notSealable("", err)
+	case len(parts) == 0:
+		return nil, notSealable("", errors.New("there is none"))
+	}
+	return parts, nil
+}
+
+func (a *app) newPublisher(ctx context.Context, f *publishFlags, source keys.SignerSource) (*producer.Producer, error) {
+	client, err := eventBridgeClient(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	layout := envelope.Structured
+	if f.layout.value == "embedded" {
+		layout = envelope.Embedded
+	}
+	bus, err := eventbridge.New(client, f.bus, &eventbridge.Options{
+		Layout: layout, EndpointID: f.endpointID, CheckBus: true, RetryFor: time.Duration(f.retryFor),
+	})
+	if err != nil {
+		return nil, usage("give the name or ARN of an event bus with --bus", "%w", err)
+	}
+	p, err := producer.New(source, bus, &producer.Options{Audience: f.audience, Expires: time.Duration(f.expires), Exact: f.exact, Now: a.now})
+	if err != nil {
+		return nil, unavailable("report this as a bug", "%w", err)
+	}
+	return p, nil
+}
+
+// eventBridgeClient finds region and credentials as the AWS command line does, before anything is read or signed for
+// nothing.
+func eventBridgeClient(ctx context.Context, f *publishFlags) (*awseventbridge.Client, error) {
+	var with []func(*config.LoadOptions) error
+	if f.region != "" {
+		with = append(with, config.WithRegion(f.region))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, with...)
+	if err != nil {
+		return nil, unavailable("check AWS_PROFILE and the files below ~/.aws", "the AWS configuration: %w", err)
+	}
+	if cfg.Region == "" {
+		return nil, usage("add --region NAME, or set AWS_REGION", "no AWS region is configured")
+	}
+	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+		return nil, unavailable("sign in (`aws sso login`), set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "no AWS credentials: %w", err)
+	}
+	return awseventbridge.NewFromConfig(cfg, func(o *awseventbridge.Options) {
+		if f.endpoint != "" {
+			o.BaseEndpoint = aws.String(f.endpoint)
+		}
+	}), nil
+}
+
+func (a *app) publishAll(ctx context.Context, p *producer.Producer, events []event.Event, f *publishFlags) error {
+	total := publishTotal{}
+	for start := 0; start < len(events); start += publishBatch {
+		end := min(start+publishBatch, len(events))
+		results, _ := p.Publish(ctx, events[start:end]...) // its error is that of the results
+		for i, r := range results {
+			if err := a.tellPublished(r, position(start+i, len(events)), &total); err != nil {
+				return err
+			}
+		}
+		if len(events) > publishBatch {
+			a.sayf("%d of %d events done, %d of them not published", end, len(events), total.failed)
+		}
+	}
+	if more := total.failed - shownFailures; more > 0 && !a.json {
+		a.sayf("and %d more: --output json lists all", more)
+	}
+	if !a.json {
+		p := &printer{style: a.out}
+		p.linef("published %d of %s to %s", len(events)-total.failed, count(len(events), "event"), clean(f.bus))
+		if err := a.writeOut([]byte(p.String())); err != nil {
+			return err
+		}
+	}
+	return ended(total.exit)
+}
+
+// publishTotal is what came of all events so far.
+type publishTotal struct{ failed, exit int }
+
+// publishedResult is what became of one event, for programs.
+type publishedResult struct {
+	ID        string `json:"id"`
+	Published bool   `json:"published"`
+	Error     string `json:"error,omitempty"` // rejected: for good; unavailable: it may be published later
+	Code      string `json:"code,omitempty"`  // EventBridge's
+	Message   string `json:"message,omitempty"`
+	Fix       string `json:"fix,omitempty"`
+}
+
+func (a *app) tellPublished(r producer.Result, where string, total *publishTotal) error {
+	out := publishedResult{ID: r.ID, Published: r.Err == nil}
+	if r.Err != nil {
+		exit := publishExit(r.Err)
+		total.failed, total.exit = total.failed+1, max(total.exit, exit)
+		out.Error, out.Fix = exitWords[exit], publishFix(r.Err, exit)
+		out.Message = strings.TrimSuffix(plainMessage(r.Err), ": "+out.Fix)
+		if e, ok := errors.AsType[*eventbridge.Error](r.Err); ok {
+			out.Code = e.Code
+		}
+	}
+	switch {
+	case a.json:
+		return a.writeJSON(out)
+	case r.Err != nil && total.failed <= shownFailures:
+		a.sayf("%sevent %.100q was not published: %s", where, r.ID, out.Message)
+		a.sayf("  %s", out.Fix)
+	}
+	return nil
+}
+
+// publishExit tells an event that is refused for good from one that may be published later, or after its
+// surroundings are put in order.
+func publishExit(err error) int {
+	if _, ok := errors.AsType[*envelope.SealError](err); ok {
+		return exitRejected
+	}
+	if _, ok := errors.AsType[*eventbridge.TooLargeError](err); ok {
+		return exitRejected
+	}
+	e, ok := errors.AsType[*eventbridge.Error](err)
+	if ok && !e.Temporary && (e.Err == nil || e.Code == "ValidationException") && !strings.HasPrefix(e.Code, "AccessDenied") {
+		return exitRejected
+	}
+	return exitUnavailable
+}
+
+func publishFix(err error, exit int) string {
+	e, ok := errors.AsType[*eventbridge.Error](err)
+	switch {
+	case errors.Is(err, eventbridge.ErrNoBus):
+		return "check --bus and --region, or create the bus: EventBridge itself would have accepted the events, and lost them"
+	case ok && e.Fix() != "":
+		return e.Fix()
+	case exit == exitUnavailable:
+		return "publish the same events again"
+	}
+	return "correct the event and publish it again"
+}

@@ -1,0 +1,213 @@
+// Package awsfake is enough of AWS inside the process to run the real SDK clients against: Amazon EventBridge, as one
+// account and region have it, over real HTTP and the real protocol. What it answers was recorded from the service
+// (testdata); what it delivers, it delivers as badly as the service may: at least once, in any order, re-written.
+//
+// It believes every caller: signatures are not verified, only missed. Nothing is kept after Close.
+package awsfake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Options adjust Start. The zero value is a service that never fails and a delivery without surprises.
+type Options struct {
+	Account     string           // "" = 000000000000
+	Region      string           // "" = us-east-1
+	MaxPutBytes int              // the entries of a call must be smaller together; 0 = 1 MiB
+	Seed        uint64           // of everything random, so that a run can be repeated as far as scheduling allows
+	Delivery    Delivery         // how events reach targets
+	Faults      Faults           // what goes wrong with calls
+	Now         func() time.Time // nil = time.Now
+	// Deny refuses an action, such as "DescribeEventBus", with AccessDeniedException; nil = all are allowed.
+	Deny func(action string) bool
+	// OnFailure takes what a target did not take in all its tries, as a dead-letter queue would; nil = it is dropped.
+	OnFailure func(targetARN string, event []byte)
+}
+
+// Delivery is how events reach targets.
+type Delivery struct {
+	Duplicate   float64       // the share of deliveries that are made twice
+	Reorder     int           // how many deliveries may overtake an earlier one; 0 = each target is served in order
+	Delay       time.Duration // the longest time that a delivery is held back
+	Reserialise bool          // true: detail is written anew each time: other order, white space, escapes and spelling of numbers
+	Retry       bool          // true: a failed delivery is repeated: twice to a function, as Lambda does, and as its retry policy says to an endpoint
+	Workers     int           // deliveries to one target at a time; 0 = 1
+}
+
+// Faults are what goes wrong with calls of PutEvents.
+type Faults struct {
+	EntryThrottled float64 // the share of entries that fail with ThrottlingException
+	EntryInternal  float64 // the share of entries that fail with InternalFailure
+	Call           float64 // the share of calls that fail as a whole, in each of the ways of CallFault in turn
+	// Script decides of each call, counted from 0 over all actions; nil = none fails by script. It may be called
+	// by several calls at a time.
+	Script func(action string, call int) CallFault
+}
+
+// CallFault is a way in which a whole call fails.
+type CallFault int
+
+// The ways.
+const (
+	NoFault        CallFault = iota
+	Throttled                // ThrottlingException, status 400
+	InternalError            // InternalException, status 500
+	CutBefore                // the connection is closed, and nothing was done
+	CutAfter                 // the call is carried out, and then the connection is closed
+	GarbageAnswer            // the call is carried out, and a proxy answers "502 Bad Gateway" in HTML
+	numberOfFaults           // not a fault
+)
+
+// Server is the fake. It is safe for concurrent use.
+type Server struct {
+	opts     Options
+	listener net.Listener
+	http     *http.Server
+	ctx      context.Context // of deliveries; ends with Close
+	stop     context.CancelFunc
+
+	mu     sync.Mutex
+	random *rand.Rand
+	buses  map[string]*bus
+	sinks  map[string]*sink // by ARN
+	calls  int
+
+	pending *counter // deliveries that are not finished
+}
+
+// Start begins to serve on a free port of the loopback interface.
+func Start(opts *Options) (*Server, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	if o.Account == "" {
+		o.Account = "000000000000"
+	}
+	if o.Region == "" {
+		o.Region = "us-east-1"
+	}
+	if o.MaxPutBytes == 0 {
+		o.MaxPutBytes = 1 << 20
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Delivery.Workers == 0 {
+		o.Delivery.Workers = 1
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("awsfake: %w", err)
+	}
+	s := &Server{
+		opts: o, listener: listener, random: rand.New(rand.NewPCG(o.Seed, 0)),
+		buses: map[string]*bus{}, sinks: map[string]*sink{}, pending: newCounter(),
+	}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.buses["default"] = &bus{name: "default", created: o.Now()}
+	s.http = &http.Server{Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = s.http.Serve(listener) }() // it ends with http.ErrServerClosed
+	return s, nil
+}
+
+// URL is the endpoint for the SDK clients: BaseEndpoint, or AWS_ENDPOINT_URL_EVENTBRIDGE.
+func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
+
+// Close ends deliveries, also those under way, and returns when none is left.
+func (s *Server) Close() error {
+	s.stop()
+	err := s.http.Close()
+	s.mu.Lock()
+	sinks := make([]*sink, 0, len(s.sinks))
+	for _, k := range s.sinks {
+		sinks = append(sinks, k)
+	}
+	s.mu.Unlock()
+	for _, k := range sinks {
+		k.close()
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// Drain waits until every event that was accepted has been delivered, or dropped.
+func (s *Server) Drain(ctx context.Context) error { return s.pending.wait(ctx) }
+
+// Calls is how many calls came in, whatever became of them.
+func (s *Server) Calls() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls
+}
+
+func (s *Server) arn(what string) string {
+	return "arn:aws:events:" + s.opts.Region + ":" + s.opts.Account + ":" + what
+}
+
+// chance is true for this share of its calls.
+func (s *Server) chance(share float64) bool {
+	if share == 0 {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.random.Float64() < share
+}
+
+// pick is a number below n.
+func (s *Server) pick(n int64) int64 {
+	if n <= 1 {
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.random.Int64N(n)
+}
+
+// counter counts what is not finished, and lets others wait for zero.
+type counter struct {
+	mu   sync.Mutex
+	n    int
+	zero chan struct{} // closed while n is 0
+}
+
+func newCounter() *counter {
+	c := &counter{zero: make(chan struct{})}
+	close(c.zero)
+	return c
+}
+
+func (c *counter) add(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.n
+	c.n += n
+	switch {
+	case was == 0 && c.n > 0:
+		c.zero = make(chan struct{})
+	case was > 0 && c.n == 0:
+		close(c.zero)
+	}
+}
+
+func (c *counter) wait(ctx context.Context) error {
+	c.mu.Lock()
+	zero := c.zero
+	c.mu.Unlock()
+	select {
+	case <-zero:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,243 @@
+package awsfake
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// bus is an event bus with its rules, in the order of their names' creation.
+type bus struct {
+	name        string
+	description string
+	created     time.Time
+	rules       []*rule
+}
+
+type rule struct {
+	name    string
+	enabled bool
+	pattern *pattern
+	targets []ruleTarget
+}
+
+// ruleTarget is a target of a rule.
+type ruleTarget struct {
+	ID, ARN string
+	Retries int // of an endpoint
+}
+
+var (
+	busNamePattern = regexp.MustCompile(`^[/.\-_A-Za-z0-9]{1,256}$`)
+	namePattern    = regexp.MustCompile(`^[.\-_A-Za-z0-9]{1,64}$`)
+)
+
+// busNameOf is the name in the name or ARN of a bus; "" = the default one.
+func busNameOf(nameOrARN string) string {
+	if nameOrARN == "" {
+		return "default"
+	}
+	if _, name, isARN := strings.Cut(nameOrARN, ":event-bus/"); isARN {
+		return name
+	}
+	return nameOrARN
+}
+
+// findBus is called with s.mu locked.
+func (s *Server) findBus(nameOrARN string) (*bus, error) {
+	name := busNameOf(nameOrARN)
+	b := s.buses[name]
+	if b == nil {
+		return nil, refuse("ResourceNotFoundException", "Event bus %s does not exist.", name)
+	}
+	return b, nil
+}
+
+type nothing struct{}
+
+type createEventBusInput struct{ Name, Description, EventSourceName string }
+
+type createEventBusOutput struct{ EventBusArn, Description string }
+
+func (s *Server) createEventBus(in *createEventBusInput) (*createEventBusOutput, error) {
+	if !busNamePattern.MatchString(in.Name) {
+		return nil, invalid("Parameter %s is not valid. Reason: Provided Event bus name is invalid.", "EventBusName")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.buses[in.Name] != nil {
+		return nil, refuse("ResourceAlreadyExistsException", "Event bus %s already exists.", in.Name)
+	}
+	s.buses[in.Name] = &bus{name: in.Name, description: in.Description, created: s.opts.Now()}
+	return &createEventBusOutput{EventBusArn: s.arn("event-bus/" + in.Name), Description: in.Description}, nil
+}
+
+type busInput struct{ Name string }
+
+type describeEventBusOutput struct {
+	Name, Arn                      string
+	Description                    string `json:",omitempty"`
+	CreationTime, LastModifiedTime float64
+}
+
+func (s *Server) describeEventBus(in *busInput) (*describeEventBusOutput, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, err := s.findBus(in.Name)
+	if err != nil {
+		return nil, err
+	}
+	created := float64(b.created.UnixMilli()) / 1000
+	return &describeEventBusOutput{Name: b.name, Arn: s.arn("event-bus/" + b.name), Description: b.description, CreationTime: created, LastModifiedTime: created}, nil
+}
+
+func (s *Server) deleteEventBus(in *busInput) (nothing, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.buses[busNameOf(in.Name)]
+	switch {
+	case in.Name == "default":
+		return nothing{}, invalid("Cannot delete event bus default.")
+	case b != nil && len(b.rules) > 0:
+		return nothing{}, invalid("Cannot delete event bus %s since it has rules.", b.name)
+	}
+	delete(s.buses, busNameOf(in.Name)) // one that does not exist is deleted, too
+	return nothing{}, nil
+}
+
+type ruleInput struct{ Name, EventBusName, EventPattern, State, ScheduleExpression string }
+
+type ruleOutput struct{ RuleArn string }
+
+func (s *Server) putRule(in *ruleInput) (*ruleOutput, error) {
+	switch {
+	case !namePattern.MatchString(in.Name):
+		return nil, invalid("1 validation error detected: Value '%s' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_A-Za-z0-9]+", in.Name)
+	case in.EventPattern == "":
+		return nil, invalid("Parameter(s) EventPattern or ScheduleExpression must be specified.")
+	}
+	p, err := parsePattern(in.EventPattern)
+	if err != nil {
+		return nil, refuse("InvalidEventPatternException", "Event pattern is not valid. Reason: %v", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, err := s.findBus(in.EventBusName)
+	if err != nil {
+		return nil, err
+	}
+	r := b.rule(in.Name)
+	if r == nil {
+		r = &rule{name: in.Name}
+		b.rules = append(b.rules, r)
+	}
+	r.pattern, r.enabled = p, in.State != "DISABLED"
+	return &ruleOutput{RuleArn: s.ruleARN(b, r)}, nil
+}
+
+func (s *Server) ruleARN(b *bus, r *rule) string {
+	if b.name == "default" {
+		return s.arn("rule/" + r.name)
+	}
+	return s.arn("rule/" + b.name + "/" + r.name)
+}
+
+func (b *bus) rule(name string) *rule {
+	if i := slices.IndexFunc(b.rules, func(r *rule) bool { return r.name == name }); i >= 0 {
+		return b.rules[i]
+	}
+	return nil
+}
+
+// findRule is called with s.mu locked.
+func (s *Server) findRule(busName, name string) (*bus, *rule, error) {
+	b, err := s.findBus(busName)
+	if err != nil {
+		return nil, nil, err
+	}
+	r := b.rule(name)
+	if r == nil {
+		return nil, nil, refuse("ResourceNotFoundException", "Rule %s does not exist on EventBus %s.", name, b.name)
+	}
+	return b, r, nil
+}
+
+func (s *Server) deleteRule(in *ruleInput) (nothing, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, err := s.findBus(in.EventBusName)
+	if err != nil {
+		return nothing{}, err
+	}
+	if r := b.rule(in.Name); r != nil && len(r.targets) > 0 {
+		return nothing{}, invalid("Rule can't be deleted since it has targets.")
+	}
+	b.rules = slices.DeleteFunc(b.rules, func(r *rule) bool { return r.name == in.Name })
+	return nothing{}, nil
+}
+
+type targetsInput struct {
+	Rule, EventBusName string
+	Targets            []struct {
+		ID          string `json:"Id"`
+		Arn         string
+		RetryPolicy *struct{ MaximumRetryAttempts *int }
+	}
+	Ids []string
+}
+
+type targetsOutput struct {
+	FailedEntryCount int
+	FailedEntries    []struct{}
+}
+
+// defaultRetries is how often EventBridge repeats a delivery to an endpoint.
+// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
+const defaultRetries = 185
+
+func (s *Server) putTargets(in *targetsInput) (*targetsOutput, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, r, err := s.findRule(in.EventBusName, in.Rule)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range in.Targets {
+		if !strings.HasPrefix(t.Arn, "arn:") {
+			return nil, invalid("Parameter %s is not valid. Reason: Provided Arn is not in correct format.", t.Arn)
+		}
+		if s.sinks[t.Arn] == nil && !strings.Contains(t.Arn, ":event-bus/") {
+			return nil, invalid("Target %s is none of Server.Function, Server.Endpoint or an event bus: the fake cannot deliver to it.", t.Arn)
+		}
+		retries := defaultRetries
+		if t.RetryPolicy != nil && t.RetryPolicy.MaximumRetryAttempts != nil {
+			retries = *t.RetryPolicy.MaximumRetryAttempts
+		}
+		r.remove(t.ID)
+		r.targets = append(r.targets, ruleTarget{ID: t.ID, ARN: t.Arn, Retries: retries})
+	}
+	return &targetsOutput{FailedEntries: []struct{}{}}, nil
+}
+
+func (s *Server) removeTargets(in *targetsInput) (*targetsOutput, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, r, err := s.findRule(in.EventBusName, in.Rule)
+	if err != nil {
+		return nil, err
+	}
+	r.remove(in.Ids...)
+	return &targetsOutput{FailedEntries: []struct{}{}}, nil
+}
+
+// remove makes a new list: deliveries may be reading the old one.
+func (r *rule) remove(ids ...string) {
+	var left []ruleTarget
+	for _, t := range r.targets {
+		if !slices.Contains(ids, t.ID) {
+			left = append(left, t)
+		}
+	}
+	r.targets = left
+}

@@ -1,0 +1,88 @@
+package eventbridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/sealbus/sealbus/producer"
+)
+
+// ErrNoBus means that the event was not sent, because its bus does not exist: PutEvents would have answered with an
+// event ID, and the event would have been lost.
+var ErrNoBus = errors.New("eventbridge: the event bus does not exist: check its name, account and region, or create it")
+
+// checkEvery is how long an answer is believed: somebody may delete the bus.
+const checkEvery = time.Minute
+
+// Describer is what Options.CheckBus needs of the client, beside Client.
+type Describer interface {
+	DescribeEventBus(ctx context.Context, in *eventbridge.DescribeEventBusInput, with ...func(*eventbridge.Options)) (*eventbridge.DescribeEventBusOutput, error)
+}
+
+var _ Describer = (*eventbridge.Client)(nil)
+
+// check remembers what DescribeEventBus said.
+type check struct {
+	client Describer     // nil = nothing is checked
+	turn   chan struct{} // who has it may look at the rest
+	passed time.Time     // when the bus was last found, or the answer denied; zero = never
+}
+
+func newCheck() check { return check{turn: make(chan struct{}, 1)} }
+
+// checkBus makes sure that the bus exists. A caller who may not ask is believed: PutEvents alone is enough. An
+// answer that does not come at all keeps events back only if there never was one.
+func (b *Bus) checkBus(ctx context.Context) error {
+	c := &b.check
+	if c.client == nil {
+		return nil
+	}
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		return notSent(ctx)
+	}
+	now := b.opts.Now()
+	if !c.passed.IsZero() && now.Sub(c.passed) < checkEvery {
+		return nil
+	}
+	switch err := b.describe(ctx); {
+	case errors.Is(err, ErrNoBus):
+		c.passed = time.Time{}
+		return err
+	case err != nil && c.passed.IsZero():
+		return err
+	case err == nil:
+		c.passed = now
+	}
+	return nil
+}
+
+// describe uses the client's own retries.
+func (b *Bus) describe(ctx context.Context) error {
+	call, cancel := context.WithTimeout(ctx, b.opts.CallTimeout)
+	defer cancel()
+	_, err := b.check.client.DescribeEventBus(call, &eventbridge.DescribeEventBusInput{Name: aws.String(b.name)})
+	if err == nil {
+		return nil
+	}
+	if _, missing := errors.AsType[*types.ResourceNotFoundException](err); missing {
+		return fmt.Errorf("%w (%s)", ErrNoBus, b.name)
+	}
+	if api, ok := errors.AsType[smithy.APIError](err); ok && strings.HasPrefix(api.ErrorCode(), "AccessDenied") {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return notSent(ctx)
+	}
+	return fmt.Errorf("%w: nobody says whether the event bus %s exists: %w", producer.ErrNotSent, b.name, err)
+}

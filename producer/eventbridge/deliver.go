@@ -1,0 +1,160 @@
+package eventbridge
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/sealbus/sealbus/producer"
+)
+
+// The longest wait before try n+1 is firstWait * 2^(n-1), at most longestWait.
+const (
+	firstWait   = 100 * time.Millisecond
+	longestWait = 5 * time.Second
+)
+
+// deliver makes calls until each item is accepted, refused for good, or out of time. The error of an item is always
+// that of its latest try.
+func (s *sending) deliver(ctx context.Context, items []item) {
+	for try := 1; len(items) > 0; try++ {
+		items = s.try(ctx, items, try)
+		if len(items) == 0 || !s.wait(ctx, try) {
+			return
+		}
+	}
+}
+
+// try makes one call, and returns what is worth another one.
+func (s *sending) try(ctx context.Context, items []item, try int) (again []item) {
+	if ctx.Err() != nil && try == 1 {
+		s.fail(items, notSent(ctx))
+		return nil
+	}
+	out, err := s.bus.put(ctx, items)
+	if err != nil {
+		failed := callError(ctx, err, try)
+		s.fail(items, failed)
+		if failed.Temporary {
+			return items
+		}
+		return nil
+	}
+	if len(out.Entries) != len(items) { // whose answers these are, nobody can tell
+		s.fail(items, fmt.Errorf("%w: %d answers for %d entries", producer.ErrNoAnswer, len(out.Entries), len(items)))
+		return nil
+	}
+	for i, it := range items {
+		err := entryError(&out.Entries[i], try)
+		s.errs[it.index] = err
+		if e, ok := errors.AsType[*Error](err); ok && e.Temporary {
+			again = append(again, it)
+		}
+	}
+	return again
+}
+
+// put calls PutEvents once.
+func (b *Bus) put(ctx context.Context, items []item) (*eventbridge.PutEventsOutput, error) {
+	in := &eventbridge.PutEventsInput{Entries: make([]types.PutEventsRequestEntry, len(items))}
+	for i := range items {
+		in.Entries[i] = items[i].entry
+	}
+	if b.opts.EndpointID != "" {
+		in.EndpointId = aws.String(b.opts.EndpointID)
+	}
+	ctx, cancel := context.WithTimeout(ctx, b.opts.CallTimeout)
+	defer cancel()
+	out, err := b.client.PutEvents(ctx, in, once)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, fmt.Errorf("%w: %w", context.Cause(ctx), err) // the SDK's error does not always say so
+	case err == nil && out == nil:
+		return nil, errors.New("the client returned neither an answer nor an error")
+	}
+	return out, err
+}
+
+// once switches the SDK's own retries off.
+func once(o *eventbridge.Options) { o.Retryer = aws.NopRetryer{} }
+
+// wait sleeps before the next try: anything up to the longest wait, so that many producers that were throttled
+// together do not come back together ("full jitter"). It is false when there is no time for another try.
+func (s *sending) wait(ctx context.Context, tries int) bool {
+	o := &s.bus.opts
+	longest := longestWait
+	if shift := tries - 1; shift < 6 { // beyond, it is longer anyway
+		longest = min(longest, firstWait<<shift)
+	}
+	pause := time.Duration(o.Jitter() * float64(longest))
+	if !o.Now().Add(pause).Before(s.until) {
+		return false
+	}
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= pause {
+		return false
+	}
+	return o.Sleep(ctx, pause) == nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// random is uniform in [0, 1).
+func random() float64 {
+	var b [8]byte
+	rand.Read(b[:])
+	return float64(binary.NativeEndian.Uint64(b[:])>>11) / (1 << 53)
+}
+
+// temporaryCodes are what EventBridge says of an entry or a call that it may accept another time.
+// https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsResultEntry.html
+var temporaryCodes = map[string]bool{
+	"ThrottlingException": true, "InternalFailure": true, "InternalException": true, "InternalServerError": true, "ServiceUnavailable": true,
+}
+
+func entryError(r *types.PutEventsResultEntry, try int) error {
+	code := aws.ToString(r.ErrorCode)
+	switch {
+	case code != "":
+		return &Error{Code: code, Message: aws.ToString(r.ErrorMessage), Temporary: temporaryCodes[code], Tries: try}
+	case aws.ToString(r.EventId) == "":
+		return fmt.Errorf("%w: the entry has neither an ID nor an error", producer.ErrNoAnswer)
+	}
+	return nil
+}
+
+// callError is the error of a call as a whole. If the service did not answer it, some of the entries may be on the bus.
+func callError(ctx context.Context, err error, try int) *Error {
+	e := &Error{Tries: try, Err: err}
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		e.Code, e.Message = api.ErrorCode(), api.ErrorMessage()
+		e.Temporary = temporaryCodes[e.Code] || retryable(err)
+		return e
+	}
+	e.Err = fmt.Errorf("%w: %w", producer.ErrNoAnswer, err)
+	e.Temporary = ctx.Err() == nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.ErrUnexpectedEOF) || retryable(err))
+	return e
+}
+
+// retryable asks the SDK, which knows the ways in which a connection fails.
+func retryable(err error) bool {
+	return retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err) == aws.TrueTernary
+}

@@ -1,0 +1,67 @@
+package eventbridge
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Error is why EventBridge did not accept an event. errors.Is finds producer.ErrNoAnswer in it if the service
+// did not answer: the event may then be on the bus all the same.
+type Error struct {
+	Code      string // the service's, such as ThrottlingException; "" = the service did not answer
+	Message   string // the service's
+	Temporary bool   // the event may be accepted another time; false: not before something else is changed
+	Tries     int    // how often the event was sent
+	Err       error  // the client's error if the whole call failed; nil = the entry failed
+}
+
+// Error says what the service said, how often it was asked, and what to do.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("eventbridge: ")
+	switch {
+	case e.Code != "":
+		fmt.Fprintf(&b, "%s: %s", e.Code, strings.TrimSuffix(e.Message, "."))
+	default:
+		fmt.Fprintf(&b, "%v", e.Err)
+	}
+	if e.Tries > 1 {
+		fmt.Fprintf(&b, " (%d tries)", e.Tries)
+	}
+	if fix := e.Fix(); fix != "" {
+		b.WriteString(": " + fix)
+	}
+	return b.String()
+}
+
+// Unwrap is Err.
+func (e *Error) Unwrap() error { return e.Err }
+
+// overLimit is what the service says of a call that is too large, whatever else "ValidationException" may mean.
+const overLimit = "Total size of the entries in the request is over the limit"
+
+// Fix is what to do, in one line; "" = the message says all that is known.
+func (e *Error) Fix() string {
+	switch {
+	case strings.Contains(e.Message, overLimit):
+		return "this region takes less: set MaxBytes, 262144 is the older limit"
+	case strings.HasPrefix(e.Code, "AccessDenied"):
+		return "the caller needs events:PutEvents on the bus, and the bus's policy must allow the source and the account"
+	case strings.HasPrefix(e.Code, "NotAuthorizedFor"):
+		return "the bus's policy, or the service, reserves this source or detail type"
+	case e.Temporary:
+		return "publish the event again"
+	}
+	return ""
+}
+
+// TooLargeError says that an event alone is too large for a call. It was not sent.
+type TooLargeError struct {
+	Size  int // of the entry in bytes, as the service computes it
+	Limit int // the entry must be smaller
+}
+
+// Error gives both sizes.
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("eventbridge: the entry has %d bytes, a call must have less than %d: send large data by reference (dataref), or split it", e.Size, e.Limit)
+}
