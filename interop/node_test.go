@@ -29,7 +29,7 @@ func node(t *testing.T, input []byte, args ...string) []byte {
 }
 
 // needPackages wants the packages of package-lock.json to be installed.
-func needPackages(t *testing.T) {
+func needPackages(t testing.TB) {
 	t.Helper()
 	if _, err := os.Stat("node_modules"); err != nil {
 		missing(t, "the peers' packages are not installed: run `npm ci --ignore-scripts` in interop/")
@@ -37,7 +37,7 @@ func needPackages(t *testing.T) {
 }
 
 // missing skips the test for want of a peer, or fails it where peers are required.
-func missing(t *testing.T, what string) {
+func missing(t testing.TB, what string) {
 	t.Helper()
 	if os.Getenv(requirePeers) == "1" {
 		t.Fatalf("%s (%s=1 requires it)", what, requirePeers)

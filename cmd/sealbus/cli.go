@@ -169,7 +169,7 @@ func (a *app) report(e *exitError) {
 func plainMessage(err error) string {
 	message := "\n" + err.Error()
 	for _, before := range []string{"\n", ": "} {
-		for _, pkg := range []string{"keys: ", "policy: ", "eventbridge: ", "producer: ", "envelope: "} {
+		for _, pkg := range []string{"keys: ", "policy: ", "eventbridge: ", "producer: ", "envelope: ", "replay: "} {
 			message = strings.ReplaceAll(message, before+pkg, before)
 		}
 	}

@@ -12,6 +12,7 @@ func (a *app) commands() []*cobra.Command {
 		a.openCommand(),
 		a.publishCommand(),
 		a.inspectCommand(),
+		a.replayCommand(),
 		a.versionCommand(),
 	}
 }

@@ -10,6 +10,9 @@
 // first delivery is in hand (Held); a replay later (Completed); a replay after the clock was set back (see
 // Memory); a worker that wakes up after its lease was given to another (ErrClaimLost).
 //
+// Memory serves one process; packages redis and dynamodb serve any number of them. UnsafeFailOpen is for those who would
+// rather handle an event twice than wait for a store.
+//
 // Stable: Store and its statuses. Package replaytest is the contract as tests.
 package replay
 

@@ -16,20 +16,22 @@ const module = "github.com/sealbus/sealbus"
 // table is design section 3: which of our packages each package may reach, directly or through others. Entries are
 // relative to the module; "internal/..." covers what is below.
 var table = map[string][]string{
-	"keys":                 {"internal/b64", "internal/canonical", "internal/dsse", "internal/jsonwrite", "internal/strictjson"},
-	"envelope":             {"keys", "internal/..."},
-	"producer":             {"keys", "envelope", "internal/..."},
-	"producer/eventbridge": {"keys", "envelope", "producer", "internal/..."},
-	"consumer":             {"keys", "envelope", "consumer/replay", "internal/..."},
-	"consumer/replay":      {},
-	"keys/policy":          {"keys", "internal/..."},
-	"internal/awsfake":     {},
-	"internal/b64":         {},
-	"internal/canonical":   {},
-	"internal/jsonwrite":   {},
-	"internal/strictjson":  {"internal/canonical"},
-	"internal/dsse":        {"internal/b64", "internal/canonical", "internal/jsonwrite", "internal/strictjson"},
-	"internal/cejson":      {"internal/canonical", "internal/jsonwrite", "internal/strictjson", "internal/b64"},
+	"keys":                     {"internal/b64", "internal/canonical", "internal/dsse", "internal/jsonwrite", "internal/strictjson"},
+	"envelope":                 {"keys", "internal/..."},
+	"producer":                 {"keys", "envelope", "internal/..."},
+	"producer/eventbridge":     {"keys", "envelope", "producer", "internal/..."},
+	"consumer":                 {"keys", "envelope", "consumer/replay", "internal/..."},
+	"consumer/replay":          {},
+	"consumer/replay/redis":    {"consumer/replay", "consumer/replay/internal/remote"},
+	"consumer/replay/dynamodb": {"consumer/replay", "consumer/replay/internal/remote"},
+	"keys/policy":              {"keys", "internal/..."},
+	"internal/awsfake":         {},
+	"internal/b64":             {},
+	"internal/canonical":       {},
+	"internal/jsonwrite":       {},
+	"internal/strictjson":      {"internal/canonical"},
+	"internal/dsse":            {"internal/b64", "internal/canonical", "internal/jsonwrite", "internal/strictjson"},
+	"internal/cejson":          {"internal/canonical", "internal/jsonwrite", "internal/strictjson", "internal/b64"},
 }
 
 // core is what a webhook receiver or a consumer Lambda links.
@@ -39,7 +41,21 @@ var core = []string{"keys", "envelope", "consumer", "consumer/replay", "producer
 var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentelemetry", "go.yaml.in", "gopkg.in/yaml", "spf13/cobra", "testscript", "go-jose", "gowebpki"}
 
 // named are the sub-packages that link a confined module: the one they are named after.
-var named = map[string]string{"producer/eventbridge": "aws-sdk-go"}
+var named = map[string]string{
+	"producer/eventbridge":     "aws-sdk-go",
+	"consumer/replay/redis":    "redis",
+	"consumer/replay/dynamodb": "aws-sdk-go",
+}
+
+// homes are the packages that may link a confined module all the same, with everything that is below it. The
+// command is a home of whatever its sub-commands need.
+var homes = map[string][]string{
+	"github.com/redis/":            {"consumer/replay/redis"},
+	"github.com/aws/aws-sdk-go-v2": {"consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus"},
+	"github.com/aws/smithy-go":     {"consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus"},
+	"github.com/alicebob/":         {}, // tests only
+	"github.com/yuin/gopher-lua":   {},
+}
 
 // forbidden are packages that the core and its sub-packages have no business with.
 var forbidden = []string{"testing", "flag", "net/http/httptest", module + "/internal/awsfake"}
@@ -113,6 +129,45 @@ func confinedIn(t *testing.T, pkg string) map[string]bool {
 		}
 	}
 	return found
+}
+
+// TestHomes: who links the module of a service is one of its homes, and each home does.
+func TestHomes(t *testing.T) {
+	linked := make(map[string]bool) // "module package"
+	for pkg, list := range allDeps(t) {
+		for _, dep := range list {
+			for prefix, allowed := range homes {
+				if !strings.HasPrefix(dep, prefix) {
+					continue
+				}
+				if linked[prefix+" "+pkg] = true; !slices.Contains(allowed, pkg) {
+					t.Errorf("%s links %s, which only %v may", pkg, dep, allowed)
+				}
+			}
+		}
+	}
+	for prefix, allowed := range homes {
+		for _, pkg := range allowed {
+			if !linked[prefix+" "+pkg] {
+				t.Errorf("%s does not link %s: it needs no exception", pkg, prefix)
+			}
+		}
+	}
+}
+
+// allDeps are the packages that each package of the module links, by its name in the table.
+func allDeps(t *testing.T) map[string][]string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Deps " "}}`, module+"/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	all := make(map[string][]string)
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		all[strings.TrimPrefix(fields[0], module+"/")] = fields[1:]
+	}
+	return all
 }
 
 // TestTableSeesABreach shows that the check can fail: the CLI reaches all over the house.

@@ -1,0 +1,117 @@
+package dynamodb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+)
+
+// Errors of EnsureTable.
+var (
+	// ErrOtherTable means that a table of that name exists and is none for replay claims. Nothing was changed.
+	ErrOtherTable = errors.New("replay: the table is not one for replay claims")
+	// ErrNoTTL means that the service has no time to live, as emulators have none: the table is there and works, but
+	// nothing is ever deleted from it.
+	ErrNoTTL = errors.New("replay: the service has no time to live, the table will only grow")
+)
+
+// tablePatience is how long EnsureTable waits for the table, unless ctx ends before.
+const tablePatience = 5 * time.Minute
+
+// TableClient is what EnsureTable uses of *awsdynamodb.Client.
+type TableClient interface {
+	CreateTable(ctx context.Context, in *awsdynamodb.CreateTableInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.CreateTableOutput, error)
+	DescribeTable(ctx context.Context, in *awsdynamodb.DescribeTableInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTableOutput, error)
+	DescribeTimeToLive(ctx context.Context, in *awsdynamodb.DescribeTimeToLiveInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTimeToLiveOutput, error)
+	UpdateTimeToLive(ctx context.Context, in *awsdynamodb.UpdateTimeToLiveInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.UpdateTimeToLiveOutput, error)
+}
+
+var _ TableClient = (*awsdynamodb.Client)(nil)
+
+// EnsureTable makes the table, paid per request and protected from deletion, waits until it is there, and switches on
+// its time to live. What exists already is kept, so it can be run again after a failure; created tells whether
+// the table is new. IAM: dynamodb:CreateTable, DescribeTable, DescribeTimeToLive, UpdateTimeToLive on the table.
+func EnsureTable(ctx context.Context, client TableClient, table string) (created bool, err error) {
+	created, err = createTable(ctx, client, table)
+	if err != nil {
+		return created, err
+	}
+	describe := &awsdynamodb.DescribeTableInput{TableName: &table}
+	fast := func(o *awsdynamodb.TableExistsWaiterOptions) { o.MinDelay, o.MaxDelay = time.Second, 10*time.Second }
+	out, err := awsdynamodb.NewTableExistsWaiter(client, fast).WaitForOutput(ctx, describe, tablePatience)
+	if err != nil {
+		return created, fmt.Errorf("replay: waiting for table %q: %w", table, err)
+	}
+	if err := checkKey(table, out.Table); err != nil {
+		return created, err
+	}
+	return created, ensureTTL(ctx, client, table)
+}
+
+func createTable(ctx context.Context, client TableClient, table string) (created bool, err error) {
+	_, err = client.CreateTable(ctx, &awsdynamodb.CreateTableInput{
+		TableName:                 &table,
+		BillingMode:               types.BillingModePayPerRequest,
+		AttributeDefinitions:      []types.AttributeDefinition{{AttributeName: aws.String(KeyAttribute), AttributeType: types.ScalarAttributeTypeS}},
+		KeySchema:                 []types.KeySchemaElement{{AttributeName: aws.String(KeyAttribute), KeyType: types.KeyTypeHash}},
+		DeletionProtectionEnabled: aws.Bool(true),
+	})
+	var exists *types.ResourceInUseException
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.As(err, &exists):
+		return false, nil
+	}
+	return false, fmt.Errorf("replay: creating table %q: %w", table, err)
+}
+
+// checkKey wants the partition key and nothing else: under a sort key, one event would have many items.
+func checkKey(table string, t *types.TableDescription) error {
+	if t != nil && len(t.KeySchema) == 1 && aws.ToString(t.KeySchema[0].AttributeName) == KeyAttribute {
+		for _, a := range t.AttributeDefinitions {
+			if aws.ToString(a.AttributeName) == KeyAttribute && a.AttributeType == types.ScalarAttributeTypeS {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("%w: %q exists, and its key is not the string %q alone", ErrOtherTable, table, KeyAttribute)
+}
+
+func ensureTTL(ctx context.Context, client TableClient, table string) error {
+	out, err := client.DescribeTimeToLive(ctx, &awsdynamodb.DescribeTimeToLiveInput{TableName: &table})
+	if err != nil {
+		return ttlError(table, err)
+	}
+	if d := out.TimeToLiveDescription; d != nil && (d.TimeToLiveStatus == types.TimeToLiveStatusEnabled || d.TimeToLiveStatus == types.TimeToLiveStatusEnabling) {
+		if on := aws.ToString(d.AttributeName); on != TTLAttribute {
+			return fmt.Errorf("%w: %q has its time to live on %q, not on %q", ErrOtherTable, table, on, TTLAttribute)
+		}
+		return nil
+	}
+	_, err = client.UpdateTimeToLive(ctx, &awsdynamodb.UpdateTimeToLiveInput{
+		TableName:               &table,
+		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(TTLAttribute), Enabled: aws.Bool(true)},
+	})
+	return ttlError(table, err)
+}
+
+// unknownOperation is the error code of what a service does not have.
+const unknownOperation = "UnknownOperationException"
+
+func ttlError(table string, err error) error {
+	var api smithy.APIError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &api) && api.ErrorCode() == unknownOperation:
+		return fmt.Errorf("%w: %w", ErrNoTTL, err)
+	}
+	return fmt.Errorf("replay: time to live of table %q: %w", table, err)
+}

@@ -1,0 +1,347 @@
+package redis_test
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/consumer/replay/redis"
+	"github.com/sealbus/sealbus/consumer/replay/replaytest"
+)
+
+const lease = 30 * time.Second
+
+var key, digest = [32]byte{1}, [32]byte{2}
+
+// newServer starts an in-process Redis and a client that fails fast.
+func newServer(t *testing.T) (*miniredis.Miniredis, *goredis.Client) {
+	t.Helper()
+	server := miniredis.RunT(t)
+	client := goredis.NewClient(&goredis.Options{Addr: server.Addr(), MaxRetries: -1, DialerRetries: 1})
+	t.Cleanup(func() { client.Close() })
+	return server, client
+}
+
+func newStore(t *testing.T, client redis.Client, now func() time.Time) *redis.Store {
+	t.Helper()
+	s, err := redis.New(client, &redis.Options{Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestContract(t *testing.T) {
+	replaytest.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
+		_, client := newServer(t)
+		return newStore(t, client, clock.Now)
+	})
+}
+
+// TestContractWhileKeysExpire is the contract on a server whose clock follows the consumer's, so that keys do
+// expire, but is never set back. It is a little behind, since what is sealed by a clock that is behind the server's by
+// the whole window may have been forgotten.
+func TestContractWhileKeysExpire(t *testing.T) {
+	replaytest.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
+		server, client := newServer(t)
+		const behind, grace = time.Minute, 30 * time.Minute
+		var mu sync.Mutex
+		at := clock.Now()
+		server.SetTime(at.Add(-behind))
+		now := func() time.Time {
+			mu.Lock()
+			defer mu.Unlock()
+			now := clock.Now()
+			if now.After(at) {
+				server.SetTime(now.Add(-behind))
+				server.FastForward(now.Sub(at))
+				at = now
+			}
+			return now
+		}
+		s, err := redis.New(client, &redis.Options{Grace: grace, Now: now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
+}
+
+func claim(t *testing.T, s replay.Store, until time.Time) replay.Claim {
+	t.Helper()
+	c, status, err := s.Claim(t.Context(), key, digest, until, lease)
+	if err != nil || status != replay.New {
+		t.Fatalf("Claim = %v, %v, want new", status, err)
+	}
+	return c
+}
+
+func wantStatus(t *testing.T, s replay.Store, until time.Time, want replay.Status) {
+	t.Helper()
+	if _, status, err := s.Claim(t.Context(), key, digest, until, lease); status != want || err != nil {
+		t.Fatalf("Claim = %v, %v, want %v", status, err, want)
+	}
+}
+
+func wantUnavailable(t *testing.T, s replay.Store, until time.Time) {
+	t.Helper()
+	if _, status, err := s.Claim(t.Context(), key, digest, until, lease); status != 0 || !errors.Is(err, replay.ErrUnavailable) {
+		t.Fatalf("Claim = %v, %v, want ErrUnavailable", status, err)
+	}
+}
+
+// What was completed is forgotten a grace after its until, and is never new again for a consumer whose clock was set back.
+func TestForgotten(t *testing.T) {
+	server, client := newServer(t)
+	start := time.Now().Truncate(time.Second)
+	server.SetTime(start)
+	s := newStore(t, client, func() time.Time { return start }) // stands still, far behind in the end
+	until := start.Add(time.Hour)
+	if err := s.Complete(t.Context(), claim(t, s, until), until); err != nil {
+		t.Fatal(err)
+	}
+
+	at := func(moment time.Time) {
+		server.SetTime(moment)
+		server.FastForward(0)
+	}
+	at(until.Add(time.Hour - time.Second))
+	server.FastForward(2*time.Hour - time.Second)
+	wantStatus(t, s, until, replay.Completed)
+	server.FastForward(time.Second)
+	at(until.Add(time.Hour))
+	if n := len(server.Keys()); n != 0 {
+		t.Fatalf("%d keys are left, want none", n)
+	}
+	wantUnavailable(t, s, until)
+	wantUnavailable(t, s, until.Add(time.Hour))
+	wantStatus(t, s, until.Add(time.Hour+time.Second), replay.New)
+}
+
+// A server whose clock is set back by less than the grace has not forgotten what it calls fresh again.
+func TestServerSetBack(t *testing.T) {
+	server, client := newServer(t)
+	start := time.Now().Truncate(time.Second)
+	s := newStore(t, client, func() time.Time { return start })
+	until := start.Add(time.Hour)
+	server.SetTime(start)
+	if err := s.Complete(t.Context(), claim(t, s, until), until); err != nil {
+		t.Fatal(err)
+	}
+	server.FastForward(time.Hour + 59*time.Minute)
+	server.SetTime(until.Add(-time.Second))
+	wantStatus(t, s, until, replay.Completed)
+}
+
+// Every key has an end, also that of a claim whose holder crashed and of one whose lease goes beyond until.
+func TestEveryKeyExpires(t *testing.T) {
+	server, client := newServer(t)
+	start := time.Now().Truncate(time.Second)
+	server.SetTime(start)
+	s := newStore(t, client, func() time.Time { return start })
+	name := redis.DefaultPrefix + hex.EncodeToString(key[:])
+	want := func(after time.Duration) {
+		t.Helper()
+		if ttl := server.TTL(name); ttl != after {
+			t.Fatalf("the key lives for %v, want %v", ttl, after)
+		}
+	}
+	c := claim(t, s, start.Add(2*time.Second))
+	want(lease + time.Hour)
+	if err := s.Renew(t.Context(), c, 10*time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	want(10*time.Minute + time.Hour)
+	if err := s.Complete(t.Context(), c, start.Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	want(time.Minute + time.Hour)
+}
+
+func TestDownAndUp(t *testing.T) {
+	server, client := newServer(t)
+	s := newStore(t, client, nil)
+	until := time.Now().Add(time.Hour)
+	c := claim(t, s, until)
+	server.Close()
+	wantUnavailable(t, s, until)
+	for name, err := range map[string]error{
+		"Renew":    s.Renew(t.Context(), c, lease),
+		"Complete": s.Complete(t.Context(), c, until),
+		"Release":  s.Release(t.Context(), c),
+	} {
+		if !errors.Is(err, replay.ErrUnavailable) || errors.Is(err, replay.ErrClaimLost) {
+			t.Errorf("%s: %v, want ErrUnavailable", name, err)
+		}
+	}
+	if err := server.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	wantStatus(t, s, until, replay.Held)
+	if err := s.Complete(t.Context(), c, until); err != nil {
+		t.Fatal(err)
+	}
+	wantStatus(t, s, until, replay.Completed)
+}
+
+func TestServerErrors(t *testing.T) {
+	server, client := newServer(t)
+	s := newStore(t, client, nil)
+	until := time.Now().Add(time.Hour)
+	for _, text := range []string{
+		"OOM command not allowed when used memory > 'maxmemory'.", "LOADING Redis is loading the dataset in memory",
+		"READONLY You can't write against a read only replica.", "NOPERM no permissions", "CLUSTERDOWN The cluster is down",
+	} {
+		server.SetError(text)
+		wantUnavailable(t, s, until)
+	}
+	server.SetError("")
+	claim(t, s, until)
+}
+
+// Whatever else is stored under the key is neither taken for a claim nor overwritten.
+func TestForeignRecord(t *testing.T) {
+	server, client := newServer(t)
+	s := newStore(t, client, nil)
+	until := time.Now().Add(time.Hour)
+	name := redis.DefaultPrefix + hex.EncodeToString(key[:])
+	for _, value := range []string{"", "1", "C", "D" + strings.Repeat("0", 79), strings.Repeat("x", 79)} {
+		if err := server.Set(name, value); err != nil {
+			t.Fatal(err)
+		}
+		wantUnavailable(t, s, until)
+		if err := s.Complete(t.Context(), replay.Claim{Key: key}, until); !errors.Is(err, replay.ErrUnavailable) {
+			t.Errorf("Complete over %q: %v", value, err)
+		}
+		if got, _ := server.Get(name); got != value {
+			t.Errorf("%q became %q", value, got)
+		}
+	}
+	server.Del(name)
+	server.HSet(name, "a", "b")
+	wantUnavailable(t, s, until)
+}
+
+// flushing forgets the scripts before every call, as a server does that was restarted.
+type flushing struct {
+	*goredis.Client
+	texts atomic.Int64
+}
+
+func (f *flushing) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *goredis.Cmd {
+	f.Client.ScriptFlush(ctx)
+	return f.Client.EvalSha(ctx, sha, keys, args...)
+}
+
+func (f *flushing) Eval(ctx context.Context, text string, keys []string, args ...any) *goredis.Cmd {
+	f.texts.Add(1)
+	return f.Client.Eval(ctx, text, keys, args...)
+}
+
+func TestScriptsForgotten(t *testing.T) {
+	_, client := newServer(t)
+	f := &flushing{Client: client}
+	s := newStore(t, f, nil)
+	until := time.Now().Add(time.Hour)
+	c := claim(t, s, until)
+	if err := s.Renew(t.Context(), c, lease); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Complete(t.Context(), c, until); err != nil {
+		t.Fatal(err)
+	}
+	if n := f.texts.Load(); n != 3 {
+		t.Errorf("%d scripts were sent as text, want 3", n)
+	}
+}
+
+// twice sends everything twice and returns the second answer, as a client does that lost the first one.
+type twice struct{ *goredis.Client }
+
+func (c twice) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *goredis.Cmd {
+	c.Client.EvalSha(ctx, sha, keys, args...)
+	return c.Client.EvalSha(ctx, sha, keys, args...)
+}
+
+func TestLostAnswers(t *testing.T) {
+	_, client := newServer(t)
+	s := newStore(t, twice{client}, nil)
+	until := time.Now().Add(time.Hour)
+	known := newStore(t, client, nil) // so that each script is asked for by its hash alone
+	first := claim(t, known, until)
+	if err := errors.Join(known.Renew(t.Context(), first, lease), known.Complete(t.Context(), first, until)); err != nil {
+		t.Fatal(err)
+	}
+	client.FlushDB(t.Context())
+
+	c := claim(t, s, until)
+	wantStatus(t, s, until, replay.Held)
+	if err := s.Renew(t.Context(), c, lease); err != nil {
+		t.Errorf("Renew: %v", err)
+	}
+	if err := s.Complete(t.Context(), c, until); err != nil {
+		t.Errorf("Complete: %v", err)
+	}
+	if err := s.Complete(t.Context(), c, until); !errors.Is(err, replay.ErrClaimLost) {
+		t.Errorf("Complete once more: %v, want ErrClaimLost", err)
+	}
+}
+
+// odd answers something of its own.
+type odd struct{ value any }
+
+func (o odd) EvalSha(ctx context.Context, _ string, _ []string, _ ...any) *goredis.Cmd {
+	cmd := goredis.NewCmd(ctx)
+	cmd.SetVal(o.value)
+	return cmd
+}
+
+func (o odd) Eval(ctx context.Context, _ string, keys []string, _ ...any) *goredis.Cmd {
+	return o.EvalSha(ctx, "", keys)
+}
+
+// An answer that cannot be ours, of a proxy say, is not taken for one.
+func TestOddAnswers(t *testing.T) {
+	until := time.Now().Add(time.Hour)
+	for _, value := range []any{
+		nil, "OK", int64(0), []any{}, []any{"0"}, []any{int64(9)}, []any{int64(3)}, []any{int64(3), "short"}, []any{int64(1)},
+		[]any{int64(0), nil}, []any{int64(0), "", ""},
+	} {
+		s := newStore(t, odd{value}, nil)
+		wantUnavailable(t, s, until)
+	}
+	s := newStore(t, odd{[]any{int64(2)}}, nil)
+	if err := s.Release(t.Context(), replay.Claim{}); !errors.Is(err, replay.ErrUnavailable) {
+		t.Errorf("Release: %v, want ErrUnavailable", err)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	server, client := newServer(t)
+	if _, err := redis.New(nil, nil); err == nil {
+		t.Error("a store without a client")
+	}
+	if _, err := redis.New(client, &redis.Options{Grace: -1}); err == nil {
+		t.Error("a negative grace")
+	}
+	s, err := redis.New(client, &redis.Options{Prefix: "other:", Grace: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim(t, s, time.Now().Add(time.Hour))
+	if keys := server.Keys(); len(keys) != 1 || keys[0] != "other:"+hex.EncodeToString(key[:]) {
+		t.Errorf("keys %q", keys)
+	}
+	if ttl := server.TTL(server.Keys()[0]); ttl > time.Hour+time.Minute+time.Second || ttl < time.Hour {
+		t.Errorf("the key lives for %v, want until and a minute", ttl)
+	}
+}

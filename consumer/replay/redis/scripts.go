@@ -1,0 +1,93 @@
+package redis
+
+import (
+	"crypto/sha1"
+	"encoding/hex"
+)
+
+// script is a Lua program and the name by which Redis caches it.
+type script struct{ text, sha string }
+
+func newScript(text string) script {
+	sum := sha1.Sum([]byte(text))
+	return script{text, hex.EncodeToString(sum[:])}
+}
+
+// A record is a string of fixed layout: one letter (C claimed, D completed), 16 bytes token (of the claim, or the
+// mark of the completion), 32 bytes digest, 15 digits end of the lease, 15 digits until, both in milliseconds since
+// 1970. Each script touches one key, so that it runs on any node of a cluster, and runs as a whole or not at all.
+//
+// Numbers are doubles in Lua, exact up to 2^53: far beyond 15 digits.
+const common = `
+local function record()
+  local v = redis.call('GET', KEYS[1])
+  if v and (#v ~= 79 or not string.find(v, '^[CD]')) then
+    return nil, redis.error_reply('ERR sealbus: the key holds something else than a claim')
+  end
+  return v
+end
+local function server()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+end
+local function put(v, forget)
+  redis.call('SET', KEYS[1], v)
+  redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', forget))
+end
+local function mine(v) return v and string.sub(v, 1, 17) == 'C' .. ARGV[1] end
+`
+
+// What a script answers, as its first element.
+const (
+	answerDone      = 0 // it is done; of a claim: the claim is the caller's
+	answerLost      = 1 // the claim is no longer the caller's
+	answerHeld      = 2
+	answerCompleted = 3 // followed by the digest
+	answerForgotten = 4 // followed by the server's time in milliseconds
+)
+
+// claimScript takes token, digest, now, end, until, lease, grace. A claim that has this very token is the caller's
+// own, whose answer was lost. Only what the clock of this server, which deletes records, cannot have let go is new.
+var claimScript = newScript(common + `
+local v, bad = record()
+if bad then return bad end
+if v and string.sub(v, 1, 1) == 'D' then return {3, string.sub(v, 18, 49)} end
+if mine(v) then return {0} end
+if v and tonumber(ARGV[3]) < tonumber(string.sub(v, 50, 64)) then return {2} end
+local now = server()
+if now >= tonumber(ARGV[5]) then return {4, now} end
+put('C' .. ARGV[1] .. ARGV[2] .. ARGV[4] .. ARGV[5],
+  math.max(tonumber(ARGV[5]), tonumber(ARGV[4]), now + tonumber(ARGV[6])) + tonumber(ARGV[7]))
+return {0}
+`)
+
+// renewScript takes token, end, lease, grace.
+var renewScript = newScript(common + `
+local v, bad = record()
+if bad then return bad end
+if not mine(v) then return {1} end
+local til = string.sub(v, 65, 79)
+put(string.sub(v, 1, 49) .. ARGV[2] .. til,
+  math.max(tonumber(til), tonumber(ARGV[2]), server() + tonumber(ARGV[3])) + tonumber(ARGV[4]))
+return {0}
+`)
+
+// completeScript takes token, mark, until, grace. A completion that has this very mark is the caller's own, whose
+// answer was lost.
+var completeScript = newScript(common + `
+local v, bad = record()
+if bad then return bad end
+if v and string.sub(v, 1, 17) == 'D' .. ARGV[2] then return {0} end
+if not mine(v) then return {1} end
+put('D' .. ARGV[2] .. string.sub(v, 18, 64) .. ARGV[3], tonumber(ARGV[3]) + tonumber(ARGV[4]))
+return {0}
+`)
+
+// releaseScript takes token.
+var releaseScript = newScript(common + `
+local v, bad = record()
+if bad then return bad end
+if not mine(v) then return {1} end
+redis.call('DEL', KEYS[1])
+return {0}
+`)

@@ -1,0 +1,118 @@
+package interop_test
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/consumer/replay/dynamodb"
+	"github.com/sealbus/sealbus/consumer/replay/replaytest"
+)
+
+const claimTable = "claims"
+
+// startDynalite starts the emulator of DynamoDB, which keeps its tables on disk.
+func startDynalite(tb testing.TB) (*server, *awsdynamodb.Client) {
+	tb.Helper()
+	needPackages(tb)
+	node, err := exec.LookPath("node")
+	if err != nil {
+		missing(tb, "Node.js 20 or later is not installed: install it, then run this test again")
+	}
+	dir := tb.TempDir()
+	s := startServer(tb, func(port string) *exec.Cmd {
+		return exec.Command(node, filepath.Join("node_modules", "dynalite", "cli.js"), "--host", "127.0.0.1", "--port", port,
+			"--path", dir, "--createTableMs", "0")
+	})
+	client := awsdynamodb.New(awsdynamodb.Options{
+		Region: "eu-west-1", BaseEndpoint: aws.String("http://" + s.addr()),
+		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "example", ""),
+		Retryer:     retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 2, time.Millisecond }),
+	})
+	return s, client
+}
+
+// startTable starts the emulator with a table for claims. It has no time to live, which EnsureTable says.
+func startTable(tb testing.TB) (*server, *awsdynamodb.Client) {
+	tb.Helper()
+	s, client := startDynalite(tb)
+	created, err := dynamodb.EnsureTable(tb.Context(), client, claimTable)
+	if !created || !errors.Is(err, dynamodb.ErrNoTTL) {
+		tb.Fatalf("EnsureTable = %v, %v, want a table without time to live", created, err)
+	}
+	return s, client
+}
+
+func newDynamoStore(tb testing.TB, client dynamodb.Client, now func() time.Time) *dynamodb.Store {
+	tb.Helper()
+	s, err := dynamodb.New(client, claimTable, &dynamodb.Options{Now: now})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+func TestDynamoDBContract(t *testing.T) {
+	_, client := startTable(t)
+	replaytest.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store { return newDynamoStore(t, client, clock.Now) })
+}
+
+// A table that is not there is a store that is not there, and not an empty one.
+func TestDynamoDBNoTable(t *testing.T) {
+	_, client := startDynalite(t)
+	store := newDynamoStore(t, client, nil)
+	if _, status, err := store.Claim(t.Context(), [32]byte{1}, [32]byte{}, time.Now().Add(time.Hour), claimLease); status != 0 || !errors.Is(err, replay.ErrUnavailable) {
+		t.Errorf("Claim = %v, %v, want ErrUnavailable", status, err)
+	}
+}
+
+// TestDynamoDBKilled kills the emulator, which then is unavailable, and starts it again: what was claimed and completed is.
+func TestDynamoDBKilled(t *testing.T) {
+	s, client := startTable(t)
+	testKilled(t, s, newDynamoStore(t, client, nil))
+}
+
+// TestReplayCreateTable makes the table with the command, twice.
+func TestReplayCreateTable(t *testing.T) {
+	s, client := startDynalite(t)
+	command := filepath.Join(t.TempDir(), "sealbus")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", command, "./cmd/sealbus")
+	build.Dir = ".."
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, created := range []bool{true, false} {
+		cmd := exec.CommandContext(t.Context(), command, "replay", "create-table", "--table", claimTable,
+			"--region", "eu-west-1", "--endpoint", "http://"+s.addr(), "--output", "json")
+		cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=example")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		var made struct {
+			Created bool
+			TTL     *string
+		}
+		if err := json.Unmarshal(out, &made); err != nil || made.Created != created || made.TTL == nil || *made.TTL != "" {
+			t.Fatalf("%v: %s, want created %v and no time to live", err, out, created)
+		}
+	}
+	mustClaim(t, newDynamoStore(t, client, nil), [32]byte{1}, time.Now().Add(time.Hour))
+}
+
+func BenchmarkDynamoDB(b *testing.B) {
+	_, client := startTable(b)
+	benchStore(b, newDynamoStore(b, client, nil))
+}
+
+func BenchmarkMemory(b *testing.B) { benchStore(b, replay.NewMemory(nil)) }

@@ -1,0 +1,219 @@
+package interop_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/consumer/replay/redis"
+	"github.com/sealbus/sealbus/consumer/replay/replaytest"
+)
+
+const claimLease = 30 * time.Second
+
+// startRedis starts a Redis server that writes every change to disk, with these options besides, and a client of it.
+func startRedis(tb testing.TB, options ...string) (*server, *goredis.Client) {
+	tb.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		missing(tb, "redis-server is not installed: install it (Debian: apt-get install redis-server), then run this test again")
+	}
+	dir := tb.TempDir()
+	s := startServer(tb, func(port string) *exec.Cmd {
+		return exec.Command(path, append([]string{
+			"--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "", "--appendonly", "yes",
+			"--appendfsync", "always", "--maxmemory-policy", "noeviction", "--daemonize", "no",
+		}, options...)...)
+	})
+	client := goredis.NewClient(&goredis.Options{Addr: s.addr(), MaxRetries: -1, DialerRetries: 1})
+	tb.Cleanup(func() { client.Close() })
+	for deadline := time.Now().Add(startPatience); client.Ping(tb.Context()).Err() != nil; { // it may be loading
+		if time.Now().After(deadline) {
+			tb.Fatalf("Redis does not answer:\n%s", s.output)
+		}
+	}
+	return s, client
+}
+
+func newRedisStore(tb testing.TB, client redis.Client, now func() time.Time) *redis.Store {
+	tb.Helper()
+	s, err := redis.New(client, &redis.Options{Now: now})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+func TestRedisContract(t *testing.T) {
+	_, client := startRedis(t)
+	replaytest.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store { return newRedisStore(t, client, clock.Now) })
+}
+
+// TestRedisClusterContract: one node that has all slots of a cluster enforces what a cluster does, keys declared and in
+// one slot, and is asked through the client for clusters.
+func TestRedisClusterContract(t *testing.T) {
+	s, single := startRedis(t, "--cluster-enabled", "yes", "--cluster-require-full-coverage", "no")
+	if err := single.ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(startPatience); !strings.Contains(single.ClusterInfo(t.Context()).Val(), "cluster_state:ok"); {
+		if time.Now().After(deadline) {
+			t.Fatalf("no cluster: %s\n%s", single.ClusterInfo(t.Context()).Val(), s.output)
+		}
+	}
+	client := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{s.addr()}})
+	t.Cleanup(func() { client.Close() })
+	replaytest.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store { return newRedisStore(t, client, clock.Now) })
+}
+
+// TestRedisKilled kills the server, which then is unavailable, and starts it again: what was claimed and completed is.
+func TestRedisKilled(t *testing.T) {
+	s, client := startRedis(t)
+	testKilled(t, s, newRedisStore(t, client, nil))
+}
+
+// testKilled kills a server under a store and starts it again.
+func testKilled(t *testing.T, s *server, store replay.Store) {
+	t.Helper()
+	ctx, until := t.Context(), time.Now().Add(time.Hour)
+	done, held := [32]byte{1, byte(rand.Uint32())}, [32]byte{2, byte(rand.Uint32())}
+	first := mustClaim(t, store, done, until)
+	if err := store.Complete(ctx, first, until); err != nil {
+		t.Fatal(err)
+	}
+	claim := mustClaim(t, store, held, until)
+	s.kill()
+	if _, status, err := store.Claim(ctx, done, done, until, claimLease); status != 0 || !errors.Is(err, replay.ErrUnavailable) {
+		t.Errorf("Claim while the server is down = %v, %v, want ErrUnavailable", status, err)
+	}
+	for name, err := range map[string]error{
+		"Renew":    store.Renew(ctx, claim, claimLease),
+		"Complete": store.Complete(ctx, claim, until),
+		"Release":  store.Release(ctx, claim),
+	} {
+		if !errors.Is(err, replay.ErrUnavailable) || errors.Is(err, replay.ErrClaimLost) {
+			t.Errorf("%s while the server is down: %v, want ErrUnavailable", name, err)
+		}
+	}
+	s.restart()
+	awaitStore(t, store)
+	wantClaim(t, store, done, until, replay.Completed)
+	wantClaim(t, store, held, until, replay.Held)
+	if err := store.Complete(ctx, claim, until); err != nil {
+		t.Fatal(err)
+	}
+	wantClaim(t, store, held, until, replay.Completed)
+}
+
+// awaitStore waits until the store answers, whatever it answers.
+func awaitStore(t *testing.T, store replay.Store) {
+	t.Helper()
+	for deadline := time.Now().Add(startPatience); ; {
+		_, _, err := store.Claim(t.Context(), [32]byte{3, byte(rand.Uint32())}, [32]byte{}, time.Now().Add(time.Hour), claimLease)
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the store does not recover: %v", err)
+		}
+	}
+}
+
+func mustClaim(tb testing.TB, store replay.Store, key [32]byte, until time.Time) replay.Claim {
+	tb.Helper()
+	claim, status, err := store.Claim(tb.Context(), key, key, until, claimLease)
+	if err != nil || status != replay.New {
+		tb.Fatalf("Claim = %v, %v, want new", status, err)
+	}
+	return claim
+}
+
+func wantClaim(tb testing.TB, store replay.Store, key [32]byte, until time.Time, want replay.Status) {
+	tb.Helper()
+	if _, status, err := store.Claim(tb.Context(), key, key, until, claimLease); status != want || err != nil {
+		tb.Fatalf("Claim = %v, %v, want %v", status, err, want)
+	}
+}
+
+// TestRedisFull: a server without room refuses to write, and that is no reason to call anything new.
+func TestRedisFull(t *testing.T) {
+	_, client := startRedis(t)
+	store, until := newRedisStore(t, client, nil), time.Now().Add(time.Hour)
+	mustClaim(t, store, [32]byte{1}, until)
+	if err := client.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, status, err := store.Claim(t.Context(), [32]byte{2}, [32]byte{2}, until, claimLease); status != 0 || !errors.Is(err, replay.ErrUnavailable) {
+		t.Errorf("Claim on a full server = %v, %v, want ErrUnavailable", status, err)
+	}
+	if err := client.ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	mustClaim(t, store, [32]byte{2}, until)
+}
+
+// TestRedisACL: the permissions that the package's documentation names are enough, and it has no others.
+func TestRedisACL(t *testing.T) {
+	s, client := startRedis(t)
+	rule := []any{"ACL", "SETUSER", "consumer", "reset", "on", ">secret", "~sealbus:replay:*", "+eval", "+evalsha", "+get", "+set", "+del", "+pexpireat", "+time"}
+	if err := client.Do(t.Context(), rule...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	consumer := goredis.NewClient(&goredis.Options{Addr: s.addr(), Username: "consumer", Password: "secret", DisableIdentity: true, Protocol: 2})
+	t.Cleanup(func() { consumer.Close() })
+	store, until := newRedisStore(t, consumer, nil), time.Now().Add(time.Hour)
+	claim := mustClaim(t, store, [32]byte{1}, until)
+	if err := store.Renew(t.Context(), claim, claimLease); err != nil {
+		t.Error(err)
+	}
+	if err := store.Complete(t.Context(), claim, until); err != nil {
+		t.Error(err)
+	}
+	if err := store.Release(t.Context(), mustClaim(t, store, [32]byte{2}, until)); err != nil {
+		t.Error(err)
+	}
+	other, err := redis.New(consumer, &redis.Options{Prefix: "other:"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, status, err := other.Claim(t.Context(), [32]byte{1}, [32]byte{}, until, claimLease); status != 0 || !errors.Is(err, replay.ErrUnavailable) {
+		t.Errorf("Claim without permission = %v, %v, want ErrUnavailable", status, err)
+	}
+}
+
+func BenchmarkRedis(b *testing.B) {
+	_, client := startRedis(b, "--appendfsync", "everysec")
+	benchStore(b, newRedisStore(b, client, nil))
+	name := redis.DefaultPrefix + strings.Repeat("0", 63) + "1"
+	if n, err := client.MemoryUsage(b.Context(), name).Result(); err == nil {
+		b.ReportMetric(float64(n), "B/ID")
+	}
+}
+
+// benchStore measures claim and complete of one event after the other, as one worker does it.
+func benchStore(b *testing.B, store replay.Store) {
+	b.Helper()
+	until := time.Now().Add(time.Hour)
+	var key [32]byte
+	for b.Loop() {
+		next(&key)
+		if err := store.Complete(b.Context(), mustClaim(b, store, key, until), until); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// next counts.
+func next(key *[32]byte) {
+	for i := len(key) - 1; i >= 0; i-- {
+		if key[i]++; key[i] != 0 {
+			return
+		}
+	}
+}
