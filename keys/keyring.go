@@ -113,7 +113,7 @@ func CreateKeyring(path, passphrase, producer string, opts *KeyringOptions) (*Ke
 // OpenKeyring reads an encrypted keyring file. A wrong passphrase is ErrPassphrase.
 func OpenKeyring(path, passphrase string) (*Keyring, error) {
 	if passphrase == "" {
-		return nil, fmt.Errorf("keys: %s: no passphrase: an unencrypted keyring is opened with OpenInsecureKeyring", path)
+		return nil, fmt.Errorf("keys: %s: the passphrase is empty (OpenInsecureKeyring opens a keyring that is not encrypted)", path)
 	}
 	return openKeyring(path, passphrase)
 }

@@ -85,7 +85,7 @@ func (k *RootKey) write(path string, sealed []byte) error {
 // OpenRootKey reads an encrypted root key file. A wrong passphrase is ErrPassphrase.
 func OpenRootKey(path, passphrase string) (*RootKey, error) {
 	if passphrase == "" {
-		return nil, fmt.Errorf("keys: %s: no passphrase: an unencrypted root key is opened with OpenInsecureRootKey", path)
+		return nil, fmt.Errorf("keys: %s: the passphrase is empty (OpenInsecureRootKey opens a root key that is not encrypted)", path)
 	}
 	return openRootKey(path, passphrase)
 }

@@ -63,7 +63,14 @@ type Producer struct {
 	opts Options
 }
 
+// scoped is a keys.SignerSource that records what its producer may say, as a *keys.Keyring can.
+type scoped interface {
+	AllowsSource(source string) bool
+	AllowsType(typ string) bool
+}
+
 // New makes a producer that signs with what ring has at the time and sends to bus.
+// If ring records the producer's scope, events outside of it are refused: no consumer would take them.
 func New(ring keys.SignerSource, bus Bus, opts *Options) (*Producer, error) {
 	var o Options
 	if opts != nil {
@@ -182,10 +189,25 @@ func (p *Producer) signers() ([]keys.Signer, error) {
 
 // seal signs with the first signer, and the others beside it.
 func (p *Producer) seal(ctx context.Context, ev event.Event, signers []keys.Signer) (*envelope.Sealed, error) {
+	if err := p.checkScope(&ev); err != nil {
+		return nil, err
+	}
 	return envelope.Seal(ctx, traced(ctx, ev), signers[0], &envelope.SealOptions{
 		Audience: p.opts.Audience, Expires: p.opts.Expires, Exact: p.opts.Exact, CoSigners: signers[1:],
 		ExtensionTypes: p.opts.ExtensionTypes, Now: p.opts.Now,
 	})
+}
+
+func (p *Producer) checkScope(ev *event.Event) error {
+	const problem = "is outside the scope that the keyring records: consumers would refuse the event"
+	scope, ok := p.ring.(scoped)
+	switch {
+	case ok && !scope.AllowsSource(ev.Source()):
+		return &envelope.SealError{Member: "source", Problem: problem}
+	case ok && !scope.AllowsType(ev.Type()):
+		return &envelope.SealError{Member: "type", Problem: problem}
+	}
+	return nil
 }
 
 // Failure is one event that was not published.

@@ -443,3 +443,37 @@ func TestLocalBusConcurrent(t *testing.T) {
 		t.Errorf("%d taken, at most %d at a time", got, most.Load())
 	}
 }
+
+// scopedRing is a source of signers that records a scope, as a keyring can.
+type scopedRing struct{ keys.SignerSource }
+
+func (scopedRing) AllowsSource(s string) bool { return s == "https://orders.example/eu" }
+func (scopedRing) AllowsType(t string) bool   { return t == "com.example.order.placed" }
+
+// What no consumer would take is refused where it can still be corrected.
+func TestPublishKeepsToTheScope(t *testing.T) {
+	signer, err := keys.GenerateSigner(keys.Ed25519, "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bus := producer.NewLocalBus(nil)
+	p, err := producer.New(scopedRing{keys.SignWith(signer)}, bus, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ source, typ, member string }{
+		{"https://orders.example/eu", "com.example.order.placed", ""},
+		{"https://evil.example/", "com.example.order.placed", "source"},
+		{"https://orders.example/eu", "com.example.order.cancelled", "type"},
+	} {
+		ev := event.New()
+		ev.SetID("1")
+		ev.SetSource(test.source)
+		ev.SetType(test.typ)
+		_, err := p.Publish(t.Context(), ev)
+		refused, _ := errors.AsType[*envelope.SealError](err)
+		if (refused == nil) != (test.member == "") || refused != nil && refused.Member != test.member {
+			t.Errorf("%+v: got %v", test, err)
+		}
+	}
+}
