@@ -79,7 +79,7 @@ func TestPassphraseIsAskedFor(t *testing.T) {
 		{"typed differently", []string{"one", "two"}, exitUsage, "the two passphrases differ"},
 		{"given up", []string{"one"}, exitUsage, "the two passphrases differ"},
 		{"twice the same", []string{"sesame", "sesame"}, exitDone, "made "},
-		{"for another key, once", []string{"sesame"}, exitDone, "added an Ed25519 key"},
+		{"for another key, once", []string{"sesame"}, exitDone, "added the Ed25519 key"},
 		{"wrong", []string{"Sesame"}, exitUnavailable, "the passphrase is wrong"},
 	} {
 		f := &fakeRun{typed: c.typed}

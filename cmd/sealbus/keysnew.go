@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/sealbus/sealbus/keys"
 	"github.com/spf13/cobra"
@@ -14,6 +15,8 @@ type keysNewFlags struct {
 	producer, alg    string
 	sources, types   []string
 	activate, retire string
+
+	takesOver bool // the key signs from now on, instead of another
 }
 
 type keyMade struct {
@@ -40,7 +43,7 @@ func (a *app) keysNewCommand() *cobra.Command {
 	cmd.Flags().StringVar(&f.alg, "alg", string(keys.Ed25519), "signature `ALGORITHM`: Ed25519 or ES256")
 	cmd.Flags().StringArrayVar(&f.sources, "source", nil, "a source `PATTERN` that the producer signs for")
 	cmd.Flags().StringArrayVar(&f.types, "type", nil, "a type `PATTERN` that the producer signs for")
-	cmd.Flags().StringVar(&f.activate, "activate", "", "sign with it from this `TIME` on: RFC 3339, a date, or +7d (default at once)")
+	cmd.Flags().StringVar(&f.activate, "activate", "", "sign with it from this `TIME` on: RFC 3339, a date, or +7d (default at once: for a first key, or after a revocation)")
 	cmd.Flags().StringVar(&f.retire, "retire", "", "sign with it until this `TIME` (default for ever)")
 	f.keyringFlags.register(cmd)
 	return cmd
@@ -108,6 +111,14 @@ func (a *app) addToRing(f *keysNewFlags, schedule keys.Schedule) (*keys.LocalSig
 		return nil, usage("give each producer a keyring of its own", "%s is the keyring of producer %s, not of %s", f.path, ring.Producer(), f.producer)
 	}
 	f.producer = ring.Producer()
+	if f.activate == "" {
+		schedule.Active = a.now().Truncate(time.Second) // without it, a key that became active earlier would sign on
+		if err := schedule.Check(); err != nil {
+			return nil, usage("correct --retire", "%w", err)
+		}
+		_, err := ring.Signers(a.now())
+		f.takesOver = err == nil
+	}
 	key, err := keys.GenerateSigner(keys.Algorithm(f.alg), f.producer)
 	if err == nil {
 		err = ring.Add(key, schedule)
@@ -120,16 +131,33 @@ func (a *app) addToRing(f *keysNewFlags, schedule keys.Schedule) (*keys.LocalSig
 
 func (a *app) tellNewKey(f *keysNewFlags, key *keys.LocalSigner, created bool) error {
 	v := key.Verifier()
-	what := "added an " + f.alg + " key of producer " + f.producer + " to " + f.path
+	what := "the " + f.alg + " key " + shortID(v.KeyID()) + " of producer " + f.producer
 	if created {
-		what = "made " + f.path + " with an " + f.alg + " key of producer " + f.producer
+		a.sayf("made %s with %s", f.path, what)
+	} else {
+		a.sayf("added %s to %s", what, f.path)
 	}
-	a.sayf("%s", what)
 	if f.insecure {
 		a.warnf("%s is not encrypted: whoever can read it can sign as %s", f.path, f.producer)
 	}
-	a.sayf("next: sealbus keys export --keyring %s --out %s.pub.json, for the people who keep the trust", f.path, f.producer)
+	if f.takesOver {
+		a.warnf("it signs from now on; until consumers have a bundle with it, its events are rejected (unknown_key): for a rotation, --activate +2d")
+	}
+	a.sayf("next: %s, for the people who keep the trust", f.exportCommand(v.KeyID(), created))
 	return a.emit(
 		keyMade{KeyID: v.KeyID(), Alg: f.alg, Producer: f.producer, Keyring: f.path, Created: created, Public: v.JWK()},
 		func(p *printer) { p.linef("%s", v.KeyID()) })
+}
+
+// exportCommand exports the new key: alone, and into a file of its own, unless it is the only one.
+func (f *keysNewFlags) exportCommand(id string, first bool) string {
+	command := "sealbus keys export --keyring " + f.path
+	if f.insecure {
+		command += " --insecure-no-passphrase"
+	}
+	if first {
+		return command + " --out " + f.producer + ".pub.json"
+	}
+	id = id[:minPrefix]
+	return command + " --key=" + id + " --out " + f.producer + "-" + id + ".pub.json"
 }

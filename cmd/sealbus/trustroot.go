@@ -54,7 +54,7 @@ func (a *app) trustRootNew(f *privateFlags, out, alg string) error {
 		return privateFailed(out, err)
 	}
 	v := k.Verifier()
-	a.sayf("made %s, which stays offline, and %s", out, public)
+	a.sayf("made %s with the %s key %s, which stays offline, and %s", out, alg, shortID(v.KeyID()), public)
 	if f.insecure {
 		a.warnf("%s is not encrypted: whoever can read it can sign trust", out)
 	}
