@@ -80,8 +80,10 @@ func (a *app) group(name, short, long string, commands ...*cobra.Command) *cobra
 // noCommand reports a missing or unknown sub-command.
 func (a *app) noCommand(cmd *cobra.Command, args []string) error {
 	fix := "run `" + cmd.CommandPath() + " --help` for the list of commands"
-	if len(args) == 0 {
-		return usage(fix, "missing command: one of %s", strings.Join(commandNames(cmd), ", "))
+	if names := commandNames(cmd); len(args) == 0 && len(names) == 1 {
+		return usage(fix, "missing command: %s", names[0])
+	} else if len(args) == 0 {
+		return usage(fix, "missing command: one of %s", strings.Join(names, ", "))
 	}
 	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
@@ -178,7 +180,7 @@ func plainMessage(err error) string {
 
 // errorResult is an error for programs.
 type errorResult struct {
-	Error   string `json:"error"` // rejected, usage, unavailable or due
+	Error   string `json:"error"` // rejected, usage or unavailable
 	Reason  string `json:"reason,omitempty"`
 	Message string `json:"message"`
 	Fix     string `json:"fix"`

@@ -5,18 +5,17 @@ import (
 	"fmt"
 )
 
-// The exit statuses.
+// The exit statuses. 4 is reserved, for commands that report what is due.
 const (
 	exitDone        = 0
 	exitRejected    = 1
 	exitUsage       = 2
 	exitUnavailable = 3
-	exitDue         = 4
 )
 
 // exitWords are the exit statuses for programs: the member "error".
 var exitWords = map[int]string{
-	exitRejected: "rejected", exitUsage: "usage", exitUnavailable: "unavailable", exitDue: "due",
+	exitRejected: "rejected", exitUsage: "usage", exitUnavailable: "unavailable",
 }
 
 // exitError ends a run with a status. Without err, everything has been said already.

@@ -72,10 +72,14 @@ func (a *app) trustAdd(f *trustAddFlags, pub string) error {
 	if err != nil {
 		return policyRefused(f.policy, err)
 	}
-	if err := a.writePolicy(f.policy, doc, edited, policyChanged{Changes: changes, KeyIDs: ids}); err != nil {
+	changed, err := a.writePolicy(f.policy, doc, edited, policyChanged{Changes: changes, KeyIDs: ids})
+	if err != nil {
 		return err
 	}
 	a.warnScope(edited, f.producer)
+	if changed {
+		a.tellReview(f.policy)
+	}
 	return nil
 }
 
@@ -165,13 +169,12 @@ func (a *app) warnScope(doc []byte, producer string) {
 	}
 }
 
-// writePolicy puts the edited policy file in place and tells what changed.
-func (a *app) writePolicy(path string, old, edited []byte, result policyChanged) error {
+// writePolicy puts the edited policy file in place and tells what changed, if anything did.
+func (a *app) writePolicy(path string, old, edited []byte, result policyChanged) (changed bool, err error) {
 	result.Policy, result.Changed = path, string(old) != string(edited)
 	if result.Changes == nil {
 		result.Changes = []string{}
 	}
-	var err error
 	switch {
 	case !result.Changed:
 	case len(old) == 0:
@@ -180,13 +183,14 @@ func (a *app) writePolicy(path string, old, edited []byte, result policyChanged)
 		err = replaceFile(path, old, edited)
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
-	if err := a.emit(result, result.print); err != nil || !result.Changed {
-		return err
-	}
+	return result.Changed, a.emit(result, result.print)
+}
+
+// tellReview says what follows a change of the policy file.
+func (a *app) tellReview(path string) {
 	a.sayf("next: have the change of %s reviewed, then sealbus trust build", path)
-	return nil
 }
 
 func (r policyChanged) print(p *printer) {

@@ -24,7 +24,7 @@ type trustBuildFlags struct {
 func (a *app) trustBuildCommand() *cobra.Command {
 	f := trustBuildFlags{expires: durationValue(keys.MaxBundleLifetime)}
 	cmd := a.command(commandSpec{
-		use: "build --policy FILE --keys PUB.json... --root FILE... --expires DUR --out FILE", short: "Build and sign the trust bundle",
+		use: "build --policy FILE --keys FILE... --root FILE... --out FILE [--previous FILE] [--roots FILE] [--expires DURATION]", short: "Build and sign the trust bundle",
 		long: "Build the trust bundle from the reviewed policy file and the public keys that it lists, and sign it with the root\n" +
 			"keys at hand; the others sign with `sealbus trust sign`. A key that the policy does not list is refused, and so is one\n" +
 			"that it lists and nobody submitted.\n\n" +
@@ -36,7 +36,7 @@ func (a *app) trustBuildCommand() *cobra.Command {
 	})
 	flags := cmd.Flags()
 	flags.StringVar(&f.policy, "policy", "", "the reviewed policy `FILE`")
-	flags.StringArrayVar(&f.keys, "keys", nil, "public keys, a `FILE` that sealbus keys export wrote")
+	flags.StringArrayVar(&f.keys, "keys", nil, "public keys of every listed key, a `FILE` that sealbus keys export wrote; repeat for several files")
 	flags.StringArrayVar(&f.root, "root", nil, "a private root key `FILE` to sign with")
 	flags.StringVar(&f.previous, "previous", "", "the signed bundle `FILE` that this one follows")
 	flags.StringVar(&f.roots, "roots", "", "the pinned roots `FILE`: checks --previous, and says what signatures are missing")
@@ -211,6 +211,9 @@ func (a *app) tellBuilt(f *trustBuildFlags, b, previous *keys.Bundle, signed []b
 		Out: f.out, Version: b.Version(), Issued: formatTime(b.Issued()), Expires: formatTime(b.Expires()),
 		Keys: len(b.Keys()), SignedBy: signers, Changes: changedKeys(previous, b),
 	}
+	if previous == nil {
+		a.warnf("version 1, the first: consumers that have a bundle refuse it; --previous FILE makes the next version")
+	}
 	if f.roots != "" {
 		roots, err := a.readRoots(f.roots)
 		if err != nil {
@@ -220,7 +223,13 @@ func (a *app) tellBuilt(f *trustBuildFlags, b, previous *keys.Bundle, signed []b
 			a.warnf("%s still needs %s: sealbus trust sign --root FILE %s", f.out, count(r.Missing, "signature"), f.out)
 		}
 	}
-	return a.emit(r, func(p *printer) { r.print(p, a.now()) })
+	if err := a.emit(r, func(p *printer) { r.print(p, a.now()) }); err != nil {
+		return err
+	}
+	if f.roots == "" {
+		a.sayf("next: sealbus trust verify --roots roots.json %s says whether enough root keys have signed; then publish it", f.out)
+	}
+	return nil
 }
 
 func (r *bundleBuilt) print(p *printer, now time.Time) {

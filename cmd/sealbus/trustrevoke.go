@@ -42,7 +42,26 @@ func (a *app) trustRevoke(given, reason, file string) error {
 	if err != nil {
 		return policyRefused(file, err)
 	}
-	return a.writePolicy(file, doc, edited, policyChanged{Changes: changes, KeyIDs: []string{id}})
+	changed, err := a.writePolicy(file, doc, edited, policyChanged{Changes: changes, KeyIDs: []string{id}})
+	if err != nil || !changed {
+		return err
+	}
+	a.tellReview(file)
+	if ofProducer(p, id) {
+		a.sayf("next, at the producer: sealbus keys new --keyring FILE: the new key signs at once; then keys export, trust add, trust build")
+	}
+	return nil
+}
+
+func ofProducer(p *policy.Policy, id string) bool {
+	for _, o := range p.Producers {
+		for _, k := range o.Keys {
+			if k.ID == id {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func listedIDs(p *policy.Policy) []string {

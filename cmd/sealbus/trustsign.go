@@ -18,7 +18,8 @@ type signedResult struct {
 	Expires    string   `json:"expires,omitempty"` // of a bundle
 	Keys       int      `json:"keys"`              // signing keys of a bundle, root keys of roots
 	Added      []string `json:"added"`
-	Unverified int      `json:"unverified_signatures"` // beside those that were added, or verified under --roots
+	Already    []string `json:"already_signed"`        // keys of --root whose good signatures it had
+	Unverified int      `json:"unverified_signatures"` // beside those of the keys above, or verified under --roots
 	SignedBy   []string `json:"signed_by,omitempty"`   // verified under --roots
 	Threshold  int      `json:"threshold,omitempty"`   // of --roots
 }
@@ -60,19 +61,25 @@ func (a *app) trustSign(ctx context.Context, f *trustSignFlags, file string) err
 		return err
 	}
 	signed := old
-	var added []string
+	added, already := []string{}, []string{}
 	for _, root := range roots {
+		if v := root.Verifier(); hasSignature(old, v) {
+			already = append(already, v.KeyID())
+			continue
+		}
 		added = append(added, root.Verifier().KeyID())
 		if signed, err = addSignature(ctx, signed, root); err != nil {
 			return refused(file, err)
 		}
 	}
-	result, err := describeSigned(file, signed, added, pinned)
+	result, err := describeSigned(file, signed, added, already, pinned)
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(file, old, append(signed, '\n')); err != nil {
-		return err
+	if len(added) > 0 {
+		if err := replaceFile(file, old, append(signed, '\n')); err != nil {
+			return err
+		}
 	}
 	return a.emit(result, result.print)
 }
@@ -97,6 +104,9 @@ func (r *signedResult) print(p *printer) {
 	p.linef("%s  %s version %d, %s", p.bold(clean(r.File)), r.Kind, r.Version, what)
 	for _, id := range r.Added {
 		p.linef("  added the signature of %s", id)
+	}
+	for _, id := range r.Already {
+		p.linef("  has the signature of %s already", id)
 	}
 	switch {
 	case r.Threshold > 0:
@@ -126,18 +136,20 @@ func addSignature(ctx context.Context, doc []byte, root keys.RootSigner) ([]byte
 }
 
 // describeSigned tells what was signed; pinned is nil without --roots.
-func describeSigned(file string, signed []byte, added []string, pinned *keys.Roots) (*signedResult, error) {
+func describeSigned(file string, signed []byte, added, already []string, pinned *keys.Roots) (*signedResult, error) {
 	e, err := dsse.Parse(signed)
 	if err != nil {
 		return nil, refused(file, err)
 	}
 	slices.Sort(added)
-	result := &signedResult{File: file, Added: slices.Compact(added)} // a file may be named twice
+	slices.Sort(already)
+	result := &signedResult{File: file, Added: slices.Compact(added), Already: slices.Compact(already)} // a file may be named twice
 	if pinned != nil {
 		result.SignedBy, result.Threshold = goodSigners(pinned, signed), pinned.Threshold()
 	}
+	known := slices.Concat(added, already)
 	for _, id := range keyIDs(e) {
-		if !slices.Contains(result.Added, id) && !slices.Contains(result.SignedBy, id) {
+		if !slices.Contains(known, id) && !slices.Contains(result.SignedBy, id) {
 			result.Unverified++
 		}
 	}
@@ -192,11 +204,22 @@ func goodSigners(roots *keys.Roots, signed []byte) []string {
 	}
 	message := dsse.PAE(nil, e.PayloadType, e.Payload)
 	for _, k := range roots.Keys() {
-		if slices.ContainsFunc(e.Signatures, func(s dsse.Signature) bool { return s.KeyID == k.KeyID() && k.Verify(message, s.Sig) }) {
+		if signedBy(e, message, k) {
 			ids = append(ids, k.KeyID())
 		}
 	}
 	return ids
+}
+
+// signedBy reports whether one of the signatures of message is a good one of the key.
+func signedBy(e *dsse.Envelope, message []byte, k *keys.Verifier) bool {
+	return slices.ContainsFunc(e.Signatures, func(s dsse.Signature) bool { return s.KeyID == k.KeyID() && k.Verify(message, s.Sig) })
+}
+
+// hasSignature reports whether doc is signed, and well, by the key.
+func hasSignature(doc []byte, k *keys.Verifier) bool {
+	e, err := dsse.Parse(doc)
+	return err == nil && signedBy(e, dsse.PAE(nil, e.PayloadType, e.Payload), k)
 }
 
 func missingSignatures(roots *keys.Roots, signed []byte) int {
