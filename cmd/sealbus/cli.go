@@ -209,6 +209,16 @@ func atLeastOne(name string) argsCheck {
 	}
 }
 
+// standardInput wants no argument: somebody who names a file learns how the command gets it.
+func standardInput(command string) argsCheck {
+	return func(args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		return usage("sealbus "+command+" ... < "+args[0], "sealbus %s reads standard input: unexpected argument %q", command, args[0])
+	}
+}
+
 func noMore(rest []string) error {
 	if len(rest) > 0 {
 		return usage("remove it; a flag that takes several values is repeated: `--flag A --flag B`", "unexpected argument %q", rest[0])

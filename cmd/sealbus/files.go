@@ -66,6 +66,25 @@ func cause(err error) error {
 	return err
 }
 
+// nameOf is what people call the input.
+func nameOf(path string) string {
+	if path == "-" {
+		return "standard input"
+	}
+	return path
+}
+
+// checkPrivateFile refuses what cannot be a private file before somebody types a passphrase for nothing.
+func checkPrivateFile(path, fix string) error {
+	switch info, err := os.Stat(path); {
+	case !exists(path):
+		return unavailable(fix, "%s does not exist", path)
+	case err == nil && info.Mode().IsRegular() && info.Size() == 0:
+		return unavailable("check what should have written it", "%s is empty", path)
+	}
+	return nil
+}
+
 // exists reports whether something has that name.
 func exists(path string) bool {
 	_, err := os.Lstat(path)

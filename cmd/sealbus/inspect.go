@@ -14,7 +14,7 @@ func (a *app) inspectCommand() *cobra.Command {
 	var short bool
 	from := newChoice(fromAuto, fromCloudEvent, fromEventBridge, fromSQS)
 	cmd := a.command(commandSpec{
-		use: "inspect [--short] < EVENT", short: "Show what a sealed event claims, without verifying it", now: true,
+		use: "inspect [--short] < EVENT", short: "Show what a sealed event claims, without verifying it", now: true, args: standardInput("inspect"),
 		long: `Show people what the event on standard input claims: what was signed and by which keys, and what a consumer would
 check. It takes whatever ` + "`sealbus open`" + ` takes, and needs no trust.
 

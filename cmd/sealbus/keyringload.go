@@ -25,8 +25,8 @@ func (a *app) openKeyring(f *keyringFlags) (*keys.Keyring, error) {
 	if err := need(required{"keyring", f.path}); err != nil {
 		return nil, err
 	}
-	if !exists(f.path) { // before somebody types a passphrase for nothing
-		return nil, unavailable("check the path, or make one with `sealbus keys new`", "%s does not exist", f.path)
+	if err := checkPrivateFile(f.path, "check the path, or make one with `sealbus keys new`"); err != nil {
+		return nil, err
 	}
 	a.warnShared(f.path)
 	pass, err := a.passphrase(&f.privateFlags, f.path, false)

@@ -38,7 +38,7 @@ func (a *app) openCommand() *cobra.Command {
 		from:   newChoice(fromAuto, fromCloudEvent, fromEventBridge, fromSQS),
 	}
 	cmd := a.command(commandSpec{
-		use: "open --trust FILE --roots FILE --allow-source PATTERN... < EVENT", short: "Verify sealed events, and say why one is refused", now: true,
+		use: "open --trust FILE --roots FILE --allow-source PATTERN... < EVENT", short: "Verify sealed events, and say why one is refused", now: true, args: standardInput("open"),
 		long: `Verify the sealed event on standard input as a consumer would, and write the verified event, which holds only
 what was signed. Use standard output, never the input, which may hold more than that.
 

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/smithy-go/logging"
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/spf13/cobra"
 
@@ -46,11 +47,12 @@ func (a *app) publishCommand() *cobra.Command {
 	f := &publishFlags{layout: newChoice("structured", "embedded"), retryFor: durationValue(eventbridge.DefaultRetryFor)}
 	var cmd *cobra.Command
 	cmd = a.command(commandSpec{
-		use: "publish [FILE]", short: "Sign CloudEvents and put them on an EventBridge bus", now: true, args: atMostOne,
+		use: "publish --keyring FILE --bus NAME [FILE]", short: "Sign CloudEvents and put them on an EventBridge bus", now: true, args: atMostOne,
 		long: `Sign the CloudEvents of FILE, or of standard input, and put them on an EventBridge bus: one event, events one a line, or a
 JSON array of them. Nothing is sent unless all can be read and belong to the producer.
 
-Credentials and region are found as by the AWS command line. What EventBridge throttles is tried again. The exit status
+Credentials and region are found as by the AWS command line. They need the permission events:PutEvents on the bus;
+events:DescribeEventBus is used when allowed, to refuse a bus that does not exist. What EventBridge throttles is tried again. The exit status
 is 3 if some events are not on the bus and may be published later: publish the same file again then, since
 consumers handle an event once, however often it is sent. It is 1 if some were refused for good.
 
@@ -134,7 +136,7 @@ func (a *app) readPublished(file string) ([]event.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts, err := splitEvents(doc)
+	parts, err := splitEvents(file, doc)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +156,7 @@ func (a *app) readEventFile(file string) ([]byte, error) {
 	return a.readFile(file, maxInput)
 }
 
-func splitEvents(doc []byte) (parts [][]byte, err error) {
+func splitEvents(file string, doc []byte) (parts [][]byte, err error) {
 	if bytes.HasPrefix(bytes.TrimSpace(doc), []byte("[")) {
 		parts, err = cejson.Split(doc)
 	} else {
@@ -167,7 +169,7 @@ func splitEvents(doc []byte) (parts [][]byte, err error) {
 	case err != nil:
 		return nil, notSealable("", err)
 	case len(parts) == 0:
-		return nil, notSealable("", errors.New("there is none"))
+		return nil, notSealable("", errors.New(nameOf(file)+" is empty"))
 	}
 	return parts, nil
 }
@@ -197,7 +199,7 @@ func (a *app) newPublisher(ctx context.Context, f *publishFlags, source keys.Sig
 // eventBridgeClient finds region and credentials as the AWS command line does, before anything is read or signed for
 // nothing.
 func eventBridgeClient(ctx context.Context, f *publishFlags) (*awseventbridge.Client, error) {
-	var with []func(*config.LoadOptions) error
+	with := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})} // what goes wrong is in its errors
 	if f.region != "" {
 		with = append(with, config.WithRegion(f.region))
 	}

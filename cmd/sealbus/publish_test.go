@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -184,7 +186,7 @@ func TestPublishRefuses(t *testing.T) {
 		code int
 		says string
 	}{
-		"empty":           {"", nil, exitRejected, "there is none"},
+		"empty":           {"", nil, exitRejected, "standard input is empty"},
 		"not JSON":        {"hello", nil, exitRejected, "not a JSON object"},
 		"cut":             {order("o-1") + order("o-2")[:50], nil, exitRejected, "follows event 1"},
 		"no CloudEvent":   {order("o-1") + `{"a":1}`, nil, exitRejected, "event 2 of 2"},
@@ -219,6 +221,30 @@ func TestPublishNeedsAWS(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
 	if r := b.run(order("o-1"), b.publish(bus, "--region", "eu-west-1")...); r.code != exitUnavailable || !strings.Contains(r.stderr, "no AWS credentials") {
 		t.Errorf("without credentials: exit %d\n%s", r.code, r.stderr)
+	}
+}
+
+// The SDK has a logger of its own on standard error: nothing of it is for whoever runs the command.
+func TestPublishSilencesTheSDK(t *testing.T) {
+	b, bus := newShop(t, nil)
+	metadata := httptest.NewServer(http.NotFoundHandler()) // no token: the SDK warns that it falls back to IMDSv1
+	t.Cleanup(metadata.Close)
+	for name, value := range map[string]string{
+		"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "false", "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.URL,
+	} {
+		t.Setenv(name, value)
+	}
+	logged, err := os.Create(b.path("stderr"))
+	b.check(err)
+	was := os.Stderr
+	os.Stderr = logged
+	r := b.run(order("o-1"), b.publish(bus)...)
+	os.Stderr = was
+	b.check(logged.Close())
+	got, err := os.ReadFile(logged.Name())
+	b.check(err)
+	if r.code != exitUnavailable || len(got) > 0 {
+		t.Errorf("exit %d, the SDK wrote %q", r.code, got)
 	}
 }
 

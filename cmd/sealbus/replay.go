@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/smithy-go/logging"
 	"github.com/spf13/cobra"
 
 	"github.com/sealbus/sealbus/consumer/replay/dynamodb"
@@ -79,7 +80,7 @@ func (a *app) replayCreateTable(ctx context.Context, f *replayCreateTableFlags) 
 // client is a DynamoDB client as the environment and the flags want it.
 func (f *replayCreateTableFlags) client(ctx context.Context) (*awsdynamodb.Client, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, func(o *config.LoadOptions) error {
-		o.Region = f.region
+		o.Region, o.Logger = f.region, logging.Nop{} // what goes wrong is in its errors
 		return nil
 	})
 	if err != nil {

@@ -38,7 +38,7 @@ func (a *app) sealCommand() *cobra.Command {
 	f := &sealFlags{to: newChoice(fromCloudEvent, fromEventBridge), layout: newChoice("structured", "embedded")}
 	var cmd *cobra.Command
 	cmd = a.command(commandSpec{
-		use: "seal --keyring FILE [--to eventbridge] < EVENT", short: "Sign CloudEvents", now: true,
+		use: "seal --keyring FILE [--to eventbridge] < EVENT", short: "Sign CloudEvents", now: true, args: standardInput("seal"),
 		long: `Sign the CloudEvent on standard input, or a batch of them (a JSON array): all of it or nothing.
 
 What comes out is JSON in any case. With --to eventbridge it is what ` + "`aws events put-events --entries`" + ` takes: an
@@ -137,6 +137,9 @@ func readCloudEvent(doc []byte) (event.Event, error) {
 		return event.Event{}, errors.New("this is an EventBridge event, not a CloudEvent")
 	case s.queue() || s.entry():
 		return event.Event{}, errors.New("this is a message of a queue or bus, not a CloudEvent")
+	}
+	if !bytes.HasPrefix(bytes.TrimSpace(doc), []byte("{")) {
+		return event.Event{}, errors.New("this is not a JSON object")
 	}
 	in, err := cejson.Parse(doc)
 	if err != nil {

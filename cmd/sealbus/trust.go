@@ -133,8 +133,8 @@ func (a *app) openRootKeys(paths []string, f *privateFlags) ([]keys.RootSigner, 
 }
 
 func (a *app) openRootKey(path string, f *privateFlags) (*keys.RootKey, error) {
-	if !exists(path) { // before somebody types a passphrase for nothing
-		return nil, unavailable("check the path", "%s does not exist", path)
+	if err := checkPrivateFile(path, "check the path"); err != nil {
+		return nil, err
 	}
 	a.warnShared(path)
 	pass, err := a.passphrase(f, path, false)
