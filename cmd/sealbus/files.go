@@ -85,6 +85,14 @@ func checkPrivateFile(path, fix string) error {
 	return nil
 }
 
+// checkObject says in plain words what a parser would say with an offset.
+func checkObject(doc []byte) error {
+	if !bytes.HasPrefix(bytes.TrimSpace(doc), []byte("{")) {
+		return errors.New("this is not a JSON object")
+	}
+	return nil
+}
+
 // exists reports whether something has that name.
 func exists(path string) bool {
 	_, err := os.Lstat(path)

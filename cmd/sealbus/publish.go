@@ -157,9 +157,12 @@ func (a *app) readEventFile(file string) ([]byte, error) {
 }
 
 func splitEvents(file string, doc []byte) (parts [][]byte, err error) {
-	if bytes.HasPrefix(bytes.TrimSpace(doc), []byte("[")) {
+	switch text := bytes.TrimSpace(doc); {
+	case bytes.HasPrefix(text, []byte("[")):
 		parts, err = cejson.Split(doc)
-	} else {
+	case len(text) > 0 && checkObject(text) != nil:
+		err = checkObject(text)
+	default:
 		parts, err = cejson.SplitSequence(doc)
 	}
 	if e, ok := errors.AsType[*cejson.Error](err); ok && e.TooLarge {

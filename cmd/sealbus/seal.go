@@ -138,8 +138,8 @@ func readCloudEvent(doc []byte) (event.Event, error) {
 	case s.queue() || s.entry():
 		return event.Event{}, errors.New("this is a message of a queue or bus, not a CloudEvent")
 	}
-	if !bytes.HasPrefix(bytes.TrimSpace(doc), []byte("{")) {
-		return event.Event{}, errors.New("this is not a JSON object")
+	if err := checkObject(doc); err != nil {
+		return event.Event{}, err
 	}
 	in, err := cejson.Parse(doc)
 	if err != nil {

@@ -48,6 +48,9 @@ func (a *app) readPublicKeys(paths []string) ([]publicKey, error) {
 }
 
 func parsePublicKeys(data []byte) ([]publicKey, error) {
+	if err := checkObject(data); err != nil {
+		return nil, err
+	}
 	docs, err := splitJWKs(data)
 	if err != nil {
 		return nil, err
