@@ -195,13 +195,13 @@ func (s *sealing) normalise() error {
 	return nil
 }
 
-// isAudience looks at what SealOptions may have set, past the checks of the event's attributes.
 // outlives reports whether an event with that expirytime can be opened at all.
 func (s *sealing) outlives(expiry string) bool {
 	at, err := cejson.ParseTime(expiry)
 	return err == nil && at.After(s.now)
 }
 
+// isAudience looks at what SealOptions may have set, past the checks of the event's attributes.
 func isAudience(text string) bool {
 	return len(text) <= cejson.MaxAttribute && utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) &&
 		!strings.HasPrefix(text, " ") && !strings.HasSuffix(text, " ") && !strings.Contains(text, "  ")

@@ -81,7 +81,7 @@ func printFlags(p *printer, title string, flags *pflag.FlagSet) {
 	}
 }
 
-// flagKind is the placeholder of the flag's value: capitals, repeated flags with dots.
+// flagKind stands for the flag's value: capitals, repeated flags with dots.
 func flagKind(f *pflag.Flag, kind string) string {
 	if strings.HasSuffix(f.Value.Type(), "Array") {
 		return strings.ToUpper(strings.TrimSuffix(kind, "Array")) + "..."
