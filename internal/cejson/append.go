@@ -5,6 +5,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"github.com/sealbus/sealbus/internal/jsonwrite"
 	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
@@ -25,7 +26,7 @@ func (e *Event) Append(dst []byte) []byte {
 		dst = append(dst, trimSpace(e.Data)...)
 	default:
 		dst = append(dst, `,"data":`...)
-		dst = appendString(dst, e.Data)
+		dst = jsonwrite.AppendText(dst, e.Data)
 	}
 	return append(dst, '}')
 }
@@ -38,7 +39,7 @@ func (e *Event) AppendAttributes(dst []byte) []byte {
 // appendAttributes leaves the object open.
 func (e *Event) appendAttributes(dst []byte) []byte {
 	dst = append(dst, `{"specversion":`...)
-	dst = appendString(dst, e.SpecVersion)
+	dst = jsonwrite.AppendText(dst, e.SpecVersion)
 	dst = appendMember(dst, "id", e.ID)
 	dst = appendMember(dst, "source", e.Source)
 	dst = appendMember(dst, "type", e.Type)
@@ -75,11 +76,11 @@ func appendMember(dst []byte, name, value string) []byte {
 	if value == "" {
 		return dst
 	}
-	return appendString(appendName(dst, name), value)
+	return jsonwrite.AppendText(appendName(dst, name), value)
 }
 
 func appendName(dst []byte, name string) []byte {
-	dst = appendString(append(dst, ','), name)
+	dst = jsonwrite.AppendText(append(dst, ','), name)
 	return append(dst, ':')
 }
 
@@ -96,39 +97,6 @@ func (e *Event) size() int {
 		return n + base64.StdEncoding.EncodedLen(len(e.Data))
 	}
 	return n + len(e.Data)
-}
-
-func appendString[T string | []byte](dst []byte, text T) []byte {
-	dst = append(dst, '"')
-	start := 0
-	for i := range len(text) {
-		c := text[i]
-		if c >= 0x20 && c != '"' && c != '\\' {
-			continue
-		}
-		dst = appendEscape(append(dst, text[start:i]...), c)
-		start = i + 1
-	}
-	return append(append(dst, text[start:]...), '"')
-}
-
-func appendEscape(dst []byte, c byte) []byte {
-	const hex = "0123456789abcdef"
-	switch c {
-	case '"', '\\':
-		return append(dst, '\\', c)
-	case '\b':
-		return append(dst, `\b`...)
-	case '\f':
-		return append(dst, `\f`...)
-	case '\n':
-		return append(dst, `\n`...)
-	case '\r':
-		return append(dst, `\r`...)
-	case '\t':
-		return append(dst, `\t`...)
-	}
-	return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 }
 
 // trimSpace cuts off JSON white space around a JSON value.

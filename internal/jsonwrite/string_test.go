@@ -2,6 +2,7 @@ package jsonwrite
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -30,6 +31,35 @@ func TestAppendString(t *testing.T) {
 	}
 }
 
+// Every byte at every place of a text that is looked at in words.
+func TestAppendText(t *testing.T) {
+	for c := range 256 {
+		for at := range 19 {
+			text := []byte("0123456789~\u007f!#[]zz9")
+			text[at] = byte(c)
+			want := AppendString([]byte("x"), string(text))
+			if c >= utf8.RuneSelf { // no text; but neither is it touched
+				want = append(append([]byte(`x"`), text...), '"')
+			}
+			if got := AppendText([]byte("x"), text); string(got) != string(want) {
+				t.Fatalf("byte %#x at %d: %s, want %s", c, at, got, want)
+			}
+			if got := AppendText([]byte("x"), string(text)); string(got) != string(want) {
+				t.Fatalf("byte %#x at %d, as a string: %s, want %s", c, at, got, want)
+			}
+		}
+	}
+}
+
+func BenchmarkAppendText(b *testing.B) {
+	text := strings.Repeat("aGVsbG8g", 100)
+	dst := make([]byte, 0, 1<<10)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		dst = AppendText(dst[:0], text)
+	}
+}
+
 func FuzzAppendString(f *testing.F) {
 	for _, s := range []string{"", "a\"\\\n", "\x00\x1f\x7f", "a\xffb", "é😀"} {
 		f.Add(s)
@@ -45,6 +75,9 @@ func FuzzAppendString(f *testing.F) {
 		}
 		if utf8.ValidString(s) && back != s {
 			t.Errorf("%q came back as %q", s, back)
+		}
+		if text := AppendText(nil, s); utf8.ValidString(s) && string(text) != string(out) {
+			t.Errorf("as text: %s, as string: %s", text, out)
 		}
 	})
 }
