@@ -164,6 +164,9 @@ func (o *Options) check() error {
 	if err := checkPatterns(o.Sources, o.Types); err != nil {
 		return err
 	}
+	if err := envelope.CheckExtensionTypes(o.ExtensionTypes); err != nil {
+		return err
+	}
 	return o.checkObserve()
 }
 

@@ -40,6 +40,7 @@ func TestNewRefuses(t *testing.T) {
 		"skew too long":           func(o *consumer.Options) { o.Skew = consumer.MaxDuration + 1 },
 		"lease too long":          func(o *consumer.Options) { o.Lease = consumer.MaxDuration + 1 },
 		"lease too short":         func(o *consumer.Options) { o.Lease = consumer.MinLease - 1 },
+		"no extension type":       func(o *consumer.Options) { o.ExtensionTypes = map[string]envelope.AttributeType{"vip": 0} },
 		"observe without end":     observe(consumer.Observe{Source: source, Type: "*", Handle: callback}),
 		"observe in the past":     observe(consumer.Observe{Source: source, Type: "*", Until: start, Handle: callback}),
 		"observe for nobody":      observe(consumer.Observe{Source: source, Type: "*", Until: start.Add(time.Hour)}),

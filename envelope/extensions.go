@@ -101,7 +101,7 @@ func (o *opening) foreignType(name string) AttributeType {
 	if t, ok := documentedType(name); ok {
 		return t
 	}
-	if t, ok := o.opts.ExtensionTypes[name]; ok {
+	if t := o.opts.ExtensionTypes[name]; isType(t) {
 		return t
 	}
 	return String

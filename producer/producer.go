@@ -84,6 +84,9 @@ func New(ring keys.SignerSource, bus Bus, opts *Options) (*Producer, error) {
 	case o.Expires < 0:
 		return nil, fmt.Errorf("producer: events cannot live for %v", o.Expires)
 	}
+	if err := envelope.CheckExtensionTypes(o.ExtensionTypes); err != nil {
+		return nil, fmt.Errorf("producer: %w", err)
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -91,6 +91,10 @@ func TestNewRefuses(t *testing.T) {
 		"negative Expires": func() (*producer.Producer, error) {
 			return producer.New(ring, busFunc(accept), &producer.Options{Expires: -1})
 		},
+		"no extension type": func() (*producer.Producer, error) {
+			types := map[string]envelope.AttributeType{"vip": envelope.Timestamp + 1}
+			return producer.New(ring, busFunc(accept), &producer.Options{ExtensionTypes: types})
+		},
 	} {
 		if p, err := f(); err == nil || p != nil {
 			t.Errorf("%s: no error", name)
