@@ -23,7 +23,6 @@
 package consumer
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -68,7 +67,8 @@ type Options struct {
 	Lease              time.Duration                     // how long a claim lives without renewal; 0 = DefaultLease, else from MinLease to MaxDuration
 	ExtensionTypes     map[string]envelope.AttributeType // types of extensions that other implementations signed, and the names that may be Binary
 	Quarantine         Quarantine                        // takes what can never pass; nil = its delivery fails, for the transport's own dead-letter queue
-	Logger             *slog.Logger                      // nil = slog.Default()
+	Logger             *slog.Logger                      // the log of each delivery that was not simply handled (at debug level, of every one); nil = slog.Default()
+	Observer           Observer                          // is told how each delivery ended, beside the log; nil = nobody. Several: Observers
 	Now                func() time.Time                  // the wall clock; nil = time.Now
 
 	UnsafeObserve                []Observe // sources that are still migrating: see Observe; nil = none
@@ -229,25 +229,6 @@ func (c *Consumer) time() time.Time {
 			return now
 		}
 	}
-}
-
-func (c *Consumer) report(ctx context.Context, r *Result, err error) {
-	if n := c.counts[r.Reason]; n != nil {
-		n.Add(1)
-	}
-	level := slog.LevelWarn
-	switch {
-	case r.Outcome == Handled:
-		level = slog.LevelDebug
-	case r.Outcome == Duplicate:
-		level = slog.LevelInfo
-	case r.Reason.Class() == envelope.Permanent && err != nil:
-		level = slog.LevelError
-	}
-	if !c.opts.Logger.Enabled(ctx, level) {
-		return
-	}
-	c.opts.Logger.LogAttrs(ctx, level, "sealbus: "+string(r.Outcome), c.attributes(r, err)...)
 }
 
 // attributes says in the name of each what is not verified, and clips it.

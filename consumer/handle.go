@@ -67,8 +67,9 @@ func (c *Consumer) Handle(ctx context.Context, msg Message, handler Handler) (Re
 		return Result{Outcome: Retry}, errors.New("consumer: no handler")
 	}
 	d := &delivery{Consumer: c, msg: msg, handler: handler}
+	d.began = d.now()
 	err := d.run(ctx)
-	c.report(ctx, &d.result, err)
+	c.report(ctx, d.reportOf(err))
 	return d.result, err
 }
 
@@ -78,6 +79,7 @@ type delivery struct {
 	msg     Message
 	handler Handler
 	result  Result
+	course
 
 	latest time.Time // within one delivery the clock never runs backwards
 	opened *envelope.Opened
@@ -116,7 +118,7 @@ func (d *delivery) open(ctx context.Context) *envelope.Error {
 	if d.msg.Format == EventBridge {
 		open = envelope.OpenEventBridge
 	}
-	opened, err := open(ctx, d.msg.Body, d.trust, &envelope.OpenOptions{
+	opened, err := open(ctx, d.msg.Body, d.judges(), &envelope.OpenOptions{
 		Mode: d.opts.Mode, Sources: d.opts.Sources, Types: d.opts.Types, Audience: d.opts.Audience,
 		RequiredAlgorithms: d.opts.RequiredAlgorithms, MaxAge: d.opts.window(), Skew: d.opts.Skew,
 		ExtensionTypes: d.opts.ExtensionTypes, Account: d.msg.Account, Now: d.now,
@@ -198,6 +200,9 @@ func (d *delivery) take(ctx context.Context) *envelope.Error {
 		return d.because(envelope.ReasonStoreUnavailable, err.Error(), err)
 	case status == replay.New:
 		d.claim, d.held = claim, true
+		if d.taken.IsZero() {
+			d.taken = d.now()
+		}
 		return nil
 	case status == replay.Held:
 		return d.because(envelope.ReasonInProgress, "", nil)
@@ -261,6 +266,8 @@ func (d *delivery) handle(ctx context.Context) error {
 		<-kept
 		cancel(nil)
 	}()
+	d.called = d.latest // settle has just read it; a reading here would let a freeze come between its verdict and the call
+	defer func() { d.returned = d.now() }()
 	return protect(func() error { return d.handler(ctx, handOver(d.opened, d.result.IdempotencyKey)) })
 }
 
