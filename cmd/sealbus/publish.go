@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
-	"github.com/aws/smithy-go/logging"
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/spf13/cobra"
 
@@ -94,10 +91,8 @@ func (f *publishFlags) check(cmd *cobra.Command) error {
 	if cmd.Flags().Changed("expires") && time.Duration(f.expires) < time.Second {
 		return usage("give it at least 1s, or drop --expires", "an event lives for a second at least")
 	}
-	if f.endpoint != "" {
-		if u, err := url.Parse(f.endpoint); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return usage("write it as https://HOST or http://HOST:PORT", "--endpoint: %q is not a URL", f.endpoint)
-		}
+	if err := checkURL("endpoint", f.endpoint); err != nil {
+		return err
 	}
 	if f.retryFor == 0 {
 		f.retryFor = -1 // never, in the bus's words
@@ -199,22 +194,10 @@ func (a *app) newPublisher(ctx context.Context, f *publishFlags, source keys.Sig
 	return p, nil
 }
 
-// eventBridgeClient finds region and credentials as the AWS command line does, before anything is read or signed for
-// nothing.
 func eventBridgeClient(ctx context.Context, f *publishFlags) (*awseventbridge.Client, error) {
-	with := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})} // what goes wrong is in its errors
-	if f.region != "" {
-		with = append(with, config.WithRegion(f.region))
-	}
-	cfg, err := config.LoadDefaultConfig(ctx, with...)
+	cfg, err := loadAWS(ctx, f.region)
 	if err != nil {
-		return nil, unavailable("check AWS_PROFILE and the files below ~/.aws", "the AWS configuration: %w", err)
-	}
-	if cfg.Region == "" {
-		return nil, usage("add --region NAME, or set AWS_REGION", "no AWS region is configured")
-	}
-	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
-		return nil, unavailable("sign in (`aws sso login`), set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "no AWS credentials: %w", err)
+		return nil, err
 	}
 	return awseventbridge.NewFromConfig(cfg, func(o *awseventbridge.Options) {
 		if f.endpoint != "" {
