@@ -67,6 +67,9 @@ type Options struct {
 	Lease              time.Duration                     // how long a claim lives without renewal; 0 = DefaultLease, else from MinLease to MaxDuration
 	ExtensionTypes     map[string]envelope.AttributeType // types of extensions that other implementations signed, and the names that may be Binary
 	Quarantine         Quarantine                        // takes what can never pass; nil = its delivery fails, for the transport's own dead-letter queue
+	QuarantineName     string                            // its name, which records carry and a Permission may name; "" = it has none
+	Permissions        []Permission                      // what may be older than the window; nil = nothing
+	Reopen             []Reopen                          // whose quarantine records may be reopened (QuarantineRecord); nil = nobody's
 	Logger             *slog.Logger                      // the log of each delivery that was not simply handled (at debug level, of every one); nil = slog.Default()
 	Observer           Observer                          // is told how each delivery ended, beside the log; nil = nobody. Several: Observers
 	Now                func() time.Time                  // the wall clock; nil = time.Now
@@ -125,7 +128,7 @@ func (o *Options) clone() Options {
 	c.Sources, c.Types = slices.Clone(o.Sources), slices.Clone(o.Types)
 	c.RequiredAlgorithms = slices.Clone(o.RequiredAlgorithms)
 	c.ExtensionTypes = maps.Clone(o.ExtensionTypes)
-	c.UnsafeObserve = slices.Clone(o.UnsafeObserve)
+	c.UnsafeObserve, c.Permissions = slices.Clone(o.UnsafeObserve), slices.Clone(o.Permissions)
 	return c
 }
 
@@ -167,7 +170,7 @@ func (o *Options) check() error {
 	if err := envelope.CheckExtensionTypes(o.ExtensionTypes); err != nil {
 		return err
 	}
-	return o.checkObserve()
+	return errors.Join(o.checkObserve(), o.checkPermissions(), o.checkReopen())
 }
 
 func (o *Options) checkDurations() error {

@@ -19,7 +19,22 @@ type Format int
 const (
 	CloudEvent  Format = iota // a sealed event in the CloudEvents JSON format (structured mode)
 	EventBridge               // an EventBridge event whose detail is a sealed event, in either envelope.Layout
+
+	// QuarantineRecord is a record of MarshalRecord under one of the keys in Options.Reopen. The message in it is
+	// judged as it was delivered then, by what is true now.
+	QuarantineRecord
 )
+
+// formats are the names of the formats, in records too.
+var formats = [...]string{CloudEvent: "cloudevent", EventBridge: "eventbridge", QuarantineRecord: "quarantinerecord"}
+
+// String is "cloudevent", "eventbridge" or "quarantinerecord". An unknown format is judged as a CloudEvent.
+func (f Format) String() string {
+	if f < 0 || int(f) >= len(formats) {
+		f = CloudEvent
+	}
+	return formats[f]
+}
 
 // Message is one delivery, as the transport has it.
 type Message struct {
@@ -28,6 +43,9 @@ type Message struct {
 	// Account is the AWS account that a service, not the sender, wrote beside the body; "" = none. For
 	// EventBridge it overrides the account inside the body.
 	Account string
+	// ReplayName is the EventBridge archive replay that EventBridge, not the sender, says this delivery belongs to;
+	// "" = none. Set it only where nobody but the service can write it: it is what a Permission is given to.
+	ReplayName string
 }
 
 // Delivery is a verified event, with its data as a T.

@@ -26,11 +26,12 @@ func (f QuarantineFunc) Put(ctx context.Context, r Record) error { return f(ctx,
 
 // Record is one event in quarantine: the delivery with its original bytes, and the verdict.
 type Record struct {
-	Consumer string // who refused it
-	At       time.Time
-	Reason   envelope.Reason
-	Cause    string // one line
-	Message  Message
+	Consumer   string // who refused it
+	Quarantine string // the name of the quarantine that it was given to: Options.QuarantineName; "" = it had none
+	At         time.Time
+	Reason     envelope.Reason
+	Cause      string // one line
+	Message    Message
 
 	// What the event claims to be: unverified, possibly empty.
 	UnverifiedID, UnverifiedSource, UnverifiedType string
@@ -64,7 +65,7 @@ func (d *delivery) quarantine(ctx context.Context, verdict *envelope.Error) erro
 		msg := d.msg
 		msg.Body = bytes.Clone(msg.Body)
 		r := Record{
-			Consumer: d.name, At: d.now().UTC(), Reason: verdict.Reason, Cause: cause, Message: msg,
+			Consumer: d.name, Quarantine: d.opts.QuarantineName, At: d.now().UTC(), Reason: verdict.Reason, Cause: cause, Message: msg,
 			UnverifiedID: verdict.UnverifiedID, UnverifiedSource: verdict.UnverifiedSource, UnverifiedType: verdict.UnverifiedType,
 		}
 		err = protect(func() error { return d.opts.Quarantine.Put(ctx, r) })
