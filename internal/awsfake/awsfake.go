@@ -23,8 +23,9 @@ type Options struct {
 	MaxPutBytes int              // the entries of a call must be smaller together; 0 = 1 MiB
 	Seed        uint64           // of everything random, so that a run can be repeated as far as scheduling allows
 	Delivery    Delivery         // how events reach targets
+	Queues      Queues           // how messages reach those who receive them from a queue
 	Faults      Faults           // what goes wrong with calls
-	Now         func() time.Time // nil = time.Now
+	Now         func() time.Time // judges everything but the real time that a long poll waits; nil = time.Now
 	// Deny refuses an action, such as "DescribeEventBus", with AccessDeniedException; nil = all are allowed.
 	Deny func(action string) bool
 	// OnFailure takes what a target did not take in all its tries, as a dead-letter queue would; nil = it is dropped.
@@ -41,11 +42,19 @@ type Delivery struct {
 	Workers     int           // deliveries to one target at a time; 0 = 1
 }
 
-// Faults are what goes wrong with calls of PutEvents.
+// Queues is how messages reach those who receive them.
+type Queues struct {
+	// Duplicate is the share of messages of a standard queue that are delivered once more than they should be: half of
+	// them while they are in flight, the others after they were deleted, as a server that missed it delivers them.
+	Duplicate float64
+}
+
+// Faults are what goes wrong with calls.
 type Faults struct {
 	EntryThrottled float64 // the share of entries that fail with ThrottlingException
 	EntryInternal  float64 // the share of entries that fail with InternalFailure
-	Call           float64 // the share of calls that fail as a whole, in each of the ways of CallFault in turn
+	Call           float64 // the share of calls of PutEvents that fail as a whole, in each of the ways of CallFault
+	QueueCall      float64 // the same of calls of SQS
 	// Script decides of each call, counted from 0 over all actions; nil = none fails by script. It may be called
 	// by several calls at a time.
 	Script func(action string, call int) CallFault
@@ -78,6 +87,7 @@ type Server struct {
 	buses  map[string]*bus
 	sinks  map[string]*sink // by ARN
 	calls  int
+	queues queues // with a lock of its own
 
 	pending *counter // deliveries that are not finished
 }
@@ -110,6 +120,7 @@ func Start(opts *Options) (*Server, error) {
 	s := &Server{
 		opts: o, listener: listener, random: rand.New(rand.NewPCG(o.Seed, 0)),
 		buses: map[string]*bus{}, sinks: map[string]*sink{}, pending: newCounter(),
+		queues: queues{byName: map[string]*queue{}, changed: make(chan struct{})},
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.buses["default"] = &bus{name: "default", created: o.Now()}

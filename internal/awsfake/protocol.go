@@ -1,6 +1,7 @@
 package awsfake
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,30 +12,50 @@ import (
 // maxRequest is more than 1 MiB of entries can become by JSON escaping.
 const maxRequest = 16 << 20
 
-// target is the prefix of X-Amz-Target, by which AWS JSON 1.1 names the action.
+// api is a service that speaks AWS JSON: it names the action in X-Amz-Target.
 // https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html
-const target = "AWSEvents."
+type api struct {
+	target      string // the prefix in X-Amz-Target
+	contentType string
+	iam         string // the prefix of its actions in policies
+	actions     map[string]action
+	throttled   *fault
+	broken      *fault
+	denied      func(s *Server, action string) error
+}
+
+var apis = [...]*api{eventsAPI, sqsAPI}
+
+var eventsAPI = &api{
+	target: "AWSEvents.", contentType: "application/x-amz-json-1.1", iam: "events", actions: eventsActions,
+	throttled: &fault{status: http.StatusBadRequest, code: "ThrottlingException", message: "Rate exceeded"},
+	broken:    &fault{status: http.StatusInternalServerError, code: "InternalException", message: "This exception occurs due to unexpected causes."},
+	denied: func(s *Server, action string) error {
+		return refuse("AccessDeniedException", "User: %s is not authorized to perform: events:%s", s.caller(), action)
+	},
+}
 
 // fault is an error as the protocol carries it.
 type fault struct {
 	status        int
 	code, message string
+	query         string // SQS: the code of the older protocol, which the SDKs show in place of code; "" = none
 }
 
 func (f *fault) Error() string { return f.code + ": " + f.message }
 
 func refuse(code, format string, args ...any) error {
-	return &fault{http.StatusBadRequest, code, fmt.Sprintf(format, args...)}
+	return &fault{status: http.StatusBadRequest, code: code, message: fmt.Sprintf(format, args...)}
 }
 
 func invalid(format string, args ...any) error {
 	return refuse("ValidationException", format, args...)
 }
 
-// action is one operation of the API on its JSON input.
-type action func(s *Server, in []byte) (out any, err error)
+// action is one operation of an API on its JSON input.
+type action func(ctx context.Context, s *Server, in []byte) (out any, err error)
 
-var actions = map[string]action{
+var eventsActions = map[string]action{
 	"PutEvents":        decoded((*Server).putEvents),
 	"CreateEventBus":   decoded((*Server).createEventBus),
 	"DescribeEventBus": decoded((*Server).describeEventBus),
@@ -46,56 +67,75 @@ var actions = map[string]action{
 }
 
 func decoded[In, Out any](f func(*Server, *In) (Out, error)) action {
-	return func(s *Server, body []byte) (any, error) {
+	return waiting(func(s *Server, _ context.Context, in *In) (Out, error) { return f(s, in) })
+}
+
+// waiting is decoded for an action that may take its time.
+func waiting[In, Out any](f func(*Server, context.Context, *In) (Out, error)) action {
+	return func(ctx context.Context, s *Server, body []byte) (any, error) {
 		var in In
 		if err := json.Unmarshal(body, &in); err != nil {
 			return nil, refuse("SerializationException", "%v", err)
 		}
-		return f(s, &in)
+		return f(s, ctx, &in)
 	}
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	name, known := strings.CutPrefix(r.Header.Get("X-Amz-Target"), target)
+	w.Header().Set("Date", s.opts.Now().UTC().Format(http.TimeFormat))
+	a, name := apiOf(r)
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest))
 	if err != nil {
 		return // the caller went away
 	}
-	switch how := s.nextFault(name); how {
+	switch how := s.nextFault(a, name); how {
 	case Throttled:
-		answer(w, nil, refuse("ThrottlingException", "Rate exceeded"))
+		a.answer(w, nil, a.throttled)
 	case InternalError:
-		answer(w, nil, &fault{http.StatusInternalServerError, "InternalException", "This exception occurs due to unexpected causes."})
+		a.answer(w, nil, a.broken)
 	case CutBefore:
 		panic(http.ErrAbortHandler) // closes the connection without an answer
 	case CutAfter:
-		_, _ = s.call(r, name, known, body)
+		_, _ = s.call(r, a, name, body)
 		panic(http.ErrAbortHandler)
 	case GarbageAnswer:
-		_, _ = s.call(r, name, known, body)
+		_, _ = s.call(r, a, name, body)
 		w.WriteHeader(http.StatusBadGateway)
 		_, _ = io.WriteString(w, "<html>502 Bad Gateway</html>")
 	default:
-		out, err := s.call(r, name, known, body)
-		answer(w, out, err)
+		out, err := s.call(r, a, name, body)
+		a.answer(w, out, err)
 	}
 }
 
-func (s *Server) call(r *http.Request, name string, known bool, body []byte) (any, error) {
-	do, found := actions[name]
+// apiOf is the service and the action that a request is for; without a known service it is EventBridge that refuses.
+func apiOf(r *http.Request) (a *api, action string) {
+	for _, a := range apis {
+		if action, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), a.target); ok {
+			return a, action
+		}
+	}
+	return eventsAPI, ""
+}
+
+func (s *Server) call(r *http.Request, a *api, name string, body []byte) (any, error) {
+	do, found := a.actions[name]
 	switch {
-	case r.Method != http.MethodPost || !known || !found:
+	case r.Method != http.MethodPost || !found:
 		return nil, refuse("UnknownOperationException", "%s", "")
 	case !strings.HasPrefix(r.Header.Get("Authorization"), "AWS4-"):
 		return nil, refuse("MissingAuthenticationTokenException", "Missing Authentication Token")
 	case s.opts.Deny != nil && s.opts.Deny(name):
-		return nil, refuse("AccessDeniedException", "User: arn:aws:iam::%s:user/test is not authorized to perform: events:%s", s.opts.Account, name)
+		return nil, a.denied(s, name)
 	}
-	return do(s, body)
+	return do(r.Context(), s, body)
 }
 
+// caller is who makes every call.
+func (s *Server) caller() string { return "arn:aws:iam::" + s.opts.Account + ":user/test" }
+
 // nextFault counts the call and decides its fate.
-func (s *Server) nextFault(name string) CallFault {
+func (s *Server) nextFault(a *api, name string) CallFault {
 	s.mu.Lock()
 	n := s.calls
 	s.calls++
@@ -105,19 +145,22 @@ func (s *Server) nextFault(name string) CallFault {
 			return how
 		}
 	}
-	if name == "PutEvents" && s.chance(s.opts.Faults.Call) {
+	if name == "PutEvents" && s.chance(s.opts.Faults.Call) || a == sqsAPI && s.chance(s.opts.Faults.QueueCall) {
 		return CallFault(1 + s.pick(int64(numberOfFaults)-1))
 	}
 	return NoFault
 }
 
 // answer writes what the action returned. The service's errors carry their code in __type.
-func answer(w http.ResponseWriter, out any, err error) {
+func (a *api) answer(w http.ResponseWriter, out any, err error) {
 	status := http.StatusOK
 	if err != nil {
 		f, ok := err.(*fault)
 		if !ok {
-			f = &fault{http.StatusInternalServerError, "InternalException", err.Error()}
+			f = &fault{status: http.StatusInternalServerError, code: a.broken.code, message: err.Error()}
+		}
+		if f.query != "" {
+			w.Header().Set("X-Amzn-Query-Error", f.query+";Sender")
 		}
 		status, out = f.status, map[string]string{"__type": f.code, "message": f.message}
 	}
@@ -125,7 +168,7 @@ func answer(w http.ResponseWriter, out any, err error) {
 	if err != nil {
 		panic(err) // of our own types
 	}
-	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+	w.Header().Set("Content-Type", a.contentType)
 	w.Header().Set("X-Amzn-Requestid", newUUID())
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
