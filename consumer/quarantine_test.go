@@ -76,9 +76,9 @@ func TestQuarantineDir(t *testing.T) {
 
 func TestQuarantineDirKeepsAnyText(t *testing.T) {
 	r := record()
-	r.UnverifiedID, r.Cause, r.Message.Body = "a\xff\x00b\u2028", "", nil
+	r.UnverifiedID, r.Cause, r.Message.Body = "a\xff\x00b\u2028\uFFFE\uFFFF", "", nil
 	got, err := consumer.ReadQuarantined(put(t, r)[0], macKey)
-	if err != nil || got.UnverifiedID != "a\uFFFD\x00b\u2028" || len(got.Message.Body) != 0 {
+	if err != nil || got.UnverifiedID != "a\uFFFD\x00b\u2028\uFFFD\uFFFD" || len(got.Message.Body) != 0 {
 		t.Errorf("read %+v, %v", got, err)
 	}
 }

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sealbus/sealbus/internal/b64"
 	"github.com/sealbus/sealbus/internal/jsonwrite"
@@ -210,5 +212,13 @@ func readBase64(r *strictjson.Reader) []byte {
 	return b
 }
 
-// toUTF8 repairs s as jsonwrite does, byte by byte.
-func toUTF8(s string) string { return string([]rune(s)) }
+// toUTF8 repairs s as jsonwrite does, byte by byte. The noncharacters U+FFFE and U+FFFF, which SQS takes in no
+// message, become U+FFFD too: what an event claims to be must not decide where its record can be kept.
+func toUTF8(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c == 0xfffe || c == 0xffff {
+			return utf8.RuneError
+		}
+		return c
+	}, string([]rune(s)))
+}
