@@ -87,6 +87,7 @@ type Consumer struct {
 	trust  keys.Source
 	store  replay.Store
 	opts   Options
+	reopen []reopenKey
 	latest atomic.Int64 // the latest time that was ever read, Unix nanoseconds
 	counts map[envelope.Reason]*atomic.Uint64
 }
@@ -111,7 +112,9 @@ func New(name string, trust keys.Source, store replay.Store, opts *Options) (*Co
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("consumer: %w", err)
 	}
-	return &Consumer{name: name, trust: trust, store: store, opts: o, counts: newCounts()}, nil
+	c := &Consumer{name: name, trust: trust, store: store, opts: o, reopen: o.reopenKeys(), counts: newCounts()}
+	c.opts.Reopen = nil // no format verb prints the keys of a Consumer
+	return c, nil
 }
 
 func newCounts() map[envelope.Reason]*atomic.Uint64 {
@@ -247,6 +250,7 @@ func (c *Consumer) attributes(r *Result, err error) []slog.Attr {
 	add("source", r.Source)
 	add("type", r.Type)
 	add("id", r.ID)
+	add("permission", r.Permission)
 	if v := r.Verdict; v != nil {
 		add("cause", v.Cause)
 		add("fix", v.Fix())

@@ -20,8 +20,7 @@ const (
 	CloudEvent  Format = iota // a sealed event in the CloudEvents JSON format (structured mode)
 	EventBridge               // an EventBridge event whose detail is a sealed event, in either envelope.Layout
 
-	// QuarantineRecord is a record of MarshalRecord under one of the keys in Options.Reopen. The message in it is
-	// judged as it was delivered then, by what is true now.
+	// QuarantineRecord is a record of MarshalRecord under one of the keys in Options.Reopen: see Reopen.
 	QuarantineRecord
 )
 
@@ -56,7 +55,14 @@ type Delivery[T any] struct {
 	Unverified map[string]string // envelope.Passthrough only: the unsigned extension attributes; believe none
 	// IdempotencyKey is the same for every delivery of this event to this consumer. Whoever makes the effect
 	// conditional on it has the effect once, even if the process dies between effect and completion.
+	//
+	// It is the same under a permission, too: an archive replay has the handler called again, once per permission, for
+	// events that were handled before, but an effect that is bound to the key is not had a second time. A handler that
+	// is to have the effect again, as after an error of its own, must want it: it binds the effect to IdempotencyKey
+	// and Permission.
 	IdempotencyKey string
+	// Permission is the ID of the Permission that admitted the event, whatever its age; "" = none did, it is fresh.
+	Permission string
 }
 
 // Verified is who sealed an event, when, and what that covers.
@@ -82,7 +88,8 @@ type Handler func(ctx context.Context, d Delivery[[]byte]) error
 func Typed[T any](handle func(ctx context.Context, d Delivery[T]) error) Handler {
 	return func(ctx context.Context, raw Delivery[[]byte]) error {
 		d := Delivery[T]{
-			Event: raw.Event, Verified: raw.Verified, Unverified: raw.Unverified, IdempotencyKey: raw.IdempotencyKey,
+			Event: raw.Event, Verified: raw.Verified, Unverified: raw.Unverified,
+			IdempotencyKey: raw.IdempotencyKey, Permission: raw.Permission,
 		}
 		if err := decode(raw.Data, raw.Event.DataContentType(), &d.Data); err != nil {
 			return &unfit{err}
@@ -119,9 +126,10 @@ func (u *unfit) Error() string { return "consumer: the data does not fit: " + u.
 func (u *unfit) Unwrap() error { return u.err }
 
 // handOver is the verified event as the handler gets it.
-func handOver(o *envelope.Opened, idempotencyKey string) Delivery[[]byte] {
+func handOver(o *envelope.Opened, r *Result) Delivery[[]byte] {
 	return Delivery[[]byte]{
-		Data: o.Event.Data(), Event: o.Event, Unverified: o.Unverified, IdempotencyKey: idempotencyKey,
+		Data: o.Event.Data(), Event: o.Event, Unverified: o.Unverified,
+		IdempotencyKey: r.IdempotencyKey, Permission: r.Permission,
 		Verified: Verified{
 			Producer: o.Producer, KeyIDs: o.KeyIDs, SignedAt: o.SignedAt, ExpiresAt: o.ExpiresAt,
 			SignedAttributes: o.SignedAttributes, Foreign: o.Foreign,

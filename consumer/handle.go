@@ -34,7 +34,8 @@ type Result struct {
 
 	// What was verified: empty if the event was not.
 	Producer, Source, Type, ID string
-	IdempotencyKey             string
+	IdempotencyKey             string // Delivery.IdempotencyKey
+	Permission                 string // Delivery.Permission
 }
 
 // PanicError is a panic of a handler, of the callback of an Observe or of a Quarantine. The event was released and is
@@ -81,18 +82,24 @@ type delivery struct {
 	result  Result
 	course
 
-	latest time.Time // within one delivery the clock never runs backwards
-	opened *envelope.Opened
-	judged time.Time // before the verdict that opened is, and so before the lease was last renewed
-	key    [32]byte
-	until  time.Time
-	claim  replay.Claim
-	held   bool // claim is ours to complete or release
+	reopened string // the quarantine that msg was reopened from; "" = none
+
+	latest     time.Time // within one delivery the clock never runs backwards
+	opened     *envelope.Opened
+	permission *Permission // under which opened is; nil = none
+	judged     time.Time   // before the verdict that opened is, and so before the lease was last renewed
+	key        [32]byte
+	until      time.Time
+	claim      replay.Claim
+	held       bool // claim is ours to complete or release
 }
 
 func (d *delivery) run(ctx context.Context) error {
 	defer d.release(ctx) // after the quarantine has it, so that reopening works; and if a callback ends its goroutine
-	verdict := d.open(ctx)
+	verdict := d.unwrap()
+	if verdict == nil {
+		verdict = d.open(ctx)
+	}
 	if verdict == nil {
 		verdict = d.once(ctx)
 	}
@@ -111,39 +118,67 @@ func (d *delivery) now() time.Time {
 	return d.latest
 }
 
-// open verifies the message at this time.
+// open verifies the message at this time, under a permission if one covers it.
 func (d *delivery) open(ctx context.Context) *envelope.Error {
 	d.judged = d.now()
+	why := ""
+	if d.mayBePermitted() {
+		opened, verdict := d.openWithin(ctx, anyAge)
+		if verdict != nil {
+			return verdict
+		}
+		var p *Permission
+		if p, why = d.permits(opened); p != nil {
+			return d.accept(opened, p)
+		}
+	}
+	opened, verdict := d.openWithin(ctx, d.opts.window())
+	if verdict == nil {
+		return d.accept(opened, nil)
+	}
+	if why != "" && verdict.Reason == envelope.ReasonExpired {
+		verdict.Cause += "; " + why
+	}
+	return verdict
+}
+
+// openWithin verifies the message, which may have been sealed so long ago.
+func (d *delivery) openWithin(ctx context.Context, maxAge time.Duration) (*envelope.Opened, *envelope.Error) {
 	open := envelope.Open
 	if d.msg.Format == EventBridge {
 		open = envelope.OpenEventBridge
 	}
 	opened, err := open(ctx, d.msg.Body, d.judges(), &envelope.OpenOptions{
 		Mode: d.opts.Mode, Sources: d.opts.Sources, Types: d.opts.Types, Audience: d.opts.Audience,
-		RequiredAlgorithms: d.opts.RequiredAlgorithms, MaxAge: d.opts.window(), Skew: d.opts.Skew,
+		RequiredAlgorithms: d.opts.RequiredAlgorithms, MaxAge: maxAge, Skew: d.opts.Skew,
 		ExtensionTypes: d.opts.ExtensionTypes, Account: d.msg.Account, Now: d.now,
 		UnsafeIgnoreAccount: d.opts.UnsafeIgnoreAccount, UnsafeAllowUndated: d.opts.UnsafeAllowUndated,
 		UnsafeAcceptBeforeRevocation: d.opts.UnsafeAcceptBeforeRevocation,
 	})
 	if err != nil {
-		return asVerdict(err)
+		return nil, asVerdict(err)
 	}
-	return d.accept(opened)
+	return opened, nil
 }
 
-// accept takes note of a verified event.
-func (d *delivery) accept(opened *envelope.Opened) *envelope.Error {
-	if d.opened != nil && d.opened.Producer != opened.Producer {
+// accept takes note of an event that was verified, under p or, if that is nil, under no permission. Who vouches for it
+// and what permits it are in its claim: from the first time on, they stay.
+func (d *delivery) accept(opened *envelope.Opened, p *Permission) *envelope.Error {
+	switch {
+	case d.opened == nil:
+	case d.opened.Producer != opened.Producer:
 		return d.because(envelope.ReasonTrustUnavailable, "the trust bundle changed in between", nil)
+	case d.permission != p:
+		return d.because(envelope.ReasonInProgress, "its permission ended in between", nil)
 	}
-	d.opened = opened
+	d.opened, d.permission = opened, p
 	if d.until.IsZero() {
-		d.until = d.sealed().Add(d.opts.window() + d.opts.Skew)
+		d.until = d.claimUntil()
 	}
-	ev := &opened.Event
-	d.key = eventKey(d.name, opened)
+	ev, idempotency := &opened.Event, eventKey(d.name, "", opened)
+	d.key = eventKey(d.name, p.slot(), opened)
 	d.result.Producer, d.result.Source, d.result.Type, d.result.ID = opened.Producer, ev.Source(), ev.Type(), ev.ID()
-	d.result.IdempotencyKey = hex.EncodeToString(d.key[:])
+	d.result.IdempotencyKey, d.result.Permission = hex.EncodeToString(idempotency[:]), p.id()
 	return nil
 }
 
@@ -155,17 +190,18 @@ func (d *delivery) sealed() time.Time {
 	return d.opened.SignedAt
 }
 
-// eventKey is what makes an event one event for a consumer: who sealed it, source and ID.
+// eventKey is what makes an event one event for a consumer: who sealed it, source and ID; and the slot, which is the
+// permission under which it is handled once more, or "".
 //
 // A foreign payload names no producer. Of one that several signed, whoever removes a signature decides who seems to
 // have sealed it; so the producer is left out, or each of them would have a claim of its own. As that alone would
 // let a second producer use up the IDs of the first, the content is part of such a key.
-func eventKey(consumer string, o *envelope.Opened) [32]byte {
+func eventKey(consumer, slot string, o *envelope.Opened) [32]byte {
 	if o.Foreign {
 		content := o.ContentDigest()
-		return claimKey(consumer, "", "foreign", o.Event.Source(), o.Event.ID(), hex.EncodeToString(content[:]))
+		return claimKey(consumer, slot, "foreign", o.Event.Source(), o.Event.ID(), hex.EncodeToString(content[:]))
 	}
-	return claimKey(consumer, "", o.Producer, o.Event.Source(), o.Event.ID())
+	return claimKey(consumer, slot, o.Producer, o.Event.Source(), o.Event.ID())
 }
 
 // claimKey is the key of a claim. Each part is preceded by its length, so that no two
@@ -234,7 +270,13 @@ func (d *delivery) settle(ctx context.Context) *envelope.Error {
 
 func (d *delivery) fresh(now time.Time) bool {
 	o := d.opened
-	return (o.ExpiresAt.IsZero() || now.Before(o.ExpiresAt)) && !now.After(d.sealed().Add(d.opts.window()))
+	if !o.ExpiresAt.IsZero() && !now.Before(o.ExpiresAt) {
+		return false
+	}
+	if d.permission != nil {
+		return d.lives(d.permission)
+	}
+	return !now.After(d.sealed().Add(d.opts.window()))
 }
 
 // renew renews the lease, or claims the event anew if it was lost.
@@ -268,7 +310,7 @@ func (d *delivery) handle(ctx context.Context) error {
 	}()
 	d.called = d.latest // settle has just read it; a reading here would let a freeze come between its verdict and the call
 	defer func() { d.returned = d.now() }()
-	return protect(func() error { return d.handler(ctx, handOver(d.opened, d.result.IdempotencyKey)) })
+	return protect(func() error { return d.handler(ctx, handOver(d.opened, &d.result)) })
 }
 
 // keep renews the lease for as long as the handler runs. Nothing depends on it but that others wait: the token

@@ -50,9 +50,9 @@ func (o *Options) checkObserve() error {
 	return nil
 }
 
-// observer is who observes what the message claims to be.
+// observer is who observes what the message claims to be. A quarantine record that could not be opened claims nothing.
 func (d *delivery) observer(verdict *envelope.Error) *Observe {
-	if len(d.opts.UnsafeObserve) == 0 {
+	if len(d.opts.UnsafeObserve) == 0 || d.msg.Format == QuarantineRecord {
 		return nil
 	}
 	d.now()
@@ -93,6 +93,7 @@ func (d *delivery) claimed(verdict *envelope.Error) (source, typ string) {
 
 func (d *delivery) observe(ctx context.Context, o *Observe, verdict *envelope.Error) error {
 	source, typ := d.claimed(verdict)
+	verdict.UnverifiedSource, verdict.UnverifiedType = source, typ
 	err := protect(func() error {
 		return o.Handle(ctx, Observation{Message: d.msg, Verdict: verdict, UnverifiedSource: source, UnverifiedType: typ})
 	})

@@ -3,23 +3,43 @@ package consumer
 import (
 	"errors"
 	"fmt"
+	"math"
+	"strings"
 	"time"
+	"unicode/utf8"
+
+	"github.com/sealbus/sealbus/envelope"
 )
 
 // Permission admits events that are older than the window: those of one archive replay, or those that are reopened
 // from one quarantine.
+//
+// It stands in for the window and for nothing else. Signature, key (its validity when the event was sealed, its expiry
+// and revocation now), scope, account, audience and the bound on future events are judged as ever. So is a signed
+// expirytime: the producer itself said until when the event means something. An event of which nobody signed
+// when it was sealed is in no interval.
+//
+// An archive replay is handled once per permission: its claims have the permission's ID in them and are kept until its
+// end, so that events which were handled when they were fresh are handled again, with the same
+// Delivery.IdempotencyKey. What is reopened was refused, not handled, and is claimed as by its first
+// delivery: if a copy of it was handled, and the store still knows, it is a duplicate. Such a claim is kept until
+// the permission's end, or longer if the window says so.
+//
+// All workers of one name have the same permissions. An ID is for one purpose and is not used again: under a new ID a
+// replay is handled once more; a permission that is prolonged after its end admits again what was completed
+// under it and forgotten since.
 type Permission struct {
-	ID         string    // its own name, in claims, results and logs; must not be empty, and is never used again
+	ID         string    // its own name, in claims, results and logs; must not be empty
 	ReplayName string    // the exact Message.ReplayName that it is for; or
-	Quarantine string    // the name of the quarantine (Reopen.Quarantine) that it is for
-	From, To   time.Time // it is for events with From <= recordedtime < To
-	Until      time.Time // its end; must lie in the future at New, at most MaxDuration ahead
+	Quarantine string    // the name of the quarantine that it is for, one of Options.Reopen
+	From, To   time.Time // it is for events with From <= recordedtime < To (or, where another implementation signed only that, time)
+	Until      time.Time // the end, at most MaxDuration ahead; must lie in the future at New. It ends for good, also if the clock is set back
 }
 
 func (o *Options) checkPermissions() error {
 	for i := range o.Permissions {
 		p := &o.Permissions[i]
-		if err := p.check(o.Now()); err != nil {
+		if err := p.check(o); err != nil {
 			return fmt.Errorf("the permission %q: %w", p.ID, err)
 		}
 		for j := range i {
@@ -31,12 +51,17 @@ func (o *Options) checkPermissions() error {
 	return nil
 }
 
-func (p *Permission) check(now time.Time) error {
+func (p *Permission) check(o *Options) error {
+	now := o.Now()
 	switch {
 	case p.ID == "":
 		return errors.New("it has no ID")
 	case (p.ReplayName == "") == (p.Quarantine == ""):
 		return errors.New("it is for one ReplayName or for one Quarantine: name one of them")
+	case strings.ContainsRune(p.ReplayName, utf8.RuneError):
+		return fmt.Errorf("the ReplayName %q is no name: a record would not keep it exactly", p.ReplayName)
+	case p.Quarantine != "" && !o.reopens(p.Quarantine):
+		return fmt.Errorf("no Reopen is of the quarantine %q", p.Quarantine)
 	case p.From.IsZero() || p.To.IsZero():
 		return errors.New("From and To must say when the events were sealed")
 	case !p.From.Before(p.To):
@@ -58,4 +83,88 @@ func (p *Permission) besides(other *Permission) error {
 		return fmt.Errorf("its interval overlaps with that of %q", other.ID)
 	}
 	return nil
+}
+
+// id is the ID, or "" for no permission.
+func (p *Permission) id() string {
+	if p == nil {
+		return ""
+	}
+	return p.ID
+}
+
+// slot is what the permission adds to the key of a claim.
+func (p *Permission) slot() string {
+	if p == nil || p.ReplayName == "" {
+		return ""
+	}
+	return p.ID
+}
+
+// anyAge is a window that no event is older than; all else about times is still judged.
+const anyAge time.Duration = math.MaxInt64
+
+// mayBePermitted reports whether a permission must be looked for. Once an event was accepted without
+// one, it stays without: only as such is it claimed.
+func (d *delivery) mayBePermitted() bool {
+	return (d.msg.ReplayName != "" || d.reopened != "") && (d.opened == nil || d.permission != nil)
+}
+
+// permits is the permission that covers a verified event, or why there is none. What was reopened and came from an
+// archive replay that has a permission is under that one, as it was when it was delivered: it has one claim then.
+func (d *delivery) permits(o *envelope.Opened) (p *Permission, why string) {
+	d.now()
+	if d.msg.ReplayName != "" {
+		p, why = d.among(o, func(p *Permission) bool { return p.ReplayName == d.msg.ReplayName })
+		if why == "" && p == nil {
+			why = fmt.Sprintf("no Permission in the consumer's Options is for the archive replay %.100q", d.msg.ReplayName)
+		}
+	}
+	if p == nil && d.reopened != "" {
+		p, why = d.among(o, func(p *Permission) bool { return p.Quarantine == d.reopened })
+		if why == "" && p == nil {
+			why = fmt.Sprintf("no Permission in the consumer's Options is for what is reopened from the quarantine %.100q", d.reopened)
+		}
+	}
+	return p, why
+}
+
+// among finds the permission that covers the event. If there is none, it says what the last of that name lacks.
+func (d *delivery) among(o *envelope.Opened, named func(*Permission) bool) (covers *Permission, why string) {
+	for i := range d.opts.Permissions {
+		p := &d.opts.Permissions[i]
+		switch {
+		case !named(p):
+		case !d.lives(p):
+			why = fmt.Sprintf("the permission %.100q ended at %s", p.ID, p.Until.UTC().Format(time.RFC3339))
+		case !p.covers(o.SignedAt):
+			why = fmt.Sprintf("the permission %.100q is for what was sealed from %s to %s", p.ID, p.From.UTC().Format(time.RFC3339), p.To.UTC().Format(time.RFC3339))
+		default:
+			return p, ""
+		}
+	}
+	return nil, why
+}
+
+func (p *Permission) covers(sealed time.Time) bool {
+	return !sealed.IsZero() && !sealed.Before(p.From) && sealed.Before(p.To)
+}
+
+// lives reports whether the permission has not ended, by the latest time that this consumer ever read.
+func (d *delivery) lives(p *Permission) bool {
+	return time.Unix(0, d.Consumer.latest.Load()).Before(p.Until)
+}
+
+// claimUntil is how long the claim must be remembered: until the event cannot pass any more.
+func (d *delivery) claimUntil() time.Time {
+	fresh := d.sealed().Add(d.opts.window() + d.opts.Skew)
+	p := d.permission
+	if p == nil {
+		return fresh
+	}
+	end := p.Until.Add(d.opts.Skew)
+	if p.slot() == "" && fresh.After(end) {
+		return fresh
+	}
+	return end
 }

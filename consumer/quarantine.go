@@ -24,7 +24,8 @@ var _ Quarantine = QuarantineFunc(nil)
 // Put calls f.
 func (f QuarantineFunc) Put(ctx context.Context, r Record) error { return f(ctx, r) }
 
-// Record is one event in quarantine: the delivery with its original bytes, and the verdict.
+// Record is one event in quarantine: the delivery with its original bytes, and the verdict. What was reopened and is
+// refused again has a record of the message as it was delivered at first.
 type Record struct {
 	Consumer   string // who refused it
 	Quarantine string // the name of the quarantine that it was given to: Options.QuarantineName; "" = it had none

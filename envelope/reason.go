@@ -75,7 +75,7 @@ var explanations = map[Reason]Explanation{
 	ReasonEnvelopeMismatch: {Permanent, "the transport's own source or detail-type differs from the signed one", "somebody re-published the event under another name: put it on the bus as it was sealed"},
 	ReasonAudienceMismatch: {Permanent, "the event was sealed for another audience", "seal with this audience, or read from the bus that it was sealed for"},
 	ReasonUndated:          {Permanent, "nothing signed says when the event was sealed", "have the producer sign recordedtime; UnsafeAllowUndated gives freshness up"},
-	ReasonExpired:          {Permanent, "the event is older than the replay window, or past its expirytime", "reopen it from quarantine if it is wanted; widen the window if deliveries are slow by nature"},
+	ReasonExpired:          {Permanent, "the event is older than the replay window, or past its expirytime", "reopen it from quarantine if it is wanted, an archive replay under a Permission in the consumer's Options; widen the window if deliveries are slow by nature"},
 	ReasonFromFuture:       {Permanent, "the event claims to have been sealed in the future", "check the clocks of producer and consumer"},
 	ReasonReplayed:         {Done, "this event was already handled", "nothing: a duplicate is acknowledged and counted"},
 	ReasonIDReused:         {Permanent, "another event with the same source and ID was already handled", "have the producer give each event an ID of its own"},
