@@ -54,9 +54,10 @@ type Report struct {
 // ReplayHit reports whether the event had been handled before, and was therefore not handled again.
 func (r *Report) ReplayHit() bool { return r.Result.Outcome == Duplicate }
 
-// Rejected reports whether the event can never pass, be it in quarantine already or not yet.
+// Rejected reports whether the event can never pass, be it in quarantine already or not yet. What UnsafeObserve took
+// was not rejected.
 func (r *Report) Rejected() bool {
-	return r.Result.Reason != "" && r.Result.Reason.Class() == envelope.Permanent
+	return r.Result.Reason != "" && r.Result.Reason.Class() == envelope.Permanent && r.Result.Outcome != Observed
 }
 
 // Observers are several as one: each is told, in this order, also if one before it panics. Its Flush flushes those

@@ -1,0 +1,233 @@
+// Package emf writes what a consumer did as CloudWatch metrics: lines of JSON in the Embedded Metric Format, out of
+// which CloudWatch Logs makes metrics. On Lambda that is whatever goes to standard output: no call, no permission, no
+// AWS module.
+//
+//	metrics, err := emf.New(nil)                                       // to os.Stdout
+//	c, err := consumer.New("billing", trust, store, &consumer.Options{Observer: metrics, ...})
+//	...
+//	err = c.Flush(ctx)                                                 // at the end of each invocation
+//
+// # Metrics
+//
+// Namespace [DefaultNamespace], unless [Options] say otherwise. A dimension set is a metric of its own in CloudWatch:
+// an alarm names one of the sets of its row, with exactly these dimensions.
+//
+//	metric             unit          dimension sets                                                           statistic
+//	Deliveries         Count         Consumer+Outcome | Consumer+Outcome+Reason | Consumer+Producer           Sum
+//	Rejections         Count         Consumer | Consumer+Reason                                               Sum
+//	ReplayHits         Count         Consumer                                                                 Sum
+//	Latency            Milliseconds  Consumer                                                                 p50, p99, Maximum
+//	HandlerLatency     Milliseconds  Consumer                                                                 p50, p99, Maximum
+//	ClaimHeld          Seconds       Consumer                                                                 p99, Maximum
+//	EventAge           Seconds       Consumer                                                                 p50, p99, Maximum
+//	BundleSecondsLeft  Seconds       Consumer                                                                 Minimum
+//	SamplesDropped     Count         Consumer                                                                 Sum
+//
+// Deliveries are all, once each. Rejections are those that can never pass, in quarantine or not yet (what UnsafeObserve took is none): 0 is written
+// too, by Consumer, so that an alarm on it has data whenever there are deliveries. ReplayHits are events that had
+// been handled before. Latency is from the call of Handle to its outcome, HandlerLatency the handler's part of it, if
+// it was called. ClaimHeld is how long the event was claimed, if it was. EventAge is the time from the signed
+// sealing to the handling of a verified event; of one that is older than the window there is none, it is the
+// Reason expired. BundleSecondsLeft is how long the trust bundle may still be used, of deliveries that it judged: once it has
+// expired there is none, and deliveries are retried with the Reason trust_unavailable. SamplesDropped are deliveries
+// that are counted, but whose measured values were not kept while the writer failed; absent if there are none.
+//
+// Outcome is one of the consumer's Outcome constants, Reason one of envelope.Reasons or "none" when handled, Producer a
+// verified producer: of what was not verified there is none.
+//
+// # Threats
+//
+// Each set of labels costs money every month, and whoever can reach the consumer can send it what he likes. So
+// no label is made of anything that was not verified: the claimed source, type, ID or producer of a rejected event is
+// nowhere in a line. Producers that have a label of their own are at most Options.MaxProducers for the life of the
+// process, consumers at most MaxConsumers; the others are "other". Memory is bounded by these labels,
+// also while the writer fails: then counts stay exact and are written later, and of measured values the
+// first [MaxValues] per set of labels are kept. Not stopped: whoever writes to the same log.
+//
+// Stable: the table above, New, Options.
+package emf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sealbus/sealbus/consumer"
+)
+
+// DefaultNamespace is the CloudWatch namespace of the metrics.
+const DefaultNamespace = "Sealbus"
+
+// Bounds of what is collected and written.
+const (
+	// MaxValues is how many values an array in a line may have, by the section "Target members" of the specification:
+	// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+	// So many deliveries are collected at most; the next one has them written.
+	MaxValues = 100
+	// MaxDelay is how old the oldest delivery that was collected may be when the next one comes, which else has it written:
+	// CloudWatch keeps metrics by the minute, and a line has one time.
+	MaxDelay = time.Minute
+	// DefaultMaxProducers is how many producers have a label of their own.
+	DefaultMaxProducers = 50
+	// MaxConsumers is how many consumers that share one Observer have a label of their own.
+	MaxConsumers = 50
+)
+
+// Options adjust an Observer.
+type Options struct {
+	Writer       io.Writer // each line is one Write; nil = os.Stdout. It is never closed
+	Namespace    string    // of the metrics, at most 255 printable ASCII characters, not AWS/...; "" = DefaultNamespace
+	MaxProducers int       // how many verified producers have a label of their own, the others are "other"; 0 = DefaultMaxProducers
+}
+
+// Observer collects what consumers did until Flush, and writes it. It is safe for concurrent use, also by several
+// consumers.
+type Observer struct {
+	namespace string
+
+	mu        sync.Mutex
+	out       lineWriter
+	consumers labels
+	producers labels
+	groups    map[key]*group
+	order     []*group // the groups, by first appearance
+	collected int      // deliveries since it was last tried to write them
+	since     time.Time
+	buf       []byte
+}
+
+var _ consumer.Flusher = (*Observer)(nil)
+
+// New makes an Observer; nil options are the defaults.
+func New(opts *Options) (*Observer, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	if o.Writer == nil {
+		o.Writer = os.Stdout
+	}
+	if o.Namespace == "" {
+		o.Namespace = DefaultNamespace
+	}
+	if o.MaxProducers == 0 {
+		o.MaxProducers = DefaultMaxProducers
+	}
+	if err := checkNamespace(o.Namespace); err != nil {
+		return nil, err
+	}
+	if o.MaxProducers < 0 {
+		return nil, fmt.Errorf("emf: MaxProducers is %d: give how many producers have a label of their own, or 0 for %d", o.MaxProducers, DefaultMaxProducers)
+	}
+	return &Observer{
+		namespace: o.Namespace, out: lineWriter{w: o.Writer}, groups: map[key]*group{},
+		consumers: newLabels(MaxConsumers), producers: newLabels(o.MaxProducers),
+	}, nil
+}
+
+// checkNamespace holds a namespace against
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
+func checkNamespace(ns string) error {
+	switch {
+	case len(ns) > 255:
+		return fmt.Errorf("emf: the namespace has %d characters: at most 255", len(ns))
+	case strings.ContainsFunc(ns, func(r rune) bool { return r < ' ' || r > '~' }) || strings.TrimSpace(ns) == "":
+		return fmt.Errorf("emf: the namespace %q is not printable ASCII", ns)
+	case ns[0] == ':' || strings.HasPrefix(ns, "AWS/"):
+		return fmt.Errorf("emf: the namespace %q is one that CloudWatch keeps for itself: begin with neither ':' nor \"AWS/\"", ns)
+	}
+	return nil
+}
+
+// Delivered collects a report. When MaxValues deliveries, or one older than MaxDelay, are there already,
+// it writes those first. If that fails they are kept, and Flush says why.
+func (o *Observer) Delivered(_ context.Context, r consumer.Report) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if age := r.At.Sub(o.since); o.collected >= MaxValues || o.collected > 0 && (age >= MaxDelay || age <= -MaxDelay) {
+		_ = o.write() // what could not be written is still there, for Flush to try again
+	}
+	if o.collected == 0 {
+		o.since = r.At
+	}
+	o.collected++
+	o.group(&r).add(&r)
+}
+
+// Flush writes all that was collected. What could not be written is kept for the next time; it is written again whole,
+// so that nothing is counted twice.
+func (o *Observer) Flush(context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.write(); err != nil {
+		return fmt.Errorf("emf: %d deliveries are not in the metrics yet: %w", o.unwritten(), err)
+	}
+	return nil
+}
+
+func (o *Observer) unwritten() (n int) {
+	for _, g := range o.order {
+		n += g.deliveries
+	}
+	return n
+}
+
+// write writes each group that has something. After a failure it does not try again with each delivery, as a
+// writer that fails may also be slow.
+func (o *Observer) write() error {
+	o.collected = 0
+	if err := o.out.repair(); err != nil {
+		return err
+	}
+	for _, g := range o.order {
+		if g.deliveries == 0 {
+			continue
+		}
+		o.buf = g.appendLine(o.buf[:0], o.namespace)
+		written, err := o.out.write(o.buf)
+		if written {
+			g.reset()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lineWriter writes whole lines.
+type lineWriter struct {
+	w      io.Writer
+	broken bool // the last line has no end
+}
+
+// write reports whether the line is out. Of one that was cut short the rest is not sent later: somebody else may have
+// written to the same place in between. It gets an end, and is no JSON then.
+func (l *lineWriter) write(line []byte) (written bool, err error) {
+	l.broken = true // if Write panics
+	n, err := l.w.Write(line)
+	if n < len(line) && err == nil {
+		err = io.ErrShortWrite
+	}
+	l.broken = n > 0 && n < len(line)
+	return n >= len(line)-1, err // without its end it is whole all the same
+}
+
+var newline = []byte{'\n'}
+
+// repair ends a line that was cut short.
+func (l *lineWriter) repair() error {
+	if !l.broken {
+		return nil
+	}
+	if n, err := l.w.Write(newline); n == 0 {
+		return errors.Join(err, io.ErrShortWrite)
+	}
+	l.broken = false
+	return nil
+}
