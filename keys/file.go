@@ -3,7 +3,6 @@ package keys
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -48,7 +47,7 @@ var _ Refresher = (*FileSource)(nil)
 // fileState is immutable.
 type fileState struct {
 	bundle  *Bundle // the last good one
-	digest  [sha256.Size]byte
+	seen    seen
 	info    os.FileInfo // of the content that was read last, good or not
 	settled bool        // info tells any later change
 	checked time.Time   // when the file was looked at last
@@ -117,8 +116,7 @@ func (f *FileSource) lookAfter(interval func(*fileState) time.Duration) *fileSta
 
 // due is true of a clock that was set back, too: waiting for it to catch up could take for ever.
 func due(s *fileState, now time.Time, interval time.Duration) bool {
-	elapsed := now.Sub(s.checked)
-	return elapsed < 0 || elapsed >= interval
+	return since(s.checked, now, interval)
 }
 
 // look is the state after a look at the file.
@@ -165,22 +163,10 @@ func (f *FileSource) adopt(s *fileState, signed []byte, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	digest := sha256.Sum256(b.Payload())
-	if s.bundle != nil {
-		if err := follows(s, b, digest); err != nil {
-			return err
-		}
+	is := seenOf(b)
+	if err := s.seen.follows(is); err != nil {
+		return err
 	}
-	s.bundle, s.digest = b, digest
-	return nil
-}
-
-func follows(s *fileState, b *Bundle, digest [sha256.Size]byte) error {
-	switch {
-	case b.version < s.bundle.version:
-		return refuse(WhyRollback, "version %d, after %d was seen", b.version, s.bundle.version)
-	case b.version == s.bundle.version && digest != s.digest:
-		return refuse(WhyEquivocate, "version %d with another content than was seen", b.version)
-	}
+	s.bundle, s.seen = b, is
 	return nil
 }
