@@ -16,26 +16,28 @@ const module = "github.com/sealbus/sealbus"
 // table is design section 3: which of our packages each package may reach, directly or through others. Entries are
 // relative to the module; "internal/..." covers what is below.
 var table = map[string][]string{
-	"keys":                     {"internal/b64", "internal/canonical", "internal/dsse", "internal/jsonwrite", "internal/strictjson"},
-	"envelope":                 {"keys", "internal/..."},
-	"producer":                 {"keys", "envelope", "internal/..."},
-	"producer/eventbridge":     {"keys", "envelope", "producer", "internal/..."},
-	"consumer":                 {"keys", "envelope", "consumer/replay", "internal/..."},
-	"consumer/replay":          {},
-	"consumer/replay/redis":    {"consumer/replay", "consumer/replay/internal/remote"},
-	"consumer/replay/dynamodb": {"consumer/replay", "consumer/replay/internal/remote"},
-	"keys/policy":              {"keys", "internal/..."},
-	"internal/awsfake":         {},
-	"internal/b64":             {},
-	"internal/canonical":       {},
-	"internal/jsonwrite":       {},
-	"internal/strictjson":      {"internal/canonical"},
-	"internal/dsse":            {"internal/b64", "internal/canonical", "internal/jsonwrite", "internal/strictjson"},
-	"internal/cejson":          {"internal/canonical", "internal/jsonwrite", "internal/strictjson", "internal/b64"},
+	"keys":                         {"internal/b64", "internal/canonical", "internal/dsse", "internal/jsonwrite", "internal/strictjson"},
+	"envelope":                     {"keys", "internal/..."},
+	"producer":                     {"keys", "envelope", "internal/..."},
+	"producer/eventbridge":         {"keys", "envelope", "producer", "internal/..."},
+	"consumer":                     {"keys", "envelope", "consumer/replay", "internal/..."},
+	"consumer/replay":              {},
+	"consumer/replay/redis":        {"consumer/replay", "consumer/replay/internal/remote"},
+	"consumer/replay/dynamodb":     {"consumer/replay", "consumer/replay/internal/remote"},
+	"observe/emf":                  {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
+	"keys/policy":                  {"keys", "internal/..."},
+	"internal/awsfake":             {},
+	"internal/awsfake/awsfaketest": {},
+	"internal/b64":                 {},
+	"internal/canonical":           {},
+	"internal/jsonwrite":           {},
+	"internal/strictjson":          {"internal/canonical"},
+	"internal/dsse":                {"internal/b64", "internal/canonical", "internal/jsonwrite", "internal/strictjson"},
+	"internal/cejson":              {"internal/canonical", "internal/jsonwrite", "internal/strictjson", "internal/b64"},
 }
 
 // core is what a webhook receiver or a consumer Lambda links.
-var core = []string{"keys", "envelope", "consumer", "consumer/replay", "producer"}
+var core = []string{"keys", "envelope", "consumer", "consumer/replay", "producer", "observe/emf"}
 
 // confined are modules that only the sub-package named after them may link.
 var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentelemetry", "go.yaml.in", "gopkg.in/yaml", "spf13/cobra", "testscript", "go-jose", "gowebpki"}
@@ -51,8 +53,8 @@ var named = map[string]string{
 // command is a home of whatever its sub-commands need.
 var homes = map[string][]string{
 	"github.com/redis/":            {"consumer/replay/redis"},
-	"github.com/aws/aws-sdk-go-v2": {"consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus"},
-	"github.com/aws/smithy-go":     {"consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus"},
+	"github.com/aws/aws-sdk-go-v2": {"consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awsfake/awsfaketest"},
+	"github.com/aws/smithy-go":     {"consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awsfake/awsfaketest"},
 	"github.com/alicebob/":         {}, // tests only
 	"github.com/yuin/gopher-lua":   {},
 }
