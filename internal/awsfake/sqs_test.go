@@ -1,0 +1,34 @@
+package awsfake_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/awsfake/awsfaketest"
+)
+
+// TestQueueContract runs against the fake, or against whatever AWS_ENDPOINT_URL_SQS names.
+func TestQueueContract(t *testing.T) {
+	url := os.Getenv("AWS_ENDPOINT_URL_SQS")
+	if url == "" {
+		server, err := awsfake.Start(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = server.Close() })
+		url = server.URL()
+	}
+	awsfaketest.SQS(t, newQueueClient(url), nil)
+}
+
+func newQueueClient(url string) *sqs.Client {
+	return sqs.New(sqs.Options{
+		Region: "us-east-1", BaseEndpoint: aws.String(url), Retryer: aws.NopRetryer{},
+		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
+	})
+}
