@@ -123,13 +123,14 @@ func (g *group) appendDirectives(b []byte, namespace string) []byte {
 	}
 	b = appendDirective(b, namespace, sets)
 	b = append(appendMetric(b, "Deliveries", "Count"), `]},`...)
-	sets = byConsumer
 	if g.rejections > 0 {
-		sets = byReason
+		b = appendDirective(b, namespace, byReason)
+		b = append(appendMetric(b, "Rejections", "Count"), `]},`...)
 	}
-	b = appendDirective(b, namespace, sets)
-	b = append(appendMetric(b, "Rejections", "Count"), `]},`...)
 	b = appendDirective(b, namespace, byConsumer)
+	if g.rejections == 0 {
+		b = appendMetric(b, "Rejections", "Count")
+	}
 	for i := range metrics {
 		if m := &metrics[i]; m.has(g) {
 			b = appendMetric(b, m.name, m.unit)
@@ -162,7 +163,7 @@ func appendComma(b []byte, beginning byte) []byte {
 	return append(b, ',')
 }
 
-// metrics are those that are by Consumer only.
+// metrics are those that are never by anything but Consumer.
 var metrics = [...]struct {
 	name, unit string
 	has        func(*group) bool
