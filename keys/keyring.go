@@ -126,12 +126,38 @@ func openKeyring(path, passphrase string) (*Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
+	k, err := readKeyring(path, plain)
+	if err != nil {
+		return nil, err
+	}
+	k.path, k.protection, k.digest = path, p, sha256.Sum256(raw)
+	return k, nil
+}
+
+// ParseKeyring reads the content of an encrypted keyring file that came another way, from an object store for example. A
+// wrong passphrase is ErrPassphrase. Keys cannot be added to it: there is no file that would keep them.
+func ParseKeyring(content []byte, passphrase string) (*Keyring, error) {
+	const name = "the keyring"
+	switch {
+	case passphrase == "":
+		return nil, errors.New("keys: the passphrase of the keyring is empty")
+	case len(content) > MaxPrivateFile:
+		return nil, fmt.Errorf("keys: the keyring has more than %d bytes", MaxPrivateFile)
+	}
+	plain, _, err := unprotect(name, content, passphrase)
+	if err != nil {
+		return nil, err
+	}
+	return readKeyring(name, plain)
+}
+
+// readKeyring reads the decrypted keyring of that name, and clears plain.
+func readKeyring(name string, plain []byte) (*Keyring, error) {
 	defer clear(plain)
 	k, err := parseKeyring(plain)
 	if err != nil {
-		return nil, fmt.Errorf("keys: keyring %s: %w", path, unquoted(err))
+		return nil, fmt.Errorf("keys: keyring %s: %w", name, unquoted(err))
 	}
-	k.path, k.protection, k.digest = path, p, sha256.Sum256(raw)
 	return k, nil
 }
 
@@ -212,6 +238,9 @@ func (k *Keyring) noSigner(now time.Time) error {
 // Add adds a key to the keyring and its file, all or nothing. A key that is there already is refused, and so is a
 // file that somebody else changed in the meantime.
 func (k *Keyring) Add(signer *LocalSigner, schedule Schedule) error {
+	if k.path == "" {
+		return errors.New("keys: this keyring was not read from a file: add the key to its file, and store that again")
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	grown := slices.Concat(k.keys, []*keyringKey{{signer: signer, schedule: schedule.wholeSeconds()}})

@@ -87,19 +87,25 @@ func readPrivate(path, passphrase string) (plain, raw []byte, p *protection, err
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	plain, p, err = unprotect(path, raw, passphrase)
+	return plain, raw, p, err
+}
+
+// unprotect decrypts the content of the private file of that name.
+func unprotect(path string, raw []byte, passphrase string) (plain []byte, p *protection, err error) {
 	encrypted := bytes.HasPrefix(raw, []byte(ageHeader))
 	switch {
 	case !encrypted && passphrase != "":
-		return nil, nil, nil, fmt.Errorf("keys: %s is not encrypted, although a passphrase was given: open it as insecure, or make a new one", path)
+		return nil, nil, fmt.Errorf("keys: %s is not encrypted, although a passphrase was given: open it as insecure, or make a new one", path)
 	case !encrypted:
-		return bytes.Clone(raw), raw, &protection{passphrase: hide("")}, nil
+		return bytes.Clone(raw), &protection{passphrase: hide("")}, nil
 	case passphrase == "":
-		return nil, nil, nil, fmt.Errorf("keys: %s is encrypted: give its passphrase", path)
+		return nil, nil, fmt.Errorf("keys: %s is encrypted: give its passphrase", path)
 	}
 	if plain, err = decrypt(raw, passphrase); err != nil {
-		return nil, nil, nil, fmt.Errorf("keys: %s: %w", path, err)
+		return nil, nil, fmt.Errorf("keys: %s: %w", path, err)
 	}
-	return plain, raw, &protection{passphrase: hide(passphrase), workFactor: workFactorOf(raw)}, nil
+	return plain, &protection{passphrase: hide(passphrase), workFactor: workFactorOf(raw)}, nil
 }
 
 // unquoted is err without the longer texts that it quotes, and without its causes: they come from a private file,

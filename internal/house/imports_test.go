@@ -25,6 +25,7 @@ var table = map[string][]string{
 	"consumer/replay/redis":        {"consumer/replay", "consumer/replay/internal/remote"},
 	"consumer/replay/dynamodb":     {"consumer/replay", "consumer/replay/internal/remote"},
 	"observe/emf":                  {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
+	"keys/awss3":                   {"keys", "internal/..."},
 	"keys/policy":                  {"keys", "internal/..."},
 	"internal/awsfake":             {},
 	"internal/awsfake/awsfaketest": {},
@@ -44,6 +45,7 @@ var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentel
 
 // named are the sub-packages that link a confined module: the one they are named after.
 var named = map[string]string{
+	"keys/awss3":               "aws-sdk-go",
 	"producer/eventbridge":     "aws-sdk-go",
 	"consumer/replay/redis":    "redis",
 	"consumer/replay/dynamodb": "aws-sdk-go",
@@ -53,8 +55,8 @@ var named = map[string]string{
 // command is a home of whatever its sub-commands need.
 var homes = map[string][]string{
 	"github.com/redis/":            {"consumer/replay/redis"},
-	"github.com/aws/aws-sdk-go-v2": {"consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awsfake/awsfaketest"},
-	"github.com/aws/smithy-go":     {"consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awsfake/awsfaketest"},
+	"github.com/aws/aws-sdk-go-v2": {"keys/awss3", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awsfake/awsfaketest"},
+	"github.com/aws/smithy-go":     {"keys/awss3", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awsfake/awsfaketest"},
 	"github.com/alicebob/":         {}, // tests only
 	"github.com/yuin/gopher-lua":   {},
 }
