@@ -97,6 +97,7 @@ type frozen struct {
 	clock   *jumper
 	c       *consumer.Consumer
 	body    []byte
+	replay  string // the message's ReplayName
 	calls   []call
 	limit   time.Time // no call may begin at or after it; zero = none
 	started bool      // a jump that comes now comes after a handler began
@@ -144,7 +145,7 @@ func (f *frozen) handler(_ context.Context, d consumer.Delivery[[]byte]) error {
 }
 
 func (f *frozen) deliver() (consumer.Result, error) {
-	return f.c.Handle(context.Background(), body(f.body), f.handler)
+	return f.c.Handle(context.Background(), consumer.Message{Body: f.body, ReplayName: f.replay}, f.handler)
 }
 
 // forEveryStep runs the test with a jump at the first reading of the clock, at the second, and so on until the clock
@@ -202,6 +203,104 @@ func TestFreezePastAnEnd(t *testing.T) {
 			}
 		})
 	}
+}
+
+// replayed makes the event one of an archive replay, whose permission lives for so long after the time of delivery.
+func (f *frozen) replayed(long time.Duration) {
+	f.replay = replayName
+	f.opts.Permissions = []consumer.Permission{{
+		ID: "again-1", ReplayName: replayName, From: start, To: start.Add(time.Hour), Until: f.clock.peek().Add(long),
+	}}
+}
+
+// A process is frozen past the end of a permission, between any two steps. No handler begins after that: an event that
+// is too old without the permission is in quarantine, a fresh one is delivered again, and is then one without it.
+func TestFreezePastPermission(t *testing.T) {
+	for _, stale := range []bool{true, false} {
+		ends, between := 0, 0
+		forEveryStep(t, func(t *testing.T, at int) bool {
+			f := newFrozen(t, freeze, at, func(f *frozen) {
+				f.replayed(freeze / 2)
+				if f.opts.MaxAge = 3 * freeze; stale {
+					f.opts.MaxAge = time.Minute
+				}
+			})
+			r, err := f.deliver()
+			end := f.opts.Permissions[0].Until
+			switch {
+			case len(f.calls) == 1 && f.calls[0].at.Before(end):
+				f.check(r, err, consumer.Handled, "")
+				if r.Permission != "again-1" {
+					t.Errorf("before its end handled under %q", r.Permission)
+				}
+			case len(f.calls) == 1 && !stale: // frozen before the first verdict
+				f.check(r, err, consumer.Handled, "")
+				if r.Permission != "" {
+					t.Errorf("after its end handled under %q", r.Permission)
+				}
+			case len(f.calls) == 0 && stale:
+				f.check(r, err, consumer.Quarantined, envelope.ReasonExpired)
+				ends++
+			case len(f.calls) == 0:
+				f.check(r, err, consumer.Retry, envelope.ReasonInProgress)
+				between++
+				f.must(consumer.Handled) // as the claim was released
+				if r, err := f.deliver(); r.Permission != "" || err != nil {
+					t.Errorf("%+v, %v", r, err)
+				}
+			default:
+				t.Errorf("%d calls at %v, %+v, %v", len(f.calls), f.calls[0].at, r, err)
+			}
+			return f.clock.jumped()
+		})
+		if ends+between < 4 {
+			t.Errorf("stale %v: only %d freezes were noticed", stale, ends+between)
+		}
+	}
+}
+
+// A process is frozen under a permission that lives on: the event is handled, once; also if meanwhile another worker
+// takes it over, unless the handler had begun.
+func TestFreezeUnderPermission(t *testing.T) {
+	forEveryStep(t, func(t *testing.T, at int) bool {
+		f := newFrozen(t, freeze, at, func(f *frozen) { f.opts.MaxAge = time.Minute; f.replayed(10 * freeze) })
+		before := false
+		f.clock.during = func() {
+			before = f.started
+			if r, err := f.deliver(); r.Outcome != consumer.Handled && r.Outcome != consumer.Duplicate {
+				t.Errorf("the other worker: %+v, %v", r, err)
+			}
+		}
+		r, err := f.deliver()
+		if len(f.calls) != 1 && !(len(f.calls) == 2 && before && errors.Is(err, replay.ErrClaimLost) && f.calls[0].key == f.calls[1].key) {
+			t.Errorf("%d calls, %+v, %v", len(f.calls), r, err)
+		}
+		r, err = f.deliver()
+		f.check(r, err, consumer.Duplicate, envelope.ReasonReplayed)
+		return f.clock.jumped()
+	})
+}
+
+// An event was replayed under a permission, which ended, and was forgotten. Then, at any step of its next replay, the
+// clock is set back to before that end: nothing is handled again.
+func TestClockSetBackPastPermission(t *testing.T) {
+	forEveryStep(t, func(t *testing.T, at int) bool {
+		f := newFrozen(t, -2*freeze, 0, func(f *frozen) { f.opts.MaxAge = time.Minute; f.replayed(freeze) })
+		f.must(consumer.Handled)
+		f.advance(2 * freeze)
+		for i := range capacity {
+			f.replay, f.body = "", f.sealAt(fmt.Sprint("new-", i), f.clock.peek())
+			f.must(consumer.Handled)
+		}
+		f.calls, f.replay, f.body = nil, replayName, f.sealAt("1", start)
+		f.restart(at)
+		for range 3 {
+			if r, err := f.deliver(); r.Outcome == consumer.Handled || len(f.calls) > 0 {
+				t.Fatalf("handled again: %+v, %v", r, err)
+			}
+		}
+		return f.clock.jumped()
+	})
 }
 
 // A process is frozen for an hour between any two steps, and nothing ends: the event is handled, once.

@@ -1,0 +1,401 @@
+package consumer_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys"
+)
+
+var otherKey = bytes.Repeat([]byte("o"), consumer.MinQuarantineKey)
+
+func marshal(t *testing.T, r consumer.Record, key []byte) []byte {
+	t.Helper()
+	doc, err := consumer.MarshalRecord(r, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+// reopening is a message with the record.
+func reopening(doc []byte) consumer.Message {
+	return consumer.Message{Body: doc, Format: consumer.QuarantineRecord}
+}
+
+// reopens makes the consumer's quarantine one that it reopens.
+func (w *world) reopens() {
+	w.opts.QuarantineName = "bin"
+	w.opts.Reopen = []consumer.Reopen{{Quarantine: "bin", Key: macKey}}
+}
+
+// late permits the quarantine what was sealed in the hour from start, for a day from now on.
+func (w *world) late() *consumer.Permission {
+	p := w.permitted()
+	p.ReplayName, p.Quarantine = "", "bin"
+	return p
+}
+
+// reopen delivers the last record in the quarantine.
+func (w *world) reopen(outcome consumer.Outcome, reason envelope.Reason) consumer.Result {
+	w.Helper()
+	return w.wantMessage(reopening(marshal(w.T, w.bin.records[len(w.bin.records)-1], macKey)), outcome, reason)
+}
+
+// The whole way: refused, put away, and reopened by its record after the policy was corrected.
+func TestReopen(t *testing.T) {
+	for name, format := range map[string]consumer.Format{"cloudevent": consumer.CloudEvent, "eventbridge": consumer.EventBridge} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.reopens()
+			w.keys[0].Accounts = []string{"111111111111"}
+			w.publish(keys.BundleOptions{})
+			msg := consumer.Message{Body: w.event("1"), Format: format, Account: "111111111111", ReplayName: replayName}
+			if format == consumer.EventBridge {
+				msg.Body = w.delivery(w.seal(placed("1"), envelope.SealOptions{}), "222222222222")
+			}
+			w.opts.Types = []string{"com.example.invoice.*"}
+			w.wantMessage(msg, consumer.Quarantined, envelope.ReasonTypeNotAllowed)
+			rec := w.bin.records[0]
+			if !reflect.DeepEqual(rec.Message, msg) || rec.Quarantine != "bin" || rec.Consumer != "test" {
+				t.Fatalf("record %+v", rec)
+			}
+			w.opts.Types = nil
+			r := w.reopen(consumer.Handled, "")
+			if len(w.handled) != 1 || r.Permission != "" || r.ID != "1" {
+				t.Errorf("%+v, handled %d", r, len(w.handled))
+			}
+			w.reopen(consumer.Duplicate, envelope.ReasonReplayed)
+			w.wantMessage(msg, consumer.Duplicate, envelope.ReasonReplayed) // as it has one claim
+		})
+	}
+}
+
+// What is reopened is judged now, and if it is refused again, its record holds the message as it was at first.
+func TestReopenIsJudgedNow(t *testing.T) {
+	w := newWorld(t)
+	w.reopens()
+	b := w.event("1")
+	w.opts.Types = []string{"com.example.invoice.*"}
+	w.wantMessage(archived(b), consumer.Quarantined, envelope.ReasonTypeNotAllowed)
+	first := w.bin.records[0]
+	w.clock.Advance(time.Hour)
+	w.reopen(consumer.Quarantined, envelope.ReasonTypeNotAllowed)
+	w.opts.Types = nil
+	w.clock.Advance(long)
+	r := w.reopen(consumer.Quarantined, envelope.ReasonExpired)
+	if c := r.Verdict.Cause; !strings.Contains(c, `"bin"`) || !strings.Contains(c, "Permission") {
+		t.Error(c)
+	}
+	w.keys[0].Revoked = &keys.Revocation{At: w.clock.Now()}
+	w.publish(keys.BundleOptions{})
+	w.late()
+	w.reopen(consumer.Quarantined, envelope.ReasonRevokedKey)
+	if len(w.bin.records) != 4 || len(w.handled) != 0 {
+		t.Fatalf("%d records, handled %d", len(w.bin.records), len(w.handled))
+	}
+	for _, rec := range w.bin.records[1:] {
+		if !reflect.DeepEqual(rec.Message, first.Message) || !rec.At.After(first.At) {
+			t.Errorf("record %+v, want the message of %+v", rec, first)
+		}
+	}
+}
+
+// A permission that names the quarantine admits what is reopened from it, and nothing else.
+func TestReopenUnderPermission(t *testing.T) {
+	w := newWorld(t)
+	w.reopens()
+	b, limited := w.event("1"), w.seal(placed("2"), envelope.SealOptions{Expires: time.Hour}).JSON()
+	w.clock.Advance(time.Hour)
+	beyond := w.event("3")
+	w.clock.Advance(long)
+	p := w.late()
+	w.want(limited, consumer.Quarantined, envelope.ReasonExpired)
+	w.reopen(consumer.Quarantined, envelope.ReasonExpired) // the producer said so
+	w.want(beyond, consumer.Quarantined, envelope.ReasonExpired)
+	w.reopen(consumer.Quarantined, envelope.ReasonExpired)
+	for _, msg := range []consumer.Message{{Body: b}, {Body: b, ReplayName: "bin"}, {Body: b, ReplayName: p.ID}} {
+		w.wantMessage(msg, consumer.Quarantined, envelope.ReasonExpired)
+	}
+	if r := w.reopen(consumer.Handled, ""); r.Permission != p.ID || w.handled[0].Permission != p.ID {
+		t.Errorf("%+v", r)
+	}
+	if until := p.Until.Add(envelope.DefaultSkew); !w.store.untils[len(w.store.untils)-1].Equal(until) {
+		t.Errorf("claimed until %v, want %v", w.store.untils, until)
+	}
+	w.reopen(consumer.Duplicate, envelope.ReasonReplayed)
+	w.clock.Advance(24*time.Hour - 1)
+	w.opts.Permissions[0].Until = p.Until
+	w.reopen(consumer.Duplicate, envelope.ReasonReplayed)
+}
+
+// What is reopened was not handled. If a copy of it was, they have one claim, under a permission too, and whichever
+// comes first; and what was reopened while it was fresh is remembered when it no longer is.
+func TestReopenAndCopies(t *testing.T) {
+	refused := func(t *testing.T) (*world, []byte) {
+		w := newWorld(t)
+		w.reopens()
+		b := w.event("1")
+		w.fail = errors.New("no")
+		types := w.opts.Types
+		w.opts.Types = []string{"com.example.invoice.*"}
+		w.want(b, consumer.Quarantined, envelope.ReasonTypeNotAllowed)
+		w.opts.Types, w.fail = types, nil
+		return w, b
+	}
+	t.Run("copy first", func(t *testing.T) {
+		w, b := refused(t)
+		w.late()
+		w.want(b, consumer.Handled, "")
+		w.reopen(consumer.Duplicate, envelope.ReasonReplayed)
+	})
+	t.Run("record first", func(t *testing.T) {
+		w, b := refused(t)
+		w.late().Until = start.Add(long)
+		w.reopen(consumer.Handled, "")
+		w.want(b, consumer.Duplicate, envelope.ReasonReplayed)
+		w.clock.Advance(long / 2)
+		w.reopen(consumer.Duplicate, envelope.ReasonReplayed)
+	})
+	t.Run("permission ends before the window", func(t *testing.T) {
+		w, b := refused(t)
+		w.late().Until = start.Add(time.Hour)
+		w.reopen(consumer.Handled, "")
+		w.opts.Permissions = nil
+		w.clock.Advance(consumer.DefaultMaxAge)
+		w.want(b, consumer.Duplicate, envelope.ReasonReplayed)
+		w.reopen(consumer.Duplicate, envelope.ReasonReplayed)
+	})
+	t.Run("other content", func(t *testing.T) {
+		w, _ := refused(t)
+		w.late()
+		other := placed("1")
+		other.SetSubject("another")
+		w.want(w.seal(other, envelope.SealOptions{}).JSON(), consumer.Handled, "")
+		w.reopen(consumer.Quarantined, envelope.ReasonIDReused)
+	})
+	t.Run("in progress", func(t *testing.T) {
+		w, b := refused(t)
+		w.late()
+		w.store.complete = errors.New("no")
+		w.want(b, consumer.Retry, envelope.ReasonStoreUnavailable)
+		w.store.complete = nil
+		w.reopen(consumer.Retry, envelope.ReasonInProgress)
+	})
+}
+
+// A reopened message of an archive replay is under the permission of that replay, if there is one: it is one
+// event of the replay, wherever it comes from. Else it may be under that of the quarantine.
+func TestReopenFromReplay(t *testing.T) {
+	w := newWorld(t)
+	w.reopens()
+	b := w.event("1")
+	w.clock.Advance(long)
+	w.wantMessage(archived(b), consumer.Quarantined, envelope.ReasonExpired)
+	both := []consumer.Permission{*w.late(), *w.permitted()}
+	both[0].ID = "late-1"
+	w.opts.Permissions = both
+	if r := w.reopen(consumer.Handled, ""); r.Permission != "again-1" {
+		t.Errorf("under %q", r.Permission)
+	}
+	w.wantMessage(archived(b), consumer.Duplicate, envelope.ReasonReplayed)
+	w.opts.Permissions = both[:1]
+	w.wantMessage(archived(b), consumer.Quarantined, envelope.ReasonExpired)
+	if r := w.reopen(consumer.Handled, ""); r.Permission != "late-1" {
+		t.Errorf("under %q", r.Permission)
+	}
+}
+
+// What says nothing of where it comes from, or comes from elsewhere, is not reopened.
+func TestReopenRefuses(t *testing.T) {
+	genuine := func(w *world) consumer.Record {
+		return consumer.Record{Consumer: "test", Quarantine: "bin", At: start, Reason: envelope.ReasonExpired, Message: consumer.Message{Body: w.event("1")}}
+	}
+	for name, c := range map[string]struct {
+		doc    func(t *testing.T, r consumer.Record) []byte
+		reason envelope.Reason
+	}{
+		"genuine": {func(t *testing.T, r consumer.Record) []byte { return marshal(t, r, macKey) }, ""},
+		"of no named quarantine": {func(t *testing.T, r consumer.Record) []byte {
+			r.Quarantine = ""
+			return marshal(t, r, macKey)
+		}, ""},
+		"under the other key": {func(t *testing.T, r consumer.Record) []byte { return marshal(t, r, bytes.Repeat([]byte("x"), 32)) }, envelope.ReasonBadSignature},
+		"without MAC":         {func(t *testing.T, r consumer.Record) []byte { return edit(marshal(t, r, macKey), "mac", nil) }, envelope.ReasonBadSignature},
+		"body changed":        {func(t *testing.T, r consumer.Record) []byte { return edit(marshal(t, r, macKey), "body", "e30=") }, envelope.ReasonBadSignature},
+		"replay name added":   {func(t *testing.T, r consumer.Record) []byte { return edit(marshal(t, r, macKey), "replay_name", "x") }, envelope.ReasonBadSignature},
+		"quarantine left out": {func(t *testing.T, r consumer.Record) []byte { return edit(marshal(t, r, macKey), "quarantine", nil) }, envelope.ReasonBadSignature},
+		"both names left out": {func(t *testing.T, r consumer.Record) []byte {
+			return edit(edit(marshal(t, r, macKey), "quarantine", nil), "replay_name", nil)
+		}, envelope.ReasonBadSignature},
+		"not JSON":              {func(t *testing.T, r consumer.Record) []byte { return []byte("bin") }, envelope.ReasonMalformed},
+		"empty":                 {func(t *testing.T, r consumer.Record) []byte { return nil }, envelope.ReasonMalformed},
+		"an event":              {func(t *testing.T, r consumer.Record) []byte { return r.Message.Body }, envelope.ReasonMalformed},
+		"unknown format":        {func(t *testing.T, r consumer.Record) []byte { return edit(marshal(t, r, macKey), "format", "x") }, envelope.ReasonMalformed},
+		"too large":             {func(t *testing.T, r consumer.Record) []byte { return bytes.Repeat([]byte(" "), consumer.MaxRecord+1) }, envelope.ReasonTooLarge},
+		"of another consumer":   {func(t *testing.T, r consumer.Record) []byte { r.Consumer = "test2"; return marshal(t, r, macKey) }, envelope.ReasonAudienceMismatch},
+		"of no consumer":        {func(t *testing.T, r consumer.Record) []byte { r.Consumer = ""; return marshal(t, r, macKey) }, envelope.ReasonAudienceMismatch},
+		"of another quarantine": {func(t *testing.T, r consumer.Record) []byte { r.Quarantine = "dust"; return marshal(t, r, macKey) }, envelope.ReasonAudienceMismatch},
+		"of this under the key of another": {func(t *testing.T, r consumer.Record) []byte {
+			return marshal(t, r, otherKey)
+		}, envelope.ReasonAudienceMismatch},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.reopens()
+			w.opts.Reopen = append(w.opts.Reopen, consumer.Reopen{Quarantine: "dust", Key: otherKey})
+			var fail error
+			seen := observed(w, &fail)
+			doc := c.doc(t, genuine(w))
+			if c.reason == "" {
+				w.wantMessage(reopening(doc), consumer.Handled, "")
+				return
+			}
+			r := w.wantMessage(reopening(doc), consumer.Quarantined, c.reason)
+			if len(w.handled) > 0 || len(*seen) > 0 || r.ID != "" || len(w.store.untils) > 0 {
+				t.Errorf("handled %d, observed %d, %+v", len(w.handled), len(*seen), r)
+			}
+			// It is kept as it is, and can be written, read and looked at; but it never passes as a record of records.
+			if m := w.bin.records[0].Message; m.Format != consumer.QuarantineRecord || !bytes.Equal(m.Body, doc) {
+				t.Errorf("the record holds %+v", m)
+			}
+			if len(doc) > consumer.MaxRecord {
+				return
+			}
+			w.reopen(consumer.Quarantined, envelope.ReasonMalformed)
+			if m := w.bin.records[1].Message; m.Format != consumer.QuarantineRecord || !bytes.Equal(m.Body, doc) {
+				t.Errorf("reopened and refused, the record holds %+v", m)
+			}
+		})
+	}
+}
+
+// A record in a record is refused even if both are genuine; the inner one is not.
+func TestReopenNested(t *testing.T) {
+	w := newWorld(t)
+	w.reopens()
+	inner := marshal(t, consumer.Record{Consumer: "test", Quarantine: "bin", At: start, Message: consumer.Message{Body: w.event("1")}}, macKey)
+	outer := consumer.Record{Consumer: "test", Quarantine: "bin", At: start, Message: reopening(inner)}
+	w.wantMessage(reopening(marshal(t, outer, macKey)), consumer.Quarantined, envelope.ReasonMalformed)
+	w.wantMessage(reopening(inner), consumer.Handled, "")
+}
+
+// What the transport says of the message that carries the record is not what it said of the event.
+func TestReopenIgnoresTheCarrier(t *testing.T) {
+	w := newWorld(t)
+	w.reopens()
+	w.keys[0].Accounts = []string{"111111111111"}
+	w.publish(keys.BundleOptions{})
+	w.want(w.event("1"), consumer.Quarantined, envelope.ReasonAccountMismatch)
+	msg := reopening(marshal(t, w.bin.records[0], macKey))
+	msg.Account = "111111111111"
+	w.wantMessage(msg, consumer.Quarantined, envelope.ReasonAccountMismatch)
+	w.keys[0].Accounts = nil
+	w.publish(keys.BundleOptions{})
+	w.clock.Advance(long)
+	w.permitted()
+	msg.ReplayName = replayName
+	w.wantMessage(msg, consumer.Quarantined, envelope.ReasonExpired)
+	if len(w.handled) != 0 {
+		t.Error("it was handled")
+	}
+}
+
+// A consumer that has no keys yet loses no record.
+func TestReopenWithoutKeys(t *testing.T) {
+	w := newWorld(t)
+	doc := marshal(t, consumer.Record{Consumer: "test", At: start, Message: consumer.Message{Body: w.event("1")}}, macKey)
+	w.wantMessage(reopening(doc), consumer.Retry, envelope.ReasonTrustUnavailable)
+	w.opts.Reopen = []consumer.Reopen{{Quarantine: "new", Key: otherKey}, {Quarantine: "new", Key: macKey}}
+	w.wantMessage(reopening(doc), consumer.Handled, "")
+}
+
+// A reopened event whose source is being observed is observed as the event that it is.
+func TestReopenAndObserve(t *testing.T) {
+	w := newWorld(t)
+	w.reopens()
+	unsigned := edit(w.event("1"), "dssematerial", nil)
+	w.want(unsigned, consumer.Quarantined, envelope.ReasonUnsigned)
+	var fail error
+	seen := observed(w, &fail)
+	w.reopen(consumer.Observed, envelope.ReasonUnsigned)
+	if len(*seen) != 1 || !bytes.Equal((*seen)[0].Message.Body, unsigned) || (*seen)[0].Message.Format != consumer.CloudEvent {
+		t.Errorf("observed %+v", *seen)
+	}
+}
+
+func TestNewRefusesReopen(t *testing.T) {
+	w := newWorld(t)
+	for name, list := range map[string][]consumer.Reopen{
+		"no name":   {{Key: macKey}},
+		"no key":    {{Quarantine: "bin"}},
+		"short key": {{Quarantine: "bin", Key: macKey[1:]}},
+		"one key":   {{Quarantine: "bin", Key: macKey}, {Quarantine: "dust", Key: bytes.Clone(macKey)}},
+		"too many":  manyReopen(17),
+	} {
+		w.opts.Reopen = list
+		if _, err := consumer.New("test", &w.trust, w.store, &w.opts); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	w.opts.Reopen = manyReopen(16)
+	if _, err := consumer.New("test", &w.trust, w.store, &w.opts); err != nil {
+		t.Error(err)
+	}
+}
+
+func manyReopen(n int) (list []consumer.Reopen) {
+	for i := range n {
+		list = append(list, consumer.Reopen{Quarantine: "bin", Key: bytes.Repeat([]byte{byte(i)}, consumer.MinQuarantineKey)})
+	}
+	return list
+}
+
+// Whoever logs its options or the consumer does not log the keys.
+func TestReopenKeysAreNotPrinted(t *testing.T) {
+	w := newWorld(t)
+	w.reopens()
+	c := w.consumer()
+	var log bytes.Buffer
+	logger := slog.New(slog.NewJSONHandler(&log, nil))
+	logger.Info("x", "reopen", w.opts.Reopen[0], "all", w.opts.Reopen)
+	doc, err := json.Marshal(w.opts.Reopen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := []string{log.String(), string(doc)}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%08b"} {
+		texts = append(texts, fmt.Sprintf(verb, w.opts), fmt.Sprintf(verb, c), fmt.Sprintf(verb, &w.opts.Reopen[0]))
+	}
+	for _, text := range texts {
+		for _, key := range []string{"kkkk", "6b6b", "6B6B", "107 107", "0x6b, 0x6b", "1101011 ", base64.StdEncoding.EncodeToString(macKey)[:8]} {
+			if strings.Contains(text, key) {
+				t.Errorf("the key is printed: %.200s", text)
+			}
+		}
+	}
+}
+
+// A consumer keeps to the keys that New checked.
+func TestReopenIsCopied(t *testing.T) {
+	w := newWorld(t)
+	w.reopens()
+	key := bytes.Clone(macKey)
+	w.opts.Reopen[0].Key = key
+	c := w.consumer()
+	doc := marshal(t, consumer.Record{Consumer: "test", At: start, Message: consumer.Message{Body: w.event("1")}}, macKey)
+	clear(key)
+	w.opts.Reopen[0].Quarantine = ""
+	r, err := c.Handle(t.Context(), reopening(doc), w.handle)
+	w.check(r, err, consumer.Handled, "")
+}
