@@ -19,7 +19,7 @@
 //	handler := consumer.Typed(func(ctx context.Context, d consumer.Delivery[Order]) error { ... })
 //	result, err := c.Handle(ctx, consumer.Message{Body: body}, handler)   // err: deliver it again
 //
-// Stable: New, Handle, Options, Delivery, Result, Quarantine and the record of QuarantineDir.
+// Stable: New, Handle, Flush, Options, Delivery, Result, Observer, Report, Quarantine and the record of QuarantineDir.
 package consumer
 
 import (

@@ -23,14 +23,17 @@
 //	BundleSecondsLeft  Seconds       Consumer                                                                 Minimum
 //	SamplesDropped     Count         Consumer                                                                 Sum
 //
-// Deliveries are all, once each. Rejections are those that can never pass, in quarantine or not yet (what UnsafeObserve took is none): 0 is written
-// too, by Consumer, so that an alarm on it has data whenever there are deliveries. ReplayHits are events that had
-// been handled before. Latency is from the call of Handle to its outcome, HandlerLatency the handler's part of it, if
-// it was called. ClaimHeld is how long the event was claimed, if it was. EventAge is the time from the signed
-// sealing to the handling of a verified event; of one that is older than the window there is none, it is the
-// Reason expired. BundleSecondsLeft is how long the trust bundle may still be used, of deliveries that it judged: once it has
-// expired there is none, and deliveries are retried with the Reason trust_unavailable. SamplesDropped are deliveries
-// that are counted, but whose measured values were not kept while the writer failed; absent if there are none.
+// Deliveries are all, once each. Rejections are those that can never pass, in quarantine or not yet (what UnsafeObserve
+// took is none): 0 is written too, by Consumer, so that an alarm on it has data whenever there are deliveries.
+// ReplayHits are events that had been handled before. Latency is from the call of Handle to its outcome, HandlerLatency
+// the handler's part of it, if it was called. ClaimHeld is how long the event was claimed, if it was. EventAge is the
+// time from the signed sealing to the handling of a verified event; of one that is older than the window there is none,
+// it has the Reason expired.
+//
+// BundleSecondsLeft is how long the trust bundle may still be used, written with each delivery that it judged. When no
+// bundle can be had there is none, and deliveries are retried with the Reason trust_unavailable: alarm on both.
+// SamplesDropped are deliveries that are counted, but whose measured values were not kept while the writer
+// failed; absent if there are none.
 //
 // Outcome is one of the consumer's Outcome constants, Reason one of envelope.Reasons or "none" when handled, Producer a
 // verified producer: of what was not verified there is none.
