@@ -104,6 +104,8 @@ func New(name string, trust keys.Source, store replay.Store, opts *Options) (*Co
 	switch {
 	case name == "":
 		return nil, errors.New("consumer: a consumer needs a name")
+	case !exact(name) || !exact(o.QuarantineName):
+		return nil, fmt.Errorf("consumer: the name %q, or the QuarantineName %q, is no text and would not be the same in a quarantine record", name, o.QuarantineName)
 	case trust == nil:
 		return nil, errors.New("consumer: no trust: who may sign must be known")
 	case store == nil:

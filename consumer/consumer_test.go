@@ -57,6 +57,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 	for name, f := range map[string]func() (*consumer.Consumer, error){
 		"no name":    func() (*consumer.Consumer, error) { return consumer.New("", &w.trust, w.store, &ok) },
+		"no text":    func() (*consumer.Consumer, error) { return consumer.New("a\xff", &w.trust, w.store, &ok) },
 		"no trust":   func() (*consumer.Consumer, error) { return consumer.New("test", nil, w.store, &ok) },
 		"no store":   func() (*consumer.Consumer, error) { return consumer.New("test", &w.trust, nil, &ok) },
 		"no options": func() (*consumer.Consumer, error) { return consumer.New("test", &w.trust, w.store, nil) },

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/sealbus/sealbus/envelope"
 )
@@ -58,8 +56,8 @@ func (p *Permission) check(o *Options) error {
 		return errors.New("it has no ID")
 	case (p.ReplayName == "") == (p.Quarantine == ""):
 		return errors.New("it is for one ReplayName or for one Quarantine: name one of them")
-	case strings.ContainsRune(p.ReplayName, utf8.RuneError):
-		return fmt.Errorf("the ReplayName %q is no name: a record would not keep it exactly", p.ReplayName)
+	case !exact(p.ReplayName):
+		return fmt.Errorf("the ReplayName %q is no text, and would not be the same in a quarantine record", p.ReplayName)
 	case p.Quarantine != "" && !o.reopens(p.Quarantine):
 		return fmt.Errorf("no Reopen is of the quarantine %q", p.Quarantine)
 	case p.From.IsZero() || p.To.IsZero():

@@ -103,13 +103,7 @@ func formatAt(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 // marshalRecord repairs the text before the MAC is made.
 func marshalRecord(r *Record, key *macKey) ([]byte, error) {
-	clean := *r
-	for _, s := range []*string{
-		&clean.Consumer, &clean.Quarantine, (*string)(&clean.Reason), &clean.Cause, &clean.UnverifiedID, &clean.UnverifiedSource,
-		&clean.UnverifiedType, &clean.Message.Account, &clean.Message.ReplayName,
-	} {
-		*s = toUTF8(*s)
-	}
+	clean := repaired(*r)
 	doc := []byte{'{'}
 	for _, m := range []struct{ name, value string }{
 		{"consumer", clean.Consumer}, {"quarantine", clean.Quarantine}, {"at", formatAt(clean.At)},
@@ -128,6 +122,17 @@ func marshalRecord(r *Record, key *macKey) ([]byte, error) {
 		return nil, fmt.Errorf("consumer: a quarantine record of %d bytes, at most %d can be read again", len(doc), MaxRecord)
 	}
 	return doc, nil
+}
+
+// repaired is the record with all text as JSON carries it.
+func repaired(r Record) Record {
+	for _, s := range []*string{
+		&r.Consumer, &r.Quarantine, (*string)(&r.Reason), &r.Cause, &r.UnverifiedID, &r.UnverifiedSource,
+		&r.UnverifiedType, &r.Message.Account, &r.Message.ReplayName,
+	} {
+		*s = toUTF8(*s)
+	}
+	return r
 }
 
 // sealedRecord is a record as it was read: nothing in it is true before it is under a key.
@@ -222,3 +227,6 @@ func toUTF8(s string) string {
 		return c
 	}, string([]rune(s)))
 }
+
+// exact reports whether a record keeps the name as it is, and no other name as this one.
+func exact(name string) bool { return !strings.ContainsRune(toUTF8(name), utf8.RuneError) }
