@@ -171,7 +171,7 @@ func (a *app) report(e *exitError) {
 func plainMessage(err error) string {
 	message := "\n" + err.Error()
 	for _, before := range []string{"\n", ": "} {
-		for _, pkg := range []string{"keys: ", "policy: ", "eventbridge: ", "producer: ", "envelope: ", "replay: "} {
+		for _, pkg := range []string{"keys: ", "policy: ", "eventbridge: ", "producer: ", "envelope: ", "replay: ", "awss3: "} {
 			message = strings.ReplaceAll(message, before+pkg, before)
 		}
 	}

@@ -11,6 +11,7 @@ package main
 import (
 	"context"
 	"io"
+	"net/http"
 	"os"
 	"time"
 
@@ -29,6 +30,7 @@ type environment struct {
 	getenv   func(string) string
 	prompt   prompter // nil = there is no terminal to ask on
 	terminal func(io.Writer) bool
+	client   *http.Client // for https:// URLs; nil = the usual one
 }
 
 func systemEnvironment() environment {

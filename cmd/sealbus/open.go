@@ -93,7 +93,7 @@ func (a *app) open(ctx context.Context, f *openFlags) error {
 	if err != nil {
 		return err
 	}
-	trust, err := a.openTrust(&f.trustFlags)
+	trust, err := a.openTrust(ctx, &f.trustFlags)
 	if err != nil {
 		return err
 	}
@@ -234,4 +234,4 @@ func shortIDs(ids []string) string {
 	return strings.Join(short, ", ")
 }
 
-func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,17 +1,26 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/spf13/cobra"
 
 	"github.com/sealbus/sealbus/keys"
-	"github.com/spf13/cobra"
+	"github.com/sealbus/sealbus/keys/awss3"
 )
+
+// fetchTimeout is how long a command waits for a bundle from the network.
+const fetchTimeout = 30 * time.Second
 
 // trustFlags name what to judge with.
 type trustFlags struct{ trust, roots string }
 
 func (f *trustFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.trust, "trust", "", "the signed trust bundle, a `FILE`")
+	cmd.Flags().StringVar(&f.trust, "trust", "", "the signed trust bundle: a `FILE`, an https:// URL or s3://BUCKET/KEY")
 	cmd.Flags().StringVar(&f.roots, "roots", "", "the pinned roots that sign the bundle, a `FILE`")
 }
 
@@ -20,7 +29,50 @@ const reasonTrustUnavailable = "trust_unavailable"
 
 // openTrust reads the bundle and verifies it under the roots, at a.now(). Whatever is wrong with them, the
 // event could not be judged: it is never a rejection.
-func (a *app) openTrust(f *trustFlags) (*keys.Bundle, error) {
+func (a *app) openTrust(ctx context.Context, f *trustFlags) (*keys.Bundle, error) {
+	roots, err := a.readTrustRoots(f)
+	if err != nil {
+		return nil, err
+	}
+	b, err := a.openBundle(ctx, f.trust, roots)
+	return b, asUnavailableOrNil(err)
+}
+
+// liveTrust is openTrust for commands that go on for long: it follows the file, URL or object by a's clock.
+func (a *app) liveTrust(ctx context.Context, f *trustFlags) (keys.Refresher, error) {
+	if f.trust == "-" {
+		return nil, usage("name a file or a URL", "the bundle is followed: it cannot come from standard input")
+	}
+	roots, err := a.readTrustRoots(f)
+	if err != nil {
+		return nil, err
+	}
+	origin, err := a.trustOrigin(ctx, f.trust)
+	if err != nil {
+		return nil, err
+	}
+	if origin == nil {
+		return a.watchTrust(ctx, f.trust, roots)
+	}
+	source, err := keys.FetchFrom(ctx, origin, roots, &keys.FetchOptions{Now: a.now, Timeout: fetchTimeout})
+	if err != nil {
+		return nil, asUnavailable(reasonTrustUnavailable, notFetched(origin, err))
+	}
+	return source, nil
+}
+
+func (a *app) watchTrust(ctx context.Context, path string, roots *keys.Roots) (keys.Refresher, error) {
+	if _, err := a.openBundle(ctx, path, roots); err != nil { // says what is wrong better
+		return nil, asUnavailable(reasonTrustUnavailable, err)
+	}
+	source, err := keys.WatchFile(path, roots, &keys.FileOptions{Now: a.now})
+	if err != nil {
+		return nil, asUnavailable(reasonTrustUnavailable, refused(path, err))
+	}
+	return source, nil
+}
+
+func (a *app) readTrustRoots(f *trustFlags) (*keys.Roots, error) {
 	if err := need(required{"trust", f.trust}, required{"roots", f.roots}); err != nil {
 		return nil, err
 	}
@@ -28,8 +80,7 @@ func (a *app) openTrust(f *trustFlags) (*keys.Bundle, error) {
 	if err != nil {
 		return nil, asUnavailable(reasonTrustUnavailable, err)
 	}
-	b, err := a.openBundle(f.trust, roots)
-	return b, asUnavailableOrNil(err)
+	return roots, nil
 }
 
 func asUnavailableOrNil(err error) error {
@@ -52,17 +103,79 @@ func (a *app) readRoots(path string) (*keys.Roots, error) {
 	return roots, nil
 }
 
-// openBundle reads a signed bundle and verifies it at a.now().
-func (a *app) openBundle(path string, roots *keys.Roots) (*keys.Bundle, error) {
-	data, err := a.readFile(path, keys.MaxSigned)
+// openBundle reads a signed bundle, from wherever it is, and verifies it at a.now().
+func (a *app) openBundle(ctx context.Context, where string, roots *keys.Roots) (*keys.Bundle, error) {
+	signed, err := a.readSigned(ctx, where)
 	if err != nil {
 		return nil, err
 	}
-	b, err := keys.OpenBundle(data, roots, &keys.OpenBundleOptions{Now: a.now})
+	b, err := keys.OpenBundle(signed, roots, &keys.OpenBundleOptions{Now: a.now})
 	if err != nil {
-		return nil, refused(path, err)
+		return nil, refused(where, err)
 	}
 	return b, nil
+}
+
+// readSigned reads a signed bundle from a file, standard input, an https:// URL or an object of S3. Nothing of it is
+// verified yet.
+func (a *app) readSigned(ctx context.Context, where string) ([]byte, error) {
+	origin, err := a.trustOrigin(ctx, where)
+	if err != nil {
+		return nil, err
+	}
+	if origin == nil {
+		return a.readFile(where, keys.MaxSigned)
+	}
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	signed, err := keys.FetchSigned(ctx, origin)
+	if err != nil {
+		return nil, notFetched(origin, err)
+	}
+	return signed, nil
+}
+
+// trustOrigin is where a bundle comes from that is not a file; nil = it is a file.
+func (a *app) trustOrigin(ctx context.Context, where string) (keys.Origin, error) {
+	scheme, rest, ok := strings.Cut(where, "://")
+	if !ok {
+		return nil, nil
+	}
+	switch strings.ToLower(scheme) {
+	case "https", "http":
+		origin, err := keys.HTTPSOrigin(where, &keys.FetchOptions{Client: a.env.client})
+		if err != nil {
+			return nil, usage("write it as https://HOST/PATH", "%w", err)
+		}
+		return origin, nil
+	case "s3":
+		return a.objectOrigin(ctx, rest)
+	}
+	return nil, usage("name a file, an https:// URL or s3://BUCKET/KEY", "a bundle cannot be read from %q", scheme+"://")
+}
+
+func (a *app) objectOrigin(ctx context.Context, name string) (keys.Origin, error) {
+	bucket, key, _ := strings.Cut(name, "/")
+	if bucket == "" || key == "" {
+		return nil, usage("write it as s3://BUCKET/KEY", "%q names no object", "s3://"+name)
+	}
+	cfg, err := loadAWS(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
+		o.UsePathStyle = o.BaseEndpoint != nil // an emulator has no host for each bucket
+	})
+	return awss3.Origin(client, bucket, key)
+}
+
+// notFetched is the error of an origin: what it gave was refused, or there was nothing.
+func notFetched(origin keys.Origin, err error) error {
+	var b *keys.BundleError
+	if errors.As(err, &b) {
+		return refused(origin.String(), err)
+	}
+	return unavailable("correct that, or try again", "%w", err)
 }
 
 // refused turns the refusal of a bundle or roots file into a rejection with its reason and what to do.

@@ -53,16 +53,16 @@ func (a *app) trustShowCommand() *cobra.Command {
 	cmd := a.command(commandSpec{
 		use: "show [--roots FILE] BUNDLE", short: "Show the keys of a trust bundle and where each stands",
 		long: "Show the keys of a trust bundle, where each stands in its life, and what it may speak for.\n" +
-			"Without --roots nothing is verified, and the output says so. Exit status 1 if the bundle is not to be trusted.",
+			"BUNDLE is a file, an https:// URL or s3://BUCKET/KEY. Without --roots nothing is verified, and the output says so. Exit status 1 if the bundle is not to be trusted.",
 		args: exactly("BUNDLE"), now: true,
-		run: func(_ context.Context, args []string) error { return a.trustShow(args[0], roots) },
+		run: func(ctx context.Context, args []string) error { return a.trustShow(ctx, args[0], roots) },
 	})
 	cmd.Flags().StringVar(&roots, "roots", "", "verify the bundle under this pinned roots `FILE`")
 	return cmd
 }
 
-func (a *app) trustShow(file, rootsFile string) error {
-	signed, err := a.readFile(file, keys.MaxSigned)
+func (a *app) trustShow(ctx context.Context, file, rootsFile string) error {
+	signed, err := a.readSigned(ctx, file)
 	if err != nil {
 		return err
 	}

@@ -24,17 +24,17 @@ func (a *app) trustVerifyCommand() *cobra.Command {
 	var minVersion int64
 	cmd := a.command(commandSpec{
 		use: "verify --roots FILE BUNDLE", short: "Verify a trust bundle as a consumer would",
-		long:    "Verify a trust bundle under the pinned roots, as a consumer would: signatures, form, version, expiry.\nExit status 1 if it is refused.",
-		example: "sealbus trust verify --roots roots.json trust.dsse",
+		long:    "Verify a trust bundle under the pinned roots, as a consumer would: signatures, form, version, expiry.\nBUNDLE is a file, an https:// URL or s3://BUCKET/KEY. Exit status 1 if it is refused.",
+		example: "sealbus trust verify --roots roots.json trust.dsse\nsealbus trust verify --roots roots.json https://trust.example/bundle.dsse",
 		args:    exactly("BUNDLE"), now: true,
-		run: func(_ context.Context, args []string) error { return a.trustVerify(args[0], roots, minVersion) },
+		run: func(ctx context.Context, args []string) error { return a.trustVerify(ctx, args[0], roots, minVersion) },
 	})
 	cmd.Flags().StringVar(&roots, "roots", "", "the pinned roots `FILE`")
 	cmd.Flags().Int64Var(&minVersion, "min-version", 0, "refuse versions lower than `N`")
 	return cmd
 }
 
-func (a *app) trustVerify(file, rootsFile string, minVersion int64) error {
+func (a *app) trustVerify(ctx context.Context, file, rootsFile string, minVersion int64) error {
 	if err := need(required{"roots", rootsFile}); err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (a *app) trustVerify(file, rootsFile string, minVersion int64) error {
 	if err != nil {
 		return asUnavailable("roots", err)
 	}
-	signed, err := a.readFile(file, keys.MaxSigned)
+	signed, err := a.readSigned(ctx, file)
 	if err != nil {
 		return err
 	}
