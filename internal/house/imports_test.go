@@ -26,6 +26,7 @@ var table = map[string][]string{
 	"consumer/replay/dynamodb":     {"consumer/replay", "consumer/replay/internal/remote"},
 	"observe/emf":                  {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
 	"keys/awss3":                   {"keys", "internal/..."},
+	"consumer/awslambda":       {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
 	"keys/policy":                  {"keys", "internal/..."},
 	"internal/awsfake":             {},
 	"internal/awsfake/awsfaketest": {},
@@ -54,7 +55,7 @@ var named = map[string]string{
 // homes are the packages that may link a confined module all the same, with everything that is below it. The
 // command is a home of whatever its sub-commands need.
 var homes = map[string][]string{
-	"github.com/redis/":            {"consumer/replay/redis"},
+	"github.com/redis/":            {"consumer/replay/redis", "cmd/sealbus"},
 	"github.com/aws/aws-sdk-go-v2": {"keys/awss3", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awsfake/awsfaketest"},
 	"github.com/aws/smithy-go":     {"keys/awss3", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awsfake/awsfaketest"},
 	"github.com/alicebob/":         {}, // tests only

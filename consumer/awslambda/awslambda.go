@@ -1,0 +1,210 @@
+// Package awslambda lets a Lambda function consume sealed events: from an SQS queue (EventBridge -> SQS -> Lambda, the
+// topology to prefer) or invoked by EventBridge itself. Each message goes through consumer.Handle; what Lambda is
+// answered says exactly what is to be delivered again.
+//
+//	lambda.Start(awslambda.SQS(c, func(ctx context.Context, d consumer.Delivery[Order]) error { ... }, nil))
+//
+// A message is acknowledged when it was handled, when it is a duplicate of one that was, or when it can never pass and the
+// consumer's Quarantine has it. All else is delivered again. When it cannot be said which message failed, the
+// whole invocation fails: nothing is lost, and what was handled is then recognised as a duplicate.
+//
+// Threats: whoever can put a message into the queue or invoke the function (all is verified, and nothing is believed
+// that the service alone should write unless Options say that only the service can write it); a poisoned message (its
+// batch goes on without it); the end of the invocation's time, which kills the process (nothing is begun too late, and a
+// handler is never left behind in a frozen process, where it would wake up hours later). Not stopped: an
+// event source mapping without ReportBatchItemFailures, see SQS.
+//
+// The package does not import the Lambda runtime: its functions are what lambda.Start of github.com/aws/aws-lambda-go
+// takes.
+//
+// # Deployment
+//
+// What the code cannot see, and `sealbus doctor` checks: the event source mapping has FunctionResponseTypes
+// ReportBatchItemFailures; the queue has a dead-letter queue, and a visibility timeout of at least six times the
+// function's timeout; a function that EventBridge invokes directly has an OnFailure destination, since after two
+// retries the event is gone.
+//
+// Stable: SQS, EventBridge, Options, SQSResponse.
+package awslambda
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/sealbus/sealbus/consumer"
+)
+
+// Options adjust an adapter. The zero value is the strict one.
+type Options struct {
+	Format   Format           // what a message may be; zero = FormatAuto
+	Parallel int              // how many messages of a batch are handled at a time, of a FIFO queue how many groups; 0 = DefaultParallel, 1 = one after the other
+	Margin   time.Duration    // how long before the end of the invocation's time nothing more is begun and the handlers' context ends; 0 = a tenth of that time, at most MaxDefaultMargin
+	Logger   *slog.Logger     // the log of messages that were not begun, which the consumer does not see; nil = slog.Default()
+	Now      func() time.Time // the wall clock that the invocation's time is judged by; nil = time.Now
+
+	// OnlyEventBridgeWrites says that nobody but EventBridge can send to the queue or invoke the function (its policy allows
+	// the service alone, and only for the ARN of a rule without an input transformer). The "replay-name" of a delivery is
+	// believed then, and may have a consumer.Permission. false = the name is not looked at, and a replay is judged
+	// like any other delivery.
+	OnlyEventBridgeWrites bool
+
+	// FailWholeBatch makes every failure one of the whole batch. It is for an event source mapping that cannot have
+	// ReportBatchItemFailures: without it, the answer that names some messages would delete all. false = they are named.
+	FailWholeBatch bool
+}
+
+// DefaultParallel is how many messages of a batch are handled at a time: all of an ordinary batch.
+const DefaultParallel = 10
+
+// MaxDefaultMargin is the longest margin that is taken unless Options say so. What ends an event that was begun, the
+// replay store's answer and the Observer's flush, takes no longer with a store that works.
+const MaxDefaultMargin = 10 * time.Second
+
+// ErrTimeUp is the cause with which a handler's context ends at the margin, and in the error of an invocation, or of a
+// message, that was not begun for that reason.
+var ErrTimeUp = errors.New("awslambda: the invocation's time is nearly up")
+
+// flushTimeout bounds the flush of an invocation that has no deadline: outside Lambda.
+const flushTimeout = 5 * time.Second
+
+// adapter is what the invocations of one function share.
+type adapter struct {
+	consumer *consumer.Consumer
+	handler  consumer.Handler
+	opts     Options
+	err      error // why no invocation can succeed
+}
+
+// EventBridge is the function for a rule that has it as its target, or for whatever else invokes it with one event:
+// see Format. Its error makes Lambda invoke it again, twice by default, and then send the event to the function's
+// OnFailure destination; without one it is lost, which is why a queue in between is the better topology.
+// https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+//
+// The handler is a consumer.Handler, or takes the data as a T as with consumer.Typed. opts may be nil.
+func EventBridge[T any](c *consumer.Consumer, handle func(ctx context.Context, d consumer.Delivery[T]) error, opts *Options) func(context.Context, json.RawMessage) (struct{}, error) {
+	return newAdapter(c, handle, opts).eventBridge
+}
+
+func newAdapter[T any](c *consumer.Consumer, handle func(context.Context, consumer.Delivery[T]) error, opts *Options) *adapter {
+	a := &adapter{consumer: c, handler: consumer.Typed(handle)}
+	if opts != nil {
+		a.opts = *opts
+	}
+	a.opts.setDefaults()
+	if a.err = a.opts.check(); c == nil {
+		a.err = errors.New("no consumer")
+	} else if handle == nil {
+		a.err = errors.New("no handler")
+	}
+	if a.err != nil {
+		a.err = fmt.Errorf("awslambda: %w", a.err)
+	}
+	return a
+}
+
+func (o *Options) setDefaults() {
+	if o.Parallel == 0 {
+		o.Parallel = DefaultParallel
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.Format < FormatAuto || o.Format > FormatCloudEvent:
+		return fmt.Errorf("unknown Format %d", o.Format)
+	case o.Parallel < 0:
+		return fmt.Errorf("Parallel is %d: give at least 1, or 0 for %d", o.Parallel, DefaultParallel)
+	case o.Margin < 0:
+		return fmt.Errorf("Margin is %v: give a duration, or 0 for a tenth of the time", o.Margin)
+	}
+	return nil
+}
+
+func (a *adapter) eventBridge(ctx context.Context, payload json.RawMessage) (struct{}, error) {
+	if a.err != nil {
+		return struct{}{}, a.err
+	}
+	msg, s := a.message(payload)
+	if s.batch {
+		return struct{}{}, errors.New(`awslambda: the function was invoked with a batch ("Records"), not with one event: use awslambda.SQS behind a queue`)
+	}
+	defer a.flush(ctx)
+	run, cancel := a.within(ctx)
+	defer cancel()
+	if err := run.over(); err != nil {
+		return struct{}{}, err
+	}
+	_, err := a.consumer.Handle(run, msg, a.handler)
+	return struct{}{}, err
+}
+
+// invocation is the context of what is begun in one invocation. It ends at the margin.
+type invocation struct {
+	context.Context
+	cut time.Time // zero = the invocation has no end
+	now func() time.Time
+}
+
+// within is the time in which things may be begun.
+//
+// A handler that does not heed its context is waited for, beyond the margin, and if need be until Lambda kills the
+// process. Answering without it would be worse: Lambda freezes the process after the answer, and the handler would
+// go on in some later invocation, when its lease has long lapsed, another worker has had the event, and of a FIFO
+// queue later events of its group were handled. The token would keep it from completing, but nothing could keep
+// it from having its effect. Killed, it is simply repeated, with the same IdempotencyKey.
+func (a *adapter) within(ctx context.Context) (*invocation, context.CancelFunc) {
+	in := &invocation{now: a.opts.Now}
+	end, ok := ctx.Deadline()
+	if !ok {
+		run, cancel := context.WithCancel(ctx)
+		in.Context = run
+		return in, cancel
+	}
+	margin := a.opts.Margin
+	if margin == 0 {
+		margin = min(max(end.Sub(in.wall()), 0)/10, MaxDefaultMargin)
+	}
+	in.cut = end.Add(-margin).Round(0)
+	run, cancel := context.WithDeadlineCause(ctx, in.cut, ErrTimeUp)
+	in.Context = run
+	return in, cancel
+}
+
+// wall is the wall clock only: the monotonic one stands still while a process is frozen.
+func (in *invocation) wall() time.Time { return in.now().Round(0) }
+
+// over is why nothing more may be begun; nil = it may. The clock is asked, because the timer of a context may be late
+// in a process that was frozen.
+func (in *invocation) over() error {
+	if in.Err() != nil {
+		return context.Cause(in)
+	}
+	if !in.cut.IsZero() && !in.wall().Before(in.cut) {
+		return ErrTimeUp
+	}
+	return nil
+}
+
+// flush has the Observer write what it kept back, in half of the time that is left at most: it must not turn an
+// invocation that succeeded into one that timed out, and whose events come again. The outcomes stand if it fails.
+func (a *adapter) flush(ctx context.Context) {
+	left := flushTimeout
+	if end, ok := ctx.Deadline(); ok {
+		left = end.Sub(a.opts.Now().Round(0)) / 2
+	}
+	ctx, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
+	if err := a.consumer.Flush(ctx); err != nil {
+		a.opts.Logger.WarnContext(ctx, "sealbus: the observer was not flushed", "consumer", a.consumer.Name(), "error", err)
+	}
+}

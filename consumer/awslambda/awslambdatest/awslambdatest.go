@@ -1,0 +1,141 @@
+// Package awslambdatest tests functions of package awslambda as Lambda would invoke them: with the JSON that AWS documents,
+// a deadline, and an event source mapping's reading of the response.
+//
+//	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
+//	entry, _ := org.Event(t, "com.example.order.placed", order).EventBridge(envelope.Structured)
+//	payload := awslambdatest.SQS(t, awslambdatest.EventBridge(t, entry, nil))
+//	got := awslambdatest.Invoke(t, handler, payload)
+//	// got.Err, got.Failed: message-1 and so on
+package awslambdatest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/sealbus/sealbus/internal/strictjson"
+)
+
+// Timeout is how long an invocation of Invoke may take.
+const Timeout = 30 * time.Second
+
+// Result is what became of an invocation.
+type Result struct {
+	Response []byte // JSON, as Lambda gets it; nil if the invocation failed
+	Err      error  // the error of the function, or of writing its response; nil = it succeeded
+
+	// Failed are the messages that are delivered again, by messageId, in the order of the batch; empty for an invocation without a
+	// batch of SQS messages. It is what an event source mapping with ReportBatchItemFailures concludes.
+	Failed []string
+}
+
+// Invoke invokes the handler, which is what lambda.Start takes, for at most Timeout.
+func Invoke[Response any](t testing.TB, handler func(context.Context, json.RawMessage) (Response, error), payload []byte) *Result {
+	t.Helper()
+	return InvokeFor(t, Timeout, handler, payload)
+}
+
+// InvokeFor is Invoke with another timeout of the function. Like Lambda it gives the handler a context that ends
+// then. Unlike Lambda it does not kill a handler that goes on, but waits for it.
+func InvokeFor[Response any](t testing.TB, timeout time.Duration, handler func(context.Context, json.RawMessage) (Response, error), payload []byte) *Result {
+	t.Helper()
+	ids := messageIDs(t, payload)
+	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(timeout).Round(0)) // Lambda says when by the wall clock
+	defer cancel()
+	response, err := handler(ctx, slices.Clone(payload))
+	if err != nil {
+		return &Result{Err: err, Failed: ids}
+	}
+	doc, err := json.Marshal(response)
+	if err != nil {
+		return &Result{Err: err, Failed: ids}
+	}
+	return &Result{Response: doc, Failed: failed(ids, doc)}
+}
+
+// messageIDs are the messages of a batch of SQS messages; nil if the payload is none.
+func messageIDs(t testing.TB, payload []byte) []string {
+	t.Helper()
+	if !json.Valid(payload) {
+		t.Fatal("awslambdatest: Lambda invokes no function with what is not JSON")
+	}
+	var batch struct {
+		Records []struct {
+			ID string `json:"messageId"`
+		}
+	}
+	if json.Unmarshal(payload, &batch) != nil {
+		return nil
+	}
+	var ids []string
+	for _, r := range batch.Records {
+		if r.ID != "" {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
+}
+
+// failed reads the response of a function behind SQS: whatever is wrong with it makes all fail.
+// https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+func failed(ids []string, response []byte) []string {
+	named, err := itemFailures(response)
+	if err != nil {
+		return ids
+	}
+	unknown := map[string]bool{} // of those that are named
+	for _, id := range named {
+		unknown[id] = true
+	}
+	var list []string
+	for _, id := range ids {
+		if _, isNamed := unknown[id]; isNamed {
+			list, unknown[id] = append(list, id), false
+		}
+	}
+	for _, is := range unknown {
+		if is {
+			return ids
+		}
+	}
+	return list
+}
+
+var errResponse = errors.New("not a partial batch response")
+
+// itemFailures are the identifiers in a response. An empty response or list, or null, is one without failures.
+func itemFailures(response []byte) (ids []string, err error) {
+	r := strictjson.NewReader(response)
+	if isNull(&r) {
+		return nil, nil
+	}
+	for obj := r.Object(); r.Member(&obj); {
+		if string(obj.Name) != "batchItemFailures" || isNull(&r) {
+			r.Skip()
+			continue
+		}
+		for list := r.Array(); r.Element(&list); {
+			ids = append(ids, itemIdentifier(&r))
+		}
+	}
+	return ids, r.End()
+}
+
+func itemIdentifier(r *strictjson.Reader) (id string) {
+	for obj := r.Object(); r.Member(&obj); {
+		if string(obj.Name) != "itemIdentifier" {
+			r.Skip()
+			continue
+		}
+		id = r.String()
+	}
+	if id == "" {
+		r.Fail(errResponse)
+	}
+	return id
+}
+
+func isNull(r *strictjson.Reader) bool { return r.Kind() == 'n' }

@@ -1,0 +1,101 @@
+package awslambda
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/sealbus/sealbus/internal/strictjson"
+)
+
+// maxBatch is the largest payload in bytes, with some room: Lambda takes 6 MB.
+// https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+const maxBatch = 8 << 20
+
+// maxRecords is the largest batch that an event source mapping can have.
+// https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
+const maxRecords = 10_000
+
+// readBatch reads the event that an event source mapping of SQS sends, in one pass, and leaves the bodies as they are.
+// A record that could not be named in a response, or might be named wrongly, is an error of the whole batch: a wrong
+// name may delete the message that failed.
+// https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+func readBatch(payload []byte) ([]record, error) {
+	if len(payload) > maxBatch {
+		return nil, fmt.Errorf("the payload has %d bytes, Lambda takes 6 MB", len(payload))
+	}
+	var records []record
+	found := false
+	r := strictjson.NewReader(payload)
+	for obj := r.Object(); r.Member(&obj); {
+		if string(obj.Name) != "Records" {
+			r.Span()
+			continue
+		}
+		found = true
+		records = readRecords(&r)
+	}
+	if err := r.End(); err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, errors.New(`there is no member "Records": a function that EventBridge invokes has awslambda.EventBridge`)
+	}
+	return records, nil
+}
+
+func readRecords(r *strictjson.Reader) []record {
+	var records []record
+	for list := r.Array(); r.Element(&list); {
+		if len(records) == maxRecords {
+			r.Failf("more than %d records", maxRecords)
+			break
+		}
+		records = append(records, readRecord(r))
+	}
+	return records
+}
+
+func readRecord(r *strictjson.Reader) (m record) {
+	var from []byte
+	for obj := r.Object(); r.Member(&obj); {
+		switch string(obj.Name) {
+		case "messageId":
+			m.id = r.String()
+		case "body":
+			m.body = r.Span()
+		case "attributes":
+			readAttributes(r, &m)
+		case "eventSource":
+			if from = r.Bytes(); string(from) != "aws:sqs" {
+				r.Failf("a record of %.40q", from)
+			}
+		case "eventSourceARN":
+			fifo := bytes.HasSuffix(r.Bytes(), []byte(".fifo"))
+			m.ordered = m.ordered || fifo
+		default:
+			r.Span()
+		}
+	}
+	if m.id == "" {
+		r.Failf("a record without a messageId")
+	}
+	return m
+}
+
+// readAttributes finds the message group. A standard queue may have groups too, which order nothing (fair queues);
+// sequence numbers are given by FIFO queues alone.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
+func readAttributes(r *strictjson.Reader, m *record) {
+	for obj := r.Object(); r.Member(&obj); {
+		switch string(obj.Name) {
+		case "MessageGroupId":
+			m.group = r.String()
+		case "SequenceNumber":
+			m.ordered = true
+			r.Span()
+		default:
+			r.Span()
+		}
+	}
+}

@@ -1,0 +1,42 @@
+package awslambda_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/consumer/awslambda"
+	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/keys"
+)
+
+type Order struct {
+	Item   string `json:"item"`
+	Amount int    `json:"amount"`
+}
+
+// A function behind a queue, whose bundle and roots are files in its package.
+func ExampleSQS() {
+	must := func(err error) {
+		if err != nil {
+			slog.Error(err.Error())
+			os.Exit(1)
+		}
+	}
+	pinned, err := os.ReadFile("roots.json")
+	must(err)
+	roots, err := keys.ParseRoots(pinned)
+	must(err)
+	trust, err := keys.WatchFile("bundle.dsse", roots, nil)
+	must(err)
+	c, err := consumer.New("billing", trust, replay.NewMemory(nil), &consumer.Options{Sources: []string{"https://orders.example/*"}})
+	must(err)
+	lambda.Start(awslambda.SQS(c, func(ctx context.Context, d consumer.Delivery[Order]) error {
+		fmt.Println(d.Data.Amount, d.Data.Item, "from", d.Verified.Producer, "under", d.IdempotencyKey)
+		return nil
+	}, nil))
+}

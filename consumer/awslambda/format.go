@@ -1,0 +1,100 @@
+package awslambda
+
+import (
+	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/internal/strictjson"
+)
+
+// Format is what a message may be. An authenticated quarantine record (consumer.MarshalRecord), sent to have its event
+// reopened, is taken under every Format: only a consumer with its key in consumer.Options.Reopen believes it.
+type Format int
+
+// The formats.
+const (
+	// FormatAuto decides by the top-level members of the message, each of which no other format can have:
+	// "detail-type" makes it an EventBridge event, "unverified_id" a quarantine record; without these it is a
+	// CloudEvent. What has the members of two formats, or is no JSON object with unique members, is malformed.
+	FormatAuto Format = iota
+	// FormatEventBridge takes EventBridge events only: what EventBridge puts into a queue without an input
+	// transformer.
+	FormatEventBridge
+	// FormatCloudEvent takes sealed CloudEvents only: what a producer sends to the queue itself, or what a rule sends with
+	// the input path "$.detail". No account is known of such an event.
+	FormatCloudEvent
+)
+
+// maxReplayName is the longest name that a replay can have.
+// https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_StartReplay.html
+const maxReplayName = 64
+
+// maxScan is the size in bytes beyond which a message is not looked into. Lambda delivers nothing as large; the core
+// refuses it as a CloudEvent that is too large.
+const maxScan = maxBatch
+
+// shape is what the top-level members of a message say.
+type shape struct {
+	detailType, record, event bool // the members that tell the formats apart
+	batch                     bool // "Records", and none of those: what an event source mapping sends
+	replayName                string
+}
+
+// message is the body as what its shape says it is. What fits no format is a CloudEvent, which the core finds malformed.
+func (a *adapter) message(body []byte) (consumer.Message, shape) {
+	s, ok := readShape(body)
+	msg := consumer.Message{Body: body}
+	switch {
+	case ok && s.record && !s.detailType && !s.event:
+		msg.Format = consumer.QuarantineRecord
+	case a.opts.Format == FormatEventBridge,
+		a.opts.Format == FormatAuto && ok && s.detailType && !s.record && !s.event:
+		msg.Format = consumer.EventBridge
+	}
+	if ok && a.opts.OnlyEventBridgeWrites && msg.Format == consumer.EventBridge {
+		msg.ReplayName = s.replayName
+	}
+	return msg, s
+}
+
+// readShape walks over the top level only: what it steps over is parsed by the core. It is not ok if the message is no
+// JSON object, or has a member twice.
+func readShape(body []byte) (s shape, ok bool) {
+	if len(body) > maxScan {
+		return s, false
+	}
+	r := strictjson.NewReader(body)
+	records := false
+	for obj := r.Object(); r.Member(&obj); {
+		switch string(obj.Name) {
+		case "detail-type":
+			s.detailType = true
+		case "unverified_id":
+			s.record = true
+		case "specversion":
+			s.event = true
+		case "Records":
+			records = r.Kind() == '['
+		case "replay-name":
+			s.replayName = readReplayName(&r)
+			continue
+		}
+		r.Span()
+	}
+	if r.End() != nil {
+		return shape{}, false
+	}
+	s.batch = records && !s.detailType && !s.record && !s.event
+	return s, true
+}
+
+// readReplayName is the name of a replay; what no replay can be called is none, and the event is judged without.
+func readReplayName(r *strictjson.Reader) string {
+	if r.Kind() != '"' {
+		r.Span()
+		return ""
+	}
+	name := r.Bytes()
+	if len(name) > maxReplayName {
+		return ""
+	}
+	return string(name)
+}

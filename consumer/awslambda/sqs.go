@@ -1,0 +1,189 @@
+package awslambda
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/internal/strictjson"
+)
+
+// SQSResponse is the partial batch response: the messages that are to be delivered again. Lambda deletes the others.
+// https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+type SQSResponse struct {
+	BatchItemFailures []SQSItemFailure `json:"batchItemFailures"`
+}
+
+// SQSItemFailure names one message.
+type SQSItemFailure struct {
+	ItemIdentifier string `json:"itemIdentifier"` // its messageId, never empty
+}
+
+// SQS is the function behind an SQS queue, standard or FIFO. The body of a message is what Options.Format says.
+//
+// The event source mapping must have ReportBatchItemFailures in its FunctionResponseTypes. A function cannot find out:
+// without it, Lambda ignores the response, takes the invocation for a success and deletes all messages, also those that
+// failed. So when every message failed, the invocation fails, which comes to the same with it and loses nothing
+// without; see Options.FailWholeBatch for mappings that cannot have it. Failed messages come again after the queue's
+// visibility timeout, and go to its dead-letter queue after maxReceiveCount.
+//
+// Messages of a standard queue are handled Options.Parallel at a time, in no order. (Its message groups, there for
+// fair queues, order nothing.) Those of a FIFO queue are handled in order within their group: after the first that is
+// to be delivered again, the rest of its group is not begun and is to be delivered again too, while other groups go on.
+// What can never pass holds up nobody once it is in quarantine; a message that is in hand elsewhere (in_progress) does.
+//
+// Of a batch that cannot be read as one, nothing is begun and the invocation fails. The handler is a consumer.Handler,
+// or takes the data as a T as with consumer.Typed. opts may be nil.
+func SQS[T any](c *consumer.Consumer, handle func(ctx context.Context, d consumer.Delivery[T]) error, opts *Options) func(context.Context, json.RawMessage) (SQSResponse, error) {
+	return newAdapter(c, handle, opts).sqs
+}
+
+func (a *adapter) sqs(ctx context.Context, payload json.RawMessage) (SQSResponse, error) {
+	if a.err != nil {
+		return SQSResponse{}, a.err
+	}
+	records, err := readBatch(payload)
+	if err != nil {
+		return SQSResponse{}, fmt.Errorf("awslambda: not a batch of SQS messages, nothing of it was begun: %w", err)
+	}
+	defer a.flush(ctx)
+	run, cancel := a.within(ctx)
+	defer cancel()
+	b := &batch{adapter: a, invocation: run, records: records}
+	b.run()
+	b.logNotBegun()
+	return b.response()
+}
+
+// batch is one batch on its way.
+type batch struct {
+	*adapter
+	*invocation
+	records []record
+}
+
+// record is one message. It counts as failed until the core said otherwise, whatever way its handling ends.
+type record struct {
+	id      string
+	group   string
+	ordered bool   // it came from a FIFO queue
+	body    []byte // as it stands in the payload: a JSON string
+	done    bool   // to be deleted
+	err     error  // why not; nil = it was not begun
+}
+
+// run handles the units in parallel. Within a unit, what comes after a failure is not begun.
+func (b *batch) run() {
+	units := b.units()
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(b.opts.Parallel, len(units)) {
+		workers.Go(func() {
+			for i := next.Add(1) - 1; int(i) < len(units); i = next.Add(1) - 1 {
+				b.inOrder(units[i])
+			}
+		})
+	}
+	workers.Wait()
+}
+
+// units are the messages that wait for each other: of a FIFO queue each group, of a standard queue each message alone.
+//
+// AWS has a function stop at the first failure in a batch of a FIFO queue. Order is promised within a group
+// only, so only the group has to wait; the others would be handled again for nothing.
+func (b *batch) units() [][]*record {
+	all := make([]*record, len(b.records)) // the units of one message, so that each costs no allocation
+	units := make([][]*record, 0, len(b.records))
+	groups := map[string]int{} // index of its unit
+	for i := range b.records {
+		r := &b.records[i]
+		if unit, known := groups[r.group]; r.ordered && known {
+			units[unit] = append(units[unit], r)
+			continue
+		}
+		if r.ordered {
+			groups[r.group] = len(units)
+		}
+		all[i] = r
+		units = append(units, all[i:i+1:i+1])
+	}
+	return units
+}
+
+func (b *batch) inOrder(unit []*record) {
+	for _, r := range unit {
+		if b.over() != nil {
+			return
+		}
+		if r.err = b.handle(r); r.err != nil {
+			return
+		}
+		r.done = true
+	}
+}
+
+func (b *batch) handle(r *record) error {
+	body, end, err := strictjson.ReadString(r.body, 0)
+	if err == nil && end != len(r.body) {
+		err = strictjson.ErrString
+	}
+	if err != nil {
+		b.opts.Logger.WarnContext(b.Context, "sealbus: a message has no body that can be read, and is to be delivered again",
+			"consumer", b.consumer.Name(), "message", r.id, "error", err)
+		return fmt.Errorf("awslambda: the body of message %.100q: %w", r.id, err)
+	}
+	msg, _ := b.message(body)
+	_, err = b.consumer.Handle(b.Context, msg, b.handler)
+	return err
+}
+
+// logNotBegun says what nobody else does: the consumer never saw these messages.
+func (b *batch) logNotBegun() {
+	n := 0
+	for i := range b.records {
+		if r := &b.records[i]; !r.done && r.err == nil {
+			n++
+		}
+	}
+	if n > 0 {
+		b.opts.Logger.WarnContext(b.Context, "sealbus: messages were not begun, and are to be delivered again",
+			"consumer", b.consumer.Name(), "messages", n, "batch", len(b.records), "error", b.whyNotBegun())
+	}
+}
+
+// whyNotBegun is the reason for all that were not begun: it does not go away while the invocation lasts.
+func (b *batch) whyNotBegun() error {
+	if err := b.over(); err != nil {
+		return err
+	}
+	return errBehind
+}
+
+var errBehind = errors.New("awslambda: a message before it failed, and they have an order")
+
+// response names what is to be delivered again. If that is everything, the invocation fails.
+func (b *batch) response() (SQSResponse, error) {
+	failures := []SQSItemFailure{}
+	var first error
+	for i := range b.records {
+		r := &b.records[i]
+		if r.done {
+			continue
+		}
+		if len(failures) == 0 {
+			first = r.err
+		}
+		failures = append(failures, SQSItemFailure{r.id})
+	}
+	if len(failures) == 0 || len(failures) < len(b.records) && !b.opts.FailWholeBatch {
+		return SQSResponse{failures}, nil
+	}
+	if first == nil {
+		first = b.whyNotBegun()
+	}
+	return SQSResponse{}, fmt.Errorf("awslambda: %d of %d messages are to be delivered again, the first because: %w", len(failures), len(b.records), first)
+}
