@@ -39,7 +39,7 @@ var table = map[string][]string{
 }
 
 // core is what a webhook receiver or a consumer Lambda links.
-var core = []string{"keys", "envelope", "consumer", "consumer/replay", "producer", "observe/emf"}
+var core = []string{"keys", "envelope", "consumer", "consumer/awslambda", "consumer/replay", "producer", "observe/emf"}
 
 // confined are modules that only the sub-package named after them may link.
 var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentelemetry", "go.yaml.in", "gopkg.in/yaml", "spf13/cobra", "testscript", "go-jose", "gowebpki"}
