@@ -21,12 +21,15 @@ var table = map[string][]string{
 	"producer":                     {"keys", "envelope", "internal/..."},
 	"producer/eventbridge":         {"keys", "envelope", "producer", "internal/..."},
 	"consumer":                     {"keys", "envelope", "consumer/replay", "internal/..."},
+	"consumer/quarantine":          {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
+	"consumer/quarantine/s3":       {"keys", "envelope", "consumer", "consumer/replay", "consumer/quarantine", "internal/..."},
+	"consumer/quarantine/sqs":      {"keys", "envelope", "consumer", "consumer/replay", "consumer/quarantine", "internal/..."},
 	"consumer/replay":              {},
 	"consumer/replay/redis":        {"consumer/replay", "consumer/replay/internal/remote"},
 	"consumer/replay/dynamodb":     {"consumer/replay", "consumer/replay/internal/remote"},
 	"observe/emf":                  {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
 	"keys/awss3":                   {"keys", "internal/..."},
-	"consumer/awslambda":       {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
+	"consumer/awslambda":           {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
 	"keys/policy":                  {"keys", "internal/..."},
 	"internal/awsfake":             {},
 	"internal/awsfake/awsfaketest": {},
@@ -47,6 +50,8 @@ var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentel
 // named are the sub-packages that link a confined module: the one they are named after.
 var named = map[string]string{
 	"keys/awss3":               "aws-sdk-go",
+	"consumer/quarantine/s3":   "aws-sdk-go",
+	"consumer/quarantine/sqs":  "aws-sdk-go",
 	"producer/eventbridge":     "aws-sdk-go",
 	"consumer/replay/redis":    "redis",
 	"consumer/replay/dynamodb": "aws-sdk-go",
@@ -56,8 +61,8 @@ var named = map[string]string{
 // command is a home of whatever its sub-commands need.
 var homes = map[string][]string{
 	"github.com/redis/":            {"consumer/replay/redis", "cmd/sealbus"},
-	"github.com/aws/aws-sdk-go-v2": {"keys/awss3", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awsfake/awsfaketest"},
-	"github.com/aws/smithy-go":     {"keys/awss3", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awsfake/awsfaketest"},
+	"github.com/aws/aws-sdk-go-v2": {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/awss3", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awsfake/awsfaketest"},
+	"github.com/aws/smithy-go":     {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/awss3", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awsfake/awsfaketest"},
 	"github.com/alicebob/":         {}, // tests only
 	"github.com/yuin/gopher-lua":   {},
 }

@@ -1,0 +1,328 @@
+// Package s3 is the quarantine.Store in an Amazon S3 bucket.
+//
+// A record is one object, PREFIX/2026/03/01/20260301T120000.123456789Z-HASH.json: its key is made of time and hash only,
+// never of what somebody else chose. Put is done when S3 has answered, and S3 has compared a SHA-256 before it does.
+// Since the hash covers the whole record, a Put that is tried again writes the same object once more.
+//
+// Threats: whoever can write to the bucket but has no key (what they write is not authentic), an object of any size
+// (none is read beyond consumer.MaxRecord), a bucket that another account registered after it was deleted
+// (Options.BucketOwner), an answer that never comes (Options.Timeout). Not stopped: whoever may delete objects. Versioning
+// or Object Lock help against that: Remove then only hides the record. Encryption at rest is the bucket's.
+//
+//	store, err := s3.New(awss3.NewFromConfig(cfg), "acme-quarantine", key, &s3.Options{Prefix: "billing"})
+//	c, err := consumer.New("billing", trust, claims, &consumer.Options{Sources: sources, Quarantine: store})
+//
+// The consumer needs one permission (with a customer's key on the bucket also kms:GenerateDataKey on that key):
+//
+//	{"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::acme-quarantine/billing/*"}
+//
+// The operator, who lists, shows and reopens, needs these (and kms:Decrypt):
+//
+//	{"Effect": "Allow", "Action": ["s3:GetObject", "s3:DeleteObject"], "Resource": "arn:aws:s3:::acme-quarantine/billing/*"}
+//	{"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::acme-quarantine",
+//	 "Condition": {"StringLike": {"s3:prefix": "billing/*"}}}
+//
+// Stable: New, Options and the form of a key.
+package s3
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/consumer/quarantine"
+)
+
+// DefaultTimeout is long enough to move consumer.MaxRecord bytes, and short enough to be over before a Lambda function is.
+const DefaultTimeout = 30 * time.Second
+
+// Client is what the store needs of the SDK's *s3.Client. Put needs PutObject only.
+type Client interface {
+	PutObject(ctx context.Context, in *s3.PutObjectInput, with ...func(*s3.Options)) (*s3.PutObjectOutput, error)
+	GetObject(ctx context.Context, in *s3.GetObjectInput, with ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+	ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input, with ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
+	DeleteObject(ctx context.Context, in *s3.DeleteObjectInput, with ...func(*s3.Options)) (*s3.DeleteObjectOutput, error)
+}
+
+// Options adjust a Store.
+type Options struct {
+	Prefix      string        // what all keys begin with, without the "/" that follows; "" = nothing
+	BucketOwner string        // the account that must own the bucket; "" = not checked
+	Timeout     time.Duration // of one call, with the client's own retries; 0 = DefaultTimeout
+}
+
+// Store is a quarantine.Store. It is safe for concurrent use.
+type Store struct {
+	client Client
+	bucket string
+	prefix string // "" or ending in "/"
+	codec  *quarantine.Codec
+	opts   Options
+}
+
+var (
+	_ quarantine.Store = (*Store)(nil)
+	_ Client           = (*s3.Client)(nil)
+)
+
+// prefixes are plain enough to be the same in keys, policies and URLs.
+var prefixes = regexp.MustCompile(`^[A-Za-z0-9_.=-]+(/[A-Za-z0-9_.=-]+)*$`)
+
+// New makes the store of a bucket, which must exist. The key has at least consumer.MinQuarantineKey bytes.
+func New(client Client, bucket string, key []byte, opts *Options) (*Store, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	if o.Timeout == 0 {
+		o.Timeout = DefaultTimeout
+	}
+	codec, err := quarantine.NewCodec(key)
+	switch {
+	case err != nil:
+		return nil, err
+	case client == nil:
+		return nil, errors.New("quarantine/s3: no client")
+	case bucket == "":
+		return nil, errors.New("quarantine/s3: no bucket")
+	case o.Prefix != "" && !prefixes.MatchString(o.Prefix), len(o.Prefix) > 512:
+		return nil, fmt.Errorf("quarantine/s3: the prefix %.80q: use letters, digits, _ . = - and single / between them", o.Prefix)
+	case o.Timeout < 0:
+		return nil, fmt.Errorf("quarantine/s3: a call cannot last %v", o.Timeout)
+	}
+	s := &Store{client: client, bucket: bucket, codec: codec, opts: o}
+	if o.Prefix != "" {
+		s.prefix = o.Prefix + "/"
+	}
+	return s, nil
+}
+
+// suffix is that of a record's key.
+const suffix = ".json"
+
+// keyOf is the key of the object of an ID.
+func (s *Store) keyOf(id string) string { return s.prefix + datePath(id) + id + suffix }
+
+// datePath is "2026/03/01/" for an ID that begins 20260301T.
+func datePath(id string) string { return id[:4] + "/" + id[4:6] + "/" + id[6:8] + "/" }
+
+// idOf is the ID of the object of a key, or, if it is no record's key, what follows the prefix.
+func (s *Store) idOf(key string) (id string, ok bool) {
+	rest := strings.TrimPrefix(key, s.prefix)
+	id = strings.TrimSuffix(rest[strings.LastIndexByte(rest, '/')+1:], suffix)
+	if _, ok := quarantine.TimeOf(id); ok && s.keyOf(id) == key {
+		return id, true
+	}
+	return rest, false
+}
+
+// Put writes the record.
+func (s *Store) Put(ctx context.Context, r consumer.Record) error {
+	id, doc, err := s.codec.Encode(r)
+	if err != nil {
+		return err
+	}
+	ctx, done := context.WithTimeout(ctx, s.opts.Timeout)
+	defer done()
+	sum := sha256.Sum256(doc)
+	_, err = s.client.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &s.bucket, Key: aws.String(s.keyOf(id)), Body: bytes.NewReader(doc), ContentType: aws.String("application/json"),
+		ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum[:])), ExpectedBucketOwner: s.owner(),
+	})
+	if err != nil {
+		return s.failed("s3:PutObject", err)
+	}
+	return nil
+}
+
+func (s *Store) owner() *string {
+	if s.opts.BucketOwner == "" {
+		return nil
+	}
+	return &s.opts.BucketOwner
+}
+
+// failed is an error of the service, with the permission that the call needs.
+func (s *Store) failed(permission string, err error) error {
+	return fmt.Errorf("quarantine/s3: bucket %s (%s): %w", s.bucket, permission, err)
+}
+
+// List goes through the bucket in the order of time. Objects with keys that no record has are listed as not authentic.
+func (s *Store) List(ctx context.Context, opts *quarantine.ListOptions) iter.Seq2[quarantine.Entry, error] {
+	return func(yield func(quarantine.Entry, error) bool) {
+		for o, err := range s.objects(ctx, opts) {
+			if err != nil {
+				yield(quarantine.Entry{}, err)
+				return
+			}
+			e, there, err := s.entry(ctx, o, opts)
+			if err != nil {
+				yield(quarantine.Entry{}, err)
+				return
+			}
+			if there && !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// objects are the names, one page at a time.
+func (s *Store) objects(ctx context.Context, opts *quarantine.ListOptions) iter.Seq2[types.Object, error] {
+	return func(yield func(types.Object, error) bool) {
+		in := &s3.ListObjectsV2Input{
+			Bucket: &s.bucket, Prefix: &s.prefix, ExpectedBucketOwner: s.owner(), StartAfter: s.startAfter(opts),
+			EncodingType: types.EncodingTypeUrl, // else one key with a control character makes the whole answer unreadable
+		}
+		for {
+			page, err := s.page(ctx, in)
+			if err != nil {
+				yield(types.Object{}, err)
+				return
+			}
+			for _, o := range page.Contents {
+				if o.Key = plainKey(page.EncodingType, o.Key); !yield(o, nil) {
+					return
+				}
+			}
+			if !aws.ToBool(page.IsTruncated) {
+				return
+			}
+			in.ContinuationToken = page.NextContinuationToken
+		}
+	}
+}
+
+// plainKey is the key of an object in an answer. What cannot be decoded is left as it is: no record has such a key.
+func plainKey(encoding types.EncodingType, key *string) *string {
+	if encoding == types.EncodingTypeUrl {
+		if plain, err := url.QueryUnescape(aws.ToString(key)); err == nil {
+			return &plain
+		}
+	}
+	return key
+}
+
+// startAfter skips what is too old by the order of keys.
+func (s *Store) startAfter(opts *quarantine.ListOptions) *string {
+	if opts == nil || opts.From.IsZero() {
+		return nil
+	}
+	from := quarantine.TimeID(opts.From)
+	return aws.String(s.prefix + datePath(from) + from)
+}
+
+func (s *Store) page(ctx context.Context, in *s3.ListObjectsV2Input) (*s3.ListObjectsV2Output, error) {
+	ctx, done := context.WithTimeout(ctx, s.opts.Timeout)
+	defer done()
+	page, err := s.client.ListObjectsV2(ctx, in)
+	if err != nil {
+		return nil, s.failed("s3:ListBucket", err)
+	}
+	if next := aws.ToString(page.NextContinuationToken); aws.ToBool(page.IsTruncated) && (next == "" || next == aws.ToString(in.ContinuationToken)) {
+		return nil, s.failed("s3:ListBucket", errors.New("the list says that it goes on, but not where"))
+	}
+	return page, nil
+}
+
+// entry reads an object, unless its name says that it is not wanted, or it is gone by now. What keeps only this one
+// from being read (it may be encrypted under a key that somebody else chose) is in the entry.
+func (s *Store) entry(ctx context.Context, o types.Object, opts *quarantine.ListOptions) (e quarantine.Entry, there bool, err error) {
+	key := aws.ToString(o.Key)
+	id, ok := s.idOf(key)
+	switch {
+	case strings.HasSuffix(key, "/") && aws.ToInt64(o.Size) == 0: // what consoles make for a folder
+		return e, false, nil
+	case !ok:
+		return quarantine.Entry{ID: id, Err: fmt.Errorf("%w: no record has such a key", consumer.ErrNotAuthentic)}, true, nil
+	case !opts.Has(quarantine.Entry{ID: id}):
+		return e, false, nil
+	}
+	doc, err := s.read(ctx, id)
+	switch {
+	case errors.Is(err, quarantine.ErrNotFound):
+		return e, false, nil
+	case err != nil && ctx.Err() != nil:
+		return e, false, err
+	case err != nil:
+		return quarantine.Entry{ID: id, Err: err}, true, nil
+	}
+	e, _ = s.codec.DecodeAs(id, doc) // its error is in it
+	return e, true, nil
+}
+
+// Get reads the record's object.
+func (s *Store) Get(ctx context.Context, id string) (quarantine.Entry, error) {
+	if _, ok := quarantine.TimeOf(id); !ok {
+		return quarantine.Entry{}, fmt.Errorf("%w: %.80q", quarantine.ErrNotFound, id)
+	}
+	doc, err := s.read(ctx, id)
+	if err != nil {
+		return quarantine.Entry{}, err
+	}
+	e, err := s.codec.DecodeAs(id, doc)
+	if err != nil {
+		return quarantine.Entry{}, err
+	}
+	return e, nil
+}
+
+// read reads an object of at most consumer.MaxRecord bytes.
+func (s *Store) read(ctx context.Context, id string) ([]byte, error) {
+	ctx, done := context.WithTimeout(ctx, s.opts.Timeout)
+	defer done()
+	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: aws.String(s.keyOf(id)), ExpectedBucketOwner: s.owner()})
+	if _, ok := errors.AsType[*types.NoSuchKey](err); ok {
+		return nil, fmt.Errorf("%w: %s", quarantine.ErrNotFound, id)
+	}
+	if err != nil {
+		return nil, s.failed("s3:GetObject", err)
+	}
+	defer out.Body.Close()
+	if size := aws.ToInt64(out.ContentLength); size > consumer.MaxRecord {
+		return nil, tooLarge(id)
+	}
+	doc, err := io.ReadAll(io.LimitReader(out.Body, consumer.MaxRecord+1))
+	if err != nil {
+		return nil, s.failed("s3:GetObject", err)
+	}
+	if len(doc) > consumer.MaxRecord {
+		return nil, tooLarge(id)
+	}
+	return doc, nil
+}
+
+func tooLarge(id string) error {
+	return fmt.Errorf("%w: %s has more than %d bytes: %w", quarantine.ErrTooLarge, id, consumer.MaxRecord, consumer.ErrNotAuthentic)
+}
+
+// Remove deletes the record's object. S3 does not tell whether there was one.
+func (s *Store) Remove(ctx context.Context, id string) error {
+	if _, ok := quarantine.TimeOf(id); !ok {
+		return fmt.Errorf("%w: %.80q", quarantine.ErrNotFound, id)
+	}
+	ctx, done := context.WithTimeout(ctx, s.opts.Timeout)
+	defer done()
+	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: aws.String(s.keyOf(id)), ExpectedBucketOwner: s.owner()})
+	if err != nil {
+		return s.failed("s3:DeleteObject", err)
+	}
+	return nil
+}
+
+// String keeps the key out of logs.
+func (s *Store) String() string { return "quarantine/s3.Store(" + s.bucket + "/" + s.opts.Prefix + ")" }

@@ -1,0 +1,223 @@
+package sqs
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sealbus/sealbus/consumer/quarantine"
+)
+
+// batch is how many messages SQS hands out, or takes back, in one call.
+const batch = 10
+
+// rounds is how many answers in a row may hold nothing new before a listing ends. Messages come a second time when going
+// through all takes longer than Visibility: it would go round and round.
+const rounds = 3
+
+// foreign is how the ID of a message begins that is no authentic record; its MessageId follows.
+const foreign = "message-"
+
+// List takes the messages of the queue one after another, and hands all back when it ends. Within it, Remove deletes at
+// once. A record that is in the queue several times is listed once, and Remove deletes those copies that
+// were met by then.
+func (s *Store) List(ctx context.Context, opts *quarantine.ListOptions) iter.Seq2[quarantine.Entry, error] {
+	return func(yield func(quarantine.Entry, error) bool) {
+		l := &listing{Store: s, seen: make(map[string]bool)}
+		defer l.handBack(ctx)
+		for old := 0; old < rounds; old++ {
+			until := l.opts.Now().Add(l.opts.Visibility - l.opts.Timeout) // with time left for one call
+			messages, err := l.receive(ctx)
+			if err != nil {
+				yield(quarantine.Entry{}, err)
+				return
+			}
+			if len(messages) == 0 {
+				return
+			}
+			for _, e := range l.fresh(messages, until) {
+				old = -1
+				if opts.Has(e) && !yield(e, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// listing is one List.
+type listing struct {
+	*Store
+	seen map[string]bool // IDs
+	mine []receipt
+}
+
+// receipt is the right to delete a message that is in hand, until it is no longer hidden from others.
+type receipt struct {
+	id, message, handle string
+	until               time.Time
+}
+
+// receive takes up to a batch of messages.
+func (s *Store) receive(ctx context.Context) ([]types.Message, error) {
+	ctx, done := context.WithTimeout(ctx, s.opts.Timeout+s.opts.Wait)
+	defer done()
+	out, err := s.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl: &s.url, MaxNumberOfMessages: batch, WaitTimeSeconds: seconds(s.opts.Wait), VisibilityTimeout: seconds(s.opts.Visibility),
+	})
+	if err != nil {
+		return nil, s.failed("sqs:ReceiveMessage", err)
+	}
+	return out.Messages, nil
+}
+
+func seconds(d time.Duration) int32 { return int32(d / time.Second) }
+
+// fresh are the entries of those messages that were not met before. All are in hand from here on.
+func (l *listing) fresh(messages []types.Message, until time.Time) (entries []quarantine.Entry) {
+	for i := range messages {
+		m := &messages[i]
+		e := l.entry(m)
+		l.hold(receipt{e.ID, aws.ToString(m.MessageId), aws.ToString(m.ReceiptHandle), until})
+		if !l.seen[e.ID] {
+			l.seen[e.ID] = true
+			entries = append(entries, e)
+		}
+	}
+	return entries
+}
+
+func (s *Store) entry(m *types.Message) quarantine.Entry {
+	e, err := s.codec.Decode([]byte(aws.ToString(m.Body)))
+	if err != nil {
+		return quarantine.Entry{ID: foreign + aws.ToString(m.MessageId), Err: err}
+	}
+	return e
+}
+
+// hold notes what is in hand. A message that comes again has a new handle, and the old one is worth nothing.
+func (l *listing) hold(r receipt) {
+	l.mine = append(l.mine, r)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := slices.DeleteFunc(l.held[r.id], func(old receipt) bool { return old.message == r.message })
+	l.held[r.id] = append(list, r)
+}
+
+// letGo forgets a receipt, and reports whether it was in hand.
+func (s *Store) letGo(r receipt) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := s.held[r.id]
+	i := slices.Index(list, r)
+	if i < 0 {
+		return false
+	}
+	if s.held[r.id] = slices.Delete(list, i, i+1); len(s.held[r.id]) == 0 {
+		delete(s.held, r.id)
+	}
+	return true
+}
+
+// handBack shows the messages to others again, also if the context was cancelled. What it does not get to, shows itself
+// when Visibility is over.
+func (l *listing) handBack(ctx context.Context) {
+	cancelled := ctx.Err() != nil
+	ctx = context.WithoutCancel(ctx)
+	if cancelled { // somebody is waiting for the end
+		var done context.CancelFunc
+		ctx, done = context.WithTimeout(ctx, l.opts.Timeout)
+		defer done()
+	}
+	l.mine = slices.DeleteFunc(l.mine, func(r receipt) bool { return !l.letGo(r) }) // removed, or received again
+	for part := range slices.Chunk(l.mine, batch) {
+		if l.show(ctx, part) != nil {
+			return
+		}
+	}
+}
+
+func (s *Store) show(ctx context.Context, receipts []receipt) error {
+	ctx, done := context.WithTimeout(ctx, s.opts.Timeout)
+	defer done()
+	entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(receipts))
+	for i := range receipts {
+		entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
+			Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &receipts[i].handle, VisibilityTimeout: 0,
+		}
+	}
+	_, err := s.client.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &s.url, Entries: entries})
+	return err
+}
+
+// Get goes through the queue until it finds the record.
+func (s *Store) Get(ctx context.Context, id string) (quarantine.Entry, error) {
+	for e, err := range s.List(ctx, nil) {
+		switch {
+		case err != nil:
+			return quarantine.Entry{}, err
+		case e.ID != id:
+		case e.Err != nil:
+			return quarantine.Entry{}, e.Err
+		default:
+			return e, nil
+		}
+	}
+	return quarantine.Entry{}, notFound(id)
+}
+
+func notFound(id string) error {
+	return fmt.Errorf("%w: %.80q (or somebody else is looking at it right now)", quarantine.ErrNotFound, id)
+}
+
+// Remove deletes the messages of the record that are in hand. If there are none, it goes through the queue until it
+// finds one.
+func (s *Store) Remove(ctx context.Context, id string) error {
+	if found, err := s.remove(ctx, id); found {
+		return err
+	}
+	for e, err := range s.List(ctx, nil) {
+		if err != nil {
+			return err
+		}
+		if e.ID == id {
+			_, err := s.remove(ctx, id)
+			return err
+		}
+	}
+	return notFound(id)
+}
+
+// remove deletes what is in hand. A receipt that has lapsed is none: SQS would say yes and do nothing.
+func (s *Store) remove(ctx context.Context, id string) (found bool, err error) {
+	s.mu.Lock()
+	list := slices.Clone(s.held[id])
+	s.mu.Unlock()
+	for _, r := range list {
+		if !s.opts.Now().Before(r.until) {
+			continue
+		}
+		found = true
+		if err := s.delete(ctx, r); err != nil {
+			return true, err
+		}
+		s.letGo(r)
+	}
+	return found, nil
+}
+
+func (s *Store) delete(ctx context.Context, r receipt) error {
+	ctx, done := context.WithTimeout(ctx, s.opts.Timeout)
+	defer done()
+	if _, err := s.client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &s.url, ReceiptHandle: &r.handle}); err != nil {
+		return s.failed("sqs:DeleteMessage", err)
+	}
+	return nil
+}

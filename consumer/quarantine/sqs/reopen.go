@@ -1,0 +1,42 @@
+package sqs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/sealbus/sealbus/consumer/quarantine"
+)
+
+// Reopen sends an authentic record, from whatever Store, to the queue of its consumer, which recognises it as
+// consumer.QuarantineRecord and judges it under Options.Reopen. Once the error is nil, the record may be removed from
+// the quarantine. The error wraps quarantine.ErrTooLarge if the record does not fit into a message.
+//
+// In a FIFO queue the record is in a group of its own, so that it neither waits nor is waited for; sent twice
+// within five minutes, it is there once. It needs the permission sqs:SendMessage on the queue.
+func Reopen(ctx context.Context, client Sender, queueURL string, e quarantine.Entry) error {
+	if e.Record == nil {
+		return errors.New("quarantine/sqs: only what is authentic can be reopened")
+	}
+	if err := checkURL(queueURL); err != nil {
+		return fmt.Errorf("quarantine/sqs: %w", err)
+	}
+	if len(e.Document) > DefaultMaxBytes {
+		return fmt.Errorf("%w: %d bytes, a message holds %d: hand it to the consumer without a queue",
+			quarantine.ErrTooLarge, len(e.Document), DefaultMaxBytes)
+	}
+	in := &sqs.SendMessageInput{QueueUrl: &queueURL, MessageBody: aws.String(string(e.Document))}
+	if strings.HasSuffix(queueURL, ".fifo") {
+		in.MessageGroupId, in.MessageDeduplicationId = &e.ID, &e.ID
+	}
+	ctx, done := context.WithTimeout(ctx, DefaultTimeout)
+	defer done()
+	if err := send(ctx, client, in); err != nil {
+		return failed(queueURL, "sqs:SendMessage", err)
+	}
+	return nil
+}

@@ -1,0 +1,197 @@
+// Package sqs is the quarantine.Store in an Amazon SQS standard queue.
+//
+// A record is the body of one message. Put is done when SQS has answered. It is the quarantine that needs the least, and
+// can do the least; where it matters, use package quarantine/s3:
+//
+//   - A record must fit into a message: 1 MiB, or 256 KiB where Options.MaxBytes says so. The body of a delivery grows by a third in it,
+//     so one above about 750 KiB (180 KiB) does not fit. Put then fails, and the delivery goes to its own dead-letter queue.
+//   - SQS forgets after the queue's retention, 14 days at most. Set it to that, with an alarm on the age of the oldest message.
+//   - There is no reading without taking. List takes messages and hides them from others until it ends, or, if it is
+//     killed, until Options.Visibility is over: two lists at a time each see a part. Each time counts as a receive:
+//     the queue must have no redrive policy of its own, or looking moves records away.
+//   - There is no random access and no order. Get goes through the queue until it finds the record; Remove does, unless a
+//     List of the same Store has the record in hand.
+//   - At most 120,000 messages can be in hand at a time, and so be listed.
+//
+// Threats: whoever can send to the queue but has no key (what they send is not authentic, and removed by its ID), an
+// answer that never comes (Options.Timeout). Not stopped: whoever may receive and delete messages, or purge the queue.
+// A FIFO queue is refused: what is in hand would hide what comes after it.
+//
+//	store, err := sqs.New(awssqs.NewFromConfig(cfg), queueURL, key, nil)
+//	c, err := consumer.New("billing", trust, claims, &consumer.Options{Sources: sources, Quarantine: store})
+//
+// The consumer needs one permission, and the operator three more (with a customer's key on the queue also
+// kms:GenerateDataKey and kms:Decrypt on that key):
+//
+//	{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "arn:aws:sqs:eu-west-1:111111111111:billing-quarantine"}
+//	{"Effect": "Allow", "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"], "Resource": "..."}
+//
+// Stable: New, Options and Reopen.
+package sqs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/consumer/quarantine"
+)
+
+// What Options are when they are not set.
+const (
+	DefaultMaxBytes   = 1 << 20          // what a queue takes since 2025; before, and in many emulators, it was 256 KiB
+	DefaultVisibility = 5 * time.Minute  // long enough to go through thousands of records and act on each
+	DefaultWait       = 1 * time.Second  // any wait at all makes SQS ask all of its servers
+	DefaultTimeout    = 10 * time.Second // of a call that usually takes tens of milliseconds
+)
+
+// Bounds that SQS sets.
+const (
+	maxVisibility = 12 * time.Hour
+	maxWait       = 20 * time.Second
+)
+
+// Sender is what Put and Reopen need of the SDK's *sqs.Client.
+type Sender interface {
+	SendMessage(ctx context.Context, in *sqs.SendMessageInput, with ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
+}
+
+// Client is what the store needs of the SDK's *sqs.Client.
+type Client interface {
+	Sender
+	ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, with ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	DeleteMessage(ctx context.Context, in *sqs.DeleteMessageInput, with ...func(*sqs.Options)) (*sqs.DeleteMessageOutput, error)
+	ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, with ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
+}
+
+// Options adjust a Store.
+type Options struct {
+	MaxBytes   int              // how much a message may hold; 0 = DefaultMaxBytes
+	Visibility time.Duration    // how long a message is hidden while it is looked at: longer than Wait and Timeout, at most 12 hours; 0 = DefaultVisibility
+	Wait       time.Duration    // for a message before the queue is taken for empty, 1 to 20 s; 0 = DefaultWait
+	Timeout    time.Duration    // of one call, with the client's own retries, beside Wait; 0 = DefaultTimeout
+	Now        func() time.Time // the clock that Visibility is measured by; nil = time.Now
+}
+
+// Store is a quarantine.Store. It is safe for concurrent use.
+type Store struct {
+	client Client
+	url    string
+	codec  *quarantine.Codec
+	opts   Options
+
+	mu   sync.Mutex
+	held map[string][]receipt // by ID: what the Lists that are under way have in hand
+}
+
+var (
+	_ quarantine.Store = (*Store)(nil)
+	_ Client           = (*sqs.Client)(nil)
+)
+
+// New makes the store of the standard queue with that URL. The key has at least consumer.MinQuarantineKey bytes.
+func New(client Client, queueURL string, key []byte, opts *Options) (*Store, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	o.setDefaults()
+	codec, err := quarantine.NewCodec(key)
+	switch {
+	case err != nil:
+		return nil, err
+	case client == nil:
+		return nil, errors.New("quarantine/sqs: no client")
+	case strings.HasSuffix(queueURL, ".fifo"):
+		return nil, fmt.Errorf("quarantine/sqs: %.200s is a FIFO queue: use a standard queue", queueURL)
+	}
+	if err := errors.Join(checkURL(queueURL), o.check()); err != nil {
+		return nil, fmt.Errorf("quarantine/sqs: %w", err)
+	}
+	return &Store{client: client, url: queueURL, codec: codec, opts: o, held: make(map[string][]receipt)}, nil
+}
+
+func checkURL(queueURL string) error {
+	u, err := url.Parse(queueURL)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || len(u.Path) < 2 {
+		return fmt.Errorf("%.200q is not the URL of a queue", queueURL)
+	}
+	return nil
+}
+
+func (o *Options) setDefaults() {
+	if o.MaxBytes == 0 {
+		o.MaxBytes = DefaultMaxBytes
+	}
+	if o.Visibility == 0 {
+		o.Visibility = DefaultVisibility
+	}
+	if o.Wait == 0 {
+		o.Wait = DefaultWait
+	}
+	if o.Timeout == 0 {
+		o.Timeout = DefaultTimeout
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.MaxBytes < 0:
+		return fmt.Errorf("messages of %d bytes", o.MaxBytes)
+	case o.Wait < time.Second || o.Wait > maxWait:
+		return fmt.Errorf("a wait of %v: give 1s to %v", o.Wait, maxWait)
+	case o.Timeout < 0:
+		return fmt.Errorf("a call cannot last %v", o.Timeout)
+	case o.Visibility <= o.Wait+o.Timeout || o.Visibility > maxVisibility:
+		return fmt.Errorf("a visibility of %v: give more than Wait and Timeout (%v), and at most %v", o.Visibility, o.Wait+o.Timeout, maxVisibility)
+	}
+	return nil
+}
+
+// Put sends the record. The error wraps quarantine.ErrTooLarge if it does not fit into a message.
+func (s *Store) Put(ctx context.Context, r consumer.Record) error {
+	_, doc, err := s.codec.Encode(r)
+	if err != nil {
+		return err
+	}
+	if len(doc) > s.opts.MaxBytes {
+		return fmt.Errorf("%w: %d bytes, a message of this queue holds %d: keep this quarantine in S3 (package quarantine/s3)",
+			quarantine.ErrTooLarge, len(doc), s.opts.MaxBytes)
+	}
+	ctx, done := context.WithTimeout(ctx, s.opts.Timeout)
+	defer done()
+	if err := send(ctx, s.client, &sqs.SendMessageInput{QueueUrl: &s.url, MessageBody: aws.String(string(doc))}); err != nil {
+		return s.failed("sqs:SendMessage", err)
+	}
+	return nil
+}
+
+// send is done when SQS has named the message: the SDK has compared the MD5 of what was stored by then.
+func send(ctx context.Context, client Sender, in *sqs.SendMessageInput) error {
+	out, err := client.SendMessage(ctx, in)
+	if err == nil && aws.ToString(out.MessageId) == "" {
+		err = errors.New("the answer names no message")
+	}
+	return err
+}
+
+// failed is an error of the service, with the permission that the call needs.
+func (s *Store) failed(permission string, err error) error { return failed(s.url, permission, err) }
+
+func failed(queueURL, permission string, err error) error {
+	return fmt.Errorf("quarantine/sqs: queue %s (%s): %w", queueURL, permission, err)
+}
+
+// String keeps the key out of logs.
+func (s *Store) String() string { return "quarantine/sqs.Store(" + s.url + ")" }
