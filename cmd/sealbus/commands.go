@@ -13,6 +13,8 @@ func (a *app) commands() []*cobra.Command {
 		a.publishCommand(),
 		a.inspectCommand(),
 		a.replayCommand(),
+		a.listenCommand(),
+		a.doctorCommand(),
 		a.versionCommand(),
 	}
 }

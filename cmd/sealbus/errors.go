@@ -5,17 +5,18 @@ import (
 	"fmt"
 )
 
-// The exit statuses. 4 is reserved, for commands that report what is due.
+// The exit statuses.
 const (
 	exitDone        = 0
 	exitRejected    = 1
 	exitUsage       = 2
 	exitUnavailable = 3
+	exitDue         = 4 // of commands that look whether anything must be seen to
 )
 
 // exitWords are the exit statuses for programs: the member "error".
 var exitWords = map[int]string{
-	exitRejected: "rejected", exitUsage: "usage", exitUnavailable: "unavailable",
+	exitRejected: "rejected", exitUsage: "usage", exitUnavailable: "unavailable", exitDue: "due",
 }
 
 // exitError ends a run with a status. Without err, everything has been said already.

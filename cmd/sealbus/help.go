@@ -39,7 +39,7 @@ func (a *app) help(cmd *cobra.Command, _ []string) {
 		p.linef("\n%s\n%s", p.bold("Example"), cmd.Example)
 	}
 	if !cmd.HasParent() {
-		p.linef("\n%s", p.dim("Exit status: 0 done, 1 rejected, 2 usage, 3 could not judge, 4 something is due (reserved for status commands)."))
+		p.linef("\n%s", p.dim("Exit status: 0 done, 1 rejected, 2 usage, 3 could not judge, 4 something is due."))
 	}
 	_ = a.writeOut([]byte(p.String()))
 }

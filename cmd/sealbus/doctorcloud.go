@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/middleware"
+
+	"github.com/sealbus/sealbus/envelope"
+)
+
+// doctorAWS is what doctor calls in AWS: it only reads.
+type doctorAWS struct {
+	region   string
+	identity interface {
+		GetCallerIdentity(ctx context.Context, in *sts.GetCallerIdentityInput, opts ...func(*sts.Options)) (*sts.GetCallerIdentityOutput, error)
+	}
+	buses interface {
+		DescribeEventBus(ctx context.Context, in *awseventbridge.DescribeEventBusInput, opts ...func(*awseventbridge.Options)) (*awseventbridge.DescribeEventBusOutput, error)
+		ListRules(ctx context.Context, in *awseventbridge.ListRulesInput, opts ...func(*awseventbridge.Options)) (*awseventbridge.ListRulesOutput, error)
+		ListTargetsByRule(ctx context.Context, in *awseventbridge.ListTargetsByRuleInput, opts ...func(*awseventbridge.Options)) (*awseventbridge.ListTargetsByRuleOutput, error)
+	}
+	queues interface {
+		GetQueueUrl(ctx context.Context, in *sqs.GetQueueUrlInput, opts ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
+		GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput, opts ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+	}
+	functions interface {
+		GetFunction(ctx context.Context, in *lambda.GetFunctionInput, opts ...func(*lambda.Options)) (*lambda.GetFunctionOutput, error)
+		ListEventSourceMappings(ctx context.Context, in *lambda.ListEventSourceMappingsInput, opts ...func(*lambda.Options)) (*lambda.ListEventSourceMappingsOutput, error)
+		GetFunctionEventInvokeConfig(ctx context.Context, in *lambda.GetFunctionEventInvokeConfigInput, opts ...func(*lambda.Options)) (*lambda.GetFunctionEventInvokeConfigOutput, error)
+	}
+	tables interface {
+		DescribeTable(ctx context.Context, in *awsdynamodb.DescribeTableInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTableOutput, error)
+		DescribeTimeToLive(ctx context.Context, in *awsdynamodb.DescribeTimeToLiveInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTimeToLiveOutput, error)
+	}
+}
+
+func newDoctorAWS(cfg aws.Config, f *awsFlags) *doctorAWS {
+	return &doctorAWS{
+		region:    cfg.Region,
+		identity:  sts.NewFromConfig(cfg, func(o *sts.Options) { o.BaseEndpoint = orBase(f, o.BaseEndpoint) }),
+		buses:     awseventbridge.NewFromConfig(cfg, func(o *awseventbridge.Options) { o.BaseEndpoint = orBase(f, o.BaseEndpoint) }),
+		queues:    sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.BaseEndpoint = orBase(f, o.BaseEndpoint) }),
+		functions: lambda.NewFromConfig(cfg, func(o *lambda.Options) { o.BaseEndpoint = orBase(f, o.BaseEndpoint) }),
+		tables:    awsdynamodb.NewFromConfig(cfg, func(o *awsdynamodb.Options) { o.BaseEndpoint = orBase(f, o.BaseEndpoint) }),
+	}
+}
+
+// orBase is --endpoint, or else what the AWS configuration says for the service.
+func orBase(f *awsFlags, configured *string) *string {
+	if base := f.base(); base != nil {
+		return base
+	}
+	return configured
+}
+
+// checkAWS looks at everything in AWS, once there is somebody to ask as.
+func (d *doctor) checkAWS(ctx context.Context) {
+	d.connect(ctx)
+	if d.aws == nil {
+		d.unreachable()
+		return
+	}
+	if d.f.queue != "" {
+		d.checkQueue(ctx)
+	}
+	if d.f.function != "" {
+		d.checkFunction(ctx)
+	}
+	if d.f.bus != "" {
+		d.checkBus(ctx)
+	}
+	if d.f.table != "" {
+		d.checkTable(ctx)
+	}
+}
+
+// unreachable says of each thing in AWS that it was not looked at.
+func (d *doctor) unreachable() {
+	for _, what := range []struct{ name, value string }{
+		{"queue", d.f.queue}, {"function", d.f.function}, {"bus", d.f.bus}, {"table", d.f.table},
+	} {
+		if what.value != "" {
+			d.unknown(what.name, "see to the findings above", "AWS cannot be asked")
+		}
+	}
+}
+
+// connect finds region and credentials, and asks AWS whose they are.
+func (d *doctor) connect(ctx context.Context) {
+	cfg, err := readAWS(ctx, d.f.region)
+	if err != nil {
+		d.problem("aws configuration", "check AWS_PROFILE and the files below ~/.aws", "%v", err)
+		return
+	}
+	if cfg.Region == "" {
+		d.problem("aws region", "add --region NAME, or set AWS_REGION", "none is configured")
+		return
+	}
+	d.ok("aws region", "%s", cfg.Region)
+	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+		d.problem("aws credentials", fixCredentials, "none were found: %v", shortAWSError(err))
+		return
+	}
+	clients := newDoctorAWS(cfg, &d.f.awsFlags)
+	if d.whoAmI(ctx, clients) {
+		d.aws = clients
+	}
+}
+
+// badCredentials are the codes of credentials that AWS knows nothing of, or no longer.
+var badCredentials = map[string]bool{
+	"InvalidClientTokenId": true, "ExpiredToken": true, "ExpiredTokenException": true, "SignatureDoesNotMatch": true,
+	"UnrecognizedClientException": true, "AuthFailure": true, "MissingAuthenticationTokenException": true, "IncompleteSignature": true,
+}
+
+// whoAmI needs no permission: it reports whether AWS knows these credentials.
+func (d *doctor) whoAmI(ctx context.Context, clients *doctorAWS) bool {
+	before := d.env.now()
+	out, err := clients.identity.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	after := d.env.now()
+	switch {
+	case err == nil:
+		d.ok("aws credentials", "account %s, %s", aws.ToString(out.Account), aws.ToString(out.Arn))
+		d.checkClock(serverDate(out.ResultMetadata, nil), before, after)
+		return true
+	case badCredentials[errorCode(err)]:
+		d.problem("aws credentials", fixCredentials, "AWS does not accept them: %v", shortAWSError(err))
+	default:
+		d.unknown("aws credentials", "check the network, --region and --endpoint, and try again", "sts:GetCallerIdentity: %v", shortAWSError(err))
+	}
+	if date := serverDate(middleware.Metadata{}, err); !date.IsZero() { // a refusal has a date, too, and the clock may be its cause
+		d.checkClock(date, before, after)
+	}
+	return false
+}
+
+// slightSkew is what a clock that is kept right does not reach.
+const slightSkew = 30 * time.Second
+
+// checkClock compares the local clock, before and after the call, with the date of the answer, which is in whole seconds.
+func (d *doctor) checkClock(date, before, after time.Time) {
+	if date.IsZero() {
+		d.unknown("clock", "compare `date -u` with another machine", "the answer of AWS has no date")
+		return
+	}
+	local := before.Add(after.Sub(before) / 2)
+	off := local.Sub(date.Add(time.Second / 2)).Round(time.Second)
+	fix := "let the clock be set: `timedatectl set-ntp true`, or chrony"
+	which := "ahead of"
+	if off < 0 {
+		off, which = -off, "behind"
+	}
+	switch {
+	case off >= envelope.DefaultSkew:
+		d.problem("clock", fix, "this machine is %s %s AWS: events that are sealed or judged here are refused beyond %s", formatDuration(off), which, formatDuration(envelope.DefaultSkew))
+	case off >= slightSkew:
+		d.warning("clock", fix, "this machine is %s %s AWS; %s between producer and consumer are allowed", formatDuration(off), which, formatDuration(envelope.DefaultSkew))
+	default:
+		d.ok("clock", "within %s of that of AWS", formatDuration(max(off, time.Second)))
+	}
+}
+
+// arn is an Amazon Resource Name.
+type arn struct{ partition, service, region, account, resource string }
+
+func parseARN(text string) (arn, bool) {
+	p := strings.SplitN(text, ":", 6)
+	if len(p) != 6 || p[0] != "arn" {
+		return arn{}, false
+	}
+	return arn{p[1], p[2], p[3], p[4], p[5]}, true
+}
+
+// regionOfQueue is the region in the URL of a queue; "" = it is no URL of AWS.
+func regionOfQueue(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	labels := strings.Split(u.Hostname(), ".")
+	if len(labels) >= 4 && labels[0] == "sqs" && labels[2] == "amazonaws" {
+		return labels[1]
+	}
+	return ""
+}

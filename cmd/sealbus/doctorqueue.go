@@ -1,0 +1,316 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/sealbus/sealbus/consumer"
+)
+
+const (
+	leastReceives  = 3              // with fewer, a passing failure sends events to the dead-letter queue
+	usualReceives  = 5              // what AWS advises for a queue that a function reads
+	leastRetention = 24 * time.Hour // with less, an outage over night loses events
+	mostRetention  = 14 * 24 * time.Hour
+	visibilityRule = 6 // times the function's timeout, as AWS advises: Lambda may retry throttled calls meanwhile
+)
+
+// queueFacts is what was found out about a queue.
+type queueFacts struct {
+	url, arn      string
+	visibility    time.Duration
+	retention     time.Duration
+	waiting       int
+	policy        string
+	kmsKey        string
+	deadLetterARN string
+	maxReceives   int
+	deadLetter    *queueFacts // nil = none, or not known
+}
+
+// name is the queue's in its ARN.
+func (q *queueFacts) name() string { a, _ := parseARN(q.arn); return a.resource }
+
+func readQueueFacts(url string, attributes map[string]string) (*queueFacts, error) {
+	number := func(name types.QueueAttributeName) int {
+		n, _ := strconv.Atoi(attributes[string(name)]) // of AWS; absent is 0
+		return n
+	}
+	q := &queueFacts{
+		url: url, arn: attributes[string(types.QueueAttributeNameQueueArn)],
+		visibility: time.Duration(number(types.QueueAttributeNameVisibilityTimeout)) * time.Second,
+		retention:  time.Duration(number(types.QueueAttributeNameMessageRetentionPeriod)) * time.Second,
+		waiting:    number(types.QueueAttributeNameApproximateNumberOfMessages),
+		policy:     attributes[string(types.QueueAttributeNamePolicy)],
+		kmsKey:     attributes[string(types.QueueAttributeNameKmsMasterKeyId)],
+	}
+	redrive := attributes[string(types.QueueAttributeNameRedrivePolicy)]
+	if redrive == "" {
+		return q, nil
+	}
+	var r struct {
+		DeadLetterTargetARN string `json:"deadLetterTargetArn"`
+		MaxReceiveCount     any    `json:"maxReceiveCount"` // a number, or a string with one
+	}
+	if err := json.Unmarshal([]byte(redrive), &r); err != nil {
+		return nil, fmt.Errorf("its RedrivePolicy is not JSON: %w", err)
+	}
+	q.deadLetterARN = r.DeadLetterTargetARN
+	q.maxReceives, _ = strconv.Atoi(strings.TrimSuffix(fmt.Sprint(r.MaxReceiveCount), ".0"))
+	return q, nil
+}
+
+// checkQueue looks at the queue that the consumer reads.
+func (d *doctor) checkQueue(ctx context.Context) {
+	if region := regionOfQueue(d.f.queue); region != "" && region != d.aws.region && d.f.endpoint == "" {
+		d.problem("queue", "add --region "+region, "it is in %s, and the region is %s", region, d.aws.region)
+		return
+	}
+	q, err := d.describeQueue(ctx, d.f.queue)
+	if err != nil {
+		d.queueFailed("queue", "sqs:GetQueueAttributes", "*", "check --queue and --region", err)
+		return
+	}
+	d.queue = q
+	d.ok("queue", "%s, %s waiting", q.arn, count(q.waiting, "message"))
+	d.checkSenders("queue policy", q)
+	d.checkQueueKey(q)
+	d.checkRetention(q)
+	d.checkDeadLetters(ctx, q)
+	d.checkWindow(q)
+	if d.f.function == "" {
+		d.checkVisibility(q, nil)
+	}
+}
+
+func (d *doctor) describeQueue(ctx context.Context, url string) (*queueFacts, error) {
+	out, err := d.aws.queues.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: &url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return readQueueFacts(url, out.Attributes)
+}
+
+// findQueue is the queue of an ARN. The action is the one that failed.
+func (d *doctor) findQueue(ctx context.Context, text string) (q *queueFacts, action string, err error) {
+	a, ok := parseARN(text)
+	if !ok || a.service != "sqs" {
+		return nil, "sqs:GetQueueUrl", fmt.Errorf("%q is not the ARN of a queue", text)
+	}
+	out, err := d.aws.queues.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &a.resource, QueueOwnerAWSAccountId: &a.account})
+	if err != nil {
+		return nil, "sqs:GetQueueUrl", err
+	}
+	q, err = d.describeQueue(ctx, aws.ToString(out.QueueUrl))
+	return q, "sqs:GetQueueAttributes", err
+}
+
+// queueFailed tells a queue that does not exist from one that could not be looked at.
+func (d *doctor) queueFailed(check, action, resource, fix string, err error) {
+	if missingQueue(err) {
+		d.problem(check, fix, "it does not exist")
+		return
+	}
+	d.failed(check, action, resource, err)
+}
+
+func missingQueue(err error) bool {
+	_, ok := errors.AsType[*types.QueueDoesNotExist](err)
+	code := errorCode(err)
+	return ok || code == "AWS.SimpleQueueService.NonExistentQueue" || code == "QueueDoesNotExist"
+}
+
+// setAttribute is the command that sets an attribute of the queue.
+func (q *queueFacts) setAttribute(name, value string) string {
+	attributes := name + "=" + value
+	if strings.ContainsAny(value, `{",`) {
+		quoted, _ := json.Marshal(map[string]string{name: value}) // strings
+		attributes = string(quoted)
+	}
+	return "aws sqs set-queue-attributes --queue-url " + shellQuote(q.url) + " --attributes " + shellQuote(attributes)
+}
+
+// checkSenders: only rules of EventBridge that are named may send. Whoever else may, writes account and replay-name of what
+// the consumer reads, which are believed as EventBridge's.
+func (d *doctor) checkSenders(check string, q *queueFacts) {
+	statements, err := parsePolicy(q.policy)
+	if err != nil {
+		d.unknown(check, "look at the queue's Policy", "it could not be read: %v", err)
+		return
+	}
+	before := len(d.findings)
+	allowed := false
+	for i := range statements {
+		s := &statements[i]
+		if !s.allows("sqs:SendMessage") {
+			continue
+		}
+		service := slices.Contains(s.Principal["Service"], "events.amazonaws.com")
+		allowed = allowed || service || s.anybody()
+		d.checkSender(check, q, s, service)
+	}
+	switch {
+	case !allowed:
+		d.problem(check, "add to the queue's policy: "+d.sendStatement(q), "EventBridge may not send to it: what a rule sends is lost, or goes to the rule's dead-letter queue")
+	case len(d.findings) == before:
+		d.ok(check, "only the named rules of EventBridge may send")
+	}
+}
+
+func (d *doctor) checkSender(check string, q *queueFacts, s *policyStatement, service bool) {
+	sources := s.demands("aws:SourceArn")
+	fix := "replace the statement in the queue's policy: " + d.sendStatement(q)
+	switch {
+	case len(sources) > 0 && !anyAccount(sources):
+	case len(s.demands("aws:SourceAccount", "aws:PrincipalAccount")) > 0:
+		d.warning(check, fix, "any rule or role of account %s may send: give it the ARNs of the rules as aws:SourceArn", strings.Join(s.demands("aws:SourceAccount", "aws:PrincipalAccount"), ", "))
+	case s.anybody():
+		d.problem(check, fix, "anybody may send: account and replay-name of an event can then be forged")
+	case service:
+		d.problem(check, fix, "a rule of any AWS account may send, as no aws:SourceArn is demanded: account and replay-name of an event can then be forged")
+	default:
+		d.warning(check, "remove it, unless it is meant: "+fix, "%s may send directly, and forge account and replay-name of an event", s.who())
+	}
+}
+
+// anyAccount reports whether one of the ARNs leaves the account open.
+func anyAccount(arns []string) bool {
+	for _, text := range arns {
+		if a, ok := parseARN(text); !ok || strings.ContainsAny(a.account, "*?") {
+			return true
+		}
+	}
+	return false
+}
+
+// sendStatement lets the rules of the bus send, and nobody else.
+func (d *doctor) sendStatement(q *queueFacts) string {
+	a, _ := parseARN(q.arn)
+	bus := d.f.bus
+	if b, ok := parseARN(bus); ok {
+		a.region, a.account, bus = b.region, b.account, b.resource
+	}
+	if _, name, ok := strings.Cut(bus, "/"); ok {
+		bus = name
+	}
+	if bus == "" {
+		bus = "BUS"
+	}
+	rule := fmt.Sprintf("arn:%s:events:%s:%s:rule/%s/RULE", a.partition, a.region, a.account, bus)
+	if bus == "default" {
+		rule = fmt.Sprintf("arn:%s:events:%s:%s:rule/RULE", a.partition, a.region, a.account)
+	}
+	return fmt.Sprintf(`{"Effect":"Allow","Principal":{"Service":"events.amazonaws.com"},"Action":"sqs:SendMessage","Resource":%q,"Condition":{"ArnEquals":{"aws:SourceArn":%q}}}`, q.arn, rule)
+}
+
+// checkQueueKey: EventBridge cannot use the key that AWS manages, whose policy nobody can change.
+func (d *doctor) checkQueueKey(q *queueFacts) {
+	switch {
+	case q.kmsKey == "":
+	case strings.HasSuffix(q.kmsKey, "alias/aws/sqs"):
+		d.problem("queue encryption", q.setAttribute("KmsMasterKeyId", "")+" (SQS then encrypts with a key of its own)", "EventBridge cannot send to a queue that is encrypted under alias/aws/sqs")
+	default:
+		d.warning("queue encryption", `the key's policy needs {"Effect":"Allow","Principal":{"Service":"events.amazonaws.com"},"Action":["kms:GenerateDataKey","kms:Decrypt"],"Resource":"*"}`,
+			"under %s: its policy, which was not looked at, must let EventBridge use it", q.kmsKey)
+	}
+}
+
+func (d *doctor) checkRetention(q *queueFacts) {
+	if q.retention < leastRetention {
+		d.warning("queue retention", q.setAttribute("MessageRetentionPeriod", "345600"), "%s: a longer outage of the consumer loses events", formatDuration(q.retention))
+		return
+	}
+	d.ok("queue retention", "%s", formatDuration(q.retention))
+}
+
+// checkDeadLetters looks at where messages go that fail again and again.
+func (d *doctor) checkDeadLetters(ctx context.Context, q *queueFacts) {
+	if q.deadLetterARN == "" {
+		a, _ := parseARN(q.arn)
+		d.problem("queue dead-letter queue", q.setAttribute("RedrivePolicy", fmt.Sprintf(`{"deadLetterTargetArn":"arn:%s:sqs:%s:%s:QUEUE","maxReceiveCount":"%d"}`, a.partition, a.region, a.account, usualReceives)),
+			"there is none: what fails is tried until its retention is over, and then lost")
+		return
+	}
+	d.checkReceives(q)
+	dead, action, err := d.findQueue(ctx, q.deadLetterARN)
+	if err != nil {
+		d.queueFailed("queue dead-letter queue", action, q.deadLetterARN, "create it: messages go to "+q.deadLetterARN, err)
+		return
+	}
+	q.deadLetter = dead
+	switch {
+	case dead.retention < q.retention:
+		d.problem("queue dead-letter queue", dead.setAttribute("MessageRetentionPeriod", fmt.Sprint(inSeconds(max(q.retention, mostRetention)))),
+			"it keeps messages for %s and the queue for %s: time in the queue counts, so they can be lost as they arrive", formatDuration(dead.retention), formatDuration(q.retention))
+	case dead.waiting > 0:
+		d.warning("queue dead-letter queue", "sealbus listen --queue "+shellQuote(dead.url)+" ... shows why; `aws sqs start-message-move-task --source-arn "+shellQuote(dead.arn)+"` sends them back",
+			"%s in %s: somebody must look", count(dead.waiting, "message"), dead.name())
+	default:
+		d.ok("queue dead-letter queue", "%s keeps messages for %s, none in it", dead.name(), formatDuration(dead.retention))
+	}
+}
+
+func (d *doctor) checkReceives(q *queueFacts) {
+	fix := q.setAttribute("RedrivePolicy", fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":"%d"}`, q.deadLetterARN, usualReceives))
+	switch n := q.maxReceives; {
+	case n < leastReceives:
+		d.problem("queue maxReceiveCount", fix, "%d: a passing failure, such as throttling, sends events to the dead-letter queue", n)
+	case n < usualReceives:
+		d.warning("queue maxReceiveCount", fix, "%d: AWS advises %d for a queue that a function reads", n, usualReceives)
+	default:
+		d.ok("queue maxReceiveCount", "%d", n)
+	}
+}
+
+// checkWindow: what waited in queue and dead-letter queue must still be young enough for the consumer.
+func (d *doctor) checkWindow(q *queueFacts) {
+	need := q.retention
+	where := formatDuration(q.retention) + " in the queue"
+	if q.deadLetter != nil {
+		need += q.deadLetter.retention
+		where += " and " + formatDuration(q.deadLetter.retention) + " in its dead-letter queue"
+	}
+	fix := "set QueueRetention: " + goDuration(need) + " in consumer.Options, and give doctor --queue-retention " + formatDuration(need)
+	switch given := time.Duration(d.f.queueRetention); {
+	case !d.f.queueRetentionGiven:
+		d.warning("consumer window", fix, "messages may wait %s; what the consumer allows for is not known", where)
+	case given < need:
+		d.problem("consumer window", fix, "messages may wait %s, and QueueRetention is %s: what waits longer is refused as expired", where, formatDuration(given))
+	case time.Duration(d.f.maxAge) < 24*time.Hour:
+		d.warning("consumer window", "set MaxAge: "+goDuration(consumer.DefaultMaxAge)+" in consumer.Options, the default", "EventBridge tries for 24h to deliver, and MaxAge is %s", formatDuration(time.Duration(d.f.maxAge)))
+	default:
+		d.ok("consumer window", "MaxAge %s and QueueRetention %s cover the time in the queues", formatDuration(time.Duration(d.f.maxAge)), formatDuration(given))
+	}
+}
+
+// checkVisibility: while a message is being handled, nobody else may get it. The mapping is nil if there is no function.
+func (d *doctor) checkVisibility(q *queueFacts, m *mapping) {
+	need := time.Duration(d.f.lease) + time.Second
+	why := "the consumer's lease is " + formatDuration(time.Duration(d.f.lease))
+	if m != nil {
+		if n := visibilityRule*m.timeout + m.window; n > need {
+			need = n
+			why = fmt.Sprintf("AWS advises %d times the %s that the function may take", visibilityRule, formatDuration(m.timeout))
+			if m.window > 0 {
+				why += " and the batching window of " + formatDuration(m.window)
+			}
+		}
+	}
+	if q.visibility < need {
+		d.problem("queue visibility timeout", q.setAttribute("VisibilityTimeout", fmt.Sprint(inSeconds(need))), "%s is too short, %s: messages come again while they are being handled", formatDuration(q.visibility), why)
+		return
+	}
+	d.ok("queue visibility timeout", "%s; %s", formatDuration(q.visibility), why)
+}

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sealbus/sealbus/keys"
+)
+
+// rotationNotice is how long before the last key of a producer stops signing its successor should be there: to make it,
+// review it, and let every consumer have the bundle.
+const rotationNotice = 14 * 24 * time.Hour
+
+// mostProducers is how many producers have findings of their own.
+const mostProducers = 20
+
+// trustFacts is the bundle that was verified.
+type trustFacts struct {
+	bundle *keys.Bundle
+	byID   map[string]*keys.Key
+}
+
+// checkTrust looks at the bundle, and at whether each producer in it will still have a key in two weeks. An error is about
+// the command line.
+func (d *doctor) checkTrust(ctx context.Context) error {
+	if d.f.trust == "" {
+		return nil
+	}
+	b, err := d.openTrust(ctx, &d.f.trustFlags)
+	var e *exitError
+	if errors.As(err, &e) {
+		if e.code == exitUsage {
+			return err
+		}
+		d.problem("bundle", e.fix, "%s", plainMessage(e.err))
+		return nil
+	}
+	d.trusted = &trustFacts{b, map[string]*keys.Key{}}
+	for _, k := range b.Keys() {
+		d.trusted.byID[k.KeyID()] = k
+	}
+	d.checkFreshness(b)
+	d.checkProducers(b)
+	return nil
+}
+
+func (d *doctor) checkFreshness(b *keys.Bundle) {
+	left, life, hint := b.Expires().Sub(d.now()), b.Expires().Sub(b.Issued()), b.RefreshHint()
+	const fix = "build the next one with `sealbus trust build --previous FILE`, sign and publish it; it belongs on a schedule"
+	about := fmt.Sprintf("version %d, signed by its roots, expires in %s", b.Version(), formatDuration(left))
+	switch {
+	case left < life/3:
+		d.warning("bundle", fix, "%s: without a newer one, events can then no longer be judged", about)
+	case hint == 0:
+		d.ok("bundle", "%s", about)
+	case hint >= left:
+		d.warning("bundle", "build it with a shorter --refresh-hint", "%s, and consumers look for a newer one every %s only", about, formatDuration(hint))
+	default:
+		d.ok("bundle", "%s; consumers look for a newer one every %s", about, formatDuration(hint))
+	}
+}
+
+// checkProducers has a finding for each producer whose keys run out, and one for all others.
+func (d *doctor) checkProducers(b *keys.Bundle) {
+	schedules := map[string][]*keys.Schedule{}
+	for _, k := range b.Keys() {
+		list := schedules[k.Producer]
+		if k.Revoked == nil {
+			list = append(list, &k.Schedule)
+		}
+		schedules[k.Producer] = list
+	}
+	var told, fine int
+	for _, name := range sortedKeys(schedules) {
+		end, found := signsUntil(schedules[name], d.now())
+		switch {
+		case !d.runsOut(end, found):
+			fine++
+		case told < mostProducers:
+			told++
+			d.tellRunsOut("producer keys", "producer "+name, end, found)
+		}
+	}
+	switch {
+	case len(schedules) == 0:
+		d.problem("producer keys", "add producers with `sealbus trust add`, and build it again", "the bundle has no keys: every event is refused")
+	case fine == len(schedules):
+		d.ok("producer keys", "%s can sign for %s and more", count(fine, "producer"), formatDuration(rotationNotice))
+	case fine+told < len(schedules):
+		d.warning("producer keys", "`sealbus trust show` lists all", "and %s more", count(len(schedules)-fine-told, "producer"))
+	}
+}
+
+// signsUntil is until when some key signs, from now on and without a gap; zero = without end. It is not found if none
+// signs now.
+func signsUntil(schedules []*keys.Schedule, now time.Time) (end time.Time, found bool) {
+	end = now
+	for {
+		next := end
+		for _, s := range schedules {
+			if !s.SignsAt(end) {
+				continue
+			}
+			until := firstSet(s.Retired, s.Expired)
+			if until.IsZero() {
+				return time.Time{}, true
+			}
+			if until.After(next) {
+				next = until
+			}
+		}
+		if next.Equal(end) {
+			return end, end.After(now)
+		}
+		end = next
+	}
+}
+
+func (d *doctor) runsOut(end time.Time, found bool) bool {
+	return !found || !end.IsZero() && end.Sub(d.now()) < rotationNotice
+}
+
+func (d *doctor) tellRunsOut(check, who string, end time.Time, found bool) {
+	const fix = "make a key with `sealbus keys new --activate +2d`, then `sealbus trust add` and `sealbus trust build`"
+	if !found {
+		d.problem(check, fix, "%s has no key that signs now", who)
+		return
+	}
+	d.warning(check, fix, "%s: the last key retires in %s, and no other follows", who, formatDuration(end.Sub(d.now())))
+}
+
+// checkKeyring looks at the producer's side: which key signs, until when, and whether the bundle knows it.
+func (d *doctor) checkKeyring() error {
+	if d.f.path == "" {
+		return nil
+	}
+	ring, err := d.openKeyring(&d.f.keyringFlags)
+	var e *exitError
+	if errors.As(err, &e) {
+		if e.code == exitUsage {
+			return err
+		}
+		d.unknown("keyring", e.fix, "%s", plainMessage(e.err))
+		return nil
+	}
+	signers, err := ring.Signers(d.now())
+	if err != nil {
+		d.tellRunsOut("keyring", "producer "+ring.Producer(), time.Time{}, false)
+		return nil
+	}
+	id := signers[0].Verifier().KeyID()
+	d.checkRunsOut(ring, id)
+	d.checkKnown(ring, id)
+	return nil
+}
+
+func (d *doctor) checkRunsOut(ring *keys.Keyring, id string) {
+	var schedules []*keys.Schedule
+	list := ring.Keys()
+	for i := range list {
+		schedules = append(schedules, &list[i].Schedule)
+	}
+	end, found := signsUntil(schedules, d.now())
+	if d.runsOut(end, found) {
+		d.tellRunsOut("keyring", "producer "+ring.Producer()+", key "+shortID(id)+" signs", end, found)
+		return
+	}
+	until := "without end"
+	if !end.IsZero() {
+		until = "for " + formatDuration(end.Sub(d.now()))
+	}
+	d.ok("keyring", "producer %s, key %s signs; with those that follow, %s", ring.Producer(), shortID(id), until)
+}
+
+// checkKnown: what the keyring signs now, consumers must accept.
+func (d *doctor) checkKnown(ring *keys.Keyring, id string) {
+	if d.trusted == nil {
+		return
+	}
+	const check = "keyring and bundle"
+	k, known := d.trusted.byID[id]
+	switch {
+	case !known:
+		d.problem(check, "`sealbus keys export`, `sealbus trust add`, `sealbus trust build`, and publish the bundle", "the bundle does not know key %s, which signs now: its events are refused as unknown_key", shortID(id))
+	case k.Producer != ring.Producer():
+		d.problem(check, "correct the policy: a key belongs to one producer", "the bundle has key %s for producer %s, not %s", shortID(id), k.Producer, ring.Producer())
+	case k.Revoked != nil:
+		d.problem(check, "make a key with `sealbus keys new`, and have it added to the policy", "key %s, which signs now, is revoked", shortID(id))
+	case !k.Schedule.SignsAt(d.now()):
+		d.problem(check, "give the key the same schedule in the policy as in the keyring", "key %s signs now, but in the bundle it is %s: its events are refused as key_not_valid", shortID(id), k.StateAt(d.now()))
+	default:
+		d.checkRecordedScope(check, ring, k)
+	}
+}
+
+// checkRecordedScope compares what the keyring says it may sign for with what the bundle allows.
+func (d *doctor) checkRecordedScope(check string, ring *keys.Keyring, k *keys.Key) {
+	missing := missingPatterns(ring.Sources(), k.Sources)
+	missing = append(missing, missingPatterns(ring.Types(), k.Types)...)
+	if len(missing) > 0 {
+		d.warning(check, "add them to the producer in the policy, or leave them out of the keyring", "the keyring records %s, which the bundle does not list for key %s", strings.Join(missing, ", "), shortID(k.KeyID()))
+		return
+	}
+	d.ok(check, "the bundle accepts key %s now", shortID(k.KeyID()))
+}
+
+func missingPatterns(wanted, listed []string) []string {
+	var missing []string
+	for _, w := range wanted {
+		if !slices.Contains(listed, w) && !slices.Contains(listed, "*") && !covered(w, listed) {
+			missing = append(missing, w)
+		}
+	}
+	return missing
+}
+
+// covered reports whether a wider pattern with a * at its end is listed.
+func covered(pattern string, listed []string) bool {
+	return slices.ContainsFunc(listed, func(l string) bool {
+		prefix, wide := strings.CutSuffix(l, "*")
+		return wide && strings.HasPrefix(pattern, prefix)
+	})
+}

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// listenFlags are those of `listen`.
+type listenFlags struct {
+	trustFlags
+	awsFlags
+	queue, http   string
+	sources       []string
+	types         []string
+	audience      string
+	account       string
+	maxAge        durationValue
+	name          string
+	forwardTo     string
+	quarantine    string
+	quarantineKey string
+	redis         string
+	limit         int
+	remove        bool
+}
+
+func (a *app) listenCommand() *cobra.Command {
+	f := &listenFlags{maxAge: durationValue(consumer.DefaultMaxAge)}
+	cmd := a.command(commandSpec{
+		use:   "listen (--queue URL | --http ADDR) --trust FILE --roots FILE --allow-source PATTERN...",
+		short: "Verify events as they come, from a queue or over HTTP", now: true,
+		long: `Take sealed events from an SQS queue, or by POST on a local address, through all checks of a consumer, and write a
+line for each: what became of it, why, who sealed it. What is behind a ? is what the event claims; nobody verified it.
+
+--forward-to URL posts verified events, and nothing else, to a program of yours: one CloudEvent each, as
+application/cloudevents+json, with the header Idempotency-Key. A 2xx answer within 20 seconds means that it is
+handled; anything else, and it is made again. Redirects are not followed.
+
+--queue URL only looks, at first: messages stay on the queue and come back when their visibility timeout is over. Each look
+counts, though: after maxReceiveCount of them SQS moves a message to the dead-letter queue. With --delete, or once
+forwarded, a verified message is deleted, and so is a refused one that --quarantine has taken; other refused
+ones stay. It needs the permissions sqs:ReceiveMessage and sqs:DeleteMessage.
+
+--http ADDR is a port of this machine only, or HOST:PORT. The body of a POST is a CloudEvent in JSON, an EventBridge
+event, or an array of them, with a JSON content type. The answer is 200 when it is handled, or was before; 4xx when it is refused
+for good, 503 when it should come again; with the verdict in JSON.
+
+It ends with Ctrl-C, or after --limit events, with exit status 0: verdicts are on the lines. The AWS account is believed
+as the event or --account states it. What was handled is remembered until it ends, with --redis for longer.`,
+		example: `sealbus listen --http 8080 --trust bundle.dsse --roots roots.json --allow-source 'https://orders.example/*'
+curl --json @sealed.json http://127.0.0.1:8080/
+
+sealbus listen --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing --trust bundle.dsse --roots roots.json \
+  --allow-source 'https://orders.example/*' --forward-to http://127.0.0.1:3000/events`,
+		run: func(ctx context.Context, _ []string) error { return a.listen(ctx, f) },
+	})
+	flags := cmd.Flags()
+	flags.StringVar(&f.queue, "queue", "", "take messages from this SQS queue, a `URL`")
+	flags.StringVar(&f.http, "http", "", "take POSTs on this `ADDR`: a port of 127.0.0.1, or HOST:PORT")
+	f.trustFlags.register(cmd)
+	flags.StringArrayVar(&f.sources, "allow-source", nil, "a source `PATTERN` that this consumer takes: exact, or ending in /*")
+	flags.StringArrayVar(&f.types, "allow-type", nil, "a type `PATTERN` that it takes (default all that the bundle allows)")
+	flags.StringVar(&f.audience, "audience", "", "the `NAME` that must be among those the event was sealed for (default not checked)")
+	flags.StringVar(&f.account, "account", "", "the AWS account that sent them, an `ID` (default as the EventBridge event says)")
+	flags.Var(&f.maxAge, "max-age", "how long ago they may have been sealed")
+	flags.Lookup("max-age").DefValue = "24h5m" // consumer.DefaultMaxAge; the general form has its largest unit only
+	flags.StringVar(&f.forwardTo, "forward-to", "", "post verified events to this `URL`")
+	flags.BoolVar(&f.remove, "delete", false, "delete verified messages from the queue")
+	flags.StringVar(&f.quarantine, "quarantine", "", "where refused events go: dir:`PATH`")
+	flags.StringVar(&f.quarantineKey, "quarantine-key-file", "", "the key that authenticates records in quarantine, a `FILE`")
+	flags.StringVar(&f.redis, "redis", "", "remember in this Redis what was handled, a `URL` (default in memory)")
+	flags.StringVar(&f.name, "name", "sealbus-listen", "the consumer's `NAME`: with --redis, its workers share one")
+	flags.IntVar(&f.limit, "limit", 0, "end after this `NUMBER` of events (default without end)")
+	f.awsFlags.register(cmd)
+	return cmd
+}
+
+func (f *listenFlags) check() error {
+	switch {
+	case (f.queue == "") == (f.http == ""):
+		return usage("give one of them: --queue URL, or --http 8080", "listen to what: --queue or --http")
+	case len(f.sources) == 0:
+		return usage("add --allow-source PATTERN, such as 'https://orders.example/*': the sources that this consumer wants", "missing flag --allow-source")
+	case f.limit < 0:
+		return usage("drop it to listen without end", "--limit %d", f.limit)
+	case f.maxAge <= 0:
+		return usage("give a duration, such as 24h", "--max-age must be longer than nothing")
+	case f.http != "" && (f.remove || f.endpoint != "" || f.region != ""):
+		return usage("drop it", "--delete, --region and --endpoint are for --queue")
+	case (f.quarantine == "") != (f.quarantineKey == ""):
+		return usage("give both or none", "--quarantine and --quarantine-key-file belong together")
+	case f.quarantine != "" && f.queue != "" && !f.deletes():
+		return usage("add --delete, or drop --quarantine", "without --delete or --forward-to a refused message stays on the queue, and would be put into quarantine each time it comes")
+	}
+	return f.checkValues()
+}
+
+func (f *listenFlags) checkValues() error {
+	if err := keys.CheckScope(f.sources, f.types); err != nil {
+		return usage("correct the pattern; `https://orders.example/*` and `com.example.*` are such", "%w", err)
+	}
+	if f.account != "" {
+		if err := keys.CheckAccounts([]string{f.account}); err != nil {
+			return usage("give the 12 digits of an AWS account", "--account: %w", err)
+		}
+	}
+	for _, u := range []struct{ flag, text string }{{"queue", f.queue}, {"forward-to", f.forwardTo}, {"endpoint", f.endpoint}} {
+		if err := checkURL(u.flag, u.text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deletes reports whether messages that are done with leave the queue.
+func (f *listenFlags) deletes() bool { return f.remove || f.forwardTo != "" }
+
+func (a *app) listen(ctx context.Context, f *listenFlags) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	l, err := a.newListener(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	l.end = cancel
+	a.endOnSignal(ctx, cancel)
+	if f.http != "" {
+		err = l.serveHTTP(ctx, f.http)
+	} else {
+		err = l.pollQueue(ctx, f)
+	}
+	l.summarise()
+	return err
+}
+
+// endOnSignal cancels at the first Ctrl-C; a second one ends the program at once, whatever is under way.
+func (a *app) endOnSignal(ctx context.Context, cancel context.CancelFunc) {
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		defer signal.Stop(interrupted)
+		select {
+		case <-interrupted:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+}
+
+// newListener makes everything but the connection to queue or port, so that what is wrong is said at once.
+func (a *app) newListener(ctx context.Context, f *listenFlags) (*listener, error) {
+	trust, err := a.liveTrust(ctx, &f.trustFlags)
+	if err != nil {
+		return nil, err
+	}
+	l := &listener{app: a, account: f.account, limit: f.limit, counts: map[string]map[string]int{}, view: newListenView(a.out)}
+	if f.forwardTo != "" {
+		l.forward = newForwarder(f.forwardTo)
+	}
+	quarantine, err := a.openListenQuarantine(f)
+	if err != nil {
+		return nil, err
+	}
+	store, err := l.openStore(f.redis)
+	if err != nil {
+		return nil, err
+	}
+	l.consumer, err = consumer.New(f.name, trust, store, &consumer.Options{
+		Sources: f.sources, Types: f.types, Audience: f.audience, MaxAge: time.Duration(f.maxAge),
+		Quarantine: quarantine, Logger: slog.New(slog.DiscardHandler), Now: a.now,
+	})
+	if err != nil {
+		l.close()
+		return nil, usage("correct the flag", "%w", err)
+	}
+	return l, nil
+}
+
+// openStore is where it is remembered what was handled.
+func (l *listener) openStore(url string) (replay.Store, error) {
+	if url == "" {
+		return replay.NewMemory(&replay.MemoryOptions{Now: l.app.now}), nil
+	}
+	store, closeStore, err := openRedis(url, l.app.now)
+	l.closers = append(l.closers, closeStore)
+	return store, err
+}
+
+// openListenQuarantine is nil if none is wanted.
+func (a *app) openListenQuarantine(f *listenFlags) (consumer.Quarantine, error) {
+	if f.quarantine == "" {
+		return nil, nil
+	}
+	dir, ok := strings.CutPrefix(f.quarantine, "dir:")
+	if !ok || dir == "" {
+		return nil, usage("write it as dir:PATH", "--quarantine: %q", f.quarantine)
+	}
+	key, err := a.readFile(f.quarantineKey, 1<<10)
+	if err != nil {
+		return nil, err
+	}
+	a.warnShared(f.quarantineKey)
+	q, err := consumer.QuarantineDir(dir, key)
+	if err != nil {
+		return nil, unavailable("check the directory, and that the key has 32 bytes at least", "%w", err)
+	}
+	return q, nil
+}
+
+// listenAddress is where to serve: another machine reaches it only if somebody wrote a host.
+func listenAddress(text string) (string, error) {
+	if !strings.Contains(text, ":") {
+		text = ":" + text
+	}
+	host, port, err := net.SplitHostPort(text)
+	if err != nil || port == "" {
+		return "", usage("give a port, such as 8080, or HOST:PORT", "--http: %q is no address", text)
+	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+// loopback reports whether only this machine reaches the address.
+func loopback(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+// summarise says at the end what there was.
+func (l *listener) summarise() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var parts []string
+	for _, verdict := range listenVerdicts {
+		reasons, n := l.counts[verdict], 0
+		var why []string
+		for _, reason := range sortedKeys(reasons) {
+			n += reasons[reason]
+			if reason != "" && verdict != verdictDuplicate {
+				why = append(why, fmt.Sprintf("%s %d", reason, reasons[reason]))
+			}
+		}
+		switch {
+		case len(why) > 0:
+			parts = append(parts, fmt.Sprintf("%d %s (%s)", n, verdict, strings.Join(why, ", ")))
+		case n > 0:
+			parts = append(parts, fmt.Sprintf("%d %s", n, verdict))
+		}
+	}
+	if len(parts) == 0 {
+		parts = []string{"no events"}
+	}
+	l.app.sayf("%s", strings.Join(parts, ", "))
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/envelope"
+)
+
+// listener takes deliveries through a consumer and says what became of each. It is safe for concurrent use.
+type listener struct {
+	app      *app
+	consumer *consumer.Consumer
+	account  string     // "" = as an EventBridge event says
+	forward  *forwarder // nil = what is verified is only shown
+	closers  []func()
+	end      context.CancelFunc // ends listening
+
+	mu     sync.Mutex // of what follows, and of standard output
+	view   listenView
+	limit  int // 0 = none
+	told   int
+	counts map[string]map[string]int // verdict to reason to number
+}
+
+func (l *listener) close() {
+	for _, c := range l.closers {
+		c()
+	}
+}
+
+// The verdicts of listen.
+const (
+	verdictVerified    = "verified"    // and handled, if anybody handles it
+	verdictDuplicate   = "duplicate"   // was handled before
+	verdictRejected    = "rejected"    // for good, and nobody has taken it
+	verdictQuarantined = "quarantined" // rejected for good, and put away
+	verdictRetry       = "retry"       // could not be judged, put away or handled: it must come again
+)
+
+var listenVerdicts = []string{verdictVerified, verdictDuplicate, verdictRejected, verdictQuarantined, verdictRetry}
+
+// heard is one delivery and what became of it, for programs. Beside Unverified everything was verified.
+type heard struct {
+	Time       string          `json:"time"` // of the verdict
+	Verdict    string          `json:"verdict"`
+	Reason     envelope.Reason `json:"reason,omitempty"`
+	Cause      string          `json:"cause,omitempty"`
+	Fix        string          `json:"fix,omitempty"`
+	Producer   string          `json:"producer,omitempty"`
+	Source     string          `json:"source,omitempty"`
+	Type       string          `json:"type,omitempty"`
+	ID         string          `json:"id,omitempty"`
+	KeyIDs     []string        `json:"key_ids,omitempty"`
+	SignedAt   string          `json:"signed_at,omitempty"`
+	Unverified *claim          `json:"unverified,omitempty"` // what a refused event claims to be
+	Forwarded  bool            `json:"forwarded"`
+	MessageID  string          `json:"message_id,omitempty"` // of SQS
+}
+
+// claim is what nobody verified.
+type claim struct {
+	Source string `json:"source,omitempty"`
+	Type   string `json:"type,omitempty"`
+	ID     string `json:"id,omitempty"`
+}
+
+// done reports whether nothing is left to do with the delivery: it was handled, or is safe in quarantine.
+func (h *heard) done() bool {
+	return h.Verdict == verdictVerified || h.Verdict == verdictDuplicate || h.Verdict == verdictQuarantined
+}
+
+// take takes one delivery through the consumer.
+func (l *listener) take(ctx context.Context, body []byte) *heard {
+	h := &heard{}
+	msg := consumer.Message{Body: body, Account: l.account}
+	if shapeOf(body).eventBridge() {
+		msg.Format = consumer.EventBridge
+	}
+	result, err := l.consumer.Handle(ctx, msg, func(ctx context.Context, d consumer.Delivery[[]byte]) error {
+		h.KeyIDs, h.SignedAt = slices.Clone(d.Verified.KeyIDs), formatTime(d.Verified.SignedAt)
+		if l.forward == nil {
+			return nil
+		}
+		return l.forward.post(ctx, &d)
+	})
+	h.judge(&result, err)
+	h.Time = formatTime(l.app.now())
+	h.Forwarded = l.forward != nil && result.Outcome == consumer.Handled
+	return h
+}
+
+// judge takes over what the consumer says.
+func (h *heard) judge(r *consumer.Result, err error) {
+	h.Verdict, h.Reason = listenVerdict(r, err), r.Reason
+	h.Producer, h.Source, h.Type, h.ID = r.Producer, r.Source, r.Type, r.ID
+	v := r.Verdict
+	if v == nil {
+		return
+	}
+	if h.Verdict != verdictDuplicate {
+		h.Cause, h.Fix = causeOf(v), v.Fix()
+	}
+	if q, ok := errors.AsType[*consumer.QuarantineError](err); ok && h.Verdict == verdictRetry {
+		h.Cause, h.Fix = "refused, but not in quarantine: "+q.Err.Error(), "see to the quarantine; the event comes again"
+	}
+	if r.Producer == "" && (v.UnverifiedID != "" || v.UnverifiedSource != "" || v.UnverifiedType != "") {
+		h.Unverified = &claim{Source: v.UnverifiedSource, Type: v.UnverifiedType, ID: v.UnverifiedID}
+	}
+}
+
+func listenVerdict(r *consumer.Result, err error) string {
+	switch {
+	case r.Outcome == consumer.Handled:
+		return verdictVerified
+	case r.Outcome == consumer.Duplicate:
+		return verdictDuplicate
+	case r.Outcome == consumer.Quarantined:
+		return verdictQuarantined
+	case errors.Is(err, consumer.ErrNoQuarantine):
+		return verdictRejected
+	}
+	return verdictRetry
+}
+
+// tell counts the delivery and writes its line. Once there are as many as wanted, listening ends.
+func (l *listener) tell(h *heard) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.counts[h.Verdict] == nil {
+		l.counts[h.Verdict] = map[string]int{}
+	}
+	l.counts[h.Verdict][string(h.Reason)]++
+	if l.told++; l.told == l.limit {
+		l.end()
+	}
+	if l.app.json {
+		return l.app.writeJSON(h)
+	}
+	return l.app.writeOut([]byte(l.view.line(h)))
+}
+
+// full reports whether there were as many events as wanted.
+func (l *listener) full() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.limit > 0 && l.told >= l.limit
+}

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/consumer/replay/redis"
+)
+
+// redisClient connects when it is used. The URL may hold a password and is in no error.
+func redisClient(url string) (*goredis.Client, error) {
+	opts, err := goredis.ParseURL(url)
+	if err != nil {
+		return nil, usage("write it as redis://HOST:6379/0, or rediss:// for TLS", "--redis is not a URL of Redis")
+	}
+	goredis.SetLogger(silence{}) // what goes wrong is in its errors
+	return goredis.NewClient(opts), nil
+}
+
+// openRedis is a replay store that outlives this process.
+func openRedis(url string, now func() time.Time) (replay.Store, func(), error) {
+	client, err := redisClient(url)
+	if err != nil {
+		return nil, func() {}, err
+	}
+	closeClient := func() { _ = client.Close() } // at the end of the program
+	store, err := redis.New(client, &redis.Options{Now: now})
+	if err != nil {
+		return nil, closeClient, unavailable("report this as a bug", "%w", err)
+	}
+	return store, closeClient, nil
+}
+
+// silence is a logger.
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
