@@ -102,11 +102,8 @@ func (p *Permission) slot() string {
 // anyAge is a window that no event is older than; all else about times is still judged.
 const anyAge time.Duration = math.MaxInt64
 
-// mayBePermitted reports whether a permission must be looked for. Once an event was accepted without
-// one, it stays without: only as such is it claimed.
-func (d *delivery) mayBePermitted() bool {
-	return (d.msg.ReplayName != "" || d.reopened != "") && (d.opened == nil || d.permission != nil)
-}
+// mayBePermitted reports whether a permission must be looked for.
+func (d *delivery) mayBePermitted() bool { return d.msg.ReplayName != "" || d.reopened != "" }
 
 // permits is the permission that covers a verified event, or why there is none. What was reopened and came from an
 // archive replay that has a permission is under that one, as it was when it was delivered: it has one claim then.

@@ -268,6 +268,9 @@ func TestReplayWithoutPermission(t *testing.T) {
 	if c := cause(b); !strings.Contains(c, `"again-1"`) || !strings.Contains(c, "2026-03-01T12:00:00Z") {
 		t.Error(c)
 	}
+	if c := w.wantMessage(body(b), consumer.Quarantined, envelope.ReasonExpired).Verdict.Cause; strings.HasSuffix(c, "; ") {
+		t.Error(c)
+	}
 	if c := cause(limited); strings.Contains(c, "again-1") {
 		t.Errorf("a permission would not help, and yet: %s", c)
 	}
@@ -303,6 +306,22 @@ func TestPermissionEnds(t *testing.T) {
 	if r := deliver(3, consumer.Handled, ""); r.Permission != "" {
 		t.Errorf("under the permission %q", r.Permission)
 	}
+}
+
+// It ends between claim and handler, a moment after the verdict: the handler does not begin any more.
+func TestPermissionEndsBeforeTheHandler(t *testing.T) {
+	w := newWorld(t)
+	b := w.event("1")
+	w.clock.Advance(long)
+	p := w.permitted()
+	p.Until = w.clock.Now().Add(time.Second)
+	w.store.afterClaim = func() { w.clock.Advance(time.Second) }
+	w.wantMessage(archived(b), consumer.Quarantined, envelope.ReasonExpired)
+	if len(w.handled) != 0 || w.store.releases != 1 {
+		t.Errorf("handled %d times, released %d times", len(w.handled), w.store.releases)
+	}
+	p.Until = w.clock.Now().Add(time.Second)
+	w.wantMessage(archived(b), consumer.Handled, "") // so that it can be replayed once more
 }
 
 // A worker dies between claim and completion under a permission: the event waits for the lease, and is handled then.

@@ -171,6 +171,11 @@ func TestReopenAndCopies(t *testing.T) {
 		w, b := refused(t)
 		w.late().Until = start.Add(time.Hour)
 		w.reopen(consumer.Handled, "")
+		for _, until := range w.store.untils {
+			if !until.Equal(start.Add(consumer.DefaultMaxAge + envelope.DefaultSkew)) {
+				t.Errorf("claimed until %v", until)
+			}
+		}
 		w.opts.Permissions = nil
 		w.clock.Advance(consumer.DefaultMaxAge)
 		w.want(b, consumer.Duplicate, envelope.ReasonReplayed)
