@@ -28,6 +28,8 @@ type Options struct {
 	Now         func() time.Time // judges everything but the real time that a long poll waits; nil = time.Now
 	// Deny refuses an action, such as "DescribeEventBus", with AccessDeniedException; nil = all are allowed.
 	Deny func(action string) bool
+	// Replaying is called when a replay starts, which goes on when it returns; nil = at once.
+	Replaying func(name string)
 	// OnFailure takes what a target did not take in all its tries, as a dead-letter queue would; nil = it is dropped.
 	OnFailure func(targetARN string, event []byte)
 }
@@ -89,6 +91,13 @@ type Server struct {
 	calls  int
 	queues queues // with a lock of its own
 
+	archives  []*archive
+	replays   []*replay
+	functions map[string]*function // by name
+	mappings  []*mapping
+
+	background sync.WaitGroup // what Close waits for, besides the sinks
+
 	pending *counter // deliveries that are not finished
 }
 
@@ -119,7 +128,7 @@ func Start(opts *Options) (*Server, error) {
 	}
 	s := &Server{
 		opts: o, listener: listener, random: rand.New(rand.NewPCG(o.Seed, 0)),
-		buses: map[string]*bus{}, sinks: map[string]*sink{}, pending: newCounter(),
+		buses: map[string]*bus{}, sinks: map[string]*sink{}, functions: map[string]*function{}, pending: newCounter(),
 		queues: queues{byName: map[string]*queue{}, changed: make(chan struct{})},
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
@@ -145,6 +154,7 @@ func (s *Server) Close() error {
 	for _, k := range sinks {
 		k.close()
 	}
+	s.background.Wait()
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}

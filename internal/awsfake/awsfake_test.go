@@ -335,7 +335,7 @@ func TestDenyAndNonsense(t *testing.T) {
 	if _, err := w.client.DescribeEventBus(t.Context(), &eventbridge.DescribeEventBusInput{}); codeOf(err) != "AccessDeniedException" {
 		t.Errorf("denied: %v", err)
 	}
-	if _, err := w.client.ListRules(t.Context(), &eventbridge.ListRulesInput{}); codeOf(err) != "UnknownOperationException" {
+	if _, err := w.client.ListEndpoints(t.Context(), &eventbridge.ListEndpointsInput{}); codeOf(err) != "UnknownOperationException" {
 		t.Errorf("an action that the fake does not have: %v", err)
 	}
 	for name, c := range map[string]struct{ target, auth, body, want string }{

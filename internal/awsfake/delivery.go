@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +19,7 @@ type event struct {
 	at                                      time.Time
 	resources                               []string
 	detail                                  []byte
+	replay                                  string // the replay that brings it again; "" = none
 }
 
 // json is the event as it is delivered. The detail's bytes are those that were put, unless the server re-serialises.
@@ -33,8 +35,11 @@ func (e *event) json(detail []byte) []byte {
 		value any
 	}{
 		{"version", "0"}, {"id", e.id}, {"detail-type", e.detailType}, {"source", e.source}, {"account", e.account},
-		{"time", e.at.Format("2006-01-02T15:04:05Z")}, {"region", e.region}, {"resources", resources},
+		{"time", e.at.Format("2006-01-02T15:04:05Z")}, {"region", e.region}, {"replay-name", e.replay}, {"resources", resources},
 	} {
+		if m.value == "" && m.name == "replay-name" {
+			continue
+		}
 		doc = append(doc, `"`+m.name+`":`...)
 		doc = append(append(doc, plainJSON(m.value)...), ',')
 	}
@@ -52,16 +57,16 @@ func plainJSON(v any) []byte {
 	return bytes.TrimSpace(b.Bytes())
 }
 
-// route gives the event to the targets of every rule that matches. An event that came from another bus is not
-// forwarded to a third one.
-func (s *Server) route(busName string, e *event, forwarded bool) {
+// route gives the event to the targets of every rule that matches, of those in only if there are any. An event that
+// came from another bus is not forwarded to a third one.
+func (s *Server) route(busName string, e *event, forwarded bool, only ...string) {
 	doc := e.json(e.detail)
 	fields, err := decode(doc)
 	if err != nil {
 		return // it was checked when it was put
 	}
-	for _, t := range s.targetsFor(busName, fields) {
-		if to, isBus := strings.CutPrefix(t.ARN, s.arn("event-bus/")); isBus {
+	for _, t := range s.targetsFor(busName, fields, only) {
+		if to, isBus := strings.CutPrefix(t.Arn, s.arn("event-bus/")); isBus {
 			if !forwarded {
 				copied := *e
 				copied.id = newUUID()
@@ -73,7 +78,7 @@ func (s *Server) route(busName string, e *event, forwarded bool) {
 	}
 }
 
-func (s *Server) targetsFor(busName string, fields any) (found []ruleTarget) {
+func (s *Server) targetsFor(busName string, fields any, only []string) (found []ruleTarget) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.buses[busName]
@@ -81,7 +86,7 @@ func (s *Server) targetsFor(busName string, fields any) (found []ruleTarget) {
 		return nil
 	}
 	for _, r := range b.rules {
-		if r.enabled && r.pattern.matches(fields) {
+		if chosen := len(only) == 0 || slices.Contains(only, s.ruleARN(b, r)); chosen && r.enabled && r.pattern.matches(fields) {
 			found = append(found, r.targets...)
 		}
 	}
@@ -91,7 +96,7 @@ func (s *Server) targetsFor(busName string, fields any) (found []ruleTarget) {
 // enqueue makes the deliveries of an event to a target, with what Delivery wants to go wrong.
 func (s *Server) enqueue(t ruleTarget, e *event) {
 	s.mu.Lock()
-	k := s.sinks[t.ARN]
+	k := s.sinks[t.Arn]
 	s.mu.Unlock()
 	if k == nil {
 		return
@@ -106,20 +111,19 @@ func (s *Server) enqueue(t ruleTarget, e *event) {
 			detail = s.reserialise(detail)
 		}
 		s.pending.add(1)
-		s.later(func() { k.add(&delivery{doc: e.json(detail), triesLeft: s.tries(k, t), arn: t.ARN}) })
+		s.later(func() { k.add(&delivery{doc: e.json(detail), target: t, tries: s.tries(k, t), since: s.opts.Now()}) })
 	}
 }
 
 // tries is how often a delivery is attempted.
 func (s *Server) tries(k *sink, t ruleTarget) int {
-	const lambdaRetries = 2 // of an asynchronous invocation
 	switch {
 	case !s.opts.Delivery.Retry:
 		return 1
-	case k.function:
-		return 1 + lambdaRetries
+	case k.function != "":
+		return 1 + s.functionRetries(k.function)
 	}
-	return 1 + t.Retries
+	return 1 + t.retries()
 }
 
 // later holds f back for a random time.
@@ -133,16 +137,18 @@ func (s *Server) later(f func()) {
 
 // delivery is one event on its way to one target.
 type delivery struct {
-	doc       []byte
-	triesLeft int
-	arn       string
+	doc    []byte
+	target ruleTarget
+	tries  int // how many there may be
+	made   int
+	since  time.Time
 }
 
 // sink is where deliveries end: a function or an endpoint, with the queue before it.
 type sink struct {
 	server   *Server
-	function bool
-	take     func(ctx context.Context, event []byte) error
+	function string // its name; "" = it is none
+	take     func(ctx context.Context, d *delivery) error
 
 	mu      sync.Mutex
 	waiting *sync.Cond
@@ -157,8 +163,11 @@ type permanent struct{ error }
 // Function makes a target of f and returns the ARN to put targets with. An error of f is a failed invocation, which is
 // repeated if Delivery.Retry says so.
 func (s *Server) Function(name string, f func(ctx context.Context, event []byte) error) (arn string) {
-	arn = "arn:aws:lambda:" + s.opts.Region + ":" + s.opts.Account + ":function:" + name
-	s.addSink(arn, &sink{function: true, take: f})
+	arn = s.functionARN(name)
+	s.mu.Lock()
+	s.ensureFunction(name)
+	s.mu.Unlock()
+	s.addSink(arn, &sink{function: name, take: func(ctx context.Context, d *delivery) error { return f(ctx, bytes.Clone(d.doc)) }})
 	return arn
 }
 
@@ -166,7 +175,7 @@ func (s *Server) Function(name string, f func(ctx context.Context, event []byte)
 // each event as a POST; a status of 200 to 299 takes it.
 func (s *Server) Endpoint(name, url string) (arn string) {
 	arn = s.arn("api-destination/" + name + "/" + newUUID())
-	s.addSink(arn, &sink{take: func(ctx context.Context, event []byte) error { return post(ctx, url, event) }})
+	s.addSink(arn, &sink{take: func(ctx context.Context, d *delivery) error { return post(ctx, url, d.doc) }})
 	return arn
 }
 
@@ -251,20 +260,58 @@ func (k *sink) work() {
 // deliver makes one attempt. What failed goes to the end of the queue: others overtake it.
 func (k *sink) deliver(d *delivery) {
 	s := k.server
-	err := k.take(s.ctx, bytes.Clone(d.doc))
+	err := k.take(s.ctx, d)
+	d.made++
 	if err == nil {
 		s.pending.add(-1)
 		return
 	}
-	d.triesLeft--
-	if _, final := err.(permanent); !final && d.triesLeft > 0 && s.ctx.Err() == nil {
+	condition := k.exhausted(d, err)
+	if condition == "" && s.ctx.Err() == nil {
 		s.later(func() { k.add(d) })
 		return
 	}
-	if s.opts.OnFailure != nil && s.ctx.Err() == nil {
-		s.opts.OnFailure(d.arn, d.doc)
+	if s.ctx.Err() == nil {
+		k.giveUp(d, err, condition)
 	}
 	s.pending.add(-1)
+}
+
+// The conditions that a dead-letter queue is told.
+const (
+	outOfAttempts = "MaximumRetryAttempts"
+	outOfTime     = "MaximumEventAgeInSeconds"
+	notTried      = "none" // the error is one that does not pass
+)
+
+// exhausted is why there is no further attempt; "" = there is one.
+func (k *sink) exhausted(d *delivery, err error) string {
+	_, final := err.(permanent)
+	switch {
+	case final:
+		return notTried
+	case d.made >= d.tries:
+		return outOfAttempts
+	case k.function == "" && k.server.opts.Now().Sub(d.since) >= d.target.maxAge():
+		return outOfTime
+	}
+	return ""
+}
+
+// giveUp hands over what was not taken: EventBridge to the target's dead-letter queue; Lambda, which took the event
+// before the function failed, to the function's destination.
+func (k *sink) giveUp(d *delivery, err error, condition string) {
+	s := k.server
+	if s.opts.OnFailure != nil {
+		s.opts.OnFailure(d.target.Arn, d.doc)
+	}
+	if k.function != "" {
+		s.toDestination(k.function, d, err)
+		return
+	}
+	if dead := d.target.DeadLetterConfig; dead != nil {
+		s.deadLetter(dead.Arn, d, err, condition)
+	}
 }
 
 // close drops what is queued and waits for what is under way.

@@ -11,27 +11,27 @@ import (
 type bus struct {
 	name        string
 	description string
+	policy      string // "" = none
 	created     time.Time
 	rules       []*rule
 }
 
 type rule struct {
-	name    string
-	enabled bool
-	pattern *pattern
-	targets []ruleTarget
-}
-
-// ruleTarget is a target of a rule.
-type ruleTarget struct {
-	ID, ARN string
-	Retries int // of an endpoint
+	name        string
+	description string
+	enabled     bool
+	text        string // of the pattern
+	pattern     *pattern
+	targets     []ruleTarget
 }
 
 var (
 	busNamePattern = regexp.MustCompile(`^[/.\-_A-Za-z0-9]{1,256}$`)
 	namePattern    = regexp.MustCompile(`^[.\-_A-Za-z0-9]{1,64}$`)
 )
+
+// seconds is a time as the protocol has it.
+func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 
 // busNameOf is the name in the name or ARN of a bus; "" = the default one.
 func busNameOf(nameOrARN string) string {
@@ -78,6 +78,7 @@ type busInput struct{ Name string }
 type describeEventBusOutput struct {
 	Name, Arn                      string
 	Description                    string `json:",omitempty"`
+	Policy                         string `json:",omitempty"`
 	CreationTime, LastModifiedTime float64
 }
 
@@ -88,8 +89,8 @@ func (s *Server) describeEventBus(in *busInput) (*describeEventBusOutput, error)
 	if err != nil {
 		return nil, err
 	}
-	created := float64(b.created.UnixMilli()) / 1000
-	return &describeEventBusOutput{Name: b.name, Arn: s.arn("event-bus/" + b.name), Description: b.description, CreationTime: created, LastModifiedTime: created}, nil
+	created := seconds(b.created)
+	return &describeEventBusOutput{Name: b.name, Arn: s.arn("event-bus/" + b.name), Description: b.description, Policy: b.policy, CreationTime: created, LastModifiedTime: created}, nil
 }
 
 func (s *Server) deleteEventBus(in *busInput) (nothing, error) {
@@ -106,7 +107,7 @@ func (s *Server) deleteEventBus(in *busInput) (nothing, error) {
 	return nothing{}, nil
 }
 
-type ruleInput struct{ Name, EventBusName, EventPattern, State, ScheduleExpression string }
+type ruleInput struct{ Name, EventBusName, EventPattern, State, ScheduleExpression, Description string }
 
 type ruleOutput struct{ RuleArn string }
 
@@ -132,7 +133,7 @@ func (s *Server) putRule(in *ruleInput) (*ruleOutput, error) {
 		r = &rule{name: in.Name}
 		b.rules = append(b.rules, r)
 	}
-	r.pattern, r.enabled = p, in.State != "DISABLED"
+	r.text, r.pattern, r.enabled, r.description = in.EventPattern, p, in.State != "DISABLED", in.Description
 	return &ruleOutput{RuleArn: s.ruleARN(b, r)}, nil
 }
 
@@ -175,69 +176,4 @@ func (s *Server) deleteRule(in *ruleInput) (nothing, error) {
 	}
 	b.rules = slices.DeleteFunc(b.rules, func(r *rule) bool { return r.name == in.Name })
 	return nothing{}, nil
-}
-
-type targetsInput struct {
-	Rule, EventBusName string
-	Targets            []struct {
-		ID          string `json:"Id"`
-		Arn         string
-		RetryPolicy *struct{ MaximumRetryAttempts *int }
-	}
-	Ids []string
-}
-
-type targetsOutput struct {
-	FailedEntryCount int
-	FailedEntries    []struct{}
-}
-
-// defaultRetries is how often EventBridge repeats a delivery to an endpoint.
-// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
-const defaultRetries = 185
-
-func (s *Server) putTargets(in *targetsInput) (*targetsOutput, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, r, err := s.findRule(in.EventBusName, in.Rule)
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range in.Targets {
-		if !strings.HasPrefix(t.Arn, "arn:") {
-			return nil, invalid("Parameter %s is not valid. Reason: Provided Arn is not in correct format.", t.Arn)
-		}
-		if s.sinks[t.Arn] == nil && !strings.Contains(t.Arn, ":event-bus/") {
-			return nil, invalid("Target %s is none of Server.Function, Server.Endpoint or an event bus: the fake cannot deliver to it.", t.Arn)
-		}
-		retries := defaultRetries
-		if t.RetryPolicy != nil && t.RetryPolicy.MaximumRetryAttempts != nil {
-			retries = *t.RetryPolicy.MaximumRetryAttempts
-		}
-		r.remove(t.ID)
-		r.targets = append(r.targets, ruleTarget{ID: t.ID, ARN: t.Arn, Retries: retries})
-	}
-	return &targetsOutput{FailedEntries: []struct{}{}}, nil
-}
-
-func (s *Server) removeTargets(in *targetsInput) (*targetsOutput, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, r, err := s.findRule(in.EventBusName, in.Rule)
-	if err != nil {
-		return nil, err
-	}
-	r.remove(in.Ids...)
-	return &targetsOutput{FailedEntries: []struct{}{}}, nil
-}
-
-// remove makes a new list: deliveries may be reading the old one.
-func (r *rule) remove(ids ...string) {
-	var left []ruleTarget
-	for _, t := range r.targets {
-		if !slices.Contains(ids, t.ID) {
-			left = append(left, t)
-		}
-	}
-	r.targets = left
 }

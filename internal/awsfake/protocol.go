@@ -12,19 +12,18 @@ import (
 // maxRequest is more than 1 MiB of entries can become by JSON escaping.
 const maxRequest = 16 << 20
 
-// api is a service that speaks AWS JSON: it names the action in X-Amz-Target.
+// api is a service. Of those that speak AWS JSON, a request names the action in X-Amz-Target.
 // https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html
 type api struct {
-	target      string // the prefix in X-Amz-Target
+	target      string // the prefix in X-Amz-Target; "" = it has none
 	contentType string
 	iam         string // the prefix of its actions in policies
 	actions     map[string]action
 	throttled   *fault
 	broken      *fault
 	denied      func(s *Server, action string) error
+	encode      func(out any, f *fault) ([]byte, error) // nil = as AWS JSON
 }
-
-var apis = [...]*api{eventsAPI, sqsAPI}
 
 var eventsAPI = &api{
 	target: "AWSEvents.", contentType: "application/x-amz-json-1.1", iam: "events", actions: eventsActions,
@@ -56,14 +55,23 @@ func invalid(format string, args ...any) error {
 type action func(ctx context.Context, s *Server, in []byte) (out any, err error)
 
 var eventsActions = map[string]action{
-	"PutEvents":        decoded((*Server).putEvents),
-	"CreateEventBus":   decoded((*Server).createEventBus),
-	"DescribeEventBus": decoded((*Server).describeEventBus),
-	"DeleteEventBus":   decoded((*Server).deleteEventBus),
-	"PutRule":          decoded((*Server).putRule),
-	"DeleteRule":       decoded((*Server).deleteRule),
-	"PutTargets":       decoded((*Server).putTargets),
-	"RemoveTargets":    decoded((*Server).removeTargets),
+	"PutEvents":         decoded((*Server).putEvents),
+	"CreateEventBus":    decoded((*Server).createEventBus),
+	"DescribeEventBus":  decoded((*Server).describeEventBus),
+	"DeleteEventBus":    decoded((*Server).deleteEventBus),
+	"PutRule":           decoded((*Server).putRule),
+	"DeleteRule":        decoded((*Server).deleteRule),
+	"PutTargets":        decoded((*Server).putTargets),
+	"RemoveTargets":     decoded((*Server).removeTargets),
+	"DescribeRule":      decoded((*Server).describeRule),
+	"ListRules":         decoded((*Server).listRules),
+	"ListTargetsByRule": decoded((*Server).listTargetsByRule),
+	"PutPermission":     decoded((*Server).putPermission),
+	"CreateArchive":     decoded((*Server).createArchive),
+	"StartReplay":       decoded((*Server).startReplay),
+	"CancelReplay":      decoded((*Server).cancelReplay),
+	"DescribeReplay":    decoded((*Server).describeReplay),
+	"ListReplays":       decoded((*Server).listReplays),
 }
 
 func decoded[In, Out any](f func(*Server, *In) (Out, error)) action {
@@ -83,11 +91,11 @@ func waiting[In, Out any](f func(*Server, context.Context, *In) (Out, error)) ac
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Date", s.opts.Now().UTC().Format(http.TimeFormat))
-	a, name := apiOf(r)
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest))
 	if err != nil {
 		return // the caller went away
 	}
+	a, name, body := apiOf(r, body)
 	switch how := s.nextFault(a, name); how {
 	case Throttled:
 		a.answer(w, nil, a.throttled)
@@ -108,20 +116,30 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// apiOf is the service and the action that a request is for; without a known service it is EventBridge that refuses.
-func apiOf(r *http.Request) (a *api, action string) {
-	for _, a := range apis {
+// apiOf is the service and the action that a request is for, with its input as JSON. Without a known service it is
+// EventBridge that refuses.
+func apiOf(r *http.Request, body []byte) (a *api, action string, in []byte) {
+	if action, in := lambdaRequest(r); action != "" {
+		return lambdaAPI, action, in
+	}
+	if r.Method != http.MethodPost {
+		return eventsAPI, "", nil
+	}
+	for _, a := range []*api{eventsAPI, sqsAPI} {
 		if action, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), a.target); ok {
-			return a, action
+			return a, action, body
 		}
 	}
-	return eventsAPI, ""
+	if action := stsRequest(r, body); action != "" {
+		return stsAPI, action, []byte("{}")
+	}
+	return eventsAPI, "", nil
 }
 
 func (s *Server) call(r *http.Request, a *api, name string, body []byte) (any, error) {
 	do, found := a.actions[name]
 	switch {
-	case r.Method != http.MethodPost || !found:
+	case !found:
 		return nil, refuse("UnknownOperationException", "%s", "")
 	case !strings.HasPrefix(r.Header.Get("Authorization"), "AWS4-"):
 		return nil, refuse("MissingAuthenticationTokenException", "Missing Authentication Token")
@@ -151,20 +169,25 @@ func (s *Server) nextFault(a *api, name string) CallFault {
 	return NoFault
 }
 
-// answer writes what the action returned. The service's errors carry their code in __type.
+// answer writes what the action returned.
 func (a *api) answer(w http.ResponseWriter, out any, err error) {
 	status := http.StatusOK
-	if err != nil {
-		f, ok := err.(*fault)
-		if !ok {
-			f = &fault{status: http.StatusInternalServerError, code: a.broken.code, message: err.Error()}
-		}
-		if f.query != "" {
-			w.Header().Set("X-Amzn-Query-Error", f.query+";Sender")
-		}
-		status, out = f.status, map[string]string{"__type": f.code, "message": f.message}
+	f, failed := err.(*fault)
+	if err != nil && !failed {
+		f = &fault{status: http.StatusInternalServerError, code: a.broken.code, message: err.Error()}
 	}
-	body, err := json.Marshal(out)
+	if f != nil {
+		status = f.status
+		w.Header().Set("X-Amzn-Errortype", f.code)
+	}
+	if f != nil && f.query != "" {
+		w.Header().Set("X-Amzn-Query-Error", f.query+";Sender")
+	}
+	encode := a.encode
+	if encode == nil {
+		encode = encodeJSON
+	}
+	body, err := encode(out, f)
 	if err != nil {
 		panic(err) // of our own types
 	}
@@ -172,4 +195,12 @@ func (a *api) answer(w http.ResponseWriter, out any, err error) {
 	w.Header().Set("X-Amzn-Requestid", newUUID())
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
+}
+
+// encodeJSON writes an answer, or an error with its code in __type.
+func encodeJSON(out any, f *fault) ([]byte, error) {
+	if f != nil {
+		out = map[string]string{"__type": f.code, "message": f.message}
+	}
+	return json.Marshal(out)
 }

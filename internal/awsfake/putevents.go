@@ -131,7 +131,9 @@ func (s *Server) putEntry(e *putEntry) putResult {
 		id: newUUID(), detailType: *e.DetailType, source: *e.Source, account: s.opts.Account, region: s.opts.Region,
 		at: at, resources: e.Resources, detail: []byte(*e.Detail),
 	}
-	s.route(busNameOf(text(e.EventBusName)), ev, false)
+	name := busNameOf(text(e.EventBusName))
+	s.keep(name, ev)
+	s.route(name, ev, false)
 	return putResult{EventID: ev.id}
 }
 
