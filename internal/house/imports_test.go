@@ -145,6 +145,9 @@ func confinedIn(t *testing.T, pkg string) map[string]bool {
 func TestHomes(t *testing.T) {
 	linked := make(map[string]bool) // "module package"
 	for pkg, list := range allDeps(t) {
+		if strings.HasPrefix(pkg, "examples/") {
+			continue // programs, which link what they show; that nobody else links them is TestNobodyLinksTheExamples
+		}
 		for _, dep := range list {
 			for prefix, allowed := range homes {
 				if !strings.HasPrefix(dep, prefix) {
@@ -162,6 +165,25 @@ func TestHomes(t *testing.T) {
 				t.Errorf("%s does not link %s: it needs no exception", pkg, prefix)
 			}
 		}
+	}
+}
+
+// TestNobodyLinksTheExamples but themselves.
+func TestNobodyLinksTheExamples(t *testing.T) {
+	examples := 0
+	for pkg, list := range allDeps(t) {
+		if strings.HasPrefix(pkg, "examples/") {
+			examples++
+			continue
+		}
+		for _, dep := range list {
+			if strings.HasPrefix(dep, module+"/examples/") {
+				t.Errorf("%s links %s", pkg, dep)
+			}
+		}
+	}
+	if examples == 0 {
+		t.Error("there are no examples: the check is blind")
 	}
 }
 
