@@ -19,7 +19,7 @@
 //	handler := consumer.Typed(func(ctx context.Context, d consumer.Delivery[Order]) error { ... })
 //	result, err := c.Handle(ctx, consumer.Message{Body: body}, handler)   // err: deliver it again
 //
-// Stable: New, Handle, Flush, Options, Delivery, Result, Observer, Report, Quarantine and the record of QuarantineDir.
+// Stable: New, Handle, Flush, Options, Delivery, Result, Observer, Report, Quarantine and the records of MarshalRecord.
 package consumer
 
 import (
@@ -67,9 +67,9 @@ type Options struct {
 	Lease              time.Duration                     // how long a claim lives without renewal; 0 = DefaultLease, else from MinLease to MaxDuration
 	ExtensionTypes     map[string]envelope.AttributeType // types of extensions that other implementations signed, and the names that may be Binary
 	Quarantine         Quarantine                        // takes what can never pass; nil = its delivery fails, for the transport's own dead-letter queue
-	QuarantineName     string                            // its name, which records carry and a Permission may name; "" = it has none
-	Permissions        []Permission                      // what may be older than the window; nil = nothing
-	Reopen             []Reopen                          // whose quarantine records may be reopened (QuarantineRecord); nil = nobody's
+	QuarantineName     string                            // its name, which its records carry and Reopen and Permissions name; "" = it has none
+	Permissions        []Permission                      // what may be older than the window (archive replays, reopened events); nil = nothing
+	Reopen             []Reopen                          // whose records may be delivered again (QuarantineRecord), at most 16 keys; nil = nobody's
 	Logger             *slog.Logger                      // the log of each delivery that was not simply handled (at debug level, of every one); nil = slog.Default()
 	Observer           Observer                          // is told how each delivery ended, beside the log; nil = nobody. Several: Observers
 	Now                func() time.Time                  // the wall clock; nil = time.Now

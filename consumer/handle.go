@@ -175,10 +175,13 @@ func (d *delivery) accept(opened *envelope.Opened, p *Permission) *envelope.Erro
 	if d.until.IsZero() {
 		d.until = d.claimUntil()
 	}
-	ev, idempotency := &opened.Event, eventKey(d.name, "", opened)
-	d.key = eventKey(d.name, p.slot(), opened)
+	ev := &opened.Event
+	d.key = eventKey(d.name, "", opened)
 	d.result.Producer, d.result.Source, d.result.Type, d.result.ID = opened.Producer, ev.Source(), ev.Type(), ev.ID()
-	d.result.IdempotencyKey, d.result.Permission = hex.EncodeToString(idempotency[:]), p.id()
+	d.result.IdempotencyKey, d.result.Permission = hex.EncodeToString(d.key[:]), p.id()
+	if slot := p.slot(); slot != "" {
+		d.key = eventKey(d.name, slot, opened)
+	}
 	return nil
 }
 

@@ -19,7 +19,7 @@ import (
 //
 // An archive replay is handled once per permission: its claims have the permission's ID in them and are kept until its
 // end, so that events which were handled when they were fresh are handled again, with the same
-// Delivery.IdempotencyKey. What is reopened was refused, not handled, and is claimed as by its first
+// Delivery.IdempotencyKey; at the same time even, if they are still on their way. What is reopened was refused, not handled, and is claimed as by its first
 // delivery: if a copy of it was handled, and the store still knows, it is a duplicate. Such a claim is kept until
 // the permission's end, or longer if the window says so.
 //

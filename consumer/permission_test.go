@@ -52,6 +52,19 @@ func TestPermission(t *testing.T) {
 	w.wantMessage(archived(b), consumer.Duplicate, envelope.ReasonReplayed)
 }
 
+// A typed handler is told, too.
+func TestPermissionTyped(t *testing.T) {
+	w := newWorld(t)
+	p := w.permitted()
+	var got consumer.Delivery[order]
+	handler := consumer.Typed(func(_ context.Context, d consumer.Delivery[order]) error { got = d; return nil })
+	r, err := w.consumer().Handle(t.Context(), archived(w.event("1")), handler)
+	w.check(r, err, consumer.Handled, "")
+	if got.Permission != p.ID || got.Data.Item != "pen" {
+		t.Errorf("delivered %+v", got)
+	}
+}
+
 // A permission is for one name and one interval, and for nobody who does not have them.
 func TestPermissionIsNarrow(t *testing.T) {
 	for name, c := range map[string]struct {
