@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"sync"
 
 	"filippo.io/age"
 )
@@ -114,11 +115,12 @@ func unquoted(err error) error {
 	if err == nil {
 		return nil
 	}
-	return errors.New(longQuote.ReplaceAllString(err.Error(), redactedText))
+	return errors.New(longQuote().ReplaceAllString(err.Error(), redactedText))
 }
 
-// longQuote is a text, as %q writes it, that is too long for the name of a member or an algorithm.
-var longQuote = regexp.MustCompile(`"(?:[^"\\]|\\.){16,}"`)
+// longQuote is a text, as %q writes it, that is too long for the name of a member or an algorithm. It is compiled on use: a
+// consumer reads no private file, and its start is counted in tenths of milliseconds.
+var longQuote = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`"(?:[^"\\]|\\.){16,}"`) })
 
 const ageHeader = "age-encryption.org/"
 
