@@ -1,4 +1,4 @@
-// Package keystest has fixed keys for tests, and the conformance suite that every implementation of keys.Signer
+// Package keystest has fixed keys for tests, and the conformance suites that every keys.Signer and every keys.Refresher
 // runs. The private halves are derived from their names, so they protect nothing: never put one of these keys into
 // a policy.
 package keystest

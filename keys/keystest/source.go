@@ -1,0 +1,312 @@
+package keystest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sealbus/sealbus/keys"
+)
+
+// SourceHint is the refresh hint of the bundles that TestSource publishes: the source is opened without one of its own.
+const SourceHint = time.Minute
+
+// SourceSetup is what a source under test is opened with.
+type SourceSetup struct {
+	Now         func() time.Time
+	Roots       *keys.Roots
+	First       []byte        // the signed bundle that is published when it is opened
+	MinInterval time.Duration // the least time between two looks
+}
+
+// Published is the place that a source under test follows.
+type Published interface {
+	Publish(signed []byte) // replaces what is there, all at once
+	Withdraw()             // makes the place fail, until the next Publish
+}
+
+// TestSource is what every keys.Refresher that follows something must do. The function publishes setup.First and
+// opens a source that follows it.
+func TestSource(t *testing.T, open func(t testing.TB, setup SourceSetup) (keys.Refresher, Published)) {
+	for name, test := range map[string]func(*sourceTest){
+		"follows":              (*sourceTest).follows,
+		"refuses":              (*sourceTest).refuses,
+		"refresh":              (*sourceTest).refreshes,
+		"outage":               (*sourceTest).outage,
+		"expiry":               (*sourceTest).expiry,
+		"clock set back":       (*sourceTest).clockSetBack,
+		"refused by the clock": (*sourceTest).refusedByTheClock,
+		"frozen":               (*sourceTest).frozen,
+		"concurrent":           (*sourceTest).concurrent,
+	} {
+		t.Run(name, func(t *testing.T) { test(newSourceTest(t, open)) })
+	}
+}
+
+// sourceTest has a source at version 1 of a bundle that lives for a week.
+type sourceTest struct {
+	*testing.T
+	keys.Refresher
+	Published
+	clock atomic.Int64
+	roots []*keys.RootKey
+}
+
+// sourceStart is when each case begins.
+var sourceStart = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+const (
+	sourceLife  = 7 * 24 * time.Hour
+	sourceLeast = time.Second
+)
+
+func newSourceTest(t *testing.T, open func(testing.TB, SourceSetup) (keys.Refresher, Published)) *sourceTest {
+	s := &sourceTest{T: t, roots: []*keys.RootKey{Root(t, "a"), Root(t, "b"), Root(t, "c")}}
+	s.set(sourceStart)
+	s.Refresher, s.Published = open(t, SourceSetup{
+		Now: s.now, Roots: Roots(t, 2, s.roots...), First: s.signed(1, sourceLife), MinInterval: sourceLeast,
+	})
+	return s
+}
+
+func (s *sourceTest) now() time.Time          { return time.Unix(0, s.clock.Load()).UTC() }
+func (s *sourceTest) set(t time.Time)         { s.clock.Store(t.UnixNano()) }
+func (s *sourceTest) advance(d time.Duration) { s.clock.Add(int64(d)) }
+
+// signed is a bundle that was issued at the start.
+func (s *sourceTest) signed(version int64, life time.Duration, producers ...string) []byte {
+	s.Helper()
+	var list []*keys.Key
+	for _, p := range producers {
+		list = append(list, &keys.Key{Verifier: Ed25519(s, p, "a").Verifier(), Producer: p, Sources: []string{"urn:" + p}, Types: []string{"*"}})
+	}
+	b, err := keys.NewBundle(keys.BundleOptions{Version: version, Issued: sourceStart, Expires: sourceStart.Add(life), RefreshHint: SourceHint}, list...)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return s.sign(b, s.roots[0], s.roots[1])
+}
+
+func (s *sourceTest) sign(b *keys.Bundle, roots ...keys.RootSigner) []byte {
+	s.Helper()
+	signed, err := keys.SignBundle(context.Background(), b, roots...)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return signed
+}
+
+func (s *sourceTest) want(version int64) {
+	s.Helper()
+	b, err := s.Bundle(s.Context())
+	if err != nil || b.Version() != version || !s.now().Before(b.Expires()) {
+		s.Fatalf("bundle %v, error %v: not version %d", versionOf(b), err, version)
+	}
+}
+
+// wantNone wants no bundle to judge with. One that has expired is as good as none: a caller judges that, too.
+func (s *sourceTest) wantNone() {
+	s.Helper()
+	b, err := s.Bundle(s.Context())
+	if err == nil && s.now().Before(b.Expires()) {
+		s.Fatalf("version %d is handed out", b.Version())
+	}
+	if err != nil && !errors.Is(err, keys.ErrUnavailable) {
+		s.Fatalf("%v is not ErrUnavailable", err)
+	}
+	s.wantUnknowable()
+}
+
+// wantUnknowable wants no word on unknown keys.
+func (s *sourceTest) wantUnknowable() {
+	s.Helper()
+	b, err := s.Refresh(s.Context(), "unknown")
+	if err == nil && s.now().Before(b.Expires()) || err != nil && !errors.Is(err, keys.ErrUnavailable) {
+		s.Fatalf("Refresh: version %d, error %v", versionOf(b), err)
+	}
+}
+
+func versionOf(b *keys.Bundle) int64 {
+	if b == nil {
+		return 0
+	}
+	return b.Version()
+}
+
+func (s *sourceTest) follows() {
+	s.want(1)
+	s.Publish(s.signed(2, sourceLife))
+	s.want(1)
+	s.advance(SourceHint / 2)
+	s.want(1) // no earlier than the hint, or nearly
+	s.advance(SourceHint / 2)
+	s.want(2)
+	s.Publish(s.signed(7, sourceLife)) // some versions were never seen
+	s.advance(SourceHint)
+	s.want(7)
+}
+
+// refuses: a bad bundle neither replaces the good one nor stops the looking.
+func (s *sourceTest) refuses() {
+	good := s.signed(5, sourceLife)
+	s.Publish(good)
+	s.advance(SourceHint)
+	s.want(5)
+	for name, bad := range map[string][]byte{
+		"older": s.signed(4, sourceLife), "first": s.signed(1, sourceLife), "same version, other content": s.signed(5, sourceLife, "orders"),
+		"expired": s.signed(9, time.Minute+time.Second), "empty": {}, "half": good[:len(good)/2], "text": []byte("<html>"), "null": []byte("null"),
+		"one root": s.byOneRoot(9), "other roots": s.byOtherRoots(9), "roots file": s.rootsFile(),
+	} {
+		s.Publish(bad)
+		s.advance(2 * SourceHint) // attempts may become rarer while they fail
+		s.want(5)
+		if b, err := s.Refresh(s.Context(), "k"); !errors.Is(err, keys.ErrUnavailable) {
+			s.Errorf("%s: Refresh has version %d, error %v", name, versionOf(b), err)
+		}
+	}
+	s.Publish(good)
+	s.advance(2 * SourceHint)
+	s.want(5)
+	s.Publish(s.signed(6, sourceLife))
+	s.advance(2 * SourceHint)
+	s.want(6)
+}
+
+func (s *sourceTest) bundle(version int64) *keys.Bundle {
+	s.Helper()
+	b, err := keys.NewBundle(keys.BundleOptions{Version: version, Issued: sourceStart, Expires: sourceStart.Add(sourceLife)})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return b
+}
+
+func (s *sourceTest) byOneRoot(version int64) []byte { return s.sign(s.bundle(version), s.roots[0]) }
+
+func (s *sourceTest) byOtherRoots(version int64) []byte {
+	return s.sign(s.bundle(version), Root(s, "x"), Root(s, "y"), s.roots[0])
+}
+
+func (s *sourceTest) rootsFile() []byte {
+	s.Helper()
+	signed, err := keys.SignRoots(context.Background(), Roots(s, 2, s.roots...), s.roots[0], s.roots[1])
+	if err != nil {
+		s.Fatal(err)
+	}
+	return signed
+}
+
+// refreshes: an unknown key is looked for at once, but not without limit.
+func (s *sourceTest) refreshes() {
+	refresh := func(want int64) {
+		s.Helper()
+		b, err := s.Refresh(s.Context(), "unknown")
+		if err != nil || b.Version() != want {
+			s.Fatalf("Refresh: version %d, error %v, want version %d", versionOf(b), err, want)
+		}
+	}
+	s.Publish(s.signed(2, sourceLife))
+	refresh(1) // looked at this very moment, when it was opened
+	s.advance(sourceLeast)
+	refresh(2)
+	s.Publish(s.signed(3, sourceLife))
+	s.advance(sourceLeast - 1)
+	refresh(2)
+	s.advance(1)
+	refresh(3)
+	s.want(3)
+}
+
+func (s *sourceTest) outage() {
+	s.Withdraw()
+	for range 30 {
+		s.advance(SourceHint)
+		s.want(1)
+		s.wantUnknowable()
+	}
+	s.set(sourceStart.Add(sourceLife - 1))
+	s.want(1)
+	s.advance(1)
+	s.wantNone()
+	s.Publish(s.signed(1, sourceLife)) // the same, expired
+	s.advance(2 * SourceHint)
+	s.wantNone()
+	s.Publish(s.signed(2, 2*sourceLife))
+	s.advance(2 * SourceHint)
+	s.want(2)
+}
+
+// expiry: the next bundle is looked for in time, however rarely that is otherwise.
+func (s *sourceTest) expiry() {
+	s.Publish(s.signed(2, SourceHint+SourceHint/2))
+	s.advance(SourceHint)
+	s.want(2)
+	s.Publish(s.signed(3, sourceLife))
+	s.advance(SourceHint/2 - 1)
+	s.want(2)
+	s.advance(1)
+	s.want(3)
+}
+
+func (s *sourceTest) clockSetBack() {
+	s.Publish(s.signed(6, sourceLife))
+	s.set(sourceStart.Add(-time.Hour))
+	s.want(6)
+	s.Publish(s.signed(5, sourceLife))
+	s.set(sourceStart.Add(-2 * time.Hour))
+	s.want(6)
+	s.wantUnknowable()
+}
+
+// refusedByTheClock: what was refused while the clock was wrong is adopted when it is right, although nothing new was
+// published.
+func (s *sourceTest) refusedByTheClock() {
+	s.set(sourceStart.Add(2 * sourceLife))
+	s.Publish(s.signed(2, sourceLife))
+	s.wantNone()
+	s.set(sourceStart.Add(time.Hour))
+	s.want(2)
+}
+
+// frozen: a process that stood still for hours looks before it judges.
+func (s *sourceTest) frozen() {
+	s.Publish(s.signed(2, sourceLife))
+	s.advance(9 * time.Hour)
+	s.want(2)
+	s.Publish(s.signed(3, sourceLife))
+	s.advance(9 * time.Hour)
+	if b, err := s.Refresh(s.Context(), "unknown"); err != nil || b.Version() != 3 {
+		s.Errorf("Refresh after a freeze: version %d, error %v", versionOf(b), err)
+	}
+}
+
+func (s *sourceTest) concurrent() {
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() { s.neverGoesBack(50) })
+	}
+	const last = 8
+	for v := int64(2); v <= last; v++ {
+		s.Publish(s.signed(v, sourceLife))
+	}
+	wg.Wait()
+	s.advance(2 * SourceHint)
+	s.want(last)
+}
+
+func (s *sourceTest) neverGoesBack(rounds int) {
+	last := int64(0)
+	for range rounds {
+		b, err := s.Bundle(s.Context())
+		if err != nil || b.Version() < last {
+			s.Errorf("version %d after %d, error %v", versionOf(b), last, err)
+			return
+		}
+		last = b.Version()
+		_, _ = s.Refresh(s.Context(), "unknown") // may be asked too often
+		s.advance(sourceLeast)
+	}
+}
