@@ -159,10 +159,10 @@ func (s *Server) replayAll(r *replay, events []*event) {
 		again.replay = r.name
 		s.route(busNameOf(r.destination.Arn), &again, false, r.destination.FilterArns...)
 	}
-	s.advance(r, completed, r.to)
+	s.advance(r, completed, time.Time{})
 }
 
-// advance changes the state and tells whether the replay goes on.
+// advance changes the state and tells whether the replay goes on. last is the time of the event that is next; zero = none.
 func (s *Server) advance(r *replay, state string, last time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,7 +173,9 @@ func (s *Server) advance(r *replay, state string, last time.Time) bool {
 		r.state = cancelled
 		return false
 	}
-	r.state, r.last = state, last
+	if r.state = state; !last.IsZero() {
+		r.last = last
+	}
 	return s.ctx.Err() == nil
 }
 
