@@ -98,7 +98,7 @@ func (d *doctor) checkRules(ctx context.Context) {
 		direct = direct || d.function.is(aws.ToString(targets[i].target.Arn))
 	}
 	if direct {
-		d.checkOnFailure(ctx)
+		d.checkDirect(ctx)
 	}
 	if len(targets) == 0 {
 		to := ""

@@ -52,8 +52,31 @@ func (d *doctor) checkFunction(ctx context.Context) {
 	d.checkFunctionState(out)
 	d.checkMappings(ctx)
 	if d.f.bus == "" && d.function.mapped && len(d.function.mappings) == 0 {
-		d.checkOnFailure(ctx)
+		d.checkDirect(ctx)
 	}
+}
+
+// checkDirect looks at a function that EventBridge calls itself, without a queue in between.
+func (d *doctor) checkDirect(ctx context.Context) {
+	d.checkInvokers(ctx)
+	d.checkOnFailure(ctx)
+}
+
+// checkInvokers: only rules of EventBridge that are named may call. Whoever else may, writes account and replay-name of
+// what the consumer gets, which are believed as EventBridge's.
+func (d *doctor) checkInvokers(ctx context.Context) {
+	const check = "function policy"
+	fix := fmt.Sprintf("aws lambda add-permission --function-name %s --statement-id sealbus --action lambda:InvokeFunction --principal events.amazonaws.com --source-arn RULE-ARN", shellQuote(d.f.function))
+	out, err := d.aws.functions.GetPolicy(ctx, &lambda.GetPolicyInput{FunctionName: &d.f.function})
+	if notFound(err) {
+		d.problem(check, fix, "EventBridge may not call it: what a rule sends is lost, or goes to the rule's dead-letter queue")
+		return
+	}
+	if err != nil {
+		d.failed(check, "lambda:GetPolicy", d.functionResource(), err)
+		return
+	}
+	d.checkGrants(grants{check: check, action: "lambda:InvokeFunction", does: "call", loses: "what a rule sends is lost, or goes to the rule's dead-letter queue", fix: "remove the statement, and: " + fix}, aws.ToString(out.Policy))
 }
 
 func describeFunction(out *lambda.GetFunctionOutput) *functionFacts {

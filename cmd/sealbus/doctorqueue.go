@@ -83,7 +83,7 @@ func (d *doctor) checkQueue(ctx context.Context) {
 	}
 	d.queue = q
 	d.ok("queue", "%s, %s waiting", q.arn, count(q.waiting, "message"))
-	d.checkSenders("queue policy", q)
+	d.checkSenders(q)
 	d.checkQueueKey(q)
 	d.checkRetention(q)
 	d.checkDeadLetters(ctx, q)
@@ -144,44 +144,53 @@ func (q *queueFacts) setAttribute(name, value string) string {
 
 // checkSenders: only rules of EventBridge that are named may send. Whoever else may, writes account and replay-name of what
 // the consumer reads, which are believed as EventBridge's.
-func (d *doctor) checkSenders(check string, q *queueFacts) {
-	statements, err := parsePolicy(q.policy)
+func (d *doctor) checkSenders(q *queueFacts) {
+	d.checkGrants(grants{
+		check: "queue policy", action: "sqs:SendMessage", does: "send", loses: "what a rule sends is lost, or goes to the rule's dead-letter queue",
+		fix: "put into the queue's policy, instead of what allows more: " + d.sendStatement(q),
+	}, q.policy)
+}
+
+// grants is what a resource policy is looked at for: that EventBridge may do something, and nobody else.
+type grants struct{ check, action, does, loses, fix string }
+
+func (d *doctor) checkGrants(g grants, policy string) {
+	statements, err := parsePolicy(policy)
 	if err != nil {
-		d.unknown(check, "look at the queue's Policy", "it could not be read: %v", err)
+		d.unknown(g.check, "look at the policy", "it could not be read: %v", err)
 		return
 	}
-	before := len(d.findings)
-	allowed := false
+	before, allowed := len(d.findings), false
 	for i := range statements {
 		s := &statements[i]
-		if !s.allows("sqs:SendMessage") {
+		if !s.allows(g.action) {
 			continue
 		}
 		service := slices.Contains(s.Principal["Service"], "events.amazonaws.com")
 		allowed = allowed || service || s.anybody()
-		d.checkSender(check, q, s, service)
+		d.checkGrant(&g, s, service)
 	}
 	switch {
 	case !allowed:
-		d.problem(check, "add to the queue's policy: "+d.sendStatement(q), "EventBridge may not send to it: what a rule sends is lost, or goes to the rule's dead-letter queue")
+		d.problem(g.check, g.fix, "EventBridge may not %s: %s", g.does, g.loses)
 	case len(d.findings) == before:
-		d.ok(check, "only the named rules of EventBridge may send")
+		d.ok(g.check, "only the named rules of EventBridge may %s", g.does)
 	}
 }
 
-func (d *doctor) checkSender(check string, q *queueFacts, s *policyStatement, service bool) {
-	sources := s.demands("aws:SourceArn")
-	fix := "replace the statement in the queue's policy: " + d.sendStatement(q)
+func (d *doctor) checkGrant(g *grants, s *policyStatement, service bool) {
+	const forged = "account and replay-name of an event can then be forged"
+	sources, accounts := s.demands("aws:SourceArn"), s.demands("aws:SourceAccount", "aws:PrincipalAccount")
 	switch {
 	case len(sources) > 0 && !anyAccount(sources):
-	case len(s.demands("aws:SourceAccount", "aws:PrincipalAccount")) > 0:
-		d.warning(check, fix, "any rule or role of account %s may send: give it the ARNs of the rules as aws:SourceArn", strings.Join(s.demands("aws:SourceAccount", "aws:PrincipalAccount"), ", "))
+	case len(accounts) > 0:
+		d.warning(g.check, g.fix, "any rule or role of account %s may %s%s: name the rules as aws:SourceArn", strings.Join(accounts, ", "), g.does, sid(s))
 	case s.anybody():
-		d.problem(check, fix, "anybody may send: account and replay-name of an event can then be forged")
+		d.problem(g.check, g.fix, "anybody may %s%s: %s", g.does, sid(s), forged)
 	case service:
-		d.problem(check, fix, "a rule of any AWS account may send, as no aws:SourceArn is demanded: account and replay-name of an event can then be forged")
+		d.problem(g.check, g.fix, "a rule of any AWS account may %s, as no aws:SourceArn is demanded%s: %s", g.does, sid(s), forged)
 	default:
-		d.warning(check, "remove it, unless it is meant: "+fix, "%s may send directly, and forge account and replay-name of an event", s.who())
+		d.warning(g.check, g.fix, "%s may %s directly%s: %s", s.who(), g.does, sid(s), forged)
 	}
 }
 

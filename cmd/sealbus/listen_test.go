@@ -23,19 +23,19 @@ import (
 	"github.com/sealbus/sealbus/internal/awsfake"
 )
 
-// lines is a stream that is read while it is written.
-type lines struct {
+// liveText is a stream that is read while it is written.
+type liveText struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (l *lines) Write(p []byte) (int, error) {
+func (l *liveText) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.Write(p)
 }
 
-func (l *lines) String() string {
+func (l *liveText) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
@@ -44,7 +44,7 @@ func (l *lines) String() string {
 // listening is a listen command that runs.
 type listening struct {
 	*bench
-	stdout, stderr lines
+	stdout, stderr liveText
 	url            string // of --http
 	stop           context.CancelFunc
 	ended          chan int
