@@ -262,7 +262,7 @@ func (s *RemoteSource) ask(ctx context.Context, was *remoteState) *remoteState {
 	if next.err = s.adopt(ctx, &next); next.err != nil {
 		next.fails++
 		next.tried, next.etag = s.now(), "" // the next answer is read, whatever became of this one
-		if ctx.Err() != nil { // whatever else is wrong with it, then, is not the origin's fault
+		if ctx.Err() != nil {               // whatever else is wrong with it, then, is not the origin's fault
 			next.err = fmt.Errorf("no complete answer within %s: %w", s.opts.Timeout, ctx.Err())
 		}
 		return &next

@@ -68,11 +68,11 @@ func parseState(doc []byte) (*kept, error) {
 	if len(doc) > maxStateHead+MaxSigned {
 		return nil, errors.New("it is too large")
 	}
-	head, signed, ok := bytes.Cut(doc[:min(len(doc), maxStateHead)], []byte("\n"))
+	head, _, ok := bytes.Cut(doc[:min(len(doc), maxStateHead)], []byte("\n"))
 	if !ok {
 		return nil, errors.New("it has no head")
 	}
-	signed = doc[len(head)+1:]
+	signed := doc[len(head)+1:]
 	k, err := parseStateHead(head)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +21,7 @@ type bench struct {
 	dir      string
 	now      time.Time
 	terminal bool
+	client   *http.Client // for https:// URLs
 }
 
 // ran is how a command ended.
@@ -39,7 +41,7 @@ func (b *bench) run(stdin string, args ...string) ran {
 	var stdout, stderr bytes.Buffer
 	env := environment{
 		now: func() time.Time { return b.now }, getenv: func(string) string { return "" },
-		terminal: func(io.Writer) bool { return b.terminal },
+		terminal: func(io.Writer) bool { return b.terminal }, client: b.client,
 	}
 	code := run(context.Background(), args, strings.NewReader(stdin), &stdout, &stderr, env)
 	return ran{code, stdout.String(), stderr.String()}
