@@ -86,7 +86,7 @@ var mutants = []struct {
 	{"consumer.yaml", "DeletionProtectionEnabled: true", "DeletionProtectionEnabled: false", cfntest.Retained},
 	{"central.yaml", "Status: Enabled", "Status: Suspended", cfntest.Retained},
 	{"consumer.yaml", "MessageRetentionPeriod: 1209600", "MessageRetentionPeriod: 345600", cfntest.DeadLetter},
-	{"consumer.yaml", "maxReceiveCount: 10", "maxReceiveCount: 1", cfntest.DeadLetter},
+	{"consumer.yaml", "maxReceiveCount: 12", "maxReceiveCount: 1", cfntest.DeadLetter},
 	{"consumer.yaml", "deadLetterTargetArn: !GetAtt BillingDeadLetters.Arn", "deadLetterTargetArn: !GetAtt BillingRule.Arn", cfntest.DeadLetter},
 	{"consumer.yaml", "          DeadLetterConfig:\n            Arn: !GetAtt Undelivered.Arn\n", "", cfntest.DeadLetter},
 	{"subscription.yaml", "            MaximumEventAgeInSeconds: 86400\n", "", cfntest.DeadLetter},
