@@ -116,7 +116,25 @@ func New(name string, trust keys.Source, store replay.Store, opts *Options) (*Co
 	}
 	c := &Consumer{name: name, trust: trust, store: store, opts: o, reopen: o.reopenKeys(), counts: newCounts()}
 	c.opts.Reopen = nil // no format verb prints the keys of a Consumer
+	c.warnOfEnded()
 	return c, nil
+}
+
+// warnOfEnded tells of what has ended and is without effect. It is no error of New: a date that passes must not keep a
+// function that worked all along from its next start.
+func (c *Consumer) warnOfEnded() {
+	now := c.time()
+	warn := func(what, name string, until time.Time) {
+		if !until.After(now) {
+			c.opts.Logger.Warn("sealbus: "+what+" has ended and is without effect: remove it", "consumer", c.name, "of", name, "until", until)
+		}
+	}
+	for i := range c.opts.UnsafeObserve {
+		warn("an UnsafeObserve", c.opts.UnsafeObserve[i].Source, c.opts.UnsafeObserve[i].Until)
+	}
+	for i := range c.opts.Permissions {
+		warn("a Permission", c.opts.Permissions[i].ID, c.opts.Permissions[i].Until)
+	}
 }
 
 func newCounts() map[envelope.Reason]*atomic.Uint64 {

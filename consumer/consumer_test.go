@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"math"
@@ -42,7 +43,6 @@ func TestNewRefuses(t *testing.T) {
 		"lease too short":         func(o *consumer.Options) { o.Lease = consumer.MinLease - 1 },
 		"no extension type":       func(o *consumer.Options) { o.ExtensionTypes = map[string]envelope.AttributeType{"vip": 0} },
 		"observe without end":     observe(consumer.Observe{Source: source, Type: "*", Handle: callback}),
-		"observe in the past":     observe(consumer.Observe{Source: source, Type: "*", Until: start, Handle: callback}),
 		"observe for nobody":      observe(consumer.Observe{Source: source, Type: "*", Until: start.Add(time.Hour)}),
 		"observe any source":      observe(consumer.Observe{Source: "*", Type: "*", Until: start.Add(time.Hour), Handle: callback}),
 		"observe without a type":  observe(consumer.Observe{Source: source, Until: start.Add(time.Hour), Handle: callback}),
@@ -156,3 +156,24 @@ func TestLog(t *testing.T) {
 }
 
 var _ replay.Store = (*faultyStore)(nil)
+
+// A date that passes must not keep a function from its next start: what has ended is without effect, and is said.
+func TestNewTellsOfWhatHasEnded(t *testing.T) {
+	w := newWorld(t)
+	var log bytes.Buffer
+	w.opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	fail := errors.New("called")
+	observed(w, &fail)
+	w.opts.Permissions = []consumer.Permission{{ID: "repair", ReplayName: "again", From: start, To: start.Add(time.Minute), Until: start.Add(time.Hour)}}
+	w.consumer()
+	if log.Len() > 0 {
+		t.Errorf("before the end: %s", &log)
+	}
+	w.clock.Advance(time.Hour)
+	w.want(edit(w.event("1"), "dssematerial", nil), consumer.Quarantined, envelope.ReasonUnsigned)
+	for _, want := range []string{"an UnsafeObserve has ended", "a Permission has ended", "repair"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log does not say %q: %s", want, &log)
+		}
+	}
+}

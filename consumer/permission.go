@@ -31,7 +31,7 @@ type Permission struct {
 	ReplayName string    // the exact Message.ReplayName that it is for; or
 	Quarantine string    // the name of the quarantine that it is for, one of Options.Reopen
 	From, To   time.Time // it is for events with From <= recordedtime < To (or, where another implementation signed only that, time)
-	Until      time.Time // the end, at most MaxDuration ahead; must lie in the future at New. It ends for good, also if the clock is set back
+	Until      time.Time // the end, required, at most MaxDuration ahead; when it is past, nothing is under it, which New logs. It ends for good, also if the clock is set back
 }
 
 func (o *Options) checkPermissions() error {
@@ -64,8 +64,8 @@ func (p *Permission) check(o *Options) error {
 		return errors.New("From and To must say when the events were sealed")
 	case !p.From.Before(p.To):
 		return errors.New("From must be before To")
-	case !p.Until.After(now):
-		return errors.New("Until must lie in the future")
+	case p.Until.IsZero():
+		return errors.New("it has no end: set Until")
 	case p.Until.After(now.Add(MaxDuration)):
 		return fmt.Errorf("Until is more than %v ahead: claims are kept until then", MaxDuration)
 	}

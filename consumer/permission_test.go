@@ -417,7 +417,7 @@ func TestNewRefusesPermissions(t *testing.T) {
 		"no To":         {only(func(p *consumer.Permission) { p.To = time.Time{} }), false},
 		"empty":         {only(func(p *consumer.Permission) { p.To = p.From }), false},
 		"no end":        {only(func(p *consumer.Permission) { p.Until = time.Time{} }), false},
-		"ends now":      {only(func(p *consumer.Permission) { p.Until = start }), false},
+		"ended":         {only(func(p *consumer.Permission) { p.Until = start }), true},
 		"endless":       {only(func(p *consumer.Permission) { p.Until = start.Add(consumer.MaxDuration + 1) }), false},
 		"longest":       {only(func(p *consumer.Permission) { p.Until = start.Add(consumer.MaxDuration) }), true},
 		"same ID":       {second(func(p *consumer.Permission) { p.ID, p.ReplayName = ok.ID, "another" }), false},
