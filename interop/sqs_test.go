@@ -48,6 +48,8 @@ func TestQueueContractOfFauxqs(t *testing.T) {
 			"names and attributes":    "takes every name, guesses FifoQueue from the name, and keeps attributes that do not exist",
 			"all of Unicode":          "refuses what is beyond U+FFFF, which the API reference allows",
 			"which attributes":        "gives all attributes to who asks for none",
+			"refused attributes":      "takes attributes of any number, type and name",
+			"refused parameters":      "takes every delay, and a deduplication ID on a standard queue",
 			"receipt handles":         "takes every text for a handle that is spent",
 			"change what is gone":     "answers MessageNotInflight, which is for a message that is there",
 			"batches":                 "deletes by a handle that is garbage, as its single call does",

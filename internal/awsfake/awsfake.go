@@ -1,8 +1,11 @@
-// Package awsfake is enough of AWS inside the process to run the real SDK clients against: Amazon EventBridge, as one
-// account and region have it, over real HTTP and the real protocol. What it answers was recorded from the service
-// (testdata); what it delivers, it delivers as badly as the service may: at least once, in any order, re-written.
+// Package awsfake is enough of AWS inside the process to run the real SDK clients against, as one account and region have
+// it, over real HTTP and the real protocols: Amazon EventBridge with rules, archives and replays; Amazon SQS; the event
+// source mappings of AWS Lambda and what it tells about a function; who calls, of AWS STS. What it answers was recorded
+// from the service (testdata) or is documented; what it delivers, it delivers as badly as the service may: at least once,
+// in any order, re-written.
 //
-// It believes every caller: signatures are not verified, only missed. Nothing is kept after Close.
+// It believes every caller: signatures are not verified, only missed, and policies are kept but not obeyed. Nothing is
+// kept after Close.
 package awsfake
 
 import (
@@ -26,7 +29,7 @@ type Options struct {
 	Queues      Queues           // how messages reach those who receive them from a queue
 	Faults      Faults           // what goes wrong with calls
 	Now         func() time.Time // judges everything but the real time that a long poll waits; nil = time.Now
-	// Deny refuses an action, such as "DescribeEventBus", with AccessDeniedException; nil = all are allowed.
+	// Deny refuses an action, such as "DescribeEventBus" or "ReceiveMessage", as its service does; nil = all are allowed.
 	Deny func(action string) bool
 	// Replaying is called when a replay starts, which goes on when it returns; nil = at once.
 	Replaying func(name string)
@@ -138,7 +141,7 @@ func Start(opts *Options) (*Server, error) {
 	return s, nil
 }
 
-// URL is the endpoint for the SDK clients: BaseEndpoint, or AWS_ENDPOINT_URL_EVENTBRIDGE.
+// URL is the endpoint for the SDK clients of every service: BaseEndpoint, or AWS_ENDPOINT_URL.
 func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
 
 // Close ends deliveries, also those under way, and returns when none is left.

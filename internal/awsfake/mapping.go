@@ -198,14 +198,8 @@ func (s *Server) batchEvent(arn string, batch []receivedMessage) json.RawMessage
 func (s *Server) DrainQueue(ctx context.Context, arn string) error {
 	look := time.NewTicker(lookAgain)
 	defer look.Stop()
-	for {
-		s.queues.mu.Lock()
-		q, changed, left := s.queueByARN(arn), s.queues.changed, 0
-		if q != nil {
-			s.sweep(q, s.opts.Now())
-			left = q.messages.Len()
-		}
-		s.queues.mu.Unlock()
+	for sweep := true; ; {
+		left, changed := s.left(arn, sweep)
 		if left == 0 {
 			return nil
 		}
@@ -213,9 +207,24 @@ func (s *Server) DrainQueue(ctx context.Context, arn string) error {
 		case <-ctx.Done():
 			return fmt.Errorf("awsfake: %d messages are left in %s: %w", left, arn, context.Cause(ctx))
 		case <-changed:
+			sweep = false
 		case <-look.C:
+			sweep = true // the clock may have moved
 		}
 	}
+}
+
+func (s *Server) left(arn string, sweep bool) (n int, changed <-chan struct{}) {
+	s.queues.mu.Lock()
+	defer s.queues.mu.Unlock()
+	q := s.queueByARN(arn)
+	if q == nil {
+		return 0, nil
+	}
+	if sweep {
+		s.sweep(q, s.opts.Now())
+	}
+	return q.messages.Len(), s.queues.changed
 }
 
 type listedMapping struct {

@@ -187,3 +187,33 @@ func TestArchivePattern(t *testing.T) {
 		t.Errorf("replayed %v", got)
 	}
 }
+
+func TestReplayRefused(t *testing.T) {
+	w := newWorld(t, &awsfake.Options{Account: account})
+	w.createBus("other")
+	archive := w.archive("default", "archive")
+	for what, c := range map[string]struct {
+		err  error
+		code string
+	}{
+		"a name that is taken": {second(w.client.CreateArchive(t.Context(), &eventbridge.CreateArchiveInput{ArchiveName: aws.String("archive"), EventSourceArn: busARN("default")})), "ResourceAlreadyExistsException"},
+		"a bus that is none":   {second(w.client.CreateArchive(t.Context(), &eventbridge.CreateArchiveInput{ArchiveName: aws.String("b"), EventSourceArn: busARN("missing")})), "ResourceNotFoundException"},
+		"a pattern that is none": {second(w.client.CreateArchive(t.Context(), &eventbridge.CreateArchiveInput{
+			ArchiveName: aws.String("c"), EventSourceArn: busARN("default"), EventPattern: aws.String("{"),
+		})), "InvalidEventPatternException"},
+		"another bus":             {second(w.start(archive, "other", "r")), "ValidationException"},
+		"an archive that is none": {second(w.start(aws.String(*archive+"-missing"), "default", "r")), "ValidationException"},
+		"cancelling nothing":      {second(w.client.CancelReplay(t.Context(), &eventbridge.CancelReplayInput{ReplayName: aws.String("r")})), "ResourceNotFoundException"},
+	} {
+		if codeOf(c.err) != c.code {
+			t.Errorf("%s: %v", what, c.err)
+		}
+	}
+	w.mustStart(archive, "default", "over")
+	w.drain()
+	if _, err := w.client.CancelReplay(t.Context(), &eventbridge.CancelReplayInput{ReplayName: aws.String("over")}); codeOf(err) != "IllegalStatusException" {
+		t.Errorf("cancelling what is over: %v", err)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }

@@ -203,6 +203,33 @@ func TestFIFODeadLetter(t *testing.T) {
 	}
 }
 
+// TestRedrivePolicies that are none.
+func TestRedrivePolicies(t *testing.T) {
+	q := newQueues(t, nil)
+	_, dead := q.create("dead", nil)
+	url, _ := q.create("q", nil)
+	set := func(policy string) error {
+		_, err := q.sqs.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: aws.String(url), Attributes: map[string]string{"RedrivePolicy": policy, "DelaySeconds": "7"}})
+		return err
+	}
+	for _, policy := range []string{
+		`{`, `[]`, `{}`, `{"deadLetterTargetArn":"` + dead + `"}`, `{"maxReceiveCount":1}`, `{"deadLetterTargetArn":"` + dead + `","maxReceiveCount":0}`,
+		`{"deadLetterTargetArn":"` + dead + `","maxReceiveCount":1001}`, `{"deadLetterTargetArn":"` + dead + `","maxReceiveCount":"many"}`, `{"deadLetterTargetArn":"` + dead + `x","maxReceiveCount":1}`,
+	} {
+		if err := set(policy); codeOf(err) != "InvalidParameterValue" {
+			t.Errorf("%s: %v", policy, err)
+		}
+	}
+	if a := q.attributes(url); a["RedrivePolicy"] != "" || a["DelaySeconds"] != "0" {
+		t.Errorf("a refused call changed %v", a)
+	}
+	q.check(set(`{"deadLetterTargetArn":"` + dead + `","maxReceiveCount":"1000"}`))
+	q.check(set(""))
+	if a := q.attributes(url); a["RedrivePolicy"] != "" || a["DelaySeconds"] != "7" {
+		t.Errorf("after it was removed: %v", a)
+	}
+}
+
 // TestDuplicates: each message comes twice though it was deleted; some come twice before that; FIFO queues have none.
 func TestDuplicates(t *testing.T) {
 	q := newQueues(t, &awsfake.Options{Queues: awsfake.Queues{Duplicate: 1}, Seed: 1})

@@ -29,6 +29,8 @@ type queue struct {
 	messages list.List // of *message
 	byID     map[string]*list.Element
 	sent     map[string]*message // FIFO: by deduplication ID, also of messages that are gone
+	groups   map[string]int      // FIFO: how many messages each has
+	taken    map[*message]bool   // FIFO: what was received and is not deleted; some may be visible again
 	sequence uint64
 }
 
@@ -123,7 +125,7 @@ func (s *Server) createQueue(in *createQueueInput) (*queueURL, error) {
 	now := s.opts.Now()
 	q := &queue{
 		name: in.QueueName, arn: s.queueARN(in.QueueName), url: s.URL() + "/" + s.opts.Account + "/" + in.QueueName, fifo: fifo,
-		attributes: defaultAttributes(fifo), created: now, byID: map[string]*list.Element{}, sent: map[string]*message{},
+		attributes: defaultAttributes(fifo), created: now, byID: map[string]*list.Element{}, sent: map[string]*message{}, groups: map[string]int{}, taken: map[*message]bool{},
 	}
 	if err := s.setAttributes(q, in.Attributes, true); err != nil {
 		return nil, err
@@ -220,5 +222,7 @@ func (s *Server) purgeQueue(in *queueInput) (nothing, error) {
 	q.purged = now
 	q.messages.Init()
 	clear(q.byID)
+	clear(q.groups)
+	clear(q.taken)
 	return nothing{}, nil
 }

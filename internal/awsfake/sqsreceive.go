@@ -116,7 +116,7 @@ func (s *Server) take(q *queue, most int, visibility time.Duration) (got []*mess
 	now := s.opts.Now()
 	s.sweepSources(q, now)
 	blocked := q.blockedGroups(now)
-	for e := q.messages.Front(); e != nil && len(got) < most; {
+	for e := q.messages.Front(); e != nil && len(got) < most && !(q.fifo && len(blocked) == len(q.groups)); {
 		m := e.Value.(*message)
 		e = e.Next()
 		switch {
@@ -139,8 +139,8 @@ func (q *queue) blockedGroups(now time.Time) map[string]bool {
 		return nil
 	}
 	blocked := map[string]bool{}
-	for e := q.messages.Front(); e != nil; e = e.Next() {
-		if m := e.Value.(*message); m.visibleAt.After(now) && !m.delayed {
+	for m := range q.taken {
+		if m.visibleAt.After(now) {
 			blocked[m.group] = true
 		}
 	}
@@ -160,6 +160,9 @@ func (q *queue) receive(m *message, now time.Time, visibility time.Duration) {
 		m.firstReceived = now
 	}
 	m.receipt = newReceipt(q, m)
+	if q.fifo {
+		q.taken[m] = true
+	}
 }
 
 // leave drops a message that is too old, and moves one that was received too often and is visible again.
@@ -192,6 +195,10 @@ func (q *queue) remove(m *message) {
 	if e := q.byID[m.id]; e != nil {
 		q.messages.Remove(e)
 		delete(q.byID, m.id)
+		delete(q.taken, m)
+		if q.groups[m.group]--; q.groups[m.group] == 0 {
+			delete(q.groups, m.group)
+		}
 	}
 }
 

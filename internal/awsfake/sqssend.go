@@ -175,6 +175,7 @@ func (s *Server) enqueueMessage(q *queue, e *sendEntry) (*message, *fault) {
 
 func (q *queue) add(m *message) {
 	q.byID[m.id] = q.messages.PushBack(m)
+	q.groups[m.group]++
 }
 
 // deduplicate gives the message its number in the queue, or returns the one that was sent before it.

@@ -66,6 +66,8 @@ var cases = map[string]func(*run){
 	"all of Unicode":          allOfUnicode,
 	"which attributes":        whichAttributes,
 	"refused messages":        refusedMessages,
+	"refused attributes":      refusedAttributes,
+	"refused parameters":      refusedParameters,
 	"refused calls":           refusedCalls,
 	"visibility":              visibility,
 	"receipt handles":         receiptHandles,

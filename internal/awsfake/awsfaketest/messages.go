@@ -113,6 +113,37 @@ func refusedMessages(r *run) {
 	r.send(url, strings.Repeat("x", 1024))
 }
 
+// refusedAttributes: a message whose attributes are not AWS's is not sent without them.
+func refusedAttributes(r *run) {
+	url := r.queue(nil)
+	value := func(kind, text string) types.MessageAttributeValue {
+		return types.MessageAttributeValue{DataType: aws.String(kind), StringValue: aws.String(text)}
+	}
+	many := map[string]types.MessageAttributeValue{}
+	for i := range 11 {
+		many["a"+strconv.Itoa(i)] = value("String", "x")
+	}
+	for what, attributes := range map[string]map[string]types.MessageAttributeValue{
+		"eleven": many, "a type that is none": {"a": value("Text", "x")}, "no value": {"a": value("String", "")}, "a name with a space": {"a b": value("String", "x")},
+		"a binary without bytes": {"a": value("Binary", "x")},
+	} {
+		_, err := r.client.SendMessage(r.ctx, &sqs.SendMessageInput{QueueUrl: aws.String(url), MessageBody: aws.String("x"), MessageAttributes: attributes})
+		r.refused(what, err, invalidValue)
+	}
+}
+
+// refusedParameters are what a standard queue does not have.
+func refusedParameters(r *run) {
+	url := aws.String(r.queue(nil))
+	for what, in := range map[string]*sqs.SendMessageInput{
+		"a deduplication ID": {MessageDeduplicationId: aws.String("x")}, "a delay of more than 15 minutes": {DelaySeconds: 901}, "a delay of less than nothing": {DelaySeconds: -1},
+	} {
+		in.QueueUrl, in.MessageBody = url, aws.String("x")
+		_, err := r.client.SendMessage(r.ctx, in)
+		r.refused(what, err, invalidValue)
+	}
+}
+
 func refusedCalls(r *run) {
 	url := aws.String(r.queue(nil))
 	for what, in := range map[string]*sqs.ReceiveMessageInput{
