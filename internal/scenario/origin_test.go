@@ -1,0 +1,94 @@
+package scenario
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"time"
+
+	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/keystest"
+)
+
+// origin serves the trust bundle over HTTPS, or fails to.
+type origin struct {
+	*world
+	server *httptest.Server
+	down   *outage
+
+	mu      sync.Mutex
+	signed  []byte
+	version int64
+	asked   int // while it was down
+}
+
+// hint is how often consumers ask for a newer bundle.
+const hint = 5 * time.Minute
+
+// origin serves a bundle of these keys.
+func (w *world) origin(down *outage, life time.Duration, list ...*keys.Key) *origin {
+	w.Helper()
+	o := &origin{world: w, down: down}
+	o.publish(life, list...)
+	o.server = httptest.NewTLSServer(o)
+	w.Cleanup(o.server.Close)
+	return o
+}
+
+// publish replaces the bundle.
+func (o *origin) publish(life time.Duration, list ...*keys.Key) {
+	o.Helper()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.version++
+	now := o.clock.Now()
+	b, err := keys.NewBundle(keys.BundleOptions{Version: o.version, Issued: now, Expires: now.Add(life), RefreshHint: hint}, list...)
+	o.check(err)
+	o.signed, err = keys.SignBundle(o.Context(), b, keystest.Root(o, "root"))
+	o.check(err)
+}
+
+// ServeHTTP closes the connection while it is down, or answers as a proxy before it would.
+func (o *origin) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	o.mu.Lock()
+	signed, tag, down := o.signed, fmt.Sprintf(`"%d"`, o.version), o.down.at(o.clock.Now())
+	if down {
+		o.asked++
+	}
+	asked := o.asked
+	o.mu.Unlock()
+	switch {
+	case down && asked%2 == 0:
+		panic(http.ErrAbortHandler)
+	case down:
+		http.Error(rw, "no healthy upstream", http.StatusServiceUnavailable)
+	case r.Header.Get("If-None-Match") == tag:
+		rw.WriteHeader(http.StatusNotModified)
+	default:
+		rw.Header().Set("ETag", tag)
+		_, _ = rw.Write(signed)
+	}
+}
+
+// fetch is the trust of a process that starts now.
+func (o *origin) fetch() *keys.RemoteSource {
+	o.Helper()
+	trust, err := o.tryFetch()
+	o.check(err)
+	return trust
+}
+
+func (o *origin) tryFetch() (*keys.RemoteSource, error) {
+	return keys.FetchBundle(o.Context(), o.server.URL+"/trust.dsse", keystest.Roots(o, 1, keystest.Root(o, "root")), &keys.FetchOptions{
+		Now: o.clock.Now, Client: o.server.Client(),
+	})
+}
+
+// trust is a bundle that needs no origin and never expires.
+func (w *world) trust(list ...*keys.Key) *keys.Bundle {
+	w.Helper()
+	b, err := keys.NewBundle(keys.BundleOptions{}, list...)
+	w.check(err)
+	return b
+}
