@@ -130,13 +130,15 @@ func (o *Options) check() error {
 	return nil
 }
 
+var errBatch = errors.New("awslambda: the function was invoked with several messages, not with one event: use awslambda.SQS behind a queue")
+
 func (a *adapter) eventBridge(ctx context.Context, payload json.RawMessage) (struct{}, error) {
 	if a.err != nil {
 		return struct{}{}, a.err
 	}
 	msg, s := a.message(payload)
 	if s.batch {
-		return struct{}{}, errors.New(`awslambda: the function was invoked with a batch ("Records"), not with one event: use awslambda.SQS behind a queue`)
+		return struct{}{}, errBatch // in quarantine as if it were one event, all of it would be acknowledged
 	}
 	defer a.flush(ctx)
 	run, cancel := a.within(ctx)

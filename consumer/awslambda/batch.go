@@ -16,6 +16,10 @@ const maxBatch = 8 << 20
 // https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 const maxRecords = 10_000
 
+// maxMessageID is the longest messageId, in characters.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-queue-message-identifiers.html
+const maxMessageID = 100
+
 // readBatch reads the event that an event source mapping of SQS sends, in one pass, and leaves the bodies as they are.
 // A record that could not be named in a response, or might be named wrongly, is an error of the whole batch: a wrong
 // name may delete the message that failed.
@@ -77,8 +81,11 @@ func readRecord(r *strictjson.Reader) (m record) {
 			r.Span()
 		}
 	}
-	if m.id == "" {
+	switch {
+	case m.id == "":
 		r.Failf("a record without a messageId")
+	case len(m.id) > maxMessageID:
+		r.Failf("a messageId of %d bytes", len(m.id))
 	}
 	return m
 }

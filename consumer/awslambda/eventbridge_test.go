@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,12 +71,18 @@ func TestEventBridgeRefuses(t *testing.T) {
 	}
 }
 
-// Of a batch from a queue, one record in quarantine would acknowledge all messages.
-func TestEventBridgeBehindAQueue(t *testing.T) {
+// Of a batch, one record in quarantine would acknowledge all messages: from a queue, or as a list, as EventBridge Pipes
+// sends it.
+func TestEventBridgeIsSentABatch(t *testing.T) {
 	w := newWorld(t)
-	got := awslambdatest.Invoke(t, w.eventBridge(), awslambdatest.SQS(t, w.deliveries("a", "b")...))
-	if w.want(got, "message-1", "message-2"); got.Err == nil || !strings.Contains(got.Err.Error(), "awslambda.SQS") {
-		t.Errorf("the error is %v", got.Err)
+	one := w.delivery("a")
+	for name, payload := range map[string][]byte{
+		"from a queue": awslambdatest.SQS(t, one, w.delivery("b")),
+		"a list":       slices.Concat([]byte(" ["), one, []byte(","), w.delivery("b"), []byte("]")),
+	} {
+		if got := awslambdatest.Invoke(t, w.eventBridge(), payload); got.Err == nil || !strings.Contains(got.Err.Error(), "awslambda.SQS") {
+			t.Errorf("%s: the error is %v", name, got.Err)
+		}
 	}
 	if len(w.bin.reasons()) > 0 {
 		t.Errorf("in quarantine: %v", w.bin.reasons())

@@ -34,7 +34,7 @@ const maxScan = maxBatch
 // shape is what the top-level members of a message say.
 type shape struct {
 	detailType, record, event bool // the members that tell the formats apart
-	batch                     bool // "Records", and none of those: what an event source mapping sends
+	batch                     bool // a list, or "Records" and none of those: several messages, not one
 	replayName                string
 }
 
@@ -62,6 +62,9 @@ func readShape(body []byte) (s shape, ok bool) {
 		return s, false
 	}
 	r := strictjson.NewReader(body)
+	if r.Kind() == '[' {
+		return shape{batch: true}, false
+	}
 	records := false
 	for obj := r.Object(); r.Member(&obj); {
 		switch string(obj.Name) {

@@ -29,7 +29,8 @@ type SQSItemFailure struct {
 // without it, Lambda ignores the response, takes the invocation for a success and deletes all messages, also those that
 // failed. So when every message failed, the invocation fails, which comes to the same with it and loses nothing
 // without; see Options.FailWholeBatch for mappings that cannot have it. Failed messages come again after the queue's
-// visibility timeout, and go to its dead-letter queue after maxReceiveCount.
+// visibility timeout, and go to its dead-letter queue after maxReceiveCount: SQS counts what was received, so those that were not
+// begun, for want of time or because of one before them in their group, count too.
 //
 // Messages of a standard queue are handled Options.Parallel at a time, in no order. (Its message groups, there for
 // fair queues, order nothing.) Those of a FIFO queue are handled in order within their group: after the first that is

@@ -300,6 +300,7 @@ func TestSQSNotABatch(t *testing.T) {
 		"a record is a string":    `{"Records":["message-1"]}`,
 		"no messageId":            record(`"messageId"`, `"messageID"`),
 		"an empty messageId":      record(`"message-1"`, `""`),
+		"a long messageId":        record(`"message-1"`, `"`+strings.Repeat("x", 101)+`"`),
 		"messageId is null":       record(`"message-1"`, `null`),
 		"messageId is a number":   record(`"message-1"`, `1`),
 		"messageId twice":         record(`"messageId":"message-1"`, `"messageId":"message-1","messageId":"message-2"`),
