@@ -14,6 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/cfntest"
@@ -289,6 +295,50 @@ func TestReplayTable(t *testing.T) {
 	for _, file := range []string{"consumer.yaml"} {
 		if got := read(t, file).Resources["ReplayTable"].Properties; !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: the table is %v, not %v", file, got, want)
+		}
+	}
+}
+
+// TestQuarantineKeysAreBase64: what CloudFormation makes up is what functions and `sealbus quarantine` read.
+func TestQuarantineKeysAreBase64(t *testing.T) {
+	for file, want := range map[string]int{"consumer.yaml": 2, "../opener/opener.yaml": 1} {
+		template := read(t, file)
+		ids := template.OfType("AWS::SecretsManager::Secret")
+		if len(ids) != want {
+			t.Errorf("%s: the secrets are %v", file, ids)
+		}
+		for _, id := range ids {
+			made := cfntest.Get(template.Resources[id].Properties, "GenerateSecretString")
+			length, _ := cfntest.Get(made, "PasswordLength").(int)
+			if length%4 != 0 || length/4*3 < consumer.MinQuarantineKey || cfntest.Get(made, "ExcludePunctuation") != true || cfntest.Get(made, "IncludeSpace") != nil {
+				t.Errorf("%s %s: %v", file, id, made)
+			}
+		}
+	}
+}
+
+// sdkClients are where each service's actions are methods.
+var sdkClients = map[string]any{
+	"sqs": &sqs.Client{}, "s3": &s3.Client{}, "dynamodb": &dynamodb.Client{}, "events": &eventbridge.Client{}, "secretsmanager": &secretsmanager.Client{},
+}
+
+// otherActions are those that are not called as they are named, or by no client here.
+var otherActions = []string{"s3:ListBucket", "lambda:InvokeFunction", "logs:CreateLogStream", "logs:PutLogEvents"}
+
+// TestActionsExist: an action that is misspelt allows nothing, and nobody says so.
+func TestActionsExist(t *testing.T) {
+	for _, pattern := range []string{"iam/*.json", "../opener/iam/*.json"} {
+		for name, statements := range policies(t, pattern) {
+			for _, s := range statements {
+				for _, action := range cfntest.List(cfntest.Get(s, "Action")) {
+					service, method, _ := strings.Cut(fmt.Sprint(action), ":")
+					client := sdkClients[service]
+					exists := client != nil && reflect.ValueOf(client).MethodByName(method).IsValid()
+					if !exists && !slices.Contains(otherActions, fmt.Sprint(action)) {
+						t.Errorf("%s: there is no action %v", name, action)
+					}
+				}
+			}
 		}
 	}
 }

@@ -8,11 +8,13 @@ package orderstest
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -60,7 +62,8 @@ type World struct {
 	root    string // the directory that functions are started in
 	objects *awss3.Client
 	s3      string
-	secrets string
+	secrets secrets
+	vault   string // the URL of the secrets
 	dynamo  string
 }
 
@@ -97,8 +100,9 @@ func New(t testing.TB, opts *Options) *World {
 		w.Tables = &Tables{items: make(map[string]attributes)}
 		w.dynamo = w.serve(w.Tables)
 	}
-	keyring := w.makeTrust()
-	w.secrets = w.serve(secrets{keyringSecret: keyring, keySecret: []byte(quarantineKey)})
+	w.vault = w.serve(&w.secrets)
+	w.secrets.Store(keyringSecret, w.makeTrust())
+	w.secrets.Store(keySecret, []byte(quarantineKey))
 	return w
 }
 
@@ -142,6 +146,20 @@ func (w *World) makeTrust() (keyring []byte) {
 	w.must(err)
 	w.PutBundle(w.Bundle)
 	return keyring
+}
+
+// QuarantineKey is the key of every quarantine, as it is in its secret.
+func (w *World) QuarantineKey() string { return quarantineKey }
+
+// QuarantineBucket is the bucket of every quarantine.
+func (w *World) QuarantineBucket() string { return quarantineBucket }
+
+// Trust replaces the roots that functions start with, the bundle and the producer's keyring.
+func (w *World) Trust(roots, bundle, keyring []byte) {
+	w.t.Helper()
+	w.must(os.WriteFile(filepath.Join(w.root, "roots.json"), roots, 0o600))
+	w.PutBundle(bundle)
+	w.secrets.Store(keyringSecret, keyring)
 }
 
 // PutBundle publishes a bundle; nil takes the one away that is there.
@@ -190,7 +208,7 @@ func (w *World) AWSEnv() []string {
 	return []string{
 		"AWS_REGION=" + Region, "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=example", "AWS_EC2_METADATA_DISABLED=true",
 		"AWS_ENDPOINT_URL=http://127.0.0.1:1", // nothing listens there
-		"AWS_ENDPOINT_URL_S3=" + w.s3, "AWS_ENDPOINT_URL_SECRETS_MANAGER=" + w.secrets, "AWS_ENDPOINT_URL_DYNAMODB=" + w.dynamo,
+		"AWS_ENDPOINT_URL_S3=" + w.s3, "AWS_ENDPOINT_URL_SECRETS_MANAGER=" + w.vault, "AWS_ENDPOINT_URL_DYNAMODB=" + w.dynamo,
 		"AWS_ENDPOINT_URL_EVENTBRIDGE=" + w.Bus.URL(), "AWS_ENDPOINT_URL_SQS=" + w.Bus.URL(),
 	}
 }
@@ -221,7 +239,9 @@ func (w *World) Entry(id string, data any) *envelope.Entry {
 // Refused are the authentic records in the quarantine of a consumer.
 func (w *World) Refused(consumer string) []quarantine.Entry {
 	w.t.Helper()
-	store, err := s3.New(w.objects, quarantineBucket, []byte(quarantineKey), &s3.Options{Prefix: consumer})
+	key, err := base64.StdEncoding.DecodeString(quarantineKey)
+	w.must(err)
+	store, err := s3.New(w.objects, quarantineBucket, key, &s3.Options{Prefix: consumer})
 	w.must(err)
 	var entries []quarantine.Entry
 	for e, err := range store.List(w.t.Context(), nil) {
@@ -243,15 +263,17 @@ func (w *World) Reasons(consumer string) map[envelope.Reason]int {
 }
 
 // secrets is an AWS Secrets Manager that only knows GetSecretValue.
-type secrets map[string][]byte
+type secrets struct{ sync.Map }
 
-func (s secrets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *secrets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var in struct{ SecretId string }
-	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || r.Header.Get("X-Amz-Target") != "secretsmanager.GetSecretValue" || s[in.SecretId] == nil {
+	err := json.NewDecoder(r.Body).Decode(&in)
+	value, known := s.Load(in.SecretId)
+	if err != nil || r.Header.Get("X-Amz-Target") != "secretsmanager.GetSecretValue" || !known {
 		w.WriteHeader(http.StatusBadRequest)
 		json.NewEncoder(w).Encode(map[string]string{"__type": "ResourceNotFoundException"})
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	json.NewEncoder(w).Encode(map[string]any{"Name": in.SecretId, "SecretBinary": s[in.SecretId]})
+	json.NewEncoder(w).Encode(map[string]any{"Name": in.SecretId, "SecretBinary": value})
 }

@@ -7,6 +7,7 @@ package setup
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"os"
 	"strings"
@@ -40,7 +41,7 @@ func Consumer(ctx context.Context, cfg aws.Config, name string, store replay.Sto
 		return nil, env.Err
 	}
 	objects := s3.NewFromConfig(cfg)
-	key, err := Secret(ctx, cfg, secret)
+	key, err := quarantineKey(ctx, cfg, secret)
 	if err != nil {
 		return nil, err
 	}
@@ -56,6 +57,19 @@ func Consumer(ctx context.Context, cfg aws.Config, name string, store replay.Sto
 		return nil, err
 	}
 	return consumer.New(name, trust, store, opts)
+}
+
+// quarantineKey reads the key as `sealbus quarantine` reads its key file: base64.
+func quarantineKey(ctx context.Context, cfg aws.Config, secret string) ([]byte, error) {
+	text, err := Secret(ctx, cfg, secret)
+	if err != nil {
+		return nil, err
+	}
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil {
+		return nil, fmt.Errorf("the secret %s is not base64", secret) // the error of the decoder quotes it
+	}
+	return key, nil
 }
 
 // trust follows the bundle. The roots come with the function's code, so that who can write to the bucket cannot
