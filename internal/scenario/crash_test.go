@@ -31,7 +31,7 @@ func testOutageBetween(t *testing.T, kills int) {
 		if err != nil {
 			return nil, err
 		}
-		return l.start(trust, store, l.options(), func(p *process, id string) error {
+		return l.start(trust, store, l.options(), hooks{after: func(p *process, id string) error {
 			if id == victim && l.since() < down.from {
 				l.clock.Advance(down.from - l.since())
 			}
@@ -41,7 +41,7 @@ func testOutageBetween(t *testing.T, kills int) {
 			killed++
 			l.deploy(coldStart(start))
 			return p.kill()
-		}).run, nil
+		}}).run, nil
 	}
 	l.deploy(coldStart(start))
 

@@ -180,7 +180,7 @@ func TestDirectInvocation(t *testing.T) {
 				trustDown = down
 			}
 			o := d.origin(trustDown, life, d.key(orders))
-			d.run = d.start(o.fetch(), d.store(storeDown), d.options(), nil).run
+			d.run = d.start(o.fetch(), d.store(storeDown), d.options(), hooks{}).run
 
 			ids := d.stream(down.from, orders)
 			d.books.wantOnce(t, ids) // before the outage
@@ -221,7 +221,7 @@ func TestReplayedTooLate(t *testing.T) {
 	orders := newTeam("orders")
 	trust, store, opts := d.trust(d.key(orders)), d.store(&outage{to: lasting}), d.options()
 	opts.QueueRetention = 0
-	d.run = d.start(trust, store, opts, nil).run
+	d.run = d.start(trust, store, opts, hooks{}).run
 	ids := d.stream(time.Minute, orders)
 	payloads := d.failed()
 	d.clock.Advance(3 * 24 * time.Hour)
@@ -233,7 +233,7 @@ func TestReplayedTooLate(t *testing.T) {
 	opts.Permissions = []consumer.Permission{{
 		ID: "outage of March", Quarantine: "billing", From: start, To: start.Add(lasting), Until: now.Add(time.Hour),
 	}}
-	d.run = d.start(trust, store, opts, nil).run
+	d.run = d.start(trust, store, opts, hooks{}).run
 	for _, e := range d.quarantined() {
 		d.replay([]json.RawMessage{e.Document})
 	}

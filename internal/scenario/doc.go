@@ -3,7 +3,7 @@
 //
 // All of it is real but AWS itself, which is internal/awsfake, and time. Modelled time is a clock that the test moves, and
 // moves only while nothing is under way; nobody sleeps for it, and nothing that is asserted depends on how fast the machine
-// is. What is random is drawn from a seed that the test names.
+// is. What is random is drawn from a seed that the test names, so that a run can be repeated as far as scheduling allows.
 //
 // What is proven:
 //

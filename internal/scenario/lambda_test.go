@@ -34,6 +34,7 @@ type function struct {
 	changes  int                  // counts invocations that began or ended
 	hidden   map[string]time.Time // by messageId: until when a message that failed is hidden
 	receipts map[string]int       // by messageId: how often it was received
+	orders   map[string]string    // by messageId: which order it holds
 }
 
 // feed makes the function behind the queue.
@@ -43,7 +44,7 @@ func (w *world) feed(from queue, c code) *function {
 	w.check(err)
 	f := &function{
 		world: w, from: from, visibility: time.Duration(seconds) * time.Second, code: c,
-		hidden: map[string]time.Time{}, receipts: map[string]int{},
+		hidden: map[string]time.Time{}, receipts: map[string]int{}, orders: map[string]string{},
 	}
 	w.check(w.aws.MapQueue(from.arn, "billing", awsfake.Handler(f.invoke), &awsfake.Mapping{ReportBatchItemFailures: true}))
 	return f
@@ -76,6 +77,7 @@ func (f *function) invoke(ctx context.Context, payload json.RawMessage) (any, er
 	f.running, f.changes = true, f.changes+1
 	for _, r := range b.Records {
 		f.receipts[r.MessageID]++
+		f.orders[r.MessageID], _ = idOf([]byte(r.Body)) // a quarantine record has none
 		delete(f.hidden, r.MessageID)
 	}
 	f.mu.Unlock()
@@ -196,17 +198,28 @@ type process struct {
 	left   sync.WaitGroup
 }
 
-// start starts a process whose handler, besides keeping the books, does what then says; nil = nothing.
-func (w *world) start(trust keys.Source, store *store, opts *consumer.Options, then func(p *process, id string) error) *process {
+// hooks are what a handler does besides keeping the books; nil = nothing.
+type hooks struct {
+	before func(id string) error             // its effect
+	after  func(p *process, id string) error // it, and before it returns
+}
+
+// start starts a process.
+func (w *world) start(trust keys.Source, store *store, opts *consumer.Options, h hooks) *process {
 	w.Helper()
 	p := &process{world: w, store: store.connection(), dead: make(chan struct{}), buried: make(chan struct{})}
 	c, err := consumer.New("billing", trust, p.store, opts)
 	w.check(err)
 	handle := func(ctx context.Context, d consumer.Delivery[order]) error {
-		if err := w.books.handle(ctx, d); err != nil || then == nil {
+		if h.before != nil {
+			if err := h.before(d.Event.ID()); err != nil {
+				return err
+			}
+		}
+		if err := w.books.handle(ctx, d); err != nil || h.after == nil {
 			return err
 		}
-		return then(p, d.Event.ID())
+		return h.after(p, d.Event.ID())
 	}
 	adapter := &awslambda.Options{Now: w.clock.Now, Logger: opts.Logger, Parallel: 1} // one at a time, so that a seed gives one run
 	behindQueue, direct := awslambda.SQS(c, handle, adapter), awslambda.EventBridge(c, handle, adapter)

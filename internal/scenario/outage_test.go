@@ -29,10 +29,9 @@ func survives(maxReceives int, visibility time.Duration) time.Duration {
 type line struct {
 	*world
 	*function
-	dead       queue
-	genuine    []string
-	forged     []string
-	visibility time.Duration
+	dead    queue
+	genuine []string
+	forged  []string
 }
 
 // template is the queue of examples/orders.
@@ -54,8 +53,12 @@ func template(t *testing.T) (visibility time.Duration, maxReceives int) {
 // newLine builds the bus and the queues; the function is still to be deployed.
 func newLine(t *testing.T, seed uint64, visibility time.Duration, maxReceives int) *line {
 	t.Helper()
-	w := newWorld(t, seed, awsfake.Delivery{Reserialise: true})
-	l := &line{world: w, visibility: visibility}
+	return newLineOf(newWorld(t, seed, awsfake.Delivery{Reserialise: true}), visibility, maxReceives)
+}
+
+func newLineOf(w *world, visibility time.Duration, maxReceives int) *line {
+	w.Helper()
+	l := &line{world: w}
 	l.dead = w.queue("billing-dead", map[string]string{"MessageRetentionPeriod": "1209600"})
 	from := w.queue("billing", map[string]string{
 		"VisibilityTimeout": strconv.Itoa(int(visibility / time.Second)),
@@ -73,10 +76,10 @@ const step = 30 * time.Second
 func (l *line) stream(until time.Duration, teams ...*team) {
 	l.Helper()
 	for l.since() < until {
-		for range 1 + l.world.random.IntN(2) {
-			l.genuine = append(l.genuine, l.publish(teams[l.world.random.IntN(len(teams))]))
+		for range 1 + l.random.IntN(2) {
+			l.genuine = append(l.genuine, l.publish(teams[l.random.IntN(len(teams))]))
 		}
-		if l.world.random.IntN(3) == 0 {
+		if l.random.IntN(3) == 0 {
 			l.forge()
 		}
 		l.pass(step)
@@ -143,7 +146,7 @@ func TestStoreOutage(t *testing.T) {
 			l := newLine(t, 1, visibility, maxReceives)
 			orders, stock := newTeam("orders"), newTeam("stock")
 			down := &outage{from: 5 * time.Minute, to: 5*time.Minute + lasting, hangs: hangs}
-			p := l.start(l.trust(l.key(orders), l.key(stock)), l.store(down), l.options(), nil)
+			p := l.start(l.trust(l.key(orders), l.key(stock)), l.store(down), l.options(), hooks{})
 			l.deploy(p.run)
 
 			l.stream(down.from, orders, stock)
@@ -176,7 +179,7 @@ func TestDeadLetterRule(t *testing.T) {
 			l := newLine(t, 2, test.visibility, test.maxReceives)
 			orders := newTeam("orders")
 			down := &outage{to: lasting}
-			l.deploy(l.start(l.trust(l.key(orders)), l.store(down), l.options(), nil).run)
+			l.deploy(l.start(l.trust(l.key(orders)), l.store(down), l.options(), hooks{}).run)
 			var doomed []string
 			for l.since() < down.to {
 				id := l.publish(orders)
@@ -225,7 +228,7 @@ func TestRedrivenDaysLater(t *testing.T) {
 			orders := newTeam("orders")
 			opts := l.options()
 			opts.QueueRetention = retention
-			l.deploy(l.start(l.trust(l.key(orders)), l.store(&outage{to: lasting}), opts, nil).run)
+			l.deploy(l.start(l.trust(l.key(orders)), l.store(&outage{to: lasting}), opts, hooks{}).run)
 			for range 5 {
 				l.genuine = append(l.genuine, l.publish(orders))
 			}
@@ -251,7 +254,7 @@ func TestTrustOutageWithAGoodBundle(t *testing.T) {
 	orders, stock := newTeam("orders"), newTeam("stock")
 	down := &outage{from: 5 * time.Minute, to: 5*time.Minute + lasting}
 	o := l.origin(down, 24*time.Hour, l.key(orders), l.key(stock))
-	l.deploy(l.start(o.fetch(), l.store(nil), l.options(), nil).run)
+	l.deploy(l.start(o.fetch(), l.store(nil), l.options(), hooks{}).run)
 	for l.since() < down.to+5*time.Minute {
 		l.genuine = append(l.genuine, l.publish(orders), l.publish(stock))
 		l.settle()
@@ -277,7 +280,7 @@ func TestTrustOutageInWhichTheBundleExpires(t *testing.T) {
 	down := &outage{from: 5 * time.Minute, to: 5*time.Minute + lasting}
 	const life = 10 * time.Minute
 	o := l.origin(down, life, l.key(orders), l.key(stock))
-	l.deploy(l.start(o.fetch(), l.store(nil), l.options(), nil).run)
+	l.deploy(l.start(o.fetch(), l.store(nil), l.options(), hooks{}).run)
 
 	l.stream(life, orders, stock)
 	l.books.wantOnce(t, l.genuine)
@@ -305,7 +308,7 @@ func TestTrustOutageInWhichAKeyIsRotatedIn(t *testing.T) {
 	orders, stock := newTeam("orders"), newTeam("stock")
 	down := &outage{from: 5 * time.Minute, to: 5*time.Minute + lasting}
 	o := l.origin(down, 24*time.Hour, l.key(orders), l.key(stock))
-	l.deploy(l.start(o.fetch(), l.store(nil), l.options(), nil).run)
+	l.deploy(l.start(o.fetch(), l.store(nil), l.options(), hooks{}).run)
 
 	l.stream(down.from, orders, stock)
 	l.settle()
@@ -319,7 +322,7 @@ func TestTrustOutageInWhichAKeyIsRotatedIn(t *testing.T) {
 		late := l.publish(orders)
 		waiting = append(waiting, late)
 		l.genuine = append(l.genuine, late, l.publish(stock))
-		if l.world.random.IntN(3) == 0 {
+		if l.random.IntN(3) == 0 {
 			l.forge()
 		}
 		l.pass(step)
@@ -339,4 +342,3 @@ func TestTrustOutageInWhichAKeyIsRotatedIn(t *testing.T) {
 	l.wantInQuarantine(envelope.ReasonUnknownKey)
 	l.wantDead(0)
 }
-

@@ -250,16 +250,16 @@ func (w *world) put(source, detail string) {
 	}
 }
 
-// idOf is what an event on the bus says of its order, sealed or not.
+// idOf is what an event says of its order: on the bus, sealed or not, or sealed by itself.
 func idOf(body []byte) (string, error) {
-	var e struct{ Detail order }
+	var e struct{ Detail, Data order }
 	if err := json.Unmarshal(body, &e); err != nil {
 		return "", err
 	}
-	if e.Detail.Order == "" {
-		return "", fmt.Errorf("no order in %s", body)
+	if id := e.Detail.Order + e.Data.Order; id != "" {
+		return id, nil
 	}
-	return e.Detail.Order, nil
+	return "", fmt.Errorf("no order in %s", body)
 }
 
 // sources are what the teams of all scenarios may speak for.
