@@ -13,6 +13,7 @@ func (a *app) commands() []*cobra.Command {
 		a.publishCommand(),
 		a.inspectCommand(),
 		a.replayCommand(),
+		a.quarantineCommand(),
 		a.listenCommand(),
 		a.doctorCommand(),
 		a.versionCommand(),

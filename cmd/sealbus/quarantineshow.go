@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/consumer/quarantine"
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// judgeFlags say what a record would be judged with now; without --trust it is not.
+type judgeFlags struct {
+	trustFlags
+	sources  []string
+	types    []string
+	audience string
+	maxAge   durationValue
+}
+
+func (f *judgeFlags) register(cmd *cobra.Command) {
+	f.maxAge = durationValue(consumer.DefaultMaxAge)
+	f.trustFlags.register(cmd)
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.sources, "allow-source", nil, "with --trust, a source `PATTERN` that the consumer takes (default all that the bundle allows)")
+	flags.StringArrayVar(&f.types, "allow-type", nil, "with --trust, a type `PATTERN` that it takes (default all that the bundle allows)")
+	flags.StringVar(&f.audience, "audience", "", "with --trust, the `NAME` that the event must be sealed for (default not checked)")
+	flags.Var(&f.maxAge, "max-age", "with --trust, how long ago it may have been sealed")
+	flags.Lookup("max-age").DefValue = "24h5m" // consumer.DefaultMaxAge; the general form has its largest unit only
+}
+
+// judge is what judges records now; nil = nothing does.
+type judge struct {
+	app   *app
+	trust keys.Source
+	opts  envelope.OpenOptions
+}
+
+func (a *app) newJudge(ctx context.Context, f *judgeFlags) (*judge, error) {
+	if f.trust == "" && f.roots == "" {
+		if len(f.sources)+len(f.types) > 0 || f.audience != "" {
+			return nil, usage("add --trust and --roots, or drop it", "--allow-source, --allow-type and --audience are to judge with, and there is no --trust")
+		}
+		return nil, nil
+	}
+	if len(f.sources)+len(f.types) > 0 {
+		if err := checkPatternFlags(f.sources, f.types); err != nil {
+			return nil, err
+		}
+	}
+	if f.maxAge <= 0 {
+		return nil, usage("give a duration, such as 24h", "--max-age must be longer than nothing")
+	}
+	trust, err := a.openTrust(ctx, &f.trustFlags)
+	if err != nil {
+		return nil, err
+	}
+	return &judge{a, trust, envelope.OpenOptions{
+		Sources: f.sources, Types: f.types, Audience: f.audience, MaxAge: time.Duration(f.maxAge), Now: a.now,
+	}}, nil
+}
+
+func checkPatternFlags(sources, types []string) error {
+	for _, p := range sources {
+		if err := keys.CheckSourcePattern(p); err != nil {
+			return usage("correct the pattern; `https://orders.example/*` is such", "--allow-source: %w", err)
+		}
+	}
+	for _, p := range types {
+		if err := keys.CheckTypePattern(p); err != nil {
+			return usage("correct the pattern; `com.example.*` is such", "--allow-type: %w", err)
+		}
+	}
+	return nil
+}
+
+// verdictNow is what a record would be judged now.
+type verdictNow struct {
+	Verdict  string          `json:"verdict"` // verified, rejected, or unavailable if it could not be judged
+	Reason   envelope.Reason `json:"reason,omitempty"`
+	Cause    string          `json:"cause,omitempty"`
+	Fix      string          `json:"fix,omitempty"`
+	Producer string          `json:"producer,omitempty"`
+}
+
+// fixExpired is what helps an event that came too late.
+const fixExpired = "give the consumer a Permission that names the quarantine, and the time in which such events were sealed"
+
+// now judges a record as its consumer would when it is reopened: the message in it, as it was delivered.
+func (j *judge) now(ctx context.Context, r *consumer.Record) *verdictNow {
+	if j == nil {
+		return nil
+	}
+	if r.Message.Format == consumer.QuarantineRecord {
+		return &verdictNow{Verdict: "rejected", Reason: envelope.ReasonMalformed, Cause: notAnEvent, Fix: "look at it with `sealbus quarantine show --body`"}
+	}
+	opts := j.opts
+	opts.Account = r.Message.Account
+	m := message{body: r.Message.Body, eventBridge: r.Message.Format == consumer.EventBridge}
+	opened, err := m.open(ctx, j.trust, &opts)
+	if err == nil {
+		return &verdictNow{Verdict: "verified", Producer: opened.Producer}
+	}
+	v := &verdictNow{Verdict: "rejected", Reason: envelope.ReasonOf(err), Cause: err.Error()}
+	if e, ok := errors.AsType[*envelope.Error](err); ok {
+		v.Cause, v.Fix = causeOf(e), e.Fix()
+	}
+	switch {
+	case v.Reason.Class() == envelope.Transient:
+		v.Verdict = "unavailable"
+	case v.Reason == envelope.ReasonExpired:
+		v.Fix = fixExpired
+	}
+	return v
+}
+
+// notAnEvent is said of a record that was put away because it was delivered, and refused, as a record.
+const notAnEvent = "what was refused here is itself a quarantine record, that of another consumer or key, or no record at all"
+
+func (v *verdictNow) exit() int {
+	switch {
+	case v == nil || v.Verdict == "verified":
+		return exitDone
+	case v.Verdict == "unavailable":
+		return exitUnavailable
+	}
+	return exitRejected
+}
+
+type quarantineShowFlags struct {
+	quarantineFlags
+	judgeFlags
+	body bool
+}
+
+func (a *app) quarantineShowCommand() *cobra.Command {
+	var f quarantineShowFlags
+	cmd := a.command(commandSpec{
+		use: "show --from PLACE --key-file FILE ID", short: "Show one record: the verdict, its cause, what to do", now: true, args: exactly("ID"),
+		long: `Show one record: when and why the event was refused, what to do about it, and what it claims to be, which is
+unverified. With --trust and --roots it also says what it would be judged now, and the exit status is that of
+` + "`sealbus open`" + `. With --body the message as it was delivered, and nothing else, is written to standard output.`,
+		example: "sealbus quarantine show --from dir:bin --key-file quarantine.key --trust bundle.dsse --roots roots.json ID\n" +
+			"sealbus quarantine show --from dir:bin --key-file quarantine.key --body ID | sealbus inspect",
+		run: func(ctx context.Context, args []string) error { return a.quarantineShow(ctx, &f, args[0]) },
+	})
+	f.quarantineFlags.register(cmd)
+	f.judgeFlags.register(cmd)
+	cmd.Flags().BoolVar(&f.body, "body", false, "write the message as it was delivered; nobody has verified it")
+	return cmd
+}
+
+func (a *app) quarantineShow(ctx context.Context, f *quarantineShowFlags, id string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	a.endOnSignal(ctx, cancel)
+	store, err := a.openQuarantine(ctx, &f.quarantineFlags)
+	if err != nil {
+		return err
+	}
+	j, err := a.newJudge(ctx, &f.judgeFlags)
+	if err != nil {
+		return err
+	}
+	e, err := store.Get(ctx, id)
+	if err != nil {
+		return storeFailed(err)
+	}
+	v := viewOf(e)
+	v.Now = j.now(ctx, e.Record)
+	if err := a.tellRecord(&v, e, f.body); err != nil {
+		return err
+	}
+	return ended(v.Now.exit())
+}
+
+func (a *app) tellRecord(v *recordView, e quarantine.Entry, body bool) error {
+	switch {
+	case a.json:
+		if body {
+			v.Body = encodeBody(e.Record.Message.Body)
+		}
+		return a.writeRecordJSON(v)
+	case body:
+		v.talkNow(a)
+		return a.writeOut(e.Record.Message.Body)
+	}
+	p := &printer{style: a.out}
+	v.print(p)
+	return a.writeOut([]byte(p.String()))
+}
+
+// talkNow says the verdict of now where standard output has the body.
+func (v *recordView) talkNow(a *app) {
+	if v.Now != nil {
+		a.sayf("judged now: %s %s", v.Now.Verdict, v.Now.Reason)
+	}
+}
+
+func (v *recordView) print(p *printer) {
+	line := func(name, text string) {
+		if text != "" {
+			p.linef("%s %s", p.dim(fmt.Sprintf("%-11s", name)), clean(shortenTo(text, 1000)))
+		}
+	}
+	line("id", v.ID)
+	line("when", v.At)
+	line("consumer", v.Consumer)
+	line("quarantine", v.Quarantine)
+	p.linef("%s %s", p.dim("refused    "), p.red(clean(string(v.Reason))))
+	line("cause", v.Cause)
+	line("fix", v.Fix)
+	line("delivered", fmt.Sprintf("%s, %s", v.Format, count(v.Bytes, "byte")))
+	line("account", v.Account)
+	line("replay", v.ReplayName)
+	p.linef("%s", p.yellow("claims to be (unverified)"))
+	for _, c := range [][2]string{{"  id", v.UnverifiedID}, {"  type", v.UnverifiedType}, {"  source", v.UnverifiedSource}} {
+		if c[1] != "" {
+			line(c[0], fmt.Sprintf("%+q", shortenTo(c[1], 1000)))
+		}
+	}
+	if n := v.Now; n != nil {
+		paint := p.red
+		if n.Verdict == "verified" {
+			paint = p.green
+		}
+		p.linef("%s %s", p.dim("judged now "), paint(clean(n.Verdict+" "+string(n.Reason))))
+		line("producer", n.Producer)
+		line("cause", n.Cause)
+		line("fix", n.Fix)
+	}
+}
+
+func shortenTo(text string, most int) string {
+	if r := []rune(text); len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return text
+}
