@@ -1,6 +1,6 @@
 // Package keys holds what decides whom to believe: signing keys and their IDs, a producer's keyring, the trust bundle
 // that says which key may speak for which source and type at which time, the root keys that sign the bundle, and the
-// sources that hand the bundle out. It needs no network and links no cloud.
+// sources that hand the bundle out. It links no cloud, and uses the network only where FetchBundle or HTTPSOrigin is called.
 //
 // # Key management
 //
@@ -8,7 +8,7 @@
 // in a roots file (ParseRoots). Each producer makes its own keys (CreateKeyring, Keyring.Add) and hands out public
 // halves only. A reviewed policy file (package policy) lists their IDs with what the producer may say and
 // with a schedule; from it and the public keys a Bundle is built, signed by the roots (SignBundle, AddSignature), published and
-// opened by consumers (OpenBundle, WatchFile).
+// opened by consumers (OpenBundle, WatchFile, FetchBundle).
 //
 // A key's state is a function of its Schedule and the time, never a flag that somebody must flip. To rotate, add a
 // key whose Published lies far enough ahead of its Active for every consumer to have the bundle by then, and give
@@ -18,11 +18,27 @@
 // A key ID is the key's JWK thumbprint (RFC 7638) and is always computed, never believed. An algorithm belongs to a
 // key: Ed25519 (RFC 8032) or ES256 (RFC 7518), the latter as raw r||s.
 //
+// # Live sources
+//
+// A Bundle is a Source of itself; FileSource follows a file, RemoteSource an HTTPS URL (FetchBundle), an object of S3 (package
+// awss3) or any other Origin. They are interchangeable. All of them decide on use, by the injected clock, whether to look
+// for a newer bundle: no goroutine or timer has to have run, so that a Lambda function that was frozen for hours looks
+// before it judges. All keep the last good bundle until it expires, whatever its place has become, and then say
+// ErrUnavailable, which is transient.
+//
+//	trust, err := keys.FetchBundle(ctx, "https://trust.example/bundle.dsse", roots, &keys.FetchOptions{StateFile: "/var/lib/billing/trust"})
+//
+// A RemoteSource asks at the bundle's refresh hint, or sooner if the origin's max-age says so, and once for an unknown key
+// ID, but never more often than MinInterval: forged IDs share that one fetch with the ID of a new key. Only a
+// bundle that was just checked can tell that a key is unknown. Without StateFile, what was seen is forgotten at a
+// restart: whoever serves the bundle can then give an older one that has not expired.
+//
 // # Threat model
 //
 // One trusted producer tries to speak for another: a key counts only for the sources and types that it is listed for.
 // A source is spelled to look like another's: matching is by bytes, and what a normaliser could change is refused.
-// The publisher of bundles is hostile: it can withhold until expiry, but not forge, mix, add to or roll back.
+// The publisher of bundles is hostile: it can withhold until expiry, but not forge, mix, add to or roll back, nor have us read
+// without limit or ask another host.
 // Somebody steals a producer's key: Expired and revocation bound it; Retired does not, since the thief writes the time.
 // Somebody reads a disk or a log: private files are encrypted (age, scrypt), private values print as redacted. Not
 // covered: memory of a running process, a weak passphrase, a threshold of stolen root keys.

@@ -37,7 +37,8 @@ type FetchOptions struct {
 	Timeout time.Duration
 	// StateFile keeps the newest bundle that was seen, across restarts and for all processes that share the file: an
 	// older one is refused from then on, and a start survives an outage of the origin. "" = in memory only: whoever
-	// serves the bundle can give a program that starts an older one that has not expired. One file serves one set of roots.
+	// serves the bundle can give a program that starts an older one that has not expired. One file serves one set of roots; it
+	// belongs into a directory that nobody else can write to, with its lock (.lock) beside it.
 	StateFile string
 
 	// Client fetches over HTTPS: give it a transport with a TLS configuration or a proxy of your own; nil = a client with the
@@ -262,7 +263,8 @@ func (s *RemoteSource) ask(ctx context.Context, was *remoteState) *remoteState {
 	if next.err = s.adopt(ctx, &next); next.err != nil {
 		next.fails++
 		next.tried, next.etag = s.now(), "" // the next answer is read, whatever became of this one
-		if ctx.Err() != nil {               // whatever else is wrong with it, then, is not the origin's fault
+
+		if ctx.Err() != nil { // what else is wrong with the answer comes of that
 			next.err = fmt.Errorf("no complete answer within %s: %w", s.opts.Timeout, ctx.Err())
 		}
 		return &next

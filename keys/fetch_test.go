@@ -260,6 +260,13 @@ func TestFetchAsksWithETag(t *testing.T) {
 	if srv.lastAsked() != "" || srv.requests.Load() != 4 {
 		t.Errorf("asked %d times, last with %q", srv.requests.Load(), srv.lastAsked())
 	}
+	srv.Publish(o.bundle(1))
+	o.advance(5 * time.Minute)
+	o.want(s, 1, nil)
+	o.set(start.Add(8 * 24 * time.Hour)) // that the expired one is unchanged would not help
+	if _, err = s.Bundle(t.Context()); whyOf(err) != keys.WhyExpired || srv.lastAsked() != "" || srv.requests.Load() != 6 {
+		t.Errorf("%v; asked %d times, last with %q", err, srv.requests.Load(), srv.lastAsked())
+	}
 }
 
 // An ETag that could not be sent back would end the looking.
@@ -781,6 +788,9 @@ func TestFetchLostInAFreeze(t *testing.T) {
 	o.want(s, 2, nil)
 	o.check(<-lost)
 	o.want(s, 2, nil)
+	if n := srv.requests.Load(); n != 3 {
+		t.Errorf("%d requests: how the lost one ended counts", n)
+	}
 }
 
 // FetchSigned gives what is there, verified or not, and says where from.
@@ -806,6 +816,34 @@ func (brokenOrigin) String() string                                       { retu
 
 func TestFetchFromABrokenOrigin(t *testing.T) {
 	if _, err := keys.FetchFrom(t.Context(), brokenOrigin{}, newOrg(t).roots, nil); !errors.Is(err, keys.ErrUnavailable) {
+		t.Error(err)
+	}
+}
+
+// hungOrigin answers once and then never, whatever its context says.
+type hungOrigin struct {
+	signed []byte
+	asked  int
+}
+
+func (*hungOrigin) String() string { return "hung" }
+func (h *hungOrigin) Fetch(context.Context, string) (*keys.Fetched, error) {
+	if h.asked++; h.asked > 1 {
+		select {}
+	}
+	return &keys.Fetched{Body: io.NopCloser(bytes.NewReader(h.signed))}, nil
+}
+
+func TestFetchDoesNotHangWithItsOrigin(t *testing.T) {
+	o := newOrg(t)
+	s, err := keys.FetchFrom(t.Context(), &hungOrigin{signed: o.bundle(1)}, o.roots, &keys.FetchOptions{Now: o.now, Timeout: 50 * time.Millisecond})
+	o.check(err)
+	o.advance(5 * time.Minute)
+	o.want1(s)
+	if _, err := s.Refresh(t.Context(), "k"); !errors.Is(err, keys.ErrUnavailable) {
+		t.Error(err)
+	}
+	if _, err := keys.FetchFrom(t.Context(), &hungOrigin{asked: 1}, o.roots, &keys.FetchOptions{Timeout: 50 * time.Millisecond}); !errors.Is(err, keys.ErrUnavailable) {
 		t.Error(err)
 	}
 }

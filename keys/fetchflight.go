@@ -2,6 +2,7 @@ package keys
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -25,7 +26,7 @@ func (s *RemoteSource) await(ctx context.Context, due func(*remoteState, time.Ti
 		if settles && !mine && state.err != nil {
 			return nil
 		}
-		if ended, err := f.wait(ctx, settles); !ended {
+		if ended, err := f.wait(ctx, s.opts.Timeout, settles); !ended {
 			return err
 		}
 	}
@@ -77,19 +78,23 @@ func (s *RemoteSource) fly(ctx context.Context, f *flight) {
 }
 
 // wait waits until the fetch or the context ends. A caller that can settle for what it has leaves itself half of
-// the time that its context has left, to use it.
-func (f *flight) wait(ctx context.Context, settles bool) (ended bool, err error) {
-	var patience <-chan time.Time
+// the time that its context has left, to use it. Nobody waits for an origin, or a disk, that does not even stop at the
+// timeout.
+func (f *flight) wait(ctx context.Context, timeout time.Duration, settles bool) (ended bool, err error) {
+	patience := 2 * timeout
 	if deadline, ok := ctx.Deadline(); ok && settles {
-		t := time.NewTimer(time.Until(deadline) / 2)
-		defer t.Stop()
-		patience = t.C
+		patience = min(patience, time.Until(deadline)/2)
 	}
+	t := time.NewTimer(patience)
+	defer t.Stop()
 	select {
 	case <-f.done:
 		return true, nil
-	case <-patience:
-		return false, nil
+	case <-t.C:
+		if settles {
+			return false, nil
+		}
+		return false, fmt.Errorf("the fetch did not end within twice its timeout, %s: see what holds it up", timeout)
 	case <-ctx.Done():
 		return false, context.Cause(ctx)
 	}
