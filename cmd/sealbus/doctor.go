@@ -196,16 +196,25 @@ func (d *doctor) exit() int {
 	return exitDone
 }
 
+// print writes a table of the findings, with what to do below each: from the second column on, as it is to be pasted.
 func (d *doctor) print(p *printer) {
-	t := table{header: []string{"STATUS", "CHECK", "FINDING"}}
+	rows := [][]cell{{{"STATUS", p.dim}, {"CHECK", p.dim}, {"FINDING", p.dim}}}
 	for _, f := range d.findings {
-		t.add(statusCell(p, f.Status), cell{f.Check, p.bold}, cell{f.Cause, nil})
-		if f.Fix != "" {
-			t.add(cell{}, cell{}, cell{"→ " + f.Fix, p.cyan})
+		rows = append(rows, []cell{statusCell(p, f.Status), {f.Check, p.bold}, {f.Cause, nil}})
+	}
+	widths := columnWidths(rows)
+	for i, row := range rows {
+		p.linef("%s", formatRow(row, widths))
+		if i > 0 && d.findings[i-1].Fix != "" {
+			p.linef("%*s%s", widths[0]+2, "", p.cyan("→ "+clean(d.findings[i-1].Fix)))
 		}
 	}
-	t.print(p)
-	var total []string
+	p.linef("\n%s", p.bold(d.total()))
+}
+
+// total is how many findings there are of each status.
+func (d *doctor) total() string {
+	var parts []string
 	for _, s := range []struct{ status, one, many string }{
 		{statusProblem, "problem", "problems"}, {statusWarning, "warning", "warnings"},
 		{statusUnknown, "could not be checked", "could not be checked"}, {statusOK, "ok", "ok"},
@@ -213,12 +222,12 @@ func (d *doctor) print(p *printer) {
 		switch n := d.count(s.status); n {
 		case 0:
 		case 1:
-			total = append(total, "1 "+s.one)
+			parts = append(parts, "1 "+s.one)
 		default:
-			total = append(total, fmt.Sprintf("%d %s", n, s.many))
+			parts = append(parts, fmt.Sprintf("%d %s", n, s.many))
 		}
 	}
-	p.linef("\n%s", p.bold(strings.Join(total, ", ")))
+	return strings.Join(parts, ", ")
 }
 
 func statusCell(p *printer, status string) cell {

@@ -23,7 +23,7 @@ import (
 
 // site is a set-up in AWS and around it. What newSite makes is in order; tests spoil one thing each.
 type site struct {
-	rule, pattern  string
+	rule           string
 	ruleOff        bool
 	bus            string
 	busPolicy      string
@@ -261,7 +261,7 @@ func TestDoctorFinds(t *testing.T) {
 		"no rule":          {func(s *site) { s.direct = true; s.flags = []string{"--function", ""} }, "rule", statusProblem, "no rule of the bus", "put-targets"},
 		"rules denied":     {func(s *site) { s.deny["ListRules"] = true }, "rule", statusUnknown, "events:ListRules", "Allow"},
 		"targets denied":   {func(s *site) { s.deny["ListTargetsByRule"] = true }, "rule", statusUnknown, "events:ListTargetsByRule", "Allow"},
-		"no rule dlq":      {func(s *site) { s.target.DeadLetterConfig = nil }, "rule dead-letter queue", statusProblem, "has none", `"DeadLetterConfig"`},
+		"no rule dlq":      {func(s *site) { s.target.DeadLetterConfig = nil }, "rule dead-letter queue", statusProblem, "has none", `'[{"Arn":"` + queuesARN + `billing","DeadLetterConfig":{"Arn":"QUEUE-ARN"},"Id":"1"}]'`},
 		"rule dlq missing": {func(s *site) { s.target.DeadLetterConfig.Arn = aws.String(queuesARN + "none") }, "rule dead-letter queue", statusProblem, "does not exist", "create"},
 		"rule dlq closed":  {func(s *site) { s.ruleDeadLetter = nil }, "rule dead-letter queue", statusProblem, "may not send to rule-dead", "events.amazonaws.com"},
 
@@ -269,7 +269,7 @@ func TestDoctorFinds(t *testing.T) {
 		"queue elsewhere": {func(s *site) {
 			s.flags = []string{"--queue", "https://sqs.eu-west-1.amazonaws.com/000000000000/billing"}
 		}, "queue", statusProblem, "it is in eu-west-1", "--region eu-west-1"},
-		"queue denied":  {func(s *site) { s.deny["GetQueueAttributes"] = true }, "queue", statusUnknown, "sqs:GetQueueAttributes", "Allow"},
+		"queue denied":  {func(s *site) { s.deny["GetQueueAttributes"] = true }, "queue", statusUnknown, "sqs:GetQueueAttributes", `"Resource":"` + queuesARN + `billing"`},
 		"closed queue":  {func(s *site) { delete(s.queue, "Policy") }, "queue policy", statusProblem, "EventBridge may not send", `"aws:SourceArn":"` + eventsARN + `rule/central/RULE"`},
 		"no source ARN": {func(s *site) { s.queue["Policy"] = sendPolicy("") }, "queue policy", statusProblem, "a rule of any AWS account may send", "aws:SourceArn"},
 		"source ARN negated": {func(s *site) {
@@ -286,13 +286,20 @@ func TestDoctorFinds(t *testing.T) {
 			s.queue["Policy"] = strings.Replace(sendPolicy(ruleCondition), `"Statement":{`, `"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:role/x"},"Action":"sqs:Send*"},{`, 1)
 			s.queue["Policy"] = strings.TrimSuffix(s.queue["Policy"], "}") + "]}"
 		}, "queue policy", statusWarning, "role/x may send directly", "aws:SourceArn"},
-		"AWS's key":            {func(s *site) { s.queue["KmsMasterKeyId"] = "alias/aws/sqs" }, "queue encryption", statusProblem, "cannot send", "KmsMasterKeyId"},
-		"own key":              {func(s *site) { s.queue["KmsMasterKeyId"] = "alias/ours" }, "queue encryption", statusWarning, "alias/ours", "kms:GenerateDataKey"},
-		"short retention":      {func(s *site) { s.queue["MessageRetentionPeriod"] = "3600" }, "queue retention", statusWarning, "1h", "MessageRetentionPeriod=345600"},
-		"no dlq":               {func(s *site) { delete(s.queue, "RedrivePolicy") }, "queue dead-letter queue", statusProblem, "there is none", "RedrivePolicy"},
-		"short dlq retention":  {func(s *site) { s.deadLetter["MessageRetentionPeriod"] = "86400" }, "queue dead-letter queue", statusProblem, "1d and the queue for 4d", "MessageRetentionPeriod=1209600"},
-		"dlq denied":           {func(s *site) { s.deny["GetQueueUrl"] = true }, "queue dead-letter queue", statusUnknown, "sqs:GetQueueUrl", queuesARN + "billing-dead"},
-		"one receive":          {func(s *site) { s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"5"`, `1`, 1) }, "queue maxReceiveCount", statusProblem, "1: a passing failure", `\"maxReceiveCount\":\"5\"`},
+		"AWS's key":           {func(s *site) { s.queue["KmsMasterKeyId"] = "alias/aws/sqs" }, "queue encryption", statusProblem, "cannot send", "KmsMasterKeyId"},
+		"own key":             {func(s *site) { s.queue["KmsMasterKeyId"] = "alias/ours" }, "queue encryption", statusWarning, "alias/ours", "kms:GenerateDataKey"},
+		"short retention":     {func(s *site) { s.queue["MessageRetentionPeriod"] = "3600" }, "queue retention", statusWarning, "1h", "MessageRetentionPeriod=345600"},
+		"no dlq":              {func(s *site) { delete(s.queue, "RedrivePolicy") }, "queue dead-letter queue", statusProblem, "there is none", "RedrivePolicy"},
+		"short dlq retention": {func(s *site) { s.deadLetter["MessageRetentionPeriod"] = "86400" }, "queue dead-letter queue", statusProblem, "1d and the queue for 4d", "MessageRetentionPeriod=1209600"},
+		"dlq denied":          {func(s *site) { s.deny["GetQueueUrl"] = true }, "queue dead-letter queue", statusUnknown, "sqs:GetQueueUrl", queuesARN + "billing-dead"},
+		"one receive":         {func(s *site) { s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"5"`, `1`, 1) }, "queue maxReceiveCount", statusProblem, "1: a passing failure", `\"maxReceiveCount\":\"5\"`},
+		"endless receives": {func(s *site) {
+			s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"5"`, `"1000"`, 1)
+		}, "queue maxReceiveCount", statusProblem, "take longer than the 4d", "RedrivePolicy"},
+		"function elsewhere": {func(s *site) {
+			s.flags = []string{"--function", "arn:aws:lambda:eu-west-1:000000000000:function:billing"}
+		}, "function", statusProblem, "it is in eu-west-1", "--region eu-west-1"},
+		"bus elsewhere":        {func(s *site) { s.flags = []string{"--bus", "arn:aws:events:eu-west-1:000000000000:event-bus/central"} }, "bus", statusProblem, "it is in eu-west-1", "--region eu-west-1"},
 		"four receives":        {func(s *site) { s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"5"`, `"4"`, 1) }, "queue maxReceiveCount", statusWarning, "advises 5", "RedrivePolicy"},
 		"visibility":           {func(s *site) { s.queue["VisibilityTimeout"] = "30" }, "queue visibility timeout", statusProblem, "30s is too short, AWS advises 6 times the 1m", "VisibilityTimeout=360"},
 		"window in visibility": {func(s *site) { s.mapping.Window = 30 * time.Second }, "queue visibility timeout", statusProblem, "the batching window of 30s", "VisibilityTimeout=390"},
@@ -331,7 +338,7 @@ func TestDoctorFinds(t *testing.T) {
 		}, "function policy", statusOK, "only the named rules", ""},
 
 		"no table":     {func(s *site) { s.table = nil }, "table", statusProblem, "does not exist", "sealbus replay create-table --table claims"},
-		"table denied": {func(s *site) { s.deny["DescribeTable"] = true }, "table", statusUnknown, "dynamodb:DescribeTable", "table/claims"},
+		"table denied": {func(s *site) { s.deny["DescribeTable"] = true }, "table", statusUnknown, "dynamodb:DescribeTable", "dynamodb:us-east-1:" + accountID + ":table/claims"},
 		"sort key": {func(s *site) {
 			s.table["KeySchema"] = []map[string]string{{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "x", "KeyType": "RANGE"}}
 		}, "table", statusProblem, `not the string "id" alone`, "create-table"},

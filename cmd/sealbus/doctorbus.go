@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -15,6 +16,9 @@ const mostRules = 2000
 
 // checkBus looks at the bus, at who may put events on it, and at the rules to what else was given.
 func (d *doctor) checkBus(ctx context.Context) {
+	if d.elsewhere("bus", regionOfARN(d.f.bus)) {
+		return
+	}
 	out, err := d.aws.buses.DescribeEventBus(ctx, &awseventbridge.DescribeEventBusInput{Name: &d.f.bus})
 	switch {
 	case notFound(err):
@@ -32,12 +36,7 @@ func (d *doctor) checkBus(ctx context.Context) {
 }
 
 // busResource is the bus in an IAM statement.
-func (d *doctor) busResource() string {
-	if strings.HasPrefix(d.f.bus, "arn:") {
-		return d.f.bus
-	}
-	return "arn:aws:events:" + d.aws.region + ":*:event-bus/" + d.f.bus
-}
+func (d *doctor) busResource() string { return d.aws.resource("events", "event-bus/", d.f.bus) }
 
 // checkPublishers: other accounts may put events on the bus as its policy says. What they forge is refused by consumers,
 // but who may write every source fills their quarantines.
@@ -180,8 +179,8 @@ func (d *doctor) checkInput(rule string, t *types.Target) {
 func (d *doctor) checkRuleDeadLetters(ctx context.Context, rule string, t *target) {
 	const check = "rule dead-letter queue"
 	if t.target.DeadLetterConfig == nil || aws.ToString(t.target.DeadLetterConfig.Arn) == "" {
-		d.problem(check, fmt.Sprintf(`aws events put-targets --event-bus-name %s --rule %s --targets '[{"Id":%q,"Arn":%q,"DeadLetterConfig":{"Arn":"QUEUE-ARN"}}]'`,
-			shellQuote(d.f.bus), shellQuote(rule), aws.ToString(t.target.Id), aws.ToString(t.target.Arn)), "%s has none: what cannot be delivered is lost", rule)
+		d.problem(check, fmt.Sprintf("aws events put-targets --event-bus-name %s --rule %s --targets %s", shellQuote(d.f.bus), shellQuote(rule), shellQuote(withDeadLetters(t.target))),
+			"%s has none: what cannot be delivered is lost", rule)
 		return
 	}
 	where := aws.ToString(t.target.DeadLetterConfig.Arn)
@@ -191,6 +190,31 @@ func (d *doctor) checkRuleDeadLetters(ctx context.Context, rule string, t *targe
 		return
 	}
 	d.checkDeadLetterSender(check, rule, t, q)
+}
+
+// withDeadLetters is the target as `aws events put-targets` replaces it: as it is, and with a dead-letter queue.
+func withDeadLetters(t types.Target) string {
+	t.DeadLetterConfig = &types.DeadLetterConfig{Arn: aws.String("QUEUE-ARN")}
+	doc, _ := json.Marshal(t) // of strings and numbers
+	var members map[string]any
+	_ = json.Unmarshal(doc, &members) // just written
+	doc, _ = json.Marshal([]any{withoutNulls(members)})
+	return string(doc)
+}
+
+func withoutNulls(v any) any {
+	object, ok := v.(map[string]any)
+	if !ok {
+		return v
+	}
+	for name, member := range object {
+		if member == nil {
+			delete(object, name)
+		} else {
+			object[name] = withoutNulls(member)
+		}
+	}
+	return object
 }
 
 func (d *doctor) checkDeadLetterSender(check, rule string, t *target, q *queueFacts) {

@@ -19,7 +19,8 @@ import (
 
 // doctorAWS is what doctor calls in AWS: it only reads.
 type doctorAWS struct {
-	region   string
+	partition, region, account string
+
 	identity interface {
 		GetCallerIdentity(ctx context.Context, in *sts.GetCallerIdentityInput, opts ...func(*sts.Options)) (*sts.GetCallerIdentityOutput, error)
 	}
@@ -46,7 +47,7 @@ type doctorAWS struct {
 
 func newDoctorAWS(cfg aws.Config, f *awsFlags) *doctorAWS {
 	return &doctorAWS{
-		region:    cfg.Region,
+		partition: "aws", region: cfg.Region, account: "*", // until it is known who asks
 		identity:  sts.NewFromConfig(cfg, func(o *sts.Options) { o.BaseEndpoint = orBase(f, o.BaseEndpoint) }),
 		buses:     awseventbridge.NewFromConfig(cfg, func(o *awseventbridge.Options) { o.BaseEndpoint = orBase(f, o.BaseEndpoint) }),
 		queues:    sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.BaseEndpoint = orBase(f, o.BaseEndpoint) }),
@@ -131,6 +132,10 @@ func (d *doctor) whoAmI(ctx context.Context, clients *doctorAWS) bool {
 	switch {
 	case err == nil:
 		d.ok("aws credentials", "account %s, %s", aws.ToString(out.Account), aws.ToString(out.Arn))
+		clients.account = aws.ToString(out.Account)
+		if me, ok := parseARN(aws.ToString(out.Arn)); ok {
+			clients.partition = me.partition
+		}
 		d.checkClock(serverDate(out.ResultMetadata, nil), before, after)
 		return true
 	case badCredentials[errorCode(err)]:
@@ -180,6 +185,26 @@ func parseARN(text string) (arn, bool) {
 	}
 	return arn{p[1], p[2], p[3], p[4], p[5]}, true
 }
+
+// resource is an ARN of this region and account, for IAM statements. What is an ARN already stays one.
+func (c *doctorAWS) resource(service, prefix, name string) string {
+	if _, ok := parseARN(name); ok {
+		return name
+	}
+	return strings.Join([]string{"arn", c.partition, service, c.region, c.account, prefix + name}, ":")
+}
+
+// elsewhere is the finding on something that is in another region than is asked.
+func (d *doctor) elsewhere(check, region string) bool {
+	if region == "" || region == d.aws.region || d.f.endpoint != "" {
+		return false
+	}
+	d.problem(check, "add --region "+region, "it is in %s, and the region is %s", region, d.aws.region)
+	return true
+}
+
+// regionOfARN is the region in an ARN; "" = it is a name.
+func regionOfARN(text string) string { a, _ := parseARN(text); return a.region }
 
 // regionOfQueue is the region in the URL of a queue; "" = it is no URL of AWS.
 func regionOfQueue(text string) string {

@@ -36,6 +36,9 @@ func (f *functionFacts) is(arn string) bool {
 
 // checkFunction looks at the consumer's function and how Lambda reads the queue for it.
 func (d *doctor) checkFunction(ctx context.Context) {
+	if d.elsewhere("function", regionOfARN(d.f.function)) {
+		return
+	}
 	out, err := d.aws.functions.GetFunction(ctx, &lambda.GetFunctionInput{FunctionName: &d.f.function})
 	switch {
 	case notFound(err):
@@ -94,10 +97,7 @@ func describeFunction(out *lambda.GetFunctionOutput) *functionFacts {
 
 // functionResource is the function in an IAM statement.
 func (d *doctor) functionResource() string {
-	if strings.HasPrefix(d.f.function, "arn:") {
-		return d.f.function
-	}
-	return "arn:aws:lambda:" + d.aws.region + ":*:function:" + d.f.function
+	return d.aws.resource("lambda", "function:", d.f.function)
 }
 
 func (d *doctor) checkFunctionState(out *lambda.GetFunctionOutput) {

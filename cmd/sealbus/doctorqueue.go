@@ -72,13 +72,12 @@ func readQueueFacts(url string, attributes map[string]string) (*queueFacts, erro
 
 // checkQueue looks at the queue that the consumer reads.
 func (d *doctor) checkQueue(ctx context.Context) {
-	if region := regionOfQueue(d.f.queue); region != "" && region != d.aws.region && d.f.endpoint == "" {
-		d.problem("queue", "add --region "+region, "it is in %s, and the region is %s", region, d.aws.region)
+	if d.elsewhere("queue", regionOfQueue(d.f.queue)) {
 		return
 	}
 	q, err := d.describeQueue(ctx, d.f.queue)
 	if err != nil {
-		d.queueFailed("queue", "sqs:GetQueueAttributes", "*", "check --queue and --region", err)
+		d.queueFailed("queue", "sqs:GetQueueAttributes", d.queueResource(), "check --queue and --region", err)
 		return
 	}
 	d.queue = q
@@ -91,6 +90,13 @@ func (d *doctor) checkQueue(ctx context.Context) {
 	if d.f.function == "" {
 		d.checkVisibility(q, nil)
 	}
+}
+
+// queueResource is the queue in an IAM statement; its URL ends in account and name.
+func (d *doctor) queueResource() string {
+	parts := strings.Split(d.f.queue, "/")
+	account, name := parts[len(parts)-2], parts[len(parts)-1]
+	return strings.Join([]string{"arn", d.aws.partition, "sqs", d.aws.region, account, name}, ":")
 }
 
 func (d *doctor) describeQueue(ctx context.Context, url string) (*queueFacts, error) {
@@ -229,7 +235,7 @@ func (d *doctor) checkQueueKey(q *queueFacts) {
 	switch {
 	case q.kmsKey == "":
 	case strings.HasSuffix(q.kmsKey, "alias/aws/sqs"):
-		d.problem("queue encryption", q.setAttribute("KmsMasterKeyId", "")+" (SQS then encrypts with a key of its own)", "EventBridge cannot send to a queue that is encrypted under alias/aws/sqs")
+		d.problem("queue encryption", q.setAttribute("KmsMasterKeyId", "")+" # SQS then encrypts with a key of its own", "EventBridge cannot send to a queue that is encrypted under alias/aws/sqs")
 	default:
 		d.warning("queue encryption", `the key's policy needs {"Effect":"Allow","Principal":{"Service":"events.amazonaws.com"},"Action":["kms:GenerateDataKey","kms:Decrypt"],"Resource":"*"}`,
 			"under %s: its policy, which was not looked at, must let EventBridge use it", q.kmsKey)
@@ -274,6 +280,8 @@ func (d *doctor) checkDeadLetters(ctx context.Context, q *queueFacts) {
 func (d *doctor) checkReceives(q *queueFacts) {
 	fix := q.setAttribute("RedrivePolicy", fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":"%d"}`, q.deadLetterARN, usualReceives))
 	switch n := q.maxReceives; {
+	case time.Duration(n)*q.visibility >= q.retention:
+		d.problem("queue maxReceiveCount", fix, "%d, each after a visibility timeout of %s, take longer than the %s that messages are kept: what fails never gets to the dead-letter queue", n, formatDuration(q.visibility), formatDuration(q.retention))
 	case n < leastReceives:
 		d.problem("queue maxReceiveCount", fix, "%d: a passing failure, such as throttling, sends events to the dead-letter queue", n)
 	case n < usualReceives:
@@ -298,9 +306,9 @@ func (d *doctor) checkWindow(q *queueFacts) {
 	case given < need:
 		d.problem("consumer window", fix, "messages may wait %s, and QueueRetention is %s: what waits longer is refused as expired", where, formatDuration(given))
 	case time.Duration(d.f.maxAge) < 24*time.Hour:
-		d.warning("consumer window", "set MaxAge: "+goDuration(consumer.DefaultMaxAge)+" in consumer.Options, the default", "EventBridge tries for 24h to deliver, and MaxAge is %s", formatDuration(time.Duration(d.f.maxAge)))
+		d.warning("consumer window", "set MaxAge: "+goDuration(consumer.DefaultMaxAge)+" in consumer.Options, the default", "EventBridge tries for 24h to deliver, and MaxAge is %s", goDuration(time.Duration(d.f.maxAge)))
 	default:
-		d.ok("consumer window", "MaxAge %s and QueueRetention %s cover the time in the queues", formatDuration(time.Duration(d.f.maxAge)), formatDuration(given))
+		d.ok("consumer window", "MaxAge %s and QueueRetention %s cover the time in the queues", goDuration(time.Duration(d.f.maxAge)), formatDuration(given))
 	}
 }
 

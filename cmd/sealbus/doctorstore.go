@@ -54,7 +54,7 @@ func (d *doctor) checkRedis(ctx context.Context) error {
 func (d *doctor) redisFailed(err error) {
 	switch text := err.Error(); {
 	case strings.HasPrefix(text, "NOPERM"):
-		d.unknown("redis", "ACL SETUSER NAME +info +time", "this user of Redis may not call INFO")
+		d.unknown("redis", "redis-cli ACL SETUSER NAME +info +time", "this user of Redis may not call INFO")
 	case strings.HasPrefix(text, "NOAUTH"), strings.HasPrefix(text, "WRONGPASS"):
 		d.problem("redis", "put user and password into the URL: redis://USER:PASSWORD@HOST:PORT", "it wants other credentials")
 	default:
@@ -75,12 +75,12 @@ func parseInfo(text string) map[string]string {
 
 // checkEviction: what Redis evicts is forgotten, and may be handled a second time.
 func (d *doctor) checkEviction(info map[string]string) {
-	const check, fix = "redis maxmemory-policy", "CONFIG SET maxmemory-policy noeviction, and the same in redis.conf or the parameter group"
+	const check, fix = "redis maxmemory-policy", "redis-cli CONFIG SET maxmemory-policy noeviction # and in redis.conf, or in the parameter group"
 	used, _ := strconv.ParseFloat(info["used_memory"], 64)
 	most, _ := strconv.ParseFloat(info["maxmemory"], 64) // absent or 0 = no limit
 	switch policy := info["maxmemory_policy"]; {
 	case policy == "":
-		d.unknown(check, "CONFIG GET maxmemory-policy must say noeviction", "INFO does not tell")
+		d.unknown(check, "`redis-cli CONFIG GET maxmemory-policy` must say noeviction", "INFO does not tell")
 	case policy != "noeviction":
 		d.problem(check, fix, "%s: under pressure Redis forgets what was handled, and it is handled again", policy)
 	case most > 0 && used*100 > fullMemory*most:
@@ -97,9 +97,9 @@ func (d *doctor) checkPersistence(info map[string]string) {
 	case "1":
 		d.ok(check, "appendonly yes")
 	case "":
-		d.unknown(check, "CONFIG GET appendonly must say yes", "INFO does not tell")
+		d.unknown(check, "`redis-cli CONFIG GET appendonly` must say yes", "INFO does not tell")
 	default:
-		d.warning(check, "CONFIG SET appendonly yes, and the same in redis.conf or the parameter group; or keep claims in DynamoDB", "appendonly no: what it forgets at a restart is handled again, if it comes again")
+		d.warning(check, "redis-cli CONFIG SET appendonly yes # and in redis.conf, or in the parameter group; or keep claims in DynamoDB", "appendonly no: what it forgets at a restart is handled again, if it comes again")
 	}
 }
 
@@ -184,6 +184,4 @@ func (d *doctor) checkTimeToLive(ctx context.Context, create string) {
 }
 
 // tableResource is the table in an IAM statement.
-func (d *doctor) tableResource() string {
-	return "arn:aws:dynamodb:" + d.aws.region + ":*:table/" + d.f.table
-}
+func (d *doctor) tableResource() string { return d.aws.resource("dynamodb", "table/", d.f.table) }

@@ -62,7 +62,6 @@ It ends with Ctrl-C, or after --limit events, with exit status 0: verdicts are o
 as the event or --account states it. What was handled is remembered until it ends, with --redis for longer.`,
 		example: `sealbus listen --http 8080 --trust bundle.dsse --roots roots.json --allow-source 'https://orders.example/*'
 curl --json @sealed.json http://127.0.0.1:8080/
-
 sealbus listen --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing --trust bundle.dsse --roots roots.json \
   --allow-source 'https://orders.example/*' --forward-to http://127.0.0.1:3000/events`,
 		run: func(ctx context.Context, _ []string) error { return a.listen(ctx, f) },
@@ -80,7 +79,7 @@ sealbus listen --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing 
 	flags.StringVar(&f.forwardTo, "forward-to", "", "post verified events to this `URL`")
 	flags.BoolVar(&f.remove, "delete", false, "delete verified messages from the queue")
 	flags.StringVar(&f.quarantine, "quarantine", "", "where refused events go: dir:`PATH`")
-	flags.StringVar(&f.quarantineKey, "quarantine-key-file", "", "the key that authenticates records in quarantine, a `FILE`")
+	flags.StringVar(&f.quarantineKey, "quarantine-key-file", "", "the quarantine's key, a `FILE` of `sealbus quarantine key new`")
 	flags.StringVar(&f.redis, "redis", "", "remember in this Redis what was handled, a `URL` (default in memory)")
 	flags.StringVar(&f.name, "name", "sealbus-listen", "the consumer's `NAME`: with --redis, its workers share one")
 	flags.IntVar(&f.limit, "limit", 0, "end after this `NUMBER` of events (default without end)")
@@ -98,8 +97,8 @@ func (f *listenFlags) check() error {
 		return usage("drop it to listen without end", "--limit %d", f.limit)
 	case f.maxAge <= 0:
 		return usage("give a duration, such as 24h", "--max-age must be longer than nothing")
-	case f.http != "" && (f.remove || f.endpoint != "" || f.region != ""):
-		return usage("drop it", "--delete, --region and --endpoint are for --queue")
+	case f.http != "" && f.remove:
+		return usage("drop it", "--delete is for --queue")
 	case (f.quarantine == "") != (f.quarantineKey == ""):
 		return usage("give both or none", "--quarantine and --quarantine-key-file belong together")
 	case f.quarantine != "" && f.queue != "" && !f.deletes():
@@ -212,14 +211,13 @@ func (a *app) openListenQuarantine(f *listenFlags) (consumer.Quarantine, error) 
 	if !ok || dir == "" {
 		return nil, usage("write it as dir:PATH", "--quarantine: %q", f.quarantine)
 	}
-	key, err := a.readFile(f.quarantineKey, 1<<10)
+	key, err := a.quarantineKey(f.quarantineKey)
 	if err != nil {
 		return nil, err
 	}
-	a.warnShared(f.quarantineKey)
 	q, err := consumer.QuarantineDir(dir, key)
 	if err != nil {
-		return nil, unavailable("check the directory, and that the key has 32 bytes at least", "%w", err)
+		return nil, unavailable("check the directory", "%w", err)
 	}
 	return q, nil
 }

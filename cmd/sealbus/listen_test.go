@@ -377,13 +377,16 @@ func TestListenLimit(t *testing.T) {
 
 func TestListenQuarantine(t *testing.T) {
 	b := newListenBench(t)
-	b.check(os.WriteFile(b.path("q.key"), bytes.Repeat([]byte("k"), 32), 0o600))
+	b.must("", "quarantine", "key", "new", "--out", b.path("q.key"))
 	l := b.serve("--quarantine", "dir:"+b.path("q"), "--quarantine-key-file", b.path("q.key"))
 	if status, h := l.post(order("o-1")); status != 403 || h.Verdict != verdictQuarantined || h.Reason != "unsigned" {
 		t.Errorf("%d %+v", status, h)
 	}
 	if files, _ := filepath.Glob(b.path("q/*.json")); len(files) != 1 {
 		t.Errorf("in quarantine: %v", files)
+	}
+	if list := b.must("", "quarantine", "list", "--from", "dir:"+b.path("q"), "--key-file", b.path("q.key")); !strings.Contains(list, "unsigned") {
+		t.Errorf("in quarantine: %s", list)
 	}
 	b.check(os.RemoveAll(b.path("q")))
 	if status, h := l.post(order("o-2")); status != 503 || h.Verdict != verdictRetry || !strings.Contains(h.Cause, "not in quarantine") {
@@ -402,7 +405,7 @@ func TestListenUsage(t *testing.T) {
 		"not a queue":     {[]string{"--queue", "billing"}, "is not a URL"},
 		"not a target":    {[]string{"--http", "1", "--forward-to", "localhost:3000"}, "is not a URL"},
 		"not an address":  {[]string{"--http", "1:2:3"}, "is no address"},
-		"delete":          {[]string{"--http", "1", "--delete"}, "are for --queue"},
+		"delete":          {[]string{"--http", "1", "--delete"}, "--delete is for --queue"},
 		"limit":           {[]string{"--http", "1", "--limit", "-1"}, "--limit -1"},
 		"no key":          {[]string{"--http", "1", "--quarantine", "dir:q"}, "belong together"},
 		"what quarantine": {[]string{"--http", "1", "--quarantine", "q", "--quarantine-key-file", b.path("roots.json")}, `--quarantine: "q"`},
@@ -539,7 +542,7 @@ func TestListenQueueForward(t *testing.T) {
 // TestListenQueueDelete: with a quarantine nothing is left.
 func TestListenQueueDelete(t *testing.T) {
 	b := newListenBench(t)
-	b.check(os.WriteFile(b.path("q.key"), bytes.Repeat([]byte("k"), 32), 0o600))
+	b.must("", "quarantine", "key", "new", "--out", b.path("q.key"))
 	q := newTestQueue(b, nil)
 	q.send(b.sealed("o-1"))
 	q.send(b.sealed("o-1"))
