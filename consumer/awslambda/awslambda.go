@@ -8,11 +8,12 @@
 // consumer's Quarantine has it. All else is delivered again. When it cannot be said which message failed, the
 // whole invocation fails: nothing is lost, and what was handled is then recognised as a duplicate.
 //
-// Threats: whoever can put a message into the queue or invoke the function (all is verified, and nothing is believed
-// that the service alone should write unless Options say that only the service can write it); a poisoned message (its
-// batch goes on without it); the end of the invocation's time, which kills the process (nothing is begun too late, and a
-// handler is never left behind in a frozen process, where it would wake up hours later). Not stopped: an
-// event source mapping without ReportBatchItemFailures, see SQS.
+// Threats: whoever can put a message into the queue or invoke the function (all is verified; the name of a replay, which
+// nobody signs, is believed only if Options say that only the service can write it); a poisoned message (its batch
+// goes on without it); the end of the invocation's time, which kills the process (nothing is begun too late, and a
+// handler is never left behind in a frozen process, where it would wake up hours later). Not stopped: an event source
+// mapping without ReportBatchItemFailures, see SQS; who has a producer's key and can write to the queue, and so the
+// "account" of an EventBridge event, which is worth as much as the queue's policy.
 //
 // The package does not import the Lambda runtime: its functions are what lambda.Start of github.com/aws/aws-lambda-go
 // takes.
@@ -22,7 +23,9 @@
 // What the code cannot see, and `sealbus doctor` checks: the event source mapping has FunctionResponseTypes
 // ReportBatchItemFailures; the queue has a dead-letter queue, and a visibility timeout of at least six times the
 // function's timeout; a function that EventBridge invokes directly has an OnFailure destination, since after two
-// retries the event is gone.
+// retries the event is gone. And: each instance of a function is a process of its own, so the replay store is a shared
+// one (replay/dynamodb, replay/redis); consumer.Options.QueueRetention is the retention of the queue and its dead-letter
+// queue together, or what waited there is too old when it is read.
 //
 // Stable: SQS, EventBridge, Options, SQSResponse.
 package awslambda

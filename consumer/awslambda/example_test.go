@@ -33,7 +33,8 @@ func ExampleSQS() {
 	must(err)
 	trust, err := keys.WatchFile("bundle.dsse", roots, nil)
 	must(err)
-	c, err := consumer.New("billing", trust, replay.NewMemory(nil), &consumer.Options{Sources: []string{"https://orders.example/*"}})
+	store := replay.NewMemory(nil) // for one instance; replay/dynamodb or replay/redis for several
+	c, err := consumer.New("billing", trust, store, &consumer.Options{Sources: []string{"https://orders.example/*"}})
 	must(err)
 	lambda.Start(awslambda.SQS(c, func(ctx context.Context, d consumer.Delivery[Order]) error {
 		fmt.Println(d.Data.Amount, d.Data.Item, "from", d.Verified.Producer, "under", d.IdempotencyKey)
