@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -78,7 +79,7 @@ sealbus listen --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing 
 	flags.Lookup("max-age").DefValue = "24h5m" // consumer.DefaultMaxAge; the general form has its largest unit only
 	flags.StringVar(&f.forwardTo, "forward-to", "", "post verified events to this `URL`")
 	flags.BoolVar(&f.remove, "delete", false, "delete verified messages from the queue")
-	flags.StringVar(&f.quarantine, "quarantine", "", "where refused events go: dir:`PATH`")
+	flags.StringVar(&f.quarantine, "quarantine", "", "where refused events go, a `PLACE`: dir:PATH, s3://BUCKET/PREFIX or sqs:QUEUE-URL")
 	flags.StringVar(&f.quarantineKey, "quarantine-key-file", "", "the quarantine's key, a `FILE` of `sealbus quarantine key new`")
 	flags.StringVar(&f.redis, "redis", "", "remember in this Redis what was handled, a `URL` (default in memory)")
 	flags.StringVar(&f.name, "name", "sealbus-listen", "the consumer's `NAME`: with --redis, its workers share one")
@@ -173,7 +174,7 @@ func (a *app) newListener(ctx context.Context, f *listenFlags) (*listener, error
 	if f.forwardTo != "" {
 		l.forward = newForwarder(f.forwardTo)
 	}
-	quarantine, err := a.openListenQuarantine(f)
+	quarantine, err := a.openListenQuarantine(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -202,24 +203,25 @@ func (l *listener) openStore(url string) (replay.Store, error) {
 	return store, err
 }
 
-// openListenQuarantine is nil if none is wanted.
-func (a *app) openListenQuarantine(f *listenFlags) (consumer.Quarantine, error) {
+// openListenQuarantine is nil if none is wanted. A directory is made if need be, as a consumer does.
+func (a *app) openListenQuarantine(ctx context.Context, f *listenFlags) (consumer.Quarantine, error) {
 	if f.quarantine == "" {
 		return nil, nil
 	}
-	dir, ok := strings.CutPrefix(f.quarantine, "dir:")
-	if !ok || dir == "" {
-		return nil, usage("write it as dir:PATH", "--quarantine: %q", f.quarantine)
+	place, rest, _ := strings.Cut(f.quarantine, ":")
+	if rest == "" || !slices.Contains([]string{"dir", "s3", "sqs"}, place) {
+		return nil, usage("write it as dir:PATH, s3://BUCKET/PREFIX or sqs:QUEUE-URL", "--quarantine: %q is no quarantine", f.quarantine)
 	}
-	key, err := a.quarantineKey(f.quarantineKey)
+	if place == "dir" {
+		if err := os.MkdirAll(rest, 0o700); err != nil {
+			return nil, unavailable("name another directory", "making %s: %w", rest, cause(err))
+		}
+	}
+	store, err := a.openQuarantine(ctx, &quarantineFlags{awsFlags: f.awsFlags, from: f.quarantine, keyFile: f.quarantineKey})
 	if err != nil {
-		return nil, err
+		return nil, asUnavailable("", err) // no event was judged
 	}
-	q, err := consumer.QuarantineDir(dir, key)
-	if err != nil {
-		return nil, unavailable("check the directory", "%w", err)
-	}
-	return q, nil
+	return store, nil
 }
 
 // listenAddress is where to serve: another machine reaches it only if somebody wrote a host.

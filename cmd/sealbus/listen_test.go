@@ -389,6 +389,7 @@ func TestListenQuarantine(t *testing.T) {
 		t.Errorf("in quarantine: %s", list)
 	}
 	b.check(os.RemoveAll(b.path("q")))
+	b.check(os.WriteFile(b.path("q"), nil, 0o600)) // in the way
 	if status, h := l.post(order("o-2")); status != 503 || h.Verdict != verdictRetry || !strings.Contains(h.Cause, "not in quarantine") {
 		t.Errorf("without its directory: %d %+v", status, h)
 	}
@@ -408,7 +409,7 @@ func TestListenUsage(t *testing.T) {
 		"delete":          {[]string{"--http", "1", "--delete"}, "--delete is for --queue"},
 		"limit":           {[]string{"--http", "1", "--limit", "-1"}, "--limit -1"},
 		"no key":          {[]string{"--http", "1", "--quarantine", "dir:q"}, "belong together"},
-		"what quarantine": {[]string{"--http", "1", "--quarantine", "q", "--quarantine-key-file", b.path("roots.json")}, `--quarantine: "q"`},
+		"what quarantine": {[]string{"--http", "1", "--quarantine", "q", "--quarantine-key-file", b.path("roots.json")}, `--quarantine: "q" is no quarantine`},
 		"each time":       {[]string{"--queue", "http://q", "--quarantine", "dir:q", "--quarantine-key-file", "k"}, "each time it comes"},
 		"account":         {[]string{"--http", "1", "--account", "7"}, "--account"},
 		"redis":           {[]string{"--http", "1", "--redis", "http://user:secret@h"}, "not a URL of Redis"},
@@ -417,6 +418,9 @@ func TestListenUsage(t *testing.T) {
 		if code := l.wait(); code != exitUsage || !strings.Contains(l.stderr.String(), c.want) || strings.Contains(l.stderr.String(), "secret") {
 			t.Errorf("%s: exit %d\n%s", name, code, l.stderr.String())
 		}
+	}
+	if l := b.listen("--http", "1", "--quarantine", "dir:"+b.path("q"), "--quarantine-key-file", b.path("roots.json")); l.wait() != exitUnavailable || !strings.Contains(l.stderr.String(), "not a quarantine key") {
+		t.Errorf("without a key\n%s", l.stderr.String())
 	}
 	if l := b.listen("--http", "1", "--trust", b.path("roots.json")); l.wait() != exitUnavailable {
 		t.Errorf("without trust\n%s", l.stderr.String())
