@@ -31,6 +31,9 @@ func templates(t *testing.T) map[string]*cfntest.Template {
 			t.Fatal(err)
 		}
 		for _, file := range files {
+			if filepath.Base(file) == "policy.yaml" {
+				continue // made by who follows examples/orders/README.md
+			}
 			template, err := cfntest.Read(file)
 			if err != nil {
 				t.Fatal(err)

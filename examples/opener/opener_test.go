@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -155,6 +156,22 @@ func TestNothingUnverifiedIsLeft(t *testing.T) {
 	passed, err := open(nil)(t.Context(), json.RawMessage(`[]`))
 	if err == nil || passed != nil {
 		t.Errorf("%v %v", passed, err)
+	}
+}
+
+// TestREADME: what README.md shows is what comes out.
+func TestREADME(t *testing.T) {
+	doc, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shown, found := strings.Cut(string(doc), "```json\n")
+	shown, _, _ = strings.Cut(shown, "```")
+	dec := json.NewDecoder(strings.NewReader(shown))
+	dec.DisallowUnknownFields()
+	var v Verified
+	if err := dec.Decode(&v); !found || err != nil || v.Event.Validate() != nil || v.Producer == "" || v.SignedAt.IsZero() || v.IdempotencyKey == "" {
+		t.Errorf("%v: %+v", err, v)
 	}
 }
 

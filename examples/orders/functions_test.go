@@ -216,6 +216,12 @@ func TestThroughTheBus(t *testing.T) {
 // topology is that of the templates: a bus, a rule to a queue with a function behind it, a rule to a function.
 func topology(t *testing.T, w *orderstest.World, bills, mails *orderstest.Function) (queueARN string) {
 	t.Helper()
+	return topologyOf(t, w, func() *orderstest.Function { return bills }, func() *orderstest.Function { return mails })
+}
+
+// topologyOf is topology with functions that may be deployed anew.
+func topologyOf(t *testing.T, w *orderstest.World, bills, mails func() *orderstest.Function) (queueARN string) {
+	t.Helper()
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -229,11 +235,11 @@ func topology(t *testing.T, w *orderstest.World, bills, mails *orderstest.Functi
 	must(err)
 	queueARN = "arn:aws:sqs:" + orderstest.Region + ":" + orderstest.Account + ":billing"
 	must(w.Bus.MapQueue(queueARN, "billing", func(ctx context.Context, event json.RawMessage) (any, error) {
-		answer, err := bills.Invoke(ctx, event)
+		answer, err := bills().Invoke(ctx, event)
 		return json.RawMessage(answer), err
 	}, &awsfake.Mapping{ReportBatchItemFailures: true, Concurrency: 2}))
 	direct := w.Bus.Function("mailer", func(ctx context.Context, event []byte) error {
-		_, err := mails.Invoke(ctx, event)
+		_, err := mails().Invoke(ctx, event)
 		return err
 	})
 	for name, target := range map[string]string{"billing": queueARN, "mailer": direct} {

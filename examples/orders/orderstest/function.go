@@ -87,7 +87,7 @@ func build(program string) (string, error) {
 		return "", err
 	}
 	bootstrap := filepath.Join(dir, "bootstrap")
-	cmd := exec.Command("go", "build", "-o", bootstrap, "./"+program)
+	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", bootstrap, "./"+program)
 	cmd.Dir = module
 	if msg, err := cmd.CombinedOutput(); err != nil {
 		os.RemoveAll(dir)
