@@ -324,9 +324,6 @@ func isScalar(c byte) bool {
 // stringEnd returns the index of the quote that ends the string at b[i], or -1.
 func stringEnd(b []byte, i int) int {
 	for k := i + 1; k < len(b); k++ {
-		if k += plain(b[k:]); k == len(b) {
-			break
-		}
 		switch b[k] {
 		case '"':
 			return k
@@ -427,12 +424,6 @@ func unescape(b []byte, start, i int) (text []byte, end int, err error) {
 	out := make([]byte, 0, max(stringEnd(b, i-1), i)-start)
 	out = append(out, b[start:i]...)
 	for i < len(b) {
-		if n := plain(b[i:]); n > 0 {
-			out = append(out, b[i:i+n]...)
-			if i += n; i == len(b) {
-				break
-			}
-		}
 		c := b[i]
 		switch {
 		case c == '"':
