@@ -36,10 +36,11 @@ event in each by what is true now: who may say what, and how old it is. What is 
 a Permission of the consumer that names the quarantine. A record is removed from the quarantine once it is sent.
 
 With --trust and --roots, what would be refused now is not sent: it would only come back. (What is refused as expired is
-sent, since only the consumer knows its permissions.)
+sent, since only the consumer knows its permissions. Make sure that such events were never handled: anyone who can write
+to the bus can bring back an old one, and a consumer remembers what it handled for as long as its window.)
 
 All records of a run must be of one consumer. With --to stdout they are written one a line, and stay in the quarantine.
-It may be run again at any time: a consumer handles an event once, however often it is reopened.
+It may be run again: a consumer handles an event once, however often it is reopened while its claim is kept.
 
 Exit status: 0 done, 1 some records were refused and stay, 3 some could not be sent or removed: run it again.`,
 		example: "sealbus quarantine reopen --from s3://acme-quarantine/billing --key-file quarantine.key --to-queue URL --all --reason source_not_allowed --dry-run\n" +

@@ -88,8 +88,9 @@ type verdictNow struct {
 	Producer string          `json:"producer,omitempty"`
 }
 
-// fixExpired is what helps an event that came too late.
-const fixExpired = "give the consumer a Permission that names the quarantine, and the time in which such events were sealed"
+// fixExpired is what helps an event that came too late. Who can write to the bus can bring back an event of long ago, of
+// which the consumer has forgotten that it handled it.
+const fixExpired = "make sure that it was not handled when it was fresh, and give the consumer a Permission that names the quarantine and the time in which such events were sealed"
 
 // now judges a record as its consumer would when it is reopened: the message in it, as it was delivered.
 func (j *judge) now(ctx context.Context, r *consumer.Record) *verdictNow {
