@@ -150,9 +150,8 @@ func TestRefusesWhatIsNoBatch(t *testing.T) {
 	}
 }
 
-// TestNothingUnverifiedIsLeft: whatever a handler is called with is verified, since the one way to it is consumer.Handle; what is
-// answered after an error is nothing.
-func TestNothingUnverifiedIsLeft(t *testing.T) {
+// TestNoConsumer: what is answered with an error is nothing.
+func TestNoConsumer(t *testing.T) {
 	passed, err := open(nil)(t.Context(), json.RawMessage(`[]`))
 	if err == nil || passed != nil {
 		t.Errorf("%v %v", passed, err)

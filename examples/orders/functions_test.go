@@ -95,7 +95,7 @@ func TestBilling(t *testing.T) {
 func TestReopened(t *testing.T) {
 	w := orderstest.New(t, nil)
 	f := w.Start(billing, w.ConsumerEnv())
-	unfit := w.Delivered("o-1", map[string]any{"order": []string{"o-1"}})
+	unfit := w.Delivered("o-1", map[string]any{"order": "o-1", "currency": "EUR"}) // and nobody says how much
 	if failed, err := invoke(t, f, unfit); failed > 0 || err != nil {
 		t.Fatalf("%d: %v\n%s", failed, err, f.Log())
 	}
@@ -105,6 +105,9 @@ func TestReopened(t *testing.T) {
 	}
 	if failed, err := invoke(t, f, refused[0].Document); failed > 0 || err != nil {
 		t.Fatalf("reopened: %d, %v\n%s", failed, err, f.Log())
+	}
+	if n := len(w.Tables.Charges("order")); n > 0 {
+		t.Errorf("%d charges", n)
 	}
 	if got := w.Reasons("billing"); got[envelope.ReasonSchemaInvalid] != 2 || len(got) != 1 {
 		t.Errorf("the record was not judged as the event in it: %v\n%s", got, f.Log())

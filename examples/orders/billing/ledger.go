@@ -17,6 +17,18 @@ type order struct {
 	Currency string      `json:"currency"`
 }
 
+// UnmarshalJSON wants all of it. An order that lacks something never fits, so it goes to the quarantine and is not tried again.
+func (o *order) UnmarshalJSON(doc []byte) error {
+	type members order
+	if err := json.Unmarshal(doc, (*members)(o)); err != nil {
+		return err
+	}
+	if o.Order == "" || o.Total == "" || o.Currency == "" {
+		return errors.New("an order has an ID, a total and a currency")
+	}
+	return nil
+}
+
 // ledger is where charges are made. Whatever it is, it takes the key and makes no second charge under it: an event is
 // handled once more if the process dies after the charge and before the event is marked as handled. A
 // payment provider takes the key as its Idempotency-Key.

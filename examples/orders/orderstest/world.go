@@ -2,7 +2,7 @@
 // module interop.
 //
 //	w := orderstest.New(t, nil)
-//	billing := w.Start("examples/orders/billing", w.ConsumerEnv("billing"))
+//	billing := w.Start("examples/orders/billing", w.ConsumerEnv())
 //	answer, err := billing.Invoke(ctx, payload)
 package orderstest
 
@@ -73,7 +73,7 @@ type Options struct {
 	Dynamo   string // the URL of a DynamoDB that has both tables; "" = a small one inside the process
 }
 
-// Names of the tables that a DynamoDB of Options has. The key of both is the string "id".
+// TableNames are the tables that a DynamoDB of Options has. The key of both is the string "id".
 func TableNames() []string { return []string{replayTable, ledgerTable} }
 
 // New makes a World, which ends with the test.
@@ -266,14 +266,16 @@ func (w *World) Reasons(consumer string) map[envelope.Reason]int {
 type secrets struct{ sync.Map }
 
 func (s *secrets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var in struct{ SecretId string }
+	var in struct {
+		ID string `json:"SecretId"`
+	}
 	err := json.NewDecoder(r.Body).Decode(&in)
-	value, known := s.Load(in.SecretId)
+	value, known := s.Load(in.ID)
 	if err != nil || r.Header.Get("X-Amz-Target") != "secretsmanager.GetSecretValue" || !known {
 		w.WriteHeader(http.StatusBadRequest)
 		json.NewEncoder(w).Encode(map[string]string{"__type": "ResourceNotFoundException"})
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	json.NewEncoder(w).Encode(map[string]any{"Name": in.SecretId, "SecretBinary": value})
+	json.NewEncoder(w).Encode(map[string]any{"Name": in.ID, "SecretBinary": value})
 }
