@@ -338,13 +338,18 @@ func (d *delivery) keep(running context.Context, cancel context.CancelCauseFunc)
 	}
 }
 
+// protect makes a panic of do its error. What did not return has panicked, whatever recover says: under
+// GODEBUG=panicnil=1 it says nothing of a panic(nil), which would then pass for success.
 func protect(do func() error) (err error) {
+	returned := false
 	defer func() {
-		if v := recover(); v != nil {
+		if v := recover(); !returned {
 			err = &PanicError{Value: v, Stack: debug.Stack()}
 		}
 	}()
-	return do()
+	err = do()
+	returned = true
+	return err
 }
 
 func (d *delivery) handlerVerdict(err error) *envelope.Error {
@@ -352,8 +357,12 @@ func (d *delivery) handlerVerdict(err error) *envelope.Error {
 	if _, ok := err.(*unfit); ok {
 		reason = envelope.ReasonSchemaInvalid
 	}
-	return d.because(reason, clip(err.Error()), err)
+	return d.because(reason, clip(textOf(err)), err)
 }
+
+// textOf is the text of an error of somebody else's. Its method may panic, as that of a nil pointer in an error often
+// does, which fmt writes down and which must not take the process, and the rest of a batch, with it.
+func textOf(err error) string { return fmt.Sprint(err) }
 
 // complete completes the claim, also if the context was cancelled: the effect is there. One failure is tried again
 // at once, since it may cost a second effect. What then fails is left to lapse, not released.

@@ -394,6 +394,42 @@ func TestHandlerPanicReleases(t *testing.T) {
 	w.want(b, consumer.Handled, "")
 }
 
+// A panic(nil) is no success, though recover does not see it under this setting, which operators can make.
+func TestPanicOfNil(t *testing.T) {
+	t.Setenv("GODEBUG", "panicnil=1")
+	w := newWorld(t)
+	b := w.event("1")
+	r, err := w.consumer().Handle(t.Context(), consumer.Message{Body: b}, func(context.Context, consumer.Delivery[[]byte]) error { panic(nil) })
+	w.check(r, err, consumer.Retry, envelope.ReasonHandlerFailed)
+	w.want(b, consumer.Handled, "")
+
+	w.opts.Quarantine = consumer.QuarantineFunc(func(context.Context, consumer.Record) error { panic(nil) })
+	w.want([]byte("{}"), consumer.Retry, envelope.ReasonMalformed)
+}
+
+// brokenError is what a handler returns that declares a *brokenError and returns it as an error: not nil, and without
+// a text.
+type brokenError struct{ text string }
+
+func (e *brokenError) Error() string { return e.text }
+
+// An error that cannot say what it is, is one all the same, and no panic of Handle.
+func TestHandlerErrorWithoutText(t *testing.T) {
+	for name, fail := range map[string]error{
+		"nil pointer": (*brokenError)(nil),
+		"wrapped":     errors.Join((*brokenError)(nil)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			b := w.event("1")
+			w.fail = fail
+			w.want(b, consumer.Retry, envelope.ReasonHandlerFailed)
+			w.fail = nil
+			w.want(b, consumer.Handled, "")
+		})
+	}
+}
+
 // A quarantine that panics has failed: nothing of it reaches the transport but the error, and the claim is free.
 func TestQuarantinePanicReleases(t *testing.T) {
 	w := newWorld(t)
