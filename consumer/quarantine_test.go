@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -155,8 +156,33 @@ func TestQuarantineDirFails(t *testing.T) {
 	if err := q.Put(t.Context(), record()); err == nil {
 		t.Error("no error without the directory")
 	}
-	if _, err := consumer.QuarantineDir(put(t, record())[0], macKey); err == nil {
-		t.Error("a file was taken for a directory")
+	file := put(t, record())[0]
+	for _, path := range []string{file, filepath.Join(file, "below", "it"), ""} {
+		if _, err := consumer.QuarantineDir(path, macKey); err == nil {
+			t.Errorf("%q was taken for a directory", path)
+		}
+	}
+}
+
+// The directories on the way to it are made, for nobody else.
+func TestQuarantineDirIsMade(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for _, path := range []string{filepath.Join(dir, "a", "b"), filepath.Join("c", "d") + "/", "e"} {
+		for range 2 {
+			q, err := consumer.QuarantineDir(path, macKey)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := q.Put(t.Context(), record()); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	for _, made := range []string{"a", "a/b", "c", "c/d", "e"} {
+		if info, err := os.Stat(filepath.Join(dir, made)); err != nil || info.Mode() != fs.ModeDir|0o700 {
+			t.Errorf("%s: %v, %v", made, info, err)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -21,10 +22,30 @@ func QuarantineDir(dir string, key []byte) (Quarantine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return nil, fmt.Errorf("consumer: quarantine: %w", err)
 	}
 	return &quarantineDir{dir: dir, key: k}, nil
+}
+
+// makeDir makes the directory, and those above it that are missing, each durable: a record that is on disk is gone
+// after a crash if a name on the way to it is.
+func makeDir(dir string) error {
+	info, err := os.Stat(dir)
+	switch parent := filepath.Dir(dir); {
+	case err == nil && info.IsDir():
+		return nil
+	case !errors.Is(err, fs.ErrNotExist) || parent == dir || dir == "":
+		return os.MkdirAll(dir, 0o700) // says what is wrong
+	default:
+		if err := makeDir(parent); err != nil {
+			return err
+		}
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) { // another process was faster
+			return err
+		}
+		return syncDir(parent)
+	}
 }
 
 // ReadQuarantined reads a record that a QuarantineDir with the same key wrote. The error wraps ErrNotAuthentic if

@@ -56,12 +56,20 @@ func (o *Options) checkReopen() error {
 			return fmt.Errorf("the Reopen of %q has a key of %d bytes, at least %d are needed", r.Quarantine, len(r.Key), MinQuarantineKey)
 		}
 		for _, other := range o.Reopen[:i] {
-			if hmac.Equal(r.Key, other.Key) {
+			if sameKey(r.Key, other.Key) {
 				return fmt.Errorf("the Reopen of %q and that of %q have one key: each quarantine needs its own", other.Quarantine, r.Quarantine)
 			}
 		}
 	}
 	return nil
+}
+
+// sameKey reports whether the two make the same MACs. HMAC pads a key with zeros, and hashes a long one, so that they
+// need not be the same bytes.
+func sameKey(a, b []byte) bool {
+	k, err := newMACKey(a)
+	other, errOther := newMACKey(b)
+	return err == nil && errOther == nil && hmac.Equal(k.sum(), other.sum())
 }
 
 func (o *Options) reopens(quarantine string) bool {

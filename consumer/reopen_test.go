@@ -347,6 +347,9 @@ func TestNewRefusesReopen(t *testing.T) {
 		"short key": {{Quarantine: "bin", Key: macKey[1:]}},
 		"one key":   {{Quarantine: "bin", Key: macKey}, {Quarantine: "dust", Key: bytes.Clone(macKey)}},
 		"too many":  manyReopen(17),
+		"one key for HMAC": {
+			{Quarantine: "bin", Key: macKey}, {Quarantine: "dust", Key: append(bytes.Clone(macKey), 0)},
+		},
 	} {
 		w.opts.Reopen = list
 		if _, err := consumer.New("test", &w.trust, w.store, &w.opts); err == nil {
