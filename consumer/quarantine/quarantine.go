@@ -5,7 +5,8 @@
 // records in a directory, package quarantine/s3 in a bucket, package quarantine/sqs in a queue.
 //
 // Threats: whoever can write where the records are, but has no key (what they write or change is listed as not
-// authentic, is never handed out, and can be removed; names hold nothing that somebody else chose). Not stopped: that
+// authentic, and is never handed out; it can be removed by its ID, or, what lies under a name that no record has, by hand;
+// names of records hold nothing that somebody else chose). Not stopped: that
 // they delete records, or put back one that was removed: a consumer takes that for what it is, the same event once more.
 // Whoever has the key can make records. Of the event inside nothing is verified by its being here: it was refused.
 //
@@ -48,7 +49,7 @@ type Browser interface {
 	// Get is the authentic record of this ID. The error wraps ErrNotFound, or consumer.ErrNotAuthentic.
 	Get(ctx context.Context, id string) (Entry, error)
 	// Remove removes what has this ID, authentic or not. If there is none the error wraps ErrNotFound, or is nil where
-	// the store cannot tell.
+	// the store cannot tell. A name that no record has (files, objects) is ErrNotFound: nothing else is deleted.
 	Remove(ctx context.Context, id string) error
 }
 

@@ -33,7 +33,7 @@ func (s *Store) List(ctx context.Context, opts *quarantine.ListOptions) iter.Seq
 		l := &listing{Store: s, seen: make(map[string]bool)}
 		defer l.handBack(ctx)
 		for old := 0; old < rounds; old++ {
-			until := l.opts.Now().Add(l.opts.Visibility - l.opts.Timeout) // with time left for one call
+			until := l.wall().Add(l.opts.Visibility - l.opts.Timeout) // with time left for one call
 			messages, err := l.receive(ctx)
 			if err != nil {
 				yield(quarantine.Entry{}, err)
@@ -201,7 +201,7 @@ func (s *Store) remove(ctx context.Context, id string) (found bool, err error) {
 	list := slices.Clone(s.held[id])
 	s.mu.Unlock()
 	for _, r := range list {
-		if !s.opts.Now().Before(r.until) {
+		if !s.wall().Before(r.until) {
 			continue
 		}
 		found = true
@@ -212,6 +212,9 @@ func (s *Store) remove(ctx context.Context, id string) (found bool, err error) {
 	}
 	return found, nil
 }
+
+// wall is the wall clock only: the monotonic one stands still while a machine sleeps, and SQS does not.
+func (s *Store) wall() time.Time { return s.opts.Now().Round(0) }
 
 func (s *Store) delete(ctx context.Context, r receipt) error {
 	ctx, done := context.WithTimeout(ctx, s.opts.Timeout)

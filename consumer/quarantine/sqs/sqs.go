@@ -4,7 +4,8 @@
 // can do the least; where it matters, use package quarantine/s3:
 //
 //   - A record must fit into a message: 1 MiB, or 256 KiB where Options.MaxBytes says so. The body of a delivery grows by a third in it,
-//     so one above about 750 KiB (180 KiB) does not fit. Put then fails, and the delivery goes to its own dead-letter queue.
+//     so one above about 750 KiB (180 KiB) does not fit. Put then fails, and the delivery goes to its own dead-letter queue. In a
+//     FIFO queue its group waits until then, and anybody who can send there can make it wait: use package quarantine/s3.
 //   - SQS forgets after the queue's retention, 14 days at most. Set it to that, with an alarm on the age of the oldest message.
 //   - There is no reading without taking. List takes messages and hides them from others until it ends, or, if it is
 //     killed, until Options.Visibility is over: two lists at a time each see a part. Each time counts as a receive:
