@@ -51,6 +51,7 @@ func (f *forwarder) post(ctx context.Context, d *consumer.Delivery[[]byte]) erro
 		return err
 	}
 	req.Header.Set("Content-Type", "application/cloudevents+json; charset=utf-8")
+	req.Header.Set("User-Agent", "sealbus")
 	req.Header.Set("Idempotency-Key", d.IdempotencyKey)
 	resp, err := f.client.Do(req)
 	if err != nil {

@@ -16,7 +16,7 @@ type listenView struct {
 }
 
 func newListenView(s style) listenView {
-	return listenView{style: s, widths: []int{len("15:04:05"), len("quarantined"), len("bad_signature"), 10, 28, 26, 12}}
+	return listenView{style: s, widths: []int{len("15:04:05"), len("quarantined"), len("source_not_allowed"), 10, 28, 26, 12}}
 }
 
 // line is the line of h, at first with the heading.
@@ -45,7 +45,7 @@ func (v *listenView) row(h *heard) []cell {
 		{shortened(h.Source), nil}, {shortened(h.Type), nil}, {shortened(h.ID), nil}, {shortenedTo(h.Cause, 160), v.dim},
 	}
 	if u := h.Unverified; u != nil {
-		cells[4], cells[5], cells[6] = v.unverified(u.Source), v.unverified(u.Type), v.unverified(u.ID)
+		cells[4], cells[5], cells[6] = v.unverified(u.Source, v.widths[4]), v.unverified(u.Type, v.widths[5]), v.unverified(u.ID, mostShown)
 	}
 	for i := range cells[:7] {
 		if cells[i].text == "" {
@@ -55,12 +55,12 @@ func (v *listenView) row(h *heard) []cell {
 	return cells
 }
 
-// unverified marks what an event claims.
-func (v *listenView) unverified(text string) cell {
+// unverified marks what an event claims. It is cut to the column: who may post may not push the lines apart.
+func (v *listenView) unverified(text string, most int) cell {
 	if text == "" {
 		return cell{}
 	}
-	return cell{"?" + shortened(text), v.yellow}
+	return cell{"?" + shortenedTo(text, most-1), v.yellow}
 }
 
 func (v *listenView) verdictPaint(verdict string) func(string) string {
