@@ -224,7 +224,7 @@ func since(t, now time.Time, interval time.Duration) bool {
 }
 
 // interval is the hint, cut at the origin's max-age and at the expiry of the bundle, and a little less, so that many
-// consumers do not ask at once.
+// consumers do not ask at once. mayAsk is its lower bound.
 func (s *RemoteSource) interval(state *remoteState) time.Duration {
 	d := s.hint(state)
 	if state.maxAge > 0 {
@@ -234,7 +234,7 @@ func (s *RemoteSource) interval(state *remoteState) time.Duration {
 	if state.bundle != nil {
 		d = min(d, state.bundle.expires.Sub(state.checked))
 	}
-	return max(d, s.opts.MinInterval)
+	return d
 }
 
 func (s *RemoteSource) hint(state *remoteState) time.Duration {

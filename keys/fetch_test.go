@@ -788,8 +788,48 @@ func TestFetchLostInAFreeze(t *testing.T) {
 	o.want(s, 2, nil)
 	o.check(<-lost)
 	o.want(s, 2, nil)
-	if n := srv.requests.Load(); n != 3 {
-		t.Errorf("%d requests: how the lost one ended counts", n)
+}
+
+// lateOrigin answers the second request when it is released, whatever its context says, and with what it had then.
+type lateOrigin struct {
+	signed           atomic.Pointer[[]byte]
+	asked            atomic.Int64
+	arrived, release chan struct{}
+}
+
+func (*lateOrigin) String() string { return "late" }
+func (l *lateOrigin) Fetch(context.Context, string) (*keys.Fetched, error) {
+	signed := *l.signed.Load()
+	if l.asked.Add(1) == 2 {
+		close(l.arrived)
+		<-l.release
+	}
+	return &keys.Fetched{Body: io.NopCloser(bytes.NewReader(signed))}, nil
+}
+
+// How a lost fetch ends does not count: it knows an older state.
+func TestFetchThatWasLostComesBack(t *testing.T) {
+	o := newOrg(t)
+	one, two := o.bundle(1), o.bundle(2)
+	late := &lateOrigin{arrived: make(chan struct{}), release: make(chan struct{})}
+	late.signed.Store(&one)
+	s, err := keys.FetchFrom(t.Context(), late, o.roots, &keys.FetchOptions{Now: o.now, Timeout: time.Hour})
+	o.check(err)
+	o.advance(5 * time.Minute)
+	lost := make(chan error)
+	go func() {
+		_, err := s.Bundle(t.Context())
+		lost <- err
+	}()
+	<-late.arrived
+	late.signed.Store(&two)
+	o.advance(3 * time.Hour)
+	o.want(s, 2, nil)
+	close(late.release)
+	o.check(<-lost)
+	o.want(s, 2, nil)
+	if n := late.asked.Load(); n != 3 {
+		t.Errorf("asked %d times", n)
 	}
 }
 
@@ -835,6 +875,7 @@ func (h *hungOrigin) Fetch(context.Context, string) (*keys.Fetched, error) {
 }
 
 func TestFetchDoesNotHangWithItsOrigin(t *testing.T) {
+	t.Parallel()
 	o := newOrg(t)
 	s, err := keys.FetchFrom(t.Context(), &hungOrigin{signed: o.bundle(1)}, o.roots, &keys.FetchOptions{Now: o.now, Timeout: 50 * time.Millisecond})
 	o.check(err)

@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// grace is how long after its timeout a fetch that ends in good order has ended.
+const grace = 2 * time.Second
+
 // flight is one fetch, shared by all who wait for it.
 type flight struct {
 	began  time.Time
@@ -81,7 +84,7 @@ func (s *RemoteSource) fly(ctx context.Context, f *flight) {
 // the time that its context has left, to use it. Nobody waits for an origin, or a disk, that does not even stop at the
 // timeout.
 func (f *flight) wait(ctx context.Context, timeout time.Duration, settles bool) (ended bool, err error) {
-	patience := 2 * timeout
+	patience := timeout + grace
 	if deadline, ok := ctx.Deadline(); ok && settles {
 		patience = min(patience, time.Until(deadline)/2)
 	}
@@ -94,7 +97,7 @@ func (f *flight) wait(ctx context.Context, timeout time.Duration, settles bool) 
 		if settles {
 			return false, nil
 		}
-		return false, fmt.Errorf("the fetch did not end within twice its timeout, %s: see what holds it up", timeout)
+		return false, fmt.Errorf("the fetch does not end at its timeout of %s: see what holds it up", timeout)
 	case <-ctx.Done():
 		return false, context.Cause(ctx)
 	}
