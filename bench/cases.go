@@ -26,7 +26,7 @@ import (
 // bench is one measured operation beside the primitive that it cannot do without.
 type bench struct {
 	name   string
-	target float64 // the limit of the ratio, 0 = a peer, for comparison
+	target float64 // the limit of the ratio, 0 = a peer, for comparison, below 0 = none
 	run    func()
 	raw    func()
 }
@@ -166,6 +166,9 @@ func (f *fixture) benches() []bench {
 	list := []bench{
 		{label("Seal"), 1.15, f.sealEvent, f.rawSign},
 		{label("Open"), f.limit(), f.openEvent, f.rawVerify},
+	}
+	if f.alg == keys.Ed25519 {
+		list = append(list, f.batches(label)...)
 	}
 	return append(list, f.peers(label)...)
 }
