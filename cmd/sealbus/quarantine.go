@@ -259,6 +259,15 @@ func (v *recordView) exit() int {
 	return exitUnavailable
 }
 
+// refuseTerminal keeps what strangers wrote, where it is written as it is, from a terminal: that takes some of it for
+// commands.
+func (a *app) refuseTerminal() error {
+	if !a.env.terminal(a.stdout) {
+		return nil
+	}
+	return usage("redirect it: > FILE, | sealbus inspect, or | cat -v", "nobody has verified what would be written, and standard output is a terminal, which takes some of it for commands")
+}
+
 // writeRecordJSON is writeJSON for what holds text of strangers: what is not printable is escaped, since JSON also
 // ends on terminals, and C1 and bidirectional controls need no escape in it.
 func (a *app) writeRecordJSON(v any) error {

@@ -420,7 +420,7 @@ func TestQuarantineOfRecords(t *testing.T) {
 	}
 	q.now = q.now.Add(time.Minute)
 	id = q.ids()[0]
-	if r := q.run("", q.command("reopen", "--to-queue", q.queue, id)...); r.code != exitRejected || len(q.received()) != 0 || len(q.ids()) != 1 {
+	if r := q.run("", q.command("reopen", "--to-queue", q.queue, id)...); r.code != exitRejected || len(q.received()) != 0 || len(q.ids()) != 1 || !strings.Contains(r.stderr, "before it is removed") {
 		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	if r := q.run("", q.command("show", append(q.trustFlags(), id)...)...); r.code != exitRejected || !strings.Contains(r.stdout, "judged now  rejected") {
@@ -488,6 +488,26 @@ func spoof(t *testing.T, q *bin, evil string) {
 	views := jsonLines[recordView](t, q.run("", q.command("show", "--output", "json", id[0])...).stdout)
 	if views[0].UnverifiedID != evil {
 		t.Errorf("for programs it is %.80q", views[0].UnverifiedID)
+	}
+}
+
+// What is written as it is, is not written to a terminal.
+func TestQuarantineRawOnTerminal(t *testing.T) {
+	q := inDir(t)
+	evil := "\x1b[2J\u009b31m"
+	q.check(q.store.Put(t.Context(), consumer.Record{Consumer: "billing", At: q.now.Add(-time.Minute), UnverifiedID: evil, Message: consumer.Message{Body: []byte(evil)}}))
+	id := q.ids()[0]
+	q.terminal = true
+	for _, args := range [][]string{q.command("show", "--body", id), q.command("reopen", "--to", "stdout", id)} {
+		if r := q.run("", args...); r.code != exitUsage || r.stdout != "" || !strings.Contains(r.stderr, "terminal") {
+			t.Errorf("%q: exit %d\n%q%s", args, r.code, r.stdout, r.stderr)
+		}
+	}
+	q.must("", q.command("show", "--body", "--output", "json", id)...)
+	q.must("", q.command("reopen", "--to", "stdout", "--dry-run", id)...)
+	q.terminal = false
+	if body := q.must("", q.command("show", "--body", id)...); body != evil {
+		t.Errorf("redirected: %q", body)
 	}
 }
 

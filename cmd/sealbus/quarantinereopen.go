@@ -81,6 +81,11 @@ func (a *app) quarantineReopen(ctx context.Context, f *quarantineReopenFlags, id
 	if err := f.check(ids); err != nil {
 		return err
 	}
+	if f.to != "" && !f.dryRun {
+		if err := a.refuseTerminal(); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	a.endOnSignal(ctx, cancel)
@@ -238,7 +243,7 @@ func (r *reopening) refuses(e quarantine.Entry) error {
 	case rec == nil:
 		return unavailable("try again", "it could not be read: %w", shortStoreError(e.Err))
 	case rec.Message.Format == consumer.QuarantineRecord:
-		return rejected("look at it with `sealbus quarantine show --body`, and remove it", "%s", notAnEvent)
+		return rejected(fixNotAnEvent, "%s", notAnEvent)
 	case r.consumer != nil && *r.consumer != rec.Consumer:
 		return rejected("reopen them one consumer at a time: `--all --consumer NAME`", "it is a record of the consumer %.100q, the first was one of %.100q", rec.Consumer, *r.consumer)
 	default:

@@ -98,7 +98,7 @@ func (j *judge) now(ctx context.Context, r *consumer.Record) *verdictNow {
 		return nil
 	}
 	if r.Message.Format == consumer.QuarantineRecord {
-		return &verdictNow{Verdict: "rejected", Reason: envelope.ReasonMalformed, Cause: notAnEvent, Fix: "look at it with `sealbus quarantine show --body`"}
+		return &verdictNow{Verdict: "rejected", Reason: envelope.ReasonMalformed, Cause: notAnEvent, Fix: fixNotAnEvent}
 	}
 	opts := j.opts
 	opts.Account = r.Message.Account
@@ -122,6 +122,11 @@ func (j *judge) now(ctx context.Context, r *consumer.Record) *verdictNow {
 
 // notAnEvent is said of a record that was put away because it was delivered, and refused, as a record.
 const notAnEvent = "what was refused here is itself a quarantine record, that of another consumer or key, or no record at all"
+
+// fixNotAnEvent does not say to remove it: a record that was sent to the wrong queue has left its own quarantine, and
+// nothing else has its event by then.
+const fixNotAnEvent = "before it is removed, see what is in it with `sealbus quarantine show --body ID | cat -v`: a record goes to the queue of the consumer that it names, " +
+	"or, if it is this one, to this queue again when Reopen has the key; what is neither is a forgery"
 
 func (v *verdictNow) exit() int {
 	switch {
@@ -157,6 +162,11 @@ unverified. With --trust and --roots it also says what it would be judged now, a
 }
 
 func (a *app) quarantineShow(ctx context.Context, f *quarantineShowFlags, id string) error {
+	if f.body && !a.json {
+		if err := a.refuseTerminal(); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	a.endOnSignal(ctx, cancel)
