@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	mathrand "math/rand/v2"
@@ -157,6 +158,7 @@ func newChaos(t *testing.T, events int, store replay.Store) *chaos {
 		HandlerErrors: 0.02, Pauses: 0.0015, Pause: 100 * time.Millisecond, StoreFaults: 0.001,
 	}
 	rand.Read(c.config.QuarantineKey)
+	t.Cleanup(c.killWorkers)
 	c.startAWS()
 	c.makeTrust()
 	c.program = filepath.Join(t.TempDir(), "worker")
@@ -361,12 +363,16 @@ func (c *chaos) startWorker() {
 		c.Error(err)
 		return
 	}
-	cmd.Stdin = bytes.NewReader(config)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	out, err := cmd.StdoutPipe()
+	in, err1 := cmd.StdinPipe() // held open: the worker ends with it
+	out, err2 := cmd.StdoutPipe()
+	err = errors.Join(err1, err2)
 	if err == nil {
 		err = cmd.Start()
+	}
+	if err == nil {
+		_, err = in.Write(config)
 	}
 	if err != nil {
 		c.Errorf("a worker does not start: %v", err)
@@ -517,6 +523,18 @@ func (c *chaos) stopWorkers() {
 		p.cmd.Process.Signal(syscall.SIGTERM)
 	}
 	for _, p := range workers {
+		<-p.done
+	}
+}
+
+// killWorkers leaves no process behind, however the test ends.
+func (c *chaos) killWorkers() {
+	c.mu.Lock()
+	workers := append([]*process(nil), c.workers...)
+	c.mu.Unlock()
+	for _, p := range workers {
+		p.doomed.Store(true)
+		p.cmd.Process.Kill()
 		<-p.done
 	}
 }

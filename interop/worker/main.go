@@ -7,7 +7,7 @@
 //	linger                  it will be a while before that is completed
 //	end KEY OUTCOME REASON  a delivery that got as far as the handler has ended; "-" = no reason
 //
-// Its configuration is JSON on standard input, see config.
+// Its configuration is JSON on standard input, see config; when that ends, so does the process.
 package main
 
 import (
@@ -72,13 +72,18 @@ func main() {
 
 func run(ctx context.Context) error {
 	var c config
-	if err := json.NewDecoder(os.Stdin).Decode(&c); err != nil {
+	in := json.NewDecoder(os.Stdin)
+	if err := in.Decode(&c); err != nil {
 		return err
 	}
 	w, err := newWorker(&c)
 	if err != nil {
 		return err
 	}
+	go func() { // standard input ends with whoever started it
+		_ = in.Decode(&c)
+		os.Exit(1)
+	}()
 	fmt.Println("ready")
 	var wg sync.WaitGroup
 	for range c.Pollers {
@@ -198,10 +203,13 @@ func (w *worker) poll(ctx context.Context) {
 			QueueUrl: &w.Queue, MaxNumberOfMessages: 10, WaitTimeSeconds: 1,
 			MessageSystemAttributeNames: []sqstypes.MessageSystemAttributeName{sqstypes.MessageSystemAttributeNameAll},
 		})
-		if err != nil || len(out.Messages) == 0 {
+		if err != nil {
+			time.Sleep(50 * time.Millisecond)
 			continue
 		}
-		w.batch(context.WithoutCancel(ctx), out.Messages) // what was begun is finished
+		if len(out.Messages) > 0 {
+			w.batch(context.WithoutCancel(ctx), out.Messages) // what was begun is finished
+		}
 	}
 }
 
