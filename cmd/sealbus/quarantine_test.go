@@ -558,6 +558,20 @@ func TestQuarantineTooLargeForAQueue(t *testing.T) {
 	}
 }
 
+// Nor does what only this queue does not take: a large forgery would keep all that came after it from being reopened.
+func TestQuarantineTooLargeForThisQueue(t *testing.T) {
+	q := inDir(t)
+	narrow, err := q.client.CreateQueue(t.Context(), &awssqs.CreateQueueInput{QueueName: aws.String("narrow"), Attributes: map[string]string{"MaximumMessageSize": "262144"}})
+	q.check(err)
+	q.queue = *narrow.QueueUrl
+	q.check(q.store.Put(t.Context(), consumer.Record{Consumer: "billing", At: q.now.Add(-time.Minute), Message: consumer.Message{Body: make([]byte, 256<<10)}}))
+	q.refuse("billing", "o-1")
+	r := q.run("", q.command("reopen", "--all", "--to-queue", q.queue)...)
+	if r.code != exitRejected || !strings.Contains(r.stderr, "--to stdout") || len(q.ids()) != 1 || len(q.received()) != 1 {
+		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+}
+
 func TestQuarantineUsage(t *testing.T) {
 	q := inDir(t)
 	key := q.path("q.key")

@@ -41,6 +41,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/smithy-go"
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/quarantine"
@@ -181,10 +182,20 @@ func (s *Store) Put(ctx context.Context, r consumer.Record) error {
 // send is done when SQS has named the message: the SDK has compared the MD5 of what was stored by then.
 func send(ctx context.Context, client Sender, in *sqs.SendMessageInput) error {
 	out, err := client.SendMessage(ctx, in)
-	if err == nil && aws.ToString(out.MessageId) == "" {
-		err = errors.New("the answer names no message")
+	switch {
+	case err == nil && aws.ToString(out.MessageId) == "":
+		return errors.New("the answer names no message")
+	case tooLarge(err):
+		return fmt.Errorf("%w: %w", quarantine.ErrTooLarge, err)
 	}
 	return err
+}
+
+// tooLarge reports whether the message is larger than this queue takes, which its owner sets. SQS has no error code for
+// that, and says in the text: "Message must be shorter than 262144 bytes."
+func tooLarge(err error) bool {
+	e, ok := errors.AsType[smithy.APIError](err)
+	return ok && e.ErrorCode() == "InvalidParameterValue" && strings.Contains(e.ErrorMessage(), "must be shorter than")
 }
 
 // failed is an error of the service, with the permission that the call needs.

@@ -413,6 +413,14 @@ func TestReopenRefuses(t *testing.T) {
 	if err := sqs.Reopen(t.Context(), f, f.url, large); !errors.Is(err, quarantine.ErrTooLarge) {
 		t.Errorf("too large: %v", err)
 	}
+	narrow := f.queue(t, "narrow", map[string]string{"MaximumMessageSize": "1024"})
+	large.Document = make([]byte, 1025)
+	for i := range large.Document {
+		large.Document[i] = ' '
+	}
+	if err := sqs.Reopen(t.Context(), f, narrow, large); !errors.Is(err, quarantine.ErrTooLarge) {
+		t.Errorf("too large for that queue: %v", err)
+	}
 	if got := list(t, f.store(t, quarantinetest.Key(), sqs.Options{})); len(got) != 0 {
 		t.Errorf("sent %+v", got)
 	}
