@@ -39,6 +39,7 @@ type site struct {
 	ttl            map[string]any
 	deny           map[string]bool
 	flags          []string
+	waiting        string // the queue that has a message
 
 	fake *awsfake.Server
 	url  string // of the queue
@@ -94,6 +95,10 @@ func (s *site) start(b *bench) {
 		out, err := queues.CreateQueue(b.t.Context(), &sqs.CreateQueueInput{QueueName: &q.name, Attributes: q.attributes})
 		b.check(err)
 		s.url = aws.ToString(out.QueueUrl)
+		if q.name == s.waiting {
+			_, err = queues.SendMessage(b.t.Context(), &sqs.SendMessageInput{QueueUrl: out.QueueUrl, MessageBody: aws.String("{}")})
+			b.check(err)
+		}
 	}
 	function := s.fake.SetFunction("billing", s.function)
 	if s.mapping != nil {
@@ -293,6 +298,8 @@ func TestDoctorFinds(t *testing.T) {
 		"short dlq retention": {func(s *site) { s.deadLetter["MessageRetentionPeriod"] = "86400" }, "queue dead-letter queue", statusProblem, "1d and the queue for 4d", "MessageRetentionPeriod=1209600"},
 		"dlq denied":          {func(s *site) { s.deny["GetQueueUrl"] = true }, "queue dead-letter queue", statusUnknown, "sqs:GetQueueUrl", queuesARN + "billing-dead"},
 		"one receive":         {func(s *site) { s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"5"`, `1`, 1) }, "queue maxReceiveCount", statusProblem, "1: a passing failure", `\"maxReceiveCount\":\"5\"`},
+		"in the dlq":          {func(s *site) { s.waiting = "billing-dead" }, "queue dead-letter queue", statusWarning, "1 message in billing-dead", "start-message-move-task --source-arn " + queuesARN + "billing-dead"},
+		"in the rule's dlq":   {func(s *site) { s.waiting = "rule-dead" }, "rule dead-letter queue", statusWarning, "1 event of to-billing could not be delivered", "receive-message"},
 		"endless receives": {func(s *site) {
 			s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"5"`, `"1000"`, 1)
 		}, "queue maxReceiveCount", statusProblem, "take longer than the 4d", "RedrivePolicy"},
@@ -499,5 +506,34 @@ func TestDoctorClock(t *testing.T) {
 	d.checkClock(time.Time{}, now, now)
 	if d.findings[0].Status != statusUnknown {
 		t.Errorf("%+v", d.findings)
+	}
+}
+
+func TestDoctorRedisGone(t *testing.T) {
+	b := newDoctorBench(t)
+	r := miniredis.RunT(t)
+	r.RequireAuth("secret")
+	addr := r.Addr()
+	found, code := b.findings("doctor", "--redis", "redis://"+addr)
+	one(t, found, "redis", statusProblem, "it wants other credentials")
+	if code != exitDue {
+		t.Errorf("exit %d", code)
+	}
+	r.Close()
+	found, code = b.findings("doctor", "--redis", "redis://:secret@"+addr)
+	one(t, found, "redis", statusUnknown, "it does not answer")
+	if code != exitUnavailable || strings.Contains(fmt.Sprint(found), "secret") {
+		t.Errorf("exit %d: %v", code, found)
+	}
+}
+
+// TestShellQuote: what is pasted is one word, whatever it was.
+func TestShellQuote(t *testing.T) {
+	for in, want := range map[string]string{
+		"central": "central", "arn:aws:sqs:x:1:q": "arn:aws:sqs:x:1:q", "": "''", "a b": "'a b'", "$(rm)": "'$(rm)'", "it's": `'it'\''s'`, "ä": "'ä'", "~": "'~'",
+	} {
+		if got := shellQuote(in); got != want {
+			t.Errorf("%q: %s", in, got)
+		}
 	}
 }
