@@ -23,7 +23,8 @@ var pauses = []time.Duration{time.Minute, 2 * time.Minute}
 type direct struct {
 	*world
 	run         code
-	destination queue // for what fails
+	destination queue      // for what fails
+	gate        sync.Mutex // closed while events are published: the clock must not move then
 
 	mu       sync.Mutex
 	tries    map[string][]time.Duration // by event: when it was tried, after start
@@ -64,6 +65,8 @@ func (d *direct) invoke(ctx context.Context, payload []byte) error {
 
 // try waits as Lambda does, and notes when that is.
 func (d *direct) try(id string) {
+	d.gate.Lock()
+	defer d.gate.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	tries := d.tries[id]
@@ -79,9 +82,11 @@ func (d *direct) try(id string) {
 func (d *direct) stream(until time.Duration, p *team) (ids []string) {
 	d.Helper()
 	for d.since() < until {
+		d.gate.Lock()
 		for range 3 {
 			ids = append(ids, d.publish(p))
 		}
+		d.gate.Unlock()
 		d.delivered()
 		d.clock.Advance(step)
 	}

@@ -153,6 +153,7 @@ func testOrder(t *testing.T, seed uint64) {
 		o.send(number)
 		o.rest()
 		o.clock.Advance(5 * time.Minute)
+		o.rest()
 	}
 	for o.rest() > 0 {
 		if o.since() > 24*time.Hour {
