@@ -62,7 +62,7 @@ func newSite() *site {
 		rule: "to-billing", bus: "central",
 		queue: map[string]string{
 			"VisibilityTimeout": "360", "MessageRetentionPeriod": "345600", "Policy": sendPolicy(ruleCondition),
-			"RedrivePolicy": `{"deadLetterTargetArn":"` + queuesARN + `billing-dead","maxReceiveCount":"5"}`,
+			"RedrivePolicy": `{"deadLetterTargetArn":"` + queuesARN + `billing-dead","maxReceiveCount":"7"}`,
 		},
 		deadLetter:     map[string]string{"MessageRetentionPeriod": "1209600"},
 		ruleDeadLetter: map[string]string{"Policy": sendPolicy(ruleCondition)},
@@ -297,17 +297,17 @@ func TestDoctorFinds(t *testing.T) {
 		"no dlq":              {func(s *site) { delete(s.queue, "RedrivePolicy") }, "queue dead-letter queue", statusProblem, "there is none", "RedrivePolicy"},
 		"short dlq retention": {func(s *site) { s.deadLetter["MessageRetentionPeriod"] = "86400" }, "queue dead-letter queue", statusProblem, "1d and the queue for 4d", "MessageRetentionPeriod=1209600"},
 		"dlq denied":          {func(s *site) { s.deny["GetQueueUrl"] = true }, "queue dead-letter queue", statusUnknown, "sqs:GetQueueUrl", queuesARN + "billing-dead"},
-		"one receive":         {func(s *site) { s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"5"`, `1`, 1) }, "queue maxReceiveCount", statusProblem, "1: a passing failure", `\"maxReceiveCount\":\"5\"`},
+		"one receive":         {func(s *site) { s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"7"`, `1`, 1) }, "queue maxReceiveCount", statusProblem, "1: a passing failure", `\"maxReceiveCount\":\"7\"`},
 		"in the dlq":          {func(s *site) { s.waiting = "billing-dead" }, "queue dead-letter queue", statusWarning, "1 message in billing-dead", "start-message-move-task --source-arn " + queuesARN + "billing-dead"},
 		"in the rule's dlq":   {func(s *site) { s.waiting = "rule-dead" }, "rule dead-letter queue", statusWarning, "1 event of to-billing could not be delivered", "receive-message"},
 		"endless receives": {func(s *site) {
-			s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"5"`, `"1000"`, 1)
+			s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"7"`, `"1000"`, 1)
 		}, "queue maxReceiveCount", statusProblem, "take longer than the 4d", "RedrivePolicy"},
 		"function elsewhere": {func(s *site) {
 			s.flags = []string{"--function", "arn:aws:lambda:eu-west-1:000000000000:function:billing"}
 		}, "function", statusProblem, "it is in eu-west-1", "--region eu-west-1"},
 		"bus elsewhere":        {func(s *site) { s.flags = []string{"--bus", "arn:aws:events:eu-west-1:000000000000:event-bus/central"} }, "bus", statusProblem, "it is in eu-west-1", "--region eu-west-1"},
-		"four receives":        {func(s *site) { s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"5"`, `"4"`, 1) }, "queue maxReceiveCount", statusWarning, "advises 5", "RedrivePolicy"},
+		"five receives":        {func(s *site) { s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"7"`, `"5"`, 1) }, "queue maxReceiveCount", statusWarning, "after an outage of 24m", `\"maxReceiveCount\":\"7\"`},
 		"visibility":           {func(s *site) { s.queue["VisibilityTimeout"] = "30" }, "queue visibility timeout", statusProblem, "30s is too short, AWS advises 6 times the 1m", "VisibilityTimeout=360"},
 		"window in visibility": {func(s *site) { s.mapping.Window = 30 * time.Second }, "queue visibility timeout", statusProblem, "the batching window of 30s", "VisibilityTimeout=390"},
 		"lease":                {func(s *site) { s.flags = []string{"--lease", "10m"} }, "queue visibility timeout", statusProblem, "the consumer's lease is 10m", "VisibilityTimeout=601"},
