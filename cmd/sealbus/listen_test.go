@@ -347,6 +347,29 @@ func TestListenTerminal(t *testing.T) {
 	}
 }
 
+// TestListenTerminalJSON: lines and answers in JSON come to terminals, too (curl), and encoding/json leaves most of this as it is.
+func TestListenTerminalJSON(t *testing.T) {
+	b := newListenBench(t)
+	l := b.serve("--output", "json")
+	const evil = `"\u202e \u200b \ue000 \ud834\udd73 \u00a0é😀"`
+	doc := `{"specversion":"1.0","id":"i","source":"https://shop.example/x","type":` + evil + `}`
+	var want string
+	b.check(json.Unmarshal([]byte(evil), &want))
+	for name, doc := range map[string]string{"one": doc, "a batch": "[" + doc + "]"} {
+		_, answer := l.send(http.MethodPost, doc, http.Header{"Content-Type": {"application/json"}})
+		for _, text := range []string{string(answer), l.stdout.String()} {
+			if strings.ContainsFunc(strings.TrimRight(text, "\n"), func(r rune) bool { return r != '\n' && unprintable(r) }) {
+				t.Errorf("%s: %q", name, text)
+			}
+		}
+		var h heard
+		b.check(json.Unmarshal(bytes.Trim(answer, "[]\n"), &h))
+		if h.Unverified == nil || h.Unverified.Type != want {
+			t.Errorf("%s: %s", name, answer)
+		}
+	}
+}
+
 // TestListenAligned: columns stand under each other, with and without colours.
 func TestListenAligned(t *testing.T) {
 	view := newListenView(style{colour: true})
