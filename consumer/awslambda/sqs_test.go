@@ -260,6 +260,10 @@ func TestFIFOWhatHoldsUp(t *testing.T) {
 	w.want(w.invoke(awslambdatest.FIFO(t, append([]awslambdatest.Grouped{forged}, w.grouped("a1")...)...)))
 	same(t, "handled", w.taken(), []string{"a1"})
 
+	record := awslambdatest.Grouped{Group: "a", Body: []byte(`{"unverified_id":""}`)} // and the consumer reopens nothing
+	w.want(w.invoke(awslambdatest.FIFO(t, append([]awslambdatest.Grouped{record}, w.grouped("a0")...)...)))
+	same(t, "handled", w.taken(), []string{"a0"})
+
 	w.bin.err = errors.New("down")
 	w.want(w.invoke(awslambdatest.FIFO(t, append([]awslambdatest.Grouped{forged}, w.grouped("a2", "b2")...)...)), "message-1", "message-2")
 	same(t, "handled", w.taken(), []string{"b2"})
