@@ -71,7 +71,7 @@ var mutants = []struct {
 	{"consumer.yaml", "Action: dynamodb:PutItem", "Action: dynamodb:*", cfntest.Wildcards},
 	{"consumer.yaml", "Action: dynamodb:PutItem", "NotAction: dynamodb:DeleteTable", cfntest.Wildcards},
 	{"consumer.yaml", "Resource: !GetAtt LedgerTable.Arn", `Resource: "*"`, cfntest.Wildcards},
-	{"consumer.yaml", "Resource: !GetAtt ReplayTable.Arn", "Resource: !Sub arn:aws:dynamodb:*:${AWS::AccountId}:table/x", cfntest.Wildcards},
+	{"consumer.yaml", "Resource: !GetAtt BillingReplayTable.Arn", "Resource: !Sub arn:aws:dynamodb:*:${AWS::AccountId}:table/x", cfntest.Wildcards},
 	{"central.yaml", "AWS: !Sub arn:${AWS::Partition}:iam::${OrdersAccount}:root", `AWS: "*"`, cfntest.Wildcards},
 	{"consumer.yaml", "      Role: !GetAtt BillingRole.Arn\n", "", cfntest.Wildcards},
 	{"consumer.yaml", "aws:SourceArn: !GetAtt BillingRule.Arn", "aws:SourceArn: !GetAtt MailerRule.Arn", cfntest.Senders},
@@ -289,13 +289,23 @@ func TestFits(t *testing.T) {
 	}
 }
 
-// TestReplayTable: the table is the one of examples/replay-table.yaml, but for its name.
-func TestReplayTable(t *testing.T) {
+// TestReplayTables: they are the one of examples/replay-table.yaml, but for its name, and no consumer can write to another's.
+func TestReplayTables(t *testing.T) {
 	want := maps.Clone(read(t, "../replay-table.yaml").Resources["ReplayTable"].Properties)
 	delete(want, "TableName")
-	for _, file := range []string{"consumer.yaml"} {
-		if got := read(t, file).Resources["ReplayTable"].Properties; !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: the table is %v, not %v", file, got, want)
+	template := read(t, "consumer.yaml")
+	for _, name := range []string{"Billing", "Mailer"} {
+		table := name + "ReplayTable"
+		if got := template.Resources[table].Properties; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s is %v, not %v", table, got, want)
+		}
+		if got := cfntest.Plain(cfntest.Get(template.Resources[name].Properties, "Environment", "Variables", "REPLAY_TABLE")); got != "${"+table+"}" {
+			t.Errorf("%s keeps its claims in %v", name, got)
+		}
+		for _, s := range template.Resources[name+"Role"].Statements() {
+			if arn := fmt.Sprint(s["Resource"]); strings.HasSuffix(arn, "ReplayTable.Arn}") && arn != "${"+table+".Arn}" {
+				t.Errorf("%s can write to %s", name, arn)
+			}
 		}
 	}
 }
