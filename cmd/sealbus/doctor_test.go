@@ -286,6 +286,9 @@ func TestDoctorFinds(t *testing.T) {
 		"source account": {func(s *site) {
 			s.queue["Policy"] = sendPolicy(`,"Condition":{"StringEquals":{"aws:SourceAccount":"` + accountID + `"}}`)
 		}, "queue policy", statusWarning, "any rule or role of account " + accountID, "aws:SourceArn"},
+		"topic may send": {func(s *site) {
+			s.queue["Policy"] = statement(`"Principal":{"Service":["events.amazonaws.com","sns.amazonaws.com"]},"Action":"sqs:SendMessage","Condition":{"ArnEquals":{"aws:SourceArn":["` + eventsARN + `rule/central/to-billing","arn:aws:sns:eu-west-1:` + accountID + `:news"]}}`)
+		}, "queue policy", statusWarning, "what is no rule may send", "aws:SourceArn"},
 		"open queue": {func(s *site) { s.queue["Policy"] = statement(`"Principal":{"AWS":["*"]},"Action":"SQS:*"`) }, "queue policy", statusProblem, "anybody may send", "aws:SourceArn"},
 		"others send": {func(s *site) {
 			s.queue["Policy"] = strings.Replace(sendPolicy(ruleCondition), `"Statement":{`, `"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:role/x"},"Action":"sqs:Send*"},{`, 1)
@@ -342,7 +345,7 @@ func TestDoctorFinds(t *testing.T) {
 		"called by rule": {func(s *site) {
 			s.direct = true
 			s.function.Policy = statement(`"Principal":{"Service":"events.amazonaws.com"},"Action":"lambda:InvokeFunction"` + ruleCondition)
-		}, "function policy", statusOK, "only the named rules", ""},
+		}, "function policy", statusOK, "it lets only the named rules of EventBridge call; policies of users", ""},
 
 		"no table":     {func(s *site) { s.table = nil }, "table", statusProblem, "does not exist", "sealbus replay create-table --table claims"},
 		"table denied": {func(s *site) { s.deny["DescribeTable"] = true }, "table", statusUnknown, "dynamodb:DescribeTable", "dynamodb:us-east-1:" + accountID + ":table/claims"},

@@ -181,7 +181,7 @@ func (d *doctor) checkGrants(g grants, policy string) {
 	case !allowed:
 		d.problem(g.check, g.fix, "EventBridge may not %s: %s", g.does, g.loses)
 	case len(d.findings) == before:
-		d.ok(g.check, "only the named rules of EventBridge may %s", g.does)
+		d.ok(g.check, "it lets only the named rules of EventBridge %s; policies of users and roles were not looked at", g.does)
 	}
 }
 
@@ -189,7 +189,9 @@ func (d *doctor) checkGrant(g *grants, s *policyStatement, service bool) {
 	const forged = "account and replay-name of an event can then be forged"
 	sources, accounts := s.demands("aws:SourceArn"), s.demands("aws:SourceAccount", "aws:PrincipalAccount")
 	switch {
+	case len(sources) > 0 && !anyAccount(sources) && onlyRules(sources):
 	case len(sources) > 0 && !anyAccount(sources):
+		d.warning(g.check, g.fix, "what is no rule may %s, %s%s: %s", g.does, strings.Join(sources, ", "), sid(s), forged)
 	case len(accounts) > 0:
 		d.warning(g.check, g.fix, "any rule or role of account %s may %s%s: name the rules as aws:SourceArn", strings.Join(accounts, ", "), g.does, sid(s))
 	case s.anybody():
@@ -209,6 +211,16 @@ func anyAccount(arns []string) bool {
 		}
 	}
 	return false
+}
+
+// onlyRules reports whether the ARNs are of rules of EventBridge: a topic or a bucket sends what anybody gave it.
+func onlyRules(arns []string) bool {
+	for _, text := range arns {
+		if a, ok := parseARN(text); !ok || a.service != "events" || !strings.HasPrefix(a.resource, "rule/") {
+			return false
+		}
+	}
+	return true
 }
 
 // sendStatement lets the rules of the bus send, and nobody else.
