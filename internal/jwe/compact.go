@@ -118,14 +118,17 @@ func (p *parser) compact(parts [][]byte, h *header) (c *Compact, err error) {
 	if n := len(c.sealed) - nonceSize - tagSize; n == 0 || n%paddedTo != 0 {
 		return nil, fmt.Errorf("%w: a field of %d bytes, not a multiple of %d", ErrMalformed, n, paddedTo)
 	}
-	if h.cx == nil {
-		return c, nil
+	if c.Context, err = p.context(h.cx); err != nil {
+		return nil, err
 	}
-	c.Context, err = p.context(h.cx)
-	return c, err
+	return c, nil
 }
 
+// context decodes ctx; without one it is nil.
 func (p *parser) context(text []byte) ([]byte, error) {
+	if text == nil {
+		return nil, nil
+	}
 	if len(text) > base64url.EncodedLen(MaxBound) {
 		return nil, fmt.Errorf("%w: a context of %d bytes", ErrTooLarge, len(text))
 	}
