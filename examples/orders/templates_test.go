@@ -106,6 +106,7 @@ var mutants = []struct {
 	{"alarms.yaml", "      TreatMissingData: notBreaching\n", "", cfntest.Alarms},
 	{"consumer.yaml", "Value: !GetAtt BillingDeadLetters.QueueName", "Value: !GetAtt BillingQueue.QueueName", cfntest.Alarms},
 	{"consumer.yaml", "MetricName: ApproximateAgeOfOldestMessage", "MetricName: NumberOfMessagesSent", cfntest.Alarms},
+	{"consumer.yaml", "Threshold: 240", "Threshold: 900", cfntest.Alarms},
 	{"../opener/opener.yaml", "VisibilityTimeout: 180", "VisibilityTimeout: 60", cfntest.Partial},
 }
 
