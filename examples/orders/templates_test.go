@@ -508,6 +508,10 @@ func TestEveryPermanentReasonIsInOneAlarm(t *testing.T) {
 		if summed > 0 && cfntest.Get(list[0], "Expression") != sum(summed) {
 			t.Errorf("%s is on %v", id, cfntest.Get(list[0], "Expression"))
 		}
+		p := template.Resources[id].Properties
+		if periods, _ := p["EvaluationPeriods"].(int); summed > 0 && (periods < 2 || p["DatapointsToAlarm"] != 1) {
+			t.Errorf("%s looks at %v periods, and wants %v: what is late is filled with 0", id, periods, p["DatapointsToAlarm"])
+		}
 	}
 	for _, r := range envelope.Reasons() {
 		if want := r.Class() == envelope.Permanent; in[r] > 1 || (in[r] == 1) != want {
