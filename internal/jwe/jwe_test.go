@@ -359,7 +359,7 @@ func TestContentKey(t *testing.T) {
 	if key.Commitment() != commitment || len(commitment) != commitmentSize {
 		t.Errorf("commitment %q after Zero, %q before", key.Commitment(), commitment)
 	}
-	if NewContentKey().Commitment() == NewContentKey().Commitment() {
+	if a, b := NewContentKey(), NewContentKey(); a.Commitment() == b.Commitment() {
 		t.Error("two new keys are one")
 	}
 }
