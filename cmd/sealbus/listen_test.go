@@ -243,16 +243,22 @@ func TestListenHTTPRefusesRequests(t *testing.T) {
 	for name, c := range map[string]struct {
 		method, contentType, version string
 		status                       int
+		origin                       string
 	}{
-		"GET":         {http.MethodGet, "application/json", "", 405},
-		"a web page":  {http.MethodPost, "text/plain", "", 415},
-		"a form":      {http.MethodPost, "application/x-www-form-urlencoded", "", 415},
-		"no type":     {http.MethodPost, "", "", 415},
-		"binary mode": {http.MethodPost, "application/json", "1.0", 415},
+		"GET":         {http.MethodGet, "application/json", "", 405, ""},
+		"a web page":  {http.MethodPost, "text/plain", "", 415, ""},
+		"rebinding":   {http.MethodPost, "application/json", "", 403, "http://attacker.example:8080"},
+		"sandboxed":   {http.MethodPost, "application/json", "", 403, "null"},
+		"a form":      {http.MethodPost, "application/x-www-form-urlencoded", "", 415, ""},
+		"no type":     {http.MethodPost, "", "", 415, ""},
+		"binary mode": {http.MethodPost, "application/json", "1.0", 415, ""},
 	} {
 		header := http.Header{"Content-Type": {c.contentType}}
 		if c.version != "" {
 			header.Set("Ce-Specversion", c.version)
+		}
+		if c.origin != "" {
+			header.Set("Origin", c.origin)
 		}
 		status, answer := l.send(c.method, l.sealed("o-1"), header)
 		if status != c.status || !bytes.Contains(answer, []byte(`"fix"`)) {
@@ -428,6 +434,7 @@ func TestListenUsage(t *testing.T) {
 		"both":            {[]string{"--queue", "http://q", "--http", "1"}, "--queue or --http"},
 		"not a queue":     {[]string{"--queue", "billing"}, "is not a URL"},
 		"not a target":    {[]string{"--http", "1", "--forward-to", "localhost:3000"}, "is not a URL"},
+		"not http":        {[]string{"--http", "1", "--forward-to", "ftp://user:secret@h"}, `"...@h" is not a URL`},
 		"not an address":  {[]string{"--http", "1:2:3"}, "is no address"},
 		"delete":          {[]string{"--http", "1", "--delete"}, "--delete is for --queue"},
 		"limit":           {[]string{"--http", "1", "--limit", "-1"}, "--limit -1"},
@@ -436,6 +443,7 @@ func TestListenUsage(t *testing.T) {
 		"each time":       {[]string{"--queue", "http://q", "--quarantine", "dir:q", "--quarantine-key-file", "k"}, "each time it comes"},
 		"account":         {[]string{"--http", "1", "--account", "7"}, "--account"},
 		"redis":           {[]string{"--http", "1", "--redis", "http://user:secret@h"}, "not a URL of Redis"},
+		"another's name":  {[]string{"--queue", "http://q", "--redis", "redis://user:secret@h", "--name", "billing"}, "remembered as handled by billing"},
 	} {
 		l := b.listen(c.args...)
 		if code := l.wait(); code != exitUsage || !strings.Contains(l.stderr.String(), c.want) || strings.Contains(l.stderr.String(), "secret") {
