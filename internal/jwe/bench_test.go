@@ -37,12 +37,13 @@ func BenchmarkEncrypt(b *testing.B) {
 	}
 }
 
-// BenchmarkDecrypt includes Parse.
+// BenchmarkDecrypt is of a message whose headers were seen before.
 func BenchmarkDecrypt(b *testing.B) {
+	var p Parser
 	key, _, doc := benchMessage(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		m, err := Parse(doc)
+		m, err := p.Parse(doc)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -52,6 +53,7 @@ func BenchmarkDecrypt(b *testing.B) {
 	}
 }
 
+// BenchmarkParse is of a message whose headers are new.
 func BenchmarkParse(b *testing.B) {
 	_, _, doc := benchMessage(b)
 	b.ReportAllocs()

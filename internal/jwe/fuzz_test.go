@@ -28,7 +28,7 @@ func wantCorpus(f *testing.F, name string) {
 	}
 }
 
-// FuzzParse: nothing panics, what is read is within the limits and means to encoding/json what it means here, and a
+// FuzzParse: nothing panics, a Parser makes no difference, what is read is within the limits and means to encoding/json what it means here, and a
 // message that decrypts under a key that encrypted just one plaintext is of that plaintext.
 func FuzzParse(f *testing.F) {
 	wantCorpus(f, "FuzzParse")
@@ -40,8 +40,12 @@ func FuzzParse(f *testing.F) {
 			f.Add([]byte(m.String()))
 		}
 	}
+	var p Parser
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		m, err := Parse(doc)
+		if remembered, otherErr := p.Parse(doc); (err == nil) != (otherErr == nil) || err == nil && !sameMessage(m, remembered) {
+			t.Errorf("a Parser reads %+v, %v, without it %+v, %v", remembered, otherErr, m, err)
+		}
 		if err != nil {
 			checkMutant(t, "Parse", "", fuzzPlaintext, err, nil)
 			return

@@ -25,26 +25,54 @@ type header struct {
 	enc, cty, kc, cx []byte // protected only
 	epk              ephemeral
 	apu, apv         []byte   // decoded
-	names            [][]byte // of the parameters of the protected and the shared header
+	seen             uint16   // which of known the protected and the shared header have
+	others           [][]byte // the names of their other parameters
 }
+
+// known are the parameters with a meaning here. Their number in this list is their bit in header.seen.
+var known = [...]string{"alg", "kid", "epk", "enc", "cty", "kc", "ctx", "apu", "apv"}
 
 // read adds the parameters of the object that r is at.
 func (h *header) read(r *strictjson.Reader, from place) {
-	earlier := h.names
+	earlier := header{seen: h.seen, others: h.others}
 	n := 0
 	for obj := r.Object(); r.Member(&obj); {
 		if n++; n > MaxParameters {
 			r.Failf("%w: more than %d parameters in a header", ErrTooLarge, MaxParameters)
 			return
 		}
-		if slices.ContainsFunc(earlier, func(name []byte) bool { return bytes.Equal(name, obj.Name) }) {
+		if earlier.has(obj.Name) {
 			r.Failf("%w: parameter %q in two headers", ErrMalformed, clip(string(obj.Name)))
 			return
 		}
 		if from != recipientHeader {
-			h.names = append(h.names, obj.Name)
+			h.note(obj.Name)
 		}
 		h.parameter(obj.Name, r, from)
+	}
+}
+
+func bitOf(name []byte) uint16 {
+	for i := range known {
+		if known[i] == string(name) {
+			return 1 << i
+		}
+	}
+	return 0
+}
+
+func (h *header) has(name []byte) bool {
+	if bit := bitOf(name); bit != 0 {
+		return h.seen&bit != 0
+	}
+	return slices.ContainsFunc(h.others, func(other []byte) bool { return bytes.Equal(other, name) })
+}
+
+func (h *header) note(name []byte) {
+	if bit := bitOf(name); bit != 0 {
+		h.seen |= bit
+	} else {
+		h.others = append(h.others, name)
 	}
 }
 
@@ -128,7 +156,7 @@ func (h *header) content() error {
 // wrappedKey makes an entry of the header and the encrypted key. Entries of algorithms that are not known are kept, as
 // nobody's here: the message may have other recipients.
 func (h *header) wrappedKey(encryptedKey []byte) (WrappedKey, error) {
-	w := WrappedKey{Alg: string(h.alg), KeyID: string(h.kid), EncryptedKey: encryptedKey, epk: h.epk, apu: h.apu, apv: h.apv}
+	w := WrappedKey{Alg: algOf(h.alg), KeyID: string(h.kid), EncryptedKey: encryptedKey, epk: h.epk, apu: h.apu, apv: h.apv}
 	switch {
 	case w.Alg == "":
 		return w, fmt.Errorf("%w: a recipient without alg", ErrMalformed)
@@ -140,6 +168,17 @@ func (h *header) wrappedKey(encryptedKey []byte) (WrappedKey, error) {
 		return w, fmt.Errorf("%w: a KMS recipient without kid or without encrypted key", ErrMalformed)
 	}
 	return w, nil
+}
+
+// algOf is the text as a string, which is ours for the algorithms that are.
+func algOf(text []byte) string {
+	switch string(text) {
+	case AlgECDH:
+		return AlgECDH
+	case AlgAWSKMS:
+		return AlgAWSKMS
+	}
+	return string(text)
 }
 
 // known reports whether an identity of this package, or of a KMS, might take the entry.

@@ -1,6 +1,6 @@
 // Package jwe reads and writes JSON Web Encryption (RFC 7516) of one kind: content encryption A256GCM, in the General
 // JSON Serialization for whole data (Encrypt, Parse) and in the compact one, under a key that travels elsewhere, for
-// single fields (EncryptCompact, ParseCompact). It does no I/O of its own.
+// single fields (EncryptCompact, ParseCompact). It does no I/O of its own. Who reads many messages keeps a Parser.
 //
 // # The message
 //
@@ -11,8 +11,7 @@
 //
 // # Threat model
 //
-//   - Whoever wrote a message chose all of it. The caller has verified its signature first; nothing here relies on that
-//     but the absence of a limit on attempts.
+//   - Whoever wrote a message chose all of it. A caller verifies its signature first, but nothing here relies on that.
 //   - A header never chooses a key or an algorithm: an Identity says which entries it takes, by its own key's type and ID.
 //   - Points of elliptic curves are checked by crypto/ecdh; an X25519 agreement of all zeros is refused.
 //   - Sizes are bounded before anything is decoded; nothing that is read panics.

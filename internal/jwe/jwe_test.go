@@ -373,7 +373,7 @@ func TestContentKeyIsRedacted(t *testing.T) {
 	}{key, key}
 	var log bytes.Buffer
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "key", key, "holder", holder)
-	out := log.String() + string(must[[]byte](t)(json.Marshal(holder)))
+	out := key.String() + key.GoString() + log.String() + string(must[[]byte](t)(json.Marshal(holder)))
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%x", "%q"} {
 		out += fmt.Sprintf(verb, key) + fmt.Sprintf(verb, holder) + fmt.Sprintf(verb, &holder)
 	}

@@ -1,8 +1,7 @@
 package jwe
 
 import (
-	"crypto/subtle"
-	"errors"
+	"bytes"
 	"fmt"
 
 	"github.com/sealbus/sealbus/internal/b64"
@@ -11,45 +10,61 @@ import (
 
 // Message is a message that was parsed. Nothing in it is verified before Decrypt.
 type Message struct {
-	ContentType string       // "cty": the media type of the plaintext, "" when absent
-	AAD         []byte       // what it is bound to, decoded; nil when absent
-	Keys        []WrappedKey // at least one of them of a known algorithm
+	headers
+	AAD []byte // what it is bound to, decoded; nil when absent
 
-	commitment []byte // "kc" as text, nil when absent
-	bound      []byte // the additional data of AES-GCM: protected, or protected '.' aad, as texts
-	sealed     []byte // nonce, ciphertext, tag
+	bound  []byte // the additional data of AES-GCM: protected, or protected '.' aad, as texts
+	sealed []byte // nonce, ciphertext, tag
+}
+
+// headers are what the headers of a message say. Messages of one Parser share them: they are not to be changed.
+type headers struct {
+	ContentType string       // "cty": the media type of the plaintext, "" when absent
+	Keys        []WrappedKey // at least one of them of a known algorithm
+	commitment  []byte       // "kc" as text, nil when absent
 }
 
 // Parse reads a message in the General or the Flattened JSON Serialization: see the package for how strictly. doc must
 // not change while the Message is used. The errors are ErrMalformed, ErrUnsupported, ErrTooLarge.
-func Parse(doc []byte) (*Message, error) {
+func Parse(doc []byte) (*Message, error) { return (*Parser)(nil).Parse(doc) }
+
+// Parse is the function Parse.
+func (p *Parser) Parse(doc []byte) (*Message, error) {
 	if len(doc) > MaxMessage {
 		return nil, fmt.Errorf("%w: a message of %d bytes, of which %d are allowed", ErrTooLarge, len(doc), MaxMessage)
 	}
-	m, err := readMembers(doc)
+	var m members
+	if err := m.readAll(doc); err != nil {
+		return nil, err
+	}
+	msg := &Message{}
+	if err := msg.content(&m); err != nil {
+		return nil, err
+	}
+	h, err := p.headersOf(&m)
 	if err != nil {
 		return nil, err
 	}
-	p := parser{buf: make([]byte, 0, len(m.protected)+1+len(m.aad)+base64url.DecodedLen(len(doc)))}
-	return p.message(m)
+	msg.headers = *h
+	return msg, nil
 }
 
-// members are the top-level members: texts, and raw JSON. Each is nil when absent.
+// members are the top-level members: texts, and what is parsed on its own, not known to be JSON yet. Each is nil when
+// absent.
 type members struct {
 	protected, aad, iv, ciphertext, tag, encryptedKey []byte
 	unprotected, header, recipients                   []byte
 }
 
-func readMembers(doc []byte) (*members, error) {
-	m := &members{}
+func (m *members) readAll(doc []byte) error {
 	r := strictjson.NewReader(doc)
 	for obj := r.Object(); r.Member(&obj); {
 		m.read(obj.Name, &r)
 	}
 	if err := r.End(); err != nil {
-		return nil, kindOf("message", err)
+		return kindOf("message", err)
 	}
-	return m, m.check()
+	return m.check()
 }
 
 func (m *members) read(name []byte, r *strictjson.Reader) {
@@ -67,11 +82,11 @@ func (m *members) read(name []byte, r *strictjson.Reader) {
 	case "encrypted_key":
 		m.encryptedKey = r.Bytes()
 	case "unprotected":
-		m.unprotected = r.Raw()
+		m.unprotected = r.Span()
 	case "header":
-		m.header = r.Raw()
+		m.header = r.Span()
 	case "recipients":
-		m.recipients = r.Raw()
+		m.recipients = r.Span()
 	default:
 		r.Skip()
 	}
@@ -98,64 +113,66 @@ func (m *members) check() error {
 	return nil
 }
 
-// parser decodes all base64 of one message into one buffer that is large enough from the start.
+// content reads everything but the headers.
+func (msg *Message) content(m *members) (err error) {
+	text := len(m.protected) + 1 + len(m.aad)
+	p := parser{buf: make([]byte, 0, text+base64url.DecodedLen(len(m.aad))+nonceSize+base64url.DecodedLen(len(m.ciphertext))+tagSize)}
+	p.buf = append(p.buf, m.protected...)
+	if m.aad != nil {
+		p.buf = append(append(p.buf, '.'), m.aad...)
+		msg.bound = p.buf[:text:text]
+		if msg.AAD, err = p.base64("aad", m.aad); err != nil {
+			return err
+		}
+	} else {
+		msg.bound = p.buf[: text-1 : text-1]
+	}
+	msg.sealed, err = p.sealed(m.iv, m.ciphertext, m.tag)
+	return err
+}
+
+// parser decodes base64 into one buffer, which is large enough from the start where that is known.
 type parser struct{ buf []byte }
 
-func (p *parser) message(m *members) (*Message, error) {
-	msg := &Message{bound: p.boundText(m)}
+// parseHeaders reads the headers.
+func (m *members) parseHeaders() (*headers, error) {
+	p := parser{buf: make([]byte, 0, base64url.DecodedLen(len(m.protected)+len(m.recipients)))}
 	var h header
-	if err := p.content(msg, m, &h); err != nil {
+	if err := p.protected(m.protected, &h); err != nil {
 		return nil, err
 	}
-	if m.unprotected != nil {
-		r := strictjson.NewReader(m.unprotected)
-		h.read(&r, sharedHeader)
-		if err := r.End(); err != nil {
-			return nil, kindOf("unprotected", err)
+	hs := &headers{ContentType: string(h.cty), commitment: h.kc}
+	if h.kc != nil {
+		if err := p.commitment("kc", h.kc); err != nil {
+			return nil, err
 		}
+	}
+	if err := readHeader("unprotected", m.unprotected, sharedHeader, &h); err != nil {
+		return nil, err
 	}
 	var err error
 	if m.recipients != nil {
-		msg.Keys, err = p.recipients(m.recipients, &h)
+		hs.Keys, err = p.recipients(m.recipients, &h)
 	} else {
-		msg.Keys, err = p.flattened(m, &h)
+		hs.Keys, err = p.flattened(m, &h)
 	}
 	if err == nil {
-		err = anyKnown(msg.Keys)
+		err = anyKnown(hs.Keys)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return msg, nil
+	return hs, nil
 }
 
-func (p *parser) boundText(m *members) []byte {
-	p.buf = append(p.buf, m.protected...)
-	if m.aad != nil {
-		p.buf = append(append(p.buf, '.'), m.aad...)
+// readHeader adds a header that is not protected to h, if it is there.
+func readHeader(what string, doc []byte, from place, h *header) error {
+	if doc == nil {
+		return nil
 	}
-	return p.buf[:len(p.buf):len(p.buf)]
-}
-
-// content reads everything but the recipients.
-func (p *parser) content(msg *Message, m *members, h *header) (err error) {
-	if msg.sealed, err = p.sealed(m.iv, m.ciphertext, m.tag); err != nil {
-		return err
-	}
-	if m.aad != nil {
-		if msg.AAD, err = p.base64("aad", m.aad); err != nil {
-			return err
-		}
-	}
-	if err = p.protected(m.protected, h); err != nil {
-		return err
-	}
-	msg.ContentType = string(h.cty)
-	if h.kc != nil {
-		msg.commitment = h.kc
-		return p.commitment("kc", h.kc)
-	}
-	return nil
+	r := strictjson.NewReader(doc)
+	h.read(&r, from)
+	return kindOf(what, r.End())
 }
 
 // sealed puts together what ContentKey.cipher opens.
@@ -214,12 +231,8 @@ func (p *parser) encryptedKey(text []byte) ([]byte, error) {
 
 // flattened is the one recipient of a message without "recipients".
 func (p *parser) flattened(m *members, h *header) ([]WrappedKey, error) {
-	if m.header != nil {
-		r := strictjson.NewReader(m.header)
-		h.read(&r, recipientHeader)
-		if err := r.End(); err != nil {
-			return nil, kindOf("header", err)
-		}
+	if err := readHeader("header", m.header, recipientHeader, h); err != nil {
+		return nil, err
 	}
 	key, err := p.encryptedKey(m.encryptedKey)
 	if err != nil {
@@ -231,7 +244,7 @@ func (p *parser) flattened(m *members, h *header) ([]WrappedKey, error) {
 
 // recipients reads the array of recipients, whose headers add to the shared one.
 func (p *parser) recipients(doc []byte, shared *header) ([]WrappedKey, error) {
-	var keys []WrappedKey
+	keys := make([]WrappedKey, 0, min(bytes.Count(doc, []byte(`"encrypted_key"`)), MaxRecipients))
 	r := strictjson.NewReader(doc)
 	for a := r.Array(); r.Element(&a); {
 		if len(keys) == MaxRecipients {
@@ -302,71 +315,4 @@ func ParseRecipients(doc []byte) ([]WrappedKey, error) {
 		return nil, err
 	}
 	return keys, nil
-}
-
-// Check says all that can be said before a key is touched: ErrUncommitted if the message commits to no content key,
-// ErrUnbound if it is bound to nothing, ErrBinding if it is bound to something other than aad.
-func (m *Message) Check(aad []byte) error {
-	switch {
-	case m.commitment == nil:
-		return ErrUncommitted
-	case m.AAD == nil:
-		return ErrUnbound
-	}
-	return m.UnsafeCheckUncommitted(aad)
-}
-
-// UnsafeCheckUncommitted is Check for messages of other libraries, which lack the key commitment, the additional
-// authenticated data, or both. A message that has the latter must have this one.
-func (m *Message) UnsafeCheckUncommitted(aad []byte) error {
-	if m.AAD != nil && subtle.ConstantTimeCompare(m.AAD, aad) != 1 {
-		return ErrBinding
-	}
-	return nil
-}
-
-// Decrypt returns the plaintext of a message that passes Check(aad). Nothing is decrypted under a key that is not the one
-// that is committed to: ErrCommitment. ErrDecrypt means that the message was changed, ErrKey that the key was zeroed.
-func (m *Message) Decrypt(key *ContentKey, aad []byte) ([]byte, error) {
-	if err := m.Check(aad); err != nil {
-		return nil, err
-	}
-	return m.open(key)
-}
-
-// UnsafeDecryptUncommitted is Decrypt of a message that passes UnsafeCheckUncommitted(aad). A commitment that is there
-// is checked all the same. Without one, whoever made the message may have made it to read otherwise under another key.
-func (m *Message) UnsafeDecryptUncommitted(key *ContentKey, aad []byte) ([]byte, error) {
-	if err := m.UnsafeCheckUncommitted(aad); err != nil {
-		return nil, err
-	}
-	return m.open(key)
-}
-
-func (m *Message) open(key *ContentKey) ([]byte, error) {
-	if m.commitment != nil && !key.commits(m.commitment) {
-		return nil, ErrCommitment
-	}
-	return open(key, m.sealed, m.bound)
-}
-
-func open(key *ContentKey, sealed, bound []byte) ([]byte, error) {
-	aead, err := key.cipher()
-	if err != nil {
-		return nil, err
-	}
-	plaintext, err := aead.Open(make([]byte, 0, len(sealed)), nil, sealed, bound)
-	if err != nil {
-		return nil, ErrDecrypt
-	}
-	return plaintext, nil
-}
-
-// Committed reports whether the message commits to its content key.
-func (m *Message) Committed() bool { return m.commitment != nil }
-
-// IsForAnother reports whether an error of Unwrap or Decrypt says no more than that this entry or this key is the wrong
-// one, so that the next may be tried.
-func IsForAnother(err error) bool {
-	return errors.Is(err, ErrNotRecipient) || errors.Is(err, ErrUnwrap) || errors.Is(err, ErrCommitment)
 }

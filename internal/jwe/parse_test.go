@@ -183,6 +183,7 @@ func foreign() []change {
 		{"enc A128GCM", ErrUnsupported, protected(`{"enc":"A128GCM"}`)},
 		{"enc A256CBC-HS512", ErrUnsupported, protected(`{"enc":"A256CBC-HS512"}`)},
 		{"enc in other case", ErrUnsupported, protected(`{"enc":"a256gcm"}`)},
+		{"enc long", ErrUnsupported, protected(`{"enc":"` + strings.Repeat("é", 1000) + `"}`)},
 		{"enc empty", ErrUnsupported, protected(`{"enc":""}`)},
 		{"enc a number", ErrMalformed, protected(`{"enc":1}`)},
 		{"enc unprotected", ErrUnsupported, both(protected(`{"x":1}`), member("unprotected", `{"enc":"A256GCM"}`))},

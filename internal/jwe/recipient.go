@@ -34,6 +34,7 @@ type WrappedKey struct {
 	apu, apv   []byte
 	text       []byte // the entry as JSON
 	commitment string // to the key that it was made of, "" when it was read
+	digest     *[sha256.Size]byte
 }
 
 // ephemeral is an "epk" (RFC 7518 section 4.6.1.1) as it was read: texts, not decoded yet.
@@ -74,7 +75,10 @@ func newWrappedKey(key *ContentKey, w WrappedKey, epk []byte) (WrappedKey, error
 // Digest names the entry: two of one digest unwrap to the same key under one identity. It is what a cache of unwrapped
 // keys looks them up by, together with the identity and whatever else that takes into account.
 func (w *WrappedKey) Digest() [sha256.Size]byte {
-	var b []byte
+	if w.digest != nil {
+		return *w.digest
+	}
+	b := make([]byte, 0, 512) // more than most are, on the stack
 	for _, part := range [...][]byte{[]byte(w.Alg), []byte(w.KeyID), w.EncryptedKey,
 		w.epk.kty, w.epk.crv, w.epk.x, w.epk.y, w.apu, w.apv} {
 		b = appendSized(b, part)
