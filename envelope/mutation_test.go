@@ -14,13 +14,14 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/mint"
+	"github.com/sealbus/sealbus/internal/racing"
 	"github.com/sealbus/sealbus/keys"
 )
 
 var mutationSeed = flag.Uint64("mutation-seed", 0, "repeat the mutations of this seed; 0 = a new one")
 
-// mutations is how many changed events TestMutations opens: a tenth under the race detector, which looks for something else.
-var mutations = map[bool]int{false: 200_000, true: 20_000}[raceDetector]
+// mutations is how many changed events TestMutations opens.
+var mutations = racing.Tenth(200_000)
 
 // victim is a sealed event that is going to be mutated, and what it must remain if it is verified at all.
 type victim struct {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/mint"
+	"github.com/sealbus/sealbus/internal/racing"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -19,7 +20,7 @@ import (
 func TestReserialisedData(t *testing.T) {
 	seed := rand.Uint64()
 	trust := bundleOf(t, "orders")
-	for i := range 4000 {
+	for i := range racing.Tenth(4000) {
 		r := rand.New(rand.NewPCG(seed, uint64(i)))
 		value := randomValue(r, 4)
 		ev := orderEvent(t)
