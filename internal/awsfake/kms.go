@@ -14,8 +14,9 @@ import (
 // clients of several regions, at the same URL, see several regions.
 //
 // Keys are those of sealbus: symmetric ones, P-256 for signatures and for key agreement, Ed25519, ML-DSA, HMAC of SHA-256.
-// There is nothing of RSA, imported material, key stores, grants and enclaves. Grant tokens are accepted, and policies are
-// not obeyed, as everywhere. A change is seen at once, where the service lets it spread.
+// There is nothing of RSA, imported material, key stores, grants and enclaves, and Verify does not take EXTERNAL_MU. Grant
+// tokens are accepted, and policies are not obeyed, as everywhere. A change is seen at once, where the service lets it
+// spread; a primary key goes without waiting for its replicas.
 // https://docs.aws.amazon.com/kms/latest/APIReference/Welcome.html
 var kmsAPI = &api{
 	target: "TrentService.", contentType: "application/x-amz-json-1.1", iam: "kms", actions: kmsActions,

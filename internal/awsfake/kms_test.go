@@ -88,6 +88,12 @@ func TestKeyRotatesByItself(t *testing.T) {
 		w.check(err)
 		materials = append(materials, *opened.KeyMaterialId)
 	}
+	clock.add(200 * 24 * time.Hour)
+	status, err := c.GetKeyRotationStatus(t.Context(), &kms.GetKeyRotationStatusInput{KeyId: key})
+	w.check(err)
+	if next := status.NextRotationDate.Sub(clock.now()); next != 10*24*time.Hour { // on day 450
+		t.Errorf("the next rotation is in %s", next)
+	}
 	if materials[0] != materials[1] || len(slices.Compact(materials)) != 3 { // on the days 0, 60; 120; 180
 		t.Errorf("encrypted with the materials %v", materials)
 	}

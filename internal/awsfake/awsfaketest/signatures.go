@@ -1,6 +1,7 @@
 package awsfaketest
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -70,8 +71,8 @@ func ed25519Signatures(r *run) {
 	sum := sha512.Sum512(message)
 	prehashed, err := r.sign(key, types.SigningAlgorithmSpecEd25519PhSha512, types.MessageTypeDigest, sum[:])
 	r.must(err)
-	if ed25519.Verify(public, message, prehashed) || ed25519.Verify(public, sum[:], prehashed) {
-		r.errorf("a prehashed signature is a plain one")
+	if twice := sha512.Sum512(sum[:]); ed25519.VerifyWithOptions(public, twice[:], prehashed, &ed25519.Options{Hash: crypto.SHA512}) != nil {
+		r.errorf("no prehashed signature by the public key")
 	}
 	r.verifies(key, types.SigningAlgorithmSpecEd25519PhSha512, types.MessageTypeDigest, sum[:], prehashed)
 }
