@@ -1,8 +1,9 @@
 // Package awsfake is enough of AWS inside the process to run the real SDK clients against, as one account and region have
 // it, over real HTTP and the real protocols: Amazon EventBridge with rules, archives and replays; Amazon SQS; the event
-// source mappings of AWS Lambda and what it tells about a function; who calls, of AWS STS. What it answers was recorded
-// from the service (testdata) or is documented; what it delivers, it delivers as badly as the service may: at least once,
-// in any order, re-written.
+// source mappings of AWS Lambda and what it tells about a function; AWS KMS, in as many regions as there are clients for;
+// who calls, of AWS STS. What it answers was recorded from the service (testdata) or is documented; what it delivers, it
+// delivers as badly as the service may: at least once, in any order, re-written. What it encrypts and signs is encrypted
+// and signed.
 //
 // It believes every caller: signatures are not verified, only missed, and policies are kept but not obeyed. Nothing is
 // kept after Close.
@@ -60,6 +61,7 @@ type Faults struct {
 	EntryInternal  float64 // the share of entries that fail with InternalFailure
 	Call           float64 // the share of calls of PutEvents that fail as a whole, in each of the ways of CallFault
 	QueueCall      float64 // the same of calls of SQS
+	KeyCall        float64 // the same of calls of KMS
 	// Script decides of each call, counted from 0 over all actions; nil = none fails by script. It may be called
 	// by several calls at a time.
 	Script func(action string, call int) CallFault
@@ -91,8 +93,9 @@ type Server struct {
 	random *rand.Rand
 	buses  map[string]*bus
 	sinks  map[string]*sink // by ARN
-	calls  int
-	queues queues // with a lock of its own
+	calls  map[string]int   // by action
+	queues queues           // with a lock of its own
+	keys   keyStore         // the same
 
 	archives  []*archive
 	replays   []*replay
@@ -132,7 +135,9 @@ func Start(opts *Options) (*Server, error) {
 	s := &Server{
 		opts: o, listener: listener, random: rand.New(rand.NewPCG(o.Seed, 0)),
 		buses: map[string]*bus{}, sinks: map[string]*sink{}, functions: map[string]*function{}, pending: newCounter(),
+		calls:  map[string]int{},
 		queues: queues{byName: map[string]*queue{}, changed: make(chan struct{})},
+		keys:   keyStore{byARN: map[string]*kmsKey{}, aliases: map[string]string{}},
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.buses["default"] = &bus{name: "default", created: o.Now()}
@@ -171,7 +176,21 @@ func (s *Server) Drain(ctx context.Context) error { return s.pending.wait(ctx) }
 func (s *Server) Calls() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.calls
+	return s.total()
+}
+
+// CallsOf is how many calls of an action came in, such as "GenerateDataKey", whatever became of them.
+func (s *Server) CallsOf(action string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls[action]
+}
+
+func (s *Server) total() (n int) {
+	for _, of := range s.calls {
+		n += of
+	}
+	return n
 }
 
 func (s *Server) arn(what string) string {

@@ -125,7 +125,7 @@ func apiOf(r *http.Request, body []byte) (a *api, action string, in []byte) {
 	if r.Method != http.MethodPost {
 		return eventsAPI, "", nil
 	}
-	for _, a := range []*api{eventsAPI, sqsAPI} {
+	for _, a := range []*api{eventsAPI, sqsAPI, kmsAPI} {
 		if action, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), a.target); ok {
 			return a, action, body
 		}
@@ -146,7 +146,7 @@ func (s *Server) call(r *http.Request, a *api, name string, body []byte) (any, e
 	case s.opts.Deny != nil && s.opts.Deny(name):
 		return nil, a.denied(s, name)
 	}
-	return do(r.Context(), s, body)
+	return do(withScope(r, name), s, body)
 }
 
 // caller is who makes every call.
@@ -155,18 +155,31 @@ func (s *Server) caller() string { return "arn:aws:iam::" + s.opts.Account + ":u
 // nextFault counts the call and decides its fate.
 func (s *Server) nextFault(a *api, name string) CallFault {
 	s.mu.Lock()
-	n := s.calls
-	s.calls++
+	n := s.total()
+	s.calls[name]++
 	s.mu.Unlock()
 	if s.opts.Faults.Script != nil {
 		if how := s.opts.Faults.Script(name, n); how != NoFault {
 			return how
 		}
 	}
-	if name == "PutEvents" && s.chance(s.opts.Faults.Call) || a == sqsAPI && s.chance(s.opts.Faults.QueueCall) {
+	if s.chance(s.faulty(a, name)) {
 		return CallFault(1 + s.pick(int64(numberOfFaults)-1))
 	}
 	return NoFault
+}
+
+// faulty is the share of such calls that fail.
+func (s *Server) faulty(a *api, name string) float64 {
+	switch {
+	case name == "PutEvents":
+		return s.opts.Faults.Call
+	case a == sqsAPI:
+		return s.opts.Faults.QueueCall
+	case a == kmsAPI:
+		return s.opts.Faults.KeyCall
+	}
+	return 0
 }
 
 // answer writes what the action returned.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"os"
 	"reflect"
@@ -91,8 +92,10 @@ var played = map[string]func(t *testing.T, w *world, want recording){
 // TestRecorded answers as the service did, in every recorded case.
 func TestRecorded(t *testing.T) {
 	all := loadRecordings(t)
+	plays := maps.Clone(played)
+	maps.Copy(plays, playedKeys)
 	for name, want := range all {
-		play := played[name]
+		play := plays[name]
 		if play == nil {
 			t.Errorf("%s is not played", name)
 			continue
@@ -101,8 +104,8 @@ func TestRecorded(t *testing.T) {
 			play(t, newWorld(t, &awsfake.Options{Account: account, MaxPutBytes: 256 << 10}), want)
 		})
 	}
-	if len(played) != len(all) {
-		t.Errorf("%d are played, %d were recorded", len(played), len(all))
+	if len(plays) != len(all) {
+		t.Errorf("%d are played, %d were recorded", len(plays), len(all))
 	}
 }
 
@@ -343,7 +346,7 @@ func (w *world) listen(bus, pattern string) *inbox {
 
 // hole is a value that varies, in a recording; inner is a part of one.
 var (
-	hole  = regexp.MustCompile(`^(<[\w:-]+>|event-id|date|datetime|replay-name|detail)$`)
+	hole  = regexp.MustCompile(`^(<[\w:-]+>|event-id|date|datetime|replay-name|detail|ciphertext-blob|plaintext|shared-secret)$`)
 	inner = regexp.MustCompile(`<[\w:-]+>`)
 )
 

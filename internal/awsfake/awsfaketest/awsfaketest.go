@@ -1,5 +1,5 @@
-// Package awsfaketest is the contract of SQS as sealbus relies on it, for every server that speaks its protocol: the fake,
-// an emulator that somebody else wrote, the service itself.
+// Package awsfaketest is the contract of SQS and of KMS as sealbus relies on them, for every server that speaks their
+// protocols: the fake, an emulator that somebody else wrote, the service itself.
 package awsfaketest
 
 import (
@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
@@ -30,6 +31,16 @@ type Differences struct {
 
 // SQS runs every case.
 func SQS(t *testing.T, client *sqs.Client, d *Differences) {
+	play(t, cases, run{client: client}, d)
+}
+
+// KMS runs every case, with keys that it makes, and whose deletion it schedules. One needs a second region at the same
+// endpoint.
+func KMS(t *testing.T, client *kms.Client, d *Differences) {
+	play(t, keyCases, run{keys: client}, d)
+}
+
+func play(t *testing.T, cases map[string]func(*run), with run, d *Differences) {
 	if d == nil {
 		d = &Differences{}
 	}
@@ -41,8 +52,10 @@ func SQS(t *testing.T, client *sqs.Client, d *Differences) {
 	for name, play := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // they wait more than they work
-			r := &run{ctx: t.Context(), client: client, code: d.Code}
+			r := with
+			r.ctx, r.code = t.Context(), d.Code
 			r.play(play)
+			r.cleanUp()
 			reason, known := d.Cases[name]
 			switch {
 			case known && len(r.problems) == 0:
@@ -92,6 +105,8 @@ var cases = map[string]func(*run){
 type run struct {
 	ctx      context.Context
 	client   *sqs.Client
+	keys     *kms.Client
+	made     []madeKey
 	code     func(string) string
 	problems []string
 }
