@@ -61,11 +61,12 @@ func (k *Key) append(dst []byte) []byte {
 	if len(k.Aliases) > 0 {
 		w.strings("aliases", k.Aliases)
 	}
-	w.string("crv", k.curve())
+	k.curveMember(&w)
 	w.time("expired", k.Schedule.Expired)
 	w.string("kid", k.id)
 	w.string("kty", k.kty())
 	w.string("producer", k.Producer)
+	k.pubMember(&w)
 	w.time("published", k.Schedule.Published)
 	w.time("retired", k.Schedule.Retired)
 	if k.Revoked != nil {
@@ -325,13 +326,16 @@ func readSeconds(r *strictjson.Reader) time.Duration {
 }
 
 // JWKS is a plain JWK Set of the public signing keys for other libraries, in the order of the IDs: without
-// members of ours, and only of keys that keep (nil = all) chooses. Some libraries refuse a whole set for one
-// key type that they do not know.
+// members of ours, and only of keys that keep chooses; nil = those with a key type that libraries know, so without
+// ML-DSA, since some refuse a whole set for one key type that they do not know.
 func (b *Bundle) JWKS(keep func(*Key) bool) []byte {
+	if keep == nil {
+		keep = widelyKnown
+	}
 	dst := []byte(`{"keys":[`)
 	first := true
 	for _, k := range b.keys {
-		if keep != nil && !keep(k) {
+		if !keep(k) {
 			continue
 		}
 		if !first {
@@ -342,6 +346,8 @@ func (b *Bundle) JWKS(keep func(*Key) bool) []byte {
 	}
 	return append(dst, "]}"...)
 }
+
+func widelyKnown(k *Key) bool { return k.alg != MLDSA65 }
 
 // encryptionKey is an entry with "use":"enc", which this package carries without using it.
 type encryptionKey struct {

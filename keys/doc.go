@@ -16,7 +16,8 @@
 // refresh, and at the latest when a withheld bundle expires.
 //
 // A key ID is the key's JWK thumbprint (RFC 7638) and is always computed, never believed. An algorithm belongs to a
-// key: Ed25519 (RFC 8032) or ES256 (RFC 7518), the latter as raw r||s.
+// key: Ed25519 (RFC 8032), ES256 (RFC 7518) as raw r||s, or ML-DSA-65 (FIPS 204, RFC 9964). Against forgers with a quantum
+// computer, a producer signs with two keys, one of them ML-DSA-65, and its consumers require both algorithms.
 //
 // # Live sources
 //

@@ -17,6 +17,7 @@ const MaxJWK = 64 << 10
 const (
 	ktyOKP = "OKP"
 	ktyEC  = "EC"
+	ktyAKP = "AKP"
 
 	crvEd25519 = "Ed25519"
 	crvX25519  = "X25519"
@@ -25,16 +26,17 @@ const (
 	uncompressed = 4 // first byte of an uncompressed point, SEC 1 section 2.3.3
 )
 
-// jwk is what is read of a JSON Web Key (RFC 7517, RFC 7518 section 6, RFC 8037).
+// jwk is what is read of a JSON Web Key (RFC 7517, RFC 7518 section 6, RFC 8037, RFC 9964).
 type jwk struct {
 	kty, crv, alg, use, kid string
-	x, y, d                 []byte // decoded; d is secret
+	x, y, pub               []byte // decoded
+	d                       []byte // decoded, of "d" or "priv": secret
 	private                 string // the name of a private member, "" if there is none
 	keyOps                  []string
 }
 
-// ParseJWK reads a public signing key: OKP with Ed25519, or EC with P-256. Coordinates have their full length
-// in canonical base64url (RFC 7518 section 6.2.1.2); "alg", "use" and "key_ops" must fit a signing key when
+// ParseJWK reads a public signing key: OKP with Ed25519, EC with P-256, or AKP with ML-DSA-65, which needs its "alg" (RFC
+// 9964 section 3). Coordinates have their full length in canonical base64url (RFC 7518 section 6.2.1.2); "alg", "use" and "key_ops" must fit a signing key when
 // they are there; a private member, of any key type, is refused. "kid" and all other members are ignored:
 // the ID is computed.
 func ParseJWK(doc []byte) (*Verifier, error) {
@@ -90,9 +92,14 @@ func (k *jwk) read(name string, r *strictjson.Reader) bool {
 		k.x = readBase64URL(r, name)
 	case "y":
 		k.y = readBase64URL(r, name)
-	case "d":
+	case "pub":
+		k.pub = readBase64URL(r, name)
+	case "d", "priv":
+		if k.private != "" {
+			r.Failf("the private members %q and %q in one key", k.private, name)
+		}
 		k.private, k.d = name, readBase64URL(r, name)
-	case "k", "p", "q", "dp", "dq", "qi", "oth", "priv":
+	case "k", "p", "q", "dp", "dq", "qi", "oth":
 		k.private = name
 		r.Skip()
 	default:
@@ -133,8 +140,10 @@ func (k *jwk) verifier() (*Verifier, error) {
 		return k.ed25519()
 	case k.kty == ktyEC && k.crv == crvP256:
 		return k.es256()
+	case k.kty == ktyAKP:
+		return k.mldsa65()
 	}
-	return nil, fmt.Errorf("keys: JWK: kty %q with crv %q is not supported: use OKP Ed25519 or EC P-256", clip(k.kty), clip(k.crv))
+	return nil, fmt.Errorf("keys: JWK: kty %q with crv %q is not supported: use OKP Ed25519, EC P-256 or AKP ML-DSA-65", clip(k.kty), clip(k.crv))
 }
 
 func signingOps(ops []string) bool {
@@ -147,8 +156,8 @@ func signingOps(ops []string) bool {
 }
 
 func (k *jwk) ed25519() (*Verifier, error) {
-	if k.y != nil {
-		return nil, errors.New(`keys: JWK: an OKP key has no "y"`)
+	if k.y != nil || k.pub != nil {
+		return nil, errors.New(`keys: JWK: an OKP key has neither "y" nor "pub"`)
 	}
 	// RFC 8037 says EdDSA, RFC 9864 replaces it by Ed25519.
 	if k.alg != "" && k.alg != string(Ed25519) && k.alg != "EdDSA" {
@@ -161,10 +170,24 @@ func (k *jwk) es256() (*Verifier, error) {
 	if k.alg != "" && k.alg != string(ES256) {
 		return nil, fmt.Errorf("keys: JWK: alg %q does not fit a P-256 signing key", clip(k.alg))
 	}
+	if k.pub != nil {
+		return nil, errors.New(`keys: JWK: an EC key has no "pub"`)
+	}
 	if len(k.x) != scalarSize || len(k.y) != scalarSize {
 		return nil, errors.New("keys: JWK: the coordinates of a P-256 key have 32 bytes each")
 	}
 	return newES256Verifier(append(append([]byte{uncompressed}, k.x...), k.y...))
+}
+
+// mldsa65 reads RFC 9964 section 3, in which "alg" says what kind of key it is.
+func (k *jwk) mldsa65() (*Verifier, error) {
+	switch {
+	case k.alg != string(MLDSA65):
+		return nil, fmt.Errorf("keys: JWK: an AKP key with alg %q is not supported: use %s", clip(k.alg), MLDSA65)
+	case k.crv != "" || k.x != nil || k.y != nil:
+		return nil, errors.New(`keys: JWK: an AKP key has no "crv", "x" and "y"`)
+	}
+	return newMLDSA65Verifier(k.pub)
 }
 
 // ParseEncryptionJWK reads a public key for encryption, OKP with X25519 or EC with P-256. It returns its ID, which is
@@ -227,33 +250,52 @@ func isThumbprint(s string) bool {
 func (v *Verifier) ThumbprintJWK() []byte {
 	w := objectWriter{}
 	w.open()
-	w.string("crv", v.curve())
+	if v.alg == MLDSA65 {
+		w.string("alg", string(v.alg))
+	}
+	v.curveMember(&w)
 	w.string("kty", v.kty())
+	v.pubMember(&w)
 	v.coordinateMembers(&w)
 	return w.close()
 }
 
 func (v *Verifier) kty() string {
-	if v.alg == Ed25519 {
+	switch v.alg {
+	case Ed25519:
 		return ktyOKP
+	case MLDSA65:
+		return ktyAKP
 	}
 	return ktyEC
 }
 
-func (v *Verifier) curve() string {
-	if v.alg == Ed25519 {
-		return crvEd25519
+// The members of the public key: crv, pub, and x and y, each written by the kinds of keys that have it, between whatever
+// stands between them in canonical order.
+
+func (v *Verifier) curveMember(w *objectWriter) {
+	switch v.alg {
+	case Ed25519:
+		w.string("crv", crvEd25519)
+	case ES256:
+		w.string("crv", crvP256)
 	}
-	return crvP256
+}
+
+func (v *Verifier) pubMember(w *objectWriter) {
+	if v.alg == MLDSA65 {
+		w.string("pub", base64URL(v.point))
+	}
 }
 
 func (v *Verifier) coordinateMembers(w *objectWriter) {
-	if v.alg == Ed25519 {
+	switch v.alg {
+	case Ed25519:
 		w.string("x", base64URL(v.point))
-		return
+	case ES256:
+		w.string("x", base64URL(v.point[1:1+scalarSize]))
+		w.string("y", base64URL(v.point[1+scalarSize:]))
 	}
-	w.string("x", base64URL(v.point[1:1+scalarSize]))
-	w.string("y", base64URL(v.point[1+scalarSize:]))
 }
 
 // JWK is the public key as a JSON Web Key in canonical JSON: the thumbprint members and alg, kid, use.
@@ -262,17 +304,22 @@ func (v *Verifier) JWK() []byte { return v.appendJWK(nil, nil) }
 // MarshalJSON gives JWK.
 func (v *Verifier) MarshalJSON() ([]byte, error) { return v.JWK(), nil }
 
-// appendJWK appends the canonical JWK, with the private member d unless it is nil.
-func (v *Verifier) appendJWK(dst, d []byte) []byte {
+// appendJWK appends the canonical JWK, with the private member d or priv unless it is nil.
+func (v *Verifier) appendJWK(dst, private []byte) []byte {
+	member := privateMember(v.alg)
 	w := objectWriter{dst: dst}
 	w.open()
 	w.string("alg", string(v.alg))
-	w.string("crv", v.curve())
-	if d != nil {
-		w.string("d", base64URL(d))
+	v.curveMember(&w)
+	if private != nil && member == "d" {
+		w.string(member, base64URL(private))
 	}
 	w.string("kid", v.id)
 	w.string("kty", v.kty())
+	if private != nil && member == "priv" {
+		w.string(member, base64URL(private))
+	}
+	v.pubMember(&w)
 	w.string("use", "sig")
 	v.coordinateMembers(&w)
 	return w.close()

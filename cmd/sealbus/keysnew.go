@@ -40,7 +40,7 @@ func (a *app) keysNewCommand() *cobra.Command {
 		run:     func(context.Context, []string) error { return a.keysNew(&f) },
 	})
 	cmd.Flags().StringVar(&f.producer, "producer", "", "the producer's `NAME`, as the trust policy has it")
-	cmd.Flags().StringVar(&f.alg, "alg", string(keys.Ed25519), "signature `ALGORITHM`: Ed25519 or ES256")
+	cmd.Flags().StringVar(&f.alg, "alg", string(keys.Ed25519), "signature `ALGORITHM`: Ed25519, ES256 or ML-DSA-65")
 	cmd.Flags().StringArrayVar(&f.sources, "source", nil, "a source `PATTERN` that the producer signs for")
 	cmd.Flags().StringArrayVar(&f.types, "type", nil, "a type `PATTERN` that the producer signs for")
 	cmd.Flags().StringVar(&f.activate, "activate", "", "sign with it from this `TIME` on: RFC 3339, a date, or +7d (default at once: for a first key, or after a revocation)")

@@ -25,6 +25,11 @@ func TestLocalSignersConform(t *testing.T) {
 		},
 		"remote Ed25519": func(t testing.TB) keys.Signer { return viaRemote(t, keys.Ed25519) },
 		"remote ES256":   func(t testing.TB) keys.Signer { return viaRemote(t, keys.ES256) },
+		"ML-DSA-65":      func(t testing.TB) keys.Signer { return MLDSA65(t, "orders", "a") },
+		"ML-DSA-65 randomised": func(t testing.TB) keys.Signer {
+			return signer(t, keys.MLDSA65, "orders", "a")
+		},
+		"remote ML-DSA-65": func(t testing.TB) keys.Signer { return viaRemote(t, keys.MLDSA65) },
 	} {
 		t.Run(name, func(t *testing.T) { TestSigner(t, open) })
 	}
