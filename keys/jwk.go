@@ -1,7 +1,6 @@
 package keys
 
 import (
-	"crypto/ecdh"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -188,50 +187,6 @@ func (k *jwk) mldsa65() (*Verifier, error) {
 		return nil, errors.New(`keys: JWK: an AKP key has no "crv", "x" and "y"`)
 	}
 	return newMLDSA65Verifier(k.pub)
-}
-
-// ParseEncryptionJWK reads a public key for encryption, OKP with X25519 or EC with P-256. It returns its ID, which is
-// the JWK thumbprint, and the JWK with its thumbprint members only.
-func ParseEncryptionJWK(doc []byte) (id string, jwk []byte, err error) {
-	k, err := parseJWK(doc)
-	if err != nil {
-		return "", nil, err
-	}
-	if k.use != "" && k.use != "enc" {
-		return "", nil, fmt.Errorf("keys: JWK: use %q is not for encryption", clip(k.use))
-	}
-	if id, err = k.encryptionKeyID(); err != nil {
-		return "", nil, err
-	}
-	return id, k.thumbprintJWK(), nil
-}
-
-func (k *jwk) encryptionKeyID() (string, error) {
-	curve, public := ecdh.P256(), append(append([]byte{uncompressed}, k.x...), k.y...)
-	if k.kty == ktyOKP && k.crv == crvX25519 && k.y == nil {
-		curve, public = ecdh.X25519(), k.x
-	} else if k.kty != ktyEC || k.crv != crvP256 || len(k.x) != scalarSize {
-		return "", errors.New("keys: JWK: an encryption key is OKP X25519 or EC P-256")
-	}
-	if k.private != "" {
-		return "", fmt.Errorf("keys: this is a private key (it has %q): export its public half", k.private)
-	}
-	if _, err := curve.NewPublicKey(public); err != nil {
-		return "", errors.New("keys: JWK: the encryption key is not a point of its curve")
-	}
-	return thumbprint(k.thumbprintJWK()), nil
-}
-
-func (k *jwk) thumbprintJWK() []byte {
-	w := objectWriter{}
-	w.open()
-	w.string("crv", k.crv)
-	w.string("kty", k.kty)
-	w.string("x", base64URL(k.x))
-	if k.y != nil {
-		w.string("y", base64URL(k.y))
-	}
-	return w.close()
 }
 
 // thumbprint is the SHA-256 of the thumbprint members (RFC 7638 section 3), base64url.

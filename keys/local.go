@@ -258,7 +258,12 @@ func (s *LocalSigner) UnsafePrivateJWK() ([]byte, error) {
 const maxPrivateJWK = 4096
 
 // String names the key without its private half.
-func (s LocalSigner) String() string { return redactedName("LocalSigner", s.verifier) }
+func (s LocalSigner) String() string {
+	if s.verifier == nil {
+		return redactedName("LocalSigner", "")
+	}
+	return redactedName("LocalSigner", s.verifier.id)
+}
 
 // GoString is String.
 func (s LocalSigner) GoString() string { return s.String() }

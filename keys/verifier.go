@@ -31,6 +31,9 @@ const (
 // Algorithms are the algorithms of signing keys, the default first.
 func Algorithms() []Algorithm { return []Algorithm{Ed25519, ES256, MLDSA65} }
 
+// PostQuantum reports whether signatures of the algorithm hold against a forger with a quantum computer.
+func (a Algorithm) PostQuantum() bool { return a == MLDSA65 }
+
 // SignatureSize is the length of every signature of the algorithm, in bytes; 0 = no algorithm of ours.
 func (a Algorithm) SignatureSize() int {
 	switch a {

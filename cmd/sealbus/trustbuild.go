@@ -171,7 +171,7 @@ func (a *app) buildBundle(f *trustBuildFlags, p *policy.Policy, public []publicK
 		if k.signing != nil {
 			signing = append(signing, k.signing)
 		} else {
-			opts.EncryptionKeys = append(opts.EncryptionKeys, k.encryption)
+			opts.Recipients = append(opts.Recipients, k.encryption)
 		}
 	}
 	b, err := p.Build(signing, opts)

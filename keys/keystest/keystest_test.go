@@ -55,3 +55,12 @@ func TestKeysAreFixed(t *testing.T) {
 		t.Errorf("root: key ID %s", got)
 	}
 }
+
+func TestLocalIdentitiesConform(t *testing.T) {
+	for name, open := range map[string]func(t testing.TB) keys.Identity{
+		"X25519": func(t testing.TB) keys.Identity { return X25519(t, "a") },
+		"P-256":  func(t testing.TB) keys.Identity { return P256(t, "a") },
+	} {
+		t.Run(name, func(t *testing.T) { TestIdentity(t, open) })
+	}
+}
