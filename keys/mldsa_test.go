@@ -198,11 +198,11 @@ func TestOtherMLDSAKeysAreRefused(t *testing.T) {
 // TestMLDSAEverywhere: a key of this algorithm goes wherever others go.
 func TestMLDSAEverywhere(t *testing.T) {
 	dir := t.TempDir()
-	root, err := CreateRootKey(filepath.Join(dir, "root"), "p", MLDSA65, &PrivateFileOptions{ScryptWorkFactor: 1})
-	if err != nil {
+	if _, err := CreateRootKey(filepath.Join(dir, "root"), "p", MLDSA65, &PrivateFileOptions{ScryptWorkFactor: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if root, err = OpenRootKey(filepath.Join(dir, "root"), "p"); err != nil {
+	root, err := OpenRootKey(filepath.Join(dir, "root"), "p")
+	if err != nil {
 		t.Fatal(err)
 	}
 	roots, err := ParseRoots(mustRoots(t, 1, 1, root).Payload())

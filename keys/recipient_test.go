@@ -329,11 +329,10 @@ func TestBundleRecipients(t *testing.T) {
 		encryptionKey(t, "billing", Schedule{Published: day(1), Active: day(2)}), encryptionKey(t, "steady", Schedule{})
 	revoked := encryptionKey(t, "gone", Schedule{})
 	revoked.Revoked = &Revocation{At: day(1), Reason: "stolen"}
-	b, err := NewBundle(BundleOptions{EncryptionKeys: []*EncryptionKey{old, next, steady, revoked, encryptionKey(t, "later", Schedule{Published: day(4), Active: day(3)})}})
-	if err == nil {
-		t.Fatal("a schedule out of order is accepted")
+	if _, err := NewBundle(BundleOptions{EncryptionKeys: []*EncryptionKey{encryptionKey(t, "later", Schedule{Published: day(4), Active: day(3)})}}); err == nil {
+		t.Error("a schedule out of order is accepted")
 	}
-	b, err = NewBundle(BundleOptions{EncryptionKeys: []*EncryptionKey{old, next, steady, revoked, encryptionKey(t, "later", Schedule{Published: day(4)})}})
+	b, err := NewBundle(BundleOptions{EncryptionKeys: []*EncryptionKey{old, next, steady, revoked, encryptionKey(t, "later", Schedule{Published: day(4)})}})
 	if err != nil {
 		t.Fatal(err)
 	}
