@@ -22,7 +22,8 @@ const maxStrangers = 100
 // process's view: add up those of several. It is safe for concurrent use, and its size is bounded by the bundle's.
 //
 // What would not have passed is counted for the producers whose keys may speak for the source that it claims. Nobody
-// has verified that claim: forged events make a producer look less ready than it is, never more.
+// has verified that claim: forged events make a producer look less ready than it is, never more. (An event that
+// somebody delivers again is one that passed, and counts: after Reset, what sealed before is not what seals now.)
 type Readiness struct {
 	trust keys.Source
 

@@ -19,8 +19,9 @@ import (
 //
 // A record that is not authentic never passes: malformed, too_large, or bad_signature if only the MAC is wrong. One of
 // another consumer or quarantine is audience_mismatch, one that holds a record in turn is malformed (deliver
-// that one itself). All of these go to the quarantine as they are. Without any Reopen, records are
-// trust_unavailable: they are delivered again until the consumer has its keys.
+// that one itself). All of these go to the quarantine as they are. Without any Reopen, every record is
+// bad_signature: anybody can write what looks like one, and it must not hold up those behind it. It is in quarantine, as it
+// is, until the consumer has its keys.
 type Reopen struct {
 	Quarantine string // the name of the quarantine (Options.QuarantineName of the consumer that filled it); must not be empty
 	Key        []byte // its key, of at least MinQuarantineKey bytes; no two have the same. A quarantine may have several
@@ -101,15 +102,14 @@ func (d *delivery) unwrap() *envelope.Error {
 	if d.msg.Format != QuarantineRecord {
 		return nil
 	}
-	if len(d.reopen) == 0 {
-		return d.because(envelope.ReasonTrustUnavailable, "there is no key to judge a quarantine record with: Reopen in the consumer's Options", nil)
-	}
 	rec, err := readRecord(d.msg.Body)
 	if err != nil {
 		return d.because(unreadable(d.msg.Body), clip(err.Error()), err)
 	}
 	from := d.writer(rec)
 	switch {
+	case len(d.reopen) == 0:
+		return d.because(envelope.ReasonBadSignature, "there is no key to judge a quarantine record with: Reopen in the consumer's Options", errWrongMAC)
 	case from == nil:
 		return d.because(envelope.ReasonBadSignature, errWrongMAC.Error(), errWrongMAC)
 	case rec.Quarantine != "" && rec.Quarantine != from.quarantine:

@@ -87,7 +87,8 @@ type remoteState struct {
 }
 
 // FetchBundle fetches a signed bundle over HTTPS and follows it from then on. It fails if the first fetch fails, unless
-// opts.StateFile has a bundle that still is good: then it is used, and LastError tells.
+// opts.StateFile has a bundle that still is good: then it is used, Checked is zero, and LastError tells why as soon as the
+// attempt has ended (it is given half of the time that ctx has left).
 //
 // The URL must be https, without user information. It is asked with If-None-Match; a redirect is followed only to the same
 // host and only over HTTPS.

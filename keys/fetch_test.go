@@ -842,6 +842,11 @@ func TestFetchSigned(t *testing.T) {
 	if got, err := keys.FetchSigned(t.Context(), at); err != nil || string(got) != "anything" {
 		t.Errorf("%q, %v", got, err)
 	}
+	endless, err := keys.HTTPSOrigin(srv.URL, &keys.FetchOptions{Client: &http.Client{Transport: unpacking{}}})
+	o.check(err)
+	if _, err := keys.FetchSigned(t.Context(), endless); whyOf(err) != keys.WhyTooLarge {
+		t.Errorf("without end: %v", err)
+	}
 	srv.Withdraw()
 	if _, err := keys.FetchSigned(t.Context(), at); err == nil || !strings.Contains(err.Error(), srv.URL+"/b: ") || strings.Contains(err.Error(), "hush") {
 		t.Error(err)

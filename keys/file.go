@@ -26,7 +26,8 @@ type FileOptions struct {
 	Now        func() time.Time // nil = time.Now
 	MinVersion int64            // refuse lower versions; 0 = accept every version
 	// RefreshHint is how often the file is looked at, at most; 0 = as the bundle says, else DefaultRefresh. The file is
-	// looked at when the bundle expires in any case, and from then on once a second until there is a fresh one.
+	// looked at when the bundle expires in any case, and from then on once a second until there is a fresh one; and
+	// DefaultRefresh after a look that found something wrong.
 	RefreshHint time.Duration
 }
 
@@ -92,9 +93,13 @@ func (f *FileSource) Refresh(context.Context, string) (*Bundle, error) {
 // LastError is what was wrong with the file at the last look; nil = nothing.
 func (f *FileSource) LastError() error { return f.state.Load().err }
 
-// interval is the refresh hint, cut at the expiry of the bundle: with an expired one, nothing is judged any more.
+// interval is the refresh hint, cut at the expiry of the bundle: with an expired one, nothing is judged any more. After a
+// failure it is short: the file may have been caught while it was written.
 func (f *FileSource) interval(s *fileState) time.Duration {
 	hint := cmp.Or(max(f.opts.RefreshHint, 0), s.bundle.refreshHint, DefaultRefresh)
+	if s.err != nil {
+		hint = min(hint, DefaultRefresh)
+	}
 	return min(hint, max(s.bundle.expires.Sub(s.checked), minRefresh))
 }
 

@@ -110,6 +110,18 @@ func TestFileIntervals(t *testing.T) {
 	}
 }
 
+// A file that was caught while it was written is not left until the next regular look.
+func TestFileCaughtHalfWritten(t *testing.T) {
+	w := newWatched(t, versionedHint(t, 1, 12*time.Hour), FileOptions{})
+	next := w.sign(versionedHint(t, 2, 12*time.Hour))
+	w.put(next[:len(next)/2])
+	w.clock.advance(12 * time.Hour)
+	w.want(1, WhyMalformed)
+	w.put(next)
+	w.clock.advance(DefaultRefresh)
+	w.want(2, "")
+}
+
 func TestFileRefusals(t *testing.T) {
 	w := newWatched(t, versioned(t, 5), FileOptions{RefreshHint: time.Second, MinVersion: 3})
 	good, same := versioned(t, 6), versioned(t, 6)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/url"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -34,6 +35,9 @@ func checkURL(flag, text string) error {
 		return nil
 	}
 	if u, err := url.Parse(text); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		if at := strings.LastIndexByte(text, '@'); at >= 0 { // a password may stand before it
+			text = "..." + text[at:]
+		}
 		return usage("write it as https://HOST or http://HOST:PORT", "--%s: %q is not a URL", flag, text)
 	}
 	return nil

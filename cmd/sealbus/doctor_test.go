@@ -62,7 +62,7 @@ func newSite() *site {
 		rule: "to-billing", bus: "central",
 		queue: map[string]string{
 			"VisibilityTimeout": "360", "MessageRetentionPeriod": "345600", "Policy": sendPolicy(ruleCondition),
-			"RedrivePolicy": `{"deadLetterTargetArn":"` + queuesARN + `billing-dead","maxReceiveCount":"5"}`,
+			"RedrivePolicy": `{"deadLetterTargetArn":"` + queuesARN + `billing-dead","maxReceiveCount":"7"}`,
 		},
 		deadLetter:     map[string]string{"MessageRetentionPeriod": "1209600"},
 		ruleDeadLetter: map[string]string{"Policy": sendPolicy(ruleCondition)},
@@ -286,6 +286,9 @@ func TestDoctorFinds(t *testing.T) {
 		"source account": {func(s *site) {
 			s.queue["Policy"] = sendPolicy(`,"Condition":{"StringEquals":{"aws:SourceAccount":"` + accountID + `"}}`)
 		}, "queue policy", statusWarning, "any rule or role of account " + accountID, "aws:SourceArn"},
+		"topic may send": {func(s *site) {
+			s.queue["Policy"] = statement(`"Principal":{"Service":["events.amazonaws.com","sns.amazonaws.com"]},"Action":"sqs:SendMessage","Condition":{"ArnEquals":{"aws:SourceArn":["` + eventsARN + `rule/central/to-billing","arn:aws:sns:eu-west-1:` + accountID + `:news"]}}`)
+		}, "queue policy", statusWarning, "what is no rule may send", "aws:SourceArn"},
 		"open queue": {func(s *site) { s.queue["Policy"] = statement(`"Principal":{"AWS":["*"]},"Action":"SQS:*"`) }, "queue policy", statusProblem, "anybody may send", "aws:SourceArn"},
 		"others send": {func(s *site) {
 			s.queue["Policy"] = strings.Replace(sendPolicy(ruleCondition), `"Statement":{`, `"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:role/x"},"Action":"sqs:Send*"},{`, 1)
@@ -297,17 +300,17 @@ func TestDoctorFinds(t *testing.T) {
 		"no dlq":              {func(s *site) { delete(s.queue, "RedrivePolicy") }, "queue dead-letter queue", statusProblem, "there is none", "RedrivePolicy"},
 		"short dlq retention": {func(s *site) { s.deadLetter["MessageRetentionPeriod"] = "86400" }, "queue dead-letter queue", statusProblem, "1d and the queue for 4d", "MessageRetentionPeriod=1209600"},
 		"dlq denied":          {func(s *site) { s.deny["GetQueueUrl"] = true }, "queue dead-letter queue", statusUnknown, "sqs:GetQueueUrl", queuesARN + "billing-dead"},
-		"one receive":         {func(s *site) { s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"5"`, `1`, 1) }, "queue maxReceiveCount", statusProblem, "1: a passing failure", `\"maxReceiveCount\":\"5\"`},
+		"one receive":         {func(s *site) { s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"7"`, `1`, 1) }, "queue maxReceiveCount", statusProblem, "1: a passing failure", `\"maxReceiveCount\":\"7\"`},
 		"in the dlq":          {func(s *site) { s.waiting = "billing-dead" }, "queue dead-letter queue", statusWarning, "1 message in billing-dead", "start-message-move-task --source-arn " + queuesARN + "billing-dead"},
 		"in the rule's dlq":   {func(s *site) { s.waiting = "rule-dead" }, "rule dead-letter queue", statusWarning, "1 event of to-billing could not be delivered", "receive-message"},
 		"endless receives": {func(s *site) {
-			s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"5"`, `"1000"`, 1)
+			s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"7"`, `"1000"`, 1)
 		}, "queue maxReceiveCount", statusProblem, "take longer than the 4d", "RedrivePolicy"},
 		"function elsewhere": {func(s *site) {
 			s.flags = []string{"--function", "arn:aws:lambda:eu-west-1:000000000000:function:billing"}
 		}, "function", statusProblem, "it is in eu-west-1", "--region eu-west-1"},
 		"bus elsewhere":        {func(s *site) { s.flags = []string{"--bus", "arn:aws:events:eu-west-1:000000000000:event-bus/central"} }, "bus", statusProblem, "it is in eu-west-1", "--region eu-west-1"},
-		"four receives":        {func(s *site) { s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"5"`, `"4"`, 1) }, "queue maxReceiveCount", statusWarning, "advises 5", "RedrivePolicy"},
+		"five receives":        {func(s *site) { s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"7"`, `"5"`, 1) }, "queue maxReceiveCount", statusWarning, "after an outage of 24m", `\"maxReceiveCount\":\"7\"`},
 		"visibility":           {func(s *site) { s.queue["VisibilityTimeout"] = "30" }, "queue visibility timeout", statusProblem, "30s is too short, AWS advises 6 times the 1m", "VisibilityTimeout=360"},
 		"window in visibility": {func(s *site) { s.mapping.Window = 30 * time.Second }, "queue visibility timeout", statusProblem, "the batching window of 30s", "VisibilityTimeout=390"},
 		"lease":                {func(s *site) { s.flags = []string{"--lease", "10m"} }, "queue visibility timeout", statusProblem, "the consumer's lease is 10m", "VisibilityTimeout=601"},
@@ -342,7 +345,7 @@ func TestDoctorFinds(t *testing.T) {
 		"called by rule": {func(s *site) {
 			s.direct = true
 			s.function.Policy = statement(`"Principal":{"Service":"events.amazonaws.com"},"Action":"lambda:InvokeFunction"` + ruleCondition)
-		}, "function policy", statusOK, "only the named rules", ""},
+		}, "function policy", statusOK, "it lets only the named rules of EventBridge call; policies of users", ""},
 
 		"no table":     {func(s *site) { s.table = nil }, "table", statusProblem, "does not exist", "sealbus replay create-table --table claims"},
 		"table denied": {func(s *site) { s.deny["DescribeTable"] = true }, "table", statusUnknown, "dynamodb:DescribeTable", "dynamodb:us-east-1:" + accountID + ":table/claims"},

@@ -18,8 +18,9 @@ import (
 )
 
 const (
-	leastReceives  = 3              // with fewer, a passing failure sends events to the dead-letter queue
-	usualReceives  = 5              // what AWS advises for a queue that a function reads
+	leastReceives  = 3 // with fewer, a passing failure sends events to the dead-letter queue
+	usualReceives  = 5 // the least that AWS advises for a queue that a function reads
+	usualOutage    = 30 * time.Minute
 	leastRetention = 24 * time.Hour // with less, an outage over night loses events
 	mostRetention  = 14 * 24 * time.Hour
 	visibilityRule = 6 // times the function's timeout, as AWS advises: Lambda may retry throttled calls meanwhile
@@ -180,7 +181,7 @@ func (d *doctor) checkGrants(g grants, policy string) {
 	case !allowed:
 		d.problem(g.check, g.fix, "EventBridge may not %s: %s", g.does, g.loses)
 	case len(d.findings) == before:
-		d.ok(g.check, "only the named rules of EventBridge may %s", g.does)
+		d.ok(g.check, "it lets only the named rules of EventBridge %s; policies of users and roles were not looked at", g.does)
 	}
 }
 
@@ -188,7 +189,9 @@ func (d *doctor) checkGrant(g *grants, s *policyStatement, service bool) {
 	const forged = "account and replay-name of an event can then be forged"
 	sources, accounts := s.demands("aws:SourceArn"), s.demands("aws:SourceAccount", "aws:PrincipalAccount")
 	switch {
+	case len(sources) > 0 && !anyAccount(sources) && onlyRules(sources):
 	case len(sources) > 0 && !anyAccount(sources):
+		d.warning(g.check, g.fix, "what is no rule may %s, %s%s: %s", g.does, strings.Join(sources, ", "), sid(s), forged)
 	case len(accounts) > 0:
 		d.warning(g.check, g.fix, "any rule or role of account %s may %s%s: name the rules as aws:SourceArn", strings.Join(accounts, ", "), g.does, sid(s))
 	case s.anybody():
@@ -208,6 +211,16 @@ func anyAccount(arns []string) bool {
 		}
 	}
 	return false
+}
+
+// onlyRules reports whether the ARNs are of rules of EventBridge: a topic or a bucket sends what anybody gave it.
+func onlyRules(arns []string) bool {
+	for _, text := range arns {
+		if a, ok := parseARN(text); !ok || a.service != "events" || !strings.HasPrefix(a.resource, "rule/") {
+			return false
+		}
+	}
+	return true
 }
 
 // sendStatement lets the rules of the bus send, and nobody else.
@@ -254,7 +267,7 @@ func (d *doctor) checkRetention(q *queueFacts) {
 func (d *doctor) checkDeadLetters(ctx context.Context, q *queueFacts) {
 	if q.deadLetterARN == "" {
 		a, _ := parseARN(q.arn)
-		d.problem("queue dead-letter queue", q.setAttribute("RedrivePolicy", fmt.Sprintf(`{"deadLetterTargetArn":"arn:%s:sqs:%s:%s:QUEUE","maxReceiveCount":"%d"}`, a.partition, a.region, a.account, usualReceives)),
+		d.problem("queue dead-letter queue", q.setAttribute("RedrivePolicy", fmt.Sprintf(`{"deadLetterTargetArn":"arn:%s:sqs:%s:%s:QUEUE","maxReceiveCount":"%d"}`, a.partition, a.region, a.account, advisedReceives(q.visibility))),
 			"there is none: what fails is tried until its retention is over, and then lost")
 		return
 	}
@@ -277,18 +290,30 @@ func (d *doctor) checkDeadLetters(ctx context.Context, q *queueFacts) {
 	}
 }
 
+// checkReceives: a message is received when it comes and then once after each visibility timeout, so it survives an outage
+// of receives-1 timeouts without going to the dead-letter queue.
 func (d *doctor) checkReceives(q *queueFacts) {
-	fix := q.setAttribute("RedrivePolicy", fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":"%d"}`, q.deadLetterARN, usualReceives))
-	switch n := q.maxReceives; {
+	fix := q.setAttribute("RedrivePolicy", fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":"%d"}`, q.deadLetterARN, advisedReceives(q.visibility)))
+	n := q.maxReceives
+	survived := time.Duration(n-1) * q.visibility
+	switch {
 	case time.Duration(n)*q.visibility >= q.retention:
 		d.problem("queue maxReceiveCount", fix, "%d, each after a visibility timeout of %s, take longer than the %s that messages are kept: what fails never gets to the dead-letter queue", n, formatDuration(q.visibility), formatDuration(q.retention))
 	case n < leastReceives:
 		d.problem("queue maxReceiveCount", fix, "%d: a passing failure, such as throttling, sends events to the dead-letter queue", n)
-	case n < usualReceives:
-		d.warning("queue maxReceiveCount", fix, "%d: AWS advises %d for a queue that a function reads", n, usualReceives)
+	case n < usualReceives, survived < usualOutage:
+		d.warning("queue maxReceiveCount", fix, "%d: after an outage of %s, of the replay store or the trust's origin, events go to the dead-letter queue", n, formatDuration(survived))
 	default:
-		d.ok("queue maxReceiveCount", "%d", n)
+		d.ok("queue maxReceiveCount", "%d: an outage of %s sends nothing to the dead-letter queue", n, formatDuration(survived))
 	}
+}
+
+// advisedReceives survive half an hour, with one for a worker that crashes.
+func advisedReceives(visibility time.Duration) int {
+	if visibility <= 0 {
+		return usualReceives
+	}
+	return max(usualReceives, int((usualOutage+visibility-1)/visibility)+2)
 }
 
 // checkWindow: what waited in queue and dead-letter queue must still be young enough for the consumer.

@@ -106,7 +106,7 @@ func (a *app) createRing(f *keysNewFlags, schedule keys.Schedule) (*keys.LocalSi
 		return nil, err
 	}
 	_, err = keys.CreateKeyring(f.path, pass, f.producer, &keys.KeyringOptions{
-		PrivateFileOptions: keys.PrivateFileOptions{InsecureNoPassphrase: f.insecure},
+		PrivateFileOptions: f.options(),
 		Sources:            f.sources, Types: f.types, Key: key, Schedule: schedule,
 	})
 	if err != nil {

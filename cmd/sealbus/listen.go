@@ -19,6 +19,9 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
+// listenName is the consumer's name unless told otherwise: that of no other.
+const listenName = "sealbus-listen"
+
 // listenFlags are those of `listen`.
 type listenFlags struct {
 	trustFlags
@@ -82,7 +85,7 @@ sealbus listen --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing 
 	flags.StringVar(&f.quarantine, "quarantine", "", "where refused events go, a `PLACE`: dir:PATH, s3://BUCKET/PREFIX or sqs:QUEUE-URL")
 	flags.StringVar(&f.quarantineKey, "quarantine-key-file", "", "the quarantine's key, a `FILE` of `sealbus quarantine key new`")
 	flags.StringVar(&f.redis, "redis", "", "remember in this Redis what was handled, a `URL` (default in memory)")
-	flags.StringVar(&f.name, "name", "sealbus-listen", "the consumer's `NAME`: with --redis, its workers share one")
+	flags.StringVar(&f.name, "name", listenName, "the consumer's `NAME`: with --redis, its workers share one")
 	flags.IntVar(&f.limit, "limit", 0, "end after this `NUMBER` of events (default without end)")
 	f.awsFlags.register(cmd)
 	return cmd
@@ -100,6 +103,8 @@ func (f *listenFlags) check() error {
 		return usage("give a duration, such as 24h", "--max-age must be longer than nothing")
 	case f.http != "" && f.remove:
 		return usage("drop it", "--delete is for --queue")
+	case f.redis != "" && f.forwardTo == "" && f.name != listenName:
+		return usage("add --forward-to URL, or drop --name or --redis", "what is only shown would be remembered as handled by %s: a consumer of that name would skip it", f.name)
 	case (f.quarantine == "") != (f.quarantineKey == ""):
 		return usage("give both or none", "--quarantine and --quarantine-key-file belong together")
 	case f.quarantine != "" && f.queue != "" && !f.deletes():

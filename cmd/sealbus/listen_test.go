@@ -243,16 +243,22 @@ func TestListenHTTPRefusesRequests(t *testing.T) {
 	for name, c := range map[string]struct {
 		method, contentType, version string
 		status                       int
+		origin                       string
 	}{
-		"GET":         {http.MethodGet, "application/json", "", 405},
-		"a web page":  {http.MethodPost, "text/plain", "", 415},
-		"a form":      {http.MethodPost, "application/x-www-form-urlencoded", "", 415},
-		"no type":     {http.MethodPost, "", "", 415},
-		"binary mode": {http.MethodPost, "application/json", "1.0", 415},
+		"GET":         {http.MethodGet, "application/json", "", 405, ""},
+		"a web page":  {http.MethodPost, "text/plain", "", 415, ""},
+		"rebinding":   {http.MethodPost, "application/json", "", 403, "http://attacker.example:8080"},
+		"sandboxed":   {http.MethodPost, "application/json", "", 403, "null"},
+		"a form":      {http.MethodPost, "application/x-www-form-urlencoded", "", 415, ""},
+		"no type":     {http.MethodPost, "", "", 415, ""},
+		"binary mode": {http.MethodPost, "application/json", "1.0", 415, ""},
 	} {
 		header := http.Header{"Content-Type": {c.contentType}}
 		if c.version != "" {
 			header.Set("Ce-Specversion", c.version)
+		}
+		if c.origin != "" {
+			header.Set("Origin", c.origin)
 		}
 		status, answer := l.send(c.method, l.sealed("o-1"), header)
 		if status != c.status || !bytes.Contains(answer, []byte(`"fix"`)) {
@@ -347,6 +353,29 @@ func TestListenTerminal(t *testing.T) {
 	}
 }
 
+// TestListenTerminalJSON: lines and answers in JSON come to terminals, too (curl), and encoding/json leaves most of this as it is.
+func TestListenTerminalJSON(t *testing.T) {
+	b := newListenBench(t)
+	l := b.serve("--output", "json")
+	const evil = `"\u202e \u200b \ue000 \ud834\udd73 \u00a0é😀"`
+	doc := `{"specversion":"1.0","id":"i","source":"https://shop.example/x","type":` + evil + `}`
+	var want string
+	b.check(json.Unmarshal([]byte(evil), &want))
+	for name, doc := range map[string]string{"one": doc, "a batch": "[" + doc + "]"} {
+		_, answer := l.send(http.MethodPost, doc, http.Header{"Content-Type": {"application/json"}})
+		for _, text := range []string{string(answer), l.stdout.String()} {
+			if strings.ContainsFunc(strings.TrimRight(text, "\n"), func(r rune) bool { return r != '\n' && unprintable(r) }) {
+				t.Errorf("%s: %q", name, text)
+			}
+		}
+		var h heard
+		b.check(json.Unmarshal(bytes.Trim(answer, "[]\n"), &h))
+		if h.Unverified == nil || h.Unverified.Type != want {
+			t.Errorf("%s: %s", name, answer)
+		}
+	}
+}
+
 // TestListenAligned: columns stand under each other, with and without colours.
 func TestListenAligned(t *testing.T) {
 	view := newListenView(style{colour: true})
@@ -405,6 +434,7 @@ func TestListenUsage(t *testing.T) {
 		"both":            {[]string{"--queue", "http://q", "--http", "1"}, "--queue or --http"},
 		"not a queue":     {[]string{"--queue", "billing"}, "is not a URL"},
 		"not a target":    {[]string{"--http", "1", "--forward-to", "localhost:3000"}, "is not a URL"},
+		"not http":        {[]string{"--http", "1", "--forward-to", "ftp://user:secret@h"}, `"...@h" is not a URL`},
 		"not an address":  {[]string{"--http", "1:2:3"}, "is no address"},
 		"delete":          {[]string{"--http", "1", "--delete"}, "--delete is for --queue"},
 		"limit":           {[]string{"--http", "1", "--limit", "-1"}, "--limit -1"},
@@ -413,6 +443,7 @@ func TestListenUsage(t *testing.T) {
 		"each time":       {[]string{"--queue", "http://q", "--quarantine", "dir:q", "--quarantine-key-file", "k"}, "each time it comes"},
 		"account":         {[]string{"--http", "1", "--account", "7"}, "--account"},
 		"redis":           {[]string{"--http", "1", "--redis", "http://user:secret@h"}, "not a URL of Redis"},
+		"another's name":  {[]string{"--queue", "http://q", "--redis", "redis://user:secret@h", "--name", "billing"}, "remembered as handled by billing"},
 	} {
 		l := b.listen(c.args...)
 		if code := l.wait(); code != exitUsage || !strings.Contains(l.stderr.String(), c.want) || strings.Contains(l.stderr.String(), "secret") {

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log"
@@ -114,11 +113,14 @@ func (l *listener) takePosted(ctx context.Context, body []byte) *heard {
 }
 
 // refuseRequest is why a request is not looked at; 0 = it is. A JSON content type is demanded because a web page in
-// somebody's browser cannot send one to this address without being asked first.
+// somebody's browser cannot send one to this address without being asked first; and no Origin, which browsers add, because a
+// page can have its own name lead to this address.
 func refuseRequest(r *http.Request) (status int, message string) {
 	switch media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); {
 	case r.Method != http.MethodPost:
 		return http.StatusMethodNotAllowed, "POST a sealed event"
+	case r.Header.Get("Origin") != "":
+		return http.StatusForbidden, "a web page may not post events here"
 	case r.Header.Get("Ce-Specversion") != "":
 		return http.StatusUnsupportedMediaType, "a CloudEvent in binary mode: post it in structured mode, the attributes in the body"
 	case err != nil, media != "application/json" && !strings.HasSuffix(media, "+json"):
@@ -175,7 +177,6 @@ func answerHTTP(w http.ResponseWriter, status int, v any) {
 		w.Header().Set("Retry-After", "5")
 	}
 	w.WriteHeader(status)
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v) // if it fails, whoever asked has gone
+	line, _ := jsonLine(v) // texts, lists and times: it does not fail
+	_, _ = w.Write(line)   // if it fails, whoever asked has gone
 }

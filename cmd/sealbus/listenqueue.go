@@ -10,6 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
+
+	"github.com/sealbus/sealbus/envelope"
 )
 
 const (
@@ -33,8 +35,14 @@ type poller struct {
 	client  queueClient
 	url     string
 	deletes bool
-	seen    map[string]*heard // by message ID: what was told of it last
+	seen    map[string]told // by message ID: what was told of it last
 	pause   time.Duration
+}
+
+// told is as much of a verdict as is kept for each message: the rest is as long as whoever wrote the message likes.
+type told struct {
+	done   bool
+	reason envelope.Reason
 }
 
 // pollQueue polls until ctx ends.
@@ -43,7 +51,7 @@ func (l *listener) pollQueue(ctx context.Context, f *listenFlags) error {
 	if err != nil {
 		return err
 	}
-	p := &poller{listener: l, url: f.queue, deletes: f.deletes(), seen: map[string]*heard{}}
+	p := &poller{listener: l, url: f.queue, deletes: f.deletes(), seen: map[string]told{}}
 	p.client = sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.BaseEndpoint = orBase(&f.awsFlags, o.BaseEndpoint) })
 	what := "messages stay on the queue, and come back when their visibility timeout is over; each look counts towards maxReceiveCount"
 	if p.deletes {
@@ -103,8 +111,8 @@ func (p *poller) messages(ctx context.Context, list []types.Message) error {
 // message takes one message. What began is finished, also if ctx ends meanwhile.
 func (p *poller) message(ctx context.Context, m *types.Message) error {
 	finish, id := context.WithoutCancel(ctx), aws.ToString(m.MessageId)
-	before := p.seen[id]
-	if before != nil && before.done() {
+	before, again := p.seen[id]
+	if before.done {
 		p.delete(finish, m)
 		return nil
 	}
@@ -116,9 +124,9 @@ func (p *poller) message(ctx context.Context, m *types.Message) error {
 	if len(p.seen) >= maxSeen {
 		clear(p.seen)
 	}
-	p.seen[id] = h
+	p.seen[id] = told{h.done(), h.Reason}
 	var err error
-	if before == nil || h.Verdict == verdictRetry || h.Reason != before.Reason {
+	if !again || h.Verdict == verdictRetry || h.Reason != before.reason {
 		err = p.tell(h)
 	}
 	if h.Verdict == verdictRetry {

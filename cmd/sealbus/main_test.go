@@ -16,6 +16,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if workFactor != 0 {
+		panic("the program does not use the default work factor")
+	}
+	workFactor = 4 // the default takes a second for each file, and ten under the race detector
 	testscript.Main(m, map[string]func(){"sealbus": main})
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -21,13 +22,34 @@ func (a *app) emit(v any, text func(*printer)) error {
 
 // writeJSON writes v as one line of JSON.
 func (a *app) writeJSON(v any) error {
+	line, err := jsonLine(v)
+	if err != nil {
+		return unavailable("report this as a bug", "writing the result: %w", err)
+	}
+	return a.writeOut(line)
+}
+
+// jsonLine is v as one line of JSON, which is harmless on a terminal: encoding/json escapes no more than the control
+// characters below the space.
+func jsonLine(v any) ([]byte, error) {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		return unavailable("report this as a bug", "writing the result: %w", err)
+		return nil, err
 	}
-	return a.writeOut([]byte(b.String()))
+	text := strings.TrimSuffix(b.String(), "\n")
+	line := make([]byte, 0, len(text)+1)
+	for _, c := range text {
+		if !unprintable(c) {
+			line = utf8.AppendRune(line, c)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{c}) { // it stands in a string: nothing else in JSON is unprintable
+			line = fmt.Appendf(line, `\u%04x`, unit)
+		}
+	}
+	return append(line, '\n'), nil
 }
 
 // writeOut writes data to standard output as it is.

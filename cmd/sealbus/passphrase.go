@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/sealbus/sealbus/keys"
 )
 
 // maxPassphrase bounds a passphrase, in bytes, so that a key file named by mistake is refused.
@@ -19,6 +21,14 @@ const maxPassphrase = 1 << 10
 type privateFlags struct {
 	passphraseFile string
 	insecure       bool
+}
+
+// workFactor is that of new private files; 0 = the default of keys. Tests lower it: they guess no passphrases.
+var workFactor int
+
+// options are those of a new private file.
+func (f *privateFlags) options() keys.PrivateFileOptions {
+	return keys.PrivateFileOptions{InsecureNoPassphrase: f.insecure, ScryptWorkFactor: workFactor}
 }
 
 func (f *privateFlags) register(cmd *cobra.Command) {

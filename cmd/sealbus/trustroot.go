@@ -50,7 +50,8 @@ func (a *app) trustRootNew(f *privateFlags, out, alg string) error {
 	if err != nil {
 		return err
 	}
-	k, err := keys.CreateRootKey(out, pass, keys.Algorithm(alg), &keys.PrivateFileOptions{InsecureNoPassphrase: f.insecure})
+	private := f.options()
+	k, err := keys.CreateRootKey(out, pass, keys.Algorithm(alg), &private)
 	if err != nil {
 		return privateFailed(out, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -138,7 +139,22 @@ func (b *batch) handle(r *record) error {
 		return fmt.Errorf("awslambda: the body of message %.100q: %w", r.id, err)
 	}
 	msg, _ := b.message(body)
+	return b.deliver(r, msg)
+}
+
+// deliver is Handle, whose panic is the error of this message alone. Handle lets no panic of a handler through; one of the
+// replay store, of the trust or of this module would end the process, and the whole batch would come again to the same end.
+func (b *batch) deliver(r *record, msg consumer.Message) (err error) {
+	returned := false
+	defer func() {
+		if v := recover(); !returned {
+			err = &consumer.PanicError{Value: v, Stack: debug.Stack()}
+			b.opts.Logger.ErrorContext(b.Context, "sealbus: the handling of a message did not return, and it is to be delivered again",
+				"consumer", b.consumer.Name(), "message", r.id, "error", err)
+		}
+	}()
 	_, err = b.consumer.Handle(b.Context, msg, b.handler)
+	returned = true
 	return err
 }
 

@@ -9,11 +9,14 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/awslambda"
 	"github.com/sealbus/sealbus/consumer/awslambda/awslambdatest"
+	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/envelope/envelopetest"
 )
@@ -152,6 +155,43 @@ func TestSQSHandlersThatEndOddly(t *testing.T) {
 	}
 }
 
+// What panics beside the handler fails its own message, and ends neither the batch nor the process.
+func TestSQSStorePanics(t *testing.T) {
+	for name, broken := range map[string]any{"panic": "boom", "panic of nil": nil} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("GODEBUG", "panicnil=1") // recover sees no panic(nil) then
+			w := newWorld(t)
+			store := &panickingStore{Store: w.store, with: broken}
+			c, err := consumer.New("billing", w.trust, store, &w.core)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := awslambda.SQS(c, w.handle, &w.opts)
+			batch := awslambdatest.SQS(t, w.deliveries("a", "b", "c")...)
+			got := awslambdatest.Invoke(w, f, batch)
+			if len(got.Failed) != 1 || len(w.taken()) != 2 || !strings.Contains(w.log.String(), "did not return") {
+				t.Errorf("failed %v (%v), log %s", got.Failed, got.Err, w.log)
+			}
+			w.want(awslambdatest.Invoke(w, f, batch))
+			if items := w.taken(); len(items) != 1 {
+				t.Errorf("then handled %v", items)
+			}
+		})
+	}
+}
+
+// panickingStore panics once.
+type panickingStore struct {
+	replay.Store
+	with any
+	once sync.Once
+}
+
+func (s *panickingStore) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (replay.Claim, replay.Status, error) {
+	s.once.Do(func() { panic(s.with) })
+	return s.Store.Claim(ctx, key, digest, until, lease)
+}
+
 // Two deliveries of one event at a time: one handler.
 func TestSQSSameEventTwiceInABatch(t *testing.T) {
 	w := newWorld(t)
@@ -219,6 +259,10 @@ func TestFIFOWhatHoldsUp(t *testing.T) {
 	forged := awslambdatest.Grouped{Group: "a", Body: w.org.Broken(t, envelope.ReasonUnsigned).EventBridge()}
 	w.want(w.invoke(awslambdatest.FIFO(t, append([]awslambdatest.Grouped{forged}, w.grouped("a1")...)...)))
 	same(t, "handled", w.taken(), []string{"a1"})
+
+	record := awslambdatest.Grouped{Group: "a", Body: []byte(`{"unverified_id":""}`)} // and the consumer reopens nothing
+	w.want(w.invoke(awslambdatest.FIFO(t, append([]awslambdatest.Grouped{record}, w.grouped("a0")...)...)))
+	same(t, "handled", w.taken(), []string{"a0"})
 
 	w.bin.err = errors.New("down")
 	w.want(w.invoke(awslambdatest.FIFO(t, append([]awslambdatest.Grouped{forged}, w.grouped("a2", "b2")...)...)), "message-1", "message-2")

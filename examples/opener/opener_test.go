@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -208,6 +210,16 @@ func TestOnlyThePipeSends(t *testing.T) {
 		}
 		if queue := strings.TrimSuffix(policy, "Policy"); s["Resource"] != "${"+queue+".Arn}" {
 			t.Errorf("%s is about %v", policy, s["Resource"])
+		}
+	}
+	// What SQS itself moves into a queue because another one names it for its dead letters, no policy of that queue stops.
+	own := "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:" + fmt.Sprint(cfntest.Plain(template.Resources["Verified"].Properties["QueueName"]))
+	for queue, want := range map[string]any{
+		"Verified":            map[string]any{"redrivePermission": "denyAll"},
+		"VerifiedDeadLetters": map[string]any{"redrivePermission": "byQueue", "sourceQueueArns": []any{own}},
+	} {
+		if got := cfntest.Plain(template.Resources[queue].Properties["RedriveAllowPolicy"]); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: dead letters of others: %v, not %v", queue, got, want)
 		}
 	}
 }

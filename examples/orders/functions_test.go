@@ -165,11 +165,16 @@ func TestMailer(t *testing.T) {
 			t.Fatalf("%v\n%s", err, f.Log())
 		}
 	}
-	if strings.Count(f.Log(), "order o-1: confirmed") != 1 {
+	if strings.Count(f.Log(), `order "o-1": confirmed`) != 1 {
 		t.Errorf("not confirmed once:\n%s", f.Log())
 	}
 	if got, want := w.Reasons("mailer"), map[envelope.Reason]int{envelope.ReasonEnvelopeMismatch: 1}; !maps.Equal(got, want) {
 		t.Errorf("in quarantine: %v, not %v", got, want)
+	}
+	// A line of its own in the log would be metrics to CloudWatch: a producer could silence the alarms.
+	forged := "o\n" + `{"_aws":{"forged":true}}`
+	if _, err := f.Invoke(t.Context(), w.Delivered("o-9", order(forged, "1"))); err != nil || strings.Contains(f.Log(), "\n{\"_aws\":{\"forged") || !strings.Contains(f.Log(), `"o\n{`) {
+		t.Errorf("%v\n%s", err, f.Log())
 	}
 }
 

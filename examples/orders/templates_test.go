@@ -71,7 +71,7 @@ var mutants = []struct {
 	{"consumer.yaml", "Action: dynamodb:PutItem", "Action: dynamodb:*", cfntest.Wildcards},
 	{"consumer.yaml", "Action: dynamodb:PutItem", "NotAction: dynamodb:DeleteTable", cfntest.Wildcards},
 	{"consumer.yaml", "Resource: !GetAtt LedgerTable.Arn", `Resource: "*"`, cfntest.Wildcards},
-	{"consumer.yaml", "Resource: !GetAtt ReplayTable.Arn", "Resource: !Sub arn:aws:dynamodb:*:${AWS::AccountId}:table/x", cfntest.Wildcards},
+	{"consumer.yaml", "Resource: !GetAtt BillingReplayTable.Arn", "Resource: !Sub arn:aws:dynamodb:*:${AWS::AccountId}:table/x", cfntest.Wildcards},
 	{"central.yaml", "AWS: !Sub arn:${AWS::Partition}:iam::${OrdersAccount}:root", `AWS: "*"`, cfntest.Wildcards},
 	{"consumer.yaml", "      Role: !GetAtt BillingRole.Arn\n", "", cfntest.Wildcards},
 	{"consumer.yaml", "aws:SourceArn: !GetAtt BillingRule.Arn", "aws:SourceArn: !GetAtt MailerRule.Arn", cfntest.Senders},
@@ -106,6 +106,7 @@ var mutants = []struct {
 	{"alarms.yaml", "      TreatMissingData: notBreaching\n", "", cfntest.Alarms},
 	{"consumer.yaml", "Value: !GetAtt BillingDeadLetters.QueueName", "Value: !GetAtt BillingQueue.QueueName", cfntest.Alarms},
 	{"consumer.yaml", "MetricName: ApproximateAgeOfOldestMessage", "MetricName: NumberOfMessagesSent", cfntest.Alarms},
+	{"consumer.yaml", "Threshold: 240", "Threshold: 900", cfntest.Alarms},
 	{"../opener/opener.yaml", "VisibilityTimeout: 180", "VisibilityTimeout: 60", cfntest.Partial},
 }
 
@@ -289,13 +290,23 @@ func TestFits(t *testing.T) {
 	}
 }
 
-// TestReplayTable: the table is the one of examples/replay-table.yaml, but for its name.
-func TestReplayTable(t *testing.T) {
+// TestReplayTables: they are the one of examples/replay-table.yaml, but for its name, and no consumer can write to another's.
+func TestReplayTables(t *testing.T) {
 	want := maps.Clone(read(t, "../replay-table.yaml").Resources["ReplayTable"].Properties)
 	delete(want, "TableName")
-	for _, file := range []string{"consumer.yaml"} {
-		if got := read(t, file).Resources["ReplayTable"].Properties; !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: the table is %v, not %v", file, got, want)
+	template := read(t, "consumer.yaml")
+	for _, name := range []string{"Billing", "Mailer"} {
+		table := name + "ReplayTable"
+		if got := template.Resources[table].Properties; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s is %v, not %v", table, got, want)
+		}
+		if got := cfntest.Plain(cfntest.Get(template.Resources[name].Properties, "Environment", "Variables", "REPLAY_TABLE")); got != "${"+table+"}" {
+			t.Errorf("%s keeps its claims in %v", name, got)
+		}
+		for _, s := range template.Resources[name+"Role"].Statements() {
+			if arn := fmt.Sprint(s["Resource"]); strings.HasSuffix(arn, "ReplayTable.Arn}") && arn != "${"+table+".Arn}" {
+				t.Errorf("%s can write to %s", name, arn)
+			}
 		}
 	}
 }
@@ -496,6 +507,10 @@ func TestEveryPermanentReasonIsInOneAlarm(t *testing.T) {
 		}
 		if summed > 0 && cfntest.Get(list[0], "Expression") != sum(summed) {
 			t.Errorf("%s is on %v", id, cfntest.Get(list[0], "Expression"))
+		}
+		p := template.Resources[id].Properties
+		if periods, _ := p["EvaluationPeriods"].(int); summed > 0 && (periods < 2 || p["DatapointsToAlarm"] != 1) {
+			t.Errorf("%s looks at %v periods, and wants %v: what is late is filled with 0", id, periods, p["DatapointsToAlarm"])
 		}
 	}
 	for _, r := range envelope.Reasons() {

@@ -418,10 +418,12 @@ func (c *checker) alarms() {
 // queueAlarms: what is kept because it failed is seen at once, what waits when it waits for too long.
 func (c *checker) queueAlarms() {
 	watched := make(map[string]bool) // "queue metric"
-	c.each("AWS::CloudWatch::Alarm", func(_ string, r Resource) {
+	c.each("AWS::CloudWatch::Alarm", func(id string, r Resource) {
 		for _, d := range List(Plain(r.Properties["Dimensions"])) {
 			if Get(d, "Name") == "QueueName" && r.Properties["Namespace"] == "AWS/SQS" {
-				watched[fmt.Sprint(idOf(Get(d, "Value")), " ", r.Properties["MetricName"], " ", r.Properties["Threshold"] == 0)] = true
+				queue := idOf(Get(d, "Value"))
+				watched[fmt.Sprint(queue, " ", r.Properties["MetricName"], " ", r.Properties["Threshold"] == 0)] = true
+				c.ageAlarm(id, r, c.t.Resources[queue])
 			}
 		}
 	})
@@ -434,4 +436,15 @@ func (c *checker) queueAlarms() {
 			c.add(Alarms, id, "there must be one as soon as it is not empty")
 		}
 	})
+}
+
+// ageAlarm: what a standard queue handed out three times, which is after two visibility timeouts, no longer counts towards its age.
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+func (c *checker) ageAlarm(id string, r, queue Resource) {
+	if r.Properties["MetricName"] != "ApproximateAgeOfOldestMessage" {
+		return
+	}
+	if visible := number(queue.Properties["VisibilityTimeout"]); number(r.Properties["Threshold"]) >= 2*visible-60 {
+		c.add(Alarms, id, "an event that keeps failing leaves the age of the queue after %d s, before the alarm", 2*visible)
+	}
 }

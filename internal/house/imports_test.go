@@ -38,6 +38,7 @@ var table = map[string][]string{
 	"internal/jsonwrite":           {},
 	"internal/strictjson":          {"internal/canonical"},
 	"internal/dsse":                {"internal/b64", "internal/canonical", "internal/jsonwrite", "internal/strictjson"},
+	"internal/jwe":                 {"internal/b64", "internal/canonical", "internal/jsonwrite", "internal/strictjson"},
 	"internal/cejson":              {"internal/canonical", "internal/jsonwrite", "internal/strictjson", "internal/b64"},
 }
 

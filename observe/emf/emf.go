@@ -45,7 +45,8 @@
 // nowhere in a line. Producers that have a label of their own are at most Options.MaxProducers for the life of the
 // process, consumers at most MaxConsumers; the others are "other". Memory is bounded by these labels,
 // also while the writer fails: then counts stay exact and are written later, and of measured values the
-// first [MaxValues] per set of labels are kept. Not stopped: whoever writes to the same log.
+// first [MaxValues] per set of labels are kept. Not stopped: whoever in the account may write to any log, or call
+// PutMetricData, makes metrics of the same names, also negative ones.
 //
 // Stable: the table above, New, Options.
 package emf

@@ -24,8 +24,8 @@ const (
 	longestWait = 5 * time.Second
 )
 
-// deliver makes calls until each item is accepted, refused for good, or out of time. The error of an item is always
-// that of its latest try.
+// deliver makes calls until each item is accepted, refused for good, or out of time. The error of an item is
+// that of its latest try; it is producer.ErrNoAnswer as well if an earlier one had none.
 func (s *sending) deliver(ctx context.Context, items []item) {
 	for try := 1; len(items) > 0; try++ {
 		items = s.try(ctx, items, try)
@@ -44,7 +44,9 @@ func (s *sending) try(ctx context.Context, items []item, try int) (again []item)
 	out, err := s.bus.put(ctx, items)
 	if err != nil {
 		failed := callError(ctx, err, try)
-		s.fail(items, failed)
+		for _, it := range items {
+			s.refused(it, failed)
+		}
 		if failed.Temporary {
 			return items
 		}
@@ -56,12 +58,28 @@ func (s *sending) try(ctx context.Context, items []item, try int) (again []item)
 	}
 	for i, it := range items {
 		err := entryError(&out.Entries[i], try)
-		s.errs[it.index] = err
-		if e, ok := errors.AsType[*Error](err); ok && e.Temporary {
+		e, ok := errors.AsType[*Error](err)
+		if !ok {
+			s.errs[it.index] = err
+			continue
+		}
+		s.refused(it, e)
+		if e.Temporary {
 			again = append(again, it)
 		}
 	}
 	return again
+}
+
+// refused notes how the latest try failed. After a try without an answer the event may be on the bus, whatever was
+// said to a later one.
+func (s *sending) refused(it item, err *Error) {
+	if before := s.errs[it.index]; errors.Is(before, producer.ErrNoAnswer) && !errors.Is(err, producer.ErrNoAnswer) {
+		e := *err
+		e.Err = errors.Join(fmt.Errorf("%w to an earlier try", producer.ErrNoAnswer), err.Err)
+		err = &e
+	}
+	s.errs[it.index] = err
 }
 
 // put calls PutEvents once.

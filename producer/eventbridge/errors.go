@@ -1,18 +1,21 @@
 package eventbridge
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/sealbus/sealbus/producer"
 )
 
 // Error is why EventBridge did not accept an event. errors.Is finds producer.ErrNoAnswer in it if the service
-// did not answer: the event may then be on the bus all the same.
+// did not answer, in the latest try or one before: the event may then be on the bus all the same.
 type Error struct {
 	Code      string // the service's, such as ThrottlingException; "" = the service did not answer
 	Message   string // the service's
 	Temporary bool   // the event may be accepted another time; false: not before something else is changed
 	Tries     int    // how often the event was sent
-	Err       error  // the client's error if the whole call failed; nil = the entry failed
+	Err       error  // the client's error if the whole call failed, producer.ErrNoAnswer; nil = the entry failed
 }
 
 // Error says what the service said, how often it was asked, and what to do.
@@ -22,6 +25,9 @@ func (e *Error) Error() string {
 	switch {
 	case e.Code != "":
 		fmt.Fprintf(&b, "%s: %s", e.Code, strings.TrimSuffix(e.Message, "."))
+		if errors.Is(e.Err, producer.ErrNoAnswer) {
+			b.WriteString(", but a try before had no answer: the event may be on the bus")
+		}
 	default:
 		fmt.Fprintf(&b, "%v", e.Err)
 	}

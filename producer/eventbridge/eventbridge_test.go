@@ -421,6 +421,36 @@ func TestCallErrors(t *testing.T) {
 	}
 }
 
+// TestNoAnswerBefore: what an earlier try may have put on the bus, a later refusal does not take back.
+func TestNoAnswerBefore(t *testing.T) {
+	for name, later := range map[string]func() (*eventbridge.PutEventsOutput, error){
+		"entry": func() (*eventbridge.PutEventsOutput, error) {
+			return failing("", "NotAuthorizedForSourceException"), nil
+		},
+		"call": func() (*eventbridge.PutEventsOutput, error) {
+			return nil, &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "no"}
+		},
+		"throttled for ever": func() (*eventbridge.PutEventsOutput, error) {
+			return nil, &smithy.GenericAPIError{Code: "ThrottlingException", Message: "slowly"}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake := &client{answer: func(_ []string, call int) (*eventbridge.PutEventsOutput, error) {
+				if call == 0 {
+					return nil, &net.OpError{Op: "read", Err: syscall.ECONNRESET}
+				}
+				return later()
+			}}
+			bus, _ := newBus(t, fake, nil)
+			err := bus.Send(t.Context(), seal(t, 2, 100))[1]
+			e, ok := errors.AsType[*sealbus.Error](err)
+			if !ok || e.Code == "" || e.Tries < 2 || !errors.Is(err, producer.ErrNoAnswer) || !strings.Contains(err.Error(), "may be on the bus") {
+				t.Errorf("%+v: %v", e, err)
+			}
+		})
+	}
+}
+
 // TestNonsense: an answer that does not say what became of each entry.
 func TestNonsense(t *testing.T) {
 	for name, out := range map[string]*eventbridge.PutEventsOutput{
@@ -628,12 +658,13 @@ func TestCheckBus(t *testing.T) {
 	send(0, missing, sealbus.ErrNoBus, true)
 	send(0, missing, sealbus.ErrNoBus, true) // somebody may create it
 	send(0, nil, nil, true)
-	send(time.Second, missing, nil, false)           // believed for a while
-	send(time.Hour, down, nil, true)                 // it did exist
-	send(time.Hour, missing, sealbus.ErrNoBus, true) // deleted
-	send(0, down, producer.ErrNotSent, true)         // what was known is forgotten
-	send(0, denied, nil, true)                       // PutEvents alone is enough
-	send(time.Second, missing, nil, false)           // and is not asked for again and again
+	send(time.Second, missing, nil, false)               // believed for a while
+	send(time.Hour, down, nil, true)                     // it did exist
+	send(time.Hour, missing, sealbus.ErrNoBus, true)     // deleted
+	send(0, down, producer.ErrNotSent, true)             // what was known is forgotten
+	send(0, denied, nil, true)                           // PutEvents alone is enough
+	send(time.Second, missing, nil, false)               // and is not asked for again and again
+	send(-24*time.Hour, missing, sealbus.ErrNoBus, true) // nor believed until a clock that was set back has caught up
 	unchecked, _ := newBus(t, &describer{err: missing}, nil)
 	if errs := unchecked.Send(t.Context(), sealed); errs[0] != nil {
 		t.Errorf("unchecked: %v", errs)

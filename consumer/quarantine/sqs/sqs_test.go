@@ -372,11 +372,7 @@ func TestReopen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := 2
-		if strings.HasSuffix(target, ".fifo") {
-			want = 1
-		}
-		if len(out.Messages) != want {
+		if len(out.Messages) != 2 { // SQS drops none of them as a duplicate
 			t.Errorf("%d messages in %s", len(out.Messages), target)
 		}
 		for _, m := range out.Messages {

@@ -45,7 +45,8 @@ func charge(l ledger) func(ctx context.Context, d consumer.Delivery[order]) erro
 		if err != nil {
 			return err
 		}
-		log.Printf("order %s of %s: %s %s, charged now: %t", d.Data.Order, d.Verified.Producer, d.Data.Total, d.Data.Currency, charged)
+		// %q: what a producer writes is one line of the log, and no metrics of its own
+		log.Printf("order %q of %s: %s %q, charged now: %t", d.Data.Order, d.Verified.Producer, d.Data.Total, d.Data.Currency, charged)
 		return nil
 	}
 }

@@ -44,6 +44,6 @@ func main() {
 // confirm is where a mail would go out. Here the effect is a line in the log; a mail may go out twice if the
 // process dies at the wrong moment, which nobody minds.
 func confirm(_ context.Context, d consumer.Delivery[order]) error {
-	log.Printf("order %s: confirmed", d.Data.Order)
+	log.Printf("order %q: confirmed", d.Data.Order)
 	return nil
 }

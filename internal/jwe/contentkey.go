@@ -1,0 +1,137 @@
+package jwe
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"sync"
+)
+
+// commitmentLabel is what a content key authenticates to commit to itself.
+const commitmentLabel = "sealbus/v1/key-commitment"
+
+// commitmentSize is of the text of a commitment: base64url of 32 bytes.
+const commitmentSize = 43
+
+// ContentKey is the AES-256 key that data is encrypted under. It is safe for concurrent use; whoever drops one calls
+// Zero. It prints as redacted.
+//
+// Random nonces bound how much one key may encrypt: the caller counts, and stays far below the 2^32 messages of
+// NIST SP 800-38D.
+type ContentKey struct {
+	mu         sync.RWMutex
+	material   func() *material // nil when zeroed. In a function, since fmt follows pointers in unexported fields
+	commitment string
+}
+
+type material struct {
+	key  [KeySize]byte
+	aead cipher.AEAD
+}
+
+// NewContentKey makes a random key.
+func NewContentKey() *ContentKey {
+	m := new(material)
+	_, _ = rand.Read(m.key[:]) // never fails: it ends the program instead
+	return m.contentKey()
+}
+
+// ContentKeyFrom makes a key of 32 bytes, which are copied: the caller clears its own. Another size, and all zeros, which
+// is what a cleared buffer holds, is ErrKey.
+func ContentKeyFrom(secret []byte) (*ContentKey, error) {
+	if len(secret) != KeySize {
+		return nil, fmt.Errorf("%w: a content key has %d bytes, not %d", ErrKey, KeySize, len(secret))
+	}
+	m := new(material)
+	if subtle.ConstantTimeCompare(secret, m.key[:]) == 1 {
+		return nil, fmt.Errorf("%w: a content key of zeros only", ErrKey)
+	}
+	copy(m.key[:], secret)
+	return m.contentKey(), nil
+}
+
+func (m *material) contentKey() *ContentKey {
+	block, err := aes.NewCipher(m.key[:])
+	if err == nil {
+		m.aead, err = cipher.NewGCMWithRandomNonce(block)
+	}
+	if err != nil {
+		panic("jwe: AES-256-GCM is not available: " + err.Error()) // the size is right: there is no other reason
+	}
+	mac := hmac.New(sha256.New, m.key[:])
+	mac.Write([]byte(commitmentLabel))
+	return &ContentKey{
+		material:   func() *material { return m },
+		commitment: base64.RawURLEncoding.EncodeToString(mac.Sum(nil)),
+	}
+}
+
+// Commitment is the base64url text of HMAC-SHA-256 over a fixed label under this key: it names the key and tells nothing
+// of it. It remains after Zero.
+func (k *ContentKey) Commitment() string { return k.commitment }
+
+// Bytes is a copy of the key, for a service that is to encrypt it; the caller clears it. After Zero it is ErrKey.
+func (k *ContentKey) Bytes() ([]byte, error) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if k.material == nil {
+		return nil, errZeroed
+	}
+	m := k.material()
+	return append(make([]byte, 0, KeySize), m.key[:]...), nil
+}
+
+// Zero overwrites the key and makes it unusable; what is encrypting or decrypting at this moment ends first or goes on.
+// The expanded key within Go's AES is out of reach: it is dropped for the garbage collector.
+func (k *ContentKey) Zero() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.material == nil {
+		return
+	}
+	m := k.material()
+	clear(m.key[:])
+	m.aead, k.material = nil, nil
+}
+
+var errZeroed = fmt.Errorf("%w: it was zeroed", ErrKey)
+
+// cipher is AES-256-GCM that writes its random nonce before the ciphertext, and reads it there.
+func (k *ContentKey) cipher() (cipher.AEAD, error) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if k.material == nil {
+		return nil, errZeroed
+	}
+	return k.material().aead, nil
+}
+
+// commits reports whether text is the commitment to this key.
+func (k *ContentKey) commits(text []byte) bool {
+	return subtle.ConstantTimeCompare([]byte(k.commitment), text) == 1
+}
+
+const redacted = "ContentKey([redacted])"
+
+// String does not tell the key.
+func (k *ContentKey) String() string { return redacted }
+
+// GoString does not tell the key.
+func (k *ContentKey) GoString() string { return redacted }
+
+// Format does not tell the key, whatever the verb.
+func (k *ContentKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue does not tell the key.
+func (k *ContentKey) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalJSON does not tell the key.
+func (k *ContentKey) MarshalJSON() ([]byte, error) { return strconv.AppendQuote(nil, redacted), nil }
