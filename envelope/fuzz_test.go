@@ -25,7 +25,7 @@ type sealedEvent struct{ event, producer string }
 // fuzzOpen fuzzes open with the vectors of that form for seeds. Nothing but what they and the victims of TestMutations are
 // made of is ever verified (what the vectors give themselves, TestVectors says), and nothing makes it panic.
 func fuzzOpen(f *testing.F, form string, open opener) {
-	trust := bundleOf(f, everybody()...)
+	trust := everybody(f)
 	genuine := map[sealedEvent]bool{}
 	for _, v := range allVectors(f) {
 		run := opener(envelope.Open)

@@ -68,7 +68,9 @@ func victims(t testing.TB) []*victim {
 	} {
 		list = append(list, newVictim(t, v.name, v.layout, v.plan))
 	}
-	return list
+	hybrid := newVictim(t, "hybrid", "", order("orders", "mldsa"))
+	hybrid.opts.RequiredAlgorithms = []keys.Algorithm{keys.Ed25519, keys.MLDSA65}
+	return append(list, hybrid)
 }
 
 func newVictim(t testing.TB, name, layout string, p mint.Plan) *victim {
@@ -92,17 +94,15 @@ func newVictim(t testing.TB, name, layout string, p mint.Plan) *victim {
 	if p.CoreOnly || p.Event.Get("audience") == "" {
 		v.opts.Audience = ""
 	}
-	if opened, err := v.open([]byte(v.tree.String()), bundleOf(t, everybody()...)); err != nil || !v.is(opened) {
+	if opened, err := v.open([]byte(v.tree.String()), everybody(t)); err != nil || !v.is(opened) {
 		t.Fatalf("%s: %v", name, err)
 	}
 	return v
 }
 
-func everybody() (list []string) {
-	for name := range cast {
-		list = append(list, name)
-	}
-	return list
+// everybody is the bundle of the vectors, with a key of ML-DSA-65.
+func everybody(t testing.TB) *keys.Bundle {
+	return trusting(t, append(mainKeys(), entry("mldsa", nil))...)
 }
 
 func (v *victim) open(in []byte, trust keys.Source) (*envelope.Opened, error) {
@@ -124,7 +124,7 @@ func TestMutations(t *testing.T) {
 		seed = rand.Uint64()
 	}
 	const workers = 2
-	run := &mutationRun{victims: victims(t), trust: bundleOf(t, everybody()...), seed: seed}
+	run := &mutationRun{victims: victims(t), trust: everybody(t), seed: seed}
 	tallies := make([]map[envelope.Reason]int, workers)
 	var group sync.WaitGroup
 	for w := range workers {

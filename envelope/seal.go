@@ -115,9 +115,6 @@ func sealError(err error) error {
 	return &SealError{Problem: err.Error(), Err: err}
 }
 
-// signatureSize is that of Ed25519 and of ES256 as r||s.
-const signatureSize = 64
-
 // sealing is one event on its way to being sealed.
 type sealing struct {
 	ev     *cejson.Event
@@ -255,8 +252,8 @@ func (s *sealing) sign(ctx context.Context, signer keys.Signer) error {
 		if err != nil {
 			return fmt.Errorf("envelope: signing with key %s: %w", signer.Verifier().KeyID(), err)
 		}
-		if len(sig) != signatureSize {
-			return fmt.Errorf("envelope: key %s made a signature of %d bytes, not %d (DER? r||s is wanted)", signer.Verifier().KeyID(), len(sig), signatureSize)
+		if alg := signer.Verifier().Algorithm(); len(sig) != alg.SignatureSize() {
+			return fmt.Errorf("envelope: key %s made a signature of %d bytes, %s has %d (DER? r||s is wanted)", signer.Verifier().KeyID(), len(sig), alg, alg.SignatureSize())
 		}
 		env.Signatures = append(env.Signatures, dsse.Signature{KeyID: signer.Verifier().KeyID(), Sig: sig})
 		s.keyIDs = append(s.keyIDs, signer.Verifier().KeyID())

@@ -54,7 +54,7 @@ func orderEvent(t testing.TB) event.Event {
 }
 
 func TestSealOpen(t *testing.T) {
-	for _, alg := range []keys.Algorithm{keys.Ed25519, keys.ES256} {
+	for _, alg := range keys.Algorithms() {
 		signer := testSigner(t, alg, "orders")
 		trust := trusting(t, keyOf(signer, "https://orders.example/*"))
 		sealed, err := envelope.Seal(t.Context(), orderEvent(t), signer, &envelope.SealOptions{Now: fixedNow})

@@ -48,6 +48,9 @@ var cast = map[string]*keys.LocalSigner{
 	"session":     mint.SeededSigner(keys.Ed25519, "orders", "session"),
 	"session2":    mint.SeededSigner(keys.Ed25519, "orders", "session2"),
 	"sessiongone": mint.SeededSigner(keys.Ed25519, "orders", "sessiongone"),
+	"mldsa":       mint.SeededSigner(keys.MLDSA65, "orders", "mldsa"),
+	"mldsagone":   mint.SeededSigner(keys.MLDSA65, "orders", "mldsagone"),
+	"mldsaother":  mint.SeededSigner(keys.MLDSA65, "partner", "mldsaother"),
 	"sessionec":   mint.SeededSigner(keys.ES256, "orders", "sessionec"),
 }
 
@@ -91,6 +94,16 @@ func mainKeys() []*keys.Key {
 	}
 }
 
+// hybridKeys have one of ML-DSA-65 beside each other key.
+func hybridKeys() []*keys.Key {
+	return []*keys.Key{
+		entry("orders", nil), entry("mldsa", nil), entry("partner", nil), entry("mldsaother", nil),
+		entry("mldsagone", func(k *keys.Key) {
+			k.Revoked = &keys.Revocation{At: on("09:00"), Reason: "laptop stolen"}
+		}),
+	}
+}
+
 // vectorBundles is the bundles of the vectors, by file name.
 func vectorBundles(t testing.TB) map[string]*keys.Bundle {
 	t.Helper()
@@ -108,6 +121,7 @@ func vectorBundles(t testing.TB) map[string]*keys.Bundle {
 	return map[string]*keys.Bundle{
 		"bundles/main.json":      make(issued.AddDate(0, 0, 7), mainKeys()...),
 		"bundles/expiring.json":  make(on("12:00"), mainKeys()...),
+		"bundles/hybrid.json":    make(issued.AddDate(0, 0, 7), hybridKeys()...),
 		"bundles/published.json": make(issued.AddDate(0, 0, 7), publishedKey(t)),
 	}
 }
@@ -262,7 +276,7 @@ func allVectors(t testing.TB) []*vector {
 	l := &vectorList{t: t}
 	for _, cases := range []func(*vectorList){
 		soundCases, syntaxCases, dataCases, materialCases, payloadCases, profileCases, digestCases, keyCases, countedCases,
-		delegationCases, foreignCases, timeCases, audienceCases, bridgeCases, edgeCases, publishedCases,
+		delegationCases, foreignCases, timeCases, audienceCases, bridgeCases, edgeCases, hybridCases, publishedCases,
 	} {
 		cases(l)
 	}

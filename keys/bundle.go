@@ -37,7 +37,7 @@ type Bundle struct {
 	expires     time.Time
 	refreshHint time.Duration
 	keys        []*Key
-	encryption  []encryptionKey
+	encryption  []*EncryptionKey
 	byID        map[string][]*Key // by key ID and by alias
 	revoked     []string          // session thumbprints, sorted
 	revokedSess map[string]struct{}
@@ -48,11 +48,11 @@ var _ Source = (*Bundle)(nil)
 // BundleOptions is what a bundle says beside its signing keys. The zero value is a bundle for use in the
 // program that made it; to be signed it needs Version, Issued and Expires.
 type BundleOptions struct {
-	Version         int64         // 0 = none; at most MaxBundleVersion
-	Issued, Expires time.Time     // cut to whole seconds; zero = absent, and never expires
-	RefreshHint     time.Duration // whole seconds, at most MaxRefreshHint and shorter than the bundle lives; 0 = none
-	RevokedSessions []string      // thumbprints of session keys
-	EncryptionKeys  [][]byte      // public JWKs with use "enc", kid and any members; kept as they are, in canonical JSON
+	Version         int64            // 0 = none; at most MaxBundleVersion
+	Issued, Expires time.Time        // cut to whole seconds; zero = absent, and never expires
+	RefreshHint     time.Duration    // whole seconds, at most MaxRefreshHint and shorter than the bundle lives; 0 = none
+	RevokedSessions []string         // thumbprints of session keys
+	EncryptionKeys  []*EncryptionKey // of the consumers, copied and checked as the signing keys are; nil = none
 }
 
 // NewBundle makes a bundle of these keys, which it copies and checks: times are cut to whole seconds, and the
@@ -68,12 +68,11 @@ func NewBundle(opts BundleOptions, keys ...*Key) (*Bundle, error) {
 		}
 		b.keys = append(b.keys, k.clone())
 	}
-	for _, doc := range opts.EncryptionKeys {
-		k, err := newEncryptionKey(doc)
-		if err != nil {
-			return nil, err
+	for _, k := range opts.EncryptionKeys {
+		if k == nil || k.Recipient == nil {
+			return nil, errors.New("keys: an encryption key of a bundle without a Recipient")
 		}
-		b.encryption = append(b.encryption, k)
+		b.encryption = append(b.encryption, k.clone())
 	}
 	if err := errors.Join(b.checkHint(), b.index()); err != nil {
 		return nil, fmt.Errorf("keys: bundle: %w", err)
@@ -105,11 +104,15 @@ func (k *Key) clone() *Key {
 	c.Sources, c.Types = slices.Clone(k.Sources), slices.Clone(k.Types)
 	c.Accounts, c.Aliases = slices.Clone(k.Accounts), slices.Clone(k.Aliases)
 	c.Schedule = k.Schedule.wholeSeconds()
-	if k.Revoked != nil {
-		r := Revocation{At: wholeSecond(k.Revoked.At), Reason: k.Revoked.Reason}
-		c.Revoked = &r
-	}
+	c.Revoked = k.Revoked.clone()
 	return &c
+}
+
+func (r *Revocation) clone() *Revocation {
+	if r == nil {
+		return nil
+	}
+	return &Revocation{At: wholeSecond(r.At), Reason: r.Reason}
 }
 
 // Bundle makes every Bundle a static Source of itself.
@@ -149,7 +152,7 @@ func (b *Bundle) index() error {
 		return err
 	}
 	slices.SortFunc(b.keys, func(x, y *Key) int { return strings.Compare(x.id, y.id) })
-	slices.SortFunc(b.encryption, func(x, y encryptionKey) int { return strings.Compare(x.id, y.id) })
+	slices.SortFunc(b.encryption, compareEncryptionKeys)
 	ids, err := b.indexIDs()
 	if err != nil {
 		return err
@@ -159,6 +162,11 @@ func (b *Bundle) index() error {
 			return fmt.Errorf("key %s: %w", k.id, err)
 		}
 		if err := b.indexAliases(k, ids); err != nil {
+			return fmt.Errorf("key %s: %w", k.id, err)
+		}
+	}
+	for _, k := range b.encryption {
+		if err := k.check(); err != nil {
 			return fmt.Errorf("key %s: %w", k.id, err)
 		}
 	}

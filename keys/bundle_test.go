@@ -27,13 +27,13 @@ func testKey(t testing.TB, alg Algorithm, change func(*Key)) *Key {
 	return k
 }
 
-func encEntry(t testing.TB, members string) []byte {
+func encEntry(t testing.TB) *EncryptionKey {
 	t.Helper()
-	id, _, err := ParseEncryptionJWK([]byte(goodX25519))
+	r, err := ParseRecipientJWK([]byte(goodX25519))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []byte(with(goodX25519, `"use":"enc","kid":"`+id+`"`+members))
+	return &EncryptionKey{Recipient: r, Consumer: "billing", Schedule: Schedule{Published: day(0)}}
 }
 
 func fullBundle(t testing.TB) *Bundle {
@@ -41,7 +41,7 @@ func fullBundle(t testing.TB) *Bundle {
 	b, err := NewBundle(BundleOptions{
 		Version: 7, Issued: day(0), Expires: day(7), RefreshHint: 5 * time.Minute,
 		RevokedSessions: []string{thumbprint([]byte("b")), thumbprint([]byte("a"))},
-		EncryptionKeys:  [][]byte{encEntry(t, `,"consumer":"billing","published":"2026-01-01T00:00:00Z","sources":7`)},
+		EncryptionKeys:  []*EncryptionKey{encEntry(t)},
 	},
 		testKey(t, Ed25519, func(k *Key) { k.Schedule = fullSchedule; k.Aliases = []string{"old", "shared"} }),
 		testKey(t, ES256, func(k *Key) { k.Revoked = &Revocation{At: day(3), Reason: "stolen \"é\""}; k.Accounts = []string{} }),
@@ -129,8 +129,8 @@ func TestBundleIsImmutable(t *testing.T) {
 func TestNewBundleRefuses(t *testing.T) {
 	one := testKey(t, Ed25519, nil)
 	id := one.KeyID()
-	enc := encEntry(t, "")
-	encID, _, _ := ParseEncryptionJWK([]byte(goodX25519))
+	enc := encEntry(t)
+	encID := enc.KeyID()
 	share := func(n int) (list []*Key) {
 		for range n {
 			list = append(list, testKey(t, Ed25519, func(k *Key) { k.Aliases = []string{"a"} }))
@@ -148,42 +148,36 @@ func TestNewBundleRefuses(t *testing.T) {
 		opts BundleOptions
 		keys []*Key
 	}{
-		"nil key":                {keys: []*Key{nil}},
-		"no verifier":            {keys: []*Key{{Producer: "p"}}},
-		"same key twice":         {keys: []*Key{one, one}},
-		"no producer":            {keys: key(func(k *Key) { k.Producer = "" })},
-		"bad source":             {keys: key(func(k *Key) { k.Sources = []string{"https://example.com:*"} })},
-		"source twice":           {keys: key(func(k *Key) { k.Sources = []string{"a", "b", "a"} })},
-		"bad type":               {keys: key(func(k *Key) { k.Types = []string{"a*"} })},
-		"bad account":            {keys: key(func(k *Key) { k.Accounts = []string{"1111"} })},
-		"account twice":          {keys: key(func(k *Key) { k.Accounts = []string{"111122223333", "111122223333"} })},
-		"schedule":               {keys: key(func(k *Key) { k.Schedule = Schedule{Active: day(2), Retired: day(1)} })},
-		"revoked at no time":     {keys: key(func(k *Key) { k.Revoked = &Revocation{Reason: "x"} })},
-		"reason with a newline":  {keys: key(func(k *Key) { k.Revoked = &Revocation{At: day(1), Reason: "x\ny"} })},
-		"alias is an ID":         {keys: key(func(k *Key) { k.Aliases = []string{id} })},
-		"alias is an enc ID":     {opts: BundleOptions{EncryptionKeys: [][]byte{enc}}, keys: key(func(k *Key) { k.Aliases = []string{encID} })},
-		"alias is its own ID":    {keys: key(func(k *Key) { k.Aliases = []string{k.KeyID()} })},
-		"alias twice":            {keys: key(func(k *Key) { k.Aliases = []string{"a", "a"} })},
-		"empty alias":            {keys: key(func(k *Key) { k.Aliases = []string{""} })},
-		"long alias":             {keys: key(func(k *Key) { k.Aliases = []string{strings.Repeat("a", MaxAlias+1)} })},
-		"alias not UTF-8":        {keys: key(func(k *Key) { k.Aliases = []string{"\xff"} })},
-		"too many aliases":       {keys: key(func(k *Key) { k.Aliases = numbered(MaxAliases + 1) })},
-		"too shared alias":       {keys: share(MaxSharedAlias + 1)},
-		"too many sources":       {keys: key(func(k *Key) { k.Sources = numbered(MaxPatterns + 1) })},
-		"hint as the lifetime":   {opts: BundleOptions{Issued: day(0), Expires: day(1), RefreshHint: 24 * time.Hour}},
-		"negative version":       {opts: BundleOptions{Version: -1}},
-		"version beyond 2^53":    {opts: BundleOptions{Version: MaxBundleVersion + 1}},
-		"expires before issued":  {opts: BundleOptions{Issued: day(2), Expires: day(1)}},
-		"hint of half a second":  {opts: BundleOptions{RefreshHint: time.Second / 2}},
-		"negative hint":          {opts: BundleOptions{RefreshHint: -time.Second}},
-		"session no thumbprint":  {opts: BundleOptions{RevokedSessions: []string{"x"}}},
-		"session twice":          {opts: BundleOptions{RevokedSessions: []string{id, id}}},
-		"enc without use":        {opts: BundleOptions{EncryptionKeys: [][]byte{[]byte(goodX25519)}}},
-		"enc private":            {opts: BundleOptions{EncryptionKeys: [][]byte{encEntry(t, `,"d":"AAAA"`)}}},
-		"enc with another ID":    {opts: BundleOptions{EncryptionKeys: [][]byte{[]byte(strings.Replace(string(enc), encID, id, 1))}}},
-		"enc twice":              {opts: BundleOptions{EncryptionKeys: [][]byte{enc, enc}}},
-		"enc duplicate members":  {opts: BundleOptions{EncryptionKeys: [][]byte{encEntry(t, `,"x":"AAAA"`)}}},
-		"enc duplicate in depth": {opts: BundleOptions{EncryptionKeys: [][]byte{encEntry(t, `,"z":{"a":1,"a":1}`)}}},
+		"nil key":               {keys: []*Key{nil}},
+		"no verifier":           {keys: []*Key{{Producer: "p"}}},
+		"same key twice":        {keys: []*Key{one, one}},
+		"no producer":           {keys: key(func(k *Key) { k.Producer = "" })},
+		"bad source":            {keys: key(func(k *Key) { k.Sources = []string{"https://example.com:*"} })},
+		"source twice":          {keys: key(func(k *Key) { k.Sources = []string{"a", "b", "a"} })},
+		"bad type":              {keys: key(func(k *Key) { k.Types = []string{"a*"} })},
+		"bad account":           {keys: key(func(k *Key) { k.Accounts = []string{"1111"} })},
+		"account twice":         {keys: key(func(k *Key) { k.Accounts = []string{"111122223333", "111122223333"} })},
+		"schedule":              {keys: key(func(k *Key) { k.Schedule = Schedule{Active: day(2), Retired: day(1)} })},
+		"revoked at no time":    {keys: key(func(k *Key) { k.Revoked = &Revocation{Reason: "x"} })},
+		"reason with a newline": {keys: key(func(k *Key) { k.Revoked = &Revocation{At: day(1), Reason: "x\ny"} })},
+		"alias is an ID":        {keys: key(func(k *Key) { k.Aliases = []string{id} })},
+		"alias is an enc ID":    {opts: BundleOptions{EncryptionKeys: []*EncryptionKey{enc}}, keys: key(func(k *Key) { k.Aliases = []string{encID} })},
+		"alias is its own ID":   {keys: key(func(k *Key) { k.Aliases = []string{k.KeyID()} })},
+		"alias twice":           {keys: key(func(k *Key) { k.Aliases = []string{"a", "a"} })},
+		"empty alias":           {keys: key(func(k *Key) { k.Aliases = []string{""} })},
+		"long alias":            {keys: key(func(k *Key) { k.Aliases = []string{strings.Repeat("a", MaxAlias+1)} })},
+		"alias not UTF-8":       {keys: key(func(k *Key) { k.Aliases = []string{"\xff"} })},
+		"too many aliases":      {keys: key(func(k *Key) { k.Aliases = numbered(MaxAliases + 1) })},
+		"too shared alias":      {keys: share(MaxSharedAlias + 1)},
+		"too many sources":      {keys: key(func(k *Key) { k.Sources = numbered(MaxPatterns + 1) })},
+		"hint as the lifetime":  {opts: BundleOptions{Issued: day(0), Expires: day(1), RefreshHint: 24 * time.Hour}},
+		"negative version":      {opts: BundleOptions{Version: -1}},
+		"version beyond 2^53":   {opts: BundleOptions{Version: MaxBundleVersion + 1}},
+		"expires before issued": {opts: BundleOptions{Issued: day(2), Expires: day(1)}},
+		"hint of half a second": {opts: BundleOptions{RefreshHint: time.Second / 2}},
+		"negative hint":         {opts: BundleOptions{RefreshHint: -time.Second}},
+		"session no thumbprint": {opts: BundleOptions{RevokedSessions: []string{"x"}}},
+		"session twice":         {opts: BundleOptions{RevokedSessions: []string{id, id}}},
 	} {
 		if _, err := NewBundle(c.opts, c.keys...); err == nil {
 			t.Errorf("%s: accepted", name)

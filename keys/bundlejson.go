@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/jsonwrite"
 	"github.com/sealbus/sealbus/internal/strictjson"
 )
@@ -43,7 +42,7 @@ func (b *Bundle) appendKeys(dst []byte) []byte {
 		if len(enc) == 0 || len(sign) > 0 && sign[0].id < enc[0].id {
 			dst, sign = sign[0].append(dst), sign[1:]
 		} else {
-			dst, enc = append(dst, enc[0].raw...), enc[1:]
+			dst, enc = enc[0].append(dst), enc[1:]
 		}
 	}
 	return append(dst, ']')
@@ -61,11 +60,12 @@ func (k *Key) append(dst []byte) []byte {
 	if len(k.Aliases) > 0 {
 		w.strings("aliases", k.Aliases)
 	}
-	w.string("crv", k.curve())
+	k.curveMember(&w)
 	w.time("expired", k.Schedule.Expired)
 	w.string("kid", k.id)
 	w.string("kty", k.kty())
 	w.string("producer", k.Producer)
+	k.pubMember(&w)
 	w.time("published", k.Schedule.Published)
 	w.time("retired", k.Schedule.Retired)
 	if k.Revoked != nil {
@@ -129,9 +129,7 @@ func (w *objectWriter) time(name string, t time.Time) {
 const timeFormat = "2006-01-02T15:04:05Z"
 
 // ParseBundle reads the payload of a bundle. Only its canonical form is accepted, so that Payload of the
-// result is payload; unknown members are refused, because what they say might be a restriction. Entries with
-// "use":"enc" are only checked to be public keys with the right ID, and kept with whatever members
-// they have. A published bundle has a version of at least 1, issued and expires.
+// result is payload; unknown members are refused, because what they say might be a restriction. A published bundle has a version of at least 1, issued and expires.
 //
 // The payload is not verified here: that is what OpenBundle is for.
 func ParseBundle(payload []byte) (*Bundle, error) {
@@ -220,22 +218,26 @@ func (b *Bundle) readKey(raw []byte) error {
 		return err
 	}
 	if jwk.use == "enc" {
-		enc, err := newEncryptionKey(raw)
-		b.encryption = append(b.encryption, enc)
-		return err
+		k := &EncryptionKey{}
+		b.encryption = append(b.encryption, k)
+		if err := readMembers(raw, k.readMember); err != nil {
+			return err
+		}
+		return k.adopt(jwk)
 	}
 	k := &Key{}
 	b.keys = append(b.keys, k)
-	if err := k.readMembers(raw); err != nil {
+	if err := readMembers(raw, k.readMember); err != nil {
 		return err
 	}
 	return k.adopt(jwk)
 }
 
-func (k *Key) readMembers(raw []byte) error {
+// readMembers reads the members that are ours, all of which read must know.
+func readMembers(raw []byte, read func(name string, r *strictjson.Reader) bool) error {
 	r := strictjson.NewReader(raw)
 	readJWK(&r, func(name string, r *strictjson.Reader) bool {
-		if !k.readMember(name, r) {
+		if !read(name, r) {
 			r.Failf("unknown member %q", clip(name))
 		}
 		return true
@@ -255,16 +257,24 @@ func (k *Key) readMember(name string, r *strictjson.Reader) bool {
 		k.Accounts = readStrings(r, MaxAccounts)
 	case "aliases":
 		k.Aliases = readStrings(r, MaxAliases)
-	case "published":
-		k.Schedule.Published = readTime(r)
-	case "active":
-		k.Schedule.Active = readTime(r)
-	case "retired":
-		k.Schedule.Retired = readTime(r)
-	case "expired":
-		k.Schedule.Expired = readTime(r)
 	case "revoked":
 		k.Revoked = readRevocation(r)
+	default:
+		return k.Schedule.readMember(name, r)
+	}
+	return true
+}
+
+func (s *Schedule) readMember(name string, r *strictjson.Reader) bool {
+	switch name {
+	case "published":
+		s.Published = readTime(r)
+	case "active":
+		s.Active = readTime(r)
+	case "retired":
+		s.Retired = readTime(r)
+	case "expired":
+		s.Expired = readTime(r)
 	default:
 		return false
 	}
@@ -325,13 +335,16 @@ func readSeconds(r *strictjson.Reader) time.Duration {
 }
 
 // JWKS is a plain JWK Set of the public signing keys for other libraries, in the order of the IDs: without
-// members of ours, and only of keys that keep (nil = all) chooses. Some libraries refuse a whole set for one
-// key type that they do not know.
+// members of ours, and only of keys that keep chooses; nil = those with a key type that libraries know, so without
+// ML-DSA, since some refuse a whole set for one key type that they do not know.
 func (b *Bundle) JWKS(keep func(*Key) bool) []byte {
+	if keep == nil {
+		keep = widelyKnown
+	}
 	dst := []byte(`{"keys":[`)
 	first := true
 	for _, k := range b.keys {
-		if keep != nil && !keep(k) {
+		if !keep(k) {
 			continue
 		}
 		if !first {
@@ -343,32 +356,7 @@ func (b *Bundle) JWKS(keep func(*Key) bool) []byte {
 	return append(dst, "]}"...)
 }
 
-// encryptionKey is an entry with "use":"enc", which this package carries without using it.
-type encryptionKey struct {
-	id  string
-	raw []byte // canonical JSON
-}
-
-func newEncryptionKey(doc []byte) (encryptionKey, error) {
-	raw, err := canonical.Append(nil, doc)
-	if err != nil {
-		return encryptionKey{}, fmt.Errorf("encryption key: %w", err)
-	}
-	k, err := parseJWK(raw)
-	if err != nil {
-		return encryptionKey{}, err
-	}
-	id, err := k.encryptionKeyID()
-	switch {
-	case err != nil:
-		return encryptionKey{}, err
-	case k.use != "enc":
-		return encryptionKey{}, errors.New(`keys: an encryption key without "use":"enc"`)
-	case k.kid != id:
-		return encryptionKey{}, fmt.Errorf("keys: kid %q is not the key's thumbprint, %s", clip(k.kid), id)
-	}
-	return encryptionKey{id: id, raw: raw}, nil
-}
+func widelyKnown(k *Key) bool { return !k.alg.PostQuantum() }
 
 func printable(s string) bool {
 	return !slices.ContainsFunc([]rune(s), func(c rune) bool { return c < ' ' || c == 0x7f || c == '\uFFFD' })

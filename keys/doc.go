@@ -6,7 +6,7 @@
 //
 // An organisation has root keys (CreateRootKey), which stay offline and of which a threshold signs; consumers pin them
 // in a roots file (ParseRoots). Each producer makes its own keys (CreateKeyring, Keyring.Add) and hands out public
-// halves only. A reviewed policy file (package policy) lists their IDs with what the producer may say and
+// halves only. So does each consumer that is sent encrypted events (CreateConsumerKeyring, Keyring.AddIdentity). A reviewed policy file (package policy) lists their IDs with what the producer may say and
 // with a schedule; from it and the public keys a Bundle is built, signed by the roots (SignBundle, AddSignature), published and
 // opened by consumers (OpenBundle, WatchFile, FetchBundle).
 //
@@ -16,7 +16,8 @@
 // refresh, and at the latest when a withheld bundle expires.
 //
 // A key ID is the key's JWK thumbprint (RFC 7638) and is always computed, never believed. An algorithm belongs to a
-// key: Ed25519 (RFC 8032) or ES256 (RFC 7518), the latter as raw r||s.
+// key: Ed25519 (RFC 8032), ES256 (RFC 7518) as raw r||s, or ML-DSA-65 (FIPS 204, RFC 9964). Against forgers with a quantum
+// computer, a producer signs with two keys, one of them ML-DSA-65, and its consumers require both algorithms.
 //
 // # Live sources
 //
@@ -47,8 +48,13 @@
 //
 // Bundles and keyrings have one canonical form (RFC 8785) and are refused in any other: what is parsed is written
 // back byte for byte. Unknown members are refused in them and in roots files, because an unknown member may be a
-// restriction; in a JWK on its own they are ignored, as RFC 7517 demands. Encryption keys ("use":"enc") are carried in
-// a bundle as they are.
+// restriction; in a JWK on its own they are ignored, as RFC 7517 demands.
+//
+// # Encryption keys
+//
+// A Recipient is what events are encrypted to, an Identity what opens them; both are on X25519 or P-256. The bundle names the
+// consumer of each key ("use":"enc"), and Bundle.Recipients those to encrypt to at a time. Whoever encrypts uses a key from Active to
+// Retired; its consumer opens with it until Expired (Keyring.Identities), which is best as late as the oldest event to be opened.
 //
 // # Stability
 //

@@ -1,7 +1,6 @@
 package keys
 
 import (
-	"crypto/ecdh"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -17,6 +16,7 @@ const MaxJWK = 64 << 10
 const (
 	ktyOKP = "OKP"
 	ktyEC  = "EC"
+	ktyAKP = "AKP"
 
 	crvEd25519 = "Ed25519"
 	crvX25519  = "X25519"
@@ -25,16 +25,17 @@ const (
 	uncompressed = 4 // first byte of an uncompressed point, SEC 1 section 2.3.3
 )
 
-// jwk is what is read of a JSON Web Key (RFC 7517, RFC 7518 section 6, RFC 8037).
+// jwk is what is read of a JSON Web Key (RFC 7517, RFC 7518 section 6, RFC 8037, RFC 9964).
 type jwk struct {
 	kty, crv, alg, use, kid string
-	x, y, d                 []byte // decoded; d is secret
+	x, y, pub               []byte // decoded
+	d                       []byte // decoded, of "d" or "priv": secret
 	private                 string // the name of a private member, "" if there is none
 	keyOps                  []string
 }
 
-// ParseJWK reads a public signing key: OKP with Ed25519, or EC with P-256. Coordinates have their full length
-// in canonical base64url (RFC 7518 section 6.2.1.2); "alg", "use" and "key_ops" must fit a signing key when
+// ParseJWK reads a public signing key: OKP with Ed25519, EC with P-256, or AKP with ML-DSA-65, which needs its "alg" (RFC
+// 9964 section 3). Coordinates have their full length in canonical base64url (RFC 7518 section 6.2.1.2); "alg", "use" and "key_ops" must fit a signing key when
 // they are there; a private member, of any key type, is refused. "kid" and all other members are ignored:
 // the ID is computed.
 func ParseJWK(doc []byte) (*Verifier, error) {
@@ -90,9 +91,14 @@ func (k *jwk) read(name string, r *strictjson.Reader) bool {
 		k.x = readBase64URL(r, name)
 	case "y":
 		k.y = readBase64URL(r, name)
-	case "d":
+	case "pub":
+		k.pub = readBase64URL(r, name)
+	case "d", "priv":
+		if k.private != "" {
+			r.Failf("the private members %q and %q in one key", k.private, name)
+		}
 		k.private, k.d = name, readBase64URL(r, name)
-	case "k", "p", "q", "dp", "dq", "qi", "oth", "priv":
+	case "k", "p", "q", "dp", "dq", "qi", "oth":
 		k.private = name
 		r.Skip()
 	default:
@@ -133,8 +139,10 @@ func (k *jwk) verifier() (*Verifier, error) {
 		return k.ed25519()
 	case k.kty == ktyEC && k.crv == crvP256:
 		return k.es256()
+	case k.kty == ktyAKP:
+		return k.mldsa65()
 	}
-	return nil, fmt.Errorf("keys: JWK: kty %q with crv %q is not supported: use OKP Ed25519 or EC P-256", clip(k.kty), clip(k.crv))
+	return nil, fmt.Errorf("keys: JWK: kty %q with crv %q is not supported: use OKP Ed25519, EC P-256 or AKP ML-DSA-65", clip(k.kty), clip(k.crv))
 }
 
 func signingOps(ops []string) bool {
@@ -147,8 +155,8 @@ func signingOps(ops []string) bool {
 }
 
 func (k *jwk) ed25519() (*Verifier, error) {
-	if k.y != nil {
-		return nil, errors.New(`keys: JWK: an OKP key has no "y"`)
+	if k.y != nil || k.pub != nil {
+		return nil, errors.New(`keys: JWK: an OKP key has neither "y" nor "pub"`)
 	}
 	// RFC 8037 says EdDSA, RFC 9864 replaces it by Ed25519.
 	if k.alg != "" && k.alg != string(Ed25519) && k.alg != "EdDSA" {
@@ -161,54 +169,24 @@ func (k *jwk) es256() (*Verifier, error) {
 	if k.alg != "" && k.alg != string(ES256) {
 		return nil, fmt.Errorf("keys: JWK: alg %q does not fit a P-256 signing key", clip(k.alg))
 	}
+	if k.pub != nil {
+		return nil, errors.New(`keys: JWK: an EC key has no "pub"`)
+	}
 	if len(k.x) != scalarSize || len(k.y) != scalarSize {
 		return nil, errors.New("keys: JWK: the coordinates of a P-256 key have 32 bytes each")
 	}
 	return newES256Verifier(append(append([]byte{uncompressed}, k.x...), k.y...))
 }
 
-// ParseEncryptionJWK reads a public key for encryption, OKP with X25519 or EC with P-256. It returns its ID, which is
-// the JWK thumbprint, and the JWK with its thumbprint members only.
-func ParseEncryptionJWK(doc []byte) (id string, jwk []byte, err error) {
-	k, err := parseJWK(doc)
-	if err != nil {
-		return "", nil, err
+// mldsa65 reads RFC 9964 section 3, in which "alg" says what kind of key it is.
+func (k *jwk) mldsa65() (*Verifier, error) {
+	switch {
+	case k.alg != string(MLDSA65):
+		return nil, fmt.Errorf("keys: JWK: an AKP key with alg %q is not supported: use %s", clip(k.alg), MLDSA65)
+	case k.crv != "" || k.x != nil || k.y != nil:
+		return nil, errors.New(`keys: JWK: an AKP key has no "crv", "x" and "y"`)
 	}
-	if k.use != "" && k.use != "enc" {
-		return "", nil, fmt.Errorf("keys: JWK: use %q is not for encryption", clip(k.use))
-	}
-	if id, err = k.encryptionKeyID(); err != nil {
-		return "", nil, err
-	}
-	return id, k.thumbprintJWK(), nil
-}
-
-func (k *jwk) encryptionKeyID() (string, error) {
-	curve, public := ecdh.P256(), append(append([]byte{uncompressed}, k.x...), k.y...)
-	if k.kty == ktyOKP && k.crv == crvX25519 && k.y == nil {
-		curve, public = ecdh.X25519(), k.x
-	} else if k.kty != ktyEC || k.crv != crvP256 || len(k.x) != scalarSize {
-		return "", errors.New("keys: JWK: an encryption key is OKP X25519 or EC P-256")
-	}
-	if k.private != "" {
-		return "", fmt.Errorf("keys: this is a private key (it has %q): export its public half", k.private)
-	}
-	if _, err := curve.NewPublicKey(public); err != nil {
-		return "", errors.New("keys: JWK: the encryption key is not a point of its curve")
-	}
-	return thumbprint(k.thumbprintJWK()), nil
-}
-
-func (k *jwk) thumbprintJWK() []byte {
-	w := objectWriter{}
-	w.open()
-	w.string("crv", k.crv)
-	w.string("kty", k.kty)
-	w.string("x", base64URL(k.x))
-	if k.y != nil {
-		w.string("y", base64URL(k.y))
-	}
-	return w.close()
+	return newMLDSA65Verifier(k.pub)
 }
 
 // thumbprint is the SHA-256 of the thumbprint members (RFC 7638 section 3), base64url.
@@ -227,33 +205,52 @@ func isThumbprint(s string) bool {
 func (v *Verifier) ThumbprintJWK() []byte {
 	w := objectWriter{}
 	w.open()
-	w.string("crv", v.curve())
+	if v.alg == MLDSA65 {
+		w.string("alg", string(v.alg))
+	}
+	v.curveMember(&w)
 	w.string("kty", v.kty())
+	v.pubMember(&w)
 	v.coordinateMembers(&w)
 	return w.close()
 }
 
 func (v *Verifier) kty() string {
-	if v.alg == Ed25519 {
+	switch v.alg {
+	case Ed25519:
 		return ktyOKP
+	case MLDSA65:
+		return ktyAKP
 	}
 	return ktyEC
 }
 
-func (v *Verifier) curve() string {
-	if v.alg == Ed25519 {
-		return crvEd25519
+// The members of the public key: crv, pub, and x and y, each written by the kinds of keys that have it, between whatever
+// stands between them in canonical order.
+
+func (v *Verifier) curveMember(w *objectWriter) {
+	switch v.alg {
+	case Ed25519:
+		w.string("crv", crvEd25519)
+	case ES256:
+		w.string("crv", crvP256)
 	}
-	return crvP256
+}
+
+func (v *Verifier) pubMember(w *objectWriter) {
+	if v.alg == MLDSA65 {
+		w.string("pub", base64URL(v.point))
+	}
 }
 
 func (v *Verifier) coordinateMembers(w *objectWriter) {
-	if v.alg == Ed25519 {
+	switch v.alg {
+	case Ed25519:
 		w.string("x", base64URL(v.point))
-		return
+	case ES256:
+		w.string("x", base64URL(v.point[1:1+scalarSize]))
+		w.string("y", base64URL(v.point[1+scalarSize:]))
 	}
-	w.string("x", base64URL(v.point[1:1+scalarSize]))
-	w.string("y", base64URL(v.point[1+scalarSize:]))
 }
 
 // JWK is the public key as a JSON Web Key in canonical JSON: the thumbprint members and alg, kid, use.
@@ -262,17 +259,22 @@ func (v *Verifier) JWK() []byte { return v.appendJWK(nil, nil) }
 // MarshalJSON gives JWK.
 func (v *Verifier) MarshalJSON() ([]byte, error) { return v.JWK(), nil }
 
-// appendJWK appends the canonical JWK, with the private member d unless it is nil.
-func (v *Verifier) appendJWK(dst, d []byte) []byte {
+// appendJWK appends the canonical JWK, with the private member d or priv unless it is nil.
+func (v *Verifier) appendJWK(dst, private []byte) []byte {
+	member := privateMember(v.alg)
 	w := objectWriter{dst: dst}
 	w.open()
 	w.string("alg", string(v.alg))
-	w.string("crv", v.curve())
-	if d != nil {
-		w.string("d", base64URL(d))
+	v.curveMember(&w)
+	if private != nil && member == "d" {
+		w.string(member, base64URL(private))
 	}
 	w.string("kid", v.id)
 	w.string("kty", v.kty())
+	if private != nil && member == "priv" {
+		w.string(member, base64URL(private))
+	}
+	v.pubMember(&w)
 	w.string("use", "sig")
 	v.coordinateMembers(&w)
 	return w.close()

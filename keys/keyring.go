@@ -19,11 +19,12 @@ const MaxKeyringKeys = 1_000
 // keyringVersion is the version of the file format.
 const keyringVersion = 1
 
-// Keyring is a producer's own private signing keys with their schedule, in a file. It is safe for concurrent
-// use, and prints, logs and marshals as redacted.
+// Keyring is the private keys of one owner with their schedule, in a file: a producer's own signing keys, or a consumer's
+// own identities. It is safe for concurrent use, and prints, logs and marshals as redacted.
 type Keyring struct {
 	path       string
-	producer   string
+	producer   string   // "" = the keyring of a consumer
+	consumer   string   // "" = the keyring of a producer
 	sources    []string // nil = not recorded
 	types      []string // nil = not recorded
 	protection *protection
@@ -35,12 +36,28 @@ type Keyring struct {
 
 var _ SignerSource = (*Keyring)(nil)
 
+// keyringKey is one key, for the one use or the other.
 type keyringKey struct {
-	signer   *LocalSigner
+	signer   *LocalSigner   // nil = an identity
+	identity *LocalIdentity // nil = a signer
 	schedule Schedule
 }
 
-// KeyringKey is the public side of a key in a Keyring.
+func (k *keyringKey) id() string {
+	if k.identity != nil {
+		return k.identity.recipient.id
+	}
+	return k.signer.verifier.id
+}
+
+func (k *keyringKey) unsafePrivateJWK() ([]byte, error) {
+	if k.identity != nil {
+		return k.identity.UnsafePrivateJWK()
+	}
+	return k.signer.UnsafePrivateJWK()
+}
+
+// KeyringKey is the public side of a signing key in a Keyring.
 type KeyringKey struct {
 	*Verifier
 	Schedule Schedule
@@ -96,18 +113,26 @@ func CreateKeyring(path, passphrase, producer string, opts *KeyringOptions) (*Ke
 	if opts.Key != nil {
 		k.keys = []*keyringKey{{signer: opts.Key, schedule: opts.Schedule.wholeSeconds()}}
 	}
+	if err := k.create(); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// create checks the keyring and makes its file.
+func (k *Keyring) create() error {
 	if err := k.check(); err != nil {
-		return nil, fmt.Errorf("keys: keyring: %w", err)
+		return fmt.Errorf("keys: keyring: %w", err)
 	}
 	content, err := k.sealed(k.keys)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := writeNew(path, content, privateMode); err != nil {
-		return nil, err
+	if err := writeNew(k.path, content, privateMode); err != nil {
+		return err
 	}
 	k.digest = sha256.Sum256(content)
-	return k, nil
+	return nil
 }
 
 // OpenKeyring reads an encrypted keyring file. A wrong passphrase is ErrPassphrase.
@@ -161,7 +186,7 @@ func readKeyring(name string, plain []byte) (*Keyring, error) {
 	return k, nil
 }
 
-// Producer is the producer whose keys these are.
+// Producer is the producer whose signing keys these are; "" = they are a consumer's.
 func (k *Keyring) Producer() string { return k.producer }
 
 // Sources are the recorded source patterns; nil = not recorded.
@@ -178,44 +203,68 @@ func (k *Keyring) AllowsSource(source string) bool {
 // AllowsType reports whether the recorded scope has the type. Without a record it is true.
 func (k *Keyring) AllowsType(typ string) bool { return k.types == nil || MatchType(k.types, typ) }
 
-// Keys are the public sides of the keys, in the order in which they were added.
+// Keys are the public sides of the signing keys, in the order in which they were added; of a consumer's keyring none.
 func (k *Keyring) Keys() []KeyringKey {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	list := make([]KeyringKey, len(k.keys))
-	for i, key := range k.keys {
-		list[i] = KeyringKey{Verifier: key.signer.verifier, Schedule: key.schedule}
+	list := []KeyringKey{}
+	for _, key := range k.keys {
+		if key.signer != nil {
+			list = append(list, KeyringKey{Verifier: key.signer.verifier, Schedule: key.schedule})
+		}
 	}
 	return list
 }
 
 // Find is the signer of that key ID, whatever its schedule says.
 func (k *Keyring) Find(keyID string) (*LocalSigner, bool) {
+	key, ok := k.find(keyID)
+	if !ok || key.signer == nil {
+		return nil, false
+	}
+	return key.signer, true
+}
+
+func (k *Keyring) find(keyID string) (*keyringKey, bool) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	for _, key := range k.keys {
-		if key.signer.verifier.id == keyID {
-			return key.signer, true
+		if key.id() == keyID {
+			return key, true
 		}
 	}
 	return nil, false
 }
 
-// Signers is the one signer to use at now: of the keys that sign then, the one that became active last, and of
-// several such the one added last. If there is none, the error is ErrNoSigner and says what to do.
+// Signers are the signers to use at now: of the keys that sign then, the one that became active last, and of
+// several such the one added last. A key whose algorithm is PostQuantum does not take over from the others, nor they from it:
+// of each kind one signs, since consumers may require both. If there is none, the error is ErrNoSigner and says what to do.
 func (k *Keyring) Signers(now time.Time) ([]Signer, error) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
+	var list []Signer
+	for _, postQuantum := range []bool{false, true} {
+		if key := k.signerOf(postQuantum, now); key != nil {
+			list = append(list, key.signer)
+		}
+	}
+	if list == nil {
+		return nil, k.noSigner(now)
+	}
+	return list, nil
+}
+
+func (k *Keyring) signerOf(postQuantum bool, now time.Time) *keyringKey {
 	var best *keyringKey
 	for _, key := range k.keys {
-		if key.schedule.SignsAt(now) && (best == nil || !key.schedule.Active.Before(best.schedule.Active)) {
+		if key.signer == nil || key.signer.verifier.alg.PostQuantum() != postQuantum || !key.schedule.SignsAt(now) {
+			continue
+		}
+		if best == nil || !key.schedule.Active.Before(best.schedule.Active) {
 			best = key
 		}
 	}
-	if best == nil {
-		return nil, k.noSigner(now)
-	}
-	return []Signer{best.signer}, nil
+	return best
 }
 
 func (k *Keyring) noSigner(now time.Time) error {
@@ -226,25 +275,31 @@ func (k *Keyring) noSigner(now time.Time) error {
 		}
 	}
 	switch {
+	case k.consumer != "":
+		return fmt.Errorf("keys: the keyring of %s: %w: its keys are those of a consumer, for opening", k.consumer, ErrNoSigner)
 	case len(k.keys) == 0:
 		return fmt.Errorf("keys: the keyring of %s: %w: it is empty: make a key", k.producer, ErrNoSigner)
 	case next != nil:
 		return fmt.Errorf("keys: the keyring of %s: %w: the next, %s, is active from %s", k.producer, ErrNoSigner,
-			next.signer.verifier.id, next.schedule.Active.Format(timeFormat))
+			next.id(), next.schedule.Active.Format(timeFormat))
 	}
 	return fmt.Errorf("keys: the keyring of %s: %w: all its keys are retired or expired: make a new one and have it added to the trust", k.producer, ErrNoSigner)
 }
 
-// Add adds a key to the keyring and its file, all or nothing. A key that is there already is refused, and so is a
-// file that somebody else changed in the meantime.
+// Add adds a signing key to a producer's keyring and its file, all or nothing. A key that is there already is refused, and
+// so is a file that somebody else changed in the meantime.
 func (k *Keyring) Add(signer *LocalSigner, schedule Schedule) error {
+	return k.add(&keyringKey{signer: signer, schedule: schedule.wholeSeconds()})
+}
+
+func (k *Keyring) add(key *keyringKey) error {
 	if k.path == "" {
 		return errors.New("keys: this keyring was not read from a file: add the key to its file, and store that again")
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	grown := slices.Concat(k.keys, []*keyringKey{{signer: signer, schedule: schedule.wholeSeconds()}})
-	if err := checkKeyringKeys(k.producer, grown); err != nil {
+	grown := slices.Concat(k.keys, []*keyringKey{key})
+	if err := k.checkKeys(grown); err != nil {
 		return fmt.Errorf("keys: keyring: %w", err)
 	}
 	content, err := k.sealed(grown)
@@ -259,33 +314,52 @@ func (k *Keyring) Add(signer *LocalSigner, schedule Schedule) error {
 }
 
 func (k *Keyring) check() error {
-	if err := CheckProducer(k.producer); err != nil {
+	if k.producer != "" && k.consumer != "" {
+		return errors.New("it is of a producer and of a consumer: each has a keyring of its own")
+	}
+	if err := CheckProducer(k.producer + k.consumer); err != nil {
 		return err
+	}
+	if k.consumer != "" && (k.sources != nil || k.types != nil) {
+		return errors.New("sources and types are a producer's")
 	}
 	if err := CheckScope(k.sources, k.types); err != nil {
 		return err
 	}
-	return checkKeyringKeys(k.producer, k.keys)
+	return k.checkKeys(k.keys)
 }
 
-func checkKeyringKeys(producer string, keys []*keyringKey) error {
+func (k *Keyring) checkKeys(keys []*keyringKey) error {
 	if len(keys) > MaxKeyringKeys {
 		return fmt.Errorf("more than %d keys", MaxKeyringKeys)
 	}
 	seen := map[string]bool{}
 	for _, key := range keys {
-		switch {
-		case key.signer == nil:
-			return errors.New("no key")
-		case key.signer.producer != producer:
-			return fmt.Errorf("key %s is of producer %q, the keyring of %q", key.signer.verifier.id, key.signer.producer, producer)
-		case seen[key.signer.verifier.id]:
-			return fmt.Errorf("key %s is there already", key.signer.verifier.id)
+		if err := k.fits(key); err != nil {
+			return err
 		}
-		seen[key.signer.verifier.id] = true
+		if seen[key.id()] {
+			return fmt.Errorf("key %s is there already", key.id())
+		}
+		seen[key.id()] = true
 		if err := key.schedule.Check(); err != nil {
-			return fmt.Errorf("key %s: %w", key.signer.verifier.id, err)
+			return fmt.Errorf("key %s: %w", key.id(), err)
 		}
+	}
+	return nil
+}
+
+// fits refuses a key that is not for the use and the owner of the keyring.
+func (k *Keyring) fits(key *keyringKey) error {
+	switch {
+	case key.signer == nil && key.identity == nil:
+		return errors.New("no key")
+	case key.identity != nil && k.consumer == "":
+		return fmt.Errorf("key %s is for opening, the keyring of producer %q for signing: give the consumer a keyring of its own", key.id(), k.producer)
+	case key.signer != nil && k.producer == "":
+		return fmt.Errorf("key %s is for signing, the keyring of consumer %q for opening: give the producer a keyring of its own", key.id(), k.consumer)
+	case key.signer != nil && key.signer.producer != k.producer:
+		return fmt.Errorf("key %s is of producer %q, the keyring of %q", key.id(), key.signer.producer, k.producer)
 	}
 	return nil
 }
@@ -303,11 +377,14 @@ func (k *Keyring) sealed(keys []*keyringKey) ([]byte, error) {
 	return k.protection.seal(plain)
 }
 
-// plain is the keyring in canonical JSON: {"keys":[{...schedule, "jwk"}],"producer","sources","types","version"}.
-// The caller clears it.
+// plain is the keyring in canonical JSON: {"keys":[{...schedule, "jwk"}],"producer","sources","types","version"}, or
+// {"consumer","keys","version"}. The caller clears it.
 func (k *Keyring) plain(keys []*keyringKey) ([]byte, error) {
 	w := objectWriter{dst: make([]byte, 0, maxPlain)} // growing would leave copies behind
 	w.open()
+	if k.consumer != "" {
+		w.string("consumer", k.consumer)
+	}
 	w.name("keys")
 	w.dst = append(w.dst, '[')
 	for i, key := range keys {
@@ -320,7 +397,9 @@ func (k *Keyring) plain(keys []*keyringKey) ([]byte, error) {
 		}
 	}
 	w.dst = append(w.dst, ']')
-	w.string("producer", k.producer)
+	if k.producer != "" {
+		w.string("producer", k.producer)
+	}
 	if k.sources != nil {
 		w.strings("sources", k.sources)
 	}
@@ -333,7 +412,7 @@ func (k *Keyring) plain(keys []*keyringKey) ([]byte, error) {
 }
 
 func (k *keyringKey) append(dst []byte) ([]byte, error) {
-	jwk, err := k.signer.UnsafePrivateJWK()
+	jwk, err := k.unsafePrivateJWK()
 	if err != nil {
 		return nil, err
 	}
@@ -353,6 +432,8 @@ func parseKeyring(plain []byte) (*Keyring, error) {
 			version = r.Int()
 		case "producer":
 			k.producer = r.String()
+		case "consumer":
+			k.consumer = r.String()
 		case "sources":
 			k.sources = readStrings(&r, MaxPatterns)
 		case "types":
@@ -384,10 +465,10 @@ func readRaws(r *strictjson.Reader, most int) [][]byte {
 	return list
 }
 
-// adopt reads the keys, once the producer is known, and checks the whole.
+// adopt reads the keys, once their owner is known, and checks the whole.
 func (k *Keyring) adopt(raws [][]byte, plain []byte) error {
 	for i, raw := range raws {
-		key, err := parseKeyringKey(raw, k.producer)
+		key, err := k.parseKey(raw)
 		if err != nil {
 			return fmt.Errorf("keys[%d]: %w", i, err)
 		}
@@ -404,23 +485,14 @@ func (k *Keyring) adopt(raws [][]byte, plain []byte) error {
 	return err
 }
 
-func parseKeyringKey(raw []byte, producer string) (*keyringKey, error) {
+func (k *Keyring) parseKey(raw []byte) (*keyringKey, error) {
 	r := strictjson.NewReader(raw)
-	k := &keyringKey{}
+	key := &keyringKey{}
 	var jwk []byte
 	for obj := r.Object(); r.Member(&obj); {
-		switch name := string(obj.Name); name {
-		case "jwk":
+		if name := string(obj.Name); name == "jwk" {
 			jwk = r.Raw()
-		case "published":
-			k.schedule.Published = readTime(&r)
-		case "active":
-			k.schedule.Active = readTime(&r)
-		case "retired":
-			k.schedule.Retired = readTime(&r)
-		case "expired":
-			k.schedule.Expired = readTime(&r)
-		default:
+		} else if !key.schedule.readMember(name, &r) {
 			r.Failf("unknown member %q", clip(name))
 		}
 	}
@@ -428,20 +500,26 @@ func parseKeyringKey(raw []byte, producer string) (*keyringKey, error) {
 		return nil, err
 	}
 	var err error
-	k.signer, err = ParsePrivateJWK(jwk, producer)
-	return k, err
+	if k.consumer != "" {
+		key.identity, err = ParseIdentityJWK(jwk)
+	} else {
+		key.signer, err = ParsePrivateJWK(jwk, k.producer)
+	}
+	return key, err
 }
 
-// String names the producer and the key IDs.
+// String names the owner and the key IDs.
 func (k *Keyring) String() string {
 	if k == nil {
 		return "Keyring(nil)"
 	}
+	k.mu.RLock()
+	defer k.mu.RUnlock()
 	ids := []string{}
-	for _, key := range k.Keys() {
-		ids = append(ids, key.KeyID())
+	for _, key := range k.keys {
+		ids = append(ids, key.id())
 	}
-	return "Keyring(" + k.producer + ": " + strings.Join(ids, " ") + ", " + redactedText + ")"
+	return "Keyring(" + k.producer + k.consumer + ": " + strings.Join(ids, " ") + ", " + redactedText + ")"
 }
 
 // GoString is String.

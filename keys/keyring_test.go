@@ -348,7 +348,7 @@ func TestRootKeyFiles(t *testing.T) {
 
 // Whatever prints, logs or marshals something that holds a private key does not show the key.
 func TestSecretsAreRedacted(t *testing.T) {
-	for _, alg := range []Algorithm{Ed25519, ES256} {
+	for _, alg := range Algorithms() {
 		s := mustGenerate(t, alg)
 		ring := newRing(t, KeyringOptions{Key: s})
 		root := &RootKey{signer: s}
@@ -484,7 +484,13 @@ func misplace(t *testing.T, doc []byte, parse func([]byte) error) {
 // FuzzKeyring: a decrypted keyring that is parsed is written byte for byte as it was; all others are refused, and
 // no error shows a private key.
 func FuzzKeyring(f *testing.F) {
-	for _, alg := range []Algorithm{Ed25519, ES256} {
+	consumer := newConsumerRing(f, ConsumerKeyringOptions{Identity: mustIdentity(f, P256), Schedule: fullSchedule})
+	identities, err := consumer.plain(consumer.keys)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(identities)
+	for _, alg := range Algorithms() {
 		ring := newRing(f, KeyringOptions{Key: mustGenerate(f, alg), Schedule: fullSchedule, Types: []string{"*"}})
 		plain, err := ring.plain(ring.keys)
 		if err != nil {

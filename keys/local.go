@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+
+	"filippo.io/mldsa"
 )
 
 // LocalSigner is a Signer whose private key is in memory, or behind a crypto.Signer. It prints, logs and
@@ -40,12 +42,14 @@ func generate(alg Algorithm) (crypto.Signer, error) {
 		return key, err
 	case ES256:
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case MLDSA65:
+		return mldsa.GenerateKey(mldsa.MLDSA65())
 	}
-	return nil, fmt.Errorf("keys: no algorithm %q: use %s or %s", clip(string(alg)), Ed25519, ES256)
+	return nil, fmt.Errorf("keys: no algorithm %q: use %s, %s or %s", clip(string(alg)), Ed25519, ES256, MLDSA65)
 }
 
-// NewLocalSigner signs with private: an ed25519.PrivateKey or *ecdsa.PrivateKey on P-256, both of which are
-// copied, or another crypto.Signer with such a public key.
+// NewLocalSigner signs with private: an ed25519.PrivateKey, *ecdsa.PrivateKey on P-256 or *mldsa.PrivateKey of ML-DSA-65
+// (filippo.io/mldsa), all of which are copied, or another crypto.Signer with such a public key.
 func NewLocalSigner(private crypto.Signer, producer string) (*LocalSigner, error) {
 	if err := CheckProducer(producer); err != nil {
 		return nil, err
@@ -77,6 +81,8 @@ func ownKey(private crypto.Signer) (crypto.Signer, error) {
 		return ownEd25519(*k)
 	case *ecdsa.PrivateKey:
 		return ownECDSA(k)
+	case *mldsa.PrivateKey:
+		return ownMLDSA(k)
 	}
 	return private, nil
 }
@@ -107,8 +113,22 @@ func ownECDSA(k *ecdsa.PrivateKey) (crypto.Signer, error) {
 	return own, nil
 }
 
-// Deterministic is the same signer with deterministic ECDSA (RFC 6979), for reproducible vectors. It changes
-// nothing for Ed25519, which always is, nor for a crypto.Signer that ignores a nil random source.
+// ownMLDSA makes the key anew from its seed, which also refuses other parameter sets and the zero key.
+func ownMLDSA(k *mldsa.PrivateKey) (crypto.Signer, error) {
+	if k == nil {
+		return nil, errors.New("keys: no private key")
+	}
+	seed := k.Bytes()
+	defer clear(seed)
+	own, err := mldsa.NewPrivateKey(mldsa.MLDSA65(), seed)
+	if err != nil || !own.Equal(k) {
+		return nil, errors.New("keys: an ML-DSA key must be of ML-DSA-65")
+	}
+	return own, nil
+}
+
+// Deterministic is the same signer with deterministic ECDSA (RFC 6979) and ML-DSA (FIPS 204 section 3.4), for reproducible
+// vectors. It changes nothing for Ed25519, which always is, nor for a crypto.Signer that ignores a nil random source.
 func (s *LocalSigner) Deterministic() *LocalSigner {
 	d := *s
 	d.deterministic = true
@@ -126,17 +146,22 @@ func (s *LocalSigner) Sign(ctx context.Context, message []byte) ([]byte, error) 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	var sig []byte
-	var err error
-	if s.verifier.alg == Ed25519 {
-		sig, err = s.private().Sign(rand.Reader, message, crypto.Hash(0))
-	} else {
-		sig, err = s.signES256(message)
-	}
+	sig, err := s.sign(message)
 	if err != nil {
 		return nil, fmt.Errorf("keys: signing with %s: %w", s.verifier.id, err)
 	}
 	return sig, nil
+}
+
+func (s *LocalSigner) sign(message []byte) ([]byte, error) {
+	key := s.private()
+	if s.verifier.alg == ES256 {
+		return s.signES256(message)
+	}
+	if k, ok := key.(*mldsa.PrivateKey); ok && s.deterministic {
+		return k.SignDeterministic(message, nil)
+	}
+	return key.Sign(rand.Reader, message, crypto.Hash(0)) // Ed25519 and ML-DSA sign the message itself
 }
 
 func (s *LocalSigner) signES256(message []byte) ([]byte, error) {
@@ -152,8 +177,8 @@ func (s *LocalSigner) signES256(message []byte) ([]byte, error) {
 	return RawFromDER(der)
 }
 
-// ParsePrivateJWK reads a private signing key (RFC 8037 section 2, RFC 7518 section 6.2.2) whose public half
-// must be there and belong to it.
+// ParsePrivateJWK reads a private signing key (RFC 8037 section 2, RFC 7518 section 6.2.2, RFC 9964 section 3) whose
+// public half must be there and belong to it.
 func ParsePrivateJWK(doc []byte, producer string) (*LocalSigner, error) {
 	if err := CheckProducer(producer); err != nil {
 		return nil, err
@@ -171,23 +196,44 @@ func (k *jwk) signer(producer string) (*LocalSigner, error) {
 	if err != nil {
 		return nil, err
 	}
-	if k.private != "d" {
-		return nil, errors.New(`keys: JWK: no private key (member "d")`)
-	}
-	if len(k.d) != scalarSize {
-		return nil, errors.New(`keys: JWK: "d" has 32 bytes`)
-	}
-	var key crypto.Signer
-	if v.alg == Ed25519 {
-		key = ed25519.NewKeyFromSeed(k.d)
-	} else if key, err = ecdsa.ParseRawPrivateKey(elliptic.P256(), k.d); err != nil {
-		return nil, errors.New(`keys: JWK: "d" is not a P-256 private key`)
+	key, err := k.privateKey(v.alg)
+	if err != nil {
+		return nil, err
 	}
 	s, err := newLocalSigner(key, producer)
 	if err != nil || !s.verifier.Equal(v) {
-		return nil, errors.New(`keys: JWK: "d" does not belong to the public key`)
+		return nil, fmt.Errorf("keys: JWK: %q does not belong to the public key", k.private)
 	}
 	return s, nil
+}
+
+// privateMember is the private member of the JWK of such a key: 32 bytes in each.
+func privateMember(alg Algorithm) string {
+	if alg == MLDSA65 {
+		return "priv"
+	}
+	return "d"
+}
+
+func (k *jwk) privateKey(alg Algorithm) (crypto.Signer, error) {
+	name := privateMember(alg)
+	if k.private != name {
+		return nil, fmt.Errorf("keys: JWK: no private key (member %q)", name)
+	}
+	if len(k.d) != scalarSize {
+		return nil, fmt.Errorf("keys: JWK: %q has 32 bytes", name)
+	}
+	switch alg {
+	case Ed25519:
+		return ed25519.NewKeyFromSeed(k.d), nil
+	case MLDSA65:
+		return mldsa.NewPrivateKey(mldsa.MLDSA65(), k.d)
+	}
+	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), k.d)
+	if err != nil {
+		return nil, errors.New(`keys: JWK: "d" is not a P-256 private key`)
+	}
+	return key, nil
 }
 
 // UnsafePrivateJWK is the private key as a JWK in canonical JSON. Unsafe because whoever has these bytes can
@@ -199,6 +245,8 @@ func (s *LocalSigner) UnsafePrivateJWK() ([]byte, error) {
 		d = k.Seed()
 	case *ecdsa.PrivateKey:
 		d, _ = k.Bytes() // checked in ownECDSA
+	case *mldsa.PrivateKey:
+		d = k.Bytes()
 	default:
 		return nil, fmt.Errorf("keys: the private half of %s cannot be exported", s.verifier.id)
 	}
@@ -207,10 +255,15 @@ func (s *LocalSigner) UnsafePrivateJWK() ([]byte, error) {
 }
 
 // maxPrivateJWK is more bytes than a private JWK of ours has.
-const maxPrivateJWK = 512
+const maxPrivateJWK = 4096
 
 // String names the key without its private half.
-func (s LocalSigner) String() string { return redactedName("LocalSigner", s.verifier) }
+func (s LocalSigner) String() string {
+	if s.verifier == nil {
+		return redactedName("LocalSigner", "")
+	}
+	return redactedName("LocalSigner", s.verifier.id)
+}
 
 // GoString is String.
 func (s LocalSigner) GoString() string { return s.String() }

@@ -18,11 +18,12 @@ func hide[T any](v T) hidden[T] { return func() T { return v } }
 // writeRedacted serves Format methods: the same text for every verb.
 func writeRedacted(f fmt.State, s fmt.Stringer) { _, _ = io.WriteString(f, s.String()) }
 
-func redactedName(kind string, v *Verifier) string {
-	if v == nil {
+// redactedName is for a private key of that ID; "" = it has none.
+func redactedName(kind, id string) string {
+	if id == "" {
 		return kind + "(" + redactedText + ")"
 	}
-	return kind + "(" + v.id + ", " + redactedText + ")"
+	return kind + "(" + id + ", " + redactedText + ")"
 }
 
 func marshalRedacted(s fmt.Stringer) ([]byte, error) {

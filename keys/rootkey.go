@@ -164,9 +164,9 @@ func (k *RootKey) Sign(ctx context.Context, message []byte) ([]byte, error) {
 // String names the key without its private half.
 func (k RootKey) String() string {
 	if k.signer == nil {
-		return redactedName("RootKey", nil)
+		return redactedName("RootKey", "")
 	}
-	return redactedName("RootKey", k.signer.verifier)
+	return redactedName("RootKey", k.signer.verifier.id)
 }
 
 // GoString is String.

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -11,6 +12,7 @@ import (
 	"fmt"
 
 	"filippo.io/edwards25519"
+	"filippo.io/mldsa"
 )
 
 // Algorithm is a signature algorithm, by its JOSE name. It belongs to a key, never to a message.
@@ -20,14 +22,35 @@ type Algorithm string
 const (
 	Ed25519 Algorithm = "Ed25519" // RFC 8032, RFC 9864; signature 64 bytes
 	ES256   Algorithm = "ES256"   // ECDSA P-256 with SHA-256, RFC 7518 section 3.4; signature r||s, 64 bytes
+
+	// MLDSA65 is ML-DSA-65 (FIPS 204) with an empty context, RFC 9964: a forger with a quantum computer cannot break it.
+	// Its public key has 1,952 bytes and its signature 3,309.
+	MLDSA65 Algorithm = "ML-DSA-65"
 )
+
+// Algorithms are the algorithms of signing keys, the default first.
+func Algorithms() []Algorithm { return []Algorithm{Ed25519, ES256, MLDSA65} }
+
+// PostQuantum reports whether signatures of the algorithm hold against a forger with a quantum computer.
+func (a Algorithm) PostQuantum() bool { return a == MLDSA65 }
+
+// SignatureSize is the length of every signature of the algorithm, in bytes; 0 = no algorithm of ours.
+func (a Algorithm) SignatureSize() int {
+	switch a {
+	case Ed25519, ES256:
+		return signatureSize
+	case MLDSA65:
+		return mldsa.MLDSA65SignatureSize
+	}
+	return 0
+}
 
 // Verifier is the public half of a signing key. It is immutable and safe for concurrent use.
 type Verifier struct {
 	alg    Algorithm
 	id     string
-	public crypto.PublicKey // ed25519.PublicKey or *ecdsa.PublicKey
-	point  []byte           // the 32 bytes of Ed25519, the uncompressed point of P-256
+	public crypto.PublicKey // ed25519.PublicKey, *ecdsa.PublicKey or *mldsa.PublicKey
+	point  []byte           // the 32 bytes of Ed25519, the uncompressed point of P-256, the 1,952 bytes of ML-DSA-65
 }
 
 // Signer makes signatures. Implementations are safe for concurrent use.
@@ -40,9 +63,9 @@ type Signer interface {
 	Sign(ctx context.Context, message []byte) ([]byte, error)
 }
 
-// NewVerifier takes an ed25519.PublicKey or a P-256 *ecdsa.PublicKey, which is copied. It refuses a point
-// that is not on the curve, is encoded in another than the canonical way, or is of small order: the
-// signatures of such a key say nothing about the message.
+// NewVerifier takes an ed25519.PublicKey, a P-256 *ecdsa.PublicKey or an ML-DSA-65 *mldsa.PublicKey, which is copied. It
+// refuses a point that is not on the curve, is encoded in another than the canonical way, or is of small order, and an
+// ML-DSA key that is zero: the signatures of such a key say nothing about who made them.
 func NewVerifier(public crypto.PublicKey) (*Verifier, error) {
 	switch k := public.(type) {
 	case ed25519.PublicKey:
@@ -56,8 +79,13 @@ func NewVerifier(public crypto.PublicKey) (*Verifier, error) {
 			return nil, errors.New("keys: the ECDSA key is not a point of P-256")
 		}
 		return newES256Verifier(point)
+	case *mldsa.PublicKey:
+		if k == nil {
+			return nil, errors.New("keys: no ML-DSA public key")
+		}
+		return newMLDSA65Verifier(k.Bytes())
 	}
-	return nil, fmt.Errorf("keys: %T is not supported: use Ed25519 or ECDSA P-256", public)
+	return nil, fmt.Errorf("keys: %T is not supported: use Ed25519, ECDSA P-256 or ML-DSA-65", public)
 }
 
 func newEd25519Verifier(key []byte) (*Verifier, error) {
@@ -83,6 +111,24 @@ func newES256Verifier(point []byte) (*Verifier, error) {
 	return withID(&Verifier{alg: ES256, public: k, point: append([]byte(nil), point...)}), nil
 }
 
+// mldsaSeedSize is how much of an ML-DSA public key is the seed of its matrix; the rest is the vector t1 (FIPS 204
+// algorithm 22).
+const mldsaSeedSize = 32
+
+func newMLDSA65Verifier(key []byte) (*Verifier, error) {
+	if len(key) != mldsa.MLDSA65PublicKeySize {
+		return nil, fmt.Errorf("keys: an ML-DSA-65 public key has %d bytes, not %d", mldsa.MLDSA65PublicKeySize, len(key))
+	}
+	if len(bytes.TrimLeft(key[mldsaSeedSize:], "\x00")) == 0 { // any short vector is a signature then
+		return nil, errors.New("keys: the ML-DSA-65 key is zero")
+	}
+	k, err := mldsa.NewPublicKey(mldsa.MLDSA65(), key)
+	if err != nil {
+		return nil, errors.New("keys: not an ML-DSA-65 public key")
+	}
+	return withID(&Verifier{alg: MLDSA65, public: k, point: bytes.Clone(key)}), nil
+}
+
 // withID derives the key ID: the SHA-256 JWK thumbprint (RFC 7638), base64url.
 func withID(v *Verifier) *Verifier {
 	v.id = thumbprint(v.ThumbprintJWK())
@@ -95,10 +141,14 @@ func (v *Verifier) KeyID() string { return v.id }
 // Algorithm is the one algorithm that this key verifies.
 func (v *Verifier) Algorithm() Algorithm { return v.alg }
 
-// Public is the key as an ed25519.PublicKey or *ecdsa.PublicKey, not shared with the Verifier.
+// Public is the key as an ed25519.PublicKey, *ecdsa.PublicKey or *mldsa.PublicKey (filippo.io/mldsa), not shared with the
+// Verifier.
 func (v *Verifier) Public() crypto.PublicKey {
-	if v.alg == Ed25519 {
+	switch v.alg {
+	case Ed25519:
 		return ed25519.PublicKey(append([]byte(nil), v.point...))
+	case MLDSA65:
+		return v.public // immutable
 	}
 	k, _ := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), v.point) // parsed before
 	return k
@@ -109,7 +159,7 @@ func (v *Verifier) Equal(other *Verifier) bool { return other != nil && v.id == 
 
 // Verify reports whether sig, in the form that goes over the wire, is this key's signature of message.
 func (v *Verifier) Verify(message, sig []byte) bool {
-	if len(sig) != signatureSize {
+	if len(sig) != v.alg.SignatureSize() {
 		return false
 	}
 	switch k := v.public.(type) {
@@ -119,6 +169,8 @@ func (v *Verifier) Verify(message, sig []byte) bool {
 		digest := sha256.Sum256(message)
 		var room [maxDERSize]byte
 		return ecdsa.VerifyASN1(k, digest[:], appendDER(room[:0], sig))
+	case *mldsa.PublicKey:
+		return mldsa.Verify(k, message, sig, nil) == nil
 	}
 	return false
 }

@@ -148,21 +148,29 @@ func (d *doctor) checkKeyring() error {
 		return nil
 	}
 	signers, err := ring.Signers(d.now())
+	if ring.Consumer() != "" {
+		d.unknown("keyring", "name a producer's keyring", "%s is the keyring of consumer %s, which signs nothing", d.f.keyringFlags.path, ring.Consumer())
+		return nil
+	}
 	if err != nil {
 		d.tellRunsOut("keyring", "producer "+ring.Producer(), time.Time{}, false)
 		return nil
 	}
-	id := signers[0].Verifier().KeyID()
-	d.checkRunsOut(ring, id)
-	d.checkKnown(ring, id)
+	for _, s := range signers {
+		d.checkRunsOut(ring, s.Verifier())
+		d.checkKnown(ring, s.Verifier().KeyID())
+	}
 	return nil
 }
 
-func (d *doctor) checkRunsOut(ring *keys.Keyring, id string) {
+// checkRunsOut looks at the key that signs now and those that follow it, which are those of its kind.
+func (d *doctor) checkRunsOut(ring *keys.Keyring, signing *keys.Verifier) {
 	var schedules []*keys.Schedule
-	list := ring.Keys()
+	list, id := ring.Keys(), signing.KeyID()
 	for i := range list {
-		schedules = append(schedules, &list[i].Schedule)
+		if list[i].Algorithm().PostQuantum() == signing.Algorithm().PostQuantum() {
+			schedules = append(schedules, &list[i].Schedule)
+		}
 	}
 	end, found := signsUntil(schedules, d.now())
 	if d.runsOut(end, found) {

@@ -16,7 +16,7 @@ type keyringFlags struct {
 }
 
 func (f *keyringFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.path, "keyring", "", "the producer's private keys, a `FILE`")
+	cmd.Flags().StringVar(&f.path, "keyring", "", "the private keys of the producer, or of the consumer, a `FILE`")
 	f.privateFlags.register(cmd)
 }
 
@@ -82,7 +82,50 @@ func (a *app) signers(ring *keys.Keyring, keyID string) (keys.SignerSource, erro
 	return keys.SignWith(signer), nil
 }
 
-// findKey finds a key of the ring by its ID or a unique beginning of it.
+// ringKey is one key of a keyring, for the one use or the other.
+type ringKey struct {
+	id, alg  string
+	jwk      []byte // public
+	schedule keys.Schedule
+}
+
+// ringKeys are the keys of a producer's or a consumer's keyring.
+func ringKeys(ring *keys.Keyring) []ringKey {
+	var list []ringKey
+	for _, k := range ring.Keys() {
+		list = append(list, ringKey{id: k.KeyID(), alg: string(k.Algorithm()), jwk: k.JWK(), schedule: k.Schedule})
+	}
+	for _, k := range ring.Recipients() {
+		list = append(list, ringKey{id: k.KeyID(), alg: string(k.Curve()), jwk: k.JWK(), schedule: k.Schedule})
+	}
+	return list
+}
+
+// ownerOf says whose keyring it is.
+func ownerOf(ring *keys.Keyring) string {
+	if ring.Consumer() != "" {
+		return "consumer " + ring.Consumer()
+	}
+	return "producer " + ring.Producer()
+}
+
+// findRingKey finds a key of the ring by its ID or a unique beginning of it.
+func findRingKey(ring *keys.Keyring, keyID string) (ringKey, error) {
+	all := ringKeys(ring)
+	ids := make([]string, len(all))
+	for i, k := range all {
+		ids[i] = k.id
+	}
+	id, err := matchID(ids, keyID, "the keyring")
+	for _, k := range all {
+		if err == nil && k.id == id {
+			return k, nil
+		}
+	}
+	return ringKey{}, err
+}
+
+// findKey finds a signing key of the ring by its ID or a unique beginning of it.
 func findKey(ring *keys.Keyring, keyID string) (keys.KeyringKey, error) {
 	all := ring.Keys()
 	ids := make([]string, len(all))

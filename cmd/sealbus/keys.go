@@ -8,8 +8,9 @@ import (
 )
 
 func (a *app) keysCommand() *cobra.Command {
-	return a.group("keys", "Make, list and export a producer's signing keys",
-		"A keyring is a producer's own private keys. The public halves are exported, for the people who keep the trust.",
+	return a.group("keys", "Make, list and export a producer's signing keys and a consumer's encryption keys",
+		"A keyring is a producer's own private signing keys, or a consumer's own private encryption keys. The public halves are\n"+
+			"exported, for the people who keep the trust.",
 		a.keysNewCommand(), a.keysListCommand(), a.keysExportCommand())
 }
 

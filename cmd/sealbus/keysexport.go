@@ -5,14 +5,14 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/sealbus/sealbus/keys"
 	"github.com/spf13/cobra"
 )
 
 // keysExported is the result of an export into a file.
 type keysExported struct {
 	Out      string   `json:"out"`
-	Producer string   `json:"producer"`
+	Producer string   `json:"producer,omitempty"`
+	Consumer string   `json:"consumer,omitempty"`
 	KeyIDs   []string `json:"key_ids"`
 }
 
@@ -37,13 +37,13 @@ func (a *app) keysExport(f *keyringFlags, keyID, out string) error {
 	if err != nil {
 		return err
 	}
-	chosen := ring.Keys()
+	chosen := ringKeys(ring)
 	if keyID != "" {
-		key, err := findKey(ring, keyID)
+		key, err := findRingKey(ring, keyID)
 		if err != nil {
 			return err
 		}
-		chosen = []keys.KeyringKey{key}
+		chosen = []ringKey{key}
 	}
 	if out == "" {
 		return a.writeOut(jwkSet(chosen))
@@ -51,11 +51,11 @@ func (a *app) keysExport(f *keyringFlags, keyID, out string) error {
 	if err := createFile(out, jwkSet(chosen), publicFile); err != nil {
 		return err
 	}
-	result := keysExported{Out: out, Producer: ring.Producer()}
+	result := keysExported{Out: out, Producer: ring.Producer(), Consumer: ring.Consumer()}
 	for _, k := range chosen {
-		result.KeyIDs = append(result.KeyIDs, k.KeyID())
+		result.KeyIDs = append(result.KeyIDs, k.id)
 	}
-	a.sayf("wrote %s: %s of producer %s", out, count(len(chosen), "public key"), ring.Producer())
+	a.sayf("wrote %s: %s of %s", out, count(len(chosen), "public key"), ownerOf(ring))
 	if !a.json {
 		return nil
 	}
@@ -63,10 +63,10 @@ func (a *app) keysExport(f *keyringFlags, keyID, out string) error {
 }
 
 // jwkSet is a JWK Set (RFC 7517 section 5) with one key a line, for reviews.
-func jwkSet(list []keys.KeyringKey) []byte {
+func jwkSet(list []ringKey) []byte {
 	var lines [][]byte
 	for _, k := range list {
-		lines = append(lines, append([]byte("  "), k.JWK()...))
+		lines = append(lines, append([]byte("  "), k.jwk...))
 	}
 	return fmt.Appendf(nil, "{\"keys\":[\n%s\n]}\n", bytes.Join(lines, []byte(",\n")))
 }

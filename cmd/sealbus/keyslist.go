@@ -14,7 +14,7 @@ type keyListed struct {
 	KeyID     string     `json:"key_id"`
 	Alg       string     `json:"alg"`
 	State     keys.State `json:"state"`
-	SignsNow  bool       `json:"signs_now"` // the one that seal uses
+	SignsNow  bool       `json:"signs_now"` // among those that seal uses
 	Published string     `json:"published,omitempty"`
 	Active    string     `json:"active,omitempty"`
 	Retired   string     `json:"retired,omitempty"`
@@ -24,7 +24,8 @@ type keyListed struct {
 }
 
 type keysListed struct {
-	Producer string      `json:"producer"`
+	Producer string      `json:"producer,omitempty"`
+	Consumer string      `json:"consumer,omitempty"` // the keys are for encryption
 	Sources  []string    `json:"sources,omitempty"`
 	Types    []string    `json:"types,omitempty"`
 	Keys     []keyListed `json:"keys"`
@@ -48,23 +49,29 @@ func (a *app) keysListCommand() *cobra.Command {
 }
 
 func listKeys(ring *keys.Keyring, now time.Time) keysListed {
-	list := keysListed{Producer: ring.Producer(), Sources: ring.Sources(), Types: ring.Types(), Keys: []keyListed{}}
-	signing := ""
-	if s, err := ring.Signers(now); err == nil {
-		signing = s[0].Verifier().KeyID()
+	list := keysListed{Producer: ring.Producer(), Consumer: ring.Consumer(), Sources: ring.Sources(), Types: ring.Types(), Keys: []keyListed{}}
+	signing := map[string]bool{}
+	if signers, err := ring.Signers(now); err == nil {
+		for _, s := range signers {
+			signing[s.Verifier().KeyID()] = true
+		}
 	}
-	for _, k := range ring.Keys() {
+	for _, k := range ringKeys(ring) {
 		list.Keys = append(list.Keys, keyListed{
-			KeyID: k.KeyID(), Alg: string(k.Algorithm()), State: k.StateAt(now), SignsNow: k.KeyID() == signing,
-			Published: formatTime(k.Schedule.Published), Active: formatTime(k.Schedule.Active),
-			Retired: formatTime(k.Schedule.Retired), Expired: formatTime(k.Schedule.Expired), schedule: k.Schedule,
+			KeyID: k.id, Alg: k.alg, State: k.schedule.StateAt(now), SignsNow: signing[k.id],
+			Published: formatTime(k.schedule.Published), Active: formatTime(k.schedule.Active),
+			Retired: formatTime(k.schedule.Retired), Expired: formatTime(k.schedule.Expired), schedule: k.schedule,
 		})
 	}
 	return list
 }
 
 func (l *keysListed) print(p *printer, now time.Time) {
-	p.linef("producer  %s", p.bold(l.Producer))
+	if l.Consumer != "" {
+		p.linef("consumer  %s", p.bold(l.Consumer))
+	} else {
+		p.linef("producer  %s", p.bold(l.Producer))
+	}
 	printList(p, "sources   ", l.Sources)
 	printList(p, "types     ", l.Types)
 	p.linef("")
@@ -77,7 +84,9 @@ func (l *keysListed) print(p *printer, now time.Time) {
 		t.add(cell{mark, p.green}, cell{k.KeyID, p.bold}, cell{k.Alg, nil}, stateCell(p, k.State), cell{nextStep(&k.schedule, now), nil})
 	}
 	t.print(p)
-	p.linef("\n%s", p.dim("* signs now"))
+	if l.Producer != "" {
+		p.linef("\n%s", p.dim("* signs now"))
+	}
 }
 
 func printList(p *printer, label string, list []string) {

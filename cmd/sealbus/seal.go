@@ -101,7 +101,7 @@ func (a *app) seal(ctx context.Context, f *sealFlags) error {
 	if err != nil {
 		return err
 	}
-	sealed, err := a.sealAll(ctx, events, ring, signers[0], f)
+	sealed, err := a.sealAll(ctx, events, ring, signers, f)
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func notSealable(where string, err error) error {
 	return &exitError{code: exitRejected, reason: string(reason), err: fmt.Errorf("%scannot read the event: %w", where, err), fix: fix}
 }
 
-func (a *app) sealAll(ctx context.Context, events []event.Event, ring *keys.Keyring, signer keys.Signer, f *sealFlags) ([]*envelope.Sealed, error) {
+func (a *app) sealAll(ctx context.Context, events []event.Event, ring *keys.Keyring, signers []keys.Signer, f *sealFlags) ([]*envelope.Sealed, error) {
 	sealed := make([]*envelope.Sealed, len(events))
 	now := a.now()
 	for i, ev := range events {
@@ -183,8 +183,8 @@ func (a *app) sealAll(ctx context.Context, events []event.Event, ring *keys.Keyr
 			return nil, err
 		}
 		var err error
-		sealed[i], err = envelope.Seal(ctx, ev, signer, &envelope.SealOptions{
-			Audience: f.audience, Expires: time.Duration(f.expires), Exact: f.exact, Now: func() time.Time { return now },
+		sealed[i], err = envelope.Seal(ctx, ev, signers[0], &envelope.SealOptions{
+			Audience: f.audience, Expires: time.Duration(f.expires), Exact: f.exact, CoSigners: signers[1:], Now: func() time.Time { return now },
 		})
 		if err != nil {
 			return nil, sealFailed(where, err)

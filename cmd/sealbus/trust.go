@@ -26,8 +26,8 @@ func (a *app) trustCommand() *cobra.Command {
 // publicKey is one submitted public key, of which nothing is read but the key itself.
 type publicKey struct {
 	id         string
-	signing    *keys.Verifier // nil = for encryption
-	encryption []byte         // the JWK; nil = for signing
+	signing    *keys.Verifier  // nil = for encryption
+	encryption *keys.Recipient // nil = for signing
 }
 
 // readPublicKeys reads files with one JWK or a JWK Set each (RFC 7517).
@@ -100,8 +100,8 @@ func parsePublicKey(doc []byte) (publicKey, error) {
 	if err == nil {
 		return publicKey{id: v.KeyID(), signing: v}, nil
 	}
-	if id, jwk, other := keys.ParseEncryptionJWK(doc); other == nil {
-		return publicKey{id: id, encryption: jwk}, nil
+	if r, other := keys.ParseRecipientJWK(doc); other == nil {
+		return publicKey{id: r.KeyID(), encryption: r}, nil
 	}
 	if !hasMember(doc, "kty") {
 		err = errors.New(`not a JSON Web Key: it has no "kty"`)

@@ -171,7 +171,7 @@ func (a *app) buildBundle(f *trustBuildFlags, p *policy.Policy, public []publicK
 		if k.signing != nil {
 			signing = append(signing, k.signing)
 		} else {
-			opts.EncryptionKeys = append(opts.EncryptionKeys, k.encryption)
+			opts.Recipients = append(opts.Recipients, k.encryption)
 		}
 	}
 	b, err := p.Build(signing, opts)
@@ -197,6 +197,7 @@ type bundleBuilt struct {
 	Issued   string       `json:"issued"`
 	Expires  string       `json:"expires"`
 	Keys     int          `json:"keys"`
+	Readers  int          `json:"encryption_keys"`
 	SignedBy []string     `json:"signed_by"`
 	Missing  int          `json:"signatures_missing"` // 0 also without --roots
 	Changes  []keyChanged `json:"changes"`
@@ -209,7 +210,7 @@ func (a *app) tellBuilt(f *trustBuildFlags, b, previous *keys.Bundle, signed []b
 	}
 	r := bundleBuilt{
 		Out: f.out, Version: b.Version(), Issued: formatTime(b.Issued()), Expires: formatTime(b.Expires()),
-		Keys: len(b.Keys()), SignedBy: signers, Changes: changedKeys(previous, b),
+		Keys: len(b.Keys()), Readers: len(b.EncryptionKeys()), SignedBy: signers, Changes: changedKeys(previous, b),
 	}
 	if previous == nil {
 		a.warnf("version 1, the first: consumers that have a bundle refuse it; --previous FILE makes the next version")
@@ -234,8 +235,11 @@ func (a *app) tellBuilt(f *trustBuildFlags, b, previous *keys.Bundle, signed []b
 
 func (r *bundleBuilt) print(p *printer, now time.Time) {
 	expires, _ := time.Parse(time.RFC3339, r.Expires) // written above
-	p.linef("%s  version %d, %s, signed by %s, expires in %s", p.bold(clean(r.Out)), r.Version,
-		count(r.Keys, "signing key"), count(len(r.SignedBy), "root key"), formatDuration(expires.Sub(now.Truncate(time.Second))))
+	holds := count(r.Keys, "signing key")
+	if r.Readers > 0 {
+		holds += ", " + count(r.Readers, "encryption key")
+	}
+	p.linef("%s  version %d, %s, signed by %s, expires in %s", p.bold(clean(r.Out)), r.Version, holds, count(len(r.SignedBy), "root key"), formatDuration(expires.Sub(now.Truncate(time.Second))))
 	for _, c := range r.Changes {
 		c.print(p)
 	}
@@ -244,39 +248,66 @@ func (r *bundleBuilt) print(p *printer, now time.Time) {
 // keyChanged is what became of one key since the previous bundle.
 type keyChanged struct {
 	KeyID    string `json:"key_id"`
-	Producer string `json:"producer"`
-	What     string `json:"change"` // added, removed, revoked or changed
+	Producer string `json:"producer,omitempty"`
+	Consumer string `json:"consumer,omitempty"` // of an encryption key
+	What     string `json:"change"`             // added, removed, revoked or changed
 }
 
 func (c keyChanged) print(p *printer) {
 	mark := map[string]string{"added": p.green("+"), "removed": p.yellow("-"), "revoked": p.red("-"), "changed": p.yellow("~")}[c.What]
-	p.linef("  %s %s  %s  %s", mark, shortID(c.KeyID), clean(c.Producer), c.What)
+	p.linef("  %s %s  %s  %s", mark, shortID(c.KeyID), clean(c.Producer+c.Consumer), c.What)
 }
 
 // changedKeys compares two bundles; without a previous one, all keys are new.
 func changedKeys(previous, b *keys.Bundle) []keyChanged {
-	changes := []keyChanged{}
-	was := map[string]*keys.Key{}
-	if previous != nil {
-		for _, k := range previous.Keys() {
-			was[k.KeyID()] = k
-		}
-	}
-	for _, k := range b.Keys() {
-		if what := changeOf(was[k.KeyID()], k); what != "" {
-			changes = append(changes, keyChanged{k.KeyID(), k.Producer, what})
-		}
-		delete(was, k.KeyID())
-	}
 	if previous == nil {
-		return changes
+		previous = &keys.Bundle{}
 	}
-	for _, k := range previous.Keys() {
-		if was[k.KeyID()] != nil {
-			changes = append(changes, keyChanged{k.KeyID(), k.Producer, "removed"})
+	signing := changes(previous.Keys(), b.Keys(), changeOf, func(k *keys.Key) keyChanged {
+		return keyChanged{KeyID: k.KeyID(), Producer: k.Producer}
+	})
+	return append(signing, changes(previous.EncryptionKeys(), b.EncryptionKeys(), encryptionChangeOf, func(k *keys.EncryptionKey) keyChanged {
+		return keyChanged{KeyID: k.KeyID(), Consumer: k.Consumer}
+	})...)
+}
+
+// changes compares the keys of one use; of names a key.
+func changes[K keys.Key | keys.EncryptionKey](previous, now []*K, changeOf func(was, is *K) string, of func(*K) keyChanged) []keyChanged {
+	list := []keyChanged{}
+	note := func(k *K, what string) {
+		if c := of(k); what != "" {
+			c.What = what
+			list = append(list, c)
 		}
 	}
-	return changes
+	was := map[string]*K{}
+	for _, k := range previous {
+		was[of(k).KeyID] = k
+	}
+	for _, k := range now {
+		id := of(k).KeyID
+		note(k, changeOf(was[id], k))
+		delete(was, id)
+	}
+	for _, k := range previous {
+		if was[of(k).KeyID] != nil {
+			note(k, "removed")
+		}
+	}
+	return list
+}
+
+// encryptionChangeOf is changeOf for an encryption key.
+func encryptionChangeOf(was, is *keys.EncryptionKey) string {
+	switch {
+	case was == nil:
+		return "added"
+	case was.Revoked == nil && is.Revoked != nil:
+		return "revoked"
+	case was.Consumer != is.Consumer, was.Schedule != is.Schedule, (was.Revoked == nil) != (is.Revoked == nil):
+		return "changed"
+	}
+	return ""
 }
 
 // changeOf is what is different of a key, in one word; "" = nothing.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"github.com/sealbus/sealbus/keys"
 	"github.com/spf13/cobra"
@@ -27,7 +28,7 @@ func (a *app) trustRootNewCommand() *cobra.Command {
 		run:     func(context.Context, []string) error { return a.trustRootNew(&f, out, alg) },
 	})
 	cmd.Flags().StringVar(&out, "out", "", "the new `FILE` with the private key; FILE.pub gets the public one")
-	cmd.Flags().StringVar(&alg, "alg", string(keys.Ed25519), "signature `ALGORITHM`: Ed25519 or ES256")
+	cmd.Flags().StringVar(&alg, "alg", string(keys.Ed25519), "signature `ALGORITHM`: Ed25519, ES256 or ML-DSA-65")
 	f.register(cmd)
 	return cmd
 }
@@ -64,8 +65,8 @@ func (a *app) trustRootNew(f *privateFlags, out, alg string) error {
 }
 
 func checkAlgorithm(alg string) error {
-	if a := keys.Algorithm(alg); a != keys.Ed25519 && a != keys.ES256 {
-		return usage("use --alg Ed25519 or --alg ES256", "no algorithm %q", alg)
+	if !slices.Contains(keys.Algorithms(), keys.Algorithm(alg)) {
+		return usage("use --alg Ed25519, ES256 or ML-DSA-65", "no algorithm %q", alg)
 	}
 	return nil
 }

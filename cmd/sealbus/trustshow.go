@@ -23,6 +23,7 @@ type bundleShown struct {
 	SignedBy        []string   `json:"signed_by"`              // key IDs; checked if verified
 	RevokedSessions []string   `json:"revoked_sessions,omitempty"`
 	Keys            []keyShown `json:"keys"`
+	EncryptionKeys  []encShown `json:"encryption_keys"`
 
 	threshold int
 	expires   time.Time
@@ -110,7 +111,7 @@ func describeBundle(b *keys.Bundle, now time.Time) *bundleShown {
 	s := &bundleShown{
 		Version: b.Version(), Issued: formatTime(b.Issued()), Expires: formatTime(b.Expires()), expires: b.Expires(),
 		Expired: !now.Before(b.Expires()), RefreshHint: int64(b.RefreshHint() / time.Second),
-		RevokedSessions: b.RevokedSessions(), Keys: []keyShown{},
+		RevokedSessions: b.RevokedSessions(), Keys: []keyShown{}, EncryptionKeys: describeEncryptionKeys(b, now),
 	}
 	for _, k := range b.Keys() {
 		s.Keys = append(s.Keys, describeKey(k, now))
@@ -173,6 +174,7 @@ func (s *bundleShown) print(p *printer, file string, now time.Time) {
 		k.rows(p, &t)
 	}
 	t.print(p)
+	printEncryptionKeys(p, s.EncryptionKeys)
 }
 
 func (s *bundleShown) lifetime(p *printer, now time.Time) string {

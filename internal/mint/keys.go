@@ -6,6 +6,8 @@ import (
 	"crypto/elliptic"
 	"crypto/sha256"
 
+	"filippo.io/mldsa"
+
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -15,12 +17,18 @@ func SeededSigner(alg keys.Algorithm, producer, name string) *keys.LocalSigner {
 	seed := sha256.Sum256([]byte("sealbus test key: " + name))
 	var s *keys.LocalSigner
 	var err error
-	if alg == keys.ES256 {
+	switch alg {
+	case keys.ES256:
 		var k *ecdsa.PrivateKey
 		if k, err = ecdsa.ParseRawPrivateKey(elliptic.P256(), seed[:]); err == nil {
 			s, err = keys.NewLocalSigner(k, producer)
 		}
-	} else {
+	case keys.MLDSA65:
+		var k *mldsa.PrivateKey
+		if k, err = mldsa.NewPrivateKey(mldsa.MLDSA65(), seed[:]); err == nil {
+			s, err = keys.NewLocalSigner(k, producer)
+		}
+	default:
 		s, err = keys.NewLocalSigner(ed25519.NewKeyFromSeed(seed[:]), producer)
 	}
 	if err != nil {

@@ -1,12 +1,16 @@
 // The formats of texts in SPEC.md by section: strict JSON, base64, canonical JSON, timestamps, typed values, patterns.
 
 import { createHash } from 'node:crypto';
+import { ml_dsa65 } from '@noble/post-quantum/ml-dsa.js';
 
 export class Rejected extends Error {}
 export const fail = (reason = 'malformed') => { throw new Rejected(reason); };
 export const need = (condition, reason) => condition || fail(reason);
 
 export const H = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest();
+
+// 4. Node has ML-DSA only from OpenSSL 3.5 on.
+export const mldsa65 = (pub, message, sig) => sig.length === 3309 && ml_dsa65.verify(sig, message, Buffer.from(pub, 'base64url'));
 
 // 1. JSON.parse knows the grammar; the walk keeps raw texts and numbers, and refuses duplicates and lone surrogates.
 export function parseJSON(bytes) {

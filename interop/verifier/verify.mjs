@@ -2,7 +2,7 @@
 import { createPublicKey, verify } from 'node:crypto';
 import {
   anything, base64, canonical, digest, DOCUMENTED, fail, H, isInteger, isName, isPortable, isSource, isSubset, isType,
-  list, nanosOf, need, optional, parseJSON, record, Rejected, SECOND, shallow, shallowObject, string, such, timestamp, TYPES,
+  list, mldsa65, nanosOf, need, optional, parseJSON, record, Rejected, SECOND, shallow, shallowObject, string, such, timestamp, TYPES,
 } from './formats.mjs';
 
 const EVENT_TYPE = 'https://cloudevents.io/verifiability/dsse/v0.1';
@@ -64,14 +64,14 @@ function readEnvelope(node) {
 
 // 4, 5
 function importKey(jwk) {
-  const names = jwk.kty === 'EC' ? ['crv', 'kty', 'x', 'y'] : ['crv', 'kty', 'x'];
+  const names = { EC: ['crv', 'kty', 'x', 'y'], AKP: ['alg', 'kty', 'pub'] }[jwk.kty] ?? ['crv', 'kty', 'x'];
   const required = Object.fromEntries(names.map((name) => [name, jwk[name]]));
-  const algorithm = { 'OKP/Ed25519': 'Ed25519', 'EC/P-256': 'ES256' }[`${jwk.kty}/${jwk.crv}`];
+  const algorithm = { 'OKP/Ed25519': 'Ed25519', 'EC/P-256': 'ES256', 'AKP/ML-DSA-65': 'ML-DSA-65' }[`${jwk.kty}/${jwk.crv ?? jwk.alg}`];
   return { ...jwk, required, algorithm, id: H(JSON.stringify(required)).toString('base64url') };
 }
 function verifies({ algorithm, required }, pae, sig) {
   const raw = base64(sig, 'either');
-  if (!algorithm || !raw?.length) return false;
+  if (!algorithm || !raw?.length || algorithm === 'ML-DSA-65') return Boolean(algorithm && raw) && mldsa65(required.pub, pae, raw);
   const key = createPublicKey({ key: required, format: 'jwk' });
   if (algorithm === 'Ed25519') return verify(null, pae, key, raw);
   return raw.length === 64 && verify('sha256', pae, { key, dsaEncoding: 'ieee-p1363' }, raw);

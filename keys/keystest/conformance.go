@@ -47,8 +47,12 @@ func testIdentity(t *testing.T, s keys.Signer) {
 func testSigns(t *testing.T, s keys.Signer) {
 	for _, size := range []int{0, 1, 63, 64, 65, 1024, maxMessage} {
 		message := bytes.Repeat([]byte{byte(size), 0x5a}, size)[:size]
-		if sig := mustSign(t, s, message); !s.Verifier().Verify(message, sig) {
+		sig := mustSign(t, s, message)
+		if !s.Verifier().Verify(message, sig) {
 			t.Errorf("the signature of %d bytes does not verify", size)
+		}
+		if want := s.Verifier().Algorithm().SignatureSize(); len(sig) != want {
+			t.Errorf("a signature of %d bytes, not %d", len(sig), want)
 		}
 	}
 }
@@ -73,7 +77,8 @@ func testOnlyThis(t *testing.T, s keys.Signer) {
 	if v.Verify(message, sig[:len(sig)-1]) || v.Verify(message, append(bytes.Clone(sig), 0)) || v.Verify(message, nil) {
 		t.Error("a signature of another length verifies")
 	}
-	if Ed25519(t, "keystest", "other").Verifier().Verify(message, sig) || ES256(t, "keystest", "other").Verifier().Verify(message, sig) {
+	if Ed25519(t, "keystest", "other").Verifier().Verify(message, sig) || ES256(t, "keystest", "other").Verifier().Verify(message, sig) ||
+		MLDSA65(t, "keystest", "other").Verifier().Verify(message, sig) {
 		t.Error("the signature verifies under another key")
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"crypto/sha256"
 	"testing"
 
+	"filippo.io/mldsa"
+
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -24,6 +26,12 @@ func Ed25519(tb testing.TB, producer, label string) *keys.LocalSigner {
 func ES256(tb testing.TB, producer, label string) *keys.LocalSigner {
 	tb.Helper()
 	return signer(tb, keys.ES256, producer, label).Deterministic()
+}
+
+// MLDSA65 is a signer of the producer, with deterministic signatures: the same key for the same producer and label.
+func MLDSA65(tb testing.TB, producer, label string) *keys.LocalSigner {
+	tb.Helper()
+	return signer(tb, keys.MLDSA65, producer, label).Deterministic()
 }
 
 // Root is a root key: the same for the same label.
@@ -62,10 +70,16 @@ func signer(tb testing.TB, alg keys.Algorithm, producer, label string) *keys.Loc
 func private(tb testing.TB, alg keys.Algorithm, owner, label string) crypto.Signer {
 	tb.Helper()
 	seed := sha256.Sum256([]byte("sealbus/keystest/" + string(alg) + "\x00" + owner + "\x00" + label))
-	if alg == keys.Ed25519 {
-		return ed25519.NewKeyFromSeed(seed[:])
+	var key crypto.Signer
+	var err error
+	switch alg {
+	case keys.Ed25519:
+		key = ed25519.NewKeyFromSeed(seed[:])
+	case keys.MLDSA65:
+		key, err = mldsa.NewPrivateKey(mldsa.MLDSA65(), seed[:])
+	default:
+		key, err = ecdsa.ParseRawPrivateKey(elliptic.P256(), seed[:])
 	}
-	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), seed[:])
 	if err != nil {
 		tb.Fatalf("label %q gives no key, choose another: %v", label, err)
 	}

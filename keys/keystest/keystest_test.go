@@ -25,6 +25,11 @@ func TestLocalSignersConform(t *testing.T) {
 		},
 		"remote Ed25519": func(t testing.TB) keys.Signer { return viaRemote(t, keys.Ed25519) },
 		"remote ES256":   func(t testing.TB) keys.Signer { return viaRemote(t, keys.ES256) },
+		"ML-DSA-65":      func(t testing.TB) keys.Signer { return MLDSA65(t, "orders", "a") },
+		"ML-DSA-65 randomised": func(t testing.TB) keys.Signer {
+			return signer(t, keys.MLDSA65, "orders", "a")
+		},
+		"remote ML-DSA-65": func(t testing.TB) keys.Signer { return viaRemote(t, keys.MLDSA65) },
 	} {
 		t.Run(name, func(t *testing.T) { TestSigner(t, open) })
 	}
@@ -48,5 +53,14 @@ func TestKeysAreFixed(t *testing.T) {
 	}
 	if got := Root(t, "a").Verifier().KeyID(); got != "0Pqmg8r1IIgZKfVg7VhdoN68_XzHdrWGpnAg0vecc9c" {
 		t.Errorf("root: key ID %s", got)
+	}
+}
+
+func TestLocalIdentitiesConform(t *testing.T) {
+	for name, open := range map[string]func(t testing.TB) keys.Identity{
+		"X25519": func(t testing.TB) keys.Identity { return X25519(t, "a") },
+		"P-256":  func(t testing.TB) keys.Identity { return P256(t, "a") },
+	} {
+		t.Run(name, func(t *testing.T) { TestIdentity(t, open) })
 	}
 }

@@ -91,9 +91,9 @@ type BuildOptions struct {
 	Previous *keys.Bundle
 	// MaxLifetime is how far ahead of Now Expires is at most; 0 = keys.MaxBundleLifetime.
 	MaxLifetime     time.Duration
-	RefreshHint     time.Duration // see keys.BundleOptions
-	RevokedSessions []string      // thumbprints, in addition to those of Previous
-	EncryptionKeys  [][]byte      // public JWKs of the consumers, of which nothing but the key is read
+	RefreshHint     time.Duration     // see keys.BundleOptions
+	RevokedSessions []string          // thumbprints, in addition to those of Previous
+	Recipients      []*keys.Recipient // the consumers' public keys, which must be exactly those that the policy lists
 }
 
 // Build makes the bundle of the policy and the submitted public keys, which must be exactly those that the policy
@@ -106,9 +106,9 @@ func (p *Policy) Build(public []*keys.Verifier, opts BuildOptions) (*keys.Bundle
 	for _, v := range public {
 		submitted[v.KeyID()] = v
 	}
-	encryption, err := encryptionKeys(opts.EncryptionKeys)
-	if err != nil {
-		return nil, err
+	encryption := map[string]*keys.Recipient{}
+	for _, r := range opts.Recipients {
+		encryption[r.KeyID()] = r
 	}
 	if err := errors.Join(p.checkProducers(submitted), p.checkConsumers(encryption)); err != nil {
 		return nil, err
@@ -153,7 +153,7 @@ func (p *Policy) checkProducers(submitted map[string]*keys.Verifier) error {
 	return joinSorted(errs)
 }
 
-func (p *Policy) checkConsumers(submitted map[string][]byte) error {
+func (p *Policy) checkConsumers(submitted map[string]*keys.Recipient) error {
 	var errs []error
 	listed := map[string]bool{}
 	for _, consumer := range p.Consumers {
@@ -212,7 +212,7 @@ func joinSorted(errs []error) error {
 	return errors.Join(errs...)
 }
 
-func (p *Policy) head(o BuildOptions, encryption map[string][]byte) keys.BundleOptions {
+func (p *Policy) head(o BuildOptions, encryption map[string]*keys.Recipient) keys.BundleOptions {
 	head := keys.BundleOptions{
 		Version: 1, Issued: o.Now, Expires: o.Expires, RefreshHint: o.RefreshHint,
 		RevokedSessions: slices.Clone(o.RevokedSessions),
@@ -225,7 +225,9 @@ func (p *Policy) head(o BuildOptions, encryption map[string][]byte) keys.BundleO
 	head.RevokedSessions = slices.Compact(head.RevokedSessions)
 	for _, consumer := range p.Consumers {
 		for _, k := range consumer.Keys {
-			head.EncryptionKeys = append(head.EncryptionKeys, k.entry(encryption[k.ID], consumer.Name))
+			head.EncryptionKeys = append(head.EncryptionKeys, &keys.EncryptionKey{
+				Recipient: encryption[k.ID], Consumer: consumer.Name, Schedule: k.Schedule, Revoked: k.Revoked,
+			})
 		}
 	}
 	return head

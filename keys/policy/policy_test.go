@@ -25,13 +25,19 @@ func verifier(t testing.TB, label string) *keys.Verifier {
 
 const x25519 = `{"kty":"OKP","crv":"X25519","x":"hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo"}`
 
-// full is a policy that uses everything.
-func full(t testing.TB) string {
+func recipient(t testing.TB) *keys.Recipient {
 	t.Helper()
-	enc, _, err := keys.ParseEncryptionJWK([]byte(x25519))
+	r, err := keys.ParseRecipientJWK([]byte(x25519))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return r
+}
+
+// full is a policy that uses everything.
+func full(t testing.TB) string {
+	t.Helper()
+	enc := recipient(t).KeyID()
 	return `# reviewed by two people
 version: 1
 producers:
@@ -173,8 +179,8 @@ func submitted(t testing.TB, labels ...string) (list []*keys.Verifier) {
 	return list
 }
 
-func options() BuildOptions {
-	return BuildOptions{Now: now, Expires: after(7), RefreshHint: time.Minute, EncryptionKeys: [][]byte{[]byte(x25519)}}
+func options(t testing.TB) BuildOptions {
+	return BuildOptions{Now: now, Expires: after(7), RefreshHint: time.Minute, Recipients: []*keys.Recipient{recipient(t)}}
 }
 
 func mustParse(t testing.TB, doc string) *Policy {
@@ -188,7 +194,7 @@ func mustParse(t testing.TB, doc string) *Policy {
 
 func TestBuild(t *testing.T) {
 	p := mustParse(t, full(t))
-	b, err := p.Build(submitted(t, "c", "a", "b", "a"), options())
+	b, err := p.Build(submitted(t, "c", "a", "b", "a"), options(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,8 +212,8 @@ func TestBuild(t *testing.T) {
 	if c := b.Lookup(verifier(t, "c").KeyID())[0]; c.Producer != "refunds" || c.AllowsAccount("111122223333") || c.AllowsType("x") {
 		t.Errorf("key c: %+v", c)
 	}
-	if !bytes.Contains(b.Payload(), []byte(`"active":"2026-01-01T00:00:00Z","consumer":"billing","crv":"X25519"`)) {
-		t.Errorf("no encryption key in %s", b.Payload())
+	if list, err := b.Recipients("billing", now); err != nil || len(list) != 1 || !list[0].Equal(recipient(t)) {
+		t.Errorf("no encryption key in %s: %v", b.Payload(), err)
 	}
 	if back, err := keys.ParseBundle(b.Payload()); err != nil || !bytes.Equal(back.Payload(), b.Payload()) {
 		t.Error(err)
@@ -216,7 +222,7 @@ func TestBuild(t *testing.T) {
 
 func TestBuildFollows(t *testing.T) {
 	p := mustParse(t, full(t))
-	o := options()
+	o := options(t)
 	one, two := verifier(t, "session 1").KeyID(), verifier(t, "session 2").KeyID()
 	o.RevokedSessions = []string{one}
 	first, err := p.Build(submitted(t, "a", "b", "c"), o)
@@ -233,20 +239,17 @@ func TestBuildFollows(t *testing.T) {
 func TestBuildRefuses(t *testing.T) {
 	p := mustParse(t, full(t))
 	all := submitted(t, "a", "b", "c")
-	opts := func(change func(*BuildOptions)) BuildOptions { o := options(); change(&o); return o }
+	opts := func(change func(*BuildOptions)) BuildOptions { o := options(t); change(&o); return o }
 	for name, c := range map[string]struct {
 		public []*keys.Verifier
 		opts   BuildOptions
 		names  string // what the error must name
 	}{
-		"not listed":        {submitted(t, "a", "b", "c", "d"), options(), verifier(t, "d").KeyID()},
-		"not submitted":     {submitted(t, "a", "b"), options(), verifier(t, "c").KeyID()},
-		"nothing submitted": {nil, options(), verifier(t, "b").KeyID()},
-		"enc not submitted": {all, opts(func(o *BuildOptions) { o.EncryptionKeys = nil }), "billing"},
-		"enc private": {all, opts(func(o *BuildOptions) {
-			o.EncryptionKeys = [][]byte{[]byte(strings.Replace(x25519, "{", `{"d":"AAAA",`, 1))}
-		}), "private"},
-		"enc not listed":       {all, opts(func(o *BuildOptions) { o.EncryptionKeys = append(o.EncryptionKeys, es256JWK(t)) }), "not listed"},
+		"not listed":           {submitted(t, "a", "b", "c", "d"), options(t), verifier(t, "d").KeyID()},
+		"not submitted":        {submitted(t, "a", "b"), options(t), verifier(t, "c").KeyID()},
+		"nothing submitted":    {nil, options(t), verifier(t, "b").KeyID()},
+		"enc not submitted":    {all, opts(func(o *BuildOptions) { o.Recipients = nil }), "billing"},
+		"enc not listed":       {all, opts(func(o *BuildOptions) { o.Recipients = append(o.Recipients, keystest.P256(t, "x").Recipient()) }), "not listed"},
 		"no time":              {all, opts(func(o *BuildOptions) { o.Now = time.Time{} }), "time"},
 		"no end":               {all, opts(func(o *BuildOptions) { o.Expires = time.Time{} }), "expired"},
 		"expired at the start": {all, opts(func(o *BuildOptions) { o.Expires = now }), "expired"},
@@ -264,16 +267,12 @@ func TestBuildRefuses(t *testing.T) {
 	}
 }
 
-func es256JWK(t *testing.T) []byte {
-	return keystest.ES256(t, "orders", "enc").Verifier().ThumbprintJWK()
-}
-
 // A signing key that is listed under a consumer is not a signing key.
 func TestBuildOfAKeyForAnotherUse(t *testing.T) {
 	id := verifier(t, "a").KeyID()
 	p := mustParse(t, "version: 1\nconsumers: {billing: {keys: {"+id+": {}}}}\n")
-	o := options()
-	o.EncryptionKeys = nil
+	o := options(t)
+	o.Recipients = nil
 	if _, err := p.Build(submitted(t, "a"), o); err == nil || !strings.Contains(err.Error(), "another use") {
 		t.Error(err)
 	}
@@ -444,7 +443,7 @@ func TestRevoke(t *testing.T) {
 		if err != nil || len(changes) != 1 || !strings.Contains(changes[0], id) {
 			t.Fatalf("%q, %v", changes, err)
 		}
-		b, err := mustParse(t, string(doc)).Build(submitted(t, "a", "b", "c"), options())
+		b, err := mustParse(t, string(doc)).Build(submitted(t, "a", "b", "c"), options(t))
 		if err != nil {
 			t.Fatal(err)
 		}

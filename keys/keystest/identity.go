@@ -1,0 +1,145 @@
+package keystest
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdh"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"sync"
+	"testing"
+
+	"github.com/sealbus/sealbus/keys"
+)
+
+// X25519 is an identity: the same key for the same label, at all times.
+func X25519(tb testing.TB, label string) *keys.LocalIdentity {
+	tb.Helper()
+	return identity(tb, ecdh.X25519(), label)
+}
+
+// P256 is an identity: the same key for the same label, at all times.
+func P256(tb testing.TB, label string) *keys.LocalIdentity {
+	tb.Helper()
+	return identity(tb, ecdh.P256(), label)
+}
+
+func identity(tb testing.TB, curve ecdh.Curve, label string) *keys.LocalIdentity {
+	tb.Helper()
+	seed := sha256.Sum256([]byte("sealbus/keystest/identity\x00" + label))
+	private, err := curve.NewPrivateKey(seed[:])
+	if err != nil {
+		tb.Fatalf("label %q gives no key, choose another: %v", label, err)
+	}
+	i, err := keys.NewLocalIdentity(private)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return i
+}
+
+// TestIdentity is what every Identity must do. The function makes (or opens) the identity; it is called once per case and
+// may give the same one each time.
+func TestIdentity(t *testing.T, open func(t testing.TB) keys.Identity) {
+	t.Run("recipient", func(t *testing.T) { testRecipient(t, open(t)) })
+	t.Run("agrees", func(t *testing.T) { testAgrees(t, open(t)) })
+	t.Run("refuses", func(t *testing.T) { testRefusesPeers(t, open(t)) })
+	t.Run("cancelled", func(t *testing.T) { testAgreeingCancelled(t, open(t)) })
+	t.Run("concurrent", func(t *testing.T) { testAgreesConcurrently(t, open(t)) })
+}
+
+func testRecipient(t *testing.T, i keys.Identity) {
+	r := i.Recipient()
+	sum := sha256.Sum256(r.ThumbprintJWK())
+	if id := base64.RawURLEncoding.EncodeToString(sum[:]); r.KeyID() != id {
+		t.Errorf("key ID %s is not the thumbprint %s", r.KeyID(), id)
+	}
+	if again := i.Recipient(); !r.Equal(again) {
+		t.Errorf("the recipient changes: %s, then %s", r.KeyID(), again.KeyID())
+	}
+	back, err := keys.ParseRecipientJWK(r.JWK())
+	if err != nil || !back.Equal(r) || !back.PublicKey().Equal(r.PublicKey()) {
+		t.Errorf("the public JWK does not give the same key: %v", err)
+	}
+}
+
+// peer is a new key on the identity's curve.
+func peer(t *testing.T, i keys.Identity) *ecdh.PrivateKey {
+	t.Helper()
+	key, err := i.Recipient().PublicKey().Curve().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// testAgrees: both sides have the same secret, each time in memory of its own.
+func testAgrees(t *testing.T, i keys.Identity) {
+	one := peer(t, i)
+	want, err := one.ECDH(i.Recipient().PublicKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		got, err := i.ECDH(context.Background(), one.PublicKey())
+		if err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("the two sides do not agree: %v", err)
+		}
+		clear(got)
+	}
+	if other, err := i.ECDH(context.Background(), peer(t, i).PublicKey()); err != nil || bytes.Equal(other, want) {
+		t.Errorf("another peer has the same secret, or none: %v", err)
+	}
+}
+
+func testRefusesPeers(t *testing.T, i keys.Identity) {
+	for name, key := range map[string]*ecdh.PublicKey{"none": nil, "another curve": otherCurve(t, i), "small order": smallOrder(t)} {
+		if secret, err := i.ECDH(context.Background(), key); err == nil || secret != nil {
+			t.Errorf("%s: accepted, or a secret beside an error: %v", name, err)
+		}
+	}
+}
+
+func otherCurve(t *testing.T, i keys.Identity) *ecdh.PublicKey {
+	if i.Recipient().Curve() == keys.P256 {
+		return X25519(t, "peer").Recipient().PublicKey()
+	}
+	return P256(t, "peer").Recipient().PublicKey()
+}
+
+// smallOrder is a point with which everybody agrees on zeros. On P-256 there is none, and this is on another curve.
+func smallOrder(t *testing.T) *ecdh.PublicKey {
+	t.Helper()
+	key, err := ecdh.X25519().NewPublicKey(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func testAgreeingCancelled(t *testing.T, i keys.Identity) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if secret, err := i.ECDH(ctx, peer(t, i).PublicKey()); err == nil || secret != nil {
+		t.Errorf("ECDH ignores a context that is cancelled, or gives a secret beside an error: %v", err)
+	}
+}
+
+func testAgreesConcurrently(t *testing.T, i keys.Identity) {
+	var wg sync.WaitGroup
+	for range 16 {
+		one := peer(t, i)
+		wg.Go(func() {
+			want, err := one.ECDH(i.Recipient().PublicKey())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if got, err := i.ECDH(context.Background(), one.PublicKey()); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("the two sides do not agree: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+}

@@ -1,0 +1,436 @@
+package keys
+
+import (
+	"bytes"
+	"crypto/ecdh"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/sealbus/sealbus/internal/canonical"
+)
+
+func TestParseRecipientJWK(t *testing.T) {
+	for name, doc := range map[string]string{
+		"X25519": goodX25519, "P-256": goodEC, "use": with(goodX25519, `"use":"enc"`), "alg": with(goodEC, `"alg":"ECDH-ES+A256KW"`),
+		"another kid": with(goodEC, `"kid":"mine"`), "no key_ops": with(goodEC, `"key_ops":[]`), "deriveBits": with(goodX25519, `"key_ops":["deriveBits"]`),
+		"other members": with(goodX25519, `"x5c":["AAAA"],"z":{"d":1}`), "white space": " " + goodX25519 + "\n",
+	} {
+		r, err := ParseRecipientJWK([]byte(doc))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if _, is, err := canonical.Scan(r.JWK(), 0); err != nil || !is || r.KeyID() != thumbprint(r.ThumbprintJWK()) {
+			t.Errorf("%s: %s is not canonical, or has another ID", name, r.JWK())
+		}
+		if again, err := ParseRecipientJWK(r.JWK()); err != nil || !again.Equal(r) || !bytes.Equal(again.JWK(), r.JWK()) {
+			t.Errorf("%s: does not come back: %v", name, err)
+		}
+	}
+	x := func(raw string) string { return `{"kty":"OKP","crv":"X25519","x":"` + base64URL([]byte(raw)) + `"}` }
+	refused := map[string]string{
+		"nothing": ``, "null": `null`, "Ed25519": goodOKP, "X448": strings.Replace(goodX25519, "X25519", "X448", 1), "P-384": strings.Replace(goodEC, "P-256", "P-384", 1),
+		"AKP": `{"kty":"AKP","alg":"ML-DSA-65","pub":"AAAA"}`, "RSA": `{"kty":"RSA","n":"AQAB","e":"AQAB"}`,
+		"private": with(goodX25519, `"d":"AAAA"`), "private of another type": with(goodX25519, `"k":"AAAA"`), "priv": with(goodX25519, `"priv":"AAAA"`),
+		"use sig": with(goodX25519, `"use":"sig"`), "alg ECDH-ES": with(goodX25519, `"alg":"ECDH-ES"`), "alg dir": with(goodEC, `"alg":"dir"`), "alg ES256": with(goodEC, `"alg":"ES256"`),
+		"key_ops": with(goodEC, `"key_ops":["verify"]`), "pub": with(goodEC, `"pub":"AAAA"`),
+		"off the curve": strings.Replace(goodEC, `"DHgr`, `"DHgs`, 1), "short": `{"kty":"OKP","crv":"X25519","x":"AAAA"}`, "no x": `{"kty":"OKP","crv":"X25519"}`,
+		"y": with(goodX25519, `"y":"AAAA"`), "empty y": with(goodX25519, `"y":""`), "no y": `{"kty":"EC","crv":"P-256","x":"Z805D3eqNZywjCI19lInBJOp7YMrCrzAH3CVTAOQ0jg"}`,
+		"lopsided coordinates": `{"kty":"EC","crv":"P-256","x":"Z805D3eqNZywjCI19lInBJOp7YMrCrzAH3CVTAOQ0jgM","y":"eCvVTiaRJaRPRDOv8UMs6U4SvKc6pnrIDOoSYI3fdA"}`,
+		"x padded":             strings.Replace(goodX25519, `Tmo"`, `Tmo="`, 1), "x trailing bits": strings.Replace(goodX25519, `Tmo"`, `Tmp"`, 1), "x twice": with(goodX25519, `"x":"AAAA"`),
+		"the prime": x("\xed" + strings.Repeat("\xff", 30) + "\x7f"), "beyond the prime": x("\xf6" + strings.Repeat("\xff", 30) + "\x7f"),
+		"all ones": x(strings.Repeat("\xff", 32)), "top bit": x("\x09" + strings.Repeat("\x00", 30) + "\x80"),
+	}
+	for i, u := range smallOrder {
+		refused["small order "+string(rune('0'+i))] = x(u)
+	}
+	for name, doc := range refused {
+		if _, err := ParseRecipientJWK([]byte(doc)); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// TestSmallOrder: those points are what they are said to be, and give no secret.
+func TestSmallOrder(t *testing.T) {
+	key, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, u := range smallOrder {
+		public, err := ecdh.X25519().NewPublicKey([]byte(u))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := key.ECDH(public); err == nil {
+			t.Errorf("point %d gives a secret", i)
+		}
+	}
+}
+
+func TestNewRecipientRefuses(t *testing.T) {
+	p384, err := ecdh.P384().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, public := range map[string]*ecdh.PublicKey{"nil": nil, "P-384": p384.PublicKey()} {
+		if _, err := NewRecipient(public); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	for name, private := range map[string]*ecdh.PrivateKey{"nil": nil, "P-384": p384} {
+		if _, err := NewLocalIdentity(private); err == nil {
+			t.Errorf("%s: accepted as an identity", name)
+		}
+	}
+	for _, c := range []Curve{"", "P-384", "Ed25519", Curve(strings.Repeat("x", 1000))} {
+		if _, err := GenerateIdentity(c); err == nil || len(err.Error()) > 200 {
+			t.Errorf("%.10s: %v", c, err)
+		}
+	}
+}
+
+func mustIdentity(t testing.TB, c Curve) *LocalIdentity {
+	t.Helper()
+	i, err := GenerateIdentity(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+// RFC 7748 section 6.1: Alice and Bob.
+func TestRFC7748(t *testing.T) {
+	const alice = `{"kty":"OKP","crv":"X25519","d":"dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo","x":"hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo"}`
+	i, err := ParseIdentityJWK([]byte(alice))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bob, err := ecdh.X25519().NewPublicKey(unhexT(t, "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := i.ECDH(t.Context(), bob)
+	if err != nil || !bytes.Equal(secret, unhexT(t, "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742")) {
+		t.Errorf("the secret is not that of RFC 7748: %v", err)
+	}
+}
+
+func TestParseIdentityJWK(t *testing.T) {
+	for _, curve := range Curves() {
+		i := mustIdentity(t, curve)
+		good, err := i.UnsafePrivateJWK()
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := mustIdentity(t, curve).UnsafePrivateJWK()
+		if err != nil {
+			t.Fatal(err)
+		}
+		secret := func(jwk []byte) []byte { k, _ := parseJWK(jwk); return k.d }
+		d := base64URL(secret(good))
+		for name, doc := range map[string]string{
+			"public": string(i.Recipient().JWK()), "d of another key": strings.Replace(string(good), d, base64URL(secret(other)), 1),
+			"d short": strings.Replace(string(good), d, "AAAA", 1), "d long": strings.Replace(string(good), d, base64URL(append(secret(good), 0)), 1),
+			"priv": strings.Replace(string(good), `"d"`, `"priv"`, 1), "d twice": with(string(good), `"d":"`+d+`"`), "use sig": strings.Replace(string(good), `"enc"`, `"sig"`, 1),
+			"d not base64": strings.Replace(string(good), d, d+"!", 1), "trailing": string(good) + string(good),
+		} {
+			_, err := ParseIdentityJWK([]byte(doc))
+			if err == nil {
+				t.Errorf("%s %s: accepted", curve, name)
+			} else {
+				noSecret(t, name, err.Error(), secret(good))
+			}
+		}
+		back, err := ParseIdentityJWK(good)
+		if err != nil || !back.Recipient().Equal(i.Recipient()) {
+			t.Errorf("%s: %v", curve, err)
+		}
+		if _, err := ParsePrivateJWK(good, "p"); err == nil {
+			t.Errorf("%s: an identity is accepted as a signing key", curve)
+		}
+		type holder struct {
+			i    *LocalIdentity
+			v    LocalIdentity
+			s    Identity
+			zero LocalIdentity
+		}
+		for _, text := range prints(t, holder{i, *i, i, LocalIdentity{}}) {
+			noSecret(t, "holder", text, secret(good))
+		}
+		for _, text := range append(prints(t, i), prints(t, LocalIdentity{})...) {
+			noSecret(t, "LocalIdentity", text, secret(good))
+		}
+	}
+}
+
+// go-jose reads our public and private keys on P-256 and writes ones that we read.
+func TestRecipientAgainstOracle(t *testing.T) {
+	i := mustIdentity(t, P256)
+	private, err := i.UnsafePrivateJWK()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, doc := range [][]byte{i.Recipient().JWK(), private} {
+		var theirs jose.JSONWebKey
+		if err := json.Unmarshal(doc, &theirs); err != nil || !theirs.Valid() || theirs.KeyID != i.Recipient().KeyID() || theirs.Use != "enc" {
+			t.Fatalf("go-jose: %v", err)
+		}
+		public := theirs.Public()
+		written, err := public.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := ParseRecipientJWK(written); err != nil || !back.Equal(i.Recipient()) {
+			t.Errorf("%s: %v", written, err)
+		}
+	}
+}
+
+func newConsumerRing(t testing.TB, opts ConsumerKeyringOptions) *Keyring {
+	t.Helper()
+	opts.PrivateFileOptions = cheap
+	k, err := CreateConsumerKeyring(filepath.Join(t.TempDir(), "ring"), passphrase, "billing", &opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func TestConsumerKeyringComesBack(t *testing.T) {
+	first, second := mustIdentity(t, X25519), mustIdentity(t, P256)
+	ring := newConsumerRing(t, ConsumerKeyringOptions{Identity: first, Schedule: fullSchedule})
+	if err := ring.AddIdentity(second, Schedule{Active: day(2)}); err != nil {
+		t.Fatal(err)
+	}
+	back, err := OpenKeyring(ring.path, passphrase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back.Consumer() != "billing" || back.Producer() != "" || len(back.Recipients()) != 2 || len(back.Keys()) != 0 || back.Recipients()[0].Schedule != fullSchedule {
+		t.Errorf("came back as %v", back)
+	}
+	for _, i := range []*LocalIdentity{first, second} {
+		found, ok := back.FindIdentity(i.Recipient().KeyID())
+		if !ok || !found.private().Equal(i.private()) {
+			t.Errorf("identity %v is not found", i)
+		}
+		if _, ok := back.Find(i.Recipient().KeyID()); ok {
+			t.Errorf("%v is found as a signer", i)
+		}
+	}
+	if got := len(back.Identities(fullSchedule.Expired.Add(-time.Second))); got != 2 {
+		t.Errorf("%d identities", got)
+	}
+	if got := back.Identities(fullSchedule.Expired); len(got) != 1 || !got[0].Recipient().Equal(second.Recipient()) {
+		t.Errorf("%v: an identity that has expired, or none", got)
+	}
+	if _, err := back.Signers(day(3)); !errors.Is(err, ErrNoSigner) || !strings.Contains(err.Error(), "consumer") {
+		t.Errorf("signers of a consumer's keyring: %v", err)
+	}
+	for _, text := range prints(t, back) {
+		noSecret(t, "ring", text, first.private().Bytes())
+		noSecret(t, "ring", text, second.private().Bytes())
+	}
+}
+
+func TestKeyringOfOneOwner(t *testing.T) {
+	producer, consumer := newRing(t, KeyringOptions{}), newConsumerRing(t, ConsumerKeyringOptions{})
+	if producer.AddIdentity(mustIdentity(t, X25519), Schedule{}) == nil || consumer.Add(mustGenerate(t, Ed25519), Schedule{}) == nil || consumer.AddIdentity(nil, Schedule{}) == nil {
+		t.Error("a key that is not the owner's is added")
+	}
+	i := mustIdentity(t, P256)
+	if err := consumer.AddIdentity(i, Schedule{}); err != nil {
+		t.Fatal(err)
+	}
+	if consumer.AddIdentity(i, Schedule{}) == nil || consumer.AddIdentity(mustIdentity(t, P256), Schedule{Active: day(2), Retired: day(1)}) == nil {
+		t.Error("an identity is added twice, or with a schedule out of order")
+	}
+	if _, err := CreateConsumerKeyring(filepath.Join(t.TempDir(), "ring"), passphrase, "", nil); err == nil {
+		t.Error("a keyring of nobody")
+	}
+	plain, err := consumer.plain(consumer.keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parseKeyring(plain); err != nil {
+		t.Fatal(err)
+	}
+	signer, err := newRing(t, KeyringOptions{Key: mustGenerate(t, ES256)}).keys[0].append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := string(plain)
+	for name, c := range map[string]struct{ old, new string }{
+		"two owners": {`],"version"`, `],"producer":"orders","version"`}, "no owner": {`"consumer":"billing",`, ``}, "of a producer": {`"consumer":"billing",`, ``},
+		"sources": {`],"version"`, `],"sources":["a"],"version"`}, "bad name": {`"billing"`, `"bil ling"`}, "a signing key": {`"keys":[`, `"keys":[` + string(signer) + `,`},
+		"use sig": {`"use":"enc"`, `"use":"sig"`}, "no alg": {`"alg":"ECDH-ES+A256KW",`, ``}, "no private half": {`"d":`, `"dd":`},
+	} {
+		changed := strings.Replace(good, c.old, c.new, 1)
+		if name == "of a producer" {
+			changed = strings.Replace(changed, `],"version"`, `],"producer":"billing","version"`, 1)
+		}
+		if changed == good {
+			t.Fatalf("%s: nothing changed", name)
+		}
+		if _, err := parseKeyring([]byte(changed)); err == nil {
+			t.Errorf("%s: accepted", name)
+		} else {
+			noSecret(t, name, err.Error(), i.private().Bytes())
+		}
+	}
+	misplace(t, plain, func(doc []byte) error { _, err := parseKeyring(doc); return unquoted(err) })
+}
+
+// TestKeyringSignsHybrid: of the two kinds of algorithms one key signs each.
+func TestKeyringSignsHybrid(t *testing.T) {
+	ring := newRing(t, KeyringOptions{})
+	ids := map[string]string{}
+	for _, k := range []struct {
+		alg      Algorithm
+		schedule Schedule
+	}{{Ed25519, Schedule{Retired: day(6)}}, {MLDSA65, Schedule{Active: day(1)}}, {ES256, Schedule{Active: day(2), Retired: day(6)}}, {MLDSA65, Schedule{Active: day(3), Retired: day(4)}}} {
+		s := mustGenerate(t, k.alg)
+		ids[s.Verifier().KeyID()] = string(k.alg) + " " + s.Verifier().KeyID()[:4]
+		if err := ring.Add(s, k.schedule); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := ring.Keys()
+	for _, c := range []struct {
+		now  time.Time
+		want []int
+	}{{day(0), []int{0}}, {day(1), []int{0, 1}}, {day(2), []int{2, 1}}, {day(3), []int{2, 3}}, {day(4), []int{2, 1}}, {day(6), []int{1}}} {
+		got, err := ring.Signers(c.now)
+		if err != nil || len(got) != len(c.want) {
+			t.Fatalf("%s: %v, %v", c.now, got, err)
+		}
+		for i, s := range got {
+			if !s.Verifier().Equal(all[c.want[i]].Verifier) {
+				t.Errorf("%s: signer %d is %s", c.now, i, ids[s.Verifier().KeyID()])
+			}
+		}
+	}
+}
+
+func encryptionKey(t testing.TB, consumer string, schedule Schedule) *EncryptionKey {
+	return &EncryptionKey{Recipient: mustIdentity(t, X25519).Recipient(), Consumer: consumer, Schedule: schedule}
+}
+
+func TestBundleRecipients(t *testing.T) {
+	old, next, steady := encryptionKey(t, "billing", Schedule{Active: day(0), Retired: day(3), Expired: day(9)}),
+		encryptionKey(t, "billing", Schedule{Published: day(1), Active: day(2)}), encryptionKey(t, "steady", Schedule{})
+	revoked := encryptionKey(t, "gone", Schedule{})
+	revoked.Revoked = &Revocation{At: day(1), Reason: "stolen"}
+	if _, err := NewBundle(BundleOptions{EncryptionKeys: []*EncryptionKey{encryptionKey(t, "later", Schedule{Published: day(4), Active: day(3)})}}); err == nil {
+		t.Error("a schedule out of order is accepted")
+	}
+	b, err := NewBundle(BundleOptions{EncryptionKeys: []*EncryptionKey{old, next, steady, revoked, encryptionKey(t, "later", Schedule{Published: day(4)})}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		consumer string
+		now      time.Time
+		want     []*EncryptionKey
+	}{
+		{"billing", day(0), []*EncryptionKey{old}}, {"billing", day(1.5), []*EncryptionKey{old}}, {"billing", day(2), []*EncryptionKey{old, next}},
+		{"billing", day(3), []*EncryptionKey{next}}, {"steady", day(99), []*EncryptionKey{steady}},
+	} {
+		got, err := b.Recipients(c.consumer, c.now)
+		if err != nil || len(got) != len(c.want) {
+			t.Fatalf("%s at %s: %v, %v", c.consumer, c.now, got, err)
+		}
+		for _, want := range c.want {
+			if !got[0].Equal(want.Recipient) && !got[len(got)-1].Equal(want.Recipient) {
+				t.Errorf("%s at %s: %s is missing", c.consumer, c.now, want.KeyID())
+			}
+		}
+		if len(got) == 2 && got[0].KeyID() > got[1].KeyID() {
+			t.Error("not in the order of the IDs")
+		}
+	}
+	for _, c := range []struct {
+		consumer string
+		now      time.Time
+		says     string
+	}{
+		{"nobody", day(1), "lists none"}, {"", day(1), "lists none"}, {"Billing", day(1), "lists none"}, {"billing", day(-1), "2026-01-01T00:00:00Z"},
+		{"gone", day(0), "revoked"}, {"later", day(3), "2026-01-05T00:00:00Z"},
+	} {
+		if got, err := b.Recipients(c.consumer, c.now); !errors.Is(err, ErrNoRecipient) || got != nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s at %s: %v, %v", c.consumer, c.now, got, err)
+		}
+	}
+}
+
+func TestBundleEncryptionKeysComeBack(t *testing.T) {
+	one := encryptionKey(t, "billing", fullSchedule)
+	one.Revoked = &Revocation{At: day(1), Reason: "stolen"}
+	two := &EncryptionKey{Recipient: mustIdentity(t, P256).Recipient(), Consumer: "audit/eu"}
+	b, err := NewBundle(BundleOptions{Version: 1, Issued: day(0), Expires: day(7), EncryptionKeys: []*EncryptionKey{one, two}}, testKey(t, Ed25519, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload := b.Payload()
+	one.Revoked.Reason, one.Consumer = "x", "evil"
+	if !bytes.Equal(b.Payload(), payload) {
+		t.Error("changing the caller's key changed the bundle")
+	}
+	back, err := ParseBundle(payload)
+	if err != nil || !bytes.Equal(back.Payload(), payload) || len(back.EncryptionKeys()) != 2 || len(back.Keys()) != 1 {
+		t.Fatalf("the bundle does not come back: %v", err)
+	}
+	for i, k := range back.EncryptionKeys() {
+		want, _ := json.Marshal(b.EncryptionKeys()[i])
+		if got, _ := json.Marshal(k); !bytes.Equal(got, want) || back.Lookup(k.KeyID()) != nil {
+			t.Errorf("%s came back as %s, or verifies", want, got)
+		}
+	}
+	if got := back.EncryptionKeys()[0].StateAt(day(1)); got != back.EncryptionKeys()[0].Schedule.StateAt(day(1)) && got != StateRevoked {
+		t.Errorf("state %s", got)
+	}
+}
+
+func TestBundleRefusesEncryptionKeys(t *testing.T) {
+	good := encryptionKey(t, "billing", Schedule{})
+	shared := mustGenerate(t, ES256)
+	public, err := ParseRecipientJWK(bytes.Replace(bytes.Replace(shared.Verifier().JWK(), []byte(`"alg":"ES256",`), nil, 1), []byte(`"use":"sig",`), nil, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, list := range map[string][]*EncryptionKey{
+		"nil": {nil}, "no recipient": {{Consumer: "billing"}}, "no consumer": {{Recipient: good.Recipient}}, "bad name": {{Recipient: good.Recipient, Consumer: "a b"}},
+		"twice": {good, good}, "two consumers": {good, {Recipient: good.Recipient, Consumer: "audit"}}, "revoked without a time": {{Recipient: good.Recipient, Consumer: "a", Revoked: &Revocation{}}},
+		"for signing too": {{Recipient: public, Consumer: "a"}},
+	} {
+		signing := &Key{Verifier: shared.Verifier(), Producer: "orders"}
+		if _, err := NewBundle(BundleOptions{EncryptionKeys: list}, signing); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	b, err := NewBundle(BundleOptions{Version: 1, Issued: day(0), Expires: day(7), EncryptionKeys: []*EncryptionKey{good}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload := string(b.Payload())
+	for name, c := range map[string]struct{ old, new string }{
+		"unknown member": {`"use":"enc"`, `"use":"enc","w":1`}, "sources": {`"use":"enc"`, `"sources":["a"],"use":"enc"`}, "producer": {`"use":"enc"`, `"producer":"a","use":"enc"`},
+		"no consumer": {`"consumer":"billing",`, ``}, "consumer a number": {`"billing"`, `7`}, "private": {`"kid":`, `"d":"AAAA","kid":`}, "no alg": {`"alg":"ECDH-ES+A256KW",`, ``},
+		"another alg": {`ECDH-ES+A256KW`, `ECDH-ES`}, "kid is not the ID": {good.KeyID(), thumbprint(nil)}, "no kid": {`"kid":"` + good.KeyID() + `",`, ``},
+		"no use": {`"use":"enc",`, ``}, "use sig": {`"use":"enc"`, `"use":"sig"`}, "key_ops": {`"kty"`, `"key_ops":["deriveKey"],"kty"`}, "x of another key": {`"x":"`, `"x":"A`},
+	} {
+		changed := strings.Replace(payload, c.old, c.new, 1)
+		if changed == payload {
+			t.Fatalf("%s: nothing was changed in %s", name, payload)
+		}
+		wantWhy(t, name, parseErr(changed), WhyMalformed)
+	}
+}
