@@ -109,7 +109,7 @@ func (d *delivery) unwrap() *envelope.Error {
 	from := d.writer(rec)
 	switch {
 	case len(d.reopen) == 0:
-		return d.because(envelope.ReasonBadSignature, "there is no key to judge a quarantine record with: Reopen in the consumer's Options", errWrongMAC)
+		return d.because(envelope.ReasonBadSignature, "there is no key to judge a quarantine record with: if somebody reopened it, set Reopen in the consumer's Options and send it again", errWrongMAC)
 	case from == nil:
 		return d.because(envelope.ReasonBadSignature, errWrongMAC.Error(), errWrongMAC)
 	case rec.Quarantine != "" && rec.Quarantine != from.quarantine:

@@ -71,7 +71,7 @@ var explanations = map[Reason]Explanation{
 	ReasonKeyNotValid:      {Permanent, "the key may not be used at that time or by that producer", "check the key's schedule in the policy and the producer's clock"},
 	ReasonSourceNotAllowed: {Permanent, "the key or this consumer does not allow the event's source", "add the source to the producer in the policy, or to the consumer's Sources, if it belongs there"},
 	ReasonTypeNotAllowed:   {Permanent, "the key or this consumer does not allow the event's type", "add the type to the producer in the policy, or to the consumer's Types, if it belongs there"},
-	ReasonAccountMismatch:  {Permanent, "the event did not come from an AWS account that the key is bound to", "add the account to the producer in the policy; where no service names one, UnsafeIgnoreAccount"},
+	ReasonAccountMismatch:  {Permanent, "the event did not come from an AWS account that the key is bound to", "add the account to the producer in the policy; if none was stated, state the one that the service names (Message.Account, `open --account`); where none does, UnsafeIgnoreAccount"},
 	ReasonEnvelopeMismatch: {Permanent, "the transport's own source or detail-type differs from the signed one", "somebody re-published the event under another name: put it on the bus as it was sealed"},
 	ReasonAudienceMismatch: {Permanent, "the event was sealed for another audience", "seal with this audience, or read from the bus that it was sealed for"},
 	ReasonUndated:          {Permanent, "nothing signed says when the event was sealed", "have the producer sign recordedtime; UnsafeAllowUndated gives freshness up"},

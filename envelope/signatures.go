@@ -143,6 +143,8 @@ func (o *opening) counts(v *valid, bundle *keys.Bundle) bool {
 		o.failed.note(ReasonSourceNotAllowed, "key %s of %q may not speak for source %.200q", id, k.Producer, o.in.Source)
 	case !k.AllowsType(o.in.Type) || v.session != nil && !keys.MatchType(v.session.types, o.in.Type):
 		o.failed.note(ReasonTypeNotAllowed, "key %s of %q may not sign type %.200q", id, k.Producer, o.in.Type)
+	case !o.opts.UnsafeIgnoreAccount && o.opts.Account == "" && !k.AllowsAccount(""):
+		o.failed.note(ReasonAccountMismatch, "key %s of %q is bound to AWS accounts, and no account is stated", id, k.Producer)
 	case !o.opts.UnsafeIgnoreAccount && !k.AllowsAccount(o.opts.Account):
 		o.failed.note(ReasonAccountMismatch, "key %s of %q may not be used from account %.20q", id, k.Producer, o.opts.Account)
 	default:

@@ -104,6 +104,9 @@ func (d *doctor) connect(ctx context.Context) {
 		return
 	}
 	if cfg.Region == "" {
+		cfg.Region = regionOfQueue(d.f.queue)
+	}
+	if cfg.Region == "" {
 		d.problem("aws region", "add --region NAME, or set AWS_REGION", "none is configured")
 		return
 	}

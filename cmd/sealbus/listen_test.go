@@ -612,3 +612,18 @@ func TestListenQueueFails(t *testing.T) {
 		t.Errorf("%s", l.stderr.String())
 	}
 }
+
+func TestRegionOfQueue(t *testing.T) {
+	for url, want := range map[string]string{
+		"https://sqs.eu-west-1.amazonaws.com/111122223333/billing":     "eu-west-1",
+		"https://sqs.cn-north-1.amazonaws.com.cn/111122223333/billing": "cn-north-1",
+		"http://127.0.0.1:9324/000000000000/billing":                   "",
+		"https://sqs.eu-west-1.example.com/111122223333/billing":       "",
+		"billing": "",
+		"::":      "",
+	} {
+		if got := regionOfQueue(url); got != want {
+			t.Errorf("%s is in %q, want %q", url, got, want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -47,7 +48,7 @@ type told struct {
 
 // pollQueue polls until ctx ends.
 func (l *listener) pollQueue(ctx context.Context, f *listenFlags) error {
-	cfg, err := loadAWS(ctx, f.region)
+	cfg, err := loadAWS(ctx, cmp.Or(f.region, regionOfQueue(f.queue)))
 	if err != nil {
 		return err
 	}
