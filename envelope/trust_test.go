@@ -103,6 +103,27 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
+// TestRefreshWithoutChange: an event is judged again only by another bundle, so that naming an unknown key does not double
+// what a forged event costs.
+func TestRefreshWithoutChange(t *testing.T) {
+	for name, test := range map[string]struct {
+		fresh *keys.Bundle // nil = the one at hand
+		want  int
+	}{"the same bundle": {nil, 1}, "another": {bundleOf(t, "orders"), 2}} {
+		held := bundleOf(t, "orders")
+		source := &liveSource{held: held, fresh: test.fresh}
+		if test.fresh == nil {
+			source.fresh = held
+		}
+		judged := 0
+		now := func() time.Time { judged++; return moment(vectorNow) }
+		_, err := envelope.Open(t.Context(), seal(order("next")), source, &envelope.OpenOptions{Now: now})
+		if envelope.ReasonOf(err) != envelope.ReasonUnknownKey || judged != test.want || len(source.asked) != 1 {
+			t.Errorf("%s: got %v, judged %d times, asked for %q", name, err, judged, source.asked)
+		}
+	}
+}
+
 // An alias outlives the key behind it: that the keys held under it do not verify is final only in a bundle that was
 // just checked.
 func TestRefreshOfAnAlias(t *testing.T) {
