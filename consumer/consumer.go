@@ -193,6 +193,9 @@ func (o *Options) check() error {
 	if err := envelope.CheckExtensionTypes(o.ExtensionTypes); err != nil {
 		return err
 	}
+	if err := checkAlgorithms(o.RequiredAlgorithms); err != nil {
+		return err
+	}
 	return errors.Join(o.checkObserve(), o.checkPermissions(), o.checkReopen())
 }
 
@@ -220,6 +223,16 @@ func checkPatterns(sources, types []string) error {
 	for _, p := range types {
 		if err := keys.CheckTypePattern(p); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// checkAlgorithms refuses what no key signs with, a misspelling mostly: it would refuse every event there is.
+func checkAlgorithms(list []keys.Algorithm) error {
+	for _, a := range list {
+		if a.SignatureSize() == 0 {
+			return fmt.Errorf("RequiredAlgorithms has %q: give some of %q", a, keys.Algorithms())
 		}
 	}
 	return nil

@@ -41,6 +41,7 @@ func TestNewRefuses(t *testing.T) {
 		"skew too long":           func(o *consumer.Options) { o.Skew = consumer.MaxDuration + 1 },
 		"lease too long":          func(o *consumer.Options) { o.Lease = consumer.MaxDuration + 1 },
 		"lease too short":         func(o *consumer.Options) { o.Lease = consumer.MinLease - 1 },
+		"unknown algorithm":       func(o *consumer.Options) { o.RequiredAlgorithms = []keys.Algorithm{keys.Ed25519, "EdDSA"} },
 		"no extension type":       func(o *consumer.Options) { o.ExtensionTypes = map[string]envelope.AttributeType{"vip": 0} },
 		"observe without end":     observe(consumer.Observe{Source: source, Type: "*", Handle: callback}),
 		"observe for nobody":      observe(consumer.Observe{Source: source, Type: "*", Until: start.Add(time.Hour)}),
