@@ -63,7 +63,7 @@ func NewECDHIdentity(keyID string, key *ecdh.PrivateKey) (*ECDHIdentity, error) 
 	return NewRemoteIdentity(keyID, key.Curve(), func(_ context.Context, epk *ecdh.PublicKey) ([]byte, error) {
 		z, err := key.ECDH(epk)
 		if err != nil { // X25519: a point of low order
-			return nil, fmt.Errorf("%w: the key agreement is refused", ErrUnwrap)
+			return nil, errRefused
 		}
 		return z, nil
 	})
@@ -146,14 +146,33 @@ func (id *ECDHIdentity) Unwrap(ctx context.Context, w *WrappedKey) (*ContentKey,
 		return nil, err
 	}
 	z, err := id.agree(ctx, epk)
+	if err != nil && ofSmallOrder(epk) {
+		return nil, errRefused
+	}
 	if err != nil {
 		return nil, fmt.Errorf("jwe: key agreement: %w", err)
 	}
 	defer clear(z)
 	if len(z) != coordinateSize || subtle.ConstantTimeCompare(z, make([]byte, coordinateSize)) == 1 {
-		return nil, fmt.Errorf("%w: the key agreement is refused", ErrUnwrap)
+		return nil, errRefused
 	}
 	return w.unwrap(z)
+}
+
+var errRefused = fmt.Errorf("%w: the key agreement is refused", ErrUnwrap)
+
+// ofSmallOrder reports whether everybody agrees with epk on zeros. It is asked after an error of agree, which does not say
+// that the message is at fault: whoever takes it for an outage would try for ever.
+func ofSmallOrder(epk *ecdh.PublicKey) bool {
+	if epk.Curve() != ecdh.X25519() {
+		return false // there is no such point
+	}
+	anybody, err := ecdh.X25519().NewPrivateKey(make([]byte, coordinateSize)) // RFC 7748 makes a scalar of it
+	if err != nil {
+		return false
+	}
+	_, err = anybody.ECDH(epk)
+	return err != nil
 }
 
 func (w *WrappedKey) unwrap(z []byte) (*ContentKey, error) {

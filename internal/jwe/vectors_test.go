@@ -148,11 +148,15 @@ func TestLowOrderIsRefused(t *testing.T) {
 	p := newParty(t, "x", ecdh.X25519())
 	zeros := func(context.Context, *ecdh.PublicKey) ([]byte, error) { return make([]byte, 32), nil }
 	remote := must[*ECDHIdentity](t)(NewRemoteIdentity("x", ecdh.X25519(), zeros))
+	refusing := must[*ECDHIdentity](t)(NewRemoteIdentity("x", ecdh.X25519(), func(context.Context, *ecdh.PublicKey) ([]byte, error) {
+		return nil, errors.New("refused, says the service")
+	}))
 	for _, point := range lowOrder {
 		w := WrappedKey{Alg: AlgECDH, KeyID: "x", EncryptedKey: make([]byte, wrappedSize),
 			epk: ephemeral{kty: []byte("OKP"), crv: []byte("X25519"), x: encode(unhex(t, point))}}
 		wantKind(t, "epk "+point, second(p.identity.Unwrap(t.Context(), &w)), ErrUnwrap)
 		wantKind(t, "remote, epk "+point, second(remote.Unwrap(t.Context(), &w)), ErrUnwrap)
+		wantKind(t, "remote that says so, epk "+point, second(refusing.Unwrap(t.Context(), &w)), ErrUnwrap)
 		recipient := must[*ECDHRecipient](t)(NewECDHRecipient("x", must[*ecdh.PublicKey](t)(ecdh.X25519().NewPublicKey(unhex(t, point)))))
 		wantKind(t, "recipient "+point, second(recipient.Wrap(t.Context(), NewContentKey())), ErrKey)
 	}
