@@ -14,7 +14,7 @@ import (
 const (
 	// MaxEvent is the most bytes of one event: what the largest carrier (an EventBridge request) takes.
 	MaxEvent = 1 << 20
-	// MaxMaterial is the most bytes of the text of dssematerial: sixteen ML-DSA signatures fit.
+	// MaxMaterial is the most bytes of the text of dssematerial: ten ML-DSA-65 signatures fit.
 	MaxMaterial = 64 << 10
 	// MaxAttribute is the most bytes of the text of any other attribute: what HTTP servers take as one header.
 	MaxAttribute = 8 << 10
