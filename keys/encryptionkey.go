@@ -36,8 +36,12 @@ var ErrNoRecipient = errors.New("no key to encrypt to")
 
 // Recipients are the keys to encrypt to, so that the consumer can open it, at now: all that are active, in the order of
 // their IDs. There are several while the consumer changes from one to the next, or if its copies have a key each. It
-// is never none without an error, which is ErrNoRecipient and says what to do.
+// is never none without an error, which is ErrNoRecipient and says what to do. A bundle that has expired names nobody, and the
+// error is ErrUnavailable: revocations may have been withheld since.
 func (b *Bundle) Recipients(consumer string, now time.Time) ([]*Recipient, error) {
+	if !b.expires.IsZero() && !now.Before(b.expires) {
+		return nil, fmt.Errorf("keys: the trust bundle expired at %s: %w", b.expires.UTC().Format(time.RFC3339), ErrUnavailable)
+	}
 	var list []*Recipient
 	var next time.Time
 	listed := false

@@ -371,6 +371,20 @@ func TestBundleRecipients(t *testing.T) {
 	}
 }
 
+func TestExpiredBundleHasNoRecipients(t *testing.T) {
+	key := encryptionKey(t, "billing", Schedule{})
+	b, err := NewBundle(BundleOptions{Version: 1, Issued: day(0), Expires: day(7), EncryptionKeys: []*EncryptionKey{key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := b.Recipients("billing", day(7).Add(-time.Second)); err != nil || len(got) != 1 {
+		t.Errorf("before its end: %v, %v", got, err)
+	}
+	if got, err := b.Recipients("billing", day(7)); !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrNoRecipient) || got != nil {
+		t.Errorf("at its end: %v, %v", got, err)
+	}
+}
+
 func TestBundleEncryptionKeysComeBack(t *testing.T) {
 	one := encryptionKey(t, "billing", fullSchedule)
 	one.Revoked = &Revocation{At: day(1), Reason: "stolen"}
