@@ -17,13 +17,13 @@ import (
 	"time"
 )
 
-// stubOrigin has one bundle, or fails.
-type stubOrigin struct{ signed []byte }
+// fixedOrigin has one bundle, or fails.
+type fixedOrigin struct{ signed []byte }
 
 var errDown = errors.New("the origin is down")
 
-func (o *stubOrigin) String() string { return "stub" }
-func (o *stubOrigin) Fetch(context.Context, string) (*Fetched, error) {
+func (o *fixedOrigin) String() string { return "fixed" }
+func (o *fixedOrigin) Fetch(context.Context, string) (*Fetched, error) {
 	if o.signed == nil {
 		return nil, errDown
 	}
@@ -33,7 +33,7 @@ func (o *stubOrigin) Fetch(context.Context, string) (*Fetched, error) {
 // stateBench starts sources on one state file.
 type stateBench struct {
 	*testing.T
-	origin stubOrigin
+	origin fixedOrigin
 	roots  roots3
 	clock  *clock
 	opts   FetchOptions

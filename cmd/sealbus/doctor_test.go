@@ -242,132 +242,138 @@ func TestDoctorFindsNothing(t *testing.T) {
 	}
 }
 
+func allowing(body string) string { return `{"Statement":[{"Effect":"Allow",` + body + `}]}` }
+
+// spoiled is a site of which one thing is spoiled, and what doctor says of it.
+type spoiled struct {
+	spoil         func(s *site)
+	check, status string
+	cause, fix    string
+}
+
+var spoiledSites = map[string]spoiled{
+	"no bus":     {func(s *site) { s.flags = []string{"--bus", "centrel"} }, "bus", statusProblem, "does not exist", "create-event-bus --name centrel"},
+	"bus denied": {func(s *site) { s.deny["DescribeEventBus"] = true }, "bus", statusUnknown, "events:DescribeEventBus", `{"Effect":"Allow","Action":"events:DescribeEventBus"`},
+	"open bus":   {func(s *site) { s.busPolicy = allowing(`"Principal":"*","Action":"events:PutEvents"`) }, "bus policy", statusProblem, "anybody in AWS", "aws:PrincipalOrgID"},
+	"any source": {func(s *site) {
+		s.busPolicy = allowing(`"Sid":"orders","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":["events:*"]`)
+	}, "bus policy", statusWarning, "111122223333 may put events of every source on it (statement orders)", "events:source"},
+	"any source of org": {func(s *site) {
+		s.busPolicy = allowing(`"Principal":"*","Action":"events:PutEvents","Condition":{"StringEquals":{"aws:PrincipalOrgID":"o-1"}}`)
+	}, "bus policy", statusWarning, "anybody may put", "events:source"},
+	"limited bus": {func(s *site) {
+		s.busPolicy = allowing(`"Principal":{"AWS":"111122223333"},"Action":"events:PutEvents","Condition":{"StringLike":{"events:source":"https://orders.example/*"}}`)
+	}, "bus policy", statusOK, "", ""},
+	"rule disabled":    {func(s *site) { s.ruleOff = true }, "rule", statusProblem, "to-billing is disabled", "enable-rule --event-bus-name central --name to-billing"},
+	"no rule":          {func(s *site) { s.direct = true; s.flags = []string{"--function", ""} }, "rule", statusProblem, "no rule of the bus", "put-targets"},
+	"rules denied":     {func(s *site) { s.deny["ListRules"] = true }, "rule", statusUnknown, "events:ListRules", "Allow"},
+	"targets denied":   {func(s *site) { s.deny["ListTargetsByRule"] = true }, "rule", statusUnknown, "events:ListTargetsByRule", "Allow"},
+	"no rule dlq":      {func(s *site) { s.target.DeadLetterConfig = nil }, "rule dead-letter queue", statusProblem, "has none", `'[{"Arn":"` + queuesARN + `billing","DeadLetterConfig":{"Arn":"QUEUE-ARN"},"Id":"1"}]'`},
+	"rule dlq missing": {func(s *site) { s.target.DeadLetterConfig.Arn = aws.String(queuesARN + "none") }, "rule dead-letter queue", statusProblem, "does not exist", "create"},
+	"rule dlq closed":  {func(s *site) { s.ruleDeadLetter = nil }, "rule dead-letter queue", statusProblem, "may not send to rule-dead", "events.amazonaws.com"},
+
+	"no queue": {func(s *site) { s.url += "x"; s.flags = []string{"--queue", "http://127.0.0.1:1/000000000000/none"} }, "queue", statusProblem, "does not exist", "--region"},
+	"queue elsewhere": {func(s *site) {
+		s.flags = []string{"--queue", "https://sqs.eu-west-1.amazonaws.com/000000000000/billing"}
+	}, "queue", statusProblem, "it is in eu-west-1", "--region eu-west-1"},
+	"queue denied":  {func(s *site) { s.deny["GetQueueAttributes"] = true }, "queue", statusUnknown, "sqs:GetQueueAttributes", `"Resource":"` + queuesARN + `billing"`},
+	"closed queue":  {func(s *site) { delete(s.queue, "Policy") }, "queue policy", statusProblem, "EventBridge may not send", `"aws:SourceArn":"` + eventsARN + `rule/central/RULE"`},
+	"no source ARN": {func(s *site) { s.queue["Policy"] = sendPolicy("") }, "queue policy", statusProblem, "a rule of any AWS account may send", "aws:SourceArn"},
+	"source ARN negated": {func(s *site) {
+		s.queue["Policy"] = sendPolicy(strings.Replace(ruleCondition, "ArnEquals", "ArnNotEquals", 1))
+	}, "queue policy", statusProblem, "any AWS account", "aws:SourceArn"},
+	"source ARN of anyone": {func(s *site) {
+		s.queue["Policy"] = sendPolicy(`,"Condition":{"ArnLike":{"AWS:SourceArn":["arn:aws:events:*:*:rule/*"]}}`)
+	}, "queue policy", statusProblem, "any AWS account", "aws:SourceArn"},
+	"source account": {func(s *site) {
+		s.queue["Policy"] = sendPolicy(`,"Condition":{"StringEquals":{"aws:SourceAccount":"` + accountID + `"}}`)
+	}, "queue policy", statusWarning, "any rule or role of account " + accountID, "aws:SourceArn"},
+	"topic may send": {func(s *site) {
+		s.queue["Policy"] = allowing(`"Principal":{"Service":["events.amazonaws.com","sns.amazonaws.com"]},"Action":"sqs:SendMessage","Condition":{"ArnEquals":{"aws:SourceArn":["` + eventsARN + `rule/central/to-billing","arn:aws:sns:eu-west-1:` + accountID + `:news"]}}`)
+	}, "queue policy", statusWarning, "what is no rule may send", "aws:SourceArn"},
+	"open queue": {func(s *site) { s.queue["Policy"] = allowing(`"Principal":{"AWS":["*"]},"Action":"SQS:*"`) }, "queue policy", statusProblem, "anybody may send", "aws:SourceArn"},
+	"others send": {func(s *site) {
+		s.queue["Policy"] = strings.Replace(sendPolicy(ruleCondition), `"Statement":{`, `"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:role/x"},"Action":"sqs:Send*"},{`, 1)
+		s.queue["Policy"] = strings.TrimSuffix(s.queue["Policy"], "}") + "]}"
+	}, "queue policy", statusWarning, "role/x may send directly", "aws:SourceArn"},
+	"AWS's key":           {func(s *site) { s.queue["KmsMasterKeyId"] = "alias/aws/sqs" }, "queue encryption", statusProblem, "cannot send", "KmsMasterKeyId"},
+	"own key":             {func(s *site) { s.queue["KmsMasterKeyId"] = "alias/ours" }, "queue encryption", statusWarning, "alias/ours", "kms:GenerateDataKey"},
+	"short retention":     {func(s *site) { s.queue["MessageRetentionPeriod"] = "3600" }, "queue retention", statusWarning, "1h", "MessageRetentionPeriod=345600"},
+	"no dlq":              {func(s *site) { delete(s.queue, "RedrivePolicy") }, "queue dead-letter queue", statusProblem, "there is none", "RedrivePolicy"},
+	"short dlq retention": {func(s *site) { s.deadLetter["MessageRetentionPeriod"] = "86400" }, "queue dead-letter queue", statusProblem, "1d and the queue for 4d", "MessageRetentionPeriod=1209600"},
+	"dlq denied":          {func(s *site) { s.deny["GetQueueUrl"] = true }, "queue dead-letter queue", statusUnknown, "sqs:GetQueueUrl", queuesARN + "billing-dead"},
+	"one receive":         {func(s *site) { s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"7"`, `1`, 1) }, "queue maxReceiveCount", statusProblem, "1: a passing failure", `\"maxReceiveCount\":\"7\"`},
+	"in the dlq":          {func(s *site) { s.waiting = "billing-dead" }, "queue dead-letter queue", statusWarning, "1 message in billing-dead", "start-message-move-task --source-arn " + queuesARN + "billing-dead"},
+	"in the rule's dlq":   {func(s *site) { s.waiting = "rule-dead" }, "rule dead-letter queue", statusWarning, "1 event of to-billing could not be delivered", "receive-message"},
+	"endless receives": {func(s *site) {
+		s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"7"`, `"1000"`, 1)
+	}, "queue maxReceiveCount", statusProblem, "take longer than the 4d", "RedrivePolicy"},
+	"function elsewhere": {func(s *site) {
+		s.flags = []string{"--function", "arn:aws:lambda:eu-west-1:000000000000:function:billing"}
+	}, "function", statusProblem, "it is in eu-west-1", "--region eu-west-1"},
+	"bus elsewhere":        {func(s *site) { s.flags = []string{"--bus", "arn:aws:events:eu-west-1:000000000000:event-bus/central"} }, "bus", statusProblem, "it is in eu-west-1", "--region eu-west-1"},
+	"five receives":        {func(s *site) { s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"7"`, `"5"`, 1) }, "queue maxReceiveCount", statusWarning, "after an outage of 24m", `\"maxReceiveCount\":\"7\"`},
+	"visibility":           {func(s *site) { s.queue["VisibilityTimeout"] = "30" }, "queue visibility timeout", statusProblem, "30s is too short, AWS advises 6 times the 1m", "VisibilityTimeout=360"},
+	"window in visibility": {func(s *site) { s.mapping.Window = 30 * time.Second }, "queue visibility timeout", statusProblem, "the batching window of 30s", "VisibilityTimeout=390"},
+	"lease":                {func(s *site) { s.flags = []string{"--lease", "10m"} }, "queue visibility timeout", statusProblem, "the consumer's lease is 10m", "VisibilityTimeout=601"},
+	"window unknown":       {func(s *site) { s.flags = []string{"--queue-retention", "0s"} }, "consumer window", statusProblem, "QueueRetention is 0s", "QueueRetention: 432h"},
+	"max age":              {func(s *site) { s.flags = []string{"--max-age", "1h"} }, "consumer window", statusWarning, "MaxAge is 1h", "MaxAge: 24h5m"},
+
+	"no function":      {func(s *site) { s.flags = []string{"--function", "bills"} }, "function", statusProblem, "does not exist", "--function"},
+	"function denied":  {func(s *site) { s.deny["GetFunction"] = true }, "function", statusUnknown, "lambda:GetFunction", "function:billing"},
+	"not active":       {func(s *site) { s.function.State = "Failed" }, "function", statusProblem, "its state is Failed", "get-function"},
+	"no concurrency":   {func(s *site) { s.function.Reserved = new(int) }, "function", statusProblem, "never called", "delete-function-concurrency"},
+	"no mapping":       {func(s *site) { s.mapping = nil }, "event source mapping", statusProblem, "none from the queue", "create-event-source-mapping"},
+	"mapping denied":   {func(s *site) { s.deny["ListEventSourceMappings"] = true }, "event source mapping", statusUnknown, "lambda:ListEventSourceMappings", "Allow"},
+	"mapping disabled": {func(s *site) { s.mapping.Disabled = true }, "event source mapping", statusProblem, "Disabled", "--enabled"},
+	"all or nothing":   {func(s *site) { s.mapping.ReportBatchItemFailures = false }, "event source mapping", statusProblem, "deletes them", "--function-response-types ReportBatchItemFailures"},
+	"mapping filter":   {func(s *site) { s.mapping.Filter = `{"body":{"x":["y"]}}` }, "event source mapping", statusWarning, "deletes messages that do not match", "--filter-criteria"},
+	"no OnFailure":     {func(s *site) { s.direct = true }, "OnFailure destination", statusProblem, "is lost", "put-function-event-invoke-config"},
+	"OnFailure gone": {func(s *site) {
+		s.direct = true
+		s.function.Invoke = &awsfake.InvokeConfig{OnFailure: queuesARN + "none"}
+	}, "OnFailure destination", statusProblem, "does not exist", "create"},
+	"OnFailure": {func(s *site) {
+		s.direct = true
+		s.function.Invoke = &awsfake.InvokeConfig{OnFailure: queuesARN + "rule-dead"}
+	}, "OnFailure destination", statusOK, "rule-dead", ""},
+	"older dlq":        {func(s *site) { s.direct = true; s.function.DeadLetterARN = queuesARN + "rule-dead" }, "OnFailure destination", statusOK, "rule-dead", ""},
+	"OnFailure denied": {func(s *site) { s.direct = true; s.deny["GetFunctionEventInvokeConfig"] = true }, "OnFailure destination", statusUnknown, "lambda:GetFunctionEventInvokeConfig", "Allow"},
+	"not to be called": {func(s *site) { s.direct = true }, "function policy", statusProblem, "EventBridge may not call", "add-permission"},
+	"called by anyone": {func(s *site) {
+		s.direct = true
+		s.function.Policy = allowing(`"Principal":"*","Action":"lambda:InvokeFunction"`)
+	}, "function policy", statusProblem, "anybody may call", "add-permission"},
+	"called by rule": {func(s *site) {
+		s.direct = true
+		s.function.Policy = allowing(`"Principal":{"Service":"events.amazonaws.com"},"Action":"lambda:InvokeFunction"` + ruleCondition)
+	}, "function policy", statusOK, "it lets only the named rules of EventBridge call; policies of users", ""},
+
+	"no table":     {func(s *site) { s.table = nil }, "table", statusProblem, "does not exist", "sealbus replay create-table --table claims"},
+	"table denied": {func(s *site) { s.deny["DescribeTable"] = true }, "table", statusUnknown, "dynamodb:DescribeTable", "dynamodb:us-east-1:" + accountID + ":table/claims"},
+	"sort key": {func(s *site) {
+		s.table["KeySchema"] = []map[string]string{{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "x", "KeyType": "RANGE"}}
+	}, "table", statusProblem, `not the string "id" alone`, "create-table"},
+	"number": {func(s *site) {
+		s.table["AttributeDefinitions"] = []map[string]string{{"AttributeName": "id", "AttributeType": "N"}}
+	}, "table", statusProblem, `not the string "id" alone`, "create-table"},
+	"table not active": {func(s *site) { s.table["TableStatus"] = "DELETING" }, "table", statusProblem, "DELETING", "describe-table"},
+	"not protected":    {func(s *site) { s.table["DeletionProtectionEnabled"] = false }, "table protection", statusWarning, "can be deleted", "--deletion-protection-enabled"},
+	"no ttl":           {func(s *site) { s.ttl["TimeToLiveStatus"] = "DISABLED" }, "table time to live", statusWarning, "only grows", "create-table"},
+	"other ttl":        {func(s *site) { s.ttl["AttributeName"] = "until" }, "table time to live", statusProblem, `"until"`, "switch it off"},
+	"ttl denied":       {func(s *site) { s.deny["DescribeTimeToLive"] = true }, "table time to live", statusUnknown, "dynamodb:DescribeTimeToLive", "table/claims"},
+
+	"replica":      {func(s *site) { s.info["role"] = "slave" }, "redis", statusProblem, "replica", "primary"},
+	"evicts":       {func(s *site) { s.info["maxmemory_policy"] = "allkeys-lru" }, "redis maxmemory-policy", statusProblem, "allkeys-lru", "noeviction"},
+	"almost full":  {func(s *site) { s.info["used_memory"] = "900" }, "redis maxmemory-policy", statusWarning, "90% of its memory", "maxmemory"},
+	"forgets":      {func(s *site) { s.info["aof_enabled"] = "0" }, "redis persistence", statusWarning, "appendonly no", "appendonly yes"},
+	"says nothing": {func(s *site) { delete(s.info, "aof_enabled") }, "redis persistence", statusUnknown, "INFO", "appendonly"},
+	"info denied":  {func(s *site) { s.deny["INFO"] = true }, "redis", statusUnknown, "INFO", "ACL SETUSER"},
+}
+
 // TestDoctorFinds: each defect is found where it is, for what it is, and with what puts it right.
 func TestDoctorFinds(t *testing.T) {
-	statement := func(body string) string { return `{"Statement":[{"Effect":"Allow",` + body + `}]}` }
-	for name, c := range map[string]struct {
-		spoil         func(s *site)
-		check, status string
-		cause, fix    string
-	}{
-		"no bus":     {func(s *site) { s.flags = []string{"--bus", "centrel"} }, "bus", statusProblem, "does not exist", "create-event-bus --name centrel"},
-		"bus denied": {func(s *site) { s.deny["DescribeEventBus"] = true }, "bus", statusUnknown, "events:DescribeEventBus", `{"Effect":"Allow","Action":"events:DescribeEventBus"`},
-		"open bus":   {func(s *site) { s.busPolicy = statement(`"Principal":"*","Action":"events:PutEvents"`) }, "bus policy", statusProblem, "anybody in AWS", "aws:PrincipalOrgID"},
-		"any source": {func(s *site) {
-			s.busPolicy = statement(`"Sid":"orders","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":["events:*"]`)
-		}, "bus policy", statusWarning, "111122223333 may put events of every source on it (statement orders)", "events:source"},
-		"any source of org": {func(s *site) {
-			s.busPolicy = statement(`"Principal":"*","Action":"events:PutEvents","Condition":{"StringEquals":{"aws:PrincipalOrgID":"o-1"}}`)
-		}, "bus policy", statusWarning, "anybody may put", "events:source"},
-		"limited bus": {func(s *site) {
-			s.busPolicy = statement(`"Principal":{"AWS":"111122223333"},"Action":"events:PutEvents","Condition":{"StringLike":{"events:source":"https://orders.example/*"}}`)
-		}, "bus policy", statusOK, "", ""},
-		"rule disabled":    {func(s *site) { s.ruleOff = true }, "rule", statusProblem, "to-billing is disabled", "enable-rule --event-bus-name central --name to-billing"},
-		"no rule":          {func(s *site) { s.direct = true; s.flags = []string{"--function", ""} }, "rule", statusProblem, "no rule of the bus", "put-targets"},
-		"rules denied":     {func(s *site) { s.deny["ListRules"] = true }, "rule", statusUnknown, "events:ListRules", "Allow"},
-		"targets denied":   {func(s *site) { s.deny["ListTargetsByRule"] = true }, "rule", statusUnknown, "events:ListTargetsByRule", "Allow"},
-		"no rule dlq":      {func(s *site) { s.target.DeadLetterConfig = nil }, "rule dead-letter queue", statusProblem, "has none", `'[{"Arn":"` + queuesARN + `billing","DeadLetterConfig":{"Arn":"QUEUE-ARN"},"Id":"1"}]'`},
-		"rule dlq missing": {func(s *site) { s.target.DeadLetterConfig.Arn = aws.String(queuesARN + "none") }, "rule dead-letter queue", statusProblem, "does not exist", "create"},
-		"rule dlq closed":  {func(s *site) { s.ruleDeadLetter = nil }, "rule dead-letter queue", statusProblem, "may not send to rule-dead", "events.amazonaws.com"},
-
-		"no queue": {func(s *site) { s.url += "x"; s.flags = []string{"--queue", "http://127.0.0.1:1/000000000000/none"} }, "queue", statusProblem, "does not exist", "--region"},
-		"queue elsewhere": {func(s *site) {
-			s.flags = []string{"--queue", "https://sqs.eu-west-1.amazonaws.com/000000000000/billing"}
-		}, "queue", statusProblem, "it is in eu-west-1", "--region eu-west-1"},
-		"queue denied":  {func(s *site) { s.deny["GetQueueAttributes"] = true }, "queue", statusUnknown, "sqs:GetQueueAttributes", `"Resource":"` + queuesARN + `billing"`},
-		"closed queue":  {func(s *site) { delete(s.queue, "Policy") }, "queue policy", statusProblem, "EventBridge may not send", `"aws:SourceArn":"` + eventsARN + `rule/central/RULE"`},
-		"no source ARN": {func(s *site) { s.queue["Policy"] = sendPolicy("") }, "queue policy", statusProblem, "a rule of any AWS account may send", "aws:SourceArn"},
-		"source ARN negated": {func(s *site) {
-			s.queue["Policy"] = sendPolicy(strings.Replace(ruleCondition, "ArnEquals", "ArnNotEquals", 1))
-		}, "queue policy", statusProblem, "any AWS account", "aws:SourceArn"},
-		"source ARN of anyone": {func(s *site) {
-			s.queue["Policy"] = sendPolicy(`,"Condition":{"ArnLike":{"AWS:SourceArn":["arn:aws:events:*:*:rule/*"]}}`)
-		}, "queue policy", statusProblem, "any AWS account", "aws:SourceArn"},
-		"source account": {func(s *site) {
-			s.queue["Policy"] = sendPolicy(`,"Condition":{"StringEquals":{"aws:SourceAccount":"` + accountID + `"}}`)
-		}, "queue policy", statusWarning, "any rule or role of account " + accountID, "aws:SourceArn"},
-		"topic may send": {func(s *site) {
-			s.queue["Policy"] = statement(`"Principal":{"Service":["events.amazonaws.com","sns.amazonaws.com"]},"Action":"sqs:SendMessage","Condition":{"ArnEquals":{"aws:SourceArn":["` + eventsARN + `rule/central/to-billing","arn:aws:sns:eu-west-1:` + accountID + `:news"]}}`)
-		}, "queue policy", statusWarning, "what is no rule may send", "aws:SourceArn"},
-		"open queue": {func(s *site) { s.queue["Policy"] = statement(`"Principal":{"AWS":["*"]},"Action":"SQS:*"`) }, "queue policy", statusProblem, "anybody may send", "aws:SourceArn"},
-		"others send": {func(s *site) {
-			s.queue["Policy"] = strings.Replace(sendPolicy(ruleCondition), `"Statement":{`, `"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:role/x"},"Action":"sqs:Send*"},{`, 1)
-			s.queue["Policy"] = strings.TrimSuffix(s.queue["Policy"], "}") + "]}"
-		}, "queue policy", statusWarning, "role/x may send directly", "aws:SourceArn"},
-		"AWS's key":           {func(s *site) { s.queue["KmsMasterKeyId"] = "alias/aws/sqs" }, "queue encryption", statusProblem, "cannot send", "KmsMasterKeyId"},
-		"own key":             {func(s *site) { s.queue["KmsMasterKeyId"] = "alias/ours" }, "queue encryption", statusWarning, "alias/ours", "kms:GenerateDataKey"},
-		"short retention":     {func(s *site) { s.queue["MessageRetentionPeriod"] = "3600" }, "queue retention", statusWarning, "1h", "MessageRetentionPeriod=345600"},
-		"no dlq":              {func(s *site) { delete(s.queue, "RedrivePolicy") }, "queue dead-letter queue", statusProblem, "there is none", "RedrivePolicy"},
-		"short dlq retention": {func(s *site) { s.deadLetter["MessageRetentionPeriod"] = "86400" }, "queue dead-letter queue", statusProblem, "1d and the queue for 4d", "MessageRetentionPeriod=1209600"},
-		"dlq denied":          {func(s *site) { s.deny["GetQueueUrl"] = true }, "queue dead-letter queue", statusUnknown, "sqs:GetQueueUrl", queuesARN + "billing-dead"},
-		"one receive":         {func(s *site) { s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"7"`, `1`, 1) }, "queue maxReceiveCount", statusProblem, "1: a passing failure", `\"maxReceiveCount\":\"7\"`},
-		"in the dlq":          {func(s *site) { s.waiting = "billing-dead" }, "queue dead-letter queue", statusWarning, "1 message in billing-dead", "start-message-move-task --source-arn " + queuesARN + "billing-dead"},
-		"in the rule's dlq":   {func(s *site) { s.waiting = "rule-dead" }, "rule dead-letter queue", statusWarning, "1 event of to-billing could not be delivered", "receive-message"},
-		"endless receives": {func(s *site) {
-			s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"7"`, `"1000"`, 1)
-		}, "queue maxReceiveCount", statusProblem, "take longer than the 4d", "RedrivePolicy"},
-		"function elsewhere": {func(s *site) {
-			s.flags = []string{"--function", "arn:aws:lambda:eu-west-1:000000000000:function:billing"}
-		}, "function", statusProblem, "it is in eu-west-1", "--region eu-west-1"},
-		"bus elsewhere":        {func(s *site) { s.flags = []string{"--bus", "arn:aws:events:eu-west-1:000000000000:event-bus/central"} }, "bus", statusProblem, "it is in eu-west-1", "--region eu-west-1"},
-		"five receives":        {func(s *site) { s.queue["RedrivePolicy"] = strings.Replace(s.queue["RedrivePolicy"], `"7"`, `"5"`, 1) }, "queue maxReceiveCount", statusWarning, "after an outage of 24m", `\"maxReceiveCount\":\"7\"`},
-		"visibility":           {func(s *site) { s.queue["VisibilityTimeout"] = "30" }, "queue visibility timeout", statusProblem, "30s is too short, AWS advises 6 times the 1m", "VisibilityTimeout=360"},
-		"window in visibility": {func(s *site) { s.mapping.Window = 30 * time.Second }, "queue visibility timeout", statusProblem, "the batching window of 30s", "VisibilityTimeout=390"},
-		"lease":                {func(s *site) { s.flags = []string{"--lease", "10m"} }, "queue visibility timeout", statusProblem, "the consumer's lease is 10m", "VisibilityTimeout=601"},
-		"window unknown":       {func(s *site) { s.flags = []string{"--queue-retention", "0s"} }, "consumer window", statusProblem, "QueueRetention is 0s", "QueueRetention: 432h"},
-		"max age":              {func(s *site) { s.flags = []string{"--max-age", "1h"} }, "consumer window", statusWarning, "MaxAge is 1h", "MaxAge: 24h5m"},
-
-		"no function":      {func(s *site) { s.flags = []string{"--function", "bills"} }, "function", statusProblem, "does not exist", "--function"},
-		"function denied":  {func(s *site) { s.deny["GetFunction"] = true }, "function", statusUnknown, "lambda:GetFunction", "function:billing"},
-		"not active":       {func(s *site) { s.function.State = "Failed" }, "function", statusProblem, "its state is Failed", "get-function"},
-		"no concurrency":   {func(s *site) { s.function.Reserved = new(int) }, "function", statusProblem, "never called", "delete-function-concurrency"},
-		"no mapping":       {func(s *site) { s.mapping = nil }, "event source mapping", statusProblem, "none from the queue", "create-event-source-mapping"},
-		"mapping denied":   {func(s *site) { s.deny["ListEventSourceMappings"] = true }, "event source mapping", statusUnknown, "lambda:ListEventSourceMappings", "Allow"},
-		"mapping disabled": {func(s *site) { s.mapping.Disabled = true }, "event source mapping", statusProblem, "Disabled", "--enabled"},
-		"all or nothing":   {func(s *site) { s.mapping.ReportBatchItemFailures = false }, "event source mapping", statusProblem, "deletes them", "--function-response-types ReportBatchItemFailures"},
-		"mapping filter":   {func(s *site) { s.mapping.Filter = `{"body":{"x":["y"]}}` }, "event source mapping", statusWarning, "deletes messages that do not match", "--filter-criteria"},
-		"no OnFailure":     {func(s *site) { s.direct = true }, "OnFailure destination", statusProblem, "is lost", "put-function-event-invoke-config"},
-		"OnFailure gone": {func(s *site) {
-			s.direct = true
-			s.function.Invoke = &awsfake.InvokeConfig{OnFailure: queuesARN + "none"}
-		}, "OnFailure destination", statusProblem, "does not exist", "create"},
-		"OnFailure": {func(s *site) {
-			s.direct = true
-			s.function.Invoke = &awsfake.InvokeConfig{OnFailure: queuesARN + "rule-dead"}
-		}, "OnFailure destination", statusOK, "rule-dead", ""},
-		"older dlq":        {func(s *site) { s.direct = true; s.function.DeadLetterARN = queuesARN + "rule-dead" }, "OnFailure destination", statusOK, "rule-dead", ""},
-		"OnFailure denied": {func(s *site) { s.direct = true; s.deny["GetFunctionEventInvokeConfig"] = true }, "OnFailure destination", statusUnknown, "lambda:GetFunctionEventInvokeConfig", "Allow"},
-		"not to be called": {func(s *site) { s.direct = true }, "function policy", statusProblem, "EventBridge may not call", "add-permission"},
-		"called by anyone": {func(s *site) {
-			s.direct = true
-			s.function.Policy = statement(`"Principal":"*","Action":"lambda:InvokeFunction"`)
-		}, "function policy", statusProblem, "anybody may call", "add-permission"},
-		"called by rule": {func(s *site) {
-			s.direct = true
-			s.function.Policy = statement(`"Principal":{"Service":"events.amazonaws.com"},"Action":"lambda:InvokeFunction"` + ruleCondition)
-		}, "function policy", statusOK, "it lets only the named rules of EventBridge call; policies of users", ""},
-
-		"no table":     {func(s *site) { s.table = nil }, "table", statusProblem, "does not exist", "sealbus replay create-table --table claims"},
-		"table denied": {func(s *site) { s.deny["DescribeTable"] = true }, "table", statusUnknown, "dynamodb:DescribeTable", "dynamodb:us-east-1:" + accountID + ":table/claims"},
-		"sort key": {func(s *site) {
-			s.table["KeySchema"] = []map[string]string{{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "x", "KeyType": "RANGE"}}
-		}, "table", statusProblem, `not the string "id" alone`, "create-table"},
-		"number": {func(s *site) {
-			s.table["AttributeDefinitions"] = []map[string]string{{"AttributeName": "id", "AttributeType": "N"}}
-		}, "table", statusProblem, `not the string "id" alone`, "create-table"},
-		"table not active": {func(s *site) { s.table["TableStatus"] = "DELETING" }, "table", statusProblem, "DELETING", "describe-table"},
-		"not protected":    {func(s *site) { s.table["DeletionProtectionEnabled"] = false }, "table protection", statusWarning, "can be deleted", "--deletion-protection-enabled"},
-		"no ttl":           {func(s *site) { s.ttl["TimeToLiveStatus"] = "DISABLED" }, "table time to live", statusWarning, "only grows", "create-table"},
-		"other ttl":        {func(s *site) { s.ttl["AttributeName"] = "until" }, "table time to live", statusProblem, `"until"`, "switch it off"},
-		"ttl denied":       {func(s *site) { s.deny["DescribeTimeToLive"] = true }, "table time to live", statusUnknown, "dynamodb:DescribeTimeToLive", "table/claims"},
-
-		"replica":      {func(s *site) { s.info["role"] = "slave" }, "redis", statusProblem, "replica", "primary"},
-		"evicts":       {func(s *site) { s.info["maxmemory_policy"] = "allkeys-lru" }, "redis maxmemory-policy", statusProblem, "allkeys-lru", "noeviction"},
-		"almost full":  {func(s *site) { s.info["used_memory"] = "900" }, "redis maxmemory-policy", statusWarning, "90% of its memory", "maxmemory"},
-		"forgets":      {func(s *site) { s.info["aof_enabled"] = "0" }, "redis persistence", statusWarning, "appendonly no", "appendonly yes"},
-		"says nothing": {func(s *site) { delete(s.info, "aof_enabled") }, "redis persistence", statusUnknown, "INFO", "appendonly"},
-		"info denied":  {func(s *site) { s.deny["INFO"] = true }, "redis", statusUnknown, "INFO", "ACL SETUSER"},
-	} {
+	for name, c := range spoiledSites {
 		t.Run(name, func(t *testing.T) {
 			b, s := newDoctorBench(t), newSite()
 			c.spoil(s)

@@ -174,13 +174,13 @@ func TestProducersMayPutTheirOwnSourcesOnly(t *testing.T) {
 	}
 }
 
-// placeholder is a name in a file of iam/, which stands for whatever a template has there.
-var placeholder = regexp.MustCompile(`\\\$\\\{(\w+)\\\}`)
+// variable is a name in a file of iam/, which stands for whatever a template has there.
+var variable = regexp.MustCompile(`\\\$\\\{(\w+)\\\}`)
 
-// fits reports whether a statement of a template is one of iam/, each placeholder being the same thing everywhere.
+// fits reports whether a statement of a template is one of iam/, each variable being the same thing everywhere.
 func fits(pattern, statement any) bool {
 	want, got := marshal(pattern), marshal(cfntest.Plain(statement))
-	re := placeholder.ReplaceAllString(regexp.QuoteMeta(want), `(?P<$1>\$$\{[\w.:]+\}|[A-Za-z0-9_.-]+)`)
+	re := variable.ReplaceAllString(regexp.QuoteMeta(want), `(?P<$1>\$$\{[\w.:]+\}|[A-Za-z0-9_.-]+)`)
 	compiled := regexp.MustCompile("^" + re + "$")
 	m := compiled.FindStringSubmatch(got)
 	if m == nil {

@@ -1,12 +1,10 @@
 package scenario
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -67,7 +65,7 @@ func newWorld(t *testing.T, seed uint64, delivery awsfake.Delivery) *world {
 	}
 	t.Cleanup(func() { _ = server.Close() })
 	who := credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", "")
-	client := &http.Client{Transport: transport{}}
+	client := &http.Client{Transport: awsfake.Transport{}}
 	w := &world{
 		T: t, clock: clock, random: rand.New(rand.NewPCG(seed, 1)), aws: server, bin: quarantinetest.New(t), books: newBooks(),
 		events: eventbridge.New(eventbridge.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Credentials: who, HTTPClient: client}),
@@ -76,23 +74,6 @@ func newWorld(t *testing.T, seed uint64, delivery awsfake.Delivery) *world {
 	_, err = w.events.CreateEventBus(t.Context(), &eventbridge.CreateEventBusInput{Name: aws.String("central")})
 	w.check(err)
 	return w
-}
-
-// transport has requests of its own: the SDK closes the body of a request as soon as it has the head of the answer, which a
-// server as near as this one may send before it has read the body's end.
-type transport struct{}
-
-func (transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	own := r.Clone(r.Context())
-	if r.Body != nil {
-		defer r.Body.Close()
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return nil, err
-		}
-		own.Body = io.NopCloser(bytes.NewReader(body))
-	}
-	return http.DefaultTransport.RoundTrip(own)
 }
 
 func (w *world) check(errs ...error) {

@@ -1,11 +1,9 @@
 package sqs_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -63,28 +61,10 @@ func newFake(t *testing.T, opts awsfake.Options) *fake {
 	f.Client = awssqs.New(awssqs.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Retryer: aws.NopRetryer{},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
-		HTTPClient:  &http.Client{Transport: transport{}},
+		HTTPClient:  &http.Client{Transport: awsfake.Transport{}},
 	})
 	f.url = f.queue(t, "quarantine", nil)
 	return f
-}
-
-// transport has requests of its own. The SDK closes the body of a request as soon as it has the head of the answer; a
-// connection on which that body is still looked at for its end is then closed under a large answer. Only a server as near
-// as this one answers so early.
-type transport struct{}
-
-func (transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	own := r.Clone(r.Context())
-	if r.Body != nil {
-		defer r.Body.Close()
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return nil, err
-		}
-		own.Body = io.NopCloser(bytes.NewReader(body))
-	}
-	return http.DefaultTransport.RoundTrip(own)
 }
 
 func (f *fake) queue(t *testing.T, name string, attributes map[string]string) string {
