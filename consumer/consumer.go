@@ -1,6 +1,6 @@
 // Package consumer wraps a handler of events so that it is called with verified, fresh events only, each once.
 //
-// For every delivery: parse, verify, authorise, judge freshness, claim in the replay store, call the handler,
+// For every delivery: parse, verify, authorise, judge freshness, claim in the replay store, decrypt, call the handler,
 // complete the claim. What can never pass (a forgery, a stale event) goes to a quarantine with its original
 // bytes and is then acknowledged. What cannot be judged or handled now (trust or store unavailable, handler failed) is
 // an error, so that the transport delivers it again. Nothing is lost, and nothing unverified is handled.
@@ -66,6 +66,8 @@ type Options struct {
 	Skew               time.Duration                     // how far clocks may differ; 0 = envelope.DefaultSkew, most MaxDuration
 	Lease              time.Duration                     // how long a claim lives without renewal; 0 = DefaultLease, else from MinLease to MaxDuration
 	ExtensionTypes     map[string]envelope.AttributeType // types of extensions that other implementations signed, and the names that may be Binary
+	Decrypter          *envelope.Decrypter               // opens encrypted data, after all other checks; nil = encrypted data is not_a_recipient
+	RequireEncrypted   bool                              // true: all of the data must be encrypted, else not_encrypted
 	Quarantine         Quarantine                        // takes what can never pass; nil = its delivery fails, for the transport's own dead-letter queue
 	QuarantineName     string                            // its name, which its records carry and Reopen and Permissions name; "" = it has none
 	Permissions        []Permission                      // what may be older than the window (archive replays, reopened events); nil = nothing
@@ -74,11 +76,15 @@ type Options struct {
 	Observer           Observer                          // is told how each delivery ended, beside the log; nil = nobody. Several: Observers
 	Now                func() time.Time                  // the wall clock; nil = time.Now
 
+	// RequireEncryptedFields are JSON Pointers of what must be encrypted where it is there at all, on its own or within what is.
+	RequireEncryptedFields []string
+
 	UnsafeObserve                []Observe // sources that are still migrating: see Observe; nil = none
 	UnsafeAnySource              bool      // true: no Sources are needed, the bundle alone decides
 	UnsafeIgnoreAccount          bool      // true: the bundle's account lists are not looked at
 	UnsafeAllowUndated           bool      // true: an event whose time of sealing nobody signed is accepted, and may come again after MaxAge
 	UnsafeAcceptBeforeRevocation bool      // true: a revoked key still counts for what claims to be sealed before
+	UnsafeAllowUncommitted       bool      // true: encrypted data of other libraries is taken, see envelope.OpenOptions
 }
 
 // Consumer handles deliveries. It is safe for concurrent use.
@@ -149,7 +155,7 @@ func newCounts() map[envelope.Reason]*atomic.Uint64 {
 func (o *Options) clone() Options {
 	c := *o
 	c.Sources, c.Types = slices.Clone(o.Sources), slices.Clone(o.Types)
-	c.RequiredAlgorithms = slices.Clone(o.RequiredAlgorithms)
+	c.RequiredAlgorithms, c.RequireEncryptedFields = slices.Clone(o.RequiredAlgorithms), slices.Clone(o.RequireEncryptedFields)
 	c.ExtensionTypes = maps.Clone(o.ExtensionTypes)
 	c.UnsafeObserve, c.Permissions = slices.Clone(o.UnsafeObserve), slices.Clone(o.Permissions)
 	return c
@@ -196,7 +202,7 @@ func (o *Options) check() error {
 	if err := checkAlgorithms(o.RequiredAlgorithms); err != nil {
 		return err
 	}
-	return errors.Join(o.checkObserve(), o.checkPermissions(), o.checkReopen())
+	return errors.Join(o.checkEncryption(), o.checkObserve(), o.checkPermissions(), o.checkReopen())
 }
 
 func (o *Options) checkDurations() error {
@@ -233,6 +239,19 @@ func checkAlgorithms(list []keys.Algorithm) error {
 	for _, a := range list {
 		if a.SignatureSize() == 0 {
 			return fmt.Errorf("RequiredAlgorithms has %q: give some of %q", a, keys.Algorithms())
+		}
+	}
+	return nil
+}
+
+// checkEncryption refuses a consumer that could handle nothing.
+func (o *Options) checkEncryption() error {
+	if (o.RequireEncrypted || len(o.RequireEncryptedFields) > 0) && o.Decrypter == nil {
+		return errors.New("encrypted data is required, but there is no Decrypter to open it")
+	}
+	for _, field := range o.RequireEncryptedFields {
+		if err := envelope.CheckField(field); err != nil {
+			return fmt.Errorf("RequireEncryptedFields: %w", err)
 		}
 	}
 	return nil

@@ -73,6 +73,9 @@ type Verified struct {
 	ExpiresAt        time.Time // the signed end of the event's life; zero = none
 	SignedAttributes []string  // names of the attributes that were verified: core, then extensions
 	Foreign          bool      // sealed by another implementation of the standard
+
+	// Encryption says how the data was encrypted, all of it or which members; nil = it was not.
+	Encryption *envelope.Encryption
 }
 
 // Handler handles one verified event, its data as signed. An error means that the event is to be delivered
@@ -132,7 +135,7 @@ func handOver(o *envelope.Opened, r *Result) Delivery[[]byte] {
 		IdempotencyKey: r.IdempotencyKey, Permission: r.Permission,
 		Verified: Verified{
 			Producer: o.Producer, KeyIDs: o.KeyIDs, SignedAt: o.SignedAt, ExpiresAt: o.ExpiresAt,
-			SignedAttributes: o.SignedAttributes, Foreign: o.Foreign,
+			SignedAttributes: o.SignedAttributes, Foreign: o.Foreign, Encryption: o.Encryption,
 		},
 	}
 }

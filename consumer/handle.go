@@ -52,7 +52,7 @@ func (e *PanicError) Error() string {
 
 // Bounds of what a delivery does by itself.
 const (
-	settleRounds  = 4               // how often the verdict is renewed while the clock keeps jumping
+	settleRounds  = 6               // how many steps it takes to renew the verdict, and decrypt, while the clock keeps jumping
 	finishTimeout = 5 * time.Second // how long one attempt to complete or release may take, whatever the context says
 )
 
@@ -152,8 +152,10 @@ func (d *delivery) openWithin(ctx context.Context, maxAge time.Duration) (*envel
 		Mode: d.opts.Mode, Sources: d.opts.Sources, Types: d.opts.Types, Audience: d.opts.Audience,
 		RequiredAlgorithms: d.opts.RequiredAlgorithms, MaxAge: maxAge, Skew: d.opts.Skew,
 		ExtensionTypes: d.opts.ExtensionTypes, Account: d.msg.Account, Now: d.now,
+		Decrypter: d.opts.Decrypter, KeepEncrypted: d.opts.Decrypter != nil, // it is claimed before it is decrypted
+		RequireEncrypted: d.opts.RequireEncrypted, RequireEncryptedFields: d.opts.RequireEncryptedFields,
 		UnsafeIgnoreAccount: d.opts.UnsafeIgnoreAccount, UnsafeAllowUndated: d.opts.UnsafeAllowUndated,
-		UnsafeAcceptBeforeRevocation: d.opts.UnsafeAcceptBeforeRevocation,
+		UnsafeAcceptBeforeRevocation: d.opts.UnsafeAcceptBeforeRevocation, UnsafeAllowUncommitted: d.opts.UnsafeAllowUncommitted,
 	})
 	if err != nil {
 		return nil, asVerdict(err)
@@ -217,7 +219,7 @@ func claimKey(parts ...string) [32]byte {
 	return sha256.Sum256(b)
 }
 
-// once claims the event, makes sure that all is still true, handles it and completes the claim.
+// once claims the event, makes sure that all is still true, decrypts it, handles it and completes the claim.
 func (d *delivery) once(ctx context.Context) *envelope.Error {
 	if verdict := d.take(ctx); verdict != nil {
 		return verdict
@@ -253,19 +255,28 @@ func (d *delivery) take(ctx context.Context) *envelope.Error {
 	return d.because(envelope.ReasonStoreUnavailable, fmt.Sprintf("the store answered %v", status), nil)
 }
 
-// settle makes sure that verdict and lease are of this moment. Between any two steps the process may have been
-// frozen for hours, in which the event went stale, its key expired, and its claim went to another worker.
+// settle decrypts, and makes sure that verdict and lease are of this moment. Between any two steps the process may have
+// been frozen for hours, in which the event went stale, its key expired, and its claim went to another worker; and a key
+// management service may be slow. An event that is opened anew is decrypted anew, with the content key that is at hand.
 func (d *delivery) settle(ctx context.Context) *envelope.Error {
 	for range settleRounds {
 		now := d.now()
-		if now.Sub(d.judged) < d.opts.Lease/2 && d.fresh(now) {
+		switch {
+		case now.Sub(d.judged) >= d.opts.Lease/2 || !d.fresh(now):
+			if verdict := d.open(ctx); verdict != nil {
+				return verdict
+			}
+			if verdict := d.renew(ctx); verdict != nil {
+				return verdict
+			}
+		case d.opened.IsEncrypted():
+			opened, err := d.opened.Decrypt(ctx, d.opts.Decrypter)
+			if err != nil {
+				return asVerdict(err)
+			}
+			d.opened = opened
+		default:
 			return nil
-		}
-		if verdict := d.open(ctx); verdict != nil {
-			return verdict
-		}
-		if verdict := d.renew(ctx); verdict != nil {
-			return verdict
 		}
 	}
 	return d.because(envelope.ReasonInProgress, "the clock keeps jumping: no verdict and no lease is of this moment", nil)

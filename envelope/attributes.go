@@ -43,10 +43,11 @@ const (
 	attrRecordedTime = "recordedtime"
 	attrExpiryTime   = "expirytime"
 	attrAudience     = "audience"
+	attrRecipients   = "jwerecipients" // of the encrypted members of the data: the "recipients" of RFC 7516 section 7.2.1, as JSON
 )
 
 // documentedType is the type of an extension that the CloudEvents project documents
-// (github.com/cloudevents/spec, cloudevents/extensions), and of our audience; whatever type arrives, this is what it is.
+// (github.com/cloudevents/spec, cloudevents/extensions), and of ours; whatever type arrives, this is what it is.
 func documentedType(name string) (AttributeType, bool) {
 	switch name {
 	case attrRecordedTime, attrExpiryTime, "deprecationfrom", "deprecationsunset":
@@ -59,7 +60,7 @@ func documentedType(name string) (AttributeType, bool) {
 		return URIReference, true
 	case "deprecationmigration":
 		return URI, true
-	case attrAudience, "authtype", "authid", "authclaims", "bamtxid", "bampid", "bamptxid", "bamptxsid", "bamptxsstatus",
+	case attrAudience, attrRecipients, "authtype", "authid", "authclaims", "bamtxid", "bampid", "bamptxid", "bamptxsid", "bamptxsstatus",
 		"correlationid", "causationid", "dataclassification", "dataregulation", "datacategory", "partitionkey",
 		"sequence", "sequencetype", "severitytext", "traceparent", "tracestate":
 		return String, true

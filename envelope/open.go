@@ -44,11 +44,22 @@ type OpenOptions struct {
 	ExtensionTypes     map[string]AttributeType // types of extensions that other implementations signed, and the names that may be Binary
 	Outer              *Outer                   // nil = the transport has no such fields
 	Account            string                   // AWS account that a service wrote; "" = none did
+	Decrypter          *Decrypter               // opens encrypted data; nil = encrypted data is not_a_recipient
+	KeepEncrypted      bool                     // true: encrypted data is verified and comes back encrypted, for Opened.Decrypt
+	RequireEncrypted   bool                     // true: all of the data must be encrypted, else not_encrypted
 	Now                func() time.Time         // nil = time.Now
+
+	// RequireEncryptedFields are JSON Pointers of what must be encrypted where it is there at all, on its own or within what is.
+	RequireEncryptedFields []string
 
 	UnsafeIgnoreAccount          bool // true: the bundle's account lists are not looked at
 	UnsafeAllowUndated           bool // true: an event whose time of sealing nobody signed is accepted
 	UnsafeAcceptBeforeRevocation bool // true: a revoked key still counts for what claims to be sealed before
+
+	// UnsafeAllowUncommitted takes encrypted data of other libraries, which commits to no key (kc), is bound to no event
+	// (aad), or neither: who wrote it may have made it to read otherwise to each recipient, and a producer of the same
+	// source may have moved it here.
+	UnsafeAllowUncommitted bool
 }
 
 // Opened is a verified event.
@@ -60,10 +71,12 @@ type Opened struct {
 	ExpiresAt        time.Time         // the signed expirytime; zero = none
 	SignedAttributes []string          // names of the attributes that were verified: core, then extensions
 	Foreign          bool              // sealed by another implementation of the standard
+	Encryption       *Encryption       // how the data was encrypted; nil = it was not
 	Unverified       map[string]string // Passthrough only: the unsigned extension attributes; believe none
 
 	content cejson.Event // the verified event, all signed extensions included
-	data    digest       // SHA-256 of its data
+	data    digest       // SHA-256 of its data as signed
+	secret  *secret      // what was encrypted; nil = nothing
 	mode    Mode
 }
 
@@ -116,7 +129,13 @@ func (o *opening) open(ctx context.Context, trust keys.Source) (*Opened, error) 
 	if err != nil {
 		return nil, o.blame(parseError(err))
 	}
-	return opened, nil
+	if err := o.readSecret(opened); err != nil {
+		return nil, o.blame(err)
+	}
+	if o.opts.KeepEncrypted {
+		return opened, nil
+	}
+	return opened.Decrypt(ctx, o.opts.Decrypter)
 }
 
 // blame notes on the verdict what the event claimed to be.

@@ -34,6 +34,7 @@ type opening struct {
 	expiry   time.Time          // verified expirytime
 	failed   failure
 	counted  []valid
+	bundle   *keys.Bundle // by which they count
 	producer string
 
 	// Room for what most events need, so that it takes no allocations of its own.
@@ -148,6 +149,7 @@ func (o *opening) judge(bundle *keys.Bundle) (verdict *Error, unknown string) {
 	if len(o.counted) == 0 {
 		return reject(o.failed.reason, "%s", o.failed.cause), unknown
 	}
+	o.bundle = bundle
 	o.nameProducer()
 	return o.checkAlgorithms(), unknown
 }
@@ -363,14 +365,6 @@ func (o *opening) checkFreshness() *Error {
 		return reject(ReasonFromFuture, "sealed at %s, which is %s from now", o.sealed.UTC().Format(time.RFC3339), (-age).Round(time.Second))
 	case age > o.opts.MaxAge:
 		return reject(ReasonExpired, "sealed at %s, %s ago; the window is %s", o.sealed.UTC().Format(time.RFC3339), age.Round(time.Second), o.opts.MaxAge)
-	}
-	return nil
-}
-
-// checkEncryption ends it for encrypted data: there is no identity at hand.
-func (o *opening) checkEncryption() *Error {
-	if o.payload.profile != nil && o.payload.profile.encrypted {
-		return reject(ReasonNotARecipient, "the data is encrypted and no identity was given")
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ type profile struct {
 	producer    string
 	time        string // the exact text of the attribute time, "" = absent
 	types       []AttributeType
-	encrypted   bool // "enc" is there
+	enc         enc
 	delegations []digest
 	unknown     bool // of a version that we do not know: nothing else was read
 
@@ -74,7 +74,7 @@ func (p *profile) append(dst []byte) []byte {
 		}
 		dst = jsonwrite.AppendString(dst, t.String())
 	}
-	dst = append(dst, ']')
+	dst = p.enc.append(append(dst, ']'))
 	if len(p.delegations) > 0 {
 		dst = append(dst, `,"delegations":[`...)
 		for i := range p.delegations {
@@ -204,8 +204,7 @@ func (p *profile) read(r *strictjson.Reader, e *cejson.Event) {
 		case "types":
 			p.types, hasTypes = readTypes(&in, p.typeRoom[:0]), true
 		case "enc":
-			readEnc(&in)
-			p.encrypted = true
+			p.enc = readEnc(&in)
 		case "delegations":
 			p.delegations = readDelegations(&in)
 		default:
@@ -269,25 +268,6 @@ func readTypes(r *strictjson.Reader, types []AttributeType) []AttributeType {
 		types = append(types, t)
 	}
 	return types
-}
-
-// readEnc checks "enc": "jwe", or the JSON Pointers of the encrypted members.
-func readEnc(r *strictjson.Reader) {
-	if r.Kind() == '"' {
-		if r.String() != "jwe" {
-			r.Fail(errors.New("sealbus: unknown enc"))
-		}
-		return
-	}
-	n := 0
-	for a := r.Array(); r.Element(&a); n++ {
-		if p := r.Bytes(); len(p) > 0 && p[0] != '/' {
-			r.Fail(errors.New("sealbus: enc holds what is no JSON Pointer"))
-		}
-	}
-	if n == 0 {
-		r.Fail(errors.New("sealbus: enc is empty"))
-	}
 }
 
 func readDelegations(r *strictjson.Reader) []digest {

@@ -24,7 +24,7 @@ func FuzzPayload(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		p, err := parsePayload(doc, &cejson.Event{})
-		if err != nil || p.profile != nil && p.profile.encrypted { // which append does not write
+		if err != nil {
 			return
 		}
 		again := p.append(nil)
@@ -43,7 +43,8 @@ func samePayload(p, q *payload) bool {
 		return false
 	}
 	return p.profile == nil || p.profile.producer == q.profile.producer && p.profile.time == q.profile.time &&
-		slices.Equal(p.profile.types, q.profile.types) && slices.Equal(p.profile.delegations, q.profile.delegations)
+		slices.Equal(p.profile.types, q.profile.types) && slices.Equal(p.profile.delegations, q.profile.delegations) &&
+		p.profile.enc.whole == q.profile.enc.whole && slices.Equal(p.profile.enc.texts(), q.profile.enc.texts())
 }
 
 // What we write ourselves comes back byte for byte.
@@ -54,6 +55,10 @@ func TestPayloadRoundTrip(t *testing.T) {
 		{core: absent, hasExt: true, names: []string{"recordedtime", "x"}, profile: &profile{producer: "orders", types: []AttributeType{Timestamp, URIReference}}},
 		{core: absent, hasExt: true, names: []string{"recordedtime"}, profile: &profile{
 			producer: "a/b:c", time: "2026-11-21T12:00:00.000000001Z", types: []AttributeType{Timestamp}, delegations: []digest{{}, {1}, {1, 1}, {2}},
+		}},
+		{core: absent, hasExt: true, names: []string{"recordedtime"}, profile: &profile{producer: "orders", types: []AttributeType{Timestamp}, enc: enc{whole: true}}},
+		{core: absent, hasExt: true, names: []string{"recordedtime"}, profile: &profile{
+			producer: "orders", types: []AttributeType{Timestamp}, enc: enc{pointers: []pointer{{text: "/a~1b"}, {text: "/c\n"}}}, delegations: []digest{{1}},
 		}},
 	} {
 		doc := p.append(nil)

@@ -3,6 +3,8 @@ package envelope
 import (
 	"errors"
 	"fmt"
+
+	"github.com/sealbus/sealbus/keys"
 )
 
 // Reason is why an event was not handled: one machine-readable, stable word in snake_case.
@@ -138,8 +140,13 @@ func (e *Error) Error() string {
 // Unwrap is the underlying error.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Fix is the one-line advice for the reason.
-func (e *Error) Fix() string { return e.Reason.Explain().Fix }
+// Fix is the one-line advice: that of the key management service's error, if it has one, or the one for the reason.
+func (e *Error) Fix() string {
+	if s, ok := errors.AsType[*keys.ServiceError](e.Err); ok && s.Fix != "" {
+		return s.Fix
+	}
+	return e.Reason.Explain().Fix
+}
 
 // Is lets errors.Is(err, &Error{Reason: r}) ask for a reason.
 func (e *Error) Is(target error) bool {

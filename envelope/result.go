@@ -110,16 +110,21 @@ func (r *Opened) JSON() []byte { return r.visible().Append(nil) }
 
 // ContentDigest identifies what the event says, for telling a duplicate from a reused ID: SHA-256 over type, subject,
 // dataschema, datacontenttype, data and the signed extensions but recordedtime and expirytime. An honest
-// producer that publishes an event again re-stamps those two, and may re-stamp time.
+// producer that publishes an event again re-stamps those two, and may re-stamp time. What is encrypted is left out, as it is
+// encrypted anew each time; the digest is the same before and after Decrypt.
 func (r *Opened) ContentDigest() [32]byte {
+	signed, data := &r.content, r.data
+	if r.secret != nil {
+		signed, data = &r.secret.signed, r.secret.withoutSecrets()
+	}
 	b := make([]byte, 0, 512)
-	for _, s := range [...]string{r.content.Type, r.content.Subject, r.content.DataSchema, r.content.DataContentType} {
+	for _, s := range [...]string{signed.Type, signed.Subject, signed.DataSchema, signed.DataContentType} {
 		b = appendPrefixed(b, s)
 	}
-	b = append(b, r.data[:]...)
-	exts := slices.SortedFunc(slices.Values(r.content.Extensions), func(x, y cejson.Attribute) int { return strings.Compare(x.Name, y.Name) })
+	b = append(b, data[:]...)
+	exts := slices.SortedFunc(slices.Values(signed.Extensions), func(x, y cejson.Attribute) int { return strings.Compare(x.Name, y.Name) })
 	for _, a := range exts {
-		if a.Name == attrRecordedTime || a.Name == attrExpiryTime {
+		if a.Name == attrRecordedTime || a.Name == attrExpiryTime || r.secret != nil && a.Name == attrRecipients {
 			continue
 		}
 		b = appendPrefixed(appendPrefixed(b, a.Name), a.Value)

@@ -26,6 +26,8 @@ type SealOptions struct {
 	Exact          bool                     // true: the data goes byte for byte, as data_base64 (+33 %); non-JSON data always does
 	CoSigners      []keys.Signer            // further signatures, by keys of the same producer; nil = one signature
 	ExtensionTypes map[string]AttributeType // names of extensions that may be Binary; consumers declare them too
+	Encrypt        *Encrypter               // whom the data is encrypted to; nil = it is not encrypted
+	EncryptFields  []string                 // JSON Pointers of the members of JSON data to encrypt; nil = all of the data. Each must be there, and none within another
 	Now            func() time.Time         // nil = time.Now
 }
 
@@ -77,7 +79,11 @@ func (s *Sealed) SealedAt() time.Time { return s.at }
 // traceparent, tracestate and partitionkey, which hops may change. JSON data is put into canonical form first, so
 // that the signature survives whatever re-formats the event on its way. ev is not changed.
 //
-// The error is a *SealError if the event is at fault, and otherwise the signer's.
+// Encrypted data (SealOptions.Encrypt) is encrypted first and then signed, and bound to id, source and type of the event and
+// to its producer. JSON data comes back in its canonical form, data sealed with Exact byte for byte.
+//
+// The error is a *SealError if the event is at fault, and otherwise that of the signer, or of who gives the keys to encrypt
+// with.
 func Seal(ctx context.Context, ev event.Event, signer keys.Signer, opts *SealOptions) (*Sealed, error) {
 	if opts == nil {
 		opts = &SealOptions{}
@@ -102,7 +108,14 @@ func Seal(ctx context.Context, ev event.Event, signer keys.Signer, opts *SealOpt
 			return nil, err
 		}
 	}
-	if err := s.sign(ctx, signer); err != nil {
+	producer := signer.Producer()
+	if err := keys.CheckProducer(producer); err != nil {
+		return nil, &SealError{Problem: "no trust bundle could name the signer's producer: " + err.Error(), Err: err}
+	}
+	if err := s.encrypt(ctx, producer); err != nil {
+		return nil, err
+	}
+	if err := s.sign(ctx, signer, producer); err != nil {
 		return nil, err
 	}
 	return s.finish()
@@ -121,12 +134,13 @@ type sealing struct {
 	opts   *SealOptions
 	now    time.Time
 	hash   hasher
+	enc    enc
 	keyIDs []string
 }
 
 // stamp sets the attributes that are ours: recordedtime always, audience and expirytime when asked.
 func (s *sealing) stamp() error {
-	for _, name := range [...]string{attrRecordedTime, attrMaterial} {
+	for _, name := range [...]string{attrRecordedTime, attrMaterial, attrRecipients} {
 		if hasExtension(s.ev, name) || name == attrMaterial && s.ev.Material != "" {
 			return &SealError{Member: name, Problem: "is set by sealing: remove it (is the event sealed already?)"}
 		}
@@ -188,8 +202,12 @@ func (s *sealing) normalise() error {
 		}
 		s.ev.Extensions[i] = typed
 	}
-	slices.SortFunc(s.ev.Extensions, func(a, b cejson.Attribute) int { return strings.Compare(a.Name, b.Name) })
+	s.sortExtensions()
 	return nil
+}
+
+func (s *sealing) sortExtensions() {
+	slices.SortFunc(s.ev.Extensions, func(a, b cejson.Attribute) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // outlives reports whether an event with that expirytime can be opened at all.
@@ -230,11 +248,7 @@ func (s *sealing) canonicalise() error {
 }
 
 // sign writes the payload and the envelope around it into dssematerial.
-func (s *sealing) sign(ctx context.Context, signer keys.Signer) error {
-	producer := signer.Producer()
-	if err := keys.CheckProducer(producer); err != nil {
-		return &SealError{Problem: "no trust bundle could name the signer's producer: " + err.Error(), Err: err}
-	}
+func (s *sealing) sign(ctx context.Context, signer keys.Signer, producer string) error {
 	body := s.payload(producer).append(make([]byte, 0, 512))
 	pae := dsse.PAE(make([]byte, 0, len(body)+80), payloadType, body)
 	env := dsse.Envelope{PayloadType: payloadType, Payload: body}
@@ -271,7 +285,7 @@ func (s *sealing) payload(producer string) *payload {
 	if s.ev.Form != cejson.NoData {
 		data = sum256(s.ev.Data)
 	}
-	p := &payload{hasExt: true, profile: &profile{producer: producer, time: s.ev.Time}}
+	p := &payload{hasExt: true, profile: &profile{producer: producer, time: s.ev.Time, enc: s.enc}}
 	seconds, _, _ := appendSeconds(make([]byte, 0, 20), s.ev.Time) // the codec wrote it: it is a timestamp
 	p.core = s.hash.coreDigest(s.ev, seconds, &data)
 	s.hash.reset()

@@ -85,6 +85,15 @@ func noRecipient(consumer string, listed bool, next time.Time) error {
 // EncryptionKeys are the keys of the consumers, in the order of their IDs. Neither they nor what they hold is to be changed.
 func (b *Bundle) EncryptionKeys() []*EncryptionKey { return slices.Clone(b.encryption) }
 
+// EncryptionKey is the encryption key of that ID; nil = the bundle has none.
+func (b *Bundle) EncryptionKey(keyID string) *EncryptionKey {
+	i, ok := slices.BinarySearchFunc(b.encryption, keyID, func(k *EncryptionKey, id string) int { return strings.Compare(k.id, id) })
+	if !ok {
+		return nil
+	}
+	return b.encryption[i]
+}
+
 // clone copies the key, so that what a bundle holds cannot change. The recipient is immutable.
 func (k *EncryptionKey) clone() *EncryptionKey {
 	c := *k

@@ -45,3 +45,16 @@ func (s fixedSigners) Signers(time.Time) ([]Signer, error) {
 	}
 	return s, nil
 }
+
+// IdentitySource hands out what to open with.
+type IdentitySource interface {
+	// Identities are the identities to open with at now: all whose keys have not expired. There may be none.
+	Identities(now time.Time) []Identity
+}
+
+// OpenWith is the IdentitySource of these identities, at all times.
+func OpenWith(identities ...Identity) IdentitySource { return fixedIdentities(identities) }
+
+type fixedIdentities []Identity
+
+func (s fixedIdentities) Identities(time.Time) []Identity { return s }

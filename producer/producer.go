@@ -51,6 +51,8 @@ type Options struct {
 	Expires        time.Duration                     // life from the moment of sealing; 0 = each event's own expirytime, or none
 	Exact          bool                              // true: data goes byte for byte, in base64 (+33 %)
 	ExtensionTypes map[string]envelope.AttributeType // names of extensions that may be Binary; consumers declare them too
+	Encrypt        *envelope.Encrypter               // whom the data is encrypted to; nil = it is not encrypted
+	EncryptFields  []string                          // JSON Pointers of the members to encrypt, all of which each event has; nil = all of the data
 	// Trace is the W3C trace context to publish under, as a tracer keeps it in ctx; nil = that of WithTrace.
 	Trace func(ctx context.Context) (traceparent, tracestate string)
 	Now   func() time.Time // the wall clock; nil = time.Now
@@ -86,6 +88,14 @@ func New(ring keys.SignerSource, bus Bus, opts *Options) (*Producer, error) {
 	}
 	if err := envelope.CheckExtensionTypes(o.ExtensionTypes); err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
+	}
+	if len(o.EncryptFields) > 0 && o.Encrypt == nil {
+		return nil, errors.New("producer: EncryptFields without Encrypt: name whom they are to be encrypted to")
+	}
+	for _, field := range o.EncryptFields {
+		if err := envelope.CheckField(field); err != nil {
+			return nil, fmt.Errorf("producer: EncryptFields: %w", err)
+		}
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -197,7 +207,7 @@ func (p *Producer) seal(ctx context.Context, ev event.Event, signers []keys.Sign
 	}
 	return envelope.Seal(ctx, traced(ctx, ev), signers[0], &envelope.SealOptions{
 		Audience: p.opts.Audience, Expires: p.opts.Expires, Exact: p.opts.Exact, CoSigners: signers[1:],
-		ExtensionTypes: p.opts.ExtensionTypes, Now: p.opts.Now,
+		ExtensionTypes: p.opts.ExtensionTypes, Encrypt: p.opts.Encrypt, EncryptFields: p.opts.EncryptFields, Now: p.opts.Now,
 	})
 }
 

@@ -1,0 +1,383 @@
+package envelope
+
+import (
+	"cmp"
+	"context"
+	"crypto/ecdh"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sealbus/sealbus/internal/jwe"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// MaxUnwrappedAge is how long an opener uses a content key that it has decrypted, before it decrypts it again: so long it may
+// still open what it could, after its permission to was withdrawn.
+const MaxUnwrappedAge = 15 * time.Minute
+
+// maxUnwrapped bounds the content keys of one Decrypter: producers times sources times three within MaxUnwrappedAge.
+const maxUnwrapped = 4096
+
+// maxTries bounds how many encrypted keys of one event are decrypted, each of which may cost a call.
+const maxTries = 32
+
+// DecryptWith is what a Decrypter opens with.
+type DecryptWith struct {
+	Identities keys.IdentitySource    // private keys, as a *keys.Keyring has them; keys.OpenWith gives single ones
+	Services   []keys.ServiceIdentity // keys in a key management service
+
+	// UnsafeRevoked opens with a key of this consumer that the trust bundle says is revoked or expired, too. Whoever got
+	// hold of that key reads along.
+	UnsafeRevoked bool
+}
+
+// Decrypter opens encrypted data. Make one and share it: it keeps the content keys that it has decrypted for MaxUnwrappedAge, so
+// that a key management service is asked once per content key and not for each event. All is decided on use. It is
+// safe for concurrent use.
+type Decrypter struct {
+	with    DecryptWith
+	parser  jwe.Parser
+	flights flights[unwrapID]
+
+	mu    sync.Mutex
+	keys  map[unwrapID]*unwrapped
+	order []unwrapID // of keys, the oldest first
+}
+
+// unwrapID names what is unwrapped, by whom: the hash of identity, source and entry (alg, header, encrypted_key).
+type unwrapID [sha256.Size]byte
+
+// unwrapped is a content key that an identity has decrypted.
+type unwrapped struct {
+	sharedKey
+	identity string
+	born     time.Time
+}
+
+// NewDecrypter makes a Decrypter. It asks nobody yet.
+func NewDecrypter(with DecryptWith) (*Decrypter, error) {
+	with.Services = slices.Clone(with.Services)
+	if with.Identities == nil && len(with.Services) == 0 {
+		return nil, errors.New("envelope: opening with nothing: give Identities, or Services")
+	}
+	for i, s := range with.Services {
+		if s == nil {
+			return nil, fmt.Errorf("envelope: Services[%d] is nil", i)
+		}
+	}
+	return &Decrypter{with: with, keys: make(map[unwrapID]*unwrapped)}, nil
+}
+
+// Forget drops all content keys, which are zeroed as soon as nobody uses them. What they are needed for is decrypted again.
+func (d *Decrypter) Forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for id := range d.keys {
+		d.drop(id)
+	}
+}
+
+// unwrapping is one entry that one identity may decrypt. Either local or service is set.
+type unwrapping struct {
+	id       unwrapID
+	entry    *jwe.WrappedKey
+	source   string
+	identity string // key ID
+	local    keys.Identity
+	service  keys.ServiceIdentity
+	tried    bool
+}
+
+// unlocking is one event whose content key is looked for.
+type unlocking struct {
+	*Decrypter
+	source  string
+	entries []jwe.WrappedKey
+	bundle  *keys.Bundle // that the event was judged by; says which of our keys are revoked
+	now     time.Time
+	try     func(*jwe.ContentKey) error // decrypts with what may be the key
+
+	candidates []unwrapping
+	named      bool   // some entry names one of our keys; else all are tried on the chance
+	withdrawn  string // one of our keys to which it is encrypted, but which is revoked or expired
+	failed     error  // what says most of what went wrong
+}
+
+// unlock tries every entry with every identity that it may be for, until one decrypts: first those at hand, as they cost
+// nothing, then private keys, then key management services. It returns the key ID of the identity.
+func (u *unlocking) unlock(ctx context.Context) (identity string, verdict *Error) {
+	u.findCandidates()
+	for i := range u.candidates {
+		if k := u.cached(u.candidates[i].id, u.now); k != nil && u.attempt(&u.candidates[i], k) {
+			return u.candidates[i].identity, nil
+		}
+	}
+	for i := range u.candidates {
+		w := &u.candidates[i]
+		if w.tried {
+			continue
+		}
+		k, err := u.unwrap(ctx, w, u.now)
+		if err != nil {
+			u.note(err)
+		} else if u.attempt(w, k) {
+			return w.identity, nil
+		}
+	}
+	return "", u.verdict()
+}
+
+// attempt decrypts with k and gives it back.
+func (u *unlocking) attempt(w *unwrapping, k *unwrapped) bool {
+	defer k.done()
+	w.tried = true
+	err := u.try(k.key)
+	u.note(err)
+	return err == nil
+}
+
+// findCandidates lists what may be tried, in the order of unlock.
+func (u *unlocking) findCandidates() {
+	if u.with.Identities != nil {
+		for _, identity := range u.with.Identities.Identities(u.now) {
+			if identity != nil {
+				u.addLocal(identity)
+			}
+		}
+	}
+	for _, service := range u.with.Services {
+		for i := range u.entries {
+			if e := &u.entries[i]; e.Alg == jwe.AlgAWSKMS && service.Takes(e.KeyID) {
+				u.add(unwrapping{entry: e, identity: service.KeyID(), service: service})
+			}
+		}
+	}
+}
+
+// addLocal adds the entries with the identity's key ID, and those without any: other libraries may leave it out.
+func (u *unlocking) addLocal(identity keys.Identity) {
+	id := identity.Recipient().KeyID()
+	allowed := u.allows(id)
+	for i := range u.entries {
+		e := &u.entries[i]
+		switch {
+		case e.Alg != jwe.AlgECDH || e.KeyID != "" && e.KeyID != id:
+		case !allowed:
+			u.withdrawn = id
+		default:
+			u.add(unwrapping{entry: e, identity: id, local: identity})
+		}
+	}
+}
+
+func (u *unlocking) add(w unwrapping) {
+	if len(u.candidates) == maxTries {
+		return
+	}
+	w.source = u.source
+	w.id = w.name()
+	u.named = u.named || w.entry.KeyID != ""
+	u.candidates = append(u.candidates, w)
+}
+
+// name is the hash that a cache looks the result up by.
+func (w *unwrapping) name() unwrapID {
+	kind := "identity"
+	if w.service != nil {
+		kind = "service"
+	}
+	entry := w.entry.Digest()
+	b := make([]byte, 0, 384)
+	for _, part := range [...]string{kind, w.identity, w.source} {
+		b = appendPrefixed(b, part)
+	}
+	return sha256.Sum256(append(b, entry[:]...))
+}
+
+// allows is false of a key of ours that the bundle says is revoked or expired. What it has opened is then forgotten, too.
+func (u *unlocking) allows(keyID string) bool {
+	if u.with.UnsafeRevoked || u.bundle == nil {
+		return true
+	}
+	k := u.bundle.EncryptionKey(keyID)
+	if k == nil {
+		return true
+	}
+	if s := k.StateAt(u.now); s != keys.StateRevoked && s != keys.StateExpired {
+		return true
+	}
+	u.forgetIdentity(keyID)
+	return false
+}
+
+// note keeps the error that says most: an outage first, as what could not be asked might have said yes; then whatever says
+// more than that key and entry do not fit.
+func (u *unlocking) note(err error) {
+	if err != nil && (u.failed == nil || weight(err) > weight(u.failed)) {
+		u.failed = err
+	}
+}
+
+func weight(err error) int {
+	switch {
+	case isOutage(err):
+		return 2
+	case jwe.IsForAnother(err):
+		return 0
+	}
+	return 1
+}
+
+// isOutage reports whether the error says nothing of the event. One of an identity says something only if it is a permanent
+// *keys.ServiceError; what internal/jwe finds always does.
+func isOutage(err error) bool {
+	if e, ok := errors.AsType[*keys.ServiceError](err); ok {
+		return !e.Permanent
+	}
+	for _, fault := range [...]error{jwe.ErrMalformed, jwe.ErrUnsupported, jwe.ErrTooLarge, jwe.ErrUncommitted, jwe.ErrUnbound,
+		jwe.ErrBinding, jwe.ErrCommitment, jwe.ErrDecrypt, jwe.ErrUnwrap, jwe.ErrNotRecipient, jwe.ErrKey} {
+		if errors.Is(err, fault) {
+			return false
+		}
+	}
+	return true
+}
+
+func (u *unlocking) verdict() *Error {
+	switch err := u.failed; {
+	case err == nil && u.withdrawn != "":
+		return reject(ReasonNotARecipient, "the data is encrypted to key %s of this consumer, which the trust bundle says is revoked or expired", u.withdrawn)
+	case err == nil:
+		return reject(ReasonNotARecipient, "the data is encrypted to %s", recipientsText(u.entries))
+	case isOutage(err):
+		return &Error{Reason: ReasonKMSUnavailable, Cause: err.Error(), Err: err}
+	case jwe.IsForAnother(err) && !u.named:
+		return reject(ReasonNotARecipient, "the data is encrypted to %s, and no identity fits", recipientsText(u.entries))
+	default:
+		return &Error{Reason: ReasonDecryptFailed, Cause: err.Error(), Err: err}
+	}
+}
+
+// recipientsText names the first few, as they name themselves.
+func recipientsText(entries []jwe.WrappedKey) string {
+	const most = 3
+	var names []string
+	for i := range entries {
+		if i == most {
+			names = append(names, fmt.Sprintf("%d more", len(entries)-most))
+			break
+		}
+		names = append(names, fmt.Sprintf("%.100q", cmp.Or(entries[i].KeyID, "(no key ID)")))
+	}
+	return strings.Join(names, ", ")
+}
+
+// cached is a content key that is at hand, for the caller to give back.
+func (d *Decrypter) cached(id unwrapID, now time.Time) *unwrapped {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sweep(now)
+	k := d.keys[id]
+	if k == nil || !k.livesAt(now) {
+		return nil
+	}
+	k.use()
+	return k
+}
+
+// unwrap is the content key of w, which one caller decrypts for all who want it at the time.
+func (d *Decrypter) unwrap(ctx context.Context, w *unwrapping, now time.Time) (*unwrapped, error) {
+	for range attempts {
+		if err := d.flights.do(ctx, w.id, func(ctx context.Context) error { return d.fetch(ctx, w, now) }); err != nil {
+			return nil, err
+		}
+		if k := d.cached(w.id, now); k != nil {
+			return k, nil
+		}
+	}
+	return nil, errors.New("content keys are dropped as soon as they are decrypted: more are in use than a Decrypter holds, or clocks differ")
+}
+
+// fetch decrypts the content key of w and keeps it.
+func (d *Decrypter) fetch(ctx context.Context, w *unwrapping, now time.Time) error {
+	if k := d.cached(w.id, now); k != nil {
+		k.done()
+		return nil // somebody else was faster
+	}
+	key, err := w.decrypt(ctx)
+	if err != nil {
+		return err
+	}
+	k := &unwrapped{identity: w.identity, born: now.Round(0)}
+	k.share(key)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.drop(w.id)
+	d.keys[w.id] = k
+	d.order = append(d.order, w.id)
+	d.sweep(now)
+	return nil
+}
+
+func (w *unwrapping) decrypt(ctx context.Context) (*jwe.ContentKey, error) {
+	if w.service == nil {
+		return w.agree(ctx)
+	}
+	secret, err := w.service.DecryptKey(ctx, w.source, w.entry.KeyID, w.entry.EncryptedKey)
+	defer clear(secret)
+	if err != nil {
+		return nil, err
+	}
+	return jwe.ContentKeyFrom(secret)
+}
+
+func (w *unwrapping) agree(ctx context.Context) (*jwe.ContentKey, error) {
+	r := w.local.Recipient()
+	identity, err := jwe.NewRemoteIdentity(r.KeyID(), r.PublicKey().Curve(), func(ctx context.Context, epk *ecdh.PublicKey) ([]byte, error) {
+		return w.local.ECDH(ctx, epk)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return identity.Unwrap(ctx, w.entry)
+}
+
+// sweep drops what is too old, what is from the future, as when the clock was set back, and the oldest if there are too many.
+func (d *Decrypter) sweep(now time.Time) {
+	for len(d.order) > 0 && (len(d.order) > maxUnwrapped || !d.keys[d.order[0]].livesAt(now)) {
+		d.drop(d.order[0])
+	}
+}
+
+func (k *unwrapped) livesAt(now time.Time) bool {
+	age := now.Sub(k.born)
+	return -clockTolerance <= age && age < MaxUnwrappedAge
+}
+
+// drop forgets one key. It is mostly the oldest, which stands first.
+func (d *Decrypter) drop(id unwrapID) {
+	k := d.keys[id]
+	if k == nil {
+		return
+	}
+	delete(d.keys, id)
+	i := slices.Index(d.order, id)
+	d.order = slices.Delete(d.order, i, i+1)
+	k.done()
+}
+
+// forgetIdentity drops what that identity has decrypted.
+func (d *Decrypter) forgetIdentity(keyID string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for id, k := range d.keys {
+		if k.identity == keyID {
+			d.drop(id)
+		}
+	}
+}

@@ -1,0 +1,337 @@
+package envelope
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/sealbus/sealbus/internal/canonical"
+	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/jwe"
+	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// Encryption says how the data of an event was encrypted.
+type Encryption struct {
+	Fields     []string // JSON Pointers of the members that were encrypted; nil = all of the data was
+	Recipients []string // the key IDs of those who can open it, as the event names them; "" = it does not
+	OpenedWith string   // the key ID of the identity that did; "" = it is still encrypted
+}
+
+// secret is what was verified of encrypted data. No key was touched for it yet.
+type secret struct {
+	signed  cejson.Event // the event as it was signed
+	enc     enc
+	bound   binding
+	message *jwe.Message       // all of the data, or
+	fields  []secretField      // its members
+	entries []jwe.WrappedKey   // who can open it
+	bundle  *keys.Bundle       // that the event was judged by
+	now     func() time.Time   // nil = time.Now
+	check   func([]byte) error // holds the message against what it must be bound to
+	open    func(*jwe.ContentKey, []byte) ([]byte, error)
+}
+
+// secretField is one encrypted member.
+type secretField struct {
+	span
+	compact *jwe.Compact
+	context []byte // what it must be bound to
+}
+
+// checkEncryption says whether the data is encrypted as far as this consumer demands, and whether it can be opened at all.
+func (o *opening) checkEncryption() *Error {
+	if e := o.checkRequired(); e != nil {
+		return e
+	}
+	if o.isEncrypted() && o.opts.Decrypter == nil && !o.opts.KeepEncrypted {
+		return reject(ReasonNotARecipient, "the data is encrypted and no identity was given")
+	}
+	return nil
+}
+
+func (o *opening) isEncrypted() bool { return o.payload.profile != nil && o.payload.profile.enc.some() }
+
+func (o *opening) checkRequired() *Error {
+	if o.isEncrypted() && o.payload.profile.enc.whole {
+		return nil
+	}
+	if o.opts.RequireEncrypted {
+		return reject(ReasonNotEncrypted, "the data is not encrypted, or only some of its members are")
+	}
+	for _, text := range o.opts.RequireEncryptedFields {
+		p, err := parsePointer(text)
+		if err != nil {
+			return reject(ReasonNotEncrypted, "this consumer requires the field %.80q to be encrypted: %v", text, err)
+		}
+		if !o.covers(p) {
+			return reject(ReasonNotEncrypted, "the field %.80q is not encrypted", text)
+		}
+	}
+	return nil
+}
+
+// covers reports whether what p points to is encrypted, or not there.
+func (o *opening) covers(p pointer) bool {
+	if o.isEncrypted() && slices.ContainsFunc(o.payload.profile.enc.pointers, p.within) {
+		return true
+	}
+	if o.in.Form != cejson.JSONData {
+		return o.in.Form == cejson.NoData
+	}
+	_, found := p.find(o.data)
+	return !found
+}
+
+// readSecret parses what is encrypted, and makes sure that it belongs to this event and says which key it is under: all
+// that can be said before a key is touched.
+func (o *opening) readSecret(r *Opened) *Error {
+	if !o.isEncrypted() {
+		return nil
+	}
+	s := &secret{signed: r.content, enc: o.payload.profile.enc, bundle: o.bundle, now: o.opts.Now,
+		bound: binding{id: o.in.ID, source: o.in.Source, typ: o.in.Type, producer: o.producer}}
+	var err *Error
+	if s.enc.whole {
+		err = s.readWhole(o.opts)
+	} else {
+		err = s.readFields()
+	}
+	if err != nil {
+		return err
+	}
+	r.secret = s
+	r.Encryption = &Encryption{Fields: s.enc.texts(), Recipients: make([]string, len(s.entries))}
+	for i := range s.entries {
+		r.Encryption.Recipients[i] = s.entries[i].KeyID
+	}
+	return nil
+}
+
+func (s *secret) readWhole(opts *OpenOptions) *Error {
+	if s.signed.Form != cejson.JSONData {
+		return reject(ReasonMalformed, "the data is not the JWE that the producer says it is")
+	}
+	var parser *jwe.Parser
+	if opts.Decrypter != nil {
+		parser = &opts.Decrypter.parser
+	}
+	m, err := parser.Parse(s.signed.Data)
+	if err != nil {
+		return secretError("the encrypted data", err)
+	}
+	s.message, s.entries, s.check, s.open = m, m.Keys, m.Check, m.Decrypt
+	if opts.UnsafeAllowUncommitted {
+		s.check, s.open = m.UnsafeCheckUncommitted, m.UnsafeDecryptUncommitted
+	}
+	if err := s.check(s.bound.aad()); err != nil {
+		return secretError("the encrypted data", err)
+	}
+	return nil
+}
+
+// secretError is the verdict on encrypted data that was signed so.
+func secretError(what string, err error) *Error {
+	e := &Error{Reason: ReasonDecryptFailed, Cause: what + ": " + err.Error(), Err: err}
+	switch {
+	case errors.Is(err, jwe.ErrMalformed):
+		e.Reason = ReasonMalformed
+	case errors.Is(err, jwe.ErrUnsupported):
+		e.Reason = ReasonUnsupported
+	case errors.Is(err, jwe.ErrTooLarge):
+		e.Reason = ReasonTooLarge
+	case errors.Is(err, jwe.ErrBinding):
+		e.Cause = what + " was made for another event or by another producer: it was moved here"
+	case errors.Is(err, jwe.ErrUncommitted), errors.Is(err, jwe.ErrUnbound):
+		e.Cause += ": it is of another library; UnsafeAllowUncommitted takes it"
+	}
+	return e
+}
+
+func (s *secret) readFields() *Error {
+	if s.signed.Form != cejson.JSONData {
+		return reject(ReasonMalformed, "members are encrypted of data that is not JSON")
+	}
+	i := slices.IndexFunc(s.signed.Extensions, func(a cejson.Attribute) bool { return a.Name == attrRecipients })
+	if i < 0 {
+		return reject(ReasonMalformed, "members of the data are encrypted, and no attribute %s is signed", attrRecipients)
+	}
+	var err error
+	if s.entries, err = jwe.ParseRecipients([]byte(s.signed.Extensions[i].Value)); err != nil {
+		return secretError(attrRecipients, err)
+	}
+	for i := range s.enc.pointers {
+		if err := s.readField(&s.enc.pointers[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *secret) readField(p *pointer) *Error {
+	what := fmt.Sprintf("the encrypted field %.80q", p.text)
+	at, ok := p.find(s.signed.Data)
+	if !ok || s.signed.Data[at.start] != '"' {
+		return reject(ReasonMalformed, "%s is not there, or no string", what)
+	}
+	text, _, err := strictjson.ReadString(s.signed.Data, at.start)
+	if err != nil {
+		return reject(ReasonMalformed, "%s: %v", what, err)
+	}
+	f := secretField{span: at, context: s.bound.field(p)}
+	if f.compact, err = jwe.ParseCompact(text); err == nil {
+		err = f.compact.Check(f.context)
+	}
+	if err != nil {
+		return secretError(what, err)
+	}
+	s.fields = append(s.fields, f)
+	return nil
+}
+
+// IsEncrypted reports whether the data is still encrypted.
+func (r *Opened) IsEncrypted() bool { return r.Encryption != nil && r.Encryption.OpenedWith == "" }
+
+// Decrypt opens the data of an event that was opened with OpenOptions.KeepEncrypted. It returns a new Opened, or an *Error with
+// the Reason: not_a_recipient, kms_unavailable (transient), decrypt_failed, malformed. Of an event that is not encrypted, or
+// no longer, it returns r.
+func (r *Opened) Decrypt(ctx context.Context, d *Decrypter) (*Opened, error) {
+	if !r.IsEncrypted() {
+		return r, nil
+	}
+	opened, err := r.decrypt(ctx, d)
+	if err != nil {
+		err.UnverifiedID, err.UnverifiedSource, err.UnverifiedType = r.content.ID, r.content.Source, r.content.Type
+		return nil, err
+	}
+	return opened, nil
+}
+
+func (r *Opened) decrypt(ctx context.Context, d *Decrypter) (*Opened, *Error) {
+	if d == nil {
+		return nil, reject(ReasonNotARecipient, "the data is encrypted and no identity was given")
+	}
+	s := r.secret
+	content := s.signed
+	u := &unlocking{Decrypter: d, source: content.Source, entries: s.entries, bundle: s.bundle, now: clock(s.now)}
+	u.try = func(key *jwe.ContentKey) (err error) {
+		content.Data, err = s.decrypt(key)
+		return err
+	}
+	identity, verdict := u.unlock(ctx)
+	if verdict != nil {
+		return nil, verdict
+	}
+	if err := s.restore(&content); err != nil {
+		return nil, err
+	}
+	next := *r
+	next.content = content
+	encryption := *r.Encryption
+	encryption.OpenedWith = identity
+	next.Encryption = &encryption
+	ev, err := next.visible().ToSDK()
+	if err != nil {
+		return nil, parseError(err)
+	}
+	next.Event = ev
+	return &next, nil
+}
+
+// decrypt is the plain data, if key is the right one.
+func (s *secret) decrypt(key *jwe.ContentKey) ([]byte, error) {
+	if s.message != nil {
+		return s.open(key, s.bound.aad())
+	}
+	plain := make([]replacement, len(s.fields))
+	for i := range s.fields {
+		f := &s.fields[i]
+		value, err := f.compact.Decrypt(key, f.context)
+		if err != nil {
+			return nil, err
+		}
+		plain[i] = replacement{span: f.span, text: value}
+	}
+	return replace(s.signed.Data, plain), nil
+}
+
+// restore makes of content, which has the plain data, the event that was sealed.
+func (s *secret) restore(content *cejson.Event) *Error {
+	content.Form, content.Base64 = cejson.JSONData, false
+	if s.message == nil {
+		content.Extensions = slices.DeleteFunc(slices.Clone(content.Extensions), func(a cejson.Attribute) bool { return a.Name == attrRecipients })
+	} else if content.DataContentType = mediaType(s.message.ContentType); !isPrintable(content.DataContentType) {
+		return reject(ReasonMalformed, "the content type of the encrypted data is no text, or too long")
+	}
+	if !cejson.IsJSON(content.DataContentType) {
+		content.Form, content.Base64 = cejson.BinaryData, true
+		if len(content.Data) == 0 {
+			content.Form, content.Base64 = cejson.NoData, false
+		}
+		return nil
+	}
+	var err error
+	if content.Canonical, err = scanJSON(content.Data); err != nil {
+		return reject(ReasonMalformed, "what was encrypted is not JSON, as its content type says") // err may quote a member's name
+	}
+	return nil
+}
+
+// mediaType is a "cty" in full: without a slash it lacks "application/" (RFC 7516 section 4.1.12), and without any it is
+// JSON, as in CloudEvents.
+func mediaType(cty string) string {
+	switch {
+	case cty == "":
+		return "application/json"
+	case !slices.Contains([]byte(cty), '/'):
+		return "application/" + cty
+	}
+	return cty
+}
+
+func isPrintable(text string) bool {
+	if len(text) > cejson.MaxAttribute || !utf8.ValidString(text) {
+		return false
+	}
+	for _, r := range text {
+		if !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return true
+}
+
+// scanJSON checks that data is one JSON value, and reports whether it is in canonical form.
+func scanJSON(data []byte) (isCanonical bool, err error) {
+	start := strictjson.SkipSpace(data, 0)
+	end, isCanonical, err := canonical.Scan(data, start)
+	if err != nil {
+		return false, err
+	}
+	if strictjson.SkipSpace(data, end) != len(data) {
+		return false, errAfter
+	}
+	return isCanonical && end-start == len(data), nil
+}
+
+var errAfter = errors.New("bytes after the JSON value")
+
+// withoutSecrets is the digest of encrypted data for telling a duplicate from a reused ID: what is encrypted is left out, as
+// it differs each time.
+func (s *secret) withoutSecrets() digest {
+	if s.message != nil {
+		return sum256([]byte(encryptedType))
+	}
+	cut := make([]replacement, len(s.fields))
+	b := make([]byte, 0, len(s.signed.Data))
+	for i := range s.fields {
+		cut[i].span = s.fields[i].span
+		b = appendPrefixed(b, s.enc.pointers[i].text)
+	}
+	return sum256(append(b, replace(s.signed.Data, cut)...))
+}

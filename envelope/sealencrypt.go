@@ -1,0 +1,118 @@
+package envelope
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/jsonwrite"
+	"github.com/sealbus/sealbus/internal/jwe"
+)
+
+// encryptedType is the content type of data that is one JWE in a JSON serialization (RFC 7516 section 9.2).
+const encryptedType = "application/jose+json"
+
+// encrypt encrypts the data, or the members of it that are named. It comes before signing: who opens verifies first.
+func (s *sealing) encrypt(ctx context.Context, producer string) error {
+	e, fields := s.opts.Encrypt, s.opts.EncryptFields
+	switch {
+	case e == nil && len(fields) > 0:
+		return &SealError{Member: "data", Problem: "fields are to be encrypted, but Encrypt names nobody to encrypt to"}
+	case e == nil:
+		return nil
+	case s.ev.Form == cejson.NoData:
+		return &SealError{Member: "data", Problem: "there is none to encrypt: seal the event without Encrypt"}
+	}
+	b := &binding{id: s.ev.ID, source: s.ev.Source, typ: s.ev.Type, producer: producer}
+	if len(fields) == 0 {
+		return s.encryptWhole(ctx, e, b)
+	}
+	return s.encryptFields(ctx, e, b)
+}
+
+func (s *sealing) encryptWhole(ctx context.Context, e *Encrypter, b *binding) error {
+	key, err := e.keyFor(ctx, s.ev.Source, 1, len(s.ev.Data), s.now)
+	if err != nil {
+		return fmt.Errorf("envelope: a key to encrypt with: %w", err)
+	}
+	defer key.done()
+	message, err := jwe.Encrypt(key.key, s.ev.Data, s.ev.DataContentType, b.aad(), key.wrapped)
+	if err != nil {
+		return encryptError(err)
+	}
+	s.ev.Form, s.ev.Data, s.ev.Canonical, s.ev.Base64 = cejson.JSONData, message, true, false
+	s.ev.DataContentType = encryptedType
+	s.enc = enc{whole: true}
+	return nil
+}
+
+func encryptError(err error) error {
+	if errors.Is(err, jwe.ErrTooLarge) {
+		return &SealError{Member: "data", Problem: "is too large once it is encrypted: send large data by reference (dataref)", Err: err}
+	}
+	return fmt.Errorf("envelope: encrypting: %w", err)
+}
+
+// encryptFields puts a compact JWE in place of each member, and who can open them into an attribute.
+func (s *sealing) encryptFields(ctx context.Context, e *Encrypter, b *binding) error {
+	fields, size, err := s.findFields()
+	if err != nil {
+		return err
+	}
+	key, err := e.keyFor(ctx, s.ev.Source, len(fields), size, s.now)
+	if err != nil {
+		return fmt.Errorf("envelope: a key to encrypt with: %w", err)
+	}
+	defer key.done()
+	for i := range fields {
+		f := &fields[i]
+		field, err := jwe.EncryptCompact(key.key, s.ev.Data[f.start:f.end], b.field(&s.enc.pointers[i]))
+		if err != nil {
+			return encryptError(err)
+		}
+		f.text = jsonwrite.AppendText(nil, field)
+	}
+	s.ev.Data = replace(s.ev.Data, fields)
+	return s.setRecipients(key)
+}
+
+// findFields is where the members to encrypt stand, in the order of s.enc, and how many bytes they have.
+func (s *sealing) findFields() (fields []replacement, size int, err error) {
+	texts := s.opts.EncryptFields
+	switch {
+	case len(texts) > MaxEncryptedFields:
+		return nil, 0, &SealError{Member: "data", Problem: fmt.Sprintf("more than %d fields to encrypt: encrypt all of the data, or what they are in", MaxEncryptedFields)}
+	case s.ev.Form != cejson.JSONData || s.ev.Base64:
+		return nil, 0, &SealError{Member: "data", Problem: "fields can be encrypted in JSON data only, and not with Exact: leave EncryptFields out to encrypt all of it"}
+	}
+	if s.enc.pointers, err = parsePointers(texts); err != nil {
+		return nil, 0, &SealError{Member: "data", Problem: "EncryptFields: " + err.Error(), Err: err}
+	}
+	for i := range s.enc.pointers {
+		at, ok := s.enc.pointers[i].find(s.ev.Data)
+		if !ok {
+			return nil, 0, &SealError{Member: "data", Problem: fmt.Sprintf("EncryptFields: there is nothing at %.80q: name the fields that this event has", texts[i])}
+		}
+		fields = append(fields, replacement{span: at})
+		size += at.end - at.start
+	}
+	return fields, size, nil
+}
+
+// setRecipients notes who gets the content key of the fields.
+func (s *sealing) setRecipients(key *contentKey) error {
+	list, err := jwe.AppendRecipients(nil, key.key, key.wrapped)
+	if err != nil {
+		return encryptError(err)
+	}
+	if len(s.ev.Extensions) == cejson.MaxExtensions {
+		return &SealError{Problem: fmt.Sprintf("more than %d extension attributes, with the one for the recipients of the fields", cejson.MaxExtensions)}
+	}
+	if len(list) > cejson.MaxAttribute {
+		return &SealError{Member: attrRecipients, Problem: fmt.Sprintf("the keys for the recipients of the fields have %d bytes, the limit is %d: encrypt to fewer, or all of the data", len(list), cejson.MaxAttribute)}
+	}
+	s.set(attrRecipients, String, string(list))
+	s.sortExtensions()
+	return nil
+}

@@ -1,0 +1,102 @@
+package keystest
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sealbus/sealbus/keys"
+)
+
+// Service is a key in a key management service that runs in the test: a keys.ServiceRecipient and a keys.ServiceIdentity with
+// real AES-256-GCM, the source as additional data, that counts its calls and fails on demand.
+type Service struct {
+	name string
+	aead cipher.AEAD
+
+	// Fail is asked before each call, with its operation as in keys.ServiceError.Op, and may wait; nil = nothing fails.
+	Fail func(ctx context.Context, op string) error
+
+	Generated, Encrypted, Decrypted atomic.Int64 // calls so far, those that failed included
+
+	mu      sync.Mutex
+	sources []string
+}
+
+var (
+	_ keys.ServiceRecipient = (*Service)(nil)
+	_ keys.ServiceIdentity  = (*Service)(nil)
+)
+
+// NewService makes a key of that name, which is its KeyID.
+func NewService(name string) *Service {
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // never fails
+	block, err := aes.NewCipher(secret)
+	if err != nil {
+		panic(err) // the size is right
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		panic(err)
+	}
+	return &Service{name: name, aead: aead}
+}
+
+// KeyID is the key's name.
+func (s *Service) KeyID() string { return s.name }
+
+// Takes is true of the key's own name.
+func (s *Service) Takes(keyID string) bool { return keyID == s.name }
+
+// Sources are the sources that the calls were for, in their order.
+func (s *Service) Sources() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.sources...)
+}
+
+// GenerateKey makes 32 random bytes.
+func (s *Service) GenerateKey(ctx context.Context, source string) (key, encrypted []byte, err error) {
+	if err := s.call(ctx, &s.Generated, "test:GenerateKey", source); err != nil {
+		return nil, nil, err
+	}
+	key = make([]byte, 32)
+	_, _ = rand.Read(key)
+	return key, s.aead.Seal(nil, nil, key, []byte(source)), nil
+}
+
+// EncryptKey encrypts key.
+func (s *Service) EncryptKey(ctx context.Context, source string, key []byte) ([]byte, error) {
+	if err := s.call(ctx, &s.Encrypted, "test:EncryptKey", source); err != nil {
+		return nil, err
+	}
+	return s.aead.Seal(nil, nil, key, []byte(source)), nil
+}
+
+// DecryptKey decrypts what the others made for that source; anything else is a permanent error.
+func (s *Service) DecryptKey(ctx context.Context, source, _ string, encrypted []byte) ([]byte, error) {
+	if err := s.call(ctx, &s.Decrypted, "test:DecryptKey", source); err != nil {
+		return nil, err
+	}
+	key, err := s.aead.Open(nil, nil, encrypted, []byte(source))
+	if err != nil {
+		return nil, &keys.ServiceError{Op: "test:DecryptKey", KeyID: s.name, Permanent: true, Cause: "not made for this source", Err: errors.New("invalid ciphertext")}
+	}
+	return key, nil
+}
+
+func (s *Service) call(ctx context.Context, count *atomic.Int64, op, source string) error {
+	count.Add(1)
+	s.mu.Lock()
+	s.sources = append(s.sources, source)
+	s.mu.Unlock()
+	if s.Fail != nil {
+		return s.Fail(ctx, op)
+	}
+	return ctx.Err()
+}
