@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,10 @@ type stage struct {
 	bus   *demoBus
 	count int // of the events so far: each has an ID of its own
 
-	orders, billing, revoked, retired, stranger *keys.LocalSigner
+	orders, billing, partner, revoked, retired, stranger *keys.LocalSigner
+
+	payments, otherReader *keys.LocalIdentity
+	encrypter             *envelope.Encrypter // to payments
 }
 
 // newStage makes keys, has a root key sign the bundle, and opens it as a consumer does.
@@ -52,7 +56,7 @@ func newStage(ctx context.Context, now time.Time) (*stage, error) {
 		alg      keys.Algorithm
 	}{
 		{&st.orders, "orders", keys.Ed25519}, {&st.revoked, "orders", keys.Ed25519}, {&st.retired, "orders", keys.ES256},
-		{&st.billing, "billing", keys.ES256}, {&st.stranger, "orders", keys.Ed25519},
+		{&st.billing, "billing", keys.ES256}, {&st.partner, "partner", keys.Ed25519}, {&st.stranger, "orders", keys.Ed25519},
 	} {
 		var err error
 		if *k.signer, err = keys.GenerateSigner(k.alg, k.producer); err != nil {
@@ -60,7 +64,15 @@ func newStage(ctx context.Context, now time.Time) (*stage, error) {
 		}
 	}
 	var err error
+	for _, i := range []**keys.LocalIdentity{&st.payments, &st.otherReader} {
+		if *i, err = keys.GenerateIdentity(keys.X25519); err != nil {
+			return nil, err
+		}
+	}
 	if st.trust, err = st.publishTrust(); err != nil {
+		return nil, err
+	}
+	if st.encrypter, err = envelope.NewEncrypter(envelope.EncryptTo{Consumers: []string{demoReader}, Trust: st.trust}); err != nil {
 		return nil, err
 	}
 	st.bus, err = newDemoBus(ctx)
@@ -75,8 +87,12 @@ func (st *stage) publishTrust() (*keys.Bundle, error) {
 	revoked.Revoked = &keys.Revocation{At: st.now.Add(-time.Hour), Reason: "laptop lost"}
 	retired.Schedule.Retired = st.now.Add(-time.Hour)
 	bundle, err := keys.NewBundle(
-		keys.BundleOptions{Version: 1, Issued: st.now, Expires: st.now.Add(keys.MaxBundleLifetime)},
-		st.key(st.orders, "https://orders.example/*"), st.key(st.billing, "https://billing.example/*"), revoked, retired,
+		keys.BundleOptions{
+			Version: 1, Issued: st.now, Expires: st.now.Add(keys.MaxBundleLifetime),
+			EncryptionKeys: []*keys.EncryptionKey{{Recipient: st.payments.Recipient(), Consumer: demoReader}},
+		},
+		st.key(st.orders, "https://orders.example/*"), st.key(st.partner, "https://orders.example/*"),
+		st.key(st.billing, "https://billing.example/*"), revoked, retired,
 	)
 	if err != nil {
 		return nil, err
@@ -140,6 +156,8 @@ type by struct {
 	expires  time.Duration
 	clock    time.Duration // how far the producer's clock is ahead
 	layout   envelope.Layout
+	encrypt  bool     // to demoReader
+	fields   []string // JSON Pointers of what is encrypted; nil = all of the data
 }
 
 // publish has a producer seal the event and put it on a bus, and is the EventBridge event that arrives.
@@ -158,7 +176,11 @@ func (s *act) publish(ev event.Event, how by) (delivery []byte) {
 		s.fail(err)
 		return nil
 	}
-	p, err := producer.New(keys.SignWith(how.signer), bus, &producer.Options{Audience: how.audience, Expires: how.expires, Now: now})
+	opts := &producer.Options{Audience: how.audience, Expires: how.expires, EncryptFields: how.fields, Now: now}
+	if how.encrypt {
+		opts.Encrypt = s.encrypter
+	}
+	p, err := producer.New(keys.SignWith(how.signer), bus, opts)
 	if err != nil {
 		s.fail(err)
 		return nil
@@ -180,6 +202,8 @@ func (s *act) genuine() []byte { return s.publish(s.event(), by{}) }
 type reader struct {
 	mode envelope.Mode
 	late time.Duration // how long the delivery was held back
+
+	identity *keys.LocalIdentity // nil = that of demoReader
 }
 
 // deliver hands the bytes to the consumer and notes what became of them.
@@ -187,11 +211,16 @@ func (s *act) deliver(delivery []byte, how reader) {
 	if s.err != nil {
 		return
 	}
+	decrypter, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(cmp.Or(how.identity, s.payments))})
+	if err != nil {
+		s.fail(err)
+		return
+	}
 	var handled []consumer.Delivery[[]byte]
 	c, err := consumer.New("demo", s.trust, s.store, &consumer.Options{
 		Sources: []string{"https://orders.example/*", "https://billing.example/*"}, Audience: demoAudience, Mode: how.mode,
 		Quarantine: consumer.QuarantineFunc(func(context.Context, consumer.Record) error { return nil }),
-		Logger:     slog.New(slog.DiscardHandler), Now: func() time.Time { return s.now.Add(how.late) },
+		Decrypter:  decrypter, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return s.now.Add(how.late) },
 	})
 	if err != nil {
 		s.fail(err)
