@@ -27,6 +27,7 @@ const shownFailures = 10
 
 type publishFlags struct {
 	keyringFlags
+	encryptFlags
 	key        string
 	audience   string
 	expires    durationValue
@@ -44,7 +45,7 @@ func (a *app) publishCommand() *cobra.Command {
 	f := &publishFlags{layout: newChoice("structured", "embedded"), retryFor: durationValue(eventbridge.DefaultRetryFor)}
 	var cmd *cobra.Command
 	cmd = a.command(commandSpec{
-		use: "publish --keyring FILE --bus NAME [FILE]", short: "Sign CloudEvents and put them on an EventBridge bus", now: true, args: atMostOne,
+		use: "publish --keyring FILE --bus NAME [--encrypt-to WHOM...] [FILE]", short: "Sign CloudEvents, encrypt them if asked to, and put them on an EventBridge bus", now: true, args: atMostOne,
 		long: `Sign the CloudEvents of FILE, or of standard input, and put them on an EventBridge bus: one event, events one a line, or a
 JSON array of them. Nothing is sent unless all can be read and belong to the producer.
 
@@ -65,7 +66,7 @@ sealbus publish --bus central --keyring orders.keyring --output json events.json
 		},
 	})
 	flags := cmd.Flags()
-	f.register(cmd)
+	f.keyringFlags.register(cmd)
 	flags.StringVar(&f.key, "key", "", "sign with this key: its `ID` or the first characters of it (default the one that signs now)")
 	flags.StringVar(&f.audience, "audience", "", "`NAMES` of who may open the events, space-separated")
 	flags.Var(&f.expires, "expires", "how long the events live from now on (default without end)")
@@ -76,6 +77,7 @@ sealbus publish --bus central --keyring orders.keyring --output json events.json
 	flags.StringVar(&f.endpoint, "endpoint", "", "the `URL` to call instead of the region's: an emulator, a VPC endpoint")
 	flags.StringVar(&f.endpointID, "endpoint-id", "", "the `ID` of a global endpoint of EventBridge, such as abcde.veo")
 	flags.Var(&f.retryFor, "retry-for", "how long to try again what is throttled")
+	f.encryptFlags.register(cmd)
 	return cmd
 }
 
@@ -97,7 +99,7 @@ func (f *publishFlags) check(cmd *cobra.Command) error {
 	if f.retryFor == 0 {
 		f.retryFor = -1 // never, in the bus's words
 	}
-	return nil
+	return f.encryptFlags.check()
 }
 
 func (a *app) publish(ctx context.Context, f *publishFlags) error {
@@ -177,6 +179,10 @@ func (a *app) newPublisher(ctx context.Context, f *publishFlags, source keys.Sig
 	if err != nil {
 		return nil, err
 	}
+	encrypter, err := a.encrypter(ctx, &f.encryptFlags)
+	if err != nil {
+		return nil, err
+	}
 	layout := envelope.Structured
 	if f.layout.value == "embedded" {
 		layout = envelope.Embedded
@@ -187,7 +193,9 @@ func (a *app) newPublisher(ctx context.Context, f *publishFlags, source keys.Sig
 	if err != nil {
 		return nil, usage("give the name or ARN of an event bus with --bus", "%w", err)
 	}
-	p, err := producer.New(source, bus, &producer.Options{Audience: f.audience, Expires: time.Duration(f.expires), Exact: f.exact, Now: a.now})
+	p, err := producer.New(source, bus, &producer.Options{
+		Audience: f.audience, Expires: time.Duration(f.expires), Exact: f.exact, Encrypt: encrypter, EncryptFields: f.fields, Now: a.now,
+	})
 	if err != nil {
 		return nil, unavailable("report this as a bug", "%w", err)
 	}
@@ -284,6 +292,9 @@ func publishExit(err error) int {
 }
 
 func publishFix(err error, exit int) string {
+	if service, ok := errors.AsType[*keys.ServiceError](err); ok && service.Fix != "" {
+		return service.Fix
+	}
 	e, ok := errors.AsType[*eventbridge.Error](err)
 	switch {
 	case errors.Is(err, eventbridge.ErrNoBus):

@@ -25,6 +25,7 @@ const (
 
 type sealFlags struct {
 	keyringFlags
+	encryptFlags
 	key      string
 	audience string
 	expires  durationValue
@@ -38,12 +39,16 @@ func (a *app) sealCommand() *cobra.Command {
 	f := &sealFlags{to: newChoice(fromCloudEvent, fromEventBridge), layout: newChoice("structured", "embedded")}
 	var cmd *cobra.Command
 	cmd = a.command(commandSpec{
-		use: "seal --keyring FILE [--to eventbridge] < EVENT", short: "Sign CloudEvents", now: true, args: standardInput("seal"),
+		use: "seal --keyring FILE [--encrypt-to WHOM...] [--to eventbridge] < EVENT", short: "Sign CloudEvents, and encrypt them if asked to", now: true, args: standardInput("seal"),
 		long: `Sign the CloudEvent on standard input, or a batch of them (a JSON array): all of it or nothing.
+
+With --encrypt-to only those that it names can read the data, or with --field those members of it; whoever opens the event
+verifies it first. Attributes such as type and subject stay readable.
 
 What comes out is JSON in any case. With --to eventbridge it is what ` + "`aws events put-events --entries`" + ` takes: an
 array of entries, also for a single event.`,
 		example: `sealbus seal --keyring orders.keyring < event.json > sealed.json
+sealbus seal --keyring orders.keyring --encrypt-to billing.pub.json --field /customer/iban < event.json
 sealbus seal --keyring orders.keyring --to eventbridge --bus central < event.json > entries.json
 aws events put-events --entries file://entries.json`,
 		run: func(ctx context.Context, _ []string) error {
@@ -54,7 +59,7 @@ aws events put-events --entries file://entries.json`,
 		},
 	})
 	flags := cmd.Flags()
-	f.register(cmd)
+	f.keyringFlags.register(cmd)
 	flags.StringVar(&f.key, "key", "", "sign with this key: its `ID` or the first characters of it (default the one that signs now)")
 	flags.StringVar(&f.audience, "audience", "", "`NAMES` of who may open the event, space-separated")
 	flags.Var(&f.expires, "expires", "how long the event lives from now on (default without end)")
@@ -62,6 +67,7 @@ aws events put-events --entries file://entries.json`,
 	flags.Var(&f.to, "to", "what to write")
 	flags.Var(&f.layout, "layout", "of an EventBridge detail: the whole event, or its data with the attributes as one member")
 	flags.StringVar(&f.bus, "bus", "", "the EventBusName of the entries, a `NAME` or ARN")
+	f.encryptFlags.register(cmd)
 	return cmd
 }
 
@@ -77,7 +83,7 @@ func (f *sealFlags) check(cmd *cobra.Command) error {
 	if cmd.Flags().Changed("expires") && time.Duration(f.expires) < time.Second {
 		return usage("give it at least 1s, or drop --expires", "an event lives for a second at least")
 	}
-	return nil
+	return f.encryptFlags.check()
 }
 
 func (a *app) seal(ctx context.Context, f *sealFlags) error {
@@ -93,6 +99,10 @@ func (a *app) seal(ctx context.Context, f *sealFlags) error {
 	if err != nil {
 		return unavailable("see `sealbus keys list`", "%w", err)
 	}
+	encrypter, err := a.encrypter(ctx, &f.encryptFlags)
+	if err != nil {
+		return err
+	}
 	doc, err := a.readEvents("a CloudEvent")
 	if err != nil {
 		return err
@@ -101,7 +111,11 @@ func (a *app) seal(ctx context.Context, f *sealFlags) error {
 	if err != nil {
 		return err
 	}
-	sealed, err := a.sealAll(ctx, events, ring, signers, f)
+	now := a.now()
+	sealed, err := sealAll(ctx, events, ring, signers[0], &envelope.SealOptions{
+		Audience: f.audience, Expires: time.Duration(f.expires), Exact: f.exact, CoSigners: signers[1:],
+		Encrypt: encrypter, EncryptFields: f.fields, Now: func() time.Time { return now },
+	})
 	if err != nil {
 		return err
 	}
@@ -174,19 +188,15 @@ func notSealable(where string, err error) error {
 	return &exitError{code: exitRejected, reason: string(reason), err: fmt.Errorf("%scannot read the event: %w", where, err), fix: fix}
 }
 
-func (a *app) sealAll(ctx context.Context, events []event.Event, ring *keys.Keyring, signers []keys.Signer, f *sealFlags) ([]*envelope.Sealed, error) {
+func sealAll(ctx context.Context, events []event.Event, ring *keys.Keyring, signer keys.Signer, opts *envelope.SealOptions) ([]*envelope.Sealed, error) {
 	sealed := make([]*envelope.Sealed, len(events))
-	now := a.now()
 	for i, ev := range events {
 		where := position(i, len(events))
 		if err := checkScope(ring, &ev, where); err != nil {
 			return nil, err
 		}
 		var err error
-		sealed[i], err = envelope.Seal(ctx, ev, signers[0], &envelope.SealOptions{
-			Audience: f.audience, Expires: time.Duration(f.expires), Exact: f.exact, CoSigners: signers[1:], Now: func() time.Time { return now },
-		})
-		if err != nil {
+		if sealed[i], err = envelope.Seal(ctx, ev, signer, opts); err != nil {
 			return nil, sealFailed(where, err)
 		}
 	}
@@ -213,6 +223,9 @@ func checkScope(ring *keys.Keyring, ev *event.Event, where string) error {
 }
 
 func sealFailed(where string, err error) error {
+	if service, ok := errors.AsType[*keys.ServiceError](err); ok {
+		return serviceFailed(where, service)
+	}
 	var e *envelope.SealError
 	if !errors.As(err, &e) {
 		return unavailable("try again", "%s%s", where, strings.TrimPrefix(err.Error(), "envelope: "))
@@ -221,7 +234,11 @@ func sealFailed(where string, err error) error {
 	if e.Member != "" {
 		fix = "correct " + e.Member + " and seal the event again"
 	}
-	return rejected(fix, "%s%s", where, strings.TrimPrefix(e.Error(), "envelope: "))
+	problem := strings.TrimPrefix(e.Error(), "envelope: ")
+	if strings.Contains(problem, "EncryptFields") {
+		problem, fix = strings.ReplaceAll(problem, "EncryptFields", "--field"), "correct --field, or the data"
+	}
+	return rejected(fix, "%s%s", where, problem)
 }
 
 func (a *app) writeSealed(sealed []*envelope.Sealed, batch bool, f *sealFlags) error {

@@ -1,0 +1,19 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// serviceFailed is the error of a key in a key management service that could not be used: nothing was judged.
+func serviceFailed(where string, e *keys.ServiceError) error {
+	fix := cmp.Or(e.Fix, "check permissions, quota and state of the key, and try again")
+	return &exitError{code: exitUnavailable, reason: string(envelope.ReasonKMSUnavailable), err: fmt.Errorf("%s%w", where, e), fix: fix}
+}
+
+func (r *recipients) addService(context.Context, string) error { return usage("", "") }
+func (i *identities) addService(context.Context, string) error { return usage("", "") }
