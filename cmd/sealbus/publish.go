@@ -45,7 +45,7 @@ func (a *app) publishCommand() *cobra.Command {
 	f := &publishFlags{layout: newChoice("structured", "embedded"), retryFor: durationValue(eventbridge.DefaultRetryFor)}
 	var cmd *cobra.Command
 	cmd = a.command(commandSpec{
-		use: "publish --keyring FILE --bus NAME [--encrypt-to WHOM...] [FILE]", short: "Sign CloudEvents, encrypt them if asked to, and put them on an EventBridge bus", now: true, args: atMostOne,
+		use: "publish --keyring FILE --bus NAME [FILE]", short: "Sign CloudEvents, encrypt them if asked to, and put them on an EventBridge bus", now: true, args: atMostOne,
 		long: `Sign the CloudEvents of FILE, or of standard input, and put them on an EventBridge bus: one event, events one a line, or a
 JSON array of them. Nothing is sent unless all can be read and belong to the producer.
 

@@ -24,7 +24,8 @@ type Payload struct {
 	Producer    string
 	Time        string
 	Types       []string
-	Encrypted   bool
+	Encrypted   bool     // all of the data, or
+	Fields      []string // these members of it, by JSON Pointer
 	Delegations int
 }
 
@@ -66,13 +67,22 @@ func (p *Payload) readProfile(r *strictjson.Reader) {
 		case "types":
 			p.Types = readStrings(r)
 		case "enc":
-			p.Encrypted = true
-			r.Skip()
+			p.readEnc(r)
 		case "delegations":
 			p.Delegations = len(readStrings(r))
 		default:
 			r.Failf("sealbus: unknown member %.80q", obj.Name)
 		}
+	}
+}
+
+func (p *Payload) readEnc(r *strictjson.Reader) {
+	if r.Kind() == '[' {
+		p.Fields = readStrings(r)
+		return
+	}
+	if p.Encrypted = true; r.String() != "jwe" {
+		r.Fail(errors.New("sealbus: unknown enc"))
 	}
 }
 
