@@ -14,6 +14,7 @@ import (
 // secretOrg makes an organisation whose producer is shop and whose consumer is billing: keyrings, public halves, trust.
 func (b *bench) secretOrg() *keys.LocalIdentity {
 	b.t.Helper()
+	_ = os.Remove(b.path("shop.keyring")) // of an organisation without secrets
 	insecure := keys.PrivateFileOptions{InsecureNoPassphrase: true}
 	signer, err := keys.GenerateSigner(keys.Ed25519, "shop")
 	b.check(err)

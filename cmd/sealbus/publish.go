@@ -56,6 +56,7 @@ consumers handle an event once, however often it is sent. It is 1 if some were r
 
 With --output json there is one line for each event, in their order.`,
 		example: `sealbus publish --bus central --keyring orders.keyring < event.json
+sealbus publish --bus central --keyring orders.keyring --encrypt-to billing --trust bundle.dsse --roots roots.json < event.json
 sealbus publish --bus central --keyring orders.keyring --output json events.jsonl > results.jsonl`,
 		run: func(ctx context.Context, args []string) error {
 			f.file = strings.Join(args, "")
@@ -175,11 +176,11 @@ func splitEvents(file string, doc []byte) (parts [][]byte, err error) {
 }
 
 func (a *app) newPublisher(ctx context.Context, f *publishFlags, source keys.SignerSource) (*producer.Producer, error) {
-	client, err := eventBridgeClient(ctx, f)
+	encrypter, err := a.encrypter(ctx, &f.encryptFlags)
 	if err != nil {
 		return nil, err
 	}
-	encrypter, err := a.encrypter(ctx, &f.encryptFlags)
+	client, err := eventBridgeClient(ctx, f)
 	if err != nil {
 		return nil, err
 	}
