@@ -64,6 +64,13 @@ func (i *identities) add(ctx context.Context, path string) error {
 	if err := checkPrivateFile(path, "check the path, or make a keyring with `sealbus keys new --use enc`"); err != nil {
 		return err
 	}
+	ref, err := i.app.referenceAt(path)
+	if err != nil {
+		return err
+	}
+	if ref != nil {
+		return i.addReference(ctx, ref)
+	}
 	data, err := i.app.readFile(path, keys.MaxPrivateFile)
 	if err != nil {
 		return err
@@ -72,11 +79,11 @@ func (i *identities) add(ctx context.Context, path string) error {
 	if !isKeyring(data) {
 		return i.addJWK(path, data)
 	}
-	return i.addKeyring(path)
+	return i.addKeyring(path, data)
 }
 
-func (i *identities) addKeyring(path string) error {
-	ring, err := i.app.openKeyring(&keyringFlags{path: path, privateFlags: *i.private})
+func (i *identities) addKeyring(path string, data []byte) error {
+	ring, err := i.openKeyring(path, data)
 	if err != nil {
 		return err
 	}
@@ -88,6 +95,22 @@ func (i *identities) addKeyring(path string) error {
 	}
 	i.local = append(i.local, ring)
 	return nil
+}
+
+// openKeyring opens the file, or what came out of a pipe, which can be read once only.
+func (i *identities) openKeyring(path string, data []byte) (*keys.Keyring, error) {
+	if isRegular(path) || !bytes.HasPrefix(data, []byte(ageHeader)) {
+		return i.app.openKeyring(&keyringFlags{path: path, privateFlags: *i.private})
+	}
+	pass, err := i.app.passphrase(i.private, path, false)
+	if err != nil {
+		return nil, err
+	}
+	ring, err := keys.ParseKeyring(data, pass)
+	if err != nil {
+		return nil, privateFailed(path, err)
+	}
+	return ring, nil
 }
 
 // addJWK adds private keys as other tools keep them: one JWK, or a JWK Set. No error quotes anything in it.
@@ -127,9 +150,12 @@ func (s identitySources) Identities(now time.Time) []keys.Identity {
 	return list
 }
 
+// ageHeader begins what is encrypted under a passphrase.
+const ageHeader = "age-encryption.org/"
+
 // isKeyring tells a keyring, with or without a passphrase, from a JSON Web Key.
 func isKeyring(data []byte) bool {
-	return bytes.HasPrefix(data, []byte("age-encryption.org/")) || checkObject(data) == nil && hasMember(data, "keys") && (hasMember(data, "consumer") || hasMember(data, "producer"))
+	return bytes.HasPrefix(data, []byte(ageHeader)) || checkObject(data) == nil && hasMember(data, "keys") && (hasMember(data, "consumer") || hasMember(data, "producer"))
 }
 
 // isPrivateJWK reports whether a JWK, or one of a set, has a private member.

@@ -33,13 +33,13 @@ func (a *app) keysExport(f *keyringFlags, keyID, out string) error {
 	if out != "" && exists(out) {
 		return fileExists(out)
 	}
-	ring, err := a.openKeyring(f)
+	file, err := a.openKeyFile(f)
 	if err != nil {
 		return err
 	}
-	chosen := ringKeys(ring)
+	chosen := file.keys()
 	if keyID != "" {
-		key, err := findRingKey(ring, keyID)
+		key, err := file.find(keyID)
 		if err != nil {
 			return err
 		}
@@ -51,11 +51,11 @@ func (a *app) keysExport(f *keyringFlags, keyID, out string) error {
 	if err := createFile(out, jwkSet(chosen), publicFile); err != nil {
 		return err
 	}
-	result := keysExported{Out: out, Producer: ring.Producer(), Consumer: ring.Consumer()}
+	result := keysExported{Out: out, Producer: file.scope().Producer(), Consumer: file.consumer()}
 	for _, k := range chosen {
 		result.KeyIDs = append(result.KeyIDs, k.id)
 	}
-	a.sayf("wrote %s: %s of %s", out, count(len(chosen), "public key"), ownerOf(ring))
+	a.sayf("wrote %s: %s of %s", out, count(len(chosen), "public key"), file.owner())
 	if !a.json {
 		return nil
 	}

@@ -17,3 +17,8 @@ func serviceFailed(where string, e *keys.ServiceError) error {
 
 func (r *recipients) addService(context.Context, string) error { return usage("", "") }
 func (i *identities) addService(context.Context, string) error { return usage("", "") }
+
+func (a *app) kmsSigner(context.Context, *keyReference) (keys.Signer, error) {
+	return nil, usage("", "")
+}
+func (i *identities) addReference(context.Context, *keyReference) error { return usage("", "") }

@@ -104,11 +104,11 @@ func (f *publishFlags) check(cmd *cobra.Command) error {
 }
 
 func (a *app) publish(ctx context.Context, f *publishFlags) error {
-	ring, err := a.openKeyring(&f.keyringFlags)
+	file, err := a.openKeyFile(&f.keyringFlags)
 	if err != nil {
 		return err
 	}
-	source, err := a.signers(ring, f.key)
+	source, err := a.signersOf(ctx, file, f.key)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (a *app) publish(ctx context.Context, f *publishFlags) error {
 		return err
 	}
 	for i := range events {
-		if err := checkScope(ring, &events[i], position(i, len(events))); err != nil {
+		if err := checkScope(file.scope(), &events[i], position(i, len(events))); err != nil {
 			return err
 		}
 	}

@@ -87,11 +87,11 @@ func (f *sealFlags) check(cmd *cobra.Command) error {
 }
 
 func (a *app) seal(ctx context.Context, f *sealFlags) error {
-	ring, err := a.openKeyring(&f.keyringFlags)
+	file, err := a.openKeyFile(&f.keyringFlags)
 	if err != nil {
 		return err
 	}
-	source, err := a.signers(ring, f.key)
+	source, err := a.signersOf(ctx, file, f.key)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (a *app) seal(ctx context.Context, f *sealFlags) error {
 		return err
 	}
 	now := a.now()
-	sealed, err := sealAll(ctx, events, ring, signers[0], &envelope.SealOptions{
+	sealed, err := sealAll(ctx, events, file.scope(), signers[0], &envelope.SealOptions{
 		Audience: f.audience, Expires: time.Duration(f.expires), Exact: f.exact, CoSigners: signers[1:],
 		Encrypt: encrypter, EncryptFields: f.fields, Now: func() time.Time { return now },
 	})
@@ -188,11 +188,11 @@ func notSealable(where string, err error) error {
 	return &exitError{code: exitRejected, reason: string(reason), err: fmt.Errorf("%scannot read the event: %w", where, err), fix: fix}
 }
 
-func sealAll(ctx context.Context, events []event.Event, ring *keys.Keyring, signer keys.Signer, opts *envelope.SealOptions) ([]*envelope.Sealed, error) {
+func sealAll(ctx context.Context, events []event.Event, of signingScope, signer keys.Signer, opts *envelope.SealOptions) ([]*envelope.Sealed, error) {
 	sealed := make([]*envelope.Sealed, len(events))
 	for i, ev := range events {
 		where := position(i, len(events))
-		if err := checkScope(ring, &ev, where); err != nil {
+		if err := checkScope(of, &ev, where); err != nil {
 			return nil, err
 		}
 		var err error
@@ -205,19 +205,19 @@ func sealAll(ctx context.Context, events []event.Event, ring *keys.Keyring, sign
 
 // checkScope refuses what no consumer would accept: the trust bundle binds a producer to its sources and types, and
 // the keyring remembers which.
-func checkScope(ring *keys.Keyring, ev *event.Event, where string) error {
+func checkScope(of signingScope, ev *event.Event, where string) error {
 	what, value, patterns, reason := "", "", []string(nil), envelope.Reason("")
 	switch {
-	case !ring.AllowsSource(ev.Source()):
-		what, value, patterns, reason = "source", ev.Source(), ring.Sources(), envelope.ReasonSourceNotAllowed
-	case !ring.AllowsType(ev.Type()):
-		what, value, patterns, reason = "type", ev.Type(), ring.Types(), envelope.ReasonTypeNotAllowed
+	case !of.AllowsSource(ev.Source()):
+		what, value, patterns, reason = "source", ev.Source(), of.Sources(), envelope.ReasonSourceNotAllowed
+	case !of.AllowsType(ev.Type()):
+		what, value, patterns, reason = "type", ev.Type(), of.Types(), envelope.ReasonTypeNotAllowed
 	default:
 		return nil
 	}
 	return &exitError{
 		code: exitRejected, reason: string(reason),
-		err: fmt.Errorf("%sproducer %s does not speak for %s %q: its keyring is for %s", where, ring.Producer(), what, value, strings.Join(patterns, ", ")),
+		err: fmt.Errorf("%sproducer %s does not speak for %s %q: its keyring is for %s", where, of.Producer(), what, value, strings.Join(patterns, ", ")),
 		fix: "correct the event's " + what + ", or seal with the keyring of the producer that it belongs to",
 	}
 }
