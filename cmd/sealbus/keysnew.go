@@ -18,6 +18,7 @@ type keysNewFlags struct {
 	use, consumer    string
 	sources, types   []string
 	activate, retire string
+	kms              string
 
 	takesOver bool // the key signs from now on, instead of another
 }
@@ -29,21 +30,31 @@ type keyMade struct {
 	Consumer string          `json:"consumer,omitempty"`
 	Keyring  string          `json:"keyring"`
 	Created  bool            `json:"keyring_created"`
+	KMS      string          `json:"kms,omitempty"` // the ARN of the key, which stays in AWS KMS
 	Public   json.RawMessage `json:"public"`
 }
 
 func (a *app) keysNewCommand() *cobra.Command {
 	var f keysNewFlags
 	cmd := a.command(commandSpec{
-		use: "new (--producer NAME | --use enc --consumer NAME) --keyring FILE", short: "Make a signing or encryption key, and its keyring if there is none yet",
+		use: "new (--producer NAME | --use enc --consumer NAME) --keyring FILE [--kms ARN]", short: "Make a signing or encryption key, and its keyring if there is none yet",
 		long: "Make a key. The keyring is created if there is none yet, else the key is added to it.\n" +
 			"--source and --type record what the producer signs for; `sealbus seal` then refuses the rest at once. What\n" +
 			"consumers accept is decided by the trust policy alone.\n\n" +
 			"A keyring with a key of ML-DSA-65 and one of Ed25519 or ES256 signs with both; its events are larger by 6 KB.\n" +
-			"--use enc makes a key for events that only the consumer can read.",
-		example: "sealbus keys new --producer orders --source 'https://orders.example/*' \\\n  --type 'com.example.order.*' --keyring orders.keyring",
-		now:     true,
-		run:     func(context.Context, []string) error { return a.keysNew(&f) },
+			"--use enc makes a key for events that only the consumer can read.\n\n" +
+			"--kms makes no key: it writes a file that says which key in AWS KMS it is, to stand where a keyring does. To sign, the\n" +
+			"key is one of ECC_NIST_P256, ECC_NIST_EDWARDS25519 or ML_DSA_65 for SIGN_VERIFY; to open with, one of ECC_NIST_P256\n" +
+			"for KEY_AGREEMENT. A symmetric key needs no file: name its ARN with --encrypt-to and --identity.",
+		example: "sealbus keys new --producer orders --source 'https://orders.example/*' \\\n  --type 'com.example.order.*' --keyring orders.keyring\n" +
+			"sealbus keys new --producer orders --kms arn:aws:kms:eu-west-1:111122223333:key/KEYID --keyring orders.kms.json",
+		now: true,
+		run: func(ctx context.Context, _ []string) error {
+			if f.kms != "" {
+				return a.keysNewKMS(ctx, &f)
+			}
+			return a.keysNew(&f)
+		},
 	})
 	cmd.Flags().StringVar(&f.producer, "producer", "", "the producer's `NAME`, as the trust policy has it")
 	cmd.Flags().StringVar(&f.use, "use", useSign, "sig: a producer's signing key; enc: a consumer's encryption key")
@@ -53,6 +64,7 @@ func (a *app) keysNewCommand() *cobra.Command {
 	cmd.Flags().StringArrayVar(&f.types, "type", nil, "a type `PATTERN` that the producer signs for")
 	cmd.Flags().StringVar(&f.activate, "activate", "", "sign with it from this `TIME` on: RFC 3339, a date, or +7d (default at once: for a first key, or after a revocation)")
 	cmd.Flags().StringVar(&f.retire, "retire", "", "sign with it until this `TIME` (default for ever)")
+	cmd.Flags().StringVar(&f.kms, "kms", "", "the key is this one in AWS KMS, by its `ARN` or that of an alias")
 	f.keyringFlags.register(cmd)
 	return cmd
 }

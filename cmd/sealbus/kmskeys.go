@@ -22,3 +22,13 @@ func (a *app) kmsSigner(context.Context, *keyReference) (keys.Signer, error) {
 	return nil, usage("", "")
 }
 func (i *identities) addReference(context.Context, *keyReference) error { return usage("", "") }
+
+type kmsKey struct {
+	arn        string
+	signing    *keys.Verifier
+	encryption *keys.Recipient
+}
+
+func (k *kmsKey) notFor(use string) error { return usage("", "") }
+
+func (a *app) kmsKeyAt(ctx context.Context, arn string) (*kmsKey, error) { return nil, usage("", "") }
