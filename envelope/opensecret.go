@@ -28,13 +28,14 @@ type secret struct {
 	signed  cejson.Event // the event as it was signed
 	enc     enc
 	bound   binding
-	message *jwe.Message       // all of the data, or
-	fields  []secretField      // its members
-	entries []jwe.WrappedKey   // who can open it
-	bundle  *keys.Bundle       // that the event was judged by
-	now     func() time.Time   // nil = time.Now
-	check   func([]byte) error // holds the message against what it must be bound to
-	open    func(*jwe.ContentKey, []byte) ([]byte, error)
+	message *jwe.Message     // all of the data, or
+	fields  []secretField    // its members
+	entries []jwe.WrappedKey // who can open it
+	bundle  *keys.Bundle     // that the event was judged by
+	now     func() time.Time // nil = time.Now
+
+	aad         []byte // what message must be bound to
+	uncommitted bool   // message may be bound to nothing, and need not commit to its key
 }
 
 // secretField is one encrypted member.
@@ -125,11 +126,13 @@ func (s *secret) readWhole(opts *OpenOptions) *Error {
 	if err != nil {
 		return secretError("the encrypted data", err)
 	}
-	s.message, s.entries, s.check, s.open = m, m.Keys, m.Check, m.Decrypt
-	if opts.UnsafeAllowUncommitted {
-		s.check, s.open = m.UnsafeCheckUncommitted, m.UnsafeDecryptUncommitted
+	s.message, s.entries, s.aad, s.uncommitted = m, m.Keys, s.bound.aad(), opts.UnsafeAllowUncommitted
+	if s.uncommitted {
+		err = m.UnsafeCheckUncommitted(s.aad)
+	} else {
+		err = m.Check(s.aad)
 	}
-	if err := s.check(s.bound.aad()); err != nil {
+	if err != nil {
 		return secretError("the encrypted data", err)
 	}
 	return nil
@@ -204,49 +207,45 @@ func (r *Opened) Decrypt(ctx context.Context, d *Decrypter) (*Opened, error) {
 	if !r.IsEncrypted() {
 		return r, nil
 	}
-	opened, err := r.decrypt(ctx, d)
-	if err != nil {
+	next, encryption := *r, *r.Encryption
+	next.Encryption = &encryption
+	if err := next.decrypt(ctx, d); err != nil {
 		err.UnverifiedID, err.UnverifiedSource, err.UnverifiedType = r.content.ID, r.content.Source, r.content.Type
 		return nil, err
 	}
-	return opened, nil
+	return &next, nil
 }
 
-func (r *Opened) decrypt(ctx context.Context, d *Decrypter) (*Opened, *Error) {
+// decrypt makes r, which nobody else has yet, the event that was sealed.
+func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 	if d == nil {
-		return nil, reject(ReasonNotARecipient, "the data is encrypted and no identity was given")
+		return reject(ReasonNotARecipient, "the data is encrypted and no identity was given")
 	}
 	s := r.secret
-	content := s.signed
-	u := &unlocking{Decrypter: d, source: content.Source, entries: s.entries, bundle: s.bundle, now: clock(s.now)}
+	u := &unlocking{Decrypter: d, source: r.content.Source, entries: s.entries, bundle: s.bundle, now: clock(s.now)}
 	u.try = func(key *jwe.ContentKey) (err error) {
-		content.Data, err = s.decrypt(key)
+		r.content.Data, err = s.decrypt(key)
 		return err
 	}
 	identity, verdict := u.unlock(ctx)
 	if verdict != nil {
-		return nil, verdict
+		return verdict
 	}
-	if err := s.restore(&content); err != nil {
-		return nil, err
+	if err := s.restore(&r.content); err != nil {
+		return err
 	}
-	next := *r
-	next.content = content
-	encryption := *r.Encryption
-	encryption.OpenedWith = identity
-	next.Encryption = &encryption
-	ev, err := next.visible().ToSDK()
-	if err != nil {
-		return nil, parseError(err)
-	}
-	next.Event = ev
-	return &next, nil
+	r.Encryption.OpenedWith = identity
+	r.Event = r.content.WithData(r.Event, attrRecipients)
+	return nil
 }
 
 // decrypt is the plain data, if key is the right one.
 func (s *secret) decrypt(key *jwe.ContentKey) ([]byte, error) {
-	if s.message != nil {
-		return s.open(key, s.bound.aad())
+	switch {
+	case s.message != nil && s.uncommitted:
+		return s.message.UnsafeDecryptUncommitted(key, s.aad)
+	case s.message != nil:
+		return s.message.Decrypt(key, s.aad)
 	}
 	plain := make([]replacement, len(s.fields))
 	for i := range s.fields {

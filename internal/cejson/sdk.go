@@ -3,6 +3,7 @@ package cejson
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -263,6 +264,22 @@ func (e *Event) ToSDK() (event.Event, error) {
 		ev.DataEncoded, ev.DataBase64 = e.Data, e.Form == BinaryData
 	}
 	return ev, nil
+}
+
+// WithData is ev, which ToSDK made, with the data and the content type of e instead of its own, and without the extension of
+// that name. It shares with ev what is the same in both, so neither is to be changed.
+func (e *Event) WithData(ev event.Event, without string) event.Event {
+	c := &sdkContext{EventContextV1: *ev.Context.(*event.EventContextV1), contentType: e.DataContentType}
+	c.DataContentType = &c.contentType
+	if _, ok := c.Extensions[without]; ok {
+		c.Extensions = maps.Clone(c.Extensions)
+		delete(c.Extensions, without)
+	}
+	out := event.Event{Context: &c.EventContextV1}
+	if e.Form != NoData {
+		out.DataEncoded, out.DataBase64 = e.Data, e.Form == BinaryData
+	}
+	return out
 }
 
 func (c *sdkContext) setURLs(e *Event) error {
