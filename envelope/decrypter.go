@@ -293,7 +293,7 @@ func (d *Decrypter) cached(id unwrapID, now time.Time) *unwrapped {
 // unwrap is the content key of w, which one caller decrypts for all who want it at the time.
 func (d *Decrypter) unwrap(ctx context.Context, w *unwrapping, now time.Time) (*unwrapped, error) {
 	for range attempts {
-		if err := d.flights.do(ctx, w.id, func(ctx context.Context) error { return d.fetch(ctx, w, now) }); err != nil {
+		if err := d.flights.do(ctx, w.id, now, func(ctx context.Context) error { return d.fetch(ctx, w, now) }); err != nil {
 			return nil, err
 		}
 		if k := d.cached(w.id, now); k != nil {
