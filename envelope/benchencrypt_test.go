@@ -2,6 +2,7 @@ package envelope_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
@@ -64,4 +65,25 @@ func added[T any](b *testing.B, do func(T), plain, secret T) {
 	without, with := median(rounds[0]), median(rounds[1])
 	b.ReportMetric(without, "plain-us/op")
 	b.ReportMetric(with-without, "added-us/op")
+}
+
+// What a session key adds, with its statement known: the plain one and the delegated one in turns.
+func BenchmarkDelegatedOpen(b *testing.B) {
+	root := cast["es256"]
+	session, err := keys.Delegate(b.Context(), root, keys.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"*"}}, time.Hour, &keys.DelegateOptions{Now: fixedNow})
+	if err != nil {
+		b.Fatal(err)
+	}
+	plain, ev := cast["orders"], benchmarkEvent(b, 1<<10)
+	_, opts := benchmarkTrust(b, plain)
+	trust := trusting(b, keyOf(plain, "https://orders.example/*"), keyOf(root, "https://orders.example/*"))
+	sealed, err := envelope.Seal(b.Context(), ev, session, &envelope.SealOptions{Audience: "central", Now: fixedNow})
+	if err != nil {
+		b.Fatal(err)
+	}
+	added(b, func(doc []byte) {
+		if _, err := envelope.Open(b.Context(), doc, trust, opts); err != nil {
+			b.Fatal(err)
+		}
+	}, benchmarkSealed(b, plain, ev).JSON(), sealed.JSON())
 }

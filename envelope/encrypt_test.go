@@ -3,6 +3,8 @@ package envelope_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -294,5 +296,31 @@ func TestServiceRestsAfterAnError(t *testing.T) {
 	now = now.Add(time.Second)
 	if err := sealAt(); err != nil || c.service.Generated.Load() != 2 {
 		t.Errorf("after a second: %v, asked %d times", err, c.service.Generated.Load())
+	}
+}
+
+type rawJSON = json.RawMessage
+
+// changedMaterial changes the DSSE envelope of an event.
+func changedMaterial(t testing.TB, doc []byte, change func(env map[string]any)) []byte {
+	t.Helper()
+	var ev, env map[string]any
+	check(t, json.Unmarshal(doc, &ev))
+	material, err := base64.StdEncoding.DecodeString(ev["dssematerial"].(string))
+	check(t, err)
+	check(t, json.Unmarshal(material, &env))
+	change(env)
+	material, err = json.Marshal(env)
+	check(t, err)
+	ev["dssematerial"] = base64.StdEncoding.EncodeToString(material)
+	out, err := json.Marshal(ev)
+	check(t, err)
+	return out
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
