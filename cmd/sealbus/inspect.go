@@ -112,12 +112,49 @@ type inspectedSeal struct {
 	SignedAttributes []string `json:"signed_attributes"`
 	NotSigned        []string `json:"not_signed"`
 	Encrypted        bool     `json:"encrypted"`
+
+	Encryption *inspectedEncryption `json:"encryption,omitempty"`
+}
+
+type inspectedEncryption struct {
+	Fields     []string             `json:"fields"` // JSON Pointers; null = all of the data
+	Recipients []inspectedRecipient `json:"recipients"`
+	Problem    string               `json:"problem,omitempty"`
+}
+
+type inspectedRecipient struct {
+	Algorithm string `json:"alg"`
+	KeyID     string `json:"key_id"`
+}
+
+func inspectEncryption(e *peek.Encryption) *inspectedEncryption {
+	if e == nil {
+		return nil
+	}
+	r := &inspectedEncryption{Fields: e.Fields, Recipients: []inspectedRecipient{}, Problem: e.Problem}
+	for _, to := range e.Recipients {
+		r.Recipients = append(r.Recipients, inspectedRecipient(to))
+	}
+	return r
 }
 
 type inspectedKey struct {
 	KeyID       string `json:"key_id"`
 	Bytes       int    `json:"signature_bytes"`
 	DelegatedBy string `json:"delegated_by,omitempty"`
+
+	Delegation *inspectedDelegation `json:"delegation,omitempty"`
+}
+
+// inspectedDelegation is what a long-term key says of the session key that signed.
+type inspectedDelegation struct {
+	By         string   `json:"by"`
+	SessionKey string   `json:"session_key"`
+	NotBefore  string   `json:"not_before"`
+	NotAfter   string   `json:"not_after"`
+	Sources    []string `json:"sources"`
+	Types      []string `json:"types"`
+	Problem    string   `json:"problem,omitempty"`
 }
 
 func inspectResult(s *peek.Sealed) inspected {
@@ -135,13 +172,14 @@ func inspectResult(s *peek.Sealed) inspected {
 	}
 	for _, sig := range s.Signatures {
 		k := inspectedKey{KeyID: sig.KeyID, Bytes: sig.Bytes}
-		if sig.Delegation != nil {
-			k.DelegatedBy = sig.Delegation.By
+		if d := sig.Delegation; d != nil {
+			k.DelegatedBy = d.By
+			k.Delegation = &inspectedDelegation{d.By, d.Session, d.NotBefore, d.NotAfter, d.Sources, d.Types, d.Problem}
 		}
 		r.Signatures = append(r.Signatures, k)
 	}
 	if p := s.Payload; p != nil {
-		r.Sealed = &inspectedSeal{p.Profile, p.Producer, extensionMap(e)["recordedtime"], s.SignedNames(), s.UnsignedNames(), p.Encrypted}
+		r.Sealed = &inspectedSeal{p.Profile, p.Producer, extensionMap(e)["recordedtime"], s.SignedNames(), s.UnsignedNames(), p.Encrypted, inspectEncryption(s.Encryption())}
 		r.Digests["core"], r.Digests["extensions"] = s.Core, s.Extensions
 	}
 	return r

@@ -148,11 +148,39 @@ func (v *view) seal() {
 	v.field(&t, "at", v.sealedAt())
 	v.field(&t, "signed", strings.Join(v.s.SignedNames(), " "))
 	v.field(&t, "not signed", strings.Join(v.s.UnsignedNames(), " "))
-	if p.Encrypted {
-		v.field(&t, "encrypted", "yes: only recipients can read the data")
-	}
 	v.field(&t, "digests", fmt.Sprintf("data and core attributes: %s · extensions: %s", v.s.Core, v.s.Extensions))
 	v.section("Sealed", &t)
+	v.encryption()
+}
+
+// encryption is what is encrypted, and who can open it.
+func (v *view) encryption() {
+	e := v.s.Encryption()
+	if e == nil {
+		return
+	}
+	var t table
+	what := "all of the data"
+	if e.Fields != nil {
+		what = strings.Join(e.Fields, " ")
+	}
+	t.add(cell{"  what", v.dim}, cell{text: shorten(what)})
+	for _, to := range e.Recipients {
+		name := to.KeyID
+		if name == "" {
+			name = "somebody without a key ID"
+		}
+		t.add(cell{"  for", v.dim}, cell{text: shorten(name)}, cell{shorten(algorithmWords(to.Algorithm)), v.dim})
+	}
+	v.field(&t, "problem", e.Problem)
+	v.section(fmt.Sprintf("Encrypted, for %s", count(len(e.Recipients), "recipient")), &t)
+}
+
+func algorithmWords(alg string) string {
+	if alg == "urn:sealbus:jwe:aws-kms" {
+		return "AWS KMS"
+	}
+	return alg
 }
 
 func (v *view) producer() string {
@@ -194,7 +222,7 @@ func (v *view) signatures() {
 		}
 		t.add(cell{text: "  " + shorten(sig.KeyID)}, cell{size, v.dim})
 		if d := sig.Delegation; d != nil {
-			t.add(cell{"    delegated by " + shorten(d.By), v.dim}, cell{describeDelegation(d), v.dim})
+			t.add(cell{"    a session key, vouched for by " + shorten(d.By), v.dim}, cell{describeDelegation(d), v.dim})
 		}
 	}
 	v.section(fmt.Sprintf("Signatures: %d", len(v.s.Signatures)), &t)
@@ -223,6 +251,9 @@ func (v *view) checks() {
 	} else {
 		step("that this key's producer may speak for %s", e.Source)
 	}
+	if p.Delegations > 0 {
+		step("that the key that vouches for the session key, and the session key, may do so at that time")
+	}
 	step("that it may sign %s, and was valid at the time of sealing", e.Type)
 	if v.s.Outer != nil {
 		step("that the bus names the same source and type, and an account that the key may be used from")
@@ -234,6 +265,9 @@ func (v *view) checks() {
 		step("that it is not yet %s", end)
 	}
 	step("that it was sealed within the consumer's window, and was not handled before")
+	if p.Encrypted {
+		step("that one of its keys opens the data, which was encrypted in this very event")
+	}
 	v.section("A consumer would check", &t)
 }
 

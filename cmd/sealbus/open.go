@@ -20,6 +20,10 @@ import (
 
 type openFlags struct {
 	trustFlags
+	identityFlags
+	required       bool
+	requiredFields []string
+
 	sources  []string
 	types    []string
 	audience string
@@ -38,12 +42,14 @@ func (a *app) openCommand() *cobra.Command {
 		from:   newChoice(fromAuto, fromCloudEvent, fromEventBridge, fromSQS),
 	}
 	cmd := a.command(commandSpec{
-		use: "open --trust FILE --roots FILE --allow-source PATTERN... < EVENT", short: "Verify sealed events, and say why one is refused", now: true, args: standardInput("open"),
+		use: "open --trust FILE --roots FILE --allow-source PATTERN... [--identity KEY...] < EVENT", short: "Verify sealed events, decrypt them, and say why one is refused", now: true, args: standardInput("open"),
 		long: `Verify the sealed event on standard input as a consumer would, and write the verified event, which holds only
 what was signed. Use standard output, never the input, which may hold more than that.
 
 It reads a CloudEvent, an EventBridge event, a PutEvents entry, what SQS hands out, and arrays of them: then it
 writes one event a line, and ends with the highest status.
+
+Encrypted data is decrypted last, with a key of --identity. --require-encrypted refuses events that anybody can read.
 
 Exit status: 0 verified, 1 rejected (the reason is on standard error), 3 could not judge.
 
@@ -54,7 +60,10 @@ aws sqs receive-message --queue-url URL | sealbus open --trust bundle.dsse --roo
 		run: func(ctx context.Context, _ []string) error { return a.open(ctx, f) },
 	})
 	flags := cmd.Flags()
-	f.register(cmd)
+	f.trustFlags.register(cmd)
+	f.identityFlags.register(cmd)
+	flags.BoolVar(&f.required, "require-encrypted", false, "all of the data must be encrypted")
+	flags.StringArrayVar(&f.requiredFields, "require-encrypted-field", nil, "what stands at this JSON `POINTER` must be encrypted")
 	flags.StringArrayVar(&f.sources, "allow-source", nil, "a source `PATTERN` that this consumer takes: exact, or ending in /*")
 	flags.StringArrayVar(&f.types, "allow-type", nil, "a type `PATTERN` that it takes (default all that the bundle allows)")
 	flags.StringVar(&f.audience, "audience", "", "the `NAME` that must be among those the event was sealed for (default not checked)")
@@ -82,8 +91,14 @@ func (f *openFlags) options(now time.Time) (*envelope.OpenOptions, error) {
 			return nil, usage("give the 12 digits of an AWS account", "--account: %w", err)
 		}
 	}
+	for _, field := range f.requiredFields {
+		if err := envelope.CheckField(field); err != nil {
+			return nil, usage("write it like /card/number; a / within a name is ~1, a ~ is ~0", "--require-encrypted-field %w", err)
+		}
+	}
 	return &envelope.OpenOptions{
 		Mode: openModes[f.mode.value], Sources: f.sources, Types: f.types, Audience: f.audience, Account: f.account,
+		RequireEncrypted: f.required, RequireEncryptedFields: f.requiredFields,
 		MaxAge: time.Duration(f.maxAge), Now: func() time.Time { return now },
 	}, nil
 }
@@ -95,6 +110,9 @@ func (a *app) open(ctx context.Context, f *openFlags) error {
 	}
 	trust, err := a.openTrust(ctx, &f.trustFlags)
 	if err != nil {
+		return err
+	}
+	if opts.Decrypter, err = a.decrypter(ctx, &f.identityFlags); err != nil {
 		return err
 	}
 	doc, err := a.readEvents("a sealed event")
@@ -131,7 +149,22 @@ type verifiedResult struct {
 	KeyIDs           []string          `json:"key_ids"`
 	SignedAt         string            `json:"signed_at"` // "" = nothing signed says when
 	SignedAttributes []string          `json:"signed_attributes"`
+	Encryption       *encryptionResult `json:"encryption"` // null = the data was not encrypted
 	Unverified       map[string]string `json:"unverified"` // --mode passthrough only
+}
+
+// encryptionResult is how the data was encrypted, for programs.
+type encryptionResult struct {
+	Fields     []string `json:"fields"` // JSON Pointers; null = all of the data
+	Recipients []string `json:"recipients"`
+	OpenedWith string   `json:"opened_with"`
+}
+
+func encryptionOf(o *envelope.Opened) *encryptionResult {
+	if o.Encryption == nil {
+		return nil
+	}
+	return &encryptionResult{o.Encryption.Fields, o.Encryption.Recipients, o.Encryption.OpenedWith}
 }
 
 // rejectedResult is a refused event for programs.
@@ -153,7 +186,8 @@ func (a *app) tellVerdict(opened *envelope.Opened, err error, where string) erro
 		}
 		return a.writeJSON(verifiedResult{
 			Verdict: "verified", Event: opened.JSON(), Producer: opened.Producer, KeyIDs: opened.KeyIDs,
-			SignedAt: formatTime(opened.SignedAt), SignedAttributes: opened.SignedAttributes, Unverified: unverified,
+			SignedAt: formatTime(opened.SignedAt), SignedAttributes: opened.SignedAttributes,
+			Encryption: encryptionOf(opened), Unverified: unverified,
 		})
 	}
 	a.talkVerified(opened, where)
@@ -179,6 +213,13 @@ func (a *app) talkVerified(o *envelope.Opened, where string) {
 		when = "at " + formatTime(o.SignedAt)
 	}
 	fmt.Fprintf(a.stderr, "%s %ssealed by %s %s, key %s\n", a.talk.green("sealbus: verified:"), where, o.Producer, when, shortIDs(o.KeyIDs))
+	if e := o.Encryption; e != nil {
+		what := "the data"
+		if e.Fields != nil {
+			what = strings.Join(e.Fields, " ")
+		}
+		fmt.Fprintf(a.stderr, "  %s %s, opened with key %s\n", a.talk.green("decrypted:"), clean(what), clean(shortKey(e.OpenedWith)))
+	}
 	for _, name := range sortedKeys(o.Unverified) {
 		fmt.Fprintf(a.stderr, "  %s %s=%s\n", a.talk.yellow("not signed:"), clean(name), clean(o.Unverified[name]))
 	}
@@ -224,6 +265,14 @@ func causeOf(e *envelope.Error) string {
 		return e.Reason.Explain().Cause
 	}
 	return strings.TrimPrefix(e.Cause, "cejson: ")
+}
+
+// shortKey is shortID of a thumbprint, and the whole ARN of a key in KMS, which begins as all others do.
+func shortKey(id string) string {
+	if isKMS(id) {
+		return id
+	}
+	return shortID(id)
 }
 
 func shortIDs(ids []string) string {

@@ -25,6 +25,7 @@ type Payload struct {
 	Time        string
 	Types       []string
 	Encrypted   bool
+	Fields      []string // JSON Pointers of the encrypted members; nil = all of the data
 	Delegations int
 }
 
@@ -67,7 +68,11 @@ func (p *Payload) readProfile(r *strictjson.Reader) {
 			p.Types = readStrings(r)
 		case "enc":
 			p.Encrypted = true
-			r.Skip()
+			if r.Kind() == '[' {
+				p.Fields = readStrings(r)
+			} else {
+				r.Skip()
+			}
 		case "delegations":
 			p.Delegations = len(readStrings(r))
 		default:
