@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -90,6 +91,7 @@ type unwrapping struct {
 	identity string // key ID
 	local    keys.Identity
 	service  keys.ServiceIdentity
+	at       int // among the services: there may be two ways to one key, one of which fails
 	tried    bool
 }
 
@@ -150,10 +152,10 @@ func (u *unlocking) findCandidates() {
 			}
 		}
 	}
-	for _, service := range u.with.Services {
+	for at, service := range u.with.Services {
 		for i := range u.entries {
 			if e := &u.entries[i]; e.Alg == jwe.AlgAWSKMS && service.Takes(e.KeyID) {
-				u.add(unwrapping{entry: e, identity: service.KeyID(), service: service})
+				u.add(unwrapping{entry: e, identity: service.KeyID(), service: service, at: at})
 			}
 		}
 	}
@@ -189,7 +191,7 @@ func (u *unlocking) add(w unwrapping) {
 func (w *unwrapping) name() unwrapID {
 	kind := "identity"
 	if w.service != nil {
-		kind = "service"
+		kind = "service " + strconv.Itoa(w.at)
 	}
 	entry := w.entry.Digest()
 	b := make([]byte, 0, 384)
