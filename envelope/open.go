@@ -77,6 +77,7 @@ type Opened struct {
 	content cejson.Event // the verified event, all signed extensions included
 	data    digest       // SHA-256 of its data as signed
 	secret  *secret      // what was encrypted; nil = nothing
+	opened  bool         // it was decrypted
 	mode    Mode
 }
 

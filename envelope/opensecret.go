@@ -1,13 +1,12 @@
 package envelope
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/cejson"
@@ -20,7 +19,7 @@ import (
 type Encryption struct {
 	Fields     []string // JSON Pointers of the members that were encrypted; nil = all of the data was
 	Recipients []string // the key IDs of those who can open it, as the event names them; "" = it does not
-	OpenedWith string   // the key ID of the identity that did; "" = it is still encrypted
+	OpenedWith string   // the key ID of the identity that did; "" = it is still encrypted, or was not
 }
 
 // secret is what was verified of encrypted data. No key was touched for it yet.
@@ -77,16 +76,19 @@ func (o *opening) checkRequired() *Error {
 	return nil
 }
 
-// covers reports whether what p points to is encrypted, or not there.
+// covers reports whether what p points to is encrypted, or not there; and so for what it would point to in another case,
+// which readers such as encoding/json take for the same.
 func (o *opening) covers(p pointer) bool {
-	if o.isEncrypted() && slices.ContainsFunc(o.payload.profile.enc.pointers, p.within) {
-		return true
-	}
 	if o.in.Form != cejson.JSONData {
 		return o.in.Form == cejson.NoData
 	}
+	for _, q := range p.spellings(o.data, MaxEncryptedFields) {
+		if !o.isEncrypted() || !slices.ContainsFunc(o.payload.profile.enc.pointers, q.within) {
+			return false
+		}
+	}
 	_, found := p.find(o.data)
-	return !found
+	return !found || o.isEncrypted() && slices.ContainsFunc(o.payload.profile.enc.pointers, p.within)
 }
 
 // readSecret parses what is encrypted, and makes sure that it belongs to this event and says which key it is under: all
@@ -105,6 +107,9 @@ func (o *opening) readSecret(r *Opened) *Error {
 	}
 	if err != nil {
 		return err
+	}
+	if o.opts.KeepEncrypted {
+		s.signed.Data = bytes.Clone(s.signed.Data) // that of the event is the caller's to change
 	}
 	r.secret = s
 	r.Encryption = &Encryption{Fields: s.enc.texts(), Recipients: make([]string, len(s.entries))}
@@ -168,18 +173,18 @@ func (s *secret) readFields() *Error {
 	if s.entries, err = jwe.ParseRecipients([]byte(s.signed.Extensions[i].Value)); err != nil {
 		return secretError(attrRecipients, err)
 	}
+	at, found := findAll(s.signed.Data, s.enc.pointers)
 	for i := range s.enc.pointers {
-		if err := s.readField(&s.enc.pointers[i]); err != nil {
+		if err := s.readField(&s.enc.pointers[i], at[i], found[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *secret) readField(p *pointer) *Error {
+func (s *secret) readField(p *pointer, at span, found bool) *Error {
 	what := fmt.Sprintf("the encrypted field %.80q", p.text)
-	at, ok := p.find(s.signed.Data)
-	if !ok || s.signed.Data[at.start] != '"' {
+	if !found || s.signed.Data[at.start] != '"' {
 		return reject(ReasonMalformed, "%s is not there, or no string", what)
 	}
 	text, _, err := strictjson.ReadString(s.signed.Data, at.start)
@@ -198,7 +203,7 @@ func (s *secret) readField(p *pointer) *Error {
 }
 
 // IsEncrypted reports whether the data is still encrypted.
-func (r *Opened) IsEncrypted() bool { return r.Encryption != nil && r.Encryption.OpenedWith == "" }
+func (r *Opened) IsEncrypted() bool { return r.secret != nil && !r.opened }
 
 // Decrypt opens the data of an event that was opened with OpenOptions.KeepEncrypted. It returns a new Opened, or an *Error with
 // the Reason: not_a_recipient, kms_unavailable (transient), decrypt_failed, malformed. Of an event that is not encrypted, or
@@ -234,8 +239,12 @@ func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 	if err := s.restore(&r.content); err != nil {
 		return err
 	}
+	without := ""
+	if s.message == nil {
+		without = attrRecipients
+	}
 	r.Encryption.OpenedWith = identity
-	r.Event = r.content.WithData(r.Event, attrRecipients)
+	r.Event, r.opened = r.content.WithData(r.Event, without), true
 	return nil
 }
 
@@ -264,7 +273,7 @@ func (s *secret) restore(content *cejson.Event) *Error {
 	content.Form, content.Base64 = cejson.JSONData, false
 	if s.message == nil {
 		content.Extensions = slices.DeleteFunc(slices.Clone(content.Extensions), func(a cejson.Attribute) bool { return a.Name == attrRecipients })
-	} else if content.DataContentType = mediaType(s.message.ContentType); !isPrintable(content.DataContentType) {
+	} else if content.DataContentType = mediaType(s.message.ContentType); cejson.CheckText("datacontenttype", content.DataContentType) != nil {
 		return reject(ReasonMalformed, "the content type of the encrypted data is no text, or too long")
 	}
 	if !cejson.IsJSON(content.DataContentType) {
@@ -293,18 +302,6 @@ func mediaType(cty string) string {
 	return cty
 }
 
-func isPrintable(text string) bool {
-	if len(text) > cejson.MaxAttribute || !utf8.ValidString(text) {
-		return false
-	}
-	for _, r := range text {
-		if !unicode.IsPrint(r) {
-			return false
-		}
-	}
-	return true
-}
-
 // scanJSON checks that data is one JSON value, and reports whether it is in canonical form.
 func scanJSON(data []byte) (isCanonical bool, err error) {
 	start := strictjson.SkipSpace(data, 0)
@@ -321,16 +318,18 @@ func scanJSON(data []byte) (isCanonical bool, err error) {
 var errAfter = errors.New("bytes after the JSON value")
 
 // withoutSecrets is the digest of encrypted data for telling a duplicate from a reused ID: what is encrypted is left out, as
-// it differs each time.
+// it differs each time. Of all of the data its media type is left.
 func (s *secret) withoutSecrets() digest {
 	if s.message != nil {
-		return sum256([]byte(encryptedType))
+		return sum256([]byte(mediaType(s.message.ContentType)))
 	}
 	cut := make([]replacement, len(s.fields))
 	b := make([]byte, 0, len(s.signed.Data))
+	texts := s.enc.texts()
+	slices.Sort(texts)
 	for i := range s.fields {
 		cut[i].span = s.fields[i].span
-		b = appendPrefixed(b, s.enc.pointers[i].text)
+		b = appendPrefixed(b, texts[i])
 	}
 	return sum256(append(b, replace(s.signed.Data, cut)...))
 }

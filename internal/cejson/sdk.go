@@ -97,6 +97,9 @@ func (e *Event) checkFromSDK() error {
 	return err
 }
 
+// CheckText refuses a text that no attribute can have: too long, or with a control character, a noncharacter or invalid UTF-8.
+func CheckText(name, value string) error { return checkText(name, value, MaxAttribute) }
+
 func checkText(name, value string, limit int) error {
 	var e *Error
 	switch {

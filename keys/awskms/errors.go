@@ -28,7 +28,7 @@ func (a *access) failed(op, source string, err error) error {
 		return e
 	}
 	e.Cause = oneLine(api.ErrorCode() + ": " + api.ErrorMessage())
-	e.Permanent = isFault(op, api.ErrorCode())
+	e.Permanent = isFault(op, api.ErrorCode()) && !strings.Contains(strings.ToLower(api.ErrorMessage()), "granttoken") // which are ours
 	if e.Permanent && source != "" {
 		e.Cause += fmt.Sprintf(`; the encryption context was {"sealbus:source": %.200q}`, source)
 	}
