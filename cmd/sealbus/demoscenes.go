@@ -29,7 +29,7 @@ func scenes() []sceneGroup {
 		{"Somebody else signs", signerScenes()},
 		{"It is carried elsewhere", carrierScenes()},
 		{"It comes at another time", timeScenes()},
-		{"It is secret", secretScenes()},
+		{"Its data is encrypted", secretScenes()},
 		{"A session key signs", sessionScenes()},
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,10 +39,9 @@ type stage struct {
 	bus   *demoBus
 	count int // of the events so far: each has an ID of its own
 
-	orders, billing, partner, revoked, retired, stranger *keys.LocalSigner
-
-	payments, otherReader *keys.LocalIdentity
-	encrypter             *envelope.Encrypter // to payments
+	orders, billing, revoked, retired, stranger *keys.LocalSigner
+	rival                                       *keys.LocalSigner // of a second producer of the same source
+	secrets                                     *secrets
 }
 
 // newStage makes keys, has a root key sign the bundle, and opens it as a consumer does.
@@ -56,7 +54,7 @@ func newStage(ctx context.Context, now time.Time) (*stage, error) {
 		alg      keys.Algorithm
 	}{
 		{&st.orders, "orders", keys.Ed25519}, {&st.revoked, "orders", keys.Ed25519}, {&st.retired, "orders", keys.ES256},
-		{&st.billing, "billing", keys.ES256}, {&st.partner, "partner", keys.Ed25519}, {&st.stranger, "orders", keys.Ed25519},
+		{&st.billing, "billing", keys.ES256}, {&st.stranger, "orders", keys.Ed25519}, {&st.rival, "shop", keys.Ed25519},
 	} {
 		var err error
 		if *k.signer, err = keys.GenerateSigner(k.alg, k.producer); err != nil {
@@ -64,15 +62,10 @@ func newStage(ctx context.Context, now time.Time) (*stage, error) {
 		}
 	}
 	var err error
-	for _, i := range []**keys.LocalIdentity{&st.payments, &st.otherReader} {
-		if *i, err = keys.GenerateIdentity(keys.X25519); err != nil {
-			return nil, err
-		}
-	}
-	if st.trust, err = st.publishTrust(); err != nil {
+	if st.secrets, err = newSecrets(); err != nil {
 		return nil, err
 	}
-	if st.encrypter, err = envelope.NewEncrypter(envelope.EncryptTo{Consumers: []string{demoReader}, Trust: st.trust}); err != nil {
+	if st.trust, err = st.publishTrust(); err != nil {
 		return nil, err
 	}
 	st.bus, err = newDemoBus(ctx)
@@ -87,12 +80,8 @@ func (st *stage) publishTrust() (*keys.Bundle, error) {
 	revoked.Revoked = &keys.Revocation{At: st.now.Add(-time.Hour), Reason: "laptop lost"}
 	retired.Schedule.Retired = st.now.Add(-time.Hour)
 	bundle, err := keys.NewBundle(
-		keys.BundleOptions{
-			Version: 1, Issued: st.now, Expires: st.now.Add(keys.MaxBundleLifetime),
-			EncryptionKeys: []*keys.EncryptionKey{{Recipient: st.payments.Recipient(), Consumer: demoReader}},
-		},
-		st.key(st.orders, "https://orders.example/*"), st.key(st.partner, "https://orders.example/*"),
-		st.key(st.billing, "https://billing.example/*"), revoked, retired,
+		keys.BundleOptions{Version: 1, Issued: st.now, Expires: st.now.Add(keys.MaxBundleLifetime)},
+		st.key(st.orders, "https://orders.example/*"), st.key(st.billing, "https://billing.example/*"), st.key(st.rival, "https://orders.example/*"), revoked, retired,
 	)
 	if err != nil {
 		return nil, err
@@ -156,8 +145,9 @@ type by struct {
 	expires  time.Duration
 	clock    time.Duration // how far the producer's clock is ahead
 	layout   envelope.Layout
-	encrypt  bool     // to demoReader
-	fields   []string // JSON Pointers of what is encrypted; nil = all of the data
+
+	encrypt   *envelope.Encrypter // nil = the data goes in clear
+	delegator *keys.Session       // signs instead of signer; nil = none
 }
 
 // publish has a producer seal the event and put it on a bus, and is the EventBridge event that arrives.
@@ -176,11 +166,11 @@ func (s *act) publish(ev event.Event, how by) (delivery []byte) {
 		s.fail(err)
 		return nil
 	}
-	opts := &producer.Options{Audience: how.audience, Expires: how.expires, EncryptFields: how.fields, Now: now}
-	if how.encrypt {
-		opts.Encrypt = s.encrypter
+	signs := keys.SignWith(how.signer)
+	if how.delegator != nil {
+		signs = how.delegator
 	}
-	p, err := producer.New(keys.SignWith(how.signer), bus, opts)
+	p, err := producer.New(signs, bus, &producer.Options{Audience: how.audience, Expires: how.expires, Encrypt: how.encrypt, Now: now})
 	if err != nil {
 		s.fail(err)
 		return nil
@@ -203,7 +193,7 @@ type reader struct {
 	mode envelope.Mode
 	late time.Duration // how long the delivery was held back
 
-	identity *keys.LocalIdentity // nil = that of demoReader
+	decrypter *envelope.Decrypter // nil = the consumer's own
 }
 
 // deliver hands the bytes to the consumer and notes what became of them.
@@ -211,16 +201,14 @@ func (s *act) deliver(delivery []byte, how reader) {
 	if s.err != nil {
 		return
 	}
-	decrypter, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(cmp.Or(how.identity, s.payments))})
-	if err != nil {
-		s.fail(err)
-		return
+	if how.decrypter == nil {
+		how.decrypter = s.secrets.opens
 	}
 	var handled []consumer.Delivery[[]byte]
 	c, err := consumer.New("demo", s.trust, s.store, &consumer.Options{
-		Sources: []string{"https://orders.example/*", "https://billing.example/*"}, Audience: demoAudience, Mode: how.mode,
+		Sources: []string{"https://orders.example/*", "https://billing.example/*"}, Audience: demoAudience, Mode: how.mode, Decrypter: how.decrypter,
 		Quarantine: consumer.QuarantineFunc(func(context.Context, consumer.Record) error { return nil }),
-		Decrypter:  decrypter, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return s.now.Add(how.late) },
+		Logger:     slog.New(slog.DiscardHandler), Now: func() time.Time { return s.now.Add(how.late) },
 	})
 	if err != nil {
 		s.fail(err)

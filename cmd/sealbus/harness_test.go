@@ -70,10 +70,13 @@ func (b *bench) org(accounts []string, sources ...string) {
 }
 
 // trust writes a signed bundle of these keys, and its roots.
-func (b *bench) trust(list ...*keys.Key) { b.trustFor(nil, list...) }
+func (b *bench) trust(list ...*keys.Key) {
+	b.t.Helper()
+	b.trustWith(nil, list...)
+}
 
-// trustFor is trust, with encryption keys.
-func (b *bench) trustFor(encryption []*keys.EncryptionKey, list ...*keys.Key) {
+// trustWith is trust that lists encryption keys, too.
+func (b *bench) trustWith(encryption []*keys.EncryptionKey, list ...*keys.Key) {
 	b.t.Helper()
 	bundle, err := keys.NewBundle(keys.BundleOptions{Version: 1, Issued: b.now, Expires: b.now.Add(48 * time.Hour), EncryptionKeys: encryption}, list...)
 	b.check(err)

@@ -3,165 +3,138 @@ package main
 import (
 	"bytes"
 	"context"
-	"slices"
+	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/spf13/cobra"
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/awskms"
+	"github.com/sealbus/sealbus/keys/tinkkeys"
 )
 
 // identityFlags say what encrypted data is opened with.
 type identityFlags struct {
-	paths   []string
-	private *privateFlags // how the keyrings among them are protected
+	privateFlags
+	identities []string
+	tinkKEK    string
+	consumer   string
 }
 
-// register registers --identity, and the flags of keyrings unless the command has them already.
-func (f *identityFlags) register(cmd *cobra.Command, private *privateFlags) {
-	cmd.Flags().StringArrayVar(&f.paths, "identity", nil, "open encrypted data with the keys in `FILE`: a consumer's keyring, or a private JWK; or with a KMS key, by its ARN")
-	if f.private = private; private == nil {
-		f.private = &privateFlags{}
-		f.private.register(cmd)
-	}
+func (f *identityFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.identities, "identity", nil, "open encrypted data with this `KEY`: a consumer's keyring, a private JWK, a Tink keyset, or the ARN or alias of a key in KMS")
+	cmd.Flags().StringVar(&f.tinkKEK, "tink-kek", "", "the `ARN` of the key in KMS that a Tink keyset is encrypted under")
+	cmd.Flags().StringVar(&f.consumer, "consumer", "", "the `NAME` of the consumer whose Tink keyset it is")
+	f.privateFlags.register(cmd)
 }
 
-// decrypter opens what those that --identity names can open; nil = it names none.
-func (a *app) decrypter(ctx context.Context, f *identityFlags) (*envelope.Decrypter, error) {
-	if len(f.paths) == 0 {
-		return nil, nil
-	}
-	i := identities{app: a, private: f.private}
-	for _, path := range f.paths {
-		if err := i.add(ctx, path); err != nil {
-			return nil, asUnavailable("", err) // whatever is wrong with it, no event was judged
-		}
-	}
-	with := envelope.DecryptWith{Services: i.services}
-	if len(i.local) > 0 {
-		with.Identities = i.local
-	}
-	d, err := envelope.NewDecrypter(with)
-	if err != nil {
-		return nil, unavailable("report this as a bug", "%w", err)
-	}
-	return d, nil
-}
-
-// identities are those that were named so far.
-type identities struct {
-	app      *app
-	private  *privateFlags
-	local    identitySources
-	services []keys.ServiceIdentity
-}
-
-func (i *identities) add(ctx context.Context, path string) error {
-	if isARN(path) {
-		return i.addService(ctx, path)
-	}
-	if err := checkPrivateFile(path, "check the path, or make a keyring with `sealbus keys new --use enc`"); err != nil {
-		return err
-	}
-	ref, err := i.app.referenceAt(path)
-	if err != nil {
-		return err
-	}
-	if ref != nil {
-		return i.addReference(ctx, ref)
-	}
-	data, err := i.app.readFile(path, keys.MaxPrivateFile)
-	if err != nil {
-		return err
-	}
-	defer clear(data)
-	if !isKeyring(data) {
-		return i.addJWK(path, data)
-	}
-	return i.addKeyring(path, data)
-}
-
-func (i *identities) addKeyring(path string, data []byte) error {
-	ring, err := i.openKeyring(path, data)
-	if err != nil {
-		return err
-	}
-	switch {
-	case ring.Consumer() == "":
-		return usage("give the keyring of a consumer, made with `sealbus keys new --use enc`", "%s is the keyring of %s, whose keys sign", path, ownerOf(ring))
-	case len(ring.Identities(i.app.now())) == 0:
-		return unavailable("make a key with `sealbus keys new --use enc`", "%s: all keys of %s have expired", path, ownerOf(ring))
-	}
-	i.local = append(i.local, ring)
-	return nil
-}
-
-// openKeyring opens the file, or what came out of a pipe, which can be read once only.
-func (i *identities) openKeyring(path string, data []byte) (*keys.Keyring, error) {
-	if isRegular(path) || !bytes.HasPrefix(data, []byte(ageHeader)) {
-		return i.app.openKeyring(&keyringFlags{path: path, privateFlags: *i.private})
-	}
-	pass, err := i.app.passphrase(i.private, path, false)
-	if err != nil {
-		return nil, err
-	}
-	ring, err := keys.ParseKeyring(data, pass)
-	if err != nil {
-		return nil, privateFailed(path, err)
-	}
-	return ring, nil
-}
-
-// addJWK adds private keys as other tools keep them: one JWK, or a JWK Set. No error quotes anything in it.
-func (i *identities) addJWK(path string, data []byte) error {
-	const fix = "give a consumer's keyring, or a private JWK of X25519 or P-256"
-	if checkObject(data) != nil || !hasMember(data, "kty") && !hasMember(data, "keys") {
-		return usage(fix, "%s is neither a keyring nor a private JWK", path)
-	}
-	docs, err := splitJWKs(data)
-	if err == nil && !isPrivateJWK(data) {
-		return usage("give the file that has the private half", "%s has public keys only, which open nothing", path)
-	}
-	var list []keys.Identity
-	for _, doc := range docs {
-		identity, err := keys.ParseIdentityJWK(doc)
-		if err != nil {
-			return usage(fix, "%s: %w", path, err)
-		}
-		list = append(list, identity)
-	}
-	if err != nil {
-		return usage(fix, "%s is not a JWK", path) // what is wrong may quote it
-	}
-	i.app.warnShared(path)
-	i.local = append(i.local, keys.OpenWith(list...))
-	return nil
-}
-
-// identitySources are several, as one.
+// identitySources are several that are asked one after the other.
 type identitySources []keys.IdentitySource
 
-func (s identitySources) Identities(now time.Time) []keys.Identity {
-	var list []keys.Identity
+// Identities are those of all.
+func (s identitySources) Identities(now time.Time) (list []keys.Identity) {
 	for _, source := range s {
 		list = append(list, source.Identities(now)...)
 	}
 	return list
 }
 
-// ageHeader begins what is encrypted under a passphrase.
-const ageHeader = "age-encryption.org/"
-
-// isKeyring tells a keyring, with or without a passphrase, from a JSON Web Key.
-func isKeyring(data []byte) bool {
-	return bytes.HasPrefix(data, []byte(ageHeader)) || checkObject(data) == nil && hasMember(data, "keys") && (hasMember(data, "consumer") || hasMember(data, "producer"))
+// decrypter opens with what the flags name; nil = nothing was named.
+func (a *app) decrypter(ctx context.Context, f *identityFlags) (*envelope.Decrypter, error) {
+	if len(f.identities) == 0 {
+		return nil, nil
+	}
+	var local identitySources
+	with := envelope.DecryptWith{}
+	for _, name := range f.identities {
+		if isKMS(name) {
+			if err := a.addKMSIdentity(ctx, name, &local, &with); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		source, err := a.openIdentities(ctx, f, name)
+		if err != nil {
+			return nil, err
+		}
+		local = append(local, source)
+	}
+	with.Identities = local
+	return envelope.NewDecrypter(with)
 }
 
-// isPrivateJWK reports whether a JWK, or one of a set, has a private member.
-func isPrivateJWK(data []byte) bool {
-	docs, err := splitJWKs(data)
-	return err == nil && slices.ContainsFunc(docs, func(doc []byte) bool {
-		return slices.ContainsFunc([]string{"d", "priv", "k"}, func(member string) bool { return hasMember(doc, member) })
-	})
+func (a *app) addKMSIdentity(ctx context.Context, name string, local *identitySources, with *envelope.DecryptWith) error {
+	key, err := a.resolveKMS(ctx, name, types.KeyUsageTypeEncryptDecrypt)
+	if err != nil {
+		return err
+	}
+	switch key.Usage {
+	case types.KeyUsageTypeEncryptDecrypt:
+		i, err := awskms.NewIdentity(key.client, key.ARN, nil)
+		if err != nil {
+			return kmsFailed(err)
+		}
+		with.Services = append(with.Services, i)
+		return nil
+	case types.KeyUsageTypeKeyAgreement:
+		i, err := awskms.NewAgreementIdentity(ctx, key.client, key.ARN, nil)
+		if err != nil {
+			return kmsFailed(err)
+		}
+		*local = append(*local, keys.OpenWith(i))
+		return nil
+	}
+	return usage("give a symmetric key, or one for key agreement on P-256", "--identity %s: it is a key for %s", name, key.Usage)
+}
+
+// openIdentities opens a file with private keys, whichever of the three kinds it is.
+func (a *app) openIdentities(ctx context.Context, f *identityFlags, path string) (keys.IdentitySource, error) {
+	if err := checkPrivateFile(path, "check the path, or make a key with `sealbus keys new --use enc`"); err != nil {
+		return nil, err
+	}
+	doc, err := a.readFile(path, keys.MaxPrivateFile)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(doc)
+	s := shape{}
+	if bytes.HasPrefix(bytes.TrimSpace(doc), []byte("{")) {
+		s = shapeOf(doc)
+	}
+	switch {
+	case s.names["kty"] != 0:
+		a.warnShared(path)
+		i, err := keys.ParseIdentityJWK(doc)
+		if err != nil {
+			return nil, unavailable("give a private key for encryption: X25519 or P-256", "%s: %s", path, strings.TrimPrefix(err.Error(), "keys: "))
+		}
+		return keys.OpenWith(i), nil
+	case s.names["encryptedKeyset"] != 0:
+		return a.openTinkIdentities(ctx, f, path)
+	}
+	ring, err := a.openKeyring(&keyringFlags{path: path, privateFlags: f.privateFlags})
+	if err != nil {
+		return nil, err
+	}
+	if ring.Consumer() == "" {
+		return nil, usage("give the consumer's keyring; `sealbus keys new --use enc` makes one", "%s is the keyring of %s: its keys sign", path, ownerOf(ring))
+	}
+	return ring, nil
+}
+
+func (a *app) openTinkIdentities(ctx context.Context, f *identityFlags, path string) (keys.IdentitySource, error) {
+	if f.tinkKEK == "" || f.consumer == "" {
+		return nil, usage("add --tink-kek ARN and --consumer NAME", "%s is a Tink keyset: the key that it is under, and whose it is, must be known", path)
+	}
+	kek, err := a.tinkKEK(ctx, f.tinkKEK)
+	if err != nil {
+		return nil, err
+	}
+	ring, err := tinkkeys.Open(ctx, path, kek, tinkkeys.Consumer(f.consumer))
+	if err != nil {
+		return nil, tinkFailed(path, err)
+	}
+	return ring, nil
 }

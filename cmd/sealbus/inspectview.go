@@ -14,7 +14,6 @@ type view struct {
 	*printer
 	app *app
 	s   *peek.Sealed
-	r   *inspected // the same for programs, with whose the keys are
 }
 
 // most is how much of one value is shown, in characters.
@@ -38,9 +37,6 @@ func (v *view) line() {
 		parts = append(parts, v.red(clean(shorten(v.s.Problems[0]))))
 	} else {
 		parts = append(parts, "sealed "+v.sealedAt(), "by "+clean(v.producer()), "key "+clean(shortIDs(v.keyIDs())))
-		if e := v.s.Encryption; e != nil {
-			parts = append(parts, "encrypted to "+count(len(e.Recipients), "recipient"))
-		}
 		if v.s.Core == peek.FitNone || v.s.Extensions == peek.FitNone {
 			parts = append(parts, v.red("digests do not fit"))
 		} else {
@@ -72,7 +68,6 @@ func (v *view) page(i, of int) {
 	v.carrier()
 	v.seal()
 	v.signatures()
-	v.encryption()
 	v.checks()
 	v.problems()
 }
@@ -102,9 +97,6 @@ func (v *view) event() {
 	v.field(&t, "dataschema", e.DataSchema)
 	v.field(&t, "data", describeData(e))
 	for _, x := range e.Extensions {
-		if s := v.s.Encryption; s != nil && !s.Whole && s.Problem == "" && x.Name == peek.RecipientsAttribute {
-			x.Value = count(len(s.Recipients), "recipient") + ", below"
-		}
 		v.field(&t, x.Name, x.Value)
 	}
 	v.section("Event", &t)
@@ -158,6 +150,37 @@ func (v *view) seal() {
 	v.field(&t, "not signed", strings.Join(v.s.UnsignedNames(), " "))
 	v.field(&t, "digests", fmt.Sprintf("data and core attributes: %s · extensions: %s", v.s.Core, v.s.Extensions))
 	v.section("Sealed", &t)
+	v.encryption()
+}
+
+// encryption is what is encrypted, and who can open it.
+func (v *view) encryption() {
+	e := v.s.Encryption()
+	if e == nil {
+		return
+	}
+	var t table
+	what := "all of the data"
+	if e.Fields != nil {
+		what = strings.Join(e.Fields, " ")
+	}
+	t.add(cell{"  what", v.dim}, cell{text: shorten(what)})
+	for _, to := range e.Recipients {
+		name := to.KeyID
+		if name == "" {
+			name = "somebody without a key ID"
+		}
+		t.add(cell{"  for", v.dim}, cell{text: shorten(name)}, cell{shorten(algorithmWords(to.Algorithm)), v.dim})
+	}
+	v.field(&t, "problem", e.Problem)
+	v.section(fmt.Sprintf("Encrypted, for %s", count(len(e.Recipients), "recipient")), &t)
+}
+
+func algorithmWords(alg string) string {
+	if alg == "urn:sealbus:jwe:aws-kms" {
+		return "AWS KMS"
+	}
+	return alg
 }
 
 func (v *view) producer() string {
@@ -191,27 +214,26 @@ func (v *view) signatures() {
 	if len(v.s.Signatures) == 0 {
 		return
 	}
-	v.linef("%s", v.bold(fmt.Sprintf("Signatures: %d", len(v.s.Signatures))))
-	for i := range v.r.Signatures {
-		v.signature(&v.r.Signatures[i])
+	var t table
+	for _, sig := range v.s.Signatures {
+		size := fmt.Sprintf("%d bytes", sig.Bytes)
+		if sig.Bytes == 0 {
+			size = "not base64"
+		}
+		t.add(cell{text: "  " + shorten(sig.KeyID)}, cell{size, v.dim})
+		if d := sig.Delegation; d != nil {
+			t.add(cell{"    a session key, vouched for by " + shorten(d.By), v.dim}, cell{describeDelegation(d), v.dim})
+		}
 	}
-	v.linef("")
+	v.section(fmt.Sprintf("Signatures: %d", len(v.s.Signatures)), &t)
 }
 
-func (v *view) signature(k *inspectedKey) {
-	size, whose := fmt.Sprintf("%d bytes", k.Bytes), k.Owner
-	if k.Bytes == 0 {
-		size = "not base64"
+func describeDelegation(d *peek.Delegation) string {
+	if d.Problem != "" {
+		return d.Problem
 	}
-	if k.Delegation != nil {
-		whose = nil // it is of the key that vouches
-	}
-	var t table
-	t.add(cell{text: "  " + shorten(k.KeyID)}, cell{size, v.dim}, cell{whose.String(), v.ownerPaint(whose)})
-	t.print(v.printer)
-	if k.Delegation != nil {
-		v.delegation(k)
-	}
+	return shorten(fmt.Sprintf("from %s to %s, sources %s, types %s",
+		d.NotBefore, d.NotAfter, strings.Join(d.Sources, " "), strings.Join(d.Types, " ")))
 }
 
 // checks is what opening would look at, in its order.
@@ -229,10 +251,10 @@ func (v *view) checks() {
 	} else {
 		step("that this key's producer may speak for %s", e.Source)
 	}
-	step("that it may sign %s, and was valid at the time of sealing", e.Type)
 	if p.Delegations > 0 {
-		step("that a session key was made for this by such a key, and its hour was not over")
+		step("that the key that vouches for the session key, and the session key, may do so at that time")
 	}
+	step("that it may sign %s, and was valid at the time of sealing", e.Type)
 	if v.s.Outer != nil {
 		step("that the bus names the same source and type, and an account that the key may be used from")
 	}
@@ -243,8 +265,8 @@ func (v *view) checks() {
 		step("that it is not yet %s", end)
 	}
 	step("that it was sealed within the consumer's window, and was not handled before")
-	if v.s.Encryption != nil {
-		step("then, that one of its identities can decrypt it")
+	if p.Encrypted {
+		step("that one of its keys opens the data, which was encrypted in this very event")
 	}
 	v.section("A consumer would check", &t)
 }

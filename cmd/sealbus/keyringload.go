@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"strings"
@@ -17,7 +16,7 @@ type keyringFlags struct {
 }
 
 func (f *keyringFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.path, "keyring", "", "the private keys of the producer, or of the consumer, a `FILE`; or one that says which KMS key it is")
+	cmd.Flags().StringVar(&f.path, "keyring", "", "the private keys of the producer, or of the consumer, a `FILE`")
 	f.privateFlags.register(cmd)
 }
 
@@ -83,91 +82,11 @@ func (a *app) signers(ring *keys.Keyring, keyID string) (keys.SignerSource, erro
 	return keys.SignWith(signer), nil
 }
 
-// keyFile is what --keyring names: a keyring, or a reference to a key in AWS KMS. Either is set.
-type keyFile struct {
-	ring *keys.Keyring
-	ref  *keyReference
-}
-
-// openKeyFile opens the file that the flags name.
-func (a *app) openKeyFile(f *keyringFlags) (*keyFile, error) {
-	ref, err := a.referenceAt(f.path)
-	if err != nil {
-		return nil, err
-	}
-	if ref != nil {
-		return &keyFile{ref: ref}, nil
-	}
-	ring, err := a.openKeyring(f)
-	if err != nil {
-		return nil, err
-	}
-	return &keyFile{ring: ring}, nil
-}
-
-// scope is who signs with the keys, and for what.
-func (k *keyFile) scope() signingScope {
-	if k.ref != nil {
-		return k.ref
-	}
-	return k.ring
-}
-
-// signingScope is what a file with signing keys says of its producer.
-type signingScope interface {
-	Producer() string // "" = the keys are a consumer's
-	Sources() []string
-	Types() []string
-	AllowsSource(source string) bool
-	AllowsType(typ string) bool
-}
-
-// signersOf are the keys of the file to sign with: the one of that ID, "" = those that sign now.
-func (a *app) signersOf(ctx context.Context, k *keyFile, keyID string) (keys.SignerSource, error) {
-	if k.ref == nil {
-		return a.signers(k.ring, keyID)
-	}
-	if keyID != "" {
-		if _, err := matchID([]string{k.ref.key().id}, keyID, k.ref.path); err != nil {
-			return nil, err
-		}
-	}
-	signer, err := a.kmsSigner(ctx, k.ref)
-	if err != nil {
-		return nil, err
-	}
-	return keys.SignWith(signer), nil
-}
-
-// keys are the public sides of the keys in the file.
-func (k *keyFile) keys() []ringKey {
-	if k.ref != nil {
-		return []ringKey{k.ref.key()}
-	}
-	return ringKeys(k.ring)
-}
-
-func (k *keyFile) consumer() string {
-	if k.ref != nil {
-		return k.ref.consumer
-	}
-	return k.ring.Consumer()
-}
-
-// owner says whose keys they are.
-func (k *keyFile) owner() string {
-	if k.ref != nil {
-		return k.ref.owner()
-	}
-	return ownerOf(k.ring)
-}
-
 // ringKey is one key of a keyring, for the one use or the other.
 type ringKey struct {
 	id, alg  string
 	jwk      []byte // public
 	schedule keys.Schedule
-	kms      string // the ARN of a key in AWS KMS, "" = the keyring has the private half
 }
 
 // ringKeys are the keys of a producer's or a consumer's keyring.
@@ -190,17 +109,17 @@ func ownerOf(ring *keys.Keyring) string {
 	return "producer " + ring.Producer()
 }
 
-// find finds a key of the file by its ID or a unique beginning of it.
-func (k *keyFile) find(keyID string) (ringKey, error) {
-	all := k.keys()
+// findRingKey finds a key of the ring by its ID or a unique beginning of it.
+func findRingKey(ring *keys.Keyring, keyID string) (ringKey, error) {
+	all := ringKeys(ring)
 	ids := make([]string, len(all))
-	for i, key := range all {
-		ids[i] = key.id
+	for i, k := range all {
+		ids[i] = k.id
 	}
 	id, err := matchID(ids, keyID, "the keyring")
-	for _, key := range all {
-		if err == nil && key.id == id {
-			return key, nil
+	for _, k := range all {
+		if err == nil && k.id == id {
+			return k, nil
 		}
 	}
 	return ringKey{}, err

@@ -33,13 +33,13 @@ func (a *app) keysExport(f *keyringFlags, keyID, out string) error {
 	if out != "" && exists(out) {
 		return fileExists(out)
 	}
-	file, err := a.openKeyFile(f)
+	ring, err := a.openKeyring(f)
 	if err != nil {
 		return err
 	}
-	chosen := file.keys()
+	chosen := ringKeys(ring)
 	if keyID != "" {
-		key, err := file.find(keyID)
+		key, err := findRingKey(ring, keyID)
 		if err != nil {
 			return err
 		}
@@ -51,11 +51,11 @@ func (a *app) keysExport(f *keyringFlags, keyID, out string) error {
 	if err := createFile(out, jwkSet(chosen), publicFile); err != nil {
 		return err
 	}
-	result := keysExported{Out: out, Producer: file.scope().Producer(), Consumer: file.consumer()}
+	result := keysExported{Out: out, Producer: ring.Producer(), Consumer: ring.Consumer()}
 	for _, k := range chosen {
 		result.KeyIDs = append(result.KeyIDs, k.id)
 	}
-	a.sayf("wrote %s: %s of %s", out, count(len(chosen), "public key"), file.owner())
+	a.sayf("wrote %s: %s of %s", out, count(len(chosen), "public key"), ownerOf(ring))
 	if !a.json {
 		return nil
 	}

@@ -13,7 +13,6 @@ import (
 type keyListed struct {
 	KeyID     string     `json:"key_id"`
 	Alg       string     `json:"alg"`
-	KMS       string     `json:"kms,omitempty"` // the ARN of the key, which never leaves AWS KMS
 	State     keys.State `json:"state"`
 	SignsNow  bool       `json:"signs_now"` // among those that seal uses
 	Published string     `json:"published,omitempty"`
@@ -37,11 +36,11 @@ func (a *app) keysListCommand() *cobra.Command {
 	cmd := a.command(commandSpec{
 		use: "list --keyring FILE", short: "List the keys of a keyring and which of them signs now", now: true,
 		run: func(context.Context, []string) error {
-			file, err := a.openKeyFile(&f)
+			ring, err := a.openKeyring(&f)
 			if err != nil {
 				return err
 			}
-			list := listKeys(file, a.now())
+			list := listKeys(ring, a.now())
 			return a.emit(list, func(p *printer) { list.print(p, a.now()) })
 		},
 	})
@@ -49,32 +48,22 @@ func (a *app) keysListCommand() *cobra.Command {
 	return cmd
 }
 
-func listKeys(file *keyFile, now time.Time) keysListed {
-	scope := file.scope()
-	list := keysListed{Producer: scope.Producer(), Consumer: file.consumer(), Sources: scope.Sources(), Types: scope.Types(), Keys: []keyListed{}}
-	signing := file.signing(now)
-	for _, k := range file.keys() {
+func listKeys(ring *keys.Keyring, now time.Time) keysListed {
+	list := keysListed{Producer: ring.Producer(), Consumer: ring.Consumer(), Sources: ring.Sources(), Types: ring.Types(), Keys: []keyListed{}}
+	signing := map[string]bool{}
+	if signers, err := ring.Signers(now); err == nil {
+		for _, s := range signers {
+			signing[s.Verifier().KeyID()] = true
+		}
+	}
+	for _, k := range ringKeys(ring) {
 		list.Keys = append(list.Keys, keyListed{
-			KeyID: k.id, Alg: k.alg, KMS: k.kms, State: k.schedule.StateAt(now), SignsNow: signing[k.id],
+			KeyID: k.id, Alg: k.alg, State: k.schedule.StateAt(now), SignsNow: signing[k.id],
 			Published: formatTime(k.schedule.Published), Active: formatTime(k.schedule.Active),
 			Retired: formatTime(k.schedule.Retired), Expired: formatTime(k.schedule.Expired), schedule: k.schedule,
 		})
 	}
 	return list
-}
-
-// signing are the IDs of the keys that sign now.
-func (k *keyFile) signing(now time.Time) map[string]bool {
-	ids := map[string]bool{}
-	if k.ref != nil {
-		ids[k.ref.key().id] = k.ref.producer != ""
-		return ids
-	}
-	signers, _ := k.ring.Signers(now) // none on an error
-	for _, s := range signers {
-		ids[s.Verifier().KeyID()] = true
-	}
-	return ids
 }
 
 func (l *keysListed) print(p *printer, now time.Time) {
@@ -92,11 +81,7 @@ func (l *keysListed) print(p *printer, now time.Time) {
 		if k.SignsNow {
 			mark = "*"
 		}
-		next := nextStep(&k.schedule, now)
-		if k.KMS != "" {
-			next = k.KMS
-		}
-		t.add(cell{mark, p.green}, cell{k.KeyID, p.bold}, cell{k.Alg, nil}, stateCell(p, k.State), cell{next, nil})
+		t.add(cell{mark, p.green}, cell{k.KeyID, p.bold}, cell{k.Alg, nil}, stateCell(p, k.State), cell{nextStep(&k.schedule, now), nil})
 	}
 	t.print(p)
 	if l.Producer != "" {

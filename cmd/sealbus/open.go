@@ -21,8 +21,8 @@ import (
 type openFlags struct {
 	trustFlags
 	identityFlags
-	requireFlags
-	keepEncrypted bool
+	required       bool
+	requiredFields []string
 
 	sources  []string
 	types    []string
@@ -42,27 +42,28 @@ func (a *app) openCommand() *cobra.Command {
 		from:   newChoice(fromAuto, fromCloudEvent, fromEventBridge, fromSQS),
 	}
 	cmd := a.command(commandSpec{
-		use: "open --trust FILE --roots FILE --allow-source PATTERN... [--identity FILE...] < EVENT", short: "Verify sealed events, decrypt them, and say why one is refused", now: true, args: standardInput("open"),
+		use: "open --trust FILE --roots FILE --allow-source PATTERN... [--identity KEY...] < EVENT", short: "Verify sealed events, decrypt them, and say why one is refused", now: true, args: standardInput("open"),
 		long: `Verify the sealed event on standard input as a consumer would, and write the verified event, which holds only
 what was signed. Use standard output, never the input, which may hold more than that.
 
 It reads a CloudEvent, an EventBridge event, a PutEvents entry, what SQS hands out, and arrays of them: then it
 writes one event a line, and ends with the highest status.
 
-Exit status: 0 verified, 1 rejected (the reason is on standard error), 3 could not judge.
+Encrypted data is decrypted last, with a key of --identity. --require-encrypted refuses events that anybody can read.
 
-Encrypted data is decrypted once the event is verified, with what --identity names; --require-encrypted refuses what
-came in the clear. --keep-encrypted verifies without a key, and leaves the data as it is.
+Exit status: 0 verified, 1 rejected (the reason is on standard error), 3 could not judge.
 
 It does not check replay: an event that opens here may have been handled before. A consumer with a replay store
 knows that. The AWS account is believed as the input or --account states it.`,
 		example: `sealbus open --trust bundle.dsse --roots roots.json --allow-source 'https://orders.example/*' < sealed.json
-sealbus open --trust bundle.dsse --roots roots.json --allow-source 'https://orders.example/*' --identity billing.keyring < sealed.json
 aws sqs receive-message --queue-url URL | sealbus open --trust bundle.dsse --roots roots.json --allow-source 'urn:shop:*'`,
 		run: func(ctx context.Context, _ []string) error { return a.open(ctx, f) },
 	})
 	flags := cmd.Flags()
 	f.trustFlags.register(cmd)
+	f.identityFlags.register(cmd)
+	flags.BoolVar(&f.required, "require-encrypted", false, "all of the data must be encrypted")
+	flags.StringArrayVar(&f.requiredFields, "require-encrypted-field", nil, "what stands at this JSON `POINTER` must be encrypted")
 	flags.StringArrayVar(&f.sources, "allow-source", nil, "a source `PATTERN` that this consumer takes: exact, or ending in /*")
 	flags.StringArrayVar(&f.types, "allow-type", nil, "a type `PATTERN` that it takes (default all that the bundle allows)")
 	flags.StringVar(&f.audience, "audience", "", "the `NAME` that must be among those the event was sealed for (default not checked)")
@@ -71,24 +72,8 @@ aws sqs receive-message --queue-url URL | sealbus open --trust bundle.dsse --roo
 	flags.Lookup("max-age").DefValue = "24h5m" // consumer.DefaultMaxAge; the general form has its largest unit only
 	flags.Var(&f.mode, "mode", "what becomes of attributes that nobody signed: dropped, shown apart, or all extensions dropped")
 	flags.Var(&f.from, "from", "what the input is")
-	f.identityFlags.register(cmd, nil)
-	f.requireFlags.register(cmd)
-	flags.BoolVar(&f.keepEncrypted, "keep-encrypted", false, "verify encrypted events without opening them")
 	return cmd
 }
-
-// requireFlags say what must be encrypted.
-type requireFlags struct {
-	encrypted bool
-	fields    []string
-}
-
-func (f *requireFlags) register(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&f.encrypted, "require-encrypted", false, "refuse an event whose data is not encrypted, all of it")
-	cmd.Flags().StringArrayVar(&f.fields, "require-encrypted-field", nil, "refuse an event in which this member of the data is there and not encrypted, a `POINTER` such as /customer/iban")
-}
-
-func (f *requireFlags) check() error { return checkFields("require-encrypted-field", f.fields) }
 
 // options are what a consumer with these flags would verify by.
 func (f *openFlags) options(now time.Time) (*envelope.OpenOptions, error) {
@@ -106,15 +91,14 @@ func (f *openFlags) options(now time.Time) (*envelope.OpenOptions, error) {
 			return nil, usage("give the 12 digits of an AWS account", "--account: %w", err)
 		}
 	}
-	if f.keepEncrypted && len(f.paths) > 0 {
-		return nil, usage("drop one of the two", "--keep-encrypted leaves nothing to do for --identity")
-	}
-	if err := f.requireFlags.check(); err != nil {
-		return nil, err
+	for _, field := range f.requiredFields {
+		if err := envelope.CheckField(field); err != nil {
+			return nil, usage("write it like /card/number; a / within a name is ~1, a ~ is ~0", "--require-encrypted-field %w", err)
+		}
 	}
 	return &envelope.OpenOptions{
 		Mode: openModes[f.mode.value], Sources: f.sources, Types: f.types, Audience: f.audience, Account: f.account,
-		RequireEncrypted: f.encrypted, RequireEncryptedFields: f.fields, KeepEncrypted: f.keepEncrypted,
+		RequireEncrypted: f.required, RequireEncryptedFields: f.requiredFields,
 		MaxAge: time.Duration(f.maxAge), Now: func() time.Time { return now },
 	}, nil
 }
@@ -139,21 +123,12 @@ func (a *app) open(ctx context.Context, f *openFlags) error {
 	worst := exitDone
 	for i := range list {
 		opened, err := list[i].open(ctx, trust, opts)
-		if err := a.tellOpened(opened, err, position(i, len(list)), opts.Decrypter); err != nil {
+		if err := a.tellVerdict(opened, err, position(i, len(list))); err != nil {
 			return err
 		}
 		worst = max(worst, verdictExit(err))
 	}
 	return ended(worst)
-}
-
-// tellOpened is tellVerdict, with the flag in the advice where there is no identity.
-func (a *app) tellOpened(opened *envelope.Opened, err error, where string, d *envelope.Decrypter) error {
-	e, ok := errors.AsType[*envelope.Error](err)
-	if !ok || e.Reason != envelope.ReasonNotARecipient || d != nil {
-		return a.tellVerdict(opened, err, where)
-	}
-	return a.tellRefusal(e, "give the consumer's keyring or KMS key with --identity, or verify it unread with --keep-encrypted", where)
 }
 
 func verdictExit(err error) int {
@@ -174,8 +149,22 @@ type verifiedResult struct {
 	KeyIDs           []string          `json:"key_ids"`
 	SignedAt         string            `json:"signed_at"` // "" = nothing signed says when
 	SignedAttributes []string          `json:"signed_attributes"`
-	Unverified       map[string]string `json:"unverified"` // --mode passthrough only
 	Encryption       *encryptionResult `json:"encryption"` // null = the data was not encrypted
+	Unverified       map[string]string `json:"unverified"` // --mode passthrough only
+}
+
+// encryptionResult is how the data was encrypted, for programs.
+type encryptionResult struct {
+	Fields     []string `json:"fields"` // JSON Pointers; null = all of the data
+	Recipients []string `json:"recipients"`
+	OpenedWith string   `json:"opened_with"`
+}
+
+func encryptionOf(o *envelope.Opened) *encryptionResult {
+	if o.Encryption == nil {
+		return nil
+	}
+	return &encryptionResult{o.Encryption.Fields, o.Encryption.Recipients, o.Encryption.OpenedWith}
 }
 
 // rejectedResult is a refused event for programs.
@@ -197,8 +186,8 @@ func (a *app) tellVerdict(opened *envelope.Opened, err error, where string) erro
 		}
 		return a.writeJSON(verifiedResult{
 			Verdict: "verified", Event: opened.JSON(), Producer: opened.Producer, KeyIDs: opened.KeyIDs,
-			SignedAt: formatTime(opened.SignedAt), SignedAttributes: opened.SignedAttributes, Unverified: unverified,
-			Encryption: encryptionOf(opened.Encryption),
+			SignedAt: formatTime(opened.SignedAt), SignedAttributes: opened.SignedAttributes,
+			Encryption: encryptionOf(opened), Unverified: unverified,
 		})
 	}
 	a.talkVerified(opened, where)
@@ -224,7 +213,13 @@ func (a *app) talkVerified(o *envelope.Opened, where string) {
 		when = "at " + formatTime(o.SignedAt)
 	}
 	fmt.Fprintf(a.stderr, "%s %ssealed by %s %s, key %s\n", a.talk.green("sealbus: verified:"), where, o.Producer, when, shortIDs(o.KeyIDs))
-	a.talkEncryption(encryptionOf(o.Encryption))
+	if e := o.Encryption; e != nil {
+		what := "the data"
+		if e.Fields != nil {
+			what = strings.Join(e.Fields, " ")
+		}
+		fmt.Fprintf(a.stderr, "  %s %s, opened with key %s\n", a.talk.green("decrypted:"), clean(what), clean(shortKey(e.OpenedWith)))
+	}
 	for _, name := range sortedKeys(o.Unverified) {
 		fmt.Fprintf(a.stderr, "  %s %s=%s\n", a.talk.yellow("not signed:"), clean(name), clean(o.Unverified[name]))
 	}
@@ -270,6 +265,14 @@ func causeOf(e *envelope.Error) string {
 		return e.Reason.Explain().Cause
 	}
 	return strings.TrimPrefix(e.Cause, "cejson: ")
+}
+
+// shortKey is shortID of a thumbprint, and the whole ARN of a key in KMS, which begins as all others do.
+func shortKey(id string) string {
+	if isKMS(id) {
+		return id
+	}
+	return shortID(id)
 }
 
 func shortIDs(ids []string) string {

@@ -26,9 +26,8 @@ const publishBatch = 500
 const shownFailures = 10
 
 type publishFlags struct {
-	keyringFlags
+	signFlags
 	encryptFlags
-	key        string
 	audience   string
 	expires    durationValue
 	exact      bool
@@ -45,7 +44,7 @@ func (a *app) publishCommand() *cobra.Command {
 	f := &publishFlags{layout: newChoice("structured", "embedded"), retryFor: durationValue(eventbridge.DefaultRetryFor)}
 	var cmd *cobra.Command
 	cmd = a.command(commandSpec{
-		use: "publish --keyring FILE --bus NAME [FILE]", short: "Sign CloudEvents, encrypt them if asked to, and put them on an EventBridge bus", now: true, args: atMostOne,
+		use: "publish --keyring FILE --bus NAME [FILE]", short: "Sign CloudEvents and put them on an EventBridge bus", now: true, args: atMostOne,
 		long: `Sign the CloudEvents of FILE, or of standard input, and put them on an EventBridge bus: one event, events one a line, or a
 JSON array of them. Nothing is sent unless all can be read and belong to the producer.
 
@@ -56,7 +55,6 @@ consumers handle an event once, however often it is sent. It is 1 if some were r
 
 With --output json there is one line for each event, in their order.`,
 		example: `sealbus publish --bus central --keyring orders.keyring < event.json
-sealbus publish --bus central --keyring orders.keyring --encrypt-to billing --trust bundle.dsse --roots roots.json < event.json
 sealbus publish --bus central --keyring orders.keyring --output json events.jsonl > results.jsonl`,
 		run: func(ctx context.Context, args []string) error {
 			f.file = strings.Join(args, "")
@@ -67,8 +65,8 @@ sealbus publish --bus central --keyring orders.keyring --output json events.json
 		},
 	})
 	flags := cmd.Flags()
-	f.keyringFlags.register(cmd)
-	flags.StringVar(&f.key, "key", "", "sign with this key: its `ID` or the first characters of it (default the one that signs now)")
+	f.signFlags.register(cmd)
+	f.encryptFlags.register(cmd)
 	flags.StringVar(&f.audience, "audience", "", "`NAMES` of who may open the events, space-separated")
 	flags.Var(&f.expires, "expires", "how long the events live from now on (default without end)")
 	flags.BoolVar(&f.exact, "exact", false, "keep the data byte for byte, as base64 (+33 %); JSON data is else sent in canonical form")
@@ -78,7 +76,6 @@ sealbus publish --bus central --keyring orders.keyring --output json events.json
 	flags.StringVar(&f.endpoint, "endpoint", "", "the `URL` to call instead of the region's: an emulator, a VPC endpoint")
 	flags.StringVar(&f.endpointID, "endpoint-id", "", "the `ID` of a global endpoint of EventBridge, such as abcde.veo")
 	flags.Var(&f.retryFor, "retry-for", "how long to try again what is throttled")
-	f.encryptFlags.register(cmd)
 	return cmd
 }
 
@@ -88,7 +85,7 @@ func (f *publishFlags) check(cmd *cobra.Command) error {
 	if f.file == "" {
 		f.file = "-"
 	}
-	if err := need(required{"bus", f.bus}, required{"keyring", f.path}); err != nil {
+	if err := need(required{"bus", f.bus}); err != nil {
 		return err
 	}
 	if cmd.Flags().Changed("expires") && time.Duration(f.expires) < time.Second {
@@ -100,15 +97,14 @@ func (f *publishFlags) check(cmd *cobra.Command) error {
 	if f.retryFor == 0 {
 		f.retryFor = -1 // never, in the bus's words
 	}
+	if err := f.signFlags.check(); err != nil {
+		return err
+	}
 	return f.encryptFlags.check()
 }
 
 func (a *app) publish(ctx context.Context, f *publishFlags) error {
-	file, err := a.openKeyFile(&f.keyringFlags)
-	if err != nil {
-		return err
-	}
-	source, err := a.signersOf(ctx, file, f.key)
+	ring, source, err := a.openSigning(ctx, &f.signFlags)
 	if err != nil {
 		return err
 	}
@@ -117,11 +113,15 @@ func (a *app) publish(ctx context.Context, f *publishFlags) error {
 		return err
 	}
 	for i := range events {
-		if err := checkScope(file.scope(), &events[i], position(i, len(events))); err != nil {
+		if err := checkScope(ring, &events[i], position(i, len(events))); err != nil {
 			return err
 		}
 	}
-	p, err := a.newPublisher(ctx, f, source)
+	encrypt, err := a.encrypter(ctx, &f.encryptFlags)
+	if err != nil {
+		return err
+	}
+	p, err := a.newPublisher(ctx, f, source, encrypt)
 	if err != nil {
 		return err
 	}
@@ -175,11 +175,7 @@ func splitEvents(file string, doc []byte) (parts [][]byte, err error) {
 	return parts, nil
 }
 
-func (a *app) newPublisher(ctx context.Context, f *publishFlags, source keys.SignerSource) (*producer.Producer, error) {
-	encrypter, err := a.encrypter(ctx, &f.encryptFlags)
-	if err != nil {
-		return nil, err
-	}
+func (a *app) newPublisher(ctx context.Context, f *publishFlags, source keys.SignerSource, encrypt *envelope.Encrypter) (*producer.Producer, error) {
 	client, err := eventBridgeClient(ctx, f)
 	if err != nil {
 		return nil, err
@@ -195,7 +191,7 @@ func (a *app) newPublisher(ctx context.Context, f *publishFlags, source keys.Sig
 		return nil, usage("give the name or ARN of an event bus with --bus", "%w", err)
 	}
 	p, err := producer.New(source, bus, &producer.Options{
-		Audience: f.audience, Expires: time.Duration(f.expires), Exact: f.exact, Encrypt: encrypter, EncryptFields: f.fields, Now: a.now,
+		Audience: f.audience, Expires: time.Duration(f.expires), Exact: f.exact, Encrypt: encrypt, EncryptFields: f.fields, Now: a.now,
 	})
 	if err != nil {
 		return nil, unavailable("report this as a bug", "%w", err)
@@ -293,11 +289,11 @@ func publishExit(err error) int {
 }
 
 func publishFix(err error, exit int) string {
-	if service, ok := errors.AsType[*keys.ServiceError](err); ok && service.Fix != "" {
-		return service.Fix
-	}
 	e, ok := errors.AsType[*eventbridge.Error](err)
+	service, isService := errors.AsType[*keys.ServiceError](err)
 	switch {
+	case isService && service.Fix != "":
+		return service.Fix
 	case errors.Is(err, eventbridge.ErrNoBus):
 		return "check --bus and --region, or create the bus: EventBridge itself would have accepted the events, and lost them"
 	case ok && e.Fix() != "":

@@ -24,9 +24,8 @@ const (
 )
 
 type sealFlags struct {
-	keyringFlags
+	signFlags
 	encryptFlags
-	key      string
 	audience string
 	expires  durationValue
 	exact    bool
@@ -39,16 +38,16 @@ func (a *app) sealCommand() *cobra.Command {
 	f := &sealFlags{to: newChoice(fromCloudEvent, fromEventBridge), layout: newChoice("structured", "embedded")}
 	var cmd *cobra.Command
 	cmd = a.command(commandSpec{
-		use: "seal --keyring FILE [--encrypt-to WHOM...] [--to eventbridge] < EVENT", short: "Sign CloudEvents, and encrypt them if asked to", now: true, args: standardInput("seal"),
+		use: "seal --keyring FILE [--encrypt-to RECIPIENT... [--field POINTER...]] [--to eventbridge] < EVENT", short: "Sign CloudEvents, and encrypt them if asked to", now: true, args: standardInput("seal"),
 		long: `Sign the CloudEvent on standard input, or a batch of them (a JSON array): all of it or nothing.
 
-With --encrypt-to only those that it names can read the data, or with --field those members of it; whoever opens the event
-verifies it first. Attributes such as type and subject stay readable.
-
 What comes out is JSON in any case. With --to eventbridge it is what ` + "`aws events put-events --entries`" + ` takes: an
-array of entries, also for a single event.`,
+array of entries, also for a single event.
+
+With --encrypt-to the data, or each --field of it, is encrypted before it is signed, and only the recipients can read it:
+the keys in a file of ` + "`sealbus keys export`" + `, a key in AWS KMS, or whatever keys of a consumer the trust bundle lists as active.`,
 		example: `sealbus seal --keyring orders.keyring < event.json > sealed.json
-sealbus seal --keyring orders.keyring --encrypt-to billing.pub.json --field /customer/iban < event.json
+sealbus seal --keyring orders.keyring --encrypt-to billing --trust bundle.dsse --roots roots.json --field /card < event.json > sealed.json
 sealbus seal --keyring orders.keyring --to eventbridge --bus central < event.json > entries.json
 aws events put-events --entries file://entries.json`,
 		run: func(ctx context.Context, _ []string) error {
@@ -59,15 +58,14 @@ aws events put-events --entries file://entries.json`,
 		},
 	})
 	flags := cmd.Flags()
-	f.keyringFlags.register(cmd)
-	flags.StringVar(&f.key, "key", "", "sign with this key: its `ID` or the first characters of it (default the one that signs now)")
+	f.signFlags.register(cmd)
+	f.encryptFlags.register(cmd)
 	flags.StringVar(&f.audience, "audience", "", "`NAMES` of who may open the event, space-separated")
 	flags.Var(&f.expires, "expires", "how long the event lives from now on (default without end)")
 	flags.BoolVar(&f.exact, "exact", false, "keep the data byte for byte, as base64 (+33 %); JSON data is else sent in canonical form")
 	flags.Var(&f.to, "to", "what to write")
 	flags.Var(&f.layout, "layout", "of an EventBridge detail: the whole event, or its data with the attributes as one member")
 	flags.StringVar(&f.bus, "bus", "", "the EventBusName of the entries, a `NAME` or ARN")
-	f.encryptFlags.register(cmd)
 	return cmd
 }
 
@@ -87,19 +85,15 @@ func (f *sealFlags) check(cmd *cobra.Command) error {
 }
 
 func (a *app) seal(ctx context.Context, f *sealFlags) error {
-	file, err := a.openKeyFile(&f.keyringFlags)
+	ring, source, err := a.openSigning(ctx, &f.signFlags)
 	if err != nil {
 		return err
 	}
-	source, err := a.signersOf(ctx, file, f.key)
+	signers, err := a.signersNow(source)
 	if err != nil {
 		return err
 	}
-	signers, err := source.Signers(a.now())
-	if err != nil {
-		return unavailable("see `sealbus keys list`", "%w", err)
-	}
-	encrypter, err := a.encrypter(ctx, &f.encryptFlags)
+	encrypt, err := a.encrypter(ctx, &f.encryptFlags)
 	if err != nil {
 		return err
 	}
@@ -111,11 +105,7 @@ func (a *app) seal(ctx context.Context, f *sealFlags) error {
 	if err != nil {
 		return err
 	}
-	now := a.now()
-	sealed, err := sealAll(ctx, events, file.scope(), signers[0], &envelope.SealOptions{
-		Audience: f.audience, Expires: time.Duration(f.expires), Exact: f.exact, CoSigners: signers[1:],
-		Encrypt: encrypter, EncryptFields: f.fields, Now: func() time.Time { return now },
-	})
+	sealed, err := a.sealAll(ctx, events, ring, &envelope.SealOptions{CoSigners: signers[1:], Encrypt: encrypt, EncryptFields: f.fields}, signers[0], f)
 	if err != nil {
 		return err
 	}
@@ -188,15 +178,18 @@ func notSealable(where string, err error) error {
 	return &exitError{code: exitRejected, reason: string(reason), err: fmt.Errorf("%scannot read the event: %w", where, err), fix: fix}
 }
 
-func sealAll(ctx context.Context, events []event.Event, of signingScope, signer keys.Signer, opts *envelope.SealOptions) ([]*envelope.Sealed, error) {
+func (a *app) sealAll(ctx context.Context, events []event.Event, ring ring, opts *envelope.SealOptions, signer keys.Signer, f *sealFlags) ([]*envelope.Sealed, error) {
 	sealed := make([]*envelope.Sealed, len(events))
+	now := a.now()
+	opts.Audience, opts.Expires, opts.Exact, opts.Now = f.audience, time.Duration(f.expires), f.exact, func() time.Time { return now }
 	for i, ev := range events {
 		where := position(i, len(events))
-		if err := checkScope(of, &ev, where); err != nil {
+		if err := checkScope(ring, &ev, where); err != nil {
 			return nil, err
 		}
 		var err error
-		if sealed[i], err = envelope.Seal(ctx, ev, signer, opts); err != nil {
+		sealed[i], err = envelope.Seal(ctx, ev, signer, opts)
+		if err != nil {
 			return nil, sealFailed(where, err)
 		}
 	}
@@ -205,28 +198,31 @@ func sealAll(ctx context.Context, events []event.Event, of signingScope, signer 
 
 // checkScope refuses what no consumer would accept: the trust bundle binds a producer to its sources and types, and
 // the keyring remembers which.
-func checkScope(of signingScope, ev *event.Event, where string) error {
+func checkScope(ring ring, ev *event.Event, where string) error {
 	what, value, patterns, reason := "", "", []string(nil), envelope.Reason("")
 	switch {
-	case !of.AllowsSource(ev.Source()):
-		what, value, patterns, reason = "source", ev.Source(), of.Sources(), envelope.ReasonSourceNotAllowed
-	case !of.AllowsType(ev.Type()):
-		what, value, patterns, reason = "type", ev.Type(), of.Types(), envelope.ReasonTypeNotAllowed
+	case !ring.AllowsSource(ev.Source()):
+		what, value, patterns, reason = "source", ev.Source(), ring.Sources(), envelope.ReasonSourceNotAllowed
+	case !ring.AllowsType(ev.Type()):
+		what, value, patterns, reason = "type", ev.Type(), ring.Types(), envelope.ReasonTypeNotAllowed
 	default:
 		return nil
 	}
 	return &exitError{
 		code: exitRejected, reason: string(reason),
-		err: fmt.Errorf("%sproducer %s does not speak for %s %q: its keyring is for %s", where, of.Producer(), what, value, strings.Join(patterns, ", ")),
+		err: fmt.Errorf("%sproducer %s does not speak for %s %q: its keyring is for %s", where, ring.Producer(), what, value, strings.Join(patterns, ", ")),
 		fix: "correct the event's " + what + ", or seal with the keyring of the producer that it belongs to",
 	}
 }
 
 func sealFailed(where string, err error) error {
-	if service, ok := errors.AsType[*keys.ServiceError](err); ok {
-		return serviceFailed(where, service)
-	}
 	var e *envelope.SealError
+	if _, ok := errors.AsType[*keys.ServiceError](err); ok {
+		return kmsFailed(err)
+	}
+	if errors.Is(err, keys.ErrNoRecipient) {
+		return noRecipient(err)
+	}
 	if !errors.As(err, &e) {
 		return unavailable("try again", "%s%s", where, strings.TrimPrefix(err.Error(), "envelope: "))
 	}
@@ -234,11 +230,7 @@ func sealFailed(where string, err error) error {
 	if e.Member != "" {
 		fix = "correct " + e.Member + " and seal the event again"
 	}
-	problem := strings.TrimPrefix(e.Error(), "envelope: ")
-	if strings.Contains(problem, "EncryptFields") {
-		problem, fix = strings.ReplaceAll(problem, "EncryptFields", "--field"), "correct --field, or the data"
-	}
-	return rejected(fix, "%s%s", where, problem)
+	return rejected(fix, "%s%s", where, strings.TrimPrefix(e.Error(), "envelope: "))
 }
 
 func (a *app) writeSealed(sealed []*envelope.Sealed, batch bool, f *sealFlags) error {

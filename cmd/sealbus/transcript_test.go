@@ -78,7 +78,7 @@ var changing = []struct {
 	text string
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "TIME"},
-	{regexp.MustCompile(`(key|with) [A-Za-z0-9_-]{12}…`), "key ID"},
+	{regexp.MustCompile(`key [A-Za-z0-9_-]{12}…`), "key ID"},
 }
 
 // settled is text without what is another each time: keys and the time of sealing.

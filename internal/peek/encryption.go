@@ -1,72 +1,45 @@
 package peek
 
 import (
-	"fmt"
-
 	"github.com/sealbus/sealbus/internal/jwe"
 )
 
-// RecipientsAttribute is the extension attribute with the recipients of single members.
-const RecipientsAttribute = "jwerecipients"
-
-// Encryption is what the event says of its encrypted data. No key was touched.
+// Encryption is what an event says of its encrypted data.
 type Encryption struct {
-	Whole       bool     // all of the data
-	Fields      []string // JSON Pointers of the members that are encrypted
-	ContentType string   // of what is encrypted; "" = not said
-	Committed   bool     // it says which content key it is under; always, of single members
-	Recipients  []Recipient
-	Problem     string // why the rest is empty
+	Fields     []string // JSON Pointers of the encrypted members; nil = all of the data
+	Recipients []Recipient
+	Problem    string // why the recipients cannot be told
 }
 
-// Recipient is somebody who may be able to decrypt it.
-type Recipient struct {
-	Alg   string
-	KeyID string // "" = not said
-}
+// Recipient is who can open it, as the event names them.
+type Recipient struct{ Algorithm, KeyID string }
 
-// readEncryption reads what the payload says is encrypted.
-func (s *Sealed) readEncryption() {
-	p := s.Payload
-	if !p.Encrypted && len(p.Fields) == 0 {
-		return
+// recipientsName is the attribute with the recipients of encrypted members.
+const recipientsName = "jwerecipients"
+
+// Encryption is nil if the payload says that nothing is encrypted.
+func (s *Sealed) Encryption() *Encryption {
+	if s.Payload == nil || !s.Payload.Encrypted {
+		return nil
 	}
-	e := &Encryption{Whole: p.Encrypted, Fields: p.Fields}
-	s.Encryption = e
-	var err error
-	if e.Whole {
-		err = e.readMessage(s.Event.Data)
-	} else {
-		e.Committed = true
-		err = e.readRecipients(s.value(RecipientsAttribute))
-	}
+	e := &Encryption{Fields: s.Payload.Fields}
+	entries, err := s.entries()
 	if err != nil {
 		e.Problem = err.Error()
-		s.problem("%v", err)
 	}
-}
-
-func (e *Encryption) readMessage(data []byte) error {
-	m, err := jwe.Parse(data)
-	if err != nil {
-		return fmt.Errorf("the encrypted data: %w", err)
-	}
-	e.ContentType, e.Committed = m.ContentType, m.Committed()
-	e.add(m.Keys)
-	return nil
-}
-
-func (e *Encryption) readRecipients(list string) error {
-	entries, err := jwe.ParseRecipients([]byte(list))
-	if err != nil {
-		return fmt.Errorf("%s: %w", RecipientsAttribute, err)
-	}
-	e.add(entries)
-	return nil
-}
-
-func (e *Encryption) add(entries []jwe.WrappedKey) {
 	for i := range entries {
-		e.Recipients = append(e.Recipients, Recipient{Alg: entries[i].Alg, KeyID: entries[i].KeyID})
+		e.Recipients = append(e.Recipients, Recipient{entries[i].Alg, entries[i].KeyID})
 	}
+	return e
+}
+
+func (s *Sealed) entries() ([]jwe.WrappedKey, error) {
+	if s.Payload.Fields != nil {
+		return jwe.ParseRecipients([]byte(s.value(recipientsName)))
+	}
+	m, err := jwe.Parse(s.Event.Data)
+	if err != nil {
+		return nil, err
+	}
+	return m.Keys, nil
 }

@@ -24,8 +24,8 @@ type Payload struct {
 	Producer    string
 	Time        string
 	Types       []string
-	Encrypted   bool     // all of the data, or
-	Fields      []string // these members of it, by JSON Pointer
+	Encrypted   bool
+	Fields      []string // JSON Pointers of the encrypted members; nil = all of the data
 	Delegations int
 }
 
@@ -67,22 +67,17 @@ func (p *Payload) readProfile(r *strictjson.Reader) {
 		case "types":
 			p.Types = readStrings(r)
 		case "enc":
-			p.readEnc(r)
+			p.Encrypted = true
+			if r.Kind() == '[' {
+				p.Fields = readStrings(r)
+			} else {
+				r.Skip()
+			}
 		case "delegations":
 			p.Delegations = len(readStrings(r))
 		default:
 			r.Failf("sealbus: unknown member %.80q", obj.Name)
 		}
-	}
-}
-
-func (p *Payload) readEnc(r *strictjson.Reader) {
-	if r.Kind() == '[' {
-		p.Fields = readStrings(r)
-		return
-	}
-	if p.Encrypted = true; r.String() != "jwe" {
-		r.Fail(errors.New("sealbus: unknown enc"))
 	}
 }
 

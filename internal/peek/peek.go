@@ -35,7 +35,6 @@ type Sealed struct {
 
 	PayloadType string      // of the DSSE envelope
 	Signatures  []Signature // none: unsigned, or unreadable
-	Encryption  *Encryption // nil: the payload names nothing that is encrypted
 	Core        Fit         // the digest of core attributes and data
 	Extensions  Fit         // the digest of the signed extensions
 	Problems    []string    // what a consumer would stumble over, in the order in which it would
@@ -78,7 +77,6 @@ func Unverified(doc []byte) (*Sealed, error) {
 	if s.Extensions == FitNone {
 		s.problem("a signed extension attribute is not what the payload has the digest of")
 	}
-	s.readEncryption()
 	return s, nil
 }
 
