@@ -230,7 +230,11 @@ func sealFailed(where string, err error) error {
 	if e.Member != "" {
 		fix = "correct " + e.Member + " and seal the event again"
 	}
-	return rejected(fix, "%s%s", where, strings.TrimPrefix(e.Error(), "envelope: "))
+	problem := strings.TrimPrefix(e.Error(), "envelope: ")
+	if strings.Contains(problem, "EncryptFields") {
+		problem, fix = strings.ReplaceAll(problem, "EncryptFields", "--field"), "correct --field, or the data"
+	}
+	return rejected(fix, "%s%s", where, problem)
 }
 
 func (a *app) writeSealed(sealed []*envelope.Sealed, batch bool, f *sealFlags) error {

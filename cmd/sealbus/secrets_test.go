@@ -182,7 +182,7 @@ func TestEncryptToName(t *testing.T) {
 	if r := v.open(sealed, "--identity", b.path("shop.keyring"), "--insecure-no-passphrase"); r.code != exitUsage || !strings.Contains(r.stderr, "its keys sign") {
 		t.Errorf("exit %d: %s", r.code, r.stderr)
 	}
-	if r := b.run(secretOrder, append(seal, "mail")...); r.code != exitRejected || !strings.Contains(r.stderr, `the trust bundle lists none`) {
+	if r := b.run(secretOrder, append(seal, "mail")...); r.code != exitUsage || !strings.Contains(r.stderr, `the trust bundle lists no key of such a consumer`) {
 		t.Errorf("exit %d: %s", r.code, r.stderr)
 	}
 	plain := b.must(secretOrder, "seal", "--keyring", b.path("shop.keyring"), "--insecure-no-passphrase")
