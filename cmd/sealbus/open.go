@@ -303,7 +303,7 @@ func causeOf(e *envelope.Error) string {
 	if e.Cause == "" {
 		return e.Reason.Explain().Cause
 	}
-	return strings.TrimPrefix(e.Cause, "cejson: ")
+	return strings.TrimPrefix(strings.TrimPrefix(e.Cause, "cejson: "), "keys: ")
 }
 
 // shortKey is shortID of a thumbprint, and the whole ARN of a key in KMS, which begins as all others do.

@@ -217,8 +217,10 @@ func checkScope(ring ring, ev *event.Event, where string) error {
 
 func sealFailed(where string, err error) error {
 	var e *envelope.SealError
-	if _, ok := errors.AsType[*keys.ServiceError](err); ok {
-		return kmsFailed(err)
+	if service, ok := errors.AsType[*keys.ServiceError](err); ok {
+		e := asExit(kmsFailed(service))
+		e.err = fmt.Errorf("%s%w", where, e.err)
+		return e
 	}
 	if errors.Is(err, keys.ErrNoRecipient) {
 		return noRecipient(err)
