@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -10,7 +12,9 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -43,6 +47,9 @@ func newSecrets() (*secrets, error) {
 func secretScenes() []scene {
 	return []scene{
 		{"encrypted", "its data for the consumer only; delivered as it was sealed", func(s *act) { s.deliver(s.secret(), reader{}) }},
+		{"one field encrypted", "the rest is legible, for rules to match on", func(s *act) {
+			s.deliver(s.hides(s.publish(s.event(), by{encrypt: s.secrets.encrypter, fields: []string{"/note"}}), "Größe"), reader{})
+		}},
 		{"opened by a non-recipient", "a rule sent it to somebody else, too", func(s *act) {
 			s.deliver(s.secret(), reader{decrypter: s.secrets.reads})
 		}},
@@ -55,16 +62,20 @@ func secretScenes() []scene {
 		{"recipient list edited", "the curious one puts his own key there", func(s *act) {
 			s.deliver(s.edit(s.secret(), s.secrets.consumer.Recipient().KeyID(), s.secrets.curious.Recipient().KeyID()), reader{})
 		}},
-		{"commitment wrong", "the ciphertext says that it is under another key", func(s *act) {
-			s.deliver(s.transplant(s.orders, s.recommit(s.jweOf(s.secret())), s.sent), reader{})
+		{"commitment wrong", "made by orders under one key, said to be under another", func(s *act) {
+			ev := s.event()
+			s.deliver(s.transplant(s.orders, s.jweUnder(ev, jwe.NewContentKey(), jwe.NewContentKey()), ev), reader{})
 		}},
 	}
 }
 
 func sessionScenes() []scene {
 	return []scene{
+		{"session key", "that the key of orders vouches for, for an hour", func(s *act) {
+			s.deliver(s.publish(s.event(), by{delegator: s.session(s.orders, 0)}), reader{})
+		}},
 		{"session key past its hour", "a thief signs with a session key of two hours ago", func(s *act) {
-			s.deliver(s.overtime(), reader{})
+			s.deliver(s.overtime(2*time.Hour), reader{})
 		}},
 		{"session of a revoked key", "made while the key was good; the key was stolen since", func(s *act) {
 			s.deliver(s.publish(s.event(), by{delegator: s.session(s.revoked, 0)}), reader{})
@@ -73,7 +84,17 @@ func sessionScenes() []scene {
 }
 
 // secret is the delivery of a new order whose data is encrypted.
-func (s *act) secret() []byte { return s.publish(s.event(), by{encrypt: s.secrets.encrypter}) }
+func (s *act) secret() []byte {
+	return s.hides(s.publish(s.event(), by{encrypt: s.secrets.encrypter}), "chair")
+}
+
+// hides makes sure that the text cannot be read in the delivery.
+func (s *act) hides(delivery []byte, text string) []byte {
+	if bytes.Contains(delivery, []byte(text)) {
+		s.fail(fmt.Errorf("%q can be read in the delivery", text))
+	}
+	return delivery
+}
 
 // session is a session that signer vouched for so long ago.
 func (s *act) session(signer *keys.LocalSigner, ago time.Duration) *keys.Session {
@@ -85,10 +106,9 @@ func (s *act) session(signer *keys.LocalSigner, ago time.Duration) *keys.Session
 	return session
 }
 
-// overtime is an event that a session key of two hours ago signs now: sealing makes a new one, so the thief of the old one does
+// overtime is an event that a session key of so long ago signs now: sealing makes a new one, so the thief of the old one does
 // it by hand.
-func (s *act) overtime() []byte {
-	const ago = 2 * time.Hour
+func (s *act) overtime(ago time.Duration) []byte {
 	old, fresh := s.session(s.orders, ago), s.session(s.orders, 0)
 	if s.err != nil {
 		return nil
@@ -130,32 +150,63 @@ func (s *act) jweOf(delivery []byte) json.RawMessage {
 	return d.Detail.Data
 }
 
-// recommit changes the commitment in the header of a JWE: its authentication tag no longer fits either, and the
-// consumer does not even try.
-func (s *act) recommit(message json.RawMessage) json.RawMessage {
-	var m map[string]any
-	if err := json.Unmarshal(message, &m); err != nil {
+// jweUnder encrypts the event's data under key, with a valid authentication tag, and names another key in the header: what
+// AES-GCM alone would let pass.
+func (s *act) jweUnder(ev event.Event, key, named *jwe.ContentKey) json.RawMessage {
+	recipients, err := s.wrap(key)
+	if err != nil {
 		s.fail(err)
-		return message
+		return nil
 	}
-	protected, _ := m["protected"].(string)
-	header, err := base64.RawURLEncoding.DecodeString(protected)
-	at := bytes.Index(header, []byte(`"kc":"`))
-	if err != nil || at < 0 {
-		s.fail(fmt.Errorf("no commitment to attack: %v", err))
-		return message
+	plain, err := canonical.Append(nil, ev.Data())
+	if err != nil {
+		s.fail(err)
+		return nil
 	}
-	if header[at+6] == 'A' {
-		header[at+6] = 'B'
-	} else {
-		header[at+6] = 'A'
+	secret, err := key.Bytes()
+	if err != nil {
+		s.fail(err)
+		return nil
 	}
-	m["protected"] = base64.RawURLEncoding.EncodeToString(header)
-	out, err := json.Marshal(m)
+	encode := base64.RawURLEncoding.EncodeToString
+	protected := encode(fmt.Appendf(nil, `{"cty":"application/json","enc":"A256GCM","kc":%q}`, named.Commitment()))
+	aad := encode(fmt.Appendf(nil, `{"id":%q,"producer":"orders","source":%q,"type":%q}`, ev.ID(), ev.Source(), ev.Type()))
+	nonce, ciphertext, tag, err := gcm(secret, plain, protected+"."+aad)
 	if err != nil {
 		s.fail(err)
 	}
-	return out
+	return fmt.Appendf(nil, `{"aad":%q,"ciphertext":%q,"iv":%q,"protected":%q,"recipients":%s,"tag":%q}`,
+		aad, encode(ciphertext), encode(nonce), protected, recipients, encode(tag))
+}
+
+// wrap is the content key for the consumer, as "recipients".
+func (s *act) wrap(key *jwe.ContentKey) ([]byte, error) {
+	r := s.secrets.consumer.Recipient()
+	to, err := jwe.NewECDHRecipient(r.KeyID(), r.PublicKey())
+	if err != nil {
+		return nil, err
+	}
+	entry, err := to.Wrap(s.ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	return jwe.AppendRecipients(nil, key, []jwe.WrappedKey{entry})
+}
+
+// gcm encrypts as RFC 7518 section 5.3 has it. A nonce of zeros will do for a key that is used once.
+func gcm(key, plain []byte, bound string) (nonce, ciphertext, tag []byte, err error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	nonce = make([]byte, aead.NonceSize())
+	sealed := aead.Seal(nil, nonce, plain, []byte(bound))
+	end := len(sealed) - aead.Overhead()
+	return nonce, sealed[:end], sealed[end:], nil
 }
 
 // transplant has a producer seal ev around a ciphertext that was made elsewhere, as a program that does not use sealbus

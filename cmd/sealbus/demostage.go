@@ -147,6 +147,7 @@ type by struct {
 	layout   envelope.Layout
 
 	encrypt   *envelope.Encrypter // nil = the data goes in clear
+	fields    []string            // JSON Pointers of what is encrypted; nil = all of the data
 	delegator *keys.Session       // signs instead of signer; nil = none
 }
 
@@ -170,7 +171,7 @@ func (s *act) publish(ev event.Event, how by) (delivery []byte) {
 	if how.delegator != nil {
 		signs = how.delegator
 	}
-	p, err := producer.New(signs, bus, &producer.Options{Audience: how.audience, Expires: how.expires, Encrypt: how.encrypt, Now: now})
+	p, err := producer.New(signs, bus, &producer.Options{Audience: how.audience, Expires: how.expires, Encrypt: how.encrypt, EncryptFields: how.fields, Now: now})
 	if err != nil {
 		s.fail(err)
 		return nil

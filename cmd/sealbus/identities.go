@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,12 +22,18 @@ type identityFlags struct {
 	identities []string
 	tinkKEK    string
 	consumer   string
+
+	consumerFlag string // how --consumer is called, where that is something else
 }
 
-func (f *identityFlags) register(cmd *cobra.Command) {
+func (f *identityFlags) register(cmd *cobra.Command) { f.registerWith(cmd, "consumer") }
+
+// registerWith calls --consumer so.
+func (f *identityFlags) registerWith(cmd *cobra.Command, consumer string) {
+	f.consumerFlag = consumer
 	cmd.Flags().StringArrayVar(&f.identities, "identity", nil, "open encrypted data with this `KEY`: a consumer's keyring, a private JWK, a Tink keyset, or the ARN or alias of a key in KMS")
 	cmd.Flags().StringVar(&f.tinkKEK, "tink-kek", "", "the `ARN` of the key in KMS that a Tink keyset is encrypted under")
-	cmd.Flags().StringVar(&f.consumer, "consumer", "", "the `NAME` of the consumer whose Tink keyset it is")
+	cmd.Flags().StringVar(&f.consumer, consumer, "", "the `NAME` of the consumer whose Tink keyset it is")
 	f.privateFlags.register(cmd)
 }
 
@@ -57,11 +64,13 @@ func (a *app) decrypter(ctx context.Context, f *identityFlags) (*envelope.Decryp
 		}
 		source, err := a.openIdentities(ctx, f, name)
 		if err != nil {
-			return nil, err
+			return nil, asUnavailable("", err) // whatever is wrong with it, no event was judged
 		}
 		local = append(local, source)
 	}
-	with.Identities = local
+	if len(local) > 0 {
+		with.Identities = local
+	}
 	return envelope.NewDecrypter(with)
 }
 
@@ -100,33 +109,90 @@ func (a *app) openIdentities(ctx context.Context, f *identityFlags, path string)
 	}
 	defer clear(doc)
 	s := shape{}
-	if bytes.HasPrefix(bytes.TrimSpace(doc), []byte("{")) {
+	if checkObject(doc) == nil {
 		s = shapeOf(doc)
 	}
 	switch {
-	case s.names["kty"] != 0:
-		a.warnShared(path)
-		i, err := keys.ParseIdentityJWK(doc)
-		if err != nil {
-			return nil, unavailable("give a private key for encryption: X25519 or P-256", "%s: %s", path, strings.TrimPrefix(err.Error(), "keys: "))
-		}
-		return keys.OpenWith(i), nil
 	case s.names["encryptedKeyset"] != 0:
 		return a.openTinkIdentities(ctx, f, path)
+	case isKeyring(doc):
+		return a.openConsumerRing(&f.privateFlags, path, doc)
+	case s.names["kty"] != 0, s.names["keys"] == '[':
+		return a.openJWKs(path, doc)
 	}
-	ring, err := a.openKeyring(&keyringFlags{path: path, privateFlags: f.privateFlags})
+	return nil, usage(fixIdentity, "%s is neither a keyring, a private JWK nor a Tink keyset", path)
+}
+
+const fixIdentity = "give the consumer's keyring (`sealbus keys new --use enc` makes one), or a private JWK of X25519 or P-256"
+
+// openJWKs opens private keys as other tools keep them: one JWK, or a JWK Set. No error quotes anything in it.
+func (a *app) openJWKs(path string, doc []byte) (keys.IdentitySource, error) {
+	docs, err := splitJWKs(doc)
+	switch {
+	case err != nil:
+		return nil, usage(fixIdentity, "%s is not a JWK", path) // what is wrong may quote it
+	case !slices.ContainsFunc(docs, isPrivateJWK):
+		return nil, usage("give the file that has the private half", "%s has public keys only, which open nothing", path)
+	}
+	a.warnShared(path)
+	var list []keys.Identity
+	for _, doc := range docs {
+		i, err := keys.ParseIdentityJWK(doc)
+		if err != nil {
+			return nil, usage(fixIdentity, "%s: %s", path, strings.TrimPrefix(err.Error(), "keys: "))
+		}
+		list = append(list, i)
+	}
+	return keys.OpenWith(list...), nil
+}
+
+func (a *app) openConsumerRing(private *privateFlags, path string, content []byte) (keys.IdentitySource, error) {
+	ring, err := a.openRingOnce(private, path, content)
 	if err != nil {
 		return nil, err
 	}
-	if ring.Consumer() == "" {
+	switch {
+	case ring.Consumer() == "":
 		return nil, usage("give the consumer's keyring; `sealbus keys new --use enc` makes one", "%s is the keyring of %s: its keys sign", path, ownerOf(ring))
+	case len(ring.Identities(a.now())) == 0:
+		return nil, unavailable("make a key with `sealbus keys new --use enc`", "%s: all keys of %s have expired", path, ownerOf(ring))
 	}
 	return ring, nil
 }
 
+// openRingOnce opens the file again, or else what came out of a pipe, which can be read once only.
+func (a *app) openRingOnce(private *privateFlags, path string, content []byte) (*keys.Keyring, error) {
+	if isRegular(path) || !isEncrypted(content) {
+		return a.openKeyring(&keyringFlags{path: path, privateFlags: *private})
+	}
+	pass, err := a.passphrase(private, path, false)
+	if err != nil {
+		return nil, err
+	}
+	ring, err := keys.ParseKeyring(content, pass)
+	if err != nil {
+		return nil, privateFailed(path, err)
+	}
+	return ring, nil
+}
+
+// isKeyring tells a keyring, with or without a passphrase, from keys as other tools keep them.
+func isKeyring(content []byte) bool {
+	return isEncrypted(content) || checkObject(content) == nil && hasMember(content, "keys") &&
+		(hasMember(content, "consumer") || hasMember(content, "producer"))
+}
+
+// isEncrypted reports whether it is encrypted with age, as what is under a passphrase.
+func isEncrypted(content []byte) bool { return bytes.HasPrefix(content, []byte("age-encryption.org/")) }
+
+// isPrivateJWK reports whether a JWK has a private member.
+func isPrivateJWK(doc []byte) bool {
+	return slices.ContainsFunc([]string{"d", "priv", "k"}, func(member string) bool { return hasMember(doc, member) })
+}
+
 func (a *app) openTinkIdentities(ctx context.Context, f *identityFlags, path string) (keys.IdentitySource, error) {
 	if f.tinkKEK == "" || f.consumer == "" {
-		return nil, usage("add --tink-kek ARN and --consumer NAME", "%s is a Tink keyset: the key that it is under, and whose it is, must be known", path)
+		return nil, usage("add --tink-kek ARN and --"+f.consumerFlag+" NAME", "%s is a Tink keyset: the key that it is under, and whose it is, must be known", path)
 	}
 	kek, err := a.tinkKEK(ctx, f.tinkKEK)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"slices"
 
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
 	"github.com/sealbus/sealbus/keys/tinkkeys"
@@ -41,6 +43,9 @@ func (a *app) keysNewKMS(ctx context.Context, f *keysNewFlags) error {
 	if f.use == useEncrypt {
 		if err := need(required{"consumer", f.consumer}); err != nil {
 			return err
+		}
+		if key, err := a.resolveKMS(ctx, f.kms, types.KeyUsageTypeKeyAgreement); err == nil && key.Usage == types.KeyUsageTypeEncryptDecrypt {
+			return usage("name its ARN where it is used: `sealbus seal --encrypt-to ARN`, `sealbus open --identity ARN`", "%s is a symmetric key: it has no public half for the trust", f.kms)
 		}
 		i, err := awskms.NewAgreementIdentity(ctx, client, f.kms, nil)
 		if err != nil {

@@ -42,21 +42,43 @@ type kmsKey struct {
 	client *kms.Client
 }
 
-// resolveKMS looks up what a name stands for. A key ARN of which KMS does not tell, as the role lacks kms:DescribeKey, is
-// taken for what is expected of it.
+// resolveKMS looks up what a name stands for. A role that may use a key need not be allowed to see it (kms:DescribeKey): then
+// what the key is for is told by its public half, and if that may not be seen either, the key is taken for what is
+// expected of it.
 func (a *app) resolveKMS(ctx context.Context, name string, expected types.KeyUsageType) (*kmsKey, error) {
 	client, err := a.kmsClient(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	key, err := awskms.ResolveKey(ctx, client, name)
-	if err == nil {
+	switch {
+	case err == nil:
 		return &kmsKey{key, client}, nil
+	case !isDenied(err) || !strings.Contains(name, ":key/"):
+		return nil, kmsFailed(err)
 	}
-	if e, ok := errors.AsType[*keys.ServiceError](err); ok && strings.HasPrefix(e.Cause, "AccessDenied") && strings.Contains(name, ":key/") {
-		return &kmsKey{&awskms.Key{ARN: name, Usage: expected}, client}, nil
+	return &kmsKey{&awskms.Key{ARN: name, Usage: a.usageOf(ctx, client, name, expected)}, client}, nil
+}
+
+func isDenied(err error) bool {
+	e, ok := errors.AsType[*keys.ServiceError](err)
+	return ok && strings.HasPrefix(e.Cause, "AccessDenied")
+}
+
+// usageOf is what the key is for, by its public half. To mistake a key for key agreement for a symmetric one would be to say of
+// events that are for it that they are not.
+func (a *app) usageOf(ctx context.Context, client *kms.Client, arn string, expected types.KeyUsageType) types.KeyUsageType {
+	out, err := client.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &arn})
+	switch {
+	case err == nil:
+		return out.KeyUsage
+	case errorCode(err) == "UnsupportedOperationException": // it has none
+		return types.KeyUsageTypeEncryptDecrypt
 	}
-	return nil, kmsFailed(err)
+	if expected == types.KeyUsageTypeEncryptDecrypt {
+		a.sayf("%s is taken for a symmetric key, as KMS tells this role nothing of it; if it is one for key agreement, allow kms:GetPublicKey on it", arn)
+	}
+	return expected
 }
 
 // kmsFailed is the error of a key in KMS: with the fix that it has, and never a verdict on an event.

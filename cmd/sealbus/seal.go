@@ -217,8 +217,10 @@ func checkScope(ring ring, ev *event.Event, where string) error {
 
 func sealFailed(where string, err error) error {
 	var e *envelope.SealError
-	if _, ok := errors.AsType[*keys.ServiceError](err); ok {
-		return kmsFailed(err)
+	if service, ok := errors.AsType[*keys.ServiceError](err); ok {
+		e := asExit(kmsFailed(service))
+		e.err = fmt.Errorf("%s%w", where, e.err)
+		return e
 	}
 	if errors.Is(err, keys.ErrNoRecipient) {
 		return noRecipient(err)
@@ -230,7 +232,11 @@ func sealFailed(where string, err error) error {
 	if e.Member != "" {
 		fix = "correct " + e.Member + " and seal the event again"
 	}
-	return rejected(fix, "%s%s", where, strings.TrimPrefix(e.Error(), "envelope: "))
+	problem := strings.TrimPrefix(e.Error(), "envelope: ")
+	if strings.Contains(problem, "EncryptFields") {
+		problem, fix = strings.ReplaceAll(problem, "EncryptFields", "--field"), "correct --field, or the data"
+	}
+	return rejected(fix, "%s%s", where, problem)
 }
 
 func (a *app) writeSealed(sealed []*envelope.Sealed, batch bool, f *sealFlags) error {

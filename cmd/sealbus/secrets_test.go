@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -28,7 +29,10 @@ type vault struct {
 func newVault(t *testing.T) *vault {
 	b := newBench(t)
 	v := &vault{bench: b}
-	server, err := awsfake.Start(&awsfake.Options{Deny: func(action string) bool { d := v.deny.Load(); return d != nil && *d == action }})
+	server, err := awsfake.Start(&awsfake.Options{Deny: func(action string) bool {
+		d := v.deny.Load()
+		return d != nil && slices.Contains(strings.Fields(*d), action)
+	}})
 	b.check(err)
 	t.Cleanup(func() { b.check(server.Close()) })
 	for name, value := range map[string]string{
@@ -119,6 +123,7 @@ func TestKMSRefuses(t *testing.T) {
 	if r := v.open(sealed, "--identity", arn); r.code != exitDone {
 		t.Errorf("exit %d: %s%s", r.code, r.stdout, r.stderr)
 	}
+	v.agreementUnseen()
 	v.deny.Store(nil)
 	for _, test := range []struct{ args, want string }{
 		{"--encrypt-to " + v.key(types.KeyUsageTypeSignVerify, types.KeySpecEccNistP256), "it is a key for SIGN_VERIFY"},
@@ -128,6 +133,23 @@ func TestKMSRefuses(t *testing.T) {
 		if r := v.run(secretOrder, append(seal[:4:4], strings.Fields(test.args)...)...); r.code == exitDone || !strings.Contains(r.stderr, test.want) {
 			t.Errorf("%s: exit %d: %s", test.args, r.code, r.stderr)
 		}
+	}
+}
+
+// agreementUnseen: an event for a key for key agreement opens without kms:DescribeKey, too, and is never called one for
+// somebody else. Where nothing says what the key is, that is said.
+func (v *vault) agreementUnseen() {
+	v.t.Helper()
+	v.deny.Store(nil)
+	arn := v.key(types.KeyUsageTypeKeyAgreement, types.KeySpecEccNistP256)
+	sealed := v.must(secretOrder, "seal", "--keyring", v.path("shop.keyring"), "--insecure-no-passphrase", "--encrypt-to", arn)
+	v.deny.Store(aws.String("DescribeKey"))
+	if r := v.open(sealed, "--identity", arn); r.code != exitDone || r.stderr != "" {
+		v.t.Errorf("exit %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	v.deny.Store(aws.String("DescribeKey GetPublicKey"))
+	if r := v.open(sealed, "--identity", arn); !strings.Contains(r.stderr, arn+" is taken for a symmetric key") {
+		v.t.Errorf("exit %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 }
 
@@ -182,7 +204,7 @@ func TestEncryptToName(t *testing.T) {
 	if r := v.open(sealed, "--identity", b.path("shop.keyring"), "--insecure-no-passphrase"); r.code != exitUsage || !strings.Contains(r.stderr, "its keys sign") {
 		t.Errorf("exit %d: %s", r.code, r.stderr)
 	}
-	if r := b.run(secretOrder, append(seal, "mail")...); r.code != exitRejected || !strings.Contains(r.stderr, `the trust bundle lists none`) {
+	if r := b.run(secretOrder, append(seal, "mail")...); r.code != exitUsage || !strings.Contains(r.stderr, `the trust bundle lists no key of such a consumer`) {
 		t.Errorf("exit %d: %s", r.code, r.stderr)
 	}
 	plain := b.must(secretOrder, "seal", "--keyring", b.path("shop.keyring"), "--insecure-no-passphrase")
@@ -217,5 +239,28 @@ func TestDoctorKMS(t *testing.T) {
 	}
 	if r := v.run("", "doctor", "--may-decrypt", symmetric); r.code != exitUsage || !strings.Contains(r.stderr, "--source") {
 		t.Errorf("exit %d: %s", r.code, r.stderr)
+	}
+}
+
+// A symmetric key has nothing that a trust bundle could list.
+func TestKeysNewOfSymmetricKey(t *testing.T) {
+	v := newVault(t)
+	r := v.run("", "keys", "new", "--use", "enc", "--consumer", "billing", "--kms", v.key(types.KeyUsageTypeEncryptDecrypt, types.KeySpecSymmetricDefault), "--out", v.path("pub.json"))
+	if r.code != exitUsage || !strings.Contains(r.stderr, "it has no public half") || !strings.Contains(r.stderr, "--encrypt-to ARN") || exists(v.path("pub.json")) {
+		t.Errorf("exit %d: %s", r.code, r.stderr)
+	}
+}
+
+// One event of a batch that KMS fails is named.
+func TestKMSRefusesOneOfMany(t *testing.T) {
+	v := newVault(t)
+	v.org(nil, "https://shop.example/*")
+	arn := v.key(types.KeyUsageTypeEncryptDecrypt, types.KeySpecSymmetricDefault)
+	v.deny.Store(aws.String("GenerateDataKey"))
+	r := v.run("["+secretOrder+","+secretOrder+"]", "seal", "--keyring", v.path("shop.keyring"), "--insecure-no-passphrase", "--encrypt-to", arn, "--output", "json")
+	var e errorResult
+	v.check(json.Unmarshal([]byte(r.stdout), &e))
+	if r.code != exitUnavailable || e.Reason != "kms_unavailable" || !strings.HasPrefix(e.Message, "event 1 of 2: kms:GenerateDataKey with "+arn) || !strings.Contains(e.Fix, "allow kms:GenerateDataKey on "+arn) {
+		t.Errorf("exit %d: %+v", r.code, e)
 	}
 }
