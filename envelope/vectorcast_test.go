@@ -160,6 +160,8 @@ func signedBy(name string) mint.Signature {
 // vcase is a vector in the making. The zero value of each field is the sound choice.
 type vcase struct {
 	plan     mint.Plan
+	secret   *mint.Secret // how the data is encrypted
+	opener   string       // which of the identities opens it, by its name
 	options  vectorOptions
 	bundle   string
 	bridge   bool                          // in an EventBridge delivery, structured
@@ -184,7 +186,11 @@ func (l *vectorList) add(name, about string, expect envelope.Reason, change func
 	}
 	v := c.vector
 	v.Name, v.About, v.Bundle, v.Options, v.Form = name, about, c.bundle, c.options, formCloudEvent
-	in := c.plan.Seal()
+	plan := &c.plan
+	if c.secret != nil {
+		plan = plan.Encrypt(c.secret)
+	}
+	in := plan.Seal()
 	text := in.String()
 	if c.bridge || c.embed {
 		v.Form = formEventBridge
@@ -227,6 +233,9 @@ func (c *vcase) expectVerified(v *vector) {
 	}
 	if v.KeyIDs == nil {
 		v.KeyIDs = c.plan.KeyIDs()
+	}
+	if c.secret != nil && v.Encryption == nil {
+		v.Encryption = &vectorEncryption{c.secret.Fields, keyIDs(c.secret.To), identities[c.opener].Recipient().KeyID()}
 	}
 }
 
@@ -276,7 +285,7 @@ func allVectors(t testing.TB) []*vector {
 	l := &vectorList{t: t}
 	for _, cases := range []func(*vectorList){
 		soundCases, syntaxCases, dataCases, materialCases, payloadCases, profileCases, digestCases, keyCases, countedCases,
-		delegationCases, foreignCases, timeCases, audienceCases, bridgeCases, edgeCases, hybridCases, publishedCases,
+		delegationCases, foreignCases, timeCases, audienceCases, bridgeCases, edgeCases, hybridCases, encryptedCases, fieldCases, publishedCases,
 	} {
 		cases(l)
 	}

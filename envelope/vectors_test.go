@@ -42,6 +42,14 @@ type vector struct {
 	Unverified  map[string]string `json:"unverified,omitempty"`
 	Producer    string            `json:"producer,omitempty"`
 	KeyIDs      []string          `json:"key_ids,omitempty"`
+	Encryption  *vectorEncryption `json:"encryption,omitempty"`
+}
+
+// vectorEncryption is what a verified event says of how its data was encrypted.
+type vectorEncryption struct {
+	Fields     []string `json:"fields,omitempty"` // none: all of the data
+	Recipients []string `json:"recipients"`       // key IDs, "" = not named
+	OpenedWith string   `json:"opened_with"`
 }
 
 type vectorOptions struct {
@@ -59,6 +67,10 @@ type vectorOptions struct {
 	UnsafeIgnoreAccount          bool              `json:"unsafe_ignore_account,omitempty"`
 	UnsafeAllowUndated           bool              `json:"unsafe_allow_undated,omitempty"`
 	UnsafeAcceptBeforeRevocation bool              `json:"unsafe_accept_before_revocation,omitempty"`
+	Identities                   []json.RawMessage `json:"identities,omitempty"`
+	RequireEncrypted             bool              `json:"require_encrypted,omitempty"`
+	RequireEncryptedFields       []string          `json:"require_encrypted_fields,omitempty"`
+	UnsafeAllowUncommitted       bool              `json:"unsafe_allow_uncommitted,omitempty"`
 }
 
 type vectorOuter struct {
@@ -82,6 +94,8 @@ func (o *vectorOptions) open(t testing.TB) *envelope.OpenOptions {
 		Skew: time.Duration(o.SkewSeconds) * time.Second, Now: func() time.Time { return now },
 		UnsafeIgnoreAccount: o.UnsafeIgnoreAccount, UnsafeAllowUndated: o.UnsafeAllowUndated,
 		UnsafeAcceptBeforeRevocation: o.UnsafeAcceptBeforeRevocation,
+		RequireEncrypted:             o.RequireEncrypted, RequireEncryptedFields: o.RequireEncryptedFields,
+		UnsafeAllowUncommitted: o.UnsafeAllowUncommitted, Decrypter: o.decrypter(t),
 	}
 	if o.Outer != nil {
 		opts.Outer = &envelope.Outer{Source: o.Outer.Source, DetailType: o.Outer.DetailType}
@@ -97,6 +111,27 @@ func (o *vectorOptions) open(t testing.TB) *envelope.OpenOptions {
 		opts.ExtensionTypes[name] = parsed
 	}
 	return opts
+}
+
+// decrypter is nil without identities.
+func (o *vectorOptions) decrypter(t testing.TB) *envelope.Decrypter {
+	t.Helper()
+	var list []keys.Identity
+	for _, jwk := range o.Identities {
+		identity, err := keys.ParseIdentityJWK(jwk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, identity)
+	}
+	if list == nil {
+		return nil
+	}
+	d, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(list...)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 func (v *vector) input(t testing.TB) []byte {
@@ -191,9 +226,19 @@ func checkVector(t *testing.T, v *vector, trust keys.Source) {
 	if !maps.Equal(opened.Unverified, v.Unverified) {
 		t.Errorf("unverified: got %q, want %q", opened.Unverified, v.Unverified)
 	}
+	if e := encryptionOf(opened); !reflect.DeepEqual(e, v.Encryption) {
+		t.Errorf("encryption: got %+v, want %+v", e, v.Encryption)
+	}
 	if opened.Event.ID() == "" || opened.Event.Validate() != nil {
 		t.Errorf("the event of the SDK is not valid: %v", opened.Event.Validate())
 	}
+}
+
+func encryptionOf(o *envelope.Opened) *vectorEncryption {
+	if o.Encryption == nil {
+		return nil
+	}
+	return &vectorEncryption{o.Encryption.Fields, o.Encryption.Recipients, o.Encryption.OpenedWith}
 }
 
 // Every vector file gives exactly the Reason, or exactly the event, that it says.

@@ -39,6 +39,14 @@ type opened struct {
 	Unverified map[string]string `json:"unverified"`
 	Producer   string            `json:"producer"`
 	KeyIDs     []string          `json:"key_ids"`
+	Encryption *encryption       `json:"encryption"`
+}
+
+// encryption is how the data of a verified event was encrypted.
+type encryption struct {
+	Fields     []string `json:"fields"`
+	Recipients []string `json:"recipients"`
+	OpenedWith string   `json:"opened_with"`
 }
 
 type options struct {
@@ -59,6 +67,11 @@ type options struct {
 	UnsafeIgnoreAccount          bool `json:"unsafe_ignore_account"`
 	UnsafeAllowUndated           bool `json:"unsafe_allow_undated"`
 	UnsafeAcceptBeforeRevocation bool `json:"unsafe_accept_before_revocation"`
+
+	Identities             []json.RawMessage `json:"identities"`
+	RequireEncrypted       bool              `json:"require_encrypted"`
+	RequireEncryptedFields []string          `json:"require_encrypted_fields"`
+	UnsafeAllowUncommitted bool              `json:"unsafe_allow_uncommitted"`
 }
 
 // A finding is what an implementation concludes from a vector: "verified" with the opened event, or a Reason without.
@@ -166,7 +179,35 @@ func goFinding(t *testing.T, v vector) finding {
 	if err != nil {
 		return finding{Verdict: string(envelope.ReasonOf(err))}
 	}
-	return finding{"verified", opened{string(got.JSON()), got.Unverified, got.Producer, got.KeyIDs}}
+	return finding{"verified", opened{string(got.JSON()), got.Unverified, got.Producer, got.KeyIDs, encryptionOf(got)}}
+}
+
+func encryptionOf(o *envelope.Opened) *encryption {
+	if o.Encryption == nil {
+		return nil
+	}
+	return &encryption{o.Encryption.Fields, o.Encryption.Recipients, o.Encryption.OpenedWith}
+}
+
+// decrypterOf is nil without identities.
+func decrypterOf(t *testing.T, jwks []json.RawMessage) *envelope.Decrypter {
+	t.Helper()
+	var list []keys.Identity
+	for _, jwk := range jwks {
+		identity, err := keys.ParseIdentityJWK(jwk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, identity)
+	}
+	if list == nil {
+		return nil
+	}
+	d, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(list...)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 func inputOf(v vector) []byte {
@@ -193,6 +234,10 @@ func openOptions(t *testing.T, o options) *envelope.OpenOptions {
 		UnsafeIgnoreAccount:          o.UnsafeIgnoreAccount,
 		UnsafeAllowUndated:           o.UnsafeAllowUndated,
 		UnsafeAcceptBeforeRevocation: o.UnsafeAcceptBeforeRevocation,
+		Decrypter:                    decrypterOf(t, o.Identities),
+		RequireEncrypted:             o.RequireEncrypted,
+		RequireEncryptedFields:       o.RequireEncryptedFields,
+		UnsafeAllowUncommitted:       o.UnsafeAllowUncommitted,
 	}
 	if o.Outer != nil {
 		opts.Outer = &envelope.Outer{Source: o.Outer.Source, DetailType: o.Outer.DetailType}
@@ -219,9 +264,11 @@ func extensionTypes(t *testing.T, names map[string]string) map[string]envelope.A
 // TestVerifierIsSmallAndIndependent: that a verifier can be written from the text is only shown by one that is short
 // enough to be read beside it, and that calls nobody else's code.
 func TestVerifierIsSmallAndIndependent(t *testing.T) {
-	const limit = 250 // lines of verify.mjs, blank ones included; formats.mjs holds what other languages have libraries for
-	if lines := strings.Count(string(read(t, "verifier/verify.mjs")), "\n"); lines >= limit {
-		t.Errorf("verify.mjs has %d lines, want fewer than %d", lines, limit)
+	// Lines, blank ones included. formats.mjs holds what other languages have libraries for, and much of decrypt.mjs is JWE.
+	for file, limit := range map[string]int{"verifier/verify.mjs": 250, "verifier/decrypt.mjs": 250} {
+		if lines := strings.Count(string(read(t, file)), "\n"); lines >= limit {
+			t.Errorf("%s has %d lines, want fewer than %d", file, lines, limit)
+		}
 	}
 	files, err := filepath.Glob("verifier/*")
 	if err != nil || len(files) == 0 {
@@ -240,7 +287,7 @@ var anyImport = regexp.MustCompile(`(?m)(?:^import\b[^'"]*|\bfrom\s*|\bimport\s*
 func onlyOwnImports(source []byte) error {
 	for _, match := range anyImport.FindAllSubmatch(source, -1) {
 		name := string(match[1])
-		if !strings.HasPrefix(name, "node:") && name != "./formats.mjs" && name != "./verify.mjs" && name != mldsaPackage {
+		if !strings.HasPrefix(name, "node:") && name != "./formats.mjs" && name != "./verify.mjs" && name != "./decrypt.mjs" && name != mldsaPackage {
 			return fmt.Errorf("imports %q, which is neither of Node's own modules nor of this verifier", name)
 		}
 	}

@@ -1,6 +1,7 @@
 package mint
 
 import (
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -35,4 +36,18 @@ func SeededSigner(alg keys.Algorithm, producer, name string) *keys.LocalSigner {
 		panic("mint: " + err.Error()) // a bad name, in our own code
 	}
 	return s.Deterministic()
+}
+
+// SeededIdentity is an encryption key that anybody can derive from its name, as that of a SeededSigner.
+func SeededIdentity(curve keys.Curve, name string) *keys.LocalIdentity {
+	seed := sha256.Sum256([]byte("sealbus test encryption key: " + name))
+	on := ecdh.X25519()
+	if curve == keys.P256 {
+		on = ecdh.P256()
+	}
+	private, err := on.NewPrivateKey(seed[:])
+	must(err)
+	i, err := keys.NewLocalIdentity(private)
+	must(err)
+	return i
 }

@@ -30,6 +30,7 @@ type Plan struct {
 	Data     []byte            // the bytes to sign as data; nil = those of the event's data
 	Foreign  bool              // sealed by another implementation: no member "sealbus"
 	CoreOnly bool              // no "ext" and no "signedextattrs"
+	Enc      string            // JSON of the member "enc", "" = none; see Encrypt
 
 	Profile     func(Object) Object // of the member "sealbus"
 	Payload     func(Object) Object
@@ -124,6 +125,9 @@ func (p *Plan) profile() Object {
 		types = append(types, p.typeOf(name))
 	}
 	profile = profile.Add("types", Array(types...))
+	if p.Enc != "" {
+		profile = profile.Add("enc", p.Enc)
+	}
 	if bound := p.bound(); len(bound) > 0 {
 		profile = profile.Add("delegations", Array(bound...))
 	}

@@ -9,7 +9,16 @@ export const need = (condition, reason) => condition || fail(reason);
 
 export const H = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest();
 
-// 4. Node has ML-DSA only from OpenSSL 3.5 on.
+// 2
+export function isJSONType(contentType = 'application/json') {
+  const [mediaType] = contentType.split(';');
+  return /^[^/]+\/(?:.*\+)?json$/is.test(mediaType.replace(/^[ \t]+|[ \t]+$/g, ''));
+}
+
+// 4. A key ID; and Node has ML-DSA only from OpenSSL 3.5 on.
+const THUMBPRINT = { EC: ['crv', 'kty', 'x', 'y'], AKP: ['alg', 'kty', 'pub'], OKP: ['crv', 'kty', 'x'] };
+export const requiredOf = (jwk) => Object.fromEntries((THUMBPRINT[jwk.kty] ?? THUMBPRINT.OKP).map((name) => [name, jwk[name]]));
+export const thumbprint = (jwk) => H(JSON.stringify(requiredOf(jwk))).toString('base64url');
 export const mldsa65 = (pub, message, sig) => sig.length === 3309 && ml_dsa65.verify(sig, message, Buffer.from(pub, 'base64url'));
 
 // 1. JSON.parse knows the grammar; the walk keeps raw texts and numbers, and refuses duplicates and lone surrogates.
@@ -21,9 +30,9 @@ export function parseJSON(bytes) {
     const next = () => tokens.next().value;
     const walk = ({ 0: raw, index }) => {
       const kind = { '{': 'object', '[': 'array', '"': 'string', t: 'true', f: 'false', n: 'null' }[raw[0]] ?? 'number';
-      const scalar = { kind, raw, depth: 0, value: kind === 'string' ? JSON.parse(raw) : raw };
+      const scalar = { kind, raw, depth: 0, at: index, value: kind === 'string' ? JSON.parse(raw) : raw };
       if (kind !== 'object' && kind !== 'array') return need(scalar.value.isWellFormed()) && scalar;
-      const node = { kind, depth: 1, value: new Map() }; // an array's members are named 0, 1, 2 ...
+      const node = { kind, depth: 1, at: index, value: new Map() }; // an array's members are named 0, 1, 2 ...
       let token = next();
       for (; !/[}\]]/.test(token[0][0]); token = next()) {
         const name = kind === 'object' ? walk(token).value : node.value.size;

@@ -24,10 +24,10 @@ function judge(directory, file) {
   const vector = JSON.parse(readFileSync(join(directory, file), 'utf8'));
   const bundle = JSON.parse(readFileSync(join(directory, vector.bundle), 'utf8'));
   const input = Buffer.from(vector.input_base64 ?? vector.input ?? '', vector.input_base64 ? 'base64' : 'utf8');
-  const { verdict, reason, event, producer, keyIds } = open(input, vector.form, bundle, vector.options);
+  const { verdict, reason, event, producer, keyIds, encryption } = open(input, vector.form, bundle, vector.options);
   const { mode } = vector.options;
   return {
-    file, verdict, reason, producer, key_ids: keyIds,
+    file, verdict, reason, producer, key_ids: keyIds, encryption,
     event: event && render(event, mode),
     unverified: event && mode === 'passthrough' ? unsigned(event) : undefined,
   };

@@ -1,8 +1,10 @@
 // A verifier of sealed events, written from SPEC.md alone: the numbers are its sections. It shares no code with Go.
 import { createPublicKey, verify } from 'node:crypto';
+import { checkEncrypted, decrypt, readEnc } from './decrypt.mjs';
 import {
-  anything, base64, canonical, digest, DOCUMENTED, fail, H, isInteger, isName, isPortable, isSource, isSubset, isType,
-  list, mldsa65, nanosOf, need, optional, parseJSON, record, Rejected, SECOND, shallow, shallowObject, string, such, timestamp, TYPES,
+  anything, base64, canonical, digest, DOCUMENTED, fail, H, isInteger, isJSONType, isName, isPortable, isSource, isSubset, isType,
+  list, mldsa65, nanosOf, need, optional, parseJSON, record, Rejected, requiredOf, SECOND, shallow, shallowObject, string,
+  such, thumbprint, timestamp, TYPES,
 } from './formats.mjs';
 
 const EVENT_TYPE = 'https://cloudevents.io/verifiability/dsse/v0.1';
@@ -21,8 +23,7 @@ function readEvent(node) {
   need(attributes.get('specversion') === '1.0' && ['id', 'source', 'type'].every((name) => attributes.has(name)));
   need(!attributes.has('time') || timestamp(attributes.get('time')));
   need(!data || !encoded || encoded.kind === 'null');
-  const [mediaType] = (attributes.get('datacontenttype') ?? 'application/json').split(';');
-  const isJSON = /^[^/]+\/(?:.*\+)?json$/is.test(mediaType.replace(/^[ \t]+|[ \t]+$/g, ''));
+  const isJSON = isJSONType(attributes.get('datacontenttype'));
   const decoded = !encoded || encoded.kind === 'null' ? '' : base64(string(encoded)) ?? fail();
   const bytes = data ? Buffer.from(isJSON ? data.raw : string(data)) : decoded;
   if (bytes.length === 0) return { attributes, isJSON };
@@ -64,10 +65,8 @@ function readEnvelope(node) {
 
 // 4, 5
 function importKey(jwk) {
-  const names = { EC: ['crv', 'kty', 'x', 'y'], AKP: ['alg', 'kty', 'pub'] }[jwk.kty] ?? ['crv', 'kty', 'x'];
-  const required = Object.fromEntries(names.map((name) => [name, jwk[name]]));
   const algorithm = { 'OKP/Ed25519': 'Ed25519', 'EC/P-256': 'ES256', 'AKP/ML-DSA-65': 'ML-DSA-65' }[`${jwk.kty}/${jwk.crv ?? jwk.alg}`];
-  return { ...jwk, required, algorithm, id: H(JSON.stringify(required)).toString('base64url') };
+  return { ...jwk, required: requiredOf(jwk), algorithm, id: thumbprint(jwk) };
 }
 function verifies({ algorithm, required }, pae, sig) {
   const raw = base64(sig, 'either');
@@ -125,13 +124,12 @@ function readSealbus(node) {
   if (v.value !== '1') return { isUnknown: true };
   const some = (reader) => such((all) => all.length > 0, reader);
   const isAscending = (all) => all.every((item, i) => i === 0 || Buffer.compare(all[i - 1], item) < 0);
-  const pointers = some(list(such((text) => /^(?:\/|$)/.test(text))));
   return record(node, {
     v: anything,
     producer: such((text) => text !== '' && Buffer.byteLength(text) <= 256),
     time: optional(such((text) => timestamp(text) && /^[^.]+(?:\.\d*[1-9])?Z$/.test(text))),
     types: list(such((type) => Object.hasOwn(TYPES, type))),
-    enc: optional((enc) => enc.value === 'jwe' || pointers(enc)),
+    enc: optional(readEnc),
     delegations: optional(such(isAscending, some(list(digest, 4, 'too_large')))),
   }, 'refused');
 }
@@ -204,7 +202,7 @@ function checkConsumer({ event, payload, extensions, signed, sealedAt, options, 
     need(sealedAt === undefined || sealedAt <= now + skew, 'from_future');
     need(sealedAt === undefined || now - sealedAt <= BigInt(options.max_age_seconds) * SECOND, 'expired');
   }
-  need(!payload.sealbus?.enc, 'not_a_recipient');
+  checkEncrypted({ event, payload, options });
   const uris = extensions.filter((extension) => /^URI/.test(extension.type)).map(({ text }) => text);
   need([source, schema, ...uris].every(isPortable), 'unsupported');
 }
@@ -235,7 +233,7 @@ function openEvent(input, form, bundle, options) {
   const own = ownOf(counted.find((one) => isSubset(options.required_algorithms, algorithms(ownOf(one)))) ?? counted[0]);
   checkConsumer(context, algorithms(own));
   const keyIds = [...new Set(own.map(({ key }) => key.id))];
-  return { verdict: 'verified', event: { ...event, extensions }, producer: own[0].key.producer, keyIds };
+  return { verdict: 'verified', producer: own[0].key.producer, keyIds, ...decrypt(context) };
 }
 
 // open judges one event; a refusal is a result, not an error.
