@@ -298,7 +298,7 @@ func isOutage(err error) bool {
 		return !e.Permanent
 	}
 	for _, fault := range [...]error{jwe.ErrMalformed, jwe.ErrUnsupported, jwe.ErrTooLarge, jwe.ErrUncommitted, jwe.ErrUnbound,
-		jwe.ErrBinding, jwe.ErrCommitment, jwe.ErrDecrypt, jwe.ErrUnwrap, jwe.ErrNotRecipient, jwe.ErrKey} {
+		jwe.ErrBinding, jwe.ErrCommitment, jwe.ErrDecrypt, jwe.ErrPlaintext, jwe.ErrUnwrap, jwe.ErrNotRecipient, jwe.ErrKey} {
 		if errors.Is(err, fault) {
 			return false
 		}
@@ -316,6 +316,8 @@ func (u *unlocking) verdict() *Error {
 		return &Error{Reason: ReasonKMSUnavailable, Cause: err.Error(), Err: err}
 	case jwe.IsForAnother(err) && !u.named:
 		return reject(ReasonNotARecipient, "the data is encrypted to %s, and no identity fits", recipientsText(u.entries))
+	case errors.Is(err, jwe.ErrPlaintext):
+		return &Error{Reason: ReasonMalformed, Cause: err.Error(), Err: err}
 	default:
 		return &Error{Reason: ReasonDecryptFailed, Cause: err.Error(), Err: err}
 	}

@@ -152,7 +152,7 @@ func (c *Compact) Check(context []byte) error {
 }
 
 // Decrypt returns the JSON value of a field that passes Check(context), without its padding. The errors are those of
-// Message.Decrypt, and ErrMalformed if what was encrypted is not a padded value.
+// Message.Decrypt, ErrMalformed if what was encrypted is not padded, and ErrPlaintext if it is not one JSON value.
 func (c *Compact) Decrypt(key *ContentKey, context []byte) ([]byte, error) {
 	if err := c.Check(context); err != nil {
 		return nil, err
@@ -169,7 +169,7 @@ func (c *Compact) Decrypt(key *ContentKey, context []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: a field that was not padded to the next multiple of %d", ErrMalformed, paddedTo)
 	}
 	if !isOneValue(value) {
-		return nil, fmt.Errorf("%w: what was encrypted is not one JSON value", ErrMalformed)
+		return nil, ErrPlaintext
 	}
 	return value, nil
 }

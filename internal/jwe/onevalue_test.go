@@ -29,7 +29,7 @@ func TestFieldIsOneValue(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := c.Decrypt(key, context)
-		if good && string(got) != value || !good && (got != nil || !errors.Is(err, ErrMalformed)) {
+		if good && string(got) != value || !good && (got != nil || !errors.Is(err, ErrPlaintext)) {
 			t.Errorf("decrypting %s: %q, %v", value, got, err)
 		}
 	}
