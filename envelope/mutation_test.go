@@ -70,7 +70,51 @@ func victims(t testing.TB) []*victim {
 	}
 	hybrid := newVictim(t, "hybrid", "", order("orders", "mldsa"))
 	hybrid.opts.RequiredAlgorithms = []keys.Algorithm{keys.Ed25519, keys.MLDSA65}
-	return append(list, hybrid)
+	return append(append(list, hybrid), secretVictims(t)...)
+}
+
+// secretVictims are encrypted, as a whole or in fields, and signed as others are.
+func secretVictims(t testing.TB) (list []*victim) {
+	c := newConfidential(t)
+	at := fixed(vectorNow)
+	session, err := keys.Delegate(t.Context(), cast["es256"], keys.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"*"}}, time.Hour, &keys.DelegateOptions{Now: at})
+	check(t, err)
+	for _, v := range []struct {
+		name, layout string
+		fields       []string
+		signer       keys.Signer
+		more         []keys.Signer
+	}{
+		{"encrypted", "", nil, cast["orders"], nil}, {"encrypted, embedded", "embedded", nil, cast["es256"], nil},
+		{"fields", "", []string{"/card/number", "/lines/1"}, cast["orders"], nil}, {"fields, embedded", "embedded", []string{"/card"}, cast["orders"], nil},
+		{"encrypted and delegated", "structured", nil, session, nil}, {"fields, hybrid", "", []string{"/total"}, cast["orders"], []keys.Signer{cast["mldsa"]}},
+	} {
+		sealed, err := envelope.Seal(t.Context(), secretEvent(`{"card":{"number":"4111"},"lines":[1,{"sku":"a"}],"total":12.5}`), v.signer, &envelope.SealOptions{
+			Audience: "central", CoSigners: v.more, Encrypt: c.encrypter(), EncryptFields: v.fields, Now: at,
+		})
+		check(t, err)
+		text := string(sealed.JSON())
+		if v.layout != "" {
+			layout := envelope.Structured
+			if v.layout == "embedded" {
+				layout = envelope.Embedded
+			}
+			entry, err := sealed.EventBridge(layout)
+			check(t, err)
+			text = mint.Delivery(entry.Source, entry.DetailType, "111122223333", string(entry.Detail)).String()
+		}
+		victim := &victim{name: v.name, bridge: v.layout != "", tree: parseTree(t, text), producer: "orders", opts: &envelope.OpenOptions{
+			Now: at, MaxAge: 5 * time.Minute, Audience: "central", Decrypter: c.decrypter(c.x25519),
+		}}
+		opened, err := victim.open([]byte(text), everybody(t))
+		check(t, err)
+		victim.event = string(opened.JSON())
+		if !strings.Contains(victim.event, `"number":"4111"`) {
+			t.Fatalf("%s opens as %s", v.name, victim.event)
+		}
+		list = append(list, victim)
+	}
+	return list
 }
 
 func newVictim(t testing.TB, name, layout string, p mint.Plan) *victim {
