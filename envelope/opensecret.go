@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/internal/strictjson"
@@ -284,7 +283,7 @@ func (s *secret) restore(content *cejson.Event) *Error {
 		return nil
 	}
 	var err error
-	if content.Canonical, err = scanJSON(content.Data); err != nil {
+	if content.Canonical, err = cejson.ScanJSON(content.Data); err != nil {
 		return reject(ReasonMalformed, "what was encrypted is not JSON, as its content type says") // err may quote a member's name
 	}
 	return nil
@@ -301,21 +300,6 @@ func mediaType(cty string) string {
 	}
 	return cty
 }
-
-// scanJSON checks that data is one JSON value, and reports whether it is in canonical form.
-func scanJSON(data []byte) (isCanonical bool, err error) {
-	start := strictjson.SkipSpace(data, 0)
-	end, isCanonical, err := canonical.Scan(data, start)
-	if err != nil {
-		return false, err
-	}
-	if strictjson.SkipSpace(data, end) != len(data) {
-		return false, errAfter
-	}
-	return isCanonical && end-start == len(data), nil
-}
-
-var errAfter = errors.New("bytes after the JSON value")
 
 // withoutSecrets is the digest of encrypted data for telling a duplicate from a reused ID: what is encrypted is left out, as
 // it differs each time. Of all of the data its media type is left.

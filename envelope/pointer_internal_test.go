@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"strconv"
 	"testing"
+
+	"github.com/sealbus/sealbus/internal/cejson"
 )
 
 // lookup is RFC 6901 section 4 over what encoding/json read.
@@ -43,7 +45,7 @@ func FuzzPointer(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := scanJSON(doc); err != nil {
+		if _, err := cejson.ScanJSON(doc); err != nil {
 			return
 		}
 		d := json.NewDecoder(bytes.NewReader(doc))

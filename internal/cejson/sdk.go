@@ -227,7 +227,7 @@ func (e *Event) takeData(data []byte) (err error) {
 		return nil
 	}
 	e.Form, e.Data = JSONData, data
-	if e.Canonical, err = scanJSON(data); err != nil {
+	if e.Canonical, err = ScanJSON(data); err != nil {
 		return &Error{Member: "data", Msg: "is not JSON, as datacontenttype says (none means JSON)", Err: err}
 	}
 	return nil
