@@ -81,4 +81,3 @@ func TestEncryptedSizes(t *testing.T) {
 	second, _ := encryptedSize(t, one, "/total", "/order")
 	row("each further field of at most 32 bytes", 0, second-field, 0)
 }
-
