@@ -67,6 +67,7 @@ func TestSQSEveryReason(t *testing.T) {
 				w.trust, w.core.RequiredAlgorithms, w.core.Audience = broken.Trust, broken.Options.RequiredAlgorithms, broken.Options.Audience
 				w.core.Sources, w.core.Types = broken.Options.Sources, broken.Options.Types
 				w.core.UnsafeAnySource = len(w.core.Sources) == 0
+				w.core.Decrypter, w.core.RequireEncrypted = broken.Options.Decrypter, broken.Options.RequireEncrypted
 				got := w.invoke(awslambdatest.SQS(t, body, w.delivery("good")))
 				if reason.Class() == envelope.Permanent {
 					w.want(got)

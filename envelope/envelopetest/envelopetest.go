@@ -8,7 +8,8 @@
 //	bad := org.Broken(t, envelope.ReasonModified)
 //	_, err = envelope.Open(ctx, bad.JSON, bad.Trust, bad.Options) // envelope.ReasonOf(err) is bad.Reason
 //
-// A consumer under test is configured like Options: the audience Audience, the clock Org.Now.
+// A consumer under test is configured like Options: the audience Audience, the clock Org.Now, the Decrypter Org.Decrypter, and
+// of a Broken event whatever its Options say.
 package envelopetest
 
 import (
@@ -57,6 +58,15 @@ func (o *Org) Trust() keys.Source { return o.org.Trust() }
 // Signer is the key that signs the organisation's events.
 func (o *Org) Signer() keys.Signer { return o.org.Signer() }
 
+// Identity is the private key of the consumer that the organisation encrypts to.
+func (o *Org) Identity() keys.Identity { return o.org.Identity() }
+
+// Encrypter encrypts to Identity.
+func (o *Org) Encrypter() *envelope.Encrypter { return o.org.Encrypter() }
+
+// Decrypter opens what is encrypted to Identity.
+func (o *Org) Decrypter() *envelope.Decrypter { return o.org.Decrypter() }
+
 // Source is the source of the organisation's events: the first pattern, with "test" for its "*".
 func (o *Org) Source() string { return o.org.Source() }
 
@@ -66,8 +76,8 @@ func (o *Org) Now() time.Time { return o.org.Now() }
 // Advance moves the clock, also backwards.
 func (o *Org) Advance(d time.Duration) { o.org.Advance(d) }
 
-// Options are how a consumer opens what the organisation seals: its audience, its clock, a window of a day. They
-// are the caller's to change.
+// Options are how a consumer opens what the organisation seals: its audience, its clock, a window of a day, its Decrypter.
+// They are the caller's to change.
 func (o *Org) Options() *envelope.OpenOptions { return o.org.Options() }
 
 // NewEvent is an event that is not sealed yet, with an ID of its own, at Source and Now. Data is anything that has
@@ -101,6 +111,13 @@ func (o *Org) Seal(t testing.TB, ev event.Event, opts *envelope.SealOptions) *en
 	sealed, err := envelope.Seal(t.Context(), ev, o.Signer(), &with)
 	must(t, err)
 	return sealed
+}
+
+// EncryptedEvent is a sealed event with that data, see NewEvent, encrypted to Identity: all of it, or only the fields that
+// these JSON Pointers name.
+func (o *Org) EncryptedEvent(t testing.TB, typ string, data any, fields ...string) *envelope.Sealed {
+	t.Helper()
+	return o.Seal(t, o.NewEvent(t, typ, data), &envelope.SealOptions{Encrypt: o.Encrypter(), EncryptFields: fields})
 }
 
 // Broken makes an event that must be refused for that Reason, one of BrokenReasons.

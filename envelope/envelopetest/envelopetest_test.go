@@ -1,6 +1,7 @@
 package envelopetest_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"testing"
@@ -31,6 +32,44 @@ func TestEvent(t *testing.T) {
 	}
 	if again := org.Event(t, "com.example.order.placed", nil); again.ID() == sealed.ID() {
 		t.Errorf("two events are called %s", again.ID())
+	}
+}
+
+// Encrypted events open with the organisation's options; without its Decrypter they are for somebody else.
+func TestEncryptedEvent(t *testing.T) {
+	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
+	for name, fields := range map[string][]string{"all": nil, "fields": {"/total"}} {
+		sealed := org.EncryptedEvent(t, "com.example.order.placed", order{"o-1", 12.5}, fields...)
+		opts := org.Options()
+		opened, err := envelope.Open(t.Context(), sealed.JSON(), org.Trust(), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(opened.Event.Data()); got != `{"id":"o-1","total":12.5}` || opened.Encryption == nil ||
+			opened.Encryption.OpenedWith != org.Identity().Recipient().KeyID() || !slices.Equal(opened.Encryption.Fields, fields) {
+			t.Errorf("%s: got %s, %+v", name, got, opened.Encryption)
+		}
+		if bytes.Contains(sealed.JSON(), []byte("12.5")) {
+			t.Errorf("%s: legible: %s", name, sealed.JSON())
+		}
+		opts.Decrypter = nil
+		if _, err := envelope.Open(t.Context(), sealed.JSON(), org.Trust(), opts); envelope.ReasonOf(err) != envelope.ReasonNotARecipient {
+			t.Errorf("%s, without an identity: got %v", name, err)
+		}
+	}
+}
+
+// An event that is for somebody else is really encrypted: a consumer that looks at it without verifying sees nothing.
+func TestBrokenIsEncrypted(t *testing.T) {
+	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
+	for _, reason := range []envelope.Reason{envelope.ReasonNotARecipient, envelope.ReasonDecryptFailed} {
+		b := org.Broken(t, reason)
+		opts := *b.Options
+		opts.KeepEncrypted = reason == envelope.ReasonNotARecipient
+		opened, err := envelope.Open(t.Context(), b.JSON, b.Trust, &opts)
+		if bytes.Contains(b.JSON, []byte("amount")) || opts.KeepEncrypted && (err != nil || !opened.IsEncrypted()) {
+			t.Errorf("%s: %v\n%s", reason, err, b.JSON)
+		}
 	}
 }
 
@@ -65,10 +104,10 @@ func TestBroken(t *testing.T) {
 	}
 }
 
-// What Broken does not know are the reasons that only a consumer gives.
+// What Broken does not know are the reasons that only a consumer, or a key management service, gives.
 func TestBrokenReasons(t *testing.T) {
 	want := []envelope.Reason{
-		envelope.ReasonReplayed, envelope.ReasonIDReused, envelope.ReasonNotEncrypted, envelope.ReasonDecryptFailed, envelope.ReasonSchemaInvalid,
+		envelope.ReasonReplayed, envelope.ReasonIDReused, envelope.ReasonSchemaInvalid,
 		envelope.ReasonInProgress, envelope.ReasonStoreUnavailable, envelope.ReasonKMSUnavailable, envelope.ReasonHandlerFailed,
 	}
 	have := envelopetest.BrokenReasons()

@@ -16,9 +16,10 @@ type Broken struct {
 	Reason  envelope.Reason
 	JSON    []byte                // the event in the CloudEvents JSON format
 	Trust   keys.Source           // the organisation's own, but for trust_unavailable
-	Options *envelope.OpenOptions // the organisation's own, but for envelope_mismatch
+	Options *envelope.OpenOptions // the organisation's own, but for envelope_mismatch and not_encrypted
 
-	source, typ string // what EventBridge says of it
+	source, typ string       // what EventBridge says of it
+	secret      *mint.Secret // how its data is encrypted; nil = it is not
 }
 
 // brokenType is the type of every broken event.
@@ -67,8 +68,14 @@ var defects = map[envelope.Reason]func(o *Org, b *Broken, p *mint.Plan){
 	envelope.ReasonFromFuture: func(o *Org, _ *Broken, p *mint.Plan) {
 		p.Event = p.Event.Set("recordedtime", seconds(o.Now().Add(24*time.Hour)))
 	},
-	envelope.ReasonNotARecipient: func(_ *Org, _ *Broken, p *mint.Plan) {
-		p.Profile = func(s mint.Object) mint.Object { return s.Add("enc", `"jwe"`) }
+	envelope.ReasonNotEncrypted: func(_ *Org, b *Broken, _ *mint.Plan) { b.Options.RequireEncrypted = true },
+	envelope.ReasonNotARecipient: func(_ *Org, b *Broken, _ *mint.Plan) {
+		b.secret = &mint.Secret{To: []*keys.Recipient{mint.SeededIdentity(keys.X25519, "somebody else").Recipient()}}
+	},
+	envelope.ReasonDecryptFailed: func(o *Org, b *Broken, _ *mint.Plan) { // it was moved here from another event
+		b.secret = &mint.Secret{To: []*keys.Recipient{o.identity.Recipient()}, Binding: func(of mint.Object) mint.Object {
+			return of.Set("id", `"another"`)
+		}}
 	},
 	envelope.ReasonTrustUnavailable: func(_ *Org, b *Broken, _ *mint.Plan) { b.Trust = noTrust{} },
 }
@@ -113,6 +120,9 @@ func (o *Org) Broken(reason envelope.Reason) (*Broken, error) {
 		{Name: "audience", Raw: mint.Quote(Audience)}, {Name: "recordedtime", Raw: seconds(o.Now())}, {Name: "data", Raw: `{"amount":1}`},
 	}}
 	defect(o, b, p)
+	if b.secret != nil {
+		p = p.Encrypt(b.secret)
+	}
 	b.JSON = []byte(p.Seal().String())
 	return b, nil
 }

@@ -43,6 +43,10 @@ type Org struct {
 	sources  []string
 	keys     map[string]*keys.LocalSigner // by role
 	bundle   *keys.Bundle
+	identity *keys.LocalIdentity // of the consumer that events are encrypted to
+
+	encrypter *envelope.Encrypter
+	decrypter *envelope.Decrypter
 
 	mu   sync.Mutex
 	now  time.Time
@@ -63,9 +67,24 @@ func New(producer string, sources ...string) (*Org, error) {
 		}
 		o.keys[role] = s
 	}
+	if err := o.newConsumer(); err != nil {
+		return nil, err
+	}
 	var err error
 	o.bundle, err = o.newBundle()
 	return o, err
+}
+
+// newConsumer makes the key that events are encrypted to.
+func (o *Org) newConsumer() (err error) {
+	if o.identity, err = keys.GenerateIdentity(keys.X25519); err != nil {
+		return err
+	}
+	if o.encrypter, err = envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{o.identity.Recipient()}}); err != nil {
+		return err
+	}
+	o.decrypter, err = envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(o.identity)})
+	return err
 }
 
 func (o *Org) newBundle() (*keys.Bundle, error) {
@@ -99,6 +118,15 @@ func (o *Org) Signer() *keys.LocalSigner { return o.keys[roleSigning] }
 // Trust is the trust bundle, good for a week.
 func (o *Org) Trust() keys.Source { return o.bundle }
 
+// Identity is the consumer's private key that events are encrypted to.
+func (o *Org) Identity() *keys.LocalIdentity { return o.identity }
+
+// Encrypter encrypts to Identity.
+func (o *Org) Encrypter() *envelope.Encrypter { return o.encrypter }
+
+// Decrypter opens what Encrypter encrypted.
+func (o *Org) Decrypter() *envelope.Decrypter { return o.decrypter }
+
 // Now is the organisation's clock.
 func (o *Org) Now() time.Time {
 	o.mu.Lock()
@@ -115,7 +143,7 @@ func (o *Org) Advance(d time.Duration) {
 
 // Options are how a consumer opens what the organisation seals.
 func (o *Org) Options() *envelope.OpenOptions {
-	return &envelope.OpenOptions{Audience: Audience, MaxAge: Window, Account: Account, Now: o.Now}
+	return &envelope.OpenOptions{Audience: Audience, MaxAge: Window, Account: Account, Now: o.Now, Decrypter: o.decrypter}
 }
 
 // Source is the source of the organisation's events: the first pattern, with "test" for its "*".
