@@ -73,51 +73,50 @@ func victims(t testing.TB) []*victim {
 	return append(append(list, hybrid), secretVictims(t)...)
 }
 
-// secretVictims are encrypted, as a whole or in fields, and signed as others are.
-func secretVictims(t testing.TB) (list []*victim) {
-	c := newConfidential(t)
-	at := fixed(vectorNow)
-	session, err := keys.Delegate(t.Context(), cast["es256"], keys.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"*"}}, time.Hour, &keys.DelegateOptions{Now: at})
-	check(t, err)
+// secretVictims are encrypted, in whole or in part.
+func secretVictims(t testing.TB) []*victim {
+	text := order("orders")
+	text.Event = text.Event.Set("datacontenttype", `"text/plain"`).Set("data", `"grüß dich\n"`)
+	var list []*victim
 	for _, v := range []struct {
 		name, layout string
+		plan         mint.Plan
 		fields       []string
-		signer       keys.Signer
-		more         []keys.Signer
 	}{
-		{"encrypted", "", nil, cast["orders"], nil}, {"encrypted, embedded", "embedded", nil, cast["es256"], nil},
-		{"fields", "", []string{"/card/number", "/lines/1"}, cast["orders"], nil}, {"fields, embedded", "embedded", []string{"/card"}, cast["orders"], nil},
-		{"encrypted and delegated", "structured", nil, session, nil}, {"fields, hybrid", "", []string{"/total"}, cast["orders"], []keys.Signer{cast["mldsa"]}},
+		{"encrypted", "", order("orders"), nil}, {"encrypted text", "", text, nil}, {"encrypted and structured", "structured", order("orders"), nil},
+		{"encrypted and embedded", "embedded", order("es256"), nil}, {"encrypted and delegated", "", delegated("orders", "session"), nil},
+		{"encrypted and hybrid", "", order("orders", "mldsa"), nil}, {"fields", "", order("orders"), []string{"/total", "/lines/0/sku"}},
+		{"fields and embedded", "embedded", order("orders"), []string{"/lines", "/order"}}, {"root", "", order("es256"), []string{""}},
+		{"fields and delegated", "", delegated("es256", "session"), []string{"/total", "/order"}},
+		{"fields and hybrid", "", order("orders", "mldsa"), []string{"/lines/0"}},
 	} {
-		sealed, err := envelope.Seal(t.Context(), secretEvent(`{"card":{"number":"4111"},"lines":[1,{"sku":"a"}],"total":12.5}`), v.signer, &envelope.SealOptions{
-			Audience: "central", CoSigners: v.more, Encrypt: c.encrypter(), EncryptFields: v.fields, Now: at,
-		})
-		check(t, err)
-		text := string(sealed.JSON())
-		if v.layout != "" {
-			layout := envelope.Structured
-			if v.layout == "embedded" {
-				layout = envelope.Embedded
-			}
-			entry, err := sealed.EventBridge(layout)
-			check(t, err)
-			text = mint.Delivery(entry.Source, entry.DetailType, "111122223333", string(entry.Detail)).String()
-		}
-		victim := &victim{name: v.name, bridge: v.layout != "", tree: parseTree(t, text), producer: "orders", opts: &envelope.OpenOptions{
-			Now: at, MaxAge: 5 * time.Minute, Audience: "central", Decrypter: c.decrypter(c.x25519),
-		}}
-		opened, err := victim.open([]byte(text), everybody(t))
-		check(t, err)
-		victim.event = string(opened.JSON())
-		if !strings.Contains(victim.event, `"number":"4111"`) {
-			t.Fatalf("%s opens as %s", v.name, victim.event)
-		}
-		list = append(list, victim)
+		list = append(list, newSecretVictim(t, v.name, v.layout, v.plan, v.fields...))
 	}
 	return list
 }
 
+func newSecretVictim(t testing.TB, name, layout string, p mint.Plan, fields ...string) *victim {
+	t.Helper()
+	q := p.Encrypt(&mint.Secret{Name: name, To: recipientsOf("p256", "x25519"), Fields: fields})
+	return makeVictim(t, name, layout, q, p.Opened())
+}
+
 func newVictim(t testing.TB, name, layout string, p mint.Plan) *victim {
+	t.Helper()
+	return makeVictim(t, name, layout, &p, p.Opened())
+}
+
+// openBoth opens what is encrypted to either of the vectors' recipients.
+func openBoth(t testing.TB) *envelope.Decrypter {
+	t.Helper()
+	d, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(identities["x25519"], identities["p256"])})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func makeVictim(t testing.TB, name, layout string, p *mint.Plan, opened string) *victim {
 	t.Helper()
 	in := p.Seal()
 	text := in.String()
@@ -129,9 +128,9 @@ func newVictim(t testing.TB, name, layout string, p mint.Plan) *victim {
 		text = mint.Delivery(mint.Unquote(in.Get("source")), mint.Unquote(in.Get("type")), "111122223333", detail).String()
 	}
 	v := &victim{
-		name: name, bridge: layout != "", tree: parseTree(t, text), event: p.Opened(), producer: "orders",
+		name: name, bridge: layout != "", tree: parseTree(t, text), event: opened, producer: "orders",
 		opts: &envelope.OpenOptions{
-			Now: fixed(vectorNow), MaxAge: 5 * time.Minute, Audience: "central",
+			Now: fixed(vectorNow), MaxAge: 5 * time.Minute, Audience: "central", Decrypter: openBoth(t),
 			ExtensionTypes: map[string]envelope.AttributeType{"token": envelope.Binary, "due": envelope.Timestamp, "docs": envelope.URI},
 		},
 	}
@@ -237,7 +236,7 @@ func (m *mutationRun) one(t *testing.T, i int, tally map[envelope.Reason]int) {
 
 // node is a JSON value that can be taken apart: base64 of JSON, too, is a node with that JSON as its child.
 type node struct {
-	kind  byte // { [ " of JSON; r: any other, as its text; b: a string that is base64 of the child
+	kind  byte // { [ " of JSON; r: any other, as its text; b: a string that is base64 of the child; p: base64url; h: without quotes; c: parts of a compact JWE
 	name  string
 	text  string
 	kids  []*node
@@ -287,20 +286,32 @@ func readNode(d *json.Decoder, name string) (*node, error) {
 }
 
 func readText(name, text string) *node {
-	n := &node{kind: '"', name: name, text: text}
-	if name != "dssematerial" && name != "payload" {
-		return n
+	kid := &node{}
+	switch name {
+	case "dssematerial", "payload":
+		kid = readEncoded(base64.StdEncoding, 'b', name, text)
+	case "protected":
+		kid = readEncoded(base64.RawURLEncoding, 'p', name, text)
 	}
-	inner, err := base64.StdEncoding.DecodeString(text)
+	if kid.kind != 0 {
+		return kid
+	}
+	return &node{kind: '"', name: name, text: text}
+}
+
+// readEncoded is a node of that kind for JSON in base64; its kind is 0 if the text is something else.
+func readEncoded(encoding *base64.Encoding, kind byte, name, text string) *node {
+	inner, err := encoding.DecodeString(text)
 	if err != nil {
-		return n
+		return &node{}
 	}
 	d := json.NewDecoder(strings.NewReader(string(inner)))
 	d.UseNumber()
-	if kid, err := readNode(d, ""); err == nil {
-		return &node{kind: 'b', name: name, kids: []*node{kid}}
+	kid, err := readNode(d, "")
+	if err != nil {
+		return &node{}
 	}
-	return n
+	return &node{kind: kind, name: name, kids: []*node{kid}}
 }
 
 func (n *node) String() string {
@@ -318,11 +329,17 @@ func (n *node) plain() string {
 	case '"':
 		return mint.Quote(n.text)
 	case 'b':
-		inner := ""
-		for _, k := range n.kids { // one, unless it was doubled or deleted
-			inner += k.String()
+		return mint.Quote(base64.StdEncoding.EncodeToString([]byte(n.inner())))
+	case 'p':
+		return mint.Quote(base64.RawURLEncoding.EncodeToString([]byte(n.inner())))
+	case 'h':
+		return base64.RawURLEncoding.EncodeToString([]byte(n.inner()))
+	case 'c':
+		parts := make([]string, len(n.kids))
+		for i, k := range n.kids {
+			parts[i] = k.String()
 		}
-		return mint.Quote(base64.StdEncoding.EncodeToString([]byte(inner)))
+		return strings.Join(parts, ".")
 	}
 	parts := make([]string, len(n.kids))
 	for i, k := range n.kids {
@@ -331,6 +348,14 @@ func (n *node) plain() string {
 		}
 	}
 	return string(n.kind) + strings.Join(parts, ",") + string(n.kind+2)
+}
+
+// inner is what is encoded: one kid, unless it was doubled or deleted.
+func (n *node) inner() (text string) {
+	for _, k := range n.kids {
+		text += k.String()
+	}
+	return text
 }
 
 func (n *node) clone() *node {
