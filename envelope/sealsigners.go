@@ -24,40 +24,56 @@ func (s *sealing) signers(ctx context.Context, first keys.Signer, producer strin
 		if signer.Producer() != producer {
 			return nil, nil, &SealError{Problem: fmt.Sprintf("co-signer %s belongs to another producer: its signature would not count", signer.Verifier().KeyID())}
 		}
-		d, ok := signer.(keys.Delegator)
-		if !ok {
-			continue
-		}
-		session, err := s.session(ctx, d)
+		session, err := s.session(ctx, signer, producer)
 		if err != nil {
 			return nil, nil, err
+		}
+		if session == nil {
+			continue // a long-term key
 		}
 		list[i] = session
 		delegations = append(delegations, session.Binding())
 	}
-	slices.SortFunc(delegations, func(a, b digest) int { return slices.Compare(a[:], b[:]) })
-	delegations = slices.Compact(delegations)
-	if len(delegations) > MaxDelegations {
+	if len(delegations) > MaxDelegations { // before equal ones are one: verifiers count the signatures
 		return nil, nil, &SealError{Problem: fmt.Sprintf("more than %d session keys", MaxDelegations)}
 	}
-	return list, delegations, nil
+	slices.SortFunc(delegations, func(a, b digest) int { return slices.Compare(a[:], b[:]) })
+	return list, slices.Compact(delegations), nil
 }
 
-// session is the session key of the moment, if consumers will let it say this.
-func (s *sealing) session(ctx context.Context, d keys.Delegator) (*keys.SessionKey, error) {
-	k, err := d.Session(ctx, s.now)
-	if err != nil {
-		return nil, fmt.Errorf("envelope: a session key: %w", err)
+// session is the session key that signs for signer, if consumers will let it say this: the one of the moment for a
+// keys.Delegator, itself for a session key; nil for any other signer.
+func (s *sealing) session(ctx context.Context, signer keys.Signer, producer string) (*keys.SessionKey, error) {
+	k, ok := signer.(*keys.SessionKey)
+	if d, is := signer.(keys.Delegator); is {
+		var err error
+		if k, err = d.Session(ctx, s.now); err != nil {
+			return nil, fmt.Errorf("envelope: a session key: %w", err)
+		}
+		ok = true
 	}
+	switch {
+	case !ok:
+		return nil, nil
+	case k == nil:
+		return nil, &SealError{Problem: "a session key is nil"}
+	case k.Producer() != producer:
+		return nil, &SealError{Problem: fmt.Sprintf("session key %s belongs to another producer: its signature would not count", k.Verifier().KeyID())}
+	}
+	return k, s.allowed(k)
+}
+
+// allowed is the error of an event that no consumer would take from the session key.
+func (s *sealing) allowed(k *keys.SessionKey) error {
 	from, until := k.Validity()
 	sealed := s.now.UTC().Truncate(time.Second)
 	switch {
 	case !k.AllowsSource(s.ev.Source):
-		return nil, &SealError{Member: "source", Problem: "is outside of the session key's scope: consumers would refuse the event"}
+		return &SealError{Member: "source", Problem: "is outside of the session key's scope: consumers would refuse the event"}
 	case !k.AllowsType(s.ev.Type):
-		return nil, &SealError{Member: "type", Problem: "is outside of the session key's scope: consumers would refuse the event"}
+		return &SealError{Member: "type", Problem: "is outside of the session key's scope: consumers would refuse the event"}
 	case sealed.Before(from.Add(-DefaultSkew)) || !sealed.Before(until):
-		return nil, &SealError{Member: attrRecordedTime, Problem: fmt.Sprintf("the session key is good from %s until %s only: consumers would refuse the event", from.Format(time.RFC3339), until.Format(time.RFC3339))}
+		return &SealError{Member: attrRecordedTime, Problem: fmt.Sprintf("the session key is good from %s until %s only: consumers would refuse the event", from.Format(time.RFC3339), until.Format(time.RFC3339))}
 	}
-	return k, nil
+	return nil
 }

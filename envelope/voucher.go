@@ -15,6 +15,7 @@ type voucher struct {
 	body  []byte
 	pae   []byte
 	sig   []byte
+	plain bool // spelled as writers spell it
 
 	mu sync.Mutex
 	by []string   // thumbprints of keys whose signature it is
@@ -31,7 +32,9 @@ func parseVoucher(raw []byte) (*voucher, error) {
 		return nil, errStatement
 	}
 	sig := &env.Signatures[0]
-	return &voucher{keyID: sig.KeyID, body: env.Payload, pae: dsse.PAE(nil, env.PayloadType, env.Payload), sig: sig.Sig}, nil
+	v := &voucher{keyID: sig.KeyID, body: env.Payload, pae: dsse.PAE(nil, env.PayloadType, env.Payload), sig: sig.Sig}
+	v.plain = string(env.Append(make([]byte, 0, len(raw)))) == string(raw)
+	return v, nil
 }
 
 // isBy reports whether the key signed the statement. What was found true is remembered: that these bytes are its signature over
@@ -72,13 +75,14 @@ func (v *voucher) read() (*statement, error) {
 
 // Bounds of what is remembered.
 const (
-	maxVouchers    = 1024    // producers' processes times two
-	maxVoucherSize = 8 << 10 // bytes: what an ML-DSA key vouches with has 5 KiB
+	maxVouchers    = 1024                // producers' processes times two
+	maxVoucherSize = keys.MaxSessionText // bytes
 )
 
 // vouchers are the genuine statements that were seen last. Looking one up instead of verifying it changes no verdict: it says
 // only whose signature the very same bytes are. Who may vouch, for what, when, and what is revoked is judged for each event.
-// A forger cannot get anything in here.
+// A forger gets nothing new in here: a genuine statement counts in one spelling only, as anybody can re-spell its envelope
+// (white space, further members) without end.
 var vouchers memo
 
 // memo remembers vouchers by their bytes.
@@ -96,7 +100,7 @@ func (m *memo) find(raw []byte) *voucher {
 
 // keep remembers v, which a key of a bundle signed.
 func (m *memo) keep(raw []byte, v *voucher) {
-	if len(raw) > maxVoucherSize || m.find(raw) != nil {
+	if !v.plain || len(raw) > maxVoucherSize || m.find(raw) != nil {
 		return
 	}
 	text := string(raw)

@@ -19,6 +19,9 @@ const (
 	MaxSessionLife  = time.Hour // verifiers refuse a longer one
 	MinSessionLife  = time.Minute
 	MaxSessionScope = 64 // source patterns, and type patterns
+
+	// MaxSessionText is the largest statement of Delegate, in bytes: it goes along with each event, whose signatures have 64 KiB.
+	MaxSessionText = 16 << 10
 )
 
 // DelegationType is the DSSE payload type of the statement by which a key vouches for a session key.
@@ -63,18 +66,20 @@ type DelegateOptions struct {
 // management service is then asked once per ttl, and not for each event. The next key is made on use, by the clock of what is
 // sealed. It is safe for concurrent use, and prints as redacted.
 //
-// Whoever reads the process' memory can sign within the scope until the session key's time is over, or the bundle lists it
-// among the revoked sessions (KeyID); revoking the root ends all of its sessions.
+// Whoever reads the process' memory can sign within the scope, with times of sealing within the session key's time: consumers
+// take that for as long after it as their windows say, those without a window for ever. It ends when the bundle lists the
+// session keys (KeyIDs) among the revoked sessions, or revokes the root and so all of its sessions. The process does not notice:
+// restart it, as it signs with what is revoked until that session is over. The root is the one key that was given, also when it
+// is retired: begin a new Session when the root rotates.
 type Session struct {
 	root  Signer
 	scope Scope
 	ttl   time.Duration
 
-	turn chan struct{} // who is in it asks the root
-
 	mu            sync.Mutex
 	current, next *SessionKey
-	failed        error // of the last time that the root was asked
+	flight        *vouching // the root is being asked; nil = it is not
+	failed        error     // of the last time that the root was asked
 	failedAt      time.Time
 }
 
@@ -99,14 +104,15 @@ func Delegate(ctx context.Context, root Signer, scope Scope, ttl time.Duration, 
 	case ttl < MinSessionLife || ttl > MaxSessionLife || ttl%time.Second != 0:
 		return nil, fmt.Errorf("keys: a session key lives from %v to %v, in whole seconds, not %v", MinSessionLife, MaxSessionLife, ttl)
 	}
-	if _, ok := root.(Delegator); ok {
+	switch root.(type) {
+	case Delegator, *SessionKey:
 		return nil, errors.New("keys: a session key cannot vouch for another: delegate from the long-term key")
 	}
 	scope = Scope{Sources: slices.Clone(scope.Sources), Types: slices.Clone(scope.Types)}
 	if err := scope.check(); err != nil {
 		return nil, err
 	}
-	s := &Session{root: root, scope: scope, ttl: ttl, turn: make(chan struct{}, 1)}
+	s := &Session{root: root, scope: scope, ttl: ttl}
 	if _, err := s.Session(ctx, now()); err != nil {
 		return nil, err
 	}
@@ -133,115 +139,19 @@ func (s *Session) AllowsSource(source string) bool { return MatchSource(s.scope.
 // AllowsType reports whether the scope allows the type.
 func (s *Session) AllowsType(typ string) bool { return MatchType(s.scope.Types, typ) }
 
-// KeyID is the ID of the session key that signed last, for a bundle's revoked sessions.
-func (s *Session) KeyID() string {
+// KeyID is the ID of the session key that signed last.
+func (s *Session) KeyID() string { return s.KeyIDs()[0] }
+
+// KeyIDs are the IDs of the session keys that are in memory, for a bundle's revoked sessions: of the one that signed last and,
+// near its end, of the one that follows, which no event has shown yet.
+func (s *Session) KeyIDs() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.current.Verifier().KeyID()
-}
-
-// Times of a renewal.
-const (
-	aheadShare     = 12               // the next session is made in the last 1/12 of the current one: 5 minutes of an hour
-	aheadBackOff   = 15 * time.Second // after that failed
-	renewBackOff   = time.Second      // after it failed when there was no session to go on with: others get the same error
-	clockTolerance = time.Minute      // how far the clocks of two callers may be apart
-)
-
-// Session is the session key to sign with at now. Near its end the root vouches for the next one, which begins when this one
-// ends, so that an outage of the root of up to a twelfth of ttl is not noticed, and still each ttl costs one signature.
-func (s *Session) Session(ctx context.Context, now time.Time) (*SessionKey, error) {
-	key, ahead := s.at(now)
-	switch {
-	case key == nil:
-		return s.renew(ctx, now)
-	case ahead:
-		s.prepare(ctx, now)
+	ids := []string{s.current.Verifier().KeyID()}
+	if s.next != nil {
+		ids = append(ids, s.next.Verifier().KeyID())
 	}
-	return key, nil
-}
-
-// at is the session key that is good at now, nil if there is none, and whether it is time to prepare the next.
-func (s *Session) at(now time.Time) (key *SessionKey, ahead bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.next != nil && s.next.goodAt(now) && (s.current == nil || !s.current.goodAt(now)) {
-		s.current, s.next = s.next, nil
-	}
-	if s.current == nil || !s.current.goodAt(now) {
-		return nil, false
-	}
-	due := !now.Before(s.current.notAfter.Add(-s.ttl / aheadShare))
-	return s.current, due && s.next == nil && !s.rests(now, aheadBackOff)
-}
-
-// rests reports whether the root failed less than so long ago.
-func (s *Session) rests(now time.Time, pause time.Duration) bool {
-	return s.failed != nil && now.Sub(s.failedAt).Abs() < pause
-}
-
-// renew makes a session key that begins now. Of many callers one asks the root.
-func (s *Session) renew(ctx context.Context, now time.Time) (*SessionKey, error) {
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("keys: waiting for a session key: %w", context.Cause(ctx))
-	}
-	if key, _ := s.at(now); key != nil {
-		return key, nil // somebody else was faster
-	}
-	if err := s.recent(now); err != nil {
-		return nil, err
-	}
-	key, err := s.vouch(ctx, now)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err != nil {
-		s.fail(ctx, err, now)
-		return nil, err
-	}
-	s.current, s.next, s.failed = key, nil, nil
-	return key, nil
-}
-
-func (s *Session) recent(now time.Time) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.rests(now, renewBackOff) {
-		return s.failed
-	}
-	return nil
-}
-
-// fail notes that the root failed, unless the caller had no time for it.
-func (s *Session) fail(ctx context.Context, err error, now time.Time) {
-	if ctx.Err() == nil {
-		s.failed, s.failedAt = err, now.Round(0)
-	}
-}
-
-// prepare makes the session key that follows the current one, unless somebody else is at it. If that fails there is time left.
-func (s *Session) prepare(ctx context.Context, now time.Time) {
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	default:
-		return
-	}
-	key, ahead := s.at(now)
-	if key == nil || !ahead {
-		return
-	}
-	next, err := s.vouch(ctx, key.notAfter)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case err != nil:
-		s.failed, s.failedAt = err, now.Round(0)
-	case s.current == key:
-		s.next, s.failed = next, nil
-	}
+	return ids
 }
 
 // vouch makes a session key that begins at that time, and has the root vouch for it.
@@ -250,7 +160,7 @@ func (s *Session) vouch(ctx context.Context, begin time.Time) (*SessionKey, erro
 	if err != nil {
 		return nil, err
 	}
-	k := &SessionKey{LocalSigner: signer, scope: s.scope, notBefore: begin.UTC().Truncate(time.Second)}
+	k := &SessionKey{signer: signer, scope: s.scope, notBefore: begin.UTC().Truncate(time.Second)}
 	k.notAfter = k.notBefore.Add(s.ttl)
 	body := k.payload()
 	pae := dsse.PAE(nil, DelegationType, body)
@@ -263,12 +173,16 @@ func (s *Session) vouch(ctx context.Context, begin time.Time) (*SessionKey, erro
 	}
 	env := dsse.Envelope{PayloadType: DelegationType, Payload: body, Signatures: []dsse.Signature{{KeyID: s.root.Verifier().KeyID(), Sig: sig}}}
 	k.statement, k.binding = env.Append(nil), sha256.Sum256(pae)
+	if n := len(k.statement); n > MaxSessionText {
+		return nil, fmt.Errorf("keys: the statement that vouches for a session key has %d bytes, of at most %d, and goes along with each event: give its scope fewer or shorter patterns", n, MaxSessionText)
+	}
 	return k, nil
 }
 
-// SessionKey is a session key with the statement that vouches for it. It is immutable, and prints as redacted.
+// SessionKey is a session key with the statement that vouches for it. It is immutable, and prints as redacted. envelope.Seal
+// signs with it as with its Session, as long as its time lasts. Its private half cannot be exported.
 type SessionKey struct {
-	*LocalSigner
+	signer              *LocalSigner
 	scope               Scope
 	notBefore, notAfter time.Time
 	statement           []byte
@@ -282,12 +196,23 @@ func (k *SessionKey) payload() []byte {
 	w.time("not_after", k.notAfter)
 	w.time("not_before", k.notBefore)
 	w.name("session")
-	w.dst = append(w.dst, k.verifier.ThumbprintJWK()...)
+	w.dst = append(w.dst, k.Verifier().ThumbprintJWK()...)
 	w.name("sources")
 	w.dst = jsonwrite.AppendStrings(w.dst, k.scope.Sources)
 	w.name("types")
 	w.dst = jsonwrite.AppendStrings(w.dst, k.scope.Types)
 	return w.close()
+}
+
+// Verifier is the public half.
+func (k *SessionKey) Verifier() *Verifier { return k.signer.Verifier() }
+
+// Producer is that of the root.
+func (k *SessionKey) Producer() string { return k.signer.Producer() }
+
+// Sign signs message, which counts only together with the statement.
+func (k *SessionKey) Sign(ctx context.Context, message []byte) ([]byte, error) {
+	return k.signer.Sign(ctx, message)
 }
 
 // Statement is the DSSE envelope by which the root vouches, as JSON. It is not to be changed.
@@ -310,8 +235,13 @@ func (k *SessionKey) goodAt(now time.Time) bool {
 	return !now.Before(k.notBefore.Add(-clockTolerance)) && now.Before(k.notAfter)
 }
 
-// String names the producer, without a key.
-func (s *Session) String() string { return redactedName("Session", s.root.Verifier().KeyID()) }
+// String names the root, without a key.
+func (s *Session) String() string {
+	if s == nil || s.root == nil {
+		return redactedName("Session", "")
+	}
+	return redactedName("Session", s.root.Verifier().KeyID())
+}
 
 // GoString is String.
 func (s *Session) GoString() string { return s.String() }
@@ -324,3 +254,23 @@ func (s *Session) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // MarshalJSON gives String.
 func (s *Session) MarshalJSON() ([]byte, error) { return marshalRedacted(s) }
+
+// String names the key without its private half.
+func (k SessionKey) String() string {
+	if k.signer == nil {
+		return redactedName("SessionKey", "")
+	}
+	return redactedName("SessionKey", k.signer.Verifier().KeyID())
+}
+
+// GoString is String.
+func (k SessionKey) GoString() string { return k.String() }
+
+// Format writes String, whatever the verb.
+func (k SessionKey) Format(f fmt.State, _ rune) { writeRedacted(f, k) }
+
+// LogValue is String.
+func (k SessionKey) LogValue() slog.Value { return slog.StringValue(k.String()) }
+
+// MarshalJSON gives String.
+func (k SessionKey) MarshalJSON() ([]byte, error) { return marshalRedacted(k) }
