@@ -5,7 +5,6 @@ import (
 	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/x509"
-	"errors"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -81,10 +80,10 @@ func (i *AgreementIdentity) ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]b
 		}
 		secret = out.SharedSecret
 		switch {
-		case aws.ToString(out.KeyId) != i.name:
-			return fmt.Errorf("the answer is about another key, %.100q", aws.ToString(out.KeyId))
+		case !i.isNamed(aws.ToString(out.KeyId)):
+			return wrong("it is about another key, %.100q", aws.ToString(out.KeyId))
 		case len(secret) != contentKeySize:
-			return errors.New("the shared secret has not 32 bytes")
+			return wrong("the shared secret has %d bytes, not %d", len(secret), contentKeySize)
 		}
 		return nil
 	})
@@ -93,6 +92,13 @@ func (i *AgreementIdentity) ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]b
 		return nil, err
 	}
 	return secret, nil
+}
+
+// isNamed is true of the key's ARN and of its ID: of this operation alone the documentation does not say which it answers with.
+// https://docs.aws.amazon.com/kms/latest/APIReference/API_DeriveSharedSecret.html
+func (i *AgreementIdentity) isNamed(answer string) bool {
+	own, ok := parseARN(i.name)
+	return answer == i.name || ok && answer == own.id
 }
 
 func (i *AgreementIdentity) derive(spki []byte) *kms.DeriveSharedSecretInput {

@@ -92,10 +92,10 @@ func ResolveKey(ctx context.Context, client DescribeClient, name string) (*Key, 
 		if err != nil {
 			return err
 		}
-		if out.KeyMetadata == nil || !isKeyARN(aws.ToString(out.KeyMetadata.Arn)) {
-			return errors.New("the answer names no key")
-		}
 		m := out.KeyMetadata
+		if m == nil || !isKeyARN(aws.ToString(m.Arn)) || isKeyARN(name) && *m.Arn != name {
+			return wrong("it is not about this key")
+		}
 		key = &Key{ARN: *m.Arn, Usage: m.KeyUsage, Spec: m.KeySpec, State: m.KeyState}
 		return nil
 	})
@@ -125,11 +125,15 @@ func newAccess(client any, arn string, opts *Options) (access, error) {
 // call makes one call under the timeout and turns its error into a *keys.ServiceError.
 func (a *access) call(ctx context.Context, op string, do func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
-		return a.failed(op, "", context.Cause(ctx))
+		return a.left(op, err)
 	}
 	limited, cancel := context.WithTimeout(ctx, a.opts.Timeout)
 	defer cancel()
-	return a.failed(op, "", do(limited))
+	err := do(limited)
+	if e := ctx.Err(); e != nil && errors.Is(err, e) {
+		return a.left(op, e)
+	}
+	return a.failed(op, "", err)
 }
 
 // regionOf is the region that a client of the SDK asks; "" = it does not tell.

@@ -22,28 +22,55 @@ func (a *access) failed(op, source string, err error) error {
 		return done
 	}
 	e := &keys.ServiceError{Op: op, KeyID: a.name, Err: err}
+	if answer, ok := errors.AsType[wrongAnswer](err); ok {
+		e.Cause, e.Fix = oneLine(answer), "check what the client asks: its endpoint answers, and not as KMS does; it is tried again"
+		return e
+	}
 	api, ok := errors.AsType[smithy.APIError](err)
 	if !ok {
 		e.Cause, e.Fix = "KMS did not answer: "+oneLine(rootOf(err)), "check the network path to KMS in "+cmp.Or(a.region, "the client's region")+" (VPC endpoint, proxy, DNS) and the credentials; it is tried again"
+		if errors.Is(err, context.DeadlineExceeded) {
+			e.Cause = fmt.Sprintf("KMS did not answer within %v, with all tries: %v", a.opts.Timeout, context.DeadlineExceeded)
+			e.Fix += ". It may be that KMS throttles: look in CloudTrail"
+		}
 		return e
 	}
 	e.Cause = oneLine(api.ErrorCode() + ": " + api.ErrorMessage())
-	e.Permanent = isFault(op, api.ErrorCode()) && !strings.Contains(strings.ToLower(api.ErrorMessage()), "granttoken") // which are ours
+	e.Permanent = isFault(op, api)
 	if e.Permanent && source != "" {
 		e.Cause += fmt.Sprintf(`; the encryption context was {"sealbus:source": %.200q}`, source)
 	}
 	e.Fix = a.fix(op, api.ErrorCode())
+	if e.Permanent {
+		e.Fix = "the event was encrypted under another key, or for another source: have the producer encrypt to " + a.name
+	}
 	return e
 }
 
-// isFault reports whether KMS says that what it was to decrypt was not made by that key in that context. Only when decrypting is
-// what is not valid somebody else's.
-func isFault(op, code string) bool {
-	switch code {
+// wrongAnswer is an answer of KMS that does not fit what was asked. Whoever answers so is not asked whether the event is good.
+type wrongAnswer string
+
+// Error says what is wrong.
+func (w wrongAnswer) Error() string { return "the answer is not to be used: " + string(w) }
+
+func wrong(format string, args ...any) error { return wrongAnswer(fmt.Sprintf(format, args...)) }
+
+// left is the error of a caller who does not wait for KMS any longer. It says nothing of KMS.
+func (a *access) left(op string, err error) error {
+	return &keys.ServiceError{Op: op, KeyID: a.name, Err: err, Cause: "KMS was not waited for: " + oneLine(err),
+		Fix: "give it more time: the caller's deadline was over, or it was told to stop; it is tried again"}
+}
+
+// isFault reports whether KMS says that what it was to decrypt was not made by that key in that context. Of all that may not be
+// valid only that is the event's: key and grant tokens are ours.
+func isFault(op string, api smithy.APIError) bool {
+	switch api.ErrorCode() {
 	case "InvalidCiphertextException", "IncorrectKeyException":
 		return true
 	case "ValidationException":
-		return op == opDecrypt || op == opDerive
+		about := strings.ToLower(strings.ReplaceAll(api.ErrorMessage(), " ", ""))
+		ours := strings.Contains(about, "granttoken") || strings.Contains(about, "'keyid'")
+		return op == opDecrypt && !ours && (strings.Contains(about, "ciphertext") || strings.Contains(about, "encryptioncontext"))
 	}
 	return false
 }
@@ -58,15 +85,13 @@ func (a *access) fix(op, code string) string {
 	case "DisabledException":
 		return "enable the key " + a.name + " (kms:EnableKey)"
 	case "KMSInvalidStateException", "KeyUnavailableException":
-		return "look at the state of the key " + a.name + ": while it is pending deletion, cancel that (kms:CancelKeyDeletion) and enable it; while it is being made or replicated, wait"
+		return "look at the state of the key " + a.name + ": while it is pending deletion, cancel that (kms:CancelKeyDeletion) and enable it; if its key material has to be imported, import it; while it is being made or replicated, wait"
 	case "ThrottlingException", "LimitExceededException", "RequestLimitExceeded", "TooManyRequestsException":
 		return "KMS has too many requests: look for who makes them in CloudTrail, or have the quota of " + op + " raised; it is tried again"
-	case "InvalidKeyUsageException", "UnsupportedOperationException", "InvalidGrantTokenException":
+	case "InvalidKeyUsageException", "UnsupportedOperationException", "InvalidGrantTokenException", "ValidationException":
 		return "the key " + a.name + " is not one for " + op + ", or a grant token is not valid: correct the configuration"
-	case "InvalidCiphertextException", "IncorrectKeyException", "ValidationException":
-		return "the event was encrypted under another key, or for another source: have the producer encrypt to " + a.name
 	case "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException", "InvalidClientTokenId", "IncompleteSignature":
-		return "the credentials are not valid, or have expired: renew them"
+		return "the credentials are not valid, or have expired, or the clock is wrong: renew them, and look at the clock"
 	}
 	return "look at the key " + a.name + " and at the health of KMS; it is tried again"
 }

@@ -35,7 +35,7 @@ func fetchPublic(ctx context.Context, client PublicKeyClient, name string, usage
 			return err
 		}
 		if arn = aws.ToString(out.KeyId); !isKeyARN(arn) || isKeyARN(name) && arn != name {
-			return errors.New("the answer is about another key")
+			return wrong("it is about another key, %.100q", arn)
 		}
 		if out.KeyUsage != usage {
 			other = fmt.Errorf("awskms: %s is a key for %s, and %s is needed", arn, out.KeyUsage, usage)

@@ -81,11 +81,11 @@ func (s *Signer) Sign(ctx context.Context, message []byte) ([]byte, error) {
 		signature = out.Signature
 		if s.verifier.Algorithm() == keys.ES256 {
 			if signature, err = keys.RawFromDER(signature); err != nil {
-				return err
+				return wrong("the signature is none of ECDSA in DER")
 			}
 		}
 		if aws.ToString(out.KeyId) != s.name || !s.verifier.Verify(message, signature) {
-			return fmt.Errorf("the signature that came back is not one of this key over this message")
+			return wrong("the signature is not one of this key over this message")
 		}
 		return nil
 	})

@@ -3,7 +3,6 @@ package awskms
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -25,6 +24,9 @@ const (
 
 // contentKeySize is of a content key, in bytes.
 const contentKeySize = 32
+
+// maxCiphertext is what KMS takes to decrypt, in bytes.
+const maxCiphertext = 6144
 
 // ContextKey is the name in the encryption context under which every content key has the source of its events.
 const ContextKey = "sealbus:source"
@@ -93,11 +95,11 @@ func (r *Recipient) GenerateKey(ctx context.Context, source string) (key, encryp
 func (a *access) check(arn string, key, encrypted []byte) error {
 	switch {
 	case arn != a.name:
-		return fmt.Errorf("the answer is about another key, %.100q", arn)
+		return wrong("it is about another key, %.100q", arn)
 	case len(key) != contentKeySize:
-		return fmt.Errorf("the content key has %d bytes, not %d", len(key), contentKeySize)
+		return wrong("the content key has %d bytes, not %d", len(key), contentKeySize)
 	case len(encrypted) == 0:
-		return errors.New("the encrypted key is empty")
+		return wrong("the encrypted key is empty")
 	}
 	return nil
 }
@@ -151,6 +153,9 @@ func (i *Identity) Takes(keyID string) bool { return sameSecret(i.name, keyID) }
 func (i *Identity) DecryptKey(ctx context.Context, source, keyID string, encrypted []byte) ([]byte, error) {
 	if !i.Takes(keyID) {
 		return nil, &keys.ServiceError{Op: opDecrypt, KeyID: i.name, Permanent: true, Cause: fmt.Sprintf("it was encrypted under another key, %.100q", keyID)}
+	}
+	if n := len(encrypted); n == 0 || n > maxCiphertext {
+		return nil, &keys.ServiceError{Op: opDecrypt, KeyID: i.name, Permanent: true, Cause: fmt.Sprintf("the encrypted key has %d bytes: KMS makes 1 to %d", n, maxCiphertext)}
 	}
 	var key []byte
 	err := i.call(ctx, opDecrypt, func(ctx context.Context) error {
