@@ -199,7 +199,7 @@ func TestQuarantinedStaysEncrypted(t *testing.T) {
 	if released != 0 || w.store.releases != 1 {
 		t.Errorf("%d releases before the quarantine had it, %d after", released, w.store.releases)
 	}
-	if rec := w.bin.records[0]; !bytes.Equal(rec.Message.Body, doc) || bytes.Contains(rec.Message.Body, []byte("pen")) {
+	if rec := w.bin.records[0]; !bytes.Equal(rec.Message.Body, doc) || bytes.Contains(rec.Message.Body, []byte(`"pen"`)) {
 		t.Errorf("in quarantine: %s", rec.Message.Body)
 	}
 	w.opts.Decrypter = good

@@ -249,7 +249,7 @@ func TestForgetWhileInUse(t *testing.T) {
 func TestNothingSecretIsPrinted(t *testing.T) {
 	c := newConfidential(t)
 	e, d := c.encrypter(), c.decrypter(c.x25519)
-	sealed := c.seal(secretEvent(`{"a":"4111"}`), envelope.SealOptions{Encrypt: e})
+	sealed := c.seal(secretEvent(`{"a":"the secret of this event"}`), envelope.SealOptions{Encrypt: e})
 	kept, err := envelope.Open(t.Context(), sealed.JSON(), c.trust, &envelope.OpenOptions{Now: fixedNow, KeepEncrypted: true, Decrypter: d})
 	check(t, err)
 	_, err = kept.Decrypt(t.Context(), d)
@@ -263,7 +263,7 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 		fmt.Fprintf(&out, "%v %+v %#v %s %x", v, v, v, v, v)
 		slog.New(slog.NewTextHandler(&out, nil)).Info("x", "v", v)
 	}
-	for _, text := range []string{"4111", jwk.D} {
+	for _, text := range []string{"the secret of this event", fmt.Sprintf("%x", "the secret of this event"), jwk.D} {
 		if strings.Contains(out.String(), text) {
 			t.Errorf("%q is printed", text)
 		}

@@ -115,7 +115,7 @@ func TestEncrypted(t *testing.T) {
 			ev := secretEvent(data.content)
 			ev.SetDataContentType(data.typ)
 			sealed := c.seal(ev, envelope.SealOptions{Encrypt: c.encrypter(), Exact: data.exact})
-			if bytes.Contains(sealed.JSON(), []byte("4111")) {
+			if bytes.Contains(sealed.JSON(), []byte(`"4111`)) || bytes.Contains(sealed.JSON(), []byte("card ")) { // base64 has neither
 				t.Errorf("legible: %s", sealed.JSON())
 			}
 			for who, with := range map[string]envelope.DecryptWith{

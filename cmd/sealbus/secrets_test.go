@@ -81,7 +81,7 @@ func TestKeysInKMS(t *testing.T) {
 			v.must("", "keys", "new", "--kms", signing, "--producer", "shop", "--out", v.path(name+".pub.json"))
 			v.trustIn(name+".pub.json", "shop")
 			sealed := v.must(secretOrder, "seal", "--kms", signing, "--producer", "shop", "--encrypt-to", encrypting)
-			if strings.Contains(sealed, "4111") {
+			if strings.Contains(sealed, `"4111"`) {
 				t.Errorf("legible: %s", sealed)
 			}
 			r := v.open(sealed, "--identity", encrypting, "--require-encrypted")

@@ -25,7 +25,7 @@ func TestPlay(t *testing.T) {
 		}
 	}
 	_, curious, _ := strings.Cut(out.String(), "curious")
-	if strings.Contains(curious, "4111") {
+	if strings.Contains(curious, "4111 1111") {
 		t.Errorf("the curious one reads\n%s", curious)
 	}
 }
