@@ -70,10 +70,53 @@ func victims(t testing.TB) []*victim {
 	}
 	hybrid := newVictim(t, "hybrid", "", order("orders", "mldsa"))
 	hybrid.opts.RequiredAlgorithms = []keys.Algorithm{keys.Ed25519, keys.MLDSA65}
-	return append(list, hybrid)
+	return append(append(list, hybrid), secretVictims(t)...)
+}
+
+// secretVictims are encrypted, in whole or in part.
+func secretVictims(t testing.TB) []*victim {
+	text := order("orders")
+	text.Event = text.Event.Set("datacontenttype", `"text/plain"`).Set("data", `"grüß dich\n"`)
+	var list []*victim
+	for _, v := range []struct {
+		name, layout string
+		plan         mint.Plan
+		fields       []string
+	}{
+		{"encrypted", "", order("orders"), nil}, {"encrypted text", "", text, nil}, {"encrypted and structured", "structured", order("orders"), nil},
+		{"encrypted and embedded", "embedded", order("es256"), nil}, {"encrypted and delegated", "", delegated("orders", "session"), nil},
+		{"encrypted and hybrid", "", order("orders", "mldsa"), nil}, {"fields", "", order("orders"), []string{"/total", "/lines/0/sku"}},
+		{"fields and embedded", "embedded", order("orders"), []string{"/lines", "/order"}}, {"root", "", order("es256"), []string{""}},
+		{"fields and delegated", "", delegated("es256", "session"), []string{"/total", "/order"}},
+		{"fields and hybrid", "", order("orders", "mldsa"), []string{"/lines/0"}},
+	} {
+		list = append(list, newSecretVictim(t, v.name, v.layout, v.plan, v.fields...))
+	}
+	return list
+}
+
+func newSecretVictim(t testing.TB, name, layout string, p mint.Plan, fields ...string) *victim {
+	t.Helper()
+	q := p.Encrypt(&mint.Secret{Name: name, To: recipientsOf("p256", "x25519"), Fields: fields})
+	return makeVictim(t, name, layout, q, p.Opened())
 }
 
 func newVictim(t testing.TB, name, layout string, p mint.Plan) *victim {
+	t.Helper()
+	return makeVictim(t, name, layout, &p, p.Opened())
+}
+
+// openBoth opens what is encrypted to either of the vectors' recipients.
+func openBoth(t testing.TB) *envelope.Decrypter {
+	t.Helper()
+	d, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(identities["x25519"], identities["p256"])})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func makeVictim(t testing.TB, name, layout string, p *mint.Plan, opened string) *victim {
 	t.Helper()
 	in := p.Seal()
 	text := in.String()
@@ -85,9 +128,9 @@ func newVictim(t testing.TB, name, layout string, p mint.Plan) *victim {
 		text = mint.Delivery(mint.Unquote(in.Get("source")), mint.Unquote(in.Get("type")), "111122223333", detail).String()
 	}
 	v := &victim{
-		name: name, bridge: layout != "", tree: parseTree(t, text), event: p.Opened(), producer: "orders",
+		name: name, bridge: layout != "", tree: parseTree(t, text), event: opened, producer: "orders",
 		opts: &envelope.OpenOptions{
-			Now: fixed(vectorNow), MaxAge: 5 * time.Minute, Audience: "central",
+			Now: fixed(vectorNow), MaxAge: 5 * time.Minute, Audience: "central", Decrypter: openBoth(t),
 			ExtensionTypes: map[string]envelope.AttributeType{"token": envelope.Binary, "due": envelope.Timestamp, "docs": envelope.URI},
 		},
 	}
@@ -193,7 +236,7 @@ func (m *mutationRun) one(t *testing.T, i int, tally map[envelope.Reason]int) {
 
 // node is a JSON value that can be taken apart: base64 of JSON, too, is a node with that JSON as its child.
 type node struct {
-	kind  byte // { [ " of JSON; r: any other, as its text; b: a string that is base64 of the child
+	kind  byte // { [ " of JSON; r: any other, as its text; b: a string that is base64 of the child; p: base64url; h: without quotes; c: parts of a compact JWE
 	name  string
 	text  string
 	kids  []*node
@@ -243,20 +286,32 @@ func readNode(d *json.Decoder, name string) (*node, error) {
 }
 
 func readText(name, text string) *node {
-	n := &node{kind: '"', name: name, text: text}
-	if name != "dssematerial" && name != "payload" {
-		return n
+	kid := &node{}
+	switch name {
+	case "dssematerial", "payload":
+		kid = readEncoded(base64.StdEncoding, 'b', name, text)
+	case "protected":
+		kid = readEncoded(base64.RawURLEncoding, 'p', name, text)
 	}
-	inner, err := base64.StdEncoding.DecodeString(text)
+	if kid.kind != 0 {
+		return kid
+	}
+	return &node{kind: '"', name: name, text: text}
+}
+
+// readEncoded is a node of that kind for JSON in base64; its kind is 0 if the text is something else.
+func readEncoded(encoding *base64.Encoding, kind byte, name, text string) *node {
+	inner, err := encoding.DecodeString(text)
 	if err != nil {
-		return n
+		return &node{}
 	}
 	d := json.NewDecoder(strings.NewReader(string(inner)))
 	d.UseNumber()
-	if kid, err := readNode(d, ""); err == nil {
-		return &node{kind: 'b', name: name, kids: []*node{kid}}
+	kid, err := readNode(d, "")
+	if err != nil {
+		return &node{}
 	}
-	return n
+	return &node{kind: kind, name: name, kids: []*node{kid}}
 }
 
 func (n *node) String() string {
@@ -274,11 +329,17 @@ func (n *node) plain() string {
 	case '"':
 		return mint.Quote(n.text)
 	case 'b':
-		inner := ""
-		for _, k := range n.kids { // one, unless it was doubled or deleted
-			inner += k.String()
+		return mint.Quote(base64.StdEncoding.EncodeToString([]byte(n.inner())))
+	case 'p':
+		return mint.Quote(base64.RawURLEncoding.EncodeToString([]byte(n.inner())))
+	case 'h':
+		return base64.RawURLEncoding.EncodeToString([]byte(n.inner()))
+	case 'c':
+		parts := make([]string, len(n.kids))
+		for i, k := range n.kids {
+			parts[i] = k.String()
 		}
-		return mint.Quote(base64.StdEncoding.EncodeToString([]byte(inner)))
+		return strings.Join(parts, ".")
 	}
 	parts := make([]string, len(n.kids))
 	for i, k := range n.kids {
@@ -287,6 +348,14 @@ func (n *node) plain() string {
 		}
 	}
 	return string(n.kind) + strings.Join(parts, ",") + string(n.kind+2)
+}
+
+// inner is what is encoded: one kid, unless it was doubled or deleted.
+func (n *node) inner() (text string) {
+	for _, k := range n.kids {
+		text += k.String()
+	}
+	return text
 }
 
 func (n *node) clone() *node {
