@@ -2,7 +2,9 @@ package envelope_test
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -28,9 +30,9 @@ const (
 
 func culprits(t testing.TB) (list []*culprit) {
 	t.Helper()
-	for name, fields := range map[string][]string{"whole": nil, "one": {"/total"}, "several": {"/order", "/total", "/lines/0"}, "root": {""}} {
+	for _, fields := range [][]string{nil, {"/total"}, {"/order", "/total", "/lines/0"}, {""}} {
 		p := order("orders")
-		q := p.Encrypt(&mint.Secret{Name: name, To: recipientsOf("p256", "x25519"), Fields: fields})
+		q := p.Encrypt(&mint.Secret{Name: strings.Join(fields, " "), To: recipientsOf("p256", "x25519"), Fields: fields})
 		c := &culprit{plan: q, parts: map[string]*node{}, event: p.Opened(), opts: &envelope.OpenOptions{Now: fixed(vectorNow), Decrypter: openBoth(t)}}
 		data := q.Event.Get("data")
 		if fields == nil {
@@ -44,7 +46,7 @@ func culprits(t testing.TB) (list []*culprit) {
 			}
 		}
 		if len(c.names) != 1+len(fields) {
-			t.Fatalf("%s: parts %q", name, c.names)
+			t.Fatalf("%q: parts %q", fields, c.names)
 		}
 		list = append(list, c)
 	}
@@ -124,4 +126,71 @@ func openSafely(t *testing.T, in []byte, opts *envelope.OpenOptions, trust keys.
 		}
 	}()
 	return envelope.Open(t.Context(), in, trust, opts)
+}
+
+// FuzzOpenEncrypted: whatever stands in the place of what is encrypted, signed by its producer, is refused for good, or opens to what
+// somebody encrypted: one of the vectors, which are the seeds.
+func FuzzOpenEncrypted(f *testing.F) {
+	if files, _ := filepath.Glob("testdata/fuzz/FuzzOpenEncrypted/*"); len(files) == 0 {
+		f.Fatalf("only %d files in the corpus", len(files))
+	}
+	list, trust, genuine := culprits(f), everybody(f), map[string]bool{}
+	at := func(which uint8) (*culprit, string) {
+		c := list[int(which)%len(list)]
+		return c, c.names[int(which)/len(list)%len(c.names)]
+	}
+	note := func(which uint8, text string) {
+		c, part := at(which)
+		if opened, err := envelope.Open(f.Context(), c.changed(part, text), trust, c.opts); err == nil {
+			genuine[string(opened.JSON())] = true
+		}
+	}
+	var seeds []string
+	for _, v := range allVectors(f) {
+		seeds = append(seeds, secretTexts(v)...)
+	}
+	for which := range uint8(16) { // each part of each
+		c, part := at(which)
+		f.Add(which, []byte(c.parts[part].String()))
+		for _, text := range append(seeds, c.parts[part].String()) {
+			note(which, text)
+			if (which == 0 || which == 1 || which == 5) && text[0] == c.parts[part].String()[0] { // each kind of part once
+				f.Add(which, []byte(text))
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, which uint8, text []byte) {
+		c, part := at(which)
+		opened, err := envelope.Open(t.Context(), c.changed(part, string(text)), trust, c.opts)
+		switch reason := envelope.ReasonOf(err); {
+		case err != nil && (opened != nil || reason.Class() != envelope.Permanent || reason.Explain() == envelope.Explanation{}):
+			t.Fatalf("got %v, %v", opened, err)
+		case err == nil && !genuine[string(opened.JSON())]:
+			t.Fatalf("opened %s, which nobody encrypted: %q", opened.JSON(), text)
+		}
+	})
+}
+
+// secretTexts is what of a vector stands in the place of what is encrypted.
+func secretTexts(v *vector) (list []string) {
+	if v.Form != formCloudEvent || v.InputBase64 != "" || !strings.Contains(v.Name, "encrypted-") && !strings.Contains(v.Name, "field-") {
+		return nil
+	}
+	var e struct {
+		Data          json.RawMessage
+		JWERecipients string
+	}
+	if json.Unmarshal([]byte(v.Input), &e) != nil || len(e.Data) == 0 || len(e.Data) > 8<<10 {
+		return nil
+	}
+	if e.JWERecipients == "" {
+		return []string{string(e.Data)}
+	}
+	list = append(list, e.JWERecipients)
+	for _, part := range strings.Split(string(e.Data), `"`) {
+		if strings.HasPrefix(part, "eyJ") {
+			list = append(list, part)
+		}
+	}
+	return list
 }
