@@ -29,3 +29,20 @@ func Benchmark(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkAdditions(b *testing.B) {
+	for _, size := range []int{1 << 10, 16 << 10} {
+		s, err := newSecrets(size)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, a := range s.additions() {
+			b.Run(a.name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					a.run()
+				}
+			})
+		}
+	}
+}

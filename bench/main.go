@@ -53,6 +53,33 @@ func main() {
 			}
 		}
 	}
+	fmt.Printf("\n| operation, Ed25519 | us | without us | adds us | target us | allocations |\n|---|---:|---:|---:|---:|---:|\n")
+	for _, size := range []int{1 << 10, 16 << 10} {
+		s, err := newSecrets(size)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		for _, a := range s.additions() {
+			additionRow(a)
+		}
+	}
+}
+
+func additionRow(a addition) {
+	var withs, withouts, adds []float64
+	for range rounds {
+		with, without := perOp(a.run), 0.0
+		if a.plain != nil {
+			without = perOp(a.plain)
+		}
+		withs, withouts, adds = append(withs, with), append(withouts, without), append(adds, with-without)
+	}
+	target := "peer"
+	if a.target > 0 {
+		target = fmt.Sprintf("%.0f", a.target)
+	}
+	fmt.Printf("| %s | %.1f | %.1f | %.1f | %s | %.0f |\n", a.name, median(withs), median(withouts), median(adds), target, testing.AllocsPerRun(50, a.run))
 }
 
 func row(b bench) {

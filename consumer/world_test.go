@@ -23,6 +23,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/keystest"
 )
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -45,6 +46,9 @@ type world struct {
 	opts    consumer.Options
 	handled []consumer.Delivery[[]byte]
 	fail    error // what the handler returns
+
+	encrypt *envelope.Encrypter // whom all events are encrypted to; nil = they are not
+	service *keystest.Service   // the consumer's key, once there are secrets
 }
 
 // source1 is a keys.Source of one bundle, or of an error.
@@ -186,6 +190,9 @@ func (w *world) sealAs(signer keys.Signer, ev event.Event, opts envelope.SealOpt
 	w.Helper()
 	if opts.Now == nil {
 		opts.Now = w.clock.Now
+	}
+	if opts.Encrypt == nil {
+		opts.Encrypt = w.encrypt
 	}
 	sealed, err := envelope.Seal(context.Background(), ev, signer, &opts)
 	if err != nil {

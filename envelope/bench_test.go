@@ -3,6 +3,7 @@ package envelope_test
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -172,4 +173,15 @@ func TestOpenAllocations(t *testing.T) {
 	}); got > budget {
 		t.Errorf("%v allocations, the budget is %v", got, budget)
 	}
+}
+
+func elapsed(do func()) (microseconds float64) {
+	start := time.Now()
+	do()
+	return float64(time.Since(start).Nanoseconds()) / 1e3
+}
+
+func median(list []float64) float64 {
+	slices.Sort(list)
+	return list[len(list)/2]
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,8 +24,9 @@ const MaxUnwrappedAge = 15 * time.Minute
 // maxUnwrapped bounds the content keys of one Decrypter: producers times sources times three within MaxUnwrappedAge.
 const maxUnwrapped = 4096
 
-// maxTries bounds how many encrypted keys of one event are decrypted, each of which may cost a call.
-const maxTries = 32
+// maxServiceTries bounds how many encrypted keys of one event a service decrypts, each of which costs a call: an event has one
+// entry for it, or two. With private keys all are tried.
+const maxServiceTries = 4
 
 // DecryptWith is what a Decrypter opens with.
 type DecryptWith struct {
@@ -47,6 +49,13 @@ type Decrypter struct {
 	mu    sync.Mutex
 	keys  map[unwrapID]*unwrapped
 	order []unwrapID // of keys, the oldest first
+	down  map[serviceUse]rest
+}
+
+// serviceUse is one service, asked for events of one source: what it may decrypt can depend on that.
+type serviceUse struct {
+	at     int // among the services
+	source string
 }
 
 // unwrapID names what is unwrapped, by whom: the hash of identity, source and entry (alg, header, encrypted_key).
@@ -66,8 +75,8 @@ func NewDecrypter(with DecryptWith) (*Decrypter, error) {
 		return nil, errors.New("envelope: opening with nothing: give Identities, or Services")
 	}
 	for i, s := range with.Services {
-		if s == nil {
-			return nil, fmt.Errorf("envelope: Services[%d] is nil", i)
+		if s == nil || s.KeyID() == "" {
+			return nil, fmt.Errorf("envelope: Services[%d] is nil, or has no KeyID", i)
 		}
 	}
 	return &Decrypter{with: with, keys: make(map[unwrapID]*unwrapped)}, nil
@@ -90,7 +99,9 @@ type unwrapping struct {
 	identity string // key ID
 	local    keys.Identity
 	service  keys.ServiceIdentity
+	at       int // among the services, or the identities: there may be two ways to one key, one of which fails
 	tried    bool
+	failed   bool // it could not be asked
 }
 
 // unlocking is one event whose content key is looked for.
@@ -108,8 +119,9 @@ type unlocking struct {
 	failed     error  // what says most of what went wrong
 }
 
-// unlock tries every entry with every identity that it may be for, until one decrypts: first those at hand, as they cost
-// nothing, then private keys, then key management services. It returns the key ID of the identity.
+// unlock tries the entries with the identities that they may be for, until one decrypts: first those at hand, as they cost
+// nothing, then private keys that they name, then key management services, then the other private keys. It returns the key
+// ID of the identity. One that cannot be asked is not asked for another entry.
 func (u *unlocking) unlock(ctx context.Context) (identity string, verdict *Error) {
 	u.findCandidates()
 	for i := range u.candidates {
@@ -119,17 +131,30 @@ func (u *unlocking) unlock(ctx context.Context) (identity string, verdict *Error
 	}
 	for i := range u.candidates {
 		w := &u.candidates[i]
-		if w.tried {
+		if w.tried || u.isDown(w) {
 			continue
 		}
 		k, err := u.unwrap(ctx, w, u.now)
-		if err != nil {
-			u.note(err)
-		} else if u.attempt(w, k) {
+		switch {
+		case err == nil && u.attempt(w, k):
 			return w.identity, nil
+		case err != nil:
+			u.note(err)
+			w.failed = isOutage(err)
+		}
+		if ctx.Err() != nil {
+			u.note(context.Cause(ctx))
+			break
 		}
 	}
 	return "", u.verdict()
+}
+
+// isDown reports whether what is to decrypt w could not be asked a moment ago.
+func (u *unlocking) isDown(w *unwrapping) bool {
+	return slices.ContainsFunc(u.candidates, func(v unwrapping) bool {
+		return v.failed && v.at == w.at && (v.service == nil) == (w.service == nil)
+	})
 }
 
 // attempt decrypts with k and gives it back.
@@ -143,45 +168,78 @@ func (u *unlocking) attempt(w *unwrapping, k *unwrapped) bool {
 
 // findCandidates lists what may be tried, in the order of unlock.
 func (u *unlocking) findCandidates() {
+	var identities []keys.Identity
 	if u.with.Identities != nil {
-		for _, identity := range u.with.Identities.Identities(u.now) {
-			if identity != nil {
-				u.addLocal(identity)
-			}
-		}
+		identities = u.with.Identities.Identities(u.now)
 	}
-	for _, service := range u.with.Services {
-		for i := range u.entries {
-			if e := &u.entries[i]; e.Alg == jwe.AlgAWSKMS && service.Takes(e.KeyID) {
-				u.add(unwrapping{entry: e, identity: service.KeyID(), service: service})
-			}
+	for at, identity := range identities {
+		u.addNamed(identity, at)
+	}
+	for at, service := range u.with.Services {
+		u.addService(service, at)
+	}
+	for at, identity := range identities {
+		u.addUnnamed(identity, at)
+	}
+}
+
+// addNamed adds the entries with the identity's key ID.
+func (u *unlocking) addNamed(identity keys.Identity, at int) {
+	if identity == nil {
+		return
+	}
+	id := identity.Recipient().KeyID()
+	for i := range u.entries {
+		e := &u.entries[i]
+		switch {
+		case e.Alg != jwe.AlgECDH || e.KeyID != id:
+		case !u.allows(id):
+			u.withdrawn = id
+		default:
+			u.named = true
+			u.add(unwrapping{entry: e, identity: id, local: identity, at: at})
 		}
 	}
 }
 
-// addLocal adds the entries with the identity's key ID, and those without any: other libraries may leave it out.
-func (u *unlocking) addLocal(identity keys.Identity) {
+// addService adds the first few entries for the service.
+func (u *unlocking) addService(service keys.ServiceIdentity, at int) {
+	n := 0
+	for i := range u.entries {
+		if e := &u.entries[i]; e.Alg == jwe.AlgAWSKMS && n < maxServiceTries && service.Takes(e.KeyID) {
+			n, u.named = n+1, true
+			u.add(unwrapping{entry: e, identity: service.KeyID(), service: service, at: at})
+		}
+	}
+}
+
+// addUnnamed adds the entries on the identity's curve that name nobody: other libraries may leave the key ID out.
+func (u *unlocking) addUnnamed(identity keys.Identity, at int) {
+	if identity == nil || !slices.ContainsFunc(u.entries, func(e jwe.WrappedKey) bool { return e.Alg == jwe.AlgECDH && e.KeyID == "" }) {
+		return
+	}
 	id := identity.Recipient().KeyID()
-	allowed := u.allows(id)
+	w := unwrapping{identity: id, local: identity, at: at}
+	agreeing, err := w.agreeing()
+	if err != nil {
+		return
+	}
 	for i := range u.entries {
 		e := &u.entries[i]
 		switch {
-		case e.Alg != jwe.AlgECDH || e.KeyID != "" && e.KeyID != id:
-		case !allowed:
+		case e.KeyID != "" || !agreeing.Takes(e):
+		case !u.allows(id):
 			u.withdrawn = id
 		default:
-			u.add(unwrapping{entry: e, identity: id, local: identity})
+			w.entry = e
+			u.add(w)
 		}
 	}
 }
 
 func (u *unlocking) add(w unwrapping) {
-	if len(u.candidates) == maxTries {
-		return
-	}
 	w.source = u.source
 	w.id = w.name()
-	u.named = u.named || w.entry.KeyID != ""
 	u.candidates = append(u.candidates, w)
 }
 
@@ -189,7 +247,7 @@ func (u *unlocking) add(w unwrapping) {
 func (w *unwrapping) name() unwrapID {
 	kind := "identity"
 	if w.service != nil {
-		kind = "service"
+		kind = "service " + strconv.Itoa(w.at)
 	}
 	entry := w.entry.Digest()
 	b := make([]byte, 0, 384)
@@ -240,7 +298,7 @@ func isOutage(err error) bool {
 		return !e.Permanent
 	}
 	for _, fault := range [...]error{jwe.ErrMalformed, jwe.ErrUnsupported, jwe.ErrTooLarge, jwe.ErrUncommitted, jwe.ErrUnbound,
-		jwe.ErrBinding, jwe.ErrCommitment, jwe.ErrDecrypt, jwe.ErrUnwrap, jwe.ErrNotRecipient, jwe.ErrKey} {
+		jwe.ErrBinding, jwe.ErrCommitment, jwe.ErrDecrypt, jwe.ErrPlaintext, jwe.ErrUnwrap, jwe.ErrNotRecipient, jwe.ErrKey} {
 		if errors.Is(err, fault) {
 			return false
 		}
@@ -258,6 +316,8 @@ func (u *unlocking) verdict() *Error {
 		return &Error{Reason: ReasonKMSUnavailable, Cause: err.Error(), Err: err}
 	case jwe.IsForAnother(err) && !u.named:
 		return reject(ReasonNotARecipient, "the data is encrypted to %s, and no identity fits", recipientsText(u.entries))
+	case errors.Is(err, jwe.ErrPlaintext):
+		return &Error{Reason: ReasonMalformed, Cause: err.Error(), Err: err}
 	default:
 		return &Error{Reason: ReasonDecryptFailed, Cause: err.Error(), Err: err}
 	}
@@ -292,8 +352,15 @@ func (d *Decrypter) cached(id unwrapID, now time.Time) *unwrapped {
 
 // unwrap is the content key of w, which one caller decrypts for all who want it at the time.
 func (d *Decrypter) unwrap(ctx context.Context, w *unwrapping, now time.Time) (*unwrapped, error) {
+	if err := d.restingService(w, now); err != nil {
+		return nil, err
+	}
+	own := *w
+	entry := w.entry.Clone() // the call may go on when the caller, whose memory it is in, has left
+	own.entry = &entry
 	for range attempts {
-		if err := d.flights.do(ctx, w.id, func(ctx context.Context) error { return d.fetch(ctx, w, now) }); err != nil {
+		if err := d.flights.do(ctx, w.id, now, func(ctx context.Context) error { return d.fetch(ctx, &own, now) }); err != nil {
+			d.noteService(ctx, w, err, now)
 			return nil, err
 		}
 		if k := d.cached(w.id, now); k != nil {
@@ -301,6 +368,29 @@ func (d *Decrypter) unwrap(ctx context.Context, w *unwrapping, now time.Time) (*
 		}
 	}
 	return nil, errors.New("content keys are dropped as soon as they are decrypted: more are in use than a Decrypter holds, or clocks differ")
+}
+
+// restingService is the error with which the service of w could not be asked a moment ago, for the same source.
+func (d *Decrypter) restingService(w *unwrapping, now time.Time) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if r, ok := d.down[serviceUse{w.at, w.source}]; ok && w.service != nil && now.Sub(r.since).Abs() < restAfterError {
+		return r.err
+	}
+	return nil
+}
+
+// noteService notes that a service could not be asked, so that it is not asked for each event of a batch.
+func (d *Decrypter) noteService(ctx context.Context, w *unwrapping, err error, now time.Time) {
+	if w.service == nil || ctx.Err() != nil || !isOutage(err) {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.down == nil || len(d.down) >= maxRests {
+		d.down = make(map[serviceUse]rest)
+	}
+	d.down[serviceUse{w.at, w.source}] = rest{err, now.Round(0)}
 }
 
 // fetch decrypts the content key of w and keeps it.
@@ -337,14 +427,18 @@ func (w *unwrapping) decrypt(ctx context.Context) (*jwe.ContentKey, error) {
 }
 
 func (w *unwrapping) agree(ctx context.Context) (*jwe.ContentKey, error) {
-	r := w.local.Recipient()
-	identity, err := jwe.NewRemoteIdentity(r.KeyID(), r.PublicKey().Curve(), func(ctx context.Context, epk *ecdh.PublicKey) ([]byte, error) {
-		return w.local.ECDH(ctx, epk)
-	})
+	identity, err := w.agreeing()
 	if err != nil {
 		return nil, err
 	}
 	return identity.Unwrap(ctx, w.entry)
+}
+
+func (w *unwrapping) agreeing() (*jwe.ECDHIdentity, error) {
+	r := w.local.Recipient()
+	return jwe.NewRemoteIdentity(r.KeyID(), r.PublicKey().Curve(), func(ctx context.Context, epk *ecdh.PublicKey) ([]byte, error) {
+		return w.local.ECDH(ctx, epk)
+	})
 }
 
 // sweep drops what is too old, what is from the future, as when the clock was set back, and the oldest if there are too many.

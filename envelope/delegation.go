@@ -1,24 +1,16 @@
 package envelope
 
 import (
-	"crypto/sha256"
 	"errors"
 	"time"
 
 	"github.com/sealbus/sealbus/internal/cejson"
-	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/strictjson"
 	"github.com/sealbus/sealbus/keys"
 )
 
-// delegationType is the DSSE payload type of a delegation statement.
-const delegationType = "application/vnd.sealbus.delegation+json"
-
 // MaxSessionLife is the longest life that a delegation statement may give to a session key.
-const MaxSessionLife = time.Hour
-
-// maxScope bounds the patterns of a statement; each is compared with the event.
-const maxScope = 64
+const MaxSessionLife = keys.MaxSessionLife
 
 // statement is what a long-term key says of a session key: until when and for what it may sign.
 type statement struct {
@@ -35,33 +27,31 @@ var errStatement = errors.New("malformed delegation statement")
 // openDelegation verifies a delegation under the bundle's keys and returns the statement with the keys
 // that vouch for it. No key with the ID that it names: unknownKey.
 func openDelegation(raw []byte, bundle *keys.Bundle) (*statement, []*keys.Key, error) {
-	env, err := dsse.Parse(raw)
-	if err != nil {
-		return nil, nil, err
+	v := vouchers.find(raw)
+	if v == nil {
+		var err error
+		if v, err = parseVoucher(raw); err != nil {
+			return nil, nil, err
+		}
 	}
-	if env.PayloadType != delegationType || len(env.Signatures) != 1 || env.Signatures[0].Delegation != nil {
-		return nil, nil, errStatement
-	}
-	sig := &env.Signatures[0]
-	known := bundle.Lookup(sig.KeyID)
+	known := bundle.Lookup(v.keyID)
 	if len(known) == 0 {
-		return nil, nil, unknownKey(sig.KeyID)
+		return nil, nil, unknownKey(v.keyID)
 	}
-	pae := dsse.PAE(nil, env.PayloadType, env.Payload)
 	var delegators []*keys.Key
 	for _, k := range known {
-		if sig.Sig != nil && k.Verify(pae, sig.Sig) {
+		if v.isBy(k.Verifier) {
 			delegators = append(delegators, k)
 		}
 	}
 	if len(delegators) == 0 {
-		return nil, nil, unverifiable(sig.KeyID, known)
+		return nil, nil, unverifiable(v.keyID, known)
 	}
-	st, err := parseStatement(env.Payload)
+	st, err := v.read()
 	if err != nil {
 		return nil, nil, err
 	}
-	st.hash = sha256.Sum256(pae)
+	vouchers.keep(raw, v)
 	return st, delegators, nil
 }
 
@@ -126,7 +116,7 @@ func readSeconds(r *strictjson.Reader) time.Time {
 func readScope(r *strictjson.Reader) []string {
 	var list []string
 	for a := r.Array(); r.Element(&a); {
-		if list = append(list, r.String()); len(list) > maxScope {
+		if list = append(list, r.String()); len(list) > keys.MaxSessionScope { // each is compared with the event
 			r.Fail(errStatement)
 		}
 	}

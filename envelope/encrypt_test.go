@@ -2,6 +2,10 @@ package envelope_test
 
 import (
 	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -258,5 +262,65 @@ func TestCallsWhenSealing(t *testing.T) {
 	}
 	if g, n := c.service.Generated.Load(), second.Encrypted.Load(); g != 12 || n != 12 || c.service.Encrypted.Load()+second.Generated.Load() != 0 {
 		t.Errorf("in an hour %d keys were generated and %d encrypted, want 12", g, n)
+	}
+}
+
+// A service that fails is asked again only after a second by the clock of the callers: not for each event of a batch.
+func TestServiceRestsAfterAnError(t *testing.T) {
+	c := newConfidential(t)
+	down := true
+	c.service.Fail = func(_ context.Context, op string) error {
+		if down {
+			return &keys.ServiceError{Op: op, KeyID: "k", Cause: "throttled", Fix: "wait"}
+		}
+		return nil
+	}
+	e := c.encryptTo(envelope.EncryptTo{Services: []keys.ServiceRecipient{c.service}})
+	now := fixedNow()
+	sealAt := func() error {
+		_, err := envelope.Seal(t.Context(), secretEvent(`1`), c.signer, &envelope.SealOptions{Encrypt: e, Now: func() time.Time { return now }})
+		return err
+	}
+	for range 100 {
+		if _, ok := errors.AsType[*keys.ServiceError](sealAt()); !ok {
+			t.Fatal("no ServiceError")
+		}
+	}
+	if n := c.service.Generated.Load(); n != 1 {
+		t.Errorf("asked %d times in an instant", n)
+	}
+	down, now = false, now.Add(999*time.Millisecond)
+	if sealAt() == nil {
+		t.Error("asked again before a second was over")
+	}
+	now = now.Add(time.Second)
+	if err := sealAt(); err != nil || c.service.Generated.Load() != 2 {
+		t.Errorf("after a second: %v, asked %d times", err, c.service.Generated.Load())
+	}
+}
+
+type rawJSON = json.RawMessage
+
+// changedMaterial changes the DSSE envelope of an event.
+func changedMaterial(t testing.TB, doc []byte, change func(env map[string]any)) []byte {
+	t.Helper()
+	var ev, env map[string]any
+	check(t, json.Unmarshal(doc, &ev))
+	material, err := base64.StdEncoding.DecodeString(ev["dssematerial"].(string))
+	check(t, err)
+	check(t, json.Unmarshal(material, &env))
+	change(env)
+	material, err = json.Marshal(env)
+	check(t, err)
+	ev["dssematerial"] = base64.StdEncoding.EncodeToString(material)
+	out, err := json.Marshal(ev)
+	check(t, err)
+	return out
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }

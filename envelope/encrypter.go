@@ -111,7 +111,7 @@ func (e *Encrypter) keyFor(ctx context.Context, source string, encryptions, byte
 		if k := e.reserve(source, public, int64(encryptions), int64(bytes), now); k != nil {
 			return k, nil
 		}
-		if err := e.flights.do(ctx, flightName(source, public), func(ctx context.Context) error {
+		if err := e.flights.do(ctx, flightName(source, public), now, func(ctx context.Context) error {
 			return e.renew(ctx, source, public, now)
 		}); err != nil {
 			return nil, err

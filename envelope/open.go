@@ -77,6 +77,7 @@ type Opened struct {
 	content cejson.Event // the verified event, all signed extensions included
 	data    digest       // SHA-256 of its data as signed
 	secret  *secret      // what was encrypted; nil = nothing
+	opened  bool         // it was decrypted
 	mode    Mode
 }
 
@@ -132,10 +133,12 @@ func (o *opening) open(ctx context.Context, trust keys.Source) (*Opened, error) 
 	if err := o.readSecret(opened); err != nil {
 		return nil, o.blame(err)
 	}
-	if o.opts.KeepEncrypted {
-		return opened, nil
+	if opened.IsEncrypted() && !o.opts.KeepEncrypted {
+		if err := opened.decrypt(ctx, o.opts.Decrypter); err != nil {
+			return nil, o.blame(err)
+		}
 	}
-	return opened.Decrypt(ctx, o.opts.Decrypter)
+	return opened, nil
 }
 
 // blame notes on the verdict what the event claimed to be.

@@ -42,7 +42,7 @@ type opening struct {
 	validRoom   [2]valid
 	countRoom   [2]valid
 	secondsRoom [20]byte
-	docRoom     [1 << 10]byte
+	docRoom     [3 << 9]byte
 	paeRoom     [768]byte
 }
 

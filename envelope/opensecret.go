@@ -1,15 +1,13 @@
 package envelope
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
-	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/internal/strictjson"
@@ -20,7 +18,7 @@ import (
 type Encryption struct {
 	Fields     []string // JSON Pointers of the members that were encrypted; nil = all of the data was
 	Recipients []string // the key IDs of those who can open it, as the event names them; "" = it does not
-	OpenedWith string   // the key ID of the identity that did; "" = it is still encrypted
+	OpenedWith string   // the key ID of the identity that did; "" = it is still encrypted, or was not
 }
 
 // secret is what was verified of encrypted data. No key was touched for it yet.
@@ -28,13 +26,14 @@ type secret struct {
 	signed  cejson.Event // the event as it was signed
 	enc     enc
 	bound   binding
-	message *jwe.Message       // all of the data, or
-	fields  []secretField      // its members
-	entries []jwe.WrappedKey   // who can open it
-	bundle  *keys.Bundle       // that the event was judged by
-	now     func() time.Time   // nil = time.Now
-	check   func([]byte) error // holds the message against what it must be bound to
-	open    func(*jwe.ContentKey, []byte) ([]byte, error)
+	message *jwe.Message     // all of the data, or
+	fields  []secretField    // its members
+	entries []jwe.WrappedKey // who can open it
+	bundle  *keys.Bundle     // that the event was judged by
+	now     func() time.Time // nil = time.Now
+
+	aad         []byte // what message must be bound to
+	uncommitted bool   // message may be bound to nothing, and need not commit to its key
 }
 
 // secretField is one encrypted member.
@@ -76,16 +75,19 @@ func (o *opening) checkRequired() *Error {
 	return nil
 }
 
-// covers reports whether what p points to is encrypted, or not there.
+// covers reports whether what p points to is encrypted, or not there; and so for what it would point to in another case,
+// which readers such as encoding/json take for the same.
 func (o *opening) covers(p pointer) bool {
-	if o.isEncrypted() && slices.ContainsFunc(o.payload.profile.enc.pointers, p.within) {
-		return true
-	}
 	if o.in.Form != cejson.JSONData {
 		return o.in.Form == cejson.NoData
 	}
+	for _, q := range p.spellings(o.data, MaxEncryptedFields) {
+		if !o.isEncrypted() || !slices.ContainsFunc(o.payload.profile.enc.pointers, q.within) {
+			return false
+		}
+	}
 	_, found := p.find(o.data)
-	return !found
+	return !found || o.isEncrypted() && slices.ContainsFunc(o.payload.profile.enc.pointers, p.within)
 }
 
 // readSecret parses what is encrypted, and makes sure that it belongs to this event and says which key it is under: all
@@ -104,6 +106,9 @@ func (o *opening) readSecret(r *Opened) *Error {
 	}
 	if err != nil {
 		return err
+	}
+	if o.opts.KeepEncrypted {
+		s.signed.Data = bytes.Clone(s.signed.Data) // that of the event is the caller's to change
 	}
 	r.secret = s
 	r.Encryption = &Encryption{Fields: s.enc.texts(), Recipients: make([]string, len(s.entries))}
@@ -125,11 +130,13 @@ func (s *secret) readWhole(opts *OpenOptions) *Error {
 	if err != nil {
 		return secretError("the encrypted data", err)
 	}
-	s.message, s.entries, s.check, s.open = m, m.Keys, m.Check, m.Decrypt
-	if opts.UnsafeAllowUncommitted {
-		s.check, s.open = m.UnsafeCheckUncommitted, m.UnsafeDecryptUncommitted
+	s.message, s.entries, s.aad, s.uncommitted = m, m.Keys, s.bound.aad(), opts.UnsafeAllowUncommitted
+	if s.uncommitted {
+		err = m.UnsafeCheckUncommitted(s.aad)
+	} else {
+		err = m.Check(s.aad)
 	}
-	if err := s.check(s.bound.aad()); err != nil {
+	if err != nil {
 		return secretError("the encrypted data", err)
 	}
 	return nil
@@ -165,18 +172,18 @@ func (s *secret) readFields() *Error {
 	if s.entries, err = jwe.ParseRecipients([]byte(s.signed.Extensions[i].Value)); err != nil {
 		return secretError(attrRecipients, err)
 	}
+	at, found := findAll(s.signed.Data, s.enc.pointers)
 	for i := range s.enc.pointers {
-		if err := s.readField(&s.enc.pointers[i]); err != nil {
+		if err := s.readField(&s.enc.pointers[i], at[i], found[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *secret) readField(p *pointer) *Error {
+func (s *secret) readField(p *pointer, at span, found bool) *Error {
 	what := fmt.Sprintf("the encrypted field %.80q", p.text)
-	at, ok := p.find(s.signed.Data)
-	if !ok || s.signed.Data[at.start] != '"' {
+	if !found || s.signed.Data[at.start] != '"' {
 		return reject(ReasonMalformed, "%s is not there, or no string", what)
 	}
 	text, _, err := strictjson.ReadString(s.signed.Data, at.start)
@@ -195,7 +202,7 @@ func (s *secret) readField(p *pointer) *Error {
 }
 
 // IsEncrypted reports whether the data is still encrypted.
-func (r *Opened) IsEncrypted() bool { return r.Encryption != nil && r.Encryption.OpenedWith == "" }
+func (r *Opened) IsEncrypted() bool { return r.secret != nil && !r.opened }
 
 // Decrypt opens the data of an event that was opened with OpenOptions.KeepEncrypted. It returns a new Opened, or an *Error with
 // the Reason: not_a_recipient, kms_unavailable (transient), decrypt_failed, malformed. Of an event that is not encrypted, or
@@ -204,49 +211,49 @@ func (r *Opened) Decrypt(ctx context.Context, d *Decrypter) (*Opened, error) {
 	if !r.IsEncrypted() {
 		return r, nil
 	}
-	opened, err := r.decrypt(ctx, d)
-	if err != nil {
+	next, encryption := *r, *r.Encryption
+	next.Encryption = &encryption
+	if err := next.decrypt(ctx, d); err != nil {
 		err.UnverifiedID, err.UnverifiedSource, err.UnverifiedType = r.content.ID, r.content.Source, r.content.Type
 		return nil, err
 	}
-	return opened, nil
+	return &next, nil
 }
 
-func (r *Opened) decrypt(ctx context.Context, d *Decrypter) (*Opened, *Error) {
+// decrypt makes r, which nobody else has yet, the event that was sealed.
+func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 	if d == nil {
-		return nil, reject(ReasonNotARecipient, "the data is encrypted and no identity was given")
+		return reject(ReasonNotARecipient, "the data is encrypted and no identity was given")
 	}
 	s := r.secret
-	content := s.signed
-	u := &unlocking{Decrypter: d, source: content.Source, entries: s.entries, bundle: s.bundle, now: clock(s.now)}
+	u := &unlocking{Decrypter: d, source: r.content.Source, entries: s.entries, bundle: s.bundle, now: clock(s.now)}
 	u.try = func(key *jwe.ContentKey) (err error) {
-		content.Data, err = s.decrypt(key)
+		r.content.Data, err = s.decrypt(key)
 		return err
 	}
 	identity, verdict := u.unlock(ctx)
 	if verdict != nil {
-		return nil, verdict
+		return verdict
 	}
-	if err := s.restore(&content); err != nil {
-		return nil, err
+	if err := s.restore(&r.content); err != nil {
+		return err
 	}
-	next := *r
-	next.content = content
-	encryption := *r.Encryption
-	encryption.OpenedWith = identity
-	next.Encryption = &encryption
-	ev, err := next.visible().ToSDK()
-	if err != nil {
-		return nil, parseError(err)
+	without := ""
+	if s.message == nil {
+		without = attrRecipients
 	}
-	next.Event = ev
-	return &next, nil
+	r.Encryption.OpenedWith = identity
+	r.Event, r.opened = r.content.WithData(r.Event, without), true
+	return nil
 }
 
 // decrypt is the plain data, if key is the right one.
 func (s *secret) decrypt(key *jwe.ContentKey) ([]byte, error) {
-	if s.message != nil {
-		return s.open(key, s.bound.aad())
+	switch {
+	case s.message != nil && s.uncommitted:
+		return s.message.UnsafeDecryptUncommitted(key, s.aad)
+	case s.message != nil:
+		return s.message.Decrypt(key, s.aad)
 	}
 	plain := make([]replacement, len(s.fields))
 	for i := range s.fields {
@@ -254,9 +261,6 @@ func (s *secret) decrypt(key *jwe.ContentKey) ([]byte, error) {
 		value, err := f.compact.Decrypt(key, f.context)
 		if err != nil {
 			return nil, err
-		}
-		if _, err := scanJSON(value); err != nil {
-			return nil, nil // text that reads as JSON only where it stands could add members: restore refuses what is no document
 		}
 		plain[i] = replacement{span: f.span, text: value}
 	}
@@ -268,7 +272,7 @@ func (s *secret) restore(content *cejson.Event) *Error {
 	content.Form, content.Base64 = cejson.JSONData, false
 	if s.message == nil {
 		content.Extensions = slices.DeleteFunc(slices.Clone(content.Extensions), func(a cejson.Attribute) bool { return a.Name == attrRecipients })
-	} else if content.DataContentType = mediaType(s.message.ContentType); !isPrintable(content.DataContentType) {
+	} else if content.DataContentType = mediaType(s.message.ContentType); cejson.CheckText("datacontenttype", content.DataContentType) != nil {
 		return reject(ReasonMalformed, "the content type of the encrypted data is no text, or too long")
 	}
 	if !cejson.IsJSON(content.DataContentType) {
@@ -279,7 +283,7 @@ func (s *secret) restore(content *cejson.Event) *Error {
 		return nil
 	}
 	var err error
-	if content.Canonical, err = scanJSON(content.Data); err != nil {
+	if content.Canonical, err = cejson.ScanJSON(content.Data); err != nil {
 		return reject(ReasonMalformed, "what was encrypted is not JSON, as its content type says") // err may quote a member's name
 	}
 	return nil
@@ -297,44 +301,19 @@ func mediaType(cty string) string {
 	return cty
 }
 
-func isPrintable(text string) bool {
-	if len(text) > cejson.MaxAttribute || !utf8.ValidString(text) {
-		return false
-	}
-	for _, r := range text {
-		if !unicode.IsPrint(r) {
-			return false
-		}
-	}
-	return true
-}
-
-// scanJSON checks that data is one JSON value, and reports whether it is in canonical form.
-func scanJSON(data []byte) (isCanonical bool, err error) {
-	start := strictjson.SkipSpace(data, 0)
-	end, isCanonical, err := canonical.Scan(data, start)
-	if err != nil {
-		return false, err
-	}
-	if strictjson.SkipSpace(data, end) != len(data) {
-		return false, errAfter
-	}
-	return isCanonical && end-start == len(data), nil
-}
-
-var errAfter = errors.New("bytes after the JSON value")
-
 // withoutSecrets is the digest of encrypted data for telling a duplicate from a reused ID: what is encrypted is left out, as
-// it differs each time.
+// it differs each time. Of all of the data its media type is left.
 func (s *secret) withoutSecrets() digest {
 	if s.message != nil {
-		return sum256([]byte(encryptedType))
+		return sum256([]byte(mediaType(s.message.ContentType)))
 	}
 	cut := make([]replacement, len(s.fields))
 	b := make([]byte, 0, len(s.signed.Data))
+	texts := s.enc.texts()
+	slices.Sort(texts)
 	for i := range s.fields {
 		cut[i].span = s.fields[i].span
-		b = appendPrefixed(b, s.enc.pointers[i].text)
+		b = appendPrefixed(b, texts[i])
 	}
 	return sum256(append(b, replace(s.signed.Data, cut)...))
 }

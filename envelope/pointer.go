@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
-	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
@@ -85,74 +85,109 @@ type span struct{ start, end int }
 
 // find looks for the value that p points to in a document that is known to be strict JSON.
 func (p pointer) find(doc []byte) (span, bool) {
-	i := strictjson.SkipSpace(doc, 0)
-	for _, token := range p.tokens {
-		if i = step(doc, i, token); i < 0 {
-			return span{}, false
-		}
-	}
-	end, _, err := canonical.Scan(doc, i)
-	return span{i, end}, err == nil
+	at, found := findAll(doc, []pointer{p})
+	return at[0], found[0]
 }
 
-// step is where the member, or the element, of that name begins within the value at doc[i]; -1 = there is none.
-func step(doc []byte, i int, token string) int {
-	if i >= len(doc) {
-		return -1
+// findAll finds the values that the pointers point to, in one walk over a document that is known to be strict JSON.
+func findAll(doc []byte, list []pointer) (at []span, found []bool) {
+	f := finding{doc: doc, list: list, at: make([]span, len(list)), found: make([]bool, len(list))}
+	all := make([]int, len(list))
+	for i := range all {
+		all[i] = i
 	}
-	switch doc[i] {
-	case '{':
-		return member(doc, i+1, token)
-	case '[':
-		return element(doc, i+1, token)
-	}
-	return -1
+	f.value(strictjson.SkipSpace(doc, 0), 0, all)
+	return f.at, f.found
 }
 
-func member(doc []byte, i int, token string) int {
-	for i = strictjson.SkipSpace(doc, i); i < len(doc) && doc[i] == '"'; {
-		name, end, err := strictjson.ReadString(doc, i)
-		if err != nil {
-			return -1
-		}
-		i = strictjson.SkipSpace(doc, strictjson.SkipSpace(doc, end)+1) // the colon
-		if string(name) == token {
-			return i
-		}
-		if i = next(doc, i); i < 0 {
-			return -1
-		}
-	}
-	return -1
+// finding is one walk. It steps over what nobody points into by brackets and strings only.
+type finding struct {
+	doc   []byte
+	list  []pointer
+	at    []span
+	found []bool
 }
 
-// element counts in decimal without leading zeros (RFC 6901 section 4); "-" is behind the last one and so never there.
-func element(doc []byte, i int, token string) int {
-	if token == "" || len(token) > 7 || len(token) > 1 && token[0] == '0' || strings.Trim(token, "0123456789") != "" {
-		return -1
-	}
-	n := 0
-	for _, c := range token {
-		n = 10*n + int(c-'0')
-	}
-	for i = strictjson.SkipSpace(doc, i); i < len(doc) && doc[i] != ']'; n-- {
-		if n == 0 {
-			return i
+// value looks at the value at doc[i], to which those of the list that are wanted lead with their first depth tokens.
+func (f *finding) value(i, depth int, wanted []int) {
+	var deeper []int
+	for _, n := range wanted {
+		if len(f.list[n].tokens) > depth {
+			deeper = append(deeper, n)
+			continue
 		}
-		if i = next(doc, i); i < 0 {
-			return -1
-		}
+		end := strictjson.SpanEnd(f.doc, i)
+		f.at[n], f.found[n] = span{i, end}, end > i
 	}
-	return -1
+	if len(deeper) == 0 {
+		return
+	}
+	eachChild(f.doc, i, func(name []byte, at int) bool {
+		if inside := f.into(deeper, depth, name); len(inside) > 0 {
+			f.value(at, depth+1, inside)
+		}
+		return true
+	})
 }
 
-// next steps over the value at doc[i] and the comma behind it; -1 = it was the last.
-func next(doc []byte, i int) int {
-	end, _, err := canonical.Scan(doc, i)
-	if end = strictjson.SkipSpace(doc, end); err != nil || end >= len(doc) || doc[end] != ',' {
-		return -1
+// into are those of the wanted whose next token is that name.
+func (f *finding) into(wanted []int, depth int, name []byte) (list []int) {
+	for _, n := range wanted {
+		if f.list[n].tokens[depth] == string(name) {
+			list = append(list, n)
+		}
 	}
-	return strictjson.SkipSpace(doc, end+1)
+	return list
+}
+
+// spellings are the paths in a strict document that p leads to for a reader who does not tell upper from lower case, as
+// encoding/json does not, in all the spellings that are there: at most so many.
+func (p pointer) spellings(doc []byte, most int) (list []pointer) {
+	var walk func(i, depth int, path []string)
+	walk = func(i, depth int, path []string) {
+		if depth == len(p.tokens) {
+			list = append(list, pointer{tokens: slices.Clone(path)})
+			return
+		}
+		eachChild(doc, i, func(name []byte, at int) bool {
+			if strings.EqualFold(string(name), p.tokens[depth]) {
+				walk(at, depth+1, append(path, string(name)))
+			}
+			return len(list) < most
+		})
+	}
+	walk(strictjson.SkipSpace(doc, 0), 0, nil)
+	return list
+}
+
+// eachChild calls do for the members or elements of the value at doc[i], until it returns false. Elements are named in
+// decimal without leading zeros, as RFC 6901 section 4 does.
+func eachChild(doc []byte, i int, do func(name []byte, at int) bool) {
+	isObject := i < len(doc) && doc[i] == '{'
+	if !isObject && (i >= len(doc) || doc[i] != '[') {
+		return
+	}
+	var room [20]byte
+	i = strictjson.SkipSpace(doc, i+1)
+	for n := int64(0); i < len(doc) && doc[i] != ']' && doc[i] != '}'; n++ {
+		name := strconv.AppendInt(room[:0], n, 10)
+		if isObject {
+			text, end, err := strictjson.ReadString(doc, i)
+			if err != nil {
+				return
+			}
+			name, i = text, strictjson.SkipSpace(doc, strictjson.SkipSpace(doc, end)+1) // the colon
+		}
+		if !do(name, i) {
+			return
+		}
+		end := strictjson.SpanEnd(doc, i)
+		next := strictjson.SkipSpace(doc, end)
+		if end <= i || next >= len(doc) || doc[next] != ',' {
+			return
+		}
+		i = strictjson.SkipSpace(doc, next+1)
+	}
 }
 
 // replacement is what stands in a document in place of what was in its span.

@@ -48,6 +48,9 @@ func (o *opening) ownData() []byte {
 	if o.in.Form == cejson.NoData {
 		return nil
 	}
+	if o.isEncrypted() && o.payload.profile.enc.whole && !o.opts.KeepEncrypted {
+		return o.data // it is gone before the caller gets anything
+	}
 	if len(o.data) > 0 && len(o.in.Data) > 0 && &o.data[0] == &o.in.Data[0] && !o.in.Base64 {
 		return bytes.Clone(o.data)
 	}

@@ -69,7 +69,7 @@ func (s *Sealed) Source() string { return s.ev.Source }
 // Type is the event's type.
 func (s *Sealed) Type() string { return s.ev.Type }
 
-// KeyIDs are the keys that signed, in the order of the signatures.
+// KeyIDs are the keys that signed, in the order of the signatures. Of a keys.Delegator it is the session key.
 func (s *Sealed) KeyIDs() []string { return slices.Clone(s.keyIDs) }
 
 // SealedAt is the signed recordedtime, in whole seconds.
@@ -81,6 +81,9 @@ func (s *Sealed) SealedAt() time.Time { return s.at }
 //
 // Encrypted data (SealOptions.Encrypt) is encrypted first and then signed, and bound to id, source and type of the event and
 // to its producer. JSON data comes back in its canonical form, data sealed with Exact byte for byte.
+//
+// In place of a keys.Delegator, such as a *keys.Session, its session key of the moment signs, and the statement that vouches
+// for it goes along.
 //
 // The error is a *SealError if the event is at fault, and otherwise that of the signer, or of who gives the keys to encrypt
 // with.
@@ -249,19 +252,14 @@ func (s *sealing) canonicalise() error {
 
 // sign writes the payload and the envelope around it into dssematerial.
 func (s *sealing) sign(ctx context.Context, signer keys.Signer, producer string) error {
-	body := s.payload(producer).append(make([]byte, 0, 512))
+	signers, delegations, err := s.signers(ctx, signer, producer)
+	if err != nil {
+		return err
+	}
+	body := s.payload(producer, delegations).append(make([]byte, 0, 512))
 	pae := dsse.PAE(make([]byte, 0, len(body)+80), payloadType, body)
 	env := dsse.Envelope{PayloadType: payloadType, Payload: body}
-	for i := range 1 + len(s.opts.CoSigners) {
-		if i > 0 {
-			signer = s.opts.CoSigners[i-1]
-		}
-		if signer == nil {
-			return &SealError{Problem: "a co-signer is nil"}
-		}
-		if signer.Producer() != producer {
-			return &SealError{Problem: fmt.Sprintf("co-signer %s belongs to another producer: its signature would not count", signer.Verifier().KeyID())}
-		}
+	for _, signer := range signers {
 		sig, err := signer.Sign(ctx, pae)
 		if err != nil {
 			return fmt.Errorf("envelope: signing with key %s: %w", signer.Verifier().KeyID(), err)
@@ -269,23 +267,24 @@ func (s *sealing) sign(ctx context.Context, signer keys.Signer, producer string)
 		if alg := signer.Verifier().Algorithm(); len(sig) != alg.SignatureSize() {
 			return fmt.Errorf("envelope: key %s made a signature of %d bytes, %s has %d (DER? r||s is wanted)", signer.Verifier().KeyID(), len(sig), alg, alg.SignatureSize())
 		}
-		env.Signatures = append(env.Signatures, dsse.Signature{KeyID: signer.Verifier().KeyID(), Sig: sig})
-		s.keyIDs = append(s.keyIDs, signer.Verifier().KeyID())
-	}
-	if len(env.Signatures) > dsse.MaxSignatures {
-		return &SealError{Problem: fmt.Sprintf("more than %d signatures", dsse.MaxSignatures)}
+		entry := dsse.Signature{KeyID: signer.Verifier().KeyID(), Sig: sig}
+		if session, ok := signer.(*keys.SessionKey); ok {
+			entry.Delegation = session.Statement()
+		}
+		env.Signatures = append(env.Signatures, entry)
+		s.keyIDs = append(s.keyIDs, entry.KeyID)
 	}
 	s.ev.Material = base64.StdEncoding.EncodeToString(env.Append(make([]byte, 0, 1<<10)))
 	return nil
 }
 
 // payload computes the digests. Everything in s.ev has its final form.
-func (s *sealing) payload(producer string) *payload {
+func (s *sealing) payload(producer string, delegations []digest) *payload {
 	data := absent
 	if s.ev.Form != cejson.NoData {
 		data = sum256(s.ev.Data)
 	}
-	p := &payload{hasExt: true, profile: &profile{producer: producer, time: s.ev.Time, enc: s.enc}}
+	p := &payload{hasExt: true, profile: &profile{producer: producer, time: s.ev.Time, enc: s.enc, delegations: delegations}}
 	seconds, _, _ := appendSeconds(make([]byte, 0, 20), s.ev.Time) // the codec wrote it: it is a timestamp
 	p.core = s.hash.coreDigest(s.ev, seconds, &data)
 	s.hash.reset()

@@ -32,6 +32,9 @@ func (s *sealing) encrypt(ctx context.Context, producer string) error {
 }
 
 func (s *sealing) encryptWhole(ctx context.Context, e *Encrypter, b *binding) error {
+	if mediaType(s.ev.DataContentType) != s.ev.DataContentType {
+		return &SealError{Member: "datacontenttype", Problem: "is no media type, as text/plain is one: in a JWE it would mean another"}
+	}
 	key, err := e.keyFor(ctx, s.ev.Source, 1, len(s.ev.Data), s.now)
 	if err != nil {
 		return fmt.Errorf("envelope: a key to encrypt with: %w", err)
@@ -89,13 +92,13 @@ func (s *sealing) findFields() (fields []replacement, size int, err error) {
 	if s.enc.pointers, err = parsePointers(texts); err != nil {
 		return nil, 0, &SealError{Member: "data", Problem: "EncryptFields: " + err.Error(), Err: err}
 	}
-	for i := range s.enc.pointers {
-		at, ok := s.enc.pointers[i].find(s.ev.Data)
-		if !ok {
+	at, found := findAll(s.ev.Data, s.enc.pointers)
+	for i := range at {
+		if !found[i] {
 			return nil, 0, &SealError{Member: "data", Problem: fmt.Sprintf("EncryptFields: there is nothing at %.80q: name the fields that this event has", texts[i])}
 		}
-		fields = append(fields, replacement{span: at})
-		size += at.end - at.start
+		fields = append(fields, replacement{span: at[i]})
+		size += at[i].end - at[i].start
 	}
 	return fields, size, nil
 }

@@ -38,8 +38,10 @@ import (
 
 // TestChaos sends events from four producers over a bus that throttles, fails, duplicates, reorders and rewrites, through a
 // queue, to consumer processes that are killed and frozen at random, with handlers and a store that fail now and
-// then. A tenth as many forgeries are mixed in. Every genuine event is handled and completed once, an effect is had twice
-// only for a reason, and every forgery is in quarantine for its own Reason.
+// then. Each producer seals in a way of its own: plainly, encrypted to a key in a KMS that fails now and then, with a session
+// key and a field encrypted, with an Ed25519 and an ML-DSA key. A tenth as many forgeries are mixed in. Every genuine event is
+// handled, with the data that was sealed, and completed once, an effect is had twice only for a reason, and every forgery is
+// in quarantine for its own Reason.
 func TestChaos(t *testing.T) {
 	t.Run("Redis", func(t *testing.T) {
 		s, client := startRedis(t, "--appendfsync", "everysec")
@@ -91,6 +93,8 @@ type workerConfig struct {
 	QuarantineKey                         []byte
 	Redis, DynamoDB, Table, Bundle, Roots string
 	Sources                               []string
+	KMSKey, Identity                      string          // an ARN; a file
+	Secret                                map[string]bool // by source: whether the data must have been encrypted
 	Audience                              string
 	Lease                                 time.Duration
 	Pollers                               int
@@ -109,6 +113,7 @@ type chaos struct {
 	queue   *awssqs.Client
 	deadURL string
 	signers []*keys.LocalSigner
+	teams   []team
 	config  workerConfig
 	program string
 
@@ -174,7 +179,7 @@ func (c *chaos) startAWS() {
 	server, err := awsfake.Start(&awsfake.Options{
 		Region:   "eu-west-1",
 		Delivery: awsfake.Delivery{Duplicate: 0.05, Reorder: 20, Delay: 20 * time.Millisecond, Reserialise: true, Retry: true, Workers: 4},
-		Faults:   awsfake.Faults{EntryThrottled: 0.05, Call: 0.01},
+		Faults:   awsfake.Faults{EntryThrottled: 0.05, Call: 0.01, KeyCall: 0.05},
 	})
 	if err != nil {
 		c.Fatal(err)
@@ -232,6 +237,7 @@ func (c *chaos) makeTrust() {
 		})
 		c.config.Sources = append(c.config.Sources, producerSource(i)+"*")
 	}
+	list = append(list, c.makeTeams()...)
 	root, err := keys.GenerateRootKey(keys.Ed25519)
 	c.must(err)
 	roots, err := keys.NewRoots(1, 1, root.Verifier())
@@ -311,7 +317,9 @@ func (c *chaos) produce(team int) {
 		c.Error(err)
 		return
 	}
-	p, err := producer.New(keys.SignWith(c.signers[team]), bus, &producer.Options{Audience: chaosAudience})
+	p, err := producer.New(c.teams[team].signs, bus, &producer.Options{
+		Audience: chaosAudience, Encrypt: c.teams[team].encrypt, EncryptFields: c.teams[team].fields,
+	})
 	if err != nil {
 		c.Error(err)
 		return
@@ -325,7 +333,7 @@ func (c *chaos) produce(team int) {
 			batch = append(batch, order(team, fmt.Sprintf("team%d-%d", team, i), i))
 		}
 		c.expect(batch)
-		if results, err := p.Publish(c.ctx, batch...); err != nil || len(results) != len(batch) {
+		if err := c.publish(p, batch); err != nil {
 			c.Errorf("Publish: %v", err)
 			return
 		}

@@ -58,6 +58,7 @@ var forgeries = []forgery{
 	{reason: envelope.ReasonExpired, seal: envelope.SealOptions{Now: func() time.Time { return time.Now().Add(-72 * time.Hour) }}},
 	{reason: envelope.ReasonFromFuture, seal: envelope.SealOptions{Now: func() time.Time { return time.Now().Add(2 * time.Hour) }}},
 	{reason: envelope.ReasonAudienceMismatch, seal: envelope.SealOptions{Audience: "elsewhere"}},
+	{reason: envelope.ReasonNotARecipient, seal: envelope.SealOptions{Encrypt: elsewhere}},
 }
 
 // stranger is a key that is in no bundle, under the team's name.

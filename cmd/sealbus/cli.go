@@ -171,7 +171,7 @@ func (a *app) report(e *exitError) {
 func plainMessage(err error) string {
 	message := "\n" + err.Error()
 	for _, before := range []string{"\n", ": "} {
-		for _, pkg := range []string{"keys: ", "policy: ", "eventbridge: ", "producer: ", "envelope: ", "replay: ", "awss3: ", "consumer: ", "quarantine: ", "quarantine/s3: ", "quarantine/sqs: "} {
+		for _, pkg := range []string{"keys: ", "policy: ", "eventbridge: ", "producer: ", "envelope: ", "replay: ", "awss3: ", "awskms: ", "tinkkeys: ", "tinkawskms: ", "consumer: ", "quarantine: ", "quarantine/s3: ", "quarantine/sqs: "} {
 			message = strings.ReplaceAll(message, before+pkg, before)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -29,7 +30,7 @@ func demoCases(t *testing.T, out string) []played {
 	if err := json.Unmarshal([]byte(out), &result); err != nil {
 		t.Fatal(err)
 	}
-	if len(result.Cases) < 23 {
+	if len(result.Cases) < 53 {
 		t.Fatalf("only %d cases", len(result.Cases))
 	}
 	return result.Cases
@@ -104,5 +105,30 @@ func TestDemoEditsAreReal(t *testing.T) {
 	}
 	if _, err := st.play(scene{play: func(*act) {}}); err == nil {
 		t.Error("a case that delivered nothing went unnoticed")
+	}
+}
+
+// The tools of the confidential cases make events that are accepted, but for what each case changes: it is for that alone
+// that they are refused.
+func TestDemoSecretsAreRefusedForWhatTheySay(t *testing.T) {
+	st, err := newStage(t.Context(), time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(st.close)
+	for name, play := range map[string]func(s *act){
+		"sealed again around its own ciphertext": func(s *act) {
+			s.deliver(s.transplant(s.orders, s.jweOf(s.secret()), s.sent), reader{})
+		},
+		"the other producer's own event": func(s *act) { s.deliver(s.publish(s.event(), by{signer: s.rival}), reader{}) },
+		"commitment right": func(s *act) {
+			ev, key := s.event(), jwe.NewContentKey()
+			s.deliver(s.transplant(s.orders, s.jweUnder(ev, key, key), ev), reader{})
+		},
+		"in the session's last minute": func(s *act) { s.deliver(s.overtime(59*time.Minute), reader{}) },
+	} {
+		if got, err := st.play(scene{play: play}); err != nil || got != verified() {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
 	}
 }

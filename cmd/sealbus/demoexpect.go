@@ -79,4 +79,16 @@ var expectations = map[string]outcome{
 	"from the future":             refusal(envelope.ReasonFromFuture),
 	"handled, then a forged copy": refusal(envelope.ReasonModified),
 	"a forged copy came first":    verified(),
+
+	"encrypted":                     verified(),
+	"one field encrypted":           verified(),
+	"opened by a non-recipient":     refusal(envelope.ReasonNotARecipient),
+	"ciphertext moved":              refusal(envelope.ReasonDecryptFailed),
+	"re-signed by another producer": refusal(envelope.ReasonDecryptFailed),
+	"recipient list edited":         refusal(envelope.ReasonModified),
+	"commitment wrong":              refusal(envelope.ReasonDecryptFailed),
+
+	"session key":               verified(),
+	"session key past its hour": refusal(envelope.ReasonKeyNotValid),
+	"session of a revoked key":  refusal(envelope.ReasonRevokedKey),
 }

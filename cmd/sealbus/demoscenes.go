@@ -29,6 +29,8 @@ func scenes() []sceneGroup {
 		{"Somebody else signs", signerScenes()},
 		{"It is carried elsewhere", carrierScenes()},
 		{"It comes at another time", timeScenes()},
+		{"Its data is encrypted", secretScenes()},
+		{"A session key signs", sessionScenes()},
 	}
 }
 

@@ -40,6 +40,8 @@ type stage struct {
 	count int // of the events so far: each has an ID of its own
 
 	orders, billing, revoked, retired, stranger *keys.LocalSigner
+	rival                                       *keys.LocalSigner // of a second producer of the same source
+	secrets                                     *secrets
 }
 
 // newStage makes keys, has a root key sign the bundle, and opens it as a consumer does.
@@ -52,7 +54,7 @@ func newStage(ctx context.Context, now time.Time) (*stage, error) {
 		alg      keys.Algorithm
 	}{
 		{&st.orders, "orders", keys.Ed25519}, {&st.revoked, "orders", keys.Ed25519}, {&st.retired, "orders", keys.ES256},
-		{&st.billing, "billing", keys.ES256}, {&st.stranger, "orders", keys.Ed25519},
+		{&st.billing, "billing", keys.ES256}, {&st.stranger, "orders", keys.Ed25519}, {&st.rival, "shop", keys.Ed25519},
 	} {
 		var err error
 		if *k.signer, err = keys.GenerateSigner(k.alg, k.producer); err != nil {
@@ -60,6 +62,9 @@ func newStage(ctx context.Context, now time.Time) (*stage, error) {
 		}
 	}
 	var err error
+	if st.secrets, err = newSecrets(); err != nil {
+		return nil, err
+	}
 	if st.trust, err = st.publishTrust(); err != nil {
 		return nil, err
 	}
@@ -76,7 +81,7 @@ func (st *stage) publishTrust() (*keys.Bundle, error) {
 	retired.Schedule.Retired = st.now.Add(-time.Hour)
 	bundle, err := keys.NewBundle(
 		keys.BundleOptions{Version: 1, Issued: st.now, Expires: st.now.Add(keys.MaxBundleLifetime)},
-		st.key(st.orders, "https://orders.example/*"), st.key(st.billing, "https://billing.example/*"), revoked, retired,
+		st.key(st.orders, "https://orders.example/*"), st.key(st.billing, "https://billing.example/*"), st.key(st.rival, "https://orders.example/*"), revoked, retired,
 	)
 	if err != nil {
 		return nil, err
@@ -140,6 +145,10 @@ type by struct {
 	expires  time.Duration
 	clock    time.Duration // how far the producer's clock is ahead
 	layout   envelope.Layout
+
+	encrypt   *envelope.Encrypter // nil = the data goes in clear
+	fields    []string            // JSON Pointers of what is encrypted; nil = all of the data
+	delegator *keys.Session       // signs instead of signer; nil = none
 }
 
 // publish has a producer seal the event and put it on a bus, and is the EventBridge event that arrives.
@@ -158,7 +167,11 @@ func (s *act) publish(ev event.Event, how by) (delivery []byte) {
 		s.fail(err)
 		return nil
 	}
-	p, err := producer.New(keys.SignWith(how.signer), bus, &producer.Options{Audience: how.audience, Expires: how.expires, Now: now})
+	signs := keys.SignWith(how.signer)
+	if how.delegator != nil {
+		signs = how.delegator
+	}
+	p, err := producer.New(signs, bus, &producer.Options{Audience: how.audience, Expires: how.expires, Encrypt: how.encrypt, EncryptFields: how.fields, Now: now})
 	if err != nil {
 		s.fail(err)
 		return nil
@@ -180,6 +193,8 @@ func (s *act) genuine() []byte { return s.publish(s.event(), by{}) }
 type reader struct {
 	mode envelope.Mode
 	late time.Duration // how long the delivery was held back
+
+	decrypter *envelope.Decrypter // nil = the consumer's own
 }
 
 // deliver hands the bytes to the consumer and notes what became of them.
@@ -187,9 +202,12 @@ func (s *act) deliver(delivery []byte, how reader) {
 	if s.err != nil {
 		return
 	}
+	if how.decrypter == nil {
+		how.decrypter = s.secrets.opens
+	}
 	var handled []consumer.Delivery[[]byte]
 	c, err := consumer.New("demo", s.trust, s.store, &consumer.Options{
-		Sources: []string{"https://orders.example/*", "https://billing.example/*"}, Audience: demoAudience, Mode: how.mode,
+		Sources: []string{"https://orders.example/*", "https://billing.example/*"}, Audience: demoAudience, Mode: how.mode, Decrypter: how.decrypter,
 		Quarantine: consumer.QuarantineFunc(func(context.Context, consumer.Record) error { return nil }),
 		Logger:     slog.New(slog.DiscardHandler), Now: func() time.Time { return s.now.Add(how.late) },
 	})

@@ -21,6 +21,7 @@ type doctorFlags struct {
 	lease                durationValue
 	maxAge               durationValue
 	queueRetention       durationValue
+	kms                  kmsUses
 
 	queueRetentionGiven bool
 }
@@ -29,7 +30,7 @@ func (a *app) doctorCommand() *cobra.Command {
 	f := &doctorFlags{lease: durationValue(consumer.DefaultLease), maxAge: durationValue(consumer.DefaultMaxAge)}
 	var cmd *cobra.Command
 	cmd = a.command(commandSpec{
-		use: "doctor [--bus NAME] [--queue URL] [--function NAME] [--trust FILE --roots FILE] [--keyring FILE] [--redis URL] [--table NAME]", short: "Look for what loses events or lets others in, and say how to put it right", now: true,
+		use: "doctor [--bus NAME] [--queue URL] [--function NAME] [--trust FILE --roots FILE] [--keyring FILE] [--redis URL] [--table NAME] [--may-sign ARN...] [--may-encrypt ARN...] [--may-decrypt ARN...]", short: "Look for what loses events or lets others in, and say how to put it right", now: true,
 		long: `Look at a set-up for what loses events or lets others in: one line for each check, with the cause, and with the command
 or setting that puts it right. It looks at what it is given, and at the AWS credentials unless it is given only what
 is not in AWS. It changes nothing and sends no event.
@@ -40,7 +41,8 @@ IAM statement.
 Exit status: 4 if there is a problem, else 3 if something could not be checked, else 0, also with warnings.
 
 --queue and --function together are compared with each other, and with --bus so are the rules that lead to
-them. --lease, --max-age and --queue-retention are what the consumer's Options say.`,
+them. --lease, --max-age and --queue-retention are what the consumer's Options say. --may-sign, --may-encrypt and
+--may-decrypt ask KMS by dry runs whether these credentials may use a key: run it as the role of the producer or the consumer.`,
 		example: `sealbus doctor --bus central --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing --function billing \
   --trust bundle.dsse --roots roots.json
 sealbus doctor --keyring orders.keyring --trust bundle.dsse --roots roots.json --output json`,
@@ -62,6 +64,10 @@ sealbus doctor --keyring orders.keyring --trust bundle.dsse --roots roots.json -
 	flags.Var(&f.maxAge, "max-age", "the consumer's MaxAge")
 	flags.Lookup("max-age").DefValue = "24h5m" // as in open
 	flags.Var(&f.queueRetention, "queue-retention", "the consumer's QueueRetention (default not checked)")
+	flags.StringArrayVar(&f.kms.sign, "may-sign", nil, "a key in KMS to sign with, an `ARN` or alias")
+	flags.StringArrayVar(&f.kms.encrypt, "may-encrypt", nil, "a key in KMS to encrypt to, an `ARN` or alias")
+	flags.StringArrayVar(&f.kms.decrypt, "may-decrypt", nil, "a key in KMS to open with, an `ARN` or alias")
+	flags.StringVar(&f.kms.source, "source", "", "the `SOURCE` of the events, which the encryption context names")
 	f.awsFlags.register(cmd)
 	return cmd
 }
@@ -72,6 +78,8 @@ func (f *doctorFlags) check() error {
 		return usage("add the other; `--help` explains them", "--trust and --roots belong together")
 	case f.table != "" && !tableName.MatchString(f.table):
 		return usage("use 3 to 255 of a-z A-Z 0-9 _ . -", "%q cannot be the name of a table", f.table)
+	case len(f.kms.encrypt)+len(f.kms.decrypt) > 0 && f.kms.source == "":
+		return usage("add --source URI, as in the events: key policies may allow one source and not another", "missing flag --source")
 	}
 	if err := checkURL("queue", f.queue); err != nil {
 		return err
@@ -82,7 +90,7 @@ func (f *doctorFlags) check() error {
 // inAWS reports whether any of what is looked at is in AWS. If nothing is named, the credentials are.
 func (f *doctorFlags) inAWS() bool {
 	return f.bus != "" || f.queue != "" || f.function != "" || f.table != "" ||
-		f.trust == "" && f.path == "" && f.redis == ""
+		f.trust == "" && f.path == "" && f.redis == "" && !f.kms.any()
 }
 
 func (a *app) doctor(ctx context.Context, f *doctorFlags) error {
@@ -93,6 +101,7 @@ func (a *app) doctor(ctx context.Context, f *doctorFlags) error {
 	if f.inAWS() {
 		d.checkAWS(ctx)
 	}
+	d.checkKMS(ctx)
 	if err := d.checkTrust(ctx); err != nil {
 		return err
 	}

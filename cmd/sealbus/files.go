@@ -99,6 +99,12 @@ func exists(path string) bool {
 	return err == nil
 }
 
+// isRegular reports whether it is a file that can be read more than once.
+func isRegular(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
 // warnShared warns of a file with a secret that others than its owner may read or change. Not of pipes, nor where
 // modes say nothing.
 func (a *app) warnShared(path string) {

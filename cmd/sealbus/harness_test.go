@@ -72,7 +72,13 @@ func (b *bench) org(accounts []string, sources ...string) {
 // trust writes a signed bundle of these keys, and its roots.
 func (b *bench) trust(list ...*keys.Key) {
 	b.t.Helper()
-	bundle, err := keys.NewBundle(keys.BundleOptions{Version: 1, Issued: b.now, Expires: b.now.Add(48 * time.Hour)}, list...)
+	b.trustWith(nil, list...)
+}
+
+// trustWith is trust that lists encryption keys, too.
+func (b *bench) trustWith(encryption []*keys.EncryptionKey, list ...*keys.Key) {
+	b.t.Helper()
+	bundle, err := keys.NewBundle(keys.BundleOptions{Version: 1, Issued: b.now, Expires: b.now.Add(48 * time.Hour), EncryptionKeys: encryption}, list...)
 	b.check(err)
 	root, err := keys.GenerateRootKey(keys.Ed25519)
 	b.check(err)

@@ -8,59 +8,86 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/peek"
+	"github.com/sealbus/sealbus/keys"
 )
 
 func (a *app) inspectCommand() *cobra.Command {
-	var short bool
-	from := newChoice(fromAuto, fromCloudEvent, fromEventBridge, fromSQS)
+	f := &inspectFlags{from: newChoice(fromAuto, fromCloudEvent, fromEventBridge, fromSQS)}
 	cmd := a.command(commandSpec{
-		use: "inspect [--short] < EVENT", short: "Show what a sealed event claims, without verifying it", now: true, args: standardInput("inspect"),
+		use: "inspect [--short] [--trust FILE --roots FILE] < EVENT", short: "Show what a sealed event claims, without verifying it", now: true, args: standardInput("inspect"),
 		long: `Show people what the event on standard input claims: what was signed and by which keys, and what a consumer would
-check. It takes whatever ` + "`sealbus open`" + ` takes, and needs no trust.
+check; what is encrypted, and to whom; which key vouches for a session key. It takes whatever ` + "`sealbus open`" + ` takes, and needs no
+trust. With --trust and --roots it says whose the keys are that the event names.
 
 Nothing is verified: everything shown may have been written by an attacker.
 Exit status: 0, or 1 if there is no event that could be shown.`,
 		example: `sealbus inspect < sealed.json
 aws sqs receive-message --queue-url URL | sealbus inspect --short`,
-		run: func(context.Context, []string) error { return a.inspect(from.value, short) },
+		run: func(ctx context.Context, _ []string) error { return a.inspect(ctx, f) },
 	})
-	cmd.Flags().BoolVar(&short, "short", false, "one line for each event")
-	cmd.Flags().Var(&from, "from", "what the input is")
+	cmd.Flags().BoolVar(&f.short, "short", false, "one line for each event")
+	cmd.Flags().Var(&f.from, "from", "what the input is")
+	f.trustFlags.register(cmd)
 	return cmd
 }
 
-func (a *app) inspect(from string, short bool) error {
+type inspectFlags struct {
+	trustFlags
+	short bool
+	from  choice
+}
+
+// inspector shows events.
+type inspector struct {
+	*app
+	short  bool
+	bundle *keys.Bundle // says whose keys they are; nil = there is no --trust
+}
+
+func (a *app) inspect(ctx context.Context, f *inspectFlags) error {
+	i := inspector{app: a, short: f.short}
+	if f.trust+f.roots != "" {
+		if (f.trust == "") != (f.roots == "") {
+			return usage("add the other; `--help` explains them", "--trust and --roots belong together")
+		}
+		bundle, err := a.openTrust(ctx, &f.trustFlags)
+		if err != nil {
+			return err
+		}
+		i.bundle = bundle
+	}
 	doc, err := a.readEvents("an event")
 	if err != nil {
 		return err
 	}
-	list := messages(doc, from)
+	list := messages(doc, f.from.value)
 	worst := exitDone
-	for i := range list {
-		if !list[i].shown(a, i, len(list), short) {
+	for n := range list {
+		if !i.show(&list[n], n, len(list)) {
 			worst = exitRejected
 		}
 	}
 	return ended(worst)
 }
 
-// shown shows one event and reports whether there was one.
-func (m *message) shown(a *app, i, of int, short bool) bool {
+// show shows one event and reports whether there was one.
+func (i *inspector) show(m *message, n, of int) bool {
 	s, err := (*peek.Sealed)(nil), m.err
 	if err == nil {
 		s, err = peek.Unverified(m.body)
 	}
 	if err != nil {
-		a.notShown(err, position(i, of))
+		i.notShown(err, position(n, of))
 		return false
 	}
-	_ = a.emit(inspectResult(s), func(p *printer) { // an error here meets the next write, too
-		v := view{printer: p, s: s, app: a}
+	r := inspectResult(s, owners{i.bundle, i.now()})
+	_ = i.emit(r, func(p *printer) { // an error here meets the next write, too
+		v := view{printer: p, s: s, app: i.app, r: &r}
 		switch {
-		case short:
+		case i.short:
 			v.line()
 		default:
-			v.page(i, of)
+			v.page(n, of)
 		}
 	})
 	return true
@@ -112,15 +139,20 @@ type inspectedSeal struct {
 	SignedAttributes []string `json:"signed_attributes"`
 	NotSigned        []string `json:"not_signed"`
 	Encrypted        bool     `json:"encrypted"`
+
+	Encryption *inspectedEncryption `json:"encryption,omitempty"`
 }
 
 type inspectedKey struct {
 	KeyID       string `json:"key_id"`
 	Bytes       int    `json:"signature_bytes"`
 	DelegatedBy string `json:"delegated_by,omitempty"`
+	Owner       *owner `json:"owner,omitempty"` // of the key, or of the one that vouches for it; only with --trust
+
+	Delegation *inspectedDelegation `json:"delegation,omitempty"`
 }
 
-func inspectResult(s *peek.Sealed) inspected {
+func inspectResult(s *peek.Sealed, whose owners) inspected {
 	e := s.Event
 	r := inspected{
 		Verdict: "nothing_was_verified", Layout: s.Layout, Signatures: []inspectedKey{}, Problems: append([]string{}, s.Problems...),
@@ -134,14 +166,14 @@ func inspectResult(s *peek.Sealed) inspected {
 		r.Outer = &inspectedOuter{o.Source, o.DetailType, o.Account, o.Replay}
 	}
 	for _, sig := range s.Signatures {
-		k := inspectedKey{KeyID: sig.KeyID, Bytes: sig.Bytes}
-		if sig.Delegation != nil {
-			k.DelegatedBy = sig.Delegation.By
+		k := inspectedKey{KeyID: sig.KeyID, Bytes: sig.Bytes, Owner: whose.signing(sig.KeyID)}
+		if d := sig.Delegation; d != nil {
+			k.DelegatedBy, k.Owner, k.Delegation = d.By, whose.signing(d.By), inspectDelegation(d)
 		}
 		r.Signatures = append(r.Signatures, k)
 	}
 	if p := s.Payload; p != nil {
-		r.Sealed = &inspectedSeal{p.Profile, p.Producer, extensionMap(e)["recordedtime"], s.SignedNames(), s.UnsignedNames(), p.Encrypted}
+		r.Sealed = &inspectedSeal{p.Profile, p.Producer, extensionMap(e)["recordedtime"], s.SignedNames(), s.UnsignedNames(), p.Encrypted, inspectEncryption(s.Encryption, whose)}
 		r.Digests["core"], r.Digests["extensions"] = s.Core, s.Extensions
 	}
 	return r

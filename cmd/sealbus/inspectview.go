@@ -14,6 +14,7 @@ type view struct {
 	*printer
 	app *app
 	s   *peek.Sealed
+	r   *inspected // the same for programs, with whose the keys are
 }
 
 // most is how much of one value is shown, in characters.
@@ -37,6 +38,9 @@ func (v *view) line() {
 		parts = append(parts, v.red(clean(shorten(v.s.Problems[0]))))
 	} else {
 		parts = append(parts, "sealed "+v.sealedAt(), "by "+clean(v.producer()), "key "+clean(shortIDs(v.keyIDs())))
+		if e := v.s.Encryption; e != nil {
+			parts = append(parts, "encrypted to "+count(len(e.Recipients), "recipient"))
+		}
 		if v.s.Core == peek.FitNone || v.s.Extensions == peek.FitNone {
 			parts = append(parts, v.red("digests do not fit"))
 		} else {
@@ -68,6 +72,7 @@ func (v *view) page(i, of int) {
 	v.carrier()
 	v.seal()
 	v.signatures()
+	v.encryption()
 	v.checks()
 	v.problems()
 }
@@ -97,6 +102,9 @@ func (v *view) event() {
 	v.field(&t, "dataschema", e.DataSchema)
 	v.field(&t, "data", describeData(e))
 	for _, x := range e.Extensions {
+		if s := v.s.Encryption; s != nil && s.Fields != nil && s.Problem == "" && x.Name == peek.RecipientsAttribute {
+			x.Value = count(len(s.Recipients), "recipient") + ", below"
+		}
 		v.field(&t, x.Name, x.Value)
 	}
 	v.section("Event", &t)
@@ -148,9 +156,6 @@ func (v *view) seal() {
 	v.field(&t, "at", v.sealedAt())
 	v.field(&t, "signed", strings.Join(v.s.SignedNames(), " "))
 	v.field(&t, "not signed", strings.Join(v.s.UnsignedNames(), " "))
-	if p.Encrypted {
-		v.field(&t, "encrypted", "yes: only recipients can read the data")
-	}
 	v.field(&t, "digests", fmt.Sprintf("data and core attributes: %s · extensions: %s", v.s.Core, v.s.Extensions))
 	v.section("Sealed", &t)
 }
@@ -186,26 +191,27 @@ func (v *view) signatures() {
 	if len(v.s.Signatures) == 0 {
 		return
 	}
-	var t table
-	for _, sig := range v.s.Signatures {
-		size := fmt.Sprintf("%d bytes", sig.Bytes)
-		if sig.Bytes == 0 {
-			size = "not base64"
-		}
-		t.add(cell{text: "  " + shorten(sig.KeyID)}, cell{size, v.dim})
-		if d := sig.Delegation; d != nil {
-			t.add(cell{"    delegated by " + shorten(d.By), v.dim}, cell{describeDelegation(d), v.dim})
-		}
+	v.linef("%s", v.bold(fmt.Sprintf("Signatures: %d", len(v.s.Signatures))))
+	for i := range v.r.Signatures {
+		v.signature(&v.r.Signatures[i])
 	}
-	v.section(fmt.Sprintf("Signatures: %d", len(v.s.Signatures)), &t)
+	v.linef("")
 }
 
-func describeDelegation(d *peek.Delegation) string {
-	if d.Problem != "" {
-		return d.Problem
+func (v *view) signature(k *inspectedKey) {
+	size, whose := fmt.Sprintf("%d bytes", k.Bytes), cell{k.Owner.String(), v.ownerPaint(k.Owner)}
+	if k.Bytes == 0 {
+		size = "not base64"
 	}
-	return shorten(fmt.Sprintf("from %s to %s, sources %s, types %s",
-		d.NotBefore, d.NotAfter, strings.Join(d.Sources, " "), strings.Join(d.Types, " ")))
+	if k.Delegation != nil {
+		whose = cell{"by a session key", v.dim} // the owner is that of the key that vouches for it
+	}
+	var t table
+	t.add(cell{text: "  " + shorten(k.KeyID)}, cell{size, v.dim}, whose)
+	t.print(v.printer)
+	if k.Delegation != nil {
+		v.delegation(k)
+	}
 }
 
 // checks is what opening would look at, in its order.
@@ -223,6 +229,9 @@ func (v *view) checks() {
 	} else {
 		step("that this key's producer may speak for %s", e.Source)
 	}
+	if p.Delegations > 0 {
+		step("that the key that vouches for the session key, and the session key, may do so at that time")
+	}
 	step("that it may sign %s, and was valid at the time of sealing", e.Type)
 	if v.s.Outer != nil {
 		step("that the bus names the same source and type, and an account that the key may be used from")
@@ -234,6 +243,9 @@ func (v *view) checks() {
 		step("that it is not yet %s", end)
 	}
 	step("that it was sealed within the consumer's window, and was not handled before")
+	if p.Encrypted {
+		step("that one of its keys opens the data, which was encrypted in this very event")
+	}
 	v.section("A consumer would check", &t)
 }
 

@@ -18,6 +18,8 @@ type keysNewFlags struct {
 	use, consumer    string
 	sources, types   []string
 	activate, retire string
+	kms, tinkKEK     string
+	out              string // with --kms and --tink-kek: where the public half goes
 
 	takesOver bool // the key signs from now on, instead of another
 }
@@ -35,15 +37,17 @@ type keyMade struct {
 func (a *app) keysNewCommand() *cobra.Command {
 	var f keysNewFlags
 	cmd := a.command(commandSpec{
-		use: "new (--producer NAME | --use enc --consumer NAME) --keyring FILE", short: "Make a signing or encryption key, and its keyring if there is none yet",
+		use: "new (--producer NAME | --use enc --consumer NAME) (--keyring FILE [--tink-kek ARN] | --kms ARN)", short: "Make a signing or encryption key, and its keyring if there is none yet",
 		long: "Make a key. The keyring is created if there is none yet, else the key is added to it.\n" +
 			"--source and --type record what the producer signs for; `sealbus seal` then refuses the rest at once. What\n" +
 			"consumers accept is decided by the trust policy alone.\n\n" +
 			"A keyring with a key of ML-DSA-65 and one of Ed25519 or ES256 signs with both; its events are larger by 6 KB.\n" +
-			"--use enc makes a key for events that only the consumer can read.",
+			"--use enc makes a key for events that only the consumer can read.\n\n" +
+			"With --kms the private half is a key pair in AWS KMS, which must be there (aws kms create-key), and no file is made. With\n" +
+			"--tink-kek the keyring is a Tink keyset, encrypted under a key of KMS instead of a passphrase.",
 		example: "sealbus keys new --producer orders --source 'https://orders.example/*' \\\n  --type 'com.example.order.*' --keyring orders.keyring",
 		now:     true,
-		run:     func(context.Context, []string) error { return a.keysNew(&f) },
+		run:     func(ctx context.Context, _ []string) error { return a.keysNew(ctx, &f) },
 	})
 	cmd.Flags().StringVar(&f.producer, "producer", "", "the producer's `NAME`, as the trust policy has it")
 	cmd.Flags().StringVar(&f.use, "use", useSign, "sig: a producer's signing key; enc: a consumer's encryption key")
@@ -53,11 +57,25 @@ func (a *app) keysNewCommand() *cobra.Command {
 	cmd.Flags().StringArrayVar(&f.types, "type", nil, "a type `PATTERN` that the producer signs for")
 	cmd.Flags().StringVar(&f.activate, "activate", "", "sign with it from this `TIME` on: RFC 3339, a date, or +7d (default at once: for a first key, or after a revocation)")
 	cmd.Flags().StringVar(&f.retire, "retire", "", "sign with it until this `TIME` (default for ever)")
+	cmd.Flags().StringVar(&f.kms, "kms", "", "the key pair in KMS, an `ARN` or alias: ECC_NIST_EDWARDS25519, ECC_NIST_P256 or ML_DSA_65; with --use enc ECC_NIST_P256 for KEY_AGREEMENT")
+	cmd.Flags().StringVar(&f.tinkKEK, "tink-kek", "", "the keyring is a Tink keyset under the symmetric key in KMS of this `ARN`")
+	cmd.Flags().StringVar(&f.out, "out", "", "with --kms or --tink-kek: a new `FILE` for the public half")
 	f.keyringFlags.register(cmd)
 	return cmd
 }
 
-func (a *app) keysNew(f *keysNewFlags) error {
+func (a *app) keysNew(ctx context.Context, f *keysNewFlags) error {
+	if f.use != useSign && f.use != useEncrypt {
+		return usage("write --use sig or --use enc", "no use %q", f.use)
+	}
+	switch {
+	case f.kms != "":
+		return a.keysNewKMS(ctx, f)
+	case f.tinkKEK != "":
+		return a.keysNewTink(ctx, f)
+	case f.out != "":
+		return usage("use `sealbus keys export --out`", "--out is for --kms and --tink-kek")
+	}
 	if err := need(required{"keyring", f.path}); err != nil {
 		return err
 	}
@@ -68,8 +86,6 @@ func (a *app) keysNew(f *keysNewFlags) error {
 	switch {
 	case f.use == useEncrypt:
 		return a.keysNewIdentity(f, schedule)
-	case f.use != useSign:
-		return usage("write --use sig or --use enc", "no use %q", f.use)
 	case f.consumer != "":
 		return usage("add --use enc, or name the producer with --producer", "--consumer is for encryption keys")
 	}

@@ -26,6 +26,8 @@ const listenName = "sealbus-listen"
 type listenFlags struct {
 	trustFlags
 	awsFlags
+	identityFlags
+	requireFlags
 	queue, http   string
 	sources       []string
 	types         []string
@@ -47,7 +49,7 @@ func (a *app) listenCommand() *cobra.Command {
 		use:   "listen (--queue URL | --http ADDR) --trust FILE --roots FILE --allow-source PATTERN...",
 		short: "Verify events as they come, from a queue or over HTTP", now: true,
 		long: `Take sealed events from an SQS queue, or by POST on a local address, through all checks of a consumer, and write a
-line for each: what became of it, why, who sealed it. What is behind a ? is what the event claims; nobody verified it.
+line for each: what became of it, why, who sealed it. Encrypted data is opened with a key of --identity. What is behind a ? is what the event claims; nobody verified it.
 
 --forward-to URL posts verified events, and nothing else, to a program of yours: one CloudEvent each, as
 application/cloudevents+json, with the header Idempotency-Key. A 2xx answer within 20 seconds means that it is
@@ -88,6 +90,8 @@ sealbus listen --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing 
 	flags.StringVar(&f.name, "name", listenName, "the consumer's `NAME`: with --redis, its workers share one")
 	flags.IntVar(&f.limit, "limit", 0, "end after this `NUMBER` of events (default without end)")
 	f.awsFlags.register(cmd)
+	f.identityFlags.register(cmd)
+	f.requireFlags.register(cmd)
 	return cmd
 }
 
@@ -101,6 +105,8 @@ func (f *listenFlags) check() error {
 		return usage("drop it to listen without end", "--limit %d", f.limit)
 	case f.maxAge <= 0:
 		return usage("give a duration, such as 24h", "--max-age must be longer than nothing")
+	case len(f.identities) == 0 && (f.encrypted || len(f.fields) > 0):
+		return usage("add --identity KEY, or drop it", "--require-encrypted and --require-encrypted-field need an --identity to open the events with")
 	case f.http != "" && f.remove:
 		return usage("drop it", "--delete is for --queue")
 	case f.redis != "" && f.forwardTo == "" && f.name != listenName:
@@ -114,6 +120,9 @@ func (f *listenFlags) check() error {
 }
 
 func (f *listenFlags) checkValues() error {
+	if err := f.requireFlags.check(); err != nil {
+		return err
+	}
 	if err := keys.CheckScope(f.sources, f.types); err != nil {
 		return usage("correct the pattern; `https://orders.example/*` and `com.example.*` are such", "%w", err)
 	}
@@ -175,6 +184,10 @@ func (a *app) newListener(ctx context.Context, f *listenFlags) (*listener, error
 	if err != nil {
 		return nil, err
 	}
+	decrypter, err := a.decrypter(ctx, &f.identityFlags)
+	if err != nil {
+		return nil, err
+	}
 	l := &listener{app: a, account: f.account, limit: f.limit, counts: map[string]map[string]int{}, view: newListenView(a.out)}
 	if f.forwardTo != "" {
 		l.forward = newForwarder(f.forwardTo)
@@ -189,6 +202,7 @@ func (a *app) newListener(ctx context.Context, f *listenFlags) (*listener, error
 	}
 	l.consumer, err = consumer.New(f.name, trust, store, &consumer.Options{
 		Sources: f.sources, Types: f.types, Audience: f.audience, MaxAge: time.Duration(f.maxAge),
+		Decrypter: decrypter, RequireEncrypted: f.encrypted, RequireEncryptedFields: f.fields,
 		Quarantine: quarantine, Logger: slog.New(slog.DiscardHandler), Now: a.now,
 	})
 	if err != nil {

@@ -59,6 +59,8 @@ type heard struct {
 	Unverified *claim          `json:"unverified,omitempty"` // what a refused event claims to be
 	Forwarded  bool            `json:"forwarded"`
 	MessageID  string          `json:"message_id,omitempty"` // of SQS
+
+	Encryption *encryptionResult `json:"encryption,omitempty"` // of what was verified; absent = the data was not encrypted
 }
 
 // claim is what nobody verified.
@@ -82,6 +84,7 @@ func (l *listener) take(ctx context.Context, body []byte) *heard {
 	}
 	result, err := l.consumer.Handle(ctx, msg, func(ctx context.Context, d consumer.Delivery[[]byte]) error {
 		h.KeyIDs, h.SignedAt = slices.Clone(d.Verified.KeyIDs), formatTime(d.Verified.SignedAt)
+		h.Encryption = encryptionOf(d.Verified.Encryption)
 		if l.forward == nil {
 			return nil
 		}

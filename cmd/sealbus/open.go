@@ -20,6 +20,10 @@ import (
 
 type openFlags struct {
 	trustFlags
+	identityFlags
+	requireFlags
+	keepEncrypted bool
+
 	sources  []string
 	types    []string
 	audience string
@@ -38,12 +42,15 @@ func (a *app) openCommand() *cobra.Command {
 		from:   newChoice(fromAuto, fromCloudEvent, fromEventBridge, fromSQS),
 	}
 	cmd := a.command(commandSpec{
-		use: "open --trust FILE --roots FILE --allow-source PATTERN... < EVENT", short: "Verify sealed events, and say why one is refused", now: true, args: standardInput("open"),
+		use: "open --trust FILE --roots FILE --allow-source PATTERN... [--identity KEY...] < EVENT", short: "Verify sealed events, decrypt them, and say why one is refused", now: true, args: standardInput("open"),
 		long: `Verify the sealed event on standard input as a consumer would, and write the verified event, which holds only
 what was signed. Use standard output, never the input, which may hold more than that.
 
 It reads a CloudEvent, an EventBridge event, a PutEvents entry, what SQS hands out, and arrays of them: then it
 writes one event a line, and ends with the highest status.
+
+Encrypted data is decrypted last, with a key of --identity. --require-encrypted refuses events that anybody can read,
+--keep-encrypted verifies without a key, and leaves the data as it is.
 
 Exit status: 0 verified, 1 rejected (the reason is on standard error), 3 could not judge.
 
@@ -54,7 +61,10 @@ aws sqs receive-message --queue-url URL | sealbus open --trust bundle.dsse --roo
 		run: func(ctx context.Context, _ []string) error { return a.open(ctx, f) },
 	})
 	flags := cmd.Flags()
-	f.register(cmd)
+	f.trustFlags.register(cmd)
+	f.identityFlags.register(cmd)
+	f.requireFlags.register(cmd)
+	flags.BoolVar(&f.keepEncrypted, "keep-encrypted", false, "verify encrypted events without opening them")
 	flags.StringArrayVar(&f.sources, "allow-source", nil, "a source `PATTERN` that this consumer takes: exact, or ending in /*")
 	flags.StringArrayVar(&f.types, "allow-type", nil, "a type `PATTERN` that it takes (default all that the bundle allows)")
 	flags.StringVar(&f.audience, "audience", "", "the `NAME` that must be among those the event was sealed for (default not checked)")
@@ -65,6 +75,19 @@ aws sqs receive-message --queue-url URL | sealbus open --trust bundle.dsse --roo
 	flags.Var(&f.from, "from", "what the input is")
 	return cmd
 }
+
+// requireFlags say what must be encrypted.
+type requireFlags struct {
+	encrypted bool
+	fields    []string
+}
+
+func (f *requireFlags) register(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.encrypted, "require-encrypted", false, "all of the data must be encrypted")
+	cmd.Flags().StringArrayVar(&f.fields, "require-encrypted-field", nil, "what stands at this JSON `POINTER` must be encrypted")
+}
+
+func (f *requireFlags) check() error { return checkFields("require-encrypted-field", f.fields) }
 
 // options are what a consumer with these flags would verify by.
 func (f *openFlags) options(now time.Time) (*envelope.OpenOptions, error) {
@@ -82,8 +105,15 @@ func (f *openFlags) options(now time.Time) (*envelope.OpenOptions, error) {
 			return nil, usage("give the 12 digits of an AWS account", "--account: %w", err)
 		}
 	}
+	if f.keepEncrypted && len(f.identities) > 0 {
+		return nil, usage("drop one of the two", "--keep-encrypted leaves nothing to do for --identity")
+	}
+	if err := f.requireFlags.check(); err != nil {
+		return nil, err
+	}
 	return &envelope.OpenOptions{
 		Mode: openModes[f.mode.value], Sources: f.sources, Types: f.types, Audience: f.audience, Account: f.account,
+		RequireEncrypted: f.encrypted, RequireEncryptedFields: f.fields, KeepEncrypted: f.keepEncrypted,
 		MaxAge: time.Duration(f.maxAge), Now: func() time.Time { return now },
 	}, nil
 }
@@ -97,6 +127,9 @@ func (a *app) open(ctx context.Context, f *openFlags) error {
 	if err != nil {
 		return err
 	}
+	if opts.Decrypter, err = a.decrypter(ctx, &f.identityFlags); err != nil {
+		return err
+	}
 	doc, err := a.readEvents("a sealed event")
 	if err != nil {
 		return err
@@ -105,12 +138,21 @@ func (a *app) open(ctx context.Context, f *openFlags) error {
 	worst := exitDone
 	for i := range list {
 		opened, err := list[i].open(ctx, trust, opts)
-		if err := a.tellVerdict(opened, err, position(i, len(list))); err != nil {
+		if err := a.tellOpened(opened, err, position(i, len(list)), opts.Decrypter); err != nil {
 			return err
 		}
 		worst = max(worst, verdictExit(err))
 	}
 	return ended(worst)
+}
+
+// tellOpened is tellVerdict, with the flag in the advice where there is no identity.
+func (a *app) tellOpened(opened *envelope.Opened, err error, where string, d *envelope.Decrypter) error {
+	e, ok := errors.AsType[*envelope.Error](err)
+	if !ok || e.Reason != envelope.ReasonNotARecipient || d != nil {
+		return a.tellVerdict(opened, err, where)
+	}
+	return a.tellRefusal(e, "give the consumer's keyring or KMS key with --identity, or verify it unread with --keep-encrypted", where)
 }
 
 func verdictExit(err error) int {
@@ -131,7 +173,22 @@ type verifiedResult struct {
 	KeyIDs           []string          `json:"key_ids"`
 	SignedAt         string            `json:"signed_at"` // "" = nothing signed says when
 	SignedAttributes []string          `json:"signed_attributes"`
+	Encryption       *encryptionResult `json:"encryption"` // null = the data was not encrypted
 	Unverified       map[string]string `json:"unverified"` // --mode passthrough only
+}
+
+// encryptionResult is how the data was encrypted, for programs.
+type encryptionResult struct {
+	Fields     []string `json:"fields"` // JSON Pointers; null = all of the data
+	Recipients []string `json:"recipients"`
+	OpenedWith string   `json:"opened_with"` // "" = it is still encrypted
+}
+
+func encryptionOf(e *envelope.Encryption) *encryptionResult {
+	if e == nil {
+		return nil
+	}
+	return &encryptionResult{e.Fields, e.Recipients, e.OpenedWith}
 }
 
 // rejectedResult is a refused event for programs.
@@ -153,7 +210,8 @@ func (a *app) tellVerdict(opened *envelope.Opened, err error, where string) erro
 		}
 		return a.writeJSON(verifiedResult{
 			Verdict: "verified", Event: opened.JSON(), Producer: opened.Producer, KeyIDs: opened.KeyIDs,
-			SignedAt: formatTime(opened.SignedAt), SignedAttributes: opened.SignedAttributes, Unverified: unverified,
+			SignedAt: formatTime(opened.SignedAt), SignedAttributes: opened.SignedAttributes,
+			Encryption: encryptionOf(opened.Encryption), Unverified: unverified,
 		})
 	}
 	a.talkVerified(opened, where)
@@ -179,9 +237,31 @@ func (a *app) talkVerified(o *envelope.Opened, where string) {
 		when = "at " + formatTime(o.SignedAt)
 	}
 	fmt.Fprintf(a.stderr, "%s %ssealed by %s %s, key %s\n", a.talk.green("sealbus: verified:"), where, o.Producer, when, shortIDs(o.KeyIDs))
+	a.talkEncryption(o.Encryption)
 	for _, name := range sortedKeys(o.Unverified) {
 		fmt.Fprintf(a.stderr, "  %s %s=%s\n", a.talk.yellow("not signed:"), clean(name), clean(o.Unverified[name]))
 	}
+}
+
+func (a *app) talkEncryption(e *envelope.Encryption) {
+	if e == nil {
+		return
+	}
+	what := "the data"
+	if e.Fields != nil {
+		what = strings.Join(e.Fields, " ")
+	}
+	if e.OpenedWith != "" {
+		fmt.Fprintf(a.stderr, "  %s %s, opened with key %s\n", a.talk.green("decrypted:"), clean(what), clean(shortKey(e.OpenedWith)))
+		return
+	}
+	to := make([]string, len(e.Recipients))
+	for i, id := range e.Recipients {
+		if to[i] = shortKey(id); id == "" {
+			to[i] = "somebody without a key ID"
+		}
+	}
+	fmt.Fprintf(a.stderr, "  %s %s, to %s\n", a.talk.yellow("still encrypted:"), clean(what), clean(strings.Join(to, ", ")))
 }
 
 func (a *app) tellRejected(err error, where string) error {
@@ -223,7 +303,15 @@ func causeOf(e *envelope.Error) string {
 	if e.Cause == "" {
 		return e.Reason.Explain().Cause
 	}
-	return strings.TrimPrefix(e.Cause, "cejson: ")
+	return strings.TrimPrefix(strings.TrimPrefix(e.Cause, "cejson: "), "keys: ")
+}
+
+// shortKey is shortID of a thumbprint, and the whole ARN of a key in KMS, which begins as all others do.
+func shortKey(id string) string {
+	if isKMS(id) {
+		return id
+	}
+	return shortID(id)
 }
 
 func shortIDs(ids []string) string {

@@ -26,8 +26,8 @@ const publishBatch = 500
 const shownFailures = 10
 
 type publishFlags struct {
-	keyringFlags
-	key        string
+	signFlags
+	encryptFlags
 	audience   string
 	expires    durationValue
 	exact      bool
@@ -65,8 +65,8 @@ sealbus publish --bus central --keyring orders.keyring --output json events.json
 		},
 	})
 	flags := cmd.Flags()
-	f.register(cmd)
-	flags.StringVar(&f.key, "key", "", "sign with this key: its `ID` or the first characters of it (default the one that signs now)")
+	f.signFlags.register(cmd)
+	f.encryptFlags.register(cmd)
 	flags.StringVar(&f.audience, "audience", "", "`NAMES` of who may open the events, space-separated")
 	flags.Var(&f.expires, "expires", "how long the events live from now on (default without end)")
 	flags.BoolVar(&f.exact, "exact", false, "keep the data byte for byte, as base64 (+33 %); JSON data is else sent in canonical form")
@@ -85,7 +85,7 @@ func (f *publishFlags) check(cmd *cobra.Command) error {
 	if f.file == "" {
 		f.file = "-"
 	}
-	if err := need(required{"bus", f.bus}, required{"keyring", f.path}); err != nil {
+	if err := need(required{"bus", f.bus}); err != nil {
 		return err
 	}
 	if cmd.Flags().Changed("expires") && time.Duration(f.expires) < time.Second {
@@ -97,15 +97,14 @@ func (f *publishFlags) check(cmd *cobra.Command) error {
 	if f.retryFor == 0 {
 		f.retryFor = -1 // never, in the bus's words
 	}
-	return nil
+	if err := f.signFlags.check(); err != nil {
+		return err
+	}
+	return f.encryptFlags.check()
 }
 
 func (a *app) publish(ctx context.Context, f *publishFlags) error {
-	ring, err := a.openKeyring(&f.keyringFlags)
-	if err != nil {
-		return err
-	}
-	source, err := a.signers(ring, f.key)
+	ring, source, err := a.openSigning(ctx, &f.signFlags)
 	if err != nil {
 		return err
 	}
@@ -118,7 +117,11 @@ func (a *app) publish(ctx context.Context, f *publishFlags) error {
 			return err
 		}
 	}
-	p, err := a.newPublisher(ctx, f, source)
+	encrypt, err := a.encrypter(ctx, &f.encryptFlags)
+	if err != nil {
+		return err
+	}
+	p, err := a.newPublisher(ctx, f, source, encrypt)
 	if err != nil {
 		return err
 	}
@@ -172,7 +175,7 @@ func splitEvents(file string, doc []byte) (parts [][]byte, err error) {
 	return parts, nil
 }
 
-func (a *app) newPublisher(ctx context.Context, f *publishFlags, source keys.SignerSource) (*producer.Producer, error) {
+func (a *app) newPublisher(ctx context.Context, f *publishFlags, source keys.SignerSource, encrypt *envelope.Encrypter) (*producer.Producer, error) {
 	client, err := eventBridgeClient(ctx, f)
 	if err != nil {
 		return nil, err
@@ -187,7 +190,9 @@ func (a *app) newPublisher(ctx context.Context, f *publishFlags, source keys.Sig
 	if err != nil {
 		return nil, usage("give the name or ARN of an event bus with --bus", "%w", err)
 	}
-	p, err := producer.New(source, bus, &producer.Options{Audience: f.audience, Expires: time.Duration(f.expires), Exact: f.exact, Now: a.now})
+	p, err := producer.New(source, bus, &producer.Options{
+		Audience: f.audience, Expires: time.Duration(f.expires), Exact: f.exact, Encrypt: encrypt, EncryptFields: f.fields, Now: a.now,
+	})
 	if err != nil {
 		return nil, unavailable("report this as a bug", "%w", err)
 	}
@@ -285,7 +290,10 @@ func publishExit(err error) int {
 
 func publishFix(err error, exit int) string {
 	e, ok := errors.AsType[*eventbridge.Error](err)
+	service, isService := errors.AsType[*keys.ServiceError](err)
 	switch {
+	case isService && service.Fix != "":
+		return service.Fix
 	case errors.Is(err, eventbridge.ErrNoBus):
 		return "check --bus and --region, or create the bus: EventBridge itself would have accepted the events, and lost them"
 	case ok && e.Fix() != "":

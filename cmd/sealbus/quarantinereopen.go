@@ -36,7 +36,7 @@ event in each by what is true now: who may say what, and how old it is. What is 
 a Permission of the consumer that names the quarantine. A record is removed from the quarantine once it is sent.
 
 With --trust and --roots, what would be refused now is not sent: it would only come back. (What is refused as expired is
-sent, since only the consumer knows its permissions. Make sure that such events were never handled: anyone who can write
+sent, since only the consumer knows its permissions. Whether encrypted data can be opened is seen with --identity only. Make sure that such events were never handled: anyone who can write
 to the bus can bring back an old one, and a consumer remembers what it handled for as long as its window.)
 
 All records of a run must be of one consumer. With --to stdout they are written one a line, and stay in the quarantine.

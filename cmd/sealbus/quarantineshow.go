@@ -17,6 +17,7 @@ import (
 // judgeFlags say what a record would be judged with now; without --trust it is not.
 type judgeFlags struct {
 	trustFlags
+	identityFlags
 	sources  []string
 	types    []string
 	audience string
@@ -26,6 +27,7 @@ type judgeFlags struct {
 func (f *judgeFlags) register(cmd *cobra.Command) {
 	f.maxAge = durationValue(consumer.DefaultMaxAge)
 	f.trustFlags.register(cmd)
+	f.identityFlags.registerWith(cmd, "identity-consumer") // --consumer chooses among records
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.sources, "allow-source", nil, "with --trust, a source `PATTERN` that the consumer takes (default all that the bundle allows)")
 	flags.StringArrayVar(&f.types, "allow-type", nil, "with --trust, a type `PATTERN` that it takes (default all that the bundle allows)")
@@ -43,8 +45,8 @@ type judge struct {
 
 func (a *app) newJudge(ctx context.Context, f *judgeFlags) (*judge, error) {
 	if f.trust == "" && f.roots == "" {
-		if len(f.sources)+len(f.types) > 0 || f.audience != "" {
-			return nil, usage("add --trust and --roots, or drop it", "--allow-source, --allow-type and --audience are to judge with, and there is no --trust")
+		if len(f.sources)+len(f.types)+len(f.identities) > 0 || f.audience != "" {
+			return nil, usage("add --trust and --roots, or drop it", "--allow-source, --allow-type, --audience and --identity are to judge with, and there is no --trust")
 		}
 		return nil, nil
 	}
@@ -60,8 +62,13 @@ func (a *app) newJudge(ctx context.Context, f *judgeFlags) (*judge, error) {
 	if err != nil {
 		return nil, err
 	}
+	decrypter, err := a.decrypter(ctx, &f.identityFlags)
+	if err != nil {
+		return nil, err
+	}
 	return &judge{a, trust, envelope.OpenOptions{
 		Sources: f.sources, Types: f.types, Audience: f.audience, MaxAge: time.Duration(f.maxAge), Now: a.now,
+		Decrypter: decrypter, KeepEncrypted: decrypter == nil, // without an identity it is judged as far as it can be
 	}}, nil
 }
 
@@ -86,6 +93,7 @@ type verdictNow struct {
 	Cause    string          `json:"cause,omitempty"`
 	Fix      string          `json:"fix,omitempty"`
 	Producer string          `json:"producer,omitempty"`
+	Unread   bool            `json:"unread,omitempty"` // nobody tried to decrypt it: there was no --identity
 }
 
 // fixExpired is what helps an event that came too late. Who can write to the bus can bring back an event of long ago, of
@@ -105,7 +113,7 @@ func (j *judge) now(ctx context.Context, r *consumer.Record) *verdictNow {
 	m := message{body: r.Message.Body, eventBridge: r.Message.Format == consumer.EventBridge}
 	opened, err := m.open(ctx, j.trust, &opts)
 	if err == nil {
-		return &verdictNow{Verdict: "verified", Producer: opened.Producer}
+		return &verdictNow{Verdict: "verified", Producer: opened.Producer, Unread: opened.IsEncrypted()}
 	}
 	v := &verdictNow{Verdict: "rejected", Reason: envelope.ReasonOf(err), Cause: err.Error()}
 	if e, ok := errors.AsType[*envelope.Error](err); ok {
@@ -241,6 +249,9 @@ func (v *recordView) print(p *printer) {
 			paint = p.green
 		}
 		p.linef("%s %s", p.dim("judged now "), paint(clean(n.Verdict+" "+string(n.Reason))))
+		if n.Unread {
+			line("", "its data is encrypted: --identity tells whether it can be opened")
+		}
 		line("producer", n.Producer)
 		line("cause", n.Cause)
 		line("fix", n.Fix)

@@ -24,8 +24,8 @@ const (
 )
 
 type sealFlags struct {
-	keyringFlags
-	key      string
+	signFlags
+	encryptFlags
 	audience string
 	expires  durationValue
 	exact    bool
@@ -38,12 +38,16 @@ func (a *app) sealCommand() *cobra.Command {
 	f := &sealFlags{to: newChoice(fromCloudEvent, fromEventBridge), layout: newChoice("structured", "embedded")}
 	var cmd *cobra.Command
 	cmd = a.command(commandSpec{
-		use: "seal --keyring FILE [--to eventbridge] < EVENT", short: "Sign CloudEvents", now: true, args: standardInput("seal"),
+		use: "seal --keyring FILE [--encrypt-to RECIPIENT... [--field POINTER...]] [--to eventbridge] < EVENT", short: "Sign CloudEvents, and encrypt them if asked to", now: true, args: standardInput("seal"),
 		long: `Sign the CloudEvent on standard input, or a batch of them (a JSON array): all of it or nothing.
 
 What comes out is JSON in any case. With --to eventbridge it is what ` + "`aws events put-events --entries`" + ` takes: an
-array of entries, also for a single event.`,
+array of entries, also for a single event.
+
+With --encrypt-to the data, or each --field of it, is encrypted before it is signed, and only the recipients can read it:
+the keys in a file of ` + "`sealbus keys export`" + `, a key in AWS KMS, or whatever keys of a consumer the trust bundle lists as active.`,
 		example: `sealbus seal --keyring orders.keyring < event.json > sealed.json
+sealbus seal --keyring orders.keyring --encrypt-to billing --trust bundle.dsse --roots roots.json --field /card < event.json > sealed.json
 sealbus seal --keyring orders.keyring --to eventbridge --bus central < event.json > entries.json
 aws events put-events --entries file://entries.json`,
 		run: func(ctx context.Context, _ []string) error {
@@ -54,8 +58,8 @@ aws events put-events --entries file://entries.json`,
 		},
 	})
 	flags := cmd.Flags()
-	f.register(cmd)
-	flags.StringVar(&f.key, "key", "", "sign with this key: its `ID` or the first characters of it (default the one that signs now)")
+	f.signFlags.register(cmd)
+	f.encryptFlags.register(cmd)
 	flags.StringVar(&f.audience, "audience", "", "`NAMES` of who may open the event, space-separated")
 	flags.Var(&f.expires, "expires", "how long the event lives from now on (default without end)")
 	flags.BoolVar(&f.exact, "exact", false, "keep the data byte for byte, as base64 (+33 %); JSON data is else sent in canonical form")
@@ -77,21 +81,21 @@ func (f *sealFlags) check(cmd *cobra.Command) error {
 	if cmd.Flags().Changed("expires") && time.Duration(f.expires) < time.Second {
 		return usage("give it at least 1s, or drop --expires", "an event lives for a second at least")
 	}
-	return nil
+	return f.encryptFlags.check()
 }
 
 func (a *app) seal(ctx context.Context, f *sealFlags) error {
-	ring, err := a.openKeyring(&f.keyringFlags)
+	ring, source, err := a.openSigning(ctx, &f.signFlags)
 	if err != nil {
 		return err
 	}
-	source, err := a.signers(ring, f.key)
+	signers, err := a.signersNow(source)
 	if err != nil {
 		return err
 	}
-	signers, err := source.Signers(a.now())
+	encrypt, err := a.encrypter(ctx, &f.encryptFlags)
 	if err != nil {
-		return unavailable("see `sealbus keys list`", "%w", err)
+		return err
 	}
 	doc, err := a.readEvents("a CloudEvent")
 	if err != nil {
@@ -101,7 +105,7 @@ func (a *app) seal(ctx context.Context, f *sealFlags) error {
 	if err != nil {
 		return err
 	}
-	sealed, err := a.sealAll(ctx, events, ring, signers, f)
+	sealed, err := a.sealAll(ctx, events, ring, &envelope.SealOptions{CoSigners: signers[1:], Encrypt: encrypt, EncryptFields: f.fields}, signers[0], f)
 	if err != nil {
 		return err
 	}
@@ -174,18 +178,17 @@ func notSealable(where string, err error) error {
 	return &exitError{code: exitRejected, reason: string(reason), err: fmt.Errorf("%scannot read the event: %w", where, err), fix: fix}
 }
 
-func (a *app) sealAll(ctx context.Context, events []event.Event, ring *keys.Keyring, signers []keys.Signer, f *sealFlags) ([]*envelope.Sealed, error) {
+func (a *app) sealAll(ctx context.Context, events []event.Event, ring ring, opts *envelope.SealOptions, signer keys.Signer, f *sealFlags) ([]*envelope.Sealed, error) {
 	sealed := make([]*envelope.Sealed, len(events))
 	now := a.now()
+	opts.Audience, opts.Expires, opts.Exact, opts.Now = f.audience, time.Duration(f.expires), f.exact, func() time.Time { return now }
 	for i, ev := range events {
 		where := position(i, len(events))
 		if err := checkScope(ring, &ev, where); err != nil {
 			return nil, err
 		}
 		var err error
-		sealed[i], err = envelope.Seal(ctx, ev, signers[0], &envelope.SealOptions{
-			Audience: f.audience, Expires: time.Duration(f.expires), Exact: f.exact, CoSigners: signers[1:], Now: func() time.Time { return now },
-		})
+		sealed[i], err = envelope.Seal(ctx, ev, signer, opts)
 		if err != nil {
 			return nil, sealFailed(where, err)
 		}
@@ -195,7 +198,7 @@ func (a *app) sealAll(ctx context.Context, events []event.Event, ring *keys.Keyr
 
 // checkScope refuses what no consumer would accept: the trust bundle binds a producer to its sources and types, and
 // the keyring remembers which.
-func checkScope(ring *keys.Keyring, ev *event.Event, where string) error {
+func checkScope(ring ring, ev *event.Event, where string) error {
 	what, value, patterns, reason := "", "", []string(nil), envelope.Reason("")
 	switch {
 	case !ring.AllowsSource(ev.Source()):
@@ -214,6 +217,14 @@ func checkScope(ring *keys.Keyring, ev *event.Event, where string) error {
 
 func sealFailed(where string, err error) error {
 	var e *envelope.SealError
+	if service, ok := errors.AsType[*keys.ServiceError](err); ok {
+		e := asExit(kmsFailed(service))
+		e.err = fmt.Errorf("%s%w", where, e.err)
+		return e
+	}
+	if errors.Is(err, keys.ErrNoRecipient) {
+		return noRecipient(err)
+	}
 	if !errors.As(err, &e) {
 		return unavailable("try again", "%s%s", where, strings.TrimPrefix(err.Error(), "envelope: "))
 	}
@@ -221,7 +232,11 @@ func sealFailed(where string, err error) error {
 	if e.Member != "" {
 		fix = "correct " + e.Member + " and seal the event again"
 	}
-	return rejected(fix, "%s%s", where, strings.TrimPrefix(e.Error(), "envelope: "))
+	problem := strings.TrimPrefix(e.Error(), "envelope: ")
+	if strings.Contains(problem, "EncryptFields") {
+		problem, fix = strings.ReplaceAll(problem, "EncryptFields", "--field"), "correct --field, or the data"
+	}
+	return rejected(fix, "%s%s", where, problem)
 }
 
 func (a *app) writeSealed(sealed []*envelope.Sealed, batch bool, f *sealFlags) error {

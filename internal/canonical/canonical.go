@@ -7,6 +7,7 @@
 //     plain digits, beyond 2^53 too. Zero, negative zero included, is 0.
 //   - Every other number is written as RFC 8785 section 3.2.2.3 writes its float64, and is refused unless
 //     that is exactly, as a decimal, the number that was written: 12.50 is 12.5, 1e400 is refused.
+//   - A text has at most 1,000 numbers below 1e-307 (other than zero) that have a form: such are slow to convert.
 //
 // It is also stricter in what it reads: duplicate member names (compared unescaped), unpaired surrogates,
 // invalid UTF-8 and nesting deeper than MaxDepth are errors.

@@ -71,7 +71,14 @@ func digits(b []byte, i int) int {
 // appendNumber appends the canonical form of a number of JSON, or says that it has none.
 func appendNumber(dst, text []byte) ([]byte, bool) {
 	d, ok := parseDecimal(text)
-	if !ok || !(d.isInteger() || d.isFloat()) {
+	if !ok {
+		return dst, false
+	}
+	return d.appendCanonical(dst)
+}
+
+func (d *decimal) appendCanonical(dst []byte) ([]byte, bool) {
+	if !d.isInteger() && !d.isFloat() {
 		return dst, false
 	}
 	return d.append(dst), true
@@ -145,6 +152,9 @@ func exponent(text []byte) int64 {
 func (d *decimal) isInteger() bool {
 	return d.n == 0 || (int64(d.n) <= d.point && d.point <= maxInteger)
 }
+
+// isTiny says whether d is not zero and so small that the conversion to a float64 is slow: it is subnormal, or nearly.
+func (d *decimal) isTiny() bool { return d.n > 0 && -330 <= d.point && d.point < -306 }
 
 // isFloat says whether d is exactly what the shortest form of its float64 says. d is not zero.
 func (d *decimal) isFloat() bool {

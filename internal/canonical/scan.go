@@ -17,6 +17,7 @@ type scanner struct {
 	canonical bool // so far
 	unordered bool
 	refused   bool   // some number has no canonical form
+	tiny      int    // numbers that are slow to convert
 	members   *index // nil in the first walk
 
 	kind Kind
@@ -56,10 +57,10 @@ func (s *scanner) err() error {
 
 // read reads the value at i.
 func (s *scanner) read(i int) int {
-	s.canonical, s.unordered, s.members = true, false, nil
+	s.canonical, s.unordered, s.members, s.tiny = true, false, nil, 0
 	end := s.text(i)
 	if s.unordered {
-		s.canonical, s.members = false, &index{keep: s.whole}
+		s.canonical, s.members, s.tiny = false, &index{keep: s.whole}, 0
 		end = s.text(i)
 	}
 	return end
@@ -269,11 +270,26 @@ func (s *scanner) number(i int) int {
 		return end
 	}
 	var spelled [maxNumber]byte
-	form, ok := appendNumber(spelled[:0], s.b[i:end])
+	form, ok := spelled[:0], false
+	if d, exact := parseDecimal(s.b[i:end]); exact && s.affords(&d) {
+		form, ok = d.appendCanonical(form)
+	}
 	if !ok && s.numbers == fatal {
 		return s.fail(Number, i, "a number has no exact canonical form: send it as a string, or as one that a float64 holds exactly")
 	}
 	s.refused = s.refused || !ok
 	s.canonical = s.canonical && ok && string(form) == string(s.b[i:end])
 	return end
+}
+
+// maxTiny bounds the numbers of one text that are slow to convert: some 15 us each.
+const maxTiny = 1000
+
+// affords reports whether d is not one of too many slow numbers.
+func (s *scanner) affords(d *decimal) bool {
+	if !d.isTiny() {
+		return true
+	}
+	s.tiny++
+	return s.tiny <= maxTiny
 }

@@ -213,7 +213,7 @@ func (p *parser) setEncoded(json bool) error {
 		return nil
 	}
 	p.e.Form = JSONData
-	if p.e.Canonical, err = scanJSON(data); err != nil {
+	if p.e.Canonical, err = ScanJSON(data); err != nil {
 		return &Error{Member: "data_base64", Msg: "the data is not JSON, as datacontenttype says", Err: err}
 	}
 	return nil
@@ -325,9 +325,9 @@ func decodeBase64(text []byte) ([]byte, error) {
 
 var errAfterJSON = errors.New("bytes after the JSON value")
 
-// scanJSON checks that data is one JSON value, with white space around it or not, and reports whether data
+// ScanJSON checks that data is one JSON value, with white space around it or not, and reports whether data
 // is its canonical form.
-func scanJSON(data []byte) (isCanonical bool, err error) {
+func ScanJSON(data []byte) (isCanonical bool, err error) {
 	start := strictjson.SkipSpace(data, 0)
 	end, isCanonical, err := canonical.Scan(data, start)
 	if err != nil {

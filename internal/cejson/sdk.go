@@ -3,6 +3,7 @@ package cejson
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -95,6 +96,9 @@ func (e *Event) checkFromSDK() error {
 	_, err := parseURL("dataschema", e.DataSchema)
 	return err
 }
+
+// CheckText refuses a text that no attribute can have: too long, or with a control character, a noncharacter or invalid UTF-8.
+func CheckText(name, value string) error { return checkText(name, value, MaxAttribute) }
 
 func checkText(name, value string, limit int) error {
 	var e *Error
@@ -223,7 +227,7 @@ func (e *Event) takeData(data []byte) (err error) {
 		return nil
 	}
 	e.Form, e.Data = JSONData, data
-	if e.Canonical, err = scanJSON(data); err != nil {
+	if e.Canonical, err = ScanJSON(data); err != nil {
 		return &Error{Member: "data", Msg: "is not JSON, as datacontenttype says (none means JSON)", Err: err}
 	}
 	return nil
@@ -263,6 +267,22 @@ func (e *Event) ToSDK() (event.Event, error) {
 		ev.DataEncoded, ev.DataBase64 = e.Data, e.Form == BinaryData
 	}
 	return ev, nil
+}
+
+// WithData is ev, which ToSDK made, with the data and the content type of e instead of its own, and without the extension of
+// that name. It shares with ev what is the same in both, so neither is to be changed.
+func (e *Event) WithData(ev event.Event, without string) event.Event {
+	c := &sdkContext{EventContextV1: *ev.Context.(*event.EventContextV1), contentType: e.DataContentType}
+	c.DataContentType = &c.contentType
+	if _, ok := c.Extensions[without]; ok {
+		c.Extensions = maps.Clone(c.Extensions)
+		delete(c.Extensions, without)
+	}
+	out := event.Event{Context: &c.EventContextV1}
+	if e.Form != NoData {
+		out.DataEncoded, out.DataBase64 = e.Data, e.Form == BinaryData
+	}
+	return out
 }
 
 func (c *sdkContext) setURLs(e *Event) error {

@@ -29,6 +29,9 @@ var table = map[string][]string{
 	"consumer/replay/dynamodb":     {"consumer/replay", "consumer/replay/internal/remote"},
 	"observe/emf":                  {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
 	"keys/awss3":                   {"keys", "internal/..."},
+	"keys/awskms":                  {"keys", "internal/..."},
+	"keys/tinkkeys":                {"keys", "internal/..."},
+	"keys/tinkkeys/tinkawskms":     {"keys", "internal/..."},
 	"consumer/awslambda":           {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
 	"keys/policy":                  {"keys", "internal/..."},
 	"internal/awsfake":             {},
@@ -51,6 +54,8 @@ var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentel
 // named are the sub-packages that link a confined module: the one they are named after.
 var named = map[string]string{
 	"keys/awss3":               "aws-sdk-go",
+	"keys/awskms":              "aws-sdk-go",
+	"keys/tinkkeys":            "tink",
 	"consumer/quarantine/s3":   "aws-sdk-go",
 	"consumer/quarantine/sqs":  "aws-sdk-go",
 	"producer/eventbridge":     "aws-sdk-go",
@@ -62,8 +67,9 @@ var named = map[string]string{
 // command is a home of whatever its sub-commands need.
 var homes = map[string][]string{
 	"github.com/redis/":            {"consumer/replay/redis", "cmd/sealbus"},
-	"github.com/aws/aws-sdk-go-v2": {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/awss3", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awsfake/awsfaketest"},
-	"github.com/aws/smithy-go":     {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/awss3", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awsfake/awsfaketest"},
+	"github.com/aws/aws-sdk-go-v2": {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/awss3", "keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awsfake/awsfaketest"},
+	"github.com/aws/smithy-go":     {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/awss3", "keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awsfake/awsfaketest"},
+	"github.com/tink-crypto/":      {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},
 	"github.com/alicebob/":         {}, // tests only
 	"github.com/yuin/gopher-lua":   {},
 }

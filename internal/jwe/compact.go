@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 
+	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/jsonwrite"
 )
 
@@ -28,6 +29,9 @@ type Compact struct {
 func EncryptCompact(key *ContentKey, value, context []byte) ([]byte, error) {
 	if err := checkCompact(value, context); err != nil {
 		return nil, err
+	}
+	if !isOneValue(value) {
+		return nil, fmt.Errorf("%w: not one JSON value", ErrMalformed)
 	}
 	aead, err := key.cipher()
 	if err != nil {
@@ -148,7 +152,7 @@ func (c *Compact) Check(context []byte) error {
 }
 
 // Decrypt returns the JSON value of a field that passes Check(context), without its padding. The errors are those of
-// Message.Decrypt, and ErrMalformed if what was encrypted is not a padded value.
+// Message.Decrypt, ErrMalformed if what was encrypted is not padded, and ErrPlaintext if it is not one JSON value.
 func (c *Compact) Decrypt(key *ContentKey, context []byte) ([]byte, error) {
 	if err := c.Check(context); err != nil {
 		return nil, err
@@ -164,5 +168,15 @@ func (c *Compact) Decrypt(key *ContentKey, context []byte) ([]byte, error) {
 	if len(value) == 0 || len(pad(value)) != len(plaintext) || checkCompact(value, context) != nil {
 		return nil, fmt.Errorf("%w: a field that was not padded to the next multiple of %d", ErrMalformed, paddedTo)
 	}
+	if !isOneValue(value) {
+		return nil, ErrPlaintext
+	}
 	return value, nil
+}
+
+// isOneValue reports whether text is one JSON value. Two, or a part of one, would change the document that they are put into
+// beyond the place that is said to be secret.
+func isOneValue(text []byte) bool {
+	end, _, err := canonical.Scan(text, 0)
+	return err == nil && end == len(text)
 }

@@ -69,6 +69,7 @@ var (
 	ErrBinding      = errors.New("jwe: bound to something else")                   // other aad or ctx than expected
 	ErrCommitment   = errors.New("jwe: not the content key that is committed to")  // wrong key: try the next
 	ErrDecrypt      = errors.New("jwe: does not decrypt")                          // the tag is wrong
+	ErrPlaintext    = errors.New("jwe: what was encrypted is not one JSON value")  // of a field; the key was right
 	ErrUnwrap       = errors.New("jwe: the encrypted key does not open")           // not for this identity's key, or changed
 	ErrNotRecipient = errors.New("jwe: this entry is not for this identity")       // nothing was tried
 	ErrKey          = errors.New("jwe: not a usable key")                          // wrong size or curve, or zeroed

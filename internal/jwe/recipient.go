@@ -1,6 +1,7 @@
 package jwe
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -70,6 +71,14 @@ func newWrappedKey(key *ContentKey, w WrappedKey, epk []byte) (WrappedKey, error
 	w.text = append(append(append(w.text, `","header":`...), header...), '}')
 	w.commitment = key.commitment
 	return w, nil
+}
+
+// Clone shares no memory with w.
+func (w *WrappedKey) Clone() WrappedKey {
+	c := *w
+	c.EncryptedKey, c.apu, c.apv = bytes.Clone(w.EncryptedKey), bytes.Clone(w.apu), bytes.Clone(w.apv)
+	c.epk = ephemeral{bytes.Clone(w.epk.kty), bytes.Clone(w.epk.crv), bytes.Clone(w.epk.x), bytes.Clone(w.epk.y)}
+	return c
 }
 
 // Digest names the entry: two of one digest unwrap to the same key under one identity. It is what a cache of unwrapped

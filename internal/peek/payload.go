@@ -25,6 +25,7 @@ type Payload struct {
 	Time        string
 	Types       []string
 	Encrypted   bool
+	Fields      []string // JSON Pointers of the encrypted members; nil = all of the data
 	Delegations int
 }
 
@@ -67,12 +68,24 @@ func (p *Payload) readProfile(r *strictjson.Reader) {
 			p.Types = readStrings(r)
 		case "enc":
 			p.Encrypted = true
-			r.Skip()
+			p.readEnc(r)
 		case "delegations":
 			p.Delegations = len(readStrings(r))
 		default:
 			r.Failf("sealbus: unknown member %.80q", obj.Name)
 		}
+	}
+}
+
+// readEnc reads what is encrypted: "jwe", or the pointers of members.
+func (p *Payload) readEnc(r *strictjson.Reader) {
+	switch {
+	case r.Kind() == '[':
+		if p.Fields = readStrings(r); p.Fields == nil {
+			r.Fail(errors.New("sealbus: enc is empty"))
+		}
+	case r.String() != "jwe":
+		r.Fail(errors.New("sealbus: unknown enc"))
 	}
 }
 

@@ -35,6 +35,7 @@ type Sealed struct {
 
 	PayloadType string      // of the DSSE envelope
 	Signatures  []Signature // none: unsigned, or unreadable
+	Encryption  *Encryption // nil: the payload names nothing that is encrypted
 	Core        Fit         // the digest of core attributes and data
 	Extensions  Fit         // the digest of the signed extensions
 	Problems    []string    // what a consumer would stumble over, in the order in which it would
@@ -77,6 +78,7 @@ func Unverified(doc []byte) (*Sealed, error) {
 	if s.Extensions == FitNone {
 		s.problem("a signed extension attribute is not what the payload has the digest of")
 	}
+	s.readEncryption()
 	return s, nil
 }
 

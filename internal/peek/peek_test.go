@@ -3,6 +3,7 @@ package peek_test
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -44,6 +45,41 @@ func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestEncryption: what is encrypted and to whom, without a key; what no consumer could read is a problem.
+func TestEncryption(t *testing.T) {
+	identity, err := keys.GenerateIdentity(keys.X25519)
+	check(t, err)
+	to, err := envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{identity.Recipient()}})
+	check(t, err)
+	signer, err := keys.GenerateSigner(keys.Ed25519, "shop")
+	check(t, err)
+	want := []peek.Recipient{{Algorithm: keys.KeyAgreement, KeyID: identity.Recipient().KeyID()}}
+	for name, fields := range map[string][]string{"whole": nil, "fields": {"/item"}} {
+		ev := event.New()
+		ev.SetID("o-1")
+		ev.SetSource("https://shop.example/eu")
+		ev.SetType("com.example.order.placed")
+		check(t, ev.SetData("application/json", []byte(`{"total":12.5,"item":"chair"}`)))
+		s, err := envelope.Seal(t.Context(), ev, signer, &envelope.SealOptions{Encrypt: to, EncryptFields: fields, Now: func() time.Time { return now }})
+		check(t, err)
+		p, err := peek.Unverified(s.JSON())
+		check(t, err)
+		e := p.Encryption
+		if e == nil || (e.Fields == nil) != (fields == nil) || !slices.Equal(e.Fields, fields) || !e.Committed || !slices.Equal(e.Recipients, want) || len(p.Problems) > 0 {
+			t.Errorf("%s: %+v, %v", name, e, p.Problems)
+		}
+		p, err = peek.Unverified(bytes.ReplaceAll(s.JSON(), []byte("encrypted_key"), []byte("encrypted_kex")))
+		check(t, err)
+		if e := p.Encryption; e == nil || e.Problem == "" || len(e.Recipients) > 0 || !slices.Contains(p.Problems, e.Problem) {
+			t.Errorf("%s, broken: %+v, %v", name, e, p.Problems)
+		}
+	}
+	s, _ := sealed(t)
+	if p, err := peek.Unverified(s.JSON()); err != nil || p.Encryption != nil {
+		t.Errorf("not encrypted: %+v, %v", p.Encryption, err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,23 +55,26 @@ type world struct {
 	bin    *quarantinetest.Memory
 	books  *books
 	serial int
+
+	trouble atomic.Pointer[keyTrouble] // of the KMS, nil = none
+	encrypt *envelope.Encrypter        // whom the teams encrypt the card of each order to; nil = nobody
 }
 
 func newWorld(t *testing.T, seed uint64, delivery awsfake.Delivery) *world {
 	t.Helper()
 	clock := replaytest.NewClock(start)
-	server, err := awsfake.Start(&awsfake.Options{Seed: seed, Delivery: delivery, Now: clock.Now})
+	w := &world{}
+	server, err := awsfake.Start(&awsfake.Options{Seed: seed, Delivery: delivery, Now: clock.Now, Deny: w.denies, Faults: awsfake.Faults{Script: w.faults}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
 	who := credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", "")
 	client := &http.Client{Transport: awsfake.Transport{}}
-	w := &world{
-		T: t, clock: clock, random: rand.New(rand.NewPCG(seed, 1)), aws: server, bin: quarantinetest.New(t), books: newBooks(),
-		events: eventbridge.New(eventbridge.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Credentials: who, HTTPClient: client}),
-		sqs:    sqs.New(sqs.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Credentials: who, HTTPClient: client, Retryer: aws.NopRetryer{}}),
-	}
+	w.T, w.clock, w.random = t, clock, rand.New(rand.NewPCG(seed, 1))
+	w.aws, w.bin, w.books = server, quarantinetest.New(t), newBooks()
+	w.events = eventbridge.New(eventbridge.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Credentials: who, HTTPClient: client})
+	w.sqs = sqs.New(sqs.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Credentials: who, HTTPClient: client, Retryer: aws.NopRetryer{}})
 	_, err = w.events.CreateEventBus(t.Context(), &eventbridge.CreateEventBusInput{Name: aws.String("central")})
 	w.check(err)
 	return w
@@ -182,7 +186,10 @@ func (w *world) key(p *team) *keys.Key {
 // order is the data of every event: the event's own ID, so that also who gets it unverified can tell it.
 type order struct {
 	Order string `json:"order"`
+	Card  string `json:"card,omitempty"` // where it is encrypted
 }
+
+const card = "4111 1111 1111 1111"
 
 // publish puts one event of the team on the bus, and returns its ID.
 func (w *world) publish(p *team) (id string) {
@@ -202,7 +209,11 @@ func (w *world) publishAs(p *team, id string) {
 	w.Helper()
 	bus, err := busbridge.New(w.events, "central", &busbridge.Options{Layout: envelope.Embedded, Now: w.clock.Now})
 	w.check(err)
-	producer, err := producer.New(keys.SignWith(w.signer(p)), bus, &producer.Options{Audience: p.audience, Now: w.clock.Now})
+	opts := &producer.Options{Audience: p.audience, Encrypt: w.encrypt, Now: w.clock.Now}
+	if w.encrypt != nil {
+		opts.EncryptFields = []string{"/card"}
+	}
+	producer, err := producer.New(keys.SignWith(w.signer(p)), bus, opts)
 	w.check(err)
 	_, err = producer.Publish(w.Context(), w.event(p, id))
 	w.check(err)
@@ -215,7 +226,11 @@ func (w *world) event(p *team, id string) event.Event {
 	ev.SetSource(p.source())
 	ev.SetType(placed)
 	ev.SetTime(w.clock.Now())
-	w.check(ev.SetData(event.ApplicationJSON, order{id}))
+	data := order{Order: id}
+	if w.encrypt != nil {
+		data.Card = card
+	}
+	w.check(ev.SetData(event.ApplicationJSON, data))
 	return ev
 }
 

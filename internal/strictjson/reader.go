@@ -266,7 +266,7 @@ func (r *Reader) Span() []byte {
 	if r.err != nil {
 		return nil
 	}
-	end := spanEnd(r.b, r.i)
+	end := SpanEnd(r.b, r.i)
 	if end <= r.i {
 		r.Failf("a value was expected at offset %d", r.i)
 		return nil
@@ -286,8 +286,8 @@ func (r *Reader) Since(o *Object) []byte {
 	return r.b[o.start:r.i]
 }
 
-// spanEnd returns the end of the value at b[i], or i if it has none.
-func spanEnd(b []byte, i int) int {
+// SpanEnd is the index after the value at b[i], found as Span does, or i if there is none.
+func SpanEnd(b []byte, i int) int {
 	depth := 0
 	for k := i; k < len(b); k++ {
 		switch b[k] {

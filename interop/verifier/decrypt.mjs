@@ -197,7 +197,7 @@ function restoreFields(source, fields, values) {
   return Buffer.from(pieces.sort((a, b) => b.at - a.at).reduce(put, source));
 }
 function restoreType(cty) {
-  need(Buffer.byteLength(cty) <= 8 * KIB && /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]*$/u.test(cty));
+  need(Buffer.byteLength(cty) <= 8 * KIB && !/[\p{Cc}\p{NChar}]/u.test(cty));
   return cty === '' ? 'application/json' : cty.includes('/') ? cty : `application/${cty}`;
 }
 export function decrypt(context) {

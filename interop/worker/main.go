@@ -20,6 +20,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -27,6 +28,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	goredis "github.com/redis/go-redis/v9"
@@ -37,7 +39,9 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	replaydynamodb "github.com/sealbus/sealbus/consumer/replay/dynamodb"
 	"github.com/sealbus/sealbus/consumer/replay/redis"
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/awskms"
 )
 
 // config is what a worker is told. One of Redis and DynamoDB is set.
@@ -52,6 +56,9 @@ type config struct {
 	Table         string
 	Bundle, Roots string // files
 	Sources       []string
+	KMSKey        string          // ARN of the key that events of one producer are encrypted to
+	Identity      string          // file with the private JWK that those of another one are
+	Secret        map[string]bool // by source: whether the data must have been encrypted
 	Audience      string
 	Lease         time.Duration
 	Pollers       int
@@ -116,8 +123,12 @@ func newWorker(c *config) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
+	decrypter, err := w.decrypter()
+	if err != nil {
+		return nil, err
+	}
 	events, err := consumer.New(c.Name, trust, &faulty{store, c.StoreFaults}, &consumer.Options{
-		Sources: c.Sources, Audience: c.Audience, Lease: c.Lease, Quarantine: bin, Observer: ends{}, Logger: slog.New(slog.DiscardHandler),
+		Sources: c.Sources, Audience: c.Audience, Lease: c.Lease, Quarantine: bin, Observer: ends{}, Decrypter: decrypter, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return nil, err
@@ -136,6 +147,25 @@ func (w *worker) trust() (keys.Source, error) {
 		return nil, err
 	}
 	return keys.WatchFile(w.Bundle, roots, nil)
+}
+
+func (w *worker) decrypter() (*envelope.Decrypter, error) {
+	doc, err := os.ReadFile(w.Identity)
+	if err != nil {
+		return nil, err
+	}
+	local, err := keys.ParseIdentityJWK(doc)
+	if err != nil {
+		return nil, err
+	}
+	client := kms.New(kms.Options{
+		Region: "eu-west-1", BaseEndpoint: aws.String(w.AWS), Credentials: credentials.NewStaticCredentialsProvider("worker", "worker", ""),
+	})
+	remote, err := awskms.NewIdentity(client, w.KMSKey, nil)
+	if err != nil {
+		return nil, err
+	}
+	return envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(local), Services: []keys.ServiceIdentity{remote}})
 }
 
 func (w *worker) store() (replay.Store, error) {
@@ -166,6 +196,10 @@ func (f *faulty) Complete(ctx context.Context, claim replay.Claim, until time.Ti
 func (w *worker) handle(_ context.Context, d consumer.Delivery[json.RawMessage]) error {
 	if rand.Float64() < w.HandlerErrors {
 		return errors.New("the handler failed before its effect")
+	}
+	if encrypted := d.Verified.Encryption != nil; encrypted != w.Secret[d.Event.Source()] || !strings.Contains(string(d.Data), `"lines":[{"qty":2,"sku":"A/1"},{"qty":1,"sku":"B"}]`) {
+		fmt.Fprintf(os.Stderr, "worker: encrypted %v, and the data is %s\n", encrypted, d.Data)
+		os.Exit(1)
 	}
 	say("effect %s %s", d.IdempotencyKey, d.Event.ID())
 	if rand.Float64() < w.Pauses {

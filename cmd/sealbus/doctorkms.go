@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"github.com/sealbus/sealbus/keys/awskms"
+)
+
+// kmsUses are what a role is to be able to do with keys in KMS.
+type kmsUses struct {
+	sign, encrypt, decrypt []string // ARNs or aliases
+	source                 string   // of the events, for the encryption context
+}
+
+func (u *kmsUses) any() bool { return len(u.sign)+len(u.encrypt)+len(u.decrypt) > 0 }
+
+// checkKMS asks KMS, by dry runs, whether these credentials may do what they are to. Nothing is signed or decrypted.
+func (d *doctor) checkKMS(ctx context.Context) {
+	u := &d.f.kms
+	for _, use := range []struct {
+		check string
+		names []string
+		ask   func(context.Context, *kmsKey) ([]awskms.Permission, error)
+	}{
+		{"kms sign", u.sign, d.maySign}, {"kms encrypt", u.encrypt, d.mayEncrypt}, {"kms decrypt", u.decrypt, d.mayDecrypt},
+	} {
+		for _, name := range use.names {
+			d.checkKey(ctx, use.check, name, use.ask)
+		}
+	}
+}
+
+func (d *doctor) checkKey(ctx context.Context, check, name string, ask func(context.Context, *kmsKey) ([]awskms.Permission, error)) {
+	key, err := d.resolveKMS(ctx, name, "")
+	if err == nil && key.State != "" && key.State != types.KeyStateEnabled {
+		d.problem(check, "enable the key, or cancel its deletion: `aws kms enable-key --key-id "+key.ARN+"`", "%s is %s", key.ARN, key.State)
+		return
+	}
+	var list []awskms.Permission
+	if err == nil {
+		list, err = ask(ctx, key)
+	}
+	if err != nil {
+		e := asExit(kmsFailed(err))
+		d.problem(check, e.fix, "%s: %v", name, e.err)
+		return
+	}
+	for _, p := range list {
+		if p.Err == nil {
+			d.ok(check, "%s on %s", p.Op, p.KeyID)
+		} else {
+			d.problem(check, p.Err.Fix, "%s on %s: %s", p.Op, p.KeyID, p.Err.Cause)
+		}
+	}
+}
+
+// asExit is err as the command reports it.
+func asExit(err error) *exitError {
+	if e, ok := err.(*exitError); ok {
+		return e
+	}
+	return &exitError{code: exitUnavailable, err: err, fix: "try again"}
+}
+
+func (d *doctor) maySign(ctx context.Context, key *kmsKey) ([]awskms.Permission, error) {
+	s, err := awskms.NewSigner(ctx, key.client, key.ARN, "doctor", nil)
+	if err != nil {
+		return nil, err
+	}
+	return append(publicKeyOf(key), s.Check(ctx)...), nil
+}
+
+func (d *doctor) mayEncrypt(ctx context.Context, key *kmsKey) ([]awskms.Permission, error) {
+	if key.Usage == types.KeyUsageTypeKeyAgreement {
+		return publicKeyOf(key), fetchable(ctx, key.client, key.ARN) // the public half is enough
+	}
+	r, err := awskms.NewRecipient(key.client, key.ARN, nil)
+	if err != nil {
+		return nil, err
+	}
+	return r.Check(ctx, d.f.kms.source), nil
+}
+
+func (d *doctor) mayDecrypt(ctx context.Context, key *kmsKey) ([]awskms.Permission, error) {
+	if key.Usage == types.KeyUsageTypeKeyAgreement {
+		i, err := awskms.NewAgreementIdentity(ctx, key.client, key.ARN, nil)
+		if err != nil {
+			return nil, err
+		}
+		return append(publicKeyOf(key), i.Check(ctx)...), nil
+	}
+	i, err := awskms.NewIdentity(key.client, key.ARN, nil)
+	if err != nil {
+		return nil, err
+	}
+	return i.Check(ctx, d.f.kms.source), nil
+}
+
+func fetchable(ctx context.Context, client *kms.Client, arn string) error {
+	_, err := awskms.NewAgreementIdentity(ctx, client, arn, nil)
+	return err
+}
+
+// publicKeyOf is the permission that was used to get the public half.
+func publicKeyOf(key *kmsKey) []awskms.Permission {
+	return []awskms.Permission{{Op: "kms:GetPublicKey", KeyID: key.ARN}}
+}

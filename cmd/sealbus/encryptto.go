@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/spf13/cobra"
+
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/awskms"
+)
+
+// encryptFlags say whom data is encrypted to.
+type encryptFlags struct {
+	trustFlags
+	to     []string
+	fields []string
+}
+
+func (f *encryptFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.to, "encrypt-to", nil, "encrypt the data to this `RECIPIENT`: a file with public keys, the ARN or alias of a key in KMS, or a consumer's name in the trust bundle")
+	cmd.Flags().StringArrayVar(&f.fields, "field", nil, "encrypt only this member of the data, a JSON `POINTER` such as /card/number")
+	f.trustFlags.register(cmd)
+}
+
+// check refuses flags that contradict each other, before anything is asked for.
+func (f *encryptFlags) check() error {
+	switch {
+	case len(f.fields) > 0 && len(f.to) == 0:
+		return usage("add --encrypt-to RECIPIENT: who may read them", "--field names what is to be encrypted, and nobody to encrypt it to")
+	case (f.trust != "" || f.roots != "") && len(f.to) == 0:
+		return usage("add --encrypt-to NAME, or drop them", "--trust and --roots are to look up whom to encrypt to")
+	case (f.trust == "") != (f.roots == ""):
+		return usage("add the other; `--help` explains them", "--trust and --roots belong together")
+	}
+	return checkFields("field", f.fields)
+}
+
+// checkFields refuses what is no JSON Pointer.
+func checkFields(flag string, pointers []string) error {
+	for _, p := range pointers {
+		if err := envelope.CheckField(p); err != nil {
+			return usage("write it like /card/number; a / within a name is ~1, a ~ is ~0", "--%s %w", flag, err)
+		}
+	}
+	return nil
+}
+
+// encrypter finds whom to encrypt to; nil = nobody was named.
+func (a *app) encrypter(ctx context.Context, f *encryptFlags) (*envelope.Encrypter, error) {
+	if len(f.to) == 0 {
+		return nil, nil
+	}
+	var to envelope.EncryptTo
+	for _, name := range f.to {
+		if err := a.addRecipient(ctx, f, name, &to); err != nil {
+			return nil, err
+		}
+	}
+	e, err := envelope.NewEncrypter(to)
+	if err != nil {
+		return nil, usage("name each recipient once, and at least one", "--encrypt-to: %s", strings.TrimPrefix(err.Error(), "envelope: "))
+	}
+	return e, nil
+}
+
+// addRecipient adds whom --encrypt-to names. A file and a consumer of one name are told apart by whoever typed it: to guess
+// would be to let somebody read what was not meant for them.
+func (a *app) addRecipient(ctx context.Context, f *encryptFlags, name string, to *envelope.EncryptTo) error {
+	if isKMS(name) {
+		return a.addKMSRecipient(ctx, name, to)
+	}
+	bundle, err := a.recipientTrust(ctx, f, to)
+	if err != nil {
+		return err
+	}
+	isFile := exists(name)
+	isConsumer := bundle != nil && slices.ContainsFunc(bundle.EncryptionKeys(), func(k *keys.EncryptionKey) bool { return k.Consumer == name })
+	switch {
+	case isFile && isConsumer:
+		return usage("write ./"+name+" for the file, or move it away", "--encrypt-to %s: it is both a file here and a consumer in the bundle", name)
+	case isFile:
+		return a.addFileRecipients(name, to)
+	case isConsumer:
+		return a.addConsumer(bundle, name, to)
+	case strings.ContainsAny(name, `/\`) || strings.HasSuffix(name, ".json"):
+		return unavailable("check the path; `sealbus keys export` writes such files", "--encrypt-to %s: there is no such file", name)
+	case bundle == nil:
+		return usage("add --trust and --roots, whose bundle lists the consumer's keys, or name a file with its public key", "--encrypt-to %s: no such file, and a consumer's name needs a trust bundle", name)
+	}
+	return usage("correct the name (`sealbus trust show` lists the consumers), or have its key added: `sealbus trust add --consumer "+shellQuote(name)+"`",
+		"--encrypt-to %s: no such file, and the trust bundle lists no key of such a consumer", name)
+}
+
+// recipientTrust is the bundle that consumers are looked up in; nil = none was named.
+func (a *app) recipientTrust(ctx context.Context, f *encryptFlags, to *envelope.EncryptTo) (*keys.Bundle, error) {
+	switch {
+	case f.trust == "" || f.roots == "":
+		return nil, nil
+	case to.Trust != nil:
+		return to.Trust.Bundle(ctx)
+	}
+	bundle, err := a.openTrust(ctx, &f.trustFlags)
+	if err != nil {
+		return nil, err
+	}
+	to.Trust = bundle
+	return bundle, nil
+}
+
+func (a *app) addConsumer(bundle *keys.Bundle, name string, to *envelope.EncryptTo) error {
+	if _, err := bundle.Recipients(name, a.now()); err != nil {
+		return noRecipient(err)
+	}
+	if slices.Contains(to.Consumers, name) {
+		return usage("name each recipient once", "--encrypt-to %s: it is given twice", name)
+	}
+	to.Consumers = append(to.Consumers, name)
+	return nil
+}
+
+// noRecipient is the error of a consumer without a key to encrypt to.
+func noRecipient(err error) error {
+	if !errors.Is(err, keys.ErrNoRecipient) {
+		return asUnavailable(reasonTrustUnavailable, err)
+	}
+	return unavailable("have the consumer make a key with `sealbus keys new --use enc`, and add it to the policy", "%w", err)
+}
+
+// addKMSRecipient adds a key in KMS: a symmetric one is asked to encrypt, of a pair for key agreement the public half is enough.
+func (a *app) addKMSRecipient(ctx context.Context, name string, to *envelope.EncryptTo) error {
+	key, err := a.resolveKMS(ctx, name, types.KeyUsageTypeEncryptDecrypt)
+	if err != nil {
+		return err
+	}
+	switch key.Usage {
+	case types.KeyUsageTypeEncryptDecrypt:
+		r, err := awskms.NewRecipient(key.client, key.ARN, nil)
+		if err != nil {
+			return kmsFailed(err)
+		}
+		to.Services = append(to.Services, r)
+		return nil
+	case types.KeyUsageTypeKeyAgreement:
+		i, err := awskms.NewAgreementIdentity(ctx, key.client, key.ARN, nil)
+		if err != nil {
+			return kmsFailed(err)
+		}
+		to.Recipients = append(to.Recipients, i.Recipient())
+		return nil
+	}
+	return usage("give a symmetric key, or one for key agreement on P-256", "--encrypt-to %s: it is a key for %s", name, key.Usage)
+}
+
+// addFileRecipients adds the keys of a file: a public JWK, or a JWK Set of them.
+func (a *app) addFileRecipients(path string, to *envelope.EncryptTo) error {
+	doc, err := a.readFile(path, keys.MaxBundle)
+	if err != nil {
+		return asUnavailable("", err) // whatever is wrong with it, the event is not
+	}
+	switch {
+	case isKeyring(doc):
+		return usage("export its public half, which is all that it takes: `sealbus keys export --keyring "+shellQuote(path)+" --out FILE`", "%s is a keyring, with private keys", path)
+	case shapeOf(doc).names["encryptedKeyset"] != 0:
+		return usage("give the public half, as `sealbus keys new --tink-kek ARN --out FILE` writes it", "%s is a Tink keyset, with private keys", path)
+	}
+	found, err := parsePublicKeys(doc)
+	if err != nil {
+		fix := "give a file that `sealbus keys export` wrote of a consumer's keyring (keys new --use enc)"
+		return usage(fix, "%s: %s", path, strings.TrimPrefix(err.Error(), "keys: "))
+	}
+	for _, k := range found {
+		if k.encryption == nil {
+			return usage("give the key of a consumer, as `sealbus keys export` writes it of its keyring (keys new --use enc)", "%s: key %s is for signing", path, k.id)
+		}
+		if slices.ContainsFunc(to.Recipients, k.encryption.Equal) {
+			return usage("name each recipient once", "%s: key %s is given twice", path, k.id)
+		}
+		to.Recipients = append(to.Recipients, k.encryption)
+	}
+	return nil
+}

@@ -1,0 +1,67 @@
+package envelope_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// A producer encrypts one member of its events to a consumer, and signs with a session key that its long-term key vouches for.
+func Example_confidential() {
+	ctx := context.Background()
+	root, err := keys.GenerateSigner(keys.ES256, "orders") // in KMS: awskms.NewSigner
+	if err != nil {
+		log.Fatal(err)
+	}
+	billing, err := keys.GenerateIdentity(keys.X25519) // in a keyring, or in KMS: awskms.NewIdentity
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// Once per process of the producer.
+	encrypter, err := envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{billing.Recipient()}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	session, err := keys.Delegate(ctx, root, keys.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"}}, time.Hour, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ev := event.New()
+	ev.SetID("o-1")
+	ev.SetSource("https://orders.example/eu")
+	ev.SetType("com.example.order.placed")
+	if err := ev.SetData("application/json", map[string]any{"card": "4111 1111", "total": 12.5}); err != nil {
+		log.Fatal(err)
+	}
+	sealed, err := envelope.Seal(ctx, ev, session, &envelope.SealOptions{Encrypt: encrypter, EncryptFields: []string{"/card"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// Once per process of the consumer; consumer.Options.Decrypter opens after the claim.
+	decrypter, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(billing)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	trust, err := keys.NewBundle(keys.BundleOptions{}, &keys.Key{
+		Verifier: root.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	opened, err := envelope.Open(ctx, sealed.JSON(), trust, &envelope.OpenOptions{
+		MaxAge: time.Hour, Decrypter: decrypter, RequireEncryptedFields: []string{"/card"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s says %s; secret on the way: %s\n", opened.Producer, opened.Event.Data(), opened.Encryption.Fields)
+	// Output: orders says {"card":"4111 1111","total":12.5}; secret on the way: [/card]
+}

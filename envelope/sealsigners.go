@@ -1,0 +1,79 @@
+package envelope
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// signers are who is to sign, a session key in place of each keys.Delegator, and what the payload binds of those.
+func (s *sealing) signers(ctx context.Context, first keys.Signer, producer string) (list []keys.Signer, delegations []digest, err error) {
+	if len(s.opts.CoSigners) >= dsse.MaxSignatures {
+		return nil, nil, &SealError{Problem: fmt.Sprintf("more than %d signatures", dsse.MaxSignatures)}
+	}
+	list = append(make([]keys.Signer, 0, 1+len(s.opts.CoSigners)), first)
+	list = append(list, s.opts.CoSigners...)
+	for i, signer := range list {
+		if signer == nil {
+			return nil, nil, &SealError{Problem: "a co-signer is nil"}
+		}
+		if signer.Producer() != producer {
+			return nil, nil, &SealError{Problem: fmt.Sprintf("co-signer %s belongs to another producer: its signature would not count", signer.Verifier().KeyID())}
+		}
+		session, err := s.session(ctx, signer, producer)
+		if err != nil {
+			return nil, nil, err
+		}
+		if session == nil {
+			continue // a long-term key
+		}
+		list[i] = session
+		delegations = append(delegations, session.Binding())
+	}
+	if len(delegations) > MaxDelegations { // before equal ones are one: verifiers count the signatures
+		return nil, nil, &SealError{Problem: fmt.Sprintf("more than %d session keys", MaxDelegations)}
+	}
+	slices.SortFunc(delegations, func(a, b digest) int { return slices.Compare(a[:], b[:]) })
+	return list, slices.Compact(delegations), nil
+}
+
+// session is the session key that signs for signer, if consumers will let it say this: the one of the moment for a
+// keys.Delegator, itself for a session key; nil for any other signer.
+func (s *sealing) session(ctx context.Context, signer keys.Signer, producer string) (*keys.SessionKey, error) {
+	k, ok := signer.(*keys.SessionKey)
+	if d, is := signer.(keys.Delegator); is {
+		var err error
+		if k, err = d.Session(ctx, s.now); err != nil {
+			return nil, fmt.Errorf("envelope: a session key: %w", err)
+		}
+		ok = true
+	}
+	switch {
+	case !ok:
+		return nil, nil
+	case k == nil:
+		return nil, &SealError{Problem: "a session key is nil"}
+	case k.Producer() != producer:
+		return nil, &SealError{Problem: fmt.Sprintf("session key %s belongs to another producer: its signature would not count", k.Verifier().KeyID())}
+	}
+	return k, s.allowed(k)
+}
+
+// allowed is the error of an event that no consumer would take from the session key.
+func (s *sealing) allowed(k *keys.SessionKey) error {
+	from, until := k.Validity()
+	sealed := s.now.UTC().Truncate(time.Second)
+	switch {
+	case !k.AllowsSource(s.ev.Source):
+		return &SealError{Member: "source", Problem: "is outside of the session key's scope: consumers would refuse the event"}
+	case !k.AllowsType(s.ev.Type):
+		return &SealError{Member: "type", Problem: "is outside of the session key's scope: consumers would refuse the event"}
+	case sealed.Before(from.Add(-DefaultSkew)) || !sealed.Before(until):
+		return &SealError{Member: attrRecordedTime, Problem: fmt.Sprintf("the session key is good from %s until %s only: consumers would refuse the event", from.Format(time.RFC3339), until.Format(time.RFC3339))}
+	}
+	return nil
+}

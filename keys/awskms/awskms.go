@@ -1,0 +1,174 @@
+// Package awskms keeps keys in AWS KMS, where nobody can take them out: a Signer, a Recipient and an Identity of a symmetric
+// key, and an AgreementIdentity of a key pair.
+//
+//	signer, err := awskms.NewSigner(ctx, client, "arn:aws:kms:eu-central-1:111122223333:key/...", "orders", nil)
+//	to, err := awskms.NewRecipient(client, "arn:aws:kms:...", nil)      // for envelope.EncryptTo
+//	from, err := awskms.NewIdentity(client, "arn:aws:kms:...", nil)     // for envelope.DecryptWith
+//
+// # What it costs
+//
+// A call of KMS takes milliseconds, money and quota. An Encrypter asks 12 times an hour for each source and each key, a Decrypter
+// once for each content key. A Signer asks for each signature: vouch for a session key with it (keys.Delegate), once an hour.
+//
+// # Permissions
+//
+// A Signer needs kms:GetPublicKey once and kms:Sign. A Recipient needs kms:GenerateDataKey; if it is not the first of an
+// envelope.EncryptTo, kms:Encrypt. An Identity needs kms:Decrypt; an AgreementIdentity kms:GetPublicKey once and
+// kms:DeriveSharedSecret. Check asks KMS for them without using them. Content keys are encrypted under the encryption context
+// {"sealbus:source": source}, so policies can grant one source by the condition key kms:EncryptionContext:sealbus:source, and
+// CloudTrail has it in clear. A key agreement has no encryption context: whoever may derive, may for every source.
+//
+// # Threats
+//
+// Whoever reads the process' memory finds content keys of the moment and credentials, but no key of KMS. A stolen role can
+// sign and decrypt until it is withdrawn, each use on record in CloudTrail. KMS itself is trusted with the secret keys, but
+// signatures are verified in process before they are used, and answers are held against what was asked for.
+//
+// # Stability
+//
+// The constructors and types stay; the texts of errors do not.
+package awskms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+)
+
+// DefaultTimeout is how long one operation may take, with all tries of the SDK: an event waits for it.
+const DefaultTimeout = 5 * time.Second
+
+// Options adjust how KMS is asked. The zero value is well for most.
+type Options struct {
+	Timeout     time.Duration // of one operation, with the SDK's own retries; 0 = DefaultTimeout
+	GrantTokens []string      // of grants that are so new that KMS may not see them everywhere yet; at most 10
+}
+
+func (o *Options) clone() (Options, error) {
+	var c Options
+	if o != nil {
+		c = Options{Timeout: o.Timeout, GrantTokens: append([]string(nil), o.GrantTokens...)}
+	}
+	switch {
+	case c.Timeout < 0:
+		return c, fmt.Errorf("awskms: a timeout of %v", c.Timeout)
+	case len(c.GrantTokens) > 10:
+		return c, fmt.Errorf("awskms: %d grant tokens: KMS takes 10", len(c.GrantTokens))
+	case c.Timeout == 0:
+		c.Timeout = DefaultTimeout
+	}
+	return c, nil
+}
+
+// Key is what KMS says of a key.
+type Key struct {
+	ARN   string
+	Usage types.KeyUsageType
+	Spec  types.KeySpec
+	State types.KeyState
+}
+
+// DescribeClient is what ResolveKey uses of *kms.Client.
+type DescribeClient interface {
+	DescribeKey(ctx context.Context, in *kms.DescribeKeyInput, opts ...func(*kms.Options)) (*kms.DescribeKeyOutput, error)
+}
+
+// ResolveKey finds the key that an ID, an alias ("alias/NAME") or an ARN of either names now. An alias may name another key
+// tomorrow, so keep the ARN. It needs kms:DescribeKey.
+func ResolveKey(ctx context.Context, client DescribeClient, name string) (*Key, error) {
+	if client == nil {
+		return nil, errNoClient
+	}
+	a := access{name: name, region: regionOf(client), opts: Options{Timeout: DefaultTimeout}}
+	var key *Key
+	err := a.call(ctx, "kms:DescribeKey", func(ctx context.Context) error {
+		out, err := client.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &name})
+		if err != nil {
+			return err
+		}
+		m := out.KeyMetadata
+		if m == nil || !isKeyARN(aws.ToString(m.Arn)) || isKeyARN(name) && *m.Arn != name {
+			return wrong("it is not about this key")
+		}
+		key = &Key{ARN: *m.Arn, Usage: m.KeyUsage, Spec: m.KeySpec, State: m.KeyState}
+		return nil
+	})
+	return key, err
+}
+
+var errNoClient = errors.New("awskms: no client of KMS")
+
+// access is one key, as it is asked for.
+type access struct {
+	name   string // ARN, or what names the key until its ARN is known
+	region string // that the client asks, "" = unknown
+	opts   Options
+}
+
+func newAccess(client any, arn string, opts *Options) (access, error) {
+	o, err := opts.clone()
+	if err != nil {
+		return access{}, err
+	}
+	if !isKeyARN(arn) {
+		return access{}, fmt.Errorf("awskms: %.100q is not the ARN of a key (arn:aws:kms:REGION:ACCOUNT:key/ID): events name the key by it, and an alias may name another tomorrow; ResolveKey finds it", arn)
+	}
+	return access{name: arn, region: regionOf(client), opts: o}, nil
+}
+
+// call makes one call under the timeout and turns its error into a *keys.ServiceError.
+func (a *access) call(ctx context.Context, op string, do func(context.Context) error) error {
+	if err := ctx.Err(); err != nil {
+		return a.left(op, err)
+	}
+	limited, cancel := context.WithTimeout(ctx, a.opts.Timeout)
+	defer cancel()
+	err := do(limited)
+	if e := ctx.Err(); e != nil && errors.Is(err, e) {
+		return a.left(op, e)
+	}
+	return a.failed(op, "", err)
+}
+
+// regionOf is the region that a client of the SDK asks; "" = it does not tell.
+func regionOf(client any) string {
+	if c, ok := client.(interface{ Options() kms.Options }); ok {
+		return c.Options().Region
+	}
+	return ""
+}
+
+// arnParts are region, account and ID of the ARN of a key: arn:PARTITION:kms:REGION:ACCOUNT:key/ID.
+type arnParts struct{ partition, region, account, id string }
+
+func parseARN(arn string) (p arnParts, ok bool) {
+	parts := strings.Split(arn, ":")
+	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "kms" {
+		return p, false
+	}
+	id, isKey := strings.CutPrefix(parts[5], "key/")
+	p = arnParts{partition: parts[1], region: parts[3], account: parts[4], id: id}
+	return p, isKey && p.partition != "" && p.region != "" && p.account != "" && id != "" && !strings.Contains(id, "/")
+}
+
+func isKeyARN(arn string) bool {
+	_, ok := parseARN(arn)
+	return ok && len(arn) <= 2048
+}
+
+// sameSecret reports whether both ARNs name one key, or replicas of one multi-Region key, which share the ID "mrk-...".
+// https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-overview.html
+func sameSecret(a, b string) bool {
+	if a == b {
+		return true
+	}
+	x, ok := parseARN(a)
+	y, ok2 := parseARN(b)
+	return ok && ok2 && strings.HasPrefix(x.id, "mrk-") && x.id == y.id && x.account == y.account && x.partition == y.partition
+}

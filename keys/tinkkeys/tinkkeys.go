@@ -1,0 +1,358 @@
+// Package tinkkeys keeps private keys as Tink keysets (github.com/tink-crypto/tink-go/v2) that are encrypted under a key of AWS
+// KMS (sub-package tinkawskms) or of one's own: for who manages keys with Tink already, or wants the private keys in memory, so
+// that signing costs no call, and on disk only under a key of KMS.
+//
+//	kek, err := tinkawskms.KEK(ctx, client, "arn:aws:kms:...")
+//	ring, err := tinkkeys.Open(ctx, "orders.tink.json", kek, tinkkeys.Producer("orders"))
+//	p, err := producer.New(ring, bus, nil)                    // a keys.SignerSource
+//	d, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: ring}) // of a Consumer's: a keys.IdentitySource
+//
+// # What Tink's notions mean here
+//
+// The primary key of a producer's keyset signs, and no other: a key is added, published in the trust bundle, and then made
+// primary. Every enabled key of a consumer's keyset opens. Keys that Tink says are disabled or destroyed do neither. A signing key is
+// of type Ed25519, ECDSA (P-256, SHA-256) or ML-DSA-65; an identity is the private key of an HPKE key (KEM X25519 or P-256),
+// with which this package agrees on keys as JWE does: no HPKE takes place, so use the key for nothing else. The output prefix
+// of a key is part of Tink's own signatures and ciphertexts, which are not made, and has no effect.
+//
+// # Threats
+//
+// Whoever reads the file learns which keys there are and when they are used, and no more. Whoever may decrypt under the key
+// encryption key, or reads the process' memory, has the private keys. The keyset is bound to its owner as associated data:
+// one that was put in place of another does not open.
+//
+// # Stability
+//
+// The constructors and methods stay; the file is Tink's encrypted keyset in JSON.
+package tinkkeys
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tink-crypto/tink-go/v2/keyset"
+	"github.com/tink-crypto/tink-go/v2/tink"
+
+	"github.com/sealbus/sealbus/keys"
+)
+
+// MaxFile bounds an encrypted keyset, in bytes: that of some hundred keys.
+const MaxFile = 256 << 10
+
+// Owner is whose keys a keyset holds.
+type Owner struct {
+	producer, consumer string
+}
+
+// Producer is the owner of signing keys, by the name that the trust policy has.
+func Producer(name string) Owner { return Owner{producer: name} }
+
+// Consumer is the owner of identities, by the name that the trust policy has.
+func Consumer(name string) Owner { return Owner{consumer: name} }
+
+func (o Owner) check() error { return keys.CheckProducer(o.producer + o.consumer) }
+
+// associatedData binds the encrypted keyset to its owner.
+func (o Owner) associatedData() []byte {
+	if o.consumer != "" {
+		return []byte("sealbus consumer " + o.consumer)
+	}
+	return []byte("sealbus producer " + o.producer)
+}
+
+// Keyset is a Tink keyset of one owner. It is safe for concurrent use, and prints as redacted.
+type Keyset struct {
+	owner Owner
+	kek   tink.AEADWithContext
+	path  string // "" = it was not read from a file
+
+	mu      sync.RWMutex
+	content []byte // as it was read or written last
+	handle  func() *keyset.Handle
+	entries []Entry
+}
+
+var (
+	_ keys.SignerSource   = (*Keyset)(nil)
+	_ keys.IdentitySource = (*Keyset)(nil)
+)
+
+// Entry is one key of a keyset, without its secret. Of a destroyed key there is only its ID.
+type Entry struct {
+	ID      uint32 // Tink's
+	KeyID   string // ours: the thumbprint
+	Status  keyset.KeyStatus
+	Primary bool
+
+	Verifier  *keys.Verifier  // of a signing key
+	Recipient *keys.Recipient // of an identity
+
+	signer   *keys.LocalSigner
+	identity *keys.LocalIdentity
+}
+
+// Create makes an encrypted keyset with one new key, and the file for it, which must not exist: with a signing key of
+// that algorithm for a producer, or an identity on that curve for a consumer.
+func Create[Kind keys.Algorithm | keys.Curve](ctx context.Context, path string, kek tink.AEADWithContext, owner Owner, kind Kind) (*Keyset, error) {
+	k := &Keyset{owner: owner, kek: kek, path: path}
+	if err := k.check(); err != nil {
+		return nil, err
+	}
+	if path != "" {
+		if _, err := os.Lstat(path); err == nil {
+			return nil, fmt.Errorf("tinkkeys: %s: %w: give another name, or add a key to it", path, os.ErrExist)
+		}
+	}
+	typed, err := generate(kind)
+	if err != nil {
+		return nil, err
+	}
+	m := keyset.NewManager()
+	id, err := m.AddKey(typed)
+	if err == nil {
+		err = m.SetPrimary(id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("tinkkeys: %w", err)
+	}
+	return k, k.commit(ctx, m)
+}
+
+func (k *Keyset) check() error {
+	if k.kek == nil {
+		return errors.New("tinkkeys: no key encryption key: a keyset is never written in clear")
+	}
+	return k.owner.check()
+}
+
+// Open reads the encrypted keyset of that owner from a file. What is changed is written back to it.
+func Open(ctx context.Context, path string, kek tink.AEADWithContext, owner Owner) (*Keyset, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("tinkkeys: %w", err)
+	}
+	defer f.Close()
+	k, err := Read(ctx, f, kek, owner)
+	if err != nil {
+		return nil, fmt.Errorf("%w (in %s)", err, path)
+	}
+	k.path = path
+	return k, nil
+}
+
+// Read reads the encrypted keyset of that owner, in Tink's JSON. If the key encryption key cannot be asked, the error is its own,
+// and asking again may help; else the keyset is not of this owner, or changed, or under another key.
+func Read(ctx context.Context, r io.Reader, kek tink.AEADWithContext, owner Owner) (*Keyset, error) {
+	k := &Keyset{owner: owner, kek: kek}
+	if err := k.check(); err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(io.LimitReader(r, MaxFile+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("tinkkeys: %w", err)
+	case len(content) > MaxFile:
+		return nil, fmt.Errorf("tinkkeys: more than %d bytes: not a keyset of ours", MaxFile)
+	}
+	observed := &witness{AEADWithContext: kek}
+	handle, err := keyset.ReadWithContext(ctx, keyset.NewJSONReader(bytes.NewReader(content)), observed, owner.associatedData())
+	if err != nil {
+		return nil, observed.explain(err)
+	}
+	return k, k.take(handle, content)
+}
+
+// witness remembers the error of the key encryption key, which Tink turns into text.
+type witness struct {
+	tink.AEADWithContext
+	err error
+}
+
+// DecryptWithContext remembers.
+func (w *witness) DecryptWithContext(ctx context.Context, ciphertext, associatedData []byte) (plain []byte, err error) {
+	plain, w.err = w.AEADWithContext.DecryptWithContext(ctx, ciphertext, associatedData)
+	return plain, w.err
+}
+
+// explain says why a keyset did not open.
+func (w *witness) explain(err error) error {
+	if e, ok := errors.AsType[*keys.ServiceError](w.err); ok && !e.Permanent {
+		return fmt.Errorf("tinkkeys: the key encryption key: %w", e)
+	}
+	if w.err != nil {
+		return fmt.Errorf("tinkkeys: the keyset does not open: it is of another owner, under another key encryption key, or was changed: %w", w.err)
+	}
+	return fmt.Errorf("tinkkeys: not an encrypted keyset of Tink in JSON: %w", err)
+}
+
+// take adopts a keyset, all of whose keys must be of use to its owner.
+func (k *Keyset) take(handle *keyset.Handle, content []byte) error {
+	var entries []Entry
+	for i := range handle.Len() {
+		e, err := handle.Entry(i)
+		if err != nil {
+			return fmt.Errorf("tinkkeys: %w", err)
+		}
+		entry, err := k.read(e)
+		if err != nil {
+			return fmt.Errorf("tinkkeys: key %d of the keyset: %w", e.KeyID(), err)
+		}
+		entries = append(entries, entry)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.handle, k.entries, k.content = func() *keyset.Handle { return handle }, entries, content
+	return nil
+}
+
+// Entries are the keys, in the order of the keyset.
+func (k *Keyset) Entries() []Entry {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return slices.Clone(k.entries)
+}
+
+// Signers is the primary key.
+func (k *Keyset) Signers(time.Time) ([]keys.Signer, error) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	for i := range k.entries {
+		if e := &k.entries[i]; e.Primary && e.Status == keyset.Enabled && e.signer != nil {
+			return []keys.Signer{e.signer}, nil
+		}
+	}
+	return nil, fmt.Errorf("tinkkeys: the keyset of %s has no primary signing key: %w", k, keys.ErrNoSigner)
+}
+
+// Identities are all enabled identities, the primary one first.
+func (k *Keyset) Identities(time.Time) []keys.Identity {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	var list []keys.Identity
+	for i := range k.entries {
+		switch e := &k.entries[i]; {
+		case e.Status != keyset.Enabled || e.identity == nil:
+		case e.Primary:
+			list = slices.Insert(list, 0, keys.Identity(e.identity))
+		default:
+			list = append(list, e.identity)
+		}
+	}
+	return list
+}
+
+// Export is the signing key of that ID (a thumbprint), for a keys.Keyring.
+func (k *Keyset) Export(keyID string) (*keys.LocalSigner, error) {
+	e, err := k.enabled(keyID)
+	if err != nil || e.signer == nil {
+		return nil, notThere(keyID, "signing key", err)
+	}
+	return e.signer, nil
+}
+
+// ExportIdentity is the identity of that ID (a thumbprint), for a keys.Keyring.
+func (k *Keyset) ExportIdentity(keyID string) (*keys.LocalIdentity, error) {
+	e, err := k.enabled(keyID)
+	if err != nil || e.identity == nil {
+		return nil, notThere(keyID, "identity", err)
+	}
+	return e.identity, nil
+}
+
+func notThere(keyID, kind string, err error) error {
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("tinkkeys: %.64q is no %s", keyID, kind)
+}
+
+func (k *Keyset) enabled(keyID string) (*Entry, error) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	for i := range k.entries {
+		if e := &k.entries[i]; e.KeyID == keyID && e.KeyID != "" {
+			if e.Status != keyset.Enabled {
+				return nil, fmt.Errorf("tinkkeys: key %s is %s: enable it first", keyID, e.Status)
+			}
+			return e, nil
+		}
+	}
+	return nil, fmt.Errorf("tinkkeys: no key %.64q in the keyset", keyID)
+}
+
+// commit encrypts the keyset that m has, writes it if there is a file, and adopts it.
+func (k *Keyset) commit(ctx context.Context, m *keyset.Manager) error {
+	handle, err := m.Handle()
+	if err != nil {
+		return fmt.Errorf("tinkkeys: %w", err)
+	}
+	var buf bytes.Buffer
+	if err := handle.WriteWithContext(ctx, keyset.NewJSONWriter(&buf), k.kek, k.owner.associatedData()); err != nil {
+		return fmt.Errorf("tinkkeys: encrypting the keyset: %w", err)
+	}
+	if k.path != "" {
+		if err := k.replace(buf.Bytes()); err != nil {
+			return err
+		}
+	}
+	return k.take(handle, buf.Bytes())
+}
+
+// replace puts content in place of the file, unless somebody else has changed that meanwhile.
+func (k *Keyset) replace(content []byte) error {
+	k.mu.RLock()
+	before := k.content
+	k.mu.RUnlock()
+	now, err := os.ReadFile(k.path)
+	switch {
+	case before == nil && err == nil || before != nil && !bytes.Equal(now, before):
+		return fmt.Errorf("tinkkeys: %s was changed by somebody else meanwhile: open it again", k.path)
+	case err != nil && !errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("tinkkeys: %w", err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(k.path), ".keyset-*") // mode 0600
+	if err != nil {
+		return fmt.Errorf("tinkkeys: %w", err)
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), k.path)
+	}
+	if err != nil {
+		return fmt.Errorf("tinkkeys: %w", err)
+	}
+	return nil
+}
+
+// Write writes the encrypted keyset, as the file has it.
+func (k *Keyset) Write(w io.Writer) error {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	_, err := w.Write(k.content)
+	return err
+}
+
+// String names the owner, without a key.
+func (k *Keyset) String() string {
+	return "Keyset(" + string(k.owner.associatedData()[len("sealbus "):]) + ", [redacted])"
+}
+
+// GoString is String.
+func (k *Keyset) GoString() string { return k.String() }
+
+// Format writes String, whatever the verb.
+func (k *Keyset) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
+
+// LogValue is String.
+func (k *Keyset) LogValue() slog.Value { return slog.StringValue(k.String()) }
