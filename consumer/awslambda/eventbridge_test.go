@@ -13,6 +13,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/awslambda"
 	"github.com/sealbus/sealbus/consumer/awslambda/awslambdatest"
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/envelope/envelopetest"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -101,7 +102,7 @@ func TestAccount(t *testing.T) {
 	}
 	w.trust = bundle
 	sealed := w.sealed("a")
-	for _, body := range [][]byte{w.deliver(sealed, nil), sealed.JSON(), w.deliver(sealed, &awslambdatest.Delivered{Account: "111111111111"})} {
+	for _, body := range [][]byte{w.deliver(sealed, nil), sealed.JSON(), w.deliver(sealed, &envelopetest.Delivered{Account: "111111111111"})} {
 		w.want(w.invoke(awslambdatest.SQS(t, body)))
 	}
 	same(t, "in quarantine", w.bin.reasons(), []envelope.Reason{envelope.ReasonAccountMismatch, envelope.ReasonAccountMismatch})

@@ -10,6 +10,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/awslambda"
 	"github.com/sealbus/sealbus/consumer/awslambda/awslambdatest"
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/envelope/envelopetest"
 )
 
 // What a message is, is decided by its shape; what could be two things is neither.
@@ -105,7 +106,7 @@ func TestReopen(t *testing.T) {
 func TestReplayName(t *testing.T) {
 	w := newWorld(t)
 	old := w.sealed("a")
-	replayed := string(w.deliver(old, &awslambdatest.Delivered{ReplayName: "april"}))
+	replayed := string(w.deliver(old, &envelopetest.Delivered{ReplayName: "april"}))
 	sealed := w.org.Now()
 	w.org.Advance(30 * 24 * time.Hour)
 	w.trust = w.newTrust()

@@ -156,7 +156,7 @@ func (w *world) delivery(item string) []byte {
 	return w.deliver(w.sealed(item), nil)
 }
 
-func (w *world) deliver(sealed *envelope.Sealed, d *awslambdatest.Delivered) []byte {
+func (w *world) deliver(sealed *envelope.Sealed, d *envelopetest.Delivered) []byte {
 	w.Helper()
 	entry, err := sealed.EventBridge(envelope.Structured)
 	if err != nil {

@@ -26,12 +26,23 @@ import (
 const (
 	// Audience is what events are sealed for, and what Options ask for.
 	Audience = org.Audience
-	// Account is the AWS account that deliveries name.
+	// Account is the AWS account that deliveries name, and Region their region.
 	Account = org.Account
+	Region  = "eu-central-1"
 )
 
-// Broken is an event that must be refused for exactly one Reason by a consumer that is configured as it says.
-type Broken = org.Broken
+// Broken is an event that must be rejected for exactly one Reason by a consumer that is configured as it says.
+type Broken struct {
+	Reason  envelope.Reason
+	JSON    []byte                // the event in the CloudEvents JSON format
+	Trust   keys.Source           // the organisation's own, except for trust_unavailable
+	Options *envelope.OpenOptions // the organisation's own, except for envelope_mismatch and not_encrypted
+
+	broken *org.Broken
+}
+
+// EventBridge is the event as EventBridge delivers it, in the structured layout.
+func (b *Broken) EventBridge() []byte { return b.broken.EventBridge() }
 
 // Org is a producing organisation: keys, trust bundle, clock. It is safe for concurrent use.
 type Org struct{ org *org.Org }
@@ -125,20 +136,8 @@ func (o *Org) Broken(t testing.TB, reason envelope.Reason) *Broken {
 	t.Helper()
 	b, err := o.org.Broken(reason)
 	must(t, err)
-	return b
+	return &Broken{Reason: b.Reason, JSON: b.JSON, Trust: b.Trust, Options: b.Options, broken: b}
 }
 
 // BrokenReasons are the reasons that Broken knows: all that opening an event can give.
 func BrokenReasons() []envelope.Reason { return org.BrokenReasons() }
-
-// EventBridge is a sealed event as EventBridge delivers it, from Account.
-func EventBridge(t testing.TB, sealed *envelope.Sealed, layout envelope.Layout) []byte {
-	t.Helper()
-	delivery, err := org.EventBridge(sealed, layout)
-	must(t, err)
-	return delivery
-}
-
-// SQS is the event with which SQS invokes a Lambda function, with a message for each body: message-1,
-// message-2 and so on. What EventBridge puts into a queue is what it delivers: see EventBridge and Broken.EventBridge.
-func SQS(bodies ...[]byte) []byte { return org.SQS(bodies...) }

@@ -77,11 +77,15 @@ func TestDeliveries(t *testing.T) {
 	org := envelopetest.NewOrg(t, "orders", "urn:orders:*")
 	sealed := org.Event(t, "com.example.order.placed", order{"o-1", 12.5})
 	for _, layout := range []envelope.Layout{envelope.Structured, envelope.Embedded} {
-		body := envelopetest.EventBridge(t, sealed, layout)
+		entry, err := sealed.EventBridge(layout)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := envelopetest.EventBridge(t, entry, nil)
 		var sqs struct {
 			Records []struct{ MessageID, Body string }
 		}
-		if err := json.Unmarshal(envelopetest.SQS(body, body), &sqs); err != nil || len(sqs.Records) != 2 || sqs.Records[1].MessageID != "message-2" {
+		if err := json.Unmarshal(envelopetest.SQS(t, body, body), &sqs); err != nil || len(sqs.Records) != 2 || sqs.Records[1].MessageID != "message-2" {
 			t.Fatalf("got %+v, %v", sqs, err)
 		}
 		if _, err := envelope.OpenEventBridge(t.Context(), []byte(sqs.Records[1].Body), org.Trust(), org.Options()); err != nil {

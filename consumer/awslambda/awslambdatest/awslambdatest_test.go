@@ -14,6 +14,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer/awslambda/awslambdatest"
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/envelope/envelopetest"
 )
 
 // The rules by which Lambda reads a partial batch response, each as AWS documents it.
@@ -111,7 +112,7 @@ func TestPayloads(t *testing.T) {
 	if plain.Source != "s" || plain.DetailType != "t" || string(plain.Detail) != `{"a":1}` || plain.AccountID != awslambdatest.Account || plain.Time.IsZero() {
 		t.Errorf("got %+v", plain)
 	}
-	doc := awslambdatest.EventBridge(t, entry, &awslambdatest.Delivered{Account: "1", ReplayName: "april"})
+	doc := awslambdatest.EventBridge(t, entry, &envelopetest.Delivered{Account: "1", ReplayName: "april"})
 	if err := json.Unmarshal(doc, &replayed); err != nil || replayed.AccountID != "1" || !bytes.Contains(doc, []byte(`"replay-name":"april"`)) {
 		t.Errorf("got %s, %v", doc, err)
 	}

@@ -29,6 +29,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/quarantine"
 	"github.com/sealbus/sealbus/consumer/quarantine/s3"
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/envelope/envelopetest"
 	"github.com/sealbus/sealbus/internal/awsfake"
 	"github.com/sealbus/sealbus/keys"
 )
@@ -216,7 +217,7 @@ func (w *World) AWSEnv() []string {
 // Delivered is a genuine order as EventBridge delivers it.
 func (w *World) Delivered(id string, data any) []byte {
 	w.t.Helper()
-	return awslambdatest.EventBridge(w.t, w.Entry(id, data), &awslambdatest.Delivered{Account: Account})
+	return awslambdatest.EventBridge(w.t, w.Entry(id, data), &envelopetest.Delivered{Account: Account})
 }
 
 // Entry is a genuine order as it is put on a bus.

@@ -1,0 +1,44 @@
+package sqs_test
+
+import (
+	"context"
+	"encoding/base64"
+	"log"
+	"os"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/consumer/quarantine/sqs"
+	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// A consumer that keeps rejected events in a queue.
+func Example() {
+	var trust keys.Source // keys.FetchBundle, keys.WatchFile...
+	ctx := context.Background()
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	key, err := base64.StdEncoding.DecodeString(os.Getenv("QUARANTINE_KEY")) // of `sealbus quarantine key new`
+	if err != nil {
+		log.Fatal(err)
+	}
+	url := "https://sqs.eu-west-1.amazonaws.com/111111111111/billing-quarantine"
+	quarantine, err := sqs.New(awssqs.NewFromConfig(cfg), url, key, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	c, err := consumer.New("billing", trust, replay.NewMemory(nil), &consumer.Options{
+		Sources:        []string{"https://orders.example/*"},
+		Quarantine:     quarantine,
+		QuarantineName: "billing",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_ = c // give its deliveries to c.Handle, or to package awslambda
+}
