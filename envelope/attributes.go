@@ -11,18 +11,21 @@ import (
 )
 
 // AttributeType is a type of the CloudEvents type system.
-type AttributeType = cejson.Type
+type AttributeType uint8
 
 // The types that an extension attribute can have.
 const (
-	Boolean      = cejson.Boolean
-	Integer      = cejson.Integer
-	String       = cejson.String
-	Binary       = cejson.Binary
-	URI          = cejson.URI
-	URIReference = cejson.URIReference
-	Timestamp    = cejson.Timestamp
+	Boolean AttributeType = iota + 1 // the order is that of cejson.Type
+	Integer
+	String
+	Binary
+	URI
+	URIReference
+	Timestamp
 )
+
+// String is the name of t as CloudEvents 1.0 writes it.
+func (t AttributeType) String() string { return cejson.Type(t).String() }
 
 // CheckExtensionTypes is an error if a map of ExtensionTypes holds what is no type: whoever takes such options refuses
 // them at the start.
@@ -139,17 +142,17 @@ func verifiedValue(t AttributeType, hashed []byte) string {
 // asDocumented gives an attribute that an application set the type that its name has, in canonical text.
 func asDocumented(a cejson.Attribute) (cejson.Attribute, error) {
 	if t, ok := documentedType(a.Name); ok {
-		if a.Type == Binary {
+		if a.Type == cejson.Binary {
 			return a, fmt.Errorf("is of type %s, not Binary", t)
 		}
-		a.Type = t
+		a.Type = cejson.Type(t)
 	}
-	hashed, err := appendHashed(nil, a.Type, a.Value)
+	hashed, err := appendHashed(nil, AttributeType(a.Type), a.Value)
 	if err != nil {
 		return a, fmt.Errorf("as %s, %w", a.Type, err)
 	}
-	a.Value = verifiedValue(a.Type, hashed)
-	if a.Type == URI || a.Type == URIReference {
+	a.Value = verifiedValue(AttributeType(a.Type), hashed)
+	if a.Type == cejson.URI || a.Type == cejson.URIReference {
 		if cejson.CheckURI(a.Name, a.Value) != nil {
 			return a, fmt.Errorf("as %s, %w", a.Type, errURI)
 		}

@@ -54,7 +54,7 @@ func (o *opening) keep(name string, t AttributeType, wire string, hashed []byte)
 	if t == Timestamp && string(hashed) != wire {
 		value = string(hashed)
 	}
-	o.exts = append(o.exts, cejson.Attribute{Name: name, Type: t, Value: value})
+	o.exts = append(o.exts, cejson.Attribute{Name: name, Type: cejson.Type(t), Value: value})
 }
 
 func (o *opening) extension(name string) *cejson.Attribute {

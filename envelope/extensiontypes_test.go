@@ -20,3 +20,15 @@ func TestCheckExtensionTypes(t *testing.T) {
 		}
 	}
 }
+
+// TestAttributeTypeNames: each type is the one that its name says, in vectors, payloads and errors.
+func TestAttributeTypeNames(t *testing.T) {
+	for typ, name := range map[envelope.AttributeType]string{
+		envelope.Boolean: "Boolean", envelope.Integer: "Integer", envelope.String: "String", envelope.Binary: "Binary",
+		envelope.URI: "URI", envelope.URIReference: "URI-reference", envelope.Timestamp: "Timestamp",
+	} {
+		if typ.String() != name {
+			t.Errorf("%d is called %s, want %s", typ, typ, name)
+		}
+	}
+}

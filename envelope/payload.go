@@ -265,7 +265,7 @@ func readTypes(r *strictjson.Reader, types []AttributeType) []AttributeType {
 			r.Fail(errors.New("sealbus: types holds what is no CloudEvents type"))
 			return nil
 		}
-		types = append(types, t)
+		types = append(types, AttributeType(t))
 	}
 	return types
 }

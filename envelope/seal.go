@@ -164,7 +164,7 @@ func (s *sealing) stamp() error {
 }
 
 func (s *sealing) set(name string, t AttributeType, value string) {
-	s.ev.Extensions = append(s.ev.Extensions, cejson.Attribute{Name: name, Type: t, Value: value})
+	s.ev.Extensions = append(s.ev.Extensions, cejson.Attribute{Name: name, Type: cejson.Type(t), Value: value})
 }
 
 // setOnce is set for an attribute that the application may have set itself, to the same value.
@@ -194,7 +194,7 @@ func (s *sealing) normalise() error {
 		if err != nil {
 			return &SealError{Member: a.Name, Problem: err.Error(), Err: err}
 		}
-		if typed.Type == Binary && s.opts.ExtensionTypes[a.Name] != Binary {
+		if typed.Type == cejson.Binary && s.opts.ExtensionTypes[a.Name] != Binary {
 			return &SealError{Member: a.Name, Problem: "a Binary extension must be declared in ExtensionTypes, here and at the consumer"}
 		}
 		if a.Name == attrExpiryTime && !s.outlives(typed.Value) {
@@ -294,10 +294,10 @@ func (s *sealing) payload(producer string, delegations []digest) *payload {
 		if changedByHops(a.Name) {
 			continue
 		}
-		hashed, _ := appendHashed(s.hash.scratch[:0], a.Type, a.Value) // normalise read it already
+		hashed, _ := appendHashed(s.hash.scratch[:0], AttributeType(a.Type), a.Value) // normalise read it already
 		s.hash.bytes(hashed)
 		p.names = append(p.names, a.Name)
-		p.profile.types = append(p.profile.types, a.Type)
+		p.profile.types = append(p.profile.types, AttributeType(a.Type))
 	}
 	p.ext = s.hash.sum()
 	return p

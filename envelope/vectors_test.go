@@ -108,7 +108,7 @@ func (o *vectorOptions) open(t testing.TB) *envelope.OpenOptions {
 		if opts.ExtensionTypes == nil {
 			opts.ExtensionTypes = map[string]envelope.AttributeType{}
 		}
-		opts.ExtensionTypes[name] = parsed
+		opts.ExtensionTypes[name] = envelope.AttributeType(parsed)
 	}
 	return opts
 }
