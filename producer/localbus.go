@@ -12,6 +12,10 @@ import (
 	"github.com/sealbus/sealbus/internal/jsonwrite"
 )
 
+// ErrNoSubscriber means that a LocalBus had no subscriber when the event was published, so that it would have been lost.
+var ErrNoSubscriber = errors.New("producer: the local bus has no subscriber, and nothing would receive the event: " +
+	"call Subscribe before Publish")
+
 // LocalBusOptions adjust NewLocalBus.
 type LocalBusOptions struct {
 	Layout  envelope.Layout // of the detail; zero = envelope.Structured
@@ -46,7 +50,8 @@ type subscriber struct {
 	busy  bool // somebody is delivering, and will also deliver what is queued meanwhile
 }
 
-// NewLocalBus makes a bus without subscribers, which drops what it is sent as EventBridge does without rules.
+// NewLocalBus makes a bus without subscribers. It accepts events once it has one: EventBridge drops an event that no rule
+// matches without a word, and a bus for trying things out had better say so (ErrNoSubscriber).
 func NewLocalBus(opts *LocalBusOptions) *LocalBus {
 	var o LocalBusOptions
 	if opts != nil {
@@ -73,9 +78,15 @@ func (b *LocalBus) Subscribe(handle func(ctx context.Context, delivery []byte) e
 }
 
 // Send is Bus.Send: an event is accepted when it is in the queue of every subscriber. What subscribers say of it is
-// no concern of who published it.
+// no concern of who published it. Without a subscriber the error of each event is ErrNoSubscriber.
 func (b *LocalBus) Send(ctx context.Context, events []*envelope.Sealed) []error {
 	errs := make([]error, len(events))
+	if len(b.all()) == 0 {
+		for i := range errs {
+			errs[i] = ErrNoSubscriber
+		}
+		return errs
+	}
 	for i, e := range events {
 		errs[i] = b.accept(e)
 	}

@@ -299,9 +299,31 @@ func TestLocalBusRefusesWhatEventBridgeRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	var seal *envelope.SealError
-	results, _ := newProducer(t, newOrg(t), producer.NewLocalBus(nil), nil).Publish(t.Context(), ev, placed("2"))
+	bus := producer.NewLocalBus(nil)
+	bus.Subscribe(func(context.Context, []byte) error { return nil })
+	results, _ := newProducer(t, newOrg(t), bus, nil).Publish(t.Context(), ev, placed("2"))
 	if !errors.As(results[0].Err, &seal) || results[1].Err != nil {
 		t.Errorf("results %v", results)
+	}
+}
+
+// TestLocalBusWithoutSubscriber: an event that nothing would receive is an error, and is not received later either.
+func TestLocalBusWithoutSubscriber(t *testing.T) {
+	bus := producer.NewLocalBus(nil)
+	p := newProducer(t, newOrg(t), bus, nil)
+	results, err := p.Publish(t.Context(), placed("1"), placed("2"))
+	if !errors.Is(err, producer.ErrNoSubscriber) {
+		t.Errorf("got %v", err)
+	}
+	for _, r := range results {
+		if !errors.Is(r.Err, producer.ErrNoSubscriber) {
+			t.Errorf("%s: got %v", r.ID, r.Err)
+		}
+	}
+	var got int
+	bus.Subscribe(func(context.Context, []byte) error { got++; return nil })
+	if _, err := p.Publish(t.Context(), placed("1")); err != nil || got != 1 {
+		t.Errorf("with a subscriber: %d deliveries, %v", got, err)
 	}
 }
 
@@ -461,6 +483,7 @@ func TestPublishKeepsToTheScope(t *testing.T) {
 		t.Fatal(err)
 	}
 	bus := producer.NewLocalBus(nil)
+	bus.Subscribe(func(context.Context, []byte) error { return nil })
 	p, err := producer.New(scopedRing{keys.SignWith(signer)}, bus, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -27,7 +27,8 @@ func ExampleKEK() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	p, err := producer.New(ring, producer.NewLocalBus(nil), nil) // or a bus of package producer/eventbridge
+	var bus producer.Bus // of package producer/eventbridge
+	p, err := producer.New(ring, bus, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
