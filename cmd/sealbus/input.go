@@ -152,6 +152,12 @@ func (s shape) cloudEvent() bool { return s.names["specversion"] != 0 }
 func (s shape) eventBridge() bool {
 	return !s.cloudEvent() && s.names["detail-type"] != 0 && s.names["detail"] != 0
 }
+
+// record reports whether it looks like a quarantine record. Only a consumer that has the key believes one.
+func (s shape) record() bool {
+	return !s.cloudEvent() && s.names["detail-type"] == 0 && s.names["unverified_id"] == '"'
+}
+
 func (s shape) entry() bool { return !s.cloudEvent() && s.names["Detail"] == '"' }
 func (s shape) queue() bool {
 	n := s.names

@@ -38,6 +38,7 @@ type listenFlags struct {
 	forwardTo     string
 	quarantine    string
 	quarantineKey string
+	quarantined   string // the quarantine's name in its records; "" = that of the consumer
 	redis         string
 	limit         int
 	remove        bool
@@ -64,6 +65,10 @@ ones stay. It needs the permissions sqs:ReceiveMessage and sqs:DeleteMessage.
 event, or an array of them, with a JSON content type. The answer is 200 when it is handled, or was before; 4xx when it is refused
 for good, 503 when it should come again; with the verdict in JSON.
 
+With --quarantine, the records that sealbus quarantine reopen sends back from there are taken too, if they are of the
+consumer --name: the event in one is judged anew, as it was delivered at first. A record under another key, or of
+another consumer or quarantine, is refused and kept whole.
+
 It ends with Ctrl-C, or after --limit events, with exit status 0: verdicts are on the lines. The AWS account is believed
 as the event or --account states it. What was handled is remembered until it ends, with --redis for longer.`,
 		example: `sealbus listen --http 8080 --trust bundle.dsse --roots roots.json --allow-source 'https://orders.example/*'
@@ -86,6 +91,7 @@ sealbus listen --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing 
 	flags.BoolVar(&f.remove, "delete", false, "delete verified messages from the queue")
 	flags.StringVar(&f.quarantine, "quarantine", "", "where refused events go, a `PLACE`: dir:PATH, s3://BUCKET/PREFIX or sqs:QUEUE-URL")
 	flags.StringVar(&f.quarantineKey, "quarantine-key-file", "", "the quarantine's key, a `FILE` of `sealbus quarantine key new`")
+	flags.StringVar(&f.quarantined, "quarantine-name", "", "the quarantine's `NAME` in its records (default that of --name)")
 	flags.StringVar(&f.redis, "redis", "", "remember in this Redis what was handled, a `URL` (default in memory)")
 	flags.StringVar(&f.name, "name", listenName, "the consumer's `NAME`: with --redis, its workers share one")
 	flags.IntVar(&f.limit, "limit", 0, "end after this `NUMBER` of events (default without end)")
@@ -113,6 +119,8 @@ func (f *listenFlags) check() error {
 		return usage("add --forward-to URL, or drop --name or --redis", "what is only shown would be remembered as handled by %s: a consumer of that name would skip it", f.name)
 	case (f.quarantine == "") != (f.quarantineKey == ""):
 		return usage("give both or none", "--quarantine and --quarantine-key-file belong together")
+	case f.quarantined != "" && f.quarantine == "":
+		return usage("add --quarantine PLACE and --quarantine-key-file FILE, or drop it", "--quarantine-name names no quarantine")
 	case f.quarantine != "" && f.queue != "" && !f.deletes():
 		return usage("add --delete, or drop --quarantine", "without --delete or --forward-to a refused message stays on the queue, and would be put into quarantine each time it comes")
 	}
@@ -192,7 +200,7 @@ func (a *app) newListener(ctx context.Context, f *listenFlags) (*listener, error
 	if f.forwardTo != "" {
 		l.forward = newForwarder(f.forwardTo)
 	}
-	quarantine, err := a.openListenQuarantine(ctx, f)
+	quarantine, reopen, err := a.openListenQuarantine(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +211,7 @@ func (a *app) newListener(ctx context.Context, f *listenFlags) (*listener, error
 	l.consumer, err = consumer.New(f.name, trust, store, &consumer.Options{
 		Sources: f.sources, Types: f.types, Audience: f.audience, MaxAge: time.Duration(f.maxAge),
 		Decrypter: decrypter, RequireEncrypted: f.encrypted, RequireEncryptedFields: f.fields,
-		Quarantine: quarantine, Logger: slog.New(slog.DiscardHandler), Now: a.now,
+		Quarantine: quarantine, QuarantineName: f.quarantineName(), Reopen: reopen, Logger: slog.New(slog.DiscardHandler), Now: a.now,
 	})
 	if err != nil {
 		l.close()
@@ -222,25 +230,41 @@ func (l *listener) openStore(url string) (replay.Store, error) {
 	return store, err
 }
 
-// openListenQuarantine is nil if none is wanted. A directory is made if need be, as a consumer does.
-func (a *app) openListenQuarantine(ctx context.Context, f *listenFlags) (consumer.Quarantine, error) {
+// quarantineName is the name of the quarantine, "" without one.
+func (f *listenFlags) quarantineName() string {
+	switch {
+	case f.quarantine == "":
+		return ""
+	case f.quarantined == "":
+		return f.name
+	}
+	return f.quarantined
+}
+
+// openListenQuarantine is nil if none is wanted. A directory is made if need be, as a consumer does. What was put there is
+// taken again when it is reopened.
+func (a *app) openListenQuarantine(ctx context.Context, f *listenFlags) (consumer.Quarantine, []consumer.Reopen, error) {
 	if f.quarantine == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
 	place, rest, _ := strings.Cut(f.quarantine, ":")
 	if rest == "" || !slices.Contains([]string{"dir", "s3", "sqs"}, place) {
-		return nil, usage("write it as dir:PATH, s3://BUCKET/PREFIX or sqs:QUEUE-URL", "--quarantine: %q is no quarantine", f.quarantine)
+		return nil, nil, usage("write it as dir:PATH, s3://BUCKET/PREFIX or sqs:QUEUE-URL", "--quarantine: %q is no quarantine", f.quarantine)
 	}
 	if place == "dir" {
 		if err := os.MkdirAll(rest, 0o700); err != nil {
-			return nil, unavailable("name another directory", "making %s: %w", rest, cause(err))
+			return nil, nil, unavailable("name another directory", "making %s: %w", rest, cause(err))
 		}
 	}
-	store, err := a.openQuarantine(ctx, &quarantineFlags{awsFlags: f.awsFlags, from: f.quarantine, keyFile: f.quarantineKey})
+	key, err := a.quarantineKey(f.quarantineKey)
 	if err != nil {
-		return nil, asUnavailable("", err) // no event was judged
+		return nil, nil, asUnavailable("", err) // no event was judged
 	}
-	return store, nil
+	store, err := (&quarantineFlags{awsFlags: f.awsFlags, from: f.quarantine}).open(ctx, key)
+	if err != nil {
+		return nil, nil, asUnavailable("", err)
+	}
+	return store, []consumer.Reopen{{Quarantine: f.quarantineName(), Key: key}}, nil
 }
 
 // listenAddress is where to serve: another machine reaches it only if somebody wrote a host.

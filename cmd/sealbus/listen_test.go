@@ -627,3 +627,110 @@ func TestRegionOfQueue(t *testing.T) {
 		}
 	}
 }
+
+// TestListenTakesReopenedRecords: the record that listen put away, and an operator reopened, is judged again as the event
+// that it holds, over both transports. Nothing is put away twice.
+func TestListenTakesReopenedRecords(t *testing.T) {
+	b := newListenBench(t)
+	b.must("", "quarantine", "key", "new", "--out", b.path("q.key"))
+	from := []string{"--from", "dir:" + b.path("q"), "--key-file", b.path("q.key")}
+	quarantine := []string{"--name", "billing", "--quarantine", "dir:" + b.path("q"), "--quarantine-key-file", b.path("q.key")}
+	record := func() string {
+		t.Helper()
+		return b.must("", append(append([]string{"quarantine", "reopen"}, from...), "--all", "--to", "stdout")...)
+	}
+	strict := b.serve(append(quarantine, "--allow-type", "com.example.invoice.*")...)
+	if _, h := strict.post(b.sealed("o-1")); h.Verdict != verdictQuarantined || h.Reason != "type_not_allowed" {
+		t.Fatalf("%+v", h)
+	}
+	strict.end()
+	b.now = b.now.Add(time.Second) // what is put away later is not reopened in the same run
+	first := record()
+	strict = b.serve(append(quarantine, "--allow-type", "com.example.invoice.*")...)
+	// Still the wrong type: the event is put away once more, and not the record of it.
+	if status, h := strict.post(first); status != 403 || h.Verdict != verdictQuarantined || h.Reason != "type_not_allowed" || h.Unverified != nil && h.Unverified.ID != "o-1" {
+		t.Errorf("%d %+v", status, h)
+	}
+	strict.end()
+	if shown := b.must("", append([]string{"quarantine", "list", "--output", "json"}, from...)...); strings.Contains(shown, "quarantinerecord") || strings.Count(shown, `"format":"cloudevent"`) != 2 {
+		t.Errorf("in quarantine: %s", shown)
+	}
+
+	b.now = b.now.Add(time.Second)
+	to := newReceiver(t, 200)
+	over := b.serve(append(quarantine, "--forward-to", to.URL)...)
+	if status, h := over.post(first); status != 200 || h.Verdict != verdictVerified || h.ID != "o-1" || h.Producer != "shop" {
+		t.Errorf("over HTTP: %d %+v", status, h)
+	}
+	over.end()
+	if got := to.received(); len(got) != 1 || !strings.Contains(got[0], `"o-1"`) {
+		t.Errorf("posted on: %q", got)
+	}
+
+	q := newTestQueue(b, nil)
+	out := b.run("", append(append([]string{"quarantine", "reopen"}, from...), "--all", "--to-queue", q.url)...)
+	if out.code != 0 || !strings.Contains(out.stderr, `the consumer "billing" takes them`) {
+		t.Errorf("exit %d\n%s%s", out.code, out.stdout, out.stderr)
+	}
+	l := b.poll(q, append(quarantine, "--delete", "--limit", "2")...)
+	if code := l.wait(); code != 0 || !strings.Contains(l.stderr.String(), "1 verified, 1 duplicate") {
+		t.Errorf("exit %d\n%s%s", code, l.stdout.String(), l.stderr.String())
+	}
+	if left, _ := filepath.Glob(b.path("q/*.json")); len(left) != 0 || q.left() != "0+0" {
+		t.Errorf("left in quarantine %v, on the queue %s", left, q.left())
+	}
+}
+
+// TestListenRefusesForeignRecords: what is not authentic, or of another consumer or quarantine, has no say in account or
+// replay name, and is kept whole as what it is.
+func TestListenRefusesForeignRecords(t *testing.T) {
+	b := newListenBench(t)
+	for _, name := range []string{"q", "other"} {
+		b.must("", "quarantine", "key", "new", "--out", b.path(name+".key"))
+	}
+	put := func(name, consumer string) string {
+		t.Helper()
+		place := "dir:" + b.path(name+consumer)
+		l := b.serve("--name", consumer, "--allow-type", "com.example.invoice.*", "--quarantine", place, "--quarantine-key-file", b.path(name+".key"))
+		if _, h := l.post(b.sealed("o-1")); h.Verdict != verdictQuarantined {
+			t.Fatalf("%+v", h)
+		}
+		l.end()
+		b.now = b.now.Add(time.Second)
+		return b.must("", "quarantine", "reopen", "--from", place, "--key-file", b.path(name+".key"), "--all", "--to", "stdout")
+	}
+	genuine := put("q", "billing")
+	for name, c := range map[string]struct {
+		record string
+		args   []string
+		reason string
+	}{
+		"another key":        {put("other", "billing"), nil, "bad_signature"},
+		"another consumer":   {put("q", "payroll"), nil, "audience_mismatch"},
+		"another quarantine": {genuine, []string{"--quarantine-name", "elsewhere"}, "audience_mismatch"},
+		"an account edited":  {strings.Replace(genuine, `"account":""`, `"account":"111122223333"`, 1), nil, "bad_signature"},
+		"a replay edited":    {strings.Replace(genuine, `"replay_name":""`, `"replay_name":"april"`, 1), nil, "bad_signature"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			l := b.serve(append([]string{"--name", "billing", "--quarantine", "dir:" + dir, "--quarantine-key-file", b.path("q.key")}, c.args...)...)
+			_, h := l.post(c.record)
+			if h.Verdict != verdictQuarantined || string(h.Reason) != c.reason || !strings.Contains(h.Fix, "--quarantine-key-file") {
+				t.Errorf("%+v", h)
+			}
+			l.end()
+			views := jsonLines[recordView](t, b.must("", "quarantine", "list", "--from", "dir:"+dir, "--key-file", b.path("q.key"), "--output", "json"))
+			if len(views) != 1 || views[0].Format != "quarantinerecord" || views[0].Account != "" || views[0].ReplayName != "" {
+				t.Fatalf("in quarantine: %+v", views)
+			}
+			if body := b.must("", "quarantine", "show", "--from", "dir:"+dir, "--key-file", b.path("q.key"), "--body", views[0].ID); body != strings.TrimSpace(c.record) {
+				t.Errorf("kept %q", body)
+			}
+		})
+	}
+	// Without a quarantine there is no key, and a record is never taken for an event.
+	l := b.serve()
+	if status, h := l.post(genuine); status != 403 || h.Verdict != verdictRejected || h.Reason != "bad_signature" || !strings.Contains(h.Fix, "--quarantine") {
+		t.Errorf("without a quarantine: %d %+v", status, h)
+	}
+}

@@ -79,8 +79,11 @@ func (h *heard) done() bool {
 func (l *listener) take(ctx context.Context, body []byte) *heard {
 	h := &heard{}
 	msg := consumer.Message{Body: body, Account: l.account}
-	if shapeOf(body).eventBridge() {
+	switch s := shapeOf(body); {
+	case s.eventBridge():
 		msg.Format = consumer.EventBridge
+	case s.record():
+		msg.Format = consumer.QuarantineRecord
 	}
 	result, err := l.consumer.Handle(ctx, msg, func(ctx context.Context, d consumer.Delivery[[]byte]) error {
 		h.KeyIDs, h.SignedAt = slices.Clone(d.Verified.KeyIDs), formatTime(d.Verified.SignedAt)
@@ -91,10 +94,17 @@ func (l *listener) take(ctx context.Context, body []byte) *heard {
 		return l.forward.post(ctx, &d)
 	})
 	h.judge(&result, err)
+	if msg.Format == consumer.QuarantineRecord && h.KeyIDs == nil && h.Reason != "" && h.Unverified == nil {
+		h.Fix = fixForeignRecord
+	}
 	h.Time = formatTime(l.app.now())
 	h.Forwarded = l.forward != nil && result.Outcome == consumer.Handled
 	return h
 }
+
+// fixForeignRecord is for a quarantine record that this consumer does not believe.
+const fixForeignRecord = "a reopened record goes to the consumer that it names: listen with --name CONSUMER, and with the --quarantine and " +
+	"--quarantine-key-file that it came from"
 
 // judge takes over what the consumer says.
 func (h *heard) judge(r *consumer.Result, err error) {

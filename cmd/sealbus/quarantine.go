@@ -82,6 +82,11 @@ func (a *app) openQuarantine(ctx context.Context, f *quarantineFlags) (quarantin
 	if err != nil {
 		return nil, err
 	}
+	return f.open(ctx, key)
+}
+
+// open is openQuarantine with flags that were checked, and the key.
+func (f *quarantineFlags) open(ctx context.Context, key []byte) (quarantine.Store, error) {
 	place, rest, _ := strings.Cut(f.from, ":")
 	switch place {
 	case "dir":

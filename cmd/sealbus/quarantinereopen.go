@@ -345,4 +345,7 @@ func (r *reopening) summarise() {
 	default:
 		r.app.sayf("%s sent to %s", count(r.done, "record"), r.flags.toQueue)
 	}
+	if r.consumer != nil && r.done > 0 {
+		r.app.sayf("  the consumer %.100q takes them, if it has this quarantine's key; any other refuses them", *r.consumer)
+	}
 }
