@@ -1,0 +1,39 @@
+# The habitual targets. .ci/run is the whole of what must pass.
+.PHONY: test demo vet lint race fuzz bench vectors interop ci
+
+test:
+	go test ./...
+
+demo:
+	go run ./cmd/sealbus demo
+
+vet:
+	gofmt -l $$(git ls-files '*.go')
+	go vet ./...
+
+lint: vet
+	cd .ci/tools && go build -o ../staticcheck-bin honnef.co/go/tools/cmd/staticcheck
+	.ci/staticcheck-bin ./...
+
+race:
+	go test -race ./...
+
+# One target: make fuzz DIR=envelope TARGET=FuzzOpen TIME=1m
+DIR ?= envelope
+TARGET ?= FuzzOpen
+TIME ?= 1m
+fuzz:
+	cd $(DIR) && go test -run '^$$' -fuzz '^$(TARGET)$$' -fuzztime $(TIME) .
+
+bench:
+	cd bench && go run .
+
+# Writes the vectors that the tests of package envelope describe.
+vectors:
+	go test ./envelope -run TestVectorFiles -update
+
+interop:
+	cd interop && npm ci --no-audit --no-fund --ignore-scripts && SEALBUS_REQUIRE_PEERS=1 go test -count=1 ./...
+
+ci:
+	.ci/run
