@@ -20,10 +20,21 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+
+	"github.com/sealbus/sealbus/internal/racing"
 )
 
 // Phases is how many requests there are to one lost answer: 5 % are lost.
 const Phases = 20
+
+// Runs are the phases to run a test with: all, or, under the race detector, a tenth of them.
+func Runs() (phases []int) {
+	step := Phases / racing.Tenth(Phases)
+	for phase := 0; phase < Phases; phase += step {
+		phases = append(phases, phase)
+	}
+	return phases
+}
 
 // Proxy is the proxy. It is safe for concurrent use.
 type Proxy struct {

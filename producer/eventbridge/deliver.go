@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/sealbus/sealbus/internal/awscall"
 	"github.com/sealbus/sealbus/producer"
 )
 
@@ -41,9 +42,9 @@ func (s *sending) try(ctx context.Context, items []item, try int) (again []item)
 		s.fail(items, notSent(ctx))
 		return nil
 	}
-	out, attempt, err := s.bus.put(ctx, items)
+	out, unclear, err := s.bus.put(ctx, items)
 	if err != nil {
-		failed, unclear := callError(ctx, err, try, attempt)
+		failed := callError(ctx, err, try, unclear)
 		for _, it := range items {
 			s.refused(it, failed, unclear)
 		}
@@ -87,8 +88,8 @@ func (s *sending) refused(it item, err *Error, unclear bool) {
 	s.errs[it.index] = err
 }
 
-// put calls PutEvents once, and tells how far the call came.
-func (b *Bus) put(ctx context.Context, items []item) (*eventbridge.PutEventsOutput, *attempt, error) {
+// put calls PutEvents once. Unclear means that the call failed, and the service may have acted.
+func (b *Bus) put(ctx context.Context, items []item) (out *eventbridge.PutEventsOutput, unclear bool, err error) {
 	in := &eventbridge.PutEventsInput{Entries: make([]types.PutEventsRequestEntry, len(items))}
 	for i := range items {
 		in.Entries[i] = items[i].entry
@@ -98,15 +99,15 @@ func (b *Bus) put(ctx context.Context, items []item) (*eventbridge.PutEventsOutp
 	}
 	ctx, cancel := context.WithTimeout(ctx, b.opts.CallTimeout)
 	defer cancel()
-	a := &attempt{}
-	out, err := b.client.PutEvents(a.watched(ctx), in, once, a.watch)
+	var call awscall.Call
+	out, err = b.client.PutEvents(ctx, in, once, func(o *eventbridge.Options) { o.APIOptions = append(o.APIOptions, call.Watch) })
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return nil, a, fmt.Errorf("%w: %w", context.Cause(ctx), err) // the SDK's error does not always say so
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err) // the SDK's error does not always say so
 	case err == nil && out == nil:
-		return nil, a, errors.New("the client returned neither an answer nor an error")
+		return nil, true, errors.New("the client returned neither an answer nor an error")
 	}
-	return out, a, err
+	return out, call.Unclear(err), err
 }
 
 // once switches the SDK's own retries off.
@@ -165,22 +166,22 @@ func entryError(r *types.PutEventsResultEntry, try int) error {
 	return nil
 }
 
-// callError is the error of a call as a whole. If the service did not answer it, some of the entries may be on the bus.
-// Unclear means that it may have acted, whether an error came back or not.
-func callError(ctx context.Context, err error, try int, a *attempt) (failed *Error, unclear bool) {
+// callError is the error of a call as a whole. If the service did not answer it, some of the entries may be on the bus,
+// unless it is clear that the call never left.
+func callError(ctx context.Context, err error, try int, unclear bool) *Error {
 	e := &Error{Tries: try, Err: err}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		e.Code, e.Message = api.ErrorCode(), api.ErrorMessage()
 		e.Temporary = temporaryCodes[e.Code] || retryable(err)
-		return e, ofServer(api, err)
+		return e
 	}
 	e.Temporary = ctx.Err() == nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.ErrUnexpectedEOF) || retryable(err))
-	if a.neverLeft() {
-		e.Err = fmt.Errorf("%w: %w", producer.ErrNotSent, err)
-		return e, false
+	what := producer.ErrNotSent
+	if unclear {
+		what = producer.ErrNoAnswer
 	}
-	e.Err = fmt.Errorf("%w: %w", producer.ErrNoAnswer, err)
-	return e, true
+	e.Err = fmt.Errorf("%w: %w", what, err)
+	return e
 }
 
 // retryable asks the SDK, which knows the ways in which a connection fails.
