@@ -14,7 +14,7 @@ import (
 
 // TestStoreLossy runs the contract while one answer in twenty is lost after S3 has acted, also in the middle of an object.
 func TestStoreLossy(t *testing.T) {
-	for _, phase := range lossy.Runs() {
+	for _, phase := range lossy.Runs(lossy.Phases) {
 		t.Run(fmt.Sprint(phase), func(t *testing.T) {
 			quarantinetest.Run(t, func(t *testing.T) *quarantinetest.Place {
 				f := newFake(t)

@@ -71,7 +71,7 @@ func (f *fake) lossyClient(t *testing.T, phase int) (*awssqs.Client, *lossy.Prox
 
 // TestStoreLossy runs the contract while one answer in twenty is lost after SQS has acted.
 func TestStoreLossy(t *testing.T) {
-	for _, phase := range lossy.Runs() {
+	for _, phase := range lossy.Runs(lossy.Phases) {
 		t.Run(fmt.Sprint(phase), func(t *testing.T) {
 			quarantinetest.Run(t, func(t *testing.T) *quarantinetest.Place {
 				f := newFake(t, awsfake.Options{})

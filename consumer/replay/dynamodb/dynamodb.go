@@ -97,7 +97,7 @@ func New(client Client, table string, opts *Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Store{client: client, table: table, grace: o.Grace, now: o.Now}, nil
+	return &Store{client: repeating{client}, table: table, grace: o.Grace, now: o.Now}, nil
 }
 
 // Claim is replay.Store.Claim.
