@@ -20,7 +20,7 @@ import (
 	"github.com/sealbus/sealbus/keys/keystest"
 )
 
-// tool is a program of the module tools, which pins it, built once for each test. Without network or cache it is missing.
+// tool builds a program of the module tools, which pins it. It is missing if its source is neither here nor to be had.
 func tool(tb testing.TB, pkg string) string {
 	tb.Helper()
 	program := filepath.Join(tb.TempDir(), filepath.Base(pkg))
