@@ -22,9 +22,9 @@ import (
 )
 
 // newLossy is a fake behind a proxy that loses answers. The client repeats calls as the SDK does by default.
-func newLossy(t *testing.T, phase int) (*fake, *awsdynamodb.Client, *lossy.Proxy) {
+func newLossy(t *testing.T, phase int, now func() time.Time) (*fake, *awsdynamodb.Client, *lossy.Proxy) {
 	t.Helper()
-	f := &fake{items: make(map[string]attributes), returnsItems: phase%2 == 0, now: time.Now}
+	f := &fake{items: make(map[string]attributes), returnsItems: phase%2 == 0, now: now}
 	server := httptest.NewServer(f)
 	t.Cleanup(server.Close)
 	proxy := lossy.Start(t, server.URL, phase)
@@ -60,7 +60,7 @@ func TestContractLossy(t *testing.T) {
 	for _, phase := range lossy.Runs(5) {
 		t.Run(fmt.Sprint(phase), func(t *testing.T) {
 			replaytest.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
-				f, client, proxy := newLossy(t, phase)
+				f, client, proxy := newLossy(t, phase, clock.Now)
 				return knowing{newStore(t, client, clock.Now), f, proxy}
 			})
 		})
