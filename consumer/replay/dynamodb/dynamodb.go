@@ -94,10 +94,11 @@ func New(client Client, table string, opts *Options) (*Store, error) {
 	case o.Grace == 0:
 		o.Grace = remote.DefaultGrace
 	}
+	client = repeating{client}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Store{client: repeating{client}, table: table, grace: o.Grace, now: o.Now}, nil
+	return &Store{client: client, table: table, grace: o.Grace, now: o.Now}, nil
 }
 
 // Claim is replay.Store.Claim.
