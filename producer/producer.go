@@ -10,7 +10,7 @@
 //	p, err := producer.New(ring, bus, &producer.Options{Audience: "central"})
 //	results, err := p.Publish(ctx, events...) // *producer.PublishError: some were not published
 //
-// Stable: New, Publish, Result, PublishError, Bus, WithTrace.
+// Stable: New, Publish, Result, PublishError, Bus, OutcomeBus, WithTrace.
 package producer
 
 import (
@@ -33,9 +33,23 @@ type Bus interface {
 	Send(ctx context.Context, events []*envelope.Sealed) []error
 }
 
+// OutcomeBus is a Bus that also tells which events may be on the bus twice. Publish asks it by SendOutcomes.
+type OutcomeBus interface {
+	Bus
+	// SendOutcomes is Send, with one Outcome for each event, in their order.
+	SendOutcomes(ctx context.Context, events []*envelope.Sealed) []Outcome
+}
+
+// Outcome is what became of one event that a bus was given.
+type Outcome struct {
+	Err        error // nil: the bus has accepted it
+	MaybeTwice bool  // see Result.MaybeTwice
+}
+
 // Errors of single events.
 var (
-	// ErrNotSent means that the event was not given to the bus, because the context was cancelled before.
+	// ErrNotSent means that the event was not given to the bus: the context was cancelled before, or the bus could not
+	// be reached.
 	ErrNotSent = errors.New("producer: the event was not sent")
 	// ErrNoAnswer means that the bus did not say what became of the event: it may or may not be on the bus.
 	ErrNoAnswer = errors.New("producer: the bus gave no answer for the event")
@@ -107,6 +121,10 @@ func New(ring keys.SignerSource, bus Bus, opts *Options) (*Producer, error) {
 type Result struct {
 	ID  string // the event's id
 	Err error  // nil: the bus has accepted it
+	// MaybeTwice means that the bus may have the event twice, or will have it twice when it is published again: an answer
+	// was lost after the bus may have acted. Nothing needs to be done, since consumers handle an event once. It is false
+	// for a Bus that does not tell (see OutcomeBus).
+	MaybeTwice bool
 }
 
 // Publish seals the events and sends them. There is one Result for each event, in their order. The error is
@@ -155,15 +173,27 @@ func (p *Producer) send(ctx context.Context, sealed []*envelope.Sealed, of []*Re
 		fail(of, err)
 		return
 	}
-	errs := p.bus.Send(ctx, sealed)
-	if len(errs) > len(of) {
-		fail(of, fmt.Errorf("%w: %d answers for %d events", ErrNoAnswer, len(errs), len(of)))
+	outcomes := p.outcomes(ctx, sealed)
+	if len(outcomes) > len(of) {
+		fail(of, fmt.Errorf("%w: %d answers for %d events", ErrNoAnswer, len(outcomes), len(of)))
 		return
 	}
-	for i, err := range errs {
-		of[i].Err = err
+	for i, o := range outcomes {
+		of[i].Err, of[i].MaybeTwice = o.Err, o.MaybeTwice
 	}
-	fail(of[len(errs):], ErrNoAnswer)
+	fail(of[len(outcomes):], ErrNoAnswer)
+}
+
+func (p *Producer) outcomes(ctx context.Context, sealed []*envelope.Sealed) []Outcome {
+	if bus, ok := p.bus.(OutcomeBus); ok {
+		return bus.SendOutcomes(ctx, sealed)
+	}
+	errs := p.bus.Send(ctx, sealed)
+	outcomes := make([]Outcome, len(errs))
+	for i, err := range errs {
+		outcomes[i].Err = err
+	}
+	return outcomes
 }
 
 func fail(of []*Result, err error) {

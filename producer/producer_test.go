@@ -175,6 +175,38 @@ func TestPublishMapsAnswersToEvents(t *testing.T) {
 	}
 }
 
+// outcomeBus is a bus that tells more than errors.
+type outcomeBus struct{ busFunc }
+
+func (b outcomeBus) SendOutcomes(ctx context.Context, events []*envelope.Sealed) []producer.Outcome {
+	outcomes := make([]producer.Outcome, len(events))
+	for i, err := range b.busFunc(ctx, events) {
+		outcomes[i] = producer.Outcome{Err: err, MaybeTwice: i != 1}
+	}
+	return outcomes
+}
+
+// TestPublishMaybeTwice: a bus that can tell which events it may have twice is asked.
+func TestPublishMaybeTwice(t *testing.T) {
+	bus := busFunc(func(context.Context, []*envelope.Sealed) []error { return []error{nil, nil, errThrottled} })
+	for name, c := range map[string]struct {
+		bus  producer.Bus
+		want []bool
+	}{"it tells": {outcomeBus{bus}, []bool{true, false, true}}, "it does not tell": {bus, make([]bool, 3)}} {
+		t.Run(name, func(t *testing.T) {
+			results, err := newProducer(t, newOrg(t), c.bus, nil).Publish(t.Context(), numbered(3)...)
+			if !errors.Is(err, errThrottled) || results[2].Err == nil {
+				t.Errorf("%v, %+v", err, results)
+			}
+			for i, r := range results {
+				if r.MaybeTwice != c.want[i] {
+					t.Errorf("event %d: maybe twice %v", i, r.MaybeTwice)
+				}
+			}
+		})
+	}
+}
+
 func TestPublishCountsAnswers(t *testing.T) {
 	for _, c := range []struct {
 		name   string

@@ -51,7 +51,8 @@ JSON array of them. Nothing is sent unless all can be read and belong to the pro
 Credentials and region are found as by the AWS command line. They need the permission events:PutEvents on the bus;
 events:DescribeEventBus is used when allowed, to refuse a bus that does not exist. What EventBridge throttles is tried again. The exit status
 is 3 if some events are not on the bus and may be published later: publish the same file again then, since
-consumers handle an event once, however often it is sent. It is 1 if some were refused for good.
+consumers handle an event once, however often it is sent. It is 1 if some were refused for good. When an answer of
+EventBridge is lost, the call is repeated, and the report says that its events may be on the bus twice.
 
 With --output json there is one line for each event, in their order.`,
 		example: `sealbus publish --bus central --keyring orders.keyring < event.json
@@ -228,6 +229,10 @@ func (a *app) publishAll(ctx context.Context, p *producer.Producer, events []eve
 	if more := total.failed - shownFailures; more > 0 && !a.json {
 		a.sayf("and %d more: --output json lists all", more)
 	}
+	if total.twice > 0 && !a.json {
+		a.sayf("%s may be on the bus twice: an answer was lost, and the call repeated", count(total.twice, "event"))
+		a.sayf("  nothing needs to be done: consumers handle an event once")
+	}
 	if !a.json {
 		p := &printer{style: a.out}
 		p.linef("published %d of %s to %s", len(events)-total.failed, count(len(events), "event"), clean(f.bus))
@@ -239,7 +244,7 @@ func (a *app) publishAll(ctx context.Context, p *producer.Producer, events []eve
 }
 
 // publishTotal is what came of all events so far.
-type publishTotal struct{ failed, exit int }
+type publishTotal struct{ failed, twice, exit int }
 
 // publishedResult is what became of one event, for programs.
 type publishedResult struct {
@@ -249,10 +254,15 @@ type publishedResult struct {
 	Code      string `json:"code,omitempty"`  // EventBridge's
 	Message   string `json:"message,omitempty"`
 	Fix       string `json:"fix,omitempty"`
+	// MaybeTwice: the event may be on the bus twice, or will be when it is published again.
+	MaybeTwice bool `json:"may_be_on_bus_twice,omitempty"`
 }
 
 func (a *app) tellPublished(r producer.Result, where string, total *publishTotal) error {
-	out := publishedResult{ID: r.ID, Published: r.Err == nil}
+	out := publishedResult{ID: r.ID, Published: r.Err == nil, MaybeTwice: r.MaybeTwice}
+	if r.Err == nil && r.MaybeTwice {
+		total.twice++
+	}
 	if r.Err != nil {
 		exit := publishExit(r.Err)
 		total.failed, total.exit = total.failed+1, max(total.exit, exit)
@@ -268,6 +278,9 @@ func (a *app) tellPublished(r producer.Result, where string, total *publishTotal
 	case r.Err != nil && total.failed <= shownFailures:
 		a.sayf("%sevent %.100q was not published: %s", where, r.ID, out.Message)
 		a.sayf("  %s", out.Fix)
+		if r.MaybeTwice {
+			a.sayf("  published again, it may be on the bus twice: consumers handle it once")
+		}
 	}
 	return nil
 }

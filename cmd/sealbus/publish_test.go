@@ -257,3 +257,51 @@ func TestPublishWithPutEventsAlone(t *testing.T) {
 		t.Errorf("without it: exit %d\n%s", r.code, r.stderr)
 	}
 }
+
+// TestPublishMaybeTwice: an answer that is lost after EventBridge has acted is told, to people and to programs.
+func TestPublishMaybeTwice(t *testing.T) {
+	lose := func(first int) *awsfake.Options { // the answers to so many calls
+		puts := 0
+		return &awsfake.Options{Faults: awsfake.Faults{Script: func(action string, _ int) awsfake.CallFault {
+			if action != "PutEvents" {
+				return awsfake.NoFault
+			}
+			if puts++; puts > first {
+				return awsfake.NoFault
+			}
+			return awsfake.CutAfter
+		}}}
+	}
+	t.Run("published", func(t *testing.T) {
+		b, bus := newShop(t, lose(1))
+		const says = "sealbus: 2 events may be on the bus twice: an answer was lost, and the call repeated\n" +
+			"sealbus:   nothing needs to be done: consumers handle an event once\n"
+		r := b.run(order("o-1")+order("o-2"), b.publish(bus)...)
+		if r.code != 0 || r.stdout != "published 2 of 2 events to central\n" || r.stderr != says {
+			t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+		}
+		if bus.drain(); len(bus.got) != 4 {
+			t.Errorf("%d deliveries, want each twice", len(bus.got))
+		}
+	})
+	t.Run("for programs", func(t *testing.T) {
+		b, bus := newShop(t, lose(1))
+		r := b.run(order("o-1"), b.publish(bus, "--output", "json")...)
+		if want := `{"id":"o-1","published":true,"may_be_on_bus_twice":true}` + "\n"; r.code != 0 || r.stdout != want {
+			t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+		}
+	})
+	t.Run("not published", func(t *testing.T) {
+		b, bus := newShop(t, lose(1))
+		r := b.run(order("o-1"), b.publish(bus, "--retry-for", "0s")...)
+		if r.code != exitUnavailable || !strings.Contains(r.stderr, "published again, it may be on the bus twice: consumers handle it once") {
+			t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+		}
+	})
+	t.Run("no answer was lost", func(t *testing.T) {
+		b, bus := newShop(t, lose(0))
+		if r := b.run(order("o-1"), b.publish(bus)...); r.code != 0 || r.stderr != "" {
+			t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+		}
+	})
+}

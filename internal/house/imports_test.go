@@ -26,7 +26,7 @@ var table = map[string][]string{
 	"consumer/quarantine/sqs":      {"keys", "envelope", "consumer", "consumer/replay", "consumer/quarantine", "internal/..."},
 	"consumer/replay":              {},
 	"consumer/replay/redis":        {"consumer/replay", "consumer/replay/internal/remote"},
-	"consumer/replay/dynamodb":     {"consumer/replay", "consumer/replay/internal/remote"},
+	"consumer/replay/dynamodb":     {"consumer/replay", "consumer/replay/internal/remote", "internal/awscall"},
 	"observe/emf":                  {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
 	"keys/awss3":                   {"keys", "internal/..."},
 	"keys/awskms":                  {"keys", "internal/..."},
@@ -34,11 +34,13 @@ var table = map[string][]string{
 	"keys/tinkkeys/tinkawskms":     {"keys", "internal/..."},
 	"consumer/awslambda":           {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
 	"keys/policy":                  {"keys", "internal/..."},
+	"internal/awscall":             {},
 	"internal/awsfake":             {},
 	"internal/awsfake/awsfaketest": {},
 	"internal/b64":                 {},
 	"internal/canonical":           {},
 	"internal/jsonwrite":           {},
+	"internal/lossy":               {"internal/racing"},
 	"internal/strictjson":          {"internal/canonical"},
 	"internal/dsse":                {"internal/b64", "internal/canonical", "internal/jsonwrite", "internal/strictjson"},
 	"internal/jwe":                 {"internal/b64", "internal/canonical", "internal/jsonwrite", "internal/strictjson"},
@@ -67,8 +69,8 @@ var named = map[string]string{
 // command is a home of whatever its sub-commands need.
 var homes = map[string][]string{
 	"github.com/redis/":            {"consumer/replay/redis", "cmd/sealbus"},
-	"github.com/aws/aws-sdk-go-v2": {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/awss3", "keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awsfake/awsfaketest"},
-	"github.com/aws/smithy-go":     {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/awss3", "keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awsfake/awsfaketest"},
+	"github.com/aws/aws-sdk-go-v2": {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/awss3", "keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awscall", "internal/awsfake/awsfaketest", "internal/lossy"},
+	"github.com/aws/smithy-go":     {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/awss3", "keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awscall", "internal/awsfake/awsfaketest", "internal/lossy"},
 	"github.com/tink-crypto/":      {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},
 	"github.com/alicebob/":         {}, // tests only
 	"github.com/yuin/gopher-lua":   {},

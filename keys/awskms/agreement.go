@@ -74,7 +74,7 @@ func (i *AgreementIdentity) ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]b
 	}
 	var secret []byte
 	err = i.call(ctx, opDerive, func(ctx context.Context) error {
-		out, err := i.client.DeriveSharedSecret(ctx, i.derive(spki))
+		out, err := i.client.DeriveSharedSecret(ctx, i.derive(spki), again)
 		if err != nil {
 			return err
 		}

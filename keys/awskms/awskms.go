@@ -39,6 +39,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"github.com/sealbus/sealbus/internal/awscall"
 )
 
 // DefaultTimeout is how long one operation may take, with all tries of the SDK: an event waits for it.
@@ -88,7 +90,7 @@ func ResolveKey(ctx context.Context, client DescribeClient, name string) (*Key, 
 	a := access{name: name, region: regionOf(client), opts: Options{Timeout: DefaultTimeout}}
 	var key *Key
 	err := a.call(ctx, "kms:DescribeKey", func(ctx context.Context) error {
-		out, err := client.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &name})
+		out, err := client.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &name}, again)
 		if err != nil {
 			return err
 		}
@@ -135,6 +137,9 @@ func (a *access) call(ctx context.Context, op string, do func(context.Context) e
 	}
 	return a.failed(op, "", err)
 }
+
+// again has the SDK repeat a call whose answer broke off: no call here does more when it is made twice.
+func again(o *kms.Options) { o.Retryer = awscall.Retryer(o.Retryer) }
 
 // regionOf is the region that a client of the SDK asks; "" = it does not tell.
 func regionOf(client any) string {

@@ -43,13 +43,13 @@ func (r *Recipient) Check(ctx context.Context, source string) []Permission {
 		r.dryRun(ctx, opGenerate, func(ctx context.Context) error {
 			_, err := r.client.GenerateDataKey(ctx, &kms.GenerateDataKeyInput{
 				KeyId: &r.name, KeySpec: types.DataKeySpecAes256, EncryptionContext: encryptionContext(source), GrantTokens: r.opts.GrantTokens, DryRun: aws.Bool(true),
-			})
+			}, again)
 			return err
 		}),
 		r.dryRun(ctx, opEncrypt, func(ctx context.Context) error {
 			_, err := r.client.Encrypt(ctx, &kms.EncryptInput{
 				KeyId: &r.name, Plaintext: []byte("?"), EncryptionContext: encryptionContext(source), GrantTokens: r.opts.GrantTokens, DryRun: aws.Bool(true),
-			})
+			}, again)
 			return err
 		}),
 	}
@@ -62,7 +62,7 @@ func (i *Identity) Check(ctx context.Context, source string) []Permission {
 		_, err := i.client.Decrypt(ctx, &kms.DecryptInput{
 			KeyId: &i.name, EncryptionContext: encryptionContext(source), GrantTokens: i.opts.GrantTokens,
 			DryRun: aws.Bool(true), DryRunModifiers: []types.DryRunModifierType{types.DryRunModifierTypeIgnoreCiphertext},
-		})
+		}, again)
 		return err
 	})}
 }
@@ -80,7 +80,7 @@ func (i *AgreementIdentity) Check(ctx context.Context) []Permission {
 		}
 		in := i.derive(spki)
 		in.DryRun = aws.Bool(true)
-		_, err = i.client.DeriveSharedSecret(ctx, in)
+		_, err = i.client.DeriveSharedSecret(ctx, in, again)
 		return err
 	})}
 }
@@ -93,7 +93,7 @@ func (s *Signer) Check(ctx context.Context) []Permission {
 			return err
 		}
 		in.DryRun = aws.Bool(true)
-		_, err = s.client.Sign(ctx, in)
+		_, err = s.client.Sign(ctx, in, again)
 		return err
 	})}
 }

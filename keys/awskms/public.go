@@ -30,7 +30,7 @@ func fetchPublic(ctx context.Context, client PublicKeyClient, name string, usage
 	var other error // the key is there, and not one for this: no matter of KMS
 	arn := name
 	err = a.call(ctx, opPublicKey, func(ctx context.Context) error {
-		out, err := client.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &name, GrantTokens: o.GrantTokens})
+		out, err := client.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &name, GrantTokens: o.GrantTokens}, again)
 		if err != nil {
 			return err
 		}

@@ -74,7 +74,7 @@ func (s *Signer) Sign(ctx context.Context, message []byte) ([]byte, error) {
 	}
 	var signature []byte
 	err = s.call(ctx, opSign, func(ctx context.Context) error {
-		out, err := s.client.Sign(ctx, in)
+		out, err := s.client.Sign(ctx, in, again)
 		if err != nil {
 			return err
 		}

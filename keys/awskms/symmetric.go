@@ -77,7 +77,7 @@ func (r *Recipient) GenerateKey(ctx context.Context, source string) (key, encryp
 	err = r.call(ctx, opGenerate, func(ctx context.Context) error {
 		out, err := r.client.GenerateDataKey(ctx, &kms.GenerateDataKeyInput{
 			KeyId: &r.name, KeySpec: types.DataKeySpecAes256, EncryptionContext: encryptionContext(source), GrantTokens: r.opts.GrantTokens,
-		})
+		}, again)
 		if err != nil {
 			return err
 		}
@@ -111,7 +111,7 @@ func (r *Recipient) EncryptKey(ctx context.Context, source string, key []byte) (
 	err = r.call(ctx, opEncrypt, func(ctx context.Context) error {
 		out, err := r.client.Encrypt(ctx, &kms.EncryptInput{
 			KeyId: &r.name, Plaintext: own, EncryptionContext: encryptionContext(source), GrantTokens: r.opts.GrantTokens,
-		})
+		}, again)
 		if err != nil {
 			return err
 		}
@@ -161,7 +161,7 @@ func (i *Identity) DecryptKey(ctx context.Context, source, keyID string, encrypt
 	err := i.call(ctx, opDecrypt, func(ctx context.Context) error {
 		out, err := i.client.Decrypt(ctx, &kms.DecryptInput{
 			KeyId: &i.name, CiphertextBlob: encrypted, EncryptionContext: encryptionContext(source), GrantTokens: i.opts.GrantTokens,
-		})
+		}, again)
 		if err != nil {
 			return i.failed(opDecrypt, source, err)
 		}

@@ -16,6 +16,7 @@
 package awss3
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 
+	"github.com/sealbus/sealbus/internal/awscall"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -96,13 +98,40 @@ func newObject(client Client, bucket, key string) (*object, error) {
 // String is the object's s3:// URL.
 func (o *object) String() string { return "s3://" + o.bucket + "/" + o.key }
 
+// reads is how often an object is asked for whose bytes do not all come: the SDK repeats only what fails before the first.
+const reads = 3
+
 // Fetch asks with If-None-Match. That nothing changed comes as an error of the client.
 func (o *object) Fetch(ctx context.Context, etag string) (*keys.Fetched, error) {
+	return o.fetch(ctx, etag, keys.MaxSigned)
+}
+
+// fetch is Fetch of an object of at most limit bytes. One that says that it is larger is not read, and of one that does
+// not say so comes a byte more.
+func (o *object) fetch(ctx context.Context, etag string, limit int64) (got *keys.Fetched, err error) {
+	for range reads {
+		if got, err = o.ask(ctx, etag); err != nil || got.Body == nil || got.Length > limit {
+			return got, err
+		}
+		content, broken := io.ReadAll(io.LimitReader(got.Body, limit+1))
+		_ = got.Body.Close() // was only read
+		if broken == nil {
+			got.Body = io.NopCloser(bytes.NewReader(content))
+			return got, nil
+		}
+		if err = broken; ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, err
+}
+
+func (o *object) ask(ctx context.Context, etag string) (*keys.Fetched, error) {
 	in := &s3.GetObjectInput{Bucket: &o.bucket, Key: &o.key}
 	if etag != "" {
 		in.IfNoneMatch = &etag
 	}
-	out, err := o.client.GetObject(ctx, in)
+	out, err := o.client.GetObject(ctx, in, func(o *s3.Options) { o.Retryer = awscall.Retryer(o.Retryer) })
 	switch {
 	case err != nil && statusOf(err) == http.StatusNotModified:
 		return &keys.Fetched{}, nil
@@ -123,7 +152,7 @@ func isPlain(encoding string) bool {
 
 // read reads the object, of at most limit bytes.
 func (o *object) read(ctx context.Context, limit int64) ([]byte, error) {
-	got, err := o.Fetch(ctx, "")
+	got, err := o.fetch(ctx, "", limit)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/sealbus/sealbus/internal/awscall"
 	"github.com/sealbus/sealbus/producer"
 )
 
@@ -41,11 +42,11 @@ func (s *sending) try(ctx context.Context, items []item, try int) (again []item)
 		s.fail(items, notSent(ctx))
 		return nil
 	}
-	out, err := s.bus.put(ctx, items)
+	out, unclear, err := s.bus.put(ctx, items)
 	if err != nil {
-		failed := callError(ctx, err, try)
+		failed := callError(ctx, err, try, unclear)
 		for _, it := range items {
-			s.refused(it, failed)
+			s.refused(it, failed, unclear)
 		}
 		if failed.Temporary {
 			return items
@@ -54,6 +55,9 @@ func (s *sending) try(ctx context.Context, items []item, try int) (again []item)
 	}
 	if len(out.Entries) != len(items) { // whose answers these are, nobody can tell
 		s.fail(items, fmt.Errorf("%w: %d answers for %d entries", producer.ErrNoAnswer, len(out.Entries), len(items)))
+		for _, it := range items {
+			s.unclear[it.index] = true
+		}
 		return nil
 	}
 	for i, it := range items {
@@ -61,9 +65,10 @@ func (s *sending) try(ctx context.Context, items []item, try int) (again []item)
 		e, ok := errors.AsType[*Error](err)
 		if !ok {
 			s.errs[it.index] = err
+			s.unclear[it.index] = s.unclear[it.index] || err != nil
 			continue
 		}
-		s.refused(it, e)
+		s.refused(it, e, false)
 		if e.Temporary {
 			again = append(again, it)
 		}
@@ -72,8 +77,9 @@ func (s *sending) try(ctx context.Context, items []item, try int) (again []item)
 }
 
 // refused notes how the latest try failed. After a try without an answer the event may be on the bus, whatever was
-// said to a later one.
-func (s *sending) refused(it item, err *Error) {
+// said to a later one. Unclear means that the service may have acted although the call failed.
+func (s *sending) refused(it item, err *Error, unclear bool) {
+	s.unclear[it.index] = s.unclear[it.index] || unclear
 	if before := s.errs[it.index]; errors.Is(before, producer.ErrNoAnswer) && !errors.Is(err, producer.ErrNoAnswer) {
 		e := *err
 		e.Err = errors.Join(fmt.Errorf("%w to an earlier try", producer.ErrNoAnswer), err.Err)
@@ -82,8 +88,8 @@ func (s *sending) refused(it item, err *Error) {
 	s.errs[it.index] = err
 }
 
-// put calls PutEvents once.
-func (b *Bus) put(ctx context.Context, items []item) (*eventbridge.PutEventsOutput, error) {
+// put calls PutEvents once. Unclear means that the call failed, and the service may have acted.
+func (b *Bus) put(ctx context.Context, items []item) (out *eventbridge.PutEventsOutput, unclear bool, err error) {
 	in := &eventbridge.PutEventsInput{Entries: make([]types.PutEventsRequestEntry, len(items))}
 	for i := range items {
 		in.Entries[i] = items[i].entry
@@ -93,14 +99,15 @@ func (b *Bus) put(ctx context.Context, items []item) (*eventbridge.PutEventsOutp
 	}
 	ctx, cancel := context.WithTimeout(ctx, b.opts.CallTimeout)
 	defer cancel()
-	out, err := b.client.PutEvents(ctx, in, once)
+	var call awscall.Call
+	out, err = b.client.PutEvents(ctx, in, once, func(o *eventbridge.Options) { o.APIOptions = append(o.APIOptions, call.Watch) })
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return nil, fmt.Errorf("%w: %w", context.Cause(ctx), err) // the SDK's error does not always say so
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err) // the SDK's error does not always say so
 	case err == nil && out == nil:
-		return nil, errors.New("the client returned neither an answer nor an error")
+		return nil, true, errors.New("the client returned neither an answer nor an error")
 	}
-	return out, err
+	return out, call.Unclear(err), err
 }
 
 // once switches the SDK's own retries off.
@@ -159,16 +166,21 @@ func entryError(r *types.PutEventsResultEntry, try int) error {
 	return nil
 }
 
-// callError is the error of a call as a whole. If the service did not answer it, some of the entries may be on the bus.
-func callError(ctx context.Context, err error, try int) *Error {
+// callError is the error of a call as a whole. If the service did not answer it, some of the entries may be on the bus,
+// unless it is clear that the call never left.
+func callError(ctx context.Context, err error, try int, unclear bool) *Error {
 	e := &Error{Tries: try, Err: err}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		e.Code, e.Message = api.ErrorCode(), api.ErrorMessage()
 		e.Temporary = temporaryCodes[e.Code] || retryable(err)
 		return e
 	}
-	e.Err = fmt.Errorf("%w: %w", producer.ErrNoAnswer, err)
 	e.Temporary = ctx.Err() == nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.ErrUnexpectedEOF) || retryable(err))
+	what := producer.ErrNotSent
+	if unclear {
+		what = producer.ErrNoAnswer
+	}
+	e.Err = fmt.Errorf("%w: %w", what, err)
 	return e
 }
 

@@ -2,8 +2,8 @@
 //
 // PutEvents answers "200 OK" also when some entries failed, and swallows what is sent to a bus that does not exist.
 // So each entry's own answer becomes the event's own error; what the service says to try again is tried again, entry
-// by entry, with full jitter, until RetryFor is over; and Options.CheckBus asks whether the bus exists. A retried
-// entry may be on the bus twice: consumers handle it once.
+// by entry, with full jitter, until RetryFor is over; and Options.CheckBus asks whether the bus exists. An entry that is
+// retried after an answer was lost may be on the bus twice: Result.MaybeTwice says so, and consumers handle it once.
 //
 // Threats: an answer that hides a failure, an answer that is lost, a service that throttles (above). Not stopped: whoever
 // may call PutEvents puts what they like on the bus. That is what sealing is for.
@@ -82,8 +82,8 @@ type Bus struct {
 }
 
 var (
-	_ producer.Bus = (*Bus)(nil)
-	_ Client       = (*eventbridge.Client)(nil)
+	_ producer.OutcomeBus = (*Bus)(nil)
+	_ Client              = (*eventbridge.Client)(nil)
 )
 
 // busName is what PutEvents accepts as EventBusName, a name or an ARN.
@@ -160,15 +160,31 @@ func orDefault[T int | time.Duration](v, standard T) T {
 // *TooLargeError, a *envelope.SealError, ErrNoBus, producer.ErrNotSent or producer.ErrNoAnswer. It returns when all is
 // accepted, refused for good, or RetryFor is over.
 func (b *Bus) Send(ctx context.Context, events []*envelope.Sealed) []error {
-	s := &sending{bus: b, errs: make([]error, len(events)), trace: b.opts.TraceHeader(ctx), until: b.opts.Now().Add(b.opts.RetryFor)}
+	return b.send(ctx, events).errs
+}
+
+// SendOutcomes is Send, and tells as well which events may be on the bus twice.
+func (b *Bus) SendOutcomes(ctx context.Context, events []*envelope.Sealed) []producer.Outcome {
+	s := b.send(ctx, events)
+	outcomes := make([]producer.Outcome, len(events))
+	for i := range outcomes {
+		outcomes[i] = producer.Outcome{Err: s.errs[i], MaybeTwice: s.unclear[i]}
+	}
+	return outcomes
+}
+
+func (b *Bus) send(ctx context.Context, events []*envelope.Sealed) *sending {
+	s := &sending{
+		bus: b, errs: make([]error, len(events)), unclear: make([]bool, len(events)),
+		trace: b.opts.TraceHeader(ctx), until: b.opts.Now().Add(b.opts.RetryFor),
+	}
 	if err := b.checkBus(ctx); err != nil {
 		for i := range s.errs {
 			s.errs[i] = err
 		}
-		return s.errs
+		return s
 	}
 	var wg sync.WaitGroup
-	defer wg.Wait()
 	for _, call := range s.pack(events) {
 		select {
 		case b.slots <- struct{}{}:
@@ -181,15 +197,17 @@ func (b *Bus) Send(ctx context.Context, events []*envelope.Sealed) []error {
 			s.deliver(ctx, call)
 		})
 	}
-	return s.errs
+	wg.Wait()
+	return s
 }
 
 // sending is one Send.
 type sending struct {
-	bus   *Bus
-	errs  []error // one for each event; each is written by the one call that has the event
-	trace string
-	until time.Time // the end of the retries
+	bus     *Bus
+	errs    []error // one for each event; each is written by the one call that has the event
+	unclear []bool  // the same: the service may have acted in a try that failed, or whose answer was lost
+	trace   string
+	until   time.Time // the end of the retries
 }
 
 // item is one event on its way.

@@ -45,6 +45,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/quarantine"
+	"github.com/sealbus/sealbus/internal/awscall"
 )
 
 // DefaultTimeout is long enough to move consumer.MaxRecord bytes, and short enough to be over before a Lambda function is.
@@ -142,7 +143,7 @@ func (s *Store) Put(ctx context.Context, r consumer.Record) error {
 	_, err = s.client.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &s.bucket, Key: aws.String(s.keyOf(id)), Body: bytes.NewReader(doc), ContentType: aws.String("application/json"),
 		ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum[:])), ExpectedBucketOwner: s.owner(),
-	})
+	}, again)
 	if err != nil {
 		return s.failed("s3:PutObject", err)
 	}
@@ -229,7 +230,7 @@ func (s *Store) startAfter(opts *quarantine.ListOptions) *string {
 func (s *Store) page(ctx context.Context, in *s3.ListObjectsV2Input) (*s3.ListObjectsV2Output, error) {
 	ctx, done := context.WithTimeout(ctx, s.opts.Timeout)
 	defer done()
-	page, err := s.client.ListObjectsV2(ctx, in)
+	page, err := s.client.ListObjectsV2(ctx, in, again)
 	if err != nil {
 		return nil, s.failed("s3:ListBucket", err)
 	}
@@ -281,30 +282,50 @@ func (s *Store) Get(ctx context.Context, id string) (quarantine.Entry, error) {
 	return e, nil
 }
 
+// reads is how often an object is read whose bytes do not all come: the SDK repeats only what fails before the first.
+const reads = 3
+
 // read reads an object of at most consumer.MaxRecord bytes.
-func (s *Store) read(ctx context.Context, id string) ([]byte, error) {
+func (s *Store) read(ctx context.Context, id string) (doc []byte, err error) {
 	ctx, done := context.WithTimeout(ctx, s.opts.Timeout)
 	defer done()
-	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: aws.String(s.keyOf(id)), ExpectedBucketOwner: s.owner()})
+	for range reads {
+		var body io.ReadCloser
+		if body, err = s.open(ctx, id); err != nil {
+			return nil, err
+		}
+		doc, err = io.ReadAll(io.LimitReader(body, consumer.MaxRecord+1))
+		_ = body.Close() // was only read
+		switch {
+		case err == nil && len(doc) > consumer.MaxRecord:
+			return nil, tooLarge(id)
+		case err == nil:
+			return doc, nil
+		case ctx.Err() != nil:
+			return nil, s.failed("s3:GetObject", err)
+		}
+	}
+	return nil, s.failed("s3:GetObject", err)
+}
+
+func (s *Store) open(ctx context.Context, id string) (io.ReadCloser, error) {
+	in := &s3.GetObjectInput{Bucket: &s.bucket, Key: aws.String(s.keyOf(id)), ExpectedBucketOwner: s.owner()}
+	out, err := s.client.GetObject(ctx, in, again)
 	if _, ok := errors.AsType[*types.NoSuchKey](err); ok {
 		return nil, fmt.Errorf("%w: %s", quarantine.ErrNotFound, id)
 	}
 	if err != nil {
 		return nil, s.failed("s3:GetObject", err)
 	}
-	defer out.Body.Close()
-	if size := aws.ToInt64(out.ContentLength); size > consumer.MaxRecord {
+	if aws.ToInt64(out.ContentLength) > consumer.MaxRecord {
+		_ = out.Body.Close() // is not read
 		return nil, tooLarge(id)
 	}
-	doc, err := io.ReadAll(io.LimitReader(out.Body, consumer.MaxRecord+1))
-	if err != nil {
-		return nil, s.failed("s3:GetObject", err)
-	}
-	if len(doc) > consumer.MaxRecord {
-		return nil, tooLarge(id)
-	}
-	return doc, nil
+	return out.Body, nil
 }
+
+// again has the SDK repeat every call that lost its answer: none of them does more when it is made twice.
+func again(o *s3.Options) { o.Retryer = awscall.Retryer(o.Retryer) }
 
 func tooLarge(id string) error {
 	return fmt.Errorf("%w: %s has more than %d bytes: %w", quarantine.ErrTooLarge, id, consumer.MaxRecord, consumer.ErrNotAuthentic)
@@ -317,7 +338,7 @@ func (s *Store) Remove(ctx context.Context, id string) error {
 	}
 	ctx, done := context.WithTimeout(ctx, s.opts.Timeout)
 	defer done()
-	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: aws.String(s.keyOf(id)), ExpectedBucketOwner: s.owner()})
+	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: aws.String(s.keyOf(id)), ExpectedBucketOwner: s.owner()}, again)
 	if err != nil {
 		return s.failed("s3:DeleteObject", err)
 	}

@@ -2,6 +2,7 @@ package sqs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sealbus/sealbus/consumer/quarantine"
+	"github.com/sealbus/sealbus/internal/awscall"
 )
 
 // batch is how many messages SQS hands out, or takes back, in one call.
@@ -25,9 +27,13 @@ const rounds = 3
 // foreign is how the ID of a message begins that is no authentic record; its MessageId follows.
 const foreign = "message-"
 
+// ErrIncomplete ends a List that may lack up to ten messages for each answer that was lost on the way: SQS has hidden
+// them. They show themselves again when Visibility is over: list again then.
+var ErrIncomplete = errors.New("quarantine/sqs: an answer of SQS was lost, and the messages in it are hidden for a while")
+
 // List takes the messages of the queue one after another, and hands all back when it ends. Within it, Remove deletes at
 // once. A record that is in the queue several times is listed once, and Remove deletes those copies that
-// were met by then.
+// were met by then. The error that ends it wraps ErrIncomplete if an answer was lost that may have had messages in it.
 func (s *Store) List(ctx context.Context, opts *quarantine.ListOptions) iter.Seq2[quarantine.Entry, error] {
 	return func(yield func(quarantine.Entry, error) bool) {
 		l := &listing{Store: s, seen: make(map[string]bool)}
@@ -40,7 +46,7 @@ func (s *Store) List(ctx context.Context, opts *quarantine.ListOptions) iter.Seq
 				return
 			}
 			if len(messages) == 0 {
-				return
+				break
 			}
 			for _, e := range l.fresh(messages, until) {
 				old = -1
@@ -48,6 +54,9 @@ func (s *Store) List(ctx context.Context, opts *quarantine.ListOptions) iter.Seq
 					return
 				}
 			}
+		}
+		if l.lost {
+			yield(quarantine.Entry{}, fmt.Errorf("%w: list again in %v", ErrIncomplete, l.opts.Visibility))
 		}
 	}
 }
@@ -57,6 +66,7 @@ type listing struct {
 	*Store
 	seen map[string]bool // IDs
 	mine []receipt
+	lost bool // an answer that may have had messages in it
 }
 
 // receipt is the right to delete a message that is in hand, until it is no longer hidden from others.
@@ -66,15 +76,17 @@ type receipt struct {
 }
 
 // receive takes up to a batch of messages.
-func (s *Store) receive(ctx context.Context) ([]types.Message, error) {
-	ctx, done := context.WithTimeout(ctx, s.opts.Timeout+s.opts.Wait)
+func (l *listing) receive(ctx context.Context) ([]types.Message, error) {
+	ctx, done := context.WithTimeout(ctx, l.opts.Timeout+l.opts.Wait)
 	defer done()
-	out, err := s.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-		QueueUrl: &s.url, MaxNumberOfMessages: batch, WaitTimeSeconds: seconds(s.opts.Wait), VisibilityTimeout: seconds(s.opts.Visibility),
-	})
+	var call awscall.Call
+	out, err := l.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl: &l.url, MaxNumberOfMessages: batch, WaitTimeSeconds: seconds(l.opts.Wait), VisibilityTimeout: seconds(l.opts.Visibility),
+	}, again, func(o *sqs.Options) { o.APIOptions = append(o.APIOptions, call.Watch) })
 	if err != nil {
-		return nil, s.failed("sqs:ReceiveMessage", err)
+		return nil, l.failed("sqs:ReceiveMessage", err)
 	}
+	l.lost = l.lost || call.Unclear(nil)
 	return out.Messages, nil
 }
 
@@ -153,7 +165,7 @@ func (s *Store) show(ctx context.Context, receipts []receipt) error {
 			Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &receipts[i].handle, VisibilityTimeout: 0,
 		}
 	}
-	_, err := s.client.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &s.url, Entries: entries})
+	_, err := s.client.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &s.url, Entries: entries}, again)
 	return err
 }
 
@@ -219,7 +231,7 @@ func (s *Store) wall() time.Time { return s.opts.Now().Round(0) }
 func (s *Store) delete(ctx context.Context, r receipt) error {
 	ctx, done := context.WithTimeout(ctx, s.opts.Timeout)
 	defer done()
-	if _, err := s.client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &s.url, ReceiptHandle: &r.handle}); err != nil {
+	if _, err := s.client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &s.url, ReceiptHandle: &r.handle}, again); err != nil {
 		return s.failed("sqs:DeleteMessage", err)
 	}
 	return nil

@@ -10,6 +10,8 @@
 //   - There is no reading without taking. List takes messages and hides them from others until it ends, or, if it is
 //     killed, until Options.Visibility is over: two lists at a time each see a part. Each time counts as a receive:
 //     the queue must have no redrive policy of its own, or looking moves records away.
+//   - An answer that is lost hides the messages in it: a list that it happens to ends with ErrIncomplete. A record that is sent
+//     once more after a lost answer is in the queue twice, and listed once.
 //   - There is no random access and no order. Get goes through the queue until it finds the record; Remove does, unless a
 //     List of the same Store has the record in hand.
 //   - At most 120,000 messages can be in hand at a time, and so be listed.
@@ -27,7 +29,7 @@
 //	{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "arn:aws:sqs:eu-west-1:111111111111:billing-quarantine"}
 //	{"Effect": "Allow", "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"], "Resource": "..."}
 //
-// Stable: New, Options and Reopen.
+// Stable: New, Options, Reopen and ErrIncomplete.
 package sqs
 
 import (
@@ -45,6 +47,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/quarantine"
+	"github.com/sealbus/sealbus/internal/awscall"
 )
 
 // What Options are when they are not set.
@@ -181,7 +184,7 @@ func (s *Store) Put(ctx context.Context, r consumer.Record) error {
 
 // send is done when SQS has named the message: the SDK has compared the MD5 of what was stored by then.
 func send(ctx context.Context, client Sender, in *sqs.SendMessageInput) error {
-	out, err := client.SendMessage(ctx, in)
+	out, err := client.SendMessage(ctx, in, again)
 	switch {
 	case err == nil && aws.ToString(out.MessageId) == "":
 		return errors.New("the answer names no message")
@@ -190,6 +193,9 @@ func send(ctx context.Context, client Sender, in *sqs.SendMessageInput) error {
 	}
 	return err
 }
+
+// again has the SDK repeat every call that lost its answer: what is there twice is handled once.
+func again(o *sqs.Options) { o.Retryer = awscall.Retryer(o.Retryer) }
 
 // tooLarge reports whether the message is larger than this queue takes, which its owner sets. SQS has no error code for
 // that, and says in the text: "Message must be shorter than 262144 bytes."

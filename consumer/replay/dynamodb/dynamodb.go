@@ -94,6 +94,7 @@ func New(client Client, table string, opts *Options) (*Store, error) {
 	case o.Grace == 0:
 		o.Grace = remote.DefaultGrace
 	}
+	client = repeating{client}
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -85,21 +85,37 @@ func checkKey(table string, t *types.TableDescription) error {
 }
 
 func ensureTTL(ctx context.Context, client TableClient, table string) error {
-	out, err := client.DescribeTimeToLive(ctx, &awsdynamodb.DescribeTimeToLiveInput{TableName: &table})
-	if err != nil {
-		return ttlError(table, err)
+	if on, err := hasTTL(ctx, client, table); on || err != nil {
+		return err
 	}
-	if d := out.TimeToLiveDescription; d != nil && (d.TimeToLiveStatus == types.TimeToLiveStatusEnabled || d.TimeToLiveStatus == types.TimeToLiveStatusEnabling) {
-		if on := aws.ToString(d.AttributeName); on != TTLAttribute {
-			return fmt.Errorf("%w: %q has its time to live on %q, not on %q", ErrOtherTable, table, on, TTLAttribute)
-		}
-		return nil
-	}
-	_, err = client.UpdateTimeToLive(ctx, &awsdynamodb.UpdateTimeToLiveInput{
+	_, err := client.UpdateTimeToLive(ctx, &awsdynamodb.UpdateTimeToLiveInput{
 		TableName:               &table,
 		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(TTLAttribute), Enabled: aws.Bool(true)},
 	})
+	if err == nil {
+		return nil
+	}
+	// DynamoDB refuses to switch on what is on: by a call whose answer was lost, or by somebody else at the same time.
+	if on, _ := hasTTL(ctx, client, table); on {
+		return nil
+	}
 	return ttlError(table, err)
+}
+
+// hasTTL tells whether the table has time to live on TTLAttribute. On any other it is not one of ours.
+func hasTTL(ctx context.Context, client TableClient, table string) (bool, error) {
+	out, err := client.DescribeTimeToLive(ctx, &awsdynamodb.DescribeTimeToLiveInput{TableName: &table})
+	if err != nil {
+		return false, ttlError(table, err)
+	}
+	d := out.TimeToLiveDescription
+	if d == nil || d.TimeToLiveStatus != types.TimeToLiveStatusEnabled && d.TimeToLiveStatus != types.TimeToLiveStatusEnabling {
+		return false, nil
+	}
+	if on := aws.ToString(d.AttributeName); on != TTLAttribute {
+		return false, fmt.Errorf("%w: %q has its time to live on %q, not on %q", ErrOtherTable, table, on, TTLAttribute)
+	}
+	return true, nil
 }
 
 // unknownOperation is the error code of what a service does not have.

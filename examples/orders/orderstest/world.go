@@ -204,6 +204,9 @@ func (w *World) ProducerEnv(bus string) []string {
 	return []string{"CENTRAL_BUS=" + bus, "KEYRING_SECRET=" + keyringSecret}
 }
 
+// Dir is the directory that functions are started in: it has the roots.
+func (w *World) Dir() string { return w.root }
+
 // AWSEnv is what leads the SDK to this AWS and to no other.
 func (w *World) AWSEnv() []string {
 	return []string{

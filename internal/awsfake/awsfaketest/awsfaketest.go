@@ -27,6 +27,8 @@ type Differences struct {
 	Cases map[string]string
 	// Code is what the server calls an error of AWS; nil = the same.
 	Code func(aws string) string
+	// Immediate says that the server does everything at once, so that nothing is waited for.
+	Immediate bool
 }
 
 // SQS runs every case.
@@ -37,7 +39,7 @@ func SQS(t *testing.T, client *sqs.Client, d *Differences) {
 // KMS runs every case, with keys that it makes, and whose deletion it schedules. One needs a second region at the same
 // endpoint.
 func KMS(t *testing.T, client *kms.Client, d *Differences) {
-	play(t, keyCases, run{keys: client}, d)
+	play(t, keyCases(), run{keys: client}, d)
 }
 
 func play(t *testing.T, cases map[string]func(*run), with run, d *Differences) {
@@ -53,11 +55,13 @@ func play(t *testing.T, cases map[string]func(*run), with run, d *Differences) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // they wait more than they work
 			r := with
-			r.ctx, r.code = t.Context(), d.Code
+			r.ctx, r.code, r.immediate = t.Context(), d.Code, d.Immediate
 			r.play(play)
 			r.cleanUp()
 			reason, known := d.Cases[name]
 			switch {
+			case r.panicked:
+				t.Errorf("the case does not expect such an answer: %s", r.problems)
 			case known && len(r.problems) == 0:
 				t.Errorf("the server does as AWS documents, and is said not to: %s", reason)
 			case known:
@@ -103,12 +107,14 @@ var cases = map[string]func(*run){
 
 // run is one case. Its problems are collected, because a case may be known to fail.
 type run struct {
-	ctx      context.Context
-	client   *sqs.Client
-	keys     *kms.Client
-	made     []madeKey
-	code     func(string) string
-	problems []string
+	ctx       context.Context
+	client    *sqs.Client
+	keys      *kms.Client
+	made      []madeKey
+	immediate bool
+	code      func(string) string
+	problems  []string
+	panicked  bool // it is the contract that is wrong, whatever the server does
 }
 
 // stopped ends a case that cannot go on.
@@ -119,6 +125,7 @@ func (r *run) play(f func(*run)) {
 		switch p := recover(); p.(type) {
 		case nil, stopped:
 		default:
+			r.panicked = true
 			r.errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()

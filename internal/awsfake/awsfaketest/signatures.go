@@ -11,6 +11,7 @@ import (
 
 	"filippo.io/mldsa"
 	mldsax509 "filippo.io/mldsa/x509"
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 )
@@ -20,8 +21,8 @@ func (r *run) sign(key *string, algorithm types.SigningAlgorithmSpec, kind types
 	if err != nil {
 		return nil, err
 	}
-	if *out.KeyId != *key || out.SigningAlgorithm != algorithm {
-		r.errorf("%s signed with %s, want %s with %s", *out.KeyId, out.SigningAlgorithm, *key, algorithm)
+	if aws.ToString(out.KeyId) != *key || out.SigningAlgorithm != algorithm {
+		r.errorf("%q signed with %s, want %s with %s", aws.ToString(out.KeyId), out.SigningAlgorithm, *key, algorithm)
 	}
 	return out.Signature, nil
 }
@@ -77,20 +78,18 @@ func ed25519Signatures(r *run) {
 	r.verifies(key, types.SigningAlgorithmSpecEd25519PhSha512, types.MessageTypeDigest, sum[:], prehashed)
 }
 
-func mldsaSignatures(r *run) {
-	for _, spec := range []types.KeySpec{types.KeySpecMlDsa44, types.KeySpecMlDsa65, types.KeySpecMlDsa87} {
-		key := r.asymmetric(spec, types.KeyUsageTypeSignVerify)
-		parsed, err := mldsax509.ParsePKIXPublicKey(r.public(key))
+func (r *run) mldsaSignatures(spec types.KeySpec) {
+	key := r.asymmetric(spec, types.KeyUsageTypeSignVerify)
+	parsed, err := mldsax509.ParsePKIXPublicKey(r.public(key))
+	r.must(err)
+	public := parsed.(*mldsa.PublicKey)
+	for kind, input := range map[types.MessageType][]byte{types.MessageTypeRaw: message, types.MessageTypeExternalMu: externalMu(public, message)} {
+		signature, err := r.sign(key, types.SigningAlgorithmSpecMlDsaShake256, kind, input)
 		r.must(err)
-		public := parsed.(*mldsa.PublicKey)
-		for kind, input := range map[types.MessageType][]byte{types.MessageTypeRaw: message, types.MessageTypeExternalMu: externalMu(public, message)} {
-			signature, err := r.sign(key, types.SigningAlgorithmSpecMlDsaShake256, kind, input)
-			r.must(err)
-			if err := mldsa.Verify(public, message, signature, nil); err != nil {
-				r.errorf("%s, %s: no signature by the public key: %v", spec, kind, err)
-			}
-			r.verifies(key, types.SigningAlgorithmSpecMlDsaShake256, types.MessageTypeRaw, message, signature)
+		if err := mldsa.Verify(public, message, signature, nil); err != nil {
+			r.errorf("%s, %s: no signature by the public key: %v", spec, kind, err)
 		}
+		r.verifies(key, types.SigningAlgorithmSpecMlDsaShake256, types.MessageTypeRaw, message, signature)
 	}
 }
 
@@ -108,31 +107,47 @@ func externalMu(public *mldsa.PublicKey, message []byte) []byte {
 	return mu
 }
 
-func refusedSignatures(r *run) {
-	p256 := r.asymmetric(types.KeySpecEccNistP256, types.KeyUsageTypeSignVerify)
-	ed := r.asymmetric(types.KeySpecEccNistEdwards25519, types.KeyUsageTypeSignVerify)
-	pq := r.asymmetric(types.KeySpecMlDsa65, types.KeyUsageTypeSignVerify)
-	digest := make([]byte, 64)
-	for _, c := range []struct {
-		what      string
-		key       *string
-		algorithm types.SigningAlgorithmSpec
-		kind      types.MessageType
-		message   []byte
-		code      string
-	}{
-		{"a digest that is too long", p256, types.SigningAlgorithmSpecEcdsaSha256, types.MessageTypeDigest, digest, invalid},
-		{"a mu for ECDSA", p256, types.SigningAlgorithmSpecEcdsaSha256, types.MessageTypeExternalMu, digest, invalid},
-		{"the algorithm of another key", p256, types.SigningAlgorithmSpecEd25519Sha512, types.MessageTypeRaw, digest, badUsage},
-		{"a digest for Ed25519", ed, types.SigningAlgorithmSpecEd25519Sha512, types.MessageTypeDigest, digest, invalid},
-		{"a message for prehashed Ed25519", ed, types.SigningAlgorithmSpecEd25519PhSha512, types.MessageTypeRaw, digest, invalid},
-		{"a digest for ML-DSA", pq, types.SigningAlgorithmSpecMlDsaShake256, types.MessageTypeDigest, digest, invalid},
-		{"a mu that is too short", pq, types.SigningAlgorithmSpecMlDsaShake256, types.MessageTypeExternalMu, digest[:32], invalid},
-		{"a kind of message that does not exist", p256, types.SigningAlgorithmSpecEcdsaSha256, "COOKED", digest, invalid},
-	} {
-		_, err := r.sign(c.key, c.algorithm, c.kind, c.message)
+// notSigned is a message that a key does not sign.
+type notSigned struct {
+	what      string
+	algorithm types.SigningAlgorithmSpec
+	kind      types.MessageType
+	message   []byte
+	code      string
+}
+
+func (r *run) refusesToSign(key *string, list ...notSigned) {
+	for _, c := range list {
+		_, err := r.sign(key, c.algorithm, c.kind, c.message)
 		r.refused(c.what, err, c.code)
 	}
-	_, err := r.keys.Verify(r.ctx, &kms.VerifyInput{KeyId: p256, Message: message, Signature: []byte("no signature"), SigningAlgorithm: types.SigningAlgorithmSpecEcdsaSha256})
+}
+
+func refusedECDSA(r *run) {
+	key, digest := signer(r), make([]byte, 64)
+	r.refusesToSign(key,
+		notSigned{"a digest that is too long", types.SigningAlgorithmSpecEcdsaSha256, types.MessageTypeDigest, digest, invalid},
+		notSigned{"a mu for ECDSA", types.SigningAlgorithmSpecEcdsaSha256, types.MessageTypeExternalMu, digest, invalid},
+		notSigned{"the algorithm of another key", types.SigningAlgorithmSpecEd25519Sha512, types.MessageTypeRaw, digest, badUsage},
+		notSigned{"a kind of message that does not exist", types.SigningAlgorithmSpecEcdsaSha256, "COOKED", digest, invalid},
+	)
+}
+
+func noSignature(r *run) {
+	_, err := r.keys.Verify(r.ctx, &kms.VerifyInput{KeyId: signer(r), Message: message, Signature: []byte("no signature"), SigningAlgorithm: types.SigningAlgorithmSpecEcdsaSha256})
 	r.refused("bytes that are no signature", err, badSignature)
+}
+
+func refusedEd25519(r *run) {
+	r.refusesToSign(r.asymmetric(types.KeySpecEccNistEdwards25519, types.KeyUsageTypeSignVerify),
+		notSigned{"a digest for Ed25519", types.SigningAlgorithmSpecEd25519Sha512, types.MessageTypeDigest, make([]byte, 64), invalid},
+		notSigned{"a message for prehashed Ed25519", types.SigningAlgorithmSpecEd25519PhSha512, types.MessageTypeRaw, make([]byte, 64), invalid},
+	)
+}
+
+func refusedMLDSA(r *run) {
+	r.refusesToSign(r.asymmetric(types.KeySpecMlDsa65, types.KeyUsageTypeSignVerify),
+		notSigned{"a digest for ML-DSA", types.SigningAlgorithmSpecMlDsaShake256, types.MessageTypeDigest, make([]byte, 64), invalid},
+		notSigned{"a mu that is too short", types.SigningAlgorithmSpecMlDsaShake256, types.MessageTypeExternalMu, make([]byte, 32), invalid},
+	)
 }
