@@ -85,8 +85,8 @@ type Claim struct {
 type Store interface {
 	// Claim asks for key. Digest identifies the content of the event. Until is the moment up to which this copy of the
 	// event needs the key to be remembered; it is not before the moment from which the copy is stale for every
-	// worker. A store that may have forgotten a completion of the key answers ErrUnavailable instead of New. Lease is how long the claim lives without renewal; a store that reads its
-	// server's clock in whole seconds may let it live up to 2 s longer. The Claim is valid only with New.
+	// worker. A store that may have forgotten a completion of the key answers ErrUnavailable instead of New. Lease is how long the claim lives without renewal, or some seconds longer
+	// where the store knows its server's time in whole seconds only. The Claim is valid only with New.
 	Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (Claim, Status, error)
 	// Renew makes the lease of the claim end one lease from now.
 	Renew(ctx context.Context, claim Claim, lease time.Duration) error

@@ -61,10 +61,11 @@ func Unavailable(err error) error { return fmt.Errorf("%w: %w", replay.ErrUnavai
 // Forgotten is the answer to a claim that may have been completed and forgotten.
 func Forgotten(server, until time.Time) error {
 	return fmt.Errorf("%w: at the server it is %s, and events up to %s may have been forgotten; "+
-		"this event is stale, or one of the clocks is wrong", replay.ErrUnavailable, stamp(server), stamp(until))
+		"this event is stale, or one of the clocks is wrong", replay.ErrUnavailable, Stamp(server), Stamp(until))
 }
 
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+// Stamp is a moment as errors have it.
+func Stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // Token makes 16 random bytes. A claim's token is drawn by the client, and so is the mark of a completion: when an answer
 // is lost and the request is made again underneath us, it is known as the same one.
@@ -72,6 +73,9 @@ func Token() (token [16]byte) {
 	rand.Read(token[:])
 	return token
 }
+
+// Floor is t in milliseconds since 1970, rounded down: nothing that ends then has ended early.
+func Floor(t time.Time) int64 { return min(max(t.UnixMilli(), 0), maxMillis) }
 
 // Millis is t in milliseconds since 1970, rounded up: nothing ends early.
 func Millis(t time.Time) int64 {
