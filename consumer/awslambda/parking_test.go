@@ -287,7 +287,22 @@ func TestHandlerThatHandles(t *testing.T) {
 		}
 		return nil
 	}
-	w.want(w.invoke(awslambdatest.FIFO(t, awslambdatest.Grouped{Group: "a", Body: x}, awslambdatest.Grouped{Group: "a", Body: y})))
+	messages := []awslambdatest.Grouped{{Group: "a", Body: x}, {Group: "a", Body: y}, {Group: "a", Body: x}}
+	w.want(w.invoke(awslambdatest.FIFO(t, messages...)))
+}
+
+// A handler that ends its goroutine, as a test does that fails, leaves the others a worker.
+func TestHandlerThatEndsItsGoroutine(t *testing.T) {
+	w := newWorld(t)
+	w.opts.Parallel = 1
+	w.handler = func(_ context.Context, d consumer.Delivery[order]) error {
+		if d.Data.Item == "a" {
+			runtime.Goexit()
+		}
+		return nil
+	}
+	w.want(w.invoke(awslambdatest.SQS(t, w.deliveries("a", "b", "c")...)), "message-1")
+	same(t, "handled", w.taken(), []string{"a", "b", "c"})
 }
 
 // Random batches of copies in groups, some of which fail: no event is in two handlers at a time, none is handled twice,

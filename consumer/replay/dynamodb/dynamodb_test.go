@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"sync"
@@ -289,6 +290,54 @@ func TestForgotten(t *testing.T) {
 	s = newStore(t, client, service.Now)
 	wantUnavailable(t, s, until)
 	wantStatus(t, s, service.Now().Add(time.Second), replay.New)
+}
+
+// What a later copy wrote in between is not lowered by what was begun before it.
+func TestKeptForLongerInBetween(t *testing.T) {
+	f, client := newFake(t)
+	start := time.Now().Truncate(time.Second)
+	f.now = func() time.Time { return start }
+	s := newStore(t, client, f.now)
+	c := claim(t, s, start.Add(time.Second))
+	far := start.Add(100 * time.Hour)
+	// between has a later copy come before the second update of what is done.
+	between := func(do func()) {
+		t.Helper()
+		f.change(func() {
+			updates := 0
+			f.before = func(operation string) {
+				if operation != "UpdateItem" {
+					return
+				}
+				if updates++; updates == 2 {
+					f.change(func() {
+						item := maps.Clone(f.items[itemID])
+						item["until"] = map[string]string{"N": strconv.FormatInt(far.UnixMilli(), 10)}
+						item["forget_at"] = map[string]string{"N": strconv.FormatInt(far.Unix(), 10)}
+						f.items[itemID] = item
+					})
+				}
+			}
+		})
+		do()
+		f.change(func() { f.before = nil })
+		if got := f.forgetAt(t); !got.Equal(far) || f.item()["until"]["N"] != strconv.FormatInt(far.UnixMilli(), 10) {
+			t.Errorf("the item is up to %s and lives until %v, want %v", f.item()["until"]["N"], got, far)
+		}
+	}
+	between(func() {
+		if err := s.Renew(t.Context(), c, 10*time.Minute); err != nil {
+			t.Error(err)
+		}
+	})
+	f.change(func() { delete(f.items, itemID) })
+	c = claim(t, s, start.Add(time.Second))
+	between(func() { wantStatus(t, s, start.Add(time.Hour), replay.Held) })
+	far = far.Add(time.Hour)
+	if err := s.Complete(t.Context(), c, start.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	between(func() { wantStatus(t, s, far.Add(-time.Minute), replay.Completed) })
 }
 
 // A copy that is stale for the service takes nothing from the holder of a claim, not even of one that lapsed.
