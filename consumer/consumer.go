@@ -47,14 +47,20 @@ const DefaultLease = 30 * time.Second
 // end, as an overflow would be a window that nothing passes; and a lease must be longer than it takes to use it.
 const (
 	MaxDuration = 10 * 365 * 24 * time.Hour // of MaxAge, QueueRetention, Skew and Lease
+	MaxRemember = 4 * MaxDuration           // of RememberFor: twice the widest window
 	MinLease    = time.Second
 )
 
 // Options adjust a Consumer. The zero value is the strict one, but Sources must be named.
 //
-// MaxAge and QueueRetention together are the window: how old an event may be, and how long its claim is remembered.
-// All workers of one name have the same. Whoever widens it later admits again what was completed under the narrower
-// one and forgotten since: those events may be handled a second time, with the same IdempotencyKey.
+// MaxAge and QueueRetention together are the window: how old an event may be. All workers of one name have the same.
+// Widening it later admits again events that were completed under the narrower one and have been forgotten since: they
+// may be handled a second time, with the same IdempotencyKey.
+//
+// RememberFor is how long a claim is kept, counted from when the event was sealed. A producer may publish an event
+// again, by the same ID and with a later time of sealing. Each copy that arrives while the event is remembered keeps it
+// remembered for RememberFor from that copy's sealing. A copy that arrives later than that, and is the first to do so,
+// is handled as a new event, with the same IdempotencyKey.
 type Options struct {
 	Sources            []string                          // which sources this consumer takes (keys.MatchSource); must not be empty
 	Types              []string                          // which types this consumer takes (keys.MatchType); nil = those that the bundle allows
@@ -63,6 +69,7 @@ type Options struct {
 	RequiredAlgorithms []keys.Algorithm                  // each must have signed; nil = any one signature
 	MaxAge             time.Duration                     // the replay window backwards; 0 = DefaultMaxAge, most MaxDuration
 	QueueRetention     time.Duration                     // how long queue and dead-letter queue keep messages, added to MaxAge; 0 = no queue, most MaxDuration
+	RememberFor        time.Duration                     // how long a claim is kept after the event was sealed; 0 = twice the window, least the window
 	Skew               time.Duration                     // how far clocks may differ; 0 = envelope.DefaultSkew, most MaxDuration
 	Lease              time.Duration                     // how long a claim lives without renewal; 0 = DefaultLease, else from MinLease to MaxDuration
 	ExtensionTypes     map[string]envelope.AttributeType // types of extensions that other implementations signed, and the names that may be Binary
@@ -82,7 +89,7 @@ type Options struct {
 	UnsafeObserve                []Observe // sources that are still migrating: see Observe; nil = none
 	UnsafeAnySource              bool      // true: no Sources are needed, the bundle alone decides
 	UnsafeIgnoreAccount          bool      // true: the bundle's account lists are not looked at
-	UnsafeAllowUndated           bool      // true: an event whose time of sealing nobody signed is accepted, and may come again after MaxAge
+	UnsafeAllowUndated           bool      // true: an event whose time of sealing nobody signed is accepted, and may come again after RememberFor
 	UnsafeAcceptBeforeRevocation bool      // true: a revoked key still counts for what claims to be sealed before
 	UnsafeAllowUncommitted       bool      // true: encrypted data of other libraries is taken, see envelope.OpenOptions
 }
@@ -165,6 +172,9 @@ func (o *Options) setDefaults() {
 	if o.MaxAge == 0 {
 		o.MaxAge = DefaultMaxAge
 	}
+	if o.RememberFor == 0 {
+		o.RememberFor = 2 * o.window()
+	}
 	if o.Skew == 0 {
 		o.Skew = envelope.DefaultSkew
 	}
@@ -216,6 +226,10 @@ func (o *Options) checkDurations() error {
 		if d.value < d.least || d.value > MaxDuration {
 			return fmt.Errorf("%s is %v: give a duration from %v to %v, or 0 for the default", d.name, d.value, d.least, MaxDuration)
 		}
+	}
+	if window := o.window(); o.RememberFor < window || o.RememberFor > MaxRemember {
+		return fmt.Errorf("RememberFor is %v: give a duration from %v, which is the window, to %v, or 0 for twice the window",
+			o.RememberFor, window, MaxRemember)
 	}
 	return nil
 }

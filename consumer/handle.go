@@ -12,6 +12,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/inhand"
 )
 
 // Outcome is what became of a delivery.
@@ -70,6 +71,11 @@ func (c *Consumer) Handle(ctx context.Context, msg Message, handler Handler) (Re
 	d := &delivery{Consumer: c, msg: msg, handler: handler}
 	d.began = d.now()
 	err := d.run(ctx)
+	if d.parked { // by an adapter, which hands it over again
+		return d.result, &inhand.Parked{Err: err, Report: func() {
+			c.harmless(ctx, func() { c.report(ctx, d.reportOf(err)) })
+		}}
+	}
 	c.report(ctx, d.reportOf(err))
 	return d.result, err
 }
@@ -92,6 +98,7 @@ type delivery struct {
 	until      time.Time
 	claim      replay.Claim
 	held       bool // claim is ours to complete or release
+	parked     bool // another message of the same batch has the event in hand
 }
 
 func (d *delivery) run(ctx context.Context) error {
@@ -235,6 +242,10 @@ func (d *delivery) once(ctx context.Context) *envelope.Error {
 
 // take claims the event.
 func (d *delivery) take(ctx context.Context) *envelope.Error {
+	if enter := inhand.From(ctx); enter != nil && !enter(d.key) {
+		d.parked = true
+		return d.because(envelope.ReasonInProgress, "another message of the same batch has it in hand", nil)
+	}
 	claim, status, err := d.store.Claim(ctx, d.key, d.opened.ContentDigest(), d.until, d.opts.Lease)
 	switch {
 	case err != nil:

@@ -289,11 +289,11 @@ func TestHandled(t *testing.T) {
 	}
 }
 
-// An ID is remembered for as long as its event can look fresh to anybody, counted from when it was sealed.
+// An ID is remembered for RememberFor, counted from when its event was sealed, and not before it is stale for everybody.
 func TestUntil(t *testing.T) {
 	w := newWorld(t)
 	w.opts.MaxAge, w.opts.QueueRetention, w.opts.Skew, w.opts.UnsafeAllowUndated = time.Hour, 2*time.Hour, time.Minute, true
-	window := 3*time.Hour + time.Minute
+	window := 6*time.Hour + time.Minute // twice the window, and the skew
 	genuine := w.event("1")
 	w.clock.Advance(time.Hour)
 	for _, c := range []struct {
@@ -309,6 +309,86 @@ func TestUntil(t *testing.T) {
 		if u := w.store.untils; len(u) != 2 || !u[0].Equal(c.want) || !u[1].Equal(c.want) {
 			t.Errorf("claimed and completed until %v, want %v", u, c.want)
 		}
+	}
+}
+
+// published is a copy of event 1, sealed now, and a store that forgets as soon as it may.
+func (w *world) published() []byte {
+	w.Helper()
+	return w.seal(placed("1"), envelope.SealOptions{}).JSON()
+}
+
+func newForgetfulWorld(t *testing.T) *world {
+	w := newWorld(t)
+	w.store.Store = replay.NewMemory(&replay.MemoryOptions{Now: w.clock.Now, Capacity: 1})
+	w.opts.MaxAge, w.opts.Skew = time.Hour, time.Minute
+	return w
+}
+
+// makeRoom has the store forget what it may forget, for an event that fails and leaves nothing behind.
+func (w *world) makeRoom() {
+	w.Helper()
+	w.fail = errors.New("no")
+	if r, err := w.deliver(w.event("other")); err == nil {
+		w.Fatalf("the other event is %s", r.Outcome)
+	}
+	w.fail = nil
+}
+
+// A producer publishes an event again within the window, and the second copy is delivered again after the claim of the
+// first one would have ended.
+func TestCopyPublishedAgain(t *testing.T) {
+	for name, other := range map[string]bool{"clear": false, "other content": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newForgetfulWorld(t)
+			w.opts.RememberFor = w.opts.MaxAge
+			first := w.published()
+			w.want(first, consumer.Handled, "")
+			w.clock.Advance(50 * time.Minute)
+			outcome, reason, again := consumer.Duplicate, envelope.ReasonReplayed, w.published()
+			if other {
+				ev := placed("1")
+				if err := ev.SetData("application/json", map[string]int{"amount": 13}); err != nil {
+					t.Fatal(err)
+				}
+				outcome, reason, again = consumer.Quarantined, envelope.ReasonIDReused, w.seal(ev, envelope.SealOptions{}).JSON()
+			}
+			w.want(again, outcome, reason)
+			w.clock.Advance(30 * time.Minute) // the first copy is stale, and was forgotten but for the second one
+			w.makeRoom()
+			w.want(again, outcome, reason)
+			w.want(first, consumer.Quarantined, envelope.ReasonExpired)
+			if len(w.handled) != 1 { // the store had no room for the other event
+				t.Errorf("handlers were called %d times", len(w.handled))
+			}
+		})
+	}
+}
+
+// A copy that first arrives when the first one is stale is a duplicate for as long as RememberFor says, and beyond that
+// a new event with the same IdempotencyKey.
+func TestRememberFor(t *testing.T) {
+	for name, c := range map[string]struct {
+		rememberFor, after time.Duration
+		outcome            consumer.Outcome
+		reason             envelope.Reason
+	}{
+		"default":         {0, 2*time.Hour + 30*time.Second, consumer.Duplicate, envelope.ReasonReplayed},
+		"default, beyond": {0, 2*time.Hour + 2*time.Minute, consumer.Handled, ""},
+		"longer":          {5 * time.Hour, 5 * time.Hour, consumer.Duplicate, envelope.ReasonReplayed},
+		"longer, beyond":  {5 * time.Hour, 5*time.Hour + 2*time.Minute, consumer.Handled, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newForgetfulWorld(t)
+			w.opts.RememberFor = c.rememberFor
+			w.want(w.published(), consumer.Handled, "")
+			w.clock.Advance(c.after)
+			w.makeRoom()
+			w.want(w.published(), c.outcome, c.reason)
+			if n := len(w.handled); c.outcome == consumer.Handled && w.handled[0].IdempotencyKey != w.handled[n-1].IdempotencyKey {
+				t.Error("the copy has another IdempotencyKey")
+			}
+		})
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 // end, so that events which were handled when they were fresh are handled again, with the same
 // Delivery.IdempotencyKey; at the same time even, if they are still on their way. What is reopened was refused, not handled, and is claimed as by its first
 // delivery: if a copy of it was handled, and the store still knows, it is a duplicate. Such a claim is kept until
-// the permission's end, or longer if the window says so.
+// the permission's end, or longer if RememberFor says so.
 //
 // All workers of one name have the same permissions. An ID is for one purpose and is not used again: under a new ID a
 // replay is handled once more; a permission that is prolonged after its end admits again what was completed
@@ -150,9 +150,11 @@ func (d *delivery) lives(p *Permission) bool {
 	return time.Unix(0, d.Consumer.latest.Load()).Before(p.Until)
 }
 
-// claimUntil is how long the claim must be remembered: until the event cannot pass any more.
+// claimUntil is how long this copy of the event needs the claim to be remembered: until the copy cannot pass any more,
+// and beyond that for RememberFor, for copies that are sealed later and have not arrived yet. Nothing passes under a
+// permission after its end, whenever it was sealed.
 func (d *delivery) claimUntil() time.Time {
-	fresh := d.sealed().Add(d.opts.window() + d.opts.Skew)
+	fresh := d.sealed().Add(d.opts.RememberFor + d.opts.Skew)
 	p := d.permission
 	if p == nil {
 		return fresh

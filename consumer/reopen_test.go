@@ -172,7 +172,7 @@ func TestReopenAndCopies(t *testing.T) {
 		w.late().Until = start.Add(time.Hour)
 		w.reopen(consumer.Handled, "")
 		for _, until := range w.store.untils {
-			if !until.Equal(start.Add(consumer.DefaultMaxAge + envelope.DefaultSkew)) {
+			if !until.Equal(start.Add(2*consumer.DefaultMaxAge + envelope.DefaultSkew)) {
 				t.Errorf("claimed until %v", until)
 			}
 		}

@@ -45,7 +45,7 @@ import (
 func TestChaos(t *testing.T) {
 	t.Run("Redis", func(t *testing.T) {
 		s, client := startRedis(t, "--appendfsync", "everysec")
-		c := newChaos(t, scale(t, "SEALBUS_CHAOS_EVENTS", 100_000), newRedisStore(t, client, nil))
+		c := newChaos(t, scale(t, "SEALBUS_CHAOS_EVENTS", 100_000), newRedisStore(t, client))
 		c.config.Redis = s.addr()
 		c.run()
 	})

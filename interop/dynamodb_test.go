@@ -3,6 +3,7 @@ package interop_test
 import (
 	"encoding/json"
 	"errors"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,9 +63,50 @@ func newDynamoStore(tb testing.TB, client dynamodb.Client, now func() time.Time)
 	return s
 }
 
+// dated is a transport that dates the answers of the service by another clock.
+type dated struct {
+	http.RoundTripper
+	now func() time.Time
+}
+
+func (d dated) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := d.RoundTripper.RoundTrip(r)
+	if err == nil {
+		response.Header.Set("Date", d.now().UTC().Format(http.TimeFormat))
+	}
+	return response, err
+}
+
+// datedClient is the client, with answers of that date.
+func datedClient(tb testing.TB, client *awsdynamodb.Client, now func() time.Time) *awsdynamodb.Client {
+	tb.Helper()
+	transport := &http.Transport{}
+	tb.Cleanup(transport.CloseIdleConnections)
+	opts := client.Options()
+	opts.HTTPClient = &http.Client{Transport: dated{transport, now}}
+	return awsdynamodb.New(opts)
+}
+
 func TestDynamoDBContract(t *testing.T) {
 	_, client := startTable(t)
-	replaytest.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store { return newDynamoStore(t, client, clock.Now) })
+	contract := replaytest.Contract{Steps: contractSteps, LeaseSlack: 2 * time.Second}
+	contract.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
+		return newDynamoStore(t, datedClient(t, client, clock.Now), clock.Now)
+	})
+}
+
+// TestDynamoDBClock: a worker whose own clock is ahead takes over nothing that is live. The dates are the emulator's.
+func TestDynamoDBClock(t *testing.T) {
+	_, client := startTable(t)
+	until := time.Now().Add(time.Hour)
+	claim := mustClaim(t, newDynamoStore(t, client, nil), [32]byte{1}, until)
+	for _, ahead := range []time.Duration{claimLease + time.Second, 5 * time.Minute} {
+		other := newDynamoStore(t, client, func() time.Time { return time.Now().Add(ahead) })
+		wantClaim(t, other, [32]byte{1}, until, replay.Held)
+	}
+	if err := newDynamoStore(t, client, nil).Complete(t.Context(), claim, until); err != nil {
+		t.Error(err)
+	}
 }
 
 // A table that is not there is a store that is not there, and not an empty one.

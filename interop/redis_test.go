@@ -1,9 +1,12 @@
 package interop_test
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -41,24 +44,81 @@ func startRedis(tb testing.TB, options ...string) (*server, *goredis.Client) {
 	return s, client
 }
 
-func newRedisStore(tb testing.TB, client redis.Client, now func() time.Time) *redis.Store {
+func newRedisStore(tb testing.TB, client redis.Client) *redis.Store {
 	tb.Helper()
-	s, err := redis.New(client, &redis.Options{Now: now})
+	s, err := redis.New(client, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return s
 }
 
+// contractSteps is how many random operations are held against the model on a real server.
+const contractSteps = 20_000
+
+// timed is a client whose scripts read the clock of a test, in place of the server's: nothing else of them is changed.
+type timed struct {
+	redis.Client
+	now func() time.Time
+}
+
+const serverTime = "redis.call('TIME')"
+
+func (c timed) EvalSha(ctx context.Context, _ string, _ []string, _ ...any) *goredis.Cmd {
+	cmd := goredis.NewCmd(ctx)
+	cmd.SetErr(errors.New("NOSCRIPT: the text is asked for, to be changed"))
+	return cmd
+}
+
+func (c timed) Eval(ctx context.Context, script string, keys []string, args ...any) *goredis.Cmd {
+	now := c.now()
+	args = append(slices.Clone(args), now.Unix(), now.Nanosecond()/1000)
+	return c.Client.Eval(ctx, strings.ReplaceAll(script, serverTime, "{ARGV[#ARGV - 1], ARGV[#ARGV]}"), keys, args...)
+}
+
+// testRedisContract has the clock of the test inside the real server. What expires there does so by its own clock, which
+// is far behind the one of the test.
+func testRedisContract(t *testing.T, client redis.Client) {
+	t.Helper()
+	replaytest.Contract{Steps: contractSteps}.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
+		return newRedisStore(t, timed{client, clock.Now})
+	})
+}
+
 func TestRedisContract(t *testing.T) {
+	_, client := startRedis(t, "--appendfsync", "no")
+	testRedisContract(t, client)
+}
+
+// TestRedisClock: a claim lives by the clock of the real server, whatever the time is at the worker that asks.
+func TestRedisClock(t *testing.T) {
 	_, client := startRedis(t)
-	replaytest.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store { return newRedisStore(t, client, clock.Now) })
+	at, err := client.Time(t.Context()).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, until := newRedisStore(t, client), at.Add(time.Hour)
+	mustClaim(t, store, [32]byte{1}, until)
+	record, err := client.Get(t.Context(), redis.DefaultPrefix+"01"+strings.Repeat("0", 62)).Result()
+	if err != nil || len(record) != 79 {
+		t.Fatalf("the record has %d bytes, %v", len(record), err)
+	}
+	end, err := strconv.ParseInt(record[49:64], 10, 64)
+	if left := time.UnixMilli(end).Sub(at); err != nil || left < claimLease || left > claimLease+startPatience {
+		t.Errorf("the lease ends %v after it was asked for, %v, want %v", left, err, claimLease)
+	}
+	for _, ahead := range []time.Duration{claimLease + time.Second, 5 * time.Minute} {
+		wantClaim(t, newRedisStore(t, client), [32]byte{1}, until.Add(ahead), replay.Held)
+	}
+	if left := client.PTTL(t.Context(), redis.DefaultPrefix+"01"+strings.Repeat("0", 62)).Val(); left <= 2*time.Hour {
+		t.Errorf("the key lives for %v: the later copies do not keep it", left)
+	}
 }
 
 // TestRedisClusterContract: one node that has all slots of a cluster enforces what a cluster does, keys declared and in
 // one slot, and is asked through the client for clusters.
 func TestRedisClusterContract(t *testing.T) {
-	s, single := startRedis(t, "--cluster-enabled", "yes", "--cluster-require-full-coverage", "no")
+	s, single := startRedis(t, "--appendfsync", "no", "--cluster-enabled", "yes", "--cluster-require-full-coverage", "no")
 	if err := single.ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -69,13 +129,13 @@ func TestRedisClusterContract(t *testing.T) {
 	}
 	client := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{s.addr()}})
 	t.Cleanup(func() { client.Close() })
-	replaytest.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store { return newRedisStore(t, client, clock.Now) })
+	testRedisContract(t, client)
 }
 
 // TestRedisKilled kills the server, which then is unavailable, and starts it again: what was claimed and completed is.
 func TestRedisKilled(t *testing.T) {
 	s, client := startRedis(t)
-	testKilled(t, s, newRedisStore(t, client, nil))
+	testKilled(t, s, newRedisStore(t, client))
 }
 
 // testKilled kills a server under a store and starts it again.
@@ -144,7 +204,7 @@ func wantClaim(tb testing.TB, store replay.Store, key [32]byte, until time.Time,
 // TestRedisFull: a server without room refuses to write, and that is no reason to call anything new.
 func TestRedisFull(t *testing.T) {
 	_, client := startRedis(t)
-	store, until := newRedisStore(t, client, nil), time.Now().Add(time.Hour)
+	store, until := newRedisStore(t, client), time.Now().Add(time.Hour)
 	mustClaim(t, store, [32]byte{1}, until)
 	if err := client.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
 		t.Fatal(err)
@@ -161,13 +221,13 @@ func TestRedisFull(t *testing.T) {
 // TestRedisACL: the permissions that the package's documentation names are enough, and it has no others.
 func TestRedisACL(t *testing.T) {
 	s, client := startRedis(t)
-	rule := []any{"ACL", "SETUSER", "consumer", "reset", "on", ">secret", "~sealbus:replay:*", "+eval", "+evalsha", "+get", "+set", "+del", "+pexpireat", "+time"}
+	rule := []any{"ACL", "SETUSER", "consumer", "reset", "on", ">secret", "~sealbus:replay:*", "+eval", "+evalsha", "+get", "+set", "+del", "+pttl", "+pexpireat", "+time"}
 	if err := client.Do(t.Context(), rule...).Err(); err != nil {
 		t.Fatal(err)
 	}
 	consumer := goredis.NewClient(&goredis.Options{Addr: s.addr(), Username: "consumer", Password: "secret", DisableIdentity: true, Protocol: 2})
 	t.Cleanup(func() { consumer.Close() })
-	store, until := newRedisStore(t, consumer, nil), time.Now().Add(time.Hour)
+	store, until := newRedisStore(t, consumer), time.Now().Add(time.Hour)
 	claim := mustClaim(t, store, [32]byte{1}, until)
 	if err := store.Renew(t.Context(), claim, claimLease); err != nil {
 		t.Error(err)
@@ -189,7 +249,7 @@ func TestRedisACL(t *testing.T) {
 
 func BenchmarkRedis(b *testing.B) {
 	_, client := startRedis(b, "--appendfsync", "everysec")
-	benchStore(b, newRedisStore(b, client, nil))
+	benchStore(b, newRedisStore(b, client))
 	name := redis.DefaultPrefix + strings.Repeat("0", 63) + "1"
 	if n, err := client.MemoryUsage(b.Context(), name).Result(); err == nil {
 		b.ReportMetric(float64(n), "B/ID")

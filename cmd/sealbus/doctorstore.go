@@ -103,7 +103,7 @@ func (d *doctor) checkPersistence(info map[string]string) {
 	}
 }
 
-// checkRedisClock: it is by the clock of Redis that claims are forgotten.
+// checkRedisClock: it is by the clock of Redis that leases end and claims are forgotten.
 func (d *doctor) checkRedisClock(ctx context.Context, client *goredis.Client, before time.Time) {
 	at, err := client.Time(ctx).Result()
 	if err != nil {

@@ -225,7 +225,7 @@ func (l *listener) openStore(url string) (replay.Store, error) {
 	if url == "" {
 		return replay.NewMemory(&replay.MemoryOptions{Now: l.app.now}), nil
 	}
-	store, closeStore, err := openRedis(url, l.app.now)
+	store, closeStore, err := openRedis(url)
 	l.closers = append(l.closers, closeStore)
 	return store, err
 }

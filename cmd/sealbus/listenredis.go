@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -21,13 +20,13 @@ func redisClient(url string) (*goredis.Client, error) {
 }
 
 // openRedis is a replay store that outlives this process.
-func openRedis(url string, now func() time.Time) (replay.Store, func(), error) {
+func openRedis(url string) (replay.Store, func(), error) {
 	client, err := redisClient(url)
 	if err != nil {
 		return nil, func() {}, err
 	}
 	closeClient := func() { _ = client.Close() } // at the end of the program
-	store, err := redis.New(client, &redis.Options{Now: now})
+	store, err := redis.New(client, nil)
 	if err != nil {
 		return nil, closeClient, unavailable("report this as a bug", "%w", err)
 	}

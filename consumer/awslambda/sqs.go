@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"sync"
-	"sync/atomic"
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/internal/strictjson"
@@ -38,6 +36,10 @@ type SQSItemFailure struct {
 // to be delivered again, the rest of its group is not begun and is to be delivered again too, while other groups go on.
 // What can never pass holds up nobody once it is in quarantine; a message that is in hand elsewhere (in_progress) does.
 //
+// Of an event that is in the batch several times, one copy is handled at a time. The others, with what comes after them in
+// their groups, wait without keeping other messages from being begun, and are duplicates when the first has been handled.
+// If it failed, or the time is nearly up, they are to be delivered again, too (in_progress).
+//
 // Of a batch that cannot be read as one, nothing is begun and the invocation fails. The handler is a consumer.Handler,
 // or takes the data as a T as with consumer.Typed. opts may be nil.
 func SQS[T any](c *consumer.Consumer, handle func(ctx context.Context, d consumer.Delivery[T]) error, opts *Options) func(context.Context, json.RawMessage) (SQSResponse, error) {
@@ -66,6 +68,7 @@ type batch struct {
 	*adapter
 	*invocation
 	records []record
+	parking
 }
 
 // record is one message. It counts as failed until the core said otherwise, whatever way its handling ends.
@@ -76,21 +79,18 @@ type record struct {
 	body    []byte // as it stands in the payload: a JSON string
 	done    bool   // to be deleted
 	err     error  // why not; nil = it was not begun
+	place
 }
 
 // run handles the units in parallel. Within a unit, what comes after a failure is not begun.
 func (b *batch) run() {
-	units := b.units()
-	var next atomic.Int64
-	var workers sync.WaitGroup
-	for range min(b.opts.Parallel, len(units)) {
-		workers.Go(func() {
-			for i := next.Add(1) - 1; int(i) < len(units); i = next.Add(1) - 1 {
-				b.inOrder(units[i])
-			}
-		})
-	}
-	workers.Wait()
+	b.ready = b.units()
+	b.inHand = make(map[[32]byte][][]*record)
+	b.mu.Lock()
+	b.staff()
+	b.mu.Unlock()
+	b.workers.Wait()
+	b.refuseParked()
 }
 
 // units are the messages that wait for each other: of a FIFO queue each group, of a standard queue each message alone.
@@ -114,18 +114,6 @@ func (b *batch) units() [][]*record {
 		units = append(units, all[i:i+1:i+1])
 	}
 	return units
-}
-
-func (b *batch) inOrder(unit []*record) {
-	for _, r := range unit {
-		if b.over() != nil {
-			return
-		}
-		if r.err = b.handle(r); r.err != nil {
-			return
-		}
-		r.done = true
-	}
 }
 
 func (b *batch) handle(r *record) error {
@@ -153,7 +141,7 @@ func (b *batch) deliver(r *record, msg consumer.Message) (err error) {
 				"consumer", b.consumer.Name(), "message", r.id, "error", err)
 		}
 	}()
-	_, err = b.consumer.Handle(b.Context, msg, b.handler)
+	_, err = b.consumer.Handle(b.messageContext(r), msg, b.handler)
 	returned = true
 	return err
 }

@@ -61,15 +61,21 @@ func (s *shard) len() int {
 }
 
 // claim answers a claim in the order of what is surest: a live claim, a completed ID, a lapsed claim. Only
-// then is the ID unknown, and must be one that cannot have been forgotten.
+// then is the ID unknown, and must be one that cannot have been forgotten. Whatever the answer, the ID is
+// remembered up to the until of this copy, too.
 func (s *shard) claim(id fingerprint, c claimed, now time.Time) (Status, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	held, known := s.claims[id]
 	if known && now.UnixNano() < held.end {
+		if c.until > held.until {
+			held.until = c.until
+			s.claims[id] = held
+		}
 		return Held, nil
 	}
 	if done := s.lookup(id); done != nil {
+		done.until = max(done.until, c.until)
 		return completedAs(done.mark, c.mark), nil
 	}
 	if !known {
@@ -77,6 +83,7 @@ func (s *shard) claim(id fingerprint, c claimed, now time.Time) (Status, error) 
 			return 0, err
 		}
 	}
+	c.until = max(c.until, held.until)
 	s.claims[id] = c
 	return New, nil
 }
@@ -124,7 +131,7 @@ func (s *shard) complete(id fingerprint, token uint64, until uint32, now time.Ti
 	}
 	delete(s.claims, id)
 	s.makeRoom(now)
-	s.insert(slot{id: id, mark: c.mark, until: until})
+	s.insert(slot{id: id, mark: c.mark, until: max(until, c.until)})
 	return nil
 }
 

@@ -5,18 +5,22 @@
 //
 // The table has the string partition key "id" and time to live on "forget_at": `sealbus replay create-table`,
 // EnsureTable or examples/replay-table.yaml make it. Items stay below 1 KB, so claim and completion are one write unit
-// each, and each renewal one more; a refused claim costs a write unit as well, and on an emulator that does not return the item
-// that was in the way, a consistent read. IAM: dynamodb:UpdateItem, GetItem, DeleteItem on the table. All writes are
+// each, and each renewal one more; a refused claim costs a write unit as well, one more if it is a later copy of the event,
+// and on an emulator that does not return the item that was in the way, a consistent read. IAM: dynamodb:UpdateItem, GetItem, DeleteItem on the table. All writes are
 // conditional; there are no transactions. Not for a global table with eventual consistency: two regions would
 // both claim.
 //
 // # Clocks
 //
-// Leases are judged by the consumer's clock, in the condition of the write: a skew between two consumers makes the
-// lease that much shorter or longer, and fencing tokens decide who completes. Keep leases longer than clocks are apart. Time
-// to live is garbage collection, comes up to days late and decides nothing: items outlive their event's until
-// by Options.Grace. As it is DynamoDB that forgets, by its own clock, a claim is New only if the service's clock, as its
-// answer is dated, had not reached until; later it is taken back and the answer is ErrUnavailable: the event may have
+// The clock that decides when a lease ends is the service's, as its answers are dated (HTTP header Date); no consumer's
+// clock does. The dates have whole seconds, so a lease may live 2 s longer than asked for, or longer if answers take
+// more than a second. Between two answers, and for a minute at most, the time is carried on by the clock of this machine;
+// if it is not known, one consistent read comes first. An answer without a date, from a cache, or dated more than 15
+// minutes off the clock of this machine is ErrUnavailable.
+//
+// Time to live is garbage collection, comes up to days late and decides nothing: items outlive the until of their event by
+// Options.Grace, and no operation shortens it. As it is DynamoDB that forgets, by its own clock, a claim is New only if
+// the service's clock had not reached until; later it is taken back and the answer is ErrUnavailable: the event may have
 // been completed and forgotten. Therefore a consumer whose clock was set back is never told New by mistake.
 //
 // # Threats
@@ -35,10 +39,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	smithy "github.com/aws/smithy-go/middleware"
 
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/consumer/replay/internal/remote"
@@ -46,8 +48,8 @@ import (
 
 // Client is what is used of *awsdynamodb.Client. Its timeouts and retries are the caller's business; a write that is
 // made again because its answer was lost has the effect and the answer of one, except for Release, which then
-// is ErrClaimLost. Answers carry the service's time in their metadata (middleware.GetServerTime), which comes from the
-// HTTP header Date: a claim without it is ErrUnavailable.
+// is ErrClaimLost. A client that wraps another must pass the options on: one of them reads the service's time from the
+// HTTP header Date of the answers, and without it every claim is ErrUnavailable.
 type Client interface {
 	UpdateItem(ctx context.Context, in *awsdynamodb.UpdateItemInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.UpdateItemOutput, error)
 	GetItem(ctx context.Context, in *awsdynamodb.GetItemInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.GetItemOutput, error)
@@ -58,7 +60,8 @@ type Client interface {
 type Options struct {
 	// Grace is how long a record outlives its event's until; 0 = one hour.
 	Grace time.Duration
-	// Now is the consumer's wall clock; nil = time.Now.
+	// Now is the clock of this machine, by which the service's time is carried on between two of its answers; nil =
+	// time.Now.
 	Now func() time.Time
 }
 
@@ -67,7 +70,7 @@ type Store struct {
 	client Client
 	table  string
 	grace  time.Duration
-	now    func() time.Time
+	clock  clock
 }
 
 var (
@@ -75,8 +78,8 @@ var (
 	_ Client       = (*awsdynamodb.Client)(nil)
 )
 
-// claimRounds is how often a claim is asked for while the item in its way vanishes before it can be read.
-const claimRounds = 4
+// rounds is how often a write is tried while what stands in its way changes before it can be judged.
+const rounds = 6
 
 // New makes a store over the table. It does not connect.
 func New(client Client, table string, opts *Options) (*Store, error) {
@@ -98,7 +101,7 @@ func New(client Client, table string, opts *Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Store{client: client, table: table, grace: o.Grace, now: o.Now}, nil
+	return &Store{client: client, table: table, grace: o.Grace, clock: clock{now: o.Now}}, nil
 }
 
 // Claim is replay.Store.Claim.
@@ -107,60 +110,124 @@ func (s *Store) Claim(ctx context.Context, key, digest [32]byte, until time.Time
 		return replay.Claim{}, 0, err
 	}
 	claim := replay.Claim{Key: key, Token: remote.Token()}
-	for range claimRounds {
-		status, err := s.take(ctx, claim, digest, until, lease)
-		if err != nil {
+	kept := s.keptUpTo(until)
+	for range rounds {
+		status, err := s.take(ctx, claim, digest, until, lease, &kept)
+		switch {
+		case err != nil:
 			return replay.Claim{}, 0, err
-		}
-		if status == replay.New {
+		case status == replay.New:
 			return claim, status, nil
-		}
-		if status != vanished {
+		case status != changed:
 			return replay.Claim{}, status, nil
 		}
 	}
-	return replay.Claim{}, replay.Held, nil // by others, one after the other
+	return replay.Claim{}, 0, errChanging // by others, one after the other
 }
 
-// vanished is what stood in the way of a claim and does no longer.
-const vanished replay.Status = -1
+// changed is what stood in the way of a claim, and is no longer what it was.
+const changed replay.Status = -1
 
-// take writes the claim unless the key is completed or somebody's live claim, and otherwise finds out which.
-func (s *Store) take(ctx context.Context, claim replay.Claim, digest [32]byte, until time.Time, lease time.Duration) (replay.Status, error) {
-	now, nowMillis := remote.Now(s.now)
-	end := now.Add(lease)
-	out, err := s.client.UpdateItem(ctx, s.update(claim.Key,
-		"attribute_not_exists(#id) OR (#phase = :claimed AND #lease <= :now)",
+var errChanging = remote.Unavailable(errors.New("the item of this event keeps changing"))
+
+// kept is up to when an item is kept. Both only ever rise, and each write has the condition that it raises them.
+type kept struct {
+	until  int64 // milliseconds since 1970
+	forget int64 // time to live: seconds since 1970
+}
+
+// notLowered is the condition of a write of #until and #forget that lowers neither.
+const notLowered = "#until <= :until AND #forget <= :forget"
+
+func (s *Store) keptUpTo(until time.Time) kept { return kept{remote.Millis(until), s.forget(until)} }
+
+func (k kept) besides(other kept) kept {
+	return kept{max(k.until, other.until), max(k.forget, other.forget)}
+}
+
+// take writes the claim unless the key is completed or somebody's live claim, and otherwise finds out which. What it finds
+// in the way is to be kept, too: it raises k for the next attempt.
+func (s *Store) take(ctx context.Context, claim replay.Claim, digest [32]byte, until time.Time, lease time.Duration, k *kept) (replay.Status, error) {
+	earliest, latest, err := s.times(ctx, claim.Key)
+	if err != nil {
+		return 0, err
+	}
+	if !earliest.Before(until) {
+		return s.stale(ctx, claim.Key, digest, earliest, until, k)
+	}
+	end := latest.Add(lease)
+	writes := k.besides(kept{0, s.forget(end)})
+	_, a, err := s.updateItem(ctx, s.update(claim.Key,
+		"attribute_not_exists(#id) OR (#phase = :claimed AND #lease <= :now AND "+notLowered+")",
 		"SET #phase = :claimed, #token = :token, #digest = :digest, #lease = :end, #until = :until, #forget = :forget",
 		values{
-			":claimed": text(phaseClaimed), ":now": number(nowMillis), ":token": binary(claim.Token[:]), ":digest": binary(digest[:]),
-			":end": number(remote.Millis(end)), ":until": number(remote.Millis(until)), ":forget": s.forget(later(until, end)),
+			":claimed": text(phaseClaimed), ":now": number(remote.Floor(earliest)), ":token": binary(claim.Token[:]), ":digest": binary(digest[:]),
+			":end": number(remote.Millis(end)), ":until": number(writes.until), ":forget": number(writes.forget),
 		}))
 	if err == nil {
-		return s.given(ctx, claim, until, out.ResultMetadata)
+		return s.given(ctx, claim, until, a)
 	}
 	found, err := s.inTheWay(ctx, claim.Key, err)
 	if err != nil {
 		return 0, err
 	}
-	switch {
-	case found.phase == "":
-		return vanished, nil
-	case found.holds(claim.Token):
+	if found.holds(claim.Token) {
 		return s.regain(ctx, claim, until)
-	case found.phase == phaseClaimed && nowMillis < found.lease:
-		return replay.Held, nil
-	case found.phase == phaseClaimed:
-		return vanished, nil
 	}
-	return completedAs(found.digest, digest), nil
+	return s.judge(ctx, claim.Key, digest, found, k)
 }
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
+// judge is the status of what is in the way of a claim, by the time that the last answer told. Changed is nothing, and a
+// lapsed claim.
+func (s *Store) judge(ctx context.Context, key, digest [32]byte, found item, k *kept) (replay.Status, error) {
+	switch found.phase {
+	case "":
+		return changed, nil
+	case phaseCompleted:
+		return s.raise(ctx, key, found, *k, completedAs(found.digest, digest))
 	}
-	return b
+	earliest, _, err := s.times(ctx, key)
+	if err != nil {
+		return 0, err
+	}
+	if remote.Floor(earliest) < found.lease {
+		return s.raise(ctx, key, found, *k, replay.Held)
+	}
+	*k = k.besides(found.kept)
+	return changed, nil
+}
+
+// stale is the answer for a copy whose until has passed at the service. It claims nothing, as a claim that is taken back
+// would be lost for the holder of one that lapsed.
+func (s *Store) stale(ctx context.Context, key, digest [32]byte, server, until time.Time, k *kept) (replay.Status, error) {
+	found, _, err := s.read(ctx, key)
+	if err != nil {
+		return 0, err
+	}
+	status, err := s.judge(ctx, key, digest, found, k)
+	if err == nil && status == changed {
+		return 0, remote.Forgotten(server, until)
+	}
+	return status, err
+}
+
+// raise is the status of what is in the way, after it is kept for this copy of the event, too. Nothing is written if it
+// is kept for so long already, and an item that is gone is not made again.
+func (s *Store) raise(ctx context.Context, key [32]byte, found item, k kept, status replay.Status) (replay.Status, error) {
+	if found.until >= k.until {
+		return status, nil
+	}
+	k = k.besides(found.kept)
+	_, _, err := s.updateItem(ctx, s.update(key, "attribute_exists(#id) AND "+notLowered, "SET #until = :until, #forget = :forget",
+		values{":until": number(k.until), ":forget": number(k.forget)}))
+	switch lost := asLost(err); {
+	case lost == nil:
+		return status, nil
+	case errors.Is(lost, replay.ErrClaimLost):
+		return changed, nil
+	default:
+		return 0, lost
+	}
 }
 
 func completedAs(done []byte, digest [32]byte) replay.Status {
@@ -171,29 +238,28 @@ func completedAs(done []byte, digest [32]byte) replay.Status {
 }
 
 // given is New for a claim that was written, if the service, by its own clock, cannot have forgotten a completion. If it
-// can, the claim is taken back; should that fail, it lapses, and whoever comes next is asked the same.
-func (s *Store) given(ctx context.Context, claim replay.Claim, until time.Time, answer smithy.Metadata) (replay.Status, error) {
-	server, known := middleware.GetServerTime(answer)
-	if known && server.Before(until) {
+// can, the claim is taken back; should that fail, it lapses, and the next worker that asks is told the same.
+func (s *Store) given(ctx context.Context, claim replay.Claim, until time.Time, a *answer) (replay.Status, error) {
+	if a.err == nil && a.date.Before(until) {
 		return replay.New, nil
 	}
 	_ = s.Release(ctx, claim)
-	if !known {
-		return 0, remote.Unavailable(errors.New("the answer of DynamoDB has no date"))
+	if a.err != nil {
+		return 0, remote.Unavailable(a.err)
 	}
-	return 0, remote.Forgotten(server, until)
+	return 0, remote.Forgotten(a.date, until)
 }
 
 // regain is the status of a claim that was written by an attempt whose answer was lost.
 func (s *Store) regain(ctx context.Context, claim replay.Claim, until time.Time) (replay.Status, error) {
-	found, answer, err := s.read(ctx, claim.Key)
+	found, a, err := s.read(ctx, claim.Key)
 	switch {
 	case err != nil:
 		return 0, err
 	case !found.holds(claim.Token):
-		return vanished, nil
+		return changed, nil
 	}
-	return s.given(ctx, claim, until, answer)
+	return s.given(ctx, claim, until, a)
 }
 
 // Renew is replay.Store.Renew.
@@ -201,17 +267,21 @@ func (s *Store) Renew(ctx context.Context, claim replay.Claim, lease time.Durati
 	if err := remote.CheckLease(ctx, lease); err != nil {
 		return err
 	}
-	end := s.now().Add(lease)
+	_, latest, err := s.times(ctx, claim.Key)
+	if err != nil {
+		return err
+	}
+	end := latest.Add(lease)
 	update := s.update(claim.Key, mine, "SET #lease = :end", values{
 		":claimed": text(phaseClaimed), ":token": binary(claim.Token[:]), ":end": number(remote.Millis(end)),
 	})
 	update.ReturnValues = types.ReturnValueAllNew
-	out, err := s.client.UpdateItem(ctx, update)
+	out, _, err := s.updateItem(ctx, update)
 	if err != nil {
 		return asLost(err)
 	}
 	renewed, err := readItem(out.Attributes)
-	if err != nil || !end.After(time.UnixMilli(renewed.until)) {
+	if err != nil || renewed.forget >= s.forget(end) {
 		return err
 	}
 	return s.keep(ctx, claim, end)
@@ -219,10 +289,20 @@ func (s *Store) Renew(ctx context.Context, claim replay.Claim, lease time.Durati
 
 // keep keeps the item of a claim that outlives its until: a handler that runs for so long is to be completed as well.
 func (s *Store) keep(ctx context.Context, claim replay.Claim, end time.Time) error {
-	_, err := s.client.UpdateItem(ctx, s.update(claim.Key, mine, "SET #forget = :forget", values{
-		":claimed": text(phaseClaimed), ":token": binary(claim.Token[:]), ":forget": s.forget(end),
+	_, _, err := s.updateItem(ctx, s.update(claim.Key, mine+" AND #forget < :forget", "SET #forget = :forget", values{
+		":claimed": text(phaseClaimed), ":token": binary(claim.Token[:]), ":forget": number(s.forget(end)),
 	}))
-	return asLost(err)
+	if err == nil {
+		return nil
+	}
+	found, err := s.inTheWay(ctx, claim.Key, err)
+	switch {
+	case err != nil:
+		return err
+	case found.holds(claim.Token): // a copy that came meanwhile has it kept for longer
+		return nil
+	}
+	return replay.ErrClaimLost
 }
 
 // Complete is replay.Store.Complete.
@@ -231,23 +311,29 @@ func (s *Store) Complete(ctx context.Context, claim replay.Claim, until time.Tim
 		return err
 	}
 	mark := remote.Token()
-	_, err := s.client.UpdateItem(ctx, s.update(claim.Key, mine,
-		"SET #phase = :completed, #token = :mark, #until = :until, #forget = :forget REMOVE #lease",
-		values{
-			":claimed": text(phaseClaimed), ":completed": text(phaseCompleted), ":token": binary(claim.Token[:]), ":mark": binary(mark[:]),
-			":until": number(remote.Millis(until)), ":forget": s.forget(until),
-		}))
-	if err == nil {
-		return nil
+	k := s.keptUpTo(until)
+	for range rounds {
+		_, _, err := s.updateItem(ctx, s.update(claim.Key, mine+" AND "+notLowered,
+			"SET #phase = :completed, #token = :mark, #until = :until, #forget = :forget REMOVE #lease",
+			values{
+				":claimed": text(phaseClaimed), ":completed": text(phaseCompleted), ":token": binary(claim.Token[:]), ":mark": binary(mark[:]),
+				":until": number(k.until), ":forget": number(k.forget),
+			}))
+		if err == nil {
+			return nil
+		}
+		found, err := s.inTheWay(ctx, claim.Key, err)
+		switch {
+		case err != nil:
+			return err
+		case found.completedBy(mark): // by us, in an attempt whose answer was lost
+			return nil
+		case !found.holds(claim.Token):
+			return replay.ErrClaimLost
+		}
+		k = k.besides(found.kept) // for a later copy of the event
 	}
-	found, err := s.inTheWay(ctx, claim.Key, err)
-	switch {
-	case err != nil:
-		return err
-	case found.completedBy(mark): // by us, in an attempt whose answer was lost
-		return nil
-	}
-	return replay.ErrClaimLost
+	return errChanging
 }
 
 // Release is replay.Store.Release.
@@ -259,7 +345,7 @@ func (s *Store) Release(ctx context.Context, claim replay.Claim) error {
 		TableName: &s.table, Key: itemKey(claim.Key), ConditionExpression: aws.String(mine),
 		ExpressionAttributeNames:  map[string]string{"#phase": attrPhase, "#token": attrToken},
 		ExpressionAttributeValues: values{":claimed": text(phaseClaimed), ":token": binary(claim.Token[:])},
-	})
+	}, s.clock.answer().note)
 	return asLost(err)
 }
 
@@ -290,14 +376,28 @@ func (s *Store) inTheWay(ctx context.Context, key [32]byte, err error) (item, er
 }
 
 // read is the item as it is now, the zero item if there is none.
-func (s *Store) read(ctx context.Context, key [32]byte) (item, smithy.Metadata, error) {
-	out, err := s.client.GetItem(ctx, &awsdynamodb.GetItemInput{TableName: &s.table, Key: itemKey(key), ConsistentRead: aws.Bool(true)})
+func (s *Store) read(ctx context.Context, key [32]byte) (item, *answer, error) {
+	out, a, err := s.getItem(ctx, key)
 	if err != nil {
-		return item{}, smithy.Metadata{}, remote.Unavailable(err)
+		return item{}, a, remote.Unavailable(err)
 	}
 	if out.Item == nil {
-		return item{}, out.ResultMetadata, nil
+		return item{}, a, nil
 	}
 	found, err := readItem(out.Item)
-	return found, out.ResultMetadata, err
+	return found, a, err
+}
+
+// getItem reads the item as it is now.
+func (s *Store) getItem(ctx context.Context, key [32]byte) (*awsdynamodb.GetItemOutput, *answer, error) {
+	a := s.clock.answer()
+	in := &awsdynamodb.GetItemInput{TableName: &s.table, Key: itemKey(key), ConsistentRead: aws.Bool(true)}
+	out, err := s.client.GetItem(ctx, in, a.note)
+	return out, a, err
+}
+
+func (s *Store) updateItem(ctx context.Context, in *awsdynamodb.UpdateItemInput) (*awsdynamodb.UpdateItemOutput, *answer, error) {
+	a := s.clock.answer()
+	out, err := s.client.UpdateItem(ctx, in, a.note)
+	return out, a, err
 }

@@ -2,6 +2,7 @@ package dynamodb_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -16,11 +17,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
 // fake is one DynamoDB table that speaks the real protocol to the real client: UpdateItem, GetItem and DeleteItem, with as
 // much of their expressions as is a list of terms joined by AND, perhaps in parentheses behind "attribute_not_exists(x) OR". It
-// refuses what it does not know. The same store is tested against an emulator in module interop.
+// refuses what it does not know, and names and values that no expression uses, as the service does. An update makes an
+// item that is not there. The same store is tested against an emulator in module interop.
 type fake struct {
 	mu    sync.Mutex
 	items map[string]attributes
@@ -30,6 +33,9 @@ type fake struct {
 	refuse       string           // an error code for everything
 	loseAnswers  int              // how many answers are lost after the write
 	before       func(operation string)
+	expires      bool              // items are deleted as soon as their time to live has passed
+	header       map[string]string // is added to each answer
+	calls        map[string]int    // how many there were of each operation
 }
 
 // attributes are values as the protocol has them: {"S":"text"}.
@@ -52,7 +58,7 @@ const table = "claims"
 // newFake starts the fake and makes a client that does not wait between attempts.
 func newFake(t *testing.T) (*fake, *awsdynamodb.Client) {
 	t.Helper()
-	f := &fake{items: make(map[string]attributes), returnsItems: true, now: time.Now}
+	f := &fake{items: make(map[string]attributes), returnsItems: true, now: time.Now, calls: make(map[string]int)}
 	server := httptest.NewServer(f)
 	t.Cleanup(server.Close)
 	return f, newClient(server.URL)
@@ -73,10 +79,14 @@ func newClient(url string) *awsdynamodb.Client {
 	})
 }
 
-// impatient tries everything twice, at once.
+// impatient tries everything twice, at once, but for the failed conditions that no client tries again.
 type impatient struct{ aws.NopRetryer }
 
-func (impatient) IsErrorRetryable(error) bool                  { return true }
+func (impatient) IsErrorRetryable(err error) bool {
+	_, failed := errors.AsType[*types.ConditionalCheckFailedException](err)
+	return !failed
+}
+
 func (impatient) MaxAttempts() int                             { return 2 }
 func (impatient) RetryDelay(int, error) (time.Duration, error) { return 0, nil }
 
@@ -94,6 +104,11 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.now != nil {
 		w.Header().Set("Date", f.now().UTC().Format(http.TimeFormat))
 	}
+	for name, value := range f.header {
+		w.Header().Set(name, value)
+	}
+	f.calls[operation]++
+	f.expire()
 	if f.refuse != "" {
 		fail(w, f.refuse, nil)
 		return
@@ -104,6 +119,37 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f.serve(w, operation, in)
+}
+
+// expire deletes what may be deleted.
+func (f *fake) expire() {
+	if !f.expires {
+		return
+	}
+	for id, item := range f.items {
+		if at, err := strconv.ParseInt(item["forget_at"]["N"], 10, 64); err == nil && at <= f.now().Unix() {
+			delete(f.items, id)
+		}
+	}
+}
+
+// unused is a name or a value of the request that no expression uses, which the service refuses.
+func (in *request) unused() bool {
+	used := map[string]bool{}
+	for word := range strings.FieldsFuncSeq(in.ConditionExpression+" "+in.UpdateExpression, func(r rune) bool { return strings.ContainsRune(" ,()", r) }) {
+		used[word] = true
+	}
+	for name := range in.ExpressionAttributeNames {
+		if !used[name] {
+			return true
+		}
+	}
+	for value := range in.ExpressionAttributeValues {
+		if !used[value] {
+			return true
+		}
+	}
+	return false
 }
 
 func readRequest(body io.Reader, in *request) error {
@@ -122,7 +168,7 @@ func (f *fake) serve(w http.ResponseWriter, operation string, in request) {
 	met, err := in.condition(old)
 	changed, bad := in.update(old)
 	switch {
-	case err != nil || bad != nil || id == "":
+	case err != nil || bad != nil || id == "" || in.unused():
 		fail(w, "ValidationException", nil)
 		return
 	case !met && f.returnsItems && in.ReturnValuesOnConditionCheckFailure == "ALL_OLD":
@@ -187,6 +233,9 @@ func (in *request) condition(item attributes) (bool, error) {
 
 // compare judges one term: what is missing is never equal to, nor less than, anything.
 func (in *request) compare(item attributes, term []string) (bool, error) {
+	if len(term) == 1 && strings.HasPrefix(term[0], "attribute_exists(") {
+		return item[in.ExpressionAttributeNames[strings.TrimSuffix(strings.TrimPrefix(term[0], "attribute_exists("), ")")]] != nil, nil
+	}
 	if len(term) != 3 {
 		return false, fmt.Errorf("term %q", term)
 	}
@@ -197,10 +246,10 @@ func (in *request) compare(item attributes, term []string) (bool, error) {
 	switch term[1] {
 	case "=":
 		return have != nil && maps.Equal(have, want), nil
-	case "<=":
+	case "<=", "<":
 		a, err := strconv.ParseInt(have["N"], 10, 64)
 		b, bad := strconv.ParseInt(want["N"], 10, 64)
-		return err == nil && bad == nil && a <= b, nil
+		return err == nil && bad == nil && (a < b || a == b && term[1] == "<="), nil
 	}
 	return false, fmt.Errorf("operator %q", term[1])
 }

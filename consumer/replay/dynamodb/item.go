@@ -54,10 +54,8 @@ func number(n int64) types.AttributeValue {
 
 func itemKey(key [32]byte) values { return values{KeyAttribute: text(hex.EncodeToString(key[:]))} }
 
-// forget is the time to live of what is to be kept up to t.
-func (s *Store) forget(t time.Time) types.AttributeValue {
-	return number((remote.Millis(t.Add(s.grace)) + 999) / 1000)
-}
+// forget is the time to live, in seconds since 1970, of what is to be kept up to t.
+func (s *Store) forget(t time.Time) int64 { return (remote.Millis(t.Add(s.grace)) + 999) / 1000 }
 
 // update makes a conditional write. The service refuses names that an expression does not use.
 func (s *Store) update(key [32]byte, condition, set string, v values) *awsdynamodb.UpdateItemInput {
@@ -82,7 +80,8 @@ func namesIn(expression string) map[string]string {
 type item struct {
 	phase         string
 	token, digest []byte
-	lease, until  int64 // milliseconds since 1970
+	lease         int64 // milliseconds since 1970
+	kept
 }
 
 // holds tells whether the item is the claim of that token.
@@ -96,10 +95,11 @@ func (i item) has(token [16]byte) bool { return subtle.ConstantTimeCompare(i.tok
 // readItem reads an item, which must be one of ours.
 func readItem(v values) (item, error) {
 	i := item{phase: stringOf(v[attrPhase]), token: bytesOf(v[attrToken]), digest: bytesOf(v[attrDigest])}
-	var leaseOK, untilOK bool
+	var leaseOK, untilOK, forgetOK bool
 	i.lease, leaseOK = numberOf(v[attrLease])
 	i.until, untilOK = numberOf(v[attrUntil])
-	sound := len(i.token) == 16 && len(i.digest) == 32 && untilOK
+	i.forget, forgetOK = numberOf(v[TTLAttribute])
+	sound := len(i.token) == 16 && len(i.digest) == 32 && untilOK && forgetOK
 	if sound && (i.phase == phaseClaimed && leaseOK || i.phase == phaseCompleted) {
 		return i, nil
 	}

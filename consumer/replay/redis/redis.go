@@ -8,18 +8,18 @@
 //
 // # Clocks
 //
-// Leases are judged by the consumer's clock, which is sent along: a skew between two consumers makes the lease that
-// much shorter or longer, and fencing tokens decide who completes. Keep leases longer than clocks are apart. The time to
-// live of a key is garbage collection and decides nothing: keys outlive their event's until by Options.Grace. As
-// it is Redis that forgets, by its own clock, a claim is New only while that clock has not reached until; later
+// The only clock is that of the Redis server, which each script reads (TIME): no consumer's clock decides when a lease
+// ends. After a failover it is the clock of the new primary. The time to live of a key is garbage
+// collection and decides nothing: keys outlive the until of their event, by the same clock, by Options.Grace, and no
+// operation shortens it. As it is Redis that forgets, a claim is New only while its clock has not reached until; later
 // the answer is ErrUnavailable: the event may have been completed and forgotten. Therefore a consumer
-// whose clock was set back is never told New by mistake. A Redis server whose clock is ahead by more than the consumer's skew
-// allowance refuses events at the end of their window.
+// whose clock was set back is never told New by mistake. A Redis server whose clock is so far ahead that until has
+// passed for it refuses fresh events: by more than the rest of the consumer's RememberFor, and its Skew.
 //
 // # Threats
 //
 // Whoever may write to these keys can make any event look handled, or new: give this user of Redis an ACL of its own
-// (~sealbus:replay:* +eval +evalsha +get +set +del +pexpireat +time). What is stored are hashes; nothing is secret. What
+// (~sealbus:replay:* +eval +evalsha +get +set +del +pttl +pexpireat +time). What is stored are hashes; nothing is secret. What
 // Redis loses is forgotten, and may be handled again, with the same IdempotencyKey: it needs
 // `maxmemory-policy noeviction` (a full server then answers an error, which is ErrUnavailable), `appendonly yes`, and a
 // failover loses what was not replicated yet. Where that is not good enough, use package dynamodb.
@@ -61,8 +61,6 @@ type Options struct {
 	// Grace is how long a record outlives its event's until, and so by how much the clock of the Redis server may be
 	// set back without reopening anything; 0 = one hour.
 	Grace time.Duration
-	// Now is the consumer's wall clock; nil = time.Now.
-	Now func() time.Time
 }
 
 // Store is a replay.Store in Redis. The client stays its owner's to close.
@@ -70,7 +68,6 @@ type Store struct {
 	client Client
 	prefix string
 	grace  int64 // milliseconds
-	now    func() time.Time
 }
 
 var (
@@ -95,10 +92,7 @@ func New(client Client, opts *Options) (*Store, error) {
 	if o.Prefix == "" {
 		o.Prefix = DefaultPrefix
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	return &Store{client: client, prefix: o.Prefix, grace: o.Grace.Milliseconds(), now: o.Now}, nil
+	return &Store{client: client, prefix: o.Prefix, grace: o.Grace.Milliseconds()}, nil
 }
 
 // Claim is replay.Store.Claim.
@@ -107,9 +101,7 @@ func (s *Store) Claim(ctx context.Context, key, digest [32]byte, until time.Time
 		return replay.Claim{}, 0, err
 	}
 	claim := replay.Claim{Key: key, Token: remote.Token()}
-	now, nowMillis := remote.Now(s.now)
-	a, err := s.run(ctx, claimScript, key, claim.Token[:], digest[:], nowMillis,
-		digits(now.Add(lease)), digits(until), lease.Milliseconds(), s.grace)
+	a, err := s.run(ctx, claimScript, key, claim.Token[:], digest[:], digits(until), remote.Length(lease), s.grace)
 	if err != nil {
 		return replay.Claim{}, 0, err
 	}
@@ -138,7 +130,7 @@ func (s *Store) Renew(ctx context.Context, claim replay.Claim, lease time.Durati
 	if err := remote.CheckLease(ctx, lease); err != nil {
 		return err
 	}
-	return s.act(ctx, renewScript, claim, digits(s.now().Add(lease)), lease.Milliseconds(), s.grace)
+	return s.act(ctx, renewScript, claim, remote.Length(lease), s.grace)
 }
 
 // Complete is replay.Store.Complete.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,9 +16,12 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/consumer/replay/redis"
 	"github.com/sealbus/sealbus/consumer/replay/replaytest"
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/envelope/envelopetest"
 )
 
 const lease = 30 * time.Second
@@ -31,49 +37,116 @@ func newServer(t *testing.T) (*miniredis.Miniredis, *goredis.Client) {
 	return server, client
 }
 
-func newStore(t *testing.T, client redis.Client, now func() time.Time) *redis.Store {
+func newStore(t *testing.T, client redis.Client) *redis.Store {
 	t.Helper()
-	s, err := redis.New(client, &redis.Options{Now: now})
+	s, err := redis.New(client, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
+// timed sets the clock of the server before each call.
+type timed struct {
+	*goredis.Client
+	set func()
+}
+
+func (c timed) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *goredis.Cmd {
+	c.set()
+	return c.Client.EvalSha(ctx, sha, keys, args...)
+}
+
+// The clock of the server is that of the test, and no key expires.
 func TestContract(t *testing.T) {
 	replaytest.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
-		_, client := newServer(t)
-		return newStore(t, client, clock.Now)
+		server, client := newServer(t)
+		return newStore(t, timed{client, func() { server.SetTime(clock.Now()) }})
 	})
 }
 
-// TestContractWhileKeysExpire is the contract on a server whose clock follows the consumer's, so that keys do
-// expire, but is never set back. It is a little behind, since what is sealed by a clock that is behind the server's by
-// the whole window may have been forgotten.
+// TestContractWhileKeysExpire is the contract on a server on which keys do expire. Its clock follows that of the test,
+// but is never set back, and is a little behind, since what is sealed by a clock that is behind the server's by the whole
+// window may have been forgotten. Grace is so short that a time to live which was shortened would be noticed.
 func TestContractWhileKeysExpire(t *testing.T) {
 	replaytest.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
 		server, client := newServer(t)
-		const behind, grace = time.Minute, 30 * time.Minute
+		const behind, grace = time.Minute, time.Minute
 		var mu sync.Mutex
 		at := clock.Now()
 		server.SetTime(at.Add(-behind))
-		now := func() time.Time {
+		set := func() {
 			mu.Lock()
 			defer mu.Unlock()
-			now := clock.Now()
-			if now.After(at) {
+			if now := clock.Now(); now.After(at) {
 				server.SetTime(now.Add(-behind))
 				server.FastForward(now.Sub(at))
 				at = now
 			}
-			return now
 		}
-		s, err := redis.New(client, &redis.Options{Grace: grace, Now: now})
+		s, err := redis.New(timed{client, set}, &redis.Options{Grace: grace})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return s
 	})
+}
+
+// Workers whose own clocks are apart, by more than a lease or by all that consumers tolerate, take over nothing from each
+// other that is live.
+func TestWorkersApart(t *testing.T) {
+	for _, off := range []struct{ holder, other time.Duration }{
+		{0, lease + time.Second}, {0, envelope.DefaultSkew}, {time.Second - envelope.DefaultSkew, 0},
+	} {
+		t.Run(fmt.Sprintf("%v and %v", off.holder, off.other), func(t *testing.T) {
+			server, client := newServer(t)
+			org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
+			server.SetTime(org.Now())
+			worker := func(off time.Duration) *consumer.Consumer {
+				c, err := consumer.New("billing", org.Trust(), newStore(t, client), &consumer.Options{
+					Sources: []string{"https://orders.example/*"}, Audience: envelopetest.Audience, Lease: lease,
+					Now: func() time.Time { return org.Now().Add(off) }, Logger: slog.New(slog.DiscardHandler),
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return c
+			}
+			holder, other := worker(off.holder), worker(off.other)
+			message := consumer.Message{Body: org.Event(t, "com.example.order.placed", map[string]int{"n": 1}).JSON()}
+			_, err := holder.Handle(t.Context(), message, func(ctx context.Context, _ consumer.Delivery[[]byte]) error {
+				r, err := other.Handle(ctx, message, func(context.Context, consumer.Delivery[[]byte]) error {
+					t.Error("two workers handle the event at a time")
+					return nil
+				})
+				if r.Reason != envelope.ReasonInProgress {
+					t.Errorf("the other worker: %q, %v, want in_progress", r.Reason, err)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A lease begins and ends by the clock of the server.
+func TestLeaseByServerTime(t *testing.T) {
+	server, client := newServer(t)
+	now := time.Now().Truncate(time.Second)
+	server.SetTime(now)
+	s := newStore(t, client)
+	c := claim(t, s, now.Add(time.Hour))
+	server.SetTime(now.Add(lease - time.Millisecond))
+	wantStatus(t, s, now.Add(time.Hour), replay.Held)
+	if err := s.Renew(t.Context(), c, lease); err != nil {
+		t.Fatal(err)
+	}
+	server.SetTime(now.Add(2*lease - 2*time.Millisecond))
+	wantStatus(t, s, now.Add(time.Hour), replay.Held)
+	server.SetTime(now.Add(2*lease - time.Millisecond))
+	claim(t, s, now.Add(time.Hour))
 }
 
 func claim(t *testing.T, s replay.Store, until time.Time) replay.Claim {
@@ -104,7 +177,7 @@ func TestForgotten(t *testing.T) {
 	server, client := newServer(t)
 	start := time.Now().Truncate(time.Second)
 	server.SetTime(start)
-	s := newStore(t, client, func() time.Time { return start }) // stands still, far behind in the end
+	s := newStore(t, client)
 	until := start.Add(time.Hour)
 	if err := s.Complete(t.Context(), claim(t, s, until), until); err != nil {
 		t.Fatal(err)
@@ -131,7 +204,7 @@ func TestForgotten(t *testing.T) {
 func TestServerSetBack(t *testing.T) {
 	server, client := newServer(t)
 	start := time.Now().Truncate(time.Second)
-	s := newStore(t, client, func() time.Time { return start })
+	s := newStore(t, client)
 	until := start.Add(time.Hour)
 	server.SetTime(start)
 	if err := s.Complete(t.Context(), claim(t, s, until), until); err != nil {
@@ -142,12 +215,13 @@ func TestServerSetBack(t *testing.T) {
 	wantStatus(t, s, until, replay.Completed)
 }
 
-// Every key has an end, also that of a claim whose holder crashed and of one whose lease goes beyond until.
+// Every key has an end, also that of a claim whose holder crashed and of one whose lease goes beyond until. Nothing
+// makes it come earlier, and a later copy makes it come later.
 func TestEveryKeyExpires(t *testing.T) {
 	server, client := newServer(t)
 	start := time.Now().Truncate(time.Second)
 	server.SetTime(start)
-	s := newStore(t, client, func() time.Time { return start })
+	s := newStore(t, client)
 	name := redis.DefaultPrefix + hex.EncodeToString(key[:])
 	want := func(after time.Duration) {
 		t.Helper()
@@ -155,21 +229,49 @@ func TestEveryKeyExpires(t *testing.T) {
 			t.Fatalf("the key lives for %v, want %v", ttl, after)
 		}
 	}
+	wantUntil := func(after time.Duration) {
+		t.Helper()
+		record, err := server.Get(name)
+		if want := strconv.FormatInt(start.Add(after).UnixMilli(), 10); err != nil || !strings.HasSuffix(record, want) {
+			t.Fatalf("the record is %q, %v, want one up to %s", record, err, want)
+		}
+	}
 	c := claim(t, s, start.Add(2*time.Second))
 	want(lease + time.Hour)
+	wantUntil(2 * time.Second)
+	wantStatus(t, s, start.Add(5*time.Second), replay.Held)
+	wantUntil(5 * time.Second)
 	if err := s.Renew(t.Context(), c, 10*time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	want(10*time.Minute + time.Hour)
-	if err := s.Complete(t.Context(), c, start.Add(time.Minute)); err != nil {
+	if err := s.Renew(t.Context(), c, time.Second); err != nil {
 		t.Fatal(err)
 	}
-	want(time.Minute + time.Hour)
+	want(10*time.Minute + time.Hour)
+	server.SetTime(start.Add(2 * time.Second)) // the renewed lease has lapsed
+	c = claim(t, s, start.Add(4*time.Second))
+	want(10*time.Minute + time.Hour)
+	wantUntil(5 * time.Second)
+	if err := s.Complete(t.Context(), c, start.Add(3*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	want(10*time.Minute + time.Hour)
+	wantUntil(5 * time.Second)
+	wantStatus(t, s, start.Add(20*time.Minute), replay.Completed)
+	want(20*time.Minute + time.Hour - 2*time.Second)
+	wantUntil(20 * time.Minute)
+
+	server.SetTTL(name, time.Minute) // to see that nothing is written for an equal until, or an earlier one
+	wantStatus(t, s, start.Add(20*time.Minute), replay.Completed)
+	wantStatus(t, s, start.Add(15*time.Minute), replay.Completed)
+	want(time.Minute)
+	wantUntil(20 * time.Minute)
 }
 
 func TestDownAndUp(t *testing.T) {
 	server, client := newServer(t)
-	s := newStore(t, client, nil)
+	s := newStore(t, client)
 	until := time.Now().Add(time.Hour)
 	c := claim(t, s, until)
 	server.Close()
@@ -195,7 +297,7 @@ func TestDownAndUp(t *testing.T) {
 
 func TestServerErrors(t *testing.T) {
 	server, client := newServer(t)
-	s := newStore(t, client, nil)
+	s := newStore(t, client)
 	until := time.Now().Add(time.Hour)
 	for _, text := range []string{
 		"OOM command not allowed when used memory > 'maxmemory'.", "LOADING Redis is loading the dataset in memory",
@@ -211,7 +313,7 @@ func TestServerErrors(t *testing.T) {
 // Whatever else is stored under the key is neither taken for a claim nor overwritten.
 func TestForeignRecord(t *testing.T) {
 	server, client := newServer(t)
-	s := newStore(t, client, nil)
+	s := newStore(t, client)
 	until := time.Now().Add(time.Hour)
 	name := redis.DefaultPrefix + hex.EncodeToString(key[:])
 	for _, value := range []string{"", "1", "C", "D" + strings.Repeat("0", 79), strings.Repeat("x", 79)} {
@@ -250,7 +352,7 @@ func (f *flushing) Eval(ctx context.Context, text string, keys []string, args ..
 func TestScriptsForgotten(t *testing.T) {
 	_, client := newServer(t)
 	f := &flushing{Client: client}
-	s := newStore(t, f, nil)
+	s := newStore(t, f)
 	until := time.Now().Add(time.Hour)
 	c := claim(t, s, until)
 	if err := s.Renew(t.Context(), c, lease); err != nil {
@@ -274,9 +376,9 @@ func (c twice) EvalSha(ctx context.Context, sha string, keys []string, args ...a
 
 func TestLostAnswers(t *testing.T) {
 	_, client := newServer(t)
-	s := newStore(t, twice{client}, nil)
+	s := newStore(t, twice{client})
 	until := time.Now().Add(time.Hour)
-	known := newStore(t, client, nil) // so that each script is asked for by its hash alone
+	known := newStore(t, client) // so that each script is asked for by its hash alone
 	first := claim(t, known, until)
 	if err := errors.Join(known.Renew(t.Context(), first, lease), known.Complete(t.Context(), first, until)); err != nil {
 		t.Fatal(err)
@@ -316,10 +418,10 @@ func TestOddAnswers(t *testing.T) {
 		nil, "OK", int64(0), []any{}, []any{"0"}, []any{int64(9)}, []any{int64(3)}, []any{int64(3), "short"}, []any{int64(1)},
 		[]any{int64(0), nil}, []any{int64(0), "", ""},
 	} {
-		s := newStore(t, odd{value}, nil)
+		s := newStore(t, odd{value})
 		wantUnavailable(t, s, until)
 	}
-	s := newStore(t, odd{[]any{int64(2)}}, nil)
+	s := newStore(t, odd{[]any{int64(2)}})
 	if err := s.Release(t.Context(), replay.Claim{}); !errors.Is(err, replay.ErrUnavailable) {
 		t.Errorf("Release: %v, want ErrUnavailable", err)
 	}

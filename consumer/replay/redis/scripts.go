@@ -17,6 +17,9 @@ func newScript(text string) script {
 // mark of the completion), 32 bytes digest, 15 digits end of the lease, 15 digits until, both in milliseconds since
 // 1970. Each script touches one key, so that it runs on any node of a cluster, and runs as a whole or not at all.
 //
+// The only clock is the server's. Clock reads the time to live before the time, so that their sum is never too early: a
+// record that is written again must not expire before it did. Times of fixed length are compared as text.
+//
 // Numbers are doubles in Lua, exact up to 2^53: far beyond 15 digits.
 const common = `
 local function record()
@@ -26,13 +29,21 @@ local function record()
   end
   return v
 end
-local function server()
+local function clock()
+  local left = redis.call('PTTL', KEYS[1])
   local t = redis.call('TIME')
-  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+  local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+  return now, now + left
 end
-local function put(v, forget)
+local function put(v, forget, expires)
   redis.call('SET', KEYS[1], v)
-  redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', forget))
+  redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.max(forget, expires)))
+end
+local function digits(ms) return string.format('%015.0f', ms) end
+local function latest(v, til)
+  local known = v and string.sub(v, 65, 79) or ''
+  if known > til then return known end
+  return til
 end
 local function mine(v) return v and string.sub(v, 1, 17) == 'C' .. ARGV[1] end
 `
@@ -46,29 +57,35 @@ const (
 	answerForgotten = 4 // followed by the server's time in milliseconds
 )
 
-// claimScript takes token, digest, now, end, until, lease, grace. A claim that has this very token is the caller's
-// own, whose answer was lost. Only what the clock of this server, which deletes records, cannot have let go is new.
+// claimScript takes token, digest, until, lease, grace. A claim that has this very token is the caller's own, whose
+// answer was lost. Only what the clock of this server, which deletes records, cannot have let go is new. A record that
+// is in the way is kept up to the until of this copy, too; if it is already, nothing is written.
 var claimScript = newScript(common + `
 local v, bad = record()
 if bad then return bad end
-if v and string.sub(v, 1, 1) == 'D' then return {3, string.sub(v, 18, 49)} end
 if mine(v) then return {0} end
-if v and tonumber(ARGV[3]) < tonumber(string.sub(v, 50, 64)) then return {2} end
-local now = server()
-if now >= tonumber(ARGV[5]) then return {4, now} end
-put('C' .. ARGV[1] .. ARGV[2] .. ARGV[4] .. ARGV[5],
-  math.max(tonumber(ARGV[5]), tonumber(ARGV[4]), now + tonumber(ARGV[6])) + tonumber(ARGV[7]))
+local now, expires = clock()
+local til = latest(v, ARGV[3])
+local completed = v and string.sub(v, 1, 1) == 'D'
+if completed or v and now < tonumber(string.sub(v, 50, 64)) then
+  if til ~= string.sub(v, 65, 79) then put(string.sub(v, 1, 64) .. til, tonumber(til) + tonumber(ARGV[5]), expires) end
+  if completed then return {3, string.sub(v, 18, 49)} end
+  return {2}
+end
+if now >= tonumber(ARGV[3]) then return {4, now} end
+local lease = now + tonumber(ARGV[4])
+put('C' .. ARGV[1] .. ARGV[2] .. digits(lease) .. til, math.max(tonumber(til), lease) + tonumber(ARGV[5]), expires)
 return {0}
 `)
 
-// renewScript takes token, end, lease, grace.
+// renewScript takes token, lease, grace.
 var renewScript = newScript(common + `
 local v, bad = record()
 if bad then return bad end
 if not mine(v) then return {1} end
-local til = string.sub(v, 65, 79)
-put(string.sub(v, 1, 49) .. ARGV[2] .. til,
-  math.max(tonumber(til), tonumber(ARGV[2]), server() + tonumber(ARGV[3])) + tonumber(ARGV[4]))
+local now, expires = clock()
+local til, lease = string.sub(v, 65, 79), now + tonumber(ARGV[2])
+put(string.sub(v, 1, 49) .. digits(lease) .. til, math.max(tonumber(til), lease) + tonumber(ARGV[3]), expires)
 return {0}
 `)
 
@@ -79,7 +96,9 @@ local v, bad = record()
 if bad then return bad end
 if v and string.sub(v, 1, 17) == 'D' .. ARGV[2] then return {0} end
 if not mine(v) then return {1} end
-put('D' .. ARGV[2] .. string.sub(v, 18, 64) .. ARGV[3], tonumber(ARGV[3]) + tonumber(ARGV[4]))
+local now, expires = clock()
+local til = latest(v, ARGV[3])
+put('D' .. ARGV[2] .. string.sub(v, 18, 64) .. til, tonumber(til) + tonumber(ARGV[4]), expires)
 return {0}
 `)
 

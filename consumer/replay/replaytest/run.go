@@ -7,7 +7,7 @@
 //	}
 //
 // Keys are random, so that a store may be shared between runs. Times are whole seconds and differ by seconds,
-// so that a store may be as coarse as milliseconds.
+// so that a store may be as coarse as milliseconds. A Contract also judges stores that are coarser, and for longer.
 package replaytest
 
 import (
@@ -30,9 +30,27 @@ const (
 // t.Cleanup.
 type Open func(t *testing.T, clock *Clock) replay.Store
 
+// DefaultSteps is how many random operations are held against the model unless a Contract says otherwise.
+const DefaultSteps = 2000
+
+// Contract is what is asked of a store. The zero value is the strict one.
+type Contract struct {
+	// LeaseSlack is how much longer than asked for a lease may live, in whole seconds; 0 = not at all. It is for stores
+	// that know the time of their server in whole seconds only.
+	LeaseSlack time.Duration
+	// Steps is how many random operations are held against the model; 0 = DefaultSteps.
+	Steps int
+}
+
+// Run runs the strict contract.
+func Run(t *testing.T, open Open) { Contract{}.Run(t, open) }
+
 // Run runs the contract.
-func Run(t *testing.T, open Open) {
-	for _, c := range []struct {
+func (c Contract) Run(t *testing.T, open Open) {
+	if c.Steps == 0 {
+		c.Steps = DefaultSteps
+	}
+	for _, part := range []struct {
 		name string
 		test func(*env)
 	}{
@@ -51,6 +69,12 @@ func Run(t *testing.T, open Open) {
 		{"lapsed claim takes another digest", lapsedClaimTakesAnotherDigest},
 		{"release", release},
 		{"remembered up to until", rememberedUpToUntil},
+		{"later copy of what is held", laterCopyOfHeld},
+		{"later copy of what is completed", laterCopyOfCompleted},
+		{"later copy with another digest", laterCopyWithAnotherDigest},
+		{"later copy of what lapsed", laterCopyOfLapsed},
+		{"later until of a completion", laterUntilOfCompletion},
+		{"race of copies", raceOfCopies},
 		{"clock set back", clockSetBack},
 		{"clock set back under a claim", clockSetBackUnderAClaim},
 		{"race of completion and takeover", raceOfCompletionAndTakeover},
@@ -58,9 +82,9 @@ func Run(t *testing.T, open Open) {
 		{"cancelled context", cancelledContext},
 		{"model", model},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(part.name, func(t *testing.T) {
 			clock := NewClock(time.Now().Truncate(time.Second))
-			c.test(&env{T: t, Store: open(t, clock), clock: clock, key: random()})
+			part.test(&env{T: t, Store: open(t, clock), contract: c, clock: clock, key: random()})
 		})
 	}
 }
@@ -69,8 +93,9 @@ func Run(t *testing.T, open Open) {
 type env struct {
 	*testing.T
 	replay.Store
-	clock *Clock
-	key   [32]byte
+	contract Contract
+	clock    *Clock
+	key      [32]byte
 }
 
 func random() (b [32]byte) {
@@ -110,6 +135,9 @@ func (e *env) want(digest [32]byte, want replay.Status) {
 		e.Fatalf("Claim = %v, want %v", status, want)
 	}
 }
+
+// lapse lets a lease that began now lapse for certain.
+func (e *env) lapse() { e.clock.Advance(lease + e.contract.LeaseSlack) }
 
 func (e *env) complete(claim replay.Claim) error {
 	return e.Complete(e.Context(), claim, e.clock.Now().Add(window))
@@ -210,7 +238,7 @@ func leaseLapses(e *env) {
 	first := e.mustClaim()
 	e.clock.Advance(lease - time.Second)
 	e.want(digestA, replay.Held)
-	e.clock.Advance(time.Second)
+	e.clock.Advance(time.Second + e.contract.LeaseSlack)
 	second := e.mustClaim()
 	if second.Token == first.Token {
 		e.Error("a claim and the one that took over have one token")
@@ -226,7 +254,7 @@ func renewal(e *env) {
 	}
 	e.clock.Advance(lease - time.Second)
 	e.want(digestA, replay.Held)
-	e.clock.Advance(time.Second)
+	e.clock.Advance(time.Second + e.contract.LeaseSlack)
 	e.mustClaim()
 }
 
@@ -250,20 +278,20 @@ func lapsedButNobodys(e *env) {
 func crashBetweenClaimAndComplete(e *env) {
 	e.mustClaim()
 	e.want(digestA, replay.Held)
-	e.clock.Advance(lease)
+	e.lapse()
 	e.ok(e.complete(e.mustClaim()))
 	e.want(digestA, replay.Completed)
 }
 
 func staleToken(e *env) {
 	stale := e.mustClaim()
-	e.clock.Advance(lease)
+	e.lapse()
 	holder := e.mustClaim()
 	e.lost("Renew", e.Renew(e.Context(), stale, 10*lease))
 	e.lost("Release", e.Release(e.Context(), stale))
 	e.lost("Complete", e.complete(stale))
 	e.want(digestA, replay.Held)
-	e.clock.Advance(lease) // had the stale renewal counted, the key would still be held
+	e.lapse() // had the stale renewal counted, the key would still be held
 	taken := e.mustClaim()
 	e.lost("Complete", e.complete(holder))
 	e.ok(e.complete(taken))
@@ -271,7 +299,7 @@ func staleToken(e *env) {
 
 func staleTokenAfterCompletion(e *env) {
 	stale := e.mustClaim()
-	e.clock.Advance(lease)
+	e.lapse()
 	e.ok(e.complete(e.mustClaim()))
 	e.lost("Renew", e.Renew(e.Context(), stale, lease))
 	e.lost("Release", e.Release(e.Context(), stale))
@@ -296,7 +324,7 @@ func foreignToken(e *env) {
 // Nothing was completed, so there is nothing that another digest could contradict.
 func lapsedClaimTakesAnotherDigest(e *env) {
 	e.mustClaim()
-	e.clock.Advance(lease)
+	e.lapse()
 	claim, status := e.ask(digestB)
 	if status != replay.New {
 		e.Fatalf("Claim = %v, want new", status)
@@ -359,7 +387,7 @@ func raceOfCompletionAndTakeover(e *env) {
 	for range 25 {
 		e.key = random()
 		late := e.mustClaim()
-		e.clock.Advance(lease)
+		e.lapse()
 		var completion error
 		var status replay.Status
 		turn := make(chan int, 2)

@@ -1,12 +1,11 @@
 // Package remote holds what the stores on other machines have in common: arguments, tokens, the shape of times, and
 // the rule by which records are forgotten.
 //
-// Two clocks are involved. The consumer's, which is injected, decides about leases: it is the clock that the event's
-// freshness was judged by, so that a consumer's skew is one and the same everywhere. The server's decides when a
-// record is garbage: it is the server that deletes. A record is deleted Grace after its until at the earliest, and a
-// claim is New only while the server's clock has not reached the until of the event. What is
-// asked for later may have been completed and forgotten, whatever a consumer's clock says, and the answer is
-// ErrUnavailable. So a consumer whose clock was set back reopens nothing, and neither does a server whose
+// The server's clock decides both when a lease ends and when a record is garbage. Consumers' clocks may be minutes apart,
+// and a consumer that is ahead by more than a lease would take over what others are working on. A record is deleted Grace
+// after its until at the earliest, and a claim is New only while the server's clock has not reached the until of the
+// event. A claim that is asked for later may have been completed and forgotten, whatever a consumer's clock says, and the
+// answer is ErrUnavailable. So a consumer whose clock was set back reopens nothing, and neither does a server whose
 // clock was set back by less than Grace.
 package remote
 
@@ -62,10 +61,11 @@ func Unavailable(err error) error { return fmt.Errorf("%w: %w", replay.ErrUnavai
 // Forgotten is the answer to a claim that may have been completed and forgotten.
 func Forgotten(server, until time.Time) error {
 	return fmt.Errorf("%w: at the server it is %s, and events up to %s may have been forgotten; "+
-		"this event is stale, or one of the clocks is wrong", replay.ErrUnavailable, stamp(server), stamp(until))
+		"this event is stale, or one of the clocks is wrong", replay.ErrUnavailable, Stamp(server), Stamp(until))
 }
 
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+// Stamp is a moment as errors have it.
+func Stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // Token makes 16 random bytes. A claim's token is drawn by the client, and so is the mark of a completion: when an answer
 // is lost and the request is made again underneath us, it is known as the same one.
@@ -73,6 +73,9 @@ func Token() (token [16]byte) {
 	rand.Read(token[:])
 	return token
 }
+
+// Floor is t in milliseconds since 1970, rounded down: nothing that ends then has ended early.
+func Floor(t time.Time) int64 { return min(max(t.UnixMilli(), 0), maxMillis) }
 
 // Millis is t in milliseconds since 1970, rounded up: nothing ends early.
 func Millis(t time.Time) int64 {
@@ -83,8 +86,5 @@ func Millis(t time.Time) int64 {
 	return min(max(ms, 0), maxMillis)
 }
 
-// Now is the clock in milliseconds, rounded down: no lease ends early.
-func Now(clock func() time.Time) (time.Time, int64) {
-	now := clock()
-	return now, min(max(now.UnixMilli(), 0), maxMillis)
-}
+// Length is d in milliseconds, rounded up: no lease ends early.
+func Length(d time.Duration) int64 { return int64((d-1)/time.Millisecond) + 1 }
