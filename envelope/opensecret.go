@@ -81,13 +81,11 @@ func (o *opening) covers(p pointer) bool {
 	if o.in.Form != cejson.JSONData {
 		return o.in.Form == cejson.NoData
 	}
-	for _, q := range p.spellings(o.data, MaxEncryptedFields) {
-		if !o.isEncrypted() || !slices.ContainsFunc(o.payload.profile.enc.pointers, q.within) {
-			return false
-		}
+	var encrypted []pointer
+	if o.isEncrypted() {
+		encrypted = o.payload.profile.enc.pointers
 	}
-	_, found := p.find(o.data)
-	return !found || o.isEncrypted() && slices.ContainsFunc(o.payload.profile.enc.pointers, p.within)
+	return !p.isClear(o.data, encrypted)
 }
 
 // readSecret parses what is encrypted, and makes sure that it belongs to this event and says which key it is under: all
@@ -226,7 +224,8 @@ func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 		return reject(ReasonNotARecipient, "the data is encrypted and no identity was given")
 	}
 	s := r.secret
-	u := &unlocking{Decrypter: d, source: r.content.Source, entries: s.entries, bundle: s.bundle, now: clock(s.now)}
+	u := &unlocking{Decrypter: d, source: r.content.Source, producer: s.bound.producer, entries: s.entries, bundle: s.bundle,
+		now: clock(s.now), committed: s.message == nil || s.message.Committed()}
 	u.try = func(key *jwe.ContentKey) (err error) {
 		r.content.Data, err = s.decrypt(key)
 		return err
