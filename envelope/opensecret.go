@@ -176,6 +176,11 @@ func (s *secret) readFields() *Error {
 			return err
 		}
 	}
+	for i := range s.fields {
+		if s.fields[i].compact.Commitment != s.fields[0].compact.Commitment { // no key opens both, whatever a service answers
+			return reject(ReasonDecryptFailed, "the encrypted fields %.80q and %.80q are under different content keys", s.enc.pointers[0].text, s.enc.pointers[i].text)
+		}
+	}
 	return nil
 }
 
