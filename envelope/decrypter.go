@@ -199,8 +199,8 @@ func (u *unlocking) attempt(w *unwrapping, k *unwrapped) (over bool, verdict *Er
 	if err == nil {
 		err = u.try(k.key)
 	}
-	switch isOther := k.fault != nil || u.isOther(err); {
-	case isOther && w.remote:
+	switch isOther := u.isOther(err); {
+	case k.fault != nil || isOther && w.service != nil: // what a key agreement has opened is what was encrypted
 		u.evict(w.id, k)
 		w.wrong++
 		w.tried = w.wrong == mostAnswers

@@ -154,7 +154,7 @@ func spellingCases(l *vectorList) {
 	const not = envelope.ReasonNotEncrypted
 	required("field-required-other-case", "the field is encrypted, and is there in the clear in another case", not, `{"CARD":"4111","card":"1"}`, []string{"/card"}, "/card")
 	required("field-required-only-other-case", "the field is there in another case only, in the clear", not, `{"Card":"4111","x":1}`, []string{"/x"}, "/card")
-	required("field-required-fold", "letters count as the same that are by Unicode's simple case folding", not, `{"toKen":"4111","x":1,"token":"1"}`, []string{"/token"}, "/token")
+	required("field-required-fold", "letters count as the same that are by Unicode's simple case folding: the sign for Kelvin is a k", not, `{"to\u212aen":"4111","x":1,"token":"1"}`, []string{"/token"}, "/token")
 	required("field-required-fold-s", "ſ and s are the same, too", not, `{"paſs":"4111","x":1}`, []string{"/x"}, "/PASS")
 	required("field-required-nested-case", "each member on the way counts in any case", not, `{"Card":{"NUMBER":"4111"},"card":{"number":"1"}}`, []string{"/card"}, "/card/number")
 	required("ok-field-required-both-cases", "both spellings are encrypted", "", `{"CARD":"4111","card":"1"}`, []string{"/CARD", "/card"}, "/Card")
@@ -348,6 +348,7 @@ func answerCases(l *vectorList) {
 			return strings.Split(data[strings.Index(data, `"total":"`):], `"`)[3]
 		}
 	}, ptr(""))
+	remoteCases(l.secretly())
 	l.secretly("/total")("field-value-not-json-second-entry", "the first entry is broken, the second opens what is not JSON: the key was right", envelope.ReasonMalformed, func(_ *vcase, s *mint.Secret) {
 		s.To = recipientsOf("x25519", "x25519")
 		s.Padded = func(string, string) string { return "hello" + strings.Repeat(" ", 27) }
@@ -357,5 +358,36 @@ func answerCases(l *vectorList) {
 			}
 			return e
 		}
+	})
+}
+
+// remoteCases are about key agreements in a service: what a right answer cannot be to blame for is permanent.
+func remoteCases(try secretCase) {
+	remote := func(name, about string, expect envelope.Reason, identity string, change func(*mint.Secret)) {
+		try("remote-"+name, about, expect, func(c *vcase, s *mint.Secret) {
+			s.To, c.options.Identities, c.options.RemoteIdentities = recipientsOf(identity), nil, openingWith(identity)
+			change(s)
+		})
+	}
+	const failed = envelope.ReasonDecryptFailed
+	entry := func(change func(mint.Object) mint.Object) func(*mint.Secret) {
+		return func(s *mint.Secret) { s.Entry = func(_ int, e mint.Object) mint.Object { return change(e) } }
+	}
+	remote("key-changed", "the secret does not open the encrypted key of an entry that names us: it may be the service that is wrong",
+		envelope.ReasonKMSUnavailable, "p256", entry(onText("encrypted_key", flipFirst)))
+	remote("key-changed-no-kid", "the same of an entry that names nobody: it is for somebody else",
+		envelope.ReasonNotARecipient, "p256", entry(func(e mint.Object) mint.Object { return noKID(0, onText("encrypted_key", flipFirst)(e)) }))
+	remote("other-commitment", "the secret opens the encrypted key, which authenticates it: the event commits to another one", failed, "p256", func(s *mint.Secret) {
+		s.Protected = set("kc", mint.Quote((&mint.Secret{Name: "another"}).Commitment()))
+	})
+	remote("small-order", "with an ephemeral key of small order no service agrees", failed, "x25519", entry(func(e mint.Object) mint.Object {
+		h := e.Get("header")
+		at := strings.Index(h, `"x":"`) + len(`"x":"`)
+		return e.Set("header", h[:at]+strings.Repeat("A", 43)+h[at+43:])
+	}))
+	remote("other-curve", "an ephemeral key on another curve", failed, "x25519", func(s *mint.Secret) {
+		s.To, s.Entry = recipientsOf("p256"), entryHeader(func(h string) string {
+			return strings.ReplaceAll(h, identities["p256"].Recipient().KeyID(), identities["x25519"].Recipient().KeyID())
+		})
 	})
 }

@@ -126,8 +126,8 @@ function readSecret({ event, payload, extensions, options }) {
   return { fields, entries };
 }
 
-// 15.3. Why a try failed. OTHER: entry and identity, or the key and the commitment, do not fit. NO_ANSWER: a service did not.
-const [OTHER, UNOPENED, NO_ANSWER, BROKEN] = ['other', 'unopened', 'no answer', 'broken'];
+// 15.3. Why a try failed. The first three say no more than that entry and identity do not fit.
+const [UNFIT, LOCKED, UNCOMMITTED, UNOPENED, NO_ANSWER, BROKEN] = ['unfit', 'locked', 'uncommitted', 'unopened', 'no answer', 'broken'];
 class Failed extends Error {
   constructor(why) { super(); this.why = why; }
 }
@@ -136,17 +136,17 @@ const attempt = (why, work) => {
   try { return work(); } catch (error) { throw error instanceof Failed ? error : new Failed(why); }
 };
 function unwrap({ epk, header, encryptedKey }, { jwk }) {
-  when(epk.crv === jwk.crv, OTHER);
+  when(epk.crv === jwk.crv, UNFIT);
   const { kty, crv, x, y } = epk;
   const point = attempt(BROKEN, () => {
     need(kty === jwk.kty) && sized(x ?? '', 32) && (kty === 'OKP' || sized(y ?? '', 32));
     return createPublicKey({ key: { kty, crv, x, y }, format: 'jwk' });
   });
-  const agreed = attempt(OTHER, () => diffieHellman({ privateKey: createPrivateKey({ key: jwk, format: 'jwk' }), publicKey: point }));
+  const agreed = attempt(UNFIT, () => diffieHellman({ privateKey: createPrivateKey({ key: jwk, format: 'jwk' }), publicKey: point }));
   const number = (n) => Buffer.from([n >>> 24, n >>> 16, n >>> 8, n]);
   const infos = [Buffer.from(AGREED), header.get('apu') ?? '', header.get('apv') ?? ''].map((info) => Buffer.from(info));
   const kek = H(number(1), agreed, ...infos.flatMap((info) => [number(info.length), info]), number(256));
-  const key = attempt(OTHER, () => {
+  const key = attempt(LOCKED, () => {
     const decipher = createDecipheriv('id-aes256-wrap', kek, Buffer.alloc(8, 0xa6));
     return Buffer.concat([decipher.update(encryptedKey), decipher.final()]);
   });
@@ -155,7 +155,7 @@ function unwrap({ epk, header, encryptedKey }, { jwk }) {
 }
 function decipher(key, { iv, ciphertext, tag, bound, kc }) {
   const commitment = createHmac('sha256', key).update('sealbus/v1/key-commitment').digest('base64url');
-  when(kc === undefined || kc === commitment, OTHER);
+  when(kc === undefined || kc === commitment, UNCOMMITTED);
   return attempt(UNOPENED, () => {
     const gcm = createDecipheriv('aes-256-gcm', key, iv).setAAD(Buffer.from(bound)).setAuthTag(tag);
     return Buffer.concat([gcm.update(ciphertext), gcm.final()]);
@@ -186,13 +186,13 @@ function ask({ answers }, { encryptedKey }) {
   const answer = list.length > 1 ? list.shift() : list[0];
   when(answer !== null, NO_ANSWER);
   const key = base64url(answer);
-  when(key.length === 32 && key.some((byte) => byte !== 0), OTHER);
+  when(key.length === 32 && key.some((byte) => byte !== 0), UNCOMMITTED);
   return key;
 }
 // isWrong: a service has answered, and not with what the event commits to (without a commitment, with what opens it).
 function isWrong(why, { entry, owner }, { message }) {
-  if (!owner.isRemote || (owner.jwk && entry.kid === '')) return false;
-  return why === OTHER || (why === UNOPENED && message !== undefined && message.kc === undefined);
+  if (owner.jwk) return owner.isRemote && entry.kid !== '' && why === LOCKED;
+  return why === UNCOMMITTED || (why === UNOPENED && message !== undefined && message.kc === undefined);
 }
 function unlock(secret, options) {
   const { tries, isCut } = findTries(secret, options);
@@ -211,7 +211,7 @@ function unlock(secret, options) {
         const wrong = isWrong(error.why, each, secret);
         each.asked = wrong ? round + 1 : Infinity;
         if (wrong || error.why === NO_ANSWER) reasons.add('kms_unavailable');
-        if (error.why !== OTHER) reasons.add('decrypt_failed');
+        if (![UNFIT, LOCKED, UNCOMMITTED].includes(error.why)) reasons.add('decrypt_failed');
       }
     }
   }
