@@ -17,7 +17,8 @@ import (
 	"github.com/sealbus/sealbus/keys/keystest"
 )
 
-// elsewhere is an identity whose private key is in a service: it counts the calls, and may answer with something else.
+// elsewhere is an identity whose private key is in a service: it counts the calls, and may answer with
+// something else.
 type elsewhere struct {
 	keys.Identity
 	calls  *atomic.Int64
@@ -87,7 +88,8 @@ func (c *confidential) junkForService(key *jwe.ContentKey, n int) (list []jwe.Wr
 	return list
 }
 
-// unnamed takes the key IDs out of a message: its aad covers no recipients, and this is what another library would write.
+// unnamed takes the key IDs out of a message: its aad covers no recipients, and this is what another library
+// would write.
 func (c *confidential) unnamed(doc []byte) []byte {
 	c.t.Helper()
 	data := string(doc[bytes.Index(doc, []byte(`"data":`))+len(`"data":`):])
@@ -95,10 +97,12 @@ func (c *confidential) unnamed(doc []byte) []byte {
 		before, rest, _ := strings.Cut(data, `,"kid":"`)
 		data = before + rest[strings.Index(rest, `"`)+1:]
 	}
-	return c.signed("application/jose+json", data[:strings.LastIndex(data, `"tag":"`)+len(`"tag":"`)+22]+`"}`, `"jwe"`)
+	return c.signed("application/jose+json", data[:strings.LastIndex(data, `"tag":"`)+len(`"tag":"`)+22]+`"}`,
+		`"jwe"`)
 }
 
-// One event costs four calls of services at most, key agreements included, however many identities and recipients there are.
+// One event costs four calls of services at most, key agreements included, however many identities and
+// recipients there are.
 func TestBudgetOfKeyAgreements(t *testing.T) {
 	c := newConfidential(t)
 	key := jwe.NewContentKey()
@@ -119,33 +123,40 @@ func TestBudgetOfKeyAgreements(t *testing.T) {
 	}
 }
 
-// The budget is one for all services, and asking once more is a call as well. An entry that names a key pair goes first.
+// The budget is one for all services, and asking once more is a call as well. An entry that names a key pair
+// goes first.
 func TestBudgetIsShared(t *testing.T) {
 	c := newConfidential(t)
 	key := jwe.NewContentKey()
 	junk := c.junkForService(key, envelope.MaxServiceCalls)
 	genuine := c.wrapped(key, c.p256, c.p256.Recipient().KeyID())
-	misnamed := c.wrapped(key, newIdentity(t, keys.P256), c.p256.Recipient().KeyID()) // as if the service answered wrongly
+	// as if the service answered wrongly
+	misnamed := c.wrapped(key, newIdentity(t, keys.P256), c.p256.Recipient().KeyID())
 	for name, test := range map[string]struct {
 		to             []jwe.WrappedKey
 		services, pair int64 // calls
 		want           envelope.Reason
 	}{
-		"the last one opens":        {append(slices.Clone(junk), genuine), 0, 1, ""},
-		"within the limit":          {junk, 4, 0, envelope.ReasonDecryptFailed},
-		"no call to ask once more":  {append(slices.Clone(junk[1:]), misnamed), 3, 1, envelope.ReasonKMSUnavailable},
-		"one call to ask once more": {append(slices.Clone(junk[2:]), misnamed), 2, 2, envelope.ReasonKMSUnavailable},
-		"two wrong, and the right":  {[]jwe.WrappedKey{misnamed, misnamed, genuine}, 0, 3, ""},
-		"wrong, and then too many":  {append(slices.Clone(junk), misnamed, misnamed), 2, 2, envelope.ReasonKMSUnavailable},
+		"the last one opens": {append(slices.Clone(junk), genuine), 0, 1, ""},
+		"within the limit":   {junk, 4, 0, envelope.ReasonDecryptFailed},
+		"no call to ask once more": {append(slices.Clone(junk[1:]), misnamed), 3, 1,
+			envelope.ReasonKMSUnavailable},
+		"one call to ask once more": {append(slices.Clone(junk[2:]), misnamed), 2, 2,
+			envelope.ReasonKMSUnavailable},
+		"two wrong, and the right": {[]jwe.WrappedKey{misnamed, misnamed, genuine}, 0, 3, ""},
+		"wrong, and then too many": {append(slices.Clone(junk), misnamed, misnamed), 2, 2,
+			envelope.ReasonKMSUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			service := keystest.NewService(c.service.KeyID())
 			pair := &elsewhere{Identity: c.p256, calls: new(atomic.Int64)}
-			d := c.decryptWith(envelope.DecryptWith{Services: []keys.ServiceIdentity{service}, Identities: keys.OpenWith(pair)})
+			d := c.decryptWith(envelope.DecryptWith{Services: []keys.ServiceIdentity{service},
+				Identities: keys.OpenWith(pair)})
 			_, err := c.open(c.whole(`1`, key, test.to...), d, fixedNow)
 			wantReason(t, err, test.want)
 			if service.Decrypted.Load() != test.services || pair.calls.Load() != test.pair {
-				t.Errorf("%d and %d calls, want %d and %d", service.Decrypted.Load(), pair.calls.Load(), test.services, test.pair)
+				t.Errorf("%d and %d calls, want %d and %d", service.Decrypted.Load(), pair.calls.Load(), test.services,
+					test.pair)
 			}
 		})
 	}
@@ -182,7 +193,8 @@ func TestWrongAnswerOfAService(t *testing.T) {
 		s := &oddService{c.service, nil}
 		before := c.service.Decrypted.Load()
 		s.answer = func(n int64, right []byte) []byte { return wrongAt(wrong, with)(n-before, right) }
-		return identity{c.decryptWith(envelope.DecryptWith{Services: []keys.ServiceIdentity{s}}), func() int64 { return c.service.Decrypted.Load() - before }}
+		return identity{c.decryptWith(envelope.DecryptWith{Services: []keys.ServiceIdentity{s}}),
+			func() int64 { return c.service.Decrypted.Load() - before }}
 	}
 	agreement := func(wrong int64, with []byte) identity {
 		e := &elsewhere{c.p256, new(atomic.Int64), wrongAt(wrong, with)}
@@ -224,18 +236,22 @@ func TestWrongAnswerOfAService(t *testing.T) {
 	}
 }
 
-// A commitment that no key fits is transient where a service answers, for it may be the one that is wrong, and permanent under
-// a private key that is at hand. It takes the key at hand from no event of another producer.
+// A commitment that no key fits is transient where a service answers, for it may be the one that is wrong,
+// and permanent under a private key that is at hand. It takes the key at hand from no event of another
+// producer.
 func TestWrongCommitment(t *testing.T) {
 	c := newConfidential(t)
 	key, another := jwe.NewContentKey(), jwe.NewContentKey()
 	entry, local := c.wrappedByService(key), c.wrapped(key, c.x25519, c.x25519.Recipient().KeyID())
-	wrong := strings.NewReplacer(encodedCommitment(t, c.whole(`1`, key, entry)), encodedCommitment(t, c.whole(`1`, another, c.wrappedByService(another))))
+	wrong := strings.NewReplacer(encodedCommitment(t, c.whole(`1`, key, entry)),
+		encodedCommitment(t, c.whole(`1`, another, c.wrappedByService(another))))
 	resigned := func(doc []byte) []byte {
 		data := string(doc[bytes.Index(doc, []byte(`"data":`))+len(`"data":`):])
-		return c.signed("application/jose+json", wrong.Replace(data[:strings.LastIndex(data, `"tag":"`)+len(`"tag":"`)+22])+`"}`, `"jwe"`)
+		return c.signed("application/jose+json",
+			wrong.Replace(data[:strings.LastIndex(data, `"tag":"`)+len(`"tag":"`)+22])+`"}`, `"jwe"`)
 	}
-	d := c.decryptWith(envelope.DecryptWith{Services: []keys.ServiceIdentity{c.service}, Identities: keys.OpenWith(c.x25519)})
+	d := c.decryptWith(envelope.DecryptWith{Services: []keys.ServiceIdentity{c.service},
+		Identities: keys.OpenWith(c.x25519)})
 	for range 2 {
 		before := c.service.Decrypted.Load()
 		_, err := c.open(resigned(c.whole(`1`, key, entry)), d, fixedNow)
@@ -248,7 +264,8 @@ func TestWrongCommitment(t *testing.T) {
 	wantReason(t, err, envelope.ReasonDecryptFailed)
 }
 
-// encodedCommitment is the text of the protected header, which has the commitment in it and nothing else that differs.
+// encodedCommitment is the text of the protected header, which has the commitment in it and nothing else that
+// differs.
 func encodedCommitment(t *testing.T, doc []byte) string {
 	t.Helper()
 	_, rest, ok := strings.Cut(string(doc), `"protected":"`)
@@ -258,7 +275,8 @@ func encodedCommitment(t *testing.T, doc []byte) string {
 	return rest[:strings.Index(rest, `"`)]
 }
 
-// Those who wait for one call share its wrong answer and the second call, and each holds both against its own event.
+// Those who wait for one call share its wrong answer and the second call, and each holds both against its own
+// event.
 func TestWrongAnswerIsSharedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newConfidential(t)
@@ -271,7 +289,8 @@ func TestWrongAnswerIsSharedOnce(t *testing.T) {
 		going := make(chan struct{})
 		c.service.Fail = func(context.Context, string) error { <-going; return nil } // one call for each value
 		before := c.service.Decrypted.Load()
-		s := &oddService{c.service, func(n int64, right []byte) []byte { return wrongAt(1, bytes.Repeat([]byte{7}, 32))(n-before, right) }}
+		s := &oddService{c.service,
+			func(n int64, right []byte) []byte { return wrongAt(1, bytes.Repeat([]byte{7}, 32))(n-before, right) }}
 		d := c.decryptWith(envelope.DecryptWith{Services: []keys.ServiceIdentity{s}})
 		results := make(chan error, len(docs))
 		for _, doc := range docs {

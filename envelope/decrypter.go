@@ -21,18 +21,20 @@ import (
 // still open what it could, after its permission to was withdrawn.
 const MaxUnwrappedAge = 15 * time.Minute
 
-// maxUnwrapped bounds the content keys of one Decrypter: producers times sources times three within MaxUnwrappedAge. How they
-// share it: see fairCache.
+// maxUnwrapped bounds the content keys of one Decrypter: producers times sources times three within
+// MaxUnwrappedAge. How they share it: see fairCache.
 const maxUnwrapped = 4096
 
-// The budget of one event, over all identities. A try is one identity with one of the event's recipients; an answer that is at
-// hand counts like the one that it saves. An event that none of the tries opens, while others are left, is too_large.
+// The budget of one event, over all identities. A try is one identity with one of the event's recipients; an
+// answer that is at hand counts like the one that it saves. An event that none of the tries opens, while
+// others are left, is too_large.
 const (
 	MaxTries        = 32 // with private keys of this process: each costs a key agreement
 	MaxServiceCalls = 4  // of key management services, key agreements included: each costs money and time
 )
 
-// mostAnswers is how many answers of a service are taken for one try, if they are wrong and the budget allows.
+// mostAnswers is how many answers of a service are taken for one try, if they are wrong and the budget
+// allows.
 const mostAnswers = 2
 
 // DecryptWith is what a Decrypter opens with.
@@ -58,14 +60,15 @@ type Decrypter struct {
 	down map[serviceUse]rest
 }
 
-// serviceUse is one service, asked for events of one producer and source: what it may decrypt can depend on the source, and
-// one producer's events must not keep another's from being asked for.
+// serviceUse is one service, asked for events of one producer and source: what it may decrypt can depend on
+// the source, and one producer's events must not keep another's from being asked for.
 type serviceUse struct {
 	name             string // which service
 	producer, source string
 }
 
-// unwrapID names what is unwrapped, by whom: the hash of identity, producer, source and entry (alg, header, encrypted_key).
+// unwrapID names what is unwrapped, by whom: the hash of identity, producer, source and entry (alg, header,
+// encrypted_key).
 type unwrapID [sha256.Size]byte
 
 // unwrapped is what an identity has made of an encrypted content key.
@@ -137,10 +140,11 @@ type unlocking struct {
 	failed     error  // what says most of what went wrong
 }
 
-// unlock tries the entries with the identities that they may be for, until one decrypts. What may be tried depends on the event
-// and the identities only, and not on what is at hand: private keys that the entries name, then key management services, then
-// the other private keys, up to the budget. Of these, those at hand are tried first, as they cost nothing. It returns the key
-// ID of the identity. One that cannot be asked is not asked for another entry.
+// unlock tries the entries with the identities that they may be for, until one decrypts. What may be tried
+// depends on the event and the identities only, and not on what is at hand: private keys that the entries
+// name, then key management services, then the other private keys, up to the budget. Of these, those at hand
+// are tried first, as they cost nothing. It returns the key ID of the identity. One that cannot be asked is
+// not asked for another entry.
 func (u *unlocking) unlock(ctx context.Context) (identity string, verdict *Error) {
 	u.findCandidates()
 	for i := range u.candidates {
@@ -191,8 +195,9 @@ func (u *unlocking) isDown(w *unwrapping) bool {
 	return slices.ContainsFunc(u.candidates, func(v unwrapping) bool { return v.failed && v.name == w.name })
 }
 
-// attempt decrypts with k and gives it back. It is over when k is the right key. Only then is k kept: a service that answers
-// with another key than the event commits to is asked once more, and after that it counts as one that did not answer.
+// attempt decrypts with k and gives it back. It is over when k is the right key. Only then is k kept: a
+// service that answers with another key than the event commits to is asked once more, and after that it
+// counts as one that did not answer.
 func (u *unlocking) attempt(w *unwrapping, k *unwrapped) (over bool, verdict *Error) {
 	defer k.done()
 	err := k.fault
@@ -220,20 +225,20 @@ func (u *unlocking) attempt(w *unwrapping, k *unwrapped) (over bool, verdict *Er
 	return false, nil
 }
 
-// isOther reports whether an error of try says that the key is another one than that of the event. Without a commitment only
-// the authentication of the data tells.
+// isOther reports whether an error of try says that the key is another one than that of the event. Without a
+// commitment only the authentication of the data tells.
 func (u *unlocking) isOther(err error) bool {
 	return errors.Is(err, jwe.ErrCommitment) || !u.committed && errors.Is(err, jwe.ErrDecrypt)
 }
 
-// wrongAnswer is the error of a service that has answered with something that cannot be the content key of the event. Either
-// the service is wrong, which may pass, or what the producer signed is.
+// wrongAnswer is the error of a service that has answered with something that cannot be the content key of
+// the event. Either the service is wrong, which may pass, or what the producer signed is.
 func (w *unwrapping) wrongAnswer(err error) error {
 	return &keys.ServiceError{
 		Op: "opening", KeyID: w.identity, Err: err,
 		Cause: "the service answered, but not with the content key that the event says it is under: " + err.Error(),
-		Fix: "check that the client's endpoint is the service's own; if other events of the producer open, what it signed of " +
-			"this one is wrong: have it seal the event again",
+		Fix: "check that the client's endpoint is the service's own; if other events of the producer open, what it " +
+			"signed of this one is wrong: have it seal the event again",
 	}
 }
 
@@ -278,7 +283,8 @@ func (u *unlocking) addService(service keys.ServiceIdentity, at int) {
 	for i := range u.entries {
 		if e := &u.entries[i]; e.Alg == jwe.AlgAWSKMS && service.Takes(e.KeyID) {
 			u.named = true
-			u.add(unwrapping{entry: e, identity: service.KeyID(), service: service, remote: true, name: "service " + strconv.Itoa(at)})
+			name := "service " + strconv.Itoa(at)
+			u.add(unwrapping{entry: e, identity: service.KeyID(), service: service, remote: true, name: name})
 		}
 	}
 }
@@ -307,7 +313,8 @@ func (u *unlocking) addUnnamed(identity keys.Identity, at int) {
 	}
 }
 
-// addIdentity adds a try with an identity. Only a *keys.LocalIdentity is known to ask nobody: any other one costs a call.
+// addIdentity adds a try with an identity. Only a *keys.LocalIdentity is known to ask nobody: any other one
+// costs a call.
 func (u *unlocking) addIdentity(w unwrapping, at int) {
 	_, isLocal := w.local.(*keys.LocalIdentity)
 	w.remote, w.name = !isLocal, "identity"
@@ -397,7 +404,8 @@ func (u *unlocking) verdict() *Error {
 	case err != nil && isOutage(err):
 		return &Error{Reason: ReasonKMSUnavailable, Cause: err.Error(), Err: err}
 	case u.cut:
-		return reject(ReasonTooLarge, "there are more recipients to try than one event may cost, %d with private keys and %d calls of key management services, and none of those tried opens the data", MaxTries, MaxServiceCalls)
+		return reject(ReasonTooLarge, "there are more recipients to try than one event may cost, %d with private keys and "+
+			"%d calls of key management services, and none of those tried opens the data", MaxTries, MaxServiceCalls)
 	case err == nil && u.withdrawn != "":
 		return reject(ReasonNotARecipient, "the data is encrypted to key %s of this consumer, which the trust bundle says is revoked or expired", u.withdrawn)
 	case err == nil:
@@ -460,7 +468,8 @@ func (d *Decrypter) evict(id unwrapID, k *unwrapped) {
 	}
 }
 
-// unwrap is the content key of w, for the caller to give back. One caller decrypts it for all who want it at the time.
+// unwrap is the content key of w, for the caller to give back. One caller decrypts it for all who want it at
+// the time.
 func (d *Decrypter) unwrap(ctx context.Context, w *unwrapping, now time.Time) (k *unwrapped, err error) {
 	if err := d.restingService(w, now); err != nil {
 		return nil, err
@@ -468,7 +477,8 @@ func (d *Decrypter) unwrap(ctx context.Context, w *unwrapping, now time.Time) (k
 	own := *w
 	entry := w.entry.Clone() // the call may go on when the caller, whose memory it is in, has left
 	own.entry = &entry
-	err = d.flights.do(ctx, w.id, now, func(ctx context.Context) (*unwrapped, error) { return d.fetch(ctx, &own, now) }, func(got *unwrapped) {
+	call := func(ctx context.Context) (*unwrapped, error) { return d.fetch(ctx, &own, now) }
+	err = d.flights.do(ctx, w.id, now, call, func(got *unwrapped) {
 		got.use()
 		k = got
 	})
@@ -482,7 +492,8 @@ func (d *Decrypter) unwrap(ctx context.Context, w *unwrapping, now time.Time) (k
 // asks is what w asks, and for whom.
 func (w *unwrapping) asks() serviceUse { return serviceUse{w.name, w.producer, w.source} }
 
-// restingService is the error with which the service of w could not be asked a moment ago, for the same producer and source.
+// restingService is the error with which the service of w could not be asked a moment ago, for the same
+// producer and source.
 func (d *Decrypter) restingService(w *unwrapping, now time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -505,8 +516,8 @@ func (d *Decrypter) noteService(ctx context.Context, w *unwrapping, err error, n
 	d.down[w.asks()] = rest{err, now.Round(0)}
 }
 
-// fetch decrypts the content key of w. An answer that cannot be right is one, too: all who wait are to know of it, and to ask
-// again.
+// fetch decrypts the content key of w. An answer that cannot be right is one, too: all who wait are to know
+// of it, and to ask again.
 func (d *Decrypter) fetch(ctx context.Context, w *unwrapping, now time.Time) (*unwrapped, error) {
 	if k := d.cached(w.id, now); k != nil {
 		return k, nil // another caller was faster
@@ -520,9 +531,9 @@ func (d *Decrypter) fetch(ctx context.Context, w *unwrapping, now time.Time) (*u
 	return k, nil
 }
 
-// isWrong reports whether an error of decrypt says that a service has answered with something that no right answer is: of a
-// key agreement that the entry asks for by name, a secret that does not open it. What the event alone is to blame for is not
-// wrong: see jwe.ErrSmallOrder.
+// isWrong reports whether an error of decrypt says that a service has answered with something that no right
+// answer is: of a key agreement that the entry asks for by name, a secret that does not open it. What the
+// event alone is to blame for is not wrong: see jwe.ErrSmallOrder.
 func (w *unwrapping) isWrong(err error) bool {
 	if w.service != nil {
 		return errors.Is(err, jwe.ErrKey)

@@ -2,9 +2,10 @@ package envelope
 
 import "slices"
 
-// fairCache holds at most so many values of several producers, each for one of the producer's sources. When it is full, the
-// producer that holds the most loses the oldest value of the source that holds the most. So a producer never drops what
-// belongs to another one that holds less, however many sources it has. It is not safe for concurrent use.
+// fairCache holds at most so many values of several producers, each for one of the producer's sources. When
+// it is full, the producer that holds the most loses the oldest value of the source that holds the most. So a
+// producer never drops what belongs to another one that holds less, however many sources it has. It is not
+// safe for concurrent use.
 type fairCache[K comparable, V any] struct {
 	most  int
 	drop  func(V) // called with each value that leaves; nil = nothing is to be done
@@ -53,7 +54,9 @@ func (c *fairCache[K, V]) victim(producer string) int {
 		largest = max(largest, h.n)
 	}
 	if c.held[producer].n < largest {
-		i := slices.IndexFunc(c.order, func(item *cacheItem[K, V]) bool { return c.held[item.producer].n == largest })
+		i := slices.IndexFunc(c.order, func(item *cacheItem[K, V]) bool {
+			return c.held[item.producer].n == largest
+		})
 		producer = c.order[i].producer
 	}
 	sources, largest := c.held[producer].bySource, 0

@@ -23,13 +23,19 @@ func TestFairCache(t *testing.T) {
 		puts []put
 		want []string // the keys that are left, the oldest first
 	}{
-		"one source":                         {many("a", 1, 10), []string{"a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9"}},
-		"many sources of one producer":       {many("a", 10, 1), []string{"a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9"}},
-		"another producer keeps what it has": {slices.Concat(many("b", 2, 1), many("a", 100, 1)), []string{"b0", "b1", "a94", "a95", "a96", "a97", "a98", "a99"}},
-		"a newcomer gets its share":          {slices.Concat(many("a", 8, 1), many("b", 4, 1)), []string{"a4", "a5", "a6", "a7", "b0", "b1", "b2", "b3"}},
-		"and no more than its share":         {slices.Concat(many("a", 8, 1), many("b", 5, 1)), []string{"a4", "a5", "a6", "a7", "b1", "b2", "b3", "b4"}},
+		"one source": {many("a", 1, 10),
+			[]string{"a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9"}},
+		"many sources of one producer": {many("a", 10, 1),
+			[]string{"a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9"}},
+		"another producer keeps what it has": {slices.Concat(many("b", 2, 1), many("a", 100, 1)),
+			[]string{"b0", "b1", "a94", "a95", "a96", "a97", "a98", "a99"}},
+		"a newcomer gets its share": {slices.Concat(many("a", 8, 1), many("b", 4, 1)),
+			[]string{"a4", "a5", "a6", "a7", "b0", "b1", "b2", "b3"}},
+		"and no more than its share": {slices.Concat(many("a", 8, 1), many("b", 5, 1)),
+			[]string{"a4", "a5", "a6", "a7", "b1", "b2", "b3", "b4"}},
 		"the largest source": {
-			slices.Concat([]put{{"a", "rare", "x"}}, many("a", 1, 10)), []string{"x", "a3", "a4", "a5", "a6", "a7", "a8", "a9"},
+			slices.Concat([]put{{"a", "rare", "x"}}, many("a", 1, 10)), []string{"x", "a3", "a4", "a5", "a6", "a7",
+				"a8", "a9"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -56,7 +62,8 @@ func TestFairCache(t *testing.T) {
 	}
 }
 
-// A producer with a thousand sources costs another one no call: the content key that it has at hand stays there.
+// A producer with a thousand sources costs another one no call: the content key that it has at hand stays
+// there.
 func TestOneProducerDoesNotEvictAnother(t *testing.T) {
 	s := keystest.NewService("k")
 	d, err := NewDecrypter(DecryptWith{Services: []keys.ServiceIdentity{s}})
@@ -82,7 +89,8 @@ func TestOneProducerDoesNotEvictAnother(t *testing.T) {
 	}
 	open := func(producer, source string, w jwe.WrappedKey) {
 		t.Helper()
-		u := &unlocking{Decrypter: d, producer: producer, source: source, entries: []jwe.WrappedKey{w}, now: morning, committed: true,
+		u := &unlocking{Decrypter: d, producer: producer, source: source, entries: []jwe.WrappedKey{w},
+			now: morning, committed: true,
 			try: func(*jwe.ContentKey) error { return nil }}
 		if _, verdict := u.unlock(t.Context()); verdict != nil {
 			t.Fatal(verdict)

@@ -14,8 +14,8 @@ const restAfterError = time.Second
 // maxRests bounds the errors that are remembered.
 const maxRests = 1024
 
-// flights makes one call per name at a time. Those who want the same meanwhile share what comes of it, and its error also for
-// a moment after it failed.
+// flights makes one call per name at a time. Those who want the same meanwhile share what comes of it, and
+// its error also for a moment after it failed.
 type flights[K comparable, V any] struct {
 	drop func(V) // called with each value when no caller needs it any longer; nil = nothing is to be done
 
@@ -23,6 +23,9 @@ type flights[K comparable, V any] struct {
 	under map[K]*flight[V]
 	rests map[K]rest
 }
+
+// calling is such a call.
+type calling[V any] = func(context.Context) (V, error)
 
 // rest is a call that failed a moment ago.
 type rest struct {
@@ -40,9 +43,9 @@ type flight[V any] struct {
 	err     error // once done
 }
 
-// do calls, or waits for another caller's call under that name, and hands the value to take, which may be nil. A call goes on
-// for the others if the one who began it leaves.
-func (f *flights[K, V]) do(ctx context.Context, name K, now time.Time, call func(context.Context) (V, error), take func(V)) error {
+// do calls, or waits for another caller's call under that name, and hands the value to take, which may be
+// nil. A call goes on for the others if the one who began it leaves.
+func (f *flights[K, V]) do(ctx context.Context, name K, now time.Time, call calling[V], take func(V)) error {
 	c, err := f.join(ctx, name, now, call)
 	if err != nil {
 		return err
@@ -59,7 +62,7 @@ func (f *flights[K, V]) do(ctx context.Context, name K, now time.Time, call func
 	}
 }
 
-func (f *flights[K, V]) join(ctx context.Context, name K, now time.Time, call func(context.Context) (V, error)) (*flight[V], error) {
+func (f *flights[K, V]) join(ctx context.Context, name K, now time.Time, call calling[V]) (*flight[V], error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if r, ok := f.rests[name]; ok {
@@ -76,7 +79,7 @@ func (f *flights[K, V]) join(ctx context.Context, name K, now time.Time, call fu
 	return c, nil
 }
 
-func (f *flights[K, V]) start(ctx context.Context, name K, now time.Time, call func(context.Context) (V, error)) *flight[V] {
+func (f *flights[K, V]) start(ctx context.Context, name K, now time.Time, call calling[V]) *flight[V] {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c := &flight[V]{cancel: cancel, done: make(chan struct{})}
 	if f.under == nil {
@@ -95,7 +98,7 @@ func (f *flights[K, V]) start(ctx context.Context, name K, now time.Time, call f
 var errPanicked = fmt.Errorf("envelope: what was to handle a content key panicked")
 
 // guarded makes an error of a panic: the call runs in a goroutine of its own, where nobody else could.
-func guarded[V any](ctx context.Context, call func(context.Context) (V, error)) (value V, err error) {
+func guarded[V any](ctx context.Context, call calling[V]) (value V, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("%w: %T", errPanicked, v) // its text might hold a key
@@ -130,7 +133,8 @@ func (f *flights[K, V]) leave(name K, c *flight[V]) {
 	}
 }
 
-// dropUnused drops the value of a call that is over and that no caller waits for. Nobody can join it any more.
+// dropUnused drops the value of a call that is over and that no caller waits for. Nobody can join it any
+// more.
 func (f *flights[K, V]) dropUnused(c *flight[V]) {
 	if c.landed && c.waiting == 0 && c.err == nil && f.drop != nil {
 		f.drop(c.value)

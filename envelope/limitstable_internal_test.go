@@ -45,19 +45,42 @@ func readLimits(t *testing.T) (list []limit) {
 	return list
 }
 
-// goLimits are the constants of Go. One that is 0 has no constant that can be reached from here: its vectors hold it.
+// goLimits are the constants of Go. One that is 0 has no constant that can be reached from here: its vectors
+// hold it.
 var goLimits = map[string]int64{
-	"event_bytes": cejson.MaxEvent, "delivery_bytes": maxDelivery, "detail_bytes": cejson.MaxEvent, "material_bytes": cejson.MaxMaterial,
-	"attribute_bytes": cejson.MaxAttribute, "extensions": cejson.MaxExtensions, "name_chars": 0, "fraction_digits": 0,
-	"depth": canonical.MaxDepth, "signatures": dsse.MaxSignatures, "delegated_signatures": MaxDelegations,
-	"session_seconds": int64(MaxSessionLife / time.Second), "session_patterns": keys.MaxSessionScope,
-	"signed_names": cejson.MaxExtensions, "bound_delegations": MaxDelegations, "encrypted_fields": MaxEncryptedFields,
-	"producer_bytes": maxProducer, "tiny_numbers": 0,
-	"recipients": jwe.MaxRecipients, "header_parameters": jwe.MaxParameters, "header_bytes": jwe.MaxHeader,
-	"encrypted_key_bytes": jwe.MaxEncryptedKey, "protected_chars": jwe.MaxProtected, "bound_bytes": jwe.MaxBound,
-	"jwe_bytes": jwe.MaxMessage, "tries": MaxTries, "service_calls": MaxServiceCalls, "service_answers": mostAnswers,
-	"trust_lookups": 1, "unwrapped_seconds": int64(MaxUnwrappedAge / time.Second), "key_encryptions": MaxKeyEncryptions,
-	"key_bytes": MaxKeyBytes, "key_seconds": int64(MaxKeyAge / time.Second),
+	"event_bytes":          cejson.MaxEvent,
+	"delivery_bytes":       maxDelivery,
+	"detail_bytes":         cejson.MaxEvent,
+	"material_bytes":       cejson.MaxMaterial,
+	"attribute_bytes":      cejson.MaxAttribute,
+	"extensions":           cejson.MaxExtensions,
+	"name_chars":           0,
+	"fraction_digits":      0,
+	"depth":                canonical.MaxDepth,
+	"signatures":           dsse.MaxSignatures,
+	"delegated_signatures": MaxDelegations,
+	"session_seconds":      int64(MaxSessionLife / time.Second),
+	"session_patterns":     keys.MaxSessionScope,
+	"signed_names":         cejson.MaxExtensions,
+	"bound_delegations":    MaxDelegations,
+	"encrypted_fields":     MaxEncryptedFields,
+	"producer_bytes":       maxProducer,
+	"tiny_numbers":         0,
+	"recipients":           jwe.MaxRecipients,
+	"header_parameters":    jwe.MaxParameters,
+	"header_bytes":         jwe.MaxHeader,
+	"encrypted_key_bytes":  jwe.MaxEncryptedKey,
+	"protected_chars":      jwe.MaxProtected,
+	"bound_bytes":          jwe.MaxBound,
+	"jwe_bytes":            jwe.MaxMessage,
+	"tries":                MaxTries,
+	"service_calls":        MaxServiceCalls,
+	"service_answers":      mostAnswers,
+	"trust_lookups":        1,
+	"unwrapped_seconds":    int64(MaxUnwrappedAge / time.Second),
+	"key_encryptions":      MaxKeyEncryptions,
+	"key_bytes":            MaxKeyBytes,
+	"key_seconds":          int64(MaxKeyAge / time.Second),
 }
 
 // Go has the limits of the table, each of them, and no vector-less one that only vectors could hold.
@@ -98,7 +121,8 @@ func TestLimitsOfSpec(t *testing.T) {
 		if l.Reason != "" {
 			reason = "`" + string(l.Reason) + "`"
 		}
-		want = append(want, fmt.Sprintf("| `%s` | %s | %s | %s | %s |", l.Name, withCommas(l.Value), reason, l.Section, l.About))
+		want = append(want,
+			fmt.Sprintf("| `%s` | %s | %s | %s | %s |", l.Name, withCommas(l.Value), reason, l.Section, l.About))
 		if heading := regexp.MustCompile(`(?m)^##+ ` + regexp.QuoteMeta(l.Section) + `\.? `); !heading.Match(doc) {
 			t.Errorf("%s: SPEC.md has no section %s", l.Name, l.Section)
 		}
@@ -115,7 +139,8 @@ func withCommas(n int64) string {
 	return fmt.Sprintf("%s,%03d", withCommas(n/1000), n%1000)
 }
 
-// There is a vector at each limit, which passes or fails for another reason, and one beyond it. TestVectors runs them.
+// There is a vector at each limit, which passes or fails for another reason, and one beyond it. TestVectors
+// runs them.
 func TestLimitsOfVectors(t *testing.T) {
 	for _, l := range readLimits(t) {
 		if l.NoVectors != "" {
@@ -129,7 +154,8 @@ func TestLimitsOfVectors(t *testing.T) {
 		}
 		at, beyond := expectedOf(t, l.At), expectedOf(t, l.Beyond)
 		if at == string(l.Reason) || beyond != string(l.Reason) {
-			t.Errorf("%s: %s is %s, %s is %s, want %s beyond the limit only", l.Name, l.At, at, l.Beyond, beyond, l.Reason)
+			t.Errorf("%s: %s is %s, %s is %s, want %s beyond the limit only", l.Name, l.At, at, l.Beyond, beyond,
+				l.Reason)
 		}
 	}
 }

@@ -173,14 +173,17 @@ func TestRequiredFieldsInAnyCase(t *testing.T) {
 	}
 }
 
-// All spellings of a required field are looked at, however many there are: a walk that stops after some lets the next one pass.
+// All spellings of a required field are looked at, however many there are: a walk that stops after some lets
+// the next one pass.
 func TestRequiredFieldsInVeryManySpellings(t *testing.T) {
 	c := newConfidential(t)
 	for _, n := range []int{envelope.MaxEncryptedFields, envelope.MaxEncryptedFields + 1, 1000} {
 		doc, pointers := spellings("accountnumber", n)
 		fields := pointers[n-min(n, envelope.MaxEncryptedFields):] // what is in the clear stands last
 		sealed := c.seal(secretEvent(doc), envelope.SealOptions{Encrypt: c.encrypter(), EncryptFields: fields})
-		_, err := envelope.Open(t.Context(), sealed.JSON(), c.trust, &envelope.OpenOptions{Now: fixedNow, Decrypter: c.decrypter(c.x25519), RequireEncryptedFields: []string{"/AccountNumber"}})
+		_, err := envelope.Open(t.Context(), sealed.JSON(), c.trust,
+			&envelope.OpenOptions{Now: fixedNow, Decrypter: c.decrypter(c.x25519),
+				RequireEncryptedFields: []string{"/AccountNumber"}})
 		want := envelope.ReasonNotEncrypted
 		if n == len(fields) {
 			want = ""
@@ -189,7 +192,8 @@ func TestRequiredFieldsInVeryManySpellings(t *testing.T) {
 	}
 }
 
-// spellings is an object with that name in so many spellings, and the pointers to them: the last in canonical order first.
+// spellings is an object with that name in so many spellings, and the pointers to them: the last in canonical
+// order first.
 func spellings(name string, n int) (doc string, pointers []string) {
 	var o mint.Object
 	for i := range n {

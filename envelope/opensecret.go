@@ -177,8 +177,9 @@ func (s *secret) readFields() *Error {
 		}
 	}
 	for i := range s.fields {
-		if s.fields[i].compact.Commitment != s.fields[0].compact.Commitment { // no key opens both, whatever a service answers
-			return reject(ReasonDecryptFailed, "the encrypted fields %.80q and %.80q are under different content keys", s.enc.pointers[0].text, s.enc.pointers[i].text)
+		if s.fields[i].compact.Commitment != s.fields[0].compact.Commitment { // no answer of a service opens both
+			return reject(ReasonDecryptFailed, "the encrypted fields %.80q and %.80q are under different content keys",
+				s.enc.pointers[0].text, s.enc.pointers[i].text)
 		}
 	}
 	return nil
@@ -229,8 +230,10 @@ func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 		return reject(ReasonNotARecipient, "the data is encrypted and no identity was given")
 	}
 	s := r.secret
-	u := &unlocking{Decrypter: d, source: r.content.Source, producer: s.bound.producer, entries: s.entries, bundle: s.bundle,
-		now: clock(s.now), committed: s.message == nil || s.message.Committed()}
+	u := &unlocking{
+		Decrypter: d, source: r.content.Source, producer: s.bound.producer, entries: s.entries,
+		bundle: s.bundle, now: clock(s.now), committed: s.message == nil || s.message.Committed(),
+	}
 	u.try = func(key *jwe.ContentKey) (err error) {
 		r.content.Data, err = s.decrypt(key)
 		return err

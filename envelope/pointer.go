@@ -140,9 +140,10 @@ func (f *finding) into(wanted []int, depth int, name []byte) (list []int) {
 	return list
 }
 
-// isClear reports whether p leads to a value in a strict document that lies within none of the encrypted ones. A reader such
-// as encoding/json takes names that differ in case only for the same, so p leads to all of their spellings. Each is looked
-// at, however many there are: a walk that stopped after some would let the next one pass in the clear.
+// isClear reports whether p leads to a value in a strict document that lies within none of the encrypted
+// ones. A reader such as encoding/json takes names that differ in case only for the same, so p leads to all
+// of their spellings. Each is looked at, however many there are: a walk that stopped after some would let the
+// next one pass in the clear.
 func (p pointer) isClear(doc []byte, encrypted []pointer) bool {
 	var walk func(i int, path []string) bool
 	walk = func(i int, path []string) (clear bool) {

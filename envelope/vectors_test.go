@@ -143,7 +143,8 @@ func (o *vectorOptions) decrypter(t testing.TB) *envelope.Decrypter {
 	}
 	with := envelope.DecryptWith{Identities: keys.OpenWith(list...)}
 	for _, s := range o.Services {
-		with.Services = append(with.Services, &mint.Service{ID: s.ID, Answers: s.Answers}) // which has answered nothing yet
+		// which has answered nothing yet
+		with.Services = append(with.Services, &mint.Service{ID: s.ID, Answers: s.Answers})
 	}
 	if list == nil && with.Services == nil {
 		return nil

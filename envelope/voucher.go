@@ -79,10 +79,11 @@ const (
 	maxVoucherSize = keys.MaxSessionText // bytes
 )
 
-// vouchers are the genuine statements that were seen last. Looking one up instead of verifying it changes no verdict: it says
-// only whose signature the very same bytes are. Who may vouch, for what, when, and what is revoked is judged for each event.
-// A forger gets nothing new in here: a genuine statement counts in one spelling only, as anybody can re-spell its envelope
-// (white space, further members) without end. A producer with very many statements drops those of no other: see fairCache.
+// vouchers are the genuine statements that were seen last. Looking one up instead of verifying it changes no
+// verdict: it says only whose signature the very same bytes are. Who may vouch, for what, when, and what is
+// revoked is judged for each event. A forger gets nothing new in here: a genuine statement counts in one
+// spelling only, as anybody can re-spell its envelope (white space, further members) without end. A producer
+// with very many statements drops those of no other: see fairCache.
 var vouchers = memo{byText: fairCache[string, *voucher]{most: maxVouchers}}
 
 // memo remembers vouchers by their bytes.

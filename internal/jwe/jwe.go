@@ -79,6 +79,7 @@ var (
 	ErrForeignKey   = errors.New("jwe: a recipient was given another content key") // a mix-up of the caller's
 	ErrNoRecipient  = errors.New("jwe: encrypting to nobody: at least one recipient is needed")
 
-	// ErrSmallOrder is the ErrUnwrap of an ephemeral key with which everybody agrees on zeros: the message is at fault.
+	// ErrSmallOrder is the ErrUnwrap of an ephemeral key with which everybody agrees on zeros: the message is at
+	// fault.
 	ErrSmallOrder = fmt.Errorf("%w: the ephemeral key is of small order", ErrUnwrap)
 )

@@ -12,8 +12,9 @@ import (
 // Service is a key in a key management service that answers what it was told to, for vectors.
 type Service struct {
 	ID string `json:"key_id"`
-	// Answers are, for each encrypted key (base64url), the content keys (base64url) that the service says it holds, one call after
-	// the other; the last one is for all further calls. A null is no answer. What is not there was not encrypted by it.
+	// Answers are, for each encrypted key (base64url), the content keys (base64url) that the service says it
+	// holds, one call after the other; the last one is for all further calls. A null is no answer. What is not
+	// there was not encrypted by it.
 	Answers map[string][]*string `json:"answers"`
 
 	mu    sync.Mutex
@@ -35,7 +36,9 @@ func (s *Service) DecryptKey(_ context.Context, _, _ string, encrypted []byte) (
 	name := url(string(encrypted))
 	answers := s.Answers[name]
 	if len(answers) == 0 {
-		return nil, &keys.ServiceError{Op: "mint:Decrypt", KeyID: s.ID, Permanent: true, Cause: "it was not encrypted here"}
+		return nil, &keys.ServiceError{
+			Op: "mint:Decrypt", KeyID: s.ID, Permanent: true, Cause: "it was not encrypted here",
+		}
 	}
 	if s.calls == nil {
 		s.calls = make(map[string]int)
