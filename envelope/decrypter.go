@@ -37,7 +37,8 @@ const (
 // allows.
 const mostAnswers = 2
 
-// DecryptWith is what a Decrypter opens with.
+// DecryptWith is what a Decrypter opens with. For one event, MaxTries and MaxServiceCalls bound what is tried of it. An
+// identity that is no *keys.LocalIdentity counts as a key in a service.
 type DecryptWith struct {
 	Identities keys.IdentitySource    // private keys, as a *keys.Keyring has them; keys.OpenWith gives single ones
 	Services   []keys.ServiceIdentity // keys in a key management service
@@ -317,9 +318,9 @@ func (u *unlocking) addUnnamed(identity keys.Identity, at int) {
 // costs a call.
 func (u *unlocking) addIdentity(w unwrapping, at int) {
 	_, isLocal := w.local.(*keys.LocalIdentity)
-	w.remote, w.name = !isLocal, "identity"
+	w.remote, w.name = !isLocal, "identity "+w.identity
 	if w.remote {
-		w.name = "identity " + strconv.Itoa(at) + " " + w.identity
+		w.name = "remote identity " + strconv.Itoa(at) + " " + w.identity
 	}
 	u.add(w)
 }

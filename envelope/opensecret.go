@@ -208,9 +208,10 @@ func (s *secret) readField(p *pointer, at span, found bool) *Error {
 // IsEncrypted reports whether the data is still encrypted.
 func (r *Opened) IsEncrypted() bool { return r.secret != nil && !r.opened }
 
-// Decrypt opens the data of an event that was opened with OpenOptions.KeepEncrypted. It returns a new Opened, or an *Error with
-// the Reason: not_a_recipient, kms_unavailable (transient), decrypt_failed, malformed. Of an event that is not encrypted, or
-// no longer, it returns r.
+// Decrypt opens the data of an event that was opened with OpenOptions.KeepEncrypted. It returns a new Opened, or an
+// *Error with the Reason: not_a_recipient, kms_unavailable (transient), too_large (more recipients to try than
+// MaxTries and MaxServiceCalls allow), decrypt_failed, malformed. Of an event that is not encrypted, or no longer, it
+// returns r.
 func (r *Opened) Decrypt(ctx context.Context, d *Decrypter) (*Opened, error) {
 	if !r.IsEncrypted() {
 		return r, nil
