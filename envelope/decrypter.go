@@ -21,14 +21,24 @@ import (
 // still open what it could, after its permission to was withdrawn.
 const MaxUnwrappedAge = 15 * time.Minute
 
-// maxUnwrapped bounds the content keys of one Decrypter: producers times sources times three within MaxUnwrappedAge.
+// maxUnwrapped bounds the content keys of one Decrypter: producers times sources times three within
+// MaxUnwrappedAge. How they share it: see fairCache.
 const maxUnwrapped = 4096
 
-// maxServiceTries bounds how many encrypted keys of one event a service decrypts, each of which costs a call: an event has one
-// entry for it, or two. With private keys all are tried.
-const maxServiceTries = 4
+// The budget of one event, over all identities. A try is one identity with one of the event's recipients; an
+// answer that is at hand counts like the one that it saves. An event that none of the tries opens, while
+// others are left, is too_large.
+const (
+	MaxTries        = 32 // with private keys of this process: each costs a key agreement
+	MaxServiceCalls = 4  // of key management services, key agreements included: each costs money and time
+)
 
-// DecryptWith is what a Decrypter opens with.
+// mostAnswers is how many answers of a service are taken for one try, if they are wrong and the budget
+// allows.
+const mostAnswers = 2
+
+// DecryptWith is what a Decrypter opens with. For one event, MaxTries and MaxServiceCalls bound what is tried of it. An
+// identity that is no *keys.LocalIdentity counts as a key in a service.
 type DecryptWith struct {
 	Identities keys.IdentitySource    // private keys, as a *keys.Keyring has them; keys.OpenWith gives single ones
 	Services   []keys.ServiceIdentity // keys in a key management service
@@ -44,26 +54,28 @@ type DecryptWith struct {
 type Decrypter struct {
 	with    DecryptWith
 	parser  jwe.Parser
-	flights flights[unwrapID]
+	flights flights[unwrapID, *unwrapped]
 
-	mu    sync.Mutex
-	keys  map[unwrapID]*unwrapped
-	order []unwrapID // of keys, the oldest first
-	down  map[serviceUse]rest
+	mu   sync.Mutex
+	keys fairCache[unwrapID, *unwrapped] // only keys that a signed event has committed to
+	down map[serviceUse]rest
 }
 
-// serviceUse is one service, asked for events of one source: what it may decrypt can depend on that.
+// serviceUse is one service, asked for events of one producer and source: what it may decrypt can depend on
+// the source, and one producer's events must not keep another's from being asked for.
 type serviceUse struct {
-	at     int // among the services
-	source string
+	name             string // which service
+	producer, source string
 }
 
-// unwrapID names what is unwrapped, by whom: the hash of identity, source and entry (alg, header, encrypted_key).
+// unwrapID names what is unwrapped, by whom: the hash of identity, producer, source and entry (alg, header,
+// encrypted_key).
 type unwrapID [sha256.Size]byte
 
-// unwrapped is a content key that an identity has decrypted.
+// unwrapped is what an identity has made of an encrypted content key.
 type unwrapped struct {
 	sharedKey
+	fault    error // the answer of a service that cannot be right; there is no key then
 	identity string
 	born     time.Time
 }
@@ -79,91 +91,156 @@ func NewDecrypter(with DecryptWith) (*Decrypter, error) {
 			return nil, fmt.Errorf("envelope: Services[%d] is nil, or has no KeyID", i)
 		}
 	}
-	return &Decrypter{with: with, keys: make(map[unwrapID]*unwrapped)}, nil
+	d := &Decrypter{with: with}
+	d.keys.most, d.keys.drop = maxUnwrapped, func(k *unwrapped) { k.done() }
+	d.flights.drop = d.keys.drop
+	return d, nil
 }
 
 // Forget drops all content keys, which are zeroed as soon as nobody uses them. What they are needed for is decrypted again.
 func (d *Decrypter) Forget() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for id := range d.keys {
-		d.drop(id)
-	}
+	d.keys.removeIf(func(*unwrapped) bool { return true })
 }
 
 // unwrapping is one entry that one identity may decrypt. Either local or service is set.
 type unwrapping struct {
 	id       unwrapID
 	entry    *jwe.WrappedKey
+	producer string
 	source   string
 	identity string // key ID
 	local    keys.Identity
 	service  keys.ServiceIdentity
-	at       int // among the services, or the identities: there may be two ways to one key, one of which fails
-	tried    bool
-	failed   bool // it could not be asked
+	remote   bool   // it costs a call
+	name     string // of what is asked: there may be two ways to one key, one of which fails
+	wrong    int    // answers that cannot be right
+	tried    bool   // nothing more is to be asked
+	failed   bool   // it could not be asked
 }
 
 // unlocking is one event whose content key is looked for.
 type unlocking struct {
 	*Decrypter
-	source  string
-	entries []jwe.WrappedKey
-	bundle  *keys.Bundle // that the event was judged by; says which of our keys are revoked
-	now     time.Time
-	try     func(*jwe.ContentKey) error // decrypts with what may be the key
+	source    string
+	producer  string
+	entries   []jwe.WrappedKey
+	bundle    *keys.Bundle // that the event was judged by; says which of our keys are revoked
+	now       time.Time
+	committed bool                        // the event says which content key it is under
+	try       func(*jwe.ContentKey) error // decrypts with what may be the key
 
 	candidates []unwrapping
+	local      int    // of candidates: tries with private keys of this process
+	remote     int    // of candidates: those that cost a call
+	calls      int    // answers of services so far, those at hand included
+	cut        bool   // there was more to try than the budget allows
 	named      bool   // some entry names one of our keys; else all are tried on the chance
 	withdrawn  string // one of our keys to which it is encrypted, but which is revoked or expired
 	failed     error  // what says most of what went wrong
 }
 
-// unlock tries the entries with the identities that they may be for, until one decrypts: first those at hand, as they cost
-// nothing, then private keys that they name, then key management services, then the other private keys. It returns the key
-// ID of the identity. One that cannot be asked is not asked for another entry.
+// unlock tries the entries with the identities that they may be for, until one decrypts. What may be tried
+// depends on the event and the identities only, and not on what is at hand: private keys that the entries
+// name, then key management services, then the other private keys, up to the budget. Of these, those at hand
+// are tried first, as they cost nothing. It returns the key ID of the identity. One that cannot be asked is
+// not asked for another entry.
 func (u *unlocking) unlock(ctx context.Context) (identity string, verdict *Error) {
 	u.findCandidates()
 	for i := range u.candidates {
-		if k := u.cached(u.candidates[i].id, u.now); k != nil && u.attempt(&u.candidates[i], k) {
-			return u.candidates[i].identity, nil
+		w := &u.candidates[i]
+		if k := u.cached(w.id, u.now); k != nil {
+			u.pay(w)
+			if over, verdict := u.attempt(w, k); over {
+				return w.identity, verdict
+			}
 		}
 	}
-	for i := range u.candidates {
-		w := &u.candidates[i]
-		if w.tried || u.isDown(w) {
-			continue
-		}
-		k, err := u.unwrap(ctx, w, u.now)
-		switch {
-		case err == nil && u.attempt(w, k):
-			return w.identity, nil
-		case err != nil:
-			u.note(err)
-			w.failed = isOutage(err)
-		}
-		if ctx.Err() != nil {
-			u.note(context.Cause(ctx))
-			break
+	for wrong := range mostAnswers { // first all of them once, then again those of which the answer was wrong
+		for i := range u.candidates {
+			w := &u.candidates[i]
+			if w.tried || w.wrong != wrong || u.isDown(w) || !u.pay(w) {
+				continue
+			}
+			k, err := u.unwrap(ctx, w, u.now)
+			if err != nil {
+				u.note(err)
+				w.tried, w.failed = true, isOutage(err)
+			} else if over, verdict := u.attempt(w, k); over {
+				return w.identity, verdict
+			}
+			if ctx.Err() != nil {
+				u.note(context.Cause(ctx))
+				return "", u.verdict()
+			}
 		}
 	}
 	return "", u.verdict()
 }
 
-// isDown reports whether what is to decrypt w could not be asked a moment ago.
-func (u *unlocking) isDown(w *unwrapping) bool {
-	return slices.ContainsFunc(u.candidates, func(v unwrapping) bool {
-		return v.failed && v.at == w.at && (v.service == nil) == (w.service == nil)
-	})
+// pay counts an answer for w. It is false if the budget has no call left to ask once more.
+func (u *unlocking) pay(w *unwrapping) bool {
+	if !w.remote {
+		return true // findCandidates has counted it
+	}
+	if u.calls == MaxServiceCalls {
+		return false
+	}
+	u.calls++
+	return true
 }
 
-// attempt decrypts with k and gives it back.
-func (u *unlocking) attempt(w *unwrapping, k *unwrapped) bool {
+// isDown reports whether what is to decrypt w could not be asked a moment ago.
+func (u *unlocking) isDown(w *unwrapping) bool {
+	return slices.ContainsFunc(u.candidates, func(v unwrapping) bool { return v.failed && v.name == w.name })
+}
+
+// attempt decrypts with k and gives it back. It is over when k is the right key. Only then is k kept: a
+// service that answers with another key than the event commits to is asked once more, and after that it
+// counts as one that did not answer.
+func (u *unlocking) attempt(w *unwrapping, k *unwrapped) (over bool, verdict *Error) {
 	defer k.done()
+	err := k.fault
+	if err == nil {
+		err = u.try(k.key)
+	}
+	switch isOther := u.isOther(err); {
+	case k.fault != nil || isOther && w.service != nil: // what a key agreement has opened is what was encrypted
+		u.evict(w.id, k)
+		w.wrong++
+		w.tried = w.wrong == mostAnswers
+		u.note(w.wrongAnswer(err))
+		return false, nil
+	case !isOther:
+		u.keep(w, k)
+	}
 	w.tried = true
-	err := u.try(k.key)
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, jwe.ErrPlaintext): // the key was right: no other one opens it
+		return true, &Error{Reason: ReasonMalformed, Cause: err.Error(), Err: err}
+	}
 	u.note(err)
-	return err == nil
+	return false, nil
+}
+
+// isOther reports whether an error of try says that the key is another one than that of the event. Without a
+// commitment only the authentication of the data tells.
+func (u *unlocking) isOther(err error) bool {
+	return errors.Is(err, jwe.ErrCommitment) || !u.committed && errors.Is(err, jwe.ErrDecrypt)
+}
+
+// wrongAnswer is the error of a service that has answered with something that cannot be the content key of
+// the event. Either the service is wrong, which may pass, or what the producer signed is.
+func (w *unwrapping) wrongAnswer(err error) error {
+	return &keys.ServiceError{
+		Op: "opening", KeyID: w.identity, Err: err,
+		Cause: "the service answered, but not with the content key that the event says it is under: " + err.Error(),
+		Fix: "check that the client's endpoint is the service's own; if other events of the producer open, what it " +
+			"signed of this one is wrong: have it seal the event again",
+	}
 }
 
 // findCandidates lists what may be tried, in the order of unlock.
@@ -197,18 +274,18 @@ func (u *unlocking) addNamed(identity keys.Identity, at int) {
 			u.withdrawn = id
 		default:
 			u.named = true
-			u.add(unwrapping{entry: e, identity: id, local: identity, at: at})
+			u.addIdentity(unwrapping{entry: e, identity: id, local: identity}, at)
 		}
 	}
 }
 
-// addService adds the first few entries for the service.
+// addService adds the entries for the service.
 func (u *unlocking) addService(service keys.ServiceIdentity, at int) {
-	n := 0
 	for i := range u.entries {
-		if e := &u.entries[i]; e.Alg == jwe.AlgAWSKMS && n < maxServiceTries && service.Takes(e.KeyID) {
-			n, u.named = n+1, true
-			u.add(unwrapping{entry: e, identity: service.KeyID(), service: service, at: at})
+		if e := &u.entries[i]; e.Alg == jwe.AlgAWSKMS && service.Takes(e.KeyID) {
+			u.named = true
+			name := "service " + strconv.Itoa(at)
+			u.add(unwrapping{entry: e, identity: service.KeyID(), service: service, remote: true, name: name})
 		}
 	}
 }
@@ -219,7 +296,7 @@ func (u *unlocking) addUnnamed(identity keys.Identity, at int) {
 		return
 	}
 	id := identity.Recipient().KeyID()
-	w := unwrapping{identity: id, local: identity, at: at}
+	w := unwrapping{identity: id, local: identity}
 	agreeing, err := w.agreeing()
 	if err != nil {
 		return
@@ -232,26 +309,43 @@ func (u *unlocking) addUnnamed(identity keys.Identity, at int) {
 			u.withdrawn = id
 		default:
 			w.entry = e
-			u.add(w)
+			u.addIdentity(w, at)
 		}
 	}
 }
 
+// addIdentity adds a try with an identity. Only a *keys.LocalIdentity is known to ask nobody: any other one
+// costs a call.
+func (u *unlocking) addIdentity(w unwrapping, at int) {
+	_, isLocal := w.local.(*keys.LocalIdentity)
+	w.remote, w.name = !isLocal, "identity "+w.identity
+	if w.remote {
+		w.name = "remote identity " + strconv.Itoa(at) + " " + w.identity
+	}
+	u.add(w)
+}
+
+// add adds a candidate, if the budget of the event has room for it.
 func (u *unlocking) add(w unwrapping) {
-	w.source = u.source
-	w.id = w.name()
+	count, most := &u.local, MaxTries
+	if w.remote {
+		count, most = &u.remote, MaxServiceCalls
+	}
+	if *count == most {
+		u.cut = true
+		return
+	}
+	*count++
+	w.producer, w.source = u.producer, u.source
+	w.id = w.hash()
 	u.candidates = append(u.candidates, w)
 }
 
-// name is the hash that a cache looks the result up by.
-func (w *unwrapping) name() unwrapID {
-	kind := "identity"
-	if w.service != nil {
-		kind = "service " + strconv.Itoa(w.at)
-	}
+// hash is what a cache looks the result up by.
+func (w *unwrapping) hash() unwrapID {
 	entry := w.entry.Digest()
-	b := make([]byte, 0, 384)
-	for _, part := range [...]string{kind, w.identity, w.source} {
+	b := make([]byte, 0, 512)
+	for _, part := range [...]string{w.name, w.identity, w.producer, w.source} {
 		b = appendPrefixed(b, part)
 	}
 	return sha256.Sum256(append(b, entry[:]...))
@@ -308,16 +402,17 @@ func isOutage(err error) bool {
 
 func (u *unlocking) verdict() *Error {
 	switch err := u.failed; {
+	case err != nil && isOutage(err):
+		return &Error{Reason: ReasonKMSUnavailable, Cause: err.Error(), Err: err}
+	case u.cut:
+		return reject(ReasonTooLarge, "there are more recipients to try than one event may cost, %d with private keys and "+
+			"%d calls of key management services, and none of those tried opens the data", MaxTries, MaxServiceCalls)
 	case err == nil && u.withdrawn != "":
 		return reject(ReasonNotARecipient, "the data is encrypted to key %s of this consumer, which the trust bundle says is revoked or expired", u.withdrawn)
 	case err == nil:
 		return reject(ReasonNotARecipient, "the data is encrypted to %s", recipientsText(u.entries))
-	case isOutage(err):
-		return &Error{Reason: ReasonKMSUnavailable, Cause: err.Error(), Err: err}
 	case jwe.IsForAnother(err) && !u.named:
 		return reject(ReasonNotARecipient, "the data is encrypted to %s, and no identity fits", recipientsText(u.entries))
-	case errors.Is(err, jwe.ErrPlaintext):
-		return &Error{Reason: ReasonMalformed, Cause: err.Error(), Err: err}
 	default:
 		return &Error{Reason: ReasonDecryptFailed, Cause: err.Error(), Err: err}
 	}
@@ -342,39 +437,68 @@ func (d *Decrypter) cached(id unwrapID, now time.Time) *unwrapped {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.sweep(now)
-	k := d.keys[id]
-	if k == nil || !k.livesAt(now) {
+	item := d.keys.items[id]
+	if item == nil || !item.value.livesAt(now) {
 		return nil
 	}
-	k.use()
-	return k
+	item.value.use()
+	return item.value
 }
 
-// unwrap is the content key of w, which one caller decrypts for all who want it at the time.
-func (d *Decrypter) unwrap(ctx context.Context, w *unwrapping, now time.Time) (*unwrapped, error) {
+// keep remembers k, which was found to be the key that an event of the producer and source commits to.
+func (d *Decrypter) keep(w *unwrapping, k *unwrapped) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if item := d.keys.items[w.id]; item != nil {
+		if item.value == k || item.value.livesAt(k.born) {
+			return
+		}
+		d.keys.remove(item)
+	}
+	k.use()
+	source := sum256([]byte(w.source)) // its hash: a source may have 8 KiB, and keep the whole event in memory
+	d.keys.put(w.id, strings.Clone(w.producer), string(source[:]), k)
+}
+
+// evict forgets k.
+func (d *Decrypter) evict(id unwrapID, k *unwrapped) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if item := d.keys.items[id]; item != nil && item.value == k {
+		d.keys.remove(item)
+	}
+}
+
+// unwrap is the content key of w, for the caller to give back. One caller decrypts it for all who want it at
+// the time.
+func (d *Decrypter) unwrap(ctx context.Context, w *unwrapping, now time.Time) (k *unwrapped, err error) {
 	if err := d.restingService(w, now); err != nil {
 		return nil, err
 	}
 	own := *w
 	entry := w.entry.Clone() // the call may go on when the caller, whose memory it is in, has left
 	own.entry = &entry
-	for range attempts {
-		if err := d.flights.do(ctx, w.id, now, func(ctx context.Context) error { return d.fetch(ctx, &own, now) }); err != nil {
-			d.noteService(ctx, w, err, now)
-			return nil, err
-		}
-		if k := d.cached(w.id, now); k != nil {
-			return k, nil
-		}
+	call := func(ctx context.Context) (*unwrapped, error) { return d.fetch(ctx, &own, now) }
+	err = d.flights.do(ctx, w.id, now, call, func(got *unwrapped) {
+		got.use()
+		k = got
+	})
+	if err != nil {
+		d.noteService(ctx, w, err, now)
+		return nil, err
 	}
-	return nil, errors.New("content keys are dropped as soon as they are decrypted: more are in use than a Decrypter holds, or clocks differ")
+	return k, nil
 }
 
-// restingService is the error with which the service of w could not be asked a moment ago, for the same source.
+// asks is what w asks, and for whom.
+func (w *unwrapping) asks() serviceUse { return serviceUse{w.name, w.producer, w.source} }
+
+// restingService is the error with which the service of w could not be asked a moment ago, for the same
+// producer and source.
 func (d *Decrypter) restingService(w *unwrapping, now time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if r, ok := d.down[serviceUse{w.at, w.source}]; ok && w.service != nil && now.Sub(r.since).Abs() < restAfterError {
+	if r, ok := d.down[w.asks()]; ok && w.remote && now.Sub(r.since).Abs() < restAfterError {
 		return r.err
 	}
 	return nil
@@ -382,7 +506,7 @@ func (d *Decrypter) restingService(w *unwrapping, now time.Time) error {
 
 // noteService notes that a service could not be asked, so that it is not asked for each event of a batch.
 func (d *Decrypter) noteService(ctx context.Context, w *unwrapping, err error, now time.Time) {
-	if w.service == nil || ctx.Err() != nil || !isOutage(err) {
+	if !w.remote || ctx.Err() != nil || !isOutage(err) {
 		return
 	}
 	d.mu.Lock()
@@ -390,28 +514,32 @@ func (d *Decrypter) noteService(ctx context.Context, w *unwrapping, err error, n
 	if d.down == nil || len(d.down) >= maxRests {
 		d.down = make(map[serviceUse]rest)
 	}
-	d.down[serviceUse{w.at, w.source}] = rest{err, now.Round(0)}
+	d.down[w.asks()] = rest{err, now.Round(0)}
 }
 
-// fetch decrypts the content key of w and keeps it.
-func (d *Decrypter) fetch(ctx context.Context, w *unwrapping, now time.Time) error {
+// fetch decrypts the content key of w. An answer that cannot be right is one, too: all who wait are to know
+// of it, and to ask again.
+func (d *Decrypter) fetch(ctx context.Context, w *unwrapping, now time.Time) (*unwrapped, error) {
 	if k := d.cached(w.id, now); k != nil {
-		k.done()
-		return nil // somebody else was faster
+		return k, nil // another caller was faster
 	}
 	key, err := w.decrypt(ctx)
-	if err != nil {
-		return err
+	if err != nil && !w.isWrong(err) {
+		return nil, err
 	}
-	k := &unwrapped{identity: w.identity, born: now.Round(0)}
+	k := &unwrapped{fault: err, identity: w.identity, born: now.Round(0)}
 	k.share(key)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.drop(w.id)
-	d.keys[w.id] = k
-	d.order = append(d.order, w.id)
-	d.sweep(now)
-	return nil
+	return k, nil
+}
+
+// isWrong reports whether an error of decrypt says that a service has answered with something that no right
+// answer is: of a key agreement that the entry asks for by name, a secret that does not open it. What the
+// event alone is to blame for is not wrong: see jwe.ErrSmallOrder.
+func (w *unwrapping) isWrong(err error) bool {
+	if w.service != nil {
+		return errors.Is(err, jwe.ErrKey)
+	}
+	return w.remote && w.entry.KeyID != "" && errors.Is(err, jwe.ErrUnwrap) && !errors.Is(err, jwe.ErrSmallOrder)
 }
 
 func (w *unwrapping) decrypt(ctx context.Context) (*jwe.ContentKey, error) {
@@ -441,10 +569,10 @@ func (w *unwrapping) agreeing() (*jwe.ECDHIdentity, error) {
 	})
 }
 
-// sweep drops what is too old, what is from the future, as when the clock was set back, and the oldest if there are too many.
+// sweep drops what is too old, and what is from the future, as when the clock was set back.
 func (d *Decrypter) sweep(now time.Time) {
-	for len(d.order) > 0 && (len(d.order) > maxUnwrapped || !d.keys[d.order[0]].livesAt(now)) {
-		d.drop(d.order[0])
+	for len(d.keys.order) > 0 && !d.keys.order[0].value.livesAt(now) {
+		d.keys.remove(d.keys.order[0])
 	}
 }
 
@@ -453,25 +581,9 @@ func (k *unwrapped) livesAt(now time.Time) bool {
 	return -clockTolerance <= age && age < MaxUnwrappedAge
 }
 
-// drop forgets one key. It is mostly the oldest, which stands first.
-func (d *Decrypter) drop(id unwrapID) {
-	k := d.keys[id]
-	if k == nil {
-		return
-	}
-	delete(d.keys, id)
-	i := slices.Index(d.order, id)
-	d.order = slices.Delete(d.order, i, i+1)
-	k.done()
-}
-
 // forgetIdentity drops what that identity has decrypted.
 func (d *Decrypter) forgetIdentity(keyID string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for id, k := range d.keys {
-		if k.identity == keyID {
-			d.drop(id)
-		}
-	}
+	d.keys.removeIf(func(k *unwrapped) bool { return k.identity == keyID })
 }

@@ -51,7 +51,7 @@ func openDelegation(raw []byte, bundle *keys.Bundle) (*statement, []*keys.Key, e
 	if err != nil {
 		return nil, nil, err
 	}
-	vouchers.keep(raw, v)
+	vouchers.keep(raw, delegators[0].Producer, v)
 	return st, delegators, nil
 }
 

@@ -44,7 +44,7 @@ type EncryptTo struct {
 // is decided on use. It is safe for concurrent use.
 type Encrypter struct {
 	to      EncryptTo
-	flights flights[string]
+	flights flights[string, struct{}]
 
 	mu      sync.Mutex
 	keys    map[string]*contentKey // by source
@@ -111,9 +111,9 @@ func (e *Encrypter) keyFor(ctx context.Context, source string, encryptions, byte
 		if k := e.reserve(source, public, int64(encryptions), int64(bytes), now); k != nil {
 			return k, nil
 		}
-		if err := e.flights.do(ctx, flightName(source, public), now, func(ctx context.Context) error {
-			return e.renew(ctx, source, public, now)
-		}); err != nil {
+		if err := e.flights.do(ctx, flightName(source, public), now, func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, e.renew(ctx, source, public, now)
+		}, nil); err != nil {
 			return nil, err
 		}
 	}

@@ -56,8 +56,8 @@ func TestManyEntriesForOneService(t *testing.T) {
 	}
 	doc := c.whole(`1`, key, junk...)
 	_, err := c.open(doc, c.decryptWith(envelope.DecryptWith{Services: []keys.ServiceIdentity{c.service}}), fixedNow)
-	wantReason(t, err, envelope.ReasonDecryptFailed)
-	if n := c.service.Decrypted.Load(); n != 4 {
+	wantReason(t, err, envelope.ReasonTooLarge)
+	if n := c.service.Decrypted.Load(); n != envelope.MaxServiceCalls {
 		t.Errorf("%d calls", n)
 	}
 	down := keystest.NewService(c.service.KeyID())
@@ -99,15 +99,18 @@ func TestUnnamedEntries(t *testing.T) {
 	message := data[:strings.LastIndex(data, `"tag":"`)+len(`"tag":"`)+22] + `"}`
 	unnamed := c.signed("application/jose+json", message, `"jwe"`)
 	var identities []keys.Identity
-	for range 3 {
+	for range envelope.MaxTries / jwe.MaxRecipients {
 		identities = append(identities, newIdentity(t, keys.X25519))
 	}
-	opened, err := c.open(unnamed, c.decrypter(append(identities, c.p256, c.x25519)...), fixedNow)
+	opened, err := c.open(unnamed, c.decrypter(identities[0], c.p256, c.x25519), fixedNow)
 	if err != nil || string(opened.Event.Data()) != `{"a":1}` {
 		t.Errorf("got %v", err)
 	}
 	_, err = c.open(unnamed, c.decrypter(identities...), fixedNow)
 	wantReason(t, err, envelope.ReasonNotARecipient)
+	// What is beyond the budget is not said to be for somebody else: nobody has tried.
+	_, err = c.open(unnamed, c.decrypter(append(identities, c.x25519)...), fixedNow)
+	wantReason(t, err, envelope.ReasonTooLarge)
 }
 
 // What was encrypted must be what its content type says, in the strict sense.
@@ -168,4 +171,39 @@ func TestRequiredFieldsInAnyCase(t *testing.T) {
 			t.Errorf("%s with %q encrypted: %v, want %q", doc, test.fields, err, test.want)
 		}
 	}
+}
+
+// All spellings of a required field are looked at, however many there are: a walk that stops after some lets
+// the next one pass.
+func TestRequiredFieldsInVeryManySpellings(t *testing.T) {
+	c := newConfidential(t)
+	for _, n := range []int{envelope.MaxEncryptedFields, envelope.MaxEncryptedFields + 1, 1000} {
+		doc, pointers := spellings("accountnumber", n)
+		fields := pointers[n-min(n, envelope.MaxEncryptedFields):] // what is in the clear stands last
+		sealed := c.seal(secretEvent(doc), envelope.SealOptions{Encrypt: c.encrypter(), EncryptFields: fields})
+		_, err := envelope.Open(t.Context(), sealed.JSON(), c.trust,
+			&envelope.OpenOptions{Now: fixedNow, Decrypter: c.decrypter(c.x25519),
+				RequireEncryptedFields: []string{"/AccountNumber"}})
+		want := envelope.ReasonNotEncrypted
+		if n == len(fields) {
+			want = ""
+		}
+		wantReason(t, err, want)
+	}
+}
+
+// spellings is an object with that name in so many spellings, and the pointers to them: the last in canonical
+// order first.
+func spellings(name string, n int) (doc string, pointers []string) {
+	var o mint.Object
+	for i := range n {
+		spelled := []byte(name)
+		for bit := range spelled {
+			if i>>bit&1 == 1 {
+				spelled[len(spelled)-1-bit] -= 'a' - 'A'
+			}
+		}
+		o, pointers = o.Add(string(spelled), `"4111"`), append(pointers, "/"+string(spelled))
+	}
+	return o.String(), pointers
 }

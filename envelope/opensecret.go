@@ -81,13 +81,11 @@ func (o *opening) covers(p pointer) bool {
 	if o.in.Form != cejson.JSONData {
 		return o.in.Form == cejson.NoData
 	}
-	for _, q := range p.spellings(o.data, MaxEncryptedFields) {
-		if !o.isEncrypted() || !slices.ContainsFunc(o.payload.profile.enc.pointers, q.within) {
-			return false
-		}
+	var encrypted []pointer
+	if o.isEncrypted() {
+		encrypted = o.payload.profile.enc.pointers
 	}
-	_, found := p.find(o.data)
-	return !found || o.isEncrypted() && slices.ContainsFunc(o.payload.profile.enc.pointers, p.within)
+	return !p.isClear(o.data, encrypted)
 }
 
 // readSecret parses what is encrypted, and makes sure that it belongs to this event and says which key it is under: all
@@ -178,6 +176,12 @@ func (s *secret) readFields() *Error {
 			return err
 		}
 	}
+	for i := range s.fields {
+		if s.fields[i].compact.Commitment != s.fields[0].compact.Commitment { // no answer of a service opens both
+			return reject(ReasonDecryptFailed, "the encrypted fields %.80q and %.80q are under different content keys",
+				s.enc.pointers[0].text, s.enc.pointers[i].text)
+		}
+	}
 	return nil
 }
 
@@ -204,9 +208,10 @@ func (s *secret) readField(p *pointer, at span, found bool) *Error {
 // IsEncrypted reports whether the data is still encrypted.
 func (r *Opened) IsEncrypted() bool { return r.secret != nil && !r.opened }
 
-// Decrypt opens the data of an event that was opened with OpenOptions.KeepEncrypted. It returns a new Opened, or an *Error with
-// the Reason: not_a_recipient, kms_unavailable (transient), decrypt_failed, malformed. Of an event that is not encrypted, or
-// no longer, it returns r.
+// Decrypt opens the data of an event that was opened with OpenOptions.KeepEncrypted. It returns a new Opened, or an
+// *Error with the Reason: not_a_recipient, kms_unavailable (transient), too_large (more recipients to try than
+// MaxTries and MaxServiceCalls allow), decrypt_failed, malformed. Of an event that is not encrypted, or no longer, it
+// returns r.
 func (r *Opened) Decrypt(ctx context.Context, d *Decrypter) (*Opened, error) {
 	if !r.IsEncrypted() {
 		return r, nil
@@ -226,7 +231,10 @@ func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 		return reject(ReasonNotARecipient, "the data is encrypted and no identity was given")
 	}
 	s := r.secret
-	u := &unlocking{Decrypter: d, source: r.content.Source, entries: s.entries, bundle: s.bundle, now: clock(s.now)}
+	u := &unlocking{
+		Decrypter: d, source: r.content.Source, producer: s.bound.producer, entries: s.entries,
+		bundle: s.bundle, now: clock(s.now), committed: s.message == nil || s.message.Committed(),
+	}
 	u.try = func(key *jwe.ContentKey) (err error) {
 		r.content.Data, err = s.decrypt(key)
 		return err

@@ -140,24 +140,28 @@ func (f *finding) into(wanted []int, depth int, name []byte) (list []int) {
 	return list
 }
 
-// spellings are the paths in a strict document that p leads to for a reader who does not tell upper from lower case, as
-// encoding/json does not, in all the spellings that are there: at most so many.
-func (p pointer) spellings(doc []byte, most int) (list []pointer) {
-	var walk func(i, depth int, path []string)
-	walk = func(i, depth int, path []string) {
-		if depth == len(p.tokens) {
-			list = append(list, pointer{tokens: slices.Clone(path)})
-			return
+// isClear reports whether p leads to a value in a strict document that lies within none of the encrypted
+// ones. A reader such as encoding/json takes names that differ in case only for the same, so p leads to all
+// of their spellings. Each is looked at, however many there are: a walk that stopped after some would let the
+// next one pass in the clear.
+func (p pointer) isClear(doc []byte, encrypted []pointer) bool {
+	var walk func(i int, path []string) bool
+	walk = func(i int, path []string) (clear bool) {
+		if slices.ContainsFunc(encrypted, pointer{tokens: path}.within) {
+			return false
+		}
+		if len(path) == len(p.tokens) {
+			return true
 		}
 		eachChild(doc, i, func(name []byte, at int) bool {
-			if strings.EqualFold(string(name), p.tokens[depth]) {
-				walk(at, depth+1, append(path, string(name)))
+			if strings.EqualFold(string(name), p.tokens[len(path)]) {
+				clear = walk(at, append(path, string(name)))
 			}
-			return len(list) < most
+			return !clear
 		})
+		return clear
 	}
-	walk(strictjson.SkipSpace(doc, 0), 0, nil)
-	return list
+	return walk(strictjson.SkipSpace(doc, 0), nil)
 }
 
 // eachChild calls do for the members or elements of the value at doc[i], until it returns false. Elements are named in

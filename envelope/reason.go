@@ -63,7 +63,7 @@ type Explanation struct {
 // explanations is the one table of reasons.
 var explanations = map[Reason]Explanation{
 	ReasonMalformed:        {Permanent, "the event is not a well-formed sealed CloudEvent", "look at the producer or at what re-wrote the event on its way: `sealbus inspect` names the member"},
-	ReasonTooLarge:         {Permanent, "the event exceeds a limit", "send large data by reference (dataref), or split the event"},
+	ReasonTooLarge:         {Permanent, "the event exceeds a limit", "send large data by reference (dataref), or split the event; name fewer recipients, each by its key ID"},
 	ReasonUnsigned:         {Permanent, "the event carries no signature", "seal it at the producer; while migrating, observe with UnsafeObserve"},
 	ReasonUnsupported:      {Permanent, "the event uses something that this version does not read", "update sealbus at the consumer, or declare the extension's type in ExtensionTypes"},
 	ReasonUnknownKey:       {Permanent, "no key in the trust bundle has the ID that signed", "if the producer is genuine, add its key to the policy and publish a bundle before it signs"},
@@ -88,7 +88,7 @@ var explanations = map[Reason]Explanation{
 	ReasonInProgress:       {Transient, "another worker is handling this event", "nothing: it is delivered again if that worker fails"},
 	ReasonTrustUnavailable: {Transient, "there is no trust bundle fit to judge with", "check that the bundle can be fetched and has not expired"},
 	ReasonStoreUnavailable: {Transient, "the replay store did not answer or is full", "check the store; the event is delivered again"},
-	ReasonKMSUnavailable:   {Transient, "KMS did not answer", "check permissions, quota and state of the key; the event is delivered again"},
+	ReasonKMSUnavailable:   {Transient, "KMS did not answer, or not with the right key", "check permissions, quota and state of the key; the event is delivered again"},
 	ReasonHandlerFailed:    {Transient, "the handler returned an error", "see the error; the event is delivered again"},
 }
 

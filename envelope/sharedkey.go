@@ -22,7 +22,7 @@ func (s *sharedKey) share(key *jwe.ContentKey) {
 func (s *sharedKey) use() { s.users.Add(1) }
 
 func (s *sharedKey) done() {
-	if s.users.Add(-1) == 0 {
+	if s.users.Add(-1) == 0 && s.key != nil {
 		s.key.Zero()
 	}
 }

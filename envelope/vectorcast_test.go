@@ -169,6 +169,7 @@ type vcase struct {
 	detail   func(string) string           // edits the detail
 	delivery func(mint.Object) mint.Object // edits the delivery
 	text     func(string) string           // edits the input, last
+	repeated string                        // of which the input has a run that is too long for a file
 	vector   vector                        // what is set here wins
 }
 
@@ -200,9 +201,14 @@ func (l *vectorList) add(name, about string, expect envelope.Reason, change func
 		text = c.text(text)
 	}
 	v.setInput([]byte(text))
+	if c.repeated != "" {
+		v.shorten(c.repeated)
+	}
 	v.Expect = string(expect)
 	if expect == "" {
 		c.expectVerified(&v)
+	} else {
+		v.Encryption = nil
 	}
 	l.list = append(l.list, &v)
 }
@@ -286,6 +292,7 @@ func allVectors(t testing.TB) []*vector {
 	for _, cases := range []func(*vectorList){
 		soundCases, syntaxCases, dataCases, materialCases, payloadCases, profileCases, digestCases, keyCases, countedCases,
 		delegationCases, foreignCases, timeCases, audienceCases, bridgeCases, edgeCases, hybridCases, encryptedCases, fieldCases, publishedCases,
+		limitCases, budgetCases,
 	} {
 		cases(l)
 	}

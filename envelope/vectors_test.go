@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/mint"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -35,6 +37,7 @@ type vector struct {
 	Form        string            `json:"form"`
 	Input       string            `json:"input,omitempty"`
 	InputBase64 string            `json:"input_base64,omitempty"`
+	Repeat      *vectorRepeat     `json:"repeat,omitempty"`
 	Bundle      string            `json:"bundle"`
 	Options     vectorOptions     `json:"options"`
 	Expect      string            `json:"expect"`
@@ -44,6 +47,14 @@ type vector struct {
 	KeyIDs      []string          `json:"key_ids,omitempty"`
 	Encryption  *vectorEncryption `json:"encryption,omitempty"`
 }
+
+// vectorRepeat is what the one U+001F in Input stands for: inputs at a limit would make large files.
+type vectorRepeat struct {
+	Text  string `json:"text"`
+	Times int    `json:"times"`
+}
+
+const repeatMark = "\x1f"
 
 // vectorEncryption is what a verified event says of how its data was encrypted.
 type vectorEncryption struct {
@@ -68,6 +79,8 @@ type vectorOptions struct {
 	UnsafeAllowUndated           bool              `json:"unsafe_allow_undated,omitempty"`
 	UnsafeAcceptBeforeRevocation bool              `json:"unsafe_accept_before_revocation,omitempty"`
 	Identities                   []json.RawMessage `json:"identities,omitempty"`
+	RemoteIdentities             []json.RawMessage `json:"remote_identities,omitempty"`
+	Services                     []*mint.Service   `json:"services,omitempty"`
 	RequireEncrypted             bool              `json:"require_encrypted,omitempty"`
 	RequireEncryptedFields       []string          `json:"require_encrypted_fields,omitempty"`
 	UnsafeAllowUncommitted       bool              `json:"unsafe_allow_uncommitted,omitempty"`
@@ -113,21 +126,30 @@ func (o *vectorOptions) open(t testing.TB) *envelope.OpenOptions {
 	return opts
 }
 
-// decrypter is nil without identities.
+// decrypter is nil without identities and services.
 func (o *vectorOptions) decrypter(t testing.TB) *envelope.Decrypter {
 	t.Helper()
 	var list []keys.Identity
-	for _, jwk := range o.Identities {
+	for i, jwk := range slices.Concat(o.Identities, o.RemoteIdentities) {
 		identity, err := keys.ParseIdentityJWK(jwk)
 		if err != nil {
 			t.Fatal(err)
 		}
-		list = append(list, identity)
+		if i < len(o.Identities) {
+			list = append(list, identity)
+		} else {
+			list = append(list, mint.Elsewhere{Identity: identity})
+		}
 	}
-	if list == nil {
+	with := envelope.DecryptWith{Identities: keys.OpenWith(list...)}
+	for _, s := range o.Services {
+		// which has answered nothing yet
+		with.Services = append(with.Services, &mint.Service{ID: s.ID, Answers: s.Answers})
+	}
+	if list == nil && with.Services == nil {
 		return nil
 	}
-	d, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(list...)})
+	d, err := envelope.NewDecrypter(with)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,6 +158,9 @@ func (o *vectorOptions) decrypter(t testing.TB) *envelope.Decrypter {
 
 func (v *vector) input(t testing.TB) []byte {
 	t.Helper()
+	if v.Repeat != nil {
+		return []byte(strings.Replace(v.Input, repeatMark, strings.Repeat(v.Repeat.Text, v.Repeat.Times), 1))
+	}
 	if v.InputBase64 == "" {
 		return []byte(v.Input)
 	}
@@ -151,6 +176,31 @@ func (v *vector) setInput(in []byte) {
 	if !utf8.Valid(in) {
 		v.Input, v.InputBase64 = "", base64.StdEncoding.EncodeToString(in)
 	}
+}
+
+// shorten writes the longest run of text in the input as a repetition.
+func (v *vector) shorten(text string) {
+	from, most := 0, 0
+	for at := 0; ; {
+		next := strings.Index(v.Input[at:], text)
+		if next < 0 {
+			break
+		}
+		at += next
+		n := 0
+		for strings.HasPrefix(v.Input[at+n*len(text):], text) {
+			n++
+		}
+		if n > most {
+			from, most = at, n
+		}
+		at += n * len(text)
+	}
+	if most < 1000 || strings.Contains(v.Input, repeatMark) {
+		panic("there is nothing to shorten in " + v.Name)
+	}
+	v.Input = v.Input[:from] + repeatMark + v.Input[from+most*len(text):]
+	v.Repeat = &vectorRepeat{text, most}
 }
 
 // readVectors reads every file; that there are none is a failure.

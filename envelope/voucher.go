@@ -79,43 +79,37 @@ const (
 	maxVoucherSize = keys.MaxSessionText // bytes
 )
 
-// vouchers are the genuine statements that were seen last. Looking one up instead of verifying it changes no verdict: it says
-// only whose signature the very same bytes are. Who may vouch, for what, when, and what is revoked is judged for each event.
-// A forger gets nothing new in here: a genuine statement counts in one spelling only, as anybody can re-spell its envelope
-// (white space, further members) without end.
-var vouchers memo
+// vouchers are the genuine statements that were seen last. Looking one up instead of verifying it changes no
+// verdict: it says only whose signature the very same bytes are. Who may vouch, for what, when, and what is
+// revoked is judged for each event. A forger gets nothing new in here: a genuine statement counts in one
+// spelling only, as anybody can re-spell its envelope (white space, further members) without end. A producer
+// with very many statements drops those of no other: see fairCache.
+var vouchers = memo{byText: fairCache[string, *voucher]{most: maxVouchers}}
 
 // memo remembers vouchers by their bytes.
 type memo struct {
 	mu     sync.RWMutex
-	byText map[string]*voucher
-	order  []string // the oldest first
+	byText fairCache[string, *voucher]
 }
 
 func (m *memo) find(raw []byte) *voucher {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.byText[string(raw)]
+	if item := m.byText.items[string(raw)]; item != nil {
+		return item.value
+	}
+	return nil
 }
 
-// keep remembers v, which a key of a bundle signed.
-func (m *memo) keep(raw []byte, v *voucher) {
+// keep remembers v, which a key of that producer signed.
+func (m *memo) keep(raw []byte, producer string, v *voucher) {
 	if !v.plain || len(raw) > maxVoucherSize || m.find(raw) != nil {
 		return
 	}
 	text := string(raw)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.byText[text] != nil {
-		return
+	if m.byText.items[text] == nil {
+		m.byText.put(text, producer, "", v)
 	}
-	if m.byText == nil {
-		m.byText = make(map[string]*voucher)
-	}
-	if len(m.order) == maxVouchers {
-		delete(m.byText, m.order[0])
-		m.order = m.order[1:]
-	}
-	m.byText[text] = v
-	m.order = append(m.order, text)
 }

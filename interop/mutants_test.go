@@ -54,8 +54,10 @@ func writeMutants(t *testing.T, dir string) map[string]vector {
 	t.Helper()
 	vectors := readVectors(t)
 	var names []string
-	for name := range vectors {
-		names = append(names, name)
+	for name, v := range vectors {
+		if v.Repeat == nil { // else it is as large as an event may be: a thousand of those take minutes
+			names = append(names, name)
+		}
 	}
 	slices.Sort(names)
 	random := rand.New(rand.NewPCG(mutantSeed, 0))

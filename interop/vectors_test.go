@@ -8,11 +8,13 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/mint"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -27,10 +29,17 @@ type vector struct {
 	Form        string  `json:"form"`
 	Input       string  `json:"input"`
 	InputBase64 []byte  `json:"input_base64"`
+	Repeat      *repeat `json:"repeat"`
 	Bundle      string  `json:"bundle"`
 	Options     options `json:"options"`
 	Expect      string  `json:"expect"`
 	opened
+}
+
+// repeat is what the one U+001F in the input stands for.
+type repeat struct {
+	Text  string `json:"text"`
+	Times int    `json:"times"`
 }
 
 // opened is what a verified event comes with.
@@ -69,6 +78,8 @@ type options struct {
 	UnsafeAcceptBeforeRevocation bool `json:"unsafe_accept_before_revocation"`
 
 	Identities             []json.RawMessage `json:"identities"`
+	RemoteIdentities       []json.RawMessage `json:"remote_identities"`
+	Services               []*mint.Service   `json:"services"`
 	RequireEncrypted       bool              `json:"require_encrypted"`
 	RequireEncryptedFields []string          `json:"require_encrypted_fields"`
 	UnsafeAllowUncommitted bool              `json:"unsafe_allow_uncommitted"`
@@ -189,21 +200,30 @@ func encryptionOf(o *envelope.Opened) *encryption {
 	return &encryption{o.Encryption.Fields, o.Encryption.Recipients, o.Encryption.OpenedWith}
 }
 
-// decrypterOf is nil without identities.
-func decrypterOf(t *testing.T, jwks []json.RawMessage) *envelope.Decrypter {
+// decrypterOf is nil without identities and services.
+func decrypterOf(t *testing.T, o options) *envelope.Decrypter {
 	t.Helper()
 	var list []keys.Identity
-	for _, jwk := range jwks {
+	for i, jwk := range slices.Concat(o.Identities, o.RemoteIdentities) {
 		identity, err := keys.ParseIdentityJWK(jwk)
 		if err != nil {
 			t.Fatal(err)
 		}
-		list = append(list, identity)
+		if i < len(o.Identities) {
+			list = append(list, identity)
+		} else {
+			list = append(list, mint.Elsewhere{Identity: identity})
+		}
 	}
-	if list == nil {
+	with := envelope.DecryptWith{Identities: keys.OpenWith(list...)}
+	for _, s := range o.Services {
+		// which has answered nothing yet
+		with.Services = append(with.Services, &mint.Service{ID: s.ID, Answers: s.Answers})
+	}
+	if list == nil && with.Services == nil {
 		return nil
 	}
-	d, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(list...)})
+	d, err := envelope.NewDecrypter(with)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,6 +233,9 @@ func decrypterOf(t *testing.T, jwks []json.RawMessage) *envelope.Decrypter {
 func inputOf(v vector) []byte {
 	if v.InputBase64 != nil {
 		return v.InputBase64
+	}
+	if v.Repeat != nil {
+		return []byte(strings.Replace(v.Input, "\x1f", strings.Repeat(v.Repeat.Text, v.Repeat.Times), 1))
 	}
 	return []byte(v.Input)
 }
@@ -234,7 +257,7 @@ func openOptions(t *testing.T, o options) *envelope.OpenOptions {
 		UnsafeIgnoreAccount:          o.UnsafeIgnoreAccount,
 		UnsafeAllowUndated:           o.UnsafeAllowUndated,
 		UnsafeAcceptBeforeRevocation: o.UnsafeAcceptBeforeRevocation,
-		Decrypter:                    decrypterOf(t, o.Identities),
+		Decrypter:                    decrypterOf(t, o),
 		RequireEncrypted:             o.RequireEncrypted,
 		RequireEncryptedFields:       o.RequireEncryptedFields,
 		UnsafeAllowUncommitted:       o.UnsafeAllowUncommitted,

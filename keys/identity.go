@@ -9,8 +9,10 @@ import (
 	"log/slog"
 )
 
-// Identity is the private half of an encryption key: it opens what was made for its Recipient. It may live in another
-// process or service. Implementations are safe for concurrent use.
+// Identity is the private half of an encryption key: it opens what was made for its Recipient. It may live in
+// another process or service. Whoever opens events counts every Identity but a *LocalIdentity as one that
+// does, and asks it a few times for one event at most (envelope.MaxServiceCalls). Implementations are safe
+// for concurrent use.
 type Identity interface {
 	// Recipient is the public half.
 	Recipient() *Recipient

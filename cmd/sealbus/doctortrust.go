@@ -74,7 +74,7 @@ func (d *doctor) checkProducers(b *keys.Bundle) {
 		}
 		schedules[k.Producer] = list
 	}
-	var told, fine int
+	var told, fine, silent int // silent: not told, and none of its keys signs now
 	for _, name := range sortedKeys(schedules) {
 		end, found := signsUntil(schedules[name], d.now())
 		switch {
@@ -83,6 +83,8 @@ func (d *doctor) checkProducers(b *keys.Bundle) {
 		case told < mostProducers:
 			told++
 			d.tellRunsOut("producer keys", "producer "+name, end, found)
+		case !found:
+			silent++
 		}
 	}
 	switch {
@@ -90,6 +92,9 @@ func (d *doctor) checkProducers(b *keys.Bundle) {
 		d.problem("producer keys", "add producers with `sealbus trust add`, and build it again", "the bundle has no keys: every event is refused")
 	case fine == len(schedules):
 		d.ok("producer keys", "%s can sign for %s and more", count(fine, "producer"), formatDuration(rotationNotice))
+	case silent > 0:
+		d.problem("producer keys", "`sealbus trust show` lists all", "and %s more; for %d of them no key signs now",
+			count(len(schedules)-fine-told, "producer"), silent)
 	case fine+told < len(schedules):
 		d.warning("producer keys", "`sealbus trust show` lists all", "and %s more", count(len(schedules)-fine-told, "producer"))
 	}

@@ -63,7 +63,7 @@ func NewECDHIdentity(keyID string, key *ecdh.PrivateKey) (*ECDHIdentity, error) 
 	return NewRemoteIdentity(keyID, key.Curve(), func(_ context.Context, epk *ecdh.PublicKey) ([]byte, error) {
 		z, err := key.ECDH(epk)
 		if err != nil { // X25519: a point of low order
-			return nil, errRefused
+			return nil, ErrSmallOrder
 		}
 		return z, nil
 	})
@@ -146,20 +146,18 @@ func (id *ECDHIdentity) Unwrap(ctx context.Context, w *WrappedKey) (*ContentKey,
 		return nil, err
 	}
 	z, err := id.agree(ctx, epk)
-	if err != nil && ofSmallOrder(epk) {
-		return nil, errRefused
-	}
-	if err != nil {
-		return nil, fmt.Errorf("jwe: key agreement: %w", err)
-	}
 	defer clear(z)
-	if len(z) != coordinateSize || subtle.ConstantTimeCompare(z, make([]byte, coordinateSize)) == 1 {
-		return nil, errRefused
+	isNone := len(z) != coordinateSize || subtle.ConstantTimeCompare(z, make([]byte, coordinateSize)) == 1
+	switch {
+	case (err != nil || isNone) && ofSmallOrder(epk):
+		return nil, ErrSmallOrder
+	case err != nil:
+		return nil, fmt.Errorf("jwe: key agreement: %w", err)
+	case isNone: // the fault of the private side: this point agrees with nobody on zeros
+		return nil, fmt.Errorf("%w: the key agreement gave no secret", ErrUnwrap)
 	}
 	return w.unwrap(z)
 }
-
-var errRefused = fmt.Errorf("%w: the key agreement is refused", ErrUnwrap)
 
 // ofSmallOrder reports whether everybody agrees with epk on zeros. It is asked after an error of agree, which does not say
 // that the message is at fault: whoever takes it for an outage would try for ever.

@@ -27,7 +27,10 @@
 // which libraries write for a single recipient, and encrypted_key beside recipients, which is ignored there.
 package jwe
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // The algorithms. What is encrypted is always A256GCM (RFC 7518 section 5.3).
 const (
@@ -75,4 +78,8 @@ var (
 	ErrKey          = errors.New("jwe: not a usable key")                          // wrong size or curve, or zeroed
 	ErrForeignKey   = errors.New("jwe: a recipient was given another content key") // a mix-up of the caller's
 	ErrNoRecipient  = errors.New("jwe: encrypting to nobody: at least one recipient is needed")
+
+	// ErrSmallOrder is the ErrUnwrap of an ephemeral key with which everybody agrees on zeros: the message is at
+	// fault.
+	ErrSmallOrder = fmt.Errorf("%w: the ephemeral key is of small order", ErrUnwrap)
 )

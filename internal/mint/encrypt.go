@@ -107,6 +107,9 @@ func (s *Secret) binding(p *Plan, pointer string) Object {
 // contentKey is what the data is encrypted under.
 func (s *Secret) contentKey() []byte { return []byte(hash("sealbus test content key: " + s.Name)) }
 
+// ContentKey is what the data is encrypted under, in base64url.
+func (s *Secret) ContentKey() string { return url(string(s.contentKey())) }
+
 // Commitment is what names the content key.
 func (s *Secret) Commitment() string {
 	mac := hmac.New(sha256.New, s.contentKey())

@@ -1,11 +1,16 @@
 // The formats of texts in SPEC.md by section: strict JSON, base64, canonical JSON, timestamps, typed values, patterns.
 
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { ml_dsa65 } from '@noble/post-quantum/ml-dsa.js';
 
 export class Rejected extends Error {}
 export const fail = (reason = 'malformed') => { throw new Rejected(reason); };
 export const need = (condition, reason) => condition || fail(reason);
+
+// 1. The table of limits, as data.
+const table = JSON.parse(readFileSync(new URL('../../vectors/limits/limits.json', import.meta.url), 'utf8'));
+export const LIMITS = Object.fromEntries(table.map(({ name, value }) => [name, value]));
 
 export const H = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest();
 
@@ -47,7 +52,7 @@ export function parseJSON(bytes) {
     return fail();
   }
 }
-export const shallow = (node) => need(node.depth <= 64) && node;
+export const shallow = (node) => need(node.depth <= LIMITS.depth) && node;
 export const shallowObject = (members) => members.reduce((object, [name, member]) => shallow({
   ...object, value: object.value.set(name, member), depth: Math.max(object.depth, member.depth + 1),
 }), { kind: 'object', value: new Map(), depth: 1 });
@@ -57,6 +62,11 @@ export function base64(text, alphabet = 'standard') {
   const standard = isURL ? text.replaceAll('-', '+').replaceAll('_', '/') : text;
   const bytes = Buffer.from(standard, 'base64');
   return bytes.toString('base64') === standard ? bytes : undefined;
+}
+
+export function base64url(text) {
+  const bytes = Buffer.from(text, 'base64url');
+  return need(bytes.toString('base64url') === text) && bytes;
 }
 
 // Readers take a node, undefined where a member is absent, and give its value or reject it.
@@ -76,7 +86,7 @@ export function record(node, readers, others = 'ignored') {
 }
 
 // 9. What has no canonical form ends in `modified`, by section 7. Numbers that are slow to convert are counted.
-export function canonical({ kind, value, raw }, tiny = { left: 1000 }) {
+export function canonical({ kind, value, raw }, tiny = { left: LIMITS.tiny_numbers }) {
   if (kind === 'array') return `[${[...value.values()].map((element) => canonical(element, tiny))}]`;
   const member = (name) => `${JSON.stringify(name)}:${canonical(value.get(name), tiny)}`;
   if (kind === 'object') return `{${[...value.keys()].sort().map(member)}}`;
@@ -99,14 +109,14 @@ function decimal(text) {
 }
 
 // 2. Names, integers and timestamps; instants are nanoseconds.
-export const isName = (text) => /^[a-z0-9]{1,64}$/.test(text);
+export const isName = (text) => /^[a-z0-9]+$/.test(text) && text.length <= LIMITS.name_chars;
 export const SECOND = 1000000000n;
 export const isInteger = (text) => /^(?:0|-?[1-9]\d*)$/.test(text) && Number(text) === (Number(text) | 0);
 export function timestamp(text) {
-  const shape = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))?$/;
+  const shape = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))?$/;
   const [, local, fraction = '', sign = '+', hours = 0, minutes = 0] = shape.exec(text) ?? [];
   const read = Date.parse(`${local}Z`);
-  if (isNaN(read) || new Date(read).toISOString().slice(0, 19) !== local) return undefined; // 30 February, 24:00
+  if (fraction.length > LIMITS.fraction_digits || isNaN(read) || new Date(read).toISOString().slice(0, 19) !== local) return undefined; // 30 February, 24:00
   const utc = new Date(read - Number(`${sign}1`) * (60 * hours + Number(minutes)) * 60000);
   const seconds = `${utc.toISOString().slice(0, 19)}Z`;
   if (!(seconds > '0001-01-01T00:00:00Z' && utc.getUTCFullYear() <= 9999)) return undefined;
@@ -160,3 +170,18 @@ export function isSource(patterns, source) {
 }
 export const isPortable = (text) => /^(?:[\w.~:/?#[\]@!$&'()*+,;=-]|%[\da-f]{2})*$/i.test(text)
   && !/^[a-z\d+.-]*[A-Z][\w+.-]*:/.test(text);
+
+// 6. JSON Pointers.
+export const parsePointer = (text) => text.split('/').slice(1).map((token) => token.replaceAll('~1', '/').replaceAll('~0', '~'));
+export const isPointer = (text) => /^(?:\/(?:[^~]|~[01])*)?$/s.test(text);
+export const isWithin = (inner, outer) => outer.every((token, i) => inner[i] === token);
+export function find(node, path) {
+  const [name, ...rest] = path;
+  if (name === undefined || !node) return node;
+  if (node.kind === 'object') return find(node.value.get(name), rest);
+  return node.kind === 'array' && /^(?:0|[1-9]\d*)$/.test(name) ? find(node.value.get(Number(name)), rest) : undefined;
+}
+
+// 11.6. Names that differ in case only: regular expressions know Unicode's simple case folding.
+const escaped = (text) => [...text].map((char) => `\\u{${char.codePointAt(0).toString(16)}}`).join('');
+export const isSameName = (name, other) => new RegExp(`^(?:${escaped(name)})$`, 'iu').test(other);

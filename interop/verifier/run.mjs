@@ -23,7 +23,9 @@ function unsigned({ attributes, extensions }) {
 function judge(directory, file) {
   const vector = JSON.parse(readFileSync(join(directory, file), 'utf8'));
   const bundle = JSON.parse(readFileSync(join(directory, vector.bundle), 'utf8'));
-  const input = Buffer.from(vector.input_base64 ?? vector.input ?? '', vector.input_base64 ? 'base64' : 'utf8');
+  const { text, times } = vector.repeat ?? { text: '\u001f', times: 1 };
+  const whole = vector.input?.replace('\u001f', () => text.repeat(times));
+  const input = Buffer.from(vector.input_base64 ?? whole ?? '', vector.input_base64 ? 'base64' : 'utf8');
   const { verdict, reason, event, producer, keyIds, encryption } = open(input, vector.form, bundle, vector.options);
   const { mode } = vector.options;
   return {

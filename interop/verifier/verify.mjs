@@ -3,7 +3,7 @@ import { createPublicKey, verify } from 'node:crypto';
 import { checkEncrypted, decrypt, readEnc } from './decrypt.mjs';
 import {
   anything, base64, canonical, digest, DOCUMENTED, fail, H, isInteger, isJSONType, isName, isPortable, isSource, isSubset, isType,
-  list, mldsa65, nanosOf, need, optional, parseJSON, record, Rejected, requiredOf, SECOND, shallow, shallowObject, string,
+  LIMITS, list, mldsa65, nanosOf, need, optional, parseJSON, record, Rejected, requiredOf, SECOND, shallow, shallowObject, string,
   such, thumbprint, timestamp, TYPES,
 } from './formats.mjs';
 
@@ -16,10 +16,10 @@ const REASONS = ['unknown_key', 'bad_signature', 'revoked_key', 'key_not_valid',
 // 2
 const isKnown = (name) => CORE.includes(name) || name === 'dssematerial';
 function readEvent(node) {
-  need(node.kind === 'object') && need(Buffer.byteLength(node.raw) <= 1048576, 'too_large');
+  need(node.kind === 'object') && need(Buffer.byteLength(node.raw) <= LIMITS.event_bytes, 'too_large');
   const { data, data_base64: encoded, ...members } = Object.fromEntries(node.value);
   const attributes = new Map(Object.entries(members).map(readAttribute).filter(([, text]) => text !== ''));
-  need([...attributes.keys()].filter((name) => !isKnown(name)).length <= 128, 'too_large');
+  need([...attributes.keys()].filter((name) => !isKnown(name)).length <= LIMITS.extensions, 'too_large');
   need(attributes.get('specversion') === '1.0' && ['id', 'source', 'type'].every((name) => attributes.has(name)));
   need(!attributes.has('time') || timestamp(attributes.get('time')));
   need(!data || !encoded || encoded.kind === 'null');
@@ -33,7 +33,7 @@ function readAttribute([name, { kind, value }]) {
   need(isName(name));
   need(['string', 'null'].includes(kind) || (!isKnown(name) && (['true', 'false'].includes(kind) || isInteger(value))));
   if (kind === 'null') return [name, ''];
-  need(Buffer.byteLength(value) <= (name === 'dssematerial' ? 65536 : 8192), 'too_large');
+  need(Buffer.byteLength(value) <= LIMITS[name === 'dssematerial' ? 'material_bytes' : 'attribute_bytes'], 'too_large');
   return need(!/[\p{Cc}\p{NChar}]/u.test(value)) && [name, value];
 }
 
@@ -48,16 +48,16 @@ function readDelivery(node) {
   if (!isEmbedded) return { ...readEvent(delivery.detail), delivery };
   const event = readEvent(cloudevent);
   need(event.isJSON && !cloudevent.value.has('data') && !cloudevent.value.has('data_base64'));
-  need(Buffer.byteLength(delivery.detail.raw) <= 1048576, 'too_large');
+  need(Buffer.byteLength(delivery.detail.raw) <= LIMITS.detail_bytes, 'too_large');
   return { ...event, tree: shallowObject(Object.entries(rest)), delivery, isEmbedded };
 }
 
 // 3
 function readEnvelope(node) {
   const signature = (inner) => record(inner, { keyid: optional(string), sig: string, delegation: optional(anything) });
-  const signatures = such((all) => all.length > 0, list(signature, 16, 'too_large'));
+  const signatures = such((all) => all.length > 0, list(signature, LIMITS.signatures, 'too_large'));
   const envelope = record(node, { payloadType: string, payload: such((text) => base64(text, 'either')), signatures });
-  need(envelope.signatures.filter(({ delegation }) => delegation).length <= 4, 'too_large');
+  need(envelope.signatures.filter(({ delegation }) => delegation).length <= LIMITS.delegated_signatures, 'too_large');
   const [type, payload] = [envelope.payloadType, base64(envelope.payload, 'either')];
   const pae = Buffer.concat([Buffer.from(`DSSEv1 ${Buffer.byteLength(type)} ${type} ${payload.length} `), payload]);
   return { type, payload, pae, signatures: envelope.signatures };
@@ -98,19 +98,19 @@ function tryDelegated(keyid, sig, delegation, pae, keys) {
 }
 function readStatement(node) {
   const second = such((text) => timestamp(text)?.opened === text);
-  const names = optional(list(string, 64));
+  const names = optional(list(string, LIMITS.session_patterns));
   const jwk = (inner) => record(inner, { crv: string, kty: string, x: string }, 'refused');
   const readers = { session: jwk, not_before: second, not_after: second, sources: names, types: names };
   const statement = record(node, readers, 'refused');
   const session = importKey(statement.session);
   const lifetime = nanosOf(statement.not_after) - nanosOf(statement.not_before);
-  need(lifetime > 0n && lifetime <= 3600n * SECOND && session.algorithm === 'Ed25519');
+  need(lifetime > 0n && lifetime <= BigInt(LIMITS.session_seconds) * SECOND && session.algorithm === 'Ed25519');
   return { ...statement, session };
 }
 
 // 6
 function readPayload(node) {
-  const names = list(such((text) => isName(text) && !isKnown(text) && text !== 'data'), 128, 'too_large');
+  const names = list(such((text) => isName(text) && !isKnown(text) && text !== 'data'), LIMITS.signed_names, 'too_large');
   const optionals = { ext: optional(digest), signedextattrs: optional(names), sealbus: optional(readSealbus) };
   const { core, ext, signedextattrs: signed, sealbus } = record(node, { core: digest, ...optionals });
   need(!ext === !signed && new Set(signed).size === (signed ?? []).length) && need(!sealbus?.isUnknown, 'unsupported');
@@ -126,11 +126,11 @@ function readSealbus(node) {
   const isAscending = (all) => all.every((item, i) => i === 0 || Buffer.compare(all[i - 1], item) < 0);
   return record(node, {
     v: anything,
-    producer: such((text) => text !== '' && Buffer.byteLength(text) <= 256),
+    producer: such((text) => text !== '' && Buffer.byteLength(text) <= LIMITS.producer_bytes),
     time: optional(such((text) => timestamp(text) && /^[^.]+(?:\.\d*[1-9])?Z$/.test(text))),
     types: list(such((type) => Object.hasOwn(TYPES, type))),
     enc: optional(readEnc),
-    delegations: optional(such(isAscending, some(list(digest, 4, 'too_large')))),
+    delegations: optional(such(isAscending, some(list(digest, LIMITS.bound_delegations, 'too_large')))),
   }, 'refused');
 }
 
@@ -208,7 +208,7 @@ function checkConsumer({ event, payload, extensions, signed, sealedAt, options, 
 }
 
 function openEvent(input, form, bundle, options) {
-  need(input.length <= (form === 'eventbridge' ? 1114112 : 1048576), 'too_large');
+  need(input.length <= LIMITS[form === 'eventbridge' ? 'delivery_bytes' : 'event_bytes'], 'too_large');
   const event = (form === 'eventbridge' ? readDelivery : readEvent)(parseJSON(input));
   const material = base64(event.attributes.get('dssematerial') ?? fail('unsigned')) ?? fail();
   const envelope = readEnvelope(shallow(parseJSON(material)));

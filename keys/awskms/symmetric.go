@@ -166,9 +166,6 @@ func (i *Identity) DecryptKey(ctx context.Context, source, keyID string, encrypt
 			return i.failed(opDecrypt, source, err)
 		}
 		key = out.Plaintext
-		if aws.ToString(out.KeyId) == i.name && len(key) != contentKeySize {
-			return &keys.ServiceError{Op: opDecrypt, KeyID: i.name, Permanent: true, Cause: "what was encrypted is no content key of 32 bytes"}
-		}
 		return i.check(aws.ToString(out.KeyId), key, encrypted)
 	})
 	if err != nil {
