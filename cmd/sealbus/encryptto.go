@@ -168,19 +168,19 @@ func (a *app) addFileRecipients(path string, to *envelope.EncryptTo) error {
 	case shapeOf(doc).names["encryptedKeyset"] != 0:
 		return usage("give the public half, as `sealbus keys new --tink-kek ARN --out FILE` writes it", "%s is a Tink keyset, with private keys", path)
 	}
-	found, err := parsePublicKeys(doc)
+	found, err := keys.ParseJWKSet(doc)
 	if err != nil {
 		fix := "give a file that `sealbus keys export` wrote of a consumer's keyring (keys new --use enc)"
 		return usage(fix, "%s: %s", path, strings.TrimPrefix(err.Error(), "keys: "))
 	}
 	for _, k := range found {
-		if k.encryption == nil {
-			return usage("give the key of a consumer, as `sealbus keys export` writes it of its keyring (keys new --use enc)", "%s: key %s is for signing", path, k.id)
+		if k.Recipient == nil {
+			return usage("give the key of a consumer, as `sealbus keys export` writes it of its keyring (keys new --use enc)", "%s: key %s is for signing", path, k.KeyID())
 		}
-		if slices.ContainsFunc(to.Recipients, k.encryption.Equal) {
-			return usage("name each recipient once", "%s: key %s is given twice", path, k.id)
+		if slices.ContainsFunc(to.Recipients, k.Recipient.Equal) {
+			return usage("name each recipient once", "%s: key %s is given twice", path, k.KeyID())
 		}
-		to.Recipients = append(to.Recipients, k.encryption)
+		to.Recipients = append(to.Recipients, k.Recipient)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
 	"github.com/sealbus/sealbus/keys/tinkkeys"
@@ -120,6 +121,12 @@ func (a *app) openIdentities(ctx context.Context, f *identityFlags, path string)
 	case s.names["kty"] != 0, s.names["keys"] == '[':
 		return a.openJWKs(path, doc)
 	}
+	if damage := filekind.DamagePrivate(doc); damage != nil {
+		return nil, usage("see to the file: the keys in it are not lost", "%s: %w", path, damage)
+	}
+	if is := filekind.Of(doc); is != "" {
+		return nil, usage(fixIdentity, "%s is %s: it opens nothing", path, is)
+	}
 	return nil, usage(fixIdentity, "%s is neither a keyring, a private JWK nor a Tink keyset", path)
 }
 
@@ -169,7 +176,7 @@ func (a *app) openRingOnce(private *privateFlags, path string, content []byte) (
 	if err != nil {
 		return nil, err
 	}
-	ring, err := keys.ParseKeyring(content, pass)
+	ring, err := openWith(pass, func(pass string) (*keys.Keyring, error) { return keys.ParseKeyring(content, pass) })
 	if err != nil {
 		return nil, privateFailed(path, err)
 	}

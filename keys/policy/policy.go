@@ -14,8 +14,8 @@
 //	  billing:
 //	    keys: {...}                         # encryption keys
 //
-// A bundle is built from this file and public keys only: of a submitted key nothing is read but the key itself,
-// what it may do stands here. Threat model: somebody who submits a key wants it to be trusted for more than was
+// A bundle is built from this file and public keys only: what a submitted key may do stands here and nowhere else. The
+// schedule that an exported key brings along is at most compared (CheckKeyrings). Threat model: somebody who submits a key wants it to be trusted for more than was
 // reviewed; somebody who proposes a change to the file wants the reviewer to read something else than the program
 // does. Hence unknown fields, duplicates, anchors, aliases, merge keys, tags, directives, a second document and every
 // character that does not show, tabs among them, are refused, with the line; so are keys that are submitted and not listed, or listed and not submitted. Who may change the
@@ -167,6 +167,34 @@ func (p *Policy) checkConsumers(submitted map[string]*keys.Recipient) error {
 	for id := range submitted {
 		if !listed[id] {
 			errs = append(errs, p.unlisted(id))
+		}
+	}
+	return joinSorted(errs)
+}
+
+// CheckKeyrings compares the policy with what the keyrings say of the same keys, as far as public says it: a signing key is
+// listed under the producer that its keyring is for, and accepted from when that signs with it (keys.Schedule.CheckStart).
+// Otherwise its events would be rejected for good. Keys that are revoked or have expired at now are not compared.
+func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
+	keyrings := map[string]*keys.PublicKey{}
+	for i := range public {
+		if public[i].Producer != "" {
+			keyrings[public[i].KeyID()] = &public[i]
+		}
+	}
+	var errs []error
+	for _, producer := range p.Producers {
+		for _, k := range producer.Keys {
+			keyring := keyrings[k.ID]
+			if keyring == nil || k.Revoked != nil || k.Schedule.StateAt(now) == keys.StateExpired {
+				continue
+			}
+			if keyring.Producer != producer.Name {
+				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s is listed under producer %s, and its keyring is that of producer %s: consumers would reject its events", k.ID, producer.Name, keyring.Producer)})
+			}
+			if err := k.Schedule.CheckStart(keyring.Schedule); err != nil {
+				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: %w", k.ID, err)})
+			}
 		}
 	}
 	return joinSorted(errs)
