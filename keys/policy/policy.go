@@ -173,8 +173,8 @@ func (p *Policy) checkConsumers(submitted map[string]*keys.Recipient) error {
 }
 
 // CheckKeyrings compares the policy with what the keyrings say of the same keys, as far as public says it: a signing key is
-// listed under the producer that its keyring is for, and accepted from when that signs with it (keys.Schedule.CheckStart).
-// Otherwise its events would be rejected for good. Keys that are revoked or have expired at now are not compared.
+// listed under the producer that its keyring is for, and accepted from when that signs with it (keys.Schedule.CheckStart)
+// until the next key takes over there. Otherwise its events would be rejected for good. Keys that are revoked or have expired at now are not compared.
 func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
 	keyrings := map[string]*keys.PublicKey{}
 	for i := range public {
@@ -195,9 +195,29 @@ func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
 			if err := k.Schedule.CheckStart(keyring.Schedule); err != nil {
 				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: %w", k.ID, err)})
 			}
+			if until, retired := signsUntil(keyring, public), k.Schedule.Retired; !retired.IsZero() && until.After(retired) && until.After(now) {
+				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: retired %s is too early: its keyring signs with it until %s, and events between would be rejected (key_not_valid)",
+					k.ID, retired.Format(timeFormat), until.Format(timeFormat))})
+			}
 		}
 	}
 	return joinSorted(errs)
+}
+
+// signsUntil is when the keyring stops signing with the key, as far as public shows it: when it retires, or when the next
+// key of its kind takes over (keys.Keyring.Signers). Zero = it is not known to stop.
+func signsUntil(key *keys.PublicKey, public []keys.PublicKey) time.Time {
+	until := key.Schedule.Retired
+	for _, next := range public {
+		if next.Verifier == nil || next.Producer != key.Producer ||
+			next.Verifier.Algorithm().PostQuantum() != key.Verifier.Algorithm().PostQuantum() {
+			continue
+		}
+		if at := next.Schedule.Active; at.After(key.Schedule.Active) && (until.IsZero() || at.Before(until)) {
+			until = at
+		}
+	}
+	return until
 }
 
 func missing(k Key, of string) error {
