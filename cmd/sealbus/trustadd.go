@@ -58,7 +58,7 @@ func (a *app) trustAdd(f *trustAddFlags, pub string) error {
 	if err != nil {
 		return err
 	}
-	public, err := a.submitted(f, pub)
+	public, all, err := a.submitted(f, pub)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (a *app) trustAdd(f *trustAddFlags, pub string) error {
 	if err != nil {
 		return policyRefused(f.policy, err)
 	}
-	if err := a.checkKeyrings(f, edited, public, pub); err != nil {
+	if err := a.checkKeyrings(f, edited, all, pub); err != nil {
 		return err
 	}
 	var ids []string
@@ -116,24 +116,29 @@ func (a *app) checkAdd(f *trustAddFlags) (keys.Schedule, error) {
 	return a.schedule(f.scheduleFlags)
 }
 
-// submitted are the keys in the file that --key leaves, all of which must be for the use that is asked for.
-func (a *app) submitted(f *trustAddFlags, pub string) ([]keys.PublicKey, error) {
-	public, err := a.readPublicKeys([]string{pub})
+// submitted are the keys in the file that --key leaves, and all of them, which must be for the use that is asked for.
+func (a *app) submitted(f *trustAddFlags, pub string) (chosen, all []keys.PublicKey, err error) {
+	all, err = a.readPublicKeys([]string{pub})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var ids []string
-	for _, k := range public {
+	for _, k := range all {
 		if (k.Verifier != nil) != (f.producer != "") {
-			return nil, rejected("signing keys go with --producer, encryption keys with --consumer", "%s: key %s is for another use", pub, k.KeyID())
+			return nil, nil, rejected("signing keys go with --producer, encryption keys with --consumer", "%s: key %s is for another use", pub, k.KeyID())
 		}
 		ids = append(ids, k.KeyID())
 	}
 	if f.key == "" {
-		return public, nil
+		return all, all, nil
 	}
 	id, err := matchID(ids, f.key, pub)
-	return slices.DeleteFunc(public, func(k keys.PublicKey) bool { return k.KeyID() != id }), err
+	for _, k := range all {
+		if k.KeyID() == id {
+			chosen = append(chosen, k)
+		}
+	}
+	return chosen, all, err
 }
 
 // checkMeant refuses to put a schedule that is meant for a new key on one that is listed beside it.
