@@ -18,7 +18,8 @@
 // schedule that an exported key brings along is at most compared (CheckKeyrings). Threat model: somebody who submits a key wants it to be trusted for more than was
 // reviewed; somebody who proposes a change to the file wants the reviewer to read something else than the program
 // does. Hence unknown fields, duplicates, anchors, aliases, merge keys, tags, directives, a second document and every
-// character that does not show, tabs among them, are refused, with the line; so are keys that are submitted and not listed, or listed and not submitted. Who may change the
+// character that does not show, tabs among them, are refused, with line and column, and so is a text that is not in the
+// file letter by letter: one with an escape ("\x2a" is a "*" that nobody sees), or of several lines; so are keys that are submitted and not listed, or listed and not submitted. Who may change the
 // file is up to the repository in which it is reviewed, and who may build from it up to the root keys.
 //
 // YAML is confined to this package. The file format is stable at version 1.
@@ -67,15 +68,19 @@ type Key struct {
 
 // Error is what is wrong with a policy file, and where.
 type Error struct {
-	Line int // from 1; 0 = of the whole file
-	Err  error
+	Line   int // from 1; 0 = of the whole file
+	Column int // in characters, from 1; 0 = of the whole line
+	Err    error
 }
 
 func (e *Error) Error() string {
 	if e.Line == 0 {
 		return "policy: " + e.Err.Error()
 	}
-	return fmt.Sprintf("policy: line %d: %v", e.Line, e.Err)
+	if e.Column == 0 {
+		return fmt.Sprintf("policy: line %d: %v", e.Line, e.Err)
+	}
+	return fmt.Sprintf("policy: line %d, column %d: %v", e.Line, e.Column, e.Err)
 }
 
 // Unwrap is the cause.
