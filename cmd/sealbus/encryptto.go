@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
 )
@@ -164,7 +165,7 @@ func (a *app) addFileRecipients(path string, to *envelope.EncryptTo) error {
 	}
 	switch {
 	case isKeyring(doc):
-		return usage("export its public half, which is all that it takes: `sealbus keys export --keyring "+shellQuote(path)+" --out FILE`", "%s is a keyring, with private keys", path)
+		return usage("export its public half, which is all that it takes: `sealbus keys export --keyring "+shellQuote(path)+" --out FILE`", "%s is %s", path, filekind.Of(doc))
 	case shapeOf(doc).names["encryptedKeyset"] != 0:
 		return usage("give the public half, as `sealbus keys new --tink-kek ARN --out FILE` writes it", "%s is a Tink keyset, with private keys", path)
 	}

@@ -118,14 +118,14 @@ func (a *app) openIdentities(ctx context.Context, f *identityFlags, path string)
 		return a.openTinkIdentities(ctx, f, path)
 	case isKeyring(doc):
 		return a.openConsumerRing(&f.privateFlags, path, doc)
-	case s.names["kty"] != 0, s.names["keys"] == '[':
+	case s.names["kty"] != 0, filekind.Of(doc) == filekind.PrivateJWKSet:
 		return a.openJWKs(path, doc)
 	}
 	if damage := filekind.DamagePrivate(doc); damage != nil {
 		return nil, usage("see to the file: the keys in it are not lost", "%s: %w", path, damage)
 	}
 	if is := filekind.Of(doc); is != "" {
-		return nil, usage(fixIdentity, "%s is %s: it opens nothing", path, is)
+		return nil, usage("give the consumer's keyring, or a private JWK of X25519 or P-256: the file that has the private half", "%s is %s: it opens nothing", path, is)
 	}
 	return nil, usage(fixIdentity, "%s is neither a keyring, a private JWK nor a Tink keyset", path)
 }
@@ -139,7 +139,7 @@ func (a *app) openJWKs(path string, doc []byte) (keys.IdentitySource, error) {
 	case err != nil:
 		return nil, usage(fixIdentity, "%s is not a JWK", path) // what is wrong may quote it
 	case !slices.ContainsFunc(docs, isPrivateJWK):
-		return nil, usage("give the file that has the private half", "%s has public keys only, which open nothing", path)
+		return nil, usage("give the file that has the private half", "%s is %s: it opens nothing", path, filekind.Of(doc))
 	}
 	a.warnShared(path)
 	var list []keys.Identity
