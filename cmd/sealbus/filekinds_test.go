@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -226,6 +227,29 @@ func TestDamagedFilesAreReadOrNamed(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A new key is advised only where no key that is there will do, and removing something only where nothing is lost by it.
+func TestAdviceKeepsKeys(t *testing.T) {
+	b := newKindsBench(t)
+	const insecure = "--insecure-no-passphrase"
+	b.must("", "keys", "new", "--producer", "shop", "--keyring", b.path("later"), insecure, "--activate", "+2d")
+	for name, args := range map[string][]string{
+		"not active yet": {"seal", "--keyring", b.path("later"), insecure}, "a consumer's": {"seal", "--keyring", b.path("readers"), insecure},
+		"missing": {"seal", "--keyring", b.path("none"), insecure}, "scope": {"keys", "new", "--keyring", b.path("ring"), insecure, "--type", "*"},
+		"not encrypted":          {"keys", "list", "--keyring", b.path("ring"), "--passphrase-file", b.path("pass")},
+		"no key of a quarantine": {"quarantine", "list", "--from", "dir:" + b.path("refused"), "--key-file", b.path("pass")},
+	} {
+		r := b.run(kindsEvent, args...)
+		if r.code == exitDone || regexp.MustCompile("make (a|one|a new)|remove|delete|overwrite").MatchString(r.stderr) {
+			t.Errorf("%s: exit %d: %s", name, r.code, r.stderr)
+		}
+	}
+	b.must("", "keys", "new", "--producer", "shop", "--keyring", b.path("over"), insecure, "--retire", "+1d")
+	b.now = b.now.Add(48 * time.Hour)
+	if r := b.run(kindsEvent, "seal", "--keyring", b.path("over"), insecure); !strings.Contains(r.stderr, "make a key with `sealbus keys new`") {
+		t.Errorf("all retired: %s", r.stderr)
 	}
 }
 

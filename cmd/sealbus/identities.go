@@ -101,7 +101,7 @@ func (a *app) addKMSIdentity(ctx context.Context, name string, local *identitySo
 
 // openIdentities opens a file with private keys, whichever of the three kinds it is.
 func (a *app) openIdentities(ctx context.Context, f *identityFlags, path string) (keys.IdentitySource, error) {
-	if err := checkPrivateFile(path, "check the path, or make a key with `sealbus keys new --use enc`"); err != nil {
+	if err := checkPrivateFile(path, "check the path; if there never was one, `sealbus keys new --use enc` makes it"); err != nil {
 		return nil, err
 	}
 	doc, err := a.readFile(path, keys.MaxPrivateFile)
@@ -125,12 +125,12 @@ func (a *app) openIdentities(ctx context.Context, f *identityFlags, path string)
 		return nil, usage("see to the file: the keys in it are not lost", "%s: %w", path, damage)
 	}
 	if is := filekind.Of(doc); is != "" {
-		return nil, usage("give the consumer's keyring, or a private JWK of X25519 or P-256: the file that has the private half", "%s is %s: it opens nothing", path, is)
+		return nil, usage(fixIdentity, "%s is %s: it opens nothing", path, is)
 	}
 	return nil, usage(fixIdentity, "%s is neither a keyring, a private JWK nor a Tink keyset", path)
 }
 
-const fixIdentity = "give the consumer's keyring (`sealbus keys new --use enc` makes one), or a private JWK of X25519 or P-256"
+const fixIdentity = "give the consumer's keyring, or a private JWK of X25519 or P-256: the file that has the private half"
 
 // openJWKs opens private keys as other tools keep them: one JWK, or a JWK Set. No error quotes anything in it.
 func (a *app) openJWKs(path string, doc []byte) (keys.IdentitySource, error) {
@@ -160,7 +160,7 @@ func (a *app) openConsumerRing(private *privateFlags, path string, content []byt
 	}
 	switch {
 	case ring.Consumer() == "":
-		return nil, usage("give the consumer's keyring; `sealbus keys new --use enc` makes one", "%s is the keyring of %s: its keys sign", path, ownerOf(ring))
+		return nil, usage("give the consumer's keyring", "%s is the keyring of %s: its keys sign", path, ownerOf(ring))
 	case len(ring.Identities(a.now())) == 0:
 		return nil, unavailable("make a key with `sealbus keys new --use enc`", "%s: all keys of %s have expired", path, ownerOf(ring))
 	}

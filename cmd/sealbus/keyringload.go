@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"strings"
+	"time"
 
 	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/keys"
@@ -26,7 +27,7 @@ func (a *app) openKeyring(f *keyringFlags) (*keys.Keyring, error) {
 	if err := need(required{"keyring", f.path}); err != nil {
 		return nil, err
 	}
-	if err := checkPrivateFile(f.path, "check the path, or make one with `sealbus keys new`"); err != nil {
+	if err := checkPrivateFile(f.path, "check the path; if there never was one, `sealbus keys new` makes it"); err != nil {
 		return nil, err
 	}
 	a.warnShared(f.path)
@@ -70,7 +71,7 @@ func privateFailed(path string, err error) error {
 func (a *app) signers(ring *keys.Keyring, keyID string) (keys.SignerSource, error) {
 	if keyID == "" {
 		if _, err := ring.Signers(a.now()); err != nil {
-			return nil, unavailable("make a key with `sealbus keys new` and have it added to the trust", "%w", err)
+			return nil, unavailable(fixNoSigner(ring, a.now()), "%w", err)
 		}
 		return ring, nil
 	}
@@ -83,6 +84,19 @@ func (a *app) signers(ring *keys.Keyring, keyID string) (keys.SignerSource, erro
 	}
 	signer, _ := ring.Find(key.KeyID()) // found above
 	return keys.SignWith(signer), nil
+}
+
+// fixNoSigner is what to do when no key of the ring signs now. A new key is needed only if no other will.
+func fixNoSigner(ring *keys.Keyring, now time.Time) string {
+	if ring.Consumer() != "" {
+		return "give the keyring of the producer"
+	}
+	for _, k := range ring.Keys() {
+		if now.Before(k.Schedule.Active) {
+			return "wait until then, and check the clock of this machine"
+		}
+	}
+	return "make a key with `sealbus keys new` and have it added to the trust"
 }
 
 // algOf is the algorithm of a signing key, or the curve of one for encryption.
