@@ -318,9 +318,17 @@ func (o *opening) checkOuter() *Error {
 	return nil
 }
 
+// unfitSource says why no pattern allows the source, where that is so: one may seem to cover it.
+func unfitSource(source string) string {
+	if err := keys.CheckSource(source); err != nil {
+		return ": no key may: " + err.Error()
+	}
+	return ""
+}
+
 func (o *opening) checkAllowlist() *Error {
 	if o.opts.Sources != nil && !keys.MatchSource(o.opts.Sources, o.in.Source) {
-		return reject(ReasonSourceNotAllowed, "this consumer does not allow source %.200q", o.in.Source)
+		return reject(ReasonSourceNotAllowed, "this consumer does not allow source %.200q%s", o.in.Source, unfitSource(o.in.Source))
 	}
 	if o.opts.Types != nil && !keys.MatchType(o.opts.Types, o.in.Type) {
 		return reject(ReasonTypeNotAllowed, "this consumer does not allow type %.200q", o.in.Type)

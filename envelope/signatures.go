@@ -140,7 +140,7 @@ func (o *opening) counts(v *valid, bundle *keys.Bundle) bool {
 	case o.foreignClaim(k):
 		o.failed.note(ReasonKeyNotValid, "key %s belongs to %q, the event names %.80q as its producer", id, k.Producer, o.payload.profile.producer)
 	case !k.AllowsSource(o.in.Source) || v.session != nil && !keys.MatchSource(v.session.sources, o.in.Source):
-		o.failed.note(ReasonSourceNotAllowed, "key %s of %q may not speak for source %.200q", id, k.Producer, o.in.Source)
+		o.failed.note(ReasonSourceNotAllowed, "key %s of %q may not speak for source %.200q%s", id, k.Producer, o.in.Source, unfitSource(o.in.Source))
 	case !k.AllowsType(o.in.Type) || v.session != nil && !keys.MatchType(v.session.types, o.in.Type):
 		o.failed.note(ReasonTypeNotAllowed, "key %s of %q may not sign type %.200q", id, k.Producer, o.in.Type)
 	case !o.opts.UnsafeIgnoreAccount && o.opts.Account == "" && !k.AllowsAccount(""):

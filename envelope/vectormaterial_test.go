@@ -311,6 +311,7 @@ func patternCases(l *vectorList) {
 	for name, source := range map[string]string{
 		"exact": "https://exact.example/a", "below": "https://host.example/a/b?c#d", "urn": "urn:orders:eu:1", "relative": "/local/a", "rootless": "plain/a",
 		"mailto": "mailto:orders@example.com", "port": "https://port.example:8443/a", "root": "https://root.example/", "dots-in-name": "https://host.example/a..b/...",
+		"path-parameter": "https://host.example/a;v=1/..b;x", "percent-encoded": "https://host.example/100%25/%C3%A9%20b",
 	} {
 		try("ok-source-"+name, source, "exact", "")
 	}
@@ -323,6 +324,11 @@ func patternCases(l *vectorList) {
 		"backslash": `https://host.example/a\b`, "backslash-encoded": "https://host.example/a%5Cb", "space": "https://host.example/a b", "no-host": "//local/a", "three-slashes": "///local/a",
 		"double-slash-for-relative": "//evil.example/local/a", "urn-other": "urn:ordersx:1", "urn-nothing": "urn:orders:", "relative-other": "/localx/a",
 		"dot-dot-in-query": "https://host.example/a?/../b", "root-below": "https://root.example/a", "path-case": "/Local/a",
+		"dot-dot-parameter": "https://host.example/a/..;x=1/b", "dot-parameter-encoded": "https://host.example/a/%2e%3B/b",
+		"dot-dot-encoded-twice": "https://host.example/a/%252e%252e/b", "dot-dot-space": "https://host.example/a/..%20/b",
+		"slash-encoded-twice": "https://host.example/a%25252fb", "encoded-too-often": "https://host.example/%2525252520",
+		"control-encoded": "https://host.example/a%00b", "overlong": "https://host.example/%c0%ae%C0%AE/b",
+		"fullwidth-dots": "https://host.example/\uff0e\uff0e/b", "escape-u": "https://host.example/%u002e%U002E/b",
 	} {
 		try("source-"+name, source, "exact", envelope.ReasonSourceNotAllowed)
 	}

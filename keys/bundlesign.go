@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/filekind"
 )
 
 // The payload types of what root keys sign.
@@ -161,11 +162,11 @@ func openAnyTime(signed []byte, roots *Roots) (*Bundle, error) {
 		return nil, errors.New("keys: no roots to verify the bundle with")
 	}
 	e, err := parseSigned(signed)
-	if err != nil {
-		return nil, err
+	if err == nil && e.PayloadType != BundleType {
+		err = refuse(WhyType, "payload type %q is not that of a bundle", clip(e.PayloadType))
 	}
-	if e.PayloadType != BundleType {
-		return nil, refuse(WhyType, "payload type %q is not that of a bundle", clip(e.PayloadType))
+	if err != nil {
+		return nil, explainedRefusal(signed, err, "a signed trust bundle", filekind.SignedBundle)
 	}
 	if err := roots.verify(e); err != nil {
 		return nil, err

@@ -7,9 +7,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -124,7 +124,7 @@ func parseStateHead(head []byte) (*kept, error) {
 // readState reads the state file; nil = there is none yet. One that cannot be read is never taken for none: an attacker
 // who can spoil it could roll back.
 func readState(path string) (*kept, error) {
-	doc, _, err := readBounded(path, maxStateHead+MaxSigned)
+	doc, err := readOwn(path, maxStateHead+MaxSigned)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -133,33 +133,45 @@ func readState(path string) (*kept, error) {
 	}
 	k, err := parseState(doc)
 	if err != nil {
-		return nil, fmt.Errorf("state file %s is damaged: %w: if no attacker can have done that, remove the file, and set MinVersion to the version that you know", path, err)
+		return nil, damagedState(path, err)
 	}
 	return k, nil
 }
 
-// remembered is the state that a source starts from. A bundle that was kept under other roots, or is below MinVersion, is not
-// used, but its version counts.
+// damagedState says how to go on without giving up the protection: removing the file alone would allow a rollback.
+func damagedState(path string, err error) error {
+	return fmt.Errorf("state file %s is damaged: %w: find out who changed it, since an attacker could roll back the trust so; then set MinVersion to the newest version that you know, and only then remove the file", path, err)
+}
+
+// remembered is the state that a source starts from.
 func (s *RemoteSource) remembered() (*remoteState, error) {
-	state := &remoteState{}
-	if s.opts.StateFile == "" {
-		return state, nil
-	}
-	k, err := readState(s.opts.StateFile)
+	b, is, err := recall(s.opts.StateFile, s.roots, s.opts.MinVersion)
 	if err != nil {
-		return nil, fmt.Errorf("keys: %w", err)
+		return nil, err
+	}
+	return &remoteState{bundle: b, seen: is}, nil
+}
+
+// recall reads what the state file remembers; nothing if the path is "" or there is no file yet. A bundle that was kept
+// under other roots, or is below minVersion, is not used, but its version counts.
+func recall(path string, roots *Roots, minVersion int64) (*Bundle, seen, error) {
+	if path == "" {
+		return nil, seen{}, nil
+	}
+	k, err := readState(path)
+	if err != nil {
+		return nil, seen{}, fmt.Errorf("keys: %w", err)
 	}
 	if k == nil {
-		return state, nil
+		return nil, seen{}, nil
 	}
-	state.seen = k.seen
-	switch b, err := openAnyTime(k.signed, s.roots); {
+	switch b, err := openAnyTime(k.signed, roots); {
 	case err == nil && b.version != k.version:
-		return nil, fmt.Errorf("keys: state file %s is damaged: its head names another version than its bundle: remove it", s.opts.StateFile)
-	case err == nil && b.version >= s.opts.MinVersion:
-		state.bundle = b
+		return nil, seen{}, fmt.Errorf("keys: %w", damagedState(path, errors.New("its head names another version than its bundle")))
+	case err == nil && b.version >= minVersion:
+		return b, k.seen, nil
 	}
-	return state, nil
+	return nil, k.seen, nil
 }
 
 // keep makes the state file remember the bundle, unless it remembers a newer one, perhaps of another process: that is
@@ -172,9 +184,6 @@ func (s *RemoteSource) keep(ctx context.Context, is seen, signed []byte) error {
 }
 
 func keepState(ctx context.Context, path string, next *kept) error {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target // a link stays a link
-	}
 	unlock, err := lockState(ctx, path+".lock")
 	if err != nil {
 		return fmt.Errorf("locking state file %s: %w: check the directory and who may write there", path, err)
@@ -193,6 +202,41 @@ func keepState(ctx context.Context, path string, next *kept) error {
 		return fmt.Errorf("writing state file %s: %w: check the directory and the space on the disk", path, err)
 	}
 	return nil
+}
+
+// readOwn reads a file that this program wrote. It follows no link at the end of the path: in a directory that others can
+// write to, a link would put another file in its place.
+func readOwn(path string, most int64) ([]byte, error) {
+	f, err := openNoFollow(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if err := checkOwn(f, path); err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(data)) > most {
+		err = fmt.Errorf("%s has more than %d bytes", path, most)
+	}
+	return data, err
+}
+
+// checkOwn refuses an open file that is not a regular one, or whose name is a link, where the system follows links.
+func checkOwn(f *os.File, path string) error {
+	named, err := os.Lstat(path)
+	if err == nil && named.Mode()&fs.ModeSymlink != 0 {
+		return errIsLink(path)
+	}
+	opened, err := f.Stat()
+	if err == nil && !opened.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", path)
+	}
+	return err
+}
+
+func errIsLink(path string) error {
+	return fmt.Errorf("%s is a symbolic link, which is not followed: name the file itself, in a directory that nobody else can write to", path)
 }
 
 // lockState waits for the other processes that share the state file. The system gives up the lock of a process that

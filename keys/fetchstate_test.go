@@ -231,22 +231,62 @@ func TestStateFileIsShared(t *testing.T) {
 	wantWhy(t, "older than another process's", one.LastError(), WhyRollback)
 }
 
-func TestStateFileBehindALink(t *testing.T) {
+// In a directory that others can write to, a link would make the program read or write another file: the state file and
+// its lock follow none, whether or not there is something behind it, and wait for no pipe.
+func TestStateFileFollowsNoLink(t *testing.T) {
+	for _, suffix := range []string{"", ".lock"} {
+		for _, behind := range []bool{true, false} {
+			s := newStateBench(t)
+			s.publish(versioned(t, 1))
+			target := filepath.Join(t.TempDir(), "target")
+			if behind && suffix == "" {
+				s.mustStart(1)
+				if err := os.Rename(s.opts.StateFile, target); err != nil {
+					t.Fatal(err)
+				}
+			} else if behind {
+				if err := os.WriteFile(target, nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.Symlink(target, s.opts.StateFile+suffix); err != nil {
+				if runtime.GOOS == "windows" {
+					t.Skip("links need a privilege there")
+				}
+				t.Fatal(err)
+			}
+			s.publish(versioned(t, 2))
+			if _, err := s.start(); err == nil || !strings.Contains(err.Error(), "symbolic link") || errors.Is(err, ErrUnavailable) {
+				t.Errorf("%q, something behind it %v: %v", suffix, behind, err)
+			}
+			path := filepath.Join(t.TempDir(), "bundle")
+			if err := os.WriteFile(path, s.origin.signed, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := WatchFile(path, s.roots.roots, &FileOptions{Now: s.clock.now, StateFile: s.opts.StateFile}); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+				t.Errorf("WatchFile: %q, something behind it %v: %v", suffix, behind, err)
+			}
+			if _, err := os.Lstat(target); !behind && !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%q: a file was made behind the link", suffix)
+			}
+		}
+	}
+}
+
+// What is being written stands beside the state file for a moment: a link of that name is removed, not followed.
+func TestStateFileBesideALink(t *testing.T) {
 	s := newStateBench(t)
 	s.publish(versioned(t, 1))
-	s.mustStart(1)
-	link := filepath.Join(t.TempDir(), "link")
-	if err := os.Symlink(s.opts.StateFile, link); err != nil {
-		if runtime.GOOS == "windows" {
-			return // needs a privilege there
-		}
+	target := filepath.Join(t.TempDir(), "target")
+	if err := os.WriteFile(target, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.opts.StateFile = link
-	s.publish(versioned(t, 2))
-	s.mustStart(2)
-	if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
-		t.Errorf("the link is gone: %v, %v", info, err)
+	if err := os.Symlink(target, s.opts.StateFile+".new"); err != nil {
+		t.Skip(err)
+	}
+	s.mustStart(1)
+	if content, err := os.ReadFile(target); err != nil || string(content) != "precious" {
+		t.Errorf("%q, %v", content, err)
 	}
 }
 

@@ -16,6 +16,8 @@ const (
 	DefaultRefresh = time.Minute
 	// minRefresh bounds how often unknown key IDs, which anybody can invent, cause a look at the file.
 	minRefresh = time.Second
+	// lockPatience is how long a look at the file waits for another process that writes the state file: it is small.
+	lockPatience = 2 * time.Second
 	// mtimeGrain is how coarse a file system's times may be: a file changed this shortly before it was read
 	// may change again without a new time.
 	mtimeGrain = 2 * time.Second
@@ -29,6 +31,12 @@ type FileOptions struct {
 	// looked at when the bundle expires in any case, and from then on once a second until there is a fresh one; and
 	// DefaultRefresh after a look that found something wrong.
 	RefreshHint time.Duration
+	// StateFile keeps the newest bundle that was seen, as FetchOptions.StateFile does and in the same form: an older one
+	// is refused from then on, after a restart too, and a start survives a bundle file that is missing, refused or
+	// older. It is another file than the bundle, in a directory that nobody else can write to, with its lock (.lock) beside
+	// it; neither may be a symbolic link. "" = in memory only: a program that starts takes an older bundle that has not
+	// expired, if that is what the file holds, and with it a key that was revoked since.
+	StateFile string
 }
 
 // FileSource is a Source that follows a file. It has no goroutine: whether to look at the file is decided when it is
@@ -53,11 +61,15 @@ type fileState struct {
 	settled bool        // info tells any later change
 	checked time.Time   // when the file was looked at last
 	err     error       // what was wrong then
+
+	unkept []byte // what is still to be written to the state file
+	kept   error  // why it could not be
 }
 
 // WatchFile reads a signed bundle and follows the file from then on: it reads it again when the time, size or
 // identity of the file has changed, keeps the last good bundle when the new one is refused, and never goes back to
-// a lower version, nor to another content of the same version.
+// a lower version, nor to another content of the same version. It fails if there is no good bundle in the file, unless
+// opts.StateFile has one that still is good: then that is used, and LastError tells why.
 func WatchFile(path string, roots *Roots, opts *FileOptions) (*FileSource, error) {
 	if opts == nil {
 		opts = &FileOptions{}
@@ -66,8 +78,16 @@ func WatchFile(path string, roots *Roots, opts *FileOptions) (*FileSource, error
 		return nil, errors.New("keys: no roots to verify the bundle with")
 	}
 	f := &FileSource{path: path, roots: roots, opts: *opts, now: clockOr(opts.Now)}
-	state := f.look(&fileState{}, f.now())
-	if state.err != nil {
+	first := &fileState{}
+	var err error
+	if first.bundle, first.seen, err = recall(opts.StateFile, roots, opts.MinVersion); err != nil {
+		return nil, err
+	}
+	state := f.look(first, f.now())
+	switch {
+	case state.kept != nil: // better found out at the start than at the first restart
+		return nil, fmt.Errorf("keys: %w", state.kept)
+	case state.err != nil && (state.bundle == nil || !f.now().Before(state.bundle.expires)):
 		return nil, state.err
 	}
 	f.state.Store(state)
@@ -90,14 +110,17 @@ func (f *FileSource) Refresh(context.Context, string) (*Bundle, error) {
 	return state.bundle, nil
 }
 
-// LastError is what was wrong with the file at the last look; nil = nothing.
-func (f *FileSource) LastError() error { return f.state.Load().err }
+// LastError is what was wrong with the file, or with writing the state file, at the last look; nil = nothing.
+func (f *FileSource) LastError() error {
+	state := f.state.Load()
+	return errors.Join(state.err, state.kept)
+}
 
 // interval is the refresh hint, cut at the expiry of the bundle: with an expired one, nothing is judged any more. After a
 // failure it is short: the file may have been caught while it was written.
 func (f *FileSource) interval(s *fileState) time.Duration {
 	hint := cmp.Or(max(f.opts.RefreshHint, 0), s.bundle.refreshHint, DefaultRefresh)
-	if s.err != nil {
+	if s.err != nil || s.kept != nil {
 		hint = min(hint, DefaultRefresh)
 	}
 	return min(hint, max(s.bundle.expires.Sub(s.checked), minRefresh))
@@ -128,6 +151,11 @@ func due(s *fileState, now time.Time, interval time.Duration) bool {
 func (f *FileSource) look(was *fileState, now time.Time) *fileState {
 	next := *was
 	next.checked = now
+	if next.unkept != nil { // what could not be written before
+		if err := f.keep(&next, next.seen, next.unkept); err != nil {
+			next.kept, next.unkept = err, nil // another process has seen a newer one
+		}
+	}
 	info, err := os.Stat(f.path)
 	if err != nil {
 		next.err = fmt.Errorf("keys: %w", err)
@@ -172,6 +200,31 @@ func (f *FileSource) adopt(s *fileState, signed []byte, now time.Time) error {
 	if err := s.seen.follows(is); err != nil {
 		return err
 	}
+	if s.bundle != nil && is == s.seen {
+		return nil // the same, perhaps with other signatures
+	}
+	if err := f.keep(s, is, signed); err != nil {
+		return err
+	}
 	s.bundle, s.seen = b, is
+	return nil
+}
+
+// keep makes the state file remember the bundle. It refuses one that is older than what the file remembers, perhaps of
+// another process. Newer is safer: a file that cannot be written keeps no bundle from being used, and is tried again.
+func (f *FileSource) keep(s *fileState, is seen, signed []byte) error {
+	if f.opts.StateFile == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
+	defer cancel()
+	err := keepState(ctx, f.opts.StateFile, &kept{is, signed})
+	if isRefusal(err) {
+		return err
+	}
+	s.kept, s.unkept = err, nil
+	if err != nil {
+		s.unkept = signed
+	}
 	return nil
 }

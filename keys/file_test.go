@@ -325,3 +325,107 @@ func TestStaticSources(t *testing.T) {
 		t.Errorf("no signers: %v", err)
 	}
 }
+
+// restart watches the same file anew, as a process that starts.
+func (w *watched) restart(opts FileOptions) (*FileSource, error) {
+	opts.Now = w.clock.now
+	return WatchFile(w.path, w.roots.roots, &opts)
+}
+
+// A restart takes no older bundle than was seen, if there is a state file; without one it does, as documented.
+func TestWatchFileStateStopsRollback(t *testing.T) {
+	opts := FileOptions{StateFile: filepath.Join(t.TempDir(), "state")}
+	old, newer := versioned(t, 4), versioned(t, 7)
+	w := newWatched(t, newer, opts)
+	w.put(w.sign(old))
+	if s, err := w.restart(FileOptions{}); err != nil || s.state.Load().bundle.version != 4 {
+		t.Fatalf("without a state file: %v", err)
+	}
+	for name, c := range map[string]struct {
+		content []byte
+		why     BundleWhy
+	}{
+		"older": {w.sign(old), WhyRollback}, "other content": {w.sign(versioned(t, 7)), WhyEquivocate},
+		"damaged": {[]byte("{}"), WhyMalformed}, "the same": {w.roots.sign(t, newer, 1, 2), ""},
+	} {
+		w.put(c.content)
+		var err error
+		if w.FileSource, err = w.restart(opts); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		w.want(7, c.why)
+	}
+	if err := os.Remove(w.path); err != nil {
+		t.Fatal(err)
+	}
+	s, err := w.restart(opts)
+	if err != nil || !errors.Is(s.LastError(), os.ErrNotExist) {
+		t.Fatalf("no bundle: %v", err)
+	}
+	if _, err := s.Refresh(t.Context(), "k"); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("an unknown key is judged by a bundle that is in no file: %v", err)
+	}
+	w.put(w.sign(versioned(t, 8)))
+	if w.FileSource, err = w.restart(opts); err != nil {
+		t.Fatal(err)
+	}
+	w.want(8, "")
+	w.put(w.sign(newer))
+	if w.FileSource, err = w.restart(opts); err != nil {
+		t.Fatal(err)
+	}
+	w.want(8, WhyRollback)
+	w.clock.set(day(8)) // what is remembered has expired
+	if _, err := w.restart(opts); err == nil {
+		t.Error("it starts with nothing good")
+	}
+}
+
+// The state file has one form: what one source has seen counts for a source of another kind.
+func TestWatchFileSharesState(t *testing.T) {
+	s := newStateBench(t)
+	s.publish(versioned(t, 9))
+	s.mustStart(9)
+	path := filepath.Join(t.TempDir(), "bundle")
+	if err := os.WriteFile(path, s.roots.sign(t, versioned(t, 8), 0, 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w, err := WatchFile(path, s.roots.roots, &FileOptions{Now: s.clock.now, StateFile: s.opts.StateFile})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantWhy(t, "older than fetched", w.LastError(), WhyRollback)
+}
+
+// While watching, another process can see a newer bundle first; and a state file that cannot be written keeps no newer
+// bundle from being used, is told, and is tried again.
+func TestWatchFileStateLater(t *testing.T) {
+	opts := FileOptions{RefreshHint: time.Second, StateFile: filepath.Join(t.TempDir(), "dir", "state")}
+	if err := os.Mkdir(filepath.Dir(opts.StateFile), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w := newWatched(t, versioned(t, 1), opts)
+	dir := filepath.Dir(opts.StateFile)
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	w.put(w.sign(versioned(t, 2)))
+	w.clock.advance(time.Hour)
+	if b, err := w.Bundle(t.Context()); err != nil || b.Version() != 2 || !errors.Is(w.LastError(), os.ErrNotExist) {
+		t.Fatalf("%v; last error %v", err, w.LastError())
+	}
+	if err := os.Rename(dir+".away", dir); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.advance(time.Hour)
+	w.want(2, "")
+	if k, err := readState(opts.StateFile); err != nil || k.version != 2 {
+		t.Errorf("%+v, %v", k, err)
+	}
+	if err := keepState(t.Context(), opts.StateFile, stateOf(9, w.sign(versioned(t, 1)))); err != nil {
+		t.Fatal(err)
+	}
+	w.put(w.sign(versioned(t, 3)))
+	w.clock.advance(time.Hour)
+	w.want(2, WhyRollback)
+}

@@ -70,10 +70,10 @@ func NewLocalIdentity(private *ecdh.PrivateKey) (*LocalIdentity, error) {
 func ParseIdentityJWK(doc []byte) (*LocalIdentity, error) {
 	k, err := parseJWK(doc)
 	if err != nil {
-		return nil, unquoted(err)
+		return nil, explainedPrivateJWK(doc, err)
 	}
 	i, err := k.identity()
-	return i, unquoted(err)
+	return i, explainedPrivateJWK(doc, err)
 }
 
 func (k *jwk) identity() (*LocalIdentity, error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/sealbus/sealbus/internal/b64"
+	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
@@ -39,14 +40,31 @@ type jwk struct {
 // they are there; a private member, of any key type, is refused. "kid" and all other members are ignored:
 // the ID is computed.
 func ParseJWK(doc []byte) (*Verifier, error) {
-	k, err := parseJWK(doc)
+	k, err := parsePublicJWK(doc)
 	if err != nil {
 		return nil, err
+	}
+	v, err := k.verifier()
+	if err != nil && k.use == "enc" {
+		return nil, fmt.Errorf("%w: ParseRecipientJWK reads it", err)
+	}
+	return v, err
+}
+
+// parsePublicJWK reads one JWK that has no private member. Of another file, the error says what it is.
+func parsePublicJWK(doc []byte) (*jwk, error) {
+	k, err := parseJWK(doc)
+	if err == nil && k.kty == "" {
+		err = errors.New(`keys: JWK: it has no "kty"`)
+	}
+	if err != nil {
+		err = explained(doc, unprefixed(err), "one public JWK", filekind.JWK, filekind.PrivateJWK)
+		return nil, fmt.Errorf("keys: %w", err)
 	}
 	if k.private != "" {
 		return nil, fmt.Errorf("keys: this is a private key (it has %q): export its public half", k.private)
 	}
-	return k.verifier()
+	return k, nil
 }
 
 func parseJWK(doc []byte) (*jwk, error) {

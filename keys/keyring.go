@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
@@ -181,7 +182,7 @@ func readKeyring(name string, plain []byte) (*Keyring, error) {
 	defer clear(plain)
 	k, err := parseKeyring(plain)
 	if err != nil {
-		return nil, fmt.Errorf("keys: keyring %s: %w", name, unquoted(err))
+		return nil, fmt.Errorf("keys: keyring %s: %w", name, explainedPrivate(plain, unquoted(err), "a keyring", filekind.Keyring))
 	}
 	return k, nil
 }

@@ -185,10 +185,10 @@ func ParsePrivateJWK(doc []byte, producer string) (*LocalSigner, error) {
 	}
 	k, err := parseJWK(doc)
 	if err != nil {
-		return nil, unquoted(err)
+		return nil, explainedPrivateJWK(doc, err)
 	}
 	s, err := k.signer(producer)
-	return s, unquoted(err)
+	return s, explainedPrivateJWK(doc, err)
 }
 
 func (k *jwk) signer(producer string) (*LocalSigner, error) {

@@ -131,9 +131,16 @@ func hasAuthority(s string) bool {
 	return strings.HasPrefix(rest, "//")
 }
 
-// CheckSource refuses a source that could mean another place than it says to somebody who normalises it:
-// userinfo, "." and ".." segments (also percent-encoded), an encoded "/" or "\", a "\", a leading "//" without
-// a host, and control characters or white space.
+// maxDecodings is how often a source may be percent-encoded over itself: "%2520" is once over. Each further layer hides
+// another place from a reader who decodes less often.
+const maxDecodings = 3
+
+// CheckSource refuses a source that could mean another place than it says to a program that normalises it. Refused
+// are userinfo; a "//" without a host; white space, control characters and "\"; and, as they stand and
+// percent-decoded up to maxDecodings times: an encoded "/", "\" or control character, "." and ".." segments, which
+// also end at a ";" (servers cut path parameters off) and may be followed by more dots and spaces (Windows cuts those
+// off), overlong UTF-8, "%uXXXX", and characters that Unicode normalisation turns into one of . / \ ; ? # % @. See SPEC
+// section 10.
 func CheckSource(source string) error {
 	if source == "" {
 		return errors.New("empty source")
@@ -143,23 +150,113 @@ func CheckSource(source string) error {
 			return fmt.Errorf("source has the character %q", c)
 		}
 	}
-	// Anywhere, the host included: who decodes before cutting would see another host.
-	if hasEncoded(source, '/') || hasEncoded(source, '\\') {
-		return errors.New("source has an encoded / or \\")
-	}
-	scheme, rest := splitScheme(source)
-	path := rest
-	if strings.HasPrefix(rest, "//") {
-		authority, after := splitAuthority(rest[2:])
-		if authority == "" && (scheme == "" || !strings.HasPrefix(after, "/") || strings.HasPrefix(after, "//")) {
+	scheme, path := splitScheme(source)
+	authority := ""
+	if strings.HasPrefix(path, "//") {
+		authority, path = splitAuthority(path[2:])
+		if authority == "" && (scheme == "" || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//")) {
 			return errors.New(`source begins with "//" but names no host`)
 		}
-		if strings.Contains(authority, "@") || hasEncoded(authority, '@') {
+	}
+	for range maxDecodings + 1 {
+		if strings.Contains(authority, "@") {
 			return errors.New("source has userinfo in its authority")
 		}
-		path = after
+		if err := checkPath(path); err != nil {
+			return err
+		}
+		// The host is decoded, too: a program that decodes before it cuts would see another one.
+		host, err := unescape(authority)
+		if err != nil {
+			return err
+		}
+		below, err := unescape(path)
+		if err != nil {
+			return err
+		}
+		if len(host) == len(authority) && len(below) == len(path) {
+			return checkLookalikes(authority, path)
+		}
+		authority, path = host, below
 	}
-	return checkPath(path)
+	return fmt.Errorf("source is percent-encoded more than %d times over", maxDecodings)
+}
+
+// unescape decodes the percent-encoded bytes of s, once. It refuses those that must stand in a source as they are, or not
+// at all.
+func unescape(s string) (string, error) {
+	first := strings.IndexByte(s, '%')
+	if first < 0 {
+		return s, nil
+	}
+	out := append(make([]byte, 0, len(s)), s[:first]...)
+	for i := first; i < len(s); i++ {
+		if s[i] != '%' || i+2 >= len(s) {
+			out = append(out, s[i])
+			continue
+		}
+		if s[i+1]|0x20 == 'u' && isHex(s[i+2:min(i+6, len(s))], 4) {
+			return "", fmt.Errorf("source has %q, an escape that only some programs decode", s[i:i+6])
+		}
+		if !isHex(s[i+1:i+3], 2) {
+			out = append(out, s[i])
+			continue
+		}
+		c := byte(unhex(s[i+1])<<4 | unhex(s[i+2]))
+		switch {
+		case c == '/' || c == '\\':
+			return "", fmt.Errorf("source has %s, an encoded %c: refused, since a program that decodes it sees another path", strings.ToUpper(s[i:i+3]), c)
+		case c < ' ' || c == 0x7f:
+			return "", fmt.Errorf("source has %s, an encoded control character", strings.ToUpper(s[i:i+3]))
+		}
+		out = append(out, c)
+		i += 2
+	}
+	return string(out), nil
+}
+
+func isHex(s string, n int) bool {
+	for i := range len(s) {
+		if unhex(s[i]) > 15 {
+			return false
+		}
+	}
+	return len(s) == n
+}
+
+// lookalikes are the characters that Unicode normalisation (NFKC, and what Windows calls best fit) turns into one of
+// . / \ ; ? # % @.
+const lookalikes = "\u2024\u2025\u2026\ufe52\uff0e\u2100\u2101\u2105\u2106\uff0f\ufe68\uff3c\ufe54\uff1b\u037e\ufe56\uff1f\ufe5f\uff03\ufe6a\uff05\ufe6b\uff20"
+
+// checkLookalikes looks at what is left when all is decoded.
+func checkLookalikes(parts ...string) error {
+	for _, s := range parts {
+		for i := range len(s) {
+			if s[i] < utf8.RuneSelf {
+				continue
+			}
+			if r, _ := utf8.DecodeRuneInString(s[i:]); strings.ContainsRune(lookalikes, r) && r != utf8.RuneError {
+				return fmt.Errorf("source has the character %U, which normalisation turns into another", r)
+			}
+			if isOverlong(s[i:]) {
+				return errors.New("source has an overlong UTF-8 encoding")
+			}
+		}
+	}
+	return nil
+}
+
+// isOverlong reports whether s begins with an ASCII character in more bytes than UTF-8 allows for it.
+func isOverlong(s string) bool {
+	switch s[0] {
+	case 0xc0, 0xc1:
+		return true
+	case 0xe0:
+		return len(s) > 1 && (s[1] == 0x80 || s[1] == 0x81)
+	case 0xf0:
+		return len(s) > 1 && s[1] == 0x80
+	}
+	return false
 }
 
 // splitScheme cuts "scheme:" off (RFC 3986 section 3.1).
@@ -184,8 +281,8 @@ func splitAuthority(s string) (authority, rest string) {
 	return s, ""
 }
 
-// checkPath looks at every segment up to the end of the string: what stands after "?" and "#" too, since
-// somebody who cuts there differently would take it for a path.
+// checkPath looks at every segment up to the end of the string: what stands after "?" and "#" too, since a program that
+// cuts there differently would take it for a path.
 func checkPath(path string) error {
 	for len(path) > 0 {
 		segment := path
@@ -195,37 +292,20 @@ func checkPath(path string) error {
 			path = ""
 		}
 		if isDots(segment) {
-			return errors.New(`source has a "." or ".." segment`)
+			return fmt.Errorf(`source has a "." or ".." segment (%q)`, clip(segment))
 		}
 	}
 	return nil
 }
 
-// isDots reports whether segment is "." or "..", each dot plain or as %2e.
+// isDots reports whether segment is "." or "..", for a program that cuts path parameters, or spaces and then dots, off.
 func isDots(segment string) bool {
-	dots := 0
-	for len(segment) > 0 {
-		switch {
-		case segment[0] == '.':
-			segment = segment[1:]
-		case len(segment) >= 3 && segment[0] == '%' && segment[1] == '2' && segment[2]|0x20 == 'e':
-			segment = segment[3:]
-		default:
-			return false
-		}
-		dots++
+	name, _, _ := strings.Cut(segment, ";")
+	name = strings.TrimLeft(name, " ")
+	if i := strings.IndexByte(name, ' '); i >= 0 && strings.Trim(name[i:], ". ") == "" {
+		name = name[:i]
 	}
-	return dots == 1 || dots == 2
-}
-
-// hasEncoded reports whether s has c percent-encoded.
-func hasEncoded(s string, c byte) bool {
-	for i := 0; i+2 < len(s); i++ {
-		if s[i] == '%' && unhex(s[i+1])<<4|unhex(s[i+2]) == int(c) {
-			return true
-		}
-	}
-	return false
+	return name == "." || name == ".."
 }
 
 func unhex(c byte) int {

@@ -13,6 +13,8 @@ func TestCheckSource(t *testing.T) {
 		"mailto:cncf@example.com", "aws.partner/example.com/x", "file:///var/x", "https://h/a..b/...", "https://h/.well-known/x",
 		"https://h/a?b=c#d", "https://h/%41%zz%", "https://[::1]:80/x", "//h/x", "https://h/é", "https://h/a//b", "https://h/a@b",
 		"tag:example.com,2026:x",
+		"https://h/a;v=1/b", "https://h/;x/b", "https://h/a%3Bv=1", "https://h/100%25", "https://h/a%252520b", "https://h/a%20b", "https://h/%20/x",
+		"https://h/caf%E9", "https://h/%C3%A9", "https://h/..a;x", "https://h/.a%20", "https://h/a..;x/b", "https://h/x?discount%25used",
 	} {
 		if err := CheckSource(ok); err != nil {
 			t.Errorf("%q is refused: %v", ok, err)
@@ -25,12 +27,35 @@ func TestCheckSource(t *testing.T) {
 		"https://h/%2e%2e/x", "https://h/%2E./x", "https://h/.%2e", "https://h/%2e", "%2e%2e",
 		"https://h/a?x/../y", "https://h/a#/../y", "https://h?..", "https://h#.",
 		"https://h/a%2fb", "https://h/a%2Fb", "https://h/a%5cb", "https://h/a%5Cb", "https://good.example%2f.evil.example/x", "%2f",
+		"https://h/a/..;/b", "https://h/a/..;x=1/b", "https://h/a/.;/b", "https://h/a/..;", "..;/x", "https://h/a?x/..;/y",
+		"https://h/a/%2e%2e;/b", "https://h/a/..%3b/b", "https://h/a/..%3Bx/b", "https://h/a/%2E%2e%3b/b",
+		"https://h/a/%252e%252e/b", "https://h/a/%25252e./b", "https://h/a/%25%32%65./b", "https://h/a/%%32e./b", "https://h/a/..%253b/b",
+		"https://h/a%252fb", "https://h/a%25255Cb", "https://h/%2525252520", "https://h%252f.evil.example/x", "https://u%2540h/x",
+		"https://h/a/..%20/b", "https://h/a/%20../b", "https://h/a/..%20./b", "https://h/a/.%20/b", "https://h/a/..%3f/b", "https://h/a/..%23/b",
+		"https://h/a/..%00/b", "https://h/a%00", "https://h/a%0d%0ab", "https://h/a%7F", "https://h/a%2500",
+		"https://h/%c0%ae%c0%ae/x", "https://h/a%c0%afb", "https://h/a%C1%9Cb", "https://h/%e0%80%ae/x", "https://h/a%f0%80%80%afb",
+		"https://h/%u002e%u002e/x", "https://h/a%U2215b", "https://h/\uff0e\uff0e/x", "https://h/%ef%bc%8e%ef%bc%8e/x", "https://h/\u2025/x", "https://h/a\uff0fb",
 		`https://h/a\b`, `\\h\x`, `https:\\h\x`,
 		"//", "///x", "////x", "https://", "https:////evil.example", "https://?x", "https://#x",
 		"https://h/a b", "https://h/a\tb", "https://h/a\n", " https://h", "https://h/\x00", "https://h/\x7f",
 	} {
 		if CheckSource(bad) == nil {
 			t.Errorf("%q is accepted", bad)
+		}
+	}
+}
+
+// The refusal names the escape that is the reason for it.
+func TestCheckSourceNamesTheEscape(t *testing.T) {
+	for source, want := range map[string]string{
+		"https://git.example/api/projects/a%2fb": "%2F", "https://h/a%5cb": "%5C", "https://h/a%252Fb": "%2F", "https://h/a%0ab": "%0A",
+		"https://h/a/..;x/b": `"..;x"`, "https://h/\uff0e/b": "U+FF0E", "https://h/%c0%ae/": "overlong", "https://h/%u002e/": "%u002e",
+		"https://h/%2525252520": "3 times",
+	} {
+		for what, err := range map[string]error{"source": CheckSource(source), "pattern": CheckSourcePattern(source + "/*")} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s %q: %v, does not name %s", what, source, err, want)
+			}
 		}
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"sync"
 
 	"filippo.io/age"
+
+	"github.com/sealbus/sealbus/internal/filekind"
 )
 
 // MaxPrivateFile bounds a keyring or root key file, in bytes.
@@ -94,10 +96,13 @@ func readPrivate(path, passphrase string) (plain, raw []byte, p *protection, err
 
 // unprotect decrypts the content of the private file of that name.
 func unprotect(path string, raw []byte, passphrase string) (plain []byte, p *protection, err error) {
+	if damage := filekind.DamagePrivate(raw); damage != nil {
+		return nil, nil, fmt.Errorf("keys: %s: %w", path, damage)
+	}
 	encrypted := bytes.HasPrefix(raw, []byte(ageHeader))
 	switch {
 	case !encrypted && passphrase != "":
-		return nil, nil, fmt.Errorf("keys: %s is not encrypted, although a passphrase was given: open it as insecure, or make a new one", path)
+		return nil, nil, notEncrypted(path, raw)
 	case !encrypted:
 		return bytes.Clone(raw), &protection{passphrase: hide("")}, nil
 	case passphrase == "":
@@ -107,6 +112,22 @@ func unprotect(path string, raw []byte, passphrase string) (plain []byte, p *pro
 		return nil, nil, fmt.Errorf("keys: %s: %w", path, err)
 	}
 	return plain, &protection{passphrase: hide(passphrase), workFactor: workFactorOf(raw)}, nil
+}
+
+// ErrNotEncrypted is (wrapped in) the error of opening with a passphrase a private file that is not encrypted. The keys
+// in it are as good as before: they were only kept without a passphrase.
+var ErrNotEncrypted = errors.New("it is not encrypted, although a passphrase was given")
+
+// notEncrypted is the error of a file that should be an encrypted keyring or root key.
+func notEncrypted(path string, raw []byte) error {
+	switch is := filekind.Of(raw); is {
+	case filekind.Keyring, filekind.RootKey:
+		return fmt.Errorf("keys: %s: %w: it is %s: open it as insecure, if it is meant to be kept so", path, ErrNotEncrypted, is)
+	case "":
+		return fmt.Errorf("keys: %s is neither a keyring nor a root key, encrypted or not: check that this is the file you mean", path)
+	default:
+		return fmt.Errorf("keys: %s is neither a keyring nor a root key: this is %s", path, is)
+	}
 }
 
 // unquoted is err without the longer texts that it quotes, and without its causes: they come from a private file,

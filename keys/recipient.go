@@ -80,14 +80,15 @@ var smallOrder = [...]string{
 // "key_ops" must fit such a key when they are there (a public one has an empty "key_ops" in some libraries); a private
 // member is refused; "kid" and all other members are ignored.
 func ParseRecipientJWK(doc []byte) (*Recipient, error) {
-	k, err := parseJWK(doc)
+	k, err := parsePublicJWK(doc)
 	if err != nil {
 		return nil, err
 	}
-	if k.private != "" {
-		return nil, fmt.Errorf("keys: this is a private key (it has %q): export its public half", k.private)
+	r, err := k.recipient()
+	if err != nil && k.use == "sig" {
+		return nil, fmt.Errorf("%w: ParseJWK reads it", err)
 	}
-	return k.recipient()
+	return r, err
 }
 
 // recipient is the key's public half, if it is an encryption key.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
@@ -101,7 +102,7 @@ func openRootKey(path, passphrase string) (*RootKey, error) {
 	defer clear(plain)
 	k, err := parseRootKey(plain)
 	if err != nil {
-		return nil, fmt.Errorf("keys: root key %s: %w", path, unquoted(err))
+		return nil, fmt.Errorf("keys: root key %s: %w", path, explainedPrivate(plain, unquoted(err), "a root key", filekind.RootKey))
 	}
 	return k, nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
@@ -99,10 +100,14 @@ func ParseRoots(doc []byte) (*Roots, error) {
 	if len(doc) > MaxSigned {
 		return nil, refuse(WhyTooLarge, "more than %d bytes", MaxSigned)
 	}
-	if !isEnvelope(doc) {
-		return parseRootsPayload(doc)
+	var r *Roots
+	var err error
+	if isEnvelope(doc) {
+		r, err = openRoots(doc)
+	} else {
+		r, err = parseRootsPayload(doc)
 	}
-	return openRoots(doc)
+	return r, explainedRefusal(doc, err, "a roots file", filekind.Roots, filekind.SignedRoots)
 }
 
 // UnmarshalJSON fills zero roots as ParseRoots reads them. Roots in use are immutable, and refuse.

@@ -244,7 +244,10 @@ func (p *Producer) seal(ctx context.Context, ev event.Event, signers []keys.Sign
 func (p *Producer) checkScope(ev *event.Event) error {
 	const problem = "is outside the scope that the keyring records: consumers would refuse the event"
 	scope, ok := p.ring.(scoped)
+	unfit := keys.CheckSource(ev.Source())
 	switch {
+	case unfit != nil: // a pattern may seem to cover it
+		return &envelope.SealError{Member: "source", Problem: unfit.Error(), Err: unfit}
 	case ok && !scope.AllowsSource(ev.Source()):
 		return &envelope.SealError{Member: "source", Problem: problem}
 	case ok && !scope.AllowsType(ev.Type()):

@@ -100,12 +100,12 @@ func TestPassphraseIsAskedFor(t *testing.T) {
 func TestPassphraseFileOfWindows(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pass")
 	writeTestFile(t, file, "sesame\r\nmore\r\n", privateFile)
-	pass, err := (&app{}).passphraseFromFile(file)
+	pass, err := (&app{}).passphraseFromFile(file, false)
 	if pass != "sesame" || err != nil {
 		t.Errorf("%q, %v", pass, err)
 	}
 	writeTestFile(t, file, strings.Repeat("x", maxPassphrase+1), privateFile)
-	if _, err := (&app{}).passphraseFromFile(file); err == nil {
+	if _, err := (&app{}).passphraseFromFile(file, false); err == nil {
 		t.Error("a passphrase of any length is read")
 	}
 }

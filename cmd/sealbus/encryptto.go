@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
 )
@@ -128,7 +129,7 @@ func noRecipient(err error) error {
 	if !errors.Is(err, keys.ErrNoRecipient) {
 		return asUnavailable(reasonTrustUnavailable, err)
 	}
-	return unavailable("have the consumer make a key with `sealbus keys new --use enc`, and add it to the policy", "%w", err)
+	return unavailable("wait until its key is active, or have its key added to the policy; only if all are retired, expired or revoked, have the consumer make a key with `sealbus keys new --use enc`", "%w", err)
 }
 
 // addKMSRecipient adds a key in KMS: a symmetric one is asked to encrypt, of a pair for key agreement the public half is enough.
@@ -164,23 +165,23 @@ func (a *app) addFileRecipients(path string, to *envelope.EncryptTo) error {
 	}
 	switch {
 	case isKeyring(doc):
-		return usage("export its public half, which is all that it takes: `sealbus keys export --keyring "+shellQuote(path)+" --out FILE`", "%s is a keyring, with private keys", path)
+		return usage("export its public half, which is all that it takes: `sealbus keys export --keyring "+shellQuote(path)+" --out FILE`", "%s is %s", path, filekind.Of(doc))
 	case shapeOf(doc).names["encryptedKeyset"] != 0:
 		return usage("give the public half, as `sealbus keys new --tink-kek ARN --out FILE` writes it", "%s is a Tink keyset, with private keys", path)
 	}
-	found, err := parsePublicKeys(doc)
+	found, err := keys.ParseJWKSet(doc)
 	if err != nil {
 		fix := "give a file that `sealbus keys export` wrote of a consumer's keyring (keys new --use enc)"
 		return usage(fix, "%s: %s", path, strings.TrimPrefix(err.Error(), "keys: "))
 	}
 	for _, k := range found {
-		if k.encryption == nil {
-			return usage("give the key of a consumer, as `sealbus keys export` writes it of its keyring (keys new --use enc)", "%s: key %s is for signing", path, k.id)
+		if k.Recipient == nil {
+			return usage("give the key of a consumer, as `sealbus keys export` writes it of its keyring (keys new --use enc)", "%s: key %s is for signing", path, k.KeyID())
 		}
-		if slices.ContainsFunc(to.Recipients, k.encryption.Equal) {
-			return usage("name each recipient once", "%s: key %s is given twice", path, k.id)
+		if slices.ContainsFunc(to.Recipients, k.Recipient.Equal) {
+			return usage("name each recipient once", "%s: key %s is given twice", path, k.KeyID())
 		}
-		to.Recipients = append(to.Recipients, k.encryption)
+		to.Recipients = append(to.Recipients, k.Recipient)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
 	"github.com/sealbus/sealbus/keys/tinkkeys"
@@ -100,7 +101,7 @@ func (a *app) addKMSIdentity(ctx context.Context, name string, local *identitySo
 
 // openIdentities opens a file with private keys, whichever of the three kinds it is.
 func (a *app) openIdentities(ctx context.Context, f *identityFlags, path string) (keys.IdentitySource, error) {
-	if err := checkPrivateFile(path, "check the path, or make a key with `sealbus keys new --use enc`"); err != nil {
+	if err := checkPrivateFile(path, "check the path; if there never was one, `sealbus keys new --use enc` makes it"); err != nil {
 		return nil, err
 	}
 	doc, err := a.readFile(path, keys.MaxPrivateFile)
@@ -117,13 +118,19 @@ func (a *app) openIdentities(ctx context.Context, f *identityFlags, path string)
 		return a.openTinkIdentities(ctx, f, path)
 	case isKeyring(doc):
 		return a.openConsumerRing(&f.privateFlags, path, doc)
-	case s.names["kty"] != 0, s.names["keys"] == '[':
+	case s.names["kty"] != 0, filekind.Of(doc) == filekind.PrivateJWKSet:
 		return a.openJWKs(path, doc)
+	}
+	if damage := filekind.DamagePrivate(doc); damage != nil {
+		return nil, usage("see to the file: the keys in it are not lost", "%s: %w", path, damage)
+	}
+	if is := filekind.Of(doc); is != "" {
+		return nil, usage(fixIdentity, "%s is %s: it opens nothing", path, is)
 	}
 	return nil, usage(fixIdentity, "%s is neither a keyring, a private JWK nor a Tink keyset", path)
 }
 
-const fixIdentity = "give the consumer's keyring (`sealbus keys new --use enc` makes one), or a private JWK of X25519 or P-256"
+const fixIdentity = "give the consumer's keyring, or a private JWK of X25519 or P-256: the file that has the private half"
 
 // openJWKs opens private keys as other tools keep them: one JWK, or a JWK Set. No error quotes anything in it.
 func (a *app) openJWKs(path string, doc []byte) (keys.IdentitySource, error) {
@@ -132,7 +139,7 @@ func (a *app) openJWKs(path string, doc []byte) (keys.IdentitySource, error) {
 	case err != nil:
 		return nil, usage(fixIdentity, "%s is not a JWK", path) // what is wrong may quote it
 	case !slices.ContainsFunc(docs, isPrivateJWK):
-		return nil, usage("give the file that has the private half", "%s has public keys only, which open nothing", path)
+		return nil, usage("give the file that has the private half", "%s is %s: it opens nothing", path, filekind.Of(doc))
 	}
 	a.warnShared(path)
 	var list []keys.Identity
@@ -153,7 +160,7 @@ func (a *app) openConsumerRing(private *privateFlags, path string, content []byt
 	}
 	switch {
 	case ring.Consumer() == "":
-		return nil, usage("give the consumer's keyring; `sealbus keys new --use enc` makes one", "%s is the keyring of %s: its keys sign", path, ownerOf(ring))
+		return nil, usage("give the consumer's keyring", "%s is the keyring of %s: its keys sign", path, ownerOf(ring))
 	case len(ring.Identities(a.now())) == 0:
 		return nil, unavailable("make a key with `sealbus keys new --use enc`", "%s: all keys of %s have expired", path, ownerOf(ring))
 	}
@@ -169,7 +176,7 @@ func (a *app) openRingOnce(private *privateFlags, path string, content []byte) (
 	if err != nil {
 		return nil, err
 	}
-	ring, err := keys.ParseKeyring(content, pass)
+	ring, err := openWith(pass, func(pass string) (*keys.Keyring, error) { return keys.ParseKeyring(content, pass) })
 	if err != nil {
 		return nil, privateFailed(path, err)
 	}

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io/fs"
 	"strings"
+	"time"
 
+	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/spf13/cobra"
 )
@@ -25,7 +27,7 @@ func (a *app) openKeyring(f *keyringFlags) (*keys.Keyring, error) {
 	if err := need(required{"keyring", f.path}); err != nil {
 		return nil, err
 	}
-	if err := checkPrivateFile(f.path, "check the path, or make one with `sealbus keys new`"); err != nil {
+	if err := checkPrivateFile(f.path, "check the path; if there never was one, `sealbus keys new` makes it"); err != nil {
 		return nil, err
 	}
 	a.warnShared(f.path)
@@ -33,7 +35,7 @@ func (a *app) openKeyring(f *keyringFlags) (*keys.Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	ring, err := openRing(f.path, pass)
+	ring, err := openWith(pass, func(pass string) (*keys.Keyring, error) { return openRing(f.path, pass) })
 	if err != nil {
 		return nil, privateFailed(f.path, err)
 	}
@@ -56,8 +58,10 @@ func privateFailed(path string, err error) error {
 		return fileExists(path)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		return openFailed(path, err)
-	case strings.Contains(err.Error(), "is not encrypted"):
-		return unavailable("add --insecure-no-passphrase, or make a new one with a passphrase", "%w", err)
+	case errors.Is(err, filekind.ErrDamaged):
+		return unavailable("do that, or take the file from a backup: the keys in it are not lost", "%w", err)
+	case errors.Is(err, keys.ErrNotEncrypted):
+		return unavailable("add --insecure-no-passphrase, if it is meant to be kept without one", "%w", err)
 	}
 	return unavailable("check that this is the file you mean", "%w", err)
 }
@@ -67,7 +71,7 @@ func privateFailed(path string, err error) error {
 func (a *app) signers(ring *keys.Keyring, keyID string) (keys.SignerSource, error) {
 	if keyID == "" {
 		if _, err := ring.Signers(a.now()); err != nil {
-			return nil, unavailable("make a key with `sealbus keys new` and have it added to the trust", "%w", err)
+			return nil, unavailable(fixNoSigner(ring, a.now()), "%w", err)
 		}
 		return ring, nil
 	}
@@ -82,23 +86,25 @@ func (a *app) signers(ring *keys.Keyring, keyID string) (keys.SignerSource, erro
 	return keys.SignWith(signer), nil
 }
 
-// ringKey is one key of a keyring, for the one use or the other.
-type ringKey struct {
-	id, alg  string
-	jwk      []byte // public
-	schedule keys.Schedule
+// fixNoSigner is what to do when no key of the ring signs now. A new key is needed only if no other will.
+func fixNoSigner(ring *keys.Keyring, now time.Time) string {
+	if ring.Consumer() != "" {
+		return "give the keyring of the producer"
+	}
+	for _, k := range ring.Keys() {
+		if now.Before(k.Schedule.Active) {
+			return "wait until then, and check the clock of this machine"
+		}
+	}
+	return "make a key with `sealbus keys new` and have it added to the trust"
 }
 
-// ringKeys are the keys of a producer's or a consumer's keyring.
-func ringKeys(ring *keys.Keyring) []ringKey {
-	var list []ringKey
-	for _, k := range ring.Keys() {
-		list = append(list, ringKey{id: k.KeyID(), alg: string(k.Algorithm()), jwk: k.JWK(), schedule: k.Schedule})
+// algOf is the algorithm of a signing key, or the curve of one for encryption.
+func algOf(k *keys.PublicKey) string {
+	if k.Recipient != nil {
+		return string(k.Recipient.Curve())
 	}
-	for _, k := range ring.Recipients() {
-		list = append(list, ringKey{id: k.KeyID(), alg: string(k.Curve()), jwk: k.JWK(), schedule: k.Schedule})
-	}
-	return list
+	return string(k.Verifier.Algorithm())
 }
 
 // ownerOf says whose keyring it is.
@@ -110,19 +116,19 @@ func ownerOf(ring *keys.Keyring) string {
 }
 
 // findRingKey finds a key of the ring by its ID or a unique beginning of it.
-func findRingKey(ring *keys.Keyring, keyID string) (ringKey, error) {
-	all := ringKeys(ring)
+func findRingKey(ring *keys.Keyring, keyID string) (keys.PublicKey, error) {
+	all := ring.PublicKeys()
 	ids := make([]string, len(all))
 	for i, k := range all {
-		ids[i] = k.id
+		ids[i] = k.KeyID()
 	}
 	id, err := matchID(ids, keyID, "the keyring")
 	for _, k := range all {
-		if err == nil && k.id == id {
+		if err == nil && k.KeyID() == id {
 			return k, nil
 		}
 	}
-	return ringKey{}, err
+	return keys.PublicKey{}, err
 }
 
 // findKey finds a signing key of the ring by its ID or a unique beginning of it.

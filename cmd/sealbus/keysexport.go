@@ -1,11 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sealbus/sealbus/keys"
 )
 
 // keysExported is the result of an export into a file.
@@ -21,6 +21,8 @@ func (a *app) keysExportCommand() *cobra.Command {
 	var keyID, out string
 	cmd := a.command(commandSpec{
 		use: "export --keyring FILE [--key ID] [--out FILE]", short: "Write the public halves as a JWK Set, for the people who keep the trust",
+		long: "Write the public halves of the keyring's keys as a JWK Set, for the people who keep the trust. Each says whose key it\n" +
+			"is and when the keyring uses it; `sealbus trust add` takes the schedule from there.",
 		run: func(context.Context, []string) error { return a.keysExport(&f, keyID, out) },
 	})
 	cmd.Flags().StringVar(&keyID, "key", "", "only this key: its `ID` or the first characters of it")
@@ -37,36 +39,31 @@ func (a *app) keysExport(f *keyringFlags, keyID, out string) error {
 	if err != nil {
 		return err
 	}
-	chosen := ringKeys(ring)
+	chosen := ring.PublicKeys()
 	if keyID != "" {
 		key, err := findRingKey(ring, keyID)
 		if err != nil {
 			return err
 		}
-		chosen = []ringKey{key}
+		chosen = []keys.PublicKey{key}
+	}
+	set, err := keys.FormatJWKSet(chosen...)
+	if err != nil {
+		return err
 	}
 	if out == "" {
-		return a.writeOut(jwkSet(chosen))
+		return a.writeOut(set)
 	}
-	if err := createFile(out, jwkSet(chosen), publicFile); err != nil {
+	if err := createFile(out, set, publicFile); err != nil {
 		return err
 	}
 	result := keysExported{Out: out, Producer: ring.Producer(), Consumer: ring.Consumer()}
 	for _, k := range chosen {
-		result.KeyIDs = append(result.KeyIDs, k.id)
+		result.KeyIDs = append(result.KeyIDs, k.KeyID())
 	}
 	a.sayf("wrote %s: %s of %s", out, count(len(chosen), "public key"), ownerOf(ring))
 	if !a.json {
 		return nil
 	}
 	return a.writeJSON(result)
-}
-
-// jwkSet is a JWK Set (RFC 7517 section 5) with one key a line, for reviews.
-func jwkSet(list []ringKey) []byte {
-	var lines [][]byte
-	for _, k := range list {
-		lines = append(lines, append([]byte("  "), k.jwk...))
-	}
-	return fmt.Appendf(nil, "{\"keys\":[\n%s\n]}\n", bytes.Join(lines, []byte(",\n")))
 }

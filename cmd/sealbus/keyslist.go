@@ -56,11 +56,11 @@ func listKeys(ring *keys.Keyring, now time.Time) keysListed {
 			signing[s.Verifier().KeyID()] = true
 		}
 	}
-	for _, k := range ringKeys(ring) {
+	for _, k := range ring.PublicKeys() {
 		list.Keys = append(list.Keys, keyListed{
-			KeyID: k.id, Alg: k.alg, State: k.schedule.StateAt(now), SignsNow: signing[k.id],
-			Published: formatTime(k.schedule.Published), Active: formatTime(k.schedule.Active),
-			Retired: formatTime(k.schedule.Retired), Expired: formatTime(k.schedule.Expired), schedule: k.schedule,
+			KeyID: k.KeyID(), Alg: algOf(&k), State: k.Schedule.StateAt(now), SignsNow: signing[k.KeyID()],
+			Published: formatTime(k.Schedule.Published), Active: formatTime(k.Schedule.Active),
+			Retired: formatTime(k.Schedule.Retired), Expired: formatTime(k.Schedule.Expired), schedule: k.Schedule,
 		})
 	}
 	return list

@@ -134,7 +134,7 @@ func (a *app) createRing(f *keysNewFlags, schedule keys.Schedule) (*keys.LocalSi
 // addToRing adds a key to a keyring that exists.
 func (a *app) addToRing(f *keysNewFlags, schedule keys.Schedule) (*keys.LocalSigner, error) {
 	if f.sources != nil || f.types != nil {
-		return nil, usage("leave --source and --type out, or make a new keyring", "%s exists: its scope was recorded when it was made", f.path)
+		return nil, usage("leave --source and --type out: what consumers accept is decided by the trust policy", "%s exists: its scope was recorded when it was made", f.path)
 	}
 	ring, err := a.openKeyring(&f.keyringFlags)
 	if err != nil {

@@ -69,7 +69,7 @@ func (a *app) keysNewKMS(ctx context.Context, f *keysNewFlags) error {
 // tellNamed writes the public half for the people who keep the trust.
 func (a *app) tellNamed(n keyNamed, what, use string) error {
 	if n.Out != "" {
-		if err := createFile(n.Out, jwkSet([]ringKey{{id: n.KeyID, alg: n.Alg, jwk: n.Public}}), publicFile); err != nil {
+		if err := n.write(); err != nil {
 			return err
 		}
 		a.sayf("wrote %s: %s", n.Out, what)
@@ -78,6 +78,19 @@ func (a *app) tellNamed(n keyNamed, what, use string) error {
 	}
 	a.sayf("use it: %s", use)
 	return a.emit(n, func(p *printer) { p.linef("%s", n.KeyID) })
+}
+
+// write writes the public half. It has no schedule: the key is used from the start, and as long as something names it.
+func (n *keyNamed) write() error {
+	public, err := keys.ParseJWKSet(n.Public)
+	if err != nil {
+		return err
+	}
+	set, err := keys.FormatJWKSet(public...)
+	if err != nil {
+		return err
+	}
+	return createFile(n.Out, set, publicFile)
 }
 
 // keysNewTink makes a key in a Tink keyset, and the keyset if there is none yet.

@@ -3,14 +3,17 @@ package main
 import (
 	"bytes"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -45,7 +48,7 @@ func (a *app) passphrase(f *privateFlags, path string, isNew bool) (string, erro
 	case f.insecure:
 		return "", nil
 	case f.passphraseFile != "":
-		return a.passphraseFromFile(f.passphraseFile)
+		return a.passphraseFromFile(f.passphraseFile, isNew)
 	case a.env.prompt == nil:
 		return "", noTerminal(path)
 	}
@@ -70,7 +73,10 @@ func noTerminal(path string) error {
 	return usage("use --passphrase-file FILE (--insecure-no-passphrase if the file is not encrypted)", "there is no terminal to ask for the passphrase of %s", path)
 }
 
-func (a *app) passphraseFromFile(path string) (string, error) {
+// passphraseFromFile reads the first line. A byte order mark, or UTF-16, would become part of the passphrase, which could
+// then not be typed: a new passphrase is refused with it. One that was made so before must still open its file: openWith
+// tries it as it is first.
+func (a *app) passphraseFromFile(path string, isNew bool) (string, error) {
 	data, err := a.readFile(path, maxPassphrase)
 	if err != nil {
 		return "", err
@@ -78,12 +84,28 @@ func (a *app) passphraseFromFile(path string) (string, error) {
 	if path != "-" {
 		a.warnShared(path)
 	}
+	if damage := filekind.Damage(data); damage != nil && isNew {
+		return "", usage("write the passphrase with another editor, or in PowerShell with Set-Content -Encoding ascii", "%s: %w", nameOf(path), damage)
+	} else if damage != nil {
+		a.warnf("%s: %v", nameOf(path), damage)
+	}
 	line, _, _ := bytes.Cut(data, []byte("\n"))
 	line = bytes.TrimSuffix(line, []byte("\r"))
 	if len(line) == 0 {
-		return "", usage("write the passphrase on its first line", "%s holds no passphrase", path)
+		return "", usage("write the passphrase on its first line", "%s holds no passphrase: its first line is empty", nameOf(path))
 	}
 	return string(line), nil
+}
+
+// openWith opens a private file with the passphrase as it is, and else without the byte order mark that an editor put before
+// it.
+func openWith[T any](pass string, open func(pass string) (T, error)) (T, error) {
+	opened, err := open(pass)
+	rest, marked := strings.CutPrefix(pass, "\ufeff")
+	if !marked || rest == "" || !errors.Is(err, keys.ErrPassphrase) {
+		return opened, err
+	}
+	return open(rest)
 }
 
 // prompter asks for a secret without showing what is typed.

@@ -25,6 +25,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/quarantine/sqs"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/b64"
+	"github.com/sealbus/sealbus/internal/filekind"
 )
 
 func (a *app) quarantineCommand() *cobra.Command {
@@ -67,8 +68,13 @@ func (a *app) quarantineKey(path string) ([]byte, error) {
 	}
 	key, err := b64.AppendStd(nil, bytes.TrimSpace(text))
 	if err != nil || len(key) < consumer.MinQuarantineKey {
-		return nil, rejected("make one with `sealbus quarantine key new --out FILE`, and give the consumer the same",
-			"%s is not a quarantine key: base64 of at least %d bytes", nameOf(path), consumer.MinQuarantineKey)
+		why := fmt.Errorf("%s is not a quarantine key: base64 of at least %d bytes", nameOf(path), consumer.MinQuarantineKey)
+		if damage := filekind.Damage(text); damage != nil {
+			why = inFile(nameOf(path), damage)
+		} else if is := filekind.Of(text); is != "" {
+			why = fmt.Errorf("%s is %s, not a quarantine key", nameOf(path), is)
+		}
+		return nil, rejected("give the file that `sealbus quarantine key new` wrote for this consumer: no other key reads its records", "%w", why)
 	}
 	return key, nil
 }
@@ -210,7 +216,8 @@ func shortStoreError(err error) error {
 // notAuthentic is what is said of a record whose MAC is wrong.
 const notAuthentic = "not_authentic"
 
-const fixNotAuthentic = "check --key-file; if that is right, somebody without the key wrote it: find out who can write to the quarantine, and remove it"
+// fixNotAuthentic does not say to remove the record: under the key that the consumer had before, it may be a payment.
+const fixNotAuthentic = "check --key-file, and try the keys that this consumer had before; if none fits, somebody without the key wrote it: find out who can write to the quarantine"
 
 // recordView is a record for programs. Whatever is called unverified is what the event claims.
 type recordView struct {

@@ -200,7 +200,14 @@ func (a *app) sealAll(ctx context.Context, events []event.Event, ring ring, opts
 // the keyring remembers which.
 func checkScope(ring ring, ev *event.Event, where string) error {
 	what, value, patterns, reason := "", "", []string(nil), envelope.Reason("")
+	unfit := keys.CheckSource(ev.Source())
 	switch {
+	case unfit != nil: // the pattern may seem to cover it
+		return &exitError{
+			code: exitRejected, reason: string(envelope.ReasonSourceNotAllowed),
+			err: fmt.Errorf("%sno key may speak for the source %q: %w", where, ev.Source(), unfit),
+			fix: "change the event's source: no pattern can allow this one (SPEC.md, section 10)",
+		}
 	case !ring.AllowsSource(ev.Source()):
 		what, value, patterns, reason = "source", ev.Source(), ring.Sources(), envelope.ReasonSourceNotAllowed
 	case !ring.AllowsType(ev.Type()):

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/sealbus/sealbus/internal/strictjson"
 	"github.com/sealbus/sealbus/keys"
@@ -23,47 +24,29 @@ func (a *app) trustCommand() *cobra.Command {
 		a.trustShowCommand(), a.trustVerifyCommand(), a.trustRevokeCommand())
 }
 
-// publicKey is one submitted public key, of which nothing is read but the key itself.
-type publicKey struct {
-	id         string
-	signing    *keys.Verifier  // nil = for encryption
-	encryption *keys.Recipient // nil = for signing
-}
-
 // readPublicKeys reads files with one JWK or a JWK Set each (RFC 7517).
-func (a *app) readPublicKeys(paths []string) ([]publicKey, error) {
-	var list []publicKey
+func (a *app) readPublicKeys(paths []string) ([]keys.PublicKey, error) {
+	var list []keys.PublicKey
 	for _, path := range paths {
 		data, err := a.readFile(path, keys.MaxBundle)
 		if err != nil {
 			return nil, err
 		}
-		found, err := parsePublicKeys(data)
+		found, err := keys.ParseJWKSet(data)
 		if err != nil {
-			return nil, rejected("give public keys as `sealbus keys export` writes them", "%s: %w", path, err)
+			return nil, rejected("give public keys as `sealbus keys export` writes them", "%s: %w", path, unprefixed(err))
 		}
 		list = append(list, found...)
 	}
 	return list, nil
 }
 
-func parsePublicKeys(data []byte) ([]publicKey, error) {
-	if err := checkObject(data); err != nil {
-		return nil, err
+// unprefixed takes the name of the package off its error.
+func unprefixed(err error) error {
+	if text, ok := strings.CutPrefix(err.Error(), "keys: "); ok {
+		return errors.New(text)
 	}
-	docs, err := splitJWKs(data)
-	if err != nil {
-		return nil, err
-	}
-	list := make([]publicKey, 0, len(docs))
-	for _, doc := range docs {
-		k, err := parsePublicKey(doc)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, k)
-	}
-	return list, nil
+	return err
 }
 
 // splitJWKs is the JWKs of a set, or the one that stands alone.
@@ -92,21 +75,6 @@ func splitJWKs(data []byte) ([][]byte, error) {
 		return nil, fmt.Errorf("more than %d keys", keys.MaxKeys)
 	}
 	return docs, nil
-}
-
-// parsePublicKey takes a key for a signing key, unless it can only be one for encryption.
-func parsePublicKey(doc []byte) (publicKey, error) {
-	v, err := keys.ParseJWK(doc)
-	if err == nil {
-		return publicKey{id: v.KeyID(), signing: v}, nil
-	}
-	if r, other := keys.ParseRecipientJWK(doc); other == nil {
-		return publicKey{id: r.KeyID(), encryption: r}, nil
-	}
-	if !hasMember(doc, "kty") {
-		err = errors.New(`not a JSON Web Key: it has no "kty"`)
-	}
-	return publicKey{}, err
 }
 
 // hasMember reports whether doc is an object with that member.
@@ -144,11 +112,12 @@ func (a *app) openRootKey(path string, f *privateFlags) (*keys.RootKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	open := func() (*keys.RootKey, error) { return keys.OpenRootKey(path, pass) }
-	if pass == "" {
-		open = func() (*keys.RootKey, error) { return keys.OpenInsecureRootKey(path) }
-	}
-	k, err := open()
+	k, err := openWith(pass, func(pass string) (*keys.RootKey, error) {
+		if pass == "" {
+			return keys.OpenInsecureRootKey(path)
+		}
+		return keys.OpenRootKey(path, pass)
+	})
 	if err != nil {
 		return nil, privateFailed(path, err)
 	}

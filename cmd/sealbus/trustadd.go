@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/policy"
@@ -29,10 +30,12 @@ func (a *app) trustAddCommand() *cobra.Command {
 	var f trustAddFlags
 	cmd := a.command(commandSpec{
 		use: "add --policy FILE (--producer|--consumer NAME) PUB.json", short: "List a public key and its schedule in the policy file",
-		long: "List public keys under a producer or consumer in the policy file, which is created if there is none, and set their\n" +
-			"schedule. Only the key IDs are written. The change is then reviewed like code. Of a key that is listed already,\n" +
-			"the moments that are given are changed.",
-		example: "sealbus trust add --policy policy.yaml --producer orders --source 'https://orders.example/*' \\\n  --type 'com.example.order.*' --activate +1d orders.pub.json",
+		long: "List public keys under a producer or consumer in the policy file, which is created if there is none, with the\n" +
+			"schedule that the keyring has for them: `sealbus keys export` writes it into PUB.json. Only key IDs and schedules\n" +
+			"are written. The change is then reviewed like code; it may take as long as it takes, since the moments do not move.\n\n" +
+			"--publish, --activate, --retire and --expire are for keys of other tools, or change a key that is listed already. An\n" +
+			"--activate later than the keyring's is refused: consumers would reject what the key signs in between.",
+		example: "sealbus trust add --policy policy.yaml --producer orders --source 'https://orders.example/*' \\\n  --type 'com.example.order.*' orders.pub.json",
 		args:    exactly("PUB.json"), now: true,
 		run: func(_ context.Context, args []string) error { return a.trustAdd(&f, args[0]) },
 	})
@@ -55,22 +58,32 @@ func (a *app) trustAdd(f *trustAddFlags, pub string) error {
 	if err != nil {
 		return err
 	}
-	ids, err := a.submittedIDs(f, pub)
+	public, all, err := a.submitted(f, pub)
 	if err != nil {
 		return err
 	}
 	var doc []byte
+	var listed []string
 	if exists(f.policy) {
-		if doc, _, err = a.readPolicy(f.policy); err != nil {
+		was, p, err := a.readPolicy(f.policy)
+		if err != nil {
 			return err
 		}
+		doc, listed = was, listedIDs(p)
 	}
-	if ids, err = chooseKeys(doc, ids, f); err != nil {
+	if err = checkMeant(listed, public, f); err != nil {
 		return err
 	}
-	edited, changes, err := f.edit(doc, ids, schedule)
+	edited, changes, err := f.edit(doc, listed, public, schedule)
 	if err != nil {
 		return policyRefused(f.policy, err)
+	}
+	if err := a.checkKeyrings(f, edited, all, pub); err != nil {
+		return err
+	}
+	var ids []string
+	for _, k := range public {
+		ids = append(ids, k.KeyID())
 	}
 	changed, err := a.writePolicy(f.policy, doc, edited, policyChanged{Changes: changes, KeyIDs: ids})
 	if err != nil {
@@ -103,54 +116,92 @@ func (a *app) checkAdd(f *trustAddFlags) (keys.Schedule, error) {
 	return a.schedule(f.scheduleFlags)
 }
 
-// submittedIDs are the IDs of the keys in the file that --key leaves, all of which must be for the use that is asked for.
-func (a *app) submittedIDs(f *trustAddFlags, pub string) ([]string, error) {
-	public, err := a.readPublicKeys([]string{pub})
+// submitted are the keys in the file that --key leaves, and all of them, which must be for the use that is asked for.
+func (a *app) submitted(f *trustAddFlags, pub string) (chosen, all []keys.PublicKey, err error) {
+	all, err = a.readPublicKeys([]string{pub})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var ids []string
-	for _, k := range public {
-		if (k.signing != nil) != (f.producer != "") {
-			return nil, rejected("signing keys go with --producer, encryption keys with --consumer", "%s: key %s is for another use", pub, k.id)
+	for _, k := range all {
+		if (k.Verifier != nil) != (f.producer != "") {
+			return nil, nil, rejected("signing keys go with --producer, encryption keys with --consumer", "%s: key %s is for another use", pub, k.KeyID())
 		}
-		ids = append(ids, k.id)
+		ids = append(ids, k.KeyID())
 	}
 	if f.key == "" {
-		return ids, nil
+		return all, all, nil
 	}
 	id, err := matchID(ids, f.key, pub)
-	return []string{id}, err
-}
-
-// chooseKeys refuses to put a schedule that is meant for a new key on one that is listed beside it.
-func chooseKeys(doc []byte, ids []string, f *trustAddFlags) ([]string, error) {
-	if len(ids) == 1 || f.scheduleFlags == (scheduleFlags{}) {
-		return ids, nil
-	}
-	for _, id := range ids {
-		if strings.Contains(string(doc), id) {
-			return nil, usage("name the key that the schedule is for: --key ID", "several keys are given, and %s is listed already", id)
+	for _, k := range all {
+		if k.KeyID() == id {
+			chosen = append(chosen, k)
 		}
 	}
-	return ids, nil
+	return chosen, all, err
 }
 
-func (f *trustAddFlags) edit(doc []byte, ids []string, schedule keys.Schedule) (edited []byte, changes []string, err error) {
+// checkMeant refuses to put a schedule that is meant for a new key on one that is listed beside it.
+func checkMeant(listed []string, public []keys.PublicKey, f *trustAddFlags) error {
+	if len(public) == 1 || f.scheduleFlags == (scheduleFlags{}) {
+		return nil
+	}
+	for _, k := range public {
+		if slices.Contains(listed, k.KeyID()) {
+			return usage("name the key that the schedule is for: --key ID", "several keys are given, and %s is listed already", k.KeyID())
+		}
+	}
+	return nil
+}
+
+// checkKeyrings refuses a schedule by which consumers would reject what the keyring signs.
+func (a *app) checkKeyrings(f *trustAddFlags, edited []byte, public []keys.PublicKey, pub string) error {
+	p, err := policy.Parse(edited)
+	if err == nil {
+		err = p.CheckKeyrings(public, a.now())
+	}
+	switch {
+	case err == nil:
+		return nil
+	case f.activate != "" || f.publish != "":
+		return usage("leave --activate and --publish out: the schedule is taken from "+pub, "%w", err)
+	}
+	return policyRefused(f.policy, err)
+}
+
+func (f *trustAddFlags) edit(doc []byte, listed []string, public []keys.PublicKey, given keys.Schedule) ([]byte, []string, error) {
 	kind, name := policy.KindProducer, f.producer
 	if f.consumer != "" {
 		kind, name = policy.KindConsumer, f.consumer
 	}
-	edited = doc
-	for _, id := range ids {
-		var more []string
-		if edited, more, err = policy.AddKey(edited, kind, name, id, schedule); err != nil {
+	edited, changes := doc, []string(nil)
+	for _, k := range public {
+		schedule := given
+		if !slices.Contains(listed, k.KeyID()) {
+			schedule = merged(k.Schedule, given)
+		}
+		next, more, err := policy.AddKey(edited, kind, name, k.KeyID(), schedule)
+		if err != nil {
 			return nil, nil, err
 		}
+		edited = next
 		more = slices.DeleteFunc(more, isScopeNote)
 		changes = append(changes, more...)
 	}
 	return f.fillScope(edited, changes)
+}
+
+// merged is the schedule that the keyring has, with the moments that are given.
+func merged(keyring, given keys.Schedule) keys.Schedule {
+	for _, m := range []struct{ to, from *time.Time }{
+		{&keyring.Published, &given.Published}, {&keyring.Active, &given.Active},
+		{&keyring.Retired, &given.Retired}, {&keyring.Expired, &given.Expired},
+	} {
+		if !m.from.IsZero() {
+			*m.to = *m.from
+		}
+	}
+	return keyring
 }
 
 // isScopeNote finds the note on an empty scope, which is told as a warning, and only if it stays empty.

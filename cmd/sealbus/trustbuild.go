@@ -160,7 +160,7 @@ func bundleCause(err error) error {
 	return err
 }
 
-func (a *app) buildBundle(f *trustBuildFlags, p *policy.Policy, public []publicKey, previous *keys.Bundle) (*keys.Bundle, error) {
+func (a *app) buildBundle(f *trustBuildFlags, p *policy.Policy, public []keys.PublicKey, previous *keys.Bundle) (*keys.Bundle, error) {
 	now := a.now().Truncate(time.Second)
 	opts := policy.BuildOptions{
 		Now: now, Expires: now.Add(time.Duration(f.expires)), Previous: previous,
@@ -168,11 +168,14 @@ func (a *app) buildBundle(f *trustBuildFlags, p *policy.Policy, public []publicK
 	}
 	var signing []*keys.Verifier
 	for _, k := range public {
-		if k.signing != nil {
-			signing = append(signing, k.signing)
+		if k.Verifier != nil {
+			signing = append(signing, k.Verifier)
 		} else {
-			opts.Recipients = append(opts.Recipients, k.encryption)
+			opts.Recipients = append(opts.Recipients, k.Recipient)
 		}
+	}
+	if err := p.CheckKeyrings(public, now); err != nil {
+		return nil, &exitError{code: exitRejected, reason: "policy", err: inFile(f.policy, err), fix: "correct the policy file and have the change reviewed: no moment before the keyring's is a danger"}
 	}
 	b, err := p.Build(signing, opts)
 	if err != nil {

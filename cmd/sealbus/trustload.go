@@ -17,11 +17,12 @@ import (
 const fetchTimeout = 30 * time.Second
 
 // trustFlags name what to judge with.
-type trustFlags struct{ trust, roots string }
+type trustFlags struct{ trust, roots, state string }
 
 func (f *trustFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.trust, "trust", "", "the signed trust bundle: a `FILE`, an https:// URL or s3://BUCKET/KEY")
 	cmd.Flags().StringVar(&f.roots, "roots", "", "the pinned roots that sign the bundle, a `FILE`")
+	cmd.Flags().StringVar(&f.state, "trust-state", "", "remember the newest bundle in this `FILE`, and refuse an older one from then on (default nothing is remembered between runs)")
 }
 
 // reasonTrustUnavailable is envelope.ReasonTrustUnavailable, for bundles and roots that cannot be used.
@@ -30,6 +31,9 @@ const reasonTrustUnavailable = "trust_unavailable"
 // openTrust reads the bundle and verifies it under the roots, at a.now(). Whatever is wrong with them, the
 // event could not be judged: it is never a rejection.
 func (a *app) openTrust(ctx context.Context, f *trustFlags) (*keys.Bundle, error) {
+	if f.state != "" {
+		return a.rememberedTrust(ctx, f)
+	}
 	roots, err := a.readTrustRoots(f)
 	if err != nil {
 		return nil, err
@@ -38,8 +42,38 @@ func (a *app) openTrust(ctx context.Context, f *trustFlags) (*keys.Bundle, error
 	return b, asUnavailableOrNil(err)
 }
 
+// trustSource is a source of the keys package that follows a bundle.
+type trustSource interface {
+	keys.Refresher
+	LastError() error
+}
+
+// rememberedTrust is openTrust with a state file. A bundle that is older than what that remembers is refused here, although
+// the remembered one would do: the person who runs the command is to know.
+func (a *app) rememberedTrust(ctx context.Context, f *trustFlags) (*keys.Bundle, error) {
+	source, err := a.followTrust(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	if err := source.LastError(); err != nil {
+		return nil, asUnavailable(reasonTrustUnavailable, refused(f.trust, err))
+	}
+	return source.Bundle(ctx)
+}
+
 // liveTrust is openTrust for commands that go on for long: it follows the file, URL or object by a's clock.
 func (a *app) liveTrust(ctx context.Context, f *trustFlags) (keys.Refresher, error) {
+	source, err := a.followTrust(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	if err := source.LastError(); err != nil {
+		a.warnf("%s: the bundle that %s remembers is used instead: %v", f.trust, f.state, err)
+	}
+	return source, nil
+}
+
+func (a *app) followTrust(ctx context.Context, f *trustFlags) (trustSource, error) {
 	if f.trust == "-" {
 		return nil, usage("name a file or a URL", "the bundle is followed: it cannot come from standard input")
 	}
@@ -52,24 +86,24 @@ func (a *app) liveTrust(ctx context.Context, f *trustFlags) (keys.Refresher, err
 		return nil, err
 	}
 	if origin == nil {
-		return a.watchTrust(ctx, f.trust, roots)
+		return a.watchTrust(ctx, f, roots)
 	}
-	source, err := keys.FetchFrom(ctx, origin, roots, &keys.FetchOptions{Now: a.now, Timeout: fetchTimeout})
+	source, err := keys.FetchFrom(ctx, origin, roots, &keys.FetchOptions{Now: a.now, Timeout: fetchTimeout, StateFile: f.state})
 	if err != nil {
 		return nil, asUnavailable(reasonTrustUnavailable, notFetched(origin, err))
 	}
 	return source, nil
 }
 
-func (a *app) watchTrust(ctx context.Context, path string, roots *keys.Roots) (keys.Refresher, error) {
-	if _, err := a.openBundle(ctx, path, roots); err != nil { // says what is wrong better
-		return nil, asUnavailable(reasonTrustUnavailable, err)
+func (a *app) watchTrust(ctx context.Context, f *trustFlags, roots *keys.Roots) (trustSource, error) {
+	source, err := keys.WatchFile(f.trust, roots, &keys.FileOptions{Now: a.now, StateFile: f.state})
+	if err == nil {
+		return source, nil
 	}
-	source, err := keys.WatchFile(path, roots, &keys.FileOptions{Now: a.now})
-	if err != nil {
-		return nil, asUnavailable(reasonTrustUnavailable, refused(path, err))
+	if _, plain := a.openBundle(ctx, f.trust, roots); plain != nil { // says what is wrong with the bundle better
+		return nil, asUnavailable(reasonTrustUnavailable, plain)
 	}
-	return source, nil
+	return nil, asUnavailable(reasonTrustUnavailable, refused(f.trust, err))
 }
 
 func (a *app) readTrustRoots(f *trustFlags) (*keys.Roots, error) {

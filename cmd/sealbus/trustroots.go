@@ -45,10 +45,10 @@ func (a *app) trustRoots(pubs []string, version int64, threshold int, out string
 	var verifiers []*keys.Verifier
 	result := rootsMade{Out: out}
 	for _, k := range public {
-		if k.signing == nil {
-			return rejected("give the .pub files that `sealbus trust root new` wrote", "key %s is for encryption and cannot sign", k.id)
+		if k.Verifier == nil {
+			return rejected("give the .pub files that `sealbus trust root new` wrote", "key %s is for encryption and cannot sign", k.KeyID())
 		}
-		verifiers = append(verifiers, k.signing)
+		verifiers = append(verifiers, k.Verifier)
 	}
 	roots, err := keys.NewRoots(version, threshold, verifiers...)
 	if err != nil {

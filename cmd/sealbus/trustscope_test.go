@@ -8,14 +8,17 @@ import (
 	"github.com/sealbus/sealbus/keys/policy"
 )
 
-const testKeyID = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
-
 // Whatever a producer is called, its scope is filled, and no other's.
 func TestFillScopeByName(t *testing.T) {
 	const other = "version: 1\nproducers:\n  other:\n    sources: []\n    types: []\n"
+	signer, err := keys.GenerateSigner(keys.Ed25519, "any")
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := []keys.PublicKey{{Verifier: signer.Verifier()}}
 	for _, name := range []string{"orders", "123", "true", "null", "1.5", "2026-01-01", "a:b", "a/b@c", "sources", "keys", "0x10", "other2"} {
 		f := &trustAddFlags{producer: name, sources: []string{"urn:a:*", "https://x.example/é"}, types: []string{"*"}}
-		doc, changes, err := f.edit([]byte(other), []string{testKeyID}, keys.Schedule{})
+		doc, changes, err := f.edit([]byte(other), nil, public, keys.Schedule{})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

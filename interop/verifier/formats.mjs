@@ -156,12 +156,27 @@ function sourcePrefix(pattern) {
   if (prefix.endsWith('/')) return authority === undefined || rest !== '' ? prefix : undefined;
   return /^urn:$/i.test(scheme) && authority === undefined && /.:$/s.test(rest) ? prefix : undefined;
 }
+// Bytes are Latin-1 characters here, so that overlong UTF-8 survives.
+const isLookalike = /[\u2024-\u2026\ufe52\uff0e\u2100\u2101\u2105\u2106\uff0f\ufe68\uff3c\ufe54\uff1b\u037e\ufe56\uff1f\ufe5f\uff03\ufe6a\uff05\ufe6b\uff20]/;
+function isAmbiguous(...parts) {
+  let [authority, rest] = parts.map((part) => Buffer.from(part).toString('latin1'));
+  for (let layer = 0; layer <= 3; layer++) {
+    const dots = rest.split(/[/?#]/).some((segment) => /^ *\.{1,2}(?: [. ]*)?(?:;|$)/.test(segment));
+    const escape = /%(?:2f|5c|[01][\da-f]|7f|u[\da-f]{4})/i.test(authority + rest);
+    if (dots || escape || authority.includes('@')) return true;
+    const decoded = [authority, rest].map((part) => part.replace(/%([\da-f]{2})/gi, (_, hex) => String.fromCharCode(parseInt(hex, 16))));
+    if (decoded[0] === authority && decoded[1] === rest) {
+      const text = Buffer.from(`${authority}\0${rest}`, 'latin1');
+      return /[\xc0\xc1]|\xe0[\x80\x81]|\xf0\x80/.test(text.toString('latin1')) || isLookalike.test(text.toString());
+    }
+    [authority, rest] = decoded;
+  }
+  return true;
+}
 export function isSource(patterns, source) {
   const [, scheme, authority, rest = ''] = cut(source);
   const isNoHost = authority === '' && !(scheme && /^\/(?!\/)/.test(rest));
-  const hasDots = rest.split(/[/?#]/).some((segment) => /^(?:\.|%2e){1,2}$/i.test(segment));
-  const isRefused = /^$|[\0-\x20\x7f\\]|%2f|%5c/i.test(source) || /@|%40/.test(authority);
-  if (isRefused || isNoHost || hasDots) return false;
+  if (/^$|[\0-\x20\x7f\\]/.test(source) || isNoHost || isAmbiguous(authority ?? '', rest)) return false;
   return (patterns ?? []).some((pattern) => {
     const prefix = pattern.includes('*') ? sourcePrefix(pattern) : undefined;
     const covers = prefix !== undefined && (cut(prefix)[2] !== undefined || authority === undefined);

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -33,6 +35,12 @@ func Parse(doc []byte) (*Policy, error) {
 func document(doc []byte) (*yaml.Node, error) {
 	if len(doc) > MaxPolicy {
 		return nil, &Error{Err: fmt.Errorf("more than %d bytes", MaxPolicy)}
+	}
+	if damage := filekind.Damage(doc); damage != nil {
+		return nil, &Error{Line: 1, Err: damage}
+	}
+	if is := filekind.Of(doc); is != "" && is != filekind.Policy {
+		return nil, &Error{Err: fmt.Errorf("this is %s, not a policy file", is)}
 	}
 	if err := visible(doc); err != nil {
 		return nil, err
@@ -120,6 +128,8 @@ func (t *fileText) plain(n *yaml.Node) error {
 		return failAt(n, "YAML anchors (&%s) are not allowed", n.Anchor)
 	case t.tagged(n):
 		return failAt(n, "YAML tags (!) are not allowed")
+	case n.Kind == yaml.ScalarNode:
+		return t.readable(n)
 	}
 	for _, child := range n.Content {
 		if err := t.plain(child); err != nil {
@@ -130,6 +140,53 @@ func (t *fileText) plain(n *yaml.Node) error {
 		return plainKeys(n)
 	}
 	return nil
+}
+
+// readable refuses a text that is not in the file as it is read: letter by letter, in one line. In "\x2a" a reviewer does
+// not see the "*", and a text of several lines is joined by rules that few know by heart.
+func (t *fileText) readable(n *yaml.Node) error {
+	for _, r := range n.Value {
+		switch {
+		case unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || r == braille:
+			return failAt(n, "the character %U, which a reviewer does not see, is not allowed in a text", r)
+		case r > '\uffff': // the next edit would escape it
+			return failAt(n, "the character %U is not allowed in a text: YAML writers escape it", r)
+		}
+	}
+	var want string
+	switch n.Style &^ yaml.FlowStyle {
+	case yaml.LiteralStyle, yaml.FoldedStyle:
+		return failAt(n, "a text of several lines (| or >) is not allowed: write it in one line, in quotes")
+	case yaml.DoubleQuotedStyle:
+		want = `"` + n.Value + `"`
+	case yaml.SingleQuotedStyle:
+		want = "'" + strings.ReplaceAll(n.Value, "'", "''") + "'"
+	default:
+		want = n.Value
+	}
+	if strings.HasPrefix(t.from(n, utf8.RuneCountInString(want)), want) {
+		return nil
+	}
+	line, _, _ := strings.Cut(t.from(n, len(t.runes)), "\n")
+	if n.Style&yaml.DoubleQuotedStyle != 0 && strings.Contains(line, `\`) {
+		return failAt(n, `escapes (\) are not allowed in a text, since a reviewer does not see what they stand for: write the character itself, or use single quotes`)
+	}
+	return failAt(n, "a text of several lines is not allowed: write it in one line")
+}
+
+// braille is the pattern of no dots, which looks like a space.
+const braille = '\u2800'
+
+// from is the file from where n begins, at most so many characters.
+func (t *fileText) from(n *yaml.Node, most int) string {
+	if n.Line < 1 || n.Line > len(t.lines) {
+		return ""
+	}
+	at := t.lines[n.Line-1] + n.Column - 1
+	if at < 0 || at > len(t.runes) {
+		return ""
+	}
+	return string(t.runes[at:min(at+most, len(t.runes))])
 }
 
 func plainKeys(n *yaml.Node) error {
@@ -150,7 +207,7 @@ func plainKeys(n *yaml.Node) error {
 }
 
 func failAt(n *yaml.Node, format string, args ...any) error {
-	return &Error{Line: n.Line, Err: fmt.Errorf(format, args...)}
+	return &Error{Line: n.Line, Column: n.Column, Err: fmt.Errorf(format, args...)}
 }
 
 // parser walks the nodes; its first error sticks.

@@ -14,11 +14,12 @@
 //	  billing:
 //	    keys: {...}                         # encryption keys
 //
-// A bundle is built from this file and public keys only: of a submitted key nothing is read but the key itself,
-// what it may do stands here. Threat model: somebody who submits a key wants it to be trusted for more than was
+// A bundle is built from this file and public keys only: what a submitted key may do stands here and nowhere else. The
+// schedule that an exported key brings along is at most compared (CheckKeyrings). Threat model: somebody who submits a key wants it to be trusted for more than was
 // reviewed; somebody who proposes a change to the file wants the reviewer to read something else than the program
 // does. Hence unknown fields, duplicates, anchors, aliases, merge keys, tags, directives, a second document and every
-// character that does not show, tabs among them, are refused, with the line; so are keys that are submitted and not listed, or listed and not submitted. Who may change the
+// character that does not show, tabs among them, are refused, with line and column, and so is a text that is not in the
+// file letter by letter: one with an escape ("\x2a" is a "*" that nobody sees), or of several lines; so are keys that are submitted and not listed, or listed and not submitted. Who may change the
 // file is up to the repository in which it is reviewed, and who may build from it up to the root keys.
 //
 // YAML is confined to this package. The file format is stable at version 1.
@@ -67,15 +68,19 @@ type Key struct {
 
 // Error is what is wrong with a policy file, and where.
 type Error struct {
-	Line int // from 1; 0 = of the whole file
-	Err  error
+	Line   int // from 1; 0 = of the whole file
+	Column int // in characters, from 1; 0 = of the whole line
+	Err    error
 }
 
 func (e *Error) Error() string {
 	if e.Line == 0 {
 		return "policy: " + e.Err.Error()
 	}
-	return fmt.Sprintf("policy: line %d: %v", e.Line, e.Err)
+	if e.Column == 0 {
+		return fmt.Sprintf("policy: line %d: %v", e.Line, e.Err)
+	}
+	return fmt.Sprintf("policy: line %d, column %d: %v", e.Line, e.Column, e.Err)
 }
 
 // Unwrap is the cause.
@@ -170,6 +175,54 @@ func (p *Policy) checkConsumers(submitted map[string]*keys.Recipient) error {
 		}
 	}
 	return joinSorted(errs)
+}
+
+// CheckKeyrings compares the policy with what the keyrings say of the same keys, as far as public says it: a signing key is
+// listed under the producer that its keyring is for, and accepted from when that signs with it (keys.Schedule.CheckStart)
+// until the next key takes over there. Otherwise its events would be rejected for good. Keys that are revoked or have expired at now are not compared.
+func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
+	keyrings := map[string]*keys.PublicKey{}
+	for i := range public {
+		if public[i].Producer != "" {
+			keyrings[public[i].KeyID()] = &public[i]
+		}
+	}
+	var errs []error
+	for _, producer := range p.Producers {
+		for _, k := range producer.Keys {
+			keyring := keyrings[k.ID]
+			if keyring == nil || k.Revoked != nil || k.Schedule.StateAt(now) == keys.StateExpired {
+				continue
+			}
+			if keyring.Producer != producer.Name {
+				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s is listed under producer %s, and its keyring is that of producer %s: consumers would reject its events", k.ID, producer.Name, keyring.Producer)})
+			}
+			if err := k.Schedule.CheckStart(keyring.Schedule); err != nil {
+				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: %w", k.ID, err)})
+			}
+			if until, retired := signsUntil(keyring, public), k.Schedule.Retired; !retired.IsZero() && until.After(retired) && until.After(now) {
+				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: retired %s is too early: its keyring signs with it until %s, and events between would be rejected (key_not_valid)",
+					k.ID, retired.Format(timeFormat), until.Format(timeFormat))})
+			}
+		}
+	}
+	return joinSorted(errs)
+}
+
+// signsUntil is when the keyring stops signing with the key, as far as public shows it: when it retires, or when the next
+// key of its kind takes over (keys.Keyring.Signers). Zero = it is not known to stop.
+func signsUntil(key *keys.PublicKey, public []keys.PublicKey) time.Time {
+	until := key.Schedule.Retired
+	for _, next := range public {
+		if next.Verifier == nil || next.Producer != key.Producer ||
+			next.Verifier.Algorithm().PostQuantum() != key.Verifier.Algorithm().PostQuantum() {
+			continue
+		}
+		if at := next.Schedule.Active; at.After(key.Schedule.Active) && (until.IsZero() || at.Before(until)) {
+			until = at
+		}
+	}
+	return until
 }
 
 func missing(k Key, of string) error {

@@ -162,6 +162,44 @@ func TestNonSpecificTagIsRefused(t *testing.T) {
 	mustParse(t, head+"  a: # !\n   sources: ['urn:x:!', \"urn:y:!\"] # ! x\n")
 }
 
+// A reviewer reads what the program reads: no text has escapes, several lines or characters that do not show, and the
+// error says where.
+func TestTextsStandAsTheyAreRead(t *testing.T) {
+	head := "version: 1\nproducers:\n"
+	id := verifier(t, "a").KeyID()
+	for doc, want := range map[string]string{
+		head + "  a:\n    sources: [\"https://a.example/\\x2a\"]\n":                            "line 4, column 15: escapes",
+		head + "  a:\n    sources: ['urn:é:1', \"urn:b:\\u002a\"]\n":                           "line 4, column 26: escapes",
+		head + "  a:\n    types: [\"\\U0000002a\"]\n":                                          "line 4, column 13: escapes",
+		head + "  \"\\x61\": {}\n":                                                             "line 3, column 3: escapes",
+		head + "  a:\n    keys:\n      \"\\x" + fmt.Sprintf("%x", id[0]) + id[1:] + "\": {}\n": "line 5, column 7: escapes",
+		head + "  a:\n    \"sour\\x63es\": ['urn:a:*']\n":                                      "line 4, column 5: escapes",
+		head + "  a:\n    accounts: [\"11112222333\\x33\"]\n":                                  "line 4, column 16: escapes",
+		head + "  a:\n    sources: [\"urn:a:\\\n      *\"]\n":                                  "line 4, column 15: escapes",
+		head + "  a:\n    sources: ['urn:a:b\n      c']\n":                                     "line 4, column 15: a text of several lines",
+		head + "  a:\n    sources:\n    - urn:a:b\n      c\n":                                  "line 5, column 7: a text of several lines",
+		head + "  a:\n    sources:\n    - |-\n      urn:a:*\n":                                 "line 5, column 7: a text of several lines",
+		head + "  a:\n    sources:\n    - >-\n      urn:a:*\n":                                 "line 5, column 7: a text of several lines",
+		head + "  a:\n    sources: ['urn:a:\u3164b']\n":                                        "line 4, column 15: the character U+3164",
+		head + "  a:\n    types: ['a\ufe0f']\n":                                                "line 4, column 13: the character U+FE0F",
+		head + "  a:\n    types: ['a\u034fb']\n":                                               "line 4, column 13: the character U+034F",
+		head + "  a:\n    types: ['a\u2800']\n":                                                "line 4, column 13: the character U+2800",
+		head + "  a:\n    types: ['a\U0001F600']\n":                                            "line 4, column 13: the character U+1F600",
+		head + "  a:\n    types: ['a\u202eb']\n":                                               "line 4: the character U+202E",
+		"\xef\xbb\xbf" + head:                                                                  "byte order mark", "\xff\xfev\x00e\x00r\x00": "UTF-16",
+		`{"keys":[],"producer":"a","version":1}`: "this is a keyring",
+	} {
+		_, err := Parse([]byte(doc))
+		if e := (*Error)(nil); !errors.As(err, &e) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", doc, err, want)
+		}
+	}
+	p := mustParse(t, "\n\n"+head+"  a:\n    sources: [\"urn:é:*\", 'urn:b:1', urn:c:*, 'urn:it''s']\n    types: ['a\\b', \"*\", 'say\"']\n  \"b\": {}\n  ? c\n  : {}\n")
+	if got := p.Producers[0]; !slices.Equal(got.Sources, []string{"urn:é:*", "urn:b:1", "urn:c:*", "urn:it's"}) || !slices.Equal(got.Types, []string{`a\b`, "*", `say"`}) {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestSizeLimit(t *testing.T) {
 	doc := append([]byte("version: 1\n#"), bytes.Repeat([]byte("x"), MaxPolicy)...)
 	if _, err := Parse(doc); err == nil {
