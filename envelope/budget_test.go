@@ -45,6 +45,9 @@ func (s *oddService) DecryptKey(ctx context.Context, source, keyID string, encry
 	if err == nil {
 		key = s.answer(s.Decrypted.Load(), key)
 	}
+	if err == nil && key == nil { // as package awskms does with an answer about another key
+		err = &keys.ServiceError{Op: "test:DecryptKey", KeyID: keyID, Cause: "refused", Err: keys.ErrWrongAnswer}
+	}
 	return key, err
 }
 
@@ -207,13 +210,14 @@ func TestWrongAnswerOfAService(t *testing.T) {
 		doc  []byte
 		with []byte
 	}{
-		"another key":            {symmetric, toService, other},
-		"zeros":                  {symmetric, toService, make([]byte, 32)},
-		"too short":              {symmetric, toService, other[1:]},
-		"another secret":         {agreement, toPair, other},
-		"an agreement on zeros":  {agreement, toPair, make([]byte, 32)},
-		"a secret of 31 bytes":   {agreement, toPair, other[1:]},
-		"a secret that is empty": {agreement, toPair, nil},
+		"another key":             {symmetric, toService, other},
+		"zeros":                   {symmetric, toService, make([]byte, 32)},
+		"too short":               {symmetric, toService, other[1:]},
+		"another secret":          {agreement, toPair, other},
+		"what the client refuses": {symmetric, toService, nil},
+		"an agreement on zeros":   {agreement, toPair, make([]byte, 32)},
+		"a secret of 31 bytes":    {agreement, toPair, other[1:]},
+		"a secret that is empty":  {agreement, toPair, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			once := test.open(1, test.with)

@@ -536,7 +536,10 @@ func (d *Decrypter) fetch(ctx context.Context, w *unwrapping, now time.Time) (*u
 // answer is: of a key agreement that the entry asks for by name, a secret that does not open it. What the
 // event alone is to blame for is not wrong: see jwe.ErrSmallOrder.
 func (w *unwrapping) isWrong(err error) bool {
-	if w.service != nil {
+	switch {
+	case errors.Is(err, keys.ErrWrongAnswer):
+		return w.remote
+	case w.service != nil:
 		return errors.Is(err, jwe.ErrKey)
 	}
 	return w.remote && w.entry.KeyID != "" && errors.Is(err, jwe.ErrUnwrap) && !errors.Is(err, jwe.ErrSmallOrder)

@@ -2,6 +2,7 @@ package keys
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -31,6 +32,10 @@ type ServiceIdentity interface {
 	// the service says that encrypted was not made so.
 	DecryptKey(ctx context.Context, source, keyID string, encrypted []byte) ([]byte, error)
 }
+
+// ErrWrongAnswer is (wrapped in) the error of a key whose service has answered with something that no right answer is. It
+// says nothing of what was asked, and is not permanent: an opener asks once more.
+var ErrWrongAnswer = errors.New("the service answered with something that cannot be right")
 
 // ServiceError is what went wrong with a key in a key management service.
 type ServiceError struct {

@@ -50,6 +50,9 @@ func (a *access) failed(op, source string, err error) error {
 // wrongAnswer is an answer of KMS that does not fit what was asked. Whoever answers so is not asked whether the event is good.
 type wrongAnswer string
 
+// Is makes it a keys.ErrWrongAnswer.
+func (w wrongAnswer) Is(target error) bool { return target == keys.ErrWrongAnswer }
+
 // Error says what is wrong.
 func (w wrongAnswer) Error() string { return "the answer is not to be used: " + string(w) }
 
