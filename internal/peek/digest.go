@@ -36,6 +36,22 @@ func (s sums) equal(digest []byte) bool {
 	return bytes.Equal(sum[:], digest)
 }
 
+// fitCoreWithout compares the digest of core attributes and data, the latter once more without what a hop may have added.
+func (s *Sealed) fitCoreWithout() {
+	if s.Core = s.fitCore(); s.Core != FitNone || len(s.listed) == 0 {
+		return
+	}
+	without := *s.Event
+	without.Data, without.Canonical = s.kept, false
+	whole := s.Event
+	s.Event = &without
+	if s.Core = s.fitCore(); s.Core == FitNone {
+		s.Event = whole
+		return
+	}
+	s.Ignored = append(s.Ignored, s.listed...)
+}
+
 // fitCore compares the digest of core attributes and data.
 func (s *Sealed) fitCore() Fit {
 	e := s.Event
