@@ -42,7 +42,8 @@ func (s *Sealed) fitCoreWithout() {
 		return
 	}
 	without := *s.Event
-	without.Data, without.Canonical = s.kept, false
+	without.Data = s.kept
+	_, without.Canonical, _ = canonical.Scan(s.kept, 0) // it was read as part of the whole
 	whole := s.Event
 	s.Event = &without
 	if s.Core = s.fitCore(); s.Core == FitNone {
