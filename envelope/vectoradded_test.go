@@ -85,6 +85,10 @@ func caseTwins(l *vectorList) {
 			c.plan.Wire = add(member, `"x"`)
 		})
 	}
+	for _, member := range []string{"detail-type", "unverified_id"} {
+		l.add("other-format-"+strings.ReplaceAll(member, "_", "-"), "a member by which messages of another format are told: what could be two things is neither",
+			envelope.ReasonMalformed, wire(add(member, `"x"`)))
+	}
 	l.add("case-in-cloudevent", "the same in the attributes of the embedded layout", envelope.ReasonMalformed, func(c *vcase) {
 		c.embed = true
 		c.detail = replace(`"cloudevent":{`, `"cloudevent":{"Data":{},`)

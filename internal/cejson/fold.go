@@ -20,6 +20,15 @@ func (e *Event) CaseTwin(name string) string {
 	return ""
 }
 
+// isMember reports whether an event has a member of that name, beside its other attributes, or a detail has the event in one.
+func isMember(name string) bool {
+	return name == "data" || name == "data_base64" || name == "dssematerial" || name == "cloudevent"
+}
+
+// isMarker reports whether messages of another format are told by a member of that name: an EventBridge delivery, a
+// quarantine record. What could be two things is neither.
+func isMarker(name string) bool { return name == "detail-type" || name == "unverified_id" }
+
 // errCaseTwin is the error of the member twin.
 func errCaseTwin(twin, name string) *Error {
 	return &Error{Member: twin, Msg: "is " + name + " but for the case of its letters, and some readers ignore case"}

@@ -48,6 +48,8 @@ func TestParseSealed(t *testing.T) {
 		{"data_base64", `,"Data_Base64":null`, nil, "Data_Base64"},
 		{"cloudevent", `,"CloudEvent":{}`, nil, "CloudEvent"},
 		{"cloudevent itself", `,"cloudevent":"x"`, nil, "-"},
+		{"a delivery", `,"detail-type":"x"`, nil, "detail-type"},
+		{"a record", `,"unverified_id":"x"`, nil, "unverified_id"},
 		{"dssematerial", `,"DSSEMATERIAL":1`, nil, "DSSEMATERIAL"},
 		{"longest", `,"` + strings.Repeat("\u212a", 64) + `":1,"` + strings.Repeat("k", 64) + `":"x"`, nil, strings.Repeat("\u212a", 64)},
 		{"longer than any", `,"` + strings.Repeat("\u212a", 66) + `":1,"` + strings.Repeat("k", 64) + `":"x"`, []string{strings.Repeat("\u212a", 66)[:maxIgnoredName]}, "-"},

@@ -123,7 +123,9 @@ func (p *parser) ignore(name []byte) {
 	switch {
 	case !p.sealed:
 		p.r.Fail(&Error{Msg: "an attribute name has 1 to 64 characters of a-z and 0-9"})
-	case folded == "data" || folded == "data_base64" || folded == "cloudevent" || folded == "dssematerial" || p.e.core([]byte(folded)) != nil:
+	case isMarker(string(name)):
+		p.r.Fail(&Error{Msg: "is a member of another format: the message is two things at once"})
+	case isMember(folded) || p.e.core([]byte(folded)) != nil:
 		p.r.Fail(errCaseTwin("", folded)) // which it is, the caller adds
 	case !p.full():
 		p.e.Ignored = append(p.e.Ignored, p.keep(name[:min(len(name), maxIgnoredName)]))

@@ -16,6 +16,7 @@ const REASONS = ['unknown_key', 'bad_signature', 'revoked_key', 'key_not_valid',
 // 2
 const isKnown = (name) => CORE.includes(name) || name === 'dssematerial';
 const isReserved = (name) => isKnown(name) || ['data', 'data_base64', 'cloudevent'].includes(name);
+const isOfAnotherFormat = (name) => name === 'detail-type' || name === 'unverified_id';
 function readEvent(node) {
   need(node.kind === 'object') && need(Buffer.byteLength(node.raw) <= 1048576, 'too_large');
   const { data, data_base64: encoded, ...members } = Object.fromEntries(node.value);
@@ -23,7 +24,8 @@ function readEvent(node) {
   const attributes = new Map(named.map(readAttribute).filter(([, text]) => text !== ''));
   const others = Object.entries(members).filter(([name]) => !isName(name));
   const ignored = others.map(([name]) => foldCase(name));
-  need(others.every(([, { depth }]) => depth < 64) && !ignored.some((name) => isReserved(name) || attributes.has(name)));
+  need(others.every(([name, { depth }]) => depth < 64 && !isOfAnotherFormat(name)));
+  need(!ignored.some((name) => isReserved(name) || attributes.has(name)));
   need([...attributes.keys()].filter((name) => !isKnown(name)).length + ignored.length <= 128, 'too_large');
   need(attributes.get('specversion') === '1.0' && ['id', 'source', 'type'].every((name) => attributes.has(name)));
   need(!attributes.has('time') || timestamp(attributes.get('time')));
