@@ -210,6 +210,7 @@ type delivery struct {
 	ignore     []string // names that hops are known to add to a detail
 	ignored    []string // Embedded: those of them that are there,
 	at         []int    // and where in data
+	leftOut    bool     // they are no part of what was signed
 }
 
 var (

@@ -29,7 +29,6 @@ type opening struct {
 	time     string             // the verified text of the attribute time
 	data     []byte             // the bytes whose digest was signed
 	dataSum  digest             // SHA-256 of data
-	ignored  []string           // the members of the detail that data was signed without
 	exts     []cejson.Attribute // the verified extensions
 	sealed   time.Time          // verified recordedtime, else verified time; zero = neither
 	expiry   time.Time          // verified expirytime
@@ -270,7 +269,7 @@ func (o *opening) matchCore(p *payload, seconds []byte) bool {
 	if o.detail == nil || len(o.detail.ignored) == 0 || !o.matchCanonical(p, seconds, o.detail.withoutIgnored()) {
 		return false
 	}
-	o.ignored = o.detail.ignored
+	o.detail.leftOut = true
 	return true
 }
 

@@ -37,7 +37,11 @@ func (o *opening) result() (*Opened, error) {
 	ids := len(names)
 	names = appendSignedNames(names, &r.content)
 	r.KeyIDs, r.SignedAttributes = names[:ids:ids], names[ids:]
-	r.Ignored = ReportedMembers(append(o.in.Ignored, o.ignored...))
+	ignored := o.in.Ignored
+	if o.detail != nil && o.detail.leftOut {
+		ignored = append(ignored, o.detail.ignored...)
+	}
+	r.Ignored = ReportedMembers(ignored)
 	if o.opts.Mode == Passthrough {
 		r.Unverified = o.unverified()
 	}

@@ -44,15 +44,17 @@ type valid struct {
 
 // failure is how far the best of the failing signatures got: it speaks for all of them.
 type failure struct {
-	rank   int
-	reason Reason
-	cause  string
-	fix    string // "" = that of the reason
+	rank     int
+	reason   Reason
+	cause    string
+	nameless bool // the signature names no key
 }
 
 func (f *failure) verdict() *Error {
 	e := reject(f.reason, "%s", f.cause)
-	e.fix = f.fix
+	if f.nameless {
+		e.fix = namelessFix
+	}
 	return e
 }
 
@@ -95,7 +97,7 @@ func (o *opening) noteUnverified(keyID string, err error) unknown {
 	if n, ok := errors.AsType[*namelessError](err); ok {
 		if o.failed.rank == 0 {
 			o.failed.note(ReasonUnknownKey, "%v", err)
-			o.failed.fix = namelessFix
+			o.failed.nameless = true
 		}
 		return unknown{is: n.mayBeNew}
 	}
