@@ -43,7 +43,7 @@ type opening struct {
 	countRoom   [2]valid
 	secondsRoom [20]byte
 	docRoom     [3 << 9]byte
-	paeRoom     [768]byte
+	paeRoom     [760]byte
 }
 
 func newOpening(in *cejson.Event, opts *OpenOptions) *opening {
