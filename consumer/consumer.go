@@ -86,6 +86,10 @@ type Options struct {
 	// RequireEncryptedFields are JSON Pointers of what must be encrypted where it is there at all, on its own or within what is.
 	RequireEncryptedFields []string
 
+	// IgnoreMembers are the names of members that hops add to an EventBridge detail, beside the data of the embedded
+	// layout: see envelope.OpenOptions. nil = envelope.DefaultIgnoreMembers, empty = none; at most envelope.MaxIgnoreMembers.
+	IgnoreMembers []string
+
 	UnsafeObserve                []Observe // sources that are still migrating: see Observe; nil = none
 	UnsafeAnySource              bool      // true: no Sources are needed, the bundle alone decides
 	UnsafeIgnoreAccount          bool      // true: the bundle's account lists are not looked at
@@ -163,6 +167,7 @@ func (o *Options) clone() Options {
 	c := *o
 	c.Sources, c.Types = slices.Clone(o.Sources), slices.Clone(o.Types)
 	c.RequiredAlgorithms, c.RequireEncryptedFields = slices.Clone(o.RequiredAlgorithms), slices.Clone(o.RequireEncryptedFields)
+	c.IgnoreMembers = slices.Clone(o.IgnoreMembers)
 	c.ExtensionTypes = maps.Clone(o.ExtensionTypes)
 	c.UnsafeObserve, c.Permissions = slices.Clone(o.UnsafeObserve), slices.Clone(o.Permissions)
 	return c
@@ -207,6 +212,9 @@ func (o *Options) check() error {
 		return err
 	}
 	if err := envelope.CheckExtensionTypes(o.ExtensionTypes); err != nil {
+		return err
+	}
+	if err := envelope.CheckIgnoreMembers(o.IgnoreMembers); err != nil {
 		return err
 	}
 	if err := checkAlgorithms(o.RequiredAlgorithms); err != nil {

@@ -45,6 +45,8 @@ func TestNewRefuses(t *testing.T) {
 		"lease too long":          func(o *consumer.Options) { o.Lease = consumer.MaxDuration + 1 },
 		"lease too short":         func(o *consumer.Options) { o.Lease = consumer.MinLease - 1 },
 		"unknown algorithm":       func(o *consumer.Options) { o.RequiredAlgorithms = []keys.Algorithm{keys.Ed25519, "EdDSA"} },
+		"no member to ignore":     func(o *consumer.Options) { o.IgnoreMembers = []string{""} },
+		"cloudevent ignored":      func(o *consumer.Options) { o.IgnoreMembers = []string{"cloudevent"} },
 		"no extension type":       func(o *consumer.Options) { o.ExtensionTypes = map[string]envelope.AttributeType{"vip": 0} },
 		"observe without end":     observe(consumer.Observe{Source: source, Type: "*", Handle: callback}),
 		"observe for nobody":      observe(consumer.Observe{Source: source, Type: "*", Until: start.Add(time.Hour)}),

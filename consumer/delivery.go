@@ -74,6 +74,10 @@ type Verified struct {
 	SignedAttributes []string  // names of the attributes that were verified: core, then extensions
 	Foreign          bool      // sealed by another implementation of the standard
 
+	// Ignored are the names of members that something added on the way, and that are no part of Event: see
+	// envelope.Opened. nil = none.
+	Ignored []string
+
 	// Encryption says how the data was encrypted, all of it or which members; nil = it was not.
 	Encryption *envelope.Encryption
 }
@@ -135,7 +139,7 @@ func handOver(o *envelope.Opened, r *Result) Delivery[[]byte] {
 		IdempotencyKey: r.IdempotencyKey, Permission: r.Permission,
 		Verified: Verified{
 			Producer: o.Producer, KeyIDs: o.KeyIDs, SignedAt: o.SignedAt, ExpiresAt: o.ExpiresAt,
-			SignedAttributes: o.SignedAttributes, Foreign: o.Foreign, Encryption: o.Encryption,
+			SignedAttributes: o.SignedAttributes, Foreign: o.Foreign, Encryption: o.Encryption, Ignored: o.Ignored,
 		},
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/mint"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -435,6 +436,51 @@ func TestEventBridgeFormat(t *testing.T) {
 	w.check(r, err, consumer.Quarantined, envelope.ReasonAccountMismatch)
 	r, err = c.Handle(t.Context(), consumer.Message{Body: doc, Format: consumer.EventBridge}, w.handle)
 	w.check(r, err, consumer.Handled, "")
+}
+
+// What a tracer adds to a detail keeps no event from its handler, which gets what was signed, and the name of what was added.
+func TestHandledWithoutWhatWasAdded(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		layout  envelope.Layout
+		member  string
+		ignore  []string
+		outcome consumer.Outcome
+		reason  envelope.Reason
+	}{
+		{"structured", envelope.Structured, "_anything", []string{}, consumer.Handled, ""},
+		{"embedded", envelope.Embedded, "_datadog", nil, consumer.Handled, ""},
+		{"embedded, listed", envelope.Embedded, "_lumigo", []string{"_lumigo"}, consumer.Handled, ""},
+		{"embedded, not listed", envelope.Embedded, "_lumigo", nil, consumer.Quarantined, envelope.ReasonModified},
+		{"embedded, empty list", envelope.Embedded, "_datadog", []string{}, consumer.Quarantined, envelope.ReasonModified},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.opts.IgnoreMembers = test.ignore
+			entry, err := w.seal(placed("1"), envelope.SealOptions{}).EventBridge(test.layout)
+			if err != nil {
+				t.Fatal(err)
+			}
+			detail := `{"` + test.member + `":{"x":1},` + string(entry.Detail[1:])
+			doc := mint.Delivery(entry.Source, entry.DetailType, "111111111111", detail).String()
+			c := w.consumer()
+			if len(test.ignore) > 0 {
+				test.ignore[0] = "changed later"
+			}
+			var got consumer.Delivery[[]byte]
+			r, err := c.Handle(t.Context(), consumer.Message{Body: []byte(doc), Format: consumer.EventBridge}, func(_ context.Context, d consumer.Delivery[[]byte]) error {
+				got = d
+				return nil
+			})
+			w.check(r, err, test.outcome, test.reason)
+			if test.reason != "" {
+				return
+			}
+			if !slices.Equal(got.Verified.Ignored, []string{test.member}) || strings.Contains(string(got.Data), test.member) {
+				t.Errorf("ignored %q, data %s", got.Verified.Ignored, got.Data)
+			}
+		})
+	}
 }
 
 func TestHandlerErrorReleases(t *testing.T) {

@@ -44,6 +44,7 @@ func isType(t AttributeType) bool { return Boolean <= t && t <= Timestamp }
 const (
 	attrMaterial     = "dssematerial"
 	attrRecordedTime = "recordedtime"
+	attrOriginalTime = "originalrecordedtime" // what recordedtime was before a forwarder sealed the event; never judged
 	attrExpiryTime   = "expirytime"
 	attrAudience     = "audience"
 	attrRecipients   = "jwerecipients" // of the encrypted members of the data: the "recipients" of RFC 7516 section 7.2.1, as JSON
@@ -53,7 +54,7 @@ const (
 // (github.com/cloudevents/spec, cloudevents/extensions), and of ours; whatever type arrives, this is what it is.
 func documentedType(name string) (AttributeType, bool) {
 	switch name {
-	case attrRecordedTime, attrExpiryTime, "deprecationfrom", "deprecationsunset":
+	case attrRecordedTime, attrOriginalTime, attrExpiryTime, "deprecationfrom", "deprecationsunset":
 		return Timestamp, true
 	case "sampledrate", "severitynumber", "opcuametadatamajorversion", "opcuametadataminorversion", "opcuastatus":
 		return Integer, true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -87,7 +88,7 @@ func (s *Sealed) checkBus(layout Layout) error {
 		return &SealError{Member: "source", Problem: fmt.Sprintf("EventBridge takes at most %d characters", maxBusSource)}
 	case len(s.ev.Source) >= 4 && s.ev.Source[:4] == "aws.":
 		return &SealError{Member: "source", Problem: `EventBridge reserves sources that begin with "aws."`}
-	case s.ev.Form == cejson.JSONData && !s.ev.Base64 && hasWideInteger(s.ev.Data):
+	case s.ev.Form == cejson.JSONData && !s.ev.Base64 && anyNumber(s.ev.Data, wide):
 		return &SealError{Member: "data", Problem: "EventBridge refuses integers outside int64: send it as a string, or seal with Exact"}
 	case layout == Structured && hasExtension(&s.ev, embeddedMember):
 		return &SealError{Member: embeddedMember, Problem: "an extension of this name would look like the embedded layout"}
@@ -120,8 +121,8 @@ func (s *Sealed) checkEmbedded() error {
 	return r.End()
 }
 
-// hasWideInteger reports whether canonical JSON has an integer beyond int64.
-func hasWideInteger(data []byte) bool {
+// anyNumber reports whether the JSON text has a number of that kind. In canonical JSON it is canonical, too.
+func anyNumber(data []byte, is func(number string) bool) bool {
 	for i := 0; i < len(data); i++ {
 		switch c := data[i]; {
 		case c == '"':
@@ -132,10 +133,10 @@ func hasWideInteger(data []byte) bool {
 			}
 		case c == '-' || '0' <= c && c <= '9':
 			start := i
-			for i < len(data) && (data[i] == '-' || data[i] == '+' || data[i] == '.' || data[i] == 'e' || '0' <= data[i] && data[i] <= '9') {
+			for i < len(data) && (data[i] == '-' || data[i] == '+' || data[i] == '.' || data[i]|0x20 == 'e' || '0' <= data[i] && data[i] <= '9') {
 				i++
 			}
-			if wide(string(data[start:i])) {
+			if is(string(data[start:i])) {
 				return true
 			}
 			i--
@@ -144,6 +145,7 @@ func hasWideInteger(data []byte) bool {
 	return false
 }
 
+// wide reports whether a canonical number is an integer beyond int64.
 func wide(number string) bool {
 	const most, least = "9223372036854775807", "-9223372036854775808"
 	for _, c := range number {
@@ -182,6 +184,7 @@ func OpenEventBridge(ctx context.Context, delivery []byte, trust keys.Source, op
 	}
 	with := *opts
 	with.Outer = &d.outer
+	d.ignore = opts.ignoreMembers()
 	if with.Account == "" {
 		with.Account = d.account
 	}
@@ -190,7 +193,9 @@ func OpenEventBridge(ctx context.Context, delivery []byte, trust keys.Source, op
 		return nil, parseError(err)
 	}
 	o := newOpening(in, &with)
-	o.embedded = d.layout == Embedded
+	if d.layout == Embedded {
+		o.detail = d
+	}
 	return o.open(ctx, trust)
 }
 
@@ -202,6 +207,10 @@ type delivery struct {
 	layout     Layout
 	attributes []byte   // Embedded: the member "cloudevent"
 	data       [][]byte // Embedded: the other members of the detail, name and value
+	ignore     []string // names that hops are known to add to a detail
+	ignored    []string // Embedded: those of them that are there,
+	at         []int    // and where in data
+	leftOut    bool     // they are no part of what was signed
 }
 
 var (
@@ -251,7 +260,7 @@ func (d *delivery) event() (*cejson.Event, error) {
 	case structured && d.attributes != nil:
 		return nil, errBothLayouts
 	case structured:
-		return cejson.Parse(d.detail)
+		return cejson.ParseSealed(d.detail)
 	case d.attributes == nil:
 		return &cejson.Event{Source: d.outer.Source, Type: d.outer.DetailType}, nil // an ordinary event: unsigned
 	}
@@ -272,6 +281,9 @@ func (d *delivery) findLayout() (structured bool, err error) {
 		case name == embeddedMember && kind == '{':
 			d.attributes = span
 		default:
+			if slices.Contains(d.ignore, name) {
+				d.ignored, d.at = append(d.ignored, name), append(d.at, len(d.data))
+			}
 			d.data = append(d.data, r.Since(&obj))
 		}
 	}
@@ -283,27 +295,43 @@ func (d *delivery) embedded() (*cejson.Event, error) {
 	if len(d.detail) > cejson.MaxEvent {
 		return nil, &cejson.Error{TooLarge: true, Msg: fmt.Sprintf("more than %d bytes", cejson.MaxEvent)}
 	}
-	e, err := cejson.Parse(d.attributes)
+	e, err := cejson.ParseSealed(d.attributes)
 	if err != nil {
 		return nil, err
 	}
 	if hasDataMember(d.attributes) || !cejson.IsJSON(e.DataContentType) {
 		return nil, errEmbeddedData
 	}
-	data := append(make([]byte, 0, len(d.detail)), '{')
-	for i, member := range d.data {
-		if i > 0 {
-			data = append(data, ',')
-		}
-		data = append(data, member...)
-	}
-	data = append(data, '}')
+	data := d.object(d.data)
 	end, isCanonical, err := canonical.Scan(data, 0)
 	if err != nil || end != len(data) {
 		return nil, &cejson.Error{Member: "detail", Msg: "malformed JSON", Err: err}
 	}
 	e.Form, e.Data, e.Canonical = cejson.JSONData, data, isCanonical
 	return e, nil
+}
+
+// object is an object of these members.
+func (d *delivery) object(members [][]byte) []byte {
+	data := append(make([]byte, 0, len(d.detail)), '{')
+	for i, member := range members {
+		if i > 0 {
+			data = append(data, ',')
+		}
+		data = append(data, member...)
+	}
+	return append(data, '}')
+}
+
+// withoutIgnored is the data without the members that a hop may have added. All of it was read strictly before.
+func (d *delivery) withoutIgnored() []byte {
+	kept := make([][]byte, 0, len(d.data))
+	for i, member := range d.data {
+		if !slices.Contains(d.at, i) {
+			kept = append(kept, member)
+		}
+	}
+	return d.object(kept)
 }
 
 // hasDataMember reports whether the object, which is known to be valid, has data in either form, be it empty.

@@ -159,7 +159,7 @@ func (v *victim) is(o *envelope.Opened) bool {
 	return string(o.JSON()) == v.event && o.Producer == v.producer
 }
 
-// Whatever is done to a sealed event, opening it ends in a rejection with a Reason, or in the very event that was
+// Whatever is done to a sealed event, also by hops that add members to it, opening it ends in a rejection with a Reason, or in the very event that was
 // sealed. A splice may also give the event that it took the other half from.
 func TestMutations(t *testing.T) {
 	seed := *mutationSeed
@@ -388,6 +388,12 @@ func mutate(r *rand.Rand, tree, donor *node) (text []byte, spliced bool) {
 		return spoilBytes(r, []byte(tree.String())), false
 	}
 	tree = tree.clone()
+	if r.IntN(6) == 0 {
+		addHop(r, tree, donor.places(nil))
+		if r.IntN(2) == 0 {
+			return []byte(tree.String()), false
+		}
+	}
 	for range 1 + r.IntN(6)/4 {
 		places := tree.places(nil)
 		if len(places) == 0 {

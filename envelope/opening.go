@@ -17,10 +17,10 @@ import (
 
 // opening is one event on its way through the checks. What a step has verified, the next ones use.
 type opening struct {
-	opts     *OpenOptions
-	in       *cejson.Event // as received: unverified until checkDigests
-	embedded bool          // the data is what is left of an EventBridge detail: only its canonical form has bytes
-	env      dsse.Envelope
+	opts   *OpenOptions
+	in     *cejson.Event // as received: unverified until checkDigests
+	detail *delivery     // not nil: the data is what is left of this EventBridge detail, and only its canonical form has bytes
+	env    dsse.Envelope
 
 	now  time.Time // read after the bundle is at hand: fetching it may have taken long
 	skew time.Duration
@@ -43,7 +43,7 @@ type opening struct {
 	countRoom   [2]valid
 	secondsRoom [20]byte
 	docRoom     [3 << 9]byte
-	paeRoom     [768]byte
+	paeRoom     [760]byte
 }
 
 func newOpening(in *cejson.Event, opts *OpenOptions) *opening {
@@ -101,14 +101,14 @@ func (o *opening) authenticate(ctx context.Context, trust keys.Source) *Error {
 		return unavailable(err)
 	}
 	verdict, unknown := o.judge(bundle)
-	if verdict == nil || unknown == "" {
+	if verdict == nil || !unknown.is {
 		return verdict
 	}
 	live, ok := trust.(keys.Refresher)
 	if !ok {
 		return verdict
 	}
-	fresh, err := live.Refresh(ctx, unknown)
+	fresh, err := live.Refresh(ctx, unknown.keyID)
 	if err != nil {
 		return unavailable(err)
 	}
@@ -123,22 +123,28 @@ func unavailable(err error) *Error {
 	return &Error{Reason: ReasonTrustUnavailable, Cause: err.Error(), Err: err}
 }
 
-// judge holds the event against one bundle. A key ID that might be in a newer one is returned as unknown.
-func (o *opening) judge(bundle *keys.Bundle) (verdict *Error, unknown string) {
+// unknown says that a newer bundle may have the key of a signature.
+type unknown struct {
+	is    bool
+	keyID string // "" = the signature names none
+}
+
+// judge holds the event against one bundle, and says whether a newer one may have a key that this one has not.
+func (o *opening) judge(bundle *keys.Bundle) (verdict *Error, missing unknown) {
 	o.failed = failure{}
 	o.now = clock(o.opts.Now)
 	if bundle == nil {
-		return unavailable(keys.ErrUnavailable), ""
+		return unavailable(keys.ErrUnavailable), unknown{}
 	}
 	if end := bundle.Expires(); !end.IsZero() && !o.now.Before(end) {
-		return reject(ReasonTrustUnavailable, "the trust bundle expired at %s", end.UTC().Format(time.RFC3339)), ""
+		return reject(ReasonTrustUnavailable, "the trust bundle expired at %s", end.UTC().Format(time.RFC3339)), unknown{}
 	}
-	signed, unknown := o.verified(&o.env, bundle)
+	signed, missing := o.verified(&o.env, bundle)
 	if len(signed) == 0 {
-		return reject(o.failed.reason, "%s", o.failed.cause), unknown
+		return o.failed.verdict(), missing
 	}
 	if err := o.checkDigests(); err != nil {
-		return err, ""
+		return err, unknown{}
 	}
 	o.counted = o.countRoom[:0]
 	for i := range signed {
@@ -147,11 +153,11 @@ func (o *opening) judge(bundle *keys.Bundle) (verdict *Error, unknown string) {
 		}
 	}
 	if len(o.counted) == 0 {
-		return reject(o.failed.reason, "%s", o.failed.cause), unknown
+		return o.failed.verdict(), missing
 	}
 	o.bundle = bundle
 	o.nameProducer()
-	return o.checkAlgorithms(), unknown
+	return o.checkAlgorithms(), missing
 }
 
 func clock(now func() time.Time) time.Time {
@@ -190,6 +196,11 @@ func (o *opening) checkDigests() *Error {
 	case err != nil:
 		return reject(ReasonMalformed, "signed payload: %v", err)
 	}
+	for _, name := range p.names {
+		if twin := o.in.CaseTwin(name); twin != "" {
+			return reject(ReasonMalformed, "%.80q is the signed attribute %s but for the case of its letters, and some readers ignore case", twin, name)
+		}
+	}
 	if e := o.checkCore(p); e != nil {
 		return e
 	}
@@ -208,7 +219,7 @@ func (o *opening) checkCore(p *payload) *Error {
 		return reject(ReasonMalformed, "time: %v", err)
 	}
 	if !o.matchCore(p, seconds) {
-		return reject(ReasonModified, "the data or a core attribute is not what was signed")
+		return o.modified(p)
 	}
 	if p.profile == nil {
 		o.time = string(seconds)
@@ -219,7 +230,11 @@ func (o *opening) checkCore(p *payload) *Error {
 		return nil
 	}
 	if o.time == "" || o.in.Time == "" || cejson.FormatTime(at) != o.time {
-		return reject(ReasonModified, "time is not the instant that was signed")
+		e := reject(ReasonModified, "time is not the instant that was signed")
+		if hint := o.timeHint(p); hint != "" {
+			e.Cause += "; " + hint
+		}
+		return e
 	}
 	return nil
 }
@@ -237,27 +252,35 @@ func appendSeconds(dst []byte, text string) ([]byte, time.Time, error) {
 }
 
 // matchCore finds the bytes of data under which the core digest is the signed one: those received, or their
-// canonical form if the data is JSON that was re-serialised on its way.
+// canonical form if the data is JSON that was re-serialised on its way. Of a detail, there is one more attempt: without
+// what hops are known to add to it.
 func (o *opening) matchCore(p *payload, seconds []byte) bool {
 	if o.in.Form == cejson.NoData {
 		o.dataSum = absent
 		sum := o.hash.coreDigest(o.in, seconds, &o.dataSum)
 		return equalDigest(&sum, &p.core)
 	}
-	if o.in.Canonical || !o.embedded {
-		o.data, o.dataSum = o.in.Data, sha256.Sum256(o.in.Data)
-		if sum := o.hash.coreDigest(o.in, seconds, &o.dataSum); equalDigest(&sum, &p.core) {
-			return true
-		}
+	if (o.in.Canonical || o.detail == nil) && o.matchData(p, seconds, o.in.Data) {
+		return true
 	}
-	if o.in.Form != cejson.JSONData || o.in.Canonical {
+	if o.in.Form == cejson.JSONData && !o.in.Canonical && o.matchCanonical(p, seconds, o.in.Data) {
+		return true
+	}
+	if o.detail == nil || len(o.detail.ignored) == 0 || !o.matchCanonical(p, seconds, o.detail.withoutIgnored()) {
 		return false
 	}
-	form, err := canonical.Append(nil, o.in.Data)
-	if err != nil {
-		return false
-	}
-	o.data, o.dataSum = form, sha256.Sum256(form)
+	o.detail.leftOut = true
+	return true
+}
+
+func (o *opening) matchCanonical(p *payload, seconds, data []byte) bool {
+	form, err := canonical.Append(nil, data)
+	return err == nil && o.matchData(p, seconds, form)
+}
+
+// matchData tries these bytes. They stay in o.data, and are verified if it matches.
+func (o *opening) matchData(p *payload, seconds, data []byte) bool {
+	o.data, o.dataSum = data, sha256.Sum256(data)
 	sum := o.hash.coreDigest(o.in, seconds, &o.dataSum)
 	return equalDigest(&sum, &p.core)
 }

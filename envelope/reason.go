@@ -126,6 +126,8 @@ type Error struct {
 
 	// Err is the underlying error, if there is one.
 	Err error
+
+	fix string // advice that fits better than that of the Reason; "" = none does
 }
 
 // Error is "reason: cause".
@@ -140,10 +142,14 @@ func (e *Error) Error() string {
 // Unwrap is the underlying error.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Fix is the one-line advice: that of the key management service's error, if it has one, or the one for the reason.
+// Fix is the one-line advice: that of the key management service's error, if it has one, the one for this very cause, or
+// the one for the reason.
 func (e *Error) Fix() string {
 	if s, ok := errors.AsType[*keys.ServiceError](e.Err); ok && s.Fix != "" {
 		return s.Fix
+	}
+	if e.fix != "" {
+		return e.fix
 	}
 	return e.Reason.Explain().Fix
 }

@@ -37,6 +37,11 @@ func (o *opening) result() (*Opened, error) {
 	ids := len(names)
 	names = appendSignedNames(names, &r.content)
 	r.KeyIDs, r.SignedAttributes = names[:ids:ids], names[ids:]
+	ignored := o.in.Ignored
+	if o.detail != nil && o.detail.leftOut {
+		ignored = append(ignored, o.detail.ignored...)
+	}
+	r.Ignored = ReportedMembers(ignored)
 	if o.opts.Mode == Passthrough {
 		r.Unverified = o.unverified()
 	}
@@ -112,8 +117,8 @@ func (o *opening) unverified() map[string]string {
 func (r *Opened) JSON() []byte { return r.visible().Append(nil) }
 
 // ContentDigest identifies what the event says, for telling a duplicate from a reused ID: SHA-256 over type, subject,
-// dataschema, datacontenttype, data and the signed extensions but recordedtime and expirytime. An honest
-// producer that publishes an event again re-stamps those two, and may re-stamp time. What is encrypted is left out, as it is
+// dataschema, datacontenttype, data and the signed extensions but recordedtime, originalrecordedtime and expirytime. An
+// honest producer that publishes an event again re-stamps those, and may re-stamp time. What is encrypted is left out, as it is
 // encrypted anew each time; the digest is the same before and after Decrypt.
 func (r *Opened) ContentDigest() [32]byte {
 	signed, data := &r.content, r.data
@@ -127,7 +132,7 @@ func (r *Opened) ContentDigest() [32]byte {
 	b = append(b, data[:]...)
 	exts := slices.SortedFunc(slices.Values(signed.Extensions), func(x, y cejson.Attribute) int { return strings.Compare(x.Name, y.Name) })
 	for _, a := range exts {
-		if a.Name == attrRecordedTime || a.Name == attrExpiryTime || r.secret != nil && a.Name == attrRecipients {
+		if a.Name == attrRecordedTime || a.Name == attrOriginalTime || a.Name == attrExpiryTime || r.secret != nil && a.Name == attrRecipients {
 			continue
 		}
 		b = appendPrefixed(appendPrefixed(b, a.Name), a.Value)

@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/jsonwrite"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -29,6 +30,12 @@ type SealOptions struct {
 	Encrypt        *Encrypter               // whom the data is encrypted to; nil = it is not encrypted
 	EncryptFields  []string                 // JSON Pointers of the members of JSON data to encrypt; nil = all of the data. Each must be there, and none within another
 	Now            func() time.Time         // nil = time.Now
+
+	// KeepRecordedTime is for events that something else recorded first: their recordedtime is kept as
+	// originalrecordedtime, in UTC and whole seconds, and freshness is judged by the time of sealing. If an
+	// originalrecordedtime is there already, it stays, as that of the first recorder.
+	// false: an event that has a recordedtime cannot be sealed.
+	KeepRecordedTime bool
 }
 
 // SealError says why an event cannot be sealed. The event is the caller's own: nothing was sent.
@@ -77,7 +84,8 @@ func (s *Sealed) SealedAt() time.Time { return s.at }
 
 // Seal signs ev in the name of the signer's producer. Every attribute that is present is signed, except
 // traceparent, tracestate and partitionkey, which hops may change. JSON data is put into canonical form first, so
-// that the signature survives whatever re-formats the event on its way. ev is not changed.
+// that the signature survives whatever re-formats the event on its way; on the wire, the characters that SQS takes in no
+// message (U+FFFE, U+FFFF) are escaped. ev is not changed.
 //
 // Encrypted data (SealOptions.Encrypt) is encrypted first and then signed, and bound to id, source and type of the event and
 // to its producer. JSON data comes back in its canonical form, data sealed with Exact byte for byte.
@@ -143,10 +151,13 @@ type sealing struct {
 
 // stamp sets the attributes that are ours: recordedtime always, audience and expirytime when asked.
 func (s *sealing) stamp() error {
-	for _, name := range [...]string{attrRecordedTime, attrMaterial, attrRecipients} {
+	for _, name := range [...]string{attrMaterial, attrRecipients} {
 		if hasExtension(s.ev, name) || name == attrMaterial && s.ev.Material != "" {
 			return &SealError{Member: name, Problem: "is set by sealing: remove it (is the event sealed already?)"}
 		}
+	}
+	if err := s.keepRecordedTime(); err != nil {
+		return err
 	}
 	s.set(attrRecordedTime, Timestamp, cejson.FormatSeconds(s.now))
 	if s.opts.Audience != "" {
@@ -159,6 +170,26 @@ func (s *sealing) stamp() error {
 			return &SealError{Member: attrExpiryTime, Problem: "the life of an event is at least a second"}
 		}
 		return s.setOnce(attrExpiryTime, Timestamp, cejson.FormatSeconds(s.now.Add(s.opts.Expires)))
+	}
+	return nil
+}
+
+// keepRecordedTime makes room for the time of sealing, and keeps what stood there.
+func (s *sealing) keepRecordedTime() error {
+	i := slices.IndexFunc(s.ev.Extensions, func(a cejson.Attribute) bool { return a.Name == attrRecordedTime })
+	if i < 0 {
+		return nil
+	}
+	if !s.opts.KeepRecordedTime {
+		return &SealError{Member: attrRecordedTime, Problem: "is set by sealing: remove it, or keep it as " + attrOriginalTime + " (KeepRecordedTime)"}
+	}
+	was, err := cejson.ParseTime(s.ev.Extensions[i].Value)
+	if err != nil {
+		return &SealError{Member: attrRecordedTime, Problem: "cannot be kept as " + attrOriginalTime + ": " + err.Error(), Err: err}
+	}
+	s.ev.Extensions = slices.Delete(s.ev.Extensions, i, i+1)
+	if !hasExtension(s.ev, attrOriginalTime) {
+		s.set(attrOriginalTime, Timestamp, cejson.FormatSeconds(was))
 	}
 	return nil
 }
@@ -305,6 +336,10 @@ func (s *sealing) payload(producer string, delegations []digest) *payload {
 
 // finish writes the wire and holds it against the limits that every consumer has.
 func (s *sealing) finish() (*Sealed, error) {
+	if s.ev.Form == cejson.JSONData && !s.ev.Base64 {
+		escaped := jsonwrite.EscapeForXML(s.ev.Data) // the digests are over the canonical form, which has them raw
+		s.ev.Data, s.ev.Canonical = escaped, s.ev.Canonical && len(escaped) == len(s.ev.Data)
+	}
 	wire := s.ev.Append(make([]byte, 0, len(s.ev.Data)*4/3+len(s.ev.Material)+1<<10))
 	switch {
 	case len(wire) > cejson.MaxEvent:

@@ -1,7 +1,6 @@
 package envelope
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -45,9 +44,18 @@ type valid struct {
 
 // failure is how far the best of the failing signatures got: it speaks for all of them.
 type failure struct {
-	rank   int
-	reason Reason
-	cause  string
+	rank     int
+	reason   Reason
+	cause    string
+	nameless bool // the signature names no key
+}
+
+func (f *failure) verdict() *Error {
+	e := reject(f.reason, "%s", f.cause)
+	if f.nameless {
+		e.fix = namelessFix
+	}
+	return e
 }
 
 // progress is the order in which the checks of one signature come.
@@ -56,35 +64,50 @@ var progress = []Reason{ReasonUnknownKey, ReasonBadSignature, ReasonRevokedKey, 
 
 func (f *failure) note(reason Reason, format string, args ...any) {
 	if rank := 1 + slices.Index(progress, reason); rank > f.rank {
-		*f = failure{rank, reason, fmt.Sprintf(format, args...)}
+		*f = failure{rank: rank, reason: reason, cause: fmt.Sprintf(format, args...)}
 	}
 }
 
-// verified returns the signatures of env that verify over its payload, and sets unknown to a key ID of which a newer
-// bundle may have the key, if there is one.
-func (o *opening) verified(env *dsse.Envelope, bundle *keys.Bundle) (list []valid, unknown string) {
+// verified returns the signatures of env that verify over its payload, and whether a newer bundle may have the key of
+// one that does not.
+func (o *opening) verified(env *dsse.Envelope, bundle *keys.Bundle) (list []valid, missing unknown) {
 	pae := dsse.PAE(o.paeRoom[:0], env.PayloadType, env.Payload)
 	list = o.validRoom[:0]
+	nameless := nameless{bundle: bundle, source: o.in.Source, typ: o.in.Type, left: MaxNamelessTries}
 	for i := range env.Signatures {
 		sig := &env.Signatures[i]
-		found, err := verifyOne(sig, pae, bundle, list)
-		if err != nil {
-			unknown = cmp.Or(unknown, o.noteUnverified(sig.KeyID, err))
+		var err error
+		if sig.KeyID == "" && sig.Delegation == nil {
+			list, err = nameless.verify(sig, pae, list)
+		} else {
+			list, err = verifyOne(sig, pae, bundle, list)
 		}
-		list = found
+		if err == nil {
+			continue
+		}
+		if m := o.noteUnverified(sig.KeyID, err); !missing.is {
+			missing = m
+		}
 	}
-	return list, unknown
+	return list, missing
 }
 
-// noteUnverified notes why a signature does not verify, and returns the key ID to look for in a newer bundle.
-func (o *opening) noteUnverified(keyID string, err error) (unknown string) {
+// noteUnverified notes why a signature does not verify, and says whether a newer bundle may have its key.
+func (o *opening) noteUnverified(keyID string, err error) unknown {
+	if n, ok := errors.AsType[*namelessError](err); ok {
+		if o.failed.rank == 0 {
+			o.failed.note(ReasonUnknownKey, "%v", err)
+			o.failed.nameless = true
+		}
+		return unknown{is: n.mayBeNew}
+	}
 	if id, ok := errors.AsType[unknownKey](err); ok {
 		o.failed.note(ReasonUnknownKey, "%v", err)
-		return string(id)
+		return unknown{is: id != "", keyID: string(id)}
 	}
 	o.failed.note(ReasonBadSignature, "signature of key ID %.80q: %v", keyID, err)
 	id, _ := errors.AsType[badAlias](err)
-	return string(id)
+	return unknown{is: id != "", keyID: string(id)}
 }
 
 // verifyOne appends what sig is worth to list.

@@ -1,6 +1,7 @@
 package envelope_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +95,19 @@ func mainKeys() []*keys.Key {
 	}
 }
 
+// namelessKeys are nine that may have made a signature of the order event, but for one, and others that may not.
+func namelessKeys(without string) []*keys.Key {
+	nine := []string{"orders", "next", "es256", "scheduled", "revoked", "bound", "nowhere", "aliased", "sharing"}
+	list := []*keys.Key{entry("mldsa", nil)}
+	for _, k := range mainKeys() {
+		is := func(name string) bool { return k.KeyID() == cast[name].Verifier().KeyID() }
+		if slices.ContainsFunc(nine, is) && (without == "" || !is(without)) || is("nosources") || is("notypes") || is("shipping") {
+			list = append(list, k)
+		}
+	}
+	return list
+}
+
 // hybridKeys have one of ML-DSA-65 beside each other key.
 func hybridKeys() []*keys.Key {
 	return []*keys.Key{
@@ -122,6 +136,8 @@ func vectorBundles(t testing.TB) map[string]*keys.Bundle {
 		"bundles/main.json":      make(issued.AddDate(0, 0, 7), mainKeys()...),
 		"bundles/expiring.json":  make(on("12:00"), mainKeys()...),
 		"bundles/hybrid.json":    make(issued.AddDate(0, 0, 7), hybridKeys()...),
+		"bundles/eight.json":     make(issued.AddDate(0, 0, 7), namelessKeys("nowhere")...),
+		"bundles/nine.json":      make(issued.AddDate(0, 0, 7), namelessKeys("")...),
 		"bundles/published.json": make(issued.AddDate(0, 0, 7), publishedKey(t)),
 	}
 }
@@ -293,6 +309,7 @@ func allVectors(t testing.TB) []*vector {
 		soundCases, syntaxCases, dataCases, materialCases, payloadCases, profileCases, digestCases, keyCases, countedCases,
 		delegationCases, foreignCases, timeCases, audienceCases, bridgeCases, edgeCases, hybridCases, encryptedCases, fieldCases, publishedCases,
 		limitCases, budgetCases,
+		addedCases, namelessCases, textCases,
 	} {
 		cases(l)
 	}

@@ -176,8 +176,8 @@ func signatureCases(l *vectorList) {
 		l.add("signature-"+name, about, envelope.ReasonBadSignature, change)
 	}
 	l.add("unknown-key", "the key is not in the bundle", envelope.ReasonUnknownKey, func(c *vcase) { c.plan = order("unlisted") })
-	l.add("unknown-key-no-keyid", "a signature without keyid is tried against no key", envelope.ReasonUnknownKey, signature(del("keyid")))
-	l.add("unknown-key-empty-keyid", "an empty keyid is that of no key", envelope.ReasonUnknownKey, signature(set("keyid", `""`)))
+	l.add("unknown-key-no-keyid", "a signature without keyid that more than 8 keys may have made is tried under none", envelope.ReasonUnknownKey, signature(del("keyid")))
+	l.add("unknown-key-empty-keyid", "nor is one with an empty keyid", envelope.ReasonUnknownKey, signature(set("keyid", `""`)))
 	l.add("unknown-key-case", "key IDs are compared byte by byte", envelope.ReasonUnknownKey, signature(func(o mint.Object) mint.Object {
 		return o.Set("keyid", strings.ToLower(o.Get("keyid")))
 	}))

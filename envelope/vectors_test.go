@@ -84,6 +84,7 @@ type vectorOptions struct {
 	RequireEncrypted             bool              `json:"require_encrypted,omitempty"`
 	RequireEncryptedFields       []string          `json:"require_encrypted_fields,omitempty"`
 	UnsafeAllowUncommitted       bool              `json:"unsafe_allow_uncommitted,omitempty"`
+	IgnoreMembers                []string          `json:"ignore_members,omitzero"` // an empty one is written
 }
 
 type vectorOuter struct {
@@ -109,6 +110,7 @@ func (o *vectorOptions) open(t testing.TB) *envelope.OpenOptions {
 		UnsafeAcceptBeforeRevocation: o.UnsafeAcceptBeforeRevocation,
 		RequireEncrypted:             o.RequireEncrypted, RequireEncryptedFields: o.RequireEncryptedFields,
 		UnsafeAllowUncommitted: o.UnsafeAllowUncommitted, Decrypter: o.decrypter(t),
+		IgnoreMembers: o.IgnoreMembers,
 	}
 	if o.Outer != nil {
 		opts.Outer = &envelope.Outer{Source: o.Outer.Source, DetailType: o.Outer.DetailType}

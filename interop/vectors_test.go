@@ -83,6 +83,7 @@ type options struct {
 	RequireEncrypted       bool              `json:"require_encrypted"`
 	RequireEncryptedFields []string          `json:"require_encrypted_fields"`
 	UnsafeAllowUncommitted bool              `json:"unsafe_allow_uncommitted"`
+	IgnoreMembers          []string          `json:"ignore_members"`
 }
 
 // A finding is what an implementation concludes from a vector: "verified" with the opened event, or a Reason without.
@@ -261,6 +262,7 @@ func openOptions(t *testing.T, o options) *envelope.OpenOptions {
 		RequireEncrypted:             o.RequireEncrypted,
 		RequireEncryptedFields:       o.RequireEncryptedFields,
 		UnsafeAllowUncommitted:       o.UnsafeAllowUncommitted,
+		IgnoreMembers:                o.IgnoreMembers,
 	}
 	if o.Outer != nil {
 		opts.Outer = &envelope.Outer{Source: o.Outer.Source, DetailType: o.Outer.DetailType}

@@ -122,6 +122,27 @@ func (b *Bundle) Bundle(context.Context) (*Bundle, error) { return b, nil }
 // The slice is not to be changed.
 func (b *Bundle) Lookup(keyID string) []*Key { return b.byID[keyID] }
 
+// Candidates are the signing keys that may speak for source and sign typ, and whose signatures have size bytes, in the
+// order of their IDs; the first most of them. It is for signatures that name no key.
+func (b *Bundle) Candidates(source, typ string, size, most int) (list []*Key) {
+	if CheckSource(source) != nil || !isSignatureSize(size) {
+		return nil
+	}
+	for _, k := range b.keys {
+		if len(list) == most {
+			break
+		}
+		if k.Algorithm().SignatureSize() == size && k.AllowsType(typ) && matchesSource(k.Sources, source) {
+			list = append(list, k)
+		}
+	}
+	return list
+}
+
+func isSignatureSize(size int) bool {
+	return slices.ContainsFunc(Algorithms(), func(a Algorithm) bool { return a.SignatureSize() == size })
+}
+
 // Keys are the signing keys, in the order of their IDs. Neither they nor what they hold is to be changed.
 func (b *Bundle) Keys() []*Key { return slices.Clone(b.keys) }
 

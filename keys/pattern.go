@@ -19,6 +19,11 @@ func MatchSource(patterns []string, source string) bool {
 	if CheckSource(source) != nil {
 		return false
 	}
+	return matchesSource(patterns, source)
+}
+
+// matchesSource is MatchSource for a source that CheckSource passes.
+func matchesSource(patterns []string, source string) bool {
 	for _, p := range patterns {
 		if !strings.Contains(p, "*") {
 			if p == source {

@@ -70,6 +70,10 @@ type Options struct {
 	// Trace is the W3C trace context to publish under, as a tracer keeps it in ctx; nil = that of WithTrace.
 	Trace func(ctx context.Context) (traceparent, tracestate string)
 	Now   func() time.Time // the wall clock; nil = time.Now
+
+	// KeepRecordedTime is for a forwarder of events that have a recordedtime: it becomes originalrecordedtime.
+	// false: such events are refused.
+	KeepRecordedTime bool
 }
 
 // Producer publishes events. It is safe for concurrent use.
@@ -238,6 +242,7 @@ func (p *Producer) seal(ctx context.Context, ev event.Event, signers []keys.Sign
 	return envelope.Seal(ctx, traced(ctx, ev), signers[0], &envelope.SealOptions{
 		Audience: p.opts.Audience, Expires: p.opts.Expires, Exact: p.opts.Exact, CoSigners: signers[1:],
 		ExtensionTypes: p.opts.ExtensionTypes, Encrypt: p.opts.Encrypt, EncryptFields: p.opts.EncryptFields, Now: p.opts.Now,
+		KeepRecordedTime: p.opts.KeepRecordedTime,
 	})
 }
 

@@ -74,7 +74,7 @@ func (a *app) inspect(ctx context.Context, f *inspectFlags) error {
 func (i *inspector) show(m *message, n, of int) bool {
 	s, err := (*peek.Sealed)(nil), m.err
 	if err == nil {
-		s, err = peek.Unverified(m.body)
+		s, err = peek.Unverified(m.body, envelope.DefaultIgnoreMembers()...)
 	}
 	if err != nil {
 		i.notShown(err, position(n, of))
@@ -130,6 +130,7 @@ type inspectedEvent struct {
 	DataBytes       int               `json:"data_bytes"`
 	DataCanonical   bool              `json:"data_canonical"`
 	Extensions      map[string]string `json:"extensions"`
+	Ignored         []string          `json:"ignored,omitempty"` // members that are no part of the event: at most 8, escaped
 }
 
 type inspectedSeal struct {
@@ -160,6 +161,7 @@ func inspectResult(s *peek.Sealed, whose owners) inspected {
 		Event: inspectedEvent{
 			ID: e.ID, Source: e.Source, Type: e.Type, Subject: e.Subject, Time: e.Time, DataContentType: e.DataContentType,
 			DataSchema: e.DataSchema, DataBytes: len(e.Data), DataCanonical: e.Canonical, Extensions: extensionMap(e),
+			Ignored: envelope.ReportedMembers(s.Ignored),
 		},
 	}
 	if o := s.Outer; o != nil {

@@ -107,6 +107,7 @@ func (v *view) event() {
 		}
 		v.field(&t, x.Name, x.Value)
 	}
+	v.field(&t, "ignored", strings.Join(v.r.Event.Ignored, " "))
 	v.section("Event", &t)
 }
 
@@ -207,7 +208,11 @@ func (v *view) signature(k *inspectedKey) {
 		whose = cell{"by a session key", v.dim} // the owner is that of the key that vouches for it
 	}
 	var t table
-	t.add(cell{text: "  " + shorten(k.KeyID)}, cell{size, v.dim}, whose)
+	id := shorten(k.KeyID)
+	if id == "" {
+		id = "(names no key)"
+	}
+	t.add(cell{text: "  " + id}, cell{size, v.dim}, whose)
 	t.print(v.printer)
 	if k.Delegation != nil {
 		v.delegation(k)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -28,6 +29,7 @@ type listenFlags struct {
 	awsFlags
 	identityFlags
 	requireFlags
+	ignoreFlags
 	queue, http   string
 	sources       []string
 	types         []string
@@ -98,6 +100,7 @@ sealbus listen --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing 
 	f.awsFlags.register(cmd)
 	f.identityFlags.register(cmd)
 	f.requireFlags.register(cmd)
+	f.ignoreFlags.register(cmd, strings.Join(envelope.DefaultIgnoreMembers(), ", "))
 	return cmd
 }
 
@@ -129,6 +132,9 @@ func (f *listenFlags) check() error {
 
 func (f *listenFlags) checkValues() error {
 	if err := f.requireFlags.check(); err != nil {
+		return err
+	}
+	if err := f.ignoreFlags.check(); err != nil {
 		return err
 	}
 	if err := keys.CheckScope(f.sources, f.types); err != nil {
@@ -210,7 +216,7 @@ func (a *app) newListener(ctx context.Context, f *listenFlags) (*listener, error
 	}
 	l.consumer, err = consumer.New(f.name, trust, store, &consumer.Options{
 		Sources: f.sources, Types: f.types, Audience: f.audience, MaxAge: time.Duration(f.maxAge),
-		Decrypter: decrypter, RequireEncrypted: f.encrypted, RequireEncryptedFields: f.fields,
+		Decrypter: decrypter, RequireEncrypted: f.encrypted, RequireEncryptedFields: f.fields, IgnoreMembers: f.ignore,
 		Quarantine: quarantine, QuarantineName: f.quarantineName(), Reopen: reopen, Logger: slog.New(slog.DiscardHandler), Now: a.now,
 	})
 	if err != nil {

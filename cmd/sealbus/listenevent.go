@@ -60,6 +60,7 @@ type heard struct {
 	Forwarded  bool            `json:"forwarded"`
 	MessageID  string          `json:"message_id,omitempty"` // of SQS
 
+	Ignored    []string          `json:"ignored,omitempty"`    // names of members that were added on the way: at most 8, escaped
 	Encryption *encryptionResult `json:"encryption,omitempty"` // of what was verified; absent = the data was not encrypted
 }
 
@@ -87,7 +88,7 @@ func (l *listener) take(ctx context.Context, body []byte) *heard {
 	}
 	result, err := l.consumer.Handle(ctx, msg, func(ctx context.Context, d consumer.Delivery[[]byte]) error {
 		h.KeyIDs, h.SignedAt = slices.Clone(d.Verified.KeyIDs), formatTime(d.Verified.SignedAt)
-		h.Encryption = encryptionOf(d.Verified.Encryption)
+		h.Encryption, h.Ignored = encryptionOf(d.Verified.Encryption), slices.Clone(d.Verified.Ignored)
 		if l.forward == nil {
 			return nil
 		}

@@ -44,6 +44,9 @@ func (v *listenView) row(h *heard) []cell {
 		{at.Format(time.TimeOnly), v.dim}, {h.Verdict, v.verdictPaint(h.Verdict)}, {string(h.Reason), v.bold}, {shortened(h.Producer), nil},
 		{shortened(h.Source), nil}, {shortened(h.Type), nil}, {shortened(h.ID), nil}, {shortenedTo(h.Cause, 160), v.dim},
 	}
+	if h.Cause == "" && len(h.Ignored) > 0 {
+		cells[7] = cell{shortenedTo("ignored, added on the way: "+strings.Join(h.Ignored, " "), 160), v.dim}
+	}
 	if u := h.Unverified; u != nil {
 		cells[4], cells[5], cells[6] = v.unverified(u.Source, v.widths[4]), v.unverified(u.Type, v.widths[5]), v.unverified(u.ID, mostShown)
 	}

@@ -22,6 +22,7 @@ type openFlags struct {
 	trustFlags
 	identityFlags
 	requireFlags
+	ignoreFlags
 	keepEncrypted bool
 
 	sources  []string
@@ -64,6 +65,7 @@ aws sqs receive-message --queue-url URL | sealbus open --trust bundle.dsse --roo
 	f.trustFlags.register(cmd)
 	f.identityFlags.register(cmd)
 	f.requireFlags.register(cmd)
+	f.ignoreFlags.register(cmd, "none")
 	flags.BoolVar(&f.keepEncrypted, "keep-encrypted", false, "verify encrypted events without opening them")
 	flags.StringArrayVar(&f.sources, "allow-source", nil, "a source `PATTERN` that this consumer takes: exact, or ending in /*")
 	flags.StringArrayVar(&f.types, "allow-type", nil, "a type `PATTERN` that it takes (default all that the bundle allows)")
@@ -85,6 +87,22 @@ type requireFlags struct {
 func (f *requireFlags) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.encrypted, "require-encrypted", false, "all of the data must be encrypted")
 	cmd.Flags().StringArrayVar(&f.fields, "require-encrypted-field", nil, "what stands at this JSON `POINTER` must be encrypted")
+}
+
+// ignoreFlags say what hops add to a detail.
+type ignoreFlags struct{ ignore []string }
+
+func (f *ignoreFlags) register(cmd *cobra.Command, otherwise string) {
+	cmd.Flags().StringArrayVar(&f.ignore, "ignore-member", nil,
+		"try an embedded event that was changed once more without the members of this `NAME` (default "+otherwise+")")
+}
+
+func (f *ignoreFlags) check() error {
+	if err := envelope.CheckIgnoreMembers(f.ignore); err != nil {
+		problem := strings.Replace(err.Error(), "IgnoreMembers", "--ignore-member", 1)
+		return usage("name members of the detail that something adds on the way, such as _datadog", "%s", problem)
+	}
+	return nil
 }
 
 func (f *requireFlags) check() error { return checkFields("require-encrypted-field", f.fields) }
@@ -111,8 +129,12 @@ func (f *openFlags) options(now time.Time) (*envelope.OpenOptions, error) {
 	if err := f.requireFlags.check(); err != nil {
 		return nil, err
 	}
+	if err := f.ignoreFlags.check(); err != nil {
+		return nil, err
+	}
 	return &envelope.OpenOptions{
-		Mode: openModes[f.mode.value], Sources: f.sources, Types: f.types, Audience: f.audience, Account: f.account,
+		IgnoreMembers: append([]string{}, f.ignore...), // none unless asked: open shows what a hop did to the data
+		Mode:          openModes[f.mode.value], Sources: f.sources, Types: f.types, Audience: f.audience, Account: f.account,
 		RequireEncrypted: f.encrypted, RequireEncryptedFields: f.fields, KeepEncrypted: f.keepEncrypted,
 		MaxAge: time.Duration(f.maxAge), Now: func() time.Time { return now },
 	}, nil
@@ -175,6 +197,7 @@ type verifiedResult struct {
 	SignedAttributes []string          `json:"signed_attributes"`
 	Encryption       *encryptionResult `json:"encryption"` // null = the data was not encrypted
 	Unverified       map[string]string `json:"unverified"` // --mode passthrough only
+	Ignored          []string          `json:"ignored"`    // names of members that were added on the way: at most 8, escaped
 }
 
 // encryptionResult is how the data was encrypted, for programs.
@@ -211,7 +234,7 @@ func (a *app) tellVerdict(opened *envelope.Opened, err error, where string) erro
 		return a.writeJSON(verifiedResult{
 			Verdict: "verified", Event: opened.JSON(), Producer: opened.Producer, KeyIDs: opened.KeyIDs,
 			SignedAt: formatTime(opened.SignedAt), SignedAttributes: opened.SignedAttributes,
-			Encryption: encryptionOf(opened.Encryption), Unverified: unverified,
+			Encryption: encryptionOf(opened.Encryption), Unverified: unverified, Ignored: append([]string{}, opened.Ignored...),
 		})
 	}
 	a.talkVerified(opened, where)
@@ -238,6 +261,9 @@ func (a *app) talkVerified(o *envelope.Opened, where string) {
 	}
 	fmt.Fprintf(a.stderr, "%s %ssealed by %s %s, key %s\n", a.talk.green("sealbus: verified:"), where, o.Producer, when, shortIDs(o.KeyIDs))
 	a.talkEncryption(o.Encryption)
+	if len(o.Ignored) > 0 {
+		fmt.Fprintf(a.stderr, "  %s %s\n", a.talk.yellow("added on the way, ignored:"), strings.Join(o.Ignored, " "))
+	}
 	for _, name := range sortedKeys(o.Unverified) {
 		fmt.Fprintf(a.stderr, "  %s %s=%s\n", a.talk.yellow("not signed:"), clean(name), clean(o.Unverified[name]))
 	}

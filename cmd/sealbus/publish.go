@@ -31,6 +31,7 @@ type publishFlags struct {
 	audience   string
 	expires    durationValue
 	exact      bool
+	keepTime   bool
 	layout     choice
 	bus        string
 	endpoint   string
@@ -71,6 +72,7 @@ sealbus publish --bus central --keyring orders.keyring --output json events.json
 	flags.StringVar(&f.audience, "audience", "", "`NAMES` of who may open the events, space-separated")
 	flags.Var(&f.expires, "expires", "how long the events live from now on (default without end)")
 	flags.BoolVar(&f.exact, "exact", false, "keep the data byte for byte, as base64 (+33 %); JSON data is else sent in canonical form")
+	registerKeepTime(cmd, &f.keepTime)
 	flags.Var(&f.layout, "layout", "of the detail: the whole event, or its data with the attributes as one member")
 	flags.StringVar(&f.bus, "bus", "", "the event bus, a `NAME` or ARN")
 	flags.StringVar(&f.region, "region", "", "the AWS region, a `NAME` (default that of the AWS configuration)")
@@ -125,6 +127,9 @@ func (a *app) publish(ctx context.Context, f *publishFlags) error {
 	p, err := a.newPublisher(ctx, f, source, encrypt)
 	if err != nil {
 		return err
+	}
+	if f.keepTime {
+		a.noteKeptTimes(events)
 	}
 	return a.publishAll(ctx, p, events, f)
 }
@@ -193,6 +198,7 @@ func (a *app) newPublisher(ctx context.Context, f *publishFlags, source keys.Sig
 	}
 	p, err := producer.New(source, bus, &producer.Options{
 		Audience: f.audience, Expires: time.Duration(f.expires), Exact: f.exact, Encrypt: encrypt, EncryptFields: f.fields, Now: a.now,
+		KeepRecordedTime: f.keepTime,
 	})
 	if err != nil {
 		return nil, unavailable("report this as a bug", "%w", err)

@@ -29,6 +29,7 @@ type sealFlags struct {
 	audience string
 	expires  durationValue
 	exact    bool
+	keepTime bool
 	to       choice
 	layout   choice
 	bus      string
@@ -63,6 +64,7 @@ aws events put-events --entries file://entries.json`,
 	flags.StringVar(&f.audience, "audience", "", "`NAMES` of who may open the event, space-separated")
 	flags.Var(&f.expires, "expires", "how long the event lives from now on (default without end)")
 	flags.BoolVar(&f.exact, "exact", false, "keep the data byte for byte, as base64 (+33 %); JSON data is else sent in canonical form")
+	registerKeepTime(cmd, &f.keepTime)
 	flags.Var(&f.to, "to", "what to write")
 	flags.Var(&f.layout, "layout", "of an EventBridge detail: the whole event, or its data with the attributes as one member")
 	flags.StringVar(&f.bus, "bus", "", "the EventBusName of the entries, a `NAME` or ARN")
@@ -182,6 +184,8 @@ func (a *app) sealAll(ctx context.Context, events []event.Event, ring ring, opts
 	sealed := make([]*envelope.Sealed, len(events))
 	now := a.now()
 	opts.Audience, opts.Expires, opts.Exact, opts.Now = f.audience, time.Duration(f.expires), f.exact, func() time.Time { return now }
+	opts.KeepRecordedTime = f.keepTime
+	notes := sealNotes{}
 	for i, ev := range events {
 		where := position(i, len(events))
 		if err := checkScope(ring, &ev, where); err != nil {
@@ -192,7 +196,10 @@ func (a *app) sealAll(ctx context.Context, events []event.Event, ring ring, opts
 		if err != nil {
 			return nil, sealFailed(where, err)
 		}
+		notes.add(sealed[i].Warnings())
 	}
+	a.noteKeptTimes(events)
+	notes.tell(a)
 	return sealed, nil
 }
 

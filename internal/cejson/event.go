@@ -23,9 +23,9 @@ const (
 	// MaxBatch is the most events in one batch: each costs a signature check.
 	MaxBatch = 1000
 
-	// maxName is the longest attribute name. The standard recommends at most 20 characters and forbids
+	// MaxName is the longest attribute name. The standard recommends at most 20 characters and forbids
 	// none, so a longer name than this is malformed, not too large.
-	maxName = 64
+	MaxName = 64
 )
 
 // Type is a type of the CloudEvents type system (CloudEvents 1.0, "Type System").
@@ -96,6 +96,10 @@ type Event struct {
 
 	// Extensions are all other attributes in order of appearance, without null and empty ones.
 	Extensions []Attribute
+
+	// Ignored are the names of the members that are no part of the event, as ParseSealed met them: an attacker's text,
+	// cut where it is longer than any name that matters.
+	Ignored []string
 
 	// Form says what Data is.
 	Form Form

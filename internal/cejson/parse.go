@@ -17,11 +17,18 @@ import (
 //
 // A null attribute and an empty optional one are absent, and so is an empty data_base64; "data": null is the
 // JSON value null. Data is JSON if IsJSON(DataContentType), whichever member carried it.
-func Parse(b []byte) (*Event, error) {
+func Parse(b []byte) (*Event, error) { return parse(b, false) }
+
+// ParseSealed is Parse for an event that was sealed: a member whose name is no attribute name was added on its way,
+// by a tracer mostly, and is no part of the event. Only its name is kept, in Event.Ignored. Such a name is an error
+// if a reader that ignores case would take the member for one of the event: see CaseTwin.
+func ParseSealed(b []byte) (*Event, error) { return parse(b, true) }
+
+func parse(b []byte, sealed bool) (*Event, error) {
 	if len(b) > MaxEvent {
 		return nil, &Error{TooLarge: true, Msg: "the event is larger than 1 MiB"}
 	}
-	p := parser{r: strictjson.NewReader(b), e: &Event{}}
+	p := parser{r: strictjson.NewReader(b), e: &Event{}, sealed: sealed}
 	p.text.Grow(min(len(b), textGuess))
 	obj := p.r.Object()
 	for p.r.Member(&obj) {
@@ -50,6 +57,7 @@ type parser struct {
 	data    []byte          // the value of data, as it stands; nil if absent
 	encoded []byte          // the text of data_base64; nil if absent
 	exact   bool            // data is canonical
+	sealed  bool            // members with other names than attributes have are ignored
 }
 
 func (p *parser) member(name []byte) {
@@ -96,21 +104,42 @@ func (e *Event) core(name []byte) *string {
 
 func (p *parser) extension(name []byte) {
 	if !validName(name) {
-		p.r.Fail(&Error{Msg: "an attribute name has 1 to 64 characters of a-z and 0-9"})
+		p.ignore(name)
 		return
 	}
 	typ, value := p.value()
-	if value == "" || p.r.Err() != nil {
-		return
-	}
-	if len(p.e.Extensions) == MaxExtensions {
-		p.r.Fail(&Error{TooLarge: true, Msg: "more than 128 extension attributes"})
+	if value == "" || p.r.Err() != nil || p.full() {
 		return
 	}
 	if p.e.Extensions == nil {
 		p.e.Extensions = make([]Attribute, 0, 8)
 	}
 	p.e.Extensions = append(p.e.Extensions, Attribute{Name: p.keep(name), Type: typ, Value: value})
+}
+
+// ignore reads past a member that is no part of the event. It is JSON like all others, and counts like an attribute.
+func (p *parser) ignore(name []byte) {
+	folded := fold(name)
+	switch {
+	case !p.sealed:
+		p.r.Fail(&Error{Msg: "an attribute name has 1 to 64 characters of a-z and 0-9"})
+	case isMarker(string(name)):
+		p.r.Fail(&Error{Msg: "is a member of another format: the message is two things at once"})
+	case isMember(folded) || p.e.core([]byte(folded)) != nil:
+		p.r.Fail(errCaseTwin("", folded)) // which it is, the caller adds
+	case !p.full():
+		p.e.Ignored = append(p.e.Ignored, p.keep(name[:min(len(name), maxIgnoredName)]))
+		p.r.Skip()
+	}
+}
+
+// full fails if there is no room for one more extension attribute, or member that is ignored.
+func (p *parser) full() bool {
+	if len(p.e.Extensions)+len(p.e.Ignored) < MaxExtensions {
+		return false
+	}
+	p.r.Fail(&Error{TooLarge: true, Msg: "more than 128 extension attributes and members that are none"})
+	return true
 }
 
 // value reads the value of an extension attribute; "" is an absent one.
@@ -168,6 +197,12 @@ func (p *parser) keep(text []byte) string {
 func (p *parser) finish() error {
 	if err := p.e.checkCore(); err != nil {
 		return err
+	}
+	for i := range p.e.Extensions {
+		name := p.e.Extensions[i].Name
+		if twin := p.e.CaseTwin(name); twin != "" {
+			return errCaseTwin(twin, name)
+		}
 	}
 	// datacontenttype may follow the data, so what the data is can only be told now.
 	json := IsJSON(p.e.DataContentType)
@@ -246,8 +281,8 @@ func memberError(name []byte, err error) *Error {
 
 // clip shortens a name that may be of any length before it enters an error.
 func clip[T string | []byte](name T) string {
-	if len(name) > maxName {
-		return string(name[:maxName]) + "..."
+	if len(name) > MaxName {
+		return string(name[:MaxName]) + "..."
 	}
 	return string(name)
 }
@@ -258,7 +293,7 @@ func validName[T string | []byte](name T) bool {
 			return false
 		}
 	}
-	return 0 < len(name) && len(name) <= maxName
+	return 0 < len(name) && len(name) <= MaxName
 }
 
 // validText reports whether s is a CloudEvents String: UTF-8 without control characters and noncharacters.

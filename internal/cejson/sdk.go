@@ -311,14 +311,41 @@ func CheckURI(name, text string) error {
 }
 
 // parseURL parses text as the SDK does and refuses what would come out of it as another text. What net/url lets
-// through in opaque parts and queries, which RFC 3986 does not, is refused too.
+// through in opaque parts and queries, which RFC 3986 does not, is refused too. An empty fragment, as in the names of
+// JSON schemas, is kept, except in source.
 func parseURL(name, text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	if err != nil || text == "" || u.String() != text || !uriCharacters(text) {
+	body, empty := cutEmptyFragment(text)
+	if empty && name == "source" {
+		return nil, &Error{Member: name, Unsupported: true,
+			Msg: "ends in an empty fragment, and readers would confuse it with the source without one: drop the #"}
+	}
+	u, err := url.Parse(body)
+	if err != nil || body == "" || u.String() != body || !uriCharacters(body) {
 		return nil, &Error{Member: name, Unsupported: true,
 			Msg: "cannot be represented in the SDK's event, which holds a URL and would rewrite this one"}
 	}
+	if empty {
+		return withEmptyFragment(u.Scheme, text), nil
+	}
 	return u, nil
+}
+
+// cutEmptyFragment cuts off a # that is the last character and the only one of its kind.
+func cutEmptyFragment(text string) (body string, found bool) {
+	body, found = strings.CutSuffix(text, "#")
+	if !found || strings.Contains(body, "#") {
+		return text, false
+	}
+	return body, true
+}
+
+// withEmptyFragment is a URL whose String is text. A url.URL does not tell an empty fragment from none, so all that
+// follows the scheme goes into Opaque, which is written as it is.
+func withEmptyFragment(scheme, text string) *url.URL {
+	if scheme != "" {
+		text = text[len(scheme)+len(":"):]
+	}
+	return &url.URL{Scheme: scheme, Opaque: text}
 }
 
 func uriCharacters(text string) bool {

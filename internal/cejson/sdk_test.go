@@ -99,6 +99,33 @@ func TestFromSDK(t *testing.T) {
 	}
 }
 
+// An empty fragment, which no url.URL tells from none, stays.
+func TestEmptyFragment(t *testing.T) {
+	for _, text := range []string{"https://schema.example/order#", "https://schema.example?#", "urn:x#", "a/b#", "//schema.example#"} {
+		e := &Event{SpecVersion: "1.0", ID: "1", Source: "/a", Type: "b", DataSchema: text, Extensions: []Attribute{
+			{"docs", URI, text}, {"ref", URIReference, text},
+		}}
+		ev, err := e.ToSDK()
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		back, err := FromSDK(&ev)
+		if err != nil || ev.DataSchema() != text || !reflect.DeepEqual(back, e) {
+			t.Errorf("%s: got %q, %+v, %v", text, ev.DataSchema(), back, err)
+		}
+	}
+	for _, text := range []string{"https://schema.example/##", "https://schema.example/a b#", "HTTPS://schema.example/#", "#"} {
+		_, err := (&Event{SpecVersion: "1.0", ID: "1", Source: "/a", Type: "b", DataSchema: text}).ToSDK()
+		if e, _ := errors.AsType[*Error](err); e == nil || e.Member != "dataschema" || !e.Unsupported {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	_, err := (&Event{SpecVersion: "1.0", ID: "1", Source: "https://a.example/b#", Type: "b"}).ToSDK()
+	if e, _ := errors.AsType[*Error](err); e == nil || e.Member != "source" || !e.Unsupported || !strings.Contains(e.Msg, "drop the #") {
+		t.Errorf("source: %v", err)
+	}
+}
+
 func TestFromSDKData(t *testing.T) {
 	for _, test := range []struct {
 		contentType string

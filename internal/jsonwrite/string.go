@@ -2,6 +2,7 @@
 package jsonwrite
 
 import (
+	"bytes"
 	"encoding/binary"
 	"unicode/utf8"
 )
@@ -90,6 +91,29 @@ func appendEscape(dst []byte, c byte) []byte {
 		return append(dst, '\\', 't')
 	}
 	return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+}
+
+// EscapeForXML is the JSON text with the characters escaped that JSON has raw and XML 1.0 has not at all: U+FFFE and
+// U+FFFF. SQS takes no message with one of them. The text, which is returned as it is if it has none, means the same.
+func EscapeForXML(text []byte) []byte {
+	const first = "\xef\xbf" // of the three bytes of both, and of no more than 62 others
+	i := bytes.Index(text, []byte(first))
+	if i < 0 {
+		return text
+	}
+	var out []byte
+	start := 0
+	for ; i+2 < len(text); i++ {
+		if text[i] != first[0] || text[i+1] != first[1] || text[i+2] < 0xbe {
+			continue
+		}
+		out = append(append(out, text[start:i]...), '\\', 'u', 'f', 'f', 'f', hex[text[i+2]&0xf])
+		start = i + 3
+	}
+	if start == 0 {
+		return text
+	}
+	return append(out, text[start:]...)
 }
 
 // AppendStrings appends a JSON array of strings; nil is an empty array.

@@ -51,6 +51,24 @@ func TestAppendText(t *testing.T) {
 	}
 }
 
+// EscapeForXML escapes the two characters, nothing else, and leaves alone what has none of them.
+func TestEscapeForXML(t *testing.T) {
+	for text, want := range map[string]string{
+		`{}`: `{}`, "\"\uffff\"": `"\uffff"`, "{\"\ufffe\":\"a\uffff\ufffeb\"}": `{"\ufffe":"a\uffff\ufffeb"}`,
+		"\"\uffef\uffbe\uffbf\ufffd\ufff0\U0001fffe\"": "\"\uffef\uffbe\uffbf\ufffd\ufff0\U0001fffe\"", `"\uffff\\"`: `"\uffff\\"`,
+		"\"\xef\xbf": "\"\xef\xbf", "": "",
+	} {
+		in := []byte(text)
+		got := EscapeForXML(in)
+		if string(got) != want || string(in) != text {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+		if text == want && len(text) > 0 && &got[0] != &in[0] {
+			t.Errorf("%q was copied", text)
+		}
+	}
+}
+
 func BenchmarkAppendText(b *testing.B) {
 	text := strings.Repeat("aGVsbG8g", 100)
 	dst := make([]byte, 0, 1<<10)

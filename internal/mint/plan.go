@@ -248,7 +248,7 @@ func (p *Plan) Names() []string {
 }
 
 var documented = map[string]string{
-	"recordedtime": "Timestamp", "expirytime": "Timestamp", "deprecationfrom": "Timestamp", "deprecationsunset": "Timestamp",
+	"recordedtime": "Timestamp", "originalrecordedtime": "Timestamp", "expirytime": "Timestamp", "deprecationfrom": "Timestamp", "deprecationsunset": "Timestamp",
 	"sampledrate": "Integer", "severitynumber": "Integer", "deprecated": "Boolean", "dataref": "URI-reference",
 	"deprecationmigration": "URI", "audience": "String",
 }

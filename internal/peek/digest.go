@@ -36,6 +36,23 @@ func (s sums) equal(digest []byte) bool {
 	return bytes.Equal(sum[:], digest)
 }
 
+// fitCoreWithout compares the digest of core attributes and data, the latter once more without what a hop may have added.
+func (s *Sealed) fitCoreWithout() {
+	if s.Core = s.fitCore(); s.Core != FitNone || len(s.listed) == 0 {
+		return
+	}
+	without := *s.Event
+	without.Data = s.kept
+	_, without.Canonical, _ = canonical.Scan(s.kept, 0) // it was read as part of the whole
+	whole := s.Event
+	s.Event = &without
+	if s.Core = s.fitCore(); s.Core == FitNone {
+		s.Event = whole
+		return
+	}
+	s.Ignored = append(s.Ignored, s.listed...)
+}
+
 // fitCore compares the digest of core attributes and data.
 func (s *Sealed) fitCore() Fit {
 	e := s.Event

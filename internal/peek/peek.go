@@ -39,6 +39,13 @@ type Sealed struct {
 	Core        Fit         // the digest of core attributes and data
 	Extensions  Fit         // the digest of the signed extensions
 	Problems    []string    // what a consumer would stumble over, in the order in which it would
+
+	// Ignored are the names of members that are no part of the event: they were added on its way, or look so.
+	Ignored []string
+
+	ignore []string // names that hops add to a detail
+	listed []string // those that are in this one, beside the data of the embedded layout
+	kept   []byte   // that data without them
 }
 
 // Outer is what the EventBridge event says around its detail.
@@ -56,12 +63,14 @@ type Signature struct {
 // Signed reports whether the event carries anything that looks like a signature.
 func (s *Sealed) Signed() bool { return s.Event.Material != "" }
 
-// Unverified reads one CloudEvent or EventBridge event. It fails only if there is no event to show.
-func Unverified(doc []byte) (*Sealed, error) {
-	s, err := unwrap(doc)
+// Unverified reads one CloudEvent or EventBridge event. It fails only if there is no event to show. The names in ignore
+// are those of envelope.OpenOptions.IgnoreMembers.
+func Unverified(doc []byte, ignore ...string) (*Sealed, error) {
+	s, err := unwrap(doc, ignore)
 	if err != nil {
 		return nil, err
 	}
+	s.Ignored = s.Event.Ignored
 	if !s.Signed() {
 		s.problem("no attribute dssematerial: the event is not signed")
 		return s, nil
@@ -70,7 +79,12 @@ func Unverified(doc []byte) (*Sealed, error) {
 		s.problem("%v", err)
 		return s, nil
 	}
-	s.Core = s.fitCore()
+	for _, name := range s.Payload.Names {
+		if twin := s.Event.CaseTwin(name); twin != "" {
+			s.problem("%.80q is the signed attribute %s but for the case of its letters", twin, name)
+		}
+	}
+	s.fitCoreWithout()
 	s.Extensions = s.fitExtensions()
 	if s.Core == FitNone {
 		s.problem("the data or a core attribute is not what the payload has the digest of")

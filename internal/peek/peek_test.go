@@ -10,6 +10,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/mint"
 	"github.com/sealbus/sealbus/internal/peek"
 	"github.com/sealbus/sealbus/internal/racing"
 	"github.com/sealbus/sealbus/keys"
@@ -122,6 +123,30 @@ func TestAgreesWithOpen(t *testing.T) {
 	for _, reason := range []envelope.Reason{"", envelope.ReasonModified, envelope.ReasonMalformed, envelope.ReasonBadSignature, envelope.ReasonUnknownKey} {
 		if seen[reason] == 0 {
 			t.Errorf("no mutation ended in %q: %v", reason, seen)
+		}
+	}
+}
+
+// The same where hops add members to a detail, in both layouts: with the list of a consumer and without one.
+func TestAgreesWithOpenOnAddedMembers(t *testing.T) {
+	s, trust := sealed(t)
+	for _, layout := range []envelope.Layout{envelope.Structured, envelope.Embedded} {
+		entry, err := s.EventBridge(layout)
+		check(t, err)
+		for _, ignore := range [][]string{{}, {"_datadog"}, {"_datadog", "_x"}} {
+			for _, added := range []string{``, `"_datadog":{},`, `"_x":1,`, `"_x":1,"_datadog":[1e400],`, `"Data":1,`, `"ID":1,`, `"Tenant":"x",`, `"_datadog":{"a":1,"a":1},`, `"_datadog":1,"_datadog":2,`, `"item":1,`} {
+				detail := "{" + added + string(entry.Detail[1:])
+				doc := mint.Delivery(entry.Source, entry.DetailType, "111122223333", detail).String()
+				opened, err := envelope.OpenEventBridge(t.Context(), []byte(doc), trust, &envelope.OpenOptions{IgnoreMembers: ignore})
+				p, peekErr := peek.Unverified([]byte(doc), ignore...)
+				bad := peekErr != nil || len(p.Problems) > 0
+				if bad != (err != nil) {
+					t.Errorf("layout %d, ignoring %q, added %s: open says %v, peek %v %+v", layout, ignore, added, err, peekErr, p)
+				}
+				if err == nil && !slices.Equal(envelope.ReportedMembers(p.Ignored), opened.Ignored) {
+					t.Errorf("layout %d, ignoring %q, added %s: %q and %q", layout, ignore, added, p.Ignored, opened.Ignored)
+				}
+			}
 		}
 	}
 }

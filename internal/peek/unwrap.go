@@ -1,8 +1,10 @@
 package peek
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/cejson"
@@ -13,7 +15,7 @@ import (
 const maxDocument = cejson.MaxEvent + 64<<10
 
 // unwrap finds the CloudEvent in the document.
-func unwrap(doc []byte) (*Sealed, error) {
+func unwrap(doc []byte, ignore []string) (*Sealed, error) {
 	if len(doc) > maxDocument {
 		return nil, fmt.Errorf("more than %d bytes", maxDocument)
 	}
@@ -22,10 +24,10 @@ func unwrap(doc []byte) (*Sealed, error) {
 		return nil, err
 	}
 	if detail == nil {
-		ev, err := cejson.Parse(doc)
+		ev, err := cejson.ParseSealed(doc)
 		return &Sealed{Layout: Plain, Event: ev}, err
 	}
-	s := &Sealed{Outer: outer}
+	s := &Sealed{Outer: outer, ignore: ignore}
 	if err := s.readDetail(detail); err != nil {
 		return nil, fmt.Errorf("detail: %w", err)
 	}
@@ -69,7 +71,7 @@ func readOuter(doc []byte) (outer *Outer, detail []byte, err error) {
 func (s *Sealed) readDetail(detail []byte) error {
 	var structured bool
 	var attributes []byte
-	data := []byte{'{'}
+	var data, kept []byte
 	r := strictjson.NewReader(detail)
 	for obj := r.Object(); r.Member(&obj); {
 		name, kind := string(obj.Name), r.Kind()
@@ -79,10 +81,12 @@ func (s *Sealed) readDetail(detail []byte) error {
 			attributes = span
 			continue
 		}
-		if len(data) > 1 {
-			data = append(data, ',')
+		data = append(append(data, ','), r.Since(&obj)...)
+		if slices.Contains(s.ignore, name) {
+			s.listed = append(s.listed, name)
+			continue
 		}
-		data = append(data, r.Since(&obj)...)
+		kept = append(append(kept, ','), r.Since(&obj)...)
 	}
 	if err := r.End(); err != nil {
 		return err
@@ -93,10 +97,11 @@ func (s *Sealed) readDetail(detail []byte) error {
 		return errors.New(`has both "specversion" and an object "cloudevent"`)
 	case attributes != nil:
 		s.Layout = Embedded
-		s.Event, err = embedded(attributes, append(data, '}'))
+		s.kept = object(kept)
+		s.Event, err = embedded(attributes, object(data))
 	case structured:
 		s.Layout = Structured
-		s.Event, err = cejson.Parse(detail)
+		s.Event, err = cejson.ParseSealed(detail)
 	default:
 		s.Layout = Structured
 		s.Event = &cejson.Event{Source: s.Outer.Source, Type: s.Outer.DetailType, Form: cejson.JSONData, Data: detail}
@@ -104,8 +109,13 @@ func (s *Sealed) readDetail(detail []byte) error {
 	return err
 }
 
+// object is an object of members, each with a comma before it.
+func object(members []byte) []byte {
+	return append(append([]byte{'{'}, bytes.TrimPrefix(members, []byte{','})...), '}')
+}
+
 func embedded(attributes, data []byte) (*cejson.Event, error) {
-	e, err := cejson.Parse(attributes)
+	e, err := cejson.ParseSealed(attributes)
 	if err != nil {
 		return nil, err
 	}

@@ -94,6 +94,14 @@ export function canonical({ kind, value, raw }, tiny = { left: LIMITS.tiny_numbe
   if (kind === 'number' && Math.abs(Number(raw)) < 1e-307 && Number(raw) !== 0) need(tiny.left-- > 0, 'modified');
   return kind === 'number' ? canonicalNumber(raw) : raw;
 }
+export function canonicalOrNone(node) {
+  try {
+    return Buffer.from(canonical(node));
+  } catch (error) {
+    if (error instanceof Rejected) return undefined;
+    throw error;
+  }
+}
 function canonicalNumber(text) {
   const [sign, digits, exponent] = decimal(text);
   if (digits === '') return '0';
@@ -110,6 +118,8 @@ function decimal(text) {
 
 // 2. Names, integers and timestamps; instants are nanoseconds.
 export const isName = (text) => /^[a-z0-9]+$/.test(text) && text.length <= LIMITS.name_chars;
+const SMALL = { '\u017f': 's', '\u212a': 'k', '\u0130': 'i', '\u0131': 'i' };
+export const foldCase = (name) => name.replace(/[A-Z\u017f\u212a\u0130\u0131]/g, (c) => SMALL[c] ?? c.toLowerCase());
 export const SECOND = 1000000000n;
 export const isInteger = (text) => /^(?:0|-?[1-9]\d*)$/.test(text) && Number(text) === (Number(text) | 0);
 export function timestamp(text) {
@@ -134,7 +144,7 @@ export const TYPES = {
   Timestamp: timestamp, String: plain, URI: plain, 'URI-reference': plain,
 };
 export const DOCUMENTED = new Map(Object.entries({
-  Timestamp: 'recordedtime expirytime deprecationfrom deprecationsunset',
+  Timestamp: 'recordedtime originalrecordedtime expirytime deprecationfrom deprecationsunset',
   Integer: 'sampledrate severitynumber opcuametadatamajorversion opcuametadataminorversion opcuastatus',
   Boolean: 'deprecated bamptxcompleted', 'URI-reference': 'dataref', URI: 'deprecationmigration',
   String: 'audience authtype authid authclaims bamtxid bampid bamptxid bamptxsid bamptxsstatus correlationid'

@@ -2,8 +2,8 @@
 import { createPublicKey, verify } from 'node:crypto';
 import { checkEncrypted, decrypt, readEnc } from './decrypt.mjs';
 import {
-  anything, base64, canonical, digest, DOCUMENTED, fail, H, isInteger, isJSONType, isName, isPortable, isSource, isSubset, isType,
-  LIMITS, list, mldsa65, nanosOf, need, optional, parseJSON, record, Rejected, requiredOf, SECOND, shallow, shallowObject, string,
+  anything, base64, canonicalOrNone, digest, DOCUMENTED, fail, foldCase, H, isInteger, isJSONType, isName, isPortable, isSource,
+  isSubset, isType, LIMITS, list, mldsa65, nanosOf, need, optional, parseJSON, record, Rejected, requiredOf, SECOND, shallow, shallowObject, string,
   such, thumbprint, timestamp, TYPES,
 } from './formats.mjs';
 
@@ -15,22 +15,28 @@ const REASONS = ['unknown_key', 'bad_signature', 'revoked_key', 'key_not_valid',
 
 // 2
 const isKnown = (name) => CORE.includes(name) || name === 'dssematerial';
+const isReserved = (name) => isKnown(name) || ['data', 'data_base64', 'cloudevent'].includes(name);
+const isOfAnotherFormat = (name) => name === 'detail-type' || name === 'unverified_id';
 function readEvent(node) {
   need(node.kind === 'object') && need(Buffer.byteLength(node.raw) <= LIMITS.event_bytes, 'too_large');
   const { data, data_base64: encoded, ...members } = Object.fromEntries(node.value);
-  const attributes = new Map(Object.entries(members).map(readAttribute).filter(([, text]) => text !== ''));
-  need([...attributes.keys()].filter((name) => !isKnown(name)).length <= LIMITS.extensions, 'too_large');
+  const named = Object.entries(members).filter(([name]) => isName(name));
+  const attributes = new Map(named.map(readAttribute).filter(([, text]) => text !== ''));
+  const others = Object.entries(members).filter(([name]) => !isName(name));
+  const ignored = others.map(([name]) => foldCase(name));
+  need(others.every(([name, { depth }]) => depth < LIMITS.depth && !isOfAnotherFormat(name)));
+  need(!ignored.some((name) => isReserved(name) || attributes.has(name)));
+  need([...attributes.keys()].filter((name) => !isKnown(name)).length + ignored.length <= LIMITS.extensions, 'too_large');
   need(attributes.get('specversion') === '1.0' && ['id', 'source', 'type'].every((name) => attributes.has(name)));
   need(!attributes.has('time') || timestamp(attributes.get('time')));
   need(!data || !encoded || encoded.kind === 'null');
   const isJSON = isJSONType(attributes.get('datacontenttype'));
   const decoded = !encoded || encoded.kind === 'null' ? '' : base64(string(encoded)) ?? fail();
   const bytes = data ? Buffer.from(isJSON ? data.raw : string(data)) : decoded;
-  if (bytes.length === 0) return { attributes, isJSON };
-  return { attributes, isJSON, data: bytes, tree: isJSON ? shallow(data ?? parseJSON(bytes)) : undefined };
+  if (bytes.length === 0) return { attributes, ignored, isJSON };
+  return { attributes, ignored, isJSON, data: bytes, tree: isJSON ? shallow(data ?? parseJSON(bytes)) : undefined };
 }
 function readAttribute([name, { kind, value }]) {
-  need(isName(name));
   need(['string', 'null'].includes(kind) || (!isKnown(name) && (['true', 'false'].includes(kind) || isInteger(value))));
   if (kind === 'null') return [name, ''];
   need(Buffer.byteLength(value) <= LIMITS[name === 'dssematerial' ? 'material_bytes' : 'attribute_bytes'], 'too_large');
@@ -38,7 +44,7 @@ function readAttribute([name, { kind, value }]) {
 }
 
 // 12
-function readDelivery(node) {
+function readDelivery(node, { ignore_members: ignore = ['_datadog'] }) {
   const there = such((text) => text !== '');
   const delivery = record(node, { source: there, 'detail-type': there, detail: anything, account: optional(string) });
   shallowObject([...node.value].filter(([name]) => name !== 'detail'));
@@ -49,7 +55,8 @@ function readDelivery(node) {
   const event = readEvent(cloudevent);
   need(event.isJSON && !cloudevent.value.has('data') && !cloudevent.value.has('data_base64'));
   need(Buffer.byteLength(delivery.detail.raw) <= LIMITS.detail_bytes, 'too_large');
-  return { ...event, tree: shallowObject(Object.entries(rest)), delivery, isEmbedded };
+  const kept = Object.entries(rest).filter(([name]) => !ignore.includes(name));
+  return { ...event, tree: shallowObject(Object.entries(rest)), kept: shallowObject(kept), delivery, isEmbedded };
 }
 
 // 3
@@ -82,6 +89,16 @@ function trySignature({ keyid, sig, delegation }, pae, keys) {
   const named = keys.filter((key) => key.id === keyid || key.aliases?.includes(keyid));
   const found = named.filter((key) => verifies(key, pae, sig)).map((key) => ({ key }));
   return found.length > 0 ? found : named.length > 0 ? 'bad_signature' : 'unknown_key';
+}
+// tryNameless takes a signature without a keyid: of what an event may cost, every key that is tried is one.
+const SIZES = { Ed25519: 64, ES256: 64, 'ML-DSA-65': 3309 };
+function tryNameless({ sig }, pae, keys, attributes, tries) {
+  const size = base64(sig, 'either')?.length;
+  const may = keys.filter(({ algorithm, sources, types }) => algorithm && SIZES[algorithm] === size
+    && isSource(sources, attributes.get('source')) && isType(types, attributes.get('type')));
+  if (may.length > tries.left) return 'unknown_key';
+  const found = may.sort((a, b) => (a.id < b.id ? -1 : 1)).find((key) => tries.left-- > 0 && verifies(key, pae, sig));
+  return found ? [{ key: found }] : 'unknown_key';
 }
 function tryDelegated(keyid, sig, delegation, pae, keys) {
   try {
@@ -138,9 +155,9 @@ function readSealbus(node) {
 function openCore(event, { core, sealbus }) {
   const time = timestamp(event.attributes.get('time'));
   const hashed = CORE.map((name) => H((name === 'time' ? time?.hashed : event.attributes.get(name)) ?? ''));
-  if (event.isEmbedded || !H(...hashed, H(event.data ?? '')).equals(core)) {
-    event.data = Buffer.from(canonical(event.tree ?? fail('modified')));
-    need(H(...hashed, H(event.data)).equals(core), 'modified');
+  const matches = (data) => data !== undefined && H(...hashed, H(data)).equals(core);
+  if (event.isEmbedded || !matches(event.data ?? '')) {
+    event.data = [event.tree, event.kept].map((tree) => tree && canonicalOrNone(tree)).find(matches) ?? fail('modified');
   }
   need(!sealbus || time?.nanos === nanosOf(sealbus.time), 'modified');
   if (time) event.attributes.set('time', sealbus?.time ?? time.opened);
@@ -204,22 +221,25 @@ function checkConsumer({ event, payload, extensions, signed, sealedAt, options, 
   }
   checkEncrypted({ event, payload, options });
   const uris = extensions.filter((extension) => /^URI/.test(extension.type)).map(({ text }) => text);
-  need([source, schema, ...uris].every(isPortable), 'unsupported');
+  need([source, schema, ...uris].every(isPortable) && !source.endsWith('#'), 'unsupported');
 }
 
 function openEvent(input, form, bundle, options) {
   need(input.length <= LIMITS[form === 'eventbridge' ? 'delivery_bytes' : 'event_bytes'], 'too_large');
-  const event = (form === 'eventbridge' ? readDelivery : readEvent)(parseJSON(input));
+  const event = (form === 'eventbridge' ? readDelivery : readEvent)(parseJSON(input), options);
   const material = base64(event.attributes.get('dssematerial') ?? fail('unsigned')) ?? fail();
   const envelope = readEnvelope(shallow(parseJSON(material)));
   need(envelope.type === EVENT_TYPE, 'unsupported');
   const [now, skew] = [nanosOf(options.now), BigInt(options.skew_seconds ?? 300) * SECOND];
   need(!bundle.expires || now < nanosOf(bundle.expires), 'trust_unavailable');
   const keys = bundle.keys.filter(({ use }) => use === 'sig').map(importKey);
-  const tried = envelope.signatures.map((signature) => trySignature(signature, envelope.pae, keys));
+  const tries = { left: LIMITS.nameless_tries };
+  const tried = envelope.signatures.map((signature) => (signature.keyid || signature.delegation
+    ? trySignature(signature, envelope.pae, keys) : tryNameless(signature, envelope.pae, keys, event.attributes, tries)));
   const verified = tried.filter(Array.isArray).flat();
   if (verified.length === 0) fail(REASONS.findLast((reason) => tried.includes(reason)));
   const payload = readPayload(shallow(parseJSON(envelope.payload)));
+  need(!payload.names.some((name) => event.ignored.includes(name)));
   openCore(event, payload);
   const extensions = openExtensions(event, payload, options);
   const signed = (name) => extensions.find((extension) => extension.name === name)?.opened;
