@@ -165,6 +165,8 @@ func (a *app) checkKeyrings(f *trustAddFlags, edited []byte, public []keys.Publi
 		return nil
 	case f.activate != "" || f.publish != "":
 		return usage("leave --activate and --publish out: the schedule is taken from "+pub, "%w", err)
+	case f.retire != "" || f.expire != "":
+		return usage("correct the moment, or revoke the key if it must not sign any more", "%w", err)
 	}
 	return policyRefused(f.policy, err)
 }
