@@ -48,8 +48,8 @@ type trustSource interface {
 	LastError() error
 }
 
-// rememberedTrust is openTrust with a state file. A bundle that is older than what that remembers is refused here, although
-// the remembered one would do: the person who runs the command is to know.
+// rememberedTrust is openTrust with a state file. A bundle that is older than what that remembers is refused
+// here, although the remembered one would do: the person who runs the command is to know.
 func (a *app) rememberedTrust(ctx context.Context, f *trustFlags) (*keys.Bundle, error) {
 	source, err := a.followTrust(ctx, f)
 	if err != nil {

@@ -31,7 +31,8 @@ func ExampleSQS() {
 	must(err)
 	roots, err := keys.ParseRoots(pinned)
 	must(err)
-	// Nothing outlives an instance that could remember the bundle: MinVersion refuses one that is older than this program.
+	// Nothing outlives an instance that could remember the bundle: MinVersion refuses one that is older than
+	// this program.
 	trust, err := keys.WatchFile("bundle.dsse", roots, &keys.FileOptions{MinVersion: 1})
 	must(err)
 	store := replay.NewMemory(nil) // for one instance; replay/dynamodb or replay/redis for several

@@ -142,8 +142,8 @@ func (t *fileText) plain(n *yaml.Node) error {
 	return nil
 }
 
-// readable refuses a text that is not in the file as it is read: letter by letter, in one line. In "\x2a" a reviewer does
-// not see the "*", and a text of several lines is joined by rules that few know by heart.
+// readable refuses a text that is not in the file as it is read: letter by letter, in one line. In "\x2a" a
+// reviewer does not see the "*", and a text of several lines is joined by rules that few know by heart.
 func (t *fileText) readable(n *yaml.Node) error {
 	for _, r := range n.Value {
 		switch {
