@@ -141,7 +141,8 @@ func readState(path string) (*kept, error) {
 // damagedState says how to go on without giving up the protection: removing the file alone would allow a
 // rollback.
 func damagedState(path string, err error) error {
-	return fmt.Errorf("state file %s is damaged: %w: find out who changed it, since an attacker could roll back the trust so; then set MinVersion to the newest version that you know, and only then remove the file", path, err)
+	return fmt.Errorf("state file %s is damaged: %w: find out who changed it, since an attacker could roll back the trust so; "+
+		"then set MinVersion to the newest version that you know, and only then remove the file", path, err)
 }
 
 // remembered is the state that a source starts from.
@@ -238,7 +239,8 @@ func checkOwn(f *os.File, path string) error {
 }
 
 func errIsLink(path string) error {
-	return fmt.Errorf("%s is a symbolic link, which is not followed: name the file itself, in a directory that nobody else can write to", path)
+	return fmt.Errorf("%s is a symbolic link, which is not followed: name the file itself, "+
+		"in a directory that no one else can write to", path)
 }
 
 // lockState waits for the other processes that share the state file. The system gives up the lock of a process that

@@ -44,12 +44,14 @@ func (k PublicKey) MarshalJSON() ([]byte, error) {
 		if k.Producer == "" {
 			return k.Verifier.JWK(), nil
 		}
-		return (&Key{Verifier: k.Verifier, Producer: k.Producer, Schedule: k.Schedule.wholeSeconds()}).append(nil), nil
+		signing := Key{Verifier: k.Verifier, Producer: k.Producer, Schedule: k.Schedule.wholeSeconds()}
+		return signing.append(nil), nil
 	case k.Recipient != nil && k.Verifier == nil && k.Producer == "":
 		if k.Consumer == "" {
 			return k.Recipient.JWK(), nil
 		}
-		return (&EncryptionKey{Recipient: k.Recipient, Consumer: k.Consumer, Schedule: k.Schedule.wholeSeconds()}).append(nil), nil
+		reading := EncryptionKey{Recipient: k.Recipient, Consumer: k.Consumer, Schedule: k.Schedule.wholeSeconds()}
+		return reading.append(nil), nil
 	}
 	return nil, errors.New("keys: a public key is a Verifier, perhaps of a producer, or a Recipient, perhaps of a consumer")
 }
@@ -90,7 +92,8 @@ func FormatJWKSet(list ...PublicKey) ([]byte, error) {
 func ParseJWKSet(doc []byte) ([]PublicKey, error) {
 	list, err := parseJWKSet(doc)
 	if err != nil {
-		err = explained(doc, err, "public keys (a JWK Set)", filekind.JWKSet, filekind.JWK, filekind.PrivateJWK, filekind.PrivateJWKSet)
+		err = explained(doc, err, "public keys (a JWK Set)",
+			filekind.JWKSet, filekind.JWK, filekind.PrivateJWK, filekind.PrivateJWKSet)
 		return nil, fmt.Errorf("keys: %w", err)
 	}
 	return list, nil

@@ -63,7 +63,8 @@ func (s *Schedule) CheckStart(keyring Schedule) error {
 		at   time.Time
 	}{{"active", s.Active}, {"published", s.Published}} {
 		if bound.at.After(wholeSecond(keyring.Active)) {
-			return fmt.Errorf("%s %s is too late: its keyring signs with it %s, and events between would be rejected (key_not_valid)",
+			return fmt.Errorf("%s %s is too late: its keyring signs with it %s, "+
+				"and events between would be rejected (key_not_valid)",
 				bound.name, bound.at.UTC().Format(timeFormat), from)
 		}
 	}

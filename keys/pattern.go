@@ -205,7 +205,8 @@ func unescape(s string) (string, error) {
 		c := byte(unhex(s[i+1])<<4 | unhex(s[i+2]))
 		switch {
 		case c == '/' || c == '\\':
-			return "", fmt.Errorf("source has %s, an encoded %c: refused, since a program that decodes it sees another path", strings.ToUpper(s[i:i+3]), c)
+			return "", fmt.Errorf("source has %s, an encoded %c: refused, since a program that decodes it sees another path",
+				strings.ToUpper(s[i:i+3]), c)
 		case c < ' ' || c == 0x7f:
 			return "", fmt.Errorf("source has %s, an encoded control character", strings.ToUpper(s[i:i+3]))
 		}
@@ -226,7 +227,8 @@ func isHex(s string, n int) bool {
 
 // lookalikes are the characters that Unicode normalisation (NFKC, and what Windows calls best fit) turns into
 // one of . / \ ; ? # % @.
-const lookalikes = "\u2024\u2025\u2026\ufe52\uff0e\u2100\u2101\u2105\u2106\uff0f\ufe68\uff3c\ufe54\uff1b\u037e\ufe56\uff1f\ufe5f\uff03\ufe6a\uff05\ufe6b\uff20"
+const lookalikes = "\u2024\u2025\u2026\ufe52\uff0e" + "\u2100\u2101\u2105\u2106\uff0f" + "\ufe68\uff3c" +
+	"\ufe54\uff1b\u037e" + "\ufe56\uff1f" + "\ufe5f\uff03" + "\ufe6a\uff05" + "\ufe6b\uff20"
 
 // checkLookalikes looks at what is left when all is decoded.
 func checkLookalikes(parts ...string) error {

@@ -22,7 +22,8 @@ type trustFlags struct{ trust, roots, state string }
 func (f *trustFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.trust, "trust", "", "the signed trust bundle: a `FILE`, an https:// URL or s3://BUCKET/KEY")
 	cmd.Flags().StringVar(&f.roots, "roots", "", "the pinned roots that sign the bundle, a `FILE`")
-	cmd.Flags().StringVar(&f.state, "trust-state", "", "remember the newest bundle in this `FILE`, and refuse an older one from then on (default nothing is remembered between runs)")
+	cmd.Flags().StringVar(&f.state, "trust-state", "",
+		"remember the newest bundle in this `FILE`, and refuse an older one from then on (default nothing is remembered)")
 }
 
 // reasonTrustUnavailable is envelope.ReasonTrustUnavailable, for bundles and roots that cannot be used.

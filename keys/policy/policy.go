@@ -198,13 +198,16 @@ func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
 				continue
 			}
 			if keyring.Producer != producer.Name {
-				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s is listed under producer %s, and its keyring is that of producer %s: consumers would reject its events", k.ID, producer.Name, keyring.Producer)})
+				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s is listed under producer %s, "+
+					"and its keyring is that of producer %s: consumers would reject its events", k.ID, producer.Name, keyring.Producer)})
 			}
 			if err := k.Schedule.CheckStart(keyring.Schedule); err != nil {
 				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: %w", k.ID, err)})
 			}
-			if until, retired := signsUntil(keyring, public), k.Schedule.Retired; !retired.IsZero() && until.After(retired) && until.After(now) {
-				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: retired %s is too early: its keyring signs with it until %s, and events between would be rejected (key_not_valid)",
+			until, retired := signsUntil(keyring, public), k.Schedule.Retired
+			if !retired.IsZero() && until.After(retired) && until.After(now) {
+				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: retired %s is too early: "+
+					"its keyring signs with it until %s, and events between would be rejected (key_not_valid)",
 					k.ID, retired.Format(timeFormat), until.Format(timeFormat))})
 			}
 		}
