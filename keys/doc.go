@@ -10,10 +10,12 @@
 // with a schedule; from it and the public keys a Bundle is built, signed by the roots (SignBundle, AddSignature), published and
 // opened by consumers (OpenBundle, WatchFile, FetchBundle).
 //
-// A key's state is a function of its Schedule and the time, never a flag that somebody must flip. To rotate, add a
-// key whose Published lies far enough ahead of its Active for every consumer to have the bundle by then, and give
-// the old key a Retired and an Expired. Only revocation is an act: it rejects whatever the key ever signed, at the next
-// refresh, and at the latest when a withheld bundle expires.
+// A key's state is a function of its Schedule and the time, never a flag that somebody must flip. To rotate,
+// add a key whose Active lies far enough ahead for every consumer to have the bundle with it by then, and
+// give the old key a Retired and an Expired. The moment is set once, in the keyring: Keyring.PublicKeys
+// carries it to the policy, and Schedule.CheckStart finds a policy that begins later than the keyring signs.
+// Only revocation is an act: it rejects whatever the key ever signed, at the next refresh, and at the latest
+// when a withheld bundle expires.
 //
 // A key ID is the key's JWK thumbprint (RFC 7638) and is always computed, never believed. An algorithm belongs to a
 // key: Ed25519 (RFC 8032), ES256 (RFC 7518) as raw r||s, or ML-DSA-65 (FIPS 204, RFC 9964). Against forgers with a quantum
@@ -31,8 +33,13 @@
 //
 // A RemoteSource asks at the bundle's refresh hint, or sooner if the origin's max-age says so, and once for an unknown key
 // ID, but never more often than MinInterval: forged IDs share that one fetch with the ID of a new key. Only a
-// bundle that was just checked can tell that a key is unknown. Without StateFile, what was seen is forgotten at a
-// restart: whoever serves the bundle can then give an older one that has not expired.
+// bundle that was just checked can tell that a key is unknown.
+//
+// Without StateFile (in FetchOptions, and in FileOptions for WatchFile), what was seen is forgotten at a
+// restart: an attacker who can change what the origin serves, or the file, can then give an older bundle that
+// has not expired. The state file belongs on a disk that outlives the process, in a directory that only the
+// program can write to, and apart from the bundle: /var/lib/NAME/trust on a host, a volume of its own in a
+// container. Where nothing outlives the process, as on Lambda, MinVersion is the bound.
 //
 // # Threat model
 //

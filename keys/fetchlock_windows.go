@@ -9,8 +9,8 @@ import (
 // sharingViolation is ERROR_SHARING_VIOLATION: another handle has the file.
 const sharingViolation syscall.Errno = 32
 
-// tryLock opens the file for this handle alone, or is errLocked. A link is opened itself instead of being followed, and
-// refused. The system closes it when the process ends, however that is.
+// tryLock opens the file for this handle alone, or is errLocked. A link is opened itself instead of being
+// followed, and refused. The system closes it when the process ends, however that is.
 func tryLock(path string) (unlock func(), err error) {
 	name, err := syscall.UTF16PtrFromString(path)
 	if err != nil {
@@ -34,5 +34,6 @@ func tryLock(path string) (unlock func(), err error) {
 	return func() { _ = syscall.CloseHandle(h) }, nil
 }
 
-// openNoFollow opens the file for reading. A link takes a privilege to make here; that it was none is checked afterwards.
+// openNoFollow opens the file for reading. A link takes a privilege to make here; that it was none is checked
+// afterwards.
 func openNoFollow(path string) (*os.File, error) { return os.Open(path) }

@@ -138,9 +138,11 @@ func readState(path string) (*kept, error) {
 	return k, nil
 }
 
-// damagedState says how to go on without giving up the protection: removing the file alone would allow a rollback.
+// damagedState says how to go on without giving up the protection: removing the file alone would allow a
+// rollback.
 func damagedState(path string, err error) error {
-	return fmt.Errorf("state file %s is damaged: %w: find out who changed it, since an attacker could roll back the trust so; then set MinVersion to the newest version that you know, and only then remove the file", path, err)
+	return fmt.Errorf("state file %s is damaged: %w: find out who changed it, since an attacker could roll back the trust so; "+
+		"then set MinVersion to the newest version that you know, and only then remove the file", path, err)
 }
 
 // remembered is the state that a source starts from.
@@ -152,8 +154,8 @@ func (s *RemoteSource) remembered() (*remoteState, error) {
 	return &remoteState{bundle: b, seen: is}, nil
 }
 
-// recall reads what the state file remembers; nothing if the path is "" or there is no file yet. A bundle that was kept
-// under other roots, or is below minVersion, is not used, but its version counts.
+// recall reads what the state file remembers; nothing if the path is "" or there is no file yet. A bundle
+// that was kept under other roots, or is below minVersion, is not used, but its version counts.
 func recall(path string, roots *Roots, minVersion int64) (*Bundle, seen, error) {
 	if path == "" {
 		return nil, seen{}, nil
@@ -204,8 +206,8 @@ func keepState(ctx context.Context, path string, next *kept) error {
 	return nil
 }
 
-// readOwn reads a file that this program wrote. It follows no link at the end of the path: in a directory that others can
-// write to, a link would put another file in its place.
+// readOwn reads a file that this program wrote. It follows no link at the end of the path: in a directory
+// that others can write to, a link would put another file in its place.
 func readOwn(path string, most int64) ([]byte, error) {
 	f, err := openNoFollow(path)
 	if err != nil {
@@ -222,7 +224,8 @@ func readOwn(path string, most int64) ([]byte, error) {
 	return data, err
 }
 
-// checkOwn refuses an open file that is not a regular one, or whose name is a link, where the system follows links.
+// checkOwn refuses an open file that is not a regular one, or whose name is a link, where the system follows
+// links.
 func checkOwn(f *os.File, path string) error {
 	named, err := os.Lstat(path)
 	if err == nil && named.Mode()&fs.ModeSymlink != 0 {
@@ -236,7 +239,8 @@ func checkOwn(f *os.File, path string) error {
 }
 
 func errIsLink(path string) error {
-	return fmt.Errorf("%s is a symbolic link, which is not followed: name the file itself, in a directory that nobody else can write to", path)
+	return fmt.Errorf("%s is a symbolic link, which is not followed: name the file itself, "+
+		"in a directory that no one else can write to", path)
 }
 
 // lockState waits for the other processes that share the state file. The system gives up the lock of a process that

@@ -231,8 +231,8 @@ func TestStateFileIsShared(t *testing.T) {
 	wantWhy(t, "older than another process's", one.LastError(), WhyRollback)
 }
 
-// In a directory that others can write to, a link would make the program read or write another file: the state file and
-// its lock follow none, whether or not there is something behind it, and wait for no pipe.
+// In a directory that others can write to, a link would make the program read or write another file: the
+// state file and its lock follow none, whether or not there is something behind it, and wait for no pipe.
 func TestStateFileFollowsNoLink(t *testing.T) {
 	for _, suffix := range []string{"", ".lock"} {
 		for _, behind := range []bool{true, false} {
@@ -273,7 +273,8 @@ func TestStateFileFollowsNoLink(t *testing.T) {
 	}
 }
 
-// What is being written stands beside the state file for a moment: a link of that name is removed, not followed.
+// What is being written stands beside the state file for a moment: a link of that name is removed, not
+// followed.
 func TestStateFileBesideALink(t *testing.T) {
 	s := newStateBench(t)
 	s.publish(versioned(t, 1))

@@ -16,7 +16,8 @@ const (
 	DefaultRefresh = time.Minute
 	// minRefresh bounds how often unknown key IDs, which anybody can invent, cause a look at the file.
 	minRefresh = time.Second
-	// lockPatience is how long a look at the file waits for another process that writes the state file: it is small.
+	// lockPatience is how long a look at the file waits for another process that writes the state file: it is
+	// small.
 	lockPatience = 2 * time.Second
 	// mtimeGrain is how coarse a file system's times may be: a file changed this shortly before it was read
 	// may change again without a new time.
@@ -31,11 +32,12 @@ type FileOptions struct {
 	// looked at when the bundle expires in any case, and from then on once a second until there is a fresh one; and
 	// DefaultRefresh after a look that found something wrong.
 	RefreshHint time.Duration
-	// StateFile keeps the newest bundle that was seen, as FetchOptions.StateFile does and in the same form: an older one
-	// is refused from then on, after a restart too, and a start survives a bundle file that is missing, refused or
-	// older. It is another file than the bundle, in a directory that nobody else can write to, with its lock (.lock) beside
-	// it; neither may be a symbolic link. "" = in memory only: a program that starts takes an older bundle that has not
-	// expired, if that is what the file holds, and with it a key that was revoked since.
+	// StateFile keeps the newest bundle that was seen, as FetchOptions.StateFile does and in the same form:
+	// an older one is refused from then on, after a restart too, and a start survives a bundle file that is
+	// missing, refused or older. It is another file than the bundle, in a directory that nobody else can
+	// write to, with its lock (.lock) beside it; neither may be a symbolic link. "" = in memory only: a
+	// program that starts takes an older bundle that has not expired, if that is what the file holds, and
+	// with it a key that was revoked since.
 	StateFile string
 }
 
@@ -67,9 +69,9 @@ type fileState struct {
 }
 
 // WatchFile reads a signed bundle and follows the file from then on: it reads it again when the time, size or
-// identity of the file has changed, keeps the last good bundle when the new one is refused, and never goes back to
-// a lower version, nor to another content of the same version. It fails if there is no good bundle in the file, unless
-// opts.StateFile has one that still is good: then that is used, and LastError tells why.
+// identity of the file has changed, keeps the last good bundle when the new one is refused, and never goes
+// back to a lower version, nor to another content of the same version. It fails if there is no good bundle in
+// the file, unless opts.StateFile has one that still is good: then that is used, and LastError tells why.
 func WatchFile(path string, roots *Roots, opts *FileOptions) (*FileSource, error) {
 	if opts == nil {
 		opts = &FileOptions{}
@@ -210,8 +212,9 @@ func (f *FileSource) adopt(s *fileState, signed []byte, now time.Time) error {
 	return nil
 }
 
-// keep makes the state file remember the bundle. It refuses one that is older than what the file remembers, perhaps of
-// another process. Newer is safer: a file that cannot be written keeps no bundle from being used, and is tried again.
+// keep makes the state file remember the bundle. It refuses one that is older than what the file remembers,
+// perhaps of another process. Newer is safer: a file that cannot be written keeps no bundle from being used,
+// and is tried again.
 func (f *FileSource) keep(s *fileState, is seen, signed []byte) error {
 	if f.opts.StateFile == "" {
 		return nil

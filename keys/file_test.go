@@ -332,7 +332,8 @@ func (w *watched) restart(opts FileOptions) (*FileSource, error) {
 	return WatchFile(w.path, w.roots.roots, &opts)
 }
 
-// A restart takes no older bundle than was seen, if there is a state file; without one it does, as documented.
+// A restart takes no older bundle than was seen, if there is a state file; without one it does, as
+// documented.
 func TestWatchFileStateStopsRollback(t *testing.T) {
 	opts := FileOptions{StateFile: filepath.Join(t.TempDir(), "state")}
 	old, newer := versioned(t, 4), versioned(t, 7)
@@ -397,8 +398,8 @@ func TestWatchFileSharesState(t *testing.T) {
 	wantWhy(t, "older than fetched", w.LastError(), WhyRollback)
 }
 
-// While watching, another process can see a newer bundle first; and a state file that cannot be written keeps no newer
-// bundle from being used, is told, and is tried again.
+// While watching, another process can see a newer bundle first; and a state file that cannot be written keeps
+// no newer bundle from being used, is told, and is tried again.
 func TestWatchFileStateLater(t *testing.T) {
 	opts := FileOptions{RefreshHint: time.Second, StateFile: filepath.Join(t.TempDir(), "dir", "state")}
 	if err := os.Mkdir(filepath.Dir(opts.StateFile), 0o700); err != nil {

@@ -9,16 +9,17 @@ import (
 	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
-// PublicKey is a public key on its way from its owner to the people who keep the trust: as `sealbus keys export` writes
-// it, or as any other tool does. Nothing in it is signed; a policy that was reviewed decides what the key may do.
+// PublicKey is a public key on its way from its owner to the people who keep the trust: as `sealbus keys
+// export` writes it, or as any other tool does. Nothing in it is signed; a policy that was reviewed decides
+// what the key may do.
 type PublicKey struct {
 	Verifier  *Verifier  // nil = a key for encryption
 	Recipient *Recipient // nil = a signing key
 
 	Producer string // whose signing key it is in a keyring; "" = not said
 	Consumer string // whose encryption key it is in a keyring; "" = not said
-	// Schedule is that of the keyring. It counts only if Producer or Consumer is set; its zero moments are then no
-	// bounds: the owner uses the key from the start, or without end.
+	// Schedule is that of the keyring. It counts only if Producer or Consumer is set; its zero moments are
+	// then no bounds: the owner uses the key from the start, or without end.
 	Schedule Schedule
 }
 
@@ -43,17 +44,20 @@ func (k PublicKey) MarshalJSON() ([]byte, error) {
 		if k.Producer == "" {
 			return k.Verifier.JWK(), nil
 		}
-		return (&Key{Verifier: k.Verifier, Producer: k.Producer, Schedule: k.Schedule.wholeSeconds()}).append(nil), nil
+		signing := Key{Verifier: k.Verifier, Producer: k.Producer, Schedule: k.Schedule.wholeSeconds()}
+		return signing.append(nil), nil
 	case k.Recipient != nil && k.Verifier == nil && k.Producer == "":
 		if k.Consumer == "" {
 			return k.Recipient.JWK(), nil
 		}
-		return (&EncryptionKey{Recipient: k.Recipient, Consumer: k.Consumer, Schedule: k.Schedule.wholeSeconds()}).append(nil), nil
+		reading := EncryptionKey{Recipient: k.Recipient, Consumer: k.Consumer, Schedule: k.Schedule.wholeSeconds()}
+		return reading.append(nil), nil
 	}
 	return nil, errors.New("keys: a public key is a Verifier, perhaps of a producer, or a Recipient, perhaps of a consumer")
 }
 
-// PublicKeys are the public halves of the keyring's keys with their schedule, in the order in which they were added.
+// PublicKeys are the public halves of the keyring's keys with their schedule, in the order in which they were
+// added.
 func (k *Keyring) PublicKeys() []PublicKey {
 	list := []PublicKey{}
 	for _, key := range k.Keys() {
@@ -81,14 +85,15 @@ func FormatJWKSet(list ...PublicKey) ([]byte, error) {
 	return append(out, "\n]}\n"...), nil
 }
 
-// ParseJWKSet reads public keys: a JWK Set (RFC 7517 section 5), as `sealbus keys export` and FormatJWKSet write it, or one
-// JWK. Each key is read as strictly as by ParseJWK and ParseRecipientJWK; "use" says which of the two, and without
-// it a key that both could read is for signing. It has at least one key, at most MaxKeys, and none twice. What else stands
-// in it is ignored.
+// ParseJWKSet reads public keys: a JWK Set (RFC 7517 section 5), as `sealbus keys export` and FormatJWKSet
+// write it, or one JWK. Each key is read as strictly as by ParseJWK and ParseRecipientJWK; "use" says which
+// of the two, and without it a key that both could read is for signing. It has at least one key, at most
+// MaxKeys, and none twice. What else stands in it is ignored.
 func ParseJWKSet(doc []byte) ([]PublicKey, error) {
 	list, err := parseJWKSet(doc)
 	if err != nil {
-		err = explained(doc, err, "public keys (a JWK Set)", filekind.JWKSet, filekind.JWK, filekind.PrivateJWK, filekind.PrivateJWKSet)
+		err = explained(doc, err, "public keys (a JWK Set)",
+			filekind.JWKSet, filekind.JWK, filekind.PrivateJWK, filekind.PrivateJWKSet)
 		return nil, fmt.Errorf("keys: %w", err)
 	}
 	return list, nil
@@ -178,7 +183,8 @@ func parsePublicKey(doc []byte) (PublicKey, error) {
 	return public, public.readOwner(doc)
 }
 
-// readOwner reads whose key it is, and then its schedule: without an owner, a member of that name is another tool's.
+// readOwner reads whose key it is, and then its schedule: without an owner, a member of that name is another
+// tool's.
 func (k *PublicKey) readOwner(doc []byte) error {
 	owner := "producer"
 	if k.Recipient != nil {

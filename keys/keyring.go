@@ -182,7 +182,8 @@ func readKeyring(name string, plain []byte) (*Keyring, error) {
 	defer clear(plain)
 	k, err := parseKeyring(plain)
 	if err != nil {
-		return nil, fmt.Errorf("keys: keyring %s: %w", name, explainedPrivate(plain, unquoted(err), "a keyring", filekind.Keyring))
+		err = explainedPrivate(plain, unquoted(err), "a keyring", filekind.Keyring)
+		return nil, fmt.Errorf("keys: keyring %s: %w", name, err)
 	}
 	return k, nil
 }

@@ -136,16 +136,16 @@ func hasAuthority(s string) bool {
 	return strings.HasPrefix(rest, "//")
 }
 
-// maxDecodings is how often a source may be percent-encoded over itself: "%2520" is once over. Each further layer hides
-// another place from a reader who decodes less often.
+// maxDecodings is how often a source may be percent-encoded over itself: "%2520" is once over. Each further
+// layer hides another place from a reader who decodes less often.
 const maxDecodings = 3
 
-// CheckSource refuses a source that could mean another place than it says to a program that normalises it. Refused
-// are userinfo; a "//" without a host; white space, control characters and "\"; and, as they stand and
-// percent-decoded up to maxDecodings times: an encoded "/", "\" or control character, "." and ".." segments, which
-// also end at a ";" (servers cut path parameters off) and may be followed by more dots and spaces (Windows cuts those
-// off), overlong UTF-8, "%uXXXX", and characters that Unicode normalisation turns into one of . / \ ; ? # % @. See SPEC
-// section 10.
+// CheckSource refuses a source that could mean another place than it says to a program that normalises it.
+// Refused are userinfo; a "//" without a host; white space, control characters and "\"; and, as they stand
+// and percent-decoded up to maxDecodings times: an encoded "/", "\" or control character, "." and ".."
+// segments, which also end at a ";" (servers cut path parameters off) and may be followed by more dots and
+// spaces (Windows cuts those off), overlong UTF-8, "%uXXXX", and characters that Unicode normalisation turns
+// into one of . / \ ; ? # % @. See SPEC section 10.
 func CheckSource(source string) error {
 	if source == "" {
 		return errors.New("empty source")
@@ -187,8 +187,8 @@ func CheckSource(source string) error {
 	return fmt.Errorf("source is percent-encoded more than %d times over", maxDecodings)
 }
 
-// unescape decodes the percent-encoded bytes of s, once. It refuses those that must stand in a source as they are, or not
-// at all.
+// unescape decodes the percent-encoded bytes of s, once. It refuses those that must stand in a source as they
+// are, or not at all.
 func unescape(s string) (string, error) {
 	first := strings.IndexByte(s, '%')
 	if first < 0 {
@@ -210,7 +210,8 @@ func unescape(s string) (string, error) {
 		c := byte(unhex(s[i+1])<<4 | unhex(s[i+2]))
 		switch {
 		case c == '/' || c == '\\':
-			return "", fmt.Errorf("source has %s, an encoded %c: refused, since a program that decodes it sees another path", strings.ToUpper(s[i:i+3]), c)
+			return "", fmt.Errorf("source has %s, an encoded %c: refused, since a program that decodes it sees another path",
+				strings.ToUpper(s[i:i+3]), c)
 		case c < ' ' || c == 0x7f:
 			return "", fmt.Errorf("source has %s, an encoded control character", strings.ToUpper(s[i:i+3]))
 		}
@@ -229,9 +230,10 @@ func isHex(s string, n int) bool {
 	return len(s) == n
 }
 
-// lookalikes are the characters that Unicode normalisation (NFKC, and what Windows calls best fit) turns into one of
-// . / \ ; ? # % @.
-const lookalikes = "\u2024\u2025\u2026\ufe52\uff0e\u2100\u2101\u2105\u2106\uff0f\ufe68\uff3c\ufe54\uff1b\u037e\ufe56\uff1f\ufe5f\uff03\ufe6a\uff05\ufe6b\uff20"
+// lookalikes are the characters that Unicode normalisation (NFKC, and what Windows calls best fit) turns into
+// one of . / \ ; ? # % @.
+const lookalikes = "\u2024\u2025\u2026\ufe52\uff0e" + "\u2100\u2101\u2105\u2106\uff0f" + "\ufe68\uff3c" +
+	"\ufe54\uff1b\u037e" + "\ufe56\uff1f" + "\ufe5f\uff03" + "\ufe6a\uff05" + "\ufe6b\uff20"
 
 // checkLookalikes looks at what is left when all is decoded.
 func checkLookalikes(parts ...string) error {
@@ -286,8 +288,8 @@ func splitAuthority(s string) (authority, rest string) {
 	return s, ""
 }
 
-// checkPath looks at every segment up to the end of the string: what stands after "?" and "#" too, since a program that
-// cuts there differently would take it for a path.
+// checkPath looks at every segment up to the end of the string: what stands after "?" and "#" too, since a
+// program that cuts there differently would take it for a path.
 func checkPath(path string) error {
 	for len(path) > 0 {
 		segment := path
@@ -303,7 +305,8 @@ func checkPath(path string) error {
 	return nil
 }
 
-// isDots reports whether segment is "." or "..", for a program that cuts path parameters, or spaces and then dots, off.
+// isDots reports whether segment is "." or "..", for a program that cuts path parameters, or spaces and then
+// dots, off.
 func isDots(segment string) bool {
 	name, _, _ := strings.Cut(segment, ";")
 	name = strings.TrimLeft(name, " ")

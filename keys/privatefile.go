@@ -114,8 +114,8 @@ func unprotect(path string, raw []byte, passphrase string) (plain []byte, p *pro
 	return plain, &protection{passphrase: hide(passphrase), workFactor: workFactorOf(raw)}, nil
 }
 
-// ErrNotEncrypted is (wrapped in) the error of opening with a passphrase a private file that is not encrypted. The keys
-// in it are as good as before: they were only kept without a passphrase.
+// ErrNotEncrypted is (wrapped in) the error of opening with a passphrase a private file that is not
+// encrypted. The keys in it are as good as before: they were only kept without a passphrase.
 var ErrNotEncrypted = errors.New("it is not encrypted, although a passphrase was given")
 
 // notEncrypted is the error of a file that should be an encrypted keyring or root key.

@@ -102,7 +102,8 @@ func openRootKey(path, passphrase string) (*RootKey, error) {
 	defer clear(plain)
 	k, err := parseRootKey(plain)
 	if err != nil {
-		return nil, fmt.Errorf("keys: root key %s: %w", path, explainedPrivate(plain, unquoted(err), "a root key", filekind.RootKey))
+		err = explainedPrivate(plain, unquoted(err), "a root key", filekind.RootKey)
+		return nil, fmt.Errorf("keys: root key %s: %w", path, err)
 	}
 	return k, nil
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/sealbus/sealbus/internal/filekind"
 )
 
-// explained is err, or a better one if doc was damaged on its way or is a file of another kind than those: err then
-// blames a detail of a file that was never meant to be read so. It is called on errors only.
+// explained is err, or a better one if doc was damaged on its way or is a file of another kind than those:
+// err then blames a detail of a file that was never meant to be read so. It is called on errors only.
 func explained(doc []byte, err error, expected string, kinds ...filekind.Kind) error {
 	better := explainedPrivate(doc, err, expected, kinds...)
 	is := filekind.Of(doc)
@@ -58,7 +58,8 @@ type prefixless struct {
 func (e *prefixless) Error() string { return e.text }
 func (e *prefixless) Unwrap() error { return e.err }
 
-// explainedRefusal is explained for what is refused with a *BundleError, whose Why stays, but for a file of another kind.
+// explainedRefusal is explained for what is refused with a *BundleError, whose Why stays, but for a file of
+// another kind.
 func explainedRefusal(doc []byte, err error, expected string, kinds ...filekind.Kind) error {
 	var refusal *BundleError
 	if err == nil || !errors.As(err, &refusal) || refusal.Why != WhyMalformed && refusal.Why != WhyType {

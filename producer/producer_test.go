@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -523,6 +524,7 @@ func TestPublishKeepsToTheScope(t *testing.T) {
 	for _, test := range []struct{ source, typ, member string }{
 		{"https://orders.example/eu", "com.example.order.placed", ""},
 		{"https://evil.example/", "com.example.order.placed", "source"},
+		{"https://orders.example/a%2Fb", "com.example.order.placed", "source"},
 		{"https://orders.example/eu", "com.example.order.cancelled", "type"},
 	} {
 		ev := event.New()
@@ -533,6 +535,9 @@ func TestPublishKeepsToTheScope(t *testing.T) {
 		refused, _ := errors.AsType[*envelope.SealError](err)
 		if (refused == nil) != (test.member == "") || refused != nil && refused.Member != test.member {
 			t.Errorf("%+v: got %v", test, err)
+		}
+		if strings.Contains(test.source, "%2F") && !strings.Contains(err.Error(), "%2F") {
+			t.Errorf("the escape is not named: %v", err)
 		}
 	}
 }

@@ -129,7 +129,8 @@ func noRecipient(err error) error {
 	if !errors.Is(err, keys.ErrNoRecipient) {
 		return asUnavailable(reasonTrustUnavailable, err)
 	}
-	return unavailable("wait until its key is active, or have its key added to the policy; only if all are retired, expired or revoked, have the consumer make a key with `sealbus keys new --use enc`", "%w", err)
+	return unavailable("wait until its key is active, or have its key added to the policy; "+
+		"only if all are retired, expired or revoked, have the consumer make a key with `sealbus keys new --use enc`", "%w", err)
 }
 
 // addKMSRecipient adds a key in KMS: a symmetric one is asked to encrypt, of a pair for key agreement the public half is enough.

@@ -151,8 +151,8 @@ var closer = map[filekind.Kind][]string{
 	filekind.JWK:       {"JWK: ", "is for another use", "is for signing", "was submitted but is not listed", "is listed but was not submitted"},
 }
 
-// What a command writes, every command and function that is meant to reads; every other one says what the file is
-// instead of blaming a detail of it, changes nothing, and advises nobody to make a new key.
+// What a command writes, every command and function that is meant to reads; every other one says what the
+// file is instead of blaming a detail of it, changes nothing, and advises nobody to make a new key.
 func TestEveryFileIsReadOrNamed(t *testing.T) {
 	b := newKindsBench(t)
 	read := map[string]int{}
@@ -190,8 +190,8 @@ func TestEveryFileIsReadOrNamed(t *testing.T) {
 	}
 }
 
-// A file that an editor, a shell or a copy in text mode touched is read, or the error says what happened to it; the keys
-// in it are as good as before, so that nothing advises to replace them.
+// A file that an editor, a shell or a copy in text mode touched is read, or the error says what happened to
+// it; the keys in it are as good as before, so that nothing advises to replace them.
 func TestDamagedFilesAreReadOrNamed(t *testing.T) {
 	b := newKindsBench(t)
 	damages := map[string]struct {
@@ -230,7 +230,8 @@ func TestDamagedFilesAreReadOrNamed(t *testing.T) {
 	}
 }
 
-// A new key is advised only where no key that is there will do, and removing something only where nothing is lost by it.
+// A new key is advised only where no key that is there will do, and removing something only where nothing is
+// lost by it.
 func TestAdviceKeepsKeys(t *testing.T) {
 	b := newKindsBench(t)
 	const insecure = "--insecure-no-passphrase"
@@ -264,8 +265,9 @@ func inUTF16(doc []byte, marked bool) []byte {
 	return out
 }
 
-// A byte order mark would become part of a new passphrase, which could then not be typed: it is refused. A keyring that was
-// made with one is opened by the same file, and one that was not by a file that got one since.
+// A byte order mark would become part of a new passphrase, which could then not be typed: it is refused. A
+// keyring that was made with one is opened by the same file, and one that was not by a file that got one
+// since.
 func TestPassphraseFileWithByteOrderMark(t *testing.T) {
 	b := newKindsBench(t)
 	marked := b.path("marked")

@@ -80,7 +80,8 @@ func (a *app) tellNamed(n keyNamed, what, use string) error {
 	return a.emit(n, func(p *printer) { p.linef("%s", n.KeyID) })
 }
 
-// write writes the public half. It has no schedule: the key is used from the start, and as long as something names it.
+// write writes the public half. It has no schedule: the key is used from the start, and as long as something
+// names it.
 func (n *keyNamed) write() error {
 	public, err := keys.ParseJWKSet(n.Public)
 	if err != nil {

@@ -73,9 +73,9 @@ func noTerminal(path string) error {
 	return usage("use --passphrase-file FILE (--insecure-no-passphrase if the file is not encrypted)", "there is no terminal to ask for the passphrase of %s", path)
 }
 
-// passphraseFromFile reads the first line. A byte order mark, or UTF-16, would become part of the passphrase, which could
-// then not be typed: a new passphrase is refused with it. One that was made so before must still open its file: openWith
-// tries it as it is first.
+// passphraseFromFile reads the first line. A byte order mark, or UTF-16, would become part of the passphrase,
+// which could then not be typed: a new passphrase is refused with it. One that was made so before must still
+// open its file: openWith tries it as it is first.
 func (a *app) passphraseFromFile(path string, isNew bool) (string, error) {
 	data, err := a.readFile(path, maxPassphrase)
 	if err != nil {
@@ -97,8 +97,8 @@ func (a *app) passphraseFromFile(path string, isNew bool) (string, error) {
 	return string(line), nil
 }
 
-// openWith opens a private file with the passphrase as it is, and else without the byte order mark that an editor put before
-// it.
+// openWith opens a private file with the passphrase as it is, and else without the byte order mark that an
+// editor put before it.
 func openWith[T any](pass string, open func(pass string) (T, error)) (T, error) {
 	opened, err := open(pass)
 	rest, marked := strings.CutPrefix(pass, "\ufeff")

@@ -216,8 +216,10 @@ func shortStoreError(err error) error {
 // notAuthentic is what is said of a record whose MAC is wrong.
 const notAuthentic = "not_authentic"
 
-// fixNotAuthentic does not say to remove the record: under the key that the consumer had before, it may be a payment.
-const fixNotAuthentic = "check --key-file, and try the keys that this consumer had before; if none fits, somebody without the key wrote it: find out who can write to the quarantine"
+// fixNotAuthentic does not say to remove the record: under the key that the consumer had before, it may be a
+// payment.
+const fixNotAuthentic = "check --key-file, and try the keys that this consumer had before; if none fits, " +
+	"someone without the key wrote it: find out who can write to the quarantine"
 
 // recordView is a record for programs. Whatever is called unverified is what the event claims.
 type recordView struct {

@@ -116,7 +116,8 @@ func (a *app) checkAdd(f *trustAddFlags) (keys.Schedule, error) {
 	return a.schedule(f.scheduleFlags)
 }
 
-// submitted are the keys in the file that --key leaves, and all of them, which must be for the use that is asked for.
+// submitted are the keys in the file that --key leaves, and all of them, which must be for the use that is
+// asked for.
 func (a *app) submitted(f *trustAddFlags, pub string) (chosen, all []keys.PublicKey, err error) {
 	all, err = a.readPublicKeys([]string{pub})
 	if err != nil {
@@ -165,6 +166,8 @@ func (a *app) checkKeyrings(f *trustAddFlags, edited []byte, public []keys.Publi
 		return nil
 	case f.activate != "" || f.publish != "":
 		return usage("leave --activate and --publish out: the schedule is taken from "+pub, "%w", err)
+	case f.retire != "" || f.expire != "":
+		return usage("correct the moment, or revoke the key if it must not sign any more", "%w", err)
 	}
 	return policyRefused(f.policy, err)
 }

@@ -22,7 +22,8 @@ type trustFlags struct{ trust, roots, state string }
 func (f *trustFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.trust, "trust", "", "the signed trust bundle: a `FILE`, an https:// URL or s3://BUCKET/KEY")
 	cmd.Flags().StringVar(&f.roots, "roots", "", "the pinned roots that sign the bundle, a `FILE`")
-	cmd.Flags().StringVar(&f.state, "trust-state", "", "remember the newest bundle in this `FILE`, and refuse an older one from then on (default nothing is remembered between runs)")
+	cmd.Flags().StringVar(&f.state, "trust-state", "",
+		"remember the newest bundle in this `FILE`, and refuse an older one from then on (default nothing is remembered)")
 }
 
 // reasonTrustUnavailable is envelope.ReasonTrustUnavailable, for bundles and roots that cannot be used.
@@ -48,8 +49,8 @@ type trustSource interface {
 	LastError() error
 }
 
-// rememberedTrust is openTrust with a state file. A bundle that is older than what that remembers is refused here, although
-// the remembered one would do: the person who runs the command is to know.
+// rememberedTrust is openTrust with a state file. A bundle that is older than what that remembers is refused
+// here, although the remembered one would do: the person who runs the command is to know.
 func (a *app) rememberedTrust(ctx context.Context, f *trustFlags) (*keys.Bundle, error) {
 	source, err := a.followTrust(ctx, f)
 	if err != nil {

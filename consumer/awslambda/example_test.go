@@ -31,7 +31,9 @@ func ExampleSQS() {
 	must(err)
 	roots, err := keys.ParseRoots(pinned)
 	must(err)
-	trust, err := keys.WatchFile("bundle.dsse", roots, nil)
+	// Nothing outlives an instance that could remember the bundle: MinVersion refuses one that is older than
+	// this program.
+	trust, err := keys.WatchFile("bundle.dsse", roots, &keys.FileOptions{MinVersion: 1})
 	must(err)
 	store := replay.NewMemory(nil) // for one instance; replay/dynamodb or replay/redis for several
 	c, err := consumer.New("billing", trust, store, &consumer.Options{Sources: []string{"https://orders.example/*"}})

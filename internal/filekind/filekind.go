@@ -1,5 +1,6 @@
-// Package filekind says what a file is that cannot be read as what it was given for: another kind of file, or one that
-// was damaged on its way. It reads as little as it needs, for an error message; no verdict depends on it.
+// Package filekind says what a file is that cannot be read as what it was given for: another kind of file, or
+// one that was damaged on its way. It reads as little as it needs, for an error message; no verdict depends
+// on it.
 package filekind
 
 import (
@@ -33,7 +34,8 @@ const (
 	Event          Kind = "an event"
 )
 
-// IsPrivate reports whether such a file holds private keys, so that its public half is what belongs elsewhere.
+// IsPrivate reports whether such a file holds private keys, so that its public half is what belongs
+// elsewhere.
 func (k Kind) IsPrivate() bool {
 	switch k {
 	case Encrypted, Keyring, RootKey, TinkKeyset, PrivateJWKSet, PrivateJWK:

@@ -16,7 +16,7 @@ const module = "github.com/sealbus/sealbus"
 // table is design section 3: which of our packages each package may reach, directly or through others. Entries are
 // relative to the module; "internal/..." covers what is below.
 var table = map[string][]string{
-	"keys":                         {"internal/b64", "internal/canonical", "internal/dsse", "internal/jsonwrite", "internal/strictjson"},
+	"keys":                         {"internal/b64", "internal/canonical", "internal/dsse", "internal/jsonwrite", "internal/filekind", "internal/strictjson"},
 	"envelope":                     {"keys", "internal/..."},
 	"producer":                     {"keys", "envelope", "internal/..."},
 	"producer/eventbridge":         {"keys", "envelope", "producer", "internal/..."},
@@ -42,6 +42,7 @@ var table = map[string][]string{
 	"internal/jsonwrite":           {},
 	"internal/lossy":               {"internal/racing"},
 	"internal/strictjson":          {"internal/canonical"},
+	"internal/filekind":            {"internal/canonical", "internal/strictjson"},
 	"internal/dsse":                {"internal/b64", "internal/canonical", "internal/jsonwrite", "internal/strictjson"},
 	"internal/jwe":                 {"internal/b64", "internal/canonical", "internal/jsonwrite", "internal/strictjson"},
 	"internal/cejson":              {"internal/canonical", "internal/jsonwrite", "internal/strictjson", "internal/b64"},

@@ -142,8 +142,8 @@ func (t *fileText) plain(n *yaml.Node) error {
 	return nil
 }
 
-// readable refuses a text that is not in the file as it is read: letter by letter, in one line. In "\x2a" a reviewer does
-// not see the "*", and a text of several lines is joined by rules that few know by heart.
+// readable refuses a text that is not in the file as it is read: letter by letter, in one line. In "\x2a" a
+// reviewer does not see the "*", and a text of several lines is joined by rules that few know by heart.
 func (t *fileText) readable(n *yaml.Node) error {
 	for _, r := range n.Value {
 		switch {
@@ -169,7 +169,8 @@ func (t *fileText) readable(n *yaml.Node) error {
 	}
 	line, _, _ := strings.Cut(t.from(n, len(t.runes)), "\n")
 	if n.Style&yaml.DoubleQuotedStyle != 0 && strings.Contains(line, `\`) {
-		return failAt(n, `escapes (\) are not allowed in a text, since a reviewer does not see what they stand for: write the character itself, or use single quotes`)
+		return failAt(n, `escapes (\) are not allowed in a text, since a reviewer does not see what they stand for: `+
+			`write the character itself, or use single quotes`)
 	}
 	return failAt(n, "a text of several lines is not allowed: write it in one line")
 }

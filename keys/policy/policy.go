@@ -14,13 +14,15 @@
 //	  billing:
 //	    keys: {...}                         # encryption keys
 //
-// A bundle is built from this file and public keys only: what a submitted key may do stands here and nowhere else. The
-// schedule that an exported key brings along is at most compared (CheckKeyrings). Threat model: somebody who submits a key wants it to be trusted for more than was
-// reviewed; somebody who proposes a change to the file wants the reviewer to read something else than the program
-// does. Hence unknown fields, duplicates, anchors, aliases, merge keys, tags, directives, a second document and every
-// character that does not show, tabs among them, are refused, with line and column, and so is a text that is not in the
-// file letter by letter: one with an escape ("\x2a" is a "*" that nobody sees), or of several lines; so are keys that are submitted and not listed, or listed and not submitted. Who may change the
-// file is up to the repository in which it is reviewed, and who may build from it up to the root keys.
+// A bundle is built from this file and public keys only: what a submitted key may do stands here and nowhere
+// else. The schedule that an exported key brings along is at most compared (CheckKeyrings). Threat model:
+// somebody who submits a key wants it to be trusted for more than was reviewed; somebody who proposes a
+// change to the file wants the reviewer to read something else than the program does. Hence unknown fields,
+// duplicates, anchors, aliases, merge keys, tags, directives, a second document and every character that does
+// not show, tabs among them, are refused, with line and column, and so is a text that is not in the file
+// letter by letter: one with an escape ("\x2a" is a "*" that nobody sees), or of several lines; so are keys
+// that are submitted and not listed, or listed and not submitted. Who may change the file is up to the
+// repository in which it is reviewed, and who may build from it up to the root keys.
 //
 // YAML is confined to this package. The file format is stable at version 1.
 package policy
@@ -177,9 +179,10 @@ func (p *Policy) checkConsumers(submitted map[string]*keys.Recipient) error {
 	return joinSorted(errs)
 }
 
-// CheckKeyrings compares the policy with what the keyrings say of the same keys, as far as public says it: a signing key is
-// listed under the producer that its keyring is for, and accepted from when that signs with it (keys.Schedule.CheckStart)
-// until the next key takes over there. Otherwise its events would be rejected for good. Keys that are revoked or have expired at now are not compared.
+// CheckKeyrings compares the policy with what the keyrings say of the same keys, as far as public says it: a
+// signing key is listed under the producer that its keyring is for, and accepted from when that signs with it
+// (keys.Schedule.CheckStart) until the next key takes over there. Otherwise its events would be rejected for
+// good. Keys that are revoked or have expired at now are not compared.
 func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
 	keyrings := map[string]*keys.PublicKey{}
 	for i := range public {
@@ -195,13 +198,16 @@ func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
 				continue
 			}
 			if keyring.Producer != producer.Name {
-				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s is listed under producer %s, and its keyring is that of producer %s: consumers would reject its events", k.ID, producer.Name, keyring.Producer)})
+				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s is listed under producer %s, "+
+					"and its keyring is that of producer %s: consumers would reject its events", k.ID, producer.Name, keyring.Producer)})
 			}
 			if err := k.Schedule.CheckStart(keyring.Schedule); err != nil {
 				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: %w", k.ID, err)})
 			}
-			if until, retired := signsUntil(keyring, public), k.Schedule.Retired; !retired.IsZero() && until.After(retired) && until.After(now) {
-				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: retired %s is too early: its keyring signs with it until %s, and events between would be rejected (key_not_valid)",
+			until, retired := signsUntil(keyring, public), k.Schedule.Retired
+			if !retired.IsZero() && until.After(retired) && until.After(now) {
+				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: retired %s is too early: "+
+					"its keyring signs with it until %s, and events between would be rejected (key_not_valid)",
 					k.ID, retired.Format(timeFormat), until.Format(timeFormat))})
 			}
 		}
@@ -209,8 +215,8 @@ func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
 	return joinSorted(errs)
 }
 
-// signsUntil is when the keyring stops signing with the key, as far as public shows it: when it retires, or when the next
-// key of its kind takes over (keys.Keyring.Signers). Zero = it is not known to stop.
+// signsUntil is when the keyring stops signing with the key, as far as public shows it: when it retires, or
+// when the next key of its kind takes over (keys.Keyring.Signers). Zero = it is not known to stop.
 func signsUntil(key *keys.PublicKey, public []keys.PublicKey) time.Time {
 	until := key.Schedule.Retired
 	for _, next := range public {

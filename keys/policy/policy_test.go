@@ -162,8 +162,8 @@ func TestNonSpecificTagIsRefused(t *testing.T) {
 	mustParse(t, head+"  a: # !\n   sources: ['urn:x:!', \"urn:y:!\"] # ! x\n")
 }
 
-// A reviewer reads what the program reads: no text has escapes, several lines or characters that do not show, and the
-// error says where.
+// A reviewer reads what the program reads: no text has escapes, several lines or characters that do not show,
+// and the error says where.
 func TestTextsStandAsTheyAreRead(t *testing.T) {
 	head := "version: 1\nproducers:\n"
 	id := verifier(t, "a").KeyID()
