@@ -58,7 +58,7 @@ func (d *doctor) redisFailed(err error) {
 	case strings.HasPrefix(text, "NOAUTH"), strings.HasPrefix(text, "WRONGPASS"):
 		d.problem("redis", "put user and password into the URL: redis://USER:PASSWORD@HOST:PORT", "it wants other credentials")
 	default:
-		d.unknown("redis", "check the URL (rediss:// for TLS) and that this machine may connect", "it does not answer: %v", err)
+		d.silent("redis", "check the URL (rediss:// for TLS) and that this machine may connect", "it does not answer: %v", reached("Redis", err))
 	}
 }
 

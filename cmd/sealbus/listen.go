@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -84,7 +83,7 @@ sealbus listen --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing 
 	flags.Lookup("max-age").DefValue = "24h5m" // consumer.DefaultMaxAge; the general form has its largest unit only
 	flags.StringVar(&f.forwardTo, "forward-to", "", "post verified events to this `URL`")
 	flags.BoolVar(&f.remove, "delete", false, "delete verified messages from the queue")
-	flags.StringVar(&f.quarantine, "quarantine", "", "where refused events go, a `PLACE`: dir:PATH, s3://BUCKET/PREFIX or sqs:QUEUE-URL")
+	flags.StringVar(&f.quarantine, "quarantine", "", "where refused events go, a `PLACE`: a directory, s3://BUCKET/PREFIX or sqs:QUEUE-URL")
 	flags.StringVar(&f.quarantineKey, "quarantine-key-file", "", "the quarantine's key, a `FILE` of `sealbus quarantine key new`")
 	flags.StringVar(&f.redis, "redis", "", "remember in this Redis what was handled, a `URL` (default in memory)")
 	flags.StringVar(&f.name, "name", listenName, "the consumer's `NAME`: with --redis, its workers share one")
@@ -227,18 +226,18 @@ func (a *app) openListenQuarantine(ctx context.Context, f *listenFlags) (consume
 	if f.quarantine == "" {
 		return nil, nil
 	}
-	place, rest, _ := strings.Cut(f.quarantine, ":")
-	if rest == "" || !slices.Contains([]string{"dir", "s3", "sqs"}, place) {
-		return nil, usage("write it as dir:PATH, s3://BUCKET/PREFIX or sqs:QUEUE-URL", "--quarantine: %q is no quarantine", f.quarantine)
+	place, rest := placeOf(f.quarantine)
+	if rest == "" {
+		return nil, usage("write it as a directory's path, s3://BUCKET/PREFIX or sqs:QUEUE-URL", "--quarantine: %q is no quarantine", f.quarantine)
 	}
 	if place == "dir" {
 		if err := os.MkdirAll(rest, 0o700); err != nil {
-			return nil, unavailable("name another directory", "making %s: %w", rest, cause(err))
+			return nil, wrongFile("name another directory", "making %s: %w", rest, cause(err))
 		}
 	}
 	store, err := a.openQuarantine(ctx, &quarantineFlags{awsFlags: f.awsFlags, from: f.quarantine, keyFile: f.quarantineKey})
 	if err != nil {
-		return nil, asUnavailable("", err) // no event was judged
+		return nil, asNeeded("", err) // no event was judged
 	}
 	return store, nil
 }

@@ -41,6 +41,9 @@ const (
 	verdictRetry       = "retry"       // could not be judged, put away or handled: it must come again
 )
 
+// verdictUnavailable is that of an event that could not be judged, where nothing brings it again.
+const verdictUnavailable = "unavailable"
+
 var listenVerdicts = []string{verdictVerified, verdictDuplicate, verdictRejected, verdictQuarantined, verdictRetry}
 
 // heard is one delivery and what became of it, for programs. Beside Unverified everything was verified.
@@ -143,7 +146,7 @@ func (l *listener) tell(h *heard) error {
 	if l.app.json {
 		return l.app.writeJSON(h)
 	}
-	return l.app.writeOut([]byte(l.view.line(h)))
+	return l.app.writeText(l.view.line(h))
 }
 
 // full reports whether there were as many events as wanted.

@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -43,7 +43,7 @@ type quarantineFlags struct {
 
 func (f *quarantineFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.from, "from", "", "the quarantine, a `PLACE`: dir:PATH, s3://BUCKET/PREFIX or sqs:QUEUE-URL")
+	flags.StringVar(&f.from, "from", "", "the quarantine, a `PLACE`: a directory, s3://BUCKET/PREFIX or sqs:QUEUE-URL")
 	flags.StringVar(&f.keyFile, "key-file", "", "the quarantine's key, a `FILE` of `sealbus quarantine key new`")
 	f.awsFlags.register(cmd)
 }
@@ -67,7 +67,7 @@ func (a *app) quarantineKey(path string) ([]byte, error) {
 	}
 	key, err := b64.AppendStd(nil, bytes.TrimSpace(text))
 	if err != nil || len(key) < consumer.MinQuarantineKey {
-		return nil, rejected("make one with `sealbus quarantine key new --out FILE`, and give the consumer the same",
+		return nil, wrongFile("name the file of `sealbus quarantine key new` that the consumer has too: no other key opens its records",
 			"%s is not a quarantine key: base64 of at least %d bytes", nameOf(path), consumer.MinQuarantineKey)
 	}
 	return key, nil
@@ -82,8 +82,7 @@ func (a *app) openQuarantine(ctx context.Context, f *quarantineFlags) (quarantin
 	if err != nil {
 		return nil, err
 	}
-	place, rest, _ := strings.Cut(f.from, ":")
-	switch place {
+	switch place, rest := placeOf(f.from); place {
 	case "dir":
 		return openQuarantineDir(rest, key)
 	case "s3":
@@ -94,8 +93,20 @@ func (a *app) openQuarantine(ctx context.Context, f *quarantineFlags) (quarantin
 	return nil, wrongPlace(f.from)
 }
 
+// placeOf is the kind of a quarantine, and what follows it: a path alone is that of a directory. "" = it is none.
+func placeOf(from string) (place, rest string) {
+	place, rest, found := strings.Cut(from, ":")
+	switch {
+	case found && slices.Contains([]string{"dir", "s3", "sqs"}, place):
+		return place, rest
+	case from != "" && !strings.Contains(from, "://"):
+		return "dir", from
+	}
+	return "", ""
+}
+
 func wrongPlace(from string) error {
-	return usage("write it as dir:PATH, s3://BUCKET/PREFIX or sqs:https://sqs.REGION.amazonaws.com/ACCOUNT/NAME", "--from: %q is no quarantine", from)
+	return usage("write it as a directory's path, s3://BUCKET/PREFIX or sqs:https://sqs.REGION.amazonaws.com/ACCOUNT/NAME", "--from: %q is no quarantine", from)
 }
 
 func openQuarantineDir(path string, key []byte) (quarantine.Store, error) {
@@ -106,7 +117,7 @@ func openQuarantineDir(path string, key []byte) (quarantine.Store, error) {
 	case err != nil:
 		return nil, openFailed(path, err)
 	case !info.IsDir():
-		return nil, unavailable("name the directory that the records are in", "%s is not a directory", path)
+		return nil, wrongFile("name the directory that the records are in", "%s is not a directory", path)
 	}
 	return asStore(quarantine.NewDir(path, key))
 }
@@ -177,7 +188,7 @@ func storeFailed(err error) error {
 	if _, ok := errors.AsType[*exitError](err); ok || errors.Is(err, context.Canceled) {
 		return err
 	}
-	fix := "check --from and --region, and try again"
+	fix := "check --from and --region"
 	switch {
 	case errors.Is(err, quarantine.ErrNotFound):
 		return rejected("take the ID from `sealbus quarantine list`; what was reopened is no longer there", "%w", err)
@@ -185,6 +196,12 @@ func storeFailed(err error) error {
 		return &exitError{code: exitRejected, reason: notAuthentic, err: err, fix: fixNotAuthentic}
 	case permissionDenied(err):
 		fix = "ask for the permission that is named, on that queue or bucket"
+	}
+	if isNetwork(err) || mayPass(err) {
+		return unavailable("check the network, --from and --endpoint, and try again", "%w", shortStoreError(err))
+	}
+	if isPathError(err) || errorCode(err) != "" {
+		return wrongFile(fix, "%w", shortStoreError(err))
 	}
 	return unavailable(fix, "%w", shortStoreError(err))
 }
@@ -266,38 +283,6 @@ func (a *app) refuseTerminal() error {
 		return nil
 	}
 	return usage("redirect it: > FILE, | sealbus inspect, or | cat -v", "nobody has verified what would be written, and standard output is a terminal, which takes some of it for commands")
-}
-
-// writeRecordJSON is writeJSON for what holds text of strangers: what is not printable is escaped, since JSON also
-// ends on terminals, and C1 and bidirectional controls need no escape in it.
-func (a *app) writeRecordJSON(v any) error {
-	var b strings.Builder
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return unavailable("report this as a bug", "writing the result: %w", err)
-	}
-	return a.writeOut([]byte(printableJSON(strings.TrimSuffix(b.String(), "\n")) + "\n"))
-}
-
-// printableJSON escapes what is not printable: in JSON that can only be within strings.
-func printableJSON(doc string) string {
-	if strings.IndexFunc(doc, unprintable) < 0 {
-		return doc
-	}
-	var b strings.Builder
-	for _, c := range doc {
-		switch {
-		case !unprintable(c):
-			b.WriteRune(c)
-		case c > 0xffff:
-			c -= 0x10000
-			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+c>>10, 0xdc00+c&0x3ff)
-		default:
-			fmt.Fprintf(&b, `\u%04x`, c)
-		}
-	}
-	return b.String()
 }
 
 // claimLine is what the event claims to be, in one line. It is ASCII: letters that run from right to left would move

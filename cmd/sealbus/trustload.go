@@ -27,15 +27,15 @@ func (f *trustFlags) register(cmd *cobra.Command) {
 // reasonTrustUnavailable is envelope.ReasonTrustUnavailable, for bundles and roots that cannot be used.
 const reasonTrustUnavailable = "trust_unavailable"
 
-// openTrust reads the bundle and verifies it under the roots, at a.now(). Whatever is wrong with them, the
-// event could not be judged: it is never a rejection.
+// openTrust reads the bundle and verifies it under the roots, at a.now(). Whatever is wrong with them, it is never a
+// rejection: the event was not judged.
 func (a *app) openTrust(ctx context.Context, f *trustFlags) (*keys.Bundle, error) {
 	roots, err := a.readTrustRoots(f)
 	if err != nil {
 		return nil, err
 	}
 	b, err := a.openBundle(ctx, f.trust, roots)
-	return b, asUnavailableOrNil(err)
+	return b, asNeededOrNil(err)
 }
 
 // liveTrust is openTrust for commands that go on for long: it follows the file, URL or object by a's clock.
@@ -56,18 +56,18 @@ func (a *app) liveTrust(ctx context.Context, f *trustFlags) (keys.Refresher, err
 	}
 	source, err := keys.FetchFrom(ctx, origin, roots, &keys.FetchOptions{Now: a.now, Timeout: fetchTimeout})
 	if err != nil {
-		return nil, asUnavailable(reasonTrustUnavailable, notFetched(origin, err))
+		return nil, asNeeded(reasonTrustUnavailable, notFetched(origin, err))
 	}
 	return source, nil
 }
 
 func (a *app) watchTrust(ctx context.Context, path string, roots *keys.Roots) (keys.Refresher, error) {
 	if _, err := a.openBundle(ctx, path, roots); err != nil { // says what is wrong better
-		return nil, asUnavailable(reasonTrustUnavailable, err)
+		return nil, asNeeded(reasonTrustUnavailable, err)
 	}
 	source, err := keys.WatchFile(path, roots, &keys.FileOptions{Now: a.now})
 	if err != nil {
-		return nil, asUnavailable(reasonTrustUnavailable, refused(path, err))
+		return nil, asNeeded(reasonTrustUnavailable, refused(path, err))
 	}
 	return source, nil
 }
@@ -78,16 +78,16 @@ func (a *app) readTrustRoots(f *trustFlags) (*keys.Roots, error) {
 	}
 	roots, err := a.readRoots(f.roots)
 	if err != nil {
-		return nil, asUnavailable(reasonTrustUnavailable, err)
+		return nil, asNeeded(reasonTrustUnavailable, err)
 	}
 	return roots, nil
 }
 
-func asUnavailableOrNil(err error) error {
+func asNeededOrNil(err error) error {
 	if err == nil {
 		return nil
 	}
-	return asUnavailable(reasonTrustUnavailable, err)
+	return asNeeded(reasonTrustUnavailable, err)
 }
 
 // readRoots reads a pinned roots file.
@@ -175,7 +175,11 @@ func notFetched(origin keys.Origin, err error) error {
 	if errors.As(err, &b) {
 		return refused(origin.String(), err)
 	}
-	return unavailable("correct that, or try again", "%w", err)
+	err = reached("the trust bundle", err)
+	if !mayPass(err) {
+		return wrongFile("correct that: another try would end the same", "%w", err)
+	}
+	return unavailable("try again", "%w", err)
 }
 
 // refused turns the refusal of a bundle or roots file into a rejection with its reason and what to do.
