@@ -163,7 +163,7 @@ func printDemoSummary(p *printer, results []played) {
 	var parts []string
 	for _, verdict := range [...]string{"verified", "rejected", "duplicate", "unavailable"} {
 		if n := counts[verdict]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, verdict))
+			parts = append(parts, countVerdict(n, verdict))
 		}
 	}
 	if n := surprises(results); n > 0 {

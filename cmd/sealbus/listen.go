@@ -279,9 +279,9 @@ func (l *listener) summarise() {
 		}
 		switch {
 		case len(why) > 0:
-			parts = append(parts, fmt.Sprintf("%d %s (%s)", n, verdict, strings.Join(why, ", ")))
+			parts = append(parts, countVerdict(n, verdict)+" ("+strings.Join(why, ", ")+")")
 		case n > 0:
-			parts = append(parts, fmt.Sprintf("%d %s", n, verdict))
+			parts = append(parts, countVerdict(n, verdict))
 		}
 	}
 	if len(parts) == 0 {

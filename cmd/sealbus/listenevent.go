@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -43,6 +44,17 @@ const (
 
 // verdictUnavailable is that of an event that could not be judged, where nothing brings it again.
 const verdictUnavailable = "unavailable"
+
+// countVerdict is "1 duplicate", "2 duplicates", "2 verified".
+func countVerdict(n int, verdict string) string {
+	switch verdict {
+	case verdictDuplicate:
+		return count(n, verdict)
+	case verdictRetry:
+		return countOf(n, "retry", "retries")
+	}
+	return fmt.Sprintf("%d %s", n, verdict)
+}
 
 var listenVerdicts = []string{verdictVerified, verdictDuplicate, verdictRejected, verdictQuarantined, verdictRetry}
 

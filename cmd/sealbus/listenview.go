@@ -8,6 +8,9 @@ import (
 // mostShown is how wide a column of the lines of listen becomes: what is longer is cut. JSON has all of it.
 const mostShown = 44
 
+// mostFolded is how much of a claim is shown where it is folded.
+const mostFolded = 120
+
 // listenView writes aligned lines of what is not known in advance: columns start as wide as usual and grow. On a terminal
 // that is too narrow for that, an event has a line for the verdict, and lines below it for the rest.
 type listenView struct {
@@ -23,12 +26,14 @@ func newListenView(s style) listenView {
 	return listenView{style: s, widths: []int{len("15:04:05"), len("quarantined"), len("source_not_allowed"), 10, 28, 26, 12}}
 }
 
+func (v *listenView) narrow() bool { return v.width > 0 && v.width < oneLine }
+
 // line is the line of h, at first with the heading.
 func (v *listenView) line(h *heard) *printer {
 	p := &printer{style: v.style}
 	row := v.row(h)
 	head := plain("TIME", "VERDICT", "REASON", "PRODUCER", "SOURCE", "TYPE", "ID", "")
-	narrow := v.width > 0 && v.width < oneLine
+	narrow := v.narrow()
 	if !narrow {
 		v.grow(row)
 	}
@@ -81,7 +86,11 @@ func (v *listenView) row(h *heard) []cell {
 		{shortened(h.Source), nil}, {shortened(h.Type), nil}, {shortened(h.ID), nil}, {shortenedTo(h.Cause, 160), v.dim},
 	}
 	if u := h.Unverified; u != nil {
-		cells[4], cells[5], cells[6] = v.unverified(u.Source, v.widths[4]), v.unverified(u.Type, v.widths[5]), v.unverified(u.ID, mostShown)
+		source, typ := v.widths[4], v.widths[5]
+		if v.narrow() {
+			source, typ = mostFolded, mostFolded
+		}
+		cells[4], cells[5], cells[6] = v.unverified(u.Source, source), v.unverified(u.Type, typ), v.unverified(u.ID, mostShown)
 	}
 	for i := range cells[:7] {
 		if cells[i].text == "" {

@@ -304,6 +304,12 @@ func claimedBy(e *envelope.Error) string {
 
 // causeOf is the verdict's cause in one line, or what its reason means.
 func causeOf(e *envelope.Error) string {
+	if service, ok := errors.AsType[*keys.ServiceError](e.Err); ok && isNetwork(service) {
+		return service.Op + " with " + service.KeyID + ": " + serviceCause(service)
+	}
+	if e.Reason == envelope.ReasonStoreUnavailable && e.Err != nil && isNetwork(e.Err) {
+		return reached("the replay store", e.Err).Error()
+	}
 	if e.Cause == "" {
 		return e.Reason.Explain().Cause
 	}

@@ -90,5 +90,5 @@ func (b *Bus) describe(ctx context.Context) (temporary bool, failed error) {
 	if ctx.Err() != nil {
 		return false, notSent(ctx)
 	}
-	return callError(ctx, err, 1).Temporary || call.Err() != nil, fmt.Errorf("%w: nobody says whether the event bus %s exists: %w", producer.ErrNotSent, b.name, err)
+	return callError(ctx, err, 1).Temporary || call.Err() != nil, fmt.Errorf("%w: it could not be checked whether the event bus %s exists: %w", producer.ErrNotSent, b.name, err)
 }
