@@ -47,6 +47,15 @@ func reached(what string, err error) error {
 	return &unreached{where: whereTo(err), what: what, err: err}
 }
 
+// reachedAt is reached for an error that may not say where the connection was to.
+func reachedAt(where, what string, err error) error {
+	err = reached(what, err)
+	if u, ok := err.(*unreached); ok && u.where == "" {
+		u.where = where
+	}
+	return err
+}
+
 // isNetwork reports whether there was no complete answer.
 func isNetwork(err error) bool {
 	if _, answered := errors.AsType[smithy.APIError](err); answered {
@@ -61,10 +70,17 @@ func isNetwork(err error) bool {
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
 		return true
 	}
-	if e, ok := errors.AsType[*url.Error](err); ok && (e.Timeout() || errors.Is(e, io.EOF)) {
-		return true
+	return isCertificate(err) || isBrokenOff(err) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// isBrokenOff reports whether the connection ended before there was an answer.
+func isBrokenOff(err error) bool {
+	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, e) {
+			return true
+		}
 	}
-	return isCertificate(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.ErrUnexpectedEOF)
+	return false
 }
 
 func isCertificate(err error) bool {
@@ -78,15 +94,8 @@ func isCertificate(err error) bool {
 // whereTo is the HOST:PORT of a connection that failed; "" = nothing in the error says so.
 func whereTo(err error) string {
 	if e, ok := errors.AsType[*url.Error](err); ok {
-		if u, err := url.Parse(e.URL); err == nil && u.Host != "" {
-			if u.Port() != "" {
-				return u.Host
-			}
-			port := "443"
-			if u.Scheme == "http" {
-				port = "80"
-			}
-			return net.JoinHostPort(u.Hostname(), port)
+		if where := hostPort(e.URL); where != "" {
+			return where
 		}
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok && e.Addr != nil {
@@ -96,6 +105,20 @@ func whereTo(err error) string {
 		return e.Name
 	}
 	return ""
+}
+
+// hostPort is HOST:PORT of a URL; "" = it has none.
+func hostPort(text string) string {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return ""
+	case u.Port() != "":
+		return u.Host
+	case u.Scheme == "http":
+		return net.JoinHostPort(u.Hostname(), "80")
+	}
+	return net.JoinHostPort(u.Hostname(), "443")
 }
 
 // whyUnreached is a network's error in plain words.
@@ -109,7 +132,7 @@ func whyUnreached(err error) string {
 	switch timeout, ok := errors.AsType[net.Error](err); {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused: nothing listens there"
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case isBrokenOff(err):
 		return "the connection was broken off"
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return "there is no way to it from this machine"
@@ -151,15 +174,6 @@ func statusOf(err error) int {
 		return answer.HTTPStatusCode()
 	}
 	return 0
-}
-
-// callFailed is the error of a call to a service: try again, or change what is named.
-func callFailed(fix, doing, what string, err error) error {
-	err = reached(what, err)
-	if mayPass(err) {
-		return unavailable("check the network and try again", "%s: %w", doing, shortAWSError(err))
-	}
-	return usage(fix, "%s: %w", doing, shortAWSError(err))
 }
 
 // shortText is the text of err with plain words for what the AWS SDK and net/http say in many.

@@ -175,7 +175,7 @@ func notFetched(origin keys.Origin, err error) error {
 	if errors.As(err, &b) {
 		return refused(origin.String(), err)
 	}
-	err = reached("the trust bundle", err)
+	err = reachedAt(hostPort(origin.String()), "the trust bundle", err)
 	if !mayPass(err) {
 		return wrongFile("correct that: another try would end the same", "%w", err)
 	}
