@@ -92,7 +92,14 @@ func (a *app) valuesOf(cmd *cobra.Command, f *pflag.Flag) cobra.CompletionFunc {
 }
 
 func fixed(values ...string) cobra.CompletionFunc {
-	return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
+	return func(_ *cobra.Command, _ []string, typed string) (fit []cobra.Completion, _ cobra.ShellCompDirective) {
+		for _, v := range values {
+			if strings.HasPrefix(v, typed) {
+				fit = append(fit, v)
+			}
+		}
+		return fit, cobra.ShellCompDirectiveNoFileComp
+	}
 }
 
 // places completes a quarantine: its beginning, or a directory.
