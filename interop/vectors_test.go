@@ -290,7 +290,7 @@ func extensionTypes(t *testing.T, names map[string]string) map[string]envelope.A
 // enough to be read beside it, and that calls nobody else's code.
 func TestVerifierIsSmallAndIndependent(t *testing.T) {
 	// Lines, blank ones included. formats.mjs holds what other languages have libraries for, and much of decrypt.mjs is JWE.
-	for file, limit := range map[string]int{"verifier/verify.mjs": 250, "verifier/decrypt.mjs": 250} {
+	for file, limit := range map[string]int{"verifier/verify.mjs": 300, "verifier/decrypt.mjs": 250} {
 		if lines := strings.Count(string(read(t, file)), "\n"); lines >= limit {
 			t.Errorf("%s has %d lines, want fewer than %d", file, lines, limit)
 		}

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
 	"github.com/spf13/cobra"
 )
@@ -55,10 +57,32 @@ func loadAWS(ctx context.Context, region string) (aws.Config, error) {
 	if cfg.Region == "" {
 		return aws.Config{}, usage("add --region NAME, or set AWS_REGION", "no AWS region is configured")
 	}
-	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
-		return aws.Config{}, unavailable(fixCredentials, "no AWS credentials: %w", err)
+	if err := checkCredentials(ctx, cfg); err != nil {
+		return aws.Config{}, err
 	}
 	return cfg, nil
+}
+
+// checkCredentials looks for credentials. The SDK names the last of the places where it looked, which is the metadata
+// service of a virtual machine: that says nothing to people who are on none.
+func checkCredentials(ctx context.Context, cfg aws.Config) error {
+	_, err := cfg.Credentials.Retrieve(ctx)
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	op, asked := errors.AsType[*smithy.OperationError](err)
+	switch {
+	case strings.Contains(err.Error(), "IMDS") || asked && op.Service() == "ec2imds":
+		return usage(fixCredentials, "no AWS credentials: none in the environment, in the files below ~/.aws, or of this machine's role")
+	case isNetwork(err):
+		return unavailable("check the network and try again", "no AWS credentials: %w", reached("credentials", err))
+	case asked && mayPass(err):
+		return unavailable("try again", "no AWS credentials: %w", shortAWSError(err))
+	}
+	return usage(fixCredentials, "no AWS credentials: %w", shortAWSError(err))
 }
 
 // readAWS reads the AWS configuration; there may be neither region nor credentials in it.
@@ -69,7 +93,7 @@ func readAWS(ctx context.Context, region string) (aws.Config, error) {
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, with...)
 	if err != nil {
-		return aws.Config{}, unavailable("check AWS_PROFILE and the files below ~/.aws", "the AWS configuration: %w", err)
+		return aws.Config{}, usage("check AWS_PROFILE and the files below ~/.aws", "the AWS configuration: %w", err)
 	}
 	return cfg, nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -27,8 +26,13 @@ type app struct {
 func newApp(stdin io.Reader, stdout, stderr io.Writer, env environment) *app {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, env: env}
 	plain := env.getenv("NO_COLOR") != "" || env.getenv("TERM") == "dumb"
-	a.out = style{colour: !plain && env.terminal(stdout)}
-	a.talk = style{colour: !plain && env.terminal(stderr)}
+	styleOf := func(w io.Writer) style {
+		if !env.terminal(w) {
+			return style{}
+		}
+		return style{colour: !plain, width: env.columns(w)}
+	}
+	a.out, a.talk = styleOf(stdout), styleOf(stderr)
 	return a
 }
 
@@ -105,17 +109,25 @@ func commandNames(cmd *cobra.Command) []string {
 // root makes the tree of commands.
 func (a *app) root() *cobra.Command {
 	root := a.group("sealbus", "Seal and open CloudEvents: authentic, intact, fresh, end to end",
-		"Seal and open CloudEvents, so that a consumer knows who sent an event and that nobody changed it,\nwhatever bus carried it.",
+		"Seal and open CloudEvents, so that a consumer knows who sent an event, and that no one changed it on the way, whatever bus carried it.",
 		a.commands()...)
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.CompletionOptions.DisableDefaultCmd = true // `sealbus completion` is our own
 	root.SetIn(a.stdin)
-	root.SetOut(a.stdout)
-	root.SetErr(a.stderr)
+	root.SetOut(dataWriter{a}) // cobra's answers to the shell that completes
+	root.SetErr(talkWriter{a})
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpFunc(a.help)
 	root.SetHelpCommand(a.helpCommand(root))
 	root.PersistentFlags().Var((*outputValue)(&a.json), "output", "results as text, or one JSON object each")
+	version := root.Flags().Bool("version", false, "print the version of this program")
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if *version && len(args) == 0 {
+			return a.tellVersion()
+		}
+		return a.noCommand(cmd, args)
+	}
+	a.completeFlags(root)
 	return root
 }
 
@@ -137,7 +149,7 @@ func (a *app) finish(err error) int {
 		return exitDone
 	}
 	var e *exitError
-	if !errors.As(err, &e) {
+	if !errors.As(err, &e) || errors.Is(err, context.Canceled) {
 		e = a.classify(err)
 	}
 	if e.err != nil {
@@ -149,7 +161,7 @@ func (a *app) finish(err error) int {
 // classify gives a status to the errors that cobra makes, which are about usage, and to an interruption.
 func (a *app) classify(err error) *exitError {
 	if errors.Is(err, context.Canceled) {
-		return &exitError{code: exitUnavailable, err: errors.New("interrupted"), fix: "run it again"}
+		return &exitError{code: exitInterrupted, err: errors.New("interrupted"), fix: "run it again"}
 	}
 	return &exitError{code: exitUsage, err: err, fix: "run `sealbus --help`"}
 }
@@ -157,10 +169,10 @@ func (a *app) classify(err error) *exitError {
 func (a *app) report(e *exitError) {
 	message := plainMessage(e.err)
 	for line := range strings.SplitSeq(message, "\n") { // several: of joined errors
-		fmt.Fprintf(a.stderr, "%s %s\n", a.talk.red("sealbus:"), clean(line))
+		a.say(a.talk.red("sealbus:")+" "+clean(line), 2)
 	}
 	if e.fix != "" {
-		fmt.Fprintf(a.stderr, "  %s\n", a.talk.dim(clean(e.fix)))
+		a.say("  "+a.talk.dim(clean(e.fix)), 2)
 	}
 	if a.json {
 		_ = a.writeJSON(errorResult{Error: exitWords[e.code], Reason: e.reason, Message: message, Fix: e.fix})
@@ -169,7 +181,7 @@ func (a *app) report(e *exitError) {
 
 // plainMessage drops the package prefixes, which mean nothing to whoever runs the command.
 func plainMessage(err error) string {
-	message := "\n" + err.Error()
+	message := "\n" + shortText(err)
 	for _, before := range []string{"\n", ": "} {
 		for _, pkg := range []string{"keys: ", "policy: ", "eventbridge: ", "producer: ", "envelope: ", "replay: ", "awss3: ", "awskms: ", "tinkkeys: ", "tinkawskms: ", "consumer: ", "quarantine: ", "quarantine/s3: ", "quarantine/sqs: "} {
 			message = strings.ReplaceAll(message, before+pkg, before)
@@ -180,7 +192,7 @@ func plainMessage(err error) string {
 
 // errorResult is an error for programs.
 type errorResult struct {
-	Error   string `json:"error"` // rejected, usage or unavailable
+	Error   string `json:"error"` // rejected, usage, unavailable or interrupted
 	Reason  string `json:"reason,omitempty"`
 	Message string `json:"message"`
 	Fix     string `json:"fix"`

@@ -16,6 +16,7 @@ func (a *app) commands() []*cobra.Command {
 		a.quarantineCommand(),
 		a.listenCommand(),
 		a.doctorCommand(),
+		a.completionCommand(),
 		a.versionCommand(),
 	}
 }

@@ -13,10 +13,12 @@ func (a *app) demoCommand() *cobra.Command {
 	return a.command(commandSpec{
 		use: "demo", short: "Seal events, deliver them, attack them, and show what a consumer says", now: true,
 		long: `Make keys and a trust bundle in memory, publish sealed events through the AWS SDK to an EventBridge that runs inside
-this process, and play a careless broker and an attacker between the bus and a consumer. Each line is one real delivery: its bytes are
-changed as the line says, and the consumer's own verdict is shown. What is expected is written down separately;
-a verdict that differs is a surprise, and the exit status is then 1. No file is read or written, and nothing
-leaves the machine.`,
+this process, and play a careless broker and an attacker between the bus and a consumer.
+
+Each case is one real delivery: its bytes are changed as the line says, and the consumer's own verdict is shown. The
+expected verdicts are written down separately. If a verdict differs, the exit status is 1.
+
+No file is read or written, and nothing leaves the machine.`,
 		run: func(ctx context.Context, _ []string) error { return a.demo(ctx) },
 	})
 }
@@ -99,32 +101,52 @@ func surprises(results []played) (n int) {
 }
 
 func printDemo(p *printer, results []played) {
-	p.linef("%s\n", p.bold("Producer orders seals events for the bus central; between bus and consumer sits somebody else."))
-	var t table
-	t.header = []string{"  case", "what was done to the delivery", "verdict", "reason"}
-	group := ""
+	p.hanging(p.bold("The producer orders seals events for the bus central. An attacker sits between the bus and the consumer."), 0, 0, p.prose())
+	t := table{header: []string{"  case", "what was done to the delivery", "verdict", "reason"}}
 	for _, r := range results {
-		if r.group != group {
-			group = r.group
-			t.add() // a blank line, where the title goes
-			t.add(cell{text: group, paint: p.bold})
-		}
 		t.add(demoRow(p, r)...)
 	}
-	t.print(p)
+	if total(columnWidths(t.all(p.style))) > max(p.width, defaultWidth) {
+		t = demoNarrow(p, results)
+	}
+	widths := columnWidths(t.all(p.style))
+	p.linef("\n%s", strings.TrimRight(formatRow(t.all(p.style)[0], widths), " "))
+	group := ""
+	for i, r := range results {
+		if r.group != group {
+			group = r.group
+			p.linef("\n%s", p.bold(group))
+		}
+		p.linef("%s", strings.TrimRight(formatRow(t.rows[i], widths), " "))
+		if text := t.below[i]; text != "" {
+			p.hanging(p.dim(text), belowIndent, belowIndent, p.prose())
+		}
+	}
 	p.linef("")
 	printDemoSummary(p, results)
 }
 
+// demoNarrow has what was done below each case, so that the verdicts stand in one column on any terminal.
+func demoNarrow(p *printer, results []played) table {
+	t := table{header: []string{"  case", "verdict", "reason"}, below: map[int]string{}}
+	for i, r := range results {
+		row := demoRow(p, r)
+		t.below[i] = r.did
+		if len(row[3].text) > len("source_not_allowed") { // of a surprise
+			t.below[i] += "; " + row[3].text
+			row[3] = cell{r.Reason, row[3].paint}
+		}
+		t.add(row[0], row[2], row[3])
+	}
+	return t
+}
+
 func demoRow(p *printer, r played) []cell {
 	mark, paint := "✓ ", func(s string) string { return p.green("✓") + s[len("✓"):] }
-	verdict := p.green
-	if r.Verdict != "verified" {
-		verdict = p.yellow
-	}
+	verdict := p.verdictPaint(r.Verdict)
 	reason := cell{text: r.Reason}
 	if !r.Expected {
-		mark, paint, verdict = "✗ ", p.red, p.red
+		mark, paint = "✗ ", p.red
 		reason = cell{r.Reason + "  expected " + r.want.String(), p.red}
 	}
 	if r.err != nil {
@@ -134,20 +156,20 @@ func demoRow(p *printer, r played) []cell {
 }
 
 func printDemoSummary(p *printer, results []played) {
-	count := map[string]int{}
+	counts := map[string]int{}
 	for _, r := range results {
-		count[r.Verdict]++
+		counts[r.Verdict]++
 	}
 	var parts []string
 	for _, verdict := range [...]string{"verified", "rejected", "duplicate", "unavailable"} {
-		if n := count[verdict]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, verdict))
+		if n := counts[verdict]; n > 0 {
+			parts = append(parts, countVerdict(n, verdict))
 		}
 	}
 	if n := surprises(results); n > 0 {
-		p.linef("%s", p.bold(p.red(fmt.Sprintf("%d of %d cases ended otherwise than expected.", n, len(results)))))
+		p.linef("%s", p.bold(p.red(fmt.Sprintf("%d of %s ended otherwise than expected.", n, count(len(results), "case")))))
 		return
 	}
-	p.linef("%s", p.bold(p.green(fmt.Sprintf("All %d cases as expected: %s.", len(results), strings.Join(parts, ", "))))+
-		" Nothing forged was handled, nothing genuine was lost.")
+	p.hanging(p.bold(p.green(fmt.Sprintf("All %s as expected: %s.", count(len(results), "case"), strings.Join(parts, ", "))))+
+		" Nothing forged was handled, nothing genuine was lost.", 0, 0, p.prose())
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,18 +32,19 @@ func (a *app) doctorCommand() *cobra.Command {
 	var cmd *cobra.Command
 	cmd = a.command(commandSpec{
 		use: "doctor [--bus NAME] [--queue URL] [--function NAME] [--trust FILE --roots FILE] [--keyring FILE] [--redis URL] [--table NAME] [--may-sign ARN...] [--may-encrypt ARN...] [--may-decrypt ARN...]", short: "Look for what loses events or lets others in, and say how to put it right", now: true,
-		long: `Look at a set-up for what loses events or lets others in: one line for each check, with the cause, and with the command
-or setting that puts it right. It looks at what it is given, and at the AWS credentials unless it is given only what
-is not in AWS. It changes nothing and sends no event.
+		long: `Look at a set-up for what loses events or lets others in. Each check is one line, with the cause, and with the command
+or setting that puts it right. The command checks what the flags name. It also checks the AWS credentials, unless nothing
+that is named is in AWS. It changes nothing and sends no event.
 
-A finding is ok, a warning, a problem, or could not be checked: then the permission that is missing is named, as an
-IAM statement.
+A finding is ok, a warning, a problem, or "could not check". If a permission is missing, it is named as an IAM statement.
 
-Exit status: 4 if there is a problem, else 3 if something could not be checked, else 0, also with warnings.
+Exit status: 4 if there is a problem, else 3 if something did not answer (try again), else 2 if something could not be
+checked without a permission, a file or credentials, else 0, also with warnings.
 
---queue and --function together are compared with each other, and with --bus so are the rules that lead to
-them. --lease, --max-age and --queue-retention are what the consumer's Options say. --may-sign, --may-encrypt and
---may-decrypt ask KMS by dry runs whether these credentials may use a key: run it as the role of the producer or the consumer.`,
+--queue and --function together are compared with each other; with --bus, the rules that lead to them are checked, too.
+Give --lease, --max-age and --queue-retention as the consumer's Options have them. --may-sign, --may-encrypt and
+--may-decrypt ask KMS by dry runs whether these credentials may use a key: run it as the role of the producer or the
+consumer.`,
 		example: `sealbus doctor --bus central --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing --function billing \
   --trust bundle.dsse --roots roots.json
 sealbus doctor --keyring orders.keyring --trust bundle.dsse --roots roots.json --output json`,
@@ -147,6 +149,8 @@ type finding struct {
 	Status string `json:"status"`
 	Cause  string `json:"cause"`
 	Fix    string `json:"fix,omitempty"` // a command or a setting; "" exactly if ok
+
+	again bool // could not be checked, and another try may
 }
 
 // doctorReport is the result of `doctor`.
@@ -182,7 +186,22 @@ func (d *doctor) failed(check, action, resource string, err error) {
 		d.unknown(check, "allow it: "+allowStatement(action, resource), "these credentials may not call %s", action)
 		return
 	}
-	d.unknown(check, "check the network, --region and --endpoint, and try again", "%s: %v", action, shortAWSError(err))
+	d.unreachedAWS(check, action, err)
+}
+
+// unreachedAWS is the finding of a call that AWS did not answer, or not with what was asked for.
+func (d *doctor) unreachedAWS(check, action string, err error) {
+	if mayPass(err) {
+		d.silent(check, "check the network, --region and --endpoint, and try again", "%s: %v", action, shortAWSError(err))
+		return
+	}
+	d.unknown(check, "check --region, --endpoint and the credentials", "%s: %v", action, shortAWSError(err))
+}
+
+// silent is the finding of what did not answer: another try may help.
+func (d *doctor) silent(check, fix, format string, args ...any) {
+	d.unknown(check, fix, format, args...)
+	d.findings[len(d.findings)-1].again = true
 }
 
 func (d *doctor) count(status string) (n int) {
@@ -199,8 +218,10 @@ func (d *doctor) exit() int {
 	switch {
 	case d.count(statusProblem) > 0:
 		return exitDue
-	case d.count(statusUnknown) > 0:
+	case slices.ContainsFunc(d.findings, func(f finding) bool { return f.again }):
 		return exitUnavailable
+	case d.count(statusUnknown) > 0:
+		return exitUsage
 	}
 	return exitDone
 }
@@ -211,14 +232,29 @@ func (d *doctor) print(p *printer) {
 	for _, f := range d.findings {
 		rows = append(rows, []cell{statusCell(p, f.Status), {f.Check, p.bold}, {f.Cause, nil}})
 	}
-	widths := columnWidths(rows)
+	t := table{rows: rows}
+	widths := t.fit(columnWidths(rows), p.width)
 	for i, row := range rows {
-		p.linef("%s", formatRow(row, widths))
+		for _, line := range foldRow(row, widths) {
+			p.linef("%s", line)
+		}
 		if i > 0 && d.findings[i-1].Fix != "" {
-			p.linef("%*s%s", widths[0]+2, "", p.cyan("→ "+clean(d.findings[i-1].Fix)))
+			indent := widths[0] + columnGap
+			p.linef("%*s%s", indent, "", p.cyan(fixLines(clean(d.findings[i-1].Fix), p.width, indent)))
 		}
 	}
 	p.linef("\n%s", p.bold(d.total()))
+}
+
+// fixLines folds advice in words. A command, or a statement to paste, stays as it is: the terminal breaks it where
+// the line is full, and it is one line all the same when it is copied.
+func fixLines(fix string, most, indent int) string {
+	paste := strings.ContainsAny(fix, "{'`") || strings.HasPrefix(fix, "aws ") || strings.HasPrefix(fix, "sealbus ") || strings.HasPrefix(fix, "redis-cli ")
+	if most == 0 || paste {
+		return "→ " + fix
+	}
+	const arrow = 2 // columns
+	return strings.Join(fold("→ "+fix, most-indent, most-indent-arrow), "\n"+strings.Repeat(" ", indent+arrow))
 }
 
 // total is how many findings there are of each status.

@@ -395,7 +395,7 @@ func TestDoctorFinds(t *testing.T) {
 	}
 }
 
-// wantExit: a problem is due, what could not be judged comes after it, and a warning is none.
+// wantExit: a problem is due, what could not be checked comes after it, and a warning is none.
 func wantExit(found map[string][]finding) int {
 	exit := exitDone
 	for _, list := range found {
@@ -404,7 +404,7 @@ func wantExit(found map[string][]finding) int {
 			case f.Status == statusProblem:
 				return exitDue
 			case f.Status == statusUnknown:
-				exit = exitUnavailable
+				exit = exitUsage // a permission is missing
 			}
 		}
 	}
@@ -437,7 +437,7 @@ func TestDoctorCredentials(t *testing.T) {
 	t.Run("no credentials", func(t *testing.T) {
 		t.Setenv("AWS_ACCESS_KEY_ID", "")
 		found, _ := b.findings(args...)
-		one(t, found, "aws credentials", statusProblem, "none were found")
+		one(t, found, "aws credentials", statusProblem, "no AWS credentials: none in the environment")
 	})
 	t.Run("refused", func(t *testing.T) {
 		refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -28,19 +28,23 @@ func errorCode(err error) string {
 	return ""
 }
 
-// shortAWSError is what the service said, without the operation and request ID around it; a network's error is its
-// innermost cause.
+// shortAWSError is what the service said, without the operation and request ID around it; of a network it is what
+// was not reached, and for what.
 func shortAWSError(err error) error {
+	if done, ok := errors.AsType[*unreached](err); ok {
+		return done
+	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		if api.ErrorMessage() == "" {
 			return errors.New(api.ErrorCode())
 		}
 		return errors.New(api.ErrorCode() + ": " + api.ErrorMessage())
 	}
-	if sent, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
-		return bareURLError(sent.Err)
+	what := "AWS"
+	if op, ok := errors.AsType[*smithy.OperationError](err); ok {
+		what = op.Service() + " (" + op.Operation() + ")"
 	}
-	return err
+	return reached(what, err)
 }
 
 // serverDate is the header Date of an answer of AWS, also of a refusal; zero = there is none.

@@ -111,8 +111,13 @@ func (d *doctor) connect(ctx context.Context) {
 		return
 	}
 	d.ok("aws region", "%s", cfg.Region)
-	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
-		d.problem("aws credentials", fixCredentials, "none were found: %v", shortAWSError(err))
+	if err := checkCredentials(ctx, cfg); err != nil {
+		e := asExit(err)
+		if e.code == exitUnavailable {
+			d.silent("aws credentials", e.fix, "%v", e.err)
+		} else {
+			d.problem("aws credentials", e.fix, "%v", e.err)
+		}
 		return
 	}
 	clients := newDoctorAWS(cfg, &d.f.awsFlags)
@@ -144,7 +149,7 @@ func (d *doctor) whoAmI(ctx context.Context, clients *doctorAWS) bool {
 	case badCredentials[errorCode(err)]:
 		d.problem("aws credentials", fixCredentials, "AWS does not accept them: %v", shortAWSError(err))
 	default:
-		d.unknown("aws credentials", "check the network, --region and --endpoint, and try again", "sts:GetCallerIdentity: %v", shortAWSError(err))
+		d.unreachedAWS("aws credentials", "sts:GetCallerIdentity", err)
 	}
 	if date := serverDate(middleware.Metadata{}, err); !date.IsZero() { // a refusal has a date, too, and the clock may be its cause
 		d.checkClock(date, before, after)

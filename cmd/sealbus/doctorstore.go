@@ -58,8 +58,18 @@ func (d *doctor) redisFailed(err error) {
 	case strings.HasPrefix(text, "NOAUTH"), strings.HasPrefix(text, "WRONGPASS"):
 		d.problem("redis", "put user and password into the URL: redis://USER:PASSWORD@HOST:PORT", "it wants other credentials")
 	default:
-		d.unknown("redis", "check the URL (rediss:// for TLS) and that this machine may connect", "it does not answer: %v", err)
+		d.silent("redis", "check the URL (rediss:// for TLS) and that this machine may connect", "it does not answer: %v", reachedAt(d.redisAddr(), "Redis", err))
 	}
+}
+
+// redisAddr is HOST:PORT of --redis, which may also hold a password.
+func (d *doctor) redisAddr() string {
+	client, err := redisClient(d.f.redis)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = client.Close() }() // it was not used
+	return client.Options().Addr
 }
 
 // parseInfo reads the answer of INFO: lines of name:value, and headings.

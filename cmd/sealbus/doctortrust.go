@@ -33,10 +33,14 @@ func (d *doctor) checkTrust(ctx context.Context) error {
 	b, err := d.openTrust(ctx, &d.f.trustFlags)
 	var e *exitError
 	if errors.As(err, &e) {
-		if e.code == exitUsage {
+		switch {
+		case e.code == exitUsage && !e.needed:
 			return err
+		case isNetwork(e.err):
+			d.silent("bundle", e.fix, "%s", plainMessage(e.err))
+		default:
+			d.problem("bundle", e.fix, "%s", plainMessage(e.err))
 		}
-		d.problem("bundle", e.fix, "%s", plainMessage(e.err))
 		return nil
 	}
 	d.trusted = &trustFacts{b, map[string]*keys.Key{}}
@@ -146,7 +150,7 @@ func (d *doctor) checkKeyring() error {
 	ring, err := d.openKeyring(&d.f.keyringFlags)
 	var e *exitError
 	if errors.As(err, &e) {
-		if e.code == exitUsage {
+		if e.code == exitUsage && !e.needed {
 			return err
 		}
 		d.unknown("keyring", e.fix, "%s", plainMessage(e.err))

@@ -126,7 +126,7 @@ func TestDoctorKeyring(t *testing.T) {
 	one(t, found, "keyring and bundle", statusWarning, orderSource+", which the bundle does not list")
 	found, code := b.findings("doctor", "--keyring", b.path("none"), "--insecure-no-passphrase")
 	one(t, found, "keyring", statusUnknown, "does not exist")
-	if code != exitUnavailable {
+	if code != exitUsage {
 		t.Errorf("exit %d", code)
 	}
 }

@@ -89,7 +89,7 @@ func (a *app) addRecipient(ctx context.Context, f *encryptFlags, name string, to
 	case isConsumer:
 		return a.addConsumer(bundle, name, to)
 	case strings.ContainsAny(name, `/\`) || strings.HasSuffix(name, ".json"):
-		return unavailable("check the path; `sealbus keys export` writes such files", "--encrypt-to %s: there is no such file", name)
+		return wrongFile("check the path; `sealbus keys export` writes such files", "--encrypt-to %s: there is no such file", name)
 	case bundle == nil:
 		return usage("add --trust and --roots, whose bundle lists the consumer's keys, or name a file with its public key", "--encrypt-to %s: no such file, and a consumer's name needs a trust bundle", name)
 	}
@@ -127,9 +127,9 @@ func (a *app) addConsumer(bundle *keys.Bundle, name string, to *envelope.Encrypt
 // noRecipient is the error of a consumer without a key to encrypt to.
 func noRecipient(err error) error {
 	if !errors.Is(err, keys.ErrNoRecipient) {
-		return asUnavailable(reasonTrustUnavailable, err)
+		return asNeeded(reasonTrustUnavailable, err)
 	}
-	return unavailable("wait until its key is active, or have its key added to the policy; "+
+	return wrongFile("wait until its key is active, or have its key added to the policy; "+
 		"only if all are retired, expired or revoked, have the consumer make a key with `sealbus keys new --use enc`", "%w", err)
 }
 
@@ -162,7 +162,7 @@ func (a *app) addKMSRecipient(ctx context.Context, name string, to *envelope.Enc
 func (a *app) addFileRecipients(path string, to *envelope.EncryptTo) error {
 	doc, err := a.readFile(path, keys.MaxBundle)
 	if err != nil {
-		return asUnavailable("", err) // whatever is wrong with it, the event is not
+		return asNeeded("", err) // whatever is wrong with it, the event is not
 	}
 	switch {
 	case isKeyring(doc):

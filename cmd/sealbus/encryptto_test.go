@@ -36,8 +36,8 @@ func TestEncryptToRefuses(t *testing.T) {
 		"a keyring":              {[]string{"--encrypt-to", b.path("billing.keyring")}, exitUsage, "billing.keyring is a keyring, with private keys", "sealbus keys export --keyring "},
 		"a signing key":          {[]string{"--encrypt-to", b.path("shop.pub.json")}, exitUsage, "is for signing", "keys new --use enc"},
 		"a bundle":               {[]string{"--encrypt-to", b.path("trust.dsse")}, exitUsage, "this is a signed trust bundle, not public keys", "sealbus keys export"},
-		"an empty file":          {[]string{"--encrypt-to", b.path("empty")}, exitUnavailable, "empty is empty", "check what should have written it"},
-		"no such file":           {[]string{"--encrypt-to", b.path("nowhere.json")}, exitUnavailable, "there is no such file", "check the path"},
+		"an empty file":          {[]string{"--encrypt-to", b.path("empty")}, exitUsage, "empty is empty", "check what should have written it"},
+		"no such file":           {[]string{"--encrypt-to", b.path("nowhere.json")}, exitUsage, "there is no such file", "check the path"},
 		"a name without a trust": {[]string{"--encrypt-to", "billing"}, exitUsage, "needs a trust bundle", "add --trust and --roots"},
 		"an unknown name":        {b.withTrust("--encrypt-to", "biling"), exitUsage, "lists no key of such a consumer", "sealbus trust add --consumer biling"},
 		"twice, by file":         {[]string{"--encrypt-to", public, "--encrypt-to", public}, exitUsage, "is given twice", "name each recipient once"},
@@ -115,7 +115,7 @@ func TestIdentityRefuses(t *testing.T) {
 		"a public key":         {[]string{"--identity", b.path("billing.pub.json")}, exitUsage, "is a public JWK: it opens nothing", "the file that has the private half"},
 		"a producer's keyring": {[]string{"--identity", b.path("shop.keyring"), "--insecure-no-passphrase"}, exitUsage, "keyring of producer shop", "give the consumer's keyring"},
 		"no passphrase":        {[]string{"--identity", b.path("billing.keyring")}, exitUsage, "no terminal to ask", "--insecure-no-passphrase"},
-		"no such file":         {[]string{"--identity", b.path("nowhere")}, exitUnavailable, "does not exist", "keys new --use enc"},
+		"no such file":         {[]string{"--identity", b.path("nowhere")}, exitUsage, "does not exist", "keys new --use enc"},
 		"an event":             {[]string{"--identity", write("event", orderEvent)}, exitUsage, "is an event: it opens nothing", "X25519 or P-256"},
 		"a broken key":         {[]string{"--identity", spoiled}, exitUsage, "spoiled.jwk: ", "X25519 or P-256"},
 		"nothing to open":      {[]string{"--identity", good, "--keep-encrypted"}, exitUsage, "leaves nothing to do", "drop one"},
@@ -154,7 +154,7 @@ func TestRecipientWithoutKey(t *testing.T) {
 	identity := b.secretOrg()
 	b.trustWith([]*keys.EncryptionKey{{Recipient: identity.Recipient(), Consumer: "billing", Revoked: &keys.Revocation{At: b.now, Reason: "stolen"}}})
 	r := b.run(orderEvent, b.seal(b.withTrust("--encrypt-to", "billing")...)...)
-	if r.code != exitUnavailable || !strings.Contains(r.stderr, "retired, expired or revoked") || !strings.Contains(r.stderr, "have the consumer make a key") {
+	if r.code != exitUsage || !strings.Contains(r.stderr, "retired, expired or revoked") || !strings.Contains(r.stderr, "have the consumer make a key") {
 		t.Errorf("exit %d, %s", r.code, r.stderr)
 	}
 }

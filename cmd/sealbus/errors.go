@@ -3,20 +3,26 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"syscall"
+
+	"github.com/sealbus/sealbus/keys"
 )
 
-// The exit statuses.
+// The exit statuses. A script repeats a command that ended with exitUnavailable, and no other.
 const (
 	exitDone        = 0
-	exitRejected    = 1
-	exitUsage       = 2
-	exitUnavailable = 3
-	exitDue         = 4 // of commands that look whether anything must be seen to
+	exitRejected    = 1   // the input was judged, and is refused
+	exitUsage       = 2   // the command has to be changed, or what it names: a flag, a file, a passphrase, a permission
+	exitUnavailable = 3   // what it needs did not answer, or could not be read or written: try again
+	exitDue         = 4   // of commands that look whether anything must be seen to
+	exitInterrupted = 130 // Ctrl-C, as shells have it
 )
 
 // exitWords are the exit statuses for programs: the member "error".
 var exitWords = map[int]string{
 	exitRejected: "rejected", exitUsage: "usage", exitUnavailable: "unavailable", exitDue: "due",
+	exitInterrupted: "interrupted",
 }
 
 // exitError ends a run with a status. Without err, everything has been said already.
@@ -25,6 +31,7 @@ type exitError struct {
 	reason string // one stable word for programs, "" = none
 	err    error
 	fix    string // one line: what to do
+	needed bool   // it is about a file that the command needs, not about how it was called
 }
 
 func (e *exitError) Error() string {
@@ -44,7 +51,12 @@ func rejected(fix, format string, args ...any) error {
 	return failure(exitRejected, fix, format, args...)
 }
 
-// unavailable is the error of what could not be read, written or judged.
+// wrongFile is the error of a file that a command needs: it is missing, may not be read, or is another one than is meant.
+func wrongFile(fix, format string, args ...any) error {
+	return &exitError{code: exitUsage, err: fmt.Errorf(format, args...), fix: fix, needed: true}
+}
+
+// unavailable is the error of what could not be read, written or judged now, and may be another time.
 func unavailable(fix, format string, args ...any) error {
 	return failure(exitUnavailable, fix, format, args...)
 }
@@ -61,17 +73,37 @@ func failure(code int, fix, format string, args ...any) error {
 	return &exitError{code: code, err: fmt.Errorf(format, args...), fix: fix}
 }
 
-// asUnavailable turns the rejection of what a command needs in order to judge something else into
-// "could not judge": a broken trust bundle says nothing about an event.
-func asUnavailable(reason string, err error) error {
+// asNeeded turns the rejection of what a command needs, in order to judge something else, into a wrong file: a broken
+// trust bundle says nothing about an event. A bundle that is only too old may have a successor the next time.
+func asNeeded(reason string, err error) error {
 	var e *exitError
 	if !errors.As(err, &e) {
 		return &exitError{code: exitUnavailable, reason: reason, err: err, fix: "try again"}
 	}
-	if e.code != exitRejected {
+	if e.code != exitRejected && !(e.needed && e.reason == "") {
 		return err
 	}
 	c := *e
-	c.code, c.reason = exitUnavailable, reason
+	c.code, c.needed, c.reason = exitUsage, true, reason
+	if why := keys.BundleWhy(e.reason); why == keys.WhyExpired || why == keys.WhyRollback {
+		c.code = exitUnavailable
+	}
 	return &c
+}
+
+// pathErrors are the errors of a path that leads nowhere, or to what may not be used: until somebody changes that,
+// another try ends the same.
+var pathErrors = []error{
+	fs.ErrNotExist, fs.ErrPermission, fs.ErrExist, fs.ErrInvalid,
+	syscall.EISDIR, syscall.ENOTDIR, syscall.ELOOP, syscall.ENAMETOOLONG, syscall.EINVAL, syscall.EROFS, syscall.ENXIO,
+}
+
+// isPathError reports whether another try would end the same.
+func isPathError(err error) bool {
+	for _, e := range pathErrors {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 )
 
 const (
@@ -38,11 +39,11 @@ func readBounded(r io.Reader, name string, limit int) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
 	switch {
 	case err != nil:
-		return nil, unavailable("check the file and try again", "reading %s: %w", name, cause(err))
+		return nil, openFailed(name, err)
 	case len(data) > limit:
-		return nil, rejected("check that this is the file you mean", "%s has more than %d bytes", name, limit)
+		return nil, wrongFile("check that this is the file you mean", "%s has more than %d bytes", name, limit)
 	case len(data) == 0:
-		return nil, rejected("check what should have written it", "%s is empty", name)
+		return nil, wrongFile("check what should have written it", "%s is empty", name)
 	}
 	return data, nil
 }
@@ -50,9 +51,13 @@ func readBounded(r io.Reader, name string, limit int) ([]byte, error) {
 func openFailed(path string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return unavailable("check the path", "%s does not exist", path)
+		return wrongFile("check the path", "%s does not exist", path)
 	case errors.Is(err, fs.ErrPermission):
-		return unavailable("check who may read it", "%s may not be read", path)
+		return wrongFile("check who may read it", "%s may not be read", path)
+	case errors.Is(err, syscall.EISDIR):
+		return wrongFile("name the file", "%s is a directory", path)
+	case isPathError(err):
+		return wrongFile("check the path", "reading %s: %w", path, cause(err))
 	}
 	return unavailable("check the file and try again", "reading %s: %w", path, cause(err))
 }
@@ -78,9 +83,11 @@ func nameOf(path string) string {
 func checkPrivateFile(path, fix string) error {
 	switch info, err := os.Stat(path); {
 	case !exists(path):
-		return unavailable(fix, "%s does not exist", path)
+		return wrongFile(fix, "%s does not exist", path)
+	case err == nil && info.IsDir():
+		return wrongFile("name the file", "%s is a directory", path)
 	case err == nil && info.Mode().IsRegular() && info.Size() == 0:
-		return unavailable("check what should have written it", "%s is empty", path)
+		return wrongFile("check what should have written it", "%s is empty", path)
 	}
 	return nil
 }
@@ -126,8 +133,11 @@ func createFile(path string, data []byte, mode fs.FileMode) error {
 			_ = os.Remove(path) // half a file helps nobody
 		}
 	}
+	if isPathError(err) {
+		return wrongFile("check the directory, and who may write there", "writing %s: %w", path, cause(err))
+	}
 	if err != nil {
-		return unavailable("check the directory and the space on the disk", "writing %s: %w", path, cause(err))
+		return unavailable("check the space on the disk and try again", "writing %s: %w", path, cause(err))
 	}
 	return nil
 }
@@ -178,8 +188,11 @@ func swap(temporary, path string, old []byte) error {
 	if err == nil {
 		err = os.Rename(temporary, path)
 	}
+	if isPathError(err) {
+		return wrongFile("check the directory, and who may write there", "replacing %s: %w", path, cause(err))
+	}
 	if err != nil {
-		return unavailable("check the directory", "replacing %s: %w", path, cause(err))
+		return unavailable("check the space on the disk and try again", "replacing %s: %w", path, cause(err))
 	}
 	return nil
 }

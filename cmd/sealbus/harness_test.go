@@ -21,6 +21,7 @@ type bench struct {
 	dir      string
 	now      time.Time
 	terminal bool
+	columns  int          // of the terminal; 0 = it does not say
 	client   *http.Client // for https:// URLs
 }
 
@@ -41,7 +42,7 @@ func (b *bench) run(stdin string, args ...string) ran {
 	var stdout, stderr bytes.Buffer
 	env := environment{
 		now: func() time.Time { return b.now }, getenv: func(string) string { return "" },
-		terminal: func(io.Writer) bool { return b.terminal }, client: b.client,
+		terminal: func(io.Writer) bool { return b.terminal }, client: b.client, width: func(io.Writer) int { return b.columns },
 	}
 	code := run(context.Background(), args, strings.NewReader(stdin), &stdout, &stderr, env)
 	return ran{code, stdout.String(), stderr.String()}

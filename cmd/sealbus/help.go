@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,25 +25,105 @@ func (a *app) helpCommand(root *cobra.Command) *cobra.Command {
 	})
 }
 
-// help writes what a command does and its flags to standard output.
+// help writes what a command does and its flags to standard output, no wider than the terminal.
 func (a *app) help(cmd *cobra.Command, _ []string) {
 	p := &printer{style: a.out}
 	text := cmd.Long
 	if text == "" {
 		text = cmd.Short + "."
 	}
-	p.linef("%s\n", text)
-	p.linef("%s\n  %s", p.bold("Usage"), usageLine(cmd))
+	printParagraphs(p, text)
+	p.linef("\n%s", p.bold("Usage"))
+	printUsage(p, usageLine(cmd))
 	printCommands(p, cmd)
 	printFlags(p, "Flags", cmd.LocalNonPersistentFlags())
 	printFlags(p, "Everywhere", cmd.Root().PersistentFlags())
 	if cmd.Example != "" {
-		p.linef("\n%s\n%s", p.bold("Example"), cmd.Example)
+		p.linef("\n%s", p.bold("Example"))
+		for _, line := range strings.Split(cmd.Example, "\n") {
+			p.linef("%s", continued(line, p.prose()))
+		}
 	}
 	if !cmd.HasParent() {
-		p.linef("\n%s", p.dim("Exit status: 0 done, 1 rejected, 2 usage, 3 could not judge, 4 something is due."))
+		p.linef("\n%s", p.bold("Exit status"))
+		exitStatuses().printProse(p)
 	}
-	_ = a.writeOut([]byte(p.String()))
+	_ = a.writeText(p)
+}
+
+// exitStatuses is what scripts go by.
+func exitStatuses() *table {
+	var t table
+	t.add(plain("  0", "done")...)
+	t.add(plain("  1", "rejected: the input was judged, and is refused")...)
+	t.add(plain("  2", "usage: change the command, or what it names: a flag, a file that is missing or another than is meant, a passphrase, "+
+		"credentials, a permission")...)
+	t.add(plain("  3", "try again: something did not answer, or could not be read now")...)
+	t.add(plain("  4", "something is due (doctor)")...)
+	t.add(plain("  130", "interrupted by Ctrl-C")...)
+	return &t
+}
+
+// printParagraphs writes text whose paragraphs are apart by blank lines. Lines that are indented stay as they are.
+func printParagraphs(p *printer, text string) {
+	for i, paragraph := range strings.Split(text, "\n\n") {
+		if i > 0 {
+			p.linef("")
+		}
+		if strings.HasPrefix(paragraph, " ") {
+			for line := range strings.SplitSeq(paragraph, "\n") {
+				p.hanging(line, 0, 4, p.prose())
+			}
+			continue
+		}
+		p.hanging(strings.ReplaceAll(paragraph, "\n", " "), 0, 0, p.prose())
+	}
+}
+
+// continued breaks a command for the shell into lines that can be pasted: before a flag, a pipe or a redirection.
+func continued(line string, most int) string {
+	const indent = "    "
+	var b strings.Builder
+	used, quoted := 0, false
+	for i, word := range strings.Split(line, " ") {
+		size := width(word)
+		breaks := !quoted && word != "" && strings.Contains("-|<>#", word[:1]) || used+1+size > most-2 && !quoted
+		switch {
+		case i == 0:
+		case breaks && used+1+size+len(restOfArgument(line, word)) > most-2 && used > len(indent):
+			b.WriteString(" \\\n" + indent)
+			used = len(indent)
+		default:
+			b.WriteByte(' ')
+			used++
+		}
+		b.WriteString(word)
+		used += size
+		quoted = quoted != (strings.Count(word, "'")%2 == 1)
+	}
+	return b.String()
+}
+
+// restOfArgument is the value after a flag, which stays in its line.
+func restOfArgument(line, flag string) string {
+	_, after, found := strings.Cut(line, flag+" ")
+	if !found || !strings.HasPrefix(flag, "-") && flag != "<" && flag != ">" && flag != "|" {
+		return ""
+	}
+	value, _, _ := strings.Cut(after, " ")
+	return " " + value
+}
+
+// unbroken stands for a space at which a line is not folded.
+const unbroken = "\u00a0"
+
+// flagAndValue is a flag that takes a value, in a usage line.
+var flagAndValue = regexp.MustCompile(`(--[a-z-]+) ([A-Z])`)
+
+// printUsage folds a usage line, but not between a flag and its value.
+func printUsage(p *printer, line string) {
+	line = flagAndValue.ReplaceAllString(line, "${1}"+unbroken+"${2}")
+	p.linef("%s", strings.ReplaceAll(hanging("  "+line, p.prose(), 6), unbroken, " "))
 }
 
 func usageLine(cmd *cobra.Command) string {
@@ -63,21 +145,40 @@ func printCommands(p *printer, cmd *cobra.Command) {
 			t.add(plain("  "+c.Name(), c.Short)...)
 		}
 	}
-	t.print(p)
+	t.printProse(p)
 }
 
+// widestFlag is how wide the column of flags becomes. What is longer has its text in the lines below.
+const widestFlag = 28
+
 func printFlags(p *printer, title string, flags *pflag.FlagSet) {
-	var t table
+	var names, texts []string
+	column := 0
 	flags.VisitAll(func(f *pflag.Flag) {
 		if f.Hidden || f.Name == "help" {
 			return
 		}
 		kind, text := pflag.UnquoteUsage(f)
-		t.add(plain("  "+strings.TrimRight("--"+f.Name+" "+flagKind(f, kind), " "), text+flagDefault(f))...)
+		name := "  " + strings.TrimRight("--"+f.Name+" "+flagKind(f, kind), " ")
+		names, texts = append(names, name), append(texts, text+strings.Replace(flagDefault(f), "(default ", "(default"+unbroken, 1))
+		if width(name) <= widestFlag {
+			column = max(column, width(name))
+		}
 	})
-	if len(t.rows) > 0 {
-		p.linef("\n%s", p.bold(title))
-		t.print(p)
+	if len(names) == 0 {
+		return
+	}
+	if column == 0 {
+		column = widestFlag
+	}
+	p.linef("\n%s", p.bold(title))
+	for i, name := range names {
+		lead := fmt.Sprintf("%-*s  ", column, name)
+		if width(name) > column {
+			p.linef("%s", name)
+			lead = strings.Repeat(" ", column+columnGap)
+		}
+		p.linef("%s", strings.ReplaceAll(hanging(lead+texts[i], p.prose(), column+columnGap), unbroken, " "))
 	}
 }
 

@@ -65,7 +65,7 @@ func (a *app) decrypter(ctx context.Context, f *identityFlags) (*envelope.Decryp
 		}
 		source, err := a.openIdentities(ctx, f, name)
 		if err != nil {
-			return nil, asUnavailable("", err) // whatever is wrong with it, no event was judged
+			return nil, asNeeded("", err) // whatever is wrong with it, no event was judged
 		}
 		local = append(local, source)
 	}
@@ -162,7 +162,7 @@ func (a *app) openConsumerRing(private *privateFlags, path string, content []byt
 	case ring.Consumer() == "":
 		return nil, usage("give the consumer's keyring", "%s is the keyring of %s: its keys sign", path, ownerOf(ring))
 	case len(ring.Identities(a.now())) == 0:
-		return nil, unavailable("make a key with `sealbus keys new --use enc`", "%s: all keys of %s have expired", path, ownerOf(ring))
+		return nil, wrongFile("make a key with `sealbus keys new --use enc`", "%s: all keys of %s have expired", path, ownerOf(ring))
 	}
 	return ring, nil
 }

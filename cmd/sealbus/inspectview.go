@@ -115,7 +115,7 @@ func describeData(e *cejson.Event) string {
 	if e.Form == cejson.NoData {
 		return "none"
 	}
-	text := fmt.Sprintf("%d bytes", len(e.Data))
+	text := count(len(e.Data), "byte")
 	if e.DataContentType != "" {
 		text += " of " + e.DataContentType
 	}
@@ -200,7 +200,7 @@ func (v *view) signatures() {
 }
 
 func (v *view) signature(k *inspectedKey) {
-	size, whose := fmt.Sprintf("%d bytes", k.Bytes), cell{k.Owner.String(), v.ownerPaint(k.Owner)}
+	size, whose := count(k.Bytes, "byte"), cell{k.Owner.String(), v.ownerPaint(k.Owner)}
 	if k.Bytes == 0 {
 		size = "not base64"
 	}

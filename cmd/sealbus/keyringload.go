@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/sealbus/sealbus/internal/filekind"
@@ -53,17 +54,20 @@ func openRing(path, pass string) (*keys.Keyring, error) {
 func privateFailed(path string, err error) error {
 	switch {
 	case errors.Is(err, keys.ErrPassphrase):
-		return &exitError{code: exitUnavailable, reason: "wrong_passphrase", err: inFile(path, keys.ErrPassphrase), fix: "try again with the passphrase that it was made with"}
+		return &exitError{code: exitUsage, reason: "wrong_passphrase", needed: true, err: inFile(path, keys.ErrPassphrase), fix: "give the passphrase that it was made with"}
 	case errors.Is(err, fs.ErrExist):
 		return fileExists(path)
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+	case isPathError(err):
 		return openFailed(path, err)
 	case errors.Is(err, filekind.ErrDamaged):
-		return unavailable("do that, or take the file from a backup: the keys in it are not lost", "%w", err)
+		return wrongFile("do that, or take the file from a backup: the keys in it are not lost", "%w", err)
 	case errors.Is(err, keys.ErrNotEncrypted):
-		return unavailable("add --insecure-no-passphrase, if it is meant to be kept without one", "%w", err)
+		return wrongFile("add --insecure-no-passphrase, if it is meant to be kept without one", "%w", err)
 	}
-	return unavailable("check that this is the file you mean", "%w", err)
+	if errors.Is(err, syscall.EIO) || errors.Is(err, syscall.ENOSPC) {
+		return unavailable("check the disk and try again", "%w", err)
+	}
+	return wrongFile("check that this is the file you mean", "%w", err)
 }
 
 // signers are the keys of the ring to sign with: the one of that ID (or unique beginning of it), "" = the
@@ -71,7 +75,7 @@ func privateFailed(path string, err error) error {
 func (a *app) signers(ring *keys.Keyring, keyID string) (keys.SignerSource, error) {
 	if keyID == "" {
 		if _, err := ring.Signers(a.now()); err != nil {
-			return nil, unavailable(fixNoSigner(ring, a.now()), "%w", err)
+			return nil, wrongFile(fixNoSigner(ring, a.now()), "%w", err)
 		}
 		return ring, nil
 	}
@@ -80,7 +84,7 @@ func (a *app) signers(ring *keys.Keyring, keyID string) (keys.SignerSource, erro
 		return nil, err
 	}
 	if !key.Schedule.SignsAt(a.now()) {
-		return nil, rejected("use the key that `sealbus keys list` shows as active", "key %s is %s: it does not sign now", key.KeyID(), key.StateAt(a.now()))
+		return nil, usage("use the key that `sealbus keys list` shows as active", "key %s is %s: it does not sign now", key.KeyID(), key.StateAt(a.now()))
 	}
 	signer, _ := ring.Find(key.KeyID()) // found above
 	return keys.SignWith(signer), nil

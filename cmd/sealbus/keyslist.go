@@ -75,13 +75,9 @@ func (l *keysListed) print(p *printer, now time.Time) {
 	printList(p, "sources   ", l.Sources)
 	printList(p, "types     ", l.Types)
 	p.linef("")
-	t := table{header: []string{"", "KEY", "ALG", "STATE", "NEXT"}}
-	for _, k := range l.Keys {
-		mark := ""
-		if k.SignsNow {
-			mark = "*"
-		}
-		t.add(cell{mark, p.green}, cell{k.KeyID, p.bold}, cell{k.Alg, nil}, stateCell(p, k.State), cell{nextStep(&k.schedule, now), nil})
+	t := l.table(p, now, func(id string) string { return id })
+	if !t.fits(p.style) {
+		t = l.table(p, now, shortID)
 	}
 	t.print(p)
 	if l.Producer != "" {
@@ -89,9 +85,21 @@ func (l *keysListed) print(p *printer, now time.Time) {
 	}
 }
 
+func (l *keysListed) table(p *printer, now time.Time, show func(id string) string) *table {
+	t := &table{header: []string{"", "KEY", "ALG", "STATE", "NEXT"}}
+	for _, k := range l.Keys {
+		mark := ""
+		if k.SignsNow {
+			mark = "*"
+		}
+		t.add(cell{mark, p.green}, cell{show(k.KeyID), p.bold}, cell{k.Alg, nil}, stateCell(p, k.State), cell{nextStep(&k.schedule, now), nil})
+	}
+	return t
+}
+
 func printList(p *printer, label string, list []string) {
 	for _, item := range list {
-		p.linef("%s%s", label, clean(item))
+		p.hangingf(len(label), "%s%s", label, clean(item))
 		label = fmt.Sprintf("%*s", len(label), "")
 	}
 }

@@ -87,12 +87,41 @@ func kmsFailed(err error) error {
 	if !ok {
 		return usage("give a key that fits; `aws kms describe-key` shows what it is for", "%s", strings.TrimPrefix(err.Error(), "awskms: "))
 	}
-	fix := e.Fix
-	if fix == "" {
-		fix = "try again"
+	return &exitError{
+		code: serviceExit(e), reason: "kms_unavailable", fix: serviceFix(e),
+		err: fmt.Errorf("%s with %s: %s", e.Op, e.KeyID, serviceCause(e)),
 	}
-	return &exitError{code: exitUnavailable, reason: "kms_unavailable", err: fmt.Errorf("%s with %s: %s", e.Op, e.KeyID, e.Cause), fix: fix}
 }
+
+// serviceExit tells what may pass by itself from what somebody has to change first: a permission, a key.
+func serviceExit(e *keys.ServiceError) int {
+	if e.Err == nil && !e.Permanent || mayPass(e) {
+		return exitUnavailable
+	}
+	return exitUsage
+}
+
+// serviceCause says which host was not reached, where that is the cause.
+func serviceCause(e *keys.ServiceError) string {
+	if u, ok := errors.AsType[*unreached](reached("KMS", e.Err)); ok && e.Err != nil {
+		return u.Error()
+	}
+	return e.Cause
+}
+
+// triedAgain is how a service's fix ends for a consumer, which gets the event again. A command has ended.
+const triedAgain = "; it is tried again"
+
+// serviceFix is what to do about a key in a service for those who ran a command.
+func serviceFix(e *keys.ServiceError) string {
+	if e.Fix == "" {
+		return "try again"
+	}
+	return forCommand(e.Fix)
+}
+
+// forCommand is the fix of a consumer's verdict for a command, which does not get the event again by itself.
+func forCommand(fix string) string { return strings.ReplaceAll(fix, triedAgain, "; then run it again") }
 
 // tinkKEK is the key of KMS that a Tink keyset is encrypted under.
 func (a *app) tinkKEK(ctx context.Context, arn string) (tink.AEADWithContext, error) {
@@ -112,5 +141,5 @@ func tinkFailed(path string, err error) error {
 	if e, ok := errors.AsType[*keys.ServiceError](err); ok && !e.Permanent {
 		return kmsFailed(err)
 	}
-	return unavailable("check that this is the file you mean, whose it is (--producer, --consumer) and the key it is under (--tink-kek)", "%s: %s", path, strings.TrimPrefix(err.Error(), "tinkkeys: "))
+	return wrongFile("check that this is the file you mean, whose it is (--producer, --consumer) and the key it is under (--tink-kek)", "%s: %s", path, strings.TrimPrefix(err.Error(), "tinkkeys: "))
 }

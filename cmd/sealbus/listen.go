@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -91,7 +90,7 @@ sealbus listen --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing 
 	flags.Lookup("max-age").DefValue = "24h5m" // consumer.DefaultMaxAge; the general form has its largest unit only
 	flags.StringVar(&f.forwardTo, "forward-to", "", "post verified events to this `URL`")
 	flags.BoolVar(&f.remove, "delete", false, "delete verified messages from the queue")
-	flags.StringVar(&f.quarantine, "quarantine", "", "where refused events go, a `PLACE`: dir:PATH, s3://BUCKET/PREFIX or sqs:QUEUE-URL")
+	flags.StringVar(&f.quarantine, "quarantine", "", "where refused events go, a `PLACE`: a directory, s3://BUCKET/PREFIX or sqs:QUEUE-URL")
 	flags.StringVar(&f.quarantineKey, "quarantine-key-file", "", "the quarantine's key, a `FILE` of `sealbus quarantine key new`")
 	flags.StringVar(&f.quarantined, "quarantine-name", "", "the quarantine's `NAME` in its records (default that of --name)")
 	flags.StringVar(&f.redis, "redis", "", "remember in this Redis what was handled, a `URL` (default in memory)")
@@ -253,22 +252,22 @@ func (a *app) openListenQuarantine(ctx context.Context, f *listenFlags) (consume
 	if f.quarantine == "" {
 		return nil, nil, nil
 	}
-	place, rest, _ := strings.Cut(f.quarantine, ":")
-	if rest == "" || !slices.Contains([]string{"dir", "s3", "sqs"}, place) {
-		return nil, nil, usage("write it as dir:PATH, s3://BUCKET/PREFIX or sqs:QUEUE-URL", "--quarantine: %q is no quarantine", f.quarantine)
+	place, rest := placeOf(f.quarantine)
+	if rest == "" {
+		return nil, nil, usage("write it as a directory's path, s3://BUCKET/PREFIX or sqs:QUEUE-URL", "--quarantine: %q is no quarantine", f.quarantine)
 	}
 	if place == "dir" {
 		if err := os.MkdirAll(rest, 0o700); err != nil {
-			return nil, nil, unavailable("name another directory", "making %s: %w", rest, cause(err))
+			return nil, nil, wrongFile("name another directory", "making %s: %w", rest, cause(err))
 		}
 	}
 	key, err := a.quarantineKey(f.quarantineKey)
 	if err != nil {
-		return nil, nil, asUnavailable("", err) // no event was judged
+		return nil, nil, asNeeded("", err) // no event was judged
 	}
 	store, err := (&quarantineFlags{awsFlags: f.awsFlags, from: f.quarantine}).open(ctx, key)
 	if err != nil {
-		return nil, nil, asUnavailable("", err)
+		return nil, nil, asNeeded("", err)
 	}
 	return store, []consumer.Reopen{{Quarantine: f.quarantineName(), Key: key}}, nil
 }
@@ -310,9 +309,9 @@ func (l *listener) summarise() {
 		}
 		switch {
 		case len(why) > 0:
-			parts = append(parts, fmt.Sprintf("%d %s (%s)", n, verdict, strings.Join(why, ", ")))
+			parts = append(parts, countVerdict(n, verdict)+" ("+strings.Join(why, ", ")+")")
 		case n > 0:
-			parts = append(parts, fmt.Sprintf("%d %s", n, verdict))
+			parts = append(parts, countVerdict(n, verdict))
 		}
 	}
 	if len(parts) == 0 {

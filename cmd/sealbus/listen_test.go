@@ -382,7 +382,7 @@ func TestListenAligned(t *testing.T) {
 	first := view.line(&heard{Time: "2026-11-21T12:00:00Z", Verdict: verdictVerified, Producer: "shop", Source: "https://shop.example/eu", Type: "t", ID: "o-1"})
 	second := view.line(&heard{Time: "2026-11-21T12:00:01Z", Verdict: verdictQuarantined, Reason: "source_not_allowed", Unverified: &claim{Source: "https://other.example/a/source/that/is/rather/long", Type: "t", ID: "1"}, Cause: "why"})
 	third := view.line(&heard{Time: "2026-11-21T12:00:02Z", Verdict: verdictVerified, Producer: "shop", Source: "https://shop.example/eu", Type: "t", ID: "o-2"})
-	bare := func(s string) string { return regexp.MustCompile(`\x1b\[[0-9]+m`).ReplaceAllString(s, "") }
+	bare := func(p *printer) string { return regexp.MustCompile(`\x1b\[[0-9]+m`).ReplaceAllString(p.String(), "") }
 	if head, line, _ := strings.Cut(bare(first), "\n"); strings.Index(head, "PRODUCER") != strings.Index(line, "shop ") {
 		t.Errorf("\n%s", bare(first))
 	}
@@ -439,7 +439,7 @@ func TestListenUsage(t *testing.T) {
 		"delete":          {[]string{"--http", "1", "--delete"}, "--delete is for --queue"},
 		"limit":           {[]string{"--http", "1", "--limit", "-1"}, "--limit -1"},
 		"no key":          {[]string{"--http", "1", "--quarantine", "dir:q"}, "belong together"},
-		"what quarantine": {[]string{"--http", "1", "--quarantine", "q", "--quarantine-key-file", b.path("roots.json")}, `--quarantine: "q" is no quarantine`},
+		"what quarantine": {[]string{"--http", "1", "--quarantine", "gs://q", "--quarantine-key-file", b.path("roots.json")}, `--quarantine: "gs://q" is no quarantine`},
 		"each time":       {[]string{"--queue", "http://q", "--quarantine", "dir:q", "--quarantine-key-file", "k"}, "each time it comes"},
 		"account":         {[]string{"--http", "1", "--account", "7"}, "--account"},
 		"redis":           {[]string{"--http", "1", "--redis", "http://user:secret@h"}, "not a URL of Redis"},
@@ -450,10 +450,10 @@ func TestListenUsage(t *testing.T) {
 			t.Errorf("%s: exit %d\n%s", name, code, l.stderr.String())
 		}
 	}
-	if l := b.listen("--http", "1", "--quarantine", "dir:"+b.path("q"), "--quarantine-key-file", b.path("roots.json")); l.wait() != exitUnavailable || !strings.Contains(l.stderr.String(), "not a quarantine key") {
+	if l := b.listen("--http", "1", "--quarantine", "dir:"+b.path("q"), "--quarantine-key-file", b.path("roots.json")); l.wait() != exitUsage || !strings.Contains(l.stderr.String(), "not a quarantine key") {
 		t.Errorf("without a key\n%s", l.stderr.String())
 	}
-	if l := b.listen("--http", "1", "--trust", b.path("roots.json")); l.wait() != exitUnavailable {
+	if l := b.listen("--http", "1", "--trust", b.path("roots.json")); l.wait() != exitUsage {
 		t.Errorf("without trust\n%s", l.stderr.String())
 	}
 }
@@ -598,12 +598,12 @@ func TestListenQueueFails(t *testing.T) {
 	b := newListenBench(t)
 	server := b.fakeAWS(&awsfake.Options{Deny: func(action string) bool { return action == "ReceiveMessage" }})
 	q := &testQueue{t: t, server: server, url: server.URL() + "/000000000000/none"}
-	if l := b.poll(q); l.wait() != exitUnavailable || !strings.Contains(l.stderr.String(), "allow sqs:ReceiveMessage") {
+	if l := b.poll(q); l.wait() != exitUsage || !strings.Contains(l.stderr.String(), "allow sqs:ReceiveMessage") {
 		t.Errorf("%s", l.stderr.String())
 	}
 	q.server = b.fakeAWS(nil)
 	q.url = q.server.URL() + "/000000000000/none"
-	if l := b.poll(q); l.wait() != exitUnavailable || !strings.Contains(l.stderr.String(), "check --queue and --region") {
+	if l := b.poll(q); l.wait() != exitUsage || !strings.Contains(l.stderr.String(), "check --queue and --region") {
 		t.Errorf("%s", l.stderr.String())
 	}
 	t.Setenv("AWS_REGION", "")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -40,6 +41,20 @@ const (
 	verdictQuarantined = "quarantined" // rejected for good, and put away
 	verdictRetry       = "retry"       // could not be judged, put away or handled: it must come again
 )
+
+// verdictUnavailable is that of an event that could not be judged, where nothing brings it again.
+const verdictUnavailable = "unavailable"
+
+// countVerdict is "1 duplicate", "2 duplicates", "2 verified".
+func countVerdict(n int, verdict string) string {
+	switch verdict {
+	case verdictDuplicate:
+		return count(n, verdict)
+	case verdictRetry:
+		return countOf(n, "retry", "retries")
+	}
+	return fmt.Sprintf("%d %s", n, verdict)
+}
 
 var listenVerdicts = []string{verdictVerified, verdictDuplicate, verdictRejected, verdictQuarantined, verdictRetry}
 
@@ -154,7 +169,7 @@ func (l *listener) tell(h *heard) error {
 	if l.app.json {
 		return l.app.writeJSON(h)
 	}
-	return l.app.writeOut([]byte(l.view.line(h)))
+	return l.app.writeText(l.view.line(h))
 }
 
 // full reports whether there were as many events as wanted.

@@ -54,6 +54,9 @@ func (f *forwarder) post(ctx context.Context, d *consumer.Delivery[[]byte]) erro
 	req.Header.Set("User-Agent", "sealbus")
 	req.Header.Set("Idempotency-Key", d.IdempotencyKey)
 	resp, err := f.client.Do(req)
+	if isNetwork(err) {
+		return reached("--forward-to", err)
+	}
 	if err != nil {
 		return fmt.Errorf("--forward-to: %w", bareURLError(err))
 	}

@@ -34,7 +34,7 @@ func (l *listener) serveHTTP(ctx context.Context, where string) error {
 	}
 	listening, err := net.Listen("tcp", addr)
 	if err != nil {
-		return unavailable("choose another address with --http", "listening on %s: %w", addr, err)
+		return usage("choose another address with --http, or end what has this one", "listening on %s: %w", addr, innermost(err))
 	}
 	server := &http.Server{
 		Handler: l.limited(http.HandlerFunc(l.post)), ErrorLog: log.New(io.Discard, "", 0), MaxHeaderBytes: maxPostHeaders,

@@ -69,7 +69,7 @@ func (p *poller) poll(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil && !worthRetrying(err):
-			return unavailable(queueFix(err), "reading the queue: %w", shortAWSError(err))
+			return usage(queueFix(err), "reading the queue: %w", shortAWSError(err))
 		case err != nil:
 			p.app.warnf("reading the queue: %v", shortAWSError(err))
 			p.wait(ctx)

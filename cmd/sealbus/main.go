@@ -1,11 +1,12 @@
 // Command sealbus makes keys and trust, and seals, opens and explains CloudEvents.
 //
-// Data goes to standard output, talk to standard error. Errors begin with "sealbus: ", no capital, no period,
+// Data goes to standard output, talk to standard error, both without anything that a terminal would obey. Errors begin with "sealbus: ", no capital, no period,
 // and are followed by one line that says what to do. With --output json each command writes one JSON
 // object per result, errors included: {"error","message","fix"}.
 //
-// Exit status: 0 done, 1 rejected, 2 usage, 3 could not judge (input or output failed: try again),
-// 4 something is due.
+// Exit status: 0 done; 1 rejected: the input was judged, and is refused; 2 usage: the command has to be changed, or what
+// it names (a flag, a file, a passphrase, credentials, a permission); 3 unavailable: try again, and nothing else has to be
+// done; 4 something is due; 130 interrupted by Ctrl-C.
 package main
 
 import (
@@ -30,11 +31,34 @@ type environment struct {
 	getenv   func(string) string
 	prompt   prompter // nil = there is no terminal to ask on
 	terminal func(io.Writer) bool
-	client   *http.Client // for https:// URLs; nil = the usual one
+	width    func(io.Writer) int // columns of a terminal, 0 = it does not say; nil = no terminal says
+	client   *http.Client        // for https:// URLs; nil = the usual one
 }
 
 func systemEnvironment() environment {
-	return environment{now: time.Now, getenv: os.Getenv, prompt: askTerminal, terminal: isTerminal}
+	return environment{now: time.Now, getenv: os.Getenv, prompt: askTerminal, terminal: isTerminal, width: terminalWidth}
+}
+
+// columns is how wide to write on a terminal.
+func (e environment) columns(w io.Writer) int {
+	if e.width != nil {
+		if n := e.width(w); n > 0 {
+			return max(n, narrowest)
+		}
+	}
+	return defaultWidth
+}
+
+func terminalWidth(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	columns, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return columns
 }
 
 func isTerminal(w io.Writer) bool {

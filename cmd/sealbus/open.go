@@ -53,7 +53,8 @@ writes one event a line, and ends with the highest status.
 Encrypted data is decrypted last, with a key of --identity. --require-encrypted refuses events that anybody can read,
 --keep-encrypted verifies without a key, and leaves the data as it is.
 
-Exit status: 0 verified, 1 rejected (the reason is on standard error), 3 could not judge.
+Exit status: 0 verified, 1 rejected (the reason is on standard error), 2 a flag or a file is wrong, 3 could not be judged
+now: try again.
 
 It does not check replay: an event that opens here may have been handled before. A consumer with a replay store
 knows that. The AWS account is believed as the input or --account states it.`,
@@ -181,10 +182,13 @@ func verdictExit(err error) int {
 	switch {
 	case err == nil:
 		return exitDone
-	case envelope.ReasonOf(err).Class() == envelope.Transient:
-		return exitUnavailable
+	case envelope.ReasonOf(err).Class() != envelope.Transient:
+		return exitRejected
 	}
-	return exitRejected
+	if service, ok := errors.AsType[*keys.ServiceError](err); ok {
+		return serviceExit(service)
+	}
+	return exitUnavailable
 }
 
 // verifiedResult is a verified event for programs.
@@ -259,13 +263,13 @@ func (a *app) talkVerified(o *envelope.Opened, where string) {
 	if !o.SignedAt.IsZero() {
 		when = "at " + formatTime(o.SignedAt)
 	}
-	fmt.Fprintf(a.stderr, "%s %ssealed by %s %s, key %s\n", a.talk.green("sealbus: verified:"), where, o.Producer, when, shortIDs(o.KeyIDs))
+	a.say(a.talk.green("sealbus: verified:")+" "+clean(fmt.Sprintf("%ssealed by %s %s, key %s", where, o.Producer, when, shortIDs(o.KeyIDs))), 2)
 	a.talkEncryption(o.Encryption)
 	if len(o.Ignored) > 0 {
 		fmt.Fprintf(a.stderr, "  %s %s\n", a.talk.yellow("added on the way, ignored:"), strings.Join(o.Ignored, " "))
 	}
 	for _, name := range sortedKeys(o.Unverified) {
-		fmt.Fprintf(a.stderr, "  %s %s=%s\n", a.talk.yellow("not signed:"), clean(name), clean(o.Unverified[name]))
+		a.say("  "+a.talk.yellow("not signed:")+" "+clean(name+"="+o.Unverified[name]), 4)
 	}
 }
 
@@ -278,7 +282,7 @@ func (a *app) talkEncryption(e *envelope.Encryption) {
 		what = strings.Join(e.Fields, " ")
 	}
 	if e.OpenedWith != "" {
-		fmt.Fprintf(a.stderr, "  %s %s, opened with key %s\n", a.talk.green("decrypted:"), clean(what), clean(shortKey(e.OpenedWith)))
+		a.say("  "+a.talk.green("decrypted:")+" "+clean(what+", opened with key "+shortKey(e.OpenedWith)), 4)
 		return
 	}
 	to := make([]string, len(e.Recipients))
@@ -287,7 +291,7 @@ func (a *app) talkEncryption(e *envelope.Encryption) {
 			to[i] = "somebody without a key ID"
 		}
 	}
-	fmt.Fprintf(a.stderr, "  %s %s, to %s\n", a.talk.yellow("still encrypted:"), clean(what), clean(strings.Join(to, ", ")))
+	a.say("  "+a.talk.yellow("still encrypted:")+" "+clean(what+", to "+strings.Join(to, ", ")), 4)
 }
 
 func (a *app) tellRejected(err error, where string) error {
@@ -299,20 +303,20 @@ func (a *app) tellRejected(err error, where string) error {
 }
 
 func (a *app) tellRefusal(e *envelope.Error, fix, where string) error {
-	r := rejectedResult{Verdict: "rejected", Reason: e.Reason, Cause: causeOf(e), Fix: fix}
+	r := rejectedResult{Verdict: verdictRejected, Reason: e.Reason, Cause: causeOf(e), Fix: forCommand(fix)}
 	if e.Reason.Class() == envelope.Transient {
-		r.Verdict = "unavailable"
+		r.Verdict = verdictUnavailable
 	}
 	if a.json {
 		return a.writeJSON(r)
 	}
 	s := a.talk
-	fmt.Fprintf(a.stderr, "%s %s%s\n", s.red("sealbus: "+r.Verdict+":"), where, s.bold(string(r.Reason)))
-	fmt.Fprintf(a.stderr, "  %s  %s\n", s.dim("cause"), clean(r.Cause))
+	a.say(s.verdictPaint(r.Verdict)("sealbus: "+r.Verdict+":")+" "+clean(where)+s.bold(clean(string(r.Reason))), 2)
+	a.say("  "+s.dim("cause")+"  "+clean(r.Cause), 9)
 	if claimed := claimedBy(e); claimed != "" {
-		fmt.Fprintf(a.stderr, "  %s  %s\n", s.dim("event"), clean(claimed))
+		a.say("  "+s.dim("event")+"  "+clean(claimed), 9)
 	}
-	fmt.Fprintf(a.stderr, "  %s    %s\n", s.dim("fix"), clean(r.Fix))
+	a.say("  "+s.dim("fix")+"    "+clean(r.Fix), 9)
 	return nil
 }
 
@@ -326,6 +330,12 @@ func claimedBy(e *envelope.Error) string {
 
 // causeOf is the verdict's cause in one line, or what its reason means.
 func causeOf(e *envelope.Error) string {
+	if service, ok := errors.AsType[*keys.ServiceError](e.Err); ok && isNetwork(service) {
+		return service.Op + " with " + service.KeyID + ": " + serviceCause(service)
+	}
+	if e.Reason == envelope.ReasonStoreUnavailable && e.Err != nil && isNetwork(e.Err) {
+		return reached("the replay store", e.Err).Error()
+	}
 	if e.Cause == "" {
 		return e.Reason.Explain().Cause
 	}

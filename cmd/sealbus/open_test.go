@@ -215,7 +215,7 @@ func TestOpenUnavailable(t *testing.T) {
 		t.Errorf("an expired bundle: exit %d, %s", r.code, r.stderr)
 	}
 	b.check(os.Remove(b.path("trust.dsse")))
-	if r := b.run(sealed, b.open(orderSource)...); r.code != exitUnavailable {
+	if r := b.run(sealed, b.open(orderSource)...); r.code != exitUsage {
 		t.Errorf("no bundle: exit %d, %s", r.code, r.stderr)
 	}
 }

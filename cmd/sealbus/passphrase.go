@@ -142,7 +142,7 @@ func restoreOnInterrupt(tty int) (stop func()) {
 		case <-interrupted:
 			_ = term.Restore(tty, state)
 			fmt.Fprintln(os.Stderr)
-			os.Exit(exitUnavailable)
+			os.Exit(exitInterrupted)
 		case <-done:
 		}
 	}()

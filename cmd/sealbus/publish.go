@@ -50,10 +50,13 @@ func (a *app) publishCommand() *cobra.Command {
 JSON array of them. Nothing is sent unless all can be read and belong to the producer.
 
 Credentials and region are found as by the AWS command line. They need the permission events:PutEvents on the bus;
-events:DescribeEventBus is used when allowed, to refuse a bus that does not exist. What EventBridge throttles is tried again. The exit status
-is 3 if some events are not on the bus and may be published later: publish the same file again then, since
-consumers handle an event once, however often it is sent. It is 1 if some were refused for good. When an answer of
-EventBridge is lost, the call is repeated, and the report says that its events may be on the bus twice.
+events:DescribeEventBus is used when allowed, to refuse a bus that does not exist. If EventBridge throttles or does not
+answer, it is tried again until --retry-for is over. When an answer is lost, the call is repeated, and the report says
+that its events may be on the bus twice.
+
+Exit status: 0 all events are on the bus. 1 some were refused for good. 2 a flag, a file or a permission is wrong. 3 some
+are not on the bus, and another try may help: publish the same file again, since consumers handle an event once,
+however often it is sent.
 
 With --output json there is one line for each event, in their order.`,
 		example: `sealbus publish --bus central --keyring orders.keyring < event.json
@@ -78,7 +81,7 @@ sealbus publish --bus central --keyring orders.keyring --output json events.json
 	flags.StringVar(&f.region, "region", "", "the AWS region, a `NAME` (default that of the AWS configuration)")
 	flags.StringVar(&f.endpoint, "endpoint", "", "the `URL` to call instead of the region's: an emulator, a VPC endpoint")
 	flags.StringVar(&f.endpointID, "endpoint-id", "", "the `ID` of a global endpoint of EventBridge, such as abcde.veo")
-	flags.Var(&f.retryFor, "retry-for", "how long to try again what is throttled")
+	flags.Var(&f.retryFor, "retry-for", "how long to try again when EventBridge throttles or does not answer")
 	return cmd
 }
 
@@ -229,7 +232,7 @@ func (a *app) publishAll(ctx context.Context, p *producer.Producer, events []eve
 			}
 		}
 		if len(events) > publishBatch {
-			a.sayf("%d of %d events done, %d of them not published", end, len(events), total.failed)
+			a.sayf("%d of %s done, %d of them not published", end, count(len(events), "event"), total.failed)
 		}
 	}
 	if more := total.failed - shownFailures; more > 0 && !a.json {
@@ -242,7 +245,7 @@ func (a *app) publishAll(ctx context.Context, p *producer.Producer, events []eve
 	if !a.json {
 		p := &printer{style: a.out}
 		p.linef("published %d of %s to %s", len(events)-total.failed, count(len(events), "event"), clean(f.bus))
-		if err := a.writeOut([]byte(p.String())); err != nil {
+		if err := a.writeText(p); err != nil {
 			return err
 		}
 	}
@@ -283,7 +286,7 @@ func (a *app) tellPublished(r producer.Result, where string, total *publishTotal
 		return a.writeJSON(out)
 	case r.Err != nil && total.failed <= shownFailures:
 		a.sayf("%sevent %.100q was not published: %s", where, r.ID, out.Message)
-		a.sayf("  %s", out.Fix)
+		a.say("sealbus:   "+clean(out.Fix), 11)
 		if r.MaybeTwice {
 			a.sayf("  published again, it may be on the bus twice: consumers handle it once")
 		}
@@ -300,23 +303,38 @@ func publishExit(err error) int {
 	if _, ok := errors.AsType[*eventbridge.TooLargeError](err); ok {
 		return exitRejected
 	}
-	e, ok := errors.AsType[*eventbridge.Error](err)
-	if ok && !e.Temporary && (e.Err == nil || e.Code == "ValidationException") && !strings.HasPrefix(e.Code, "AccessDenied") {
-		return exitRejected
+	if errors.Is(err, eventbridge.ErrNoBus) {
+		return exitUsage
 	}
-	return exitUnavailable
+	if service, ok := errors.AsType[*keys.ServiceError](err); ok {
+		return serviceExit(service)
+	}
+	e, ok := errors.AsType[*eventbridge.Error](err)
+	switch {
+	case !ok || e.Temporary || e.Code == "":
+		return exitUnavailable
+	case strings.HasPrefix(e.Code, "AccessDenied"), badCredentials[e.Code], e.Err != nil && e.Code != "ValidationException":
+		return exitUsage
+	}
+	return exitRejected
 }
 
 func publishFix(err error, exit int) string {
 	e, ok := errors.AsType[*eventbridge.Error](err)
 	service, isService := errors.AsType[*keys.ServiceError](err)
 	switch {
-	case isService && service.Fix != "":
-		return service.Fix
+	case isService:
+		return serviceFix(service)
 	case errors.Is(err, eventbridge.ErrNoBus):
 		return "check --bus and --region, or create the bus: EventBridge itself would have accepted the events, and lost them"
+	case ok && badCredentials[e.Code]:
+		return fixCredentials
+	case ok && strings.Contains(e.Fix(), "MaxBytes"): // an option of the library
+		return "this region takes less: send large data by reference (dataref), or split the event"
 	case ok && e.Fix() != "":
 		return e.Fix()
+	case ok && exit == exitUsage:
+		return "check --bus, --region and --endpoint"
 	case exit == exitUnavailable:
 		return "publish the same events again"
 	}

@@ -191,13 +191,13 @@ func TestPublishRefuses(t *testing.T) {
 		"cut":             {order("o-1") + order("o-2")[:50], nil, exitRejected, "follows event 1"},
 		"no CloudEvent":   {order("o-1") + `{"a":1}`, nil, exitRejected, "event 2 of 2"},
 		"foreign source":  {order("o-1") + strings.Replace(order("o-2"), "shop.example", "bank.example", 1), nil, exitRejected, "does not speak for"},
-		"missing bus":     {order("o-1"), []string{"--bus", "centrall"}, exitUnavailable, "does not exist"},
+		"missing bus":     {order("o-1"), []string{"--bus", "centrall"}, exitUsage, "does not exist"},
 		"no name of one":  {order("o-1"), []string{"--bus", "a bus"}, exitUsage, "--bus"},
 		"no URL":          {order("o-1"), []string{"--endpoint", "localhost:4566"}, exitUsage, "https://HOST"},
 		"no bus":          {order("o-1"), []string{"--bus", ""}, exitUsage, "--bus"},
 		"short life":      {order("o-1"), []string{"--expires", "1ms"}, exitUsage, "at least 1s"},
 		"two files":       {order("o-1"), []string{"a", "b"}, exitUsage, "unexpected argument"},
-		"file is missing": {"", []string{"nowhere.json"}, exitUnavailable, "does not exist"},
+		"file is missing": {"", []string{"nowhere.json"}, exitUsage, "does not exist"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, bus := newShop(t, nil)
@@ -219,7 +219,7 @@ func TestPublishNeedsAWS(t *testing.T) {
 	b.must(order("o-1"), b.publish(bus, "--region", "eu-west-1")...)
 	t.Setenv("AWS_ACCESS_KEY_ID", "")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
-	if r := b.run(order("o-1"), b.publish(bus, "--region", "eu-west-1")...); r.code != exitUnavailable || !strings.Contains(r.stderr, "no AWS credentials") {
+	if r := b.run(order("o-1"), b.publish(bus, "--region", "eu-west-1")...); r.code != exitUsage || !strings.Contains(r.stderr, "no AWS credentials") {
 		t.Errorf("without credentials: exit %d\n%s", r.code, r.stderr)
 	}
 }
@@ -243,7 +243,7 @@ func TestPublishSilencesTheSDK(t *testing.T) {
 	b.check(logged.Close())
 	got, err := os.ReadFile(logged.Name())
 	b.check(err)
-	if r.code != exitUnavailable || len(got) > 0 {
+	if r.code != exitUsage || len(got) > 0 {
 		t.Errorf("exit %d, the SDK wrote %q", r.code, got)
 	}
 }
@@ -253,7 +253,7 @@ func TestPublishWithPutEventsAlone(t *testing.T) {
 	b, bus := newShop(t, &awsfake.Options{Deny: func(action string) bool { return action == "DescribeEventBus" }})
 	b.must(order("o-1"), b.publish(bus)...)
 	b2, bus2 := newShop(t, &awsfake.Options{Deny: func(action string) bool { return action == "PutEvents" }})
-	if r := b2.run(order("o-1"), b2.publish(bus2)...); r.code != exitUnavailable || !strings.Contains(r.stderr, "events:PutEvents") {
+	if r := b2.run(order("o-1"), b2.publish(bus2)...); r.code != exitUsage || !strings.Contains(r.stderr, "events:PutEvents") {
 		t.Errorf("without it: exit %d\n%s", r.code, r.stderr)
 	}
 }

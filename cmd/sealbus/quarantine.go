@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -44,7 +44,7 @@ type quarantineFlags struct {
 
 func (f *quarantineFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.from, "from", "", "the quarantine, a `PLACE`: dir:PATH, s3://BUCKET/PREFIX or sqs:QUEUE-URL")
+	flags.StringVar(&f.from, "from", "", "the quarantine, a `PLACE`: a directory, s3://BUCKET/PREFIX or sqs:QUEUE-URL")
 	flags.StringVar(&f.keyFile, "key-file", "", "the quarantine's key, a `FILE` of `sealbus quarantine key new`")
 	f.awsFlags.register(cmd)
 }
@@ -74,7 +74,7 @@ func (a *app) quarantineKey(path string) ([]byte, error) {
 		} else if is := filekind.Of(text); is != "" {
 			why = fmt.Errorf("%s is %s, not a quarantine key", nameOf(path), is)
 		}
-		return nil, rejected("give the file that `sealbus quarantine key new` wrote for this consumer: no other key reads its records", "%w", why)
+		return nil, wrongFile("give the file that `sealbus quarantine key new` wrote for this consumer: no other key reads its records", "%w", why)
 	}
 	return key, nil
 }
@@ -93,8 +93,7 @@ func (a *app) openQuarantine(ctx context.Context, f *quarantineFlags) (quarantin
 
 // open is openQuarantine with flags that were checked, and the key.
 func (f *quarantineFlags) open(ctx context.Context, key []byte) (quarantine.Store, error) {
-	place, rest, _ := strings.Cut(f.from, ":")
-	switch place {
+	switch place, rest := placeOf(f.from); place {
 	case "dir":
 		return openQuarantineDir(rest, key)
 	case "s3":
@@ -105,8 +104,20 @@ func (f *quarantineFlags) open(ctx context.Context, key []byte) (quarantine.Stor
 	return nil, wrongPlace(f.from)
 }
 
+// placeOf is the kind of a quarantine, and what follows it: a path alone is that of a directory. "" = it is none.
+func placeOf(from string) (place, rest string) {
+	place, rest, found := strings.Cut(from, ":")
+	switch {
+	case found && slices.Contains([]string{"dir", "s3", "sqs"}, place):
+		return place, rest
+	case from != "" && !strings.Contains(from, "://"):
+		return "dir", from
+	}
+	return "", ""
+}
+
 func wrongPlace(from string) error {
-	return usage("write it as dir:PATH, s3://BUCKET/PREFIX or sqs:https://sqs.REGION.amazonaws.com/ACCOUNT/NAME", "--from: %q is no quarantine", from)
+	return usage("write it as a directory's path, s3://BUCKET/PREFIX or sqs:https://sqs.REGION.amazonaws.com/ACCOUNT/NAME", "--from: %q is no quarantine", from)
 }
 
 func openQuarantineDir(path string, key []byte) (quarantine.Store, error) {
@@ -117,7 +128,7 @@ func openQuarantineDir(path string, key []byte) (quarantine.Store, error) {
 	case err != nil:
 		return nil, openFailed(path, err)
 	case !info.IsDir():
-		return nil, unavailable("name the directory that the records are in", "%s is not a directory", path)
+		return nil, wrongFile("name the directory that the records are in", "%s is not a directory", path)
 	}
 	return asStore(quarantine.NewDir(path, key))
 }
@@ -188,7 +199,7 @@ func storeFailed(err error) error {
 	if _, ok := errors.AsType[*exitError](err); ok || errors.Is(err, context.Canceled) {
 		return err
 	}
-	fix := "check --from and --region, and try again"
+	fix := "check --from and --region"
 	switch {
 	case errors.Is(err, quarantine.ErrNotFound):
 		return rejected("take the ID from `sealbus quarantine list`; what was reopened is no longer there", "%w", err)
@@ -196,6 +207,12 @@ func storeFailed(err error) error {
 		return &exitError{code: exitRejected, reason: notAuthentic, err: err, fix: fixNotAuthentic}
 	case permissionDenied(err):
 		fix = "ask for the permission that is named, on that queue or bucket"
+	}
+	if isNetwork(err) || mayPass(err) {
+		return unavailable("check the network, --from and --endpoint, and try again", "%w", shortStoreError(err))
+	}
+	if isPathError(err) || errorCode(err) != "" {
+		return wrongFile(fix, "%w", shortStoreError(err))
 	}
 	return unavailable(fix, "%w", shortStoreError(err))
 }
@@ -280,38 +297,6 @@ func (a *app) refuseTerminal() error {
 		return nil
 	}
 	return usage("redirect it: > FILE, | sealbus inspect, or | cat -v", "nobody has verified what would be written, and standard output is a terminal, which takes some of it for commands")
-}
-
-// writeRecordJSON is writeJSON for what holds text of strangers: what is not printable is escaped, since JSON also
-// ends on terminals, and C1 and bidirectional controls need no escape in it.
-func (a *app) writeRecordJSON(v any) error {
-	var b strings.Builder
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return unavailable("report this as a bug", "writing the result: %w", err)
-	}
-	return a.writeOut([]byte(printableJSON(strings.TrimSuffix(b.String(), "\n")) + "\n"))
-}
-
-// printableJSON escapes what is not printable: in JSON that can only be within strings.
-func printableJSON(doc string) string {
-	if strings.IndexFunc(doc, unprintable) < 0 {
-		return doc
-	}
-	var b strings.Builder
-	for _, c := range doc {
-		switch {
-		case !unprintable(c):
-			b.WriteRune(c)
-		case c > 0xffff:
-			c -= 0x10000
-			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+c>>10, 0xdc00+c&0x3ff)
-		default:
-			fmt.Fprintf(&b, `\u%04x`, c)
-		}
-	}
-	return b.String()
 }
 
 // claimLine is what the event claims to be, in one line. It is ASCII: letters that run from right to left would move

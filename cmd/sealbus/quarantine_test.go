@@ -298,7 +298,7 @@ func TestQuarantineJudgedNow(t *testing.T) {
 	if r := q.run("", q.command("show", append(refused, id)...)...); r.code != exitRejected || !strings.Contains(r.stdout, "judged now  rejected type_not_allowed") {
 		t.Errorf("show: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
-	if r := q.run("", q.command("show", "--trust", q.path("nowhere"), "--roots", q.path("roots.json"), id)...); r.code != exitUnavailable {
+	if r := q.run("", q.command("show", "--trust", q.path("nowhere"), "--roots", q.path("roots.json"), id)...); r.code != exitUsage {
 		t.Errorf("without trust: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	sealed := q.now
@@ -520,12 +520,12 @@ func TestQuarantineQueueDown(t *testing.T) {
 	q.at("dir:"+q.path("bin"), s, err).refuse("billing", "o-1", "o-2")
 	denied = "SendMessage"
 	r := q.run("", q.command("reopen", "--all", "--to-queue", q.queue, "--output", "json")...)
-	if got := jsonLines[reopened](t, r.stdout); r.code != exitUnavailable || len(got) != 1 || got[0].Reopened || got[0].Error != "unavailable" ||
+	if got := jsonLines[reopened](t, r.stdout); r.code != exitUsage || len(got) != 1 || got[0].Reopened || got[0].Error != "usage" ||
 		!strings.Contains(got[0].Fix, "sqs:SendMessage") || len(q.ids()) != 2 {
 		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	denied = ""
-	if r := q.run("", q.command("reopen", "--all", "--to-queue", q.queue+"-missing")...); r.code != exitUnavailable || len(q.ids()) != 2 {
+	if r := q.run("", q.command("reopen", "--all", "--to-queue", q.queue+"-missing")...); r.code != exitUsage || len(q.ids()) != 2 {
 		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 }
@@ -586,16 +586,16 @@ func TestQuarantineUsage(t *testing.T) {
 		"no place":          {[]string{"quarantine", "list", "--key-file", key}, exitUsage, "--from"},
 		"no key":            {[]string{"quarantine", "list", "--from", "dir:x"}, exitUsage, "--key-file"},
 		"unknown place":     {[]string{"quarantine", "list", "--key-file", key, "--from", "gs://b"}, exitUsage, "sqs:"},
-		"a path":            {[]string{"quarantine", "list", "--key-file", key, "--from", "bin"}, exitUsage, "dir:PATH"},
-		"missing directory": {[]string{"quarantine", "list", "--key-file", key, "--from", "dir:" + q.path("nowhere")}, exitUnavailable, "does not exist"},
-		"a file":            {[]string{"quarantine", "list", "--key-file", key, "--from", "dir:" + key}, exitUnavailable, "not a directory"},
+		"a path":            {[]string{"quarantine", "list", "--key-file", key, "--from", "bin"}, exitUsage, "bin does not exist"},
+		"missing directory": {[]string{"quarantine", "list", "--key-file", key, "--from", "dir:" + q.path("nowhere")}, exitUsage, "does not exist"},
+		"a file":            {[]string{"quarantine", "list", "--key-file", key, "--from", "dir:" + key}, exitUsage, "not a directory"},
 		"no bucket":         {[]string{"quarantine", "list", "--key-file", key, "--from", "s3://"}, exitUsage, "s3://BUCKET"},
 		"odd prefix":        {[]string{"quarantine", "list", "--key-file", key, "--from", "s3://b/a*"}, exitUsage, "prefix"},
 		"queue name":        {[]string{"quarantine", "list", "--key-file", key, "--from", "sqs:billing"}, exitUsage, "URL of a queue"},
 		"FIFO":              {[]string{"quarantine", "list", "--key-file", key, "--from", "sqs:" + q.queue + ".fifo"}, exitUsage, "standard queue"},
-		"missing queue":     {[]string{"quarantine", "list", "--key-file", key, "--from", "sqs:" + q.queue + "-no"}, exitUnavailable, "queue"},
-		"short key":         {[]string{"quarantine", "list", "--key-file", q.path("short.key"), "--from", "dir:x"}, exitRejected, "at least 32 bytes"},
-		"missing key file":  {[]string{"quarantine", "list", "--key-file", q.path("no"), "--from", "dir:x"}, exitUnavailable, "does not exist"},
+		"missing queue":     {[]string{"quarantine", "list", "--key-file", key, "--from", "sqs:" + q.queue + "-no"}, exitUsage, "queue"},
+		"short key":         {[]string{"quarantine", "list", "--key-file", q.path("short.key"), "--from", "dir:x"}, exitUsage, "at least 32 bytes"},
+		"missing key file":  {[]string{"quarantine", "list", "--key-file", q.path("no"), "--from", "dir:x"}, exitUsage, "does not exist"},
 		"unknown reason":    {q.command("list", "--reason", "because"), exitUsage, "because"},
 		"negative limit":    {q.command("list", "--limit", "-1"), exitUsage, "--limit"},
 		"no record":         {q.command("show", id), exitRejected, "no such record"},
@@ -635,12 +635,12 @@ func lastLine(text string) string {
 	return text[strings.LastIndexByte(text, '\n')+1:]
 }
 
-func TestPrintableJSON(t *testing.T) {
+func TestHarmlessJSON(t *testing.T) {
 	in, err := json.Marshal("a\u009b\u202E\U000E0001\u00adé\x7f\ufffe")
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := printableJSON(string(in))
+	out := string(harmlessJSON(in))
 	var back string
 	if err := json.Unmarshal([]byte(out), &back); err != nil || back != "a\u009b\u202E\U000E0001\u00adé\x7f\ufffe" {
 		t.Errorf("%s, %v", out, err)

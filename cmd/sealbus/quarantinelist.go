@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -91,7 +92,7 @@ func (a *app) quarantineList(ctx context.Context, f *quarantineListFlags) error 
 	if err != nil {
 		return err
 	}
-	l := &recordList{app: a, table: table{header: []string{"ID", "WHEN", "CONSUMER", "REASON", "CLAIMS TO BE (UNVERIFIED)"}}}
+	l := &recordList{app: a}
 	more, err := l.fill(ctx, store, f)
 	if l.shown > 0 || err == nil { // what was read before it failed is shown
 		if err := l.print(); err != nil {
@@ -110,9 +111,16 @@ func (a *app) quarantineList(ctx context.Context, f *quarantineListFlags) error 
 // recordList is what is listed: at once for programs, as a table at the end for people.
 type recordList struct {
 	app   *app
-	table table
+	ids   []string
+	rows  []listedRecord // for people
 	shown int
 	exit  int
+}
+
+// listedRecord is a line about one record, without its ID, and what the event claims to be.
+type listedRecord struct {
+	about []cell
+	claim string
 }
 
 func (l *recordList) fill(ctx context.Context, store quarantine.Store, f *quarantineListFlags) (more bool, err error) {
@@ -137,18 +145,21 @@ func (l *recordList) add(e quarantine.Entry) error {
 	l.shown++
 	l.exit = max(l.exit, v.exit())
 	if l.app.json {
-		return l.app.writeRecordJSON(&v)
+		return l.app.writeJSON(&v)
 	}
 	s := l.app.out
+	l.ids = append(l.ids, clipped(v.ID))
 	if r := e.Record; r != nil {
-		l.table.add(cell{v.ID, s.bold}, cell{v.At, nil}, cell{clipped(v.Consumer), nil}, cell{clipped(string(v.Reason)), s.yellow}, cell{claimLine(r), nil})
+		l.rows = append(l.rows, listedRecord{
+			[]cell{{v.At, nil}, {clipped(v.Consumer), nil}, {clipped(string(v.Reason)), s.verdictPaint(verdictRejected)}}, claimLine(r),
+		})
 		return nil
 	}
-	what := "not authentic"
+	what, paint := "not authentic", s.red
 	if v.Error != notAuthentic {
-		what = "not readable"
+		what, paint = "not readable", s.yellow
 	}
-	l.table.add(cell{clipped(v.ID), s.bold}, cell{"-", nil}, cell{"-", nil}, cell{what, s.red}, cell{shorten(v.Message), nil})
+	l.rows = append(l.rows, listedRecord{[]cell{{"-", nil}, {"-", nil}, {what, paint}}, shorten(v.Message)})
 	return nil
 }
 
@@ -158,8 +169,27 @@ func (l *recordList) print() error {
 	}
 	p := &printer{style: l.app.out}
 	if l.shown > 0 {
-		l.table.print(p)
+		l.printRecords(p)
 	}
 	p.linef("%s", p.dim(count(l.shown, "record")))
-	return l.app.writeOut([]byte(p.String()))
+	return l.app.writeText(p)
+}
+
+// printRecords writes one line for each record, or, on a terminal that is too narrow, two, with as much of its ID as
+// the commands need to find it.
+func (l *recordList) printRecords(p *printer) {
+	t := table{header: []string{"ID", "WHEN", "CONSUMER", "REASON", "CLAIMS TO BE (UNVERIFIED)"}}
+	for i, r := range l.rows {
+		t.add(slices.Concat([]cell{{l.ids[i], p.bold}}, r.about, []cell{{text: r.claim}})...)
+	}
+	if t.fits(p.style) {
+		t.print(p)
+		return
+	}
+	narrow := table{header: []string{"ID", "WHEN", "CONSUMER", "REASON"}, folds: []int{0, 2, 3}, below: map[int]string{0: "claims to be (unverified)"}}
+	for i, id := range shortRecordIDs(l.ids) {
+		narrow.add(append([]cell{{id, p.bold}}, l.rows[i].about...)...)
+		narrow.below[i+1] = l.rows[i].claim
+	}
+	narrow.print(p)
 }

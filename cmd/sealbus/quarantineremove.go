@@ -37,6 +37,9 @@ func (a *app) quarantineRemove(ctx context.Context, f *quarantineFlags, ids []st
 	if err != nil {
 		return err
 	}
+	if ids, err = recordIDs(ctx, store, ids); err != nil {
+		return storeFailed(err)
+	}
 	exit := exitDone
 	for _, id := range ids {
 		out := recordRemoved{ID: id, Removed: true}
@@ -54,7 +57,7 @@ func (a *app) quarantineRemove(ctx context.Context, f *quarantineFlags, ids []st
 
 func (a *app) tellRemoved(out *recordRemoved) error {
 	if a.json {
-		return a.writeRecordJSON(out)
+		return a.writeJSON(out)
 	}
 	if !out.Removed {
 		a.sayf("%s", out.Message)
@@ -62,5 +65,5 @@ func (a *app) tellRemoved(out *recordRemoved) error {
 	}
 	p := &printer{style: a.out}
 	p.linef("%s  removed", p.bold(clean(out.ID)))
-	return a.writeOut([]byte(p.String()))
+	return a.writeText(p)
 }

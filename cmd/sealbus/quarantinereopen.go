@@ -103,6 +103,9 @@ func (a *app) quarantineReopen(ctx context.Context, f *quarantineReopenFlags, id
 	if r.send, err = a.reopenTarget(ctx, f); err != nil {
 		return err
 	}
+	if ids, err = recordIDs(ctx, store, ids); err != nil {
+		return storeFailed(err)
+	}
 	return r.run(ctx, ids)
 }
 
@@ -276,11 +279,13 @@ func sendFailed(err error) error {
 	if _, ok := errors.AsType[*exitError](err); ok {
 		return &stopped{err}
 	}
-	fix := "check --to-queue, and run it again"
-	if permissionDenied(err) {
-		fix = "ask for the permission sqs:SendMessage on that queue"
+	switch {
+	case permissionDenied(err):
+		return &stopped{usage("ask for the permission sqs:SendMessage on that queue", "%w", shortStoreError(err))}
+	case errorCode(err) != "" && !mayPass(err):
+		return &stopped{usage("check --to-queue, and run it again", "%w", shortStoreError(err))}
 	}
-	return &stopped{unavailable(fix, "%w", shortStoreError(err))}
+	return &stopped{unavailable("check the network and --to-queue, and run it again", "%w", shortStoreError(err))}
 }
 
 func exitOf(err error) int {
@@ -304,7 +309,7 @@ func (r *reopening) tell(out *reopened, err error) error {
 	}
 	switch {
 	case a.json && (r.flags.to == "" || r.flags.dryRun):
-		return a.writeRecordJSON(out)
+		return a.writeJSON(out)
 	case err != nil:
 		a.sayf("%s: %s", shortenTo(out.ID, most), out.Message)
 		a.sayf("  %s", out.Fix)
@@ -318,7 +323,7 @@ func (r *reopening) tell(out *reopened, err error) error {
 	}
 	p := &printer{style: a.out}
 	p.linef("%s  %s", p.bold(clean(out.ID)), out.what(r.flags.dryRun))
-	return a.writeOut([]byte(p.String()))
+	return a.writeText(p)
 }
 
 func (out *reopened) what(dryRun bool) string {

@@ -186,7 +186,11 @@ func (a *app) quarantineShow(ctx context.Context, f *quarantineShowFlags, id str
 	if err != nil {
 		return err
 	}
-	e, err := store.Get(ctx, id)
+	ids, err := recordIDs(ctx, store, []string{id})
+	if err != nil {
+		return storeFailed(err)
+	}
+	e, err := store.Get(ctx, ids[0])
 	if err != nil {
 		return storeFailed(err)
 	}
@@ -204,14 +208,14 @@ func (a *app) tellRecord(v *recordView, e quarantine.Entry, body bool) error {
 		if body {
 			v.Body = encodeBody(e.Record.Message.Body)
 		}
-		return a.writeRecordJSON(v)
+		return a.writeJSON(v)
 	case body:
 		v.talkNow(a)
 		return a.writeOut(e.Record.Message.Body)
 	}
 	p := &printer{style: a.out}
 	v.print(p)
-	return a.writeOut([]byte(p.String()))
+	return a.writeText(p)
 }
 
 // talkNow says the verdict of now where standard output has the body.
@@ -224,14 +228,14 @@ func (v *recordView) talkNow(a *app) {
 func (v *recordView) print(p *printer) {
 	line := func(name, text string) {
 		if text != "" {
-			p.linef("%s %s", p.dim(fmt.Sprintf("%-11s", name)), clean(shortenTo(text, 1000)))
+			p.hangingf(12, "%s %s", p.dim(fmt.Sprintf("%-11s", name)), clean(shortenTo(text, 1000)))
 		}
 	}
 	line("id", v.ID)
 	line("when", v.At)
 	line("consumer", v.Consumer)
 	line("quarantine", v.Quarantine)
-	p.linef("%s %s", p.dim("refused    "), p.red(clean(string(v.Reason))))
+	p.linef("%s %s", p.dim("refused    "), p.verdictPaint(verdictRejected)(clean(string(v.Reason))))
 	line("cause", v.Cause)
 	line("fix", v.Fix)
 	line("delivered", fmt.Sprintf("%s, %s", v.Format, count(v.Bytes, "byte")))
@@ -244,11 +248,7 @@ func (v *recordView) print(p *printer) {
 		}
 	}
 	if n := v.Now; n != nil {
-		paint := p.red
-		if n.Verdict == "verified" {
-			paint = p.green
-		}
-		p.linef("%s %s", p.dim("judged now "), paint(clean(n.Verdict+" "+string(n.Reason))))
+		p.linef("%s %s", p.dim("judged now "), p.verdictPaint(n.Verdict)(clean(n.Verdict+" "+string(n.Reason))))
 		if n.Unread {
 			line("", "its data is encrypted: --identity tells whether it can be opened")
 		}

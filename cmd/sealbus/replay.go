@@ -6,9 +6,7 @@ import (
 	"regexp"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/smithy-go/logging"
 	"github.com/spf13/cobra"
 
 	"github.com/sealbus/sealbus/consumer/replay/dynamodb"
@@ -58,6 +56,9 @@ func (a *app) replayCreateTable(ctx context.Context, f *replayCreateTableFlags) 
 	if !tableName.MatchString(f.table) {
 		return usage("use 3 to 255 of a-z A-Z 0-9 _ . -", "%q cannot be the name of a table", f.table)
 	}
+	if err := checkURL("endpoint", f.endpoint); err != nil {
+		return err
+	}
 	client, err := f.client(ctx)
 	if err != nil {
 		return err
@@ -69,25 +70,23 @@ func (a *app) replayCreateTable(ctx context.Context, f *replayCreateTableFlags) 
 		a.warnf("this service has no time to live (an emulator?): the table works, but nothing is ever deleted from it")
 		result.TTL = ""
 	case errors.Is(err, dynamodb.ErrOtherTable):
-		return rejected("choose another name with --table", "%w", err)
+		return usage("choose another name with --table", "%w", err)
+	case permissionDenied(err):
+		return usage("allow dynamodb:CreateTable, DescribeTable, DescribeTimeToLive and UpdateTimeToLive on the table, and run it again: what is done "+
+			"is kept", "%w", err)
+	case errorCode(err) != "" && !mayPass(err):
+		return usage("check the credentials, --region and --endpoint, and run it again: what is done is kept", "%w", err)
 	case err != nil:
-		return unavailable("check credentials, region and the permissions dynamodb:CreateTable, DescribeTable, DescribeTimeToLive and "+
-			"UpdateTimeToLive, and run it again: what is done is kept", "%w", err)
+		return unavailable("check the network, --region and --endpoint, and run it again: what is done is kept", "%w", err)
 	}
 	return a.emit(result, result.print)
 }
 
 // client is a DynamoDB client as the environment and the flags want it.
 func (f *replayCreateTableFlags) client(ctx context.Context) (*awsdynamodb.Client, error) {
-	cfg, err := config.LoadDefaultConfig(ctx, func(o *config.LoadOptions) error {
-		o.Region, o.Logger = f.region, logging.Nop{} // what goes wrong is in its errors
-		return nil
-	})
+	cfg, err := loadAWS(ctx, f.region)
 	if err != nil {
-		return nil, unavailable("check the AWS configuration: AWS_PROFILE, ~/.aws/config", "%w", err)
-	}
-	if cfg.Region == "" {
-		return nil, usage("add --region, or set AWS_REGION", "no AWS region")
+		return nil, err
 	}
 	return awsdynamodb.NewFromConfig(cfg, func(o *awsdynamodb.Options) {
 		if f.endpoint != "" {

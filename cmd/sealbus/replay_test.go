@@ -119,15 +119,15 @@ func TestReplayCreateTableRefused(t *testing.T) {
 		more   []string
 		code   int
 	}{
-		"another key":           {&tables{key: "pk"}, nil, exitRejected},
-		"another time to live":  {&tables{key: "id", ttl: "expires"}, nil, exitRejected},
-		"not allowed":           {&tables{refuse: "AccessDeniedException"}, nil, exitUnavailable},
+		"another key":           {&tables{key: "pk"}, nil, exitUsage},
+		"another time to live":  {&tables{key: "id", ttl: "expires"}, nil, exitUsage},
+		"not allowed":           {&tables{refuse: "AccessDeniedException"}, nil, exitUsage},
 		"no table's name":       {&tables{}, []string{"--table", "a b"}, exitUsage},
 		"no table":              {&tables{}, []string{"--table", ""}, exitUsage},
 		"no region":             {&tables{}, []string{"--region", ""}, exitUsage},
 		"an argument too much":  {&tables{}, []string{"claims"}, exitUsage},
 		"nobody is listening":   {&tables{}, []string{"--endpoint", "http://127.0.0.1:1"}, exitUnavailable},
-		"no URL as an endpoint": {&tables{}, []string{"--endpoint", "::"}, exitUnavailable},
+		"no URL as an endpoint": {&tables{}, []string{"--endpoint", "::"}, exitUsage},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := createTable(t, c.tables, append(c.more, "--output", "json")...)

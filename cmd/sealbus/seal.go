@@ -292,7 +292,7 @@ func (a *app) writeEntries(sealed []*envelope.Sealed, f *sealFlags) error {
 		entries[i] = putEntry{Source: e.Source, DetailType: e.DetailType, Detail: string(e.Detail), Time: formatTime(e.Time), EventBusName: f.bus}
 	}
 	if len(entries) > maxPutEntries || size > maxPutBytes {
-		a.warnf("PutEvents takes %d entries and %d bytes at a time, these are %d and %d: split them", maxPutEntries, maxPutBytes, len(entries), size)
+		a.warnf("PutEvents takes %d entries and %d bytes at a time, these are %s with %s: split them", maxPutEntries, maxPutBytes, countOf(len(entries), "entry", "entries"), count(size, "byte"))
 	}
 	return a.writeEntryList(entries)
 }

@@ -112,11 +112,11 @@ func TestKMSRefuses(t *testing.T) {
 	seal := []string{"seal", "--keyring", v.path("shop.keyring"), "--insecure-no-passphrase", "--encrypt-to", arn}
 	sealed := v.must(secretOrder, seal...)
 	v.deny.Store(aws.String("GenerateDataKey"))
-	if r := v.run(secretOrder, seal...); r.code != exitUnavailable || !strings.Contains(r.stderr, "allow kms:GenerateDataKey on "+arn) || r.stdout != "" {
+	if r := v.run(secretOrder, seal...); r.code != exitUsage || !strings.Contains(r.stderr, "allow kms:GenerateDataKey on "+arn) || r.stdout != "" {
 		t.Errorf("exit %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 	v.deny.Store(aws.String("Decrypt"))
-	if r := v.open(sealed, "--identity", arn); r.code != exitUnavailable || !strings.Contains(r.stdout, "kms_unavailable") || !strings.Contains(r.stdout, "allow kms:Decrypt on "+arn) {
+	if r := v.open(sealed, "--identity", arn); r.code != exitUsage || !strings.Contains(r.stdout, "kms_unavailable") || !strings.Contains(r.stdout, "allow kms:Decrypt on "+arn) {
 		t.Errorf("exit %d: %s%s", r.code, r.stdout, r.stderr)
 	}
 	v.deny.Store(aws.String("DescribeKey")) // a role that may use a key need not see it
@@ -175,8 +175,8 @@ func TestTinkKeysets(t *testing.T) {
 		want string
 	}{
 		{[]string{"--identity", v.path("billing.tink")}, exitUsage, "add --tink-kek ARN and --consumer NAME"},
-		{[]string{"--identity", v.path("billing.tink"), "--tink-kek", kek, "--consumer", "mail"}, exitUnavailable, "of another owner"},
-		{[]string{"--identity", v.path("shop.tink"), "--tink-kek", kek, "--consumer", "billing"}, exitUnavailable, "of another owner"},
+		{[]string{"--identity", v.path("billing.tink"), "--tink-kek", kek, "--consumer", "mail"}, exitUsage, "of another owner"},
+		{[]string{"--identity", v.path("shop.tink"), "--tink-kek", kek, "--consumer", "billing"}, exitUsage, "of another owner"},
 	} {
 		if r := v.open(sealed, test.args...); r.code != test.code || !strings.Contains(r.stderr, test.want) {
 			t.Errorf("%v: exit %d: %s", test.args, r.code, r.stderr)
@@ -260,7 +260,7 @@ func TestKMSRefusesOneOfMany(t *testing.T) {
 	r := v.run("["+secretOrder+","+secretOrder+"]", "seal", "--keyring", v.path("shop.keyring"), "--insecure-no-passphrase", "--encrypt-to", arn, "--output", "json")
 	var e errorResult
 	v.check(json.Unmarshal([]byte(r.stdout), &e))
-	if r.code != exitUnavailable || e.Reason != "kms_unavailable" || !strings.HasPrefix(e.Message, "event 1 of 2: kms:GenerateDataKey with "+arn) || !strings.Contains(e.Fix, "allow kms:GenerateDataKey on "+arn) {
+	if r.code != exitUsage || e.Reason != "kms_unavailable" || !strings.HasPrefix(e.Message, "event 1 of 2: kms:GenerateDataKey with "+arn) || !strings.Contains(e.Fix, "allow kms:GenerateDataKey on "+arn) {
 		t.Errorf("exit %d: %+v", r.code, e)
 	}
 }

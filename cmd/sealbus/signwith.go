@@ -103,7 +103,7 @@ func (a *app) openTinkSigning(ctx context.Context, f *signFlags) (ring, keys.Sig
 	}
 	signer, err := set.Export(id)
 	if err != nil {
-		return nil, nil, rejected("use another key", "%w", err)
+		return nil, nil, usage("use another key", "%w", err)
 	}
 	return u, keys.SignWith(signer), nil
 }
@@ -135,7 +135,7 @@ var _ ring = (*keys.Keyring)(nil)
 func (a *app) signersNow(source keys.SignerSource) ([]keys.Signer, error) {
 	signers, err := source.Signers(a.now())
 	if err != nil {
-		return nil, unavailable("see `sealbus keys list`", "%w", err)
+		return nil, wrongFile("see `sealbus keys list`", "%w", err)
 	}
 	return signers, nil
 }

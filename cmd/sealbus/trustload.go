@@ -29,8 +29,8 @@ func (f *trustFlags) register(cmd *cobra.Command) {
 // reasonTrustUnavailable is envelope.ReasonTrustUnavailable, for bundles and roots that cannot be used.
 const reasonTrustUnavailable = "trust_unavailable"
 
-// openTrust reads the bundle and verifies it under the roots, at a.now(). Whatever is wrong with them, the
-// event could not be judged: it is never a rejection.
+// openTrust reads the bundle and verifies it under the roots, at a.now(). Whatever is wrong with them, it is never a
+// rejection: the event was not judged.
 func (a *app) openTrust(ctx context.Context, f *trustFlags) (*keys.Bundle, error) {
 	if f.state != "" {
 		return a.rememberedTrust(ctx, f)
@@ -40,7 +40,7 @@ func (a *app) openTrust(ctx context.Context, f *trustFlags) (*keys.Bundle, error
 		return nil, err
 	}
 	b, err := a.openBundle(ctx, f.trust, roots)
-	return b, asUnavailableOrNil(err)
+	return b, asNeededOrNil(err)
 }
 
 // trustSource is a source of the keys package that follows a bundle.
@@ -57,7 +57,7 @@ func (a *app) rememberedTrust(ctx context.Context, f *trustFlags) (*keys.Bundle,
 		return nil, err
 	}
 	if err := source.LastError(); err != nil {
-		return nil, asUnavailable(reasonTrustUnavailable, refused(f.trust, err))
+		return nil, asNeeded(reasonTrustUnavailable, refused(f.trust, err))
 	}
 	return source.Bundle(ctx)
 }
@@ -91,7 +91,7 @@ func (a *app) followTrust(ctx context.Context, f *trustFlags) (trustSource, erro
 	}
 	source, err := keys.FetchFrom(ctx, origin, roots, &keys.FetchOptions{Now: a.now, Timeout: fetchTimeout, StateFile: f.state})
 	if err != nil {
-		return nil, asUnavailable(reasonTrustUnavailable, notFetched(origin, err))
+		return nil, asNeeded(reasonTrustUnavailable, notFetched(origin, err))
 	}
 	return source, nil
 }
@@ -102,9 +102,9 @@ func (a *app) watchTrust(ctx context.Context, f *trustFlags, roots *keys.Roots) 
 		return source, nil
 	}
 	if _, plain := a.openBundle(ctx, f.trust, roots); plain != nil { // says what is wrong with the bundle better
-		return nil, asUnavailable(reasonTrustUnavailable, plain)
+		return nil, asNeeded(reasonTrustUnavailable, plain)
 	}
-	return nil, asUnavailable(reasonTrustUnavailable, refused(f.trust, err))
+	return nil, asNeeded(reasonTrustUnavailable, refused(f.trust, err))
 }
 
 func (a *app) readTrustRoots(f *trustFlags) (*keys.Roots, error) {
@@ -113,16 +113,16 @@ func (a *app) readTrustRoots(f *trustFlags) (*keys.Roots, error) {
 	}
 	roots, err := a.readRoots(f.roots)
 	if err != nil {
-		return nil, asUnavailable(reasonTrustUnavailable, err)
+		return nil, asNeeded(reasonTrustUnavailable, err)
 	}
 	return roots, nil
 }
 
-func asUnavailableOrNil(err error) error {
+func asNeededOrNil(err error) error {
 	if err == nil {
 		return nil
 	}
-	return asUnavailable(reasonTrustUnavailable, err)
+	return asNeeded(reasonTrustUnavailable, err)
 }
 
 // readRoots reads a pinned roots file.
@@ -210,7 +210,11 @@ func notFetched(origin keys.Origin, err error) error {
 	if errors.As(err, &b) {
 		return refused(origin.String(), err)
 	}
-	return unavailable("correct that, or try again", "%w", err)
+	err = reachedAt(hostPort(origin.String()), "the trust bundle", err)
+	if !mayPass(err) {
+		return wrongFile("correct that: another try would end the same", "%w", err)
+	}
+	return unavailable("try again", "%w", err)
 }
 
 // refused turns the refusal of a bundle or roots file into a rejection with its reason and what to do.

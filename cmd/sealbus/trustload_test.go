@@ -94,7 +94,7 @@ func TestTrustThatCannotBeFetched(t *testing.T) {
 	base := b.served().URL
 	b.inS3()
 	for where, want := range map[string]int{
-		base + "/missing?token=hush": exitUnavailable, base + "/page": exitRejected, "s3://trust-bucket/missing": exitUnavailable,
+		base + "/missing?token=hush": exitUsage, base + "/page": exitRejected, "s3://trust-bucket/missing": exitUsage,
 		"http" + strings.TrimPrefix(base, "https") + "/trust.dsse": exitUsage, "s3://trust-bucket": exitUsage, "s3:///a": exitUsage,
 		"ftp://trust.example/b": exitUsage, "https://": exitUsage, "https://u:hush@trust.example/b": exitUsage,
 	} {

@@ -72,7 +72,7 @@ func (a *app) trustShow(ctx context.Context, file, rootsFile string) error {
 	}
 	roots, err := a.readRoots(rootsFile)
 	if err != nil {
-		return asUnavailable("roots", err)
+		return asNeeded("roots", err)
 	}
 	b, err := keys.OpenBundle(signed, roots, &keys.OpenBundleOptions{Now: longAgo}) // an expired one is shown as that
 	if err != nil {
@@ -159,9 +159,9 @@ func notNil(list []string) []string {
 }
 
 func (s *bundleShown) print(p *printer, file string, now time.Time) {
-	p.linef("%s  version %d, issued %s, %s", p.bold(clean(file)), s.Version, s.Issued, s.lifetime(p, now))
+	p.hangingf(2, "%s  version %d, issued %s, %s", p.bold(clean(file)), s.Version, s.Issued, s.lifetime(p, now))
 	if s.Verified {
-		p.linef("%s  signed by %d root keys, %d needed", p.green("verified"), len(s.SignedBy), s.threshold)
+		p.linef("%s  signed by %s, %d needed", p.green("verified"), count(len(s.SignedBy), "root key"), s.threshold)
 	} else {
 		p.linef("%s  claims to be signed by %s", p.red("NOT VERIFIED"), count(len(s.SignedBy), "key"))
 	}
@@ -173,8 +173,47 @@ func (s *bundleShown) print(p *printer, file string, now time.Time) {
 	for _, k := range s.Keys {
 		k.rows(p, &t)
 	}
-	t.print(p)
+	if t.fits(p.style) {
+		t.print(p)
+	} else {
+		s.printNarrow(p)
+	}
 	printEncryptionKeys(p, s.EncryptionKeys)
+}
+
+// printNarrow has what a key may speak for below it.
+func (s *bundleShown) printNarrow(p *printer) {
+	t := table{header: []string{"PRODUCER", "KEY", "ALG", "STATE", "NEXT"}, folds: []int{0, 4}, lists: map[int][][2]string{}}
+	for _, k := range s.Keys {
+		t.add(k.head(p)...)
+		var list [][2]string
+		for _, part := range []struct {
+			name  string
+			items []string
+		}{{"sources", orNothing(k.Sources)}, {"types", orNothing(k.Types)}, {"accounts", k.accounts()}} {
+			for i, item := range part.items {
+				name := part.name
+				if i > 0 {
+					name = ""
+				}
+				list = append(list, [2]string{name, item})
+			}
+		}
+		t.lists[len(t.rows)] = list
+	}
+	t.print(p)
+}
+
+// accounts are those that the key may be used from; nil = any.
+func (k *keyShown) accounts() []string {
+	if k.Accounts == nil {
+		return nil
+	}
+	return orNothing(*k.Accounts)
+}
+
+func (k *keyShown) head(p *printer) []cell {
+	return []cell{{k.Producer, p.bold}, {shortID(k.KeyID), nil}, {k.Alg, nil}, stateCell(p, k.State), {k.next, nil}}
 }
 
 func (s *bundleShown) lifetime(p *printer, now time.Time) string {
@@ -187,7 +226,7 @@ func (s *bundleShown) lifetime(p *printer, now time.Time) string {
 // rows adds as many rows as the key has patterns.
 func (k *keyShown) rows(p *printer, t *table) {
 	sources, types := orNothing(k.Sources), orNothing(k.Types)
-	head := []cell{{k.Producer, p.bold}, {shortID(k.KeyID), nil}, {k.Alg, nil}, stateCell(p, k.State), {k.next, nil}}
+	head := k.head(p)
 	for i := range max(len(sources), len(types)) {
 		row := head
 		if i > 0 {

@@ -91,7 +91,7 @@ func (a *app) pinnedRoots(path string) (*keys.Roots, error) {
 	}
 	roots, err := a.readRoots(path)
 	if err != nil {
-		return nil, asUnavailable("roots", err)
+		return nil, asNeeded("roots", err)
 	}
 	return roots, nil
 }
@@ -112,10 +112,10 @@ func (r *signedResult) print(p *printer) {
 	case r.Threshold > 0:
 		p.linef("  signed by %d of the root keys, %d needed", len(r.SignedBy), r.Threshold)
 		if r.Unverified > 0 {
-			p.linef("  %d more do not count: not of these roots, or not good", r.Unverified)
+			p.linef("  %s: not of these roots, or not good", countOf(r.Unverified, "signature more does not count", "signatures more do not count"))
 		}
 	case r.Unverified > 0:
-		p.linef("  %d more, not verified here (sealbus trust verify --roots FILE)", r.Unverified)
+		p.linef("  %s more, not verified here (sealbus trust verify --roots FILE)", count(r.Unverified, "signature"))
 	}
 }
 

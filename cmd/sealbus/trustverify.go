@@ -40,7 +40,7 @@ func (a *app) trustVerify(ctx context.Context, file, rootsFile string, minVersio
 	}
 	roots, err := a.readRoots(rootsFile)
 	if err != nil {
-		return asUnavailable("roots", err)
+		return asNeeded("roots", err)
 	}
 	signed, err := a.readSigned(ctx, file)
 	if err != nil {
@@ -55,7 +55,7 @@ func (a *app) trustVerify(ctx context.Context, file, rootsFile string, minVersio
 		DaysLeft: daysLeft(b.Expires(), a.now()), Keys: len(b.Keys()), SignedBy: goodSigners(roots, signed), Threshold: roots.Threshold(),
 	}
 	return a.emit(r, func(p *printer) {
-		p.linef("%s  %s  version %d, %s, signed by %s (%d needed), expires in %s", p.green("verified"), p.bold(clean(file)), r.Version,
+		p.hangingf(2, "%s  %s  version %d, %s, signed by %s (%d needed), expires in %s", p.green("verified"), p.bold(clean(file)), r.Version,
 			count(r.Keys, "signing key"), count(len(r.SignedBy), "root key"), r.Threshold, formatDuration(b.Expires().Sub(a.now())))
 	})
 }

@@ -18,12 +18,15 @@ type versionResult struct {
 func (a *app) versionCommand() *cobra.Command {
 	return a.command(commandSpec{
 		use: "version", short: "Print the version of this program",
-		run: func(context.Context, []string) error {
-			v := currentVersion()
-			return a.emit(v, func(p *printer) {
-				p.linef("sealbus %s %s", p.bold(v.Version), p.dim("("+v.Go+", "+v.Platform+")"))
-			})
-		},
+		run: func(context.Context, []string) error { return a.tellVersion() },
+	})
+}
+
+// tellVersion is for `sealbus version`, and for --version, which people try first.
+func (a *app) tellVersion() error {
+	v := currentVersion()
+	return a.emit(v, func(p *printer) {
+		p.linef("sealbus %s %s", p.bold(v.Version), p.dim("("+v.Go+", "+v.Platform+")"))
 	})
 }
 

@@ -39,9 +39,10 @@ type check struct {
 func newCheck() check { return check{turn: make(chan struct{}, 1)} }
 
 // checkBus makes sure that the bus exists. A caller who may not ask is believed: PutEvents alone is enough. An
-// answer that does not come at all keeps events back only if there never was one.
-func (b *Bus) checkBus(ctx context.Context) error {
-	c := &b.check
+// answer that does not come at all keeps events back only if there never was one; until then it is asked for as long as
+// entries are tried again, in the same time.
+func (s *sending) checkBus(ctx context.Context) error {
+	b, c := s.bus, &s.bus.check
 	if c.client == nil {
 		return nil
 	}
@@ -55,34 +56,39 @@ func (b *Bus) checkBus(ctx context.Context) error {
 	if age := now.Sub(c.passed); !c.passed.IsZero() && age >= 0 && age < checkEvery { // a clock that was set back is not waited for
 		return nil
 	}
-	switch err := b.describe(ctx); {
-	case errors.Is(err, ErrNoBus):
-		c.passed = time.Time{}
-		return err
-	case err != nil && c.passed.IsZero():
-		return err
-	case err == nil:
-		c.passed = now
+	for try := 1; ; try++ {
+		temporary, err := b.describe(ctx)
+		switch {
+		case errors.Is(err, ErrNoBus):
+			c.passed = time.Time{}
+			return err
+		case err == nil:
+			c.passed = b.opts.Now()
+			return nil
+		case !c.passed.IsZero(): // it was there a while ago
+			return nil
+		case !temporary || !s.wait(ctx, try):
+			return err
+		}
 	}
-	return nil
 }
 
-// describe uses the client's own retries.
-func (b *Bus) describe(ctx context.Context) error {
+// describe asks once, and says whether it may help to ask again.
+func (b *Bus) describe(ctx context.Context) (temporary bool, failed error) {
 	call, cancel := context.WithTimeout(ctx, b.opts.CallTimeout)
 	defer cancel()
-	_, err := b.check.client.DescribeEventBus(call, &eventbridge.DescribeEventBusInput{Name: aws.String(b.name)})
+	_, err := b.check.client.DescribeEventBus(call, &eventbridge.DescribeEventBusInput{Name: aws.String(b.name)}, once)
 	if err == nil {
-		return nil
+		return false, nil
 	}
 	if _, missing := errors.AsType[*types.ResourceNotFoundException](err); missing {
-		return fmt.Errorf("%w (%s)", ErrNoBus, b.name)
+		return false, fmt.Errorf("%w (%s)", ErrNoBus, b.name)
 	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok && strings.HasPrefix(api.ErrorCode(), "AccessDenied") {
-		return nil
+		return false, nil
 	}
 	if ctx.Err() != nil {
-		return notSent(ctx)
+		return false, notSent(ctx)
 	}
-	return fmt.Errorf("%w: nobody says whether the event bus %s exists: %w", producer.ErrNotSent, b.name, err)
+	return callError(ctx, err, 1, false).Temporary || call.Err() != nil, fmt.Errorf("%w: it could not be checked whether the event bus %s exists: %w", producer.ErrNotSent, b.name, err)
 }

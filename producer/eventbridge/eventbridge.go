@@ -61,7 +61,7 @@ type Options struct {
 	CheckBus    bool            // true: refuse to send while the bus does not exist; see ErrNoBus. The client must also be a Describer
 	MaxBytes    int             // the entries of one call are smaller than this together; 0 = DefaultMaxBytes
 	Concurrency int             // calls under way at one time, over all Sends; 0 = DefaultConcurrency
-	RetryFor    time.Duration   // how long after the beginning of Send an entry may be tried again; 0 = DefaultRetryFor, negative = never
+	RetryFor    time.Duration   // how long after the beginning of Send an entry, or the check of the bus, may be tried again; 0 = DefaultRetryFor, negative = never
 	CallTimeout time.Duration   // of one call, which is then tried again; 0 = DefaultCallTimeout
 	// TraceHeader is the X-Ray trace header of the entries; nil = the one that the Lambda runtime for Go keeps in the
 	// context, or else the one that the trace context of producer.WithTrace amounts to.
@@ -178,7 +178,7 @@ func (b *Bus) send(ctx context.Context, events []*envelope.Sealed) *sending {
 		bus: b, errs: make([]error, len(events)), unclear: make([]bool, len(events)),
 		trace: b.opts.TraceHeader(ctx), until: b.opts.Now().Add(b.opts.RetryFor),
 	}
-	if err := b.checkBus(ctx); err != nil {
+	if err := s.checkBus(ctx); err != nil {
 		for i := range s.errs {
 			s.errs[i] = err
 		}

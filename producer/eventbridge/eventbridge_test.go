@@ -671,6 +671,56 @@ func TestCheckBus(t *testing.T) {
 	}
 }
 
+// flaky is a client whose bus check fails so many times before it answers.
+type flaky struct {
+	client
+	asked, fails int
+	err          error
+}
+
+func (f *flaky) DescribeEventBus(context.Context, *eventbridge.DescribeEventBusInput, ...func(*eventbridge.Options)) (*eventbridge.DescribeEventBusOutput, error) {
+	if f.asked++; f.asked <= f.fails {
+		return nil, f.err
+	}
+	return &eventbridge.DescribeEventBusOutput{}, nil
+}
+
+// TestCheckBusIsTriedAgain: RetryFor is for the check of the bus as well. What does not pass by itself is asked once.
+func TestCheckBusIsTriedAgain(t *testing.T) {
+	throttled, refused := &smithy.GenericAPIError{Code: "ThrottlingException"}, &smithy.GenericAPIError{Code: "UnrecognizedClientException"}
+	for name, c := range map[string]struct {
+		err      error
+		fails    int
+		retryFor time.Duration
+		asked    int // 0 = until the time is over
+		want     error
+	}{
+		"throttled for a while":    {throttled, 4, 0, 5, nil},
+		"no answer for a while":    {context.DeadlineExceeded, 3, 0, 4, nil},
+		"throttled to the end":     {throttled, 1 << 30, time.Minute, 0, producer.ErrNotSent},
+		"never again":              {throttled, 1, -1, 1, producer.ErrNotSent},
+		"unknown credentials":      {refused, 1, 0, 1, producer.ErrNotSent},
+		"there is no bus":          {&types.ResourceNotFoundException{}, 1, 0, 1, sealbus.ErrNoBus},
+		"may not ask, is believed": {&smithy.GenericAPIError{Code: "AccessDeniedException"}, 1, 0, 1, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &flaky{fails: c.fails, err: c.err}
+			bus, clk := newBus(t, f, &sealbus.Options{CheckBus: true, RetryFor: c.retryFor})
+			before := clk.Now()
+			err := bus.Send(t.Context(), seal(t, 1, 100))[0]
+			if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+				t.Errorf("error %v, want %v", err, c.want)
+			}
+			if c.asked > 0 && f.asked != c.asked || c.asked == 0 && f.asked < 5 {
+				t.Errorf("asked %d times, want %d", f.asked, c.asked)
+			}
+			if spent := clk.Now().Sub(before); c.retryFor > 0 && spent > c.retryFor {
+				t.Errorf("%s were spent of %s", spent, c.retryFor)
+			}
+		})
+	}
+}
+
 func TestErrorsSayWhatToDo(t *testing.T) {
 	for _, c := range []struct {
 		err  *sealbus.Error

@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/consumer/quarantine"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// needy is one file that a command needs, and how the command is called with it.
+type needy struct {
+	name  string
+	call  func(file string) []string
+	input bool // the file is what is judged: garbage in it is rejected
+	free  bool // garbage and an empty file are no fault, or another one
+}
+
+// needies are all the files that commands need.
+func needies(b *bench) []needy {
+	ring, trust, roots := b.path("shop.keyring"), b.path("trust.dsse"), b.path("roots.json")
+	insecure := "--insecure-no-passphrase"
+	open := func(more ...string) []string {
+		return append([]string{"open", "--allow-source", orderSource}, more...)
+	}
+	return []needy{
+		{name: "open --trust", call: func(f string) []string { return open("--trust", f, "--roots", roots) }},
+		{name: "open --roots", call: func(f string) []string { return open("--trust", trust, "--roots", f) }},
+		{name: "open --identity", call: func(f string) []string { return open("--trust", trust, "--roots", roots, "--identity", f, insecure) }},
+		{name: "inspect --trust", call: func(f string) []string { return []string{"inspect", "--trust", f, "--roots", roots} }},
+		{name: "seal --keyring", call: func(f string) []string { return []string{"seal", "--keyring", f, insecure} }},
+		{name: "seal --passphrase-file", call: func(f string) []string {
+			return []string{"seal", "--keyring", b.path("locked"), "--passphrase-file", f}
+		}},
+		{name: "seal --encrypt-to", call: func(f string) []string { return []string{"seal", "--keyring", ring, insecure, "--encrypt-to", f} }},
+		{name: "publish --keyring", call: func(f string) []string { return []string{"publish", "--bus", "b", "--keyring", f, insecure} }},
+		{name: "publish FILE", input: true, call: func(f string) []string { return []string{"publish", "--bus", "b", "--keyring", ring, insecure, f} }},
+		{name: "keys list", call: func(f string) []string { return []string{"keys", "list", "--keyring", f, insecure} }},
+		{name: "keys export", call: func(f string) []string { return []string{"keys", "export", "--keyring", f, insecure} }},
+		{name: "trust roots", input: true, call: func(f string) []string { return []string{"trust", "roots", f, "--out", b.path("new")} }},
+		{name: "trust add", input: true, call: func(f string) []string {
+			return []string{"trust", "add", "--policy", b.path("new.yaml"), "--producer", "shop", f}
+		}},
+		{name: "trust revoke --policy", input: true, call: func(f string) []string {
+			return []string{"trust", "revoke", "--policy", f, "--reason", "x", "abcdefgh"}
+		}},
+		{name: "trust build --policy", input: true, call: func(f string) []string {
+			return []string{"trust", "build", "--policy", f, "--keys", roots, "--root", b.path("r.key"), insecure, "--out", b.path("new")}
+		}},
+		{name: "trust sign", input: true, call: func(f string) []string { return []string{"trust", "sign", "--root", b.path("r.key"), insecure, f} }},
+		{name: "trust sign --root", call: func(f string) []string { return []string{"trust", "sign", "--root", f, insecure, trust} }},
+		{name: "trust show", input: true, call: func(f string) []string { return []string{"trust", "show", f} }},
+		{name: "trust show --roots", call: func(f string) []string { return []string{"trust", "show", "--roots", f, trust} }},
+		{name: "trust verify", input: true, call: func(f string) []string { return []string{"trust", "verify", "--roots", roots, f} }},
+		{name: "trust verify --roots", call: func(f string) []string { return []string{"trust", "verify", "--roots", f, trust} }},
+		{name: "quarantine --key-file", call: func(f string) []string { return []string{"quarantine", "list", "--from", b.dir, "--key-file", f} }},
+		{name: "quarantine --from", free: true, call: func(f string) []string {
+			return []string{"quarantine", "list", "--from", f, "--key-file", b.path("q.key")}
+		}},
+		{name: "quarantine show --trust", call: func(f string) []string {
+			return []string{"quarantine", "show", "--from", b.dir, "--key-file", b.path("q.key"), "--trust", f, "--roots", roots, "abcdefgh"}
+		}},
+		{name: "listen --trust", call: func(f string) []string {
+			return []string{"listen", "--http", "0", "--trust", f, "--roots", roots, "--allow-source", orderSource}
+		}},
+		{name: "listen --quarantine-key-file", call: func(f string) []string {
+			return []string{"listen", "--http", "0", "--trust", trust, "--roots", roots, "--allow-source", orderSource, "--quarantine", b.path("q"), "--quarantine-key-file", f}
+		}},
+		{name: "doctor --keyring", call: func(f string) []string { return []string{"doctor", "--keyring", f, insecure} }},
+	}
+}
+
+// TestExitOfFiles: a file that is missing, or another one than is meant, is exit 2, in every command: another try would
+// end the same. What is in a file that is to be judged is exit 1.
+func TestExitOfFiles(t *testing.T) {
+	b := newBench(t)
+	b.org(nil, orderSource)
+	signer, err := keys.GenerateSigner(keys.Ed25519, "shop")
+	b.check(err)
+	_, err = keys.CreateKeyring(b.path("locked"), "sesame", "shop", &keys.KeyringOptions{PrivateFileOptions: keys.PrivateFileOptions{ScryptWorkFactor: 4}, Key: signer})
+	b.check(err)
+	b.must("", "trust", "root", "new", "--out", b.path("r.key"), "--insecure-no-passphrase")
+	b.check(os.WriteFile(b.path("q.key"), []byte(encodeBody(make([]byte, consumer.MinQuarantineKey))), 0o600))
+	b.check(os.WriteFile(b.path("empty"), nil, 0o600))
+	b.check(os.WriteFile(b.path("garbage"), []byte("\x00\xff garbage {"), 0o600))
+	b.check(os.WriteFile(b.path("secret"), []byte("{}"), 0o000))
+	b.check(os.Mkdir(b.path("directory"), 0o700))
+	faults := map[string]string{
+		"missing": "no/such/file", "a directory": "directory", "below a file": "garbage/file", "empty": "empty", "garbage": "garbage",
+		"a name with a NUL": "a\x00b", "unreadable": "secret", "a very long name": strings.Repeat("x", 300),
+	}
+	if os.Getuid() == 0 || runtime.GOOS == "windows" {
+		delete(faults, "unreadable") // nothing is to this user
+	}
+	for _, n := range needies(b) {
+		for fault, file := range faults {
+			if n.name == "quarantine --from" && fault == "a directory" || n.name == "trust revoke --policy" && fault == "a directory" && runtime.GOOS == "windows" {
+				continue // it is what is wanted
+			}
+			want := exitUsage
+			if n.input && fault == "garbage" {
+				want = exitRejected
+			}
+			r := b.run(orderEvent, n.call(b.path(file))...)
+			if r.code != want || r.stderr == "" && r.stdout == "" || strings.Contains(r.stderr, "try again") {
+				t.Errorf("%s, %s: exit %d, want %d\n%s%s", n.name, fault, r.code, want, r.stdout, r.stderr)
+			}
+		}
+	}
+}
+
+// TestExitOfCalls: what is wrong with the call, whatever it is, is exit 2.
+func TestExitOfCalls(t *testing.T) {
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	t.Setenv("AWS_CONFIG_FILE", "/nowhere")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+	t.Setenv("AWS_ACCESS_KEY_ID", "")
+	t.Setenv("AWS_REGION", "eu-west-1")
+	b := newBench(t)
+	b.org(nil, orderSource)
+	signer, err := keys.GenerateSigner(keys.Ed25519, "shop")
+	b.check(err)
+	_, err = keys.CreateKeyring(b.path("locked"), "sesame", "shop", &keys.KeyringOptions{PrivateFileOptions: keys.PrivateFileOptions{ScryptWorkFactor: 4}, Key: signer})
+	b.check(err)
+	b.check(os.WriteFile(b.path("wrong"), []byte("Sesame\n"), 0o600))
+	trust, roots := b.path("trust.dsse"), b.path("roots.json")
+	for name, c := range map[string]struct {
+		args []string
+		says string
+	}{
+		"wrong passphrase":       {[]string{"seal", "--keyring", b.path("locked"), "--passphrase-file", b.path("wrong")}, "the passphrase is wrong"},
+		"keyring under none":     {[]string{"seal", "--keyring", b.path("shop.keyring"), "--passphrase-file", b.path("wrong")}, "is not encrypted"},
+		"keyring under one":      {[]string{"seal", "--keyring", b.path("locked"), "--insecure-no-passphrase"}, "encrypted"},
+		"roots as trust":         {[]string{"open", "--trust", roots, "--roots", roots, "--allow-source", orderSource}, "check that this is the file you mean"},
+		"trust as roots":         {[]string{"open", "--trust", trust, "--roots", trust, "--allow-source", orderSource}, ""},
+		"no credentials":         {[]string{"publish", "--bus", "b", "--keyring", b.path("shop.keyring"), "--insecure-no-passphrase"}, "no AWS credentials"},
+		"no credentials, KMS":    {[]string{"seal", "--kms", "alias/a", "--producer", "shop"}, "no AWS credentials"},
+		"no credentials, S3":     {[]string{"open", "--trust", "s3://b/k", "--roots", roots, "--allow-source", orderSource}, "no AWS credentials"},
+		"no credentials, tables": {[]string{"replay", "create-table", "--table", "claims"}, "no AWS credentials"},
+		"unknown command":        {[]string{"opne"}, "did you mean"},
+		"no command":             {nil, "missing command"},
+		"unknown flag":           {[]string{"open", "--frm", "x"}, "unknown flag"},
+		"bad value":              {[]string{"open", "--from", "x"}, "none of"},
+		"no such shell":          {[]string{"completion", "tcsh"}, "bash, zsh"},
+		"taken port":             {[]string{"listen", "--http", "256.0.0.1:1", "--trust", trust, "--roots", roots, "--allow-source", orderSource}, "choose another"},
+	} {
+		r := b.run(orderEvent, c.args...)
+		if r.code != exitUsage || !strings.Contains(r.stderr, c.says) || strings.Contains(r.stderr, "try again") {
+			t.Errorf("%s: exit %d, want %d\n%s%s", name, r.code, exitUsage, r.stdout, r.stderr)
+		}
+	}
+}
+
+// deaf takes connections and never answers.
+func deaf(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.Close() // in the middle of it
+		}
+	}()
+	return l.Addr().String()
+}
+
+// TestExitOfNetworks: what did not answer is exit 3, and is named by host, port and purpose, on every path.
+func TestExitOfNetworks(t *testing.T) {
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	dead := strings.TrimPrefix(gone.URL, "http://")
+	for address, why := range map[string]string{dead: "connection refused: nothing listens there", deaf(t): "broken off"} {
+		t.Setenv("AWS_ACCESS_KEY_ID", "a")
+		t.Setenv("AWS_SECRET_ACCESS_KEY", "b")
+		t.Setenv("AWS_REGION", "eu-west-1")
+		t.Setenv("AWS_MAX_ATTEMPTS", "1")
+		t.Setenv("AWS_ENDPOINT_URL", "http://"+address)
+		b := newBench(t)
+		b.org(nil, orderSource)
+		b.check(os.WriteFile(b.path("q.key"), []byte(encodeBody(make([]byte, consumer.MinQuarantineKey))), 0o600))
+		store, err := quarantine.NewDir(b.path("bin"), make([]byte, consumer.MinQuarantineKey))
+		b.check(err)
+		b.check(store.Put(t.Context(), consumer.Record{Consumer: "billing", At: b.now.Add(-time.Minute), Reason: "modified", Message: consumer.Message{Body: []byte("{}")}}))
+		roots, arn := b.path("roots.json"), "arn:aws:kms:eu-west-1:111122223333:key/1"
+		q := []string{"--key-file", b.path("q.key")}
+		for name, c := range map[string]struct {
+			args []string
+			what string
+		}{
+			"trust URL":    {[]string{"open", "--trust", "https://" + address + "/b?token=hush", "--roots", roots, "--allow-source", orderSource}, "the trust bundle"},
+			"trust in S3":  {[]string{"open", "--trust", "s3://b/k", "--roots", roots, "--allow-source", orderSource}, "the trust bundle"},
+			"live trust":   {[]string{"listen", "--http", "0", "--trust", "https://" + address + "/b", "--roots", roots, "--allow-source", orderSource}, "the trust bundle"},
+			"bus":          {[]string{"publish", "--bus", "b", "--keyring", b.path("shop.keyring"), "--insecure-no-passphrase", "--retry-for", "0s"}, "EventBridge"},
+			"bucket":       {append([]string{"quarantine", "list", "--from", "s3://b/p"}, q...), "S3"},
+			"queue":        {append([]string{"quarantine", "list", "--from", "sqs:http://" + address + "/1/q"}, q...), "SQS"},
+			"reopen":       {append([]string{"quarantine", "reopen", "--all", "--from", b.path("bin"), "--to-queue", "http://" + address + "/1/q"}, q...), "SQS"},
+			"table":        {[]string{"replay", "create-table", "--table", "claims"}, "DynamoDB"},
+			"KMS, sign":    {[]string{"seal", "--kms", arn, "--producer", "shop"}, "KMS"},
+			"KMS, open":    {[]string{"open", "--trust", b.path("trust.dsse"), "--roots", roots, "--allow-source", orderSource, "--identity", arn}, "KMS"},
+			"doctor":       {[]string{"doctor"}, "STS"},
+			"doctor KMS":   {[]string{"doctor", "--may-sign", arn}, "KMS"},
+			"doctor URL":   {[]string{"doctor", "--trust", "https://" + address + "/b", "--roots", roots}, "the trust bundle"},
+			"doctor Redis": {[]string{"doctor", "--redis", "redis://u:hush@" + address}, "Redis"},
+		} {
+			r := b.run(orderEvent, c.args...)
+			want := "cannot reach " + address + " for " + c.what
+			said := strings.Join(strings.Fields(r.stdout+r.stderr), " ")
+			if r.code != exitUnavailable || !strings.Contains(said, want) || !strings.Contains(said, why) || strings.Contains(said, "hush") || strings.Contains(said, "operation error") {
+				t.Errorf("%s: exit %d, want %d and %q ... %q\n%s%s", name, r.code, exitUnavailable, want, why, r.stdout, r.stderr)
+			}
+		}
+	}
+}
+
+// TestExitOfInterruption: Ctrl-C is 130, however deep it was met.
+func TestExitOfInterruption(t *testing.T) {
+	f := &fakeRun{}
+	a := newApp(nil, &f.stdout, &f.stderr, environment{now: time.Now, getenv: os.Getenv, terminal: func(io.Writer) bool { return false }})
+	for _, err := range []error{context.Canceled, unavailable("x", "y: %w", context.Canceled), errors.Join(errors.New("a"), context.Canceled)} {
+		if code := a.finish(err); code != exitInterrupted || exitInterrupted != 130 {
+			t.Errorf("%v: exit %d", err, code)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	b := newBench(t)
+	b.check(os.WriteFile(b.path("q.key"), []byte(encodeBody(make([]byte, consumer.MinQuarantineKey))), 0o600))
+	args := []string{"quarantine", "list", "--from", b.dir, "--key-file", b.path("q.key")}
+	env := environment{now: time.Now, getenv: func(string) string { return "" }, terminal: func(io.Writer) bool { return false }}
+	if code := run(ctx, args, strings.NewReader(""), io.Discard, &f.stderr, env); code != exitInterrupted {
+		t.Errorf("exit %d\n%s", code, f.stderr.String())
+	}
+}
+
+// TestExitThreeSaysTryAgain: it is the only status that a script may repeat a command for.
+func TestExitWords(t *testing.T) {
+	if got := slices.Sorted(func(yield func(int) bool) {
+		for code := range exitWords {
+			if !yield(code) {
+				return
+			}
+		}
+	}); !slices.Equal(got, []int{exitRejected, exitUsage, exitUnavailable, exitDue, exitInterrupted}) {
+		t.Errorf("%v", got)
+	}
+	f := &fakeRun{}
+	f.run(t, "--help")
+	for _, want := range []string{"1    rejected", "2    usage", "3    try again", "4    something is due", "130  interrupted"} {
+		if !strings.Contains(f.stdout.String(), want) {
+			t.Errorf("--help does not say %q", want)
+		}
+	}
+}
