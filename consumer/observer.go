@@ -148,7 +148,19 @@ func (c *Consumer) log(ctx context.Context, r *Report) {
 	if !c.opts.Logger.Enabled(ctx, level) {
 		return
 	}
-	c.opts.Logger.LogAttrs(ctx, level, "sealbus: "+string(r.Result.Outcome), c.attributes(&r.Result, r.Err)...)
+	c.opts.Logger.LogAttrs(ctx, level, "sealbus: "+r.headline(), c.attributes(&r.Result, r.Err)...)
+}
+
+// headline is the outcome in a line of the log. A rejected event that nothing takes is delivered again, but must not look
+// like an outage.
+func (r *Report) headline() string {
+	switch {
+	case !r.Rejected() || r.Err == nil:
+		return string(r.Result.Outcome)
+	case errors.Is(r.Err, ErrNoQuarantine):
+		return "rejected, but there is no quarantine to take the event, so it is delivered again: set Options.Quarantine"
+	}
+	return "rejected, but the quarantine did not take the event, so it is delivered again"
 }
 
 // course is what a delivery notes on its way for its Report.

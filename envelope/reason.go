@@ -141,9 +141,12 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Fix is the one-line advice: that of the key management service's error, if it has one, or the one for the reason.
+// An error of a handler gives none: it may quote decrypted data.
 func (e *Error) Fix() string {
-	if s, ok := errors.AsType[*keys.ServiceError](e.Err); ok && s.Fix != "" {
-		return s.Fix
+	if e.Reason != ReasonHandlerFailed && e.Reason != ReasonSchemaInvalid {
+		if s, ok := errors.AsType[*keys.ServiceError](e.Err); ok && s.Fix != "" {
+			return s.Fix
+		}
 	}
 	return e.Reason.Explain().Fix
 }

@@ -241,7 +241,11 @@ func (s *sealing) canonicalise() error {
 	form, err := canonical.Append(make([]byte, 0, len(s.ev.Data)), s.ev.Data)
 	if err != nil {
 		e := &SealError{Member: "data", Problem: err.Error(), Err: err}
-		if c, ok := errors.AsType[*canonical.Error](err); ok && c.Kind == canonical.Number {
+		c, ok := errors.AsType[*canonical.Error](err)
+		if ok && s.opts.Encrypt != nil { // the names of its members are secret, too
+			e.Problem = fmt.Sprintf("%s, at byte %d", c.Msg, c.Offset)
+		}
+		if ok && c.Kind == canonical.Number {
 			e.Problem += "; send the number as a string, or seal with Exact"
 		}
 		return e
