@@ -154,10 +154,10 @@ func (c *Consumer) log(ctx context.Context, r *Report) {
 // headline is the outcome in a line of the log. A rejected event that nothing takes is delivered again, but must not look
 // like an outage.
 func (r *Report) headline() string {
-	switch {
-	case !r.Rejected() || r.Err == nil:
+	switch e, rejected := r.Err.(*QuarantineError); {
+	case !rejected:
 		return string(r.Result.Outcome)
-	case errors.Is(r.Err, ErrNoQuarantine):
+	case e.noQuarantine():
 		return "rejected, but there is no quarantine to take the event, so it is delivered again: set Options.Quarantine"
 	}
 	return "rejected, but the quarantine did not take the event, so it is delivered again"

@@ -48,13 +48,16 @@ type QuarantineError struct {
 
 // Error says both, and what to set if there is no quarantine.
 func (e *QuarantineError) Error() string {
-	if errors.Is(e.Err, ErrNoQuarantine) {
+	if e.noQuarantine() {
 		return fmt.Sprintf("consumer: a rejected event, which is delivered again only because there is no quarantine to take it "+
 			"(set Options.Quarantine): %v", e.Verdict)
 	}
 	return fmt.Sprintf("consumer: a rejected event, which is delivered again because the quarantine did not take it (%s): %v",
 		clip(textOf(e.Err)), e.Verdict)
 }
+
+// noQuarantine looks at no error within: methods of a handler's error may panic.
+func (e *QuarantineError) noQuarantine() bool { return e.Err == ErrNoQuarantine }
 
 // Unwrap is the verdict and the quarantine's error.
 func (e *QuarantineError) Unwrap() []error { return []error{e.Verdict, e.Err} }

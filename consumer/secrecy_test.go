@@ -183,9 +183,10 @@ var failures = map[string]struct {
 	"timed out": {failing(func(d []byte) error {
 		return fmt.Errorf("booking %s: %w", d, context.DeadlineExceeded)
 	}), envelope.ReasonHandlerFailed},
-	"delivery":    {func(_ context.Context, d consumer.Delivery[[]byte]) error { return fmt.Errorf("%+v", d.Event) }, envelope.ReasonHandlerFailed},
-	"wrong type":  {typed[struct{ Amount string }](), envelope.ReasonSchemaInvalid},
-	"a map's key": {typed[struct{ Lines map[int]any }](), envelope.ReasonSchemaInvalid},
+	"delivery":     {func(_ context.Context, d consumer.Delivery[[]byte]) error { return fmt.Errorf("%+v", d.Event) }, envelope.ReasonHandlerFailed},
+	"out of range": {typed[struct{ Amount int8 }](), envelope.ReasonSchemaInvalid},
+	"wrong type":   {typed[struct{ Amount string }](), envelope.ReasonSchemaInvalid},
+	"a map's key":  {typed[struct{ Lines map[int]any }](), envelope.ReasonSchemaInvalid},
 	"a map's value": {typed[struct {
 		Lines map[string]struct{ Count int }
 	}](), envelope.ReasonSchemaInvalid},

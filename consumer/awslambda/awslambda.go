@@ -150,7 +150,7 @@ func (a *adapter) eventBridge(ctx context.Context, payload json.RawMessage) (str
 		return struct{}{}, err
 	}
 	_, err := a.consumer.Handle(run, msg, a.handler)
-	if errors.Is(err, consumer.ErrNoQuarantine) {
+	if noQuarantine(err) {
 		a.logNoQuarantine(run, 1)
 	}
 	return struct{}{}, err

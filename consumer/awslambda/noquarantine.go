@@ -2,7 +2,6 @@ package awslambda
 
 import (
 	"context"
-	"errors"
 
 	"github.com/sealbus/sealbus/consumer"
 )
@@ -14,10 +13,16 @@ func (a *adapter) logNoQuarantine(ctx context.Context, messages int) {
 		"consumer", a.consumer.Name(), "messages", messages)
 }
 
+// noQuarantine looks at no error within an error of Handle: methods of a handler's error may panic.
+func noQuarantine(err error) bool {
+	e, ok := err.(*consumer.QuarantineError)
+	return ok && e.Err == consumer.ErrNoQuarantine
+}
+
 func (b *batch) logNoQuarantine() {
 	n := 0
 	for i := range b.records {
-		if errors.Is(b.records[i].err, consumer.ErrNoQuarantine) {
+		if noQuarantine(b.records[i].err) {
 			n++
 		}
 	}

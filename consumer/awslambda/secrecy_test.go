@@ -83,3 +83,27 @@ func TestForgeryWithoutQuarantine(t *testing.T) {
 		t.Errorf("nothing was rejected, but the log is %s", w.log)
 	}
 }
+
+// muteError is an error whose methods panic.
+type muteError struct{ text *string }
+
+func (m *muteError) Error() string { return *m.text }
+func (m *muteError) Unwrap() error { panic(canary) }
+
+// An error that cannot be looked at ends no invocation.
+func TestErrorWhosePartsPanic(t *testing.T) {
+	w := newWorld(t)
+	handle := func(context.Context, consumer.Delivery[[]byte]) error { return &muteError{} }
+	for name, invoke := range map[string]func() *awslambdatest.Result{
+		"alone": func() *awslambdatest.Result {
+			return awslambdatest.Invoke(t, awslambda.EventBridge(w.consumer(), handle, &w.opts), w.delivery("a"))
+		},
+		"batch": func() *awslambdatest.Result {
+			return awslambdatest.Invoke(t, awslambda.SQS(w.consumer(), handle, &w.opts), awslambdatest.SQS(t, w.delivery("b")))
+		},
+	} {
+		if got := invoke(); envelope.ReasonOf(got.Err) != envelope.ReasonHandlerFailed {
+			t.Errorf("%s: %v", name, got.Err)
+		}
+	}
+}
