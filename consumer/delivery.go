@@ -94,6 +94,9 @@ type Handler func(ctx context.Context, d Delivery[[]byte]) error
 // when the type was at fault. The verdict says which field of T does not fit, and quotes nothing of the data.
 // With T = []byte or json.RawMessage the data comes as it is.
 func Typed[T any](handle func(ctx context.Context, d Delivery[T]) error) Handler {
+	if handle == nil {
+		return nil // Handle says that there is no handler
+	}
 	return func(ctx context.Context, raw Delivery[[]byte]) error {
 		d := Delivery[T]{
 			Event: raw.Event, Verified: raw.Verified, Unverified: raw.Unverified,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -93,8 +95,8 @@ func delegations(env *dsse.Envelope) (n int) {
 // authenticate verifies signatures, digests and what the keys may do. If a key is unknown and nothing else
 // decided, it looks once for a newer bundle: only a bundle that was just checked may say that a key is unknown.
 func (o *opening) authenticate(ctx context.Context, trust keys.Source) *Error {
-	if trust == nil {
-		return unavailable(keys.ErrUnavailable)
+	if err := nilcheck.Check("the trust", trust); err != nil {
+		return unavailable(fmt.Errorf("%w: %w", keys.ErrUnavailable, err))
 	}
 	bundle, err := trust.Bundle(ctx)
 	if err != nil {

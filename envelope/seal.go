@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -93,6 +94,9 @@ func Seal(ctx context.Context, ev event.Event, signer keys.Signer, opts *SealOpt
 	}
 	if signer == nil {
 		return nil, &SealError{Problem: "no signer"}
+	}
+	if err := errors.Join(nilcheck.Typed("the signer", signer), nilcheck.Each("CoSigners", opts.CoSigners)); err != nil {
+		return nil, &SealError{Problem: err.Error(), Err: err}
 	}
 	in, err := cejson.FromSDK(&ev)
 	if err != nil {

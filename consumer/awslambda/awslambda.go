@@ -39,6 +39,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 // Options adjust an adapter. The zero value is the strict one.
@@ -130,7 +131,7 @@ func (o *Options) check() error {
 	case o.Margin < 0:
 		return fmt.Errorf("Margin is %v: give a duration, or 0 for a tenth of the time", o.Margin)
 	}
-	return nil
+	return nilcheck.Logger("Options.Logger", o.Logger)
 }
 
 var errBatch = errors.New("awslambda: the function was invoked with several messages, not with one event: use awslambda.SQS behind a queue")
