@@ -13,6 +13,7 @@ import (
 	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/howlong"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 )
@@ -364,9 +365,9 @@ func (o *opening) checkFreshness() *Error {
 	case o.sealed.IsZero():
 		return reject(ReasonUndated, "neither recordedtime nor time is signed")
 	case age < -o.skew:
-		return reject(ReasonFromFuture, "sealed at %s, which is %s from now", o.sealed.UTC().Format(time.RFC3339), (-age).Round(time.Second))
+		return reject(ReasonFromFuture, "sealed at %s, which is %s from now", o.sealed.UTC().Format(time.RFC3339), howlong.Text(age))
 	case age > o.opts.MaxAge:
-		return reject(ReasonExpired, "sealed at %s, %s ago; the window is %s", o.sealed.UTC().Format(time.RFC3339), age.Round(time.Second), o.opts.MaxAge)
+		return reject(ReasonExpired, "sealed at %s, %s ago; the window is %s", o.sealed.UTC().Format(time.RFC3339), howlong.Text(age), o.opts.MaxAge)
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ const module = "github.com/sealbus/sealbus"
 // table is design section 3: which of our packages each package may reach, directly or through others. Entries are
 // relative to the module; "internal/..." covers what is below.
 var table = map[string][]string{
-	"keys":                         {"internal/b64", "internal/canonical", "internal/dsse", "internal/jsonwrite", "internal/nilcheck", "internal/strictjson"},
+	"keys":                         {"internal/b64", "internal/canonical", "internal/dsse", "internal/howlong", "internal/jsonwrite", "internal/nilcheck", "internal/strictjson"},
 	"envelope":                     {"keys", "internal/..."},
 	"producer":                     {"keys", "envelope", "internal/..."},
 	"producer/eventbridge":         {"keys", "envelope", "producer", "internal/..."},
@@ -38,6 +38,7 @@ var table = map[string][]string{
 	"internal/awsfake/awsfaketest": {},
 	"internal/b64":                 {},
 	"internal/canonical":           {},
+	"internal/howlong":             {},
 	"internal/jsonwrite":           {},
 	"internal/nilcheck":            {},
 	"internal/strictjson":          {"internal/canonical"},
