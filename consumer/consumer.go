@@ -118,7 +118,8 @@ func New(name string, trust keys.Source, store replay.Store, opts *Options) (*Co
 	case store == nil:
 		return nil, errors.New("consumer: no replay store: replay.NewMemory serves one process")
 	}
-	if err := errors.Join(nilcheck.Typed("the trust", trust), nilcheck.Typed("the replay store", store), o.checkNil()); err != nil {
+	err := errors.Join(nilcheck.Typed("the trust", trust), nilcheck.Typed("the replay store", store), o.checkNil())
+	if err != nil {
 		return nil, fmt.Errorf("consumer: %w", err)
 	}
 	if err := o.check(); err != nil {

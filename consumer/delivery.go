@@ -84,8 +84,8 @@ type Verified struct {
 // is cancelled with that of Handle, and, with the cause replay.ErrClaimLost, when another worker has taken the event
 // over. Until it returns the event stays claimed, so it should return soon then.
 //
-// If the event's data was encrypted, the text of the error, or of a panic, is withheld from logs, records and answers,
-// because it may quote that data. SafeText is how a handler says that it does not.
+// If the event's data was encrypted, the text of the error, or of a panic, is withheld from logs, records and
+// answers, because it may quote that data. SafeText is how a handler says that it does not.
 type Handler func(ctx context.Context, d Delivery[[]byte]) error
 
 // Typed is a Handler that reads JSON data into a T by encoding/json: data must be there, must be JSON and not

@@ -38,9 +38,9 @@ type Result struct {
 	Permission                 string // Delivery.Permission
 }
 
-// PanicError is a panic of a handler, of the callback of an Observe or of a Quarantine. The event was released and is
-// to be delivered again. If the event's data was encrypted, Handle returns a handler's PanicError inside an error that
-// does not print the value, because it may quote that data.
+// PanicError is a panic of a handler, of the callback of an Observe or of a Quarantine. The event was released
+// and is to be delivered again. If the event's data was encrypted, Handle returns a handler's PanicError inside
+// an error that does not print the value, because it may quote that data.
 type PanicError struct {
 	Value any    // what it panicked with
 	Stack []byte // where

@@ -62,7 +62,8 @@ func (r *Report) Rejected() bool {
 }
 
 // Observers are several as one: each is told, in this order, also if one before it panics. Its Flush flushes those
-// that are a Flusher, and returns the errors of all. One that is nil is left out; New refuses a nil pointer among them.
+// that are a Flusher, and returns the errors of all. One that is nil is left out; New refuses a nil pointer
+// among them.
 func Observers(all ...Observer) Flusher {
 	var told several
 	for _, o := range all {
@@ -172,14 +173,15 @@ func (c *Consumer) log(ctx context.Context, r *Report) {
 	c.opts.Logger.LogAttrs(ctx, level, "sealbus: "+r.headline(), c.attributes(&r.Result, r.Err)...)
 }
 
-// headline is the outcome in a line of the log. A rejected event that nothing takes is delivered again, but must not look
-// like an outage.
+// headline is the outcome in a line of the log. A rejected event that nothing takes is delivered again, but must
+// not look like an outage.
 func (r *Report) headline() string {
 	switch e, rejected := r.Err.(*QuarantineError); {
 	case !rejected:
 		return string(r.Result.Outcome)
 	case e.noQuarantine():
-		return "rejected, but there is no quarantine to take the event, so it is delivered again: set Options.Quarantine"
+		return "rejected, but there is no quarantine to take the event, so it is delivered again: " +
+			"set Options.Quarantine"
 	}
 	return "rejected, but the quarantine did not take the event, so it is delivered again"
 }

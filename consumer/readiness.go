@@ -84,7 +84,8 @@ func (p *ProducerReadiness) String() string {
 	return fmt.Sprintf("%s: not ready, %d verified, %s", who, p.Verified, strings.Join(gaps, "; "))
 }
 
-// NewReadiness makes a Readiness for the producers of a bundle: give it the trust of the consumer. New refuses one without.
+// NewReadiness makes a Readiness for the producers of a bundle: give it the trust of the consumer. New refuses
+// one without.
 func NewReadiness(trust keys.Source) *Readiness {
 	if nilcheck.Is(trust) {
 		trust = noTrust{}

@@ -8,19 +8,22 @@ import (
 	"io"
 	"log/slog"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/sealbus/sealbus/consumer/replay"
 )
 
-// No text that was made of decrypted data leaves the process in an error, a log, a metric or a record. This file is what
-// errors of handlers go through on their way out.
+// No text that was made of decrypted data leaves the process in an error, a log, a metric or a record. This
+// file is what errors of handlers go through on their way out.
 
-// SafeText says that the text of err quotes nothing of an event's data, so that logs, records and answers may carry it
-// although the data was encrypted. Of an error around it, only the text of err is shown. It is nil if err is nil.
+// SafeText says that the text of err quotes nothing of an event's data, so that logs, records and answers
+// may carry it although the data was encrypted. Of an error around it, only the text of err is shown. It is
+// nil if err is nil.
 //
 //	if resp.StatusCode != http.StatusOK {
-//		return fmt.Errorf("%w: %s", consumer.SafeText(fmt.Errorf("the ledger answers %d", resp.StatusCode)), answer)
+//		status := consumer.SafeText(fmt.Errorf("the ledger answers %d", resp.StatusCode))
+//		return fmt.Errorf("%w: %s", status, answer)
 //	}
 //
 // A handler whose errors never quote data can wrap all of them.
@@ -42,7 +45,8 @@ var quoteNothing = [...]error{context.Canceled, context.DeadlineExceeded, replay
 // why is what every withheld text says instead.
 const why = "withheld, as it may quote the decrypted data (see consumer.SafeText)"
 
-// discreet is the error of a handler, or of a callback, as it may be shown: without its text if there was encrypted data.
+// discreet is the error of a handler, or of a callback, as it may be shown: without its text if there was
+// encrypted data.
 func (d *delivery) discreet(err error) error {
 	if d.opened == nil || d.opened.Encryption == nil {
 		return err
@@ -62,8 +66,8 @@ func (w *withheld) GoString() string { return w.text }
 // Unwrap is the error with its text, for programs that know whom they tell.
 func (w *withheld) Unwrap() error { return w.err() }
 
-// withoutData says of an error what quotes no data: its Go type, and what is declared safe. Methods of the error may
-// panic, as those of a nil pointer in an error often do.
+// withoutData says of an error what quotes no data: its Go type, and what is declared safe. Methods of the
+// error may panic, as those of a nil pointer in an error often do.
 func withoutData(err error) (text string) {
 	what, value := "the handler failed", any(err)
 	if p, ok := err.(*PanicError); ok {
@@ -107,8 +111,8 @@ func (u *unfit) Error() string    { return "consumer: the data does not fit: " +
 func (u *unfit) GoString() string { return u.Error() }
 func (u *unfit) Unwrap() error    { return u.err() }
 
-// newUnfit says of an error of encoding/json which field of t does not fit, what its type is, and where in the data. The
-// error itself quotes values, and so may those of UnmarshalJSON and UnmarshalText methods.
+// newUnfit says of an error of encoding/json which field of t does not fit, what its type is, and where in
+// the data. The error itself quotes values, and so may those of UnmarshalJSON and UnmarshalText methods.
 func newUnfit(err error, t reflect.Type) *unfit {
 	u := &unfit{err: func() error { return err }}
 	switch e := err.(type) {
@@ -128,8 +132,8 @@ func newUnfit(err error, t reflect.Type) *unfit {
 	return u
 }
 
-// fieldPath is the path of Go field names for the field that encoding/json names. Each name is one that the type has: the
-// text of encoding/json may have keys of maps in it, which are data.
+// fieldPath is the path of Go field names for the field that encoding/json names. Each name is one that the
+// type has: the text of encoding/json may have keys of maps in it, which are data.
 func fieldPath(t reflect.Type, field string) string {
 	var path []string
 	for field != "" {
@@ -144,10 +148,11 @@ func fieldPath(t reflect.Type, field string) string {
 	return strings.Join(path, ".")
 }
 
-// fieldOf is the field of t, or of what its elements are, that the path begins with: by its JSON name, or as an embedded
-// struct by its own. A name may have dots in it.
+// fieldOf is the field of t, or of what its elements are, that the path begins with: by its JSON name, or
+// as an embedded struct by its own. A name may have dots in it.
 func fieldOf(t reflect.Type, path string) (found reflect.StructField, rest string, ok bool) {
-	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Array || t.Kind() == reflect.Map {
+	of := []reflect.Kind{reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map}
+	for slices.Contains(of, t.Kind()) {
 		t = t.Elem()
 	}
 	if t.Kind() != reflect.Struct {
@@ -159,17 +164,19 @@ func fieldOf(t reflect.Type, path string) (found reflect.StructField, rest strin
 		if name == "" {
 			name = f.Name
 		}
-		if after, begins := strings.CutPrefix(path, name); begins && len(name) > longest && (after == "" || after[0] == '.') {
+		after, begins := strings.CutPrefix(path, name)
+		if begins && len(name) > longest && (after == "" || after[0] == '.') {
 			found, rest, longest = f, strings.TrimPrefix(after, "."), len(name)
 		}
 	}
 	return found, rest, longest > 0
 }
 
-// String says which event it is. The data, which may have been encrypted, is in no form of printing: not in that of
-// any format verb, nor of a log.
+// String says which event it is. The data, which may have been encrypted, is in no form of printing: not in
+// that of any format verb, nor of a log.
 func (d Delivery[T]) String() string {
-	return fmt.Sprintf("Delivery(event %q of %q, sealed by %q)", d.Event.ID(), d.Event.Source(), d.Verified.Producer)
+	return fmt.Sprintf("Delivery(event %q of %q, sealed by %q)",
+		d.Event.ID(), d.Event.Source(), d.Verified.Producer)
 }
 
 // GoString is String.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -22,7 +23,8 @@ const (
 	canaryText   = "tangerine-zeppelin-0451"
 	canaryNumber = "4111222233334444555"
 	canaryName   = "marmalade-submarine-1138"
-	canaryData   = `{"amount":` + canaryNumber + `,"item":"` + canaryText + `","lines":{"` + canaryName + `":{"count":"` + canaryText + `"}}}`
+	canaryData   = `{"amount":` + canaryNumber + `,"item":"` + canaryText + `",` +
+		`"lines":{"` + canaryName + `":{"count":"` + canaryText + `"}}}`
 )
 
 // parts of the canaries: a text that was clipped still has one.
@@ -42,15 +44,20 @@ func (e *exits) Delivered(_ context.Context, r consumer.Report) { e.reports = ap
 func watch(w *world) *exits {
 	e := &exits{world: w}
 	all := &slog.HandlerOptions{Level: slog.LevelDebug}
-	w.opts.Logger = slog.New(slog.NewMultiHandler(slog.NewJSONHandler(&e.log, all), slog.NewTextHandler(&e.log, all)))
+	w.opts.Logger = bothForms(&e.log, all)
 	w.opts.Observer = e
 	return e
+}
+
+func bothForms(to io.Writer, opts *slog.HandlerOptions) *slog.Logger {
+	return slog.New(slog.NewMultiHandler(slog.NewJSONHandler(to, opts), slog.NewTextHandler(to, opts)))
 }
 
 // collect prints the result of a delivery in all ways that a program may.
 func (e *exits) collect(r consumer.Result, err error) string {
 	e.Helper()
-	printed := []any{err, r, r.Verdict, errors.Join(err, errors.New("another")), fmt.Errorf("around: %w", err)}
+	joined, around := errors.Join(err, errors.New("another")), fmt.Errorf("around: %w", err)
+	printed := []any{err, r, r.Verdict, joined, around}
 	for _, rec := range e.bin.records {
 		if len(rec.Message.Body) > 1<<20 {
 			rec.Message.Body = nil // it takes long to print, and is as it was delivered
@@ -73,7 +80,7 @@ func (e *exits) collect(r consumer.Result, err error) string {
 		readiness.Delivered(e.Context(), report)
 	}
 	printed = append(printed, readiness.Producers(e.Context()))
-	logger := slog.New(slog.NewMultiHandler(slog.NewJSONHandler(&e.log, nil), slog.NewTextHandler(&e.log, nil)))
+	logger := bothForms(&e.log, nil)
 	for _, v := range printed {
 		for _, verb := range []string{"%v\n", "%+v\n", "%#v\n", "%s\n", "%q\n"} {
 			fmt.Fprintf(&e.text, verb, v)
@@ -105,8 +112,8 @@ func quoting(_ context.Context, d consumer.Delivery[[]byte]) error {
 	return fmt.Errorf("cannot book %s", d.Data)
 }
 
-// For every Reason, nothing of the decrypted data is in the log, the record, a report or an error, however it is printed,
-// even if the handler's error quotes it.
+// For every Reason, nothing of the decrypted data is in the log, the record, a report or an error, however
+// it is printed, even if the handler's error quotes it.
 func TestNoReasonTellsDecryptedData(t *testing.T) {
 	for _, fields := range [][]string{nil, {"/amount", "/item", "/lines"}} {
 		for _, c := range reasonCases {
@@ -163,16 +170,28 @@ var failures = map[string]struct {
 	handler consumer.Handler
 	reason  envelope.Reason
 }{
-	"text":         {quoting, envelope.ReasonHandlerFailed},
-	"struct":       {failing(func(d []byte) error { return ledgerError{string(d)} }), envelope.ReasonHandlerFailed},
-	"joined":       {failing(func(d []byte) error { return errors.Join(ledgerError{string(d)}, ledgerError{canaryName}) }), envelope.ReasonHandlerFailed},
-	"verdict":      {failing(func(d []byte) error { return &envelope.Error{Reason: "malformed", Cause: string(d)} }), envelope.ReasonHandlerFailed},
-	"broken":       {failing(func([]byte) error { return &muteError{} }), envelope.ReasonHandlerFailed},
-	"service":      {failing(func(d []byte) error { return &keys.ServiceError{Op: "Sign", Cause: string(d), Fix: string(d)} }), envelope.ReasonHandlerFailed},
-	"panic text":   {failing(func(d []byte) error { panic(string(d)) }), envelope.ReasonHandlerFailed},
-	"panic bytes":  {failing(func(d []byte) error { panic(d) }), envelope.ReasonHandlerFailed},
-	"panic error":  {failing(func(d []byte) error { panic(ledgerError{string(d)}) }), envelope.ReasonHandlerFailed},
-	"panic struct": {failing(func(d []byte) error { panic(struct{ D []byte }{d}) }), envelope.ReasonHandlerFailed},
+	"text": {quoting, envelope.ReasonHandlerFailed},
+	"struct": {failing(func(d []byte) error {
+		return ledgerError{string(d)}
+	}), envelope.ReasonHandlerFailed},
+	"joined": {failing(func(d []byte) error {
+		return errors.Join(ledgerError{string(d)}, ledgerError{canaryName})
+	}), envelope.ReasonHandlerFailed},
+	"verdict": {failing(func(d []byte) error {
+		return &envelope.Error{Reason: "malformed", Cause: string(d)}
+	}), envelope.ReasonHandlerFailed},
+	"broken": {failing(func([]byte) error { return &muteError{} }), envelope.ReasonHandlerFailed},
+	"service": {failing(func(d []byte) error {
+		return &keys.ServiceError{Op: "Sign", Cause: string(d), Fix: string(d)}
+	}), envelope.ReasonHandlerFailed},
+	"panic text":  {failing(func(d []byte) error { panic(string(d)) }), envelope.ReasonHandlerFailed},
+	"panic bytes": {failing(func(d []byte) error { panic(d) }), envelope.ReasonHandlerFailed},
+	"panic error": {failing(func(d []byte) error {
+		panic(ledgerError{string(d)})
+	}), envelope.ReasonHandlerFailed},
+	"panic struct": {failing(func(d []byte) error {
+		panic(struct{ D []byte }{d})
+	}), envelope.ReasonHandlerFailed},
 	"index": {consumer.Typed(func(_ context.Context, d consumer.Delivery[struct{ Amount int }]) error {
 		_ = make([]int, 3)[d.Data.Amount] // "index out of range [4111222233334444555] with length 3"
 		return nil
@@ -183,7 +202,9 @@ var failures = map[string]struct {
 	"timed out": {failing(func(d []byte) error {
 		return fmt.Errorf("booking %s: %w", d, context.DeadlineExceeded)
 	}), envelope.ReasonHandlerFailed},
-	"delivery":     {func(_ context.Context, d consumer.Delivery[[]byte]) error { return fmt.Errorf("%+v", d.Event) }, envelope.ReasonHandlerFailed},
+	"delivery": {func(_ context.Context, d consumer.Delivery[[]byte]) error {
+		return fmt.Errorf("%+v", d.Event)
+	}, envelope.ReasonHandlerFailed},
 	"out of range": {typed[struct{ Amount int8 }](), envelope.ReasonSchemaInvalid},
 	"wrong type":   {typed[struct{ Amount string }](), envelope.ReasonSchemaInvalid},
 	"a map's key":  {typed[struct{ Lines map[int]any }](), envelope.ReasonSchemaInvalid},
@@ -250,7 +271,8 @@ func TestObserveTellsNoDecryptedData(t *testing.T) {
 	noCanary(t, "the failure", e.collect(r, err))
 }
 
-// The text that a handler declares safe is shown, and so are the errors of contexts; of a clear event, everything is.
+// The text that a handler declares safe is shown, and so are the errors of contexts; of a clear event,
+// everything is.
 func TestSafeText(t *testing.T) {
 	closed := errors.New("the ledger is closed")
 	for name, c := range map[string]struct {
@@ -258,13 +280,34 @@ func TestSafeText(t *testing.T) {
 		clear       string // part of the cause
 		secret, not string
 	}{
-		"plain":    {failing(func([]byte) error { return closed }), "the ledger is closed", "the handler failed with a *errors.errorString", "ledger"},
-		"safe":     {failing(func([]byte) error { return consumer.SafeText(closed) }), "the ledger is closed", "the ledger is closed", "withheld"},
-		"around":   {failing(func([]byte) error { return fmt.Errorf("a: %w", consumer.SafeText(closed)) }), "a: the ledger is closed", "the ledger is closed; the rest", "a:"},
-		"panic":    {failing(func([]byte) error { panic(consumer.SafeText(closed)) }), "panicked: the ledger is closed", "the ledger is closed", "withheld"},
-		"a panic":  {failing(func([]byte) error { panic("oh") }), "panicked: oh", "the handler panicked with a string", "oh"},
-		"deadline": {failing(func([]byte) error { return fmt.Errorf("a: %w", context.DeadlineExceeded) }), "a: context deadline exceeded", "context deadline exceeded", "a:"},
-		"lost":     {failing(func([]byte) error { return replay.ErrClaimLost }), replay.ErrClaimLost.Error(), replay.ErrClaimLost.Error(), "no such text"},
+		"plain": {
+			failing(func([]byte) error { return closed }),
+			"the ledger is closed", "the handler failed with a *errors.errorString", "ledger",
+		},
+		"safe": {
+			failing(func([]byte) error { return consumer.SafeText(closed) }),
+			"the ledger is closed", "the ledger is closed", "withheld",
+		},
+		"around": {
+			failing(func([]byte) error { return fmt.Errorf("a: %w", consumer.SafeText(closed)) }),
+			"a: the ledger is closed", "the ledger is closed; the rest", "a:",
+		},
+		"panic": {
+			failing(func([]byte) error { panic(consumer.SafeText(closed)) }),
+			"panicked: the ledger is closed", "the ledger is closed", "withheld",
+		},
+		"a panic": {
+			failing(func([]byte) error { panic("oh") }),
+			"panicked: oh", "the handler panicked with a string", "oh",
+		},
+		"deadline": {
+			failing(func([]byte) error { return fmt.Errorf("a: %w", context.DeadlineExceeded) }),
+			"a: context deadline exceeded", "context deadline exceeded", "a:",
+		},
+		"lost": {
+			failing(func([]byte) error { return replay.ErrClaimLost }),
+			replay.ErrClaimLost.Error(), replay.ErrClaimLost.Error(), "no such text",
+		},
 	} {
 		for _, secret := range []bool{false, true} {
 			w := newWorld(t)
@@ -301,13 +344,16 @@ func TestUnfitNamesTheField(t *testing.T) {
 		When  time.Time
 	}
 	for data, want := range map[string]string{
-		`[1]`:                            "it is not what a consumer_test.doc is read from, at byte 1",
-		`{"Ratio":"` + canaryText + `"}`: "the field Base.Ratio is not what a float64 is read from, at byte 34",
-		`{"lines":{"` + canaryName + `":[{"n.of":0},{"n.of":"` + canaryText + `"}]}}`: "the field Lines.Count is not what a int is read from, at byte 82",
-		`{"one":{"n.of":[]}}`:           "the field One.Count is not what a int is read from, at byte 16",
-		`{"lines":[1]}`:                 "the field Lines is not what a map[string][]consumer_test.line is read from, at byte 10",
-		`{"When":"` + canaryText + `"}`: "reading it as a consumer_test.doc fails with a *time.ParseError, whose text may quote the data",
-		`null`:                          "the data is null",
+		`[1]`: "it is not what a consumer_test.doc is read from, at byte 1",
+		`{"Ratio":"` + canaryText +
+			`"}`: "the field Base.Ratio is not what a float64 is read from, at byte 34",
+		`{"lines":{"` + canaryName + `":[{"n.of":0},{"n.of":"` + canaryText +
+			`"}]}}`: "the field Lines.Count is not what a int is read from, at byte 82",
+		`{"one":{"n.of":[]}}`: "the field One.Count is not what a int is read from, at byte 16",
+		`{"lines":[1]}`:       "the field Lines is not what a map[string][]consumer_test.line is read from, at byte 10",
+		`{"When":"` + canaryText +
+			`"}`: "reading it as a consumer_test.doc fails with a *time.ParseError, whose text may quote the data",
+		`null`: "the data is null",
 	} {
 		w := newWorld(t)
 		w.data = json.RawMessage(data)
@@ -328,12 +374,15 @@ func TestDeliveriesPrintNoData(t *testing.T) {
 	w.keepSecrets()
 	w.data = json.RawMessage(canaryData)
 	w.want(w.event("1"), consumer.Handled, "")
-	opened, err := envelope.Open(t.Context(), w.event("2"), &w.trust, &envelope.OpenOptions{Decrypter: w.opts.Decrypter, Now: w.clock.Now})
+	opts := &envelope.OpenOptions{Decrypter: w.opts.Decrypter, Now: w.clock.Now}
+	opened, err := envelope.Open(t.Context(), w.event("2"), &w.trust, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(opened.Event.Data()), canaryText) || !strings.Contains(string(w.handled[0].Data), canaryText) {
-		t.Fatal("not decrypted")
+	for _, data := range [][]byte{opened.Event.Data(), w.handled[0].Data} {
+		if !strings.Contains(string(data), canaryText) {
+			t.Fatal("not decrypted")
+		}
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%v %+v\n", []any{opened, w.handled[0]}, map[int]any{1: opened})

@@ -65,7 +65,8 @@ type contentKey struct {
 // NewEncrypter makes an Encrypter. It asks nobody yet.
 func NewEncrypter(to EncryptTo) (*Encrypter, error) {
 	to.Recipients, to.Services, to.Consumers = slices.Clone(to.Recipients), slices.Clone(to.Services), slices.Clone(to.Consumers)
-	err := errors.Join(nilcheck.Each("Recipients", to.Recipients), nilcheck.Each("Services", to.Services), nilcheck.Typed("Trust", to.Trust))
+	err := errors.Join(nilcheck.Each("Recipients", to.Recipients), nilcheck.Each("Services", to.Services),
+		nilcheck.Typed("Trust", to.Trust))
 	if err != nil {
 		return nil, fmt.Errorf("envelope: %w", err)
 	}

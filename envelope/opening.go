@@ -365,9 +365,11 @@ func (o *opening) checkFreshness() *Error {
 	case o.sealed.IsZero():
 		return reject(ReasonUndated, "neither recordedtime nor time is signed")
 	case age < -o.skew:
-		return reject(ReasonFromFuture, "sealed at %s, which is %s from now", o.sealed.UTC().Format(time.RFC3339), howlong.Text(age))
+		return reject(ReasonFromFuture, "sealed at %s, which is %s from now",
+			o.sealed.UTC().Format(time.RFC3339), howlong.Text(age))
 	case age > o.opts.MaxAge:
-		return reject(ReasonExpired, "sealed at %s, %s ago; the window is %s", o.sealed.UTC().Format(time.RFC3339), howlong.Text(age), o.opts.MaxAge)
+		return reject(ReasonExpired, "sealed at %s, %s ago; the window is %s",
+			o.sealed.UTC().Format(time.RFC3339), howlong.Text(age), o.opts.MaxAge)
 	}
 	return nil
 }

@@ -114,8 +114,8 @@ func (o *opening) unverified() map[string]string {
 // it was signed, but for white space around it, which encoding/json would not keep. It shares the data's memory with Event.
 func (r *Opened) JSON() []byte { return r.visible().Append(nil) }
 
-// String says which event it is and who sealed it. The data, which may have been encrypted, is in no form of printing:
-// not in that of any format verb, nor of a log.
+// String says which event it is and who sealed it. The data, which may have been encrypted, is in no form of
+// printing: not in that of any format verb, nor of a log.
 func (r *Opened) String() string {
 	return fmt.Sprintf("Opened(event %q of %q, sealed by %q)", r.content.ID, r.content.Source, r.Producer)
 }

@@ -95,7 +95,8 @@ func Seal(ctx context.Context, ev event.Event, signer keys.Signer, opts *SealOpt
 	if signer == nil {
 		return nil, &SealError{Problem: "no signer"}
 	}
-	if err := errors.Join(nilcheck.Typed("the signer", signer), nilcheck.Each("CoSigners", opts.CoSigners)); err != nil {
+	err := errors.Join(nilcheck.Typed("the signer", signer), nilcheck.Each("CoSigners", opts.CoSigners))
+	if err != nil {
 		return nil, &SealError{Problem: err.Error(), Err: err}
 	}
 	in, err := cejson.FromSDK(&ev)

@@ -23,8 +23,9 @@ func TestVerdictTellsNoDecryptedText(t *testing.T) {
 	w, err := r.Wrap(t.Context(), key)
 	check(t, err)
 	for _, plain := range []string{
-		canary, `{"` + canary + `":1,"` + canary + `":2}`, `{"` + canary + `":`, `{"` + canary + `":01}`, `["` + canary + `"] 1`,
-		`{"` + canary + `":"\ud800"}`, `{"` + canary + "\":\"\xff\"}", `{"` + canary + `":1e999,"` + canary + `":1}`,
+		canary, `{"` + canary + `":1,"` + canary + `":2}`, `{"` + canary + `":`,
+		`{"` + canary + `":01}`, `["` + canary + `"] 1`, `{"` + canary + `":"\ud800"}`,
+		`{"` + canary + "\":\"\xff\"}", `{"` + canary + `":1e999,"` + canary + `":1}`,
 		strings.Repeat(`{"`+canary+`":`, 70) + "1" + strings.Repeat("}", 70),
 	} {
 		_, err := c.open(c.whole(plain, key, w), c.decrypter(c.x25519), fixedNow)

@@ -90,9 +90,11 @@ func (b *Bundle) checkHint() error {
 	}
 	switch lifetime := b.expires.Sub(b.issued); {
 	case lifetime <= 0:
-		return fmt.Errorf("it is issued at %s and expires at %s, which is not later", b.issued.Format(timeFormat), b.expires.Format(timeFormat))
+		return fmt.Errorf("it is issued at %s and expires at %s, which is not later",
+			b.issued.Format(timeFormat), b.expires.Format(timeFormat))
 	case b.refreshHint >= lifetime:
-		return fmt.Errorf("the refresh hint %s is not shorter than the %s that the bundle lives", howlong.Text(b.refreshHint), howlong.Text(lifetime))
+		return fmt.Errorf("the refresh hint %s is not shorter than the %s that the bundle lives",
+			howlong.Text(b.refreshHint), howlong.Text(lifetime))
 	}
 	return nil
 }

@@ -59,8 +59,8 @@ type IdentitySource interface {
 	Identities(now time.Time) []Identity
 }
 
-// OpenWith is the IdentitySource of these identities, at all times. envelope.NewDecrypter refuses it if one of them is
-// nil.
+// OpenWith is the IdentitySource of these identities, at all times. envelope.NewDecrypter refuses it if one of
+// them is nil.
 func OpenWith(identities ...Identity) IdentitySource { return fixedIdentities(identities) }
 
 type fixedIdentities []Identity

@@ -87,7 +87,8 @@ func New(ring keys.SignerSource, bus Bus, opts *Options) (*Producer, error) {
 	case o.Expires < 0:
 		return nil, fmt.Errorf("producer: events cannot live for %v", o.Expires)
 	}
-	if err := errors.Join(nilcheck.Typed("the keys to sign with", ring), nilcheck.Typed("the bus", bus)); err != nil {
+	err := errors.Join(nilcheck.Typed("the keys to sign with", ring), nilcheck.Typed("the bus", bus))
+	if err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
 	if err := envelope.CheckExtensionTypes(o.ExtensionTypes); err != nil {

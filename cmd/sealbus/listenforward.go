@@ -64,7 +64,8 @@ func (f *forwarder) post(ctx context.Context, d *consumer.Delivery[[]byte]) erro
 	return answerError(resp, answer)
 }
 
-// answerError is the refusal of the receiver. Its words may quote the event, so only the status is safe to show.
+// answerError is the refusal of the receiver. Its words may quote the event, so only the status is safe to
+// show.
 func answerError(resp *http.Response, answer []byte) error {
 	if resp.StatusCode/100 == 2 {
 		return nil
@@ -73,15 +74,16 @@ func answerError(resp *http.Response, answer []byte) error {
 	answer = bytes.TrimSpace(answer)
 	switch {
 	case resp.StatusCode/100 == 3:
-		return fmt.Errorf("%w, a redirect to %.200q, which is not followed", status, resp.Header.Get("Location"))
+		return fmt.Errorf("%w, a redirect to %.200q, which is not followed", status,
+			resp.Header.Get("Location"))
 	case len(answer) == 0:
 		return status
 	}
 	return fmt.Errorf("%w: %s", status, bytes.ToValidUTF8(answer[:min(len(answer), shownForwardAnswer)], nil))
 }
 
-// forwardFailed is the error of a request without an answer. What the network says quotes no event; what net/http says of
-// an answer that is none may.
+// forwardFailed is the error of a request without an answer. The network's words quote no event; those of
+// net/http about an answer that is none may.
 func forwardFailed(err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return consumer.SafeText(fmt.Errorf("--forward-to: %w", op))

@@ -147,8 +147,10 @@ func (q *bin) ids(claimed ...string) (ids []string) {
 func (q *bin) consumer(name string, store replay.Store, types []string, permissions ...consumer.Permission) *consumer.Consumer {
 	q.t.Helper()
 	c, err := consumer.New(name, q.bundle(), store, &consumer.Options{
-		Sources: []string{orderSource}, Types: types, Quarantine: q.store, QuarantineName: "bin", Now: func() time.Time { return q.now },
-		Logger: slog.New(slog.DiscardHandler), Reopen: []consumer.Reopen{{Quarantine: "bin", Key: q.key}}, Permissions: permissions,
+		Sources: []string{orderSource}, Types: types, Quarantine: q.store, QuarantineName: "bin",
+		Now:    func() time.Time { return q.now },
+		Logger: slog.New(slog.DiscardHandler), Reopen: []consumer.Reopen{{Quarantine: "bin", Key: q.key}},
+		Permissions: permissions,
 	})
 	q.check(err)
 	return c
@@ -163,7 +165,8 @@ func (q *bin) bundle() *keys.Bundle {
 	q.check(err)
 	roots, err := keys.ParseRoots(text)
 	q.check(err)
-	bundle, err := keys.OpenBundle(signed, roots, &keys.OpenBundleOptions{Now: func() time.Time { return q.now }})
+	bundle, err := keys.OpenBundle(signed, roots,
+		&keys.OpenBundleOptions{Now: func() time.Time { return q.now }})
 	q.check(err)
 	return bundle
 }

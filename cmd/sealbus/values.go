@@ -112,8 +112,8 @@ func parseDuration(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// formatDuration writes a duration as parseDuration reads it, in its two largest units. Of one between times that are too
-// far apart for a Duration it says that.
+// formatDuration writes a duration as parseDuration reads it, in its two largest units. Of one between times
+// that are too far apart for a Duration it says that.
 func formatDuration(d time.Duration) string {
 	switch {
 	case howlong.Far(d) && d < 0:

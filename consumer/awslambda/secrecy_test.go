@@ -20,10 +20,19 @@ const canary = "tangerine-zeppelin-0451"
 // What Lambda is answered, and what is logged, quotes nothing of decrypted data, however a handler fails.
 func TestAnswerTellsNoDecryptedData(t *testing.T) {
 	for name, handle := range map[string]func(context.Context, consumer.Delivery[[]byte]) error{
-		"error": func(_ context.Context, d consumer.Delivery[[]byte]) error { return fmt.Errorf("bad %s", d.Data) },
+		"error": func(_ context.Context, d consumer.Delivery[[]byte]) error {
+			return fmt.Errorf("bad %s",
+				d.Data)
+		},
 		"panic": func(_ context.Context, d consumer.Delivery[[]byte]) error { panic(string(d.Data)) },
-		"both":  func(_ context.Context, d consumer.Delivery[[]byte]) error { panic(errors.New(string(d.Data))) },
-		"unfit": consumer.Typed(func(context.Context, consumer.Delivery[struct{ Item int }]) error { return nil }),
+		"both": func(_ context.Context,
+			d consumer.Delivery[[]byte]) error {
+			panic(errors.New(string(d.Data)))
+		},
+		"unfit": consumer.Typed(func(context.Context,
+			consumer.Delivery[struct{ Item int }]) error {
+			return nil
+		}),
 	} {
 		for _, fields := range [][]string{nil, {"/item"}} {
 			w := newWorld(t)
@@ -31,12 +40,15 @@ func TestAnswerTellsNoDecryptedData(t *testing.T) {
 			w.core.Logger = slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 			body := w.org.EncryptedEvent(t, typ, order{canary}, fields...).JSON()
 			alone := awslambdatest.Invoke(t, awslambda.EventBridge(w.consumer(), handle, &w.opts), body)
-			all := awslambdatest.Invoke(t, awslambda.SQS(w.consumer(), handle, &w.opts), awslambdatest.SQS(t, body))
-			some := awslambdatest.Invoke(t, awslambda.SQS(w.consumer(), handle, &w.opts), awslambdatest.SQS(t, body, []byte("no event")))
+			all := awslambdatest.Invoke(t, awslambda.SQS(w.consumer(), handle, &w.opts),
+				awslambdatest.SQS(t, body))
+			some := awslambdatest.Invoke(t, awslambda.SQS(w.consumer(), handle, &w.opts),
+				awslambdatest.SQS(t, body, []byte("no event")))
 			if alone.Err == nil || all.Err == nil || len(some.Failed) != 2 {
 				t.Fatalf("%s: not failed: %v, %v, %v", name, alone.Err, all.Err, some.Failed)
 			}
-			text := fmt.Sprintf("%v %+v %#v %v %+v %#v %v %s", alone.Err, alone.Err, alone.Err, all.Err, all.Err, all.Err, some.Err, some.Response)
+			text := fmt.Sprintf("%v %+v %#v %v %+v %#v %v %s", alone.Err, alone.Err, alone.Err, all.Err,
+				all.Err, all.Err, some.Err, some.Response)
 			for what, text := range map[string]string{"answer": text, "log": w.log.String()} {
 				if strings.Contains(text, "tangerine") || strings.Contains(text, "zeppelin") || text == "" {
 					t.Errorf("%s: the %s: %s", name, what, text)
@@ -49,18 +61,22 @@ func TestAnswerTellsNoDecryptedData(t *testing.T) {
 	}
 }
 
-// A forgery without a quarantine is called a rejected event, and not an outage: in the log of the consumer and of the
-// function, and in what Lambda is answered. It is delivered again all the same.
+// A forgery without a quarantine is called a rejected event, and not an outage: in the log of the consumer
+// and of the function, and in what Lambda is answered. It is delivered again all the same.
 func TestForgeryWithoutQuarantine(t *testing.T) {
 	w := newWorld(t)
 	w.core.Quarantine, w.core.Logger = nil, w.opts.Logger
 	forged := w.org.Broken(t, envelope.ReasonBadSignature).EventBridge()
 	answers := map[string]func() *awslambdatest.Result{
 		"alone": func() *awslambdatest.Result {
-			return awslambdatest.Invoke(t, awslambda.EventBridge(w.consumer(), w.handle, &w.opts), json.RawMessage(forged))
+			return awslambdatest.Invoke(t, awslambda.EventBridge(w.consumer(), w.handle, &w.opts),
+				json.RawMessage(forged))
 		},
-		"all of a batch":  func() *awslambdatest.Result { return w.invoke(awslambdatest.SQS(t, forged)) },
-		"some of a batch": func() *awslambdatest.Result { return w.invoke(awslambdatest.SQS(t, forged, w.delivery("good"))) },
+		"all of a batch": func() *awslambdatest.Result { return w.invoke(awslambdatest.SQS(t, forged)) },
+		"some of a batch": func() *awslambdatest.Result {
+			return w.invoke(awslambdatest.SQS(t, forged,
+				w.delivery("good")))
+		},
 	}
 	for name, invoke := range answers {
 		w.log.Reset()
@@ -73,7 +89,8 @@ func TestForgeryWithoutQuarantine(t *testing.T) {
 			t.Errorf("%s: the error is %v", name, got.Err)
 		}
 		log := w.log.String()
-		if !strings.Contains(log, "sealbus: rejected, but there is no quarantine") || !strings.Contains(log, "set consumer.Options.Quarantine") ||
+		if !strings.Contains(log, "sealbus: rejected, but there is no quarantine") || !strings.Contains(log,
+			"set consumer.Options.Quarantine") ||
 			!strings.Contains(log, "messages=1") || strings.Contains(log, "sealbus: retry") {
 			t.Errorf("%s: the log is %s", name, log)
 		}
@@ -96,10 +113,12 @@ func TestErrorWhosePartsPanic(t *testing.T) {
 	handle := func(context.Context, consumer.Delivery[[]byte]) error { return &muteError{} }
 	for name, invoke := range map[string]func() *awslambdatest.Result{
 		"alone": func() *awslambdatest.Result {
-			return awslambdatest.Invoke(t, awslambda.EventBridge(w.consumer(), handle, &w.opts), w.delivery("a"))
+			return awslambdatest.Invoke(t, awslambda.EventBridge(w.consumer(), handle, &w.opts),
+				w.delivery("a"))
 		},
 		"batch": func() *awslambdatest.Result {
-			return awslambdatest.Invoke(t, awslambda.SQS(w.consumer(), handle, &w.opts), awslambdatest.SQS(t, w.delivery("b")))
+			return awslambdatest.Invoke(t, awslambda.SQS(w.consumer(), handle, &w.opts),
+				awslambdatest.SQS(t, w.delivery("b")))
 		},
 	} {
 		if got := invoke(); envelope.ReasonOf(got.Err) != envelope.ReasonHandlerFailed {

@@ -43,7 +43,8 @@ var (
 
 // CheckNil is what consumer.New asks.
 func (f *failOpen) CheckNil() error {
-	return errors.Join(nilcheck.Check("the store of UnsafeFailOpen", f.store), nilcheck.Logger("the logger of UnsafeFailOpen", f.logger))
+	return errors.Join(nilcheck.Check("the store of UnsafeFailOpen", f.store),
+		nilcheck.Logger("the logger of UnsafeFailOpen", f.logger))
 }
 
 func (f *failOpen) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (Claim, Status, error) {

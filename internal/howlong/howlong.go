@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// FarText is what is said of times further apart than a Duration reaches. time.Time.Sub then answers with the longest or
-// the shortest Duration there is, which prints as 2562047h47m16s, or as -2562047h47m16s although its sign was changed.
+// FarText is what is said of times further apart than a Duration reaches. time.Time.Sub then answers with
+// the longest or the shortest Duration there is, which prints as 2562047h47m16s, or as -2562047h47m16s
+// although its sign was changed.
 const FarText = "more than 292 years"
 
 // far is a day less than a Duration reaches, so that it is found after rounding, too.

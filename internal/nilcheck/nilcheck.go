@@ -1,5 +1,6 @@
-// Package nilcheck finds nil pointers in interfaces when something is made, where the mistake is, and not when the first
-// event comes. An interface that holds a nil pointer is not nil, so comparing it with nil does not find it.
+// Package nilcheck finds nil pointers in interfaces when something is made, where the mistake is, and not
+// when the first event comes. An interface that holds a nil pointer is not nil, so comparing it with nil
+// does not find it.
 package nilcheck
 
 import (
@@ -8,13 +9,14 @@ import (
 	"reflect"
 )
 
-// Holder is a value that holds others which it could not refuse, because the function that made it returns no error. Who
-// is given it asks.
+// Holder is a value that holds others which it could not refuse, because the function that made it returns
+// no error. Who is given it asks.
 type Holder interface {
 	CheckNil() error
 }
 
-// Is reports whether v is nil, or holds a nil pointer or a nil function. An empty list or map is a value like others.
+// Is reports whether v is nil, or holds a nil pointer or a nil function. An empty list or map is a value
+// like others.
 func Is(v any) bool {
 	switch r := reflect.ValueOf(v); r.Kind() {
 	case reflect.Invalid:
@@ -26,7 +28,8 @@ func Is(v any) bool {
 	}
 }
 
-// Check is the error of a v that is nil in any way; what says which argument it is, with the name of the package.
+// Check is the error of a v that is nil in any way; what says which argument it is, with the name of the
+// package.
 func Check(what string, v any) error {
 	if v == nil {
 		return fmt.Errorf("%s is nil", what)
@@ -40,7 +43,8 @@ func Typed(what string, v any) error {
 	case v == nil:
 		return nil
 	case Is(v):
-		return fmt.Errorf("%s is a nil %T: a variable that was never set, or the result of a call whose error was not looked at", what, v)
+		return fmt.Errorf("%s is a nil %T: "+
+			"a variable that was never set, or the result of a call whose error was not looked at", what, v)
 	}
 	if h, ok := v.(Holder); ok {
 		return h.CheckNil()

@@ -14,12 +14,14 @@ type holder struct{ err error }
 func (h *holder) CheckNil() error { return h.err }
 
 func TestIs(t *testing.T) {
-	for _, v := range []any{nil, (*os.File)(nil), (func())(nil), (chan int)(nil), io.Reader((*os.File)(nil))} {
+	for _, v := range []any{nil, (*os.File)(nil), (func())(nil), (chan int)(nil),
+		io.Reader((*os.File)(nil))} {
 		if !Is(v) {
 			t.Errorf("%T is nil", v)
 		}
 	}
-	for _, v := range []any{0, "", struct{}{}, []int(nil), map[string]int(nil), new(int), func() {}, os.Stdin} {
+	for _, v := range []any{0, "", struct{}{}, []int(nil), map[string]int(nil), new(int), func() {},
+		os.Stdin} {
 		if Is(v) {
 			t.Errorf("%T is not nil", v)
 		}
@@ -45,7 +47,8 @@ func TestErrors(t *testing.T) {
 		{Logger("a: b", nil), ""},
 		{Logger("a: b", slog.Default()), ""},
 		{Logger("a: b", &slog.Logger{}), "the handler of a: b is nil"},
-		{Logger("a: b", slog.New((*slog.TextHandler)(nil))), "the handler of a: b is a nil *slog.TextHandler"},
+		{Logger("a: b", slog.New((*slog.TextHandler)(nil))),
+			"the handler of a: b is a nil *slog.TextHandler"},
 	} {
 		if got := c.err; (got == nil) != (c.want == "") || got != nil && !strings.HasPrefix(got.Error(), c.want) {
 			t.Errorf("got %v, want %q", got, c.want)
