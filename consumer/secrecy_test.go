@@ -343,23 +343,21 @@ func TestUnfitNamesTheField(t *testing.T) {
 		One   *line             `json:"one,omitempty"`
 		When  time.Time
 	}
+	const lines = `{"lines":{"` + canaryName + `":[{"n.of":0},{"n.of":"` + canaryText + `"}]}}`
 	for data, want := range map[string]string{
-		`[1]`: "it is not what a consumer_test.doc is read from, at byte 1",
-		`{"Ratio":"` + canaryText +
-			`"}`: "the field Base.Ratio is not what a float64 is read from, at byte 34",
-		`{"lines":{"` + canaryName + `":[{"n.of":0},{"n.of":"` + canaryText +
-			`"}]}}`: "the field Lines.Count is not what a int is read from, at byte 82",
-		`{"one":{"n.of":[]}}`: "the field One.Count is not what a int is read from, at byte 16",
-		`{"lines":[1]}`:       "the field Lines is not what a map[string][]consumer_test.line is read from, at byte 10",
-		`{"When":"` + canaryText +
-			`"}`: "reading it as a consumer_test.doc fails with a *time.ParseError, whose text may quote the data",
-		`null`: "the data is null",
+		`[1]`:                            "it is not what a consumer_test.doc is read from, at byte 1",
+		`{"Ratio":"` + canaryText + `"}`: "the field Base.Ratio is not what a float64 is read from, at byte 34",
+		lines:                            "the field Lines.Count is not what a int is read from, at byte 82",
+		`{"one":{"n.of":[]}}`:            "the field One.Count is not what a int is read from, at byte 16",
+		`{"lines":{"x":{}}}`:             "the field Lines is not what a []consumer_test.line is read from, at byte 15",
+		`{"When":"` + canaryText + `"}`:  "reading it as a consumer_test.doc fails with a *time.ParseError, whose text",
+		`null`:                           "the data is null",
 	} {
 		w := newWorld(t)
 		w.data = json.RawMessage(data)
 		r, err := w.consumer().Handle(t.Context(), body(w.event("1")), typed[doc]())
 		w.check(r, err, consumer.Quarantined, envelope.ReasonSchemaInvalid)
-		if want = "consumer: the data does not fit: " + want; r.Verdict.Cause != want {
+		if want = "consumer: the data does not fit: " + want; !strings.HasPrefix(r.Verdict.Cause, want) {
 			t.Errorf("%s:\n got %s\nwant %s", data, r.Verdict.Cause, want)
 		}
 		if inner := errors.Unwrap(errors.Unwrap(r.Verdict)); inner == nil {
