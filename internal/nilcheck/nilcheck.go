@@ -55,8 +55,8 @@ func Typed(what string, v any) error {
 // Each is Check of every element.
 func Each[T any](what string, list []T) error {
 	for i, v := range list {
-		if err := Check(fmt.Sprintf("%s[%d]", what, i), v); err != nil {
-			return err
+		if Check(what, v) != nil { // its name is not made for each element: Seal asks for each event
+			return Check(fmt.Sprintf("%s[%d]", what, i), v)
 		}
 	}
 	return nil
