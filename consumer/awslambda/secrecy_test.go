@@ -1,6 +1,7 @@
 package awslambda_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/awslambda"
 	"github.com/sealbus/sealbus/consumer/awslambda/awslambdatest"
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/observe/emf"
 )
 
 const canary = "tangerine-zeppelin-0451"
@@ -30,6 +32,12 @@ func TestAnswerTellsNoDecryptedData(t *testing.T) {
 			w := newWorld(t)
 			w.core.Decrypter, w.core.Quarantine = w.org.Decrypter(), nil
 			w.core.Logger = slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+			var metrics bytes.Buffer
+			observer, err := emf.New(&emf.Options{Writer: &metrics})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.core.Observer = observer
 			body := w.org.EncryptedEvent(t, typ, order{canary}, fields...).JSON()
 			queue := awslambda.SQS(w.consumer(), handle, &w.opts)
 			alone := awslambdatest.Invoke(t, awslambda.EventBridge(w.consumer(), handle, &w.opts), body)
@@ -42,7 +50,7 @@ func TestAnswerTellsNoDecryptedData(t *testing.T) {
 			for _, err := range []error{alone.Err, all.Err, some.Err} {
 				text += fmt.Sprintf("%v %+v %#v\n", err, err, err)
 			}
-			for what, text := range map[string]string{"answer": text, "log": w.log.String()} {
+			for what, text := range map[string]string{"answer": text, "log": w.log.String(), "metrics": metrics.String()} {
 				if strings.Contains(text, "tangerine") || strings.Contains(text, "zeppelin") || text == "" {
 					t.Errorf("%s: the %s: %s", name, what, text)
 				}
