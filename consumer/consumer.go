@@ -34,6 +34,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -128,6 +129,10 @@ func New(name string, trust keys.Source, store replay.Store, opts *Options) (*Co
 	case store == nil:
 		return nil, errors.New("consumer: no replay store: replay.NewMemory serves one process")
 	}
+	err := errors.Join(nilcheck.Typed("the trust", trust), nilcheck.Typed("the replay store", store), o.checkNil())
+	if err != nil {
+		return nil, fmt.Errorf("consumer: %w", err)
+	}
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("consumer: %w", err)
 	}
@@ -221,6 +226,13 @@ func (o *Options) check() error {
 		return err
 	}
 	return errors.Join(o.checkEncryption(), o.checkObserve(), o.checkPermissions(), o.checkReopen())
+}
+
+// checkNil refuses what would panic when the first event is refused or told.
+func (o *Options) checkNil() error {
+	return errors.Join(
+		nilcheck.Typed("Options.Quarantine", o.Quarantine), checkObserver("Options.Observer", o.Observer),
+		nilcheck.Logger("Options.Logger", o.Logger))
 }
 
 func (o *Options) checkDurations() error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -86,20 +87,27 @@ type Verified struct {
 // again. It must not return before its work is done: what it leaves to a goroutine may be lost. Its context
 // is cancelled with that of Handle, and, with the cause replay.ErrClaimLost, when another worker has taken the event
 // over. Until it returns the event stays claimed, so it should return soon then.
+//
+// If the event's data was encrypted, the text of the error, or of a panic, is withheld from logs, records and
+// answers, because it may quote that data. SafeText is how a handler says that it does not.
 type Handler func(ctx context.Context, d Delivery[[]byte]) error
 
 // Typed is a Handler that reads JSON data into a T by encoding/json: data must be there, must be JSON and not
 // null. Members that T does not have are ignored, so that a producer may add some. Data that does not fit T is
 // envelope.ReasonSchemaInvalid: quarantined, since delivering it again would not help; reopen it
-// when the type was at fault. With T = []byte or json.RawMessage the data comes as it is.
+// when the type was at fault. The verdict says which field of T does not fit, and quotes nothing of the data.
+// With T = []byte or json.RawMessage the data comes as it is.
 func Typed[T any](handle func(ctx context.Context, d Delivery[T]) error) Handler {
+	if handle == nil {
+		return nil // Handle says that there is no handler
+	}
 	return func(ctx context.Context, raw Delivery[[]byte]) error {
 		d := Delivery[T]{
 			Event: raw.Event, Verified: raw.Verified, Unverified: raw.Unverified,
 			IdempotencyKey: raw.IdempotencyKey, Permission: raw.Permission,
 		}
 		if err := decode(raw.Data, raw.Event.DataContentType(), &d.Data); err != nil {
-			return &unfit{err}
+			return newUnfit(err, reflect.TypeFor[T]())
 		}
 		return handle(ctx, d)
 	}
@@ -116,21 +124,14 @@ func decode(data []byte, contentType string, into any) error {
 	}
 	switch {
 	case len(data) == 0:
-		return fmt.Errorf("there is no data")
+		return plainText("there is no data")
 	case !cejson.IsJSON(contentType):
-		return fmt.Errorf("the data is %.100q, not JSON", contentType)
+		return plainText(fmt.Sprintf("the data is %.100q, not JSON", contentType))
 	case string(data) == "null":
-		return fmt.Errorf("the data is null")
+		return plainText("the data is null")
 	}
 	return json.Unmarshal(data, into)
 }
-
-// unfit is the error of a Typed handler that could not read the data. It is looked for by its type alone, not
-// inside other errors: what a handler wraps is no verdict on this event.
-type unfit struct{ err error }
-
-func (u *unfit) Error() string { return "consumer: the data does not fit: " + u.err.Error() }
-func (u *unfit) Unwrap() error { return u.err }
 
 // handOver is the verified event as the handler gets it.
 func handOver(o *envelope.Opened, r *Result) Delivery[[]byte] {

@@ -39,8 +39,9 @@ type Result struct {
 	Permission                 string // Delivery.Permission
 }
 
-// PanicError is a panic of a handler, of the callback of an Observe or of a Quarantine. The event was released and is
-// to be delivered again.
+// PanicError is a panic of a handler, of the callback of an Observe or of a Quarantine. The event was released
+// and is to be delivered again. If the event's data was encrypted, Handle returns a handler's PanicError inside
+// an error that does not print the value, because it may quote that data.
 type PanicError struct {
 	Value any    // what it panicked with
 	Stack []byte // where
@@ -375,11 +376,11 @@ func protect(do func() error) (err error) {
 }
 
 func (d *delivery) handlerVerdict(err error) *envelope.Error {
-	reason := envelope.ReasonHandlerFailed
-	if _, ok := err.(*unfit); ok {
-		reason = envelope.ReasonSchemaInvalid
+	if u, ok := err.(*unfit); ok {
+		return d.because(envelope.ReasonSchemaInvalid, clip(u.Error()), err)
 	}
-	return d.because(reason, clip(textOf(err)), err)
+	err = d.discreet(err)
+	return d.because(envelope.ReasonHandlerFailed, clip(textOf(err)), err)
 }
 
 // textOf is the text of an error of somebody else's. Its method may panic, as that of a nil pointer in an error often

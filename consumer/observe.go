@@ -98,6 +98,7 @@ func (d *delivery) observe(ctx context.Context, o *Observe, verdict *envelope.Er
 		return o.Handle(ctx, Observation{Message: d.msg, Verdict: verdict, UnverifiedSource: source, UnverifiedType: typ})
 	})
 	if err != nil {
+		err = d.discreet(err)
 		failed := &envelope.Error{
 			Reason: envelope.ReasonHandlerFailed, Err: err,
 			Cause:        clip(fmt.Sprintf("UnsafeObserve of what is %s: %v", verdict.Reason, err)),

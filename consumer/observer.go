@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -61,7 +62,8 @@ func (r *Report) Rejected() bool {
 }
 
 // Observers are several as one: each is told, in this order, also if one before it panics. Its Flush flushes those
-// that are a Flusher, and returns the errors of all.
+// that are a Flusher, and returns the errors of all. One that is nil is left out; New refuses a nil pointer
+// among them.
 func Observers(all ...Observer) Flusher {
 	var told several
 	for _, o := range all {
@@ -75,6 +77,26 @@ func Observers(all ...Observer) Flusher {
 type several []Observer
 
 var _ Flusher = several(nil)
+
+// checkObserver refuses a nil pointer, also within Observers, and a Readiness that has no trust.
+func checkObserver(what string, o Observer) error {
+	if err := nilcheck.Typed(what, o); err != nil {
+		return err
+	}
+	switch o := o.(type) {
+	case several:
+		for i := range o {
+			if err := checkObserver(fmt.Sprintf("%s: number %d of Observers", what, i+1), o[i]); err != nil {
+				return err
+			}
+		}
+	case *Readiness:
+		if _, none := o.trust.(noTrust); none {
+			return fmt.Errorf("%s: the trust of the Readiness is nil: give it that of the consumer", what)
+		}
+	}
+	return nil
+}
 
 func (s several) Delivered(ctx context.Context, r Report) {
 	if len(s) == 0 {
@@ -148,7 +170,20 @@ func (c *Consumer) log(ctx context.Context, r *Report) {
 	if !c.opts.Logger.Enabled(ctx, level) {
 		return
 	}
-	c.opts.Logger.LogAttrs(ctx, level, "sealbus: "+string(r.Result.Outcome), c.attributes(&r.Result, r.Err)...)
+	c.opts.Logger.LogAttrs(ctx, level, "sealbus: "+r.headline(), c.attributes(&r.Result, r.Err)...)
+}
+
+// headline is the outcome in a line of the log. A rejected event that nothing takes is delivered again, but must
+// not look like an outage.
+func (r *Report) headline() string {
+	switch e, rejected := r.Err.(*QuarantineError); {
+	case !rejected:
+		return string(r.Result.Outcome)
+	case e.noQuarantine():
+		return "rejected, but there is no quarantine to take the event, so it is delivered again: " +
+			"set Options.Quarantine"
+	}
+	return "rejected, but the quarantine did not take the event, so it is delivered again"
 }
 
 // course is what a delivery notes on its way for its Report.

@@ -38,17 +38,26 @@ type Record struct {
 	UnverifiedID, UnverifiedSource, UnverifiedType string
 }
 
-// QuarantineError is the error of a delivery that can never pass and could not be put into quarantine. It is
-// to be delivered again, until the quarantine works or the transport's own dead-letter queue takes it.
+// QuarantineError is the error of a delivery that can never pass and could not be put into quarantine. It is no
+// outage: the event is rejected. It is to be delivered again, so that it is not lost, until the quarantine works
+// or the transport's own dead-letter queue takes it.
 type QuarantineError struct {
 	Verdict *envelope.Error
 	Err     error // why it is not in quarantine
 }
 
-// Error says both.
+// Error says both, and what to set if there is no quarantine.
 func (e *QuarantineError) Error() string {
-	return fmt.Sprintf("%v (not in quarantine: %v)", e.Verdict, e.Err)
+	if e.noQuarantine() {
+		return fmt.Sprintf("consumer: a rejected event, which is delivered again only because "+
+			"there is no quarantine to take it (set Options.Quarantine): %v", e.Verdict)
+	}
+	return fmt.Sprintf("consumer: a rejected event, which is delivered again because "+
+		"the quarantine did not take it (%s): %v", clip(textOf(e.Err)), e.Verdict)
 }
+
+// noQuarantine looks at no error within: methods of a handler's error may panic.
+func (e *QuarantineError) noQuarantine() bool { return e.Err == ErrNoQuarantine }
 
 // Unwrap is the verdict and the quarantine's error.
 func (e *QuarantineError) Unwrap() []error { return []error{e.Verdict, e.Err} }

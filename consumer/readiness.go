@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -83,12 +84,21 @@ func (p *ProducerReadiness) String() string {
 	return fmt.Sprintf("%s: not ready, %d verified, %s", who, p.Verified, strings.Join(gaps, "; "))
 }
 
-// NewReadiness makes a Readiness for the producers of a bundle: give it the trust of the consumer.
+// NewReadiness makes a Readiness for the producers of a bundle: give it the trust of the consumer. New refuses
+// one without.
 func NewReadiness(trust keys.Source) *Readiness {
+	if nilcheck.Is(trust) {
+		trust = noTrust{}
+	}
 	return &Readiness{trust: trust, producers: map[string]*ProducerReadiness{}, strangers: map[string]*ProducerReadiness{}}
 }
 
 var _ Observer = (*Readiness)(nil)
+
+// noTrust stands for trust that there is none of.
+type noTrust struct{}
+
+func (noTrust) Bundle(context.Context) (*keys.Bundle, error) { return nil, keys.ErrUnavailable }
 
 // Delivered counts a delivery that passed (duplicates did) or was observed, or was put into quarantine, as it is after the
 // end of an UnsafeObserve. What is to be delivered again counts then.

@@ -47,7 +47,9 @@ type world struct {
 	handled []consumer.Delivery[[]byte]
 	fail    error // what the handler returns
 
+	data    json.RawMessage     // the data of all events; nil = their own
 	encrypt *envelope.Encrypter // whom all events are encrypted to; nil = they are not
+	fields  []string            // what of them is encrypted; nil = all of the data
 	service *keystest.Service   // the consumer's key, once there are secrets
 }
 
@@ -193,6 +195,14 @@ func (w *world) sealAs(signer keys.Signer, ev event.Event, opts envelope.SealOpt
 	}
 	if opts.Encrypt == nil {
 		opts.Encrypt = w.encrypt
+	}
+	if opts.Encrypt != nil && opts.EncryptFields == nil {
+		opts.EncryptFields = w.fields
+	}
+	if w.data != nil && ev.DataContentType() == "application/json" {
+		if err := ev.SetData("application/json", w.data); err != nil {
+			w.Fatal(err)
+		}
 	}
 	sealed, err := envelope.Seal(context.Background(), ev, signer, &opts)
 	if err != nil {

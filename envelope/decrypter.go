@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/internal/jwe"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -86,9 +87,15 @@ func NewDecrypter(with DecryptWith) (*Decrypter, error) {
 	if with.Identities == nil && len(with.Services) == 0 {
 		return nil, errors.New("envelope: opening with nothing: give Identities, or Services")
 	}
+	if err := nilcheck.Typed("envelope: Identities", with.Identities); err != nil {
+		return nil, err
+	}
+	if err := nilcheck.Each("envelope: Services", with.Services); err != nil {
+		return nil, err
+	}
 	for i, s := range with.Services {
-		if s == nil || s.KeyID() == "" {
-			return nil, fmt.Errorf("envelope: Services[%d] is nil, or has no KeyID", i)
+		if s.KeyID() == "" {
+			return nil, fmt.Errorf("envelope: Services[%d] has no KeyID", i)
 		}
 	}
 	d := &Decrypter{with: with}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/internal/jwe"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -64,16 +65,21 @@ type contentKey struct {
 // NewEncrypter makes an Encrypter. It asks nobody yet.
 func NewEncrypter(to EncryptTo) (*Encrypter, error) {
 	to.Recipients, to.Services, to.Consumers = slices.Clone(to.Recipients), slices.Clone(to.Services), slices.Clone(to.Consumers)
+	err := errors.Join(nilcheck.Each("Recipients", to.Recipients), nilcheck.Each("Services", to.Services),
+		nilcheck.Typed("Trust", to.Trust))
+	if err != nil {
+		return nil, fmt.Errorf("envelope: %w", err)
+	}
 	seen := make(map[string]bool)
 	for _, r := range to.Recipients {
-		if r == nil || seen[r.KeyID()] {
-			return nil, errors.New("envelope: a recipient is nil, or given twice")
+		if seen[r.KeyID()] {
+			return nil, errors.New("envelope: a recipient is given twice")
 		}
 		seen[r.KeyID()] = true
 	}
 	for _, s := range to.Services {
-		if s == nil || seen[s.KeyID()] {
-			return nil, errors.New("envelope: a key of a key management service is nil, or given twice")
+		if seen[s.KeyID()] {
+			return nil, errors.New("envelope: a key of a key management service is given twice")
 		}
 		seen[s.KeyID()] = true
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +13,8 @@ import (
 	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/howlong"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -93,8 +96,8 @@ func delegations(env *dsse.Envelope) (n int) {
 // authenticate verifies signatures, digests and what the keys may do. If a key is unknown and nothing else
 // decided, it looks once for a newer bundle: only a bundle that was just checked may say that a key is unknown.
 func (o *opening) authenticate(ctx context.Context, trust keys.Source) *Error {
-	if trust == nil {
-		return unavailable(keys.ErrUnavailable)
+	if err := nilcheck.Check("the trust", trust); err != nil {
+		return unavailable(fmt.Errorf("%w: %w", keys.ErrUnavailable, err))
 	}
 	bundle, err := trust.Bundle(ctx)
 	if err != nil {
@@ -393,9 +396,11 @@ func (o *opening) checkFreshness() *Error {
 	case o.sealed.IsZero():
 		return reject(ReasonUndated, "neither recordedtime nor time is signed")
 	case age < -o.skew:
-		return reject(ReasonFromFuture, "sealed at %s, which is %s from now", o.sealed.UTC().Format(time.RFC3339), (-age).Round(time.Second))
+		return reject(ReasonFromFuture, "sealed at %s, which is %s from now",
+			o.sealed.UTC().Format(time.RFC3339), howlong.Text(age))
 	case age > o.opts.MaxAge:
-		return reject(ReasonExpired, "sealed at %s, %s ago; the window is %s", o.sealed.UTC().Format(time.RFC3339), age.Round(time.Second), o.opts.MaxAge)
+		return reject(ReasonExpired, "sealed at %s, %s ago; the window is %s",
+			o.sealed.UTC().Format(time.RFC3339), howlong.Text(age), o.opts.MaxAge)
 	}
 	return nil
 }

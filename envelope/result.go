@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
+	"io"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -115,6 +118,21 @@ func (o *opening) unverified() map[string]string {
 // JSON is the verified event in the CloudEvents JSON format, without its signature: JSON data byte for byte as
 // it was signed, but for white space around it, which encoding/json would not keep. It shares the data's memory with Event.
 func (r *Opened) JSON() []byte { return r.visible().Append(nil) }
+
+// String says which event it is and who sealed it. The data, which may have been encrypted, is in no form of
+// printing: not in that of any format verb, nor of a log.
+func (r *Opened) String() string {
+	return fmt.Sprintf("Opened(event %q of %q, sealed by %q)", r.content.ID, r.content.Source, r.Producer)
+}
+
+// GoString is String.
+func (r *Opened) GoString() string { return r.String() }
+
+// Format is String, whatever the verb.
+func (r *Opened) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.String()) }
+
+// LogValue is String.
+func (r *Opened) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
 // ContentDigest identifies what the event says, for telling a duplicate from a reused ID: SHA-256 over type, subject,
 // dataschema, datacontenttype, data and the signed extensions but recordedtime, originalrecordedtime and expirytime. An

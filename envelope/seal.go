@@ -17,6 +17,7 @@ import (
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/jsonwrite"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -101,6 +102,10 @@ func Seal(ctx context.Context, ev event.Event, signer keys.Signer, opts *SealOpt
 	}
 	if signer == nil {
 		return nil, &SealError{Problem: "no signer"}
+	}
+	err := errors.Join(nilcheck.Typed("the signer", signer), nilcheck.Each("CoSigners", opts.CoSigners))
+	if err != nil {
+		return nil, &SealError{Problem: err.Error(), Err: err}
 	}
 	in, err := cejson.FromSDK(&ev)
 	if err != nil {
@@ -272,7 +277,11 @@ func (s *sealing) canonicalise() error {
 	form, err := canonical.Append(make([]byte, 0, len(s.ev.Data)), s.ev.Data)
 	if err != nil {
 		e := &SealError{Member: "data", Problem: err.Error(), Err: err}
-		if c, ok := errors.AsType[*canonical.Error](err); ok && c.Kind == canonical.Number {
+		c, ok := errors.AsType[*canonical.Error](err)
+		if ok && s.opts.Encrypt != nil { // the names of its members are secret, too
+			e.Problem = fmt.Sprintf("%s, at byte %d", c.Msg, c.Offset)
+		}
+		if ok && c.Kind == canonical.Number {
 			e.Problem += "; send the number as a string, or seal with Exact"
 		}
 		return e

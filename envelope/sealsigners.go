@@ -18,9 +18,6 @@ func (s *sealing) signers(ctx context.Context, first keys.Signer, producer strin
 	list = append(make([]keys.Signer, 0, 1+len(s.opts.CoSigners)), first)
 	list = append(list, s.opts.CoSigners...)
 	for i, signer := range list {
-		if signer == nil {
-			return nil, nil, &SealError{Problem: "a co-signer is nil"}
-		}
 		if signer.Producer() != producer {
 			return nil, nil, &SealError{Problem: fmt.Sprintf("co-signer %s belongs to another producer: its signature would not count", signer.Verifier().KeyID())}
 		}

@@ -36,12 +36,12 @@ import (
 // their services through proxies that lose one answer in twenty.
 type lossyChain struct {
 	*testing.T
-	aws        *awsfake.Server
-	proxies    []*lossy.Proxy
-	signer     *keys.LocalSigner
-	direct     *awseventbridge.Client // without a proxy
-	queues     *awssqs.Client         // the same
-	refused    *sqs.Store             // the same: what is in the quarantine
+	aws     *awsfake.Server
+	proxies []*lossy.Proxy
+	signer  *keys.LocalSigner
+	direct  *awseventbridge.Client // without a proxy
+	queues  *awssqs.Client         // the same
+	refused *sqs.Store             // the same: what is in the quarantine
 
 	mu      sync.Mutex
 	handled map[string]int // by event ID

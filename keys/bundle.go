@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sealbus/sealbus/internal/howlong"
 )
 
 // The limits of a bundle. Each is checked before what it bounds is built.
@@ -86,8 +88,13 @@ func (b *Bundle) checkHint() error {
 	if b.issued.IsZero() || b.expires.IsZero() || b.refreshHint == 0 {
 		return nil
 	}
-	if lifetime := b.expires.Sub(b.issued); b.refreshHint >= lifetime {
-		return fmt.Errorf("the refresh hint %s is not shorter than the %s that the bundle lives", b.refreshHint, lifetime)
+	switch lifetime := b.expires.Sub(b.issued); {
+	case lifetime <= 0:
+		return fmt.Errorf("it is issued at %s and expires at %s, which is not later",
+			b.issued.Format(timeFormat), b.expires.Format(timeFormat))
+	case b.refreshHint >= lifetime:
+		return fmt.Errorf("the refresh hint %s is not shorter than the %s that the bundle lives",
+			howlong.Text(b.refreshHint), howlong.Text(lifetime))
 	}
 	return nil
 }

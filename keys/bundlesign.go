@@ -9,6 +9,7 @@ import (
 
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 // The payload types of what root keys sign.
@@ -71,6 +72,9 @@ func signPayload(ctx context.Context, payloadType string, payload []byte, roots 
 	if len(roots) == 0 {
 		return nil, errors.New("keys: no root key to sign with")
 	}
+	if err := nilcheck.Each("keys: roots", roots); err != nil {
+		return nil, err
+	}
 	e := &dsse.Envelope{PayloadType: payloadType, Payload: payload}
 	for _, root := range roots {
 		if err := sign(ctx, e, root); err != nil {
@@ -83,6 +87,9 @@ func signPayload(ctx context.Context, payloadType string, payload []byte, roots 
 // AddSignature adds a root key's signature to a signed bundle or roots file, whose payload is checked to be
 // one but whose signatures are not. An earlier signature of the same key is replaced.
 func AddSignature(ctx context.Context, signed []byte, root RootSigner) ([]byte, error) {
+	if err := nilcheck.Check("keys: the root key", root); err != nil {
+		return nil, err
+	}
 	e, err := parseSigned(signed)
 	if err != nil {
 		return nil, err

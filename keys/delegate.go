@@ -12,6 +12,7 @@ import (
 
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/jsonwrite"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 // Bounds of a session key.
@@ -103,6 +104,9 @@ func Delegate(ctx context.Context, root Signer, scope Scope, ttl time.Duration, 
 		return nil, errors.New("keys: no key to vouch for a session key")
 	case ttl < MinSessionLife || ttl > MaxSessionLife || ttl%time.Second != 0:
 		return nil, fmt.Errorf("keys: a session key lives from %v to %v, in whole seconds, not %v", MinSessionLife, MaxSessionLife, ttl)
+	}
+	if err := nilcheck.Typed("keys: the key to vouch for a session key", root); err != nil {
+		return nil, err
 	}
 	switch root.(type) {
 	case Delegator, *SessionKey:

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 const (
@@ -109,6 +111,9 @@ func FetchBundle(ctx context.Context, url string, roots *Roots, opts *FetchOptio
 func FetchFrom(ctx context.Context, origin Origin, roots *Roots, opts *FetchOptions) (*RemoteSource, error) {
 	if opts == nil {
 		opts = &FetchOptions{}
+	}
+	if err := nilcheck.Check("keys: the origin", origin); err != nil {
+		return nil, err
 	}
 	if err := opts.check(roots); err != nil {
 		return nil, err

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 const (
@@ -46,6 +48,12 @@ func HTTPSOrigin(rawURL string, opts *FetchOptions) (Origin, error) {
 		return nil, errors.New("keys: the URL of the bundle has user information: send credentials by the transport of FetchOptions.Client")
 	case u.Fragment != "":
 		return nil, errors.New("keys: the URL of the bundle has a fragment, which no server sees: remove it")
+	}
+	if c := opts.Client; c != nil {
+		if err := errors.Join(nilcheck.Typed("keys: the Transport of FetchOptions.Client", c.Transport),
+			nilcheck.Typed("keys: the Jar of FetchOptions.Client", c.Jar)); err != nil {
+			return nil, err
+		}
 	}
 	return &httpsOrigin{url: u, client: bounded(opts.Client, u)}, nil
 }

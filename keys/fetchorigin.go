@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 // Origin is where signed bundles come from. It is not trusted: what it gives is verified, and bounded in size
@@ -29,6 +31,9 @@ type Fetched struct {
 
 // FetchSigned gets what the origin has, at most MaxSigned bytes of it. Nothing of it is verified.
 func FetchSigned(ctx context.Context, origin Origin) ([]byte, error) {
+	if err := nilcheck.Check("keys: the origin", origin); err != nil {
+		return nil, err
+	}
 	got, err := origin.Fetch(ctx, "")
 	if err == nil {
 		var signed []byte

@@ -13,6 +13,8 @@ import (
 	"log/slog"
 
 	"filippo.io/mldsa"
+
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 // LocalSigner is a Signer whose private key is in memory, or behind a crypto.Signer. It prints, logs and
@@ -58,6 +60,9 @@ func NewLocalSigner(private crypto.Signer, producer string) (*LocalSigner, error
 }
 
 func newLocalSigner(private crypto.Signer, producer string) (*LocalSigner, error) {
+	if err := nilcheck.Check("keys: the private key", private); err != nil {
+		return nil, err
+	}
 	own, err := ownKey(private)
 	if err != nil {
 		return nil, err

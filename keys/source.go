@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 // ErrUnavailable is (wrapped in) the error of a Source that has no bundle fit to judge with. It is
@@ -34,10 +36,15 @@ type SignerSource interface {
 // ErrNoSigner is (wrapped in) the error of a SignerSource that has nothing to sign with at that time.
 var ErrNoSigner = errors.New("no key signs now")
 
-// SignWith is the SignerSource of these signers, at all times.
+// SignWith is the SignerSource of these signers, at all times. producer.New refuses it if one of them is nil.
 func SignWith(signers ...Signer) SignerSource { return fixedSigners(signers) }
 
 type fixedSigners []Signer
+
+var _, _ nilcheck.Holder = fixedSigners(nil), fixedIdentities(nil)
+
+// CheckNil is what producer.New asks.
+func (s fixedSigners) CheckNil() error { return nilcheck.Each("signers", s) }
 
 func (s fixedSigners) Signers(time.Time) ([]Signer, error) {
 	if len(s) == 0 {
@@ -52,9 +59,13 @@ type IdentitySource interface {
 	Identities(now time.Time) []Identity
 }
 
-// OpenWith is the IdentitySource of these identities, at all times.
+// OpenWith is the IdentitySource of these identities, at all times. envelope.NewDecrypter refuses it if one of
+// them is nil.
 func OpenWith(identities ...Identity) IdentitySource { return fixedIdentities(identities) }
 
 type fixedIdentities []Identity
 
 func (s fixedIdentities) Identities(time.Time) []Identity { return s }
+
+// CheckNil is what envelope.NewDecrypter asks.
+func (s fixedIdentities) CheckNil() error { return nilcheck.Each("identities", s) }

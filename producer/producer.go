@@ -23,6 +23,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -103,6 +104,10 @@ func New(ring keys.SignerSource, bus Bus, opts *Options) (*Producer, error) {
 		return nil, errors.New("producer: no bus")
 	case o.Expires < 0:
 		return nil, fmt.Errorf("producer: events cannot live for %v", o.Expires)
+	}
+	err := errors.Join(nilcheck.Typed("the keys to sign with", ring), nilcheck.Typed("the bus", bus))
+	if err != nil {
+		return nil, fmt.Errorf("producer: %w", err)
 	}
 	if err := envelope.CheckExtensionTypes(o.ExtensionTypes); err != nil {
 		return nil, fmt.Errorf("producer: %w", err)

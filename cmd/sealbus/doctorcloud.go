@@ -171,7 +171,7 @@ func (d *doctor) checkClock(date, before, after time.Time) {
 	fix := "let the clock be set: `timedatectl set-ntp true`, or chrony"
 	which := "ahead of"
 	if off < 0 {
-		off, which = -off, "behind"
+		off, which = off.Abs(), "behind"
 	}
 	switch {
 	case off >= envelope.DefaultSkew:

@@ -181,7 +181,7 @@ func ago(d time.Duration) string {
 	d = d.Truncate(time.Second)
 	switch {
 	case d < 0:
-		return "in " + formatDuration(-d)
+		return "in " + formatDuration(d.Abs())
 	case d == 0:
 		return "just now"
 	}

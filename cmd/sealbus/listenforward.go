@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -58,24 +60,38 @@ func (f *forwarder) post(ctx context.Context, d *consumer.Delivery[[]byte]) erro
 		return reached("--forward-to", err)
 	}
 	if err != nil {
-		return fmt.Errorf("--forward-to: %w", bareURLError(err))
+		return forwardFailed(err)
 	}
 	defer func() { _ = resp.Body.Close() }() // was only read
 	answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxForwardAnswer))
 	return answerError(resp, answer)
 }
 
+// answerError is the refusal of the receiver. Its words may quote the event, so only the status is safe to
+// show.
 func answerError(resp *http.Response, answer []byte) error {
-	switch {
-	case resp.StatusCode/100 == 2:
+	if resp.StatusCode/100 == 2 {
 		return nil
-	case resp.StatusCode/100 == 3:
-		return fmt.Errorf("--forward-to: it answers %d, a redirect to %.200q, which is not followed", resp.StatusCode, resp.Header.Get("Location"))
-	case len(bytes.TrimSpace(answer)) == 0:
-		return fmt.Errorf("--forward-to: it answers %d", resp.StatusCode)
 	}
+	status := consumer.SafeText(fmt.Errorf("--forward-to: it answers %d", resp.StatusCode))
 	answer = bytes.TrimSpace(answer)
-	return fmt.Errorf("--forward-to: it answers %d: %s", resp.StatusCode, bytes.ToValidUTF8(answer[:min(len(answer), shownForwardAnswer)], nil))
+	switch {
+	case resp.StatusCode/100 == 3:
+		return fmt.Errorf("%w, a redirect to %.200q, which is not followed", status,
+			resp.Header.Get("Location"))
+	case len(answer) == 0:
+		return status
+	}
+	return fmt.Errorf("%w: %s", status, bytes.ToValidUTF8(answer[:min(len(answer), shownForwardAnswer)], nil))
+}
+
+// forwardFailed is the error of a request without an answer. The network's words quote no event; those of
+// net/http about an answer that is none may.
+func forwardFailed(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return consumer.SafeText(fmt.Errorf("--forward-to: %w", op))
+	}
+	return fmt.Errorf("--forward-to: %w", bareURLError(err))
 }
 
 // bareURLError drops the URL, which everybody knows and which may hold a password.

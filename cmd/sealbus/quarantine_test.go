@@ -146,21 +146,29 @@ func (q *bin) ids(claimed ...string) (ids []string) {
 // consumer is one that takes these types; nil = all.
 func (q *bin) consumer(name string, store replay.Store, types []string, permissions ...consumer.Permission) *consumer.Consumer {
 	q.t.Helper()
+	c, err := consumer.New(name, q.bundle(), store, &consumer.Options{
+		Sources: []string{orderSource}, Types: types, Quarantine: q.store, QuarantineName: "bin",
+		Now:    func() time.Time { return q.now },
+		Logger: slog.New(slog.DiscardHandler), Reopen: []consumer.Reopen{{Quarantine: "bin", Key: q.key}},
+		Permissions: permissions,
+	})
+	q.check(err)
+	return c
+}
+
+// bundle is the trust in the files.
+func (q *bin) bundle() *keys.Bundle {
+	q.t.Helper()
 	signed, err := os.ReadFile(q.path("trust.dsse"))
 	q.check(err)
 	text, err := os.ReadFile(q.path("roots.json"))
 	q.check(err)
 	roots, err := keys.ParseRoots(text)
 	q.check(err)
-	now := func() time.Time { return q.now }
-	bundle, err := keys.OpenBundle(signed, roots, &keys.OpenBundleOptions{Now: now})
+	bundle, err := keys.OpenBundle(signed, roots,
+		&keys.OpenBundleOptions{Now: func() time.Time { return q.now }})
 	q.check(err)
-	c, err := consumer.New(name, bundle, store, &consumer.Options{
-		Sources: []string{orderSource}, Types: types, Quarantine: q.store, QuarantineName: "bin", Now: now, Logger: slog.New(slog.DiscardHandler),
-		Reopen: []consumer.Reopen{{Quarantine: "bin", Key: q.key}}, Permissions: permissions,
-	})
-	q.check(err)
-	return c
+	return bundle
 }
 
 // refuse has the consumer refuse an order for its type, a second before now.

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strconv"
 	"time"
+
+	"github.com/sealbus/sealbus/internal/howlong"
 )
 
 // outputValue is --output.
@@ -110,9 +112,15 @@ func parseDuration(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// formatDuration writes a duration as parseDuration reads it, in its two largest units.
+// formatDuration writes a duration as parseDuration reads it, in its two largest units. Of one between times
+// that are too far apart for a Duration it says that.
 func formatDuration(d time.Duration) string {
-	if d < 0 {
+	switch {
+	case howlong.Far(d) && d < 0:
+		return "minus " + howlong.FarText
+	case howlong.Far(d):
+		return howlong.FarText
+	case d < 0:
 		return "-" + formatDuration(-d)
 	}
 	units := []struct {
@@ -143,4 +151,10 @@ func formatTime(t time.Time) string {
 }
 
 // daysLeft is how many whole days are left until t; negative when it is over.
-func daysLeft(t, now time.Time) int { return int(t.Sub(now).Hours() / 24) }
+func daysLeft(t, now time.Time) int {
+	d := t.Sub(now)
+	if howlong.Far(d) {
+		return int((t.Unix() - now.Unix()) / (24 * 60 * 60))
+	}
+	return int(d.Hours() / 24)
+}

@@ -39,6 +39,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 // Options adjust an adapter. The zero value is the strict one.
@@ -130,7 +131,7 @@ func (o *Options) check() error {
 	case o.Margin < 0:
 		return fmt.Errorf("Margin is %v: give a duration, or 0 for a tenth of the time", o.Margin)
 	}
-	return nil
+	return nilcheck.Logger("Options.Logger", o.Logger)
 }
 
 var errBatch = errors.New("awslambda: the function was invoked with several messages, not with one event: use awslambda.SQS behind a queue")
@@ -150,6 +151,9 @@ func (a *adapter) eventBridge(ctx context.Context, payload json.RawMessage) (str
 		return struct{}{}, err
 	}
 	_, err := a.consumer.Handle(run, msg, a.handler)
+	if noQuarantine(err) {
+		a.logNoQuarantine(run, 1)
+	}
 	return struct{}{}, err
 }
 

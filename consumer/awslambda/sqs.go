@@ -60,6 +60,7 @@ func (a *adapter) sqs(ctx context.Context, payload json.RawMessage) (SQSResponse
 	b := &batch{adapter: a, invocation: run, records: records}
 	b.run()
 	b.logNotBegun()
+	b.logNoQuarantine()
 	return b.response()
 }
 

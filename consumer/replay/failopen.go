@@ -7,6 +7,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 // UnsafeFailOpen answers New where the store answers ErrUnavailable. It gives up "once": while the store is down, full, or
@@ -34,7 +36,16 @@ type failOpen struct {
 	token  [16]byte // of all claims that were given without the store
 }
 
-var _ Store = (*failOpen)(nil)
+var (
+	_ Store           = (*failOpen)(nil)
+	_ nilcheck.Holder = (*failOpen)(nil)
+)
+
+// CheckNil is what consumer.New asks.
+func (f *failOpen) CheckNil() error {
+	return errors.Join(nilcheck.Check("the store of UnsafeFailOpen", f.store),
+		nilcheck.Logger("the logger of UnsafeFailOpen", f.logger))
+}
 
 func (f *failOpen) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (Claim, Status, error) {
 	claim, status, err := f.store.Claim(ctx, key, digest, until, lease)

@@ -16,7 +16,7 @@ const module = "github.com/sealbus/sealbus"
 // table is design section 3: which of our packages each package may reach, directly or through others. Entries are
 // relative to the module; "internal/..." covers what is below.
 var table = map[string][]string{
-	"keys":                         {"internal/b64", "internal/canonical", "internal/dsse", "internal/jsonwrite", "internal/filekind", "internal/strictjson"},
+	"keys":                         {"internal/b64", "internal/canonical", "internal/dsse", "internal/filekind", "internal/howlong", "internal/jsonwrite", "internal/nilcheck", "internal/strictjson"},
 	"envelope":                     {"keys", "internal/..."},
 	"producer":                     {"keys", "envelope", "internal/..."},
 	"producer/eventbridge":         {"keys", "envelope", "producer", "internal/..."},
@@ -24,9 +24,9 @@ var table = map[string][]string{
 	"consumer/quarantine":          {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
 	"consumer/quarantine/s3":       {"keys", "envelope", "consumer", "consumer/replay", "consumer/quarantine", "internal/..."},
 	"consumer/quarantine/sqs":      {"keys", "envelope", "consumer", "consumer/replay", "consumer/quarantine", "internal/..."},
-	"consumer/replay":              {},
-	"consumer/replay/redis":        {"consumer/replay", "consumer/replay/internal/remote"},
-	"consumer/replay/dynamodb":     {"consumer/replay", "consumer/replay/internal/remote", "internal/awscall"},
+	"consumer/replay":              {"internal/nilcheck"},
+	"consumer/replay/redis":        {"consumer/replay", "consumer/replay/internal/remote", "internal/nilcheck"},
+	"consumer/replay/dynamodb":     {"consumer/replay", "consumer/replay/internal/remote", "internal/awscall", "internal/nilcheck"},
 	"observe/emf":                  {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
 	"keys/awss3":                   {"keys", "internal/..."},
 	"keys/awskms":                  {"keys", "internal/..."},
@@ -39,8 +39,10 @@ var table = map[string][]string{
 	"internal/awsfake/awsfaketest": {},
 	"internal/b64":                 {},
 	"internal/canonical":           {},
+	"internal/howlong":             {},
 	"internal/jsonwrite":           {},
 	"internal/lossy":               {"internal/racing"},
+	"internal/nilcheck":            {},
 	"internal/strictjson":          {"internal/canonical"},
 	"internal/filekind":            {"internal/canonical", "internal/strictjson"},
 	"internal/dsse":                {"internal/b64", "internal/canonical", "internal/jsonwrite", "internal/strictjson"},

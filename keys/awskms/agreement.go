@@ -35,8 +35,8 @@ type AgreementIdentity struct {
 
 // NewAgreementIdentity fetches the public half of the key that is named by its ARN, ID or alias; from then on it is that key.
 func NewAgreementIdentity(ctx context.Context, client AgreementClient, key string, opts *Options) (*AgreementIdentity, error) {
-	if client == nil {
-		return nil, errNoClient
+	if err := checkClient(client); err != nil {
+		return nil, err
 	}
 	a, public, err := fetchPublic(ctx, client, key, types.KeyUsageTypeKeyAgreement, opts)
 	if err != nil {

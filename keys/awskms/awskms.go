@@ -41,6 +41,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"github.com/sealbus/sealbus/internal/awscall"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 // DefaultTimeout is how long one operation may take, with all tries of the SDK: an event waits for it.
@@ -84,8 +85,8 @@ type DescribeClient interface {
 // ResolveKey finds the key that an ID, an alias ("alias/NAME") or an ARN of either names now. An alias may name another key
 // tomorrow, so keep the ARN. It needs kms:DescribeKey.
 func ResolveKey(ctx context.Context, client DescribeClient, name string) (*Key, error) {
-	if client == nil {
-		return nil, errNoClient
+	if err := checkClient(client); err != nil {
+		return nil, err
 	}
 	a := access{name: name, region: regionOf(client), opts: Options{Timeout: DefaultTimeout}}
 	var key *Key
@@ -104,7 +105,12 @@ func ResolveKey(ctx context.Context, client DescribeClient, name string) (*Key, 
 	return key, err
 }
 
-var errNoClient = errors.New("awskms: no client of KMS")
+func checkClient(client any) error {
+	if client == nil {
+		return errors.New("awskms: no client of KMS")
+	}
+	return nilcheck.Typed("awskms: the client of KMS", client)
+}
 
 // access is one key, as it is asked for.
 type access struct {

@@ -40,8 +40,8 @@ type Signer struct {
 // NewSigner fetches the public half of the key that is named by its ARN, ID or alias; from then on it is that key. The
 // producer is whom it speaks for, as the trust policy has it.
 func NewSigner(ctx context.Context, client SignClient, key, producer string, opts *Options) (*Signer, error) {
-	if client == nil {
-		return nil, errNoClient
+	if err := checkClient(client); err != nil {
+		return nil, err
 	}
 	if err := keys.CheckProducer(producer); err != nil {
 		return nil, err

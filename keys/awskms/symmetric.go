@@ -59,8 +59,8 @@ type Recipient struct {
 
 // NewRecipient encrypts under the key of that ARN, which may be in another account. It asks nobody yet.
 func NewRecipient(client EncryptClient, arn string, opts *Options) (*Recipient, error) {
-	if client == nil {
-		return nil, errNoClient
+	if err := checkClient(client); err != nil {
+		return nil, err
 	}
 	a, err := newAccess(client, arn, opts)
 	if err != nil {
@@ -133,8 +133,8 @@ type Identity struct {
 // NewIdentity decrypts with the key of that ARN. Of a multi-Region key it is the replica in the client's own region. It asks
 // nobody yet.
 func NewIdentity(client DecryptClient, arn string, opts *Options) (*Identity, error) {
-	if client == nil {
-		return nil, errNoClient
+	if err := checkClient(client); err != nil {
+		return nil, err
 	}
 	a, err := newAccess(client, arn, opts)
 	if err != nil {

@@ -29,6 +29,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/sealbus/sealbus/internal/awscall"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -51,7 +52,11 @@ func FetchBundle(ctx context.Context, client Client, bucket, key string, roots *
 
 // Origin is the object as an Origin of keys.FetchFrom.
 func Origin(client Client, bucket, key string) (keys.Origin, error) {
-	return newObject(client, bucket, key)
+	o, err := newObject(client, bucket, key)
+	if err != nil {
+		return nil, err // and no Origin that holds a nil pointer
+	}
+	return o, nil
 }
 
 // OpenKeyring reads the encrypted keyring that is the object: keys.ParseKeyring. Deriving the key from the passphrase takes
@@ -91,6 +96,9 @@ func newObject(client Client, bucket, key string) (*object, error) {
 		return nil, errors.New("awss3: no client")
 	case bucket == "" || key == "":
 		return nil, errors.New("awss3: the bucket or the key of the object is empty")
+	}
+	if err := nilcheck.Typed("awss3: the client", client); err != nil {
+		return nil, err
 	}
 	return &object{client: client, bucket: bucket, key: key}, nil
 }

@@ -33,6 +33,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/howlong"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -135,7 +136,7 @@ func (o *BuildOptions) check() error {
 		return errors.New("policy: the bundle would be expired from the start")
 	case o.Expires.Sub(o.Now) > most:
 		return fmt.Errorf("policy: the bundle would live for %s, at most %s is allowed: a withheld revocation takes effect only when it expires",
-			o.Expires.Sub(o.Now), most)
+			howlong.Text(o.Expires.Sub(o.Now)), most)
 	}
 	return nil
 }

@@ -42,6 +42,7 @@ import (
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/tink"
 
+	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -131,6 +132,9 @@ func (k *Keyset) check() error {
 	if k.kek == nil {
 		return errors.New("tinkkeys: no key encryption key: a keyset is never written in clear")
 	}
+	if err := nilcheck.Typed("tinkkeys: the key encryption key", k.kek); err != nil {
+		return err
+	}
 	return k.owner.check()
 }
 
@@ -154,6 +158,9 @@ func Open(ctx context.Context, path string, kek tink.AEADWithContext, owner Owne
 func Read(ctx context.Context, r io.Reader, kek tink.AEADWithContext, owner Owner) (*Keyset, error) {
 	k := &Keyset{owner: owner, kek: kek}
 	if err := k.check(); err != nil {
+		return nil, err
+	}
+	if err := nilcheck.Check("tinkkeys: the reader", r); err != nil {
 		return nil, err
 	}
 	content, err := io.ReadAll(io.LimitReader(r, MaxFile+1))

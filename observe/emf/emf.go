@@ -62,6 +62,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 // DefaultNamespace is the CloudWatch namespace of the metrics.
@@ -121,6 +122,9 @@ func New(opts *Options) (*Observer, error) {
 	}
 	if o.MaxProducers == 0 {
 		o.MaxProducers = DefaultMaxProducers
+	}
+	if err := nilcheck.Typed("emf: Options.Writer", o.Writer); err != nil {
+		return nil, err
 	}
 	if err := checkNamespace(o.Namespace); err != nil {
 		return nil, err

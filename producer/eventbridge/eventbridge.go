@@ -31,6 +31,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/producer"
 )
 
@@ -98,6 +99,9 @@ func New(client Client, bus string, opts *Options) (*Bus, error) {
 	}
 	if client == nil {
 		return nil, errors.New("eventbridge: no client")
+	}
+	if err := nilcheck.Typed("eventbridge: the client", client); err != nil {
+		return nil, err
 	}
 	if !busName.MatchString(bus) {
 		return nil, fmt.Errorf("eventbridge: %.80q is neither the name nor the ARN of an event bus", bus)

@@ -46,6 +46,7 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/quarantine"
 	"github.com/sealbus/sealbus/internal/awscall"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 // DefaultTimeout is long enough to move consumer.MaxRecord bytes, and short enough to be over before a Lambda function is.
@@ -104,6 +105,9 @@ func New(client Client, bucket string, key []byte, opts *Options) (*Store, error
 		return nil, fmt.Errorf("quarantine/s3: the prefix %.80q: use letters, digits, _ . = - and single / between them", o.Prefix)
 	case o.Timeout < 0:
 		return nil, fmt.Errorf("quarantine/s3: a call cannot last %v", o.Timeout)
+	}
+	if err := nilcheck.Typed("quarantine/s3: the client", client); err != nil {
+		return nil, err
 	}
 	s := &Store{client: client, bucket: bucket, codec: codec, opts: o}
 	if o.Prefix != "" {

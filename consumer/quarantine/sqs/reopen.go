@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/sealbus/sealbus/consumer/quarantine"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 // Reopen sends an authentic record, from whatever Store, to the queue of its consumer, which recognises it as
@@ -24,7 +25,7 @@ func Reopen(ctx context.Context, client Sender, queueURL string, e quarantine.En
 	if e.Record == nil {
 		return errors.New("quarantine/sqs: only what is authentic can be reopened")
 	}
-	if err := checkURL(queueURL); err != nil {
+	if err := errors.Join(nilcheck.Check("the client", client), checkURL(queueURL)); err != nil {
 		return fmt.Errorf("quarantine/sqs: %w", err)
 	}
 	if len(e.Document) > DefaultMaxBytes {

@@ -48,6 +48,7 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/quarantine"
 	"github.com/sealbus/sealbus/internal/awscall"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 // What Options are when they are not set.
@@ -118,7 +119,7 @@ func New(client Client, queueURL string, key []byte, opts *Options) (*Store, err
 	case strings.HasSuffix(queueURL, ".fifo"):
 		return nil, fmt.Errorf("quarantine/sqs: %.200s is a FIFO queue: use a standard queue", queueURL)
 	}
-	if err := errors.Join(checkURL(queueURL), o.check()); err != nil {
+	if err := errors.Join(nilcheck.Typed("the client", client), checkURL(queueURL), o.check()); err != nil {
 		return nil, fmt.Errorf("quarantine/sqs: %w", err)
 	}
 	return &Store{client: client, url: queueURL, codec: codec, opts: o, held: make(map[string][]receipt)}, nil

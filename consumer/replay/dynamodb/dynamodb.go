@@ -44,6 +44,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/consumer/replay/internal/remote"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 // Client is what is used of *awsdynamodb.Client. Its timeouts and retries are the caller's business; a write that is
@@ -96,6 +97,9 @@ func New(client Client, table string, opts *Options) (*Store, error) {
 		return nil, fmt.Errorf("replay: a grace of %v", o.Grace)
 	case o.Grace == 0:
 		o.Grace = remote.DefaultGrace
+	}
+	if err := nilcheck.Typed("replay: the DynamoDB client", client); err != nil {
+		return nil, err
 	}
 	client = repeating{client}
 	if o.Now == nil {

@@ -10,6 +10,8 @@ import (
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
+
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 // Errors of EnsureTable.
@@ -38,6 +40,9 @@ var _ TableClient = (*awsdynamodb.Client)(nil)
 // its time to live. What exists already is kept, so it can be run again after a failure; created tells whether
 // the table is new. IAM: dynamodb:CreateTable, DescribeTable, DescribeTimeToLive, UpdateTimeToLive on the table.
 func EnsureTable(ctx context.Context, client TableClient, table string) (created bool, err error) {
+	if err := nilcheck.Check("replay: the DynamoDB client", client); err != nil {
+		return false, err
+	}
 	created, err = createTable(ctx, client, table)
 	if err != nil {
 		return created, err

@@ -40,6 +40,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/consumer/replay/internal/remote"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 // DefaultPrefix begins the name of each key unless told otherwise.
@@ -91,6 +92,9 @@ func New(client Client, opts *Options) (*Store, error) {
 	}
 	if o.Prefix == "" {
 		o.Prefix = DefaultPrefix
+	}
+	if err := nilcheck.Typed("replay: the Redis client", client); err != nil {
+		return nil, err
 	}
 	return &Store{client: client, prefix: o.Prefix, grace: o.Grace.Milliseconds()}, nil
 }

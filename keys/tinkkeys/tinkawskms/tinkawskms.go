@@ -16,6 +16,7 @@ import (
 	"github.com/tink-crypto/tink-go-awskms/v3/integration/awskms"
 	"github.com/tink-crypto/tink-go/v2/tink"
 
+	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -31,6 +32,9 @@ var _ Client = (*kms.Client)(nil)
 func KEK(ctx context.Context, client Client, arn string) (tink.AEADWithContext, error) {
 	if client == nil {
 		return nil, errors.New("tinkawskms: no client of KMS")
+	}
+	if err := nilcheck.Typed("tinkawskms: the client of KMS", client); err != nil {
+		return nil, err
 	}
 	if !strings.HasPrefix(arn, "arn:") || !strings.Contains(arn, ":key/") {
 		return nil, fmt.Errorf("tinkawskms: %.100q is not the ARN of a key (arn:aws:kms:REGION:ACCOUNT:key/ID)", arn)

@@ -1,0 +1,461 @@
+package house
+
+import (
+	"context"
+	"crypto"
+	"encoding/json"
+	"errors"
+	"go/importer"
+	"go/token"
+	"go/types"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/tink-crypto/tink-go/v2/tink"
+
+	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/consumer/awslambda"
+	"github.com/sealbus/sealbus/consumer/quarantine"
+	"github.com/sealbus/sealbus/consumer/quarantine/s3"
+	"github.com/sealbus/sealbus/consumer/quarantine/sqs"
+	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/consumer/replay/dynamodb"
+	"github.com/sealbus/sealbus/consumer/replay/redis"
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/awskms"
+	"github.com/sealbus/sealbus/keys/awss3"
+	"github.com/sealbus/sealbus/keys/tinkkeys"
+	"github.com/sealbus/sealbus/keys/tinkkeys/tinkawskms"
+	"github.com/sealbus/sealbus/observe/emf"
+	"github.com/sealbus/sealbus/producer"
+	"github.com/sealbus/sealbus/producer/eventbridge"
+)
+
+// Nil pointers in interfaces: no comparison with nil finds them.
+var (
+	nilTrust      keys.Source          = (*struct{ keys.Source })(nil)
+	nilStore      replay.Store         = (*struct{ replay.Store })(nil)
+	nilSigner     keys.Signer          = (*struct{ keys.Signer })(nil)
+	nilRoot       keys.RootSigner      = (*keys.RootKey)(nil)
+	nilOrigin     keys.Origin          = (*struct{ keys.Origin })(nil)
+	nilIdentity   keys.Identity        = (*struct{ keys.Identity })(nil)
+	nilRing       keys.SignerSource    = (*keys.Keyring)(nil)
+	nilBus        producer.Bus         = (*producer.LocalBus)(nil)
+	nilObserver   consumer.Observer    = (*emf.Observer)(nil)
+	nilQuarantine consumer.Quarantine  = consumer.QuarantineFunc(nil)
+	nilKEK        tink.AEADWithContext = (*struct{ tink.AEADWithContext })(nil)
+	nilLogger                          = slog.New((*slog.JSONHandler)(nil))
+	nilPrivate    crypto.Signer        = (*struct{ crypto.Signer })(nil)
+)
+
+// What is given beside them is in order.
+var (
+	ctx       = context.Background()
+	key32     = []byte("0123456789abcdef0123456789abcdef")
+	someKey   = must(keys.GenerateSigner(keys.Ed25519, "orders"))
+	someTrust = must(keys.NewBundle(keys.BundleOptions{}))
+	someRoots = must(keys.NewRoots(1, 1, must(keys.GenerateRootKey(keys.Ed25519)).Verifier()))
+	someStore = replay.NewMemory(nil)
+	anySource = &consumer.Options{UnsafeAnySource: true}
+	someOwner = tinkkeys.Producer("orders")
+	queueURL  = "https://sqs.eu-west-1.amazonaws.com/111122223333/q"
+	keyARN    = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+)
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// errOf drops the value beside an error, which must not be there.
+func errOf[T any](_ T, err error) error { return err }
+
+func someEvent() event.Event {
+	ev := event.New()
+	ev.SetID("1")
+	ev.SetSource("https://orders.example/eu")
+	ev.SetType("com.example.order")
+	return ev
+}
+
+func newConsumer(change func(*consumer.Options)) error {
+	opts := &consumer.Options{UnsafeAnySource: true}
+	change(opts)
+	return errOf(consumer.New("billing", someTrust, someStore, opts))
+}
+
+func sealed() []byte { return must(envelope.Seal(ctx, someEvent(), someKey, nil)).JSON() }
+
+// refused is one argument that is a nil pointer, or holds one, and what the error must say of it.
+type refused struct {
+	with func() error
+	says string
+}
+
+// nilArguments are all arguments of exported functions into which a nil pointer fits unseen.
+var nilArguments = map[string]refused{
+	"consumer.New trust": {func() error {
+		return errOf(consumer.New("billing", nilTrust, someStore, anySource))
+	}, "the trust is a nil *"},
+	"consumer.New store": {func() error {
+		return errOf(consumer.New("billing", someTrust, nilStore, anySource))
+	}, "the replay store is a nil *"},
+	"consumer.New opts.Quarantine": {func() error {
+		return newConsumer(func(o *consumer.Options) { o.Quarantine = nilQuarantine })
+	}, "Options.Quarantine is a nil consumer.QuarantineFunc"},
+	"consumer.New opts.Observer": {func() error {
+		return newConsumer(func(o *consumer.Options) { o.Observer = nilObserver })
+	}, "Options.Observer is a nil *emf.Observer"},
+	"consumer.New opts.Logger": {func() error {
+		return newConsumer(func(o *consumer.Options) { o.Logger = nilLogger })
+	}, "the handler of Options.Logger is a nil *slog.JSONHandler"},
+	"consumer.Observers all[]": {func() error {
+		return newConsumer(func(o *consumer.Options) {
+			o.Observer = consumer.Observers(nil,
+				consumer.Observers(nilObserver))
+		})
+	}, "number 1 of Observers: number 1 of Observers is a nil *emf.Observer"},
+	"consumer.NewReadiness trust": {func() error {
+		return newConsumer(func(o *consumer.Options) { o.Observer = consumer.Observers(consumer.NewReadiness(nilTrust)) })
+	}, "the trust of the Readiness is nil"},
+	"consumer/replay.UnsafeFailOpen store": {func() error {
+		return errOf(consumer.New("billing", someTrust, replay.UnsafeFailOpen(nilStore, nil), anySource))
+	}, "the store of UnsafeFailOpen is a nil *"},
+	"consumer/replay.UnsafeFailOpen logger": {func() error {
+		return errOf(consumer.New("billing", someTrust, replay.UnsafeFailOpen(someStore, nilLogger),
+			anySource))
+	}, "the logger of UnsafeFailOpen is a nil *slog.JSONHandler"},
+	"consumer/awslambda.SQS opts.Logger": {func() error {
+		c := must(consumer.New("billing", someTrust, someStore, anySource))
+		return errOf(awslambda.SQS(c, someHandler, &awslambda.Options{Logger: nilLogger})(ctx,
+			json.RawMessage(`{"Records":[]}`)))
+	}, "Options.Logger is a nil *slog.JSONHandler"},
+	"consumer/awslambda.EventBridge opts.Logger": {func() error {
+		c := must(consumer.New("billing", someTrust, someStore, anySource))
+		return errOf(awslambda.EventBridge(c, someHandler, &awslambda.Options{Logger: nilLogger})(ctx,
+			json.RawMessage(`{}`)))
+	}, "Options.Logger is a nil *slog.JSONHandler"},
+	"consumer/quarantine/s3.New client": {func() error {
+		return errOf(s3.New((*struct{ s3.Client })(nil), "b", key32, nil))
+	}, "the client is a nil *"},
+	"consumer/quarantine/sqs.New client": {func() error {
+		return errOf(sqs.New((*struct{ sqs.Client })(nil), queueURL, key32, nil))
+	}, "the client is a nil *"},
+	"consumer/quarantine/sqs.Reopen client": {func() error {
+		return sqs.Reopen(ctx, (*struct{ sqs.Sender })(nil), queueURL,
+			quarantine.Entry{Record: &consumer.Record{}})
+	}, "the client is a nil *"},
+	"consumer/replay/dynamodb.New client": {func() error {
+		return errOf(dynamodb.New((*struct{ dynamodb.Client })(nil), "t", nil))
+	}, "the DynamoDB client is a nil *"},
+	"consumer/replay/dynamodb.EnsureTable client": {func() error {
+		return errOf(dynamodb.EnsureTable(ctx, (*struct{ dynamodb.TableClient })(nil), "t"))
+	}, "the DynamoDB client is a nil *"},
+	"consumer/replay/redis.New client": {func() error {
+		return errOf(redis.New((*struct{ redis.Client })(nil), nil))
+	}, "the Redis client is a nil *"},
+
+	"envelope.Open trust": {func() error {
+		return errOf(envelope.Open(ctx, sealed(), nilTrust, nil))
+	}, "trust_unavailable: trust is unavailable: the trust is a nil *"},
+	"envelope.OpenEventBridge trust": {func() error {
+		entry := must(must(envelope.Seal(ctx, someEvent(), someKey, nil)).EventBridge(envelope.Structured))
+		doc := must(json.Marshal(map[string]any{
+			"version": "0", "id": "1", "detail-type": entry.DetailType, "source": entry.Source,
+			"account": "111122223333",
+			"time":    "2026-03-01T12:00:00Z", "region": "eu-central-1", "resources": []string{},
+			"detail": json.RawMessage(entry.Detail),
+		}))
+		return errOf(envelope.OpenEventBridge(ctx, doc, nilTrust, nil))
+	}, "trust_unavailable: trust is unavailable: the trust is a nil *"},
+	"envelope.Seal signer": {func() error {
+		return errOf(envelope.Seal(ctx, someEvent(), nilSigner, nil))
+	}, "the signer is a nil *"},
+	"envelope.Seal opts.CoSigners[]": {func() error {
+		return errOf(envelope.Seal(ctx, someEvent(), someKey,
+			&envelope.SealOptions{CoSigners: []keys.Signer{nilSigner}}))
+	}, "CoSigners[0] is a nil *"},
+	"envelope.Seal ev.Context": {func() error {
+		return errOf(envelope.Seal(ctx, event.Event{Context: (*event.EventContextV1)(nil)}, someKey, nil))
+	}, "specversion"},
+	"envelope.NewEncrypter to.Recipients[]": {func() error {
+		return errOf(envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{nil}}))
+	}, "Recipients[0] is a nil *keys.Recipient"},
+	"envelope.NewEncrypter to.Services[]": {func() error {
+		return errOf(envelope.NewEncrypter(envelope.EncryptTo{Services: []keys.ServiceRecipient{(*awskms.Recipient)(nil)}}))
+	}, "Services[0] is a nil *awskms.Recipient"},
+	"envelope.NewEncrypter to.Trust": {func() error {
+		return errOf(envelope.NewEncrypter(envelope.EncryptTo{Consumers: []string{"billing"},
+			Trust: nilTrust}))
+	}, "Trust is a nil *"},
+	"envelope.NewDecrypter with.Identities": {func() error {
+		return errOf(envelope.NewDecrypter(envelope.DecryptWith{Identities: (*keys.Keyring)(nil)}))
+	}, "Identities is a nil *keys.Keyring"},
+	"envelope.NewDecrypter with.Services[]": {func() error {
+		return errOf(envelope.NewDecrypter(envelope.DecryptWith{Services: []keys.ServiceIdentity{(*awskms.Identity)(nil)}}))
+	}, "Services[0] is a nil *awskms.Identity"},
+
+	"keys.OpenWith identities[]": {func() error {
+		return errOf(envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(nilIdentity)}))
+	}, "identities[0] is a nil *"},
+	"keys.SignWith signers[]": {func() error {
+		return errOf(producer.New(keys.SignWith(someKey, nilSigner), producer.NewLocalBus(nil), nil))
+	}, "signers[1] is a nil *"},
+	"keys.AddSignature root": {func() error {
+		return errOf(keys.AddSignature(ctx, must(keys.SignRoots(ctx, someRoots,
+			must(keys.GenerateRootKey(keys.Ed25519)))), nilRoot))
+	}, "the root key is a nil *keys.RootKey"},
+	"keys.Delegate root": {func() error {
+		return errOf(keys.Delegate(ctx, nilSigner, keys.Scope{Sources: []string{"https://a.example/*"},
+			Types: []string{"*"}}, time.Hour, nil))
+	}, "is a nil *"},
+	"keys.FetchFrom origin": {func() error {
+		return errOf(keys.FetchFrom(ctx, nilOrigin, someRoots, nil))
+	}, "the origin is a nil *"},
+	"keys.FetchSigned origin": {func() error {
+		return errOf(keys.FetchSigned(ctx, nilOrigin))
+	}, "the origin is a nil *"},
+	"keys.NewLocalSigner private": {func() error {
+		return errOf(keys.NewLocalSigner(nilPrivate, "orders"))
+	}, "the private key is a nil *"},
+	"keys.NewRootKey private": {func() error {
+		return errOf(keys.NewRootKey(nilPrivate))
+	}, "the private key is a nil *"},
+	"keys.NewVerifier public": {func() error {
+		return errOf(keys.NewVerifier((*struct{ crypto.PublicKey })(nil)))
+	}, "is not supported"},
+	"keys.SignBundle roots[]": {func() error {
+		return errOf(keys.SignBundle(ctx, publishable(), nilRoot))
+	}, "roots[0] is a nil *keys.RootKey"},
+	"keys.SignRoots roots[]": {func() error {
+		return errOf(keys.SignRoots(ctx, someRoots, nilRoot))
+	}, "roots[0] is a nil *keys.RootKey"},
+	"keys.FetchBundle opts.Client": {func() error {
+		c := &http.Client{Transport: (*http.Transport)(nil)}
+		return errOf(keys.FetchBundle(ctx, "https://trust.example/b", someRoots,
+			&keys.FetchOptions{Client: c}))
+	}, "the Transport of FetchOptions.Client is a nil *http.Transport"},
+	"keys.HTTPSOrigin opts.Client": {func() error {
+		return errOf(keys.HTTPSOrigin("https://trust.example/b",
+			&keys.FetchOptions{Client: &http.Client{Jar: (*struct{ http.CookieJar })(nil)}}))
+	}, "the Jar of FetchOptions.Client is a nil *"},
+	"keys.FetchFrom opts.Client": {func() error {
+		return errOf(keys.FetchFrom(ctx, must(keys.HTTPSOrigin("https://trust.example/b", nil)), someRoots,
+			&keys.FetchOptions{Client: &http.Client{}}))
+	}, "Client"}, // none is taken
+	"keys/awss3.FetchBundle opts.Client": {func() error {
+		return errOf(awss3.FetchBundle(ctx, &struct{ awss3.Client }{}, "b", "k", someRoots,
+			&keys.FetchOptions{Client: &http.Client{}}))
+	}, "Client"}, // none is taken
+	"keys.NewBundle keys[]": {func() error {
+		return errOf(keys.NewBundle(keys.BundleOptions{}, nil))
+	}, "without a Verifier"},
+	"keys.NewBundle opts.EncryptionKeys[]": {func() error {
+		return errOf(keys.NewBundle(keys.BundleOptions{EncryptionKeys: []*keys.EncryptionKey{nil}}))
+	}, "without a Recipient"},
+	"keys.NewRoots keys[]": {func() error { return errOf(keys.NewRoots(1, 1, nil)) }, "a key is missing"},
+	"keys/awskms.NewAgreementIdentity client": {func() error {
+		return errOf(awskms.NewAgreementIdentity(ctx, (*struct{ awskms.AgreementClient })(nil), keyARN, nil))
+	}, "the client of KMS is a nil *"},
+	"keys/awskms.NewIdentity client": {func() error {
+		return errOf(awskms.NewIdentity((*struct{ awskms.DecryptClient })(nil), keyARN, nil))
+	}, "the client of KMS is a nil *"},
+	"keys/awskms.NewRecipient client": {func() error {
+		return errOf(awskms.NewRecipient((*struct{ awskms.EncryptClient })(nil), keyARN, nil))
+	}, "the client of KMS is a nil *"},
+	"keys/awskms.NewSigner client": {func() error {
+		return errOf(awskms.NewSigner(ctx, (*struct{ awskms.SignClient })(nil), keyARN, "orders", nil))
+	}, "the client of KMS is a nil *"},
+	"keys/awskms.ResolveKey client": {func() error {
+		return errOf(awskms.ResolveKey(ctx, (*struct{ awskms.DescribeClient })(nil), keyARN))
+	}, "the client of KMS is a nil *"},
+	"keys/awss3.FetchBundle client": {func() error {
+		return errOf(awss3.FetchBundle(ctx, (*struct{ awss3.Client })(nil), "b", "k", someRoots, nil))
+	}, "the client is a nil *"},
+	"keys/awss3.OpenKeyring client": {func() error {
+		return errOf(awss3.OpenKeyring(ctx, (*struct{ awss3.Client })(nil), "b", "k", "p"))
+	}, "the client is a nil *"},
+	"keys/awss3.Origin client": {func() error {
+		o, err := awss3.Origin((*struct{ awss3.Client })(nil), "b", "k")
+		if o != nil {
+			return errors.New("an Origin beside the error")
+		}
+		return err
+	}, "the client is a nil *"},
+	"keys/tinkkeys.Create kek": {func() error {
+		return errOf(tinkkeys.Create(ctx, "", nilKEK, someOwner, keys.Ed25519))
+	}, "the key encryption key is a nil *"},
+	"keys/tinkkeys.LocalKEK aead": {func() error {
+		return errOf(tinkkeys.Create(ctx, "", tinkkeys.LocalKEK((*struct{ tink.AEAD })(nil)), someOwner,
+			keys.Ed25519))
+	}, "no key encryption key"},
+	"keys/tinkkeys.Open kek": {func() error {
+		return errOf(tinkkeys.Open(ctx, os.DevNull, nilKEK, someOwner))
+	}, "the key encryption key is a nil *"},
+	"keys/tinkkeys.Read kek": {func() error {
+		return errOf(tinkkeys.Read(ctx, strings.NewReader("{}"), nilKEK, someOwner))
+	}, "the key encryption key is a nil *"},
+	"keys/tinkkeys.Read r": {func() error {
+		return errOf(tinkkeys.Read(ctx, (*os.File)(nil), someKEK{}, someOwner))
+	}, "the reader is a nil *os.File"},
+	"keys/tinkkeys/tinkawskms.KEK client": {func() error {
+		return errOf(tinkawskms.KEK(ctx, (*struct{ tinkawskms.Client })(nil), keyARN))
+	}, "the client of KMS is a nil *"},
+
+	"producer.New ring": {func() error {
+		return errOf(producer.New(nilRing, producer.NewLocalBus(nil), nil))
+	}, "the keys to sign with is a nil *keys.Keyring"},
+	"producer.New bus": {func() error {
+		return errOf(producer.New(keys.SignWith(someKey), nilBus, nil))
+	}, "the bus is a nil *producer.LocalBus"},
+	"producer/eventbridge.New client": {func() error {
+		return errOf(eventbridge.New((*struct{ eventbridge.Client })(nil), "central", nil))
+	}, "the client is a nil *"},
+	"observe/emf.New opts.Writer": {func() error {
+		return errOf(emf.New(&emf.Options{Writer: (*os.File)(nil)}))
+	}, "Options.Writer is a nil *os.File"},
+}
+
+func someHandler(context.Context, consumer.Delivery[[]byte]) error { return nil }
+
+type someKEK struct{ tink.AEADWithContext }
+
+func publishable() *keys.Bundle {
+	now := time.Now()
+	return must(keys.NewBundle(keys.BundleOptions{Version: 1, Issued: now, Expires: now.Add(48 * time.Hour)}))
+}
+
+// A nil pointer is refused where it is given, by an error that says which argument it is.
+func TestNilPointersAreRefused(t *testing.T) {
+	for name, c := range nilArguments {
+		func() {
+			defer func() {
+				if v := recover(); v != nil {
+					t.Errorf("%s: it panics: %v", name, v)
+				}
+			}()
+			if err := c.with(); err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%s: the error is %v, it should say %q", name, err, c.says)
+			}
+		}()
+	}
+}
+
+// Every argument of an exported function into which a nil pointer fits unseen is in the table.
+func TestNilPointersAreAllKnown(t *testing.T) {
+	seen := map[string]bool{}
+	for path, pkg := range exported(t) {
+		for _, name := range pkg.Scope().Names() {
+			f, ok := pkg.Scope().Lookup(name).(*types.Func)
+			if !ok || !f.Exported() {
+				continue
+			}
+			params := f.Signature().Params()
+			for i := range params.Len() {
+				for _, slot := range hides(params.At(i).Name(), params.At(i).Type(), 0) {
+					seen[path+"."+name+" "+slot] = true
+				}
+			}
+		}
+	}
+	for name := range seen {
+		if _, ok := nilArguments[name]; !ok {
+			t.Errorf("%s: nobody has said what becomes of a nil pointer: refuse it (internal/nilcheck) and add it to the table", name)
+		}
+	}
+	for name := range nilArguments {
+		if !seen[name] {
+			t.Errorf("%s: there is no such argument", name)
+		}
+	}
+}
+
+// exported are the packages of the module that others can import, by their path in it, as the compiler
+// exports them.
+func exported(t *testing.T) map[string]*types.Package {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-export", "-deps", "-f",
+		"{{.ImportPath}} {{.Export}}", module+"/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	files := map[string]string{}
+	var ours []string
+	for line := range strings.Lines(string(out)) {
+		path, file, _ := strings.Cut(strings.TrimSpace(line), " ")
+		files[path] = file
+		if name, ok := strings.CutPrefix(path, module+"/"); ok && !isPrivate(name) {
+			ours = append(ours, name)
+		}
+	}
+	read := importer.ForCompiler(token.NewFileSet(), "gc", func(path string) (io.ReadCloser,
+		error) {
+		return os.Open(files[path])
+	})
+	packages := map[string]*types.Package{}
+	for _, name := range ours {
+		if packages[name], err = read.Import(module + "/" + name); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	if len(packages) < 15 {
+		t.Fatalf("only %d packages", len(packages))
+	}
+	return packages
+}
+
+// isPrivate says which packages nobody builds on.
+func isPrivate(name string) bool {
+	for _, part := range strings.Split(name, "/") {
+		if strings.HasSuffix(part, "test") {
+			return true // it fails the test that uses it
+		}
+		if part == "internal" || part == "cmd" || part == "examples" || part == "bench" {
+			return true
+		}
+	}
+	return false
+}
+
+// hides are the places in a parameter of that type where a nil pointer fits unseen: interfaces, the
+// elements of lists, and what is in loggers and HTTP clients; also in the fields of a struct.
+func hides(name string, t types.Type, depth int) (slots []string) {
+	switch t.String() {
+	case "context.Context", "error", "any", "testing.TB":
+		return nil
+	case "*log/slog.Logger", "*net/http.Client":
+		return []string{name}
+	}
+	switch u := types.Unalias(t).Underlying().(type) {
+	case *types.Interface:
+		if _, generic := types.Unalias(t).(*types.TypeParam); !generic {
+			return []string{name}
+		}
+	case *types.Slice:
+		if p, ok := u.Elem().Underlying().(*types.Pointer); ok && strings.Contains(p.String(), module) {
+			return []string{name + "[]"}
+		}
+		return hides(name+"[]", u.Elem(), depth)
+	case *types.Pointer:
+		if depth == 0 {
+			return hides(name, u.Elem(), depth)
+		}
+	case *types.Struct:
+		for i := range u.NumFields() {
+			if f := u.Field(i); f.Exported() && depth == 0 {
+				slots = append(slots, hides(name+"."+f.Name(), f.Type(), depth+1)...)
+			}
+		}
+	}
+	return slots
+}
