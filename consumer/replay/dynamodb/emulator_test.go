@@ -46,7 +46,7 @@ func TestEmulator(t *testing.T) {
 	if url == "" {
 		_, client := newFake(t)
 		url = *client.Options().BaseEndpoint
-		replaytest.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store { return open(clock, table) })
+		contract.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store { return open(clock, table) })
 		return
 	}
 	client, name := newClient(url), "sealbus-contract-"+strings.ToLower(rand.Text()[:12])
@@ -60,7 +60,7 @@ func TestEmulator(t *testing.T) {
 			t.Errorf("EnsureTable = %v, %v", created, err)
 		}
 	})
-	replaytest.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store { return open(clock, name) })
+	contract.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store { return open(clock, name) })
 }
 
 // deleteTable takes a table away that is protected from it.
