@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -260,4 +261,16 @@ type slowRefresh struct {
 func (s *slowRefresh) Refresh(ctx context.Context, keyID string) (*keys.Bundle, error) {
 	*s.now = s.now.Add(time.Hour)
 	return s.liveSource.Refresh(ctx, keyID)
+}
+
+// A pattern seems to cover a source with an escape for a slash: the verdict says what keeps every key from speaking for it.
+func TestVerdictNamesTheEscape(t *testing.T) {
+	v := readVectors(t)["source-slash-encoded"]
+	if v == nil {
+		t.Fatal("no such vector")
+	}
+	_, err := openVector(t, v, readBundle(t, v.Bundle))
+	if err == nil || !strings.Contains(err.Error(), "%2F") {
+		t.Errorf("%v does not name the escape", err)
+	}
 }

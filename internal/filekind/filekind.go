@@ -34,16 +34,6 @@ const (
 	Event          Kind = "an event"
 )
 
-// IsPrivate reports whether such a file holds private keys, so that its public half is what belongs
-// elsewhere.
-func (k Kind) IsPrivate() bool {
-	switch k {
-	case Encrypted, Keyring, RootKey, TinkKeyset, PrivateJWKSet, PrivateJWK:
-		return true
-	}
-	return false
-}
-
 const ageHeader = "age-encryption.org/"
 
 // Of is the kind of a file.
