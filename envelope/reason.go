@@ -142,8 +142,8 @@ func (e *Error) Error() string {
 // Unwrap is the underlying error.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Fix is the one-line advice: that of the key management service's error, if it has one, the one for this very cause, or
-// the one for the reason.
+// Fix is the one-line advice: that of the key management service's error, if it has one, the one for this
+// very cause, or the one for the reason.
 func (e *Error) Fix() string {
 	if s, ok := errors.AsType[*keys.ServiceError](e.Err); ok && s.Fix != "" {
 		return s.Fix

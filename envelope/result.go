@@ -117,8 +117,9 @@ func (o *opening) unverified() map[string]string {
 func (r *Opened) JSON() []byte { return r.visible().Append(nil) }
 
 // ContentDigest identifies what the event says, for telling a duplicate from a reused ID: SHA-256 over type, subject,
-// dataschema, datacontenttype, data and the signed extensions but recordedtime, originalrecordedtime and expirytime. An
-// honest producer that publishes an event again re-stamps those, and may re-stamp time. What is encrypted is left out, as it is
+// dataschema, datacontenttype, data and the signed extensions but recordedtime, originalrecordedtime and
+// expirytime. An honest producer that publishes an event again re-stamps those, and may re-stamp time. What
+// is encrypted is left out, as it is
 // encrypted anew each time; the digest is the same before and after Decrypt.
 func (r *Opened) ContentDigest() [32]byte {
 	signed, data := &r.content, r.data
