@@ -87,8 +87,9 @@ type Options struct {
 	// RequireEncryptedFields are JSON Pointers of what must be encrypted where it is there at all, on its own or within what is.
 	RequireEncryptedFields []string
 
-	// IgnoreMembers are the names of members that hops add to an EventBridge detail, beside the data of the embedded
-	// layout: see envelope.OpenOptions. nil = envelope.DefaultIgnoreMembers, empty = none; at most envelope.MaxIgnoreMembers.
+	// IgnoreMembers are the names of members that hops add to an EventBridge detail, beside the data of the
+	// embedded layout: see envelope.OpenOptions. nil = envelope.DefaultIgnoreMembers, empty = none; at most
+	// envelope.MaxIgnoreMembers.
 	IgnoreMembers []string
 
 	UnsafeObserve                []Observe // sources that are still migrating: see Observe; nil = none

@@ -161,7 +161,8 @@ func (d *delivery) openWithin(ctx context.Context, maxAge time.Duration) (*envel
 		RequiredAlgorithms: d.opts.RequiredAlgorithms, MaxAge: maxAge, Skew: d.opts.Skew,
 		ExtensionTypes: d.opts.ExtensionTypes, Account: d.msg.Account, Now: d.now,
 		Decrypter: d.opts.Decrypter, KeepEncrypted: d.opts.Decrypter != nil, // it is claimed before it is decrypted
-		RequireEncrypted: d.opts.RequireEncrypted, RequireEncryptedFields: d.opts.RequireEncryptedFields, IgnoreMembers: d.opts.IgnoreMembers,
+		RequireEncrypted: d.opts.RequireEncrypted, RequireEncryptedFields: d.opts.RequireEncryptedFields,
+		IgnoreMembers:       d.opts.IgnoreMembers,
 		UnsafeIgnoreAccount: d.opts.UnsafeIgnoreAccount, UnsafeAllowUndated: d.opts.UnsafeAllowUndated,
 		UnsafeAcceptBeforeRevocation: d.opts.UnsafeAcceptBeforeRevocation, UnsafeAllowUncommitted: d.opts.UnsafeAllowUncommitted,
 	})

@@ -438,7 +438,8 @@ func TestEventBridgeFormat(t *testing.T) {
 	w.check(r, err, consumer.Handled, "")
 }
 
-// What a tracer adds to a detail keeps no event from its handler, which gets what was signed, and the name of what was added.
+// What a tracer adds to a detail keeps no event from its handler, which gets what was signed, and the name of
+// what was added.
 func TestHandledWithoutWhatWasAdded(t *testing.T) {
 	for _, test := range []struct {
 		name    string

@@ -19,12 +19,12 @@ const MaxIgnoreMembers = 16
 // maxReported is how many names of ignored members an Opened reports: they are an attacker's text.
 const maxReported = 8
 
-// DefaultIgnoreMembers is what OpenOptions.IgnoreMembers is where it is nil: the member that Datadog's instrumentation of
-// the AWS SDKs adds to the detail of every PutEvents entry.
+// DefaultIgnoreMembers is what OpenOptions.IgnoreMembers is where it is nil: the member that Datadog's
+// instrumentation of the AWS SDKs adds to the detail of every PutEvents entry.
 func DefaultIgnoreMembers() []string { return []string{"_datadog"} }
 
-// CheckIgnoreMembers is an error if a list of IgnoreMembers is too long, or names what no hop can add to a detail:
-// whoever takes such options refuses them at the start.
+// CheckIgnoreMembers is an error if a list of IgnoreMembers is too long, or names what no hop can add to a
+// detail: whoever takes such options refuses them at the start.
 func CheckIgnoreMembers(names []string) error {
 	if len(names) > MaxIgnoreMembers {
 		return fmt.Errorf("IgnoreMembers has %d names: give at most %d", len(names), MaxIgnoreMembers)
@@ -34,7 +34,7 @@ func CheckIgnoreMembers(names []string) error {
 		case name == "" || len(name) > cejson.MaxName || !utf8.ValidString(name):
 			return fmt.Errorf("IgnoreMembers has %.80q: a name is a text of 1 to %d bytes", name, cejson.MaxName)
 		case strings.EqualFold(name, embeddedMember), strings.EqualFold(name, "specversion"):
-			return fmt.Errorf("IgnoreMembers has %q, which says where the event is: a detail without it is no event", name)
+			return fmt.Errorf("IgnoreMembers has %q, which says where the event is: no detail is an event without", name)
 		}
 	}
 	return nil
@@ -48,8 +48,8 @@ func (o *OpenOptions) ignoreMembers() []string {
 	return o.IgnoreMembers
 }
 
-// ReportedMembers is names of members as Opened.Ignored has them, harmless to show: at most 8, cut, and with everything
-// escaped that is not printable ASCII.
+// ReportedMembers is names of members as Opened.Ignored has them, harmless to show: at most 8, cut, and with
+// everything escaped that is not printable ASCII.
 func ReportedMembers(names []string) []string {
 	if len(names) == 0 {
 		return nil
@@ -62,8 +62,8 @@ func ReportedMembers(names []string) []string {
 	return list
 }
 
-// modified is the verdict on data or core attributes that are not what was signed. Its cause says what is likely to have
-// changed them, as far as the event shows it.
+// modified is the verdict on data or core attributes that are not what was signed. Its cause says what is
+// likely to have changed them, as far as the event shows it.
 func (o *opening) modified(p *payload) *Error {
 	e := reject(ReasonModified, "the data or a core attribute is not what was signed")
 	if hint := o.timeHint(p); hint != "" {
@@ -77,12 +77,16 @@ func (o *opening) modified(p *payload) *Error {
 	}
 	if names := o.detail.lookAdded(); len(names) > 0 {
 		e.Cause += "; members that look added on the way: " + strings.Join(ReportedMembers(names), " ")
-		e.fix = "switch off what adds them to the detail, such as a tracer's instrumentation of PutEvents, or name them in IgnoreMembers (`open --ignore-member`)"
+		e.fix = addedFix
 	}
 	return e
 }
 
-// lookAdded are the members of the detail that tracers are known to add, or that are named as if a tracer had added them.
+const addedFix = "switch off what adds them to the detail, such as a tracer's instrumentation of PutEvents, " +
+	"or name them in IgnoreMembers (`open --ignore-member`)"
+
+// lookAdded are the members of the detail that tracers are known to add, or that are named as if a tracer had
+// added them.
 func (d *delivery) lookAdded() (names []string) {
 	r := strictjson.NewReader(d.detail)
 	for obj := r.Object(); r.Member(&obj); r.Span() {
@@ -115,7 +119,8 @@ func (o *opening) timeHint(p *payload) string {
 	if err != nil || is.Equal(was) || is.Sub(was).Abs().Seconds() > 1 || has >= had {
 		return ""
 	}
-	return fmt.Sprintf("digits of a fraction of a second are what changed: time was signed with %d, and came with %d", had, has)
+	return fmt.Sprintf("digits of a fraction of a second are what changed: "+
+		"time was signed with %d, and came with %d", had, has)
 }
 
 // fractionDigits is how many digits a canonical time has behind its seconds.
@@ -124,8 +129,8 @@ func fractionDigits(text string) int {
 	return len(fraction)
 }
 
-// numberHint is not empty if numbers in the data may have been printed anew. That a number has no canonical form proves
-// it, as a producer signs none in data that is not base64; that one is long is a possibility.
+// numberHint is not empty if numbers in the data may have been printed anew. That a number has no canonical
+// form proves it, as a producer signs none in data that is not base64; that one is long is a possibility.
 func (o *opening) numberHint(p *payload) string {
 	if o.in.Form != cejson.JSONData || o.in.Base64 {
 		return ""
@@ -136,26 +141,29 @@ func (o *opening) numberHint(p *payload) string {
 	case e != nil && e.Kind == canonical.Number && p.profile != nil:
 		return "digits of a number are what changed: something on the way prints numbers anew"
 	case err == nil && anyNumber(o.in.Data, func(text string) bool { return significantDigits(text) >= 15 }):
-		return "digits of a number may be what changed: there are numbers of 15 digits and more, and some relays print those anew"
+		return "digits of a number may be what changed: " +
+			"there are numbers of 15 digits and more, and some relays print those anew"
 	}
 	return ""
 }
 
-// Warnings are what a relay might do to this event, so that consumers would refuse it as modified: one sentence each.
-// They are about attributes and data as they stand on the wire, and no error: where nothing prints numbers or times
-// anew, the event arrives as it is.
+// Warnings are what a relay might do to this event, so that consumers would refuse it as modified: one
+// sentence each. They are about attributes and data as they stand on the wire, and no error: where nothing
+// prints numbers or times anew, the event arrives as it is.
 func (s *Sealed) Warnings() (list []string) {
 	if n := fractionDigits(s.ev.Time); n > 3 {
-		list = append(list, fmt.Sprintf("time has %d digits of a fraction of a second: a relay that keeps 3, as JavaScript does, makes the event `modified`; cut them before sealing", n))
+		list = append(list, fmt.Sprintf("time has %d digits of a fraction of a second: "+
+			"a relay that keeps 3, as JavaScript does, makes the event `modified`; cut them before sealing", n))
 	}
 	if s.ev.Form == cejson.JSONData && !s.ev.Base64 && anyNumber(s.ev.Data, isFragile) {
-		list = append(list, "the data has numbers of 17 digits, or integers beyond 2^53: a relay that prints numbers anew makes the event `modified`; send them as strings, or seal with Exact")
+		list = append(list, "the data has numbers of 17 digits, or integers beyond 2^53: "+
+			"a relay that prints numbers anew makes the event `modified`; send them as strings, or seal with Exact")
 	}
 	return list
 }
 
-// isFragile reports whether a canonical number may not survive a reader that holds numbers in an IEEE 754 double, and
-// prints at most 16 digits of them.
+// isFragile reports whether a canonical number may not survive a reader that holds numbers in an IEEE 754
+// double, and prints at most 16 digits of them.
 func isFragile(number string) bool {
 	const exact = "9007199254740992" // 2^53
 	digits := strings.TrimPrefix(number, "-")

@@ -17,7 +17,8 @@ import (
 var hopNames = []string{"_datadog", "_lumigo", "x-amzn-trace-id", "traceId", "", "__proto__", "tenañt", strings.Repeat("x", 65),
 	"Data", "ID", "ſource", "DATA_BASE64", "CloudEvent", "SpecVersion", "Audience", "Tenant", "Subject", "DsseMaterial", "\u0130d"}
 
-// addHop adds a member to an object that a hop might see as the message: the event, the detail, or the attributes in it.
+// addHop adds a member to an object that a hop might see as the message: the event, the detail, or the
+// attributes in it.
 func addHop(r *rand.Rand, tree *node, values []place) {
 	objects := []*node{tree}
 	for _, p := range tree.places(nil) {
@@ -34,8 +35,9 @@ func addHop(r *rand.Rand, tree *node, values []place) {
 	to.kids = slices.Insert(to.kids, r.IntN(len(to.kids)+1), added)
 }
 
-// TestHopMembers adds one member to every kind of sealed event, in every mode, and changes nothing else. The event opens
-// with all that it had, or is refused: no name and no value that a hop adds changes what comes back.
+// TestHopMembers adds one member to every kind of sealed event, in every mode, and changes nothing else. The
+// event opens with all that it had, or is refused: no name and no value that a hop adds changes what comes
+// back.
 func TestHopMembers(t *testing.T) {
 	trust := everybody(t)
 	for _, v := range victims(t) {
@@ -58,7 +60,8 @@ func TestHopMembers(t *testing.T) {
 	}
 }
 
-// checkHop adds the member in front of all others, at the top of the event: no other place is read in another way.
+// checkHop adds the member in front of all others, at the top of the event: no other place is read in another
+// way.
 func checkHop(t *testing.T, where string, v *victim, trust keys.Source, plain *envelope.Opened, name, value string) {
 	t.Helper()
 	tree := v.tree.clone()

@@ -323,7 +323,8 @@ func (d *delivery) object(members [][]byte) []byte {
 	return append(data, '}')
 }
 
-// withoutIgnored is the data without the members that a hop may have added. All of it was read strictly before.
+// withoutIgnored is the data without the members that a hop may have added. All of it was read strictly
+// before.
 func (d *delivery) withoutIgnored() []byte {
 	kept := make([][]byte, 0, len(d.data))
 	for i, member := range d.data {

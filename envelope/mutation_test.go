@@ -159,7 +159,8 @@ func (v *victim) is(o *envelope.Opened) bool {
 	return string(o.JSON()) == v.event && o.Producer == v.producer
 }
 
-// Whatever is done to a sealed event, also by hops that add members to it, opening it ends in a rejection with a Reason, or in the very event that was
+// Whatever is done to a sealed event, also by hops that add members to it, opening it ends in a rejection
+// with a Reason, or in the very event that was
 // sealed. A splice may also give the event that it took the other half from.
 func TestMutations(t *testing.T) {
 	seed := *mutationSeed

@@ -54,8 +54,8 @@ func TestNamelessVerdict(t *testing.T) {
 	}
 }
 
-// A key that the bundle at hand lacks may be in a newer one, also when the signature does not name it. That too many are at
-// hand is no reason to ask.
+// A key that the bundle at hand lacks may be in a newer one, also when the signature does not name it. That
+// too many are at hand is no reason to ask.
 func TestNamelessRefresh(t *testing.T) {
 	open := func(source *liveSource) error {
 		_, err := envelope.Open(t.Context(), seal(withoutKeyID(order("next"))), source, &envelope.OpenOptions{Now: fixed(vectorNow)})

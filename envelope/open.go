@@ -52,10 +52,11 @@ type OpenOptions struct {
 	// RequireEncryptedFields are JSON Pointers of what must be encrypted where it is there at all, on its own or within what is.
 	RequireEncryptedFields []string
 
-	// IgnoreMembers are the names of members that hops are known to add to an EventBridge detail, beside the data of the
-	// Embedded layout. If the data is not what was signed, it is tried once more without all of them: the signature
-	// decides. nil = DefaultIgnoreMembers, empty = none; see CheckIgnoreMembers. (Where the event is one object, what no
-	// attribute can be named is no part of it, and is ignored without being listed.)
+	// IgnoreMembers are the names of members that hops are known to add to an EventBridge detail, beside the
+	// data of the Embedded layout. If the data is not what was signed, it is tried once more without all of
+	// them: the signature decides. nil = DefaultIgnoreMembers, empty = none; see CheckIgnoreMembers. (Where
+	// the event is one object, what no attribute can be named is no part of it, and is ignored without being
+	// listed.)
 	IgnoreMembers []string
 
 	UnsafeIgnoreAccount          bool // true: the bundle's account lists are not looked at
@@ -80,9 +81,9 @@ type Opened struct {
 	Encryption       *Encryption       // how the data was encrypted; nil = it was not
 	Unverified       map[string]string // Passthrough only: the unsigned extension attributes; believe none
 
-	// Ignored are the names of members that something added on the way, such as a tracer, and that are no part of Event:
-	// at most 8, cut after 64 bytes, what is not printable ASCII escaped as Go does. Anybody can add some, and nobody
-	// signed them: they are to be shown, and not to be acted on. nil = none.
+	// Ignored are the names of members that something added on the way, such as a tracer, and that are no
+	// part of Event: at most 8, cut after 64 bytes, what is not printable ASCII escaped as Go does. Anybody
+	// can add some, and nobody signed them: they are to be shown, and not to be acted on. nil = none.
 	Ignored []string
 
 	content cejson.Event // the verified event, all signed extensions included

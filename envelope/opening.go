@@ -132,7 +132,8 @@ type unknown struct {
 	keyID string // "" = the signature names none
 }
 
-// judge holds the event against one bundle, and says whether a newer one may have a key that this one has not.
+// judge holds the event against one bundle, and says whether a newer one may have a key that this one has
+// not.
 func (o *opening) judge(bundle *keys.Bundle) (verdict *Error, missing unknown) {
 	o.failed = failure{}
 	o.now = clock(o.opts.Now)
@@ -201,7 +202,8 @@ func (o *opening) checkDigests() *Error {
 	}
 	for _, name := range p.names {
 		if twin := o.in.CaseTwin(name); twin != "" {
-			return reject(ReasonMalformed, "%.80q is the signed attribute %s but for the case of its letters, and some readers ignore case", twin, name)
+			return reject(ReasonMalformed, "%.80q is the signed attribute %s but for the case of its letters, "+
+				"and some readers ignore case", twin, name)
 		}
 	}
 	if e := o.checkCore(p); e != nil {
@@ -255,8 +257,8 @@ func appendSeconds(dst []byte, text string) ([]byte, time.Time, error) {
 }
 
 // matchCore finds the bytes of data under which the core digest is the signed one: those received, or their
-// canonical form if the data is JSON that was re-serialised on its way. Of a detail, there is one more attempt: without
-// what hops are known to add to it.
+// canonical form if the data is JSON that was re-serialised on its way. Of a detail, there is one more
+// attempt: without what hops are known to add to it.
 func (o *opening) matchCore(p *payload, seconds []byte) bool {
 	if o.in.Form == cejson.NoData {
 		o.dataSum = absent

@@ -115,7 +115,8 @@ func TestOriginalRecordedTimeIsNoContent(t *testing.T) {
 	}
 }
 
-// A verdict says that digits changed where the signed evidence shows it, and that they may have where it does not.
+// A verdict says that digits changed where the signed evidence shows it, and that they may have where it does
+// not.
 func TestModifiedSaysDigits(t *testing.T) {
 	const general = "the data or a core attribute is not what was signed"
 	const anew = "; digits of a number are what changed: something on the way prints numbers anew"

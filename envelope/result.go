@@ -135,8 +135,9 @@ func (r *Opened) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.String
 func (r *Opened) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
 // ContentDigest identifies what the event says, for telling a duplicate from a reused ID: SHA-256 over type, subject,
-// dataschema, datacontenttype, data and the signed extensions but recordedtime, originalrecordedtime and expirytime. An
-// honest producer that publishes an event again re-stamps those, and may re-stamp time. What is encrypted is left out, as it is
+// dataschema, datacontenttype, data and the signed extensions but recordedtime, originalrecordedtime and
+// expirytime. An honest producer that publishes an event again re-stamps those, and may re-stamp time. What
+// is encrypted is left out, as it is
 // encrypted anew each time; the digest is the same before and after Decrypt.
 func (r *Opened) ContentDigest() [32]byte {
 	signed, data := &r.content, r.data

@@ -85,8 +85,8 @@ func (s *Sealed) SealedAt() time.Time { return s.at }
 
 // Seal signs ev in the name of the signer's producer. Every attribute that is present is signed, except
 // traceparent, tracestate and partitionkey, which hops may change. JSON data is put into canonical form first, so
-// that the signature survives whatever re-formats the event on its way; on the wire, the characters that SQS takes in no
-// message (U+FFFE, U+FFFF) are escaped. ev is not changed.
+// that the signature survives whatever re-formats the event on its way; on the wire, the characters that SQS
+// takes in no message (U+FFFE, U+FFFF) are escaped. ev is not changed.
 //
 // Encrypted data (SealOptions.Encrypt) is encrypted first and then signed, and bound to id, source and type of the event and
 // to its producer. JSON data comes back in its canonical form, data sealed with Exact byte for byte.
@@ -186,7 +186,8 @@ func (s *sealing) keepRecordedTime() error {
 		return nil
 	}
 	if !s.opts.KeepRecordedTime {
-		return &SealError{Member: attrRecordedTime, Problem: "is set by sealing: remove it, or keep it as " + attrOriginalTime + " (KeepRecordedTime)"}
+		return &SealError{Member: attrRecordedTime,
+			Problem: "is set by sealing: remove it, or keep it as " + attrOriginalTime + " (KeepRecordedTime)"}
 	}
 	was, err := cejson.ParseTime(s.ev.Extensions[i].Value)
 	if err != nil {

@@ -68,8 +68,8 @@ func (f *failure) note(reason Reason, format string, args ...any) {
 	}
 }
 
-// verified returns the signatures of env that verify over its payload, and whether a newer bundle may have the key of
-// one that does not.
+// verified returns the signatures of env that verify over its payload, and whether a newer bundle may have
+// the key of one that does not.
 func (o *opening) verified(env *dsse.Envelope, bundle *keys.Bundle) (list []valid, missing unknown) {
 	pae := dsse.PAE(o.paeRoom[:0], env.PayloadType, env.Payload)
 	list = o.validRoom[:0]

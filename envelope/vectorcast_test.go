@@ -95,7 +95,8 @@ func mainKeys() []*keys.Key {
 	}
 }
 
-// namelessKeys are nine that may have made a signature of the order event, but for one, and others that may not.
+// namelessKeys are nine that may have made a signature of the order event, but for one, and others that may
+// not.
 func namelessKeys(without string) []*keys.Key {
 	nine := []string{"orders", "next", "es256", "scheduled", "revoked", "bound", "nowhere", "aliased", "sharing"}
 	list := []*keys.Key{entry("mldsa", nil)}

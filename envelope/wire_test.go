@@ -92,8 +92,8 @@ func oddData(r *rand.Rand) []byte {
 	return doc
 }
 
-// TestWireIsLegal: whatever JSON is sealed, in whichever way, SQS takes it as a body and EventBridge as a detail, and it opens
-// as what was sealed.
+// TestWireIsLegal: whatever JSON is sealed, in whichever way, SQS takes it as a body and EventBridge as a
+// detail, and it opens as what was sealed.
 func TestWireIsLegal(t *testing.T) {
 	signer := testSigner(t, keys.Ed25519, "orders")
 	trust := trusting(t, keyOf(signer, "https://orders.example/*"))

@@ -129,8 +129,8 @@ func (b *Bundle) Bundle(context.Context) (*Bundle, error) { return b, nil }
 // The slice is not to be changed.
 func (b *Bundle) Lookup(keyID string) []*Key { return b.byID[keyID] }
 
-// Candidates are the signing keys that may speak for source and sign typ, and whose signatures have size bytes, in the
-// order of their IDs; the first most of them. It is for signatures that name no key.
+// Candidates are the signing keys that may speak for source and sign typ, and whose signatures have size
+// bytes, in the order of their IDs; the first most of them. It is for signatures that name no key.
 func (b *Bundle) Candidates(source, typ string, size, most int) (list []*Key) {
 	if CheckSource(source) != nil || !isSignatureSize(size) {
 		return nil

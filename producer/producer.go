@@ -72,8 +72,8 @@ type Options struct {
 	Trace func(ctx context.Context) (traceparent, tracestate string)
 	Now   func() time.Time // the wall clock; nil = time.Now
 
-	// KeepRecordedTime is for a forwarder of events that have a recordedtime: it becomes originalrecordedtime.
-	// false: such events are refused.
+	// KeepRecordedTime is for a forwarder of events that have a recordedtime: it becomes
+	// originalrecordedtime. false: such events are refused.
 	KeepRecordedTime bool
 }
 

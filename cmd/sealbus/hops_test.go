@@ -15,8 +15,8 @@ func (b *bench) addedDelivery(member string) string {
 	return strings.Replace(delivery, `"detail":{`, `"detail":{"`+member+`":{"x":1},`, 1)
 }
 
-// open shows what a hop added to the data: it names the member and how to open without it. A consumer, and listen, try
-// without what Datadog adds.
+// open shows what a hop added to the data: it names the member and how to open without it. A consumer, and
+// listen, try without what Datadog adds.
 func TestOpenEmbeddedWithAddedMember(t *testing.T) {
 	b := newListenBench(t)
 	delivery := b.addedDelivery("_datadog")
@@ -52,7 +52,8 @@ func TestOpenEmbeddedWithAddedMember(t *testing.T) {
 	}
 }
 
-// seal keeps what was recorded before, unless told otherwise, and says so. An event that is sealed is none to seal.
+// seal keeps what was recorded before, unless told otherwise, and says so. An event that is sealed is none to
+// seal.
 func TestSealKeepsRecordedTime(t *testing.T) {
 	b := newBench(t)
 	b.org(nil, orderSource)

@@ -10,8 +10,8 @@ func registerKeepTime(cmd *cobra.Command, keep *bool) {
 		"keep a recordedtime that an event has as originalrecordedtime; =false refuses such events")
 }
 
-// noteKeptTimes says whose recordedtime becomes originalrecordedtime: the event that comes out says another than the one
-// that went in.
+// noteKeptTimes says whose recordedtime becomes originalrecordedtime: the event that comes out says another
+// than the one that went in.
 func (a *app) noteKeptTimes(events []event.Event) {
 	n := 0
 	for i := range events {

@@ -97,8 +97,8 @@ type Event struct {
 	// Extensions are all other attributes in order of appearance, without null and empty ones.
 	Extensions []Attribute
 
-	// Ignored are the names of the members that are no part of the event, as ParseSealed met them: an attacker's text,
-	// cut where it is longer than any name that matters.
+	// Ignored are the names of the members that are no part of the event, as ParseSealed met them: an
+	// attacker's text, cut where it is longer than any name that matters.
 	Ignored []string
 
 	// Form says what Data is.

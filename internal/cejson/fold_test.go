@@ -8,8 +8,8 @@ import (
 	"unicode"
 )
 
-// fold takes for equal whatever any pair of letters of different case may be taken for: of all of Unicode, no other
-// character has a letter of ASCII as its lower, upper or title case.
+// fold takes for equal whatever any pair of letters of different case may be taken for: of all of Unicode, no
+// other character has a letter of ASCII as its lower, upper or title case.
 func TestFoldIsComplete(t *testing.T) {
 	for r := rune(unicode.MaxASCII + 1); r <= unicode.MaxRune; r++ {
 		want := r

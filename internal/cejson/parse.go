@@ -19,9 +19,9 @@ import (
 // JSON value null. Data is JSON if IsJSON(DataContentType), whichever member carried it.
 func Parse(b []byte) (*Event, error) { return parse(b, false) }
 
-// ParseSealed is Parse for an event that was sealed: a member whose name is no attribute name was added on its way,
-// by a tracer mostly, and is no part of the event. Only its name is kept, in Event.Ignored. Such a name is an error
-// if a reader that ignores case would take the member for one of the event: see CaseTwin.
+// ParseSealed is Parse for an event that was sealed: a member whose name is no attribute name was added on
+// its way, by a tracer mostly, and is no part of the event. Only its name is kept, in Event.Ignored. Such a
+// name is an error if a reader that ignores case would take the member for one of the event: see CaseTwin.
 func ParseSealed(b []byte) (*Event, error) { return parse(b, true) }
 
 func parse(b []byte, sealed bool) (*Event, error) {
@@ -117,7 +117,8 @@ func (p *parser) extension(name []byte) {
 	p.e.Extensions = append(p.e.Extensions, Attribute{Name: p.keep(name), Type: typ, Value: value})
 }
 
-// ignore reads past a member that is no part of the event. It is JSON like all others, and counts like an attribute.
+// ignore reads past a member that is no part of the event. It is JSON like all others, and counts like an
+// attribute.
 func (p *parser) ignore(name []byte) {
 	folded := fold(name)
 	switch {

@@ -311,8 +311,8 @@ func CheckURI(name, text string) error {
 }
 
 // parseURL parses text as the SDK does and refuses what would come out of it as another text. What net/url lets
-// through in opaque parts and queries, which RFC 3986 does not, is refused too. An empty fragment, as in the names of
-// JSON schemas, is kept, except in source.
+// through in opaque parts and queries, which RFC 3986 does not, is refused too. An empty fragment, as in the
+// names of JSON schemas, is kept, except in source.
 func parseURL(name, text string) (*url.URL, error) {
 	body, empty := cutEmptyFragment(text)
 	if empty && name == "source" {
@@ -339,8 +339,8 @@ func cutEmptyFragment(text string) (body string, found bool) {
 	return body, true
 }
 
-// withEmptyFragment is a URL whose String is text. A url.URL does not tell an empty fragment from none, so all that
-// follows the scheme goes into Opaque, which is written as it is.
+// withEmptyFragment is a URL whose String is text. A url.URL does not tell an empty fragment from none, so
+// all that follows the scheme goes into Opaque, which is written as it is.
 func withEmptyFragment(scheme, text string) *url.URL {
 	if scheme != "" {
 		text = text[len(scheme)+len(":"):]

@@ -93,8 +93,9 @@ func appendEscape(dst []byte, c byte) []byte {
 	return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 }
 
-// EscapeForXML is the JSON text with the characters escaped that JSON has raw and XML 1.0 has not at all: U+FFFE and
-// U+FFFF. SQS takes no message with one of them. The text, which is returned as it is if it has none, means the same.
+// EscapeForXML is the JSON text with the characters escaped that JSON has raw and XML 1.0 has not at all:
+// U+FFFE and U+FFFF. SQS takes no message with one of them. The text, which is returned as it is if it has
+// none, means the same.
 func EscapeForXML(text []byte) []byte {
 	const first = "\xef\xbf" // of the three bytes of both, and of no more than 62 others
 	i := bytes.Index(text, []byte(first))

@@ -36,7 +36,8 @@ func (s sums) equal(digest []byte) bool {
 	return bytes.Equal(sum[:], digest)
 }
 
-// fitCoreWithout compares the digest of core attributes and data, the latter once more without what a hop may have added.
+// fitCoreWithout compares the digest of core attributes and data, the latter once more without what a hop may
+// have added.
 func (s *Sealed) fitCoreWithout() {
 	if s.Core = s.fitCore(); s.Core != FitNone || len(s.listed) == 0 {
 		return

@@ -63,8 +63,8 @@ type Signature struct {
 // Signed reports whether the event carries anything that looks like a signature.
 func (s *Sealed) Signed() bool { return s.Event.Material != "" }
 
-// Unverified reads one CloudEvent or EventBridge event. It fails only if there is no event to show. The names in ignore
-// are those of envelope.OpenOptions.IgnoreMembers.
+// Unverified reads one CloudEvent or EventBridge event. It fails only if there is no event to show. The names
+// in ignore are those of envelope.OpenOptions.IgnoreMembers.
 func Unverified(doc []byte, ignore ...string) (*Sealed, error) {
 	s, err := unwrap(doc, ignore)
 	if err != nil {
