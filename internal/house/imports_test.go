@@ -36,6 +36,7 @@ var table = map[string][]string{
 	"keys/policy":                  {"keys", "internal/..."},
 	"internal/awsfake":             {},
 	"internal/awsfake/awsfaketest": {},
+	"internal/awsname":             {},
 	"internal/b64":                 {},
 	"internal/canonical":           {},
 	"internal/jsonwrite":           {},
