@@ -120,6 +120,7 @@ func (r Reason) Class() Class {
 type Error struct {
 	Reason Reason
 	Cause  string // what exactly, one line, without secrets; untrusted text in it is quoted and clipped
+	Advice string // what to do, one line, where that is another thing than for the Reason; "" = that of the Reason
 
 	// What the event claims to be, for logs and quarantine: unverified, possibly empty.
 	UnverifiedID, UnverifiedSource, UnverifiedType string
@@ -140,10 +141,14 @@ func (e *Error) Error() string {
 // Unwrap is the underlying error.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Fix is the one-line advice: that of the key management service's error, if it has one, or the one for the reason.
+// Fix is the one-line advice: that of the key management service's error, if it has one, or Advice, or the one for the
+// reason.
 func (e *Error) Fix() string {
 	if s, ok := errors.AsType[*keys.ServiceError](e.Err); ok && s.Fix != "" {
 		return s.Fix
+	}
+	if e.Advice != "" {
+		return e.Advice
 	}
 	return e.Reason.Explain().Fix
 }
