@@ -8,6 +8,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/wrapper"
 )
 
 // listener takes deliveries through a consumer and says what became of each. It is safe for concurrent use.
@@ -79,8 +80,13 @@ func (h *heard) done() bool {
 func (l *listener) take(ctx context.Context, body []byte) *heard {
 	h := &heard{}
 	msg := consumer.Message{Body: body, Account: l.account}
-	if shapeOf(body).eventBridge() {
+	switch s := shapeOf(body); {
+	case s.eventBridge():
 		msg.Format = consumer.EventBridge
+	case !s.event() && !s.record():
+		if _, ok := wrapper.Look(body); ok {
+			msg.Format = consumer.Wrapped
+		}
 	}
 	result, err := l.consumer.Handle(ctx, msg, func(ctx context.Context, d consumer.Delivery[[]byte]) error {
 		h.KeyIDs, h.SignedAt = slices.Clone(d.Verified.KeyIDs), formatTime(d.Verified.SignedAt)
