@@ -23,7 +23,7 @@ const (
 
 func (o *Options) checkWrapper() error {
 	if o.Wrapper != "" && wrapper.Kind(o.Wrapper).String() == "" {
-		return fmt.Errorf("Wrapper is %q: give one of %q, or \"\" for none", o.Wrapper, wrapper.Kinds())
+		return fmt.Errorf("Wrapper is %q: give one of the constants, such as WrapperSNS, or \"\" for none", string(o.Wrapper))
 	}
 	return nil
 }
@@ -87,7 +87,7 @@ func (d *delivery) explain(verdict *envelope.Error) *envelope.Error {
 		explained := *verdict
 		explained.Cause += fmt.Sprintf("; what %s says of it does not count", d.hiding)
 		explained.Advice = fmt.Sprintf("the wrapper hides the account: if only AWS can write such messages here, name it (consumer.Options.Wrapper, here %q) and deliver the message again; "+
-			"or have it delivered without the wrapper", d.hiding)
+			"or have it delivered without the wrapper", string(d.hiding))
 		return &explained
 	}
 	return verdict
