@@ -60,6 +60,7 @@ func TestWrappers(t *testing.T) {
 	for name, wrap := range wrappers {
 		t.Run(string(name), func(t *testing.T) {
 			w := newWorld(t)
+			w.opts.Parallel = 1 // the copies one after the other
 			event := w.deliver(w.sealed("a"), &awslambdatest.Delivered{Account: account})
 			body := []byte(wrap(t, event))
 			w.want(w.invoke(awslambdatest.SQS(t, body, event)))
