@@ -78,6 +78,7 @@ type Options struct {
 	RequireEncrypted   bool                              // true: all of the data must be encrypted, else not_encrypted
 	Quarantine         Quarantine                        // takes what can never pass; nil = its delivery fails, for the transport's own dead-letter queue
 	QuarantineName     string                            // its name, which its records carry and Reopen and Permissions name; "" = it has none
+	Wrapper            Wrapper                           // what a Wrapped message may come in with its account and replay name: only AWS can write it here; "" = none counts
 	Permissions        []Permission                      // what may be older than the window (archive replays, reopened events); nil = nothing
 	Reopen             []Reopen                          // whose records may be delivered again (QuarantineRecord), at most 16 keys; nil = nobody's
 	Logger             *slog.Logger                      // the log of each delivery that was not simply handled (at debug level, of every one); nil = slog.Default()
@@ -226,7 +227,7 @@ func (o *Options) check() error {
 	if err := checkAlgorithms(o.RequiredAlgorithms); err != nil {
 		return err
 	}
-	return errors.Join(o.checkEncryption(), o.checkObserve(), o.checkPermissions(), o.checkReopen())
+	return errors.Join(o.checkWrapper(), o.checkEncryption(), o.checkObserve(), o.checkPermissions(), o.checkReopen())
 }
 
 // checkNil refuses what would panic when the first event is refused or told.

@@ -23,12 +23,19 @@ const (
 
 	// QuarantineRecord is a record of MarshalRecord under one of the keys in Options.Reopen: see Reopen.
 	QuarantineRecord
+
+	// Wrapped is a message around which an AWS service put a Wrapper. The event in it is judged as it would be without:
+	// one wrapper is taken off, and only around the whole message. The account and the replay name in it, and for
+	// UnsafeObserve source and detail-type, count only if Options.Wrapper names the wrapper, as anybody who can publish an
+	// event can make its detail look like one; otherwise no account is known but Message.Account. A wrapper that holds
+	// no event, or more than one, is malformed. The quarantine gets the message as it was delivered.
+	Wrapped
 )
 
 // formats are the names of the formats, in records too.
-var formats = [...]string{CloudEvent: "cloudevent", EventBridge: "eventbridge", QuarantineRecord: "quarantinerecord"}
+var formats = [...]string{CloudEvent: "cloudevent", EventBridge: "eventbridge", QuarantineRecord: "quarantinerecord", Wrapped: "wrapped"}
 
-// String is "cloudevent", "eventbridge" or "quarantinerecord". An unknown format is judged as a CloudEvent.
+// String is "cloudevent", "eventbridge", "quarantinerecord" or "wrapped". An unknown format is judged as a CloudEvent.
 func (f Format) String() string {
 	if f < 0 || int(f) >= len(formats) {
 		f = CloudEvent

@@ -13,6 +13,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/inhand"
+	"github.com/sealbus/sealbus/internal/wrapper"
 )
 
 // Outcome is what became of a delivery.
@@ -85,6 +86,8 @@ func (c *Consumer) Handle(ctx context.Context, msg Message, handler Handler) (Re
 type delivery struct {
 	*Consumer
 	msg     Message
+	subject Message      // what is judged: msg, or the message in the wrapper around it
+	hiding  wrapper.Kind // the wrapper around subject, if it does not count what it says; "" = none
 	handler Handler
 	result  Result
 	course
@@ -105,6 +108,9 @@ type delivery struct {
 func (d *delivery) run(ctx context.Context) error {
 	defer d.release(ctx) // after the quarantine has it, so that reopening works; and if a callback ends its goroutine
 	verdict := d.unwrap()
+	if verdict == nil {
+		verdict = d.unpack()
+	}
 	if verdict == nil {
 		verdict = d.open(ctx)
 	}
@@ -153,13 +159,13 @@ func (d *delivery) open(ctx context.Context) *envelope.Error {
 // openWithin verifies the message, which may have been sealed so long ago.
 func (d *delivery) openWithin(ctx context.Context, maxAge time.Duration) (*envelope.Opened, *envelope.Error) {
 	open := envelope.Open
-	if d.msg.Format == EventBridge {
+	if d.subject.Format == EventBridge {
 		open = envelope.OpenEventBridge
 	}
-	opened, err := open(ctx, d.msg.Body, d.judges(), &envelope.OpenOptions{
+	opened, err := open(ctx, d.subject.Body, d.judges(), &envelope.OpenOptions{
 		Mode: d.opts.Mode, Sources: d.opts.Sources, Types: d.opts.Types, Audience: d.opts.Audience,
 		RequiredAlgorithms: d.opts.RequiredAlgorithms, MaxAge: maxAge, Skew: d.opts.Skew,
-		ExtensionTypes: d.opts.ExtensionTypes, Account: d.msg.Account, Now: d.now,
+		ExtensionTypes: d.opts.ExtensionTypes, Account: d.subject.Account, Now: d.now,
 		Decrypter: d.opts.Decrypter, KeepEncrypted: d.opts.Decrypter != nil, // it is claimed before it is decrypted
 		RequireEncrypted: d.opts.RequireEncrypted, RequireEncryptedFields: d.opts.RequireEncryptedFields,
 		IgnoreMembers:       d.opts.IgnoreMembers,
@@ -167,7 +173,7 @@ func (d *delivery) openWithin(ctx context.Context, maxAge time.Duration) (*envel
 		UnsafeAcceptBeforeRevocation: d.opts.UnsafeAcceptBeforeRevocation, UnsafeAllowUncommitted: d.opts.UnsafeAllowUncommitted,
 	})
 	if err != nil {
-		return nil, asVerdict(err)
+		return nil, d.explain(asVerdict(err))
 	}
 	return opened, nil
 }

@@ -50,9 +50,10 @@ func (o *Options) checkObserve() error {
 	return nil
 }
 
-// observer is who observes what the message claims to be. A quarantine record that could not be opened claims nothing.
+// observer is who observes what the message claims to be. A quarantine record that could not be opened claims nothing, and
+// of what is in a wrapper that no option names nothing counts.
 func (d *delivery) observer(verdict *envelope.Error) *Observe {
-	if len(d.opts.UnsafeObserve) == 0 || d.msg.Format == QuarantineRecord {
+	if len(d.opts.UnsafeObserve) == 0 || d.msg.Format == QuarantineRecord || d.hiding != "" {
 		return nil
 	}
 	d.now()
@@ -74,10 +75,10 @@ func (d *delivery) claimed(verdict *envelope.Error) (source, typ string) {
 		return verdict.UnverifiedSource, verdict.UnverifiedType
 	}
 	typeMember := "type"
-	if d.msg.Format == EventBridge {
+	if d.subject.Format == EventBridge {
 		typeMember = "detail-type"
 	}
-	r := strictjson.NewReader(d.msg.Body)
+	r := strictjson.NewReader(d.subject.Body)
 	for obj := r.Object(); r.Member(&obj); {
 		switch name := string(obj.Name); {
 		case name == "source" && r.Kind() == '"':

@@ -103,16 +103,16 @@ func (p *Permission) slot() string {
 const anyAge time.Duration = math.MaxInt64
 
 // mayBePermitted reports whether a permission must be looked for.
-func (d *delivery) mayBePermitted() bool { return d.msg.ReplayName != "" || d.reopened != "" }
+func (d *delivery) mayBePermitted() bool { return d.subject.ReplayName != "" || d.reopened != "" }
 
 // permits is the permission that covers a verified event, or why there is none. What was reopened and came from an
 // archive replay that has a permission is under that one, as it was when it was delivered: it has one claim then.
 func (d *delivery) permits(o *envelope.Opened) (p *Permission, why string) {
 	d.now()
-	if d.msg.ReplayName != "" {
-		p, why = d.among(o, func(p *Permission) bool { return p.ReplayName == d.msg.ReplayName })
+	if d.subject.ReplayName != "" {
+		p, why = d.among(o, func(p *Permission) bool { return p.ReplayName == d.subject.ReplayName })
 		if why == "" && p == nil {
-			why = fmt.Sprintf("no Permission in the consumer's Options is for the archive replay %.100q", d.msg.ReplayName)
+			why = fmt.Sprintf("no Permission in the consumer's Options is for the archive replay %.100q", d.subject.ReplayName)
 		}
 	}
 	if p == nil && d.reopened != "" {

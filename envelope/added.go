@@ -77,7 +77,7 @@ func (o *opening) modified(p *payload) *Error {
 	}
 	if names := o.detail.lookAdded(); len(names) > 0 {
 		e.Cause += "; members that look added on the way: " + strings.Join(ReportedMembers(names), " ")
-		e.fix = addedFix
+		e.Advice = addedFix
 	}
 	return e
 }

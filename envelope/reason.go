@@ -120,14 +120,13 @@ func (r Reason) Class() Class {
 type Error struct {
 	Reason Reason
 	Cause  string // what exactly, one line, without secrets; untrusted text in it is quoted and clipped
+	Advice string // what to do, one line, where that is another thing than for the Reason; "" = that of the Reason
 
 	// What the event claims to be, for logs and quarantine: unverified, possibly empty.
 	UnverifiedID, UnverifiedSource, UnverifiedType string
 
 	// Err is the underlying error, if there is one.
 	Err error
-
-	fix string // advice that fits better than that of the Reason; "" = none does
 }
 
 // Error is "reason: cause".
@@ -142,16 +141,16 @@ func (e *Error) Error() string {
 // Unwrap is the underlying error.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Fix is the one-line advice: that of the key management service's error, if it has one, that for this very cause, or that
-// for the reason. An error of a handler gives none: it may quote decrypted data.
+// Fix is the one-line advice: that of the key management service's error, if it has one, or Advice, or the one for the
+// reason. An error of a handler gives none: it may quote decrypted data.
 func (e *Error) Fix() string {
 	if e.Reason != ReasonHandlerFailed && e.Reason != ReasonSchemaInvalid {
 		if s, ok := errors.AsType[*keys.ServiceError](e.Err); ok && s.Fix != "" {
 			return s.Fix
 		}
 	}
-	if e.fix != "" {
-		return e.fix
+	if e.Advice != "" {
+		return e.Advice
 	}
 	return e.Reason.Explain().Fix
 }

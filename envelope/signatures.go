@@ -53,7 +53,7 @@ type failure struct {
 func (f *failure) verdict() *Error {
 	e := reject(f.reason, "%s", f.cause)
 	if f.nameless {
-		e.fix = namelessFix
+		e.Advice = namelessFix
 	}
 	return e
 }

@@ -221,15 +221,8 @@ func atLeastOne(name string) argsCheck {
 	}
 }
 
-// standardInput wants no argument: somebody who names a file learns how the command gets it.
-func standardInput(command string) argsCheck {
-	return func(args []string) error {
-		if len(args) == 0 {
-			return nil
-		}
-		return usage("sealbus "+command+" ... < "+args[0], "sealbus %s reads standard input: unexpected argument %q", command, args[0])
-	}
-}
+// anyFiles wants any number of file names; none is standard input.
+func anyFiles([]string) error { return nil }
 
 func noMore(rest []string) error {
 	if len(rest) > 0 {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net/url"
 	"strings"
 	"time"
 
@@ -45,12 +44,12 @@ type doctorAWS struct {
 	}
 }
 
-func newDoctorAWS(cfg aws.Config, f *awsFlags) *doctorAWS {
+func newDoctorAWS(cfg aws.Config, f *awsFlags, queueURL string) *doctorAWS {
 	return &doctorAWS{
 		partition: "aws", region: cfg.Region, account: "*", // until it is known who asks
 		identity:  sts.NewFromConfig(cfg, func(o *sts.Options) { o.BaseEndpoint = orBase(f, o.BaseEndpoint) }),
 		buses:     awseventbridge.NewFromConfig(cfg, func(o *awseventbridge.Options) { o.BaseEndpoint = orBase(f, o.BaseEndpoint) }),
-		queues:    sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.BaseEndpoint = orBase(f, o.BaseEndpoint) }),
+		queues:    sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.BaseEndpoint = queueBase(queueURL, f, o.BaseEndpoint) }),
 		functions: lambda.NewFromConfig(cfg, func(o *lambda.Options) { o.BaseEndpoint = orBase(f, o.BaseEndpoint) }),
 		tables:    awsdynamodb.NewFromConfig(cfg, func(o *awsdynamodb.Options) { o.BaseEndpoint = orBase(f, o.BaseEndpoint) }),
 	}
@@ -120,7 +119,7 @@ func (d *doctor) connect(ctx context.Context) {
 		}
 		return
 	}
-	clients := newDoctorAWS(cfg, &d.f.awsFlags)
+	clients := newDoctorAWS(cfg, &d.f.awsFlags, d.f.queue)
 	if d.whoAmI(ctx, clients) {
 		d.aws = clients
 	}
@@ -183,17 +182,6 @@ func (d *doctor) checkClock(date, before, after time.Time) {
 	}
 }
 
-// arn is an Amazon Resource Name.
-type arn struct{ partition, service, region, account, resource string }
-
-func parseARN(text string) (arn, bool) {
-	p := strings.SplitN(text, ":", 6)
-	if len(p) != 6 || p[0] != "arn" {
-		return arn{}, false
-	}
-	return arn{p[1], p[2], p[3], p[4], p[5]}, true
-}
-
 // resource is an ARN of this region and account, for IAM statements. What is an ARN already stays one.
 func (c *doctorAWS) resource(service, prefix, name string) string {
 	if _, ok := parseARN(name); ok {
@@ -209,20 +197,4 @@ func (d *doctor) elsewhere(check, region string) bool {
 	}
 	d.problem(check, "add --region "+region, "it is in %s, and the region is %s", region, d.aws.region)
 	return true
-}
-
-// regionOfARN is the region in an ARN; "" = it is a name.
-func regionOfARN(text string) string { a, _ := parseARN(text); return a.region }
-
-// regionOfQueue is the region in the URL of a queue; "" = it is no URL of AWS.
-func regionOfQueue(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return ""
-	}
-	labels := strings.Split(u.Hostname(), ".")
-	if len(labels) >= 4 && labels[0] == "sqs" && labels[2] == "amazonaws" {
-		return labels[1]
-	}
-	return ""
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/internal/awsname"
 )
 
 const (
@@ -93,11 +95,13 @@ func (d *doctor) checkQueue(ctx context.Context) {
 	}
 }
 
-// queueResource is the queue in an IAM statement; its URL ends in account and name.
+// queueResource is the queue in an IAM statement.
 func (d *doctor) queueResource() string {
-	parts := strings.Split(d.f.queue, "/")
-	account, name := parts[len(parts)-2], parts[len(parts)-1]
-	return strings.Join([]string{"arn", d.aws.partition, "sqs", d.aws.region, account, name}, ":")
+	q, _ := awsname.ParseQueueURL(d.f.queue)
+	if a, ok := q.ARN(); ok {
+		return a.String()
+	}
+	return strings.Join([]string{"arn", d.aws.partition, "sqs", d.aws.region, cmp.Or(q.Account, "*"), cmp.Or(q.Name, "*")}, ":")
 }
 
 func (d *doctor) describeQueue(ctx context.Context, url string) (*queueFacts, error) {

@@ -17,10 +17,11 @@ import (
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/jsonwrite"
 	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/wrapper"
 	"github.com/sealbus/sealbus/keys"
 )
 
-// maxInput bounds standard input: ten times what the largest batch of a queue holds.
+// maxInput bounds the input of commands that read all of it before they do anything, in bytes.
 const maxInput = 64 << 20
 
 // choice is a flag that takes one of a few words, of which the first is the default.
@@ -42,96 +43,434 @@ func (c *choice) Set(text string) error {
 func (c *choice) String() string { return c.value }
 func (c *choice) Type() string   { return strings.Join(c.words, "|") }
 
-// readEvents reads standard input without the white space around it, and says so to whoever sits before an empty terminal.
-func (a *app) readEvents(what string) ([]byte, error) {
-	if f, ok := a.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		a.sayf("reading %s from the terminal: paste it and press Ctrl-D, or use < FILE", what)
-	}
-	doc, err := io.ReadAll(io.LimitReader(a.stdin, maxInput+1))
-	switch {
-	case err != nil:
-		return nil, unavailable("try again", "reading standard input: %w", cause(err))
-	case len(doc) > maxInput:
-		return nil, rejected("give it in parts", "standard input has more than %d bytes", maxInput)
-	}
-	return bytes.TrimSpace(doc), nil
-}
-
-// The words of --from.
+// The words of --from. Those of wrappers are wrapper.Kinds.
 const (
 	fromAuto        = "auto"
 	fromCloudEvent  = "cloudevent"
 	fromEventBridge = "eventbridge"
-	fromSQS         = "sqs"
 )
+
+// newFrom is the flag --from.
+func newFrom() choice {
+	words := []string{fromAuto, fromCloudEvent, fromEventBridge}
+	for _, k := range wrapper.Kinds() {
+		words = append(words, string(k))
+	}
+	return newChoice(words...)
+}
+
+// helpWrappers is in the help of commands that take wrapped events.
+const helpWrappers = `What AWS puts around an event is taken off: an SNS envelope, a record of SQS, Kinesis or Kafka, the record of a
+Lambda destination, a log event, a detail that is a string; one of them, beside SQS itself. The account in a wrapper
+does not count unless --from names it: anybody who can publish an event can make its detail look like a wrapper.`
+
+// helpFrom says in the help of a command what --from is for.
+const helpFrom = "what the input is; naming a wrapper has the account in it count"
+
+// input is the events of files, or of standard input, one after the other. It holds no more than one record.
+type input struct {
+	app     *app
+	files   []string // still to be read; "-" = standard input
+	several bool     // there is more than one file
+	what    string   // is read: for people
+	from    string   // of --from
+
+	file    string // that is being read
+	close   func()
+	reader  *recordReader
+	waiting []message // of the last record
+}
+
+// newInput finds out that files cannot be opened before anything is done.
+func (a *app) newInput(files []string, what, from string) (*input, error) {
+	if len(files) == 0 {
+		files = []string{"-"}
+	}
+	stdin := 0
+	for _, f := range files {
+		if f == "-" {
+			if stdin++; stdin > 1 {
+				return nil, usage("name it once", "standard input (-) can be read only once")
+			}
+			continue
+		}
+		info, err := os.Stat(f)
+		switch {
+		case err != nil:
+			return nil, openFailed(f, err)
+		case info.IsDir():
+			return nil, usage("name the files in it", "%s is a directory", f)
+		}
+	}
+	return &input{app: a, files: files, several: len(files) > 1, what: what, from: from}, nil
+}
+
+// open opens the next file; io.EOF = there is none.
+func (in *input) open() error {
+	if len(in.files) == 0 {
+		return io.EOF
+	}
+	in.file, in.files, in.close = in.files[0], in.files[1:], func() {}
+	if in.file == "-" {
+		if f, ok := in.app.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+			in.app.sayf("reading %s from the terminal: paste it and press Ctrl-D, or use < FILE", in.what)
+		}
+		in.reader = newRecordReader(in.app.stdin, maxRecord)
+		return nil
+	}
+	f, err := os.Open(in.file)
+	if err != nil {
+		return openFailed(in.file, err)
+	}
+	in.close = func() { _ = f.Close() } // was only read
+	in.reader = newRecordReader(f, maxRecord)
+	return nil
+}
+
+// record is the next record of any file; io.EOF = there is none.
+func (in *input) record() (record, error) {
+	for {
+		if in.reader == nil {
+			if err := in.open(); err != nil {
+				return record{}, err
+			}
+		}
+		rec, err := in.reader.next()
+		switch {
+		case err == nil:
+			return rec, nil
+		case !errors.Is(err, io.EOF):
+			return record{}, unavailable("try again", "reading %s: %w", nameOf(in.file), cause(err))
+		}
+		empty := in.reader.number == 0
+		in.close()
+		in.reader = nil
+		if empty {
+			return record{number: 1, err: inputErrorf("look at what should have written it; `aws sqs receive-message` writes nothing while a queue gives no message", "%s is empty", nameOf(in.file))}, nil
+		}
+	}
+}
+
+// next is the next message; io.EOF = there is none.
+func (in *input) next() (*message, error) {
+	for len(in.waiting) == 0 {
+		rec, err := in.record()
+		if err != nil {
+			return nil, err
+		}
+		in.waiting = messagesIn(&rec, in.from)
+		for i := range in.waiting {
+			in.waiting[i].file = in.file
+		}
+	}
+	m := &in.waiting[0]
+	in.waiting = in.waiting[1:]
+	return m, nil
+}
+
+// each hands over every message, and where it is: nowhere in particular if it is the only one. How many there are is
+// known only if they are in one record.
+func (in *input) each(do func(m *message, where string, i, of int) error) error {
+	m, err := in.next()
+	if err != nil {
+		return err // never io.EOF: an empty file has a message that says so
+	}
+	list := append([]message{*m}, in.waiting...)
+	in.waiting = nil
+	following, err := in.next()
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	of := len(list)
+	if following != nil {
+		of = 0
+	}
+	n := 0
+	tell := func(m *message) error {
+		where := ""
+		switch {
+		case of > 0:
+			where = position(n, of)
+		default:
+			where = fmt.Sprintf("event %d: ", n+1)
+		}
+		if in.several {
+			where = nameOf(m.file) + ": " + where
+		}
+		n++
+		return do(m, where, n-1, of)
+	}
+	for i := range list {
+		if err := tell(&list[i]); err != nil {
+			return err
+		}
+	}
+	for m := following; m != nil; {
+		if err := tell(m); err != nil {
+			return err
+		}
+		if m, err = in.next(); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+	}
+	return nil
+}
+
+// documents are all JSON objects of the files, for commands that do all of it or nothing. Batch: they are the elements of
+// the one array that there is.
+func (in *input) documents() (docs []record, batch bool, err error) {
+	size, records := 0, 0
+	for {
+		rec, err := in.record()
+		if errors.Is(err, io.EOF) {
+			return docs, batch && records == 1, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		records++
+		if rec.err != nil {
+			return nil, false, notReadable(rec.err)
+		}
+		if size += len(rec.doc); size > maxInput {
+			return nil, false, rejected("give it in parts", "%s has more than %d bytes", nameOf(in.file), maxInput)
+		}
+		if rec.doc[0] != '[' {
+			docs = append(docs, rec)
+			continue
+		}
+		batch = true
+		elements, bad := rec.elements()
+		switch {
+		case bad != nil && bad.empty:
+		case bad != nil:
+			return nil, false, notReadable(bad)
+		}
+		for _, e := range elements {
+			if e.err != nil {
+				return nil, false, notReadable(e.err)
+			}
+		}
+		docs = append(docs, elements...)
+	}
+}
+
+// notReadable is the error of a command that needs all of its input.
+func notReadable(e *inputError) error {
+	err := asExit(notSealable("", e))
+	if e.large {
+		err.reason = string(envelope.ReasonTooLarge)
+	}
+	if e.fix != "" {
+		err.fix = e.fix
+	}
+	return err
+}
 
 // message is one event of the input, as it was delivered.
 type message struct {
 	body        []byte
-	eventBridge bool  // body is an EventBridge event, not a CloudEvent
-	err         error // the input has an entry here that holds no event
+	eventBridge bool         // body is an EventBridge event, not a CloudEvent
+	hiding      wrapper.Kind // the wrapper that it came in, whose account does not count: it is not in body
+	err         error        // the input has an entry here that holds no event
+	file        string
 }
 
 // open verifies the message.
 func (m *message) open(ctx context.Context, trust keys.Source, opts *envelope.OpenOptions) (*envelope.Opened, error) {
+	open := envelope.Open
 	switch {
 	case m.err != nil:
 		return nil, m.refusal()
 	case m.eventBridge:
-		return envelope.OpenEventBridge(ctx, m.body, trust, opts)
+		open = envelope.OpenEventBridge
 	}
-	return envelope.Open(ctx, m.body, trust, opts)
+	opened, err := open(ctx, m.body, trust, opts)
+	e, ok := errors.AsType[*envelope.Error](err)
+	if ok && e.Reason == envelope.ReasonAccountMismatch && m.hiding != "" && (opts == nil || opts.Account == "") {
+		hidden := *e
+		hidden.Cause += fmt.Sprintf("; what %s says of it does not count", m.hiding)
+		hidden.Advice = fmt.Sprintf("the wrapper hides the account: if only AWS can have written it, name it with --from %s, or give the account with --account", string(m.hiding))
+		return nil, &hidden
+	}
+	return opened, err
 }
 
 // refusal is the verdict on an entry that holds no event.
 func (m *message) refusal() *envelope.Error {
-	reason := envelope.ReasonMalformed
-	var e *cejson.Error
-	if errors.As(m.err, &e) && e.TooLarge {
-		reason = envelope.ReasonTooLarge
+	v := &envelope.Error{Reason: envelope.ReasonMalformed, Cause: m.err.Error(), Err: m.err}
+	large := false
+	if e, ok := errors.AsType[*inputError](m.err); ok {
+		large, v.Advice = e.large, e.fix
 	}
-	return &envelope.Error{Reason: reason, Cause: m.err.Error(), Err: m.err}
+	if p, ok := errors.AsType[*wrapper.Problem](m.err); ok {
+		large, v.Advice = p.Large, p.Fix
+	}
+	if large {
+		v.Reason = envelope.ReasonTooLarge
+	}
+	return v
 }
 
-// messages finds the events in the input: one, or the several of a batch, of a queue's messages or of PutEvents
-// entries. Nothing is verified here, and what cannot be read is left for opening to say so. There is at least one.
+// messages are those of a document. There is at least one.
 func messages(doc []byte, from string) []message {
-	switch {
-	case len(doc) == 0:
-		return []message{{err: errors.New("the input is empty: look at what should have written it")}}
-	case doc[0] != '[':
-		return fromObject(doc, from)
-	}
-	elements, err := cejson.Split(doc)
-	if err != nil {
-		return []message{{err: fmt.Errorf("batch: %w", err)}}
-	}
-	if len(elements) == 0 { // nothing was verified: success would say that something was
-		return []message{{err: errors.New("an empty batch: no event in it")}}
-	}
 	var list []message
-	for _, e := range elements {
-		list = append(list, fromObject(e, from)...)
+	for r := newRecordReader(bytes.NewReader(doc), maxRecord); ; {
+		rec, err := r.next()
+		if err != nil { // io.EOF
+			break
+		}
+		list = append(list, messagesIn(&rec, from)...)
+	}
+	if len(list) == 0 {
+		list = []message{{err: inputErrorf("", "the input is empty: look at what should have written it")}}
 	}
 	return list
 }
 
+// messagesIn finds the events in a record: one, or the several of a batch, of a queue's messages or of PutEvents
+// entries. Nothing is verified here, and what cannot be read is left for opening to say so. There is at least one.
+func messagesIn(rec *record, from string) []message {
+	switch {
+	case rec.err != nil:
+		return []message{{err: rec.err}}
+	case rec.log:
+		o := wrapper.Opened{Kind: wrapper.Logs, Body: rec.doc, EventBridge: shapeOf(rec.doc).eventBridge()}
+		return []message{fromWrapper(&o, from)}
+	case rec.doc[0] == '{':
+		return fromObject(rec.doc, from)
+	}
+	elements, err := rec.elements()
+	if err != nil {
+		return []message{{err: err}}
+	}
+	var list []message
+	for i := range elements {
+		if e := &elements[i]; e.err != nil {
+			list = append(list, message{err: e.err})
+		} else {
+			list = append(list, fromObject(e.doc, from)...)
+		}
+	}
+	return list
+}
+
+// fromObject finds the events in a JSON object: it is one, or there is a wrapper around one or several.
 func fromObject(doc []byte, from string) []message {
-	if doc[0] != '{' {
-		return []message{{err: errors.New("not a JSON object, nor an array of them: no event")}}
-	}
-	switch from {
-	case fromCloudEvent:
+	switch s := shapeOf(doc); {
+	case from == fromCloudEvent:
 		return []message{{body: doc}}
-	case fromEventBridge:
+	case from == fromEventBridge:
 		return []message{asEventBridge(doc)}
-	case fromSQS:
-		return fromQueue(doc)
+	case s.record():
+		return []message{{err: isRecord}}
+	case s.event():
+		if from != fromAuto {
+			return []message{{err: notIn(from)}}
+		}
+		return []message{detect(doc)}
 	}
-	if shapeOf(doc).queue() {
-		return fromQueue(doc)
+	f, ok := wrapper.Look(doc)
+	switch {
+	case !ok && from != fromAuto:
+		return []message{{err: notIn(from)}}
+	case !ok:
+		return []message{{body: doc}}
+	case f.Problem != nil:
+		return []message{{err: f.Problem}}
+	case f.Kind != wrapper.SQS && from != fromAuto && from != string(f.Kind):
+		return []message{{err: notIn(from)}}
 	}
-	return []message{detect(doc)}
+	var list []message
+	for i := range f.Items {
+		it := &f.Items[i]
+		switch {
+		case it.Problem != nil:
+			list = append(list, message{err: it.Problem})
+		case f.Kind == wrapper.SQS:
+			list = append(list, fromQueue(it.Text, from, f.Batch))
+		default:
+			list = append(list, fromItem(it.Text, f.Kind, from))
+		}
+	}
+	return list
+}
+
+var isRecord = inputErrorf("write the message in it: sealbus quarantine show --body ID, with --from and --key-file", "this is a quarantine record, not an event")
+
+func notIn(from string) error {
+	return inputErrorf("drop --from, or name what it is", "this is not %s, as --from %s says", wrapper.Kind(from), from)
+}
+
+// fromQueue is the event in a message of SQS. What SQS hands out is the transport: in it there may be one wrapper. Of a
+// message that stands alone nobody knows whether a pipe passed it on, or who wrote it.
+func fromQueue(text []byte, from string, handedOut bool) message {
+	body := bytes.TrimSpace(text)
+	s := shape{}
+	if len(body) > 0 && body[0] == '{' {
+		s = shapeOf(body)
+	}
+	queue := from == fromAuto || from == string(wrapper.SQS)
+	switch {
+	case s.record():
+		return message{err: isRecord}
+	case s.event() && !queue:
+		return message{err: notIn(from)}
+	case s.event():
+		m := detect(text)
+		if m.err == nil && m.eventBridge && !handedOut && from == fromAuto {
+			o := wrapper.Opened{Kind: wrapper.SQS, Body: m.body, EventBridge: true}
+			return fromWrapper(&o, from)
+		}
+		return m
+	}
+	o, p := wrapper.Open(text)
+	switch {
+	case p != nil:
+		return message{err: p}
+	case o == nil:
+		if _, p := wrapper.Event(text); p != nil {
+			return message{err: p}
+		}
+		return message{body: text}
+	}
+	return fromWrapper(o, from)
+}
+
+// fromItem is the event in any other wrapper.
+func fromItem(text []byte, kind wrapper.Kind, from string) message {
+	bus, p := wrapper.Event(text)
+	if p != nil {
+		return message{err: p}
+	}
+	return fromWrapper(&wrapper.Opened{Kind: kind, Body: text, EventBridge: bus}, from)
+}
+
+// fromWrapper is an event that was taken out of a wrapper: with its account only if --from names the wrapper.
+func fromWrapper(o *wrapper.Opened, from string) message {
+	switch {
+	case from == string(o.Kind):
+		return message{body: o.Body, eventBridge: o.EventBridge}
+	case from != fromAuto && from != string(wrapper.SQS):
+		return message{err: notIn(from)}
+	case !o.EventBridge:
+		return message{body: o.Body}
+	}
+	return message{body: o.Anonymous(), eventBridge: true, hiding: o.Kind}
+}
+
+// fromWrapped is the event in a message that was delivered in a wrapper, as a consumer takes it that names one, or none.
+func fromWrapped(body []byte, name string) message {
+	o, p := wrapper.Open(body)
+	switch {
+	case p != nil:
+		return message{err: p}
+	case o == nil:
+		return message{body: body}
+	case name == string(o.Kind):
+		return fromWrapper(o, name)
+	}
+	return fromWrapper(o, fromAuto)
 }
 
 // shape is what the member names of a JSON object tell about it.
@@ -149,20 +488,18 @@ func shapeOf(doc []byte) shape {
 }
 
 func (s shape) cloudEvent() bool { return s.names["specversion"] != 0 }
+
+func (s shape) event() bool { return s.cloudEvent() || s.eventBridge() || s.entry() }
 func (s shape) eventBridge() bool {
-	return !s.cloudEvent() && s.names["detail-type"] != 0 && s.names["detail"] != 0
+	return !s.cloudEvent() && s.names["detail-type"] != 0 && s.names["detail"] != 0 && s.names["detail"] != '"'
 }
 
 // record reports whether it looks like a quarantine record. Only a consumer that has the key believes one.
 func (s shape) record() bool {
-	return !s.cloudEvent() && s.names["detail-type"] == 0 && s.names["unverified_id"] == '"'
+	return !s.cloudEvent() && s.names["detail-type"] == 0 && s.names["unverified_id"] != 0
 }
 
 func (s shape) entry() bool { return !s.cloudEvent() && s.names["Detail"] == '"' }
-func (s shape) queue() bool {
-	n := s.names
-	return !s.cloudEvent() && (n["Records"] == '[' || n["Messages"] == '[' || n["body"] == '"' || n["Body"] == '"')
-}
 
 // detect tells an EventBridge event, or the PutEvents entry of one, from a CloudEvent.
 func detect(doc []byte) message {
@@ -207,55 +544,4 @@ func deliveryOf(entry []byte) ([]byte, error) {
 	doc = jsonwrite.AppendString(append(doc, `,"detail-type":`...), detailType)
 	doc = append(append(doc, `,"detail":`...), detail...)
 	return append(doc, '}'), nil
-}
-
-// fromQueue takes the bodies out of what SQS hands out: a Lambda event ("Records"), the answer of ReceiveMessage
-// ("Messages"), or one message of either.
-func fromQueue(doc []byte) []message {
-	var list []message
-	found := false
-	r := strictjson.NewReader(doc)
-	for obj := r.Object(); r.Member(&obj); {
-		name, kind := string(obj.Name), r.Kind()
-		switch {
-		case (name == "Records" || name == "Messages") && kind == '[':
-			found = true
-			for a := r.Array(); r.Element(&a); {
-				list = append(list, fromRecord(r.Span(), fmt.Sprintf("%s[%d]", name, len(list))))
-			}
-		case (name == "body" || name == "Body") && kind == '"':
-			found = true
-			list = append(list, detect(r.Bytes()))
-		default:
-			r.Skip()
-		}
-	}
-	switch err := r.End(); {
-	case err != nil:
-		return []message{{err: fmt.Errorf("queue messages: %w", err)}}
-	case !found:
-		return []message{{err: errors.New(`not what SQS hands out: no "Records", "Messages", "body" or "Body"`)}}
-	case len(list) == 0:
-		return []message{{err: errors.New("no messages in it")}}
-	}
-	return list
-}
-
-func fromRecord(record []byte, where string) message {
-	r := strictjson.NewReader(record)
-	var body []byte
-	for obj := r.Object(); r.Member(&obj); {
-		if n := string(obj.Name); (n == "body" || n == "Body") && r.Kind() == '"' {
-			body = r.Bytes()
-		} else {
-			r.Skip()
-		}
-	}
-	if err := r.End(); err != nil {
-		return message{err: fmt.Errorf("%s: %w", where, err)}
-	}
-	if body == nil {
-		return message{err: fmt.Errorf("%s: no body: it is no message of SQS", where)}
-	}
-	return detect(body)
 }

@@ -12,10 +12,10 @@ import (
 )
 
 func (a *app) inspectCommand() *cobra.Command {
-	f := &inspectFlags{from: newChoice(fromAuto, fromCloudEvent, fromEventBridge, fromSQS)}
+	f := &inspectFlags{from: newFrom()}
 	cmd := a.command(commandSpec{
-		use: "inspect [--short] [--trust FILE --roots FILE] < EVENT", short: "Show what a sealed event claims, without verifying it", now: true, args: standardInput("inspect"),
-		long: `Show people what the event on standard input claims: what was signed and by which keys, and what a consumer would
+		use: "inspect [--short] [--trust FILE --roots FILE] [FILE...]", short: "Show what a sealed event claims, without verifying it", now: true, args: anyFiles,
+		long: `Show people what the events in files, or on standard input, claim: what was signed and by which keys, and what a consumer would
 check; what is encrypted, and to whom; which key vouches for a session key. It takes whatever ` + "`sealbus open`" + ` takes, and needs no
 trust. With --trust and --roots it says whose the keys are that the event names.
 
@@ -23,10 +23,10 @@ Nothing is verified: everything shown may have been written by an attacker.
 Exit status: 0, or 1 if there is no event that could be shown.`,
 		example: `sealbus inspect < sealed.json
 aws sqs receive-message --queue-url URL | sealbus inspect --short`,
-		run: func(ctx context.Context, _ []string) error { return a.inspect(ctx, f) },
+		run: func(ctx context.Context, files []string) error { return a.inspect(ctx, f, files) },
 	})
 	cmd.Flags().BoolVar(&f.short, "short", false, "one line for each event")
-	cmd.Flags().Var(&f.from, "from", "what the input is")
+	cmd.Flags().Var(&f.from, "from", helpFrom)
 	f.trustFlags.register(cmd)
 	return cmd
 }
@@ -44,7 +44,11 @@ type inspector struct {
 	bundle *keys.Bundle // says whose keys they are; nil = there is no --trust
 }
 
-func (a *app) inspect(ctx context.Context, f *inspectFlags) error {
+func (a *app) inspect(ctx context.Context, f *inspectFlags, files []string) error {
+	in, err := a.newInput(files, "an event", f.from.value)
+	if err != nil {
+		return err
+	}
 	i := inspector{app: a, short: f.short}
 	if f.trust+f.roots != "" {
 		if (f.trust == "") != (f.roots == "") {
@@ -56,28 +60,27 @@ func (a *app) inspect(ctx context.Context, f *inspectFlags) error {
 		}
 		i.bundle = bundle
 	}
-	doc, err := a.readEvents("an event")
-	if err != nil {
-		return err
-	}
-	list := messages(doc, f.from.value)
 	worst := exitDone
-	for n := range list {
-		if !i.show(&list[n], n, len(list)) {
+	err = in.each(func(m *message, where string, n, of int) error {
+		if !i.show(m, where, n, of) {
 			worst = exitRejected
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	return ended(worst)
 }
 
-// show shows one event and reports whether there was one.
-func (i *inspector) show(m *message, n, of int) bool {
+// show shows one event and reports whether there was one. Of several, of is their number, or 0 while it is not known.
+func (i *inspector) show(m *message, where string, n, of int) bool {
 	s, err := (*peek.Sealed)(nil), m.err
 	if err == nil {
 		s, err = peek.Unverified(m.body, envelope.DefaultIgnoreMembers()...)
 	}
 	if err != nil {
-		i.notShown(err, position(n, of))
+		i.notShown(m, err, where)
 		return false
 	}
 	r := inspectResult(s, owners{i.bundle, i.now()})
@@ -93,9 +96,16 @@ func (i *inspector) show(m *message, n, of int) bool {
 	return true
 }
 
-func (a *app) notShown(err error, where string) {
+func (a *app) notShown(m *message, err error, where string) {
 	e := &envelope.Error{Reason: envelope.ReasonMalformed, Cause: err.Error()}
-	_ = a.tellRefusal(e, "give a CloudEvent, an EventBridge event or messages of a queue, as JSON", where)
+	if m.err != nil {
+		e = m.refusal()
+	}
+	fix := e.Advice
+	if fix == "" {
+		fix = "give a CloudEvent, an EventBridge event or messages of a queue, as JSON"
+	}
+	_ = a.tellRefusal(e, fix, where)
 }
 
 // inspected is an event for programs. All of it is unverified, and it says so.

@@ -64,8 +64,11 @@ func (v *view) page(i, of int) {
 		v.linef("")
 	}
 	head := "NOTHING WAS VERIFIED."
-	if of > 1 {
+	switch {
+	case of > 1:
 		head = fmt.Sprintf("Event %d of %d. %s", i+1, of, head)
+	case of == 0:
+		head = fmt.Sprintf("Event %d. %s", i+1, head)
 	}
 	v.linef("%s %s\n", v.bold(v.yellow(head)), "This is what the event claims; `sealbus open` judges it.")
 	v.event()

@@ -23,11 +23,11 @@ func isKMS(text string) bool {
 // kmsClient is a client of KMS in the region that the ARN names, or else the configured one.
 func (a *app) kmsClient(ctx context.Context, arn string) (*kms.Client, error) {
 	region := ""
-	if parts := strings.Split(arn, ":"); len(parts) > 5 && parts[0] == "arn" {
-		if parts[2] != "kms" {
+	if parts, ok := parseARN(arn); ok {
+		if parts.service != "kms" {
 			return nil, usage("give the ARN of a key in KMS: arn:aws:kms:REGION:ACCOUNT:key/ID", "%q is not of KMS", arn)
 		}
-		region = parts[3]
+		region = parts.region
 	}
 	cfg, err := loadAWS(ctx, region)
 	if err != nil {

@@ -43,6 +43,7 @@ type listenFlags struct {
 	redis         string
 	limit         int
 	remove        bool
+	wrapper       string
 }
 
 func (a *app) listenCommand() *cobra.Command {
@@ -86,6 +87,7 @@ sealbus listen --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing 
 	flags.StringArrayVar(&f.types, "allow-type", nil, "a type `PATTERN` that it takes (default all that the bundle allows)")
 	flags.StringVar(&f.audience, "audience", "", "the `NAME` that must be among those the event was sealed for (default not checked)")
 	flags.StringVar(&f.account, "account", "", "the AWS account that sent them, an `ID` (default as the EventBridge event says)")
+	flags.StringVar(&f.wrapper, "wrapper", "", "what only AWS can put around them here, a `NAME` as of open --from; the account in it counts then")
 	flags.Var(&f.maxAge, "max-age", "how long ago they may have been sealed")
 	flags.Lookup("max-age").DefValue = "24h5m" // consumer.DefaultMaxAge; the general form has its largest unit only
 	flags.StringVar(&f.forwardTo, "forward-to", "", "post verified events to this `URL`")
@@ -216,7 +218,8 @@ func (a *app) newListener(ctx context.Context, f *listenFlags) (*listener, error
 	l.consumer, err = consumer.New(f.name, trust, store, &consumer.Options{
 		Sources: f.sources, Types: f.types, Audience: f.audience, MaxAge: time.Duration(f.maxAge),
 		Decrypter: decrypter, RequireEncrypted: f.encrypted, RequireEncryptedFields: f.fields, IgnoreMembers: f.ignore,
-		Quarantine: quarantine, QuarantineName: f.quarantineName(), Reopen: reopen, Logger: slog.New(slog.DiscardHandler), Now: a.now,
+		Quarantine: quarantine, QuarantineName: f.quarantineName(), Reopen: reopen, Wrapper: consumer.Wrapper(f.wrapper),
+		Logger: slog.New(slog.DiscardHandler), Now: a.now,
 	})
 	if err != nil {
 		l.close()

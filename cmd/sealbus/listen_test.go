@@ -617,6 +617,13 @@ func TestRegionOfQueue(t *testing.T) {
 	for url, want := range map[string]string{
 		"https://sqs.eu-west-1.amazonaws.com/111122223333/billing":     "eu-west-1",
 		"https://sqs.cn-north-1.amazonaws.com.cn/111122223333/billing": "cn-north-1",
+		"https://eu-west-1.queue.amazonaws.com/111122223333/billing":   "eu-west-1",
+		"https://sqs-fips.us-east-1.amazonaws.com/111122223333/q":      "us-east-1",
+		"https://sqs.eu-west-1.api.aws/111122223333/billing":           "eu-west-1",
+		"https://vpce-1.sqs.eu-west-1.vpce.amazonaws.com/1/billing":    "eu-west-1",
+		"http://localhost:4566/queue/eu-west-1/000000000000/billing":   "eu-west-1",
+		"https://sqs.eu-west-1.amazonaws.com.evil.example/1/billing":   "",
+		"https://sqs.eu-west-1.amazonaws.evil.example/1/billing":       "",
 		"http://127.0.0.1:9324/000000000000/billing":                   "",
 		"https://sqs.eu-west-1.example.com/111122223333/billing":       "",
 		"billing": "",

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/wrapper"
 )
 
 // listener takes deliveries through a consumer and says what became of each. It is safe for concurrent use.
@@ -100,6 +101,10 @@ func (l *listener) take(ctx context.Context, body []byte) *heard {
 		msg.Format = consumer.EventBridge
 	case s.record():
 		msg.Format = consumer.QuarantineRecord
+	case !s.event():
+		if _, ok := wrapper.Look(body); ok {
+			msg.Format = consumer.Wrapped
+		}
 	}
 	result, err := l.consumer.Handle(ctx, msg, func(ctx context.Context, d consumer.Delivery[[]byte]) error {
 		h.KeyIDs, h.SignedAt = slices.Clone(d.Verified.KeyIDs), formatTime(d.Verified.SignedAt)

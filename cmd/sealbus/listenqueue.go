@@ -53,7 +53,7 @@ func (l *listener) pollQueue(ctx context.Context, f *listenFlags) error {
 		return err
 	}
 	p := &poller{listener: l, url: f.queue, deletes: f.deletes(), seen: map[string]told{}}
-	p.client = sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.BaseEndpoint = orBase(&f.awsFlags, o.BaseEndpoint) })
+	p.client = sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.BaseEndpoint = queueBase(f.queue, &f.awsFlags, o.BaseEndpoint) })
 	what := "messages stay on the queue, and come back when their visibility timeout is over; each look counts towards maxReceiveCount"
 	if p.deletes {
 		what = "what is done with is deleted, the rest stays"

@@ -40,15 +40,18 @@ func (a *app) openCommand() *cobra.Command {
 	f := &openFlags{
 		maxAge: durationValue(consumer.DefaultMaxAge),
 		mode:   newChoice("strict", "passthrough", "core-only"),
-		from:   newChoice(fromAuto, fromCloudEvent, fromEventBridge, fromSQS),
+		from:   newFrom(),
 	}
 	cmd := a.command(commandSpec{
-		use: "open --trust FILE --roots FILE --allow-source PATTERN... [--identity KEY...] < EVENT", short: "Verify sealed events, decrypt them, and say why one is refused", now: true, args: standardInput("open"),
-		long: `Verify the sealed event on standard input as a consumer would, and write the verified event, which holds only
-what was signed. Use standard output, never the input, which may hold more than that.
+		use: "open --trust FILE --roots FILE --allow-source PATTERN... [--identity KEY...] [FILE...]", short: "Verify sealed events, decrypt them, and say why one is refused", now: true, args: anyFiles,
+		long: `Verify the sealed events in files, or on standard input, as a consumer would, and write the verified events, which
+hold only what was signed. Use standard output, never the input, which may hold more than that.
 
-It reads a CloudEvent, an EventBridge event, a PutEvents entry, what SQS hands out, and arrays of them: then it
-writes one event a line, and ends with the highest status.
+It reads CloudEvents, EventBridge events, PutEvents entries and what SQS hands out: one a line, one behind the
+other, or in an array. Of several it writes one event a line; a record that is refused or broken does not stop it,
+and it ends with the highest status.
+
+` + helpWrappers + `
 
 Encrypted data is decrypted last, with a key of --identity. --require-encrypted refuses events that anybody can read,
 --keep-encrypted verifies without a key, and leaves the data as it is.
@@ -60,7 +63,7 @@ It does not check replay: an event that opens here may have been handled before.
 knows that. The AWS account is believed as the input or --account states it.`,
 		example: `sealbus open --trust bundle.dsse --roots roots.json --allow-source 'https://orders.example/*' < sealed.json
 aws sqs receive-message --queue-url URL | sealbus open --trust bundle.dsse --roots roots.json --allow-source 'urn:shop:*'`,
-		run: func(ctx context.Context, _ []string) error { return a.open(ctx, f) },
+		run: func(ctx context.Context, files []string) error { return a.open(ctx, f, files) },
 	})
 	flags := cmd.Flags()
 	f.trustFlags.register(cmd)
@@ -75,7 +78,7 @@ aws sqs receive-message --queue-url URL | sealbus open --trust bundle.dsse --roo
 	flags.Var(&f.maxAge, "max-age", "how long ago it may have been sealed")
 	flags.Lookup("max-age").DefValue = "24h5m" // consumer.DefaultMaxAge; the general form has its largest unit only
 	flags.Var(&f.mode, "mode", "what becomes of attributes that nobody signed: dropped, shown apart, or all extensions dropped")
-	flags.Var(&f.from, "from", "what the input is")
+	flags.Var(&f.from, "from", helpFrom)
 	return cmd
 }
 
@@ -141,8 +144,12 @@ func (f *openFlags) options(now time.Time) (*envelope.OpenOptions, error) {
 	}, nil
 }
 
-func (a *app) open(ctx context.Context, f *openFlags) error {
+func (a *app) open(ctx context.Context, f *openFlags, files []string) error {
 	opts, err := f.options(a.now())
+	if err != nil {
+		return err
+	}
+	in, err := a.newInput(files, "a sealed event", f.from.value)
 	if err != nil {
 		return err
 	}
@@ -153,18 +160,14 @@ func (a *app) open(ctx context.Context, f *openFlags) error {
 	if opts.Decrypter, err = a.decrypter(ctx, &f.identityFlags); err != nil {
 		return err
 	}
-	doc, err := a.readEvents("a sealed event")
+	worst := exitDone
+	err = in.each(func(m *message, where string, _, _ int) error {
+		opened, err := m.open(ctx, trust, opts)
+		worst = max(worst, verdictExit(err))
+		return a.tellOpened(opened, err, where, opts.Decrypter)
+	})
 	if err != nil {
 		return err
-	}
-	list := messages(doc, f.from.value)
-	worst := exitDone
-	for i := range list {
-		opened, err := list[i].open(ctx, trust, opts)
-		if err := a.tellOpened(opened, err, position(i, len(list)), opts.Decrypter); err != nil {
-			return err
-		}
-		worst = max(worst, verdictExit(err))
 	}
 	return ended(worst)
 }

@@ -310,7 +310,8 @@ func TestOpenUsage(t *testing.T) {
 		"no window":    b.open(orderSource, "--max-age", "0s"),
 		"unknown mode": b.open(orderSource, "--mode", "lax"),
 		"account":      b.open(orderSource, "--account", "shop"),
-		"argument":     b.open(orderSource, "event.json"),
+		"stdin twice":  b.open(orderSource, "-", "-"),
+		"a directory":  b.open(orderSource, b.dir),
 	} {
 		if r := b.run("", args...); r.code != exitUsage || !strings.HasPrefix(r.stderr, "sealbus: ") {
 			t.Errorf("%s: exit %d, %s", name, r.code, r.stderr)
@@ -321,7 +322,7 @@ func TestOpenUsage(t *testing.T) {
 // The seeds are in testdata/fuzz.
 func FuzzMessages(f *testing.F) {
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		for _, from := range []string{fromAuto, fromCloudEvent, fromEventBridge, fromSQS} {
+		for _, from := range newFrom().words {
 			list := messages(doc, from)
 			if len(list) == 0 {
 				t.Fatalf("%s: neither an event nor an error", from)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/producer"
 	"github.com/sealbus/sealbus/producer/eventbridge"
@@ -139,49 +137,15 @@ func (a *app) publish(ctx context.Context, f *publishFlags) error {
 
 // readPublished reads one event, a sequence or an array of them.
 func (a *app) readPublished(file string) ([]event.Event, error) {
-	doc, err := a.readEventFile(file)
+	in, err := a.newInput([]string{file}, "CloudEvents", fromCloudEvent)
 	if err != nil {
 		return nil, err
 	}
-	parts, err := splitEvents(file, doc)
-	if err != nil {
-		return nil, err
+	events, _, err := in.cloudEvents()
+	if err == nil && len(events) == 0 {
+		err = notSealable("", errors.New(nameOf(file)+" is empty"))
 	}
-	events := make([]event.Event, len(parts))
-	for i, part := range parts {
-		if events[i], err = readCloudEvent(part); err != nil {
-			return nil, notSealable(position(i, len(parts)), err)
-		}
-	}
-	return events, nil
-}
-
-func (a *app) readEventFile(file string) ([]byte, error) {
-	if file == "-" {
-		return a.readEvents("CloudEvents")
-	}
-	return a.readFile(file, maxInput)
-}
-
-func splitEvents(file string, doc []byte) (parts [][]byte, err error) {
-	switch text := bytes.TrimSpace(doc); {
-	case bytes.HasPrefix(text, []byte("[")):
-		parts, err = cejson.Split(doc)
-	case len(text) > 0 && checkObject(text) != nil:
-		err = checkObject(text)
-	default:
-		parts, err = cejson.SplitSequence(doc)
-	}
-	if e, ok := errors.AsType[*cejson.Error](err); ok && e.TooLarge {
-		return nil, rejected("write one event a line: there is no limit then", "an array of %w", errors.New(strings.TrimPrefix(e.Error(), "cejson: ")))
-	}
-	switch {
-	case err != nil:
-		return nil, notSealable("", err)
-	case len(parts) == 0:
-		return nil, notSealable("", errors.New(nameOf(file)+" is empty"))
-	}
-	return parts, nil
+	return events, err
 }
 
 func (a *app) newPublisher(ctx context.Context, f *publishFlags, source keys.SignerSource, encrypt *envelope.Encrypter) (*producer.Producer, error) {

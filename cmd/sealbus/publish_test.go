@@ -188,7 +188,7 @@ func TestPublishRefuses(t *testing.T) {
 	}{
 		"empty":           {"", nil, exitRejected, "standard input is empty"},
 		"not JSON":        {"hello", nil, exitRejected, "not a JSON object"},
-		"cut":             {order("o-1") + order("o-2")[:50], nil, exitRejected, "follows event 1"},
+		"cut":             {order("o-1") + order("o-2")[:50], nil, exitRejected, "record 2 (at byte "},
 		"no CloudEvent":   {order("o-1") + `{"a":1}`, nil, exitRejected, "event 2 of 2"},
 		"foreign source":  {order("o-1") + strings.Replace(order("o-2"), "shop.example", "bank.example", 1), nil, exitRejected, "does not speak for"},
 		"missing bus":     {order("o-1"), []string{"--bus", "centrall"}, exitUsage, "does not exist"},

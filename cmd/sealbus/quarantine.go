@@ -6,17 +6,13 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
-	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/spf13/cobra"
 
 	"github.com/sealbus/sealbus/consumer"
@@ -165,33 +161,6 @@ func asStore[S quarantine.Store](s S, err error) (quarantine.Store, error) {
 		return nil, usage("correct --from", "--from: %w", err)
 	}
 	return s, nil
-}
-
-// amazonQueue is the host of a queue's URL that says the region.
-var amazonQueue = regexp.MustCompile(`^sqs(?:-fips)?\.([a-z]+-[a-z\d-]+)\.amazonaws\.com(?:\.cn)?$`)
-
-// queueClientFor is a client for the region that the URL of a queue names, or else for the host in it.
-func queueClientFor(ctx context.Context, queueURL string, f awsFlags) (*awssqs.Client, error) {
-	u, err := url.Parse(queueURL)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || len(u.Path) < 2 {
-		return nil, usage("give the URL, as https://sqs.REGION.amazonaws.com/ACCOUNT/NAME", "%q is not the URL of a queue", queueURL)
-	}
-	amazon := amazonQueue.FindStringSubmatch(u.Hostname())
-	if amazon != nil {
-		f.region = amazon[1]
-	}
-	cfg, err := loadAWS(ctx, f.region)
-	if err != nil {
-		return nil, err
-	}
-	return awssqs.NewFromConfig(cfg, func(o *awssqs.Options) {
-		if amazon == nil {
-			o.BaseEndpoint = aws.String(u.Scheme + "://" + u.Host)
-		}
-		if f.endpoint != "" {
-			o.BaseEndpoint = f.base()
-		}
-	}), nil
 }
 
 // storeFailed is an error of the store, with what to do.

@@ -21,6 +21,7 @@ type judgeFlags struct {
 	sources  []string
 	types    []string
 	audience string
+	wrapper  string
 	maxAge   durationValue
 }
 
@@ -32,15 +33,17 @@ func (f *judgeFlags) register(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.sources, "allow-source", nil, "with --trust, a source `PATTERN` that the consumer takes (default all that the bundle allows)")
 	flags.StringArrayVar(&f.types, "allow-type", nil, "with --trust, a type `PATTERN` that it takes (default all that the bundle allows)")
 	flags.StringVar(&f.audience, "audience", "", "with --trust, the `NAME` that the event must be sealed for (default not checked)")
+	flags.StringVar(&f.wrapper, "wrapper", "", "with --trust, the wrapper that the consumer names, a `NAME` as of open --from")
 	flags.Var(&f.maxAge, "max-age", "with --trust, how long ago it may have been sealed")
 	flags.Lookup("max-age").DefValue = "24h5m" // consumer.DefaultMaxAge; the general form has its largest unit only
 }
 
 // judge is what judges records now; nil = nothing does.
 type judge struct {
-	app   *app
-	trust keys.Source
-	opts  envelope.OpenOptions
+	app     *app
+	trust   keys.Source
+	wrapper string // that the consumer names
+	opts    envelope.OpenOptions
 }
 
 func (a *app) newJudge(ctx context.Context, f *judgeFlags) (*judge, error) {
@@ -66,7 +69,7 @@ func (a *app) newJudge(ctx context.Context, f *judgeFlags) (*judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &judge{a, trust, envelope.OpenOptions{
+	return &judge{a, trust, f.wrapper, envelope.OpenOptions{
 		Sources: f.sources, Types: f.types, Audience: f.audience, MaxAge: time.Duration(f.maxAge), Now: a.now,
 		Decrypter: decrypter, KeepEncrypted: decrypter == nil, // without an identity it is judged as far as it can be
 	}}, nil
@@ -111,6 +114,9 @@ func (j *judge) now(ctx context.Context, r *consumer.Record) *verdictNow {
 	opts := j.opts
 	opts.Account = r.Message.Account
 	m := message{body: r.Message.Body, eventBridge: r.Message.Format == consumer.EventBridge}
+	if r.Message.Format == consumer.Wrapped {
+		m = fromWrapped(m.body, j.wrapper)
+	}
 	opened, err := m.open(ctx, j.trust, &opts)
 	if err == nil {
 		return &verdictNow{Verdict: "verified", Producer: opened.Producer, Unread: opened.IsEncrypted()}

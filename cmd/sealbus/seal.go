@@ -14,6 +14,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/wrapper"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -39,8 +40,9 @@ func (a *app) sealCommand() *cobra.Command {
 	f := &sealFlags{to: newChoice(fromCloudEvent, fromEventBridge), layout: newChoice("structured", "embedded")}
 	var cmd *cobra.Command
 	cmd = a.command(commandSpec{
-		use: "seal --keyring FILE [--encrypt-to RECIPIENT... [--field POINTER...]] [--to eventbridge] < EVENT", short: "Sign CloudEvents, and encrypt them if asked to", now: true, args: standardInput("seal"),
-		long: `Sign the CloudEvent on standard input, or a batch of them (a JSON array): all of it or nothing.
+		use: "seal --keyring FILE [--encrypt-to RECIPIENT... [--field POINTER...]] [--to eventbridge] [FILE...]", short: "Sign CloudEvents, and encrypt them if asked to", now: true, args: anyFiles,
+		long: `Sign the CloudEvents in files, or on standard input: one event, events one a line or one behind the other, or a
+JSON array of them. It is all of it or nothing. An array stays an array; of several others there is one a line.
 
 What comes out is JSON in any case. With --to eventbridge it is what ` + "`aws events put-events --entries`" + ` takes: an
 array of entries, also for a single event.
@@ -51,11 +53,11 @@ the keys in a file of ` + "`sealbus keys export`" + `, a key in AWS KMS, or what
 sealbus seal --keyring orders.keyring --encrypt-to billing --trust bundle.dsse --roots roots.json --field /card < event.json > sealed.json
 sealbus seal --keyring orders.keyring --to eventbridge --bus central < event.json > entries.json
 aws events put-events --entries file://entries.json`,
-		run: func(ctx context.Context, _ []string) error {
+		run: func(ctx context.Context, files []string) error {
 			if err := f.check(cmd); err != nil {
 				return err
 			}
-			return a.seal(ctx, f)
+			return a.seal(ctx, f, files)
 		},
 	})
 	flags := cmd.Flags()
@@ -86,7 +88,11 @@ func (f *sealFlags) check(cmd *cobra.Command) error {
 	return f.encryptFlags.check()
 }
 
-func (a *app) seal(ctx context.Context, f *sealFlags) error {
+func (a *app) seal(ctx context.Context, f *sealFlags, files []string) error {
+	in, err := a.newInput(files, "a CloudEvent", fromCloudEvent)
+	if err != nil {
+		return err
+	}
 	ring, source, err := a.openSigning(ctx, &f.signFlags)
 	if err != nil {
 		return err
@@ -99,11 +105,7 @@ func (a *app) seal(ctx context.Context, f *sealFlags) error {
 	if err != nil {
 		return err
 	}
-	doc, err := a.readEvents("a CloudEvent")
-	if err != nil {
-		return err
-	}
-	events, batch, err := readCloudEvents(doc)
+	events, batch, err := in.cloudEvents()
 	if err != nil {
 		return err
 	}
@@ -114,24 +116,17 @@ func (a *app) seal(ctx context.Context, f *sealFlags) error {
 	return a.writeSealed(sealed, batch, f)
 }
 
-// readCloudEvents reads one event or a batch.
-func readCloudEvents(doc []byte) (events []event.Event, batch bool, err error) {
-	parts := [][]byte{doc}
-	if len(doc) == 0 {
-		return nil, false, notSealable("", errors.New("standard input is empty"))
+// cloudEvents reads all events of the input.
+func (in *input) cloudEvents() (events []event.Event, batch bool, err error) {
+	docs, batch, err := in.documents()
+	if err != nil {
+		return nil, false, err
 	}
-	if doc[0] == '[' {
-		batch = true
-		if parts, err = cejson.Split(doc); err != nil {
-			return nil, true, notSealable("", err)
+	events = make([]event.Event, len(docs))
+	for i := range docs {
+		if events[i], err = readCloudEvent(docs[i].doc); err != nil {
+			return nil, batch, notSealable(position(i, len(docs)), err)
 		}
-	}
-	for i, part := range parts {
-		ev, err := readCloudEvent(part)
-		if err != nil {
-			return nil, batch, notSealable(position(i, len(parts)), err)
-		}
-		events = append(events, ev)
 	}
 	return events, batch, nil
 }
@@ -141,8 +136,16 @@ func readCloudEvent(doc []byte) (event.Event, error) {
 	switch {
 	case s.eventBridge():
 		return event.Event{}, errors.New("this is an EventBridge event, not a CloudEvent")
-	case s.queue() || s.entry():
+	case s.entry():
 		return event.Event{}, errors.New("this is a message of a queue or bus, not a CloudEvent")
+	case s.record():
+		return event.Event{}, isRecord
+	}
+	if f, ok := wrapper.Look(doc); ok {
+		if f.Problem != nil {
+			return event.Event{}, f.Problem
+		}
+		return event.Event{}, fmt.Errorf("this is %s, a message of a queue or bus, not a CloudEvent", f.Kind)
 	}
 	if err := checkObject(doc); err != nil {
 		return event.Event{}, err
@@ -258,9 +261,13 @@ func (a *app) writeSealed(sealed []*envelope.Sealed, batch bool, f *sealFlags) e
 		return a.writeEntries(sealed, f)
 	}
 	var out []byte
+	between := "\n"
+	if batch {
+		between = ",\n"
+	}
 	for i, s := range sealed {
 		if i > 0 {
-			out = append(out, ",\n"...)
+			out = append(out, between...)
 		}
 		out = append(out, s.JSON()...)
 	}

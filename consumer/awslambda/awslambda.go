@@ -136,13 +136,21 @@ func (o *Options) check() error {
 
 var errBatch = errors.New("awslambda: the function was invoked with several messages, not with one event: use awslambda.SQS behind a queue")
 
+// batchError says what the several messages are, where that is known.
+func (s *shape) batchError() error {
+	if s.several == "" {
+		return errBatch
+	}
+	return fmt.Errorf("%w: %s; or give the event source mapping or pipe a batch size of 1", errBatch, s.several)
+}
+
 func (a *adapter) eventBridge(ctx context.Context, payload json.RawMessage) (struct{}, error) {
 	if a.err != nil {
 		return struct{}{}, a.err
 	}
 	msg, s := a.message(payload)
 	if s.batch {
-		return struct{}{}, errBatch // in quarantine as if it were one event, all of it would be acknowledged
+		return struct{}{}, s.batchError() // in quarantine as if it were one event, all of it would be acknowledged
 	}
 	defer a.flush(ctx)
 	run, cancel := a.within(ctx)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/wrapper"
 )
 
 // maxBatch is the largest payload in bytes, with some room: Lambda takes 6 MB.
@@ -23,7 +24,9 @@ const maxMessageID = 100
 // readBatch reads the event that an event source mapping of SQS sends, in one pass, and leaves the bodies as they are.
 // A record that could not be named in a response, or might be named wrongly, is an error of the whole batch: a wrong
 // name may delete the message that failed.
+// A pipe of EventBridge sends the records as an array, and takes the same response.
 // https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-batching-concurrency.html
 func readBatch(payload []byte) ([]record, error) {
 	if len(payload) > maxBatch {
 		return nil, fmt.Errorf("the payload has %d bytes, Lambda takes 6 MB", len(payload))
@@ -31,6 +34,10 @@ func readBatch(payload []byte) ([]record, error) {
 	var records []record
 	found := false
 	r := strictjson.NewReader(payload)
+	if r.Kind() == '[' {
+		records = readRecords(&r)
+		return records, r.End()
+	}
 	for obj := r.Object(); r.Member(&obj); {
 		if string(obj.Name) != "Records" {
 			r.Span()
@@ -41,6 +48,9 @@ func readBatch(payload []byte) ([]record, error) {
 	}
 	if err := r.End(); err != nil {
 		return nil, err
+	}
+	if _, p := wrapper.Open(payload); !found && p != nil {
+		return nil, fmt.Errorf("%w: %s", p, p.Fix)
 	}
 	if !found {
 		return nil, errors.New(`there is no member "Records": a function that EventBridge invokes has awslambda.EventBridge`)
@@ -74,6 +84,9 @@ func readRecord(r *strictjson.Reader) (m record) {
 			if from = r.Bytes(); string(from) != "aws:sqs" {
 				r.Failf("a record of %.40q", from)
 			}
+		case "EventSource": // SNS spells it so
+			from = r.Bytes()
+			r.Failf("a record of %.40q: a function that SNS invokes has awslambda.EventBridge", from)
 		case "eventSourceARN":
 			fifo := bytes.HasSuffix(r.Bytes(), []byte(".fifo"))
 			m.ordered = m.ordered || fifo

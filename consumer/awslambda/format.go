@@ -1,8 +1,11 @@
 package awslambda
 
 import (
+	"fmt"
+
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/wrapper"
 )
 
 // Format is what a message may be. An authenticated quarantine record (consumer.MarshalRecord), sent to have its event
@@ -14,6 +17,10 @@ const (
 	// FormatAuto decides by the top-level members of the message, each of which no other format can have:
 	// "detail-type" makes it an EventBridge event, "unverified_id" a quarantine record; without these it is a
 	// CloudEvent. What has the members of two formats, or is no JSON object with unique members, is malformed.
+	//
+	// What has none of these members, and is known as something that an AWS service puts around a message
+	// (consumer.Wrapped), is opened as such: account and replay name in it count only if consumer.Options.Wrapper names
+	// that wrapper. The other formats take no wrapper, and the verdict says which one it was.
 	FormatAuto Format = iota
 	// FormatEventBridge takes EventBridge events only: what EventBridge puts into a queue without an input
 	// transformer.
@@ -33,8 +40,10 @@ const maxScan = maxBatch
 
 // shape is what the top-level members of a message say.
 type shape struct {
-	detailType, record, event bool // the members that tell the formats apart
-	batch                     bool // a list, or "Records" and none of those: several messages, not one
+	detailType, record, event bool   // the members that tell the formats apart
+	batch                     bool   // several messages, not one
+	several                   string // what they are, if that is known
+	wrapped                   bool   // it is in a wrapper, or is something of AWS that is known and holds no event
 	replayName                string
 }
 
@@ -48,8 +57,10 @@ func (a *adapter) message(body []byte) (consumer.Message, shape) {
 	case a.opts.Format == FormatEventBridge,
 		a.opts.Format == FormatAuto && ok && s.detailType && !s.record && !s.event:
 		msg.Format = consumer.EventBridge
+	case a.opts.Format == FormatAuto && s.wrapped:
+		msg.Format = consumer.Wrapped // the core knows whether the name in it counts
 	}
-	if ok && a.opts.OnlyEventBridgeWrites && msg.Format == consumer.EventBridge {
+	if a.opts.OnlyEventBridgeWrites && (ok && msg.Format == consumer.EventBridge || msg.Format == consumer.Wrapped) {
 		msg.ReplayName = s.replayName
 	}
 	return msg, s
@@ -63,9 +74,12 @@ func readShape(body []byte) (s shape, ok bool) {
 	}
 	r := strictjson.NewReader(body)
 	if r.Kind() == '[' {
-		return shape{batch: true}, false
+		if s, ok = lookInto(body); !ok {
+			s.batch = true
+		}
+		return s, false
 	}
-	records := false
+	records, text := false, false
 	for obj := r.Object(); r.Member(&obj); {
 		switch string(obj.Name) {
 		case "detail-type":
@@ -74,6 +88,8 @@ func readShape(body []byte) (s shape, ok bool) {
 			s.record = true
 		case "specversion":
 			s.event = true
+		case "detail":
+			text = r.Kind() == '"'
 		case "Records":
 			records = r.Kind() == '['
 		case "replay-name":
@@ -85,7 +101,34 @@ func readShape(body []byte) (s shape, ok bool) {
 	if r.End() != nil {
 		return shape{}, false
 	}
-	s.batch = records && !s.detailType && !s.record && !s.event
+	if s.record || s.event || s.detailType && !text {
+		return s, true
+	}
+	if found, known := lookInto(body); known {
+		return found, true
+	}
+	s.batch = records
+	return s, true
+}
+
+// lookInto finds what an AWS service put around the message. A list with one record is one message, except the batch of
+// SQS, which has a function of its own.
+func lookInto(body []byte) (s shape, ok bool) {
+	f, ok := wrapper.Look(body)
+	if !ok {
+		return shape{}, false
+	}
+	s.wrapped = true
+	if s.batch = len(f.Items) > 1 || f.Several || f.Batch; s.batch {
+		s.several = fmt.Sprintf("%d messages (%s each)", len(f.Items), f.Kind)
+		if f.Problem != nil {
+			s.several = f.Problem.Cause
+		}
+	}
+	if o, _ := wrapper.Open(body); o != nil && o.EventBridge {
+		inner, _ := readShape(o.Body)
+		s.replayName = inner.replayName
+	}
 	return s, true
 }
 

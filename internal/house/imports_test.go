@@ -37,6 +37,7 @@ var table = map[string][]string{
 	"internal/awscall":             {},
 	"internal/awsfake":             {},
 	"internal/awsfake/awsfaketest": {},
+	"internal/awsname":             {},
 	"internal/b64":                 {},
 	"internal/canonical":           {},
 	"internal/howlong":             {},

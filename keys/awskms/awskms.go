@@ -42,6 +42,7 @@ import (
 
 	"github.com/sealbus/sealbus/internal/awscall"
 	"github.com/sealbus/sealbus/internal/nilcheck"
+	"github.com/sealbus/sealbus/internal/awsname"
 )
 
 // DefaultTimeout is how long one operation may take, with all tries of the SDK: an event waits for it.
@@ -159,18 +160,14 @@ func regionOf(client any) string {
 type arnParts struct{ partition, region, account, id string }
 
 func parseARN(arn string) (p arnParts, ok bool) {
-	parts := strings.Split(arn, ":")
-	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "kms" {
-		return p, false
-	}
-	id, isKey := strings.CutPrefix(parts[5], "key/")
-	p = arnParts{partition: parts[1], region: parts[3], account: parts[4], id: id}
-	return p, isKey && p.partition != "" && p.region != "" && p.account != "" && id != "" && !strings.Contains(id, "/")
+	a, ok := awsname.ParseARN(arn)
+	p = arnParts{partition: a.Partition, region: a.Region, account: a.Account, id: a.KMSKey()}
+	return p, ok && p.id != ""
 }
 
 func isKeyARN(arn string) bool {
 	_, ok := parseARN(arn)
-	return ok && len(arn) <= 2048
+	return ok
 }
 
 // sameSecret reports whether both ARNs name one key, or replicas of one multi-Region key, which share the ID "mrk-...".

@@ -36,7 +36,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -49,6 +48,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/quarantine"
 	"github.com/sealbus/sealbus/internal/awscall"
 	"github.com/sealbus/sealbus/internal/nilcheck"
+	"github.com/sealbus/sealbus/internal/awsname"
 )
 
 // What Options are when they are not set.
@@ -126,8 +126,7 @@ func New(client Client, queueURL string, key []byte, opts *Options) (*Store, err
 }
 
 func checkURL(queueURL string) error {
-	u, err := url.Parse(queueURL)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || len(u.Path) < 2 {
+	if _, ok := awsname.ParseQueueURL(queueURL); !ok {
 		return fmt.Errorf("%.200q is not the URL of a queue", queueURL)
 	}
 	return nil

@@ -9,13 +9,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/smithy-go"
 	"github.com/tink-crypto/tink-go-awskms/v3/integration/awskms"
 	"github.com/tink-crypto/tink-go/v2/tink"
 
+	"github.com/sealbus/sealbus/internal/awsname"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 )
@@ -36,7 +36,7 @@ func KEK(ctx context.Context, client Client, arn string) (tink.AEADWithContext, 
 	if err := nilcheck.Typed("tinkawskms: the client of KMS", client); err != nil {
 		return nil, err
 	}
-	if !strings.HasPrefix(arn, "arn:") || !strings.Contains(arn, ":key/") {
+	if a, ok := awsname.ParseARN(arn); !ok || a.KMSKey() == "" {
 		return nil, fmt.Errorf("tinkawskms: %.100q is not the ARN of a key (arn:aws:kms:REGION:ACCOUNT:key/ID)", arn)
 	}
 	aead, err := awskms.NewAEADWithContext(ctx, arn, awskms.WithKMS(client))
