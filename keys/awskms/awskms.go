@@ -41,8 +41,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"github.com/sealbus/sealbus/internal/awscall"
-	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/internal/awsname"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 // DefaultTimeout is how long one operation may take, with all tries of the SDK: an event waits for it.

@@ -47,8 +47,8 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/quarantine"
 	"github.com/sealbus/sealbus/internal/awscall"
-	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/internal/awsname"
+	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
 // What Options are when they are not set.
