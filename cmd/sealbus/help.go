@@ -151,6 +151,9 @@ func printCommands(p *printer, cmd *cobra.Command) {
 // widestFlag is how wide the column of flags becomes. What is longer has its text in the lines below.
 const widestFlag = 28
 
+// mostWords is how many words a flag shows behind its name. A longer list of words follows its text.
+const mostWords = 4
+
 func printFlags(p *printer, title string, flags *pflag.FlagSet) {
 	var names, texts []string
 	column := 0
@@ -160,6 +163,9 @@ func printFlags(p *printer, title string, flags *pflag.FlagSet) {
 		}
 		kind, text := pflag.UnquoteUsage(f)
 		name := "  " + strings.TrimRight("--"+f.Name+" "+flagKind(f, kind), " ")
+		if words := strings.Split(kind, "|"); len(words) > mostWords {
+			name, text = "  --"+f.Name+" WORD", text+": "+strings.Join(words[:len(words)-1], ", ")+" or "+words[len(words)-1]
+		}
 		names, texts = append(names, name), append(texts, text+strings.Replace(flagDefault(f), "(default ", "(default"+unbroken, 1))
 		if width(name) <= widestFlag {
 			column = max(column, width(name))

@@ -146,7 +146,9 @@ func (in *input) record() (record, error) {
 		in.close()
 		in.reader = nil
 		if empty {
-			return record{number: 1, err: inputErrorf("look at what should have written it; `aws sqs receive-message` writes nothing while a queue gives no message", "%s is empty", nameOf(in.file))}, nil
+			err := inputErrorf("look at what should have written it; `aws sqs receive-message` writes nothing while a queue gives no message", "%s is empty", nameOf(in.file))
+			err.noFile = in.file != "-"
+			return record{number: 1, err: err}, nil
 		}
 	}
 }
@@ -263,6 +265,9 @@ func notReadable(e *inputError) error {
 	}
 	if e.fix != "" {
 		err.fix = e.fix
+	}
+	if e.noFile {
+		err.code, err.reason = exitUsage, ""
 	}
 	return err
 }

@@ -20,6 +20,7 @@ type inputError struct {
 	cause, fix string // fix: "" = that of the reason
 	large      bool
 	empty      bool // it is an array of nothing
+	noFile     bool // the file that was named holds nothing at all
 }
 
 func (e *inputError) Error() string { return e.cause }

@@ -269,7 +269,7 @@ func (a *app) talkVerified(o *envelope.Opened, where string) {
 	a.say(a.talk.green("sealbus: verified:")+" "+clean(fmt.Sprintf("%ssealed by %s %s, key %s", where, o.Producer, when, shortIDs(o.KeyIDs))), 2)
 	a.talkEncryption(o.Encryption)
 	if len(o.Ignored) > 0 {
-		fmt.Fprintf(a.stderr, "  %s %s\n", a.talk.yellow("added on the way, ignored:"), strings.Join(o.Ignored, " "))
+		a.say("  "+a.talk.yellow("added on the way, ignored:")+" "+clean(strings.Join(o.Ignored, " ")), 4)
 	}
 	for _, name := range sortedKeys(o.Unverified) {
 		a.say("  "+a.talk.yellow("not signed:")+" "+clean(name+"="+o.Unverified[name]), 4)
