@@ -23,12 +23,8 @@ func TestTranscript(t *testing.T) {
 		t.Skip("it takes bash and jq; TestSamplesThroughEventBridge does the same without")
 	}
 	commands, outputs := readTranscript(t)
-	sample, err := filepath.Abs("../../internal/cejson/testdata/samples/google-pubsub.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(bash, "-uc", "set -o pipefail\n"+commands)
-	cmd.Dir, cmd.Env = t.TempDir(), append(os.Environ(), "sample="+sample)
+	cmd := exec.Command(bash, "-uc", "set -o pipefail\n"+goRun+commands)
+	cmd.Dir, cmd.Env = t.TempDir(), append(os.Environ(), "programs="+buildFirst(t))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -39,6 +35,21 @@ func TestTranscript(t *testing.T) {
 			t.Errorf("the transcript says\n%s\nwhat came out is\n%s", want, out)
 		}
 	}
+}
+
+// goRun stands for the go command, which would build the programs anew for each line.
+const goRun = `go() { test "$1" = run && "$programs/${2#../examples/first/}"; }
+`
+
+// buildFirst builds the programs of examples/first, which the transcript runs.
+func buildFirst(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", dir+string(filepath.Separator), "../../examples/first/...")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return dir
 }
 
 func lookPath(name string) string {
@@ -87,4 +98,22 @@ func settled(text string) string {
 		text = c.re.ReplaceAllString(text, c.text)
 	}
 	return text
+}
+
+// TestReadmeShowsTheDemo: the lines of the demo that README.md shows are lines that the demo writes.
+func TestReadmeShowsTheDemo(t *testing.T) {
+	doc, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)<!-- demo -->\n```text\n(.*?)```").FindSubmatch(doc)
+	if block == nil {
+		t.Fatal("README.md shows nothing of the demo")
+	}
+	shown := newBench(t).must("", "demo")
+	for line := range strings.Lines(string(block[1])) {
+		if line != "...\n" && !strings.Contains(shown, line) {
+			t.Errorf("the demo does not write %q", line)
+		}
+	}
 }

@@ -7,10 +7,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 )
 
-var goBlock = regexp.MustCompile("(?s)```go\n(package main\n.*?)```")
+var goBlock = regexp.MustCompile("(?s)```go\n((?://[^\n]*\n)*package main\n.*?)```")
 
 // TestReadmeCompiles builds every program of README.md as a command of this module, through an overlay, so that it
 // resolves imports as a reader's module would and leaves nothing in the tree.
@@ -24,10 +25,20 @@ func TestReadmeCompiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := goBlock.FindAllSubmatch(readme, -1)
-	if len(blocks) < 2 {
-		t.Fatalf("README.md has %d programs, a producer and a consumer were expected", len(blocks))
+	if len(blocks) < 3 {
+		t.Fatalf("README.md has %d programs, a producer, a consumer and a function were expected", len(blocks))
 	}
-	for i, block := range blocks {
+	first := string(blocks[0][1]) + string(blocks[1][1])
+	for _, program := range []string{"producer", "consumer"} {
+		source, err := os.ReadFile(filepath.Join(root, "examples", "first", program, "main.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(first, string(source)) {
+			t.Errorf("README.md does not show examples/first/%s/main.go as it is", program)
+		}
+	}
+	for i, block := range blocks[2:] { // the first two were built where they are
 		dir := t.TempDir()
 		source := filepath.Join(dir, "main.go")
 		if err := os.WriteFile(source, block[1], 0o600); err != nil {
@@ -45,7 +56,7 @@ func TestReadmeCompiles(t *testing.T) {
 		cmd := exec.CommandContext(t.Context(), "go", "build", "-o", os.DevNull, "-overlay", list, "./"+pkg)
 		cmd.Dir = root
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("program %d of README.md does not compile: %v\n%s", i+1, err, out)
+			t.Errorf("program %d of README.md does not compile: %v\n%s", i+3, err, out)
 		}
 	}
 }

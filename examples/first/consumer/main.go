@@ -1,11 +1,12 @@
-// Command consumer takes deliveries from standard input, one a line, and handles those that it can verify. It is the
-// consumer of the README.
+// Command consumer takes deliveries from standard input, one a line, and handles those that it can verify.
+// It is the consumer of the README.
 package main
 
 import (
 	"bufio"
 	"context"
 	"log"
+	"log/slog"
 	"os"
 
 	"github.com/sealbus/sealbus/consumer"
@@ -28,7 +29,8 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	trust, err := keys.WatchFile("trust.dsse", roots, nil)
+	// The state file keeps a restarted consumer from accepting an older bundle than it has seen.
+	trust, err := keys.WatchFile("trust.dsse", roots, &keys.FileOptions{StateFile: "trust.state"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -36,6 +38,7 @@ func main() {
 	c, err := consumer.New("billing", trust, claims, &consumer.Options{
 		Sources:  []string{"https://orders.example/*"},
 		Audience: "central",
+		Logger:   slog.New(slog.DiscardHandler), // this program says itself what became of an event
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -50,11 +53,12 @@ func main() {
 	for deliveries.Scan() {
 		message := consumer.Message{Body: deliveries.Bytes(), Format: consumer.EventBridge}
 		result, err := c.Handle(context.Background(), message, handle)
-		if err != nil {
-			log.Print(err) // a queue would deliver it again
-			continue
+		switch {
+		case err != nil: // a queue would deliver it again; a Quarantine in the options would keep a rejected event
+			log.Printf("%s: %s", result.Reason, result.Verdict.Cause)
+		case result.Outcome != consumer.Handled:
+			log.Print(result.Outcome)
 		}
-		log.Print(result.Outcome, " ", result.Reason)
 	}
 	if err := deliveries.Err(); err != nil {
 		log.Fatal(err)

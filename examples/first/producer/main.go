@@ -1,5 +1,5 @@
-// Command producer seals one order and writes what a bus would deliver of it to standard output. It is the producer of
-// the README.
+// Command producer seals one order, and writes to standard output what a bus would deliver of it.
+// It is the producer of the README.
 package main
 
 import (
