@@ -125,6 +125,9 @@ func (f *listenFlags) checkValues() error {
 	if err := f.requireFlags.check(); err != nil {
 		return err
 	}
+	if err := checkWrapper(f.wrapper); err != nil {
+		return err
+	}
 	if err := keys.CheckScope(f.sources, f.types); err != nil {
 		return usage("correct the pattern; `https://orders.example/*` and `com.example.*` are such", "%w", err)
 	}
