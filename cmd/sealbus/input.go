@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,9 +29,10 @@ const maxInput = 64 << 20
 type choice struct {
 	value string
 	words []string
+	name  string // in the help; "" = the words
 }
 
-func newChoice(words ...string) choice { return choice{words[0], words} }
+func newChoice(words ...string) choice { return choice{value: words[0], words: words} }
 
 func (c *choice) Set(text string) error {
 	if !slices.Contains(c.words, text) {
@@ -41,7 +43,7 @@ func (c *choice) Set(text string) error {
 }
 
 func (c *choice) String() string { return c.value }
-func (c *choice) Type() string   { return strings.Join(c.words, "|") }
+func (c *choice) Type() string   { return cmp.Or(c.name, strings.Join(c.words, "|")) }
 
 // The words of --from. Those of wrappers are wrapper.Kinds.
 const (
@@ -56,7 +58,9 @@ func newFrom() choice {
 	for _, k := range wrapper.Kinds() {
 		words = append(words, string(k))
 	}
-	return newChoice(words...)
+	c := newChoice(words...)
+	c.name = "FORMAT"
+	return c
 }
 
 // helpWrappers is in the help of commands that take wrapped events.
@@ -64,8 +68,21 @@ const helpWrappers = `What AWS puts around an event is taken off: an SNS envelop
 Lambda destination, a log event, a detail that is a string; one of them, beside SQS itself. The account in a wrapper
 does not count unless --from names it: anybody who can publish an event can make its detail look like a wrapper.`
 
+// checkWrapper refuses what names no wrapper; "" is none.
+func checkWrapper(name string) error {
+	if name == "" || slices.Contains(wrapper.Kinds(), wrapper.Kind(name)) {
+		return nil
+	}
+	var words []string
+	for _, k := range wrapper.Kinds() {
+		words = append(words, string(k))
+	}
+	return usage("use one of "+strings.Join(words, ", "), "--wrapper: %q is no wrapper", name)
+}
+
 // helpFrom says in the help of a command what --from is for.
-const helpFrom = "what the input is; naming a wrapper has the account in it count"
+const helpFrom = "what the input is: auto, cloudevent, eventbridge, or the wrapper whose account counts: " +
+	"sns, on-failure, sqs, kinesis, kafka, logs, text-detail"
 
 // input is the events of files, or of standard input, one after the other. It holds no more than one record.
 type input struct {
@@ -127,6 +144,9 @@ func (in *input) open() error {
 	return nil
 }
 
+const fixEmpty = "look at what should have written it; " +
+	"`aws sqs receive-message` writes nothing while a queue gives no message"
+
 // record is the next record of any file; io.EOF = there is none.
 func (in *input) record() (record, error) {
 	for {
@@ -146,7 +166,7 @@ func (in *input) record() (record, error) {
 		in.close()
 		in.reader = nil
 		if empty {
-			err := inputErrorf("look at what should have written it; `aws sqs receive-message` writes nothing while a queue gives no message", "%s is empty", nameOf(in.file))
+			err := inputErrorf(fixEmpty, "%s is empty", nameOf(in.file))
 			err.noFile = in.file != "-"
 			return record{number: 1, err: err}, nil
 		}
@@ -291,14 +311,29 @@ func (m *message) open(ctx context.Context, trust keys.Source, opts *envelope.Op
 		open = envelope.OpenEventBridge
 	}
 	opened, err := open(ctx, m.body, trust, opts)
-	e, ok := errors.AsType[*envelope.Error](err)
-	if ok && e.Reason == envelope.ReasonAccountMismatch && m.hiding != "" && (opts == nil || opts.Account == "") {
-		hidden := *e
-		hidden.Cause += fmt.Sprintf("; what %s says of it does not count", m.hiding)
-		hidden.Advice = fmt.Sprintf("the wrapper hides the account: if only AWS can have written it, name it with --from %s, or give the account with --account", string(m.hiding))
-		return nil, &hidden
+	if e, ok := errors.AsType[*envelope.Error](err); ok {
+		return nil, m.explain(e, opts)
 	}
 	return opened, err
+}
+
+// explain adds to a verdict what the shape of the input tells about it.
+func (m *message) explain(verdict *envelope.Error, opts *envelope.OpenOptions) error {
+	e := *verdict
+	switch {
+	case e.Reason == envelope.ReasonAccountMismatch && m.hiding != "" && (opts == nil || opts.Account == ""):
+		e.Cause += fmt.Sprintf("; what %s says of it does not count", m.hiding)
+		e.Advice = fmt.Sprintf("the wrapper hides the account: if only AWS can have written it, name it with --from %s, "+
+			"or give the account with --account", string(m.hiding))
+	case e.Reason == envelope.ReasonMalformed:
+		switch o, p := wrapper.Open(m.body); {
+		case p != nil:
+			e.Cause, e.Advice = p.Cause, p.Fix
+		case o != nil:
+			e.Cause, e.Advice = "this is "+o.Kind.String(), "drop --from, or give --from "+string(o.Kind)
+		}
+	}
+	return &e
 }
 
 // refusal is the verdict on an entry that holds no event.
@@ -401,7 +436,8 @@ func fromObject(doc []byte, from string) []message {
 	return list
 }
 
-var isRecord = inputErrorf("write the message in it: sealbus quarantine show --body ID, with --from and --key-file", "this is a quarantine record, not an event")
+var isRecord = inputErrorf("write the message in it: sealbus quarantine show --body ID, with --from and --key-file",
+	"this is a quarantine record, not an event")
 
 func notIn(from string) error {
 	return inputErrorf("drop --from, or name what it is", "this is not %s, as --from %s says", wrapper.Kind(from), from)

@@ -264,6 +264,15 @@ func TestOpenWrappers(t *testing.T) {
 			}
 		})
 	}
+	for _, from := range []string{fromCloudEvent, fromEventBridge} {
+		v := b.rejection(b.run(cliWrappers(t, event)["sns"], b.open(orderSource, "--from", from, "--output", "json")...))
+		if v.Reason != "malformed" || v.Cause != "this is an SNS envelope" || !strings.Contains(v.Fix, "--from sns") {
+			t.Errorf("--from %s: %+v", from, v)
+		}
+	}
+	if help := b.must("", "open", "--help"); !strings.Contains(strings.Join(strings.Fields(help), " "), strings.Join(newFrom().words[3:], ", ")) {
+		t.Errorf("the help does not name the wrappers: %s", help)
+	}
 	// Of SQS itself, which hands out whole answers, the account counts as it always did.
 	b.must(wrapped(t, `{"Records":[{"messageId":"1","eventSource":"aws:sqs","body":%s}]}`, []string{event}), b.open(orderSource)...)
 	b.must(event, b.open(orderSource)...)

@@ -113,7 +113,8 @@ func (r *recordReader) skipSpace() (byte, error) {
 	}
 }
 
-const fixUTF16 = "write it as UTF-8: `| Out-File -Encoding utf8 FILE` instead of `> FILE`, or convert it: iconv -f UTF-16 -t UTF-8 FILE"
+const fixUTF16 = "write it as UTF-8: `| Out-File -Encoding utf8 FILE` instead of `> FILE`, " +
+	"or convert it: iconv -f UTF-16 -t UTF-8 FILE"
 
 // encoding refuses what is not JSON in UTF-8 by its first bytes.
 func (r *recordReader) encoding() *inputError {

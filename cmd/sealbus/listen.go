@@ -138,6 +138,9 @@ func (f *listenFlags) checkValues() error {
 	if err := f.ignoreFlags.check(); err != nil {
 		return err
 	}
+	if err := checkWrapper(f.wrapper); err != nil {
+		return err
+	}
 	if err := keys.CheckScope(f.sources, f.types); err != nil {
 		return usage("correct the pattern; `https://orders.example/*` and `com.example.*` are such", "%w", err)
 	}

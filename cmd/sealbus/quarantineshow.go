@@ -58,6 +58,9 @@ func (a *app) newJudge(ctx context.Context, f *judgeFlags) (*judge, error) {
 			return nil, err
 		}
 	}
+	if err := checkWrapper(f.wrapper); err != nil {
+		return nil, err
+	}
 	if f.maxAge <= 0 {
 		return nil, usage("give a duration, such as 24h", "--max-age must be longer than nothing")
 	}
