@@ -165,6 +165,8 @@ func billingOnRIE(t *testing.T, rie string, w *orderstest.World) {
 	huge := func(size int) []byte { return bytes.Repeat([]byte("x"), size) }
 	e.want("good, forged and garbage", awslambdatest.SQS(t, good, bad, garbage), allDone)
 	e.want("once more, and a duplicate", awslambdatest.SQS(t, garbage, good, bad, good), allDone)
+	twice := placed(w, "o-6", "1")
+	e.want("the same event twice in one batch, for the first time", awslambdatest.SQS(t, twice, twice), allDone)
 	e.want("an oversized message among others", awslambdatest.SQS(t, huge(2<<20), placed(w, "o-3", "1")), allDone)
 	// The emulator cuts what is beyond Lambda's own limit of 6 MB. Nothing of it is begun: all of it comes again.
 	e.want("an oversized batch", awslambdatest.SQS(t, placed(w, "o-4", "1"), huge(7<<20)), `200 {"errorMessage":"unexpected EOF","errorType":"errorString"}`)
@@ -174,7 +176,7 @@ func billingOnRIE(t *testing.T, rie string, w *orderstest.World) {
 	if got := w.Reasons("billing"); !maps.Equal(got, want) {
 		t.Errorf("in quarantine: %v, not %v", got, want)
 	}
-	e.charged("o-1", "o-3", "o-5")
+	e.charged("o-1", "o-3", "o-5", "o-6")
 }
 
 // frozenOnRIE: a store that takes requests and answers none makes the function answer in time, with what is to come again.
