@@ -47,7 +47,7 @@ func (v *view) line() {
 			parts = append(parts, "digests fit")
 		}
 	}
-	v.linef("%s", strings.Join(parts, v.dim(" · ")))
+	v.hangingf(2, "%s", strings.Join(parts, v.dim(" · ")))
 }
 
 func (v *view) keyIDs() []string {
@@ -70,7 +70,8 @@ func (v *view) page(i, of int) {
 	case of == 0:
 		head = fmt.Sprintf("Event %d. %s", i+1, head)
 	}
-	v.linef("%s %s\n", v.bold(v.yellow(head)), "This is what the event claims; `sealbus open` judges it.")
+	v.hangingf(0, "%s %s", v.bold(v.yellow(head)), "This is what the event claims; `sealbus open` judges it.")
+	v.linef("")
 	v.event()
 	v.carrier()
 	v.seal()
@@ -259,11 +260,11 @@ func (v *view) checks() {
 
 func (v *view) problems() {
 	if len(v.s.Problems) == 0 {
-		v.linef("%s", v.dim("Nothing in its form speaks against it. Only a signature under a trusted key speaks for it."))
+		v.hangingf(0, "%s", v.dim("Nothing in its form speaks against it. Only a signature under a trusted key speaks for it."))
 		return
 	}
 	v.linef("%s", v.bold(v.red("It would be rejected")))
 	for _, text := range v.s.Problems {
-		v.linef("  %s", clean(text))
+		v.hangingf(4, "  %s", clean(text))
 	}
 }

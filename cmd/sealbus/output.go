@@ -232,7 +232,12 @@ func columnWidths(rows [][]cell) []int {
 func foldRow(row []cell, widths []int) []string {
 	parts, height := make([][]string, len(row)), 1
 	for i, c := range row {
-		parts[i] = fold(clean(c.text), widths[i], widths[i])
+		text := clean(c.text)
+		if i > 0 || !strings.HasPrefix(text, " ") {
+			parts[i] = fold(text, widths[i], widths[i])
+		} else { // it is indented, and what follows hangs
+			parts[i] = strings.Split(hanging(text, widths[i], belowIndent), "\n")
+		}
 		height = max(height, len(parts[i]))
 	}
 	lines := make([]string, height)
