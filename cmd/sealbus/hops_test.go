@@ -71,6 +71,24 @@ func TestSealKeepsRecordedTime(t *testing.T) {
 	}
 }
 
+// publish does the same.
+func TestPublishKeepsRecordedTime(t *testing.T) {
+	recorded := strings.Replace(orderEvent, `"id":"o-1"`, `"id":"o-1","recordedtime":"2019-01-01T00:00:00Z"`, 1)
+	b, bus := newShop(t, nil)
+	r := b.run(recorded, b.publish(bus)...)
+	bus.drain()
+	if r.code != 0 || len(bus.got) != 1 || !strings.Contains(r.stderr, "note: 1 event had a recordedtime") {
+		t.Fatalf("exit %d, %d deliveries, %s", r.code, len(bus.got), r.stderr)
+	}
+	if out := b.must(bus.got[0], b.open(orderSource)...); !strings.Contains(out, `"originalrecordedtime":"2019-01-01T00:00:00Z"`) {
+		t.Errorf("opened %s", out)
+	}
+	r = b.run(recorded, b.publish(bus, "--keep-recordedtime=false")...)
+	if r.code != exitRejected || strings.Contains(r.stderr, "note:") || !strings.Contains(r.stderr, "originalrecordedtime") {
+		t.Errorf("refused: exit %d, %s", r.code, r.stderr)
+	}
+}
+
 // seal warns once of what relays change, however many events are concerned.
 func TestSealWarnsOfDigits(t *testing.T) {
 	b := newBench(t)
