@@ -187,7 +187,7 @@ func (s *sealing) keepRecordedTime() error {
 	}
 	if !s.opts.KeepRecordedTime {
 		return &SealError{Member: attrRecordedTime,
-			Problem: "is set by sealing: remove it, or keep it as " + attrOriginalTime + " (KeepRecordedTime)"}
+			Problem: "is set by sealing: remove it, or keep it as " + attrOriginalTime + " (KeepRecordedTime; of the command line, drop --keep-recordedtime=false)"}
 	}
 	was, err := cejson.ParseTime(s.ev.Extensions[i].Value)
 	if err != nil {

@@ -21,7 +21,7 @@ type Source interface {
 // Refresher is a Source that can look for a newer bundle.
 type Refresher interface {
 	Source
-	// Refresh is called when keyID is in no bundle at hand. It returns a bundle that was checked against
+	// Refresh is called when keyID is in no bundle at hand; "" is the key of a signature that names none. It returns a bundle that was checked against
 	// its origin within the refresh hint, or ErrUnavailable: only of such a bundle may a caller say
 	// that the key is unknown. Implementations limit how often they really ask.
 	Refresh(ctx context.Context, keyID string) (*Bundle, error)

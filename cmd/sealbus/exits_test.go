@@ -268,3 +268,11 @@ func TestExitWords(t *testing.T) {
 		}
 	}
 }
+
+// TestServerClosedIdle: net/http has words of its own for a connection that was closed just when a request began.
+func TestServerClosedIdle(t *testing.T) {
+	err := &net.OpError{Op: "read", Err: errors.New(closedIdle)}
+	if got := reachedAt("h:1", "KMS", err).Error(); got != "cannot reach h:1 for KMS: "+whyUnreached(io.EOF) {
+		t.Errorf("%s", got)
+	}
+}

@@ -80,8 +80,11 @@ func isBrokenOff(err error) bool {
 			return true
 		}
 	}
-	return false
+	return err != nil && strings.Contains(err.Error(), closedIdle)
 }
+
+// closedIdle is in the text of an error that net/http does not export.
+const closedIdle = "http: server closed idle connection"
 
 func isCertificate(err error) bool {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
