@@ -13,7 +13,9 @@ import (
 // than asked for.
 func TestCandidates(t *testing.T) {
 	const source, typ = "https://orders.example/eu", "com.example.order.placed"
-	may := func(k *keys.Key) { k.Sources, k.Types = []string{"https://orders.example/*"}, []string{"com.example.*"} }
+	may := func(k *keys.Key) {
+		k.Sources, k.Types = []string{"https://orders.example/*"}, []string{"com.example.*"}
+	}
 	var list []*keys.Key
 	var want []string
 	add := func(alg keys.Algorithm, isOne bool, change func(*keys.Key)) {
