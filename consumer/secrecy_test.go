@@ -366,6 +366,24 @@ func TestUnfitNamesTheField(t *testing.T) {
 	}
 }
 
+// tree is its own element, and says of what does not fit as what encoding/json would.
+type tree map[string]tree
+
+func (tree) UnmarshalJSON(data []byte) error {
+	return json.Unmarshal(data, &struct {
+		Name int `json:"name"`
+	}{})
+}
+
+// A type that is its own element has no fields to be found in, however far they are looked for.
+func TestUnfitOfWhatHasNoEnd(t *testing.T) {
+	w := newWorld(t)
+	w.data = json.RawMessage(`{"name":"` + canaryText + `"}`)
+	r, err := w.consumer().Handle(t.Context(), body(w.event("1")), typed[tree]())
+	w.check(r, err, consumer.Quarantined, envelope.ReasonSchemaInvalid)
+	noCanary(t, "the cause", r.Verdict.Cause)
+}
+
 // A delivery and an opened event print as what they are, without their data.
 func TestDeliveriesPrintNoData(t *testing.T) {
 	w := newWorld(t)
