@@ -125,7 +125,11 @@ func newUnfit(err error, t reflect.Type) *unfit {
 		if path := fieldPath(t, e.Field); path != "" {
 			field = "the field " + path
 		}
-		u.text = fmt.Sprintf("%s is not what a %v is read from, at byte %d", field, e.Type, e.Offset)
+		of := e.Type
+		if reflect.TypeOf(of) != reflect.TypeOf(t) { // an UnmarshalJSON gave none, or one that may say anything
+			of = t
+		}
+		u.text = fmt.Sprintf("%s is not what a %v is read from, at byte %d", field, of, e.Offset)
 	default:
 		u.text = fmt.Sprintf("reading it as a %v fails with a %T, whose text may quote the data", t, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -373,6 +374,30 @@ func (tree) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, &struct {
 		Name int `json:"name"`
 	}{})
+}
+
+// talkative says of what does not fit that it is of a type whose name is the data.
+type talkative struct{}
+
+type toldType struct {
+	reflect.Type
+	name string
+}
+
+func (n toldType) String() string { return n.name }
+
+func (*talkative) UnmarshalJSON(data []byte) error {
+	text := string(data)
+	return &json.UnmarshalTypeError{Value: text, Type: toldType{reflect.TypeFor[int](), text}, Struct: text, Field: text}
+}
+
+// The name of a type is believed only if it is that of a type.
+func TestUnfitOfAForeignType(t *testing.T) {
+	w := newWorld(t)
+	w.data = json.RawMessage(`"` + canaryText + `"`)
+	r, err := w.consumer().Handle(t.Context(), body(w.event("1")), typed[talkative]())
+	w.check(r, err, consumer.Quarantined, envelope.ReasonSchemaInvalid)
+	noCanary(t, "the cause", r.Verdict.Cause)
 }
 
 // A type that is its own element has no fields to be found in, however far they are looked for.
