@@ -388,7 +388,8 @@ func (n toldType) String() string { return n.name }
 
 func (*talkative) UnmarshalJSON(data []byte) error {
 	text := string(data)
-	return &json.UnmarshalTypeError{Value: text, Type: toldType{reflect.TypeFor[int](), text}, Struct: text, Field: text}
+	told := toldType{reflect.TypeFor[int](), text}
+	return &json.UnmarshalTypeError{Value: text, Type: told, Struct: text, Field: text}
 }
 
 // The name of a type is believed only if it is that of a type.

@@ -127,8 +127,8 @@ func (l *listener) take(ctx context.Context, body []byte) *heard {
 const fixForeignRecord = "a reopened record goes to the consumer that it names: listen with --name CONSUMER, and with the --quarantine and " +
 	"--quarantine-key-file that it came from"
 
-// isForeignRecord reports whether the verdict is on a quarantine record itself. That on the event in one has the
-// advice of its own reason.
+// isForeignRecord reports whether the verdict is on a quarantine record itself. A verdict on the event in one
+// has the advice of its own reason.
 func isForeignRecord(v *envelope.Error) bool {
 	if v == nil {
 		return false

@@ -72,8 +72,8 @@ func TestListenTellsNoDecryptedData(t *testing.T) {
 	}
 }
 
-// If nothing receives a decrypted event, the line says why, as the words of the network quote no event. Those about an
-// answer that is none may.
+// If nothing receives a decrypted event, the line says why, as the words of the network quote no event. Words
+// about an answer that is no HTTP may.
 func TestListenTellsWhatWasNotReached(t *testing.T) {
 	b := newListenBench(t)
 	orders := b.encryptedOrders()
@@ -82,7 +82,8 @@ func TestListenTellsWhatWasNotReached(t *testing.T) {
 	garbage := newGarbage(t, "tangerine zeppelin 4111222233\r\n\r\n")
 	for to, want := range map[string]string{closed.URL: "connection refused", garbage: "withheld"} {
 		l := b.serve("--forward-to", to, "--identity", b.path("billing.keyring"), "--insecure-no-passphrase")
-		if status, h := l.post(orders[0]); status != 503 || h.Reason != "handler_failed" || !strings.Contains(h.Cause, want) {
+		status, h := l.post(orders[0])
+		if status != 503 || h.Reason != "handler_failed" || !strings.Contains(h.Cause, want) {
 			t.Errorf("%d %+v", status, h)
 		}
 		l.end()

@@ -158,7 +158,7 @@ func TestOddDates(t *testing.T) {
 	}
 }
 
-// An error that something between the store and the service writes is dated by a clock of its own, and tells no time.
+// An error that a proxy writes is dated by a clock of its own, and tells no time.
 func TestErrorsOfProxiesTellNoTime(t *testing.T) {
 	f, _ := newFake(t)
 	clock := replaytest.NewClock(time.Now().Truncate(time.Second))
