@@ -125,7 +125,11 @@ func newUnfit(err error, t reflect.Type) *unfit {
 		if path := fieldPath(t, e.Field); path != "" {
 			field = "the field " + path
 		}
-		u.text = fmt.Sprintf("%s is not what a %v is read from, at byte %d", field, e.Type, e.Offset)
+		of := e.Type
+		if reflect.TypeOf(of) != reflect.TypeOf(t) { // an UnmarshalJSON gave none, or one that may say anything
+			of = t
+		}
+		u.text = fmt.Sprintf("%s is not what a %v is read from, at byte %d", field, of, e.Offset)
 	default:
 		u.text = fmt.Sprintf("reading it as a %v fails with a %T, whose text may quote the data", t, err)
 	}
@@ -148,11 +152,18 @@ func fieldPath(t reflect.Type, field string) string {
 	return strings.Join(path, ".")
 }
 
+// maxElements is how many pointers, lists and maps are followed to what is in them: of a type such as
+// map[string]T that is itself T, the elements never end.
+const maxElements = 32
+
 // fieldOf is the field of t, or of what its elements are, that the path begins with: by its JSON name, or
 // as an embedded struct by its own. A name may have dots in it.
 func fieldOf(t reflect.Type, path string) (found reflect.StructField, rest string, ok bool) {
 	of := []reflect.Kind{reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map}
-	for slices.Contains(of, t.Kind()) {
+	for range maxElements {
+		if !slices.Contains(of, t.Kind()) {
+			break
+		}
 		t = t.Elem()
 	}
 	if t.Kind() != reflect.Struct {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -364,6 +365,49 @@ func TestUnfitNamesTheField(t *testing.T) {
 			t.Errorf("%s: the error itself is lost", data)
 		}
 	}
+}
+
+// tree is its own element, and says of what does not fit as what encoding/json would.
+type tree map[string]tree
+
+func (tree) UnmarshalJSON(data []byte) error {
+	return json.Unmarshal(data, &struct {
+		Name int `json:"name"`
+	}{})
+}
+
+// talkative says of what does not fit that it is of a type whose name is the data.
+type talkative struct{}
+
+type toldType struct {
+	reflect.Type
+	name string
+}
+
+func (n toldType) String() string { return n.name }
+
+func (*talkative) UnmarshalJSON(data []byte) error {
+	text := string(data)
+	told := toldType{reflect.TypeFor[int](), text}
+	return &json.UnmarshalTypeError{Value: text, Type: told, Struct: text, Field: text}
+}
+
+// The name of a type is believed only if it is that of a type.
+func TestUnfitOfAForeignType(t *testing.T) {
+	w := newWorld(t)
+	w.data = json.RawMessage(`"` + canaryText + `"`)
+	r, err := w.consumer().Handle(t.Context(), body(w.event("1")), typed[talkative]())
+	w.check(r, err, consumer.Quarantined, envelope.ReasonSchemaInvalid)
+	noCanary(t, "the cause", r.Verdict.Cause)
+}
+
+// A type that is its own element has no fields to be found in, however far they are looked for.
+func TestUnfitOfWhatHasNoEnd(t *testing.T) {
+	w := newWorld(t)
+	w.data = json.RawMessage(`{"name":"` + canaryText + `"}`)
+	r, err := w.consumer().Handle(t.Context(), body(w.event("1")), typed[tree]())
+	w.check(r, err, consumer.Quarantined, envelope.ReasonSchemaInvalid)
+	noCanary(t, "the cause", r.Verdict.Cause)
 }
 
 // A delivery and an opened event print as what they are, without their data.

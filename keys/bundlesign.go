@@ -61,6 +61,9 @@ type RootSigner interface {
 
 // SignBundle signs the bundle, which needs a version, issued and expires, with at least one root key.
 func SignBundle(ctx context.Context, b *Bundle, roots ...RootSigner) ([]byte, error) {
+	if b == nil {
+		return nil, errors.New("keys: no bundle to sign")
+	}
 	payload := b.Payload()
 	if _, err := ParseBundle(payload); err != nil {
 		return nil, fmt.Errorf("keys: this bundle cannot be published: %w", err)

@@ -90,6 +90,9 @@ func (r *Roots) Payload() []byte {
 
 // SignRoots signs a roots file: a successor needs the thresholds of the old and of the new root keys.
 func SignRoots(ctx context.Context, r *Roots, roots ...RootSigner) ([]byte, error) {
+	if r == nil {
+		return nil, errors.New("keys: no roots file to sign")
+	}
 	return signPayload(ctx, RootsType, r.Payload(), roots)
 }
 

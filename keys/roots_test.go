@@ -36,6 +36,17 @@ func signRoots(t testing.TB, r *Roots, keys ...*RootKey) []byte {
 	return signed
 }
 
+// A bundle or a roots file that is not there cannot be signed, and does not panic.
+func TestNothingToSign(t *testing.T) {
+	root := mustRoot(t)
+	if _, err := SignBundle(t.Context(), nil, root); err == nil || err.Error() != "keys: no bundle to sign" {
+		t.Errorf("SignBundle: %v", err)
+	}
+	if _, err := SignRoots(t.Context(), nil, root); err == nil || err.Error() != "keys: no roots file to sign" {
+		t.Errorf("SignRoots: %v", err)
+	}
+}
+
 func TestNewRoots(t *testing.T) {
 	a, b := mustRoot(t).Verifier(), mustRoot(t).Verifier()
 	if r, err := NewRoots(1, 0, a); err != nil || r.Threshold() != 1 {

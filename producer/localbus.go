@@ -70,8 +70,11 @@ func NewLocalBus(opts *LocalBusOptions) *LocalBus {
 }
 
 // Subscribe delivers to handle what is sent from now on, one delivery at a time. An error of handle means that
-// the delivery is to be made again.
+// the delivery is to be made again. A nil handle takes nothing and is no subscriber.
 func (b *LocalBus) Subscribe(handle func(ctx context.Context, delivery []byte) error) {
+	if handle == nil {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.subscribers = append(b.subscribers, &subscriber{handle: handle})

@@ -343,6 +343,7 @@ func TestLocalBusRefusesWhatEventBridgeRefuses(t *testing.T) {
 // TestLocalBusWithoutSubscriber: an event that nothing would receive is an error, and is not received later either.
 func TestLocalBusWithoutSubscriber(t *testing.T) {
 	bus := producer.NewLocalBus(nil)
+	bus.Subscribe(nil) // is none
 	p := newProducer(t, newOrg(t), bus, nil)
 	results, err := p.Publish(t.Context(), placed("1"), placed("2"))
 	if !errors.Is(err, producer.ErrNoSubscriber) {

@@ -669,6 +669,10 @@ func TestListenTakesReopenedRecords(t *testing.T) {
 	if status, h := over.post(first); status != 200 || h.Verdict != verdictVerified || h.ID != "o-1" || h.Producer != "shop" {
 		t.Errorf("over HTTP: %d %+v", status, h)
 	}
+	// The record is genuine, so nothing says that it is another consumer's.
+	if _, h := over.post(first); h.Verdict != verdictDuplicate || strings.Contains(h.Fix, "--quarantine-key-file") {
+		t.Errorf("once more: %+v", h)
+	}
 	over.end()
 	if got := to.received(); len(got) != 1 || !strings.Contains(got[0], `"o-1"`) {
 		t.Errorf("posted on: %q", got)

@@ -115,7 +115,7 @@ func (l *listener) take(ctx context.Context, body []byte) *heard {
 		return l.forward.post(ctx, &d)
 	})
 	h.judge(&result, err)
-	if msg.Format == consumer.QuarantineRecord && h.KeyIDs == nil && h.Reason != "" && h.Unverified == nil {
+	if msg.Format == consumer.QuarantineRecord && isForeignRecord(result.Verdict) {
 		h.Fix = fixForeignRecord
 	}
 	h.Time = formatTime(l.app.now())
@@ -126,6 +126,16 @@ func (l *listener) take(ctx context.Context, body []byte) *heard {
 // fixForeignRecord is for a quarantine record that this consumer does not believe.
 const fixForeignRecord = "a reopened record goes to the consumer that it names: listen with --name CONSUMER, and with the --quarantine and " +
 	"--quarantine-key-file that it came from"
+
+// isForeignRecord reports whether the verdict is on a quarantine record itself. A verdict on the event in one
+// has the advice of its own reason.
+func isForeignRecord(v *envelope.Error) bool {
+	if v == nil {
+		return false
+	}
+	return errors.Is(v.Err, consumer.ErrNotAuthentic) ||
+		v.Reason == envelope.ReasonAudienceMismatch && v.UnverifiedID == ""
+}
 
 // judge takes over what the consumer says.
 func (h *heard) judge(r *consumer.Result, err error) {

@@ -3,10 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -56,9 +54,6 @@ func (f *forwarder) post(ctx context.Context, d *consumer.Delivery[[]byte]) erro
 	req.Header.Set("User-Agent", "sealbus")
 	req.Header.Set("Idempotency-Key", d.IdempotencyKey)
 	resp, err := f.client.Do(req)
-	if isNetwork(err) {
-		return reached("--forward-to", err)
-	}
 	if err != nil {
 		return forwardFailed(err)
 	}
@@ -88,8 +83,8 @@ func answerError(resp *http.Response, answer []byte) error {
 // forwardFailed is the error of a request without an answer. The network's words quote no event; those of
 // net/http about an answer that is none may.
 func forwardFailed(err error) error {
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		return consumer.SafeText(fmt.Errorf("--forward-to: %w", op))
+	if isNetwork(err) {
+		return consumer.SafeText(reached("--forward-to", err))
 	}
 	return fmt.Errorf("--forward-to: %w", bareURLError(err))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +70,47 @@ func TestListenTellsNoDecryptedData(t *testing.T) {
 		l.end()
 		b.noCanary("listen", l.stdout.String()+l.stderr.String())
 	}
+}
+
+// If nothing receives a decrypted event, the line says why, as the words of the network quote no event. Words
+// about an answer that is no HTTP may.
+func TestListenTellsWhatWasNotReached(t *testing.T) {
+	b := newListenBench(t)
+	orders := b.encryptedOrders()
+	closed := newReceiver(t, 200)
+	closed.Close()
+	garbage := newGarbage(t, "tangerine zeppelin 4111222233\r\n\r\n")
+	for to, want := range map[string]string{closed.URL: "connection refused", garbage: "withheld"} {
+		l := b.serve("--forward-to", to, "--identity", b.path("billing.keyring"), "--insecure-no-passphrase")
+		status, h := l.post(orders[0])
+		if status != 503 || h.Reason != "handler_failed" || !strings.Contains(h.Cause, want) {
+			t.Errorf("%d %+v", status, h)
+		}
+		l.end()
+		b.noCanary(want, l.stdout.String()+l.stderr.String())
+	}
+}
+
+// newGarbage is the URL of what answers each connection with a text that is no HTTP.
+func newGarbage(t *testing.T, text string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Read(make([]byte, 1<<16))
+			_, _ = c.Write([]byte(text))
+			_ = c.Close()
+		}
+	}()
+	return "http://" + l.Addr().String()
 }
 
 // A record of an event whose decrypted data did not fit tells the field and no data, in every form of

@@ -101,6 +101,8 @@ func newAdapter[T any](c *consumer.Consumer, handle func(context.Context, consum
 	a.opts.setDefaults()
 	if a.err = a.opts.check(); c == nil {
 		a.err = errors.New("no consumer")
+	} else if c.Name() == "" {
+		a.err = errors.New("the consumer is empty: consumer.New makes one")
 	} else if handle == nil {
 		a.err = errors.New("no handler")
 	}

@@ -429,6 +429,11 @@ func TestOptionsThatMakeNoSense(t *testing.T) {
 	if got := awslambdatest.Invoke(t, awslambda.SQS(nil, w.handle, nil), batch); got.Err == nil {
 		t.Error("no consumer was taken")
 	}
+	empty := awslambda.EventBridge(&consumer.Consumer{}, w.handle, nil)
+	got := awslambdatest.Invoke(t, empty, w.delivery("a"))
+	if got.Err == nil || !strings.Contains(got.Err.Error(), "consumer.New makes one") {
+		t.Errorf("an empty consumer: %v", got.Err)
+	}
 	var none consumer.Handler
 	if got := awslambdatest.Invoke(t, awslambda.EventBridge(w.consumer(), none, nil), w.delivery("a")); got.Err == nil {
 		t.Error("no handler was taken")

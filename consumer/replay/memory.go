@@ -108,7 +108,8 @@ func (m *Memory) Claim(ctx context.Context, key, digest [32]byte, until time.Tim
 	s, id := m.find(key)
 	now := m.now()
 	c := claimed{
-		mark: m.mark(key, digest), until: seconds(until), token: m.tokens.Add(1), end: now.Add(lease).UnixNano(),
+		mark: m.mark(key, digest), until: seconds(until), token: m.tokens.Add(1),
+		end: leaseEnd(now, lease).UnixNano(),
 	}
 	status, err := s.claim(id, c, now)
 	if err != nil || status != New {
@@ -123,7 +124,7 @@ func (m *Memory) Renew(ctx context.Context, claim Claim, lease time.Duration) er
 		return err
 	}
 	return m.with(claim, func(s *shard, id fingerprint, token uint64) error {
-		return s.renew(id, token, m.now().Add(lease))
+		return s.renew(id, token, leaseEnd(m.now(), lease))
 	})
 }
 
@@ -161,6 +162,12 @@ func check(ctx context.Context, until time.Time, lease time.Duration) error {
 	}
 	return nil
 }
+
+// maxLease keeps the end of a lease within 64 bits of nanoseconds since 1970. An end that overflows is long
+// past, and the claim would be given to the next worker that asks.
+const maxLease = 100 * 365 * 24 * time.Hour
+
+func leaseEnd(now time.Time, lease time.Duration) time.Time { return now.Add(min(lease, maxLease)) }
 
 // with finds the shard of a claim that this store gave out.
 func (m *Memory) with(claim Claim, do func(*shard, fingerprint, uint64) error) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -81,6 +82,24 @@ func (s store) unavailable(n int, until time.Time) {
 	s.Helper()
 	if _, status, err := s.ask(n, until); status != 0 || !errors.Is(err, replay.ErrUnavailable) {
 		s.Fatalf("Claim(%d) = %v, %v, want ErrUnavailable", n, status, err)
+	}
+}
+
+// A lease as long as a time.Duration can be does not end in the past.
+func TestMemoryLongLease(t *testing.T) {
+	store := replay.NewMemory(&replay.MemoryOptions{Now: func() time.Time { return start }})
+	key, until := [32]byte{1}, start.Add(time.Hour)
+	claim, status, err := store.Claim(t.Context(), key, key, until, math.MaxInt64)
+	if status != replay.New || err != nil {
+		t.Fatalf("Claim = %v, %v", status, err)
+	}
+	for range 2 {
+		if _, status, err := store.Claim(t.Context(), key, key, until, lease); status != replay.Held || err != nil {
+			t.Errorf("Claim of what is held = %v, %v", status, err)
+		}
+		if err := store.Renew(t.Context(), claim, math.MaxInt64); err != nil {
+			t.Errorf("Renew: %v", err)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +34,7 @@ const (
 var (
 	errNoDate = errors.New("the answer of DynamoDB has no date (its HTTP header Date): a proxy may have removed it")
 	errCached = errors.New("the answer of DynamoDB comes from a cache (its HTTP header is Age): let no cache be between")
+	errBroken = errors.New("the answer is an error that a proxy may have written, by a clock of its own")
 )
 
 // clock knows the service's time from the dates of its answers. A claim is taken over only if its lease had ended at the
@@ -82,7 +84,7 @@ type answer struct {
 
 func (c *clock) answer() *answer { return &answer{clock: c, err: errNoDate} }
 
-// note is the option of a call that has its answers noted, also those that are errors.
+// note is the option of a call that has its answers noted, failed conditions included.
 func (a *answer) note(o *awsdynamodb.Options) {
 	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 		return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("sealbus date", a.handle), middleware.After)
@@ -107,6 +109,10 @@ func (a *answer) handle(ctx context.Context, in middleware.DeserializeInput, nex
 }
 
 func readDate(response *smithyhttp.Response, got time.Time) (time.Time, error) {
+	// What the service says of a request that it understood, a failed condition among it, has one of these.
+	if code := response.StatusCode; code != http.StatusOK && code != http.StatusBadRequest {
+		return time.Time{}, errBroken
+	}
 	text := response.Header.Get("Date")
 	if text == "" {
 		return time.Time{}, errNoDate

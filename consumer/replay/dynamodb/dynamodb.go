@@ -16,7 +16,8 @@
 // clock does. The dates have whole seconds, so a lease may live 2 s longer than asked for, or longer if answers take
 // more than a second. Between two answers, and for a minute at most, the time is carried on by the clock of this machine;
 // if it is not known, one consistent read comes first. An answer without a date, from a cache, or dated more than 15
-// minutes off the clock of this machine is ErrUnavailable.
+// minutes off the clock of this machine is ErrUnavailable. An error that a proxy may have written (a status
+// that is neither 200 nor 400) tells no time.
 //
 // Time to live is garbage collection, comes up to days late and decides nothing: items outlive the until of their event by
 // Options.Grace, and no operation shortens it. As it is DynamoDB that forgets, by its own clock, a claim is New only if

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -153,6 +155,34 @@ func TestOddDates(t *testing.T) {
 				t.Errorf("a claim that was not given is there: %v", f.item())
 			}
 		})
+	}
+}
+
+// An error that a proxy writes is dated by a clock of its own, and tells no time.
+func TestErrorsOfProxiesTellNoTime(t *testing.T) {
+	f, _ := newFake(t)
+	clock := replaytest.NewClock(time.Now().Truncate(time.Second))
+	f.now = clock.Now
+	var broken atomic.Bool
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !broken.Load() {
+			f.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Date", clock.Now().Add(5*time.Minute).UTC().Format(http.TimeFormat))
+		http.Error(w, "no healthy upstream", http.StatusServiceUnavailable)
+	}))
+	t.Cleanup(proxy.Close)
+	until := clock.Now().Add(time.Hour)
+	holder, other := newStore(t, newClient(proxy.URL), clock.Now), newStore(t, newClient(proxy.URL), clock.Now)
+	c := claim(t, holder, until)
+	wantStatus(t, other, until, replay.Held)
+	broken.Store(true)
+	wantUnavailable(t, other, until)
+	broken.Store(false)
+	wantStatus(t, other, until, replay.Held)
+	if err := holder.Complete(t.Context(), c, until); err != nil {
+		t.Errorf("Complete of a live claim: %v", err)
 	}
 }
 
