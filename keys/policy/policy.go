@@ -182,7 +182,7 @@ func (p *Policy) checkConsumers(submitted map[string]*keys.Recipient) error {
 
 // CheckKeyrings compares the policy with what the keyrings say of the same keys, as far as public says it: a
 // signing key is listed under the producer that its keyring is for, and accepted from when that signs with it
-// (keys.Schedule.CheckStart) until the next key takes over there. Otherwise its events would be rejected for
+// (keys.Schedule.CheckStart) until the next key takes over there, whether it then retires or expires. Otherwise its events would be rejected for
 // good. Keys that are revoked or have expired at now are not compared.
 func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
 	keyrings := map[string]*keys.PublicKey{}
@@ -205,15 +205,28 @@ func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
 			if err := k.Schedule.CheckStart(keyring.Schedule); err != nil {
 				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: %w", k.ID, err)})
 			}
-			until, retired := signsUntil(keyring, public), k.Schedule.Retired
-			if !retired.IsZero() && until.After(retired) && until.After(now) {
-				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: retired %s is too early: "+
-					"its keyring signs with it until %s, and events between would be rejected (key_not_valid)",
-					k.ID, retired.Format(timeFormat), until.Format(timeFormat))})
+			if err := k.checkEnds(signsUntil(keyring, public), now); err != nil {
+				errs = append(errs, &Error{Line: k.Line, Err: err})
 			}
 		}
 	}
 	return joinSorted(errs)
+}
+
+// checkEnds refuses an end of the key before its keyring stops signing with it; until is zero if it is not known
+// to stop.
+func (k *Key) checkEnds(until, now time.Time) error {
+	for _, end := range []struct {
+		name string
+		at   time.Time
+	}{{"retired", k.Schedule.Retired}, {"expired", k.Schedule.Expired}} {
+		if !end.at.IsZero() && until.After(end.at) && until.After(now) {
+			return fmt.Errorf("key %s: %s %s is too early: "+
+				"its keyring signs with it until %s, and events between would be rejected (key_not_valid)",
+				k.ID, end.name, end.at.Format(timeFormat), until.Format(timeFormat))
+		}
+	}
+	return nil
 }
 
 // signsUntil is when the keyring stops signing with the key, as far as public shows it: when it retires, or

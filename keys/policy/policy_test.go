@@ -561,3 +561,29 @@ func (p *Policy) remove(id string, was *Policy) {
 		p.Consumers = p.Consumers[:len(was.Consumers)]
 	}
 }
+
+// A key that the policy ends before its keyring stops signing with it: what it signs in between would be
+// rejected for good, whichever end it is.
+func TestCheckKeyringsEnds(t *testing.T) {
+	id := verifier(t, "a").KeyID()
+	public := []keys.PublicKey{
+		{Verifier: verifier(t, "a"), Producer: "orders"},
+		{Verifier: verifier(t, "b"), Producer: "orders", Schedule: keys.Schedule{Active: after(30)}},
+	}
+	for ends, want := range map[string]string{
+		"retired: 2026-01-31T00:00:00Z":                                "",
+		"expired: 2026-01-31T00:00:00Z":                                "",
+		"retired: 2026-01-30T23:59:59Z":                                "retired 2026-01-30T23:59:59Z is too early",
+		"expired: 2026-01-30T23:59:59Z":                                "expired 2026-01-30T23:59:59Z is too early",
+		"retired: 2026-01-02T00:00:00Z, expired: 2026-03-01T00:00:00Z": "retired 2026-01-02T00:00:00Z is too early",
+	} {
+		p := mustParse(t, "version: 1\nproducers:\n  orders:\n    sources: []\n    types: []\n    keys:\n      "+id+": {"+ends+"}\n")
+		switch err := p.CheckKeyrings(public, now); {
+		case want == "" && err != nil, want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%s: %v, want %q", ends, err, want)
+		}
+		if err := p.CheckKeyrings(public, after(31)); err != nil {
+			t.Errorf("%s, when the next key signs: %v", ends, err)
+		}
+	}
+}
