@@ -183,7 +183,8 @@ func (p *Policy) checkConsumers(submitted map[string]*keys.Recipient) error {
 // CheckKeyrings compares the policy with what the keyrings say of the same keys, as far as public says it: a
 // signing key is listed under the producer that its keyring is for, and accepted from when that signs with it
 // (keys.Schedule.CheckStart) until the next key takes over there, whether it then retires or expires. Otherwise its events would be rejected for
-// good. Keys that are revoked or have expired at now are not compared.
+// good. An encryption key is listed under the consumer that its keyring is for, which opens with it for as long
+// as the policy has producers encrypt to it. Keys that are revoked or have expired at now are not compared.
 func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
 	keyrings := map[string]*keys.PublicKey{}
 	for i := range public {
@@ -191,7 +192,7 @@ func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
 			keyrings[public[i].KeyID()] = &public[i]
 		}
 	}
-	var errs []error
+	errs := p.checkIdentities(public, now)
 	for _, producer := range p.Producers {
 		for _, k := range producer.Keys {
 			keyring := keyrings[k.ID]
@@ -211,6 +212,45 @@ func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
 		}
 	}
 	return joinSorted(errs)
+}
+
+// checkIdentities is CheckKeyrings for the keys of consumers. Under another consumer's name, a key would have
+// producers encrypt to one who is not meant to read.
+func (p *Policy) checkIdentities(public []keys.PublicKey, now time.Time) (errs []error) {
+	keyrings := map[string]*keys.PublicKey{}
+	for i := range public {
+		if public[i].Consumer != "" {
+			keyrings[public[i].KeyID()] = &public[i]
+		}
+	}
+	for _, consumer := range p.Consumers {
+		for _, k := range consumer.Keys {
+			keyring := keyrings[k.ID]
+			if keyring == nil || k.Revoked != nil || k.Schedule.StateAt(now) == keys.StateExpired {
+				continue
+			}
+			if keyring.Consumer != consumer.Name {
+				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s is listed under consumer %s, "+
+					"and its keyring is that of consumer %s, which would read instead", k.ID, consumer.Name, keyring.Consumer)})
+			}
+			opens, until := keyring.Schedule.Expired, k.encryptsUntil()
+			if !opens.IsZero() && (until.IsZero() || until.After(opens)) {
+				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: its keyring opens with it until %s only, "+
+					"and what is encrypted to it later would be rejected (not_a_recipient): give it an earlier retired",
+					k.ID, opens.UTC().Format(timeFormat))})
+			}
+		}
+	}
+	return errs
+}
+
+// encryptsUntil is when producers stop encrypting to the key; zero = never.
+func (k *Key) encryptsUntil() time.Time {
+	until := k.Schedule.Retired
+	if end := k.Schedule.Expired; until.IsZero() || !end.IsZero() && end.Before(until) {
+		until = end
+	}
+	return until
 }
 
 // checkEnds refuses an end of the key before its keyring stops signing with it; until is zero if it is not known

@@ -587,3 +587,31 @@ func TestCheckKeyringsEnds(t *testing.T) {
 		}
 	}
 }
+
+// An encryption key is not listed under the name of another consumer, who could not open what is encrypted to
+// it while its owner could, and not for longer than its keyring opens with it.
+func TestCheckKeyringsOfConsumers(t *testing.T) {
+	of := func(schedule keys.Schedule) []keys.PublicKey {
+		return []keys.PublicKey{{Recipient: recipient(t), Consumer: "billing", Schedule: schedule}}
+	}
+	for _, c := range []struct {
+		consumer, schedule string
+		keyring            keys.Schedule
+		want               string
+	}{
+		{"billing", "", keys.Schedule{}, ""},
+		{"audit", "", keys.Schedule{}, "its keyring is that of consumer billing, which would read instead"},
+		{"audit", "revoked: {at: 2026-01-01T00:00:00Z, reason: lost}", keys.Schedule{}, ""},
+		{"billing", "", keys.Schedule{Expired: after(30)}, "opens with it until 2026-01-31T00:00:00Z only"},
+		{"billing", "retired: 2026-02-01T00:00:00Z", keys.Schedule{Expired: after(30)}, "opens with it until 2026-01-31T00:00:00Z only"},
+		{"billing", "expired: 2026-02-01T00:00:00Z", keys.Schedule{Expired: after(30)}, "opens with it until 2026-01-31T00:00:00Z only"},
+		{"billing", "retired: 2026-01-31T00:00:00Z, expired: 2026-02-01T00:00:00Z", keys.Schedule{Expired: after(30)}, ""},
+		{"billing", "expired: 2026-01-31T00:00:00Z", keys.Schedule{Expired: after(30)}, ""},
+	} {
+		p := mustParse(t, "version: 1\nconsumers:\n  "+c.consumer+":\n    keys:\n      "+recipient(t).KeyID()+": {"+c.schedule+"}\n")
+		switch err := p.CheckKeyrings(of(c.keyring), now); {
+		case c.want == "" && err != nil, c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s, %q: %v, want %q", c.consumer, c.schedule, err, c.want)
+		}
+	}
+}
