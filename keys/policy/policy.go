@@ -18,8 +18,8 @@
 // else. The schedule that an exported key brings along is at most compared (CheckKeyrings). Threat model:
 // somebody who submits a key wants it to be trusted for more than was reviewed; somebody who proposes a
 // change to the file wants the reviewer to read something else than the program does. Hence unknown fields,
-// duplicates, anchors, aliases, merge keys, tags, directives, a second document and every character that does
-// not show, tabs among them, are refused, with line and column, and so is a text that is not in the file
+// duplicates, anchors, aliases, merge keys, tags, directives, a second document, every character that does
+// not show, tabs among them, and more than 100 spaces in a row are refused, with line and column, and so is a text that is not in the file
 // letter by letter: one with an escape ("\x2a" is a "*" that nobody sees), or of several lines; so are keys
 // that are submitted and not listed, or listed and not submitted. Who may change the file is up to the
 // repository in which it is reviewed, and who may build from it up to the root keys.

@@ -139,6 +139,17 @@ func TestHiddenTextIsRefused(t *testing.T) {
 			}
 		}
 	}
+	for n, ok := range map[int]bool{100: true, 101: false} { // beyond the edge of the screen
+		far := strings.Repeat(" ", n)
+		for _, doc := range []string{
+			"version: 1\nproducers:\n  orders: {sources: ['urn:a:b'," + far + "'urn:a:*']}\n",
+			"version: 1\nproducers:\n  orders: {sources: ['urn:a:b',\n" + far + "'urn:a:*']}\n",
+		} {
+			if _, err := Parse([]byte(doc)); (err == nil) != ok {
+				t.Errorf("%d spaces: %v", n, err)
+			}
+		}
+	}
 	for _, doc := range []string{"\ufeffversion: 1\n", "v\x00e\x00r\x00", "\xff\xfev\x00"} {
 		if _, err := Parse([]byte(doc)); err == nil {
 			t.Errorf("%q is accepted", doc)
