@@ -19,8 +19,8 @@
 // somebody who submits a key wants it to be trusted for more than was reviewed; somebody who proposes a
 // change to the file wants the reviewer to read something else than the program does. Hence unknown fields,
 // duplicates, anchors, aliases, merge keys, tags, directives, a second document, every character that does
-// not show, tabs among them, and more than 100 spaces in a row are refused, with line and column, and so is a text that is not in the file
-// letter by letter: one with an escape ("\x2a" is a "*" that nobody sees), or of several lines; so are keys
+// not show, tabs among them, and more than 100 spaces in a row are refused, with line and column, and so is a
+// text that is not in the file letter by letter: one with an escape ("\x2a" is a "*" that nobody sees), or of several lines; so are keys
 // that are submitted and not listed, or listed and not submitted. Who may change the file is up to the
 // repository in which it is reviewed, and who may build from it up to the root keys.
 //
@@ -206,7 +206,8 @@ func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
 			if err := k.Schedule.CheckStart(keyring.Schedule); err != nil {
 				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: %w", k.ID, err)})
 			}
-			if err := k.checkEnds(signsUntil(keyring, public), now); err != nil {
+			until, known := signsUntil(keyring, public)
+			if err := k.checkEnds(until, known, now); err != nil {
 				errs = append(errs, &Error{Line: k.Line, Err: err})
 			}
 		}
@@ -233,7 +234,7 @@ func (p *Policy) checkIdentities(public []keys.PublicKey, now time.Time) (errs [
 				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s is listed under consumer %s, "+
 					"and its keyring is that of consumer %s, which would read instead", k.ID, consumer.Name, keyring.Consumer)})
 			}
-			opens, until := keyring.Schedule.Expired, k.encryptsUntil()
+			opens, until := keyring.Schedule.Expired, endOf(k.Schedule)
 			if !opens.IsZero() && (until.IsZero() || until.After(opens)) {
 				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: its keyring opens with it until %s only, "+
 					"and what is encrypted to it later would be rejected (not_a_recipient): give it an earlier retired",
@@ -244,45 +245,57 @@ func (p *Policy) checkIdentities(public []keys.PublicKey, now time.Time) (errs [
 	return errs
 }
 
-// encryptsUntil is when producers stop encrypting to the key; zero = never.
-func (k *Key) encryptsUntil() time.Time {
-	until := k.Schedule.Retired
-	if end := k.Schedule.Expired; until.IsZero() || !end.IsZero() && end.Before(until) {
-		until = end
+// checkEnds refuses an end of the key before its keyring stops signing with it: see signsUntil.
+func (k *Key) checkEnds(until time.Time, known bool, now time.Time) error {
+	is := until.Format(timeFormat)
+	if until.IsZero() {
+		is = "for ever, as it does again when the next key ends"
+	} else {
+		is, known = "until "+is, until.After(now)
 	}
-	return until
-}
-
-// checkEnds refuses an end of the key before its keyring stops signing with it; until is zero if it is not known
-// to stop.
-func (k *Key) checkEnds(until, now time.Time) error {
 	for _, end := range []struct {
 		name string
 		at   time.Time
 	}{{"retired", k.Schedule.Retired}, {"expired", k.Schedule.Expired}} {
-		if !end.at.IsZero() && until.After(end.at) && until.After(now) {
-			return fmt.Errorf("key %s: %s %s is too early: "+
-				"its keyring signs with it until %s, and events between would be rejected (key_not_valid)",
-				k.ID, end.name, end.at.Format(timeFormat), until.Format(timeFormat))
+		if known && !end.at.IsZero() && (until.IsZero() || until.After(end.at)) {
+			return fmt.Errorf("key %s: %s %s is too early: its keyring signs with it %s, "+
+				"and events between would be rejected (key_not_valid)", k.ID, end.name, end.at.Format(timeFormat), is)
 		}
 	}
 	return nil
 }
 
-// signsUntil is when the keyring stops signing with the key, as far as public shows it: when it retires, or
-// when the next key of its kind takes over (keys.Keyring.Signers). Zero = it is not known to stop.
-func signsUntil(key *keys.PublicKey, public []keys.PublicKey) time.Time {
-	until := key.Schedule.Retired
-	for _, next := range public {
-		if next.Verifier == nil || next.Producer != key.Producer ||
-			next.Verifier.Algorithm().PostQuantum() != key.Verifier.Algorithm().PostQuantum() {
-			continue
-		}
-		if at := next.Schedule.Active; at.After(key.Schedule.Active) && (until.IsZero() || at.Before(until)) {
-			until = at
+// signsUntil is when the keyring signs with the key for the last time, as far as public shows it: when the key
+// ends, or when another of its kind takes over (keys.Keyring.Signers) that does not end before it. Zero = never;
+// it is not known if public has no such end, and no other key that takes over.
+func signsUntil(key *keys.PublicKey, public []keys.PublicKey) (until time.Time, known bool) {
+	until = endOf(key.Schedule)
+	known = !until.IsZero()
+	for again := true; again; {
+		again = false
+		for _, next := range public {
+			at := next.Schedule.Active
+			if next.Verifier == nil || next.Producer != key.Producer || !at.After(key.Schedule.Active) ||
+				next.Verifier.Algorithm().PostQuantum() != key.Verifier.Algorithm().PostQuantum() {
+				continue
+			}
+			known = true
+			end := endOf(next.Schedule)
+			covers := end.IsZero() || !until.IsZero() && !end.Before(until)
+			if covers && (until.IsZero() || at.Before(until)) {
+				until, again = at, true
+			}
 		}
 	}
-	return until
+	return until, known
+}
+
+// endOf is when a key of that schedule is used no more; zero = never.
+func endOf(s keys.Schedule) time.Time {
+	if s.Retired.IsZero() || !s.Expired.IsZero() && s.Expired.Before(s.Retired) {
+		return s.Expired
+	}
+	return s.Retired
 }
 
 func missing(k Key, of string) error {

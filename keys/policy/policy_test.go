@@ -599,6 +599,32 @@ func TestCheckKeyringsEnds(t *testing.T) {
 	}
 }
 
+// A key signs again when the one that took over from it ends before it, unless a third has taken over.
+func TestCheckKeyringsSignsAgain(t *testing.T) {
+	p := mustParse(t, "version: 1\nproducers:\n  orders:\n    keys:\n      "+verifier(t, "a").KeyID()+": {retired: 2026-01-31T00:00:00Z}\n")
+	a := keys.PublicKey{Verifier: verifier(t, "a"), Producer: "orders"}
+	ending := a
+	ending.Schedule = keys.Schedule{Retired: after(90)}
+	b := keys.PublicKey{Verifier: verifier(t, "b"), Producer: "orders", Schedule: keys.Schedule{Active: after(30), Retired: after(60)}}
+	c := keys.PublicKey{Verifier: verifier(t, "c"), Producer: "orders", Schedule: keys.Schedule{Active: after(60)}}
+	for _, test := range []struct {
+		public []keys.PublicKey
+		want   string
+	}{
+		{[]keys.PublicKey{a}, ""},
+		{[]keys.PublicKey{a, b}, "signs with it for ever, as it does again when the next key ends"},
+		{[]keys.PublicKey{ending, b}, "signs with it until 2026-04-01T00:00:00Z"},
+		{[]keys.PublicKey{a, b, c}, ""},
+		{[]keys.PublicKey{ending, c, b}, ""},
+		{[]keys.PublicKey{a, c}, "signs with it until 2026-03-02T00:00:00Z"},
+	} {
+		switch err := p.CheckKeyrings(test.public, now); {
+		case test.want == "" && err != nil, test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+			t.Errorf("%d keys: %v, want %q", len(test.public), err, test.want)
+		}
+	}
+}
+
 // An encryption key is not listed under the name of another consumer, who could not open what is encrypted to
 // it while its owner could, and not for longer than its keyring opens with it.
 func TestCheckKeyringsOfConsumers(t *testing.T) {
