@@ -328,7 +328,8 @@ func patternCases(l *vectorList) {
 		"dot-dot-encoded-twice": "https://host.example/a/%252e%252e/b", "dot-dot-space": "https://host.example/a/..%20/b",
 		"slash-encoded-twice": "https://host.example/a%25252fb", "encoded-too-often": "https://host.example/%2525252520",
 		"control-encoded": "https://host.example/a%00b", "overlong": "https://host.example/%c0%ae%C0%AE/b",
-		"fullwidth-dots": "https://host.example/\uff0e\uff0e/b", "escape-u": "https://host.example/%u002e%U002E/b",
+		"fullwidth-dots": "https://host.example/\uff0e\uff0e/b",
+		"vertical-dots":  "https://host.example/a/%EF%B8%B0/b", "escape-u": "https://host.example/%u002e%U002E/b",
 	} {
 		try("source-"+name, source, "exact", envelope.ReasonSourceNotAllowed)
 	}

@@ -230,10 +230,12 @@ func isHex(s string, n int) bool {
 	return len(s) == n
 }
 
-// lookalikes are the characters that Unicode normalisation (NFKC, and what Windows calls best fit) turns into
-// one of . / \ ; ? # % @.
-const lookalikes = "\u2024\u2025\u2026\ufe52\uff0e" + "\u2100\u2101\u2105\u2106\uff0f" + "\ufe68\uff3c" +
-	"\ufe54\uff1b\u037e" + "\ufe56\uff1f" + "\ufe5f\uff03" + "\ufe6a\uff05" + "\ufe6b\uff20"
+// lookalikes are the characters that Unicode normalisation (NFKC) turns into one of . / \ ; ? # % @, or into a
+// text with one of them.
+const lookalikes = "\u2024\u2025\u2026\ufe19\ufe30\ufe52\uff0e" + "\u2100\u2101\u2105\u2106\uff0f" + "\ufe68\uff3c" +
+	"\u037e\ufe14\ufe54\uff1b" + "\u2047\u2048\u2049\ufe16\ufe56\uff1f" + "\ufe5f\uff03" + "\ufe6a\uff05" + "\ufe6b\uff20" +
+	"\u2488\u2489\u248a\u248b\u248c\u248d\u248e\u248f\u2490\u2491\u2492\u2493\u2494\u2495\u2496\u2497\u2498\u2499\u249a\u249b" +
+	"\u33c2\u33c7\u33d8\U0001f100"
 
 // checkLookalikes looks at what is left when all is decoded.
 func checkLookalikes(parts ...string) error {

@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestCheckSource(t *testing.T) {
@@ -41,6 +42,19 @@ func TestCheckSource(t *testing.T) {
 	} {
 		if CheckSource(bad) == nil {
 			t.Errorf("%q is accepted", bad)
+		}
+	}
+}
+
+// All characters whose compatibility form (NFKC) has one of . / \ ; ? # % @ in it, as Unicode 16 has them. In
+// a path, "%EF%B8%B0" is U+FE30, which normalisation makes "..".
+func TestCheckSourceNormalised(t *testing.T) {
+	for r := rune(0x80); r < 0x20000; r++ { // there are none beyond
+		want := strings.ContainsRune("\u037e\u2024\u2025\u2026\u2047\u2048\u2049\u2100\u2101\u2105\u2106\u33c2\u33c7\u33d8"+
+			"\ufe14\ufe16\ufe19\ufe30\ufe52\ufe54\ufe56\ufe5f\ufe68\ufe6a\ufe6b\uff03\uff05\uff0e\uff0f\uff1b\uff1f\uff20\uff3c"+
+			"\U0001f100", r) || 0x2488 <= r && r <= 0x249b
+		if err := CheckSource("https://h/a/" + url.PathEscape(string(r)) + "/b"); r != utf8.RuneError && (err != nil) != want {
+			t.Errorf("%U: %v", r, err)
 		}
 	}
 }

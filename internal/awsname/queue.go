@@ -3,6 +3,7 @@ package awsname
 import (
 	"net/url"
 	"strings"
+	"unicode/utf8"
 )
 
 // Queue is what the URL of an SQS queue says. What it does not say is empty.
@@ -23,6 +24,9 @@ func ParseQueueURL(text string) (Queue, bool) {
 	}
 	q := Queue{Endpoint: u.Scheme + "://" + u.Host}
 	q.readPath(u.Path)
+	if strings.ContainsFunc(u.Host, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return q, true // not of AWS, even if it looks so: strings.ToLower makes an "i" of U+0130
+	}
 	q.readHost(u.Scheme, strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), u.Port())
 	return q, true
 }

@@ -167,7 +167,7 @@ function sourcePrefix(pattern) {
   return /^urn:$/i.test(scheme) && authority === undefined && /.:$/s.test(rest) ? prefix : undefined;
 }
 // Bytes are Latin-1 characters here, so that overlong UTF-8 survives.
-const isLookalike = /[\u2024-\u2026\ufe52\uff0e\u2100\u2101\u2105\u2106\uff0f\ufe68\uff3c\ufe54\uff1b\u037e\ufe56\uff1f\ufe5f\uff03\ufe6a\uff05\ufe6b\uff20]/;
+const isLookalike = /[\u037e\u2024-\u2026\u2047-\u2049\u2100\u2101\u2105\u2106\u2488-\u249b\u33c2\u33c7\u33d8\ufe14\ufe16\ufe19\ufe30\ufe52\ufe54\ufe56\ufe5f\ufe68\ufe6a\ufe6b\uff03\uff05\uff0e\uff0f\uff1b\uff1f\uff20\uff3c\u{1f100}]/u;
 function isAmbiguous(...parts) {
   let [authority, rest] = parts.map((part) => Buffer.from(part).toString('latin1'));
   for (let layer = 0; layer <= 3; layer++) {

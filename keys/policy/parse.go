@@ -66,19 +66,29 @@ func document(doc []byte) (*yaml.Node, error) {
 	return root.Content[0], nil
 }
 
+// mostSpaces is how many spaces may stand in a row: enough to align comments.
+const mostSpaces = 100
+
 // visible refuses what a reviewer does not see, or sees in another place than YAML does: YAML also ends a line at a
 // lone carriage return, U+0085, U+2028 and U+2029, so that what a diff shows as the rest of a comment would be live. A
-// tab, a byte order mark and directives are refused with them: nothing needs them.
+// tab, a byte order mark and directives are refused with them: nothing needs them. So are more spaces in a row
+// than a screen is wide: what stands behind them is not on it.
 func visible(doc []byte) error {
-	line, start := 1, true
+	line, start, spaces := 1, true, 0
 	for i := 0; i < len(doc); {
 		r, size := utf8.DecodeRune(doc[i:])
+		if spaces++; r != ' ' {
+			spaces = 0
+		}
 		lineEnd := r == '\n' || r == '\r' && bytes.HasPrefix(doc[i+size:], []byte("\n"))
 		switch {
 		case r == utf8.RuneError && size == 1:
 			return &Error{Line: line, Err: errors.New("not UTF-8")}
 		case !lineEnd && !unicode.IsPrint(r):
 			return &Error{Line: line, Err: fmt.Errorf("the character %U, which a reviewer does not see for what it is, is not allowed anywhere", r)}
+		case spaces > mostSpaces:
+			return &Error{Line: line, Err: fmt.Errorf(
+				"more than %d spaces in a row, behind which a reviewer does not look", mostSpaces)}
 		case start && r == '%':
 			return &Error{Line: line, Err: errors.New("YAML directives (%) are not allowed")}
 		}

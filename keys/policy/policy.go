@@ -18,9 +18,9 @@
 // else. The schedule that an exported key brings along is at most compared (CheckKeyrings). Threat model:
 // somebody who submits a key wants it to be trusted for more than was reviewed; somebody who proposes a
 // change to the file wants the reviewer to read something else than the program does. Hence unknown fields,
-// duplicates, anchors, aliases, merge keys, tags, directives, a second document and every character that does
-// not show, tabs among them, are refused, with line and column, and so is a text that is not in the file
-// letter by letter: one with an escape ("\x2a" is a "*" that nobody sees), or of several lines; so are keys
+// duplicates, anchors, aliases, merge keys, tags, directives, a second document, every character that does
+// not show, tabs among them, and more than 100 spaces in a row are refused, with line and column, and so is a
+// text that is not in the file letter by letter: one with an escape ("\x2a" is a "*" that nobody sees), or of several lines; so are keys
 // that are submitted and not listed, or listed and not submitted. Who may change the file is up to the
 // repository in which it is reviewed, and who may build from it up to the root keys.
 //
@@ -182,8 +182,9 @@ func (p *Policy) checkConsumers(submitted map[string]*keys.Recipient) error {
 
 // CheckKeyrings compares the policy with what the keyrings say of the same keys, as far as public says it: a
 // signing key is listed under the producer that its keyring is for, and accepted from when that signs with it
-// (keys.Schedule.CheckStart) until the next key takes over there. Otherwise its events would be rejected for
-// good. Keys that are revoked or have expired at now are not compared.
+// (keys.Schedule.CheckStart) until the next key takes over there, whether it then retires or expires. Otherwise its events would be rejected for
+// good. An encryption key is listed under the consumer that its keyring is for, which opens with it for as long
+// as the policy has producers encrypt to it. Keys that are revoked or have expired at now are not compared.
 func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
 	keyrings := map[string]*keys.PublicKey{}
 	for i := range public {
@@ -191,7 +192,7 @@ func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
 			keyrings[public[i].KeyID()] = &public[i]
 		}
 	}
-	var errs []error
+	errs := p.checkIdentities(public, now)
 	for _, producer := range p.Producers {
 		for _, k := range producer.Keys {
 			keyring := keyrings[k.ID]
@@ -205,31 +206,96 @@ func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
 			if err := k.Schedule.CheckStart(keyring.Schedule); err != nil {
 				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: %w", k.ID, err)})
 			}
-			until, retired := signsUntil(keyring, public), k.Schedule.Retired
-			if !retired.IsZero() && until.After(retired) && until.After(now) {
-				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: retired %s is too early: "+
-					"its keyring signs with it until %s, and events between would be rejected (key_not_valid)",
-					k.ID, retired.Format(timeFormat), until.Format(timeFormat))})
+			until, known := signsUntil(keyring, public)
+			if err := k.checkEnds(until, known, now); err != nil {
+				errs = append(errs, &Error{Line: k.Line, Err: err})
 			}
 		}
 	}
 	return joinSorted(errs)
 }
 
-// signsUntil is when the keyring stops signing with the key, as far as public shows it: when it retires, or
-// when the next key of its kind takes over (keys.Keyring.Signers). Zero = it is not known to stop.
-func signsUntil(key *keys.PublicKey, public []keys.PublicKey) time.Time {
-	until := key.Schedule.Retired
-	for _, next := range public {
-		if next.Verifier == nil || next.Producer != key.Producer ||
-			next.Verifier.Algorithm().PostQuantum() != key.Verifier.Algorithm().PostQuantum() {
-			continue
-		}
-		if at := next.Schedule.Active; at.After(key.Schedule.Active) && (until.IsZero() || at.Before(until)) {
-			until = at
+// checkIdentities is CheckKeyrings for the keys of consumers. Under another consumer's name, a key would have
+// producers encrypt to one who is not meant to read.
+func (p *Policy) checkIdentities(public []keys.PublicKey, now time.Time) (errs []error) {
+	keyrings := map[string]*keys.PublicKey{}
+	for i := range public {
+		if public[i].Consumer != "" {
+			keyrings[public[i].KeyID()] = &public[i]
 		}
 	}
-	return until
+	for _, consumer := range p.Consumers {
+		for _, k := range consumer.Keys {
+			keyring := keyrings[k.ID]
+			if keyring == nil || k.Revoked != nil || k.Schedule.StateAt(now) == keys.StateExpired {
+				continue
+			}
+			if keyring.Consumer != consumer.Name {
+				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s is listed under consumer %s, "+
+					"and its keyring is that of consumer %s, which would read instead", k.ID, consumer.Name, keyring.Consumer)})
+			}
+			opens, until := keyring.Schedule.Expired, endOf(k.Schedule)
+			if !opens.IsZero() && (until.IsZero() || until.After(opens)) {
+				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: its keyring opens with it until %s only, "+
+					"and what is encrypted to it later would be rejected (not_a_recipient): give it an earlier retired",
+					k.ID, opens.UTC().Format(timeFormat))})
+			}
+		}
+	}
+	return errs
+}
+
+// checkEnds refuses an end of the key before its keyring stops signing with it: see signsUntil.
+func (k *Key) checkEnds(until time.Time, known bool, now time.Time) error {
+	is := until.Format(timeFormat)
+	if until.IsZero() {
+		is = "for ever, as it does again when the next key ends"
+	} else {
+		is, known = "until "+is, until.After(now)
+	}
+	for _, end := range []struct {
+		name string
+		at   time.Time
+	}{{"retired", k.Schedule.Retired}, {"expired", k.Schedule.Expired}} {
+		if known && !end.at.IsZero() && (until.IsZero() || until.After(end.at)) {
+			return fmt.Errorf("key %s: %s %s is too early: its keyring signs with it %s, "+
+				"and events between would be rejected (key_not_valid)", k.ID, end.name, end.at.Format(timeFormat), is)
+		}
+	}
+	return nil
+}
+
+// signsUntil is when the keyring signs with the key for the last time, as far as public shows it: when the key
+// ends, or when another of its kind takes over (keys.Keyring.Signers) that does not end before it. Zero = never;
+// it is not known if public has no such end, and no other key that takes over.
+func signsUntil(key *keys.PublicKey, public []keys.PublicKey) (until time.Time, known bool) {
+	until = endOf(key.Schedule)
+	known = !until.IsZero()
+	for again := true; again; {
+		again = false
+		for _, next := range public {
+			at := next.Schedule.Active
+			if next.Verifier == nil || next.Producer != key.Producer || !at.After(key.Schedule.Active) ||
+				next.Verifier.Algorithm().PostQuantum() != key.Verifier.Algorithm().PostQuantum() {
+				continue
+			}
+			known = true
+			end := endOf(next.Schedule)
+			covers := end.IsZero() || !until.IsZero() && !end.Before(until)
+			if covers && (until.IsZero() || at.Before(until)) {
+				until, again = at, true
+			}
+		}
+	}
+	return until, known
+}
+
+// endOf is when a key of that schedule is used no more; zero = never.
+func endOf(s keys.Schedule) time.Time {
+	if s.Retired.IsZero() || !s.Expired.IsZero() && s.Expired.Before(s.Retired) {
+		return s.Expired
+	}
+	return s.Retired
 }
 
 func missing(k Key, of string) error {

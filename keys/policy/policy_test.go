@@ -139,6 +139,17 @@ func TestHiddenTextIsRefused(t *testing.T) {
 			}
 		}
 	}
+	for n, ok := range map[int]bool{100: true, 101: false} { // beyond the edge of the screen
+		far := strings.Repeat(" ", n)
+		for _, doc := range []string{
+			"version: 1\nproducers:\n  orders: {sources: ['urn:a:b'," + far + "'urn:a:*']}\n",
+			"version: 1\nproducers:\n  orders: {sources: ['urn:a:b',\n" + far + "'urn:a:*']}\n",
+		} {
+			if _, err := Parse([]byte(doc)); (err == nil) != ok {
+				t.Errorf("%d spaces: %v", n, err)
+			}
+		}
+	}
 	for _, doc := range []string{"\ufeffversion: 1\n", "v\x00e\x00r\x00", "\xff\xfev\x00"} {
 		if _, err := Parse([]byte(doc)); err == nil {
 			t.Errorf("%q is accepted", doc)
@@ -559,5 +570,85 @@ func (p *Policy) remove(id string, was *Policy) {
 	}
 	if len(p.Consumers) > len(was.Consumers) {
 		p.Consumers = p.Consumers[:len(was.Consumers)]
+	}
+}
+
+// A key that the policy ends before its keyring stops signing with it: what it signs in between would be
+// rejected for good, whichever end it is.
+func TestCheckKeyringsEnds(t *testing.T) {
+	id := verifier(t, "a").KeyID()
+	public := []keys.PublicKey{
+		{Verifier: verifier(t, "a"), Producer: "orders"},
+		{Verifier: verifier(t, "b"), Producer: "orders", Schedule: keys.Schedule{Active: after(30)}},
+	}
+	for ends, want := range map[string]string{
+		"retired: 2026-01-31T00:00:00Z":                                "",
+		"expired: 2026-01-31T00:00:00Z":                                "",
+		"retired: 2026-01-30T23:59:59Z":                                "retired 2026-01-30T23:59:59Z is too early",
+		"expired: 2026-01-30T23:59:59Z":                                "expired 2026-01-30T23:59:59Z is too early",
+		"retired: 2026-01-02T00:00:00Z, expired: 2026-03-01T00:00:00Z": "retired 2026-01-02T00:00:00Z is too early",
+	} {
+		p := mustParse(t, "version: 1\nproducers:\n  orders:\n    sources: []\n    types: []\n    keys:\n      "+id+": {"+ends+"}\n")
+		switch err := p.CheckKeyrings(public, now); {
+		case want == "" && err != nil, want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%s: %v, want %q", ends, err, want)
+		}
+		if err := p.CheckKeyrings(public, after(31)); err != nil {
+			t.Errorf("%s, when the next key signs: %v", ends, err)
+		}
+	}
+}
+
+// A key signs again when the one that took over from it ends before it, unless a third has taken over.
+func TestCheckKeyringsSignsAgain(t *testing.T) {
+	p := mustParse(t, "version: 1\nproducers:\n  orders:\n    keys:\n      "+verifier(t, "a").KeyID()+": {retired: 2026-01-31T00:00:00Z}\n")
+	a := keys.PublicKey{Verifier: verifier(t, "a"), Producer: "orders"}
+	ending := a
+	ending.Schedule = keys.Schedule{Retired: after(90)}
+	b := keys.PublicKey{Verifier: verifier(t, "b"), Producer: "orders", Schedule: keys.Schedule{Active: after(30), Retired: after(60)}}
+	c := keys.PublicKey{Verifier: verifier(t, "c"), Producer: "orders", Schedule: keys.Schedule{Active: after(60)}}
+	for _, test := range []struct {
+		public []keys.PublicKey
+		want   string
+	}{
+		{[]keys.PublicKey{a}, ""},
+		{[]keys.PublicKey{a, b}, "signs with it for ever, as it does again when the next key ends"},
+		{[]keys.PublicKey{ending, b}, "signs with it until 2026-04-01T00:00:00Z"},
+		{[]keys.PublicKey{a, b, c}, ""},
+		{[]keys.PublicKey{ending, c, b}, ""},
+		{[]keys.PublicKey{a, c}, "signs with it until 2026-03-02T00:00:00Z"},
+	} {
+		switch err := p.CheckKeyrings(test.public, now); {
+		case test.want == "" && err != nil, test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+			t.Errorf("%d keys: %v, want %q", len(test.public), err, test.want)
+		}
+	}
+}
+
+// An encryption key is not listed under the name of another consumer, who could not open what is encrypted to
+// it while its owner could, and not for longer than its keyring opens with it.
+func TestCheckKeyringsOfConsumers(t *testing.T) {
+	of := func(schedule keys.Schedule) []keys.PublicKey {
+		return []keys.PublicKey{{Recipient: recipient(t), Consumer: "billing", Schedule: schedule}}
+	}
+	for _, c := range []struct {
+		consumer, schedule string
+		keyring            keys.Schedule
+		want               string
+	}{
+		{"billing", "", keys.Schedule{}, ""},
+		{"audit", "", keys.Schedule{}, "its keyring is that of consumer billing, which would read instead"},
+		{"audit", "revoked: {at: 2026-01-01T00:00:00Z, reason: lost}", keys.Schedule{}, ""},
+		{"billing", "", keys.Schedule{Expired: after(30)}, "opens with it until 2026-01-31T00:00:00Z only"},
+		{"billing", "retired: 2026-02-01T00:00:00Z", keys.Schedule{Expired: after(30)}, "opens with it until 2026-01-31T00:00:00Z only"},
+		{"billing", "expired: 2026-02-01T00:00:00Z", keys.Schedule{Expired: after(30)}, "opens with it until 2026-01-31T00:00:00Z only"},
+		{"billing", "retired: 2026-01-31T00:00:00Z, expired: 2026-02-01T00:00:00Z", keys.Schedule{Expired: after(30)}, ""},
+		{"billing", "expired: 2026-01-31T00:00:00Z", keys.Schedule{Expired: after(30)}, ""},
+	} {
+		p := mustParse(t, "version: 1\nconsumers:\n  "+c.consumer+":\n    keys:\n      "+recipient(t).KeyID()+": {"+c.schedule+"}\n")
+		switch err := p.CheckKeyrings(of(c.keyring), now); {
+		case c.want == "" && err != nil, c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s, %q: %v, want %q", c.consumer, c.schedule, err, c.want)
+		}
 	}
 }
