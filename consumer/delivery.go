@@ -55,7 +55,8 @@ type Message struct {
 	ReplayName string
 }
 
-// Delivery is a verified event, with its data as a T.
+// Delivery is a verified event, with its data as a T. Printed or logged it says which event it is, and tells nothing of
+// its data; marshalled as JSON it has the data, decrypted.
 type Delivery[T any] struct {
 	Data       T
 	Event      event.Event       // what was signed, and only that

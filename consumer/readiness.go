@@ -171,7 +171,7 @@ func (p *ProducerReadiness) gap(v *envelope.Error, at time.Time) {
 
 // learn takes note of who may speak for what. Without a bundle, what it knew stands.
 func (r *Readiness) learn(bundle *keys.Bundle, err error) {
-	if err != nil || bundle == r.bundle {
+	if err != nil || bundle == nil || bundle == r.bundle { // a Source of another module may give neither
 		return
 	}
 	r.bundle, r.speakers = bundle, nil

@@ -106,6 +106,18 @@ func TestReadinessWithoutTrust(t *testing.T) {
 }
 
 // Whoever can send anything cannot make it grow, nor crowd out the producers.
+// neither is a Source that gives no bundle, and no error.
+type neither struct{}
+
+func (neither) Bundle(context.Context) (*keys.Bundle, error) { return nil, nil }
+
+// TestReadinessOfNothing: a Source that gives neither a bundle nor an error teaches nothing, and panics nobody.
+func TestReadinessOfNothing(t *testing.T) {
+	if got := consumer.NewReadiness(neither{}).Producers(t.Context()); len(got) != 0 {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestReadinessIsBounded(t *testing.T) {
 	w := newWorld(t)
 	ready := observing(w)

@@ -69,7 +69,8 @@ type OpenOptions struct {
 	UnsafeAllowUncommitted bool
 }
 
-// Opened is a verified event.
+// Opened is a verified event. Printed or logged it says which event it is, and tells nothing of its data; marshalled as
+// JSON it has the data, decrypted.
 type Opened struct {
 	Event            event.Event       // what was signed, and only that
 	Producer         string            // who sealed it

@@ -85,8 +85,8 @@ func New(client Client, opts *Options) (*Store, error) {
 	switch {
 	case client == nil:
 		return nil, errors.New("replay: no Redis client")
-	case o.Grace < 0:
-		return nil, fmt.Errorf("replay: a grace of %v", o.Grace)
+	case o.Grace < 0, 0 < o.Grace && o.Grace < time.Millisecond:
+		return nil, fmt.Errorf("replay: the grace is %v: give at least a millisecond, or 0 for %v", o.Grace, remote.DefaultGrace)
 	case o.Grace == 0:
 		o.Grace = remote.DefaultGrace
 	}

@@ -432,6 +432,9 @@ func TestOptions(t *testing.T) {
 	if _, err := redis.New(nil, nil); err == nil {
 		t.Error("a store without a client")
 	}
+	if _, err := redis.New(client, &redis.Options{Grace: time.Microsecond}); err == nil {
+		t.Error("a grace of less than Redis can count is taken")
+	}
 	if _, err := redis.New(client, &redis.Options{Grace: -1}); err == nil {
 		t.Error("a negative grace")
 	}
