@@ -155,6 +155,18 @@ func checkMeant(listed []string, public []keys.PublicKey, f *trustAddFlags) erro
 	return nil
 }
 
+// warnLoneKey says what an export with a single key of a producer cannot show: whether the keyring stops signing with it
+// when the policy ends it.
+func (a *app) warnLoneKey(f *trustAddFlags, public []keys.PublicKey, pub string) {
+	if f.retire == "" && f.expire == "" || len(public) != 1 || public[0].Verifier == nil || public[0].Producer == "" {
+		return
+	}
+	if s := public[0].Schedule; s.Retired.IsZero() && s.Expired.IsZero() {
+		a.warnf("nothing in %s says that the keyring stops signing with this key, and consumers would reject what it signs after "+
+			"that moment (key_not_valid): make the next key first, with `sealbus keys new --activate TIME`, and export both", pub)
+	}
+}
+
 // checkKeyrings refuses a schedule by which consumers would reject what the keyring signs.
 func (a *app) checkKeyrings(f *trustAddFlags, edited []byte, public []keys.PublicKey, pub string) error {
 	p, err := policy.Parse(edited)
@@ -163,6 +175,7 @@ func (a *app) checkKeyrings(f *trustAddFlags, edited []byte, public []keys.Publi
 	}
 	switch {
 	case err == nil:
+		a.warnLoneKey(f, public, pub)
 		return nil
 	case f.activate != "" || f.publish != "":
 		return usage("leave --activate and --publish out: the schedule is taken from "+pub, "%w", err)
