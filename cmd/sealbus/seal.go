@@ -44,7 +44,7 @@ func (a *app) sealCommand() *cobra.Command {
 		long: `Sign the CloudEvents in files, or on standard input: one event, events one a line or one behind the other, or a
 JSON array of them. It is all of it or nothing. An array stays an array; of several others there is one a line.
 
-What comes out is JSON in any case. With --to eventbridge it is what ` + "`aws events put-events --entries`" + ` takes: an
+The output is JSON in any case. With --to eventbridge it is what ` + "`aws events put-events --entries`" + ` takes: an
 array of entries, also for a single event.
 
 With --encrypt-to the data, or each --field of it, is encrypted before it is signed, and only the recipients can read it:
