@@ -299,7 +299,7 @@ func notReadable(e *inputError) error {
 	if e.large {
 		err.reason = string(envelope.ReasonTooLarge)
 	}
-	if e.fix != "" {
+	if e.fix != "" && e.fix != fixNoJSON { // sealing takes CloudEvents only, and says so
 		err.fix = e.fix
 	}
 	if e.noFile {

@@ -107,7 +107,7 @@ func (a *app) notShown(m *message, err error, where string) {
 	}
 	fix := e.Advice
 	if fix == "" {
-		fix = "give a CloudEvent, an EventBridge event or messages of a queue, as JSON"
+		fix = fixNoJSON
 	}
 	_ = a.tellRefusal(e, fix, where)
 }

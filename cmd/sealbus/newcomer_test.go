@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -99,6 +100,33 @@ func TestAnotherFileIsNoEvent(t *testing.T) {
 				t.Errorf("%s %s: exit %d\n%s", command[0], file, r.code, r.stderr)
 			}
 		}
+	}
+	r := b.run("", "seal", "--keyring", b.path("shop.keyring"), "--insecure-no-passphrase", b.path("trust.dsse"))
+	if r.code != exitRejected || !strings.Contains(r.stderr, "this is a signed trust bundle, not a CloudEvent") {
+		t.Errorf("seal: exit %d\n%s", r.code, r.stderr)
+	}
+}
+
+// Text that is no JSON has no member to look for: each command says what it takes.
+func TestTextIsNoEvent(t *testing.T) {
+	b := newBench(t)
+	b.org(nil, orderSource)
+	open := b.run("hello\n", "open", "--trust", b.path("trust.dsse"), "--roots", b.path("roots.json"), "--allow-source", orderSource)
+	if open.code != exitRejected || !strings.Contains(open.stderr, "give a CloudEvent, an EventBridge event or messages of a queue") {
+		t.Errorf("open: exit %d\n%s", open.code, open.stderr)
+	}
+	seal := b.run("hello\n", "seal", "--keyring", b.path("shop.keyring"), "--insecure-no-passphrase")
+	if seal.code != exitRejected || !strings.Contains(seal.stderr, "give a CloudEvent as JSON: ") {
+		t.Errorf("seal: exit %d\n%s", seal.code, seal.stderr)
+	}
+}
+
+// A record is also found by the name of its file.
+func TestRecordByItsFileName(t *testing.T) {
+	const id = "20261129T141252.676317343Z-e40915da1baf47dbe5dd97613b520d99"
+	ids, err := recordIDs(t.Context(), nil, []string{id + ".json", id})
+	if err != nil || !slices.Equal(ids, []string{id, id}) {
+		t.Errorf("%q, %v", ids, err)
 	}
 }
 

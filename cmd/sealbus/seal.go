@@ -14,6 +14,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/internal/wrapper"
 	"github.com/sealbus/sealbus/keys"
 )
@@ -151,6 +152,9 @@ func readCloudEvent(doc []byte) (event.Event, error) {
 		return event.Event{}, err
 	}
 	in, err := cejson.Parse(doc)
+	if is := filekind.Of(doc); err != nil && is != "" && is != filekind.Event {
+		return event.Event{}, fmt.Errorf("this is %s, not a CloudEvent", is)
+	}
 	if err != nil {
 		return event.Event{}, err
 	}
