@@ -95,8 +95,8 @@ func checkPrivateFile(path, fix string) error {
 	return nil
 }
 
-// checkProtected refuses a private file that is another kind of file, or that is not protected as the flags say. It
-// comes before a passphrase is typed for nothing, and before the advice to hide a public file from others.
+// checkProtected refuses a private file that is another kind of file, or that is not protected as the flags say.
+// It comes before a passphrase is typed for nothing, and before the advice to hide a public file from others.
 func (a *app) checkProtected(path string, f *privateFlags) error {
 	if !isRegular(path) {
 		return nil // a pipe can be read once only
@@ -108,7 +108,8 @@ func (a *app) checkProtected(path string, f *privateFlags) error {
 	defer clear(doc)
 	switch is := filekind.Of(doc); {
 	case is == filekind.Encrypted && f.insecure && f.passphraseFile == "":
-		return wrongFile("leave --insecure-no-passphrase out, and you are asked for it", "%s is encrypted: give its passphrase", path)
+		return wrongFile("leave --insecure-no-passphrase out, and you are asked for it",
+			"%s is encrypted: give its passphrase", path)
 	case is == filekind.JWK || is == filekind.JWKSet:
 		return wrongFile("give the file that has the private keys", "%s is %s", path, is)
 	case (is == filekind.Keyring || is == filekind.RootKey) && !f.insecure && f.passphraseFile == "":

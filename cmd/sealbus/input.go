@@ -37,7 +37,8 @@ func newChoice(words ...string) choice { return choice{value: words[0], words: w
 
 func (c *choice) Set(text string) error {
 	if !slices.Contains(c.words, text) {
-		return &exitError{code: exitUsage, err: errors.New("not one of its words"), fix: "use one of " + strings.Join(c.words, ", ")}
+		return &exitError{code: exitUsage, err: errors.New("not one of its words"),
+			fix: "use one of " + strings.Join(c.words, ", ")}
 	}
 	c.value = text
 	return nil
@@ -65,8 +66,8 @@ func newFrom() choice {
 }
 
 // helpWrappers is in the help of commands that take wrapped events.
-const helpWrappers = `The wrapper that AWS puts around an event is taken off: an SNS envelope, a record of SQS, Kinesis or Kafka, the record of a
-Lambda destination, a log event, a detail that is a string; one of them, beside SQS itself. The account in a wrapper
+const helpWrappers = `The wrapper that AWS puts around an event is taken off: an SNS envelope, a record of SQS, Kinesis or Kafka,
+the record of a Lambda destination, a log event, a detail that is a string; one of them, beside SQS itself. The account in a wrapper
 does not count unless --from names it: anybody who can publish an event can make its detail look like a wrapper.`
 
 // checkWrapper refuses what names no wrapper; "" is none.
@@ -145,7 +146,7 @@ func (in *input) open() error {
 	return nil
 }
 
-// endsOnce is a reader whose end stays one: on a terminal it would take a second Ctrl-D else, if nothing was typed.
+// endsOnce is a reader whose end stays one. On a terminal, an empty input would else take a second Ctrl-D.
 type endsOnce struct {
 	r     io.Reader
 	ended bool

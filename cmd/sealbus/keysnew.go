@@ -50,7 +50,8 @@ func (a *app) keysNewCommand() *cobra.Command {
 		run:     func(ctx context.Context, _ []string) error { return a.keysNew(ctx, &f) },
 	})
 	cmd.Flags().StringVar(&f.producer, "producer", "", "the producer's `NAME`, as the trust policy has it")
-	cmd.Flags().StringVar(&f.use, "use", useSign, "which key to make: `sig|enc`, a producer's signing key or a consumer's encryption key")
+	cmd.Flags().StringVar(&f.use, "use", useSign,
+		"which key to make: `sig|enc`, a producer's signing key or a consumer's encryption key")
 	cmd.Flags().StringVar(&f.consumer, "consumer", "", "with --use enc: the consumer's `NAME`, as the trust policy has it")
 	cmd.Flags().StringVar(&f.alg, "alg", "", "`ALGORITHM` of a signing key: Ed25519 (default), ES256 or ML-DSA-65; curve of an encryption key: X25519 (default) or P-256")
 	cmd.Flags().StringArrayVar(&f.sources, "source", nil, "a source `PATTERN` that the producer signs for")

@@ -52,8 +52,8 @@ func (a *app) listenCommand() *cobra.Command {
 		use:   "listen (--queue URL | --http ADDR) --trust FILE --roots FILE --allow-source PATTERN...",
 		short: "Verify events as they come, from a queue or over HTTP", now: true,
 		long: `Take sealed events from an SQS queue, or by POST on a local address, through all checks of a consumer, and write a
-line for each: what became of it, why, who sealed it. Encrypted data is opened with a key of --identity. Text behind a ? is only
-claimed by the event; it was not verified.
+line for each: what became of it, why, who sealed it. Encrypted data is opened with a key of --identity.
+Text behind a ? is only claimed by the event; it was not verified.
 
 --forward-to URL posts verified events, and nothing else, to a program of yours: one CloudEvent each, as
 application/cloudevents+json, with the header Idempotency-Key. A 2xx answer within 20 seconds means that it is

@@ -28,11 +28,16 @@ func TestNoPassphraseForAnotherFile(t *testing.T) {
 		args      []string
 		says, fix string
 	}{
-		"public keys": {[]string{"keys", "list", "--keyring", public}, "is a JWK Set of public keys", "has the private keys"},
-		"a root's public half": {
-			[]string{"trust", "sign", "--root", public, b.path("trust.dsse")}, "is a JWK Set of public keys", "has the private keys",
+		"public keys": {
+			[]string{"keys", "list", "--keyring", public}, "is a JWK Set of public keys", "has the private keys",
 		},
-		"not encrypted": {[]string{"keys", "list", "--keyring", ring}, "and is not encrypted", "add --insecure-no-passphrase"},
+		"a root's public half": {
+			[]string{"trust", "sign", "--root", public, b.path("trust.dsse")},
+			"is a JWK Set of public keys", "has the private keys",
+		},
+		"not encrypted": {
+			[]string{"keys", "list", "--keyring", ring}, "and is not encrypted", "add --insecure-no-passphrase",
+		},
 		"encrypted": {
 			[]string{"keys", "list", "--keyring", b.path("locked"), "--insecure-no-passphrase"},
 			"is encrypted", "leave --insecure-no-passphrase out",
@@ -46,7 +51,8 @@ func TestNoPassphraseForAnotherFile(t *testing.T) {
 			prompt: func(string) ([]byte, error) { asked = true; return []byte("sesame"), nil },
 		})
 		text := stderr.String()
-		if code != exitUsage || asked || !strings.Contains(text, c.says) || !strings.Contains(text, c.fix) || strings.Contains(text, "chmod") {
+		told := strings.Contains(text, c.says) && strings.Contains(text, c.fix)
+		if code != exitUsage || asked || !told || strings.Contains(text, "chmod") {
 			t.Errorf("%s: exit %d, asked %v\n%s", name, code, asked, text)
 		}
 	}
@@ -56,10 +62,11 @@ func TestNoPassphraseForAnotherFile(t *testing.T) {
 func TestNextCommandCanBeCopied(t *testing.T) {
 	b := newBench(t)
 	b.terminal, b.columns = true, 80
-	r := b.run("", "keys", "new", "--producer", "orders", "--keyring", b.path("my orders.keyring"), "--insecure-no-passphrase")
+	ring := b.path("my orders.keyring")
+	r := b.run("", "keys", "new", "--producer", "orders", "--keyring", ring, "--insecure-no-passphrase")
 	_, after, _ := strings.Cut(stripColour(r.stderr), "sealbus: next, for the people who keep the trust:\n")
 	command := strings.Join(strings.Fields(strings.ReplaceAll(after, "\\\n", " ")), " ")
-	want := "sealbus keys export --keyring '" + b.path("my orders.keyring") + "' --insecure-no-passphrase --out orders.pub.json"
+	want := "sealbus keys export --keyring '" + ring + "' --insecure-no-passphrase --out orders.pub.json"
 	if r.code != 0 || command != want || !strings.Contains(after, " \\\n    ") {
 		t.Errorf("exit %d\n%s\ngot  %s\nwant %s", r.code, r.stderr, command, want)
 	}
@@ -92,9 +99,12 @@ func TestListenThatCannotBegin(t *testing.T) {
 func TestAnotherFileIsNoEvent(t *testing.T) {
 	b := newBench(t)
 	b.org(nil, orderSource)
-	open := []string{"open", "--trust", b.path("trust.dsse"), "--roots", b.path("roots.json"), "--allow-source", orderSource}
+	trust, roots := b.path("trust.dsse"), b.path("roots.json")
+	open := []string{"open", "--trust", trust, "--roots", roots, "--allow-source", orderSource}
 	for _, command := range [][]string{open, {"inspect"}} {
-		for file, is := range map[string]string{"trust.dsse": "a signed trust bundle", "shop.keyring": "a keyring, with private keys"} {
+		for file, is := range map[string]string{
+			"trust.dsse": "a signed trust bundle", "shop.keyring": "a keyring, with private keys",
+		} {
 			r := b.run("", append(command[:len(command):len(command)], b.path(file))...)
 			if r.code != exitRejected || !strings.Contains(r.stderr, "this is "+is+", not an event") {
 				t.Errorf("%s %s: exit %d\n%s", command[0], file, r.code, r.stderr)
@@ -111,8 +121,9 @@ func TestAnotherFileIsNoEvent(t *testing.T) {
 func TestTextIsNoEvent(t *testing.T) {
 	b := newBench(t)
 	b.org(nil, orderSource)
-	open := b.run("hello\n", "open", "--trust", b.path("trust.dsse"), "--roots", b.path("roots.json"), "--allow-source", orderSource)
-	if open.code != exitRejected || !strings.Contains(open.stderr, "give a CloudEvent, an EventBridge event or messages of a queue") {
+	trust, roots := b.path("trust.dsse"), b.path("roots.json")
+	open := b.run("hello\n", "open", "--trust", trust, "--roots", roots, "--allow-source", orderSource)
+	if open.code != exitRejected || !strings.Contains(open.stderr, fixNoJSON) {
 		t.Errorf("open: exit %d\n%s", open.code, open.stderr)
 	}
 	seal := b.run("hello\n", "seal", "--keyring", b.path("shop.keyring"), "--insecure-no-passphrase")
@@ -130,15 +141,15 @@ func TestRecordByItsFileName(t *testing.T) {
 	}
 }
 
-// The advice about a source that the call does not allow names the flag. That about one that the bundle does not allow
-// stays what it is.
+// The advice about a source that the call does not allow names the flag.
 func TestSourceAdviceNamesTheFlag(t *testing.T) {
 	b := newBench(t)
 	b.org(nil, orderSource)
 	sealed := b.must(orderEvent, "seal", "--keyring", b.path("shop.keyring"), "--insecure-no-passphrase")
 	r := b.run(sealed, "open", "--trust", b.path("trust.dsse"), "--roots", b.path("roots.json"),
 		"--allow-source", "https://other.example/*")
-	if r.code != exitRejected || !strings.Contains(r.stderr, "source_not_allowed") || !strings.Contains(r.stderr, "with --allow-source") {
+	if r.code != exitRejected || !strings.Contains(r.stderr, "source_not_allowed") ||
+		!strings.Contains(r.stderr, "with --allow-source") {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}
 }

@@ -232,7 +232,7 @@ func (a *app) say(text string, indent int) {
 	_, _ = fmt.Fprintln(a.stderr, a.talk.harmless(text)) // where else to say that it failed?
 }
 
-// next says what to do next, and by which command. On a terminal the command is broken so that it can be copied.
+// next says what to do next, and by which command. On a terminal the command is folded so that it can be copied.
 func (a *app) next(what, command string) {
 	command = clean(command)
 	if a.talk.width == 0 {
