@@ -15,7 +15,9 @@
 // replay store around it); whoever sends garbage (limits before allocation). Not stopped: whoever holds a
 // producer's key, within its scope, until it is revoked; and, for what is encrypted, whoever holds a recipient's.
 //
-//	sealed, err := envelope.Seal(ctx, ev, signer, &envelope.SealOptions{Audience: "central"})
+//	signers, err := ring.Signers(time.Now())                  // ring is a keys.Keyring
+//	trust, err := keys.WatchFile("trust.dsse", roots, nil)    // or any other keys.Source
+//	sealed, err := envelope.Seal(ctx, ev, signers[0], &envelope.SealOptions{Audience: "central"})
 //	opened, err := envelope.Open(ctx, sealed.JSON(), trust, &envelope.OpenOptions{Audience: "central", MaxAge: time.Hour})
 //	if envelope.ReasonOf(err).Class() == envelope.Transient { ... } // ask again: nothing was judged
 //

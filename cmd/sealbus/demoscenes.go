@@ -26,7 +26,7 @@ func scenes() []sceneGroup {
 		{"A broker does what brokers do", brokerScenes()},
 		{"An attacker changes what it says", contentScenes()},
 		{"An attacker plays with the format", formatScenes()},
-		{"Somebody else signs", signerScenes()},
+		{"Another key signs, or none", signerScenes()},
 		{"It is carried elsewhere", carrierScenes()},
 		{"It comes at another time", timeScenes()},
 		{"Its data is encrypted", secretScenes()},

@@ -50,7 +50,7 @@ func secretScenes() []scene {
 		{"one field encrypted", "the rest is legible, for rules to match on", func(s *act) {
 			s.deliver(s.hides(s.publish(s.event(), by{encrypt: s.secrets.encrypter, fields: []string{"/note"}}), "Größe"), reader{})
 		}},
-		{"opened by a non-recipient", "a rule sent it to somebody else, too", func(s *act) {
+		{"opened by a non-recipient", "a rule sent it to another consumer, too", func(s *act) {
 			s.deliver(s.secret(), reader{decrypter: s.secrets.reads})
 		}},
 		{"ciphertext moved", "orders itself seals one event's ciphertext into another", func(s *act) {

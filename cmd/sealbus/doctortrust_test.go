@@ -139,7 +139,7 @@ func TestDoctorUsage(t *testing.T) {
 		"cannot be the name of a table":       {"--table", "a b"},
 		"--queue: \"billing\" is not a URL":   {"--queue", "billing"},
 		"--endpoint":                          {"--endpoint", "localhost"},
-		"there is no terminal to ask":         {"--keyring", b.path("shop.keyring")},
+		"and is not encrypted":                {"--keyring", b.path("shop.keyring")},
 		"--redis is not a URL of Redis":       {"--redis", "http://user:secret@h"},
 	} {
 		if r := b.run("", append([]string{"doctor"}, args...)...); r.code != exitUsage || !strings.Contains(r.stderr, want) || strings.Contains(r.stderr, "secret") {

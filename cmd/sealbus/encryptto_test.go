@@ -114,7 +114,7 @@ func TestIdentityRefuses(t *testing.T) {
 		"two, of which one":    {[]string{"--identity", write("other.jwk", otherIdentity(t)), "--identity", good}, exitDone, "decrypted: the data", ""},
 		"a public key":         {[]string{"--identity", b.path("billing.pub.json")}, exitUsage, "is a public JWK: it opens nothing", "the file that has the private half"},
 		"a producer's keyring": {[]string{"--identity", b.path("shop.keyring"), "--insecure-no-passphrase"}, exitUsage, "keyring of producer shop", "give the consumer's keyring"},
-		"no passphrase":        {[]string{"--identity", b.path("billing.keyring")}, exitUsage, "no terminal to ask", "--insecure-no-passphrase"},
+		"no passphrase":        {[]string{"--identity", b.path("billing.keyring")}, exitUsage, "and is not encrypted", "--insecure-no-passphrase"},
 		"no such file":         {[]string{"--identity", b.path("nowhere")}, exitUsage, "does not exist", "keys new --use enc"},
 		"an event":             {[]string{"--identity", write("event", orderEvent)}, exitUsage, "is an event: it opens nothing", "X25519 or P-256"},
 		"a broken key":         {[]string{"--identity", spoiled}, exitUsage, "spoiled.jwk: ", "X25519 or P-256"},

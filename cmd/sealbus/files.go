@@ -10,6 +10,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+
+	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/keys"
 )
 
 const (
@@ -79,7 +82,7 @@ func nameOf(path string) string {
 	return path
 }
 
-// checkPrivateFile refuses what cannot be a private file before somebody types a passphrase for nothing.
+// checkPrivateFile refuses what cannot be a private file before a passphrase is typed for nothing.
 func checkPrivateFile(path, fix string) error {
 	switch info, err := os.Stat(path); {
 	case !exists(path):
@@ -88,6 +91,30 @@ func checkPrivateFile(path, fix string) error {
 		return wrongFile("name the file", "%s is a directory", path)
 	case err == nil && info.Mode().IsRegular() && info.Size() == 0:
 		return wrongFile("check what should have written it", "%s is empty", path)
+	}
+	return nil
+}
+
+// checkProtected refuses a private file that is another kind of file, or that is not protected as the flags say.
+// It comes before a passphrase is typed for nothing, and before the advice to hide a public file from others.
+func (a *app) checkProtected(path string, f *privateFlags) error {
+	if !isRegular(path) {
+		return nil // a pipe can be read once only
+	}
+	doc, err := a.readFile(path, keys.MaxPrivateFile)
+	if err != nil {
+		return err
+	}
+	defer clear(doc)
+	switch is := filekind.Of(doc); {
+	case is == filekind.Encrypted && f.insecure && f.passphraseFile == "":
+		return wrongFile("leave --insecure-no-passphrase out, and you are asked for it",
+			"%s is encrypted: give its passphrase", path)
+	case is == filekind.JWK || is == filekind.JWKSet:
+		return wrongFile("give the file that has the private keys", "%s is %s", path, is)
+	case (is == filekind.Keyring || is == filekind.RootKey) && !f.insecure && f.passphraseFile == "":
+		return usage("add --insecure-no-passphrase, if it is meant to be kept without a passphrase",
+			"%s is %s, and is not encrypted", path, is)
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/internal/jsonwrite"
 	"github.com/sealbus/sealbus/internal/strictjson"
 	"github.com/sealbus/sealbus/internal/wrapper"
@@ -36,7 +37,8 @@ func newChoice(words ...string) choice { return choice{value: words[0], words: w
 
 func (c *choice) Set(text string) error {
 	if !slices.Contains(c.words, text) {
-		return &exitError{code: exitUsage, err: fmt.Errorf("%q is none of %s", text, strings.Join(c.words, ", ")), fix: "use one of " + strings.Join(c.words, ", ")}
+		return &exitError{code: exitUsage, err: errors.New("not one of its words"),
+			fix: "use one of " + strings.Join(c.words, ", ")}
 	}
 	c.value = text
 	return nil
@@ -64,8 +66,8 @@ func newFrom() choice {
 }
 
 // helpWrappers is in the help of commands that take wrapped events.
-const helpWrappers = `What AWS puts around an event is taken off: an SNS envelope, a record of SQS, Kinesis or Kafka, the record of a
-Lambda destination, a log event, a detail that is a string; one of them, beside SQS itself. The account in a wrapper
+const helpWrappers = `The wrapper that AWS puts around an event is taken off: an SNS envelope, a record of SQS, Kinesis or Kafka,
+the record of a Lambda destination, a log event, a detail that is a string; one of them, beside SQS itself. The account in a wrapper
 does not count unless --from names it: anybody who can publish an event can make its detail look like a wrapper.`
 
 // checkWrapper refuses what names no wrapper; "" is none.
@@ -132,7 +134,7 @@ func (in *input) open() error {
 		if f, ok := in.app.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 			in.app.sayf("reading %s from the terminal: paste it and press Ctrl-D, or use < FILE", in.what)
 		}
-		in.reader = newRecordReader(in.app.stdin, maxRecord)
+		in.reader = newRecordReader(&endsOnce{r: in.app.stdin}, maxRecord)
 		return nil
 	}
 	f, err := os.Open(in.file)
@@ -142,6 +144,21 @@ func (in *input) open() error {
 	in.close = func() { _ = f.Close() } // was only read
 	in.reader = newRecordReader(f, maxRecord)
 	return nil
+}
+
+// endsOnce is a reader whose end stays one. On a terminal, an empty input would else take a second Ctrl-D.
+type endsOnce struct {
+	r     io.Reader
+	ended bool
+}
+
+func (r *endsOnce) Read(p []byte) (int, error) {
+	if r.ended {
+		return 0, io.EOF
+	}
+	n, err := r.r.Read(p)
+	r.ended = err == io.EOF
+	return n, err
 }
 
 const fixEmpty = "look at what should have written it; " +
@@ -283,7 +300,7 @@ func notReadable(e *inputError) error {
 	if e.large {
 		err.reason = string(envelope.ReasonTooLarge)
 	}
-	if e.fix != "" {
+	if e.fix != "" && e.fix != fixNoJSON { // sealing takes CloudEvents only, and says so
 		err.fix = e.fix
 	}
 	if e.noFile {
@@ -325,15 +342,28 @@ func (m *message) explain(verdict *envelope.Error, opts *envelope.OpenOptions) e
 		e.Cause += fmt.Sprintf("; what %s says of it does not count", m.hiding)
 		e.Advice = fmt.Sprintf("the wrapper hides the account: if only AWS can have written it, name it with --from %s, "+
 			"or give the account with --account", string(m.hiding))
+	case e.Reason == envelope.ReasonSourceNotAllowed && opts != nil && opts.Sources != nil &&
+		!keys.MatchSource(opts.Sources, e.UnverifiedSource):
+		e.Advice = "if you want events of this source, give a pattern that matches it with --allow-source; " +
+			"a pattern without /* at its end matches one source"
 	case e.Reason == envelope.ReasonMalformed:
 		switch o, p := wrapper.Open(m.body); {
 		case p != nil:
 			e.Cause, e.Advice = p.Cause, p.Fix
 		case o != nil:
 			e.Cause, e.Advice = "this is "+o.Kind.String(), "drop --from, or give --from "+string(o.Kind)
+		default:
+			if is := filekind.Of(m.body); is != "" && is != filekind.Event {
+				e.Cause, e.Advice = notAnEventBut(is)
+			}
 		}
 	}
 	return &e
+}
+
+// notAnEventBut is the cause and the advice for another kind of file in the place of an event.
+func notAnEventBut(is filekind.Kind) (cause, fix string) {
+	return "this is " + string(is) + ", not an event", "give the file with the event"
 }
 
 // refusal is the verdict on an entry that holds no event.

@@ -113,6 +113,8 @@ func (r *recordReader) skipSpace() (byte, error) {
 	}
 }
 
+const fixNoJSON = "give a CloudEvent, an EventBridge event or messages of a queue, as JSON"
+
 const fixUTF16 = "write it as UTF-8: `| Out-File -Encoding utf8 FILE` instead of `> FILE`, " +
 	"or convert it: iconv -f UTF-16 -t UTF-8 FILE"
 
@@ -256,7 +258,7 @@ func (r *recordReader) line(rec *record, c byte) error {
 			}
 			continue
 		}
-		rec.err = inputErrorf("", "not a JSON object, nor an array of them: no event")
+		rec.err = inputErrorf(fixNoJSON, "not a JSON object, nor an array of them: no event")
 		if rec.number > 1 || !r.ended {
 			rec.err.cause = fmt.Sprintf("record %d (at byte %d) is no JSON object, nor an array of them: no event", rec.number, rec.offset)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/internal/peek"
 	"github.com/sealbus/sealbus/keys"
 )
@@ -101,9 +102,12 @@ func (a *app) notShown(m *message, err error, where string) {
 	if m.err != nil {
 		e = m.refusal()
 	}
+	if is := filekind.Of(m.body); m.err == nil && is != "" && is != filekind.Event {
+		e.Cause, e.Advice = notAnEventBut(is)
+	}
 	fix := e.Advice
 	if fix == "" {
-		fix = "give a CloudEvent, an EventBridge event or messages of a queue, as JSON"
+		fix = fixNoJSON
 	}
 	_ = a.tellRefusal(e, fix, where)
 }

@@ -31,6 +31,9 @@ func (a *app) openKeyring(f *keyringFlags) (*keys.Keyring, error) {
 	if err := checkPrivateFile(f.path, "check the path; if there never was one, `sealbus keys new` makes it"); err != nil {
 		return nil, err
 	}
+	if err := a.checkProtected(f.path, &f.privateFlags); err != nil {
+		return nil, err
+	}
 	a.warnShared(f.path)
 	pass, err := a.passphrase(&f.privateFlags, f.path, false)
 	if err != nil {

@@ -50,7 +50,8 @@ func (a *app) keysNewCommand() *cobra.Command {
 		run:     func(ctx context.Context, _ []string) error { return a.keysNew(ctx, &f) },
 	})
 	cmd.Flags().StringVar(&f.producer, "producer", "", "the producer's `NAME`, as the trust policy has it")
-	cmd.Flags().StringVar(&f.use, "use", useSign, "sig: a producer's signing key; enc: a consumer's encryption key")
+	cmd.Flags().StringVar(&f.use, "use", useSign,
+		"which key to make: `sig|enc`, a producer's signing key or a consumer's encryption key")
 	cmd.Flags().StringVar(&f.consumer, "consumer", "", "with --use enc: the consumer's `NAME`, as the trust policy has it")
 	cmd.Flags().StringVar(&f.alg, "alg", "", "`ALGORITHM` of a signing key: Ed25519 (default), ES256 or ML-DSA-65; curve of an encryption key: X25519 (default) or P-256")
 	cmd.Flags().StringArrayVar(&f.sources, "source", nil, "a source `PATTERN` that the producer signs for")
@@ -186,7 +187,7 @@ func (a *app) tellNewKey(f *keysNewFlags, key *keys.LocalSigner, created bool) e
 	if f.takesOver {
 		a.warnf("it signs from now on; until consumers have a bundle with it, its events are rejected (unknown_key): for a rotation, --activate +2d")
 	}
-	a.sayf("next: %s, for the people who keep the trust", f.exportCommand(f.producer, v.KeyID(), created))
+	a.next("for the people who keep the trust", f.exportCommand(f.producer, v.KeyID(), created))
 	return a.emit(
 		keyMade{KeyID: v.KeyID(), Alg: f.alg, Producer: f.producer, Keyring: f.path, Created: created, Public: v.JWK()},
 		func(p *printer) { p.linef("%s", v.KeyID()) })
@@ -194,7 +195,7 @@ func (a *app) tellNewKey(f *keysNewFlags, key *keys.LocalSigner, created bool) e
 
 // exportCommand exports the new key: alone, and into a file of its own, unless it is the only one.
 func (f *keysNewFlags) exportCommand(owner, id string, first bool) string {
-	command := "sealbus keys export --keyring " + f.path
+	command := "sealbus keys export --keyring " + shellQuote(f.path)
 	if f.insecure {
 		command += " --insecure-no-passphrase"
 	}

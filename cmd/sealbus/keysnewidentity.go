@@ -82,7 +82,8 @@ func (a *app) tellNewIdentity(f *keysNewFlags, r *keys.Recipient, created bool) 
 	if f.insecure {
 		a.warnf("%s is not encrypted: whoever can read it can read what is encrypted to %s", f.path, f.consumer)
 	}
-	a.sayf("next: %s, for the people who keep the trust; give the keyring to every copy of the consumer before the key is active", f.exportCommand(f.consumer, r.KeyID(), created))
+	a.sayf("give the keyring to every copy of the consumer before the key is active")
+	a.next("for the people who keep the trust", f.exportCommand(f.consumer, r.KeyID(), created))
 	return a.emit(
 		keyMade{KeyID: r.KeyID(), Alg: f.alg, Consumer: f.consumer, Keyring: f.path, Created: created, Public: r.JWK()},
 		func(p *printer) { p.linef("%s", r.KeyID()) })

@@ -52,7 +52,8 @@ func (a *app) listenCommand() *cobra.Command {
 		use:   "listen (--queue URL | --http ADDR) --trust FILE --roots FILE --allow-source PATTERN...",
 		short: "Verify events as they come, from a queue or over HTTP", now: true,
 		long: `Take sealed events from an SQS queue, or by POST on a local address, through all checks of a consumer, and write a
-line for each: what became of it, why, who sealed it. Encrypted data is opened with a key of --identity. What is behind a ? is what the event claims; nobody verified it.
+line for each: what became of it, why, who sealed it. Encrypted data is opened with a key of --identity.
+Text behind a ? is only claimed by the event; it was not verified.
 
 --forward-to URL posts verified events, and nothing else, to a program of yours: one CloudEvent each, as
 application/cloudevents+json, with the header Idempotency-Key. A 2xx answer within 20 seconds means that it is
@@ -72,7 +73,7 @@ consumer --name: the event in one is judged anew, as it was delivered at first. 
 another consumer or quarantine, is refused and kept whole.
 
 It ends with Ctrl-C, or after --limit events, with exit status 0: verdicts are on the lines. The AWS account is believed
-as the event or --account states it. What was handled is remembered until it ends, with --redis for longer.`,
+as the event or --account states it. Handled events are remembered until it ends, with --redis for longer.`,
 		example: `sealbus listen --http 8080 --trust bundle.dsse --roots roots.json --allow-source 'https://orders.example/*'
 curl --json @sealed.json http://127.0.0.1:8080/
 sealbus listen --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing --trust bundle.dsse --roots roots.json \
@@ -178,7 +179,9 @@ func (a *app) listen(ctx context.Context, f *listenFlags) error {
 	} else {
 		err = l.pollQueue(ctx, f)
 	}
-	l.summarise()
+	if err == nil || l.counted() {
+		l.summarise()
+	}
 	return err
 }
 
@@ -297,6 +300,13 @@ func listenAddress(text string) (string, error) {
 func loopback(addr net.Addr) bool {
 	tcp, ok := addr.(*net.TCPAddr)
 	return ok && tcp.IP.IsLoopback()
+}
+
+// counted reports whether there was any event.
+func (l *listener) counted() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.counts) > 0
 }
 
 // summarise says at the end what there was.

@@ -37,6 +37,10 @@ func isRecordID(given string) bool {
 func recordIDs(ctx context.Context, store quarantine.Store, given []string) ([]string, error) {
 	ids, open := append([]string{}, given...), map[int][]string{}
 	for i, id := range given {
+		if file := strings.TrimSuffix(id, ".json"); file != id && isRecordID(file) {
+			ids[i] = file // the name of its file in a directory, as ls shows it
+			continue
+		}
 		switch {
 		case isRecordID(id):
 		case len(id) < minPrefix:

@@ -27,8 +27,8 @@ func (a *app) quarantineKeyNewCommand() *cobra.Command {
 		use: "new --out FILE", short: "Make a quarantine key",
 		long: `Make a quarantine key: 32 random bytes, in base64, in a new file that only its owner may read.
 
-Each consumer has a key of its own. Whoever has it can make records that pass for refused events; opening them still
-takes a producer's signature. Keep it where the consumer's other secrets are.`,
+Each consumer has a key of its own. Those who have it can make records that pass for refused events; opening
+them still takes a producer's signature. Keep it where the consumer's other secrets are.`,
 		example: "sealbus quarantine key new --out quarantine.key",
 		run:     func(context.Context, []string) error { return a.quarantineKeyNew(out) },
 	})

@@ -20,7 +20,8 @@ func (a *app) quarantineRemoveCommand() *cobra.Command {
 	var f quarantineFlags
 	cmd := a.command(commandSpec{
 		use: "remove --from PLACE --key-file FILE ID...", short: "Delete records, authentic or not", args: atLeastOne("ID"),
-		long: "Delete records for good: forgeries that were looked at, and what is not authentic. What was a payment is lost then,\n" +
+		long: "Delete records for good: forgeries that were looked at, and what is not authentic. " +
+			"An event that was a payment is lost then,\n" +
 			"unless the bucket keeps versions.",
 		example: "sealbus quarantine remove --from dir:bin --key-file quarantine.key ID",
 		run:     func(ctx context.Context, args []string) error { return a.quarantineRemove(ctx, &f, args) },

@@ -32,8 +32,8 @@ func (a *app) quarantineReopenCommand() *cobra.Command {
 		use: "reopen --from PLACE --key-file FILE --to-queue URL ID...", short: "Hand records to their consumer again", now: true,
 		args: func([]string) error { return nil },
 		long: `Send records to the queue of their consumer, which verifies them under its own copy of the key, and judges the
-event in each by what is true now: who may say what, and how old it is. What is too old passes only under
-a Permission of the consumer that names the quarantine. A record is removed from the quarantine once it is sent.
+event in each by what is true now: who may say what, and how old it is. An event that is too old
+passes only under a Permission of the consumer that names the quarantine. A record is removed from the quarantine once it is sent.
 
 With --trust and --roots, what would be refused now is not sent: it would only come back. (What is refused as expired is
 sent, since only the consumer knows its permissions. Whether encrypted data can be opened is seen with --identity only. Make sure that such events were never handled: anyone who can write

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/internal/wrapper"
 	"github.com/sealbus/sealbus/keys"
 )
@@ -44,7 +45,7 @@ func (a *app) sealCommand() *cobra.Command {
 		long: `Sign the CloudEvents in files, or on standard input: one event, events one a line or one behind the other, or a
 JSON array of them. It is all of it or nothing. An array stays an array; of several others there is one a line.
 
-What comes out is JSON in any case. With --to eventbridge it is what ` + "`aws events put-events --entries`" + ` takes: an
+The output is JSON in any case. With --to eventbridge it is what ` + "`aws events put-events --entries`" + ` takes: an
 array of entries, also for a single event.
 
 With --encrypt-to the data, or each --field of it, is encrypted before it is signed, and only the recipients can read it:
@@ -151,6 +152,9 @@ func readCloudEvent(doc []byte) (event.Event, error) {
 		return event.Event{}, err
 	}
 	in, err := cejson.Parse(doc)
+	if is := filekind.Of(doc); err != nil && is != "" && is != filekind.Event {
+		return event.Event{}, fmt.Errorf("this is %s, not a CloudEvent", is)
+	}
 	if err != nil {
 		return event.Event{}, err
 	}

@@ -232,6 +232,22 @@ func (a *app) say(text string, indent int) {
 	_, _ = fmt.Fprintln(a.stderr, a.talk.harmless(text)) // where else to say that it failed?
 }
 
+// next says what to do next, and by which command. On a terminal the command is folded so that it can be copied.
+func (a *app) next(what, command string) {
+	command = clean(command)
+	if a.talk.width == 0 {
+		a.say("sealbus: next: "+command+" ("+clean(what)+")", 2)
+		return
+	}
+	a.say("sealbus: next, "+clean(what)+":", 2)
+	const indent = 4
+	lines := strings.Split(foldWords("  "+command, a.talk.width-len(" \\"), indent), "\n")
+	for _, line := range lines[:len(lines)-1] {
+		a.say(line+" \\", indent)
+	}
+	a.say(lines[len(lines)-1], indent)
+}
+
 // foldWords is hanging that breaks no word.
 func foldWords(text string, most, indent int) string {
 	var b strings.Builder

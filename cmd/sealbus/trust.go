@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/internal/strictjson"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/policy"
@@ -33,12 +34,29 @@ func (a *app) readPublicKeys(paths []string) ([]keys.PublicKey, error) {
 			return nil, err
 		}
 		found, err := keys.ParseJWKSet(data)
-		if err != nil {
-			return nil, rejected("give public keys as `sealbus keys export` writes them", "%s: %w", path, unprefixed(err))
+		switch is := filekind.Of(data); {
+		case err == nil:
+			list = append(list, found...)
+		case is == "" || is == filekind.JWK || is == filekind.JWKSet:
+			return nil, rejected(fixPublicKeys(is, path), "%s: %w", path, unprefixed(err))
+		case is == filekind.PrivateJWK || is == filekind.PrivateJWKSet:
+			return nil, wrongFile(fixPublicKeys(is, path), "%s: %w", path, unprefixed(err))
+		default:
+			return nil, wrongFile(fixPublicKeys(is, path), "%s: this is %s, not public keys", path, is)
 		}
-		list = append(list, found...)
 	}
 	return list, nil
+}
+
+// fixPublicKeys is where the public keys are, if the file that was named is of that kind.
+func fixPublicKeys(is filekind.Kind, path string) string {
+	switch is {
+	case filekind.RootKey:
+		return "give its public half, which is in the file with the suffix " + keys.PublicSuffix
+	case filekind.Keyring:
+		return "export its public half: `sealbus keys export --keyring " + path + " --out FILE`"
+	}
+	return "give public keys as `sealbus keys export` writes them"
 }
 
 // unprefixed takes the name of the package off its error.
@@ -105,6 +123,9 @@ func (a *app) openRootKeys(paths []string, f *privateFlags) ([]keys.RootSigner, 
 
 func (a *app) openRootKey(path string, f *privateFlags) (*keys.RootKey, error) {
 	if err := checkPrivateFile(path, "check the path"); err != nil {
+		return nil, err
+	}
+	if err := a.checkProtected(path, f); err != nil {
 		return nil, err
 	}
 	a.warnShared(path)

@@ -11,11 +11,18 @@
 // Whoever has the key can make records. Of the event inside nothing is verified by its being here: it was refused.
 //
 //	store, err := quarantine.NewDir("/var/lib/billing/quarantine", key)   // or s3.New, sqs.New
-//	c, err := consumer.New("billing", trust, claims, &consumer.Options{Sources: sources, Quarantine: store})
+//	c, err := consumer.New("billing", trust, claims, &consumer.Options{
+//		Sources: sources, Quarantine: store, QuarantineName: "billing",
+//		Reopen:  []consumer.Reopen{{Quarantine: "billing", Key: key}},
+//	})
 //
 //	for e, err := range store.List(ctx, nil) {                            // the operator's side
 //		...                                                           // e.Record is nil if it is not authentic
 //	}
+//
+// `sealbus quarantine reopen` sends records back to the consumer's queue. A program hands over the Document:
+//
+//	result, err := c.Handle(ctx, consumer.Message{Body: e.Document, Format: consumer.QuarantineRecord}, handler)
 //
 // Each consumer has a key of its own, or whoever can write to two quarantines can move records between them: a record
 // names its consumer, and a consumer reopens none of another.
