@@ -49,8 +49,8 @@ func (a *app) trustRoots(pubs []string, version int64, threshold int, out string
 			return rejected("give the .pub files that `sealbus trust root new` wrote", "key %s is for encryption and cannot sign", k.KeyID())
 		}
 		if k.Producer != "" {
-			a.warnf("key %s is a signing key of producer %s: whoever holds it could change the trust; "+
-				"give the .pub files that `sealbus trust root new` wrote", shortID(k.KeyID()), k.Producer)
+			return usage("give the .pub files that `sealbus trust root new` wrote",
+				"key %s is a signing key of producer %s: its holder could change the trust", shortID(k.KeyID()), k.Producer)
 		}
 		verifiers = append(verifiers, k.Verifier)
 	}
