@@ -79,7 +79,7 @@ func commandReaders(b *kindsBench) []kindReader {
 		of("root.age", "trust", "build", "--policy", b.path("policy"), "--keys", b.path("pub"), "--root", "FILE", "--passphrase-file", b.path("pass"), "--out", out),
 		of("policy", "trust", "build", "--policy", "FILE", "--keys", b.path("pub"), "--root", b.path("root"), insecure, "--out", out),
 		of("bundle", "trust", "build", "--policy", b.path("policy"), "--keys", b.path("pub"), "--root", b.path("root"), insecure, "--previous", "FILE", "--out", out),
-		of("pub root.pub", "trust", "roots", "FILE", "--out", out),
+		of("root.pub", "trust", "roots", "FILE", "--out", out),
 		of("bundle", "trust", "verify", "--roots", b.path("roots"), "FILE"),
 		of("roots", "trust", "verify", "--roots", "FILE", b.path("bundle")),
 		of("bundle", "inspect", "--trust", "FILE", "--roots", b.path("roots")),
@@ -147,7 +147,7 @@ var closer = map[filekind.Kind][]string{
 	filekind.Encrypted: {"encrypted: give its passphrase", "this is a root key", "this is a keyring"},
 	filekind.Keyring:   {"not encrypted, although", "its keys sign", "those of a consumer"},
 	filekind.RootKey:   {"not encrypted, although"},
-	filekind.JWKSet:    {"is for another use", "is for signing", "is for encryption", "was submitted but is not listed", "is listed but was not submitted"},
+	filekind.JWKSet:    {"is a signing key of producer", "is for another use", "is for signing", "is for encryption", "was submitted but is not listed", "is listed but was not submitted"},
 	filekind.JWK:       {"JWK: ", "is for another use", "is for signing", "was submitted but is not listed", "is listed but was not submitted"},
 }
 
