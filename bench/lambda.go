@@ -39,8 +39,9 @@ func (s *forgetful) Release(ctx context.Context, claim replay.Claim) error {
 	return s.Load().Release(ctx, claim)
 }
 
-// batches are what a Lambda function does with ten messages of a queue, from the JSON of the invocation to its response:
-// each a sealed event as EventBridge delivers it, verified, claimed, handled, completed. Beside it are ten raw verifications.
+// batches are what a Lambda function does with ten messages of a queue, from the JSON of the invocation to
+// its response: each a sealed event as EventBridge delivers it, verified, claimed, handled, completed. Beside
+// it are ten raw verifications.
 func (f *fixture) batches(label func(string) string) []bench {
 	payload := f.batch()
 	raw := func() {

@@ -1,5 +1,5 @@
-// Command bench prints the table of RESULTS.md: each operation beside the primitive that it cannot do without, in one
-// run, as a ratio.
+// Command bench prints the table of RESULTS.md: each operation beside the primitive that it cannot do
+// without, in one run, as a ratio.
 package main
 
 import (

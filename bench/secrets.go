@@ -100,7 +100,8 @@ func (s *secrets) openWithNewKey() func() {
 	}
 }
 
-// encryptionPeers encrypt the data alone to one recipient: no event, no signature; each message has a key of its own.
+// encryptionPeers encrypt the data alone to one recipient: no event, no signature; each message has a key of
+// its own.
 func (s *secrets) encryptionPeers(label func(string) string) []addition {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(err == nil)
@@ -126,7 +127,8 @@ func (s *secrets) encryptionPeers(label func(string) string) []addition {
 	}, s.sharedKeyPeers(label)...)
 }
 
-// sharedKeyPeers encrypt the data alone, under one key that both sides have ("dir"): nobody has to be named, and none unwrapped.
+// sharedKeyPeers encrypt the data alone, under one key that both sides have ("dir"): nobody has to be named,
+// and none unwrapped.
 func (s *secrets) sharedKeyPeers(label func(string) string) []addition {
 	key := make([]byte, 32)
 	_, err := rand.Read(key)

@@ -1,14 +1,17 @@
-// Package consumer wraps a handler of events so that it is called with verified, fresh events only, each once.
+// Package consumer wraps a handler of events so that it is called with verified, fresh events only, each
+// once.
 //
-// For every delivery: parse, verify, authorise, judge freshness, claim in the replay store, decrypt, call the handler,
-// complete the claim. What can never pass (a forgery, a stale event) goes to a quarantine with its original
-// bytes and is then acknowledged. What cannot be judged or handled now (trust or store unavailable, handler failed) is
-// an error, so that the transport delivers it again. Nothing is lost, and nothing unverified is handled.
+// For every delivery: parse, verify, authorise, judge freshness, claim in the replay store, decrypt, call the
+// handler, complete the claim. What can never pass (a forgery, a stale event) goes to a quarantine with its
+// original bytes and is then acknowledged. What cannot be judged or handled now (trust or store unavailable,
+// handler failed) is an error, so that the transport delivers it again. Nothing is lost, and nothing
+// unverified is handled.
 //
-// Threats: whoever can put a message where the consumer reads (forged, changed, replayed, other people's events:
-// rejected); redelivery, crashes and several workers (claims); a process that is frozen or whose clock is set (all
-// is decided on use, by the wall clock, and decided again if it moved). Not stopped: whoever holds a producer's key; a
-// handler whose effect is not bound to its IdempotencyKey, when the process dies between the effect and Complete.
+// Threats: whoever can put a message where the consumer reads (forged, changed, replayed, other people's
+// events: rejected); redelivery, crashes and several workers (claims); a process that is frozen or whose
+// clock is set (all is decided on use, by the wall clock, and decided again if it moved). Not stopped:
+// whoever holds a producer's key; a handler whose effect is not bound to its IdempotencyKey, when the process
+// dies between the effect and Complete.
 //
 //	trust := ...                                             // a keys.Source
 //	store := replay.NewMemory(nil)                           // several processes need a shared one
@@ -19,7 +22,8 @@
 //	handler := consumer.Typed(func(ctx context.Context, d consumer.Delivery[Order]) error { ... })
 //	result, err := c.Handle(ctx, consumer.Message{Body: body}, handler)   // err: deliver it again
 //
-// Stable: New, Handle, Flush, Options, Delivery, Result, Observer, Report, Quarantine and the records of MarshalRecord.
+// Stable: New, Handle, Flush, Options, Delivery, Result, Observer, Report, Quarantine and the records of
+// MarshalRecord.
 package consumer
 
 import (
@@ -44,8 +48,9 @@ const DefaultMaxAge = 24*time.Hour + 5*time.Minute
 // DefaultLease is short, because it is how long an event waits after a crash.
 const DefaultLease = 30 * time.Second
 
-// Bounds of the durations in Options. Sums of them, added to any time, must be far from where 64 bits of nanoseconds
-// end, as an overflow would be a window that nothing passes; and a lease must be longer than it takes to use it.
+// Bounds of the durations in Options. Sums of them, added to any time, must be far from where 64 bits of
+// nanoseconds end, as an overflow would be a window that nothing passes; and a lease must be longer than it
+// takes to use it.
 const (
 	MaxDuration = 10 * 365 * 24 * time.Hour // of MaxAge, QueueRetention, Skew and Lease
 	MaxRemember = 4 * MaxDuration           // of RememberFor: twice the widest window
@@ -54,14 +59,14 @@ const (
 
 // Options adjust a Consumer. The zero value is the strict one, but Sources must be named.
 //
-// MaxAge and QueueRetention together are the window: how old an event may be. All workers of one name have the same.
-// Widening it later admits again events that were completed under the narrower one and have been forgotten since: they
-// may be handled a second time, with the same IdempotencyKey.
+// MaxAge and QueueRetention together are the window: how old an event may be. All workers of one name have
+// the same. Widening it later admits again events that were completed under the narrower one and have been
+// forgotten since: they may be handled a second time, with the same IdempotencyKey.
 //
-// RememberFor is how long a claim is kept, counted from when the event was sealed. A producer may publish an event
-// again, by the same ID and with a later time of sealing. Each copy that arrives while the event is remembered keeps it
-// remembered for RememberFor from that copy's sealing. A copy that arrives later than that, and is the first to do so,
-// is handled as a new event, with the same IdempotencyKey.
+// RememberFor is how long a claim is kept, counted from when the event was sealed. A producer may publish an
+// event again, by the same ID and with a later time of sealing. Each copy that arrives while the event is
+// remembered keeps it remembered for RememberFor from that copy's sealing. A copy that arrives later than
+// that, and is the first to do so, is handled as a new event, with the same IdempotencyKey.
 type Options struct {
 	Sources            []string                          // which sources this consumer takes (keys.MatchSource); must not be empty
 	Types              []string                          // which types this consumer takes (keys.MatchType); nil = those that the bundle allows
@@ -85,7 +90,8 @@ type Options struct {
 	Observer           Observer                          // is told how each delivery ended, beside the log; nil = nobody. Several: Observers
 	Now                func() time.Time                  // the wall clock; nil = time.Now
 
-	// RequireEncryptedFields are JSON Pointers of what must be encrypted where it is there at all, on its own or within what is.
+	// RequireEncryptedFields are JSON Pointers of what must be encrypted where it is there at all, on its own or
+	// within what is.
 	RequireEncryptedFields []string
 
 	// IgnoreMembers are the names of members that hops add to an EventBridge detail, beside the data of the
@@ -144,8 +150,8 @@ func New(name string, trust keys.Source, store replay.Store, opts *Options) (*Co
 	return c, nil
 }
 
-// warnOfEnded tells of what has ended and is without effect. It is no error of New: a date that passes must not keep a
-// function that worked all along from its next start.
+// warnOfEnded tells of what has ended and is without effect. It is no error of New: a date that passes must
+// not keep a function that worked all along from its next start.
 func (c *Consumer) warnOfEnded() {
 	now := c.time()
 	warn := func(what, name string, until time.Time) {

@@ -163,7 +163,8 @@ func TestLog(t *testing.T) {
 
 var _ replay.Store = (*faultyStore)(nil)
 
-// A date that passes must not keep a function from its next start: what has ended is without effect, and is said.
+// A date that passes must not keep a function from its next start: what has ended is without effect, and is
+// said.
 func TestNewTellsOfWhatHasEnded(t *testing.T) {
 	w := newWorld(t)
 	var log bytes.Buffer

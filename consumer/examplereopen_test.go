@@ -13,8 +13,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// What was refused while a type was missing in the consumer's list is in quarantine. When the list was corrected, the
-// event has become too old, and is reopened under a permission.
+// What was refused while a type was missing in the consumer's list is in quarantine. When the list was
+// corrected, the event has become too old, and is reopened under a permission.
 func ExampleReopen() {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	clock := func() time.Time { return now }

@@ -14,8 +14,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// jumper is a clock that jumps, once, at its n-th reading. All of a world reads one: consumer, trust, store and
-// handler, so that a jump comes between any two of their steps.
+// jumper is a clock that jumps, once, at its n-th reading. All of a world reads one: consumer, trust, store
+// and handler, so that a jump comes between any two of their steps.
 type jumper struct {
 	mu     sync.Mutex
 	now    time.Time
@@ -148,8 +148,8 @@ func (f *frozen) deliver() (consumer.Result, error) {
 	return f.c.Handle(context.Background(), consumer.Message{Body: f.body, ReplayName: f.replay}, f.handler)
 }
 
-// forEveryStep runs the test with a jump at the first reading of the clock, at the second, and so on until the clock
-// is no longer read so often. The test reports whether the jump happened.
+// forEveryStep runs the test with a jump at the first reading of the clock, at the second, and so on until
+// the clock is no longer read so often. The test reports whether the jump happened.
 func forEveryStep(t *testing.T, test func(t *testing.T, at int) bool) {
 	const least, most = 8, 200 // so many steps there are at least: else nothing was tested
 	for at := 1; ; at++ {
@@ -166,8 +166,8 @@ func forEveryStep(t *testing.T, test func(t *testing.T, at int) bool) {
 	}
 }
 
-// A process is frozen for an hour between any two steps, and something ends in that hour. No handler begins after
-// that, and the event is handled or in quarantine or to be delivered again.
+// A process is frozen for an hour between any two steps, and something ends in that hour. No handler begins
+// after that, and the event is handled or in quarantine or to be delivered again.
 func TestFreezePastAnEnd(t *testing.T) {
 	end := start.Add(40 * time.Minute)
 	for _, c := range []struct {
@@ -205,7 +205,8 @@ func TestFreezePastAnEnd(t *testing.T) {
 	}
 }
 
-// replayed makes the event one of an archive replay, whose permission lives for so long after the time of delivery.
+// replayed makes the event one of an archive replay, whose permission lives for so long after the time of
+// delivery.
 func (f *frozen) replayed(long time.Duration) {
 	f.replay = replayName
 	f.opts.Permissions = []consumer.Permission{{
@@ -213,8 +214,9 @@ func (f *frozen) replayed(long time.Duration) {
 	}}
 }
 
-// A process is frozen past the end of a permission, between any two steps. No handler begins after that: an event that
-// is too old without the permission is in quarantine, a fresh one is delivered again, and is then one without it.
+// A process is frozen past the end of a permission, between any two steps. No handler begins after that: an
+// event that is too old without the permission is in quarantine, a fresh one is delivered again, and is then
+// one without it.
 func TestFreezePastPermission(t *testing.T) {
 	for _, stale := range []bool{true, false} {
 		ends, between := 0, 0
@@ -259,8 +261,8 @@ func TestFreezePastPermission(t *testing.T) {
 	}
 }
 
-// A process is frozen under a permission that lives on: the event is handled, once; also if meanwhile another worker
-// takes it over, unless the handler had begun.
+// A process is frozen under a permission that lives on: the event is handled, once; also if meanwhile another
+// worker takes it over, unless the handler had begun.
 func TestFreezeUnderPermission(t *testing.T) {
 	forEveryStep(t, func(t *testing.T, at int) bool {
 		f := newFrozen(t, freeze, at, func(f *frozen) { f.opts.MaxAge = time.Minute; f.replayed(10 * freeze) })
@@ -281,8 +283,8 @@ func TestFreezeUnderPermission(t *testing.T) {
 	})
 }
 
-// An event was replayed under a permission, which ended, and was forgotten. Then, at any step of its next replay, the
-// clock is set back to before that end: nothing is handled again.
+// An event was replayed under a permission, which ended, and was forgotten. Then, at any step of its next
+// replay, the clock is set back to before that end: nothing is handled again.
 func TestClockSetBackPastPermission(t *testing.T) {
 	forEveryStep(t, func(t *testing.T, at int) bool {
 		f := newFrozen(t, -2*freeze, 0, func(f *frozen) { f.opts.MaxAge = time.Minute; f.replayed(freeze) })
@@ -318,9 +320,9 @@ func TestFreezeLosesNothing(t *testing.T) {
 	})
 }
 
-// While a process is frozen, its lease lapses and another worker handles the event. A second effect is possible only
-// if the freeze came after the first handler had begun, and then with the same key, and one of the two
-// deliveries is an error.
+// While a process is frozen, its lease lapses and another worker handles the event. A second effect is
+// possible only if the freeze came after the first handler had begun, and then with the same key, and one of
+// the two deliveries is an error.
 func TestFreezeAndTakeover(t *testing.T) {
 	second := 0
 	forEveryStep(t, func(t *testing.T, at int) bool {
@@ -371,8 +373,8 @@ func TestClockSetBack(t *testing.T) {
 	})
 }
 
-// An event was handled, became stale and was forgotten. Then, at any step of its replay, the clock is set back into
-// its window: it is not handled again.
+// An event was handled, became stale and was forgotten. Then, at any step of its replay, the clock is set
+// back into its window: it is not handled again.
 func TestClockSetBackReopensNothing(t *testing.T) {
 	forEveryStep(t, func(t *testing.T, at int) bool {
 		f := newFrozen(t, -2*time.Hour, 0, func(f *frozen) { f.opts.MaxAge = time.Hour })
@@ -419,7 +421,8 @@ func (f *frozen) sealAt(id string, at time.Time) []byte {
 	return f.seal(placed(id), envelope.SealOptions{Now: func() time.Time { return at }}).JSON()
 }
 
-// A lease is long, compared with what is left of an event's life: it is looked at again even if hardly any time passed.
+// A lease is long, compared with what is left of an event's life: it is looked at again even if hardly any
+// time passed.
 func TestExpiresBeforeTheHandler(t *testing.T) {
 	w := newWorld(t)
 	b := w.seal(placed("1"), envelope.SealOptions{Expires: 3 * time.Second}).JSON()

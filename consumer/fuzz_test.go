@@ -10,8 +10,8 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 )
 
-// What is read as a record, apart from its MAC, is the same record after writing and reading it again, but for text
-// that is repaired when it is written; and nothing is believed without the MAC.
+// What is read as a record, apart from its MAC, is the same record after writing and reading it again, but
+// for text that is repaired when it is written; and nothing is believed without the MAC.
 func FuzzRecord(f *testing.F) {
 	key, other := bytes.Repeat([]byte("k"), MinQuarantineKey), bytes.Repeat([]byte("o"), MinQuarantineKey)
 	for _, r := range []Record{

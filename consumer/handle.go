@@ -40,9 +40,9 @@ type Result struct {
 	Permission                 string // Delivery.Permission
 }
 
-// PanicError is a panic of a handler, of the callback of an Observe or of a Quarantine. The event was released
-// and is to be delivered again. If the event's data was encrypted, Handle returns a handler's PanicError inside
-// an error that does not print the value, because it may quote that data.
+// PanicError is a panic of a handler, of the callback of an Observe or of a Quarantine. The event was
+// released and is to be delivered again. If the event's data was encrypted, Handle returns a handler's
+// PanicError inside an error that does not print the value, because it may quote that data.
 type PanicError struct {
 	Value any    // what it panicked with
 	Stack []byte // where
@@ -63,9 +63,9 @@ const (
 // must be made again (Outcome Retry): it wraps an *envelope.Error with the Reason, and is a
 // *QuarantineError when the event can never pass but could not be put away either.
 //
-// A panic of the handler is an error of the handler, *PanicError. If the handler succeeded but its claim could not be
-// completed, the error is transient (store_unavailable, or in_progress if another worker has taken
-// over): the delivery made again finds it done, or repeats the handler with the same IdempotencyKey.
+// A panic of the handler is an error of the handler, *PanicError. If the handler succeeded but its claim
+// could not be completed, the error is transient (store_unavailable, or in_progress if another worker has
+// taken over): the delivery made again finds it done, or repeats the handler with the same IdempotencyKey.
 func (c *Consumer) Handle(ctx context.Context, msg Message, handler Handler) (Result, error) {
 	if handler == nil {
 		return Result{Outcome: Retry}, errors.New("consumer: no handler")
@@ -178,8 +178,8 @@ func (d *delivery) openWithin(ctx context.Context, maxAge time.Duration) (*envel
 	return opened, nil
 }
 
-// accept takes note of an event that was verified, under p or, if that is nil, under no permission. Who vouches for it
-// and what permits it are in its claim: from the first time on, they stay.
+// accept takes note of an event that was verified, under p or, if that is nil, under no permission. Who
+// vouches for it and what permits it are in its claim: from the first time on, they stay.
 func (d *delivery) accept(opened *envelope.Opened, p *Permission) *envelope.Error {
 	switch {
 	case d.opened == nil:
@@ -210,12 +210,12 @@ func (d *delivery) sealed() time.Time {
 	return d.opened.SignedAt
 }
 
-// eventKey is what makes an event one event for a consumer: who sealed it, source and ID; and the slot, which is the
-// permission under which it is handled once more, or "".
+// eventKey is what makes an event one event for a consumer: who sealed it, source and ID; and the slot, which
+// is the permission under which it is handled once more, or "".
 //
-// A foreign payload names no producer. Of one that several signed, whoever removes a signature decides who seems to
-// have sealed it; so the producer is left out, or each of them would have a claim of its own. As that alone would
-// let a second producer use up the IDs of the first, the content is part of such a key.
+// A foreign payload names no producer. Of one that several signed, whoever removes a signature decides who
+// seems to have sealed it; so the producer is left out, or each of them would have a claim of its own. As
+// that alone would let a second producer use up the IDs of the first, the content is part of such a key.
 func eventKey(consumer, slot string, o *envelope.Opened) [32]byte {
 	if o.Foreign {
 		content := o.ContentDigest()
@@ -274,9 +274,10 @@ func (d *delivery) take(ctx context.Context) *envelope.Error {
 	return d.because(envelope.ReasonStoreUnavailable, fmt.Sprintf("the store answered %v", status), nil)
 }
 
-// settle decrypts, and makes sure that verdict and lease are of this moment. Between any two steps the process may have
-// been frozen for hours, in which the event went stale, its key expired, and its claim went to another worker; and a key
-// management service may be slow. An event that is opened anew is decrypted anew, with the content key that is at hand.
+// settle decrypts, and makes sure that verdict and lease are of this moment. Between any two steps the
+// process may have been frozen for hours, in which the event went stale, its key expired, and its claim went
+// to another worker; and a key management service may be slow. An event that is opened anew is decrypted
+// anew, with the content key that is at hand.
 func (d *delivery) settle(ctx context.Context) *envelope.Error {
 	for range settleRounds {
 		now := d.now()
@@ -325,9 +326,9 @@ func (d *delivery) renew(ctx context.Context) *envelope.Error {
 	return d.because(envelope.ReasonStoreUnavailable, err.Error(), err)
 }
 
-// handle calls the handler, whose panic is an error. Whatever way it ends, nothing keeps renewing after it. But
-// nothing else ends the renewing: a handler whose context is cancelled may still finish what it began, and while it
-// does, no other worker may begin the same.
+// handle calls the handler, whose panic is an error. Whatever way it ends, nothing keeps renewing after it.
+// But nothing else ends the renewing: a handler whose context is cancelled may still finish what it began,
+// and while it does, no other worker may begin the same.
 func (d *delivery) handle(ctx context.Context) error {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -346,8 +347,9 @@ func (d *delivery) handle(ctx context.Context) error {
 	return protect(func() error { return d.handler(ctx, handOver(d.opened, &d.result)) })
 }
 
-// keep renews the lease for as long as the handler runs. Nothing depends on it but that others wait: the token
-// decides who completes. As settle lets a lease be half used, a third of it later there must be another.
+// keep renews the lease for as long as the handler runs. Nothing depends on it but that others wait: the
+// token decides who completes. As settle lets a lease be half used, a third of it later there must be
+// another.
 func (d *delivery) keep(running context.Context, cancel context.CancelCauseFunc) {
 	each := d.opts.Lease / 3
 	tick := time.NewTicker(each)
@@ -390,12 +392,13 @@ func (d *delivery) handlerVerdict(err error) *envelope.Error {
 	return d.because(envelope.ReasonHandlerFailed, clip(textOf(err)), err)
 }
 
-// textOf is the text of an error of somebody else's. Its method may panic, as that of a nil pointer in an error often
-// does, which fmt writes down and which must not take the process, and the rest of a batch, with it.
+// textOf is the text of an error of somebody else's. Its method may panic, as that of a nil pointer in an
+// error often does, which fmt writes down and which must not take the process, and the rest of a batch, with
+// it.
 func textOf(err error) string { return fmt.Sprint(err) }
 
-// complete completes the claim, also if the context was cancelled: the effect is there. One failure is tried again
-// at once, since it may cost a second effect. What then fails is left to lapse, not released.
+// complete completes the claim, also if the context was cancelled: the effect is there. One failure is tried
+// again at once, since it may cost a second effect. What then fails is left to lapse, not released.
 func (d *delivery) complete(ctx context.Context) *envelope.Error {
 	d.held = false
 	err := d.tryComplete(ctx)
@@ -411,7 +414,8 @@ func (d *delivery) complete(ctx context.Context) *envelope.Error {
 	return d.because(envelope.ReasonStoreUnavailable, "it was handled, but that could not be recorded: "+err.Error(), err)
 }
 
-// tryComplete is one attempt, in a time of its own: the first may have waited for an answer until its own was up.
+// tryComplete is one attempt, in a time of its own: the first may have waited for an answer until its own was
+// up.
 func (d *delivery) tryComplete(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()

@@ -290,7 +290,8 @@ func TestHandled(t *testing.T) {
 	}
 }
 
-// An ID is remembered for RememberFor, counted from when its event was sealed, and not before it is stale for everybody.
+// An ID is remembered for RememberFor, counted from when its event was sealed, and not before it is stale for
+// everybody.
 func TestUntil(t *testing.T) {
 	w := newWorld(t)
 	w.opts.MaxAge, w.opts.QueueRetention, w.opts.Skew, w.opts.UnsafeAllowUndated = time.Hour, 2*time.Hour, time.Minute, true
@@ -336,8 +337,8 @@ func (w *world) makeRoom() {
 	w.fail = nil
 }
 
-// A producer publishes an event again within the window, and the second copy is delivered again after the claim of the
-// first one would have ended.
+// A producer publishes an event again within the window, and the second copy is delivered again after the
+// claim of the first one would have ended.
 func TestCopyPublishedAgain(t *testing.T) {
 	for name, other := range map[string]bool{"clear": false, "other content": true} {
 		t.Run(name, func(t *testing.T) {
@@ -366,8 +367,8 @@ func TestCopyPublishedAgain(t *testing.T) {
 	}
 }
 
-// A copy that first arrives when the first one is stale is a duplicate for as long as RememberFor says, and beyond that
-// a new event with the same IdempotencyKey.
+// A copy that first arrives when the first one is stale is a duplicate for as long as RememberFor says, and
+// beyond that a new event with the same IdempotencyKey.
 func TestRememberFor(t *testing.T) {
 	for name, c := range map[string]struct {
 		rememberFor, after time.Duration
@@ -546,8 +547,8 @@ func TestPanicOfNil(t *testing.T) {
 	w.want([]byte("{}"), consumer.Retry, envelope.ReasonMalformed)
 }
 
-// brokenError is what a handler returns that declares a *brokenError and returns it as an error: not nil, and without
-// a text.
+// brokenError is what a handler returns that declares a *brokenError and returns it as an error: not nil, and
+// without a text.
 type brokenError struct{ text string }
 
 func (e *brokenError) Error() string { return e.text }
@@ -569,7 +570,8 @@ func TestHandlerErrorWithoutText(t *testing.T) {
 	}
 }
 
-// A quarantine that panics has failed: nothing of it reaches the transport but the error, and the claim is free.
+// A quarantine that panics has failed: nothing of it reaches the transport but the error, and the claim is
+// free.
 func TestQuarantinePanicReleases(t *testing.T) {
 	w := newWorld(t)
 	b := w.event("1")

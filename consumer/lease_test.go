@@ -32,7 +32,8 @@ func slowHandler(work time.Duration) consumer.Handler {
 	}
 }
 
-// inBackground delivers to a first worker. It gives what tells that worker to stop, and what waits for its result.
+// inBackground delivers to a first worker. It gives what tells that worker to stop, and what waits for its
+// result.
 func (w *world) inBackground(b []byte, handler consumer.Handler) (cancel func(), result func() consumer.Result) {
 	w.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -63,7 +64,8 @@ func TestLeaseIsRenewed(t *testing.T) {
 	})
 }
 
-// A worker that is told to stop, and finishes what it began, still has the event: no other begins it meanwhile.
+// A worker that is told to stop, and finishes what it began, still has the event: no other begins it
+// meanwhile.
 func TestLeaseIsRenewedAfterCancel(t *testing.T) {
 	inBubble(t, func(w *world) {
 		b := w.event("1")
@@ -81,7 +83,8 @@ func TestLeaseIsRenewedAfterCancel(t *testing.T) {
 	})
 }
 
-// When the handler begins, nearly half of the lease may be used. The next renewal comes in time, even if it is slow.
+// When the handler begins, nearly half of the lease may be used. The next renewal comes in time, even if it
+// is slow.
 func TestLeaseIsRenewedInTime(t *testing.T) {
 	inBubble(t, func(w *world) {
 		b := w.event("1")

@@ -16,8 +16,8 @@ import (
 // the verdict that it would have got, handed to a callback of its own, and acknowledged if that succeeds.
 // What cannot be judged is delivered again as always.
 //
-// While it lasts, anybody who can reach the consumer can name such a source and reach the callback, past every
-// check. The callback does no more than what was done before there were signatures.
+// While it lasts, anybody who can reach the consumer can name such a source and reach the callback, past
+// every check. The callback does no more than what was done before there were signatures.
 type Observe struct {
 	Source string    // a pattern (keys.MatchSource) that the unverified source must match
 	Type   string    // a pattern (keys.MatchType) that the unverified type must match
@@ -50,8 +50,8 @@ func (o *Options) checkObserve() error {
 	return nil
 }
 
-// observer is who observes what the message claims to be. A quarantine record that could not be opened claims nothing, and
-// of what is in a wrapper that no option names nothing counts.
+// observer is who observes what the message claims to be. A quarantine record that could not be opened claims
+// nothing, and of what is in a wrapper that no option names nothing counts.
 func (d *delivery) observer(verdict *envelope.Error) *Observe {
 	if len(d.opts.UnsafeObserve) == 0 || d.msg.Format == QuarantineRecord || d.hiding != "" {
 		return nil
@@ -68,8 +68,8 @@ func (d *delivery) observer(verdict *envelope.Error) *Observe {
 	return nil
 }
 
-// claimed is what the message claims to be. If it was too malformed for the verdict to say so, it is read from
-// the top level of the body.
+// claimed is what the message claims to be. If it was too malformed for the verdict to say so, it is read
+// from the top level of the body.
 func (d *delivery) claimed(verdict *envelope.Error) (source, typ string) {
 	if verdict.UnverifiedSource != "" {
 		return verdict.UnverifiedSource, verdict.UnverifiedType

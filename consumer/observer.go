@@ -12,17 +12,17 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// Observer is told how each delivery ended, for metrics and alarms. It is told after the outcome is settled: nothing
-// that it does, a panic included, changes the outcome, loses the event or has it handled again. It is called by
-// every goroutine that calls Handle, and holds that one up until it returns.
+// Observer is told how each delivery ended, for metrics and alarms. It is told after the outcome is settled:
+// nothing that it does, a panic included, changes the outcome, loses the event or has it handled again. It is
+// called by every goroutine that calls Handle, and holds that one up until it returns.
 //
 // The log of Options.Logger is written whether there is an Observer or not.
 type Observer interface {
 	Delivered(ctx context.Context, r Report)
 }
 
-// Flusher is an Observer that keeps reports back. Consumer.Flush calls it, at the end of each invocation on Lambda:
-// a process may be frozen after it, so nothing may be left to a goroutine or a timer.
+// Flusher is an Observer that keeps reports back. Consumer.Flush calls it, at the end of each invocation on
+// Lambda: a process may be frozen after it, so nothing may be left to a goroutine or a timer.
 type Flusher interface {
 	Observer
 	Flush(ctx context.Context) error
@@ -47,23 +47,23 @@ type Report struct {
 	// Age is how long after SignedAt the handler was called, or the delivery ended if it was not;
 	// 0 if SignedAt is zero, or lies in the future as far as clocks may differ.
 	Age time.Duration
-	// BundleExpires is when the trust bundle that judged the event may no longer be used; zero = the delivery ended
-	// before there was one, or it never expires.
+	// BundleExpires is when the trust bundle that judged the event may no longer be used; zero = the delivery
+	// ended before there was one, or it never expires.
 	BundleExpires time.Time
 }
 
 // ReplayHit reports whether the event had been handled before, and was therefore not handled again.
 func (r *Report) ReplayHit() bool { return r.Result.Outcome == Duplicate }
 
-// Rejected reports whether the event can never pass, be it in quarantine already or not yet. What UnsafeObserve took
-// was not rejected.
+// Rejected reports whether the event can never pass, be it in quarantine already or not yet. What
+// UnsafeObserve took was not rejected.
 func (r *Report) Rejected() bool {
 	return r.Result.Reason != "" && r.Result.Reason.Class() == envelope.Permanent && r.Result.Outcome != Observed
 }
 
-// Observers are several as one: each is told, in this order, also if one before it panics. Its Flush flushes those
-// that are a Flusher, and returns the errors of all. One that is nil is left out; New refuses a nil pointer
-// among them.
+// Observers are several as one: each is told, in this order, also if one before it panics. Its Flush flushes
+// those that are a Flusher, and returns the errors of all. One that is nil is left out; New refuses a nil
+// pointer among them.
 func Observers(all ...Observer) Flusher {
 	var told several
 	for _, o := range all {
@@ -123,9 +123,10 @@ func flush(ctx context.Context, o Observer) error {
 	return protect(func() error { return f.Flush(ctx) })
 }
 
-// Flush has the Observer write what it kept back; nil if there is none, or it keeps nothing. Whoever calls Handle
-// calls it before the process may be frozen or ended. Its error is no reason to have a delivery made again: the
-// outcomes stand, and the Observer keeps what it could not write. A panic of the Observer is its error, *PanicError.
+// Flush has the Observer write what it kept back; nil if there is none, or it keeps nothing. Whoever calls
+// Handle calls it before the process may be frozen or ended. Its error is no reason to have a delivery made
+// again: the outcomes stand, and the Observer keeps what it could not write. A panic of the Observer is its
+// error, *PanicError.
 func (c *Consumer) Flush(ctx context.Context) error {
 	if err := flush(ctx, c.opts.Observer); err != nil {
 		return fmt.Errorf("consumer: the observer: %w", err)
@@ -133,8 +134,8 @@ func (c *Consumer) Flush(ctx context.Context) error {
 	return nil
 }
 
-// report tells how a delivery ended: the counters, the log, the Observer. No panic of a logger or an Observer goes
-// beyond it, since the outcome is settled.
+// report tells how a delivery ended: the counters, the log, the Observer. No panic of a logger or an Observer
+// goes beyond it, since the outcome is settled.
 func (c *Consumer) report(ctx context.Context, r *Report) {
 	if n := c.counts[r.Result.Reason]; n != nil {
 		n.Add(1)
@@ -173,8 +174,8 @@ func (c *Consumer) log(ctx context.Context, r *Report) {
 	c.opts.Logger.LogAttrs(ctx, level, "sealbus: "+r.headline(), c.attributes(&r.Result, r.Err)...)
 }
 
-// headline is the outcome in a line of the log. A rejected event that nothing takes is delivered again, but must
-// not look like an outage.
+// headline is the outcome in a line of the log. A rejected event that nothing takes is delivered again, but
+// must not look like an outage.
 func (r *Report) headline() string {
 	switch e, rejected := r.Err.(*QuarantineError); {
 	case !rejected:

@@ -9,23 +9,24 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 )
 
-// Permission admits events that are older than the window: those of one archive replay, or those that are reopened
-// from one quarantine.
+// Permission admits events that are older than the window: those of one archive replay, or those that are
+// reopened from one quarantine.
 //
-// It stands in for the window and for nothing else. Signature, key (its validity when the event was sealed, its expiry
-// and revocation now), scope, account, audience and the bound on future events are judged as ever. So is a signed
-// expirytime: the producer itself said until when the event means something. An event of which nobody signed
-// when it was sealed is in no interval.
+// It stands in for the window and for nothing else. Signature, key (its validity when the event was sealed,
+// its expiry and revocation now), scope, account, audience and the bound on future events are judged as ever.
+// So is a signed expirytime: the producer itself said until when the event means something. An event of which
+// nobody signed when it was sealed is in no interval.
 //
-// An archive replay is handled once per permission: its claims have the permission's ID in them and are kept until its
-// end, so that events which were handled when they were fresh are handled again, with the same
-// Delivery.IdempotencyKey; at the same time even, if they are still on their way. What is reopened was refused, not handled, and is claimed as by its first
-// delivery: if a copy of it was handled, and the store still knows, it is a duplicate. Such a claim is kept until
-// the permission's end, or longer if RememberFor says so.
+// An archive replay is handled once per permission: its claims have the permission's ID in them and are kept
+// until its end, so that events which were handled when they were fresh are handled again, with the same
+// Delivery.IdempotencyKey; at the same time even, if they are still on their way. What is reopened was
+// refused, not handled, and is claimed as by its first delivery: if a copy of it was handled, and the store
+// still knows, it is a duplicate. Such a claim is kept until the permission's end, or longer if RememberFor
+// says so.
 //
-// All workers of one name have the same permissions. An ID is for one purpose and is not used again: under a new ID a
-// replay is handled once more; a permission that is prolonged after its end admits again what was completed
-// under it and forgotten since.
+// All workers of one name have the same permissions. An ID is for one purpose and is not used again: under a
+// new ID a replay is handled once more; a permission that is prolonged after its end admits again what was
+// completed under it and forgotten since.
 type Permission struct {
 	ID         string    // its own name, in claims, results and logs; must not be empty
 	ReplayName string    // the exact Message.ReplayName that it is for; or
@@ -105,8 +106,9 @@ const anyAge time.Duration = math.MaxInt64
 // mayBePermitted reports whether a permission must be looked for.
 func (d *delivery) mayBePermitted() bool { return d.subject.ReplayName != "" || d.reopened != "" }
 
-// permits is the permission that covers a verified event, or why there is none. What was reopened and came from an
-// archive replay that has a permission is under that one, as it was when it was delivered: it has one claim then.
+// permits is the permission that covers a verified event, or why there is none. What was reopened and came
+// from an archive replay that has a permission is under that one, as it was when it was delivered: it has one
+// claim then.
 func (d *delivery) permits(o *envelope.Opened) (p *Permission, why string) {
 	d.now()
 	if d.subject.ReplayName != "" {
@@ -124,7 +126,8 @@ func (d *delivery) permits(o *envelope.Opened) (p *Permission, why string) {
 	return p, why
 }
 
-// among finds the permission that covers the event. If there is none, it says what the last of that name lacks.
+// among finds the permission that covers the event. If there is none, it says what the last of that name
+// lacks.
 func (d *delivery) among(o *envelope.Opened, named func(*Permission) bool) (covers *Permission, why string) {
 	for i := range d.opts.Permissions {
 		p := &d.opts.Permissions[i]
@@ -150,9 +153,9 @@ func (d *delivery) lives(p *Permission) bool {
 	return time.Unix(0, d.Consumer.latest.Load()).Before(p.Until)
 }
 
-// claimUntil is how long this copy of the event needs the claim to be remembered: until the copy cannot pass any more,
-// and beyond that for RememberFor, for copies that are sealed later and have not arrived yet. Nothing passes under a
-// permission after its end, whenever it was sealed.
+// claimUntil is how long this copy of the event needs the claim to be remembered: until the copy cannot pass
+// any more, and beyond that for RememberFor, for copies that are sealed later and have not arrived yet.
+// Nothing passes under a permission after its end, whenever it was sealed.
 func (d *delivery) claimUntil() time.Time {
 	fresh := d.sealed().Add(d.opts.RememberFor + d.opts.Skew)
 	p := d.permission

@@ -197,7 +197,8 @@ func TestPermissionSkipsFreshnessOnly(t *testing.T) {
 
 func (w *world) one() []byte { return w.event("1") }
 
-// An event that nobody dated is in no interval, be it ever so wide: what admits it is UnsafeAllowUndated alone.
+// An event that nobody dated is in no interval, be it ever so wide: what admits it is UnsafeAllowUndated
+// alone.
 func TestPermissionIsNotForUndated(t *testing.T) {
 	w := newWorld(t)
 	b := w.foreign("1", "")
@@ -222,7 +223,8 @@ func TestPermissionForForeign(t *testing.T) {
 	w.wantMessage(archived(out), consumer.Quarantined, envelope.ReasonExpired)
 }
 
-// The same event, fresh and replayed: once for the window and once for the permission, with one IdempotencyKey.
+// The same event, fresh and replayed: once for the window and once for the permission, with one
+// IdempotencyKey.
 func TestPermissionHasClaimsOfItsOwn(t *testing.T) {
 	for _, foreign := range []bool{false, true} {
 		w := newWorld(t)
@@ -260,7 +262,8 @@ func TestPermissionAndReusedID(t *testing.T) {
 	w.wantMessage(archived(reused), consumer.Quarantined, envelope.ReasonIDReused)
 }
 
-// A message of a replay that has no permission is judged as any other; and if it is too old, it is said what is missing.
+// A message of a replay that has no permission is judged as any other; and if it is too old, it is said what
+// is missing.
 func TestReplayWithoutPermission(t *testing.T) {
 	w := newWorld(t)
 	b, limited := w.event("1"), w.seal(placed("2"), envelope.SealOptions{Expires: time.Hour}).JSON()
@@ -337,7 +340,8 @@ func TestPermissionEndsBeforeTheHandler(t *testing.T) {
 	w.wantMessage(archived(b), consumer.Handled, "") // so that it can be replayed once more
 }
 
-// A worker dies between claim and completion under a permission: the event waits for the lease, and is handled then.
+// A worker dies between claim and completion under a permission: the event waits for the lease, and is
+// handled then.
 func TestPermissionAndCrash(t *testing.T) {
 	w := newWorld(t)
 	b := w.event("1")

@@ -10,8 +10,8 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 )
 
-// Quarantine takes events that can never pass, for people to look at and perhaps to reopen. When Put returns nil the
-// event must be safe: the delivery is then acknowledged. A panic of Put is its error, *PanicError.
+// Quarantine takes events that can never pass, for people to look at and perhaps to reopen. When Put returns
+// nil the event must be safe: the delivery is then acknowledged. A panic of Put is its error, *PanicError.
 type Quarantine interface {
 	Put(ctx context.Context, r Record) error
 }
@@ -24,8 +24,8 @@ var _ Quarantine = QuarantineFunc(nil)
 // Put calls f.
 func (f QuarantineFunc) Put(ctx context.Context, r Record) error { return f(ctx, r) }
 
-// Record is one event in quarantine: the delivery with its original bytes, and the verdict. What was reopened and is
-// refused again has a record of the message as it was delivered at first.
+// Record is one event in quarantine: the delivery with its original bytes, and the verdict. What was reopened
+// and is refused again has a record of the message as it was delivered at first.
 type Record struct {
 	Consumer   string // who refused it
 	Quarantine string // the name of the quarantine that it was given to: Options.QuarantineName; "" = it had none
@@ -38,9 +38,9 @@ type Record struct {
 	UnverifiedID, UnverifiedSource, UnverifiedType string
 }
 
-// QuarantineError is the error of a delivery that can never pass and could not be put into quarantine. It is no
-// outage: the event is rejected. It is to be delivered again, so that it is not lost, until the quarantine works
-// or the transport's own dead-letter queue takes it.
+// QuarantineError is the error of a delivery that can never pass and could not be put into quarantine. It is
+// no outage: the event is rejected. It is to be delivered again, so that it is not lost, until the quarantine
+// works or the transport's own dead-letter queue takes it.
 type QuarantineError struct {
 	Verdict *envelope.Error
 	Err     error // why it is not in quarantine

@@ -14,9 +14,9 @@ import (
 )
 
 // QuarantineDir keeps each record in a file of its own in the directory dir, which it makes if need be, with
-// mode 0700. A file is JSON, has mode 0600, appears complete or not at all and is on disk when Put returns. Its name
-// is made of time and hash only. Records are authenticated by HMAC-SHA-256 under key, which has at least
-// MinQuarantineKey bytes: what is reopened was refused by a consumer, not slipped in.
+// mode 0700. A file is JSON, has mode 0600, appears complete or not at all and is on disk when Put returns.
+// Its name is made of time and hash only. Records are authenticated by HMAC-SHA-256 under key, which has at
+// least MinQuarantineKey bytes: what is reopened was refused by a consumer, not slipped in.
 func QuarantineDir(dir string, key []byte) (Quarantine, error) {
 	k, err := newMACKey(key)
 	if err != nil {
@@ -28,8 +28,8 @@ func QuarantineDir(dir string, key []byte) (Quarantine, error) {
 	return &quarantineDir{dir: dir, key: k}, nil
 }
 
-// makeDir makes the directory, and those above it that are missing, each durable: a record that is on disk is gone
-// after a crash if a name on the way to it is.
+// makeDir makes the directory, and those above it that are missing, each durable: a record that is on disk is
+// gone after a crash if a name on the way to it is.
 func makeDir(dir string) error {
 	info, err := os.Stat(dir)
 	switch parent := filepath.Dir(dir); {
@@ -48,9 +48,9 @@ func makeDir(dir string) error {
 	}
 }
 
-// ReadQuarantined reads a record that a QuarantineDir with the same key wrote. The error wraps ErrNotAuthentic if
-// the record is malformed or was changed. An authentic record says what was delivered; the event in it is still
-// one that was refused.
+// ReadQuarantined reads a record that a QuarantineDir with the same key wrote. The error wraps
+// ErrNotAuthentic if the record is malformed or was changed. An authentic record says what was delivered; the
+// event in it is still one that was refused.
 func ReadQuarantined(path string, key []byte) (*Record, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -69,8 +69,8 @@ type quarantineDir struct {
 	key *macKey
 }
 
-// Put writes a temporary file, makes it durable and only then gives it its name. A second record of the same name
-// is the same record.
+// Put writes a temporary file, makes it durable and only then gives it its name. A second record of the same
+// name is the same record.
 func (q *quarantineDir) Put(_ context.Context, r Record) error {
 	doc, err := marshalRecord(&r, q.key)
 	if err != nil {

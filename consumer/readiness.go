@@ -14,17 +14,19 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// maxStrangers bounds how many claimed sources that no key of the bundle may speak for are told apart, since anybody
-// can write some.
+// maxStrangers bounds how many claimed sources that no key of the bundle may speak for are told apart, since
+// anybody can write some.
 const maxStrangers = 100
 
-// Readiness is an Observer for the time of an UnsafeObserve: it counts, producer by producer, what passed and what
-// would not have passed, so that everybody knows who has still to do something before the end date. It is one
-// process's view: add up those of several. It is safe for concurrent use, and its size is bounded by the bundle's.
+// Readiness is an Observer for the time of an UnsafeObserve: it counts, producer by producer, what passed and
+// what would not have passed, so that everybody knows who has still to do something before the end date. It
+// is one process's view: add up those of several. It is safe for concurrent use, and its size is bounded by
+// the bundle's.
 //
-// What would not have passed is counted for the producers whose keys may speak for the source that it claims. Nobody
-// has verified that claim: forged events make a producer look less ready than it is, never more. (An event that
-// somebody delivers again is one that passed, and counts: after Reset, what sealed before is not what seals now.)
+// What would not have passed is counted for the producers whose keys may speak for the source that it claims.
+// Nobody has verified that claim: forged events make a producer look less ready than it is, never more. (An
+// event that somebody delivers again is one that passed, and counts: after Reset, what sealed before is not
+// what seals now.)
 type Readiness struct {
 	trust keys.Source
 
@@ -45,8 +47,8 @@ type speaker struct {
 // ProducerReadiness is what was seen of one producer.
 type ProducerReadiness struct {
 	Producer string // "" = no key of the bundle may speak for the source
-	// UnverifiedSource is what those events claim for which there is no producer; clipped, and "" for all that came
-	// after the first hundred such sources.
+	// UnverifiedSource is what those events claim for which there is no producer; clipped, and "" for all that
+	// came after the first hundred such sources.
 	UnverifiedSource string
 
 	Verified     uint64    // events that passed
@@ -84,8 +86,8 @@ func (p *ProducerReadiness) String() string {
 	return fmt.Sprintf("%s: not ready, %d verified, %s", who, p.Verified, strings.Join(gaps, "; "))
 }
 
-// NewReadiness makes a Readiness for the producers of a bundle: give it the trust of the consumer. New refuses
-// one without.
+// NewReadiness makes a Readiness for the producers of a bundle: give it the trust of the consumer. New
+// refuses one without.
 func NewReadiness(trust keys.Source) *Readiness {
 	if nilcheck.Is(trust) {
 		trust = noTrust{}
@@ -100,8 +102,8 @@ type noTrust struct{}
 
 func (noTrust) Bundle(context.Context) (*keys.Bundle, error) { return nil, keys.ErrUnavailable }
 
-// Delivered counts a delivery that passed (duplicates did) or was observed, or was put into quarantine, as it is after the
-// end of an UnsafeObserve. What is to be delivered again counts then.
+// Delivered counts a delivery that passed (duplicates did) or was observed, or was put into quarantine, as it
+// is after the end of an UnsafeObserve. What is to be delivered again counts then.
 func (r *Readiness) Delivered(ctx context.Context, report Report) {
 	switch report.Result.Outcome {
 	case Handled, Duplicate:
@@ -197,8 +199,8 @@ func (r *Readiness) Producers(ctx context.Context) []ProducerReadiness {
 	return append(inOrder(r.producers), inOrder(r.strangers)...)
 }
 
-// NotReady is what Producers says of those that are not ready: as long as there is one, an end to observing costs
-// events.
+// NotReady is what Producers says of those that are not ready: as long as there is one, an end to observing
+// costs events.
 func (r *Readiness) NotReady(ctx context.Context) []ProducerReadiness {
 	return slices.DeleteFunc(r.Producers(ctx), func(p ProducerReadiness) bool { return p.Ready() })
 }
@@ -215,7 +217,8 @@ func inOrder(seen map[string]*ProducerReadiness) []ProducerReadiness {
 	return list
 }
 
-// Reset forgets what was seen, so that a new period is counted: "nothing but verified events for a week" is one.
+// Reset forgets what was seen, so that a new period is counted: "nothing but verified events for a week" is
+// one.
 func (r *Readiness) Reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -111,7 +111,8 @@ type neither struct{}
 
 func (neither) Bundle(context.Context) (*keys.Bundle, error) { return nil, nil }
 
-// TestReadinessOfNothing: a Source that gives neither a bundle nor an error teaches nothing, and panics nobody.
+// TestReadinessOfNothing: a Source that gives neither a bundle nor an error teaches nothing, and panics
+// nobody.
 func TestReadinessOfNothing(t *testing.T) {
 	if got := consumer.NewReadiness(neither{}).Producers(t.Context()); len(got) != 0 {
 		t.Errorf("got %+v", got)

@@ -23,22 +23,25 @@ const MinQuarantineKey = sha256.Size
 // MaxRecord bounds a record, in bytes: a body of 32 MiB, beyond what any transport delivers, in base64.
 const MaxRecord = 45 << 20
 
-// The labels keep the MAC of a record from being one of anything else under the same key. Records of the first form
-// name neither quarantine nor replay; as their MAC has a label of its own, no record passes for one of the other form.
+// The labels keep the MAC of a record from being one of anything else under the same key. Records of the
+// first form name neither quarantine nor replay; as their MAC has a label of its own, no record passes for
+// one of the other form.
 const (
 	recordLabel1 = "sealbus/v1/quarantine-record"
 	recordLabel2 = "sealbus/v2/quarantine-record"
 )
 
-// ErrNotAuthentic means that a quarantine record was not written by a holder of the key, or was changed since.
+// ErrNotAuthentic means that a quarantine record was not written by a holder of the key, or was changed
+// since.
 var ErrNotAuthentic = errors.New("consumer: the quarantine record is not authentic")
 
 // errWrongMAC is the one of these errors that is not about syntax.
 var errWrongMAC = fmt.Errorf("%w: the MAC is wrong: another key wrote it, or it was changed", ErrNotAuthentic)
 
-// MarshalRecord writes the record as one line of JSON, authenticated by HMAC-SHA-256 under key, which has at least
-// MinQuarantineKey bytes. Text that is no UTF-8 is repaired, as JSON could not carry it; the body is always exact. It
-// fails if the key is too short, or if the record has more than MaxRecord bytes and so could not be read again.
+// MarshalRecord writes the record as one line of JSON, authenticated by HMAC-SHA-256 under key, which has at
+// least MinQuarantineKey bytes. Text that is no UTF-8 is repaired, as JSON could not carry it; the body is
+// always exact. It fails if the key is too short, or if the record has more than MaxRecord bytes and so could
+// not be read again.
 func MarshalRecord(r Record, key []byte) ([]byte, error) {
 	k, err := newMACKey(key)
 	if err != nil {
@@ -47,9 +50,9 @@ func MarshalRecord(r Record, key []byte) ([]byte, error) {
 	return marshalRecord(&r, k)
 }
 
-// ParseRecord reads what MarshalRecord wrote under the same key, and believes nothing in it before the MAC is right:
-// the error wraps ErrNotAuthentic if the record is malformed or was changed. An authentic record says what was
-// delivered; the event in it is still one that was refused.
+// ParseRecord reads what MarshalRecord wrote under the same key, and believes nothing in it before the MAC is
+// right: the error wraps ErrNotAuthentic if the record is malformed or was changed. An authentic record says
+// what was delivered; the event in it is still one that was refused.
 func ParseRecord(doc, key []byte) (*Record, error) {
 	k, err := newMACKey(key)
 	if err != nil {
@@ -217,8 +220,8 @@ func readBase64(r *strictjson.Reader) []byte {
 	return b
 }
 
-// toUTF8 repairs s as jsonwrite does, byte by byte. The noncharacters U+FFFE and U+FFFF, which SQS takes in no
-// message, become U+FFFD too: what an event claims to be must not decide where its record can be kept.
+// toUTF8 repairs s as jsonwrite does, byte by byte. The noncharacters U+FFFE and U+FFFF, which SQS takes in
+// no message, become U+FFFD too: what an event claims to be must not decide where its record can be kept.
 func toUTF8(s string) string {
 	return strings.Map(func(c rune) rune {
 		if c == 0xfffe || c == 0xffff {

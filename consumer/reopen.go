@@ -9,19 +9,19 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 )
 
-// Reopen is a quarantine whose records may be delivered again, as QuarantineRecord: what was refused because a
-// key or a source was not in the policy yet, a type did not fit, a delivery was late.
+// Reopen is a quarantine whose records may be delivered again, as QuarantineRecord: what was refused because
+// a key or a source was not in the policy yet, a type did not fit, a delivery was late.
 //
-// The record must be authentic and of this consumer. The message in it is then judged as it was delivered, by what is
-// true now: nothing is skipped, but the window under a Permission. What the transport says of the message that
-// carries the record (account, replay name) is not looked at. If it is refused again, the quarantine gets the
-// message as it was delivered at first, not the record.
+// The record must be authentic and of this consumer. The message in it is then judged as it was delivered, by
+// what is true now: nothing is skipped, but the window under a Permission. What the transport says of the
+// message that carries the record (account, replay name) is not looked at. If it is refused again, the
+// quarantine gets the message as it was delivered at first, not the record.
 //
-// A record that is not authentic never passes: malformed, too_large, or bad_signature if only the MAC is wrong. One of
-// another consumer or quarantine is audience_mismatch, one that holds a record in turn is malformed (deliver
-// that one itself). All of these go to the quarantine as they are. Without any Reopen, every record is
-// bad_signature: anybody can write what looks like one, and it must not hold up those behind it. It is in quarantine, as it
-// is, until the consumer has its keys.
+// A record that is not authentic never passes: malformed, too_large, or bad_signature if only the MAC is
+// wrong. One of another consumer or quarantine is audience_mismatch, one that holds a record in turn is
+// malformed (deliver that one itself). All of these go to the quarantine as they are. Without any Reopen,
+// every record is bad_signature: anybody can write what looks like one, and it must not hold up those behind
+// it. It is in quarantine, as it is, until the consumer has its keys.
 type Reopen struct {
 	Quarantine string // the name of the quarantine (Options.QuarantineName of the consumer that filled it); must not be empty
 	Key        []byte // its key, of at least MinQuarantineKey bytes; no two have the same. A quarantine may have several
@@ -65,8 +65,8 @@ func (o *Options) checkReopen() error {
 	return nil
 }
 
-// sameKey reports whether the two make the same MACs. HMAC pads a key with zeros, and hashes a long one, so that they
-// need not be the same bytes.
+// sameKey reports whether the two make the same MACs. HMAC pads a key with zeros, and hashes a long one, so
+// that they need not be the same bytes.
 func sameKey(a, b []byte) bool {
 	k, err := newMACKey(a)
 	other, errOther := newMACKey(b)

@@ -81,7 +81,8 @@ func TestReopen(t *testing.T) {
 	}
 }
 
-// What is reopened is judged now, and if it is refused again, its record holds the message as it was at first.
+// What is reopened is judged now, and if it is refused again, its record holds the message as it was at
+// first.
 func TestReopenIsJudgedNow(t *testing.T) {
 	w := newWorld(t)
 	w.reopens()
@@ -139,8 +140,8 @@ func TestReopenUnderPermission(t *testing.T) {
 	w.reopen(consumer.Duplicate, envelope.ReasonReplayed)
 }
 
-// What is reopened was not handled. If a copy of it was, they have one claim, under a permission too, and whichever
-// comes first; and what was reopened while it was fresh is remembered when it no longer is.
+// What is reopened was not handled. If a copy of it was, they have one claim, under a permission too, and
+// whichever comes first; and what was reopened while it was fresh is remembered when it no longer is.
 func TestReopenAndCopies(t *testing.T) {
 	refused := func(t *testing.T) (*world, []byte) {
 		w := newWorld(t)

@@ -74,8 +74,8 @@ func (c *counted) ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]byte, error
 // afterDecryption are the Reasons of checks that come after a key was touched.
 var afterDecryption = []envelope.Reason{envelope.ReasonSchemaInvalid, envelope.ReasonHandlerFailed, envelope.ReasonKMSUnavailable}
 
-// No key is unwrapped for an event that a check before decryption refuses, whichever it is: neither in a service nor in
-// memory. A new Reason lands here by itself, as every Reason has a case.
+// No key is unwrapped for an event that a check before decryption refuses, whichever it is: neither in a
+// service nor in memory. A new Reason lands here by itself, as every Reason has a case.
 func TestNoKeyIsTouched(t *testing.T) {
 	for _, c := range reasonCases {
 		t.Run(string(c.reason), func(t *testing.T) {
@@ -114,8 +114,8 @@ func TestNoKeyIsTouched(t *testing.T) {
 	}
 }
 
-// encrypted is the case with an event that is encrypted: to somebody else for not_a_recipient, to the service alone for
-// kms_unavailable.
+// encrypted is the case with an event that is encrypted: to somebody else for not_a_recipient, to the service
+// alone for kms_unavailable.
 func (c *reasonCase) encrypted(w *world) consumer.Message {
 	to := w.service
 	switch c.reason {
@@ -136,7 +136,8 @@ func (c *reasonCase) encrypted(w *world) consumer.Message {
 	return c.message(w)
 }
 
-// The handler gets the plain data and is told what was secret; a duplicate is one although it is encrypted anew.
+// The handler gets the plain data and is told what was secret; a duplicate is one although it is encrypted
+// anew.
 func TestHandlesSecrets(t *testing.T) {
 	for _, fields := range [][]string{nil, {"/amount"}} {
 		w := newWorld(t)
@@ -176,8 +177,8 @@ func TestClearPartTellsEventsApart(t *testing.T) {
 	w.want(w.seal(other, envelope.SealOptions{EncryptFields: []string{"/amount"}}).JSON(), consumer.Quarantined, envelope.ReasonIDReused)
 }
 
-// What cannot be decrypted goes to the quarantine as it came, and only then is its claim released: reopened with the right
-// key, it is handled.
+// What cannot be decrypted goes to the quarantine as it came, and only then is its claim released: reopened
+// with the right key, it is handled.
 func TestQuarantinedStaysEncrypted(t *testing.T) {
 	w := newWorld(t)
 	right := w.keepSecrets()

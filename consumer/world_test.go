@@ -306,7 +306,8 @@ func payloadOf(sealed []byte) string {
 	return string(env.Payload)
 }
 
-// foreign is an event as another implementation of the standard seals it: core attributes only, perhaps a time.
+// foreign is an event as another implementation of the standard seals it: core attributes only, perhaps a
+// time.
 func (w *world) foreign(id, at string) []byte { return w.foreignBy(id, at, `{"a":1}`, "orders") }
 
 // foreignBy is one with this data, that each of these producers signed.

@@ -28,8 +28,8 @@ func (o *Options) checkWrapper() error {
 	return nil
 }
 
-// unpack finds the message that is judged: the delivered one, or the one in the wrapper around it. What the delivered
-// one says stays in the quarantine.
+// unpack finds the message that is judged: the delivered one, or the one in the wrapper around it. What the
+// delivered one says stays in the quarantine.
 func (d *delivery) unpack() *envelope.Error {
 	d.subject = d.msg
 	if d.msg.Format != Wrapped {

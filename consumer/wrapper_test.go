@@ -34,8 +34,8 @@ func (w *world) bound() {
 	w.publish(keys.BundleOptions{})
 }
 
-// The account in a wrapper counts only if the consumer's options name that very wrapper. The message stays in quarantine as
-// it was delivered, and passes from there once the wrapper is named.
+// The account in a wrapper counts only if the consumer's options name that very wrapper. The message stays in
+// quarantine as it was delivered, and passes from there once the wrapper is named.
 func TestWrappedAccount(t *testing.T) {
 	w := newWorld(t)
 	w.bound()

@@ -27,8 +27,8 @@ const (
 // String is the name of t as CloudEvents 1.0 writes it.
 func (t AttributeType) String() string { return cejson.Type(t).String() }
 
-// CheckExtensionTypes is an error if a map of ExtensionTypes holds what is no type: whoever takes such options refuses
-// them at the start.
+// CheckExtensionTypes is an error if a map of ExtensionTypes holds what is no type: whoever takes such
+// options refuses them at the start.
 func CheckExtensionTypes(types map[string]AttributeType) error {
 	for name, t := range types {
 		if !isType(t) {
@@ -51,7 +51,8 @@ const (
 )
 
 // documentedType is the type of an extension that the CloudEvents project documents
-// (github.com/cloudevents/spec, cloudevents/extensions), and of ours; whatever type arrives, this is what it is.
+// (github.com/cloudevents/spec, cloudevents/extensions), and of ours; whatever type arrives, this is what it
+// is.
 func documentedType(name string) (AttributeType, bool) {
 	switch name {
 	case attrRecordedTime, attrOriginalTime, attrExpiryTime, "deprecationfrom", "deprecationsunset":
@@ -77,7 +78,8 @@ func changedByHops(name string) bool {
 	return name == "traceparent" || name == "tracestate" || name == "partitionkey"
 }
 
-// isCore reports whether name belongs to the core digest or to the data: it may not be listed in signedextattrs.
+// isCore reports whether name belongs to the core digest or to the data: it may not be listed in
+// signedextattrs.
 func isCore(name string) bool {
 	switch name {
 	case "id", "source", "specversion", "type", "datacontenttype", "dataschema", "subject", "time", "data", "data_base64":
@@ -86,7 +88,8 @@ func isCore(name string) bool {
 	return false
 }
 
-// isAttributeName reports whether name is an attribute name by CloudEvents 1.0: lower-case letters and digits.
+// isAttributeName reports whether name is an attribute name by CloudEvents 1.0: lower-case letters and
+// digits.
 func isAttributeName(name string) bool {
 	for i := range len(name) {
 		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {

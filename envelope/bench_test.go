@@ -43,7 +43,8 @@ func sizes(b *testing.B, run func(b *testing.B, signer *keys.LocalSigner, ev eve
 	}
 }
 
-// raw is what any signature of the event costs: the primitive over the same bytes, and one SHA-256 of the data.
+// raw is what any signature of the event costs: the primitive over the same bytes, and one SHA-256 of the
+// data.
 type raw struct {
 	message, sig, data []byte
 	signer             *keys.LocalSigner
@@ -80,8 +81,8 @@ func (r *raw) verify(b *testing.B) {
 	}
 }
 
-// interleaved times ours and raw in turns, so that both have the same share of whatever else the machine does, and
-// reports the ratio of the totals.
+// interleaved times ours and raw in turns, so that both have the same share of whatever else the machine
+// does, and reports the ratio of the totals.
 func interleaved(b *testing.B, ours, raw func()) {
 	var own, bare time.Duration
 	for b.Loop() {

@@ -2,8 +2,8 @@ package envelope
 
 import "github.com/sealbus/sealbus/internal/jsonwrite"
 
-// binding is what encrypted data is bound to, so that it opens in this event only: data that was moved into another one, or
-// signed again by another producer, does not.
+// binding is what encrypted data is bound to, so that it opens in this event only: data that was moved into
+// another one, or signed again by another producer, does not.
 type binding struct{ id, source, typ, producer string }
 
 // aad is the binding of the whole data, as canonical JSON.

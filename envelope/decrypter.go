@@ -18,8 +18,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// MaxUnwrappedAge is how long an opener uses a content key that it has decrypted, before it decrypts it again: so long it may
-// still open what it could, after its permission to was withdrawn.
+// MaxUnwrappedAge is how long an opener uses a content key that it has decrypted, before it decrypts it
+// again: so long it may still open what it could, after its permission to was withdrawn.
 const MaxUnwrappedAge = 15 * time.Minute
 
 // maxUnwrapped bounds the content keys of one Decrypter: producers times sources times three within
@@ -38,20 +38,20 @@ const (
 // allows.
 const mostAnswers = 2
 
-// DecryptWith is what a Decrypter opens with. For one event, MaxTries and MaxServiceCalls bound what is tried of it. An
-// identity that is no *keys.LocalIdentity counts as a key in a service.
+// DecryptWith is what a Decrypter opens with. For one event, MaxTries and MaxServiceCalls bound what is tried
+// of it. An identity that is no *keys.LocalIdentity counts as a key in a service.
 type DecryptWith struct {
 	Identities keys.IdentitySource    // private keys, as a *keys.Keyring has them; keys.OpenWith gives single ones
 	Services   []keys.ServiceIdentity // keys in a key management service
 
-	// UnsafeRevoked opens with a key of this consumer that the trust bundle says is revoked or expired, too. Whoever got
-	// hold of that key reads along.
+	// UnsafeRevoked opens with a key of this consumer that the trust bundle says is revoked or expired, too.
+	// Whoever got hold of that key reads along.
 	UnsafeRevoked bool
 }
 
-// Decrypter opens encrypted data. Make one and share it: it keeps the content keys that it has decrypted for MaxUnwrappedAge, so
-// that a key management service is asked once per content key and not for each event. All is decided on use. It is
-// safe for concurrent use.
+// Decrypter opens encrypted data. Make one and share it: it keeps the content keys that it has decrypted for
+// MaxUnwrappedAge, so that a key management service is asked once per content key and not for each event. All
+// is decided on use. It is safe for concurrent use.
 type Decrypter struct {
 	with    DecryptWith
 	parser  jwe.Parser
@@ -104,7 +104,8 @@ func NewDecrypter(with DecryptWith) (*Decrypter, error) {
 	return d, nil
 }
 
-// Forget drops all content keys, which are zeroed as soon as nobody uses them. What they are needed for is decrypted again.
+// Forget drops all content keys, which are zeroed as soon as nobody uses them. What they are needed for is
+// decrypted again.
 func (d *Decrypter) Forget() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -297,7 +298,8 @@ func (u *unlocking) addService(service keys.ServiceIdentity, at int) {
 	}
 }
 
-// addUnnamed adds the entries on the identity's curve that name nobody: other libraries may leave the key ID out.
+// addUnnamed adds the entries on the identity's curve that name nobody: other libraries may leave the key ID
+// out.
 func (u *unlocking) addUnnamed(identity keys.Identity, at int) {
 	if identity == nil || !slices.ContainsFunc(u.entries, func(e jwe.WrappedKey) bool { return e.Alg == jwe.AlgECDH && e.KeyID == "" }) {
 		return
@@ -358,7 +360,8 @@ func (w *unwrapping) hash() unwrapID {
 	return sha256.Sum256(append(b, entry[:]...))
 }
 
-// allows is false of a key of ours that the bundle says is revoked or expired. What it has opened is then forgotten, too.
+// allows is false of a key of ours that the bundle says is revoked or expired. What it has opened is then
+// forgotten, too.
 func (u *unlocking) allows(keyID string) bool {
 	if u.with.UnsafeRevoked || u.bundle == nil {
 		return true
@@ -374,8 +377,8 @@ func (u *unlocking) allows(keyID string) bool {
 	return false
 }
 
-// note keeps the error that says most: an outage first, as what could not be asked might have said yes; then whatever says
-// more than that key and entry do not fit.
+// note keeps the error that says most: an outage first, as what could not be asked might have said yes; then
+// whatever says more than that key and entry do not fit.
 func (u *unlocking) note(err error) {
 	if err != nil && (u.failed == nil || weight(err) > weight(u.failed)) {
 		u.failed = err
@@ -392,8 +395,8 @@ func weight(err error) int {
 	return 1
 }
 
-// isOutage reports whether the error says nothing of the event. One of an identity says something only if it is a permanent
-// *keys.ServiceError; what internal/jwe finds always does.
+// isOutage reports whether the error says nothing of the event. One of an identity says something only if it
+// is a permanent *keys.ServiceError; what internal/jwe finds always does.
 func isOutage(err error) bool {
 	if e, ok := errors.AsType[*keys.ServiceError](err); ok {
 		return !e.Permanent

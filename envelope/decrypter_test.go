@@ -22,8 +22,8 @@ func (c *confidential) open(doc []byte, d *envelope.Decrypter, now func() time.T
 	return envelope.Open(c.t.Context(), doc, c.trust, &envelope.OpenOptions{Now: now, Decrypter: d})
 }
 
-// A consumer process decrypts each content key once in 15 minutes, whatever comes in between; another source has keys of its
-// own, and its event is never opened with the other's.
+// A consumer process decrypts each content key once in 15 minutes, whatever comes in between; another source
+// has keys of its own, and its event is never opened with the other's.
 func TestCallsWhenOpening(t *testing.T) {
 	c, clock := newConfidential(t), newClockwork()
 	e := c.encryptTo(envelope.EncryptTo{Services: []keys.ServiceRecipient{c.service}})
@@ -55,7 +55,8 @@ func TestCallsWhenOpening(t *testing.T) {
 	}
 }
 
-// The bundle's word on the consumer's own key is law: revoked or expired, it opens nothing more, not even what is at hand.
+// The bundle's word on the consumer's own key is law: revoked or expired, it opens nothing more, not even
+// what is at hand.
 func TestRevokedIdentity(t *testing.T) {
 	c := newConfidential(t)
 	sealed := c.seal(secretEvent(`{"a":1}`), envelope.SealOptions{Encrypt: c.encryptTo(envelope.EncryptTo{Recipients: []*keys.Recipient{c.x25519.Recipient()}})}).JSON()
@@ -85,7 +86,8 @@ func TestRevokedIdentity(t *testing.T) {
 	}
 }
 
-// One that fails is no reason not to try the next: a service that is down, a key that has the name but not the secret.
+// One that fails is no reason not to try the next: a service that is down, a key that has the name but not
+// the secret.
 func TestTriesTheNext(t *testing.T) {
 	c := newConfidential(t)
 	sealed := c.seal(secretEvent(`{"a":1}`), envelope.SealOptions{Encrypt: c.encrypter()}).JSON()
@@ -147,7 +149,8 @@ func TestKeepEncrypted(t *testing.T) {
 	}
 }
 
-// Consumers' keys are looked up in the bundle for each event: a new key is used at once, a revoked one never more.
+// Consumers' keys are looked up in the bundle for each event: a new key is used at once, a revoked one never
+// more.
 func TestEncryptToConsumers(t *testing.T) {
 	c, clock := newConfidential(t), newClockwork()
 	bundle := func(list ...*keys.EncryptionKey) *keys.Bundle {

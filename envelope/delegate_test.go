@@ -71,7 +71,8 @@ func sealAt(t testing.TB, signer keys.Signer, c *clockwork) (*envelope.Sealed, e
 	return envelope.Seal(t.Context(), secretEvent(`{"a":1}`), signer, &envelope.SealOptions{Now: c.now})
 }
 
-// What a session key signs opens under its root, whatever kind that is; the event names the session key, the result the root.
+// What a session key signs opens under its root, whatever kind that is; the event names the session key, the
+// result the root.
 func TestDelegate(t *testing.T) {
 	for _, alg := range keys.Algorithms() {
 		t.Run(string(alg), func(t *testing.T) {
@@ -198,8 +199,8 @@ func TestRootSignsOnceAnHour(t *testing.T) {
 	}
 }
 
-// A root that is down for a minute when the next session is due is not noticed. When there is nothing left to go on with, its
-// error comes out, and as soon as it is back all is well.
+// A root that is down for a minute when the next session is due is not noticed. When there is nothing left to
+// go on with, its error comes out, and as soon as it is back all is well.
 func TestRootIsDown(t *testing.T) {
 	r, c := newRoot(t, keys.Ed25519), newClockwork()
 	s := delegate(t, r, c, time.Hour)

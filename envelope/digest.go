@@ -48,8 +48,8 @@ func (h *hasher) bytes(b []byte) {
 
 func (h *hasher) sum() digest { return sha256.Sum256(h.digests) }
 
-// coreDigest is the standard's digest of the core attributes and the data; seconds is the attribute time as it
-// is hashed, empty if absent.
+// coreDigest is the standard's digest of the core attributes and the data; seconds is the attribute time as
+// it is hashed, empty if absent.
 func (h *hasher) coreDigest(e *cejson.Event, seconds []byte, data *digest) digest {
 	h.reset()
 	for _, s := range [...]string{e.ID, e.Source, e.SpecVersion, e.Type, e.DataContentType, e.DataSchema, e.Subject} {

@@ -8,7 +8,8 @@ import (
 	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
-// MaxEncryptedFields bounds the encrypted members of one event: each is looked for in the data, and costs a decryption.
+// MaxEncryptedFields bounds the encrypted members of one event: each is looked for in the data, and costs a
+// decryption.
 const MaxEncryptedFields = 64
 
 // enc is the member "enc" of the signed payload: what of the data is encrypted.

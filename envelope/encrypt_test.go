@@ -98,7 +98,8 @@ func (c *confidential) seal(ev event.Event, opts envelope.SealOptions) *envelope
 	return sealed
 }
 
-// Whoever is a recipient opens exactly what was sealed; nothing of it is legible on the way; everybody else gets nothing.
+// Whoever is a recipient opens exactly what was sealed; nothing of it is legible on the way; everybody else
+// gets nothing.
 func TestEncrypted(t *testing.T) {
 	c := newConfidential(t)
 	for name, data := range map[string]struct {
@@ -151,7 +152,8 @@ func wantReason(t testing.TB, err error, want envelope.Reason) {
 	}
 }
 
-// Encrypted fields are restored to exactly the document that was sealed, whatever they are and wherever they stand.
+// Encrypted fields are restored to exactly the document that was sealed, whatever they are and wherever they
+// stand.
 func TestEncryptedFields(t *testing.T) {
 	c := newConfidential(t)
 	const doc = `{"a~/b":1,"card":{"cvc":null,"number":"4111"},"items":[{"n":1},{"n":[]}],"name":"é\n","total":12.5}`
@@ -250,7 +252,8 @@ func wantSealError(t testing.TB, err error, text string) {
 	}
 }
 
-// One content key serves a source for five minutes, by the clock of the callers: the service is asked 12 times an hour.
+// One content key serves a source for five minutes, by the clock of the callers: the service is asked 12
+// times an hour.
 func TestCallsWhenSealing(t *testing.T) {
 	c := newConfidential(t)
 	second := keystest.NewService("arn:test:key/2")
@@ -265,7 +268,8 @@ func TestCallsWhenSealing(t *testing.T) {
 	}
 }
 
-// A service that fails is asked again only after a second by the clock of the callers: not for each event of a batch.
+// A service that fails is asked again only after a second by the clock of the callers: not for each event of
+// a batch.
 func TestServiceRestsAfterAnError(t *testing.T) {
 	c := newConfidential(t)
 	down := true

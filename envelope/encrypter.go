@@ -14,8 +14,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// The limits of one content key, whichever is reached first. AES-GCM with random nonces is safe for 2^32 encryptions (NIST SP
-// 800-38D section 8.3); what a key that leaks gives away is bounded by the others.
+// The limits of one content key, whichever is reached first. AES-GCM with random nonces is safe for 2^32
+// encryptions (NIST SP 800-38D section 8.3); what a key that leaks gives away is bounded by the others.
 const (
 	MaxKeyEncryptions = 1 << 20         // whole data, or single fields
 	MaxKeyBytes       = 1 << 30         // of plaintext
@@ -28,11 +28,12 @@ const MaxRecipients = jwe.MaxRecipients
 // maxSources bounds the content keys of one Encrypter: one for each source.
 const maxSources = 1024
 
-// clockTolerance is how far the clocks of two callers may be apart before a content key counts as made in the future, as
-// when the clock was set back.
+// clockTolerance is how far the clocks of two callers may be apart before a content key counts as made in the
+// future, as when the clock was set back.
 const clockTolerance = time.Minute
 
-// EncryptTo names who can open what an Encrypter encrypts. All of them can, at most MaxRecipients keys in all.
+// EncryptTo names who can open what an Encrypter encrypts. All of them can, at most MaxRecipients keys in
+// all.
 type EncryptTo struct {
 	Recipients []*keys.Recipient       // public keys
 	Services   []keys.ServiceRecipient // keys in a key management service
@@ -40,9 +41,9 @@ type EncryptTo struct {
 	Trust      keys.Source             // the trust bundle; needed for Consumers only
 }
 
-// Encrypter encrypts the data of events to its recipients. Make one and share it: it makes a content key for each source
-// and keeps it for up to MaxKeyAge, so that key management services are asked a few times an hour and not for each event. All
-// is decided on use. It is safe for concurrent use.
+// Encrypter encrypts the data of events to its recipients. Make one and share it: it makes a content key for
+// each source and keeps it for up to MaxKeyAge, so that key management services are asked a few times an hour
+// and not for each event. All is decided on use. It is safe for concurrent use.
 type Encrypter struct {
 	to      EncryptTo
 	flights flights[string, struct{}]
@@ -103,11 +104,12 @@ func (e *Encrypter) Forget() {
 	}
 }
 
-// attempts is how often a caller waits for a new content key that others then use up, or outlive by their clocks.
+// attempts is how often a caller waits for a new content key that others then use up, or outlive by their
+// clocks.
 const attempts = 8
 
-// keyFor is a content key for so many encryptions of so many bytes in all, at now, for an event of that source. The caller calls
-// done on it.
+// keyFor is a content key for so many encryptions of so many bytes in all, at now, for an event of that
+// source. The caller calls done on it.
 func (e *Encrypter) keyFor(ctx context.Context, source string, encryptions, bytes int, now time.Time) (*contentKey, error) {
 	public, err := e.public(ctx, now)
 	if err != nil {
@@ -188,7 +190,8 @@ func (k *contentKey) serves(public []*keys.Recipient, encryptions, bytes int64, 
 		slices.EqualFunc(k.public, public, (*keys.Recipient).Equal)
 }
 
-// livesAt is false of a key that is too old, and of one from the future: the clock was set back, and it would live too long.
+// livesAt is false of a key that is too old, and of one from the future: the clock was set back, and it would
+// live too long.
 func (k *contentKey) livesAt(now time.Time) bool {
 	age := now.Sub(k.born)
 	return -clockTolerance <= age && age < MaxKeyAge

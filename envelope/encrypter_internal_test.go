@@ -140,7 +140,8 @@ func TestManySources(t *testing.T) {
 	}
 }
 
-// Many who need a key wait for one call. One who leaves takes nobody along, and when all have left, the call is cancelled.
+// Many who need a key wait for one call. One who leaves takes nobody along, and when all have left, the call
+// is cancelled.
 func TestOneCall(t *testing.T) {
 	s := keystest.NewService("k")
 	going, asked := make(chan struct{}), make(chan struct{}, 8)

@@ -26,7 +26,8 @@ const (
 	Embedded
 )
 
-// The limits of PutEvents, https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsRequestEntry.html
+// The limits of PutEvents,
+// https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsRequestEntry.html
 const (
 	maxDetailType = 128
 	maxBusSource  = 256
@@ -171,9 +172,9 @@ func (s *Sealed) embed() []byte {
 	return append(detail, '}')
 }
 
-// OpenEventBridge verifies a sealed event as EventBridge delivers it, in either Layout. What the delivery says of
-// source and detail-type must be what is signed; its account, unless opts gives one, is the one that the
-// key must allow: believe it only where nobody but the service can deliver.
+// OpenEventBridge verifies a sealed event as EventBridge delivers it, in either Layout. What the delivery
+// says of source and detail-type must be what is signed; its account, unless opts gives one, is the one that
+// the key must allow: believe it only where nobody but the service can deliver.
 func OpenEventBridge(ctx context.Context, delivery []byte, trust keys.Source, opts *OpenOptions) (*Opened, error) {
 	d, err := readDelivery(delivery)
 	if err != nil {

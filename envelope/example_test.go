@@ -12,7 +12,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// A producer encrypts one member of its events to a consumer, and signs with a session key that its long-term key vouches for.
+// A producer encrypts one member of its events to a consumer, and signs with a session key that its long-term
+// key vouches for.
 func Example_confidential() {
 	ctx := context.Background()
 	root, err := keys.GenerateSigner(keys.ES256, "orders") // in KMS: awskms.NewSigner

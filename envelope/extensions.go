@@ -66,9 +66,9 @@ func (o *opening) extension(name string) *cejson.Attribute {
 	return nil
 }
 
-// foreignExtensions verifies the extensions of an event that another implementation sealed. It signs no types:
-// a documented name has its documented type, others the declared one or String. If the digest comes out
-// under other types only, the event is genuine but not readable: unsupported, not modified.
+// foreignExtensions verifies the extensions of an event that another implementation sealed. It signs no
+// types: a documented name has its documented type, others the declared one or String. If the digest comes
+// out under other types only, the event is genuine but not readable: unsupported, not modified.
 func (o *opening) foreignExtensions(p *payload) *Error {
 	readable := true
 	o.hash.reset()
@@ -107,8 +107,8 @@ func (o *opening) foreignType(name string) AttributeType {
 	return String
 }
 
-// guess reports whether the digest comes out when every undeclared, undocumented value that reads as a timestamp
-// is one and, with binary, every other one that reads as base64 is Binary.
+// guess reports whether the digest comes out when every undeclared, undocumented value that reads as a
+// timestamp is one and, with binary, every other one that reads as base64 is Binary.
 func (o *opening) guess(p *payload, binary bool) bool {
 	o.hash.reset()
 	for _, name := range p.names {

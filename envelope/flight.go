@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// restAfterError is how long a call that failed is not made again, by the clock of the callers. A service that is down, and
-// only says so when time is up, is so asked once for a whole batch of events and not for each of them.
+// restAfterError is how long a call that failed is not made again, by the clock of the callers. A service
+// that is down, and only says so when time is up, is so asked once for a whole batch of events and not for
+// each of them.
 const restAfterError = time.Second
 
 // maxRests bounds the errors that are remembered.

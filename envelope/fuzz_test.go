@@ -8,8 +8,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// lenient is the options under which the fuzz targets open: whatever is refused is refused for what it is, not
-// for the circumstances.
+// lenient is the options under which the fuzz targets open: whatever is refused is refused for what it is,
+// not for the circumstances.
 func lenient() *envelope.OpenOptions {
 	return &envelope.OpenOptions{
 		Now: fixed(vectorNow), Mode: envelope.Passthrough, UnsafeIgnoreAccount: true, UnsafeAllowUndated: true,
@@ -22,8 +22,9 @@ type opener = func(context.Context, []byte, keys.Source, *envelope.OpenOptions) 
 // sealedEvent is a verified event and who sealed it.
 type sealedEvent struct{ event, producer string }
 
-// fuzzOpen fuzzes open with the vectors of that form for seeds. Nothing but what they and the victims of TestMutations are
-// made of is ever verified (what the vectors give themselves, TestVectors says), and nothing makes it panic.
+// fuzzOpen fuzzes open with the vectors of that form for seeds. Nothing but what they and the victims of
+// TestMutations are made of is ever verified (what the vectors give themselves, TestVectors says), and
+// nothing makes it panic.
 func fuzzOpen(f *testing.F, form string, open opener) {
 	trust := everybody(f)
 	genuine := map[sealedEvent]bool{}

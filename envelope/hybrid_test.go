@@ -95,8 +95,8 @@ func thousands(n int) string {
 	return strconv.Itoa(n/1000) + "," + strings.Repeat("0", 3-len(rest)) + rest
 }
 
-// TestMLDSALimits: as many signatures of this size as fit below the limit of dssematerial can be sealed and opened, and
-// one more can be neither.
+// TestMLDSALimits: as many signatures of this size as fit below the limit of dssematerial can be sealed and
+// opened, and one more can be neither.
 func TestMLDSALimits(t *testing.T) {
 	const most = 10 // of 3,309 bytes, in base64 twice
 	seal := func(n int) (*envelope.Sealed, error) {

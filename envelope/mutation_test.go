@@ -383,7 +383,8 @@ func (n *node) places(list []place) []place {
 	return list
 }
 
-// mutate changes a tree in one to three places and returns its text, and whether a part of the donor is in it.
+// mutate changes a tree in one to three places and returns its text, and whether a part of the donor is in
+// it.
 func mutate(r *rand.Rand, tree, donor *node) (text []byte, spliced bool) {
 	if r.IntN(4) == 0 {
 		return spoilBytes(r, []byte(tree.String())), false

@@ -49,7 +49,8 @@ type OpenOptions struct {
 	RequireEncrypted   bool                     // true: all of the data must be encrypted, else not_encrypted
 	Now                func() time.Time         // nil = time.Now
 
-	// RequireEncryptedFields are JSON Pointers of what must be encrypted where it is there at all, on its own or within what is.
+	// RequireEncryptedFields are JSON Pointers of what must be encrypted where it is there at all, on its own or
+	// within what is.
 	RequireEncryptedFields []string
 
 	// IgnoreMembers are the names of members that hops are known to add to an EventBridge detail, beside the
@@ -63,14 +64,14 @@ type OpenOptions struct {
 	UnsafeAllowUndated           bool // true: an event whose time of sealing nobody signed is accepted
 	UnsafeAcceptBeforeRevocation bool // true: a revoked key still counts for what claims to be sealed before
 
-	// UnsafeAllowUncommitted takes encrypted data of other libraries, which commits to no key (kc), is bound to no event
-	// (aad), or neither: who wrote it may have made it to read otherwise to each recipient, and a producer of the same
-	// source may have moved it here.
+	// UnsafeAllowUncommitted takes encrypted data of other libraries, which commits to no key (kc), is bound to
+	// no event (aad), or neither: who wrote it may have made it to read otherwise to each recipient, and a
+	// producer of the same source may have moved it here.
 	UnsafeAllowUncommitted bool
 }
 
-// Opened is a verified event. Printed or logged it says which event it is, and tells nothing of its data; marshalled as
-// JSON it has the data, decrypted.
+// Opened is a verified event. Printed or logged it says which event it is, and tells nothing of its data;
+// marshalled as JSON it has the data, decrypted.
 type Opened struct {
 	Event            event.Event       // what was signed, and only that
 	Producer         string            // who sealed it
@@ -94,9 +95,9 @@ type Opened struct {
 	mode    Mode
 }
 
-// Open verifies a sealed event in the CloudEvents JSON format (structured mode). It returns either an event of
-// which every byte was signed by a key that may speak for its source, or an *Error with the Reason.
-// The error of a Transient reason says nothing about the event: ask again.
+// Open verifies a sealed event in the CloudEvents JSON format (structured mode). It returns either an event
+// of which every byte was signed by a key that may speak for its source, or an *Error with the Reason. The
+// error of a Transient reason says nothing about the event: ask again.
 func Open(ctx context.Context, sealed []byte, trust keys.Source, opts *OpenOptions) (*Opened, error) {
 	in, err := cejson.ParseSealed(sealed)
 	if err != nil {

@@ -94,7 +94,8 @@ func delegations(env *dsse.Envelope) (n int) {
 }
 
 // authenticate verifies signatures, digests and what the keys may do. If a key is unknown and nothing else
-// decided, it looks once for a newer bundle: only a bundle that was just checked may say that a key is unknown.
+// decided, it looks once for a newer bundle: only a bundle that was just checked may say that a key is
+// unknown.
 func (o *opening) authenticate(ctx context.Context, trust keys.Source) *Error {
 	if err := nilcheck.Check("the trust", trust); err != nil {
 		return unavailable(fmt.Errorf("%w: %w", keys.ErrUnavailable, err))
@@ -171,9 +172,9 @@ func clock(now func() time.Time) time.Time {
 	return now()
 }
 
-// nameProducer says who sealed the event: whom the payload names (counts saw that the keys are its), or for an event
-// of another implementation, the producer of the lowest key ID among those that meet the required algorithms.
-// Signatures of others are then forgotten.
+// nameProducer says who sealed the event: whom the payload names (counts saw that the keys are its), or for
+// an event of another implementation, the producer of the lowest key ID among those that meet the required
+// algorithms. Signatures of others are then forgotten.
 func (o *opening) nameProducer() {
 	slices.SortFunc(o.counted, func(a, b valid) int { return strings.Compare(a.key.KeyID(), b.key.KeyID()) })
 	o.producer = o.counted[0].key.Producer

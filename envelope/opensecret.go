@@ -43,7 +43,8 @@ type secretField struct {
 	context []byte // what it must be bound to
 }
 
-// checkEncryption says whether the data is encrypted as far as this consumer demands, and whether it can be opened at all.
+// checkEncryption says whether the data is encrypted as far as this consumer demands, and whether it can be
+// opened at all.
 func (o *opening) checkEncryption() *Error {
 	if e := o.checkRequired(); e != nil {
 		return e
@@ -75,8 +76,8 @@ func (o *opening) checkRequired() *Error {
 	return nil
 }
 
-// covers reports whether what p points to is encrypted, or not there; and so for what it would point to in another case,
-// which readers such as encoding/json take for the same.
+// covers reports whether what p points to is encrypted, or not there; and so for what it would point to in
+// another case, which readers such as encoding/json take for the same.
 func (o *opening) covers(p pointer) bool {
 	if o.in.Form != cejson.JSONData {
 		return o.in.Form == cejson.NoData
@@ -88,8 +89,8 @@ func (o *opening) covers(p pointer) bool {
 	return !p.isClear(o.data, encrypted)
 }
 
-// readSecret parses what is encrypted, and makes sure that it belongs to this event and says which key it is under: all
-// that can be said before a key is touched.
+// readSecret parses what is encrypted, and makes sure that it belongs to this event and says which key it is
+// under: all that can be said before a key is touched.
 func (o *opening) readSecret(r *Opened) *Error {
 	if !o.isEncrypted() {
 		return nil
@@ -208,10 +209,10 @@ func (s *secret) readField(p *pointer, at span, found bool) *Error {
 // IsEncrypted reports whether the data is still encrypted.
 func (r *Opened) IsEncrypted() bool { return r.secret != nil && !r.opened }
 
-// Decrypt opens the data of an event that was opened with OpenOptions.KeepEncrypted. It returns a new Opened, or an
-// *Error with the Reason: not_a_recipient, kms_unavailable (transient), too_large (more recipients to try than
-// MaxTries and MaxServiceCalls allow), decrypt_failed, malformed. Of an event that is not encrypted, or no longer, it
-// returns r.
+// Decrypt opens the data of an event that was opened with OpenOptions.KeepEncrypted. It returns a new Opened,
+// or an *Error with the Reason: not_a_recipient, kms_unavailable (transient), too_large (more recipients to
+// try than MaxTries and MaxServiceCalls allow), decrypt_failed, malformed. Of an event that is not encrypted,
+// or no longer, it returns r.
 func (r *Opened) Decrypt(ctx context.Context, d *Decrypter) (*Opened, error) {
 	if !r.IsEncrypted() {
 		return r, nil
@@ -297,8 +298,8 @@ func (s *secret) restore(content *cejson.Event) *Error {
 	return nil
 }
 
-// mediaType is a "cty" in full: without a slash it lacks "application/" (RFC 7516 section 4.1.12), and without any it is
-// JSON, as in CloudEvents.
+// mediaType is a "cty" in full: without a slash it lacks "application/" (RFC 7516 section 4.1.12), and
+// without any it is JSON, as in CloudEvents.
 func mediaType(cty string) string {
 	switch {
 	case cty == "":
@@ -309,8 +310,8 @@ func mediaType(cty string) string {
 	return cty
 }
 
-// withoutSecrets is the digest of encrypted data for telling a duplicate from a reused ID: what is encrypted is left out, as
-// it differs each time. Of all of the data its media type is left.
+// withoutSecrets is the digest of encrypted data for telling a duplicate from a reused ID: what is encrypted
+// is left out, as it differs each time. Of all of the data its media type is left.
 func (s *secret) withoutSecrets() digest {
 	if s.message != nil {
 		return sum256([]byte(mediaType(s.message.ContentType)))

@@ -11,8 +11,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// A producer that encrypts with go-jose, and signs as SPEC says, is understood by whoever says that it may commit to nothing; and
-// go-jose reads what we encrypt.
+// A producer that encrypts with go-jose, and signs as SPEC says, is understood by whoever says that it may
+// commit to nothing; and go-jose reads what we encrypt.
 func TestOtherLibrary(t *testing.T) {
 	c := newConfidential(t)
 	jwk, err := c.p256.UnsafePrivateJWK()

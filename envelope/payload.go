@@ -249,7 +249,8 @@ func readTime(r *strictjson.Reader, e *cejson.Event) string {
 	return string(text)
 }
 
-// isCanonicalTime reports whether text is a timestamp in UTC, with Z, and without trailing zeros in its fraction.
+// isCanonicalTime reports whether text is a timestamp in UTC, with Z, and without trailing zeros in its
+// fraction.
 func isCanonicalTime(text string) bool {
 	if _, err := cejson.ParseTime(text); err != nil {
 		return false

@@ -8,8 +8,8 @@ import (
 	"github.com/sealbus/sealbus/internal/cejson"
 )
 
-// What the payload parser accepts is written in one way, which reads back as the same, and what we would have written
-// ourselves comes out byte for byte.
+// What the payload parser accepts is written in one way, which reads back as the same, and what we would have
+// written ourselves comes out byte for byte.
 func FuzzPayload(f *testing.F) {
 	const core, ext = `{"core":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="`, `,"ext":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="`
 	for _, seed := range []string{

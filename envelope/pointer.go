@@ -89,7 +89,8 @@ func (p pointer) find(doc []byte) (span, bool) {
 	return at[0], found[0]
 }
 
-// findAll finds the values that the pointers point to, in one walk over a document that is known to be strict JSON.
+// findAll finds the values that the pointers point to, in one walk over a document that is known to be strict
+// JSON.
 func findAll(doc []byte, list []pointer) (at []span, found []bool) {
 	f := finding{doc: doc, list: list, at: make([]span, len(list)), found: make([]bool, len(list))}
 	all := make([]int, len(list))
@@ -108,7 +109,8 @@ type finding struct {
 	found []bool
 }
 
-// value looks at the value at doc[i], to which those of the list that are wanted lead with their first depth tokens.
+// value looks at the value at doc[i], to which those of the list that are wanted lead with their first depth
+// tokens.
 func (f *finding) value(i, depth int, wanted []int) {
 	var deeper []int
 	for _, n := range wanted {
@@ -164,8 +166,8 @@ func (p pointer) isClear(doc []byte, encrypted []pointer) bool {
 	return walk(strictjson.SkipSpace(doc, 0), nil)
 }
 
-// eachChild calls do for the members or elements of the value at doc[i], until it returns false. Elements are named in
-// decimal without leading zeros, as RFC 6901 section 4 does.
+// eachChild calls do for the members or elements of the value at doc[i], until it returns false. Elements are
+// named in decimal without leading zeros, as RFC 6901 section 4 does.
 func eachChild(doc []byte, i int, do func(name []byte, at int) bool) {
 	isObject := i < len(doc) && doc[i] == '{'
 	if !isObject && (i >= len(doc) || doc[i] != '[') {

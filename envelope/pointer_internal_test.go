@@ -50,7 +50,8 @@ func wantCorpus(f *testing.F, name string) {
 	}
 }
 
-// FuzzPointer: what is a pointer, what it points to, and what is within what, as encoding/json and the RFC have it.
+// FuzzPointer: what is a pointer, what it points to, and what is within what, as encoding/json and the RFC
+// have it.
 func FuzzPointer(f *testing.F) {
 	wantCorpus(f, "FuzzPointer")
 	const doc = `{"a":{"b":[1,{"c":null}],"":"x"},"a/b":1,"m~n":2,"é\u0041":[[]],"0":[ 10 , 20 ]}`

@@ -13,7 +13,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// The valid ones of the published vectors are reproduced byte for byte: digests, payload, signature, envelope.
+// The valid ones of the published vectors are reproduced byte for byte: digests, payload, signature,
+// envelope.
 func TestPublishedReproduced(t *testing.T) {
 	doc, err := os.ReadFile("testdata/cloudevents-dsse.json")
 	if err != nil {

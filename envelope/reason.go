@@ -141,8 +141,8 @@ func (e *Error) Error() string {
 // Unwrap is the underlying error.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Fix is the one-line advice: that of the key management service's error, if it has one, or Advice, or the one for the
-// reason. An error of a handler gives none: it may quote decrypted data.
+// Fix is the one-line advice: that of the key management service's error, if it has one, or Advice, or the
+// one for the reason. An error of a handler gives none: it may quote decrypted data.
 func (e *Error) Fix() string {
 	if e.Reason != ReasonHandlerFailed && e.Reason != ReasonSchemaInvalid {
 		if s, ok := errors.AsType[*keys.ServiceError](e.Err); ok && s.Fix != "" {

@@ -15,8 +15,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// However a broker re-serialises JSON data without changing a value (order of members, white space, escapes, spelling
-// of numbers), the event is verified, and is the same event.
+// However a broker re-serialises JSON data without changing a value (order of members, white space, escapes,
+// spelling of numbers), the event is verified, and is the same event.
 func TestReserialisedData(t *testing.T) {
 	seed := rand.Uint64()
 	trust := bundleOf(t, "orders")

@@ -85,8 +85,8 @@ func (c *culprit) changed(part, text string) []byte {
 	return []byte(p.Seal().String())
 }
 
-// Whatever a producer does to the JWE of its event before it signs it, the event is refused for good, or opens to what was
-// encrypted: nothing but the content key makes something else.
+// Whatever a producer does to the JWE of its event before it signs it, the event is refused for good, or
+// opens to what was encrypted: nothing but the content key makes something else.
 func TestResignedMutations(t *testing.T) {
 	seed := *mutationSeed
 	if seed == 0 {
@@ -128,8 +128,8 @@ func openSafely(t *testing.T, in []byte, opts *envelope.OpenOptions, trust keys.
 	return envelope.Open(t.Context(), in, trust, opts)
 }
 
-// FuzzOpenEncrypted: whatever stands in the place of what is encrypted, signed by its producer, is refused for good, or opens to what
-// somebody encrypted: one of the vectors, which are the seeds.
+// FuzzOpenEncrypted: whatever stands in the place of what is encrypted, signed by its producer, is refused
+// for good, or opens to what somebody encrypted: one of the vectors, which are the seeds.
 func FuzzOpenEncrypted(f *testing.F) {
 	if files, _ := filepath.Glob("testdata/fuzz/FuzzOpenEncrypted/*"); len(files) == 0 {
 		f.Fatalf("only %d files in the corpus", len(files))

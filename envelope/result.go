@@ -115,8 +115,9 @@ func (o *opening) unverified() map[string]string {
 	return m
 }
 
-// JSON is the verified event in the CloudEvents JSON format, without its signature: JSON data byte for byte as
-// it was signed, but for white space around it, which encoding/json would not keep. It shares the data's memory with Event.
+// JSON is the verified event in the CloudEvents JSON format, without its signature: JSON data byte for byte
+// as it was signed, but for white space around it, which encoding/json would not keep. It shares the data's
+// memory with Event.
 func (r *Opened) JSON() []byte { return r.visible().Append(nil) }
 
 // String says which event it is and who sealed it. The data, which may have been encrypted, is in no form of
@@ -134,11 +135,11 @@ func (r *Opened) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.String
 // LogValue is String.
 func (r *Opened) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
-// ContentDigest identifies what the event says, for telling a duplicate from a reused ID: SHA-256 over type, subject,
-// dataschema, datacontenttype, data and the signed extensions but recordedtime, originalrecordedtime and
-// expirytime. An honest producer that publishes an event again re-stamps those, and may re-stamp time. What
-// is encrypted is left out, as it is
-// encrypted anew each time; the digest is the same before and after Decrypt.
+// ContentDigest identifies what the event says, for telling a duplicate from a reused ID: SHA-256 over type,
+// subject, dataschema, datacontenttype, data and the signed extensions but recordedtime, originalrecordedtime
+// and expirytime. An honest producer that publishes an event again re-stamps those, and may re-stamp time.
+// What is encrypted is left out, as it is encrypted anew each time; the digest is the same before and after
+// Decrypt.
 func (r *Opened) ContentDigest() [32]byte {
 	signed, data := &r.content, r.data
 	if r.secret != nil {

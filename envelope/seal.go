@@ -84,18 +84,19 @@ func (s *Sealed) KeyIDs() []string { return slices.Clone(s.keyIDs) }
 func (s *Sealed) SealedAt() time.Time { return s.at }
 
 // Seal signs ev in the name of the signer's producer. Every attribute that is present is signed, except
-// traceparent, tracestate and partitionkey, which hops may change. JSON data is put into canonical form first, so
-// that the signature survives whatever re-formats the event on its way; on the wire, the characters that SQS
-// takes in no message (U+FFFE, U+FFFF) are escaped. ev is not changed.
+// traceparent, tracestate and partitionkey, which hops may change. JSON data is put into canonical form
+// first, so that the signature survives whatever re-formats the event on its way; on the wire, the characters
+// that SQS takes in no message (U+FFFE, U+FFFF) are escaped. ev is not changed.
 //
-// Encrypted data (SealOptions.Encrypt) is encrypted first and then signed, and bound to id, source and type of the event and
-// to its producer. JSON data comes back in its canonical form, data sealed with Exact byte for byte.
+// Encrypted data (SealOptions.Encrypt) is encrypted first and then signed, and bound to id, source and type
+// of the event and to its producer. JSON data comes back in its canonical form, data sealed with Exact byte
+// for byte.
 //
-// In place of a keys.Delegator, such as a *keys.Session, its session key of the moment signs, and the statement that vouches
-// for it goes along.
+// In place of a keys.Delegator, such as a *keys.Session, its session key of the moment signs, and the
+// statement that vouches for it goes along.
 //
-// The error is a *SealError if the event is at fault, and otherwise that of the signer, or of who gives the keys to encrypt
-// with.
+// The error is a *SealError if the event is at fault, and otherwise that of the signer, or of who gives the
+// keys to encrypt with.
 func Seal(ctx context.Context, ev event.Event, signer keys.Signer, opts *SealOptions) (*Sealed, error) {
 	if opts == nil {
 		opts = &SealOptions{}

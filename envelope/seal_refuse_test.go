@@ -304,8 +304,8 @@ func TestEntrySize(t *testing.T) {
 	}
 }
 
-// largestEmbedded is how long a text in the order event's data is when the sealed event, but not the embedded detail, fits
-// the limit: the latter has a few bytes more.
+// largestEmbedded is how long a text in the order event's data is when the sealed event, but not the embedded
+// detail, fits the limit: the latter has a few bytes more.
 func largestEmbedded(t *testing.T) int {
 	t.Helper()
 	ev := orderEvent(t)

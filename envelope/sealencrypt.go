@@ -13,7 +13,8 @@ import (
 // encryptedType is the content type of data that is one JWE in a JSON serialization (RFC 7516 section 9.2).
 const encryptedType = "application/jose+json"
 
-// encrypt encrypts the data, or the members of it that are named. It comes before signing: who opens verifies first.
+// encrypt encrypts the data, or the members of it that are named. It comes before signing: who opens verifies
+// first.
 func (s *sealing) encrypt(ctx context.Context, producer string) error {
 	e, fields := s.opts.Encrypt, s.opts.EncryptFields
 	switch {

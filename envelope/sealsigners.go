@@ -10,7 +10,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// signers are who is to sign, a session key in place of each keys.Delegator, and what the payload binds of those.
+// signers are who is to sign, a session key in place of each keys.Delegator, and what the payload binds of
+// those.
 func (s *sealing) signers(ctx context.Context, first keys.Signer, producer string) (list []keys.Signer, delegations []digest, err error) {
 	if len(s.opts.CoSigners) >= dsse.MaxSignatures {
 		return nil, nil, &SealError{Problem: fmt.Sprintf("more than %d signatures", dsse.MaxSignatures)}
@@ -38,8 +39,8 @@ func (s *sealing) signers(ctx context.Context, first keys.Signer, producer strin
 	return list, slices.Compact(delegations), nil
 }
 
-// session is the session key that signs for signer, if consumers will let it say this: the one of the moment for a
-// keys.Delegator, itself for a session key; nil for any other signer.
+// session is the session key that signs for signer, if consumers will let it say this: the one of the moment
+// for a keys.Delegator, itself for a session key; nil for any other signer.
 func (s *sealing) session(ctx context.Context, signer keys.Signer, producer string) (*keys.SessionKey, error) {
 	k, ok := signer.(*keys.SessionKey)
 	if d, is := signer.(keys.Delegator); is {

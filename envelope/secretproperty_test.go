@@ -42,8 +42,8 @@ func someFields(r *rand.Rand, n *node) []string {
 	return list
 }
 
-// Of any document, any members can be encrypted, or all of it: what is opened is the document, byte by byte, however a broker
-// re-serialised what it carried, and none of it is legible on the way.
+// Of any document, any members can be encrypted, or all of it: what is opened is the document, byte by byte,
+// however a broker re-serialised what it carried, and none of it is legible on the way.
 func TestEncryptedDocuments(t *testing.T) {
 	seed := rand.Uint64()
 	trust := bundleOf(t, "orders")

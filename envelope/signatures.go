@@ -20,8 +20,8 @@ func (id unknownKey) Error() string {
 	return fmt.Sprintf("key ID %.80q is not in the trust bundle", string(id))
 }
 
-// badAlias is the error of a signature that does not verify under the keys of an alias: a newer bundle may have
-// another key of that alias, which other implementations keep while the key behind it rotates.
+// badAlias is the error of a signature that does not verify under the keys of an alias: a newer bundle may
+// have another key of that alias, which other implementations keep while the key behind it rotates.
 type badAlias string
 
 func (id badAlias) Error() string {
@@ -145,8 +145,8 @@ func verifyDelegated(sig *dsse.Signature, pae []byte, bundle *keys.Bundle, list 
 	return list, nil
 }
 
-// counts reports whether a valid signature counts: its own key alone must allow the source, the type, the account and
-// the time, and be neither revoked nor, for a session key, outside of what vouches for it.
+// counts reports whether a valid signature counts: its own key alone must allow the source, the type, the
+// account and the time, and be neither revoked nor, for a session key, outside of what vouches for it.
 func (o *opening) counts(v *valid, bundle *keys.Bundle) bool {
 	k, id := v.key, v.key.KeyID()
 	switch {

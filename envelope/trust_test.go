@@ -58,7 +58,8 @@ func bundleOf(t testing.TB, list ...string) *keys.Bundle {
 
 func id(name string) string { return cast[name].Verifier().KeyID() }
 
-// An unknown key is looked for once, in a bundle that was just checked. What the refreshed bundle says is final.
+// An unknown key is looked for once, in a bundle that was just checked. What the refreshed bundle says is
+// final.
 func TestRefresh(t *testing.T) {
 	both := []keys.Algorithm{keys.Ed25519, keys.ES256}
 	for _, test := range []struct {
@@ -104,8 +105,8 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
-// TestRefreshWithoutChange: an event is judged again only by another bundle, so that naming an unknown key does not double
-// what a forged event costs.
+// TestRefreshWithoutChange: an event is judged again only by another bundle, so that naming an unknown key
+// does not double what a forged event costs.
 func TestRefreshWithoutChange(t *testing.T) {
 	for name, test := range map[string]struct {
 		fresh *keys.Bundle // nil = the one at hand
@@ -125,8 +126,8 @@ func TestRefreshWithoutChange(t *testing.T) {
 	}
 }
 
-// An alias outlives the key behind it: that the keys held under it do not verify is final only in a bundle that was
-// just checked.
+// An alias outlives the key behind it: that the keys held under it do not verify is final only in a bundle
+// that was just checked.
 func TestRefreshOfAnAlias(t *testing.T) {
 	under := func(name string) *keys.Key {
 		return entry(name, func(k *keys.Key) { k.Aliases = []string{"kid-1"} })
@@ -263,7 +264,8 @@ func (s *slowRefresh) Refresh(ctx context.Context, keyID string) (*keys.Bundle, 
 	return s.liveSource.Refresh(ctx, keyID)
 }
 
-// A pattern seems to cover a source with an escape for a slash: the verdict says what keeps every key from speaking for it.
+// A pattern seems to cover a source with an escape for a slash: the verdict says what keeps every key from
+// speaking for it.
 func TestVerdictNamesTheEscape(t *testing.T) {
 	v := readVectors(t)["source-slash-encoded"]
 	if v == nil {

@@ -37,8 +37,8 @@ func parseVoucher(raw []byte) (*voucher, error) {
 	return v, nil
 }
 
-// isBy reports whether the key signed the statement. What was found true is remembered: that these bytes are its signature over
-// those can not change.
+// isBy reports whether the key signed the statement. What was found true is remembered: that these bytes are
+// its signature over those can not change.
 func (v *voucher) isBy(k *keys.Verifier) bool {
 	v.mu.Lock()
 	known := slices.Contains(v.by, k.KeyID())

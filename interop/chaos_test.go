@@ -36,12 +36,13 @@ import (
 	"github.com/sealbus/sealbus/producer/eventbridge"
 )
 
-// TestChaos sends events from four producers over a bus that throttles, fails, duplicates, reorders and rewrites, through a
-// queue, to consumer processes that are killed and frozen at random, with handlers and a store that fail now and
-// then. Each producer seals in a way of its own: plainly, encrypted to a key in a KMS that fails now and then, with a session
-// key and a field encrypted, with an Ed25519 and an ML-DSA key. A tenth as many forgeries are mixed in. Every genuine event is
-// handled, with the data that was sealed, and completed once, an effect is had twice only for a reason, and every forgery is
-// in quarantine for its own Reason.
+// TestChaos sends events from four producers over a bus that throttles, fails, duplicates, reorders and
+// rewrites, through a queue, to consumer processes that are killed and frozen at random, with handlers and a
+// store that fail now and then. Each producer seals in a way of its own: plainly, encrypted to a key in a KMS
+// that fails now and then, with a session key and a field encrypted, with an Ed25519 and an ML-DSA key. A
+// tenth as many forgeries are mixed in. Every genuine event is handled, with the data that was sealed, and
+// completed once, an effect is had twice only for a reason, and every forgery is in quarantine for its own
+// Reason.
 func TestChaos(t *testing.T) {
 	t.Run("Redis", func(t *testing.T) {
 		s, client := startRedis(t, "--appendfsync", "everysec")
@@ -567,8 +568,8 @@ func (c *chaos) judge() {
 		len(c.genuine), forgeries, c.kills.Load(), c.freezes.Load(), again, why)
 }
 
-// judgeEffects: at least one effect, at most one completion, one key, and a reason for every effect that another
-// followed.
+// judgeEffects: at least one effect, at most one completion, one key, and a reason for every effect that
+// another followed.
 func (c *chaos) judgeEffects(id string, s *story, why map[string]int) {
 	c.Helper()
 	if len(s.effects) == 0 {

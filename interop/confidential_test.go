@@ -82,8 +82,9 @@ func (o *opener) open(doc []byte, arn string) (plain, refusal string) {
 	return stdout.String(), ""
 }
 
-// TestOpenWithNode: less than 60 lines of JavaScript verify and decrypt what we seal to a key in KMS, under each kind of
-// signature that they know, and refuse what was changed, moved or is somebody else's, without asking KMS.
+// TestOpenWithNode: less than 60 lines of JavaScript verify and decrypt what we seal to a key in KMS, under
+// each kind of signature that they know, and refuse what was changed, moved or is somebody else's, without
+// asking KMS.
 func TestOpenWithNode(t *testing.T) {
 	server, err := awsfake.Start(nil)
 	ok(t, err)

@@ -95,7 +95,8 @@ func TestDynamoDBContract(t *testing.T) {
 	})
 }
 
-// TestDynamoDBClock: a worker whose own clock is ahead takes over nothing that is live. The dates are the emulator's.
+// TestDynamoDBClock: a worker whose own clock is ahead takes over nothing that is live. The dates are the
+// emulator's.
 func TestDynamoDBClock(t *testing.T) {
 	_, client := startTable(t)
 	until := time.Now().Add(time.Hour)
@@ -118,7 +119,8 @@ func TestDynamoDBNoTable(t *testing.T) {
 	}
 }
 
-// TestDynamoDBKilled kills the emulator, which then is unavailable, and starts it again: what was claimed and completed is.
+// TestDynamoDBKilled kills the emulator, which then is unavailable, and starts it again: what was claimed and
+// completed is.
 func TestDynamoDBKilled(t *testing.T) {
 	s, client := startTable(t)
 	testKilled(t, s, newDynamoStore(t, client, nil))

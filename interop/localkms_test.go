@@ -20,7 +20,8 @@ import (
 	"github.com/sealbus/sealbus/keys/keystest"
 )
 
-// tool builds a program of the module tools, which pins it. It is missing if its source is neither here nor to be had.
+// tool builds a program of the module tools, which pins it. It is missing if its source is neither here nor
+// to be had.
 func tool(tb testing.TB, pkg string) string {
 	tb.Helper()
 	program := filepath.Join(tb.TempDir(), filepath.Base(pkg))
@@ -32,7 +33,8 @@ func tool(tb testing.TB, pkg string) string {
 	return program
 }
 
-// startLocalKMS starts the emulator of KMS that others wrote, behind a command that listens on 127.0.0.1 only.
+// startLocalKMS starts the emulator of KMS that others wrote, behind a command that listens on 127.0.0.1
+// only.
 func startLocalKMS(tb testing.TB) *kms.Client {
 	tb.Helper()
 	program, dir := tool(tb, "./localkms"), tb.TempDir()
@@ -44,8 +46,8 @@ func startLocalKMS(tb testing.TB) *kms.Client {
 	})
 }
 
-// TestKeyContractOfLocalKMS runs the contract that internal/awsfake keeps on a server that is not our own. Where local-kms
-// differs from AWS's documentation, the documentation is what internal/awsfake does.
+// TestKeyContractOfLocalKMS runs the contract that internal/awsfake keeps on a server that is not our own.
+// Where local-kms differs from AWS's documentation, the documentation is what internal/awsfake does.
 func TestKeyContractOfLocalKMS(t *testing.T) {
 	const (
 		noEd25519   = "makes no Ed25519 keys"

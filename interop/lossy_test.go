@@ -32,8 +32,8 @@ import (
 	"github.com/sealbus/sealbus/producer/eventbridge"
 )
 
-// lossyChain is a producer, a bus, a queue and a function behind it. The producer, the claims and the quarantine reach
-// their services through proxies that lose one answer in twenty.
+// lossyChain is a producer, a bus, a queue and a function behind it. The producer, the claims and the
+// quarantine reach their services through proxies that lose one answer in twenty.
 type lossyChain struct {
 	*testing.T
 	aws     *awsfake.Server
@@ -134,8 +134,9 @@ func (l *lossyChain) forge(id string) {
 	l.must(err)
 }
 
-// TestLossyChain: with one answer in twenty lost on every way to AWS, after AWS has acted, each event is handled once, each
-// forgery is in the quarantine, and the producer knows which events may be on the bus twice.
+// TestLossyChain: with one answer in twenty lost on every way to AWS, after AWS has acted, each event is
+// handled once, each forgery is in the quarantine, and the producer knows which events may be on the bus
+// twice.
 func TestLossyChain(t *testing.T) {
 	server, _ := startTable(t)
 	for _, phase := range []int{0, 7} {

@@ -17,8 +17,9 @@ const (
 	mutantSeed  = 2026
 )
 
-// TestMutants alters the inputs of the vectors at random, always the same way, and wants Go and the verifier to conclude
-// the same of each: two readers that differ on one JSON text can be told two different things by it.
+// TestMutants alters the inputs of the vectors at random, always the same way, and wants Go and the verifier
+// to conclude the same of each: two readers that differ on one JSON text can be told two different things by
+// it.
 func TestMutants(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.CopyFS(filepath.Join(dir, "bundles"), os.DirFS(filepath.Join(vectorDir, "bundles"))); err != nil {
@@ -40,8 +41,9 @@ func TestMutants(t *testing.T) {
 	}
 }
 
-// isEitherAllowed: SPEC.md does not say which of two defects of one event's syntax speaks first. And Go looks into the
-// detail of a delivery only when a sealed event is in it, so that another one is unsigned whatever else it is.
+// isEitherAllowed: SPEC.md does not say which of two defects of one event's syntax speaks first. And Go looks
+// into the detail of a delivery only when a sealed event is in it, so that another one is unsigned whatever
+// else it is.
 func isEitherAllowed(form, verifier, golang string) bool {
 	isSyntax := verifier == "malformed" || verifier == "too_large"
 	if golang == "unsigned" {

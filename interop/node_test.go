@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// requirePeers names the variable that turns a missing peer from a skipped test into a failed one: CI sets it to 1.
+// requirePeers names the variable that turns a missing peer from a skipped test into a failed one: CI sets it
+// to 1.
 const requirePeers = "SEALBUS_REQUIRE_PEERS"
 
 // node runs a script with Node, gives it the input and returns what it prints.

@@ -17,8 +17,9 @@ import (
 // TestMain removes the programs that orderstest builds.
 func TestMain(m *testing.M) { orderstest.Main(m) }
 
-// TestOrdersOnDynalite is the example's billing function, as Lambda runs it, with its tables on an emulator of DynamoDB
-// that knows more than the example uses. The function is killed between two deliveries of one order.
+// TestOrdersOnDynalite is the example's billing function, as Lambda runs it, with its tables on an emulator
+// of DynamoDB that knows more than the example uses. The function is killed between two deliveries of one
+// order.
 func TestOrdersOnDynalite(t *testing.T) {
 	server, client := startDynalite(t)
 	for _, table := range orderstest.TableNames() {

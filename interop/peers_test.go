@@ -11,8 +11,9 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// TestSurvivesTheJavaScriptSDK: a sealed event that a service in JavaScript parses and forwards still verifies, though
-// the SDK reorders members and respells numbers, and opens as the very event that was sealed.
+// TestSurvivesTheJavaScriptSDK: a sealed event that a service in JavaScript parses and forwards still
+// verifies, though the SDK reorders members and respells numbers, and opens as the very event that was
+// sealed.
 func TestSurvivesTheJavaScriptSDK(t *testing.T) {
 	needPackages(t)
 	signer := newSigner(t, keys.Ed25519)
@@ -51,8 +52,8 @@ func survivors() []event.Event {
 	}
 }
 
-// TestAlterationsByTheJavaScriptSDK: what the SDK cannot hold, or invents, is noticed: the event does not open. Each
-// event is one of those that survive, but for one thing.
+// TestAlterationsByTheJavaScriptSDK: what the SDK cannot hold, or invents, is noticed: the event does not
+// open. Each event is one of those that survive, but for one thing.
 func TestAlterationsByTheJavaScriptSDK(t *testing.T) {
 	needPackages(t)
 	signer := newSigner(t, keys.Ed25519)
@@ -112,7 +113,8 @@ func sample(id, contentType, data string) event.Event {
 	return ev
 }
 
-// TestJoseReadsOurKeys: the JWK Set that keys exports is one that jose imports, and jose computes our key IDs.
+// TestJoseReadsOurKeys: the JWK Set that keys exports is one that jose imports, and jose computes our key
+// IDs.
 func TestJoseReadsOurKeys(t *testing.T) {
 	needPackages(t)
 	bundle := bundleOf(t, newSigner(t, keys.Ed25519), newSigner(t, keys.ES256), newSigner(t, keys.Ed25519))

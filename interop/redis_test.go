@@ -20,7 +20,8 @@ import (
 
 const claimLease = 30 * time.Second
 
-// startRedis starts a Redis server that writes every change to disk, with these options besides, and a client of it.
+// startRedis starts a Redis server that writes every change to disk, with these options besides, and a client
+// of it.
 func startRedis(tb testing.TB, options ...string) (*server, *goredis.Client) {
 	tb.Helper()
 	path, err := exec.LookPath("redis-server")
@@ -56,7 +57,8 @@ func newRedisStore(tb testing.TB, client redis.Client) *redis.Store {
 // contractSteps is how many random operations are held against the model on a real server.
 const contractSteps = 20_000
 
-// timed is a client whose scripts read the clock of a test, in place of the server's: nothing else of them is changed.
+// timed is a client whose scripts read the clock of a test, in place of the server's: nothing else of them is
+// changed.
 type timed struct {
 	redis.Client
 	now func() time.Time
@@ -76,8 +78,8 @@ func (c timed) Eval(ctx context.Context, script string, keys []string, args ...a
 	return c.Client.Eval(ctx, strings.ReplaceAll(script, serverTime, "{ARGV[#ARGV - 1], ARGV[#ARGV]}"), keys, args...)
 }
 
-// testRedisContract has the clock of the test inside the real server. What expires there does so by its own clock, which
-// is far behind the one of the test.
+// testRedisContract has the clock of the test inside the real server. What expires there does so by its own
+// clock, which is far behind the one of the test.
 func testRedisContract(t *testing.T, client redis.Client) {
 	t.Helper()
 	replaytest.Contract{Steps: contractSteps}.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
@@ -90,7 +92,8 @@ func TestRedisContract(t *testing.T) {
 	testRedisContract(t, client)
 }
 
-// TestRedisClock: a claim lives by the clock of the real server, whatever the time is at the worker that asks.
+// TestRedisClock: a claim lives by the clock of the real server, whatever the time is at the worker that
+// asks.
 func TestRedisClock(t *testing.T) {
 	_, client := startRedis(t)
 	at, err := client.Time(t.Context()).Result()
@@ -115,8 +118,8 @@ func TestRedisClock(t *testing.T) {
 	}
 }
 
-// TestRedisClusterContract: one node that has all slots of a cluster enforces what a cluster does, keys declared and in
-// one slot, and is asked through the client for clusters.
+// TestRedisClusterContract: one node that has all slots of a cluster enforces what a cluster does, keys
+// declared and in one slot, and is asked through the client for clusters.
 func TestRedisClusterContract(t *testing.T) {
 	s, single := startRedis(t, "--appendfsync", "no", "--cluster-enabled", "yes", "--cluster-require-full-coverage", "no")
 	if err := single.ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
@@ -132,7 +135,8 @@ func TestRedisClusterContract(t *testing.T) {
 	testRedisContract(t, client)
 }
 
-// TestRedisKilled kills the server, which then is unavailable, and starts it again: what was claimed and completed is.
+// TestRedisKilled kills the server, which then is unavailable, and starts it again: what was claimed and
+// completed is.
 func TestRedisKilled(t *testing.T) {
 	s, client := startRedis(t)
 	testKilled(t, s, newRedisStore(t, client))

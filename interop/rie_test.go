@@ -29,8 +29,8 @@ type emulator struct {
 	*server
 }
 
-// startRIE runs the program of an example, with invocations that may take so many seconds. The program starts with the
-// first invocation.
+// startRIE runs the program of an example, with invocations that may take so many seconds. The program starts
+// with the first invocation.
 func startRIE(tb testing.TB, rie string, w *orderstest.World, program string, env []string, seconds int) *emulator {
 	tb.Helper()
 	bootstrap := orderstest.Build(tb, program)
@@ -141,8 +141,9 @@ func forged(w *orderstest.World, id string) []byte {
 
 const allDone = `200 {"batchItemFailures":[]}`
 
-// TestOrdersOnRIE runs the functions of examples/orders on AWS's own emulator of Lambda (aws-lambda-rie), as they are
-// deployed: as bootstraps that ask the runtime API for work. Each answer is what Lambda gets, to the byte.
+// TestOrdersOnRIE runs the functions of examples/orders on AWS's own emulator of Lambda (aws-lambda-rie), as
+// they are deployed: as bootstraps that ask the runtime API for work. Each answer is what Lambda gets, to the
+// byte.
 func TestOrdersOnRIE(t *testing.T) {
 	rie := tool(t, "github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie")
 	w, store := newGatedWorld(t)
@@ -168,7 +169,8 @@ func billingOnRIE(t *testing.T, rie string, w *orderstest.World) {
 	twice := placed(w, "o-6", "1")
 	e.want("the same event twice in one batch, for the first time", awslambdatest.SQS(t, twice, twice), allDone)
 	e.want("an oversized message among others", awslambdatest.SQS(t, huge(2<<20), placed(w, "o-3", "1")), allDone)
-	// The emulator cuts what is beyond Lambda's own limit of 6 MB. Nothing of it is begun: all of it comes again.
+	// The emulator cuts what is beyond Lambda's own limit of 6 MB. Nothing of it is begun: all of it comes
+	// again.
 	e.want("an oversized batch", awslambdatest.SQS(t, placed(w, "o-4", "1"), huge(7<<20)), `200 {"errorMessage":"unexpected EOF","errorType":"errorString"}`)
 	e.want("no JSON", garbage, `200 {"errorMessage":"invalid character 'g' looking for beginning of value","errorType":"SyntaxError"}`)
 	e.want("what came after", awslambdatest.SQS(t, placed(w, "o-5", "1")), allDone)
@@ -179,7 +181,8 @@ func billingOnRIE(t *testing.T, rie string, w *orderstest.World) {
 	e.charged("o-1", "o-3", "o-5", "o-6")
 }
 
-// frozenOnRIE: a store that takes requests and answers none makes the function answer in time, with what is to come again.
+// frozenOnRIE: a store that takes requests and answers none makes the function answer in time, with what is
+// to come again.
 func frozenOnRIE(t *testing.T, rie string, w *orderstest.World, store *gate) {
 	before := w.Reasons("billing")[envelope.ReasonModified]
 	e := startRIE(t, rie, w, "examples/orders/billing", w.ConsumerEnv(), 4)

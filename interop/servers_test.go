@@ -98,7 +98,8 @@ func (s *server) start() bool {
 	return false
 }
 
-// alive waits for a moment, so that a process that ends for want of its port is not taken for one that listens on it.
+// alive waits for a moment, so that a process that ends for want of its port is not taken for one that
+// listens on it.
 func (s *server) alive() bool {
 	select {
 	case <-s.ended:

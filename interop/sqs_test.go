@@ -33,8 +33,8 @@ func newQueueClient(s *server) *sqs.Client {
 	})
 }
 
-// TestQueueContractOfFauxqs runs the contract that internal/awsfake keeps on a server that is not our own. Where fauxqs
-// 1.9.2 differs from AWS's documentation, the documentation is what internal/awsfake does.
+// TestQueueContractOfFauxqs runs the contract that internal/awsfake keeps on a server that is not our own.
+// Where fauxqs 1.9.2 differs from AWS's documentation, the documentation is what internal/awsfake does.
 func TestQueueContractOfFauxqs(t *testing.T) {
 	const prefix = "AWS.SimpleQueueService."
 	awsfaketest.SQS(t, newQueueClient(startFauxqs(t)), &awsfaketest.Differences{

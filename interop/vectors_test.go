@@ -86,14 +86,15 @@ type options struct {
 	IgnoreMembers          []string          `json:"ignore_members"`
 }
 
-// A finding is what an implementation concludes from a vector: "verified" with the opened event, or a Reason without.
+// A finding is what an implementation concludes from a vector: "verified" with the opened event, or a Reason
+// without.
 type finding struct {
 	Verdict string
 	opened
 }
 
-// TestVectors holds three against each other on every file: the file itself, Go, and the verifier that was written from
-// SPEC.md alone. Where they differ, the text of SPEC.md decides which of them to mend.
+// TestVectors holds three against each other on every file: the file itself, Go, and the verifier that was
+// written from SPEC.md alone. Where they differ, the text of SPEC.md decides which of them to mend.
 func TestVectors(t *testing.T) {
 	peer := verifierFindings(t, vectorDir)
 	vectors := readVectors(t)
@@ -129,7 +130,8 @@ func readVectors(t *testing.T) map[string]vector {
 	return vectors
 }
 
-// readVector refuses members and options that it does not know, for they may ask for something that is not tested here.
+// readVector refuses members and options that it does not know, for they may ask for something that is not
+// tested here.
 func readVector(t *testing.T, file string) vector {
 	t.Helper()
 	var v struct {
@@ -286,10 +288,11 @@ func extensionTypes(t *testing.T, names map[string]string) map[string]envelope.A
 	return types
 }
 
-// TestVerifierIsSmallAndIndependent: that a verifier can be written from the text is only shown by one that is short
-// enough to be read beside it, and that calls nobody else's code.
+// TestVerifierIsSmallAndIndependent: that a verifier can be written from the text is only shown by one that
+// is short enough to be read beside it, and that calls nobody else's code.
 func TestVerifierIsSmallAndIndependent(t *testing.T) {
-	// Lines, blank ones included. formats.mjs holds what other languages have libraries for, and much of decrypt.mjs is JWE.
+	// Lines, blank ones included. formats.mjs holds what other languages have libraries for, and much of
+	// decrypt.mjs is JWE.
 	for file, limit := range map[string]int{"verifier/verify.mjs": 300, "verifier/decrypt.mjs": 250} {
 		if lines := strings.Count(string(read(t, file)), "\n"); lines >= limit {
 			t.Errorf("%s has %d lines, want fewer than %d", file, lines, limit)

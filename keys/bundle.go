@@ -82,8 +82,8 @@ func NewBundle(opts BundleOptions, keys ...*Key) (*Bundle, error) {
 	return b, nil
 }
 
-// checkHint keeps a new bundle from being looked after too late. One that is read needs no such check: a hint is no
-// promise, and FileSource looks at the expiry anyway.
+// checkHint keeps a new bundle from being looked after too late. One that is read needs no such check: a hint
+// is no promise, and FileSource looks at the expiry anyway.
 func (b *Bundle) checkHint() error {
 	if b.issued.IsZero() || b.expires.IsZero() || b.refreshHint == 0 {
 		return nil

@@ -480,7 +480,8 @@ func TestSignBundleRefuses(t *testing.T) {
 // A root key that lives elsewhere is any Signer.
 var _ RootSigner = Signer(nil)
 
-// FuzzBundle: what is parsed is written byte for byte as it was: everything that is not in the one canonical form is refused.
+// FuzzBundle: what is parsed is written byte for byte as it was: everything that is not in the one canonical
+// form is refused.
 func FuzzBundle(f *testing.F) {
 	f.Add(fullBundle(f).Payload())
 	f.Add([]byte(`{"expires":"2026-01-08T00:00:00Z","issued":"2026-01-01T00:00:00Z","keys":[],"version":1}`))

@@ -129,7 +129,8 @@ func (w *objectWriter) time(name string, t time.Time) {
 const timeFormat = "2006-01-02T15:04:05Z"
 
 // ParseBundle reads the payload of a bundle. Only its canonical form is accepted, so that Payload of the
-// result is payload; unknown members are refused, because what they say might be a restriction. A published bundle has a version of at least 1, issued and expires.
+// result is payload; unknown members are refused, because what they say might be a restriction. A published
+// bundle has a version of at least 1, issued and expires.
 //
 // The payload is not verified here: that is what OpenBundle is for.
 func ParseBundle(payload []byte) (*Bundle, error) {
@@ -335,8 +336,8 @@ func readSeconds(r *strictjson.Reader) time.Duration {
 }
 
 // JWKS is a plain JWK Set of the public signing keys for other libraries, in the order of the IDs: without
-// members of ours, and only of keys that keep chooses; nil = those with a key type that libraries know, so without
-// ML-DSA, since some refuse a whole set for one key type that they do not know.
+// members of ours, and only of keys that keep chooses; nil = those with a key type that libraries know, so
+// without ML-DSA, since some refuse a whole set for one key type that they do not know.
 func (b *Bundle) JWKS(keep func(*Key) bool) []byte {
 	if keep == nil {
 		keep = widelyKnown

@@ -18,8 +18,8 @@ const (
 	RootsType  = "application/vnd.sealbus.roots+json"
 )
 
-// MaxSigned bounds a signed bundle or roots file, in bytes: MaxBundle in base64 and the signatures, of which each may be one
-// of ML-DSA.
+// MaxSigned bounds a signed bundle or roots file, in bytes: MaxBundle in base64 and the signatures, of which
+// each may be one of ML-DSA.
 const MaxSigned = MaxBundle/3*4 + 128<<10
 
 // BundleWhy says, for programs, why a bundle or a roots file was refused.

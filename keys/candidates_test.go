@@ -9,8 +9,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// Candidates are what Lookup is for a signature without a key ID: the keys that may have made it, in order, and no more
-// than asked for.
+// Candidates are what Lookup is for a signature without a key ID: the keys that may have made it, in order,
+// and no more than asked for.
 func TestCandidates(t *testing.T) {
 	const source, typ = "https://orders.example/eu", "com.example.order.placed"
 	may := func(k *keys.Key) {
@@ -73,8 +73,8 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
-// BenchmarkCandidates is the most that a forger can have looked through: a long source in the largest bundle, in which no
-// key may speak for it.
+// BenchmarkCandidates is the most that a forger can have looked through: a long source in the largest bundle,
+// in which no key may speak for it.
 func BenchmarkCandidates(b *testing.B) {
 	var list []*keys.Key
 	for range 2_000 {

@@ -21,7 +21,8 @@ const (
 	MinSessionLife  = time.Minute
 	MaxSessionScope = 64 // source patterns, and type patterns
 
-	// MaxSessionText is the largest statement of Delegate, in bytes: it goes along with each event, whose signatures have 64 KiB.
+	// MaxSessionText is the largest statement of Delegate, in bytes: it goes along with each event, whose
+	// signatures have 64 KiB.
 	MaxSessionText = 16 << 10
 )
 
@@ -51,7 +52,8 @@ func (s *Scope) check() error {
 	return nil
 }
 
-// Delegator is a Signer in whose place session keys sign events. Its own Sign and Verifier are not those of the events.
+// Delegator is a Signer in whose place session keys sign events. Its own Sign and Verifier are not those of
+// the events.
 type Delegator interface {
 	Signer
 	// Session is the session key to sign with at now.
@@ -63,15 +65,16 @@ type DelegateOptions struct {
 	Now func() time.Time // when the first session begins; nil = time.Now. Later ones go by the clock of what is sealed
 }
 
-// Session signs events with Ed25519 keys that are made in memory, for each of which a root key vouches once: a root key in a key
-// management service is then asked once per ttl, and not for each event. The next key is made on use, by the clock of what is
-// sealed. It is safe for concurrent use, and prints as redacted.
+// Session signs events with Ed25519 keys that are made in memory, for each of which a root key vouches once:
+// a root key in a key management service is then asked once per ttl, and not for each event. The next key is
+// made on use, by the clock of what is sealed. It is safe for concurrent use, and prints as redacted.
 //
-// Whoever reads the process' memory can sign within the scope, with times of sealing within the session key's time: consumers
-// take that for as long after it as their windows say, those without a window for ever. It ends when the bundle lists the
-// session keys (KeyIDs) among the revoked sessions, or revokes the root and so all of its sessions. The process does not notice:
-// restart it, as it signs with what is revoked until that session is over. The root is the one key that was given, also when it
-// is retired: begin a new Session when the root rotates.
+// Whoever reads the process' memory can sign within the scope, with times of sealing within the session key's
+// time: consumers take that for as long after it as their windows say, those without a window for ever. It
+// ends when the bundle lists the session keys (KeyIDs) among the revoked sessions, or revokes the root and so
+// all of its sessions. The process does not notice: restart it, as it signs with what is revoked until that
+// session is over. The root is the one key that was given, also when it is retired: begin a new Session when
+// the root rotates.
 type Session struct {
 	root  Signer
 	scope Scope
@@ -89,8 +92,8 @@ var (
 	_ SignerSource = (*Session)(nil)
 )
 
-// Delegate has root vouch for a session key that may say what scope has, for ttl (MinSessionLife to MaxSessionLife, whole
-// seconds), and again when that is over.
+// Delegate has root vouch for a session key that may say what scope has, for ttl (MinSessionLife to
+// MaxSessionLife, whole seconds), and again when that is over.
 func Delegate(ctx context.Context, root Signer, scope Scope, ttl time.Duration, opts *DelegateOptions) (*Session, error) {
 	if opts == nil {
 		opts = &DelegateOptions{}
@@ -146,8 +149,8 @@ func (s *Session) AllowsType(typ string) bool { return MatchType(s.scope.Types, 
 // KeyID is the ID of the session key that signed last.
 func (s *Session) KeyID() string { return s.KeyIDs()[0] }
 
-// KeyIDs are the IDs of the session keys that are in memory, for a bundle's revoked sessions: of the one that signed last and,
-// near its end, of the one that follows, which no event has shown yet.
+// KeyIDs are the IDs of the session keys that are in memory, for a bundle's revoked sessions: of the one that
+// signed last and, near its end, of the one that follows, which no event has shown yet.
 func (s *Session) KeyIDs() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -183,8 +186,9 @@ func (s *Session) vouch(ctx context.Context, begin time.Time) (*SessionKey, erro
 	return k, nil
 }
 
-// SessionKey is a session key with the statement that vouches for it. It is immutable, and prints as redacted. envelope.Seal
-// signs with it as with its Session, as long as its time lasts. Its private half cannot be exported.
+// SessionKey is a session key with the statement that vouches for it. It is immutable, and prints as
+// redacted. envelope.Seal signs with it as with its Session, as long as its time lasts. Its private half
+// cannot be exported.
 type SessionKey struct {
 	signer              *LocalSigner
 	scope               Scope
@@ -222,7 +226,8 @@ func (k *SessionKey) Sign(ctx context.Context, message []byte) ([]byte, error) {
 // Statement is the DSSE envelope by which the root vouches, as JSON. It is not to be changed.
 func (k *SessionKey) Statement() []byte { return k.statement }
 
-// Binding is the SHA-256 of the statement's DSSE pre-authentication encoding, by which a signed event binds it.
+// Binding is the SHA-256 of the statement's DSSE pre-authentication encoding, by which a signed event binds
+// it.
 func (k *SessionKey) Binding() [sha256.Size]byte { return k.binding }
 
 // Validity is from when until when (exclusive) the key may sign, in whole seconds.
@@ -234,7 +239,8 @@ func (k *SessionKey) AllowsSource(source string) bool { return MatchSource(k.sco
 // AllowsType reports whether the scope allows the type.
 func (k *SessionKey) AllowsType(typ string) bool { return MatchType(k.scope.Types, typ) }
 
-// goodAt reports whether to sign with it at now. One from the future counts only as far as callers' clocks differ.
+// goodAt reports whether to sign with it at now. One from the future counts only as far as callers' clocks
+// differ.
 func (k *SessionKey) goodAt(now time.Time) bool {
 	return !now.Before(k.notBefore.Add(-clockTolerance)) && now.Before(k.notAfter)
 }

@@ -23,9 +23,10 @@ type vouching struct {
 	err   error // once done
 }
 
-// Session is the session key to sign with at now. Near its end the root vouches for the next one, which begins when this one
-// ends, so that an outage of the root of up to a twelfth of ttl is not noticed, and still each ttl costs one signature.
-// The root is asked for all who wait: a caller that leaves ends it for nobody.
+// Session is the session key to sign with at now. Near its end the root vouches for the next one, which
+// begins when this one ends, so that an outage of the root of up to a twelfth of ttl is not noticed, and
+// still each ttl costs one signature. The root is asked for all who wait: a caller that leaves ends it for
+// nobody.
 func (s *Session) Session(ctx context.Context, now time.Time) (*SessionKey, error) {
 	for range 3 { // again for callers by whose clocks another session is good, or one that was frozen with the process
 		key, v, err := s.at(ctx, now)
@@ -46,8 +47,8 @@ func (s *Session) Session(ctx context.Context, now time.Time) (*SessionKey, erro
 	return nil, errors.New("keys: no session key holds: do the callers' clocks differ?")
 }
 
-// at is the session key that is good at now, and for what to wait: without a key for whoever is asking the root, with one
-// only for what the caller has begun.
+// at is the session key that is good at now, and for what to wait: without a key for whoever is asking the
+// root, with one only for what the caller has begun.
 func (s *Session) at(ctx context.Context, now time.Time) (key *SessionKey, v *vouching, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,8 +10,9 @@ import (
 	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
-// EncryptionKey is what the trust bundle says of one encryption key of a consumer. It is immutable once in a Bundle.
-// Published, Active and Retired of its schedule bound who encrypts to it, Expired bounds that and who opens with it.
+// EncryptionKey is what the trust bundle says of one encryption key of a consumer. It is immutable once in a
+// Bundle. Published, Active and Retired of its schedule bound who encrypts to it, Expired bounds that and who
+// opens with it.
 type EncryptionKey struct {
 	*Recipient
 
@@ -34,10 +35,10 @@ func (k *EncryptionKey) MarshalJSON() ([]byte, error) { return k.append(nil), ni
 // ErrNoRecipient is (wrapped in) the error of Bundle.Recipients when there is no key to encrypt to.
 var ErrNoRecipient = errors.New("no key to encrypt to")
 
-// Recipients are the keys to encrypt to, so that the consumer can open it, at now: all that are active, in the order of
-// their IDs. There are several while the consumer changes from one to the next, or if its copies have a key each. It
-// is never none without an error, which is ErrNoRecipient and says what to do. A bundle that has expired names nobody, and the
-// error is ErrUnavailable: revocations may have been withheld since.
+// Recipients are the keys to encrypt to, so that the consumer can open it, at now: all that are active, in
+// the order of their IDs. There are several while the consumer changes from one to the next, or if its copies
+// have a key each. It is never none without an error, which is ErrNoRecipient and says what to do. A bundle
+// that has expired names nobody, and the error is ErrUnavailable: revocations may have been withheld since.
 func (b *Bundle) Recipients(consumer string, now time.Time) ([]*Recipient, error) {
 	if !b.expires.IsZero() && !now.Before(b.expires) {
 		return nil, fmt.Errorf("keys: the trust bundle expired at %s: %w", b.expires.UTC().Format(time.RFC3339), ErrUnavailable)
@@ -82,7 +83,8 @@ func noRecipient(consumer string, listed bool, next time.Time) error {
 	return fmt.Errorf("keys: consumer %q: %w: all its keys are retired, expired or revoked: have the consumer make a new one", consumer, ErrNoRecipient)
 }
 
-// EncryptionKeys are the keys of the consumers, in the order of their IDs. Neither they nor what they hold is to be changed.
+// EncryptionKeys are the keys of the consumers, in the order of their IDs. Neither they nor what they hold is
+// to be changed.
 func (b *Bundle) EncryptionKeys() []*EncryptionKey { return slices.Clone(b.encryption) }
 
 // EncryptionKey is the encryption key of that ID; nil = the bundle has none.

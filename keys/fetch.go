@@ -29,35 +29,37 @@ type FetchOptions struct {
 	Now        func() time.Time // nil = time.Now
 	MinVersion int64            // refuse lower versions; 0 = accept every version
 
-	// RefreshHint is how often the origin is asked for a newer bundle, at least MinInterval; 0 = as the bundle says,
-	// else DefaultRefresh. A max-age of the origin can only make it sooner: nobody signed that. It is asked when
-	// the bundle expires in any case.
+	// RefreshHint is how often the origin is asked for a newer bundle, at least MinInterval; 0 = as the bundle
+	// says, else DefaultRefresh. A max-age of the origin can only make it sooner: nobody signed that. It is
+	// asked when the bundle expires in any case.
 	RefreshHint time.Duration
-	// MinInterval is the least time between two fetches, whatever key IDs somebody invents; 0 = DefaultMinInterval.
+	// MinInterval is the least time between two fetches, whatever key IDs somebody invents; 0 =
+	// DefaultMinInterval.
 	MinInterval time.Duration
 	// Timeout is how long one fetch may take; 0 = DefaultFetchTimeout.
 	Timeout time.Duration
-	// StateFile keeps the newest bundle that was seen, across restarts and for all processes that share the file: an
-	// older one is refused from then on, and a start survives an outage of the origin. "" = in memory only: whoever
-	// serves the bundle can give a program that starts an older one that has not expired. One file serves one set of roots; it
-	// belongs into a directory that nobody else can write to, with its lock (.lock) beside it.
+	// StateFile keeps the newest bundle that was seen, across restarts and for all processes that share the
+	// file: an older one is refused from then on, and a start survives an outage of the origin. "" = in memory
+	// only: whoever serves the bundle can give a program that starts an older one that has not expired. One file
+	// serves one set of roots; it belongs into a directory that nobody else can write to, with its lock (.lock)
+	// beside it.
 	StateFile string
 
-	// Client fetches over HTTPS: give it a transport with a TLS configuration or a proxy of your own; nil = a client with the
-	// roots of the system. Its CheckRedirect is asked after ours. It is of FetchBundle only.
+	// Client fetches over HTTPS: give it a transport with a TLS configuration or a proxy of your own; nil = a
+	// client with the roots of the system. Its CheckRedirect is asked after ours. It is of FetchBundle only.
 	Client *http.Client
-	// UnsafeAllowHTTP permits URLs that begin with http://. The bundle is signed all the same; but anybody on the way can
-	// withhold a newer one until the old one expires, and see who asks. It is of FetchBundle only.
+	// UnsafeAllowHTTP permits URLs that begin with http://. The bundle is signed all the same; but anybody on
+	// the way can withhold a newer one until the old one expires, and see who asks. It is of FetchBundle only.
 	UnsafeAllowHTTP bool
 }
 
 // RemoteSource is a Source that follows an Origin: it asks it at the refresh hint, keeps the last good bundle
-// until that expires, whatever happens to the origin, and never goes back to a lower version, nor to another content
-// of the same version.
+// until that expires, whatever happens to the origin, and never goes back to a lower version, nor to another
+// content of the same version.
 //
-// It has no timer: whether to ask is decided when it is used, by the clock, so that a process that was frozen for
-// hours asks before it judges. Callers at the same time share one fetch, which ends when it ends: a caller whose context
-// ends leaves the others alone. It is safe for concurrent use and needs no closing.
+// It has no timer: whether to ask is decided when it is used, by the clock, so that a process that was frozen
+// for hours asks before it judges. Callers at the same time share one fetch, which ends when it ends: a
+// caller whose context ends leaves the others alone. It is safe for concurrent use and needs no closing.
 type RemoteSource struct {
 	origin Origin
 	roots  *Roots
@@ -88,12 +90,12 @@ type remoteState struct {
 	kept   error  // why it could not be
 }
 
-// FetchBundle fetches a signed bundle over HTTPS and follows it from then on. It fails if the first fetch fails, unless
-// opts.StateFile has a bundle that still is good: then it is used, Checked is zero, and LastError tells why as soon as the
-// attempt has ended (it is given half of the time that ctx has left).
+// FetchBundle fetches a signed bundle over HTTPS and follows it from then on. It fails if the first fetch
+// fails, unless opts.StateFile has a bundle that still is good: then it is used, Checked is zero, and
+// LastError tells why as soon as the attempt has ended (it is given half of the time that ctx has left).
 //
-// The URL must be https, without user information. It is asked with If-None-Match; a redirect is followed only to the same
-// host and only over HTTPS.
+// The URL must be https, without user information. It is asked with If-None-Match; a redirect is followed
+// only to the same host and only over HTTPS.
 func FetchBundle(ctx context.Context, url string, roots *Roots, opts *FetchOptions) (*RemoteSource, error) {
 	origin, err := HTTPSOrigin(url, opts)
 	if err != nil {
@@ -156,9 +158,9 @@ func (o *FetchOptions) filledIn() FetchOptions {
 	return c
 }
 
-// Bundle is the last good bundle, after asking the origin if that is due. While the origin fails, one caller at a time
-// waits for the next attempt, and no longer than half of what its context has left; the others go on. The error is
-// ErrUnavailable if there is no bundle that has not expired.
+// Bundle is the last good bundle, after asking the origin if that is due. While the origin fails, one caller
+// at a time waits for the next attempt, and no longer than half of what its context has left; the others go
+// on. The error is ErrUnavailable if there is no bundle that has not expired.
 func (s *RemoteSource) Bundle(ctx context.Context) (*Bundle, error) {
 	if state := s.state.Load(); s.isDue(state, s.now()) {
 		if err := s.await(ctx, s.isDue, true); err != nil {
@@ -168,8 +170,8 @@ func (s *RemoteSource) Bundle(ctx context.Context) (*Bundle, error) {
 	return s.usable(s.state.Load())
 }
 
-// Refresh asks the origin, but at most once in MinInterval and less often while it fails. The error is ErrUnavailable
-// unless the origin answered well when it was asked last, within the refresh hint.
+// Refresh asks the origin, but at most once in MinInterval and less often while it fails. The error is
+// ErrUnavailable unless the origin answered well when it was asked last, within the refresh hint.
 func (s *RemoteSource) Refresh(ctx context.Context, _ string) (*Bundle, error) {
 	if err := s.await(ctx, s.mayAsk, false); err != nil {
 		return nil, s.unavailable(err)
@@ -229,8 +231,8 @@ func since(t, now time.Time, interval time.Duration) bool {
 	return elapsed < 0 || elapsed >= interval
 }
 
-// interval is the hint, cut at the origin's max-age and at the expiry of the bundle, and a little less, so that many
-// consumers do not ask at once. mayAsk is its lower bound.
+// interval is the hint, cut at the origin's max-age and at the expiry of the bundle, and a little less, so
+// that many consumers do not ask at once. mayAsk is its lower bound.
 func (s *RemoteSource) interval(state *remoteState) time.Duration {
 	d := s.hint(state)
 	if state.maxAge > 0 {

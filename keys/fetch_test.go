@@ -196,8 +196,8 @@ func TestHTTPSConforms(t *testing.T) {
 	}
 }
 
-// followed is a file that a FileSource follows. Its time is one that the clock of the test has long passed, and
-// another one with each change.
+// followed is a file that a FileSource follows. Its time is one that the clock of the test has long passed,
+// and another one with each change.
 type followed struct {
 	testing.TB
 	path  string
@@ -663,7 +663,8 @@ func (o *org) want1(s *keys.RemoteSource) {
 	}
 }
 
-// Forged key IDs cost one fetch in MinInterval, whatever their number, and do not keep a new key from being found.
+// Forged key IDs cost one fetch in MinInterval, whatever their number, and do not keep a new key from being
+// found.
 func TestForgedKeyIDsAreLimited(t *testing.T) {
 	o := newOrg(t)
 	srv := newOrigin(t, o.bundle(1))
@@ -719,8 +720,8 @@ func TestForgedKeyIDsInAnOutage(t *testing.T) {
 	}
 }
 
-// Only a longer pause than the origin's max-age is cut: nobody signed it, so it lengthens nothing, and is no way to
-// have it asked all the time.
+// Only a longer pause than the origin's max-age is cut: nobody signed it, so it lengthens nothing, and is no
+// way to have it asked all the time.
 func TestFetchMaxAge(t *testing.T) {
 	for header, want := range map[string]time.Duration{
 		"max-age=60": time.Minute, "public, MAX-AGE=\"60\" , immutable": time.Minute, "max-age=1": keys.DefaultMinInterval, "max-age=86400": 5 * time.Minute,
@@ -790,7 +791,8 @@ func TestFetchLostInAFreeze(t *testing.T) {
 	o.want(s, 2, nil)
 }
 
-// lateOrigin answers the second request when it is released, whatever its context says, and with what it had then.
+// lateOrigin answers the second request when it is released, whatever its context says, and with what it had
+// then.
 type lateOrigin struct {
 	signed           atomic.Pointer[[]byte]
 	asked            atomic.Int64

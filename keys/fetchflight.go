@@ -16,8 +16,8 @@ type flight struct {
 	done   chan struct{} // closed when the state has its result
 }
 
-// await sees to it that what is due is done, with others who want the same. If there is a bundle to go on with, and
-// settle allows it, it does not wait for an origin that fails while another caller does.
+// await sees to it that what is due is done, with others who want the same. If there is a bundle to go on
+// with, and settle allows it, it does not wait for an origin that fails while another caller does.
 func (s *RemoteSource) await(ctx context.Context, due func(*remoteState, time.Time) bool, settle bool) error {
 	for range 2 { // the second time for a fetch that was under way before the process was frozen
 		f, mine := s.join(ctx, due)
@@ -50,8 +50,8 @@ func (s *RemoteSource) join(ctx context.Context, due func(*remoteState, time.Tim
 	return s.start(ctx, now), true
 }
 
-// lost is true of a fetch that by the clock should have ended long ago: it was frozen with the process, and its
-// connection is dead.
+// lost is true of a fetch that by the clock should have ended long ago: it was frozen with the process, and
+// its connection is dead.
 func (f *flight) lost(now time.Time, timeout time.Duration) bool {
 	return now.Sub(f.began) > 2*timeout
 }
@@ -80,9 +80,9 @@ func (s *RemoteSource) fly(ctx context.Context, f *flight) {
 	}
 }
 
-// wait waits until the fetch or the context ends. A caller that can settle for what it has leaves itself half of
-// the time that its context has left, to use it. Nobody waits for an origin, or a disk, that does not even stop at the
-// timeout.
+// wait waits until the fetch or the context ends. A caller that can settle for what it has leaves itself half
+// of the time that its context has left, to use it. Nobody waits for an origin, or a disk, that does not even
+// stop at the timeout.
 func (f *flight) wait(ctx context.Context, timeout time.Duration, settles bool) (ended bool, err error) {
 	patience := timeout + grace
 	if deadline, ok := ctx.Deadline(); ok && settles {

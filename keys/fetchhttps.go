@@ -30,7 +30,8 @@ type httpsOrigin struct {
 
 var _ Origin = (*httpsOrigin)(nil)
 
-// HTTPSOrigin is the Origin at that URL, as FetchBundle uses it. Of the options it reads Client and UnsafeAllowHTTP.
+// HTTPSOrigin is the Origin at that URL, as FetchBundle uses it. Of the options it reads Client and
+// UnsafeAllowHTTP.
 func HTTPSOrigin(rawURL string, opts *FetchOptions) (Origin, error) {
 	if opts == nil {
 		opts = &FetchOptions{}
@@ -74,8 +75,8 @@ func bounded(client *http.Client, origin *url.URL) *http.Client {
 	return &c
 }
 
-// newTransport keeps no connection: one that was idle while the process was frozen is dead, and finding that out takes
-// longer than a new one.
+// newTransport keeps no connection: one that was idle while the process was frozen is dead, and finding that
+// out takes longer than a new one.
 func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, DisableCompression: true, ForceAttemptHTTP2: true,
@@ -106,8 +107,8 @@ func (o *httpsOrigin) String() string {
 	return o.url.Scheme + "://" + o.url.Host + o.url.EscapedPath()
 }
 
-// Fetch asks with If-None-Match (RFC 9110 section 13.1.2). It asks for no compression and reads none: what is bounded is
-// what is kept.
+// Fetch asks with If-None-Match (RFC 9110 section 13.1.2). It asks for no compression and reads none: what is
+// bounded is what is kept.
 func (o *httpsOrigin) Fetch(ctx context.Context, etag string) (*Fetched, error) {
 	req := (&http.Request{Method: http.MethodGet, URL: o.url, Header: http.Header{
 		"Accept-Encoding": {"identity"}, "User-Agent": {"sealbus"},
@@ -173,8 +174,8 @@ func statusError(code int) error {
 	return fmt.Errorf("the answer is %d %s: %s", code, http.StatusText(code), fix)
 }
 
-// maxAgeOf is the max-age of Cache-Control (RFC 9111 section 5.2.2.1), 0 = none. That of a cache, less the Age there,
-// would only be shorter.
+// maxAgeOf is the max-age of Cache-Control (RFC 9111 section 5.2.2.1), 0 = none. That of a cache, less the
+// Age there, would only be shorter.
 func maxAgeOf(h http.Header) time.Duration {
 	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")

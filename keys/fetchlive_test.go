@@ -28,8 +28,9 @@ func (o *org) seal(source string, signers ...keys.Signer) []byte {
 	return sealed.JSON()
 }
 
-// mayFor lets the one key speak for urn:shop in bundles of even versions and the other in those of odd ones. Of an event
-// that both signed, each bundle counts exactly one signature; of half a bundle and half of the next, none or both would count.
+// mayFor lets the one key speak for urn:shop in bundles of even versions and the other in those of odd ones.
+// Of an event that both signed, each bundle counts exactly one signature; of half a bundle and half of the
+// next, none or both would count.
 func mayFor(version int64, a, b *keys.LocalSigner) []*keys.Key {
 	sources := [2]string{"urn:shop", "urn:elsewhere"}
 	if version%2 == 1 {
@@ -41,8 +42,8 @@ func mayFor(version int64, a, b *keys.LocalSigner) []*keys.Key {
 	}
 }
 
-// 64 goroutines open events while each request finds another bundle, which is a thousand changes in a second of the clock:
-// nobody sees half a bundle, a version that goes back, or none.
+// 64 goroutines open events while each request finds another bundle, which is a thousand changes in a second
+// of the clock: nobody sees half a bundle, a version that goes back, or none.
 func TestNobodySeesHalfABundle(t *testing.T) {
 	const changes, openers = 1000, 64
 	o := newOrg(t)

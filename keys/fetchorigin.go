@@ -14,8 +14,8 @@ import (
 // and time.
 type Origin interface {
 	// Fetch gets the signed bundle. The ETag is that of the bundle at hand, "" = none: if the origin still has
-	// that one, it need not give it again. It is called from one goroutine at a time, unless the process was frozen
-	// during a call, and must return when ctx ends. An error says what to do.
+	// that one, it need not give it again. It is called from one goroutine at a time, unless the process was
+	// frozen during a call, and must return when ctx ends. An error says what to do.
 	Fetch(ctx context.Context, etag string) (*Fetched, error)
 	// String names the origin in errors, without secrets.
 	String() string

@@ -23,7 +23,8 @@ const stateFormat = "sealbus/trust-state/v1"
 // maxStateHead bounds the head, in bytes.
 const maxStateHead = 256
 
-// lockPause is how long a process waits before it looks again whether another has finished with the state file.
+// lockPause is how long a process waits before it looks again whether another has finished with the state
+// file.
 const lockPause = 10 * time.Millisecond
 
 // seen is what was seen of a bundle: its version may not go down, and its content not change at one version.
@@ -45,9 +46,9 @@ func (s seen) follows(next seen) error {
 	return nil
 }
 
-// kept is a state file: a line of canonical JSON, {"format","payload","version"} with the SHA-256 of the payload in
-// base64url, and then the signed bundle as it came. The head is believed, since the file is ours; the bundle is
-// verified each time.
+// kept is a state file: a line of canonical JSON, {"format","payload","version"} with the SHA-256 of the
+// payload in base64url, and then the signed bundle as it came. The head is believed, since the file is ours;
+// the bundle is verified each time.
 type kept struct {
 	seen
 	signed []byte
@@ -121,8 +122,8 @@ func parseStateHead(head []byte) (*kept, error) {
 	return k, nil
 }
 
-// readState reads the state file; nil = there is none yet. One that cannot be read is never taken for none: an attacker
-// who can spoil it could roll back.
+// readState reads the state file; nil = there is none yet. One that cannot be read is never taken for none:
+// an attacker who can spoil it could roll back.
 func readState(path string) (*kept, error) {
 	doc, err := readOwn(path, maxStateHead+MaxSigned)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -176,8 +177,8 @@ func recall(path string, roots *Roots, minVersion int64) (*Bundle, seen, error) 
 	return nil, k.seen, nil
 }
 
-// keep makes the state file remember the bundle, unless it remembers a newer one, perhaps of another process: that is
-// a *BundleError. Any other error is about the file.
+// keep makes the state file remember the bundle, unless it remembers a newer one, perhaps of another process:
+// that is a *BundleError. Any other error is about the file.
 func (s *RemoteSource) keep(ctx context.Context, is seen, signed []byte) error {
 	if s.opts.StateFile == "" {
 		return nil
@@ -243,8 +244,8 @@ func errIsLink(path string) error {
 		"in a directory that no one else can write to", path)
 }
 
-// lockState waits for the other processes that share the state file. The system gives up the lock of a process that
-// ends.
+// lockState waits for the other processes that share the state file. The system gives up the lock of a
+// process that ends.
 func lockState(ctx context.Context, path string) (unlock func(), err error) {
 	for {
 		unlock, err = tryLock(path)
@@ -261,8 +262,8 @@ func lockState(ctx context.Context, path string) (unlock func(), err error) {
 
 var errLocked = errors.New("another process has had it for too long")
 
-// swapIn replaces the file, all or nothing. Whoever calls it has the lock, so that the file beside it is a leftover at
-// most.
+// swapIn replaces the file, all or nothing. Whoever calls it has the lock, so that the file beside it is a
+// leftover at most.
 func swapIn(path string, data []byte) error {
 	beside := path + ".new"
 	if err := os.Remove(beside); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -189,8 +189,8 @@ func TestStateFileThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// Newer is safer, remembered or not: a state file that can no longer be written keeps no bundle from being used, is
-// told by LastError, and is written when that is possible again.
+// Newer is safer, remembered or not: a state file that can no longer be written keeps no bundle from being
+// used, is told by LastError, and is written when that is possible again.
 func TestStateFileThatFailsLater(t *testing.T) {
 	s := newStateBench(t)
 	dir := filepath.Dir(s.opts.StateFile)
@@ -322,8 +322,8 @@ const (
 	stateWriter   = "SEALBUS_TEST_STATE_FILE" // set in the processes that TestStateFileNeverGoesBack starts
 )
 
-// Many writers of one file, in this process and in others: what is read meanwhile never goes back, is never half
-// written, and in the end is the highest.
+// Many writers of one file, in this process and in others: what is read meanwhile never goes back, is never
+// half written, and in the end is the highest.
 func TestStateFileNeverGoesBack(t *testing.T) {
 	if path := os.Getenv(stateWriter); path != "" {
 		signed, err := os.ReadFile(path + ".bundle")

@@ -28,9 +28,9 @@ const (
 type FileOptions struct {
 	Now        func() time.Time // nil = time.Now
 	MinVersion int64            // refuse lower versions; 0 = accept every version
-	// RefreshHint is how often the file is looked at, at most; 0 = as the bundle says, else DefaultRefresh. The file is
-	// looked at when the bundle expires in any case, and from then on once a second until there is a fresh one; and
-	// DefaultRefresh after a look that found something wrong.
+	// RefreshHint is how often the file is looked at, at most; 0 = as the bundle says, else DefaultRefresh. The
+	// file is looked at when the bundle expires in any case, and from then on once a second until there is a
+	// fresh one; and DefaultRefresh after a look that found something wrong.
 	RefreshHint time.Duration
 	// StateFile keeps the newest bundle that was seen, as FetchOptions.StateFile does and in the same form:
 	// an older one is refused from then on, after a restart too, and a start survives a bundle file that is
@@ -41,8 +41,8 @@ type FileOptions struct {
 	StateFile string
 }
 
-// FileSource is a Source that follows a file. It has no goroutine: whether to look at the file is decided when it is
-// used, by the clock. It is safe for concurrent use.
+// FileSource is a Source that follows a file. It has no goroutine: whether to look at the file is decided
+// when it is used, by the clock. It is safe for concurrent use.
 type FileSource struct {
 	path  string
 	roots *Roots
@@ -96,14 +96,14 @@ func WatchFile(path string, roots *Roots, opts *FileOptions) (*FileSource, error
 	return f, nil
 }
 
-// Bundle is the last good bundle, after a look at the file if the last one is longer ago than the refresh hint. A
-// caller judges its expiry. What is wrong with the file is told by LastError.
+// Bundle is the last good bundle, after a look at the file if the last one is longer ago than the refresh
+// hint. A caller judges its expiry. What is wrong with the file is told by LastError.
 func (f *FileSource) Bundle(context.Context) (*Bundle, error) {
 	return f.lookAfter(f.interval).bundle, nil
 }
 
-// Refresh looks at the file, but at most once a second. The error is ErrUnavailable if it cannot be read or is
-// refused: then nobody knows whether the key is unknown.
+// Refresh looks at the file, but at most once a second. The error is ErrUnavailable if it cannot be read or
+// is refused: then nobody knows whether the key is unknown.
 func (f *FileSource) Refresh(context.Context, string) (*Bundle, error) {
 	state := f.lookAfter(func(*fileState) time.Duration { return minRefresh })
 	if state.err != nil {
@@ -118,8 +118,8 @@ func (f *FileSource) LastError() error {
 	return errors.Join(state.err, state.kept)
 }
 
-// interval is the refresh hint, cut at the expiry of the bundle: with an expired one, nothing is judged any more. After a
-// failure it is short: the file may have been caught while it was written.
+// interval is the refresh hint, cut at the expiry of the bundle: with an expired one, nothing is judged any
+// more. After a failure it is short: the file may have been caught while it was written.
 func (f *FileSource) interval(s *fileState) time.Duration {
 	hint := cmp.Or(max(f.opts.RefreshHint, 0), s.bundle.refreshHint, DefaultRefresh)
 	if s.err != nil || s.kept != nil {

@@ -225,8 +225,8 @@ func TestFileWithClockGoingBack(t *testing.T) {
 	w.want(6, WhyRollback)
 }
 
-// A bundle that was refused as expired while the clock was wrong is adopted when the clock is right, although the file
-// has not changed.
+// A bundle that was refused as expired while the clock was wrong is adopted when the clock is right, although
+// the file has not changed.
 func TestFileRefusedByAWrongClock(t *testing.T) {
 	w := newWatched(t, versioned(t, 1), FileOptions{RefreshHint: time.Hour})
 	w.clock.set(day(30))

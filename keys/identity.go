@@ -16,9 +16,9 @@ import (
 type Identity interface {
 	// Recipient is the public half.
 	Recipient() *Recipient
-	// ECDH is the secret of 32 bytes that the identity and the holder of peer's private half agree on (RFC 7518 section
-	// 4.6), for the caller to derive a key from and to clear. peer is untrusted: one on another curve or of small order is
-	// an error. An error that may go away by itself is one of the implementation.
+	// ECDH is the secret of 32 bytes that the identity and the holder of peer's private half agree on (RFC 7518
+	// section 4.6), for the caller to derive a key from and to clear. peer is untrusted: one on another curve or
+	// of small order is an error. An error that may go away by itself is one of the implementation.
 	ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]byte, error)
 }
 
@@ -65,8 +65,8 @@ func NewLocalIdentity(private *ecdh.PrivateKey) (*LocalIdentity, error) {
 	return &LocalIdentity{recipient: r, private: hide(private)}, nil
 }
 
-// ParseIdentityJWK reads a private encryption key (RFC 8037 section 2, RFC 7518 section 6.2.2) whose public half must be
-// there and belong to it.
+// ParseIdentityJWK reads a private encryption key (RFC 8037 section 2, RFC 7518 section 6.2.2) whose public
+// half must be there and belong to it.
 func ParseIdentityJWK(doc []byte) (*LocalIdentity, error) {
 	k, err := parseJWK(doc)
 	if err != nil {
@@ -112,8 +112,8 @@ func (i *LocalIdentity) ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]byte,
 	return secret, nil
 }
 
-// UnsafePrivateJWK is the private key as a JWK in canonical JSON. Unsafe because whoever has these bytes can open what was
-// made for the consumer: keep them in a Keyring.
+// UnsafePrivateJWK is the private key as a JWK in canonical JSON. Unsafe because whoever has these bytes can
+// open what was made for the consumer: keep them in a Keyring.
 func (i *LocalIdentity) UnsafePrivateJWK() ([]byte, error) {
 	d := i.private().Bytes()
 	defer clear(d)

@@ -35,10 +35,10 @@ type jwk struct {
 	keyOps                  []string
 }
 
-// ParseJWK reads a public signing key: OKP with Ed25519, EC with P-256, or AKP with ML-DSA-65, which needs its "alg" (RFC
-// 9964 section 3). Coordinates have their full length in canonical base64url (RFC 7518 section 6.2.1.2); "alg", "use" and "key_ops" must fit a signing key when
-// they are there; a private member, of any key type, is refused. "kid" and all other members are ignored:
-// the ID is computed.
+// ParseJWK reads a public signing key: OKP with Ed25519, EC with P-256, or AKP with ML-DSA-65, which needs
+// its "alg" (RFC 9964 section 3). Coordinates have their full length in canonical base64url (RFC 7518 section
+// 6.2.1.2); "alg", "use" and "key_ops" must fit a signing key when they are there; a private member, of any
+// key type, is refused. "kid" and all other members are ignored: the ID is computed.
 func ParseJWK(doc []byte) (*Verifier, error) {
 	k, err := parsePublicJWK(doc)
 	if err != nil {
@@ -243,8 +243,8 @@ func (v *Verifier) kty() string {
 	return ktyEC
 }
 
-// The members of the public key: crv, pub, and x and y, each written by the kinds of keys that have it, between whatever
-// stands between them in canonical order.
+// The members of the public key: crv, pub, and x and y, each written by the kinds of keys that have it,
+// between whatever stands between them in canonical order.
 
 func (v *Verifier) curveMember(w *objectWriter) {
 	switch v.alg {

@@ -123,8 +123,8 @@ func TestParsePrivateJWK(t *testing.T) {
 	}
 }
 
-// FuzzJWK: the JWK of a parsed key is canonical, gives the same key, and is written the same again. A document with
-// exactly the members and spelling of that form is returned byte for byte.
+// FuzzJWK: the JWK of a parsed key is canonical, gives the same key, and is written the same again. A
+// document with exactly the members and spelling of that form is returned byte for byte.
 func FuzzJWK(f *testing.F) {
 	akp, _ := akpJWK(f)
 	for _, s := range []string{akp, goodOKP, goodEC, goodX25519, with(goodOKP, `"alg":"EdDSA","use":"sig","key_ops":["verify"]`), with(goodEC, `"d":"AAAA"`)} {

@@ -20,8 +20,8 @@ const MaxKeyringKeys = 1_000
 // keyringVersion is the version of the file format.
 const keyringVersion = 1
 
-// Keyring is the private keys of one owner with their schedule, in a file: a producer's own signing keys, or a consumer's
-// own identities. It is safe for concurrent use, and prints, logs and marshals as redacted.
+// Keyring is the private keys of one owner with their schedule, in a file: a producer's own signing keys, or
+// a consumer's own identities. It is safe for concurrent use, and prints, logs and marshals as redacted.
 type Keyring struct {
 	path       string
 	producer   string   // "" = the keyring of a consumer
@@ -160,8 +160,9 @@ func openKeyring(path, passphrase string) (*Keyring, error) {
 	return k, nil
 }
 
-// ParseKeyring reads the content of an encrypted keyring file that came another way, from an object store for example. A
-// wrong passphrase is ErrPassphrase. Keys cannot be added to it: there is no file that would keep them.
+// ParseKeyring reads the content of an encrypted keyring file that came another way, from an object store for
+// example. A wrong passphrase is ErrPassphrase. Keys cannot be added to it: there is no file that would keep
+// them.
 func ParseKeyring(content []byte, passphrase string) (*Keyring, error) {
 	const name = "the keyring"
 	switch {
@@ -197,7 +198,8 @@ func (k *Keyring) Sources() []string { return slices.Clone(k.sources) }
 // Types are the recorded type patterns; nil = not recorded.
 func (k *Keyring) Types() []string { return slices.Clone(k.types) }
 
-// AllowsSource reports whether the recorded scope has the source. Without a record it is true: the bundle decides.
+// AllowsSource reports whether the recorded scope has the source. Without a record it is true: the bundle
+// decides.
 func (k *Keyring) AllowsSource(source string) bool {
 	return k.sources == nil || MatchSource(k.sources, source)
 }
@@ -205,7 +207,8 @@ func (k *Keyring) AllowsSource(source string) bool {
 // AllowsType reports whether the recorded scope has the type. Without a record it is true.
 func (k *Keyring) AllowsType(typ string) bool { return k.types == nil || MatchType(k.types, typ) }
 
-// Keys are the public sides of the signing keys, in the order in which they were added; of a consumer's keyring none.
+// Keys are the public sides of the signing keys, in the order in which they were added; of a consumer's
+// keyring none.
 func (k *Keyring) Keys() []KeyringKey {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
@@ -239,8 +242,9 @@ func (k *Keyring) find(keyID string) (*keyringKey, bool) {
 }
 
 // Signers are the signers to use at now: of the keys that sign then, the one that became active last, and of
-// several such the one added last. A key whose algorithm is PostQuantum does not take over from the others, nor they from it:
-// of each kind one signs, since consumers may require both. If there is none, the error is ErrNoSigner and says what to do.
+// several such the one added last. A key whose algorithm is PostQuantum does not take over from the others,
+// nor they from it: of each kind one signs, since consumers may require both. If there is none, the error is
+// ErrNoSigner and says what to do.
 func (k *Keyring) Signers(now time.Time) ([]Signer, error) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
@@ -288,8 +292,8 @@ func (k *Keyring) noSigner(now time.Time) error {
 	return fmt.Errorf("keys: the keyring of %s: %w: all its keys are retired or expired: make a new one and have it added to the trust", k.producer, ErrNoSigner)
 }
 
-// Add adds a signing key to a producer's keyring and its file, all or nothing. A key that is there already is refused, and
-// so is a file that somebody else changed in the meantime.
+// Add adds a signing key to a producer's keyring and its file, all or nothing. A key that is there already is
+// refused, and so is a file that somebody else changed in the meantime.
 func (k *Keyring) Add(signer *LocalSigner, schedule Schedule) error {
 	return k.add(&keyringKey{signer: signer, schedule: schedule.wholeSeconds()})
 }
@@ -379,8 +383,8 @@ func (k *Keyring) sealed(keys []*keyringKey) ([]byte, error) {
 	return k.protection.seal(plain)
 }
 
-// plain is the keyring in canonical JSON: {"keys":[{...schedule, "jwk"}],"producer","sources","types","version"}, or
-// {"consumer","keys","version"}. The caller clears it.
+// plain is the keyring in canonical JSON: {"keys":[{...schedule,
+// "jwk"}],"producer","sources","types","version"}, or {"consumer","keys","version"}. The caller clears it.
 func (k *Keyring) plain(keys []*keyringKey) ([]byte, error) {
 	w := objectWriter{dst: make([]byte, 0, maxPlain)} // growing would leave copies behind
 	w.open()

@@ -481,8 +481,8 @@ func misplace(t *testing.T, doc []byte, parse func([]byte) error) {
 	}
 }
 
-// FuzzKeyring: a decrypted keyring that is parsed is written byte for byte as it was; all others are refused, and
-// no error shows a private key.
+// FuzzKeyring: a decrypted keyring that is parsed is written byte for byte as it was; all others are refused,
+// and no error shows a private key.
 func FuzzKeyring(f *testing.F) {
 	consumer := newConsumerRing(f, ConsumerKeyringOptions{Identity: mustIdentity(f, P256), Schedule: fullSchedule})
 	identities, err := consumer.plain(consumer.keys)

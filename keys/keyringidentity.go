@@ -4,8 +4,8 @@ import (
 	"time"
 )
 
-// ConsumerKeyringOptions is what CreateConsumerKeyring writes beside the consumer. The zero value is an encrypted keyring
-// without keys.
+// ConsumerKeyringOptions is what CreateConsumerKeyring writes beside the consumer. The zero value is an
+// encrypted keyring without keys.
 type ConsumerKeyringOptions struct {
 	PrivateFileOptions
 
@@ -49,7 +49,8 @@ func (k KeyringRecipient) MarshalJSON() ([]byte, error) {
 // Consumer is the consumer whose identities these are; "" = they are a producer's signing keys.
 func (k *Keyring) Consumer() string { return k.consumer }
 
-// Recipients are the public sides of the identities, in the order in which they were added; of a producer's keyring none.
+// Recipients are the public sides of the identities, in the order in which they were added; of a producer's
+// keyring none.
 func (k *Keyring) Recipients() []KeyringRecipient {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
@@ -71,9 +72,9 @@ func (k *Keyring) FindIdentity(keyID string) (*LocalIdentity, bool) {
 	return key.identity, true
 }
 
-// Identities are the identities to open with at now, in the order in which they were added: all that have not expired. One
-// that is not active yet is among them, since a sender's clock may be ahead, and so is a retired one, for what is on
-// its way. There may be none: then nothing can be opened.
+// Identities are the identities to open with at now, in the order in which they were added: all that have not
+// expired. One that is not active yet is among them, since a sender's clock may be ahead, and so is a retired
+// one, for what is on its way. There may be none: then nothing can be opened.
 func (k *Keyring) Identities(now time.Time) []Identity {
 	k.mu.RLock()
 	defer k.mu.RUnlock()

@@ -28,7 +28,8 @@ type LocalSigner struct {
 
 var _ Signer = (*LocalSigner)(nil)
 
-// GenerateSigner makes a new private key. The producer is the name that the trust policy has, see CheckProducer.
+// GenerateSigner makes a new private key. The producer is the name that the trust policy has, see
+// CheckProducer.
 func GenerateSigner(alg Algorithm, producer string) (*LocalSigner, error) {
 	key, err := generate(alg)
 	if err != nil {
@@ -50,8 +51,8 @@ func generate(alg Algorithm) (crypto.Signer, error) {
 	return nil, fmt.Errorf("keys: no algorithm %q: use %s, %s or %s", clip(string(alg)), Ed25519, ES256, MLDSA65)
 }
 
-// NewLocalSigner signs with private: an ed25519.PrivateKey, *ecdsa.PrivateKey on P-256 or *mldsa.PrivateKey of ML-DSA-65
-// (filippo.io/mldsa), all of which are copied, or another crypto.Signer with such a public key.
+// NewLocalSigner signs with private: an ed25519.PrivateKey, *ecdsa.PrivateKey on P-256 or *mldsa.PrivateKey
+// of ML-DSA-65 (filippo.io/mldsa), all of which are copied, or another crypto.Signer with such a public key.
 func NewLocalSigner(private crypto.Signer, producer string) (*LocalSigner, error) {
 	if err := CheckProducer(producer); err != nil {
 		return nil, err
@@ -132,8 +133,9 @@ func ownMLDSA(k *mldsa.PrivateKey) (crypto.Signer, error) {
 	return own, nil
 }
 
-// Deterministic is the same signer with deterministic ECDSA (RFC 6979) and ML-DSA (FIPS 204 section 3.4), for reproducible
-// vectors. It changes nothing for Ed25519, which always is, nor for a crypto.Signer that ignores a nil random source.
+// Deterministic is the same signer with deterministic ECDSA (RFC 6979) and ML-DSA (FIPS 204 section 3.4), for
+// reproducible vectors. It changes nothing for Ed25519, which always is, nor for a crypto.Signer that ignores
+// a nil random source.
 func (s *LocalSigner) Deterministic() *LocalSigner {
 	d := *s
 	d.deterministic = true
@@ -182,8 +184,8 @@ func (s *LocalSigner) signES256(message []byte) ([]byte, error) {
 	return RawFromDER(der)
 }
 
-// ParsePrivateJWK reads a private signing key (RFC 8037 section 2, RFC 7518 section 6.2.2, RFC 9964 section 3) whose
-// public half must be there and belong to it.
+// ParsePrivateJWK reads a private signing key (RFC 8037 section 2, RFC 7518 section 6.2.2, RFC 9964 section
+// 3) whose public half must be there and belong to it.
 func ParsePrivateJWK(doc []byte, producer string) (*LocalSigner, error) {
 	if err := CheckProducer(producer); err != nil {
 		return nil, err

@@ -15,8 +15,8 @@ import (
 )
 
 // The working group's example of ML-DSA-65 in JOSE (RFC 9964; examples/jose/examples/ML_DSA_65.jose.json of
-// cose-wg/draft-ietf-cose-dilithium): the key whose seed is zero, its thumbprint, and a JWS with a deterministic signature, of
-// which this is the SHA-256.
+// cose-wg/draft-ietf-cose-dilithium): the key whose seed is zero, its thumbprint, and a JWS with a
+// deterministic signature, of which this is the SHA-256.
 const (
 	rfc9964Thumbprint = "Suiu29qbfuaBaR4Ats-c6XQBePB_OpAxAwcTR_0KXVM"
 	rfc9964Input      = "eyJhbGciOiJNTC1EU0EtNjUiLCJraWQiOiJTdWl1MjlxYmZ1YUJhUjRBdHMtYzZYUUJlUEJfT3BBeEF3Y1RSXzBLWFZNIn0" +

@@ -10,11 +10,11 @@ import (
 // MaxPattern bounds a pattern, in bytes: no attribute that it could match is longer.
 const MaxPattern = 8 << 10
 
-// MatchSource reports whether one of the patterns allows source, byte by byte and without any
-// normalisation. A pattern is exact, or ends in "/*" ("urn:" patterns: ":*") and then is a prefix that includes
-// the "/" (":"), followed by at least one byte; a source with an authority matches only a pattern
-// that has the whole of it. A source that could mean another place than it says (see CheckSource), and a
-// pattern that CheckSourcePattern refuses for its "*", match nothing.
+// MatchSource reports whether one of the patterns allows source, byte by byte and without any normalisation.
+// A pattern is exact, or ends in "/*" ("urn:" patterns: ":*") and then is a prefix that includes the "/"
+// (":"), followed by at least one byte; a source with an authority matches only a pattern that has the whole
+// of it. A source that could mean another place than it says (see CheckSource), and a pattern that
+// CheckSourcePattern refuses for its "*", match nothing.
 func MatchSource(patterns []string, source string) bool {
 	if CheckSource(source) != nil {
 		return false
@@ -230,8 +230,8 @@ func isHex(s string, n int) bool {
 	return len(s) == n
 }
 
-// lookalikes are the characters that Unicode normalisation (NFKC) turns into one of . / \ ; ? # % @, or into a
-// text with one of them.
+// lookalikes are the characters that Unicode normalisation (NFKC) turns into one of . / \ ; ? # % @, or into
+// a text with one of them.
 const lookalikes = "\u2024\u2025\u2026\ufe19\ufe30\ufe52\uff0e" + "\u2100\u2101\u2105\u2106\uff0f" + "\ufe68\uff3c" +
 	"\u037e\ufe14\ufe54\uff1b" + "\u2047\u2048\u2049\ufe16\ufe56\uff1f" + "\ufe5f\uff03" + "\ufe6a\uff05" + "\ufe6b\uff20" +
 	"\u2488\u2489\u248a\u248b\u248c\u248d\u248e\u248f\u2490\u2491\u2492\u2493\u2494\u2495\u2496\u2497\u2498\u2499\u249a\u249b" +

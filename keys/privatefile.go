@@ -83,8 +83,8 @@ func (p *protection) seal(plain []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// readPrivate reads and decrypts a private file. A file that is encrypted although no passphrase was expected, or
-// the other way round, is refused: somebody is mistaken about it.
+// readPrivate reads and decrypts a private file. A file that is encrypted although no passphrase was
+// expected, or the other way round, is refused: somebody is mistaken about it.
 func readPrivate(path, passphrase string) (plain, raw []byte, p *protection, err error) {
 	raw, _, err = readBounded(path, MaxPrivateFile)
 	if err != nil {
@@ -130,8 +130,8 @@ func notEncrypted(path string, raw []byte) error {
 	}
 }
 
-// unquoted is err without the longer texts that it quotes, and without its causes: they come from a private file,
-// in which a secret may stand by mistake in the place of anything.
+// unquoted is err without the longer texts that it quotes, and without its causes: they come from a private
+// file, in which a secret may stand by mistake in the place of anything.
 func unquoted(err error) error {
 	if err == nil {
 		return nil
@@ -139,8 +139,8 @@ func unquoted(err error) error {
 	return errors.New(longQuote().ReplaceAllString(err.Error(), redactedText))
 }
 
-// longQuote is a text, as %q writes it, that is too long for the name of a member or an algorithm. It is compiled on use: a
-// consumer reads no private file, and its start is counted in tenths of milliseconds.
+// longQuote is a text, as %q writes it, that is too long for the name of a member or an algorithm. It is
+// compiled on use: a consumer reads no private file, and its start is counted in tenths of milliseconds.
 var longQuote = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`"(?:[^"\\]|\\.){16,}"`) })
 
 const ageHeader = "age-encryption.org/"
@@ -226,9 +226,9 @@ func writeNew(path string, data []byte, mode os.FileMode) error {
 	return nil
 }
 
-// replace swaps in new content, all or nothing, if the file still is what was read from it. The file beside it
-// is made exclusively, and so keeps a second process from doing the same at the same time. A link stays a link: what
-// it points to is replaced.
+// replace swaps in new content, all or nothing, if the file still is what was read from it. The file beside
+// it is made exclusively, and so keeps a second process from doing the same at the same time. A link stays a
+// link: what it points to is replaced.
 func replace(path string, was [sha256.Size]byte, data []byte) error {
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {

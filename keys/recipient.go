@@ -12,7 +12,8 @@ import (
 // Curve is the curve of an encryption key, by its JOSE name.
 type Curve string
 
-// The curves of encryption keys. X25519 is the default; P-256 is what key management services and some JOSE libraries have.
+// The curves of encryption keys. X25519 is the default; P-256 is what key management services and some JOSE
+// libraries have.
 const (
 	X25519 Curve = crvX25519 // RFC 7748, RFC 8037
 	P256   Curve = crvP256   // FIPS 186-5, RFC 7518 section 6.2
@@ -21,20 +22,21 @@ const (
 // Curves are the curves of encryption keys, the default first.
 func Curves() []Curve { return []Curve{X25519, P256} }
 
-// KeyAgreement is the JOSE algorithm of every encryption key: a content key is wrapped under a key that both sides agree on
-// (RFC 7518 section 4.6).
+// KeyAgreement is the JOSE algorithm of every encryption key: a content key is wrapped under a key that both
+// sides agree on (RFC 7518 section 4.6).
 const KeyAgreement = "ECDH-ES+A256KW"
 
-// Recipient is the public half of an encryption key: whoever has it can make events that only its Identity opens. It is
-// immutable and safe for concurrent use.
+// Recipient is the public half of an encryption key: whoever has it can make events that only its Identity
+// opens. It is immutable and safe for concurrent use.
 type Recipient struct {
 	id     string
 	curve  Curve
 	public *ecdh.PublicKey
 }
 
-// NewRecipient takes a public key on X25519 or P-256. It refuses an X25519 key of small order, with which everybody agrees on
-// the same secret, and one that is encoded in another than the canonical way, which would have two IDs.
+// NewRecipient takes a public key on X25519 or P-256. It refuses an X25519 key of small order, with which
+// everybody agrees on the same secret, and one that is encoded in another than the canonical way, which would
+// have two IDs.
 func NewRecipient(public *ecdh.PublicKey) (*Recipient, error) {
 	if public == nil {
 		return nil, errors.New("keys: no public key")
@@ -66,8 +68,8 @@ func checkX25519(u []byte) error {
 	return nil
 }
 
-// smallOrder are the canonical encodings of the points of small order on Curve25519 and its twist: 0, 1, -1, and the two of
-// order 8 (D. J. Bernstein, https://cr.yp.to/ecdh.html#validate).
+// smallOrder are the canonical encodings of the points of small order on Curve25519 and its twist: 0, 1, -1,
+// and the two of order 8 (D. J. Bernstein, https://cr.yp.to/ecdh.html#validate).
 var smallOrder = [...]string{
 	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
 	"\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
@@ -76,9 +78,9 @@ var smallOrder = [...]string{
 	"\x5f\x9c\x95\xbc\xa3\x50\x8c\x24\xb1\xd0\xb1\x55\x9c\x83\xef\x5b\x04\x44\x5c\xc4\x58\x1c\x8e\x86\xd8\x22\x4e\xdd\xd0\x9f\x11\x57",
 }
 
-// ParseRecipientJWK reads a public encryption key: OKP with X25519, or EC with P-256, as strictly as ParseJWK. "alg", "use" and
-// "key_ops" must fit such a key when they are there (a public one has an empty "key_ops" in some libraries); a private
-// member is refused; "kid" and all other members are ignored.
+// ParseRecipientJWK reads a public encryption key: OKP with X25519, or EC with P-256, as strictly as
+// ParseJWK. "alg", "use" and "key_ops" must fit such a key when they are there (a public one has an empty
+// "key_ops" in some libraries); a private member is refused; "kid" and all other members are ignored.
 func ParseRecipientJWK(doc []byte) (*Recipient, error) {
 	k, err := parsePublicJWK(doc)
 	if err != nil {
@@ -130,7 +132,8 @@ func (r *Recipient) PublicKey() *ecdh.PublicKey { return r.public }
 // Equal reports whether both are the same key.
 func (r *Recipient) Equal(other *Recipient) bool { return other != nil && r.id == other.id }
 
-// ThumbprintJWK is the JWK with its thumbprint members only, in their order: the bytes whose SHA-256 is the key ID.
+// ThumbprintJWK is the JWK with its thumbprint members only, in their order: the bytes whose SHA-256 is the
+// key ID.
 func (r *Recipient) ThumbprintJWK() []byte {
 	w := objectWriter{}
 	w.open()

@@ -12,8 +12,8 @@ import (
 	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
-// RootKey is a private root key. It signs bundles and roots files and is no Signer: it cannot sign events. It prints,
-// logs and marshals as redacted.
+// RootKey is a private root key. It signs bundles and roots files and is no Signer: it cannot sign events. It
+// prints, logs and marshals as redacted.
 type RootKey struct{ signer *LocalSigner }
 
 var _ RootSigner = (*RootKey)(nil)
@@ -42,8 +42,8 @@ func NewRootKey(private crypto.Signer) (*RootKey, error) {
 	return &RootKey{signer: signer}, nil
 }
 
-// CreateRootKey makes a root key and two files that must not exist yet: path with the private key, mode 0600, encrypted as
-// in CreateKeyring, and path + PublicSuffix with the public JWK.
+// CreateRootKey makes a root key and two files that must not exist yet: path with the private key, mode 0600,
+// encrypted as in CreateKeyring, and path + PublicSuffix with the public JWK.
 func CreateRootKey(path, passphrase string, alg Algorithm, opts *PrivateFileOptions) (*RootKey, error) {
 	if opts == nil {
 		opts = &PrivateFileOptions{}

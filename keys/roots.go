@@ -16,7 +16,8 @@ import (
 // MaxRoots bounds the root keys: no more could sign one envelope.
 const MaxRoots = dsse.MaxSignatures
 
-// Roots says which root keys sign bundles, and how many of them must. It is immutable; its zero value trusts nothing.
+// Roots says which root keys sign bundles, and how many of them must. It is immutable; its zero value trusts
+// nothing.
 type Roots struct {
 	version   int64
 	threshold int
@@ -96,9 +97,9 @@ func SignRoots(ctx context.Context, r *Roots, roots ...RootSigner) ([]byte, erro
 	return signPayload(ctx, RootsType, r.Payload(), roots)
 }
 
-// ParseRoots reads the roots file that a consumer pins: bare JSON, or signed, and then by a threshold of its own
-// keys at least. It came by a way that is trusted: what it says is believed. Its JSON need not be canonical, but has no
-// unknown members.
+// ParseRoots reads the roots file that a consumer pins: bare JSON, or signed, and then by a threshold of its
+// own keys at least. It came by a way that is trusted: what it says is believed. Its JSON need not be
+// canonical, but has no unknown members.
 func ParseRoots(doc []byte) (*Roots, error) {
 	if len(doc) > MaxSigned {
 		return nil, refuse(WhyTooLarge, "more than %d bytes", MaxSigned)

@@ -6,15 +6,17 @@ import (
 	"fmt"
 )
 
-// ServiceRecipient is a symmetric key that never leaves a key management service, such as AWS KMS: whoever may encrypt under
-// it there can make events that only its ServiceIdentity opens. Implementations are safe for concurrent use.
+// ServiceRecipient is a symmetric key that never leaves a key management service, such as AWS KMS: whoever
+// may encrypt under it there can make events that only its ServiceIdentity opens. Implementations are safe
+// for concurrent use.
 //
-// The service binds each encrypted key to the source of the events that it is for, as their encryption context
-// {"sealbus:source": source}: policies can grant one source, and logs name it.
+// The service binds each encrypted key to the source of the events that it is for, as their encryption
+// context {"sealbus:source": source}: policies can grant one source, and logs name it.
 type ServiceRecipient interface {
 	// KeyID is the full name of the key, by which an identity knows its own: the ARN of a KMS key.
 	KeyID() string
-	// GenerateKey has the service make a content key: its 32 bytes, for the caller to clear, and how they are encrypted.
+	// GenerateKey has the service make a content key: its 32 bytes, for the caller to clear, and how they are
+	// encrypted.
 	GenerateKey(ctx context.Context, source string) (key, encrypted []byte, err error)
 	// EncryptKey has the service encrypt a content key that is there already. It does not keep key.
 	EncryptKey(ctx context.Context, source string, key []byte) (encrypted []byte, err error)
@@ -24,17 +26,17 @@ type ServiceRecipient interface {
 type ServiceIdentity interface {
 	// KeyID is the full name of the key.
 	KeyID() string
-	// Takes reports whether what was made for the key of that name is to be tried: this one, or one with the same
-	// secret, as the replicas of a multi-Region key are. It does no I/O.
+	// Takes reports whether what was made for the key of that name is to be tried: this one, or one with the
+	// same secret, as the replicas of a multi-Region key are. It does no I/O.
 	Takes(keyID string) bool
-	// DecryptKey has the service decrypt a content key that was encrypted for that source under the key named keyID, which
-	// Takes accepted: 32 bytes, for the caller to clear. encrypted is untrusted. The error is a *ServiceError, permanent if
-	// the service says that encrypted was not made so.
+	// DecryptKey has the service decrypt a content key that was encrypted for that source under the key named
+	// keyID, which Takes accepted: 32 bytes, for the caller to clear. encrypted is untrusted. The error is a
+	// *ServiceError, permanent if the service says that encrypted was not made so.
 	DecryptKey(ctx context.Context, source, keyID string, encrypted []byte) ([]byte, error)
 }
 
-// ErrWrongAnswer is (wrapped in) the error of a key whose service has answered with something that no right answer is. It
-// says nothing of what was asked, and is not permanent: an opener asks once more.
+// ErrWrongAnswer is (wrapped in) the error of a key whose service has answered with something that no right
+// answer is. It says nothing of what was asked, and is not permanent: an opener asks once more.
 var ErrWrongAnswer = errors.New("the service answered with something that cannot be right")
 
 // ServiceError is what went wrong with a key in a key management service.

@@ -21,9 +21,9 @@ type Source interface {
 // Refresher is a Source that can look for a newer bundle.
 type Refresher interface {
 	Source
-	// Refresh is called when keyID is in no bundle at hand; "" is the key of a signature that names none. It returns a bundle that was checked against
-	// its origin within the refresh hint, or ErrUnavailable: only of such a bundle may a caller say
-	// that the key is unknown. Implementations limit how often they really ask.
+	// Refresh is called when keyID is in no bundle at hand; "" is the key of a signature that names none. It
+	// returns a bundle that was checked against its origin within the refresh hint, or ErrUnavailable: only of
+	// such a bundle may a caller say that the key is unknown. Implementations limit how often they really ask.
 	Refresh(ctx context.Context, keyID string) (*Bundle, error)
 }
 
@@ -59,8 +59,8 @@ type IdentitySource interface {
 	Identities(now time.Time) []Identity
 }
 
-// OpenWith is the IdentitySource of these identities, at all times. envelope.NewDecrypter refuses it if one of
-// them is nil.
+// OpenWith is the IdentitySource of these identities, at all times. envelope.NewDecrypter refuses it if one
+// of them is nil.
 func OpenWith(identities ...Identity) IdentitySource { return fixedIdentities(identities) }
 
 type fixedIdentities []Identity

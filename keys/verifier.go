@@ -23,8 +23,8 @@ const (
 	Ed25519 Algorithm = "Ed25519" // RFC 8032, RFC 9864; signature 64 bytes
 	ES256   Algorithm = "ES256"   // ECDSA P-256 with SHA-256, RFC 7518 section 3.4; signature r||s, 64 bytes
 
-	// MLDSA65 is ML-DSA-65 (FIPS 204) with an empty context, RFC 9964: a forger with a quantum computer cannot break it.
-	// Its public key has 1,952 bytes and its signature 3,309.
+	// MLDSA65 is ML-DSA-65 (FIPS 204) with an empty context, RFC 9964: a forger with a quantum computer cannot
+	// break it. Its public key has 1,952 bytes and its signature 3,309.
 	MLDSA65 Algorithm = "ML-DSA-65"
 )
 
@@ -63,9 +63,9 @@ type Signer interface {
 	Sign(ctx context.Context, message []byte) ([]byte, error)
 }
 
-// NewVerifier takes an ed25519.PublicKey, a P-256 *ecdsa.PublicKey or an ML-DSA-65 *mldsa.PublicKey, which is copied. It
-// refuses a point that is not on the curve, is encoded in another than the canonical way, or is of small order, and an
-// ML-DSA key that is zero: the signatures of such a key say nothing about who made them.
+// NewVerifier takes an ed25519.PublicKey, a P-256 *ecdsa.PublicKey or an ML-DSA-65 *mldsa.PublicKey, which is
+// copied. It refuses a point that is not on the curve, is encoded in another than the canonical way, or is of
+// small order, and an ML-DSA key that is zero: the signatures of such a key say nothing about who made them.
 func NewVerifier(public crypto.PublicKey) (*Verifier, error) {
 	switch k := public.(type) {
 	case ed25519.PublicKey:
@@ -111,8 +111,8 @@ func newES256Verifier(point []byte) (*Verifier, error) {
 	return withID(&Verifier{alg: ES256, public: k, point: append([]byte(nil), point...)}), nil
 }
 
-// mldsaSeedSize is how much of an ML-DSA public key is the seed of its matrix; the rest is the vector t1 (FIPS 204
-// algorithm 22).
+// mldsaSeedSize is how much of an ML-DSA public key is the seed of its matrix; the rest is the vector t1
+// (FIPS 204 algorithm 22).
 const mldsaSeedSize = 32
 
 func newMLDSA65Verifier(key []byte) (*Verifier, error) {
@@ -141,8 +141,8 @@ func (v *Verifier) KeyID() string { return v.id }
 // Algorithm is the one algorithm that this key verifies.
 func (v *Verifier) Algorithm() Algorithm { return v.alg }
 
-// Public is the key as an ed25519.PublicKey, *ecdsa.PublicKey or *mldsa.PublicKey (filippo.io/mldsa), not shared with the
-// Verifier.
+// Public is the key as an ed25519.PublicKey, *ecdsa.PublicKey or *mldsa.PublicKey (filippo.io/mldsa), not
+// shared with the Verifier.
 func (v *Verifier) Public() crypto.PublicKey {
 	switch v.alg {
 	case Ed25519:

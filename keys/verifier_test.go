@@ -27,7 +27,8 @@ func unhexT(t testing.TB, s string) []byte {
 	return b
 }
 
-// testdata/vectors.json: RFC 8032 section 7.1, RFC 6979 appendix A.2.5 (P-256 with SHA-256), RFC 8037 appendix A, RFC 7638 section 3.1.
+// testdata/vectors.json: RFC 8032 section 7.1, RFC 6979 appendix A.2.5 (P-256 with SHA-256), RFC 8037
+// appendix A, RFC 7638 section 3.1.
 type vectors struct {
 	Ed25519 []struct{ Secret, Public, Message, Signature string }
 	ES256   []struct{ Secret, X, Y, Message, R, S string }

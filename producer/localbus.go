@@ -12,7 +12,8 @@ import (
 	"github.com/sealbus/sealbus/internal/jsonwrite"
 )
 
-// ErrNoSubscriber means that a LocalBus had no subscriber when the event was published, so that it would have been lost.
+// ErrNoSubscriber means that a LocalBus had no subscriber when the event was published, so that it would have
+// been lost.
 var ErrNoSubscriber = errors.New("producer: the local bus has no subscriber, and nothing would receive the event: " +
 	"call Subscribe before Publish")
 
@@ -50,8 +51,8 @@ type subscriber struct {
 	busy  bool // somebody is delivering, and will also deliver what is queued meanwhile
 }
 
-// NewLocalBus makes a bus without subscribers. It accepts events once it has one: EventBridge drops an event that no rule
-// matches without a word, and a bus for trying things out had better say so (ErrNoSubscriber).
+// NewLocalBus makes a bus without subscribers. It accepts events once it has one: EventBridge drops an event
+// that no rule matches without a word, and a bus for trying things out had better say so (ErrNoSubscriber).
 func NewLocalBus(opts *LocalBusOptions) *LocalBus {
 	var o LocalBusOptions
 	if opts != nil {
@@ -69,8 +70,8 @@ func NewLocalBus(opts *LocalBusOptions) *LocalBus {
 	return &LocalBus{opts: o}
 }
 
-// Subscribe delivers to handle what is sent from now on, one delivery at a time. An error of handle means that
-// the delivery is to be made again. A nil handle takes nothing and is no subscriber.
+// Subscribe delivers to handle what is sent from now on, one delivery at a time. An error of handle means
+// that the delivery is to be made again. A nil handle takes nothing and is no subscriber.
 func (b *LocalBus) Subscribe(handle func(ctx context.Context, delivery []byte) error) {
 	if handle == nil {
 		return
@@ -80,8 +81,8 @@ func (b *LocalBus) Subscribe(handle func(ctx context.Context, delivery []byte) e
 	b.subscribers = append(b.subscribers, &subscriber{handle: handle})
 }
 
-// Send is Bus.Send: an event is accepted when it is in the queue of every subscriber. What subscribers say of it is
-// no concern of who published it. Without a subscriber the error of each event is ErrNoSubscriber.
+// Send is Bus.Send: an event is accepted when it is in the queue of every subscriber. What subscribers say of
+// it is no concern of who published it. Without a subscriber the error of each event is ErrNoSubscriber.
 func (b *LocalBus) Send(ctx context.Context, events []*envelope.Sealed) []error {
 	errs := make([]error, len(events))
 	if len(b.all()) == 0 {
@@ -108,8 +109,8 @@ func (b *LocalBus) accept(e *envelope.Sealed) error {
 	return nil
 }
 
-// Put queues a delivery for every subscriber as it is: what Delivery made, or what an attacker made of it. A nil
-// delivery is one that was dropped on the way: nothing is queued.
+// Put queues a delivery for every subscriber as it is: what Delivery made, or what an attacker made of it. A
+// nil delivery is one that was dropped on the way: nothing is queued.
 func (b *LocalBus) Put(delivery []byte) {
 	if delivery == nil {
 		return
@@ -127,9 +128,9 @@ func (b *LocalBus) all() []*subscriber {
 	return b.subscribers[:len(b.subscribers):len(b.subscribers)]
 }
 
-// Deliver makes one attempt at everything that is queued, in order. The error joins what subscribers returned;
-// what they did not take stays queued. A subscriber that is just being delivered to, by another goroutine or
-// because it publishes itself, gets the rest from there.
+// Deliver makes one attempt at everything that is queued, in order. The error joins what subscribers
+// returned; what they did not take stays queued. A subscriber that is just being delivered to, by another
+// goroutine or because it publishes itself, gets the rest from there.
 func (b *LocalBus) Deliver(ctx context.Context) error {
 	var errs []error
 	for _, s := range b.all() {
@@ -148,8 +149,8 @@ func (b *LocalBus) Pending() (n int) {
 	return n
 }
 
-// deliver takes each delivery out of the queue for the time of its attempt, and puts back what was not taken, even
-// if the handler panics.
+// deliver takes each delivery out of the queue for the time of its attempt, and puts back what was not taken,
+// even if the handler panics.
 func (s *subscriber) deliver(ctx context.Context) error {
 	if !s.begin() {
 		return nil
@@ -182,8 +183,8 @@ func (s *subscriber) begin() bool {
 	return true
 }
 
-// next is false at the end of the queue. In the same moment what is left goes back into the queue, and s is no
-// longer busy: whoever queues something after that delivers it.
+// next is false at the end of the queue. In the same moment what is left goes back into the queue, and s is
+// no longer busy: whoever queues something after that delivers it.
 func (s *subscriber) next(left *[][]byte) ([]byte, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

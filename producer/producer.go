@@ -1,7 +1,7 @@
 // Package producer seals events and puts them on a bus, and says of each event what became of it.
 //
-// A bus is anything that implements the one method of Bus; LocalBus is one inside the process, for tests and for
-// trying things out.
+// A bus is anything that implements the one method of Bus; LocalBus is one inside the process, for tests and
+// for trying things out.
 //
 // Threats: whoever carries the events (they are sealed before they leave); an error that goes unnoticed (one
 // Result for each event, in order, whatever the bus answers). Not stopped: whoever holds the keys.
@@ -28,8 +28,8 @@ import (
 )
 
 // Bus sends sealed events. Send returns one error for each event, in their order: nil means that the bus has
-// accepted the event. It is not changed by Send, which is safe for concurrent use. A Bus that cannot tell which of
-// them were accepted says of each that it was not: events are handled once, whatever is sent twice.
+// accepted the event. It is not changed by Send, which is safe for concurrent use. A Bus that cannot tell
+// which of them were accepted says of each that it was not: events are handled once, whatever is sent twice.
 type Bus interface {
 	Send(ctx context.Context, events []*envelope.Sealed) []error
 }
@@ -49,15 +49,15 @@ type Outcome struct {
 
 // Errors of single events.
 var (
-	// ErrNotSent means that the event was not given to the bus: the context was cancelled before, or the bus could not
-	// be reached.
+	// ErrNotSent means that the event was not given to the bus: the context was cancelled before, or the bus
+	// could not be reached.
 	ErrNotSent = errors.New("producer: the event was not sent")
 	// ErrNoAnswer means that the bus did not say what became of the event: it may or may not be on the bus.
 	ErrNoAnswer = errors.New("producer: the bus gave no answer for the event")
 )
 
-// sendBatch is how many events are sealed and sent at a time: so many may be sealed in vain when the context is
-// cancelled, and so old is the first signature when they leave.
+// sendBatch is how many events are sealed and sent at a time: so many may be sealed in vain when the context
+// is cancelled, and so old is the first signature when they leave.
 const sendBatch = 100
 
 // Options adjust a Producer. The zero value seals for anybody, without end.
@@ -130,16 +130,16 @@ func New(ring keys.SignerSource, bus Bus, opts *Options) (*Producer, error) {
 type Result struct {
 	ID  string // the event's id
 	Err error  // nil: the bus has accepted it
-	// MaybeTwice means that the bus may have the event twice, or will have it twice when it is published again: an answer
-	// was lost after the bus may have acted. Nothing needs to be done, since consumers handle an event once. It is false
-	// for a Bus that does not tell (see OutcomeBus).
+	// MaybeTwice means that the bus may have the event twice, or will have it twice when it is published again:
+	// an answer was lost after the bus may have acted. Nothing needs to be done, since consumers handle an event
+	// once. It is false for a Bus that does not tell (see OutcomeBus).
 	MaybeTwice bool
 }
 
 // Publish seals the events and sends them. There is one Result for each event, in their order. The error is
 // nil if all were accepted, else a *PublishError that lists the others; what it does not list is on the bus.
-// Publishing an event again is safe: consumers take it for the duplicate that it is, as long as id and content
-// are the same.
+// Publishing an event again is safe: consumers take it for the duplicate that it is, as long as id and
+// content are the same.
 func (p *Producer) Publish(ctx context.Context, events ...event.Event) ([]Result, error) {
 	if p.opts.Trace != nil {
 		parent, state := p.opts.Trace(ctx)

@@ -143,8 +143,8 @@ type codeError struct{ code int }
 
 func (e *codeError) Error() string { return fmt.Sprint("code ", e.code) }
 
-// Each event gets its own answer, also when another one could not be sealed: what a bus says of the second sealed
-// event is not about the second event.
+// Each event gets its own answer, also when another one could not be sealed: what a bus says of the second
+// sealed event is not about the second event.
 func TestPublishMapsAnswersToEvents(t *testing.T) {
 	events := numbered(5)
 	events[1].SetExtension("recordedtime", start) // sealing refuses it
@@ -340,7 +340,8 @@ func TestLocalBusRefusesWhatEventBridgeRefuses(t *testing.T) {
 	}
 }
 
-// TestLocalBusWithoutSubscriber: an event that nothing would receive is an error, and is not received later either.
+// TestLocalBusWithoutSubscriber: an event that nothing would receive is an error, and is not received later
+// either.
 func TestLocalBusWithoutSubscriber(t *testing.T) {
 	bus := producer.NewLocalBus(nil)
 	bus.Subscribe(nil) // is none

@@ -6,8 +6,8 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 )
 
-// The attributes of the CloudEvents extension Distributed Tracing. Hops may change them, so they are never signed: a
-// consumer may link its span to them, and believe nothing else.
+// The attributes of the CloudEvents extension Distributed Tracing. Hops may change them, so they are never
+// signed: a consumer may link its span to them, and believe nothing else.
 const (
 	attrTraceParent = "traceparent"
 	attrTraceState  = "tracestate"
@@ -21,8 +21,8 @@ type traceKey struct{}
 type trace struct{ parent, state string }
 
 // WithTrace has the events that are published under the context carry this W3C trace context, unless they
-// have a traceparent of their own. A malformed traceparent is ignored: tracing never keeps an event from being
-// published.
+// have a traceparent of their own. A malformed traceparent is ignored: tracing never keeps an event from
+// being published.
 func WithTrace(ctx context.Context, traceparent, tracestate string) context.Context {
 	if !validTraceParent(traceparent) {
 		return ctx

@@ -63,8 +63,8 @@ func loadAWS(ctx context.Context, region string) (aws.Config, error) {
 	return cfg, nil
 }
 
-// checkCredentials looks for credentials. The SDK names the last of the places where it looked, which is the metadata
-// service of a virtual machine: that says nothing to people who are on none.
+// checkCredentials looks for credentials. The SDK names the last of the places where it looked, which is the
+// metadata service of a virtual machine: that says nothing to people who are on none.
 func checkCredentials(ctx context.Context, cfg aws.Config) error {
 	_, err := cfg.Credentials.Retrieve(ctx)
 	if err == nil {

@@ -24,8 +24,8 @@ func regionOfARN(text string) string { a, _ := parseARN(text); return a.region }
 // regionOfQueue is the region that the URL of a queue names; "" = it names none, or its host is unknown.
 func regionOfQueue(text string) string { q, _ := awsname.ParseQueueURL(text); return q.Region }
 
-// queueBase is the endpoint of a queue: --endpoint, or else what the AWS configuration says, or else the host in the
-// queue's URL, where that is not the ordinary one of its region.
+// queueBase is the endpoint of a queue: --endpoint, or else what the AWS configuration says, or else the host
+// in the queue's URL, where that is not the ordinary one of its region.
 func queueBase(queueURL string, f *awsFlags, configured *string) *string {
 	if base := orBase(f, configured); base != nil {
 		return base

@@ -6,7 +6,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// The host in the URL of a queue is called where it is not the ordinary endpoint; what is configured comes first.
+// The host in the URL of a queue is called where it is not the ordinary endpoint; what is configured comes
+// first.
 func TestQueueBase(t *testing.T) {
 	const ordinary, vpc = "https://sqs.eu-west-1.amazonaws.com/111122223333/q", "https://vpce-1.sqs.eu-west-1.vpce.amazonaws.com/111122223333/q"
 	for _, test := range []struct {

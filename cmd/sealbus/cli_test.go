@@ -11,7 +11,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Every command explains itself, with flags that all have a text, and takes --output json for wrong calls too.
+// Every command explains itself, with flags that all have a text, and takes --output json for wrong calls
+// too.
 func TestEveryCommandIsExplained(t *testing.T) {
 	n := 0
 	for _, path := range commandPaths(t) {

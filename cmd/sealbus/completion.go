@@ -44,8 +44,8 @@ func (a *app) completion(_ context.Context, root *cobra.Command, shell string) e
 	return usage("use one of "+strings.Join(shells, ", "), "no script for the shell %q", shell)
 }
 
-// completeFlags has the shell offer the values that a flag can take, in every command. Where it can take anything, it
-// offers files only if a file is meant.
+// completeFlags has the shell offer the values that a flag can take, in every command. Where it can take
+// anything, it offers files only if a file is meant.
 func (a *app) completeFlags(cmd *cobra.Command) {
 	complete := func(flags *pflag.FlagSet) {
 		flags.VisitAll(func(f *pflag.Flag) {

@@ -108,8 +108,8 @@ func TestDemoEditsAreReal(t *testing.T) {
 	}
 }
 
-// The tools of the confidential cases make events that are accepted, but for what each case changes: it is for that alone
-// that they are refused.
+// The tools of the confidential cases make events that are accepted, but for what each case changes: it is
+// for that alone that they are refused.
 func TestDemoSecretsAreRefusedForWhatTheySay(t *testing.T) {
 	st, err := newStage(t.Context(), time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC))
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/sealbus/sealbus/internal/awsfake"
 )
 
-// demoBus is an event bus with one rule and one target, on an EventBridge inside the process. The client is the real
-// one.
+// demoBus is an event bus with one rule and one target, on an EventBridge inside the process. The client is
+// the real one.
 type demoBus struct {
 	server    *awsfake.Server
 	client    *awseventbridge.Client

@@ -27,8 +27,8 @@ func verified() outcome                        { return outcome{verdict: "verifi
 func refusal(reason envelope.Reason) outcome   { return outcome{"rejected", reason} }
 func duplicate(reason envelope.Reason) outcome { return outcome{"duplicate", reason} }
 
-// expectations say how each case must end, by its name. They are written down here, apart from the cases: what
-// the demo shows is what the consumer said. "verified" also means that the handler got the very event
+// expectations say how each case must end, by its name. They are written down here, apart from the cases:
+// what the demo shows is what the consumer said. "verified" also means that the handler got the very event
 // that the producer published.
 var expectations = map[string]outcome{
 	"genuine":                  verified(),

@@ -106,8 +106,8 @@ func (s *act) session(signer *keys.LocalSigner, ago time.Duration) *keys.Session
 	return session
 }
 
-// overtime is an event that a session key of so long ago signs now: sealing makes a new one, so the thief of the old one does
-// it by hand.
+// overtime is an event that a session key of so long ago signs now: sealing makes a new one, so the thief of
+// the old one does it by hand.
 func (s *act) overtime(ago time.Duration) []byte {
 	old, fresh := s.session(s.orders, ago), s.session(s.orders, 0)
 	if s.err != nil {
@@ -150,8 +150,8 @@ func (s *act) jweOf(delivery []byte) json.RawMessage {
 	return d.Detail.Data
 }
 
-// jweUnder encrypts the event's data under key, with a valid authentication tag, and names another key in the header: what
-// AES-GCM alone would let pass.
+// jweUnder encrypts the event's data under key, with a valid authentication tag, and names another key in the
+// header: what AES-GCM alone would let pass.
 func (s *act) jweUnder(ev event.Event, key, named *jwe.ContentKey) json.RawMessage {
 	recipients, err := s.wrap(key)
 	if err != nil {
@@ -209,8 +209,8 @@ func gcm(key, plain []byte, bound string) (nonce, ciphertext, tag []byte, err er
 	return nonce, sealed[:end], sealed[end:], nil
 }
 
-// transplant has a producer seal ev around a ciphertext that was made elsewhere, as a program that does not use sealbus
-// could.
+// transplant has a producer seal ev around a ciphertext that was made elsewhere, as a program that does not
+// use sealbus could.
 func (s *act) transplant(signer *keys.LocalSigner, message json.RawMessage, ev event.Event) []byte {
 	if s.err != nil {
 		return nil

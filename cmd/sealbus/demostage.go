@@ -238,8 +238,8 @@ func (s *act) check(called bool, handled []consumer.Delivery[[]byte]) {
 	}
 }
 
-// differs says in what the handled event differs from the one that was sent. Sealing adds attributes of its own, and
-// what hops may change is not signed and therefore not handed over.
+// differs says in what the handled event differs from the one that was sent. Sealing adds attributes of its
+// own, and what hops may change is not signed and therefore not handed over.
 func differs(sent, got *event.Event) error {
 	data, err := canonical.Append(nil, sent.Data())
 	if err != nil {

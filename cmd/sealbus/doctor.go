@@ -180,7 +180,8 @@ func (d *doctor) add(check, status, fix, format string, args ...any) {
 	d.findings = append(d.findings, finding{Check: check, Status: status, Cause: fmt.Sprintf(format, args...), Fix: fix})
 }
 
-// failed is the finding of a check whose call to AWS failed: the permission is missing, or AWS did not answer.
+// failed is the finding of a check whose call to AWS failed: the permission is missing, or AWS did not
+// answer.
 func (d *doctor) failed(check, action, resource string, err error) {
 	if permissionDenied(err) {
 		d.unknown(check, "allow it: "+allowStatement(action, resource), "these credentials may not call %s", action)
@@ -226,7 +227,8 @@ func (d *doctor) exit() int {
 	return exitDone
 }
 
-// print writes a table of the findings, with what to do below each: from the second column on, as it is to be pasted.
+// print writes a table of the findings, with what to do below each: from the second column on, as it is to be
+// pasted.
 func (d *doctor) print(p *printer) {
 	rows := [][]cell{{{"STATUS", p.dim}, {"CHECK", p.dim}, {"FINDING", p.dim}}}
 	for _, f := range d.findings {
@@ -246,8 +248,8 @@ func (d *doctor) print(p *printer) {
 	p.linef("\n%s", p.bold(d.total()))
 }
 
-// fixLines folds advice in words. A command, or a statement to paste, stays as it is: the terminal breaks it where
-// the line is full, and it is one line all the same when it is copied.
+// fixLines folds advice in words. A command, or a statement to paste, stays as it is: the terminal breaks it
+// where the line is full, and it is one line all the same when it is copied.
 func fixLines(fix string, most, indent int) string {
 	paste := strings.ContainsAny(fix, "{'`") || strings.HasPrefix(fix, "aws ") || strings.HasPrefix(fix, "sealbus ") || strings.HasPrefix(fix, "redis-cli ")
 	if most == 0 || paste {

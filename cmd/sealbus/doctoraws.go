@@ -28,8 +28,8 @@ func errorCode(err error) string {
 	return ""
 }
 
-// shortAWSError is what the service said, without the operation and request ID around it; of a network it is what
-// was not reached, and for what.
+// shortAWSError is what the service said, without the operation and request ID around it; of a network it is
+// what was not reached, and for what.
 func shortAWSError(err error) error {
 	if done, ok := errors.AsType[*unreached](err); ok {
 		return done

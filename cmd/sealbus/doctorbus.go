@@ -38,8 +38,8 @@ func (d *doctor) checkBus(ctx context.Context) {
 // busResource is the bus in an IAM statement.
 func (d *doctor) busResource() string { return d.aws.resource("events", "event-bus/", d.f.bus) }
 
-// checkPublishers: other accounts may put events on the bus as its policy says. What they forge is refused by consumers,
-// but who may write every source fills their quarantines.
+// checkPublishers: other accounts may put events on the bus as its policy says. What they forge is refused by
+// consumers, but who may write every source fills their quarantines.
 func (d *doctor) checkPublishers(policy string) {
 	const check = "bus policy"
 	statements, err := parsePolicy(policy)
@@ -181,7 +181,8 @@ func (d *doctor) checkInput(rule string, t *types.Target) {
 	}
 }
 
-// checkRuleDeadLetters: what EventBridge cannot deliver in 24 hours, or is not allowed to, is dropped without one.
+// checkRuleDeadLetters: what EventBridge cannot deliver in 24 hours, or is not allowed to, is dropped without
+// one.
 func (d *doctor) checkRuleDeadLetters(ctx context.Context, rule string, t *target) {
 	const check = "rule dead-letter queue"
 	if t.target.DeadLetterConfig == nil || aws.ToString(t.target.DeadLetterConfig.Arn) == "" {
@@ -198,7 +199,8 @@ func (d *doctor) checkRuleDeadLetters(ctx context.Context, rule string, t *targe
 	d.checkDeadLetterSender(check, rule, t, q)
 }
 
-// withDeadLetters is the target as `aws events put-targets` replaces it: as it is, and with a dead-letter queue.
+// withDeadLetters is the target as `aws events put-targets` replaces it: as it is, and with a dead-letter
+// queue.
 func withDeadLetters(t types.Target) string {
 	t.DeadLetterConfig = &types.DeadLetterConfig{Arn: aws.String("QUEUE-ARN")}
 	doc, _ := json.Marshal(t) // of strings and numbers

@@ -159,7 +159,8 @@ func (d *doctor) whoAmI(ctx context.Context, clients *doctorAWS) bool {
 // slightSkew is what a clock that is kept right does not reach.
 const slightSkew = 30 * time.Second
 
-// checkClock compares the local clock, before and after the call, with the date of the answer, which is in whole seconds.
+// checkClock compares the local clock, before and after the call, with the date of the answer, which is in
+// whole seconds.
 func (d *doctor) checkClock(date, before, after time.Time) {
 	if date.IsZero() {
 		d.unknown("clock", "compare `date -u` with another machine", "the answer of AWS has no date")

@@ -65,8 +65,8 @@ func (d *doctor) checkDirect(ctx context.Context) {
 	d.checkOnFailure(ctx)
 }
 
-// checkInvokers: only rules of EventBridge that are named may call. Whoever else may, writes account and replay-name of
-// what the consumer gets, which are believed as EventBridge's.
+// checkInvokers: only rules of EventBridge that are named may call. Whoever else may, writes account and
+// replay-name of what the consumer gets, which are believed as EventBridge's.
 func (d *doctor) checkInvokers(ctx context.Context) {
 	const check = "function policy"
 	fix := fmt.Sprintf("aws lambda add-permission --function-name %s --statement-id sealbus --action lambda:InvokeFunction --principal events.amazonaws.com --source-arn RULE-ARN", shellQuote(d.f.function))

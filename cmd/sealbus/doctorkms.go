@@ -18,7 +18,8 @@ type kmsUses struct {
 
 func (u *kmsUses) any() bool { return len(u.sign)+len(u.encrypt)+len(u.decrypt) > 0 }
 
-// checkKMS asks KMS, by dry runs, whether these credentials may do what they are to. Nothing is signed or decrypted.
+// checkKMS asks KMS, by dry runs, whether these credentials may do what they are to. Nothing is signed or
+// decrypted.
 func (d *doctor) checkKMS(ctx context.Context) {
 	u := &d.f.kms
 	for _, use := range []struct {

@@ -153,8 +153,8 @@ func (q *queueFacts) setAttribute(name, value string) string {
 	return "aws sqs set-queue-attributes --queue-url " + shellQuote(q.url) + " --attributes " + shellQuote(attributes)
 }
 
-// checkSenders: only rules of EventBridge that are named may send. Whoever else may, writes account and replay-name of what
-// the consumer reads, which are believed as EventBridge's.
+// checkSenders: only rules of EventBridge that are named may send. Whoever else may, writes account and
+// replay-name of what the consumer reads, which are believed as EventBridge's.
 func (d *doctor) checkSenders(q *queueFacts) {
 	d.checkGrants(grants{
 		check: "queue policy", action: "sqs:SendMessage", does: "send", loses: "what a rule sends is lost, or goes to the rule's dead-letter queue",
@@ -217,7 +217,8 @@ func anyAccount(arns []string) bool {
 	return false
 }
 
-// onlyRules reports whether the ARNs are of rules of EventBridge: a topic or a bucket sends what anybody gave it.
+// onlyRules reports whether the ARNs are of rules of EventBridge: a topic or a bucket sends what anybody gave
+// it.
 func onlyRules(arns []string) bool {
 	for _, text := range arns {
 		if a, ok := parseARN(text); !ok || a.service != "events" || !strings.HasPrefix(a.resource, "rule/") {
@@ -294,8 +295,8 @@ func (d *doctor) checkDeadLetters(ctx context.Context, q *queueFacts) {
 	}
 }
 
-// checkReceives: a message is received when it comes and then once after each visibility timeout, so it survives an outage
-// of receives-1 timeouts without going to the dead-letter queue.
+// checkReceives: a message is received when it comes and then once after each visibility timeout, so it
+// survives an outage of receives-1 timeouts without going to the dead-letter queue.
 func (d *doctor) checkReceives(q *queueFacts) {
 	fix := q.setAttribute("RedrivePolicy", fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":"%d"}`, q.deadLetterARN, advisedReceives(q.visibility)))
 	n := q.maxReceives
@@ -341,7 +342,8 @@ func (d *doctor) checkWindow(q *queueFacts) {
 	}
 }
 
-// checkVisibility: while a message is being handled, nobody else may get it. The mapping is nil if there is no function.
+// checkVisibility: while a message is being handled, nobody else may get it. The mapping is nil if there is
+// no function.
 func (d *doctor) checkVisibility(q *queueFacts, m *mapping) {
 	need := time.Duration(d.f.lease) + time.Second
 	why := "the consumer's lease is " + formatDuration(time.Duration(d.f.lease))

@@ -11,8 +11,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// rotationNotice is how long before the last key of a producer stops signing its successor should be there: to make it,
-// review it, and let every consumer have the bundle.
+// rotationNotice is how long before the last key of a producer stops signing its successor should be there:
+// to make it, review it, and let every consumer have the bundle.
 const rotationNotice = 14 * 24 * time.Hour
 
 // mostProducers is how many producers have findings of their own.
@@ -24,8 +24,8 @@ type trustFacts struct {
 	byID   map[string]*keys.Key
 }
 
-// checkTrust looks at the bundle, and at whether each producer in it will still have a key in two weeks. An error is about
-// the command line.
+// checkTrust looks at the bundle, and at whether each producer in it will still have a key in two weeks. An
+// error is about the command line.
 func (d *doctor) checkTrust(ctx context.Context) error {
 	if d.f.trust == "" {
 		return nil
@@ -104,8 +104,8 @@ func (d *doctor) checkProducers(b *keys.Bundle) {
 	}
 }
 
-// signsUntil is until when some key signs, from now on and without a gap; zero = without end. It is not found if none
-// signs now.
+// signsUntil is until when some key signs, from now on and without a gap; zero = without end. It is not found
+// if none signs now.
 func signsUntil(schedules []*keys.Schedule, now time.Time) (end time.Time, found bool) {
 	end = now
 	for {

@@ -69,8 +69,8 @@ func (a *app) encrypter(ctx context.Context, f *encryptFlags) (*envelope.Encrypt
 	return e, nil
 }
 
-// addRecipient adds whom --encrypt-to names. A file and a consumer of one name are told apart by whoever typed it: to guess
-// would be to let somebody read what was not meant for them.
+// addRecipient adds whom --encrypt-to names. A file and a consumer of one name are told apart by whoever
+// typed it: to guess would be to let somebody read what was not meant for them.
 func (a *app) addRecipient(ctx context.Context, f *encryptFlags, name string, to *envelope.EncryptTo) error {
 	if isKMS(name) {
 		return a.addKMSRecipient(ctx, name, to)
@@ -133,7 +133,8 @@ func noRecipient(err error) error {
 		"only if all are retired, expired or revoked, have the consumer make a key with `sealbus keys new --use enc`", "%w", err)
 }
 
-// addKMSRecipient adds a key in KMS: a symmetric one is asked to encrypt, of a pair for key agreement the public half is enough.
+// addKMSRecipient adds a key in KMS: a symmetric one is asked to encrypt, of a pair for key agreement the
+// public half is enough.
 func (a *app) addKMSRecipient(ctx context.Context, name string, to *envelope.EncryptTo) error {
 	key, err := a.resolveKMS(ctx, name, types.KeyUsageTypeEncryptDecrypt)
 	if err != nil {

@@ -74,7 +74,8 @@ func privatePart(t *testing.T, jwk []byte) string {
 	return k.D
 }
 
-// A file that lies in the directory by chance, or by somebody's design, is not taken for the consumer of that name.
+// A file that lies in the directory by chance, or by somebody's design, is not taken for the consumer of that
+// name.
 func TestEncryptToIsNotGuessed(t *testing.T) {
 	b := newBench(t)
 	b.secretOrg()
@@ -208,8 +209,8 @@ func TestListenDecrypts(t *testing.T) {
 	}
 }
 
-// TestQuarantineOfEncrypted: without an identity a record is judged as far as that goes, and can be reopened; with one it
-// is seen whether it opens.
+// TestQuarantineOfEncrypted: without an identity a record is judged as far as that goes, and can be reopened;
+// with one it is seen whether it opens.
 func TestQuarantineOfEncrypted(t *testing.T) {
 	q := inDir(t)
 	q.secretOrg()
@@ -242,7 +243,8 @@ func TestQuarantineOfEncrypted(t *testing.T) {
 	}
 }
 
-// secretOrg makes an organisation whose producer is shop and whose consumer is billing: keyrings, public halves, trust.
+// secretOrg makes an organisation whose producer is shop and whose consumer is billing: keyrings, public
+// halves, trust.
 func (b *bench) secretOrg() *keys.LocalIdentity {
 	b.t.Helper()
 	_ = os.Remove(b.path("shop.keyring")) // of an organisation without secrets

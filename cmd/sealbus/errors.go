@@ -51,7 +51,8 @@ func rejected(fix, format string, args ...any) error {
 	return failure(exitRejected, fix, format, args...)
 }
 
-// wrongFile is the error of a file that a command needs: it is missing, may not be read, or is another one than is meant.
+// wrongFile is the error of a file that a command needs: it is missing, may not be read, or is another one
+// than is meant.
 func wrongFile(fix, format string, args ...any) error {
 	return &exitError{code: exitUsage, err: fmt.Errorf(format, args...), fix: fix, needed: true}
 }
@@ -73,8 +74,9 @@ func failure(code int, fix, format string, args ...any) error {
 	return &exitError{code: code, err: fmt.Errorf(format, args...), fix: fix}
 }
 
-// asNeeded turns the rejection of what a command needs, in order to judge something else, into a wrong file: a broken
-// trust bundle says nothing about an event. A bundle that is only too old may have a successor the next time.
+// asNeeded turns the rejection of what a command needs, in order to judge something else, into a wrong file:
+// a broken trust bundle says nothing about an event. A bundle that is only too old may have a successor the
+// next time.
 func asNeeded(reason string, err error) error {
 	var e *exitError
 	if !errors.As(err, &e) {
@@ -91,8 +93,8 @@ func asNeeded(reason string, err error) error {
 	return &c
 }
 
-// pathErrors are the errors of a path that leads nowhere, or to what may not be used: until somebody changes that,
-// another try ends the same.
+// pathErrors are the errors of a path that leads nowhere, or to what may not be used: until somebody changes
+// that, another try ends the same.
 var pathErrors = []error{
 	fs.ErrNotExist, fs.ErrPermission, fs.ErrExist, fs.ErrInvalid,
 	syscall.EISDIR, syscall.ENOTDIR, syscall.ELOOP, syscall.ENAMETOOLONG, syscall.EINVAL, syscall.EROFS, syscall.ENXIO,

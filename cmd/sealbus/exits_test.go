@@ -80,8 +80,8 @@ func needies(b *bench) []needy {
 	}
 }
 
-// TestExitOfFiles: a file that is missing, or another one than is meant, is exit 2, in every command: another try would
-// end the same. What is in a file that is to be judged is exit 1.
+// TestExitOfFiles: a file that is missing, or another one than is meant, is exit 2, in every command: another
+// try would end the same. What is in a file that is to be judged is exit 1.
 func TestExitOfFiles(t *testing.T) {
 	b := newBench(t)
 	b.org(nil, orderSource)
@@ -269,7 +269,8 @@ func TestExitWords(t *testing.T) {
 	}
 }
 
-// TestServerClosedIdle: net/http has words of its own for a connection that was closed just when a request began.
+// TestServerClosedIdle: net/http has words of its own for a connection that was closed just when a request
+// began.
 func TestServerClosedIdle(t *testing.T) {
 	err := &net.OpError{Op: "read", Err: errors.New(closedIdle)}
 	if got := reachedAt("h:1", "KMS", err).Error(); got != "cannot reach h:1 for KMS: "+whyUnreached(io.EOF) {

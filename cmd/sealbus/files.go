@@ -95,8 +95,9 @@ func checkPrivateFile(path, fix string) error {
 	return nil
 }
 
-// checkProtected refuses a private file that is another kind of file, or that is not protected as the flags say.
-// It comes before a passphrase is typed for nothing, and before the advice to hide a public file from others.
+// checkProtected refuses a private file that is another kind of file, or that is not protected as the flags
+// say. It comes before a passphrase is typed for nothing, and before the advice to hide a public file from
+// others.
 func (a *app) checkProtected(path string, f *privateFlags) error {
 	if !isRegular(path) {
 		return nil // a pipe can be read once only
@@ -139,8 +140,8 @@ func isRegular(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// warnShared warns of a file with a secret that others than its owner may read or change. Not of pipes, nor where
-// modes say nothing.
+// warnShared warns of a file with a secret that others than its owner may read or change. Not of pipes, nor
+// where modes say nothing.
 func (a *app) warnShared(path string) {
 	info, err := os.Stat(path)
 	if err != nil || runtime.GOOS == "windows" || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {

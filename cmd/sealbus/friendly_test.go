@@ -111,7 +111,8 @@ func TestPublishRetriesTheBusCheck(t *testing.T) {
 	}
 }
 
-// TestQuarantineByPrefix: a record is named by the beginning of its ID, or of the hash in it, if no other begins so.
+// TestQuarantineByPrefix: a record is named by the beginning of its ID, or of the hash in it, if no other
+// begins so.
 func TestQuarantineByPrefix(t *testing.T) {
 	b := newBench(t)
 	key := make([]byte, consumer.MinQuarantineKey)

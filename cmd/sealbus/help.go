@@ -64,7 +64,8 @@ func exitStatuses() *table {
 	return &t
 }
 
-// printParagraphs writes text whose paragraphs are apart by blank lines. Lines that are indented stay as they are.
+// printParagraphs writes text whose paragraphs are apart by blank lines. Lines that are indented stay as they
+// are.
 func printParagraphs(p *printer, text string) {
 	for i, paragraph := range strings.Split(text, "\n\n") {
 		if i > 0 {
@@ -80,7 +81,8 @@ func printParagraphs(p *printer, text string) {
 	}
 }
 
-// continued breaks a command for the shell into lines that can be pasted: before a flag, a pipe or a redirection.
+// continued breaks a command for the shell into lines that can be pasted: before a flag, a pipe or a
+// redirection.
 func continued(line string, most int) string {
 	const indent = "    "
 	var b strings.Builder

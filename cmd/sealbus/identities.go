@@ -132,7 +132,8 @@ func (a *app) openIdentities(ctx context.Context, f *identityFlags, path string)
 
 const fixIdentity = "give the consumer's keyring, or a private JWK of X25519 or P-256: the file that has the private half"
 
-// openJWKs opens private keys as other tools keep them: one JWK, or a JWK Set. No error quotes anything in it.
+// openJWKs opens private keys as other tools keep them: one JWK, or a JWK Set. No error quotes anything in
+// it.
 func (a *app) openJWKs(path string, doc []byte) (keys.IdentitySource, error) {
 	docs, err := splitJWKs(doc)
 	switch {

@@ -207,8 +207,8 @@ func (in *input) next() (*message, error) {
 	return m, nil
 }
 
-// each hands over every message, and where it is: nowhere in particular if it is the only one. How many there are is
-// known only if they are in one record.
+// each hands over every message, and where it is: nowhere in particular if it is the only one. How many there
+// are is known only if they are in one record.
 func (in *input) each(do func(m *message, where string, i, of int) error) error {
 	m, err := in.next()
 	if err != nil {
@@ -255,8 +255,8 @@ func (in *input) each(do func(m *message, where string, i, of int) error) error 
 	return nil
 }
 
-// documents are all JSON objects of the files, for commands that do all of it or nothing. Batch: they are the elements of
-// the one array that there is.
+// documents are all JSON objects of the files, for commands that do all of it or nothing. Batch: they are the
+// elements of the one array that there is.
 func (in *input) documents() (docs []record, batch bool, err error) {
 	size, records := 0, 0
 	for {
@@ -398,8 +398,9 @@ func messages(doc []byte, from string) []message {
 	return list
 }
 
-// messagesIn finds the events in a record: one, or the several of a batch, of a queue's messages or of PutEvents
-// entries. Nothing is verified here, and what cannot be read is left for opening to say so. There is at least one.
+// messagesIn finds the events in a record: one, or the several of a batch, of a queue's messages or of
+// PutEvents entries. Nothing is verified here, and what cannot be read is left for opening to say so. There
+// is at least one.
 func messagesIn(rec *record, from string) []message {
 	switch {
 	case rec.err != nil:
@@ -473,8 +474,8 @@ func notIn(from string) error {
 	return inputErrorf("drop --from, or name what it is", "this is not %s, as --from %s says", wrapper.Kind(from), from)
 }
 
-// fromQueue is the event in a message of SQS. What SQS hands out is the transport: in it there may be one wrapper. Of a
-// message that stands alone nobody knows whether a pipe passed it on, or who wrote it.
+// fromQueue is the event in a message of SQS. What SQS hands out is the transport: in it there may be one
+// wrapper. Of a message that stands alone nobody knows whether a pipe passed it on, or who wrote it.
 func fromQueue(text []byte, from string, handedOut bool) message {
 	body := bytes.TrimSpace(text)
 	s := shape{}
@@ -530,7 +531,8 @@ func fromWrapper(o *wrapper.Opened, from string) message {
 	return message{body: o.Anonymous(), eventBridge: true, hiding: o.Kind}
 }
 
-// fromWrapped is the event in a message that was delivered in a wrapper, as a consumer takes it that names one, or none.
+// fromWrapped is the event in a message that was delivered in a wrapper, as a consumer takes it that names
+// one, or none.
 func fromWrapped(body []byte, name string) message {
 	o, p := wrapper.Open(body)
 	switch {

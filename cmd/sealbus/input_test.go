@@ -201,7 +201,8 @@ func TestSealSequences(t *testing.T) {
 	}
 }
 
-// cliWrappers are what AWS puts around an event, by the words of --from; beside each, the same in a message of SQS.
+// cliWrappers are what AWS puts around an event, by the words of --from; beside each, the same in a message
+// of SQS.
 func cliWrappers(t *testing.T, event string) map[string]string {
 	text := func(s string) string { return wrapped(t, "%s", []string{s}) }
 	encoded := base64.StdEncoding.EncodeToString([]byte(event))
@@ -220,8 +221,8 @@ func cliWrappers(t *testing.T, event string) map[string]string {
 	}
 }
 
-// Every wrapper is taken off. The account in it counts only if --from names that wrapper; without it the event is judged as
-// one of which no account is known, and the fix says so.
+// Every wrapper is taken off. The account in it counts only if --from names that wrapper; without it the
+// event is judged as one of which no account is known, and the fix says so.
 func TestOpenWrappers(t *testing.T) {
 	b := newBench(t)
 	b.org([]string{"111122223333"}, orderSource)
@@ -278,8 +279,9 @@ func TestOpenWrappers(t *testing.T) {
 	b.must(event, b.open(orderSource)...)
 }
 
-// An event that could be forged by what its sender chooses is not believed: a detail that looks like a wrapper, a wrapper
-// in a wrapper, two candidates; and a sealed event that looks like a wrapper is that event.
+// An event that could be forged by what its sender chooses is not believed: a detail that looks like a
+// wrapper, a wrapper in a wrapper, two candidates; and a sealed event that looks like a wrapper is that
+// event.
 func TestOpenHostileWrappers(t *testing.T) {
 	b := newBench(t)
 	b.org([]string{"111122223333"}, orderSource)
@@ -368,8 +370,8 @@ type failingReader struct{}
 
 func (failingReader) Read([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
-// Whatever is read is an object or array that was in the input, in its order, or an error; and what encoding/json reads as
-// a sequence of objects is read as the same.
+// Whatever is read is an object or array that was in the input, in its order, or an error; and what
+// encoding/json reads as a sequence of objects is read as the same.
 func FuzzRecordReader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		r := newRecordReader(bytes.NewReader(doc), 1<<10)

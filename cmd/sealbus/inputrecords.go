@@ -38,9 +38,9 @@ type record struct {
 	err    *inputError
 }
 
-// recordReader reads JSON values that follow each other: one a line, or one behind the other with or without white
-// space, as Firehose writes them. It holds one at a time. After a record that is malformed or too large it goes on
-// where the next one begins, and ends where that cannot be told.
+// recordReader reads JSON values that follow each other: one a line, or one behind the other with or without
+// white space, as Firehose writes them. It holds one at a time. After a record that is malformed or too large
+// it goes on where the next one begins, and ends where that cannot be told.
 type recordReader struct {
 	r      *bufio.Reader
 	number int
@@ -92,8 +92,8 @@ func (r *recordReader) next() (record, error) {
 	return rec, r.value(&rec, c)
 }
 
-// skipSpace is the first byte of the next record. A byte order mark is white space here: files are joined with theirs.
-// So is the separator of JSON text sequences.
+// skipSpace is the first byte of the next record. A byte order mark is white space here: files are joined
+// with theirs. So is the separator of JSON text sequences.
 func (r *recordReader) skipSpace() (byte, error) {
 	for {
 		c, err := r.byte()
@@ -144,9 +144,9 @@ func (r *recordReader) encoding() *inputError {
 	return nil
 }
 
-// value reads the object or array that begins with open, by its brackets and strings only: another parser reads it. A
-// line break in a string cannot be in JSON, nor an object that begins a line where no value may stand: there the record
-// was cut off, and the next one begins.
+// value reads the object or array that begins with open, by its brackets and strings only: another parser
+// reads it. A line break in a string cannot be in JSON, nor an object that begins a line where no value may
+// stand: there the record was cut off, and the next one begins.
 func (r *recordReader) value(rec *record, open byte) error {
 	var s valueScan
 	keep := func(c byte) {
@@ -233,7 +233,8 @@ func (s *valueScan) step(c byte) bool {
 	return s.depth == 0
 }
 
-// logPrefix is what `aws logs tail` writes before each message: its time, and the stream unless it is left out.
+// logPrefix is what `aws logs tail` writes before each message: its time, and the stream unless it is left
+// out.
 var logPrefix = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S*[ \t]+(?:\S+[ \t]+)?$`)
 
 // maxPrefix is the longest such prefix: the name of a stream has up to 512 characters.
@@ -266,8 +267,8 @@ func (r *recordReader) line(rec *record, c byte) error {
 	}
 }
 
-// elements cuts an array into its elements. What is no object is an error of its own; what is no array of values is one
-// error for all of it.
+// elements cuts an array into its elements. What is no object is an error of its own; what is no array of
+// values is one error for all of it.
 func (rec *record) elements() ([]record, *inputError) {
 	var list []record
 	b := rec.doc

@@ -74,7 +74,8 @@ func (a *app) inspect(ctx context.Context, f *inspectFlags, files []string) erro
 	return ended(worst)
 }
 
-// show shows one event and reports whether there was one. Of several, of is their number, or 0 while it is not known.
+// show shows one event and reports whether there was one. Of several, of is their number, or 0 while it is
+// not known.
 func (i *inspector) show(m *message, where string, n, of int) bool {
 	s, err := (*peek.Sealed)(nil), m.err
 	if err == nil {

@@ -165,7 +165,8 @@ func (a *app) addToRing(f *keysNewFlags, schedule keys.Schedule) (*keys.LocalSig
 	return key, nil
 }
 
-// signsAlready reports whether a key signs now that a new one of the algorithm takes over from: one of its kind.
+// signsAlready reports whether a key signs now that a new one of the algorithm takes over from: one of its
+// kind.
 func signsAlready(ring *keys.Keyring, alg keys.Algorithm, now time.Time) bool {
 	signers, _ := ring.Signers(now) // none on an error
 	return slices.ContainsFunc(signers, func(s keys.Signer) bool {

@@ -42,9 +42,9 @@ type kmsKey struct {
 	client *kms.Client
 }
 
-// resolveKMS looks up what a name stands for. A role that may use a key need not be allowed to see it (kms:DescribeKey): then
-// what the key is for is told by its public half, and if that may not be seen either, the key is taken for what is
-// expected of it.
+// resolveKMS looks up what a name stands for. A role that may use a key need not be allowed to see it
+// (kms:DescribeKey): then what the key is for is told by its public half, and if that may not be seen either,
+// the key is taken for what is expected of it.
 func (a *app) resolveKMS(ctx context.Context, name string, expected types.KeyUsageType) (*kmsKey, error) {
 	client, err := a.kmsClient(ctx, name)
 	if err != nil {
@@ -65,8 +65,8 @@ func isDenied(err error) bool {
 	return ok && strings.HasPrefix(e.Cause, "AccessDenied")
 }
 
-// usageOf is what the key is for, by its public half. To mistake a key for key agreement for a symmetric one would be to say of
-// events that are for it that they are not.
+// usageOf is what the key is for, by its public half. To mistake a key for key agreement for a symmetric one
+// would be to say of events that are for it that they are not.
 func (a *app) usageOf(ctx context.Context, client *kms.Client, arn string, expected types.KeyUsageType) types.KeyUsageType {
 	out, err := client.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &arn})
 	switch {

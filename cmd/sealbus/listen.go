@@ -255,8 +255,8 @@ func (f *listenFlags) quarantineName() string {
 	return f.quarantined
 }
 
-// openListenQuarantine is nil if none is wanted. A directory is made if need be, as a consumer does. What was put there is
-// taken again when it is reopened.
+// openListenQuarantine is nil if none is wanted. A directory is made if need be, as a consumer does. What was
+// put there is taken again when it is reopened.
 func (a *app) openListenQuarantine(ctx context.Context, f *listenFlags) (consumer.Quarantine, []consumer.Reopen, error) {
 	if f.quarantine == "" {
 		return nil, nil, nil

@@ -353,7 +353,8 @@ func TestListenTerminal(t *testing.T) {
 	}
 }
 
-// TestListenTerminalJSON: lines and answers in JSON come to terminals, too (curl), and encoding/json leaves most of this as it is.
+// TestListenTerminalJSON: lines and answers in JSON come to terminals, too (curl), and encoding/json leaves
+// most of this as it is.
 func TestListenTerminalJSON(t *testing.T) {
 	b := newListenBench(t)
 	l := b.serve("--output", "json")
@@ -528,7 +529,8 @@ func (b *bench) poll(q *testQueue, more ...string) *listening {
 	return b.listen(append([]string{"--queue", q.url, "--endpoint", q.server.URL()}, more...)...)
 }
 
-// TestListenQueuePeek: looking leaves everything where it is, and tells each message once however often it comes.
+// TestListenQueuePeek: looking leaves everything where it is, and tells each message once however often it
+// comes.
 func TestListenQueuePeek(t *testing.T) {
 	b := newListenBench(t)
 	q := newTestQueue(b, map[string]string{"VisibilityTimeout": "0"}) // what is looked at comes again at once
@@ -553,8 +555,8 @@ func TestListenQueuePeek(t *testing.T) {
 	}
 }
 
-// TestListenQueueForward: a message leaves the queue when the receiver has it, and not before. What is refused never gets
-// there.
+// TestListenQueueForward: a message leaves the queue when the receiver has it, and not before. What is
+// refused never gets there.
 func TestListenQueueForward(t *testing.T) {
 	b := newListenBench(t)
 	q := newTestQueue(b, map[string]string{"VisibilityTimeout": "1"})
@@ -635,8 +637,8 @@ func TestRegionOfQueue(t *testing.T) {
 	}
 }
 
-// TestListenTakesReopenedRecords: the record that listen put away, and an operator reopened, is judged again as the event
-// that it holds, over both transports. Nothing is put away twice.
+// TestListenTakesReopenedRecords: the record that listen put away, and an operator reopened, is judged again
+// as the event that it holds, over both transports. Nothing is put away twice.
 func TestListenTakesReopenedRecords(t *testing.T) {
 	b := newListenBench(t)
 	b.must("", "quarantine", "key", "new", "--out", b.path("q.key"))
@@ -692,8 +694,8 @@ func TestListenTakesReopenedRecords(t *testing.T) {
 	}
 }
 
-// TestListenRefusesForeignRecords: what is not authentic, or of another consumer or quarantine, has no say in account or
-// replay name, and is kept whole as what it is.
+// TestListenRefusesForeignRecords: what is not authentic, or of another consumer or quarantine, has no say in
+// account or replay name, and is kept whole as what it is.
 func TestListenRefusesForeignRecords(t *testing.T) {
 	b := newListenBench(t)
 	for _, name := range []string{"q", "other"} {

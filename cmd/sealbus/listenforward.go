@@ -13,12 +13,12 @@ import (
 	"github.com/sealbus/sealbus/internal/cejson"
 )
 
-// forwardTimeout is how long the receiver may take: shorter than the visibility timeout that a queue has unless told
-// otherwise, so that a message does not come a second time while the first is being handled.
+// forwardTimeout is how long the receiver may take: shorter than the visibility timeout that a queue has
+// unless told otherwise, so that a message does not come a second time while the first is being handled.
 const forwardTimeout = 20 * time.Second
 
-// maxForwardAnswer is how much of an answer is read, so that the connection can be used again; shownForwardAnswer of
-// it is shown when it is a refusal.
+// maxForwardAnswer is how much of an answer is read, so that the connection can be used again;
+// shownForwardAnswer of it is shown when it is a refusal.
 const (
 	maxForwardAnswer   = 64 << 10
 	shownForwardAnswer = 200
@@ -38,7 +38,8 @@ func newForwarder(to string) *forwarder {
 	}}
 }
 
-// post hands the event over: what was signed, and only that. It returns nil if the receiver says that it is handled.
+// post hands the event over: what was signed, and only that. It returns nil if the receiver says that it is
+// handled.
 func (f *forwarder) post(ctx context.Context, d *consumer.Delivery[[]byte]) error {
 	ev, err := cejson.FromSDK(&d.Event)
 	if err != nil {

@@ -112,9 +112,9 @@ func (l *listener) takePosted(ctx context.Context, body []byte) *heard {
 	return h
 }
 
-// refuseRequest is why a request is not looked at; 0 = it is. A JSON content type is demanded because a web page in
-// somebody's browser cannot send one to this address without being asked first; and no Origin, which browsers add, because a
-// page can have its own name lead to this address.
+// refuseRequest is why a request is not looked at; 0 = it is. A JSON content type is demanded because a web
+// page in somebody's browser cannot send one to this address without being asked first; and no Origin, which
+// browsers add, because a page can have its own name lead to this address.
 func refuseRequest(r *http.Request) (status int, message string) {
 	switch media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); {
 	case r.Method != http.MethodPost:
@@ -138,8 +138,8 @@ func batchOf(body []byte) ([][]byte, bool) {
 	return elements, err == nil && len(elements) > 0
 }
 
-// answerBatch answers with all verdicts, and the status that leaves nothing undone: 503 if any must come again (a
-// duplicate does no harm), else the first refusal.
+// answerBatch answers with all verdicts, and the status that leaves nothing undone: 503 if any must come
+// again (a duplicate does no harm), else the first refusal.
 func (l *listener) answerBatch(ctx context.Context, w http.ResponseWriter, elements [][]byte) {
 	status := http.StatusOK
 	list := make([]*heard, len(elements))

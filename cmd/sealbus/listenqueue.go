@@ -40,7 +40,8 @@ type poller struct {
 	pause   time.Duration
 }
 
-// told is as much of a verdict as is kept for each message: the rest is as long as whoever wrote the message likes.
+// told is as much of a verdict as is kept for each message: the rest is as long as whoever wrote the message
+// likes.
 type told struct {
 	done   bool
 	reason envelope.Reason
@@ -82,8 +83,8 @@ func (p *poller) poll(ctx context.Context) error {
 	return nil
 }
 
-// most is how many messages to ask for. What is forwarded may take its time, and while it does, the visibility timeout of
-// the others would run out; and in a FIFO queue none may overtake one that failed.
+// most is how many messages to ask for. What is forwarded may take its time, and while it does, the
+// visibility timeout of the others would run out; and in a FIFO queue none may overtake one that failed.
 func (p *poller) most() int32 {
 	if p.forward != nil {
 		return 1

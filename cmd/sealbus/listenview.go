@@ -11,8 +11,9 @@ const mostShown = 44
 // mostFolded is how much of a claim is shown where it is folded.
 const mostFolded = 120
 
-// listenView writes aligned lines of what is not known in advance: columns start as wide as usual and grow. On a terminal
-// that is too narrow for that, an event has a line for the verdict, and lines below it for the rest.
+// listenView writes aligned lines of what is not known in advance: columns start as wide as usual and grow.
+// On a terminal that is too narrow for that, an event has a line for the verdict, and lines below it for the
+// rest.
 type listenView struct {
 	style
 	widths []int

@@ -98,7 +98,8 @@ func scriptMode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// jsonMember is the member at path, as text; "" is one that is absent or null, and "len" the length of a list. The document is exactly one JSON value.
+// jsonMember is the member at path, as text; "" is one that is absent or null, and "len" the length of a
+// list. The document is exactly one JSON value.
 func jsonMember(doc, path string) (string, error) {
 	d := json.NewDecoder(strings.NewReader(doc))
 	d.UseNumber()

@@ -57,7 +57,8 @@ func (p *sampleParts) content(t *testing.T) string {
 	return string(form)
 }
 
-// Every public sample goes through EventBridge and a broker that re-formats it, in each layout that can carry it.
+// Every public sample goes through EventBridge and a broker that re-formats it, in each layout that can carry
+// it.
 func TestSamplesThroughEventBridge(t *testing.T) {
 	for name, doc := range samples(t) {
 		var sample sampleParts

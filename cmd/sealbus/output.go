@@ -27,8 +27,8 @@ func (a *app) writeJSON(v any) error {
 	return a.writeRaw(line)
 }
 
-// jsonLine is v as one line of JSON, which is harmless on a terminal wherever it ends up: encoding/json escapes no more
-// than the control characters below the space.
+// jsonLine is v as one line of JSON, which is harmless on a terminal wherever it ends up: encoding/json
+// escapes no more than the control characters below the space.
 func jsonLine(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -39,8 +39,8 @@ func jsonLine(v any) ([]byte, error) {
 	return harmlessJSON(b.Bytes()), nil
 }
 
-// writeOut writes data, which is JSON, to standard output: byte for byte into a pipe or file. On a terminal what is
-// not printable is escaped, since the terminal would obey it.
+// writeOut writes data, which is JSON, to standard output: byte for byte into a pipe or file. On a terminal
+// what is not printable is escaped, since the terminal would obey it.
 func (a *app) writeOut(data []byte) error {
 	if a.env.terminal(a.stdout) {
 		data = harmlessJSON(data)
@@ -116,8 +116,8 @@ type cell struct {
 	paint func(string) string
 }
 
-// table is text in aligned columns, without lines around it. Where the terminal is too narrow for it, the columns that
-// may be folded are: their text goes on in the lines below.
+// table is text in aligned columns, without lines around it. Where the terminal is too narrow for it, the
+// columns that may be folded are: their text goes on in the lines below.
 type table struct {
 	header []string
 	rows   [][]cell
@@ -137,8 +137,8 @@ func plain(texts ...string) []cell {
 	return cells
 }
 
-// print writes the table, header dimmed, no wider than the terminal. Text is made harmless here, so that callers can
-// pass what they read.
+// print writes the table, header dimmed, no wider than the terminal. Text is made harmless here, so that
+// callers can pass what they read.
 func (t *table) print(p *printer) { t.printWidth(p, p.width) }
 
 // printProse is print for tables that are mostly sentences: they are folded where there is no terminal, too.
@@ -194,7 +194,8 @@ func total(widths []int) int {
 // narrowestColumn is how narrow a column is folded.
 const narrowestColumn = 12
 
-// fit makes the columns that may be folded narrower, the widest first, until all of them fit; 0 = anything fits.
+// fit makes the columns that may be folded narrower, the widest first, until all of them fit; 0 = anything
+// fits.
 func (t *table) fit(widths []int, most int) []int {
 	folds := t.folds
 	if folds == nil {

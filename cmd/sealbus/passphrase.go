@@ -26,7 +26,8 @@ type privateFlags struct {
 	insecure       bool
 }
 
-// workFactor is that of new private files; 0 = the default of keys. Tests lower it: they guess no passphrases.
+// workFactor is that of new private files; 0 = the default of keys. Tests lower it: they guess no
+// passphrases.
 var workFactor int
 
 // options are those of a new private file.

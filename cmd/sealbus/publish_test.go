@@ -258,7 +258,8 @@ func TestPublishWithPutEventsAlone(t *testing.T) {
 	}
 }
 
-// TestPublishMaybeTwice: an answer that is lost after EventBridge has acted is told, to people and to programs.
+// TestPublishMaybeTwice: an answer that is lost after EventBridge has acted is told, to people and to
+// programs.
 func TestPublishMaybeTwice(t *testing.T) {
 	lose := func(first int) *awsfake.Options { // the answers to so many calls
 		puts := 0

@@ -100,7 +100,8 @@ func (f *quarantineFlags) open(ctx context.Context, key []byte) (quarantine.Stor
 	return nil, wrongPlace(f.from)
 }
 
-// placeOf is the kind of a quarantine, and what follows it: a path alone is that of a directory. "" = it is none.
+// placeOf is the kind of a quarantine, and what follows it: a path alone is that of a directory. "" = it is
+// none.
 func placeOf(from string) (place, rest string) {
 	place, rest, found := strings.Cut(from, ":")
 	switch {
@@ -259,8 +260,8 @@ func (v *recordView) exit() int {
 	return exitUnavailable
 }
 
-// refuseTerminal keeps what strangers wrote, where it is written as it is, from a terminal: that takes some of it for
-// commands.
+// refuseTerminal keeps what strangers wrote, where it is written as it is, from a terminal: that takes some
+// of it for commands.
 func (a *app) refuseTerminal() error {
 	if !a.env.terminal(a.stdout) {
 		return nil
@@ -268,8 +269,8 @@ func (a *app) refuseTerminal() error {
 	return usage("redirect it: > FILE, | sealbus inspect, or | cat -v", "nobody has verified what would be written, and standard output is a terminal, which takes some of it for commands")
 }
 
-// claimLine is what the event claims to be, in one line. It is ASCII: letters that run from right to left would move
-// what stands beside them.
+// claimLine is what the event claims to be, in one line. It is ASCII: letters that run from right to left
+// would move what stands beside them.
 func claimLine(r *consumer.Record) string {
 	claims := []string{r.UnverifiedID, r.UnverifiedType, r.UnverifiedSource}
 	for i, text := range claims {

@@ -293,7 +293,8 @@ func TestQuarantineDryRunAndKeep(t *testing.T) {
 	})
 }
 
-// What would be refused now is not sent, but for what is only late: the consumer may have a permission for that.
+// What would be refused now is not sent, but for what is only late: the consumer may have a permission for
+// that.
 func TestQuarantineJudgedNow(t *testing.T) {
 	q := inDir(t)
 	q.refuse("billing", "o-1")
@@ -392,7 +393,8 @@ func TestQuarantineForgeries(t *testing.T) {
 	}
 }
 
-// A record of another consumer is not reopened with those of this one, and a consumer that gets it does not open it.
+// A record of another consumer is not reopened with those of this one, and a consumer that gets it does not
+// open it.
 func TestQuarantineOfAnotherConsumer(t *testing.T) {
 	everyPlace(t, func(t *testing.T, q *bin) {
 		q.refuse("billing", "o-1")
@@ -566,7 +568,8 @@ func TestQuarantineTooLargeForAQueue(t *testing.T) {
 	}
 }
 
-// Nor does what only this queue does not take: a large forgery would keep all that came after it from being reopened.
+// Nor does what only this queue does not take: a large forgery would keep all that came after it from being
+// reopened.
 func TestQuarantineTooLargeForThisQueue(t *testing.T) {
 	q := inDir(t)
 	narrow, err := q.client.CreateQueue(t.Context(), &awssqs.CreateQueueInput{QueueName: aws.String("narrow"), Attributes: map[string]string{"MaximumMessageSize": "262144"}})

@@ -32,8 +32,8 @@ func isRecordID(given string) bool {
 	return ok || strings.HasPrefix(given, "message-")
 }
 
-// recordIDs makes whole IDs of those that were given, each of which may be the beginning of one, or of the hash in it. All
-// that are not whole are looked for in one go.
+// recordIDs makes whole IDs of those that were given, each of which may be the beginning of one, or of the
+// hash in it. All that are not whole are looked for in one go.
 func recordIDs(ctx context.Context, store quarantine.Store, given []string) ([]string, error) {
 	ids, open := append([]string{}, given...), map[int][]string{}
 	for i, id := range given {

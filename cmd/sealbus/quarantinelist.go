@@ -45,7 +45,8 @@ func (f *recordFilter) options() *quarantine.ListOptions {
 	return &quarantine.ListOptions{From: f.since, To: f.until}
 }
 
-// wants reports whether an entry is meant. What is not authentic is of no consumer and has no reason: it is always shown.
+// wants reports whether an entry is meant. What is not authentic is of no consumer and has no reason: it is
+// always shown.
 func (f *recordFilter) wants(e quarantine.Entry) bool {
 	r := e.Record
 	return r == nil || (f.consumer == "" || r.Consumer == f.consumer) && (f.reason == "" || string(r.Reason) == f.reason)
@@ -175,8 +176,8 @@ func (l *recordList) print() error {
 	return l.app.writeText(p)
 }
 
-// printRecords writes one line for each record, or, on a terminal that is too narrow, two, with as much of its ID as
-// the commands need to find it.
+// printRecords writes one line for each record, or, on a terminal that is too narrow, two, with as much of
+// its ID as the commands need to find it.
 func (l *recordList) printRecords(p *printer) {
 	t := table{header: []string{"ID", "WHEN", "CONSUMER", "REASON", "CLAIMS TO BE (UNVERIFIED)"}}
 	for i, r := range l.rows {

@@ -102,8 +102,8 @@ type verdictNow struct {
 	Unread   bool            `json:"unread,omitempty"` // nobody tried to decrypt it: there was no --identity
 }
 
-// fixExpired is what helps an event that came too late. Who can write to the bus can bring back an event of long ago, of
-// which the consumer has forgotten that it handled it.
+// fixExpired is what helps an event that came too late. Who can write to the bus can bring back an event of
+// long ago, of which the consumer has forgotten that it handled it.
 const fixExpired = "make sure that it was not handled when it was fresh, and give the consumer a Permission that names the quarantine and the time in which such events were sealed"
 
 // now judges a record as its consumer would when it is reopened: the message in it, as it was delivered.
@@ -140,8 +140,8 @@ func (j *judge) now(ctx context.Context, r *consumer.Record) *verdictNow {
 // notAnEvent is said of a record that was put away because it was delivered, and refused, as a record.
 const notAnEvent = "what was refused here is itself a quarantine record, that of another consumer or key, or no record at all"
 
-// fixNotAnEvent does not say to remove it: a record that was sent to the wrong queue has left its own quarantine, and
-// nothing else has its event by then.
+// fixNotAnEvent does not say to remove it: a record that was sent to the wrong queue has left its own
+// quarantine, and nothing else has its event by then.
 const fixNotAnEvent = "before it is removed, see what is in it with `sealbus quarantine show --body ID | cat -v`: a record goes to the queue of the consumer that it names, " +
 	"or, if it is this one, to this queue again when Reopen has the key; what is neither is a forgery"
 

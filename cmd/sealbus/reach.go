@@ -160,7 +160,8 @@ func innermost(err error) error {
 // answered finds the status of an answer that keys.HTTPSOrigin gives as text.
 var answered = regexp.MustCompile(`the answer is (\d{3}) `)
 
-// mayPass reports whether a call that failed may succeed when it is made again, without anything being changed.
+// mayPass reports whether a call that failed may succeed when it is made again, without anything being
+// changed.
 func mayPass(err error) bool {
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		return worthRetrying(api) || statusOf(err) >= 500 || statusOf(err) == http.StatusTooManyRequests

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// tables is as much of DynamoDB as makes tables; key is the partition key of the table that exists, "" = none does.
+// tables is as much of DynamoDB as makes tables; key is the partition key of the table that exists, "" = none
+// does.
 type tables struct {
 	mu      sync.Mutex
 	key     string

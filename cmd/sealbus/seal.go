@@ -210,8 +210,8 @@ func (a *app) sealAll(ctx context.Context, events []event.Event, ring ring, opts
 	return sealed, nil
 }
 
-// checkScope refuses what no consumer would accept: the trust bundle binds a producer to its sources and types, and
-// the keyring remembers which.
+// checkScope refuses what no consumer would accept: the trust bundle binds a producer to its sources and
+// types, and the keyring remembers which.
 func checkScope(ring ring, ev *event.Event, where string) error {
 	what, value, patterns, reason := "", "", []string(nil), envelope.Reason("")
 	unfit := keys.CheckSource(ev.Source())

@@ -136,8 +136,8 @@ func TestKMSRefuses(t *testing.T) {
 	}
 }
 
-// agreementUnseen: an event for a key for key agreement opens without kms:DescribeKey, too, and is never called one for
-// somebody else. Where nothing says what the key is, that is said.
+// agreementUnseen: an event for a key for key agreement opens without kms:DescribeKey, too, and is never
+// called one for somebody else. Where nothing says what the key is, that is said.
 func (v *vault) agreementUnseen() {
 	v.t.Helper()
 	v.deny.Store(nil)

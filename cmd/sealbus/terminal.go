@@ -11,8 +11,8 @@ import (
 // defaultWidth is how wide text is where no terminal says how wide it is.
 const defaultWidth = 80
 
-// narrowest and widestProse bound how wide text is set: a terminal of 10 columns breaks every word, and lines of 200
-// are hard to read. Tables use all of a wide terminal.
+// narrowest and widestProse bound how wide text is set: a terminal of 10 columns breaks every word, and lines
+// of 200 are hard to read. Tables use all of a wide terminal.
 const (
 	narrowest   = 40
 	widestProse = 100
@@ -75,8 +75,8 @@ func paintAt(text string) string {
 	return ""
 }
 
-// harmless is the last look at text for people: beside letters there are newlines and the paints of this program
-// in it. Each value was cleaned before; this holds for those that a command forgets.
+// harmless is the last look at text for people: beside letters there are newlines and the paints of this
+// program in it. Each value was cleaned before; this holds for those that a command forgets.
 func (s style) harmless(text string) string {
 	var b strings.Builder
 	for i := 0; i < len(text); {
@@ -118,18 +118,19 @@ func clean(text string) string {
 	return b.String()
 }
 
-// unprintable reports whether a terminal could take the character for a command, show it as nothing or as a space, or
-// change the order of what stands around it: controls (C0, DEL, C1), bidirectional and other format characters, line
-// separators, spaces other than the usual one, private and unassigned characters, and letters without a shape.
+// unprintable reports whether a terminal could take the character for a command, show it as nothing or as a
+// space, or change the order of what stands around it: controls (C0, DEL, C1), bidirectional and other format
+// characters, line separators, spaces other than the usual one, private and unassigned characters, and
+// letters without a shape.
 func unprintable(c rune) bool {
 	return !unicode.IsPrint(c) || unicode.In(c, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || c == brailleBlank
 }
 
 const brailleBlank = '\u2800'
 
-// harmlessJSON escapes what is not printable in JSON, which then means the same: it can only stand in strings. Outside
-// of them there are spaces, tabs and newlines, which stay, and carriage returns, which go. Bytes that are not
-// UTF-8 become U+FFFD, as each reader of JSON takes them.
+// harmlessJSON escapes what is not printable in JSON, which then means the same: it can only stand in
+// strings. Outside of them there are spaces, tabs and newlines, which stay, and carriage returns, which go.
+// Bytes that are not UTF-8 become U+FFFD, as each reader of JSON takes them.
 func harmlessJSON(doc []byte) []byte {
 	out := make([]byte, 0, len(doc))
 	for i := 0; i < len(doc); {
@@ -176,8 +177,8 @@ func runeWidth(c rune) int {
 	return 1
 }
 
-// fold breaks text at spaces into lines of at most so many columns: the first, and those after it. A word that is longer
-// than a line is broken where the line is full.
+// fold breaks text at spaces into lines of at most so many columns: the first, and those after it. A word
+// that is longer than a line is broken where the line is full.
 func fold(text string, first, rest int) (lines []string) {
 	words := strings.Split(strings.TrimLeft(text, " "), " ")
 	line := text[:len(text)-len(strings.TrimLeft(text, " "))] // its own indentation stays
@@ -222,9 +223,9 @@ func hanging(text string, most, indent int) string {
 	return strings.Join(fold(text, most, most-indent), "\n"+strings.Repeat(" ", indent))
 }
 
-// say writes a line for people to standard error. On a terminal it is folded at its words. What is longer than a
-// line there, such as a URL or a command to paste, is left for the terminal to break; elsewhere each message is one line, so
-// that programs find it whole.
+// say writes a line for people to standard error. On a terminal it is folded at its words. What is longer
+// than a line there, such as a URL or a command to paste, is left for the terminal to break; elsewhere each
+// message is one line, so that programs find it whole.
 func (a *app) say(text string, indent int) {
 	if a.talk.width > 0 {
 		text = foldWords(text, a.talk.width, indent)
@@ -232,7 +233,8 @@ func (a *app) say(text string, indent int) {
 	_, _ = fmt.Fprintln(a.stderr, a.talk.harmless(text)) // where else to say that it failed?
 }
 
-// next says what to do next, and by which command. On a terminal the command is folded so that it can be copied.
+// next says what to do next, and by which command. On a terminal the command is folded so that it can be
+// copied.
 func (a *app) next(what, command string) {
 	command = clean(command)
 	if a.talk.width == 0 {

@@ -112,8 +112,8 @@ func rawUnicode(doc string) string {
 	return strings.NewReplacer(`\u2028`, "\u2028", `\u2029`, "\u2029", `\u007f`, "\x7f").Replace(doc)
 }
 
-// TestTerminalIsNotCommanded hands every command that shows events, records, keys and files text that a terminal would
-// obey. On a terminal none of it comes out, on neither stream.
+// TestTerminalIsNotCommanded hands every command that shows events, records, keys and files text that a
+// terminal would obey. On a terminal none of it comes out, on neither stream.
 func TestTerminalIsNotCommanded(t *testing.T) {
 	b := newBench(t)
 	b.org(nil, orderSource)

@@ -15,8 +15,8 @@ var transcriptFiles = []string{"../../README.md", "../../docs/transcript.md"}
 // transcriptBlock is a marked block of the transcript: <!-- transcript -->, then its fence.
 var transcriptBlock = regexp.MustCompile("(?s)<!-- transcript(?:: ([a-z ]+))? -->\n```[a-z]+\n(.*?)```")
 
-// TestTranscript runs the commands that people are told to type, in a shell, and holds what comes out against what
-// they are told to expect.
+// TestTranscript runs the commands that people are told to type, in a shell, and holds what comes out against
+// what they are told to expect.
 func TestTranscript(t *testing.T) {
 	bash, jq := lookPath("bash"), lookPath("jq")
 	if bash == "" || jq == "" {
@@ -60,8 +60,8 @@ func lookPath(name string) string {
 	return path
 }
 
-// readTranscript finds the one transcript: its commands, without the set-up that the test does itself, and what
-// they are said to write.
+// readTranscript finds the one transcript: its commands, without the set-up that the test does itself, and
+// what they are said to write.
 func readTranscript(t *testing.T) (commands string, outputs []string) {
 	t.Helper()
 	for _, name := range transcriptFiles {

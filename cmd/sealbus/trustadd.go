@@ -155,8 +155,8 @@ func checkMeant(listed []string, public []keys.PublicKey, f *trustAddFlags) erro
 	return nil
 }
 
-// warnLoneKey says what an export with a single key of a producer cannot show: whether the keyring stops signing with it
-// when the policy ends it.
+// warnLoneKey says what an export with a single key of a producer cannot show: whether the keyring stops
+// signing with it when the policy ends it.
 func (a *app) warnLoneKey(f *trustAddFlags, public []keys.PublicKey, pub string) {
 	if f.retire == "" && f.expire == "" || len(public) != 1 || public[0].Verifier == nil || public[0].Producer == "" {
 		return

@@ -111,9 +111,9 @@ func sameFile(a, b string) bool {
 	return err == nil && other == nil && os.SameFile(first, second)
 }
 
-// previousBundle opens the bundle that this one follows: its version and revoked sessions are carried on, so it must be
-// signed as well, by one of the roots at hand or, with --roots, as consumers want it. That it has expired does
-// not matter.
+// previousBundle opens the bundle that this one follows: its version and revoked sessions are carried on, so
+// it must be signed as well, by one of the roots at hand or, with --roots, as consumers want it. That it has
+// expired does not matter.
 func (a *app) previousBundle(f *trustBuildFlags, signers []keys.RootSigner) (*keys.Bundle, []byte, error) {
 	if f.previous == "" {
 		return nil, nil, nil

@@ -29,8 +29,8 @@ func (f *trustFlags) register(cmd *cobra.Command) {
 // reasonTrustUnavailable is envelope.ReasonTrustUnavailable, for bundles and roots that cannot be used.
 const reasonTrustUnavailable = "trust_unavailable"
 
-// openTrust reads the bundle and verifies it under the roots, at a.now(). Whatever is wrong with them, it is never a
-// rejection: the event was not judged.
+// openTrust reads the bundle and verifies it under the roots, at a.now(). Whatever is wrong with them, it is
+// never a rejection: the event was not judged.
 func (a *app) openTrust(ctx context.Context, f *trustFlags) (*keys.Bundle, error) {
 	if f.state != "" {
 		return a.rememberedTrust(ctx, f)
@@ -151,8 +151,8 @@ func (a *app) openBundle(ctx context.Context, where string, roots *keys.Roots) (
 	return b, nil
 }
 
-// readSigned reads a signed bundle from a file, standard input, an https:// URL or an object of S3. Nothing of it is
-// verified yet.
+// readSigned reads a signed bundle from a file, standard input, an https:// URL or an object of S3. Nothing
+// of it is verified yet.
 func (a *app) readSigned(ctx context.Context, where string) ([]byte, error) {
 	origin, err := a.trustOrigin(ctx, where)
 	if err != nil {

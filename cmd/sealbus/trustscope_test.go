@@ -39,7 +39,8 @@ func TestFillScopeByName(t *testing.T) {
 	}
 }
 
-// However the file is written, an empty scope of the producer is filled, and another one is left to its editor.
+// However the file is written, an empty scope of the producer is filled, and another one is left to its
+// editor.
 func TestFillScopeOfAnyFile(t *testing.T) {
 	f := &trustAddFlags{producer: "orders", sources: []string{"urn:a:*"}}
 	for name, doc := range map[string]string{

@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// signedResult is the result of `trust sign`. Who else signed is not told without --roots: a signature names its key
-// without proof.
+// signedResult is the result of `trust sign`. Who else signed is not told without --roots: a signature names
+// its key without proof.
 type signedResult struct {
 	File       string   `json:"file"`
 	Kind       string   `json:"kind"` // bundle or roots

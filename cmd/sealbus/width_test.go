@@ -23,8 +23,8 @@ func widest(text string) (line string, columns int) {
 	return line, columns
 }
 
-// TestHelpFits: no line of any command's help is wider than the terminal, or than 80 columns where there is none; and no
-// word is lost or broken.
+// TestHelpFits: no line of any command's help is wider than the terminal, or than 80 columns where there is
+// none; and no word is lost or broken.
 func TestHelpFits(t *testing.T) {
 	b := newBench(t)
 	paths := append(commandPaths(t), nil)
@@ -193,7 +193,8 @@ func TestRejectedHasOneColour(t *testing.T) {
 	}
 }
 
-// TestTalkIsFolded: talk is folded at its words on a terminal, with what follows indented; elsewhere a message is one line.
+// TestTalkIsFolded: talk is folded at its words on a terminal, with what follows indented; elsewhere a
+// message is one line.
 func TestTalkIsFolded(t *testing.T) {
 	b := newBench(t)
 	args := []string{"seal", "--keyring", "nowhere", "--insecure-no-passphrase", "--kms", "alias/a"}

@@ -1,31 +1,33 @@
-// Package awslambda lets a Lambda function consume sealed events: from an SQS queue (EventBridge -> SQS -> Lambda, the
-// topology to prefer) or invoked by EventBridge itself. Each message goes through consumer.Handle; what Lambda is
-// answered says exactly what is to be delivered again.
+// Package awslambda lets a Lambda function consume sealed events: from an SQS queue (EventBridge -> SQS ->
+// Lambda, the topology to prefer) or invoked by EventBridge itself. Each message goes through
+// consumer.Handle; what Lambda is answered says exactly what is to be delivered again.
 //
 //	lambda.Start(awslambda.SQS(c, func(ctx context.Context, d consumer.Delivery[Order]) error { ... }, nil))
 //
-// A message is acknowledged when it was handled, when it is a duplicate of one that was, or when it can never pass and the
-// consumer's Quarantine has it. All else is delivered again. When it cannot be said which message failed, the
-// whole invocation fails: nothing is lost, and what was handled is then recognised as a duplicate.
+// A message is acknowledged when it was handled, when it is a duplicate of one that was, or when it can never
+// pass and the consumer's Quarantine has it. All else is delivered again. When it cannot be said which
+// message failed, the whole invocation fails: nothing is lost, and what was handled is then recognised as a
+// duplicate.
 //
-// Threats: whoever can put a message into the queue or invoke the function (all is verified; the name of a replay, which
-// nobody signs, is believed only if Options say that only the service can write it); a poisoned message (its batch
-// goes on without it); the end of the invocation's time, which kills the process (nothing is begun too late, and a
-// handler is never left behind in a frozen process, where it would wake up hours later). Not stopped: an event source
-// mapping without ReportBatchItemFailures, see SQS; who has a producer's key and can write to the queue, and so the
-// "account" of an EventBridge event, which is worth as much as the queue's policy.
+// Threats: whoever can put a message into the queue or invoke the function (all is verified; the name of a
+// replay, which nobody signs, is believed only if Options say that only the service can write it); a poisoned
+// message (its batch goes on without it); the end of the invocation's time, which kills the process (nothing
+// is begun too late, and a handler is never left behind in a frozen process, where it would wake up hours
+// later). Not stopped: an event source mapping without ReportBatchItemFailures, see SQS; who has a producer's
+// key and can write to the queue, and so the "account" of an EventBridge event, which is worth as much as the
+// queue's policy.
 //
-// The package does not import the Lambda runtime: its functions are what lambda.Start of github.com/aws/aws-lambda-go
-// takes.
+// The package does not import the Lambda runtime: its functions are what lambda.Start of
+// github.com/aws/aws-lambda-go takes.
 //
 // # Deployment
 //
 // What the code cannot see, and `sealbus doctor` checks: the event source mapping has FunctionResponseTypes
-// ReportBatchItemFailures; the queue has a dead-letter queue, and a visibility timeout of at least six times the
-// function's timeout; a function that EventBridge invokes directly has an OnFailure destination, since after two
-// retries the event is gone. And: each instance of a function is a process of its own, so the replay store is a shared
-// one (replay/dynamodb, replay/redis); consumer.Options.QueueRetention is the retention of the queue and its dead-letter
-// queue together, or what waited there is too old when it is read.
+// ReportBatchItemFailures; the queue has a dead-letter queue, and a visibility timeout of at least six times
+// the function's timeout; a function that EventBridge invokes directly has an OnFailure destination, since
+// after two retries the event is gone. And: each instance of a function is a process of its own, so the
+// replay store is a shared one (replay/dynamodb, replay/redis); consumer.Options.QueueRetention is the
+// retention of the queue and its dead-letter queue together, or what waited there is too old when it is read.
 //
 // Stable: SQS, EventBridge, Options, SQSResponse.
 package awslambda
@@ -50,26 +52,27 @@ type Options struct {
 	Logger   *slog.Logger     // the log of messages that were not begun, which the consumer does not see; nil = slog.Default()
 	Now      func() time.Time // the wall clock that the invocation's time is judged by; nil = time.Now
 
-	// OnlyEventBridgeWrites says that nobody but EventBridge can send to the queue or invoke the function (its policy allows
-	// the service alone, and only for the ARN of a rule without an input transformer). The "replay-name" of a delivery is
-	// believed then, and may have a consumer.Permission. false = the name is not looked at, and a replay is judged
-	// like any other delivery.
+	// OnlyEventBridgeWrites says that nobody but EventBridge can send to the queue or invoke the function (its
+	// policy allows the service alone, and only for the ARN of a rule without an input transformer). The
+	// "replay-name" of a delivery is believed then, and may have a consumer.Permission. false = the name is not
+	// looked at, and a replay is judged like any other delivery.
 	OnlyEventBridgeWrites bool
 
-	// FailWholeBatch makes every failure one of the whole batch. It is for an event source mapping that cannot have
-	// ReportBatchItemFailures: without it, the answer that names some messages would delete all. false = they are named.
+	// FailWholeBatch makes every failure one of the whole batch. It is for an event source mapping that cannot
+	// have ReportBatchItemFailures: without it, the answer that names some messages would delete all. false =
+	// they are named.
 	FailWholeBatch bool
 }
 
 // DefaultParallel is how many messages of a batch are handled at a time: all of an ordinary batch.
 const DefaultParallel = 10
 
-// MaxDefaultMargin is the longest margin that is taken unless Options say so. What ends an event that was begun, the
-// replay store's answer and the Observer's flush, takes no longer with a store that works.
+// MaxDefaultMargin is the longest margin that is taken unless Options say so. What ends an event that was
+// begun, the replay store's answer and the Observer's flush, takes no longer with a store that works.
 const MaxDefaultMargin = 10 * time.Second
 
-// ErrTimeUp is the cause with which a handler's context ends at the margin, and in the error of an invocation, or of a
-// message, that was not begun for that reason.
+// ErrTimeUp is the cause with which a handler's context ends at the margin, and in the error of an
+// invocation, or of a message, that was not begun for that reason.
 var ErrTimeUp = errors.New("awslambda: the invocation's time is nearly up")
 
 // flushTimeout bounds the flush of an invocation that has no deadline: outside Lambda.
@@ -83,9 +86,10 @@ type adapter struct {
 	err      error // why no invocation can succeed
 }
 
-// EventBridge is the function for a rule that has it as its target, or for whatever else invokes it with one event:
-// see Format. Its error makes Lambda invoke it again, twice by default, and then send the event to the function's
-// OnFailure destination; without one it is lost, which is why a queue in between is the better topology.
+// EventBridge is the function for a rule that has it as its target, or for whatever else invokes it with one
+// event: see Format. Its error makes Lambda invoke it again, twice by default, and then send the event to the
+// function's OnFailure destination; without one it is lost, which is why a queue in between is the better
+// topology.
 // https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 //
 // The handler is a consumer.Handler, or takes the data as a T as with consumer.Typed. opts may be nil.
@@ -176,11 +180,12 @@ type invocation struct {
 
 // within is the time in which things may be begun.
 //
-// A handler that does not heed its context is waited for, beyond the margin, and if need be until Lambda kills the
-// process. Answering without it would be worse: Lambda freezes the process after the answer, and the handler would
-// go on in some later invocation, when its lease has long lapsed, another worker has had the event, and of a FIFO
-// queue later events of its group were handled. The token would keep it from completing, but nothing could keep
-// it from having its effect. Killed, it is simply repeated, with the same IdempotencyKey.
+// A handler that does not heed its context is waited for, beyond the margin, and if need be until Lambda
+// kills the process. Answering without it would be worse: Lambda freezes the process after the answer, and
+// the handler would go on in some later invocation, when its lease has long lapsed, another worker has had
+// the event, and of a FIFO queue later events of its group were handled. The token would keep it from
+// completing, but nothing could keep it from having its effect. Killed, it is simply repeated, with the same
+// IdempotencyKey.
 func (a *adapter) within(ctx context.Context) (*invocation, context.CancelFunc) {
 	in := &invocation{now: a.opts.Now}
 	end, ok := ctx.Deadline()
@@ -202,8 +207,8 @@ func (a *adapter) within(ctx context.Context) (*invocation, context.CancelFunc) 
 // wall is the wall clock only: the monotonic one stands still while a process is frozen.
 func (in *invocation) wall() time.Time { return in.now().Round(0) }
 
-// over is why nothing more may be begun; nil = it may. The clock is asked, because the timer of a context may be late
-// in a process that was frozen.
+// over is why nothing more may be begun; nil = it may. The clock is asked, because the timer of a context may
+// be late in a process that was frozen.
 func (in *invocation) over() error {
 	if in.Err() != nil {
 		return context.Cause(in)
@@ -214,8 +219,9 @@ func (in *invocation) over() error {
 	return nil
 }
 
-// flush has the Observer write what it kept back, in half of the time that is left at most: it must not turn an
-// invocation that succeeded into one that timed out, and whose events come again. The outcomes stand if it fails.
+// flush has the Observer write what it kept back, in half of the time that is left at most: it must not turn
+// an invocation that succeeded into one that timed out, and whose events come again. The outcomes stand if it
+// fails.
 func (a *adapter) flush(ctx context.Context) {
 	left := flushTimeout
 	if end, ok := ctx.Deadline(); ok {

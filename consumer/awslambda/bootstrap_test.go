@@ -39,7 +39,8 @@ func build(t testing.TB, program string, tags string) string {
 	return out
 }
 
-// taskRoot is a directory with the trust of the organisation, signed by roots: what is deployed beside the program.
+// taskRoot is a directory with the trust of the organisation, signed by roots: what is deployed beside the
+// program.
 func taskRoot(t testing.TB, org *envelopetest.Org) string {
 	t.Helper()
 	must := func(err error) {
@@ -243,7 +244,8 @@ func (f *function) want(payload []byte, response, failure string) {
 
 const noFailures = `{"batchItemFailures":[]}`
 
-// TestBootstrap runs the real thing: the Lambda runtime's own code around a function, in a process of its own.
+// TestBootstrap runs the real thing: the Lambda runtime's own code around a function, in a process of its
+// own.
 func TestBootstrap(t *testing.T) {
 	p := newPeer(t)
 	program, root := build(t, "bootstrap", ""), taskRoot(t, p.org)
@@ -288,8 +290,8 @@ func (p *peer) deadline(f *function) {
 	same(p.T, "handled", p.taken(), []string{"slow"})
 }
 
-// A process that is killed in a handler loses nothing: its messages come again, wait until its lease has lapsed, and have
-// the same IdempotencyKey. What it had completed is a duplicate.
+// A process that is killed in a handler loses nothing: its messages come again, wait until its lease has
+// lapsed, and have the same IdempotencyKey. What it had completed is a duplicate.
 func (p *peer) killed(f *function, restart func() *function) {
 	batch := awslambdatest.FIFO(p, p.grouped("x1", "y1")...)
 	result := make(chan error)

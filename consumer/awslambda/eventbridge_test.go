@@ -72,8 +72,8 @@ func TestEventBridgeRefuses(t *testing.T) {
 	}
 }
 
-// Of a batch, one record in quarantine would acknowledge all messages: from a queue, or as a list, as EventBridge Pipes
-// sends it.
+// Of a batch, one record in quarantine would acknowledge all messages: from a queue, or as a list, as
+// EventBridge Pipes sends it.
 func TestEventBridgeIsSentABatch(t *testing.T) {
 	w := newWorld(t)
 	one := w.delivery("a")
@@ -127,7 +127,8 @@ func (f *flusher) Flush(ctx context.Context) error {
 	return f.err
 }
 
-// The observer is flushed at the end of every invocation, in a part of the time that is left, and cannot fail it.
+// The observer is flushed at the end of every invocation, in a part of the time that is left, and cannot fail
+// it.
 func TestFlush(t *testing.T) {
 	w := newWorld(t)
 	f := &flusher{err: errors.New("no space")}

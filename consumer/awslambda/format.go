@@ -8,8 +8,9 @@ import (
 	"github.com/sealbus/sealbus/internal/wrapper"
 )
 
-// Format is what a message may be. An authenticated quarantine record (consumer.MarshalRecord), sent to have its event
-// reopened, is taken under every Format: only a consumer with its key in consumer.Options.Reopen believes it.
+// Format is what a message may be. An authenticated quarantine record (consumer.MarshalRecord), sent to have
+// its event reopened, is taken under every Format: only a consumer with its key in consumer.Options.Reopen
+// believes it.
 type Format int
 
 // The formats.
@@ -19,14 +20,15 @@ const (
 	// CloudEvent. What has the members of two formats, or is no JSON object with unique members, is malformed.
 	//
 	// What has none of these members, and is known as something that an AWS service puts around a message
-	// (consumer.Wrapped), is opened as such: account and replay name in it count only if consumer.Options.Wrapper names
-	// that wrapper. The other formats take no wrapper, and the verdict says which one it was.
+	// (consumer.Wrapped), is opened as such: account and replay name in it count only if
+	// consumer.Options.Wrapper names that wrapper. The other formats take no wrapper, and the verdict says which
+	// one it was.
 	FormatAuto Format = iota
 	// FormatEventBridge takes EventBridge events only: what EventBridge puts into a queue without an input
 	// transformer.
 	FormatEventBridge
-	// FormatCloudEvent takes sealed CloudEvents only: what a producer sends to the queue itself, or what a rule sends with
-	// the input path "$.detail". No account is known of such an event.
+	// FormatCloudEvent takes sealed CloudEvents only: what a producer sends to the queue itself, or what a rule
+	// sends with the input path "$.detail". No account is known of such an event.
 	FormatCloudEvent
 )
 
@@ -34,8 +36,8 @@ const (
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_StartReplay.html
 const maxReplayName = 64
 
-// maxScan is the size in bytes beyond which a message is not looked into. Lambda delivers nothing as large; the core
-// refuses it as a CloudEvent that is too large.
+// maxScan is the size in bytes beyond which a message is not looked into. Lambda delivers nothing as large;
+// the core refuses it as a CloudEvent that is too large.
 const maxScan = maxBatch
 
 // shape is what the top-level members of a message say.
@@ -47,7 +49,8 @@ type shape struct {
 	replayName                string
 }
 
-// message is the body as what its shape says it is. What fits no format is a CloudEvent, which the core finds malformed.
+// message is the body as what its shape says it is. What fits no format is a CloudEvent, which the core finds
+// malformed.
 func (a *adapter) message(body []byte) (consumer.Message, shape) {
 	s, ok := readShape(body)
 	msg := consumer.Message{Body: body}
@@ -66,8 +69,8 @@ func (a *adapter) message(body []byte) (consumer.Message, shape) {
 	return msg, s
 }
 
-// readShape walks over the top level only: what it steps over is parsed by the core. It is not ok if the message is no
-// JSON object, or has a member twice.
+// readShape walks over the top level only: what it steps over is parsed by the core. It is not ok if the
+// message is no JSON object, or has a member twice.
 func readShape(body []byte) (s shape, ok bool) {
 	if len(body) > maxScan {
 		return s, false
@@ -111,8 +114,8 @@ func readShape(body []byte) (s shape, ok bool) {
 	return s, true
 }
 
-// lookInto finds what an AWS service put around the message. A list with one record is one message, except the batch of
-// SQS, which has a function of its own.
+// lookInto finds what an AWS service put around the message. A list with one record is one message, except
+// the batch of SQS, which has a function of its own.
 func lookInto(body []byte) (s shape, ok bool) {
 	f, ok := wrapper.Look(body)
 	if !ok {
@@ -132,7 +135,8 @@ func lookInto(body []byte) (s shape, ok bool) {
 	return s, true
 }
 
-// readReplayName is the name of a replay; what no replay can be called is none, and the event is judged without.
+// readReplayName is the name of a replay; what no replay can be called is none, and the event is judged
+// without.
 func readReplayName(r *strictjson.Reader) string {
 	if r.Kind() != '"' {
 		r.Span()

@@ -61,8 +61,8 @@ const (
 	hasFailed    = "retry handler_failed"
 )
 
-// The copy is parked while the first one is in hand. It takes no worker from the others, holds no claim, and is a
-// duplicate in the end: nothing of the batch comes again, and each message is reported once.
+// The copy is parked while the first one is in hand. It takes no worker from the others, holds no claim, and
+// is a duplicate in the end: nothing of the batch comes again, and each message is reported once.
 func TestCopyInABatch(t *testing.T) { synctest.Test(t, copyInABatch) }
 
 func copyInABatch(t *testing.T) {
@@ -131,8 +131,8 @@ func TestCopiesAcross(t *testing.T) {
 	}
 }
 
-// If the first copy fails, in whatever way, the others are in progress, and what comes after them in their group is not
-// begun. Then they come again, and the handler is called once more.
+// If the first copy fails, in whatever way, the others are in progress, and what comes after them in their
+// group is not begun. Then they come again, and the handler is called once more.
 func TestCopyOfWhatFails(t *testing.T) {
 	for name, fail := range map[string]func() error{
 		"error": func() error { return errors.New("no stock") },
@@ -180,7 +180,8 @@ func copyOfWhatFails(t *testing.T, parallel int, fail func() error, want []strin
 	same(t, "then", w.sortedItems(), []string{"b1", "x"})
 }
 
-// If the time is up when the first copy ends, the others are in progress: nothing is begun, also if it was handled.
+// If the time is up when the first copy ends, the others are in progress: nothing is begun, also if it was
+// handled.
 func TestCopyWhenTimeIsShort(t *testing.T) { synctest.Test(t, copyWhenTimeIsShort) }
 
 func copyWhenTimeIsShort(t *testing.T) {
@@ -269,8 +270,8 @@ func TestBatchOfCopies(t *testing.T) {
 	}
 }
 
-// A handler that hands the same message, or another one, to a consumer in its own context gets the answer that it would
-// get elsewhere, and nothing waits for it.
+// A handler that hands the same message, or another one, to a consumer in its own context gets the answer
+// that it would get elsewhere, and nothing waits for it.
 func TestHandlerThatHandles(t *testing.T) {
 	w := newWorld(t)
 	x, y := w.delivery("x"), w.delivery("y")
@@ -305,8 +306,8 @@ func TestHandlerThatEndsItsGoroutine(t *testing.T) {
 	same(t, "handled", w.taken(), []string{"a", "b", "c"})
 }
 
-// Random batches of copies in groups, some of which fail: no event is in two handlers at a time, none is handled twice,
-// groups keep their order, and without failures all succeed.
+// Random batches of copies in groups, some of which fail: no event is in two handlers at a time, none is
+// handled twice, groups keep their order, and without failures all succeed.
 func TestRandomBatches(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

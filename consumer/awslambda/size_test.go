@@ -31,8 +31,8 @@ func size(t testing.TB, path string) int64 {
 	return info.Size()
 }
 
-// TestSize: a function that verifies, stripped and without the RPC mode, is no more than maxGrowth larger than one that
-// says hello.
+// TestSize: a function that verifies, stripped and without the RPC mode, is no more than maxGrowth larger
+// than one that says hello.
 func TestSize(t *testing.T) {
 	hello, bootstrap := size(t, build(t, "hello", "lambda.norpc")), size(t, build(t, "bootstrap", "lambda.norpc"))
 	t.Logf("hello %d bytes, bootstrap %d, growth %d of %d", hello, bootstrap, bootstrap-hello, int64(maxGrowth))
@@ -135,8 +135,8 @@ func TestRuntimeAPI(t *testing.T) {
 	}
 }
 
-// BenchmarkStart is how long a function takes from its start to its first question for an invocation, beside one that says
-// hello: medians, in turn.
+// BenchmarkStart is how long a function takes from its start to its first question for an invocation, beside
+// one that says hello: medians, in turn.
 func BenchmarkStart(b *testing.B) {
 	org := envelopetest.NewOrg(b, "orders", "https://orders.example/*")
 	hello, bootstrap, root := build(b, "hello", "lambda.norpc"), build(b, "bootstrap", "lambda.norpc"), taskRoot(b, org)

@@ -11,7 +11,8 @@ import (
 	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
-// SQSResponse is the partial batch response: the messages that are to be delivered again. Lambda deletes the others.
+// SQSResponse is the partial batch response: the messages that are to be delivered again. Lambda deletes the
+// others.
 // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 type SQSResponse struct {
 	BatchItemFailures []SQSItemFailure `json:"batchItemFailures"`
@@ -22,26 +23,30 @@ type SQSItemFailure struct {
 	ItemIdentifier string `json:"itemIdentifier"` // its messageId, never empty
 }
 
-// SQS is the function behind an SQS queue, standard or FIFO. The body of a message is what Options.Format says.
+// SQS is the function behind an SQS queue, standard or FIFO. The body of a message is what Options.Format
+// says.
 //
-// The event source mapping must have ReportBatchItemFailures in its FunctionResponseTypes. A function cannot find out:
-// without it, Lambda ignores the response, takes the invocation for a success and deletes all messages, also those that
-// failed. So when every message failed, the invocation fails, which comes to the same with it and loses nothing
-// without; see Options.FailWholeBatch for mappings that cannot have it. Failed messages come again after the queue's
-// visibility timeout, and go to its dead-letter queue after maxReceiveCount: SQS counts what was received, so those that were not
-// begun, for want of time or because of one before them in their group, count too.
+// The event source mapping must have ReportBatchItemFailures in its FunctionResponseTypes. A function cannot
+// find out: without it, Lambda ignores the response, takes the invocation for a success and deletes all
+// messages, also those that failed. So when every message failed, the invocation fails, which comes to the
+// same with it and loses nothing without; see Options.FailWholeBatch for mappings that cannot have it. Failed
+// messages come again after the queue's visibility timeout, and go to its dead-letter queue after
+// maxReceiveCount: SQS counts what was received, so those that were not begun, for want of time or because of
+// one before them in their group, count too.
 //
-// Messages of a standard queue are handled Options.Parallel at a time, in no order. (Its message groups, there for
-// fair queues, order nothing.) Those of a FIFO queue are handled in order within their group: after the first that is
-// to be delivered again, the rest of its group is not begun and is to be delivered again too, while other groups go on.
-// What can never pass holds up nobody once it is in quarantine; a message that is in hand elsewhere (in_progress) does.
+// Messages of a standard queue are handled Options.Parallel at a time, in no order. (Its message groups,
+// there for fair queues, order nothing.) Those of a FIFO queue are handled in order within their group: after
+// the first that is to be delivered again, the rest of its group is not begun and is to be delivered again
+// too, while other groups go on. What can never pass holds up nobody once it is in quarantine; a message that
+// is in hand elsewhere (in_progress) does.
 //
-// Of an event that is in the batch several times, one copy is handled at a time. The others, with what comes after them in
-// their groups, wait without keeping other messages from being begun, and are duplicates when the first has been handled.
-// If it failed, or the time is nearly up, they are to be delivered again, too (in_progress).
+// Of an event that is in the batch several times, one copy is handled at a time. The others, with what comes
+// after them in their groups, wait without keeping other messages from being begun, and are duplicates when
+// the first has been handled. If it failed, or the time is nearly up, they are to be delivered again, too
+// (in_progress).
 //
-// Of a batch that cannot be read as one, nothing is begun and the invocation fails. The handler is a consumer.Handler,
-// or takes the data as a T as with consumer.Typed. opts may be nil.
+// Of a batch that cannot be read as one, nothing is begun and the invocation fails. The handler is a
+// consumer.Handler, or takes the data as a T as with consumer.Typed. opts may be nil.
 func SQS[T any](c *consumer.Consumer, handle func(ctx context.Context, d consumer.Delivery[T]) error, opts *Options) func(context.Context, json.RawMessage) (SQSResponse, error) {
 	return newAdapter(c, handle, opts).sqs
 }
@@ -94,7 +99,8 @@ func (b *batch) run() {
 	b.refuseParked()
 }
 
-// units are the messages that wait for each other: of a FIFO queue each group, of a standard queue each message alone.
+// units are the messages that wait for each other: of a FIFO queue each group, of a standard queue each
+// message alone.
 //
 // AWS has a function stop at the first failure in a batch of a FIFO queue. Order is promised within a group
 // only, so only the group has to wait; the others would be handled again for nothing.
@@ -131,8 +137,9 @@ func (b *batch) handle(r *record) error {
 	return b.deliver(r, msg)
 }
 
-// deliver is Handle, whose panic is the error of this message alone. Handle lets no panic of a handler through; one of the
-// replay store, of the trust or of this module would end the process, and the whole batch would come again to the same end.
+// deliver is Handle, whose panic is the error of this message alone. Handle lets no panic of a handler
+// through; one of the replay store, of the trust or of this module would end the process, and the whole batch
+// would come again to the same end.
 func (b *batch) deliver(r *record, msg consumer.Message) (err error) {
 	returned := false
 	defer func() {

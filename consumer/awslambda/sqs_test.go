@@ -94,7 +94,8 @@ func TestSQSWithoutQuarantine(t *testing.T) {
 	}
 }
 
-// When every message failed, so does the invocation: where ReportBatchItemFailures is missing, nothing is lost.
+// When every message failed, so does the invocation: where ReportBatchItemFailures is missing, nothing is
+// lost.
 func TestSQSAllFailed(t *testing.T) {
 	w := newWorld(t)
 	batch := awslambdatest.SQS(t, w.deliveries("a", "b")...)
@@ -281,7 +282,8 @@ func TestFIFOWhatHoldsUp(t *testing.T) {
 	same(t, "handled", w.taken(), []string{"a3", "b4"})
 }
 
-// A FIFO queue is known by its name or by sequence numbers; without a group everything waits for what is before it.
+// A FIFO queue is known by its name or by sequence numbers; without a group everything waits for what is
+// before it.
 func TestFIFOIsRecognised(t *testing.T) {
 	w := newWorld(t)
 	w.failing("a1")

@@ -54,8 +54,8 @@ var wrappers = map[consumer.Wrapper]func(t testing.TB, event []byte) string{
 	},
 }
 
-// Each wrapper is taken off by both functions. An event is handled once, wrapped or not. Its account counts only with the
-// name of the wrapper, and what is refused is in quarantine as it was delivered.
+// Each wrapper is taken off by both functions. An event is handled once, wrapped or not. Its account counts
+// only with the name of the wrapper, and what is refused is in quarantine as it was delivered.
 func TestWrappers(t *testing.T) {
 	const account = "111111111111"
 	for name, wrap := range wrappers {
@@ -97,7 +97,8 @@ func TestWrappers(t *testing.T) {
 	}
 }
 
-// A replay name in a wrapper counts only with both: that EventBridge alone writes, and the name of the wrapper.
+// A replay name in a wrapper counts only with both: that EventBridge alone writes, and the name of the
+// wrapper.
 func TestWrappedReplay(t *testing.T) {
 	w := newWorld(t)
 	body := []byte(wrappers[consumer.WrapperSNS](t, w.deliver(w.sealed("a"), &envelopetest.Delivered{ReplayName: "april"})))
@@ -133,8 +134,8 @@ func TestWrappersAndFormats(t *testing.T) {
 	same(t, "handled", w.taken(), nil)
 }
 
-// What holds no event is in quarantine, and named; what holds several messages fails as a whole, where an answer could not
-// name those that failed.
+// What holds no event is in quarantine, and named; what holds several messages fails as a whole, where an
+// answer could not name those that failed.
 func TestWrappersNamed(t *testing.T) {
 	w := newWorld(t)
 	kinesis := wrappers[consumer.WrapperKinesis](t, w.delivery("a"))

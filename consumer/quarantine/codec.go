@@ -10,8 +10,8 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 )
 
-// Codec writes and reads authenticated records. It is what implementations of Store are made with, and is safe for
-// concurrent use.
+// Codec writes and reads authenticated records. It is what implementations of Store are made with, and is
+// safe for concurrent use.
 type Codec struct {
 	key func() []byte // a function, so that no format verb prints it
 }
@@ -50,8 +50,8 @@ func (c *Codec) Decode(doc []byte) (Entry, error) {
 	return Entry{ID: newID(r.At, doc), Record: r, Document: doc}, nil
 }
 
-// DecodeAs is Decode for a store that keeps documents by ID: one that lies under the ID of another is not authentic. Its
-// error is also in the Entry, which has the ID in any case.
+// DecodeAs is Decode for a store that keeps documents by ID: one that lies under the ID of another is not
+// authentic. Its error is also in the Entry, which has the ID in any case.
 func (c *Codec) DecodeAs(id string, doc []byte) (Entry, error) {
 	e, err := c.Decode(doc)
 	if err == nil && e.ID != id {
@@ -78,8 +78,8 @@ func newID(at time.Time, doc []byte) string {
 // TimeID is how the IDs of that time begin.
 func TimeID(at time.Time) string { return at.UTC().Format(idTime) }
 
-// TimeOf is the time in an ID. It is not ok unless the ID has the form of those that Codec.Encode makes: time, "-", 32
-// hexadecimal digits.
+// TimeOf is the time in an ID. It is not ok unless the ID has the form of those that Codec.Encode makes:
+// time, "-", 32 hexadecimal digits.
 func TimeOf(id string) (at time.Time, ok bool) {
 	if len(id) != len(idTime)+1+2*idHash || id[len(idTime)] != '-' {
 		return time.Time{}, false

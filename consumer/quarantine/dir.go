@@ -15,8 +15,8 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 )
 
-// Dir is the Store of a directory: the files of consumer.QuarantineDir, which the two share. An ID is the name of a
-// file without ".json". It is for one machine; records live as long as its disk.
+// Dir is the Store of a directory: the files of consumer.QuarantineDir, which the two share. An ID is the
+// name of a file without ".json". It is for one machine; records live as long as its disk.
 type Dir struct {
 	path  string
 	codec *Codec
@@ -31,8 +31,8 @@ const suffix = ".json"
 // unfinished is how the name of a file begins that consumer.QuarantineDir is still writing, or was killed at.
 const unfinished = ".new-"
 
-// NewDir makes the Store of the directory at path, which need not exist before the first Put. The key has at least
-// consumer.MinQuarantineKey bytes.
+// NewDir makes the Store of the directory at path, which need not exist before the first Put. The key has at
+// least consumer.MinQuarantineKey bytes.
 func NewDir(path string, key []byte) (*Dir, error) {
 	codec, err := NewCodec(key)
 	if err != nil {
@@ -45,8 +45,8 @@ func NewDir(path string, key []byte) (*Dir, error) {
 	return &Dir{path, codec, func() (consumer.Quarantine, error) { return consumer.QuarantineDir(path, secret) }}, nil
 }
 
-// Put writes the record to a file of its own. It is on disk when Put returns. A second record of the same content
-// is the same record.
+// Put writes the record to a file of its own. It is on disk when Put returns. A second record of the same
+// content is the same record.
 func (d *Dir) Put(ctx context.Context, r consumer.Record) error {
 	if err := context.Cause(ctx); err != nil {
 		return fmt.Errorf("quarantine: %w", err)

@@ -1,14 +1,15 @@
 // Package quarantine keeps what a consumer refused for good, where people can look at it and reopen it.
 //
-// A Store is a consumer.Quarantine that can be read again. Each record is authenticated by HMAC-SHA-256 under a key that
-// consumers and operators share, so that what is reopened was refused by a consumer, not slipped in. Dir keeps
-// records in a directory, package quarantine/s3 in a bucket, package quarantine/sqs in a queue.
+// A Store is a consumer.Quarantine that can be read again. Each record is authenticated by HMAC-SHA-256 under
+// a key that consumers and operators share, so that what is reopened was refused by a consumer, not slipped
+// in. Dir keeps records in a directory, package quarantine/s3 in a bucket, package quarantine/sqs in a queue.
 //
-// Threats: whoever can write where the records are, but has no key (what they write or change is listed as not
-// authentic, and is never handed out; it can be removed by its ID, or, what lies under a name that no record has, by hand;
-// names of records hold nothing that somebody else chose). Not stopped: that
-// they delete records, or put back one that was removed: a consumer takes that for what it is, the same event once more.
-// Whoever has the key can make records. Of the event inside nothing is verified by its being here: it was refused.
+// Threats: whoever can write where the records are, but has no key (what they write or change is listed as
+// not authentic, and is never handed out; it can be removed by its ID, or, what lies under a name that no
+// record has, by hand; names of records hold nothing that somebody else chose). Not stopped: that they delete
+// records, or put back one that was removed: a consumer takes that for what it is, the same event once more.
+// Whoever has the key can make records. Of the event inside nothing is verified by its being here: it was
+// refused.
 //
 //	store, err := quarantine.NewDir("/var/lib/billing/quarantine", key)   // or s3.New, sqs.New
 //	c, err := consumer.New("billing", trust, claims, &consumer.Options{
@@ -24,8 +25,8 @@
 //
 //	result, err := c.Handle(ctx, consumer.Message{Body: e.Document, Format: consumer.QuarantineRecord}, handler)
 //
-// Each consumer has a key of its own, or whoever can write to two quarantines can move records between them: a record
-// names its consumer, and a consumer reopens none of another.
+// Each consumer has a key of its own, or whoever can write to two quarantines can move records between them:
+// a record names its consumer, and a consumer reopens none of another.
 //
 // Stable: Store, Entry, Codec, Dir and the form of an ID. The contract is tests in package quarantinetest.
 package quarantine
@@ -49,14 +50,15 @@ type Store interface {
 
 // Browser is the operator's side of a Store.
 type Browser interface {
-	// List goes through the records that were there when it was called; it may also meet some that came, or went,
-	// since. It holds one record at a time, and a page of names. An error ends it. What is wrong with a
+	// List goes through the records that were there when it was called; it may also meet some that came, or
+	// went, since. It holds one record at a time, and a page of names. An error ends it. What is wrong with a
 	// single record is its Entry's Err, and does not end it.
 	List(ctx context.Context, opts *ListOptions) iter.Seq2[Entry, error]
 	// Get is the authentic record of this ID. The error wraps ErrNotFound, or consumer.ErrNotAuthentic.
 	Get(ctx context.Context, id string) (Entry, error)
-	// Remove removes what has this ID, authentic or not. If there is none the error wraps ErrNotFound, or is nil where
-	// the store cannot tell. A name that no record has (files, objects) is ErrNotFound: nothing else is deleted.
+	// Remove removes what has this ID, authentic or not. If there is none the error wraps ErrNotFound, or is nil
+	// where the store cannot tell. A name that no record has (files, objects) is ErrNotFound: nothing else is
+	// deleted.
 	Remove(ctx context.Context, id string) error
 }
 
@@ -77,8 +79,8 @@ func (o *ListOptions) has(t time.Time) bool {
 	return o == nil || !t.Before(o.From) && (o.To.IsZero() || t.Before(o.To))
 }
 
-// Has reports whether the entry is wanted. What is not authentic is, unless its ID says otherwise: nobody else would
-// hear of it. It is for implementations of Store.
+// Has reports whether the entry is wanted. What is not authentic is, unless its ID says otherwise: nobody
+// else would hear of it. It is for implementations of Store.
 func (o *ListOptions) Has(e Entry) bool {
 	if e.Record != nil {
 		return o.has(e.Record.At)

@@ -10,8 +10,8 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 )
 
-// A worker claims an event, handles it and completes the claim. A copy that arrives later is a duplicate, and other
-// content under the same key is not.
+// A worker claims an event, handles it and completes the claim. A copy that arrives later is a duplicate, and
+// other content under the same key is not.
 //
 // A consumer (package consumer) makes these calls itself: give the store to consumer.New.
 func Example() {

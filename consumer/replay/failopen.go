@@ -11,15 +11,17 @@ import (
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// UnsafeFailOpen answers New where the store answers ErrUnavailable. It gives up "once": while the store is down, full, or
-// cannot know, every redelivery and every replay that is inside the freshness window is handled, again and
-// again, and two workers may handle one event at the same time. All else that a consumer checks, it still checks. It is
-// for handlers that are idempotent by the IdempotencyKey and would rather repeat than wait.
+// UnsafeFailOpen answers New where the store answers ErrUnavailable. It gives up "once": while the store is
+// down, full, or cannot know, every redelivery and every replay that is inside the freshness window is
+// handled, again and again, and two workers may handle one event at the same time. All else that a consumer
+// checks, it still checks. It is for handlers that are idempotent by the IdempotencyKey and would rather
+// repeat than wait.
 //
-// It is loud: each claim that is given without the store is logged as an error, with the IdempotencyKey of the
-// event, to logger (nil = slog.Default()). Such a claim is known to nobody: renewing, completing and
-// releasing it do nothing, so that the event is new once more when the store is back. Claims that the store itself
-// gave are not affected: what it cannot record then is an error, and so is a Claim whose context has ended.
+// It is loud: each claim that is given without the store is logged as an error, with the IdempotencyKey of
+// the event, to logger (nil = slog.Default()). Such a claim is known to nobody: renewing, completing and
+// releasing it do nothing, so that the event is new once more when the store is back. Claims that the store
+// itself gave are not affected: what it cannot record then is an error, and so is a Claim whose context has
+// ended.
 func UnsafeFailOpen(store Store, logger *slog.Logger) Store {
 	if logger == nil {
 		logger = slog.Default()

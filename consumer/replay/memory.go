@@ -35,21 +35,23 @@ type MemoryOptions struct {
 // when it is full, answers ErrUnavailable, never a false New.
 //
 // It keeps neither key nor digest but keyed hashes of them (SHA-256 under a random secret of this store), the
-// key's cut to 128 bits and the digest's to 64: an attacker who cannot learn the secret cannot look for two keys
-// that collide, and among 10,000,000 IDs two do by chance with a probability below 2^-80.
+// key's cut to 128 bits and the digest's to 64: an attacker who cannot learn the secret cannot look for two
+// keys that collide, and among 10,000,000 IDs two do by chance with a probability below 2^-80.
 //
-// A completed ID is forgotten, when room is needed, once the clock has passed its until. Should the clock then
-// be set back, its event looks fresh again; therefore each shard remembers the highest until that it
-// ever forgot, and refuses as unavailable an unknown event whose until is not later: it may have been completed.
-// As long as all events have one window and were sealed by clocks that were right, an event that is sealed after the
-// accident has a later until and is not touched, and a refused one is stale when the clock gets there.
+// A completed ID is forgotten, when room is needed, once the clock has passed its until. Should the clock
+// then be set back, its event looks fresh again; therefore each shard remembers the highest until that it
+// ever forgot, and refuses as unavailable an unknown event whose until is not later: it may have been
+// completed. As long as all events have one window and were sealed by clocks that were right, an event that
+// is sealed after the accident has a later until and is not touched, and a refused one is stale when the
+// clock gets there.
 //
 // In two cases fresh events are refused, too, for as long as the clock needs to get there: if consumers with
-// different windows share the store (a clock that ran ahead makes it forget events of the wide window, whose until
-// is later than that of every fresh event of the narrow one), and if the clocks of producers ran ahead as well.
-// Refused is not lost only while the transport still delivers. Therefore give each window a Memory of its own and,
-// after a clock accident, restart the process: a new store refuses nothing, and knows of nothing that was completed,
-// so that what comes again within the window is handled again, with the same idempotency key.
+// different windows share the store (a clock that ran ahead makes it forget events of the wide window, whose
+// until is later than that of every fresh event of the narrow one), and if the clocks of producers ran ahead
+// as well. Refused is not lost only while the transport still delivers. Therefore give each window a Memory
+// of its own and, after a clock accident, restart the process: a new store refuses nothing, and knows of
+// nothing that was completed, so that what comes again within the window is handled again, with the same
+// idempotency key.
 type Memory struct {
 	now    func() time.Time
 	secret [32]byte
@@ -205,5 +207,6 @@ func (m *Memory) mark(key, digest [32]byte) mark {
 	return mark(h[:8])
 }
 
-// seconds is t in whole seconds since 1970, rounded down: an ID is kept through the second in which its until lies.
+// seconds is t in whole seconds since 1970, rounded down: an ID is kept through the second in which its until
+// lies.
 func seconds(t time.Time) uint32 { return uint32(min(max(t.Unix(), 1), math.MaxUint32)) }

@@ -176,8 +176,9 @@ func TestMemoryClockSetBack(t *testing.T) {
 	s.complete(201, start.Add(4*time.Hour+time.Second))
 }
 
-// Two windows in one store, and a clock that ran ahead: the fresh events of the narrow window are refused until the
-// clock is where the forgotten ones ended, never called new wrongly. A store for each window is not touched.
+// Two windows in one store, and a clock that ran ahead: the fresh events of the narrow window are refused
+// until the clock is where the forgotten ones ended, never called new wrongly. A store for each window is not
+// touched.
 func TestMemoryClockAccidentWithTwoWindows(t *testing.T) {
 	const wide, narrow = 30 * 24 * time.Hour, 5 * time.Minute
 	shared, own := newStore(t, 2), newStore(t, 2)

@@ -38,8 +38,8 @@ type claimed struct {
 	end   int64 // of the lease, Unix nanoseconds
 }
 
-// shard is one independent part of a Memory: completed IDs in a table with linear probing, claims, of which there
-// are as many as there are workers, in a map.
+// shard is one independent part of a Memory: completed IDs in a table with linear probing, claims, of which
+// there are as many as there are workers, in a map.
 type shard struct {
 	mu        sync.Mutex
 	limit     int // most IDs, claimed and completed
@@ -146,7 +146,8 @@ func (s *shard) release(id fingerprint, token uint64) error {
 	return nil
 }
 
-// lookup is the slot of a completed ID, or nil. One that is past its until and still here is an answer as well.
+// lookup is the slot of a completed ID, or nil. One that is past its until and still here is an answer as
+// well.
 func (s *shard) lookup(id fingerprint) *slot {
 	if len(s.slots) == 0 {
 		return nil
@@ -182,7 +183,8 @@ func (s *shard) after(i int) int {
 	return i
 }
 
-// makeRoom keeps the table below its load: by forgetting what is stale or, if that is not worth it, by growing.
+// makeRoom keeps the table below its load: by forgetting what is stale or, if that is not worth it, by
+// growing.
 func (s *shard) makeRoom(now time.Time) {
 	if (s.used+1)*loadDen <= len(s.slots)*loadNum {
 		return

@@ -1,21 +1,21 @@
 // Package replay remembers which events are being handled and which were, so that each is handled once
 // under redelivery, crashes and several workers.
 //
-// A worker claims an event for the length of a lease, renews the lease while it works, and completes the claim
-// when it is done, or releases it when it failed. A crash lets the lease lapse. What is promised is: handled at
-// least once, completed once. A store never answers New for an event that was completed and may still be
-// fresh; when it cannot know, it answers ErrUnavailable, and the event is delivered again.
+// A worker claims an event for the length of a lease, renews the lease while it works, and completes the
+// claim when it is done, or releases it when it failed. A crash lets the lease lapse. What is promised is:
+// handled at least once, completed once. A store never answers New for an event that was completed and may
+// still be fresh; when it cannot know, it answers ErrUnavailable, and the event is delivered again.
 //
-// A producer may publish an event again: the copy has the same key and a later time of sealing, so it is fresh for
-// longer than the first one. Each Claim therefore says until when this copy matters, and the store remembers the key
-// until the latest moment that any copy named.
+// A producer may publish an event again: the copy has the same key and a later time of sealing, so it is
+// fresh for longer than the first one. Each Claim therefore says until when this copy matters, and the store
+// remembers the key until the latest moment that any copy named.
 //
 // Threats: a forger who wants to burn an ID (claims are made for verified events only); a replay while the
 // first delivery is in hand (Held); a replay later (Completed); a replay after the clock was set back (see
 // Memory); a worker that wakes up after its lease was given to another (ErrClaimLost).
 //
-// Memory serves one process; packages redis and dynamodb serve any number of them. UnsafeFailOpen is for those who would
-// rather handle an event twice than wait for a store.
+// Memory serves one process; packages redis and dynamodb serve any number of them. UnsafeFailOpen is for
+// those who would rather handle an event twice than wait for a store.
 //
 // Stable: Store and its statuses. Package replaytest is the contract as tests.
 package replay
@@ -69,29 +69,31 @@ type Claim struct {
 	Token [16]byte
 }
 
-// Store keeps claims. Its implementations are safe for concurrent use, pass package replaytest, and decide everything
-// on use by one clock: Memory by the wall clock that it was given, a shared store by the clock of its server, so that
-// no worker's clock decides about another worker's lease. Nothing depends on a goroutine or a timer.
+// Store keeps claims. Its implementations are safe for concurrent use, pass package replaytest, and decide
+// everything on use by one clock: Memory by the wall clock that it was given, a shared store by the clock of
+// its server, so that no worker's clock decides about another worker's lease. Nothing depends on a goroutine
+// or a timer.
 //
-// Each key has one until: the moment up to which it is remembered at least. It is the latest until that was given for
-// the key since the key was last free, by Claim (whatever its status) or by Complete. It only ever rises: Held,
-// Completed and CompletedOther raise it, in one atomic step with the answer or before it; Complete, Renew and taking
-// over a lapsed claim never lower it, nor the time to live of a record. Release and forgetting end it. If it cannot be
-// raised, the answer is ErrUnavailable.
+// Each key has one until: the moment up to which it is remembered at least. It is the latest until that was
+// given for the key since the key was last free, by Claim (whatever its status) or by Complete. It only ever
+// rises: Held, Completed and CompletedOther raise it, in one atomic step with the answer or before it;
+// Complete, Renew and taking over a lapsed claim never lower it, nor the time to live of a record. Release
+// and forgetting end it. If it cannot be raised, the answer is ErrUnavailable.
 //
 // Not the lease but the token decides who may act: as long as nobody else claimed the key, the holder of a
 // lapsed claim may still renew, complete and release it. Every error that is not ErrClaimLost wraps
 // ErrUnavailable, except for arguments that make no sense (a lease of no length, a zero until).
 type Store interface {
-	// Claim asks for key. Digest identifies the content of the event. Until is the moment up to which this copy of the
-	// event needs the key to be remembered; it is not before the moment from which the copy is stale for every
-	// worker. A store that may have forgotten a completion of the key answers ErrUnavailable instead of New. Lease is how long the claim lives without renewal, or some seconds longer
-	// where the store knows its server's time in whole seconds only. The Claim is valid only with New.
+	// Claim asks for key. Digest identifies the content of the event. Until is the moment up to which this copy
+	// of the event needs the key to be remembered; it is not before the moment from which the copy is stale for
+	// every worker. A store that may have forgotten a completion of the key answers ErrUnavailable instead of
+	// New. Lease is how long the claim lives without renewal, or some seconds longer where the store knows its
+	// server's time in whole seconds only. The Claim is valid only with New.
 	Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (Claim, Status, error)
 	// Renew makes the lease of the claim end one lease from now.
 	Renew(ctx context.Context, claim Claim, lease time.Duration) error
-	// Complete makes the key Completed, to be remembered at least up to until, and up to the until of every copy that
-	// was asked for meanwhile.
+	// Complete makes the key Completed, to be remembered at least up to until, and up to the until of every copy
+	// that was asked for meanwhile.
 	Complete(ctx context.Context, claim Claim, until time.Time) error
 	// Release makes the key free again.
 	Release(ctx context.Context, claim Claim) error

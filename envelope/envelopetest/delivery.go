@@ -16,8 +16,8 @@ type Delivered struct {
 	ReplayName string // of the archive replay that it belongs to; "" = none
 }
 
-// EventBridge is an event as EventBridge delivers it to a function or a queue: the entry is what was published
-// (envelope.Sealed.EventBridge). d may be nil.
+// EventBridge is an event as EventBridge delivers it to a function or a queue: the entry is what was
+// published (envelope.Sealed.EventBridge). d may be nil.
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-structure.html
 func EventBridge(t testing.TB, entry *envelope.Entry, d *Delivered) []byte {
 	t.Helper()
@@ -48,8 +48,9 @@ func EventBridge(t testing.TB, entry *envelope.Entry, d *Delivered) []byte {
 	return []byte(event.Add("detail", string(entry.Detail)).String())
 }
 
-// SQS is the event with which a standard queue invokes a Lambda function, with a message for each body: message-1,
-// message-2 and so on. A queue behind EventBridge has bodies as EventBridge and Broken.EventBridge make them.
+// SQS is the event with which a standard queue invokes a Lambda function, with a message for each body:
+// message-1, message-2 and so on. A queue behind EventBridge has bodies as EventBridge and Broken.EventBridge
+// make them.
 // https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 func SQS(t testing.TB, bodies ...[]byte) []byte {
 	t.Helper()

@@ -8,8 +8,8 @@
 //	bad := org.Broken(t, envelope.ReasonModified)
 //	_, err = envelope.Open(ctx, bad.JSON, bad.Trust, bad.Options) // envelope.ReasonOf(err) is bad.Reason
 //
-// A consumer under test is configured like Options: the audience Audience, the clock Org.Now, the Decrypter Org.Decrypter, and
-// of a Broken event whatever its Options say.
+// A consumer under test is configured like Options: the audience Audience, the clock Org.Now, the Decrypter
+// Org.Decrypter, and of a Broken event whatever its Options say.
 package envelopetest
 
 import (
@@ -31,7 +31,8 @@ const (
 	Region  = "eu-central-1"
 )
 
-// Broken is an event that must be rejected for exactly one Reason by a consumer that is configured as it says.
+// Broken is an event that must be rejected for exactly one Reason by a consumer that is configured as it
+// says.
 type Broken struct {
 	Reason  envelope.Reason
 	JSON    []byte                // the event in the CloudEvents JSON format
@@ -47,8 +48,8 @@ func (b *Broken) EventBridge() []byte { return b.broken.EventBridge() }
 // Org is a producing organisation: keys, trust bundle, clock. It is safe for concurrent use.
 type Org struct{ org *org.Org }
 
-// NewOrg makes an organisation with fresh keys, one of which may speak for these source patterns (keys.MatchSource)
-// and every type. Its clock stands still at the present until Advance.
+// NewOrg makes an organisation with fresh keys, one of which may speak for these source patterns
+// (keys.MatchSource) and every type. Its clock stands still at the present until Advance.
 func NewOrg(t testing.TB, producer string, sources ...string) *Org {
 	t.Helper()
 	o, err := org.New(producer, sources...)
@@ -87,12 +88,12 @@ func (o *Org) Now() time.Time { return o.org.Now() }
 // Advance moves the clock, also backwards.
 func (o *Org) Advance(d time.Duration) { o.org.Advance(d) }
 
-// Options are how a consumer opens what the organisation seals: its audience, its clock, a window of a day, its Decrypter.
-// They are the caller's to change.
+// Options are how a consumer opens what the organisation seals: its audience, its clock, a window of a day,
+// its Decrypter. They are the caller's to change.
 func (o *Org) Options() *envelope.OpenOptions { return o.org.Options() }
 
-// NewEvent is an event that is not sealed yet, with an ID of its own, at Source and Now. Data is anything that has
-// JSON: a json.RawMessage stays as it is, and nil is no data.
+// NewEvent is an event that is not sealed yet, with an ID of its own, at Source and Now. Data is anything
+// that has JSON: a json.RawMessage stays as it is, and nil is no data.
 func (o *Org) NewEvent(t testing.TB, typ string, data any) event.Event {
 	t.Helper()
 	ev, err := o.org.NewEvent(typ, data)
@@ -124,8 +125,8 @@ func (o *Org) Seal(t testing.TB, ev event.Event, opts *envelope.SealOptions) *en
 	return sealed
 }
 
-// EncryptedEvent is a sealed event with that data, see NewEvent, encrypted to Identity: all of it, or only the fields that
-// these JSON Pointers name.
+// EncryptedEvent is a sealed event with that data, see NewEvent, encrypted to Identity: all of it, or only
+// the fields that these JSON Pointers name.
 func (o *Org) EncryptedEvent(t testing.TB, typ string, data any, fields ...string) *envelope.Sealed {
 	t.Helper()
 	return o.Seal(t, o.NewEvent(t, typ, data), &envelope.SealOptions{Encrypt: o.Encrypter(), EncryptFields: fields})

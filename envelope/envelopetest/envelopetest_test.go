@@ -59,7 +59,8 @@ func TestEncryptedEvent(t *testing.T) {
 	}
 }
 
-// An event that is for somebody else is really encrypted: a consumer that looks at it without verifying sees nothing.
+// An event that is for somebody else is really encrypted: a consumer that looks at it without verifying sees
+// nothing.
 func TestBrokenIsEncrypted(t *testing.T) {
 	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
 	for _, reason := range []envelope.Reason{envelope.ReasonNotARecipient, envelope.ReasonDecryptFailed} {

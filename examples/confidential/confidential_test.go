@@ -75,8 +75,8 @@ func readPolicy(t *testing.T, name string) []statement {
 	return policy.Statement
 }
 
-// TestPolicies: what the programs ask KMS for is what both policies allow, no more; for another source it is not allowed; and no
-// key policy names the curious one.
+// TestPolicies: what the programs ask KMS for is what both policies allow, no more; for another source it is
+// not allowed; and no key policy names the curious one.
 func TestPolicies(t *testing.T) {
 	s, err := newStage(t.Context())
 	if err != nil {

@@ -22,8 +22,8 @@ const source = "https://orders.example/eu"
 // secretFields are legible to the recipients only; rules on the bus still match on the rest.
 var secretFields = []string{"/card/number"}
 
-// newProducer makes what a producer process makes once: an Encrypter to the consumers' keys in KMS, and a session that the
-// producer's own key in KMS vouches for.
+// newProducer makes what a producer process makes once: an Encrypter to the consumers' keys in KMS, and a
+// session that the producer's own key in KMS vouches for.
 func newProducer(ctx context.Context, client *kms.Client, signing string, recipients ...string) (*envelope.Encrypter, *keys.Session, error) {
 	root, err := awskms.NewSigner(ctx, client, signing, "orders", nil)
 	if err != nil {
@@ -45,7 +45,8 @@ func newProducer(ctx context.Context, client *kms.Client, signing string, recipi
 	return encrypter, session, err
 }
 
-// seal seals one event; producer.New with Options.Encrypt and Options.EncryptFields does it on the way to a bus.
+// seal seals one event; producer.New with Options.Encrypt and Options.EncryptFields does it on the way to a
+// bus.
 func seal(ctx context.Context, ev event.Event, session *keys.Session, encrypter *envelope.Encrypter) ([]byte, error) {
 	sealed, err := envelope.Seal(ctx, ev, session, &envelope.SealOptions{Audience: "central", Encrypt: encrypter, EncryptFields: secretFields})
 	if err != nil {

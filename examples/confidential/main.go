@@ -1,7 +1,7 @@
-// Command confidential plays a small story: the producer orders, whose keys are in AWS KMS, encrypts its events to two consumers
-// in other accounts, billing and shipping. A third party owns a rule on the bus and gets every event; it may do everything
-// in KMS that its own account can allow, which is not enough. It runs against a KMS inside the process; functions.go is what
-// programs in AWS would have, too.
+// Command confidential plays a small story: the producer orders, whose keys are in AWS KMS, encrypts its
+// events to two consumers in other accounts, billing and shipping. A third party owns a rule on the bus and
+// gets every event; it may do everything in KMS that its own account can allow, which is not enough. It runs
+// against a KMS inside the process; functions.go is what programs in AWS would have, too.
 //
 //	go run ./examples/confidential
 package main

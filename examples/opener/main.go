@@ -1,12 +1,13 @@
-// Command opener is the enrichment of an EventBridge pipe between a queue of sealed events and a target that does not verify them,
-// because there is no sealbus in its language. The target gets verified events only.
+// Command opener is the enrichment of an EventBridge pipe between a queue of sealed events and a target that
+// does not verify them, because there is no sealbus in its language. The target gets verified events only.
 //
-// A pipe hands its enrichment an array of SQS messages, passes on the array that it answers, which may be shorter, and calls
-// no target for an empty one. If the enrichment fails, all messages of the array come again.
+// A pipe hands its enrichment an array of SQS messages, passes on the array that it answers, which may be
+// shorter, and calls no target for an empty one. If the enrichment fails, all messages of the array come
+// again.
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/pipes-enrichment.html
 //
-// So what can never pass goes to the quarantine and is left out, and what cannot be judged now fails the array: nothing
-// is lost, and nothing unverified is passed on.
+// So what can never pass goes to the quarantine and is left out, and what cannot be judged now fails the
+// array: nothing is lost, and nothing unverified is passed on.
 package main
 
 import (
@@ -40,7 +41,8 @@ func main() {
 	lambda.Start(open(c))
 }
 
-// Verified is what the target gets: the event as it was sealed, without the signature, and what is known of it.
+// Verified is what the target gets: the event as it was sealed, without the signature, and what is known of
+// it.
 type Verified struct {
 	Event    event.Event `json:"event"` // in the CloudEvents JSON format
 	Producer string      `json:"producer"`
@@ -57,7 +59,8 @@ func open(c *consumer.Consumer) func(ctx context.Context, messages json.RawMessa
 			passed = append(passed, Verified{d.Event, d.Verified.Producer, d.Verified.SignedAt, d.IdempotencyKey})
 			return nil
 		}
-		// The array is what Lambda calls Records when it reads a queue itself. One after the other, so that the order stays.
+		// The array is what Lambda calls Records when it reads a queue itself. One after the other, so that the
+		// order stays.
 		batch := slices.Concat([]byte(`{"Records":`), messages, []byte(`}`))
 		answer, err := awslambda.SQS(c, take, &awslambda.Options{Parallel: 1})(ctx, batch)
 		if err != nil {
@@ -70,10 +73,10 @@ func open(c *consumer.Consumer) func(ctx context.Context, messages json.RawMessa
 	}
 }
 
-// forgetful is a replay store that remembers nothing. The opener does not know whether the target ever got what it passed on:
-// if it remembered an event as handled, and the pipe then failed to deliver it, the event would come again, be taken
-// for a duplicate, and be lost. So an event may pass more than once while it is fresh, also when somebody
-// replays it, and the target must do once what it does under an IdempotencyKey.
+// forgetful is a replay store that remembers nothing. The opener does not know whether the target ever got
+// what it passed on: if it remembered an event as handled, and the pipe then failed to deliver it, the event
+// would come again, be taken for a duplicate, and be lost. So an event may pass more than once while it is
+// fresh, also when somebody replays it, and the target must do once what it does under an IdempotencyKey.
 type forgetful struct{}
 
 var _ replay.Store = forgetful{}

@@ -105,7 +105,8 @@ func checkVerified(t *testing.T, v Verified) {
 	}
 }
 
-// TestComesAgain: an event that the pipe could not deliver comes again, and is passed on again under the same key.
+// TestComesAgain: an event that the pipe could not deliver comes again, and is passed on again under the same
+// key.
 func TestComesAgain(t *testing.T) {
 	w := orderstest.New(t, nil)
 	f := w.Start(program, w.ConsumerEnv())
@@ -121,7 +122,8 @@ func TestFailsWhatCannotBeJudged(t *testing.T) {
 	w := orderstest.New(t, nil)
 	f := w.Start(program, w.ConsumerEnv())
 	genuine := w.Delivered("o-1", order("o-1"))
-	// A record of a quarantine is of this consumer or of none; one without a MAC is never reopened, and never passed on.
+	// A record of a quarantine is of this consumer or of none; one without a MAC is never reopened, and never
+	// passed on.
 	if passed := invoke(t, f, messages(t, []byte(`{"consumer":"opener","unverified_id":"x"}`))); len(passed) != 0 {
 		t.Errorf("passed on: %v", passed)
 	}
@@ -135,7 +137,8 @@ func TestFailsWhatCannotBeJudged(t *testing.T) {
 	}
 }
 
-// TestRefusesWhatIsNoBatch: other sources of a pipe have their events elsewhere, and would be taken for empty ones.
+// TestRefusesWhatIsNoBatch: other sources of a pipe have their events elsewhere, and would be taken for empty
+// ones.
 func TestRefusesWhatIsNoBatch(t *testing.T) {
 	w := orderstest.New(t, nil)
 	f := w.Start(program, w.ConsumerEnv())
@@ -189,7 +192,8 @@ func TestForgetful(t *testing.T) {
 	}
 }
 
-// TestOnlyThePipeSends: who reads the verified events believes them, so nobody else may put anything among them.
+// TestOnlyThePipeSends: who reads the verified events believes them, so nobody else may put anything among
+// them.
 func TestOnlyThePipeSends(t *testing.T) {
 	template, err := cfntest.Read("opener.yaml")
 	if err != nil {
@@ -212,7 +216,8 @@ func TestOnlyThePipeSends(t *testing.T) {
 			t.Errorf("%s is about %v", policy, s["Resource"])
 		}
 	}
-	// What SQS itself moves into a queue because another one names it for its dead letters, no policy of that queue stops.
+	// What SQS itself moves into a queue because another one names it for its dead letters, no policy of that
+	// queue stops.
 	own := "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:" + fmt.Sprint(cfntest.Plain(template.Resources["Verified"].Properties["QueueName"]))
 	for queue, want := range map[string]any{
 		"Verified":            map[string]any{"redrivePermission": "denyAll"},

@@ -181,8 +181,8 @@ func TestMailer(t *testing.T) {
 // outerSource is what EventBridge says, before the detail.
 const outerSource = `"source":"` + orderstest.Source + `"`
 
-// TestThroughTheBus: producer -> bus -> queue -> billing, and -> mailer, everything delivered twice and written anew, with an
-// attacker on the same bus.
+// TestThroughTheBus: producer -> bus -> queue -> billing, and -> mailer, everything delivered twice and
+// written anew, with an attacker on the same bus.
 func TestThroughTheBus(t *testing.T) {
 	w := orderstest.New(t, &orderstest.Options{Delivery: awsfake.Delivery{Duplicate: 1, Reorder: 3, Reserialise: true, Retry: true}})
 	bills, mails := w.Start(billing, w.ConsumerEnv()), w.Start(mailer, w.ConsumerEnv())
@@ -221,7 +221,8 @@ func TestThroughTheBus(t *testing.T) {
 	}
 }
 
-// topology is that of the templates: a bus, a rule to a queue with a function behind it, a rule to a function.
+// topology is that of the templates: a bus, a rule to a queue with a function behind it, a rule to a
+// function.
 func topology(t *testing.T, w *orderstest.World, bills, mails *orderstest.Function) (queueARN string) {
 	t.Helper()
 	return topologyOf(t, w, func() *orderstest.Function { return bills }, func() *orderstest.Function { return mails })

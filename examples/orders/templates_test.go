@@ -177,7 +177,8 @@ func TestProducersMayPutTheirOwnSourcesOnly(t *testing.T) {
 // variable is a name in a file of iam/, which stands for whatever a template has there.
 var variable = regexp.MustCompile(`\\\$\\\{(\w+)\\\}`)
 
-// fits reports whether a statement of a template is one of iam/, each variable being the same thing everywhere.
+// fits reports whether a statement of a template is one of iam/, each variable being the same thing
+// everywhere.
 func fits(pattern, statement any) bool {
 	want, got := marshal(pattern), marshal(cfntest.Plain(statement))
 	re := variable.ReplaceAllString(regexp.QuoteMeta(want), `(?P<$1>\$$\{[\w.:]+\}|[A-Za-z0-9_.-]+)`)
@@ -231,7 +232,8 @@ func policies(t *testing.T, pattern string) map[string][]any {
 // alternatives are policies for what the templates do not use.
 var alternatives = []string{"consumer-quarantine-sqs.json", "consumer-quarantine-sqs-operator.json"}
 
-// TestPoliciesAreTheTemplates: what functions and operators may do is what iam/ says, and the other way round.
+// TestPoliciesAreTheTemplates: what functions and operators may do is what iam/ says, and the other way
+// round.
 func TestPoliciesAreTheTemplates(t *testing.T) {
 	used := make(map[string]bool)
 	known := policies(t, "iam/*.json")
@@ -290,7 +292,8 @@ func TestFits(t *testing.T) {
 	}
 }
 
-// TestReplayTables: they are the one of examples/replay-table.yaml, but for its name, and no consumer can write to another's.
+// TestReplayTables: they are the one of examples/replay-table.yaml, but for its name, and no consumer can
+// write to another's.
 func TestReplayTables(t *testing.T) {
 	want := maps.Clone(read(t, "../replay-table.yaml").Resources["ReplayTable"].Properties)
 	delete(want, "TableName")

@@ -22,8 +22,8 @@ import (
 	"github.com/sealbus/sealbus/examples/orders/orderstest"
 )
 
-// block is a marked block of README.md: what is run, what the AWS command line does and the test does instead, and what
-// comes out of the block before.
+// block is a marked block of README.md: what is run, what the AWS command line does and the test does
+// instead, and what comes out of the block before.
 var block = regexp.MustCompile("(?s)<!-- (set up|run|output|aws: [a-z ]+) -->\n```[a-z]+\n(.*?)```")
 
 type step struct{ kind, text string }
@@ -191,7 +191,8 @@ func (wk *walk) fetchKey() {
 	}
 }
 
-// publishNext publishes the bundle and, instead of waiting until the function asks for it, starts the function anew.
+// publishNext publishes the bundle and, instead of waiting until the function asks for it, starts the
+// function anew.
 func (wk *walk) publishNext() {
 	wk.w.PutBundle(wk.file("trust.dsse"))
 	old := wk.bills.Swap(wk.w.Start(billing, wk.w.ConsumerEnv()))

@@ -1,6 +1,6 @@
-// Package awscall tells whether a service may have acted in an attempt of a call that failed. The AWS SDK repeats calls by
-// itself, also after it lost an answer that the service had given (aws-sdk-go-v2 issue 2737). The caller sees the last
-// attempt only.
+// Package awscall tells whether a service may have acted in an attempt of a call that failed. The AWS SDK
+// repeats calls by itself, also after it lost an answer that the service had given (aws-sdk-go-v2 issue
+// 2737). The caller sees the last attempt only.
 package awscall
 
 import (
@@ -31,8 +31,8 @@ func (c *Call) Watch(stack *middleware.Stack) error {
 	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("sealbus:handed", handed), middleware.After)
 }
 
-// Unclear tells that the service may have acted in an attempt that failed. Err is the call's; it decides for a client that
-// is not the SDK's, which cannot be watched.
+// Unclear tells that the service may have acted in an attempt that failed. Err is the call's; it decides for
+// a client that is not the SDK's, which cannot be watched.
 func (c *Call) Unclear(err error) bool {
 	if !c.watched.Load() {
 		return err != nil && !answered(err)
@@ -71,13 +71,14 @@ func handed(ctx context.Context, in middleware.DeserializeInput, next middleware
 	return next.HandleDeserialize(ctx, in)
 }
 
-// neverLeft tells that the service cannot have seen the request. Not every HTTP client tells of its connections.
+// neverLeft tells that the service cannot have seen the request. Not every HTTP client tells of its
+// connections.
 func (a *attempt) neverLeft() bool {
 	return !a.handed.Load() || a.wanted.Load() && !a.connected.Load()
 }
 
-// answered tells that the error is an answer by which nothing was done. An error of the server is none: it failed in the
-// middle, or a proxy did not wait for the service.
+// answered tells that the error is an answer by which nothing was done. An error of the server is none: it
+// failed in the middle, or a proxy did not wait for the service.
 func answered(err error) bool {
 	api, ok := errors.AsType[smithy.APIError](err)
 	var answer interface{ HTTPStatusCode() int }

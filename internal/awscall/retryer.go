@@ -8,8 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// Retryer is the client's own, which also repeats a call whose answer broke off after its head: the SDK calls that a
-// failure for good. It is for calls that may be made twice.
+// Retryer is the client's own, which also repeats a call whose answer broke off after its head: the SDK calls
+// that a failure for good. It is for calls that may be made twice.
 func Retryer(own aws.Retryer) aws.Retryer {
 	if own == nil {
 		return nil

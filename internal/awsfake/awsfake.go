@@ -1,12 +1,12 @@
-// Package awsfake is enough of AWS inside the process to run the real SDK clients against, as one account and region have
-// it, over real HTTP and the real protocols: Amazon EventBridge with rules, archives and replays; Amazon SQS; the event
-// source mappings of AWS Lambda and what it tells about a function; AWS KMS, in as many regions as there are clients for;
-// who calls, of AWS STS. What it answers was recorded from the service (testdata) or is documented; what it delivers, it
-// delivers as badly as the service may: at least once, in any order, re-written. What it encrypts and signs is encrypted
-// and signed.
+// Package awsfake is enough of AWS inside the process to run the real SDK clients against, as one account and
+// region have it, over real HTTP and the real protocols: Amazon EventBridge with rules, archives and replays;
+// Amazon SQS; the event source mappings of AWS Lambda and what it tells about a function; AWS KMS, in as many
+// regions as there are clients for; who calls, of AWS STS. What it answers was recorded from the service
+// (testdata) or is documented; what it delivers, it delivers as badly as the service may: at least once, in
+// any order, re-written. What it encrypts and signs is encrypted and signed.
 //
-// It believes every caller: signatures are not verified, only missed, and policies are kept but not obeyed. Nothing is
-// kept after Close.
+// It believes every caller: signatures are not verified, only missed, and policies are kept but not obeyed.
+// Nothing is kept after Close.
 package awsfake
 
 import (
@@ -30,11 +30,13 @@ type Options struct {
 	Queues      Queues           // how messages reach those who receive them from a queue
 	Faults      Faults           // what goes wrong with calls
 	Now         func() time.Time // judges everything but the real time that a long poll waits; nil = time.Now
-	// Deny refuses an action, such as "DescribeEventBus" or "ReceiveMessage", as its service does; nil = all are allowed.
+	// Deny refuses an action, such as "DescribeEventBus" or "ReceiveMessage", as its service does; nil = all are
+	// allowed.
 	Deny func(action string) bool
 	// Replaying is called when a replay starts, which goes on when it returns; nil = at once.
 	Replaying func(name string)
-	// OnFailure takes what a target did not take in all its tries, as a dead-letter queue would; nil = it is dropped.
+	// OnFailure takes what a target did not take in all its tries, as a dead-letter queue would; nil = it is
+	// dropped.
 	OnFailure func(targetARN string, event []byte)
 }
 
@@ -50,8 +52,9 @@ type Delivery struct {
 
 // Queues is how messages reach those who receive them.
 type Queues struct {
-	// Duplicate is the share of messages of a standard queue that are delivered once more than they should be: half of
-	// them while they are in flight, the others after they were deleted, as a server that missed it delivers them.
+	// Duplicate is the share of messages of a standard queue that are delivered once more than they should be:
+	// half of them while they are in flight, the others after they were deleted, as a server that missed it
+	// delivers them.
 	Duplicate float64
 }
 

@@ -16,8 +16,8 @@ import (
 	"github.com/sealbus/sealbus/internal/awsfake"
 )
 
-// TestContract is what sealbus relies on. It runs against the fake, or against whatever AWS_ENDPOINT_URL_EVENTBRIDGE
-// names: an emulator, or the service itself through a proxy that signs.
+// TestContract is what sealbus relies on. It runs against the fake, or against whatever
+// AWS_ENDPOINT_URL_EVENTBRIDGE names: an emulator, or the service itself through a proxy that signs.
 func TestContract(t *testing.T) {
 	url := os.Getenv("AWS_ENDPOINT_URL_EVENTBRIDGE")
 	if url == "" {

@@ -22,7 +22,8 @@ type event struct {
 	replay                                  string // the replay that brings it again; "" = none
 }
 
-// json is the event as it is delivered. The detail's bytes are those that were put, unless the server re-serialises.
+// json is the event as it is delivered. The detail's bytes are those that were put, unless the server
+// re-serialises.
 // https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html
 func (e *event) json(detail []byte) []byte {
 	resources := e.resources
@@ -57,8 +58,8 @@ func plainJSON(v any) []byte {
 	return bytes.TrimSpace(b.Bytes())
 }
 
-// route gives the event to the targets of every rule that matches, of those in only if there are any. An event that
-// came from another bus is not forwarded to a third one.
+// route gives the event to the targets of every rule that matches, of those in only if there are any. An
+// event that came from another bus is not forwarded to a third one.
 func (s *Server) route(busName string, e *event, forwarded bool, only ...string) {
 	doc := e.json(e.detail)
 	fields, err := decode(doc)
@@ -160,8 +161,8 @@ type sink struct {
 // permanent is the error of a delivery that is not to be repeated.
 type permanent struct{ error }
 
-// Function makes a target of f and returns the ARN to put targets with. An error of f is a failed invocation, which is
-// repeated if Delivery.Retry says so.
+// Function makes a target of f and returns the ARN to put targets with. An error of f is a failed invocation,
+// which is repeated if Delivery.Retry says so.
 func (s *Server) Function(name string, f func(ctx context.Context, event []byte) error) (arn string) {
 	arn = s.functionARN(name)
 	s.mu.Lock()
@@ -171,8 +172,8 @@ func (s *Server) Function(name string, f func(ctx context.Context, event []byte)
 	return arn
 }
 
-// Endpoint makes a target of an HTTP endpoint, as an API destination, and returns the ARN to put targets with. It gets
-// each event as a POST; a status of 200 to 299 takes it.
+// Endpoint makes a target of an HTTP endpoint, as an API destination, and returns the ARN to put targets
+// with. It gets each event as a POST; a status of 200 to 299 takes it.
 func (s *Server) Endpoint(name, url string) (arn string) {
 	arn = s.arn("api-destination/" + name + "/" + newUUID())
 	s.addSink(arn, &sink{take: func(ctx context.Context, d *delivery) error { return post(ctx, url, d.doc) }})
@@ -298,8 +299,8 @@ func (k *sink) exhausted(d *delivery, err error) string {
 	return ""
 }
 
-// giveUp hands over what was not taken: EventBridge to the target's dead-letter queue; Lambda, which took the event
-// before the function failed, to the function's destination.
+// giveUp hands over what was not taken: EventBridge to the target's dead-letter queue; Lambda, which took the
+// event before the function failed, to the function's destination.
 func (k *sink) giveUp(d *delivery, err error, condition string) {
 	s := k.server
 	if s.opts.OnFailure != nil {

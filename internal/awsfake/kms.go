@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// kmsAPI is AWS KMS, with real keys and real cryptography. A key lives in the region that its caller signed for, so that
-// clients of several regions, at the same URL, see several regions.
+// kmsAPI is AWS KMS, with real keys and real cryptography. A key lives in the region that its caller signed
+// for, so that clients of several regions, at the same URL, see several regions.
 //
-// Keys are those of sealbus: symmetric ones, P-256 for signatures and for key agreement, Ed25519, ML-DSA, HMAC of SHA-256.
-// There is nothing of RSA, imported material, key stores, grants and enclaves, and Verify does not take EXTERNAL_MU. Grant
-// tokens are accepted, and policies are not obeyed, as everywhere. A change is seen at once, where the service lets it
-// spread; a primary key goes without waiting for its replicas.
+// Keys are those of sealbus: symmetric ones, P-256 for signatures and for key agreement, Ed25519, ML-DSA,
+// HMAC of SHA-256. There is nothing of RSA, imported material, key stores, grants and enclaves, and Verify
+// does not take EXTERNAL_MU. Grant tokens are accepted, and policies are not obeyed, as everywhere. A change
+// is seen at once, where the service lets it spread; a primary key goes without waiting for its replicas.
 // https://docs.aws.amazon.com/kms/latest/APIReference/Welcome.html
 var kmsAPI = &api{
 	target: "TrentService.", contentType: "application/x-amz-json-1.1", iam: "kms", actions: kmsActions,
@@ -87,7 +87,8 @@ func withScope(r *http.Request, action string) context.Context {
 	return context.WithValue(r.Context(), scopeKey{}, k)
 }
 
-// inRegion is decoded for an action of KMS. It runs with the lock of the keys held, when what was due has been done.
+// inRegion is decoded for an action of KMS. It runs with the lock of the keys held, when what was due has
+// been done.
 func inRegion[In, Out any](f func(*kmsRegion, *In) (Out, error)) action {
 	return waiting(func(s *Server, ctx context.Context, in *In) (Out, error) {
 		k := ctx.Value(scopeKey{}).(kmsRegion)
@@ -102,7 +103,8 @@ func inRegion[In, Out any](f func(*kmsRegion, *In) (Out, error)) action {
 	})
 }
 
-// cryptographic is inRegion for what uses a key and changes nothing, so that a dry run is a run without an answer.
+// cryptographic is inRegion for what uses a key and changes nothing, so that a dry run is a run without an
+// answer.
 func cryptographic[In interface{ common() *useInput }, Out any](f func(*kmsRegion, In) (Out, error)) action {
 	return inRegion(func(k *kmsRegion, in *In) (out Out, err error) {
 		use := (*in).common()

@@ -22,8 +22,9 @@ const (
 	maxContext = 8192
 )
 
-// Where the parts of a ciphertext blob are. The service does not document its own, which is opaque, and as long: a
-// header with room for what only the service knows, the ID of the key and that of its material, the nonce, what is sealed.
+// Where the parts of a ciphertext blob are. The service does not document its own, which is opaque, and as
+// long: a header with room for what only the service knows, the ID of the key and that of its material, the
+// nonce, what is sealed.
 const (
 	blobMagic      = "\x01\x02\x02\x00x"
 	headerSize     = 56

@@ -53,8 +53,8 @@ func (w *world) key(spec types.KeySpec, usage types.KeyUsageType) (arn *string) 
 	return out.KeyMetadata.Arn
 }
 
-// sameAnswer is same for what the SDK writes with "" for what the service did not send. Added are members that the service
-// has sent since the recording, and that have to be there.
+// sameAnswer is same for what the SDK writes with "" for what the service did not send. Added are members
+// that the service has sent since the recording, and that have to be there.
 func (w *world) sameAnswer(want json.RawMessage, got any, added ...string) {
 	w.t.Helper()
 	doc, err := json.Marshal(got)

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// lambdaAPI is the part of AWS Lambda that reads how a function is set up. It is set up by Server.SetFunction.
+// lambdaAPI is the part of AWS Lambda that reads how a function is set up. It is set up by
+// Server.SetFunction.
 // https://docs.aws.amazon.com/lambda/latest/api/API_Operations.html
 var lambdaAPI = &api{
 	contentType: "application/json", iam: "lambda",
@@ -31,7 +32,8 @@ var lambdaAPI = &api{
 	},
 }
 
-// lambdaRequest is the action of a REST request, and its parameters as the JSON that decoded reads; "" = it is none.
+// lambdaRequest is the action of a REST request, and its parameters as the JSON that decoded reads; "" = it
+// is none.
 func lambdaRequest(r *http.Request) (action string, in []byte) {
 	path := strings.Trim(r.URL.EscapedPath(), "/")
 	version, rest, _ := strings.Cut(path, "/")

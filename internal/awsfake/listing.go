@@ -10,8 +10,8 @@ type listInput struct {
 	Limit                                     int
 }
 
-// page is up to limit of the names that have the prefix, in their order; 0 = all. The token is the last name of the page
-// before.
+// page is up to limit of the names that have the prefix, in their order; 0 = all. The token is the last name
+// of the page before.
 func page[E any](in *listInput, all []E, name func(E) string) (found []E, next string) {
 	skipping := in.NextToken != ""
 	for _, e := range all {
@@ -91,7 +91,8 @@ func (s *Server) listTargetsByRule(in *listInput) (*listTargetsOutput, error) {
 
 type permissionInput struct{ EventBusName, Policy string }
 
-// putPermission takes a whole policy only, which is what replaced the action with its principal and condition.
+// putPermission takes a whole policy only, which is what replaced the action with its principal and
+// condition.
 func (s *Server) putPermission(in *permissionInput) (nothing, error) {
 	if !json.Valid([]byte(in.Policy)) {
 		return nothing{}, invalid("Parameter Policy is not valid: the fake takes a policy as JSON.")

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Mapping is how a function is fed from a queue. The zero value is what AWS does by default, one batch at a time.
+// Mapping is how a function is fed from a queue. The zero value is what AWS does by default, one batch at a
+// time.
 type Mapping struct {
 	BatchSize               int           // messages in an invocation, at most; 0 = 10
 	Concurrency             int           // invocations at a time; 0 = 1
@@ -27,9 +28,10 @@ type mapping struct {
 	made                time.Time
 }
 
-// MapQueue makes a function of f, with the name, and feeds it from the queue until the server is closed, as a Lambda event
-// source mapping does: an error, a panic and the end of its time leave the whole batch in the queue, where it is visible
-// again after the queue's visibility timeout. With nil for f the mapping is only listed. The context of an invocation has the function's deadline.
+// MapQueue makes a function of f, with the name, and feeds it from the queue until the server is closed, as a
+// Lambda event source mapping does: an error, a panic and the end of its time leave the whole batch in the
+// queue, where it is visible again after the queue's visibility timeout. With nil for f the mapping is only
+// listed. The context of an invocation has the function's deadline.
 // https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 func (s *Server) MapQueue(queueARN, name string, f Handler, opts *Mapping) error {
 	m := &mapping{id: newUUID(), queue: queueARN, function: name, invoke: f, made: s.opts.Now()}
@@ -132,8 +134,8 @@ func (m *mapping) run(ctx context.Context, event json.RawMessage) (response []by
 	return json.Marshal(out)
 }
 
-// failures are the messages that the function reports. What the service takes for a failure of the whole batch is an
-// error: a response that it cannot read, an identifier that is empty or of no message.
+// failures are the messages that the function reports. What the service takes for a failure of the whole
+// batch is an error: a response that it cannot read, an identifier that is empty or of no message.
 // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 func (m *mapping) failures(response []byte, batch []receivedMessage) (map[string]bool, error) {
 	if !m.ReportBatchItemFailures {
@@ -193,8 +195,8 @@ func (s *Server) batchEvent(arn string, batch []receivedMessage) json.RawMessage
 	return plainJSON(event)
 }
 
-// DrainQueue waits until a queue holds no message: none visible, delayed or in flight. Drain comes before it, if events
-// are on their way to the queue.
+// DrainQueue waits until a queue holds no message: none visible, delayed or in flight. Drain comes before it,
+// if events are on their way to the queue.
 func (s *Server) DrainQueue(ctx context.Context, arn string) error {
 	look := time.NewTicker(lookAgain)
 	defer look.Stop()

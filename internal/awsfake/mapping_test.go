@@ -29,7 +29,8 @@ func failing(calls *int) func(context.Context, []byte) error {
 	}
 }
 
-// consumerOf is a function that does with each batch what the next of its steps says, and takes all once there is none.
+// consumerOf is a function that does with each batch what the next of its steps says, and takes all once
+// there is none.
 type consumerOf struct {
 	mu    sync.Mutex
 	steps []func(ctx context.Context, batch events.SQSEvent) (any, error)
@@ -127,7 +128,8 @@ func TestMapping(t *testing.T) {
 	}
 }
 
-// TestMappingEvent: the event is the one that AWS documents, for whoever reads it with the types of aws-lambda-go.
+// TestMappingEvent: the event is the one that AWS documents, for whoever reads it with the types of
+// aws-lambda-go.
 func TestMappingEvent(t *testing.T) {
 	q := newQueues(t, nil)
 	url, arn := q.create("q", nil)
@@ -214,8 +216,8 @@ func TestMappingOrder(t *testing.T) {
 	}
 }
 
-// TestMappingWholePath: from PutEvents over a rule and a queue, with duplicates, errors and a dead-letter queue, every
-// event is either handled or given up.
+// TestMappingWholePath: from PutEvents over a rule and a queue, with duplicates, errors and a dead-letter
+// queue, every event is either handled or given up.
 func TestMappingWholePath(t *testing.T) {
 	q := newQueues(t, &awsfake.Options{Seed: 5, Queues: awsfake.Queues{Duplicate: 0.2}, Delivery: awsfake.Delivery{Duplicate: 0.2, Reorder: 4}})
 	dead, deadARN := q.create("dead", nil)

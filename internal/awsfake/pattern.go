@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// pattern is an event pattern, or a part of one: either fields that must all match, or values of which one must.
+// pattern is an event pattern, or a part of one: either fields that must all match, or values of which one
+// must.
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
 type pattern struct {
 	fields map[string]*pattern

@@ -116,8 +116,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// apiOf is the service and the action that a request is for, with its input as JSON. Without a known service it is
-// EventBridge that refuses.
+// apiOf is the service and the action that a request is for, with its input as JSON. Without a known service
+// it is EventBridge that refuses.
 func apiOf(r *http.Request, body []byte) (a *api, action string, in []byte) {
 	if action, in := lambdaRequest(r); action != "" {
 		return lambdaAPI, action, in

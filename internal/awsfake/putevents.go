@@ -118,7 +118,8 @@ func (e *putEntry) java() string {
 		at, or(e.Source), resources, or(e.DetailType), or(e.Detail), or(e.EventBusName), or(e.TraceHeader))
 }
 
-// putEntry accepts an entry or says what is wrong with it. An entry for a bus that does not exist is accepted, and gone.
+// putEntry accepts an entry or says what is wrong with it. An entry for a bus that does not exist is
+// accepted, and gone.
 func (s *Server) putEntry(e *putEntry) putResult {
 	if f := s.checkEntry(e); f != nil {
 		return *f

@@ -43,8 +43,8 @@ func (s *Server) Archive(bus string) error {
 	return err
 }
 
-// Replay delivers the events of a bus again whose time is between from and to, both included, with the name as their
-// replay-name. Drain waits for them.
+// Replay delivers the events of a bus again whose time is between from and to, both included, with the name
+// as their replay-name. Drain waits for them.
 func (s *Server) Replay(name, bus string, from, to time.Time) error {
 	_, err := s.startReplay(&startReplayInput{
 		ReplayName: name, EventSourceArn: s.arn("archive/of-" + strings.ReplaceAll(bus, "/", "-")), EventStartTime: seconds(from), EventEndTime: seconds(to),
@@ -162,7 +162,8 @@ func (s *Server) replayAll(r *replay, events []*event) {
 	s.advance(r, completed, time.Time{})
 }
 
-// advance changes the state and tells whether the replay goes on. last is the time of the event that is next; zero = none.
+// advance changes the state and tells whether the replay goes on. last is the time of the event that is next;
+// zero = none.
 func (s *Server) advance(r *replay, state string, last time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -230,7 +230,8 @@ func TestRedrivePolicies(t *testing.T) {
 	}
 }
 
-// TestDuplicates: each message comes twice though it was deleted; some come twice before that; FIFO queues have none.
+// TestDuplicates: each message comes twice though it was deleted; some come twice before that; FIFO queues
+// have none.
 func TestDuplicates(t *testing.T) {
 	q := newQueues(t, &awsfake.Options{Queues: awsfake.Queues{Duplicate: 1}, Seed: 1})
 	url, _ := q.create("q", nil)

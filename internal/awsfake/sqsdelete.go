@@ -81,9 +81,9 @@ func (s *Server) withReceipts(in *receiptBatchInput, do receiptAction) (*receipt
 	return out, nil
 }
 
-// deleteByReceipt of a message that is gone, or by a handle that is not the newest, succeeds and does nothing: "if you
-// don't provide the most recently received receipt handle, the request succeeds, but the message might not be deleted".
-// A FIFO queue refuses a handle whose timeout is over.
+// deleteByReceipt of a message that is gone, or by a handle that is not the newest, succeeds and does
+// nothing: "if you don't provide the most recently received receipt handle, the request succeeds, but the
+// message might not be deleted". A FIFO queue refuses a handle whose timeout is over.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html
 func (s *Server) deleteByReceipt(q *queue, e *receiptEntry) *fault {
 	m, newest, f := q.findReceipt(e.ReceiptHandle)

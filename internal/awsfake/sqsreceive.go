@@ -147,7 +147,8 @@ func (q *queue) blockedGroups(now time.Time) map[string]bool {
 	return blocked
 }
 
-// receive hides the message until its timeout, unless it is one to be delivered to another consumer meanwhile.
+// receive hides the message until its timeout, unless it is one to be delivered to another consumer
+// meanwhile.
 func (q *queue) receive(m *message, now time.Time, visibility time.Duration) {
 	m.visibleAt, m.delayed = now.Add(visibility), false
 	if m.receives > 0 {
@@ -225,12 +226,14 @@ func (s *Server) sweepSources(q *queue, now time.Time) {
 	}
 }
 
-// newReceipt names the queue and the message, so that a handle that went stale is told from one that never was.
+// newReceipt names the queue and the message, so that a handle that went stale is told from one that never
+// was.
 func newReceipt(q *queue, m *message) string {
 	return base64.StdEncoding.EncodeToString([]byte("awsfake " + q.arn + " " + m.id + " " + newUUID()))
 }
 
-// findReceipt is the message of a receipt handle, nil if it is gone, and whether the handle is the newest one.
+// findReceipt is the message of a receipt handle, nil if it is gone, and whether the handle is the newest
+// one.
 func (q *queue) findReceipt(handle string) (m *message, newest bool, f *fault) {
 	text, err := base64.StdEncoding.DecodeString(handle)
 	parts := strings.Fields(string(text))

@@ -164,7 +164,8 @@ func TestBusPolicy(t *testing.T) {
 	}
 }
 
-// TestFunctionDestination: what a function does not take goes to its destination, as many times as it was told to try.
+// TestFunctionDestination: what a function does not take goes to its destination, as many times as it was
+// told to try.
 func TestFunctionDestination(t *testing.T) {
 	q := newQueues(t, &awsfake.Options{Delivery: awsfake.Delivery{Retry: true}})
 	dead, deadARN := q.create("dead", nil)

@@ -6,9 +6,10 @@ import (
 	"net/http"
 )
 
-// Transport is the HTTP transport of a client that gets large answers from a Server. The SDK closes the body of a request as
-// soon as it has the head of the answer; a connection on which that body is still looked at for its end is then closed under
-// the answer. Only a server as near as this one answers so early. With it, each request has a body of its own.
+// Transport is the HTTP transport of a client that gets large answers from a Server. The SDK closes the body
+// of a request as soon as it has the head of the answer; a connection on which that body is still looked at
+// for its end is then closed under the answer. Only a server as near as this one answers so early. With it,
+// each request has a body of its own.
 type Transport struct{}
 
 // RoundTrip is that of http.DefaultTransport.

@@ -1,12 +1,12 @@
-// Package awsname reads the names that AWS gives to things: ARNs, and the URLs of SQS queues. It is the only parser of
-// them in this project, and it never guesses: a host that it does not know has no region, since a client that is made
-// for the wrong region or host sends its credentials and messages there.
+// Package awsname reads the names that AWS gives to things: ARNs, and the URLs of SQS queues. It is the only
+// parser of them in this project, and it never guesses: a host that it does not know has no region, since a
+// client that is made for the wrong region or host sends its credentials and messages there.
 package awsname
 
 import "strings"
 
-// ARN is an Amazon Resource Name: arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE. Region and account may be empty, as in
-// the ARN of a bucket.
+// ARN is an Amazon Resource Name: arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE. Region and account may be
+// empty, as in the ARN of a bucket.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
 type ARN struct{ Partition, Service, Region, Account, Resource string }
 
@@ -27,7 +27,8 @@ func (a ARN) String() string {
 	return strings.Join([]string{"arn", a.Partition, a.Service, a.Region, a.Account, a.Resource}, ":")
 }
 
-// KMSKey is the ID in the ARN of a key in KMS, arn:PARTITION:kms:REGION:ACCOUNT:key/ID; "" = it is another ARN.
+// KMSKey is the ID in the ARN of a key in KMS, arn:PARTITION:kms:REGION:ACCOUNT:key/ID; "" = it is another
+// ARN.
 func (a ARN) KMSKey() string {
 	id, ok := strings.CutPrefix(a.Resource, "key/")
 	if !ok || a.Service != "kms" || a.Region == "" || a.Account == "" || strings.ContainsAny(id, ":/") {
@@ -41,7 +42,8 @@ func isAccount(text string) bool {
 	return len(text) == 12 && strings.Trim(text, "0123456789") == ""
 }
 
-// isRegion reports whether text has the form of a region's name: words, and a number of one or two digits at the end.
+// isRegion reports whether text has the form of a region's name: words, and a number of one or two digits at
+// the end.
 func isRegion(text string) bool {
 	words := strings.Split(text, "-")
 	last := len(words) - 1

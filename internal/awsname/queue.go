@@ -15,8 +15,8 @@ type Queue struct {
 	Endpoint  string // SCHEME://HOST that must be called to reach it; "" = the ordinary endpoint of the region
 }
 
-// ParseQueueURL reads the URL of a queue, of AWS or of an emulator. It is not ok if the text is no HTTP URL with a host
-// and a path. A URL with a user name is refused: its host is easily mistaken for another.
+// ParseQueueURL reads the URL of a queue, of AWS or of an emulator. It is not ok if the text is no HTTP URL
+// with a host and a path. A URL with a user name is refused: its host is easily mistaken for another.
 func ParseQueueURL(text string) (Queue, bool) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || len(u.Path) < 2 {
@@ -37,8 +37,8 @@ func (q Queue) ARN() (ARN, bool) {
 	return a, a.Partition != "" && a.Region != "" && a.Account != "" && a.Resource != ""
 }
 
-// readPath reads /ACCOUNT/NAME, and the paths of emulators: /queue/REGION/ACCOUNT/NAME (LocalStack), /queue/NAME
-// (ElasticMQ).
+// readPath reads /ACCOUNT/NAME, and the paths of emulators: /queue/REGION/ACCOUNT/NAME (LocalStack),
+// /queue/NAME (ElasticMQ).
 func (q *Queue) readPath(path string) {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	q.Name = parts[len(parts)-1]
@@ -58,7 +58,8 @@ type partition struct {
 	regions   string // what the names of its regions begin with; "" = any that is no other partition's
 }
 
-// partitions are those of the endpoint rules of AWS SDKs. "aws" is last: its suffixes are those of aws-us-gov, too.
+// partitions are those of the endpoint rules of AWS SDKs. "aws" is last: its suffixes are those of
+// aws-us-gov, too.
 var partitions = []partition{
 	{"aws-us-gov", "amazonaws.com", "api.aws", "us-gov-"},
 	{"aws-cn", "amazonaws.com.cn", "api.amazonwebservices.com.cn", "cn-"},
@@ -89,8 +90,8 @@ func (p *partition) has(region string) bool {
 // localStack is the domain that LocalStack has its emulated hosts in. It leads to this machine.
 const localStack = "localhost.localstack.cloud"
 
-// readHost reads the region out of the host. The whole host has to be of a known form: what only begins like a host of
-// AWS is somebody else's.
+// readHost reads the region out of the host. The whole host has to be of a known form: what only begins like
+// a host of AWS is somebody else's.
 // https://docs.aws.amazon.com/general/latest/gr/sqs-service.html
 func (q *Queue) readHost(scheme, host, port string) {
 	if before, ok := strings.CutSuffix(host, "."+localStack); ok {

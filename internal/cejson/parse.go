@@ -376,7 +376,8 @@ func ScanJSON(data []byte) (isCanonical bool, err error) {
 }
 
 // IsJSON reports whether data of this content type is JSON: the subtype is json or ends in +json, in any
-// ASCII case and whatever parameters follow (CloudEvents 1.0, JSON Event Format, 3.1). No content type is JSON.
+// ASCII case and whatever parameters follow (CloudEvents 1.0, JSON Event Format, 3.1). No content type is
+// JSON.
 func IsJSON(contentType string) bool {
 	if contentType == "" {
 		return true
@@ -388,7 +389,8 @@ func IsJSON(contentType string) bool {
 	return kind != "" && (equalASCII(subtype, "json") || equalASCII(tail, suffix))
 }
 
-// equalASCII compares without regard to the case of ASCII letters, unlike strings.EqualFold, to which ſ is an s.
+// equalASCII compares without regard to the case of ASCII letters, unlike strings.EqualFold, to which ſ is an
+// s.
 func equalASCII(s, lower string) bool {
 	if len(s) != len(lower) {
 		return false

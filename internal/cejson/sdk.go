@@ -97,7 +97,8 @@ func (e *Event) checkFromSDK() error {
 	return err
 }
 
-// CheckText refuses a text that no attribute can have: too long, or with a control character, a noncharacter or invalid UTF-8.
+// CheckText refuses a text that no attribute can have: too long, or with a control character, a noncharacter
+// or invalid UTF-8.
 func CheckText(name, value string) error { return checkText(name, value, MaxAttribute) }
 
 func checkText(name, value string, limit int) error {
@@ -269,8 +270,8 @@ func (e *Event) ToSDK() (event.Event, error) {
 	return ev, nil
 }
 
-// WithData is ev, which ToSDK made, with the data and the content type of e instead of its own, and without the extension of
-// that name. It shares with ev what is the same in both, so neither is to be changed.
+// WithData is ev, which ToSDK made, with the data and the content type of e instead of its own, and without
+// the extension of that name. It shares with ev what is the same in both, so neither is to be changed.
 func (e *Event) WithData(ev event.Event, without string) event.Event {
 	c := &sdkContext{EventContextV1: *ev.Context.(*event.EventContextV1), contentType: e.DataContentType}
 	c.DataContentType = &c.contentType
@@ -303,16 +304,16 @@ func (c *sdkContext) setURLs(e *Event) error {
 	return nil
 }
 
-// CheckURI refuses a text that is no URI-reference by its characters (RFC 3986, appendix A), or that the SDK's
-// event would not hold as it is.
+// CheckURI refuses a text that is no URI-reference by its characters (RFC 3986, appendix A), or that the
+// SDK's event would not hold as it is.
 func CheckURI(name, text string) error {
 	_, err := parseURL(name, text)
 	return err
 }
 
-// parseURL parses text as the SDK does and refuses what would come out of it as another text. What net/url lets
-// through in opaque parts and queries, which RFC 3986 does not, is refused too. An empty fragment, as in the
-// names of JSON schemas, is kept, except in source.
+// parseURL parses text as the SDK does and refuses what would come out of it as another text. What net/url
+// lets through in opaque parts and queries, which RFC 3986 does not, is refused too. An empty fragment, as in
+// the names of JSON schemas, is kept, except in source.
 func parseURL(name, text string) (*url.URL, error) {
 	body, empty := cutEmptyFragment(text)
 	if empty && name == "source" {

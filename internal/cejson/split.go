@@ -73,8 +73,8 @@ func closingQuote(b []byte, i int) int {
 	return -1
 }
 
-// SplitSequence cuts JSON objects that follow each other, one a line or with any white space between them, and is for
-// the rest like Split. It has no limit of its own: whoever reads b has one.
+// SplitSequence cuts JSON objects that follow each other, one a line or with any white space between them,
+// and is for the rest like Split. It has no limit of its own: whoever reads b has one.
 func SplitSequence(b []byte) ([][]byte, error) {
 	var events [][]byte
 	for i := strictjson.SkipSpace(b, 0); i < len(b); {

@@ -13,8 +13,9 @@ var (
 )
 
 // ParseTime reads an RFC 3339 timestamp with at most nine fraction digits, T and Z in upper case. Without a
-// zone it is UTC. The result is in UTC and in the years 0001 to 9999, which is where it can be written
-// again; the first second of those is refused, since it is the zero time.Time, which means that there is none. There is no second 60: a time.Time has none.
+// zone it is UTC. The result is in UTC and in the years 0001 to 9999, which is where it can be written again;
+// the first second of those is refused, since it is the zero time.Time, which means that there is none. There
+// is no second 60: a time.Time has none.
 func ParseTime(text string) (time.Time, error) {
 	const layout = "0000-00-00T00:00:00"
 	if len(text) < len(layout) || !punctuated(text, layout) {
@@ -48,8 +49,8 @@ func FormatTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 // in the years 0001 to 9999.
 func FormatSeconds(t time.Time) string { return string(AppendSeconds(make([]byte, 0, 20), t)) }
 
-// AppendSeconds is FormatSeconds without an allocation. It is written out since every event is hashed with a time
-// or two, and package time has no fast path for this layout.
+// AppendSeconds is FormatSeconds without an allocation. It is written out since every event is hashed with a
+// time or two, and package time has no fast path for this layout.
 func AppendSeconds(dst []byte, t time.Time) []byte {
 	t = t.UTC()
 	year, month, day := t.Date()

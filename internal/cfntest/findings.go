@@ -164,7 +164,8 @@ func (c *checker) senders(arn string) []string {
 	return slices.Compact(rules)
 }
 
-// queuePolicies: a queue that EventBridge sends to says so for exactly the rules that do, and no other queue has a policy.
+// queuePolicies: a queue that EventBridge sends to says so for exactly the rules that do, and no other queue
+// has a policy.
 func (c *checker) queuePolicies() {
 	policies := make(map[string][]map[string]any)
 	c.each("AWS::SQS::QueuePolicy", func(_ string, r Resource) {
@@ -438,7 +439,8 @@ func (c *checker) queueAlarms() {
 	})
 }
 
-// ageAlarm: what a standard queue handed out three times, which is after two visibility timeouts, no longer counts towards its age.
+// ageAlarm: what a standard queue handed out three times, which is after two visibility timeouts, no longer
+// counts towards its age.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 func (c *checker) ageAlarm(id string, r, queue Resource) {
 	if r.Properties["MetricName"] != "ApproximateAgeOfOldestMessage" {

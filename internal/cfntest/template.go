@@ -1,5 +1,5 @@
-// Package cfntest reads CloudFormation and SAM templates as the tests of the examples look at them, and holds them against the
-// rules that every template of this project keeps: see Findings.
+// Package cfntest reads CloudFormation and SAM templates as the tests of the examples look at them, and holds
+// them against the rules that every template of this project keeps: see Findings.
 package cfntest
 
 import (
@@ -121,7 +121,8 @@ func scalar(n *yaml.Node) (any, error) {
 	return v, err
 }
 
-// Plain is v with each reference as text, as Fn::Sub would have it: {"Ref": "A"} is "${A}", {"Fn::GetAtt": ["A", "Arn"]} is "${A.Arn}".
+// Plain is v with each reference as text, as Fn::Sub would have it: {"Ref": "A"} is "${A}", {"Fn::GetAtt":
+// ["A", "Arn"]} is "${A.Arn}".
 func Plain(v any) any {
 	switch v := v.(type) {
 	case map[string]any:

@@ -225,10 +225,10 @@ func mustParse(t *testing.T, doc string) *Envelope {
 	return e
 }
 
-// FuzzParse: what is written of a parsed envelope is parsed as the same envelope and is then written the same; of
-// documents that are written as Append does, these are the same bytes. Differences are: white space, order of
-// members, unknown members, escapes, the base64 alphabet, an absent keyid, and sig that is no base64 (which
-// becomes empty).
+// FuzzParse: what is written of a parsed envelope is parsed as the same envelope and is then written the
+// same; of documents that are written as Append does, these are the same bytes. Differences are: white space,
+// order of members, unknown members, escapes, the base64 alphabet, an absent keyid, and sig that is no base64
+// (which becomes empty).
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(specEnvelope))
 	f.Add([]byte(`{"payloadType":"t","payload":"-_-_","signatures":[{"keyid":"k","sig":"A","delegation":{"payload":""}}]}`))

@@ -65,8 +65,8 @@ func TestEveryPackageHasAnExample(t *testing.T) {
 	}
 }
 
-// TestNoAliasOfAnInternalType: go doc and pkg.go.dev show neither fields nor methods of an exported alias of an internal
-// type.
+// TestNoAliasOfAnInternalType: go doc and pkg.go.dev show neither fields nor methods of an exported alias of
+// an internal type.
 func TestNoAliasOfAnInternalType(t *testing.T) {
 	for dir, files := range publicPackages(t) {
 		for _, file := range files {

@@ -13,8 +13,8 @@ import (
 
 const module = "github.com/sealbus/sealbus"
 
-// table is design section 3: which of our packages each package may reach, directly or through others. Entries are
-// relative to the module; "internal/..." covers what is below.
+// table is design section 3: which of our packages each package may reach, directly or through others.
+// Entries are relative to the module; "internal/..." covers what is below.
 var table = map[string][]string{
 	"keys":                         {"internal/b64", "internal/canonical", "internal/dsse", "internal/filekind", "internal/howlong", "internal/jsonwrite", "internal/nilcheck", "internal/strictjson"},
 	"envelope":                     {"keys", "internal/..."},

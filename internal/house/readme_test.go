@@ -13,8 +13,8 @@ import (
 
 var goBlock = regexp.MustCompile("(?s)```go\n((?://[^\n]*\n)*package main\n.*?)```")
 
-// TestReadmeCompiles builds every program of README.md as a command of this module, through an overlay, so that it
-// resolves imports as a reader's module would and leaves nothing in the tree.
+// TestReadmeCompiles builds every program of README.md as a command of this module, through an overlay, so
+// that it resolves imports as a reader's module would and leaves nothing in the tree.
 func TestReadmeCompiles(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {

@@ -48,8 +48,8 @@ func AppendText[T string | []byte](dst []byte, text T) []byte {
 	}
 }
 
-// plain is how many bytes at the beginning of text need no escape. It looks at eight of them at a time, as most of
-// what is written is base64 of some hundred bytes.
+// plain is how many bytes at the beginning of text need no escape. It looks at eight of them at a time, as
+// most of what is written is base64 of some hundred bytes.
 func plain[T string | []byte](text T) int {
 	i := 0
 	for ; i+8 <= len(text); i += 8 {
@@ -67,8 +67,8 @@ func plain[T string | []byte](text T) int {
 	return i
 }
 
-// escapes reports whether one of the eight bytes of w is below ' ', a quotation mark or a backslash. (x-0x01..)&^x has
-// the high bit of a byte set if x has a zero there; see Hacker's Delight, 6-1.
+// escapes reports whether one of the eight bytes of w is below ' ', a quotation mark or a backslash.
+// (x-0x01..)&^x has the high bit of a byte set if x has a zero there; see Hacker's Delight, 6-1.
 func escapes(w uint64) bool {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	quote, slash := w^ones*'"', w^ones*'\\'

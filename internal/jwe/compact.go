@@ -9,13 +9,13 @@ import (
 	"github.com/sealbus/sealbus/internal/jsonwrite"
 )
 
-// paddedTo is what the length of a field's plaintext is a multiple of, so that its ciphertext tells little of it: short
-// values (a yes or a no, an amount, a name) all look alike.
+// paddedTo is what the length of a field's plaintext is a multiple of, so that its ciphertext tells little of
+// it: short values (a yes or a no, an amount, a name) all look alike.
 const paddedTo = 32
 
-// Compact is one JSON value, encrypted in the Compact Serialization (RFC 7516 section 7.1) under a content key that
-// travels elsewhere: alg dir, kid the commitment to that key, ctx what the value is bound to, as this serialization has
-// no aad. Nothing in it is verified before Decrypt.
+// Compact is one JSON value, encrypted in the Compact Serialization (RFC 7516 section 7.1) under a content
+// key that travels elsewhere: alg dir, kid the commitment to that key, ctx what the value is bound to, as
+// this serialization has no aad. Nothing in it is verified before Decrypt.
 type Compact struct {
 	Context    []byte // "ctx", decoded; nil when absent
 	Commitment string // "kid": which key it is under
@@ -24,8 +24,8 @@ type Compact struct {
 	sealed []byte // nonce, ciphertext, tag
 }
 
-// EncryptCompact encrypts a JSON value, without white space around it, and binds it to context, which is not empty. The
-// plaintext is padded with JSON's spaces to a multiple of 32 bytes.
+// EncryptCompact encrypts a JSON value, without white space around it, and binds it to context, which is not
+// empty. The plaintext is padded with JSON's spaces to a multiple of 32 bytes.
 func EncryptCompact(key *ContentKey, value, context []byte) ([]byte, error) {
 	if err := checkCompact(value, context); err != nil {
 		return nil, err
@@ -84,8 +84,8 @@ func appendCompact(protected, sealed []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// ParseCompact reads what EncryptCompact wrote, as strictly as Parse; another alg than dir is ErrUnsupported. doc must
-// not change while the result is used.
+// ParseCompact reads what EncryptCompact wrote, as strictly as Parse; another alg than dir is ErrUnsupported.
+// doc must not change while the result is used.
 func ParseCompact(doc []byte) (*Compact, error) {
 	if len(doc) > MaxMessage {
 		return nil, fmt.Errorf("%w: a field of %d bytes, of which %d are allowed", ErrTooLarge, len(doc), MaxMessage)
@@ -139,8 +139,8 @@ func (p *parser) context(text []byte) ([]byte, error) {
 	return p.base64("ctx", text)
 }
 
-// Check says all that can be said before a key is touched: ErrUnbound if the field is bound to nothing, ErrBinding if it is
-// bound to something other than context.
+// Check says all that can be said before a key is touched: ErrUnbound if the field is bound to nothing,
+// ErrBinding if it is bound to something other than context.
 func (c *Compact) Check(context []byte) error {
 	switch {
 	case len(c.Context) == 0:
@@ -151,8 +151,9 @@ func (c *Compact) Check(context []byte) error {
 	return nil
 }
 
-// Decrypt returns the JSON value of a field that passes Check(context), without its padding. The errors are those of
-// Message.Decrypt, ErrMalformed if what was encrypted is not padded, and ErrPlaintext if it is not one JSON value.
+// Decrypt returns the JSON value of a field that passes Check(context), without its padding. The errors are
+// those of Message.Decrypt, ErrMalformed if what was encrypted is not padded, and ErrPlaintext if it is not
+// one JSON value.
 func (c *Compact) Decrypt(key *ContentKey, context []byte) ([]byte, error) {
 	if err := c.Check(context); err != nil {
 		return nil, err
@@ -174,8 +175,8 @@ func (c *Compact) Decrypt(key *ContentKey, context []byte) ([]byte, error) {
 	return value, nil
 }
 
-// isOneValue reports whether text is one JSON value. Two, or a part of one, would change the document that they are put into
-// beyond the place that is said to be secret.
+// isOneValue reports whether text is one JSON value. Two, or a part of one, would change the document that
+// they are put into beyond the place that is said to be secret.
 func isOneValue(text []byte) bool {
 	end, _, err := canonical.Scan(text, 0)
 	return err == nil && end == len(text)

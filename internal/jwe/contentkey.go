@@ -21,11 +21,11 @@ const commitmentLabel = "sealbus/v1/key-commitment"
 // commitmentSize is of the text of a commitment: base64url of 32 bytes.
 const commitmentSize = 43
 
-// ContentKey is the AES-256 key that data is encrypted under. It is safe for concurrent use; whoever drops one calls
-// Zero. It prints as redacted.
+// ContentKey is the AES-256 key that data is encrypted under. It is safe for concurrent use; whoever drops
+// one calls Zero. It prints as redacted.
 //
-// Random nonces bound how much one key may encrypt: the caller counts, and stays far below the 2^32 messages of
-// NIST SP 800-38D.
+// Random nonces bound how much one key may encrypt: the caller counts, and stays far below the 2^32 messages
+// of NIST SP 800-38D.
 type ContentKey struct {
 	mu         sync.RWMutex
 	material   func() *material // nil when zeroed. In a function, since fmt follows pointers in unexported fields
@@ -44,8 +44,8 @@ func NewContentKey() *ContentKey {
 	return m.contentKey()
 }
 
-// ContentKeyFrom makes a key of 32 bytes, which are copied: the caller clears its own. Another size, and all zeros, which
-// is what a cleared buffer holds, is ErrKey.
+// ContentKeyFrom makes a key of 32 bytes, which are copied: the caller clears its own. Another size, and all
+// zeros, which is what a cleared buffer holds, is ErrKey.
 func ContentKeyFrom(secret []byte) (*ContentKey, error) {
 	if len(secret) != KeySize {
 		return nil, fmt.Errorf("%w: a content key has %d bytes, not %d", ErrKey, KeySize, len(secret))
@@ -74,11 +74,12 @@ func (m *material) contentKey() *ContentKey {
 	}
 }
 
-// Commitment is the base64url text of HMAC-SHA-256 over a fixed label under this key: it names the key and tells nothing
-// of it. It remains after Zero.
+// Commitment is the base64url text of HMAC-SHA-256 over a fixed label under this key: it names the key and
+// tells nothing of it. It remains after Zero.
 func (k *ContentKey) Commitment() string { return k.commitment }
 
-// Bytes is a copy of the key, for a service that is to encrypt it; the caller clears it. After Zero it is ErrKey.
+// Bytes is a copy of the key, for a service that is to encrypt it; the caller clears it. After Zero it is
+// ErrKey.
 func (k *ContentKey) Bytes() ([]byte, error) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
@@ -89,8 +90,8 @@ func (k *ContentKey) Bytes() ([]byte, error) {
 	return append(make([]byte, 0, KeySize), m.key[:]...), nil
 }
 
-// Zero overwrites the key and makes it unusable; what is encrypting or decrypting at this moment ends first or goes on.
-// The expanded key within Go's AES is out of reach: it is dropped for the garbage collector.
+// Zero overwrites the key and makes it unusable; what is encrypting or decrypting at this moment ends first
+// or goes on. The expanded key within Go's AES is out of reach: it is dropped for the garbage collector.
 func (k *ContentKey) Zero() {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -22,9 +22,9 @@ const (
 	uncompressed   = 4  // first byte of an uncompressed point, SEC 1 section 2.3.3
 )
 
-// Agree is the private side of a key agreement: the 32 bytes that its key and an ephemeral public key, of the same curve
-// and checked to be on it, have in common (RFC 7748 section 6.1; the x coordinate on P-256). The result is cleared after
-// use. Its errors come back wrapped.
+// Agree is the private side of a key agreement: the 32 bytes that its key and an ephemeral public key, of the
+// same curve and checked to be on it, have in common (RFC 7748 section 6.1; the x coordinate on P-256). The
+// result is cleared after use. Its errors come back wrapped.
 type Agree func(ctx context.Context, epk *ecdh.PublicKey) ([]byte, error)
 
 // ECDHRecipient encrypts content keys to a public key with ECDH-ES+A256KW.
@@ -46,8 +46,8 @@ var (
 	_ Identity  = (*ECDHIdentity)(nil)
 )
 
-// NewECDHRecipient is for a key on P-256 or X25519, another one is ErrKey. The key ID is the caller's to compute from
-// the key.
+// NewECDHRecipient is for a key on P-256 or X25519, another one is ErrKey. The key ID is the caller's to
+// compute from the key.
 func NewECDHRecipient(keyID string, key *ecdh.PublicKey) (*ECDHRecipient, error) {
 	if key == nil || curveName(key.Curve()) == "" {
 		return nil, fmt.Errorf("%w: a public key on P-256 or X25519 was expected", ErrKey)
@@ -69,7 +69,8 @@ func NewECDHIdentity(keyID string, key *ecdh.PrivateKey) (*ECDHIdentity, error) 
 	})
 }
 
-// NewRemoteIdentity is for a private key elsewhere, in a key management service: agree asks for the key agreement.
+// NewRemoteIdentity is for a private key elsewhere, in a key management service: agree asks for the key
+// agreement.
 func NewRemoteIdentity(keyID string, curve ecdh.Curve, agree Agree) (*ECDHIdentity, error) {
 	crv := curveName(curve)
 	if crv == "" || agree == nil {
@@ -129,14 +130,14 @@ func (w *WrappedKey) setEphemeral(key *ecdh.PublicKey) (jwk []byte) {
 
 func encode(b []byte) []byte { return base64.RawURLEncoding.AppendEncode(nil, b) }
 
-// Takes reports whether the entry is of ECDH-ES+A256KW on this identity's curve, and has this identity's key ID or none:
-// other libraries may leave it out.
+// Takes reports whether the entry is of ECDH-ES+A256KW on this identity's curve, and has this identity's key
+// ID or none: other libraries may leave it out.
 func (id *ECDHIdentity) Takes(w *WrappedKey) bool {
 	return w.Alg == AlgECDH && string(w.epk.crv) == id.crv && (w.KeyID == "" || w.KeyID == id.keyID)
 }
 
-// Unwrap decrypts the entry: ErrMalformed if its ephemeral key is no point of the curve, in full length, ErrUnwrap if the
-// agreed key does not open it. The ctx is for a remote identity.
+// Unwrap decrypts the entry: ErrMalformed if its ephemeral key is no point of the curve, in full length,
+// ErrUnwrap if the agreed key does not open it. The ctx is for a remote identity.
 func (id *ECDHIdentity) Unwrap(ctx context.Context, w *WrappedKey) (*ContentKey, error) {
 	if !id.Takes(w) {
 		return nil, ErrNotRecipient
@@ -159,8 +160,8 @@ func (id *ECDHIdentity) Unwrap(ctx context.Context, w *WrappedKey) (*ContentKey,
 	return w.unwrap(z)
 }
 
-// ofSmallOrder reports whether everybody agrees with epk on zeros. It is asked after an error of agree, which does not say
-// that the message is at fault: whoever takes it for an outage would try for ever.
+// ofSmallOrder reports whether everybody agrees with epk on zeros. It is asked after an error of agree, which
+// does not say that the message is at fault: whoever takes it for an outage would try for ever.
 func ofSmallOrder(epk *ecdh.PublicKey) bool {
 	if epk.Curve() != ecdh.X25519() {
 		return false // there is no such point

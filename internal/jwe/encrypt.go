@@ -10,9 +10,10 @@ import (
 
 var base64url = base64.RawURLEncoding
 
-// Encrypt encrypts plaintext to everybody in to, all of whom were given this very key (else ErrForeignKey), and binds it
-// to aad, which is not empty. contentType is the media type of the plaintext. The result is canonical JSON. What Parse
-// would refuse is not written: ErrTooLarge, ErrNoRecipient, ErrUnbound, ErrMalformed; a zeroed key is ErrKey.
+// Encrypt encrypts plaintext to everybody in to, all of whom were given this very key (else ErrForeignKey),
+// and binds it to aad, which is not empty. contentType is the media type of the plaintext. The result is
+// canonical JSON. What Parse would refuse is not written: ErrTooLarge, ErrNoRecipient, ErrUnbound,
+// ErrMalformed; a zeroed key is ErrKey.
 func Encrypt(key *ContentKey, plaintext []byte, contentType string, aad []byte, to []WrappedKey) ([]byte, error) {
 	if err := checkEncrypt(key, plaintext, contentType, aad, to); err != nil {
 		return nil, err

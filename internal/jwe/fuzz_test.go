@@ -28,8 +28,9 @@ func wantCorpus(f *testing.F, name string) {
 	}
 }
 
-// FuzzParse: nothing panics, a Parser makes no difference, what is read is within the limits and means to encoding/json what it means here, and a
-// message that decrypts under a key that encrypted just one plaintext is of that plaintext.
+// FuzzParse: nothing panics, a Parser makes no difference, what is read is within the limits and means to
+// encoding/json what it means here, and a message that decrypts under a key that encrypted just one plaintext
+// is of that plaintext.
 func FuzzParse(f *testing.F) {
 	wantCorpus(f, "FuzzParse")
 	key, p256, x25519 := fuzzParties(f)

@@ -19,7 +19,8 @@ const (
 	recipientHeader
 )
 
-// header is what is known of the JOSE header so far: the union of the headers that were read. A text is nil when absent.
+// header is what is known of the JOSE header so far: the union of the headers that were read. A text is nil
+// when absent.
 type header struct {
 	alg, kid         []byte
 	enc, cty, kc, cx []byte // protected only
@@ -153,8 +154,8 @@ func (h *header) content() error {
 	return nil
 }
 
-// wrappedKey makes an entry of the header and the encrypted key. Entries of algorithms that are not known are kept, as
-// nobody's here: the message may have other recipients.
+// wrappedKey makes an entry of the header and the encrypted key. Entries of algorithms that are not known are
+// kept, as nobody's here: the message may have other recipients.
 func (h *header) wrappedKey(encryptedKey []byte) (WrappedKey, error) {
 	w := WrappedKey{Alg: algOf(h.alg), KeyID: string(h.kid), EncryptedKey: encryptedKey, epk: h.epk, apu: h.apu, apv: h.apv}
 	switch {

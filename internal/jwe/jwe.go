@@ -1,13 +1,15 @@
-// Package jwe reads and writes JSON Web Encryption (RFC 7516) of one kind: content encryption A256GCM, in the General
-// JSON Serialization for whole data (Encrypt, Parse) and in the compact one, under a key that travels elsewhere, for
-// single fields (EncryptCompact, ParseCompact). It does no I/O of its own. Who reads many messages keeps a Parser.
+// Package jwe reads and writes JSON Web Encryption (RFC 7516) of one kind: content encryption A256GCM, in the
+// General JSON Serialization for whole data (Encrypt, Parse) and in the compact one, under a key that travels
+// elsewhere, for single fields (EncryptCompact, ParseCompact). It does no I/O of its own. Who reads many
+// messages keeps a Parser.
 //
 // # The message
 //
-// What is written is canonical JSON, members in the order aad, ciphertext, iv, protected, recipients, tag. The protected
-// header is {"cty","enc","kc"}; kc commits to the content key (ContentKey.Commitment), as AES-GCM alone lets one
-// ciphertext decrypt under two keys to two plaintexts. Each recipient's header is {"alg","epk","kid"} for ECDH-ES+A256KW
-// (RFC 7518 section 4.6, RFC 8037 section 3.2) on P-256 and X25519, or {"alg","kid"} for a key in a key management service.
+// What is written is canonical JSON, members in the order aad, ciphertext, iv, protected, recipients, tag.
+// The protected header is {"cty","enc","kc"}; kc commits to the content key (ContentKey.Commitment), as
+// AES-GCM alone lets one ciphertext decrypt under two keys to two plaintexts. Each recipient's header is
+// {"alg","epk","kid"} for ECDH-ES+A256KW (RFC 7518 section 4.6, RFC 8037 section 3.2) on P-256 and X25519, or
+// {"alg","kid"} for a key in a key management service.
 //
 // # Threat model
 //
@@ -19,12 +21,13 @@
 //
 // # What is strict
 //
-// JSON is read as internal/strictjson does, base64url as internal/b64 does: one text per value. Where RFC 7516 leaves a
-// choice, or lets the unprotected decide: enc, cty, kc and ctx count in the protected header only and are refused
-// elsewhere; crit and zip are refused anywhere, since no extension is understood and compression before encryption leaks;
-// one parameter name in two headers of one recipient is refused (section 7.2.1). Parameters and members that are not
-// known are ignored, as section 4 demands. Two spellings of others are read: the Flattened Serialization (section 7.2.2),
-// which libraries write for a single recipient, and encrypted_key beside recipients, which is ignored there.
+// JSON is read as internal/strictjson does, base64url as internal/b64 does: one text per value. Where RFC
+// 7516 leaves a choice, or lets the unprotected decide: enc, cty, kc and ctx count in the protected header
+// only and are refused elsewhere; crit and zip are refused anywhere, since no extension is understood and
+// compression before encryption leaks; one parameter name in two headers of one recipient is refused (section
+// 7.2.1). Parameters and members that are not known are ignored, as section 4 demands. Two spellings of
+// others are read: the Flattened Serialization (section 7.2.2), which libraries write for a single recipient,
+// and encrypted_key beside recipients, which is ignored there.
 package jwe
 
 import (
@@ -61,8 +64,8 @@ const (
 	MaxEncryptedKey = 2 << 10   // of an encrypted key: AWS KMS makes 200 bytes of 32, RSA-4096 512
 )
 
-// The kinds of errors: every error of this package is one of them, but for what an Agree or a Recipient of the caller
-// returned, which is wrapped as it is.
+// The kinds of errors: every error of this package is one of them, but for what an Agree or a Recipient of
+// the caller returned, which is wrapped as it is.
 var (
 	ErrMalformed    = errors.New("jwe: malformed")                                 // not JWE, or of wrong lengths
 	ErrUnsupported  = errors.New("jwe: unsupported")                               // JWE, but not of this profile

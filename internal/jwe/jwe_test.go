@@ -73,7 +73,8 @@ func (p party) wrap(t testing.TB, key *ContentKey) WrappedKey {
 	return must[WrappedKey](t)(p.recipient.Wrap(t.Context(), key))
 }
 
-// unwrap is what an opener does: it tries each identity on each entry, until an entry gives the key that decrypts.
+// unwrap is what an opener does: it tries each identity on each entry, until an entry gives the key that
+// decrypts.
 func unwrap(ctx context.Context, keys []WrappedKey, decrypt func(*ContentKey) error, ids ...Identity) error {
 	last := ErrNotRecipient
 	for i := range keys {
@@ -134,7 +135,8 @@ func TestRoundTrip(t *testing.T) {
 
 func second[A, B any](_ A, b B) B { return b }
 
-// What is written is what the package comment says, and canonical already: the signature is made over these very bytes.
+// What is written is what the package comment says, and canonical already: the signature is made over these
+// very bytes.
 func TestWrittenForm(t *testing.T) {
 	key := must[*ContentKey](t)(ContentKeyFrom(bytes.Repeat([]byte{7}, KeySize)))
 	p256, x25519 := newParty(t, "p", ecdh.P256()), newParty(t, "x", ecdh.X25519())

@@ -7,8 +7,8 @@ import (
 	"encoding/binary"
 )
 
-// The AES key wrap of RFC 3394 is written out here: the standard library keeps its own to itself, and the one of the JOSE
-// library would link that library into every consumer.
+// The AES key wrap of RFC 3394 is written out here: the standard library keeps its own to itself, and the one
+// of the JOSE library would link that library into every consumer.
 
 const (
 	wrapBlock = 8                  // bytes: RFC 3394 works on halves of AES blocks
@@ -70,8 +70,8 @@ func xorCounter(b []byte, t int) {
 	binary.BigEndian.PutUint64(b, binary.BigEndian.Uint64(b)^uint64(t))
 }
 
-// concatKDF is the Concat KDF of NIST SP 800-56A section 5.8.1 as RFC 7518 section 4.6.2 uses it, for keys of at most 32
-// bytes, which one round of SHA-256 gives. The caller clears the result.
+// concatKDF is the Concat KDF of NIST SP 800-56A section 5.8.1 as RFC 7518 section 4.6.2 uses it, for keys of
+// at most 32 bytes, which one round of SHA-256 gives. The caller clears the result.
 func concatKDF(z []byte, algorithm string, apu, apv []byte, size int) []byte {
 	info := make([]byte, 0, 4+len(z)+3*4+len(algorithm)+len(apu)+len(apv)+4)
 	info = binary.BigEndian.AppendUint32(info, 1) // the number of the round

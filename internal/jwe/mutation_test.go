@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// mutants calls f with every mutation of doc by one bit, one byte removed, one byte doubled, one byte exchanged for one that
-// means something in JSON or base64, and every truncation.
+// mutants calls f with every mutation of doc by one bit, one byte removed, one byte doubled, one byte
+// exchanged for one that means something in JSON or base64, and every truncation.
 func mutants(doc []byte, f func(what string, mutant []byte)) {
 	for i, c := range doc {
 		for bit := range 8 {
@@ -41,7 +41,8 @@ func secrets(t testing.TB, key *ContentKey, plaintext string) []string {
 	return []string{plaintext, string(b), hex.EncodeToString(b), base64.RawURLEncoding.EncodeToString(b), fmt.Sprint(b)}
 }
 
-// checkMutant wants a mutant to be refused, with an error of ours that tells no secret, or to be the original.
+// checkMutant wants a mutant to be refused, with an error of ours that tells no secret, or to be the
+// original.
 func checkMutant(t *testing.T, what, got, plaintext string, err error, secrets []string) {
 	t.Helper()
 	if err == nil {
@@ -64,8 +65,8 @@ func checkMutant(t *testing.T, what, got, plaintext string, err error, secrets [
 	}
 }
 
-// Every small change to a message is refused, or changes nothing of what comes out. The agreements of unchanged epks
-// are remembered, or this would take minutes.
+// Every small change to a message is refused, or changes nothing of what comes out. The agreements of
+// unchanged epks are remembered, or this would take minutes.
 func TestMutations(t *testing.T) {
 	const plaintext = `{"card":"4111111111111111"}`
 	key := NewContentKey()

@@ -17,15 +17,16 @@ type Message struct {
 	sealed []byte // nonce, ciphertext, tag
 }
 
-// headers are what the headers of a message say. Messages of one Parser share them: they are not to be changed.
+// headers are what the headers of a message say. Messages of one Parser share them: they are not to be
+// changed.
 type headers struct {
 	ContentType string       // "cty": the media type of the plaintext, "" when absent
 	Keys        []WrappedKey // at least one of them of a known algorithm
 	commitment  []byte       // "kc" as text, nil when absent
 }
 
-// Parse reads a message in the General or the Flattened JSON Serialization: see the package for how strictly. doc must
-// not change while the Message is used. The errors are ErrMalformed, ErrUnsupported, ErrTooLarge.
+// Parse reads a message in the General or the Flattened JSON Serialization: see the package for how strictly.
+// doc must not change while the Message is used. The errors are ErrMalformed, ErrUnsupported, ErrTooLarge.
 func Parse(doc []byte) (*Message, error) { return (*Parser)(nil).Parse(doc) }
 
 // Parse is the function Parse.
@@ -49,8 +50,8 @@ func (p *Parser) Parse(doc []byte) (*Message, error) {
 	return msg, nil
 }
 
-// members are the top-level members: texts, and what is parsed on its own, not known to be JSON yet. Each is nil when
-// absent.
+// members are the top-level members: texts, and what is parsed on its own, not known to be JSON yet. Each is
+// nil when absent.
 type members struct {
 	protected, aad, iv, ciphertext, tag, encryptedKey []byte
 	unprotected, header, recipients                   []byte
@@ -301,7 +302,8 @@ func anyKnown(keys []WrappedKey) error {
 	return fmt.Errorf("%w: no recipient of a known algorithm: alg %q", ErrUnsupported, clip(keys[0].Alg))
 }
 
-// ParseRecipients reads what AppendRecipients wrote, as strictly as Parse. doc must not change while the result is used.
+// ParseRecipients reads what AppendRecipients wrote, as strictly as Parse. doc must not change while the
+// result is used.
 func ParseRecipients(doc []byte) ([]WrappedKey, error) {
 	if len(doc) > MaxMessage {
 		return nil, fmt.Errorf("%w: recipients of %d bytes", ErrTooLarge, len(doc))

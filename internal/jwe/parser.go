@@ -6,16 +6,16 @@ import (
 	"sync"
 )
 
-// Bounds of what a Parser remembers: 16 producers with as many kinds of content each, and with headers of one or two
-// kilobytes a few hundred kilobytes.
+// Bounds of what a Parser remembers: 16 producers with as many kinds of content each, and with headers of one
+// or two kilobytes a few hundred kilobytes.
 const (
 	parserHeaders = 256
 	parserText    = 8 << 10 // bytes of the headers of one message: larger ones are read each time
 )
 
-// Parser reads messages as the function Parse does, and remembers the headers that it has read: those of all messages
-// under one content key are the same, byte by byte. It makes no other difference. It is safe for concurrent use; the
-// zero value is ready.
+// Parser reads messages as the function Parse does, and remembers the headers that it has read: those of all
+// messages under one content key are the same, byte by byte. It makes no other difference. It is safe for
+// concurrent use; the zero value is ready.
 type Parser struct {
 	mu    sync.RWMutex
 	known map[string]*headers // by memberText

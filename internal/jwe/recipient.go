@@ -18,14 +18,15 @@ type Recipient interface {
 
 // Identity decrypts the content keys that were encrypted to it.
 type Identity interface {
-	// Takes reports whether an entry is one to try, by the type and the ID of the identity's own key. It does no I/O.
+	// Takes reports whether an entry is one to try, by the type and the ID of the identity's own key. It does no
+	// I/O.
 	Takes(w *WrappedKey) bool
 	// Unwrap decrypts an entry. It fails with ErrNotRecipient for one that Takes declines.
 	Unwrap(ctx context.Context, w *WrappedKey) (*ContentKey, error)
 }
 
-// WrappedKey is one entry of "recipients": a content key as one recipient gets it. Of one that was read nothing is
-// verified, and its slices alias what was read.
+// WrappedKey is one entry of "recipients": a content key as one recipient gets it. Of one that was read
+// nothing is verified, and its slices alias what was read.
 type WrappedKey struct {
 	Alg          string
 	KeyID        string // "kid", "" when absent
@@ -41,8 +42,8 @@ type WrappedKey struct {
 // ephemeral is an "epk" (RFC 7518 section 4.6.1.1) as it was read: texts, not decoded yet.
 type ephemeral struct{ kty, crv, x, y []byte }
 
-// Wrapped is an entry for a key management service: the callers's service encrypted this content key as encryptedKey.
-// alg is AlgAWSKMS: a recipient of another algorithm is made here or not at all.
+// Wrapped is an entry for a key management service: the callers's service encrypted this content key as
+// encryptedKey. alg is AlgAWSKMS: a recipient of another algorithm is made here or not at all.
 func (k *ContentKey) Wrapped(alg, keyID string, encryptedKey []byte) (WrappedKey, error) {
 	if alg != AlgAWSKMS {
 		return WrappedKey{}, fmt.Errorf("%w: alg %q", ErrUnsupported, clip(alg))
@@ -81,8 +82,8 @@ func (w *WrappedKey) Clone() WrappedKey {
 	return c
 }
 
-// Digest names the entry: two of one digest unwrap to the same key under one identity. It is what a cache of unwrapped
-// keys looks them up by, together with the identity and whatever else that takes into account.
+// Digest names the entry: two of one digest unwrap to the same key under one identity. It is what a cache of
+// unwrapped keys looks them up by, together with the identity and whatever else that takes into account.
 func (w *WrappedKey) Digest() [sha256.Size]byte {
 	if w.digest != nil {
 		return *w.digest
@@ -95,8 +96,8 @@ func (w *WrappedKey) Digest() [sha256.Size]byte {
 	return sha256.Sum256(b)
 }
 
-// AppendRecipients appends the JSON array of the entries: for content keys that travel apart from what they encrypt.
-// ParseRecipients reads it. It fails as Encrypt does.
+// AppendRecipients appends the JSON array of the entries: for content keys that travel apart from what they
+// encrypt. ParseRecipients reads it. It fails as Encrypt does.
 func AppendRecipients(dst []byte, key *ContentKey, to []WrappedKey) ([]byte, error) {
 	if err := checkRecipients(key, to); err != nil {
 		return dst, err

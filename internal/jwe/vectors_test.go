@@ -89,8 +89,8 @@ func TestX25519OfRFC8037(t *testing.T) {
 	}
 }
 
-// The example of RFC 7516 appendix A.4.7, white space and all. Its enc is not ours, nor is any of its algorithms: it is
-// refused for that, and for nothing in its shape.
+// The example of RFC 7516 appendix A.4.7, white space and all. Its enc is not ours, nor is any of its
+// algorithms: it is refused for that, and for nothing in its shape.
 func TestShapeOfRFC7516(t *testing.T) {
 	const enc, rsa, tag = `eyJlbmMiOiJBMTI4Q0JDLUhTMjU2In0`, `{"alg":"RSA1_5","kid":"2011-04-29"}`, `Mz-VPPyU4RlcuYv1IwIvzw`
 	example := `{
@@ -132,8 +132,8 @@ func TestShapeOfRFC7516(t *testing.T) {
 	}
 }
 
-// lowOrder are the points of X25519 of small order (RFC 7748 section 6.1): whatever the private key, the agreement is
-// all zeros.
+// lowOrder are the points of X25519 of small order (RFC 7748 section 6.1): whatever the private key, the
+// agreement is all zeros.
 var lowOrder = []string{
 	"0000000000000000000000000000000000000000000000000000000000000000",
 	"0100000000000000000000000000000000000000000000000000000000000000",

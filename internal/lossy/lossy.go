@@ -1,9 +1,10 @@
-// Package lossy is an HTTP proxy for tests. It loses one answer in twenty after the server has acted, as the AWS SDK does
-// now and then (aws-sdk-go-v2 issue 2737): the request is forwarded as a whole, the answer is read as a whole, and then
-// the client's connection is cut, before the head of the answer, after it, or in the middle of the body.
+// Package lossy is an HTTP proxy for tests. It loses one answer in twenty after the server has acted, as the
+// AWS SDK does now and then (aws-sdk-go-v2 issue 2737): the request is forwarded as a whole, the answer is
+// read as a whole, and then the client's connection is cut, before the head of the answer, after it, or in
+// the middle of the body.
 //
-// It counts requests and looks at no clock: which answers are lost depends only on the phase that the test chooses.
-// Over all phases, each request of a test that makes them one after another loses its answer once.
+// It counts requests and looks at no clock: which answers are lost depends only on the phase that the test
+// chooses. Over all phases, each request of a test that makes them one after another loses its answer once.
 package lossy
 
 import (
@@ -27,7 +28,8 @@ import (
 // Phases is how many requests there are to one lost answer: 5 % are lost.
 const Phases = 20
 
-// Runs are so many phases, evenly spread, to run a test with; under the race detector a tenth of them, but two at least.
+// Runs are so many phases, evenly spread, to run a test with; under the race detector a tenth of them, but
+// two at least.
 func Runs(most int) (phases []int) {
 	n := max(2, racing.Tenth(min(most, Phases)))
 	for i := range n {
@@ -50,8 +52,8 @@ type Proxy struct {
 	lost     int
 }
 
-// Start makes a proxy for the server with that URL. Of each Phases requests it loses the answer to the one with the
-// number phase, counted from 0. It ends with the test.
+// Start makes a proxy for the server with that URL. Of each Phases requests it loses the answer to the one
+// with the number phase, counted from 0. It ends with the test.
 func Start(t testing.TB, target string, phase int) *Proxy {
 	t.Helper()
 	p := &Proxy{target: target, phase: phase % Phases}
@@ -132,8 +134,8 @@ func (p *Proxy) next() (way int, lose bool) {
 	return (n/Phases + p.phase) % 3, true
 }
 
-// cut closes the connection before the answer (0), after its head (1), or in the middle of its body (2). An answer
-// without a body is complete with its head: it is lost before.
+// cut closes the connection before the answer (0), after its head (1), or in the middle of its body (2). An
+// answer without a body is complete with its head: it is lost before.
 func cut(w http.ResponseWriter, answer *http.Response, body []byte, way int) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {

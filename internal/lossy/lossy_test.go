@@ -12,7 +12,8 @@ import (
 	"github.com/sealbus/sealbus/internal/lossy"
 )
 
-// TestLosesOneInTwenty: the server acts on every request, and each phase loses another answer, in each of the three ways.
+// TestLosesOneInTwenty: the server acts on every request, and each phase loses another answer, in each of the
+// three ways.
 func TestLosesOneInTwenty(t *testing.T) {
 	const rounds = 3 // one for each way
 	var acted atomic.Int64

@@ -24,8 +24,8 @@ const (
 // encryptedType is the content type of data that is one JWE.
 const encryptedType = "application/jose+json"
 
-// Secret is how the data of a plan is encrypted. Keys and nonces come from Name and what is encrypted: the same plan gives
-// the same bytes, and whoever reads this can open them. The functions are edits, as in Plan.
+// Secret is how the data of a plan is encrypted. Keys and nonces come from Name and what is encrypted: the
+// same plan gives the same bytes, and whoever reads this can open them. The functions are edits, as in Plan.
 type Secret struct {
 	To     []*keys.Recipient
 	Fields []string // JSON Pointers; nil = all of the data
@@ -45,7 +45,8 @@ type Secret struct {
 	Event      func(Object) Object               // the event with its encrypted data, before it is signed
 }
 
-// Encrypt returns the plan of the same event with its data encrypted. Opened of p remains what the recipients read.
+// Encrypt returns the plan of the same event with its data encrypted. Opened of p remains what the recipients
+// read.
 func (p *Plan) Encrypt(s *Secret) *Plan {
 	q := *p
 	if len(s.Fields) == 0 {

@@ -282,8 +282,8 @@ func (p *Plan) hashed(name string) string {
 	return text
 }
 
-// Opened is the text of the event that a verifier gives back in the CloudEvents JSON format: the attributes in
-// their order, the signed extensions in the order of signedextattrs, the signed data.
+// Opened is the text of the event that a verifier gives back in the CloudEvents JSON format: the attributes
+// in their order, the signed extensions in the order of signedextattrs, the signed data.
 func (p *Plan) Opened() string {
 	var o Object
 	for _, name := range []string{"specversion", "id", "source", "type", "datacontenttype", "dataschema", "subject", "time"} {

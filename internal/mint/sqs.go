@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// SQSMessage is the n-th message of a batch with which a queue invokes a Lambda function. Its attributes are those of every
-// message, and then the further ones.
+// SQSMessage is the n-th message of a batch with which a queue invokes a Lambda function. Its attributes are
+// those of every message, and then the further ones.
 func SQSMessage(n int, body []byte, queueARN string, further Object) Object {
 	sum := md5.Sum(body)
 	attributes := append(Object{

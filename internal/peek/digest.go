@@ -11,8 +11,8 @@ import (
 	"github.com/sealbus/sealbus/internal/cejson"
 )
 
-// Fit says whether the event has the digest that the payload states. It proves nothing: whoever changes an event can
-// compute a payload to fit it, and only a signature tells.
+// Fit says whether the event has the digest that the payload states. It proves nothing: whoever changes an
+// event can compute a payload to fit it, and only a signature tells.
 type Fit string
 
 // The values of Fit.

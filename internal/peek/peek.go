@@ -1,5 +1,5 @@
-// Package peek reads a sealed event without verifying anything, for `sealbus inspect` and for nothing else: to see
-// why an event is refused, somebody must be able to look at it before any key is trusted.
+// Package peek reads a sealed event without verifying anything, for `sealbus inspect` and for nothing else:
+// to see why an event is refused, somebody must be able to look at it before any key is trusted.
 //
 // Package envelope never gives unverified values out, so the reading is done here a second time, and more
 // leniently: what cannot be read is noted in Problems, and the rest is still shown. What comes out may be

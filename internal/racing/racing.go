@@ -1,5 +1,6 @@
-// Package racing tells tests whether the race detector is on. It costs a factor of ten and finds nothing in what one
-// goroutine does, so property tests of such code try a tenth of their cases under it; they try all without it.
+// Package racing tells tests whether the race detector is on. It costs a factor of ten and finds nothing in
+// what one goroutine does, so property tests of such code try a tenth of their cases under it; they try all
+// without it.
 package racing
 
 // Tenth is n, or a tenth of it under the race detector.

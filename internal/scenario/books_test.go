@@ -64,8 +64,8 @@ func (b *books) wantOnce(t *testing.T, ids []string) {
 	b.wantRuns(t, ids, nil)
 }
 
-// wantRuns wants each of these events, and no other, handled: once, or as often as again says. However often, it is one
-// effect, under one key.
+// wantRuns wants each of these events, and no other, handled: once, or as often as again says. However often,
+// it is one effect, under one key.
 func (b *books) wantRuns(t *testing.T, ids []string, again map[string]int) {
 	t.Helper()
 	b.mu.Lock()

@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// Store and trust go down together, between the effect of an event and its Complete. The event is handled again when they are
-// back, under the key that it had. It makes no difference whether the process lived, and could not say that it was done, or was
-// killed; nor that the next one, which could not even start during the outage, is killed in the same place.
+// Store and trust go down together, between the effect of an event and its Complete. The event is handled
+// again when they are back, under the key that it had. It makes no difference whether the process lived, and
+// could not say that it was done, or was killed; nor that the next one, which could not even start during the
+// outage, is killed in the same place.
 func TestOutageBetweenEffectAndComplete(t *testing.T) {
 	for name, kills := range map[string]int{"the process lives": 0, "killed": 1, "killed twice": 2} {
 		t.Run(name, func(t *testing.T) { testOutageBetween(t, kills) })
@@ -67,8 +68,8 @@ func testOutageBetween(t *testing.T, kills int) {
 	l.wantDead(0)
 }
 
-// coldStart is the code of a function that is not started yet. As Lambda does, it tries with each invocation, which fails
-// if the start does.
+// coldStart is the code of a function that is not started yet. As Lambda does, it tries with each invocation,
+// which fails if the start does.
 func coldStart(start func() (code, error)) code {
 	var run code
 	return func(ctx context.Context, payload json.RawMessage) (response any, err error) {

@@ -18,8 +18,8 @@ import (
 // https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 var pauses = []time.Duration{time.Minute, 2 * time.Minute}
 
-// direct is EventBridge -> Lambda. Between two tries of an event the clock moves as far as Lambda would wait, so that with
-// several events on the way some wait longer.
+// direct is EventBridge -> Lambda. Between two tries of an event the clock moves as far as Lambda would wait,
+// so that with several events on the way some wait longer.
 type direct struct {
 	*world
 	run         code
@@ -164,8 +164,9 @@ func (d *direct) replay(payloads []json.RawMessage) {
 	}
 }
 
-// A function that EventBridge invokes itself: what fails three times is in the OnFailure destination, and is handled once
-// when it is replayed from there, however often. Without a destination it is lost, which is what `sealbus doctor` warns of.
+// A function that EventBridge invokes itself: what fails three times is in the OnFailure destination, and is
+// handled once when it is replayed from there, however often. Without a destination it is lost, which is what
+// `sealbus doctor` warns of.
 func TestDirectInvocation(t *testing.T) {
 	for _, test := range []struct {
 		what                   string
@@ -219,8 +220,8 @@ func TestDirectInvocation(t *testing.T) {
 	}
 }
 
-// What is replayed from the destination when it is older than the window is expired. It is in quarantine, not lost, and a
-// permission for that quarantine takes it from there.
+// What is replayed from the destination when it is older than the window is expired. It is in quarantine, not
+// lost, and a permission for that quarantine takes it from there.
 func TestReplayedTooLate(t *testing.T) {
 	d := newDirect(t, 8, true)
 	orders := newTeam("orders")

@@ -1,9 +1,10 @@
-// Package scenario tests the whole system: producers, the bus, a queue, a Lambda function behind it, trust and replay
-// store, through outages, crashes and a migration, in one process.
+// Package scenario tests the whole system: producers, the bus, a queue, a Lambda function behind it, trust
+// and replay store, through outages, crashes and a migration, in one process.
 //
-// All of it is real but AWS itself, which is internal/awsfake, and time. Modelled time is a clock that the test moves, and
-// moves only while nothing is under way; nobody sleeps for it, and nothing that is asserted depends on how fast the machine
-// is. What is random is drawn from a seed that the test names, so that a run can be repeated as far as scheduling allows.
+// All of it is real but AWS itself, which is internal/awsfake, and time. Modelled time is a clock that the
+// test moves, and moves only while nothing is under way; nobody sleeps for it, and nothing that is asserted
+// depends on how fast the machine is. What is random is drawn from a seed that the test names, so that a run
+// can be repeated as far as scheduling allows.
 //
 // What is proven:
 //

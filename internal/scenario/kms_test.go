@@ -126,8 +126,8 @@ func enableKey(w *world, arn string) {
 	w.check(err)
 }
 
-// Whatever keeps a consumer from decrypting for a minute, every event is handled when it is over, once; nothing is in
-// quarantine or in the dead-letter queue, and no goroutine is left behind.
+// Whatever keeps a consumer from decrypting for a minute, every event is handled when it is over, once;
+// nothing is in quarantine or in the dead-letter queue, and no goroutine is left behind.
 func TestKMSOutage(t *testing.T) {
 	for name, f := range keyFailures {
 		t.Run(name, func(t *testing.T) {

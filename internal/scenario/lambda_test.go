@@ -21,8 +21,8 @@ const functionTimeout = 30 * time.Second
 // code is what a function runs: of lambda.Start, with any response.
 type code func(ctx context.Context, payload json.RawMessage) (any, error)
 
-// function is a Lambda function behind a queue. It knows which messages are to come again and when, so that the test can
-// tell when nothing is under way. One invocation is made at a time.
+// function is a Lambda function behind a queue. It knows which messages are to come again and when, so that
+// the test can tell when nothing is under way. One invocation is made at a time.
 type function struct {
 	*world
 	from       queue
@@ -164,8 +164,8 @@ func (f *function) mostReceipts() (most int) {
 	return most
 }
 
-// invocation is the context of a modelled invocation. Whoever hangs until its time is up says so by hang. The clock does not
-// move for that: Lambda would have others run beside it.
+// invocation is the context of a modelled invocation. Whoever hangs until its time is up says so by hang. The
+// clock does not move for that: Lambda would have others run beside it.
 func (w *world) invocation(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithDeadline(ctx, w.clock.Now().Add(functionTimeout))
 	return context.WithValue(ctx, timeUpKey{}, cancel), cancel
@@ -173,8 +173,8 @@ func (w *world) invocation(ctx context.Context) (context.Context, context.Cancel
 
 type timeUpKey struct{}
 
-// hang is a call without an answer: it ends with its context, whose time is modelled. What is done beyond the invocation
-// has a limit of its own, of real time, and ends at once.
+// hang is a call without an answer: it ends with its context, whose time is modelled. What is done beyond the
+// invocation has a limit of its own, of real time, and ends at once.
 func hang(ctx context.Context) error {
 	timeUp, _ := ctx.Value(timeUpKey{}).(context.CancelFunc)
 	if _, limited := ctx.Deadline(); timeUp == nil || !limited {

@@ -19,8 +19,9 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// migration is a live stream of four teams that begin to seal, one after the other, and the consumer that goes from off over
-// observing to enforcing meanwhile. The bus delivers as it may: twice, out of order, re-written.
+// migration is a live stream of four teams that begin to seal, one after the other, and the consumer that
+// goes from off over observing to enforcing meanwhile. The bus delivers as it may: twice, out of order,
+// re-written.
 type migration struct {
 	*line
 	origin *origin
@@ -127,8 +128,8 @@ func (m *migration) off(_ context.Context, payload json.RawMessage) (any, error)
 	return response, nil
 }
 
-// replace deploys other code while the stream goes on. Some events failed under the old one and are hidden; others came
-// while Lambda ran neither. All of these are for the new one.
+// replace deploys other code while the stream goes on. Some events failed under the old one and are hidden;
+// others came while Lambda ran neither. All of these are for the new one.
 func (m *migration) replace(c code) {
 	m.Helper()
 	m.settle()
@@ -158,7 +159,8 @@ func (m *migration) consume(observed ...*team) {
 	m.replace(m.start(m.trust, m.store, opts, hooks{before: m.fails}).run)
 }
 
-// wantReport wants a new period of the stream to end with exactly these teams not ready, each for these reasons.
+// wantReport wants a new period of the stream to end with exactly these teams not ready, each for these
+// reasons.
 func (m *migration) wantReport(when string, want map[string][]envelope.Reason) {
 	m.Helper()
 	m.live() // until what was in flight is handled
@@ -205,8 +207,8 @@ func (m *migration) done(id string) (plain, observed, verified int) {
 	return m.books.plain[id], m.books.observed[id], len(m.books.runs[id])
 }
 
-// account wants every event handled somewhere, and nothing that nobody signed in the handler. What was verified was
-// handled once; what was not may have come twice, as it always could.
+// account wants every event handled somewhere, and nothing that nobody signed in the handler. What was
+// verified was handled once; what was not may have come twice, as it always could.
 func (m *migration) account() {
 	m.Helper()
 	for _, id := range m.genuine {
@@ -230,8 +232,8 @@ type reasons = []envelope.Reason
 
 var unsigned = reasons{envelope.ReasonUnsigned}
 
-// Off -> observe -> enforce on a live stream. No event is lost at any of the switches, and at each point the report names
-// those, and only those, who still have something to do.
+// Off -> observe -> enforce on a live stream. No event is lost at any of the switches, and at each point the
+// report names those, and only those, who still have something to do.
 func TestMigration(t *testing.T) {
 	m := newMigration(t, 11)
 	m.deploy(m.off)
@@ -261,7 +263,8 @@ func TestMigration(t *testing.T) {
 	m.account()
 }
 
-// enforced: although legacy is not ready, which is somebody's decision. What is in flight of it is not lost either.
+// enforced: although legacy is not ready, which is somebody's decision. What is in flight of it is not lost
+// either.
 func (m *migration) enforced() {
 	m.Helper()
 	if got := m.inQuarantine(); len(got) > 0 {
@@ -299,7 +302,8 @@ func (m *migration) keyTooEarly() {
 	}
 }
 
-// lateTeam: legacy seals at last. What it had not sealed is reopened while it is observed once more, for as long as that takes.
+// lateTeam: legacy seals at last. What it had not sealed is reopened while it is observed once more, for as
+// long as that takes.
 func (m *migration) lateTeam() {
 	m.Helper()
 	m.legacy.unsealed = false

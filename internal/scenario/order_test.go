@@ -100,8 +100,8 @@ func (o *ordered) send(number int) {
 	}
 }
 
-// rest is settle for a FIFO queue, in which messages may be visible that nobody gets, as one before them in their group is
-// hidden. It returns how many are left.
+// rest is settle for a FIFO queue, in which messages may be visible that nobody gets, as one before them in
+// their group is hidden. It returns how many are left.
 func (o *ordered) rest() (left int) {
 	o.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
@@ -139,8 +139,8 @@ func (o *ordered) hides(group string) bool {
 	return false
 }
 
-// A FIFO queue: batches of ten in three groups, with handlers that fail, an outage of the store and forged events in
-// between. Within its group each event is handled after all that were sent before it, once.
+// A FIFO queue: batches of ten in three groups, with handlers that fail, an outage of the store and forged
+// events in between. Within its group each event is handled after all that were sent before it, once.
 func TestOrderOverRedelivery(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { testOrder(t, seed) })

@@ -16,9 +16,10 @@ import (
 // lasting is how long the outages are.
 const lasting = 30 * time.Minute
 
-// survives is the longest outage after which no event is in the dead-letter queue. A message is received when it comes, and
-// then once in each visibility timeout; what was received maxReceiveCount times and failed goes to the dead-letter queue
-// when it would be visible again. So the last receipt must come when the outage is over:
+// survives is the longest outage after which no event is in the dead-letter queue. A message is received when
+// it comes, and then once in each visibility timeout; what was received maxReceiveCount times and failed goes
+// to the dead-letter queue when it would be visible again. So the last receipt must come when the outage is
+// over:
 //
 //	(maxReceiveCount - 1) x visibility timeout >= outage
 func survives(maxReceives int, visibility time.Duration) time.Duration {
@@ -167,7 +168,8 @@ func TestStoreOutage(t *testing.T) {
 	}
 }
 
-// The rule of survives holds on both sides of it. What did go to the dead-letter queue is handled once it is redriven.
+// The rule of survives holds on both sides of it. What did go to the dead-letter queue is handled once it is
+// redriven.
 func TestDeadLetterRule(t *testing.T) {
 	for _, test := range []struct {
 		maxReceives int
@@ -219,8 +221,8 @@ func (l *line) redrive() {
 	}
 }
 
-// Redriving may take days, if the consumer was told how long the queues keep messages; else what comes is expired, and not
-// lost either.
+// Redriving may take days, if the consumer was told how long the queues keep messages; else what comes is
+// expired, and not lost either.
 func TestRedrivenDaysLater(t *testing.T) {
 	for _, retention := range []time.Duration{18 * 24 * time.Hour, 0} {
 		t.Run(fmt.Sprintf("QueueRetention %v", retention), func(t *testing.T) {
@@ -247,7 +249,8 @@ func TestRedrivenDaysLater(t *testing.T) {
 	}
 }
 
-// The origin of the bundle is down for half an hour, and the bundle is good for longer: nothing is even delayed.
+// The origin of the bundle is down for half an hour, and the bundle is good for longer: nothing is even
+// delayed.
 func TestTrustOutageWithAGoodBundle(t *testing.T) {
 	visibility, maxReceives := template(t)
 	l := newLine(t, 4, visibility, maxReceives)
@@ -272,7 +275,8 @@ func TestTrustOutageWithAGoodBundle(t *testing.T) {
 	}
 }
 
-// The bundle expires in the middle of the outage: from then on nobody can judge, so everything waits, forged events too.
+// The bundle expires in the middle of the outage: from then on nobody can judge, so everything waits, forged
+// events too.
 func TestTrustOutageInWhichTheBundleExpires(t *testing.T) {
 	visibility, maxReceives := template(t)
 	l := newLine(t, 5, visibility, maxReceives)
@@ -300,8 +304,9 @@ func TestTrustOutageInWhichTheBundleExpires(t *testing.T) {
 	l.wantDead(0)
 }
 
-// A key is rotated in during the outage: no consumer can know it yet, so its events wait, and none is refused. The old
-// key's events go on. What a thief signed waits too, and is refused when the origin can be asked.
+// A key is rotated in during the outage: no consumer can know it yet, so its events wait, and none is
+// refused. The old key's events go on. What a thief signed waits too, and is refused when the origin can be
+// asked.
 func TestTrustOutageInWhichAKeyIsRotatedIn(t *testing.T) {
 	visibility, maxReceives := template(t)
 	l := newLine(t, 6, visibility, maxReceives)

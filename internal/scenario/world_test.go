@@ -34,8 +34,8 @@ import (
 	busbridge "github.com/sealbus/sealbus/producer/eventbridge"
 )
 
-// start is when every scenario begins. It is far ahead of any day on which this runs, so that the deadline of a modelled
-// invocation, which is also one of a context, never ends it by itself.
+// start is when every scenario begins. It is far ahead of any day on which this runs, so that the deadline of
+// a modelled invocation, which is also one of a context, never ends it by itself.
 var start = time.Date(2060, 3, 1, 8, 0, 0, 0, time.UTC)
 
 const (

@@ -214,8 +214,8 @@ func (r *Reader) Bytes() []byte {
 	return text
 }
 
-// Int reads an integer in plain decimal digits. Its error does not quote the value: in a private file, a secret may
-// stand there by mistake.
+// Int reads an integer in plain decimal digits. Its error does not quote the value: in a private file, a
+// secret may stand there by mistake.
 func (r *Reader) Int() int64 {
 	at := r.i
 	raw := r.Raw()
@@ -260,8 +260,8 @@ func (r *Reader) Value() (raw []byte, isCanonical bool) {
 // Skip reads past any value.
 func (r *Reader) Skip() { r.Raw() }
 
-// Span reads past any value, by its brackets and strings only, and returns its bytes, which are not known to be
-// JSON: for a part that another parser reads, with a depth of its own.
+// Span reads past any value, by its brackets and strings only, and returns its bytes, which are not known to
+// be JSON: for a part that another parser reads, with a depth of its own.
 func (r *Reader) Span() []byte {
 	if r.err != nil {
 		return nil
@@ -418,8 +418,8 @@ func plain(b []byte) (n int) {
 	return n
 }
 
-// unescape reads on from the first backslash, at b[i], of the string whose text begins at b[start]. No text is longer
-// than its spelling.
+// unescape reads on from the first backslash, at b[i], of the string whose text begins at b[start]. No text
+// is longer than its spelling.
 func unescape(b []byte, start, i int) (text []byte, end int, err error) {
 	out := make([]byte, 0, max(stringEnd(b, i-1), i)-start)
 	out = append(out, b[start:i]...)

@@ -8,8 +8,8 @@ import (
 // members are the members of one object, as they stand, of which none is there twice.
 type members map[string][]byte
 
-// readMembers reads the top level of an object only: what is stepped over is read by whoever takes it. Member names
-// match exactly.
+// readMembers reads the top level of an object only: what is stepped over is read by whoever takes it. Member
+// names match exactly.
 func readMembers(doc []byte) (members, bool) {
 	m := members{}
 	r := strictjson.NewReader(doc)

@@ -14,8 +14,8 @@ type Opened struct {
 	EventBridge bool // Body is an EventBridge event, not a CloudEvent
 }
 
-// Open takes the event out of a message that is one wrapper around one event. Without an event there is a problem; both
-// are nil if the message is no wrapper that is known.
+// Open takes the event out of a message that is one wrapper around one event. Without an event there is a
+// problem; both are nil if the message is no wrapper that is known.
 func Open(doc []byte) (*Opened, *Problem) {
 	if len(doc) > MaxMessage {
 		return nil, nil
@@ -49,9 +49,9 @@ func (it *Item) event(kind Kind) (*Opened, *Problem) {
 	return &Opened{Kind: kind, Body: it.Text, EventBridge: bus}, nil
 }
 
-// Anonymous is the event without what only the wrapper could vouch for: the account, and the name of a replay. The rest
-// stays byte for byte, so that it is judged as it would be without a wrapper. What is no object with unique members is
-// returned as nothing, which is malformed.
+// Anonymous is the event without what only the wrapper could vouch for: the account, and the name of a
+// replay. The rest stays byte for byte, so that it is judged as it would be without a wrapper. What is no
+// object with unique members is returned as nothing, which is malformed.
 func (o *Opened) Anonymous() []byte {
 	if !o.EventBridge {
 		return o.Body
@@ -75,7 +75,8 @@ func (o *Opened) Anonymous() []byte {
 	return append(out, '}')
 }
 
-// maxText is the longest text that is taken out of a wrapper: the largest event, and what EventBridge adds around it.
+// maxText is the longest text that is taken out of a wrapper: the largest event, and what EventBridge adds
+// around it.
 const maxText = cejson.MaxEvent + 64<<10
 
 // texts that the test events of the Lambda console hold.
@@ -83,7 +84,8 @@ var consoleTexts = map[string]bool{
 	"Hello from SQS!": true, "Hello from SNS!": true, "example message": true, "Hello, this is a test 123.": true, "Hello World": true,
 }
 
-// Event says what the text in a wrapper is: a CloudEvent or an EventBridge event. It has a problem with everything else.
+// Event says what the text in a wrapper is: a CloudEvent or an EventBridge event. It has a problem with
+// everything else.
 func Event(text []byte) (eventBridge bool, p *Problem) {
 	text = bytes.Trim(text, " \t\r\n")
 	switch {

@@ -10,8 +10,8 @@ import (
 var testEvent = problem("test the function with a delivery that was saved, or with awslambdatest",
 	"this is a test event of the Lambda console, and holds no event")
 
-// event reports whether the object is an event, a quarantine record or an entry of PutEvents itself. Then it is no
-// wrapper, whatever other members it has.
+// event reports whether the object is an event, a quarantine record or an entry of PutEvents itself. Then it
+// is no wrapper, whatever other members it has.
 func (m members) event() bool {
 	return m.has("specversion", 0) || m.has("unverified_id", 0) || m.has("detail-type", 0) && !m.has("detail", '"') || m.has("Detail", 0)
 }
@@ -63,14 +63,16 @@ var envelopes = []shape{
 		return m.has("requestContext", '{') && (m.has("KinesisBatchInfo", '{') || m.has("DDBStreamBatchInfo", '{') || m.has("KafkaBatchInfo", '{'))
 	}),
 
-	// https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsRequestEntry.html: Detail is an object
+	// https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsRequestEntry.html: Detail is an
+	// object
 	opened(TextDetail, detailItem, func(m members) bool {
 		return m.has("detail-type", '"') && m.has("source", '"') && m.has("detail", '"')
 	}),
 }
 
 var streams = []shape{
-	// https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html, and without eventSource: an answer of ReceiveMessage
+	// https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html, and without eventSource: an answer of
+	// ReceiveMessage
 	opened(SQS, texted("body"), func(m members) bool { return m.has("body", '"') && m.from("aws:sqs", "") }),
 	opened(SQS, texted("Body"), func(m members) bool { return m.has("Body", '"') && m.from("aws:sqs", "") }),
 
@@ -163,8 +165,8 @@ func requestItem(m members) Item {
 	return Item{Text: m["requestPayload"]}
 }
 
-// detailItem is the EventBridge event with its detail as the object that it should have been. A string in the string is
-// not unpacked again.
+// detailItem is the EventBridge event with its detail as the object that it should have been. A string in the
+// string is not unpacked again.
 func detailItem(m members) Item {
 	text, ok := m.text("detail")
 	text = bytes.Trim(text, " \t\r\n")
@@ -218,12 +220,14 @@ func (m members) list() (f Found, ok bool) {
 		kind byte
 		read func(members, []byte) (Found, bool)
 	}{
-		// https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html, -sns, -kinesis, -ddb, and the answer of GetRecords
+		// https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html, -sns, -kinesis, -ddb, and the answer of
+		// GetRecords
 		{"Records", '[', members.records},
 		// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html
 		{"Messages", '[', members.records},
 		{"records", '{', members.topics},
-		// https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html, API_FilterLogEvents.html
+		// https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html,
+		// API_FilterLogEvents.html
 		{"events", '[', members.logs},
 		{"logEvents", '[', members.logs},
 	} {

@@ -1,13 +1,13 @@
 // Package wrapper recognises what AWS services put around a message: an SNS envelope, the record of a failed
-// invocation, a record of SQS, Kinesis or Kafka, a log event. It takes the message out, and says of what holds no
-// message what it is and what to do.
+// invocation, a record of SQS, Kinesis or Kafka, a log event. It takes the message out, and says of what
+// holds no message what it is and what to do.
 //
-// Nothing here is verified, and nothing is fetched. Anybody who can publish an event can give it a detail that looks
-// like a wrapper with an account of his choice in it. So callers believe what a wrapper says beside the signed event
-// only if an option names that wrapper.
+// Nothing here is verified, and nothing is fetched. Anybody who can publish an event can give it a detail
+// that looks like a wrapper with an account of his choice in it. So callers believe what a wrapper says
+// beside the signed event only if an option names that wrapper.
 //
-// One wrapper is opened, and only around the whole message. What has the members of a sealed event is that event,
-// whatever else it has. What could be two wrappers is none.
+// One wrapper is opened, and only around the whole message. What has the members of a sealed event is that
+// event, whatever else it has. What could be two wrappers is none.
 package wrapper
 
 import (
@@ -70,7 +70,8 @@ type Found struct {
 
 	// Problem is that the document is known and holds no message that could be opened. Kind is "" then.
 	Problem *Problem
-	// Several is a Problem of a list that may hold events all the same, so that one answer for all could lose some.
+	// Several is a Problem of a list that may hold events all the same, so that one answer for all could lose
+	// some.
 	Several bool
 }
 
@@ -82,8 +83,8 @@ const (
 	maxMembers  = 128      // of one object: as many as an event may have attributes
 )
 
-// Look recognises a document. It is not ok if the document is no wrapper that is known, in particular if it is an event
-// itself, a quarantine record, an entry of PutEvents, or no strict JSON.
+// Look recognises a document. It is not ok if the document is no wrapper that is known, in particular if it
+// is an event itself, a quarantine record, an entry of PutEvents, or no strict JSON.
 func Look(doc []byte) (f Found, ok bool) {
 	if len(doc) > MaxDocument {
 		return Found{}, false
@@ -150,8 +151,8 @@ func (f *Found) add(one Found) bool {
 	return true
 }
 
-// listed is a list whose records were all read; not ok = they are no objects. A list in which no record holds a message
-// has one problem, that of the first.
+// listed is a list whose records were all read; not ok = they are no objects. A list in which no record holds
+// a message has one problem, that of the first.
 func (f Found) listed(ok bool) Found {
 	switch {
 	case f.Problem != nil:

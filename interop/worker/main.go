@@ -1,7 +1,7 @@
-// Command worker is one consumer process of the chaos test: it polls a queue as a Lambda event source mapping does,
-// hands the batches to the adapter for SQS, and deletes what the answer does not name. It is meant to be killed at any
-// moment. What it did, it writes to standard output, a line each in one write, so that a line is there whole or not
-// at all:
+// Command worker is one consumer process of the chaos test: it polls a queue as a Lambda event source mapping
+// does, hands the batches to the adapter for SQS, and deletes what the answer does not name. It is meant to
+// be killed at any moment. What it did, it writes to standard output, a line each in one write, so that a
+// line is there whole or not at all:
 //
 //	effect KEY ID           the handler's effect
 //	linger                  it will be a while before that is completed

@@ -25,15 +25,17 @@ var (
 	_ keys.Identity   = (*AgreementIdentity)(nil)
 )
 
-// AgreementIdentity is a key pair on P-256 for key agreement (KEY_AGREEMENT, ECC_NIST_P256) whose private half stays in KMS.
-// Producers need its public half only, and no permission: it goes into the trust bundle. It is safe for concurrent use.
+// AgreementIdentity is a key pair on P-256 for key agreement (KEY_AGREEMENT, ECC_NIST_P256) whose private
+// half stays in KMS. Producers need its public half only, and no permission: it goes into the trust bundle.
+// It is safe for concurrent use.
 type AgreementIdentity struct {
 	access
 	client    AgreementClient
 	recipient *keys.Recipient
 }
 
-// NewAgreementIdentity fetches the public half of the key that is named by its ARN, ID or alias; from then on it is that key.
+// NewAgreementIdentity fetches the public half of the key that is named by its ARN, ID or alias; from then on
+// it is that key.
 func NewAgreementIdentity(ctx context.Context, client AgreementClient, key string, opts *Options) (*AgreementIdentity, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err
@@ -94,7 +96,8 @@ func (i *AgreementIdentity) ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]b
 	return secret, nil
 }
 
-// isNamed is true of the key's ARN and of its ID: of this operation alone the documentation does not say which it answers with.
+// isNamed is true of the key's ARN and of its ID: of this operation alone the documentation does not say
+// which it answers with.
 // https://docs.aws.amazon.com/kms/latest/APIReference/API_DeriveSharedSecret.html
 func (i *AgreementIdentity) isNamed(answer string) bool {
 	own, ok := parseARN(i.name)

@@ -1,5 +1,5 @@
-// Package awskms keeps keys in AWS KMS, where nobody can take them out: a Signer, a Recipient and an Identity of a symmetric
-// key, and an AgreementIdentity of a key pair.
+// Package awskms keeps keys in AWS KMS, where nobody can take them out: a Signer, a Recipient and an Identity
+// of a symmetric key, and an AgreementIdentity of a key pair.
 //
 //	signer, err := awskms.NewSigner(ctx, client, "arn:aws:kms:eu-central-1:111122223333:key/...", "orders", nil)
 //	to, err := awskms.NewRecipient(client, "arn:aws:kms:...", nil)      // for envelope.EncryptTo
@@ -7,22 +7,25 @@
 //
 // # What it costs
 //
-// A call of KMS takes milliseconds, money and quota. An Encrypter asks 12 times an hour for each source and each key, a Decrypter
-// once for each content key. A Signer asks for each signature: vouch for a session key with it (keys.Delegate), once an hour.
+// A call of KMS takes milliseconds, money and quota. An Encrypter asks 12 times an hour for each source and
+// each key, a Decrypter once for each content key. A Signer asks for each signature: vouch for a session key
+// with it (keys.Delegate), once an hour.
 //
 // # Permissions
 //
-// A Signer needs kms:GetPublicKey once and kms:Sign. A Recipient needs kms:GenerateDataKey; if it is not the first of an
-// envelope.EncryptTo, kms:Encrypt. An Identity needs kms:Decrypt; an AgreementIdentity kms:GetPublicKey once and
-// kms:DeriveSharedSecret. Check asks KMS for them without using them. Content keys are encrypted under the encryption context
-// {"sealbus:source": source}, so policies can grant one source by the condition key kms:EncryptionContext:sealbus:source, and
-// CloudTrail has it in clear. A key agreement has no encryption context: whoever may derive, may for every source.
+// A Signer needs kms:GetPublicKey once and kms:Sign. A Recipient needs kms:GenerateDataKey; if it is not the
+// first of an envelope.EncryptTo, kms:Encrypt. An Identity needs kms:Decrypt; an AgreementIdentity
+// kms:GetPublicKey once and kms:DeriveSharedSecret. Check asks KMS for them without using them. Content keys
+// are encrypted under the encryption context {"sealbus:source": source}, so policies can grant one source by
+// the condition key kms:EncryptionContext:sealbus:source, and CloudTrail has it in clear. A key agreement has
+// no encryption context: whoever may derive, may for every source.
 //
 // # Threats
 //
-// Whoever reads the process' memory finds content keys of the moment and credentials, but no key of KMS. A stolen role can
-// sign and decrypt until it is withdrawn, each use on record in CloudTrail. KMS itself is trusted with the secret keys, but
-// signatures are verified in process before they are used, and answers are held against what was asked for.
+// Whoever reads the process' memory finds content keys of the moment and credentials, but no key of KMS. A
+// stolen role can sign and decrypt until it is withdrawn, each use on record in CloudTrail. KMS itself is
+// trusted with the secret keys, but signatures are verified in process before they are used, and answers are
+// held against what was asked for.
 //
 // # Stability
 //
@@ -83,8 +86,8 @@ type DescribeClient interface {
 	DescribeKey(ctx context.Context, in *kms.DescribeKeyInput, opts ...func(*kms.Options)) (*kms.DescribeKeyOutput, error)
 }
 
-// ResolveKey finds the key that an ID, an alias ("alias/NAME") or an ARN of either names now. An alias may name another key
-// tomorrow, so keep the ARN. It needs kms:DescribeKey.
+// ResolveKey finds the key that an ID, an alias ("alias/NAME") or an ARN of either names now. An alias may
+// name another key tomorrow, so keep the ARN. It needs kms:DescribeKey.
 func ResolveKey(ctx context.Context, client DescribeClient, name string) (*Key, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err
@@ -170,7 +173,8 @@ func isKeyARN(arn string) bool {
 	return ok
 }
 
-// sameSecret reports whether both ARNs name one key, or replicas of one multi-Region key, which share the ID "mrk-...".
+// sameSecret reports whether both ARNs name one key, or replicas of one multi-Region key, which share the ID
+// "mrk-...".
 // https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-overview.html
 func sameSecret(a, b string) bool {
 	if a == b {

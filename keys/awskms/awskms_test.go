@@ -37,7 +37,8 @@ func testEvent(data string) event.Event {
 	return ev
 }
 
-// Each kind of key signs events that open under its public half, with one call for the public half and one for each event.
+// Each kind of key signs events that open under its public half, with one call for the public half and one
+// for each event.
 func TestSigner(t *testing.T) {
 	for spec, alg := range signatures {
 		t.Run(string(spec), func(t *testing.T) {
@@ -62,7 +63,8 @@ func TestSigner(t *testing.T) {
 	}
 }
 
-// KMS takes 4,096 bytes as they are. Beyond, P-256 has its digest, ML-DSA its representative, and Ed25519 nothing.
+// KMS takes 4,096 bytes as they are. Beyond, P-256 has its digest, ML-DSA its representative, and Ed25519
+// nothing.
 func TestSignsLongMessages(t *testing.T) {
 	for spec, alg := range signatures {
 		t.Run(string(spec), func(t *testing.T) {
@@ -249,7 +251,8 @@ func TestAgreement(t *testing.T) {
 	}
 }
 
-// The whole way: two KMS recipients, a key agreement and a private key; each opens it alone, and for a cached key nobody asks.
+// The whole way: two KMS recipients, a key agreement and a private key; each opens it alone, and for a cached
+// key nobody asks.
 func TestEnvelope(t *testing.T) {
 	w := newWorld(t)
 	first, second := w.symmetric(), w.symmetric()

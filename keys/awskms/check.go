@@ -61,8 +61,8 @@ func (r *Recipient) Check(ctx context.Context, source string) []Permission {
 	}
 }
 
-// Check asks for the permission of an identity, for events of that source. There is no ciphertext at hand, and what KMS says of
-// one that is not its own says nothing of the permission.
+// Check asks for the permission of an identity, for events of that source. There is no ciphertext at hand,
+// and what KMS says of one that is not its own says nothing of the permission.
 func (i *Identity) Check(ctx context.Context, source string) []Permission {
 	return []Permission{i.dryRun(ctx, opDecrypt, func(ctx context.Context) error {
 		_, err := i.client.Decrypt(ctx, &kms.DecryptInput{

@@ -12,8 +12,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// failed is the *keys.ServiceError of an error of KMS or of the SDK; nil for nil. What somebody can mend (a policy, a grant on
-// its way, a disabled key, a quota) is no verdict on an event: it is not permanent.
+// failed is the *keys.ServiceError of an error of KMS or of the SDK; nil for nil. What somebody can mend (a
+// policy, a grant on its way, a disabled key, a quota) is no verdict on an event: it is not permanent.
 func (a *access) failed(op, source string, err error) error {
 	if err == nil {
 		return nil
@@ -47,7 +47,8 @@ func (a *access) failed(op, source string, err error) error {
 	return e
 }
 
-// wrongAnswer is an answer of KMS that does not fit what was asked. Whoever answers so is not asked whether the event is good.
+// wrongAnswer is an answer of KMS that does not fit what was asked. Whoever answers so is not asked whether
+// the event is good.
 type wrongAnswer string
 
 // Is makes it a keys.ErrWrongAnswer.
@@ -64,8 +65,8 @@ func (a *access) left(op string, err error) error {
 		Fix: "give it more time: the caller's deadline was over, or it was told to stop; it is tried again"}
 }
 
-// isFault reports whether KMS says that what it was to decrypt was not made by that key in that context. Of all that may not be
-// valid only that is the event's: key and grant tokens are ours.
+// isFault reports whether KMS says that what it was to decrypt was not made by that key in that context. Of
+// all that may not be valid only that is the event's: key and grant tokens are ours.
 func isFault(op string, api smithy.APIError) bool {
 	switch api.ErrorCode() {
 	case "InvalidCiphertextException", "IncorrectKeyException":

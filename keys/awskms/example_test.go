@@ -14,8 +14,8 @@ import (
 	"github.com/sealbus/sealbus/producer"
 )
 
-// A producer whose long-term key never leaves KMS. KMS vouches for a session key once an hour; the session key signs the
-// events, so that no event waits for a call of KMS.
+// A producer whose long-term key never leaves KMS. KMS vouches for a session key once an hour; the session
+// key signs the events, so that no event waits for a call of KMS.
 func ExampleNewSigner() {
 	ctx := context.Background()
 	cfg, err := config.LoadDefaultConfig(ctx)

@@ -20,7 +20,8 @@ import (
 
 type ctx = context.Context
 
-// failure is a way in which KMS fails, and what is to be said of it. None says anything of the event: each is transient.
+// failure is a way in which KMS fails, and what is to be said of it. None says anything of the event: each is
+// transient.
 type failure struct {
 	name string
 	make func(*trouble)
@@ -68,7 +69,8 @@ func denied(action string) func(*trouble) {
 }
 func allowed(w *trouble) { w.deny.Store(nil) }
 
-// Whatever is wrong with KMS, the event stays: kms_unavailable, with what to do; and when it is mended, the event opens.
+// Whatever is wrong with KMS, the event stays: kms_unavailable, with what to do; and when it is mended, the
+// event opens.
 func TestFailures(t *testing.T) {
 	for _, f := range failures {
 		t.Run(f.name, func(t *testing.T) {

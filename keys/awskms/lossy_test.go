@@ -23,7 +23,8 @@ func lossyWorld(t testing.TB, phase int) (*world, *lossy.Proxy) {
 	return w, proxy
 }
 
-// TestLossy: while one answer in twenty is lost, each call has the answer of one that was not, permanent verdicts included.
+// TestLossy: while one answer in twenty is lost, each call has the answer of one that was not, permanent
+// verdicts included.
 func TestLossy(t *testing.T) {
 	for _, phase := range lossy.Runs(10) {
 		for spec := range signatures {

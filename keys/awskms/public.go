@@ -57,7 +57,8 @@ func fetchPublic(ctx context.Context, client PublicKeyClient, name string, usage
 // oidMLDSA65 is id-ml-dsa-65 (RFC 9881 section 2).
 var oidMLDSA65 = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 18}
 
-// parsePublic reads a SubjectPublicKeyInfo in DER, of ML-DSA-65 (RFC 9881 section 4) too, which crypto/x509 does not know yet.
+// parsePublic reads a SubjectPublicKeyInfo in DER, of ML-DSA-65 (RFC 9881 section 4) too, which crypto/x509
+// does not know yet.
 func parsePublic(der []byte) (crypto.PublicKey, error) {
 	var info struct {
 		Algorithm struct {

@@ -28,8 +28,8 @@ var (
 	_ keys.Signer = (*Signer)(nil)
 )
 
-// Signer signs with a key in KMS: ECC_NIST_EDWARDS25519, ECC_NIST_P256 or ML_DSA_65. Each signature is a call; see keys.Delegate.
-// It is safe for concurrent use.
+// Signer signs with a key in KMS: ECC_NIST_EDWARDS25519, ECC_NIST_P256 or ML_DSA_65. Each signature is a
+// call; see keys.Delegate. It is safe for concurrent use.
 type Signer struct {
 	access
 	client   SignClient
@@ -37,8 +37,8 @@ type Signer struct {
 	verifier *keys.Verifier
 }
 
-// NewSigner fetches the public half of the key that is named by its ARN, ID or alias; from then on it is that key. The
-// producer is whom it speaks for, as the trust policy has it.
+// NewSigner fetches the public half of the key that is named by its ARN, ID or alias; from then on it is that
+// key. The producer is whom it speaks for, as the trust policy has it.
 func NewSigner(ctx context.Context, client SignClient, key, producer string, opts *Options) (*Signer, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err
@@ -118,8 +118,8 @@ func (s *Signer) input(message []byte) (*kms.SignInput, error) {
 	return in, nil
 }
 
-// mu is the message representative that an ML-DSA key signs (FIPS 204 algorithm 7, line 6), with an empty context: its 64 bytes
-// stand for a message of any size.
+// mu is the message representative that an ML-DSA key signs (FIPS 204 algorithm 7, line 6), with an empty
+// context: its 64 bytes stand for a message of any size.
 func (s *Signer) mu(message []byte) []byte {
 	public := s.verifier.Public().(*mldsa.PublicKey)
 	h := sha3.NewSHAKE256()

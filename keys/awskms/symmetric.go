@@ -28,7 +28,8 @@ const contentKeySize = 32
 // maxCiphertext is what KMS takes to decrypt, in bytes.
 const maxCiphertext = 6144
 
-// ContextKey is the name in the encryption context under which every content key has the source of its events.
+// ContextKey is the name in the encryption context under which every content key has the source of its
+// events.
 const ContextKey = "sealbus:source"
 
 func encryptionContext(source string) map[string]string { return map[string]string{ContextKey: source} }
@@ -130,8 +131,8 @@ type Identity struct {
 	client DecryptClient
 }
 
-// NewIdentity decrypts with the key of that ARN. Of a multi-Region key it is the replica in the client's own region. It asks
-// nobody yet.
+// NewIdentity decrypts with the key of that ARN. Of a multi-Region key it is the replica in the client's own
+// region. It asks nobody yet.
 func NewIdentity(client DecryptClient, arn string, opts *Options) (*Identity, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err

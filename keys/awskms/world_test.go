@@ -79,7 +79,8 @@ func (w *world) symmetric() string {
 	return w.key(types.KeyUsageTypeEncryptDecrypt, types.KeySpecSymmetricDefault)
 }
 
-// service is the fake, or whatever AWS_ENDPOINT_URL_KMS names, for what holds of both. It makes keys of its own.
+// service is the fake, or whatever AWS_ENDPOINT_URL_KMS names, for what holds of both. It makes keys of its
+// own.
 func service(t testing.TB) *world {
 	url := os.Getenv("AWS_ENDPOINT_URL_KMS")
 	if url == "" {

@@ -2,13 +2,15 @@
 //
 //	trust, err := awss3.FetchBundle(ctx, s3.NewFromConfig(cfg), "trust-bucket", "bundle.dsse", roots, nil)
 //
-// The bundle is followed as keys.FetchBundle follows one over HTTPS; see there for intervals, outages and rollback. S3 is
-// not trusted with it: the roots sign it. With the bucket's versioning on, who published what stays on record.
+// The bundle is followed as keys.FetchBundle follows one over HTTPS; see there for intervals, outages and
+// rollback. S3 is not trusted with it: the roots sign it. With the bucket's versioning on, who published what
+// stays on record.
 //
 // # Permissions
 //
-// The program needs s3:GetObject on that one object (PolicyStatement), and kms:Decrypt on the key if the object is encrypted
-// under a KMS key. Without s3:ListBucket on the bucket, S3 answers that a missing object is forbidden.
+// The program needs s3:GetObject on that one object (PolicyStatement), and kms:Decrypt on the key if the
+// object is encrypted under a KMS key. Without s3:ListBucket on the bucket, S3 answers that a missing object
+// is forbidden.
 //
 // # Stability
 //
@@ -40,8 +42,8 @@ type Client interface {
 
 var _ Client = (*s3.Client)(nil)
 
-// FetchBundle reads the signed bundle that is the object, and follows it from then on: keys.FetchBundle for S3. Of the
-// options, Client and UnsafeAllowHTTP are refused: the S3 client has its own.
+// FetchBundle reads the signed bundle that is the object, and follows it from then on: keys.FetchBundle for
+// S3. Of the options, Client and UnsafeAllowHTTP are refused: the S3 client has its own.
 func FetchBundle(ctx context.Context, client Client, bucket, key string, roots *keys.Roots, opts *keys.FetchOptions) (*keys.RemoteSource, error) {
 	o, err := Origin(client, bucket, key)
 	if err != nil {
@@ -59,8 +61,8 @@ func Origin(client Client, bucket, key string) (keys.Origin, error) {
 	return o, nil
 }
 
-// OpenKeyring reads the encrypted keyring that is the object: keys.ParseKeyring. Deriving the key from the passphrase takes
-// about a second by default. Keys cannot be added to it.
+// OpenKeyring reads the encrypted keyring that is the object: keys.ParseKeyring. Deriving the key from the
+// passphrase takes about a second by default. Keys cannot be added to it.
 func OpenKeyring(ctx context.Context, client Client, bucket, key, passphrase string) (*keys.Keyring, error) {
 	o, err := newObject(client, bucket, key)
 	if err != nil {
@@ -106,7 +108,8 @@ func newObject(client Client, bucket, key string) (*object, error) {
 // String is the object's s3:// URL.
 func (o *object) String() string { return "s3://" + o.bucket + "/" + o.key }
 
-// reads is how often an object is asked for whose bytes do not all come: the SDK repeats only what fails before the first.
+// reads is how often an object is asked for whose bytes do not all come: the SDK repeats only what fails
+// before the first.
 const reads = 3
 
 // Fetch asks with If-None-Match. That nothing changed comes as an error of the client.
@@ -114,8 +117,8 @@ func (o *object) Fetch(ctx context.Context, etag string) (*keys.Fetched, error) 
 	return o.fetch(ctx, etag, keys.MaxSigned)
 }
 
-// fetch is Fetch of an object of at most limit bytes. One that says that it is larger is not read, and of one that does
-// not say so comes a byte more.
+// fetch is Fetch of an object of at most limit bytes. One that says that it is larger is not read, and of one
+// that does not say so comes a byte more.
 func (o *object) fetch(ctx context.Context, etag string, limit int64) (got *keys.Fetched, err error) {
 	for range reads {
 		if got, err = o.ask(ctx, etag); err != nil || got.Body == nil || got.Length > limit {

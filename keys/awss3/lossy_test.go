@@ -14,8 +14,8 @@ import (
 	"github.com/sealbus/sealbus/keys/keystest"
 )
 
-// lossy is a client of the store whose answers are lost now and then, also in the middle of an object. It repeats calls as
-// the SDK does by default.
+// lossy is a client of the store whose answers are lost now and then, also in the middle of an object. It
+// repeats calls as the SDK does by default.
 func (s *store) lossy(t testing.TB, phase int) (*s3.Client, *lossy.Proxy) {
 	t.Helper()
 	proxy := lossy.Start(t, *s.Options().BaseEndpoint, phase)

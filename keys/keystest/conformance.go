@@ -15,8 +15,8 @@ import (
 // maxMessage is what every Signer must sign in one piece: some key services take no more.
 const maxMessage = 4096
 
-// TestSigner is what every Signer must do. The function makes (or opens) the signer; it is called once per case and
-// may give the same one each time.
+// TestSigner is what every Signer must do. The function makes (or opens) the signer; it is called once per
+// case and may give the same one each time.
 func TestSigner(t *testing.T, open func(t testing.TB) keys.Signer) {
 	t.Run("identity", func(t *testing.T) { testIdentity(t, open(t)) })
 	t.Run("signs", func(t *testing.T) { testSigns(t, open(t)) })

@@ -39,8 +39,8 @@ func identity(tb testing.TB, curve ecdh.Curve, label string) *keys.LocalIdentity
 	return i
 }
 
-// TestIdentity is what every Identity must do. The function makes (or opens) the identity; it is called once per case and
-// may give the same one each time.
+// TestIdentity is what every Identity must do. The function makes (or opens) the identity; it is called once
+// per case and may give the same one each time.
 func TestIdentity(t *testing.T, open func(t testing.TB) keys.Identity) {
 	t.Run("recipient", func(t *testing.T) { testRecipient(t, open(t)) })
 	t.Run("agrees", func(t *testing.T) { testAgrees(t, open(t)) })
@@ -108,7 +108,8 @@ func otherCurve(t *testing.T, i keys.Identity) *ecdh.PublicKey {
 	return P256(t, "peer").Recipient().PublicKey()
 }
 
-// smallOrder is a point with which everybody agrees on zeros. On P-256 there is none, and this is on another curve.
+// smallOrder is a point with which everybody agrees on zeros. On P-256 there is none, and this is on another
+// curve.
 func smallOrder(t *testing.T) *ecdh.PublicKey {
 	t.Helper()
 	key, err := ecdh.X25519().NewPublicKey(make([]byte, 32))

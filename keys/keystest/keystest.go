@@ -1,6 +1,6 @@
-// Package keystest has fixed keys for tests, and the conformance suites that every keys.Signer and every keys.Refresher
-// runs. The private halves are derived from their names, so they protect nothing: never put one of these keys into
-// a policy.
+// Package keystest has fixed keys for tests, and the conformance suites that every keys.Signer and every
+// keys.Refresher runs. The private halves are derived from their names, so they protect nothing: never put
+// one of these keys into a policy.
 package keystest
 
 import (
@@ -22,13 +22,15 @@ func Ed25519(tb testing.TB, producer, label string) *keys.LocalSigner {
 	return signer(tb, keys.Ed25519, producer, label)
 }
 
-// ES256 is a signer of the producer, with deterministic signatures: the same key for the same producer and label.
+// ES256 is a signer of the producer, with deterministic signatures: the same key for the same producer and
+// label.
 func ES256(tb testing.TB, producer, label string) *keys.LocalSigner {
 	tb.Helper()
 	return signer(tb, keys.ES256, producer, label).Deterministic()
 }
 
-// MLDSA65 is a signer of the producer, with deterministic signatures: the same key for the same producer and label.
+// MLDSA65 is a signer of the producer, with deterministic signatures: the same key for the same producer and
+// label.
 func MLDSA65(tb testing.TB, producer, label string) *keys.LocalSigner {
 	tb.Helper()
 	return signer(tb, keys.MLDSA65, producer, label).Deterministic()

@@ -12,13 +12,15 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// Service is a key in a key management service that runs in the test: a keys.ServiceRecipient and a keys.ServiceIdentity with
-// real AES-256-GCM, the source as additional data, that counts its calls and fails on demand.
+// Service is a key in a key management service that runs in the test: a keys.ServiceRecipient and a
+// keys.ServiceIdentity with real AES-256-GCM, the source as additional data, that counts its calls and fails
+// on demand.
 type Service struct {
 	name string
 	aead cipher.AEAD
 
-	// Fail is asked before each call, with its operation as in keys.ServiceError.Op, and may wait; nil = nothing fails.
+	// Fail is asked before each call, with its operation as in keys.ServiceError.Op, and may wait; nil = nothing
+	// fails.
 	Fail func(ctx context.Context, op string) error
 
 	Generated, Encrypted, Decrypted atomic.Int64 // calls so far, those that failed included

@@ -11,7 +11,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// SourceHint is the refresh hint of the bundles that TestSource publishes: the source is opened without one of its own.
+// SourceHint is the refresh hint of the bundles that TestSource publishes: the source is opened without one
+// of its own.
 const SourceHint = time.Minute
 
 // SourceSetup is what a source under test is opened with.
@@ -28,8 +29,8 @@ type Published interface {
 	Withdraw()             // makes the place fail, until the next Publish
 }
 
-// TestSource is what every keys.Refresher that follows something must do. The function publishes setup.First and
-// opens a source that follows it.
+// TestSource is what every keys.Refresher that follows something must do. The function publishes setup.First
+// and opens a source that follows it.
 func TestSource(t *testing.T, open func(t testing.TB, setup SourceSetup) (keys.Refresher, Published)) {
 	for name, test := range map[string]func(*sourceTest){
 		"follows":              (*sourceTest).follows,
@@ -261,8 +262,8 @@ func (s *sourceTest) clockSetBack() {
 	s.wantUnknowable()
 }
 
-// refusedByTheClock: what was refused while the clock was wrong is adopted when it is right, although nothing new was
-// published.
+// refusedByTheClock: what was refused while the clock was wrong is adopted when it is right, although nothing
+// new was published.
 func (s *sourceTest) refusedByTheClock() {
 	s.set(sourceStart.Add(2 * sourceLife))
 	s.Publish(s.signed(2, sourceLife))

@@ -25,9 +25,10 @@ const (
 const empty = "version: 1\nproducers: {}\nconsumers: {}\n"
 
 // AddKey lists a key ID under a producer or consumer, which is created if absent, with the moments of the
-// schedule that are not zero; of a key that is listed there already, those moments are changed. An empty doc is a
-// new policy file. It returns the new file, with comments and order kept (but not blank lines and spacing), and what
-// has changed, a line each, for people; a file that would not be a valid policy is never returned.
+// schedule that are not zero; of a key that is listed there already, those moments are changed. An empty doc
+// is a new policy file. It returns the new file, with comments and order kept (but not blank lines and
+// spacing), and what has changed, a line each, for people; a file that would not be a valid policy is never
+// returned.
 func AddKey(doc []byte, kind Kind, name, keyID string, schedule keys.Schedule) (edited []byte, changes []string, err error) {
 	if kind != KindProducer && kind != KindConsumer {
 		return nil, nil, fmt.Errorf("policy: no kind %q", kind)
@@ -47,9 +48,9 @@ func AddKey(doc []byte, kind Kind, name, keyID string, schedule keys.Schedule) (
 	return e.finish(doc, root)
 }
 
-// SetScope fills the lists of sources and types of a producer that is listed and allows nothing yet; nil leaves a list as
-// it is. What a producer may say is never widened here: other lists are an error, and equal ones no change. It returns
-// what AddKey returns.
+// SetScope fills the lists of sources and types of a producer that is listed and allows nothing yet; nil
+// leaves a list as it is. What a producer may say is never widened here: other lists are an error, and equal
+// ones no change. It returns what AddKey returns.
 func SetScope(doc []byte, producer string, sources, types []string) (edited []byte, changes []string, err error) {
 	p, root, err := parseBoth(doc)
 	if err != nil {
@@ -86,7 +87,8 @@ func (e *editor) fill(owner *yaml.Node, producer, field string, is, want []strin
 	return nil
 }
 
-// Revoke marks a key as revoked. Of a key that is revoked already the file stays as it is, and nothing has changed.
+// Revoke marks a key as revoked. Of a key that is revoked already the file stays as it is, and nothing has
+// changed.
 func Revoke(doc []byte, keyID, reason string, at time.Time) (edited []byte, changes []string, err error) {
 	p, root, err := parseBoth(doc)
 	if err != nil {
@@ -232,7 +234,8 @@ func get(m *yaml.Node, name string) *yaml.Node {
 	return nil
 }
 
-// child is the mapping of that name, made if it is absent or null, and in block style, since it will have content.
+// child is the mapping of that name, made if it is absent or null, and in block style, since it will have
+// content.
 func child(m *yaml.Node, name string) *yaml.Node {
 	c := get(m, name)
 	if c == nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/sealbus/sealbus/keys/policy"
 )
 
-// A new key is listed in the policy file, which people review. The bundle is built from the reviewed file and the public
-// key, and from nothing else.
+// A new key is listed in the policy file, which people review. The bundle is built from the reviewed file and
+// the public key, and from nothing else.
 func Example() {
 	signer, err := keys.GenerateSigner(keys.Ed25519, "orders")
 	if err != nil {

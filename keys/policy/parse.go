@@ -69,10 +69,10 @@ func document(doc []byte) (*yaml.Node, error) {
 // mostSpaces is how many spaces may stand in a row: enough to align comments.
 const mostSpaces = 100
 
-// visible refuses what a reviewer does not see, or sees in another place than YAML does: YAML also ends a line at a
-// lone carriage return, U+0085, U+2028 and U+2029, so that what a diff shows as the rest of a comment would be live. A
-// tab, a byte order mark and directives are refused with them: nothing needs them. So are more spaces in a row
-// than a screen is wide: what stands behind them is not on it.
+// visible refuses what a reviewer does not see, or sees in another place than YAML does: YAML also ends a
+// line at a lone carriage return, U+0085, U+2028 and U+2029, so that what a diff shows as the rest of a
+// comment would be live. A tab, a byte order mark and directives are refused with them: nothing needs them.
+// So are more spaces in a row than a screen is wide: what stands behind them is not on it.
 func visible(doc []byte) error {
 	line, start, spaces := 1, true, 0
 	for i := 0; i < len(doc); {
@@ -116,8 +116,8 @@ func newText(doc []byte) *fileText {
 	return t
 }
 
-// tagged reports whether n begins with "!". The parser drops the tag that is nothing else, which would otherwise make
-// a text of whatever follows.
+// tagged reports whether n begins with "!". The parser drops the tag that is nothing else, which would
+// otherwise make a text of whatever follows.
 func (t *fileText) tagged(n *yaml.Node) bool {
 	if n.Style&yaml.TaggedStyle != 0 {
 		return true

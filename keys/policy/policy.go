@@ -20,9 +20,9 @@
 // change to the file wants the reviewer to read something else than the program does. Hence unknown fields,
 // duplicates, anchors, aliases, merge keys, tags, directives, a second document, every character that does
 // not show, tabs among them, and more than 100 spaces in a row are refused, with line and column, and so is a
-// text that is not in the file letter by letter: one with an escape ("\x2a" is a "*" that nobody sees), or of several lines; so are keys
-// that are submitted and not listed, or listed and not submitted. Who may change the file is up to the
-// repository in which it is reviewed, and who may build from it up to the root keys.
+// text that is not in the file letter by letter: one with an escape ("\x2a" is a "*" that nobody sees), or of
+// several lines; so are keys that are submitted and not listed, or listed and not submitted. Who may change
+// the file is up to the repository in which it is reviewed, and who may build from it up to the root keys.
 //
 // YAML is confined to this package. The file format is stable at version 1.
 package policy
@@ -104,8 +104,8 @@ type BuildOptions struct {
 	Recipients      []*keys.Recipient // the consumers' public keys, which must be exactly those that the policy lists
 }
 
-// Build makes the bundle of the policy and the submitted public keys, which must be exactly those that the policy
-// lists. Every key that does not fit is named in the error.
+// Build makes the bundle of the policy and the submitted public keys, which must be exactly those that the
+// policy lists. Every key that does not fit is named in the error.
 func (p *Policy) Build(public []*keys.Verifier, opts BuildOptions) (*keys.Bundle, error) {
 	if err := opts.check(); err != nil {
 		return nil, err
@@ -182,9 +182,10 @@ func (p *Policy) checkConsumers(submitted map[string]*keys.Recipient) error {
 
 // CheckKeyrings compares the policy with what the keyrings say of the same keys, as far as public says it: a
 // signing key is listed under the producer that its keyring is for, and accepted from when that signs with it
-// (keys.Schedule.CheckStart) until the next key takes over there, whether it then retires or expires. Otherwise its events would be rejected for
-// good. An encryption key is listed under the consumer that its keyring is for, which opens with it for as long
-// as the policy has producers encrypt to it. Keys that are revoked or have expired at now are not compared.
+// (keys.Schedule.CheckStart) until the next key takes over there, whether it then retires or expires.
+// Otherwise its events would be rejected for good. An encryption key is listed under the consumer that its
+// keyring is for, which opens with it for as long as the policy has producers encrypt to it. Keys that are
+// revoked or have expired at now are not compared.
 func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
 	keyrings := map[string]*keys.PublicKey{}
 	for i := range public {
@@ -265,9 +266,9 @@ func (k *Key) checkEnds(until time.Time, known bool, now time.Time) error {
 	return nil
 }
 
-// signsUntil is when the keyring signs with the key for the last time, as far as public shows it: when the key
-// ends, or when another of its kind takes over (keys.Keyring.Signers) that does not end before it. Zero = never;
-// it is not known if public has no such end, and no other key that takes over.
+// signsUntil is when the keyring signs with the key for the last time, as far as public shows it: when the
+// key ends, or when another of its kind takes over (keys.Keyring.Signers) that does not end before it. Zero =
+// never; it is not known if public has no such end, and no other key that takes over.
 func signsUntil(key *keys.PublicKey, public []keys.PublicKey) (until time.Time, known bool) {
 	until = endOf(key.Schedule)
 	known = !until.IsZero()

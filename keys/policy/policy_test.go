@@ -93,8 +93,8 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// Each file under testdata/refused has one fault, in the line that its comment "# line N" names; "# line 0" is the
-// whole file.
+// Each file under testdata/refused has one fault, in the line that its comment "# line N" names; "# line 0"
+// is the whole file.
 func TestRefused(t *testing.T) {
 	files, err := filepath.Glob("testdata/refused/*.yaml")
 	if err != nil || len(files) < 30 {
@@ -119,8 +119,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// What a reviewer does not see is refused wherever it stands, in the line in which a diff shows it. A file with CRLF
-// is one as any other.
+// What a reviewer does not see is refused wherever it stands, in the line in which a diff shows it. A file
+// with CRLF is one as any other.
 func TestHiddenTextIsRefused(t *testing.T) {
 	const evil = "  evil: {sources: ['https://pay.example/*'], types: ['*']}\n"
 	for _, hidden := range []string{
@@ -521,9 +521,9 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
-// FuzzPolicy: an edit of a parsed policy changes that key and nothing else, whatever the file looks like, and an edit
-// without effect returns the file byte for byte. Spacing and blank lines are not kept by an edit; what an
-// edit wrote is kept by the next one up to the edit.
+// FuzzPolicy: an edit of a parsed policy changes that key and nothing else, whatever the file looks like, and
+// an edit without effect returns the file byte for byte. Spacing and blank lines are not kept by an edit;
+// what an edit wrote is kept by the next one up to the edit.
 func FuzzPolicy(f *testing.F) {
 	f.Add([]byte(full(f)))
 	f.Add([]byte("version: 1\n"))

@@ -15,8 +15,8 @@ import (
 	"github.com/sealbus/sealbus/keys/tinkkeys"
 )
 
-// A producer's keyset is made, rotated and read by another process. The key encryption key of this example is in memory; the
-// one of package tinkawskms is in AWS KMS.
+// A producer's keyset is made, rotated and read by another process. The key encryption key of this example is
+// in memory; the one of package tinkawskms is in AWS KMS.
 func Example() {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "tinkkeys")

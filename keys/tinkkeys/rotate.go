@@ -10,8 +10,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// Add makes a new signing key, which is enabled and does not sign yet: publish it, then SetPrimary. It returns its ID, a
-// thumbprint, as Entries has it.
+// Add makes a new signing key, which is enabled and does not sign yet: publish it, then SetPrimary. It
+// returns its ID, a thumbprint, as Entries has it.
 func (k *Keyset) Add(ctx context.Context, alg keys.Algorithm) (keyID string, err error) {
 	typed, err := generate(alg)
 	if err != nil {
@@ -76,8 +76,8 @@ func (k *Keyset) Enable(ctx context.Context, keyID string) error {
 	return k.changeKey(ctx, keyID, (*keyset.Manager).Enable)
 }
 
-// Delete removes the key of that ID for good. The primary key cannot be removed. What was encrypted to an identity that
-// is gone opens no more.
+// Delete removes the key of that ID for good. The primary key cannot be removed. What was encrypted to an
+// identity that is gone opens no more.
 func (k *Keyset) Delete(ctx context.Context, keyID string) error {
 	return k.changeKey(ctx, keyID, (*keyset.Manager).Delete)
 }

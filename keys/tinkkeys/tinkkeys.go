@@ -1,6 +1,6 @@
-// Package tinkkeys keeps private keys as Tink keysets (github.com/tink-crypto/tink-go/v2) that are encrypted under a key of AWS
-// KMS (sub-package tinkawskms) or of one's own: for who manages keys with Tink already, or wants the private keys in memory, so
-// that signing costs no call, and on disk only under a key of KMS.
+// Package tinkkeys keeps private keys as Tink keysets (github.com/tink-crypto/tink-go/v2) that are encrypted
+// under a key of AWS KMS (sub-package tinkawskms) or of one's own: for who manages keys with Tink already, or
+// wants the private keys in memory, so that signing costs no call, and on disk only under a key of KMS.
 //
 //	kek, err := tinkawskms.KEK(ctx, client, "arn:aws:kms:...")
 //	ring, err := tinkkeys.Open(ctx, "orders.tink.json", kek, tinkkeys.Producer("orders"))
@@ -9,17 +9,18 @@
 //
 // # What Tink's notions mean here
 //
-// The primary key of a producer's keyset signs, and no other: a key is added, published in the trust bundle, and then made
-// primary. Every enabled key of a consumer's keyset opens. Keys that Tink says are disabled or destroyed do neither. A signing key is
-// of type Ed25519, ECDSA (P-256, SHA-256) or ML-DSA-65; an identity is the private key of an HPKE key (KEM X25519 or P-256),
-// with which this package agrees on keys as JWE does: no HPKE takes place, so use the key for nothing else. The output prefix
-// of a key is part of Tink's own signatures and ciphertexts, which are not made, and has no effect.
+// The primary key of a producer's keyset signs, and no other: a key is added, published in the trust bundle,
+// and then made primary. Every enabled key of a consumer's keyset opens. Keys that Tink says are disabled or
+// destroyed do neither. A signing key is of type Ed25519, ECDSA (P-256, SHA-256) or ML-DSA-65; an identity is
+// the private key of an HPKE key (KEM X25519 or P-256), with which this package agrees on keys as JWE does:
+// no HPKE takes place, so use the key for nothing else. The output prefix of a key is part of Tink's own
+// signatures and ciphertexts, which are not made, and has no effect.
 //
 // # Threats
 //
-// Whoever reads the file learns which keys there are and when they are used, and no more. Whoever may decrypt under the key
-// encryption key, or reads the process' memory, has the private keys. The keyset is bound to its owner as associated data:
-// one that was put in place of another does not open.
+// Whoever reads the file learns which keys there are and when they are used, and no more. Whoever may decrypt
+// under the key encryption key, or reads the process' memory, has the private keys. The keyset is bound to
+// its owner as associated data: one that was put in place of another does not open.
 //
 // # Stability
 //
@@ -101,8 +102,8 @@ type Entry struct {
 	identity *keys.LocalIdentity
 }
 
-// Create makes an encrypted keyset with one new key, and the file for it, which must not exist: with a signing key of
-// that algorithm for a producer, or an identity on that curve for a consumer.
+// Create makes an encrypted keyset with one new key, and the file for it, which must not exist: with a
+// signing key of that algorithm for a producer, or an identity on that curve for a consumer.
 func Create[Kind keys.Algorithm | keys.Curve](ctx context.Context, path string, kek tink.AEADWithContext, owner Owner, kind Kind) (*Keyset, error) {
 	k := &Keyset{owner: owner, kek: kek, path: path}
 	if err := k.check(); err != nil {
@@ -153,8 +154,9 @@ func Open(ctx context.Context, path string, kek tink.AEADWithContext, owner Owne
 	return k, nil
 }
 
-// Read reads the encrypted keyset of that owner, in Tink's JSON. If the key encryption key cannot be asked, the error is its own,
-// and asking again may help; else the keyset is not of this owner, or changed, or under another key.
+// Read reads the encrypted keyset of that owner, in Tink's JSON. If the key encryption key cannot be asked,
+// the error is its own, and asking again may help; else the keyset is not of this owner, or changed, or under
+// another key.
 func Read(ctx context.Context, r io.Reader, kek tink.AEADWithContext, owner Owner) (*Keyset, error) {
 	k := &Keyset{owner: owner, kek: kek}
 	if err := k.check(); err != nil {

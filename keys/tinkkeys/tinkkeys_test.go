@@ -211,8 +211,8 @@ func TestImportAndExport(t *testing.T) {
 	check(t, ring.Add(exported, keys.Schedule{}))
 }
 
-// Tink's own verifier takes what our signer makes of a key of Tink's, and a keyset that Tink's own tool would write is read:
-// the output prefix is Tink's affair.
+// Tink's own verifier takes what our signer makes of a key of Tink's, and a keyset that Tink's own tool would
+// write is read: the output prefix is Tink's affair.
 func TestAgainstTink(t *testing.T) {
 	kek := newKEK(t)
 	for name, template := range map[string]*tinkpb.KeyTemplate{

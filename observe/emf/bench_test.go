@@ -64,7 +64,8 @@ func newConsumer(t testing.TB, store replay.Store, observer consumer.Observer) (
 
 func nothing(context.Context, consumer.Delivery[[]byte]) error { return nil }
 
-// TestForgedThroughConsumer is the attacker at the front door: of what he writes into events nothing reaches the metrics.
+// TestForgedThroughConsumer is the attacker at the front door: of what he writes into events nothing reaches
+// the metrics.
 func TestForgedThroughConsumer(t *testing.T) {
 	var out bytes.Buffer
 	c, sealed := newConsumer(t, replay.NewMemory(nil), newObserver(t, emf.Options{Writer: &out}))

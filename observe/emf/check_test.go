@@ -15,8 +15,9 @@ import (
 	"github.com/sealbus/sealbus/internal/canonical"
 )
 
-// The limits of the specification, its sections "MetricDirective object", "DimensionSet array", "Target members" and
-// its JSON schema, of API_Dimension and of API_PutMetricData (where the schema allows more than the API):
+// The limits of the specification, its sections "MetricDirective object", "DimensionSet array", "Target
+// members" and its JSON schema, of API_Dimension and of API_PutMetricData (where the schema allows more than
+// the API):
 //
 //	https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 //	https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Dimension.html
@@ -209,7 +210,8 @@ func printable(s string, most int) bool {
 	return strings.TrimSpace(s) != "" && len(s) <= most && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
-// total is the sum of a metric over all lines, count how many values it has, sets how many sets of labels there are.
+// total is the sum of a metric over all lines, count how many values it has, sets how many sets of labels
+// there are.
 func total(docs []*document, metric string) (sum float64) {
 	for _, d := range docs {
 		for _, v := range d.values[metric] {

@@ -1,6 +1,6 @@
-// Package emf writes what a consumer did as CloudWatch metrics: lines of JSON in the Embedded Metric Format, out of
-// which CloudWatch Logs makes metrics. On Lambda that is whatever goes to standard output: no call, no permission, no
-// AWS module.
+// Package emf writes what a consumer did as CloudWatch metrics: lines of JSON in the Embedded Metric Format,
+// out of which CloudWatch Logs makes metrics. On Lambda that is whatever goes to standard output: no call, no
+// permission, no AWS module.
 //
 //	metrics, err := emf.New(nil)                                       // to os.Stdout
 //	c, err := consumer.New("billing", trust, store, &consumer.Options{Observer: metrics, ...})
@@ -9,8 +9,8 @@
 //
 // # Metrics
 //
-// Namespace [DefaultNamespace], unless [Options] say otherwise. A dimension set is a metric of its own in CloudWatch:
-// an alarm names one of the sets of its row, with exactly these dimensions.
+// Namespace [DefaultNamespace], unless [Options] say otherwise. A dimension set is a metric of its own in
+// CloudWatch: an alarm names one of the sets of its row, with exactly these dimensions.
 //
 //	metric             unit          dimension sets                                                           statistic
 //	Deliveries         Count         Consumer+Outcome | Consumer+Outcome+Reason | Consumer+Producer           Sum
@@ -23,30 +23,30 @@
 //	BundleSecondsLeft  Seconds       Consumer                                                                 Minimum
 //	SamplesDropped     Count         Consumer                                                                 Sum
 //
-// Deliveries are all, once each. Rejections are those that can never pass, in quarantine or not yet (what UnsafeObserve
-// took is none): 0 is written too, by Consumer, so that an alarm on it has data whenever there are deliveries.
-// ReplayHits are events that had been handled before. Latency is from the call of Handle to its outcome, HandlerLatency
-// the handler's part of it, if it was called. ClaimHeld is how long the event was claimed, if it was. EventAge is the
-// time from the signed sealing to the handling of a verified event; of one that is older than the window there is none,
-// it has the Reason expired.
+// Deliveries are all, once each. Rejections are those that can never pass, in quarantine or not yet (what
+// UnsafeObserve took is none): 0 is written too, by Consumer, so that an alarm on it has data whenever there
+// are deliveries. ReplayHits are events that had been handled before. Latency is from the call of Handle to
+// its outcome, HandlerLatency the handler's part of it, if it was called. ClaimHeld is how long the event was
+// claimed, if it was. EventAge is the time from the signed sealing to the handling of a verified event; of
+// one that is older than the window there is none, it has the Reason expired.
 //
-// BundleSecondsLeft is how long the trust bundle may still be used, written with each delivery that it judged. When no
-// bundle can be had there is none, and deliveries are retried with the Reason trust_unavailable: alarm on both.
-// SamplesDropped are deliveries that are counted, but whose measured values were not kept while the writer
-// failed; absent if there are none.
+// BundleSecondsLeft is how long the trust bundle may still be used, written with each delivery that it
+// judged. When no bundle can be had there is none, and deliveries are retried with the Reason
+// trust_unavailable: alarm on both. SamplesDropped are deliveries that are counted, but whose measured values
+// were not kept while the writer failed; absent if there are none.
 //
-// Outcome is one of the consumer's Outcome constants, Reason one of envelope.Reasons or "none" when handled, Producer a
-// verified producer: of what was not verified there is none.
+// Outcome is one of the consumer's Outcome constants, Reason one of envelope.Reasons or "none" when handled,
+// Producer a verified producer: of what was not verified there is none.
 //
 // # Threats
 //
-// Each set of labels costs money every month, and whoever can reach the consumer can send it what he likes. So
-// no label is made of anything that was not verified: the claimed source, type, ID or producer of a rejected event is
-// nowhere in a line. Producers that have a label of their own are at most Options.MaxProducers for the life of the
-// process, consumers at most MaxConsumers; the others are "other". Memory is bounded by these labels,
-// also while the writer fails: then counts stay exact and are written later, and of measured values the
-// first [MaxValues] per set of labels are kept. Not stopped: whoever in the account may write to any log, or call
-// PutMetricData, makes metrics of the same names, also negative ones.
+// Each set of labels costs money every month, and whoever can reach the consumer can send it what he likes.
+// So no label is made of anything that was not verified: the claimed source, type, ID or producer of a
+// rejected event is nowhere in a line. Producers that have a label of their own are at most
+// Options.MaxProducers for the life of the process, consumers at most MaxConsumers; the others are "other".
+// Memory is bounded by these labels, also while the writer fails: then counts stay exact and are written
+// later, and of measured values the first [MaxValues] per set of labels are kept. Not stopped: whoever in the
+// account may write to any log, or call PutMetricData, makes metrics of the same names, also negative ones.
 //
 // Stable: the table above, New, Options.
 package emf
@@ -70,12 +70,13 @@ const DefaultNamespace = "Sealbus"
 
 // Bounds of what is collected and written.
 const (
-	// MaxValues is how many values an array in a line may have, by the section "Target members" of the specification:
+	// MaxValues is how many values an array in a line may have, by the section "Target members" of the
+	// specification:
 	// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 	// So many deliveries are collected at most; the next one has them written.
 	MaxValues = 100
-	// MaxDelay is how old the oldest delivery that was collected may be when the next one comes, which else has it written:
-	// CloudWatch keeps metrics by the minute, and a line has one time.
+	// MaxDelay is how old the oldest delivery that was collected may be when the next one comes, which else has
+	// it written: CloudWatch keeps metrics by the minute, and a line has one time.
 	MaxDelay = time.Minute
 	// DefaultMaxProducers is how many producers have a label of their own.
 	DefaultMaxProducers = 50
@@ -90,8 +91,8 @@ type Options struct {
 	MaxProducers int       // how many verified producers have a label of their own, the others are "other"; 0 = DefaultMaxProducers
 }
 
-// Observer collects what consumers did until Flush, and writes it. It is safe for concurrent use, also by several
-// consumers.
+// Observer collects what consumers did until Flush, and writes it. It is safe for concurrent use, also by
+// several consumers.
 type Observer struct {
 	namespace string
 
@@ -167,8 +168,8 @@ func (o *Observer) Delivered(_ context.Context, r consumer.Report) {
 	o.group(&r).add(&r)
 }
 
-// Flush writes all that was collected. What could not be written is kept for the next time; it is written again whole,
-// so that nothing is counted twice.
+// Flush writes all that was collected. What could not be written is kept for the next time; it is written
+// again whole, so that nothing is counted twice.
 func (o *Observer) Flush(context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -214,8 +215,8 @@ type lineWriter struct {
 	broken bool // the last line has no end
 }
 
-// write reports whether the line is out. Of one that was cut short the rest is not sent later: somebody else may have
-// written to the same place in between. It gets an end, and is no JSON then.
+// write reports whether the line is out. Of one that was cut short the rest is not sent later: somebody else
+// may have written to the same place in between. It gets an end, and is no JSON then.
 func (l *lineWriter) write(line []byte) (written bool, err error) {
 	l.broken = true // if Write panics
 	n, err := l.w.Write(line)

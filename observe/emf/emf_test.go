@@ -121,7 +121,8 @@ func TestBatchIsOneLine(t *testing.T) {
 	}
 }
 
-// TestWritesByItself at its bounds, and each delivery once: by number, by age, and when the clock was set back.
+// TestWritesByItself at its bounds, and each delivery once: by number, by age, and when the clock was set
+// back.
 func TestWritesByItself(t *testing.T) {
 	var out bytes.Buffer
 	o := newObserver(t, emf.Options{Writer: &out})
@@ -149,7 +150,8 @@ func TestWritesByItself(t *testing.T) {
 	}
 }
 
-// TestAttacker: whatever somebody sends, or whoever has a key of one producer, the labels are few and none is theirs.
+// TestAttacker: whatever somebody sends, or whoever has a key of one producer, the labels are few and none is
+// theirs.
 func TestAttacker(t *testing.T) {
 	const deliveries, known, most = 100_000, 1000, 50
 	random := rand.New(rand.NewPCG(1, 2))
@@ -215,7 +217,8 @@ func TestProducersBeyondTheBound(t *testing.T) {
 	}
 }
 
-// TestLongestLine: names that CloudWatch would refuse are spelled so that it takes them, and no line is too long.
+// TestLongestLine: names that CloudWatch would refuse are spelled so that it takes them, and no line is too
+// long.
 func TestLongestLine(t *testing.T) {
 	for _, name := range []string{"", " ", "\t\n", "é\x00\xff", strings.Repeat(`"\`, 3000), strings.Repeat("é", 3000), "\u2028"} {
 		var out bytes.Buffer
@@ -295,8 +298,8 @@ func TestWriterFails(t *testing.T) {
 	}
 }
 
-// TestCutShort: wherever a write is cut short, the next Flush makes good for it, and CloudWatch, which ignores what is not
-// JSON, counts each delivery once.
+// TestCutShort: wherever a write is cut short, the next Flush makes good for it, and CloudWatch, which
+// ignores what is not JSON, counts each delivery once.
 func TestCutShort(t *testing.T) {
 	whole := func(out io.Writer) *emf.Observer {
 		o := newObserver(t, emf.Options{Writer: out})

@@ -14,8 +14,8 @@ type key struct {
 	producer                  string // "" = not verified
 }
 
-// group is what was collected under one set of labels. It stays for the life of the Observer, so that collecting
-// allocates nothing once a set has been seen.
+// group is what was collected under one set of labels. It stays for the life of the Observer, so that
+// collecting allocates nothing once a set has been seen.
 type group struct {
 	key
 	at         time.Time // of the latest delivery
@@ -85,8 +85,8 @@ func (g *group) reset() {
 
 // appendLine appends the group as one document of
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-// and a newline: a MetricDirective for each list of dimension sets, then the target members, which are the labels and the
-// numbers. It is less than 16 KiB; CloudWatch Logs takes 256 KiB or more.
+// and a newline: a MetricDirective for each list of dimension sets, then the target members, which are the
+// labels and the numbers. It is less than 16 KiB; CloudWatch Logs takes 256 KiB or more.
 func (g *group) appendLine(b []byte, namespace string) []byte {
 	b = append(b, `{"_aws":{"Timestamp":`...)
 	b = strconv.AppendInt(b, g.at.UnixMilli(), 10)

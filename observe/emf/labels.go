@@ -39,7 +39,8 @@ func (l *labels) of(name string) string {
 const maxLabel = 255
 
 // spell writes a name as a dimension value may be: printable ASCII that is not all white space
-// (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Dimension.html). Any other byte is %XX.
+// (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Dimension.html). Any other byte is
+// %XX.
 func spell(name string) string {
 	const hex = "0123456789ABCDEF"
 	blank := strings.TrimSpace(name) == ""

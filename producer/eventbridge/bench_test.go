@@ -16,8 +16,8 @@ import (
 	sealbus "github.com/sealbus/sealbus/producer/eventbridge"
 )
 
-// BenchmarkPublish is 10 events of 1 KiB: the raw signatures alone, sealing, the SDK's call with what is sealed
-// already, and all of it, to an endpoint that takes everything.
+// BenchmarkPublish is 10 events of 1 KiB: the raw signatures alone, sealing, the SDK's call with what is
+// sealed already, and all of it, to an endpoint that takes everything.
 func BenchmarkPublish(b *testing.B) {
 	const n, size = sealbus.MaxEntries, 1 << 10
 	null := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

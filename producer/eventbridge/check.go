@@ -15,8 +15,8 @@ import (
 	"github.com/sealbus/sealbus/producer"
 )
 
-// ErrNoBus means that the event was not sent, because its bus does not exist: PutEvents would have answered with an
-// event ID, and the event would have been lost.
+// ErrNoBus means that the event was not sent, because its bus does not exist: PutEvents would have answered
+// with an event ID, and the event would have been lost.
 var ErrNoBus = errors.New("eventbridge: the event bus does not exist: check its name, account and region, or create it")
 
 // checkEvery is how long an answer is believed: somebody may delete the bus.
@@ -38,9 +38,9 @@ type check struct {
 
 func newCheck() check { return check{turn: make(chan struct{}, 1)} }
 
-// checkBus makes sure that the bus exists. A caller who may not ask is believed: PutEvents alone is enough. An
-// answer that does not come at all keeps events back only if there never was one; until then it is asked for as long as
-// entries are tried again, in the same time.
+// checkBus makes sure that the bus exists. A caller who may not ask is believed: PutEvents alone is enough.
+// An answer that does not come at all keeps events back only if there never was one; until then it is asked
+// for as long as entries are tried again, in the same time.
 func (s *sending) checkBus(ctx context.Context) error {
 	b, c := s.bus, &s.bus.check
 	if c.client == nil {

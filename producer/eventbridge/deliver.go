@@ -76,8 +76,8 @@ func (s *sending) try(ctx context.Context, items []item, try int) (again []item)
 	return again
 }
 
-// refused notes how the latest try failed. After a try without an answer the event may be on the bus, whatever was
-// said to a later one. Unclear means that the service may have acted although the call failed.
+// refused notes how the latest try failed. After a try without an answer the event may be on the bus,
+// whatever was said to a later one. Unclear means that the service may have acted although the call failed.
 func (s *sending) refused(it item, err *Error, unclear bool) {
 	s.unclear[it.index] = s.unclear[it.index] || unclear
 	if before := s.errs[it.index]; errors.Is(before, producer.ErrNoAnswer) && !errors.Is(err, producer.ErrNoAnswer) {
@@ -113,8 +113,9 @@ func (b *Bus) put(ctx context.Context, items []item) (out *eventbridge.PutEvents
 // once switches the SDK's own retries off.
 func once(o *eventbridge.Options) { o.Retryer = aws.NopRetryer{} }
 
-// wait sleeps before the next try: anything up to the longest wait, so that many producers that were throttled
-// together do not come back together ("full jitter"). It is false when there is no time for another try.
+// wait sleeps before the next try: anything up to the longest wait, so that many producers that were
+// throttled together do not come back together ("full jitter"). It is false when there is no time for another
+// try.
 func (s *sending) wait(ctx context.Context, tries int) bool {
 	o := &s.bus.opts
 	longest := longestWait
@@ -166,8 +167,8 @@ func entryError(r *types.PutEventsResultEntry, try int) error {
 	return nil
 }
 
-// callError is the error of a call as a whole. If the service did not answer it, some of the entries may be on the bus,
-// unless it is clear that the call never left.
+// callError is the error of a call as a whole. If the service did not answer it, some of the entries may be
+// on the bus, unless it is clear that the call never left.
 func callError(ctx context.Context, err error, try int, unclear bool) *Error {
 	e := &Error{Tries: try, Err: err}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {

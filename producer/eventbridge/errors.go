@@ -43,7 +43,8 @@ func (e *Error) Error() string {
 // Unwrap is Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// overLimit is what the service says of a call that is too large, whatever else "ValidationException" may mean.
+// overLimit is what the service says of a call that is too large, whatever else "ValidationException" may
+// mean.
 const overLimit = "Total size of the entries in the request is over the limit"
 
 // Fix is what to do, in one line; "" = the message says all that is known.

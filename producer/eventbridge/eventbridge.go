@@ -1,19 +1,21 @@
 // Package eventbridge is the producer.Bus that puts sealed events on an Amazon EventBridge bus.
 //
-// PutEvents answers "200 OK" also when some entries failed, and swallows what is sent to a bus that does not exist.
-// So each entry's own answer becomes the event's own error; what the service says to try again is tried again, entry
-// by entry, with full jitter, until RetryFor is over; and Options.CheckBus asks whether the bus exists. An entry that is
-// retried after an answer was lost may be on the bus twice: Result.MaybeTwice says so, and consumers handle it once.
+// PutEvents answers "200 OK" also when some entries failed, and swallows what is sent to a bus that does not
+// exist. So each entry's own answer becomes the event's own error; what the service says to try again is
+// tried again, entry by entry, with full jitter, until RetryFor is over; and Options.CheckBus asks whether
+// the bus exists. An entry that is retried after an answer was lost may be on the bus twice:
+// Result.MaybeTwice says so, and consumers handle it once.
 //
-// Threats: an answer that hides a failure, an answer that is lost, a service that throttles (above). Not stopped: whoever
-// may call PutEvents puts what they like on the bus. That is what sealing is for.
+// Threats: an answer that hides a failure, an answer that is lost, a service that throttles (above). Not
+// stopped: whoever may call PutEvents puts what they like on the bus. That is what sealing is for.
 //
 //	cfg, err := config.LoadDefaultConfig(ctx)
 //	bus, err := eventbridge.New(awseventbridge.NewFromConfig(cfg), "central", nil)
 //	p, err := producer.New(ring, bus, nil)
 //	results, err := p.Publish(ctx, events...)
 //
-// It needs the permission events:PutEvents on the bus, and with CheckBus it makes use of events:DescribeEventBus.
+// It needs the permission events:PutEvents on the bus, and with CheckBus it makes use of
+// events:DescribeEventBus.
 //
 // Stable: New, Options, Error, TooLargeError, ErrNoBus.
 package eventbridge
@@ -40,7 +42,8 @@ const MaxEntries = 10
 
 // What Options are when they are not set.
 const (
-	// DefaultMaxBytes: the entries of one call are smaller than this together. It is 256 KiB in the China regions.
+	// DefaultMaxBytes: the entries of one call are smaller than this together. It is 256 KiB in the China
+	// regions.
 	DefaultMaxBytes = 1 << 20
 	// DefaultConcurrency is below the SDK's and most proxies' limits on connections to one host.
 	DefaultConcurrency = 8
@@ -64,8 +67,8 @@ type Options struct {
 	Concurrency int             // calls under way at one time, over all Sends; 0 = DefaultConcurrency
 	RetryFor    time.Duration   // how long after the beginning of Send an entry, or the check of the bus, may be tried again; 0 = DefaultRetryFor, negative = never
 	CallTimeout time.Duration   // of one call, which is then tried again; 0 = DefaultCallTimeout
-	// TraceHeader is the X-Ray trace header of the entries; nil = the one that the Lambda runtime for Go keeps in the
-	// context, or else the one that the trace context of producer.WithTrace amounts to.
+	// TraceHeader is the X-Ray trace header of the entries; nil = the one that the Lambda runtime for Go keeps
+	// in the context, or else the one that the trace context of producer.WithTrace amounts to.
 	TraceHeader func(ctx context.Context) string
 
 	Now    func() time.Time                           // the clock that RetryFor is measured by; nil = time.Now
@@ -90,8 +93,8 @@ var (
 // busName is what PutEvents accepts as EventBusName, a name or an ARN.
 var busName = regexp.MustCompile(`^(arn:aws[\w-]*:events:[a-z]+-[a-z\d-]+:\d{12}:event-bus/)?[/.\-_A-Za-z0-9]{1,256}$`)
 
-// New makes a bus that puts events on the event bus of that name or ARN; "default" is the account's own. The client's
-// retries are switched off, because they know nothing of entries: see Options.RetryFor.
+// New makes a bus that puts events on the event bus of that name or ARN; "default" is the account's own. The
+// client's retries are switched off, because they know nothing of entries: see Options.RetryFor.
 func New(client Client, bus string, opts *Options) (*Bus, error) {
 	var o Options
 	if opts != nil {
@@ -161,8 +164,8 @@ func orDefault[T int | time.Duration](v, standard T) T {
 }
 
 // Send is producer.Bus.Send. The errors are nil for what EventBridge has accepted, and otherwise a *Error, a
-// *TooLargeError, a *envelope.SealError, ErrNoBus, producer.ErrNotSent or producer.ErrNoAnswer. It returns when all is
-// accepted, refused for good, or RetryFor is over.
+// *TooLargeError, a *envelope.SealError, ErrNoBus, producer.ErrNotSent or producer.ErrNoAnswer. It returns
+// when all is accepted, refused for good, or RetryFor is over.
 func (b *Bus) Send(ctx context.Context, events []*envelope.Sealed) []error {
 	return b.send(ctx, events).errs
 }

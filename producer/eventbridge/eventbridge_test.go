@@ -68,8 +68,8 @@ func entrySize(t *testing.T, s *envelope.Sealed, layout envelope.Layout) int {
 	return e.Size()
 }
 
-// client answers as a test wants, and remembers what it was sent. An answer gets the IDs of the events of the call, and
-// how many calls were before.
+// client answers as a test wants, and remembers what it was sent. An answer gets the IDs of the events of the
+// call, and how many calls were before.
 type client struct {
 	mu     sync.Mutex
 	calls  []*eventbridge.PutEventsInput
@@ -298,7 +298,8 @@ func TestUnfit(t *testing.T) {
 	}
 }
 
-// TestPartialFailure: only what may be accepted another time is sent again, and every event has its own answer.
+// TestPartialFailure: only what may be accepted another time is sent again, and every event has its own
+// answer.
 func TestPartialFailure(t *testing.T) {
 	c := &client{answer: func(ids []string, call int) (*eventbridge.PutEventsOutput, error) {
 		switch call {
@@ -540,7 +541,8 @@ func TestCancelled(t *testing.T) {
 	}
 }
 
-// Nothing is sent under a context that is over already, whichever a free slot or the context is noticed first.
+// Nothing is sent under a context that is over already, whichever a free slot or the context is noticed
+// first.
 func TestCancelledBefore(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -685,7 +687,8 @@ func (f *flaky) DescribeEventBus(context.Context, *eventbridge.DescribeEventBusI
 	return &eventbridge.DescribeEventBusOutput{}, nil
 }
 
-// TestCheckBusIsTriedAgain: RetryFor is for the check of the bus as well. What does not pass by itself is asked once.
+// TestCheckBusIsTriedAgain: RetryFor is for the check of the bus as well. What does not pass by itself is
+// asked once.
 func TestCheckBusIsTriedAgain(t *testing.T) {
 	throttled, refused := &smithy.GenericAPIError{Code: "ThrottlingException"}, &smithy.GenericAPIError{Code: "UnrecognizedClientException"}
 	for name, c := range map[string]struct {

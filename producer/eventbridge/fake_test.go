@@ -86,8 +86,8 @@ func events(n int) []event.Event {
 	return list
 }
 
-// TestThroughTheSDK publishes through the real client and a service that fails in all its ways: what is reported as
-// published arrives, and what does not arrive is reported.
+// TestThroughTheSDK publishes through the real client and a service that fails in all its ways: what is
+// reported as published arrives, and what does not arrive is reported.
 func TestThroughTheSDK(t *testing.T) {
 	for _, layout := range []envelope.Layout{envelope.Structured, envelope.Embedded} {
 		t.Run(fmt.Sprint(layout), func(t *testing.T) {
@@ -123,8 +123,8 @@ func TestThroughTheSDK(t *testing.T) {
 	}
 }
 
-// TestFaultsThroughTheSDK: each way in which a call fails is tried again, once, by us and not by the SDK. After a try
-// in which the service may have acted, the event may be on the bus twice.
+// TestFaultsThroughTheSDK: each way in which a call fails is tried again, once, by us and not by the SDK.
+// After a try in which the service may have acted, the event may be on the bus twice.
 func TestFaultsThroughTheSDK(t *testing.T) {
 	for fault, maybeTwice := range map[awsfake.CallFault]bool{
 		awsfake.Throttled: false, awsfake.InternalError: true, awsfake.CutBefore: true, awsfake.CutAfter: true, awsfake.GarbageAnswer: true,
@@ -217,8 +217,8 @@ func TestSizeAsTheService(t *testing.T) {
 	}
 }
 
-// TestNobodyThere: what never left is tried again, ends as an event that may be published later, and cannot be on the
-// bus twice: a refused connection, and a request that could not be signed.
+// TestNobodyThere: what never left is tried again, ends as an event that may be published later, and cannot
+// be on the bus twice: a refused connection, and a request that could not be signed.
 func TestNobodyThere(t *testing.T) {
 	server, err := awsfake.Start(nil)
 	if err != nil {

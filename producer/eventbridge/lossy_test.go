@@ -17,8 +17,8 @@ import (
 	sealbus "github.com/sealbus/sealbus/producer/eventbridge"
 )
 
-// TestLostAnswers publishes through a proxy that loses one answer in twenty after the service has acted. All events
-// arrive, and exactly those that arrive twice are reported as perhaps being on the bus twice.
+// TestLostAnswers publishes through a proxy that loses one answer in twenty after the service has acted. All
+// events arrive, and exactly those that arrive twice are reported as perhaps being on the bus twice.
 func TestLostAnswers(t *testing.T) {
 	for _, phase := range lossy.Runs(lossy.Phases) {
 		t.Run(fmt.Sprint(phase), func(t *testing.T) {
@@ -61,7 +61,8 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
-// TestUnclearAnswers: an answer that does not say what became of an entry leaves it open whether it is on the bus.
+// TestUnclearAnswers: an answer that does not say what became of an entry leaves it open whether it is on the
+// bus.
 func TestUnclearAnswers(t *testing.T) {
 	for name, out := range map[string]*eventbridge.PutEventsOutput{"too few": accepted(1), "neither ID nor error": failing("", "")} {
 		t.Run(name, func(t *testing.T) {

@@ -7,7 +7,8 @@ import (
 	"github.com/sealbus/sealbus/producer"
 )
 
-// lambdaTraceKey is the key under which github.com/aws/aws-lambda-go keeps the invocation's X-Ray header in the context.
+// lambdaTraceKey is the key under which github.com/aws/aws-lambda-go keeps the invocation's X-Ray header in
+// the context.
 const lambdaTraceKey = "x-amzn-trace-id"
 
 // maxTraceHeader is the service's limit, in characters.

@@ -1,5 +1,5 @@
-// Package awslambdatest tests functions of package awslambda as Lambda would invoke them: with the JSON that AWS documents,
-// a deadline, and an event source mapping's reading of the response.
+// Package awslambdatest tests functions of package awslambda as Lambda would invoke them: with the JSON that
+// AWS documents, a deadline, and an event source mapping's reading of the response.
 //
 //	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
 //	entry, _ := org.Event(t, "com.example.order.placed", order).EventBridge(envelope.Structured)
@@ -27,8 +27,9 @@ type Result struct {
 	Response []byte // JSON, as Lambda gets it; nil if the invocation failed
 	Err      error  // the error of the function, or of writing its response; nil = it succeeded
 
-	// Failed are the messages that are delivered again, by messageId, in the order of the batch; empty for an invocation without a
-	// batch of SQS messages. It is what an event source mapping with ReportBatchItemFailures concludes.
+	// Failed are the messages that are delivered again, by messageId, in the order of the batch; empty for an
+	// invocation without a batch of SQS messages. It is what an event source mapping with
+	// ReportBatchItemFailures concludes.
 	Failed []string
 }
 
@@ -38,8 +39,8 @@ func Invoke[Response any](t testing.TB, handler func(context.Context, json.RawMe
 	return InvokeFor(t, Timeout, handler, payload)
 }
 
-// InvokeFor is Invoke with another timeout of the function. Like Lambda it gives the handler a context that ends
-// then. Unlike Lambda it does not kill a handler that goes on, but waits for it.
+// InvokeFor is Invoke with another timeout of the function. Like Lambda it gives the handler a context that
+// ends then. Unlike Lambda it does not kill a handler that goes on, but waits for it.
 func InvokeFor[Response any](t testing.TB, timeout time.Duration, handler func(context.Context, json.RawMessage) (Response, error), payload []byte) *Result {
 	t.Helper()
 	ids := messageIDs(t, payload)
@@ -106,7 +107,8 @@ func failed(ids []string, response []byte) []string {
 
 var errResponse = errors.New("not a partial batch response")
 
-// itemFailures are the identifiers in a response. An empty response or list, or null, is one without failures.
+// itemFailures are the identifiers in a response. An empty response or list, or null, is one without
+// failures.
 func itemFailures(response []byte) (ids []string, err error) {
 	r := strictjson.NewReader(response)
 	if isNull(&r) {

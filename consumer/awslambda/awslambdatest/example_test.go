@@ -23,8 +23,9 @@ func (exampleT) Context() context.Context          { return context.Background()
 func (exampleT) Fatal(args ...any)                 { panic(fmt.Sprint(args...)) }
 func (exampleT) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
-// A function is invoked with a batch of two messages. The second was changed on its way, and the consumer has no
-// quarantine for it, so the function asks for it again and the queue's dead-letter queue gets it in the end.
+// A function is invoked with a batch of two messages. The second was changed on its way, and the consumer has
+// no quarantine for it, so the function asks for it again and the queue's dead-letter queue gets it in the
+// end.
 func Example() {
 	t := exampleT{} // in a test: t *testing.T
 	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")

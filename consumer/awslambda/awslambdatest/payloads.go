@@ -16,8 +16,8 @@ const (
 	Region  = envelopetest.Region
 )
 
-// EventBridge is an event as EventBridge delivers it to a function or a queue: the entry is what was published
-// (envelope.Sealed.EventBridge). d may be nil. It is envelopetest.EventBridge.
+// EventBridge is an event as EventBridge delivers it to a function or a queue: the entry is what was
+// published (envelope.Sealed.EventBridge). d may be nil. It is envelopetest.EventBridge.
 func EventBridge(t testing.TB, entry *envelope.Entry, d *envelopetest.Delivered) []byte {
 	t.Helper()
 	return envelopetest.EventBridge(t, entry, d)

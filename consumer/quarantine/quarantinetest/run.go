@@ -31,17 +31,18 @@ import (
 type Place struct {
 	// Open makes a store on the place. Stores with one key share their records.
 	Open func(t *testing.T, key []byte) quarantine.Store
-	// Inject does what somebody can do who may write to the place but has no key: it puts doc in the place of the
-	// record with that ID, or beside it where that is all that they can do.
+	// Inject does what somebody can do who may write to the place but has no key: it puts doc in the place of
+	// the record with that ID, or beside it where that is all that they can do.
 	Inject func(t *testing.T, id string, doc []byte)
 	// Down makes everything fail from now on, in a moment.
 	Down func(t *testing.T)
-	// Fits is the size of a body that the place can hold, and TooLarge that of one that it cannot hold; 0 = not tested.
+	// Fits is the size of a body that the place can hold, and TooLarge that of one that it cannot hold; 0 = not
+	// tested.
 	Fits, TooLarge int
 	// Unordered says that List does not go by time.
 	Unordered bool
-	// Repeats says that a record may be there twice after one Put, because an answer was lost. It is listed once, by
-	// those who have its key.
+	// Repeats says that a record may be there twice after one Put, because an answer was lost. It is listed
+	// once, by those who have its key.
 	Repeats bool
 }
 
@@ -343,7 +344,8 @@ func wrongKey(e *env) {
 	e.want(e.list(e.Store, nil), "o-1")
 }
 
-// anothersRecord: a record that was moved here keeps saying whose it is; one under another key is not authentic.
+// anothersRecord: a record that was moved here keeps saying whose it is; one under another key is not
+// authentic.
 func anothersRecord(e *env) {
 	r := Record(e.now, "o-1")
 	r.Consumer, r.Quarantine = "payroll", "other"

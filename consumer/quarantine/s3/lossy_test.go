@@ -12,7 +12,8 @@ import (
 	"github.com/sealbus/sealbus/internal/lossy"
 )
 
-// TestStoreLossy runs the contract while one answer in twenty is lost after S3 has acted, also in the middle of an object.
+// TestStoreLossy runs the contract while one answer in twenty is lost after S3 has acted, also in the middle
+// of an object.
 func TestStoreLossy(t *testing.T) {
 	for _, phase := range lossy.Runs(lossy.Phases) {
 		t.Run(fmt.Sprint(phase), func(t *testing.T) {

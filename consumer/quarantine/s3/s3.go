@@ -1,18 +1,21 @@
 // Package s3 is the quarantine.Store in an Amazon S3 bucket.
 //
-// A record is one object, PREFIX/2026/03/01/20260301T120000.123456789Z-HASH.json: its key is made of time and hash only,
-// never of what somebody else chose. Put is done when S3 has answered, and S3 has compared a SHA-256 before it does.
-// Since the hash covers the whole record, a Put that is tried again writes the same object once more.
+// A record is one object, PREFIX/2026/03/01/20260301T120000.123456789Z-HASH.json: its key is made of time and
+// hash only, never of what somebody else chose. Put is done when S3 has answered, and S3 has compared a
+// SHA-256 before it does. Since the hash covers the whole record, a Put that is tried again writes the same
+// object once more.
 //
-// Threats: whoever can write to the bucket but has no key (what they write is not authentic), an object of any size
-// (none is read beyond consumer.MaxRecord), a bucket that another account registered after it was deleted
-// (Options.BucketOwner), an answer that never comes (Options.Timeout). Not stopped: whoever may delete objects. Versioning
-// or Object Lock help against that: Remove then only hides the record. Encryption at rest is the bucket's.
+// Threats: whoever can write to the bucket but has no key (what they write is not authentic), an object of
+// any size (none is read beyond consumer.MaxRecord), a bucket that another account registered after it was
+// deleted (Options.BucketOwner), an answer that never comes (Options.Timeout). Not stopped: whoever may
+// delete objects. Versioning or Object Lock help against that: Remove then only hides the record. Encryption
+// at rest is the bucket's.
 //
 //	store, err := s3.New(awss3.NewFromConfig(cfg), "acme-quarantine", key, &s3.Options{Prefix: "billing"})
 //	c, err := consumer.New("billing", trust, claims, &consumer.Options{Sources: sources, Quarantine: store})
 //
-// The consumer needs one permission (with a customer's key on the bucket also kms:GenerateDataKey on that key):
+// The consumer needs one permission (with a customer's key on the bucket also kms:GenerateDataKey on that
+// key):
 //
 //	{"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::acme-quarantine/billing/*"}
 //
@@ -49,7 +52,8 @@ import (
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// DefaultTimeout is long enough to move consumer.MaxRecord bytes, and short enough to be over before a Lambda function is.
+// DefaultTimeout is long enough to move consumer.MaxRecord bytes, and short enough to be over before a Lambda
+// function is.
 const DefaultTimeout = 30 * time.Second
 
 // Client is what the store needs of the SDK's *s3.Client. Put needs PutObject only.
@@ -166,7 +170,8 @@ func (s *Store) failed(permission string, err error) error {
 	return fmt.Errorf("quarantine/s3: bucket %s (%s): %w", s.bucket, permission, err)
 }
 
-// List goes through the bucket in the order of time. Objects with keys that no record has are listed as not authentic.
+// List goes through the bucket in the order of time. Objects with keys that no record has are listed as not
+// authentic.
 func (s *Store) List(ctx context.Context, opts *quarantine.ListOptions) iter.Seq2[quarantine.Entry, error] {
 	return func(yield func(quarantine.Entry, error) bool) {
 		for o, err := range s.objects(ctx, opts) {
@@ -212,7 +217,8 @@ func (s *Store) objects(ctx context.Context, opts *quarantine.ListOptions) iter.
 	}
 }
 
-// plainKey is the key of an object in an answer. What cannot be decoded is left as it is: no record has such a key.
+// plainKey is the key of an object in an answer. What cannot be decoded is left as it is: no record has such
+// a key.
 func plainKey(encoding types.EncodingType, key *string) *string {
 	if encoding == types.EncodingTypeUrl {
 		if plain, err := url.QueryUnescape(aws.ToString(key)); err == nil {
@@ -244,8 +250,8 @@ func (s *Store) page(ctx context.Context, in *s3.ListObjectsV2Input) (*s3.ListOb
 	return page, nil
 }
 
-// entry reads an object, unless its name says that it is not wanted, or it is gone by now. What keeps only this one
-// from being read (it may be encrypted under a key that somebody else chose) is in the entry.
+// entry reads an object, unless its name says that it is not wanted, or it is gone by now. What keeps only
+// this one from being read (it may be encrypted under a key that somebody else chose) is in the entry.
 func (s *Store) entry(ctx context.Context, o types.Object, opts *quarantine.ListOptions) (e quarantine.Entry, there bool, err error) {
 	key := aws.ToString(o.Key)
 	id, ok := s.idOf(key)
@@ -286,7 +292,8 @@ func (s *Store) Get(ctx context.Context, id string) (quarantine.Entry, error) {
 	return e, nil
 }
 
-// reads is how often an object is read whose bytes do not all come: the SDK repeats only what fails before the first.
+// reads is how often an object is read whose bytes do not all come: the SDK repeats only what fails before
+// the first.
 const reads = 3
 
 // read reads an object of at most consumer.MaxRecord bytes.

@@ -357,8 +357,8 @@ func TestForeignObjects(t *testing.T) {
 	}
 }
 
-// A key with a control character, which somebody put there, does not make the whole list unreadable: S3 is asked to
-// encode keys.
+// A key with a control character, which somebody put there, does not make the whole list unreadable: S3 is
+// asked to encode keys.
 func TestKeysWithControlCharacters(t *testing.T) {
 	f := newFake(t)
 	s := newStore(t, f, quarantinetest.Key(), &s3.Options{Prefix: "billing"})

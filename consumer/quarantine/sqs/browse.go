@@ -20,20 +20,21 @@ import (
 // batch is how many messages SQS hands out, or takes back, in one call.
 const batch = 10
 
-// rounds is how many answers in a row may hold nothing new before a listing ends. Messages come a second time when going
-// through all takes longer than Visibility: it would go round and round.
+// rounds is how many answers in a row may hold nothing new before a listing ends. Messages come a second time
+// when going through all takes longer than Visibility: it would go round and round.
 const rounds = 3
 
 // foreign is how the ID of a message begins that is no authentic record; its MessageId follows.
 const foreign = "message-"
 
-// ErrIncomplete ends a List that may lack up to ten messages for each answer that was lost on the way: SQS has hidden
-// them. They show themselves again when Visibility is over: list again then.
+// ErrIncomplete ends a List that may lack up to ten messages for each answer that was lost on the way: SQS
+// has hidden them. They show themselves again when Visibility is over: list again then.
 var ErrIncomplete = errors.New("quarantine/sqs: an answer of SQS was lost, and the messages in it are hidden for a while")
 
-// List takes the messages of the queue one after another, and hands all back when it ends. Within it, Remove deletes at
-// once. A record that is in the queue several times is listed once, and Remove deletes those copies that
-// were met by then. The error that ends it wraps ErrIncomplete if an answer was lost that may have had messages in it.
+// List takes the messages of the queue one after another, and hands all back when it ends. Within it, Remove
+// deletes at once. A record that is in the queue several times is listed once, and Remove deletes those
+// copies that were met by then. The error that ends it wraps ErrIncomplete if an answer was lost that may
+// have had messages in it.
 func (s *Store) List(ctx context.Context, opts *quarantine.ListOptions) iter.Seq2[quarantine.Entry, error] {
 	return func(yield func(quarantine.Entry, error) bool) {
 		l := &listing{Store: s, seen: make(map[string]bool)}
@@ -138,8 +139,8 @@ func (s *Store) letGo(r receipt) bool {
 	return true
 }
 
-// handBack shows the messages to others again, also if the context was cancelled. What it does not get to, shows itself
-// when Visibility is over.
+// handBack shows the messages to others again, also if the context was cancelled. What it does not get to,
+// shows itself when Visibility is over.
 func (l *listing) handBack(ctx context.Context) {
 	cancelled := ctx.Err() != nil
 	ctx = context.WithoutCancel(ctx)
@@ -189,8 +190,8 @@ func notFound(id string) error {
 	return fmt.Errorf("%w: %.80q (or somebody else is looking at it right now)", quarantine.ErrNotFound, id)
 }
 
-// Remove deletes the messages of the record that are in hand. If there are none, it goes through the queue until it
-// finds one.
+// Remove deletes the messages of the record that are in hand. If there are none, it goes through the queue
+// until it finds one.
 func (s *Store) Remove(ctx context.Context, id string) error {
 	if found, err := s.remove(ctx, id); found {
 		return err

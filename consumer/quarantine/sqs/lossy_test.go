@@ -62,7 +62,8 @@ func (o operator) Remove(ctx context.Context, id string) error {
 	return err
 }
 
-// lossyClient is a client of the fake whose answers are lost now and then. It repeats calls as the SDK does by default.
+// lossyClient is a client of the fake whose answers are lost now and then. It repeats calls as the SDK does
+// by default.
 func (f *fake) lossyClient(t *testing.T, phase int) (*awssqs.Client, *lossy.Proxy) {
 	t.Helper()
 	proxy := lossy.Start(t, f.server.URL(), phase)
@@ -90,8 +91,8 @@ func TestStoreLossy(t *testing.T) {
 	}
 }
 
-// TestListIncomplete: a list that may lack messages says so at its end, and so does a search. Nothing is lost: the
-// messages are there when Visibility is over.
+// TestListIncomplete: a list that may lack messages says so at its end, and so does a search. Nothing is
+// lost: the messages are there when Visibility is over.
 func TestListIncomplete(t *testing.T) {
 	f := newFake(t, awsfake.Options{})
 	put(t, f.store(t, quarantinetest.Key(), sqs.Options{}), 12)
@@ -114,8 +115,8 @@ func TestListIncomplete(t *testing.T) {
 	}
 }
 
-// TestReopenLossy: a record whose reopening lost its answer is there twice, as the same record, for which a consumer has
-// one claim; in a FIFO queue SQS drops the second.
+// TestReopenLossy: a record whose reopening lost its answer is there twice, as the same record, for which a
+// consumer has one claim; in a FIFO queue SQS drops the second.
 func TestReopenLossy(t *testing.T) {
 	f := newFake(t, awsfake.Options{})
 	entry := list(t, full(t))[0]

@@ -1,7 +1,7 @@
 // Package sqs is the quarantine.Store in an Amazon SQS standard queue.
 //
-// A record is the body of one message. Put is done when SQS has answered. It is the quarantine that needs the least, and
-// can do the least; where it matters, use package quarantine/s3:
+// A record is the body of one message. Put is done when SQS has answered. It is the quarantine that needs the
+// least, and can do the least; where it matters, use package quarantine/s3:
 //
 //   - A record must fit into a message: 1 MiB, or 256 KiB where Options.MaxBytes says so. The body of a delivery grows by a third in it,
 //     so one above about 750 KiB (180 KiB) does not fit. Put then fails, and the delivery goes to its own dead-letter queue. In a
@@ -16,9 +16,9 @@
 //     List of the same Store has the record in hand.
 //   - At most 120,000 messages can be in hand at a time, and so be listed.
 //
-// Threats: whoever can send to the queue but has no key (what they send is not authentic, and removed by its ID), an
-// answer that never comes (Options.Timeout). Not stopped: whoever may receive and delete messages, or purge the queue.
-// A FIFO queue is refused: what is in hand would hide what comes after it.
+// Threats: whoever can send to the queue but has no key (what they send is not authentic, and removed by its
+// ID), an answer that never comes (Options.Timeout). Not stopped: whoever may receive and delete messages, or
+// purge the queue. A FIFO queue is refused: what is in hand would hide what comes after it.
 //
 //	store, err := sqs.New(awssqs.NewFromConfig(cfg), queueURL, key, nil)
 //	c, err := consumer.New("billing", trust, claims, &consumer.Options{Sources: sources, Quarantine: store})
@@ -103,7 +103,8 @@ var (
 	_ Client           = (*sqs.Client)(nil)
 )
 
-// New makes the store of the standard queue with that URL. The key has at least consumer.MinQuarantineKey bytes.
+// New makes the store of the standard queue with that URL. The key has at least consumer.MinQuarantineKey
+// bytes.
 func New(client Client, queueURL string, key []byte, opts *Options) (*Store, error) {
 	var o Options
 	if opts != nil {
@@ -197,8 +198,8 @@ func send(ctx context.Context, client Sender, in *sqs.SendMessageInput) error {
 // again has the SDK repeat every call that lost its answer: what is there twice is handled once.
 func again(o *sqs.Options) { o.Retryer = awscall.Retryer(o.Retryer) }
 
-// tooLarge reports whether the message is larger than this queue takes, which its owner sets. SQS has no error code for
-// that, and says in the text: "Message must be shorter than 262144 bytes."
+// tooLarge reports whether the message is larger than this queue takes, which its owner sets. SQS has no
+// error code for that, and says in the text: "Message must be shorter than 262144 bytes."
 func tooLarge(err error) bool {
 	e, ok := errors.AsType[smithy.APIError](err)
 	return ok && e.ErrorCode() == "InvalidParameterValue" && strings.Contains(e.ErrorMessage(), "must be shorter than")

@@ -155,7 +155,8 @@ func TestTooLargeSaysWhatToDo(t *testing.T) {
 	}
 }
 
-// What a list had in hand, the next one sees, and nobody is kept from it meanwhile for longer than Visibility.
+// What a list had in hand, the next one sees, and nobody is kept from it meanwhile for longer than
+// Visibility.
 func TestVisibility(t *testing.T) {
 	f := newFake(t, awsfake.Options{})
 	s := f.store(t, quarantinetest.Key(), sqs.Options{Visibility: time.Minute})
@@ -175,7 +176,8 @@ func TestVisibility(t *testing.T) {
 	}
 }
 
-// A receipt that has lapsed deletes nothing, although SQS says yes. Remove knows, and takes the message again.
+// A receipt that has lapsed deletes nothing, although SQS says yes. Remove knows, and takes the message
+// again.
 func TestRemoveAfterVisibility(t *testing.T) {
 	f := newFake(t, awsfake.Options{})
 	s := f.store(t, quarantinetest.Key(), sqs.Options{Visibility: time.Minute})

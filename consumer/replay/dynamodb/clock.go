@@ -17,16 +17,16 @@ import (
 
 // Bounds of what is believed of the service's time.
 const (
-	// leaseSlack is how far apart the earliest and the latest time are taken to be at least: the header Date has whole
-	// seconds, and its way here takes time.
+	// leaseSlack is how far apart the earliest and the latest time are taken to be at least: the header Date has
+	// whole seconds, and its way here takes time.
 	leaseSlack = 2 * time.Second
-	// maxOffset is how far the service's time may be from this machine's: three times of what consumers tolerate. Nobody
-	// can tell which of the two clocks is wrong then.
+	// maxOffset is how far the service's time may be from this machine's: three times of what consumers
+	// tolerate. Nobody can tell which of the two clocks is wrong then.
 	maxOffset = 15 * time.Minute
 	// maxSampleAge is how long an answer tells the time: so briefly that no clock drifts by much.
 	maxSampleAge = time.Minute
-	// maxJump is by how much the wall clock and the monotonic one may differ since then. If it is more, the clock was set or the
-	// process was frozen, in which the monotonic clock stands still.
+	// maxJump is by how much the wall clock and the monotonic one may differ since then. If it is more, the
+	// clock was set or the process was frozen, in which the monotonic clock stands still.
 	maxJump = time.Second
 )
 
@@ -37,14 +37,16 @@ var (
 	errBroken = errors.New("the answer is an error that a proxy may have written, by a clock of its own")
 )
 
-// clock knows the service's time from the dates of its answers. A claim is taken over only if its lease had ended at the
-// earliest time that it can be, and a lease is written so that it ends late enough at the latest.
+// clock knows the service's time from the dates of its answers. A claim is taken over only if its lease had
+// ended at the earliest time that it can be, and a lease is written so that it ends late enough at the
+// latest.
 type clock struct {
 	now    func() time.Time
 	newest atomic.Pointer[sample]
 }
 
-// sample is one dated answer. At date, in whole seconds, the service wrote it, and that was between sent and got.
+// sample is one dated answer. At date, in whole seconds, the service wrote it, and that was between sent and
+// got.
 type sample struct{ date, sent, got time.Time }
 
 // times are between what the service's time is now; ok = false: it is not known.
@@ -65,7 +67,8 @@ func (c *clock) times() (earliest, latest time.Time, ok bool) {
 	return earliest, latest, true
 }
 
-// between is the time between two moments by the monotonic clock, if they were read with it, and by the wall clock.
+// between is the time between two moments by the monotonic clock, if they were read with it, and by the wall
+// clock.
 func between(from, to time.Time) (monotonic, wall time.Duration) {
 	return to.Sub(from), to.Round(0).Sub(from.Round(0))
 }
@@ -75,7 +78,8 @@ func steady(monotonic, wall time.Duration) bool {
 	return monotonic >= 0 && wall >= 0 && max(monotonic, wall) <= maxSampleAge && (monotonic-wall).Abs() <= maxJump
 }
 
-// answer is what is noted of the answers to one call, which the client may make several times: the last counts.
+// answer is what is noted of the answers to one call, which the client may make several times: the last
+// counts.
 type answer struct {
 	clock *clock
 	date  time.Time // the service's time when it answered; zero = unknown
@@ -131,7 +135,8 @@ func readDate(response *smithyhttp.Response, got time.Time) (time.Time, error) {
 	return date, nil
 }
 
-// times are between what the service's time is now. If it is not known, the key is read first, for the date of the answer.
+// times are between what the service's time is now. If it is not known, the key is read first, for the date
+// of the answer.
 func (s *Store) times(ctx context.Context, key [32]byte) (earliest, latest time.Time, err error) {
 	if earliest, latest, ok := s.clock.times(); ok {
 		return earliest, latest, nil

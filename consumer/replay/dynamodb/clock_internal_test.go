@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A process that was frozen, in which the monotonic clock stands still, and a wall clock that was set do not know what
-// time it is.
+// A process that was frozen, in which the monotonic clock stands still, and a wall clock that was set do not
+// know what time it is.
 func TestSteady(t *testing.T) {
 	const s = time.Second
 	for _, c := range []struct {

@@ -4,30 +4,33 @@
 //	store, err := dynamodb.New(awsdynamodb.NewFromConfig(cfg), "sealbus-replay", nil)
 //
 // The table has the string partition key "id" and time to live on "forget_at": `sealbus replay create-table`,
-// EnsureTable or examples/replay-table.yaml make it. Items stay below 1 KB, so claim and completion are one write unit
-// each, and each renewal one more; a refused claim costs a write unit as well, one more if it is a later copy of the event,
-// and on an emulator that does not return the item that was in the way, a consistent read. IAM: dynamodb:UpdateItem, GetItem, DeleteItem on the table. All writes are
-// conditional; there are no transactions. Not for a global table with eventual consistency: two regions would
-// both claim.
+// EnsureTable or examples/replay-table.yaml make it. Items stay below 1 KB, so claim and completion are one
+// write unit each, and each renewal one more; a refused claim costs a write unit as well, one more if it is a
+// later copy of the event, and on an emulator that does not return the item that was in the way, a consistent
+// read. IAM: dynamodb:UpdateItem, GetItem, DeleteItem on the table. All writes are conditional; there are no
+// transactions. Not for a global table with eventual consistency: two regions would both claim.
 //
 // # Clocks
 //
-// The clock that decides when a lease ends is the service's, as its answers are dated (HTTP header Date); no consumer's
-// clock does. The dates have whole seconds, so a lease may live 2 s longer than asked for, or longer if answers take
-// more than a second. Between two answers, and for a minute at most, the time is carried on by the clock of this machine;
-// if it is not known, one consistent read comes first. An answer without a date, from a cache, or dated more than 15
-// minutes off the clock of this machine is ErrUnavailable. An error that a proxy may have written (a status
-// that is neither 200 nor 400) tells no time.
+// The clock that decides when a lease ends is the service's, as its answers are dated (HTTP header Date); no
+// consumer's clock does. The dates have whole seconds, so a lease may live 2 s longer than asked for, or
+// longer if answers take more than a second. Between two answers, and for a minute at most, the time is
+// carried on by the clock of this machine; if it is not known, one consistent read comes first. An answer
+// without a date, from a cache, or dated more than 15 minutes off the clock of this machine is
+// ErrUnavailable. An error that a proxy may have written (a status that is neither 200 nor 400) tells no
+// time.
 //
-// Time to live is garbage collection, comes up to days late and decides nothing: items outlive the until of their event by
-// Options.Grace, and no operation shortens it. As it is DynamoDB that forgets, by its own clock, a claim is New only if
-// the service's clock had not reached until; later it is taken back and the answer is ErrUnavailable: the event may have
-// been completed and forgotten. Therefore a consumer whose clock was set back is never told New by mistake.
+// Time to live is garbage collection, comes up to days late and decides nothing: items outlive the until of
+// their event by Options.Grace, and no operation shortens it. As it is DynamoDB that forgets, by its own
+// clock, a claim is New only if the service's clock had not reached until; later it is taken back and the
+// answer is ErrUnavailable: the event may have been completed and forgotten. Therefore a consumer whose clock
+// was set back is never told New by mistake.
 //
 // # Threats
 //
-// Whoever may write to this table can make any event look handled, or new: give nobody else write access, protect it
-// from deletion, and do not restore an old backup over it. What is stored are hashes; nothing is secret.
+// Whoever may write to this table can make any event look handled, or new: give nobody else write access,
+// protect it from deletion, and do not restore an old backup over it. What is stored are hashes; nothing is
+// secret.
 //
 // Stable: New and its Options, the partition key and the attribute of time to live. Other attributes are not.
 package dynamodb
@@ -48,10 +51,10 @@ import (
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// Client is what is used of *awsdynamodb.Client. Its timeouts and retries are the caller's business; a write that is
-// made again because its answer was lost has the effect and the answer of one, except for Release, which then
-// is ErrClaimLost. A client that wraps another must pass the options on: one of them reads the service's time from the
-// HTTP header Date of the answers, and without it every claim is ErrUnavailable.
+// Client is what is used of *awsdynamodb.Client. Its timeouts and retries are the caller's business; a write
+// that is made again because its answer was lost has the effect and the answer of one, except for Release,
+// which then is ErrClaimLost. A client that wraps another must pass the options on: one of them reads the
+// service's time from the HTTP header Date of the answers, and without it every claim is ErrUnavailable.
 type Client interface {
 	UpdateItem(ctx context.Context, in *awsdynamodb.UpdateItemInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.UpdateItemOutput, error)
 	GetItem(ctx context.Context, in *awsdynamodb.GetItemInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.GetItemOutput, error)
@@ -62,8 +65,8 @@ type Client interface {
 type Options struct {
 	// Grace is how long a record outlives its event's until; 0 = one hour.
 	Grace time.Duration
-	// Now is the clock of this machine, by which the service's time is carried on between two of its answers; nil =
-	// time.Now.
+	// Now is the clock of this machine, by which the service's time is carried on between two of its answers;
+	// nil = time.Now.
 	Now func() time.Time
 }
 
@@ -135,7 +138,8 @@ const changed replay.Status = -1
 
 var errChanging = remote.Unavailable(errors.New("the item of this event keeps changing"))
 
-// kept is up to when an item is kept. Both only ever rise, and each write has the condition that it raises them.
+// kept is up to when an item is kept. Both only ever rise, and each write has the condition that it raises
+// them.
 type kept struct {
 	until  int64 // milliseconds since 1970
 	forget int64 // time to live: seconds since 1970
@@ -150,8 +154,8 @@ func (k kept) besides(other kept) kept {
 	return kept{max(k.until, other.until), max(k.forget, other.forget)}
 }
 
-// take writes the claim unless the key is completed or somebody's live claim, and otherwise finds out which. What it finds
-// in the way is to be kept, too: it raises k for the next attempt.
+// take writes the claim unless the key is completed or somebody's live claim, and otherwise finds out which.
+// What it finds in the way is to be kept, too: it raises k for the next attempt.
 func (s *Store) take(ctx context.Context, claim replay.Claim, digest [32]byte, until time.Time, lease time.Duration, k *kept) (replay.Status, error) {
 	earliest, latest, err := s.times(ctx, claim.Key)
 	if err != nil {
@@ -182,8 +186,8 @@ func (s *Store) take(ctx context.Context, claim replay.Claim, digest [32]byte, u
 	return s.judge(ctx, claim.Key, digest, found, k)
 }
 
-// judge is the status of what is in the way of a claim, by the time that the last answer told. Changed is nothing, and a
-// lapsed claim.
+// judge is the status of what is in the way of a claim, by the time that the last answer told. Changed is
+// nothing, and a lapsed claim.
 func (s *Store) judge(ctx context.Context, key, digest [32]byte, found item, k *kept) (replay.Status, error) {
 	switch found.phase {
 	case "":
@@ -202,8 +206,8 @@ func (s *Store) judge(ctx context.Context, key, digest [32]byte, found item, k *
 	return changed, nil
 }
 
-// stale is the answer for a copy whose until has passed at the service. It claims nothing, as a claim that is taken back
-// would be lost for the holder of one that lapsed.
+// stale is the answer for a copy whose until has passed at the service. It claims nothing, as a claim that is
+// taken back would be lost for the holder of one that lapsed.
 func (s *Store) stale(ctx context.Context, key, digest [32]byte, server, until time.Time, k *kept) (replay.Status, error) {
 	found, _, err := s.read(ctx, key)
 	if err != nil {
@@ -216,8 +220,8 @@ func (s *Store) stale(ctx context.Context, key, digest [32]byte, server, until t
 	return status, err
 }
 
-// raise is the status of what is in the way, after it is kept for this copy of the event, too. Nothing is written if it
-// is kept for so long already, and an item that is gone is not made again.
+// raise is the status of what is in the way, after it is kept for this copy of the event, too. Nothing is
+// written if it is kept for so long already, and an item that is gone is not made again.
 func (s *Store) raise(ctx context.Context, key [32]byte, found item, k kept, status replay.Status) (replay.Status, error) {
 	if found.until >= k.until {
 		return status, nil
@@ -242,8 +246,9 @@ func completedAs(done []byte, digest [32]byte) replay.Status {
 	return replay.CompletedOther
 }
 
-// given is New for a claim that was written, if the service, by its own clock, cannot have forgotten a completion. If it
-// can, the claim is taken back; should that fail, it lapses, and the next worker that asks is told the same.
+// given is New for a claim that was written, if the service, by its own clock, cannot have forgotten a
+// completion. If it can, the claim is taken back; should that fail, it lapses, and the next worker that asks
+// is told the same.
 func (s *Store) given(ctx context.Context, claim replay.Claim, until time.Time, a *answer) (replay.Status, error) {
 	if a.err == nil && a.date.Before(until) {
 		return replay.New, nil
@@ -292,7 +297,8 @@ func (s *Store) Renew(ctx context.Context, claim replay.Claim, lease time.Durati
 	return s.keep(ctx, claim, end)
 }
 
-// keep keeps the item of a claim that outlives its until: a handler that runs for so long is to be completed as well.
+// keep keeps the item of a claim that outlives its until: a handler that runs for so long is to be completed
+// as well.
 func (s *Store) keep(ctx context.Context, claim replay.Claim, end time.Time) error {
 	_, _, err := s.updateItem(ctx, s.update(claim.Key, mine+" AND #forget < :forget", "SET #forget = :forget", values{
 		":claimed": text(phaseClaimed), ":token": binary(claim.Token[:]), ":forget": number(s.forget(end)),
@@ -366,8 +372,8 @@ func asLost(err error) error {
 	return remote.Unavailable(err)
 }
 
-// inTheWay is the item for which the condition of a write failed with err: as it came with the error or, if the
-// service does not do that, as it is now. A write that failed in any other way is ErrUnavailable.
+// inTheWay is the item for which the condition of a write failed with err: as it came with the error or, if
+// the service does not do that, as it is now. A write that failed in any other way is ErrUnavailable.
 func (s *Store) inTheWay(ctx context.Context, key [32]byte, err error) (item, error) {
 	var failed *types.ConditionalCheckFailedException
 	if !errors.As(err, &failed) {

@@ -57,9 +57,9 @@ func TestContract(t *testing.T) {
 	}
 }
 
-// TestContractWhileItemsExpire is the contract with a service that deletes items as soon as it may. Its clock follows
-// that of the test, but is never set back, and is a little behind, since what is sealed by a clock that is behind the
-// service's by the whole window may have been forgotten.
+// TestContractWhileItemsExpire is the contract with a service that deletes items as soon as it may. Its clock
+// follows that of the test, but is never set back, and is a little behind, since what is sealed by a clock
+// that is behind the service's by the whole window may have been forgotten.
 func TestContractWhileItemsExpire(t *testing.T) {
 	contract.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
 		f, client := newFake(t)
@@ -82,8 +82,8 @@ func TestContractWhileItemsExpire(t *testing.T) {
 	})
 }
 
-// Workers whose own clocks are apart, by more than a lease or by all that consumers tolerate, take over nothing from each
-// other that is live, and take over what is not.
+// Workers whose own clocks are apart, by more than a lease or by all that consumers tolerate, take over
+// nothing from each other that is live, and take over what is not.
 func TestWorkersApart(t *testing.T) {
 	for _, off := range []struct{ holder, other time.Duration }{
 		{0, lease + time.Second}, {0, 5 * time.Minute}, {-5 * time.Minute, 0}, {5 * time.Minute, -5 * time.Minute},
@@ -115,8 +115,8 @@ func TestWorkersApart(t *testing.T) {
 	}
 }
 
-// An answer that does not tell the time, or tells one that cannot be, is no reason to take over a claim, be it live or
-// lapsed, nor to make one.
+// An answer that does not tell the time, or tells one that cannot be, is no reason to take over a claim, be
+// it live or lapsed, nor to make one.
 func TestOddDates(t *testing.T) {
 	for name, odd := range map[string]func(f *fake, now time.Time){
 		"none":    func(f *fake, _ time.Time) { f.now = nil },
@@ -219,7 +219,8 @@ func TestOneReadWhileTheTimeIsUnknown(t *testing.T) {
 	wantReads(3)
 }
 
-// The time that is carried on may lag behind. Then the refusal tells the time, and the claim is asked for again.
+// The time that is carried on may lag behind. Then the refusal tells the time, and the claim is asked for
+// again.
 func TestTheRefusalTellsTheTime(t *testing.T) {
 	f, client := newFake(t)
 	start := time.Now().Truncate(time.Second)
@@ -292,7 +293,8 @@ func (f *fake) forgetAt(t *testing.T) time.Time {
 	return time.Unix(n, 0)
 }
 
-// What was completed is forgotten after its until, and is never new again for a consumer whose clock was set back.
+// What was completed is forgotten after its until, and is never new again for a consumer whose clock was set
+// back.
 func TestForgotten(t *testing.T) {
 	f, client := newFake(t)
 	start := time.Now().Truncate(time.Second)
@@ -410,8 +412,9 @@ func TestForgottenAndNotTakenBack(t *testing.T) {
 	wantUnavailable(t, s, until)
 }
 
-// Every item has an end, also that of a claim whose holder crashed and of one whose lease goes beyond until. Nothing
-// makes it come earlier, a later copy makes it come later, and nothing is written for one that does not.
+// Every item has an end, also that of a claim whose holder crashed and of one whose lease goes beyond until.
+// Nothing makes it come earlier, a later copy makes it come later, and nothing is written for one that does
+// not.
 func TestEveryItemExpires(t *testing.T) {
 	f, client := newFake(t)
 	start := time.Now().Truncate(time.Second)

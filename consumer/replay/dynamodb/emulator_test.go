@@ -29,8 +29,9 @@ func (d dated) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// TestEmulator runs the contract on whatever AWS_ENDPOINT_URL_DYNAMODB names: an emulator, or the service itself through a
-// proxy that signs. It makes a table of its own, and takes it away. Without the variable it is the fake of this package.
+// TestEmulator runs the contract on whatever AWS_ENDPOINT_URL_DYNAMODB names: an emulator, or the service
+// itself through a proxy that signs. It makes a table of its own, and takes it away. Without the variable it
+// is the fake of this package.
 func TestEmulator(t *testing.T) {
 	url := os.Getenv("AWS_ENDPOINT_URL_DYNAMODB")
 	open := func(clock *replaytest.Clock, name string) replay.Store {

@@ -20,10 +20,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// fake is one DynamoDB table that speaks the real protocol to the real client: UpdateItem, GetItem and DeleteItem, with as
-// much of their expressions as is a list of terms joined by AND, perhaps in parentheses behind "attribute_not_exists(x) OR". It
-// refuses what it does not know, and names and values that no expression uses, as the service does. An update makes an
-// item that is not there. The same store is tested against an emulator in module interop.
+// fake is one DynamoDB table that speaks the real protocol to the real client: UpdateItem, GetItem and
+// DeleteItem, with as much of their expressions as is a list of terms joined by AND, perhaps in parentheses
+// behind "attribute_not_exists(x) OR". It refuses what it does not know, and names and values that no
+// expression uses, as the service does. An update makes an item that is not there. The same store is tested
+// against an emulator in module interop.
 type fake struct {
 	mu    sync.Mutex
 	items map[string]attributes

@@ -15,8 +15,8 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay/internal/remote"
 )
 
-// The attributes of an item. The partition key is the event's IdempotencyKey, so that an item is found with what
-// the log says.
+// The attributes of an item. The partition key is the event's IdempotencyKey, so that an item is found with
+// what the log says.
 const (
 	KeyAttribute = "id"        // string, the partition key: 64 hexadecimal digits
 	TTLAttribute = "forget_at" // number, seconds since 1970: time to live

@@ -31,8 +31,9 @@ func newLossy(t *testing.T, phase int, now func() time.Time) (*fake, *awsdynamod
 	}), proxy
 }
 
-// knowing is a Store for which a Release is done whose repetition, after a lost answer, finds that the claim is gone:
-// the store says ErrClaimLost then (see Client), and that others see the key as free is tested all the same.
+// knowing is a Store for which a Release is done whose repetition, after a lost answer, finds that the claim
+// is gone: the store says ErrClaimLost then (see Client), and that others see the key as free is tested all
+// the same.
 type knowing struct {
 	replay.Store
 	f     *fake
@@ -52,8 +53,8 @@ func (k knowing) Release(ctx context.Context, claim replay.Claim) error {
 	return err
 }
 
-// TestContractLossy runs the contract while one answer in twenty is lost after the service has acted: the store's own
-// write is never taken for another's, and no claim is given twice.
+// TestContractLossy runs the contract while one answer in twenty is lost after the service has acted: the
+// store's own write is never taken for another's, and no claim is given twice.
 func TestContractLossy(t *testing.T) {
 	for _, phase := range lossy.Runs(3) {
 		t.Run(fmt.Sprint(phase), func(t *testing.T) {
@@ -65,8 +66,8 @@ func TestContractLossy(t *testing.T) {
 	}
 }
 
-// lossyTable is the part of DynamoDB that EnsureTable needs, which acts on UpdateTimeToLive and loses the answer; the SDK's
-// repetition is refused.
+// lossyTable is the part of DynamoDB that EnsureTable needs, which acts on UpdateTimeToLive and loses the
+// answer; the SDK's repetition is refused.
 type lossyTable struct {
 	dynamodb.TableClient
 	status types.TimeToLiveStatus

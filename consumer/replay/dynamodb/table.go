@@ -18,8 +18,8 @@ import (
 var (
 	// ErrOtherTable means that a table of that name exists and is none for replay claims. Nothing was changed.
 	ErrOtherTable = errors.New("replay: the table is not one for replay claims")
-	// ErrNoTTL means that the service has no time to live, as emulators have none: the table is there and works, but
-	// nothing is ever deleted from it.
+	// ErrNoTTL means that the service has no time to live, as emulators have none: the table is there and works,
+	// but nothing is ever deleted from it.
 	ErrNoTTL = errors.New("replay: the service has no time to live, the table will only grow")
 )
 
@@ -36,9 +36,10 @@ type TableClient interface {
 
 var _ TableClient = (*awsdynamodb.Client)(nil)
 
-// EnsureTable makes the table, paid per request and protected from deletion, waits until it is there, and switches on
-// its time to live. What exists already is kept, so it can be run again after a failure; created tells whether
-// the table is new. IAM: dynamodb:CreateTable, DescribeTable, DescribeTimeToLive, UpdateTimeToLive on the table.
+// EnsureTable makes the table, paid per request and protected from deletion, waits until it is there, and
+// switches on its time to live. What exists already is kept, so it can be run again after a failure; created
+// tells whether the table is new. IAM: dynamodb:CreateTable, DescribeTable, DescribeTimeToLive,
+// UpdateTimeToLive on the table.
 func EnsureTable(ctx context.Context, client TableClient, table string) (created bool, err error) {
 	if err := nilcheck.Check("replay: the DynamoDB client", client); err != nil {
 		return false, err
@@ -100,7 +101,8 @@ func ensureTTL(ctx context.Context, client TableClient, table string) error {
 	if err == nil {
 		return nil
 	}
-	// DynamoDB refuses to switch on what is on: by a call whose answer was lost, or by somebody else at the same time.
+	// DynamoDB refuses to switch on what is on: by a call whose answer was lost, or by somebody else at the same
+	// time.
 	if on, _ := hasTTL(ctx, client, table); on {
 		return nil
 	}

@@ -8,21 +8,23 @@
 //
 // # Clocks
 //
-// The only clock is that of the Redis server, which each script reads (TIME): no consumer's clock decides when a lease
-// ends. After a failover it is the clock of the new primary. The time to live of a key is garbage
-// collection and decides nothing: keys outlive the until of their event, by the same clock, by Options.Grace, and no
-// operation shortens it. As it is Redis that forgets, a claim is New only while its clock has not reached until; later
-// the answer is ErrUnavailable: the event may have been completed and forgotten. Therefore a consumer
-// whose clock was set back is never told New by mistake. A Redis server whose clock is so far ahead that until has
-// passed for it refuses fresh events: by more than the rest of the consumer's RememberFor, and its Skew.
+// The only clock is that of the Redis server, which each script reads (TIME): no consumer's clock decides
+// when a lease ends. After a failover it is the clock of the new primary. The time to live of a key is
+// garbage collection and decides nothing: keys outlive the until of their event, by the same clock, by
+// Options.Grace, and no operation shortens it. As it is Redis that forgets, a claim is New only while its
+// clock has not reached until; later the answer is ErrUnavailable: the event may have been completed and
+// forgotten. Therefore a consumer whose clock was set back is never told New by mistake. A Redis server whose
+// clock is so far ahead that until has passed for it refuses fresh events: by more than the rest of the
+// consumer's RememberFor, and its Skew.
 //
 // # Threats
 //
-// Whoever may write to these keys can make any event look handled, or new: give this user of Redis an ACL of its own
-// (~sealbus:replay:* +eval +evalsha +get +set +del +pttl +pexpireat +time). What is stored are hashes; nothing is secret. What
-// Redis loses is forgotten, and may be handled again, with the same IdempotencyKey: it needs
-// `maxmemory-policy noeviction` (a full server then answers an error, which is ErrUnavailable), `appendonly yes`, and a
-// failover loses what was not replicated yet. Where that is not good enough, use package dynamodb.
+// Whoever may write to these keys can make any event look handled, or new: give this user of Redis an ACL of
+// its own (~sealbus:replay:* +eval +evalsha +get +set +del +pttl +pexpireat +time). What is stored are
+// hashes; nothing is secret. What Redis loses is forgotten, and may be handled again, with the same
+// IdempotencyKey: it needs `maxmemory-policy noeviction` (a full server then answers an error, which is
+// ErrUnavailable), `appendonly yes`, and a failover loses what was not replicated yet. Where that is not good
+// enough, use package dynamodb.
 //
 // Stable: New and its Options. The layout of the records is not.
 package redis
@@ -46,9 +48,9 @@ import (
 // DefaultPrefix begins the name of each key unless told otherwise.
 const DefaultPrefix = "sealbus:replay:"
 
-// Client is what is used of a go-redis client: *goredis.Client, *goredis.ClusterClient and *goredis.Ring have it.
-// Its timeouts and retries are the caller's business; an operation that is made again because its answer was lost
-// has the effect and the answer of one, except for Release, which then is ErrClaimLost.
+// Client is what is used of a go-redis client: *goredis.Client, *goredis.ClusterClient and *goredis.Ring have
+// it. Its timeouts and retries are the caller's business; an operation that is made again because its answer
+// was lost has the effect and the answer of one, except for Release, which then is ErrClaimLost.
 type Client interface {
 	EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *goredis.Cmd
 	Eval(ctx context.Context, script string, keys []string, args ...any) *goredis.Cmd
@@ -56,11 +58,11 @@ type Client interface {
 
 // Options adjust New.
 type Options struct {
-	// Prefix begins the name of each key, which ends in the event's IdempotencyKey; "" = DefaultPrefix. Consumers
-	// need no prefixes of their own: their names are part of the keys.
+	// Prefix begins the name of each key, which ends in the event's IdempotencyKey; "" = DefaultPrefix.
+	// Consumers need no prefixes of their own: their names are part of the keys.
 	Prefix string
-	// Grace is how long a record outlives its event's until, and so by how much the clock of the Redis server may be
-	// set back without reopening anything; 0 = one hour.
+	// Grace is how long a record outlives its event's until, and so by how much the clock of the Redis server
+	// may be set back without reopening anything; 0 = one hour.
 	Grace time.Duration
 }
 
@@ -178,7 +180,8 @@ type answer struct {
 	time   int64 // milliseconds
 }
 
-// run runs a script by its hash and, should the server not know it (a new one, or one that was restarted), by its text.
+// run runs a script by its hash and, should the server not know it (a new one, or one that was restarted), by
+// its text.
 func (s *Store) run(ctx context.Context, script script, key [32]byte, args ...any) (answer, error) {
 	keys := []string{s.prefix + hex.EncodeToString(key[:])}
 	got, err := s.client.EvalSha(ctx, script.sha, keys, args...).Slice()

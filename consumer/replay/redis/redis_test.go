@@ -65,9 +65,10 @@ func TestContract(t *testing.T) {
 	})
 }
 
-// TestContractWhileKeysExpire is the contract on a server on which keys do expire. Its clock follows that of the test,
-// but is never set back, and is a little behind, since what is sealed by a clock that is behind the server's by the whole
-// window may have been forgotten. Grace is so short that a time to live which was shortened would be noticed.
+// TestContractWhileKeysExpire is the contract on a server on which keys do expire. Its clock follows that of
+// the test, but is never set back, and is a little behind, since what is sealed by a clock that is behind the
+// server's by the whole window may have been forgotten. Grace is so short that a time to live which was
+// shortened would be noticed.
 func TestContractWhileKeysExpire(t *testing.T) {
 	replaytest.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
 		server, client := newServer(t)
@@ -92,8 +93,8 @@ func TestContractWhileKeysExpire(t *testing.T) {
 	})
 }
 
-// Workers whose own clocks are apart, by more than a lease or by all that consumers tolerate, take over nothing from each
-// other that is live.
+// Workers whose own clocks are apart, by more than a lease or by all that consumers tolerate, take over
+// nothing from each other that is live.
 func TestWorkersApart(t *testing.T) {
 	for _, off := range []struct{ holder, other time.Duration }{
 		{0, lease + time.Second}, {0, envelope.DefaultSkew}, {time.Second - envelope.DefaultSkew, 0},
@@ -172,7 +173,8 @@ func wantUnavailable(t *testing.T, s replay.Store, until time.Time) {
 	}
 }
 
-// What was completed is forgotten a grace after its until, and is never new again for a consumer whose clock was set back.
+// What was completed is forgotten a grace after its until, and is never new again for a consumer whose clock
+// was set back.
 func TestForgotten(t *testing.T) {
 	server, client := newServer(t)
 	start := time.Now().Truncate(time.Second)
@@ -215,8 +217,8 @@ func TestServerSetBack(t *testing.T) {
 	wantStatus(t, s, until, replay.Completed)
 }
 
-// Every key has an end, also that of a claim whose holder crashed and of one whose lease goes beyond until. Nothing
-// makes it come earlier, and a later copy makes it come later.
+// Every key has an end, also that of a claim whose holder crashed and of one whose lease goes beyond until.
+// Nothing makes it come earlier, and a later copy makes it come later.
 func TestEveryKeyExpires(t *testing.T) {
 	server, client := newServer(t)
 	start := time.Now().Truncate(time.Second)

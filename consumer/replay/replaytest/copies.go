@@ -8,8 +8,8 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 )
 
-// A producer publishes an event again. The copy has the same key and is fresh for longer than the first one. It must be
-// recognised for as long, whatever the store knew of the first one when the copy came.
+// A producer publishes an event again. The copy has the same key and is fresh for longer than the first one.
+// It must be recognised for as long, whatever the store knew of the first one when the copy came.
 
 // The first copies are of interest up to an hour from now, the later one up to three hours.
 const firstCopies, laterCopy = time.Hour, 3 * time.Hour

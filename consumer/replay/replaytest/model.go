@@ -9,8 +9,8 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 )
 
-// model runs random operations on a few keys, forwards in time and past the until of every copy, and holds every
-// answer against a model of the contract that is too simple to be wrong.
+// model runs random operations on a few keys, forwards in time and past the until of every copy, and holds
+// every answer against a model of the contract that is too simple to be wrong.
 func model(e *env) {
 	seed := rand.Uint64()
 	e.Logf("seed %d", seed)
@@ -46,7 +46,8 @@ func untilOf(e *env, rng *rand.Rand) time.Time {
 	return e.clock.Now().Add(time.Duration(1+rng.IntN(20*(1+rng.IntN(30)))) * time.Second)
 }
 
-// modelKey is what is known of a key. From until on, the store may have forgotten it, unless its lease is live.
+// modelKey is what is known of a key. From until on, the store may have forgotten it, unless its lease is
+// live.
 type modelKey struct {
 	key       [32]byte
 	claims    []replay.Claim // the newest ones
@@ -110,8 +111,8 @@ func (k *modelKey) claim(e *env, digest [32]byte, until time.Time) {
 	}
 }
 
-// act renews, completes or releases one of the claims there were, which works for the newest only. A claim that lapsed
-// may be forgotten from its until on.
+// act renews, completes or releases one of the claims there were, which works for the newest only. A claim
+// that lapsed may be forgotten from its until on.
 func (k *modelKey) act(e *env, op, i int, until time.Time) {
 	var err error
 	claim, now := k.claims[i], e.clock.Now()

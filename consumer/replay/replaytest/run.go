@@ -7,7 +7,8 @@
 //	}
 //
 // Keys are random, so that a store may be shared between runs. Times are whole seconds and differ by seconds,
-// so that a store may be as coarse as milliseconds. A Contract also judges stores that are coarser, and for longer.
+// so that a store may be as coarse as milliseconds. A Contract also judges stores that are coarser, and for
+// longer.
 package replaytest
 
 import (
@@ -35,8 +36,8 @@ const DefaultSteps = 2000
 
 // Contract is what is asked of a store. The zero value is the strict one.
 type Contract struct {
-	// LeaseSlack is how much longer than asked for a lease may live, in whole seconds; 0 = not at all. It is for stores
-	// that know the time of their server in whole seconds only.
+	// LeaseSlack is how much longer than asked for a lease may live, in whole seconds; 0 = not at all. It is for
+	// stores that know the time of their server in whole seconds only.
 	LeaseSlack time.Duration
 	// Steps is how many random operations are held against the model; 0 = DefaultSteps.
 	Steps int

@@ -14,7 +14,8 @@ import (
 )
 
 func main() {
-	// A keyring with a passphrase is opened by keys.OpenKeyring, and package keys/awskms signs with a key in KMS.
+	// A keyring with a passphrase is opened by keys.OpenKeyring, and package keys/awskms signs with a key in
+	// KMS.
 	ring, err := keys.OpenInsecureKeyring("orders.keyring")
 	if err != nil {
 		log.Fatal(err)

@@ -17,7 +17,8 @@ type order struct {
 	Currency string      `json:"currency"`
 }
 
-// UnmarshalJSON wants all of it. An order that lacks something never fits, so it goes to the quarantine and is not tried again.
+// UnmarshalJSON wants all of it. An order that lacks something never fits, so it goes to the quarantine and
+// is not tried again.
 func (o *order) UnmarshalJSON(doc []byte) error {
 	type members order
 	if err := json.Unmarshal(doc, (*members)(o)); err != nil {
@@ -29,9 +30,9 @@ func (o *order) UnmarshalJSON(doc []byte) error {
 	return nil
 }
 
-// ledger is where charges are made. Whatever it is, it takes the key and makes no second charge under it: an event is
-// handled once more if the process dies after the charge and before the event is marked as handled. A
-// payment provider takes the key as its Idempotency-Key.
+// ledger is where charges are made. Whatever it is, it takes the key and makes no second charge under it: an
+// event is handled once more if the process dies after the charge and before the event is marked as handled.
+// A payment provider takes the key as its Idempotency-Key.
 type ledger interface {
 	// charge reports whether the charge was made by this call; false = it had been made before.
 	charge(ctx context.Context, key string, o order) (bool, error)

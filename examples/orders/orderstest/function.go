@@ -65,7 +65,8 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// Build builds a program of this module, such as "examples/orders/billing", and returns where it is. It is built once.
+// Build builds a program of this module, such as "examples/orders/billing", and returns where it is. It is
+// built once.
 func Build(t testing.TB, program string) string {
 	t.Helper()
 	if testing.Short() {
@@ -96,7 +97,8 @@ func build(program string) (string, error) {
 	return bootstrap, nil
 }
 
-// Start builds the program and runs it until the test ends. Its environment is env and what leads to the World.
+// Start builds the program and runs it until the test ends. Its environment is env and what leads to the
+// World.
 func (w *World) Start(program string, env []string) *Function {
 	w.t.Helper()
 	f, err := w.TryStart(program, env)

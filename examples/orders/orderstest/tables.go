@@ -11,8 +11,9 @@ import (
 	"sync"
 )
 
-// Tables is a DynamoDB that knows as much as the examples use: PutItem if there is no such item, and what package
-// replay/dynamodb writes. It refuses what it does not know. Module interop runs the same tests on an emulator.
+// Tables is a DynamoDB that knows as much as the examples use: PutItem if there is no such item, and what
+// package replay/dynamodb writes. It refuses what it does not know. Module interop runs the same tests on an
+// emulator.
 type Tables struct {
 	mu    sync.Mutex
 	items map[string]attributes // by table and ID

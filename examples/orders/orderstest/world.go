@@ -1,5 +1,5 @@
-// Package orderstest runs the functions of the examples as Lambda does, against an AWS inside the process: for their tests, here and in
-// module interop.
+// Package orderstest runs the functions of the examples as Lambda does, against an AWS inside the process:
+// for their tests, here and in module interop.
 //
 //	w := orderstest.New(t, nil)
 //	billing := w.Start("examples/orders/billing", w.ConsumerEnv())

@@ -61,8 +61,8 @@ func main() {
 	lambda.Start(publish(p))
 }
 
-// publish answers when the order is on the bus, and fails when it is not: the caller then tries again. The event has
-// the ID of the order, so however often that is, each consumer handles one.
+// publish answers when the order is on the bus, and fails when it is not: the caller then tries again. The
+// event has the ID of the order, so however often that is, each consumer handles one.
 func publish(p *producer.Producer) func(ctx context.Context, o order) error {
 	return func(ctx context.Context, o order) error {
 		if o.Order == "" {
@@ -80,8 +80,8 @@ func publish(p *producer.Producer) func(ctx context.Context, o order) error {
 	}
 }
 
-// keyring opens the keyring that is in the secret, without a passphrase: producer.yaml says why. A keyring is a
-// file, so for a moment this is one, which nobody else can read.
+// keyring opens the keyring that is in the secret, without a passphrase: producer.yaml says why. A keyring is
+// a file, so for a moment this is one, which nobody else can read.
 func keyring(ctx context.Context, cfg aws.Config, secret string) (*keys.Keyring, error) {
 	content, err := setup.Secret(ctx, cfg, secret)
 	if err != nil {

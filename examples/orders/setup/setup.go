@@ -1,5 +1,5 @@
-// Package setup is the start of the example's functions: what a consumer needs, out of the environment that consumer.yaml
-// gives it. Copy it and change what is different with you.
+// Package setup is the start of the example's functions: what a consumer needs, out of the environment that
+// consumer.yaml gives it. Copy it and change what is different with you.
 //
 // What is missing or cannot be read is an error, and the function does not start: an empty AUDIENCE, for
 // instance, would leave the audience unchecked.
@@ -72,8 +72,8 @@ func quarantineKey(ctx context.Context, cfg aws.Config, secret string) ([]byte, 
 	return key, nil
 }
 
-// trust follows the bundle. The roots come with the function's code, so that who can write to the bucket cannot
-// change them.
+// trust follows the bundle. The roots come with the function's code, so that who can write to the bucket
+// cannot change them.
 func trust(ctx context.Context, objects *s3.Client, bucket, key string) (keys.Source, error) {
 	pinned, err := os.ReadFile("roots.json")
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package awsfaketest is the contract of SQS and of KMS as sealbus relies on them, for every server that speaks their
-// protocols: the fake, an emulator that somebody else wrote, the service itself.
+// Package awsfaketest is the contract of SQS and of KMS as sealbus relies on them, for every server that
+// speaks their protocols: the fake, an emulator that somebody else wrote, the service itself.
 package awsfaketest
 
 import (
@@ -22,8 +22,8 @@ import (
 
 // Differences are those of a server from what AWS documents. nil = none.
 type Differences struct {
-	// Cases names the cases that the server does not pass, and says why. They have to fail, so that no difference is
-	// listed that is none.
+	// Cases names the cases that the server does not pass, and says why. They have to fail, so that no
+	// difference is listed that is none.
 	Cases map[string]string
 	// Code is what the server calls an error of AWS; nil = the same.
 	Code func(aws string) string
@@ -36,8 +36,8 @@ func SQS(t *testing.T, client *sqs.Client, d *Differences) {
 	play(t, cases, run{client: client}, d)
 }
 
-// KMS runs every case, with keys that it makes, and whose deletion it schedules. One needs a second region at the same
-// endpoint.
+// KMS runs every case, with keys that it makes, and whose deletion it schedules. One needs a second region at
+// the same endpoint.
 func KMS(t *testing.T, client *kms.Client, d *Differences) {
 	play(t, keyCases(), run{keys: client}, d)
 }
@@ -222,10 +222,12 @@ func (r *run) sendFIFO(url, group, id, body string) *sqs.SendMessageOutput {
 	return out
 }
 
-// receive takes what there is. AWS answers a short poll from some of its servers only, so it polls for a moment.
+// receive takes what there is. AWS answers a short poll from some of its servers only, so it polls for a
+// moment.
 func (r *run) receive(url string, most int32) []types.Message { return r.poll(url, most, 1, nil) }
 
-// patience is how long a case waits, in seconds, for a message that is to come: as long as the service lets one poll.
+// patience is how long a case waits, in seconds, for a message that is to come: as long as the service lets
+// one poll.
 const patience = 20
 
 func (r *run) await(url string) types.Message {

@@ -10,8 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// aMessage from end to end. That the digests are right is checked by the SDK for the body; those of attributes are held
-// against AWS's documented algorithm, computed by hand.
+// aMessage from end to end. That the digests are right is checked by the SDK for the body; those of
+// attributes are held against AWS's documented algorithm, computed by hand.
 func aMessage(r *run) {
 	url := r.queue(nil)
 	attributes := map[string]types.MessageAttributeValue{
@@ -21,7 +21,9 @@ func aMessage(r *run) {
 	}
 	sent, err := r.client.SendMessage(r.ctx, &sqs.SendMessageInput{QueueUrl: aws.String(url), MessageBody: aws.String(`{"a":"é<&>"}`), MessageAttributes: attributes})
 	r.must(err)
-	// printf '\0\0\0\5bytes\0\0\0\6Binary\2\0\0\0\3\0\1\376\0\0\0\5count\0\0\0\12Number.int\1\0\0\0\0017\0\0\0\4kind\0\0\0\6String\1\0\0\0\5order' | md5sum
+	// printf
+	// '\0\0\0\5bytes\0\0\0\6Binary\2\0\0\0\3\0\1\376\0\0\0\5count\0\0\0\12Number.int\1\0\0\0\0017\0\0\0\4kind\0\0\0\6String\1\0\0\0\5order'
+	// | md5sum
 	const digest = "85541debc0e87ec6988857d8a110177e"
 	m := r.await(url)
 	if got := [2]string{aws.ToString(sent.MD5OfMessageAttributes), aws.ToString(m.MD5OfMessageAttributes)}; got != [2]string{digest, digest} {

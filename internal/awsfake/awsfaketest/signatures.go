@@ -93,7 +93,8 @@ func (r *run) mldsaSignatures(spec types.KeySpec) {
 	}
 }
 
-// externalMu is the message representative without a context. FIPS 204, algorithm 7, line 6, and algorithm 2, line 10.
+// externalMu is the message representative without a context. FIPS 204, algorithm 7, line 6, and algorithm 2,
+// line 10.
 func externalMu(public *mldsa.PublicKey, message []byte) []byte {
 	tr := make([]byte, 64)
 	h := sha3.NewSHAKE256()

@@ -1,6 +1,6 @@
-// Package org is a producing organisation for tests and demonstrations: keys, trust bundle, clock, sealed events,
-// and events that must be refused. Nothing in it is simulated: events are sealed by package envelope, and
-// the broken ones are really signed. Package envelopetest is the same for use with testing.TB.
+// Package org is a producing organisation for tests and demonstrations: keys, trust bundle, clock, sealed
+// events, and events that must be refused. Nothing in it is simulated: events are sealed by package envelope,
+// and the broken ones are really signed. Package envelopetest is the same for use with testing.TB.
 package org
 
 import (

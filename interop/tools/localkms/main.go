@@ -1,5 +1,5 @@
-// Command localkms serves local-kms (github.com/nsmithuk/local-kms) on a port of 127.0.0.1. The emulator's own command
-// listens on every interface, and ends with a panic when its port is taken.
+// Command localkms serves local-kms (github.com/nsmithuk/local-kms) on a port of 127.0.0.1. The emulator's
+// own command listens on every interface, and ends with a panic when its port is taken.
 //
 //	localkms PORT DIRECTORY
 package main

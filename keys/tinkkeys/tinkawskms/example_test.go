@@ -12,7 +12,8 @@ import (
 	"github.com/sealbus/sealbus/producer"
 )
 
-// A producer whose keyset is a file that only a key of KMS decrypts. KMS is asked once, when the file is opened.
+// A producer whose keyset is a file that only a key of KMS decrypts. KMS is asked once, when the file is
+// opened.
 func ExampleKEK() {
 	ctx := context.Background()
 	cfg, err := config.LoadDefaultConfig(ctx)

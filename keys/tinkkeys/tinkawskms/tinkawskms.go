@@ -1,5 +1,6 @@
-// Package tinkawskms encrypts Tink keysets (package tinkkeys) under a key of AWS KMS, by github.com/tink-crypto/tink-go-awskms/v3:
-// one call to open a keyset, one to write it, none to sign or to decrypt an event. It is apart so that tinkkeys links no AWS.
+// Package tinkawskms encrypts Tink keysets (package tinkkeys) under a key of AWS KMS, by
+// github.com/tink-crypto/tink-go-awskms/v3: one call to open a keyset, one to write it, none to sign or to
+// decrypt an event. It is apart so that tinkkeys links no AWS.
 //
 // The role needs kms:Decrypt on the key, and who changes the keyset kms:Encrypt. The encryption context is
 // {"associatedData": HEX}, of the owner that tinkkeys binds.
@@ -28,7 +29,8 @@ type Client interface {
 
 var _ Client = (*kms.Client)(nil)
 
-// KEK is the symmetric key of that ARN as a key encryption key. It asks nobody yet. Its errors are *keys.ServiceError.
+// KEK is the symmetric key of that ARN as a key encryption key. It asks nobody yet. Its errors are
+// *keys.ServiceError.
 func KEK(ctx context.Context, client Client, arn string) (tink.AEADWithContext, error) {
 	if client == nil {
 		return nil, errors.New("tinkawskms: no client of KMS")

@@ -1,7 +1,8 @@
-// Command bootstrap is a consumer behind an SQS queue that verifies and does nothing else: the function that the tests
-// of package awslambda start, and measure.
+// Command bootstrap is a consumer behind an SQS queue that verifies and does nothing else: the function that
+// the tests of package awslambda start, and measure.
 //
-// With -tags lambda.norpc it is what one deploys: claims in memory. Without, the test is its replay store and its handler.
+// With -tags lambda.norpc it is what one deploys: claims in memory. Without, the test is its replay store and
+// its handler.
 package main
 
 import (
