@@ -1,6 +1,7 @@
 package interop_test
 
 import (
+	"net/http"
 	"os/exec"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/sealbus/sealbus/internal/awsfake"
 	"github.com/sealbus/sealbus/internal/awsfake/awsfaketest"
 )
 
@@ -29,6 +31,7 @@ func startFauxqs(tb testing.TB) *server {
 func newQueueClient(s *server) *sqs.Client {
 	return sqs.New(sqs.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String("http://" + s.addr()), Retryer: aws.NopRetryer{},
+		HTTPClient:  &http.Client{Transport: awsfake.Transport{}},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "example", ""),
 	})
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -68,6 +69,7 @@ func (s *stage) close() { _ = s.server.Close() } // it holds nothing
 func (s *stage) client(role string) *kms.Client {
 	return kms.New(kms.Options{
 		Region: "eu-central-1", BaseEndpoint: aws.String(s.server.URL()), RetryMaxAttempts: 1,
+		HTTPClient:  &http.Client{Transport: awsfake.Transport{}},
 		Credentials: credentials.NewStaticCredentialsProvider("EXAMPLE", "EXAMPLE", ""),
 		APIOptions:  []func(*middleware.Stack) error{func(stack *middleware.Stack) error { return stack.Initialize.Add(s.guard(role), middleware.Before) }},
 	})

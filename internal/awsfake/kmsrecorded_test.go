@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -11,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"github.com/sealbus/sealbus/internal/awsfake"
 )
 
 // playedKeys is each recorded case of KMS.
@@ -39,6 +42,7 @@ var playedKeys = map[string]func(t *testing.T, w *world, want recording){
 func newKeyClient(url, region string) *kms.Client {
 	return kms.New(kms.Options{
 		Region: region, BaseEndpoint: aws.String(url), Retryer: aws.NopRetryer{},
+		HTTPClient:  &http.Client{Transport: awsfake.Transport{}},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
 	})
 }

@@ -17,6 +17,7 @@ import (
 func newLambdaClient(url string) *lambda.Client {
 	return lambda.New(lambda.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String(url), Retryer: aws.NopRetryer{},
+		HTTPClient:  &http.Client{Transport: awsfake.Transport{}},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
 	})
 }
@@ -128,6 +129,7 @@ func TestCallerIdentity(t *testing.T) {
 	w := newWorld(t, &awsfake.Options{Account: account, Now: c.now, Deny: func(string) bool { return denied }})
 	client := sts.New(sts.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String(w.server.URL()), Retryer: aws.NopRetryer{},
+		HTTPClient:  &http.Client{Transport: awsfake.Transport{}},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
 	})
 	got, err := client.GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})

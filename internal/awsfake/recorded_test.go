@@ -237,6 +237,7 @@ func newWorld(t *testing.T, opts *awsfake.Options) *world {
 func newClient(url string) *eventbridge.Client {
 	return eventbridge.New(eventbridge.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String(url), Retryer: aws.NopRetryer{},
+		HTTPClient:  &http.Client{Transport: awsfake.Transport{}},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
 	})
 }

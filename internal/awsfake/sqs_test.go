@@ -1,6 +1,7 @@
 package awsfake_test
 
 import (
+	"net/http"
 	"os"
 	"testing"
 
@@ -29,6 +30,7 @@ func TestQueueContract(t *testing.T) {
 func newQueueClient(url string) *sqs.Client {
 	return sqs.New(sqs.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String(url), Retryer: aws.NopRetryer{},
+		HTTPClient:  &http.Client{Transport: awsfake.Transport{}},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
 	})
 }

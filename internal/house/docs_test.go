@@ -1,10 +1,13 @@
 package house
 
 import (
+	"bytes"
+	"cmp"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -90,5 +93,31 @@ func TestNoAliasOfAnInternalType(t *testing.T) {
 				return true
 			})
 		}
+	}
+}
+
+// TestClientsThatTryOnceHaveTheTransport: the AWS SDK loses answers of a server in the process now and then
+// (aws-sdk-go-v2 #2737). A test whose client does not repeat a call fails by chance without awsfake.Transport.
+func TestClientsThatTryOnceHaveTheTransport(t *testing.T) {
+	checked := 0
+	err := filepath.WalkDir(filepath.Join("..", ".."), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Name() == "node_modules" {
+			return cmp.Or(err, fs.SkipDir)
+		}
+		if d.IsDir() || !strings.HasSuffix(path, "_test.go") || strings.HasSuffix(path, filepath.Join("house", "docs_test.go")) ||
+			strings.Contains(path, "awscall") { // it is about these very answers
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil || !bytes.Contains(text, []byte("aws.NopRetryer")) {
+			return err
+		}
+		if checked++; !bytes.Contains(text, []byte("awsfake.Transport{}")) {
+			t.Errorf("%s has a client that tries once, without awsfake.Transport", path)
+		}
+		return nil
+	})
+	if err != nil || checked < 5 {
+		t.Errorf("%d files were checked, %v", checked, err)
 	}
 }

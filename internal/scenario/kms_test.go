@@ -3,6 +3,7 @@ package scenario
 import (
 	"context"
 	"maps"
+	"net/http"
 	"runtime"
 	"slices"
 	"strings"
@@ -45,6 +46,7 @@ func (w *world) denies(action string) bool {
 func (w *world) kms(region string) *kms.Client {
 	return kms.New(kms.Options{
 		Region: region, BaseEndpoint: aws.String(w.aws.URL()), Retryer: aws.NopRetryer{},
+		HTTPClient:  &http.Client{Transport: awsfake.Transport{}},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
 	})
 }

@@ -1,6 +1,7 @@
 package awskms_test
 
 import (
+	"net/http"
 	"os"
 	"sync/atomic"
 	"testing"
@@ -51,6 +52,7 @@ func (w *world) start() *world {
 func newClient(url, region string) *kms.Client {
 	return kms.New(kms.Options{
 		Region: region, BaseEndpoint: aws.String(url), Retryer: aws.NopRetryer{},
+		HTTPClient:  &http.Client{Transport: awsfake.Transport{}},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
 	})
 }

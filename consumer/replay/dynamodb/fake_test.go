@@ -18,6 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/sealbus/sealbus/internal/awsfake"
 )
 
 // fake is one DynamoDB table that speaks the real protocol to the real client: UpdateItem, GetItem and
@@ -75,6 +77,7 @@ func (f *fake) change(do func()) {
 func newClient(url string) *awsdynamodb.Client {
 	return awsdynamodb.New(awsdynamodb.Options{
 		Region: "eu-west-1", BaseEndpoint: &url, RetryMaxAttempts: 2,
+		HTTPClient:  &http.Client{Transport: awsfake.Transport{}},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "example", ""),
 		Retryer:     impatient{},
 	})
