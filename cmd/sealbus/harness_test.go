@@ -81,6 +81,12 @@ func (b *bench) trustWith(encryption []*keys.EncryptionKey, list ...*keys.Key) {
 	b.t.Helper()
 	bundle, err := keys.NewBundle(keys.BundleOptions{Version: 1, Issued: b.now, Expires: b.now.Add(48 * time.Hour), EncryptionKeys: encryption}, list...)
 	b.check(err)
+	b.signTrust(bundle)
+}
+
+// signTrust signs the bundle with a new root key: trust.dsse and roots.json.
+func (b *bench) signTrust(bundle *keys.Bundle) {
+	b.t.Helper()
 	root, err := keys.GenerateRootKey(keys.Ed25519)
 	b.check(err)
 	signed, err := keys.SignBundle(b.t.Context(), bundle, root)
