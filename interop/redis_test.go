@@ -100,6 +100,7 @@ func TestRedisClock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	at = at.Truncate(time.Millisecond) // a record counts in milliseconds
 	store, until := newRedisStore(t, client), at.Add(time.Hour)
 	mustClaim(t, store, [32]byte{1}, until)
 	record, err := client.Get(t.Context(), redis.DefaultPrefix+"01"+strings.Repeat("0", 62)).Result()
