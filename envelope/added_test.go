@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/mint"
+	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
 )
 

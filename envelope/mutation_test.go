@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/mint"
-	"github.com/sealbus/sealbus/internal/racing"
+	"github.com/sealbus/sealbus/internal/testbed/mint"
+	"github.com/sealbus/sealbus/internal/testbed/racing"
 	"github.com/sealbus/sealbus/keys"
 )
 

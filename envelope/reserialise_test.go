@@ -10,8 +10,8 @@ import (
 	"unicode/utf16"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/mint"
-	"github.com/sealbus/sealbus/internal/racing"
+	"github.com/sealbus/sealbus/internal/testbed/mint"
+	"github.com/sealbus/sealbus/internal/testbed/racing"
 	"github.com/sealbus/sealbus/keys"
 )
 

@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/mint"
-	"github.com/sealbus/sealbus/internal/racing"
+	"github.com/sealbus/sealbus/internal/testbed/mint"
+	"github.com/sealbus/sealbus/internal/testbed/racing"
 	"github.com/sealbus/sealbus/keys"
 )
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/mint"
+	"github.com/sealbus/sealbus/internal/testbed/mint"
 )
 
 // tracer is what a tracer adds to an event or to a detail.

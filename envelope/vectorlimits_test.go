@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/mint"
+	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
 )
 

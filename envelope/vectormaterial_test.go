@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/mint"
+	"github.com/sealbus/sealbus/internal/testbed/mint"
 )
 
 // material is a change of the envelope's text; base64Text, of the text of dssematerial.

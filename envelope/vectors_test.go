@@ -17,7 +17,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/cejson"
-	"github.com/sealbus/sealbus/internal/mint"
+	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
 )
 

@@ -30,7 +30,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/consumer/replay"
-	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/producer"
 	"github.com/sealbus/sealbus/producer/eventbridge"
@@ -109,7 +109,7 @@ type chaos struct {
 	*testing.T
 	events  int
 	store   replay.Store
-	aws     *awsfake.Server
+	aws     *localaws.Server
 	bus     *awseventbridge.Client
 	queue   *awssqs.Client
 	deadURL string
@@ -177,10 +177,10 @@ func newChaos(t *testing.T, events int, store replay.Store) *chaos {
 // startAWS makes the bus with a rule to the queue, its dead-letter queue, and the queue for quarantine.
 func (c *chaos) startAWS() {
 	c.Helper()
-	server, err := awsfake.Start(&awsfake.Options{
+	server, err := localaws.Start(&localaws.Options{
 		Region:   "eu-west-1",
-		Delivery: awsfake.Delivery{Duplicate: 0.05, Reorder: 20, Delay: 20 * time.Millisecond, Reserialise: true, Retry: true, Workers: 4},
-		Faults:   awsfake.Faults{EntryThrottled: 0.05, Call: 0.01, KeyCall: 0.05},
+		Delivery: localaws.Delivery{Duplicate: 0.05, Reorder: 20, Delay: 20 * time.Millisecond, Reserialise: true, Retry: true, Workers: 4},
+		Faults:   localaws.Faults{EntryThrottled: 0.05, Call: 0.01, KeyCall: 0.05},
 	})
 	if err != nil {
 		c.Fatal(err)

@@ -17,7 +17,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
 )
@@ -86,7 +86,7 @@ func (o *opener) open(doc []byte, arn string) (plain, refusal string) {
 // each kind of signature that they know, and refuse what was changed, moved or is somebody else's, without
 // asking KMS.
 func TestOpenWithNode(t *testing.T) {
-	server, err := awsfake.Start(nil)
+	server, err := localaws.Start(nil)
 	ok(t, err)
 	t.Cleanup(func() { _ = server.Close() })
 	client := kms.New(kms.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", "")})

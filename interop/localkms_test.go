@@ -13,8 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
-	"github.com/sealbus/sealbus/internal/awsfake"
-	"github.com/sealbus/sealbus/internal/awsfake/awsfaketest"
+	"github.com/sealbus/sealbus/internal/localaws"
+	"github.com/sealbus/sealbus/internal/localaws/localawstest"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
 	"github.com/sealbus/sealbus/keys/keystest"
@@ -42,12 +42,12 @@ func startLocalKMS(tb testing.TB) *kms.Client {
 	return kms.New(kms.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String("http://" + s.addr()), Retryer: aws.NopRetryer{},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "example", ""),
-		HTTPClient:  &http.Client{Transport: awsfake.Transport{}},
+		HTTPClient:  &http.Client{Transport: localaws.Transport{}},
 	})
 }
 
-// TestKeyContractOfLocalKMS runs the contract that internal/awsfake keeps on a server that is not our own.
-// Where local-kms differs from AWS's documentation, the documentation is what internal/awsfake does.
+// TestKeyContractOfLocalKMS runs the contract that internal/localaws keeps on a server that is not our own.
+// Where local-kms differs from AWS's documentation, the documentation is what internal/localaws does.
 func TestKeyContractOfLocalKMS(t *testing.T) {
 	const (
 		noEd25519   = "makes no Ed25519 keys"
@@ -58,7 +58,7 @@ func TestKeyContractOfLocalKMS(t *testing.T) {
 		noRotation  = "has no RotateKeyOnDemand"
 		noOwner     = "answers AccessDenied where the ciphertext names a key that is out of use"
 	)
-	awsfaketest.KMS(t, startLocalKMS(t), &awsfaketest.Differences{
+	localawstest.KMS(t, startLocalKMS(t), &localawstest.Differences{
 		Immediate: true,
 		Cases: map[string]string{
 			"key spec ECC_NIST_EDWARDS25519 for SIGN_VERIFY": noEd25519,

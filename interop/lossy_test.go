@@ -25,7 +25,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/quarantine/quarantinetest"
 	"github.com/sealbus/sealbus/consumer/quarantine/sqs"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/internal/lossy"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/producer"
@@ -36,7 +36,7 @@ import (
 // quarantine reach their services through proxies that lose one answer in twenty.
 type lossyChain struct {
 	*testing.T
-	aws     *awsfake.Server
+	aws     *localaws.Server
 	proxies []*lossy.Proxy
 	signer  *keys.LocalSigner
 	direct  *awseventbridge.Client // without a proxy
@@ -66,13 +66,13 @@ func (l *lossyChain) must(errs ...error) {
 func newLossyChain(t *testing.T, tables string, phase int) *lossyChain {
 	l := &lossyChain{T: t, handled: make(map[string]int)}
 	var err, err2 error
-	l.aws, err = awsfake.Start(nil)
+	l.aws, err = localaws.Start(nil)
 	l.must(err)
 	t.Cleanup(func() { l.must(l.aws.Close()) })
 	l.signer, err = keys.GenerateSigner(keys.Ed25519, "orders")
 	l.must(err)
 	static := credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "example", "")
-	wire := &http.Client{Transport: awsfake.Transport{}}
+	wire := &http.Client{Transport: localaws.Transport{}}
 	l.direct = awseventbridge.New(awseventbridge.Options{Region: "us-east-1", Credentials: static, BaseEndpoint: aws.String(l.aws.URL()), HTTPClient: wire})
 	l.queues = awssqs.New(awssqs.Options{Region: "us-east-1", Credentials: static, BaseEndpoint: aws.String(l.aws.URL()), HTTPClient: wire})
 	_, err = l.queues.CreateQueue(t.Context(), &awssqs.CreateQueueInput{QueueName: aws.String("billing"), Attributes: map[string]string{"VisibilityTimeout": "1"}})
@@ -103,7 +103,7 @@ func newLossyChain(t *testing.T, tables string, phase int) *lossyChain {
 	}, nil)
 	l.must(l.aws.MapQueue(lossyQueue, "billing", func(ctx context.Context, batch json.RawMessage) (any, error) {
 		return function(ctx, batch)
-	}, &awsfake.Mapping{ReportBatchItemFailures: true, Concurrency: 2}))
+	}, &localaws.Mapping{ReportBatchItemFailures: true, Concurrency: 2}))
 	rule := aws.String("all")
 	_, err = l.direct.PutRule(t.Context(), &awseventbridge.PutRuleInput{Name: rule, EventPattern: aws.String(`{"source":[{"prefix":"https://orders.example/"}]}`)})
 	_, err2 = l.direct.PutTargets(t.Context(), &awseventbridge.PutTargetsInput{Rule: rule, Targets: []types.Target{{Id: rule, Arn: aws.String(lossyQueue)}}})

@@ -10,8 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	"github.com/sealbus/sealbus/internal/awsfake"
-	"github.com/sealbus/sealbus/internal/awsfake/awsfaketest"
+	"github.com/sealbus/sealbus/internal/localaws"
+	"github.com/sealbus/sealbus/internal/localaws/localawstest"
 )
 
 // startFauxqs starts the emulator of SQS. Its own command listens on every interface, and this does not.
@@ -31,16 +31,16 @@ func startFauxqs(tb testing.TB) *server {
 func newQueueClient(s *server) *sqs.Client {
 	return sqs.New(sqs.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String("http://" + s.addr()), Retryer: aws.NopRetryer{},
-		HTTPClient:  &http.Client{Transport: awsfake.Transport{}},
+		HTTPClient:  &http.Client{Transport: localaws.Transport{}},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "example", ""),
 	})
 }
 
-// TestQueueContractOfFauxqs runs the contract that internal/awsfake keeps on a server that is not our own.
-// Where fauxqs 1.9.2 differs from AWS's documentation, the documentation is what internal/awsfake does.
+// TestQueueContractOfFauxqs runs the contract that internal/localaws keeps on a server that is not our own.
+// Where fauxqs 1.9.2 differs from AWS's documentation, the documentation is what internal/localaws does.
 func TestQueueContractOfFauxqs(t *testing.T) {
 	const prefix = "AWS.SimpleQueueService."
-	awsfaketest.SQS(t, newQueueClient(startFauxqs(t)), &awsfaketest.Differences{
+	localawstest.SQS(t, newQueueClient(startFauxqs(t)), &localawstest.Differences{
 		Code: func(aws string) string { // AWS has the prefix for some errors only, and an older name for one
 			if aws == "QueueAlreadyExists" {
 				return prefix + "QueueNameExists"

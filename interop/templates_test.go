@@ -12,7 +12,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"github.com/sealbus/sealbus/internal/cfntest"
+	"github.com/sealbus/sealbus/internal/testbed/cfntest"
 )
 
 // described are the resources of CloudFormation and SAM, as AWS describes them.

@@ -10,20 +10,20 @@ import (
 	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 
-	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/localaws"
 )
 
 // demoBus is an event bus with one rule and one target, on an EventBridge inside the process. The client is
 // the real one.
 type demoBus struct {
-	server    *awsfake.Server
+	server    *localaws.Server
 	client    *awseventbridge.Client
 	delivered chan []byte
 }
 
 func newDemoBus(ctx context.Context) (*demoBus, error) {
 	const region = "eu-west-1"
-	server, err := awsfake.Start(&awsfake.Options{Account: demoAccount, Region: region})
+	server, err := localaws.Start(&localaws.Options{Account: demoAccount, Region: region})
 	if err != nil {
 		return nil, err
 	}

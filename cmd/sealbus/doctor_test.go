@@ -18,7 +18,7 @@ import (
 	eventbridgetypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/localaws"
 )
 
 // site is a set-up in AWS and around it. What newSite makes is in order; tests spoil one thing each.
@@ -32,8 +32,8 @@ type site struct {
 	ruleDeadLetter map[string]string
 	target         eventbridgetypes.Target
 	direct         bool // the rule leads to the function
-	function       awsfake.FunctionConfig
-	mapping        *awsfake.Mapping // nil = none
+	function       localaws.FunctionConfig
+	mapping        *localaws.Mapping // nil = none
 	info           map[string]string
 	table          map[string]any
 	ttl            map[string]any
@@ -41,7 +41,7 @@ type site struct {
 	flags          []string
 	waiting        string // the queue that has a message
 
-	fake *awsfake.Server
+	fake *localaws.Server
 	url  string // of the queue
 }
 
@@ -67,8 +67,8 @@ func newSite() *site {
 		deadLetter:     map[string]string{"MessageRetentionPeriod": "1209600"},
 		ruleDeadLetter: map[string]string{"Policy": sendPolicy(ruleCondition)},
 		target:         eventbridgetypes.Target{DeadLetterConfig: &eventbridgetypes.DeadLetterConfig{Arn: aws.String(queuesARN + "rule-dead")}},
-		function:       awsfake.FunctionConfig{Timeout: time.Minute},
-		mapping:        &awsfake.Mapping{ReportBatchItemFailures: true},
+		function:       localaws.FunctionConfig{Timeout: time.Minute},
+		mapping:        &localaws.Mapping{ReportBatchItemFailures: true},
 		info:           map[string]string{"redis_version": "7.4.0", "role": "master", "maxmemory_policy": "noeviction", "aof_enabled": "1", "used_memory": "100", "maxmemory": "1000"},
 		table: map[string]any{
 			"TableArn": "arn:aws:dynamodb:us-east-1:" + accountID + ":table/claims", "TableStatus": "ACTIVE", "DeletionProtectionEnabled": true,
@@ -83,7 +83,7 @@ func newSite() *site {
 // start makes the set-up real.
 func (s *site) start(b *bench) {
 	b.t.Helper()
-	s.fake = b.fakeAWS(&awsfake.Options{Deny: func(action string) bool { return s.deny[action] }})
+	s.fake = b.fakeAWS(&localaws.Options{Deny: func(action string) bool { return s.deny[action] }})
 	b.t.Setenv("AWS_ENDPOINT_URL", s.fake.URL())
 	b.t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", s.startTable(b))
 	key := credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", "")
@@ -331,11 +331,11 @@ var spoiledSites = map[string]spoiled{
 	"no OnFailure":     {func(s *site) { s.direct = true }, "OnFailure destination", statusProblem, "is lost", "put-function-event-invoke-config"},
 	"OnFailure gone": {func(s *site) {
 		s.direct = true
-		s.function.Invoke = &awsfake.InvokeConfig{OnFailure: queuesARN + "none"}
+		s.function.Invoke = &localaws.InvokeConfig{OnFailure: queuesARN + "none"}
 	}, "OnFailure destination", statusProblem, "does not exist", "create"},
 	"OnFailure": {func(s *site) {
 		s.direct = true
-		s.function.Invoke = &awsfake.InvokeConfig{OnFailure: queuesARN + "rule-dead"}
+		s.function.Invoke = &localaws.InvokeConfig{OnFailure: queuesARN + "rule-dead"}
 	}, "OnFailure destination", statusOK, "rule-dead", ""},
 	"older dlq":        {func(s *site) { s.direct = true; s.function.DeadLetterARN = queuesARN + "rule-dead" }, "OnFailure destination", statusOK, "rule-dead", ""},
 	"OnFailure denied": {func(s *site) { s.direct = true; s.deny["GetFunctionEventInvokeConfig"] = true }, "OnFailure destination", statusUnknown, "lambda:GetFunctionEventInvokeConfig", "Allow"},

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/mint"
 	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
 )
 

@@ -20,7 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/localaws"
 )
 
 // liveText is a stream that is read while it is written.
@@ -473,7 +473,7 @@ func TestListenAddress(t *testing.T) {
 type testQueue struct {
 	t      *testing.T
 	client *sqs.Client
-	server *awsfake.Server
+	server *localaws.Server
 	url    string
 }
 
@@ -490,10 +490,10 @@ func newTestQueue(b *bench, attributes map[string]string) *testQueue {
 }
 
 // fakeAWS also keeps the AWS configuration of the machine out of the test.
-func (b *bench) fakeAWS(opts *awsfake.Options) *awsfake.Server {
+func (b *bench) fakeAWS(opts *localaws.Options) *localaws.Server {
 	b.t.Helper()
 	b.bareAWS()
-	server, err := awsfake.Start(opts)
+	server, err := localaws.Start(opts)
 	b.check(err)
 	b.t.Cleanup(func() { b.check(server.Close()) })
 	return server
@@ -598,7 +598,7 @@ func TestListenQueueDelete(t *testing.T) {
 
 func TestListenQueueFails(t *testing.T) {
 	b := newListenBench(t)
-	server := b.fakeAWS(&awsfake.Options{Deny: func(action string) bool { return action == "ReceiveMessage" }})
+	server := b.fakeAWS(&localaws.Options{Deny: func(action string) bool { return action == "ReceiveMessage" }})
 	q := &testQueue{t: t, server: server, url: server.URL() + "/000000000000/none"}
 	if l := b.poll(q); l.wait() != exitUsage || !strings.Contains(l.stderr.String(), "allow sqs:ReceiveMessage") {
 		t.Errorf("%s", l.stderr.String())

@@ -16,7 +16,7 @@ import (
 	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 
-	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/localaws"
 )
 
 // central is a fake EventBridge with the bus "central", and what its one target got.
@@ -28,7 +28,7 @@ type central struct {
 }
 
 // newCentral also keeps the AWS configuration of the machine out of the test.
-func newCentral(b *bench, opts *awsfake.Options) *central {
+func newCentral(b *bench, opts *localaws.Options) *central {
 	b.t.Helper()
 	for name, value := range map[string]string{
 		"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
@@ -36,7 +36,7 @@ func newCentral(b *bench, opts *awsfake.Options) *central {
 	} {
 		b.t.Setenv(name, value)
 	}
-	server, err := awsfake.Start(opts)
+	server, err := localaws.Start(opts)
 	b.check(err)
 	b.t.Cleanup(func() { b.check(server.Close()) })
 	c := &central{url: server.URL()}
@@ -65,7 +65,7 @@ func (b *bench) publish(c *central, more ...string) []string {
 	return append([]string{"publish", "--keyring", b.path("shop.keyring"), "--insecure-no-passphrase", "--bus", "central", "--endpoint", c.url}, more...)
 }
 
-func newShop(t *testing.T, opts *awsfake.Options) (*bench, *central) {
+func newShop(t *testing.T, opts *localaws.Options) (*bench, *central) {
 	b := newBench(t)
 	b.org([]string{"000000000000"}, orderSource)
 	return b, newCentral(b, opts)
@@ -156,7 +156,7 @@ func TestPublishPartly(t *testing.T) {
 		}
 	})
 	t.Run("throttled", func(t *testing.T) {
-		b, bus := newShop(t, &awsfake.Options{Faults: awsfake.Faults{EntryThrottled: 1}})
+		b, bus := newShop(t, &localaws.Options{Faults: localaws.Faults{EntryThrottled: 1}})
 		r := b.run(order("o-1")+order("o-2"), b.publish(bus, "--output", "json", "--retry-for", "0s")...)
 		list := results(r.stdout)
 		if r.code != exitUnavailable || len(list) != 2 || list[0].Error != "unavailable" || list[1].Code != "ThrottlingException" || list[1].Published {
@@ -164,13 +164,13 @@ func TestPublishPartly(t *testing.T) {
 		}
 	})
 	t.Run("throttled, then refused", func(t *testing.T) {
-		b, bus := newShop(t, &awsfake.Options{Faults: awsfake.Faults{EntryThrottled: 1}})
+		b, bus := newShop(t, &localaws.Options{Faults: localaws.Faults{EntryThrottled: 1}})
 		if r := b.run(order("o-1")+scalar, b.publish(bus, "--layout", "embedded", "--retry-for", "0s")...); r.code != exitUnavailable {
 			t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 		}
 	})
 	t.Run("told to people", func(t *testing.T) {
-		b, bus := newShop(t, &awsfake.Options{Faults: awsfake.Faults{EntryThrottled: 1}})
+		b, bus := newShop(t, &localaws.Options{Faults: localaws.Faults{EntryThrottled: 1}})
 		r := b.run(strings.Repeat(order("o-1"), 15), b.publish(bus, "--retry-for", "0s")...)
 		if r.code != exitUnavailable || strings.Count(r.stderr, "was not published") != shownFailures || !strings.Contains(r.stderr, "and 5 more") || r.stdout != "published 0 of 15 events to central\n" {
 			t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
@@ -250,9 +250,9 @@ func TestPublishSilencesTheSDK(t *testing.T) {
 
 // PutEvents alone is permission enough.
 func TestPublishWithPutEventsAlone(t *testing.T) {
-	b, bus := newShop(t, &awsfake.Options{Deny: func(action string) bool { return action == "DescribeEventBus" }})
+	b, bus := newShop(t, &localaws.Options{Deny: func(action string) bool { return action == "DescribeEventBus" }})
 	b.must(order("o-1"), b.publish(bus)...)
-	b2, bus2 := newShop(t, &awsfake.Options{Deny: func(action string) bool { return action == "PutEvents" }})
+	b2, bus2 := newShop(t, &localaws.Options{Deny: func(action string) bool { return action == "PutEvents" }})
 	if r := b2.run(order("o-1"), b2.publish(bus2)...); r.code != exitUsage || !strings.Contains(r.stderr, "events:PutEvents") {
 		t.Errorf("without it: exit %d\n%s", r.code, r.stderr)
 	}
@@ -261,16 +261,16 @@ func TestPublishWithPutEventsAlone(t *testing.T) {
 // TestPublishMaybeTwice: an answer that is lost after EventBridge has acted is told, to people and to
 // programs.
 func TestPublishMaybeTwice(t *testing.T) {
-	lose := func(first int) *awsfake.Options { // the answers to so many calls
+	lose := func(first int) *localaws.Options { // the answers to so many calls
 		puts := 0
-		return &awsfake.Options{Faults: awsfake.Faults{Script: func(action string, _ int) awsfake.CallFault {
+		return &localaws.Options{Faults: localaws.Faults{Script: func(action string, _ int) localaws.CallFault {
 			if action != "PutEvents" {
-				return awsfake.NoFault
+				return localaws.NoFault
 			}
 			if puts++; puts > first {
-				return awsfake.NoFault
+				return localaws.NoFault
 			}
-			return awsfake.CutAfter
+			return localaws.CutAfter
 		}}}
 	}
 	t.Run("published", func(t *testing.T) {

@@ -27,7 +27,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/quarantine/sqs"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -46,7 +46,7 @@ type bin struct {
 }
 
 // newBin has trust in the producer shop, and the AWS configuration of the machine kept out.
-func newBin(t *testing.T, opts *awsfake.Options) *bin {
+func newBin(t *testing.T, opts *localaws.Options) *bin {
 	b, bus := newShop(t, opts)
 	q := &bin{bench: b, t: t}
 	b.must("", "quarantine", "key", "new", "--out", b.path("q.key"))
@@ -524,7 +524,7 @@ func TestQuarantineRawOnTerminal(t *testing.T) {
 // Nothing is removed that was not sent.
 func TestQuarantineQueueDown(t *testing.T) {
 	denied := ""
-	q := newBin(t, &awsfake.Options{Deny: func(action string) bool { return action == denied }})
+	q := newBin(t, &localaws.Options{Deny: func(action string) bool { return action == denied }})
 	q.check(os.Mkdir(q.path("bin"), 0o700))
 	s, err := quarantine.NewDir(q.path("bin"), q.key)
 	q.at("dir:"+q.path("bin"), s, err).refuse("billing", "o-1", "o-2")
@@ -543,7 +543,7 @@ func TestQuarantineQueueDown(t *testing.T) {
 // What was sent and could not be removed is said, and may be sent again.
 func TestQuarantineNotRemoved(t *testing.T) {
 	denied := ""
-	q := newBin(t, &awsfake.Options{Deny: func(action string) bool { return action == denied }})
+	q := newBin(t, &localaws.Options{Deny: func(action string) bool { return action == denied }})
 	url := q.newQueue("quarantine")
 	s, err := sqs.New(&hasty{q.client}, url, q.key, nil)
 	q.at("sqs:"+url, s, err).refuse("billing", "o-1")

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
-	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -29,7 +29,7 @@ type vault struct {
 func newVault(t *testing.T) *vault {
 	b := newBench(t)
 	v := &vault{bench: b}
-	server, err := awsfake.Start(&awsfake.Options{Deny: func(action string) bool {
+	server, err := localaws.Start(&localaws.Options{Deny: func(action string) bool {
 		d := v.deny.Load()
 		return d != nil && slices.Contains(strings.Fields(*d), action)
 	}})

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/mint"
+	"github.com/sealbus/sealbus/internal/testbed/mint"
 )
 
 // Delivered is what EventBridge adds to an event. The zero value is an ordinary delivery from Account.

@@ -19,7 +19,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/mint/org"
+	"github.com/sealbus/sealbus/internal/testbed/org"
 	"github.com/sealbus/sealbus/keys"
 )
 

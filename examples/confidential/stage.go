@@ -15,13 +15,13 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 
-	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/keys"
 )
 
 // stage is where the story plays: one KMS for all accounts, whose policies are played by who may ask it.
 type stage struct {
-	server                     *awsfake.Server
+	server                     *localaws.Server
 	signing, billing, shipping string // ARNs
 
 	mu    sync.Mutex
@@ -38,7 +38,7 @@ type call struct {
 
 func newStage(ctx context.Context) (*stage, error) {
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // the story is told on standard output
-	server, err := awsfake.Start(&awsfake.Options{Region: "eu-central-1"})
+	server, err := localaws.Start(&localaws.Options{Region: "eu-central-1"})
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (s *stage) close() { _ = s.server.Close() } // it holds nothing
 func (s *stage) client(role string) *kms.Client {
 	return kms.New(kms.Options{
 		Region: "eu-central-1", BaseEndpoint: aws.String(s.server.URL()), RetryMaxAttempts: 1,
-		HTTPClient:  &http.Client{Transport: awsfake.Transport{}},
+		HTTPClient:  &http.Client{Transport: localaws.Transport{}},
 		Credentials: credentials.NewStaticCredentialsProvider("EXAMPLE", "EXAMPLE", ""),
 		APIOptions:  []func(*middleware.Stack) error{func(stack *middleware.Stack) error { return stack.Initialize.Add(s.guard(role), middleware.Before) }},
 	})

@@ -15,7 +15,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/examples/orders/orderstest"
-	"github.com/sealbus/sealbus/internal/cfntest"
+	"github.com/sealbus/sealbus/internal/testbed/cfntest"
 )
 
 func TestMain(m *testing.M) { orderstest.Main(m) }

@@ -20,7 +20,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/awslambda/awslambdatest"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/examples/orders/orderstest"
-	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/localaws"
 )
 
 func TestMain(m *testing.M) { orderstest.Main(m) }
@@ -184,7 +184,7 @@ const outerSource = `"source":"` + orderstest.Source + `"`
 // TestThroughTheBus: producer -> bus -> queue -> billing, and -> mailer, everything delivered twice and
 // written anew, with an attacker on the same bus.
 func TestThroughTheBus(t *testing.T) {
-	w := orderstest.New(t, &orderstest.Options{Delivery: awsfake.Delivery{Duplicate: 1, Reorder: 3, Reserialise: true, Retry: true}})
+	w := orderstest.New(t, &orderstest.Options{Delivery: localaws.Delivery{Duplicate: 1, Reorder: 3, Reserialise: true, Retry: true}})
 	bills, mails := w.Start(billing, w.ConsumerEnv()), w.Start(mailer, w.ConsumerEnv())
 	shop := w.Start(producer, w.ProducerEnv("central"))
 	queue := topology(t, w, bills, mails)
@@ -246,7 +246,7 @@ func topologyOf(t *testing.T, w *orderstest.World, bills, mails func() *orderste
 	must(w.Bus.MapQueue(queueARN, "billing", func(ctx context.Context, event json.RawMessage) (any, error) {
 		answer, err := bills().Invoke(ctx, event)
 		return json.RawMessage(answer), err
-	}, &awsfake.Mapping{ReportBatchItemFailures: true, Concurrency: 2}))
+	}, &localaws.Mapping{ReportBatchItemFailures: true, Concurrency: 2}))
 	direct := w.Bus.Function("mailer", func(ctx context.Context, event []byte) error {
 		_, err := mails().Invoke(ctx, event)
 		return err

@@ -22,7 +22,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/cfntest"
+	"github.com/sealbus/sealbus/internal/testbed/cfntest"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/observe/emf"
 )

@@ -12,7 +12,7 @@ import (
 
 	"github.com/gowebpki/jcs"
 
-	"github.com/sealbus/sealbus/internal/racing"
+	"github.com/sealbus/sealbus/internal/testbed/racing"
 )
 
 func TestRFC8785Numbers(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"unicode/utf16"
 
-	"github.com/sealbus/sealbus/internal/racing"
+	"github.com/sealbus/sealbus/internal/testbed/racing"
 )
 
 // speller writes one value in ever different ways: white space, order of members, escapes, numbers.

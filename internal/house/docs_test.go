@@ -97,7 +97,7 @@ func TestNoAliasOfAnInternalType(t *testing.T) {
 }
 
 // TestClientsThatTryOnceHaveTheTransport: the AWS SDK loses answers of a server in the process now and then
-// (aws-sdk-go-v2 #2737). A test whose client does not repeat a call fails by chance without awsfake.Transport.
+// (aws-sdk-go-v2 #2737). A test whose client does not repeat a call fails by chance without localaws.Transport.
 func TestClientsThatTryOnceHaveTheTransport(t *testing.T) {
 	checked := 0
 	err := filepath.WalkDir(filepath.Join("..", ".."), func(path string, d fs.DirEntry, err error) error {
@@ -112,8 +112,8 @@ func TestClientsThatTryOnceHaveTheTransport(t *testing.T) {
 		if err != nil || !bytes.Contains(text, []byte("aws.NopRetryer")) {
 			return err
 		}
-		if checked++; !bytes.Contains(text, []byte("awsfake.Transport{}")) {
-			t.Errorf("%s has a client that tries once, without awsfake.Transport", path)
+		if checked++; !bytes.Contains(text, []byte("localaws.Transport{}")) {
+			t.Errorf("%s has a client that tries once, without localaws.Transport", path)
 		}
 		return nil
 	})

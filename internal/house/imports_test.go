@@ -16,39 +16,39 @@ const module = "github.com/sealbus/sealbus"
 // table is design section 3: which of our packages each package may reach, directly or through others.
 // Entries are relative to the module; "internal/..." covers what is below.
 var table = map[string][]string{
-	"keys":                         {"internal/b64", "internal/canonical", "internal/dsse", "internal/filekind", "internal/howlong", "internal/jsonwrite", "internal/nilcheck", "internal/strictjson"},
-	"envelope":                     {"keys", "internal/..."},
-	"producer":                     {"keys", "envelope", "internal/..."},
-	"producer/eventbridge":         {"keys", "envelope", "producer", "internal/..."},
-	"consumer":                     {"keys", "envelope", "consumer/replay", "internal/..."},
-	"consumer/quarantine":          {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
-	"consumer/quarantine/s3":       {"keys", "envelope", "consumer", "consumer/replay", "consumer/quarantine", "internal/..."},
-	"consumer/quarantine/sqs":      {"keys", "envelope", "consumer", "consumer/replay", "consumer/quarantine", "internal/..."},
-	"consumer/replay":              {"internal/nilcheck"},
-	"consumer/replay/redis":        {"consumer/replay", "consumer/replay/internal/remote", "internal/nilcheck"},
-	"consumer/replay/dynamodb":     {"consumer/replay", "consumer/replay/internal/remote", "internal/awscall", "internal/nilcheck"},
-	"observe/emf":                  {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
-	"keys/awss3":                   {"keys", "internal/..."},
-	"keys/awskms":                  {"keys", "internal/..."},
-	"keys/tinkkeys":                {"keys", "internal/..."},
-	"keys/tinkkeys/tinkawskms":     {"keys", "internal/..."},
-	"consumer/awslambda":           {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
-	"keys/policy":                  {"keys", "internal/..."},
-	"internal/awscall":             {},
-	"internal/awsfake":             {},
-	"internal/awsfake/awsfaketest": {},
-	"internal/awsname":             {},
-	"internal/b64":                 {},
-	"internal/canonical":           {},
-	"internal/howlong":             {},
-	"internal/jsonwrite":           {},
-	"internal/lossy":               {"internal/racing"},
-	"internal/nilcheck":            {},
-	"internal/strictjson":          {"internal/canonical"},
-	"internal/filekind":            {"internal/canonical", "internal/strictjson"},
-	"internal/dsse":                {"internal/b64", "internal/canonical", "internal/jsonwrite", "internal/strictjson"},
-	"internal/jwe":                 {"internal/b64", "internal/canonical", "internal/jsonwrite", "internal/strictjson"},
-	"internal/cejson":              {"internal/canonical", "internal/jsonwrite", "internal/strictjson", "internal/b64"},
+	"keys":                           {"internal/b64", "internal/canonical", "internal/dsse", "internal/filekind", "internal/howlong", "internal/jsonwrite", "internal/nilcheck", "internal/strictjson"},
+	"envelope":                       {"keys", "internal/..."},
+	"producer":                       {"keys", "envelope", "internal/..."},
+	"producer/eventbridge":           {"keys", "envelope", "producer", "internal/..."},
+	"consumer":                       {"keys", "envelope", "consumer/replay", "internal/..."},
+	"consumer/quarantine":            {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
+	"consumer/quarantine/s3":         {"keys", "envelope", "consumer", "consumer/replay", "consumer/quarantine", "internal/..."},
+	"consumer/quarantine/sqs":        {"keys", "envelope", "consumer", "consumer/replay", "consumer/quarantine", "internal/..."},
+	"consumer/replay":                {"internal/nilcheck"},
+	"consumer/replay/redis":          {"consumer/replay", "consumer/replay/internal/remote", "internal/nilcheck"},
+	"consumer/replay/dynamodb":       {"consumer/replay", "consumer/replay/internal/remote", "internal/awscall", "internal/nilcheck"},
+	"observe/emf":                    {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
+	"keys/awss3":                     {"keys", "internal/..."},
+	"keys/awskms":                    {"keys", "internal/..."},
+	"keys/tinkkeys":                  {"keys", "internal/..."},
+	"keys/tinkkeys/tinkawskms":       {"keys", "internal/..."},
+	"consumer/awslambda":             {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
+	"keys/policy":                    {"keys", "internal/..."},
+	"internal/awscall":               {},
+	"internal/localaws":              {},
+	"internal/localaws/localawstest": {},
+	"internal/awsname":               {},
+	"internal/b64":                   {},
+	"internal/canonical":             {},
+	"internal/howlong":               {},
+	"internal/jsonwrite":             {},
+	"internal/lossy":                 {"internal/testbed/racing"},
+	"internal/nilcheck":              {},
+	"internal/strictjson":            {"internal/canonical"},
+	"internal/filekind":              {"internal/canonical", "internal/strictjson"},
+	"internal/dsse":                  {"internal/b64", "internal/canonical", "internal/jsonwrite", "internal/strictjson"},
+	"internal/jwe":                   {"internal/b64", "internal/canonical", "internal/jsonwrite", "internal/strictjson"},
+	"internal/cejson":                {"internal/canonical", "internal/jsonwrite", "internal/strictjson", "internal/b64"},
 }
 
 // core is what a webhook receiver or a consumer Lambda links.
@@ -73,15 +73,15 @@ var named = map[string]string{
 // command is a home of whatever its sub-commands need.
 var homes = map[string][]string{
 	"github.com/redis/":            {"consumer/replay/redis", "cmd/sealbus"},
-	"github.com/aws/aws-sdk-go-v2": {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/awss3", "keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awscall", "internal/awsfake/awsfaketest", "internal/lossy"},
-	"github.com/aws/smithy-go":     {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/awss3", "keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awscall", "internal/awsfake/awsfaketest", "internal/lossy"},
+	"github.com/aws/aws-sdk-go-v2": {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/awss3", "keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
+	"github.com/aws/smithy-go":     {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/awss3", "keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
 	"github.com/tink-crypto/":      {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},
 	"github.com/alicebob/":         {}, // tests only
 	"github.com/yuin/gopher-lua":   {},
 }
 
 // forbidden are packages that the core and its sub-packages have no business with.
-var forbidden = []string{"testing", "flag", "net/http/httptest", module + "/internal/awsfake"}
+var forbidden = []string{"testing", "flag", "net/http/httptest", module + "/internal/localaws"}
 
 func deps(t *testing.T, pkg string) []string {
 	t.Helper()

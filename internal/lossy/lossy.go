@@ -22,7 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 
-	"github.com/sealbus/sealbus/internal/racing"
+	"github.com/sealbus/sealbus/internal/testbed/racing"
 )
 
 // Phases is how many requests there are to one lost answer: 5 % are lost.

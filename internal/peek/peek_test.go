@@ -10,9 +10,9 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/mint"
 	"github.com/sealbus/sealbus/internal/peek"
-	"github.com/sealbus/sealbus/internal/racing"
+	"github.com/sealbus/sealbus/internal/testbed/mint"
+	"github.com/sealbus/sealbus/internal/testbed/racing"
 	"github.com/sealbus/sealbus/keys"
 )
 

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
 )
@@ -37,10 +37,10 @@ type trouble struct {
 }
 
 var failures = []failure{
-	{"throttled", faulty(awsfake.Throttled), healthy, "quota of kms:Decrypt"},
-	{"internal error", faulty(awsfake.InternalError), healthy, "health of KMS"},
-	{"connection cut", faulty(awsfake.CutBefore), healthy, "network path to KMS in us-east-1"},
-	{"garbage from a proxy", faulty(awsfake.GarbageAnswer), healthy, ""},
+	{"throttled", faulty(localaws.Throttled), healthy, "quota of kms:Decrypt"},
+	{"internal error", faulty(localaws.InternalError), healthy, "health of KMS"},
+	{"connection cut", faulty(localaws.CutBefore), healthy, "network path to KMS in us-east-1"},
+	{"garbage from a proxy", faulty(localaws.GarbageAnswer), healthy, ""},
 	{"grant not yet visible", denied("Decrypt"), allowed, "allow kms:Decrypt on"},
 	{"key disabled", func(w *trouble) {
 		_, err := w.world.client.DisableKey(w.t.Context(), &kms.DisableKeyInput{KeyId: &w.arn})
@@ -62,8 +62,8 @@ var failures = []failure{
 		func(w *trouble) { w.client = w.world.client }, "the key is in us-east-1 and the client asks eu-west-1"},
 }
 
-func faulty(f awsfake.CallFault) func(*trouble) { return func(w *trouble) { w.fault.Store(int64(f)) } }
-func healthy(w *trouble)                        { w.fault.Store(int64(awsfake.NoFault)) }
+func faulty(f localaws.CallFault) func(*trouble) { return func(w *trouble) { w.fault.Store(int64(f)) } }
+func healthy(w *trouble)                         { w.fault.Store(int64(localaws.NoFault)) }
 func denied(action string) func(*trouble) {
 	return func(w *trouble) { w.deny.Store(aws.String(action)) }
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
-	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -20,7 +20,7 @@ const source = "https://orders.example/eu"
 // world is a KMS with a client, over HTTP: the fake one.
 type world struct {
 	t      testing.TB
-	server *awsfake.Server
+	server *localaws.Server
 	client *kms.Client
 	deny   atomic.Pointer[string] // the action that is denied
 	fault  atomic.Int64           // how every call fails
@@ -33,13 +33,13 @@ func newWorld(t testing.TB) *world {
 }
 
 func (w *world) start() *world {
-	server, err := awsfake.Start(&awsfake.Options{
+	server, err := localaws.Start(&localaws.Options{
 		Deny: func(action string) bool { denied := w.deny.Load(); return denied != nil && *denied == action },
-		Faults: awsfake.Faults{Script: func(string, int) awsfake.CallFault {
+		Faults: localaws.Faults{Script: func(string, int) localaws.CallFault {
 			if w.hold != nil {
 				<-w.hold
 			}
-			return awsfake.CallFault(w.fault.Load())
+			return localaws.CallFault(w.fault.Load())
 		}},
 	})
 	w.check(err)
@@ -52,7 +52,7 @@ func (w *world) start() *world {
 func newClient(url, region string) *kms.Client {
 	return kms.New(kms.Options{
 		Region: region, BaseEndpoint: aws.String(url), Retryer: aws.NopRetryer{},
-		HTTPClient:  &http.Client{Transport: awsfake.Transport{}},
+		HTTPClient:  &http.Client{Transport: localaws.Transport{}},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
 	})
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
-	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awss3"
 	"github.com/sealbus/sealbus/keys/keystest"
@@ -57,7 +57,7 @@ func newStore(t testing.TB) *store {
 	t.Cleanup(srv.Close)
 	s.Client = s3.New(s3.Options{
 		BaseEndpoint: &srv.URL, UsePathStyle: true, Region: "eu-west-1", RetryMaxAttempts: 1,
-		HTTPClient:  &http.Client{Transport: awsfake.Transport{}},
+		HTTPClient:  &http.Client{Transport: localaws.Transport{}},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "hush", ""),
 	})
 	if _, err := s.CreateBucket(context.Background(), &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {

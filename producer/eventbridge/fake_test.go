@@ -16,7 +16,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/producer"
 	sealbus "github.com/sealbus/sealbus/producer/eventbridge"
@@ -32,16 +32,16 @@ func sdkClient(url string) *eventbridge.Client {
 // central is a fake with the bus "central", whose one target opens what it gets.
 type central struct {
 	t      *testing.T
-	server *awsfake.Server
+	server *localaws.Server
 	trust  *keys.Bundle
 
 	mu     sync.Mutex
 	opened map[string]int // by event ID
 }
 
-func newCentral(t *testing.T, opts *awsfake.Options) *central {
+func newCentral(t *testing.T, opts *localaws.Options) *central {
 	t.Helper()
-	server, err := awsfake.Start(opts)
+	server, err := localaws.Start(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,10 +91,10 @@ func events(n int) []event.Event {
 func TestThroughTheSDK(t *testing.T) {
 	for _, layout := range []envelope.Layout{envelope.Structured, envelope.Embedded} {
 		t.Run(fmt.Sprint(layout), func(t *testing.T) {
-			c := newCentral(t, &awsfake.Options{
+			c := newCentral(t, &localaws.Options{
 				Seed:     uint64(layout) + 1,
-				Faults:   awsfake.Faults{EntryThrottled: 0.05, EntryInternal: 0.02, Call: 0.1},
-				Delivery: awsfake.Delivery{Duplicate: 0.1, Reorder: 5, Reserialise: true},
+				Faults:   localaws.Faults{EntryThrottled: 0.05, EntryInternal: 0.02, Call: 0.1},
+				Delivery: localaws.Delivery{Duplicate: 0.1, Reorder: 5, Reserialise: true},
 			})
 			bus, err := sealbus.New(sdkClient(c.server.URL()), "central", &sealbus.Options{
 				Layout: layout, CheckBus: true, Sleep: func(context.Context, time.Duration) error { return nil },
@@ -126,22 +126,22 @@ func TestThroughTheSDK(t *testing.T) {
 // TestFaultsThroughTheSDK: each way in which a call fails is tried again, once, by us and not by the SDK.
 // After a try in which the service may have acted, the event may be on the bus twice.
 func TestFaultsThroughTheSDK(t *testing.T) {
-	for fault, maybeTwice := range map[awsfake.CallFault]bool{
-		awsfake.Throttled: false, awsfake.InternalError: true, awsfake.CutBefore: true, awsfake.CutAfter: true, awsfake.GarbageAnswer: true,
+	for fault, maybeTwice := range map[localaws.CallFault]bool{
+		localaws.Throttled: false, localaws.InternalError: true, localaws.CutBefore: true, localaws.CutAfter: true, localaws.GarbageAnswer: true,
 	} {
 		t.Run(fmt.Sprint(fault), func(t *testing.T) {
 			var mu sync.Mutex
 			put := 0
-			c := newCentral(t, &awsfake.Options{Faults: awsfake.Faults{Script: func(action string, _ int) awsfake.CallFault {
+			c := newCentral(t, &localaws.Options{Faults: localaws.Faults{Script: func(action string, _ int) localaws.CallFault {
 				mu.Lock()
 				defer mu.Unlock()
 				if action != "PutEvents" {
-					return awsfake.NoFault
+					return localaws.NoFault
 				}
 				if put++; put == 1 {
 					return fault
 				}
-				return awsfake.NoFault
+				return localaws.NoFault
 			}}})
 			clk := &clock{now: start}
 			bus, err := sealbus.New(sdkClient(c.server.URL()), "central", &sealbus.Options{Now: clk.Now, Sleep: clk.Sleep})
@@ -178,7 +178,7 @@ func TestGlobalEndpoint(t *testing.T) {
 func TestMissingBus(t *testing.T) {
 	c := newCentral(t, nil)
 	sealed := seal(t, 1, 100)
-	send := func(server *awsfake.Server, check bool) error {
+	send := func(server *localaws.Server, check bool) error {
 		bus, err := sealbus.New(sdkClient(server.URL()), "centrall", &sealbus.Options{CheckBus: check})
 		if err != nil {
 			t.Fatal(err)
@@ -191,7 +191,7 @@ func TestMissingBus(t *testing.T) {
 	if err := send(c.server, true); !errors.Is(err, sealbus.ErrNoBus) {
 		t.Errorf("checked: %v", err)
 	}
-	if err := send(newCentral(t, &awsfake.Options{Deny: func(a string) bool { return a == "DescribeEventBus" }}).server, true); err != nil {
+	if err := send(newCentral(t, &localaws.Options{Deny: func(a string) bool { return a == "DescribeEventBus" }}).server, true); err != nil {
 		t.Errorf("PutEvents alone: %v", err)
 	}
 }
@@ -204,7 +204,7 @@ func TestSizeAsTheService(t *testing.T) {
 		size += entrySize(t, s, envelope.Structured)
 	}
 	for limit, fits := range map[int]bool{size + 1: true, size: false} {
-		c := newCentral(t, &awsfake.Options{MaxPutBytes: limit})
+		c := newCentral(t, &localaws.Options{MaxPutBytes: limit})
 		bus, err := sealbus.New(sdkClient(c.server.URL()), "central", nil) // believes in 1 MiB
 		if err != nil {
 			t.Fatal(err)
@@ -220,7 +220,7 @@ func TestSizeAsTheService(t *testing.T) {
 // TestNobodyThere: what never left is tried again, ends as an event that may be published later, and cannot
 // be on the bus twice: a refused connection, and a request that could not be signed.
 func TestNobodyThere(t *testing.T) {
-	server, err := awsfake.Start(nil)
+	server, err := localaws.Start(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +253,7 @@ func TestNobodyThere(t *testing.T) {
 }
 
 func Example() {
-	server, err := awsfake.Start(nil) // in place of the service
+	server, err := localaws.Start(nil) // in place of the service
 	if err != nil {
 		panic(err)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 
-	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/internal/lossy"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/producer"
@@ -25,7 +25,7 @@ func TestLostAnswers(t *testing.T) {
 			c := newCentral(t, nil)
 			proxy := lossy.Start(t, c.server.URL(), phase)
 			client := eventbridge.New(sdkClient(proxy.URL).Options(), func(o *eventbridge.Options) {
-				o.HTTPClient, o.Retryer = &http.Client{Transport: awsfake.Transport{}}, lossy.Retryer()
+				o.HTTPClient, o.Retryer = &http.Client{Transport: localaws.Transport{}}, lossy.Retryer()
 			})
 			bus, err := sealbus.New(client, "central", &sealbus.Options{
 				CheckBus: true, Concurrency: 1, Sleep: func(context.Context, time.Duration) error { return nil },

@@ -7,7 +7,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/envelope/envelopetest"
-	"github.com/sealbus/sealbus/internal/mint"
+	"github.com/sealbus/sealbus/internal/testbed/mint"
 )
 
 // Account and Region are the AWS account and region in the payloads: those of envelopetest.

@@ -27,7 +27,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/quarantine"
 	"github.com/sealbus/sealbus/consumer/quarantine/quarantinetest"
 	"github.com/sealbus/sealbus/consumer/quarantine/s3"
-	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/localaws"
 )
 
 const bucket = "acme-quarantine"
@@ -50,7 +50,7 @@ func newFake(t *testing.T) *fake {
 		Region: "us-east-1", BaseEndpoint: &f.server.URL, UsePathStyle: true,
 		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
 		Retryer:     aws.NopRetryer{},
-		HTTPClient:  &http.Client{Transport: awsfake.Transport{}},
+		HTTPClient:  &http.Client{Transport: localaws.Transport{}},
 	})
 	if _, err := f.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/quarantine"
 	"github.com/sealbus/sealbus/consumer/quarantine/quarantinetest"
 	"github.com/sealbus/sealbus/consumer/quarantine/sqs"
-	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/internal/lossy"
 )
 
@@ -75,7 +75,7 @@ func TestStoreLossy(t *testing.T) {
 	for _, phase := range lossy.Runs(lossy.Phases) {
 		t.Run(fmt.Sprint(phase), func(t *testing.T) {
 			quarantinetest.Run(t, func(t *testing.T) *quarantinetest.Place {
-				f := newFake(t, awsfake.Options{})
+				f := newFake(t, localaws.Options{})
 				behind := &fake{server: f.server, url: f.url, clock: f.clock}
 				behind.Client, _ = f.lossyClient(t, phase)
 				return &quarantinetest.Place{
@@ -94,7 +94,7 @@ func TestStoreLossy(t *testing.T) {
 // TestListIncomplete: a list that may lack messages says so at its end, and so does a search. Nothing is
 // lost: the messages are there when Visibility is over.
 func TestListIncomplete(t *testing.T) {
-	f := newFake(t, awsfake.Options{})
+	f := newFake(t, localaws.Options{})
 	put(t, f.store(t, quarantinetest.Key(), sqs.Options{}), 12)
 	behind := &fake{server: f.server, url: f.url, clock: f.clock}
 	behind.Client, _ = f.lossyClient(t, 0) // the first receive loses its answer, and is repeated
@@ -118,7 +118,7 @@ func TestListIncomplete(t *testing.T) {
 // TestReopenLossy: a record whose reopening lost its answer is there twice, as the same record, for which a
 // consumer has one claim; in a FIFO queue SQS drops the second.
 func TestReopenLossy(t *testing.T) {
-	f := newFake(t, awsfake.Options{})
+	f := newFake(t, localaws.Options{})
 	entry := list(t, full(t))[0]
 	for target, want := range map[string]int{f.url: 2, f.queue(t, "orders.fifo", map[string]string{"FifoQueue": "true"}): 1} {
 		client, proxy := f.lossyClient(t, 0)

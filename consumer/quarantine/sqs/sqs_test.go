@@ -18,7 +18,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/quarantine"
 	"github.com/sealbus/sealbus/consumer/quarantine/quarantinetest"
 	"github.com/sealbus/sealbus/consumer/quarantine/sqs"
-	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/localaws"
 )
 
 var at = time.Date(2026, 3, 1, 12, 0, 0, 5, time.UTC)
@@ -26,7 +26,7 @@ var at = time.Date(2026, 3, 1, 12, 0, 0, 5, time.UTC)
 // fake is an SQS with one queue, and the real client for it.
 type fake struct {
 	*awssqs.Client
-	server *awsfake.Server
+	server *localaws.Server
 	url    string
 	clock  *clock
 }
@@ -48,11 +48,11 @@ func (c *clock) advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-func newFake(t *testing.T, opts awsfake.Options) *fake {
+func newFake(t *testing.T, opts localaws.Options) *fake {
 	t.Helper()
 	c := &clock{now: at}
 	opts.Now = c.Now
-	server, err := awsfake.Start(&opts)
+	server, err := localaws.Start(&opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func newFake(t *testing.T, opts awsfake.Options) *fake {
 	f.Client = awssqs.New(awssqs.Options{
 		Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Retryer: aws.NopRetryer{},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
-		HTTPClient:  &http.Client{Transport: awsfake.Transport{}},
+		HTTPClient:  &http.Client{Transport: localaws.Transport{}},
 	})
 	f.url = f.queue(t, "quarantine", nil)
 	return f
@@ -105,7 +105,7 @@ func (h *hasty) ReceiveMessage(ctx context.Context, in *awssqs.ReceiveMessageInp
 
 func TestStore(t *testing.T) {
 	quarantinetest.Run(t, func(t *testing.T) *quarantinetest.Place {
-		f := newFake(t, awsfake.Options{})
+		f := newFake(t, localaws.Options{})
 		return &quarantinetest.Place{
 			Open: func(t *testing.T, key []byte) quarantine.Store { return f.store(t, key, sqs.Options{}) },
 			Inject: func(t *testing.T, _ string, doc []byte) {
@@ -142,7 +142,7 @@ func put(t *testing.T, s quarantine.Store, n int) {
 }
 
 func TestTooLargeSaysWhatToDo(t *testing.T) {
-	f := newFake(t, awsfake.Options{})
+	f := newFake(t, localaws.Options{})
 	s := f.store(t, quarantinetest.Key(), sqs.Options{MaxBytes: 256 << 10})
 	r := quarantinetest.Record(at, "o-1")
 	r.Message.Body = make([]byte, 200<<10)
@@ -158,7 +158,7 @@ func TestTooLargeSaysWhatToDo(t *testing.T) {
 // What a list had in hand, the next one sees, and nobody is kept from it meanwhile for longer than
 // Visibility.
 func TestVisibility(t *testing.T) {
-	f := newFake(t, awsfake.Options{})
+	f := newFake(t, localaws.Options{})
 	s := f.store(t, quarantinetest.Key(), sqs.Options{Visibility: time.Minute})
 	put(t, s, 3)
 	for range s.List(t.Context(), nil) {
@@ -179,7 +179,7 @@ func TestVisibility(t *testing.T) {
 // A receipt that has lapsed deletes nothing, although SQS says yes. Remove knows, and takes the message
 // again.
 func TestRemoveAfterVisibility(t *testing.T) {
-	f := newFake(t, awsfake.Options{})
+	f := newFake(t, localaws.Options{})
 	s := f.store(t, quarantinetest.Key(), sqs.Options{Visibility: time.Minute})
 	put(t, s, 1)
 	for e, err := range s.List(t.Context(), nil) {
@@ -198,7 +198,7 @@ func TestRemoveAfterVisibility(t *testing.T) {
 
 // What somebody else has in hand cannot be removed, and that is said.
 func TestRemoveWhatIsInOtherHands(t *testing.T) {
-	f := newFake(t, awsfake.Options{})
+	f := newFake(t, localaws.Options{})
 	s, other := f.store(t, quarantinetest.Key(), sqs.Options{}), f.store(t, quarantinetest.Key(), sqs.Options{})
 	put(t, s, 1)
 	for e, err := range other.List(t.Context(), nil) {
@@ -216,7 +216,7 @@ func TestRemoveWhatIsInOtherHands(t *testing.T) {
 
 // Looking takes longer than Visibility: nothing is listed twice, and the list ends.
 func TestSlowList(t *testing.T) {
-	f := newFake(t, awsfake.Options{})
+	f := newFake(t, localaws.Options{})
 	s := f.store(t, quarantinetest.Key(), sqs.Options{Visibility: time.Minute})
 	put(t, s, 25)
 	seen := make(map[string]int)
@@ -239,7 +239,7 @@ func TestSlowList(t *testing.T) {
 
 // Copies of one record are one record, and go together where one list has met both.
 func TestCopies(t *testing.T) {
-	f := newFake(t, awsfake.Options{})
+	f := newFake(t, localaws.Options{})
 	s := f.store(t, quarantinetest.Key(), sqs.Options{})
 	put(t, s, 1)
 	put(t, s, 1)
@@ -262,7 +262,7 @@ func TestCopies(t *testing.T) {
 
 // A copy that was hidden when its record was removed is there the next time.
 func TestListingsOfOneStore(t *testing.T) {
-	f := newFake(t, awsfake.Options{})
+	f := newFake(t, localaws.Options{})
 	s := f.store(t, quarantinetest.Key(), sqs.Options{})
 	put(t, s, 15)
 	var inner int
@@ -295,7 +295,7 @@ func TestPermissions(t *testing.T) {
 		{"DeleteMessage", func(s *sqs.Store, id string) error { return s.Remove(context.Background(), id) }},
 	} {
 		var denied string
-		f := newFake(t, awsfake.Options{Deny: func(action string) bool { return action == denied }})
+		f := newFake(t, localaws.Options{Deny: func(action string) bool { return action == denied }})
 		s := f.store(t, quarantinetest.Key(), sqs.Options{})
 		put(t, s, 1)
 		id := list(t, s)[0].ID
@@ -342,7 +342,7 @@ func TestPutIsDoneWhenSQSSaysSo(t *testing.T) {
 }
 
 func TestReopen(t *testing.T) {
-	f := newFake(t, awsfake.Options{})
+	f := newFake(t, localaws.Options{})
 	entry := list(t, full(t))[0]
 	for _, target := range []string{f.url, f.queue(t, "orders.fifo", map[string]string{"FifoQueue": "true"})} {
 		for range 2 {
@@ -375,7 +375,7 @@ func full(t *testing.T) quarantine.Store {
 }
 
 func TestReopenRefuses(t *testing.T) {
-	f := newFake(t, awsfake.Options{})
+	f := newFake(t, localaws.Options{})
 	good := list(t, full(t))[0]
 	if err := sqs.Reopen(t.Context(), f, f.url, quarantine.Entry{ID: good.ID, Err: consumer.ErrNotAuthentic}); err == nil {
 		t.Error("what is not authentic was sent")

@@ -19,7 +19,7 @@ import (
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/localaws"
 )
 
 // fake is one DynamoDB table that speaks the real protocol to the real client: UpdateItem, GetItem and
@@ -77,7 +77,7 @@ func (f *fake) change(do func()) {
 func newClient(url string) *awsdynamodb.Client {
 	return awsdynamodb.New(awsdynamodb.Options{
 		Region: "eu-west-1", BaseEndpoint: &url, RetryMaxAttempts: 2,
-		HTTPClient:  &http.Client{Transport: awsfake.Transport{}},
+		HTTPClient:  &http.Client{Transport: localaws.Transport{}},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "example", ""),
 		Retryer:     impatient{},
 	})

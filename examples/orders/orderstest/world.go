@@ -30,7 +30,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/quarantine/s3"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/envelope/envelopetest"
-	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -54,10 +54,10 @@ const (
 
 // World is the AWS that the functions see, with the keys and the trust of one producer.
 type World struct {
-	Bus    *awsfake.Server // EventBridge and SQS
-	Tables *Tables         // DynamoDB; nil if Options name another
-	Ring   *keys.Keyring   // the producer's
-	Bundle []byte          // as it is in the bucket
+	Bus    *localaws.Server // EventBridge and SQS
+	Tables *Tables          // DynamoDB; nil if Options name another
+	Ring   *keys.Keyring    // the producer's
+	Bundle []byte           // as it is in the bucket
 
 	t       testing.TB
 	root    string // the directory that functions are started in
@@ -70,7 +70,7 @@ type World struct {
 
 // Options adjust a World. The zero value has everything inside the process and delivers each event once.
 type Options struct {
-	Delivery awsfake.Delivery
+	Delivery localaws.Delivery
 	Dynamo   string // the URL of a DynamoDB that has both tables; "" = a small one inside the process
 }
 
@@ -85,7 +85,7 @@ func New(t testing.TB, opts *Options) *World {
 		o = *opts
 	}
 	w := &World{t: t, root: t.TempDir(), dynamo: o.Dynamo}
-	bus, err := awsfake.Start(&awsfake.Options{Account: Account, Region: Region, Delivery: o.Delivery})
+	bus, err := localaws.Start(&localaws.Options{Account: Account, Region: Region, Delivery: o.Delivery})
 	w.must(err)
 	t.Cleanup(func() { bus.Close() })
 	w.Bus = bus

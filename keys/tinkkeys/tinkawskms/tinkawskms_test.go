@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 
-	"github.com/sealbus/sealbus/internal/awsfake"
+	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/tinkkeys"
 	"github.com/sealbus/sealbus/keys/tinkkeys/tinkawskms"
@@ -28,7 +28,7 @@ func check(t testing.TB, err error) {
 // A keyset under a key of KMS costs a call to write and a call to read, and none to sign.
 func TestKEK(t *testing.T) {
 	var deny atomic.Bool
-	server, err := awsfake.Start(&awsfake.Options{Deny: func(action string) bool { return deny.Load() && action == "Decrypt" }})
+	server, err := localaws.Start(&localaws.Options{Deny: func(action string) bool { return deny.Load() && action == "Decrypt" }})
 	check(t, err)
 	t.Cleanup(func() { _ = server.Close() })
 	client := kms.New(kms.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", "")})
