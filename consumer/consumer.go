@@ -99,12 +99,12 @@ type Options struct {
 	// envelope.MaxIgnoreMembers.
 	IgnoreMembers []string
 
-	UnsafeObserve                []Observe // sources that are still migrating: see Observe; nil = none
-	UnsafeAnySource              bool      // true: no Sources are needed, the bundle alone decides
-	UnsafeIgnoreAccount          bool      // true: the bundle's account lists are not looked at
-	UnsafeAllowUndated           bool      // true: an event whose time of sealing nobody signed is accepted, and may come again after RememberFor
-	UnsafeAcceptBeforeRevocation bool      // true: a revoked key still counts for what claims to be sealed before
-	UnsafeAllowUncommitted       bool      // true: encrypted data of other libraries is taken, see envelope.OpenOptions
+	UnsafeMigration              []Migration // sources that are still migrating: see Migration; nil = none
+	UnsafeAnySource              bool        // true: no Sources are needed, the bundle alone decides
+	UnsafeIgnoreAccount          bool        // true: the bundle's account lists are not looked at
+	UnsafeAllowUndated           bool        // true: an event whose time of sealing nobody signed is accepted, and may come again after RememberFor
+	UnsafeAcceptBeforeRevocation bool        // true: a revoked key still counts for what claims to be sealed before
+	UnsafeAllowUncommitted       bool        // true: encrypted data of other libraries is taken, see envelope.OpenOptions
 }
 
 // Consumer handles deliveries. It is safe for concurrent use.
@@ -159,8 +159,8 @@ func (c *Consumer) warnOfEnded() {
 			c.opts.Logger.Warn("sealbus: "+what+" has ended and is without effect: remove it", "consumer", c.name, "of", name, "until", until)
 		}
 	}
-	for i := range c.opts.UnsafeObserve {
-		warn("an UnsafeObserve", c.opts.UnsafeObserve[i].Source, c.opts.UnsafeObserve[i].Until)
+	for i := range c.opts.UnsafeMigration {
+		warn("an UnsafeMigration", c.opts.UnsafeMigration[i].Source, c.opts.UnsafeMigration[i].Until)
 	}
 	for i := range c.opts.Permissions {
 		warn("a Permission", c.opts.Permissions[i].ID, c.opts.Permissions[i].Until)
@@ -182,7 +182,7 @@ func (o *Options) clone() Options {
 	c.RequiredAlgorithms, c.RequireEncryptedFields = slices.Clone(o.RequiredAlgorithms), slices.Clone(o.RequireEncryptedFields)
 	c.IgnoreMembers = slices.Clone(o.IgnoreMembers)
 	c.ExtensionTypes = maps.Clone(o.ExtensionTypes)
-	c.UnsafeObserve, c.Permissions = slices.Clone(o.UnsafeObserve), slices.Clone(o.Permissions)
+	c.UnsafeMigration, c.Permissions = slices.Clone(o.UnsafeMigration), slices.Clone(o.Permissions)
 	return c
 }
 
@@ -233,7 +233,7 @@ func (o *Options) check() error {
 	if err := checkAlgorithms(o.RequiredAlgorithms); err != nil {
 		return err
 	}
-	return errors.Join(o.checkWrapper(), o.checkEncryption(), o.checkObserve(), o.checkPermissions(), o.checkReopen())
+	return errors.Join(o.checkWrapper(), o.checkEncryption(), o.checkMigration(), o.checkPermissions(), o.checkReopen())
 }
 
 // checkNil refuses what would panic when the first event is refused or told.

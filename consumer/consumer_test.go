@@ -20,39 +20,39 @@ import (
 func TestNewRefuses(t *testing.T) {
 	w := newWorld(t)
 	ok := consumer.Options{Sources: []string{"https://orders.example/*"}}
-	observe := func(o consumer.Observe) func(*consumer.Options) {
-		return func(opts *consumer.Options) { opts.UnsafeObserve = []consumer.Observe{o} }
+	migration := func(m consumer.Migration) func(*consumer.Options) {
+		return func(opts *consumer.Options) { opts.UnsafeMigration = []consumer.Migration{m} }
 	}
-	callback := func(context.Context, consumer.Observation) error { return nil }
+	callback := func(context.Context, consumer.Message, *envelope.Error) error { return nil }
 	for name, change := range map[string]func(*consumer.Options){
-		"no sources":              func(o *consumer.Options) { o.Sources = nil },
-		"sources and any":         func(o *consumer.Options) { o.UnsafeAnySource = true },
-		"empty types":             func(o *consumer.Options) { o.Types = []string{} },
-		"bad source":              func(o *consumer.Options) { o.Sources = []string{"https://*"} },
-		"bad type":                func(o *consumer.Options) { o.Types = []string{"com.*.x"} },
-		"two audiences":           func(o *consumer.Options) { o.Audience = "a b" },
-		"negative window":         func(o *consumer.Options) { o.MaxAge = -1 },
-		"negative retention":      func(o *consumer.Options) { o.QueueRetention = -1 },
-		"negative skew":           func(o *consumer.Options) { o.Skew = -1 },
-		"negative lease":          func(o *consumer.Options) { o.Lease = -1 },
-		"endless window":          func(o *consumer.Options) { o.MaxAge = math.MaxInt64 },
-		"window too long":         func(o *consumer.Options) { o.MaxAge = consumer.MaxDuration + 1 },
-		"remembers too briefly":   func(o *consumer.Options) { o.QueueRetention, o.RememberFor = time.Hour, consumer.DefaultMaxAge },
-		"remembers negatively":    func(o *consumer.Options) { o.RememberFor = -1 },
-		"remembers too long":      func(o *consumer.Options) { o.RememberFor = consumer.MaxRemember + 1 },
-		"retention too long":      func(o *consumer.Options) { o.QueueRetention = consumer.MaxDuration + 1 },
-		"skew too long":           func(o *consumer.Options) { o.Skew = consumer.MaxDuration + 1 },
-		"lease too long":          func(o *consumer.Options) { o.Lease = consumer.MaxDuration + 1 },
-		"lease too short":         func(o *consumer.Options) { o.Lease = consumer.MinLease - 1 },
-		"unknown algorithm":       func(o *consumer.Options) { o.RequiredAlgorithms = []keys.Algorithm{keys.Ed25519, "EdDSA"} },
-		"no member to ignore":     func(o *consumer.Options) { o.IgnoreMembers = []string{""} },
-		"cloudevent ignored":      func(o *consumer.Options) { o.IgnoreMembers = []string{"cloudevent"} },
-		"no extension type":       func(o *consumer.Options) { o.ExtensionTypes = map[string]envelope.AttributeType{"vip": 0} },
-		"observe without end":     observe(consumer.Observe{Source: source, Type: "*", Handle: callback}),
-		"observe for nobody":      observe(consumer.Observe{Source: source, Type: "*", Until: start.Add(time.Hour)}),
-		"observe any source":      observe(consumer.Observe{Source: "*", Type: "*", Until: start.Add(time.Hour), Handle: callback}),
-		"observe without a type":  observe(consumer.Observe{Source: source, Until: start.Add(time.Hour), Handle: callback}),
-		"observe without sources": observe(consumer.Observe{Type: "*", Until: start.Add(time.Hour), Handle: callback}),
+		"no sources":                 func(o *consumer.Options) { o.Sources = nil },
+		"sources and any":            func(o *consumer.Options) { o.UnsafeAnySource = true },
+		"empty types":                func(o *consumer.Options) { o.Types = []string{} },
+		"bad source":                 func(o *consumer.Options) { o.Sources = []string{"https://*"} },
+		"bad type":                   func(o *consumer.Options) { o.Types = []string{"com.*.x"} },
+		"two audiences":              func(o *consumer.Options) { o.Audience = "a b" },
+		"negative window":            func(o *consumer.Options) { o.MaxAge = -1 },
+		"negative retention":         func(o *consumer.Options) { o.QueueRetention = -1 },
+		"negative skew":              func(o *consumer.Options) { o.Skew = -1 },
+		"negative lease":             func(o *consumer.Options) { o.Lease = -1 },
+		"endless window":             func(o *consumer.Options) { o.MaxAge = math.MaxInt64 },
+		"window too long":            func(o *consumer.Options) { o.MaxAge = consumer.MaxDuration + 1 },
+		"remembers too briefly":      func(o *consumer.Options) { o.QueueRetention, o.RememberFor = time.Hour, consumer.DefaultMaxAge },
+		"remembers negatively":       func(o *consumer.Options) { o.RememberFor = -1 },
+		"remembers too long":         func(o *consumer.Options) { o.RememberFor = consumer.MaxRemember + 1 },
+		"retention too long":         func(o *consumer.Options) { o.QueueRetention = consumer.MaxDuration + 1 },
+		"skew too long":              func(o *consumer.Options) { o.Skew = consumer.MaxDuration + 1 },
+		"lease too long":             func(o *consumer.Options) { o.Lease = consumer.MaxDuration + 1 },
+		"lease too short":            func(o *consumer.Options) { o.Lease = consumer.MinLease - 1 },
+		"unknown algorithm":          func(o *consumer.Options) { o.RequiredAlgorithms = []keys.Algorithm{keys.Ed25519, "EdDSA"} },
+		"no member to ignore":        func(o *consumer.Options) { o.IgnoreMembers = []string{""} },
+		"cloudevent ignored":         func(o *consumer.Options) { o.IgnoreMembers = []string{"cloudevent"} },
+		"no extension type":          func(o *consumer.Options) { o.ExtensionTypes = map[string]envelope.AttributeType{"vip": 0} },
+		"migration without end":      migration(consumer.Migration{Source: source, Type: "*", Handle: callback}),
+		"migration without Handle":   migration(consumer.Migration{Source: source, Type: "*", Until: start.Add(time.Hour)}),
+		"migration of any source":    migration(consumer.Migration{Source: "*", Type: "*", Until: start.Add(time.Hour), Handle: callback}),
+		"migration without a type":   migration(consumer.Migration{Source: source, Until: start.Add(time.Hour), Handle: callback}),
+		"migration without a source": migration(consumer.Migration{Type: "*", Until: start.Add(time.Hour), Handle: callback}),
 	} {
 		o := ok
 		o.Now = w.clock.Now
@@ -104,17 +104,17 @@ func TestOptionsAreCopied(t *testing.T) {
 	w.opts.Types, w.opts.RequiredAlgorithms = []string{"com.example.order.*"}, []keys.Algorithm{keys.Ed25519}
 	w.opts.ExtensionTypes = blob
 	var fail error
-	seen := observed(w, &fail)
+	seen := migrates(w, &fail)
 	c := w.consumer()
 	w.opts.Sources[0], w.opts.Types[0], w.opts.RequiredAlgorithms[0] = "https://elsewhere.example/*", "com.other.*", keys.ES256
-	w.opts.UnsafeObserve[0].Source = "https://elsewhere.example/*"
+	w.opts.UnsafeMigration[0].Source = "https://elsewhere.example/*"
 	delete(blob, "blob")
 	r, err := c.Handle(t.Context(), body(genuine), w.handle)
 	w.check(r, err, consumer.Handled, "")
 	r, err = c.Handle(t.Context(), body(edit(genuine, "dssematerial", nil)), w.handle)
-	w.check(r, err, consumer.Observed, envelope.ReasonUnsigned)
+	w.check(r, err, consumer.Migrating, envelope.ReasonUnsigned)
 	if len(*seen) != 1 {
-		t.Errorf("observed %+v", *seen)
+		t.Errorf("the Handle of the migration got %+v", *seen)
 	}
 }
 
@@ -170,7 +170,7 @@ func TestNewTellsOfWhatHasEnded(t *testing.T) {
 	var log bytes.Buffer
 	w.opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	fail := errors.New("called")
-	observed(w, &fail)
+	migrates(w, &fail)
 	w.opts.Permissions = []consumer.Permission{{ID: "repair", ReplayName: "again", From: start, To: start.Add(time.Minute), Until: start.Add(time.Hour)}}
 	w.consumer()
 	if log.Len() > 0 {
@@ -178,7 +178,7 @@ func TestNewTellsOfWhatHasEnded(t *testing.T) {
 	}
 	w.clock.Advance(time.Hour)
 	w.want(edit(w.event("1"), "dssematerial", nil), consumer.Quarantined, envelope.ReasonUnsigned)
-	for _, want := range []string{"an UnsafeObserve has ended", "a Permission has ended", "repair"} {
+	for _, want := range []string{"an UnsafeMigration has ended", "a Permission has ended", "repair"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log does not say %q: %s", want, &log)
 		}

@@ -26,7 +26,7 @@ const (
 
 	// Wrapped is a message around which an AWS service put a Wrapper. The event in it is judged as it would be
 	// without: one wrapper is taken off, and only around the whole message. The account and the replay name in
-	// it, and for UnsafeObserve source and detail-type, count only if Options.Wrapper names the wrapper, as
+	// it, and for UnsafeMigration source and detail-type, count only if Options.Wrapper names the wrapper, as
 	// anybody who can publish an event can make its detail look like one; otherwise no account is known but
 	// Message.Account. A wrapper that holds no event, or more than one, is malformed. The quarantine gets the
 	// message as it was delivered.

@@ -24,7 +24,7 @@ const (
 	Handled     Outcome = "handled"     // the handler handled it, and its claim is completed
 	Duplicate   Outcome = "duplicate"   // it was handled before
 	Quarantined Outcome = "quarantined" // it can never pass, and the quarantine has it
-	Observed    Outcome = "observed"    // it would not have passed; UnsafeObserve took it
+	Migrating   Outcome = "migrating"   // it would not have passed; UnsafeMigration took it
 	Retry       Outcome = "retry"       // it must be delivered again
 )
 
@@ -40,7 +40,7 @@ type Result struct {
 	Permission                 string // Delivery.Permission
 }
 
-// PanicError is a panic of a handler, of the callback of an Observe or of a Quarantine. The event was
+// PanicError is a panic of a handler, of the Handle of a Migration or of a Quarantine. The event was
 // released and is to be delivered again. If the event's data was encrypted, Handle returns a handler's
 // PanicError inside an error that does not print the value, because it may quote that data.
 type PanicError struct {
@@ -446,8 +446,8 @@ func (d *delivery) refuse(ctx context.Context, verdict *envelope.Error) error {
 		d.result.Outcome = Retry
 		return verdict
 	}
-	if o := d.observer(verdict); o != nil {
-		return d.observe(ctx, o, verdict)
+	if m := d.migrationOf(verdict); m != nil {
+		return d.migrate(ctx, m, verdict)
 	}
 	return d.quarantine(ctx, verdict)
 }

@@ -56,9 +56,9 @@ type Report struct {
 func (r *Report) ReplayHit() bool { return r.Result.Outcome == Duplicate }
 
 // Rejected reports whether the event can never pass, be it in quarantine already or not yet. What
-// UnsafeObserve took was not rejected.
+// UnsafeMigration took was not rejected.
 func (r *Report) Rejected() bool {
-	return r.Result.Reason != "" && r.Result.Reason.Class() == envelope.Permanent && r.Result.Outcome != Observed
+	return r.Result.Reason != "" && r.Result.Reason.Class() == envelope.Permanent && r.Result.Outcome != Migrating
 }
 
 // Observers are several as one: each is told, in this order, also if one before it panics. Its Flush flushes

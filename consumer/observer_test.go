@@ -102,7 +102,7 @@ func TestReportOfEachOutcome(t *testing.T) {
 		"failed":       {func(w *world) { w.fail = errors.New("no") }, genuine, consumer.Retry, envelope.ReasonHandlerFailed, true, true, true, false, false},
 		"no store":     {func(w *world) { w.store.claim = errors.New("no") }, genuine, consumer.Retry, envelope.ReasonStoreUnavailable, true, false, false, false, false},
 		"no trust":     {func(w *world) { w.trust.err = keys.ErrUnavailable }, genuine, consumer.Retry, envelope.ReasonTrustUnavailable, false, false, false, false, false},
-		"observed":     {func(w *world) { observed(w, new(error)) }, forged, consumer.Observed, envelope.ReasonModified, false, false, false, false, false},
+		"migrating":    {func(w *world) { migrates(w, new(error)) }, forged, consumer.Migrating, envelope.ReasonModified, false, false, false, false, false},
 		"no JSON":      {body: func(*world) []byte { return []byte("{") }, outcome: consumer.Quarantined, reason: envelope.ReasonMalformed, rejected: true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -18,8 +18,8 @@ import (
 // anybody can write some.
 const maxStrangers = 100
 
-// Readiness is an Observer for the time of an UnsafeObserve: it counts, producer by producer, what passed and
-// what would not have passed, so that everybody knows who has still to do something before the end date. It
+// Readiness is an Observer for the time of an UnsafeMigration: it counts, producer by producer, what passed
+// and what would not have passed, so that everybody knows who has still to do something before the end date. It
 // is one process's view: add up those of several. It is safe for concurrent use, and its size is bounded by
 // the bundle's.
 //
@@ -102,13 +102,13 @@ type noTrust struct{}
 
 func (noTrust) Bundle(context.Context) (*keys.Bundle, error) { return nil, keys.ErrUnavailable }
 
-// Delivered counts a delivery that passed (duplicates did) or was observed, or was put into quarantine, as it
-// is after the end of an UnsafeObserve. What is to be delivered again counts then.
+// Delivered counts a delivery that passed (duplicates did), was migrating, or was put into quarantine, as it
+// is after the end of an UnsafeMigration. What is to be delivered again counts then.
 func (r *Readiness) Delivered(ctx context.Context, report Report) {
 	switch report.Result.Outcome {
 	case Handled, Duplicate:
 		r.verified(report.Result.Producer, report.At)
-	case Observed, Quarantined:
+	case Migrating, Quarantined:
 		if v := report.Result.Verdict; v != nil {
 			r.refused(ctx, v, report.At)
 		}
@@ -199,8 +199,8 @@ func (r *Readiness) Producers(ctx context.Context) []ProducerReadiness {
 	return append(inOrder(r.producers), inOrder(r.strangers)...)
 }
 
-// NotReady is what Producers says of those that are not ready: as long as there is one, an end to observing
-// costs events.
+// NotReady is what Producers says of those that are not ready: as long as there is one, the end of a
+// migration costs events.
 func (r *Readiness) NotReady(ctx context.Context) []ProducerReadiness {
 	return slices.DeleteFunc(r.Producers(ctx), func(p ProducerReadiness) bool { return p.Ready() })
 }

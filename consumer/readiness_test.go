@@ -15,14 +15,14 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// observing lets a world observe everybody, with a Readiness to tell of it.
-func observing(w *world) *consumer.Readiness {
+// allMigrate says that every source is migrating, and counts with a Readiness.
+func allMigrate(w *world) *consumer.Readiness {
 	ready := consumer.NewReadiness(&w.trust)
 	w.opts.Observer = ready
 	for _, source := range []string{"https://orders.example/*", "https://billing.example/*", "https://stray.example/*"} {
-		w.opts.UnsafeObserve = append(w.opts.UnsafeObserve, consumer.Observe{
+		w.opts.UnsafeMigration = append(w.opts.UnsafeMigration, consumer.Migration{
 			Source: source, Type: "*", Until: start.Add(time.Hour),
-			Handle: func(context.Context, consumer.Observation) error { return nil },
+			Handle: func(context.Context, consumer.Message, *envelope.Error) error { return nil },
 		})
 	}
 	return ready
@@ -45,18 +45,18 @@ func TestReadiness(t *testing.T) {
 	w := newWorld(t)
 	w.enrol("silent", "https://silent.example/*")
 	w.publish(keys.BundleOptions{})
-	ready := observing(w)
+	ready := allMigrate(w)
 	unsigned := func(source string) []byte {
 		return edit(edit(w.event("u"), "dssematerial", nil), "source", source)
 	}
 	w.want(w.event("1"), consumer.Handled, "")
 	w.want(w.event("1"), consumer.Duplicate, envelope.ReasonReplayed)
-	w.want(unsigned("https://billing.example/x"), consumer.Observed, envelope.ReasonUnsigned)
-	w.want(unsigned("https://billing.example/y"), consumer.Observed, envelope.ReasonUnsigned)
-	w.want(edit(w.event("2"), "data", "other"), consumer.Observed, envelope.ReasonModified)
+	w.want(unsigned("https://billing.example/x"), consumer.Migrating, envelope.ReasonUnsigned)
+	w.want(unsigned("https://billing.example/y"), consumer.Migrating, envelope.ReasonUnsigned)
+	w.want(edit(w.event("2"), "data", "other"), consumer.Migrating, envelope.ReasonModified)
 	w.want(unsigned("https://stray.example/"), consumer.Quarantined, envelope.ReasonUnsigned) // "/*" does not match it
-	w.want(unsigned("https://stray.example/z"), consumer.Observed, envelope.ReasonUnsigned)
-	w.want([]byte(`{"source":"https://billing.example/x","type":"com.example.a"`), consumer.Observed, envelope.ReasonMalformed)
+	w.want(unsigned("https://stray.example/z"), consumer.Migrating, envelope.ReasonUnsigned)
+	w.want([]byte(`{"source":"https://billing.example/x","type":"com.example.a"`), consumer.Migrating, envelope.ReasonMalformed)
 
 	const all = `billing verified=0 malformed=1 unsigned=2
 orders verified=2 modified=1
@@ -85,10 +85,10 @@ https://stray.example/z verified=0 unsigned=1`
 // Without trust nothing is known, and nothing is lost of what was.
 func TestReadinessWithoutTrust(t *testing.T) {
 	w := newWorld(t)
-	ready := observing(w)
+	ready := allMigrate(w)
 	refuse := func() {
 		ready.Delivered(t.Context(), consumer.Report{Result: consumer.Result{
-			Outcome: consumer.Observed, Verdict: &envelope.Error{Reason: envelope.ReasonUnsigned, UnverifiedSource: source, UnverifiedType: typ},
+			Outcome: consumer.Migrating, Verdict: &envelope.Error{Reason: envelope.ReasonUnsigned, UnverifiedSource: source, UnverifiedType: typ},
 		}})
 	}
 	w.trust.err = errors.New("down")
@@ -121,10 +121,10 @@ func TestReadinessOfNothing(t *testing.T) {
 
 func TestReadinessIsBounded(t *testing.T) {
 	w := newWorld(t)
-	ready := observing(w)
+	ready := allMigrate(w)
 	refuse := func(source string) {
 		ready.Delivered(t.Context(), consumer.Report{Result: consumer.Result{
-			Outcome: consumer.Observed, Verdict: &envelope.Error{Reason: envelope.ReasonUnsigned, UnverifiedSource: source, UnverifiedType: typ},
+			Outcome: consumer.Migrating, Verdict: &envelope.Error{Reason: envelope.ReasonUnsigned, UnverifiedSource: source, UnverifiedType: typ},
 		}})
 	}
 	for i := range 10_000 {
@@ -151,14 +151,14 @@ func TestReadinessIsBounded(t *testing.T) {
 
 func TestReadinessConcurrent(t *testing.T) {
 	w := newWorld(t)
-	ready := observing(w)
+	ready := allMigrate(w)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
 			for range 100 {
 				ready.Delivered(t.Context(), consumer.Report{Result: consumer.Result{Outcome: consumer.Handled, Producer: "orders"}})
 				ready.Delivered(t.Context(), consumer.Report{Result: consumer.Result{
-					Outcome: consumer.Observed, Verdict: &envelope.Error{Reason: envelope.ReasonUnsigned, UnverifiedSource: source, UnverifiedType: typ},
+					Outcome: consumer.Migrating, Verdict: &envelope.Error{Reason: envelope.ReasonUnsigned, UnverifiedSource: source, UnverifiedType: typ},
 				}})
 				ready.NotReady(t.Context())
 			}

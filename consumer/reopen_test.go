@@ -261,7 +261,7 @@ func TestReopenRefuses(t *testing.T) {
 			w.reopens()
 			w.opts.Reopen = append(w.opts.Reopen, consumer.Reopen{Quarantine: "dust", Key: otherKey})
 			var fail error
-			seen := observed(w, &fail)
+			seen := migrates(w, &fail)
 			doc := c.doc(t, genuine(w))
 			if c.reason == "" {
 				w.wantMessage(reopening(doc), consumer.Handled, "")
@@ -269,7 +269,7 @@ func TestReopenRefuses(t *testing.T) {
 			}
 			r := w.wantMessage(reopening(doc), consumer.Quarantined, c.reason)
 			if len(w.handled) > 0 || len(*seen) > 0 || r.ID != "" || len(w.store.untils) > 0 {
-				t.Errorf("handled %d, observed %d, %+v", len(w.handled), len(*seen), r)
+				t.Errorf("handled %d, and %d times by the migration, %+v", len(w.handled), len(*seen), r)
 			}
 			// It is kept as it is, and can be written, read and looked at; but it never passes as a record of records.
 			if m := w.bin.records[0].Message; m.Format != consumer.QuarantineRecord || !bytes.Equal(m.Body, doc) {
@@ -327,17 +327,17 @@ func TestReopenWithoutKeys(t *testing.T) {
 	w.wantMessage(reopening(doc), consumer.Handled, "")
 }
 
-// A reopened event whose source is being observed is observed as the event that it is.
-func TestReopenAndObserve(t *testing.T) {
+// A reopened event whose source is migrating is handed to the migration as the event that it is.
+func TestReopenWhileMigrating(t *testing.T) {
 	w := newWorld(t)
 	w.reopens()
 	unsigned := edit(w.event("1"), "dssematerial", nil)
 	w.want(unsigned, consumer.Quarantined, envelope.ReasonUnsigned)
 	var fail error
-	seen := observed(w, &fail)
-	w.reopen(consumer.Observed, envelope.ReasonUnsigned)
+	seen := migrates(w, &fail)
+	w.reopen(consumer.Migrating, envelope.ReasonUnsigned)
 	if len(*seen) != 1 || !bytes.Equal((*seen)[0].Message.Body, unsigned) || (*seen)[0].Message.Format != consumer.CloudEvent {
-		t.Errorf("observed %+v", *seen)
+		t.Errorf("its Handle got %+v", *seen)
 	}
 }
 

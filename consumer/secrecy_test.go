@@ -252,16 +252,17 @@ func TestNoFailureTellsDecryptedData(t *testing.T) {
 	}
 }
 
-// What UnsafeObserve's callback says of an event that was decrypted is as silent, and so is what it is told.
-func TestObserveTellsNoDecryptedData(t *testing.T) {
+// The error of a Migration's Handle is as silent about an event that was decrypted, and so is the verdict
+// that it gets.
+func TestMigrationTellsNoDecryptedData(t *testing.T) {
 	w := newWorld(t)
 	w.keepSecrets()
 	w.data = json.RawMessage(canaryData)
 	told := ""
-	w.opts.UnsafeObserve = []consumer.Observe{{
+	w.opts.UnsafeMigration = []consumer.Migration{{
 		Source: source, Type: "*", Until: start.Add(time.Hour),
-		Handle: func(_ context.Context, o consumer.Observation) error {
-			told = fmt.Sprintf("%+v %#v", o.Verdict, o.Verdict)
+		Handle: func(_ context.Context, _ consumer.Message, verdict *envelope.Error) error {
+			told = fmt.Sprintf("%+v %#v", verdict, verdict)
 			return errors.New(canaryText)
 		},
 	}}

@@ -97,22 +97,22 @@ func TestWrappedReplayName(t *testing.T) {
 	}
 }
 
-// For UnsafeObserve, source and detail-type in a wrapper count only with its name.
-func TestWrappedObserve(t *testing.T) {
+// For UnsafeMigration, source and detail-type in a wrapper count only with its name.
+func TestWrappedMigration(t *testing.T) {
 	w := newWorld(t)
-	seen := observed(w, new(error))
+	seen := migrates(w, new(error))
 	legacy := fmt.Appendf(nil, `{"source":"legacy.orders","detail-type":%q,"account":"1","detail":{"a":1}}`, typ)
-	legacy = bytes.Replace(legacy, []byte("legacy.orders"), []byte(w.opts.UnsafeObserve[0].Source), 1)
-	w.wantMessage(consumer.Message{Body: legacy, Format: consumer.EventBridge}, consumer.Observed, envelope.ReasonUnsigned)
+	legacy = bytes.Replace(legacy, []byte("legacy.orders"), []byte(w.opts.UnsafeMigration[0].Source), 1)
+	w.wantMessage(consumer.Message{Body: legacy, Format: consumer.EventBridge}, consumer.Migrating, envelope.ReasonUnsigned)
 	msg := wrapped(inSNS(legacy))
 	w.wantMessage(msg, consumer.Quarantined, envelope.ReasonUnsigned)
 	if len(*seen) != 1 {
-		t.Fatalf("%d were observed", len(*seen))
+		t.Fatalf("Handle was called %d times", len(*seen))
 	}
 	w.opts.Wrapper = consumer.WrapperSNS
-	w.wantMessage(msg, consumer.Observed, envelope.ReasonUnsigned)
+	w.wantMessage(msg, consumer.Migrating, envelope.ReasonUnsigned)
 	if o := (*seen)[1]; !bytes.Equal(o.Message.Body, msg.Body) {
-		t.Errorf("observed %s", o.Message.Body)
+		t.Errorf("its Handle got %s", o.Message.Body)
 	}
 }
 

@@ -64,7 +64,7 @@ type Explanation struct {
 var explanations = map[Reason]Explanation{
 	ReasonMalformed:        {Permanent, "the event is not a well-formed sealed CloudEvent", "look at the producer or at what re-wrote the event on its way: `sealbus inspect` names the member"},
 	ReasonTooLarge:         {Permanent, "the event exceeds a limit", "send large data by reference (dataref), or split the event; name fewer recipients, each by its key ID"},
-	ReasonUnsigned:         {Permanent, "the event carries no signature", "seal it at the producer; while migrating, observe with UnsafeObserve"},
+	ReasonUnsigned:         {Permanent, "the event carries no signature", "seal it at the producer; while migrating, set UnsafeMigration"},
 	ReasonUnsupported:      {Permanent, "the event uses something that this version does not read", "update sealbus at the consumer, or declare the extension's type in ExtensionTypes"},
 	ReasonUnknownKey:       {Permanent, "no key in the trust bundle has the ID that signed", "if the producer is genuine, add its key to the policy and publish a bundle before it signs"},
 	ReasonBadSignature:     {Permanent, "no signature verifies under the key that it names", "treat as a forgery; if it is not, the producer signs with another key than it names"},

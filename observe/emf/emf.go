@@ -24,7 +24,7 @@
 //	SamplesDropped     Count         Consumer                                                                 Sum
 //
 // Deliveries are all, once each. Rejections are those that can never pass, in quarantine or not yet (what
-// UnsafeObserve took is none): 0 is written too, by Consumer, so that an alarm on it has data whenever there
+// UnsafeMigration took is none): 0 is written too, by Consumer, so that an alarm on it has data whenever there
 // are deliveries. ReplayHits are events that had been handled before. Latency is from the call of Handle to
 // its outcome, HandlerLatency the handler's part of it, if it was called. ClaimHeld is how long the event was
 // claimed, if it was. EventAge is the time from the signed sealing to the handling of a verified event; of

@@ -71,11 +71,11 @@ func TestGolden(t *testing.T) {
 	}
 	late := handled("orders")
 	late.At, late.Took, late.BundleExpires = start.Add(1500*time.Millisecond), 1512345678*time.Nanosecond, start.Add(47*time.Hour)
-	observed := forged(envelope.ReasonUnsigned, "legacy")
-	observed.Result.Outcome = consumer.Observed
+	migrating := forged(envelope.ReasonUnsigned, "legacy")
+	migrating.Result.Outcome = consumer.Migrating
 	for _, r := range []consumer.Report{
 		handled("orders"), late, handled("refunds"), duplicate("orders"), forged(envelope.ReasonModified, "evil"),
-		forged(envelope.ReasonModified, "worse"), observed, unjudged,
+		forged(envelope.ReasonModified, "worse"), migrating, unjudged,
 	} {
 		o.Delivered(t.Context(), r)
 	}

@@ -13,50 +13,59 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// observed lets a world observe orders until an hour from now.
-func observed(w *world, fail *error) *[]consumer.Observation {
-	var seen []consumer.Observation
-	w.opts.UnsafeObserve = []consumer.Observe{{
+// unverified is a call of a Migration's Handle.
+type unverified struct {
+	Message consumer.Message
+	Verdict *envelope.Error
+}
+
+// migrates says that orders is migrating until an hour from now. It returns the calls of its Handle.
+func migrates(w *world, fail *error) *[]unverified {
+	var seen []unverified
+	w.opts.UnsafeMigration = []consumer.Migration{{
 		Source: "https://orders.example/*", Type: "com.example.order.*", Until: start.Add(time.Hour),
-		Handle: func(_ context.Context, o consumer.Observation) error { seen = append(seen, o); return *fail },
+		Handle: func(_ context.Context, msg consumer.Message, verdict *envelope.Error) error {
+			seen = append(seen, unverified{msg, verdict})
+			return *fail
+		},
 	}}
 	return &seen
 }
 
-func TestObserve(t *testing.T) {
+func TestMigrationHandlesWhatWouldBeQuarantined(t *testing.T) {
 	w := newWorld(t)
 	var fail error
-	seen := observed(w, &fail)
+	seen := migrates(w, &fail)
 	unsigned := edit(w.event("1"), "dssematerial", nil)
 	modified := edit(w.event("2"), "data", "other")
-	w.want(unsigned, consumer.Observed, envelope.ReasonUnsigned)
-	w.want(modified, consumer.Observed, envelope.ReasonModified)
+	w.want(unsigned, consumer.Migrating, envelope.ReasonUnsigned)
+	w.want(modified, consumer.Migrating, envelope.ReasonModified)
 	if len(*seen) != 2 || !bytes.Equal((*seen)[0].Message.Body, unsigned) || (*seen)[0].Verdict.Reason != envelope.ReasonUnsigned ||
-		(*seen)[0].UnverifiedSource != source || (*seen)[1].Verdict.Reason != envelope.ReasonModified {
-		t.Fatalf("observed %+v", *seen)
+		(*seen)[0].Verdict.UnverifiedSource != source || (*seen)[1].Verdict.Reason != envelope.ReasonModified {
+		t.Fatalf("its Handle got %+v", *seen)
 	}
 	w.want(w.event("3"), consumer.Handled, "") // what passes goes where it always went
 	if len(w.bin.records) != 0 || len(*seen) != 2 {
-		t.Errorf("%d in quarantine, %d observed", len(w.bin.records), len(*seen))
+		t.Errorf("%d in quarantine, Handle was called %d times", len(w.bin.records), len(*seen))
 	}
 }
 
-// What cannot be judged now is neither observed nor lost.
-func TestObserveJudgesFirst(t *testing.T) {
+// An event that cannot be judged now is retried.
+func TestMigrationJudgesFirst(t *testing.T) {
 	w := newWorld(t)
 	var fail error
-	seen := observed(w, &fail)
+	seen := migrates(w, &fail)
 	w.trust.err = keys.ErrUnavailable
 	w.want(w.event("1"), consumer.Retry, envelope.ReasonTrustUnavailable)
 	if len(*seen) != 0 {
-		t.Errorf("observed %+v", *seen)
+		t.Errorf("its Handle got %+v", *seen)
 	}
 }
 
-func TestObserveLosesNothing(t *testing.T) {
+func TestMigrationLosesNothing(t *testing.T) {
 	w := newWorld(t)
 	fail := errors.New("no database")
-	seen := observed(w, &fail)
+	seen := migrates(w, &fail)
 	unsigned := edit(w.event("1"), "dssematerial", nil)
 	c := w.consumer()
 	r, err := c.Handle(t.Context(), body(unsigned), w.handle)
@@ -68,31 +77,31 @@ func TestObserveLosesNothing(t *testing.T) {
 		t.Errorf("the verdict does not say which event it is: %+v", v)
 	}
 	fail = nil
-	w.want(unsigned, consumer.Observed, envelope.ReasonUnsigned)
-	w.opts.UnsafeObserve[0].Handle = func(context.Context, consumer.Observation) error { panic("at the disco") }
+	w.want(unsigned, consumer.Migrating, envelope.ReasonUnsigned)
+	w.opts.UnsafeMigration[0].Handle = func(context.Context, consumer.Message, *envelope.Error) error { panic("at the disco") }
 	if r, err = w.deliver(unsigned); r.Outcome != consumer.Retry || err == nil || len(*seen) != 2 {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
 
-func TestObserveIsNarrow(t *testing.T) {
+func TestMigrationIsNarrow(t *testing.T) {
 	w := newWorld(t)
 	var fail error
-	seen := observed(w, &fail)
+	seen := migrates(w, &fail)
 	ev := edit(w.event("1"), "dssematerial", nil)
 	w.want(edit(ev, "source", "https://billing.example/eu"), consumer.Quarantined, envelope.ReasonUnsigned)
 	w.want(edit(ev, "type", "com.example.invoice.sent"), consumer.Quarantined, envelope.ReasonUnsigned)
 	w.want([]byte(`{`), consumer.Quarantined, envelope.ReasonMalformed)
 	if len(*seen) != 0 {
-		t.Errorf("observed %+v", *seen)
+		t.Errorf("its Handle got %+v", *seen)
 	}
 }
 
-// It ends on its day, and stays ended when the clock is set back.
-func TestObserveEnds(t *testing.T) {
+// A migration ends on its day, and stays ended when the clock is set back.
+func TestMigrationEnds(t *testing.T) {
 	w := newWorld(t)
 	var fail error
-	observed(w, &fail)
+	migrates(w, &fail)
 	c := w.consumer()
 	deliver := func(outcome consumer.Outcome) {
 		t.Helper()
@@ -100,7 +109,7 @@ func TestObserveEnds(t *testing.T) {
 		w.check(r, err, outcome, envelope.ReasonUnsigned)
 	}
 	w.clock.Advance(time.Hour - time.Second)
-	deliver(consumer.Observed)
+	deliver(consumer.Migrating)
 	w.clock.Advance(time.Second)
 	deliver(consumer.Quarantined)
 	w.clock.Advance(-30 * time.Minute)
@@ -108,14 +117,11 @@ func TestObserveEnds(t *testing.T) {
 }
 
 // On a bus that migrates there are events that are no CloudEvents at all, and some that are not well-formed.
-func TestObserveEventBridge(t *testing.T) {
+func TestMigrationOnABus(t *testing.T) {
 	w := newWorld(t)
 	w.opts.Sources = []string{"orders.legacy"}
-	var seen []consumer.Observation
-	w.opts.UnsafeObserve = []consumer.Observe{{
-		Source: "orders.legacy", Type: "*", Until: start.Add(time.Hour),
-		Handle: func(_ context.Context, o consumer.Observation) error { seen = append(seen, o); return nil },
-	}}
+	seen := migrates(w, new(error))
+	w.opts.UnsafeMigration[0].Source, w.opts.UnsafeMigration[0].Type = "orders.legacy", "*"
 	sealed := w.delivery(w.seal(placed("1"), envelope.SealOptions{}), "111111111111")
 	for _, c := range []struct {
 		detail string
@@ -123,9 +129,9 @@ func TestObserveEventBridge(t *testing.T) {
 	}{{`{"amount":1}`, envelope.ReasonUnsigned}, {`{"specversion":1}`, envelope.ReasonMalformed}} {
 		doc := edit(edit(edit(sealed, "detail", json.RawMessage(c.detail)), "source", "orders.legacy"), "detail-type", "OrderPlaced")
 		r, err := w.consumer().Handle(t.Context(), consumer.Message{Body: doc, Format: consumer.EventBridge}, w.handle)
-		w.check(r, err, consumer.Observed, c.reason)
-		if o := seen[len(seen)-1]; o.UnverifiedSource != "orders.legacy" || o.UnverifiedType != "OrderPlaced" {
-			t.Errorf("observed %+v", o)
+		w.check(r, err, consumer.Migrating, c.reason)
+		if v := (*seen)[len(*seen)-1].Verdict; v.UnverifiedSource != "orders.legacy" || v.UnverifiedType != "OrderPlaced" {
+			t.Errorf("its Handle got %+v", v)
 		}
 	}
 }
