@@ -349,7 +349,7 @@ var spoiledSites = map[string]spoiled{
 		s.function.Policy = allowing(`"Principal":{"Service":"events.amazonaws.com"},"Action":"lambda:InvokeFunction"` + ruleCondition)
 	}, "function policy", statusOK, "it lets only the named rules of EventBridge call; policies of users", ""},
 
-	"no table":     {func(s *site) { s.table = nil }, "table", statusProblem, "does not exist", "sealbus replay create-table --table claims"},
+	"no table":     {func(s *site) { s.table = nil }, "table", statusProblem, "does not exist", "sealbus claims create-table --table claims"},
 	"table denied": {func(s *site) { s.deny["DescribeTable"] = true }, "table", statusUnknown, "dynamodb:DescribeTable", "dynamodb:us-east-1:" + accountID + ":table/claims"},
 	"sort key": {func(s *site) {
 		s.table["KeySchema"] = []map[string]string{{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "x", "KeyType": "RANGE"}}

@@ -13,12 +13,12 @@ import (
 )
 
 func (a *app) replayCommand() *cobra.Command {
-	return a.group("replay", "Make the table in which consumers remember what they handled",
+	return a.group("claims", "Make the table in which consumers remember what they handled",
 		"Consumers in several processes share a replay store: Redis, which needs no set-up, or a DynamoDB table.",
 		a.replayCreateTableCommand())
 }
 
-// replayCreateTableFlags are those of `replay create-table`.
+// replayCreateTableFlags are those of `claims create-table`.
 type replayCreateTableFlags struct{ table, region, endpoint string }
 
 func (a *app) replayCreateTableCommand() *cobra.Command {
@@ -28,7 +28,7 @@ func (a *app) replayCreateTableCommand() *cobra.Command {
 		long: "Make a DynamoDB table for replay claims: paid per request, protected from deletion, with time to live.\n" +
 			"What is there already is kept, so it can be run again. Credentials and region come from the environment, as for\n" +
 			"every AWS tool. examples/replay-table.yaml is the same for CloudFormation.",
-		example: "sealbus replay create-table --table sealbus-replay --region eu-west-1",
+		example: "sealbus claims create-table --table sealbus-replay --region eu-west-1",
 		run:     func(ctx context.Context, _ []string) error { return a.replayCreateTable(ctx, &f) },
 	})
 	flags := cmd.Flags()
@@ -38,7 +38,7 @@ func (a *app) replayCreateTableCommand() *cobra.Command {
 	return cmd
 }
 
-// tableMade is the result of `replay create-table`.
+// tableMade is the result of `claims create-table`.
 type tableMade struct {
 	Table   string `json:"table"`
 	Region  string `json:"region"`

@@ -76,7 +76,7 @@ func createTable(t *testing.T, f *tables, more ...string) ran {
 	isolateAWS(t)
 	server := httptest.NewServer(f)
 	t.Cleanup(server.Close)
-	return newBench(t).run("", append([]string{"replay", "create-table", "--table", "claims", "--region", "eu-west-1", "--endpoint", server.URL}, more...)...)
+	return newBench(t).run("", append([]string{"claims", "create-table", "--table", "claims", "--region", "eu-west-1", "--endpoint", server.URL}, more...)...)
 }
 
 func isolateAWS(t *testing.T) {

@@ -3,7 +3,7 @@
 //	cfg, err := config.LoadDefaultConfig(ctx)
 //	store, err := dynamodb.New(awsdynamodb.NewFromConfig(cfg), "sealbus-replay", nil)
 //
-// The table has the string partition key "id" and time to live on "forget_at": `sealbus replay create-table`,
+// The table has the string partition key "id" and time to live on "forget_at": `sealbus claims create-table`,
 // EnsureTable or examples/replay-table.yaml make it. Items stay below 1 KB, so claim and completion are one
 // write unit each, and each renewal one more; a refused claim costs a write unit as well, one more if it is a
 // later copy of the event, and on an emulator that does not return the item that was in the way, a consistent
