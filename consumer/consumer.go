@@ -23,7 +23,7 @@
 //	result, err := c.Handle(ctx, consumer.Message{Body: body}, handler)   // err: deliver it again
 //
 // Stable: New, Handle, Flush, Options, Delivery, Result, Observer, Report, Quarantine and the records of
-// MarshalRecord.
+// QuarantineKeys.
 package consumer
 
 import (
@@ -81,11 +81,9 @@ type Options struct {
 	ExtensionTypes     map[string]envelope.AttributeType // types of extensions that other implementations signed, and the names that may be Binary
 	Decrypter          *envelope.Decrypter               // opens encrypted data, after all other checks; nil = encrypted data is not_a_recipient
 	RequireEncrypted   bool                              // true: all of the data must be encrypted, else not_encrypted
-	Quarantine         Quarantine                        // takes what can never pass; nil = its delivery fails, for the transport's own dead-letter queue
-	QuarantineName     string                            // its name, which its records carry and Reopen and Permissions name; "" = it has none
+	Quarantine         Quarantine                        // takes what can never pass, and says whose records are reopened; nil = its delivery fails, for the transport's own dead-letter queue
 	Wrapper            Wrapper                           // what a Wrapped message may come in with its account and replay name: only AWS can write it here; "" = none counts
 	Permissions        []Permission                      // what may be older than the window (archive replays, reopened events); nil = nothing
-	Reopen             []Reopen                          // whose records may be delivered again (QuarantineRecord), at most 16 keys; nil = nobody's
 	Logger             *slog.Logger                      // the log of each delivery that was not simply handled (at debug level, of every one); nil = slog.Default()
 	Observer           Observer                          // is told how each delivery ended, beside the log; nil = nobody. Several: Observers
 	Now                func() time.Time                  // the wall clock; nil = time.Now
@@ -109,13 +107,13 @@ type Options struct {
 
 // Consumer handles deliveries. It is safe for concurrent use.
 type Consumer struct {
-	name   string
-	trust  keys.Source
-	store  replay.Store
-	opts   Options
-	reopen []reopenKey
-	latest atomic.Int64 // the latest time that was ever read, Unix nanoseconds
-	counts map[envelope.Reason]*atomic.Uint64
+	name           string
+	trust          keys.Source
+	store          replay.Store
+	opts           Options
+	quarantineKeys QuarantineKeys
+	latest         atomic.Int64 // the latest time that was ever read, Unix nanoseconds
+	counts         map[envelope.Reason]*atomic.Uint64
 }
 
 // New makes a consumer. Its name separates its claims from those of other consumers of the same store: two
@@ -130,8 +128,8 @@ func New(name string, trust keys.Source, store replay.Store, opts *Options) (*Co
 	switch {
 	case name == "":
 		return nil, errors.New("consumer: a consumer needs a name")
-	case !exact(name) || !exact(o.QuarantineName):
-		return nil, fmt.Errorf("consumer: the name %q, or the QuarantineName %q, is no text and would not be the same in a quarantine record", name, o.QuarantineName)
+	case !exact(name):
+		return nil, fmt.Errorf("consumer: the name %q is no text and would not be the same in a quarantine record", name)
 	case trust == nil:
 		return nil, errors.New("consumer: no trust: who may sign must be known")
 	case store == nil:
@@ -144,8 +142,7 @@ func New(name string, trust keys.Source, store replay.Store, opts *Options) (*Co
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("consumer: %w", err)
 	}
-	c := &Consumer{name: name, trust: trust, store: store, opts: o, reopen: o.reopenKeys(), counts: newCounts()}
-	c.opts.Reopen = nil // no format verb prints the keys of a Consumer
+	c := &Consumer{name: name, trust: trust, store: store, opts: o, quarantineKeys: o.quarantineKeys(), counts: newCounts()}
 	c.warnOfEnded()
 	return c, nil
 }
@@ -233,7 +230,7 @@ func (o *Options) check() error {
 	if err := checkAlgorithms(o.RequiredAlgorithms); err != nil {
 		return err
 	}
-	return errors.Join(o.checkWrapper(), o.checkEncryption(), o.checkMigration(), o.checkPermissions(), o.checkReopen())
+	return errors.Join(o.checkWrapper(), o.checkEncryption(), o.checkMigration(), o.checkQuarantine(), o.checkPermissions())
 }
 
 // checkNil refuses what would panic when the first event is refused or told.

@@ -21,7 +21,19 @@ const (
 	CloudEvent  Format = iota // a sealed event in the CloudEvents JSON format (structured mode)
 	EventBridge               // an EventBridge event whose detail is a sealed event, in either envelope.Layout
 
-	// QuarantineRecord is a record of MarshalRecord under one of the keys in Options.Reopen: see Reopen.
+	// QuarantineRecord is a record of QuarantineKeys.Marshal, which an operator reopens: what was refused because a
+	// key or a source was not in the policy yet, a type did not fit, a delivery was late.
+	//
+	// The record must be authentic under a key of Options.Quarantine, and of this consumer. The message in it is
+	// then judged as it was delivered, by what is true now. No check is skipped, but the window under a
+	// Permission. The account and the replay name of the message that carries the record do not count. If the
+	// event is refused again, the quarantine gets the message as it was delivered at first, not the record.
+	//
+	// A record that is not authentic never passes. It is malformed, too_large, or bad_signature if only the MAC is
+	// wrong. One of another consumer or quarantine is audience_mismatch. One that holds a record in turn is
+	// malformed: deliver that one itself. All of these go to the quarantine as they are. If the Quarantine has no
+	// keys, every record is bad_signature: anybody can write what looks like one, and it must not hold up those
+	// behind it. It is in quarantine, as it is, until the Quarantine has its keys.
 	QuarantineRecord
 
 	// Wrapped is a message around which an AWS service put a Wrapper. The event in it is judged as it would be

@@ -107,7 +107,7 @@ type delivery struct {
 
 func (d *delivery) run(ctx context.Context) error {
 	defer d.release(ctx) // after the quarantine has it, so that reopening works; and if a callback ends its goroutine
-	verdict := d.unwrap()
+	verdict := d.reopen()
 	if verdict == nil {
 		verdict = d.unpack()
 	}

@@ -30,7 +30,7 @@ import (
 type Permission struct {
 	ID         string    // its own name, in claims, results and logs; must not be empty
 	ReplayName string    // the exact Message.ReplayName that it is for; or
-	Quarantine string    // the name of the quarantine that it is for, one of Options.Reopen
+	Quarantine string    // the name of the quarantine that it is for, one of those that Options.Quarantine has the keys of
 	From, To   time.Time // it is for events with From <= recordedtime < To (or, where another implementation signed only that, time)
 	Until      time.Time // the end, required, at most MaxDuration ahead; when it is past, nothing is under it, which New logs. It ends for good, also if the clock is set back
 }
@@ -59,8 +59,8 @@ func (p *Permission) check(o *Options) error {
 		return errors.New("it is for one ReplayName or for one Quarantine: name one of them")
 	case !exact(p.ReplayName):
 		return fmt.Errorf("the ReplayName %q is no text, and would not be the same in a quarantine record", p.ReplayName)
-	case p.Quarantine != "" && !o.reopens(p.Quarantine):
-		return fmt.Errorf("no Reopen is of the quarantine %q", p.Quarantine)
+	case p.Quarantine != "" && !o.quarantineKeys().has(p.Quarantine):
+		return fmt.Errorf("the Quarantine has no key of the quarantine %q (QuarantineKeys.Also)", p.Quarantine)
 	case p.From.IsZero() || p.To.IsZero():
 		return errors.New("From and To must say when the events were sealed")
 	case !p.From.Before(p.To):

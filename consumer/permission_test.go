@@ -91,7 +91,7 @@ func TestPermissionIsNarrow(t *testing.T) {
 			w.clock.Advance(c.at)
 			b := w.event("1")
 			w.clock.Advance(long)
-			w.opts.Reopen = []consumer.Reopen{{Quarantine: replayName, Key: macKey}}
+			w.bin.keys = quarantineKeys(t, replayName, macKey)
 			if p := w.permitted(); c.allow != nil {
 				c.allow(p)
 			}
@@ -389,7 +389,7 @@ func TestPermissionsSideBySide(t *testing.T) {
 
 func TestNewRefusesPermissions(t *testing.T) {
 	w := newWorld(t)
-	w.opts.Reopen = []consumer.Reopen{{Quarantine: "bin", Key: macKey}}
+	w.bin.keys = quarantineKeys(t, "bin", macKey)
 	ok := *w.permitted()
 	second := func(change func(*consumer.Permission)) func(*consumer.Options) {
 		return func(o *consumer.Options) {

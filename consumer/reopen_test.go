@@ -2,11 +2,12 @@ package consumer_test
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
+	"encoding/binary"
 	"errors"
-	"fmt"
-	"log/slog"
 	"reflect"
 	"strings"
 	"testing"
@@ -19,14 +20,43 @@ import (
 
 var otherKey = bytes.Repeat([]byte("o"), consumer.MinQuarantineKey)
 
+func quarantineKeys(t testing.TB, name string, key []byte, older ...[]byte) consumer.QuarantineKeys {
+	t.Helper()
+	keys, err := consumer.NewQuarantineKeys(name, key, older...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// marshal writes a record as the quarantine that it names, or as "bin".
 func marshal(t *testing.T, r consumer.Record, key []byte) []byte {
 	t.Helper()
-	doc, err := consumer.MarshalRecord(r, key)
+	doc, err := quarantineKeys(t, cmp.Or(r.Quarantine, "bin"), key).Marshal(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return doc
 }
+
+// byHand is a record as marshal writes it, with the MAC that a holder of the key makes by hand under this
+// label: QuarantineKeys would not write each of them.
+func byHand(t *testing.T, r consumer.Record, key []byte, label string) []byte {
+	t.Helper()
+	h := hmac.New(sha256.New, key)
+	for _, p := range []string{
+		label, r.Consumer, r.Quarantine, r.At.UTC().Format(time.RFC3339Nano), string(r.Reason), r.Cause,
+		r.UnverifiedID, r.UnverifiedSource, r.UnverifiedType,
+		r.Message.Format.String(), r.Message.Account, r.Message.ReplayName, string(r.Message.Body),
+	} {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(p))))
+		h.Write([]byte(p))
+	}
+	doc := edit(marshal(t, r, key), "mac", base64.StdEncoding.EncodeToString(h.Sum(nil)))
+	return edit(doc, "quarantine", r.Quarantine)
+}
+
+const recordLabel = "sealbus/v2/quarantine-record"
 
 // reopening is a message with the record.
 func reopening(doc []byte) consumer.Message {
@@ -35,8 +65,8 @@ func reopening(doc []byte) consumer.Message {
 
 // reopens makes the consumer's quarantine one that it reopens.
 func (w *world) reopens() {
-	w.opts.QuarantineName = "bin"
-	w.opts.Reopen = []consumer.Reopen{{Quarantine: "bin", Key: macKey}}
+	w.Helper()
+	w.bin.keys = quarantineKeys(w, "bin", macKey)
 }
 
 // late permits the quarantine what was sealed in the hour from start, for a day from now on.
@@ -232,10 +262,18 @@ func TestReopenRefuses(t *testing.T) {
 		reason envelope.Reason
 	}{
 		"genuine": {func(t *testing.T, r consumer.Record) []byte { return marshal(t, r, macKey) }, ""},
+		"by hand": {func(t *testing.T, r consumer.Record) []byte { return byHand(t, r, macKey, recordLabel) }, ""},
+		"of another quarantine under its key": {func(t *testing.T, r consumer.Record) []byte {
+			r.Quarantine = "dust"
+			return marshal(t, r, otherKey)
+		}, ""},
 		"of no named quarantine": {func(t *testing.T, r consumer.Record) []byte {
 			r.Quarantine = ""
-			return marshal(t, r, macKey)
-		}, ""},
+			return byHand(t, r, macKey, recordLabel)
+		}, envelope.ReasonAudienceMismatch},
+		"under the old label": {func(t *testing.T, r consumer.Record) []byte {
+			return byHand(t, r, macKey, "sealbus/v1/quarantine-record")
+		}, envelope.ReasonBadSignature},
 		"under the other key": {func(t *testing.T, r consumer.Record) []byte { return marshal(t, r, bytes.Repeat([]byte("x"), 32)) }, envelope.ReasonBadSignature},
 		"without MAC":         {func(t *testing.T, r consumer.Record) []byte { return edit(marshal(t, r, macKey), "mac", nil) }, envelope.ReasonBadSignature},
 		"body changed":        {func(t *testing.T, r consumer.Record) []byte { return edit(marshal(t, r, macKey), "body", "e30=") }, envelope.ReasonBadSignature},
@@ -259,7 +297,10 @@ func TestReopenRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.reopens()
-			w.opts.Reopen = append(w.opts.Reopen, consumer.Reopen{Quarantine: "dust", Key: otherKey})
+			var err error
+			if w.bin.keys, err = w.bin.keys.Also(quarantineKeys(t, "dust", otherKey)); err != nil {
+				t.Fatal(err)
+			}
 			var fail error
 			seen := migrates(w, &fail)
 			doc := c.doc(t, genuine(w))
@@ -323,7 +364,7 @@ func TestReopenWithoutKeys(t *testing.T) {
 	doc := marshal(t, consumer.Record{Consumer: "test", At: start, Message: consumer.Message{Body: w.event("1")}}, macKey)
 	w.wantMessage(reopening(doc), consumer.Quarantined, envelope.ReasonBadSignature)
 	doc = w.bin.records[0].Message.Body
-	w.opts.Reopen = []consumer.Reopen{{Quarantine: "new", Key: otherKey}, {Quarantine: "new", Key: macKey}}
+	w.bin.keys = quarantineKeys(t, "bin", otherKey, macKey) // the record is under the older one
 	w.wantMessage(reopening(doc), consumer.Handled, "")
 }
 
@@ -341,71 +382,28 @@ func TestReopenWhileMigrating(t *testing.T) {
 	}
 }
 
-func TestNewRefusesReopen(t *testing.T) {
-	w := newWorld(t)
-	for name, list := range map[string][]consumer.Reopen{
-		"no name":   {{Key: macKey}},
-		"no key":    {{Quarantine: "bin"}},
-		"short key": {{Quarantine: "bin", Key: macKey[1:]}},
-		"one key":   {{Quarantine: "bin", Key: macKey}, {Quarantine: "dust", Key: bytes.Clone(macKey)}},
-		"too many":  manyReopen(17),
-		"one key for HMAC": {
-			{Quarantine: "bin", Key: macKey}, {Quarantine: "dust", Key: append(bytes.Clone(macKey), 0)},
-		},
-	} {
-		w.opts.Reopen = list
-		if _, err := consumer.New("test", &w.trust, w.store, &w.opts); err == nil {
-			t.Errorf("%s: no error", name)
-		}
-	}
-	w.opts.Reopen = manyReopen(16)
-	if _, err := consumer.New("test", &w.trust, w.store, &w.opts); err != nil {
-		t.Error(err)
-	}
-}
-
-func manyReopen(n int) (list []consumer.Reopen) {
-	for i := range n {
-		list = append(list, consumer.Reopen{Quarantine: "bin", Key: bytes.Repeat([]byte{byte(i)}, consumer.MinQuarantineKey)})
-	}
-	return list
-}
-
-// Whoever logs its options or the consumer does not log the keys.
-func TestReopenKeysAreNotPrinted(t *testing.T) {
-	w := newWorld(t)
-	w.reopens()
-	c := w.consumer()
-	var log bytes.Buffer
-	logger := slog.New(slog.NewJSONHandler(&log, nil))
-	logger.Info("x", "reopen", w.opts.Reopen[0], "all", w.opts.Reopen)
-	doc, err := json.Marshal(w.opts.Reopen)
-	if err != nil {
-		t.Fatal(err)
-	}
-	texts := []string{log.String(), string(doc)}
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%08b"} {
-		texts = append(texts, fmt.Sprintf(verb, w.opts), fmt.Sprintf(verb, c), fmt.Sprintf(verb, &w.opts.Reopen[0]))
-	}
-	for _, text := range texts {
-		for _, key := range []string{"kkkk", "6b6b", "6B6B", "107 107", "0x6b, 0x6b", "1101011 ", base64.StdEncoding.EncodeToString(macKey)[:8]} {
-			if strings.Contains(text, key) {
-				t.Errorf("the key is printed: %.200s", text)
-			}
-		}
-	}
-}
-
 // A consumer keeps to the keys that New checked.
 func TestReopenIsCopied(t *testing.T) {
 	w := newWorld(t)
 	w.reopens()
 	key := bytes.Clone(macKey)
-	w.opts.Reopen[0].Key = key
+	w.bin.keys = quarantineKeys(t, "bin", key)
 	c := w.consumer()
 	doc := marshal(t, consumer.Record{Consumer: "test", At: start, Message: consumer.Message{Body: w.event("1")}}, macKey)
 	clear(key)
-	w.opts.Reopen[0].Quarantine = ""
+	w.bin.keys = consumer.QuarantineKeys{}
 	r, err := c.Handle(t.Context(), reopening(doc), w.handle)
 	w.check(r, err, consumer.Handled, "")
+}
+
+// A Quarantine whose keys write no records is refused before there is something to put into it.
+func TestNewRefusesAnyQuarantine(t *testing.T) {
+	w := newWorld(t)
+	var err error
+	if w.bin.keys, err = consumer.AnyQuarantine(macKey); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := consumer.New("test", &w.trust, w.store, &w.opts); err == nil {
+		t.Error("no error")
+	}
 }

@@ -64,11 +64,7 @@ func (e *exits) collect(r consumer.Result, err error) string {
 			rec.Message.Body = nil // it takes long to print, and is as it was delivered
 		}
 		printed = append(printed, rec.Cause, rec)
-		doc, err := consumer.MarshalRecord(rec, bytes.Repeat([]byte("k"), consumer.MinQuarantineKey))
-		if err != nil {
-			e.Fatal(err)
-		}
-		e.text.Write(doc)
+		e.text.Write(marshal(e.T, rec, macKey))
 	}
 	for _, report := range e.reports {
 		printed = append(printed, report)

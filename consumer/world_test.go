@@ -66,7 +66,10 @@ type bin struct {
 	mu      sync.Mutex
 	records []consumer.Record
 	err     error
+	keys    consumer.QuarantineKeys // zero = no record is reopened
 }
+
+func (b *bin) Keys() consumer.QuarantineKeys { return b.keys }
 
 func (b *bin) Put(_ context.Context, r consumer.Record) error {
 	b.mu.Lock()

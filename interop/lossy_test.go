@@ -84,8 +84,8 @@ func newLossyChain(t *testing.T, tables string, phase int) *lossyChain {
 	}), nil)
 	quarantine, err := sqs.New(awssqs.New(l.queues.Options(), func(o *awssqs.Options) {
 		o.BaseEndpoint, o.Retryer = l.through(l.aws.URL(), phase), lossy.Retryer()
-	}), *bin.QueueUrl, quarantinetest.Key(), nil)
-	l.refused, err2 = sqs.New(l.queues, *bin.QueueUrl, quarantinetest.Key(), nil)
+	}), *bin.QueueUrl, quarantinetest.Keys("billing"), nil)
+	l.refused, err2 = sqs.New(l.queues, *bin.QueueUrl, quarantinetest.Keys("billing"), nil)
 	l.must(err, err2)
 	trust, err := keys.NewBundle(keys.BundleOptions{}, &keys.Key{
 		Verifier: l.signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"},

@@ -195,7 +195,7 @@ func TestExitOfNetworks(t *testing.T) {
 		b := newBench(t)
 		b.org(nil, orderSource)
 		b.check(os.WriteFile(b.path("q.key"), []byte(encodeBody(make([]byte, consumer.MinQuarantineKey))), 0o600))
-		store, err := quarantine.NewDir(b.path("bin"), make([]byte, consumer.MinQuarantineKey))
+		store, err := quarantine.NewDir(b.path("bin"), binKeys(make([]byte, consumer.MinQuarantineKey)))
 		b.check(err)
 		b.check(store.Put(t.Context(), consumer.Record{Consumer: "billing", At: b.now.Add(-time.Minute), Reason: "modified", Message: consumer.Message{Body: []byte("{}")}}))
 		roots, arn := b.path("roots.json"), "arn:aws:kms:eu-west-1:111122223333:key/1"

@@ -117,7 +117,7 @@ func TestQuarantineByPrefix(t *testing.T) {
 	b := newBench(t)
 	key := make([]byte, consumer.MinQuarantineKey)
 	b.check(os.WriteFile(b.path("q.key"), []byte(encodeBody(key)), 0o600))
-	store, err := quarantine.NewDir(b.path("bin"), key)
+	store, err := quarantine.NewDir(b.path("bin"), binKeys(key))
 	b.check(err)
 	for i := range 8 {
 		b.check(store.Put(t.Context(), consumer.Record{

@@ -213,7 +213,7 @@ func (a *app) newListener(ctx context.Context, f *listenFlags) (*listener, error
 	if f.forwardTo != "" {
 		l.forward = newForwarder(f.forwardTo)
 	}
-	quarantine, reopen, err := a.openListenQuarantine(ctx, f)
+	quarantine, err := a.openListenQuarantine(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +224,7 @@ func (a *app) newListener(ctx context.Context, f *listenFlags) (*listener, error
 	l.consumer, err = consumer.New(f.name, trust, store, &consumer.Options{
 		Sources: f.sources, Types: f.types, Audience: f.audience, MaxAge: time.Duration(f.maxAge),
 		Decrypter: decrypter, RequireEncrypted: f.encrypted, RequireEncryptedFields: f.fields, IgnoreMembers: f.ignore,
-		Quarantine: quarantine, QuarantineName: f.quarantineName(), Reopen: reopen, Wrapper: consumer.Wrapper(f.wrapper),
+		Quarantine: quarantine, Wrapper: consumer.Wrapper(f.wrapper),
 		Logger: slog.New(slog.DiscardHandler), Now: a.now,
 	})
 	if err != nil {
@@ -244,12 +244,9 @@ func (l *listener) openStore(url string) (replay.Store, error) {
 	return store, err
 }
 
-// quarantineName is the name of the quarantine, "" without one.
+// quarantineName is the name of the quarantine.
 func (f *listenFlags) quarantineName() string {
-	switch {
-	case f.quarantine == "":
-		return ""
-	case f.quarantined == "":
+	if f.quarantined == "" {
 		return f.name
 	}
 	return f.quarantined
@@ -257,28 +254,32 @@ func (f *listenFlags) quarantineName() string {
 
 // openListenQuarantine is nil if none is wanted. A directory is made if need be, as a consumer does. What was
 // put there is taken again when it is reopened.
-func (a *app) openListenQuarantine(ctx context.Context, f *listenFlags) (consumer.Quarantine, []consumer.Reopen, error) {
+func (a *app) openListenQuarantine(ctx context.Context, f *listenFlags) (consumer.Quarantine, error) {
 	if f.quarantine == "" {
-		return nil, nil, nil
+		return nil, nil
 	}
 	place, rest := placeOf(f.quarantine)
 	if rest == "" {
-		return nil, nil, usage("write it as a directory's path, s3://BUCKET/PREFIX or sqs:QUEUE-URL", "--quarantine: %q is no quarantine", f.quarantine)
+		return nil, usage("write it as a directory's path, s3://BUCKET/PREFIX or sqs:QUEUE-URL", "--quarantine: %q is no quarantine", f.quarantine)
 	}
 	if place == "dir" {
 		if err := os.MkdirAll(rest, 0o700); err != nil {
-			return nil, nil, wrongFile("name another directory", "making %s: %w", rest, cause(err))
+			return nil, wrongFile("name another directory", "making %s: %w", rest, cause(err))
 		}
 	}
 	key, err := a.quarantineKey(f.quarantineKey)
 	if err != nil {
-		return nil, nil, asNeeded("", err) // no event was judged
+		return nil, asNeeded("", err) // no event was judged
 	}
-	store, err := (&quarantineFlags{awsFlags: f.awsFlags, from: f.quarantine}).open(ctx, key)
+	keys, err := consumer.NewQuarantineKeys(f.quarantineName(), key)
 	if err != nil {
-		return nil, nil, asNeeded("", err)
+		return nil, usage("correct the flag", "%w", err)
 	}
-	return store, []consumer.Reopen{{Quarantine: f.quarantineName(), Key: key}}, nil
+	store, err := (&quarantineFlags{awsFlags: f.awsFlags, from: f.quarantine}).open(ctx, keys)
+	if err != nil {
+		return nil, asNeeded("", err)
+	}
+	return store, nil
 }
 
 // listenAddress is where to serve: another machine reaches it only if somebody wrote a host.

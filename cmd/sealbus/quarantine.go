@@ -84,18 +84,22 @@ func (a *app) openQuarantine(ctx context.Context, f *quarantineFlags) (quarantin
 	if err != nil {
 		return nil, err
 	}
-	return f.open(ctx, key)
+	keys, err := consumer.AnyQuarantine(key)
+	if err != nil {
+		return nil, err
+	}
+	return f.open(ctx, keys)
 }
 
-// open is openQuarantine with flags that were checked, and the key.
-func (f *quarantineFlags) open(ctx context.Context, key []byte) (quarantine.Store, error) {
+// open is openQuarantine with flags that were checked, and the keys.
+func (f *quarantineFlags) open(ctx context.Context, keys consumer.QuarantineKeys) (quarantine.Store, error) {
 	switch place, rest := placeOf(f.from); place {
 	case "dir":
-		return openQuarantineDir(rest, key)
+		return openQuarantineDir(rest, keys)
 	case "s3":
-		return f.openBucket(ctx, rest, key)
+		return f.openBucket(ctx, rest, keys)
 	case "sqs":
-		return f.openQueue(ctx, rest, key)
+		return f.openQueue(ctx, rest, keys)
 	}
 	return nil, wrongPlace(f.from)
 }
@@ -117,7 +121,7 @@ func wrongPlace(from string) error {
 	return usage("write it as a directory's path, s3://BUCKET/PREFIX or sqs:https://sqs.REGION.amazonaws.com/ACCOUNT/NAME", "--from: %q is no quarantine", from)
 }
 
-func openQuarantineDir(path string, key []byte) (quarantine.Store, error) {
+func openQuarantineDir(path string, keys consumer.QuarantineKeys) (quarantine.Store, error) {
 	info, err := os.Stat(path)
 	switch {
 	case path == "":
@@ -127,10 +131,10 @@ func openQuarantineDir(path string, key []byte) (quarantine.Store, error) {
 	case !info.IsDir():
 		return nil, wrongFile("name the directory that the records are in", "%s is not a directory", path)
 	}
-	return asStore(quarantine.NewDir(path, key))
+	return asStore(quarantine.NewDir(path, keys))
 }
 
-func (f *quarantineFlags) openBucket(ctx context.Context, name string, key []byte) (quarantine.Store, error) {
+func (f *quarantineFlags) openBucket(ctx context.Context, name string, keys consumer.QuarantineKeys) (quarantine.Store, error) {
 	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(name, "//"), "/")
 	if !strings.HasPrefix(name, "//") || bucket == "" {
 		return nil, wrongPlace(f.from)
@@ -145,15 +149,15 @@ func (f *quarantineFlags) openBucket(ctx context.Context, name string, key []byt
 		}
 		o.UsePathStyle = o.BaseEndpoint != nil // an emulator has no host for each bucket
 	})
-	return asStore(s3.New(client, bucket, key, &s3.Options{Prefix: strings.TrimSuffix(prefix, "/")}))
+	return asStore(s3.New(client, bucket, keys, &s3.Options{Prefix: strings.TrimSuffix(prefix, "/")}))
 }
 
-func (f *quarantineFlags) openQueue(ctx context.Context, queueURL string, key []byte) (quarantine.Store, error) {
+func (f *quarantineFlags) openQueue(ctx context.Context, queueURL string, keys consumer.QuarantineKeys) (quarantine.Store, error) {
 	client, err := queueClientFor(ctx, queueURL, f.awsFlags)
 	if err != nil {
 		return nil, flagFailed("from", err)
 	}
-	return asStore(sqs.New(client, queueURL, key, nil))
+	return asStore(sqs.New(client, queueURL, keys, nil))
 }
 
 // asStore is a store whose arguments came from flags.

@@ -74,15 +74,30 @@ func (q *bin) at(from string, s quarantine.Store, err error, more ...string) *bi
 	return q
 }
 
+// binKeys are those of the quarantine "bin".
+func binKeys(key []byte) consumer.QuarantineKeys { return quarantineKeys("bin", key) }
+
+func quarantineKeys(name string, key []byte) consumer.QuarantineKeys {
+	keys, err := consumer.NewQuarantineKeys(name, key)
+	if err != nil {
+		panic(err)
+	}
+	return keys
+}
+
 // The three places.
-func inDir(t *testing.T) *bin {
+func inDir(t *testing.T) *bin { return inDirOf(t, "bin") }
+
+func inDirOf(t *testing.T, name string) *bin {
 	q := newBin(t, nil)
 	q.check(os.Mkdir(q.path("bin"), 0o700))
-	s, err := quarantine.NewDir(q.path("bin"), q.key)
+	s, err := quarantine.NewDir(q.path("bin"), quarantineKeys(name, q.key))
 	return q.at("dir:"+q.path("bin"), s, err)
 }
 
-func inBucket(t *testing.T) *bin {
+func inBucket(t *testing.T) *bin { return inBucketOf(t, "bin") }
+
+func inBucketOf(t *testing.T, name string) *bin {
 	q := newBin(t, nil)
 	server := httptest.NewServer(gofakes3.New(s3mem.New()).Server())
 	t.Cleanup(server.Close)
@@ -91,14 +106,14 @@ func inBucket(t *testing.T) *bin {
 	})
 	_, err := client.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: aws.String("acme")})
 	q.check(err)
-	s, err := s3.New(client, "acme", q.key, &s3.Options{Prefix: "billing"})
+	s, err := s3.New(client, "acme", quarantineKeys(name, q.key), &s3.Options{Prefix: "billing"})
 	return q.at("s3://acme/billing/", s, err, "--endpoint", server.URL)
 }
 
 func inQueue(t *testing.T) *bin {
 	q := newBin(t, nil)
 	url := q.newQueue("quarantine")
-	s, err := sqs.New(&hasty{q.client}, url, q.key, nil)
+	s, err := sqs.New(&hasty{q.client}, url, binKeys(q.key), nil)
 	return q.at("sqs:"+url, s, err)
 }
 
@@ -147,9 +162,9 @@ func (q *bin) ids(claimed ...string) (ids []string) {
 func (q *bin) consumer(name string, store replay.Store, types []string, permissions ...consumer.Permission) *consumer.Consumer {
 	q.t.Helper()
 	c, err := consumer.New(name, q.bundle(), store, &consumer.Options{
-		Sources: []string{orderSource}, Types: types, Quarantine: q.store, QuarantineName: "bin",
-		Now:    func() time.Time { return q.now },
-		Logger: slog.New(slog.DiscardHandler), Reopen: []consumer.Reopen{{Quarantine: "bin", Key: q.key}},
+		Sources: []string{orderSource}, Types: types, Quarantine: q.store,
+		Now:         func() time.Time { return q.now },
+		Logger:      slog.New(slog.DiscardHandler),
 		Permissions: permissions,
 	})
 	q.check(err)
@@ -273,7 +288,7 @@ func TestQuarantineReopenToStdout(t *testing.T) {
 		t.Fatalf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	for line := range strings.Lines(r.stdout) {
-		if _, err := consumer.ParseRecord([]byte(line), q.key); err != nil {
+		if _, err := binKeys(q.key).Parse([]byte(line)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -340,11 +355,9 @@ func TestQuarantineForgeries(t *testing.T) {
 	doc, err := os.ReadFile(filepath.Join(q.path("bin"), good+".json"))
 	q.check(err)
 	other := bytes.Repeat([]byte("o"), consumer.MinQuarantineKey)
-	codec, err := quarantine.NewCodec(other)
+	rec, err := binKeys(q.key).Parse(doc)
 	q.check(err)
-	rec, err := consumer.ParseRecord(doc, q.key)
-	q.check(err)
-	otherID, otherDoc, err := codec.Encode(*rec)
+	otherID, otherDoc, err := quarantine.Encode(binKeys(other), *rec)
 	q.check(err)
 	moved := good[:len(good)-32] + strings.Repeat("0", 32)
 	for id, doc := range map[string][]byte{
@@ -455,8 +468,8 @@ func TestQuarantineAllEnds(t *testing.T) {
 // Nothing that an event claims reaches the terminal as it is, nor does the name of an object.
 func TestQuarantineSpoofing(t *testing.T) {
 	evil := "\x1b[2J\x1b]0;owned\x07\u009b31m\u202Egnp.\r\nID  all is well\u2028\x00\u05d0" + strings.Repeat("A", 5000)
-	for name, open := range map[string]func(*testing.T) *bin{"dir": inDir, "s3": inBucket} {
-		t.Run(name, func(t *testing.T) { spoof(t, open(t), evil) })
+	for name, open := range map[string]func(*testing.T, string) *bin{"dir": inDirOf, "s3": inBucketOf} {
+		t.Run(name, func(t *testing.T) { spoof(t, open(t, evil), evil) })
 	}
 }
 
@@ -526,7 +539,7 @@ func TestQuarantineQueueDown(t *testing.T) {
 	denied := ""
 	q := newBin(t, &localaws.Options{Deny: func(action string) bool { return action == denied }})
 	q.check(os.Mkdir(q.path("bin"), 0o700))
-	s, err := quarantine.NewDir(q.path("bin"), q.key)
+	s, err := quarantine.NewDir(q.path("bin"), binKeys(q.key))
 	q.at("dir:"+q.path("bin"), s, err).refuse("billing", "o-1", "o-2")
 	denied = "SendMessage"
 	r := q.run("", q.command("reopen", "--all", "--to-queue", q.queue, "--output", "json")...)
@@ -545,7 +558,7 @@ func TestQuarantineNotRemoved(t *testing.T) {
 	denied := ""
 	q := newBin(t, &localaws.Options{Deny: func(action string) bool { return action == denied }})
 	url := q.newQueue("quarantine")
-	s, err := sqs.New(&hasty{q.client}, url, q.key, nil)
+	s, err := sqs.New(&hasty{q.client}, url, binKeys(q.key), nil)
 	q.at("sqs:"+url, s, err).refuse("billing", "o-1")
 	denied = "DeleteMessage"
 	r := q.run("", q.command("reopen", "--all", "--to-queue", q.queue, "--output", "json")...)

@@ -45,7 +45,7 @@ func (a *app) quarantineKeyNew(out string) error {
 	if err := createFile(out, []byte(encodeBody(key)+"\n"), privateFile); err != nil {
 		return err
 	}
-	a.sayf("made a quarantine key: give it to the consumer (Options.Reopen and its quarantine) and to whoever reopens")
+	a.sayf("made a quarantine key: give it to the consumer (consumer.NewQuarantineKeys) and to whoever reopens")
 	made := quarantineKeyMade{out, len(key)}
 	return a.emit(made, func(p *printer) { p.linef("%s", clean(made.File)) })
 }

@@ -158,7 +158,7 @@ func (q *bin) decrypting(name string, d *envelope.Decrypter) *consumer.Consumer 
 	q.t.Helper()
 	now := func() time.Time { return q.now }
 	c, err := consumer.New(name, q.bundle(), replay.NewMemory(nil), &consumer.Options{
-		Sources: []string{orderSource}, Quarantine: q.store, QuarantineName: "bin", Decrypter: d, Now: now,
+		Sources: []string{orderSource}, Quarantine: q.store, Decrypter: d, Now: now,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	q.check(err)

@@ -63,7 +63,7 @@ func listings(t *testing.T, b *bench) map[string][]string {
 	b.check(ring.Add(next, keys.Schedule{Published: b.now, Active: b.now.Add(26 * time.Hour)}))
 	key := make([]byte, consumer.MinQuarantineKey)
 	b.check(os.WriteFile(b.path("q.key"), []byte(encodeBody(key)), 0o600))
-	store, err := quarantine.NewDir(b.path("bin"), key)
+	store, err := quarantine.NewDir(b.path("bin"), binKeys(key))
 	b.check(err)
 	for _, id := range []string{"o-1", strings.Repeat("long", 40), "ein Wort mit Ümlaut und noch mehr davon"} {
 		b.check(store.Put(t.Context(), consumer.Record{

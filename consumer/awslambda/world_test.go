@@ -47,7 +47,10 @@ type bin struct {
 	mu      sync.Mutex
 	records []consumer.Record
 	err     error
+	keys    consumer.QuarantineKeys // zero = no record is reopened
 }
+
+func (b *bin) Keys() consumer.QuarantineKeys { return b.keys }
 
 func (b *bin) Put(_ context.Context, r consumer.Record) error {
 	b.mu.Lock()
@@ -89,7 +92,7 @@ func newWorld(t *testing.T) *world {
 	w.store = &faultyStore{Store: newStore(w.org)}
 	w.core = consumer.Options{
 		Sources: []string{"https://orders.example/*"}, Audience: envelopetest.Audience, Now: w.org.Now,
-		Quarantine: w.bin, QuarantineName: "q", Logger: slog.New(slog.DiscardHandler),
+		Quarantine: w.bin, Logger: slog.New(slog.DiscardHandler),
 	}
 	w.opts.Logger = slog.New(slog.NewTextHandler(w.log, nil))
 	return w

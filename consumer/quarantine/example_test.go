@@ -21,7 +21,11 @@ func Example() {
 	defer os.RemoveAll(dir)
 	key := make([]byte, consumer.MinQuarantineKey) // of `sealbus quarantine key new`, where the consumer's secrets are
 
-	store, err := quarantine.NewDir(dir, key) // consumer.Options.Quarantine
+	keys, err := consumer.NewQuarantineKeys("billing", key)
+	if err != nil {
+		log.Fatal(err)
+	}
+	store, err := quarantine.NewDir(dir, keys) // consumer.Options.Quarantine
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -11,11 +11,9 @@
 // Whoever has the key can make records. Of the event inside nothing is verified by its being here: it was
 // refused.
 //
-//	store, err := quarantine.NewDir("/var/lib/billing/quarantine", key)   // or s3.New, sqs.New
-//	c, err := consumer.New("billing", trust, claims, &consumer.Options{
-//		Sources: sources, Quarantine: store, QuarantineName: "billing",
-//		Reopen:  []consumer.Reopen{{Quarantine: "billing", Key: key}},
-//	})
+//	keys, err := consumer.NewQuarantineKeys("billing", key)
+//	store, err := quarantine.NewDir("/var/lib/billing/quarantine", keys)  // or s3.New, sqs.New
+//	c, err := consumer.New("billing", trust, claims, &consumer.Options{Sources: sources, Quarantine: store})
 //
 //	for e, err := range store.List(ctx, nil) {                            // the operator's side
 //		...                                                           // e.Record is nil if it is not authentic
@@ -25,10 +23,10 @@
 //
 //	result, err := c.Handle(ctx, consumer.Message{Body: e.Document, Format: consumer.QuarantineRecord}, handler)
 //
-// Each consumer has a key of its own, or whoever can write to two quarantines can move records between them:
-// a record names its consumer, and a consumer reopens none of another.
+// Each quarantine has keys of its own. A record names its consumer and its quarantine: a consumer reopens no
+// record of another consumer, and none that names another quarantine than the one that its key is of.
 //
-// Stable: Store, Entry, Codec, Dir and the form of an ID. The contract is tests in package quarantinetest.
+// Stable: Store, Entry, Encode, Decode, Dir and the form of an ID. The contract is tests in package quarantinetest.
 package quarantine
 
 import (
@@ -96,7 +94,7 @@ type Entry struct {
 	ID string
 	// Record is what was refused; nil unless it is authentic. The event in it is unverified all the same.
 	Record *consumer.Record
-	// Document is the authenticated record as it is stored (consumer.MarshalRecord), which a consumer reopens as
+	// Document is the authenticated record as it is stored (consumer.QuarantineKeys), which a consumer reopens as
 	// consumer.QuarantineRecord; nil unless it is authentic.
 	Document []byte
 	// Err is why there is no Record: it wraps consumer.ErrNotAuthentic or ErrTooLarge, or says why it could

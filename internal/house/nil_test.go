@@ -59,7 +59,7 @@ var (
 // What is given beside them is in order.
 var (
 	ctx       = context.Background()
-	key32     = []byte("0123456789abcdef0123456789abcdef")
+	binKeys   = must(consumer.NewQuarantineKeys("bin", []byte("0123456789abcdef0123456789abcdef")))
 	someKey   = must(keys.GenerateSigner(keys.Ed25519, "orders"))
 	someTrust = must(keys.NewBundle(keys.BundleOptions{}))
 	someRoots = must(keys.NewRoots(1, 1, must(keys.GenerateRootKey(keys.Ed25519)).Verifier()))
@@ -146,10 +146,10 @@ var nilArguments = map[string]refused{
 			json.RawMessage(`{}`)))
 	}, "Options.Logger is a nil *slog.JSONHandler"},
 	"consumer/quarantine/s3.New client": {func() error {
-		return errOf(s3.New((*struct{ s3.Client })(nil), "b", key32, nil))
+		return errOf(s3.New((*struct{ s3.Client })(nil), "b", binKeys, nil))
 	}, "the client is a nil *"},
 	"consumer/quarantine/sqs.New client": {func() error {
-		return errOf(sqs.New((*struct{ sqs.Client })(nil), queueURL, key32, nil))
+		return errOf(sqs.New((*struct{ sqs.Client })(nil), queueURL, binKeys, nil))
 	}, "the client is a nil *"},
 	"consumer/quarantine/sqs.Reopen client": {func() error {
 		return sqs.Reopen(ctx, (*struct{ sqs.Sender })(nil), queueURL,

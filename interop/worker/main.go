@@ -119,7 +119,11 @@ func newWorker(c *config) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	bin, err := quarantine.New(w.queue, c.Quarantine, c.QuarantineKey, nil)
+	authentic, err := consumer.NewQuarantineKeys(c.Name, c.QuarantineKey)
+	if err != nil {
+		return nil, err
+	}
+	bin, err := quarantine.New(w.queue, c.Quarantine, authentic, nil)
 	if err != nil {
 		return nil, err
 	}

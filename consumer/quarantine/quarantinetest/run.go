@@ -30,7 +30,7 @@ import (
 // Place is where records are: a directory, a prefix in a bucket, a queue. It is empty at first.
 type Place struct {
 	// Open makes a store on the place. Stores with one key share their records.
-	Open func(t *testing.T, key []byte) quarantine.Store
+	Open func(t *testing.T, keys consumer.QuarantineKeys) quarantine.Store
 	// Inject does what somebody can do who may write to the place but has no key: it puts doc in the place of
 	// the record with that ID, or beside it where that is all that they can do.
 	Inject func(t *testing.T, id string, doc []byte)
@@ -59,7 +59,9 @@ func Run(t *testing.T, open func(t *testing.T) *Place) {
 		{"what is not there", notThere},
 		{"tampered record", tampered},
 		{"under another's name", underAnothersName},
+		{"its keys", itsKeys},
 		{"wrong key", wrongKey},
+		{"older key", olderKey},
 		{"another consumer's record", anothersRecord},
 		{"junk", junk},
 		{"large record", large},
@@ -74,14 +76,27 @@ func Run(t *testing.T, open func(t *testing.T) *Place) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := &env{T: t, Place: open(t), now: time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)}
-			e.Store = e.Open(t, Key())
+			e.Store = e.Open(t, Keys("bin"))
 			c.test(e)
 		})
 	}
 }
 
-// Key is the key of the stores under test.
-func Key() []byte { return bytes.Repeat([]byte("k"), consumer.MinQuarantineKey) }
+// Keys are keys of a quarantine of that name, for tests: anybody can know them. All quarantines have the same.
+func Keys(name string) consumer.QuarantineKeys { return keysOf(name, 'k') }
+
+// keysOf has a key of these bytes, then the older ones.
+func keysOf(name string, letters ...byte) consumer.QuarantineKeys {
+	var list [][]byte
+	for _, letter := range letters {
+		list = append(list, bytes.Repeat([]byte{letter}, consumer.MinQuarantineKey))
+	}
+	keys, err := consumer.NewQuarantineKeys(name, list[0], list[1:]...)
+	if err != nil {
+		panic(err)
+	}
+	return keys
+}
 
 // Record is a record of that time, of an event that claims to have that ID.
 func Record(at time.Time, id string) consumer.Record {
@@ -179,12 +194,12 @@ func lifecycle(e *env) {
 	if !reflect.DeepEqual(*entry.Record, want) {
 		e.Errorf("listed %+v, want %+v", *entry.Record, want)
 	}
-	again := e.Open(e.T, Key()) // another process
+	again := e.Open(e.T, Keys("bin")) // another process
 	got, err := again.Get(e.Context(), entry.ID)
 	if err != nil || !reflect.DeepEqual(got, entry) {
 		e.Fatalf("Get = %+v, %v, want %+v", got, err, entry)
 	}
-	if parsed, err := consumer.ParseRecord(got.Document, Key()); err != nil || !reflect.DeepEqual(*parsed, want) {
+	if parsed, err := Keys("bin").Parse(got.Document); err != nil || !reflect.DeepEqual(*parsed, want) {
 		e.Errorf("the document holds %+v, %v", parsed, err)
 	}
 	e.remove(entry.ID)
@@ -327,9 +342,39 @@ func underAnothersName(e *env) {
 	}
 }
 
+// itsKeys: the store says which quarantine it is, and writes records of that one only.
+func itsKeys(e *env) {
+	if name := e.Store.Keys().Name(); name != "bin" {
+		e.Errorf("its keys are of %q", name)
+	}
+	r := Record(e.now, "o-1")
+	r.Quarantine = "other"
+	if err := e.Put(e.Context(), r); err == nil {
+		e.Error("a record of another quarantine was taken")
+	}
+	r.Quarantine = ""
+	if err := e.Put(e.Context(), r); err != nil {
+		e.Fatal(err)
+	}
+	if got := e.only(e.Store); got.Record.Quarantine != "bin" {
+		e.Errorf("the record is of %q", got.Record.Quarantine)
+	}
+}
+
+// olderKey: after a change of keys, the records under the old one stay authentic.
+func olderKey(e *env) {
+	e.put(0, "o-1")
+	next := e.Open(e.T, keysOf("bin", 'n', 'k'))
+	if err := next.Put(e.Context(), Record(e.now, "o-2")); err != nil {
+		e.Fatal(err)
+	}
+	e.want(e.list(next, nil), "o-1", "o-2")
+	e.want(e.list(e.Store, nil), "o-1")
+}
+
 func wrongKey(e *env) {
 	e.put(0, "o-1")
-	other := e.Open(e.T, bytes.Repeat([]byte("o"), consumer.MinQuarantineKey))
+	other := e.Open(e.T, keysOf("bin", 'o'))
 	entries := e.list(other, nil)
 	if len(entries) != 1 && !(e.Repeats && len(entries) == 2) {
 		e.Fatalf("%d entries, want 1", len(entries))
@@ -344,30 +389,49 @@ func wrongKey(e *env) {
 	e.want(e.list(e.Store, nil), "o-1")
 }
 
-// anothersRecord: a record that was moved here keeps saying whose it is; one under another key is not
-// authentic.
+// anothersRecord: a record that was moved here is not authentic, under whatever key, and neither is a forgery
+// by a quarantine whose key is here: a record under the key of one quarantine is never one of another. A
+// record of another quarantine whose keys the store has keeps saying whose it is. An operator who does not know
+// the name sees the name in the record.
 func anothersRecord(e *env) {
-	r := Record(e.now, "o-1")
-	r.Consumer, r.Quarantine = "payroll", "other"
-	for _, key := range [][]byte{Key(), bytes.Repeat([]byte("p"), consumer.MinQuarantineKey)} {
-		codec, err := quarantine.NewCodec(key)
+	for second, doc := range []struct {
+		by   consumer.QuarantineKeys
+		name string
+	}{{Keys("other"), "other"}, {keysOf("other", 'p'), "other"}, {keysOf("bin", 'o'), "bin"}} {
+		r := Record(e.now.Add(time.Duration(second)*time.Second), fmt.Sprintf("o-%d", second))
+		r.Quarantine = doc.name
+		id, text, err := quarantine.Encode(doc.by, r)
 		if err != nil {
 			e.Fatal(err)
 		}
-		id, doc, err := codec.Encode(r)
-		if err != nil {
-			e.Fatal(err)
+		e.Inject(e.T, id, text)
+	}
+	both, err := Keys("bin").Also(keysOf("other", 'o', 'p')) // 'o' is a key of other: it wrote as if it were bin
+	if err != nil {
+		e.Fatal(err)
+	}
+	anyName, err := consumer.AnyQuarantine(bytes.Repeat([]byte{'k'}, consumer.MinQuarantineKey))
+	if err != nil {
+		e.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		keys consumer.QuarantineKeys
+		want []string
+	}{
+		{"its own keys", Keys("bin"), nil}, {"with those of another", both, []string{"o-1"}}, {"of any name", anyName, []string{"o-0"}},
+	} {
+		list := e.list(e.Open(e.T, c.keys), nil)
+		if got := claims(list); !slices.Equal(got, c.want) {
+			e.Errorf("%s: authentic are %q, want %q", c.name, got, c.want)
 		}
-		e.Inject(e.T, id, doc)
-	}
-	list := e.list(e.Store, nil)
-	e.want(list, "o-1")
-	if bad := notAuthentic(list); len(bad) != 1 {
-		e.Errorf("not authentic are %+v", bad)
-	}
-	for _, entry := range list {
-		if entry.Record != nil && (entry.Record.Consumer != "payroll" || entry.Record.Quarantine != "other") {
-			e.Errorf("it says %+v", entry.Record)
+		if bad := notAuthentic(list); len(bad) != 3-len(c.want) {
+			e.Errorf("%s: not authentic are %+v", c.name, bad)
+		}
+		for _, entry := range list {
+			if entry.Record != nil && entry.Record.Quarantine != "other" {
+				e.Errorf("%s: it says %+v", c.name, entry.Record)
+			}
 		}
 	}
 }
@@ -551,16 +615,11 @@ func cancelled(e *env) {
 
 func keyIsSecret(e *env) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
-		text := fmt.Sprintf(verb, e.Store)
+		text := fmt.Sprintf(verb, e.Store) + fmt.Sprintf(verb, e.Store.Keys())
 		for _, secret := range []string{"kkkk", "6b6b", "107 107", "0x6b, 0x6b"} {
 			if strings.Contains(text, secret) {
 				e.Errorf("%s prints the key: %s", verb, text)
 			}
-		}
-	}
-	for _, short := range [][]byte{nil, Key()[1:]} {
-		if _, err := quarantine.NewCodec(short); err == nil {
-			e.Errorf("a key of %d bytes was taken", len(short))
 		}
 	}
 }

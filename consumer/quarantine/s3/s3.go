@@ -11,7 +11,8 @@
 // delete objects. Versioning or Object Lock help against that: Remove then only hides the record. Encryption
 // at rest is the bucket's.
 //
-//	store, err := s3.New(awss3.NewFromConfig(cfg), "acme-quarantine", key, &s3.Options{Prefix: "billing"})
+//	keys, err := consumer.NewQuarantineKeys("billing", key)
+//	store, err := s3.New(awss3.NewFromConfig(cfg), "acme-quarantine", keys, &s3.Options{Prefix: "billing"})
 //	c, err := consumer.New("billing", trust, claims, &consumer.Options{Sources: sources, Quarantine: store})
 //
 // The consumer needs one permission (with a customer's key on the bucket also kms:GenerateDataKey on that
@@ -76,7 +77,7 @@ type Store struct {
 	client Client
 	bucket string
 	prefix string // "" or ending in "/"
-	codec  *quarantine.Codec
+	keys   consumer.QuarantineKeys
 	opts   Options
 }
 
@@ -88,8 +89,8 @@ var (
 // prefixes are plain enough to be the same in keys, policies and URLs.
 var prefixes = regexp.MustCompile(`^[A-Za-z0-9_.=-]+(/[A-Za-z0-9_.=-]+)*$`)
 
-// New makes the store of a bucket, which must exist. The key has at least consumer.MinQuarantineKey bytes.
-func New(client Client, bucket string, key []byte, opts *Options) (*Store, error) {
+// New makes the store of a bucket, which must exist.
+func New(client Client, bucket string, keys consumer.QuarantineKeys, opts *Options) (*Store, error) {
 	var o Options
 	if opts != nil {
 		o = *opts
@@ -97,8 +98,7 @@ func New(client Client, bucket string, key []byte, opts *Options) (*Store, error
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
-	codec, err := quarantine.NewCodec(key)
-	switch {
+	switch err := quarantine.CheckKeys(keys); {
 	case err != nil:
 		return nil, err
 	case client == nil:
@@ -113,7 +113,7 @@ func New(client Client, bucket string, key []byte, opts *Options) (*Store, error
 	if err := nilcheck.Typed("quarantine/s3: the client", client); err != nil {
 		return nil, err
 	}
-	s := &Store{client: client, bucket: bucket, codec: codec, opts: o}
+	s := &Store{client: client, bucket: bucket, keys: keys, opts: o}
 	if o.Prefix != "" {
 		s.prefix = o.Prefix + "/"
 	}
@@ -141,7 +141,7 @@ func (s *Store) idOf(key string) (id string, ok bool) {
 
 // Put writes the record.
 func (s *Store) Put(ctx context.Context, r consumer.Record) error {
-	id, doc, err := s.codec.Encode(r)
+	id, doc, err := quarantine.Encode(s.keys, r)
 	if err != nil {
 		return err
 	}
@@ -272,7 +272,7 @@ func (s *Store) entry(ctx context.Context, o types.Object, opts *quarantine.List
 	case err != nil:
 		return quarantine.Entry{ID: id, Err: err}, true, nil
 	}
-	e, _ = s.codec.DecodeAs(id, doc) // its error is in it
+	e, _ = quarantine.DecodeAs(s.keys, id, doc) // its error is in it
 	return e, true, nil
 }
 
@@ -285,7 +285,7 @@ func (s *Store) Get(ctx context.Context, id string) (quarantine.Entry, error) {
 	if err != nil {
 		return quarantine.Entry{}, err
 	}
-	e, err := s.codec.DecodeAs(id, doc)
+	e, err := quarantine.DecodeAs(s.keys, id, doc)
 	if err != nil {
 		return quarantine.Entry{}, err
 	}
@@ -355,6 +355,9 @@ func (s *Store) Remove(ctx context.Context, id string) error {
 	}
 	return nil
 }
+
+// Keys are those that the store was made with.
+func (s *Store) Keys() consumer.QuarantineKeys { return s.keys }
 
 // String keeps the key out of logs.
 func (s *Store) String() string { return "quarantine/s3.Store(" + s.bucket + "/" + s.opts.Prefix + ")" }

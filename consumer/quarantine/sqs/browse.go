@@ -108,7 +108,7 @@ func (l *listing) fresh(messages []types.Message, until time.Time) (entries []qu
 }
 
 func (s *Store) entry(m *types.Message) quarantine.Entry {
-	e, err := s.codec.Decode([]byte(aws.ToString(m.Body)))
+	e, err := quarantine.Decode(s.keys, []byte(aws.ToString(m.Body)))
 	if err != nil {
 		return quarantine.Entry{ID: foreign + aws.ToString(m.MessageId), Err: err}
 	}

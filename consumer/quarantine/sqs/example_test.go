@@ -28,14 +28,17 @@ func Example() {
 		log.Fatal(err)
 	}
 	url := "https://sqs.eu-west-1.amazonaws.com/111111111111/billing-quarantine"
-	quarantine, err := sqs.New(awssqs.NewFromConfig(cfg), url, key, nil)
+	authentic, err := consumer.NewQuarantineKeys("billing", key)
+	if err != nil {
+		log.Fatal(err)
+	}
+	quarantine, err := sqs.New(awssqs.NewFromConfig(cfg), url, authentic, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
 	c, err := consumer.New("billing", trust, replay.NewMemory(nil), &consumer.Options{
-		Sources:        []string{"https://orders.example/*"},
-		Quarantine:     quarantine,
-		QuarantineName: "billing",
+		Sources:    []string{"https://orders.example/*"},
+		Quarantine: quarantine,
 	})
 	if err != nil {
 		log.Fatal(err)

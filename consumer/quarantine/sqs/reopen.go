@@ -15,7 +15,7 @@ import (
 )
 
 // Reopen sends an authentic record, from whatever Store, to the queue of its consumer, which recognises it as
-// consumer.QuarantineRecord and judges it under Options.Reopen. Once the error is nil, the record may be
+// consumer.QuarantineRecord, and takes it if its Options.Quarantine has the key. Once the error is nil, the record may be
 // removed from the quarantine. The error wraps quarantine.ErrTooLarge if the record does not fit into a
 // message.
 //

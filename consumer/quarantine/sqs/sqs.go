@@ -20,7 +20,8 @@
 // ID), an answer that never comes (Options.Timeout). Not stopped: whoever may receive and delete messages, or
 // purge the queue. A FIFO queue is refused: what is in hand would hide what comes after it.
 //
-//	store, err := sqs.New(awssqs.NewFromConfig(cfg), queueURL, key, nil)
+//	keys, err := consumer.NewQuarantineKeys("billing", key)
+//	store, err := sqs.New(awssqs.NewFromConfig(cfg), queueURL, keys, nil)
 //	c, err := consumer.New("billing", trust, claims, &consumer.Options{Sources: sources, Quarantine: store})
 //
 // The consumer needs one permission, and the operator three more (with a customer's key on the queue also
@@ -91,7 +92,7 @@ type Options struct {
 type Store struct {
 	client Client
 	url    string
-	codec  *quarantine.Codec
+	keys   consumer.QuarantineKeys
 	opts   Options
 
 	mu   sync.Mutex
@@ -103,16 +104,14 @@ var (
 	_ Client           = (*sqs.Client)(nil)
 )
 
-// New makes the store of the standard queue with that URL. The key has at least consumer.MinQuarantineKey
-// bytes.
-func New(client Client, queueURL string, key []byte, opts *Options) (*Store, error) {
+// New makes the store of the standard queue with that URL.
+func New(client Client, queueURL string, keys consumer.QuarantineKeys, opts *Options) (*Store, error) {
 	var o Options
 	if opts != nil {
 		o = *opts
 	}
 	o.setDefaults()
-	codec, err := quarantine.NewCodec(key)
-	switch {
+	switch err := quarantine.CheckKeys(keys); {
 	case err != nil:
 		return nil, err
 	case client == nil:
@@ -123,7 +122,7 @@ func New(client Client, queueURL string, key []byte, opts *Options) (*Store, err
 	if err := errors.Join(nilcheck.Typed("the client", client), checkURL(queueURL), o.check()); err != nil {
 		return nil, fmt.Errorf("quarantine/sqs: %w", err)
 	}
-	return &Store{client: client, url: queueURL, codec: codec, opts: o, held: make(map[string][]receipt)}, nil
+	return &Store{client: client, url: queueURL, keys: keys, opts: o, held: make(map[string][]receipt)}, nil
 }
 
 func checkURL(queueURL string) error {
@@ -167,7 +166,7 @@ func (o *Options) check() error {
 
 // Put sends the record. The error wraps quarantine.ErrTooLarge if it does not fit into a message.
 func (s *Store) Put(ctx context.Context, r consumer.Record) error {
-	_, doc, err := s.codec.Encode(r)
+	_, doc, err := quarantine.Encode(s.keys, r)
 	if err != nil {
 		return err
 	}
@@ -211,6 +210,9 @@ func (s *Store) failed(permission string, err error) error { return failed(s.url
 func failed(queueURL, permission string, err error) error {
 	return fmt.Errorf("quarantine/sqs: queue %s (%s): %w", queueURL, permission, err)
 }
+
+// Keys are those that the store was made with.
+func (s *Store) Keys() consumer.QuarantineKeys { return s.keys }
 
 // String keeps the key out of logs.
 func (s *Store) String() string { return "quarantine/sqs.Store(" + s.url + ")" }

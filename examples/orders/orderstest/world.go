@@ -25,6 +25,7 @@ import (
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
+	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/awslambda/awslambdatest"
 	"github.com/sealbus/sealbus/consumer/quarantine"
 	"github.com/sealbus/sealbus/consumer/quarantine/s3"
@@ -240,12 +241,14 @@ func (w *World) Entry(id string, data any) *envelope.Entry {
 	return entry
 }
 
-// Refused are the authentic records in the quarantine of a consumer.
-func (w *World) Refused(consumer string) []quarantine.Entry {
+// Refused are the authentic records in the quarantine of the consumer of that name.
+func (w *World) Refused(name string) []quarantine.Entry {
 	w.t.Helper()
 	key, err := base64.StdEncoding.DecodeString(quarantineKey)
 	w.must(err)
-	store, err := s3.New(w.objects, quarantineBucket, key, &s3.Options{Prefix: consumer})
+	keys, err := consumer.NewQuarantineKeys(name, key)
+	w.must(err)
+	store, err := s3.New(w.objects, quarantineBucket, keys, &s3.Options{Prefix: name})
 	w.must(err)
 	var entries []quarantine.Entry
 	for e, err := range store.List(w.t.Context(), nil) {

@@ -33,7 +33,6 @@ func Consumer(ctx context.Context, cfg aws.Config, name string, store replay.Sto
 		Audience:       env.Text("AUDIENCE"),
 		MaxAge:         env.Duration("MAX_AGE"),
 		QueueRetention: env.Duration("QUEUE_RETENTION"),
-		QuarantineName: name,
 	}
 	bucket, secret := env.Text("QUARANTINE_BUCKET"), env.Text("QUARANTINE_KEY_SECRET")
 	trustBucket, trustKey := env.Text("TRUST_BUCKET"), env.Text("TRUST_KEY")
@@ -41,14 +40,13 @@ func Consumer(ctx context.Context, cfg aws.Config, name string, store replay.Sto
 		return nil, env.Err
 	}
 	objects := s3.NewFromConfig(cfg)
-	key, err := quarantineKey(ctx, cfg, secret)
+	authentic, err := quarantineKeys(ctx, cfg, name, secret)
 	if err != nil {
 		return nil, err
 	}
-	if opts.Quarantine, err = quarantine.New(objects, bucket, key, &quarantine.Options{Prefix: name}); err != nil {
+	if opts.Quarantine, err = quarantine.New(objects, bucket, authentic, &quarantine.Options{Prefix: name}); err != nil {
 		return nil, err
 	}
-	opts.Reopen = []consumer.Reopen{{Quarantine: name, Key: key}}
 	if opts.Observer, err = emf.New(nil); err != nil {
 		return nil, err
 	}
@@ -59,17 +57,18 @@ func Consumer(ctx context.Context, cfg aws.Config, name string, store replay.Sto
 	return consumer.New(name, trust, store, opts)
 }
 
-// quarantineKey reads the key as `sealbus quarantine` reads its key file: base64.
-func quarantineKey(ctx context.Context, cfg aws.Config, secret string) ([]byte, error) {
+// quarantineKeys reads the key as `sealbus quarantine` reads its key file: base64. The quarantine has the name of
+// its consumer.
+func quarantineKeys(ctx context.Context, cfg aws.Config, name, secret string) (consumer.QuarantineKeys, error) {
 	text, err := Secret(ctx, cfg, secret)
 	if err != nil {
-		return nil, err
+		return consumer.QuarantineKeys{}, err
 	}
 	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil {
-		return nil, fmt.Errorf("the secret %s is not base64", secret) // the error of the decoder quotes it
+	if err != nil { // the error of the decoder quotes the secret
+		return consumer.QuarantineKeys{}, fmt.Errorf("the secret %s is not base64", secret)
 	}
-	return key, nil
+	return consumer.NewQuarantineKeys(name, key)
 }
 
 // trust follows the bundle. The roots come with the function's code, so that who can write to the bucket

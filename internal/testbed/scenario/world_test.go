@@ -72,7 +72,7 @@ func newWorld(t *testing.T, seed uint64, delivery localaws.Delivery) *world {
 	who := credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", "")
 	client := &http.Client{Transport: localaws.Transport{}}
 	w.T, w.clock, w.random = t, clock, rand.New(rand.NewPCG(seed, 1))
-	w.aws, w.bin, w.books = server, quarantinetest.New(t), newBooks()
+	w.aws, w.bin, w.books = server, quarantinetest.New(t, quarantinetest.Keys("billing")), newBooks()
 	w.events = eventbridge.New(eventbridge.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Credentials: who, HTTPClient: client})
 	w.sqs = sqs.New(sqs.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Credentials: who, HTTPClient: client, Retryer: aws.NopRetryer{}})
 	_, err = w.events.CreateEventBus(t.Context(), &eventbridge.CreateEventBusInput{Name: aws.String("central")})
@@ -265,8 +265,8 @@ var sources = []string{"https://orders.example/*", "https://stock.example/*", "h
 func (w *world) options() *consumer.Options {
 	return &consumer.Options{
 		Sources: sources, Audience: audience, QueueRetention: 18 * 24 * time.Hour, Now: w.clock.Now,
-		Quarantine: w.bin, QuarantineName: "billing", Reopen: []consumer.Reopen{{Quarantine: "billing", Key: quarantinetest.Key()}},
-		Logger: slog.New(slog.DiscardHandler),
+		Quarantine: w.bin,
+		Logger:     slog.New(slog.DiscardHandler),
 	}
 }
 
