@@ -25,7 +25,8 @@ func ExampleQuarantineKeys() {
 		panic(err)
 	}
 	trust, err := keys.NewBundle(keys.BundleOptions{}, &keys.Key{
-		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.*"},
+		Verifier: signer.Verifier(), Producer: "orders",
+		Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.*"},
 	})
 	if err != nil {
 		panic(err)
@@ -58,10 +59,11 @@ func ExampleQuarantineKeys() {
 		if err != nil {
 			panic(err)
 		}
-		result, err := c.Handle(context.Background(), msg, func(_ context.Context, d consumer.Delivery[[]byte]) error {
+		handle := func(_ context.Context, d consumer.Delivery[[]byte]) error {
 			fmt.Printf("handled %s under %q\n", d.Event.ID(), d.Permission)
 			return nil
-		})
+		}
+		result, err := c.Handle(context.Background(), msg, handle)
 		fmt.Println(result.Outcome, result.Reason, err)
 	}
 	deliver(consumer.Message{Body: sealed.JSON()})
@@ -79,7 +81,8 @@ func ExampleQuarantineKeys() {
 
 	day := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	opts.Permissions = []consumer.Permission{{
-		ID: "orders of March 1st", Quarantine: "billing-refused", From: day, To: day.Add(24 * time.Hour), Until: now.Add(time.Hour),
+		ID: "orders of March 1st", Quarantine: authentic.Name(),
+		From: day, To: day.Add(24 * time.Hour), Until: now.Add(time.Hour),
 	}}
 	deliver(consumer.Message{Body: kept, Format: consumer.QuarantineRecord})
 	// Output:

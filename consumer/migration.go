@@ -60,7 +60,8 @@ func (d *delivery) migrationOf(verdict *envelope.Error) *Migration {
 	source, typ := d.claimed(verdict)
 	for i := range d.opts.UnsafeMigration {
 		m := &d.opts.UnsafeMigration[i]
-		if now.Before(m.Until) && keys.MatchSource([]string{m.Source}, source) && keys.MatchType([]string{m.Type}, typ) {
+		if now.Before(m.Until) && keys.MatchSource([]string{m.Source}, source) &&
+			keys.MatchType([]string{m.Type}, typ) {
 			return m
 		}
 	}
@@ -100,7 +101,8 @@ func (d *delivery) migrate(ctx context.Context, m *Migration, verdict *envelope.
 		failed := &envelope.Error{
 			Reason: envelope.ReasonHandlerFailed, Err: err,
 			Cause:        clip(fmt.Sprintf("the Handle of UnsafeMigration, for an event that is %s: %v", verdict.Reason, err)),
-			UnverifiedID: verdict.UnverifiedID, UnverifiedSource: verdict.UnverifiedSource, UnverifiedType: verdict.UnverifiedType,
+			UnverifiedID: verdict.UnverifiedID, UnverifiedSource: verdict.UnverifiedSource,
+			UnverifiedType: verdict.UnverifiedType,
 		}
 		d.result.Outcome, d.result.Reason, d.result.Verdict = Retry, failed.Reason, failed
 		return failed

@@ -26,7 +26,7 @@ const MaxQuarantineKeys = 16
 // no key.
 type QuarantineKeys struct{ ring *quarantineRing }
 
-// quarantineRing is behind a pointer, so that no format verb reaches the keys from an unexported field either.
+// quarantineRing is behind a pointer: of an unexported field, where no method is called, fmt prints an address.
 type quarantineRing struct {
 	name string // "" = it reads the records of any quarantine, and writes none
 	keys []quarantineKey
@@ -34,19 +34,21 @@ type quarantineRing struct {
 
 // quarantineKey is a key in a function, which no format verb and no encoder prints.
 type quarantineKey struct {
-	quarantine string // whose records it authenticates; "" = any quarantine's
-	mac        func(parts ...string) []byte
+	quarantine string                       // whose records it authenticates; "" = any quarantine's
+	mac        func(parts ...string) []byte // of these parts
 }
 
 // NewQuarantineKeys is the quarantine of that name. Its records are written under key. A record under one of
-// the older keys is still authentic. Each key has at least MinQuarantineKey bytes and is not used for anything
-// else: two quarantines with one key could be taken for each other. The keys are copied.
+// the older keys is still authentic. Each key has at least MinQuarantineKey bytes, is copied, and serves
+// nothing else: a holder of the key of two quarantines can make records of both. `sealbus quarantine key new`
+// makes one.
 func NewQuarantineKeys(name string, key []byte, older ...[]byte) (QuarantineKeys, error) {
 	switch {
 	case name == "":
 		return QuarantineKeys{}, errors.New("consumer: a quarantine needs a name")
 	case !exact(name):
-		return QuarantineKeys{}, fmt.Errorf("consumer: the quarantine's name %q is no text, and would not be the same in a record", name)
+		return QuarantineKeys{}, fmt.Errorf("consumer: the quarantine's name %q is no text, "+
+			"and would not be the same in a record", name)
 	}
 	return newQuarantineRing(name, append([][]byte{key}, older...))
 }
@@ -59,17 +61,17 @@ func newQuarantineRing(name string, secrets [][]byte) (QuarantineKeys, error) {
 	ring := &quarantineRing{name: name}
 	for _, secret := range secrets {
 		if len(secret) < MinQuarantineKey {
-			return QuarantineKeys{}, fmt.Errorf("consumer: a quarantine key of %d bytes, at least %d are needed "+
-				"(`sealbus quarantine key new` makes one)", len(secret), MinQuarantineKey)
+			return QuarantineKeys{}, fmt.Errorf("consumer: a quarantine key of %d bytes, "+
+				"at least %d are needed (`sealbus quarantine key new` makes one)", len(secret), MinQuarantineKey)
 		}
 		ring.keys = append(ring.keys, quarantineKey{name, hmacUnder(slices.Clone(secret))})
 	}
 	return ring.checked()
 }
 
-// Also is k with the keys of other quarantines. Records are still written as those of k. What is in the
-// others' records may be reopened, too, and counts as reopened from the quarantine that is named in them: a
-// record under the key of one quarantine never passes for one of another.
+// Also is k with the keys of other quarantines. Records are written as those of k. A record of one of the
+// others is authentic, too, and its event counts as reopened from that one: a record under the key of one
+// quarantine never passes for a record of another.
 func (k QuarantineKeys) Also(others ...QuarantineKeys) (QuarantineKeys, error) {
 	if k.Name() == "" {
 		return QuarantineKeys{}, errors.New("consumer: QuarantineKeys without a name take no others")
@@ -77,7 +79,8 @@ func (k QuarantineKeys) Also(others ...QuarantineKeys) (QuarantineKeys, error) {
 	ring := &quarantineRing{name: k.ring.name, keys: slices.Clone(k.ring.keys)}
 	for i, other := range others {
 		if other.Name() == "" {
-			return QuarantineKeys{}, fmt.Errorf("consumer: number %d of the other QuarantineKeys has no name", i+1)
+			return QuarantineKeys{}, fmt.Errorf(
+				"consumer: number %d of the other QuarantineKeys has no name", i+1)
 		}
 		ring.keys = append(ring.keys, other.ring.keys...)
 	}
@@ -87,14 +90,15 @@ func (k QuarantineKeys) Also(others ...QuarantineKeys) (QuarantineKeys, error) {
 // checked is the ring as QuarantineKeys, unless it has too many keys, or one key twice.
 func (r *quarantineRing) checked() (QuarantineKeys, error) {
 	if len(r.keys) > MaxQuarantineKeys {
-		return QuarantineKeys{}, fmt.Errorf("consumer: %d quarantine keys, at most %d", len(r.keys), MaxQuarantineKeys)
+		return QuarantineKeys{}, fmt.Errorf(
+			"consumer: %d quarantine keys, at most %d", len(r.keys), MaxQuarantineKeys)
 	}
 	for i, key := range r.keys {
 		for _, other := range r.keys[:i] {
 			// HMAC pads a key with zeros, and hashes a long one: different bytes may be one key.
 			if hmac.Equal(key.mac(), other.mac()) {
-				return QuarantineKeys{}, fmt.Errorf("consumer: one key twice, for the quarantine %q and for %q: "+
-					"each quarantine needs keys of its own", other.quarantine, key.quarantine)
+				return QuarantineKeys{}, fmt.Errorf("consumer: one key twice, for the quarantine %q "+
+					"and for %q: each quarantine needs keys of its own", other.quarantine, key.quarantine)
 			}
 		}
 	}
@@ -128,7 +132,9 @@ func (k QuarantineKeys) IsZero() bool { return k.ring == nil }
 
 // has reports whether records of that quarantine can be authentic.
 func (k QuarantineKeys) has(quarantine string) bool {
-	return k.ring != nil && slices.ContainsFunc(k.ring.keys, func(key quarantineKey) bool { return key.quarantine == quarantine })
+	return k.ring != nil && slices.ContainsFunc(k.ring.keys, func(key quarantineKey) bool {
+		return key.quarantine == quarantine
+	})
 }
 
 // String is the name, without any key.

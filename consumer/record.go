@@ -20,8 +20,8 @@ const MaxRecord = 45 << 20
 // recordLabel keeps the MAC of a record from being one of anything else under the same key.
 const recordLabel = "sealbus/v2/quarantine-record"
 
-// ErrNotAuthentic means that a quarantine record was not written by a holder of the key, or was changed
-// since, or names another quarantine than the one that the key is of.
+// ErrNotAuthentic means that a quarantine record was not written by a holder of the key, was changed since, or
+// names another quarantine than its key is of.
 var ErrNotAuthentic = errors.New("consumer: the quarantine record is not authentic")
 
 // errWrongMAC is the one of these errors that is not about syntax.
@@ -39,15 +39,17 @@ func (e *misnamed) cause() string {
 }
 
 // Marshal writes the record as one line of JSON, authenticated by HMAC-SHA-256 under the first key. The record
-// becomes one of this quarantine: its Quarantine is empty or the name of k. Text that is no UTF-8 is repaired,
-// as JSON could not carry it; the body is always exact. It fails for a record of another quarantine, for one
-// of more than MaxRecord bytes, which could not be read again, and if k has no name.
+// says that it is of this quarantine: its field Quarantine is empty, or the name of k. Text that is no UTF-8
+// is repaired, as JSON could not carry it; the body is always exact. Marshal fails if the record is of another
+// quarantine, if it takes more than MaxRecord bytes and so could not be read again, and if k has no name.
 func (k QuarantineKeys) Marshal(r Record) ([]byte, error) {
 	switch name := k.Name(); {
 	case name == "":
-		return nil, errors.New("consumer: QuarantineKeys without a name write no record: use NewQuarantineKeys")
+		return nil, errors.New(
+			"consumer: QuarantineKeys without a name write no record: use NewQuarantineKeys")
 	case r.Quarantine != "" && r.Quarantine != name:
-		return nil, fmt.Errorf("consumer: a record of the quarantine %.100q cannot be one of %.100q", r.Quarantine, name)
+		return nil, fmt.Errorf(
+			"consumer: a record of the quarantine %.100q cannot be one of %.100q", r.Quarantine, name)
 	default:
 		r.Quarantine = name
 	}
@@ -56,26 +58,28 @@ func (k QuarantineKeys) Marshal(r Record) ([]byte, error) {
 	for _, m := range []struct{ name, value string }{
 		{"consumer", clean.Consumer}, {"quarantine", clean.Quarantine}, {"at", formatAt(clean.At)},
 		{"reason", string(clean.Reason)}, {"cause", clean.Cause},
-		{"unverified_id", clean.UnverifiedID}, {"unverified_source", clean.UnverifiedSource}, {"unverified_type", clean.UnverifiedType},
-		{"format", clean.Message.Format.String()}, {"account", clean.Message.Account}, {"replay_name", clean.Message.ReplayName},
+		{"unverified_id", clean.UnverifiedID}, {"unverified_source", clean.UnverifiedSource},
+		{"unverified_type", clean.UnverifiedType},
+		{"format", clean.Message.Format.String()}, {"account", clean.Message.Account},
+		{"replay_name", clean.Message.ReplayName},
 		{"body", base64.StdEncoding.EncodeToString(clean.Message.Body)},
 	} {
-		doc = append(append(jsonwrite.AppendString(doc, m.name), ':'), jsonwrite.AppendString(nil, m.value)...)
-		doc = append(doc, ',')
+		doc = append(jsonwrite.AppendString(doc, m.name), ':')
+		doc = append(jsonwrite.AppendString(doc, m.value), ',')
 	}
 	doc = append(doc, `"mac":`...)
-	doc = jsonwrite.AppendString(doc, base64.StdEncoding.EncodeToString(k.ring.keys[0].of(&clean)))
+	doc = jsonwrite.AppendString(doc, base64.StdEncoding.EncodeToString(k.ring.keys[0].mac(partsOf(&clean)...)))
 	doc = append(doc, "}\n"...)
 	if len(doc) > MaxRecord {
-		return nil, fmt.Errorf("consumer: a quarantine record of %d bytes, at most %d can be read again", len(doc), MaxRecord)
+		return nil, fmt.Errorf(
+			"consumer: a quarantine record of %d bytes, at most %d can be read again", len(doc), MaxRecord)
 	}
 	return doc, nil
 }
 
 // Parse reads a record that was written under one of the keys, and believes nothing in it before the MAC is
 // right. The error wraps ErrNotAuthentic if the record is malformed, was changed, or names another quarantine
-// than the one that the key is of. An authentic record says what was delivered; the event in it is still one
-// that was refused.
+// than its key is of. An authentic record says which message was delivered. The event in it is unverified.
 func (k QuarantineKeys) Parse(doc []byte) (*Record, error) {
 	rec, mac, err := readRecord(doc)
 	if err != nil {
@@ -84,8 +88,9 @@ func (k QuarantineKeys) Parse(doc []byte) (*Record, error) {
 	if k.ring == nil {
 		return nil, errWrongMAC
 	}
+	parts := partsOf(rec)
 	for _, key := range k.ring.keys {
-		if !hmac.Equal(mac, key.of(rec)) {
+		if !hmac.Equal(mac, key.mac(parts...)) {
 			continue
 		}
 		if key.quarantine != "" && key.quarantine != rec.Quarantine {
@@ -96,11 +101,11 @@ func (k QuarantineKeys) Parse(doc []byte) (*Record, error) {
 	return nil, errWrongMAC
 }
 
-// of is the MAC of a record. It covers every field as text.
-func (k quarantineKey) of(r *Record) []byte {
-	return k.mac(recordLabel, r.Consumer, r.Quarantine, formatAt(r.At), string(r.Reason), r.Cause,
+// partsOf is the text that the MAC of a record covers: the label, and every field.
+func partsOf(r *Record) []string {
+	return []string{recordLabel, r.Consumer, r.Quarantine, formatAt(r.At), string(r.Reason), r.Cause,
 		r.UnverifiedID, r.UnverifiedSource, r.UnverifiedType,
-		r.Message.Format.String(), r.Message.Account, r.Message.ReplayName, string(r.Message.Body))
+		r.Message.Format.String(), r.Message.Account, r.Message.ReplayName, string(r.Message.Body)}
 }
 
 func formatAt(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
@@ -124,9 +129,10 @@ func readRecord(doc []byte) (rec *Record, mac []byte, err error) {
 	rec = &Record{}
 	r := strictjson.NewReader(doc)
 	text := map[string]*string{
-		"consumer": &rec.Consumer, "reason": (*string)(&rec.Reason), "cause": &rec.Cause, "unverified_id": &rec.UnverifiedID,
-		"unverified_source": &rec.UnverifiedSource, "unverified_type": &rec.UnverifiedType, "account": &rec.Message.Account,
-		"quarantine": &rec.Quarantine, "replay_name": &rec.Message.ReplayName,
+		"consumer": &rec.Consumer, "quarantine": &rec.Quarantine, "reason": (*string)(&rec.Reason),
+		"cause": &rec.Cause, "unverified_id": &rec.UnverifiedID, "unverified_source": &rec.UnverifiedSource,
+		"unverified_type": &rec.UnverifiedType, "account": &rec.Message.Account,
+		"replay_name": &rec.Message.ReplayName,
 	}
 	for obj := r.Object(); r.Member(&obj); {
 		switch name := string(obj.Name); name {

@@ -14,7 +14,7 @@ import (
 )
 
 func TestRecord(t *testing.T) {
-	for _, format := range []consumer.Format{consumer.CloudEvent, consumer.EventBridge, consumer.QuarantineRecord} {
+	for _, format := range []consumer.Format{consumer.CloudEvent, consumer.EventBridge, consumer.QuarantineRecord, consumer.Wrapped} {
 		want := record()
 		want.Quarantine, want.Message.ReplayName, want.Message.Format = "bin", replayName, format
 		doc := marshal(t, want, macKey)

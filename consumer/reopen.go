@@ -18,7 +18,7 @@ func (d *delivery) reopen() *envelope.Error {
 	other, isMisnamed := err.(*misnamed)
 	switch {
 	case err == errWrongMAC && d.quarantineKeys.IsZero():
-		return d.because(envelope.ReasonBadSignature, "the consumer's Quarantine has no keys to judge a quarantine record with: "+
+		return d.because(envelope.ReasonBadSignature, "the consumer's Quarantine has no keys to judge a record with: "+
 			"if an operator reopened it, make the Quarantine with its QuarantineKeys, and send it again", err)
 	case err == errWrongMAC:
 		return d.because(envelope.ReasonBadSignature, err.Error(), err)
@@ -34,7 +34,8 @@ func (d *delivery) reopen() *envelope.Error {
 	}
 	d.msg, d.reopened = rec.Message, rec.Quarantine
 	if d.msg.Format == QuarantineRecord {
-		return d.because(envelope.ReasonMalformed, "a quarantine record in a quarantine record: deliver the inner one", nil)
+		return d.because(envelope.ReasonMalformed,
+			"a quarantine record in a quarantine record: deliver the inner one", nil)
 	}
 	return nil
 }
@@ -50,7 +51,8 @@ func (o *Options) quarantineKeys() QuarantineKeys {
 // checkQuarantine refuses a Quarantine whose keys could not write records.
 func (o *Options) checkQuarantine() error {
 	if keys := o.quarantineKeys(); !keys.IsZero() && keys.Name() == "" {
-		return errors.New("the Quarantine is made with AnyQuarantine, which writes no records: use NewQuarantineKeys")
+		return errors.New(
+			"the Quarantine is made with AnyQuarantine, which writes no records: use NewQuarantineKeys")
 	}
 	return nil
 }

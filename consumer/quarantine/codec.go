@@ -77,5 +77,6 @@ func TimeOf(id string) (at time.Time, ok bool) {
 	at, err := time.Parse(idTime, id[:len(idTime)])
 	hash := id[len(idTime)+1:]
 	sum, hashErr := hex.DecodeString(hash)
-	return at, err == nil && hashErr == nil && TimeID(at) == id[:len(idTime)] && hex.EncodeToString(sum) == hash
+	return at, err == nil && hashErr == nil &&
+		TimeID(at) == id[:len(idTime)] && hex.EncodeToString(sum) == hash
 }

@@ -76,7 +76,8 @@ func makeDir(dir string) error {
 		if err := makeDir(parent); err != nil {
 			return err
 		}
-		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) { // another process was faster
+		err := os.Mkdir(dir, 0o700)
+		if err != nil && !errors.Is(err, fs.ErrExist) { // another process may have been faster
 			return err
 		}
 		return syncDir(parent)
@@ -212,7 +213,8 @@ func (d *Dir) read(id string) ([]byte, error) {
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%w: %s is no regular file", consumer.ErrNotAuthentic, path)
 	case info.Size() > consumer.MaxRecord:
-		return nil, fmt.Errorf("%w: %s has %d bytes: %w", ErrTooLarge, path, info.Size(), consumer.ErrNotAuthentic)
+		return nil, fmt.Errorf(
+			"%w: %s has %d bytes: %w", ErrTooLarge, path, info.Size(), consumer.ErrNotAuthentic)
 	}
 	f, err := os.Open(path)
 	if err != nil {

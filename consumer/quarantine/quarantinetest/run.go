@@ -31,13 +31,13 @@ import (
 type Place struct {
 	// Open makes a store on the place. Stores with one key share their records.
 	Open func(t *testing.T, keys consumer.QuarantineKeys) quarantine.Store
-	// Inject does what somebody can do who may write to the place but has no key: it puts doc in the place of
-	// the record with that ID, or beside it where that is all that they can do.
+	// Inject does the work of an attacker who may write to the place but has no key: it puts doc in the place of
+	// the record with that ID, or beside it where no more can be done.
 	Inject func(t *testing.T, id string, doc []byte)
 	// Down makes everything fail from now on, in a moment.
 	Down func(t *testing.T)
-	// Fits is the size of a body that the place can hold, and TooLarge that of one that it cannot hold; 0 = not
-	// tested.
+	// Fits is the size in bytes of a body that the place can hold, and TooLarge of one that it cannot hold; 0 =
+	// not tested.
 	Fits, TooLarge int
 	// Unordered says that List does not go by time.
 	Unordered bool
@@ -82,7 +82,7 @@ func Run(t *testing.T, open func(t *testing.T) *Place) {
 	}
 }
 
-// Keys are keys of a quarantine of that name, for tests: anybody can know them. All quarantines have the same.
+// Keys are those of a quarantine of that name, for tests only: they are the same for every name.
 func Keys(name string) consumer.QuarantineKeys { return keysOf(name, 'k') }
 
 // keysOf has a key of these bytes, then the older ones.
@@ -101,8 +101,12 @@ func keysOf(name string, letters ...byte) consumer.QuarantineKeys {
 // Record is a record of that time, of an event that claims to have that ID.
 func Record(at time.Time, id string) consumer.Record {
 	return consumer.Record{
-		Consumer: "billing", Quarantine: "bin", At: at, Reason: envelope.ReasonModified, Cause: "the data was changed",
-		Message:      consumer.Message{Body: []byte(`{"id":"` + id + `"}`), Format: consumer.EventBridge, Account: "111111111111", ReplayName: "r"},
+		Consumer: "billing", Quarantine: "bin", At: at,
+		Reason: envelope.ReasonModified, Cause: "the data was changed",
+		Message: consumer.Message{
+			Body: []byte(`{"id":"` + id + `"}`), Format: consumer.EventBridge,
+			Account: "111111111111", ReplayName: "r",
+		},
 		UnverifiedID: id, UnverifiedSource: "https://orders.example/eu", UnverifiedType: "com.example.order",
 	}
 }
@@ -234,7 +238,8 @@ func orderAndInterval(e *env) {
 	}
 	all := e.list(e.Store, nil)
 	e.want(all, "o-0", "o-2", "o-4", "o-86400")
-	if !e.Unordered && !slices.IsSortedFunc(all, func(a, b quarantine.Entry) int { return a.Record.At.Compare(b.Record.At) }) {
+	byTime := func(a, b quarantine.Entry) int { return a.Record.At.Compare(b.Record.At) }
+	if !e.Unordered && !slices.IsSortedFunc(all, byTime) {
 		e.Errorf("not in the order of time")
 	}
 	at := func(s int) time.Time { return e.now.Add(time.Duration(s) * time.Second) }
@@ -264,7 +269,9 @@ func notThere(e *env) {
 	r := e.put(0, "o-1")
 	entry := e.only(e.Store)
 	missing := quarantine.TimeID(r.At) + "-" + strings.Repeat("0", 32)
-	for _, id := range []string{missing, "", "../" + entry.ID, entry.ID + "/", entry.ID[1:], strings.ToUpper(entry.ID), "*", entry.ID + ".json"} {
+	for _, id := range []string{
+		missing, "", "../" + entry.ID, entry.ID + "/", entry.ID[1:], strings.ToUpper(entry.ID), "*", entry.ID + ".json",
+	} {
 		if got, err := e.Get(e.Context(), id); !errors.Is(err, quarantine.ErrNotFound) || got.Record != nil {
 			e.Errorf("Get(%q) = %+v, %v", id, got, err)
 		}
@@ -301,7 +308,8 @@ func tampered(e *env) {
 		if len(bad) != 1 || !errors.Is(bad[0].Err, consumer.ErrNotAuthentic) {
 			e.Fatalf("%s: not authentic are %+v", name, bad)
 		}
-		if got, err := e.Get(e.Context(), bad[0].ID); !errors.Is(err, consumer.ErrNotAuthentic) || got.Record != nil || got.Document != nil {
+		got, err := e.Get(e.Context(), bad[0].ID)
+		if !errors.Is(err, consumer.ErrNotAuthentic) || got.Record != nil || got.Document != nil {
 			e.Errorf("%s: Get = %+v, %v", name, got, err)
 		}
 		e.remove(bad[0].ID)
@@ -383,16 +391,17 @@ func wrongKey(e *env) {
 	if !errors.Is(entry.Err, consumer.ErrNotAuthentic) {
 		e.Errorf("under another key: %+v", entry)
 	}
-	if got, err := other.Get(e.Context(), entry.ID); !errors.Is(err, consumer.ErrNotAuthentic) || got.Record != nil {
+	got, err := other.Get(e.Context(), entry.ID)
+	if !errors.Is(err, consumer.ErrNotAuthentic) || got.Record != nil {
 		e.Errorf("Get = %+v, %v", got, err)
 	}
 	e.want(e.list(e.Store, nil), "o-1")
 }
 
-// anothersRecord: a record that was moved here is not authentic, under whatever key, and neither is a forgery
-// by a quarantine whose key is here: a record under the key of one quarantine is never one of another. A
-// record of another quarantine whose keys the store has keeps saying whose it is. An operator who does not know
-// the name sees the name in the record.
+// anothersRecord: a record that was moved here from another quarantine is not authentic, even under the same
+// key. If the store has the keys of the other one, its records are authentic, and say whose they are; but a
+// holder of its keys makes no record of this one. An operator who does not know the name reads it in the
+// record.
 func anothersRecord(e *env) {
 	for second, doc := range []struct {
 		by   consumer.QuarantineKeys
@@ -406,7 +415,7 @@ func anothersRecord(e *env) {
 		}
 		e.Inject(e.T, id, text)
 	}
-	both, err := Keys("bin").Also(keysOf("other", 'o', 'p')) // 'o' is a key of other: it wrote as if it were bin
+	both, err := Keys("bin").Also(keysOf("other", 'o', 'p')) // under 'o', other wrote a record as bin
 	if err != nil {
 		e.Fatal(err)
 	}
@@ -419,7 +428,9 @@ func anothersRecord(e *env) {
 		keys consumer.QuarantineKeys
 		want []string
 	}{
-		{"its own keys", Keys("bin"), nil}, {"with those of another", both, []string{"o-1"}}, {"of any name", anyName, []string{"o-0"}},
+		{"its own keys", Keys("bin"), nil},
+		{"with those of another", both, []string{"o-1"}},
+		{"of any name", anyName, []string{"o-0"}},
 	} {
 		list := e.list(e.Open(e.T, c.keys), nil)
 		if got := claims(list); !slices.Equal(got, c.want) {
@@ -537,7 +548,7 @@ func removeWhileListing(e *env) {
 	e.want(e.list(e.Store, nil), "o-06", "o-07", "o-08", "o-09", "o-10", "o-11")
 }
 
-// stopInTheMiddle: who looks at the first only leaves all for the next.
+// stopInTheMiddle: a list that ends after the first record leaves all of them for the next list.
 func stopInTheMiddle(e *env) {
 	for i := range 3 {
 		e.put(i, fmt.Sprintf("o-%d", i))
@@ -568,7 +579,8 @@ func down(e *env) {
 	if err := e.Put(ctx, r); err == nil {
 		e.Error("Put: no error")
 	}
-	if entry, err := e.Get(ctx, id); err == nil || errors.Is(err, quarantine.ErrNotFound) || errors.Is(err, consumer.ErrNotAuthentic) || entry.Record != nil {
+	entry, err := e.Get(ctx, id)
+	if err == nil || errors.Is(err, quarantine.ErrNotFound) || errors.Is(err, consumer.ErrNotAuthentic) || entry.Record != nil {
 		e.Errorf("Get = %+v, %v", entry, err)
 	}
 	if err := e.Remove(ctx, id); err == nil || errors.Is(err, quarantine.ErrNotFound) {
