@@ -14,13 +14,13 @@ import (
 // MinQuarantineKey is the shortest key that records are authenticated with, in bytes: as long as the MAC.
 const MinQuarantineKey = sha256.Size
 
-// MaxQuarantineKeys is how many keys a QuarantineKeys may have, those of other quarantines included: each is
-// tried on a record of up to MaxRecord bytes.
-const MaxQuarantineKeys = 16
+// maxQuarantineKeys bounds the keys, as each is tried on a record of up to MaxRecord bytes.
+const maxQuarantineKeys = 16
 
-// QuarantineKeys is the name of a quarantine and the keys that authenticate its records. A store is made with
-// it, and the consumer takes it from the store, so that name and key are written in one place. The zero value
-// has no keys: it writes no record, and takes none for authentic.
+// QuarantineKeys is the name of a quarantine and the keys that authenticate its records: at most 16, those of
+// other quarantines included. A store is made with it, and the consumer takes it from the store, so that name
+// and key are written in one place. The zero value has no keys: it writes no record, and takes none for
+// authentic.
 //
 // It is immutable and is passed by value. However it is printed, logged or marshalled, it shows its name and
 // no key.
@@ -89,9 +89,9 @@ func (k QuarantineKeys) Also(others ...QuarantineKeys) (QuarantineKeys, error) {
 
 // checked is the ring as QuarantineKeys, unless it has too many keys, or one key twice.
 func (r *quarantineRing) checked() (QuarantineKeys, error) {
-	if len(r.keys) > MaxQuarantineKeys {
+	if len(r.keys) > maxQuarantineKeys {
 		return QuarantineKeys{}, fmt.Errorf(
-			"consumer: %d quarantine keys, at most %d", len(r.keys), MaxQuarantineKeys)
+			"consumer: %d quarantine keys, at most %d", len(r.keys), maxQuarantineKeys)
 	}
 	for i, key := range r.keys {
 		for _, other := range r.keys[:i] {

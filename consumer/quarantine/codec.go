@@ -3,20 +3,11 @@ package quarantine
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/sealbus/sealbus/consumer"
 )
-
-// CheckKeys refuses keys that are none. Stores call it when they are made.
-func CheckKeys(keys consumer.QuarantineKeys) error {
-	if keys.IsZero() {
-		return errors.New("quarantine: no keys: make them with consumer.NewQuarantineKeys")
-	}
-	return nil
-}
 
 // Encode makes the document of a record, and the ID that a Store keeps it under.
 func Encode(keys consumer.QuarantineKeys, r consumer.Record) (id string, doc []byte, err error) {

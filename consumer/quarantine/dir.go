@@ -32,10 +32,10 @@ const unfinished = ".new-"
 
 // NewDir makes the Store of the directory at path. Put makes the directory if need be, with mode 0700.
 func NewDir(path string, keys consumer.QuarantineKeys) (*Dir, error) {
-	if err := CheckKeys(keys); err != nil {
-		return nil, err
-	}
-	if path == "" {
+	switch {
+	case keys.IsZero():
+		return nil, errors.New("quarantine: no keys: make them with consumer.NewQuarantineKeys")
+	case path == "":
 		return nil, errors.New("quarantine: no directory")
 	}
 	return &Dir{path, keys}, nil

@@ -99,9 +99,9 @@ func New(client Client, bucket string, keys consumer.QuarantineKeys, opts *Optio
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
-	switch err := quarantine.CheckKeys(keys); {
-	case err != nil:
-		return nil, err
+	switch {
+	case keys.IsZero():
+		return nil, errors.New("quarantine/s3: no keys: make them with consumer.NewQuarantineKeys")
 	case client == nil:
 		return nil, errors.New("quarantine/s3: no client")
 	case bucket == "":

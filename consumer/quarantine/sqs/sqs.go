@@ -122,9 +122,9 @@ func New(client Client, queueURL string, keys consumer.QuarantineKeys, opts *Opt
 		o = *opts
 	}
 	o.setDefaults()
-	switch err := quarantine.CheckKeys(keys); {
-	case err != nil:
-		return nil, err
+	switch {
+	case keys.IsZero():
+		return nil, errors.New("quarantine/sqs: no keys: make them with consumer.NewQuarantineKeys")
 	case client == nil:
 		return nil, errors.New("quarantine/sqs: no client")
 	case strings.HasSuffix(queueURL, ".fifo"):
