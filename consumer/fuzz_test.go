@@ -10,8 +10,8 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 )
 
-// What is read as a record, apart from its MAC, is the same record after writing and reading it again, but
-// for text that is repaired when it is written; and nothing is believed without the MAC.
+// A record, read without looking at its MAC, is the same record after writing and reading it again, but for
+// text that is repaired when it is written. Without the right MAC, Parse believes nothing.
 func FuzzRecord(f *testing.F) {
 	under := func(name, letter string) QuarantineKeys {
 		k, err := NewQuarantineKeys(name, bytes.Repeat([]byte(letter), MinQuarantineKey))

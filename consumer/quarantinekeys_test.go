@@ -22,34 +22,40 @@ func manyKeys(n int) (list [][]byte) {
 }
 
 func TestQuarantineKeysRefuse(t *testing.T) {
-	keys := func(name string, list ...[]byte) func() (consumer.QuarantineKeys, error) {
-		return func() (consumer.QuarantineKeys, error) { return consumer.NewQuarantineKeys(name, list[0], list[1:]...) }
+	type made = func() (consumer.QuarantineKeys, error)
+	keys := func(name string, list ...[]byte) made {
+		return func() (consumer.QuarantineKeys, error) {
+			return consumer.NewQuarantineKeys(name, list[0], list[1:]...)
+		}
 	}
-	bin, sixteen := quarantineKeys(t, "bin", macKey), quarantineKeys(t, "dust", manyKeys(16)[0], manyKeys(16)[1:]...)
+	bin, dust := quarantineKeys(t, "bin", macKey), quarantineKeys(t, "dust", otherKey)
+	sixteen := quarantineKeys(t, "dust", manyKeys(16)[0], manyKeys(16)[1:]...)
 	anyName, err := consumer.AnyQuarantine(otherKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	also := func(k consumer.QuarantineKeys, others ...consumer.QuarantineKeys) func() (consumer.QuarantineKeys, error) {
+	also := func(k consumer.QuarantineKeys, others ...consumer.QuarantineKeys) made {
 		return func() (consumer.QuarantineKeys, error) { return k.Also(others...) }
 	}
 	for name, c := range map[string]struct {
-		make func() (consumer.QuarantineKeys, error)
+		make made
 		want string
 	}{
-		"no name":                   {keys("", macKey), "needs a name"},
-		"a name that is no text":    {keys("\xff", macKey), "is no text"},
-		"no key":                    {keys("bin", nil), "of 0 bytes, at least 32"},
-		"short key":                 {keys("bin", macKey[1:]), "of 31 bytes, at least 32"},
-		"short older key":           {keys("bin", macKey, otherKey[1:]), "of 31 bytes, at least 32"},
-		"one key twice":             {keys("bin", macKey, bytes.Clone(macKey)), "one key twice"},
-		"one key for HMAC":          {keys("bin", macKey, append(bytes.Clone(macKey), 0)), "one key twice"},
-		"too many keys":             {keys("bin", manyKeys(17)...), "17 quarantine keys, at most 16"},
-		"any quarantine, short key": {func() (consumer.QuarantineKeys, error) { return consumer.AnyQuarantine(macKey[1:]) }, "at least 32"},
+		"no name":                {keys("", macKey), "needs a name"},
+		"a name that is no text": {keys("\xff", macKey), "is no text"},
+		"no key":                 {keys("bin", nil), "of 0 bytes, at least 32"},
+		"short key":              {keys("bin", macKey[1:]), "of 31 bytes, at least 32"},
+		"short older key":        {keys("bin", macKey, otherKey[1:]), "of 31 bytes, at least 32"},
+		"one key twice":          {keys("bin", macKey, bytes.Clone(macKey)), "one key twice"},
+		"one key for HMAC":       {keys("bin", macKey, append(bytes.Clone(macKey), 0)), "one key twice"},
+		"too many keys":          {keys("bin", manyKeys(17)...), "17 quarantine keys, at most 16"},
+		"any quarantine, short key": {
+			func() (consumer.QuarantineKeys, error) { return consumer.AnyQuarantine(macKey[1:]) }, "at least 32",
+		},
 		"another with the same key": {also(bin, quarantineKeys(t, "dust", macKey)), `"bin" and for "dust"`},
 		"too many with the other's": {also(bin, sixteen), "17 quarantine keys, at most 16"},
 		"another without a name":    {also(bin, anyName), "number 1 of the other"},
-		"another that is none":      {also(bin, quarantineKeys(t, "dust", otherKey), consumer.QuarantineKeys{}), "number 2 of the other"},
+		"another that is none":      {also(bin, dust, consumer.QuarantineKeys{}), "number 2 of the other"},
 		"others of any quarantine":  {also(anyName, bin), "without a name"},
 		"others of none":            {also(consumer.QuarantineKeys{}, bin), "without a name"},
 	} {
@@ -127,8 +133,11 @@ func TestQuarantineKeysAreNotPrinted(t *testing.T) {
 	}
 	h := holder{keys, &keys, keys, map[string]any{"keys": keys}}
 	var texts []string
-	for _, v := range []any{keys, &keys, h, &h, w.opts, &w.opts, w.consumer(), w.bin, []any{keys}, map[consumer.QuarantineKeys]int{keys: 1}} {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%08b", "%c", "%t", "%p"} {
+	verbs := []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%08b", "%c", "%t", "%p"}
+	for _, v := range []any{
+		keys, &keys, h, &h, w.opts, &w.opts, w.consumer(), w.bin, []any{keys}, map[consumer.QuarantineKeys]int{keys: 1},
+	} {
+		for _, verb := range verbs {
 			texts = append(texts, fmt.Sprintf(verb, v))
 		}
 		var log bytes.Buffer
@@ -144,8 +153,9 @@ func TestQuarantineKeysAreNotPrinted(t *testing.T) {
 			named++
 		}
 		for _, key := range []string{
-			"kkkkkkkk", "6b6b6b6b", "6B6B6B6B", "107 107", "0x6b, 0x6b", "1101011 1101011", base64.StdEncoding.EncodeToString(macKey)[:8],
-			"oooooooo", "6f6f6f6f", "6F6F6F6F", "111 111", "0x6f, 0x6f", "1101111 1101111", base64.StdEncoding.EncodeToString(otherKey)[:8],
+			"kkkkkkkk", "6b6b6b6b", "6B6B6B6B", "107 107", "0x6b, 0x6b", "1101011 1101011",
+			"oooooooo", "6f6f6f6f", "6F6F6F6F", "111 111", "0x6f, 0x6f", "1101111 1101111",
+			base64.StdEncoding.EncodeToString(macKey)[:8], base64.StdEncoding.EncodeToString(otherKey)[:8],
 		} {
 			if strings.Contains(text, key) {
 				t.Errorf("the key is printed: %.200s", text)

@@ -14,7 +14,9 @@ import (
 )
 
 func TestRecord(t *testing.T) {
-	for _, format := range []consumer.Format{consumer.CloudEvent, consumer.EventBridge, consumer.QuarantineRecord, consumer.Wrapped} {
+	for _, format := range []consumer.Format{
+		consumer.CloudEvent, consumer.EventBridge, consumer.QuarantineRecord, consumer.Wrapped,
+	} {
 		want := record()
 		want.Quarantine, want.Message.ReplayName, want.Message.Format = "bin", replayName, format
 		doc := marshal(t, want, macKey)
@@ -142,8 +144,10 @@ func TestRecordIsAuthentic(t *testing.T) {
 		}
 	}
 	for name, changed := range map[string]string{
-		"empty": "", "no object": "[]", "trailing": string(doc) + "{}", "unknown member": strings.Replace(string(doc), "{", `{"x":"y",`, 1),
-		"duplicate": strings.Replace(string(doc), "{", `{"reason":"modified",`, 1), "no mac": string(edit(doc, "mac", nil)),
+		"empty": "", "no object": "[]", "trailing": string(doc) + "{}",
+		"unknown member":       strings.Replace(string(doc), "{", `{"x":"y",`, 1),
+		"duplicate":            strings.Replace(string(doc), "{", `{"reason":"modified",`, 1),
+		"no mac":               string(edit(doc, "mac", nil)),
 		"moved between fields": string(edit(edit(doc, "unverified_source", source+typ), "unverified_type", "")),
 		"another key":          string(marshal(t, record(), otherKey)),
 		"another quarantine":   string(byHand(t, consumer.Record{Quarantine: "dust"}, macKey, recordLabel)),

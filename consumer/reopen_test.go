@@ -111,8 +111,7 @@ func TestReopen(t *testing.T) {
 	}
 }
 
-// What is reopened is judged now, and if it is refused again, its record holds the message as it was at
-// first.
+// A reopened event is judged now. If it is refused again, its record holds the message as it was at first.
 func TestReopenIsJudgedNow(t *testing.T) {
 	w := newWorld(t)
 	w.reopens()
@@ -170,8 +169,8 @@ func TestReopenUnderPermission(t *testing.T) {
 	w.reopen(consumer.Duplicate, envelope.ReasonReplayed)
 }
 
-// What is reopened was not handled. If a copy of it was, they have one claim, under a permission too, and
-// whichever comes first; and what was reopened while it was fresh is remembered when it no longer is.
+// A reopened event was not handled. If a copy of it was, they have one claim, under a permission too, and
+// whichever comes first. If it was reopened while it was fresh, it is remembered when it no longer is.
 func TestReopenAndCopies(t *testing.T) {
 	refused := func(t *testing.T) (*world, []byte) {
 		w := newWorld(t)
@@ -252,7 +251,7 @@ func TestReopenFromReplay(t *testing.T) {
 	}
 }
 
-// What says nothing of where it comes from, or comes from elsewhere, is not reopened.
+// A record that does not say where it comes from, or comes from elsewhere, is not reopened.
 func TestReopenRefuses(t *testing.T) {
 	genuine := func(w *world) consumer.Record {
 		return consumer.Record{Consumer: "test", Quarantine: "bin", At: start, Reason: envelope.ReasonExpired, Message: consumer.Message{Body: w.event("1")}}
@@ -337,7 +336,7 @@ func TestReopenNested(t *testing.T) {
 	w.wantMessage(reopening(inner), consumer.Handled, "")
 }
 
-// What the transport says of the message that carries the record is not what it said of the event.
+// The account and the replay name of the message that carries the record are not those of the event.
 func TestReopenIgnoresTheCarrier(t *testing.T) {
 	w := newWorld(t)
 	w.reopens()

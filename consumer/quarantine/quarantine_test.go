@@ -78,7 +78,8 @@ func list(t *testing.T, s quarantine.Store) (entries []quarantine.Entry) {
 	return entries
 }
 
-// A record is a file of a name that nobody chose, for nobody else. The same record twice is one record.
+// A record is a file that only its owner may read, under a name made of time and hash. The same record twice
+// is one record.
 func TestDirFiles(t *testing.T) {
 	d, path, file := one(t)
 	later := quarantinetest.Record(at.Add(time.Hour), "o-2")
@@ -105,7 +106,7 @@ func TestDirFiles(t *testing.T) {
 	}
 }
 
-// The directories on the way to it are made, for nobody else, and made again.
+// The directories on the way to a record are made, and made again; only their owner may read them.
 func TestDirIsMade(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
@@ -140,7 +141,7 @@ func TestDirFails(t *testing.T) {
 	}
 }
 
-// Whoever can write to the directory can have neither anything else read, nor the listing stopped.
+// An attacker who can write to the directory can neither have another file read, nor stop the listing.
 func TestDirHolesAndLinks(t *testing.T) {
 	d, path, file := one(t)
 	secret := filepath.Join(t.TempDir(), "secret")
@@ -183,7 +184,7 @@ func TestDirHolesAndLinks(t *testing.T) {
 	}
 }
 
-// A named pipe would keep whoever opens it waiting.
+// Opening a named pipe would wait without end.
 func TestDirPipe(t *testing.T) {
 	mkfifo, err := exec.LookPath("mkfifo")
 	if err != nil || runtime.GOOS == "windows" {

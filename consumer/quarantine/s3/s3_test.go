@@ -117,7 +117,7 @@ func list(t *testing.T, s quarantine.Store, opts *quarantine.ListOptions) (entri
 	return entries
 }
 
-// A key says when, and nothing that somebody else chose.
+// A key says when, and nothing that an attacker can choose.
 func TestKey(t *testing.T) {
 	f := newFake(t)
 	r := quarantinetest.Record(at, "../../../etc/passwd?x=y#z\x00")
@@ -156,7 +156,7 @@ func TestPrefixesAreApart(t *testing.T) {
 	}
 }
 
-// What a Put tries again it writes over itself.
+// A Put that is retried writes over itself.
 func TestPutIsTriedAgain(t *testing.T) {
 	f := newFake(t)
 	inner, puts := f.handler, 0
@@ -309,7 +309,7 @@ func (p *pages) ListObjectsV2(ctx context.Context, in *awss3.ListObjectsV2Input,
 	return p.Client.ListObjectsV2(ctx, &small, with...)
 }
 
-// One object that cannot be read, such as one under a key that somebody else chose, does not hide the others.
+// One object that cannot be read, such as one under an attacker's encryption key, does not hide the others.
 func TestOneUnreadable(t *testing.T) {
 	f := newFake(t)
 	s := newStore(t, f, quarantinetest.Keys("bin"), &s3.Options{Prefix: "billing"})
@@ -359,7 +359,7 @@ func TestForeignObjects(t *testing.T) {
 	}
 }
 
-// A key with a control character, which somebody put there, does not make the whole list unreadable: S3 is
+// A key with a control character, which an attacker put there, does not make the whole list unreadable: S3 is
 // asked to encode keys.
 func TestKeysWithControlCharacters(t *testing.T) {
 	f := newFake(t)

@@ -157,7 +157,7 @@ func TestTooLargeSaysWhatToDo(t *testing.T) {
 	}
 }
 
-// What a list had in hand, the next one sees, and nobody is kept from it meanwhile for longer than
+// The next list sees the records that a list had in hand. Meanwhile they are hidden for no longer than
 // Visibility.
 func TestVisibility(t *testing.T) {
 	f := newFake(t, localaws.Options{})
@@ -198,7 +198,7 @@ func TestRemoveAfterVisibility(t *testing.T) {
 	}
 }
 
-// What somebody else has in hand cannot be removed, and that is said.
+// A record that another list has in hand cannot be removed, and the error says so.
 func TestRemoveWhatIsInOtherHands(t *testing.T) {
 	f := newFake(t, localaws.Options{})
 	s, other := f.store(t, quarantinetest.Keys("bin"), sqs.Options{}), f.store(t, quarantinetest.Keys("bin"), sqs.Options{})
