@@ -1,0 +1,18 @@
+// Package inner is reached from another package.
+package inner
+
+type Writer interface{ Write() }
+
+type Plain struct{}
+
+func (Plain) Write() {}
+
+// Fancy is put into no Writer by what is reached.
+type Fancy struct{}
+
+func (Fancy) Write() {}
+
+func Unreached() Writer { return Fancy{} }
+
+func Read() int     { return 1 }
+func ReadMore() int { return 2 }
