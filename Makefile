@@ -28,7 +28,8 @@ fuzz:
 bench:
 	cd bench && go run .
 
-# How much a reader of the code follows. It fails if a figure is over its limit: make count MAX=open=150,options=14
+# How much a reader of the code follows. With limits it fails if a figure is over one:
+# make count MAX=open=150,options=14
 MAX ?=
 count:
 	cd .ci/tools && go run ./count -C ../.. -max '$(MAX)'

@@ -24,7 +24,8 @@ func printReached(w io.Writer, results []*reached) []figure {
 		fmt.Fprintf(w, "%-10s %9d %5d %5d %8d %5d %6d %7d %5d\n", r.name, len(r.functions), len(r.all), len(files),
 			len(packages), depth, lines[len(lines)/2], longest, total)
 		figures = append(figures,
-			figure{r.name, len(r.functions)}, figure{r.name + ".all", len(r.all)}, figure{r.name + ".files", len(files)},
+			figure{r.name, len(r.functions)}, figure{r.name + ".all", len(r.all)},
+			figure{r.name + ".files", len(files)},
 			figure{r.name + ".packages", len(packages)}, figure{r.name + ".depth", depth},
 			figure{r.name + ".longest", longest}, figure{r.name + ".lines", total})
 	}
@@ -82,7 +83,8 @@ func printSource(w io.Writer, s *source) []figure {
 	total, lines := &pkgSource{}, 0
 	fmt.Fprintf(w, "\n%-42s %9s %7s %7s %7s\n", "exported names", "all", "top", "methods", "fields")
 	row := func(name string, p *pkgSource) {
-		fmt.Fprintf(w, "%-42s %9d %7d %7d %7d\n", name, p.exported, p.exported-p.methods-p.fields, p.methods, p.fields)
+		top := p.exported - p.methods - p.fields
+		fmt.Fprintf(w, "%-42s %9d %7d %7d %7d\n", name, p.exported, top, p.methods, p.fields)
 	}
 	for _, p := range s.packages {
 		lines += p.lines
@@ -90,7 +92,9 @@ func printSource(w io.Writer, s *source) []figure {
 			continue
 		}
 		row(p.path, p)
-		total.exported, total.methods, total.fields = total.exported+p.exported, total.methods+p.methods, total.fields+p.fields
+		total.exported += p.exported
+		total.methods += p.methods
+		total.fields += p.fields
 		figures = append(figures, figure{"exported." + p.path, p.exported})
 	}
 	row("total", total)
@@ -112,7 +116,8 @@ func printSource(w io.Writer, s *source) []figure {
 			largest = max(largest, p.files)
 		}
 	}
-	fmt.Fprintf(w, "\n%-42s %9d\n%-42s %9d\n%-42s %9d\n", "lines without tests", lines, "tests", s.tests, "test helpers", s.helpers)
+	fmt.Fprintf(w, "\n%-42s %9d\n", "lines without tests", lines)
+	fmt.Fprintf(w, "%-42s %9d\n%-42s %9d\n", "tests", s.tests, "test helpers", s.helpers)
 	return append(figures, figure{"exported", total.exported}, figure{"command.files", largest},
 		figure{"lines", lines}, figure{"tests", s.tests}, figure{"helpers", s.helpers})
 }

@@ -220,8 +220,8 @@ func (p *program) note(found map[token.Pos]*function, f, caller *ssa.Function, d
 
 func isAny(*callgraph.Edge) bool { return true }
 
-// isNamed reports whether the calling function says which functions may be called: by name, by an interface, or
-// by a variable of its own that holds functions it names.
+// isNamed reports whether the calling function says which functions may be called: by name, by an interface,
+// or by a variable of its own that holds functions it names.
 func isNamed(edge *callgraph.Edge) bool {
 	if edge.Site == nil || isGlue(edge.Caller.Func) {
 		return true
