@@ -44,6 +44,35 @@ func TestReachFollowsTheRules(t *testing.T) {
 	}
 }
 
+func TestEntriesAreFoundOrNamed(t *testing.T) {
+	tests := []struct{ entry, want string }{
+		{"get=inner.Box.Get", "[Box.Get 0 Box.own 1]"},
+		{"read=inner.Read", "[Read 0]"},
+		{"read=inner.Raed", "read: package example.com/reader/inner has no function Raed"},
+		{"get=inner.Bix.Get", "get: package example.com/reader/inner has no function Bix.Get"},
+		{"get=inner.Box.hidden", "get: package example.com/reader/inner has no function Box.hidden"},
+		{"inner.Read", `"inner.Read" is not name=package.Function or name=package.Type.Method`},
+	}
+	for _, test := range tests {
+		if got := reachedBy(test.entry); got != test.want {
+			t.Errorf("%s: %s, want %s", test.entry, got, test.want)
+		}
+	}
+}
+
+// reachedBy returns the functions that an entry reaches, or the error.
+func reachedBy(arg string) string {
+	entries, err := parseEntries([]string{arg})
+	if err != nil {
+		return err.Error()
+	}
+	got, err := reach(reader, entries)
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprint(names(got[0].functions))
+}
+
 func TestSourceCountsNamesOptionsAndTests(t *testing.T) {
 	s, err := readSource(reader)
 	if err != nil {
@@ -59,8 +88,8 @@ func TestSourceCountsNamesOptionsAndTests(t *testing.T) {
 	if root.exported != 5 || root.methods != 1 || root.fields != 1 {
 		t.Errorf("exported by the root: %+v, want Source, Bundle, Options, Checks, Open", root)
 	}
-	if inner.exported != 9 || inner.methods != 3 {
-		t.Errorf("exported by inner: %+v, want Writer, Plain, Fancy, three Write, and three functions", inner)
+	if inner.exported != 11 || inner.methods != 4 {
+		t.Errorf("exported by inner: %+v, want four types, three Write, Get, and three functions", inner)
 	}
 }
 

@@ -5,15 +5,16 @@
 //
 //	count [-C dir] [-list name] [-max name=number,...] [name=package.Function ...]
 //
-// The entries are open=envelope.Open and handle=consumer.Consumer.Handle, or the ones that the arguments give.
-// A package is named by its path below the module, or by its whole import path. -C counts another checkout.
+// The entries are open=envelope.Open and handle=consumer.Consumer.Handle, or those that the arguments give. A
+// package is named by its path below the module, or by its whole import path. -C counts another checkout.
 // -list prints the functions that an entry reaches. -max exits with status 1 if a figure is over its limit.
 //
 // # What is reached
 //
 // The call graph comes from variable type analysis (golang.org/x/tools/go/callgraph/vta). It grows from the
-// entry alone: an interface has the types that reached functions put into it. So a source of trust or a store of
-// claims that the caller brings is not followed, nor is a test double. Three rules make the count a reader's:
+// entry alone: an interface has the types that reached functions put into it. So a source of trust or a store
+// of claims that the caller brings is not followed, nor is a test double. Three rules make the count a
+// reader's:
 //
 //   - a function is one declaration; its closures and the instances of its type parameters belong to it;
 //   - calls into another module are neither counted nor followed;
@@ -24,8 +25,8 @@
 // The depth is that of the function farthest from the entry, by the shortest chain of calls.
 //
 // On commit 6b1d91a, before the rebuild, envelope.Open reached 401 functions in 52 files of 9 packages, 18
-// calls deep, and Consumer.Handle 475 in 62 files. filippo.io/age.Decrypt reaches 20 functions in 4 files, and
-// golang.org/x/mod/sumdb/note.Open 4 in one.
+// calls deep, and Consumer.Handle 475 in 62 files. filippo.io/age.Decrypt reaches 20 functions in 4 files,
+// and golang.org/x/mod/sumdb/note.Open 4 in one.
 package main
 
 import (

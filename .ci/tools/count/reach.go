@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"golang.org/x/tools/go/callgraph"
-	"golang.org/x/tools/go/callgraph/cha"
 	"golang.org/x/tools/go/callgraph/vta"
 	"golang.org/x/tools/go/packages"
 	"golang.org/x/tools/go/ssa"
@@ -58,8 +57,8 @@ type program struct {
 	module    string
 	dir       string // of the module
 	path      string // of the package
-	cha       *callgraph.Graph
 	functions map[*ssa.Function]bool
+	whole     *callgraph.Graph // as if each function were reached
 }
 
 // load builds the package at path and its imports within one module. Other modules have types and no bodies.
@@ -87,10 +86,8 @@ func load(dir, path string) (*program, error) {
 	}
 	prog, _ := ssautil.Packages(loaded, ssa.InstantiateGenerics)
 	prog.Build()
-	return &program{
-		Program: prog, module: module.Path, dir: module.Dir, path: found[0].PkgPath,
-		cha: cha.CallGraph(prog), functions: ssautil.AllFunctions(prog),
-	}, nil
+	functions := everyFunction(prog)
+	return &program{prog, module.Path, module.Dir, found[0].PkgPath, functions, vta.CallGraph(functions, nil)}, nil
 }
 
 func list(dir string, mode packages.LoadMode, patterns ...string) ([]*packages.Package, error) {
@@ -109,16 +106,33 @@ func list(dir string, mode packages.LoadMode, patterns ...string) ([]*packages.P
 	return found, nil
 }
 
+// find returns the function or method of an entry, or nil.
 func (p *program) find(e entry) *ssa.Function {
 	for f := range p.functions {
-		if f.Name() != e.function || f.Parent() != nil || f.Synthetic != "" || pathOf(f) != p.path {
-			continue
-		}
-		if receiverOf(f) == e.receiver {
+		if f.Name() == e.function && !isGlue(f) && outermost(f) == f && pathOf(f) == p.path &&
+			receiverOf(f) == e.receiver {
 			return f
 		}
 	}
 	return nil
+}
+
+// everyFunction returns the functions of the program and the methods of generic types, which are no functions
+// until the types have arguments.
+func everyFunction(prog *ssa.Program) map[*ssa.Function]bool {
+	functions := ssautil.AllFunctions(prog)
+	for _, pkg := range prog.AllPackages() {
+		for _, name := range pkg.Pkg.Scope().Names() {
+			if t, ok := pkg.Pkg.Scope().Lookup(name).Type().(*types.Named); ok && t.TypeParams().Len() > 0 {
+				for method := range t.Methods() {
+					if f := prog.FuncValue(method); f != nil {
+						functions[f] = true
+					}
+				}
+			}
+		}
+	}
+	return functions
 }
 
 // grow builds the call graph from root. It starts with root alone and adds what is reached, until nothing is
@@ -126,7 +140,7 @@ func (p *program) find(e entry) *ssa.Function {
 func (p *program) grow(root *ssa.Function) *callgraph.Graph {
 	reached := map[*ssa.Function]bool{root: true}
 	for {
-		graph := vta.CallGraph(reached, p.cha)
+		graph := vta.CallGraph(reached, p.whole)
 		before := len(reached)
 		for _, n := range graph.Nodes {
 			if !reached[n.Func] {

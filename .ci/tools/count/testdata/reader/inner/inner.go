@@ -16,3 +16,10 @@ func Unreached() Writer { return Fancy{} }
 
 func Read() int     { return 1 }
 func ReadMore() int { return 2 }
+
+// Box shows that a method of a generic type can be an entry.
+type Box[T any] struct{ hidden T }
+
+func (b *Box[T]) Get() T { return b.own() }
+
+func (b *Box[T]) own() T { return b.hidden }
