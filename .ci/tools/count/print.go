@@ -50,8 +50,8 @@ func printList(w io.Writer, results []*reached, name string) error {
 		inPackage[f.pkg]++
 		inFile[f.file]++
 	}
-	fmt.Fprintf(w, "depth lines function < the caller by which it is reached first\n")
-	fmt.Fprintf(w, "* is reached only by a function value that comes from elsewhere; it is not in the count\n")
+	fmt.Fprintf(w, "depth lines callers function < the caller on the shortest chain of calls\n")
+	fmt.Fprintf(w, "* only a function value from elsewhere reaches it; it is not in the count\n")
 	pkg, file := "-", ""
 	for _, f := range functions {
 		if f.pkg != pkg {
@@ -66,7 +66,7 @@ func printList(w io.Writer, results []*reached, name string) error {
 		if !counted[f.file+" "+f.name] {
 			star = "*"
 		}
-		line := fmt.Sprintf("%5d %5d%s%s", f.depth, f.lines, star, f.name)
+		line := fmt.Sprintf("%5d %5d %7d%s%s", f.depth, f.lines, f.callers, star, f.name)
 		if f.caller != "" {
 			line += " < " + f.caller
 		}

@@ -25,12 +25,14 @@ type reached struct {
 
 // A function is a declaration that is reached.
 type function struct {
-	name   string // (*Opener).Open
-	pkg    string // path below the module
-	file   string
-	lines  int
-	depth  int
-	caller string // by which it is reached first
+	name    string // Opener.Open
+	pkg     string // path below the module
+	file    string
+	lines   int
+	calls   []*function
+	callers int
+	depth   int    // calls from the entry, by the shortest chain
+	caller  string // the last one of this chain
 }
 
 // reach loads the packages of the entries and follows the calls from each.
@@ -87,7 +89,8 @@ func load(dir, path string) (*program, error) {
 	prog, _ := ssautil.Packages(loaded, ssa.InstantiateGenerics)
 	prog.Build()
 	functions := everyFunction(prog)
-	return &program{prog, module.Path, module.Dir, found[0].PkgPath, functions, vta.CallGraph(functions, nil)}, nil
+	whole := vta.CallGraph(functions, nil)
+	return &program{prog, module.Path, module.Dir, found[0].PkgPath, functions, whole}, nil
 }
 
 func list(dir string, mode packages.LoadMode, patterns ...string) ([]*packages.Package, error) {
@@ -158,78 +161,73 @@ func (p *program) grow(root *ssa.Function) *callgraph.Graph {
 
 // walk returns the declared functions of the module that root reaches by edges that follow allows.
 func (p *program) walk(root *callgraph.Node, follow func(*callgraph.Edge) bool) []*function {
-	depth := map[*callgraph.Node]int{root: 0}
-	through := map[*callgraph.Node]*ssa.Function{} // the function that calls a wrapper
-	found := map[token.Pos]*function{}
-	p.note(found, root.Func, nil, 0)
-	// A step within one declaration costs nothing, so the queue has two ends.
-	for queue := []*callgraph.Node{root}; len(queue) > 0; {
-		n := queue[0]
-		queue = queue[1:]
-		for _, edge := range n.Out {
-			callee := edge.Callee
-			if !p.owns(callee.Func) || !follow(edge) {
-				continue
+	start := p.describe(root.Func)
+	functions := map[token.Pos]*function{declaration(root.Func): start}
+	seen := map[*callgraph.Node]bool{root: true}
+	for todo := []*callgraph.Node{root}; len(todo) > 0; todo = todo[1:] {
+		caller := functions[declaration(todo[0].Func)]
+		for _, n := range p.callees(todo[0], follow) {
+			at := declaration(n.Func)
+			if functions[at] == nil {
+				functions[at] = p.describe(n.Func)
 			}
-			cost := 1
-			if isGlue(callee.Func) || !isGlue(n.Func) && declaration(callee.Func) == declaration(n.Func) {
-				cost = 0
+			if callee := functions[at]; callee != caller && !slices.Contains(caller.calls, callee) {
+				caller.calls = append(caller.calls, callee)
+				callee.callers++
 			}
-			if d, ok := depth[callee]; ok && d <= depth[n]+cost {
-				continue
+			if !seen[n] {
+				seen[n] = true
+				todo = append(todo, n)
 			}
-			depth[callee] = depth[n] + cost
-			if cost == 0 {
-				queue = slices.Insert(queue, 0, callee)
-			} else {
-				queue = append(queue, callee)
-			}
-			caller := n.Func
-			if isGlue(caller) {
-				caller = through[n]
-			}
-			through[callee] = caller
-			p.note(found, callee.Func, caller, depth[callee])
 		}
 	}
-	functions := make([]*function, 0, len(found))
-	for _, f := range found {
-		functions = append(functions, f)
-	}
-	slices.SortFunc(functions, func(a, b *function) int {
-		if a.depth != b.depth {
-			return a.depth - b.depth
+	return byDepth(start)
+}
+
+// callees returns the functions of the module that n calls. It looks through what the compiler made.
+func (p *program) callees(n *callgraph.Node, follow func(*callgraph.Edge) bool) []*callgraph.Node {
+	var callees []*callgraph.Node
+	for _, edge := range n.Out {
+		switch f := edge.Callee.Func; {
+		case !p.owns(f) || !follow(edge):
+		case isGlue(f):
+			callees = append(callees, p.callees(edge.Callee, follow)...)
+		default:
+			callees = append(callees, edge.Callee)
 		}
-		return strings.Compare(a.pkg+a.name, b.pkg+b.name)
-	})
+	}
+	return callees
+}
+
+// byDepth returns start and the functions that it reaches, with the shortest chain of calls to each.
+func byDepth(start *function) []*function {
+	functions := []*function{start}
+	for i := 0; i < len(functions); i++ {
+		f := functions[i]
+		slices.SortFunc(f.calls, func(a, b *function) int { return strings.Compare(a.pkg+a.name, b.pkg+b.name) })
+		for _, callee := range f.calls {
+			if callee != start && callee.caller == "" {
+				callee.depth, callee.caller = f.depth+1, f.name
+				functions = append(functions, callee)
+			}
+		}
+	}
 	return functions
 }
 
-// note keeps the declaration of f with the smallest depth at which it was met.
-func (p *program) note(found map[token.Pos]*function, f, caller *ssa.Function, depth int) {
-	if isGlue(f) {
-		return
-	}
-	at := declaration(f)
-	if known := found[at]; known != nil {
-		if depth < known.depth {
-			known.depth, known.caller = depth, nameOf(caller)
-		}
-		return
-	}
-	position := p.Fset.Position(at)
+func (p *program) describe(f *ssa.Function) *function {
+	f = outermost(f)
+	position := p.Fset.Position(f.Pos())
 	file, err := filepath.Rel(p.dir, position.Filename)
 	if err != nil {
 		file = position.Filename
 	}
 	lines := 0
-	if syntax, ok := outermost(f).Syntax().(*ast.FuncDecl); ok {
+	if syntax, ok := f.Syntax().(*ast.FuncDecl); ok {
 		lines = p.Fset.Position(syntax.End()).Line - p.Fset.Position(syntax.Pos()).Line + 1
 	}
-	found[at] = &function{
-		name: nameOf(f), pkg: strings.TrimPrefix(strings.TrimPrefix(pathOf(f), p.module), "/"),
-		file: file, lines: lines, depth: depth, caller: nameOf(caller),
-	}
+	pkg := strings.TrimPrefix(strings.TrimPrefix(pathOf(f), p.module), "/")
+	return &function{name: nameOf(f), pkg: pkg, file: file, lines: lines}
 }
 
 func isAny(*callgraph.Edge) bool { return true }
@@ -303,15 +301,9 @@ func receiverOf(f *ssa.Function) string {
 	return ""
 }
 
-// nameOf returns the name of the declared function, without the mark of a wrapper.
 func nameOf(f *ssa.Function) string {
-	if f == nil {
-		return ""
-	}
-	f = outermost(f)
 	if receiver := receiverOf(f); receiver != "" {
 		return receiver + "." + f.Name()
 	}
-	name, _, _ := strings.Cut(f.Name(), "$")
-	return name
+	return f.Name()
 }
