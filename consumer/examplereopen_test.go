@@ -13,6 +13,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // An event was refused while its type was missing in the consumer's list, and is in quarantine. When the list
@@ -24,7 +25,7 @@ func ExampleQuarantineKeys() {
 	if err != nil {
 		panic(err)
 	}
-	trust, err := keys.NewBundle(keys.BundleOptions{}, &keys.Key{
+	bundle, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
 		Verifier: signer.Verifier(), Producer: "orders",
 		Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.*"},
 	})
@@ -55,7 +56,7 @@ func ExampleQuarantineKeys() {
 		Quarantine: refused, Logger: slog.New(slog.DiscardHandler), Now: clock,
 	}
 	deliver := func(msg consumer.Message) {
-		c, err := consumer.New("billing", trust, replay.NewMemory(nil), opts)
+		c, err := consumer.New("billing", bundle, replay.NewMemory(nil), opts)
 		if err != nil {
 			panic(err)
 		}

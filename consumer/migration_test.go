@@ -10,7 +10,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // unverified is a call of a Migration's Handle.
@@ -55,7 +55,7 @@ func TestMigrationJudgesFirst(t *testing.T) {
 	w := newWorld(t)
 	var fail error
 	seen := migrates(w, &fail)
-	w.trust.err = keys.ErrUnavailable
+	w.trust.err = trust.ErrUnavailable
 	w.want(w.event("1"), consumer.Retry, envelope.ReasonTrustUnavailable)
 	if len(*seen) != 0 {
 		t.Errorf("its Handle got %+v", *seen)
