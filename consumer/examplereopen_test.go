@@ -35,16 +35,16 @@ func ExampleReopen() {
 
 	key := bytes.Repeat([]byte("a secret"), 4) // from where secrets are kept
 	var kept []byte
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.invoice.*"}, Now: clock}
 	opts := &consumer.Options{
-		Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.invoice.*"},
 		Quarantine: consumer.QuarantineFunc(func(_ context.Context, r consumer.Record) (err error) {
 			kept, err = consumer.MarshalRecord(r, key)
 			return err
 		}),
-		QuarantineName: "billing-refused", Logger: slog.New(slog.DiscardHandler), Now: clock,
+		QuarantineName: "billing-refused", Logger: slog.New(slog.DiscardHandler),
 	}
 	deliver := func(msg consumer.Message) {
-		c, err := consumer.New("billing", trust, replay.NewMemory(nil), opts)
+		c, err := consumer.New("billing", trust, replay.NewMemory(nil), policy, opts)
 		if err != nil {
 			panic(err)
 		}
@@ -52,12 +52,12 @@ func ExampleReopen() {
 			fmt.Printf("handled %s under %q\n", d.Event.ID(), d.Permission)
 			return nil
 		})
-		fmt.Println(result.Outcome, result.Reason, err)
+		fmt.Println(result.Outcome, result.Reason(), err)
 	}
 	deliver(consumer.Message{Body: sealed.JSON()})
 
 	now = now.Add(30 * 24 * time.Hour)
-	opts.Types = []string{"com.example.invoice.*", "com.example.order.*"}
+	policy.Types = []string{"com.example.invoice.*", "com.example.order.*"}
 	opts.Reopen = []consumer.Reopen{{Quarantine: "billing-refused", Key: key}}
 	deliver(consumer.Message{Body: kept, Format: consumer.QuarantineRecord})
 

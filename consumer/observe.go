@@ -37,7 +37,7 @@ type Observation struct {
 func (o *Options) checkObserve() error {
 	for i := range o.UnsafeObserve {
 		ob := &o.UnsafeObserve[i]
-		if err := checkPatterns([]string{ob.Source}, []string{ob.Type}); err != nil {
+		if err := errors.Join(keys.CheckSourcePattern(ob.Source), keys.CheckTypePattern(ob.Type)); err != nil {
 			return fmt.Errorf("UnsafeObserve: %w", err)
 		}
 		switch {
@@ -105,7 +105,7 @@ func (d *delivery) observe(ctx context.Context, o *Observe, verdict *envelope.Er
 			Cause:        clip(fmt.Sprintf("UnsafeObserve of what is %s: %v", verdict.Reason, err)),
 			UnverifiedID: verdict.UnverifiedID, UnverifiedSource: source, UnverifiedType: typ,
 		}
-		d.result.Outcome, d.result.Reason, d.result.Verdict = Retry, failed.Reason, failed
+		d.result.Outcome, d.result.Verdict = Retry, failed
 		return failed
 	}
 	d.result.Outcome = Observed

@@ -110,7 +110,7 @@ func TestObserveEnds(t *testing.T) {
 // On a bus that migrates there are events that are no CloudEvents at all, and some that are not well-formed.
 func TestObserveEventBridge(t *testing.T) {
 	w := newWorld(t)
-	w.opts.Sources = []string{"orders.legacy"}
+	w.policy.Sources = []string{"orders.legacy"}
 	var seen []consumer.Observation
 	w.opts.UnsafeObserve = []consumer.Observe{{
 		Source: "orders.legacy", Type: "*", Until: start.Add(time.Hour),

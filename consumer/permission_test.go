@@ -120,7 +120,7 @@ func TestReplayNameIsNotReadFromTheBody(t *testing.T) {
 	signed := w.seal(ev, envelope.SealOptions{}).JSON()
 	w.clock.Advance(long)
 	w.permitted()
-	w.opts.Mode = envelope.Passthrough
+	w.policy.Mode = envelope.Passthrough
 	for _, b := range [][]byte{signed, edit(sealed.JSON(), "replayname", replayName)} {
 		w.wantMessage(consumer.Message{Body: b}, consumer.Quarantined, envelope.ReasonExpired)
 	}
@@ -145,9 +145,9 @@ func TestPermissionSkipsFreshnessOnly(t *testing.T) {
 		"another's source": {func(w *world) []byte {
 			return w.sealAs(w.signers["billing"], placed("1"), envelope.SealOptions{}).JSON()
 		}, nil, envelope.ReasonSourceNotAllowed},
-		"source that the consumer does not take": {(*world).one, func(w *world) { w.opts.Sources = w.opts.Sources[1:] }, envelope.ReasonSourceNotAllowed},
-		"type that the consumer does not take":   {(*world).one, func(w *world) { w.opts.Types = []string{"com.other.*"} }, envelope.ReasonTypeNotAllowed},
-		"audience":                               {(*world).one, func(w *world) { w.opts.Audience = "central" }, envelope.ReasonAudienceMismatch},
+		"source that the consumer does not take": {(*world).one, func(w *world) { w.policy.Sources = w.policy.Sources[1:] }, envelope.ReasonSourceNotAllowed},
+		"type that the consumer does not take":   {(*world).one, func(w *world) { w.policy.Types = []string{"com.other.*"} }, envelope.ReasonTypeNotAllowed},
+		"audience":                               {(*world).one, func(w *world) { w.policy.Audience = "central" }, envelope.ReasonAudienceMismatch},
 		"account": {(*world).one, func(w *world) {
 			w.keys[0].Accounts = []string{"111111111111"}
 			w.publish(keys.BundleOptions{})
@@ -205,7 +205,7 @@ func TestPermissionIsNotForUndated(t *testing.T) {
 	p := w.permitted()
 	p.From, p.To = time.Unix(-1<<40, 0), time.Unix(1<<40, 0)
 	w.wantMessage(archived(b), consumer.Quarantined, envelope.ReasonUndated)
-	w.opts.UnsafeAllowUndated = true
+	w.policy.Unsafe.AllowUndated = true
 	if r := w.wantMessage(archived(b), consumer.Handled, ""); r.Permission != "" {
 		t.Errorf("under the permission %q", r.Permission)
 	}
@@ -422,8 +422,8 @@ func TestNewRefusesPermissions(t *testing.T) {
 		"empty":         {only(func(p *consumer.Permission) { p.To = p.From }), false},
 		"no end":        {only(func(p *consumer.Permission) { p.Until = time.Time{} }), false},
 		"ended":         {only(func(p *consumer.Permission) { p.Until = start }), true},
-		"endless":       {only(func(p *consumer.Permission) { p.Until = start.Add(consumer.MaxDuration + 1) }), false},
-		"longest":       {only(func(p *consumer.Permission) { p.Until = start.Add(consumer.MaxDuration) }), true},
+		"endless":       {only(func(p *consumer.Permission) { p.Until = start.Add(envelope.MaxDuration + 1) }), false},
+		"longest":       {only(func(p *consumer.Permission) { p.Until = start.Add(envelope.MaxDuration) }), true},
 		"same ID":       {second(func(p *consumer.Permission) { p.ID, p.ReplayName = ok.ID, "another" }), false},
 		"overlap":       {second(func(p *consumer.Permission) { p.From = p.To.Add(-1); p.To = p.To.Add(time.Hour) }), false},
 		"inside":        {second(func(p *consumer.Permission) { p.From, p.To = p.From.Add(1), p.To.Add(-1) }), false},
@@ -432,7 +432,7 @@ func TestNewRefusesPermissions(t *testing.T) {
 	} {
 		o := w.opts
 		c.change(&o)
-		if _, err := consumer.New("test", &w.trust, w.store, &o); (err == nil) != c.works {
+		if _, err := consumer.New("test", &w.trust, w.store, &w.policy, &o); (err == nil) != c.works {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

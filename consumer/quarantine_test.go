@@ -194,7 +194,7 @@ func TestQuarantineAndReopen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.opts.Quarantine, w.opts.Types = q, []string{"com.example.invoice.*"}
+	w.opts.Quarantine, w.policy.Types = q, []string{"com.example.invoice.*"}
 	w.want(w.event("1"), consumer.Quarantined, envelope.ReasonTypeNotAllowed)
 	files, _ := filepath.Glob(filepath.Join(dir, "*"))
 	if len(files) != 1 {
@@ -204,7 +204,7 @@ func TestQuarantineAndReopen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.opts.Types = nil
+	w.policy.Types = nil
 	w.want(r.Message.Body, consumer.Handled, "")
 }
 

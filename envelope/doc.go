@@ -20,9 +20,10 @@
 //
 //	signers, err := ring.Signers(time.Now())                  // ring is a keys.Keyring
 //	trust, err := keys.WatchFile("trust.dsse", roots, nil)    // or any other keys.Source
+//	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}, Audience: "central"}
 //	sealed, err := envelope.Seal(ctx, ev, signers[0], &envelope.SealOptions{Audience: "central"})
-//	opened, err := envelope.Open(ctx, sealed.JSON(), trust, &envelope.OpenOptions{Audience: "central", MaxAge: time.Hour})
+//	opened, err := envelope.Open(ctx, sealed.JSON(), trust, policy)
 //	if envelope.ReasonOf(err).Class() == envelope.Transient { ... } // ask again: nothing was judged
 //
-// Stable: Seal, Open, OpenEventBridge, their options and results, the Reasons and their classes, the wire.
+// Stable: Seal, Open, Policy, Opener, their options and results, the Reasons and their classes, the wire.
 package envelope

@@ -57,8 +57,9 @@ func Example_confidential() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	opened, err := envelope.Open(ctx, sealed.JSON(), trust, &envelope.OpenOptions{
-		MaxAge: time.Hour, Decrypter: decrypter, RequireEncryptedFields: []string{"/card"},
+	opened, err := envelope.Open(ctx, sealed.JSON(), trust, &envelope.Policy{
+		Sources: []string{"https://orders.example/*"}, MaxAge: time.Hour,
+		Decrypter: decrypter, RequireEncryptedFields: []string{"/card"},
 	})
 	if err != nil {
 		log.Fatal(err)

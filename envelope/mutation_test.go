@@ -28,7 +28,7 @@ type victim struct {
 	name     string
 	bridge   bool
 	tree     *node
-	opts     *envelope.OpenOptions
+	opts     *envelope.Policy
 	event    string
 	producer string
 }
@@ -129,9 +129,10 @@ func makeVictim(t testing.TB, name, layout string, p *mint.Plan, opened string) 
 	}
 	v := &victim{
 		name: name, bridge: layout != "", tree: parseTree(t, text), event: opened, producer: "orders",
-		opts: &envelope.OpenOptions{
+		opts: &envelope.Policy{
 			Now: fixed(vectorNow), MaxAge: 5 * time.Minute, Audience: "central", Decrypter: openBoth(t),
 			ExtensionTypes: map[string]envelope.AttributeType{"token": envelope.Binary, "due": envelope.Timestamp, "docs": envelope.URI},
+			Unsafe:         anySource,
 		},
 	}
 	if p.CoreOnly || p.Event.Get("audience") == "" {
@@ -150,7 +151,7 @@ func everybody(t testing.TB) *keys.Bundle {
 
 func (v *victim) open(in []byte, trust keys.Source) (*envelope.Opened, error) {
 	if v.bridge {
-		return envelope.OpenEventBridge(context.Background(), in, trust, v.opts)
+		return openEventBridge(context.Background(), in, trust, v.opts)
 	}
 	return envelope.Open(context.Background(), in, trust, v.opts)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -14,19 +13,23 @@ import (
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/howlong"
-	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 )
 
 // opening is one event on its way through the checks. What a step has verified, the next ones use.
 type opening struct {
-	opts   *OpenOptions
+	policy         *Policy
+	requiredFields []pointer // of policy.RequireEncryptedFields
+	step           Step
+	account        string // that a service wrote; "" = none did
+	outer          *Outer // nil = the transport says nothing of the event
+
 	in     *cejson.Event // as received: unverified until checkDigests
 	detail *delivery     // not nil: the data is what is left of this EventBridge detail, and only its canonical form has bytes
 	env    dsse.Envelope
 
-	now  time.Time // read after the bundle is at hand: fetching it may have taken long
-	skew time.Duration
+	now           time.Time // read after the bundle is at hand: fetching it may have taken long
+	bundleExpires time.Time // of the latest bundle at hand; zero = never, or none was
 
 	payload  *payload
 	time     string             // the verified text of the attribute time
@@ -47,17 +50,6 @@ type opening struct {
 	secondsRoom [20]byte
 	docRoom     [3 << 9]byte
 	paeRoom     [760]byte
-}
-
-func newOpening(in *cejson.Event, opts *OpenOptions) *opening {
-	if opts == nil {
-		opts = &OpenOptions{}
-	}
-	o := &opening{in: in, opts: opts, skew: opts.Skew}
-	if o.skew == 0 {
-		o.skew = DefaultSkew
-	}
-	return o
 }
 
 // readMaterial reads dssematerial: is the event signed, in a form that we know?
@@ -97,9 +89,6 @@ func delegations(env *dsse.Envelope) (n int) {
 // decided, it looks once for a newer bundle: only a bundle that was just checked may say that a key is
 // unknown.
 func (o *opening) authenticate(ctx context.Context, trust keys.Source) *Error {
-	if err := nilcheck.Check("the trust", trust); err != nil {
-		return unavailable(fmt.Errorf("%w: %w", keys.ErrUnavailable, err))
-	}
 	bundle, err := trust.Bundle(ctx)
 	if err != nil {
 		return unavailable(err)
@@ -137,11 +126,12 @@ type unknown struct {
 // not.
 func (o *opening) judge(bundle *keys.Bundle) (verdict *Error, missing unknown) {
 	o.failed = failure{}
-	o.now = clock(o.opts.Now)
+	o.now = o.step.Now()
 	if bundle == nil {
 		return unavailable(keys.ErrUnavailable), unknown{}
 	}
-	if end := bundle.Expires(); !end.IsZero() && !o.now.Before(end) {
+	o.bundleExpires = bundle.Expires()
+	if end := o.bundleExpires; !end.IsZero() && !o.now.Before(end) {
 		return reject(ReasonTrustUnavailable, "the trust bundle expired at %s", end.UTC().Format(time.RFC3339)), unknown{}
 	}
 	signed, missing := o.verified(&o.env, bundle)
@@ -163,13 +153,6 @@ func (o *opening) judge(bundle *keys.Bundle) (verdict *Error, missing unknown) {
 	o.bundle = bundle
 	o.nameProducer()
 	return o.checkAlgorithms(), missing
-}
-
-func clock(now func() time.Time) time.Time {
-	if now == nil {
-		return time.Now()
-	}
-	return now()
 }
 
 // nameProducer says who sealed the event: whom the payload names (counts saw that the keys are its), or for
@@ -317,7 +300,7 @@ func (o *opening) checkAlgorithms() *Error {
 
 // missing is the first required algorithm by which the producer has no counted signature, or "".
 func (o *opening) missing(producer string) keys.Algorithm {
-	for _, want := range o.opts.RequiredAlgorithms {
+	for _, want := range o.policy.RequiredAlgorithms {
 		if !slices.ContainsFunc(o.counted, func(v valid) bool {
 			return v.key.Producer == producer && v.algorithm() == want
 		}) {
@@ -336,7 +319,7 @@ func (v *valid) algorithm() keys.Algorithm {
 }
 
 func (o *opening) checkOuter() *Error {
-	switch outer := o.opts.Outer; {
+	switch outer := o.outer; {
 	case outer == nil:
 		return nil
 	case outer.Source != o.in.Source:
@@ -356,10 +339,10 @@ func unfitSource(source string) string {
 }
 
 func (o *opening) checkAllowlist() *Error {
-	if o.opts.Sources != nil && !keys.MatchSource(o.opts.Sources, o.in.Source) {
+	if o.policy.Sources != nil && !keys.MatchSource(o.policy.Sources, o.in.Source) {
 		return reject(ReasonSourceNotAllowed, "this consumer does not allow source %.200q%s", o.in.Source, unfitSource(o.in.Source))
 	}
-	if o.opts.Types != nil && !keys.MatchType(o.opts.Types, o.in.Type) {
+	if o.policy.Types != nil && !keys.MatchType(o.policy.Types, o.in.Type) {
 		return reject(ReasonTypeNotAllowed, "this consumer does not allow type %.200q", o.in.Type)
 	}
 	return nil
@@ -367,7 +350,7 @@ func (o *opening) checkAllowlist() *Error {
 
 // checkAudience looks for our name among the space-separated names of the verified audience.
 func (o *opening) checkAudience() *Error {
-	want := o.opts.Audience
+	want := o.policy.Audience
 	if want == "" {
 		return nil
 	}
@@ -385,25 +368,34 @@ func (o *opening) checkAudience() *Error {
 	return reject(ReasonAudienceMismatch, "no audience is signed, this is %.100q", want)
 }
 
-// checkFreshness judges expirytime always and the age of the event when there is a window. Both ends of the
+// checkFreshness judges a signed expirytime always, and the time of sealing by the window. Both ends of the
 // window are judged on what the producer signed, at one reading of our clock.
 func (o *opening) checkFreshness() *Error {
 	if !o.expiry.IsZero() && !o.now.Before(o.expiry) {
 		return reject(ReasonExpired, "expirytime was %s", o.expiry.UTC().Format(time.RFC3339))
 	}
-	if o.opts.MaxAge == 0 {
+	maxAge, why := o.policy.MaxAge, ""
+	if o.step.Admit != nil {
+		admitted, because := o.step.Admit(o.sealed)
+		maxAge, why = max(maxAge, admitted), because
+	}
+	if o.policy.Unsafe.AnyAge {
 		return nil
 	}
 	switch age := o.now.Sub(o.sealed); {
-	case o.sealed.IsZero() && o.opts.UnsafeAllowUndated:
+	case o.sealed.IsZero() && o.policy.Unsafe.AllowUndated:
 	case o.sealed.IsZero():
 		return reject(ReasonUndated, "neither recordedtime nor time is signed")
-	case age < -o.skew:
+	case age < -o.policy.Skew:
 		return reject(ReasonFromFuture, "sealed at %s, which is %s from now",
 			o.sealed.UTC().Format(time.RFC3339), howlong.Text(age))
-	case age > o.opts.MaxAge:
-		return reject(ReasonExpired, "sealed at %s, %s ago; the window is %s",
-			o.sealed.UTC().Format(time.RFC3339), howlong.Text(age), o.opts.MaxAge)
+	case age > maxAge:
+		e := reject(ReasonExpired, "sealed at %s, %s ago; the window is %s",
+			o.sealed.UTC().Format(time.RFC3339), howlong.Text(age), maxAge)
+		if why != "" {
+			e.Cause += "; " + why
+		}
+		return e
 	}
 	return nil
 }

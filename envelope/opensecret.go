@@ -30,7 +30,7 @@ type secret struct {
 	fields  []secretField    // its members
 	entries []jwe.WrappedKey // who can open it
 	bundle  *keys.Bundle     // that the event was judged by
-	now     func() time.Time // nil = time.Now
+	now     func() time.Time
 
 	aad         []byte // what message must be bound to
 	uncommitted bool   // message may be bound to nothing, and need not commit to its key
@@ -49,7 +49,7 @@ func (o *opening) checkEncryption() *Error {
 	if e := o.checkRequired(); e != nil {
 		return e
 	}
-	if o.isEncrypted() && o.opts.Decrypter == nil && !o.opts.KeepEncrypted {
+	if o.isEncrypted() && o.policy.Decrypter == nil && !o.step.KeepEncrypted {
 		return reject(ReasonNotARecipient, "the data is encrypted and no identity was given")
 	}
 	return nil
@@ -61,16 +61,12 @@ func (o *opening) checkRequired() *Error {
 	if o.isEncrypted() && o.payload.profile.enc.whole {
 		return nil
 	}
-	if o.opts.RequireEncrypted {
+	if o.policy.RequireEncrypted {
 		return reject(ReasonNotEncrypted, "the data is not encrypted, or only some of its members are")
 	}
-	for _, text := range o.opts.RequireEncryptedFields {
-		p, err := parsePointer(text)
-		if err != nil {
-			return reject(ReasonNotEncrypted, "this consumer requires the field %.80q to be encrypted: %v", text, err)
-		}
+	for _, p := range o.requiredFields {
 		if !o.covers(p) {
-			return reject(ReasonNotEncrypted, "the field %.80q is not encrypted", text)
+			return reject(ReasonNotEncrypted, "the field %.80q is not encrypted", p.text)
 		}
 	}
 	return nil
@@ -95,18 +91,18 @@ func (o *opening) readSecret(r *Opened) *Error {
 	if !o.isEncrypted() {
 		return nil
 	}
-	s := &secret{signed: r.content, enc: o.payload.profile.enc, bundle: o.bundle, now: o.opts.Now,
+	s := &secret{signed: r.content, enc: o.payload.profile.enc, bundle: o.bundle, now: o.step.Now,
 		bound: binding{id: o.in.ID, source: o.in.Source, typ: o.in.Type, producer: o.producer}}
 	var err *Error
 	if s.enc.whole {
-		err = s.readWhole(o.opts)
+		err = s.readWhole(o.policy)
 	} else {
 		err = s.readFields()
 	}
 	if err != nil {
 		return err
 	}
-	if o.opts.KeepEncrypted {
+	if o.step.KeepEncrypted {
 		s.signed.Data = bytes.Clone(s.signed.Data) // that of the event is the caller's to change
 	}
 	r.secret = s
@@ -117,19 +113,19 @@ func (o *opening) readSecret(r *Opened) *Error {
 	return nil
 }
 
-func (s *secret) readWhole(opts *OpenOptions) *Error {
+func (s *secret) readWhole(policy *Policy) *Error {
 	if s.signed.Form != cejson.JSONData {
 		return reject(ReasonMalformed, "the data is not the JWE that the producer says it is")
 	}
 	var parser *jwe.Parser
-	if opts.Decrypter != nil {
-		parser = &opts.Decrypter.parser
+	if policy.Decrypter != nil {
+		parser = &policy.Decrypter.parser
 	}
 	m, err := parser.Parse(s.signed.Data)
 	if err != nil {
 		return secretError("the encrypted data", err)
 	}
-	s.message, s.entries, s.aad, s.uncommitted = m, m.Keys, s.bound.aad(), opts.UnsafeAllowUncommitted
+	s.message, s.entries, s.aad, s.uncommitted = m, m.Keys, s.bound.aad(), policy.Unsafe.AllowUncommitted
 	if s.uncommitted {
 		err = m.UnsafeCheckUncommitted(s.aad)
 	} else {
@@ -154,7 +150,7 @@ func secretError(what string, err error) *Error {
 	case errors.Is(err, jwe.ErrBinding):
 		e.Cause = what + " was made for another event or by another producer: it was moved here"
 	case errors.Is(err, jwe.ErrUncommitted), errors.Is(err, jwe.ErrUnbound):
-		e.Cause += ": it is of another library; UnsafeAllowUncommitted takes it"
+		e.Cause += ": it is of another library; Unsafe.AllowUncommitted accepts it"
 	}
 	return e
 }
@@ -209,7 +205,7 @@ func (s *secret) readField(p *pointer, at span, found bool) *Error {
 // IsEncrypted reports whether the data is still encrypted.
 func (r *Opened) IsEncrypted() bool { return r.secret != nil && !r.opened }
 
-// Decrypt opens the data of an event that was opened with OpenOptions.KeepEncrypted. It returns a new Opened,
+// Decrypt opens the data of an event that was opened with Step.KeepEncrypted. It returns a new Opened,
 // or an *Error with the Reason: not_a_recipient, kms_unavailable (transient), too_large (more recipients to
 // try than MaxTries and MaxServiceCalls allow), decrypt_failed, malformed. Of an event that is not encrypted,
 // or no longer, it returns r.
@@ -234,7 +230,7 @@ func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 	s := r.secret
 	u := &unlocking{
 		Decrypter: d, source: r.content.Source, producer: s.bound.producer, entries: s.entries,
-		bundle: s.bundle, now: clock(s.now), committed: s.message == nil || s.message.Committed(),
+		bundle: s.bundle, now: s.now(), committed: s.message == nil || s.message.Committed(),
 	}
 	u.try = func(key *jwe.ContentKey) (err error) {
 		r.content.Data, err = s.decrypt(key)

@@ -16,8 +16,8 @@ import (
 // result builds the event anew from what was verified: nothing else can get into it.
 func (o *opening) result() (*Opened, error) {
 	r := &Opened{
-		Producer: o.producer, SignedAt: o.sealed, ExpiresAt: o.expiry, Foreign: o.payload.profile == nil,
-		data: o.dataSum, mode: o.opts.Mode,
+		Producer: o.producer, SignedAt: o.sealed, ExpiresAt: o.expiry, BundleExpires: o.bundleExpires, Foreign: o.payload.profile == nil,
+		data: o.dataSum, mode: o.policy.Mode,
 		content: cejson.Event{
 			SpecVersion: o.in.SpecVersion, ID: o.in.ID, Source: o.in.Source, Type: o.in.Type,
 			DataContentType: o.in.DataContentType, DataSchema: o.in.DataSchema, Subject: o.in.Subject, Time: o.time,
@@ -28,7 +28,7 @@ func (o *opening) result() (*Opened, error) {
 	if err != nil {
 		return nil, err // in every mode: a mode changes only what is returned
 	}
-	if o.opts.Mode == CoreOnly {
+	if o.policy.Mode == CoreOnly {
 		ev, err = r.visible().ToSDK()
 	}
 	if err != nil {
@@ -45,7 +45,7 @@ func (o *opening) result() (*Opened, error) {
 		ignored = append(ignored, o.detail.ignored...)
 	}
 	r.Ignored = ReportedMembers(ignored)
-	if o.opts.Mode == Passthrough {
+	if o.policy.Mode == Passthrough {
 		r.Unverified = o.unverified()
 	}
 	return r, nil
@@ -56,7 +56,7 @@ func (o *opening) ownData() []byte {
 	if o.in.Form == cejson.NoData {
 		return nil
 	}
-	if o.isEncrypted() && o.payload.profile.enc.whole && !o.opts.KeepEncrypted {
+	if o.isEncrypted() && o.payload.profile.enc.whole && !o.step.KeepEncrypted {
 		return o.data // it is gone before the caller gets anything
 	}
 	if len(o.data) > 0 && len(o.in.Data) > 0 && &o.data[0] == &o.in.Data[0] && !o.in.Base64 {

@@ -156,9 +156,9 @@ func (o *opening) counts(v *valid, bundle *keys.Bundle) bool {
 		o.failed.note(ReasonRevokedKey, "key %s of %q was revoked at %s: %.200q", id, k.Producer, k.Revoked.At.UTC().Format(time.RFC3339), k.Revoked.Reason)
 	case v.session != nil && sessionRevoked(v.session.session.KeyID(), bundle):
 		o.failed.note(ReasonRevokedKey, "session key %s is revoked", v.session.session.KeyID())
-	case !k.Schedule.AcceptedAt(o.now, o.sealedOrNow(), o.skew):
+	case !k.Schedule.AcceptedAt(o.now, o.sealedOrNow(), o.policy.Skew):
 		o.failed.note(ReasonKeyNotValid, "key %s of %q is %s, and the event was sealed at %s", id, k.Producer, k.StateAt(o.now), o.sealedOrNow().UTC().Format(time.RFC3339))
-	case v.session != nil && !v.session.acceptedAt(o.sealed, o.skew):
+	case v.session != nil && !v.session.acceptedAt(o.sealed, o.policy.Skew):
 		o.failed.note(ReasonKeyNotValid, "the session key was valid from %s to %s", v.session.notBefore.Format(time.RFC3339), v.session.notAfter.Format(time.RFC3339))
 	case o.foreignClaim(k):
 		o.failed.note(ReasonKeyNotValid, "key %s belongs to %q, the event names %.80q as its producer", id, k.Producer, o.payload.profile.producer)
@@ -166,10 +166,10 @@ func (o *opening) counts(v *valid, bundle *keys.Bundle) bool {
 		o.failed.note(ReasonSourceNotAllowed, "key %s of %q may not speak for source %.200q%s", id, k.Producer, o.in.Source, unfitSource(o.in.Source))
 	case !k.AllowsType(o.in.Type) || v.session != nil && !keys.MatchType(v.session.types, o.in.Type):
 		o.failed.note(ReasonTypeNotAllowed, "key %s of %q may not sign type %.200q", id, k.Producer, o.in.Type)
-	case !o.opts.UnsafeIgnoreAccount && o.opts.Account == "" && !k.AllowsAccount(""):
+	case !o.policy.Unsafe.IgnoreAccount && o.account == "" && !k.AllowsAccount(""):
 		o.failed.note(ReasonAccountMismatch, "key %s of %q is bound to AWS accounts, and no account is stated", id, k.Producer)
-	case !o.opts.UnsafeIgnoreAccount && !k.AllowsAccount(o.opts.Account):
-		o.failed.note(ReasonAccountMismatch, "key %s of %q may not be used from account %.20q", id, k.Producer, o.opts.Account)
+	case !o.policy.Unsafe.IgnoreAccount && !k.AllowsAccount(o.account):
+		o.failed.note(ReasonAccountMismatch, "key %s of %q may not be used from account %.20q", id, k.Producer, o.account)
 	default:
 		return true
 	}
@@ -194,7 +194,7 @@ func (o *opening) foreignClaim(k *keys.Key) bool {
 }
 
 func (o *opening) beforeRevocation(k *keys.Key) bool {
-	return o.opts.UnsafeAcceptBeforeRevocation && !o.sealed.IsZero() && o.sealed.Before(k.Revoked.At)
+	return o.policy.Unsafe.AcceptBeforeRevocation && !o.sealed.IsZero() && o.sealed.Before(k.Revoked.At)
 }
 
 // sealedOrNow is the time to hold schedules against: of an event that signs none, it is now.

@@ -11,6 +11,7 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/awslambda"
 	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -36,10 +37,11 @@ func ExampleSQS() {
 	trust, err := keys.WatchFile("bundle.dsse", roots, &keys.FileOptions{MinVersion: 1})
 	must(err)
 	store := replay.NewMemory(nil) // for one instance; replay/dynamodb or replay/redis for several
-	c, err := consumer.New("billing", trust, store, &consumer.Options{Sources: []string{"https://orders.example/*"}})
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
+	c, err := consumer.New("billing", trust, store, policy, nil)
 	must(err)
 	lambda.Start(awslambda.SQS(c, func(ctx context.Context, d consumer.Delivery[Order]) error {
-		fmt.Println(d.Data.Amount, d.Data.Item, "from", d.Verified.Producer, "under", d.IdempotencyKey)
+		fmt.Println(d.Data.Amount, d.Data.Item, "from", d.Producer, "under", d.IdempotencyKey)
 		return nil
 	}, nil))
 }

@@ -12,8 +12,8 @@
 // refused.
 //
 //	store, err := quarantine.NewDir("/var/lib/billing/quarantine", key)   // or s3.New, sqs.New
-//	c, err := consumer.New("billing", trust, claims, &consumer.Options{
-//		Sources: sources, Quarantine: store, QuarantineName: "billing",
+//	c, err := consumer.New("billing", trust, claims, policy, &consumer.Options{
+//		Quarantine: store, QuarantineName: "billing",
 //		Reopen:  []consumer.Reopen{{Quarantine: "billing", Key: key}},
 //	})
 //

@@ -52,9 +52,9 @@ func newConsumer(t testing.TB, store replay.Store, observer consumer.Observer) (
 		t.Fatal(err)
 	}
 	put := func(context.Context, consumer.Record) error { return nil }
-	c, err = consumer.New("billing", trust, store, &consumer.Options{
-		Sources: []string{"https://orders.example/*"}, Observer: observer,
-		Quarantine: consumer.QuarantineFunc(put), Logger: slog.New(slog.DiscardHandler),
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
+	c, err = consumer.New("billing", trust, store, policy, &consumer.Options{
+		Observer: observer, Quarantine: consumer.QuarantineFunc(put), Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

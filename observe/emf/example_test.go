@@ -42,8 +42,9 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	c, err := consumer.New("billing", trust, replay.NewMemory(&replay.MemoryOptions{Now: clock}), &consumer.Options{
-		Sources: []string{"https://orders.example/*"}, Observer: metrics, Now: clock, Logger: slog.New(slog.DiscardHandler),
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}, Now: clock}
+	c, err := consumer.New("billing", trust, replay.NewMemory(&replay.MemoryOptions{Now: clock}), policy, &consumer.Options{
+		Observer: metrics, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		panic(err)

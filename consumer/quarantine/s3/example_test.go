@@ -12,6 +12,7 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/quarantine/s3"
 	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -31,10 +32,9 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	c, err := consumer.New("billing", trust, replay.NewMemory(nil), &consumer.Options{
-		Sources:        []string{"https://orders.example/*"},
-		Quarantine:     quarantine,
-		QuarantineName: "billing",
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
+	c, err := consumer.New("billing", trust, replay.NewMemory(nil), policy, &consumer.Options{
+		Quarantine: quarantine, QuarantineName: "billing",
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -12,7 +12,7 @@
 // at rest is the bucket's.
 //
 //	store, err := s3.New(awss3.NewFromConfig(cfg), "acme-quarantine", key, &s3.Options{Prefix: "billing"})
-//	c, err := consumer.New("billing", trust, claims, &consumer.Options{Sources: sources, Quarantine: store})
+//	c, err := consumer.New("billing", trust, claims, policy, &consumer.Options{Quarantine: store})
 //
 // The consumer needs one permission (with a customer's key on the bucket also kms:GenerateDataKey on that
 // key):

@@ -21,7 +21,7 @@
 // purge the queue. A FIFO queue is refused: what is in hand would hide what comes after it.
 //
 //	store, err := sqs.New(awssqs.NewFromConfig(cfg), queueURL, key, nil)
-//	c, err := consumer.New("billing", trust, claims, &consumer.Options{Sources: sources, Quarantine: store})
+//	c, err := consumer.New("billing", trust, claims, policy, &consumer.Options{Quarantine: store})
 //
 // The consumer needs one permission, and the operator three more (with a customer's key on the queue also
 // kms:GenerateDataKey and kms:Decrypt on that key):

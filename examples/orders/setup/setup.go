@@ -20,6 +20,7 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	quarantine "github.com/sealbus/sealbus/consumer/quarantine/s3"
 	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awss3"
 	"github.com/sealbus/sealbus/observe/emf"
@@ -28,13 +29,12 @@ import (
 // Consumer makes the consumer of that name, which is also the prefix of its quarantine.
 func Consumer(ctx context.Context, cfg aws.Config, name string, store replay.Store) (*consumer.Consumer, error) {
 	var env Environment
-	opts := &consumer.Options{
-		Sources:        strings.Fields(env.Text("ALLOWED_SOURCES")),
-		Audience:       env.Text("AUDIENCE"),
-		MaxAge:         env.Duration("MAX_AGE"),
-		QueueRetention: env.Duration("QUEUE_RETENTION"),
-		QuarantineName: name,
+	policy := &envelope.Policy{
+		Sources:  strings.Fields(env.Text("ALLOWED_SOURCES")),
+		Audience: env.Text("AUDIENCE"),
+		MaxAge:   env.Duration("MAX_AGE") + env.Duration("QUEUE_RETENTION"),
 	}
+	opts := &consumer.Options{QuarantineName: name}
 	bucket, secret := env.Text("QUARANTINE_BUCKET"), env.Text("QUARANTINE_KEY_SECRET")
 	trustBucket, trustKey := env.Text("TRUST_BUCKET"), env.Text("TRUST_KEY")
 	if env.Err != nil {
@@ -56,7 +56,7 @@ func Consumer(ctx context.Context, cfg aws.Config, name string, store replay.Sto
 	if err != nil {
 		return nil, err
 	}
-	return consumer.New(name, trust, store, opts)
+	return consumer.New(name, trust, store, policy, opts)
 }
 
 // quarantineKey reads the key as `sealbus quarantine` reads its key file: base64.
