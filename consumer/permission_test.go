@@ -452,3 +452,46 @@ func TestPermissionsAreCopied(t *testing.T) {
 		t.Errorf("under %q", r.Permission)
 	}
 }
+
+// tallied is a trust that counts how often it is asked: once for each verification.
+type tallied struct {
+	source1
+	asked int
+}
+
+func (c *tallied) Bundle(ctx context.Context) (*keys.Bundle, error) {
+	c.asked++
+	return c.source1.Bundle(ctx)
+}
+
+// A delivery is verified once, whether a permission covers it or not.
+func TestPermissionsCostNoSecondVerification(t *testing.T) {
+	for name, c := range map[string]struct {
+		age     time.Duration
+		change  func(*consumer.Permission)
+		outcome consumer.Outcome
+		reason  envelope.Reason
+	}{
+		"fresh":         {0, func(p *consumer.Permission) { p.ReplayName = "another" }, consumer.Handled, ""},
+		"fresh, under":  {0, func(*consumer.Permission) {}, consumer.Handled, ""},
+		"stale, under":  {long, func(*consumer.Permission) {}, consumer.Handled, ""},
+		"stale, not so": {long, func(p *consumer.Permission) { p.ReplayName = "another" }, consumer.Quarantined, envelope.ReasonExpired},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			b := w.event("1")
+			w.clock.Advance(c.age)
+			c.change(w.permitted())
+			trust := &tallied{source1: w.trust}
+			consumer, err := consumer.New("test", trust, w.store, &w.policy, &w.opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := consumer.Handle(t.Context(), archived(b), w.handle)
+			w.check(r, err, c.outcome, c.reason)
+			if trust.asked != 1 {
+				t.Errorf("verified %d times", trust.asked)
+			}
+		})
+	}
+}

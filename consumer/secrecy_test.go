@@ -438,3 +438,21 @@ func TestDeliveriesPrintNoData(t *testing.T) {
 		t.Errorf("it says nothing of the producer: %s", text)
 	}
 }
+
+// A handler may change the delivery that it gets. The result stays, and so does what is withheld of its error.
+func TestHandlersChangeOnlyTheirDelivery(t *testing.T) {
+	w := newWorld(t)
+	w.keepSecrets()
+	w.data = json.RawMessage(canaryData)
+	seen := &exits{}
+	w.opts.Observer = seen
+	r, err := w.consumer().Handle(t.Context(), body(w.event("1")), func(_ context.Context, d consumer.Delivery[[]byte]) error {
+		*d.Opened = envelope.Opened{}
+		return errors.New(string(d.Data))
+	})
+	w.check(r, err, consumer.Retry, envelope.ReasonHandlerFailed)
+	if r.Producer != "orders" || !r.SignedAt.Equal(start) || r.Age != 0 || seen.reports[0] != r {
+		t.Errorf("%+v", r)
+	}
+	noCanary(t, "the error", err.Error())
+}
