@@ -99,15 +99,69 @@ func Open(ctx context.Context, sealed []byte, trust keys.Source, p *Policy) (*Op
 
 // Open verifies one message. Its results are those of the function Open.
 func (o *Opener) Open(ctx context.Context, r Received, s Step) (*Opened, error) {
-	v := &opening{policy: &o.policy, requiredFields: o.fields, step: s, account: r.Account, outer: r.Outer}
+	v := &opening{Opener: o, step: s, account: r.Account, outer: r.Outer}
 	if v.step.Now == nil {
 		v.step.Now = o.policy.Now
 	}
-	opened, verdict := v.run(ctx, o.trust, &r)
-	if verdict != nil {
-		return nil, verdict
+	// Each step relies on those before it: none may move up, and each Reason keeps its place in the order.
+	verdict := v.parse(&r)
+	if verdict == nil {
+		verdict = v.readMaterial()
 	}
-	return opened, nil
+	if verdict == nil {
+		verdict = v.authenticate(ctx)
+	}
+	if verdict == nil {
+		verdict = v.checkAddress()
+	}
+	if verdict == nil {
+		verdict = v.checkFreshness()
+	}
+	if verdict == nil {
+		verdict = v.checkEncryption()
+	}
+	var opened *Opened
+	if verdict == nil {
+		opened, verdict = v.result()
+	}
+	if verdict == nil && opened.IsEncrypted() && !s.KeepEncrypted {
+		verdict = opened.decrypt(ctx, o.policy.Decrypter)
+	}
+	if verdict == nil {
+		return opened, nil
+	}
+	if v.in != nil { // the event says what it claims to be
+		verdict.UnverifiedID, verdict.UnverifiedSource, verdict.UnverifiedType = v.in.ID, v.in.Source, v.in.Type
+	}
+	verdict.BundleExpires = v.bundleExpires
+	return nil, verdict
+}
+
+// parse reads the event out of the message, with what is around it in an EventBridge event.
+func (o *opening) parse(r *Received) *Error {
+	if r.Format != EventBridge {
+		in, err := cejson.ParseSealed(r.Body)
+		if err != nil {
+			return parseError(err)
+		}
+		o.in = in
+		return nil
+	}
+	d, err := readDelivery(r.Body)
+	if err != nil {
+		return parseError(err)
+	}
+	d.ignore, o.outer = o.policy.IgnoreMembers, &d.outer
+	if o.account == "" {
+		o.account = d.account
+	}
+	if o.in, err = d.event(); err != nil {
+		return parseError(err)
+	}
+	if d.layout == Embedded {
+		o.detail = d
+	}
+	return nil
 }
 
 // parseError turns an error of the event's syntax into a verdict.
@@ -122,73 +176,4 @@ func parseError(err error) *Error {
 		}
 	}
 	return &Error{Reason: reason, Cause: err.Error(), Err: err}
-}
-
-// run makes the checks in their order. Every one of them either passes or ends it.
-func (o *opening) run(ctx context.Context, trust keys.Source, r *Received) (*Opened, *Error) {
-	if err := o.parse(r); err != nil {
-		return nil, parseError(err)
-	}
-	if err := o.readMaterial(); err != nil {
-		return nil, o.blame(err)
-	}
-	if err := o.authenticate(ctx, trust); err != nil {
-		return nil, o.blame(err)
-	}
-	for _, check := range [...]func(*opening) *Error{
-		(*opening).checkOuter,
-		(*opening).checkAllowlist,
-		(*opening).checkAudience,
-		(*opening).checkFreshness,
-		(*opening).checkEncryption,
-	} {
-		if err := check(o); err != nil {
-			return nil, o.blame(err)
-		}
-	}
-	opened, err := o.result()
-	if err != nil {
-		return nil, o.blame(parseError(err))
-	}
-	if err := o.readSecret(opened); err != nil {
-		return nil, o.blame(err)
-	}
-	if opened.IsEncrypted() && !o.step.KeepEncrypted {
-		if err := opened.decrypt(ctx, o.policy.Decrypter); err != nil {
-			return nil, o.blame(err)
-		}
-	}
-	return opened, nil
-}
-
-// parse reads the event out of the message. Of an EventBridge event, the outer members are checked against
-// what is signed.
-func (o *opening) parse(r *Received) (err error) {
-	if r.Format != EventBridge {
-		o.in, err = cejson.ParseSealed(r.Body)
-		return err
-	}
-	d, err := readDelivery(r.Body)
-	if err != nil {
-		return err
-	}
-	d.ignore = o.policy.IgnoreMembers
-	if o.in, err = d.event(); err != nil {
-		return err
-	}
-	o.outer = &d.outer
-	if o.account == "" {
-		o.account = d.account
-	}
-	if d.layout == Embedded {
-		o.detail = d
-	}
-	return nil
-}
-
-// blame notes on the verdict what the event claimed to be, and until when the bundle that judged it is valid.
-func (o *opening) blame(e *Error) *Error {
-	e.UnverifiedID, e.UnverifiedSource, e.UnverifiedType = o.in.ID, o.in.Source, o.in.Type
-	e.BundleExpires = o.bundleExpires
-	return e
 }

@@ -44,46 +44,31 @@ type secretField struct {
 }
 
 // checkEncryption says whether the data is encrypted as far as this consumer demands, and whether it can be
-// opened at all.
+// opened at all. A required field that is not there is no violation.
 func (o *opening) checkEncryption() *Error {
-	if e := o.checkRequired(); e != nil {
-		return e
+	var is enc // how the data is encrypted, if it is
+	if o.payload.profile != nil {
+		is = o.payload.profile.enc
 	}
-	if o.isEncrypted() && o.policy.Decrypter == nil && !o.step.KeepEncrypted {
+	if !is.whole {
+		if o.policy.RequireEncrypted {
+			return reject(ReasonNotEncrypted, "the data is not encrypted, or only some of its members are")
+		}
+		for _, field := range o.fields {
+			switch {
+			case o.in.Form == cejson.NoData:
+			case o.in.Form != cejson.JSONData, field.isClear(o.data, is.pointers):
+				return reject(ReasonNotEncrypted, "the field %.80q is not encrypted", field.text)
+			}
+		}
+	}
+	if is.some() && o.policy.Decrypter == nil && !o.step.KeepEncrypted {
 		return reject(ReasonNotARecipient, "the data is encrypted and no identity was given")
 	}
 	return nil
 }
 
 func (o *opening) isEncrypted() bool { return o.payload.profile != nil && o.payload.profile.enc.some() }
-
-func (o *opening) checkRequired() *Error {
-	if o.isEncrypted() && o.payload.profile.enc.whole {
-		return nil
-	}
-	if o.policy.RequireEncrypted {
-		return reject(ReasonNotEncrypted, "the data is not encrypted, or only some of its members are")
-	}
-	for _, p := range o.requiredFields {
-		if !o.covers(p) {
-			return reject(ReasonNotEncrypted, "the field %.80q is not encrypted", p.text)
-		}
-	}
-	return nil
-}
-
-// covers reports whether what p points to is encrypted, or not there; and so for what it would point to in
-// another case, which readers such as encoding/json take for the same.
-func (o *opening) covers(p pointer) bool {
-	if o.in.Form != cejson.JSONData {
-		return o.in.Form == cejson.NoData
-	}
-	var encrypted []pointer
-	if o.isEncrypted() {
-		encrypted = o.payload.profile.enc.pointers
-	}
-	return !p.isClear(o.data, encrypted)
-}
 
 // readSecret parses what is encrypted, and makes sure that it belongs to this event and says which key it is
 // under: all that can be said before a key is touched.
@@ -95,7 +80,7 @@ func (o *opening) readSecret(r *Opened) *Error {
 		bound: binding{id: o.in.ID, source: o.in.Source, typ: o.in.Type, producer: o.producer}}
 	var err *Error
 	if s.enc.whole {
-		err = s.readWhole(o.policy)
+		err = s.readWhole(&o.policy)
 	} else {
 		err = s.readFields()
 	}
