@@ -154,9 +154,23 @@ func (s *secret) readFields() *Error {
 	}
 	at, found := findAll(s.signed.Data, s.enc.pointers)
 	for i := range s.enc.pointers {
-		if err := s.readField(&s.enc.pointers[i], at[i], found[i]); err != nil {
-			return err
+		p := &s.enc.pointers[i]
+		what := fmt.Sprintf("the encrypted field %.80q", p.text)
+		if !found[i] || s.signed.Data[at[i].start] != '"' {
+			return reject(ReasonMalformed, "%s is not there, or no string", what)
 		}
+		text, _, err := strictjson.ReadString(s.signed.Data, at[i].start)
+		if err != nil {
+			return reject(ReasonMalformed, "%s: %v", what, err)
+		}
+		f := secretField{span: at[i], context: s.bound.field(p)}
+		if f.compact, err = jwe.ParseCompact(text); err == nil {
+			err = f.compact.Check(f.context)
+		}
+		if err != nil {
+			return secretError(what, err)
+		}
+		s.fields = append(s.fields, f)
 	}
 	for i := range s.fields {
 		if s.fields[i].compact.Commitment != s.fields[0].compact.Commitment { // no answer of a service opens both
@@ -164,26 +178,6 @@ func (s *secret) readFields() *Error {
 				s.enc.pointers[0].text, s.enc.pointers[i].text)
 		}
 	}
-	return nil
-}
-
-func (s *secret) readField(p *pointer, at span, found bool) *Error {
-	what := fmt.Sprintf("the encrypted field %.80q", p.text)
-	if !found || s.signed.Data[at.start] != '"' {
-		return reject(ReasonMalformed, "%s is not there, or no string", what)
-	}
-	text, _, err := strictjson.ReadString(s.signed.Data, at.start)
-	if err != nil {
-		return reject(ReasonMalformed, "%s: %v", what, err)
-	}
-	f := secretField{span: at, context: s.bound.field(p)}
-	if f.compact, err = jwe.ParseCompact(text); err == nil {
-		err = f.compact.Check(f.context)
-	}
-	if err != nil {
-		return secretError(what, err)
-	}
-	s.fields = append(s.fields, f)
 	return nil
 }
 
