@@ -13,7 +13,7 @@
 // whoever holds a producer's key; a handler whose effect is not bound to its IdempotencyKey, when the process
 // dies between the effect and Complete.
 //
-//	trust := ...                                             // a keys.Source
+//	trust := ...                                             // a trust.Source
 //	store := replay.NewMemory(nil)                           // several processes need a shared one
 //	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
 //	c, err := consumer.New("billing", trust, store, policy, &consumer.Options{Quarantine: quarantine})
@@ -36,7 +36,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/nilcheck"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // DefaultLease is short, because it is how long an event waits after a crash.
@@ -90,7 +90,7 @@ type Consumer struct {
 // admits again events that were completed under the narrower one and have been forgotten since: they may be
 // handled a second time, with the same IdempotencyKey. Unsafe.AnyAge is refused for that reason, since every
 // claim is forgotten one day.
-func New(name string, trust keys.Source, store replay.Store, policy *envelope.Policy, opts *Options) (*Consumer, error) {
+func New(name string, trust trust.Source, store replay.Store, policy *envelope.Policy, opts *Options) (*Consumer, error) {
 	c := &Consumer{name: name, store: store, counts: newCounts()}
 	if opts != nil {
 		c.opts = opts.clone()
