@@ -150,7 +150,7 @@ func (f *fixture) sealEvent() {
 }
 
 func (f *fixture) openEvent() {
-	_, err := envelope.Open(context.Background(), f.sealed, f.trust, &envelope.OpenOptions{MaxAge: time.Hour})
+	_, err := envelope.Open(context.Background(), f.sealed, f.trust, &envelope.Policy{MaxAge: time.Hour, Unsafe: envelope.Unsafe{AnySource: true}})
 	must(err == nil)
 }
 

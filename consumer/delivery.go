@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"time"
-
-	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/cejson"
@@ -72,10 +69,8 @@ type Message struct {
 // Delivery is a verified event, with its data as a T. Printed or logged it says which event it is, and tells
 // nothing of its data; marshalled as JSON it has the data, decrypted.
 type Delivery[T any] struct {
-	Data       T
-	Event      event.Event       // what was signed, and only that
-	Verified   Verified          // what is known of it
-	Unverified map[string]string // envelope.Passthrough only: the unsigned extension attributes; believe none
+	*envelope.Opened // the event, and what was verified of it
+	Data             T
 	// IdempotencyKey is the same for every delivery of this event to this consumer. Whoever makes the effect
 	// conditional on it has the effect once, even if the process dies between effect and completion.
 	//
@@ -87,23 +82,6 @@ type Delivery[T any] struct {
 	// Permission is the ID of the Permission that admitted the event, whatever its age; "" = none did, it is
 	// fresh.
 	Permission string
-}
-
-// Verified is who sealed an event, when, and what that covers.
-type Verified struct {
-	Producer         string
-	KeyIDs           []string  // the keys whose signatures counted, sorted
-	SignedAt         time.Time // the signed moment of sealing; zero = none was signed
-	ExpiresAt        time.Time // the signed end of the event's life; zero = none
-	SignedAttributes []string  // names of the attributes that were verified: core, then extensions
-	Foreign          bool      // sealed by another implementation of the standard
-
-	// Ignored are the names of members that something added on the way, and that are no part of Event: see
-	// envelope.Opened. nil = none.
-	Ignored []string
-
-	// Encryption says how the data was encrypted, all of it or which members; nil = it was not.
-	Encryption *envelope.Encryption
 }
 
 // Handler handles one verified event, its data as signed. An error means that the event is to be delivered
@@ -125,10 +103,7 @@ func Typed[T any](handle func(ctx context.Context, d Delivery[T]) error) Handler
 		return nil // Handle says that there is no handler
 	}
 	return func(ctx context.Context, raw Delivery[[]byte]) error {
-		d := Delivery[T]{
-			Event: raw.Event, Verified: raw.Verified, Unverified: raw.Unverified,
-			IdempotencyKey: raw.IdempotencyKey, Permission: raw.Permission,
-		}
+		d := Delivery[T]{Opened: raw.Opened, IdempotencyKey: raw.IdempotencyKey, Permission: raw.Permission}
 		if err := decode(raw.Data, raw.Event.DataContentType(), &d.Data); err != nil {
 			return newUnfit(err, reflect.TypeFor[T]())
 		}
@@ -154,16 +129,4 @@ func decode(data []byte, contentType string, into any) error {
 		return plainText("the data is null")
 	}
 	return json.Unmarshal(data, into)
-}
-
-// handOver is the verified event as the handler gets it.
-func handOver(o *envelope.Opened, r *Result) Delivery[[]byte] {
-	return Delivery[[]byte]{
-		Data: o.Event.Data(), Event: o.Event, Unverified: o.Unverified,
-		IdempotencyKey: r.IdempotencyKey, Permission: r.Permission,
-		Verified: Verified{
-			Producer: o.Producer, KeyIDs: o.KeyIDs, SignedAt: o.SignedAt, ExpiresAt: o.ExpiresAt,
-			SignedAttributes: o.SignedAttributes, Foreign: o.Foreign, Encryption: o.Encryption, Ignored: o.Ignored,
-		},
-	}
 }

@@ -26,7 +26,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	bundle, err := trust.NewBundle(trust.BundleOptions{Expires: time.Now().Add(24 * time.Hour)}, &trust.Key{
+	trust, err := trust.NewBundle(trust.BundleOptions{Expires: time.Now().Add(24 * time.Hour)}, &trust.Key{
 		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"},
 	})
 	if err != nil {
@@ -44,8 +44,8 @@ func Example() {
 		panic(err)
 	}
 
-	c, err := consumer.New("billing", bundle, replay.NewMemory(nil), &consumer.Options{
-		Sources: []string{"https://orders.example/*"},
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
+	c, err := consumer.New("billing", trust, replay.NewMemory(nil), policy, &consumer.Options{
 		Quarantine: consumer.QuarantineFunc(func(_ context.Context, r consumer.Record) error {
 			fmt.Println("quarantine:", r.Reason)
 			return nil
@@ -56,7 +56,7 @@ func Example() {
 		panic(err)
 	}
 	handler := consumer.Typed(func(_ context.Context, d consumer.Delivery[Order]) error {
-		fmt.Println("handled:", d.Data.Amount, d.Data.Item, "from", d.Verified.Producer)
+		fmt.Println("handled:", d.Data.Amount, d.Data.Item, "from", d.Producer)
 		return nil
 	})
 	for _, body := range [][]byte{sealed.JSON(), sealed.JSON(), []byte(`{"forged":true}`)} {

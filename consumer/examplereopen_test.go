@@ -51,12 +51,12 @@ func ExampleQuarantineKeys() {
 	if err != nil {
 		panic(err)
 	}
-	opts := &consumer.Options{
-		Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.invoice.*"},
-		Quarantine: refused, Logger: slog.New(slog.DiscardHandler), Now: clock,
+	policy := &envelope.Policy{
+		Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.invoice.*"}, Now: clock,
 	}
+	opts := &consumer.Options{Quarantine: refused, Logger: slog.New(slog.DiscardHandler)}
 	deliver := func(msg consumer.Message) {
-		c, err := consumer.New("billing", bundle, replay.NewMemory(nil), opts)
+		c, err := consumer.New("billing", bundle, replay.NewMemory(nil), policy, opts)
 		if err != nil {
 			panic(err)
 		}
@@ -65,7 +65,7 @@ func ExampleQuarantineKeys() {
 			return nil
 		}
 		result, err := c.Handle(context.Background(), msg, handle)
-		fmt.Println(result.Outcome, result.Reason, err)
+		fmt.Println(result.Outcome, result.Reason(), err)
 	}
 	deliver(consumer.Message{Body: sealed.JSON()})
 	var kept []byte // what `sealbus quarantine reopen` sends
@@ -77,7 +77,7 @@ func ExampleQuarantineKeys() {
 	}
 
 	now = now.Add(30 * 24 * time.Hour)
-	opts.Types = []string{"com.example.invoice.*", "com.example.order.*"}
+	policy.Types = []string{"com.example.invoice.*", "com.example.order.*"}
 	deliver(consumer.Message{Body: kept, Format: consumer.QuarantineRecord})
 
 	day := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)

@@ -48,7 +48,7 @@ var reasonCases = []reasonCase{
 		return body(w.sealAs(mallory, placed("1"), envelope.SealOptions{}).JSON())
 	}},
 	{reason: envelope.ReasonBadSignature, message: func(w *world) consumer.Message {
-		w.opts.RequiredAlgorithms = []keys.Algorithm{keys.ES256}
+		w.policy.RequiredAlgorithms = []keys.Algorithm{keys.ES256}
 		return body(w.event("1"))
 	}},
 	{reason: envelope.ReasonModified, message: func(w *world) consumer.Message {
@@ -68,7 +68,7 @@ var reasonCases = []reasonCase{
 		return body(w.sealAs(w.signers["billing"], placed("1"), envelope.SealOptions{}).JSON())
 	}},
 	{reason: envelope.ReasonTypeNotAllowed, message: func(w *world) consumer.Message {
-		w.opts.Types = []string{"com.example.invoice.*"}
+		w.policy.Types = []string{"com.example.invoice.*"}
 		return body(w.event("1"))
 	}},
 	{reason: envelope.ReasonAccountMismatch, message: func(w *world) consumer.Message {
@@ -81,13 +81,13 @@ var reasonCases = []reasonCase{
 		return consumer.Message{Body: edit(doc, "source", "https://orders.example/us"), Format: consumer.EventBridge}
 	}},
 	{reason: envelope.ReasonAudienceMismatch, message: func(w *world) consumer.Message {
-		w.opts.Audience = "central"
+		w.policy.Audience = "central"
 		return body(w.seal(placed("1"), envelope.SealOptions{Audience: "staging"}).JSON())
 	}},
 	{reason: envelope.ReasonUndated, message: func(w *world) consumer.Message { return body(w.foreign("1", "")) }},
 	{reason: envelope.ReasonExpired, message: func(w *world) consumer.Message {
 		b := w.event("1")
-		w.clock.Advance(consumer.DefaultMaxAge + time.Second)
+		w.clock.Advance(envelope.DefaultMaxAge + time.Second)
 		return body(b)
 	}},
 	{reason: envelope.ReasonFromFuture, message: func(w *world) consumer.Message {
@@ -115,7 +115,7 @@ var reasonCases = []reasonCase{
 	}},
 	{reason: envelope.ReasonNotEncrypted, message: func(w *world) consumer.Message {
 		w.keepSecrets()
-		w.opts.RequireEncrypted, w.encrypt = true, nil
+		w.policy.RequireEncrypted, w.encrypt = true, nil
 		return body(w.event("1"))
 	}},
 	{reason: envelope.ReasonDecryptFailed, message: func(w *world) consumer.Message {
@@ -274,7 +274,7 @@ func TestHandled(t *testing.T) {
 	if string(d.Data) != `{"amount":12,"item":"pen"}` || d.Event.Extensions()["region"] != "eu" || d.Unverified != nil {
 		t.Errorf("delivery %+v", d)
 	}
-	v := d.Verified
+	v := d.Opened
 	if v.Producer != "orders" || !slices.Equal(v.KeyIDs, []string{w.signers["orders"].Verifier().KeyID()}) || v.Foreign ||
 		!v.SignedAt.Equal(start) || !v.ExpiresAt.Equal(start.Add(time.Hour)) || !slices.Contains(v.SignedAttributes, "region") {
 		t.Errorf("verified %+v", v)
@@ -295,7 +295,7 @@ func TestHandled(t *testing.T) {
 // everybody.
 func TestUntil(t *testing.T) {
 	w := newWorld(t)
-	w.opts.MaxAge, w.opts.QueueRetention, w.opts.Skew, w.opts.UnsafeAllowUndated = time.Hour, 2*time.Hour, time.Minute, true
+	w.policy.MaxAge, w.policy.Skew, w.policy.Unsafe.AllowUndated = 3*time.Hour, time.Minute, true
 	window := 6*time.Hour + time.Minute // twice the window, and the skew
 	genuine := w.event("1")
 	w.clock.Advance(time.Hour)
@@ -324,7 +324,7 @@ func (w *world) published() []byte {
 func newForgetfulWorld(t *testing.T) *world {
 	w := newWorld(t)
 	w.store.Store = replay.NewMemory(&replay.MemoryOptions{Now: w.clock.Now, Capacity: 1})
-	w.opts.MaxAge, w.opts.Skew = time.Hour, time.Minute
+	w.policy.MaxAge, w.policy.Skew = time.Hour, time.Minute
 	return w
 }
 
@@ -344,7 +344,7 @@ func TestCopyPublishedAgain(t *testing.T) {
 	for name, other := range map[string]bool{"clear": false, "other content": true} {
 		t.Run(name, func(t *testing.T) {
 			w := newForgetfulWorld(t)
-			w.opts.RememberFor = w.opts.MaxAge
+			w.opts.RememberFor = w.policy.MaxAge
 			first := w.published()
 			w.want(first, consumer.Handled, "")
 			w.clock.Advance(50 * time.Minute)
@@ -413,7 +413,7 @@ func TestClaimsAreSeparate(t *testing.T) {
 	theirs := placed("1")
 	theirs.SetSource("https://billing.example/eu")
 	w.want(w.sealAs(w.signers["billing"], theirs, envelope.SealOptions{}).JSON(), consumer.Handled, "")
-	other, err := consumer.New("other", &w.trust, w.store, &w.opts)
+	other, err := consumer.New("other", &w.trust, w.store, &w.policy, &w.opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -459,7 +459,7 @@ func TestHandledWithoutWhatWasAdded(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t)
-			w.opts.IgnoreMembers = test.ignore
+			w.policy.IgnoreMembers = test.ignore
 			entry, err := w.seal(placed("1"), envelope.SealOptions{}).EventBridge(test.layout)
 			if err != nil {
 				t.Fatal(err)
@@ -479,8 +479,8 @@ func TestHandledWithoutWhatWasAdded(t *testing.T) {
 			if test.reason != "" {
 				return
 			}
-			if !slices.Equal(got.Verified.Ignored, []string{test.member}) || strings.Contains(string(got.Data), test.member) {
-				t.Errorf("ignored %q, data %s", got.Verified.Ignored, got.Data)
+			if !slices.Equal(got.Ignored, []string{test.member}) || strings.Contains(string(got.Data), test.member) {
+				t.Errorf("ignored %q, data %s", got.Ignored, got.Data)
 			}
 		})
 	}
@@ -634,7 +634,7 @@ func TestCompleteFails(t *testing.T) {
 	t.Run("once", func(t *testing.T) {
 		w := newWorld(t)
 		flaky := &flakyComplete{faultyStore: w.store}
-		c, err := consumer.New("test", &w.trust, flaky, &w.opts)
+		c, err := consumer.New("test", &w.trust, flaky, &w.policy, &w.opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -718,7 +718,7 @@ func TestTyped(t *testing.T) {
 	var got []order
 	handler := consumer.Typed(func(_ context.Context, d consumer.Delivery[order]) error {
 		got = append(got, d.Data)
-		if d.Event.ID() != "1" || d.Verified.Producer != "orders" || d.IdempotencyKey == "" {
+		if d.Event.ID() != "1" || d.Producer != "orders" || d.IdempotencyKey == "" {
 			t.Errorf("delivery %+v", d)
 		}
 		return nil
@@ -771,7 +771,7 @@ func TestForeignIsJudgedOnItsTime(t *testing.T) {
 	w.want(w.foreign("1", "2026-03-01T11:00:00Z"), consumer.Handled, "")
 	w.want(w.foreign("1", "2026-03-01T11:00:00Z"), consumer.Duplicate, envelope.ReasonReplayed)
 	w.want(w.foreign("2", "2026-02-28T11:00:00Z"), consumer.Quarantined, envelope.ReasonExpired)
-	w.opts.UnsafeAllowUndated = true
+	w.policy.Unsafe.AllowUndated = true
 	w.want(w.foreign("3", ""), consumer.Handled, "")
 	w.want(w.foreign("3", ""), consumer.Duplicate, envelope.ReasonReplayed)
 }
@@ -785,7 +785,7 @@ func TestForeignWithoutASignatureIsADuplicate(t *testing.T) {
 		w.enrol("gateway", "https://orders.example/*")
 		w.publish(trust.BundleOptions{})
 		w.want(w.foreignBy("1", at, `{"a":1}`, order...), consumer.Handled, "")
-		producers := map[string]bool{w.handled[0].Verified.Producer: true}
+		producers := map[string]bool{w.handled[0].Producer: true}
 		for _, left := range order {
 			r, err := w.deliver(w.foreignBy("1", at, `{"a":1}`, left))
 			w.check(r, err, consumer.Duplicate, envelope.ReasonReplayed)
@@ -814,11 +814,11 @@ func TestForeignWithOtherContentIsAnotherEvent(t *testing.T) {
 	}
 }
 
-func TestQueueRetentionWidensTheWindow(t *testing.T) {
+func TestMaxAgeIncludesTheTimeInQueues(t *testing.T) {
 	w := newWorld(t)
 	b := w.event("1")
-	w.opts.QueueRetention = 14 * 24 * time.Hour
-	w.clock.Advance(w.opts.QueueRetention + consumer.DefaultMaxAge)
+	w.policy.MaxAge = envelope.DefaultMaxAge + 14*24*time.Hour
+	w.clock.Advance(w.policy.MaxAge)
 	w.want(b, consumer.Handled, "")
 	w.want(b, consumer.Duplicate, envelope.ReasonReplayed)
 	w.clock.Advance(time.Second)

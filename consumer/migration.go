@@ -36,7 +36,7 @@ type Migration struct {
 func (o *Options) checkMigration() error {
 	for i := range o.UnsafeMigration {
 		m := &o.UnsafeMigration[i]
-		if err := checkPatterns([]string{m.Source}, []string{m.Type}); err != nil {
+		if err := errors.Join(keys.CheckSourcePattern(m.Source), keys.CheckTypePattern(m.Type)); err != nil {
 			return fmt.Errorf("UnsafeMigration: %w", err)
 		}
 		switch {
@@ -104,7 +104,7 @@ func (d *delivery) migrate(ctx context.Context, m *Migration, verdict *envelope.
 			UnverifiedID: verdict.UnverifiedID, UnverifiedSource: verdict.UnverifiedSource,
 			UnverifiedType: verdict.UnverifiedType,
 		}
-		d.result.Outcome, d.result.Reason, d.result.Verdict = Retry, failed.Reason, failed
+		d.result.Outcome, d.result.Verdict = Retry, failed
 		return failed
 	}
 	d.result.Outcome = Migrating

@@ -119,7 +119,7 @@ func TestMigrationEnds(t *testing.T) {
 // On a bus that migrates there are events that are no CloudEvents at all, and some that are not well-formed.
 func TestMigrationOnABus(t *testing.T) {
 	w := newWorld(t)
-	w.opts.Sources = []string{"orders.legacy"}
+	w.policy.Sources = []string{"orders.legacy"}
 	seen := migrates(w, new(error))
 	w.opts.UnsafeMigration[0].Source, w.opts.UnsafeMigration[0].Type = "orders.legacy", "*"
 	sealed := w.delivery(w.seal(placed("1"), envelope.SealOptions{}), "111111111111")

@@ -27,7 +27,7 @@ func TestQuarantineAndReopen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.opts.Quarantine, w.opts.Types = q, []string{"com.example.invoice.*"}
+	w.opts.Quarantine, w.policy.Types = q, []string{"com.example.invoice.*"}
 	w.want(w.event("1"), consumer.Quarantined, envelope.ReasonTypeNotAllowed)
 	var kept []quarantine.Entry
 	for e, err := range q.List(t.Context(), nil) {
@@ -39,7 +39,7 @@ func TestQuarantineAndReopen(t *testing.T) {
 	if len(kept) != 1 || kept[0].Record.Quarantine != "bin" {
 		t.Fatalf("in quarantine: %+v", kept)
 	}
-	w.opts.Types = nil
+	w.policy.Types = nil
 	w.wantMessage(reopening(kept[0].Document), consumer.Handled, "")
 	w.want(kept[0].Record.Message.Body, consumer.Duplicate, envelope.ReasonReplayed)
 }

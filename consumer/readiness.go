@@ -105,13 +105,13 @@ func (noTrust) Bundle(context.Context) (*trust.Bundle, error) { return nil, trus
 
 // Delivered counts a delivery that passed (duplicates did), was migrating, or was put into quarantine, as it
 // is after the end of an UnsafeMigration. What is to be delivered again counts then.
-func (r *Readiness) Delivered(ctx context.Context, report Report) {
-	switch report.Result.Outcome {
+func (r *Readiness) Delivered(ctx context.Context, of Result) {
+	switch of.Outcome {
 	case Handled, Duplicate:
-		r.verified(report.Result.Producer, report.At)
+		r.verified(of.Producer, of.At)
 	case Migrating, Quarantined:
-		if v := report.Result.Verdict; v != nil {
-			r.refused(ctx, v, report.At)
+		if v := of.Verdict; v != nil {
+			r.refused(ctx, v, of.At)
 		}
 	}
 }

@@ -87,9 +87,9 @@ func TestReadinessWithoutTrust(t *testing.T) {
 	w := newWorld(t)
 	ready := allMigrate(w)
 	refuse := func() {
-		ready.Delivered(t.Context(), consumer.Report{Result: consumer.Result{
+		ready.Delivered(t.Context(), consumer.Result{
 			Outcome: consumer.Migrating, Verdict: &envelope.Error{Reason: envelope.ReasonUnsigned, UnverifiedSource: source, UnverifiedType: typ},
-		}})
+		})
 	}
 	w.trust.err = errors.New("down")
 	refuse()
@@ -123,9 +123,9 @@ func TestReadinessIsBounded(t *testing.T) {
 	w := newWorld(t)
 	ready := allMigrate(w)
 	refuse := func(source string) {
-		ready.Delivered(t.Context(), consumer.Report{Result: consumer.Result{
+		ready.Delivered(t.Context(), consumer.Result{
 			Outcome: consumer.Migrating, Verdict: &envelope.Error{Reason: envelope.ReasonUnsigned, UnverifiedSource: source, UnverifiedType: typ},
-		}})
+		})
 	}
 	for i := range 10_000 {
 		refuse(fmt.Sprintf("https://stray.example/%d/%s", i, strings.Repeat("x", 5000)))
@@ -156,10 +156,10 @@ func TestReadinessConcurrent(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 100 {
-				ready.Delivered(t.Context(), consumer.Report{Result: consumer.Result{Outcome: consumer.Handled, Producer: "orders"}})
-				ready.Delivered(t.Context(), consumer.Report{Result: consumer.Result{
+				ready.Delivered(t.Context(), consumer.Result{Outcome: consumer.Handled, Producer: "orders"})
+				ready.Delivered(t.Context(), consumer.Result{
 					Outcome: consumer.Migrating, Verdict: &envelope.Error{Reason: envelope.ReasonUnsigned, UnverifiedSource: source, UnverifiedType: typ},
-				}})
+				})
 				ready.NotReady(t.Context())
 			}
 		})

@@ -94,13 +94,13 @@ func TestReopen(t *testing.T) {
 			if format == consumer.EventBridge {
 				msg.Body = w.delivery(w.seal(placed("1"), envelope.SealOptions{}), "222222222222")
 			}
-			w.opts.Types = []string{"com.example.invoice.*"}
+			w.policy.Types = []string{"com.example.invoice.*"}
 			w.wantMessage(msg, consumer.Quarantined, envelope.ReasonTypeNotAllowed)
 			rec := w.bin.records[0]
 			if !reflect.DeepEqual(rec.Message, msg) || rec.Quarantine != "bin" || rec.Consumer != "test" {
 				t.Fatalf("record %+v", rec)
 			}
-			w.opts.Types = nil
+			w.policy.Types = nil
 			r := w.reopen(consumer.Handled, "")
 			if len(w.handled) != 1 || r.Permission != "" || r.ID != "1" {
 				t.Errorf("%+v, handled %d", r, len(w.handled))
@@ -116,12 +116,12 @@ func TestReopenIsJudgedNow(t *testing.T) {
 	w := newWorld(t)
 	w.reopens()
 	b := w.event("1")
-	w.opts.Types = []string{"com.example.invoice.*"}
+	w.policy.Types = []string{"com.example.invoice.*"}
 	w.wantMessage(archived(b), consumer.Quarantined, envelope.ReasonTypeNotAllowed)
 	first := w.bin.records[0]
 	w.clock.Advance(time.Hour)
 	w.reopen(consumer.Quarantined, envelope.ReasonTypeNotAllowed)
-	w.opts.Types = nil
+	w.policy.Types = nil
 	w.clock.Advance(long)
 	r := w.reopen(consumer.Quarantined, envelope.ReasonExpired)
 	if c := r.Verdict.Cause; !strings.Contains(c, `"bin"`) || !strings.Contains(c, "Permission") {
@@ -177,10 +177,10 @@ func TestReopenAndCopies(t *testing.T) {
 		w.reopens()
 		b := w.event("1")
 		w.fail = errors.New("no")
-		types := w.opts.Types
-		w.opts.Types = []string{"com.example.invoice.*"}
+		types := w.policy.Types
+		w.policy.Types = []string{"com.example.invoice.*"}
 		w.want(b, consumer.Quarantined, envelope.ReasonTypeNotAllowed)
-		w.opts.Types, w.fail = types, nil
+		w.policy.Types, w.fail = types, nil
 		return w, b
 	}
 	t.Run("copy first", func(t *testing.T) {
@@ -202,12 +202,12 @@ func TestReopenAndCopies(t *testing.T) {
 		w.late().Until = start.Add(time.Hour)
 		w.reopen(consumer.Handled, "")
 		for _, until := range w.store.untils {
-			if !until.Equal(start.Add(2*consumer.DefaultMaxAge + envelope.DefaultSkew)) {
+			if !until.Equal(start.Add(2*envelope.DefaultMaxAge + envelope.DefaultSkew)) {
 				t.Errorf("claimed until %v", until)
 			}
 		}
 		w.opts.Permissions = nil
-		w.clock.Advance(consumer.DefaultMaxAge)
+		w.clock.Advance(envelope.DefaultMaxAge)
 		w.want(b, consumer.Duplicate, envelope.ReasonReplayed)
 		w.reopen(consumer.Duplicate, envelope.ReasonReplayed)
 	})
@@ -402,7 +402,7 @@ func TestNewRefusesAnyQuarantine(t *testing.T) {
 	if w.bin.keys, err = consumer.AnyQuarantine(macKey); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := consumer.New("test", &w.trust, w.store, &w.opts); err == nil {
+	if _, err := consumer.New("test", &w.trust, w.store, &w.policy, &w.opts); err == nil {
 		t.Error("no error")
 	}
 }

@@ -44,6 +44,7 @@ type world struct {
 	trust   source1
 	store   *faultyStore
 	bin     *bin
+	policy  envelope.Policy
 	opts    consumer.Options
 	handled []consumer.Delivery[[]byte]
 	fail    error // what the handler returns
@@ -146,10 +147,8 @@ func newWorld(t *testing.T) *world {
 	w.enrol("billing", "https://billing.example/*")
 	w.publish(trust.BundleOptions{})
 	w.store = &faultyStore{Store: replay.NewMemory(&replay.MemoryOptions{Now: w.clock.Now})}
-	w.opts = consumer.Options{
-		Sources: []string{"https://orders.example/*", "https://billing.example/*"}, Quarantine: w.bin,
-		Logger: slog.New(slog.DiscardHandler), Now: w.clock.Now,
-	}
+	w.policy = envelope.Policy{Sources: []string{"https://orders.example/*", "https://billing.example/*"}, Now: w.clock.Now}
+	w.opts = consumer.Options{Quarantine: w.bin, Logger: slog.New(slog.DiscardHandler)}
 	return w
 }
 
@@ -223,7 +222,7 @@ func (w *world) event(id string) []byte {
 
 func (w *world) consumer() *consumer.Consumer {
 	w.Helper()
-	c, err := consumer.New("test", &w.trust, w.store, &w.opts)
+	c, err := consumer.New("test", &w.trust, w.store, &w.policy, &w.opts)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -250,8 +249,8 @@ func (w *world) want(body []byte, outcome consumer.Outcome, reason envelope.Reas
 
 func (w *world) check(r consumer.Result, err error, outcome consumer.Outcome, reason envelope.Reason) {
 	w.Helper()
-	if r.Outcome != outcome || r.Reason != reason {
-		w.Fatalf("%s, reason %q, want %s, reason %q (error: %v)", r.Outcome, r.Reason, outcome, reason, err)
+	if r.Outcome != outcome || r.Reason() != reason {
+		w.Fatalf("%s, reason %q, want %s, reason %q (error: %v)", r.Outcome, r.Reason(), outcome, reason, err)
 	}
 	if (err != nil) != (outcome == consumer.Retry) {
 		w.Fatalf("%s with error %v", outcome, err)

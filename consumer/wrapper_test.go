@@ -63,7 +63,7 @@ func TestWrappedAccount(t *testing.T) {
 	stated.Account = ours
 	w.wantMessage(stated, consumer.Handled, "")
 	w.opts.Wrapper = "nonsense"
-	if _, err := consumer.New("test", &w.trust, w.store, &w.opts); err == nil {
+	if _, err := consumer.New("test", &w.trust, w.store, &w.policy, &w.opts); err == nil {
 		t.Error("an unknown wrapper")
 	}
 }

@@ -20,7 +20,7 @@ import (
 )
 
 func (c *confidential) open(doc []byte, d *envelope.Decrypter, now func() time.Time) (*envelope.Opened, error) {
-	return envelope.Open(c.t.Context(), doc, c.trust, &envelope.OpenOptions{Now: now, Decrypter: d})
+	return envelope.Open(c.t.Context(), doc, c.trust, &envelope.Policy{Now: now, Decrypter: d, Unsafe: unchecked})
 }
 
 // A consumer process decrypts each content key once in 15 minutes, whatever comes in between; another source
@@ -79,7 +79,7 @@ func TestRevokedIdentity(t *testing.T) {
 	}{
 		{retired, d, ""}, {expired, d, envelope.ReasonNotARecipient}, {c.trust, d, ""}, {revoked, d, envelope.ReasonNotARecipient}, {revoked, lax, ""},
 	} {
-		_, err := envelope.Open(t.Context(), sealed, test.trust, &envelope.OpenOptions{Now: fixedNow, Decrypter: test.d})
+		_, err := envelope.Open(t.Context(), sealed, test.trust, &envelope.Policy{Now: fixedNow, Decrypter: test.d, Unsafe: unchecked})
 		wantReason(t, err, test.want)
 		if test.want != "" && !strings.Contains(err.Error(), "revoked or expired") {
 			t.Errorf("got %v", err)
@@ -129,7 +129,7 @@ func TestKeepEncrypted(t *testing.T) {
 	c := newConfidential(t)
 	for _, fields := range [][]string{nil, {"/a"}} {
 		sealed := c.seal(secretEvent(`{"a":1,"b":2}`), envelope.SealOptions{Encrypt: c.encrypter(), EncryptFields: fields}).JSON()
-		kept, err := envelope.Open(t.Context(), sealed, c.trust, &envelope.OpenOptions{Now: fixedNow, KeepEncrypted: true})
+		kept, err := openKept(t, sealed, c.trust, &envelope.Policy{Now: fixedNow, Unsafe: unchecked})
 		check(t, err)
 		if !kept.IsEncrypted() || strings.Contains(string(kept.Event.Data()), `"a":1`) || len(kept.Encryption.Recipients) != 3 {
 			t.Errorf("kept %s", kept.Event)
@@ -169,7 +169,7 @@ func TestEncryptToConsumers(t *testing.T) {
 	sealed := func() (recipients []string) {
 		t.Helper()
 		s := c.seal(secretEvent(`1`), envelope.SealOptions{Encrypt: e, Now: clock.now})
-		o, err := envelope.Open(t.Context(), s.JSON(), c.trust, &envelope.OpenOptions{Now: clock.now, KeepEncrypted: true})
+		o, err := openKept(t, s.JSON(), c.trust, &envelope.Policy{Now: clock.now, Unsafe: unchecked})
 		check(t, err)
 		return o.Encryption.Recipients
 	}
@@ -254,7 +254,7 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 	c := newConfidential(t)
 	e, d := c.encrypter(), c.decrypter(c.x25519)
 	sealed := c.seal(secretEvent(`{"a":"the secret of this event"}`), envelope.SealOptions{Encrypt: e})
-	kept, err := envelope.Open(t.Context(), sealed.JSON(), c.trust, &envelope.OpenOptions{Now: fixedNow, KeepEncrypted: true, Decrypter: d})
+	kept, err := openKept(t, sealed.JSON(), c.trust, &envelope.Policy{Now: fixedNow, Decrypter: d, Unsafe: unchecked})
 	check(t, err)
 	_, err = kept.Decrypt(t.Context(), d)
 	check(t, err)

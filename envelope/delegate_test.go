@@ -89,7 +89,7 @@ func TestDelegate(t *testing.T) {
 				if !slices.Equal(sealed.KeyIDs(), []string{s.KeyID()}) {
 					t.Errorf("signed by %v", sealed.KeyIDs())
 				}
-				opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.OpenOptions{Now: c.now, RequiredAlgorithms: []keys.Algorithm{keys.Ed25519}})
+				opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: c.now, RequiredAlgorithms: []keys.Algorithm{keys.Ed25519}, Unsafe: unchecked})
 				if err != nil || opened.Producer != "orders" || !slices.Equal(opened.KeyIDs, []string{r.Verifier().KeyID()}) {
 					t.Fatalf("opened %+v: %v", opened, err)
 				}
@@ -172,7 +172,7 @@ func TestDelegatedVerdicts(t *testing.T) {
 			{trusting(t, elsewhere), envelope.ReasonSourceNotAllowed}, {trusting(t, otherType), envelope.ReasonTypeNotAllowed},
 			{trusting(t, expired), envelope.ReasonKeyNotValid}, {trusting(t, stranger), envelope.ReasonUnknownKey},
 		} {
-			_, err := envelope.Open(t.Context(), sealed.JSON(), test.trust, &envelope.OpenOptions{Now: c.now})
+			_, err := envelope.Open(t.Context(), sealed.JSON(), test.trust, &envelope.Policy{Now: c.now, Unsafe: unchecked})
 			wantReason(t, err, test.want)
 		}
 	}
@@ -189,7 +189,7 @@ func TestRootSignsOnceAnHour(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.OpenOptions{Now: c.now, Skew: time.Nanosecond}); err != nil {
+		if _, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: c.now, Skew: time.Nanosecond, Unsafe: unchecked}); err != nil {
 			t.Fatalf("%s: %v", c.now(), err)
 		}
 		sessions[sealed.KeyIDs()[0]] = true
@@ -248,7 +248,7 @@ func TestSessionIsOfTheMoment(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.OpenOptions{Now: c.now}); err != nil || s.KeyID() == first || r.calls.Load() != 2 {
+		if _, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: c.now, Unsafe: unchecked}); err != nil || s.KeyID() == first || r.calls.Load() != 2 {
 			t.Errorf("%s: %v, %d root signatures", jump, err, r.calls.Load())
 		}
 	}
@@ -295,7 +295,7 @@ func TestDelegatedHybrid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts := &envelope.OpenOptions{Now: c.now, RequiredAlgorithms: []keys.Algorithm{keys.Ed25519, keys.MLDSA65}}
+	opts := &envelope.Policy{Now: c.now, RequiredAlgorithms: []keys.Algorithm{keys.Ed25519, keys.MLDSA65}, Unsafe: unchecked}
 	if _, err := envelope.Open(t.Context(), sealed.JSON(), trust, opts); err != nil {
 		t.Error(err)
 	}
@@ -317,7 +317,7 @@ func TestStatementOfAnotherSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	swapped := withDelegation(t, one.JSON(), string(other.Statement()))
-	_, err = envelope.Open(t.Context(), swapped, trust, &envelope.OpenOptions{Now: c.now})
+	_, err = envelope.Open(t.Context(), swapped, trust, &envelope.Policy{Now: c.now, Unsafe: unchecked})
 	wantReason(t, err, envelope.ReasonBadSignature)
 }
 

@@ -19,10 +19,11 @@
 // holds a recipient's.
 //
 //	signers, err := ring.Signers(time.Now())                  // ring is a keys.Keyring
-//	source, err := trust.WatchFile("trust.dsse", roots, nil)  // or any other trust.Source
+//	trust, err := trust.WatchFile("trust.dsse", roots, nil)    // or any other trust.Source
+//	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}, Audience: "central"}
 //	sealed, err := envelope.Seal(ctx, ev, signers[0], &envelope.SealOptions{Audience: "central"})
-//	opened, err := envelope.Open(ctx, sealed.JSON(), source, &envelope.OpenOptions{Audience: "central", MaxAge: time.Hour})
+//	opened, err := envelope.Open(ctx, sealed.JSON(), trust, policy)
 //	if envelope.ReasonOf(err).Class() == envelope.Transient { ... } // ask again: nothing was judged
 //
-// Stable: Seal, Open, OpenEventBridge, their options and results, the Reasons and their classes, the wire.
+// Stable: Seal, Open, Policy, Opener, their options and results, the Reasons and their classes, the wire.
 package envelope

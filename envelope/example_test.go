@@ -53,14 +53,15 @@ func Example_confidential() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	bundle, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
+	trust, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
 		Verifier: root.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"},
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	opened, err := envelope.Open(ctx, sealed.JSON(), bundle, &envelope.OpenOptions{
-		MaxAge: time.Hour, Decrypter: decrypter, RequireEncryptedFields: []string{"/card"},
+	opened, err := envelope.Open(ctx, sealed.JSON(), trust, &envelope.Policy{
+		Sources: []string{"https://orders.example/*"}, MaxAge: time.Hour,
+		Decrypter: decrypter, RequireEncryptedFields: []string{"/card"},
 	})
 	if err != nil {
 		log.Fatal(err)

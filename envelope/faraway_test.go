@@ -24,7 +24,7 @@ func TestTimesFarAway(t *testing.T) {
 	} {
 		sealed := func() time.Time { return time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC) }
 		doc := c.seal(orderEvent(t), envelope.SealOptions{Now: sealed}).JSON()
-		opts := &envelope.OpenOptions{Now: fixedNow, MaxAge: time.Hour}
+		opts := &envelope.Policy{Now: fixedNow, MaxAge: time.Hour, Unsafe: anySource}
 		_, err := envelope.Open(t.Context(), doc, c.trust, opts)
 		wantReason(t, err, want.reason)
 		if text := err.Error(); !strings.Contains(text, want.says) || strings.Contains(text, "2562047") {

@@ -29,7 +29,7 @@ type victim struct {
 	name     string
 	bridge   bool
 	tree     *node
-	opts     *envelope.OpenOptions
+	opts     *envelope.Policy
 	event    string
 	producer string
 }
@@ -130,9 +130,10 @@ func makeVictim(t testing.TB, name, layout string, p *mint.Plan, opened string) 
 	}
 	v := &victim{
 		name: name, bridge: layout != "", tree: parseTree(t, text), event: opened, producer: "orders",
-		opts: &envelope.OpenOptions{
+		opts: &envelope.Policy{
 			Now: fixed(vectorNow), MaxAge: 5 * time.Minute, Audience: "central", Decrypter: openBoth(t),
 			ExtensionTypes: map[string]envelope.AttributeType{"token": envelope.Binary, "due": envelope.Timestamp, "docs": envelope.URI},
+			Unsafe:         anySource,
 		},
 	}
 	if p.CoreOnly || p.Event.Get("audience") == "" {
@@ -151,7 +152,7 @@ func everybody(t testing.TB) *trust.Bundle {
 
 func (v *victim) open(in []byte, trust trust.Source) (*envelope.Opened, error) {
 	if v.bridge {
-		return envelope.OpenEventBridge(context.Background(), in, trust, v.opts)
+		return openEventBridge(context.Background(), in, trust, v.opts)
 	}
 	return envelope.Open(context.Background(), in, trust, v.opts)
 }

@@ -38,7 +38,7 @@ func TestNamelessVerdict(t *testing.T) {
 		{"too many", order("orders"), nine, "the signature names no key, and too many keys may have made it: an event has 8 tries for such signatures"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			opened, err := envelope.Open(t.Context(), seal(withoutKeyID(test.plan)), test.trust, &envelope.OpenOptions{Now: fixed(vectorNow)})
+			opened, err := envelope.Open(t.Context(), seal(withoutKeyID(test.plan)), test.trust, &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked})
 			e, _ := errors.AsType[*envelope.Error](err)
 			if e == nil || opened != nil || e.Reason != envelope.ReasonUnknownKey || e.Cause != test.cause {
 				t.Fatalf("got %v", err)
@@ -48,7 +48,7 @@ func TestNamelessVerdict(t *testing.T) {
 			}
 		})
 	}
-	_, err = envelope.Open(t.Context(), seal(order("unlisted")), bundleOf(t, "orders"), &envelope.OpenOptions{Now: fixed(vectorNow)})
+	_, err = envelope.Open(t.Context(), seal(order("unlisted")), bundleOf(t, "orders"), &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked})
 	if e, _ := errors.AsType[*envelope.Error](err); e == nil || e.Fix() != envelope.ReasonUnknownKey.Explain().Fix {
 		t.Errorf("a signature that names its key: %v", err)
 	}
@@ -58,7 +58,7 @@ func TestNamelessVerdict(t *testing.T) {
 // too many are at hand is no reason to ask.
 func TestNamelessRefresh(t *testing.T) {
 	open := func(source *liveSource) error {
-		_, err := envelope.Open(t.Context(), seal(withoutKeyID(order("next"))), source, &envelope.OpenOptions{Now: fixed(vectorNow)})
+		_, err := envelope.Open(t.Context(), seal(withoutKeyID(order("next"))), source, &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked})
 		return err
 	}
 	source := &liveSource{held: bundleOf(t, "orders"), fresh: bundleOf(t, "orders", "next")}

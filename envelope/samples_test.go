@@ -50,7 +50,7 @@ func TestSamples(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.OpenOptions{Now: fixedNow})
+				opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: fixedNow, Unsafe: unchecked})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -94,7 +94,7 @@ func throughBridge(t *testing.T, sealed *envelope.Sealed, trust trust.Source, la
 		return
 	}
 	delivery := mint.Delivery(entry.Source, entry.DetailType, "111122223333", string(entry.Detail)).String()
-	opened, err := envelope.OpenEventBridge(t.Context(), []byte(delivery), trust, &envelope.OpenOptions{Now: fixedNow})
+	opened, err := openEventBridge(t.Context(), []byte(delivery), trust, &envelope.Policy{Now: fixedNow, Unsafe: unchecked})
 	if err != nil || string(opened.JSON()) != want {
 		t.Errorf("layout %d: %v\n%s", layout, err, delivery)
 	}

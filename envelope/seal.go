@@ -139,6 +139,13 @@ func Seal(ctx context.Context, ev event.Event, signer keys.Signer, opts *SealOpt
 	return s.finish()
 }
 
+func clock(now func() time.Time) time.Time {
+	if now == nil {
+		return time.Now()
+	}
+	return now()
+}
+
 func sealError(err error) error {
 	if e, ok := errors.AsType[*cejson.Error](err); ok {
 		return &SealError{Member: e.Member, Problem: e.Msg, Err: err}

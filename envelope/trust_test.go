@@ -91,7 +91,7 @@ func TestRefresh(t *testing.T) {
 			if test.fresh != nil {
 				source.fresh = bundleOf(t, test.fresh...)
 			}
-			_, err := envelope.Open(t.Context(), seal(test.plan), source, &envelope.OpenOptions{Now: fixed(vectorNow), RequiredAlgorithms: test.algorithms})
+			_, err := envelope.Open(t.Context(), seal(test.plan), source, &envelope.Policy{Now: fixed(vectorNow), RequiredAlgorithms: test.algorithms, Unsafe: unchecked})
 			if got := envelope.ReasonOf(err); got != test.want || test.err != nil && !errors.Is(err, test.err) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
@@ -120,7 +120,7 @@ func TestRefreshWithoutChange(t *testing.T) {
 		}
 		judged := 0
 		now := func() time.Time { judged++; return moment(vectorNow) }
-		_, err := envelope.Open(t.Context(), seal(order("next")), source, &envelope.OpenOptions{Now: now})
+		_, err := envelope.Open(t.Context(), seal(order("next")), source, &envelope.Policy{Now: now, Unsafe: unchecked})
 		if envelope.ReasonOf(err) != envelope.ReasonUnknownKey || judged != test.want || len(source.asked) != 1 {
 			t.Errorf("%s: got %v, judged %d times, asked for %q", name, err, judged, source.asked)
 		}
@@ -142,26 +142,18 @@ func TestRefreshOfAnAlias(t *testing.T) {
 	for name, plan := range map[string]mint.Plan{"direct": direct, "vouching": vouching} {
 		old, both := trusting(t, under("orders")), trusting(t, under("orders"), under("next"))
 		source := &liveSource{held: old, fresh: both}
-		if _, err := envelope.Open(t.Context(), seal(plan), source, &envelope.OpenOptions{Now: fixed(vectorNow)}); err != nil || !slices.Equal(source.asked, []string{"kid-1"}) {
+		if _, err := envelope.Open(t.Context(), seal(plan), source, &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked}); err != nil || !slices.Equal(source.asked, []string{"kid-1"}) {
 			t.Errorf("%s: got %v, asked for %q", name, err, source.asked)
 		}
 		source = &liveSource{held: old, fresh: old}
-		if _, err := envelope.Open(t.Context(), seal(plan), source, &envelope.OpenOptions{Now: fixed(vectorNow)}); envelope.ReasonOf(err) != envelope.ReasonBadSignature {
+		if _, err := envelope.Open(t.Context(), seal(plan), source, &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked}); envelope.ReasonOf(err) != envelope.ReasonBadSignature {
 			t.Errorf("%s, and no newer key: got %v", name, err)
 		}
 	}
 }
 
 func TestNilTrust(t *testing.T) {
-	if _, err := envelope.Open(t.Context(), seal(order("orders")), nil, nil); envelope.ReasonOf(err) != envelope.ReasonTrustUnavailable {
-		t.Errorf("got %v", err)
-	}
-}
-
-// A negative window is a mistake, and leaves nothing fresh: it does not turn freshness off.
-func TestNegativeWindow(t *testing.T) {
-	opts := &envelope.OpenOptions{Now: fixed(vectorNow), MaxAge: -time.Second}
-	if _, err := envelope.Open(t.Context(), seal(order("orders")), bundleOf(t, "orders"), opts); envelope.ReasonOf(err) != envelope.ReasonExpired {
+	if _, err := envelope.Open(t.Context(), seal(order("orders")), nil, &envelope.Policy{Unsafe: unchecked}); envelope.ReasonOf(err) != envelope.ReasonTrustUnavailable {
 		t.Errorf("got %v", err)
 	}
 }
@@ -178,7 +170,7 @@ func modified(p mint.Plan) mint.Plan {
 
 // A static bundle is final: nobody can be asked for another.
 func TestStaticBundle(t *testing.T) {
-	if _, err := envelope.Open(t.Context(), seal(order("next")), bundleOf(t, "orders"), &envelope.OpenOptions{Now: fixed(vectorNow)}); envelope.ReasonOf(err) != envelope.ReasonUnknownKey {
+	if _, err := envelope.Open(t.Context(), seal(order("next")), bundleOf(t, "orders"), &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked}); envelope.ReasonOf(err) != envelope.ReasonUnknownKey {
 		t.Errorf("got %v", err)
 	}
 }
@@ -189,7 +181,7 @@ func (s failingSource) Bundle(context.Context) (*trust.Bundle, error) { return n
 
 func TestNoBundle(t *testing.T) {
 	for _, cause := range []error{trust.ErrUnavailable, errors.New("disk on fire"), nil} {
-		_, err := envelope.Open(t.Context(), seal(order("orders")), failingSource{cause}, nil)
+		_, err := envelope.Open(t.Context(), seal(order("orders")), failingSource{cause}, &envelope.Policy{Unsafe: unchecked})
 		if envelope.ReasonOf(err) != envelope.ReasonTrustUnavailable || envelope.ReasonOf(err).Class() != envelope.Transient {
 			t.Errorf("%v: got %v", cause, err)
 		}
@@ -203,7 +195,7 @@ func TestNoBundle(t *testing.T) {
 func TestSyntaxBeforeTrust(t *testing.T) {
 	p := order("orders")
 	p.Wire = del("dssematerial")
-	if _, err := envelope.Open(t.Context(), seal(p), failingSource{trust.ErrUnavailable}, nil); envelope.ReasonOf(err) != envelope.ReasonUnsigned {
+	if _, err := envelope.Open(t.Context(), seal(p), failingSource{trust.ErrUnavailable}, &envelope.Policy{Unsafe: unchecked}); envelope.ReasonOf(err) != envelope.ReasonUnsigned {
 		t.Errorf("got %v", err)
 	}
 }
@@ -237,7 +229,7 @@ func TestClockAfterBundle(t *testing.T) {
 				now = now.Add(test.after)
 				return read
 			}
-			_, err := envelope.Open(t.Context(), seal(order(test.by)), source, &envelope.OpenOptions{Now: clock, MaxAge: 5 * time.Minute})
+			_, err := envelope.Open(t.Context(), seal(order(test.by)), source, &envelope.Policy{Now: clock, MaxAge: 5 * time.Minute, Unsafe: anySource})
 			if got := envelope.ReasonOf(err); got != test.want {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
@@ -249,7 +241,7 @@ func TestClockAfterBundle(t *testing.T) {
 func TestClockAfterRefresh(t *testing.T) {
 	now := moment(vectorNow)
 	source := &slowRefresh{liveSource: liveSource{held: bundleOf(t, "orders"), fresh: bundleOf(t, "next")}, now: &now}
-	_, err := envelope.Open(t.Context(), seal(order("next")), source, &envelope.OpenOptions{Now: func() time.Time { return now }, MaxAge: 5 * time.Minute})
+	_, err := envelope.Open(t.Context(), seal(order("next")), source, &envelope.Policy{Now: func() time.Time { return now }, MaxAge: 5 * time.Minute, Unsafe: anySource})
 	if envelope.ReasonOf(err) != envelope.ReasonExpired {
 		t.Errorf("got %v", err)
 	}

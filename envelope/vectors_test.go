@@ -95,38 +95,37 @@ type vectorOuter struct {
 
 var modes = map[string]envelope.Mode{"": envelope.Strict, "strict": envelope.Strict, "passthrough": envelope.Passthrough, "core-only": envelope.CoreOnly}
 
-// open turns the options of a vector into those of Open.
-func (o *vectorOptions) open(t testing.TB) *envelope.OpenOptions {
+// policy is the acceptance policy of a vector. A window of 0 seconds judges no age.
+func (o *vectorOptions) policy(t testing.TB) *envelope.Policy {
 	t.Helper()
 	now, err := time.Parse(time.RFC3339Nano, o.Now)
 	mode, known := modes[o.Mode]
 	if err != nil || !known {
 		t.Fatalf("options: %v, mode %q", err, o.Mode)
 	}
-	opts := &envelope.OpenOptions{
-		Mode: mode, Sources: o.Sources, Types: o.Types, Audience: o.Audience, Account: o.Account,
+	p := &envelope.Policy{
+		Mode: mode, Sources: o.Sources, Types: o.Types, Audience: o.Audience,
 		RequiredAlgorithms: o.RequiredAlgorithms, MaxAge: time.Duration(o.MaxAgeSeconds) * time.Second,
 		Skew: time.Duration(o.SkewSeconds) * time.Second, Now: func() time.Time { return now },
-		UnsafeIgnoreAccount: o.UnsafeIgnoreAccount, UnsafeAllowUndated: o.UnsafeAllowUndated,
-		UnsafeAcceptBeforeRevocation: o.UnsafeAcceptBeforeRevocation,
-		RequireEncrypted:             o.RequireEncrypted, RequireEncryptedFields: o.RequireEncryptedFields,
-		UnsafeAllowUncommitted: o.UnsafeAllowUncommitted, Decrypter: o.decrypter(t),
-		IgnoreMembers: o.IgnoreMembers,
-	}
-	if o.Outer != nil {
-		opts.Outer = &envelope.Outer{Source: o.Outer.Source, DetailType: o.Outer.DetailType}
+		RequireEncrypted: o.RequireEncrypted, RequireEncryptedFields: o.RequireEncryptedFields,
+		Decrypter: o.decrypter(t), IgnoreMembers: o.IgnoreMembers,
+		Unsafe: envelope.Unsafe{
+			AnySource: o.Sources == nil, AnyAge: o.MaxAgeSeconds == 0, IgnoreAccount: o.UnsafeIgnoreAccount,
+			AllowUndated: o.UnsafeAllowUndated, AcceptBeforeRevocation: o.UnsafeAcceptBeforeRevocation,
+			AllowUncommitted: o.UnsafeAllowUncommitted,
+		},
 	}
 	for name, typ := range o.ExtensionTypes {
 		parsed, ok := cejson.ParseType(typ)
 		if !ok {
 			t.Fatalf("options: type %q", typ)
 		}
-		if opts.ExtensionTypes == nil {
-			opts.ExtensionTypes = map[string]envelope.AttributeType{}
+		if p.ExtensionTypes == nil {
+			p.ExtensionTypes = map[string]envelope.AttributeType{}
 		}
-		opts.ExtensionTypes[name] = envelope.AttributeType(parsed)
+		p.ExtensionTypes[name] = envelope.AttributeType(parsed)
 	}
-	return opts
+	return p
 }
 
 // decrypter is nil without identities and services.
@@ -249,14 +248,18 @@ func readBundle(t testing.TB, name string) *trust.Bundle {
 // openVector opens what the vector holds.
 func openVector(t testing.TB, v *vector, trust trust.Source) (*envelope.Opened, error) {
 	t.Helper()
-	switch opts := v.Options.open(t); v.Form {
-	case formCloudEvent:
-		return envelope.Open(t.Context(), v.input(t), trust, opts)
-	case formEventBridge:
-		return envelope.OpenEventBridge(t.Context(), v.input(t), trust, opts)
+	r := envelope.Received{Body: v.input(t), Account: v.Options.Account}
+	if o := v.Options.Outer; o != nil {
+		r.Outer = &envelope.Outer{Source: o.Source, DetailType: o.DetailType}
 	}
-	t.Fatalf("form %q", v.Form)
-	return nil, nil
+	switch v.Form {
+	case formCloudEvent:
+	case formEventBridge:
+		r.Format = envelope.EventBridge
+	default:
+		t.Fatalf("form %q", v.Form)
+	}
+	return openStep(t.Context(), r, envelope.Step{}, trust, v.Options.policy(t))
 }
 
 func checkVector(t *testing.T, v *vector, trust trust.Source) {

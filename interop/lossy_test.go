@@ -92,8 +92,9 @@ func newLossyChain(t *testing.T, tables string, phase int) *lossyChain {
 		Verifier: l.signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"},
 	})
 	l.must(err)
-	c, err := consumer.New("billing", bundle, claims, &consumer.Options{
-		Sources: []string{"https://orders.example/*"}, Quarantine: quarantine, Logger: slog.New(slog.DiscardHandler),
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
+	c, err := consumer.New("billing", bundle, claims, policy, &consumer.Options{
+		Quarantine: quarantine, Logger: slog.New(slog.DiscardHandler),
 	})
 	l.must(err)
 	function := awslambda.SQS(c, func(_ context.Context, d consumer.Delivery[json.RawMessage]) error {

@@ -208,10 +208,16 @@ func (s *act) deliver(delivery []byte, how reader) {
 		how.decrypter = s.secrets.opens
 	}
 	var handled []consumer.Delivery[[]byte]
-	c, err := consumer.New("demo", s.trust, s.store, &consumer.Options{
-		Sources: []string{"https://orders.example/*", "https://billing.example/*"}, Audience: demoAudience, Mode: how.mode, Decrypter: how.decrypter,
+	policy := &envelope.Policy{
+		Sources:   []string{"https://orders.example/*", "https://billing.example/*"},
+		Audience:  demoAudience,
+		Mode:      how.mode,
+		Decrypter: how.decrypter,
+		Now:       func() time.Time { return s.now.Add(how.late) },
+	}
+	c, err := consumer.New("demo", s.trust, s.store, policy, &consumer.Options{
 		Quarantine: consumer.QuarantineFunc(func(context.Context, consumer.Record) error { return nil }),
-		Logger:     slog.New(slog.DiscardHandler), Now: func() time.Time { return s.now.Add(how.late) },
+		Logger:     slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		s.fail(err)
@@ -222,7 +228,7 @@ func (s *act) deliver(delivery []byte, how reader) {
 			handled = append(handled, d)
 			return nil
 		})
-	s.got = outcome{verdictWords[result.Outcome], result.Reason}
+	s.got = outcome{verdictWords[result.Outcome], result.Reason()}
 	s.check(result.Outcome == consumer.Handled, handled)
 }
 
@@ -233,7 +239,7 @@ func (s *act) check(called bool, handled []consumer.Delivery[[]byte]) {
 		s.fail(errors.New("the handler got an event that was refused"))
 	case called && len(handled) != 1:
 		s.fail(fmt.Errorf("the handler was called %d times", len(handled)))
-	case called && (handled[0].Verified.Producer != s.by.Producer() || !slices.Equal(handled[0].Verified.KeyIDs, []string{s.by.Verifier().KeyID()})):
+	case called && (handled[0].Producer != s.by.Producer() || !slices.Equal(handled[0].KeyIDs, []string{s.by.Verifier().KeyID()})):
 		s.fail(errors.New("the handler was told another producer or key"))
 	case called:
 		s.fail(differs(&s.sent, &handled[0].Event))

@@ -316,8 +316,8 @@ var spoiledSites = map[string]spoiled{
 	"visibility":           {func(s *site) { s.queue["VisibilityTimeout"] = "30" }, "queue visibility timeout", statusProblem, "30s is too short, AWS advises 6 times the 1m", "VisibilityTimeout=360"},
 	"window in visibility": {func(s *site) { s.mapping.Window = 30 * time.Second }, "queue visibility timeout", statusProblem, "the batching window of 30s", "VisibilityTimeout=390"},
 	"lease":                {func(s *site) { s.flags = []string{"--lease", "10m"} }, "queue visibility timeout", statusProblem, "the consumer's lease is 10m", "VisibilityTimeout=601"},
-	"window unknown":       {func(s *site) { s.flags = []string{"--queue-retention", "0s"} }, "consumer window", statusProblem, "QueueRetention is 0s", "QueueRetention: 432h"},
-	"max age":              {func(s *site) { s.flags = []string{"--max-age", "1h"} }, "consumer window", statusWarning, "MaxAge is 1h", "MaxAge: 24h5m"},
+	"window unknown":       {func(s *site) { s.flags = []string{"--queue-retention", "0s"} }, "consumer window", statusProblem, "MaxAge allows for 0s", "MaxAge: 456h5m"},
+	"max age":              {func(s *site) { s.flags = []string{"--max-age", "1h"} }, "consumer window", statusWarning, "MaxAge without the time in the queues is 1h", "MaxAge: 456h5m"},
 
 	"no function":      {func(s *site) { s.flags = []string{"--function", "bills"} }, "function", statusProblem, "does not exist", "--function"},
 	"function denied":  {func(s *site) { s.deny["GetFunction"] = true }, "function", statusUnknown, "lambda:GetFunction", "function:billing"},

@@ -218,7 +218,7 @@ func TestQuarantineOfEncrypted(t *testing.T) {
 	sealed := q.must(order("o-1"), q.seal("--encrypt-to", q.path("billing.pub.json"))...)
 	blind := q.consumer("billing", replay.NewMemory(nil), nil)
 	r, err := blind.Handle(t.Context(), consumer.Message{Body: []byte(sealed)}, func(context.Context, consumer.Delivery[[]byte]) error { return nil })
-	if err != nil || r.Reason != envelope.ReasonNotARecipient || r.Outcome != consumer.Quarantined {
+	if err != nil || r.Reason() != envelope.ReasonNotARecipient || r.Outcome != consumer.Quarantined {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	id := q.ids()[0]

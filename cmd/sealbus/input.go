@@ -319,16 +319,27 @@ type message struct {
 	file        string
 }
 
+// acceptance is how messages are opened: by which policy, and what is stated beside them.
+type acceptance struct {
+	policy        envelope.Policy
+	account       string // "" = none is stated
+	keepEncrypted bool
+}
+
 // open verifies the message.
-func (m *message) open(ctx context.Context, trust trust.Source, opts *envelope.OpenOptions) (*envelope.Opened, error) {
-	open := envelope.Open
-	switch {
-	case m.err != nil:
+func (m *message) open(ctx context.Context, trust trust.Source, opts *acceptance) (*envelope.Opened, error) {
+	if m.err != nil {
 		return nil, m.refusal()
-	case m.eventBridge:
-		open = envelope.OpenEventBridge
 	}
-	opened, err := open(ctx, m.body, trust, opts)
+	opener, err := envelope.NewOpener(trust, &opts.policy)
+	if err != nil {
+		return nil, err
+	}
+	r := envelope.Received{Body: m.body, Account: opts.account}
+	if m.eventBridge {
+		r.Format = envelope.EventBridge
+	}
+	opened, err := opener.Open(ctx, r, envelope.Step{KeepEncrypted: opts.keepEncrypted})
 	if e, ok := errors.AsType[*envelope.Error](err); ok {
 		return nil, m.explain(e, opts)
 	}
@@ -336,15 +347,15 @@ func (m *message) open(ctx context.Context, trust trust.Source, opts *envelope.O
 }
 
 // explain adds to a verdict what the shape of the input tells about it.
-func (m *message) explain(verdict *envelope.Error, opts *envelope.OpenOptions) error {
+func (m *message) explain(verdict *envelope.Error, opts *acceptance) error {
 	e := *verdict
 	switch {
-	case e.Reason == envelope.ReasonAccountMismatch && m.hiding != "" && (opts == nil || opts.Account == ""):
+	case e.Reason == envelope.ReasonAccountMismatch && m.hiding != "" && (opts == nil || opts.account == ""):
 		e.Cause += fmt.Sprintf("; what %s says of it does not count", m.hiding)
 		e.Advice = fmt.Sprintf("the wrapper hides the account: if only AWS can have written it, name it with --from %s, "+
 			"or give the account with --account", string(m.hiding))
-	case e.Reason == envelope.ReasonSourceNotAllowed && opts != nil && opts.Sources != nil &&
-		!keys.MatchSource(opts.Sources, e.UnverifiedSource):
+	case e.Reason == envelope.ReasonSourceNotAllowed && opts != nil && opts.policy.Sources != nil &&
+		!keys.MatchSource(opts.policy.Sources, e.UnverifiedSource):
 		e.Advice = "if you want events of this source, give a pattern that matches it with --allow-source; " +
 			"a pattern without /* at its end matches one source"
 	case e.Reason == envelope.ReasonMalformed:

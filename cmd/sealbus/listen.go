@@ -48,7 +48,7 @@ type listenFlags struct {
 }
 
 func (a *app) listenCommand() *cobra.Command {
-	f := &listenFlags{maxAge: durationValue(consumer.DefaultMaxAge)}
+	f := &listenFlags{maxAge: durationValue(envelope.DefaultMaxAge)}
 	cmd := a.command(commandSpec{
 		use:   "listen (--queue URL | --http ADDR) --trust FILE --roots FILE --allow-source PATTERN...",
 		short: "Verify events as they come, from a queue or over HTTP", now: true,
@@ -91,7 +91,7 @@ sealbus listen --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing 
 	flags.StringVar(&f.account, "account", "", "the AWS account that sent them, an `ID` (default as the EventBridge event says)")
 	flags.StringVar(&f.wrapper, "wrapper", "", "what only AWS can put around them here, a `NAME` as of open --from; the account in it counts then")
 	flags.Var(&f.maxAge, "max-age", "how long ago they may have been sealed")
-	flags.Lookup("max-age").DefValue = "24h5m" // consumer.DefaultMaxAge; the general form has its largest unit only
+	flags.Lookup("max-age").DefValue = "24h5m" // envelope.DefaultMaxAge; the general form has its largest unit only
 	flags.StringVar(&f.forwardTo, "forward-to", "", "post verified events to this `URL`")
 	flags.BoolVar(&f.remove, "delete", false, "delete verified messages from the queue")
 	flags.StringVar(&f.quarantine, "quarantine", "", "where refused events go, a `PLACE`: a directory, s3://BUCKET/PREFIX or sqs:QUEUE-URL")
@@ -222,11 +222,21 @@ func (a *app) newListener(ctx context.Context, f *listenFlags) (*listener, error
 	if err != nil {
 		return nil, err
 	}
-	l.consumer, err = consumer.New(f.name, trust, store, &consumer.Options{
-		Sources: f.sources, Types: f.types, Audience: f.audience, MaxAge: time.Duration(f.maxAge),
-		Decrypter: decrypter, RequireEncrypted: f.encrypted, RequireEncryptedFields: f.fields, IgnoreMembers: f.ignore,
-		Quarantine: quarantine, Wrapper: consumer.Wrapper(f.wrapper),
-		Logger: slog.New(slog.DiscardHandler), Now: a.now,
+	policy := &envelope.Policy{
+		Sources:                f.sources,
+		Types:                  f.types,
+		Audience:               f.audience,
+		MaxAge:                 time.Duration(f.maxAge),
+		Decrypter:              decrypter,
+		RequireEncrypted:       f.encrypted,
+		RequireEncryptedFields: f.fields,
+		IgnoreMembers:          f.ignore,
+		Now:                    a.now,
+	}
+	l.consumer, err = consumer.New(f.name, trust, store, policy, &consumer.Options{
+		Quarantine: quarantine,
+		Wrapper:    consumer.Wrapper(f.wrapper),
+		Logger:     slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		l.close()

@@ -107,8 +107,8 @@ func (l *listener) take(ctx context.Context, body []byte) *heard {
 		}
 	}
 	result, err := l.consumer.Handle(ctx, msg, func(ctx context.Context, d consumer.Delivery[[]byte]) error {
-		h.KeyIDs, h.SignedAt = slices.Clone(d.Verified.KeyIDs), formatTime(d.Verified.SignedAt)
-		h.Encryption, h.Ignored = encryptionOf(d.Verified.Encryption), slices.Clone(d.Verified.Ignored)
+		h.KeyIDs, h.SignedAt = slices.Clone(d.KeyIDs), formatTime(d.SignedAt)
+		h.Encryption, h.Ignored = encryptionOf(d.Encryption), slices.Clone(d.Ignored)
 		if l.forward == nil {
 			return nil
 		}
@@ -139,7 +139,7 @@ func isForeignRecord(v *envelope.Error) bool {
 
 // judge takes over what the consumer says.
 func (h *heard) judge(r *consumer.Result, err error) {
-	h.Verdict, h.Reason = listenVerdict(r, err), r.Reason
+	h.Verdict, h.Reason = listenVerdict(r, err), r.Reason()
 	h.Producer, h.Source, h.Type, h.ID = r.Producer, r.Source, r.Type, r.ID
 	v := r.Verdict
 	if v == nil {

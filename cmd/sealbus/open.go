@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -39,7 +38,7 @@ var openModes = map[string]envelope.Mode{"strict": envelope.Strict, "passthrough
 
 func (a *app) openCommand() *cobra.Command {
 	f := &openFlags{
-		maxAge: durationValue(consumer.DefaultMaxAge),
+		maxAge: durationValue(envelope.DefaultMaxAge),
 		mode:   newChoice("strict", "passthrough", "core-only"),
 		from:   newFrom(),
 	}
@@ -77,7 +76,7 @@ aws sqs receive-message --queue-url URL | sealbus open --trust bundle.dsse --roo
 	flags.StringVar(&f.audience, "audience", "", "the `NAME` that must be among those the event was sealed for (default not checked)")
 	flags.StringVar(&f.account, "account", "", "the AWS account that sent it, an `ID` (default as the EventBridge event says)")
 	flags.Var(&f.maxAge, "max-age", "how long ago it may have been sealed")
-	flags.Lookup("max-age").DefValue = "24h5m" // consumer.DefaultMaxAge; the general form has its largest unit only
+	flags.Lookup("max-age").DefValue = "24h5m" // envelope.DefaultMaxAge; the general form has its largest unit only
 	flags.Var(&f.mode, "mode", "what becomes of attributes that nobody signed: dropped, shown apart, or all extensions dropped")
 	flags.Var(&f.from, "from", helpFrom)
 	return cmd
@@ -113,7 +112,7 @@ func (f *ignoreFlags) check() error {
 func (f *requireFlags) check() error { return checkFields("require-encrypted-field", f.fields) }
 
 // options are what a consumer with these flags would verify by.
-func (f *openFlags) options(now time.Time) (*envelope.OpenOptions, error) {
+func (f *openFlags) options(now time.Time) (*acceptance, error) {
 	if len(f.sources) == 0 {
 		return nil, usage("add --allow-source PATTERN, such as 'https://orders.example/*': the sources that this consumer wants", "missing flag --allow-source")
 	}
@@ -137,12 +136,12 @@ func (f *openFlags) options(now time.Time) (*envelope.OpenOptions, error) {
 	if err := f.ignoreFlags.check(); err != nil {
 		return nil, err
 	}
-	return &envelope.OpenOptions{
+	return &acceptance{account: f.account, keepEncrypted: f.keepEncrypted, policy: envelope.Policy{
 		IgnoreMembers: append([]string{}, f.ignore...), // none unless asked: open shows what a hop did to the data
-		Mode:          openModes[f.mode.value], Sources: f.sources, Types: f.types, Audience: f.audience, Account: f.account,
-		RequireEncrypted: f.encrypted, RequireEncryptedFields: f.fields, KeepEncrypted: f.keepEncrypted,
+		Mode:          openModes[f.mode.value], Sources: f.sources, Types: f.types, Audience: f.audience,
+		RequireEncrypted: f.encrypted, RequireEncryptedFields: f.fields,
 		MaxAge: time.Duration(f.maxAge), Now: func() time.Time { return now },
-	}, nil
+	}}, nil
 }
 
 func (a *app) open(ctx context.Context, f *openFlags, files []string) error {
@@ -158,14 +157,14 @@ func (a *app) open(ctx context.Context, f *openFlags, files []string) error {
 	if err != nil {
 		return err
 	}
-	if opts.Decrypter, err = a.decrypter(ctx, &f.identityFlags); err != nil {
+	if opts.policy.Decrypter, err = a.decrypter(ctx, &f.identityFlags); err != nil {
 		return err
 	}
 	worst := exitDone
 	err = in.each(func(m *message, where string, _, _ int) error {
 		opened, err := m.open(ctx, trust, opts)
 		worst = max(worst, verdictExit(err))
-		return a.tellOpened(opened, err, where, opts.Decrypter)
+		return a.tellOpened(opened, err, where, opts.policy.Decrypter)
 	})
 	if err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/canonical"
 )
 
@@ -297,8 +297,8 @@ func TestOpenEntryIsNotSpliced(t *testing.T) {
 
 func TestOpenUsage(t *testing.T) {
 	b := newBench(t)
-	if d, err := parseDuration("24h5m"); err != nil || d != consumer.DefaultMaxAge {
-		t.Errorf("the help says 24h5m, the default is %v", consumer.DefaultMaxAge)
+	if d, err := parseDuration("24h5m"); err != nil || d != envelope.DefaultMaxAge {
+		t.Errorf("the help says 24h5m, the default is %v", envelope.DefaultMaxAge)
 	}
 	if help := b.must("", "open", "--help"); !strings.Contains(help, "(default 24h5m)") || !strings.Contains(help, "does not check replay") {
 		t.Errorf("%s", help)

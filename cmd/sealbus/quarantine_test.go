@@ -161,9 +161,9 @@ func (q *bin) ids(claimed ...string) (ids []string) {
 // consumer is one that takes these types; nil = all.
 func (q *bin) consumer(name string, store replay.Store, types []string, permissions ...consumer.Permission) *consumer.Consumer {
 	q.t.Helper()
-	c, err := consumer.New(name, q.bundle(), store, &consumer.Options{
-		Sources: []string{orderSource}, Types: types, Quarantine: q.store,
-		Now:         func() time.Time { return q.now },
+	policy := &envelope.Policy{Sources: []string{orderSource}, Types: types, Now: func() time.Time { return q.now }}
+	c, err := consumer.New(name, q.bundle(), store, policy, &consumer.Options{
+		Quarantine:  q.store,
 		Logger:      slog.New(slog.DiscardHandler),
 		Permissions: permissions,
 	})
@@ -196,7 +196,7 @@ func (q *bin) refuse(name string, ids ...string) {
 	for _, id := range ids {
 		sealed := q.must(order(id), q.seal("--now", q.now.Format(time.RFC3339))...)
 		r, err := c.Handle(q.t.Context(), consumer.Message{Body: []byte(sealed), Account: shopAccount}, func(context.Context, consumer.Delivery[[]byte]) error { return nil })
-		if err != nil || r.Outcome != consumer.Quarantined || r.Reason != envelope.ReasonTypeNotAllowed {
+		if err != nil || r.Outcome != consumer.Quarantined || r.Reason() != envelope.ReasonTypeNotAllowed {
 			q.t.Fatalf("%+v, %v", r, err)
 		}
 	}
@@ -438,7 +438,7 @@ func TestQuarantineOfRecords(t *testing.T) {
 		t.Error("the handler was called")
 		return nil
 	})
-	if err != nil || result.Reason != envelope.ReasonAudienceMismatch {
+	if err != nil || result.Reason() != envelope.ReasonAudienceMismatch {
 		t.Fatalf("%+v, %v", result, err)
 	}
 	q.now = q.now.Add(time.Minute)

@@ -27,7 +27,7 @@ type judgeFlags struct {
 }
 
 func (f *judgeFlags) register(cmd *cobra.Command) {
-	f.maxAge = durationValue(consumer.DefaultMaxAge)
+	f.maxAge = durationValue(envelope.DefaultMaxAge)
 	f.trustFlags.register(cmd)
 	f.identityFlags.registerWith(cmd, "identity-consumer") // --consumer chooses among records
 	flags := cmd.Flags()
@@ -36,7 +36,7 @@ func (f *judgeFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.audience, "audience", "", "with --trust, the `NAME` that the event must be sealed for (default not checked)")
 	flags.StringVar(&f.wrapper, "wrapper", "", "with --trust, the wrapper that the consumer names, a `NAME` as of open --from")
 	flags.Var(&f.maxAge, "max-age", "with --trust, how long ago it may have been sealed")
-	flags.Lookup("max-age").DefValue = "24h5m" // consumer.DefaultMaxAge; the general form has its largest unit only
+	flags.Lookup("max-age").DefValue = "24h5m" // envelope.DefaultMaxAge; the general form has its largest unit only
 }
 
 // judge is what judges records now; nil = nothing does.
@@ -44,7 +44,7 @@ type judge struct {
 	app     *app
 	trust   trust.Source
 	wrapper string // that the consumer names
-	opts    envelope.OpenOptions
+	opts    acceptance
 }
 
 func (a *app) newJudge(ctx context.Context, f *judgeFlags) (*judge, error) {
@@ -73,9 +73,12 @@ func (a *app) newJudge(ctx context.Context, f *judgeFlags) (*judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &judge{a, trust, f.wrapper, envelope.OpenOptions{
-		Sources: f.sources, Types: f.types, Audience: f.audience, MaxAge: time.Duration(f.maxAge), Now: a.now,
-		Decrypter: decrypter, KeepEncrypted: decrypter == nil, // without an identity it is judged as far as it can be
+	return &judge{a, trust, f.wrapper, acceptance{
+		policy: envelope.Policy{
+			Sources: f.sources, Types: f.types, Audience: f.audience, MaxAge: time.Duration(f.maxAge), Now: a.now,
+			Decrypter: decrypter, Unsafe: envelope.Unsafe{AnySource: len(f.sources) == 0},
+		},
+		keepEncrypted: decrypter == nil, // without an identity it is judged as far as it can be
 	}}, nil
 }
 
@@ -116,7 +119,7 @@ func (j *judge) now(ctx context.Context, r *consumer.Record) *verdictNow {
 		return &verdictNow{Verdict: "rejected", Reason: envelope.ReasonMalformed, Cause: notAnEvent, Fix: fixNotAnEvent}
 	}
 	opts := j.opts
-	opts.Account = r.Message.Account
+	opts.account = r.Message.Account
 	m := message{body: r.Message.Body, eventBridge: r.Message.Format == consumer.EventBridge}
 	if r.Message.Format == consumer.Wrapped {
 		m = fromWrapped(m.body, j.wrapper)

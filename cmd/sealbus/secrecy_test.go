@@ -131,7 +131,7 @@ func TestQuarantineShowTellsNoDecryptedData(t *testing.T) {
 	c := q.decrypting("billing", d)
 	for _, sealed := range orders {
 		r, err := c.Handle(t.Context(), consumer.Message{Body: []byte(sealed), Account: shopAccount}, typed)
-		if err != nil || r.Reason != envelope.ReasonSchemaInvalid || r.Outcome != consumer.Quarantined {
+		if err != nil || r.Reason() != envelope.ReasonSchemaInvalid || r.Outcome != consumer.Quarantined {
 			t.Fatalf("%+v, %v", r, err)
 		}
 	}
@@ -157,9 +157,9 @@ func TestQuarantineShowTellsNoDecryptedData(t *testing.T) {
 func (q *bin) decrypting(name string, d *envelope.Decrypter) *consumer.Consumer {
 	q.t.Helper()
 	now := func() time.Time { return q.now }
-	c, err := consumer.New(name, q.bundle(), replay.NewMemory(nil), &consumer.Options{
-		Sources: []string{orderSource}, Quarantine: q.store, Decrypter: d, Now: now,
-		Logger: slog.New(slog.DiscardHandler),
+	policy := &envelope.Policy{Sources: []string{orderSource}, Decrypter: d, Now: now}
+	c, err := consumer.New(name, q.bundle(), replay.NewMemory(nil), policy, &consumer.Options{
+		Quarantine: q.store, Logger: slog.New(slog.DiscardHandler),
 	})
 	q.check(err)
 	return c

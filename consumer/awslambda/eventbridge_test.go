@@ -116,8 +116,8 @@ type flusher struct {
 	err           error
 }
 
-func (f *flusher) Delivered(_ context.Context, r consumer.Report) {
-	f.kept = append(f.kept, r.Result.Reason)
+func (f *flusher) Delivered(_ context.Context, r consumer.Result) {
+	f.kept = append(f.kept, r.Reason())
 }
 
 func (f *flusher) Flush(ctx context.Context) error {

@@ -11,6 +11,7 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/awslambda"
 	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -33,13 +34,14 @@ func ExampleSQS() {
 	must(err)
 	// Nothing outlives an instance that could remember the bundle: MinVersion refuses one that is older than
 	// this program.
-	source, err := trust.WatchFile("bundle.dsse", roots, &trust.FileOptions{MinVersion: 1})
+	trust, err := trust.WatchFile("bundle.dsse", roots, &trust.FileOptions{MinVersion: 1})
 	must(err)
 	store := replay.NewMemory(nil) // for one instance; replay/dynamodb or replay/redis for several
-	c, err := consumer.New("billing", source, store, &consumer.Options{Sources: []string{"https://orders.example/*"}})
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
+	c, err := consumer.New("billing", trust, store, policy, nil)
 	must(err)
 	lambda.Start(awslambda.SQS(c, func(ctx context.Context, d consumer.Delivery[Order]) error {
-		fmt.Println(d.Data.Amount, d.Data.Item, "from", d.Verified.Producer, "under", d.IdempotencyKey)
+		fmt.Println(d.Data.Amount, d.Data.Item, "from", d.Producer, "under", d.IdempotencyKey)
 		return nil
 	}, nil))
 }

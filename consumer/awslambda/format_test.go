@@ -81,11 +81,11 @@ func TestReopen(t *testing.T) {
 	for _, format := range []awslambda.Format{awslambda.FormatAuto, awslambda.FormatEventBridge, awslambda.FormatCloudEvent} {
 		w := newWorld(t)
 		w.bin.keys = keys
-		w.core.Types = []string{"com.example.other"}
+		w.policy.Types = []string{"com.example.other"}
 		w.want(w.invoke(awslambdatest.SQS(t, w.delivery("a"), w.delivery("b"))))
 		same(t, "in quarantine", w.bin.reasons(), []envelope.Reason{envelope.ReasonTypeNotAllowed, envelope.ReasonTypeNotAllowed})
 
-		w.core.Types, w.opts.Format = nil, format
+		w.policy.Types, w.opts.Format = nil, format
 		var records [][]byte
 		for _, r := range w.bin.records {
 			record, err := keys.Marshal(r)

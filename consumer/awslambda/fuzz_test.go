@@ -9,6 +9,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/strictjson"
 	"github.com/sealbus/sealbus/keys/trust"
 )
@@ -32,7 +33,10 @@ func FuzzSQS(f *testing.F) {
 		f.Fatal(err)
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	c, err := consumer.New("fuzz", bundle, replay.NewMemory(&replay.MemoryOptions{Capacity: 1 << 10}), &consumer.Options{UnsafeAnySource: true, Logger: quiet})
+	policy := &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true}}
+	c, err := consumer.New("fuzz", bundle, replay.NewMemory(&replay.MemoryOptions{Capacity: 1 << 10}), policy, &consumer.Options{
+		Logger: quiet,
+	})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -13,7 +13,7 @@
 //
 //	keys, err := consumer.NewQuarantineKeys("billing", key)
 //	store, err := quarantine.NewDir("/var/lib/billing/quarantine", keys)  // or s3.New, sqs.New
-//	c, err := consumer.New("billing", trust, claims, &consumer.Options{Sources: sources, Quarantine: store})
+//	c, err := consumer.New("billing", trust, claims, policy, &consumer.Options{Quarantine: store})
 //
 //	for e, err := range store.List(ctx, nil) {  // the operator's side
 //		...                                 // e.Record is nil if it is not authentic

@@ -67,9 +67,10 @@ func consume(ctx context.Context, name string, client *kms.Client, arn string, t
 	if err != nil {
 		return nil, err
 	}
-	c, err := consumer.New(name, trust, replay.NewMemory(nil), &consumer.Options{
+	policy := &envelope.Policy{
 		Sources: []string{source}, Audience: "central", Decrypter: decrypter, RequireEncryptedFields: secretFields,
-	})
+	}
+	c, err := consumer.New(name, trust, replay.NewMemory(nil), policy, nil)
 	if err != nil {
 		return nil, err
 	}

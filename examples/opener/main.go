@@ -56,7 +56,7 @@ func open(c *consumer.Consumer) func(ctx context.Context, messages json.RawMessa
 	return func(ctx context.Context, messages json.RawMessage) ([]Verified, error) {
 		passed := []Verified{} // an answer of null is not documented as empty
 		take := func(_ context.Context, d consumer.Delivery[[]byte]) error {
-			passed = append(passed, Verified{d.Event, d.Verified.Producer, d.Verified.SignedAt, d.IdempotencyKey})
+			passed = append(passed, Verified{d.Event, d.Producer, d.SignedAt, d.IdempotencyKey})
 			return nil
 		}
 		// The array is what Lambda calls Records when it reads a queue itself. One after the other, so that the

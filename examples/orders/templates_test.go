@@ -402,12 +402,14 @@ func metrics(t *testing.T) map[string]bool {
 	}
 	now := time.Now()
 	for _, r := range []consumer.Result{
-		{Outcome: consumer.Handled, Producer: "orders"}, {Outcome: consumer.Duplicate, Reason: envelope.ReasonReplayed},
-		{Outcome: consumer.Quarantined, Reason: envelope.ReasonModified}, {Outcome: consumer.Retry, Reason: envelope.ReasonStoreUnavailable},
+		{Outcome: consumer.Handled, Producer: "orders"},
+		{Outcome: consumer.Duplicate, Verdict: &envelope.Error{Reason: envelope.ReasonReplayed}},
+		{Outcome: consumer.Quarantined, Verdict: &envelope.Error{Reason: envelope.ReasonModified}},
+		{Outcome: consumer.Retry, Verdict: &envelope.Error{Reason: envelope.ReasonStoreUnavailable}},
 	} {
-		observer.Delivered(t.Context(), consumer.Report{
-			Consumer: "c", Result: r, At: now, Claimed: true, Called: true, SignedAt: now, BundleExpires: now.Add(time.Hour), Held: time.Second,
-		})
+		r.Consumer, r.At, r.SignedAt, r.BundleExpires = "c", now, now, now.Add(time.Hour)
+		r.Claimed, r.Called, r.Held = true, true, time.Second
+		observer.Delivered(t.Context(), r)
 	}
 	if err := observer.Flush(t.Context()); err != nil {
 		t.Fatal(err)

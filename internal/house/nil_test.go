@@ -66,7 +66,7 @@ var (
 	someTrust = must(trust.NewBundle(trust.BundleOptions{}))
 	someRoots = must(trust.NewRoots(1, 1, must(trust.GenerateRootKey(keys.Ed25519)).Verifier()))
 	someStore = replay.NewMemory(nil)
-	anySource = &consumer.Options{UnsafeAnySource: true}
+	anySource = &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true}}
 	someOwner = tinkkeys.Producer("orders")
 	queueURL  = "https://sqs.eu-west-1.amazonaws.com/111122223333/q"
 	keyARN    = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -91,9 +91,9 @@ func someEvent() event.Event {
 }
 
 func newConsumer(change func(*consumer.Options)) error {
-	opts := &consumer.Options{UnsafeAnySource: true}
+	opts := &consumer.Options{}
 	change(opts)
-	return errOf(consumer.New("billing", someTrust, someStore, opts))
+	return errOf(consumer.New("billing", someTrust, someStore, anySource, opts))
 }
 
 func sealed() []byte { return must(envelope.Seal(ctx, someEvent(), someKey, nil)).JSON() }
@@ -107,10 +107,10 @@ type refused struct {
 // nilArguments are all arguments of exported functions into which a nil pointer fits unseen.
 var nilArguments = map[string]refused{
 	"consumer.New trust": {func() error {
-		return errOf(consumer.New("billing", nilTrust, someStore, anySource))
+		return errOf(consumer.New("billing", nilTrust, someStore, anySource, nil))
 	}, "the trust is a nil *"},
 	"consumer.New store": {func() error {
-		return errOf(consumer.New("billing", someTrust, nilStore, anySource))
+		return errOf(consumer.New("billing", someTrust, nilStore, anySource, nil))
 	}, "the replay store is a nil *"},
 	"consumer.New opts.Quarantine": {func() error {
 		return newConsumer(func(o *consumer.Options) { o.Quarantine = nilQuarantine })
@@ -131,19 +131,19 @@ var nilArguments = map[string]refused{
 		return newConsumer(func(o *consumer.Options) { o.Observer = consumer.Observers(consumer.NewReadiness(nilTrust)) })
 	}, "the trust of the Readiness is nil"},
 	"consumer/replay.UnsafeFailOpen store": {func() error {
-		return errOf(consumer.New("billing", someTrust, replay.UnsafeFailOpen(nilStore, nil), anySource))
+		return errOf(consumer.New("billing", someTrust, replay.UnsafeFailOpen(nilStore, nil), anySource, nil))
 	}, "the store of UnsafeFailOpen is a nil *"},
 	"consumer/replay.UnsafeFailOpen logger": {func() error {
 		return errOf(consumer.New("billing", someTrust, replay.UnsafeFailOpen(someStore, nilLogger),
-			anySource))
+			anySource, nil))
 	}, "the logger of UnsafeFailOpen is a nil *slog.JSONHandler"},
 	"consumer/awslambda.SQS opts.Logger": {func() error {
-		c := must(consumer.New("billing", someTrust, someStore, anySource))
+		c := must(consumer.New("billing", someTrust, someStore, anySource, nil))
 		return errOf(awslambda.SQS(c, someHandler, &awslambda.Options{Logger: nilLogger})(ctx,
 			json.RawMessage(`{"Records":[]}`)))
 	}, "Options.Logger is a nil *slog.JSONHandler"},
 	"consumer/awslambda.EventBridge opts.Logger": {func() error {
-		c := must(consumer.New("billing", someTrust, someStore, anySource))
+		c := must(consumer.New("billing", someTrust, someStore, anySource, nil))
 		return errOf(awslambda.EventBridge(c, someHandler, &awslambda.Options{Logger: nilLogger})(ctx,
 			json.RawMessage(`{}`)))
 	}, "Options.Logger is a nil *slog.JSONHandler"},
@@ -168,18 +168,11 @@ var nilArguments = map[string]refused{
 	}, "the Redis client is a nil *"},
 
 	"envelope.Open trust": {func() error {
-		return errOf(envelope.Open(ctx, sealed(), nilTrust, nil))
-	}, "trust_unavailable: trust is unavailable: the trust is a nil *"},
-	"envelope.OpenEventBridge trust": {func() error {
-		entry := must(must(envelope.Seal(ctx, someEvent(), someKey, nil)).EventBridge(envelope.Structured))
-		doc := must(json.Marshal(map[string]any{
-			"version": "0", "id": "1", "detail-type": entry.DetailType, "source": entry.Source,
-			"account": "111122223333",
-			"time":    "2026-03-01T12:00:00Z", "region": "eu-central-1", "resources": []string{},
-			"detail": json.RawMessage(entry.Detail),
-		}))
-		return errOf(envelope.OpenEventBridge(ctx, doc, nilTrust, nil))
-	}, "trust_unavailable: trust is unavailable: the trust is a nil *"},
+		return errOf(envelope.Open(ctx, sealed(), nilTrust, anySource))
+	}, "trust_unavailable: the trust is a nil *"},
+	"envelope.NewOpener trust": {func() error {
+		return errOf(envelope.NewOpener(nilTrust, anySource))
+	}, "envelope: the trust is a nil *"},
 	"envelope.Seal signer": {func() error {
 		return errOf(envelope.Seal(ctx, someEvent(), nilSigner, nil))
 	}, "the signer is a nil *"},

@@ -106,7 +106,7 @@ func TestAgreesWithOpen(t *testing.T) {
 	seen := map[envelope.Reason]int{}
 	for range racing.Tenth(20_000) {
 		doc := mutate(random, s.JSON())
-		_, err := envelope.Open(t.Context(), doc, bundle, nil)
+		_, err := envelope.Open(t.Context(), doc, bundle, &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 		reason := envelope.ReasonOf(err)
 		seen[reason]++
 		p, peekErr := peek.Unverified(doc)
@@ -139,7 +139,9 @@ func TestAgreesWithOpenOnAddedMembers(t *testing.T) {
 			for _, added := range []string{``, `"_datadog":{},`, `"_x":1,`, `"_x":1,"_datadog":[1e400],`, `"Data":1,`, `"ID":1,`, `"Tenant":"x",`, `"_datadog":{"a":1,"a":1},`, `"_datadog":1,"_datadog":2,`, `"item":1,`} {
 				detail := "{" + added + string(entry.Detail[1:])
 				doc := mint.Delivery(entry.Source, entry.DetailType, "111122223333", detail).String()
-				opened, err := envelope.OpenEventBridge(t.Context(), []byte(doc), bundle, &envelope.OpenOptions{IgnoreMembers: ignore})
+				opener, err := envelope.NewOpener(bundle, &envelope.Policy{IgnoreMembers: ignore, Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
+				check(t, err)
+				opened, err := opener.Open(t.Context(), envelope.Received{Body: []byte(doc), Format: envelope.EventBridge}, envelope.Step{})
 				p, peekErr := peek.Unverified([]byte(doc), ignore...)
 				bad := peekErr != nil || len(p.Problems) > 0
 				if bad != (err != nil) {

@@ -132,8 +132,9 @@ func newWorker(c *config) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	events, err := consumer.New(c.Name, trust, &faulty{store, c.StoreFaults}, &consumer.Options{
-		Sources: c.Sources, Audience: c.Audience, Lease: c.Lease, Quarantine: bin, Observer: ends{}, Decrypter: decrypter, Logger: slog.New(slog.DiscardHandler),
+	policy := &envelope.Policy{Sources: c.Sources, Audience: c.Audience, Decrypter: decrypter}
+	events, err := consumer.New(c.Name, trust, &faulty{store, c.StoreFaults}, policy, &consumer.Options{
+		Lease: c.Lease, Quarantine: bin, Observer: ends{}, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return nil, err
@@ -202,7 +203,7 @@ func (w *worker) handle(_ context.Context, d consumer.Delivery[json.RawMessage])
 	if rand.Float64() < w.HandlerErrors {
 		return errors.New("the handler failed before its effect")
 	}
-	if encrypted := d.Verified.Encryption != nil; encrypted != w.Secret[d.Event.Source()] || !strings.Contains(string(d.Data), `"lines":[{"qty":2,"sku":"A/1"},{"qty":1,"sku":"B"}]`) {
+	if encrypted := d.Encryption != nil; encrypted != w.Secret[d.Event.Source()] || !strings.Contains(string(d.Data), `"lines":[{"qty":2,"sku":"A/1"},{"qty":1,"sku":"B"}]`) {
 		fmt.Fprintf(os.Stderr, "worker: encrypted %v, and the data is %s\n", encrypted, d.Data)
 		os.Exit(1)
 	}
@@ -217,15 +218,15 @@ func (w *worker) handle(_ context.Context, d consumer.Delivery[json.RawMessage])
 // ends tells how deliveries ended.
 type ends struct{}
 
-func (ends) Delivered(_ context.Context, r consumer.Report) {
+func (ends) Delivered(_ context.Context, r consumer.Result) {
 	if !r.Called {
 		return
 	}
-	reason := r.Result.Reason
+	reason := r.Reason()
 	if reason == "" {
 		reason = "-"
 	}
-	say("end %s %s %s", r.Result.IdempotencyKey, r.Result.Outcome, reason)
+	say("end %s %s %s", r.IdempotencyKey, r.Outcome, reason)
 }
 
 // say writes a line at once: what was written stays written when the process is killed.

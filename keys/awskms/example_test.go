@@ -55,5 +55,5 @@ func ExampleNewIdentity() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	_ = decrypter // envelope.OpenOptions.Decrypter, consumer.Options.Decrypter
+	_ = decrypter // envelope.Policy.Decrypter
 }

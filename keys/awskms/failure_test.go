@@ -80,7 +80,7 @@ func TestFailures(t *testing.T) {
 			w.arn = w.symmetric()
 			trust, sealed := w.sealed()
 			f.make(w)
-			_, err := envelope.Open(t.Context(), sealed, trust, &envelope.OpenOptions{Decrypter: w.decrypter(nil)})
+			_, err := envelope.Open(t.Context(), sealed, trust, &envelope.Policy{Decrypter: w.decrypter(nil), Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 			verdict, ok := errors.AsType[*envelope.Error](err)
 			if !ok || verdict.Reason != envelope.ReasonKMSUnavailable || verdict.Reason.Class() != envelope.Transient {
 				t.Fatalf("got %v", err)
@@ -92,7 +92,7 @@ func TestFailures(t *testing.T) {
 				t.Errorf("the error is %q", err)
 			}
 			f.mend(w)
-			if _, err := envelope.Open(t.Context(), sealed, trust, &envelope.OpenOptions{Decrypter: w.decrypter(nil)}); err != nil {
+			if _, err := envelope.Open(t.Context(), sealed, trust, &envelope.Policy{Decrypter: w.decrypter(nil), Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}}); err != nil {
 				t.Errorf("when it is mended: %v", err)
 			}
 		})
@@ -131,13 +131,13 @@ func TestSlow(t *testing.T) {
 	hold := make(chan struct{})
 	w.hold = hold
 	before := runtime.NumGoroutine()
-	_, err := envelope.Open(t.Context(), sealed, trust, &envelope.OpenOptions{Decrypter: w.decrypter(&awskms.Options{Timeout: 10 * time.Millisecond})})
+	_, err := envelope.Open(t.Context(), sealed, trust, &envelope.Policy{Decrypter: w.decrypter(&awskms.Options{Timeout: 10 * time.Millisecond}), Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 	if envelope.ReasonOf(err) != envelope.ReasonKMSUnavailable || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("at the timeout: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(10*time.Millisecond, cancel)
-	_, err = envelope.Open(ctx, sealed, trust, &envelope.OpenOptions{Decrypter: w.decrypter(nil)})
+	_, err = envelope.Open(ctx, sealed, trust, &envelope.Policy{Decrypter: w.decrypter(nil), Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 	if envelope.ReasonOf(err) != envelope.ReasonKMSUnavailable || !errors.Is(err, context.Canceled) {
 		t.Errorf("when the caller leaves: %v", err)
 	}

@@ -45,7 +45,7 @@ func check(t testing.TB, err error) {
 
 func path(t testing.TB) string { return filepath.Join(t.TempDir(), "keyset.json") }
 
-func sealAndOpen(t testing.TB, ring keys.SignerSource, opts *envelope.SealOptions, with *envelope.OpenOptions) *envelope.Opened {
+func sealAndOpen(t testing.TB, ring keys.SignerSource, opts *envelope.SealOptions, with *envelope.Policy) *envelope.Opened {
 	t.Helper()
 	signers, err := ring.Signers(time.Now())
 	check(t, err)
@@ -78,7 +78,7 @@ func TestKeysets(t *testing.T) {
 			if a, b := made.Entries()[0], read.Entries()[0]; a.KeyID != b.KeyID || !b.Primary || b.Status != keyset.Enabled || b.Verifier.Algorithm() != alg {
 				t.Errorf("made %+v, read %+v", a, b)
 			}
-			sealAndOpen(t, read, nil, nil)
+			sealAndOpen(t, read, nil, &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 			if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 				t.Errorf("%v %v", info.Mode(), err)
 			}
@@ -97,7 +97,7 @@ func TestKeysets(t *testing.T) {
 			check(t, err)
 			signer, err := keys.GenerateSigner(keys.Ed25519, "orders")
 			check(t, err)
-			opened := sealAndOpen(t, keys.SignWith(signer), &envelope.SealOptions{Encrypt: encrypter}, &envelope.OpenOptions{Decrypter: decrypter})
+			opened := sealAndOpen(t, keys.SignWith(signer), &envelope.SealOptions{Encrypt: encrypter}, &envelope.Policy{Decrypter: decrypter, Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 			if string(opened.Event.Data()) != `{"a":1}` || opened.Encryption.OpenedWith != ring.Entries()[0].KeyID {
 				t.Errorf("opened %+v", opened)
 			}
@@ -225,7 +225,7 @@ func TestAgainstTink(t *testing.T) {
 			check(t, err)
 			ring, err := tinkkeys.Read(t.Context(), encrypted(t, handle, kek, "sealbus producer orders"), kek, tinkkeys.Producer("orders"))
 			check(t, err)
-			sealAndOpen(t, ring, nil, nil)
+			sealAndOpen(t, ring, nil, &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 			if strings.Contains(name, "prefix") {
 				return
 			}

@@ -63,7 +63,7 @@ func TestNobodySeesHalfABundle(t *testing.T) {
 	for range openers {
 		wg.Go(func() {
 			for last := int64(0); last < changes; o.advance(time.Millisecond) {
-				opened, err := envelope.Open(t.Context(), sealed, s, &envelope.OpenOptions{Now: o.now})
+				opened, err := envelope.Open(t.Context(), sealed, s, &envelope.Policy{Now: o.now, Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 				if err != nil || len(opened.KeyIDs) != 1 {
 					t.Errorf("opened as %+v: %v", opened, err)
 					return
@@ -91,7 +91,7 @@ func TestOutageOfTheOrigin(t *testing.T) {
 	s := o.fetch(srv, nil)
 	open := func(sealed []byte, want envelope.Reason) {
 		t.Helper()
-		_, err := envelope.Open(t.Context(), sealed, s, &envelope.OpenOptions{Now: o.now})
+		_, err := envelope.Open(t.Context(), sealed, s, &envelope.Policy{Now: o.now, Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 		if got := envelope.ReasonOf(err); got != want {
 			t.Fatalf("after %s: %q (%v), want %q", o.now().Sub(start), got, err, want)
 		}

@@ -24,7 +24,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	bundle, err := trust.NewBundle(trust.BundleOptions{Expires: start.Add(24 * time.Hour)}, &trust.Key{
+	trust, err := trust.NewBundle(trust.BundleOptions{Expires: start.Add(24 * time.Hour)}, &trust.Key{
 		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"},
 	})
 	if err != nil {
@@ -43,8 +43,9 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	c, err := consumer.New("billing", bundle, replay.NewMemory(&replay.MemoryOptions{Now: clock}), &consumer.Options{
-		Sources: []string{"https://orders.example/*"}, Observer: metrics, Now: clock, Logger: slog.New(slog.DiscardHandler),
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}, Now: clock}
+	c, err := consumer.New("billing", trust, replay.NewMemory(&replay.MemoryOptions{Now: clock}), policy, &consumer.Options{
+		Observer: metrics, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		panic(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/quarantine/s3"
 	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -35,8 +36,8 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	c, err := consumer.New("billing", trust, replay.NewMemory(nil), &consumer.Options{
-		Sources:    []string{"https://orders.example/*"},
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
+	c, err := consumer.New("billing", trust, replay.NewMemory(nil), policy, &consumer.Options{
 		Quarantine: quarantine,
 	})
 	if err != nil {

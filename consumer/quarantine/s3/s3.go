@@ -13,7 +13,7 @@
 //
 //	keys, err := consumer.NewQuarantineKeys("billing", key)
 //	store, err := s3.New(awss3.NewFromConfig(cfg), "acme-quarantine", keys, &s3.Options{Prefix: "billing"})
-//	c, err := consumer.New("billing", trust, claims, &consumer.Options{Sources: sources, Quarantine: store})
+//	c, err := consumer.New("billing", trust, claims, policy, &consumer.Options{Quarantine: store})
 //
 // The consumer needs one permission (with a customer's key on the bucket also kms:GenerateDataKey on that
 // key):

@@ -25,7 +25,7 @@
 //
 //	keys, err := consumer.NewQuarantineKeys("billing", key)
 //	store, err := sqs.New(awssqs.NewFromConfig(cfg), queueURL, keys, nil)
-//	c, err := consumer.New("billing", trust, claims, &consumer.Options{Sources: sources, Quarantine: store})
+//	c, err := consumer.New("billing", trust, claims, policy, &consumer.Options{Quarantine: store})
 //
 // The consumer needs one permission, and the operator three more (with a customer's key on the queue also
 // kms:GenerateDataKey and kms:Decrypt on that key):

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay/dynamodb"
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -23,7 +24,8 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	c, err := consumer.New("billing", trust, store, &consumer.Options{Sources: []string{"https://orders.example/*"}})
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
+	c, err := consumer.New("billing", trust, store, policy, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

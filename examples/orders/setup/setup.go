@@ -20,6 +20,7 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	quarantine "github.com/sealbus/sealbus/consumer/quarantine/s3"
 	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/keys/trust/awss3"
 	"github.com/sealbus/sealbus/observe/emf"
@@ -28,12 +29,12 @@ import (
 // Consumer makes the consumer of that name, which is also the prefix of its quarantine.
 func Consumer(ctx context.Context, cfg aws.Config, name string, store replay.Store) (*consumer.Consumer, error) {
 	var env Environment
-	opts := &consumer.Options{
-		Sources:        strings.Fields(env.Text("ALLOWED_SOURCES")),
-		Audience:       env.Text("AUDIENCE"),
-		MaxAge:         env.Duration("MAX_AGE"),
-		QueueRetention: env.Duration("QUEUE_RETENTION"),
+	policy := &envelope.Policy{
+		Sources:  strings.Fields(env.Text("ALLOWED_SOURCES")),
+		Audience: env.Text("AUDIENCE"),
+		MaxAge:   env.Duration("MAX_AGE") + env.Duration("QUEUE_RETENTION"),
 	}
+	opts := &consumer.Options{}
 	bucket, secret := env.Text("QUARANTINE_BUCKET"), env.Text("QUARANTINE_KEY_SECRET")
 	trustBucket, trustKey := env.Text("TRUST_BUCKET"), env.Text("TRUST_KEY")
 	if env.Err != nil {
@@ -50,11 +51,11 @@ func Consumer(ctx context.Context, cfg aws.Config, name string, store replay.Sto
 	if opts.Observer, err = emf.New(nil); err != nil {
 		return nil, err
 	}
-	trust, err := followTrust(ctx, objects, trustBucket, trustKey)
+	source, err := followTrust(ctx, objects, trustBucket, trustKey)
 	if err != nil {
 		return nil, err
 	}
-	return consumer.New(name, trust, store, opts)
+	return consumer.New(name, source, store, policy, opts)
 }
 
 // quarantineKeys reads the key as `sealbus quarantine` reads its key file: base64. The quarantine has the name of

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,13 +19,13 @@ import (
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
-// Audience is what events are sealed for, and what Options ask for.
+// Audience is what events are sealed for, and what Policy asks for.
 const Audience = "central"
 
 // Account is the AWS account that deliveries name.
 const Account = "111122223333"
 
-// Window is the replay window of Options.
+// Window is the window of Policy.
 const Window = 24*time.Hour + 5*time.Minute
 
 // The keys of an organisation beside the one that signs, each fit for one refusal.
@@ -142,9 +143,9 @@ func (o *Org) Advance(d time.Duration) {
 	o.now = o.now.Add(d)
 }
 
-// Options are how a consumer opens what the organisation seals.
-func (o *Org) Options() *envelope.OpenOptions {
-	return &envelope.OpenOptions{Audience: Audience, MaxAge: Window, Account: Account, Now: o.Now, Decrypter: o.decrypter}
+// Policy is by which a consumer opens what the organisation seals.
+func (o *Org) Policy() *envelope.Policy {
+	return &envelope.Policy{Sources: slices.Clone(o.sources), Audience: Audience, MaxAge: Window, Now: o.Now, Decrypter: o.decrypter}
 }
 
 // Source is the source of the organisation's events: the first pattern, with "test" for its "*".

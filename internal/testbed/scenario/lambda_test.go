@@ -208,7 +208,7 @@ type hooks struct {
 func (w *world) start(trust trust.Source, store *store, opts *consumer.Options, h hooks) *process {
 	w.Helper()
 	p := &process{world: w, store: store.connection(), dead: make(chan struct{}), buried: make(chan struct{})}
-	c, err := consumer.New("billing", trust, p.store, opts)
+	c, err := consumer.New("billing", trust, p.store, &w.policy, opts)
 	w.check(err)
 	handle := func(ctx context.Context, d consumer.Delivery[order]) error {
 		if h.before != nil {

@@ -224,13 +224,12 @@ func (l *line) redrive() {
 // Redriving may take days, if the consumer was told how long the queues keep messages; else what comes is
 // expired, and not lost either.
 func TestRedrivenDaysLater(t *testing.T) {
-	for _, retention := range []time.Duration{18 * 24 * time.Hour, 0} {
-		t.Run(fmt.Sprintf("QueueRetention %v", retention), func(t *testing.T) {
+	for _, retention := range []time.Duration{inQueues, 0} {
+		t.Run(fmt.Sprintf("in queues for %v", retention), func(t *testing.T) {
 			l := newLine(t, 3, 3*time.Minute, 3)
 			orders := newTeam("orders")
-			opts := l.options()
-			opts.QueueRetention = retention
-			l.deploy(l.start(l.trust(l.key(orders)), l.store(&outage{to: lasting}), opts, hooks{}).run)
+			l.policy.MaxAge = envelope.DefaultMaxAge + retention
+			l.deploy(l.start(l.trust(l.key(orders)), l.store(&outage{to: lasting}), l.options(), hooks{}).run)
 			for range 5 {
 				l.genuine = append(l.genuine, l.publish(orders))
 			}

@@ -55,6 +55,7 @@ type world struct {
 	sqs    *sqs.Client
 	bin    *quarantinetest.Memory
 	books  *books
+	policy envelope.Policy // of consumers that are started
 	serial int
 
 	trouble atomic.Pointer[keyTrouble] // of the KMS, nil = none
@@ -73,6 +74,7 @@ func newWorld(t *testing.T, seed uint64, delivery localaws.Delivery) *world {
 	who := credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", "")
 	client := &http.Client{Transport: localaws.Transport{}}
 	w.T, w.clock, w.random = t, clock, rand.New(rand.NewPCG(seed, 1))
+	w.policy = envelope.Policy{Sources: sources, Audience: audience, MaxAge: envelope.DefaultMaxAge + inQueues, Now: w.clock.Now}
 	w.aws, w.bin, w.books = server, quarantinetest.New(t, quarantinetest.Keys("billing")), newBooks()
 	w.events = eventbridge.New(eventbridge.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Credentials: who, HTTPClient: client})
 	w.sqs = sqs.New(sqs.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Credentials: who, HTTPClient: client, Retryer: aws.NopRetryer{}})
@@ -262,10 +264,12 @@ func idOf(body []byte) (string, error) {
 // sources are what the teams of all scenarios may speak for.
 var sources = []string{"https://orders.example/*", "https://stock.example/*", "https://users.example/*", "https://legacy.example/*"}
 
+// inQueues is how long queue and dead-letter queue keep messages.
+const inQueues = 18 * 24 * time.Hour
+
 // options are those of a consumer of everything, as examples/orders has them.
 func (w *world) options() *consumer.Options {
 	return &consumer.Options{
-		Sources: sources, Audience: audience, QueueRetention: 18 * 24 * time.Hour, Now: w.clock.Now,
 		Quarantine: w.bin,
 		Logger:     slog.New(slog.DiscardHandler),
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/keys/trust/awss3"
 )
@@ -33,7 +34,8 @@ func ExampleFetchBundle() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	c, err := consumer.New("billing", trust, replay.NewMemory(nil), &consumer.Options{Sources: []string{"https://orders.example/*"}})
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
+	c, err := consumer.New("billing", trust, replay.NewMemory(nil), policy, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/awslambda"
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -30,7 +31,8 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	c, err := consumer.New("billing", trust, store, &consumer.Options{Sources: []string{"https://orders.example/*"}})
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
+	c, err := consumer.New("billing", trust, store, policy, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
