@@ -26,7 +26,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	trust, err := trust.NewBundle(trust.BundleOptions{Expires: time.Now().Add(24 * time.Hour)}, &trust.Key{
+	bundle, err := trust.NewBundle(trust.BundleOptions{Expires: time.Now().Add(24 * time.Hour)}, &trust.Key{
 		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"},
 	})
 	if err != nil {
@@ -45,7 +45,7 @@ func Example() {
 	}
 
 	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
-	c, err := consumer.New("billing", trust, replay.NewMemory(nil), policy, &consumer.Options{
+	c, err := consumer.New("billing", bundle, replay.NewMemory(nil), policy, &consumer.Options{
 		Quarantine: consumer.QuarantineFunc(func(_ context.Context, r consumer.Record) error {
 			fmt.Println("quarantine:", r.Reason)
 			return nil

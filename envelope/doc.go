@@ -19,10 +19,10 @@
 // holds a recipient's.
 //
 //	signers, err := ring.Signers(time.Now())                  // ring is a keys.Keyring
-//	trust, err := trust.WatchFile("trust.dsse", roots, nil)    // or any other trust.Source
+//	source, err := trust.WatchFile("trust.dsse", roots, nil)   // or any other trust.Source
 //	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}, Audience: "central"}
 //	sealed, err := envelope.Seal(ctx, ev, signers[0], &envelope.SealOptions{Audience: "central"})
-//	opened, err := envelope.Open(ctx, sealed.JSON(), trust, policy)
+//	opened, err := envelope.Open(ctx, sealed.JSON(), source, policy)
 //	if envelope.ReasonOf(err).Class() == envelope.Transient { ... } // ask again: nothing was judged
 //
 // Stable: Seal, Open, Policy, Opener, their options and results, the Reasons and their classes, the wire.

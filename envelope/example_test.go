@@ -53,13 +53,13 @@ func Example_confidential() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	trust, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
+	bundle, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
 		Verifier: root.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"},
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	opened, err := envelope.Open(ctx, sealed.JSON(), trust, &envelope.Policy{
+	opened, err := envelope.Open(ctx, sealed.JSON(), bundle, &envelope.Policy{
 		Sources: []string{"https://orders.example/*"}, MaxAge: time.Hour,
 		Decrypter: decrypter, RequireEncryptedFields: []string{"/card"},
 	})

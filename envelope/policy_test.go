@@ -207,7 +207,7 @@ func TestAdmitOfAnUndatedEvent(t *testing.T) {
 // included. What was rejected before there was a bundle says nothing.
 func TestVerdictsSayWhenTheBundleEnds(t *testing.T) {
 	ends := moment(vectorSealed).Add(time.Hour)
-	trust, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: testNow, Expires: ends}, mainKeys()...)
+	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: testNow, Expires: ends}, mainKeys()...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func TestVerdictsSayWhenTheBundleEnds(t *testing.T) {
 		"expired":  {seal(order("orders")), ends, envelope.ReasonTrustUnavailable, ends},
 		"unsigned": {seal(unsigned), moment(vectorNow), envelope.ReasonUnsigned, time.Time{}},
 	} {
-		opened, err := envelope.Open(t.Context(), test.doc, trust, &envelope.Policy{Now: func() time.Time { return test.now }, Unsafe: unchecked})
+		opened, err := envelope.Open(t.Context(), test.doc, bundle, &envelope.Policy{Now: func() time.Time { return test.now }, Unsafe: unchecked})
 		var got time.Time
 		if e, ok := errors.AsType[*envelope.Error](err); ok {
 			got = e.BundleExpires

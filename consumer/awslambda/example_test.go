@@ -34,11 +34,11 @@ func ExampleSQS() {
 	must(err)
 	// Nothing outlives an instance that could remember the bundle: MinVersion refuses one that is older than
 	// this program.
-	trust, err := trust.WatchFile("bundle.dsse", roots, &trust.FileOptions{MinVersion: 1})
+	source, err := trust.WatchFile("bundle.dsse", roots, &trust.FileOptions{MinVersion: 1})
 	must(err)
 	store := replay.NewMemory(nil) // for one instance; replay/dynamodb or replay/redis for several
 	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
-	c, err := consumer.New("billing", trust, store, policy, nil)
+	c, err := consumer.New("billing", source, store, policy, nil)
 	must(err)
 	lambda.Start(awslambda.SQS(c, func(ctx context.Context, d consumer.Delivery[Order]) error {
 		fmt.Println(d.Data.Amount, d.Data.Item, "from", d.Producer, "under", d.IdempotencyKey)

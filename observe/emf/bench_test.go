@@ -35,7 +35,7 @@ func newConsumer(t testing.TB, store replay.Store, observer consumer.Observer) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	trust, err := trust.NewBundle(trust.BundleOptions{Expires: time.Now().Add(time.Hour)}, &trust.Key{
+	bundle, err := trust.NewBundle(trust.BundleOptions{Expires: time.Now().Add(time.Hour)}, &trust.Key{
 		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"},
 	})
 	if err != nil {
@@ -54,7 +54,7 @@ func newConsumer(t testing.TB, store replay.Store, observer consumer.Observer) (
 	}
 	put := func(context.Context, consumer.Record) error { return nil }
 	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
-	c, err = consumer.New("billing", trust, store, policy, &consumer.Options{
+	c, err = consumer.New("billing", bundle, store, policy, &consumer.Options{
 		Observer: observer, Quarantine: consumer.QuarantineFunc(put), Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

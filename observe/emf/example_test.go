@@ -24,7 +24,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	trust, err := trust.NewBundle(trust.BundleOptions{Expires: start.Add(24 * time.Hour)}, &trust.Key{
+	bundle, err := trust.NewBundle(trust.BundleOptions{Expires: start.Add(24 * time.Hour)}, &trust.Key{
 		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"},
 	})
 	if err != nil {
@@ -44,7 +44,7 @@ func Example() {
 		panic(err)
 	}
 	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}, Now: clock}
-	c, err := consumer.New("billing", trust, replay.NewMemory(&replay.MemoryOptions{Now: clock}), policy, &consumer.Options{
+	c, err := consumer.New("billing", bundle, replay.NewMemory(&replay.MemoryOptions{Now: clock}), policy, &consumer.Options{
 		Observer: metrics, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

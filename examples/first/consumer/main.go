@@ -31,13 +31,13 @@ func main() {
 		log.Fatal(err)
 	}
 	// The state file keeps a restarted consumer from accepting an older bundle than it has seen.
-	trust, err := trust.WatchFile("trust.dsse", roots, &trust.FileOptions{StateFile: "trust.state"})
+	source, err := trust.WatchFile("trust.dsse", roots, &trust.FileOptions{StateFile: "trust.state"})
 	if err != nil {
 		log.Fatal(err)
 	}
 	claims := replay.NewMemory(nil) // for one process; package replay/redis or replay/dynamodb for many
 	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}, Audience: "central"}
-	c, err := consumer.New("billing", trust, claims, policy, &consumer.Options{
+	c, err := consumer.New("billing", source, claims, policy, &consumer.Options{
 		Logger: slog.New(slog.DiscardHandler), // this program says itself what became of an event
 	})
 	if err != nil {
