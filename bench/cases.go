@@ -153,7 +153,7 @@ func (f *fixture) openEvent() {
 	must(err == nil)
 }
 
-// limit is the target of design section 7 for opening.
+// limit is the target for opening: how many times the raw verification and one SHA-256 of the data it may take.
 func (f *fixture) limit() float64 {
 	if f.size > 1<<10 {
 		return 1.5

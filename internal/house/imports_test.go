@@ -1,4 +1,4 @@
-// Package house holds the tests of the building itself: who may import whom.
+// Package house holds the tests of the repository itself: who may import whom, and what documents say.
 package house
 
 import (
@@ -13,7 +13,8 @@ import (
 
 const module = "github.com/sealbus/sealbus"
 
-// table is design section 3: which of our packages each package may reach, directly or through others.
+// table says which of our packages each package may reach, directly or through others. It is the exact form of
+// "Who may import whom" in docs/architecture.md.
 // Entries are relative to the module; "internal/..." covers what is below.
 var table = map[string][]string{
 	"keys":                           {"internal/b64", "internal/canonical", "internal/dsse", "internal/filekind", "internal/howlong", "internal/jsonwrite", "internal/nilcheck", "internal/strictjson"},
@@ -104,7 +105,7 @@ func TestImportTable(t *testing.T) {
 		for _, dep := range deps(t, pkg) {
 			name, ours := strings.CutPrefix(dep, module+"/")
 			if ours && name != pkg && !allows(allowed, name) {
-				t.Errorf("%s reaches %s, which the table of design section 3 does not allow", pkg, name)
+				t.Errorf("%s reaches %s, which the table does not allow", pkg, name)
 			}
 		}
 	}
