@@ -13,8 +13,8 @@ import (
 
 const module = "github.com/sealbus/sealbus"
 
-// table says which of our packages each package may reach, directly or through others. It is the exact form of
-// "Who may import whom" in docs/architecture.md.
+// table says which of our packages each package may reach, directly or through others. It is the exact form
+// of "Who may import whom" in docs/architecture.md.
 // Entries are relative to the module; "internal/..." covers what is below.
 var table = map[string][]string{
 	"keys":                           {"internal/b64", "internal/canonical", "internal/dsse", "internal/filekind", "internal/howlong", "internal/jsonwrite", "internal/nilcheck", "internal/strictjson"},
@@ -160,7 +160,7 @@ func TestHomes(t *testing.T) {
 	linked := make(map[string]bool) // "module package"
 	for pkg, list := range allDeps(t) {
 		if strings.HasPrefix(pkg, "examples/") {
-			continue // programs, which link what they show; that nobody else links them is TestNobodyLinksTheExamples
+			continue // programs, which link what they show; TestNobodyLinksTheExamples says that no others link them
 		}
 		for _, dep := range list {
 			for prefix, allowed := range homes {

@@ -56,7 +56,7 @@ var (
 	nilPrivate    crypto.Signer        = (*struct{ crypto.Signer })(nil)
 )
 
-// What is given beside them is in order.
+// The other arguments are valid.
 var (
 	ctx       = context.Background()
 	key32     = []byte("0123456789abcdef0123456789abcdef")
@@ -414,7 +414,7 @@ func exported(t *testing.T) map[string]*types.Package {
 	return packages
 }
 
-// isPrivate says which packages nobody builds on.
+// isPrivate says which packages no other module imports.
 func isPrivate(name string) bool {
 	for _, part := range strings.Split(name, "/") {
 		if strings.HasSuffix(part, "test") {
