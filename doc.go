@@ -10,7 +10,8 @@
 //     [github.com/sealbus/sealbus/producer/eventbridge].
 //   - Package [github.com/sealbus/sealbus/consumer] handles each verified event once. In a Lambda function it
 //     is wrapped by [github.com/sealbus/sealbus/consumer/awslambda].
-//   - Package [github.com/sealbus/sealbus/keys] holds the keys of producers and consumers.
+//   - Package [github.com/sealbus/sealbus/keys] holds the keys of producers and consumers. Package
+//     [github.com/sealbus/sealbus/keys/trust] says which keys to believe.
 //
 // Both sides stand on package [github.com/sealbus/sealbus/envelope], which has the two verbs Seal and Open.
 // Use it alone where there is neither a bus nor a queue.

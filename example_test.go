@@ -10,6 +10,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // An event is sealed and opened. Then an attacker changes one letter of it.
@@ -20,7 +21,7 @@ func Example() {
 		panic(err)
 	}
 	// In production a trust bundle is signed by offline root keys, and consumers fetch it.
-	trust, err := keys.NewBundle(keys.BundleOptions{Expires: time.Now().Add(time.Hour)}, &keys.Key{
+	bundle, err := trust.NewBundle(trust.BundleOptions{Expires: time.Now().Add(time.Hour)}, &trust.Key{
 		Verifier: signer.Verifier(), Producer: "orders",
 		Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"},
 	})
@@ -41,14 +42,14 @@ func Example() {
 	}
 
 	policy := &envelope.OpenOptions{Sources: []string{"https://orders.example/*"}, MaxAge: time.Hour}
-	opened, err := envelope.Open(ctx, sealed.JSON(), trust, policy)
+	opened, err := envelope.Open(ctx, sealed.JSON(), bundle, policy)
 	if err != nil {
 		panic(err)
 	}
 	fmt.Println(opened.Producer, "says", string(opened.Event.Data()))
 
 	changed := bytes.Replace(sealed.JSON(), []byte(`"pen"`), []byte(`"pan"`), 1)
-	_, err = envelope.Open(ctx, changed, trust, policy)
+	_, err = envelope.Open(ctx, changed, bundle, policy)
 	fmt.Println(envelope.ReasonOf(err))
 	// Output:
 	// orders says {"item":"pen"}

@@ -13,7 +13,7 @@
 // whoever holds a producer's key; a handler whose effect is not bound to its IdempotencyKey, when the process
 // dies between the effect and Complete.
 //
-//	trust := ...                                             // a keys.Source
+//	trust := ...                                             // a trust.Source
 //	store := replay.NewMemory(nil)                           // several processes need a shared one
 //	c, err := consumer.New("billing", trust, store, &consumer.Options{
 //		Sources:    []string{"https://orders.example/*"},
@@ -40,6 +40,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // DefaultMaxAge is the replay window of a consumer on a bus: EventBridge retries for 24 hours.
@@ -110,7 +111,7 @@ type Options struct {
 // Consumer handles deliveries. It is safe for concurrent use.
 type Consumer struct {
 	name   string
-	trust  keys.Source
+	trust  trust.Source
 	store  replay.Store
 	opts   Options
 	reopen []reopenKey
@@ -121,7 +122,7 @@ type Consumer struct {
 // New makes a consumer. Its name separates its claims from those of other consumers of the same store: two
 // consumers that both want every event have two names, workers of one consumer have one. Trust decides who
 // may say what, store remembers what was handled. Changing the options afterwards changes nothing.
-func New(name string, trust keys.Source, store replay.Store, opts *Options) (*Consumer, error) {
+func New(name string, trust trust.Source, store replay.Store, opts *Options) (*Consumer, error) {
 	var o Options
 	if opts != nil {
 		o = opts.clone()

@@ -12,6 +12,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 type Order struct {
@@ -25,7 +26,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	trust, err := keys.NewBundle(keys.BundleOptions{Expires: time.Now().Add(24 * time.Hour)}, &keys.Key{
+	bundle, err := trust.NewBundle(trust.BundleOptions{Expires: time.Now().Add(24 * time.Hour)}, &trust.Key{
 		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"},
 	})
 	if err != nil {
@@ -43,7 +44,7 @@ func Example() {
 		panic(err)
 	}
 
-	c, err := consumer.New("billing", trust, replay.NewMemory(nil), &consumer.Options{
+	c, err := consumer.New("billing", bundle, replay.NewMemory(nil), &consumer.Options{
 		Sources: []string{"https://orders.example/*"},
 		Quarantine: consumer.QuarantineFunc(func(_ context.Context, r consumer.Record) error {
 			fmt.Println("quarantine:", r.Reason)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/nilcheck"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // Observer is told how each delivery ended, for metrics and alarms. It is told after the outcome is settled:
@@ -214,37 +214,37 @@ func (d *delivery) reportOf(err error) *Report {
 }
 
 // judges is the trust of a delivery, which notes the bundle that judges it.
-func (d *delivery) judges() keys.Source {
-	if _, ok := d.trust.(keys.Refresher); ok {
+func (d *delivery) judges() trust.Source {
+	if _, ok := d.trust.(trust.Refresher); ok {
 		return (*liveJudge)(d)
 	}
 	return (*judge)(d)
 }
 
-// judge is a delivery as its own keys.Source, liveJudge as its own keys.Refresher.
+// judge is a delivery as its own trust.Source, liveJudge as its own trust.Refresher.
 type (
 	judge     delivery
 	liveJudge delivery
 )
 
 var (
-	_ keys.Source    = (*judge)(nil)
-	_ keys.Refresher = (*liveJudge)(nil)
+	_ trust.Source    = (*judge)(nil)
+	_ trust.Refresher = (*liveJudge)(nil)
 )
 
-func (j *judge) Bundle(ctx context.Context) (*keys.Bundle, error) {
+func (j *judge) Bundle(ctx context.Context) (*trust.Bundle, error) {
 	return j.noting(j.trust.Bundle(ctx))
 }
 
-func (j *liveJudge) Bundle(ctx context.Context) (*keys.Bundle, error) {
+func (j *liveJudge) Bundle(ctx context.Context) (*trust.Bundle, error) {
 	return (*judge)(j).Bundle(ctx)
 }
 
-func (j *liveJudge) Refresh(ctx context.Context, keyID string) (*keys.Bundle, error) {
-	return j.noting(j.trust.(keys.Refresher).Refresh(ctx, keyID))
+func (j *liveJudge) Refresh(ctx context.Context, keyID string) (*trust.Bundle, error) {
+	return j.noting(j.trust.(trust.Refresher).Refresh(ctx, keyID))
 }
 
-func (c *course) noting(bundle *keys.Bundle, err error) (*keys.Bundle, error) {
+func (c *course) noting(bundle *trust.Bundle, err error) (*trust.Bundle, error) {
 	if err == nil && bundle != nil {
 		c.bundleExpires = bundle.Expires()
 	}

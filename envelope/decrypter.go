@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // MaxUnwrappedAge is how long an opener uses a content key that it has decrypted, before it decrypts it
@@ -134,7 +135,7 @@ type unlocking struct {
 	source    string
 	producer  string
 	entries   []jwe.WrappedKey
-	bundle    *keys.Bundle // that the event was judged by; says which of our keys are revoked
+	bundle    *trust.Bundle // that the event was judged by; says which of our keys are revoked
 	now       time.Time
 	committed bool                        // the event says which content key it is under
 	try       func(*jwe.ContentKey) error // decrypts with what may be the key
@@ -366,8 +367,8 @@ func (u *unlocking) allows(keyID string) bool {
 	if u.with.UnsafeRevoked || u.bundle == nil {
 		return true
 	}
-	k := u.bundle.EncryptionKey(keyID)
-	if k == nil {
+	k := u.bundle.Key(keyID)
+	if k == nil || k.Recipient == nil {
 		return true
 	}
 	if s := k.StateAt(u.now); s != keys.StateRevoked && s != keys.StateExpired {

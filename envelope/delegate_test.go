@@ -13,6 +13,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // root is a long-term key that counts its signatures, and fails on demand.
@@ -151,19 +152,19 @@ func TestDelegatedVerdicts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := func() *keys.Key { return keyOf(r, "https://orders.example/*") }
+	good := func() *trust.Key { return keyOf(r, "https://orders.example/*") }
 	revoked, elsewhere, otherType, expired, stranger := good(), good(), good(), good(), keyOf(testSigner(t, keys.ES256, "orders"), "https://orders.example/*")
-	revoked.Revoked = &keys.Revocation{At: testNow, Reason: "stolen"}
+	revoked.Revoked = &trust.Revocation{At: testNow, Reason: "stolen"}
 	elsewhere.Sources = []string{"https://mail.example/*"}
 	otherType.Types = []string{"com.example.invoice"}
 	expired.Schedule.Expired = testNow.Add(-time.Second)
-	withSession, err := keys.NewBundle(keys.BundleOptions{Version: 1, RevokedSessions: []string{s.KeyID()}}, good())
+	withSession, err := trust.NewBundle(trust.BundleOptions{Version: 1, RevokedSessions: []string{s.KeyID()}}, good())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // the second time the statement is known
 		for _, test := range []struct {
-			trust keys.Source
+			trust trust.Source
 			want  envelope.Reason
 		}{
 			{trusting(t, good()), ""}, {trusting(t, revoked), envelope.ReasonRevokedKey}, {withSession, envelope.ReasonRevokedKey},

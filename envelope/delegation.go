@@ -7,6 +7,7 @@ import (
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/strictjson"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // MaxSessionLife is the longest life that a delegation statement may give to a session key.
@@ -26,7 +27,7 @@ var errStatement = errors.New("malformed delegation statement")
 
 // openDelegation verifies a delegation under the bundle's keys and returns the statement with the keys
 // that vouch for it. No key with the ID that it names: unknownKey.
-func openDelegation(raw []byte, bundle *keys.Bundle) (*statement, []*keys.Key, error) {
+func openDelegation(raw []byte, bundle *trust.Bundle) (*statement, []*trust.Key, error) {
 	v := vouchers.find(raw)
 	if v == nil {
 		var err error
@@ -38,7 +39,7 @@ func openDelegation(raw []byte, bundle *keys.Bundle) (*statement, []*keys.Key, e
 	if len(known) == 0 {
 		return nil, nil, unknownKey(v.keyID)
 	}
-	var delegators []*keys.Key
+	var delegators []*trust.Key
 	for _, k := range known {
 		if v.isBy(k.Verifier) {
 			delegators = append(delegators, k)

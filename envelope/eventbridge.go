@@ -11,7 +11,7 @@ import (
 	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/strictjson"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // Layout is how a sealed event lies in the detail of an EventBridge event.
@@ -175,7 +175,7 @@ func (s *Sealed) embed() []byte {
 // OpenEventBridge verifies a sealed event as EventBridge delivers it, in either Layout. What the delivery
 // says of source and detail-type must be what is signed; its account, unless opts gives one, is the one that
 // the key must allow: believe it only where nobody but the service can deliver.
-func OpenEventBridge(ctx context.Context, delivery []byte, trust keys.Source, opts *OpenOptions) (*Opened, error) {
+func OpenEventBridge(ctx context.Context, delivery []byte, trust trust.Source, opts *OpenOptions) (*Opened, error) {
 	d, err := readDelivery(delivery)
 	if err != nil {
 		return nil, parseError(err)

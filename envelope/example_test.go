@@ -10,6 +10,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // A producer encrypts one member of its events to a consumer, and signs with a session key that its long-term
@@ -51,13 +52,13 @@ func Example_confidential() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	trust, err := keys.NewBundle(keys.BundleOptions{}, &keys.Key{
+	bundle, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
 		Verifier: root.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"},
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	opened, err := envelope.Open(ctx, sealed.JSON(), trust, &envelope.OpenOptions{
+	opened, err := envelope.Open(ctx, sealed.JSON(), bundle, &envelope.OpenOptions{
 		MaxAge: time.Hour, Decrypter: decrypter, RequireEncryptedFields: []string{"/card"},
 	})
 	if err != nil {

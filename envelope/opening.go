@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/internal/howlong"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // opening is one event on its way through the checks. What a step has verified, the next ones use.
@@ -37,7 +38,7 @@ type opening struct {
 	expiry   time.Time          // verified expirytime
 	failed   failure
 	counted  []valid
-	bundle   *keys.Bundle // by which they count
+	bundle   *trust.Bundle // by which they count
 	producer string
 
 	// Room for what most events need, so that it takes no allocations of its own.
@@ -96,11 +97,11 @@ func delegations(env *dsse.Envelope) (n int) {
 // authenticate verifies signatures, digests and what the keys may do. If a key is unknown and nothing else
 // decided, it looks once for a newer bundle: only a bundle that was just checked may say that a key is
 // unknown.
-func (o *opening) authenticate(ctx context.Context, trust keys.Source) *Error {
-	if err := nilcheck.Check("the trust", trust); err != nil {
-		return unavailable(fmt.Errorf("%w: %w", keys.ErrUnavailable, err))
+func (o *opening) authenticate(ctx context.Context, source trust.Source) *Error {
+	if err := nilcheck.Check("the trust", source); err != nil {
+		return unavailable(fmt.Errorf("%w: %w", trust.ErrUnavailable, err))
 	}
-	bundle, err := trust.Bundle(ctx)
+	bundle, err := source.Bundle(ctx)
 	if err != nil {
 		return unavailable(err)
 	}
@@ -108,7 +109,7 @@ func (o *opening) authenticate(ctx context.Context, trust keys.Source) *Error {
 	if verdict == nil || !unknown.is {
 		return verdict
 	}
-	live, ok := trust.(keys.Refresher)
+	live, ok := source.(trust.Refresher)
 	if !ok {
 		return verdict
 	}
@@ -135,11 +136,11 @@ type unknown struct {
 
 // judge holds the event against one bundle, and says whether a newer one may have a key that this one has
 // not.
-func (o *opening) judge(bundle *keys.Bundle) (verdict *Error, missing unknown) {
+func (o *opening) judge(bundle *trust.Bundle) (verdict *Error, missing unknown) {
 	o.failed = failure{}
 	o.now = clock(o.opts.Now)
 	if bundle == nil {
-		return unavailable(keys.ErrUnavailable), unknown{}
+		return unavailable(trust.ErrUnavailable), unknown{}
 	}
 	if end := bundle.Expires(); !end.IsZero() && !o.now.Before(end) {
 		return reject(ReasonTrustUnavailable, "the trust bundle expired at %s", end.UTC().Format(time.RFC3339)), unknown{}
@@ -332,7 +333,7 @@ func (v *valid) algorithm() keys.Algorithm {
 	if v.session != nil {
 		return v.session.session.Algorithm()
 	}
-	return v.key.Algorithm()
+	return v.key.Verifier.Algorithm()
 }
 
 func (o *opening) checkOuter() *Error {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // voucher is the DSSE envelope of a delegation statement.
@@ -51,7 +52,7 @@ func (v *voucher) isBy(k *keys.Verifier) bool {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if len(v.by) < keys.MaxSharedAlias {
+	if len(v.by) < trust.MaxSharedAlias {
 		v.by = append(v.by, k.KeyID())
 	}
 	return true

@@ -15,6 +15,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
+	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/producer"
 )
 
@@ -39,7 +40,7 @@ var elsewhere = func() *envelope.Encrypter {
 }()
 
 // makeTeams gives each producer a way to seal, and returns the further keys that the bundle has for it.
-func (c *chaos) makeTeams() []*keys.Key {
+func (c *chaos) makeTeams() []*trust.Key {
 	c.Helper()
 	for i := range chaosProducers {
 		c.teams = append(c.teams, team{signs: keys.SignWith(c.signers[i])})
@@ -64,7 +65,7 @@ func (c *chaos) makeTeams() []*keys.Key {
 	pq, err := keys.GenerateSigner(keys.MLDSA65, producerName(3))
 	c.must(err)
 	c.teams[3].signs = keys.SignWith(c.signers[3], pq)
-	return []*keys.Key{{Verifier: pq.Verifier(), Producer: producerName(3), Sources: []string{producerSource(3) + "*"}, Types: []string{"com.example.*"}}}
+	return []*trust.Key{{Verifier: pq.Verifier(), Producer: producerName(3), Sources: []string{producerSource(3) + "*"}, Types: []string{"com.example.*"}}}
 }
 
 func (c *chaos) encryptTo(to envelope.EncryptTo) *envelope.Encrypter {

@@ -11,8 +11,9 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/internal/dsse"
-	"github.com/sealbus/sealbus/internal/jsonwrite"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/nilcheck"
+	"github.com/sealbus/sealbus/internal/redact"
 )
 
 // Bounds of a session key.
@@ -199,17 +200,13 @@ type SessionKey struct {
 
 // payload is the statement's payload: canonical JSON.
 func (k *SessionKey) payload() []byte {
-	w := objectWriter{}
-	w.open()
-	w.time("not_after", k.notAfter)
-	w.time("not_before", k.notBefore)
-	w.name("session")
-	w.dst = append(w.dst, k.Verifier().ThumbprintJWK()...)
-	w.name("sources")
-	w.dst = jsonwrite.AppendStrings(w.dst, k.scope.Sources)
-	w.name("types")
-	w.dst = jsonwrite.AppendStrings(w.dst, k.scope.Types)
-	return w.close()
+	var o keydoc.Object
+	o.Time("not_after", k.notAfter)
+	o.Time("not_before", k.notBefore)
+	o.Raw("session", k.Verifier().ThumbprintJWK())
+	o.Strings("sources", k.scope.Sources)
+	o.Strings("types", k.scope.Types)
+	return o.Append(nil)
 }
 
 // Verifier is the public half.
@@ -248,39 +245,33 @@ func (k *SessionKey) goodAt(now time.Time) bool {
 // String names the root, without a key.
 func (s *Session) String() string {
 	if s == nil || s.root == nil {
-		return redactedName("Session", "")
+		return redact.Name("Session", "")
 	}
-	return redactedName("Session", s.root.Verifier().KeyID())
+	return redact.Name("Session", s.root.Verifier().KeyID())
 }
 
-// GoString is String.
-func (s *Session) GoString() string { return s.String() }
-
 // Format writes String, whatever the verb.
-func (s *Session) Format(f fmt.State, _ rune) { writeRedacted(f, s) }
+func (s *Session) Format(f fmt.State, _ rune) { redact.Format(f, s) }
 
 // LogValue is String.
 func (s *Session) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // MarshalJSON gives String.
-func (s *Session) MarshalJSON() ([]byte, error) { return marshalRedacted(s) }
+func (s *Session) MarshalJSON() ([]byte, error) { return redact.JSON(s) }
 
 // String names the key without its private half.
 func (k SessionKey) String() string {
 	if k.signer == nil {
-		return redactedName("SessionKey", "")
+		return redact.Name("SessionKey", "")
 	}
-	return redactedName("SessionKey", k.signer.Verifier().KeyID())
+	return redact.Name("SessionKey", k.signer.Verifier().KeyID())
 }
 
-// GoString is String.
-func (k SessionKey) GoString() string { return k.String() }
-
 // Format writes String, whatever the verb.
-func (k SessionKey) Format(f fmt.State, _ rune) { writeRedacted(f, k) }
+func (k SessionKey) Format(f fmt.State, _ rune) { redact.Format(f, k) }
 
 // LogValue is String.
 func (k SessionKey) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
 // MarshalJSON gives String.
-func (k SessionKey) MarshalJSON() ([]byte, error) { return marshalRedacted(k) }
+func (k SessionKey) MarshalJSON() ([]byte, error) { return redact.JSON(k) }

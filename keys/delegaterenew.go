@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/sealbus/sealbus/internal/flight"
 )
 
 // Times of a renewal.
@@ -18,7 +20,7 @@ const (
 
 // vouching is one signature of the root that is under way, for all who wait for it.
 type vouching struct {
-	flight
+	flight.Flight
 	ahead bool  // it is for the session that follows
 	err   error // once done
 }
@@ -34,10 +36,10 @@ func (s *Session) Session(ctx context.Context, now time.Time) (*SessionKey, erro
 			return key, err
 		}
 		if key != nil {
-			_, _ = v.wait(ctx, 0, true) // not for long: there is time left
+			_, _ = v.Wait(ctx, 0, true) // not for long: there is time left
 			return key, nil
 		}
-		if ended, err := v.wait(ctx, vouchTimeout, false); !ended {
+		if ended, err := v.Wait(ctx, vouchTimeout, false); !ended {
 			return nil, fmt.Errorf("keys: waiting for a session key: %w", err)
 		}
 		if v.err != nil {
@@ -58,7 +60,7 @@ func (s *Session) at(ctx context.Context, now time.Time) (key *SessionKey, v *vo
 	if s.current != nil && s.current.goodAt(now) {
 		key = s.current
 	}
-	busy := s.flight != nil && !s.flight.lost(now, vouchTimeout)
+	busy := s.flight != nil && !s.flight.Lost(now, vouchTimeout)
 	switch {
 	case key == nil && busy:
 		return nil, s.flight, nil
@@ -80,15 +82,15 @@ func (s *Session) rests(now time.Time, pause time.Duration) bool {
 // start has the root vouch for a session key that begins at that time. It does not end with the caller.
 func (s *Session) start(ctx context.Context, now, begin time.Time, ahead bool) *vouching {
 	if s.flight != nil {
-		s.flight.cancel()
+		s.flight.Cancel()
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), vouchTimeout)
-	v := &vouching{flight: flight{began: now.Round(0), cancel: cancel, done: make(chan struct{})}, ahead: ahead}
+	ctx, f := flight.New(ctx, now.Round(0), vouchTimeout)
+	v := &vouching{Flight: f, ahead: ahead}
 	s.flight = v
 	began := time.Now()
 	go func() {
-		defer close(v.done)
-		defer cancel()
+		defer close(v.Done)
+		defer v.Cancel()
 		key, err := s.vouchSafely(ctx, begin)
 		s.land(v, key, err, time.Since(began))
 	}()
@@ -115,7 +117,7 @@ func (s *Session) land(v *vouching, key *SessionKey, err error, took time.Durati
 	s.flight = nil
 	switch {
 	case err != nil: // from when it failed: those after it are not to wait for the same timeout each
-		v.err, s.failed, s.failedAt = err, err, v.began.Add(took.Truncate(time.Second))
+		v.err, s.failed, s.failedAt = err, err, v.Began.Add(took.Truncate(time.Second))
 	case v.ahead:
 		s.next, s.failed = key, nil
 	default:

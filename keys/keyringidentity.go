@@ -18,13 +18,13 @@ func CreateConsumerKeyring(path, passphrase, consumer string, opts *ConsumerKeyr
 	if opts == nil {
 		opts = &ConsumerKeyringOptions{}
 	}
-	p, err := newProtection(passphrase, opts.PrivateFileOptions)
+	p, err := opts.protection(passphrase)
 	if err != nil {
 		return nil, err
 	}
 	k := &Keyring{path: path, consumer: consumer, protection: p}
 	if opts.Identity != nil {
-		k.keys = []*keyringKey{{identity: opts.Identity, schedule: opts.Schedule.wholeSeconds()}}
+		k.keys = []*keyringKey{{identity: opts.Identity, schedule: opts.Schedule.WholeSeconds()}}
 	}
 	if err := k.create(); err != nil {
 		return nil, err
@@ -89,5 +89,5 @@ func (k *Keyring) Identities(now time.Time) []Identity {
 
 // AddIdentity is Add for a consumer's keyring.
 func (k *Keyring) AddIdentity(identity *LocalIdentity, schedule Schedule) error {
-	return k.add(&keyringKey{identity: identity, schedule: schedule.wholeSeconds()})
+	return k.add(&keyringKey{identity: identity, schedule: schedule.WholeSeconds()})
 }

@@ -5,10 +5,15 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/sealbus/sealbus/internal/keydoc"
 )
 
 // MaxPattern bounds a pattern, in bytes: no attribute that it could match is longer.
 const MaxPattern = 8 << 10
+
+// MaxPatterns bounds a list of patterns: each is looked at for each event.
+const MaxPatterns = 1_000
 
 // MatchSource reports whether one of the patterns allows source, byte by byte and without any normalisation.
 // A pattern is exact, or ends in "/*" ("urn:" patterns: ":*") and then is a prefix that includes the "/"
@@ -67,11 +72,11 @@ func CheckSourcePattern(pattern string) error {
 	if strings.Contains(pattern, "*") {
 		var ok bool
 		if prefix, ok = sourcePrefix(pattern); !ok {
-			return fmt.Errorf(`source pattern %q: "*" stands only at the end, as "/*" after the whole host, or as ":*" after "urn:NAMESPACE"`, clip(pattern))
+			return fmt.Errorf(`source pattern %q: "*" stands only at the end, as "/*" after the whole host, or as ":*" after "urn:NAMESPACE"`, keydoc.Clip(pattern))
 		}
 	}
 	if err := CheckSource(prefix); err != nil {
-		return fmt.Errorf("source pattern %q: %w", clip(pattern), err)
+		return fmt.Errorf("source pattern %q: %w", keydoc.Clip(pattern), err)
 	}
 	return nil
 }
@@ -86,11 +91,11 @@ func CheckTypePattern(pattern string) error {
 	case pattern == "*":
 		return nil
 	case strings.Contains(pattern, "*") && (!ok || prefix == "."):
-		return fmt.Errorf(`type pattern %q: "*" stands alone, or at the end as ".*"`, clip(pattern))
+		return fmt.Errorf(`type pattern %q: "*" stands alone, or at the end as ".*"`, keydoc.Clip(pattern))
 	}
 	for i := range len(pattern) {
 		if c := pattern[i]; c <= ' ' || c == 0x7f {
-			return fmt.Errorf("type pattern %q has the character %q", clip(pattern), c)
+			return fmt.Errorf("type pattern %q has the character %q", keydoc.Clip(pattern), c)
 		}
 	}
 	return nil
@@ -301,7 +306,7 @@ func checkPath(path string) error {
 			path = ""
 		}
 		if isDots(segment) {
-			return fmt.Errorf(`source has a "." or ".." segment (%q)`, clip(segment))
+			return fmt.Errorf(`source has a "." or ".." segment (%q)`, keydoc.Clip(segment))
 		}
 	}
 	return nil
@@ -328,4 +333,23 @@ func unhex(c byte) int {
 		return int(c-'A') + 10
 	}
 	return 1 << 12
+}
+
+// CheckScope refuses source patterns that CheckSourcePattern and type patterns that CheckTypePattern refuses,
+// repetitions, and more than MaxPatterns of either.
+func CheckScope(sources, types []string) error {
+	if len(sources) > MaxPatterns || len(types) > MaxPatterns {
+		return fmt.Errorf("more than %d patterns", MaxPatterns)
+	}
+	for _, p := range sources {
+		if err := CheckSourcePattern(p); err != nil {
+			return err
+		}
+	}
+	for _, p := range types {
+		if err := CheckTypePattern(p); err != nil {
+			return err
+		}
+	}
+	return errors.Join(keydoc.NoRepetition("source pattern", sources), keydoc.NoRepetition("type pattern", types))
 }

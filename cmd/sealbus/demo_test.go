@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/internal/jwe"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 func TestDemo(t *testing.T) {
@@ -84,9 +84,9 @@ func TestDemoSurprises(t *testing.T) {
 	}
 }
 
-func trusting(t *testing.T, st *stage, list ...*keys.Key) *keys.Bundle {
+func trusting(t *testing.T, st *stage, list ...*trust.Key) *trust.Bundle {
 	t.Helper()
-	b, err := keys.NewBundle(keys.BundleOptions{Version: 1, Issued: st.now, Expires: st.now.Add(96 * time.Hour)}, list...)
+	b, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: st.now, Expires: st.now.Add(96 * time.Hour)}, list...)
 	if err != nil {
 		t.Fatal(err)
 	}

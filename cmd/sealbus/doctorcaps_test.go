@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // manyRules is a bus with so many rules that lead nowhere, in pages of a hundred.
@@ -65,11 +66,11 @@ func TestDoctorManyRules(t *testing.T) {
 // A producer that no key signs for is a problem, also among those that are not named one by one.
 func TestDoctorManyProducers(t *testing.T) {
 	b := newBench(t)
-	var list []*keys.Key
+	var list []*trust.Key
 	for i := range mostProducers + 1 {
 		signer, err := keys.GenerateSigner(keys.Ed25519, fmt.Sprintf("p%02d", i))
 		b.check(err)
-		k := &keys.Key{Verifier: signer.Verifier(), Producer: signer.Producer(), Sources: []string{orderSource},
+		k := &trust.Key{Verifier: signer.Verifier(), Producer: signer.Producer(), Sources: []string{orderSource},
 			Types: []string{"*"}}
 		if k.Schedule.Retired = b.now.Add(time.Hour); i == mostProducers {
 			k.Schedule.Retired = b.now.Add(-time.Hour)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // rotationNotice is how long before the last key of a producer stops signing its successor should be there:
@@ -20,8 +21,8 @@ const mostProducers = 20
 
 // trustFacts is the bundle that was verified.
 type trustFacts struct {
-	bundle *keys.Bundle
-	byID   map[string]*keys.Key
+	bundle *trust.Bundle
+	byID   map[string]*trust.Key
 }
 
 // checkTrust looks at the bundle, and at whether each producer in it will still have a key in two weeks. An
@@ -43,8 +44,8 @@ func (d *doctor) checkTrust(ctx context.Context) error {
 		}
 		return nil
 	}
-	d.trusted = &trustFacts{b, map[string]*keys.Key{}}
-	for _, k := range b.Keys() {
+	d.trusted = &trustFacts{b, map[string]*trust.Key{}}
+	for _, k := range b.SigningKeys() {
 		d.trusted.byID[k.KeyID()] = k
 	}
 	d.checkFreshness(b)
@@ -52,7 +53,7 @@ func (d *doctor) checkTrust(ctx context.Context) error {
 	return nil
 }
 
-func (d *doctor) checkFreshness(b *keys.Bundle) {
+func (d *doctor) checkFreshness(b *trust.Bundle) {
 	left, life, hint := b.Expires().Sub(d.now()), b.Expires().Sub(b.Issued()), b.RefreshHint()
 	const fix = "build the next one with `sealbus trust build --previous FILE`, sign and publish it; it belongs on a schedule"
 	about := fmt.Sprintf("version %d, signed by its roots, expires in %s", b.Version(), formatDuration(left))
@@ -69,9 +70,9 @@ func (d *doctor) checkFreshness(b *keys.Bundle) {
 }
 
 // checkProducers has a finding for each producer whose keys run out, and one for all others.
-func (d *doctor) checkProducers(b *keys.Bundle) {
+func (d *doctor) checkProducers(b *trust.Bundle) {
 	schedules := map[string][]*keys.Schedule{}
-	for _, k := range b.Keys() {
+	for _, k := range b.SigningKeys() {
 		list := schedules[k.Producer]
 		if k.Revoked == nil {
 			list = append(list, &k.Schedule)
@@ -215,7 +216,7 @@ func (d *doctor) checkKnown(ring *keys.Keyring, id string) {
 }
 
 // checkRecordedScope compares what the keyring says it may sign for with what the bundle allows.
-func (d *doctor) checkRecordedScope(check string, ring *keys.Keyring, k *keys.Key) {
+func (d *doctor) checkRecordedScope(check string, ring *keys.Keyring, k *trust.Key) {
 	missing := missingPatterns(ring.Sources(), k.Sources)
 	missing = append(missing, missingPatterns(ring.Types(), k.Types)...)
 	if len(missing) > 0 {

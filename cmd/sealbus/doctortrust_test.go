@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 func TestSignsUntil(t *testing.T) {
@@ -70,13 +71,13 @@ func TestDoctorBundle(t *testing.T) {
 
 func TestDoctorProducers(t *testing.T) {
 	b := newBench(t)
-	key := func(producer string, s keys.Schedule) *keys.Key {
+	key := func(producer string, s keys.Schedule) *trust.Key {
 		signer, err := keys.GenerateSigner(keys.Ed25519, producer)
 		b.check(err)
-		return &keys.Key{Verifier: signer.Verifier(), Producer: producer, Sources: []string{orderSource}, Types: []string{"*"}, Schedule: s}
+		return &trust.Key{Verifier: signer.Verifier(), Producer: producer, Sources: []string{orderSource}, Types: []string{"*"}, Schedule: s}
 	}
 	revoked := key("stolen", keys.Schedule{})
-	revoked.Revoked = &keys.Revocation{At: b.now, Reason: "stolen"}
+	revoked.Revoked = &trust.Revocation{At: b.now, Reason: "stolen"}
 	day := 24 * time.Hour
 	b.trust(key("fine", keys.Schedule{}), key("soon", keys.Schedule{Retired: b.now.Add(3 * day)}), key("soon", keys.Schedule{Retired: b.now.Add(5 * day)}),
 		key("rotates", keys.Schedule{Retired: b.now.Add(day)}), key("rotates", keys.Schedule{Active: b.now.Add(day / 2)}), key("late", keys.Schedule{Active: b.now.Add(day)}), revoked)
@@ -101,18 +102,18 @@ func TestDoctorKeyring(t *testing.T) {
 	opened, err := keys.OpenInsecureKeyring(b.path("shop.keyring"))
 	b.check(err)
 	mine := opened.Keys()[0].Verifier
-	entry := func(change func(k *keys.Key)) *keys.Key {
-		k := &keys.Key{Verifier: mine, Producer: "shop", Sources: []string{orderSource}, Types: []string{"*"}}
+	entry := func(change func(k *trust.Key)) *trust.Key {
+		k := &trust.Key{Verifier: mine, Producer: "shop", Sources: []string{orderSource}, Types: []string{"*"}}
 		change(k)
 		return k
 	}
 	other, err := keys.GenerateSigner(keys.Ed25519, "shop")
 	b.check(err)
-	for cause, k := range map[string]*keys.Key{
+	for cause, k := range map[string]*trust.Key{
 		"does not know key":    {Verifier: other.Verifier(), Producer: "shop", Sources: []string{orderSource}, Types: []string{"*"}},
-		"for producer bakery":  entry(func(k *keys.Key) { k.Producer = "bakery" }),
-		"is revoked":           entry(func(k *keys.Key) { k.Revoked = &keys.Revocation{At: b.now, Reason: "stolen"} }),
-		"the bundle it is ret": entry(func(k *keys.Key) { k.Schedule.Retired = b.now.Add(-time.Hour) }),
+		"for producer bakery":  entry(func(k *trust.Key) { k.Producer = "bakery" }),
+		"is revoked":           entry(func(k *trust.Key) { k.Revoked = &trust.Revocation{At: b.now, Reason: "stolen"} }),
+		"the bundle it is ret": entry(func(k *trust.Key) { k.Schedule.Retired = b.now.Add(-time.Hour) }),
 	} {
 		b.trust(k)
 		found, code := b.doctorTrust(ring...)
@@ -121,7 +122,7 @@ func TestDoctorKeyring(t *testing.T) {
 			t.Errorf("%s: exit %d", cause, code)
 		}
 	}
-	b.trust(entry(func(k *keys.Key) { k.Sources = []string{"https://shop.example/us/*"} }))
+	b.trust(entry(func(k *trust.Key) { k.Sources = []string{"https://shop.example/us/*"} }))
 	found, _ = b.doctorTrust(ring...)
 	one(t, found, "keyring and bundle", statusWarning, orderSource+", which the bundle does not list")
 	found, code := b.findings("doctor", "--keyring", b.path("none"), "--insecure-no-passphrase")

@@ -13,6 +13,7 @@ import (
 	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // encryptFlags say whom data is encrypted to.
@@ -80,7 +81,7 @@ func (a *app) addRecipient(ctx context.Context, f *encryptFlags, name string, to
 		return err
 	}
 	isFile := exists(name)
-	isConsumer := bundle != nil && slices.ContainsFunc(bundle.EncryptionKeys(), func(k *keys.EncryptionKey) bool { return k.Consumer == name })
+	isConsumer := bundle != nil && slices.ContainsFunc(bundle.EncryptionKeys(), func(k *trust.Key) bool { return k.Consumer == name })
 	switch {
 	case isFile && isConsumer:
 		return usage("write ./"+name+" for the file, or move it away", "--encrypt-to %s: it is both a file here and a consumer in the bundle", name)
@@ -98,7 +99,7 @@ func (a *app) addRecipient(ctx context.Context, f *encryptFlags, name string, to
 }
 
 // recipientTrust is the bundle that consumers are looked up in; nil = none was named.
-func (a *app) recipientTrust(ctx context.Context, f *encryptFlags, to *envelope.EncryptTo) (*keys.Bundle, error) {
+func (a *app) recipientTrust(ctx context.Context, f *encryptFlags, to *envelope.EncryptTo) (*trust.Bundle, error) {
 	switch {
 	case f.trust == "" || f.roots == "":
 		return nil, nil
@@ -113,7 +114,7 @@ func (a *app) recipientTrust(ctx context.Context, f *encryptFlags, to *envelope.
 	return bundle, nil
 }
 
-func (a *app) addConsumer(bundle *keys.Bundle, name string, to *envelope.EncryptTo) error {
+func (a *app) addConsumer(bundle *trust.Bundle, name string, to *envelope.EncryptTo) error {
 	if _, err := bundle.Recipients(name, a.now()); err != nil {
 		return noRecipient(err)
 	}
@@ -126,7 +127,7 @@ func (a *app) addConsumer(bundle *keys.Bundle, name string, to *envelope.Encrypt
 
 // noRecipient is the error of a consumer without a key to encrypt to.
 func noRecipient(err error) error {
-	if !errors.Is(err, keys.ErrNoRecipient) {
+	if !errors.Is(err, trust.ErrNoRecipient) {
 		return asNeeded(reasonTrustUnavailable, err)
 	}
 	return wrongFile("wait until its key is active, or have its key added to the policy; "+
@@ -161,7 +162,7 @@ func (a *app) addKMSRecipient(ctx context.Context, name string, to *envelope.Enc
 
 // addFileRecipients adds the keys of a file: a public JWK, or a JWK Set of them.
 func (a *app) addFileRecipients(path string, to *envelope.EncryptTo) error {
-	doc, err := a.readFile(path, keys.MaxBundle)
+	doc, err := a.readFile(path, trust.MaxBundle)
 	if err != nil {
 		return asNeeded("", err) // whatever is wrong with it, the event is not
 	}

@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"syscall"
 
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // The exit statuses. A script repeats a command that ended with exitUnavailable, and no other.
@@ -87,7 +87,7 @@ func asNeeded(reason string, err error) error {
 	}
 	c := *e
 	c.code, c.needed, c.reason = exitUsage, true, reason
-	if why := keys.BundleWhy(e.reason); why == keys.WhyExpired || why == keys.WhyRollback {
+	if why := trust.BundleWhy(e.reason); why == trust.WhyExpired || why == trust.WhyRollback {
 		c.code = exitUnavailable
 	}
 	return &c

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // bench is a place where commands run, at a fixed time and without a terminal.
@@ -67,31 +68,31 @@ func (b *bench) org(accounts []string, sources ...string) {
 		PrivateFileOptions: keys.PrivateFileOptions{InsecureNoPassphrase: true}, Key: signer, Sources: sources,
 	})
 	b.check(err)
-	b.trust(&keys.Key{Verifier: signer.Verifier(), Producer: "shop", Sources: sources, Types: []string{"*"}, Accounts: accounts})
+	b.trust(&trust.Key{Verifier: signer.Verifier(), Producer: "shop", Sources: sources, Types: []string{"*"}, Accounts: accounts})
 }
 
 // trust writes a signed bundle of these keys, and its roots.
-func (b *bench) trust(list ...*keys.Key) {
+func (b *bench) trust(list ...*trust.Key) {
 	b.t.Helper()
 	b.trustWith(nil, list...)
 }
 
 // trustWith is trust that lists encryption keys, too.
-func (b *bench) trustWith(encryption []*keys.EncryptionKey, list ...*keys.Key) {
+func (b *bench) trustWith(encryption []*trust.Key, list ...*trust.Key) {
 	b.t.Helper()
-	bundle, err := keys.NewBundle(keys.BundleOptions{Version: 1, Issued: b.now, Expires: b.now.Add(48 * time.Hour), EncryptionKeys: encryption}, list...)
+	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: b.now, Expires: b.now.Add(48 * time.Hour)}, append(encryption, list...)...)
 	b.check(err)
 	b.signTrust(bundle)
 }
 
 // signTrust signs the bundle with a new root key: trust.dsse and roots.json.
-func (b *bench) signTrust(bundle *keys.Bundle) {
+func (b *bench) signTrust(bundle *trust.Bundle) {
 	b.t.Helper()
-	root, err := keys.GenerateRootKey(keys.Ed25519)
+	root, err := trust.GenerateRootKey(keys.Ed25519)
 	b.check(err)
-	signed, err := keys.SignBundle(b.t.Context(), bundle, root)
+	signed, err := trust.SignBundle(b.t.Context(), bundle, root)
 	b.check(err)
-	roots, err := keys.NewRoots(1, 1, root.Verifier())
+	roots, err := trust.NewRoots(1, 1, root.Verifier())
 	b.check(err)
 	b.check(os.WriteFile(b.path("trust.dsse"), signed, 0o600))
 	b.check(os.WriteFile(b.path("roots.json"), roots.Payload(), 0o600))

@@ -9,7 +9,7 @@ import (
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/internal/peek"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 func (a *app) inspectCommand() *cobra.Command {
@@ -42,7 +42,7 @@ type inspectFlags struct {
 type inspector struct {
 	*app
 	short  bool
-	bundle *keys.Bundle // says whose keys they are; nil = there is no --trust
+	bundle *trust.Bundle // says whose keys they are; nil = there is no --trust
 }
 
 func (a *app) inspect(ctx context.Context, f *inspectFlags, files []string) error {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 const secretOrder = `{"specversion":"1.0","id":"o-1","source":"https://shop.example/eu","type":"com.example.order","data":{"card":{"number":"4111"},"total":12.5}}`
@@ -62,7 +63,7 @@ func (v *vault) trustIn(file, producer string) {
 	v.check(json.Unmarshal(doc, &set))
 	verifier, err := keys.ParseJWK(set.Keys[0])
 	v.check(err)
-	v.trust(&keys.Key{Verifier: verifier, Producer: producer, Sources: []string{"https://shop.example/*"}, Types: []string{"*"}})
+	v.trust(&trust.Key{Verifier: verifier, Producer: producer, Sources: []string{"https://shop.example/*"}, Types: []string{"*"}})
 }
 
 func (v *vault) open(sealed string, more ...string) ran {
@@ -194,8 +195,8 @@ func TestEncryptToName(t *testing.T) {
 	billing, err := keys.OpenInsecureKeyring(b.path("billing.keyring"))
 	b.check(err)
 	v := &vault{bench: b}
-	b.trustWith([]*keys.EncryptionKey{{Recipient: billing.Recipients()[0].Recipient, Consumer: "billing"}},
-		&keys.Key{Verifier: shop.Keys()[0].Verifier, Producer: "shop", Sources: []string{"https://shop.example/*"}, Types: []string{"*"}})
+	b.trustWith([]*trust.Key{{Recipient: billing.Recipients()[0].Recipient, Consumer: "billing"}},
+		&trust.Key{Verifier: shop.Keys()[0].Verifier, Producer: "shop", Sources: []string{"https://shop.example/*"}, Types: []string{"*"}})
 	seal := []string{"seal", "--keyring", b.path("shop.keyring"), "--insecure-no-passphrase", "--trust", b.path("trust.dsse"), "--roots", b.path("roots.json"), "--encrypt-to"}
 	sealed := b.must(secretOrder, append(seal, "billing")...)
 	if r := v.open(sealed, "--identity", b.path("billing.keyring"), "--insecure-no-passphrase", "--require-encrypted"); r.code != 0 || !strings.Contains(r.stdout, `"number":"4111"`) {

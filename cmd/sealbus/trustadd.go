@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/keys"
-	"github.com/sealbus/sealbus/keys/policy"
+	"github.com/sealbus/sealbus/keys/trust/policy"
 	"github.com/spf13/cobra"
 )
 

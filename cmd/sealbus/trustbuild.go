@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/keys"
-	"github.com/sealbus/sealbus/keys/policy"
+	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/keys/trust/policy"
 	"github.com/spf13/cobra"
 )
 
@@ -22,7 +23,7 @@ type trustBuildFlags struct {
 }
 
 func (a *app) trustBuildCommand() *cobra.Command {
-	f := trustBuildFlags{expires: durationValue(keys.MaxBundleLifetime)}
+	f := trustBuildFlags{expires: durationValue(trust.MaxBundleLifetime)}
 	cmd := a.command(commandSpec{
 		use: "build --policy FILE --keys FILE... --root FILE... --out FILE [--previous FILE] [--roots FILE] [--expires DURATION]", short: "Build and sign the trust bundle",
 		long: "Build the trust bundle from the reviewed policy file and the public keys that it lists, and sign it with the root\n" +
@@ -73,7 +74,7 @@ func (a *app) trustBuild(ctx context.Context, f *trustBuildFlags) error {
 	if err != nil {
 		return err
 	}
-	signed, err := keys.SignBundle(ctx, bundle, roots...)
+	signed, err := trust.SignBundle(ctx, bundle, roots...)
 	if err != nil {
 		return rejected("correct what it names", "%w", err)
 	}
@@ -90,7 +91,7 @@ func (f *trustBuildFlags) check() error {
 	if f.expires <= 0 {
 		return usage("write it as 7d or 36h", "--expires must be more than nothing")
 	}
-	if most := cmp.Or(time.Duration(f.lifetime), keys.MaxBundleLifetime); time.Duration(f.expires) > most {
+	if most := cmp.Or(time.Duration(f.lifetime), trust.MaxBundleLifetime); time.Duration(f.expires) > most {
 		return usage("use --expires "+formatDuration(most)+" or less; --insecure-max-lifetime allows more",
 			"a bundle that lives for %s: until it expires, a revocation can be withheld", formatDuration(time.Duration(f.expires)))
 	}
@@ -114,7 +115,7 @@ func sameFile(a, b string) bool {
 // previousBundle opens the bundle that this one follows: its version and revoked sessions are carried on, so
 // it must be signed as well, by one of the roots at hand or, with --roots, as consumers want it. That it has
 // expired does not matter.
-func (a *app) previousBundle(f *trustBuildFlags, signers []keys.RootSigner) (*keys.Bundle, []byte, error) {
+func (a *app) previousBundle(f *trustBuildFlags, signers []trust.RootSigner) (*trust.Bundle, []byte, error) {
 	if f.previous == "" {
 		return nil, nil, nil
 	}
@@ -122,11 +123,11 @@ func (a *app) previousBundle(f *trustBuildFlags, signers []keys.RootSigner) (*ke
 	if err != nil {
 		return nil, nil, err
 	}
-	signed, err := a.readFile(f.previous, keys.MaxSigned)
+	signed, err := a.readFile(f.previous, trust.MaxSigned)
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := keys.OpenBundle(signed, roots, &keys.OpenBundleOptions{Now: longAgo})
+	b, err := trust.OpenBundle(signed, roots, &trust.OpenBundleOptions{Now: longAgo})
 	if err != nil {
 		return nil, nil, refused(f.previous, err)
 	}
@@ -136,7 +137,7 @@ func (a *app) previousBundle(f *trustBuildFlags, signers []keys.RootSigner) (*ke
 // longAgo is a clock at which no bundle has expired.
 func longAgo() time.Time { return time.Time{} }
 
-func (a *app) rootsOfPrevious(f *trustBuildFlags, signers []keys.RootSigner) (*keys.Roots, error) {
+func (a *app) rootsOfPrevious(f *trustBuildFlags, signers []trust.RootSigner) (*trust.Roots, error) {
 	if f.roots != "" {
 		return a.readRoots(f.roots)
 	}
@@ -144,7 +145,7 @@ func (a *app) rootsOfPrevious(f *trustBuildFlags, signers []keys.RootSigner) (*k
 	for i, s := range signers {
 		verifiers[i] = s.Verifier()
 	}
-	roots, err := keys.NewRoots(1, 1, verifiers...)
+	roots, err := trust.NewRoots(1, 1, verifiers...)
 	if err != nil {
 		return nil, usage("name each root key once", "%w", bundleCause(err))
 	}
@@ -153,14 +154,14 @@ func (a *app) rootsOfPrevious(f *trustBuildFlags, signers []keys.RootSigner) (*k
 
 // bundleCause leaves out the word for programs.
 func bundleCause(err error) error {
-	var b *keys.BundleError
+	var b *trust.BundleError
 	if errors.As(err, &b) {
 		return b.Err
 	}
 	return err
 }
 
-func (a *app) buildBundle(f *trustBuildFlags, p *policy.Policy, public []keys.PublicKey, previous *keys.Bundle) (*keys.Bundle, error) {
+func (a *app) buildBundle(f *trustBuildFlags, p *policy.Policy, public []keys.PublicKey, previous *trust.Bundle) (*trust.Bundle, error) {
 	now := a.now().Truncate(time.Second)
 	opts := policy.BuildOptions{
 		Now: now, Expires: now.Add(time.Duration(f.expires)), Previous: previous,
@@ -206,14 +207,14 @@ type bundleBuilt struct {
 	Changes  []keyChanged `json:"changes"`
 }
 
-func (a *app) tellBuilt(f *trustBuildFlags, b, previous *keys.Bundle, signed []byte) error {
+func (a *app) tellBuilt(f *trustBuildFlags, b, previous *trust.Bundle, signed []byte) error {
 	signers, err := signersOf(signed)
 	if err != nil {
 		return err
 	}
 	r := bundleBuilt{
 		Out: f.out, Version: b.Version(), Issued: formatTime(b.Issued()), Expires: formatTime(b.Expires()),
-		Keys: len(b.Keys()), Readers: len(b.EncryptionKeys()), SignedBy: signers, Changes: changedKeys(previous, b),
+		Keys: len(b.SigningKeys()), Readers: len(b.EncryptionKeys()), SignedBy: signers, Changes: changedKeys(previous, b),
 	}
 	if previous == nil {
 		a.warnf("version 1, the first: consumers that have a bundle refuse it; --previous FILE makes the next version")
@@ -262,65 +263,45 @@ func (c keyChanged) print(p *printer) {
 }
 
 // changedKeys compares two bundles; without a previous one, all keys are new.
-func changedKeys(previous, b *keys.Bundle) []keyChanged {
+func changedKeys(previous, b *trust.Bundle) []keyChanged {
 	if previous == nil {
-		previous = &keys.Bundle{}
+		previous = &trust.Bundle{}
 	}
-	signing := changes(previous.Keys(), b.Keys(), changeOf, func(k *keys.Key) keyChanged {
-		return keyChanged{KeyID: k.KeyID(), Producer: k.Producer}
-	})
-	return append(signing, changes(previous.EncryptionKeys(), b.EncryptionKeys(), encryptionChangeOf, func(k *keys.EncryptionKey) keyChanged {
-		return keyChanged{KeyID: k.KeyID(), Consumer: k.Consumer}
-	})...)
+	return append(changes(previous.SigningKeys(), b.SigningKeys()), changes(previous.EncryptionKeys(), b.EncryptionKeys())...)
 }
 
-// changes compares the keys of one use; of names a key.
-func changes[K keys.Key | keys.EncryptionKey](previous, now []*K, changeOf func(was, is *K) string, of func(*K) keyChanged) []keyChanged {
+// changes compares the keys of one use.
+func changes(previous, now []*trust.Key) []keyChanged {
 	list := []keyChanged{}
-	note := func(k *K, what string) {
-		if c := of(k); what != "" {
-			c.What = what
-			list = append(list, c)
+	note := func(k *trust.Key, what string) {
+		if what != "" {
+			list = append(list, keyChanged{KeyID: k.KeyID(), Producer: k.Producer, Consumer: k.Consumer, What: what})
 		}
 	}
-	was := map[string]*K{}
+	was := map[string]*trust.Key{}
 	for _, k := range previous {
-		was[of(k).KeyID] = k
+		was[k.KeyID()] = k
 	}
 	for _, k := range now {
-		id := of(k).KeyID
-		note(k, changeOf(was[id], k))
-		delete(was, id)
+		note(k, changeOf(was[k.KeyID()], k))
+		delete(was, k.KeyID())
 	}
 	for _, k := range previous {
-		if was[of(k).KeyID] != nil {
+		if was[k.KeyID()] != nil {
 			note(k, "removed")
 		}
 	}
 	return list
 }
 
-// encryptionChangeOf is changeOf for an encryption key.
-func encryptionChangeOf(was, is *keys.EncryptionKey) string {
-	switch {
-	case was == nil:
-		return "added"
-	case was.Revoked == nil && is.Revoked != nil:
-		return "revoked"
-	case was.Consumer != is.Consumer, was.Schedule != is.Schedule, (was.Revoked == nil) != (is.Revoked == nil):
-		return "changed"
-	}
-	return ""
-}
-
 // changeOf is what is different of a key, in one word; "" = nothing.
-func changeOf(was, is *keys.Key) string {
+func changeOf(was, is *trust.Key) string {
 	switch {
 	case was == nil:
 		return "added"
 	case was.Revoked == nil && is.Revoked != nil:
 		return "revoked"
-	case was.Producer != is.Producer, was.Schedule != is.Schedule, (was.Revoked == nil) != (is.Revoked == nil),
+	case was.Producer != is.Producer, was.Consumer != is.Consumer, was.Schedule != is.Schedule, (was.Revoked == nil) != (is.Revoked == nil),
 		!slices.Equal(was.Sources, is.Sources), !slices.Equal(was.Types, is.Types),
 		!slices.Equal(was.Accounts, is.Accounts), (was.Accounts == nil) != (is.Accounts == nil):
 		return "changed"

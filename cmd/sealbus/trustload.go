@@ -9,8 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/spf13/cobra"
 
-	"github.com/sealbus/sealbus/keys"
-	"github.com/sealbus/sealbus/keys/awss3"
+	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/keys/trust/awss3"
 )
 
 // fetchTimeout is how long a command waits for a bundle from the network.
@@ -31,7 +31,7 @@ const reasonTrustUnavailable = "trust_unavailable"
 
 // openTrust reads the bundle and verifies it under the roots, at a.now(). Whatever is wrong with them, it is
 // never a rejection: the event was not judged.
-func (a *app) openTrust(ctx context.Context, f *trustFlags) (*keys.Bundle, error) {
+func (a *app) openTrust(ctx context.Context, f *trustFlags) (*trust.Bundle, error) {
 	if f.state != "" {
 		return a.rememberedTrust(ctx, f)
 	}
@@ -45,13 +45,13 @@ func (a *app) openTrust(ctx context.Context, f *trustFlags) (*keys.Bundle, error
 
 // trustSource is a source of the keys package that follows a bundle.
 type trustSource interface {
-	keys.Refresher
+	trust.Refresher
 	LastError() error
 }
 
 // rememberedTrust is openTrust with a state file. A bundle that is older than what that remembers is refused
 // here, although the remembered one would do: the person who runs the command is to know.
-func (a *app) rememberedTrust(ctx context.Context, f *trustFlags) (*keys.Bundle, error) {
+func (a *app) rememberedTrust(ctx context.Context, f *trustFlags) (*trust.Bundle, error) {
 	source, err := a.followTrust(ctx, f)
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (a *app) rememberedTrust(ctx context.Context, f *trustFlags) (*keys.Bundle,
 }
 
 // liveTrust is openTrust for commands that go on for long: it follows the file, URL or object by a's clock.
-func (a *app) liveTrust(ctx context.Context, f *trustFlags) (keys.Refresher, error) {
+func (a *app) liveTrust(ctx context.Context, f *trustFlags) (trust.Refresher, error) {
 	source, err := a.followTrust(ctx, f)
 	if err != nil {
 		return nil, err
@@ -89,15 +89,15 @@ func (a *app) followTrust(ctx context.Context, f *trustFlags) (trustSource, erro
 	if origin == nil {
 		return a.watchTrust(ctx, f, roots)
 	}
-	source, err := keys.FetchFrom(ctx, origin, roots, &keys.FetchOptions{Now: a.now, Timeout: fetchTimeout, StateFile: f.state})
+	source, err := trust.FetchFrom(ctx, origin, roots, &trust.FetchOptions{Now: a.now, Timeout: fetchTimeout, StateFile: f.state})
 	if err != nil {
 		return nil, asNeeded(reasonTrustUnavailable, notFetched(origin, err))
 	}
 	return source, nil
 }
 
-func (a *app) watchTrust(ctx context.Context, f *trustFlags, roots *keys.Roots) (trustSource, error) {
-	source, err := keys.WatchFile(f.trust, roots, &keys.FileOptions{Now: a.now, StateFile: f.state})
+func (a *app) watchTrust(ctx context.Context, f *trustFlags, roots *trust.Roots) (trustSource, error) {
+	source, err := trust.WatchFile(f.trust, roots, &trust.FileOptions{Now: a.now, StateFile: f.state})
 	if err == nil {
 		return source, nil
 	}
@@ -107,7 +107,7 @@ func (a *app) watchTrust(ctx context.Context, f *trustFlags, roots *keys.Roots) 
 	return nil, asNeeded(reasonTrustUnavailable, refused(f.trust, err))
 }
 
-func (a *app) readTrustRoots(f *trustFlags) (*keys.Roots, error) {
+func (a *app) readTrustRoots(f *trustFlags) (*trust.Roots, error) {
 	if err := need(required{"trust", f.trust}, required{"roots", f.roots}); err != nil {
 		return nil, err
 	}
@@ -126,12 +126,12 @@ func asNeededOrNil(err error) error {
 }
 
 // readRoots reads a pinned roots file.
-func (a *app) readRoots(path string) (*keys.Roots, error) {
-	data, err := a.readFile(path, keys.MaxSigned)
+func (a *app) readRoots(path string) (*trust.Roots, error) {
+	data, err := a.readFile(path, trust.MaxSigned)
 	if err != nil {
 		return nil, err
 	}
-	roots, err := keys.ParseRoots(data)
+	roots, err := trust.ParseRoots(data)
 	if err != nil {
 		return nil, refused(path, err)
 	}
@@ -139,12 +139,12 @@ func (a *app) readRoots(path string) (*keys.Roots, error) {
 }
 
 // openBundle reads a signed bundle, from wherever it is, and verifies it at a.now().
-func (a *app) openBundle(ctx context.Context, where string, roots *keys.Roots) (*keys.Bundle, error) {
+func (a *app) openBundle(ctx context.Context, where string, roots *trust.Roots) (*trust.Bundle, error) {
 	signed, err := a.readSigned(ctx, where)
 	if err != nil {
 		return nil, err
 	}
-	b, err := keys.OpenBundle(signed, roots, &keys.OpenBundleOptions{Now: a.now})
+	b, err := trust.OpenBundle(signed, roots, &trust.OpenBundleOptions{Now: a.now})
 	if err != nil {
 		return nil, refused(where, err)
 	}
@@ -159,11 +159,11 @@ func (a *app) readSigned(ctx context.Context, where string) ([]byte, error) {
 		return nil, err
 	}
 	if origin == nil {
-		return a.readFile(where, keys.MaxSigned)
+		return a.readFile(where, trust.MaxSigned)
 	}
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	signed, err := keys.FetchSigned(ctx, origin)
+	signed, err := trust.FetchSigned(ctx, origin)
 	if err != nil {
 		return nil, notFetched(origin, err)
 	}
@@ -171,14 +171,14 @@ func (a *app) readSigned(ctx context.Context, where string) ([]byte, error) {
 }
 
 // trustOrigin is where a bundle comes from that is not a file; nil = it is a file.
-func (a *app) trustOrigin(ctx context.Context, where string) (keys.Origin, error) {
+func (a *app) trustOrigin(ctx context.Context, where string) (trust.Origin, error) {
 	scheme, rest, ok := strings.Cut(where, "://")
 	if !ok {
 		return nil, nil
 	}
 	switch strings.ToLower(scheme) {
 	case "https", "http":
-		origin, err := keys.HTTPSOrigin(where, &keys.FetchOptions{Client: a.env.client})
+		origin, err := trust.HTTPSOrigin(where, &trust.FetchOptions{Client: a.env.client})
 		if err != nil {
 			return nil, usage("write it as https://HOST/PATH", "%w", err)
 		}
@@ -189,7 +189,7 @@ func (a *app) trustOrigin(ctx context.Context, where string) (keys.Origin, error
 	return nil, usage("name a file, an https:// URL or s3://BUCKET/KEY", "a bundle cannot be read from %q", scheme+"://")
 }
 
-func (a *app) objectOrigin(ctx context.Context, name string) (keys.Origin, error) {
+func (a *app) objectOrigin(ctx context.Context, name string) (trust.Origin, error) {
 	bucket, key, _ := strings.Cut(name, "/")
 	if bucket == "" || key == "" {
 		return nil, usage("write it as s3://BUCKET/KEY", "%q names no object", "s3://"+name)
@@ -205,8 +205,8 @@ func (a *app) objectOrigin(ctx context.Context, name string) (keys.Origin, error
 }
 
 // notFetched is the error of an origin: what it gave was refused, or there was nothing.
-func notFetched(origin keys.Origin, err error) error {
-	var b *keys.BundleError
+func notFetched(origin trust.Origin, err error) error {
+	var b *trust.BundleError
 	if errors.As(err, &b) {
 		return refused(origin.String(), err)
 	}
@@ -219,7 +219,7 @@ func notFetched(origin keys.Origin, err error) error {
 
 // refused turns the refusal of a bundle or roots file into a rejection with its reason and what to do.
 func refused(path string, err error) error {
-	var b *keys.BundleError
+	var b *trust.BundleError
 	if !errors.As(err, &b) {
 		return rejected("check the file", "%s: %w", path, err)
 	}
@@ -227,12 +227,12 @@ func refused(path string, err error) error {
 }
 
 // refusalFix says what to do about each refusal.
-var refusalFix = map[keys.BundleWhy]string{
-	keys.WhyMalformed:  "check that this is the file you mean, and that nothing edited it",
-	keys.WhyTooLarge:   "check that this is the file you mean",
-	keys.WhyType:       "check which file is which: a bundle and roots are different documents",
-	keys.WhyThreshold:  "have more root keys sign it with `sealbus trust sign`, or check that these are its roots",
-	keys.WhyExpired:    "fetch the newest bundle, or build one with `sealbus trust build`",
-	keys.WhyRollback:   "fetch the newest bundle",
-	keys.WhyEquivocate: "find out who signed two bundles of one version; build one with a higher version",
+var refusalFix = map[trust.BundleWhy]string{
+	trust.WhyMalformed:  "check that this is the file you mean, and that nothing edited it",
+	trust.WhyTooLarge:   "check that this is the file you mean",
+	trust.WhyType:       "check which file is which: a bundle and roots are different documents",
+	trust.WhyThreshold:  "have more root keys sign it with `sealbus trust sign`, or check that these are its roots",
+	trust.WhyExpired:    "fetch the newest bundle, or build one with `sealbus trust build`",
+	trust.WhyRollback:   "fetch the newest bundle",
+	trust.WhyEquivocate: "find out who signed two bundles of one version; build one with a higher version",
 }

@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 
-	"github.com/sealbus/sealbus/keys"
-	"github.com/sealbus/sealbus/keys/policy"
+	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/keys/trust/policy"
 	"github.com/spf13/cobra"
 )
 
@@ -35,7 +35,7 @@ func (a *app) trustRevoke(given, reason, file string) error {
 	if err != nil {
 		return err
 	}
-	if err := (&keys.Revocation{At: a.now(), Reason: reason}).Check(); err != nil {
+	if err := (&trust.Revocation{At: a.now(), Reason: reason}).Check(); err != nil {
 		return usage("shorten --reason, in one line", "%w", err)
 	}
 	edited, changes, err := policy.Revoke(doc, id, reason, a.now())

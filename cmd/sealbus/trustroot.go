@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/spf13/cobra"
 )
 
@@ -40,7 +41,7 @@ func (a *app) trustRootNew(f *privateFlags, out, alg string) error {
 	if err := checkAlgorithm(alg); err != nil {
 		return err
 	}
-	public := out + keys.PublicSuffix
+	public := out + trust.PublicSuffix
 	for _, path := range []string{out, public} { // before somebody types a passphrase for nothing
 		if exists(path) {
 			return fileExists(path)
@@ -51,7 +52,7 @@ func (a *app) trustRootNew(f *privateFlags, out, alg string) error {
 		return err
 	}
 	private := f.options()
-	k, err := keys.CreateRootKey(out, pass, keys.Algorithm(alg), &private)
+	k, err := trust.CreateRootKey(out, pass, keys.Algorithm(alg), &private)
 	if err != nil {
 		return privateFailed(out, err)
 	}

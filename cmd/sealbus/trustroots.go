@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/spf13/cobra"
 )
 
@@ -54,7 +55,7 @@ func (a *app) trustRoots(pubs []string, version int64, threshold int, out string
 		}
 		verifiers = append(verifiers, k.Verifier)
 	}
-	roots, err := keys.NewRoots(version, threshold, verifiers...)
+	roots, err := trust.NewRoots(version, threshold, verifiers...)
 	if err != nil {
 		return usage("correct --threshold, --version or the list of keys", "%w", bundleCause(err))
 	}

@@ -1,6 +1,6 @@
 package main
 
-import "github.com/sealbus/sealbus/keys/policy"
+import "github.com/sealbus/sealbus/keys/trust/policy"
 
 // fillScope writes --source and --type into the empty lists of a producer. Lists that are filled are left to
 // their editor: what a producer may say is never widened on the way of adding a key.

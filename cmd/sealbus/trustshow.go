@@ -9,6 +9,7 @@ import (
 
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/spf13/cobra"
 )
 
@@ -74,7 +75,7 @@ func (a *app) trustShow(ctx context.Context, file, rootsFile string) error {
 	if err != nil {
 		return asNeeded("roots", err)
 	}
-	b, err := keys.OpenBundle(signed, roots, &keys.OpenBundleOptions{Now: longAgo}) // an expired one is shown as that
+	b, err := trust.OpenBundle(signed, roots, &trust.OpenBundleOptions{Now: longAgo}) // an expired one is shown as that
 	if err != nil {
 		return refused(file, err)
 	}
@@ -91,13 +92,13 @@ func (a *app) trustShow(ctx context.Context, file, rootsFile string) error {
 
 func (a *app) showUnverified(file string, signed []byte) error {
 	e, err := dsse.Parse(signed)
-	if err == nil && e.PayloadType != keys.BundleType {
+	if err == nil && e.PayloadType != trust.BundleType {
 		err = fmt.Errorf("payload type %q is not that of a bundle", e.PayloadType)
 	}
 	if err != nil {
 		return refused(file, err)
 	}
-	b, err := keys.ParseBundle(e.Payload)
+	b, err := trust.ParseBundle(e.Payload)
 	if err != nil {
 		return refused(file, err)
 	}
@@ -107,22 +108,22 @@ func (a *app) showUnverified(file string, signed []byte) error {
 	return a.emit(shown, func(p *printer) { shown.print(p, file, a.now()) })
 }
 
-func describeBundle(b *keys.Bundle, now time.Time) *bundleShown {
+func describeBundle(b *trust.Bundle, now time.Time) *bundleShown {
 	s := &bundleShown{
 		Version: b.Version(), Issued: formatTime(b.Issued()), Expires: formatTime(b.Expires()), expires: b.Expires(),
 		Expired: !now.Before(b.Expires()), RefreshHint: int64(b.RefreshHint() / time.Second),
 		RevokedSessions: b.RevokedSessions(), Keys: []keyShown{}, EncryptionKeys: describeEncryptionKeys(b, now),
 	}
-	for _, k := range b.Keys() {
+	for _, k := range b.SigningKeys() {
 		s.Keys = append(s.Keys, describeKey(k, now))
 	}
 	slices.SortStableFunc(s.Keys, func(x, y keyShown) int { return strings.Compare(x.Producer, y.Producer) })
 	return s
 }
 
-func describeKey(k *keys.Key, now time.Time) keyShown {
+func describeKey(k *trust.Key, now time.Time) keyShown {
 	s := keyShown{
-		KeyID: k.KeyID(), Alg: string(k.Algorithm()), Producer: k.Producer, State: k.StateAt(now),
+		KeyID: k.KeyID(), Alg: string(k.Verifier.Algorithm()), Producer: k.Producer, State: k.StateAt(now),
 		Sources: notNil(k.Sources), Types: notNil(k.Types),
 		Published: formatTime(k.Schedule.Published), Active: formatTime(k.Schedule.Active),
 		Retired: formatTime(k.Schedule.Retired), Expired: formatTime(k.Schedule.Expired),

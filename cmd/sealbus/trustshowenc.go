@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // encShown is one encryption key of a bundle.
@@ -24,11 +25,11 @@ type encShown struct {
 	next string
 }
 
-func describeEncryptionKeys(b *keys.Bundle, now time.Time) []encShown {
+func describeEncryptionKeys(b *trust.Bundle, now time.Time) []encShown {
 	list := []encShown{}
 	for _, k := range b.EncryptionKeys() {
 		s := encShown{
-			KeyID: k.KeyID(), Alg: string(k.Curve()), Consumer: k.Consumer, State: k.StateAt(now),
+			KeyID: k.KeyID(), Alg: string(k.Recipient.Curve()), Consumer: k.Consumer, State: k.StateAt(now),
 			Published: formatTime(k.Schedule.Published), Active: formatTime(k.Schedule.Active),
 			Retired: formatTime(k.Schedule.Retired), Expired: formatTime(k.Schedule.Expired), next: nextStep(&k.Schedule, now),
 		}

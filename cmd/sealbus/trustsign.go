@@ -6,6 +6,7 @@ import (
 
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/spf13/cobra"
 )
 
@@ -48,7 +49,7 @@ func (a *app) trustSignCommand() *cobra.Command {
 }
 
 func (a *app) trustSign(ctx context.Context, f *trustSignFlags, file string) error {
-	old, err := a.readFile(file, keys.MaxSigned)
+	old, err := a.readFile(file, trust.MaxSigned)
 	if err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func (a *app) trustSign(ctx context.Context, f *trustSignFlags, file string) err
 }
 
 // pinnedRoots are the roots of --roots, nil without it.
-func (a *app) pinnedRoots(path string) (*keys.Roots, error) {
+func (a *app) pinnedRoots(path string) (*trust.Roots, error) {
 	if path == "" {
 		return nil, nil
 	}
@@ -120,23 +121,23 @@ func (r *signedResult) print(p *printer) {
 }
 
 // addSignature signs a bundle, a signed roots file, or a bare roots file, which then becomes a signed one.
-func addSignature(ctx context.Context, doc []byte, root keys.RootSigner) ([]byte, error) {
-	signed, err := keys.AddSignature(ctx, doc, root)
+func addSignature(ctx context.Context, doc []byte, root trust.RootSigner) ([]byte, error) {
+	signed, err := trust.AddSignature(ctx, doc, root)
 	if err == nil {
 		return signed, nil
 	}
 	if _, isEnvelope := dsse.Parse(doc); isEnvelope == nil {
 		return nil, err
 	}
-	bare, other := keys.ParseRoots(doc)
+	bare, other := trust.ParseRoots(doc)
 	if other != nil {
 		return nil, err
 	}
-	return keys.SignRoots(ctx, bare, root)
+	return trust.SignRoots(ctx, bare, root)
 }
 
 // describeSigned tells what was signed; pinned is nil without --roots.
-func describeSigned(file string, signed []byte, added, already []string, pinned *keys.Roots) (*signedResult, error) {
+func describeSigned(file string, signed []byte, added, already []string, pinned *trust.Roots) (*signedResult, error) {
 	e, err := dsse.Parse(signed)
 	if err != nil {
 		return nil, refused(file, err)
@@ -161,15 +162,15 @@ func describeSigned(file string, signed []byte, added, already []string, pinned 
 
 // describe fills in what the payload says.
 func (r *signedResult) describe(e *dsse.Envelope) error {
-	if e.PayloadType == keys.BundleType {
-		b, err := keys.ParseBundle(e.Payload)
+	if e.PayloadType == trust.BundleType {
+		b, err := trust.ParseBundle(e.Payload)
 		if err != nil {
 			return err
 		}
-		r.Kind, r.Version, r.Expires, r.Keys = "bundle", b.Version(), formatTime(b.Expires()), len(b.Keys())
+		r.Kind, r.Version, r.Expires, r.Keys = "bundle", b.Version(), formatTime(b.Expires()), len(b.SigningKeys())
 		return nil
 	}
-	roots, err := keys.ParseRoots(e.Payload)
+	roots, err := trust.ParseRoots(e.Payload)
 	if err != nil {
 		return err
 	}
@@ -196,7 +197,7 @@ func keyIDs(e *dsse.Envelope) []string {
 }
 
 // goodSigners are the IDs of the root keys whose signatures verify.
-func goodSigners(roots *keys.Roots, signed []byte) []string {
+func goodSigners(roots *trust.Roots, signed []byte) []string {
 	ids := []string{}
 	e, err := dsse.Parse(signed)
 	if err != nil {
@@ -222,6 +223,6 @@ func hasSignature(doc []byte, k *keys.Verifier) bool {
 	return err == nil && signedBy(e, dsse.PAE(nil, e.PayloadType, e.Payload), k)
 }
 
-func missingSignatures(roots *keys.Roots, signed []byte) int {
+func missingSignatures(roots *trust.Roots, signed []byte) int {
 	return max(0, roots.Threshold()-len(goodSigners(roots, signed)))
 }

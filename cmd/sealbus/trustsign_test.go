@@ -9,17 +9,18 @@ import (
 
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // Junk under Bob's key ID is no signature of Bob's, and is not told as one.
 func TestSignTellsNoForgedSigner(t *testing.T) {
 	b := newBench(t)
-	bob, err := keys.GenerateRootKey(keys.Ed25519)
+	bob, err := trust.GenerateRootKey(keys.Ed25519)
 	b.check(err)
-	bundle, err := keys.NewBundle(keys.BundleOptions{Version: 1, Issued: b.now, Expires: b.now.Add(48 * time.Hour)})
+	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: b.now, Expires: b.now.Add(48 * time.Hour)})
 	b.check(err)
 	forged := &dsse.Envelope{
-		PayloadType: keys.BundleType, Payload: bundle.Payload(),
+		PayloadType: trust.BundleType, Payload: bundle.Payload(),
 		Signatures: []dsse.Signature{{KeyID: bob.Verifier().KeyID(), Sig: []byte("not a signature")}},
 	}
 	b.check(os.WriteFile(b.path("t.dsse"), forged.Append(nil), 0o600))
@@ -32,7 +33,7 @@ func TestSignTellsNoForgedSigner(t *testing.T) {
 	b.check(err)
 	v, err := keys.ParseJWK(public)
 	b.check(err)
-	roots, err := keys.NewRoots(1, 2, v, bob.Verifier())
+	roots, err := trust.NewRoots(1, 2, v, bob.Verifier())
 	b.check(err)
 	b.check(os.WriteFile(b.path("roots.json"), roots.Payload(), 0o600))
 	var told signedResult

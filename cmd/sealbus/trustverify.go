@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/spf13/cobra"
 )
 
@@ -46,13 +46,13 @@ func (a *app) trustVerify(ctx context.Context, file, rootsFile string, minVersio
 	if err != nil {
 		return err
 	}
-	b, err := keys.OpenBundle(signed, roots, &keys.OpenBundleOptions{Now: a.now, MinVersion: minVersion})
+	b, err := trust.OpenBundle(signed, roots, &trust.OpenBundleOptions{Now: a.now, MinVersion: minVersion})
 	if err != nil {
 		return refused(file, err)
 	}
 	r := bundleVerified{
 		Verdict: "verified", Version: b.Version(), Issued: formatTime(b.Issued()), Expires: formatTime(b.Expires()),
-		DaysLeft: daysLeft(b.Expires(), a.now()), Keys: len(b.Keys()), SignedBy: goodSigners(roots, signed), Threshold: roots.Threshold(),
+		DaysLeft: daysLeft(b.Expires(), a.now()), Keys: len(b.SigningKeys()), SignedBy: goodSigners(roots, signed), Threshold: roots.Threshold(),
 	}
 	return a.emit(r, func(p *printer) {
 		p.hangingf(2, "%s  %s  version %d, %s, signed by %s (%d needed), expires in %s", p.green("verified"), p.bold(clean(file)), r.Version,

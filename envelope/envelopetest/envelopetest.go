@@ -21,6 +21,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/org"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 const (
@@ -36,7 +37,7 @@ const (
 type Broken struct {
 	Reason  envelope.Reason
 	JSON    []byte                // the event in the CloudEvents JSON format
-	Trust   keys.Source           // the organisation's own, except for trust_unavailable
+	Trust   trust.Source          // the organisation's own, except for trust_unavailable
 	Options *envelope.OpenOptions // the organisation's own, except for envelope_mismatch and not_encrypted
 
 	broken *org.Broken
@@ -65,7 +66,7 @@ func must(t testing.TB, err error) {
 }
 
 // Trust is the trust bundle to open with, good for a week.
-func (o *Org) Trust() keys.Source { return o.org.Trust() }
+func (o *Org) Trust() trust.Source { return o.org.Trust() }
 
 // Signer is the key that signs the organisation's events.
 func (o *Org) Signer() keys.Signer { return o.org.Signer() }

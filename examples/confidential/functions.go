@@ -14,6 +14,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // source is the source of the events, which the key policies name as the encryption context.
@@ -56,7 +57,7 @@ func seal(ctx context.Context, ev event.Event, session *keys.Session, encrypter 
 }
 
 // consume handles deliveries as the consumer of that name, whose key in KMS is arn.
-func consume(ctx context.Context, name string, client *kms.Client, arn string, trust keys.Source, deliveries [][]byte) (handled []string, err error) {
+func consume(ctx context.Context, name string, client *kms.Client, arn string, trust trust.Source, deliveries [][]byte) (handled []string, err error) {
 	identity, err := awskms.NewIdentity(client, arn, nil)
 	if err != nil {
 		return nil, err

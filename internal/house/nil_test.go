@@ -31,9 +31,10 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
-	"github.com/sealbus/sealbus/keys/awss3"
 	"github.com/sealbus/sealbus/keys/tinkkeys"
 	"github.com/sealbus/sealbus/keys/tinkkeys/tinkawskms"
+	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/keys/trust/awss3"
 	"github.com/sealbus/sealbus/observe/emf"
 	"github.com/sealbus/sealbus/producer"
 	"github.com/sealbus/sealbus/producer/eventbridge"
@@ -41,11 +42,11 @@ import (
 
 // Nil pointers in interfaces: no comparison with nil finds them.
 var (
-	nilTrust      keys.Source          = (*struct{ keys.Source })(nil)
+	nilTrust      trust.Source         = (*struct{ trust.Source })(nil)
 	nilStore      replay.Store         = (*struct{ replay.Store })(nil)
 	nilSigner     keys.Signer          = (*struct{ keys.Signer })(nil)
-	nilRoot       keys.RootSigner      = (*keys.RootKey)(nil)
-	nilOrigin     keys.Origin          = (*struct{ keys.Origin })(nil)
+	nilRoot       trust.RootSigner     = (*trust.RootKey)(nil)
+	nilOrigin     trust.Origin         = (*struct{ trust.Origin })(nil)
 	nilIdentity   keys.Identity        = (*struct{ keys.Identity })(nil)
 	nilRing       keys.SignerSource    = (*keys.Keyring)(nil)
 	nilBus        producer.Bus         = (*producer.LocalBus)(nil)
@@ -61,8 +62,8 @@ var (
 	ctx       = context.Background()
 	key32     = []byte("0123456789abcdef0123456789abcdef")
 	someKey   = must(keys.GenerateSigner(keys.Ed25519, "orders"))
-	someTrust = must(keys.NewBundle(keys.BundleOptions{}))
-	someRoots = must(keys.NewRoots(1, 1, must(keys.GenerateRootKey(keys.Ed25519)).Verifier()))
+	someTrust = must(trust.NewBundle(trust.BundleOptions{}))
+	someRoots = must(trust.NewRoots(1, 1, must(trust.GenerateRootKey(keys.Ed25519)).Verifier()))
 	someStore = replay.NewMemory(nil)
 	anySource = &consumer.Options{UnsafeAnySource: true}
 	someOwner = tinkkeys.Producer("orders")
@@ -211,59 +212,56 @@ var nilArguments = map[string]refused{
 	"keys.SignWith signers[]": {func() error {
 		return errOf(producer.New(keys.SignWith(someKey, nilSigner), producer.NewLocalBus(nil), nil))
 	}, "signers[1] is a nil *"},
-	"keys.AddSignature root": {func() error {
-		return errOf(keys.AddSignature(ctx, must(keys.SignRoots(ctx, someRoots,
-			must(keys.GenerateRootKey(keys.Ed25519)))), nilRoot))
-	}, "the root key is a nil *keys.RootKey"},
+	"keys/trust.AddSignature root": {func() error {
+		return errOf(trust.AddSignature(ctx, must(trust.SignRoots(ctx, someRoots,
+			must(trust.GenerateRootKey(keys.Ed25519)))), nilRoot))
+	}, "the root key is a nil *trust.RootKey"},
 	"keys.Delegate root": {func() error {
 		return errOf(keys.Delegate(ctx, nilSigner, keys.Scope{Sources: []string{"https://a.example/*"},
 			Types: []string{"*"}}, time.Hour, nil))
 	}, "is a nil *"},
-	"keys.FetchFrom origin": {func() error {
-		return errOf(keys.FetchFrom(ctx, nilOrigin, someRoots, nil))
+	"keys/trust.FetchFrom origin": {func() error {
+		return errOf(trust.FetchFrom(ctx, nilOrigin, someRoots, nil))
 	}, "the origin is a nil *"},
-	"keys.FetchSigned origin": {func() error {
-		return errOf(keys.FetchSigned(ctx, nilOrigin))
+	"keys/trust.FetchSigned origin": {func() error {
+		return errOf(trust.FetchSigned(ctx, nilOrigin))
 	}, "the origin is a nil *"},
 	"keys.NewLocalSigner private": {func() error {
 		return errOf(keys.NewLocalSigner(nilPrivate, "orders"))
 	}, "the private key is a nil *"},
-	"keys.NewRootKey private": {func() error {
-		return errOf(keys.NewRootKey(nilPrivate))
+	"keys/trust.NewRootKey private": {func() error {
+		return errOf(trust.NewRootKey(nilPrivate))
 	}, "the private key is a nil *"},
 	"keys.NewVerifier public": {func() error {
 		return errOf(keys.NewVerifier((*struct{ crypto.PublicKey })(nil)))
 	}, "is not supported"},
-	"keys.SignBundle roots[]": {func() error {
-		return errOf(keys.SignBundle(ctx, publishable(), nilRoot))
-	}, "roots[0] is a nil *keys.RootKey"},
-	"keys.SignRoots roots[]": {func() error {
-		return errOf(keys.SignRoots(ctx, someRoots, nilRoot))
-	}, "roots[0] is a nil *keys.RootKey"},
-	"keys.FetchBundle opts.Client": {func() error {
+	"keys/trust.SignBundle roots[]": {func() error {
+		return errOf(trust.SignBundle(ctx, publishable(), nilRoot))
+	}, "roots[0] is a nil *trust.RootKey"},
+	"keys/trust.SignRoots roots[]": {func() error {
+		return errOf(trust.SignRoots(ctx, someRoots, nilRoot))
+	}, "roots[0] is a nil *trust.RootKey"},
+	"keys/trust.FetchBundle opts.Client": {func() error {
 		c := &http.Client{Transport: (*http.Transport)(nil)}
-		return errOf(keys.FetchBundle(ctx, "https://trust.example/b", someRoots,
-			&keys.FetchOptions{Client: c}))
+		return errOf(trust.FetchBundle(ctx, "https://trust.example/b", someRoots,
+			&trust.FetchOptions{Client: c}))
 	}, "the Transport of FetchOptions.Client is a nil *http.Transport"},
-	"keys.HTTPSOrigin opts.Client": {func() error {
-		return errOf(keys.HTTPSOrigin("https://trust.example/b",
-			&keys.FetchOptions{Client: &http.Client{Jar: (*struct{ http.CookieJar })(nil)}}))
+	"keys/trust.HTTPSOrigin opts.Client": {func() error {
+		return errOf(trust.HTTPSOrigin("https://trust.example/b",
+			&trust.FetchOptions{Client: &http.Client{Jar: (*struct{ http.CookieJar })(nil)}}))
 	}, "the Jar of FetchOptions.Client is a nil *"},
-	"keys.FetchFrom opts.Client": {func() error {
-		return errOf(keys.FetchFrom(ctx, must(keys.HTTPSOrigin("https://trust.example/b", nil)), someRoots,
-			&keys.FetchOptions{Client: &http.Client{}}))
+	"keys/trust.FetchFrom opts.Client": {func() error {
+		return errOf(trust.FetchFrom(ctx, must(trust.HTTPSOrigin("https://trust.example/b", nil)), someRoots,
+			&trust.FetchOptions{Client: &http.Client{}}))
 	}, "Client"}, // none is taken
-	"keys/awss3.FetchBundle opts.Client": {func() error {
+	"keys/trust/awss3.FetchBundle opts.Client": {func() error {
 		return errOf(awss3.FetchBundle(ctx, &struct{ awss3.Client }{}, "b", "k", someRoots,
-			&keys.FetchOptions{Client: &http.Client{}}))
+			&trust.FetchOptions{Client: &http.Client{}}))
 	}, "Client"}, // none is taken
-	"keys.NewBundle keys[]": {func() error {
-		return errOf(keys.NewBundle(keys.BundleOptions{}, nil))
-	}, "without a Verifier"},
-	"keys.NewBundle opts.EncryptionKeys[]": {func() error {
-		return errOf(keys.NewBundle(keys.BundleOptions{EncryptionKeys: []*keys.EncryptionKey{nil}}))
-	}, "without a Recipient"},
-	"keys.NewRoots keys[]": {func() error { return errOf(keys.NewRoots(1, 1, nil)) }, "a key is missing"},
+	"keys/trust.NewBundle list[]": {func() error {
+		return errOf(trust.NewBundle(trust.BundleOptions{}, nil))
+	}, "without a Verifier or a Recipient"},
+	"keys/trust.NewRoots list[]": {func() error { return errOf(trust.NewRoots(1, 1, nil)) }, "a key is missing"},
 	"keys/awskms.NewAgreementIdentity client": {func() error {
 		return errOf(awskms.NewAgreementIdentity(ctx, (*struct{ awskms.AgreementClient })(nil), keyARN, nil))
 	}, "the client of KMS is a nil *"},
@@ -279,13 +277,13 @@ var nilArguments = map[string]refused{
 	"keys/awskms.ResolveKey client": {func() error {
 		return errOf(awskms.ResolveKey(ctx, (*struct{ awskms.DescribeClient })(nil), keyARN))
 	}, "the client of KMS is a nil *"},
-	"keys/awss3.FetchBundle client": {func() error {
+	"keys/trust/awss3.FetchBundle client": {func() error {
 		return errOf(awss3.FetchBundle(ctx, (*struct{ awss3.Client })(nil), "b", "k", someRoots, nil))
 	}, "the client is a nil *"},
-	"keys/awss3.OpenKeyring client": {func() error {
+	"keys/trust/awss3.OpenKeyring client": {func() error {
 		return errOf(awss3.OpenKeyring(ctx, (*struct{ awss3.Client })(nil), "b", "k", "p"))
 	}, "the client is a nil *"},
-	"keys/awss3.Origin client": {func() error {
+	"keys/trust/awss3.Origin client": {func() error {
 		o, err := awss3.Origin((*struct{ awss3.Client })(nil), "b", "k")
 		if o != nil {
 			return errors.New("an Origin beside the error")
@@ -330,9 +328,9 @@ func someHandler(context.Context, consumer.Delivery[[]byte]) error { return nil 
 
 type someKEK struct{ tink.AEADWithContext }
 
-func publishable() *keys.Bundle {
+func publishable() *trust.Bundle {
 	now := time.Now()
-	return must(keys.NewBundle(keys.BundleOptions{Version: 1, Issued: now, Expires: now.Add(48 * time.Hour)}))
+	return must(trust.NewBundle(trust.BundleOptions{Version: 1, Issued: now, Expires: now.Add(48 * time.Hour)}))
 }
 
 // A nil pointer is refused where it is given, by an error that says which argument it is.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 type order struct {
@@ -25,17 +25,17 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	roots, err := keys.ParseRoots(pinned)
+	roots, err := trust.ParseRoots(pinned)
 	if err != nil {
 		log.Fatal(err)
 	}
 	// The state file keeps a restarted consumer from accepting an older bundle than it has seen.
-	trust, err := keys.WatchFile("trust.dsse", roots, &keys.FileOptions{StateFile: "trust.state"})
+	source, err := trust.WatchFile("trust.dsse", roots, &trust.FileOptions{StateFile: "trust.state"})
 	if err != nil {
 		log.Fatal(err)
 	}
 	claims := replay.NewMemory(nil) // for one process; package replay/redis or replay/dynamodb for many
-	c, err := consumer.New("billing", trust, claims, &consumer.Options{
+	c, err := consumer.New("billing", source, claims, &consumer.Options{
 		Sources:  []string{"https://orders.example/*"},
 		Audience: "central",
 		Logger:   slog.New(slog.DiscardHandler), // this program says itself what became of an event

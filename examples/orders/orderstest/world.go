@@ -32,6 +32,7 @@ import (
 	"github.com/sealbus/sealbus/envelope/envelopetest"
 	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // What the World has. The account is that of the fake, which believes every caller.
@@ -132,18 +133,18 @@ func (w *World) makeTrust() (keyring []byte) {
 	w.must(err)
 	keyring, err = os.ReadFile(path)
 	w.must(err)
-	root, err := keys.GenerateRootKey(keys.Ed25519)
+	root, err := trust.GenerateRootKey(keys.Ed25519)
 	w.must(err)
-	roots, err := keys.NewRoots(1, 1, root.Verifier())
+	roots, err := trust.NewRoots(1, 1, root.Verifier())
 	w.must(err)
 	w.must(os.WriteFile(filepath.Join(w.root, "roots.json"), roots.Payload(), 0o600))
 	now := time.Now()
-	bundle, err := keys.NewBundle(keys.BundleOptions{Version: 1, Issued: now, Expires: now.Add(48 * time.Hour)}, &keys.Key{
+	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: now, Expires: now.Add(48 * time.Hour)}, &trust.Key{
 		Verifier: signer.Verifier(), Producer: Producer, Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"},
 		Accounts: []string{Account},
 	})
 	w.must(err)
-	w.Bundle, err = keys.SignBundle(w.t.Context(), bundle, root)
+	w.Bundle, err = trust.SignBundle(w.t.Context(), bundle, root)
 	w.must(err)
 	w.PutBundle(w.Bundle)
 	return keyring

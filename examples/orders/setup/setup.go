@@ -20,8 +20,8 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	quarantine "github.com/sealbus/sealbus/consumer/quarantine/s3"
 	"github.com/sealbus/sealbus/consumer/replay"
-	"github.com/sealbus/sealbus/keys"
-	"github.com/sealbus/sealbus/keys/awss3"
+	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/keys/trust/awss3"
 	"github.com/sealbus/sealbus/observe/emf"
 )
 
@@ -52,7 +52,7 @@ func Consumer(ctx context.Context, cfg aws.Config, name string, store replay.Sto
 	if opts.Observer, err = emf.New(nil); err != nil {
 		return nil, err
 	}
-	trust, err := trust(ctx, objects, trustBucket, trustKey)
+	trust, err := followTrust(ctx, objects, trustBucket, trustKey)
 	if err != nil {
 		return nil, err
 	}
@@ -72,14 +72,14 @@ func quarantineKey(ctx context.Context, cfg aws.Config, secret string) ([]byte, 
 	return key, nil
 }
 
-// trust follows the bundle. The roots come with the function's code, so that who can write to the bucket
+// followTrust follows the bundle. The roots come with the function's code, so that who can write to the bucket
 // cannot change them.
-func trust(ctx context.Context, objects *s3.Client, bucket, key string) (keys.Source, error) {
+func followTrust(ctx context.Context, objects *s3.Client, bucket, key string) (trust.Source, error) {
 	pinned, err := os.ReadFile("roots.json")
 	if err != nil {
 		return nil, err
 	}
-	roots, err := keys.ParseRoots(pinned)
+	roots, err := trust.ParseRoots(pinned)
 	if err != nil {
 		return nil, err
 	}

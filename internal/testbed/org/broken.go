@@ -9,13 +9,14 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // Broken is an event that must be refused for exactly one Reason by a consumer that is configured as it says.
 type Broken struct {
 	Reason  envelope.Reason
 	JSON    []byte                // the event in the CloudEvents JSON format
-	Trust   keys.Source           // the organisation's own, but for trust_unavailable
+	Trust   trust.Source          // the organisation's own, but for trust_unavailable
 	Options *envelope.OpenOptions // the organisation's own, but for envelope_mismatch and not_encrypted
 
 	source, typ string       // what EventBridge says of it
@@ -89,7 +90,7 @@ func seconds(t time.Time) string { return mint.Quote(t.UTC().Format("2006-01-02T
 // noTrust is a Source that has no bundle.
 type noTrust struct{}
 
-func (noTrust) Bundle(context.Context) (*keys.Bundle, error) { return nil, keys.ErrUnavailable }
+func (noTrust) Bundle(context.Context) (*trust.Bundle, error) { return nil, trust.ErrUnavailable }
 
 // BrokenReasons are the reasons that there is a broken event for: all that opening an event can give, in the
 // order of envelope.Reasons.

@@ -16,7 +16,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/quarantine/sqs"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/localaws"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // migration is a live stream of four teams that begin to seal, one after the other, and the consumer that
@@ -26,7 +26,7 @@ type migration struct {
 	*line
 	origin *origin
 	store  *store
-	trust  *keys.RemoteSource
+	trust  *trust.RemoteSource
 	report *consumer.Readiness
 
 	orders, stock, users, legacy *team
@@ -55,7 +55,7 @@ func newMigration(t *testing.T, seed uint64) *migration {
 func (m *migration) teams() []*team { return []*team{m.orders, m.stock, m.users, m.legacy} }
 
 // keys are those that the teams should sign with.
-func (m *migration) keys() (list []*keys.Key) {
+func (m *migration) keys() (list []*trust.Key) {
 	for _, p := range m.teams() {
 		list = append(list, m.key(p))
 	}
