@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -211,6 +212,42 @@ func commentProse(group *ast.CommentGroup) string {
 		}
 	}
 	return prose.String()
+}
+
+var (
+	specSection  = regexp.MustCompile(`\bSPEC(?:\.md)?,?\s+sections?\s+(\d+(?:\.\d+)?)`)
+	ownSection   = regexp.MustCompile(`(?:(RFC\s\S+|SP\s\S+)\s+)?\bsections?\s+(\d+(?:\.\d+)?)`)
+	numberedHead = regexp.MustCompile(`(?m)^##+ (\d+(?:\.\d+)?)\.? `)
+)
+
+// TestSectionsOfSPECExist: comments, errors and documents cite sections of SPEC.md that it has.
+func TestSectionsOfSPECExist(t *testing.T) {
+	texts := filesNamed(t, ".md")
+	spec := texts["SPEC.md"]
+	sections := map[string]bool{}
+	for _, found := range numberedHead.FindAllStringSubmatch(spec, -1) {
+		sections[found[1]] = true
+	}
+	checked := 0
+	check := func(name, section string) {
+		if checked++; !sections[section] {
+			t.Errorf("%s cites section %s of SPEC.md, which does not exist", name, section)
+		}
+	}
+	for _, found := range ownSection.FindAllStringSubmatch(spec, -1) {
+		if found[1] == "" { // not of an RFC
+			check("SPEC.md", found[2])
+		}
+	}
+	maps.Copy(texts, filesNamed(t, ".go"))
+	for name, text := range texts {
+		for _, found := range specSection.FindAllStringSubmatch(text, -1) {
+			check(name, found[1])
+		}
+	}
+	if checked < 25 {
+		t.Errorf("only %d citations were checked", checked)
+	}
 }
 
 // TestPlainWordsAreSeen shows that the checks above can fail.
