@@ -65,7 +65,7 @@ const sendBatch = 100
 
 // Options adjust a Producer. The zero value seals for every audience, without an expiry.
 type Options struct {
-	Audience string              // names of the audience, space-separated; "" = each event's own, or every audience
+	Audience string              // names, space-separated; "" = each event's own audience, or every one
 	Expires  time.Duration       // from the moment of sealing; 0 = each event's own expirytime, or none
 	Exact    bool                // true: data goes byte for byte, in base64 (+33 %)
 	Encrypt  *envelope.Encrypter // has the recipients of the data; nil = it is not encrypted
