@@ -24,8 +24,8 @@ var stillTerse = []string{
 	"cmd/...", "consumer", "consumer/awslambda", "consumer/awslambda/...", "consumer/quarantine",
 	"consumer/quarantine/...", "envelope", "envelope/...", "examples/...", "interop", "interop/...",
 	"keys", "keys/...", "observe/...",
-	"internal/awsname", "internal/canonical", "internal/cejson", "internal/dsse", "internal/flight",
-	"internal/jsontext", "internal/jwe", "internal/keydoc", "internal/localaws", "internal/localaws/...",
+	"internal/canonical", "internal/cejson", "internal/dsse", "internal/flight",
+	"internal/jsontext", "internal/keydoc", "internal/localaws", "internal/localaws/...",
 	"internal/peek", "internal/privatefile", "internal/redact", "internal/strictjson", "internal/testbed/...",
 	"internal/wire", "internal/wrapper",
 }
