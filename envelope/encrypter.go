@@ -148,7 +148,7 @@ func (e *Encrypter) public(ctx context.Context, now time.Time) ([]*keys.Recipien
 			return nil, err
 		}
 		for _, r := range theirs {
-			if !slices.ContainsFunc(list, r.Equal) {
+			if !slices.ContainsFunc(list, func(o *keys.Recipient) bool { return o.KeyID() == r.KeyID() }) {
 				list = append(list, r)
 			}
 		}
@@ -188,7 +188,7 @@ func (e *Encrypter) reserve(source string, public []*keys.Recipient, encryptions
 
 func (k *contentKey) serves(public []*keys.Recipient, encryptions, bytes int64, now time.Time) bool {
 	return k.livesAt(now) && k.encryptions+encryptions <= MaxKeyEncryptions && k.bytes+bytes <= MaxKeyBytes &&
-		slices.EqualFunc(k.public, public, (*keys.Recipient).Equal)
+		slices.EqualFunc(k.public, public, func(a, b *keys.Recipient) bool { return a.KeyID() == b.KeyID() })
 }
 
 // livesAt is false of a key that is too old, and of one from the future: the clock was set back, and it would

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/session"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -31,7 +32,7 @@ func Example_confidential() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	session, err := keys.Delegate(ctx, root, keys.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"}}, time.Hour, nil)
+	session, err := session.Delegate(ctx, root, session.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"}}, time.Hour, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

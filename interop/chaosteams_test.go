@@ -15,6 +15,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
+	"github.com/sealbus/sealbus/keys/session"
 	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/producer"
 )
@@ -57,7 +58,7 @@ func (c *chaos) makeTeams() []*trust.Key {
 	c.must(err)
 	c.config.Identity = filepath.Join(c.TempDir(), "identity.jwk")
 	c.must(os.WriteFile(c.config.Identity, jwk, 0o600))
-	session, err := keys.Delegate(c.ctx, c.signers[2], keys.Scope{Sources: []string{producerSource(2) + "*"}, Types: []string{"com.example.*"}}, time.Minute, nil)
+	session, err := session.Delegate(c.ctx, c.signers[2], session.Scope{Sources: []string{producerSource(2) + "*"}, Types: []string{"com.example.*"}}, time.Minute, nil)
 	c.must(err)
 	c.teams[2] = team{signs: session, fields: []string{"/customer", "/lines/0/sku"}, encrypt: c.encryptTo(envelope.EncryptTo{Recipients: []*keys.Recipient{identity.Recipient()}})}
 

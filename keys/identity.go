@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/redact"
@@ -123,19 +122,16 @@ func (i *LocalIdentity) UnsafePrivateJWK() ([]byte, error) {
 	return i.recipient.appendJWK(make([]byte, 0, maxPrivateJWK), d), nil // growing would leave copies behind
 }
 
-// String names the key without its private half.
-func (i LocalIdentity) String() string {
+// redacted names the key without its private half.
+func (i LocalIdentity) redacted() string {
 	if i.recipient == nil {
 		return redact.Name("LocalIdentity", "")
 	}
 	return redact.Name("LocalIdentity", i.recipient.id)
 }
 
-// Format writes String, whatever the verb.
-func (i LocalIdentity) Format(f fmt.State, _ rune) { redact.Format(f, i) }
+// Format prints no private key, whatever the verb.
+func (i LocalIdentity) Format(f fmt.State, _ rune) { redact.Format(f, i.redacted()) }
 
-// LogValue is String.
-func (i LocalIdentity) LogValue() slog.Value { return slog.StringValue(i.String()) }
-
-// MarshalJSON gives String: private keys leave only through UnsafePrivateJWK and Keyring.
-func (i LocalIdentity) MarshalJSON() ([]byte, error) { return redact.JSON(i) }
+// MarshalText gives what Format prints: JSON and logs show no private key.
+func (i LocalIdentity) MarshalText() ([]byte, error) { return []byte(i.redacted()), nil }

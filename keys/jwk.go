@@ -12,8 +12,8 @@ import (
 	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
-// MaxJWK bounds a JSON Web Key on its own, in bytes: one with a certificate chain still fits.
-const MaxJWK = 64 << 10
+// maxJWK bounds a JSON Web Key on its own, in bytes: one with a certificate chain still fits.
+const maxJWK = 64 << 10
 
 const (
 	ktyOKP = "OKP"
@@ -69,8 +69,8 @@ func parsePublicJWK(doc []byte) (*jwk, error) {
 }
 
 func parseJWK(doc []byte) (*jwk, error) {
-	if len(doc) > MaxJWK {
-		return nil, fmt.Errorf("keys: a JWK of more than %d bytes", MaxJWK)
+	if len(doc) > maxJWK {
+		return nil, fmt.Errorf("keys: a JWK of more than %d bytes", maxJWK)
 	}
 	r := strictjson.NewReader(doc)
 	k := readJWK(&r, nil)

@@ -35,9 +35,6 @@ func (k *PublicKey) KeyID() string {
 	return ""
 }
 
-// Owner is the producer or the consumer; "" = not said.
-func (k *PublicKey) Owner() string { return k.Producer + k.Consumer }
-
 // MarshalJSON is a JWK in canonical JSON, with the owner and the schedule if there is an owner.
 func (k PublicKey) MarshalJSON() ([]byte, error) {
 	var jwk []byte
@@ -66,11 +63,16 @@ func (k PublicKey) MarshalJSON() ([]byte, error) {
 // added.
 func (k *Keyring) PublicKeys() []PublicKey {
 	list := []PublicKey{}
-	for _, key := range k.Keys() {
-		list = append(list, PublicKey{Verifier: key.Verifier, Producer: k.producer, Schedule: key.Schedule})
-	}
-	for _, key := range k.Recipients() {
-		list = append(list, PublicKey{Recipient: key.Recipient, Consumer: k.consumer, Schedule: key.Schedule})
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	for _, key := range k.keys {
+		public := PublicKey{Producer: k.producer, Consumer: k.consumer, Schedule: key.schedule}
+		if key.signer != nil {
+			public.Verifier = key.signer.verifier
+		} else {
+			public.Recipient = key.identity.recipient
+		}
+		list = append(list, public)
 	}
 	return list
 }
@@ -119,8 +121,8 @@ func parseJWKSet(doc []byte) ([]PublicKey, error) {
 	list := make([]PublicKey, 0, len(docs))
 	seen := map[string]bool{}
 	for i, doc := range docs {
-		if len(doc) > MaxJWK {
-			return nil, fmt.Errorf("a JWK of more than %d bytes", MaxJWK)
+		if len(doc) > maxJWK {
+			return nil, fmt.Errorf("a JWK of more than %d bytes", maxJWK)
 		}
 		k, err := parsePublicKey(doc)
 		switch {

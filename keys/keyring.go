@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -17,8 +16,8 @@ import (
 	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
-// MaxKeyringKeys bounds the keys of a keyring.
-const MaxKeyringKeys = 1_000
+// maxKeyringKeys bounds the keys of a keyring.
+const maxKeyringKeys = 1_000
 
 // keyringVersion is the version of the file format.
 const keyringVersion = 1
@@ -61,32 +60,12 @@ func (k *keyringKey) unsafePrivateJWK() ([]byte, error) {
 	return k.signer.UnsafePrivateJWK()
 }
 
-// KeyringKey is the public side of a signing key in a Keyring.
-type KeyringKey struct {
-	*Verifier
-	Schedule Schedule
-}
-
-// StateAt is the key's state by its schedule: a revocation stands in the bundle only.
-func (k KeyringKey) StateAt(now time.Time) State { return k.Schedule.StateAt(now) }
-
-// MarshalJSON is an object with the schedule and the public JWK.
-func (k KeyringKey) MarshalJSON() ([]byte, error) {
-	return k.Schedule.append(nil, k.JWK()), nil
-}
-
 // append writes the schedule with a JWK, in canonical order.
 func (s *Schedule) append(dst, jwk []byte) []byte {
 	o := s.members()
 	o.Raw("jwk", jwk)
 	return o.Append(dst)
 }
-
-// MaxPrivateFile bounds a keyring or root key file, in bytes.
-const MaxPrivateFile = privatefile.MaxSize
-
-// DefaultWorkFactor is the base-2 logarithm of scrypt's N: about a second on a laptop.
-const DefaultWorkFactor = privatefile.DefaultWorkFactor
 
 var (
 	// ErrNotEncrypted is (wrapped in) the error of opening with a passphrase a private file that is not
@@ -98,49 +77,51 @@ var (
 
 // PrivateFileOptions says how a file with private keys is protected. Its zero value demands a passphrase.
 type PrivateFileOptions struct {
-	// ScryptWorkFactor is the base-2 logarithm of the cost of trying one passphrase; 0 = DefaultWorkFactor.
-	// Lower values are for tests.
+	// ScryptWorkFactor is the base-2 logarithm of the cost of trying one passphrase; 0 = 18, about a second on a
+	// laptop. Lower values are for tests.
 	ScryptWorkFactor int
 	// InsecureNoPassphrase leaves the file unencrypted, protected by its mode only.
 	InsecureNoPassphrase bool
 }
 
-func (o *PrivateFileOptions) protection(passphrase string) (*privatefile.Protection, error) {
-	p, err := privatefile.NewProtection(passphrase, o.ScryptWorkFactor, o.InsecureNoPassphrase)
-	if err != nil {
-		return nil, fmt.Errorf("keys: %w", err)
-	}
-	return p, nil
-}
-
-// KeyringOptions is what CreateKeyring writes beside the producer. The zero value is an encrypted keyring
-// without keys and without a recorded scope.
+// KeyringOptions is what CreateKeyring and CreateConsumerKeyring write beside the owner. The zero value is an
+// encrypted keyring without keys and without a recorded scope.
 type KeyringOptions struct {
 	PrivateFileOptions
 
 	Sources []string // source patterns that the producer may sign for, as a reminder; nil = not recorded
 	Types   []string // the same for types
 
-	Key      *LocalSigner // the first key; nil = none yet
-	Schedule Schedule     // of the first key
+	Key      *LocalSigner   // the first key of a producer; nil = none yet
+	Identity *LocalIdentity // the first key of a consumer; nil = none yet
+	Schedule Schedule       // of the first key
 }
 
 // CreateKeyring makes a keyring file, mode 0600, that must not exist yet. The passphrase encrypts it (age,
 // scrypt), unless it is empty and opts.InsecureNoPassphrase says so.
 func CreateKeyring(path, passphrase, producer string, opts *KeyringOptions) (*Keyring, error) {
+	return createKeyring(&Keyring{path: path, producer: producer}, passphrase, opts)
+}
+
+// CreateConsumerKeyring is CreateKeyring for the identities of a consumer.
+func CreateConsumerKeyring(path, passphrase, consumer string, opts *KeyringOptions) (*Keyring, error) {
+	return createKeyring(&Keyring{path: path, consumer: consumer}, passphrase, opts)
+}
+
+func createKeyring(k *Keyring, passphrase string, opts *KeyringOptions) (*Keyring, error) {
 	if opts == nil {
 		opts = &KeyringOptions{}
 	}
-	p, err := opts.protection(passphrase)
+	p, err := privatefile.NewProtection(passphrase, opts.ScryptWorkFactor, opts.InsecureNoPassphrase)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("keys: %w", err)
 	}
-	k := &Keyring{
-		path: path, producer: producer, protection: p,
-		sources: slices.Clone(opts.Sources), types: slices.Clone(opts.Types),
-	}
+	k.protection, k.sources, k.types = p, slices.Clone(opts.Sources), slices.Clone(opts.Types)
 	if opts.Key != nil {
-		k.keys = []*keyringKey{{signer: opts.Key, schedule: opts.Schedule.WholeSeconds()}}
+		k.keys = append(k.keys, &keyringKey{signer: opts.Key, schedule: opts.Schedule.WholeSeconds()})
+	}
+	if opts.Identity != nil {
+		k.keys = append(k.keys, &keyringKey{identity: opts.Identity, schedule: opts.Schedule.WholeSeconds()})
 	}
 	if err := k.create(); err != nil {
 		return nil, err
@@ -196,8 +177,8 @@ func ParseKeyring(content []byte, passphrase string) (*Keyring, error) {
 	switch {
 	case passphrase == "":
 		return nil, errors.New("keys: the passphrase of the keyring is empty")
-	case len(content) > MaxPrivateFile:
-		return nil, fmt.Errorf("keys: the keyring has more than %d bytes", MaxPrivateFile)
+	case len(content) > privatefile.MaxSize:
+		return nil, fmt.Errorf("keys: the keyring has more than %d bytes", privatefile.MaxSize)
 	}
 	plain, _, err := privatefile.Unprotect(name, content, passphrase)
 	if err != nil {
@@ -234,20 +215,6 @@ func (k *Keyring) AllowsSource(source string) bool {
 
 // AllowsType reports whether the recorded scope has the type. Without a record it is true.
 func (k *Keyring) AllowsType(typ string) bool { return k.types == nil || MatchType(k.types, typ) }
-
-// Keys are the public sides of the signing keys, in the order in which they were added; of a consumer's
-// keyring none.
-func (k *Keyring) Keys() []KeyringKey {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	list := []KeyringKey{}
-	for _, key := range k.keys {
-		if key.signer != nil {
-			list = append(list, KeyringKey{Verifier: key.signer.verifier, Schedule: key.schedule})
-		}
-	}
-	return list
-}
 
 // Find is the signer of that key ID, whatever its schedule says.
 func (k *Keyring) Find(keyID string) (*LocalSigner, bool) {
@@ -364,8 +331,8 @@ func (k *Keyring) check() error {
 }
 
 func (k *Keyring) checkKeys(keys []*keyringKey) error {
-	if len(keys) > MaxKeyringKeys {
-		return fmt.Errorf("more than %d keys", MaxKeyringKeys)
+	if len(keys) > maxKeyringKeys {
+		return fmt.Errorf("more than %d keys", maxKeyringKeys)
 	}
 	seen := map[string]bool{}
 	for _, key := range keys {
@@ -476,7 +443,7 @@ func parseKeyring(plain []byte) (*Keyring, error) {
 		case "types":
 			k.types = keydoc.ReadStrings(&r, MaxPatterns)
 		case "keys":
-			raws = keydoc.ReadRaws(&r, MaxKeyringKeys)
+			raws = keydoc.ReadRaws(&r, maxKeyringKeys)
 		default:
 			r.Failf("unknown member %q", keydoc.Clip(name))
 		}
@@ -533,8 +500,8 @@ func (k *Keyring) parseKey(raw []byte) (*keyringKey, error) {
 	return key, err
 }
 
-// String names the owner and the key IDs.
-func (k *Keyring) String() string {
+// redacted names the owner and the key IDs.
+func (k *Keyring) redacted() string {
 	if k == nil {
 		return "Keyring(nil)"
 	}
@@ -547,11 +514,8 @@ func (k *Keyring) String() string {
 	return "Keyring(" + k.producer + k.consumer + ": " + strings.Join(ids, " ") + ", " + redact.Text + ")"
 }
 
-// Format writes String, whatever the verb.
-func (k *Keyring) Format(f fmt.State, _ rune) { redact.Format(f, k) }
+// Format prints no private key, whatever the verb.
+func (k *Keyring) Format(f fmt.State, _ rune) { redact.Format(f, k.redacted()) }
 
-// LogValue is String.
-func (k *Keyring) LogValue() slog.Value { return slog.StringValue(k.String()) }
-
-// MarshalJSON gives String.
-func (k *Keyring) MarshalJSON() ([]byte, error) { return redact.JSON(k) }
+// MarshalText gives what Format prints: JSON and logs show no private key.
+func (k *Keyring) MarshalText() ([]byte, error) { return []byte(k.redacted()), nil }

@@ -46,7 +46,7 @@ func TestKeyringComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if back.Producer() != "orders" || len(back.Keys()) != 2 || back.Keys()[0].Schedule != fullSchedule || back.protection.WorkFactor() != 2 {
+	if back.Producer() != "orders" || len(back.PublicKeys()) != 2 || back.PublicKeys()[0].Schedule != fullSchedule || back.protection.WorkFactor() != 2 {
 		t.Errorf("came back as %v", back)
 	}
 	for _, s := range []*LocalSigner{ed, es} {
@@ -152,7 +152,7 @@ func TestKeyringAddRefuses(t *testing.T) {
 			t.Errorf("%s: added", name)
 		}
 	}
-	if after, _ := os.ReadFile(ring.path); !bytes.Equal(before, after) || len(ring.Keys()) != 1 {
+	if after, _ := os.ReadFile(ring.path); !bytes.Equal(before, after) || len(ring.PublicKeys()) != 1 {
 		t.Error("a refused key changed the keyring")
 	}
 }
@@ -185,7 +185,7 @@ func TestKeyringAddThroughALink(t *testing.T) {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 	for _, path := range []string{ring.path, link} {
-		if back, err := OpenKeyring(path, passphrase); err != nil || len(back.Keys()) != 2 {
+		if back, err := OpenKeyring(path, passphrase); err != nil || len(back.PublicKeys()) != 2 {
 			t.Errorf("%s: %v, %v", path, back, err)
 		}
 	}
@@ -209,7 +209,7 @@ func TestKeyringIsNotOverwritten(t *testing.T) {
 	if err := second.Add(mustGenerate(t, Ed25519), Schedule{}); err == nil || !strings.Contains(err.Error(), ".new") {
 		t.Errorf("two at the same time: %v", err)
 	}
-	if back, err := OpenKeyring(ring.path, passphrase); err != nil || len(back.Keys()) != 2 {
+	if back, err := OpenKeyring(ring.path, passphrase); err != nil || len(back.PublicKeys()) != 2 {
 		t.Errorf("%v, %v", back, err)
 	}
 }
@@ -228,13 +228,13 @@ func TestKeyringConcurrently(t *testing.T) {
 				if _, err := ring.Signers(day(0)); err != nil {
 					t.Error(err)
 				}
-				_ = ring.String()
+				_ = ring.redacted()
 			}
 		})
 	}
 	wg.Wait()
-	if len(ring.Keys()) != 5 {
-		t.Errorf("%d keys", len(ring.Keys()))
+	if len(ring.PublicKeys()) != 5 {
+		t.Errorf("%d keys", len(ring.PublicKeys()))
 	}
 }
 
@@ -263,7 +263,7 @@ func TestPassphrases(t *testing.T) {
 	if err := plain.Add(mustGenerate(t, ES256), Schedule{}); err != nil {
 		t.Error(err)
 	}
-	if back, err := OpenInsecureKeyring(path); err != nil || len(back.Keys()) != 2 {
+	if back, err := OpenInsecureKeyring(path); err != nil || len(back.PublicKeys()) != 2 {
 		t.Error(err)
 	} else if err := back.Add(mustGenerate(t, ES256), Schedule{}); err != nil {
 		t.Error(err)
@@ -359,7 +359,7 @@ func TestMisplacedSecretIsNotShown(t *testing.T) {
 // FuzzKeyring: a decrypted keyring that is parsed is written byte for byte as it was; all others are refused,
 // and no error shows a private key.
 func FuzzKeyring(f *testing.F) {
-	consumer := newConsumerRing(f, ConsumerKeyringOptions{Identity: mustIdentity(f, P256), Schedule: fullSchedule})
+	consumer := newConsumerRing(f, KeyringOptions{Identity: mustIdentity(f, P256), Schedule: fullSchedule})
 	identities, err := consumer.plain(consumer.keys)
 	if err != nil {
 		f.Fatal(err)

@@ -10,10 +10,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"filippo.io/mldsa"
 
+	"github.com/sealbus/sealbus/internal/ecdsasig"
 	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/nilcheck"
@@ -184,7 +184,7 @@ func (s *LocalSigner) signES256(message []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return RawFromDER(der)
+	return ecdsasig.RawFromDER(der)
 }
 
 // ParsePrivateJWK reads a private signing key (RFC 8037 section 2, RFC 7518 section 6.2.2, RFC 9964 section
@@ -211,7 +211,7 @@ func (k *jwk) signer(producer string) (*LocalSigner, error) {
 		return nil, err
 	}
 	s, err := newLocalSigner(key, producer)
-	if err != nil || !s.verifier.Equal(v) {
+	if err != nil || s.verifier.KeyID() != v.KeyID() {
 		return nil, fmt.Errorf("keys: JWK: %q does not belong to the public key", k.private)
 	}
 	return s, nil
@@ -280,19 +280,16 @@ func (s *LocalSigner) UnsafePrivateJWK() ([]byte, error) {
 // maxPrivateJWK is more bytes than a private JWK of ours has.
 const maxPrivateJWK = 4096
 
-// String names the key without its private half.
-func (s LocalSigner) String() string {
+// redacted names the key without its private half.
+func (s LocalSigner) redacted() string {
 	if s.verifier == nil {
 		return redact.Name("LocalSigner", "")
 	}
 	return redact.Name("LocalSigner", s.verifier.id)
 }
 
-// Format writes String, whatever the verb.
-func (s LocalSigner) Format(f fmt.State, _ rune) { redact.Format(f, s) }
+// Format prints no private key, whatever the verb.
+func (s LocalSigner) Format(f fmt.State, _ rune) { redact.Format(f, s.redacted()) }
 
-// LogValue is String.
-func (s LocalSigner) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-// MarshalJSON gives String: private keys leave only through UnsafePrivateJWK and Keyring.
-func (s LocalSigner) MarshalJSON() ([]byte, error) { return redact.JSON(s) }
+// MarshalText gives what Format prints: JSON and logs show no private key.
+func (s LocalSigner) MarshalText() ([]byte, error) { return []byte(s.redacted()), nil }

@@ -132,7 +132,7 @@ func TestParsePrivateAKP(t *testing.T) {
 		}
 	}
 	back, err := ParsePrivateJWK(good, "p")
-	if err != nil || !back.Verifier().Equal(s.Verifier()) {
+	if err != nil || back.Verifier().KeyID() != s.Verifier().KeyID() {
 		t.Fatal(err)
 	}
 	for _, text := range secrettest.Prints(s) {

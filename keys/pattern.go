@@ -9,8 +9,8 @@ import (
 	"github.com/sealbus/sealbus/internal/keydoc"
 )
 
-// MaxPattern bounds a pattern, in bytes: no attribute that it could match is longer.
-const MaxPattern = 8 << 10
+// maxPattern bounds a pattern, in bytes: no attribute that it could match is longer.
+const maxPattern = 8 << 10
 
 // MaxPatterns bounds a list of patterns: each is looked at for each event.
 const MaxPatterns = 1_000
@@ -65,8 +65,8 @@ func MatchType(patterns []string, typ string) bool {
 // only at the end, after a "/" that follows the whole authority, or after a ":" in a "urn:" pattern that
 // names its namespace; apart from it, the pattern passes CheckSource.
 func CheckSourcePattern(pattern string) error {
-	if len(pattern) > MaxPattern || !utf8.ValidString(pattern) {
-		return fmt.Errorf("a source pattern of more than %d bytes or that is not UTF-8", MaxPattern)
+	if len(pattern) > maxPattern || !utf8.ValidString(pattern) {
+		return fmt.Errorf("a source pattern of more than %d bytes or that is not UTF-8", maxPattern)
 	}
 	prefix := pattern
 	if strings.Contains(pattern, "*") {
@@ -86,8 +86,8 @@ func CheckTypePattern(pattern string) error {
 	switch prefix, ok := typePrefix(pattern); {
 	case pattern == "":
 		return errors.New("empty type pattern")
-	case len(pattern) > MaxPattern || !utf8.ValidString(pattern):
-		return fmt.Errorf("a type pattern of more than %d bytes or that is not UTF-8", MaxPattern)
+	case len(pattern) > maxPattern || !utf8.ValidString(pattern):
+		return fmt.Errorf("a type pattern of more than %d bytes or that is not UTF-8", maxPattern)
 	case pattern == "*":
 		return nil
 	case strings.Contains(pattern, "*") && (!ok || prefix == "."):

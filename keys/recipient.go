@@ -23,9 +23,9 @@ const (
 // Curves are the curves of encryption keys, the default first.
 func Curves() []Curve { return []Curve{X25519, P256} }
 
-// KeyAgreement is the JOSE algorithm of every encryption key: a content key is wrapped under a key that both
+// keyAgreement is the JOSE algorithm of every encryption key: a content key is wrapped under a key that both
 // sides agree on (RFC 7518 section 4.6).
-const KeyAgreement = "ECDH-ES+A256KW"
+const keyAgreement = "ECDH-ES+A256KW"
 
 // Recipient is the public half of an encryption key: whoever has it can make events that only its Identity
 // opens. It is immutable and safe for concurrent use.
@@ -54,7 +54,8 @@ func NewRecipient(public *ecdh.PublicKey) (*Recipient, error) {
 	default:
 		return nil, fmt.Errorf("keys: an encryption key on %v is not supported: use X25519 or P-256", public.Curve())
 	}
-	r.id = thumbprint(r.ThumbprintJWK())
+	o := r.thumbprintMembers()
+	r.id = thumbprint(o.Append(nil))
 	return r, nil
 }
 
@@ -101,8 +102,8 @@ func (k *jwk) recipient() (*Recipient, error) {
 		return nil, fmt.Errorf("keys: JWK: use %q is not for encryption", keydoc.Clip(k.use))
 	case len(k.keyOps) > 0 && !slices.Contains(k.keyOps, "deriveKey") && !slices.Contains(k.keyOps, "deriveBits"):
 		return nil, errors.New(`keys: JWK: key_ops has neither "deriveKey" nor "deriveBits"`)
-	case k.alg != "" && k.alg != KeyAgreement:
-		return nil, fmt.Errorf("keys: JWK: alg %q does not fit an encryption key: use %s", keydoc.Clip(k.alg), KeyAgreement)
+	case k.alg != "" && k.alg != keyAgreement:
+		return nil, fmt.Errorf("keys: JWK: alg %q does not fit an encryption key: use %s", keydoc.Clip(k.alg), keyAgreement)
 	case k.pub != nil:
 		return nil, errors.New(`keys: JWK: an encryption key has no "pub"`)
 	case k.kty == ktyOKP && k.crv == crvX25519 && k.y == nil:
@@ -130,16 +131,6 @@ func (r *Recipient) Curve() Curve { return r.curve }
 // PublicKey is the key to agree with. It is immutable.
 func (r *Recipient) PublicKey() *ecdh.PublicKey { return r.public }
 
-// Equal reports whether both are the same key.
-func (r *Recipient) Equal(other *Recipient) bool { return other != nil && r.id == other.id }
-
-// ThumbprintJWK is the JWK with its thumbprint members only, in their order: the bytes whose SHA-256 is the
-// key ID.
-func (r *Recipient) ThumbprintJWK() []byte {
-	o := r.thumbprintMembers()
-	return o.Append(nil)
-}
-
 // thumbprintMembers are the members that make the key (RFC 7638 section 3.2).
 func (r *Recipient) thumbprintMembers() (o keydoc.Object) {
 	point := r.public.Bytes()
@@ -164,7 +155,7 @@ func (r *Recipient) MarshalJSON() ([]byte, error) { return r.JWK(), nil }
 // appendJWK appends the canonical JWK, with the private member d unless it is nil.
 func (r *Recipient) appendJWK(dst, d []byte) []byte {
 	o := r.thumbprintMembers()
-	o.String("alg", KeyAgreement)
+	o.String("alg", keyAgreement)
 	o.String("kid", r.id)
 	o.String("use", "enc")
 	if d != nil {

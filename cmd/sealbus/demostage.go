@@ -18,6 +18,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/session"
 	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/producer"
 	"github.com/sealbus/sealbus/producer/eventbridge"
@@ -149,7 +150,7 @@ type by struct {
 
 	encrypt   *envelope.Encrypter // nil = the data goes in clear
 	fields    []string            // JSON Pointers of what is encrypted; nil = all of the data
-	delegator *keys.Session       // signs instead of signer; nil = none
+	delegator *session.Session    // signs instead of signer; nil = none
 }
 
 // publish has a producer seal the event and put it on a bus, and is the EventBridge event that arrives.

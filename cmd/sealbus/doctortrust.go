@@ -176,9 +176,9 @@ func (d *doctor) checkKeyring() error {
 // checkRunsOut looks at the key that signs now and those that follow it, which are those of its kind.
 func (d *doctor) checkRunsOut(ring *keys.Keyring, signing *keys.Verifier) {
 	var schedules []*keys.Schedule
-	list, id := ring.Keys(), signing.KeyID()
+	list, id := ring.PublicKeys(), signing.KeyID()
 	for i := range list {
-		if list[i].Algorithm().PostQuantum() == signing.Algorithm().PostQuantum() {
+		if list[i].Verifier.Algorithm().PostQuantum() == signing.Algorithm().PostQuantum() {
 			schedules = append(schedules, &list[i].Schedule)
 		}
 	}

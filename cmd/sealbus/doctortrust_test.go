@@ -101,7 +101,7 @@ func TestDoctorKeyring(t *testing.T) {
 	one(t, found, "keyring and bundle", statusOK, "accepts key")
 	opened, err := keys.OpenInsecureKeyring(b.path("shop.keyring"))
 	b.check(err)
-	mine := opened.Keys()[0].Verifier
+	mine := opened.PublicKeys()[0].Verifier
 	entry := func(change func(k *trust.Key)) *trust.Key {
 		k := &trust.Key{Verifier: mine, Producer: "shop", Sources: []string{orderSource}, Types: []string{"*"}}
 		change(k)

@@ -181,7 +181,7 @@ func (a *app) addFileRecipients(path string, to *envelope.EncryptTo) error {
 		if k.Recipient == nil {
 			return usage("give the key of a consumer, as `sealbus keys export` writes it of its keyring (keys new --use enc)", "%s: key %s is for signing", path, k.KeyID())
 		}
-		if slices.ContainsFunc(to.Recipients, k.Recipient.Equal) {
+		if slices.ContainsFunc(to.Recipients, func(r *keys.Recipient) bool { return r.KeyID() == k.KeyID() }) {
 			return usage("name each recipient once", "%s: key %s is given twice", path, k.KeyID())
 		}
 		to.Recipients = append(to.Recipients, k.Recipient)

@@ -256,7 +256,7 @@ func (b *bench) secretOrg() *keys.LocalIdentity {
 	b.check(err)
 	identity, err := keys.GenerateIdentity(keys.P256)
 	b.check(err)
-	_, err = keys.CreateConsumerKeyring(b.path("billing.keyring"), "", "billing", &keys.ConsumerKeyringOptions{PrivateFileOptions: insecure, Identity: identity})
+	_, err = keys.CreateConsumerKeyring(b.path("billing.keyring"), "", "billing", &keys.KeyringOptions{PrivateFileOptions: insecure, Identity: identity})
 	b.check(err)
 	b.check(os.WriteFile(b.path("billing.pub.json"), identity.Recipient().JWK(), 0o600))
 	b.trustWith([]*trust.Key{{Recipient: identity.Recipient(), Consumer: "billing"}},

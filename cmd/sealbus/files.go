@@ -12,7 +12,7 @@ import (
 	"syscall"
 
 	"github.com/sealbus/sealbus/internal/filekind"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/internal/privatefile"
 )
 
 const (
@@ -102,7 +102,7 @@ func (a *app) checkProtected(path string, f *privateFlags) error {
 	if !isRegular(path) {
 		return nil // a pipe can be read once only
 	}
-	doc, err := a.readFile(path, keys.MaxPrivateFile)
+	doc, err := a.readFile(path, privatefile.MaxSize)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/privatefile"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
 	"github.com/sealbus/sealbus/keys/tinkkeys"
@@ -104,7 +105,7 @@ func (a *app) openIdentities(ctx context.Context, f *identityFlags, path string)
 	if err := checkPrivateFile(path, "check the path; if there never was one, `sealbus keys new --use enc` makes it"); err != nil {
 		return nil, err
 	}
-	doc, err := a.readFile(path, keys.MaxPrivateFile)
+	doc, err := a.readFile(path, privatefile.MaxSize)
 	if err != nil {
 		return nil, err
 	}

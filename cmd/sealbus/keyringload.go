@@ -87,9 +87,12 @@ func (a *app) signers(ring *keys.Keyring, keyID string) (keys.SignerSource, erro
 		return nil, err
 	}
 	if !key.Schedule.SignsAt(a.now()) {
-		return nil, usage("use the key that `sealbus keys list` shows as active", "key %s is %s: it does not sign now", key.KeyID(), key.StateAt(a.now()))
+		return nil, usage("use the key that `sealbus keys list` shows as active", "key %s is %s: it does not sign now", key.KeyID(), key.Schedule.StateAt(a.now()))
 	}
-	signer, _ := ring.Find(key.KeyID()) // found above
+	signer, ok := ring.Find(key.KeyID())
+	if !ok {
+		return nil, wrongFile(fixNoSigner(ring, a.now()), "key %s is for opening, not for signing", key.KeyID())
+	}
 	return keys.SignWith(signer), nil
 }
 
@@ -98,7 +101,7 @@ func fixNoSigner(ring *keys.Keyring, now time.Time) string {
 	if ring.Consumer() != "" {
 		return "give the keyring of the producer"
 	}
-	for _, k := range ring.Keys() {
+	for _, k := range ring.PublicKeys() {
 		if now.Before(k.Schedule.Active) {
 			return "wait until then, and check the clock of this machine"
 		}
@@ -122,8 +125,8 @@ func ownerOf(ring *keys.Keyring) string {
 	return "producer " + ring.Producer()
 }
 
-// findRingKey finds a key of the ring by its ID or a unique beginning of it.
-func findRingKey(ring *keys.Keyring, keyID string) (keys.PublicKey, error) {
+// findKey finds a key of the ring by its ID or a unique beginning of it.
+func findKey(ring *keys.Keyring, keyID string) (keys.PublicKey, error) {
 	all := ring.PublicKeys()
 	ids := make([]string, len(all))
 	for i, k := range all {
@@ -136,22 +139,6 @@ func findRingKey(ring *keys.Keyring, keyID string) (keys.PublicKey, error) {
 		}
 	}
 	return keys.PublicKey{}, err
-}
-
-// findKey finds a signing key of the ring by its ID or a unique beginning of it.
-func findKey(ring *keys.Keyring, keyID string) (keys.KeyringKey, error) {
-	all := ring.Keys()
-	ids := make([]string, len(all))
-	for i, k := range all {
-		ids[i] = k.KeyID()
-	}
-	id, err := matchID(ids, keyID, "the keyring")
-	for _, k := range all {
-		if err == nil && k.KeyID() == id {
-			return k, nil
-		}
-	}
-	return keys.KeyringKey{}, err
 }
 
 // minPrefix is how much of a key ID must be given, in characters.

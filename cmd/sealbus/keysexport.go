@@ -41,7 +41,7 @@ func (a *app) keysExport(f *keyringFlags, keyID, out string) error {
 	}
 	chosen := ring.PublicKeys()
 	if keyID != "" {
-		key, err := findRingKey(ring, keyID)
+		key, err := findKey(ring, keyID)
 		if err != nil {
 			return err
 		}

@@ -48,7 +48,7 @@ func (a *app) createConsumerRing(f *keysNewFlags, key *keys.LocalIdentity, sched
 	if err != nil {
 		return err
 	}
-	_, err = keys.CreateConsumerKeyring(f.path, pass, f.consumer, &keys.ConsumerKeyringOptions{
+	_, err = keys.CreateConsumerKeyring(f.path, pass, f.consumer, &keys.KeyringOptions{
 		PrivateFileOptions: keys.PrivateFileOptions{InsecureNoPassphrase: f.insecure}, Identity: key, Schedule: schedule,
 	})
 	if err != nil {

@@ -195,8 +195,8 @@ func TestEncryptToName(t *testing.T) {
 	billing, err := keys.OpenInsecureKeyring(b.path("billing.keyring"))
 	b.check(err)
 	v := &vault{bench: b}
-	b.trustWith([]*trust.Key{{Recipient: billing.Recipients()[0].Recipient, Consumer: "billing"}},
-		&trust.Key{Verifier: shop.Keys()[0].Verifier, Producer: "shop", Sources: []string{"https://shop.example/*"}, Types: []string{"*"}})
+	b.trustWith([]*trust.Key{{Recipient: billing.PublicKeys()[0].Recipient, Consumer: "billing"}},
+		&trust.Key{Verifier: shop.PublicKeys()[0].Verifier, Producer: "shop", Sources: []string{"https://shop.example/*"}, Types: []string{"*"}})
 	seal := []string{"seal", "--keyring", b.path("shop.keyring"), "--insecure-no-passphrase", "--trust", b.path("trust.dsse"), "--roots", b.path("roots.json"), "--encrypt-to"}
 	sealed := b.must(secretOrder, append(seal, "billing")...)
 	if r := v.open(sealed, "--identity", b.path("billing.keyring"), "--insecure-no-passphrase", "--require-encrypted"); r.code != 0 || !strings.Contains(r.stdout, `"number":"4111"`) {

@@ -16,7 +16,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/sealbus/sealbus/internal/localaws"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/session"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -144,7 +144,7 @@ func (e *accessDenied) ErrorMessage() string {
 }
 
 // trustIn is a trust bundle of the key that vouches for the session.
-func (s *stage) trustIn(session *keys.Session) (trust.Source, error) {
+func (s *stage) trustIn(session *session.Session) (trust.Source, error) {
 	return trust.NewBundle(trust.BundleOptions{}, &trust.Key{
 		Verifier: session.Verifier(), Producer: "orders", Sources: []string{source}, Types: []string{"com.example.order.*"},
 	})

@@ -18,23 +18,24 @@ const module = "github.com/sealbus/sealbus"
 // Entries are relative to the module; "internal/..." covers what is below.
 var table = map[string][]string{
 	"keys":                           {"internal/..."},
+	"keys/session":                   {"keys", "internal/..."},
 	"keys/trust":                     {"keys", "internal/..."},
-	"envelope":                       {"keys", "keys/trust", "internal/..."},
-	"producer":                       {"keys", "keys/trust", "envelope", "internal/..."},
-	"producer/eventbridge":           {"keys", "keys/trust", "envelope", "producer", "internal/..."},
-	"consumer":                       {"keys", "keys/trust", "envelope", "consumer/replay", "internal/..."},
-	"consumer/quarantine":            {"keys", "keys/trust", "envelope", "consumer", "consumer/replay", "internal/..."},
-	"consumer/quarantine/s3":         {"keys", "keys/trust", "envelope", "consumer", "consumer/replay", "consumer/quarantine", "internal/..."},
-	"consumer/quarantine/sqs":        {"keys", "keys/trust", "envelope", "consumer", "consumer/replay", "consumer/quarantine", "internal/..."},
+	"envelope":                       {"keys", "keys/session", "keys/trust", "internal/..."},
+	"producer":                       {"keys", "keys/session", "keys/trust", "envelope", "internal/..."},
+	"producer/eventbridge":           {"keys", "keys/session", "keys/trust", "envelope", "producer", "internal/..."},
+	"consumer":                       {"keys", "keys/session", "keys/trust", "envelope", "consumer/replay", "internal/..."},
+	"consumer/quarantine":            {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "internal/..."},
+	"consumer/quarantine/s3":         {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "consumer/quarantine", "internal/..."},
+	"consumer/quarantine/sqs":        {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "consumer/quarantine", "internal/..."},
 	"consumer/replay":                {"internal/nilcheck"},
 	"consumer/replay/redis":          {"consumer/replay", "consumer/replay/internal/remote", "internal/nilcheck"},
 	"consumer/replay/dynamodb":       {"consumer/replay", "consumer/replay/internal/remote", "internal/awscall", "internal/nilcheck"},
-	"observe/emf":                    {"keys", "keys/trust", "envelope", "consumer", "consumer/replay", "internal/..."},
+	"observe/emf":                    {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "internal/..."},
 	"keys/trust/awss3":               {"keys", "keys/trust", "internal/..."},
 	"keys/awskms":                    {"keys", "internal/..."},
 	"keys/tinkkeys":                  {"keys", "internal/..."},
 	"keys/tinkkeys/tinkawskms":       {"keys", "internal/..."},
-	"consumer/awslambda":             {"keys", "keys/trust", "envelope", "consumer", "consumer/replay", "internal/..."},
+	"consumer/awslambda":             {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "internal/..."},
 	"keys/trust/policy":              {"keys", "keys/trust", "internal/..."},
 	"internal/awscall":               {},
 	"internal/localaws":              {},
@@ -54,7 +55,7 @@ var table = map[string][]string{
 }
 
 // core is what a webhook receiver or a consumer Lambda links.
-var core = []string{"keys", "keys/trust", "envelope", "consumer", "consumer/awslambda", "consumer/replay", "producer", "observe/emf"}
+var core = []string{"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/awslambda", "consumer/replay", "producer", "observe/emf"}
 
 // confined are modules that only the sub-package named after them may link.
 var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentelemetry", "go.yaml.in", "gopkg.in/yaml", "spf13/cobra", "testscript", "go-jose", "gowebpki"}

@@ -31,6 +31,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
+	"github.com/sealbus/sealbus/keys/session"
 	"github.com/sealbus/sealbus/keys/tinkkeys"
 	"github.com/sealbus/sealbus/keys/tinkkeys/tinkawskms"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -216,8 +217,8 @@ var nilArguments = map[string]refused{
 		return errOf(trust.AddSignature(ctx, must(trust.SignRoots(ctx, someRoots,
 			must(trust.GenerateRootKey(keys.Ed25519)))), nilRoot))
 	}, "the root key is a nil *trust.RootKey"},
-	"keys.Delegate root": {func() error {
-		return errOf(keys.Delegate(ctx, nilSigner, keys.Scope{Sources: []string{"https://a.example/*"},
+	"keys/session.Delegate root": {func() error {
+		return errOf(session.Delegate(ctx, nilSigner, session.Scope{Sources: []string{"https://a.example/*"},
 			Types: []string{"*"}}, time.Hour, nil))
 	}, "is a nil *"},
 	"keys/trust.FetchFrom origin": {func() error {

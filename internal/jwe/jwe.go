@@ -77,7 +77,7 @@ var (
 	ErrBinding      = errors.New("jwe: bound to something else")                   // another aad or ctx
 	ErrCommitment   = errors.New("jwe: not the content key that is committed to")  // try the next key
 	ErrDecrypt      = errors.New("jwe: does not decrypt")                          // the tag is wrong
-	ErrPlaintext    = errors.New("jwe: what was encrypted is not one JSON value")  // in a field; the key was right
+	ErrPlaintext    = errors.New("jwe: what was encrypted is not one JSON value")  // the key was right
 	ErrUnwrap       = errors.New("jwe: the encrypted key does not open")           // another key, or changed
 	ErrNotRecipient = errors.New("jwe: this entry is not for this identity")       // nothing was tried
 	ErrKey          = errors.New("jwe: not a usable key")                          // size, curve, or zeroed

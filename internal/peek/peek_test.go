@@ -10,6 +10,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/internal/peek"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/internal/testbed/racing"
@@ -58,7 +59,7 @@ func TestEncryption(t *testing.T) {
 	check(t, err)
 	signer, err := keys.GenerateSigner(keys.Ed25519, "shop")
 	check(t, err)
-	want := []peek.Recipient{{Algorithm: keys.KeyAgreement, KeyID: identity.Recipient().KeyID()}}
+	want := []peek.Recipient{{Algorithm: jwe.AlgECDH, KeyID: identity.Recipient().KeyID()}}
 	for name, fields := range map[string][]string{"whole": nil, "fields": {"/item"}} {
 		ev := event.New()
 		ev.SetID("o-1")

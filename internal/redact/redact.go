@@ -4,8 +4,6 @@ package redact
 import (
 	"fmt"
 	"io"
-
-	"github.com/sealbus/sealbus/internal/jsonwrite"
 )
 
 // Text stands in the place of a secret.
@@ -19,7 +17,7 @@ type Hidden[T any] func() T
 func Hide[T any](v T) Hidden[T] { return func() T { return v } }
 
 // Format serves Format methods: the same text for every verb.
-func Format(f fmt.State, s fmt.Stringer) { _, _ = io.WriteString(f, s.String()) }
+func Format(f fmt.State, text string) { _, _ = io.WriteString(f, text) }
 
 // Name is the text of a private key of that ID; "" = it has none.
 func Name(kind, id string) string {
@@ -28,6 +26,3 @@ func Name(kind, id string) string {
 	}
 	return kind + "(" + id + ", " + Text + ")"
 }
-
-// JSON serves MarshalJSON methods.
-func JSON(s fmt.Stringer) ([]byte, error) { return jsonwrite.AppendString(nil, s.String()), nil }

@@ -9,7 +9,7 @@
 //
 // A call of KMS takes milliseconds, money and quota. An Encrypter asks 12 times an hour for each source and
 // each key, a Decrypter once for each content key. A Signer asks for each signature: vouch for a session key
-// with it (keys.Delegate), once an hour.
+// with it (session.Delegate), once an hour.
 //
 // # Permissions
 //

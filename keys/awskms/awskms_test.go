@@ -78,7 +78,7 @@ func TestSignsLongMessages(t *testing.T) {
 				}
 				sig, err := signer.Sign(t.Context(), message)
 				if size > 4096 && alg == keys.Ed25519 {
-					if e, ok := errors.AsType[*keys.ServiceError](err); !ok || !e.Permanent || !strings.Contains(e.Fix, "keys.Delegate") {
+					if e, ok := errors.AsType[*keys.ServiceError](err); !ok || !e.Permanent || !strings.Contains(e.Fix, "session.Delegate") {
 						t.Errorf("%d bytes: %v", size, err)
 					}
 					continue

@@ -33,7 +33,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -44,6 +43,7 @@ import (
 	"github.com/tink-crypto/tink-go/v2/tink"
 
 	"github.com/sealbus/sealbus/internal/nilcheck"
+	"github.com/sealbus/sealbus/internal/redact"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -352,16 +352,12 @@ func (k *Keyset) Write(w io.Writer) error {
 	return err
 }
 
-// String names the owner, without a key.
-func (k *Keyset) String() string {
-	return "Keyset(" + string(k.owner.associatedData()[len("sealbus "):]) + ", [redacted])"
+func (k *Keyset) redacted() string {
+	return "Keyset(" + string(k.owner.associatedData()[len("sealbus "):]) + ", " + redact.Text + ")"
 }
 
-// GoString is String.
-func (k *Keyset) GoString() string { return k.String() }
+// Format prints the owner and no key, whatever the verb.
+func (k *Keyset) Format(f fmt.State, _ rune) { redact.Format(f, k.redacted()) }
 
-// Format writes String, whatever the verb.
-func (k *Keyset) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
-
-// LogValue is String.
-func (k *Keyset) LogValue() slog.Value { return slog.StringValue(k.String()) }
+// MarshalText gives what Format prints: JSON and logs show no key.
+func (k *Keyset) MarshalText() ([]byte, error) { return []byte(k.redacted()), nil }

@@ -201,7 +201,7 @@ func TestImportAndExport(t *testing.T) {
 		id, err := consumer.ImportIdentity(t.Context(), identity)
 		check(t, err)
 		back, err := consumer.ExportIdentity(id)
-		if err != nil || !back.Recipient().Equal(identity.Recipient()) {
+		if err != nil || back.Recipient().KeyID() != identity.Recipient().KeyID() {
 			t.Errorf("%s: %v", curve, err)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 
 	"github.com/sealbus/sealbus/internal/filekind"
@@ -163,19 +162,16 @@ func (k *RootKey) Sign(ctx context.Context, message []byte) ([]byte, error) {
 	return k.signer.Sign(ctx, message)
 }
 
-// String names the key without its private half.
-func (k RootKey) String() string {
+// redacted names the key without its private half.
+func (k RootKey) redacted() string {
 	if k.signer == nil {
 		return redact.Name("RootKey", "")
 	}
 	return redact.Name("RootKey", k.signer.Verifier().KeyID())
 }
 
-// Format writes String, whatever the verb.
-func (k RootKey) Format(f fmt.State, _ rune) { redact.Format(f, k) }
+// Format prints no private key, whatever the verb.
+func (k RootKey) Format(f fmt.State, _ rune) { redact.Format(f, k.redacted()) }
 
-// LogValue is String.
-func (k RootKey) LogValue() slog.Value { return slog.StringValue(k.String()) }
-
-// MarshalJSON gives String.
-func (k RootKey) MarshalJSON() ([]byte, error) { return redact.JSON(k) }
+// MarshalText gives what Format prints: JSON and logs show no private key.
+func (k RootKey) MarshalText() ([]byte, error) { return []byte(k.redacted()), nil }

@@ -32,6 +32,7 @@ import (
 
 	"github.com/sealbus/sealbus/internal/awscall"
 	"github.com/sealbus/sealbus/internal/nilcheck"
+	"github.com/sealbus/sealbus/internal/privatefile"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 )
@@ -69,7 +70,7 @@ func OpenKeyring(ctx context.Context, client Client, bucket, key, passphrase str
 	if err != nil {
 		return nil, err
 	}
-	content, err := o.read(ctx, keys.MaxPrivateFile)
+	content, err := o.read(ctx, privatefile.MaxSize)
 	if err != nil {
 		return nil, fmt.Errorf("awss3: %s: %w", o, err)
 	}

@@ -1,4 +1,4 @@
-package keys
+package session
 
 import (
 	"context"
@@ -29,7 +29,7 @@ type vouching struct {
 // begins when this one ends, so that an outage of the root of up to a twelfth of ttl is not noticed, and
 // still each ttl costs one signature. The root is asked for all who wait: a caller that leaves ends it for
 // nobody.
-func (s *Session) Session(ctx context.Context, now time.Time) (*SessionKey, error) {
+func (s *Session) Session(ctx context.Context, now time.Time) (*Key, error) {
 	for range 3 { // again for callers by whose clocks another session is good, or one that was frozen with the process
 		key, v, err := s.at(ctx, now)
 		if v == nil {
@@ -40,18 +40,18 @@ func (s *Session) Session(ctx context.Context, now time.Time) (*SessionKey, erro
 			return key, nil
 		}
 		if ended, err := v.Wait(ctx, vouchTimeout, false); !ended {
-			return nil, fmt.Errorf("keys: waiting for a session key: %w", err)
+			return nil, fmt.Errorf("session: waiting for a session key: %w", err)
 		}
 		if v.err != nil {
 			return nil, v.err
 		}
 	}
-	return nil, errors.New("keys: no session key holds: do the callers' clocks differ?")
+	return nil, errors.New("session: no session key holds: do the callers' clocks differ?")
 }
 
 // at is the session key that is good at now, and for what to wait: without a key for whoever is asking the
 // root, with one only for what the caller has begun.
-func (s *Session) at(ctx context.Context, now time.Time) (key *SessionKey, v *vouching, err error) {
+func (s *Session) at(ctx context.Context, now time.Time) (key *Key, v *vouching, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.next != nil && s.next.goodAt(now) && !s.current.goodAt(now) {
@@ -98,17 +98,17 @@ func (s *Session) start(ctx context.Context, now, begin time.Time, ahead bool) *
 }
 
 // vouchSafely makes an error of a panic: nobody else could, in a goroutine of its own.
-func (s *Session) vouchSafely(ctx context.Context, begin time.Time) (key *SessionKey, err error) {
+func (s *Session) vouchSafely(ctx context.Context, begin time.Time) (key *Key, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			key, err = nil, fmt.Errorf("keys: %s panicked when it was to vouch for a session key: %T", s.root.Verifier().KeyID(), v)
+			key, err = nil, fmt.Errorf("session: %s panicked when it was to vouch for a session key: %T", s.root.Verifier().KeyID(), v)
 		}
 	}()
 	return s.vouch(ctx, begin)
 }
 
 // land keeps what came of it.
-func (s *Session) land(v *vouching, key *SessionKey, err error, took time.Duration) {
+func (s *Session) land(v *vouching, key *Key, err error, took time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.flight != v {
