@@ -23,7 +23,7 @@ const maxColumns = 110
 var stillTerse = []string{
 	"cmd/...", "consumer", "consumer/awslambda", "consumer/awslambda/...", "consumer/quarantine",
 	"consumer/quarantine/...", "envelope", "envelope/...", "examples/...", "interop", "interop/...",
-	"keys", "keys/...", "observe/...",
+	"keys", "keys/session", "keys/trust", "keys/trust/...", "observe/...",
 	"internal/canonical", "internal/cejson", "internal/dsse", "internal/flight",
 	"internal/jsontext", "internal/keydoc", "internal/localaws", "internal/localaws/...",
 	"internal/peek", "internal/privatefile", "internal/redact", "internal/strictjson", "internal/testbed/...",
