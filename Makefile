@@ -1,5 +1,8 @@
 # The habitual targets. .ci/run is the whole of what must pass.
-.PHONY: test demo vet lint race fuzz bench count vectors interop ci
+.PHONY: build test demo vet lint golangci race fuzz bench count vectors interop ci
+
+build:
+	go build -o sealbus ./cmd/sealbus
 
 test:
 	go test ./...
@@ -14,6 +17,10 @@ vet:
 lint: vet
 	cd .ci/tools && go build -o ../staticcheck-bin honnef.co/go/tools/cmd/staticcheck
 	.ci/staticcheck-bin ./...
+
+# Needs golangci-lint v2 on the path: .golangci.yml says how to install it.
+golangci:
+	golangci-lint run ./...
 
 race:
 	go test -race ./...

@@ -154,7 +154,8 @@ func (f *fixture) openEvent() {
 	must(err == nil)
 }
 
-// limit is the target of design section 7 for opening.
+// limit is the target for opening: how often it may take the time of the raw verification and one SHA-256 of
+// the data.
 func (f *fixture) limit() float64 {
 	if f.size > 1<<10 {
 		return 1.5

@@ -127,8 +127,8 @@ func (s *secrets) encryptionPeers(label func(string) string) []addition {
 	}, s.sharedKeyPeers(label)...)
 }
 
-// sharedKeyPeers encrypt the data alone, under one key that both sides have ("dir"): nobody has to be named,
-// and none unwrapped.
+// sharedKeyPeers encrypt the data alone, under one key that both sides have ("dir"): no recipient
+// is named, and no key unwrapped.
 func (s *secrets) sharedKeyPeers(label func(string) string) []addition {
 	key := make([]byte, 32)
 	_, err := rand.Read(key)

@@ -123,7 +123,7 @@ type chaos struct {
 	over    context.CancelFunc
 	forged  sync.Map // ID -> Reason that it deserves
 	forgers atomic.Int64
-	trouble sync.WaitGroup // whoever makes some
+	trouble sync.WaitGroup // those who make some
 	kills   atomic.Int64
 	freezes atomic.Int64
 
@@ -585,7 +585,7 @@ func (c *chaos) judgeEffects(id string, s *story, why map[string]int) {
 		switch e.end {
 		case "handled -":
 			handled++
-		case "killed", "retry in_progress", "retry store_unavailable": // a kill, a lost lease, an outage before Complete
+		case "killed", "retry in_progress", "retry store_unavailable": // a kill, a lost lease, an outage
 			excused++
 			if len(s.effects) > 1 {
 				why[e.end]++

@@ -27,7 +27,7 @@ type team struct {
 	fields  []string
 }
 
-// elsewhere is encryption to somebody who is not the consumer.
+// elsewhere is encryption to a key that the consumer does not have.
 var elsewhere = func() *envelope.Encrypter {
 	other, err := keys.GenerateIdentity(keys.P256)
 	if err != nil {

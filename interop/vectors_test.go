@@ -298,8 +298,8 @@ func extensionTypes(t *testing.T, names map[string]string) map[string]envelope.A
 	return types
 }
 
-// TestVerifierIsSmallAndIndependent: that a verifier can be written from the text is only shown by one that
-// is short enough to be read beside it, and that calls nobody else's code.
+// TestVerifierIsSmallAndIndependent: only a verifier that is short enough to be read beside the text, and
+// that calls no other code, shows that one can be written from the text.
 func TestVerifierIsSmallAndIndependent(t *testing.T) {
 	// Lines, blank ones included. formats.mjs holds what other languages have libraries for, and much of
 	// decrypt.mjs is JWE.

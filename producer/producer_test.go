@@ -516,7 +516,7 @@ type scopedRing struct{ keys.SignerSource }
 func (scopedRing) AllowsSource(s string) bool { return s == "https://orders.example/eu" }
 func (scopedRing) AllowsType(t string) bool   { return t == "com.example.order.placed" }
 
-// What no consumer would take is refused where it can still be corrected.
+// An event that no consumer would accept is refused where it can still be corrected.
 func TestPublishKeepsToTheScope(t *testing.T) {
 	signer, err := keys.GenerateSigner(keys.Ed25519, "orders")
 	if err != nil {

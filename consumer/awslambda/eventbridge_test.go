@@ -166,7 +166,7 @@ func TestNoDeadline(t *testing.T) {
 	}
 }
 
-// The handler of design section 9, and every other form that a handler has.
+// A typed handler, as the README shows it, and every other form that a handler has.
 func TestHandlers(t *testing.T) {
 	w := newWorld(t)
 	body := w.sealed("a").JSON()

@@ -91,7 +91,7 @@ func order(n int) event.Event {
 	ev.SetID(fmt.Sprintf("o-%d", n))
 	ev.SetSource(source)
 	ev.SetType("com.example.order.placed")
-	_ = ev.SetData("application/json", json.RawMessage(fmt.Sprintf(`{"card":{"number":"4111 1111 1111 1111","type":"visa"},"total":%d}`, n))) // it is JSON
+	_ = ev.SetData("application/json", json.RawMessage(fmt.Sprintf(`{"card":{"number":"4111 1111 1111 1111","type":"visa"},"total":%d}`, n)))
 	return ev
 }
 

@@ -19,7 +19,7 @@ func RawFromDER(der []byte) ([]byte, error) {
 	if _, err := asn1.Unmarshal(der, &sig); err != nil {
 		return nil, errDER
 	}
-	if again, err := asn1.Marshal(sig); err != nil || !bytes.Equal(again, der) { // it had more than the two integers
+	if again, err := asn1.Marshal(sig); err != nil || !bytes.Equal(again, der) { // more than the two integers
 		return nil, errDER
 	}
 	raw := make([]byte, 2*scalarSize)

@@ -1,4 +1,4 @@
-// Package house holds the tests of the building itself: who may import whom.
+// Package house holds the tests of the repository itself: who may import whom, and what documents say.
 package house
 
 import (
@@ -13,7 +13,8 @@ import (
 
 const module = "github.com/sealbus/sealbus"
 
-// table is design section 3: which of our packages each package may reach, directly or through others.
+// table says which of our packages each package may reach, directly or through others. It is the exact form
+// of "Who may import whom" in docs/architecture.md.
 // Entries are relative to the module; "internal/..." covers what is below.
 var table = map[string][]string{
 	"keys":                           {"internal/..."},
@@ -106,7 +107,7 @@ func TestImportTable(t *testing.T) {
 		for _, dep := range deps(t, pkg) {
 			name, ours := strings.CutPrefix(dep, module+"/")
 			if ours && name != pkg && !allows(allowed, name) {
-				t.Errorf("%s reaches %s, which the table of design section 3 does not allow", pkg, name)
+				t.Errorf("%s reaches %s, which the table does not allow", pkg, name)
 			}
 		}
 	}
@@ -161,7 +162,7 @@ func TestHomes(t *testing.T) {
 	linked := make(map[string]bool) // "module package"
 	for pkg, list := range allDeps(t) {
 		if strings.HasPrefix(pkg, "examples/") {
-			continue // programs, which link what they show; that nobody else links them is TestNobodyLinksTheExamples
+			continue // programs, which link what they show; TestNobodyLinksTheExamples says that no others link them
 		}
 		for _, dep := range list {
 			for prefix, allowed := range homes {

@@ -58,7 +58,7 @@ var (
 	nilPrivate    crypto.Signer        = (*struct{ crypto.Signer })(nil)
 )
 
-// What is given beside them is in order.
+// The other arguments are valid.
 var (
 	ctx       = context.Background()
 	binKeys   = must(consumer.NewQuarantineKeys("bin", []byte("0123456789abcdef0123456789abcdef")))
@@ -406,7 +406,7 @@ func exported(t *testing.T) map[string]*types.Package {
 	return packages
 }
 
-// isPrivate says which packages nobody builds on.
+// isPrivate says which packages no other module imports.
 func isPrivate(name string) bool {
 	for _, part := range strings.Split(name, "/") {
 		if strings.HasSuffix(part, "test") {

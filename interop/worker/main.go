@@ -1,7 +1,7 @@
 // Command worker is one consumer process of the chaos test: it polls a queue as a Lambda event source mapping
 // does, hands the batches to the adapter for SQS, and deletes what the answer does not name. It is meant to
-// be killed at any moment. What it did, it writes to standard output, a line each in one write, so that a
-// line is there whole or not at all:
+// be killed at any moment. It reports to standard output, each line in one write, so that a line is there
+// whole or not at all:
 //
 //	effect KEY ID           the handler's effect
 //	linger                  it will be a while before that is completed
@@ -64,7 +64,7 @@ type config struct {
 	Lease         time.Duration
 	Pollers       int
 	HandlerErrors float64 // the share of calls of the handler that fail before their effect
-	Pauses        float64 // the share of effects after which the handler lingers, and the process is a good target
+	Pauses        float64 // share of effects after which the handler lingers: the process is a good target
 	Pause         time.Duration
 	StoreFaults   float64 // the share of completions that the store refuses, twice
 }
@@ -88,7 +88,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	go func() { // standard input ends with whoever started it
+	go func() { // standard input ends with the parent process
 		_ = in.Decode(&c)
 		os.Exit(1)
 	}()
@@ -232,7 +232,7 @@ func (ends) Delivered(_ context.Context, r consumer.Result) {
 // say writes a line at once: what was written stays written when the process is killed.
 func say(format string, args ...any) {
 	if _, err := os.Stdout.WriteString(fmt.Sprintf(format+"\n", args...)); err != nil {
-		os.Exit(1) // whoever listened is gone
+		os.Exit(1) // the listener is gone
 	}
 }
 

@@ -111,7 +111,7 @@ func TestAliasIsResolvedOnce(t *testing.T) {
 	}
 }
 
-// forged is a client whose answers somebody else writes.
+// forged is a client whose answers the test writes.
 type forged struct {
 	*kms.Client
 	sign func(*kms.SignOutput)
@@ -163,13 +163,13 @@ func TestAnswersAreChecked(t *testing.T) {
 		w.check(err)
 		got, err := from.DecryptKey(t.Context(), source, sealed, encrypted)
 		e, ok := errors.AsType[*keys.ServiceError](err)
-		if got != nil || !ok || e.Permanent || !errors.Is(err, keys.ErrWrongAnswer) { // it says nothing of the event
+		if got != nil || !ok || e.Permanent || !errors.Is(err, keys.ErrWrongAnswer) { // no verdict on the event
 			t.Errorf("%s: key %x, %v", name, got, err)
 		}
 	}
 }
 
-// What a recipient encrypts its identity opens, for the source that it was made for and no other.
+// A recipient encrypts, and its identity opens, for the source that it was made for and no other.
 func TestSymmetric(t *testing.T) {
 	w := service(t)
 	arn := w.symmetric()
@@ -251,8 +251,8 @@ func TestAgreement(t *testing.T) {
 	}
 }
 
-// The whole way: two KMS recipients, a key agreement and a private key; each opens it alone, and for a cached
-// key nobody asks.
+// The whole way: two KMS recipients, a key agreement and a private key; each opens it alone, and a cached key
+// takes no call.
 func TestEnvelope(t *testing.T) {
 	w := newWorld(t)
 	first, second := w.symmetric(), w.symmetric()

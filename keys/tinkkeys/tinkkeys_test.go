@@ -171,7 +171,7 @@ func TestIdentityStatus(t *testing.T) {
 	opens(second)
 }
 
-// What is imported from a keyring and exported to one is the same key.
+// A key that is imported from a keyring and exported to one stays the same.
 func TestImportAndExport(t *testing.T) {
 	kek := newKEK(t)
 	producer, err := tinkkeys.Create(t.Context(), "", kek, tinkkeys.Producer("orders"), keys.Ed25519)
@@ -257,7 +257,7 @@ func encrypted(t testing.TB, handle *keyset.Handle, kek tink.AEADWithContext, ow
 	return &buf
 }
 
-// What is not a keyset of this owner, under this key, unchanged, does not open.
+// Only a keyset of this owner, under this key, unchanged, opens.
 func TestRefuses(t *testing.T) {
 	kek := newKEK(t)
 	ring, err := tinkkeys.Create(t.Context(), "", kek, tinkkeys.Producer("orders"), keys.Ed25519)

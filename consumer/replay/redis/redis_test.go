@@ -177,7 +177,7 @@ func wantUnavailable(t *testing.T, s replay.Store, until time.Time) {
 	}
 }
 
-// What was completed is forgotten a grace after its until, and is never new again for a consumer whose clock
+// A completed event is forgotten a grace after its until, and is never new again for a consumer whose clock
 // was set back.
 func TestForgotten(t *testing.T) {
 	server, client := newServer(t)

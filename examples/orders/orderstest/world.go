@@ -36,7 +36,8 @@ import (
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
-// What the World has. The account is that of the fake, which believes every caller.
+// The account, the region and the names of the World. The account is that of the fake, which believes every
+// caller.
 const (
 	Account  = "000000000000"
 	Region   = "us-east-1"

@@ -1,8 +1,8 @@
-// Package setup is the start of the example's functions: what a consumer needs, out of the environment that
-// consumer.yaml gives it. Copy it and change what is different with you.
+// Package setup is the start of the example's functions. It makes the parts of a consumer out of the
+// environment that consumer.yaml gives it. Copy it and change it for your set-up.
 //
-// What is missing or cannot be read is an error, and the function does not start: an empty AUDIENCE, for
-// instance, would leave the audience unchecked.
+// A variable that is missing or cannot be read is an error, and the function does not start: an empty
+// AUDIENCE, for instance, would leave the audience unchecked.
 package setup
 
 import (
@@ -58,8 +58,8 @@ func Consumer(ctx context.Context, cfg aws.Config, name string, store replay.Sto
 	return consumer.New(name, source, store, policy, opts)
 }
 
-// quarantineKeys reads the key as `sealbus quarantine` reads its key file: base64. The quarantine has the name of
-// its consumer.
+// quarantineKeys reads the key as `sealbus quarantine` reads its key file: base64. The quarantine has the name
+// of its consumer.
 func quarantineKeys(ctx context.Context, cfg aws.Config, name, secret string) (consumer.QuarantineKeys, error) {
 	text, err := Secret(ctx, cfg, secret)
 	if err != nil {
@@ -72,8 +72,8 @@ func quarantineKeys(ctx context.Context, cfg aws.Config, name, secret string) (c
 	return consumer.NewQuarantineKeys(name, key)
 }
 
-// followTrust follows the bundle. The roots come with the function's code, so that who can write to the bucket
-// cannot change them.
+// followTrust follows the bundle. The roots come with the function's code, so an attacker who can write to
+// the bucket cannot change them.
 func followTrust(ctx context.Context, objects *s3.Client, bucket, key string) (trust.Source, error) {
 	pinned, err := os.ReadFile("roots.json")
 	if err != nil {
