@@ -58,8 +58,8 @@ func Consumer(ctx context.Context, cfg aws.Config, name string, store replay.Sto
 	return consumer.New(name, source, store, policy, opts)
 }
 
-// quarantineKeys reads the key as `sealbus quarantine` reads its key file: base64. The quarantine has the name
-// of its consumer.
+// quarantineKeys reads the key as `sealbus quarantine` reads its key file: base64. The quarantine has the
+// name of its consumer.
 func quarantineKeys(ctx context.Context, cfg aws.Config, name, secret string) (consumer.QuarantineKeys, error) {
 	text, err := Secret(ctx, cfg, secret)
 	if err != nil {
