@@ -1,9 +1,11 @@
 package envelope
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/b64"
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/strictjson"
 	"github.com/sealbus/sealbus/keys"
@@ -84,22 +86,31 @@ func parseStatement(doc []byte) (*statement, error) {
 	return st, nil
 }
 
-// readSession reads the session JWK: an Ed25519 key, with the thumbprint members only.
+// readSession reads the session key: an Ed25519 key as a JWK (RFC 8037 section 2) with its thumbprint members
+// only.
 func readSession(r *strictjson.Reader) *keys.Verifier {
-	raw := r.Raw()
-	if r.Err() != nil {
-		return nil
-	}
-	v, err := keys.ParseJWK(raw)
-	if err != nil || v.Algorithm() != keys.Ed25519 {
-		r.Fail(errStatement)
-		return nil
-	}
-	in := strictjson.NewReader(raw)
-	for obj := in.Object(); in.Member(&obj); in.Skip() {
-		if n := string(obj.Name); n != "crv" && n != "kty" && n != "x" {
+	var kty, crv string
+	var x []byte
+	for obj := r.Object(); r.Member(&obj); {
+		var err error
+		switch string(obj.Name) {
+		case "kty":
+			kty = r.String()
+		case "crv":
+			crv = r.String()
+		case "x":
+			x, err = b64.AppendURL(nil, r.Bytes())
+		default:
+			err = errStatement
+		}
+		if err != nil {
 			r.Fail(errStatement)
 		}
+	}
+	v, err := keys.NewVerifier(ed25519.PublicKey(x))
+	if err != nil || kty != "OKP" || crv != "Ed25519" {
+		r.Fail(errStatement)
+		return nil
 	}
 	return v
 }
