@@ -139,6 +139,7 @@ type delivery struct {
 	parked     bool // another message of the same batch has the event in hand
 }
 
+// run takes the message through all steps. Each relies on those before it.
 func (d *delivery) run(ctx context.Context) error {
 	defer d.release(ctx) // after the quarantine has it, so that reopening works; and if a callback ends its goroutine
 	verdict := d.unwrap()
@@ -149,7 +150,16 @@ func (d *delivery) run(ctx context.Context) error {
 		verdict = d.open(ctx)
 	}
 	if verdict == nil {
-		verdict = d.once(ctx)
+		verdict = d.take(ctx)
+	}
+	if verdict == nil {
+		verdict = d.settle(ctx)
+	}
+	if verdict == nil {
+		verdict = d.handle(ctx)
+	}
+	if verdict == nil {
+		verdict = d.complete(ctx)
 	}
 	if verdict == nil {
 		d.result.Outcome = Handled
@@ -211,11 +221,14 @@ func (d *delivery) accept(opened *envelope.Opened, p *Permission) *envelope.Erro
 	}
 	ev := &opened.Event
 	d.key = eventKey(d.name, "", opened)
+	d.result.IdempotencyKey = hex.EncodeToString(d.key[:])
 	d.result.Producer, d.result.Source, d.result.Type, d.result.ID = opened.Producer, ev.Source(), ev.Type(), ev.ID()
 	d.result.SignedAt = opened.SignedAt
-	d.result.IdempotencyKey, d.result.Permission = hex.EncodeToString(d.key[:]), p.id()
-	if slot := p.slot(); slot != "" {
-		d.key = eventKey(d.name, slot, opened)
+	if p != nil {
+		d.result.Permission = p.ID
+	}
+	if p != nil && p.ReplayName != "" { // an archive replay is claimed once more, in a slot of its own
+		d.key = eventKey(d.name, p.ID, opened)
 	}
 	return nil
 }
@@ -235,35 +248,16 @@ func (d *delivery) sealed() time.Time {
 // seems to have sealed it; so the producer is left out, or each of them would have a claim of its own. As
 // that alone would let a second producer use up the IDs of the first, the content is part of such a key.
 func eventKey(consumer, slot string, o *envelope.Opened) [32]byte {
+	parts := []string{consumer, slot, o.Producer, o.Event.Source(), o.Event.ID()}
 	if o.Foreign {
 		content := o.ContentDigest()
-		return claimKey(consumer, slot, "foreign", o.Event.Source(), o.Event.ID(), hex.EncodeToString(content[:]))
+		parts = []string{consumer, slot, "foreign", o.Event.Source(), o.Event.ID(), hex.EncodeToString(content[:])}
 	}
-	return claimKey(consumer, slot, o.Producer, o.Event.Source(), o.Event.ID())
-}
-
-// claimKey is the key of a claim. Each part is preceded by its length, so that no two
-// lists of parts give the same bytes.
-func claimKey(parts ...string) [32]byte {
 	var b []byte
-	for _, p := range parts {
+	for _, p := range parts { // each behind its length, so that no two lists of parts give the same bytes
 		b = append(binary.BigEndian.AppendUint64(b, uint64(len(p))), p...)
 	}
 	return sha256.Sum256(b)
-}
-
-// once claims the event, makes sure that all is still true, decrypts it, handles it and completes the claim.
-func (d *delivery) once(ctx context.Context) *envelope.Error {
-	if verdict := d.take(ctx); verdict != nil {
-		return verdict
-	}
-	if verdict := d.settle(ctx); verdict != nil {
-		return verdict
-	}
-	if err := d.handle(ctx); err != nil {
-		return d.handlerVerdict(err)
-	}
-	return d.complete(ctx)
 }
 
 // take claims the event.
@@ -347,7 +341,19 @@ func (d *delivery) renew(ctx context.Context) *envelope.Error {
 // handle calls the handler, whose panic is an error. Whatever way it ends, nothing keeps renewing after it.
 // But nothing else ends the renewing: a handler whose context is cancelled may still finish what it began,
 // and while it does, no other worker may begin the same.
-func (d *delivery) handle(ctx context.Context) error {
+func (d *delivery) handle(ctx context.Context) *envelope.Error {
+	err := d.call(ctx)
+	if err == nil {
+		return nil
+	}
+	if u, ok := err.(*unfit); ok {
+		return d.because(envelope.ReasonSchemaInvalid, clip(u.Error()), err)
+	}
+	err = d.discreet(err)
+	return d.because(envelope.ReasonHandlerFailed, clip(textOf(err)), err)
+}
+
+func (d *delivery) call(ctx context.Context) error {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, cancel := context.WithCancelCause(ctx)
 	kept := make(chan struct{})
@@ -407,14 +413,6 @@ func protect(do func() error) (err error) {
 	return err
 }
 
-func (d *delivery) handlerVerdict(err error) *envelope.Error {
-	if u, ok := err.(*unfit); ok {
-		return d.because(envelope.ReasonSchemaInvalid, clip(u.Error()), err)
-	}
-	err = d.discreet(err)
-	return d.because(envelope.ReasonHandlerFailed, clip(textOf(err)), err)
-}
-
 // textOf is the text of an error of somebody else's. Its method may panic, as that of a nil pointer in an
 // error often does, which fmt writes down and which must not take the process, and the rest of a batch, with
 // it.
@@ -424,25 +422,20 @@ func textOf(err error) string { return fmt.Sprint(err) }
 // again at once, since it may cost a second effect. What then fails is left to lapse, not released.
 func (d *delivery) complete(ctx context.Context) *envelope.Error {
 	d.held = false
-	err := d.tryComplete(ctx)
-	if err != nil && !errors.Is(err, replay.ErrClaimLost) {
-		err = d.tryComplete(ctx)
-	}
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, replay.ErrClaimLost):
-		return d.because(envelope.ReasonInProgress, "it was handled, but another worker has taken it over", err)
+	var err error
+	for range 2 {
+		// Each attempt has a time of its own: the first may have waited for an answer until its own was up.
+		attempt, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+		err = d.store.Complete(attempt, d.claim, d.until)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if errors.Is(err, replay.ErrClaimLost) {
+			return d.because(envelope.ReasonInProgress, "it was handled, but another worker has taken it over", err)
+		}
 	}
 	return d.because(envelope.ReasonStoreUnavailable, "it was handled, but that could not be recorded: "+err.Error(), err)
-}
-
-// tryComplete is one attempt, in a time of its own: the first may have waited for an answer until its own was
-// up.
-func (d *delivery) tryComplete(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
-	defer cancel()
-	return d.store.Complete(ctx, d.claim, d.until)
 }
 
 // release frees a claim that was not completed. If that fails, its lease lapses.

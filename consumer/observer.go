@@ -135,20 +135,15 @@ func (c *Consumer) log(ctx context.Context, r *Result) {
 	if !c.opts.Logger.Enabled(ctx, level) {
 		return
 	}
-	c.opts.Logger.LogAttrs(ctx, level, "sealbus: "+r.headline(), c.attributes(r)...)
-}
-
-// headline is the outcome in a line of the log. A rejected event that nothing takes is delivered again, but
-// must not look like an outage.
-func (r *Result) headline() string {
-	switch e, rejected := r.Err.(*QuarantineError); {
-	case !rejected:
-		return string(r.Outcome)
-	case e.noQuarantine():
-		return "rejected, but there is no quarantine to take the event, so it is delivered again: " +
+	// A rejected event that nothing takes is delivered again, but must not look like an outage.
+	headline := string(r.Outcome)
+	if e, ok := r.Err.(*QuarantineError); ok && e.noQuarantine() {
+		headline = "rejected, but there is no quarantine to take the event, so it is delivered again: " +
 			"set Options.Quarantine"
+	} else if ok {
+		headline = "rejected, but the quarantine did not take the event, so it is delivered again"
 	}
-	return "rejected, but the quarantine did not take the event, so it is delivered again"
+	c.opts.Logger.LogAttrs(ctx, level, "sealbus: "+headline, c.attributes(r)...)
 }
 
 // finish completes the Result of a delivery that ended now.

@@ -83,69 +83,39 @@ func (p *Permission) besides(other *Permission) error {
 	return nil
 }
 
-// id is the ID, or "" for no permission.
-func (p *Permission) id() string {
-	if p == nil {
-		return ""
-	}
-	return p.ID
-}
-
-// slot is what the permission adds to the key of a claim.
-func (p *Permission) slot() string {
-	if p == nil || p.ReplayName == "" {
-		return ""
-	}
-	return p.ID
-}
-
 // anyAge is a window that no event is older than; all else about times is still judged.
 const anyAge time.Duration = math.MaxInt64
 
 // permits is the permission that covers an event that was sealed at that time, or why there is none. What was
 // reopened and came from an archive replay that has a permission is under that one, as it was when it was
 // delivered: it has one claim then.
-func (d *delivery) permits(sealed time.Time) (p *Permission, why string) {
-	replay := d.subject.ReplayName
-	if replay == "" && d.reopened == "" {
+func (d *delivery) permits(sealed time.Time) (covers *Permission, why string) {
+	if d.subject.ReplayName == "" && d.reopened == "" {
 		return nil, ""
 	}
 	d.now()
-	if replay != "" {
-		p, why = d.among(sealed, func(p *Permission) bool { return p.ReplayName == replay })
-		if why == "" && p == nil {
-			why = fmt.Sprintf("no Permission in the consumer's Options is for the archive replay %.100q", replay)
+	for _, of := range [...]struct{ replay, quarantine, what string }{
+		{d.subject.ReplayName, "", fmt.Sprintf("the archive replay %.100q", d.subject.ReplayName)},
+		{"", d.reopened, fmt.Sprintf("what is reopened from the quarantine %.100q", d.reopened)},
+	} {
+		if of.replay == "" && of.quarantine == "" {
+			continue
 		}
-	}
-	if p == nil && d.reopened != "" {
-		p, why = d.among(sealed, func(p *Permission) bool { return p.Quarantine == d.reopened })
-		if why == "" && p == nil {
-			why = fmt.Sprintf("no Permission in the consumer's Options is for what is reopened from the quarantine %.100q", d.reopened)
-		}
-	}
-	return p, why
-}
-
-// among finds the permission that covers the time. If there is none, it says what the last of that name
-// lacks.
-func (d *delivery) among(sealed time.Time, named func(*Permission) bool) (covers *Permission, why string) {
-	for i := range d.opts.Permissions {
-		p := &d.opts.Permissions[i]
-		switch {
-		case !named(p):
-		case !d.lives(p):
-			why = fmt.Sprintf("the permission %.100q ended at %s", p.ID, p.Until.UTC().Format(time.RFC3339))
-		case !p.covers(sealed):
-			why = fmt.Sprintf("the permission %.100q is for what was sealed from %s to %s", p.ID, p.From.UTC().Format(time.RFC3339), p.To.UTC().Format(time.RFC3339))
-		default:
-			return p, ""
+		why = "no Permission in the consumer's Options is for " + of.what
+		for i := range d.opts.Permissions {
+			p := &d.opts.Permissions[i]
+			switch {
+			case p.ReplayName != of.replay || p.Quarantine != of.quarantine:
+			case !d.lives(p):
+				why = fmt.Sprintf("the permission %.100q ended at %s", p.ID, p.Until.UTC().Format(time.RFC3339))
+			case sealed.IsZero() || sealed.Before(p.From) || !sealed.Before(p.To):
+				why = fmt.Sprintf("the permission %.100q is for what was sealed from %s to %s", p.ID, p.From.UTC().Format(time.RFC3339), p.To.UTC().Format(time.RFC3339))
+			default:
+				return p, ""
+			}
 		}
 	}
 	return nil, why
-}
-
-func (p *Permission) covers(sealed time.Time) bool {
-	return !sealed.IsZero() && !sealed.Before(p.From) && sealed.Before(p.To)
 }
 
 // lives reports whether the permission has not ended, by the latest time that this consumer ever read.
@@ -163,7 +133,7 @@ func (d *delivery) claimUntil() time.Time {
 		return fresh
 	}
 	end := p.Until.Add(d.policy.Skew)
-	if p.slot() == "" && fresh.After(end) {
+	if p.ReplayName == "" && fresh.After(end) {
 		return fresh
 	}
 	return end

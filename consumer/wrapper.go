@@ -39,7 +39,13 @@ func (d *delivery) unpack() *envelope.Error {
 	o, problem := wrapper.Open(d.msg.Body)
 	switch {
 	case problem != nil:
-		return d.unfitWrapper(problem)
+		reason := envelope.ReasonMalformed
+		if problem.Large {
+			reason = envelope.ReasonTooLarge
+		}
+		verdict := d.because(reason, problem.Cause, nil)
+		verdict.Advice = problem.Fix
+		return verdict
 	case o == nil:
 		verdict := d.because(envelope.ReasonMalformed, "it was said to be in a wrapper, and is in none that is known", nil)
 		verdict.Advice = "deliver it as the CloudEvent or EventBridge event that it is, or look for what changed it on its way"
@@ -55,16 +61,6 @@ func (d *delivery) unpack() *envelope.Error {
 	}
 	d.subject.Body, d.hiding = o.Anonymous(), o.Kind
 	return nil
-}
-
-func (d *delivery) unfitWrapper(p *wrapper.Problem) *envelope.Error {
-	reason := envelope.ReasonMalformed
-	if p.Large {
-		reason = envelope.ReasonTooLarge
-	}
-	verdict := d.because(reason, p.Cause, nil)
-	verdict.Advice = p.Fix
-	return verdict
 }
 
 // explain adds to a verdict what the shape of the message tells about it.
