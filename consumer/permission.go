@@ -12,10 +12,10 @@ import (
 // Permission admits events that are older than the window: those of one archive replay, or those that are
 // reopened from one quarantine.
 //
-// It stands in for the window and for nothing else. Signature, key (its validity when the event was sealed,
-// its expiry and revocation now), scope, account, audience and the bound on future events are judged as ever.
-// So is a signed expirytime: the producer itself said until when the event means something. An event of which
-// nobody signed when it was sealed is in no interval.
+// It replaces the window and no other check. Signature, key (its validity when the event was sealed, its
+// expiry and revocation now), scope, account, audience and the bound on future events are judged as always.
+// So is a signed expirytime: the producer itself limited the life of the event. An event without a signed
+// time of sealing is in no interval.
 //
 // An archive replay is handled once per permission: its claims have the permission's ID in them and are kept
 // until its end, so that events which were handled when they were fresh are handled again, with the same
@@ -28,11 +28,17 @@ import (
 // new ID a replay is handled once more; a permission that is prolonged after its end admits again what was
 // completed under it and forgotten since.
 type Permission struct {
-	ID         string    // its own name, in claims, results and logs; must not be empty
-	ReplayName string    // the exact Message.ReplayName that it is for; or
-	Quarantine string    // the name of the quarantine that it is for, one of Options.Reopen
-	From, To   time.Time // it is for events with From <= recordedtime < To (or, where another implementation signed only that, time)
-	Until      time.Time // the end, required, at most envelope.MaxDuration ahead; when it is past, nothing is under it, which New logs. It ends for good, also if the clock is set back
+	ID         string // its own name, in claims, results and logs; must not be empty
+	ReplayName string // the exact Message.ReplayName that it is for; or
+	Quarantine string // the name of the quarantine that it is for, one of Options.Reopen
+
+	// From and To are the interval of the events: From <= recordedtime < To, or time, where another
+	// implementation signed no recordedtime.
+	From, To time.Time
+
+	// Until is the end: required, and at most envelope.MaxDuration ahead. A permission that has ended covers
+	// nothing, and New logs it. It ends for good, also if the clock is set back.
+	Until time.Time
 }
 
 func (o *Options) checkPermissions(now time.Time) error {
@@ -57,7 +63,8 @@ func (p *Permission) check(o *Options, now time.Time) error {
 	case (p.ReplayName == "") == (p.Quarantine == ""):
 		return errors.New("it is for one ReplayName or for one Quarantine: name one of them")
 	case !exact(p.ReplayName):
-		return fmt.Errorf("the ReplayName %q is no text, and would not be the same in a quarantine record", p.ReplayName)
+		return fmt.Errorf("the ReplayName %q is no text, and would not be the same in a quarantine record",
+			p.ReplayName)
 	case p.Quarantine != "" && !o.reopens(p.Quarantine):
 		return fmt.Errorf("no Reopen is of the quarantine %q", p.Quarantine)
 	case p.From.IsZero() || p.To.IsZero():
@@ -77,7 +84,8 @@ func (p *Permission) besides(other *Permission) error {
 	switch {
 	case p.ID == other.ID:
 		return errors.New("there are two of this ID")
-	case p.ReplayName == other.ReplayName && p.Quarantine == other.Quarantine && p.From.Before(other.To) && other.From.Before(p.To):
+	case p.ReplayName == other.ReplayName && p.Quarantine == other.Quarantine &&
+		p.From.Before(other.To) && other.From.Before(p.To):
 		return fmt.Errorf("its interval overlaps with that of %q", other.ID)
 	}
 	return nil
@@ -86,9 +94,9 @@ func (p *Permission) besides(other *Permission) error {
 // anyAge is a window that no event is older than; all else about times is still judged.
 const anyAge time.Duration = math.MaxInt64
 
-// permits is the permission that covers an event that was sealed at that time, or why there is none. What was
-// reopened and came from an archive replay that has a permission is under that one, as it was when it was
-// delivered: it has one claim then.
+// permits is the permission that covers an event that was sealed at that time, or why there is none. A
+// reopened event that came from an archive replay with a permission is under that one, as when it was
+// delivered first: so it has one claim.
 func (d *delivery) permits(sealed time.Time) (covers *Permission, why string) {
 	if d.subject.ReplayName == "" && d.reopened == "" {
 		return nil, ""
@@ -109,7 +117,8 @@ func (d *delivery) permits(sealed time.Time) (covers *Permission, why string) {
 			case !d.lives(p):
 				why = fmt.Sprintf("the permission %.100q ended at %s", p.ID, p.Until.UTC().Format(time.RFC3339))
 			case sealed.IsZero() || sealed.Before(p.From) || !sealed.Before(p.To):
-				why = fmt.Sprintf("the permission %.100q is for what was sealed from %s to %s", p.ID, p.From.UTC().Format(time.RFC3339), p.To.UTC().Format(time.RFC3339))
+				why = fmt.Sprintf("the permission %.100q is for what was sealed from %s to %s",
+					p.ID, p.From.UTC().Format(time.RFC3339), p.To.UTC().Format(time.RFC3339))
 			default:
 				return p, ""
 			}

@@ -134,8 +134,8 @@ func readScope(r *strictjson.Reader) []string {
 	return list
 }
 
-// acceptedAt reports whether the session key could sign at that time. Without a signed time of sealing
-// there is nothing to hold the hour against.
+// acceptedAt reports whether the session key could sign at that time. Without a signed time of sealing it
+// could not.
 func (st *statement) acceptedAt(sealed time.Time, skew time.Duration) bool {
 	return !sealed.IsZero() && !sealed.Before(st.notBefore.Add(-skew)) && sealed.Before(st.notAfter)
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// MaxNamelessTries is how many verifications one event may cost for signatures that name no key: as many as
-// one that names an alias (keys.MaxSharedAlias) may cost, but for all of them together.
+// MaxNamelessTries is how many verifications one event may cost for signatures that name no key, all of them
+// together. A signature that names an alias may cost as many (keys.MaxSharedAlias).
 const MaxNamelessTries = 8
 
 // nameless verifies the signatures of one event that have no key ID, which DSSE calls a hint. Each is tried
@@ -20,8 +20,8 @@ type nameless struct {
 	candidates  map[int][]*keys.Key
 }
 
-const namelessFix = "have the producer write the ID of its key (the thumbprint, or an alias in the bundle) as keyid, " +
-	"and see that the policy allows this key the event's source and type"
+const namelessFix = "have the producer write the ID of its key (the thumbprint, or an alias in the bundle) " +
+	"as keyid, and see that the policy allows this key the event's source and type"
 
 // namelessError is why a signature without a key ID does not verify.
 type namelessError struct {
@@ -38,9 +38,11 @@ func (n *nameless) verify(sig *dsse.Signature, pae []byte, list []valid) ([]vali
 	}
 	switch {
 	case len(found) == 0:
-		return failed(true, "no key in the trust bundle that may sign for its source and type makes such signatures")
+		return failed(true,
+			"no key in the trust bundle that may sign for its source and type makes such signatures")
 	case len(found) > n.left:
-		return failed(false, "too many keys may have made it: an event has %d tries for such signatures", MaxNamelessTries)
+		return failed(false, "too many keys may have made it: an event has %d tries for such signatures",
+			MaxNamelessTries)
 	}
 	for _, k := range found {
 		n.left--
@@ -48,11 +50,12 @@ func (n *nameless) verify(sig *dsse.Signature, pae []byte, list []valid) ([]vali
 			return append(list, valid{key: k}), nil
 		}
 	}
-	return failed(true, "it does not verify under any of the %d that may sign for its source and type", len(found))
+	return failed(true, "it does not verify under any of the %d that may sign for its source and type",
+		len(found))
 }
 
-// of is the keys that may have made a signature of so many bytes; one more than can be tried stands for all
-// others.
+// of is the keys that may have made a signature of so many bytes. It lists one key more than can be tried,
+// which stands for all others.
 func (n *nameless) of(size int) []*keys.Key {
 	if size == 0 {
 		return nil

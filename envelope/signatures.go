@@ -36,13 +36,14 @@ func unverifiable(keyID string, known []*keys.Key) error {
 	return errBadSignature
 }
 
-// valid is a signature that verifies: by a key of the bundle, or by a session key that one vouches for.
+// valid is a signature that verifies: by a key of the bundle, or by a session key that such a key vouches
+// for.
 type valid struct {
 	key     *keys.Key
 	session *statement // nil = the key itself signed
 }
 
-// failure is how far the best of the failing signatures got: it speaks for all of them.
+// failure is the verdict on the failing signature that passed the most checks. It speaks for all of them.
 type failure struct {
 	rank     int
 	reason   Reason
@@ -62,6 +63,7 @@ func (f *failure) verdict() *Error {
 var progress = []Reason{ReasonUnknownKey, ReasonBadSignature, ReasonRevokedKey, ReasonKeyNotValid,
 	ReasonSourceNotAllowed, ReasonTypeNotAllowed, ReasonAccountMismatch}
 
+// noteNameless notes a signature that names no key. Any other failing signature says more.
 func (f *failure) noteNameless(err *namelessError) {
 	if f.rank == 0 {
 		f.note(ReasonUnknownKey, "%v", err)
@@ -154,28 +156,36 @@ func (o *opening) counts(v *valid, failed *failure) bool {
 		sealed = o.now
 	}
 	isBound := session != nil && profile != nil && slices.Contains(profile.delegations, session.hash)
-	claimsEarlier := unsafe.AcceptBeforeRevocation && !o.sealed.IsZero() && k.Revoked != nil && o.sealed.Before(k.Revoked.At)
+	claimsEarlier := unsafe.AcceptBeforeRevocation &&
+		!o.sealed.IsZero() && k.Revoked != nil && o.sealed.Before(k.Revoked.At)
 	switch {
 	case session != nil && !isBound:
 		failed.note(ReasonBadSignature, "the signed payload does not bind the delegation by key %s", id)
 	case k.Revoked != nil && !claimsEarlier:
-		failed.note(ReasonRevokedKey, "key %s of %q was revoked at %s: %.200q", id, k.Producer, k.Revoked.At.UTC().Format(time.RFC3339), k.Revoked.Reason)
+		failed.note(ReasonRevokedKey, "key %s of %q was revoked at %s: %.200q", id, k.Producer,
+			k.Revoked.At.UTC().Format(time.RFC3339), k.Revoked.Reason)
 	case session != nil && sessionRevoked(session.session.KeyID(), o.bundle):
 		failed.note(ReasonRevokedKey, "session key %s is revoked", session.session.KeyID())
 	case !k.Schedule.AcceptedAt(o.now, sealed, o.policy.Skew):
-		failed.note(ReasonKeyNotValid, "key %s of %q is %s, and the event was sealed at %s", id, k.Producer, k.StateAt(o.now), sealed.UTC().Format(time.RFC3339))
+		failed.note(ReasonKeyNotValid, "key %s of %q is %s, and the event was sealed at %s", id, k.Producer,
+			k.StateAt(o.now), sealed.UTC().Format(time.RFC3339))
 	case session != nil && !session.acceptedAt(o.sealed, o.policy.Skew):
-		failed.note(ReasonKeyNotValid, "the session key was valid from %s to %s", session.notBefore.Format(time.RFC3339), session.notAfter.Format(time.RFC3339))
+		failed.note(ReasonKeyNotValid, "the session key was valid from %s to %s",
+			session.notBefore.Format(time.RFC3339), session.notAfter.Format(time.RFC3339))
 	case profile != nil && profile.producer != k.Producer:
-		failed.note(ReasonKeyNotValid, "key %s belongs to %q, the event names %.80q as its producer", id, k.Producer, profile.producer)
+		failed.note(ReasonKeyNotValid, "key %s belongs to %q, the event names %.80q as its producer", id,
+			k.Producer, profile.producer)
 	case !k.AllowsSource(o.in.Source) || session != nil && !keys.MatchSource(session.sources, o.in.Source):
-		failed.note(ReasonSourceNotAllowed, "key %s of %q may not speak for source %.200q%s", id, k.Producer, o.in.Source, unfitSource(o.in.Source))
+		failed.note(ReasonSourceNotAllowed, "key %s of %q may not speak for source %.200q%s", id, k.Producer,
+			o.in.Source, unfitSource(o.in.Source))
 	case !k.AllowsType(o.in.Type) || session != nil && !keys.MatchType(session.types, o.in.Type):
 		failed.note(ReasonTypeNotAllowed, "key %s of %q may not sign type %.200q", id, k.Producer, o.in.Type)
 	case !unsafe.IgnoreAccount && o.account == "" && !k.AllowsAccount(""):
-		failed.note(ReasonAccountMismatch, "key %s of %q is bound to AWS accounts, and no account is stated", id, k.Producer)
+		failed.note(ReasonAccountMismatch, "key %s of %q is bound to AWS accounts, and no account is stated", id,
+			k.Producer)
 	case !unsafe.IgnoreAccount && !k.AllowsAccount(o.account):
-		failed.note(ReasonAccountMismatch, "key %s of %q may not be used from account %.20q", id, k.Producer, o.account)
+		failed.note(ReasonAccountMismatch, "key %s of %q may not be used from account %.20q", id, k.Producer,
+			o.account)
 	default:
 		return true
 	}

@@ -32,13 +32,13 @@ func parseVoucher(raw []byte) (*voucher, error) {
 		return nil, errStatement
 	}
 	sig := &env.Signatures[0]
-	v := &voucher{keyID: sig.KeyID, body: env.Payload, pae: dsse.PAE(nil, env.PayloadType, env.Payload), sig: sig.Sig}
+	v := &voucher{keyID: sig.KeyID, body: env.Payload, pae: dsse.PAE(nil, env.PayloadType, env.Payload),
+		sig: sig.Sig}
 	v.plain = string(env.Append(make([]byte, 0, len(raw)))) == string(raw)
 	return v, nil
 }
 
-// isBy reports whether the key signed the statement. What was found true is remembered: that these bytes are
-// its signature over those can not change.
+// isBy reports whether the key signed the statement. A true answer is remembered, because it cannot change.
 func (v *voucher) isBy(k *keys.Verifier) bool {
 	v.mu.Lock()
 	known := slices.Contains(v.by, k.KeyID())
@@ -73,17 +73,17 @@ func (v *voucher) read() (*statement, error) {
 	return st, nil
 }
 
-// Bounds of what is remembered.
+// Bounds of the memory.
 const (
 	maxVouchers    = 1024                // producers' processes times two
 	maxVoucherSize = keys.MaxSessionText // bytes
 )
 
 // vouchers are the genuine statements that were seen last. Looking one up instead of verifying it changes no
-// verdict: it says only whose signature the very same bytes are. Who may vouch, for what, when, and what is
-// revoked is judged for each event. A forger gets nothing new in here: a genuine statement counts in one
-// spelling only, as anybody can re-spell its envelope (white space, further members) without end. A producer
-// with very many statements drops those of no other: see fairCache.
+// verdict: it says only by which key the very same bytes are signed. Scope, time and revocation are judged
+// for each event. A forger can add nothing: a genuine statement is remembered in one spelling only, because
+// its envelope can be re-spelled without end (white space, further members). A producer with very many
+// statements drops those of no other producer: see fairCache.
 var vouchers = memo{byText: fairCache[string, *voucher]{most: maxVouchers}}
 
 // memo remembers vouchers by their bytes.
