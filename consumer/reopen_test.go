@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -408,4 +409,21 @@ func TestReopenIsCopied(t *testing.T) {
 	w.opts.Reopen[0].Quarantine = ""
 	r, err := c.Handle(t.Context(), reopening(doc), w.handle)
 	w.check(r, err, consumer.Handled, "")
+}
+
+// The quarantine that a message was reopened from follows from the key of its record. No field of a message, or
+// of a received body, names one, so neither a sender nor a transport can.
+func TestReopenedFromIsNoField(t *testing.T) {
+	fields := func(of any) (names []string) {
+		for _, f := range reflect.VisibleFields(reflect.TypeOf(of)) {
+			names = append(names, f.Name)
+		}
+		return names
+	}
+	if got := fields(consumer.Message{}); !slices.Equal(got, []string{"Body", "Format", "Account", "ReplayName"}) {
+		t.Errorf("a message has %q", got)
+	}
+	if got := fields(envelope.Received{}); !slices.Equal(got, []string{"Body", "Format", "Account", "Outer"}) {
+		t.Errorf("a received body has %q", got)
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/internal/peek"
@@ -189,8 +188,8 @@ func (v *view) window(d *inspectedDelegation) string {
 	if err1 != nil || err2 != nil {
 		return text
 	}
-	if life := until.Sub(from); life > envelope.MaxSessionLife {
-		return text + ": longer than " + formatDuration(envelope.MaxSessionLife)
+	if life := until.Sub(from); life > keys.MaxSessionLife {
+		return text + ": longer than " + formatDuration(keys.MaxSessionLife)
 	}
 	switch {
 	case err3 != nil:
