@@ -13,7 +13,7 @@
 // a holder of a producer's key; a handler whose effect is not bound to its IdempotencyKey, when the process
 // dies between the effect and Complete.
 //
-//	trust := ...                                             // a keys.Source
+//	trust := ...                                             // a trust.Source
 //	store := replay.NewMemory(nil)                           // several processes need a shared one
 //	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
 //	c, err := consumer.New("billing", trust, store, policy, &consumer.Options{Quarantine: quarantine})
@@ -36,7 +36,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/nilcheck"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // DefaultLease is short, because it is how long an event waits after a crash.

@@ -15,6 +15,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 func TestNewRefuses(t *testing.T) {
@@ -140,7 +141,7 @@ func TestUnsafeAnySource(t *testing.T) {
 func TestUnsafeIgnoreAccount(t *testing.T) {
 	w := newWorld(t)
 	w.keys[0].Accounts = []string{"111111111111"}
-	w.publish(keys.BundleOptions{})
+	w.publish(trust.BundleOptions{})
 	w.want(w.event("1"), consumer.Quarantined, envelope.ReasonAccountMismatch)
 	w.policy.Unsafe.IgnoreAccount = true
 	w.want(w.event("1"), consumer.Handled, "")
@@ -148,8 +149,8 @@ func TestUnsafeIgnoreAccount(t *testing.T) {
 
 func TestUnsafeAcceptBeforeRevocation(t *testing.T) {
 	w := newWorld(t)
-	w.keys[0].Revoked = &keys.Revocation{At: start.Add(time.Hour)}
-	w.publish(keys.BundleOptions{})
+	w.keys[0].Revoked = &trust.Revocation{At: start.Add(time.Hour)}
+	w.publish(trust.BundleOptions{})
 	w.want(w.event("1"), consumer.Quarantined, envelope.ReasonRevokedKey)
 	w.policy.Unsafe.AcceptBeforeRevocation = true
 	w.want(w.event("1"), consumer.Handled, "")

@@ -11,6 +11,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // What was refused while a type was missing in the consumer's list is in quarantine. When the list was
@@ -22,7 +23,7 @@ func ExampleReopen() {
 	if err != nil {
 		panic(err)
 	}
-	trust, err := keys.NewBundle(keys.BundleOptions{}, &keys.Key{
+	trust, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
 		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.*"},
 	})
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // jumper is a clock that jumps, once, at its n-th reading. All of a world reads one: consumer, trust, store
@@ -58,10 +58,10 @@ func (j *jumper) jumped() bool {
 // steppedSource reads the clock on its way, before and after the bundle is at hand.
 type steppedSource struct {
 	clock  *jumper
-	bundle *keys.Bundle
+	bundle *trust.Bundle
 }
 
-func (s *steppedSource) Bundle(context.Context) (*keys.Bundle, error) {
+func (s *steppedSource) Bundle(context.Context) (*trust.Bundle, error) {
 	s.clock.Now()
 	defer s.clock.Now()
 	return s.bundle, nil
@@ -177,8 +177,8 @@ func TestFreezePastAnEnd(t *testing.T) {
 	}{
 		{"expirytime", func(f *frozen) { f.body = f.seal(placed("1"), envelope.SealOptions{Expires: 40 * time.Minute}).JSON() }, envelope.ReasonExpired},
 		{"window", func(f *frozen) { f.policy.MaxAge = 40*time.Minute - time.Second }, envelope.ReasonExpired},
-		{"key", func(f *frozen) { f.keys[0].Schedule.Expired = end; f.publish(keys.BundleOptions{}) }, envelope.ReasonKeyNotValid},
-		{"bundle", func(f *frozen) { f.publish(keys.BundleOptions{Expires: end}) }, envelope.ReasonTrustUnavailable},
+		{"key", func(f *frozen) { f.keys[0].Schedule.Expired = end; f.publish(trust.BundleOptions{}) }, envelope.ReasonKeyNotValid},
+		{"bundle", func(f *frozen) { f.publish(trust.BundleOptions{Expires: end}) }, envelope.ReasonTrustUnavailable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ends := 0
@@ -459,7 +459,7 @@ func TestProducerChangesDuringFreeze(t *testing.T) {
 	w.store.afterClaim = func() {
 		w.clock.Advance(time.Hour)
 		w.keys[0].Producer = "orders-2"
-		w.publish(keys.BundleOptions{})
+		w.publish(trust.BundleOptions{})
 	}
 	w.want(b, consumer.Retry, envelope.ReasonTrustUnavailable)
 	w.want(b, consumer.Handled, "")

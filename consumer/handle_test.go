@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // reasonCase is how a delivery comes to end with one Reason.
@@ -54,13 +55,13 @@ var reasonCases = []reasonCase{
 		return body(edit(w.event("1"), "data", map[string]int{"amount": 1200}))
 	}},
 	{reason: envelope.ReasonRevokedKey, message: func(w *world) consumer.Message {
-		w.keys[0].Revoked = &keys.Revocation{At: start, Reason: "stolen"}
-		w.publish(keys.BundleOptions{})
+		w.keys[0].Revoked = &trust.Revocation{At: start, Reason: "stolen"}
+		w.publish(trust.BundleOptions{})
 		return body(w.event("1"))
 	}},
 	{reason: envelope.ReasonKeyNotValid, message: func(w *world) consumer.Message {
 		w.keys[0].Schedule.Expired = start
-		w.publish(keys.BundleOptions{})
+		w.publish(trust.BundleOptions{})
 		return body(w.event("1"))
 	}},
 	{reason: envelope.ReasonSourceNotAllowed, message: func(w *world) consumer.Message {
@@ -72,7 +73,7 @@ var reasonCases = []reasonCase{
 	}},
 	{reason: envelope.ReasonAccountMismatch, message: func(w *world) consumer.Message {
 		w.keys[0].Accounts = []string{"111111111111"}
-		w.publish(keys.BundleOptions{})
+		w.publish(trust.BundleOptions{})
 		return consumer.Message{Body: w.event("1"), Account: "222222222222"}
 	}},
 	{reason: envelope.ReasonEnvelopeMismatch, message: func(w *world) consumer.Message {
@@ -152,7 +153,7 @@ var reasonCases = []reasonCase{
 		return body(b)
 	}},
 	{reason: envelope.ReasonTrustUnavailable, message: func(w *world) consumer.Message {
-		w.trust.err = keys.ErrUnavailable
+		w.trust.err = trust.ErrUnavailable
 		return body(w.event("1"))
 	}},
 	{reason: envelope.ReasonStoreUnavailable, message: func(w *world) consumer.Message {
@@ -430,7 +431,7 @@ func TestClaimsAreSeparate(t *testing.T) {
 func TestEventBridgeFormat(t *testing.T) {
 	w := newWorld(t)
 	w.keys[0].Accounts = []string{"111111111111"}
-	w.publish(keys.BundleOptions{})
+	w.publish(trust.BundleOptions{})
 	doc := w.delivery(w.seal(placed("1"), envelope.SealOptions{}), "111111111111")
 	c := w.consumer()
 	r, err := c.Handle(t.Context(), consumer.Message{Body: doc, Format: consumer.EventBridge, Account: "222222222222"}, w.handle)
@@ -782,7 +783,7 @@ func TestForeignWithoutASignatureIsADuplicate(t *testing.T) {
 	for _, order := range [][]string{{"orders", "gateway"}, {"gateway", "orders"}} {
 		w := newWorld(t)
 		w.enrol("gateway", "https://orders.example/*")
-		w.publish(keys.BundleOptions{})
+		w.publish(trust.BundleOptions{})
 		w.want(w.foreignBy("1", at, `{"a":1}`, order...), consumer.Handled, "")
 		producers := map[string]bool{w.handled[0].Producer: true}
 		for _, left := range order {
@@ -804,7 +805,7 @@ func TestForeignWithOtherContentIsAnotherEvent(t *testing.T) {
 	const at = "2026-03-01T11:00:00Z"
 	w := newWorld(t)
 	w.enrol("gateway", "https://orders.example/*")
-	w.publish(keys.BundleOptions{})
+	w.publish(trust.BundleOptions{})
 	w.want(w.foreignBy("1", at, `{"a":2}`, "gateway"), consumer.Handled, "")
 	w.want(w.foreignBy("1", at, `{"a":1}`, "orders"), consumer.Handled, "")
 	w.want(w.event("1"), consumer.Handled, "") // nor those of a producer who seals as we do

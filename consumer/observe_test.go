@@ -10,7 +10,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // observed lets a world observe orders until an hour from now.
@@ -46,7 +46,7 @@ func TestObserveJudgesFirst(t *testing.T) {
 	w := newWorld(t)
 	var fail error
 	seen := observed(w, &fail)
-	w.trust.err = keys.ErrUnavailable
+	w.trust.err = trust.ErrUnavailable
 	w.want(w.event("1"), consumer.Retry, envelope.ReasonTrustUnavailable)
 	if len(*seen) != 0 {
 		t.Errorf("observed %+v", *seen)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // notebook is an Observer that keeps what it is told, and does what a test wants besides.
@@ -61,7 +61,7 @@ func watched(t *testing.T) (*world, *notebook) {
 
 func TestReport(t *testing.T) {
 	w, n := watched(t)
-	w.publish(keys.BundleOptions{Expires: start.Add(24 * time.Hour)})
+	w.publish(trust.BundleOptions{Expires: start.Add(24 * time.Hour)})
 	sealed := w.event("1")
 	w.clock.Advance(time.Minute)
 	w.store.afterClaim = func() { w.clock.Advance(time.Second) }
@@ -101,7 +101,7 @@ func TestReportOfEachOutcome(t *testing.T) {
 		"not put away": {func(w *world) { w.opts.Quarantine = nil }, forged, consumer.Retry, envelope.ReasonModified, false, false, false, true, false},
 		"failed":       {func(w *world) { w.fail = errors.New("no") }, genuine, consumer.Retry, envelope.ReasonHandlerFailed, true, true, true, false, false},
 		"no store":     {func(w *world) { w.store.claim = errors.New("no") }, genuine, consumer.Retry, envelope.ReasonStoreUnavailable, true, false, false, false, false},
-		"no trust":     {func(w *world) { w.trust.err = keys.ErrUnavailable }, genuine, consumer.Retry, envelope.ReasonTrustUnavailable, false, false, false, false, false},
+		"no trust":     {func(w *world) { w.trust.err = trust.ErrUnavailable }, genuine, consumer.Retry, envelope.ReasonTrustUnavailable, false, false, false, false, false},
 		"observed":     {func(w *world) { observed(w, new(error)) }, forged, consumer.Observed, envelope.ReasonModified, false, false, false, false, false},
 		"no JSON":      {body: func(*world) []byte { return []byte("{") }, outcome: consumer.Quarantined, reason: envelope.ReasonMalformed, rejected: true},
 	} {
@@ -148,13 +148,13 @@ func TestReportClockSetBack(t *testing.T) {
 // refresher is a Source that has a newer bundle.
 type refresher struct {
 	source1
-	newer *keys.Bundle
+	newer *trust.Bundle
 	asked []string
 }
 
-var _ keys.Refresher = (*refresher)(nil)
+var _ trust.Refresher = (*refresher)(nil)
 
-func (r *refresher) Refresh(_ context.Context, keyID string) (*keys.Bundle, error) {
+func (r *refresher) Refresh(_ context.Context, keyID string) (*trust.Bundle, error) {
 	r.asked = append(r.asked, keyID)
 	return r.newer, nil
 }
@@ -162,10 +162,10 @@ func (r *refresher) Refresh(_ context.Context, keyID string) (*keys.Bundle, erro
 // The bundle that is told is the one that judged, also if it was looked for.
 func TestReportOfNewerBundle(t *testing.T) {
 	w, n := watched(t)
-	w.publish(keys.BundleOptions{Expires: start.Add(time.Hour)})
+	w.publish(trust.BundleOptions{Expires: start.Add(time.Hour)})
 	trust := &refresher{source1: w.trust}
 	w.enrol("newcomer", "https://orders.example/*")
-	w.publish(keys.BundleOptions{Expires: start.Add(48 * time.Hour)})
+	w.publish(trust.BundleOptions{Expires: start.Add(48 * time.Hour)})
 	trust.newer = w.trust.bundle
 	sealed := w.sealAs(w.signers["newcomer"], placed("1"), envelope.SealOptions{}).JSON()
 	c, err := consumer.New("test", trust, w.store, &w.policy, &w.opts)

@@ -9,6 +9,7 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 const (
@@ -150,21 +151,21 @@ func TestPermissionSkipsFreshnessOnly(t *testing.T) {
 		"audience":                               {(*world).one, func(w *world) { w.policy.Audience = "central" }, envelope.ReasonAudienceMismatch},
 		"account": {(*world).one, func(w *world) {
 			w.keys[0].Accounts = []string{"111111111111"}
-			w.publish(keys.BundleOptions{})
+			w.publish(trust.BundleOptions{})
 		}, envelope.ReasonAccountMismatch},
 		"key revoked since": {(*world).one, func(w *world) {
-			w.keys[0].Revoked = &keys.Revocation{At: w.clock.Now()}
-			w.publish(keys.BundleOptions{})
+			w.keys[0].Revoked = &trust.Revocation{At: w.clock.Now()}
+			w.publish(trust.BundleOptions{})
 		}, envelope.ReasonRevokedKey},
 		"key expired since": {(*world).one, func(w *world) {
 			w.keys[0].Schedule.Expired = w.clock.Now()
-			w.publish(keys.BundleOptions{})
+			w.publish(trust.BundleOptions{})
 		}, envelope.ReasonKeyNotValid},
 		"key not active then": {(*world).one, func(w *world) {
 			w.keys[0].Schedule.Active = start.Add(time.Hour)
-			w.publish(keys.BundleOptions{})
+			w.publish(trust.BundleOptions{})
 		}, envelope.ReasonKeyNotValid},
-		"bundle expired": {(*world).one, func(w *world) { w.publish(keys.BundleOptions{Expires: w.clock.Now()}) }, envelope.ReasonTrustUnavailable},
+		"bundle expired": {(*world).one, func(w *world) { w.publish(trust.BundleOptions{Expires: w.clock.Now()}) }, envelope.ReasonTrustUnavailable},
 		"expirytime": {func(w *world) []byte {
 			return w.seal(placed("1"), envelope.SealOptions{Expires: 30 * 24 * time.Hour}).JSON()
 		}, nil, envelope.ReasonExpired},
@@ -459,7 +460,7 @@ type tallied struct {
 	asked int
 }
 
-func (c *tallied) Bundle(ctx context.Context) (*keys.Bundle, error) {
+func (c *tallied) Bundle(ctx context.Context) (*trust.Bundle, error) {
 	c.asked++
 	return c.source1.Bundle(ctx)
 }

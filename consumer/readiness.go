@@ -12,6 +12,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // maxStrangers bounds how many claimed sources that no key of the bundle may speak for are told apart, since
@@ -28,10 +29,10 @@ const maxStrangers = 100
 // event that somebody delivers again is one that passed, and counts: after Reset, what sealed before is not
 // what seals now.)
 type Readiness struct {
-	trust keys.Source
+	trust trust.Source
 
 	mu        sync.Mutex
-	bundle    *keys.Bundle // that speakers was made of
+	bundle    *trust.Bundle // that speakers was made of
 	speakers  []speaker
 	producers map[string]*ProducerReadiness
 	strangers map[string]*ProducerReadiness // by the source that they claim
@@ -88,7 +89,7 @@ func (p *ProducerReadiness) String() string {
 
 // NewReadiness makes a Readiness for the producers of a bundle: give it the trust of the consumer. New
 // refuses one without.
-func NewReadiness(trust keys.Source) *Readiness {
+func NewReadiness(trust trust.Source) *Readiness {
 	if nilcheck.Is(trust) {
 		trust = noTrust{}
 	}
@@ -100,7 +101,7 @@ var _ Observer = (*Readiness)(nil)
 // noTrust stands for trust that there is none of.
 type noTrust struct{}
 
-func (noTrust) Bundle(context.Context) (*keys.Bundle, error) { return nil, keys.ErrUnavailable }
+func (noTrust) Bundle(context.Context) (*trust.Bundle, error) { return nil, trust.ErrUnavailable }
 
 // Delivered counts a delivery that passed (duplicates did) or was observed, or was put into quarantine, as it
 // is after the end of an UnsafeObserve. What is to be delivered again counts then.
@@ -172,7 +173,7 @@ func (p *ProducerReadiness) gap(v *envelope.Error, at time.Time) {
 }
 
 // learn takes note of who may speak for what. Without a bundle, what it knew stands.
-func (r *Readiness) learn(bundle *keys.Bundle, err error) {
+func (r *Readiness) learn(bundle *trust.Bundle, err error) {
 	if err != nil || bundle == nil || bundle == r.bundle { // a Source of another module may give neither
 		return
 	}

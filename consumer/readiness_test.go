@@ -12,7 +12,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // observing lets a world observe everybody, with a Readiness to tell of it.
@@ -44,7 +44,7 @@ func named(list []consumer.ProducerReadiness) string {
 func TestReadiness(t *testing.T) {
 	w := newWorld(t)
 	w.enrol("silent", "https://silent.example/*")
-	w.publish(keys.BundleOptions{})
+	w.publish(trust.BundleOptions{})
 	ready := observing(w)
 	unsigned := func(source string) []byte {
 		return edit(edit(w.event("u"), "dssematerial", nil), "source", source)
@@ -109,7 +109,7 @@ func TestReadinessWithoutTrust(t *testing.T) {
 // neither is a Source that gives no bundle, and no error.
 type neither struct{}
 
-func (neither) Bundle(context.Context) (*keys.Bundle, error) { return nil, nil }
+func (neither) Bundle(context.Context) (*trust.Bundle, error) { return nil, nil }
 
 // TestReadinessOfNothing: a Source that gives neither a bundle nor an error teaches nothing, and panics
 // nobody.

@@ -15,7 +15,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 var otherKey = bytes.Repeat([]byte("o"), consumer.MinQuarantineKey)
@@ -60,7 +60,7 @@ func TestReopen(t *testing.T) {
 			w := newWorld(t)
 			w.reopens()
 			w.keys[0].Accounts = []string{"111111111111"}
-			w.publish(keys.BundleOptions{})
+			w.publish(trust.BundleOptions{})
 			msg := consumer.Message{Body: w.event("1"), Format: format, Account: "111111111111", ReplayName: replayName}
 			if format == consumer.EventBridge {
 				msg.Body = w.delivery(w.seal(placed("1"), envelope.SealOptions{}), "222222222222")
@@ -99,8 +99,8 @@ func TestReopenIsJudgedNow(t *testing.T) {
 	if c := r.Verdict.Cause; !strings.Contains(c, `"bin"`) || !strings.Contains(c, "Permission") {
 		t.Error(c)
 	}
-	w.keys[0].Revoked = &keys.Revocation{At: w.clock.Now()}
-	w.publish(keys.BundleOptions{})
+	w.keys[0].Revoked = &trust.Revocation{At: w.clock.Now()}
+	w.publish(trust.BundleOptions{})
 	w.late()
 	w.reopen(consumer.Quarantined, envelope.ReasonRevokedKey)
 	if len(w.bin.records) != 4 || len(w.handled) != 0 {
@@ -302,13 +302,13 @@ func TestReopenIgnoresTheCarrier(t *testing.T) {
 	w := newWorld(t)
 	w.reopens()
 	w.keys[0].Accounts = []string{"111111111111"}
-	w.publish(keys.BundleOptions{})
+	w.publish(trust.BundleOptions{})
 	w.want(w.event("1"), consumer.Quarantined, envelope.ReasonAccountMismatch)
 	msg := reopening(marshal(t, w.bin.records[0], macKey))
 	msg.Account = "111111111111"
 	w.wantMessage(msg, consumer.Quarantined, envelope.ReasonAccountMismatch)
 	w.keys[0].Accounts = nil
-	w.publish(keys.BundleOptions{})
+	w.publish(trust.BundleOptions{})
 	w.clock.Advance(long)
 	w.permitted()
 	msg.ReplayName = replayName

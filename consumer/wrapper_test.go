@@ -10,7 +10,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // inSNS is what SNS makes of a message without raw message delivery.
@@ -31,7 +31,7 @@ const ours = "111111111111"
 // bound binds the key of orders to an account.
 func (w *world) bound() {
 	w.keys[0].Accounts = []string{ours}
-	w.publish(keys.BundleOptions{})
+	w.publish(trust.BundleOptions{})
 }
 
 // The account in a wrapper counts only if the consumer's options name that very wrapper. The message stays in

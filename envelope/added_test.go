@@ -10,7 +10,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // hopNames are names of members that a hop may add: what tracers use, and what looks like a part of an event.
@@ -62,7 +62,7 @@ func TestHopMembers(t *testing.T) {
 
 // checkHop adds the member in front of all others, at the top of the event: no other place is read in another
 // way.
-func checkHop(t *testing.T, where string, v *victim, trust keys.Source, plain *envelope.Opened, name, value string) {
+func checkHop(t *testing.T, where string, v *victim, trust trust.Source, plain *envelope.Opened, name, value string) {
 	t.Helper()
 	tree := v.tree.clone()
 	top := tree

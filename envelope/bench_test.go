@@ -13,6 +13,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // benchmarkEvent is an event as producers make them, with about size bytes of canonical JSON data.
@@ -155,7 +156,7 @@ func benchmarkSealed(b testing.TB, signer *keys.LocalSigner, ev event.Event) *en
 	return sealed
 }
 
-func benchmarkTrust(b testing.TB, signer *keys.LocalSigner) (keys.Source, *envelope.Policy) {
+func benchmarkTrust(b testing.TB, signer *keys.LocalSigner) (trust.Source, *envelope.Policy) {
 	b.Helper()
 	opts := &envelope.Policy{Audience: "central", MaxAge: 5 * time.Minute, Sources: []string{"https://orders.example/*"}, Now: fixedNow}
 	return trusting(b, keyOf(signer, "https://orders.example/*")), opts

@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // MaxUnwrappedAge is how long a Decrypter uses a content key that it has decrypted, before it decrypts it
@@ -135,7 +136,7 @@ type unlocking struct {
 	source    string
 	producer  string
 	entries   []jwe.WrappedKey
-	bundle    *keys.Bundle // that the event was judged by; says which of our keys are revoked
+	bundle    *trust.Bundle // that the event was judged by; says which of our keys are revoked
 	now       time.Time
 	committed bool                        // the event says which content key it is under
 	try       func(*jwe.ContentKey) error // decrypts with what may be the key

@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/keystest"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 func (c *confidential) open(doc []byte, d *envelope.Decrypter, now func() time.Time) (*envelope.Opened, error) {
@@ -60,19 +61,19 @@ func TestCallsWhenOpening(t *testing.T) {
 func TestRevokedIdentity(t *testing.T) {
 	c := newConfidential(t)
 	sealed := c.seal(secretEvent(`{"a":1}`), envelope.SealOptions{Encrypt: c.encryptTo(envelope.EncryptTo{Recipients: []*keys.Recipient{c.x25519.Recipient()}})}).JSON()
-	list := func(k keys.EncryptionKey) *keys.Bundle {
+	list := func(k trust.Key) *trust.Bundle {
 		k.Recipient, k.Consumer = c.x25519.Recipient(), "billing"
-		b, err := keys.NewBundle(keys.BundleOptions{EncryptionKeys: []*keys.EncryptionKey{&k}}, keyOf(c.signer, "https://orders.example/*"))
+		b, err := trust.NewBundle(trust.BundleOptions{EncryptionKeys: []*trust.Key{&k}}, keyOf(c.signer, "https://orders.example/*"))
 		check(t, err)
 		return b
 	}
-	retired := list(keys.EncryptionKey{Schedule: keys.Schedule{Retired: testNow.Add(-time.Hour)}})
-	expired := list(keys.EncryptionKey{Schedule: keys.Schedule{Expired: testNow}})
-	revoked := list(keys.EncryptionKey{Revoked: &keys.Revocation{At: testNow, Reason: "stolen"}})
+	retired := list(trust.Key{Schedule: keys.Schedule{Retired: testNow.Add(-time.Hour)}})
+	expired := list(trust.Key{Schedule: keys.Schedule{Expired: testNow}})
+	revoked := list(trust.Key{Revoked: &trust.Revocation{At: testNow, Reason: "stolen"}})
 	d := c.decrypter(c.x25519)
 	lax := c.decryptWith(envelope.DecryptWith{Identities: keys.OpenWith(c.x25519), UnsafeRevoked: true})
 	for _, test := range []struct {
-		trust *keys.Bundle
+		trust *trust.Bundle
 		d     *envelope.Decrypter
 		want  envelope.Reason
 	}{
@@ -153,16 +154,16 @@ func TestKeepEncrypted(t *testing.T) {
 // more.
 func TestEncryptToConsumers(t *testing.T) {
 	c, clock := newConfidential(t), newClockwork()
-	bundle := func(list ...*keys.EncryptionKey) *keys.Bundle {
-		b, err := keys.NewBundle(keys.BundleOptions{EncryptionKeys: list}, keyOf(c.signer, "https://orders.example/*"))
+	bundle := func(list ...*trust.Key) *trust.Bundle {
+		b, err := trust.NewBundle(trust.BundleOptions{EncryptionKeys: list}, keyOf(c.signer, "https://orders.example/*"))
 		check(t, err)
 		return b
 	}
-	key := func(i *keys.LocalIdentity, schedule keys.Schedule) *keys.EncryptionKey {
-		return &keys.EncryptionKey{Recipient: i.Recipient(), Consumer: "billing", Schedule: schedule}
+	key := func(i *keys.LocalIdentity, schedule keys.Schedule) *trust.Key {
+		return &trust.Key{Recipient: i.Recipient(), Consumer: "billing", Schedule: schedule}
 	}
 	stolen := key(c.x25519, keys.Schedule{})
-	stolen.Revoked = &keys.Revocation{At: testNow, Reason: "stolen"}
+	stolen.Revoked = &trust.Revocation{At: testNow, Reason: "stolen"}
 	source := &liveSource{held: bundle(key(c.x25519, keys.Schedule{}), key(c.p256, keys.Schedule{Active: testNow.Add(time.Minute)}))}
 	e := c.encryptTo(envelope.EncryptTo{Consumers: []string{"billing"}, Trust: source})
 	sealed := func() (recipients []string) {
@@ -187,7 +188,7 @@ func TestEncryptToConsumers(t *testing.T) {
 	wantOnly(sealed(), c.p256)
 	source.held = bundle(stolen)
 	_, err := envelope.Seal(t.Context(), secretEvent(`1`), c.signer, &envelope.SealOptions{Encrypt: e, Now: clock.now})
-	if !errors.Is(err, keys.ErrNoRecipient) {
+	if !errors.Is(err, trust.ErrNoRecipient) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/session"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // root is a long-term key that counts its signatures, and fails on demand.
@@ -43,7 +45,7 @@ func newRoot(t testing.TB, alg keys.Algorithm) *root {
 	return &root{Signer: testSigner(t, alg, "orders")}
 }
 
-var orderScope = keys.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"}}
+var orderScope = session.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"}}
 
 // clockwork is a clock that tests move.
 type clockwork struct{ nanos atomic.Int64 }
@@ -57,9 +59,9 @@ func newClockwork() *clockwork {
 func (c *clockwork) now() time.Time      { return time.Unix(0, c.nanos.Load()) }
 func (c *clockwork) add(d time.Duration) { c.nanos.Add(int64(d)) }
 
-func delegate(t testing.TB, r keys.Signer, c *clockwork, ttl time.Duration) *keys.Session {
+func delegate(t testing.TB, r keys.Signer, c *clockwork, ttl time.Duration) *session.Session {
 	t.Helper()
-	s, err := keys.Delegate(t.Context(), r, orderScope, ttl, &keys.DelegateOptions{Now: c.now})
+	s, err := session.Delegate(t.Context(), r, orderScope, ttl, &session.Options{Now: c.now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,13 +104,13 @@ func TestDelegate(t *testing.T) {
 func TestDelegateRefuses(t *testing.T) {
 	r, c := newRoot(t, keys.Ed25519), newClockwork()
 	s := delegate(t, r, c, time.Hour)
-	many := make([]string, keys.MaxSessionScope+1)
+	many := make([]string, session.MaxPatterns+1)
 	for i := range many {
 		many[i] = fmt.Sprintf("https://orders.example/%d", i)
 	}
 	for name, test := range map[string]struct {
 		root  keys.Signer
-		scope keys.Scope
+		scope session.Scope
 		ttl   time.Duration
 		want  string
 	}{
@@ -117,14 +119,14 @@ func TestDelegateRefuses(t *testing.T) {
 		"too long":    {r, orderScope, time.Hour + time.Second, "lives from 1m0s to 1h0m0s"},
 		"too short":   {r, orderScope, 59 * time.Second, "lives from"},
 		"a fraction":  {r, orderScope, 90*time.Second + 1, "whole seconds"},
-		"no sources":  {r, keys.Scope{Types: []string{"*"}}, time.Hour, "may say nothing"},
-		"no types":    {r, keys.Scope{Sources: []string{"https://orders.example/*"}}, time.Hour, "may say nothing"},
-		"many":        {r, keys.Scope{Sources: many, Types: []string{"*"}}, time.Hour, "1 to 64 sources"},
-		"bad source":  {r, keys.Scope{Sources: []string{"https://*"}, Types: []string{"*"}}, time.Hour, "https://*"},
-		"bad pattern": {r, keys.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"a*"}}, time.Hour, "a*"},
+		"no sources":  {r, session.Scope{Types: []string{"*"}}, time.Hour, "may say nothing"},
+		"no types":    {r, session.Scope{Sources: []string{"https://orders.example/*"}}, time.Hour, "may say nothing"},
+		"many":        {r, session.Scope{Sources: many, Types: []string{"*"}}, time.Hour, "1 to 64 sources"},
+		"bad source":  {r, session.Scope{Sources: []string{"https://*"}, Types: []string{"*"}}, time.Hour, "https://*"},
+		"bad pattern": {r, session.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"a*"}}, time.Hour, "a*"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := keys.Delegate(t.Context(), test.root, test.scope, test.ttl, nil); err == nil || !strings.Contains(err.Error(), test.want) {
+			if _, err := session.Delegate(t.Context(), test.root, test.scope, test.ttl, nil); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})
@@ -151,19 +153,19 @@ func TestDelegatedVerdicts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := func() *keys.Key { return keyOf(r, "https://orders.example/*") }
+	good := func() *trust.Key { return keyOf(r, "https://orders.example/*") }
 	revoked, elsewhere, otherType, expired, stranger := good(), good(), good(), good(), keyOf(testSigner(t, keys.ES256, "orders"), "https://orders.example/*")
-	revoked.Revoked = &keys.Revocation{At: testNow, Reason: "stolen"}
+	revoked.Revoked = &trust.Revocation{At: testNow, Reason: "stolen"}
 	elsewhere.Sources = []string{"https://mail.example/*"}
 	otherType.Types = []string{"com.example.invoice"}
 	expired.Schedule.Expired = testNow.Add(-time.Second)
-	withSession, err := keys.NewBundle(keys.BundleOptions{Version: 1, RevokedSessions: []string{s.KeyID()}}, good())
+	withSession, err := trust.NewBundle(trust.BundleOptions{Version: 1, RevokedSessions: []string{s.KeyID()}}, good())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // the second time the statement is known
 		for _, test := range []struct {
-			trust keys.Source
+			trust trust.Source
 			want  envelope.Reason
 		}{
 			{trusting(t, good()), ""}, {trusting(t, revoked), envelope.ReasonRevokedKey}, {withSession, envelope.ReasonRevokedKey},

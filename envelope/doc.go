@@ -18,7 +18,7 @@
 // scope, until it is revoked; and, for encrypted data, a holder of a recipient's key.
 //
 //	signers, err := ring.Signers(time.Now())                  // ring is a keys.Keyring
-//	trust, err := keys.WatchFile("trust.dsse", roots, nil)    // or any other keys.Source
+//	trust, err := trust.WatchFile("trust.dsse", roots, nil)    // or any other trust.Source
 //	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}, Audience: "central"}
 //	sealed, err := envelope.Seal(ctx, ev, signers[0], &envelope.SealOptions{Audience: "central"})
 //	opened, err := envelope.Open(ctx, sealed.JSON(), trust, policy)

@@ -18,13 +18,14 @@ import (
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/keystest"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // confidential is a producer and its consumers, each with a key of another kind.
 type confidential struct {
 	t       testing.TB
 	signer  keys.Signer
-	trust   *keys.Bundle
+	trust   *trust.Bundle
 	x25519  *keys.LocalIdentity
 	p256    *keys.LocalIdentity
 	service *keystest.Service
@@ -184,7 +185,7 @@ func TestEncryptedFields(t *testing.T) {
 	}
 }
 
-func throughBridgeWith(t *testing.T, sealed *envelope.Sealed, trust keys.Source, layout envelope.Layout, opts *envelope.Policy, data string) {
+func throughBridgeWith(t *testing.T, sealed *envelope.Sealed, trust trust.Source, layout envelope.Layout, opts *envelope.Policy, data string) {
 	t.Helper()
 	entry, err := sealed.EventBridge(layout)
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // lenient is the options under which the fuzz targets open: whatever is refused is refused for what it is,
@@ -18,7 +18,7 @@ func lenient() *envelope.Policy {
 	}
 }
 
-type opener = func(context.Context, []byte, keys.Source, *envelope.Policy) (*envelope.Opened, error)
+type opener = func(context.Context, []byte, trust.Source, *envelope.Policy) (*envelope.Opened, error)
 
 // sealedEvent is a verified event and who sealed it.
 type sealedEvent struct{ event, producer string }

@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/internal/testbed/racing"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 var mutationSeed = flag.Uint64("mutation-seed", 0, "repeat the mutations of this seed; 0 = a new one")
@@ -145,11 +146,11 @@ func makeVictim(t testing.TB, name, layout string, p *mint.Plan, opened string) 
 }
 
 // everybody is the bundle of the vectors, with a key of ML-DSA-65.
-func everybody(t testing.TB) *keys.Bundle {
+func everybody(t testing.TB) *trust.Bundle {
 	return trusting(t, append(mainKeys(), entry("mldsa", nil))...)
 }
 
-func (v *victim) open(in []byte, trust keys.Source) (*envelope.Opened, error) {
+func (v *victim) open(in []byte, trust trust.Source) (*envelope.Opened, error) {
 	if v.bridge {
 		return openEventBridge(context.Background(), in, trust, v.opts)
 	}
@@ -210,7 +211,7 @@ func checkTally(t *testing.T, tallies []map[envelope.Reason]int) {
 
 type mutationRun struct {
 	victims []*victim
-	trust   keys.Source
+	trust   trust.Source
 	seed    uint64
 }
 

@@ -8,7 +8,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // withoutKeyID is the plan with signatures that name no key.
@@ -22,14 +22,14 @@ func withoutKeyID(p mint.Plan) mint.Plan {
 
 // The verdict on a signature that names no key says so, and does not advise to add a key that may be there.
 func TestNamelessVerdict(t *testing.T) {
-	nine, err := keys.NewBundle(keys.BundleOptions{}, namelessKeys("")...)
+	nine, err := trust.NewBundle(trust.BundleOptions{}, namelessKeys("")...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
 		name  string
 		plan  mint.Plan
-		trust *keys.Bundle
+		trust *trust.Bundle
 		cause string
 	}{
 		{"none verifies", order("unlisted"), bundleOf(t, "orders", "es256"), "the signature names no key, and it does not verify under any of the 2 that may sign for its source and type"},
@@ -65,11 +65,11 @@ func TestNamelessRefresh(t *testing.T) {
 	if err := open(source); err != nil || !slices.Equal(source.asked, []string{""}) {
 		t.Errorf("rotated in: %v, asked for %q", err, source.asked)
 	}
-	source = &liveSource{held: bundleOf(t, "orders"), err: keys.ErrUnavailable}
+	source = &liveSource{held: bundleOf(t, "orders"), err: trust.ErrUnavailable}
 	if err := open(source); envelope.ReasonOf(err) != envelope.ReasonTrustUnavailable {
 		t.Errorf("cannot ask: %v", err)
 	}
-	nine, err := keys.NewBundle(keys.BundleOptions{}, namelessKeys("")...)
+	nine, err := trust.NewBundle(trust.BundleOptions{}, namelessKeys("")...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/internal/cejson"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // Format is what the body of a received message is.
@@ -91,7 +91,7 @@ type Opened struct {
 //
 // A program that opens many events makes an Opener, which also opens those of EventBridge. A policy that
 // NewOpener refuses is trust_unavailable here, since it judged nothing.
-func Open(ctx context.Context, sealed []byte, trust keys.Source, p *Policy) (*Opened, error) {
+func Open(ctx context.Context, sealed []byte, trust trust.Source, p *Policy) (*Opened, error) {
 	o, err := newOpener(trust, p)
 	if err != nil {
 		return nil, unavailable(err)

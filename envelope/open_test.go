@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // How little most tests check beside their subject.
@@ -15,16 +15,16 @@ var (
 )
 
 // openEventBridge opens a delivery of EventBridge.
-func openEventBridge(ctx context.Context, delivery []byte, trust keys.Source, p *envelope.Policy) (*envelope.Opened, error) {
+func openEventBridge(ctx context.Context, delivery []byte, trust trust.Source, p *envelope.Policy) (*envelope.Opened, error) {
 	return openStep(ctx, envelope.Received{Body: delivery, Format: envelope.EventBridge}, envelope.Step{}, trust, p)
 }
 
 // openKept verifies a CloudEvent and leaves its data encrypted.
-func openKept(t testing.TB, sealed []byte, trust keys.Source, p *envelope.Policy) (*envelope.Opened, error) {
+func openKept(t testing.TB, sealed []byte, trust trust.Source, p *envelope.Policy) (*envelope.Opened, error) {
 	return openStep(t.Context(), envelope.Received{Body: sealed}, envelope.Step{KeepEncrypted: true}, trust, p)
 }
 
-func openStep(ctx context.Context, r envelope.Received, s envelope.Step, trust keys.Source, p *envelope.Policy) (*envelope.Opened, error) {
+func openStep(ctx context.Context, r envelope.Received, s envelope.Step, trust trust.Source, p *envelope.Policy) (*envelope.Opened, error) {
 	o, err := envelope.NewOpener(trust, p)
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/howlong"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // opening is one event on its way through the steps of Opener.Open. A step keeps here what it has verified,
@@ -44,7 +45,7 @@ type opening struct {
 	// Found by judge.
 	counted  []valid // the signatures that count, all of one producer
 	producer string
-	bundle   *keys.Bundle // by which they count
+	bundle   *trust.Bundle // by which they count
 
 	// Room for what most events need, so that it takes no allocations of its own.
 	hash        hasher
@@ -97,7 +98,7 @@ func (o *opening) authenticate(ctx context.Context) *Error {
 	if verdict == nil || !unknown.is {
 		return verdict
 	}
-	live, ok := o.trust.(keys.Refresher)
+	live, ok := o.trust.(trust.Refresher)
 	if !ok {
 		return verdict
 	}
@@ -124,10 +125,10 @@ type unknown struct {
 
 // judge holds the event against one bundle, and says whether a newer one may have a key that this one does
 // not have.
-func (o *opening) judge(bundle *keys.Bundle) (verdict *Error, missing unknown) {
+func (o *opening) judge(bundle *trust.Bundle) (verdict *Error, missing unknown) {
 	o.now = o.step.Now()
 	if bundle == nil {
-		return unavailable(keys.ErrUnavailable), unknown{}
+		return unavailable(trust.ErrUnavailable), unknown{}
 	}
 	o.bundleExpires = bundle.Expires()
 	if end := o.bundleExpires; !end.IsZero() && !o.now.Before(end) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // DefaultMaxAge is the window of a consumer on a bus: EventBridge retries for 24 hours.
@@ -167,14 +168,14 @@ func (p *Policy) check() error {
 
 // Opener opens events by one Policy and one source of trust. It is safe for concurrent use.
 type Opener struct {
-	trust  keys.Source
+	trust  trust.Source
 	policy Policy
 	fields []pointer // of RequireEncryptedFields
 }
 
 // NewOpener checks the policy, once for all events. A later change of the policy has no effect. The error of
 // a policy that is incomplete says what to set.
-func NewOpener(trust keys.Source, p *Policy) (*Opener, error) {
+func NewOpener(trust trust.Source, p *Policy) (*Opener, error) {
 	var own Policy
 	if p != nil {
 		own = p.clone()
@@ -187,7 +188,7 @@ func NewOpener(trust keys.Source, p *Policy) (*Opener, error) {
 }
 
 // newOpener shares the lists of p, which may be nil.
-func newOpener(trust keys.Source, p *Policy) (*Opener, error) {
+func newOpener(trust trust.Source, p *Policy) (*Opener, error) {
 	o := &Opener{trust: trust}
 	if p != nil {
 		o.policy = *p

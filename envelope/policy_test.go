@@ -10,6 +10,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // A policy that is incomplete, contradicts itself or could match no event is refused by a sentence that says
@@ -206,7 +207,7 @@ func TestAdmitOfAnUndatedEvent(t *testing.T) {
 // included. What was rejected before there was a bundle says nothing.
 func TestVerdictsSayWhenTheBundleEnds(t *testing.T) {
 	ends := moment(vectorSealed).Add(time.Hour)
-	trust, err := keys.NewBundle(keys.BundleOptions{Version: 1, Issued: testNow, Expires: ends}, mainKeys()...)
+	trust, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: testNow, Expires: ends}, mainKeys()...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +240,7 @@ func TestVerdictsSayWhenTheBundleEnds(t *testing.T) {
 // EventBridge names source, detail-type and account around the event. They are checked in that format alone,
 // and the transport's own account overrides the one in the body.
 func TestOuterMembersAreChecksOfEventBridge(t *testing.T) {
-	bound := entry("orders", func(k *keys.Key) { k.Accounts = []string{"111122223333"} })
+	bound := entry("orders", func(k *trust.Key) { k.Accounts = []string{"111122223333"} })
 	trust := trusting(t, bound)
 	doc := string(seal(order("orders")))
 	delivery := func(source, typ, account string) []byte {

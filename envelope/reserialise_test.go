@@ -12,7 +12,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/internal/testbed/racing"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // However a broker re-serialises JSON data without changing a value (order of members, white space, escapes,
@@ -51,7 +51,7 @@ func resealed(t *testing.T, sealed *envelope.Sealed, data string) []byte {
 	return []byte(members(t, sealed.JSON()).Set("data", data).String())
 }
 
-func checkEmbedded(t *testing.T, trust keys.Source, opts *envelope.Policy, sealed *envelope.Sealed, want, data string) {
+func checkEmbedded(t *testing.T, trust trust.Source, opts *envelope.Policy, sealed *envelope.Sealed, want, data string) {
 	t.Helper()
 	entry, err := sealed.EventBridge(envelope.Embedded)
 	if err != nil {

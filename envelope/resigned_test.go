@@ -11,7 +11,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/internal/testbed/racing"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // culprit is an encrypted event that its own producer changes within what is encrypted, and signs again.
@@ -118,7 +118,7 @@ func TestResignedMutations(t *testing.T) {
 	}
 }
 
-func openSafely(t *testing.T, in []byte, opts *envelope.Policy, trust keys.Source) (*envelope.Opened, error) {
+func openSafely(t *testing.T, in []byte, opts *envelope.Policy, trust trust.Source) (*envelope.Opened, error) {
 	t.Helper()
 	defer func() {
 		if p := recover(); p != nil {

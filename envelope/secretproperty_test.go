@@ -12,7 +12,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/internal/testbed/racing"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // pointersOf are JSON Pointers of the value and of all that is in it, each before those within.
@@ -88,7 +88,7 @@ func TestEncryptedDocuments(t *testing.T) {
 	}
 }
 
-func checkOpens(t *testing.T, in []byte, trust keys.Source, opts *envelope.Policy, want []byte) {
+func checkOpens(t *testing.T, in []byte, trust trust.Source, opts *envelope.Policy, want []byte) {
 	t.Helper()
 	opened, err := envelope.Open(t.Context(), in, trust, opts)
 	if err != nil {

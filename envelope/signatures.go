@@ -8,6 +8,7 @@ import (
 
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 var errBadSignature = errors.New("the signature does not verify")
@@ -29,7 +30,7 @@ func (id badAlias) Error() string {
 }
 
 // unverifiable is the error of a signature by keyID that none of the keys known under it verifies.
-func unverifiable(keyID string, known []*keys.Key) error {
+func unverifiable(keyID string, known []*trust.Key) error {
 	if known[0].KeyID() != keyID {
 		return badAlias(keyID)
 	}
@@ -39,7 +40,7 @@ func unverifiable(keyID string, known []*keys.Key) error {
 // valid is a signature that verifies: by a key of the bundle, or by a session key that such a key vouches
 // for.
 type valid struct {
-	key     *keys.Key
+	key     *trust.Key
 	session *statement // nil = the key itself signed
 }
 
@@ -79,7 +80,7 @@ func (f *failure) note(reason Reason, format string, args ...any) {
 
 // verified returns the signatures of the event that verify over its payload, and whether a newer bundle may
 // have the key of one that does not. In failed it notes why they do not.
-func (o *opening) verified(bundle *keys.Bundle, failed *failure) (list []valid, missing unknown) {
+func (o *opening) verified(bundle *trust.Bundle, failed *failure) (list []valid, missing unknown) {
 	pae := dsse.PAE(o.paeRoom[:0], o.env.PayloadType, o.env.Payload)
 	list = o.validRoom[:0]
 	nameless := nameless{bundle: bundle, source: o.in.Source, typ: o.in.Type, left: MaxNamelessTries}
@@ -116,7 +117,7 @@ func (o *opening) verified(bundle *keys.Bundle, failed *failure) (list []valid, 
 
 // verifyOne appends what sig is worth to list: the keys that verify it, or vouch for the session key that
 // does.
-func verifyOne(sig *dsse.Signature, pae []byte, bundle *keys.Bundle, list []valid) ([]valid, error) {
+func verifyOne(sig *dsse.Signature, pae []byte, bundle *trust.Bundle, list []valid) ([]valid, error) {
 	if sig.Delegation != nil {
 		st, delegators, err := openDelegation(sig.Delegation, bundle)
 		if err != nil {
@@ -193,8 +194,8 @@ func (o *opening) counts(v *valid, failed *failure) bool {
 }
 
 // sessionRevoked reports whether the bundle revokes the session key, as one or as a key of its own right.
-func sessionRevoked(id string, bundle *keys.Bundle) bool {
-	return bundle.SessionRevoked(id) || slices.ContainsFunc(bundle.Lookup(id), func(k *keys.Key) bool {
+func sessionRevoked(id string, bundle *trust.Bundle) bool {
+	return bundle.SessionRevoked(id) || slices.ContainsFunc(bundle.Lookup(id), func(k *trust.Key) bool {
 		return k.KeyID() == id && k.Revoked != nil
 	})
 }

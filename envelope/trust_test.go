@@ -11,24 +11,25 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // liveSource is a Refresher that counts what it is asked for.
 type liveSource struct {
-	held, fresh *keys.Bundle
+	held, fresh *trust.Bundle
 	err         error
 	asked       []string
 	onCall      func()
 }
 
-func (s *liveSource) Bundle(context.Context) (*keys.Bundle, error) {
+func (s *liveSource) Bundle(context.Context) (*trust.Bundle, error) {
 	if s.onCall != nil {
 		s.onCall()
 	}
 	return s.held, nil
 }
 
-func (s *liveSource) Refresh(_ context.Context, keyID string) (*keys.Bundle, error) {
+func (s *liveSource) Refresh(_ context.Context, keyID string) (*trust.Bundle, error) {
 	s.asked = append(s.asked, keyID)
 	if s.err != nil {
 		return nil, s.err
@@ -37,15 +38,15 @@ func (s *liveSource) Refresh(_ context.Context, keyID string) (*keys.Bundle, err
 	return s.fresh, nil
 }
 
-var _ keys.Refresher = (*liveSource)(nil)
+var _ trust.Refresher = (*liveSource)(nil)
 
 func fixed(text string) func() time.Time { return func() time.Time { return moment(text) } }
 
 func seal(p mint.Plan) []byte { return []byte(p.Seal().String()) }
 
-func bundleOf(t testing.TB, list ...string) *keys.Bundle {
+func bundleOf(t testing.TB, list ...string) *trust.Bundle {
 	t.Helper()
-	var entries []*keys.Key
+	var entries []*trust.Key
 	for _, k := range mainKeys() {
 		for _, name := range list {
 			if k.KeyID() == cast[name].Verifier().KeyID() {
@@ -74,7 +75,7 @@ func TestRefresh(t *testing.T) {
 		{"known", order("orders"), []string{"orders"}, nil, nil, nil, nil, ""},
 		{"rotated in", order("next"), []string{"orders"}, []string{"orders", "next"}, nil, nil, []string{"next"}, ""},
 		{"really unknown", order("next"), []string{"orders"}, []string{"orders"}, nil, nil, []string{"next"}, envelope.ReasonUnknownKey},
-		{"cannot ask", order("next"), []string{"orders"}, nil, keys.ErrUnavailable, nil, []string{"next"}, envelope.ReasonTrustUnavailable},
+		{"cannot ask", order("next"), []string{"orders"}, nil, trust.ErrUnavailable, nil, []string{"next"}, envelope.ReasonTrustUnavailable},
 		{"no bundle", order("next"), []string{"orders"}, nil, nil, nil, []string{"next"}, envelope.ReasonTrustUnavailable},
 		{"one of two is known", order("next", "orders"), []string{"orders"}, nil, nil, nil, nil, ""},
 		{"the known one does not count", order("revoked", "next"), []string{"revoked"}, []string{"revoked", "next"}, nil, nil, []string{"next"}, ""},
@@ -109,7 +110,7 @@ func TestRefresh(t *testing.T) {
 // does not double what a forged event costs.
 func TestRefreshWithoutChange(t *testing.T) {
 	for name, test := range map[string]struct {
-		fresh *keys.Bundle // nil = the one at hand
+		fresh *trust.Bundle // nil = the one at hand
 		want  int
 	}{"the same bundle": {nil, 1}, "another": {bundleOf(t, "orders"), 2}} {
 		held := bundleOf(t, "orders")
@@ -129,8 +130,8 @@ func TestRefreshWithoutChange(t *testing.T) {
 // An alias outlives the key behind it: that the keys held under it do not verify is final only in a bundle
 // that was just checked.
 func TestRefreshOfAnAlias(t *testing.T) {
-	under := func(name string) *keys.Key {
-		return entry(name, func(k *keys.Key) { k.Aliases = []string{"kid-1"} })
+	under := func(name string) *trust.Key {
+		return entry(name, func(k *trust.Key) { k.Aliases = []string{"kid-1"} })
 	}
 	direct := order("next")
 	direct.By[0].Edit = set("keyid", `"kid-1"`)
@@ -176,10 +177,10 @@ func TestStaticBundle(t *testing.T) {
 
 type failingSource struct{ err error }
 
-func (s failingSource) Bundle(context.Context) (*keys.Bundle, error) { return nil, s.err }
+func (s failingSource) Bundle(context.Context) (*trust.Bundle, error) { return nil, s.err }
 
 func TestNoBundle(t *testing.T) {
-	for _, cause := range []error{keys.ErrUnavailable, errors.New("disk on fire"), nil} {
+	for _, cause := range []error{trust.ErrUnavailable, errors.New("disk on fire"), nil} {
 		_, err := envelope.Open(t.Context(), seal(order("orders")), failingSource{cause}, &envelope.Policy{Unsafe: unchecked})
 		if envelope.ReasonOf(err) != envelope.ReasonTrustUnavailable || envelope.ReasonOf(err).Class() != envelope.Transient {
 			t.Errorf("%v: got %v", cause, err)
@@ -194,7 +195,7 @@ func TestNoBundle(t *testing.T) {
 func TestSyntaxBeforeTrust(t *testing.T) {
 	p := order("orders")
 	p.Wire = del("dssematerial")
-	if _, err := envelope.Open(t.Context(), seal(p), failingSource{keys.ErrUnavailable}, &envelope.Policy{Unsafe: unchecked}); envelope.ReasonOf(err) != envelope.ReasonUnsigned {
+	if _, err := envelope.Open(t.Context(), seal(p), failingSource{trust.ErrUnavailable}, &envelope.Policy{Unsafe: unchecked}); envelope.ReasonOf(err) != envelope.ReasonUnsigned {
 		t.Errorf("got %v", err)
 	}
 }
@@ -202,7 +203,7 @@ func TestSyntaxBeforeTrust(t *testing.T) {
 // The process may be frozen for an hour while the bundle is fetched: the clock is read after that, and
 // everything is judged at that one moment.
 func TestClockAfterBundle(t *testing.T) {
-	bundle, err := keys.NewBundle(keys.BundleOptions{Version: 1, Expires: on("12:30")}, mainKeys()...)
+	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Expires: on("12:30")}, mainKeys()...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +252,7 @@ type slowRefresh struct {
 	now *time.Time
 }
 
-func (s *slowRefresh) Refresh(ctx context.Context, keyID string) (*keys.Bundle, error) {
+func (s *slowRefresh) Refresh(ctx context.Context, keyID string) (*trust.Bundle, error) {
 	*s.now = s.now.Add(time.Hour)
 	return s.liveSource.Refresh(ctx, keyID)
 }

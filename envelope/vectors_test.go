@@ -19,6 +19,7 @@ import (
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 var update = flag.Bool("update", false, "write the vector files anew")
@@ -231,13 +232,13 @@ func readVectors(t testing.TB) map[string]*vector {
 	return all
 }
 
-func readBundle(t testing.TB, name string) *keys.Bundle {
+func readBundle(t testing.TB, name string) *trust.Bundle {
 	t.Helper()
 	doc, err := os.ReadFile(filepath.Join(vectorDir, name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := keys.ParseBundle(bytes.TrimSuffix(doc, []byte("\n")))
+	b, err := trust.ParseBundle(bytes.TrimSuffix(doc, []byte("\n")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +246,7 @@ func readBundle(t testing.TB, name string) *keys.Bundle {
 }
 
 // openVector opens what the vector holds.
-func openVector(t testing.TB, v *vector, trust keys.Source) (*envelope.Opened, error) {
+func openVector(t testing.TB, v *vector, trust trust.Source) (*envelope.Opened, error) {
 	t.Helper()
 	r := envelope.Received{Body: v.input(t), Account: v.Options.Account}
 	if o := v.Options.Outer; o != nil {
@@ -261,7 +262,7 @@ func openVector(t testing.TB, v *vector, trust keys.Source) (*envelope.Opened, e
 	return openStep(t.Context(), r, envelope.Step{}, trust, v.Options.policy(t))
 }
 
-func checkVector(t *testing.T, v *vector, trust keys.Source) {
+func checkVector(t *testing.T, v *vector, trust trust.Source) {
 	opened, err := openVector(t, v, trust)
 	if v.Expect != expectedVerified {
 		if got := envelope.ReasonOf(err); string(got) != v.Expect || got.Explain().Cause == "" || opened != nil {
@@ -298,7 +299,7 @@ func encryptionOf(o *envelope.Opened) *vectorEncryption {
 
 // Every vector file gives exactly the Reason, or exactly the event, that it says.
 func TestVectors(t *testing.T) {
-	bundles := map[string]*keys.Bundle{}
+	bundles := map[string]*trust.Bundle{}
 	for name, v := range readVectors(t) {
 		if bundles[v.Bundle] == nil {
 			bundles[v.Bundle] = readBundle(t, v.Bundle)

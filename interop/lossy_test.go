@@ -28,6 +28,7 @@ import (
 	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/internal/lossy"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/producer"
 	"github.com/sealbus/sealbus/producer/eventbridge"
 )
@@ -87,7 +88,7 @@ func newLossyChain(t *testing.T, tables string, phase int) *lossyChain {
 	}), *bin.QueueUrl, quarantinetest.Key(), nil)
 	l.refused, err2 = sqs.New(l.queues, *bin.QueueUrl, quarantinetest.Key(), nil)
 	l.must(err, err2)
-	trust, err := keys.NewBundle(keys.BundleOptions{}, &keys.Key{
+	trust, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
 		Verifier: l.signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"},
 	})
 	l.must(err)

@@ -9,6 +9,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // TestSurvivesTheJavaScriptSDK: a sealed event that a service in JavaScript parses and forwards still
@@ -90,7 +91,7 @@ func seal(t *testing.T, ev event.Event, signer keys.Signer) []byte {
 	return sealed.JSON()
 }
 
-func mustOpen(t *testing.T, sealed []byte, trust keys.Source) *envelope.Opened {
+func mustOpen(t *testing.T, sealed []byte, trust trust.Source) *envelope.Opened {
 	t.Helper()
 	opened, err := envelope.Open(t.Context(), sealed, trust, &envelope.Policy{MaxAge: time.Hour, Unsafe: envelope.Unsafe{AnySource: true}})
 	if err != nil {
@@ -142,14 +143,14 @@ func newSigner(t *testing.T, alg keys.Algorithm) *keys.LocalSigner {
 	return signer
 }
 
-func bundleOf(t *testing.T, signers ...*keys.LocalSigner) *keys.Bundle {
+func bundleOf(t *testing.T, signers ...*keys.LocalSigner) *trust.Bundle {
 	t.Helper()
-	var all []*keys.Key
+	var all []*trust.Key
 	for _, signer := range signers {
-		all = append(all, &keys.Key{Verifier: signer.Verifier(), Producer: "orders",
+		all = append(all, &trust.Key{Verifier: signer.Verifier(), Producer: "orders",
 			Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"}})
 	}
-	bundle, err := keys.NewBundle(keys.BundleOptions{}, all...)
+	bundle, err := trust.NewBundle(trust.BundleOptions{}, all...)
 	if err != nil {
 		t.Fatal(err)
 	}

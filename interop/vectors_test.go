@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 const vectorDir = "../vectors"
@@ -181,7 +182,7 @@ func verifierFindings(t *testing.T, dir string) map[string]finding {
 
 func goFinding(t *testing.T, v vector) finding {
 	t.Helper()
-	bundle, err := keys.ParseBundle(bytes.TrimSuffix(read(t, filepath.Join(vectorDir, v.Bundle)), []byte("\n")))
+	bundle, err := trust.ParseBundle(bytes.TrimSuffix(read(t, filepath.Join(vectorDir, v.Bundle)), []byte("\n")))
 	if err != nil {
 		t.Fatal(err)
 	}

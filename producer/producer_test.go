@@ -16,6 +16,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/producer"
 )
 
@@ -26,7 +27,7 @@ func now() time.Time { return start }
 // org is one producer with its trust.
 type org struct {
 	signer *keys.LocalSigner
-	trust  *keys.Bundle
+	trust  *trust.Bundle
 }
 
 func newOrg(t *testing.T) org {
@@ -35,7 +36,7 @@ func newOrg(t *testing.T) org {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trust, err := keys.NewBundle(keys.BundleOptions{}, &keys.Key{
+	trust, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
 		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"},
 	})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // TestEncryptToRefuses: whom to encrypt to is never guessed, and no private key is taken for a public one.
@@ -153,7 +154,7 @@ func otherIdentity(t *testing.T) string {
 func TestRecipientWithoutKey(t *testing.T) {
 	b := newBench(t)
 	identity := b.secretOrg()
-	b.trustWith([]*keys.EncryptionKey{{Recipient: identity.Recipient(), Consumer: "billing", Revoked: &keys.Revocation{At: b.now, Reason: "stolen"}}})
+	b.trustWith([]*trust.Key{{Recipient: identity.Recipient(), Consumer: "billing", Revoked: &trust.Revocation{At: b.now, Reason: "stolen"}}})
 	r := b.run(orderEvent, b.seal(b.withTrust("--encrypt-to", "billing")...)...)
 	if r.code != exitUsage || !strings.Contains(r.stderr, "retired, expired or revoked") || !strings.Contains(r.stderr, "have the consumer make a key") {
 		t.Errorf("exit %d, %s", r.code, r.stderr)
@@ -258,8 +259,8 @@ func (b *bench) secretOrg() *keys.LocalIdentity {
 	_, err = keys.CreateConsumerKeyring(b.path("billing.keyring"), "", "billing", &keys.ConsumerKeyringOptions{PrivateFileOptions: insecure, Identity: identity})
 	b.check(err)
 	b.check(os.WriteFile(b.path("billing.pub.json"), identity.Recipient().JWK(), 0o600))
-	b.trustWith([]*keys.EncryptionKey{{Recipient: identity.Recipient(), Consumer: "billing"}},
-		&keys.Key{Verifier: signer.Verifier(), Producer: "shop", Sources: []string{orderSource}, Types: []string{"*"}})
+	b.trustWith([]*trust.Key{{Recipient: identity.Recipient(), Consumer: "billing"}},
+		&trust.Key{Verifier: signer.Verifier(), Producer: "shop", Sources: []string{orderSource}, Types: []string{"*"}})
 	return identity
 }
 

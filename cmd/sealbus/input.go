@@ -21,6 +21,7 @@ import (
 	"github.com/sealbus/sealbus/internal/strictjson"
 	"github.com/sealbus/sealbus/internal/wrapper"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // maxInput bounds the input of commands that read all of it before they do anything, in bytes.
@@ -326,7 +327,7 @@ type acceptance struct {
 }
 
 // open verifies the message.
-func (m *message) open(ctx context.Context, trust keys.Source, opts *acceptance) (*envelope.Opened, error) {
+func (m *message) open(ctx context.Context, trust trust.Source, opts *acceptance) (*envelope.Opened, error) {
 	if m.err != nil {
 		return nil, m.refusal()
 	}

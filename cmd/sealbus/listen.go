@@ -17,6 +17,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // listenName is the consumer's name unless told otherwise: that of no other.
@@ -146,7 +147,7 @@ func (f *listenFlags) checkValues() error {
 		return usage("correct the pattern; `https://orders.example/*` and `com.example.*` are such", "%w", err)
 	}
 	if f.account != "" {
-		if err := keys.CheckAccounts([]string{f.account}); err != nil {
+		if err := trust.CheckAccounts([]string{f.account}); err != nil {
 			return usage("give the 12 digits of an AWS account", "--account: %w", err)
 		}
 	}

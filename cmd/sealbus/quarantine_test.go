@@ -28,7 +28,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/localaws"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // shopAccount is the account that newShop allows.
@@ -159,16 +159,16 @@ func (q *bin) consumer(name string, store replay.Store, types []string, permissi
 }
 
 // bundle is the trust in the files.
-func (q *bin) bundle() *keys.Bundle {
+func (q *bin) bundle() *trust.Bundle {
 	q.t.Helper()
 	signed, err := os.ReadFile(q.path("trust.dsse"))
 	q.check(err)
 	text, err := os.ReadFile(q.path("roots.json"))
 	q.check(err)
-	roots, err := keys.ParseRoots(text)
+	roots, err := trust.ParseRoots(text)
 	q.check(err)
-	bundle, err := keys.OpenBundle(signed, roots,
-		&keys.OpenBundleOptions{Now: func() time.Time { return q.now }})
+	bundle, err := trust.OpenBundle(signed, roots,
+		&trust.OpenBundleOptions{Now: func() time.Time { return q.now }})
 	q.check(err)
 	return bundle
 }

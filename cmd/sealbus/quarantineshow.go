@@ -12,6 +12,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/quarantine"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // judgeFlags say what a record would be judged with now; without --trust it is not.
@@ -41,7 +42,7 @@ func (f *judgeFlags) register(cmd *cobra.Command) {
 // judge is what judges records now; nil = nothing does.
 type judge struct {
 	app     *app
-	trust   keys.Source
+	trust   trust.Source
 	wrapper string // that the consumer names
 	opts    acceptance
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/awslambda"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 type Order struct {
@@ -30,11 +30,11 @@ func ExampleSQS() {
 	}
 	pinned, err := os.ReadFile("roots.json")
 	must(err)
-	roots, err := keys.ParseRoots(pinned)
+	roots, err := trust.ParseRoots(pinned)
 	must(err)
 	// Nothing outlives an instance that could remember the bundle: MinVersion refuses one that is older than
 	// this program.
-	trust, err := keys.WatchFile("bundle.dsse", roots, &keys.FileOptions{MinVersion: 1})
+	trust, err := trust.WatchFile("bundle.dsse", roots, &trust.FileOptions{MinVersion: 1})
 	must(err)
 	store := replay.NewMemory(nil) // for one instance; replay/dynamodb or replay/redis for several
 	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}

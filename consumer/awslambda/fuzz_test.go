@@ -11,7 +11,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/strictjson"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // corpus fails unless the fuzz target has its committed inputs.
@@ -28,7 +28,7 @@ func corpus(f *testing.F, target string) {
 // encoding/json reads.
 func FuzzSQS(f *testing.F) {
 	corpus(f, "FuzzSQS")
-	bundle, err := keys.NewBundle(keys.BundleOptions{})
+	bundle, err := trust.NewBundle(trust.BundleOptions{})
 	if err != nil {
 		f.Fatal(err)
 	}

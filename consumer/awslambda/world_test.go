@@ -17,7 +17,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/envelope/envelopetest"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 const typ = "com.example.order.placed"
@@ -30,7 +30,7 @@ type order struct {
 type world struct {
 	*testing.T
 	org    *envelopetest.Org
-	trust  keys.Source
+	trust  trust.Source
 	store  *faultyStore
 	bin    *bin
 	log    *bytes.Buffer

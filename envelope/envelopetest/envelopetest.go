@@ -21,6 +21,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/org"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 const (
@@ -37,7 +38,7 @@ type Broken struct {
 	Reason envelope.Reason
 	JSON   []byte           // the event in the CloudEvents JSON format
 	Outer  *envelope.Outer  // what the transport says beside it (Received.Outer); nil except for envelope_mismatch
-	Trust  keys.Source      // the organisation's own, except for trust_unavailable
+	Trust  trust.Source     // the organisation's own, except for trust_unavailable
 	Policy *envelope.Policy // the organisation's own, except for not_encrypted
 
 	broken *org.Broken
@@ -66,7 +67,7 @@ func must(t testing.TB, err error) {
 }
 
 // Trust is the trust bundle to open with, good for a week.
-func (o *Org) Trust() keys.Source { return o.org.Trust() }
+func (o *Org) Trust() trust.Source { return o.org.Trust() }
 
 // Signer is the key that signs the organisation's events.
 func (o *Org) Signer() keys.Signer { return o.org.Signer() }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/envelope/envelopetest"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 type order struct {
@@ -96,7 +96,7 @@ func TestDeliveries(t *testing.T) {
 	}
 }
 
-func open(t *testing.T, trust keys.Source, p *envelope.Policy, r envelope.Received, s envelope.Step) (*envelope.Opened, error) {
+func open(t *testing.T, trust trust.Source, p *envelope.Policy, r envelope.Received, s envelope.Step) (*envelope.Opened, error) {
 	t.Helper()
 	o, err := envelope.NewOpener(trust, p)
 	if err != nil {

@@ -31,9 +31,11 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
-	"github.com/sealbus/sealbus/keys/awss3"
+	"github.com/sealbus/sealbus/keys/session"
 	"github.com/sealbus/sealbus/keys/tinkkeys"
 	"github.com/sealbus/sealbus/keys/tinkkeys/tinkawskms"
+	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/keys/trust/awss3"
 	"github.com/sealbus/sealbus/observe/emf"
 	"github.com/sealbus/sealbus/producer"
 	"github.com/sealbus/sealbus/producer/eventbridge"
@@ -41,11 +43,11 @@ import (
 
 // Nil pointers in interfaces: no comparison with nil finds them.
 var (
-	nilTrust      keys.Source          = (*struct{ keys.Source })(nil)
+	nilTrust      trust.Source         = (*struct{ trust.Source })(nil)
 	nilStore      replay.Store         = (*struct{ replay.Store })(nil)
 	nilSigner     keys.Signer          = (*struct{ keys.Signer })(nil)
-	nilRoot       keys.RootSigner      = (*keys.RootKey)(nil)
-	nilOrigin     keys.Origin          = (*struct{ keys.Origin })(nil)
+	nilRoot       trust.RootSigner     = (*trust.RootKey)(nil)
+	nilOrigin     trust.Origin         = (*struct{ trust.Origin })(nil)
 	nilIdentity   keys.Identity        = (*struct{ keys.Identity })(nil)
 	nilRing       keys.SignerSource    = (*keys.Keyring)(nil)
 	nilBus        producer.Bus         = (*producer.LocalBus)(nil)
@@ -61,8 +63,8 @@ var (
 	ctx       = context.Background()
 	key32     = []byte("0123456789abcdef0123456789abcdef")
 	someKey   = must(keys.GenerateSigner(keys.Ed25519, "orders"))
-	someTrust = must(keys.NewBundle(keys.BundleOptions{}))
-	someRoots = must(keys.NewRoots(1, 1, must(keys.GenerateRootKey(keys.Ed25519)).Verifier()))
+	someTrust = must(trust.NewBundle(trust.BundleOptions{}))
+	someRoots = must(trust.NewRoots(1, 1, must(trust.GenerateRootKey(keys.Ed25519)).Verifier()))
 	someStore = replay.NewMemory(nil)
 	anySource = &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true}}
 	someOwner = tinkkeys.Producer("orders")
@@ -205,58 +207,58 @@ var nilArguments = map[string]refused{
 		return errOf(producer.New(keys.SignWith(someKey, nilSigner), producer.NewLocalBus(nil), nil))
 	}, "signers[1] is a nil *"},
 	"keys.AddSignature root": {func() error {
-		return errOf(keys.AddSignature(ctx, must(keys.SignRoots(ctx, someRoots,
-			must(keys.GenerateRootKey(keys.Ed25519)))), nilRoot))
-	}, "the root key is a nil *keys.RootKey"},
+		return errOf(trust.AddSignature(ctx, must(trust.SignRoots(ctx, someRoots,
+			must(trust.GenerateRootKey(keys.Ed25519)))), nilRoot))
+	}, "the root key is a nil *trust.RootKey"},
 	"keys.Delegate root": {func() error {
-		return errOf(keys.Delegate(ctx, nilSigner, keys.Scope{Sources: []string{"https://a.example/*"},
+		return errOf(session.Delegate(ctx, nilSigner, session.Scope{Sources: []string{"https://a.example/*"},
 			Types: []string{"*"}}, time.Hour, nil))
 	}, "is a nil *"},
 	"keys.FetchFrom origin": {func() error {
-		return errOf(keys.FetchFrom(ctx, nilOrigin, someRoots, nil))
+		return errOf(trust.FetchFrom(ctx, nilOrigin, someRoots, nil))
 	}, "the origin is a nil *"},
 	"keys.FetchSigned origin": {func() error {
-		return errOf(keys.FetchSigned(ctx, nilOrigin))
+		return errOf(trust.FetchSigned(ctx, nilOrigin))
 	}, "the origin is a nil *"},
 	"keys.NewLocalSigner private": {func() error {
 		return errOf(keys.NewLocalSigner(nilPrivate, "orders"))
 	}, "the private key is a nil *"},
 	"keys.NewRootKey private": {func() error {
-		return errOf(keys.NewRootKey(nilPrivate))
+		return errOf(trust.NewRootKey(nilPrivate))
 	}, "the private key is a nil *"},
 	"keys.NewVerifier public": {func() error {
 		return errOf(keys.NewVerifier((*struct{ crypto.PublicKey })(nil)))
 	}, "is not supported"},
 	"keys.SignBundle roots[]": {func() error {
-		return errOf(keys.SignBundle(ctx, publishable(), nilRoot))
-	}, "roots[0] is a nil *keys.RootKey"},
+		return errOf(trust.SignBundle(ctx, publishable(), nilRoot))
+	}, "roots[0] is a nil *trust.RootKey"},
 	"keys.SignRoots roots[]": {func() error {
-		return errOf(keys.SignRoots(ctx, someRoots, nilRoot))
-	}, "roots[0] is a nil *keys.RootKey"},
+		return errOf(trust.SignRoots(ctx, someRoots, nilRoot))
+	}, "roots[0] is a nil *trust.RootKey"},
 	"keys.FetchBundle opts.Client": {func() error {
 		c := &http.Client{Transport: (*http.Transport)(nil)}
-		return errOf(keys.FetchBundle(ctx, "https://trust.example/b", someRoots,
-			&keys.FetchOptions{Client: c}))
+		return errOf(trust.FetchBundle(ctx, "https://trust.example/b", someRoots,
+			&trust.FetchOptions{Client: c}))
 	}, "the Transport of FetchOptions.Client is a nil *http.Transport"},
 	"keys.HTTPSOrigin opts.Client": {func() error {
-		return errOf(keys.HTTPSOrigin("https://trust.example/b",
-			&keys.FetchOptions{Client: &http.Client{Jar: (*struct{ http.CookieJar })(nil)}}))
+		return errOf(trust.HTTPSOrigin("https://trust.example/b",
+			&trust.FetchOptions{Client: &http.Client{Jar: (*struct{ http.CookieJar })(nil)}}))
 	}, "the Jar of FetchOptions.Client is a nil *"},
 	"keys.FetchFrom opts.Client": {func() error {
-		return errOf(keys.FetchFrom(ctx, must(keys.HTTPSOrigin("https://trust.example/b", nil)), someRoots,
-			&keys.FetchOptions{Client: &http.Client{}}))
+		return errOf(trust.FetchFrom(ctx, must(trust.HTTPSOrigin("https://trust.example/b", nil)), someRoots,
+			&trust.FetchOptions{Client: &http.Client{}}))
 	}, "Client"}, // none is taken
 	"keys/awss3.FetchBundle opts.Client": {func() error {
 		return errOf(awss3.FetchBundle(ctx, &struct{ awss3.Client }{}, "b", "k", someRoots,
-			&keys.FetchOptions{Client: &http.Client{}}))
+			&trust.FetchOptions{Client: &http.Client{}}))
 	}, "Client"}, // none is taken
 	"keys.NewBundle keys[]": {func() error {
-		return errOf(keys.NewBundle(keys.BundleOptions{}, nil))
+		return errOf(trust.NewBundle(trust.BundleOptions{}, nil))
 	}, "without a Verifier"},
 	"keys.NewBundle opts.EncryptionKeys[]": {func() error {
-		return errOf(keys.NewBundle(keys.BundleOptions{EncryptionKeys: []*keys.EncryptionKey{nil}}))
+		return errOf(trust.NewBundle(trust.BundleOptions{EncryptionKeys: []*trust.Key{nil}}))
 	}, "without a Recipient"},
-	"keys.NewRoots keys[]": {func() error { return errOf(keys.NewRoots(1, 1, nil)) }, "a key is missing"},
+	"keys.NewRoots keys[]": {func() error { return errOf(trust.NewRoots(1, 1, nil)) }, "a key is missing"},
 	"keys/awskms.NewAgreementIdentity client": {func() error {
 		return errOf(awskms.NewAgreementIdentity(ctx, (*struct{ awskms.AgreementClient })(nil), keyARN, nil))
 	}, "the client of KMS is a nil *"},
@@ -323,9 +325,9 @@ func someHandler(context.Context, consumer.Delivery[[]byte]) error { return nil 
 
 type someKEK struct{ tink.AEADWithContext }
 
-func publishable() *keys.Bundle {
+func publishable() *trust.Bundle {
 	now := time.Now()
-	return must(keys.NewBundle(keys.BundleOptions{Version: 1, Issued: now, Expires: now.Add(48 * time.Hour)}))
+	return must(trust.NewBundle(trust.BundleOptions{Version: 1, Issued: now, Expires: now.Add(48 * time.Hour)}))
 }
 
 // A nil pointer is refused where it is given, by an error that says which argument it is.

@@ -42,6 +42,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // config is what a worker is told. One of Redis and DynamoDB is set.
@@ -138,16 +139,16 @@ func newWorker(c *config) (*worker, error) {
 	return w, nil
 }
 
-func (w *worker) trust() (keys.Source, error) {
+func (w *worker) trust() (trust.Source, error) {
 	doc, err := os.ReadFile(w.Roots)
 	if err != nil {
 		return nil, err
 	}
-	roots, err := keys.ParseRoots(doc)
+	roots, err := trust.ParseRoots(doc)
 	if err != nil {
 		return nil, err
 	}
-	return keys.WatchFile(w.Bundle, roots, nil)
+	return trust.WatchFile(w.Bundle, roots, nil)
 }
 
 func (w *worker) decrypter() (*envelope.Decrypter, error) {

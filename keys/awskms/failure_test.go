@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 type ctx = context.Context
@@ -99,7 +100,7 @@ func TestFailures(t *testing.T) {
 }
 
 // sealed is an event that is encrypted to the key.
-func (w *trouble) sealed() (*keys.Bundle, []byte) {
+func (w *trouble) sealed() (*trust.Bundle, []byte) {
 	w.t.Helper()
 	signer, err := keys.GenerateSigner(keys.Ed25519, "orders")
 	w.check(err)

@@ -11,8 +11,8 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
-	"github.com/sealbus/sealbus/keys/awss3"
+	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/keys/trust/awss3"
 )
 
 // A consumer whose trust bundle is an object in S3. The bundle is refreshed when it is used.
@@ -26,7 +26,7 @@ func ExampleFetchBundle() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	roots, err := keys.ParseRoots(pinned)
+	roots, err := trust.ParseRoots(pinned)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/tinkkeys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // newKEK is a key encryption key that the test holds.
@@ -55,7 +56,7 @@ func sealAndOpen(t testing.TB, ring keys.SignerSource, opts *envelope.SealOption
 	check(t, ev.SetData("application/json", map[string]any{"a": 1}))
 	sealed, err := envelope.Seal(t.Context(), ev, signers[0], opts)
 	check(t, err)
-	trust, err := keys.NewBundle(keys.BundleOptions{}, &keys.Key{
+	trust, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
 		Verifier: signers[0].Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"},
 	})
 	check(t, err)

@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/observe/emf"
 )
 
@@ -34,7 +35,7 @@ func newConsumer(t testing.TB, store replay.Store, observer consumer.Observer) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	trust, err := keys.NewBundle(keys.BundleOptions{Expires: time.Now().Add(time.Hour)}, &keys.Key{
+	trust, err := trust.NewBundle(trust.BundleOptions{Expires: time.Now().Add(time.Hour)}, &trust.Key{
 		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"},
 	})
 	if err != nil {

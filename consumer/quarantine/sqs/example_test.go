@@ -13,12 +13,12 @@ import (
 	"github.com/sealbus/sealbus/consumer/quarantine/sqs"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // A consumer that keeps rejected events in a queue.
 func Example() {
-	var trust keys.Source // keys.FetchBundle, keys.WatchFile...
+	var trust trust.Source // trust.FetchBundle, trust.WatchFile...
 	ctx := context.Background()
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {

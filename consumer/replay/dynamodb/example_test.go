@@ -10,12 +10,12 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay/dynamodb"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // A consumer in several processes, all of which remember in one table.
 func Example() {
-	var trust keys.Source // keys.WatchFile, keys.OpenBundle...
+	var trust trust.Source // trust.WatchFile, trust.OpenBundle...
 	cfg, err := config.LoadDefaultConfig(context.Background())
 	if err != nil {
 		log.Fatal(err)

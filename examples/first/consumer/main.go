@@ -12,7 +12,7 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 type order struct {
@@ -26,12 +26,12 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	roots, err := keys.ParseRoots(pinned)
+	roots, err := trust.ParseRoots(pinned)
 	if err != nil {
 		log.Fatal(err)
 	}
 	// The state file keeps a restarted consumer from accepting an older bundle than it has seen.
-	trust, err := keys.WatchFile("trust.dsse", roots, &keys.FileOptions{StateFile: "trust.state"})
+	trust, err := trust.WatchFile("trust.dsse", roots, &trust.FileOptions{StateFile: "trust.state"})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -21,8 +21,8 @@ import (
 	quarantine "github.com/sealbus/sealbus/consumer/quarantine/s3"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
-	"github.com/sealbus/sealbus/keys/awss3"
+	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/keys/trust/awss3"
 	"github.com/sealbus/sealbus/observe/emf"
 )
 
@@ -74,12 +74,12 @@ func quarantineKey(ctx context.Context, cfg aws.Config, secret string) ([]byte, 
 
 // trust follows the bundle. The roots come with the function's code, so that who can write to the bucket
 // cannot change them.
-func trust(ctx context.Context, objects *s3.Client, bucket, key string) (keys.Source, error) {
+func trust(ctx context.Context, objects *s3.Client, bucket, key string) (trust.Source, error) {
 	pinned, err := os.ReadFile("roots.json")
 	if err != nil {
 		return nil, err
 	}
-	roots, err := keys.ParseRoots(pinned)
+	roots, err := trust.ParseRoots(pinned)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // Broken is an event that must be refused for exactly one Reason by a consumer that is configured as it says.
@@ -16,7 +17,7 @@ type Broken struct {
 	Reason envelope.Reason
 	JSON   []byte           // the event in the CloudEvents JSON format
 	Outer  *envelope.Outer  // what the transport says beside it; nil = nothing, but for envelope_mismatch
-	Trust  keys.Source      // the organisation's own, but for trust_unavailable
+	Trust  trust.Source     // the organisation's own, but for trust_unavailable
 	Policy *envelope.Policy // the organisation's own, but for not_encrypted
 
 	source, typ string       // what EventBridge says of it
@@ -90,7 +91,7 @@ func seconds(t time.Time) string { return mint.Quote(t.UTC().Format("2006-01-02T
 // noTrust is a Source that has no bundle.
 type noTrust struct{}
 
-func (noTrust) Bundle(context.Context) (*keys.Bundle, error) { return nil, keys.ErrUnavailable }
+func (noTrust) Bundle(context.Context) (*trust.Bundle, error) { return nil, trust.ErrUnavailable }
 
 // BrokenReasons are the reasons that there is a broken event for: all that opening an event can give, in the
 // order of envelope.Reasons.

@@ -10,7 +10,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/internal/testbed/cfntest"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // lasting is how long the outages are.
@@ -318,7 +318,7 @@ func TestTrustOutageInWhichAKeyIsRotatedIn(t *testing.T) {
 	l.settle()
 	known := len(l.quarantined())
 	l.pass(time.Minute)
-	list := []*keys.Key{l.key(orders), l.key(stock)}
+	list := []*trust.Key{l.key(orders), l.key(stock)}
 	orders.label = "b"
 	o.publish(24*time.Hour, append(list, l.key(orders))...)
 	var waiting []string

@@ -30,6 +30,7 @@ import (
 	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/keystest"
+	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/producer"
 	busbridge "github.com/sealbus/sealbus/producer/eventbridge"
 )
@@ -181,8 +182,8 @@ func (p *team) source() string { return "https://" + p.name + ".example/shop" }
 func (w *world) signer(p *team) *keys.LocalSigner { return keystest.Ed25519(w, p.name, p.label) }
 
 // key is what a bundle says of the key that the team has now.
-func (w *world) key(p *team) *keys.Key {
-	return &keys.Key{Verifier: w.signer(p).Verifier(), Producer: p.name, Sources: []string{"https://" + p.name + ".example/*"}, Types: []string{"*"}}
+func (w *world) key(p *team) *trust.Key {
+	return &trust.Key{Verifier: w.signer(p).Verifier(), Producer: p.name, Sources: []string{"https://" + p.name + ".example/*"}, Types: []string{"*"}}
 }
 
 // order is the data of every event: the event's own ID, so that also who gets it unverified can tell it.
