@@ -104,7 +104,7 @@ type Consumer struct {
 // handled a second time, with the same IdempotencyKey. Unsafe.AnyAge is refused for that reason, since every
 // claim is forgotten one day.
 func New(
-	name string, trust keys.Source, store replay.Store, policy *envelope.Policy, opts *Options,
+	name string, trust trust.Source, store replay.Store, policy *envelope.Policy, opts *Options,
 ) (*Consumer, error) {
 	c := &Consumer{name: name, store: store, counts: newCounts()}
 	if opts != nil {

@@ -13,6 +13,8 @@ import (
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/strictjson"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/session"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // statement is what a long-term key says of a session key: until when and for what it may sign.
@@ -29,7 +31,7 @@ var errStatement = errors.New("malformed delegation statement")
 
 // openDelegation verifies a delegation under the bundle's keys and returns the statement with the keys
 // that vouch for it. No key with the ID that it names: unknownKey.
-func openDelegation(raw []byte, bundle *keys.Bundle) (*statement, []*keys.Key, error) {
+func openDelegation(raw []byte, bundle *trust.Bundle) (*statement, []*trust.Key, error) {
 	v := vouchers.find(raw)
 	if v == nil {
 		var err error
@@ -41,7 +43,7 @@ func openDelegation(raw []byte, bundle *keys.Bundle) (*statement, []*keys.Key, e
 	if len(known) == 0 {
 		return nil, nil, unknownKey(v.keyID)
 	}
-	var delegators []*keys.Key
+	var delegators []*trust.Key
 	for _, k := range known {
 		if v.isBy(k.Verifier) {
 			delegators = append(delegators, k)
@@ -81,7 +83,7 @@ func parseStatement(doc []byte) (*statement, error) {
 		return nil, err
 	}
 	life := st.notAfter.Sub(st.notBefore)
-	if st.session == nil || st.notBefore.IsZero() || st.notAfter.IsZero() || life <= 0 || life > keys.MaxSessionLife {
+	if st.session == nil || st.notBefore.IsZero() || st.notAfter.IsZero() || life <= 0 || life > session.MaxLife {
 		return nil, errStatement
 	}
 	return st, nil
@@ -128,7 +130,7 @@ func readSeconds(r *strictjson.Reader) time.Time {
 func readScope(r *strictjson.Reader) []string {
 	var list []string
 	for a := r.Array(); r.Element(&a); {
-		if list = append(list, r.String()); len(list) > keys.MaxSessionScope { // each is compared with the event
+		if list = append(list, r.String()); len(list) > session.MaxPatterns { // each is compared with the event
 			r.Fail(errStatement)
 		}
 	}
@@ -160,7 +162,7 @@ func parseVoucher(raw []byte) (*voucher, error) {
 	if err != nil {
 		return nil, err
 	}
-	if env.PayloadType != keys.DelegationType || len(env.Signatures) != 1 || env.Signatures[0].Delegation != nil {
+	if env.PayloadType != session.DelegationType || len(env.Signatures) != 1 || env.Signatures[0].Delegation != nil {
 		return nil, errStatement
 	}
 	sig := &env.Signatures[0]
@@ -183,7 +185,7 @@ func (v *voucher) isBy(k *keys.Verifier) bool {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if len(v.by) < keys.MaxSharedAlias {
+	if len(v.by) < trust.MaxSharedAlias {
 		v.by = append(v.by, k.KeyID())
 	}
 	return true
@@ -207,8 +209,8 @@ func (v *voucher) read() (*statement, error) {
 
 // Bounds of the memory.
 const (
-	maxVouchers    = 1024                // producers' processes times two
-	maxVoucherSize = keys.MaxSessionText // bytes
+	maxVouchers    = 1024            // producers' processes times two
+	maxVoucherSize = session.MaxText // bytes
 )
 
 // vouchers are the genuine statements that were seen last. Looking one up instead of verifying it changes no

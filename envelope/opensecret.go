@@ -29,7 +29,7 @@ type secret struct {
 	message *jwe.Message     // all of the data, or
 	fields  []secretField    // its members
 	entries []jwe.WrappedKey // the recipients
-	bundle  *keys.Bundle     // that the event was judged by
+	bundle  *trust.Bundle    // that the event was judged by
 	now     func() time.Time
 
 	aad         []byte // what message must be bound to

@@ -201,16 +201,16 @@ func sessionRevoked(id string, bundle *trust.Bundle) bool {
 }
 
 // MaxNamelessTries is how many verifications one event may cost for signatures that name no key, all of them
-// together. A signature that names an alias may cost as many (keys.MaxSharedAlias).
+// together. A signature that names an alias may cost as many (trust.MaxSharedAlias).
 const MaxNamelessTries = 8
 
 // nameless verifies the signatures of one event that have no key ID, which DSSE calls a hint. Each is tried
 // under the keys that may have made it, in the order of their IDs, until one verifies it.
 type nameless struct {
-	bundle      *keys.Bundle
+	bundle      *trust.Bundle
 	source, typ string // that the event claims: only a key that may sign for them could count
 	left        int    // tries
-	candidates  map[int][]*keys.Key
+	candidates  map[int][]*trust.Key
 }
 
 const namelessFix = "have the producer write the ID of its key (the thumbprint, or an alias in the bundle) " +
@@ -249,7 +249,7 @@ func (n *nameless) verify(sig *dsse.Signature, pae []byte, list []valid) ([]vali
 
 // of is the keys that may have made a signature of so many bytes. It lists one key more than can be tried,
 // which stands for all others.
-func (n *nameless) of(size int) []*keys.Key {
+func (n *nameless) of(size int) []*trust.Key {
 	if size == 0 {
 		return nil
 	}
@@ -257,7 +257,7 @@ func (n *nameless) of(size int) []*keys.Key {
 	if !known {
 		found = n.bundle.Candidates(n.source, n.typ, size, MaxNamelessTries+1)
 		if n.candidates == nil {
-			n.candidates = map[int][]*keys.Key{}
+			n.candidates = map[int][]*trust.Key{}
 		}
 		n.candidates[size] = found
 	}

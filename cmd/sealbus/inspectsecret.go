@@ -9,11 +9,13 @@ import (
 	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/internal/peek"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/session"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // owners say whose keys are, by a bundle that was verified.
 type owners struct {
-	bundle *keys.Bundle // nil = nothing is known
+	bundle *trust.Bundle // nil = nothing is known
 	now    time.Time
 }
 
@@ -188,8 +190,8 @@ func (v *view) window(d *inspectedDelegation) string {
 	if err1 != nil || err2 != nil {
 		return text
 	}
-	if life := until.Sub(from); life > keys.MaxSessionLife {
-		return text + ": longer than " + formatDuration(keys.MaxSessionLife)
+	if life := until.Sub(from); life > session.MaxLife {
+		return text + ": longer than " + formatDuration(session.MaxLife)
 	}
 	switch {
 	case err3 != nil:
