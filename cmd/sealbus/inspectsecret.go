@@ -5,11 +5,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/internal/peek"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/session"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -190,8 +190,8 @@ func (v *view) window(d *inspectedDelegation) string {
 	if err1 != nil || err2 != nil {
 		return text
 	}
-	if life := until.Sub(from); life > envelope.MaxSessionLife {
-		return text + ": longer than " + formatDuration(envelope.MaxSessionLife)
+	if life := until.Sub(from); life > session.MaxLife {
+		return text + ": longer than " + formatDuration(session.MaxLife)
 	}
 	switch {
 	case err3 != nil:
