@@ -12,9 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/sealbus/sealbus/internal/b64"
-	"github.com/sealbus/sealbus/internal/jsonwrite"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // MinQuarantineKey is the shortest key that records are authenticated with, in bytes: as long as the MAC.
@@ -115,11 +113,11 @@ func marshalRecord(r *Record, key *macKey) ([]byte, error) {
 		{"format", clean.Message.Format.String()}, {"account", clean.Message.Account}, {"replay_name", clean.Message.ReplayName},
 		{"body", base64.StdEncoding.EncodeToString(clean.Message.Body)},
 	} {
-		doc = append(append(jsonwrite.AppendString(doc, m.name), ':'), jsonwrite.AppendString(nil, m.value)...)
+		doc = append(append(jsontext.AppendQuote(doc, m.name), ':'), jsontext.AppendQuote(nil, m.value)...)
 		doc = append(doc, ',')
 	}
 	doc = append(doc, `"mac":`...)
-	doc = jsonwrite.AppendString(doc, base64.StdEncoding.EncodeToString(key.mac(&clean)))
+	doc = jsontext.AppendQuote(doc, base64.StdEncoding.EncodeToString(key.mac(&clean)))
 	doc = append(doc, "}\n"...)
 	if len(doc) > MaxRecord {
 		return nil, fmt.Errorf("consumer: a quarantine record of %d bytes, at most %d can be read again", len(doc), MaxRecord)
@@ -159,7 +157,7 @@ func readRecord(doc []byte) (*sealedRecord, error) {
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrNotAuthentic, MaxRecord)
 	}
 	rec := &sealedRecord{first: true}
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	text := map[string]*string{
 		"consumer": &rec.Consumer, "reason": (*string)(&rec.Reason), "cause": &rec.Cause, "unverified_id": &rec.UnverifiedID,
 		"unverified_source": &rec.UnverifiedSource, "unverified_type": &rec.UnverifiedType, "account": &rec.Message.Account,
@@ -192,7 +190,7 @@ func readRecord(doc []byte) (*sealedRecord, error) {
 }
 
 // readAt reads a time in the one spelling that is written: the MAC covers the instant.
-func readAt(r *strictjson.Reader) time.Time {
+func readAt(r *jsontext.Decoder) time.Time {
 	text := r.String()
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if r.Err() == nil && (err != nil || formatAt(t) != text) {
@@ -201,7 +199,7 @@ func readAt(r *strictjson.Reader) time.Time {
 	return t
 }
 
-func readFormat(r *strictjson.Reader) Format {
+func readFormat(r *jsontext.Decoder) Format {
 	text := r.String()
 	for f, word := range formats {
 		if word == text {
@@ -212,15 +210,15 @@ func readFormat(r *strictjson.Reader) Format {
 	return CloudEvent
 }
 
-func readBase64(r *strictjson.Reader) []byte {
-	b, err := b64.AppendStd([]byte{}, r.Bytes())
+func readBase64(r *jsontext.Decoder) []byte {
+	b, err := jsontext.DecodeBase64([]byte{}, r.Bytes())
 	if err != nil {
 		r.Fail(err)
 	}
 	return b
 }
 
-// toUTF8 repairs s as jsonwrite does, byte by byte. The noncharacters U+FFFE and U+FFFF, which SQS takes in
+// toUTF8 repairs s as jsontext.AppendQuote does, byte by byte. The noncharacters U+FFFE and U+FFFF, which SQS takes in
 // no message, become U+FFFD too: what an event claims to be must not decide where its record can be kept.
 func toUTF8(s string) string {
 	return strings.Map(func(c rune) rune {

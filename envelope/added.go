@@ -8,9 +8,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/cejson"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // MaxIgnoreMembers bounds OpenOptions.IgnoreMembers: each is compared with every member of a detail.
@@ -88,8 +87,8 @@ const addedFix = "switch off what adds them to the detail, such as a tracer's in
 // lookAdded are the members of the detail that tracers are known to add, or that are named as if a tracer had
 // added them.
 func (d *delivery) lookAdded() (names []string) {
-	r := strictjson.NewReader(d.detail)
-	for obj := r.Object(); r.Member(&obj); r.Span() {
+	r := jsontext.NewDecoder(d.detail)
+	for obj := r.Object(); r.Member(&obj); r.ReadSpan() {
 		name := string(obj.Name)
 		if len(names) < maxReported && (slices.Contains(d.ignore, name) || isTracers(name)) {
 			names = append(names, name)
@@ -135,10 +134,10 @@ func (o *opening) numberHint(p *payload) string {
 	if o.in.Form != cejson.JSONData || o.in.Base64 {
 		return ""
 	}
-	_, err := canonical.Append(nil, o.in.Data)
-	e, _ := errors.AsType[*canonical.Error](err)
+	_, err := jsontext.AppendCanonical(nil, o.in.Data)
+	e, _ := errors.AsType[*jsontext.Error](err)
 	switch {
-	case e != nil && e.Kind == canonical.Number && p.profile != nil:
+	case e != nil && e.Fault == jsontext.Number && p.profile != nil:
 		return "digits of a number are what changed: something on the way prints numbers anew"
 	case err == nil && anyNumber(o.in.Data, func(text string) bool { return significantDigits(text) >= 15 }):
 		return "digits of a number may be what changed: " +

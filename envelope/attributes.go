@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/sealbus/sealbus/internal/b64"
 	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // AttributeType is a type of the CloudEvents type system.
@@ -120,7 +120,7 @@ func appendHashed(dst []byte, t AttributeType, text string) ([]byte, error) {
 			return dst, errNotCanonical
 		}
 	case Binary:
-		return b64.AppendStd(dst, []byte(text))
+		return jsontext.DecodeBase64(dst, []byte(text))
 	case Timestamp:
 		at, err := cejson.ParseTime(text)
 		if err != nil {

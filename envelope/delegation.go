@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/internal/cejson"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -57,7 +57,7 @@ func openDelegation(raw []byte, bundle *keys.Bundle) (*statement, []*keys.Key, e
 
 func parseStatement(doc []byte) (*statement, error) {
 	st := &statement{}
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	for obj := r.Object(); r.Member(&obj); {
 		switch string(obj.Name) {
 		case "session":
@@ -85,8 +85,8 @@ func parseStatement(doc []byte) (*statement, error) {
 }
 
 // readSession reads the session JWK: an Ed25519 key, with the thumbprint members only.
-func readSession(r *strictjson.Reader) *keys.Verifier {
-	raw := r.Raw()
+func readSession(r *jsontext.Decoder) *keys.Verifier {
+	raw := r.ReadValue()
 	if r.Err() != nil {
 		return nil
 	}
@@ -95,8 +95,8 @@ func readSession(r *strictjson.Reader) *keys.Verifier {
 		r.Fail(errStatement)
 		return nil
 	}
-	in := strictjson.NewReader(raw)
-	for obj := in.Object(); in.Member(&obj); in.Skip() {
+	in := jsontext.NewDecoder(raw)
+	for obj := in.Object(); in.Member(&obj); in.SkipValue() {
 		if n := string(obj.Name); n != "crv" && n != "kty" && n != "x" {
 			r.Fail(errStatement)
 		}
@@ -104,7 +104,7 @@ func readSession(r *strictjson.Reader) *keys.Verifier {
 	return v
 }
 
-func readSeconds(r *strictjson.Reader) time.Time {
+func readSeconds(r *jsontext.Decoder) time.Time {
 	text := r.String()
 	at, err := cejson.ParseTime(text)
 	if err != nil || cejson.FormatSeconds(at) != text {
@@ -113,7 +113,7 @@ func readSeconds(r *strictjson.Reader) time.Time {
 	return at
 }
 
-func readScope(r *strictjson.Reader) []string {
+func readScope(r *jsontext.Decoder) []string {
 	var list []string
 	for a := r.Array(); r.Element(&a); {
 		if list = append(list, r.String()); len(list) > keys.MaxSessionScope { // each is compared with the event

@@ -4,8 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sealbus/sealbus/internal/jsonwrite"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // MaxEncryptedFields bounds the encrypted members of one event: each is looked for in the data, and costs a
@@ -37,14 +36,14 @@ func (e *enc) append(dst []byte) []byte {
 	case e.whole:
 		return append(dst, `,"enc":"jwe"`...)
 	case len(e.pointers) > 0:
-		return jsonwrite.AppendStrings(append(dst, `,"enc":`...), e.texts())
+		return jsontext.AppendStrings(append(dst, `,"enc":`...), e.texts())
 	}
 	return dst
 }
 
 // readEnc reads "enc": "jwe", or the JSON Pointers of the encrypted members.
-func readEnc(r *strictjson.Reader) (e enc) {
-	if r.Kind() == '"' {
+func readEnc(r *jsontext.Decoder) (e enc) {
+	if r.PeekKind() == '"' {
 		if r.String() != "jwe" {
 			r.Fail(errors.New("sealbus: unknown enc"))
 		}

@@ -8,9 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/cejson"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -113,8 +112,8 @@ func (s *Sealed) checkEmbedded() error {
 	if s.ev.Form != cejson.JSONData || s.ev.Base64 || s.ev.Data[0] != '{' {
 		return &SealError{Member: "data", Problem: "the embedded layout carries a JSON object, and no Exact data: use the structured layout"}
 	}
-	r := strictjson.NewReader(s.ev.Data)
-	for obj := r.Object(); r.Member(&obj); r.Skip() {
+	r := jsontext.NewDecoder(s.ev.Data)
+	for obj := r.Object(); r.Member(&obj); r.SkipValue() {
 		if name := string(obj.Name); name == embeddedMember || name == "specversion" {
 			return &SealError{Member: "data", Problem: fmt.Sprintf("the embedded layout reserves the member %q: use the structured layout", name)}
 		}
@@ -225,7 +224,7 @@ func readDelivery(doc []byte) (*delivery, error) {
 		return nil, &cejson.Error{TooLarge: true, Msg: fmt.Sprintf("the delivery has more than %d bytes", maxDelivery)}
 	}
 	d := &delivery{}
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	for obj := r.Object(); r.Member(&obj); {
 		switch string(obj.Name) {
 		case "source":
@@ -235,9 +234,9 @@ func readDelivery(doc []byte) (*delivery, error) {
 		case "account":
 			d.account = r.String()
 		case "detail":
-			d.detail = r.Span()
+			d.detail = r.ReadSpan()
 		default:
-			r.Skip()
+			r.SkipValue()
 		}
 	}
 	if err := r.End(); err != nil {
@@ -271,10 +270,10 @@ func (d *delivery) event() (*cejson.Event, error) {
 
 // findLayout walks over the top level of the detail only; what it steps over is parsed later.
 func (d *delivery) findLayout() (structured bool, err error) {
-	r := strictjson.NewReader(d.detail)
+	r := jsontext.NewDecoder(d.detail)
 	for obj := r.Object(); r.Member(&obj); {
-		name, kind := string(obj.Name), r.Kind()
-		span := r.Span()
+		name, kind := string(obj.Name), r.PeekKind()
+		span := r.ReadSpan()
 		switch {
 		case name == "specversion":
 			structured = true
@@ -304,11 +303,12 @@ func (d *delivery) embedded() (*cejson.Event, error) {
 		return nil, errEmbeddedData
 	}
 	data := d.object(d.data)
-	end, isCanonical, err := canonical.Scan(data, 0)
-	if err != nil || end != len(data) {
+	r := jsontext.NewDecoder(data)
+	doc := r.ReadDocument()
+	if err := r.End(); err != nil {
 		return nil, &cejson.Error{Member: "detail", Msg: "malformed JSON", Err: err}
 	}
-	e.Form, e.Data, e.Canonical = cejson.JSONData, data, isCanonical
+	e.Form, e.Data, e.Canonical = cejson.JSONData, data, doc.IsCanonical
 	return e, nil
 }
 
@@ -338,8 +338,8 @@ func (d *delivery) withoutIgnored() []byte {
 
 // hasDataMember reports whether the object, which is known to be valid, has data in either form, be it empty.
 func hasDataMember(doc []byte) bool {
-	r := strictjson.NewReader(doc)
-	for obj := r.Object(); r.Member(&obj); r.Span() {
+	r := jsontext.NewDecoder(doc)
+	for obj := r.Object(); r.Member(&obj); r.ReadSpan() {
 		if name := string(obj.Name); name == "data" || name == "data_base64" {
 			return true
 		}

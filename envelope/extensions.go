@@ -3,8 +3,8 @@ package envelope
 import (
 	"errors"
 
-	"github.com/sealbus/sealbus/internal/b64"
 	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // checkExtensions compares the digest of the signed extensions and keeps their verified values.
@@ -129,7 +129,7 @@ func (o *opening) guessed(name, text string, binary bool) []byte {
 	if t == String {
 		if _, err := cejson.ParseTime(text); err == nil {
 			t = Timestamp
-		} else if _, err := b64.AppendStd(nil, []byte(text)); err == nil && binary {
+		} else if _, err := jsontext.DecodeBase64(nil, []byte(text)); err == nil && binary {
 			t = Binary
 		}
 	}

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/keys"
 )
@@ -56,7 +56,7 @@ var goLimits = map[string]int64{
 	"extensions":           cejson.MaxExtensions,
 	"name_chars":           cejson.MaxName,
 	"fraction_digits":      0,
-	"depth":                canonical.MaxDepth,
+	"depth":                jsontext.MaxDepth,
 	"signatures":           dsse.MaxSignatures,
 	"delegated_signatures": MaxDelegations,
 	"nameless_tries":       MaxNamelessTries,

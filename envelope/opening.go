@@ -9,11 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/b64"
-	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/howlong"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 )
@@ -65,7 +64,7 @@ func (o *opening) readMaterial() *Error {
 	if o.in.Material == "" {
 		return reject(ReasonUnsigned, "no attribute dssematerial")
 	}
-	doc, err := b64.AppendStd(o.docRoom[:0], []byte(o.in.Material))
+	doc, err := jsontext.DecodeBase64(o.docRoom[:0], []byte(o.in.Material))
 	if err != nil {
 		return reject(ReasonMalformed, "dssematerial is not strict base64")
 	}
@@ -280,7 +279,7 @@ func (o *opening) matchCore(p *payload, seconds []byte) bool {
 }
 
 func (o *opening) matchCanonical(p *payload, seconds, data []byte) bool {
-	form, err := canonical.Append(nil, data)
+	form, err := jsontext.AppendCanonical(nil, data)
 	return err == nil && o.matchData(p, seconds, form)
 }
 

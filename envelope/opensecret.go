@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/jwe"
-	"github.com/sealbus/sealbus/internal/strictjson"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -191,7 +191,7 @@ func (s *secret) readField(p *pointer, at span, found bool) *Error {
 	if !found || s.signed.Data[at.start] != '"' {
 		return reject(ReasonMalformed, "%s is not there, or no string", what)
 	}
-	text, _, err := strictjson.ReadString(s.signed.Data, at.start)
+	text, err := jsontext.AppendUnquote(nil, s.signed.Data[at.start:at.end])
 	if err != nil {
 		return reject(ReasonMalformed, "%s: %v", what, err)
 	}

@@ -7,10 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sealbus/sealbus/internal/b64"
 	"github.com/sealbus/sealbus/internal/cejson"
-	"github.com/sealbus/sealbus/internal/jsonwrite"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // payloadType is the DSSE payload type of the CloudEvents extension "Verifiable CloudEvents with DSSE".
@@ -54,7 +52,7 @@ func (p *payload) append(dst []byte) []byte {
 	dst = appendDigest(append(dst, `{"core":`...), &p.core)
 	if p.hasExt {
 		dst = appendDigest(append(dst, `,"ext":`...), &p.ext)
-		dst = jsonwrite.AppendStrings(append(dst, `,"signedextattrs":`...), p.names)
+		dst = jsontext.AppendStrings(append(dst, `,"signedextattrs":`...), p.names)
 	}
 	if p.profile != nil {
 		dst = p.profile.append(append(dst, `,"sealbus":`...))
@@ -63,16 +61,16 @@ func (p *payload) append(dst []byte) []byte {
 }
 
 func (p *profile) append(dst []byte) []byte {
-	dst = jsonwrite.AppendString(append(dst, `{"v":1,"producer":`...), p.producer)
+	dst = jsontext.AppendQuote(append(dst, `{"v":1,"producer":`...), p.producer)
 	if p.time != "" {
-		dst = jsonwrite.AppendString(append(dst, `,"time":`...), p.time)
+		dst = jsontext.AppendQuote(append(dst, `,"time":`...), p.time)
 	}
 	dst = append(dst, `,"types":[`...)
 	for i, t := range p.types {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = jsonwrite.AppendString(dst, t.String())
+		dst = jsontext.AppendQuote(dst, t.String())
 	}
 	dst = p.enc.append(append(dst, ']'))
 	if len(p.delegations) > 0 {
@@ -102,7 +100,7 @@ var errTooMany = errors.New("over the limit")
 // Texts that the event e has too are shared with it.
 func parsePayload(doc []byte, e *cejson.Event) (*payload, error) {
 	p := &payload{}
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	var hasCore, hasNames bool
 	for obj := r.Object(); r.Member(&obj); {
 		switch string(obj.Name) {
@@ -116,7 +114,7 @@ func parsePayload(doc []byte, e *cejson.Event) (*payload, error) {
 			p.profile = &p.profileRoom
 			p.profile.read(&r, e)
 		default:
-			r.Skip()
+			r.SkipValue()
 		}
 	}
 	if !hasCore {
@@ -135,10 +133,10 @@ func parsePayload(doc []byte, e *cejson.Event) (*payload, error) {
 	return p, nil
 }
 
-func readDigest(r *strictjson.Reader) (d digest) {
+func readDigest(r *jsontext.Decoder) (d digest) {
 	text := r.Bytes()
 	var room [48]byte
-	b, err := b64.AppendStd(room[:0], text)
+	b, err := jsontext.DecodeBase64(room[:0], text)
 	if err != nil || len(b) != len(d) {
 		r.Fail(errors.New("a SHA-256 digest in base64 was expected"))
 		return d
@@ -147,7 +145,7 @@ func readDigest(r *strictjson.Reader) (d digest) {
 }
 
 // readNames reads signedextattrs: attribute names, none twice, none of the core, not dssematerial.
-func readNames(r *strictjson.Reader, e *cejson.Event, names []string) []string {
+func readNames(r *jsontext.Decoder, e *cejson.Event, names []string) []string {
 	for a := r.Array(); r.Element(&a); {
 		name := shared(r.Bytes(), e)
 		switch {
@@ -179,8 +177,8 @@ func shared(text []byte, e *cejson.Event) string {
 }
 
 // read reads the member "sealbus". An unknown version is found before the members that it may have.
-func (p *profile) read(r *strictjson.Reader, e *cejson.Event) {
-	raw := r.Span() // checkVersion parses all of it
+func (p *profile) read(r *jsontext.Decoder, e *cejson.Event) {
+	raw := r.ReadSpan() // checkVersion parses all of it
 	if r.Err() != nil {
 		return
 	}
@@ -191,12 +189,12 @@ func (p *profile) read(r *strictjson.Reader, e *cejson.Event) {
 	if r.Fail(err); err != nil {
 		return
 	}
-	in := strictjson.NewReader(raw)
+	in := jsontext.NewDecoder(raw)
 	var hasTypes bool
 	for obj := in.Object(); in.Member(&obj); {
 		switch string(obj.Name) {
 		case "v":
-			in.Skip()
+			in.SkipValue()
 		case "producer":
 			p.producer = in.String()
 		case "time":
@@ -219,10 +217,10 @@ func (p *profile) read(r *strictjson.Reader, e *cejson.Event) {
 
 // checkVersion parses the whole member and looks at its version only.
 func checkVersion(raw []byte) error {
-	in := strictjson.NewReader(raw)
+	in := jsontext.NewDecoder(raw)
 	version := ""
 	for obj := in.Object(); in.Member(&obj); {
-		value := in.Raw()
+		value := in.ReadValue()
 		if string(obj.Name) == "v" {
 			version = string(value)
 		}
@@ -238,7 +236,7 @@ func checkVersion(raw []byte) error {
 	return nil
 }
 
-func readTime(r *strictjson.Reader, e *cejson.Event) string {
+func readTime(r *jsontext.Decoder, e *cejson.Event) string {
 	text := r.Bytes()
 	if r.Err() == nil && string(text) == e.Time && isCanonicalTime(e.Time) {
 		return e.Time
@@ -259,7 +257,7 @@ func isCanonicalTime(text string) bool {
 	return utc && !(strings.Contains(digits, ".") && strings.HasSuffix(digits, "0"))
 }
 
-func readTypes(r *strictjson.Reader, types []AttributeType) []AttributeType {
+func readTypes(r *jsontext.Decoder, types []AttributeType) []AttributeType {
 	for a := r.Array(); r.Element(&a); {
 		t, ok := cejson.ParseType(string(r.Bytes()))
 		if !ok || len(types) == cejson.MaxExtensions {
@@ -271,7 +269,7 @@ func readTypes(r *strictjson.Reader, types []AttributeType) []AttributeType {
 	return types
 }
 
-func readDelegations(r *strictjson.Reader) []digest {
+func readDelegations(r *jsontext.Decoder) []digest {
 	var list []digest
 	for a := r.Array(); r.Element(&a); {
 		d := readDigest(r)
@@ -292,7 +290,7 @@ func readDelegations(r *strictjson.Reader) []digest {
 }
 
 // checkProfile holds the members of our profile against each other.
-func (p *payload) checkProfile(r *strictjson.Reader) {
+func (p *payload) checkProfile(r *jsontext.Decoder) {
 	if p.profile == nil || p.profile.unknown || r.Err() != nil {
 		return
 	}

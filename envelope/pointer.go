@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // pointer is a JSON Pointer (RFC 6901) that was parsed.
@@ -97,7 +97,7 @@ func findAll(doc []byte, list []pointer) (at []span, found []bool) {
 	for i := range all {
 		all[i] = i
 	}
-	f.value(strictjson.SkipSpace(doc, 0), 0, all)
+	f.value(jsontext.SkipSpace(doc, 0), 0, all)
 	return f.at, f.found
 }
 
@@ -118,7 +118,7 @@ func (f *finding) value(i, depth int, wanted []int) {
 			deeper = append(deeper, n)
 			continue
 		}
-		end := strictjson.SpanEnd(f.doc, i)
+		end := jsontext.SpanEnd(f.doc, i)
 		f.at[n], f.found[n] = span{i, end}, end > i
 	}
 	if len(deeper) == 0 {
@@ -163,36 +163,24 @@ func (p pointer) isClear(doc []byte, encrypted []pointer) bool {
 		})
 		return clear
 	}
-	return walk(strictjson.SkipSpace(doc, 0), nil)
+	return walk(jsontext.SkipSpace(doc, 0), nil)
 }
 
 // eachChild calls do for the members or elements of the value at doc[i], until it returns false. Elements are
-// named in decimal without leading zeros, as RFC 6901 section 4 does.
+// named in decimal without leading zeros (RFC 6901 section 4).
 func eachChild(doc []byte, i int, do func(name []byte, at int) bool) {
-	isObject := i < len(doc) && doc[i] == '{'
-	if !isObject && (i >= len(doc) || doc[i] != '[') {
-		return
-	}
-	var room [20]byte
-	i = strictjson.SkipSpace(doc, i+1)
-	for n := int64(0); i < len(doc) && doc[i] != ']' && doc[i] != '}'; n++ {
-		name := strconv.AppendInt(room[:0], n, 10)
-		if isObject {
-			text, end, err := strictjson.ReadString(doc, i)
-			if err != nil {
-				return
-			}
-			name, i = text, strictjson.SkipSpace(doc, strictjson.SkipSpace(doc, end)+1) // the colon
+	d := jsontext.NewDecoder(doc[i:])
+	switch d.PeekKind() {
+	case '{':
+		for obj := d.Object(); d.Member(&obj) && do(obj.Name, i+d.InputOffset()); {
+			d.ReadSpan()
 		}
-		if !do(name, i) {
-			return
+	case '[':
+		var room [20]byte
+		a := d.Array()
+		for n := int64(0); d.Element(&a) && do(strconv.AppendInt(room[:0], n, 10), i+d.InputOffset()); n++ {
+			d.ReadSpan()
 		}
-		end := strictjson.SpanEnd(doc, i)
-		next := strictjson.SkipSpace(doc, end)
-		if end <= i || next >= len(doc) || doc[next] != ',' {
-			return
-		}
-		i = strictjson.SkipSpace(doc, next+1)
 	}
 }
 

@@ -13,10 +13,9 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
-	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
-	"github.com/sealbus/sealbus/internal/jsonwrite"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 )
@@ -276,14 +275,14 @@ func (s *sealing) canonicalise() error {
 	if s.ev.Canonical {
 		return nil
 	}
-	form, err := canonical.Append(make([]byte, 0, len(s.ev.Data)), s.ev.Data)
+	form, err := jsontext.AppendCanonical(make([]byte, 0, len(s.ev.Data)), s.ev.Data)
 	if err != nil {
 		e := &SealError{Member: "data", Problem: err.Error(), Err: err}
-		c, ok := errors.AsType[*canonical.Error](err)
+		c, ok := errors.AsType[*jsontext.Error](err)
 		if ok && s.opts.Encrypt != nil { // the names of its members are secret, too
 			e.Problem = fmt.Sprintf("%s, at byte %d", c.Msg, c.Offset)
 		}
-		if ok && c.Kind == canonical.Number {
+		if ok && c.Fault == jsontext.Number {
 			e.Problem += "; send the number as a string, or seal with Exact"
 		}
 		return e
@@ -348,7 +347,7 @@ func (s *sealing) payload(producer string, delegations []digest) *payload {
 // finish writes the wire and holds it against the limits that every consumer has.
 func (s *sealing) finish() (*Sealed, error) {
 	if s.ev.Form == cejson.JSONData && !s.ev.Base64 {
-		escaped := jsonwrite.EscapeForXML(s.ev.Data) // the digests are over the canonical form, which has them raw
+		escaped := jsontext.EscapeForXML(s.ev.Data) // the digests are over the canonical form, which has them raw
 		s.ev.Data, s.ev.Canonical = escaped, s.ev.Canonical && len(escaped) == len(s.ev.Data)
 	}
 	wire := s.ev.Append(make([]byte, 0, len(s.ev.Data)*4/3+len(s.ev.Material)+1<<10))

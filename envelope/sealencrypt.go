@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/sealbus/sealbus/internal/cejson"
-	"github.com/sealbus/sealbus/internal/jsonwrite"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/jwe"
 )
 
@@ -75,7 +75,7 @@ func (s *sealing) encryptFields(ctx context.Context, e *Encrypter, b *binding) e
 		if err != nil {
 			return encryptError(err)
 		}
-		f.text = jsonwrite.AppendText(nil, field)
+		f.text = jsontext.AppendQuote(nil, field)
 	}
 	s.ev.Data = replace(s.ev.Data, fields)
 	return s.setRecipients(key)

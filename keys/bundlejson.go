@@ -7,8 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/jsonwrite"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // Payload is the bundle as a JWK Set (RFC 7517 section 5) in canonical JSON: what the roots sign.
@@ -105,17 +104,17 @@ func (w *objectWriter) name(name string) {
 		w.dst = append(w.dst, ',')
 	}
 	w.later = true
-	w.dst = append(jsonwrite.AppendString(w.dst, name), ':')
+	w.dst = append(jsontext.AppendQuote(w.dst, name), ':')
 }
 
 func (w *objectWriter) string(name, value string) {
 	w.name(name)
-	w.dst = jsonwrite.AppendString(w.dst, value)
+	w.dst = jsontext.AppendQuote(w.dst, value)
 }
 
 func (w *objectWriter) strings(name string, list []string) {
 	w.name(name)
-	w.dst = jsonwrite.AppendStrings(w.dst, list)
+	w.dst = jsontext.AppendStrings(w.dst, list)
 }
 
 // time writes nothing for the zero time.
@@ -145,7 +144,7 @@ func ParseBundle(payload []byte) (*Bundle, error) {
 }
 
 func readBundle(payload []byte) (*Bundle, error) {
-	r := strictjson.NewReader(payload)
+	r := jsontext.NewDecoder(payload)
 	b := &Bundle{}
 	for obj := r.Object(); r.Member(&obj); {
 		b.readMember(string(obj.Name), &r)
@@ -167,7 +166,7 @@ func readBundle(payload []byte) (*Bundle, error) {
 
 var errNotCanonical = errors.New("not in canonical form: white space, order of members or keys, spelling of strings, or a member that says nothing")
 
-func (b *Bundle) readMember(name string, r *strictjson.Reader) {
+func (b *Bundle) readMember(name string, r *jsontext.Decoder) {
 	switch name {
 	case "version":
 		b.version = r.Int()
@@ -199,13 +198,13 @@ func (b *Bundle) checkPublished() error {
 	return nil
 }
 
-func (b *Bundle) readKeys(r *strictjson.Reader) {
+func (b *Bundle) readKeys(r *jsontext.Decoder) {
 	for a := r.Array(); r.Element(&a); {
 		if len(b.keys)+len(b.encryption) == MaxKeys {
 			r.Failf("more than %d keys", MaxKeys)
 			return
 		}
-		if err := b.readKey(r.Raw()); err != nil && r.Err() == nil {
+		if err := b.readKey(r.ReadValue()); err != nil && r.Err() == nil {
 			r.Failf("keys[%d]: %w", len(b.keys)+len(b.encryption), err)
 		}
 	}
@@ -213,7 +212,7 @@ func (b *Bundle) readKeys(r *strictjson.Reader) {
 
 // readKey reads an entry twice: only once its use is known is it clear whose members it has.
 func (b *Bundle) readKey(raw []byte) error {
-	r := strictjson.NewReader(raw)
+	r := jsontext.NewDecoder(raw)
 	jwk := readJWK(&r, nil)
 	if err := r.End(); err != nil {
 		return err
@@ -235,9 +234,9 @@ func (b *Bundle) readKey(raw []byte) error {
 }
 
 // readMembers reads the members that are ours, all of which read must know.
-func readMembers(raw []byte, read func(name string, r *strictjson.Reader) bool) error {
-	r := strictjson.NewReader(raw)
-	readJWK(&r, func(name string, r *strictjson.Reader) bool {
+func readMembers(raw []byte, read func(name string, r *jsontext.Decoder) bool) error {
+	r := jsontext.NewDecoder(raw)
+	readJWK(&r, func(name string, r *jsontext.Decoder) bool {
 		if !read(name, r) {
 			r.Failf("unknown member %q", clip(name))
 		}
@@ -246,7 +245,7 @@ func readMembers(raw []byte, read func(name string, r *strictjson.Reader) bool) 
 	return r.End()
 }
 
-func (k *Key) readMember(name string, r *strictjson.Reader) bool {
+func (k *Key) readMember(name string, r *jsontext.Decoder) bool {
 	switch name {
 	case "producer":
 		k.Producer = r.String()
@@ -266,7 +265,7 @@ func (k *Key) readMember(name string, r *strictjson.Reader) bool {
 	return true
 }
 
-func (s *Schedule) readMember(name string, r *strictjson.Reader) bool {
+func (s *Schedule) readMember(name string, r *jsontext.Decoder) bool {
 	switch name {
 	case "published":
 		s.Published = readTime(r)
@@ -301,7 +300,7 @@ func (k *Key) adopt(jwk *jwk) error {
 	return nil
 }
 
-func readRevocation(r *strictjson.Reader) *Revocation {
+func readRevocation(r *jsontext.Decoder) *Revocation {
 	rev := &Revocation{}
 	for obj := r.Object(); r.Member(&obj); {
 		switch name := string(obj.Name); name {
@@ -316,7 +315,7 @@ func readRevocation(r *strictjson.Reader) *Revocation {
 	return rev
 }
 
-func readTime(r *strictjson.Reader) time.Time {
+func readTime(r *jsontext.Decoder) time.Time {
 	text := r.String()
 	t, err := time.Parse(timeFormat, text)
 	if err != nil || t.IsZero() || t.Format(timeFormat) != text {
@@ -326,7 +325,7 @@ func readTime(r *strictjson.Reader) time.Time {
 	return t
 }
 
-func readSeconds(r *strictjson.Reader) time.Duration {
+func readSeconds(r *jsontext.Decoder) time.Duration {
 	n := r.Int()
 	if n < 1 || n > int64(MaxRefreshHint/time.Second) {
 		r.Failf("refresh_hint is not within 1 to %d seconds", int64(MaxRefreshHint/time.Second))

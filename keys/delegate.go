@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/internal/dsse"
-	"github.com/sealbus/sealbus/internal/jsonwrite"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
@@ -206,9 +206,9 @@ func (k *SessionKey) payload() []byte {
 	w.name("session")
 	w.dst = append(w.dst, k.Verifier().ThumbprintJWK()...)
 	w.name("sources")
-	w.dst = jsonwrite.AppendStrings(w.dst, k.scope.Sources)
+	w.dst = jsontext.AppendStrings(w.dst, k.scope.Sources)
 	w.name("types")
-	w.dst = jsonwrite.AppendStrings(w.dst, k.scope.Types)
+	w.dst = jsontext.AppendStrings(w.dst, k.scope.Types)
 	return w.close()
 }
 

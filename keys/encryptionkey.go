@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // EncryptionKey is what the trust bundle says of one encryption key of a consumer. It is immutable once in a
@@ -140,7 +140,7 @@ func (k *EncryptionKey) append(dst []byte) []byte {
 	return w.close()
 }
 
-func (k *EncryptionKey) readMember(name string, r *strictjson.Reader) bool {
+func (k *EncryptionKey) readMember(name string, r *jsontext.Decoder) bool {
 	switch name {
 	case "consumer":
 		k.Consumer = r.String()

@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/sealbus/sealbus/internal/filekind"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // PublicKey is a public key on its way from its owner to the people who keep the trust: as `sealbus keys
@@ -130,7 +130,7 @@ func splitJWKSet(doc []byte) ([][]byte, error) {
 	if !bytes.HasPrefix(bytes.TrimLeft(doc, " \t\r\n"), []byte("{")) {
 		return nil, errors.New("this is not a JSON object")
 	}
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	var docs [][]byte
 	isSet, isOther := false, false
 	for obj := r.Object(); r.Member(&obj); {
@@ -140,9 +140,9 @@ func splitJWKSet(doc []byte) ([][]byte, error) {
 			docs = readRaws(&r, MaxKeys)
 		case "producer", "consumer", "threshold", "version": // beside "keys": a keyring, roots or a bundle
 			isOther = true
-			r.Skip()
+			r.SkipValue()
 		default:
-			r.Skip()
+			r.SkipValue()
 		}
 	}
 	switch err := r.End(); {
@@ -193,9 +193,9 @@ func (k *PublicKey) readOwner(doc []byte) error {
 	if !hasOwner(doc, owner) {
 		return nil
 	}
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	var name string
-	readJWK(&r, func(member string, r *strictjson.Reader) bool {
+	readJWK(&r, func(member string, r *jsontext.Decoder) bool {
 		if member == owner {
 			name = r.String()
 			return true
@@ -218,8 +218,8 @@ func (k *PublicKey) readOwner(doc []byte) error {
 
 func hasOwner(doc []byte, owner string) bool {
 	found := false
-	r := strictjson.NewReader(doc)
-	for obj := r.Object(); r.Member(&obj); r.Skip() {
+	r := jsontext.NewDecoder(doc)
+	for obj := r.Object(); r.Member(&obj); r.SkipValue() {
 		found = found || string(obj.Name) == owner
 	}
 	return found

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/internal/filekind"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // MaxKeyringKeys bounds the keys of a keyring.
@@ -428,7 +428,7 @@ func (k *keyringKey) append(dst []byte) ([]byte, error) {
 
 // parseKeyring reads the decrypted keyring, only in canonical form.
 func parseKeyring(plain []byte) (*Keyring, error) {
-	r := strictjson.NewReader(plain)
+	r := jsontext.NewDecoder(plain)
 	k := &Keyring{}
 	var version int64
 	var raws [][]byte
@@ -459,14 +459,14 @@ func parseKeyring(plain []byte) (*Keyring, error) {
 	return k, k.adopt(raws, plain)
 }
 
-func readRaws(r *strictjson.Reader, most int) [][]byte {
+func readRaws(r *jsontext.Decoder, most int) [][]byte {
 	var list [][]byte
 	for a := r.Array(); r.Element(&a); {
 		if len(list) == most {
 			r.Failf("an array of more than %d entries", most)
 			return nil
 		}
-		list = append(list, r.Raw())
+		list = append(list, r.ReadValue())
 	}
 	return list
 }
@@ -492,12 +492,12 @@ func (k *Keyring) adopt(raws [][]byte, plain []byte) error {
 }
 
 func (k *Keyring) parseKey(raw []byte) (*keyringKey, error) {
-	r := strictjson.NewReader(raw)
+	r := jsontext.NewDecoder(raw)
 	key := &keyringKey{}
 	var jwk []byte
 	for obj := r.Object(); r.Member(&obj); {
 		if name := string(obj.Name); name == "jwk" {
-			jwk = r.Raw()
+			jwk = r.ReadValue()
 		} else if !key.schedule.readMember(name, &r) {
 			r.Failf("unknown member %q", clip(name))
 		}

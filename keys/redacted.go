@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/sealbus/sealbus/internal/jsonwrite"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 const redactedText = "[redacted]"
@@ -27,5 +27,5 @@ func redactedName(kind, id string) string {
 }
 
 func marshalRedacted(s fmt.Stringer) ([]byte, error) {
-	return jsonwrite.AppendString(nil, s.String()), nil
+	return jsontext.AppendQuote(nil, s.String()), nil
 }

@@ -9,7 +9,7 @@ import (
 	"os"
 
 	"github.com/sealbus/sealbus/internal/filekind"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // RootKey is a private root key. It signs bundles and roots files and is no Signer: it cannot sign events. It
@@ -125,7 +125,7 @@ func (k *RootKey) plain() ([]byte, error) {
 }
 
 func parseRootKey(plain []byte) (*RootKey, error) {
-	r := strictjson.NewReader(plain)
+	r := jsontext.NewDecoder(plain)
 	var version int64
 	var raw []byte
 	for obj := r.Object(); r.Member(&obj); {
@@ -133,7 +133,7 @@ func parseRootKey(plain []byte) (*RootKey, error) {
 		case "version":
 			version = r.Int()
 		case "root":
-			raw = r.Raw()
+			raw = r.ReadValue()
 		default:
 			r.Failf("unknown member %q", clip(name))
 		}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/filekind"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // MaxRoots bounds the root keys: no more could sign one envelope.
@@ -129,8 +129,8 @@ func (r *Roots) UnmarshalJSON(doc []byte) error {
 
 // isEnvelope reports whether doc is an object with a member "payloadType".
 func isEnvelope(doc []byte) bool {
-	r := strictjson.NewReader(doc)
-	for obj := r.Object(); r.Member(&obj); r.Skip() {
+	r := jsontext.NewDecoder(doc)
+	for obj := r.Object(); r.Member(&obj); r.SkipValue() {
 		if string(obj.Name) == "payloadType" {
 			return true
 		}
@@ -184,7 +184,7 @@ func parseRootsPayload(doc []byte) (*Roots, error) {
 	var version int64
 	var threshold int
 	var keys []*Verifier
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	for obj := r.Object(); r.Member(&obj); {
 		switch name := string(obj.Name); name {
 		case "version":
@@ -203,7 +203,7 @@ func parseRootsPayload(doc []byte) (*Roots, error) {
 	return NewRoots(version, threshold, keys...)
 }
 
-func readThreshold(r *strictjson.Reader) int {
+func readThreshold(r *jsontext.Decoder) int {
 	n := r.Int()
 	if n < 1 || n > MaxRoots {
 		r.Failf("threshold is not within 1 to %d", MaxRoots)
@@ -212,14 +212,14 @@ func readThreshold(r *strictjson.Reader) int {
 	return int(n)
 }
 
-func readRootKeys(r *strictjson.Reader) []*Verifier {
+func readRootKeys(r *jsontext.Decoder) []*Verifier {
 	var keys []*Verifier
 	for a := r.Array(); r.Element(&a); {
 		if len(keys) == MaxRoots {
 			r.Failf("more than %d keys", MaxRoots)
 			return nil
 		}
-		k, err := ParseJWK(r.Raw())
+		k, err := ParseJWK(r.ReadValue())
 		if err != nil {
 			r.Failf("keys[%d]: %w", len(keys), err)
 			return nil

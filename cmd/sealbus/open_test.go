@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/consumer"
-	"github.com/sealbus/sealbus/internal/canonical"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // samples are events in shapes that public sources document; see the README beside them.
@@ -50,7 +50,7 @@ func (p *sampleParts) content(t *testing.T) string {
 	case json.Unmarshal(p.Data, &text) == nil:
 		return text
 	}
-	form, err := canonical.Append(nil, p.Data)
+	form, err := jsontext.AppendCanonical(nil, p.Data)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,8 +5,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
-	"github.com/sealbus/sealbus/internal/jsonwrite"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // Append writes e in structured mode to dst: the attributes in a fixed order, the extensions in theirs,
@@ -26,7 +25,7 @@ func (e *Event) Append(dst []byte) []byte {
 		dst = append(dst, trimSpace(e.Data)...)
 	default:
 		dst = append(dst, `,"data":`...)
-		dst = jsonwrite.AppendText(dst, e.Data)
+		dst = jsontext.AppendQuote(dst, e.Data)
 	}
 	return append(dst, '}')
 }
@@ -39,7 +38,7 @@ func (e *Event) AppendAttributes(dst []byte) []byte {
 // appendAttributes leaves the object open.
 func (e *Event) appendAttributes(dst []byte) []byte {
 	dst = append(dst, `{"specversion":`...)
-	dst = jsonwrite.AppendText(dst, e.SpecVersion)
+	dst = jsontext.AppendQuote(dst, e.SpecVersion)
 	dst = appendMember(dst, "id", e.ID)
 	dst = appendMember(dst, "source", e.Source)
 	dst = appendMember(dst, "type", e.Type)
@@ -76,11 +75,11 @@ func appendMember(dst []byte, name, value string) []byte {
 	if value == "" {
 		return dst
 	}
-	return jsonwrite.AppendText(appendName(dst, name), value)
+	return jsontext.AppendQuote(appendName(dst, name), value)
 }
 
 func appendName(dst []byte, name string) []byte {
-	dst = jsonwrite.AppendText(append(dst, ','), name)
+	dst = jsontext.AppendQuote(append(dst, ','), name)
 	return append(dst, ':')
 }
 
@@ -101,8 +100,8 @@ func (e *Event) size() int {
 
 // trimSpace cuts off JSON white space around a JSON value.
 func trimSpace(b []byte) []byte {
-	b = b[strictjson.SkipSpace(b, 0):]
-	for len(b) > 0 && strictjson.SkipSpace(b, len(b)-1) == len(b) {
+	b = b[jsontext.SkipSpace(b, 0):]
+	for len(b) > 0 && jsontext.SkipSpace(b, len(b)-1) == len(b) {
 		b = b[:len(b)-1]
 	}
 	return b

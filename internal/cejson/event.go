@@ -108,7 +108,7 @@ type Event struct {
 	// it if it came as the member data, and exactly the decoded bytes if it came as data_base64.
 	Data []byte
 
-	// Canonical says that Data is JSONData in the canonical form of internal/canonical.
+	// Canonical says that Data is JSONData in the canonical form of internal/jsontext.
 	Canonical bool
 
 	// Base64 says that the data came, or shall go, as data_base64.
@@ -122,7 +122,7 @@ type Error struct {
 	TooLarge    bool   // a limit of this package is exceeded
 	Unsupported bool   // well formed, but the SDK's event cannot represent it
 	Msg         string
-	Err         error // the cause, if there is one: *canonical.Error or an error of strictjson
+	Err         error // the cause, if there is one: *jsontext.Error or another of jsontext
 }
 
 func (e *Error) Error() string {

@@ -1,15 +1,11 @@
 package cejson
 
 import (
-	"bytes"
-	"encoding/base64"
-	"errors"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/sealbus/sealbus/internal/canonical"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // Parse reads one event in structured mode (CloudEvents 1.0, JSON Event Format). Data aliases b, unless it
@@ -28,7 +24,7 @@ func parse(b []byte, sealed bool) (*Event, error) {
 	if len(b) > MaxEvent {
 		return nil, &Error{TooLarge: true, Msg: "the event is larger than 1 MiB"}
 	}
-	p := parser{r: strictjson.NewReader(b), e: &Event{}, sealed: sealed}
+	p := parser{r: jsontext.NewDecoder(b), e: &Event{}, sealed: sealed}
 	p.text.Grow(min(len(b), textGuess))
 	obj := p.r.Object()
 	for p.r.Member(&obj) {
@@ -51,7 +47,7 @@ func parse(b []byte, sealed bool) (*Event, error) {
 const textGuess = 2 << 10
 
 type parser struct {
-	r       strictjson.Reader
+	r       jsontext.Decoder
 	e       *Event
 	text    strings.Builder // backs every string of the event: one allocation for all of them
 	data    []byte          // the value of data, as it stands; nil if absent
@@ -63,7 +59,8 @@ type parser struct {
 func (p *parser) member(name []byte) {
 	switch string(name) {
 	case "data":
-		p.data, p.exact = p.r.Value()
+		doc := p.r.ReadDocument()
+		p.data, p.exact = doc.Value, doc.IsCanonical
 	case "data_base64":
 		if !p.null() {
 			p.encoded = p.r.Bytes()
@@ -130,7 +127,7 @@ func (p *parser) ignore(name []byte) {
 		p.r.Fail(errCaseTwin("", folded)) // which it is, the caller adds
 	case !p.full():
 		p.e.Ignored = append(p.e.Ignored, p.keep(name[:min(len(name), maxIgnoredName)]))
-		p.r.Skip()
+		p.r.SkipValue()
 	}
 }
 
@@ -145,11 +142,11 @@ func (p *parser) full() bool {
 
 // value reads the value of an extension attribute; "" is an absent one.
 func (p *parser) value() (Type, string) {
-	switch c := p.r.Kind(); {
+	switch c := p.r.PeekKind(); {
 	case c == 't' || c == 'f':
-		return Boolean, p.keep(p.r.Raw())
+		return Boolean, p.keep(p.r.ReadValue())
 	case c == '-' || '0' <= c && c <= '9':
-		raw := p.r.Raw()
+		raw := p.r.ReadValue()
 		if len(raw) > maxDigits || !plainInteger(string(raw)) {
 			p.r.Fail(&Error{Msg: "an Integer is a plain decimal of 32 bits"})
 			return 0, ""
@@ -180,10 +177,10 @@ func (p *parser) string(limit int) string {
 }
 
 func (p *parser) null() bool {
-	if p.r.Kind() != 'n' {
+	if p.r.PeekKind() != 'n' {
 		return false
 	}
-	p.r.Skip()
+	p.r.SkipValue()
 	return true
 }
 
@@ -240,7 +237,7 @@ func (e *Event) checkCore() error {
 }
 
 func (p *parser) setEncoded(json bool) error {
-	data, err := decodeBase64(p.encoded)
+	data, err := jsontext.DecodeBase64(nil, p.encoded)
 	if err != nil {
 		return &Error{Member: "data_base64", Err: err}
 	}
@@ -260,7 +257,7 @@ func (p *parser) setText() error {
 	if p.data[0] != '"' {
 		return &Error{Member: "data", Msg: "must be a string, or data_base64, since datacontenttype is not JSON"}
 	}
-	text, _, err := strictjson.ReadString(p.data, 0)
+	text, err := jsontext.AppendUnquote(nil, p.data)
 	if err != nil {
 		return &Error{Member: "data", Err: err}
 	}
@@ -340,39 +337,12 @@ func plainInteger(text string) bool {
 	return err == nil && string(strconv.AppendInt(plain[:0], n, 10)) == text
 }
 
-var (
-	strictBase64 = base64.StdEncoding.Strict()
-	errBase64    = errors.New("not standard padded base64")
-)
-
-// decodeBase64 decodes RFC 4648 base64: padded, zero trailing bits, and no line breaks, which
-// encoding/base64 would skip.
-func decodeBase64(text []byte) ([]byte, error) {
-	if bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0 {
-		return nil, errBase64
-	}
-	data := make([]byte, strictBase64.DecodedLen(len(text)))
-	n, err := strictBase64.Decode(data, text)
-	if err != nil {
-		return nil, errBase64
-	}
-	return data[:n:n], nil
-}
-
-var errAfterJSON = errors.New("bytes after the JSON value")
-
 // ScanJSON checks that data is one JSON value, with white space around it or not, and reports whether data
 // is its canonical form.
 func ScanJSON(data []byte) (isCanonical bool, err error) {
-	start := strictjson.SkipSpace(data, 0)
-	end, isCanonical, err := canonical.Scan(data, start)
-	if err != nil {
-		return false, err
-	}
-	if strictjson.SkipSpace(data, end) != len(data) {
-		return false, errAfterJSON
-	}
-	return isCanonical && end-start == len(data), nil
+	r := jsontext.NewDecoder(data)
+	doc := r.ReadDocument()
+	return doc.IsCanonical && len(doc.Value) == len(data), r.End()
 }
 
 // IsJSON reports whether data of this content type is JSON: the subtype is json or ends in +json, in any

@@ -2,6 +2,7 @@ package cejson
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sealbus/sealbus/internal/canonical"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // members makes an event of the required attributes and the members given, which come first.
@@ -162,7 +163,7 @@ var refusedData = []defect{
 	{name: "duplicate in data", in: members(`"data":{"a":[{"b":1,"\u0062":1}]},`), member: "data"},
 	{name: "invalid UTF-8 in data", in: members("\"data\":[\"\xff\"],"), member: "data"},
 	{name: "lone surrogate in data", in: members(`"data":["\udead"],`), member: "data"},
-	{name: "deep data", in: members(`"data":` + nested(canonical.MaxDepth+1) + `,`), member: "data"},
+	{name: "deep data", in: members(`"data":` + nested(jsontext.MaxDepth+1) + `,`), member: "data"},
 	{name: "both", in: members(`"data":1,"data_base64":"MQ==",`), member: "data_base64"},
 	{name: "both, null", in: members(`"data":null,"data_base64":"MQ==",`), member: "data_base64"},
 	{name: "both, empty", in: members(`"data":1,"data_base64":"",`), member: "data_base64"},
@@ -195,7 +196,7 @@ func extensions(n int) string {
 
 func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
 
-func b64(text string) string { return string(strictBase64.AppendEncode(nil, []byte(text))) }
+func b64(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
 
 // Inputs that cost a lot elsewhere: 10 MB is refused before it is looked at, what fits is refused at the
 // first thing wrong.
@@ -225,8 +226,8 @@ func TestParseBounds(t *testing.T) {
 		members(`"dssematerial":"` + strings.Repeat("A", MaxMaterial) + `",`),
 		members(extensions(MaxExtensions)),
 		members(extensions(MaxExtensions) + `"dssematerial":"e30=","nothing":null,"empty":"",`),
-		members(`"data":` + nested(canonical.MaxDepth) + `,`),
-		members(`"data_base64":"` + b64(nested(canonical.MaxDepth)) + `",`),
+		members(`"data":` + nested(jsontext.MaxDepth) + `,`),
+		members(`"data_base64":"` + b64(nested(jsontext.MaxDepth)) + `",`),
 		members(`"data":"` + strings.Repeat("x", MaxEvent-len(members(`"data":"",`))) + `",`),
 		members(`"` + strings.Repeat("n", 64) + `":"1",`),
 		members(`"x":2147483647,"y":-2147483648,"z":0,`),
@@ -414,7 +415,7 @@ func TestDataAliases(t *testing.T) {
 }
 
 func TestSplit(t *testing.T) {
-	deep := members(`"data":` + nested(canonical.MaxDepth) + `,`)
+	deep := members(`"data":` + nested(jsontext.MaxDepth) + `,`)
 	for _, test := range []struct {
 		in   string
 		want []string
@@ -495,8 +496,8 @@ func TestType(t *testing.T) {
 
 func TestErrorUnwraps(t *testing.T) {
 	_, err := Parse([]byte(members(`"data":{"a":1,"a":2},`)))
-	var cause *canonical.Error
-	if !errors.As(err, &cause) || cause.Kind != canonical.Duplicate || cause.Pointer != "/a" {
+	var cause *jsontext.Error
+	if !errors.As(err, &cause) || cause.Fault != jsontext.Duplicate || cause.Pointer != "/a" {
 		t.Errorf("no cause in %v", err)
 	}
 }

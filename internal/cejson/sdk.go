@@ -12,6 +12,8 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
+
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // FromSDK takes over an event of the SDK, without loss or not at all; an error is an *Error. Data aliases
@@ -409,7 +411,7 @@ func (a *Attribute) sdkValue() (any, error) {
 			return int32(n), nil
 		}
 	case Binary:
-		if data, err := decodeBase64([]byte(a.Value)); err == nil {
+		if data, err := jsontext.DecodeBase64(nil, []byte(a.Value)); err == nil {
 			return data, nil
 		}
 	case Timestamp:

@@ -3,19 +3,19 @@ package cejson
 import (
 	"fmt"
 
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // Split cuts a batch (CloudEvents 1.0, JSON Batch Format) into its elements, which alias b. Only their
 // boundaries are found: each is still to be read with Parse, which also checks its size. If every element
 // parses, b was valid JSON.
 func Split(b []byte) ([][]byte, error) {
-	i := strictjson.SkipSpace(b, 0)
+	i := jsontext.SkipSpace(b, 0)
 	if i == len(b) || b[i] != '[' {
 		return nil, &Error{Msg: "a batch is a JSON array"}
 	}
 	var events [][]byte
-	for i = strictjson.SkipSpace(b, i+1); ; {
+	for i = jsontext.SkipSpace(b, i+1); ; {
 		if len(events) == 0 && i < len(b) && b[i] == ']' {
 			break
 		}
@@ -27,12 +27,12 @@ func Split(b []byte) ([][]byte, error) {
 			return nil, &Error{Msg: fmt.Sprintf("element %d of the batch is not an object", len(events))}
 		}
 		events = append(events, b[i:end:end])
-		if i = strictjson.SkipSpace(b, end); i == len(b) || b[i] != ',' {
+		if i = jsontext.SkipSpace(b, end); i == len(b) || b[i] != ',' {
 			break
 		}
-		i = strictjson.SkipSpace(b, i+1)
+		i = jsontext.SkipSpace(b, i+1)
 	}
-	if i == len(b) || b[i] != ']' || strictjson.SkipSpace(b, i+1) != len(b) {
+	if i == len(b) || b[i] != ']' || jsontext.SkipSpace(b, i+1) != len(b) {
 		return nil, &Error{Msg: fmt.Sprintf("the array does not end after element %d of the batch", len(events)-1)}
 	}
 	return events, nil
@@ -77,13 +77,13 @@ func closingQuote(b []byte, i int) int {
 // and is for the rest like Split. It has no limit of its own: whoever reads b has one.
 func SplitSequence(b []byte) ([][]byte, error) {
 	var events [][]byte
-	for i := strictjson.SkipSpace(b, 0); i < len(b); {
+	for i := jsontext.SkipSpace(b, 0); i < len(b); {
 		end := skipObject(b, i)
 		if end < 0 {
 			return nil, &Error{Msg: fmt.Sprintf("what follows event %d is not a JSON object, or has no end", len(events))}
 		}
 		events = append(events, b[i:end:end])
-		i = strictjson.SkipSpace(b, end)
+		i = jsontext.SkipSpace(b, end)
 	}
 	return events, nil
 }

@@ -16,7 +16,7 @@ const module = "github.com/sealbus/sealbus"
 // table is design section 3: which of our packages each package may reach, directly or through others.
 // Entries are relative to the module; "internal/..." covers what is below.
 var table = map[string][]string{
-	"keys":                           {"internal/b64", "internal/canonical", "internal/dsse", "internal/filekind", "internal/howlong", "internal/jsonwrite", "internal/nilcheck", "internal/strictjson"},
+	"keys":                           {"internal/dsse", "internal/filekind", "internal/howlong", "internal/jsontext", "internal/nilcheck"},
 	"envelope":                       {"keys", "internal/..."},
 	"producer":                       {"keys", "envelope", "internal/..."},
 	"producer/eventbridge":           {"keys", "envelope", "producer", "internal/..."},
@@ -38,17 +38,14 @@ var table = map[string][]string{
 	"internal/localaws":              {},
 	"internal/localaws/localawstest": {},
 	"internal/awsname":               {},
-	"internal/b64":                   {},
-	"internal/canonical":             {},
+	"internal/jsontext":              {},
 	"internal/howlong":               {},
-	"internal/jsonwrite":             {},
 	"internal/lossy":                 {"internal/testbed/racing"},
 	"internal/nilcheck":              {},
-	"internal/strictjson":            {"internal/canonical"},
-	"internal/filekind":              {"internal/canonical", "internal/strictjson"},
-	"internal/dsse":                  {"internal/b64", "internal/canonical", "internal/jsonwrite", "internal/strictjson"},
-	"internal/jwe":                   {"internal/b64", "internal/canonical", "internal/jsonwrite", "internal/strictjson"},
-	"internal/cejson":                {"internal/canonical", "internal/jsonwrite", "internal/strictjson", "internal/b64"},
+	"internal/filekind":              {"internal/jsontext"},
+	"internal/dsse":                  {"internal/jsontext"},
+	"internal/jwe":                   {"internal/jsontext"},
+	"internal/cejson":                {"internal/jsontext"},
 }
 
 // core is what a webhook receiver or a consumer Lambda links.

@@ -6,9 +6,8 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/sealbus/sealbus/internal/b64"
-	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // Fit says whether the event has the digest that the payload states. It proves nothing: whoever changes an
@@ -44,7 +43,7 @@ func (s *Sealed) fitCoreWithout() {
 	}
 	without := *s.Event
 	without.Data = s.kept
-	_, without.Canonical, _ = canonical.Scan(s.kept, 0) // it was read as part of the whole
+	without.Canonical = jsontext.Value(s.kept).IsCanonical() // it was read as part of the whole
 	whole := s.Event
 	s.Event = &without
 	if s.Core = s.fitCore(); s.Core == FitNone {
@@ -76,7 +75,7 @@ func (s *Sealed) fitCore() Fit {
 	if e.Form != cejson.JSONData {
 		return FitNone
 	}
-	form, err := canonical.Append(nil, e.Data)
+	form, err := jsontext.AppendCanonical(nil, e.Data)
 	head.add(form)
 	if err == nil && head.equal(s.Payload.Core) {
 		return FitCanonical
@@ -125,7 +124,7 @@ func hashedText(typ, text string) ([]byte, bool) {
 		n, err := strconv.ParseInt(text, 10, 32)
 		return []byte(text), err == nil && strconv.FormatInt(n, 10) == text
 	case cejson.Binary:
-		raw, err := b64.AppendStd(nil, []byte(text))
+		raw, err := jsontext.DecodeBase64(nil, []byte(text))
 		return raw, err == nil
 	case cejson.Timestamp:
 		at, err := cejson.ParseTime(text)

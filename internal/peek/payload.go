@@ -4,10 +4,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sealbus/sealbus/internal/b64"
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -31,7 +30,7 @@ type Payload struct {
 
 func readPayload(doc []byte) (*Payload, error) {
 	p := &Payload{}
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	for obj := r.Object(); r.Member(&obj); {
 		switch string(obj.Name) {
 		case "core":
@@ -43,7 +42,7 @@ func readPayload(doc []byte) (*Payload, error) {
 		case "sealbus":
 			p.readProfile(&r)
 		default:
-			r.Skip()
+			r.SkipValue()
 		}
 	}
 	if p.Core == nil {
@@ -55,7 +54,7 @@ func readPayload(doc []byte) (*Payload, error) {
 	return p, r.End()
 }
 
-func (p *Payload) readProfile(r *strictjson.Reader) {
+func (p *Payload) readProfile(r *jsontext.Decoder) {
 	for obj := r.Object(); r.Member(&obj); {
 		switch string(obj.Name) {
 		case "v":
@@ -78,9 +77,9 @@ func (p *Payload) readProfile(r *strictjson.Reader) {
 }
 
 // readEnc reads what is encrypted: "jwe", or the pointers of members.
-func (p *Payload) readEnc(r *strictjson.Reader) {
+func (p *Payload) readEnc(r *jsontext.Decoder) {
 	switch {
-	case r.Kind() == '[':
+	case r.PeekKind() == '[':
 		if p.Fields = readStrings(r); p.Fields == nil {
 			r.Fail(errors.New("sealbus: enc is empty"))
 		}
@@ -89,8 +88,8 @@ func (p *Payload) readEnc(r *strictjson.Reader) {
 	}
 }
 
-func readDigest(r *strictjson.Reader) []byte {
-	sum, err := b64.AppendStd(nil, r.Bytes())
+func readDigest(r *jsontext.Decoder) []byte {
+	sum, err := jsontext.DecodeBase64(nil, r.Bytes())
 	if err != nil || len(sum) != 32 {
 		r.Fail(errors.New("a SHA-256 digest in base64 was expected"))
 		return nil
@@ -99,7 +98,7 @@ func readDigest(r *strictjson.Reader) []byte {
 }
 
 // readStrings reads a list that a consumer bounds by the number of extensions.
-func readStrings(r *strictjson.Reader) []string {
+func readStrings(r *jsontext.Decoder) []string {
 	var list []string
 	for a := r.Array(); r.Element(&a); {
 		if list = append(list, r.String()); len(list) > cejson.MaxExtensions {
@@ -132,7 +131,7 @@ func readDelegation(raw []byte) *Delegation {
 		return &Delegation{Problem: err.Error()}
 	}
 	d := &Delegation{By: env.Signatures[0].KeyID}
-	r := strictjson.NewReader(env.Payload)
+	r := jsontext.NewDecoder(env.Payload)
 	for obj := r.Object(); r.Member(&obj); {
 		switch string(obj.Name) {
 		case "session":
@@ -155,8 +154,8 @@ func readDelegation(raw []byte) *Delegation {
 	return d
 }
 
-func readThumbprint(r *strictjson.Reader) string {
-	key, err := keys.ParseJWK(r.Raw())
+func readThumbprint(r *jsontext.Decoder) string {
+	key, err := keys.ParseJWK(r.ReadValue())
 	if err != nil {
 		r.Fail(err)
 		return ""

@@ -11,9 +11,9 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/sealbus/sealbus/internal/b64"
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // Layout is how the event lay in the document.
@@ -102,7 +102,7 @@ func (s *Sealed) problem(format string, args ...any) {
 
 // readMaterial reads the DSSE envelope, its signatures and its payload.
 func (s *Sealed) readMaterial() error {
-	doc, err := b64.AppendStd(nil, []byte(s.Event.Material))
+	doc, err := jsontext.DecodeBase64(nil, []byte(s.Event.Material))
 	if err != nil {
 		return errors.New("dssematerial is not strict base64")
 	}

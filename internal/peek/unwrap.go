@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/cejson"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // maxDocument bounds what is looked at: the largest event and what EventBridge adds around it.
@@ -39,16 +38,16 @@ func unwrap(doc []byte, ignore []string) (*Sealed, error) {
 func readOuter(doc []byte) (outer *Outer, detail []byte, err error) {
 	outer = &Outer{}
 	var structured bool
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	for obj := r.Object(); r.Member(&obj); {
 		name := string(obj.Name)
-		text := r.Kind() == '"'
+		text := r.PeekKind() == '"'
 		switch {
 		case name == "specversion":
 			structured = true
-			r.Skip()
+			r.SkipValue()
 		case name == "detail":
-			detail = r.Span()
+			detail = r.ReadSpan()
 		case name == "source" && text:
 			outer.Source = r.String()
 		case name == "detail-type" && text:
@@ -58,7 +57,7 @@ func readOuter(doc []byte) (outer *Outer, detail []byte, err error) {
 		case name == "replay-name" && text:
 			outer.Replay = r.String()
 		default:
-			r.Span()
+			r.ReadSpan()
 		}
 	}
 	if structured {
@@ -72,10 +71,10 @@ func (s *Sealed) readDetail(detail []byte) error {
 	var structured bool
 	var attributes []byte
 	var data, kept []byte
-	r := strictjson.NewReader(detail)
+	r := jsontext.NewDecoder(detail)
 	for obj := r.Object(); r.Member(&obj); {
-		name, kind := string(obj.Name), r.Kind()
-		span := r.Span()
+		name, kind := string(obj.Name), r.PeekKind()
+		span := r.ReadSpan()
 		structured = structured || name == "specversion"
 		if name == "cloudevent" && kind == '{' {
 			attributes = span
@@ -122,7 +121,7 @@ func embedded(attributes, data []byte) (*cejson.Event, error) {
 	if e.Form != cejson.NoData {
 		return nil, errors.New(`"cloudevent" carries data`)
 	}
-	_, isCanonical, err := canonical.Scan(data, 0)
+	isCanonical, err := cejson.ScanJSON(data)
 	e.Form, e.Data, e.Canonical = cejson.JSONData, data, isCanonical
 	return e, err
 }

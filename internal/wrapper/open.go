@@ -4,7 +4,7 @@ import (
 	"bytes"
 
 	"github.com/sealbus/sealbus/internal/cejson"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // Opened is the one event in a wrapper.
@@ -57,10 +57,10 @@ func (o *Opened) Anonymous() []byte {
 		return o.Body
 	}
 	out := append(make([]byte, 0, len(o.Body)), '{')
-	r := strictjson.NewReader(o.Body)
+	r := jsontext.NewDecoder(o.Body)
 	for obj := r.Object(); r.Member(&obj); {
 		name := string(obj.Name)
-		r.Span()
+		r.ReadSpan()
 		if name == "account" || name == "replay-name" {
 			continue
 		}

@@ -1,4 +1,4 @@
-package canonical
+package jsontext
 
 import (
 	"bytes"
@@ -27,7 +27,7 @@ func addSeeds(f *testing.F) {
 func FuzzCanonical(f *testing.F) {
 	addSeeds(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		got, err := Append(nil, text)
+		got, err := AppendCanonical(nil, text)
 		theirs, theirErr := jcs.Transform(text)
 		if err != nil {
 			checkRefusal(t, text, err, theirErr)
@@ -56,13 +56,13 @@ func checkRefusal(t *testing.T, text []byte, err, theirErr error) {
 	if !errors.As(err, &e) || e.Offset < 0 || e.Offset > len(text) || len(e.Pointer) > maxPointer+len("…") {
 		t.Fatalf("%q: %v", text, err)
 	}
-	if theirErr == nil && e.Kind != Number && e.Kind != Depth {
+	if theirErr == nil && e.Fault != Number && e.Fault != Depth {
 		t.Fatalf("%q is refused, and not by jcs: %v", text, err)
 	}
-	if e.Kind == Syntax && json.Valid(text) {
+	if e.Fault == Syntax && json.Valid(text) {
 		t.Fatalf("%q is valid: %v", text, err)
 	}
-	if e.Kind == Number && reasonable(text) {
+	if e.Fault == Number && reasonable(text) {
 		if form, ok := reference(text); ok {
 			t.Fatalf("%q is %q: %v", text, form, err)
 		}
@@ -73,18 +73,18 @@ func checkRefusal(t *testing.T, text []byte, err, theirErr error) {
 func FuzzScan(f *testing.F) {
 	addSeeds(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		form, err := Append(nil, text)
-		end, canonical, scanErr := Scan(text, 0)
+		form, err := AppendCanonical(nil, text)
+		end, canonical, scanErr := scan(text, 0)
 		var e *Error
-		refused := errors.As(err, &e) && e.Kind == Number
-		start := skipSpace(text, 0)
+		refused := errors.As(err, &e) && e.Fault == Number
+		start := SkipSpace(text, 0)
 		if start > 0 {
 			if scanErr == nil {
-				t.Fatalf("Scan(%q): white space is no value", text)
+				t.Fatalf("scan(%q): white space is no value", text)
 			}
-			end, canonical, scanErr = Scan(text, start)
+			end, canonical, scanErr = scan(text, start)
 		}
-		whole := scanErr == nil && skipSpace(text, end) == len(text)
+		whole := scanErr == nil && SkipSpace(text, end) == len(text)
 		if whole != (err == nil || refused) {
 			t.Fatalf("%q: Scan says %d %v, Append %v", text, end, scanErr, err)
 		}
@@ -93,10 +93,10 @@ func FuzzScan(f *testing.F) {
 		}
 		value := text[start:end]
 		if !json.Valid(value) {
-			t.Fatalf("Scan(%q) took %q", text, value)
+			t.Fatalf("scan(%q) took %q", text, value)
 		}
 		if whole && canonical != (err == nil && bytes.Equal(form, value)) {
-			t.Fatalf("Scan(%q): canonical %v, Append makes %q", text, canonical, form)
+			t.Fatalf("scan(%q): canonical %v, Append makes %q", text, canonical, form)
 		}
 	})
 }

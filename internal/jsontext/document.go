@@ -1,4 +1,48 @@
-package canonical
+package jsontext
+
+import "slices"
+
+// Document is a JSON value that was read strictly and that knows its canonical form: writing it does not
+// read the value again. It aliases the text that it was read from.
+type Document struct {
+	Value       Value
+	IsCanonical bool // Value is in canonical form
+
+	text    []byte // Value is text[start:end]
+	start   int
+	end     int
+	members *index // nil: all objects are in order
+	refused bool   // some number has no canonical form
+}
+
+// AppendCanonical appends the canonical form. On an error, always an *Error with the Fault Number, dst comes
+// back as it was.
+func (d *Document) AppendCanonical(dst []byte) ([]byte, error) {
+	if d.refused {
+		s := scanner{b: d.text, keep: true, numbers: fatal} // finds the number
+		s.read(d.start)
+		return dst, s.err()
+	}
+	dst = slices.Grow(dst, len(d.Value))
+	if d.IsCanonical {
+		return append(dst, d.Value...), nil
+	}
+	e := emitter{b: d.text, dst: dst, index: d.members}
+	e.span(d.start, d.end, 0)
+	return e.dst, nil
+}
+
+// AppendCanonical appends the canonical form of the JSON text to dst. White space around the value is allowed.
+// The two must not overlap, since the canonical form may be the longer one (1e20). On an error, always an
+// *Error, dst comes back as it was. The Fault is Number only if nothing else is wrong with the text.
+func AppendCanonical(dst, text []byte) ([]byte, error) {
+	d := NewDecoder(text)
+	doc := d.ReadDocument()
+	if err := d.End(); err != nil {
+		return dst, err
+	}
+	return doc.AppendCanonical(dst)
+}
 
 // emitter writes the canonical form of a text that was read without error, numbers included.
 type emitter struct {

@@ -1,4 +1,4 @@
-package canonical
+package jsontext
 
 import (
 	"bufio"
@@ -42,12 +42,12 @@ func checkNumber(t *testing.T, text, want string) {
 	t.Helper()
 	if want == "" {
 		checkError(t, []byte("[0,"+text+"]"), Number, "/1")
-	} else if got, err := Append(nil, []byte(text)); err != nil || string(got) != want {
+	} else if got, err := AppendCanonical(nil, []byte(text)); err != nil || string(got) != want {
 		t.Errorf("%.60s: got %.60s, %v; want %s", text, got, err, want)
 	}
-	end, canonical, err := Scan([]byte(text), 0)
+	end, canonical, err := scan([]byte(text), 0)
 	if end != len(text) || canonical != (text == want) || err != nil {
-		t.Errorf("Scan(%.60s): %d %v %v", text, end, canonical, err)
+		t.Errorf("scan(%.60s): %d %v %v", text, end, canonical, err)
 	}
 }
 
@@ -99,8 +99,8 @@ func TestMillionFloats(t *testing.T) {
 		if !ok || string(got) != want {
 			t.Fatalf("%s: %s %v, want %s", text, got, ok, want)
 		}
-		if end, canonical, err := Scan(got, 0); end != len(got) || !canonical || err != nil {
-			t.Fatalf("Scan(%s): %d %v %v", got, end, canonical, err)
+		if end, canonical, err := scan(got, 0); end != len(got) || !canonical || err != nil {
+			t.Fatalf("scan(%s): %d %v %v", got, end, canonical, err)
 		}
 	}
 }

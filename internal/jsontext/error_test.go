@@ -1,4 +1,4 @@
-package canonical
+package jsontext
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 
 var broken = []struct {
 	text    string
-	kind    Kind
+	fault   Fault
 	pointer string
 	offset  int
 }{
@@ -103,35 +103,35 @@ var broken = []struct {
 
 func TestErrors(t *testing.T) {
 	for _, test := range broken {
-		_, err := Append(nil, []byte(test.text))
-		checkFault(t, "Append", test.text, err, test.kind, test.pointer, test.offset)
+		_, err := AppendCanonical(nil, []byte(test.text))
+		checkFault(t, "Append", test.text, err, test.fault, test.pointer, test.offset)
 	}
 }
 
 // Scan says the same about all that is wrong within the value; what follows is not its business.
 func TestScanErrors(t *testing.T) {
 	for _, test := range broken {
-		end, ok, err := Scan([]byte(test.text), 0)
+		end, ok, err := scan([]byte(test.text), 0)
 		if err == nil {
-			if test.kind != Syntax || end != len(strings.TrimRight(test.text[:test.offset], " ")) {
-				t.Errorf("Scan(%.80q): %d, no error", test.text, end)
+			if test.fault != Syntax || end != len(strings.TrimRight(test.text[:test.offset], " ")) {
+				t.Errorf("scan(%.80q): %d, no error", test.text, end)
 			}
 			continue
 		}
 		if end != 0 || ok {
-			t.Errorf("Scan(%.80q): %d %v with an error", test.text, end, ok)
+			t.Errorf("scan(%.80q): %d %v with an error", test.text, end, ok)
 		}
 		if !strings.HasPrefix(test.text, " ") {
-			checkFault(t, "Scan", test.text, err, test.kind, test.pointer, test.offset)
+			checkFault(t, "Scan", test.text, err, test.fault, test.pointer, test.offset)
 		}
 	}
 }
 
-func checkFault(t *testing.T, what, text string, err error, kind Kind, pointer string, offset int) {
+func checkFault(t *testing.T, what, text string, err error, fault Fault, pointer string, offset int) {
 	t.Helper()
 	var e *Error
-	if !errors.As(err, &e) || e.Kind != kind || e.Pointer != pointer || e.Offset != offset {
-		t.Errorf("%s(%.80q): %v, want %v at %q, offset %d", what, text, err, kind, pointer, offset)
+	if !errors.As(err, &e) || e.Fault != fault || e.Pointer != pointer || e.Offset != offset {
+		t.Errorf("%s(%.80q): %v, want %v at %q, offset %d", what, text, err, fault, pointer, offset)
 	}
 }
 
@@ -148,7 +148,7 @@ func TestNumberErrors(t *testing.T) {
 func TestErrorLeavesDst(t *testing.T) {
 	dst := append(make([]byte, 0, 64), "kept"...)
 	for _, text := range []string{`[1,`, `[1e400]`, `{"b":1,"a":1,"b":2}`} {
-		got, err := Append(dst, []byte(text))
+		got, err := AppendCanonical(dst, []byte(text))
 		if err == nil || string(got) != "kept" {
 			t.Errorf("%s: %q, %v", text, got, err)
 		}
@@ -157,7 +157,7 @@ func TestErrorLeavesDst(t *testing.T) {
 
 func TestPointerIsBounded(t *testing.T) {
 	for _, name := range []string{strings.Repeat("k", 1<<20), strings.Repeat("é", 1<<20), strings.Repeat("/", 300), strings.Repeat("k", 255)} {
-		_, err := Append(nil, []byte(`{"`+name+`":{"`+name+`":[1e400]}}`))
+		_, err := AppendCanonical(nil, []byte(`{"`+name+`":{"`+name+`":[1e400]}}`))
 		var e *Error
 		if !errors.As(err, &e) || len(e.Pointer) > maxPointer+len("…") || len(e.Pointer) < maxPointer-2 || !strings.HasSuffix(e.Pointer, "…") {
 			t.Fatalf("%.20s: %.600v", name, err)
@@ -170,16 +170,16 @@ func TestPointerIsBounded(t *testing.T) {
 }
 
 func TestErrorText(t *testing.T) {
-	_, err := Append(nil, []byte(`{"pin\u001b\u000a":{"a":"secret","a":"secret"}}`))
+	_, err := AppendCanonical(nil, []byte(`{"pin\u001b\u000a":{"a":"secret","a":"secret"}}`))
 	for _, bad := range []string{"secret", "\x1b", "\n"} {
 		if strings.Contains(err.Error(), bad) {
 			t.Errorf("%q holds %q", err.Error(), bad)
 		}
 	}
-	if !strings.Contains(err.Error(), `/a"`) || !strings.HasPrefix(err.Error(), "canonical: ") {
+	if !strings.Contains(err.Error(), `/a"`) || !strings.HasPrefix(err.Error(), "JSON: ") {
 		t.Errorf("%q does not say where", err.Error())
 	}
-	if Kind(0).String() != "Kind(0)" || Kind(99).String() != "Kind(99)" || Number.String() != "number" {
-		t.Error("Kind.String")
+	if Fault(0).String() != "Fault(0)" || Fault(99).String() != "Fault(99)" || Number.String() != "number" {
+		t.Error("Fault.String")
 	}
 }

@@ -1,4 +1,4 @@
-package canonical
+package jsontext
 
 import (
 	"fmt"
@@ -42,7 +42,7 @@ func BenchmarkScan(b *testing.B) {
 			b.SetBytes(int64(len(bm.text)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, ok, err := Scan(bm.text, 0); !ok || err != nil {
+				if _, ok, err := scan(bm.text, 0); !ok || err != nil {
 					b.Fatal(ok, err)
 				}
 			}
@@ -66,7 +66,7 @@ func benchmarkAppend(b *testing.B, text []byte) {
 	var dst []byte
 	for b.Loop() {
 		var err error
-		if dst, err = Append(dst[:0], text); err != nil {
+		if dst, err = AppendCanonical(dst[:0], text); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,8 +1,4 @@
-package canonical
-
-import (
-	"unicode/utf8"
-)
+package jsontext
 
 // scanner is one strict walk over a text. Its methods take the index at which something begins and return
 // the index after it, or -1 after fail.
@@ -11,8 +7,11 @@ import (
 // do not ascend it gives up (unordered), and a second walk collects names to sort them.
 type scanner struct {
 	b       []byte
-	whole   bool // only white space may follow the value, and the order of members is wanted
+	depth   int  // of the objects and arrays around the value
+	keep    bool // the order of members is wanted
 	numbers numberMode
+
+	end int // of the value
 
 	canonical bool // so far
 	unordered bool
@@ -20,10 +19,10 @@ type scanner struct {
 	tiny      int    // numbers that are slow to convert
 	members   *index // nil in the first walk
 
-	kind Kind
-	at   int
-	msg  string
-	path []segment // from the fault outwards
+	fault Fault
+	at    int
+	msg   string
+	path  []segment // from the fault outwards
 }
 
 // numberMode says what a walk does about numbers that have no canonical form.
@@ -38,43 +37,42 @@ const (
 // segment is one step of the path to a fault: a member, by the offset of its name, or an element.
 type segment struct{ name, element int }
 
-func (s *scanner) fail(kind Kind, at int, msg string) int {
-	s.kind, s.at, s.msg = kind, at, msg
+func (s *scanner) fail(fault Fault, at int, msg string) int {
+	s.fault, s.at, s.msg = fault, at, msg
 	return -1
 }
 
 // within passes a failure on to the enclosing value.
 func (s *scanner) within(at segment) int {
-	if s.kind != 0 {
+	if s.fault != 0 {
 		s.path = append(s.path, at)
 	}
 	return -1
 }
 
 func (s *scanner) err() error {
-	return &Error{Kind: s.kind, Pointer: pointer(s.b, s.path), Offset: s.at, Msg: s.msg}
+	return &Error{Fault: s.fault, Pointer: pointer(s.b, s.path), Offset: s.at, Msg: s.msg}
 }
 
-// read reads the value at i.
+// read reads the value at i and returns its end, or -1.
 func (s *scanner) read(i int) int {
 	s.canonical, s.unordered, s.members, s.tiny = true, false, nil, 0
-	end := s.text(i)
+	s.end = s.value(i, s.depth)
 	if s.unordered {
-		s.canonical, s.members, s.tiny = false, &index{keep: s.whole}, 0
-		end = s.text(i)
+		s.canonical, s.members, s.tiny = false, &index{keep: s.keep}, 0
+		s.end = s.value(i, s.depth)
 	}
-	return end
+	return s.end
 }
 
-func (s *scanner) text(i int) int {
-	end := s.value(i, 0)
-	if end < 0 || !s.whole {
-		return end
+// scan reads the value at b[i] and returns the index after it, and whether it is in canonical form. It
+// allocates nothing for canonical input. A number without a canonical form is merely not canonical here.
+func scan(b []byte, i int) (end int, isCanonical bool, err error) {
+	s := scanner{b: b}
+	if end = s.read(i); end < 0 {
+		return i, false, s.err()
 	}
-	if rest := skipSpace(s.b, end); rest < len(s.b) {
-		return s.fail(Syntax, rest, "something follows the JSON value")
-	}
-	return end
+	return end, s.canonical, nil
 }
 
 // peek is the byte at i, or 0, which is no JSON token, at the end.
@@ -89,16 +87,9 @@ func (s *scanner) space(i int) int {
 	if i < len(s.b) && s.b[i] > ' ' {
 		return i
 	}
-	end := skipSpace(s.b, i)
+	end := SkipSpace(s.b, i)
 	s.canonical = s.canonical && end == i
 	return end
-}
-
-func skipSpace(b []byte, i int) int {
-	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
-		i++
-	}
-	return i
 }
 
 // value reads the value at i, which stands inside depth containers.
@@ -219,46 +210,12 @@ func (s *scanner) close(o openObject, end int) int {
 }
 
 func (s *scanner) string(i int) int {
-	start := i + 1
-	var wide uint64 // non-zero once a byte beyond ASCII was seen
-	for i = start; ; {
-		var w uint64
-		i, w = plain(s.b, i)
-		wide |= w
-		switch s.peek(i) {
-		case '"':
-			if wide != 0 && !utf8.Valid(s.b[start:i]) {
-				return s.fail(UTF8, start+invalidUTF8(s.b[start:i]), "a string is not valid UTF-8")
-			}
-			return i + 1
-		case '\\':
-			if i = s.escape(i); i < 0 {
-				return -1
-			}
-		default:
-			if i >= len(s.b) {
-				return s.fail(Syntax, i, "the text ends inside a string")
-			}
-			return s.fail(Syntax, i, "a control character in a string is not escaped")
-		}
+	l := readLiteral(s.b, i)
+	if l.fault != 0 {
+		return s.fail(l.fault, l.end, l.message(s.b))
 	}
-}
-
-func (s *scanner) escape(i int) int {
-	switch s.peek(i + 1) {
-	case '"', '\\', 'b', 'f', 'n', 'r', 't':
-		return i + 2
-	}
-	r, end, kind := unescape(s.b, i)
-	switch kind {
-	case Syntax:
-		return s.fail(kind, i, "not an escape sequence of JSON")
-	case Surrogate:
-		return s.fail(kind, i, "half of a surrogate pair stands alone")
-	}
-	var spelled [6]byte
-	s.canonical = s.canonical && string(appendRune(spelled[:0], r)) == string(s.b[i:end])
-	return end
+	s.canonical = s.canonical && l.canonical
+	return l.end
 }
 
 func (s *scanner) number(i int) int {

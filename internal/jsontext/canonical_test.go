@@ -1,4 +1,4 @@
-package canonical
+package jsontext
 
 import (
 	"bytes"
@@ -21,11 +21,11 @@ func TestRFC8785Files(t *testing.T) {
 		if filepath.Base(input) == "values.json" {
 			text = exactValues(t, text)
 		}
-		got, err := Append(nil, text)
+		got, err := AppendCanonical(nil, text)
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s:\n got %s %v\nwant %s", input, got, err, want)
 		}
-		if end, ok, err := Scan(want, 0); end != len(want) || !ok || err != nil {
+		if end, ok, err := scan(want, 0); end != len(want) || !ok || err != nil {
 			t.Errorf("%s: Scan of the output: %d %v %v", input, end, ok, err)
 		}
 	}
@@ -48,11 +48,11 @@ func readFile(t *testing.T, name string) []byte {
 	return b
 }
 
-func checkError(t *testing.T, text []byte, kind Kind, pointer string) {
+func checkError(t *testing.T, text []byte, fault Fault, pointer string) {
 	t.Helper()
-	_, err := Append(nil, text)
+	_, err := AppendCanonical(nil, text)
 	var e *Error
-	if !errors.As(err, &e) || e.Kind != kind || e.Pointer != pointer {
-		t.Errorf("Append(%.80q): %v, want %v at %q", text, err, kind, pointer)
+	if !errors.As(err, &e) || e.Fault != fault || e.Pointer != pointer {
+		t.Errorf("Append(%.80q): %v, want %v at %q", text, err, fault, pointer)
 	}
 }

@@ -1,4 +1,4 @@
-package strictjson
+package jsontext
 
 import (
 	"encoding/json"
@@ -7,14 +7,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/sealbus/sealbus/internal/canonical"
 )
 
 // read walks a whole document through Object, Member, Array and Element, as a codec does, and writes what
 // it saw.
-func read(r *Reader, out *strings.Builder) {
-	switch r.Kind() {
+func read(r *Decoder, out *strings.Builder) {
+	switch r.PeekKind() {
 	case '{':
 		out.WriteByte('{')
 		for obj := r.Object(); r.Member(&obj); {
@@ -32,18 +30,18 @@ func read(r *Reader, out *strings.Builder) {
 	case '"':
 		fmt.Fprintf(out, "%q", r.String())
 	default:
-		out.Write(r.Raw())
+		out.Write(r.ReadValue())
 	}
 }
 
 func walk(doc string) (string, error) {
 	var out strings.Builder
-	r := NewReader([]byte(doc))
+	r := NewDecoder([]byte(doc))
 	read(&r, &out)
 	return out.String(), r.End()
 }
 
-func TestReader(t *testing.T) {
+func TestDecoder(t *testing.T) {
 	for doc, want := range map[string]string{
 		` {"a" : [ 1 , true,null,"x\u00e9\ud83d\ude00\n"] , "b":{} } `: `{"a":[1 true null "xé😀\n" ]"b":{}}`,
 		`[]`:                 `[]`,
@@ -57,7 +55,7 @@ func TestReader(t *testing.T) {
 			t.Errorf("%s: got %s, %v", doc, got, err)
 		}
 	}
-	for _, doc := range []string{nested(canonical.MaxDepth), manyMembers(16, "last"), manyMembers(17, "last"), manyMembers(40, "last")} {
+	for _, doc := range []string{nested(MaxDepth), manyMembers(16, "last"), manyMembers(17, "last"), manyMembers(40, "last")} {
 		if _, err := walk(doc); err != nil {
 			t.Errorf("%.60s: %v", doc, err)
 		}
@@ -76,7 +74,7 @@ func manyMembers(n int, last string) string {
 	return b.String() + `"` + last + `":0}`
 }
 
-func TestReaderRefuses(t *testing.T) {
+func TestDecoderRefuses(t *testing.T) {
 	docs := []string{
 		``, ` `, `{`, `[`, `"`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1,`, `{"a":1,}`, `{,}`, `{"a" 1}`, `{a:1}`, `{1:1}`, `{"a":1 "b":1}`,
 		`[1`, `[1,`, `[1,]`, `[,]`, `[1 2]`, `[1}`, `{"a":1]`, `1 2`, `{}{}`, `[]]`, "{}\x00", `nul`, `tru`, `+1`, `01`, `.5`, `1.`, `-`,
@@ -85,7 +83,7 @@ func TestReaderRefuses(t *testing.T) {
 		`"\x"`, `"\u12"`, `"\u12g4"`, `"\`, `"\u`, `"\"`, "\"\n\"", "\"\x00\"", "\"\\\n\"", "\"\\n\n\"",
 		"\"\xff\"", "\"\xc3\"", "\"\xed\xa0\x80\"", "\"\\n\xff\"", "\"\xc3\\u00a9\"", "{\"\xff\":1}",
 		`"\ud800"`, `"\udc00"`, `"\ud800\ud800"`, `"\ud800x"`, `"\ud800\n"`, `"\ud800\u"`, `"\ud800\u12"`, `{"\ud800":1}`,
-		nested(canonical.MaxDepth + 1), strings.Repeat(`{"a":`, 65) + `1` + strings.Repeat(`}`, 65),
+		nested(MaxDepth + 1), strings.Repeat(`{"a":`, 65) + `1` + strings.Repeat(`}`, 65),
 		strings.Repeat("[", 1<<20), strings.Repeat(`{"a":`, 1<<20),
 	}
 	for n := 2; n < 40; n++ { // around the number of names that are kept without a map
@@ -98,24 +96,26 @@ func TestReaderRefuses(t *testing.T) {
 	}
 }
 
-func TestReadStringErrors(t *testing.T) {
-	for in, want := range map[string]error{
-		`x`: ErrString, `"`: ErrString, `"\q"`: ErrString, "\"\x01\"": ErrString,
-		"\"\xff\"": ErrUTF8, "\"\\n\xff\"": ErrUTF8,
-		`"\ud800"`: ErrSurrogate, `"\ud800\u0041"`: ErrSurrogate, `"\udfff"`: ErrSurrogate,
+func TestAppendUnquoteErrors(t *testing.T) {
+	for in, want := range map[string]Fault{
+		`x`: Syntax, `"`: Syntax, `"\q"`: Syntax, "\"\x01\"": Syntax, ``: Syntax, `""x`: Syntax, ` ""`: Syntax, `"" `: Syntax,
+		"\"\xff\"": UTF8, "\"\\n\xff\"": UTF8,
+		`"\ud800"`: Surrogate, `"\ud800\u0041"`: Surrogate, `"\udfff"`: Surrogate,
 	} {
-		if text, _, err := ReadString([]byte(in), 0); !errors.Is(err, want) || text != nil {
+		text, err := AppendUnquote([]byte("kept"), []byte(in))
+		if e, ok := err.(*Error); !ok || e.Fault != want || string(text) != "kept" {
 			t.Errorf("%q: got %q, %v; want %v", in, text, err, want)
 		}
-	}
-	if _, _, err := ReadString([]byte(`""`), 2); !errors.Is(err, ErrString) {
-		t.Errorf("past the end: %v", err)
+		d := NewDecoder([]byte(in))
+		if text := d.Bytes(); d.End() == nil && strings.TrimSpace(in) == in {
+			t.Errorf("%q: the decoder got %q", in, text)
+		}
 	}
 }
 
 func TestBytesAlias(t *testing.T) {
 	doc := []byte(`["plain","esc\u0061ped"]`)
-	r := NewReader(doc)
+	r := NewDecoder(doc)
 	array := r.Array()
 	r.Element(&array)
 	plain := r.Bytes()
@@ -132,13 +132,13 @@ func TestBytesAlias(t *testing.T) {
 
 func TestInt(t *testing.T) {
 	for doc, want := range map[string]int64{`0`: 0, `-1`: -1, ` 9223372036854775807 `: 1<<63 - 1, `-9223372036854775808`: -1 << 63} {
-		r := NewReader([]byte(doc))
+		r := NewDecoder([]byte(doc))
 		if got := r.Int(); got != want || r.End() != nil {
 			t.Errorf("%s: got %d, %v", doc, got, r.End())
 		}
 	}
 	for _, doc := range []string{``, `-0`, `1.0`, `1e2`, `01`, `"1"`, `true`, `null`, `9223372036854775808`} {
-		r := NewReader([]byte(doc))
+		r := NewDecoder([]byte(doc))
 		if got := r.Int(); r.End() == nil {
 			t.Errorf("%s: got %d", doc, got)
 		}
@@ -147,7 +147,7 @@ func TestInt(t *testing.T) {
 
 func TestIntDoesNotQuote(t *testing.T) {
 	for _, doc := range []string{`"5ecret"`, `5.5ecret`, `12345.5`, `{"5ecret":1}`} {
-		r := NewReader([]byte(doc))
+		r := NewDecoder([]byte(doc))
 		r.Int()
 		if err := r.End(); err == nil || strings.Contains(err.Error(), "5ecret") || strings.Contains(err.Error(), "12345") {
 			t.Errorf("%s: %v", doc, err)
@@ -155,20 +155,20 @@ func TestIntDoesNotQuote(t *testing.T) {
 	}
 }
 
-// Raw counts what is around a value, Value does not.
+// ReadValue counts what is around a value, ReadDocument does not.
 func TestDepth(t *testing.T) {
 	for _, test := range []struct {
 		depth int
 		value bool
 		ok    bool
 	}{{63, false, true}, {64, false, false}, {64, true, true}, {65, true, false}} {
-		r := NewReader([]byte(`{"a":` + strings.Repeat(`["]\"",`, test.depth-1) + `[]` + strings.Repeat("]", test.depth-1) + `}`))
+		r := NewDecoder([]byte(`{"a":` + strings.Repeat(`["]\"",`, test.depth-1) + `[]` + strings.Repeat("]", test.depth-1) + `}`))
 		obj := r.Object()
 		r.Member(&obj)
 		if test.value {
-			r.Value()
+			r.ReadDocument()
 		} else {
-			r.Skip()
+			r.SkipValue()
 		}
 		if r.Member(&obj); (r.End() == nil) != test.ok {
 			t.Errorf("%+v: %v", test, r.End())
@@ -176,11 +176,11 @@ func TestDepth(t *testing.T) {
 	}
 }
 
-func TestValueCanonical(t *testing.T) {
+func TestDocumentCanonical(t *testing.T) {
 	for doc, want := range map[string]bool{` {"a":1,"b":2} `: true, `{"b":2,"a":1}`: false, `{"a": 1}`: false, `1.0`: false, `"x"`: true} {
-		r := NewReader([]byte(doc))
-		if raw, got := r.Value(); got != want || string(raw) != strings.TrimSpace(doc) || r.End() != nil {
-			t.Errorf("%s: got %s, %v, %v", doc, raw, got, r.End())
+		r := NewDecoder([]byte(doc))
+		if got := r.ReadDocument(); got.IsCanonical != want || string(got.Value) != strings.TrimSpace(doc) || r.End() != nil {
+			t.Errorf("%s: got %s, %v, %v", doc, got.Value, got.IsCanonical, r.End())
 		}
 	}
 }
@@ -189,14 +189,14 @@ func TestSpanAndSince(t *testing.T) {
 	for _, value := range []string{
 		`1`, `-1.5e+3`, `true`, `null`, `"]\\\"}"`, `{}`, `[]`, `{"a":[1,{"b":"}"}], "c" : null}`, strings.Repeat("[", 1000) + strings.Repeat("]", 1000),
 	} {
-		r := NewReader([]byte(`{"first":0, "a" : ` + value + ` , "last":2}`))
+		r := NewDecoder([]byte(`{"first":0, "a" : ` + value + ` , "last":2}`))
 		obj := r.Object()
 		r.Member(&obj)
-		if r.Skip(); string(r.Since(&obj)) != `"first":0` {
+		if r.SkipValue(); string(r.Since(&obj)) != `"first":0` {
 			t.Errorf("got %q", r.Since(&obj))
 		}
 		r.Member(&obj)
-		if span := r.Span(); string(span) != value {
+		if span := r.ReadSpan(); string(span) != value {
 			t.Errorf("got %.60q, want %.60q", span, value)
 		}
 		if since := strings.TrimSpace(string(r.Since(&obj))); since != `"a" : `+value {
@@ -210,10 +210,10 @@ func TestSpanAndSince(t *testing.T) {
 
 func TestSpanRefuses(t *testing.T) {
 	for _, value := range []string{``, `,`, `:`, `,5`, `:5`, `]`, `"`, `"\`, `"\"`, `[`, `{"a":`, `{"}`, `[1`} {
-		r := NewReader([]byte(`{"a":` + value + `}`))
+		r := NewDecoder([]byte(`{"a":` + value + `}`))
 		obj := r.Object()
 		r.Member(&obj)
-		r.Span()
+		r.ReadSpan()
 		if r.Member(&obj); r.End() == nil {
 			t.Errorf("%s was taken for a value", value)
 		}
@@ -226,13 +226,13 @@ func TestSpanRefuses(t *testing.T) {
 // The first error stays, and nothing is read after it.
 func TestErrorSticks(t *testing.T) {
 	first := errors.New("first")
-	r := NewReader([]byte(`{"a":[1,"x"]}`))
+	r := NewDecoder([]byte(`{"a":[1,"x"]}`))
 	obj := r.Object()
 	r.Fail(first)
 	r.Failf("second")
 	array := r.Array()
-	raw, isCanonical := r.Value()
-	if r.Member(&obj) || r.Element(&array) || r.Kind() != 0 || r.String() != "" || r.Bytes() != nil || r.Int() != 0 || r.Raw() != nil || raw != nil || isCanonical {
+	whole := r.ReadDocument()
+	if r.Member(&obj) || r.Element(&array) || r.PeekKind() != 0 || r.String() != "" || r.Bytes() != nil || r.Int() != 0 || r.ReadValue() != nil || whole.Value != nil || whole.IsCanonical {
 		t.Error("something was read after an error")
 	}
 	if r.Err() != first || r.End() != first {
@@ -247,7 +247,7 @@ func TestErrorsAreShort(t *testing.T) {
 			t.Errorf("an error of %d bytes", len(err.Error()))
 		}
 	}
-	r := NewReader([]byte(strings.Repeat("1", 1<<16)))
+	r := NewDecoder([]byte(strings.Repeat("1", 1<<16)))
 	if r.Int(); r.Err() == nil || len(r.Err().Error()) > 300 {
 		t.Error("no short error for a long number")
 	}
@@ -256,17 +256,17 @@ func TestErrorsAreShort(t *testing.T) {
 func TestSmallObjectsAllocateNothing(t *testing.T) {
 	doc := []byte(manyMembers(16, "last"))
 	if n := testing.AllocsPerRun(100, func() {
-		r := NewReader(doc)
+		r := NewDecoder(doc)
 		for obj := r.Object(); r.Member(&obj); {
-			r.Skip()
+			r.SkipValue()
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
-// What is accepted is JSON, with the strings that encoding/json has; and the walk agrees with one Value
-// over the whole document.
+// What is accepted is JSON, with the strings that encoding/json has; and the walk agrees with one
+// ReadDocument over the whole text.
 func FuzzReader(f *testing.F) {
 	files, err := filepath.Glob("testdata/fuzz/FuzzReader/*")
 	if err != nil || len(files) == 0 {
@@ -277,10 +277,10 @@ func FuzzReader(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		_, err := walk(string(doc))
-		whole := NewReader(doc)
-		raw, _ := whole.Value()
+		whole := NewDecoder(doc)
+		raw := whole.ReadDocument().Value
 		if (err == nil) != (whole.End() == nil) {
-			t.Fatalf("the walk says %v, Value says %v", err, whole.End())
+			t.Fatalf("the walk says %v, ReadDocument says %v", err, whole.End())
 		}
 		if err != nil {
 			return
@@ -290,7 +290,7 @@ func FuzzReader(f *testing.F) {
 		}
 		var text string
 		if json.Unmarshal(raw, &text) == nil && raw[0] == '"' {
-			if got, end, err := ReadString(raw, 0); err != nil || end != len(raw) || string(got) != text {
+			if got, err := AppendUnquote(nil, raw); err != nil || string(got) != text {
 				t.Fatalf("got %q, %v; encoding/json has %q", got, err, text)
 			}
 		}

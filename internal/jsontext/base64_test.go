@@ -1,4 +1,4 @@
-package b64
+package jsontext
 
 import (
 	"bytes"
@@ -39,7 +39,7 @@ func TestStrict(t *testing.T) {
 		for kind, f := range map[string]struct {
 			decode decoder
 			ok     bool
-		}{"std": {AppendStd, c.std}, "url": {AppendURL, c.url}, "either": {AppendEither, c.either}} {
+		}{"std": {DecodeBase64, c.std}, "url": {DecodeBase64URL, c.url}, "either": {DecodeBase64Either, c.either}} {
 			prefix := []byte("kept")
 			got, err := f.decode(prefix, []byte(c.text))
 			if (err == nil) != f.ok {
@@ -57,13 +57,13 @@ func FuzzOneTextPerValue(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
-		if v, err := AppendStd(nil, src); err == nil && base64.StdEncoding.EncodeToString(v) != string(src) {
+		if v, err := DecodeBase64(nil, src); err == nil && base64.StdEncoding.EncodeToString(v) != string(src) {
 			t.Errorf("std: %q is not the text of its value", src)
 		}
-		if v, err := AppendURL(nil, src); err == nil && base64.RawURLEncoding.EncodeToString(v) != string(src) {
+		if v, err := DecodeBase64URL(nil, src); err == nil && base64.RawURLEncoding.EncodeToString(v) != string(src) {
 			t.Errorf("url: %q is not the text of its value", src)
 		}
-		if v, err := AppendEither(nil, src); err == nil && base64.StdEncoding.EncodeToString(v) != string(src) &&
+		if v, err := DecodeBase64Either(nil, src); err == nil && base64.StdEncoding.EncodeToString(v) != string(src) &&
 			base64.URLEncoding.EncodeToString(v) != string(src) {
 			t.Errorf("either: %q is not a text of its value", src)
 		}

@@ -1,15 +1,14 @@
-package jsonwrite
+package jsontext
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
-
-	"github.com/sealbus/sealbus/internal/canonical"
 )
 
-func TestAppendString(t *testing.T) {
+func TestAppendQuote(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                       `""`,
 		"plain":                  `"plain"`,
@@ -19,7 +18,7 @@ func TestAppendString(t *testing.T) {
 		"a\xffb\xe2\x82":         "\"a\uFFFDb\uFFFD\uFFFD\"",
 		"\uFFFD":                 "\"\uFFFD\"",
 	} {
-		if got := string(AppendString(nil, in)); got != want {
+		if got := string(AppendQuote(nil, in)); got != want {
 			t.Errorf("%q: got %s, want %s", in, got, want)
 		}
 	}
@@ -32,23 +31,38 @@ func TestAppendString(t *testing.T) {
 }
 
 // Every byte at every place of a text that is looked at in words.
-func TestAppendText(t *testing.T) {
+func TestAppendQuoteInWords(t *testing.T) {
 	for c := range 256 {
 		for at := range 19 {
 			text := []byte("0123456789~\u007f!#[]zz9")
 			text[at] = byte(c)
-			want := AppendString([]byte("x"), string(text))
-			if c >= utf8.RuneSelf { // no text; but neither is it touched
-				want = append(append([]byte(`x"`), text...), '"')
-			}
-			if got := AppendText([]byte("x"), text); string(got) != string(want) {
+			want := appendQuoteByRune([]byte("x"), string(text))
+			if got := AppendQuote([]byte("x"), text); string(got) != string(want) {
 				t.Fatalf("byte %#x at %d: %s, want %s", c, at, got, want)
 			}
-			if got := AppendText([]byte("x"), string(text)); string(got) != string(want) {
+			if got := AppendQuote([]byte("x"), string(text)); string(got) != string(want) {
 				t.Fatalf("byte %#x at %d, as a string: %s, want %s", c, at, got, want)
 			}
 		}
 	}
+}
+
+// appendQuoteByRune is AppendQuote without words.
+func appendQuoteByRune(dst []byte, text string) []byte {
+	dst = append(dst, '"')
+	for _, r := range text {
+		switch {
+		case r == '"' || r == '\\':
+			dst = append(dst, '\\', byte(r))
+		case r < ' ' && strings.ContainsRune("\b\f\n\r\t", r):
+			dst = append(dst, '\\', "btn_fr"[r-'\b'])
+		case r < ' ':
+			dst = fmt.Appendf(dst, `\u%04x`, r)
+		default:
+			dst = utf8.AppendRune(dst, r)
+		}
+	}
+	return append(dst, '"')
 }
 
 // EscapeForXML escapes the two characters, nothing else, and leaves alone what has none of them.
@@ -69,22 +83,22 @@ func TestEscapeForXML(t *testing.T) {
 	}
 }
 
-func BenchmarkAppendText(b *testing.B) {
+func BenchmarkAppendQuote(b *testing.B) {
 	text := strings.Repeat("aGVsbG8g", 100)
 	dst := make([]byte, 0, 1<<10)
 	b.SetBytes(int64(len(text)))
 	for b.Loop() {
-		dst = AppendText(dst[:0], text)
+		dst = AppendQuote(dst[:0], text)
 	}
 }
 
-func FuzzAppendString(f *testing.F) {
+func FuzzAppendQuote(f *testing.F) {
 	for _, s := range []string{"", "a\"\\\n", "\x00\x1f\x7f", "a\xffb", "é😀"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		out := AppendString(nil, s)
-		if _, is, err := canonical.Scan(out, 0); err != nil || !is {
+		out := AppendQuote(nil, s)
+		if _, is, err := scan(out, 0); err != nil || !is {
 			t.Fatalf("%q is written as %s, which is not canonical: %v", s, out, err)
 		}
 		var back string
@@ -94,8 +108,11 @@ func FuzzAppendString(f *testing.F) {
 		if utf8.ValidString(s) && back != s {
 			t.Errorf("%q came back as %q", s, back)
 		}
-		if text := AppendText(nil, s); utf8.ValidString(s) && string(text) != string(out) {
-			t.Errorf("as text: %s, as string: %s", text, out)
+		if text := AppendQuote(nil, []byte(s)); string(text) != string(out) {
+			t.Errorf("as bytes: %s, as string: %s", text, out)
+		}
+		if text, err := AppendUnquote(nil, out); err != nil || utf8.ValidString(s) && string(text) != s {
+			t.Errorf("%q came back as %q, %v", s, text, err)
 		}
 	})
 }

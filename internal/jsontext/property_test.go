@@ -1,4 +1,4 @@
-package canonical
+package jsontext
 
 import (
 	"fmt"
@@ -162,7 +162,7 @@ func TestOneFormPerValue(t *testing.T) {
 	for range racing.Tenth(3000) {
 		v := s.value(0)
 		first := s.spell(v)
-		form, err := Append(nil, []byte(first))
+		form, err := AppendCanonical(nil, []byte(first))
 		if err != nil {
 			t.Fatalf("%s: %v", first, err)
 		}
@@ -172,7 +172,7 @@ func TestOneFormPerValue(t *testing.T) {
 		}
 		for range 4 {
 			again := s.spell(v)
-			if got, err := Append(nil, []byte(again)); err != nil || string(got) != string(form) {
+			if got, err := AppendCanonical(nil, []byte(again)); err != nil || string(got) != string(form) {
 				t.Fatalf("%s\n%s\n got %s %v\nwant %s", first, again, got, err, form)
 			}
 		}
@@ -181,10 +181,10 @@ func TestOneFormPerValue(t *testing.T) {
 
 func checkForm(t *testing.T, form []byte) {
 	t.Helper()
-	if end, canonical, err := Scan(form, 0); end != len(form) || !canonical || err != nil {
-		t.Fatalf("Scan(%s): %d %v %v", form, end, canonical, err)
+	if end, canonical, err := scan(form, 0); end != len(form) || !canonical || err != nil {
+		t.Fatalf("scan(%s): %d %v %v", form, end, canonical, err)
 	}
-	if twice, err := Append(nil, form); err != nil || string(twice) != string(form) {
+	if twice, err := AppendCanonical(nil, form); err != nil || string(twice) != string(form) {
 		t.Fatalf("%s became %s, %v", form, twice, err)
 	}
 }
@@ -197,7 +197,7 @@ func TestFormTellsValuesApart(t *testing.T) {
 		"9007199254740992", "9007199254740993", "9007199254740992.5e1", "0.1", "0.10000000000000002", `"é"`, `"e\u0301"`, `"\\u00e9"`,
 		"999999999999999999999", "999999999999999999998", "1e21", "5e-324", "[1,2]", "[2,1]", "[12]", `{"a":1,"b":2}`, `{"a":2,"b":1}`,
 	} {
-		form, err := Append(nil, []byte(text))
+		form, err := AppendCanonical(nil, []byte(text))
 		if other, twice := seen[string(form)]; twice || err != nil {
 			t.Errorf("%s and %s: %s, %v", text, other, form, err)
 		}
@@ -216,7 +216,7 @@ func TestScanWithin(t *testing.T) {
 	} {
 		for _, after := range []string{"", " ", ",1", "]", "x", `"`} {
 			b := []byte("junk" + test.text + after)
-			end, canonical, err := Scan(b, 4)
+			end, canonical, err := scan(b, 4)
 			if end != 4+len(test.text) || canonical != test.canonical || err != nil {
 				t.Errorf("%s: %d %v %v", b, end, canonical, err)
 			}
@@ -228,10 +228,10 @@ func TestMaxDepth(t *testing.T) {
 	for _, pair := range [][2]string{{"[", "]"}, {`{"a":`, "}"}, {`[{"b":0,"a":`, "}]"}} {
 		n := MaxDepth / (len(pair[1]))
 		text := []byte(strings.Repeat(pair[0], n) + "0" + strings.Repeat(pair[1], n))
-		if end, _, err := Scan(text, 0); end != len(text) || err != nil {
+		if end, _, err := scan(text, 0); end != len(text) || err != nil {
 			t.Errorf("%s: %d %v", pair[0], end, err)
 		}
-		if _, err := Append(nil, text); err != nil {
+		if _, err := AppendCanonical(nil, text); err != nil {
 			t.Errorf("%s: %v", pair[0], err)
 		}
 	}
@@ -244,7 +244,7 @@ func TestScanOfCanonicalAllocatesNothing(t *testing.T) {
 		texts = append(texts, bm.text)
 	}
 	for range 50 {
-		form, err := Append(nil, []byte(s.spell(s.value(0))))
+		form, err := AppendCanonical(nil, []byte(s.spell(s.value(0))))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -252,10 +252,10 @@ func TestScanOfCanonicalAllocatesNothing(t *testing.T) {
 	}
 	for _, text := range texts {
 		dst := make([]byte, 0, len(text))
-		if n := testing.AllocsPerRun(10, func() { _, _, _ = Scan(text, 0) }); n != 0 {
-			t.Errorf("Scan(%.80s): %v allocations", text, n)
+		if n := testing.AllocsPerRun(10, func() { _, _, _ = scan(text, 0) }); n != 0 {
+			t.Errorf("scan(%.80s): %v allocations", text, n)
 		}
-		if n := testing.AllocsPerRun(10, func() { _, _ = Append(dst, text) }); n != 0 {
+		if n := testing.AllocsPerRun(10, func() { _, _ = AppendCanonical(dst, text) }); n != 0 {
 			t.Errorf("Append(%.80s): %v allocations", text, n)
 		}
 	}
@@ -276,7 +276,7 @@ func TestDisorderIsBounded(t *testing.T) {
 	nested := strings.Repeat(`{"a":`, MaxDepth-1) + sorted + strings.Repeat(`,"b":0}`, MaxDepth-1)
 	for _, test := range []struct{ text, want string }{{reversed, sorted}, {nest(reversed), nested}} {
 		var got []byte
-		used := allocated(func() { got, _ = Append(nil, []byte(test.text)) })
+		used := allocated(func() { got, _ = AppendCanonical(nil, []byte(test.text)) })
 		if string(got) != test.want {
 			t.Errorf("%.40s: wrong order", test.text)
 		}
