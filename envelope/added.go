@@ -8,8 +8,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // MaxIgnoreMembers bounds OpenOptions.IgnoreMembers: each is compared with every member of a detail.
@@ -30,8 +30,8 @@ func CheckIgnoreMembers(names []string) error {
 	}
 	for _, name := range names {
 		switch {
-		case name == "" || len(name) > cejson.MaxName || !utf8.ValidString(name):
-			return fmt.Errorf("IgnoreMembers has %.80q: a name is a text of 1 to %d bytes", name, cejson.MaxName)
+		case name == "" || len(name) > wire.MaxName || !utf8.ValidString(name):
+			return fmt.Errorf("IgnoreMembers has %.80q: a name is a text of 1 to %d bytes", name, wire.MaxName)
 		case strings.EqualFold(name, embeddedMember), strings.EqualFold(name, "specversion"):
 			return fmt.Errorf("IgnoreMembers has %q, which says where the event is: no detail is an event without", name)
 		}
@@ -55,7 +55,7 @@ func ReportedMembers(names []string) []string {
 	}
 	list := make([]string, 0, maxReported)
 	for _, name := range names[:min(len(names), maxReported)] {
-		quoted := strconv.QuoteToASCII(name[:min(len(name), cejson.MaxName)])
+		quoted := strconv.QuoteToASCII(name[:min(len(name), wire.MaxName)])
 		list = append(list, quoted[1:len(quoted)-1])
 	}
 	return list
@@ -112,9 +112,9 @@ func (o *opening) timeHint(p *payload) string {
 	if p.profile == nil || p.profile.time == "" || o.in.Time == "" {
 		return ""
 	}
-	was, _ := cejson.ParseTime(p.profile.time) // parsePayload read it
-	is, err := cejson.ParseTime(o.in.Time)
-	had, has := fractionDigits(p.profile.time), fractionDigits(cejson.FormatTime(is))
+	was, _ := wire.ParseTime(p.profile.time) // parsePayload read it
+	is, err := wire.ParseTime(o.in.Time)
+	had, has := fractionDigits(p.profile.time), fractionDigits(wire.FormatTime(is))
 	if err != nil || is.Equal(was) || is.Sub(was).Abs().Seconds() > 1 || has >= had {
 		return ""
 	}
@@ -131,7 +131,7 @@ func fractionDigits(text string) int {
 // numberHint is not empty if numbers in the data may have been printed anew. That a number has no canonical
 // form proves it, as a producer signs none in data that is not base64; that one is long is a possibility.
 func (o *opening) numberHint(p *payload) string {
-	if o.in.Form != cejson.JSONData || o.in.Base64 {
+	if o.in.Form != wire.JSONData || o.in.Base64 {
 		return ""
 	}
 	_, err := jsontext.AppendCanonical(nil, o.in.Data)
@@ -154,7 +154,7 @@ func (s *Sealed) Warnings() (list []string) {
 		list = append(list, fmt.Sprintf("time has %d digits of a fraction of a second: "+
 			"a relay that keeps 3, as JavaScript does, makes the event `modified`; cut them before sealing", n))
 	}
-	if s.ev.Form == cejson.JSONData && !s.ev.Base64 && anyNumber(s.ev.Data, isFragile) {
+	if s.ev.Form == wire.JSONData && !s.ev.Base64 && anyNumber(s.ev.Data, isFragile) {
 		list = append(list, "the data has numbers of 17 digits, or integers beyond 2^53: "+
 			"a relay that prints numbers anew makes the event `modified`; send them as strings, or seal with Exact")
 	}

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // AttributeType is a type of the CloudEvents type system.
@@ -15,7 +15,7 @@ type AttributeType uint8
 
 // The types that an extension attribute can have.
 const (
-	Boolean AttributeType = iota + 1 // the order is that of cejson.Type
+	Boolean AttributeType = iota + 1 // the order is that of wire.Type
 	Integer
 	String
 	Binary
@@ -25,7 +25,7 @@ const (
 )
 
 // String is the name of t as CloudEvents 1.0 writes it.
-func (t AttributeType) String() string { return cejson.Type(t).String() }
+func (t AttributeType) String() string { return wire.Type(t).String() }
 
 // CheckExtensionTypes is an error if a map of ExtensionTypes holds what is no type: whoever takes such
 // options refuses them at the start.
@@ -122,11 +122,11 @@ func appendHashed(dst []byte, t AttributeType, text string) ([]byte, error) {
 	case Binary:
 		return jsontext.DecodeBase64(dst, []byte(text))
 	case Timestamp:
-		at, err := cejson.ParseTime(text)
+		at, err := wire.ParseTime(text)
 		if err != nil {
 			return dst, err
 		}
-		dst = cejson.AppendSeconds(dst, at)
+		dst = wire.AppendSeconds(dst, at)
 		if at.Nanosecond() != 0 {
 			return dst, errFraction
 		}
@@ -144,20 +144,20 @@ func verifiedValue(t AttributeType, hashed []byte) string {
 }
 
 // asDocumented gives an attribute that an application set the type that its name has, in canonical text.
-func asDocumented(a cejson.Attribute) (cejson.Attribute, error) {
+func asDocumented(a wire.Attribute) (wire.Attribute, error) {
 	if t, ok := documentedType(a.Name); ok {
-		if a.Type == cejson.Binary {
+		if a.Type == wire.Binary {
 			return a, fmt.Errorf("is of type %s, not Binary", t)
 		}
-		a.Type = cejson.Type(t)
+		a.Type = wire.Type(t)
 	}
 	hashed, err := appendHashed(nil, AttributeType(a.Type), a.Value)
 	if err != nil {
 		return a, fmt.Errorf("as %s, %w", a.Type, err)
 	}
 	a.Value = verifiedValue(AttributeType(a.Type), hashed)
-	if a.Type == cejson.URI || a.Type == cejson.URIReference {
-		if cejson.CheckURI(a.Name, a.Value) != nil {
+	if a.Type == wire.URI || a.Type == wire.URIReference {
+		if wire.CheckURI(a.Name, a.Value) != nil {
 			return a, fmt.Errorf("as %s, %w", a.Type, errURI)
 		}
 	}

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -106,8 +106,8 @@ func readSession(r *jsontext.Decoder) *keys.Verifier {
 
 func readSeconds(r *jsontext.Decoder) time.Time {
 	text := r.String()
-	at, err := cejson.ParseTime(text)
-	if err != nil || cejson.FormatSeconds(at) != text {
+	at, err := wire.ParseTime(text)
+	if err != nil || wire.FormatSeconds(at) != text {
 		r.Fail(errStatement)
 	}
 	return at

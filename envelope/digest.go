@@ -4,7 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 
-	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 type digest = [sha256.Size]byte
@@ -50,7 +50,7 @@ func (h *hasher) sum() digest { return sha256.Sum256(h.digests) }
 
 // coreDigest is the standard's digest of the core attributes and the data; seconds is the attribute time as
 // it is hashed, empty if absent.
-func (h *hasher) coreDigest(e *cejson.Event, seconds []byte, data *digest) digest {
+func (h *hasher) coreDigest(e *wire.Event, seconds []byte, data *digest) digest {
 	h.reset()
 	for _, s := range [...]string{e.ID, e.Source, e.SpecVersion, e.Type, e.DataContentType, e.DataSchema, e.Subject} {
 		h.text(s)

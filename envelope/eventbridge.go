@@ -8,8 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -33,7 +33,7 @@ const (
 )
 
 // maxDelivery bounds what EventBridge delivers: the largest event and what the service adds around it.
-const maxDelivery = cejson.MaxEvent + 64<<10
+const maxDelivery = wire.MaxEvent + 64<<10
 
 const embeddedMember = "cloudevent"
 
@@ -64,7 +64,7 @@ func (s *Sealed) EventBridge(layout Layout) (*Entry, error) {
 	}
 	entry := &Entry{Source: s.ev.Source, DetailType: s.ev.Type}
 	if s.ev.Time != "" {
-		entry.Time, _ = cejson.ParseTime(s.ev.Time)
+		entry.Time, _ = wire.ParseTime(s.ev.Time)
 	}
 	switch layout {
 	case Structured:
@@ -72,8 +72,8 @@ func (s *Sealed) EventBridge(layout Layout) (*Entry, error) {
 	case Embedded:
 		entry.Detail = s.embed()
 	}
-	if len(entry.Detail) > cejson.MaxEvent {
-		return nil, &SealError{Problem: fmt.Sprintf("the detail has %d bytes, the limit is %d: send large data by reference (dataref)", len(entry.Detail), cejson.MaxEvent)}
+	if len(entry.Detail) > wire.MaxEvent {
+		return nil, &SealError{Problem: fmt.Sprintf("the detail has %d bytes, the limit is %d: send large data by reference (dataref)", len(entry.Detail), wire.MaxEvent)}
 	}
 	return entry, nil
 }
@@ -88,7 +88,7 @@ func (s *Sealed) checkBus(layout Layout) error {
 		return &SealError{Member: "source", Problem: fmt.Sprintf("EventBridge takes at most %d characters", maxBusSource)}
 	case len(s.ev.Source) >= 4 && s.ev.Source[:4] == "aws.":
 		return &SealError{Member: "source", Problem: `EventBridge reserves sources that begin with "aws."`}
-	case s.ev.Form == cejson.JSONData && !s.ev.Base64 && anyNumber(s.ev.Data, wide):
+	case s.ev.Form == wire.JSONData && !s.ev.Base64 && anyNumber(s.ev.Data, wide):
 		return &SealError{Member: "data", Problem: "EventBridge refuses integers outside int64: send it as a string, or seal with Exact"}
 	case layout == Structured && hasExtension(&s.ev, embeddedMember):
 		return &SealError{Member: embeddedMember, Problem: "an extension of this name would look like the embedded layout"}
@@ -98,7 +98,7 @@ func (s *Sealed) checkBus(layout Layout) error {
 	return nil
 }
 
-func hasExtension(e *cejson.Event, name string) bool {
+func hasExtension(e *wire.Event, name string) bool {
 	for i := range e.Extensions {
 		if e.Extensions[i].Name == name {
 			return true
@@ -109,7 +109,7 @@ func hasExtension(e *cejson.Event, name string) bool {
 
 // checkEmbedded refuses data that the embedded layout cannot carry.
 func (s *Sealed) checkEmbedded() error {
-	if s.ev.Form != cejson.JSONData || s.ev.Base64 || s.ev.Data[0] != '{' {
+	if s.ev.Form != wire.JSONData || s.ev.Base64 || s.ev.Data[0] != '{' {
 		return &SealError{Member: "data", Problem: "the embedded layout carries a JSON object, and no Exact data: use the structured layout"}
 	}
 	r := jsontext.NewDecoder(s.ev.Data)
@@ -221,7 +221,7 @@ var (
 
 func readDelivery(doc []byte) (*delivery, error) {
 	if len(doc) > maxDelivery {
-		return nil, &cejson.Error{TooLarge: true, Msg: fmt.Sprintf("the delivery has more than %d bytes", maxDelivery)}
+		return nil, &wire.Error{TooLarge: true, Msg: fmt.Sprintf("the delivery has more than %d bytes", maxDelivery)}
 	}
 	d := &delivery{}
 	r := jsontext.NewDecoder(doc)
@@ -242,8 +242,8 @@ func readDelivery(doc []byte) (*delivery, error) {
 	if err := r.End(); err != nil {
 		return nil, err
 	}
-	if max(len(d.outer.Source), len(d.outer.DetailType), len(d.account)) > cejson.MaxAttribute {
-		return nil, &cejson.Error{TooLarge: true, Msg: "source, detail-type or account is longer than any attribute"}
+	if max(len(d.outer.Source), len(d.outer.DetailType), len(d.account)) > wire.MaxAttribute {
+		return nil, &wire.Error{TooLarge: true, Msg: "source, detail-type or account is longer than any attribute"}
 	}
 	if d.detail == nil || d.outer.Source == "" || d.outer.DetailType == "" {
 		return nil, errNotEvent
@@ -252,7 +252,7 @@ func readDelivery(doc []byte) (*delivery, error) {
 }
 
 // event finds the layout and reads the sealed event.
-func (d *delivery) event() (*cejson.Event, error) {
+func (d *delivery) event() (*wire.Event, error) {
 	structured, err := d.findLayout()
 	switch {
 	case err != nil:
@@ -260,9 +260,9 @@ func (d *delivery) event() (*cejson.Event, error) {
 	case structured && d.attributes != nil:
 		return nil, errBothLayouts
 	case structured:
-		return cejson.ParseSealed(d.detail)
+		return wire.ParseSealed(d.detail)
 	case d.attributes == nil:
-		return &cejson.Event{Source: d.outer.Source, Type: d.outer.DetailType}, nil // an ordinary event: unsigned
+		return &wire.Event{Source: d.outer.Source, Type: d.outer.DetailType}, nil // an ordinary event: unsigned
 	}
 	d.layout = Embedded
 	return d.embedded()
@@ -291,24 +291,24 @@ func (d *delivery) findLayout() (structured bool, err error) {
 }
 
 // embedded builds the event from its attributes and from the rest of the detail, which is its data.
-func (d *delivery) embedded() (*cejson.Event, error) {
-	if len(d.detail) > cejson.MaxEvent {
-		return nil, &cejson.Error{TooLarge: true, Msg: fmt.Sprintf("more than %d bytes", cejson.MaxEvent)}
+func (d *delivery) embedded() (*wire.Event, error) {
+	if len(d.detail) > wire.MaxEvent {
+		return nil, &wire.Error{TooLarge: true, Msg: fmt.Sprintf("more than %d bytes", wire.MaxEvent)}
 	}
-	e, err := cejson.ParseSealed(d.attributes)
+	e, err := wire.ParseSealed(d.attributes)
 	if err != nil {
 		return nil, err
 	}
-	if hasDataMember(d.attributes) || !cejson.IsJSON(e.DataContentType) {
+	if hasDataMember(d.attributes) || !wire.IsJSON(e.DataContentType) {
 		return nil, errEmbeddedData
 	}
 	data := d.object(d.data)
 	r := jsontext.NewDecoder(data)
 	doc := r.ReadDocument()
 	if err := r.End(); err != nil {
-		return nil, &cejson.Error{Member: "detail", Msg: "malformed JSON", Err: err}
+		return nil, &wire.Error{Member: "detail", Msg: "malformed JSON", Err: err}
 	}
-	e.Form, e.Data, e.Canonical = cejson.JSONData, data, doc.IsCanonical
+	e.Form, e.Data, e.Canonical = wire.JSONData, data, doc.IsCanonical
 	return e, nil
 }
 

@@ -3,8 +3,8 @@ package envelope
 import (
 	"errors"
 
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // checkExtensions compares the digest of the signed extensions and keeps their verified values.
@@ -12,7 +12,7 @@ func (o *opening) checkExtensions(p *payload) *Error {
 	if !p.hasExt {
 		return nil
 	}
-	o.exts = make([]cejson.Attribute, 0, len(p.names))
+	o.exts = make([]wire.Attribute, 0, len(p.names))
 	if p.profile == nil {
 		return o.foreignExtensions(p)
 	}
@@ -31,33 +31,33 @@ func (o *opening) checkExtensions(p *payload) *Error {
 // hashExtension reads one attribute under its signed type. Text that the signer cannot have written is
 // modified, whatever it hashes to.
 func (o *opening) hashExtension(name string, t AttributeType) *Error {
-	wire := o.extension(name)
+	attr := o.extension(name)
 	if t == Binary && o.opts.ExtensionTypes[name] != Binary {
 		return reject(ReasonUnsupported, "extension %s is Binary and not declared in ExtensionTypes", name)
 	}
-	if wire == nil {
+	if attr == nil {
 		o.hash.text("")
 		return nil
 	}
-	hashed, err := appendHashed(o.hash.scratch[:0], t, wire.Value)
+	hashed, err := appendHashed(o.hash.scratch[:0], t, attr.Value)
 	if err != nil {
 		return reject(ReasonModified, "extension %s: %v", name, err)
 	}
 	o.hash.bytes(hashed)
-	o.keep(name, t, wire.Value, hashed)
+	o.keep(name, t, attr.Value, hashed)
 	return nil
 }
 
 // keep notes a value, which is verified once the digest of all is.
-func (o *opening) keep(name string, t AttributeType, wire string, hashed []byte) {
-	value := wire
-	if t == Timestamp && string(hashed) != wire {
+func (o *opening) keep(name string, t AttributeType, received string, hashed []byte) {
+	value := received
+	if t == Timestamp && string(hashed) != received {
 		value = string(hashed)
 	}
-	o.exts = append(o.exts, cejson.Attribute{Name: name, Type: cejson.Type(t), Value: value})
+	o.exts = append(o.exts, wire.Attribute{Name: name, Type: wire.Type(t), Value: value})
 }
 
-func (o *opening) extension(name string) *cejson.Attribute {
+func (o *opening) extension(name string) *wire.Attribute {
 	for i := range o.in.Extensions {
 		if o.in.Extensions[i].Name == name {
 			return &o.in.Extensions[i]
@@ -73,19 +73,19 @@ func (o *opening) foreignExtensions(p *payload) *Error {
 	readable := true
 	o.hash.reset()
 	for _, name := range p.names {
-		wire := o.extension(name)
-		if wire == nil {
+		attr := o.extension(name)
+		if attr == nil {
 			o.hash.text("")
 			continue
 		}
 		t := o.foreignType(name)
-		hashed, err := appendHashed(o.hash.scratch[:0], t, wire.Value)
+		hashed, err := appendHashed(o.hash.scratch[:0], t, attr.Value)
 		if err != nil && !errors.Is(err, errFraction) {
 			readable = false
-			hashed = append(o.hash.scratch[:0], wire.Value...)
+			hashed = append(o.hash.scratch[:0], attr.Value...)
 		}
 		o.hash.bytes(hashed)
-		o.keep(name, t, wire.Value, hashed)
+		o.keep(name, t, attr.Value, hashed)
 	}
 	sum := o.hash.sum()
 	switch {
@@ -112,12 +112,12 @@ func (o *opening) foreignType(name string) AttributeType {
 func (o *opening) guess(p *payload, binary bool) bool {
 	o.hash.reset()
 	for _, name := range p.names {
-		wire := o.extension(name)
-		if wire == nil {
+		attr := o.extension(name)
+		if attr == nil {
 			o.hash.text("")
 			continue
 		}
-		o.hash.bytes(o.guessed(name, wire.Value, binary))
+		o.hash.bytes(o.guessed(name, attr.Value, binary))
 	}
 	sum := o.hash.sum()
 	return equalDigest(&sum, &p.ext)
@@ -127,7 +127,7 @@ func (o *opening) guessed(name, text string, binary bool) []byte {
 	buf := o.hash.scratch[:0]
 	t := o.foreignType(name)
 	if t == String {
-		if _, err := cejson.ParseTime(text); err == nil {
+		if _, err := wire.ParseTime(text); err == nil {
 			t = Timestamp
 		} else if _, err := jsontext.DecodeBase64(nil, []byte(text)); err == nil && binary {
 			t = Binary

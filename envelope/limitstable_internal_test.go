@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/jwe"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -48,13 +48,13 @@ func readLimits(t *testing.T) (list []limit) {
 // goLimits are the constants of Go. One that is 0 has no constant that can be reached from here: its vectors
 // hold it.
 var goLimits = map[string]int64{
-	"event_bytes":          cejson.MaxEvent,
+	"event_bytes":          wire.MaxEvent,
 	"delivery_bytes":       maxDelivery,
-	"detail_bytes":         cejson.MaxEvent,
-	"material_bytes":       cejson.MaxMaterial,
-	"attribute_bytes":      cejson.MaxAttribute,
-	"extensions":           cejson.MaxExtensions,
-	"name_chars":           cejson.MaxName,
+	"detail_bytes":         wire.MaxEvent,
+	"material_bytes":       wire.MaxMaterial,
+	"attribute_bytes":      wire.MaxAttribute,
+	"extensions":           wire.MaxExtensions,
+	"name_chars":           wire.MaxName,
 	"fraction_digits":      0,
 	"depth":                jsontext.MaxDepth,
 	"signatures":           dsse.MaxSignatures,
@@ -62,7 +62,7 @@ var goLimits = map[string]int64{
 	"nameless_tries":       MaxNamelessTries,
 	"session_seconds":      int64(MaxSessionLife / time.Second),
 	"session_patterns":     keys.MaxSessionScope,
-	"signed_names":         cejson.MaxExtensions,
+	"signed_names":         wire.MaxExtensions,
 	"bound_delegations":    MaxDelegations,
 	"encrypted_fields":     MaxEncryptedFields,
 	"producer_bytes":       maxProducer,

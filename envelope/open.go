@@ -7,7 +7,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
-	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -88,10 +88,10 @@ type Opened struct {
 	// can add some, and nobody signed them: they are to be shown, and not to be acted on. nil = none.
 	Ignored []string
 
-	content cejson.Event // the verified event, all signed extensions included
-	data    digest       // SHA-256 of its data as signed
-	secret  *secret      // what was encrypted; nil = nothing
-	opened  bool         // it was decrypted
+	content wire.Event // the verified event, all signed extensions included
+	data    digest     // SHA-256 of its data as signed
+	secret  *secret    // what was encrypted; nil = nothing
+	opened  bool       // it was decrypted
 	mode    Mode
 }
 
@@ -99,7 +99,7 @@ type Opened struct {
 // of which every byte was signed by a key that may speak for its source, or an *Error with the Reason. The
 // error of a Transient reason says nothing about the event: ask again.
 func Open(ctx context.Context, sealed []byte, trust keys.Source, opts *OpenOptions) (*Opened, error) {
-	in, err := cejson.ParseSealed(sealed)
+	in, err := wire.ParseSealed(sealed)
 	if err != nil {
 		return nil, parseError(err)
 	}
@@ -110,7 +110,7 @@ func Open(ctx context.Context, sealed []byte, trust keys.Source, opts *OpenOptio
 // parseError turns an error of the event's syntax into a verdict.
 func parseError(err error) *Error {
 	reason := ReasonMalformed
-	if e, ok := errors.AsType[*cejson.Error](err); ok {
+	if e, ok := errors.AsType[*wire.Error](err); ok {
 		switch {
 		case e.TooLarge:
 			reason = ReasonTooLarge

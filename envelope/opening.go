@@ -9,31 +9,31 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/howlong"
 	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/nilcheck"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 )
 
 // opening is one event on its way through the checks. What a step has verified, the next ones use.
 type opening struct {
 	opts   *OpenOptions
-	in     *cejson.Event // as received: unverified until checkDigests
-	detail *delivery     // not nil: the data is what is left of this EventBridge detail, and only its canonical form has bytes
+	in     *wire.Event // as received: unverified until checkDigests
+	detail *delivery   // not nil: the data is what is left of this EventBridge detail, and only its canonical form has bytes
 	env    dsse.Envelope
 
 	now  time.Time // read after the bundle is at hand: fetching it may have taken long
 	skew time.Duration
 
 	payload  *payload
-	time     string             // the verified text of the attribute time
-	data     []byte             // the bytes whose digest was signed
-	dataSum  digest             // SHA-256 of data
-	exts     []cejson.Attribute // the verified extensions
-	sealed   time.Time          // verified recordedtime, else verified time; zero = neither
-	expiry   time.Time          // verified expirytime
+	time     string           // the verified text of the attribute time
+	data     []byte           // the bytes whose digest was signed
+	dataSum  digest           // SHA-256 of data
+	exts     []wire.Attribute // the verified extensions
+	sealed   time.Time        // verified recordedtime, else verified time; zero = neither
+	expiry   time.Time        // verified expirytime
 	failed   failure
 	counted  []valid
 	bundle   *keys.Bundle // by which they count
@@ -48,7 +48,7 @@ type opening struct {
 	paeRoom     [760]byte
 }
 
-func newOpening(in *cejson.Event, opts *OpenOptions) *opening {
+func newOpening(in *wire.Event, opts *OpenOptions) *opening {
 	if opts == nil {
 		opts = &OpenOptions{}
 	}
@@ -234,7 +234,7 @@ func (o *opening) checkCore(p *payload) *Error {
 	if o.time == o.in.Time {
 		return nil
 	}
-	if o.time == "" || o.in.Time == "" || cejson.FormatTime(at) != o.time {
+	if o.time == "" || o.in.Time == "" || wire.FormatTime(at) != o.time {
 		e := reject(ReasonModified, "time is not the instant that was signed")
 		if hint := o.timeHint(p); hint != "" {
 			e.Cause += "; " + hint
@@ -249,18 +249,18 @@ func appendSeconds(dst []byte, text string) ([]byte, time.Time, error) {
 	if text == "" {
 		return dst, time.Time{}, nil
 	}
-	at, err := cejson.ParseTime(text)
+	at, err := wire.ParseTime(text)
 	if err != nil {
 		return dst, at, err
 	}
-	return cejson.AppendSeconds(dst, at), at, nil
+	return wire.AppendSeconds(dst, at), at, nil
 }
 
 // matchCore finds the bytes of data under which the core digest is the signed one: those received, or their
 // canonical form if the data is JSON that was re-serialised on its way. Of a detail, there is one more
 // attempt: without what hops are known to add to it.
 func (o *opening) matchCore(p *payload, seconds []byte) bool {
-	if o.in.Form == cejson.NoData {
+	if o.in.Form == wire.NoData {
 		o.dataSum = absent
 		sum := o.hash.coreDigest(o.in, seconds, &o.dataSum)
 		return equalDigest(&sum, &p.core)
@@ -268,7 +268,7 @@ func (o *opening) matchCore(p *payload, seconds []byte) bool {
 	if (o.in.Canonical || o.detail == nil) && o.matchData(p, seconds, o.in.Data) {
 		return true
 	}
-	if o.in.Form == cejson.JSONData && !o.in.Canonical && o.matchCanonical(p, seconds, o.in.Data) {
+	if o.in.Form == wire.JSONData && !o.in.Canonical && o.matchCanonical(p, seconds, o.in.Data) {
 		return true
 	}
 	if o.detail == nil || len(o.detail.ignored) == 0 || !o.matchCanonical(p, seconds, o.detail.withoutIgnored()) {
@@ -298,11 +298,11 @@ func (o *opening) readTimes() {
 		case attrRecordedTime:
 			text = o.exts[i].Value
 		case attrExpiryTime:
-			o.expiry, _ = cejson.ParseTime(o.exts[i].Value)
+			o.expiry, _ = wire.ParseTime(o.exts[i].Value)
 		}
 	}
 	if text != "" {
-		o.sealed, _ = cejson.ParseTime(text)
+		o.sealed, _ = wire.ParseTime(text)
 	}
 }
 

@@ -8,9 +8,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/jwe"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -23,7 +23,7 @@ type Encryption struct {
 
 // secret is what was verified of encrypted data. No key was touched for it yet.
 type secret struct {
-	signed  cejson.Event // the event as it was signed
+	signed  wire.Event // the event as it was signed
 	enc     enc
 	bound   binding
 	message *jwe.Message     // all of the data, or
@@ -79,8 +79,8 @@ func (o *opening) checkRequired() *Error {
 // covers reports whether what p points to is encrypted, or not there; and so for what it would point to in
 // another case, which readers such as encoding/json take for the same.
 func (o *opening) covers(p pointer) bool {
-	if o.in.Form != cejson.JSONData {
-		return o.in.Form == cejson.NoData
+	if o.in.Form != wire.JSONData {
+		return o.in.Form == wire.NoData
 	}
 	var encrypted []pointer
 	if o.isEncrypted() {
@@ -118,7 +118,7 @@ func (o *opening) readSecret(r *Opened) *Error {
 }
 
 func (s *secret) readWhole(opts *OpenOptions) *Error {
-	if s.signed.Form != cejson.JSONData {
+	if s.signed.Form != wire.JSONData {
 		return reject(ReasonMalformed, "the data is not the JWE that the producer says it is")
 	}
 	var parser *jwe.Parser
@@ -160,10 +160,10 @@ func secretError(what string, err error) *Error {
 }
 
 func (s *secret) readFields() *Error {
-	if s.signed.Form != cejson.JSONData {
+	if s.signed.Form != wire.JSONData {
 		return reject(ReasonMalformed, "members are encrypted of data that is not JSON")
 	}
-	i := slices.IndexFunc(s.signed.Extensions, func(a cejson.Attribute) bool { return a.Name == attrRecipients })
+	i := slices.IndexFunc(s.signed.Extensions, func(a wire.Attribute) bool { return a.Name == attrRecipients })
 	if i < 0 {
 		return reject(ReasonMalformed, "members of the data are encrypted, and no attribute %s is signed", attrRecipients)
 	}
@@ -277,22 +277,22 @@ func (s *secret) decrypt(key *jwe.ContentKey) ([]byte, error) {
 }
 
 // restore makes of content, which has the plain data, the event that was sealed.
-func (s *secret) restore(content *cejson.Event) *Error {
-	content.Form, content.Base64 = cejson.JSONData, false
+func (s *secret) restore(content *wire.Event) *Error {
+	content.Form, content.Base64 = wire.JSONData, false
 	if s.message == nil {
-		content.Extensions = slices.DeleteFunc(slices.Clone(content.Extensions), func(a cejson.Attribute) bool { return a.Name == attrRecipients })
-	} else if content.DataContentType = mediaType(s.message.ContentType); cejson.CheckText("datacontenttype", content.DataContentType) != nil {
+		content.Extensions = slices.DeleteFunc(slices.Clone(content.Extensions), func(a wire.Attribute) bool { return a.Name == attrRecipients })
+	} else if content.DataContentType = mediaType(s.message.ContentType); wire.CheckText("datacontenttype", content.DataContentType) != nil {
 		return reject(ReasonMalformed, "the content type of the encrypted data is no text, or too long")
 	}
-	if !cejson.IsJSON(content.DataContentType) {
-		content.Form, content.Base64 = cejson.BinaryData, true
+	if !wire.IsJSON(content.DataContentType) {
+		content.Form, content.Base64 = wire.BinaryData, true
 		if len(content.Data) == 0 {
-			content.Form, content.Base64 = cejson.NoData, false
+			content.Form, content.Base64 = wire.NoData, false
 		}
 		return nil
 	}
 	var err error
-	if content.Canonical, err = cejson.ScanJSON(content.Data); err != nil {
+	if content.Canonical, err = wire.ScanJSON(content.Data); err != nil {
 		return reject(ReasonMalformed, "what was encrypted is not JSON, as its content type says") // err may quote a member's name
 	}
 	return nil

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // payloadType is the DSSE payload type of the CloudEvents extension "Verifiable CloudEvents with DSSE".
@@ -98,7 +98,7 @@ var errTooMany = errors.New("over the limit")
 
 // parsePayload reads the signed payload. Its signature was verified already: what is wrong here was signed.
 // Texts that the event e has too are shared with it.
-func parsePayload(doc []byte, e *cejson.Event) (*payload, error) {
+func parsePayload(doc []byte, e *wire.Event) (*payload, error) {
 	p := &payload{}
 	r := jsontext.NewDecoder(doc)
 	var hasCore, hasNames bool
@@ -145,13 +145,13 @@ func readDigest(r *jsontext.Decoder) (d digest) {
 }
 
 // readNames reads signedextattrs: attribute names, none twice, none of the core, not dssematerial.
-func readNames(r *jsontext.Decoder, e *cejson.Event, names []string) []string {
+func readNames(r *jsontext.Decoder, e *wire.Event, names []string) []string {
 	for a := r.Array(); r.Element(&a); {
 		name := shared(r.Bytes(), e)
 		switch {
 		case r.Err() != nil:
 			return nil
-		case len(names) == cejson.MaxExtensions:
+		case len(names) == wire.MaxExtensions:
 			r.Fail(fmt.Errorf("signedextattrs: %w", errTooMany))
 			return nil
 		case !isAttributeName(name) || isCore(name) || name == attrMaterial:
@@ -167,7 +167,7 @@ func readNames(r *jsontext.Decoder, e *cejson.Event, names []string) []string {
 }
 
 // shared is text as a string: the event's own where an extension has that name.
-func shared(text []byte, e *cejson.Event) string {
+func shared(text []byte, e *wire.Event) string {
 	for i := range e.Extensions {
 		if e.Extensions[i].Name == string(text) {
 			return e.Extensions[i].Name
@@ -177,7 +177,7 @@ func shared(text []byte, e *cejson.Event) string {
 }
 
 // read reads the member "sealbus". An unknown version is found before the members that it may have.
-func (p *profile) read(r *jsontext.Decoder, e *cejson.Event) {
+func (p *profile) read(r *jsontext.Decoder, e *wire.Event) {
 	raw := r.ReadSpan() // checkVersion parses all of it
 	if r.Err() != nil {
 		return
@@ -236,7 +236,7 @@ func checkVersion(raw []byte) error {
 	return nil
 }
 
-func readTime(r *jsontext.Decoder, e *cejson.Event) string {
+func readTime(r *jsontext.Decoder, e *wire.Event) string {
 	text := r.Bytes()
 	if r.Err() == nil && string(text) == e.Time && isCanonicalTime(e.Time) {
 		return e.Time
@@ -250,7 +250,7 @@ func readTime(r *jsontext.Decoder, e *cejson.Event) string {
 // isCanonicalTime reports whether text is a timestamp in UTC, with Z, and without trailing zeros in its
 // fraction.
 func isCanonicalTime(text string) bool {
-	if _, err := cejson.ParseTime(text); err != nil {
+	if _, err := wire.ParseTime(text); err != nil {
 		return false
 	}
 	digits, utc := strings.CutSuffix(text, "Z")
@@ -259,8 +259,8 @@ func isCanonicalTime(text string) bool {
 
 func readTypes(r *jsontext.Decoder, types []AttributeType) []AttributeType {
 	for a := r.Array(); r.Element(&a); {
-		t, ok := cejson.ParseType(string(r.Bytes()))
-		if !ok || len(types) == cejson.MaxExtensions {
+		t, ok := wire.ParseType(string(r.Bytes()))
+		if !ok || len(types) == wire.MaxExtensions {
 			r.Fail(errors.New("sealbus: types holds what is no CloudEvents type"))
 			return nil
 		}

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // What the payload parser accepts is written in one way, which reads back as the same, and what we would have
@@ -23,12 +23,12 @@ func FuzzPayload(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		p, err := parsePayload(doc, &cejson.Event{})
+		p, err := parsePayload(doc, &wire.Event{})
 		if err != nil {
 			return
 		}
 		again := p.append(nil)
-		q, err := parsePayload(again, &cejson.Event{})
+		q, err := parsePayload(again, &wire.Event{})
 		if err != nil {
 			t.Fatalf("%q is written as %q: %v", doc, again, err)
 		}
@@ -62,7 +62,7 @@ func TestPayloadRoundTrip(t *testing.T) {
 		}},
 	} {
 		doc := p.append(nil)
-		q, err := parsePayload(doc, &cejson.Event{})
+		q, err := parsePayload(doc, &wire.Event{})
 		if err != nil || !samePayload(p, q) || !bytes.Equal(q.append(nil), doc) {
 			t.Errorf("%s: %v", doc, err)
 		}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // LookUpSlowly finds what a JSON Pointer that is one points to in a document that is one, with encoding/json.
@@ -69,7 +69,7 @@ func FuzzPointer(f *testing.F) {
 		if q, err := parsePointer(other); err == nil && p.within(q) != (text == other || strings.HasPrefix(text, other+"/")) {
 			t.Errorf("%q within %q: %v", text, other, p.within(q))
 		}
-		if _, err := cejson.ScanJSON(doc); err != nil {
+		if _, err := wire.ScanJSON(doc); err != nil {
 			return
 		}
 		at, ok := p.find(doc)

@@ -8,8 +8,8 @@ import (
 	"os"
 	"testing"
 
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -66,7 +66,7 @@ func publishedPayload(t *testing.T, attributes map[string]string, data []byte, s
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := cejson.Parse(doc)
+	e, err := wire.Parse(doc)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,9 +86,9 @@ func testSeconds(t *testing.T, text string) []byte {
 	if text == "" {
 		return nil
 	}
-	at, err := cejson.ParseTime(text)
+	at, err := wire.ParseTime(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []byte(cejson.FormatSeconds(at))
+	return []byte(wire.FormatSeconds(at))
 }

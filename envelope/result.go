@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // result builds the event anew from what was verified: nothing else can get into it.
@@ -18,10 +18,10 @@ func (o *opening) result() (*Opened, error) {
 	r := &Opened{
 		Producer: o.producer, SignedAt: o.sealed, ExpiresAt: o.expiry, Foreign: o.payload.profile == nil,
 		data: o.dataSum, mode: o.opts.Mode,
-		content: cejson.Event{
+		content: wire.Event{
 			SpecVersion: o.in.SpecVersion, ID: o.in.ID, Source: o.in.Source, Type: o.in.Type,
 			DataContentType: o.in.DataContentType, DataSchema: o.in.DataSchema, Subject: o.in.Subject, Time: o.time,
-			Extensions: o.exts, Form: o.in.Form, Data: o.ownData(), Base64: o.in.Form == cejson.BinaryData,
+			Extensions: o.exts, Form: o.in.Form, Data: o.ownData(), Base64: o.in.Form == wire.BinaryData,
 		},
 	}
 	ev, err := r.content.ToSDK()
@@ -53,7 +53,7 @@ func (o *opening) result() (*Opened, error) {
 
 // ownData is the verified data in memory of its own: the caller may reuse the buffer that it handed in.
 func (o *opening) ownData() []byte {
-	if o.in.Form == cejson.NoData {
+	if o.in.Form == wire.NoData {
 		return nil
 	}
 	if o.isEncrypted() && o.payload.profile.enc.whole && !o.opts.KeepEncrypted {
@@ -66,7 +66,7 @@ func (o *opening) ownData() []byte {
 }
 
 // visible is the event as the mode shows it.
-func (r *Opened) visible() *cejson.Event {
+func (r *Opened) visible() *wire.Event {
 	e := r.content
 	if r.mode == CoreOnly {
 		e.Extensions = nil
@@ -82,7 +82,7 @@ func (o *opening) appendKeyIDs(ids []string) []string {
 	return slices.Compact(ids)
 }
 
-func appendSignedNames(names []string, e *cejson.Event) []string {
+func appendSignedNames(names []string, e *wire.Event) []string {
 	names = append(names, "id", "source", "specversion", "type")
 	for _, a := range [...]struct{ name, value string }{
 		{"datacontenttype", e.DataContentType}, {"dataschema", e.DataSchema}, {"subject", e.Subject}, {"time", e.Time},
@@ -91,7 +91,7 @@ func appendSignedNames(names []string, e *cejson.Event) []string {
 			names = append(names, a.name)
 		}
 	}
-	if e.Form != cejson.NoData {
+	if e.Form != wire.NoData {
 		names = append(names, "data")
 	}
 	for i := range e.Extensions {
@@ -150,7 +150,7 @@ func (r *Opened) ContentDigest() [32]byte {
 		b = appendPrefixed(b, s)
 	}
 	b = append(b, data[:]...)
-	exts := slices.SortedFunc(slices.Values(signed.Extensions), func(x, y cejson.Attribute) int { return strings.Compare(x.Name, y.Name) })
+	exts := slices.SortedFunc(slices.Values(signed.Extensions), func(x, y wire.Attribute) int { return strings.Compare(x.Name, y.Name) })
 	for _, a := range exts {
 		if a.Name == attrRecordedTime || a.Name == attrOriginalTime || a.Name == attrExpiryTime || r.secret != nil && a.Name == attrRecipients {
 			continue

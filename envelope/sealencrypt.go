@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/jwe"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // encryptedType is the content type of data that is one JWE in a JSON serialization (RFC 7516 section 9.2).
@@ -22,7 +22,7 @@ func (s *sealing) encrypt(ctx context.Context, producer string) error {
 		return &SealError{Member: "data", Problem: "fields are to be encrypted, but Encrypt names nobody to encrypt to"}
 	case e == nil:
 		return nil
-	case s.ev.Form == cejson.NoData:
+	case s.ev.Form == wire.NoData:
 		return &SealError{Member: "data", Problem: "there is none to encrypt: seal the event without Encrypt"}
 	}
 	b := &binding{id: s.ev.ID, source: s.ev.Source, typ: s.ev.Type, producer: producer}
@@ -45,7 +45,7 @@ func (s *sealing) encryptWhole(ctx context.Context, e *Encrypter, b *binding) er
 	if err != nil {
 		return encryptError(err)
 	}
-	s.ev.Form, s.ev.Data, s.ev.Canonical, s.ev.Base64 = cejson.JSONData, message, true, false
+	s.ev.Form, s.ev.Data, s.ev.Canonical, s.ev.Base64 = wire.JSONData, message, true, false
 	s.ev.DataContentType = encryptedType
 	s.enc = enc{whole: true}
 	return nil
@@ -87,7 +87,7 @@ func (s *sealing) findFields() (fields []replacement, size int, err error) {
 	switch {
 	case len(texts) > MaxEncryptedFields:
 		return nil, 0, &SealError{Member: "data", Problem: fmt.Sprintf("more than %d fields to encrypt: encrypt all of the data, or what they are in", MaxEncryptedFields)}
-	case s.ev.Form != cejson.JSONData || s.ev.Base64:
+	case s.ev.Form != wire.JSONData || s.ev.Base64:
 		return nil, 0, &SealError{Member: "data", Problem: "fields can be encrypted in JSON data only, and not with Exact: leave EncryptFields out to encrypt all of it"}
 	}
 	if s.enc.pointers, err = parsePointers(texts); err != nil {
@@ -110,11 +110,11 @@ func (s *sealing) setRecipients(key *contentKey) error {
 	if err != nil {
 		return encryptError(err)
 	}
-	if len(s.ev.Extensions) == cejson.MaxExtensions {
-		return &SealError{Problem: fmt.Sprintf("more than %d extension attributes, with the one for the recipients of the fields", cejson.MaxExtensions)}
+	if len(s.ev.Extensions) == wire.MaxExtensions {
+		return &SealError{Problem: fmt.Sprintf("more than %d extension attributes, with the one for the recipients of the fields", wire.MaxExtensions)}
 	}
-	if len(list) > cejson.MaxAttribute {
-		return &SealError{Member: attrRecipients, Problem: fmt.Sprintf("the keys for the recipients of the fields have %d bytes, the limit is %d: encrypt to fewer, or all of the data", len(list), cejson.MaxAttribute)}
+	if len(list) > wire.MaxAttribute {
+		return &SealError{Member: attrRecipients, Problem: fmt.Sprintf("the keys for the recipients of the fields have %d bytes, the limit is %d: encrypt to fewer, or all of the data", len(list), wire.MaxAttribute)}
 	}
 	s.set(attrRecipients, String, string(list))
 	s.sortExtensions()

@@ -14,9 +14,9 @@ import (
 	"golang.org/x/term"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/internal/wrapper"
 	"github.com/sealbus/sealbus/keys"
 )
@@ -552,7 +552,7 @@ type shape struct {
 func shapeOf(doc []byte) shape {
 	s := shape{names: map[string]jsontext.Kind{}}
 	r := jsontext.NewDecoder(doc)
-	for obj := r.Object(); r.Member(&obj) && len(s.names) < 2*cejson.MaxExtensions; r.ReadSpan() {
+	for obj := r.Object(); r.Member(&obj) && len(s.names) < 2*wire.MaxExtensions; r.ReadSpan() {
 		s.names[string(obj.Name)] = r.PeekKind()
 	}
 	return s

@@ -8,8 +8,8 @@ import (
 	"io"
 	"regexp"
 
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // maxRecord bounds one record, in bytes: ten times what the largest batch of a queue holds.
@@ -280,8 +280,8 @@ func (rec *record) elements() ([]record, *inputError) {
 		if len(list) == 0 && i < len(b) && b[i] == ']' {
 			break
 		}
-		if len(list) == cejson.MaxBatch {
-			e := inputErrorf("write one event a line: there is no limit then, as with jq -c '.[]'", "an array of more than %d events in a batch", cejson.MaxBatch)
+		if len(list) == wire.MaxBatch {
+			e := inputErrorf("write one event a line: there is no limit then, as with jq -c '.[]'", "an array of more than %d events in a batch", wire.MaxBatch)
 			e.large = true
 			return nil, e
 		}

@@ -6,9 +6,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/internal/peek"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -196,7 +196,7 @@ func inspectResult(s *peek.Sealed, whose owners) inspected {
 	return r
 }
 
-func extensionMap(e *cejson.Event) map[string]string {
+func extensionMap(e *wire.Event) map[string]string {
 	m := make(map[string]string, len(e.Extensions))
 	for _, x := range e.Extensions {
 		m[x.Name] = x.Value

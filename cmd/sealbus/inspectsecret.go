@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/internal/peek"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -183,9 +183,9 @@ func (v *view) delegation(k *inspectedKey) {
 // window is the hour of a session key, and where the event says that it was sealed.
 func (v *view) window(d *inspectedDelegation) string {
 	text := d.NotBefore + ", " + d.NotAfter
-	from, err1 := cejson.ParseTime(d.NotBefore)
-	until, err2 := cejson.ParseTime(d.NotAfter)
-	sealed, err3 := cejson.ParseTime(extensionMap(v.s.Event)["recordedtime"])
+	from, err1 := wire.ParseTime(d.NotBefore)
+	until, err2 := wire.ParseTime(d.NotAfter)
+	sealed, err3 := wire.ParseTime(extensionMap(v.s.Event)["recordedtime"])
 	if err1 != nil || err2 != nil {
 		return text
 	}

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/peek"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // view writes one event for people. Every text out of the event goes through clean: by field or by the table.
@@ -115,8 +115,8 @@ func (v *view) event() {
 	v.section("Event", &t)
 }
 
-func describeData(e *cejson.Event) string {
-	if e.Form == cejson.NoData {
+func describeData(e *wire.Event) string {
+	if e.Form == wire.NoData {
 		return "none"
 	}
 	text := count(len(e.Data), "byte")
@@ -126,9 +126,9 @@ func describeData(e *cejson.Event) string {
 	switch {
 	case e.Base64:
 		text += ", as base64"
-	case e.Form == cejson.JSONData && e.Canonical:
+	case e.Form == wire.JSONData && e.Canonical:
 		text += ", in canonical form"
-	case e.Form == cejson.JSONData:
+	case e.Form == wire.JSONData:
 		text += ", not in canonical form"
 	}
 	return text
@@ -174,7 +174,7 @@ func (v *view) producer() string {
 
 func (v *view) sealedAt() string {
 	text := extensionMap(v.s.Event)["recordedtime"]
-	at, err := cejson.ParseTime(text)
+	at, err := wire.ParseTime(text)
 	if err != nil {
 		return "no recordedtime"
 	}

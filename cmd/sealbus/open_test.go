@@ -16,7 +16,7 @@ import (
 // samples are events in shapes that public sources document; see the README beside them.
 func samples(t *testing.T) map[string]string {
 	t.Helper()
-	paths, err := filepath.Glob("../../internal/cejson/testdata/samples/*.json")
+	paths, err := filepath.Glob("../../internal/wire/testdata/samples/*.json")
 	if err != nil || len(paths) < 4 {
 		t.Fatalf("%d samples, %v", len(paths), err)
 	}

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // Fit says whether the event has the digest that the payload states. It proves nothing: whoever changes an
@@ -57,9 +57,9 @@ func (s *Sealed) fitCoreWithout() {
 func (s *Sealed) fitCore() Fit {
 	e := s.Event
 	seconds := e.Time
-	if at, err := cejson.ParseTime(e.Time); err == nil {
-		seconds = cejson.FormatSeconds(at)
-		if s.Payload.Profile != 0 && cejson.FormatTime(at) != s.Payload.Time {
+	if at, err := wire.ParseTime(e.Time); err == nil {
+		seconds = wire.FormatSeconds(at)
+		if s.Payload.Profile != 0 && wire.FormatTime(at) != s.Payload.Time {
 			return FitNone
 		}
 	}
@@ -72,7 +72,7 @@ func (s *Sealed) fitCore() Fit {
 	if asReceived.equal(s.Payload.Core) {
 		return FitExact
 	}
-	if e.Form != cejson.JSONData {
+	if e.Form != wire.JSONData {
 		return FitNone
 	}
 	form, err := jsontext.AppendCanonical(nil, e.Data)
@@ -116,19 +116,19 @@ func hashedText(typ, text string) ([]byte, bool) {
 	if text == "" {
 		return nil, true
 	}
-	t, known := cejson.ParseType(typ)
+	t, known := wire.ParseType(typ)
 	switch t {
-	case cejson.Boolean:
+	case wire.Boolean:
 		return []byte(text), text == "true" || text == "false"
-	case cejson.Integer:
+	case wire.Integer:
 		n, err := strconv.ParseInt(text, 10, 32)
 		return []byte(text), err == nil && strconv.FormatInt(n, 10) == text
-	case cejson.Binary:
+	case wire.Binary:
 		raw, err := jsontext.DecodeBase64(nil, []byte(text))
 		return raw, err == nil
-	case cejson.Timestamp:
-		at, err := cejson.ParseTime(text)
-		return []byte(cejson.FormatSeconds(at)), err == nil && at.Nanosecond() == 0
+	case wire.Timestamp:
+		at, err := wire.ParseTime(text)
+		return []byte(wire.FormatSeconds(at)), err == nil && at.Nanosecond() == 0
 	}
 	return []byte(text), known
 }

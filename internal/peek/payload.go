@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -101,7 +101,7 @@ func readDigest(r *jsontext.Decoder) []byte {
 func readStrings(r *jsontext.Decoder) []string {
 	var list []string
 	for a := r.Array(); r.Element(&a); {
-		if list = append(list, r.String()); len(list) > cejson.MaxExtensions {
+		if list = append(list, r.String()); len(list) > wire.MaxExtensions {
 			r.Fail(errors.New("a list is too long"))
 		}
 	}

@@ -11,9 +11,9 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // Layout is how the event lay in the document.
@@ -30,7 +30,7 @@ const (
 type Sealed struct {
 	Layout  Layout
 	Outer   *Outer // what EventBridge says; nil for Plain
-	Event   *cejson.Event
+	Event   *wire.Event
 	Payload *Payload // nil: unsigned, or unreadable
 
 	PayloadType string      // of the DSSE envelope
@@ -134,7 +134,7 @@ func (s *Sealed) SignedNames() []string {
 			names = append(names, a.name)
 		}
 	}
-	if e.Form != cejson.NoData {
+	if e.Form != wire.NoData {
 		names = append(names, "data")
 	}
 	for _, a := range e.Extensions {

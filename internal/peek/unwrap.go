@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // maxDocument bounds what is looked at: the largest event and what EventBridge adds around it.
-const maxDocument = cejson.MaxEvent + 64<<10
+const maxDocument = wire.MaxEvent + 64<<10
 
 // unwrap finds the CloudEvent in the document.
 func unwrap(doc []byte, ignore []string) (*Sealed, error) {
@@ -23,7 +23,7 @@ func unwrap(doc []byte, ignore []string) (*Sealed, error) {
 		return nil, err
 	}
 	if detail == nil {
-		ev, err := cejson.ParseSealed(doc)
+		ev, err := wire.ParseSealed(doc)
 		return &Sealed{Layout: Plain, Event: ev}, err
 	}
 	s := &Sealed{Outer: outer, ignore: ignore}
@@ -61,7 +61,7 @@ func readOuter(doc []byte) (outer *Outer, detail []byte, err error) {
 		}
 	}
 	if structured {
-		return nil, nil, nil // cejson says what is wrong with it, if anything is
+		return nil, nil, nil // wire says what is wrong with it, if anything is
 	}
 	return outer, detail, r.End()
 }
@@ -100,10 +100,10 @@ func (s *Sealed) readDetail(detail []byte) error {
 		s.Event, err = embedded(attributes, object(data))
 	case structured:
 		s.Layout = Structured
-		s.Event, err = cejson.ParseSealed(detail)
+		s.Event, err = wire.ParseSealed(detail)
 	default:
 		s.Layout = Structured
-		s.Event = &cejson.Event{Source: s.Outer.Source, Type: s.Outer.DetailType, Form: cejson.JSONData, Data: detail}
+		s.Event = &wire.Event{Source: s.Outer.Source, Type: s.Outer.DetailType, Form: wire.JSONData, Data: detail}
 	}
 	return err
 }
@@ -113,16 +113,16 @@ func object(members []byte) []byte {
 	return append(append([]byte{'{'}, bytes.TrimPrefix(members, []byte{','})...), '}')
 }
 
-func embedded(attributes, data []byte) (*cejson.Event, error) {
-	e, err := cejson.ParseSealed(attributes)
+func embedded(attributes, data []byte) (*wire.Event, error) {
+	e, err := wire.ParseSealed(attributes)
 	if err != nil {
 		return nil, err
 	}
-	if e.Form != cejson.NoData {
+	if e.Form != wire.NoData {
 		return nil, errors.New(`"cloudevent" carries data`)
 	}
-	isCanonical, err := cejson.ScanJSON(data)
-	e.Form, e.Data, e.Canonical = cejson.JSONData, data, isCanonical
+	isCanonical, err := wire.ScanJSON(data)
+	e.Form, e.Data, e.Canonical = wire.JSONData, data, isCanonical
 	return e, err
 }
 

@@ -3,8 +3,8 @@ package wrapper
 import (
 	"bytes"
 
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // Opened is the one event in a wrapper.
@@ -77,7 +77,7 @@ func (o *Opened) Anonymous() []byte {
 
 // maxText is the longest text that is taken out of a wrapper: the largest event, and what EventBridge adds
 // around it.
-const maxText = cejson.MaxEvent + 64<<10
+const maxText = wire.MaxEvent + 64<<10
 
 // texts that the test events of the Lambda console hold.
 var consoleTexts = map[string]bool{

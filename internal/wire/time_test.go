@@ -1,4 +1,4 @@
-package cejson
+package wire
 
 import (
 	"testing"

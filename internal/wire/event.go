@@ -1,9 +1,9 @@
-// Package cejson reads and writes the JSON format of CloudEvents 1.0, strictly and in one pass over the
+// Package wire reads and writes the JSON format of CloudEvents 1.0, strictly and in one pass over the
 // original bytes, and converts to and from the official SDK's event.Event.
 //
 // The SDK's own JSON codec is not used: what it reads and what it writes differ from the bytes that were
 // signed (a duplicate member wins, data is re-escaped, trailing bytes pass).
-package cejson
+package wire
 
 import (
 	"fmt"
