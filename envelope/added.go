@@ -63,7 +63,7 @@ func ReportedMembers(names []string) []string {
 
 // modified is the verdict on data or core attributes that are not what was signed. Its cause says what is
 // likely to have changed them, as far as the event shows it.
-func (o *opening) modified(p *payload) *Error {
+func (o *opening) modified(p *wire.Payload) *Error {
 	e := reject(ReasonModified, "the data or a core attribute is not what was signed")
 	if hint := o.timeHint(p); hint != "" {
 		e.Cause += "; " + hint
@@ -108,13 +108,13 @@ func isTracers(name string) bool {
 }
 
 // timeHint is not empty if the time is nearly the signed one.
-func (o *opening) timeHint(p *payload) string {
-	if p.profile == nil || p.profile.time == "" || o.in.Time == "" {
+func (o *opening) timeHint(p *wire.Payload) string {
+	if p.Profile == nil || p.Profile.Time == "" || o.in.Time == "" {
 		return ""
 	}
-	was, _ := wire.ParseTime(p.profile.time) // parsePayload read it
+	was, _ := wire.ParseTime(p.Profile.Time) // parsePayload read it
 	is, err := wire.ParseTime(o.in.Time)
-	had, has := fractionDigits(p.profile.time), fractionDigits(wire.FormatTime(is))
+	had, has := fractionDigits(p.Profile.Time), fractionDigits(wire.FormatTime(is))
 	if err != nil || is.Equal(was) || is.Sub(was).Abs().Seconds() > 1 || has >= had {
 		return ""
 	}
@@ -130,14 +130,14 @@ func fractionDigits(text string) int {
 
 // numberHint is not empty if numbers in the data may have been printed anew. That a number has no canonical
 // form proves it, as a producer signs none in data that is not base64; that one is long is a possibility.
-func (o *opening) numberHint(p *payload) string {
+func (o *opening) numberHint(p *wire.Payload) string {
 	if o.in.Form != wire.JSONData || o.in.Base64 {
 		return ""
 	}
 	_, err := jsontext.AppendCanonical(nil, o.in.Data)
 	e, _ := errors.AsType[*jsontext.Error](err)
 	switch {
-	case e != nil && e.Fault == jsontext.Number && p.profile != nil:
+	case e != nil && e.Fault == jsontext.Number && p.Profile != nil:
 		return "digits of a number are what changed: something on the way prints numbers anew"
 	case err == nil && anyNumber(o.in.Data, func(text string) bool { return significantDigits(text) >= 15 }):
 		return "digits of a number may be what changed: " +

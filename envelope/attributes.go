@@ -42,61 +42,17 @@ func isType(t AttributeType) bool { return Boolean <= t && t <= Timestamp }
 
 // The names of the extension attributes that sealbus itself reads or writes.
 const (
-	attrMaterial     = "dssematerial"
-	attrRecordedTime = "recordedtime"
-	attrOriginalTime = "originalrecordedtime" // what recordedtime was before a forwarder sealed the event; never judged
-	attrExpiryTime   = "expirytime"
-	attrAudience     = "audience"
-	attrRecipients   = "jwerecipients" // of the encrypted members of the data: the "recipients" of RFC 7516 section 7.2.1, as JSON
+	attrMaterial     = wire.AttrMaterial
+	attrRecordedTime = wire.AttrRecordedTime
+	attrOriginalTime = wire.AttrOriginalTime
+	attrExpiryTime   = wire.AttrExpiryTime
+	attrAudience     = wire.AttrAudience
+	attrRecipients   = wire.AttrRecipients
 )
-
-// documentedType is the type of an extension that the CloudEvents project documents
-// (github.com/cloudevents/spec, cloudevents/extensions), and of ours; whatever type arrives, this is what it
-// is.
-func documentedType(name string) (AttributeType, bool) {
-	switch name {
-	case attrRecordedTime, attrOriginalTime, attrExpiryTime, "deprecationfrom", "deprecationsunset":
-		return Timestamp, true
-	case "sampledrate", "severitynumber", "opcuametadatamajorversion", "opcuametadataminorversion", "opcuastatus":
-		return Integer, true
-	case "deprecated", "bamptxcompleted":
-		return Boolean, true
-	case "dataref":
-		return URIReference, true
-	case "deprecationmigration":
-		return URI, true
-	case attrAudience, attrRecipients, "authtype", "authid", "authclaims", "bamtxid", "bampid", "bamptxid", "bamptxsid", "bamptxsstatus",
-		"correlationid", "causationid", "dataclassification", "dataregulation", "datacategory", "partitionkey",
-		"sequence", "sequencetype", "severitytext", "traceparent", "tracestate":
-		return String, true
-	}
-	return 0, false
-}
 
 // changedByHops reports whether the attribute is rewritten on the way by design, and so never signed by us.
 func changedByHops(name string) bool {
 	return name == "traceparent" || name == "tracestate" || name == "partitionkey"
-}
-
-// isCore reports whether name belongs to the core digest or to the data: it may not be listed in
-// signedextattrs.
-func isCore(name string) bool {
-	switch name {
-	case "id", "source", "specversion", "type", "datacontenttype", "dataschema", "subject", "time", "data", "data_base64":
-		return true
-	}
-	return false
-}
-
-// isAttributeName reports whether name is an attribute name by CloudEvents 1.0: lower-case letters and
-// digits.
-func isAttributeName(name string) bool {
-	for i := range len(name) {
-		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
-			return false
-		}
-	}
-	return name != "" && len(name) <= 64
 }
 
 var (
@@ -145,11 +101,11 @@ func verifiedValue(t AttributeType, hashed []byte) string {
 
 // asDocumented gives an attribute that an application set the type that its name has, in canonical text.
 func asDocumented(a wire.Attribute) (wire.Attribute, error) {
-	if t, ok := documentedType(a.Name); ok {
+	if t, ok := wire.DocumentedType(a.Name); ok {
 		if a.Type == wire.Binary {
 			return a, fmt.Errorf("is of type %s, not Binary", t)
 		}
-		a.Type = wire.Type(t)
+		a.Type = t
 	}
 	hashed, err := appendHashed(nil, AttributeType(a.Type), a.Value)
 	if err != nil {

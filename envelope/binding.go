@@ -13,9 +13,9 @@ func (b *binding) aad() []byte {
 }
 
 // field is the binding of one encrypted member, which has its place in it.
-func (b *binding) field(p *pointer) []byte {
+func (b *binding) field(p jsontext.Pointer) []byte {
 	dst := jsontext.AppendQuote(append(make([]byte, 0, 256), `{"id":`...), b.id)
-	dst = jsontext.AppendQuote(append(dst, `,"pointer":`...), p.text)
+	dst = jsontext.AppendQuote(append(dst, `,"pointer":`...), p.String())
 	return b.rest(dst)
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/sealbus/sealbus/internal/wire"
 )
 
-type digest = [sha256.Size]byte
+type digest = wire.Digest
 
 // absent is H(""): how the standard hashes what is not there. The two others are in nearly every event.
 var (

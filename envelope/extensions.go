@@ -8,21 +8,21 @@ import (
 )
 
 // checkExtensions compares the digest of the signed extensions and keeps their verified values.
-func (o *opening) checkExtensions(p *payload) *Error {
-	if !p.hasExt {
+func (o *opening) checkExtensions(p *wire.Payload) *Error {
+	if !p.HasExt {
 		return nil
 	}
-	o.exts = make([]wire.Attribute, 0, len(p.names))
-	if p.profile == nil {
+	o.exts = make([]wire.Attribute, 0, len(p.Names))
+	if p.Profile == nil {
 		return o.foreignExtensions(p)
 	}
 	o.hash.reset()
-	for i, name := range p.names {
-		if err := o.hashExtension(name, p.profile.types[i]); err != nil {
+	for i, name := range p.Names {
+		if err := o.hashExtension(name, AttributeType(p.Profile.Types[i])); err != nil {
 			return err
 		}
 	}
-	if sum := o.hash.sum(); !equalDigest(&sum, &p.ext) {
+	if sum := o.hash.sum(); !equalDigest(&sum, &p.Ext) {
 		return reject(ReasonModified, "a signed extension attribute is not what was signed")
 	}
 	return nil
@@ -69,10 +69,10 @@ func (o *opening) extension(name string) *wire.Attribute {
 // foreignExtensions verifies the extensions of an event that another implementation sealed. It signs no
 // types: a documented name has its documented type, others the declared one or String. If the digest comes
 // out under other types only, the event is genuine but not readable: unsupported, not modified.
-func (o *opening) foreignExtensions(p *payload) *Error {
+func (o *opening) foreignExtensions(p *wire.Payload) *Error {
 	readable := true
 	o.hash.reset()
-	for _, name := range p.names {
+	for _, name := range p.Names {
 		attr := o.extension(name)
 		if attr == nil {
 			o.hash.text("")
@@ -89,17 +89,17 @@ func (o *opening) foreignExtensions(p *payload) *Error {
 	}
 	sum := o.hash.sum()
 	switch {
-	case equalDigest(&sum, &p.ext) && readable:
+	case equalDigest(&sum, &p.Ext) && readable:
 		return nil
-	case equalDigest(&sum, &p.ext), o.guess(p, false), o.guess(p, true):
+	case equalDigest(&sum, &p.Ext), o.guess(p, false), o.guess(p, true):
 		return reject(ReasonUnsupported, "the types of the signed extensions are not the documented or declared ones: see ExtensionTypes")
 	}
 	return reject(ReasonModified, "a signed extension attribute is not what was signed")
 }
 
 func (o *opening) foreignType(name string) AttributeType {
-	if t, ok := documentedType(name); ok {
-		return t
+	if t, ok := wire.DocumentedType(name); ok {
+		return AttributeType(t)
 	}
 	if t := o.opts.ExtensionTypes[name]; isType(t) {
 		return t
@@ -109,9 +109,9 @@ func (o *opening) foreignType(name string) AttributeType {
 
 // guess reports whether the digest comes out when every undeclared, undocumented value that reads as a
 // timestamp is one and, with binary, every other one that reads as base64 is Binary.
-func (o *opening) guess(p *payload, binary bool) bool {
+func (o *opening) guess(p *wire.Payload, binary bool) bool {
 	o.hash.reset()
-	for _, name := range p.names {
+	for _, name := range p.Names {
 		attr := o.extension(name)
 		if attr == nil {
 			o.hash.text("")
@@ -120,7 +120,7 @@ func (o *opening) guess(p *payload, binary bool) bool {
 		o.hash.bytes(o.guessed(name, attr.Value, binary))
 	}
 	sum := o.hash.sum()
-	return equalDigest(&sum, &p.ext)
+	return equalDigest(&sum, &p.Ext)
 }
 
 func (o *opening) guessed(name, text string, binary bool) []byte {

@@ -65,7 +65,7 @@ var goLimits = map[string]int64{
 	"signed_names":         wire.MaxExtensions,
 	"bound_delegations":    MaxDelegations,
 	"encrypted_fields":     MaxEncryptedFields,
-	"producer_bytes":       maxProducer,
+	"producer_bytes":       wire.MaxProducer,
 	"tiny_numbers":         0,
 	"ignore_members":       MaxIgnoreMembers,
 	"recipients":           jwe.MaxRecipients,

@@ -27,7 +27,7 @@ type opening struct {
 	now  time.Time // read after the bundle is at hand: fetching it may have taken long
 	skew time.Duration
 
-	payload  *payload
+	payload  *wire.Payload
 	time     string           // the verified text of the attribute time
 	data     []byte           // the bytes whose digest was signed
 	dataSum  digest           // SHA-256 of data
@@ -77,7 +77,7 @@ func (o *opening) readMaterial() *Error {
 		return reject(ReasonMalformed, "dssematerial: %v", err)
 	case delegations(env) > MaxDelegations:
 		return reject(ReasonTooLarge, "dssematerial has more than %d delegations", MaxDelegations)
-	case env.PayloadType != payloadType:
+	case env.PayloadType != wire.PayloadType:
 		return reject(ReasonUnsupported, "payload type %.100q", env.PayloadType)
 	}
 	return nil
@@ -191,16 +191,16 @@ func (o *opening) checkDigests() *Error {
 	if o.payload != nil {
 		return nil // done under an earlier bundle; it does not depend on keys
 	}
-	p, err := parsePayload(o.env.Payload, o.in)
+	p, err := wire.ParsePayload(o.env.Payload, o.in)
 	switch {
-	case errors.Is(err, errVersion):
+	case errors.Is(err, wire.ErrVersion):
 		return reject(ReasonUnsupported, "%v", err)
-	case errors.Is(err, errTooMany):
+	case errors.Is(err, wire.ErrLimit):
 		return reject(ReasonTooLarge, "signed payload: %v", err)
 	case err != nil:
 		return reject(ReasonMalformed, "signed payload: %v", err)
 	}
-	for _, name := range p.names {
+	for _, name := range p.Names {
 		if twin := o.in.CaseTwin(name); twin != "" {
 			return reject(ReasonMalformed, "%.80q is the signed attribute %s but for the case of its letters, "+
 				"and some readers ignore case", twin, name)
@@ -218,7 +218,7 @@ func (o *opening) checkDigests() *Error {
 }
 
 // checkCore compares the digest of core attributes and data, and settles the exact text of time.
-func (o *opening) checkCore(p *payload) *Error {
+func (o *opening) checkCore(p *wire.Payload) *Error {
 	seconds, at, err := appendSeconds(o.secondsRoom[:0], o.in.Time)
 	if err != nil {
 		return reject(ReasonMalformed, "time: %v", err)
@@ -226,11 +226,11 @@ func (o *opening) checkCore(p *payload) *Error {
 	if !o.matchCore(p, seconds) {
 		return o.modified(p)
 	}
-	if p.profile == nil {
+	if p.Profile == nil {
 		o.time = string(seconds)
 		return nil
 	}
-	o.time = p.profile.time
+	o.time = p.Profile.Time
 	if o.time == o.in.Time {
 		return nil
 	}
@@ -259,11 +259,11 @@ func appendSeconds(dst []byte, text string) ([]byte, time.Time, error) {
 // matchCore finds the bytes of data under which the core digest is the signed one: those received, or their
 // canonical form if the data is JSON that was re-serialised on its way. Of a detail, there is one more
 // attempt: without what hops are known to add to it.
-func (o *opening) matchCore(p *payload, seconds []byte) bool {
+func (o *opening) matchCore(p *wire.Payload, seconds []byte) bool {
 	if o.in.Form == wire.NoData {
 		o.dataSum = absent
 		sum := o.hash.coreDigest(o.in, seconds, &o.dataSum)
-		return equalDigest(&sum, &p.core)
+		return equalDigest(&sum, &p.Core)
 	}
 	if (o.in.Canonical || o.detail == nil) && o.matchData(p, seconds, o.in.Data) {
 		return true
@@ -278,16 +278,16 @@ func (o *opening) matchCore(p *payload, seconds []byte) bool {
 	return true
 }
 
-func (o *opening) matchCanonical(p *payload, seconds, data []byte) bool {
+func (o *opening) matchCanonical(p *wire.Payload, seconds, data []byte) bool {
 	form, err := jsontext.AppendCanonical(nil, data)
 	return err == nil && o.matchData(p, seconds, form)
 }
 
 // matchData tries these bytes. They stay in o.data, and are verified if it matches.
-func (o *opening) matchData(p *payload, seconds, data []byte) bool {
+func (o *opening) matchData(p *wire.Payload, seconds, data []byte) bool {
 	o.data, o.dataSum = data, sha256.Sum256(data)
 	sum := o.hash.coreDigest(o.in, seconds, &o.dataSum)
-	return equalDigest(&sum, &p.core)
+	return equalDigest(&sum, &p.Core)
 }
 
 // readTimes takes the time of sealing and the expiry from what was verified.

@@ -24,7 +24,7 @@ type Encryption struct {
 // secret is what was verified of encrypted data. No key was touched for it yet.
 type secret struct {
 	signed  wire.Event // the event as it was signed
-	enc     enc
+	enc     wire.Enc
 	bound   binding
 	message *jwe.Message     // all of the data, or
 	fields  []secretField    // its members
@@ -38,7 +38,7 @@ type secret struct {
 
 // secretField is one encrypted member.
 type secretField struct {
-	span
+	jsontext.Span
 	compact *jwe.Compact
 	context []byte // what it must be bound to
 }
@@ -55,17 +55,17 @@ func (o *opening) checkEncryption() *Error {
 	return nil
 }
 
-func (o *opening) isEncrypted() bool { return o.payload.profile != nil && o.payload.profile.enc.some() }
+func (o *opening) isEncrypted() bool { return o.payload.Profile != nil && o.payload.Profile.Enc.Any() }
 
 func (o *opening) checkRequired() *Error {
-	if o.isEncrypted() && o.payload.profile.enc.whole {
+	if o.isEncrypted() && o.payload.Profile.Enc.Whole {
 		return nil
 	}
 	if o.opts.RequireEncrypted {
 		return reject(ReasonNotEncrypted, "the data is not encrypted, or only some of its members are")
 	}
 	for _, text := range o.opts.RequireEncryptedFields {
-		p, err := parsePointer(text)
+		p, err := jsontext.ParsePointer(text)
 		if err != nil {
 			return reject(ReasonNotEncrypted, "this consumer requires the field %.80q to be encrypted: %v", text, err)
 		}
@@ -78,15 +78,15 @@ func (o *opening) checkRequired() *Error {
 
 // covers reports whether what p points to is encrypted, or not there; and so for what it would point to in
 // another case, which readers such as encoding/json take for the same.
-func (o *opening) covers(p pointer) bool {
+func (o *opening) covers(p jsontext.Pointer) bool {
 	if o.in.Form != wire.JSONData {
 		return o.in.Form == wire.NoData
 	}
-	var encrypted []pointer
+	var encrypted []jsontext.Pointer
 	if o.isEncrypted() {
-		encrypted = o.payload.profile.enc.pointers
+		encrypted = o.payload.Profile.Enc.Fields
 	}
-	return !p.isClear(o.data, encrypted)
+	return !p.LeadsOutside(o.data, encrypted)
 }
 
 // readSecret parses what is encrypted, and makes sure that it belongs to this event and says which key it is
@@ -95,10 +95,10 @@ func (o *opening) readSecret(r *Opened) *Error {
 	if !o.isEncrypted() {
 		return nil
 	}
-	s := &secret{signed: r.content, enc: o.payload.profile.enc, bundle: o.bundle, now: o.opts.Now,
+	s := &secret{signed: r.content, enc: o.payload.Profile.Enc, bundle: o.bundle, now: o.opts.Now,
 		bound: binding{id: o.in.ID, source: o.in.Source, typ: o.in.Type, producer: o.producer}}
 	var err *Error
-	if s.enc.whole {
+	if s.enc.Whole {
 		err = s.readWhole(o.opts)
 	} else {
 		err = s.readFields()
@@ -110,7 +110,7 @@ func (o *opening) readSecret(r *Opened) *Error {
 		s.signed.Data = bytes.Clone(s.signed.Data) // that of the event is the caller's to change
 	}
 	r.secret = s
-	r.Encryption = &Encryption{Fields: s.enc.texts(), Recipients: make([]string, len(s.entries))}
+	r.Encryption = &Encryption{Fields: s.enc.Texts(), Recipients: make([]string, len(s.entries))}
 	for i := range s.entries {
 		r.Encryption.Recipients[i] = s.entries[i].KeyID
 	}
@@ -171,31 +171,31 @@ func (s *secret) readFields() *Error {
 	if s.entries, err = jwe.ParseRecipients([]byte(s.signed.Extensions[i].Value)); err != nil {
 		return secretError(attrRecipients, err)
 	}
-	at, found := findAll(s.signed.Data, s.enc.pointers)
-	for i := range s.enc.pointers {
-		if err := s.readField(&s.enc.pointers[i], at[i], found[i]); err != nil {
+	at, found := jsontext.FindAll(s.signed.Data, s.enc.Fields)
+	for i := range s.enc.Fields {
+		if err := s.readField(s.enc.Fields[i], at[i], found[i]); err != nil {
 			return err
 		}
 	}
 	for i := range s.fields {
 		if s.fields[i].compact.Commitment != s.fields[0].compact.Commitment { // no answer of a service opens both
 			return reject(ReasonDecryptFailed, "the encrypted fields %.80q and %.80q are under different content keys",
-				s.enc.pointers[0].text, s.enc.pointers[i].text)
+				s.enc.Fields[0], s.enc.Fields[i])
 		}
 	}
 	return nil
 }
 
-func (s *secret) readField(p *pointer, at span, found bool) *Error {
-	what := fmt.Sprintf("the encrypted field %.80q", p.text)
-	if !found || s.signed.Data[at.start] != '"' {
+func (s *secret) readField(p jsontext.Pointer, at jsontext.Span, found bool) *Error {
+	what := fmt.Sprintf("the encrypted field %.80q", p)
+	if !found || s.signed.Data[at.Start] != '"' {
 		return reject(ReasonMalformed, "%s is not there, or no string", what)
 	}
-	text, err := jsontext.AppendUnquote(nil, s.signed.Data[at.start:at.end])
+	text, err := jsontext.AppendUnquote(nil, s.signed.Data[at.Start:at.End])
 	if err != nil {
 		return reject(ReasonMalformed, "%s: %v", what, err)
 	}
-	f := secretField{span: at, context: s.bound.field(p)}
+	f := secretField{Span: at, context: s.bound.field(p)}
 	if f.compact, err = jwe.ParseCompact(text); err == nil {
 		err = f.compact.Check(f.context)
 	}
@@ -264,16 +264,16 @@ func (s *secret) decrypt(key *jwe.ContentKey) ([]byte, error) {
 	case s.message != nil:
 		return s.message.Decrypt(key, s.aad)
 	}
-	plain := make([]replacement, len(s.fields))
+	plain := make([]jsontext.Replacement, len(s.fields))
 	for i := range s.fields {
 		f := &s.fields[i]
 		value, err := f.compact.Decrypt(key, f.context)
 		if err != nil {
 			return nil, err
 		}
-		plain[i] = replacement{span: f.span, text: value}
+		plain[i] = jsontext.Replacement{Span: f.Span, Text: value}
 	}
-	return replace(s.signed.Data, plain), nil
+	return jsontext.Replace(s.signed.Data, plain), nil
 }
 
 // restore makes of content, which has the plain data, the event that was sealed.
@@ -316,13 +316,13 @@ func (s *secret) withoutSecrets() digest {
 	if s.message != nil {
 		return sum256([]byte(mediaType(s.message.ContentType)))
 	}
-	cut := make([]replacement, len(s.fields))
+	cut := make([]jsontext.Replacement, len(s.fields))
 	b := make([]byte, 0, len(s.signed.Data))
-	texts := s.enc.texts()
+	texts := s.enc.Texts()
 	slices.Sort(texts)
 	for i := range s.fields {
-		cut[i].span = s.fields[i].span
+		cut[i].Span = s.fields[i].Span
 		b = appendPrefixed(b, texts[i])
 	}
-	return sum256(append(b, replace(s.signed.Data, cut)...))
+	return sum256(append(b, jsontext.Replace(s.signed.Data, cut)...))
 }

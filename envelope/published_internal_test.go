@@ -45,11 +45,11 @@ func TestPublishedReproduced(t *testing.T) {
 		}
 		reproduced++
 		body := publishedPayload(t, c.Attributes, c.Data, c.SignedExtAttrs)
-		sig, err := signer.Deterministic().Sign(t.Context(), dsse.PAE(nil, payloadType, body))
+		sig, err := signer.Deterministic().Sign(t.Context(), dsse.PAE(nil, wire.PayloadType, body))
 		if err != nil {
 			t.Fatal(err)
 		}
-		env := dsse.Envelope{PayloadType: payloadType, Payload: body, Signatures: []dsse.Signature{{KeyID: "testkey", Sig: sig}}}
+		env := dsse.Envelope{PayloadType: wire.PayloadType, Payload: body, Signatures: []dsse.Signature{{KeyID: "testkey", Sig: sig}}}
 		if got := env.Append(nil); !bytes.Equal(got, c.Material) {
 			t.Errorf("%s:\n got %s\nwant %s", c.Name, got, c.Material)
 		}
@@ -72,13 +72,13 @@ func publishedPayload(t *testing.T, attributes map[string]string, data []byte, s
 	}
 	var h hasher
 	sum := sha256.Sum256(e.Data)
-	p := &payload{core: h.coreDigest(e, testSeconds(t, e.Time), &sum), hasExt: len(signed) > 0, names: signed}
+	p := &wire.Payload{Core: h.coreDigest(e, testSeconds(t, e.Time), &sum), HasExt: len(signed) > 0, Names: signed}
 	h.reset()
 	for _, name := range signed {
 		h.text(attributes[name])
 	}
-	p.ext = h.sum()
-	return p.append(nil)
+	p.Ext = h.sum()
+	return p.Append(nil)
 }
 
 func testSeconds(t *testing.T, text string) []byte {

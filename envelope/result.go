@@ -16,7 +16,7 @@ import (
 // result builds the event anew from what was verified: nothing else can get into it.
 func (o *opening) result() (*Opened, error) {
 	r := &Opened{
-		Producer: o.producer, SignedAt: o.sealed, ExpiresAt: o.expiry, Foreign: o.payload.profile == nil,
+		Producer: o.producer, SignedAt: o.sealed, ExpiresAt: o.expiry, Foreign: o.payload.Profile == nil,
 		data: o.dataSum, mode: o.opts.Mode,
 		content: wire.Event{
 			SpecVersion: o.in.SpecVersion, ID: o.in.ID, Source: o.in.Source, Type: o.in.Type,
@@ -56,7 +56,7 @@ func (o *opening) ownData() []byte {
 	if o.in.Form == wire.NoData {
 		return nil
 	}
-	if o.isEncrypted() && o.payload.profile.enc.whole && !o.opts.KeepEncrypted {
+	if o.isEncrypted() && o.payload.Profile.Enc.Whole && !o.opts.KeepEncrypted {
 		return o.data // it is gone before the caller gets anything
 	}
 	if len(o.data) > 0 && len(o.in.Data) > 0 && &o.data[0] == &o.in.Data[0] && !o.in.Base64 {
@@ -104,7 +104,7 @@ func appendSignedNames(names []string, e *wire.Event) []string {
 func (o *opening) unverified() map[string]string {
 	var m map[string]string
 	for _, a := range o.in.Extensions {
-		if slices.Contains(o.payload.names, a.Name) {
+		if slices.Contains(o.payload.Names, a.Name) {
 			continue
 		}
 		if m == nil {

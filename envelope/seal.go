@@ -150,7 +150,7 @@ type sealing struct {
 	opts   *SealOptions
 	now    time.Time
 	hash   hasher
-	enc    enc
+	enc    wire.Enc
 	keyIDs []string
 }
 
@@ -297,9 +297,9 @@ func (s *sealing) sign(ctx context.Context, signer keys.Signer, producer string)
 	if err != nil {
 		return err
 	}
-	body := s.payload(producer, delegations).append(make([]byte, 0, 512))
-	pae := dsse.PAE(make([]byte, 0, len(body)+80), payloadType, body)
-	env := dsse.Envelope{PayloadType: payloadType, Payload: body}
+	body := s.payload(producer, delegations).Append(make([]byte, 0, 512))
+	pae := dsse.PAE(make([]byte, 0, len(body)+80), wire.PayloadType, body)
+	env := dsse.Envelope{PayloadType: wire.PayloadType, Payload: body}
 	for _, signer := range signers {
 		sig, err := signer.Sign(ctx, pae)
 		if err != nil {
@@ -320,27 +320,27 @@ func (s *sealing) sign(ctx context.Context, signer keys.Signer, producer string)
 }
 
 // payload computes the digests. Everything in s.ev has its final form.
-func (s *sealing) payload(producer string, delegations []digest) *payload {
+func (s *sealing) payload(producer string, delegations []digest) *wire.Payload {
 	data := absent
 	if s.ev.Form != wire.NoData {
 		data = sum256(s.ev.Data)
 	}
-	p := &payload{hasExt: true, profile: &profile{producer: producer, time: s.ev.Time, enc: s.enc, delegations: delegations}}
+	p := &wire.Payload{HasExt: true, Profile: &wire.Profile{Producer: producer, Time: s.ev.Time, Enc: s.enc, Delegations: delegations}}
 	seconds, _, _ := appendSeconds(make([]byte, 0, 20), s.ev.Time) // the codec wrote it: it is a timestamp
-	p.core = s.hash.coreDigest(s.ev, seconds, &data)
+	p.Core = s.hash.coreDigest(s.ev, seconds, &data)
 	s.hash.reset()
-	p.names = make([]string, 0, len(s.ev.Extensions))
-	p.profile.types = make([]AttributeType, 0, len(s.ev.Extensions))
+	p.Names = make([]string, 0, len(s.ev.Extensions))
+	p.Profile.Types = make([]wire.Type, 0, len(s.ev.Extensions))
 	for _, a := range s.ev.Extensions {
 		if changedByHops(a.Name) {
 			continue
 		}
 		hashed, _ := appendHashed(s.hash.scratch[:0], AttributeType(a.Type), a.Value) // normalise read it already
 		s.hash.bytes(hashed)
-		p.names = append(p.names, a.Name)
-		p.profile.types = append(p.profile.types, AttributeType(a.Type))
+		p.Names = append(p.Names, a.Name)
+		p.Profile.Types = append(p.Profile.Types, a.Type)
 	}
-	p.ext = s.hash.sum()
+	p.Ext = s.hash.sum()
 	return p
 }
 

@@ -7,8 +7,12 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 )
+
+// MaxDelegations bounds the delegation statements of one event: each costs a verification.
+const MaxDelegations = wire.MaxDelegations
 
 // signers are who is to sign, a session key in place of each keys.Delegator, and what the payload binds of
 // those.

@@ -161,7 +161,7 @@ func (o *opening) counts(v *valid, bundle *keys.Bundle) bool {
 	case v.session != nil && !v.session.acceptedAt(o.sealed, o.skew):
 		o.failed.note(ReasonKeyNotValid, "the session key was valid from %s to %s", v.session.notBefore.Format(time.RFC3339), v.session.notAfter.Format(time.RFC3339))
 	case o.foreignClaim(k):
-		o.failed.note(ReasonKeyNotValid, "key %s belongs to %q, the event names %.80q as its producer", id, k.Producer, o.payload.profile.producer)
+		o.failed.note(ReasonKeyNotValid, "key %s belongs to %q, the event names %.80q as its producer", id, k.Producer, o.payload.Profile.Producer)
 	case !k.AllowsSource(o.in.Source) || v.session != nil && !keys.MatchSource(v.session.sources, o.in.Source):
 		o.failed.note(ReasonSourceNotAllowed, "key %s of %q may not speak for source %.200q%s", id, k.Producer, o.in.Source, unfitSource(o.in.Source))
 	case !k.AllowsType(o.in.Type) || v.session != nil && !keys.MatchType(v.session.types, o.in.Type):
@@ -185,12 +185,12 @@ func sessionRevoked(id string, bundle *keys.Bundle) bool {
 
 // bound reports whether the signed payload lists the statement's hash.
 func (o *opening) bound(st *statement) bool {
-	return o.payload.profile != nil && slices.Contains(o.payload.profile.delegations, st.hash)
+	return o.payload.Profile != nil && slices.Contains(o.payload.Profile.Delegations, st.hash)
 }
 
 // foreignClaim reports whether the event names another producer than the key's.
 func (o *opening) foreignClaim(k *keys.Key) bool {
-	return o.payload.profile != nil && o.payload.profile.producer != k.Producer
+	return o.payload.Profile != nil && o.payload.Profile.Producer != k.Producer
 }
 
 func (o *opening) beforeRevocation(k *keys.Key) bool {

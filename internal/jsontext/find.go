@@ -1,4 +1,4 @@
-package envelope
+package jsontext
 
 import (
 	"errors"
@@ -6,12 +6,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
-// pointer is a JSON Pointer (RFC 6901) that was parsed.
-type pointer struct {
+// Pointer is a JSON Pointer (RFC 6901) that was parsed.
+type Pointer struct {
 	text   string
 	tokens []string // none: the whole document
 }
@@ -21,10 +19,11 @@ var (
 	errPointerEscape = errors.New(`in a JSON Pointer, "~" is followed by 0 or 1`)
 )
 
-var unescaping = strings.NewReplacer("~1", "/", "~0", "~")
+var pointerEscapes = strings.NewReplacer("~1", "/", "~0", "~")
 
-func parsePointer(text string) (pointer, error) {
-	p := pointer{text: text}
+// ParsePointer parses a JSON Pointer.
+func ParsePointer(text string) (Pointer, error) {
+	p := Pointer{text: text}
 	if text == "" {
 		return p, nil
 	}
@@ -38,74 +37,69 @@ func parsePointer(text string) (pointer, error) {
 	}
 	p.tokens = strings.Split(text[1:], "/")
 	for i, t := range p.tokens {
-		p.tokens[i] = unescaping.Replace(t)
+		p.tokens[i] = pointerEscapes.Replace(t)
 	}
 	return p, nil
 }
 
-// CheckField is an error if text is no JSON Pointer (RFC 6901), by which fields are named.
-func CheckField(text string) error {
-	if _, err := parsePointer(text); err != nil {
-		return fmt.Errorf("%.80q: %w", text, err)
-	}
-	return nil
-}
+// String is the text of p.
+func (p Pointer) String() string { return p.text }
 
-// parsePointers parses all, of which none may be, or lie within, another.
-func parsePointers(texts []string) ([]pointer, error) {
-	var list []pointer
+// ParsePointers parses all, of which none may be, or lie within, another.
+func ParsePointers(texts []string) (list []Pointer, err error) {
 	for _, text := range texts {
-		p, err := parsePointer(text)
-		if err != nil {
-			return nil, fmt.Errorf("%.80q: %w", text, err)
-		}
-		if list, err = addPointer(list, p); err != nil {
+		if list, err = AddPointer(list, text); err != nil {
 			return nil, err
 		}
 	}
 	return list, nil
 }
 
-func addPointer(list []pointer, p pointer) ([]pointer, error) {
+// AddPointer parses text and adds it to a list of which none may be, or lie within, another.
+func AddPointer(list []Pointer, text string) ([]Pointer, error) {
+	p, err := ParsePointer(text)
+	if err != nil {
+		return nil, fmt.Errorf("%.80q: %w", text, err)
+	}
 	for _, q := range list {
-		if p.within(q) || q.within(p) {
+		if p.Within(q) || q.Within(p) {
 			return nil, fmt.Errorf("%.80q and %.80q overlap: name the outer one only", q.text, p.text)
 		}
 	}
 	return append(list, p), nil
 }
 
-// within reports whether p points to what q does, or to a part of it.
-func (p pointer) within(q pointer) bool {
+// Within reports whether p points to what q does, or to a part of it.
+func (p Pointer) Within(q Pointer) bool {
 	return len(p.tokens) >= len(q.tokens) && slices.Equal(p.tokens[:len(q.tokens)], q.tokens)
 }
 
-// span is where a value stands in a document.
-type span struct{ start, end int }
+// Span is where a value stands in a document.
+type Span struct{ Start, End int }
 
-// find looks for the value that p points to in a document that is known to be strict JSON.
-func (p pointer) find(doc []byte) (span, bool) {
-	at, found := findAll(doc, []pointer{p})
+// Find looks for the value that p points to in a document that is known to be strict JSON.
+func (p Pointer) Find(doc []byte) (Span, bool) {
+	at, found := FindAll(doc, []Pointer{p})
 	return at[0], found[0]
 }
 
-// findAll finds the values that the pointers point to, in one walk over a document that is known to be strict
+// FindAll finds the values that the pointers point to, in one walk over a document that is known to be strict
 // JSON.
-func findAll(doc []byte, list []pointer) (at []span, found []bool) {
-	f := finding{doc: doc, list: list, at: make([]span, len(list)), found: make([]bool, len(list))}
+func FindAll(doc []byte, list []Pointer) (at []Span, found []bool) {
+	f := finding{doc: doc, list: list, at: make([]Span, len(list)), found: make([]bool, len(list))}
 	all := make([]int, len(list))
 	for i := range all {
 		all[i] = i
 	}
-	f.value(jsontext.SkipSpace(doc, 0), 0, all)
+	f.value(SkipSpace(doc, 0), 0, all)
 	return f.at, f.found
 }
 
-// finding is one walk. It steps over what nobody points into by brackets and strings only.
+// finding is one walk. It steps by brackets and strings only over parts that no pointer leads into.
 type finding struct {
 	doc   []byte
-	list  []pointer
-	at    []span
+	list  []Pointer
+	at    []Span
 	found []bool
 }
 
@@ -118,8 +112,8 @@ func (f *finding) value(i, depth int, wanted []int) {
 			deeper = append(deeper, n)
 			continue
 		}
-		end := jsontext.SpanEnd(f.doc, i)
-		f.at[n], f.found[n] = span{i, end}, end > i
+		end := SpanEnd(f.doc, i)
+		f.at[n], f.found[n] = Span{i, end}, end > i
 	}
 	if len(deeper) == 0 {
 		return
@@ -142,14 +136,14 @@ func (f *finding) into(wanted []int, depth int, name []byte) (list []int) {
 	return list
 }
 
-// isClear reports whether p leads to a value in a strict document that lies within none of the encrypted
-// ones. A reader such as encoding/json takes names that differ in case only for the same, so p leads to all
-// of their spellings. Each is looked at, however many there are: a walk that stopped after some would let the
-// next one pass in the clear.
-func (p pointer) isClear(doc []byte, encrypted []pointer) bool {
+// LeadsOutside reports whether p leads to a value in a strict document that lies within none of the covered
+// ones. A reader such as encoding/json takes names that differ in case only for the same, so p leads to all of
+// their spellings. Each is looked at, however many there are: a walk that stopped after some would overlook
+// the next one.
+func (p Pointer) LeadsOutside(doc []byte, covered []Pointer) bool {
 	var walk func(i int, path []string) bool
 	walk = func(i int, path []string) (clear bool) {
-		if slices.ContainsFunc(encrypted, pointer{tokens: path}.within) {
+		if slices.ContainsFunc(covered, Pointer{tokens: path}.Within) {
 			return false
 		}
 		if len(path) == len(p.tokens) {
@@ -163,13 +157,13 @@ func (p pointer) isClear(doc []byte, encrypted []pointer) bool {
 		})
 		return clear
 	}
-	return walk(jsontext.SkipSpace(doc, 0), nil)
+	return walk(SkipSpace(doc, 0), nil)
 }
 
 // eachChild calls do for the members or elements of the value at doc[i], until it returns false. Elements are
 // named in decimal without leading zeros (RFC 6901 section 4).
 func eachChild(doc []byte, i int, do func(name []byte, at int) bool) {
-	d := jsontext.NewDecoder(doc[i:])
+	d := NewDecoder(doc[i:])
 	switch d.PeekKind() {
 	case '{':
 		for obj := d.Object(); d.Member(&obj) && do(obj.Name, i+d.InputOffset()); {
@@ -184,23 +178,23 @@ func eachChild(doc []byte, i int, do func(name []byte, at int) bool) {
 	}
 }
 
-// replacement is what stands in a document in place of what was in its span.
-type replacement struct {
-	span
-	text []byte
+// Replacement is what stands in a document in place of what was in its span.
+type Replacement struct {
+	Span
+	Text []byte
 }
 
-// replace writes doc with replacements that do not overlap.
-func replace(doc []byte, with []replacement) []byte {
-	slices.SortFunc(with, func(a, b replacement) int { return a.start - b.start })
+// Replace writes doc with replacements that do not overlap.
+func Replace(doc []byte, with []Replacement) []byte {
+	slices.SortFunc(with, func(a, b Replacement) int { return a.Start - b.Start })
 	size := len(doc)
 	for i := range with {
-		size += len(with[i].text)
+		size += len(with[i].Text)
 	}
 	out, from := make([]byte, 0, size), 0
 	for i := range with {
-		out = append(append(out, doc[from:with[i].start]...), with[i].text...)
-		from = with[i].end
+		out = append(append(out, doc[from:with[i].Start]...), with[i].Text...)
+		from = with[i].End
 	}
 	return append(out, doc[from:]...)
 }
