@@ -74,7 +74,7 @@ func (o *opening) modified(p *wire.Payload) *Error {
 	if o.detail == nil {
 		return e
 	}
-	if names := o.detail.lookAdded(); len(names) > 0 {
+	if names := lookAdded(o.detail.Detail, o.opts.ignoreMembers()); len(names) > 0 {
 		e.Cause += "; members that look added on the way: " + strings.Join(ReportedMembers(names), " ")
 		e.Advice = addedFix
 	}
@@ -86,11 +86,11 @@ const addedFix = "switch off what adds them to the detail, such as a tracer's in
 
 // lookAdded are the members of the detail that tracers are known to add, or that are named as if a tracer had
 // added them.
-func (d *delivery) lookAdded() (names []string) {
-	r := jsontext.NewDecoder(d.detail)
+func lookAdded(detail []byte, ignore []string) (names []string) {
+	r := jsontext.NewDecoder(detail)
 	for obj := r.Object(); r.Member(&obj); r.ReadSpan() {
 		name := string(obj.Name)
-		if len(names) < maxReported && (slices.Contains(d.ignore, name) || isTracers(name)) {
+		if len(names) < maxReported && (slices.Contains(ignore, name) || isTracers(name)) {
 			names = append(names, name)
 		}
 	}

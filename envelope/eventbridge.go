@@ -2,9 +2,7 @@ package envelope
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -32,10 +30,7 @@ const (
 	maxBusSource  = 256
 )
 
-// maxDelivery bounds what EventBridge delivers: the largest event and what the service adds around it.
-const maxDelivery = wire.MaxEvent + 64<<10
-
-const embeddedMember = "cloudevent"
+const embeddedMember = wire.EmbeddedMember
 
 // Entry is one entry of an EventBridge PutEvents request, without the bus.
 type Entry struct {
@@ -175,174 +170,25 @@ func (s *Sealed) embed() []byte {
 // says of source and detail-type must be what is signed; its account, unless opts gives one, is the one that
 // the key must allow: believe it only where nobody but the service can deliver.
 func OpenEventBridge(ctx context.Context, delivery []byte, trust keys.Source, opts *OpenOptions) (*Opened, error) {
-	d, err := readDelivery(delivery)
-	if err != nil {
-		return nil, parseError(err)
-	}
 	if opts == nil {
 		opts = &OpenOptions{}
 	}
-	with := *opts
-	with.Outer = &d.outer
-	d.ignore = opts.ignoreMembers()
-	if with.Account == "" {
-		with.Account = d.account
+	d, err := wire.ParseDelivery(delivery, opts.ignoreMembers())
+	if err != nil {
+		return nil, parseError(err)
 	}
-	in, err := d.event()
+	with := *opts
+	with.Outer = &Outer{Source: d.Source, DetailType: d.DetailType}
+	if with.Account == "" {
+		with.Account = d.Account
+	}
+	in, err := d.ParseEvent()
 	if err != nil {
 		return nil, parseError(err)
 	}
 	o := newOpening(in, &with)
-	if d.layout == Embedded {
+	if d.Embedded {
 		o.detail = d
 	}
 	return o.open(ctx, trust)
-}
-
-// delivery is an EventBridge event.
-type delivery struct {
-	outer      Outer
-	account    string
-	detail     []byte
-	layout     Layout
-	attributes []byte   // Embedded: the member "cloudevent"
-	data       [][]byte // Embedded: the other members of the detail, name and value
-	ignore     []string // names that hops are known to add to a detail
-	ignored    []string // Embedded: those of them that are there,
-	at         []int    // and where in data
-	leftOut    bool     // they are no part of what was signed
-}
-
-var (
-	errBothLayouts  = errors.New(`the detail has both "specversion" and an object "cloudevent"`)
-	errNotEvent     = errors.New("not an EventBridge event: source, detail-type or detail is missing")
-	errEmbeddedData = errors.New(`"cloudevent" carries data, or a content type that is not JSON`)
-)
-
-func readDelivery(doc []byte) (*delivery, error) {
-	if len(doc) > maxDelivery {
-		return nil, &wire.Error{TooLarge: true, Msg: fmt.Sprintf("the delivery has more than %d bytes", maxDelivery)}
-	}
-	d := &delivery{}
-	r := jsontext.NewDecoder(doc)
-	for obj := r.Object(); r.Member(&obj); {
-		switch string(obj.Name) {
-		case "source":
-			d.outer.Source = r.String()
-		case "detail-type":
-			d.outer.DetailType = r.String()
-		case "account":
-			d.account = r.String()
-		case "detail":
-			d.detail = r.ReadSpan()
-		default:
-			r.SkipValue()
-		}
-	}
-	if err := r.End(); err != nil {
-		return nil, err
-	}
-	if max(len(d.outer.Source), len(d.outer.DetailType), len(d.account)) > wire.MaxAttribute {
-		return nil, &wire.Error{TooLarge: true, Msg: "source, detail-type or account is longer than any attribute"}
-	}
-	if d.detail == nil || d.outer.Source == "" || d.outer.DetailType == "" {
-		return nil, errNotEvent
-	}
-	return d, nil
-}
-
-// event finds the layout and reads the sealed event.
-func (d *delivery) event() (*wire.Event, error) {
-	structured, err := d.findLayout()
-	switch {
-	case err != nil:
-		return nil, err
-	case structured && d.attributes != nil:
-		return nil, errBothLayouts
-	case structured:
-		return wire.ParseSealed(d.detail)
-	case d.attributes == nil:
-		return &wire.Event{Source: d.outer.Source, Type: d.outer.DetailType}, nil // an ordinary event: unsigned
-	}
-	d.layout = Embedded
-	return d.embedded()
-}
-
-// findLayout walks over the top level of the detail only; what it steps over is parsed later.
-func (d *delivery) findLayout() (structured bool, err error) {
-	r := jsontext.NewDecoder(d.detail)
-	for obj := r.Object(); r.Member(&obj); {
-		name, kind := string(obj.Name), r.PeekKind()
-		span := r.ReadSpan()
-		switch {
-		case name == "specversion":
-			structured = true
-			d.data = append(d.data, r.Since(&obj))
-		case name == embeddedMember && kind == '{':
-			d.attributes = span
-		default:
-			if slices.Contains(d.ignore, name) {
-				d.ignored, d.at = append(d.ignored, name), append(d.at, len(d.data))
-			}
-			d.data = append(d.data, r.Since(&obj))
-		}
-	}
-	return structured, r.End()
-}
-
-// embedded builds the event from its attributes and from the rest of the detail, which is its data.
-func (d *delivery) embedded() (*wire.Event, error) {
-	if len(d.detail) > wire.MaxEvent {
-		return nil, &wire.Error{TooLarge: true, Msg: fmt.Sprintf("more than %d bytes", wire.MaxEvent)}
-	}
-	e, err := wire.ParseSealed(d.attributes)
-	if err != nil {
-		return nil, err
-	}
-	if hasDataMember(d.attributes) || !wire.IsJSON(e.DataContentType) {
-		return nil, errEmbeddedData
-	}
-	data := d.object(d.data)
-	r := jsontext.NewDecoder(data)
-	doc := r.ReadDocument()
-	if err := r.End(); err != nil {
-		return nil, &wire.Error{Member: "detail", Msg: "malformed JSON", Err: err}
-	}
-	e.Form, e.Data, e.Canonical = wire.JSONData, data, doc.IsCanonical
-	return e, nil
-}
-
-// object is an object of these members.
-func (d *delivery) object(members [][]byte) []byte {
-	data := append(make([]byte, 0, len(d.detail)), '{')
-	for i, member := range members {
-		if i > 0 {
-			data = append(data, ',')
-		}
-		data = append(data, member...)
-	}
-	return append(data, '}')
-}
-
-// withoutIgnored is the data without the members that a hop may have added. All of it was read strictly
-// before.
-func (d *delivery) withoutIgnored() []byte {
-	kept := make([][]byte, 0, len(d.data))
-	for i, member := range d.data {
-		if !slices.Contains(d.at, i) {
-			kept = append(kept, member)
-		}
-	}
-	return d.object(kept)
-}
-
-// hasDataMember reports whether the object, which is known to be valid, has data in either form, be it empty.
-func hasDataMember(doc []byte) bool {
-	r := jsontext.NewDecoder(doc)
-	for obj := r.Object(); r.Member(&obj); r.ReadSpan() {
-		if name := string(obj.Name); name == "data" || name == "data_base64" {
-			return true
-		}
-	}
-	return false
 }

@@ -49,7 +49,7 @@ func readLimits(t *testing.T) (list []limit) {
 // hold it.
 var goLimits = map[string]int64{
 	"event_bytes":          wire.MaxEvent,
-	"delivery_bytes":       maxDelivery,
+	"delivery_bytes":       wire.MaxDelivery,
 	"detail_bytes":         wire.MaxEvent,
 	"material_bytes":       wire.MaxMaterial,
 	"attribute_bytes":      wire.MaxAttribute,

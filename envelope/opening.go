@@ -20,8 +20,8 @@ import (
 // opening is one event on its way through the checks. What a step has verified, the next ones use.
 type opening struct {
 	opts   *OpenOptions
-	in     *wire.Event // as received: unverified until checkDigests
-	detail *delivery   // not nil: the data is what is left of this EventBridge detail, and only its canonical form has bytes
+	in     *wire.Event    // as received: unverified until checkDigests
+	detail *wire.Delivery // not nil: the data is the rest of this EventBridge detail, and only its canonical form has bytes
 	env    dsse.Envelope
 
 	now  time.Time // read after the bundle is at hand: fetching it may have taken long
@@ -31,6 +31,7 @@ type opening struct {
 	time     string           // the verified text of the attribute time
 	data     []byte           // the bytes whose digest was signed
 	dataSum  digest           // SHA-256 of data
+	leftOut  bool             // detail.Ignored is no part of what was signed
 	exts     []wire.Attribute // the verified extensions
 	sealed   time.Time        // verified recordedtime, else verified time; zero = neither
 	expiry   time.Time        // verified expirytime
@@ -268,19 +269,18 @@ func (o *opening) matchCore(p *wire.Payload, seconds []byte) bool {
 	if (o.in.Canonical || o.detail == nil) && o.matchData(p, seconds, o.in.Data) {
 		return true
 	}
-	if o.in.Form == wire.JSONData && !o.in.Canonical && o.matchCanonical(p, seconds, o.in.Data) {
-		return true
+	if o.in.Form == wire.JSONData && !o.in.Canonical {
+		form, err := o.in.Document.AppendCanonical(nil)
+		if err == nil && o.matchData(p, seconds, form) {
+			return true
+		}
 	}
-	if o.detail == nil || len(o.detail.ignored) == 0 || !o.matchCanonical(p, seconds, o.detail.withoutIgnored()) {
+	if o.detail == nil || len(o.detail.Ignored) == 0 {
 		return false
 	}
-	o.detail.leftOut = true
-	return true
-}
-
-func (o *opening) matchCanonical(p *wire.Payload, seconds, data []byte) bool {
-	form, err := jsontext.AppendCanonical(nil, data)
-	return err == nil && o.matchData(p, seconds, form)
+	form, err := jsontext.AppendCanonical(nil, o.detail.WithoutIgnored())
+	o.leftOut = err == nil && o.matchData(p, seconds, form)
+	return o.leftOut
 }
 
 // matchData tries these bytes. They stay in o.data, and are verified if it matches.

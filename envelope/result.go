@@ -41,8 +41,8 @@ func (o *opening) result() (*Opened, error) {
 	names = appendSignedNames(names, &r.content)
 	r.KeyIDs, r.SignedAttributes = names[:ids:ids], names[ids:]
 	ignored := o.in.Ignored
-	if o.detail != nil && o.detail.leftOut {
-		ignored = append(ignored, o.detail.ignored...)
+	if o.leftOut {
+		ignored = append(ignored, o.detail.Ignored...)
 	}
 	r.Ignored = ReportedMembers(ignored)
 	if o.opts.Mode == Passthrough {

@@ -275,7 +275,7 @@ func (s *sealing) canonicalise() error {
 	if s.ev.Canonical {
 		return nil
 	}
-	form, err := jsontext.AppendCanonical(make([]byte, 0, len(s.ev.Data)), s.ev.Data)
+	form, err := s.ev.Document.AppendCanonical(make([]byte, 0, len(s.ev.Data)))
 	if err != nil {
 		e := &SealError{Member: "data", Problem: err.Error(), Err: err}
 		c, ok := errors.AsType[*jsontext.Error](err)
@@ -350,6 +350,7 @@ func (s *sealing) finish() (*Sealed, error) {
 		escaped := jsontext.EscapeForXML(s.ev.Data) // the digests are over the canonical form, which has them raw
 		s.ev.Data, s.ev.Canonical = escaped, s.ev.Canonical && len(escaped) == len(s.ev.Data)
 	}
+	s.ev.Document = jsontext.Document{} // it would keep the caller's memory
 	out := s.ev.Append(make([]byte, 0, len(s.ev.Data)*4/3+len(s.ev.Material)+1<<10))
 	switch {
 	case len(out) > wire.MaxEvent:

@@ -277,6 +277,20 @@ func (d *Decoder) ReadSpan() []byte {
 	return span
 }
 
+// Inner is a decoder of the next value alone, with a depth of its own. It may read on behind that value; Leave
+// then says where d is to go on.
+func (d *Decoder) Inner() Decoder { return Decoder{b: d.b, i: d.i, err: d.err} }
+
+// Leave moves d to after the value that inner has read, and returns the bytes of that value.
+func (d *Decoder) Leave(inner *Decoder) []byte {
+	start, end := d.i, inner.i
+	d.i = end
+	for end > start && SkipSpace(d.b, end-1) > end-1 {
+		end--
+	}
+	return d.b[start:end]
+}
+
 // Since returns the bytes of o's current member, from its name to the end of its value, which was just read.
 // White space may follow.
 func (d *Decoder) Since(o *Object) []byte {

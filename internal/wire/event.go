@@ -8,6 +8,8 @@ package wire
 import (
 	"fmt"
 	"strings"
+
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // The limits. What exceeds one is refused with Error.TooLarge.
@@ -108,11 +110,17 @@ type Event struct {
 	// it if it came as the member data, and exactly the decoded bytes if it came as data_base64.
 	Data []byte
 
+	// Document is JSONData as it was read: it writes the canonical form without reading Data again. It is of
+	// no use once Data is replaced.
+	Document jsontext.Document
+
 	// Canonical says that Data is JSONData in the canonical form of internal/jsontext.
 	Canonical bool
 
 	// Base64 says that the data came, or shall go, as data_base64.
 	Base64 bool
+
+	hasData bool // a member data or data_base64 was there, be it empty
 }
 
 // Error says which member of an event is at fault, and how. Without TooLarge and Unsupported the event is

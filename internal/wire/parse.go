@@ -49,19 +49,18 @@ const textGuess = 2 << 10
 type parser struct {
 	r       jsontext.Decoder
 	e       *Event
-	text    strings.Builder // backs every string of the event: one allocation for all of them
-	data    []byte          // the value of data, as it stands; nil if absent
-	encoded []byte          // the text of data_base64; nil if absent
-	exact   bool            // data is canonical
-	sealed  bool            // members with other names than attributes have are ignored
+	text    strings.Builder   // backs every string of the event: one allocation for all of them
+	data    jsontext.Document // the value of data; its Value is nil if absent
+	encoded []byte            // the text of data_base64; nil if absent
+	sealed  bool              // members with other names than attributes have are ignored
 }
 
 func (p *parser) member(name []byte) {
 	switch string(name) {
 	case "data":
-		doc := p.r.ReadDocument()
-		p.data, p.exact = doc.Value, doc.IsCanonical
+		p.data, p.e.hasData = p.r.ReadDocument(), true
 	case "data_base64":
+		p.e.hasData = true
 		if !p.null() {
 			p.encoded = p.r.Bytes()
 		}
@@ -205,14 +204,14 @@ func (p *parser) finish() error {
 	// datacontenttype may follow the data, so what the data is can only be told now.
 	json := IsJSON(p.e.DataContentType)
 	switch {
-	case p.data != nil && p.encoded != nil:
+	case p.data.Value != nil && p.encoded != nil:
 		return &Error{Member: "data_base64", Msg: "data and data_base64 are both present"}
 	case len(p.encoded) > 0:
 		return p.setEncoded(json)
-	case p.data == nil:
+	case p.data.Value == nil:
 		return nil
 	case json:
-		p.e.Form, p.e.Data, p.e.Canonical = JSONData, p.data, p.exact
+		p.e.setJSON(p.data.Value, p.data)
 		return nil
 	}
 	return p.setText()
@@ -245,19 +244,20 @@ func (p *parser) setEncoded(json bool) error {
 	if !json {
 		return nil
 	}
-	p.e.Form = JSONData
-	if p.e.Canonical, err = ScanJSON(data); err != nil {
+	doc, err := readJSON(data)
+	if err != nil {
 		return &Error{Member: "data_base64", Msg: "the data is not JSON, as datacontenttype says", Err: err}
 	}
+	p.e.setJSON(data, doc)
 	return nil
 }
 
 // setText takes the string that data is when the content type is not JSON.
 func (p *parser) setText() error {
-	if p.data[0] != '"' {
+	if p.data.Value[0] != '"' {
 		return &Error{Member: "data", Msg: "must be a string, or data_base64, since datacontenttype is not JSON"}
 	}
-	text, err := jsontext.AppendUnquote(nil, p.data)
+	text, err := jsontext.AppendUnquote(nil, p.data.Value)
 	if err != nil {
 		return &Error{Member: "data", Err: err}
 	}
@@ -340,9 +340,20 @@ func plainInteger(text string) bool {
 // ScanJSON checks that data is one JSON value, with white space around it or not, and reports whether data
 // is its canonical form.
 func ScanJSON(data []byte) (isCanonical bool, err error) {
+	doc, err := readJSON(data)
+	return doc.IsCanonical && len(doc.Value) == len(data), err
+}
+
+func readJSON(data []byte) (jsontext.Document, error) {
 	r := jsontext.NewDecoder(data)
 	doc := r.ReadDocument()
-	return doc.IsCanonical && len(doc.Value) == len(data), r.End()
+	return doc, r.End()
+}
+
+// setJSON takes data that is JSON; doc is what was read of it.
+func (e *Event) setJSON(data []byte, doc jsontext.Document) {
+	e.Form, e.Data, e.Document = JSONData, data, doc
+	e.Canonical = doc.IsCanonical && len(doc.Value) == len(data)
 }
 
 // IsJSON reports whether data of this content type is JSON: the subtype is json or ends in +json, in any

@@ -253,7 +253,7 @@ func TestParse(t *testing.T) {
 		},
 		Form: JSONData, Data: []byte(`{"b" : 1, "a": [ "é\/" ]}`),
 	}
-	if !reflect.DeepEqual(e, want) {
+	if !equalEvents(e, want) {
 		t.Errorf("got  %+v\nwant %+v", e, want)
 	}
 	const written = `{"specversion":"1.0","id":"a\"b\\cé😀/","source":"https://x.example/a?b#c","type":"com.example.t",` +
@@ -324,7 +324,7 @@ func roundTrip(t testing.TB, e *Event) {
 	if err != nil {
 		t.Fatalf("Parse(Append): %v\n%.300s", err, written)
 	}
-	if !reflect.DeepEqual(e, again) {
+	if !equalEvents(e, again) {
 		t.Fatalf("Parse(Append) differs:\n%+v\n%+v", e, again)
 	}
 	if twice := again.Append(nil); !bytes.Equal(twice, written) {
@@ -336,7 +336,7 @@ func roundTrip(t testing.TB, e *Event) {
 	}
 	without := *e
 	without.Form, without.Data, without.Canonical, without.Base64 = NoData, nil, false, false
-	if !reflect.DeepEqual(&without, bare) {
+	if !equalEvents(&without, bare) {
 		t.Fatalf("Parse(AppendAttributes) differs:\n%+v\n%+v", without, bare)
 	}
 }
@@ -539,4 +539,14 @@ func TestSplitSequence(t *testing.T) {
 			t.Errorf("%q: %q, %v", in, got, err)
 		}
 	}
+}
+
+// equalEvents compares events, and leaves out how they were read.
+func equalEvents(a, b *Event) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	x, y := *a, *b
+	x.Document, y.Document, x.hasData, y.hasData = jsontext.Document{}, jsontext.Document{}, false, false
+	return reflect.DeepEqual(x, y)
 }

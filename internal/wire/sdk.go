@@ -229,10 +229,11 @@ func (e *Event) takeData(data []byte) (err error) {
 		e.Form, e.Data, e.Base64 = BinaryData, data, true
 		return nil
 	}
-	e.Form, e.Data = JSONData, data
-	if e.Canonical, err = ScanJSON(data); err != nil {
+	doc, err := readJSON(data)
+	if err != nil {
 		return &Error{Member: "data", Msg: "is not JSON, as datacontenttype says (none means JSON)", Err: err}
 	}
+	e.setJSON(data, doc)
 	return nil
 }
 

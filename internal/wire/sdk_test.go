@@ -72,7 +72,7 @@ func TestFromSDK(t *testing.T) {
 		},
 		Form: JSONData, Data: ev.DataEncoded, Canonical: string(ev.DataEncoded) == `{"a":1}`,
 	}
-	if err != nil || !reflect.DeepEqual(got, want) {
+	if err != nil || !equalEvents(got, want) {
 		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
 	}
 	back, err := got.ToSDK()
@@ -94,7 +94,7 @@ func TestFromSDK(t *testing.T) {
 		t.Error(err)
 	}
 	again, err := FromSDK(&back)
-	if err != nil || !reflect.DeepEqual(again, got) {
+	if err != nil || !equalEvents(again, got) {
 		t.Errorf("got  %+v, %v\nwant %+v", again, err, got)
 	}
 }
@@ -110,7 +110,7 @@ func TestEmptyFragment(t *testing.T) {
 			t.Fatalf("%s: %v", text, err)
 		}
 		back, err := FromSDK(&ev)
-		if err != nil || ev.DataSchema() != text || !reflect.DeepEqual(back, e) {
+		if err != nil || ev.DataSchema() != text || !equalEvents(back, e) {
 			t.Errorf("%s: got %q, %+v, %v", text, ev.DataSchema(), back, err)
 		}
 	}
@@ -327,7 +327,7 @@ func throughSDK(t testing.TB, e *Event) {
 		}
 		want.Time = FormatTime(at)
 	}
-	if !reflect.DeepEqual(got, &want) {
+	if !equalEvents(got, &want) {
 		t.Fatalf("FromSDK(ToSDK) differs:\n%+v\n%+v", got, &want)
 	}
 }
