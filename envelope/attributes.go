@@ -4,9 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"strconv"
 
-	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/wire"
 )
 
@@ -55,41 +53,7 @@ func changedByHops(name string) bool {
 	return name == "traceparent" || name == "tracestate" || name == "partitionkey"
 }
 
-var (
-	errNotCanonical = errors.New("is not the canonical text of its type")
-	errFraction     = errors.New("is not in whole seconds")
-	errURI          = errors.New("is not a URI that the SDK's event, in which consumers get it, could hold as it is")
-)
-
-// appendHashed appends the bytes that the standard hashes for a value of that type, read from its text on the
-// wire: Boolean true/false, Integer decimal, Timestamp in UTC and whole seconds, Binary its bytes, others as
-// they are. A Timestamp with a fraction is appended without it, and errFraction returned beside.
-func appendHashed(dst []byte, t AttributeType, text string) ([]byte, error) {
-	switch t {
-	case Boolean:
-		if text != "true" && text != "false" {
-			return dst, errNotCanonical
-		}
-	case Integer:
-		n, err := strconv.ParseInt(text, 10, 32)
-		if err != nil || strconv.FormatInt(n, 10) != text {
-			return dst, errNotCanonical
-		}
-	case Binary:
-		return jsontext.DecodeBase64(dst, []byte(text))
-	case Timestamp:
-		at, err := wire.ParseTime(text)
-		if err != nil {
-			return dst, err
-		}
-		dst = wire.AppendSeconds(dst, at)
-		if at.Nanosecond() != 0 {
-			return dst, errFraction
-		}
-		return dst, nil
-	}
-	return append(dst, text...), nil
-}
+var errURI = errors.New("is not a URI that the SDK's event, in which consumers get it, could hold as it is")
 
 // verifiedValue is the value that comes out of what was hashed: text again, base64 for Binary.
 func verifiedValue(t AttributeType, hashed []byte) string {
@@ -107,7 +71,7 @@ func asDocumented(a wire.Attribute) (wire.Attribute, error) {
 		}
 		a.Type = t
 	}
-	hashed, err := appendHashed(nil, AttributeType(a.Type), a.Value)
+	hashed, err := wire.AppendHashed(nil, a.Type, a.Value)
 	if err != nil {
 		return a, fmt.Errorf("as %s, %w", a.Type, err)
 	}

@@ -16,13 +16,13 @@ func (o *opening) checkExtensions(p *wire.Payload) *Error {
 	if p.Profile == nil {
 		return o.foreignExtensions(p)
 	}
-	o.hash.reset()
+	o.hash.Reset()
 	for i, name := range p.Names {
 		if err := o.hashExtension(name, AttributeType(p.Profile.Types[i])); err != nil {
 			return err
 		}
 	}
-	if sum := o.hash.sum(); !equalDigest(&sum, &p.Ext) {
+	if sum := o.hash.Sum(); !equalDigest(&sum, &p.Ext) {
 		return reject(ReasonModified, "a signed extension attribute is not what was signed")
 	}
 	return nil
@@ -36,14 +36,14 @@ func (o *opening) hashExtension(name string, t AttributeType) *Error {
 		return reject(ReasonUnsupported, "extension %s is Binary and not declared in ExtensionTypes", name)
 	}
 	if attr == nil {
-		o.hash.text("")
+		o.hash.Text("")
 		return nil
 	}
-	hashed, err := appendHashed(o.hash.scratch[:0], t, attr.Value)
+	hashed, err := wire.AppendHashed(o.hash.Scratch[:0], wire.Type(t), attr.Value)
 	if err != nil {
 		return reject(ReasonModified, "extension %s: %v", name, err)
 	}
-	o.hash.bytes(hashed)
+	o.hash.Bytes(hashed)
 	o.keep(name, t, attr.Value, hashed)
 	return nil
 }
@@ -71,23 +71,23 @@ func (o *opening) extension(name string) *wire.Attribute {
 // out under other types only, the event is genuine but not readable: unsupported, not modified.
 func (o *opening) foreignExtensions(p *wire.Payload) *Error {
 	readable := true
-	o.hash.reset()
+	o.hash.Reset()
 	for _, name := range p.Names {
 		attr := o.extension(name)
 		if attr == nil {
-			o.hash.text("")
+			o.hash.Text("")
 			continue
 		}
 		t := o.foreignType(name)
-		hashed, err := appendHashed(o.hash.scratch[:0], t, attr.Value)
-		if err != nil && !errors.Is(err, errFraction) {
+		hashed, err := wire.AppendHashed(o.hash.Scratch[:0], wire.Type(t), attr.Value)
+		if err != nil && !errors.Is(err, wire.ErrFraction) {
 			readable = false
-			hashed = append(o.hash.scratch[:0], attr.Value...)
+			hashed = append(o.hash.Scratch[:0], attr.Value...)
 		}
-		o.hash.bytes(hashed)
+		o.hash.Bytes(hashed)
 		o.keep(name, t, attr.Value, hashed)
 	}
-	sum := o.hash.sum()
+	sum := o.hash.Sum()
 	switch {
 	case equalDigest(&sum, &p.Ext) && readable:
 		return nil
@@ -110,21 +110,21 @@ func (o *opening) foreignType(name string) AttributeType {
 // guess reports whether the digest comes out when every undeclared, undocumented value that reads as a
 // timestamp is one and, with binary, every other one that reads as base64 is Binary.
 func (o *opening) guess(p *wire.Payload, binary bool) bool {
-	o.hash.reset()
+	o.hash.Reset()
 	for _, name := range p.Names {
 		attr := o.extension(name)
 		if attr == nil {
-			o.hash.text("")
+			o.hash.Text("")
 			continue
 		}
-		o.hash.bytes(o.guessed(name, attr.Value, binary))
+		o.hash.Bytes(o.guessed(name, attr.Value, binary))
 	}
-	sum := o.hash.sum()
+	sum := o.hash.Sum()
 	return equalDigest(&sum, &p.Ext)
 }
 
 func (o *opening) guessed(name, text string, binary bool) []byte {
-	buf := o.hash.scratch[:0]
+	buf := o.hash.Scratch[:0]
 	t := o.foreignType(name)
 	if t == String {
 		if _, err := wire.ParseTime(text); err == nil {
@@ -133,8 +133,8 @@ func (o *opening) guessed(name, text string, binary bool) []byte {
 			t = Binary
 		}
 	}
-	hashed, err := appendHashed(buf, t, text)
-	if err != nil && !errors.Is(err, errFraction) {
+	hashed, err := wire.AppendHashed(buf, wire.Type(t), text)
+	if err != nil && !errors.Is(err, wire.ErrFraction) {
 		return append(buf, text...)
 	}
 	return hashed

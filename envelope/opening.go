@@ -41,7 +41,7 @@ type opening struct {
 	producer string
 
 	// Room for what most events need, so that it takes no allocations of its own.
-	hash        hasher
+	hash        wire.Hasher
 	validRoom   [2]valid
 	countRoom   [2]valid
 	secondsRoom [20]byte
@@ -262,8 +262,8 @@ func appendSeconds(dst []byte, text string) ([]byte, time.Time, error) {
 // attempt: without what hops are known to add to it.
 func (o *opening) matchCore(p *wire.Payload, seconds []byte) bool {
 	if o.in.Form == wire.NoData {
-		o.dataSum = absent
-		sum := o.hash.coreDigest(o.in, seconds, &o.dataSum)
+		o.dataSum = wire.Absent
+		sum := o.hash.CoreDigest(o.in, seconds, &o.dataSum)
 		return equalDigest(&sum, &p.Core)
 	}
 	if (o.in.Canonical || o.detail == nil) && o.matchData(p, seconds, o.in.Data) {
@@ -286,7 +286,7 @@ func (o *opening) matchCore(p *wire.Payload, seconds []byte) bool {
 // matchData tries these bytes. They stay in o.data, and are verified if it matches.
 func (o *opening) matchData(p *wire.Payload, seconds, data []byte) bool {
 	o.data, o.dataSum = data, sha256.Sum256(data)
-	sum := o.hash.coreDigest(o.in, seconds, &o.dataSum)
+	sum := o.hash.CoreDigest(o.in, seconds, &o.dataSum)
 	return equalDigest(&sum, &p.Core)
 }
 

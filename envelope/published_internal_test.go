@@ -70,14 +70,14 @@ func publishedPayload(t *testing.T, attributes map[string]string, data []byte, s
 	if err != nil {
 		t.Fatal(err)
 	}
-	var h hasher
+	var h wire.Hasher
 	sum := sha256.Sum256(e.Data)
-	p := &wire.Payload{Core: h.coreDigest(e, testSeconds(t, e.Time), &sum), HasExt: len(signed) > 0, Names: signed}
-	h.reset()
+	p := &wire.Payload{Core: h.CoreDigest(e, testSeconds(t, e.Time), &sum), HasExt: len(signed) > 0, Names: signed}
+	h.Reset()
 	for _, name := range signed {
-		h.text(attributes[name])
+		h.Text(attributes[name])
 	}
-	p.Ext = h.sum()
+	p.Ext = h.Sum()
 	return p.Append(nil)
 }
 

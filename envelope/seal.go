@@ -149,7 +149,7 @@ type sealing struct {
 	ev     *wire.Event
 	opts   *SealOptions
 	now    time.Time
-	hash   hasher
+	hash   wire.Hasher
 	enc    wire.Enc
 	keyIDs []string
 }
@@ -321,26 +321,26 @@ func (s *sealing) sign(ctx context.Context, signer keys.Signer, producer string)
 
 // payload computes the digests. Everything in s.ev has its final form.
 func (s *sealing) payload(producer string, delegations []digest) *wire.Payload {
-	data := absent
+	data := wire.Absent
 	if s.ev.Form != wire.NoData {
 		data = sum256(s.ev.Data)
 	}
 	p := &wire.Payload{HasExt: true, Profile: &wire.Profile{Producer: producer, Time: s.ev.Time, Enc: s.enc, Delegations: delegations}}
 	seconds, _, _ := appendSeconds(make([]byte, 0, 20), s.ev.Time) // the codec wrote it: it is a timestamp
-	p.Core = s.hash.coreDigest(s.ev, seconds, &data)
-	s.hash.reset()
+	p.Core = s.hash.CoreDigest(s.ev, seconds, &data)
+	s.hash.Reset()
 	p.Names = make([]string, 0, len(s.ev.Extensions))
 	p.Profile.Types = make([]wire.Type, 0, len(s.ev.Extensions))
 	for _, a := range s.ev.Extensions {
 		if changedByHops(a.Name) {
 			continue
 		}
-		hashed, _ := appendHashed(s.hash.scratch[:0], AttributeType(a.Type), a.Value) // normalise read it already
-		s.hash.bytes(hashed)
+		hashed, _ := wire.AppendHashed(s.hash.Scratch[:0], a.Type, a.Value) // normalise read it already
+		s.hash.Bytes(hashed)
 		p.Names = append(p.Names, a.Name)
 		p.Profile.Types = append(p.Profile.Types, a.Type)
 	}
-	p.Ext = s.hash.sum()
+	p.Ext = s.hash.Sum()
 	return p
 }
 

@@ -1,5 +1,11 @@
 package wire
 
+import (
+	"errors"
+
+	"github.com/sealbus/sealbus/internal/jsontext"
+)
+
 // The names of the extension attributes that sealbus itself reads or writes.
 const (
 	AttrMaterial     = "dssematerial"
@@ -30,4 +36,38 @@ func DocumentedType(name string) (Type, bool) {
 		return String, true
 	}
 	return 0, false
+}
+
+// ErrFraction is the error of a Timestamp with a fraction, of which AppendHashed leaves the fraction out.
+var ErrFraction = errors.New("is not in whole seconds")
+
+var errNotCanonical = errors.New("is not the canonical text of its type")
+
+// AppendHashed appends the bytes that the standard hashes for a value of that type, read from its text on the
+// wire: Boolean true/false, Integer decimal, Timestamp in UTC and whole seconds, Binary its bytes, others as
+// they are. A Timestamp with a fraction is appended without it, and ErrFraction returned beside.
+func AppendHashed(dst []byte, t Type, text string) ([]byte, error) {
+	switch t {
+	case Boolean:
+		if text != "true" && text != "false" {
+			return dst, errNotCanonical
+		}
+	case Integer:
+		if !plainInteger(text) {
+			return dst, errNotCanonical
+		}
+	case Binary:
+		return jsontext.DecodeBase64(dst, []byte(text))
+	case Timestamp:
+		at, err := ParseTime(text)
+		if err != nil {
+			return dst, err
+		}
+		dst = AppendSeconds(dst, at)
+		if at.Nanosecond() != 0 {
+			return dst, ErrFraction
+		}
+		return dst, nil
+	}
+	return append(dst, text...), nil
 }

@@ -49,23 +49,10 @@ func FormatTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 // in the years 0001 to 9999.
 func FormatSeconds(t time.Time) string { return string(AppendSeconds(make([]byte, 0, 20), t)) }
 
-// AppendSeconds is FormatSeconds without an allocation. It is written out since every event is hashed with a
-// time or two, and package time has no fast path for this layout.
+// AppendSeconds is FormatSeconds that appends.
 func AppendSeconds(dst []byte, t time.Time) []byte {
-	t = t.UTC()
-	year, month, day := t.Date()
-	hour, minute, second := t.Clock()
-	dst = appendPair(appendPair(dst, year/100), year%100)
-	dst = appendPair(append(dst, '-'), int(month))
-	dst = appendPair(append(dst, '-'), day)
-	dst = appendPair(append(dst, 'T'), hour)
-	dst = appendPair(append(dst, ':'), minute)
-	dst = appendPair(append(dst, ':'), second)
-	return append(dst, 'Z')
+	return t.UTC().AppendFormat(dst, "2006-01-02T15:04:05Z")
 }
-
-// appendPair appends n, 0 to 99, in two digits.
-func appendPair(dst []byte, n int) []byte { return append(dst, '0'+byte(n/10), '0'+byte(n%10)) }
 
 // writable reports whether t has a four-digit year in UTC.
 func writable(t time.Time) bool {
