@@ -83,17 +83,7 @@ func (o *opening) appendKeyIDs(ids []string) []string {
 }
 
 func appendSignedNames(names []string, e *wire.Event) []string {
-	names = append(names, "id", "source", "specversion", "type")
-	for _, a := range [...]struct{ name, value string }{
-		{"datacontenttype", e.DataContentType}, {"dataschema", e.DataSchema}, {"subject", e.Subject}, {"time", e.Time},
-	} {
-		if a.value != "" {
-			names = append(names, a.name)
-		}
-	}
-	if e.Form != wire.NoData {
-		names = append(names, "data")
-	}
+	names = e.CoreNames(names)
 	for i := range e.Extensions {
 		names = append(names, e.Extensions[i].Name)
 	}

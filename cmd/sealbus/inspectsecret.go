@@ -7,7 +7,6 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/jwe"
-	"github.com/sealbus/sealbus/internal/peek"
 	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 )
@@ -40,8 +39,8 @@ func (o owners) signing(keyID string) *owner {
 }
 
 // encryption is whose encryption key it is; nil = there is no bundle, or the key is none that bundles list.
-func (o owners) encryption(r peek.Recipient) *owner {
-	if o.bundle == nil || r.Algorithm != jwe.AlgECDH {
+func (o owners) encryption(r jwe.WrappedKey) *owner {
+	if o.bundle == nil || r.Alg != jwe.AlgECDH {
 		return nil
 	}
 	k := o.bundle.EncryptionKey(r.KeyID)
@@ -79,7 +78,7 @@ type inspectedRecipient struct {
 	Owner     *owner `json:"owner,omitempty"` // only with --trust
 }
 
-func inspectEncryption(e *peek.Encryption, whose owners) *inspectedEncryption {
+func inspectEncryption(e *wire.InspectedEncryption, whose owners) *inspectedEncryption {
 	if e == nil {
 		return nil
 	}
@@ -87,7 +86,7 @@ func inspectEncryption(e *peek.Encryption, whose owners) *inspectedEncryption {
 		Fields: e.Fields, ContentType: e.ContentType, Committed: e.Committed, Recipients: []inspectedRecipient{}, Problem: e.Problem,
 	}
 	for _, to := range e.Recipients {
-		r.Recipients = append(r.Recipients, inspectedRecipient{to.Algorithm, to.KeyID, whose.encryption(to)})
+		r.Recipients = append(r.Recipients, inspectedRecipient{to.Alg, to.KeyID, whose.encryption(to)})
 	}
 	return r
 }
@@ -103,7 +102,7 @@ type inspectedDelegation struct {
 	Problem    string   `json:"problem,omitempty"`
 }
 
-func inspectDelegation(d *peek.Delegation) *inspectedDelegation {
+func inspectDelegation(d *wire.InspectedDelegation) *inspectedDelegation {
 	return &inspectedDelegation{d.By, d.Session, d.NotBefore, d.NotAfter, d.Sources, d.Types, d.Problem}
 }
 

@@ -45,7 +45,7 @@ var table = map[string][]string{
 	"internal/filekind":              {"internal/jsontext"},
 	"internal/dsse":                  {"internal/jsontext"},
 	"internal/jwe":                   {"internal/jsontext"},
-	"internal/wire":                  {"internal/jsontext"},
+	"internal/wire":                  {"keys", "internal/dsse", "internal/filekind", "internal/howlong", "internal/jsontext", "internal/jwe", "internal/nilcheck"},
 }
 
 // core is what a webhook receiver or a consumer Lambda links.

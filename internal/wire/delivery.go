@@ -38,7 +38,8 @@ var (
 )
 
 // ParseDelivery reads an EventBridge event down to the members of its detail, whose values ParseEvent reads.
-// The names in ignore are of members that hops are known to add to a detail.
+// The names in ignore are of members that hops are known to add to a detail. With ErrNotDelivery, the members
+// that are there come back as well.
 func ParseDelivery(doc []byte, ignore []string) (*Delivery, error) {
 	if len(doc) > MaxDelivery {
 		return nil, &Error{TooLarge: true, Msg: fmt.Sprintf("the delivery has more than %d bytes", MaxDelivery)}
@@ -72,10 +73,7 @@ func ParseDelivery(doc []byte, ignore []string) (*Delivery, error) {
 		return nil, &Error{TooLarge: true, Msg: "source, detail-type or account is longer than any attribute"}
 	}
 	if d.Detail == nil || d.Source == "" || d.DetailType == "" {
-		return nil, ErrNotDelivery
-	}
-	if d.detailErr != nil {
-		return nil, d.detailErr
+		return d, ErrNotDelivery
 	}
 	return d, nil
 }
@@ -109,6 +107,8 @@ func (d *Delivery) readDetail(r *jsontext.Decoder, ignore []string) {
 // ParseEvent reads the sealed event in the detail. An ordinary detail is an event without a signature.
 func (d *Delivery) ParseEvent() (*Event, error) {
 	switch {
+	case d.detailErr != nil:
+		return nil, d.detailErr
 	case d.Structured && d.Embedded:
 		return nil, errBothLayouts
 	case d.Structured:

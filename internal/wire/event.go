@@ -123,6 +123,22 @@ type Event struct {
 	hasData bool // a member data or data_base64 was there, be it empty
 }
 
+// CoreNames appends the names of the attributes of the standard, and of the data, that are there.
+func (e *Event) CoreNames(names []string) []string {
+	names = append(names, "id", "source", "specversion", "type")
+	for _, a := range [...]struct{ name, value string }{
+		{"datacontenttype", e.DataContentType}, {"dataschema", e.DataSchema}, {"subject", e.Subject}, {"time", e.Time},
+	} {
+		if a.value != "" {
+			names = append(names, a.name)
+		}
+	}
+	if e.Form != NoData {
+		names = append(names, "data")
+	}
+	return names
+}
+
 // Error says which member of an event is at fault, and how. Without TooLarge and Unsupported the event is
 // malformed.
 type Error struct {

@@ -1,4 +1,4 @@
-package peek_test
+package wire_test
 
 import (
 	"bytes"
@@ -10,9 +10,10 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/peek"
+	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/internal/testbed/racing"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -49,15 +50,18 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// TestEncryption: what is encrypted and to whom, without a key; what no consumer could read is a problem.
-func TestEncryption(t *testing.T) {
+// Inspect tells without a key which data is encrypted, and to whom. Encrypted data that no consumer could read is
+// a problem.
+func TestInspectEncryption(t *testing.T) {
 	identity, err := keys.GenerateIdentity(keys.X25519)
 	check(t, err)
 	to, err := envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{identity.Recipient()}})
 	check(t, err)
 	signer, err := keys.GenerateSigner(keys.Ed25519, "shop")
 	check(t, err)
-	want := []peek.Recipient{{Algorithm: keys.KeyAgreement, KeyID: identity.Recipient().KeyID()}}
+	isTo := func(list []jwe.WrappedKey) bool {
+		return len(list) == 1 && list[0].Alg == keys.KeyAgreement && list[0].KeyID == identity.Recipient().KeyID()
+	}
 	for name, fields := range map[string][]string{"whole": nil, "fields": {"/item"}} {
 		ev := event.New()
 		ev.SetID("o-1")
@@ -66,39 +70,39 @@ func TestEncryption(t *testing.T) {
 		check(t, ev.SetData("application/json", []byte(`{"total":12.5,"item":"chair"}`)))
 		s, err := envelope.Seal(t.Context(), ev, signer, &envelope.SealOptions{Encrypt: to, EncryptFields: fields, Now: func() time.Time { return now }})
 		check(t, err)
-		p, err := peek.Unverified(s.JSON())
+		p, err := wire.Inspect(s.JSON())
 		check(t, err)
 		e := p.Encryption
-		if e == nil || (e.Fields == nil) != (fields == nil) || !slices.Equal(e.Fields, fields) || !e.Committed || !slices.Equal(e.Recipients, want) || len(p.Problems) > 0 {
+		if e == nil || (e.Fields == nil) != (fields == nil) || !slices.Equal(e.Fields, fields) || !e.Committed || !isTo(e.Recipients) || len(p.Problems) > 0 {
 			t.Errorf("%s: %+v, %v", name, e, p.Problems)
 		}
-		p, err = peek.Unverified(bytes.ReplaceAll(s.JSON(), []byte("encrypted_key"), []byte("encrypted_kex")))
+		p, err = wire.Inspect(bytes.ReplaceAll(s.JSON(), []byte("encrypted_key"), []byte("encrypted_kex")))
 		check(t, err)
 		if e := p.Encryption; e == nil || e.Problem == "" || len(e.Recipients) > 0 || !slices.Contains(p.Problems, e.Problem) {
 			t.Errorf("%s, broken: %+v, %v", name, e, p.Problems)
 		}
 	}
 	s, _ := sealed(t)
-	if p, err := peek.Unverified(s.JSON()); err != nil || p.Encryption != nil {
+	if p, err := wire.Inspect(s.JSON()); err != nil || p.Encryption != nil {
 		t.Errorf("not encrypted: %+v, %v", p.Encryption, err)
 	}
 }
 
-func TestUnverified(t *testing.T) {
+func TestInspect(t *testing.T) {
 	s, _ := sealed(t)
-	p, err := peek.Unverified(s.JSON())
+	p, err := wire.Inspect(s.JSON())
 	check(t, err)
-	if p.Layout != peek.Plain || p.Payload == nil || p.Payload.Producer != "shop" || len(p.Signatures) != 1 || p.Signatures[0].KeyID != s.KeyIDs()[0] {
+	if p.Layout != wire.LayoutPlain || p.Payload == nil || p.Payload.Profile.Producer != "shop" || len(p.Signatures) != 1 || p.Signatures[0].KeyID != s.KeyIDs()[0] {
 		t.Errorf("%+v", p)
 	}
-	if p.Core != peek.FitExact || p.Extensions != peek.FitExact || len(p.Problems) > 0 {
+	if p.Core != wire.FitExact || p.Extensions != wire.FitExact || len(p.Problems) > 0 {
 		t.Errorf("core %s, extensions %s, %v", p.Core, p.Extensions, p.Problems)
 	}
 }
 
-// Peeking reads by its own code. Where opening finds an event modified or malformed, it has to see a problem,
-// and where opening finds none, it must not.
-func TestAgreesWithOpen(t *testing.T) {
+// Where Open finds an event modified or unsigned, Inspect must see a problem, and where Open finds none, it must
+// not.
+func TestInspectAgreesWithOpen(t *testing.T) {
 	s, trust := sealed(t)
 	random := rand.New(rand.NewPCG(1, 2))
 	seen := map[envelope.Reason]int{}
@@ -107,12 +111,12 @@ func TestAgreesWithOpen(t *testing.T) {
 		_, err := envelope.Open(t.Context(), doc, trust, nil)
 		reason := envelope.ReasonOf(err)
 		seen[reason]++
-		p, peekErr := peek.Unverified(doc)
-		bad := peekErr != nil || len(p.Problems) > 0
+		p, inspectErr := wire.Inspect(doc)
+		bad := inspectErr != nil || len(p.Problems) > 0
 		switch reason {
 		case "":
 			if bad {
-				t.Fatalf("opened, but %v %+v\n%s", peekErr, p, doc)
+				t.Fatalf("opened, but %v %+v\n%s", inspectErr, p, doc)
 			}
 		case envelope.ReasonModified, envelope.ReasonUnsigned:
 			if !bad {
@@ -128,7 +132,7 @@ func TestAgreesWithOpen(t *testing.T) {
 }
 
 // The same where hops add members to a detail, in both layouts: with the list of a consumer and without one.
-func TestAgreesWithOpenOnAddedMembers(t *testing.T) {
+func TestInspectAgreesWithOpenOnAddedMembers(t *testing.T) {
 	s, trust := sealed(t)
 	for _, layout := range []envelope.Layout{envelope.Structured, envelope.Embedded} {
 		entry, err := s.EventBridge(layout)
@@ -138,10 +142,10 @@ func TestAgreesWithOpenOnAddedMembers(t *testing.T) {
 				detail := "{" + added + string(entry.Detail[1:])
 				doc := mint.Delivery(entry.Source, entry.DetailType, "111122223333", detail).String()
 				opened, err := envelope.OpenEventBridge(t.Context(), []byte(doc), trust, &envelope.OpenOptions{IgnoreMembers: ignore})
-				p, peekErr := peek.Unverified([]byte(doc), ignore...)
-				bad := peekErr != nil || len(p.Problems) > 0
+				p, inspectErr := wire.Inspect([]byte(doc), ignore...)
+				bad := inspectErr != nil || len(p.Problems) > 0
 				if bad != (err != nil) {
-					t.Errorf("layout %d, ignoring %q, added %s: open says %v, peek %v %+v", layout, ignore, added, err, peekErr, p)
+					t.Errorf("layout %d, ignoring %q, added %s: open says %v, inspect %v %+v", layout, ignore, added, err, inspectErr, p)
 				}
 				if err == nil && !slices.Equal(envelope.ReportedMembers(p.Ignored), opened.Ignored) {
 					t.Errorf("layout %d, ignoring %q, added %s: %q and %q", layout, ignore, added, p.Ignored, opened.Ignored)
@@ -171,9 +175,9 @@ func mutate(random *rand.Rand, doc []byte) []byte {
 }
 
 // The seeds are in testdata/fuzz.
-func FuzzUnverified(f *testing.F) {
+func FuzzInspect(f *testing.F) {
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		p, err := peek.Unverified(doc)
+		p, err := wire.Inspect(doc)
 		if err != nil {
 			return
 		}
