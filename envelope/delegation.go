@@ -7,10 +7,12 @@ import (
 	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/session"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // MaxSessionLife is the longest life that a delegation statement may give to a session key.
-const MaxSessionLife = keys.MaxSessionLife
+const MaxSessionLife = session.MaxLife
 
 // statement is what a long-term key says of a session key: until when and for what it may sign.
 type statement struct {
@@ -26,7 +28,7 @@ var errStatement = errors.New("malformed delegation statement")
 
 // openDelegation verifies a delegation under the bundle's keys and returns the statement with the keys
 // that vouch for it. No key with the ID that it names: unknownKey.
-func openDelegation(raw []byte, bundle *keys.Bundle) (*statement, []*keys.Key, error) {
+func openDelegation(raw []byte, bundle *trust.Bundle) (*statement, []*trust.Key, error) {
 	v := vouchers.find(raw)
 	if v == nil {
 		var err error
@@ -38,7 +40,7 @@ func openDelegation(raw []byte, bundle *keys.Bundle) (*statement, []*keys.Key, e
 	if len(known) == 0 {
 		return nil, nil, unknownKey(v.keyID)
 	}
-	var delegators []*keys.Key
+	var delegators []*trust.Key
 	for _, k := range known {
 		if v.isBy(k.Verifier) {
 			delegators = append(delegators, k)
@@ -116,7 +118,7 @@ func readSeconds(r *jsontext.Decoder) time.Time {
 func readScope(r *jsontext.Decoder) []string {
 	var list []string
 	for a := r.Array(); r.Element(&a); {
-		if list = append(list, r.String()); len(list) > keys.MaxSessionScope { // each is compared with the event
+		if list = append(list, r.String()); len(list) > session.MaxPatterns { // each is compared with the event
 			r.Fail(errStatement)
 		}
 	}

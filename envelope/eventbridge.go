@@ -8,7 +8,7 @@ import (
 
 	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/wire"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // Layout is how a sealed event lies in the detail of an EventBridge event.
@@ -169,7 +169,7 @@ func (s *Sealed) embed() []byte {
 // OpenEventBridge verifies a sealed event as EventBridge delivers it, in either Layout. What the delivery
 // says of source and detail-type must be what is signed; its account, unless opts gives one, is the one that
 // the key must allow: believe it only where nobody but the service can deliver.
-func OpenEventBridge(ctx context.Context, delivery []byte, trust keys.Source, opts *OpenOptions) (*Opened, error) {
+func OpenEventBridge(ctx context.Context, delivery []byte, trust trust.Source, opts *OpenOptions) (*Opened, error) {
 	if opts == nil {
 		opts = &OpenOptions{}
 	}

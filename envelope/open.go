@@ -9,6 +9,7 @@ import (
 
 	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // DefaultSkew is how far the clocks of producers and consumers may differ.
@@ -98,7 +99,7 @@ type Opened struct {
 // Open verifies a sealed event in the CloudEvents JSON format (structured mode). It returns either an event
 // of which every byte was signed by a key that may speak for its source, or an *Error with the Reason. The
 // error of a Transient reason says nothing about the event: ask again.
-func Open(ctx context.Context, sealed []byte, trust keys.Source, opts *OpenOptions) (*Opened, error) {
+func Open(ctx context.Context, sealed []byte, trust trust.Source, opts *OpenOptions) (*Opened, error) {
 	in, err := wire.ParseSealed(sealed)
 	if err != nil {
 		return nil, parseError(err)
@@ -122,7 +123,7 @@ func parseError(err error) *Error {
 }
 
 // open runs the checks in their order. Every one of them either passes or ends it.
-func (o *opening) open(ctx context.Context, trust keys.Source) (*Opened, error) {
+func (o *opening) open(ctx context.Context, trust trust.Source) (*Opened, error) {
 	if err := o.readMaterial(); err != nil {
 		return nil, o.blame(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // opening is one event on its way through the checks. What a step has verified, the next ones use.
@@ -37,7 +38,7 @@ type opening struct {
 	expiry   time.Time        // verified expirytime
 	failed   failure
 	counted  []valid
-	bundle   *keys.Bundle // by which they count
+	bundle   *trust.Bundle // by which they count
 	producer string
 
 	// Room for what most events need, so that it takes no allocations of its own.
@@ -96,9 +97,9 @@ func delegations(env *dsse.Envelope) (n int) {
 // authenticate verifies signatures, digests and what the keys may do. If a key is unknown and nothing else
 // decided, it looks once for a newer bundle: only a bundle that was just checked may say that a key is
 // unknown.
-func (o *opening) authenticate(ctx context.Context, trust keys.Source) *Error {
+func (o *opening) authenticate(ctx context.Context, trust trust.Source) *Error {
 	if err := nilcheck.Check("the trust", trust); err != nil {
-		return unavailable(fmt.Errorf("%w: %w", keys.ErrUnavailable, err))
+		return unavailable(fmt.Errorf("%w: %w", trust.ErrUnavailable, err))
 	}
 	bundle, err := trust.Bundle(ctx)
 	if err != nil {
@@ -108,7 +109,7 @@ func (o *opening) authenticate(ctx context.Context, trust keys.Source) *Error {
 	if verdict == nil || !unknown.is {
 		return verdict
 	}
-	live, ok := trust.(keys.Refresher)
+	live, ok := trust.(trust.Refresher)
 	if !ok {
 		return verdict
 	}
@@ -135,11 +136,11 @@ type unknown struct {
 
 // judge holds the event against one bundle, and says whether a newer one may have a key that this one has
 // not.
-func (o *opening) judge(bundle *keys.Bundle) (verdict *Error, missing unknown) {
+func (o *opening) judge(bundle *trust.Bundle) (verdict *Error, missing unknown) {
 	o.failed = failure{}
 	o.now = clock(o.opts.Now)
 	if bundle == nil {
-		return unavailable(keys.ErrUnavailable), unknown{}
+		return unavailable(trust.ErrUnavailable), unknown{}
 	}
 	if end := bundle.Expires(); !end.IsZero() && !o.now.Before(end) {
 		return reject(ReasonTrustUnavailable, "the trust bundle expired at %s", end.UTC().Format(time.RFC3339)), unknown{}

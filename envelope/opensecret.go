@@ -11,7 +11,7 @@ import (
 	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/internal/wire"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // Encryption says how the data of an event was encrypted.
@@ -29,7 +29,7 @@ type secret struct {
 	message *jwe.Message     // all of the data, or
 	fields  []secretField    // its members
 	entries []jwe.WrappedKey // who can open it
-	bundle  *keys.Bundle     // that the event was judged by
+	bundle  *trust.Bundle    // that the event was judged by
 	now     func() time.Time // nil = time.Now
 
 	aad         []byte // what message must be bound to

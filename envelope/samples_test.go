@@ -12,6 +12,7 @@ import (
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // samples are events as public services document them.
@@ -83,7 +84,7 @@ func checkSample(t *testing.T, opened *envelope.Opened, ev *event.Event, exact b
 }
 
 // throughBridge opens the event as EventBridge delivers it, unless the layout refuses it.
-func throughBridge(t *testing.T, sealed *envelope.Sealed, trust keys.Source, layout envelope.Layout, want string) {
+func throughBridge(t *testing.T, sealed *envelope.Sealed, trust trust.Source, layout envelope.Layout, want string) {
 	t.Helper()
 	entry, err := sealed.EventBridge(layout)
 	if err != nil {

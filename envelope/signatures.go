@@ -8,6 +8,7 @@ import (
 
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 var errBadSignature = errors.New("the signature does not verify")
@@ -29,7 +30,7 @@ func (id badAlias) Error() string {
 }
 
 // unverifiable is the error of a signature by keyID that none of the keys known under it verifies.
-func unverifiable(keyID string, known []*keys.Key) error {
+func unverifiable(keyID string, known []*trust.Key) error {
 	if known[0].KeyID() != keyID {
 		return badAlias(keyID)
 	}
@@ -38,7 +39,7 @@ func unverifiable(keyID string, known []*keys.Key) error {
 
 // valid is a signature that verifies: by a key of the bundle, or by a session key that one vouches for.
 type valid struct {
-	key     *keys.Key
+	key     *trust.Key
 	session *statement // nil = the key itself signed
 }
 
@@ -70,7 +71,7 @@ func (f *failure) note(reason Reason, format string, args ...any) {
 
 // verified returns the signatures of env that verify over its payload, and whether a newer bundle may have
 // the key of one that does not.
-func (o *opening) verified(env *dsse.Envelope, bundle *keys.Bundle) (list []valid, missing unknown) {
+func (o *opening) verified(env *dsse.Envelope, bundle *trust.Bundle) (list []valid, missing unknown) {
 	pae := dsse.PAE(o.paeRoom[:0], env.PayloadType, env.Payload)
 	list = o.validRoom[:0]
 	nameless := nameless{bundle: bundle, source: o.in.Source, typ: o.in.Type, left: MaxNamelessTries}
@@ -111,7 +112,7 @@ func (o *opening) noteUnverified(keyID string, err error) unknown {
 }
 
 // verifyOne appends what sig is worth to list.
-func verifyOne(sig *dsse.Signature, pae []byte, bundle *keys.Bundle, list []valid) ([]valid, error) {
+func verifyOne(sig *dsse.Signature, pae []byte, bundle *trust.Bundle, list []valid) ([]valid, error) {
 	if sig.Delegation != nil {
 		return verifyDelegated(sig, pae, bundle, list)
 	}
@@ -131,7 +132,7 @@ func verifyOne(sig *dsse.Signature, pae []byte, bundle *keys.Bundle, list []vali
 	return list, nil
 }
 
-func verifyDelegated(sig *dsse.Signature, pae []byte, bundle *keys.Bundle, list []valid) ([]valid, error) {
+func verifyDelegated(sig *dsse.Signature, pae []byte, bundle *trust.Bundle, list []valid) ([]valid, error) {
 	st, delegators, err := openDelegation(sig.Delegation, bundle)
 	if err != nil {
 		return list, err
@@ -147,7 +148,7 @@ func verifyDelegated(sig *dsse.Signature, pae []byte, bundle *keys.Bundle, list 
 
 // counts reports whether a valid signature counts: its own key alone must allow the source, the type, the
 // account and the time, and be neither revoked nor, for a session key, outside of what vouches for it.
-func (o *opening) counts(v *valid, bundle *keys.Bundle) bool {
+func (o *opening) counts(v *valid, bundle *trust.Bundle) bool {
 	k, id := v.key, v.key.KeyID()
 	switch {
 	case v.session != nil && !o.bound(v.session):
@@ -177,8 +178,8 @@ func (o *opening) counts(v *valid, bundle *keys.Bundle) bool {
 }
 
 // sessionRevoked reports whether the bundle revokes the session key, as one or as a key of its own right.
-func sessionRevoked(id string, bundle *keys.Bundle) bool {
-	return bundle.SessionRevoked(id) || slices.ContainsFunc(bundle.Lookup(id), func(k *keys.Key) bool {
+func sessionRevoked(id string, bundle *trust.Bundle) bool {
+	return bundle.SessionRevoked(id) || slices.ContainsFunc(bundle.Lookup(id), func(k *trust.Key) bool {
 		return k.KeyID() == id && k.Revoked != nil
 	})
 }
@@ -189,11 +190,11 @@ func (o *opening) bound(st *statement) bool {
 }
 
 // foreignClaim reports whether the event names another producer than the key's.
-func (o *opening) foreignClaim(k *keys.Key) bool {
+func (o *opening) foreignClaim(k *trust.Key) bool {
 	return o.payload.Profile != nil && o.payload.Profile.Producer != k.Producer
 }
 
-func (o *opening) beforeRevocation(k *keys.Key) bool {
+func (o *opening) beforeRevocation(k *trust.Key) bool {
 	return o.opts.UnsafeAcceptBeforeRevocation && !o.sealed.IsZero() && o.sealed.Before(k.Revoked.At)
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 var update = flag.Bool("update", false, "write the vector files anew")
@@ -232,13 +233,13 @@ func readVectors(t testing.TB) map[string]*vector {
 	return all
 }
 
-func readBundle(t testing.TB, name string) *keys.Bundle {
+func readBundle(t testing.TB, name string) *trust.Bundle {
 	t.Helper()
 	doc, err := os.ReadFile(filepath.Join(vectorDir, name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := keys.ParseBundle(bytes.TrimSuffix(doc, []byte("\n")))
+	b, err := trust.ParseBundle(bytes.TrimSuffix(doc, []byte("\n")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +247,7 @@ func readBundle(t testing.TB, name string) *keys.Bundle {
 }
 
 // openVector opens what the vector holds.
-func openVector(t testing.TB, v *vector, trust keys.Source) (*envelope.Opened, error) {
+func openVector(t testing.TB, v *vector, trust trust.Source) (*envelope.Opened, error) {
 	t.Helper()
 	switch opts := v.Options.open(t); v.Form {
 	case formCloudEvent:
@@ -258,7 +259,7 @@ func openVector(t testing.TB, v *vector, trust keys.Source) (*envelope.Opened, e
 	return nil, nil
 }
 
-func checkVector(t *testing.T, v *vector, trust keys.Source) {
+func checkVector(t *testing.T, v *vector, trust trust.Source) {
 	opened, err := openVector(t, v, trust)
 	if v.Expect != expectedVerified {
 		if got := envelope.ReasonOf(err); string(got) != v.Expect || got.Explain().Cause == "" || opened != nil {
@@ -295,7 +296,7 @@ func encryptionOf(o *envelope.Opened) *vectorEncryption {
 
 // Every vector file gives exactly the Reason, or exactly the event, that it says.
 func TestVectors(t *testing.T) {
-	bundles := map[string]*keys.Bundle{}
+	bundles := map[string]*trust.Bundle{}
 	for name, v := range readVectors(t) {
 		if bundles[v.Bundle] == nil {
 			bundles[v.Bundle] = readBundle(t, v.Bundle)

@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // illegalInSQS is the first character that SQS takes in no message body:
@@ -137,7 +138,7 @@ func TestWireIsLegal(t *testing.T) {
 	}
 }
 
-func checkLayouts(t *testing.T, sealed *envelope.Sealed, trust keys.Source, open *envelope.OpenOptions, want string) {
+func checkLayouts(t *testing.T, sealed *envelope.Sealed, trust trust.Source, open *envelope.OpenOptions, want string) {
 	t.Helper()
 	for _, layout := range []envelope.Layout{envelope.Structured, envelope.Embedded} {
 		entry, err := sealed.EventBridge(layout)

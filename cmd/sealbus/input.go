@@ -19,6 +19,7 @@ import (
 	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/internal/wrapper"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // maxInput bounds the input of commands that read all of it before they do anything, in bytes.
@@ -317,7 +318,7 @@ type message struct {
 }
 
 // open verifies the message.
-func (m *message) open(ctx context.Context, trust keys.Source, opts *envelope.OpenOptions) (*envelope.Opened, error) {
+func (m *message) open(ctx context.Context, trust trust.Source, opts *envelope.OpenOptions) (*envelope.Opened, error) {
 	open := envelope.Open
 	switch {
 	case m.err != nil:

@@ -8,7 +8,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/internal/wire"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 func (a *app) inspectCommand() *cobra.Command {
@@ -41,7 +41,7 @@ type inspectFlags struct {
 type inspector struct {
 	*app
 	short  bool
-	bundle *keys.Bundle // says whose keys they are; nil = there is no --trust
+	bundle *trust.Bundle // says whose keys they are; nil = there is no --trust
 }
 
 func (a *app) inspect(ctx context.Context, f *inspectFlags, files []string) error {

@@ -9,11 +9,12 @@ import (
 	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // owners say whose keys are, by a bundle that was verified.
 type owners struct {
-	bundle *keys.Bundle // nil = nothing is known
+	bundle *trust.Bundle // nil = nothing is known
 	now    time.Time
 }
 

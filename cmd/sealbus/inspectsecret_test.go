@@ -8,6 +8,7 @@ import (
 	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 func TestInspectEncrypted(t *testing.T) {
@@ -52,7 +53,7 @@ func TestInspectEncrypted(t *testing.T) {
 func TestInspectDelegation(t *testing.T) {
 	b := newBench(t)
 	root := mint.SeededSigner(keys.Ed25519, "shop", "root")
-	b.trust(&keys.Key{Verifier: root.Verifier(), Producer: "shop", Sources: []string{orderSource}, Types: []string{"*"}, Revoked: &keys.Revocation{At: b.now, Reason: "stolen"}})
+	b.trust(&trust.Key{Verifier: root.Verifier(), Producer: "shop", Sources: []string{orderSource}, Types: []string{"*"}, Revoked: &trust.Revocation{At: b.now, Reason: "stolen"}})
 	delegated := func(edit func(*mint.Delegation)) string {
 		d := &mint.Delegation{By: root, From: b.now.Add(-10 * time.Minute), Life: time.Hour, Sources: []string{orderSource}, Types: []string{"com.example.*"}}
 		edit(d)

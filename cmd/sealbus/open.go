@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 type openFlags struct {
@@ -123,7 +124,7 @@ func (f *openFlags) options(now time.Time) (*envelope.OpenOptions, error) {
 		return nil, usage("give a duration, such as 24h", "--max-age must be longer than nothing")
 	}
 	if f.account != "" {
-		if err := keys.CheckAccounts([]string{f.account}); err != nil {
+		if err := trust.CheckAccounts([]string{f.account}); err != nil {
 			return nil, usage("give the 12 digits of an AWS account", "--account: %w", err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/internal/wrapper"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // The limits of one PutEvents call, in entries and bytes.
@@ -243,7 +244,7 @@ func sealFailed(where string, err error) error {
 		e.err = fmt.Errorf("%s%w", where, e.err)
 		return e
 	}
-	if errors.Is(err, keys.ErrNoRecipient) {
+	if errors.Is(err, trust.ErrNoRecipient) {
 		return noRecipient(err)
 	}
 	if !errors.As(err, &e) {

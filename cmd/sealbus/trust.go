@@ -8,7 +8,8 @@ import (
 	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/keys"
-	"github.com/sealbus/sealbus/keys/policy"
+	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/keys/trust/policy"
 	"github.com/spf13/cobra"
 )
 
@@ -29,7 +30,7 @@ func (a *app) trustCommand() *cobra.Command {
 func (a *app) readPublicKeys(paths []string) ([]keys.PublicKey, error) {
 	var list []keys.PublicKey
 	for _, path := range paths {
-		data, err := a.readFile(path, keys.MaxBundle)
+		data, err := a.readFile(path, trust.MaxBundle)
 		if err != nil {
 			return nil, err
 		}
@@ -52,7 +53,7 @@ func (a *app) readPublicKeys(paths []string) ([]keys.PublicKey, error) {
 func fixPublicKeys(is filekind.Kind, path string) string {
 	switch is {
 	case filekind.RootKey:
-		return "give its public half, which is in the file with the suffix " + keys.PublicSuffix
+		return "give its public half, which is in the file with the suffix " + trust.PublicSuffix
 	case filekind.Keyring:
 		return "export its public half: `sealbus keys export --keyring " + path + " --out FILE`"
 	}
@@ -89,8 +90,8 @@ func splitJWKs(data []byte) ([][]byte, error) {
 		return [][]byte{data}, nil
 	case len(docs) == 0:
 		return nil, errors.New("a JWK Set without keys")
-	case len(docs) > keys.MaxKeys:
-		return nil, fmt.Errorf("more than %d keys", keys.MaxKeys)
+	case len(docs) > trust.MaxKeys:
+		return nil, fmt.Errorf("more than %d keys", trust.MaxKeys)
 	}
 	return docs, nil
 }
@@ -106,11 +107,11 @@ func hasMember(doc []byte, name string) bool {
 }
 
 // openRootKeys opens root key files, of which there must be one at least.
-func (a *app) openRootKeys(paths []string, f *privateFlags) ([]keys.RootSigner, error) {
+func (a *app) openRootKeys(paths []string, f *privateFlags) ([]trust.RootSigner, error) {
 	if len(paths) == 0 {
 		return nil, usage("add --root FILE, as `sealbus trust root new` made it", "missing flag --root")
 	}
-	var roots []keys.RootSigner
+	var roots []trust.RootSigner
 	for _, path := range paths {
 		k, err := a.openRootKey(path, f)
 		if err != nil {
@@ -121,7 +122,7 @@ func (a *app) openRootKeys(paths []string, f *privateFlags) ([]keys.RootSigner, 
 	return roots, nil
 }
 
-func (a *app) openRootKey(path string, f *privateFlags) (*keys.RootKey, error) {
+func (a *app) openRootKey(path string, f *privateFlags) (*trust.RootKey, error) {
 	if err := checkPrivateFile(path, "check the path"); err != nil {
 		return nil, err
 	}
@@ -133,11 +134,11 @@ func (a *app) openRootKey(path string, f *privateFlags) (*keys.RootKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	k, err := openWith(pass, func(pass string) (*keys.RootKey, error) {
+	k, err := openWith(pass, func(pass string) (*trust.RootKey, error) {
 		if pass == "" {
-			return keys.OpenInsecureRootKey(path)
+			return trust.OpenInsecureRootKey(path)
 		}
-		return keys.OpenRootKey(path, pass)
+		return trust.OpenRootKey(path, pass)
 	})
 	if err != nil {
 		return nil, privateFailed(path, err)

@@ -10,7 +10,7 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/internal/jsontext"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // corpus fails unless the fuzz target has its committed inputs.
@@ -27,7 +27,7 @@ func corpus(f *testing.F, target string) {
 // encoding/json reads.
 func FuzzSQS(f *testing.F) {
 	corpus(f, "FuzzSQS")
-	bundle, err := keys.NewBundle(keys.BundleOptions{})
+	bundle, err := trust.NewBundle(trust.BundleOptions{})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -15,12 +15,13 @@ import (
 	"github.com/sealbus/sealbus/internal/testbed/racing"
 	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 // sealed is an event with a value of every kind, and the trust that verifies it.
-func sealed(t testing.TB) (*envelope.Sealed, *keys.Bundle) {
+func sealed(t testing.TB) (*envelope.Sealed, *trust.Bundle) {
 	t.Helper()
 	signer, err := keys.GenerateSigner(keys.Ed25519, "shop")
 	check(t, err)
@@ -36,7 +37,7 @@ func sealed(t testing.TB) (*envelope.Sealed, *keys.Bundle) {
 	check(t, ev.SetData("application/json", []byte(`{"total":12.5,"item":"chair"}`)))
 	s, err := envelope.Seal(t.Context(), ev, signer, &envelope.SealOptions{Now: func() time.Time { return now }})
 	check(t, err)
-	trust, err := keys.NewBundle(keys.BundleOptions{}, &keys.Key{
+	trust, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
 		Verifier: signer.Verifier(), Producer: "shop", Sources: []string{"https://shop.example/*"}, Types: []string{"*"},
 	})
 	check(t, err)
