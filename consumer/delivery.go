@@ -7,7 +7,7 @@ import (
 	"reflect"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // Format is what the body of a message is.
@@ -124,7 +124,7 @@ func decode(data []byte, contentType string, into any) error {
 	switch {
 	case len(data) == 0:
 		return plainText("there is no data")
-	case !cejson.IsJSON(contentType):
+	case !wire.IsJSON(contentType):
 		return plainText(fmt.Sprintf("the data is %.100q, not JSON", contentType))
 	case string(data) == "null":
 		return plainText("the data is null")

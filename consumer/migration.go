@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -78,15 +78,15 @@ func (d *delivery) claimed(verdict *envelope.Error) (source, typ string) {
 	if d.subject.Format == EventBridge {
 		typeMember = "detail-type"
 	}
-	r := strictjson.NewReader(d.subject.Body)
+	r := jsontext.NewDecoder(d.subject.Body)
 	for obj := r.Object(); r.Member(&obj); {
 		switch name := string(obj.Name); {
-		case name == "source" && r.Kind() == '"':
+		case name == "source" && r.PeekKind() == '"':
 			source = r.String()
-		case name == typeMember && r.Kind() == '"':
+		case name == typeMember && r.PeekKind() == '"':
 			typ = r.String()
 		default:
-			r.Span()
+			r.ReadSpan()
 		}
 	}
 	return source, typ

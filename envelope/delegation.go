@@ -8,10 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/b64"
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/session"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -62,7 +61,7 @@ func openDelegation(raw []byte, bundle *trust.Bundle) (*statement, []*trust.Key,
 
 func parseStatement(doc []byte) (*statement, error) {
 	st := &statement{}
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	for obj := r.Object(); r.Member(&obj); {
 		switch string(obj.Name) {
 		case "session":
@@ -91,7 +90,7 @@ func parseStatement(doc []byte) (*statement, error) {
 
 // readSession reads the session key: an Ed25519 key as a JWK (RFC 8037 section 2) with its thumbprint members
 // only.
-func readSession(r *strictjson.Reader) *keys.Verifier {
+func readSession(r *jsontext.Decoder) *keys.Verifier {
 	var kty, crv string
 	var x []byte
 	for obj := r.Object(); r.Member(&obj); {
@@ -102,7 +101,7 @@ func readSession(r *strictjson.Reader) *keys.Verifier {
 		case "crv":
 			crv = r.String()
 		case "x":
-			x, err = b64.AppendURL(nil, r.Bytes())
+			x, err = jsontext.DecodeBase64URL(nil, r.Bytes())
 		default:
 			err = errStatement
 		}
@@ -118,16 +117,16 @@ func readSession(r *strictjson.Reader) *keys.Verifier {
 	return v
 }
 
-func readSeconds(r *strictjson.Reader) time.Time {
+func readSeconds(r *jsontext.Decoder) time.Time {
 	text := r.String()
-	at, err := cejson.ParseTime(text)
-	if err != nil || cejson.FormatSeconds(at) != text {
+	at, err := wire.ParseTime(text)
+	if err != nil || wire.FormatSeconds(at) != text {
 		r.Fail(errStatement)
 	}
 	return at
 }
 
-func readScope(r *strictjson.Reader) []string {
+func readScope(r *jsontext.Decoder) []string {
 	var list []string
 	for a := r.Array(); r.Element(&a); {
 		if list = append(list, r.String()); len(list) > session.MaxPatterns { // each is compared with the event

@@ -7,7 +7,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
-	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -78,10 +78,10 @@ type Opened struct {
 	// attacker can add some, since they are not signed: show them, and never act on them. nil = none.
 	Ignored []string
 
-	content cejson.Event // the verified event, all signed extensions included
-	data    digest       // SHA-256 of its data as signed
-	secret  *secret      // what was encrypted; nil = nothing
-	opened  bool         // it was decrypted
+	content wire.Event // the verified event, all signed extensions included
+	data    digest     // SHA-256 of its data as signed
+	secret  *secret    // what was encrypted; nil = nothing
+	opened  bool       // it was decrypted
 	mode    Mode
 }
 
@@ -142,25 +142,25 @@ func (o *Opener) Open(ctx context.Context, r Received, s Step) (*Opened, error) 
 // parse reads the event out of the message, with what is around it in an EventBridge event.
 func (o *opening) parse(r *Received) *Error {
 	if r.Format != EventBridge {
-		in, err := cejson.ParseSealed(r.Body)
+		in, err := wire.ParseSealed(r.Body)
 		if err != nil {
 			return parseError(err)
 		}
 		o.in = in
 		return nil
 	}
-	d, err := readDelivery(r.Body)
+	d, err := wire.ParseDelivery(r.Body, o.policy.IgnoreMembers)
 	if err != nil {
 		return parseError(err)
 	}
-	d.ignore, o.outer = o.policy.IgnoreMembers, &d.outer
+	o.outer = &Outer{Source: d.Source, DetailType: d.DetailType}
 	if o.account == "" {
-		o.account = d.account
+		o.account = d.Account
 	}
-	if o.in, err = d.event(); err != nil {
+	if o.in, err = d.ParseEvent(); err != nil {
 		return parseError(err)
 	}
-	if d.layout == Embedded {
+	if d.Embedded {
 		o.detail = d
 	}
 	return nil
@@ -169,7 +169,7 @@ func (o *opening) parse(r *Received) *Error {
 // parseError turns an error of the event's syntax into a verdict.
 func parseError(err error) *Error {
 	reason := ReasonMalformed
-	if e, ok := errors.AsType[*cejson.Error](err); ok {
+	if e, ok := errors.AsType[*wire.Error](err); ok {
 		switch {
 		case e.TooLarge:
 			reason = ReasonTooLarge

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -170,7 +171,7 @@ func (p *Policy) check() error {
 type Opener struct {
 	trust  trust.Source
 	policy Policy
-	fields []pointer // of RequireEncryptedFields
+	fields []jsontext.Pointer // of RequireEncryptedFields
 }
 
 // NewOpener checks the policy, once for all events. A later change of the policy has no effect. The error of
@@ -201,7 +202,7 @@ func newOpener(trust trust.Source, p *Policy) (*Opener, error) {
 	}
 	o.policy.setDefaults()
 	for _, text := range o.policy.RequireEncryptedFields {
-		field, err := parsePointer(text)
+		field, err := jsontext.ParsePointer(text)
 		if err != nil {
 			return nil, fmt.Errorf("the Policy: RequireEncryptedFields: %.80q: %w", text, err)
 		}

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // result builds the event anew from what was verified: nothing else can get into it. Encrypted data is parsed
@@ -18,11 +18,11 @@ import (
 func (o *opening) result() (*Opened, *Error) {
 	r := &Opened{
 		Producer: o.producer, SignedAt: o.sealed, ExpiresAt: o.expiry, BundleExpires: o.bundleExpires,
-		Foreign: o.payload.profile == nil, data: o.dataSum, mode: o.policy.Mode,
-		content: cejson.Event{
+		Foreign: o.payload.Profile == nil, data: o.dataSum, mode: o.policy.Mode,
+		content: wire.Event{
 			SpecVersion: o.in.SpecVersion, ID: o.in.ID, Source: o.in.Source, Type: o.in.Type,
 			DataContentType: o.in.DataContentType, DataSchema: o.in.DataSchema, Subject: o.in.Subject, Time: o.time,
-			Extensions: o.exts, Form: o.in.Form, Data: o.ownData(), Base64: o.in.Form == cejson.BinaryData,
+			Extensions: o.exts, Form: o.in.Form, Data: o.ownData(), Base64: o.in.Form == wire.BinaryData,
 		},
 	}
 	ev, err := r.content.ToSDK()
@@ -43,13 +43,13 @@ func (o *opening) result() (*Opened, *Error) {
 	ids = slices.Compact(ids)
 	r.KeyIDs, r.SignedAttributes = ids[:len(ids):len(ids)], appendSignedNames(ids, &r.content)[len(ids):]
 	ignored := o.in.Ignored
-	if o.detail != nil && o.detail.leftOut {
-		ignored = append(ignored, o.detail.ignored...)
+	if o.leftOut {
+		ignored = append(ignored, o.detail.Ignored...)
 	}
 	r.Ignored = ReportedMembers(ignored)
 	if r.mode == Passthrough {
 		for _, a := range o.in.Extensions {
-			if slices.Contains(o.payload.names, a.Name) {
+			if slices.Contains(o.payload.Names, a.Name) {
 				continue
 			}
 			if r.Unverified == nil {
@@ -66,10 +66,10 @@ func (o *opening) result() (*Opened, *Error) {
 
 // ownData is the verified data in memory of its own: the caller may reuse the buffer that it handed in.
 func (o *opening) ownData() []byte {
-	if o.in.Form == cejson.NoData {
+	if o.in.Form == wire.NoData {
 		return nil
 	}
-	if o.isEncrypted() && o.payload.profile.enc.whole && !o.step.KeepEncrypted {
+	if o.isEncrypted() && o.payload.Profile.Enc.Whole && !o.step.KeepEncrypted {
 		return o.data // it is gone before the caller gets anything
 	}
 	if len(o.data) > 0 && len(o.in.Data) > 0 && &o.data[0] == &o.in.Data[0] && !o.in.Base64 {
@@ -79,7 +79,7 @@ func (o *opening) ownData() []byte {
 }
 
 // visible is the event as the mode shows it.
-func (r *Opened) visible() *cejson.Event {
+func (r *Opened) visible() *wire.Event {
 	e := r.content
 	if r.mode == CoreOnly {
 		e.Extensions = nil
@@ -87,7 +87,7 @@ func (r *Opened) visible() *cejson.Event {
 	return &e
 }
 
-func appendSignedNames(names []string, e *cejson.Event) []string {
+func appendSignedNames(names []string, e *wire.Event) []string {
 	names = append(names, "id", "source", "specversion", "type")
 	for _, a := range [...]struct{ name, value string }{
 		{"datacontenttype", e.DataContentType}, {"dataschema", e.DataSchema}, {"subject", e.Subject}, {"time",
@@ -97,7 +97,7 @@ func appendSignedNames(names []string, e *cejson.Event) []string {
 			names = append(names, a.name)
 		}
 	}
-	if e.Form != cejson.NoData {
+	if e.Form != wire.NoData {
 		names = append(names, "data")
 	}
 	for i := range e.Extensions {
@@ -142,7 +142,7 @@ func (r *Opened) ContentDigest() [32]byte {
 	}
 	b = append(b, data[:]...)
 	exts := slices.SortedFunc(slices.Values(signed.Extensions), func(x,
-		y cejson.Attribute) int {
+		y wire.Attribute) int {
 		return strings.Compare(x.Name, y.Name)
 	})
 	for _, a := range exts {

@@ -151,12 +151,12 @@ func verifyOne(sig *dsse.Signature, pae []byte, bundle *trust.Bundle, list []val
 // account and the time, and be neither revoked nor, for a session key, outside of the statement that vouches
 // for it. In failed it notes why a signature does not count.
 func (o *opening) counts(v *valid, failed *failure) bool {
-	k, id, session, profile, unsafe := v.key, v.key.KeyID(), v.session, o.payload.profile, &o.policy.Unsafe
+	k, id, session, profile, unsafe := v.key, v.key.KeyID(), v.session, o.payload.Profile, &o.policy.Unsafe
 	sealed := o.sealed // the time to hold schedules against: of an event that signs none, it is now
 	if sealed.IsZero() {
 		sealed = o.now
 	}
-	isBound := session != nil && profile != nil && slices.Contains(profile.delegations, session.hash)
+	isBound := session != nil && profile != nil && slices.Contains(profile.Delegations, session.hash)
 	claimsEarlier := unsafe.AcceptBeforeRevocation &&
 		!o.sealed.IsZero() && k.Revoked != nil && o.sealed.Before(k.Revoked.At)
 	switch {
@@ -173,9 +173,9 @@ func (o *opening) counts(v *valid, failed *failure) bool {
 	case session != nil && !session.acceptedAt(o.sealed, o.policy.Skew):
 		failed.note(ReasonKeyNotValid, "the session key was valid from %s to %s",
 			session.notBefore.Format(time.RFC3339), session.notAfter.Format(time.RFC3339))
-	case profile != nil && profile.producer != k.Producer:
+	case profile != nil && profile.Producer != k.Producer:
 		failed.note(ReasonKeyNotValid, "key %s belongs to %q, the event names %.80q as its producer", id,
-			k.Producer, profile.producer)
+			k.Producer, profile.Producer)
 	case !k.AllowsSource(o.in.Source) || session != nil && !keys.MatchSource(session.sources, o.in.Source):
 		failed.note(ReasonSourceNotAllowed, "key %s of %q may not speak for source %.200q%s", id, k.Producer,
 			o.in.Source, unfitSource(o.in.Source))

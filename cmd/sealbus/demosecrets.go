@@ -12,8 +12,8 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/session"
@@ -159,7 +159,7 @@ func (s *act) jweUnder(ev event.Event, key, named *jwe.ContentKey) json.RawMessa
 		s.fail(err)
 		return nil
 	}
-	plain, err := canonical.Append(nil, ev.Data())
+	plain, err := jsontext.AppendCanonical(nil, ev.Data())
 	if err != nil {
 		s.fail(err)
 		return nil

@@ -16,7 +16,7 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/canonical"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/session"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -249,7 +249,7 @@ func (s *act) check(called bool, handled []consumer.Delivery[[]byte]) {
 // differs says in what the handled event differs from the one that was sent. Sealing adds attributes of its
 // own, and what hops may change is not signed and therefore not handed over.
 func differs(sent, got *event.Event) error {
-	data, err := canonical.Append(nil, sent.Data())
+	data, err := jsontext.AppendCanonical(nil, sent.Data())
 	if err != nil {
 		return err
 	}

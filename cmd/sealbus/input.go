@@ -14,11 +14,9 @@ import (
 	"golang.org/x/term"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/canonical"
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/filekind"
-	"github.com/sealbus/sealbus/internal/jsonwrite"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/internal/wrapper"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -560,28 +558,33 @@ func fromWrapped(body []byte, name string) message {
 
 // shape is what the member names of a JSON object tell about it.
 type shape struct {
-	names map[string]byte // name to first byte of the value
+	names map[string]jsontext.Kind
 }
 
 func shapeOf(doc []byte) shape {
-	s := shape{names: map[string]byte{}}
-	r := strictjson.NewReader(doc)
-	for obj := r.Object(); r.Member(&obj) && len(s.names) < 2*cejson.MaxExtensions; r.Span() {
-		s.names[string(obj.Name)] = r.Kind()
+	s := shape{names: map[string]jsontext.Kind{}}
+	r := jsontext.NewDecoder(doc)
+	for obj := r.Object(); r.Member(&obj) && len(s.names) < 2*wire.MaxExtensions; r.ReadSpan() {
+		s.names[string(obj.Name)] = r.PeekKind()
 	}
 	return s
 }
 
-func (s shape) cloudEvent() bool { return s.names["specversion"] != 0 }
+func (s shape) has(name string) bool {
+	_, ok := s.names[name]
+	return ok
+}
+
+func (s shape) cloudEvent() bool { return s.has("specversion") }
 
 func (s shape) event() bool { return s.cloudEvent() || s.eventBridge() || s.entry() }
 func (s shape) eventBridge() bool {
-	return !s.cloudEvent() && s.names["detail-type"] != 0 && s.names["detail"] != 0 && s.names["detail"] != '"'
+	return !s.cloudEvent() && s.has("detail-type") && s.has("detail") && s.names["detail"] != '"'
 }
 
 // record reports whether it looks like a quarantine record. Only a consumer that has the key believes one.
 func (s shape) record() bool {
-	return !s.cloudEvent() && s.names["detail-type"] == 0 && s.names["unverified_id"] != 0
+	return !s.cloudEvent() && !s.has("detail-type") && s.has("unverified_id")
 }
 
 func (s shape) entry() bool { return !s.cloudEvent() && s.names["Detail"] == '"' }
@@ -605,7 +608,7 @@ func asEventBridge(doc []byte) message {
 // deliveryOf makes of a PutEvents entry what EventBridge would deliver of it, but for what the service adds.
 func deliveryOf(entry []byte) ([]byte, error) {
 	var source, detailType, detail string
-	r := strictjson.NewReader(entry)
+	r := jsontext.NewDecoder(entry)
 	for obj := r.Object(); r.Member(&obj); {
 		switch string(obj.Name) {
 		case "Source":
@@ -615,18 +618,18 @@ func deliveryOf(entry []byte) ([]byte, error) {
 		case "Detail":
 			detail = r.String()
 		default:
-			r.Skip()
+			r.SkipValue()
 		}
 	}
 	if err := r.End(); err != nil {
 		return nil, fmt.Errorf("PutEvents entry: %w", err)
 	}
 	detail = strings.TrimSpace(detail)
-	if end, _, err := canonical.Scan([]byte(detail), 0); err != nil || end != len(detail) {
+	if !jsontext.Value(detail).IsValid() {
 		return nil, errors.New("PutEvents entry: Detail is not one JSON object")
 	}
-	doc := jsonwrite.AppendString([]byte(`{"source":`), source)
-	doc = jsonwrite.AppendString(append(doc, `,"detail-type":`...), detailType)
+	doc := jsontext.AppendQuote([]byte(`{"source":`), source)
+	doc = jsontext.AppendQuote(append(doc, `,"detail-type":`...), detailType)
 	doc = append(append(doc, `,"detail":`...), detail...)
 	return append(doc, '}'), nil
 }

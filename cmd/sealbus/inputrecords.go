@@ -8,8 +8,8 @@ import (
 	"io"
 	"regexp"
 
-	"github.com/sealbus/sealbus/internal/cejson"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // maxRecord bounds one record, in bytes: ten times what the largest batch of a queue holds.
@@ -276,16 +276,16 @@ func (rec *record) elements() ([]record, *inputError) {
 		return nil, inputErrorf("correct it; or write one event a line, so that one that is broken spoils no other",
 			"batch: the array breaks off after %s, at byte %d", count(len(list), "element"), rec.offset+int64(i))
 	}
-	for i := strictjson.SkipSpace(b, 1); ; {
+	for i := jsontext.SkipSpace(b, 1); ; {
 		if len(list) == 0 && i < len(b) && b[i] == ']' {
 			break
 		}
-		if len(list) == cejson.MaxBatch {
-			e := inputErrorf("write one event a line: there is no limit then, as with jq -c '.[]'", "an array of more than %d events in a batch", cejson.MaxBatch)
+		if len(list) == wire.MaxBatch {
+			e := inputErrorf("write one event a line: there is no limit then, as with jq -c '.[]'", "an array of more than %d events in a batch", wire.MaxBatch)
 			e.large = true
 			return nil, e
 		}
-		end := strictjson.SpanEnd(b, i)
+		end := jsontext.SpanEnd(b, i)
 		if end <= i {
 			return bad(i)
 		}
@@ -294,13 +294,13 @@ func (rec *record) elements() ([]record, *inputError) {
 			one.doc, one.err = nil, inputErrorf("", "element %d of the batch (at byte %d) is not an object: no event", len(list)+1, one.offset)
 		}
 		list = append(list, one)
-		if i = strictjson.SkipSpace(b, end); i == len(b) || b[i] != ',' {
-			if i == len(b) || b[i] != ']' || strictjson.SkipSpace(b, i+1) != len(b) {
+		if i = jsontext.SkipSpace(b, end); i == len(b) || b[i] != ',' {
+			if i == len(b) || b[i] != ']' || jsontext.SkipSpace(b, i+1) != len(b) {
 				return bad(i)
 			}
 			break
 		}
-		i = strictjson.SkipSpace(b, i+1)
+		i = jsontext.SkipSpace(b, i+1)
 	}
 	if len(list) == 0 { // nothing was verified: success would say that something was
 		return nil, &inputError{cause: "an empty batch: no event in it", empty: true}

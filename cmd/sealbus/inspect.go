@@ -6,9 +6,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/filekind"
-	"github.com/sealbus/sealbus/internal/peek"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -77,9 +76,9 @@ func (a *app) inspect(ctx context.Context, f *inspectFlags, files []string) erro
 // show shows one event and reports whether there was one. Of several, of is their number, or 0 while it is
 // not known.
 func (i *inspector) show(m *message, where string, n, of int) bool {
-	s, err := (*peek.Sealed)(nil), m.err
+	s, err := (*wire.Inspected)(nil), m.err
 	if err == nil {
-		s, err = peek.Unverified(m.body, envelope.DefaultIgnoreMembers()...)
+		s, err = wire.Inspect(m.body, envelope.DefaultIgnoreMembers()...)
 	}
 	if err != nil {
 		i.notShown(m, err, where)
@@ -115,17 +114,15 @@ func (a *app) notShown(m *message, err error, where string) {
 
 // inspected is an event for programs. All of it is unverified, and it says so.
 type inspected struct {
-	Verdict    string             `json:"verdict"` // always "nothing_was_verified"
-	Layout     peek.Layout        `json:"layout"`
-	Outer      *inspectedOuter    `json:"eventbridge,omitempty"`
-	Event      inspectedEvent     `json:"unverified_event"`
-	Sealed     *inspectedSeal     `json:"unverified_seal"` // null: unsigned or unreadable
-	Signatures []inspectedKey     `json:"signatures"`
-	Digests    map[string]peekFit `json:"digests"`
-	Problems   []string           `json:"problems"`
+	Verdict    string              `json:"verdict"` // always "nothing_was_verified"
+	Layout     string              `json:"layout"`
+	Outer      *inspectedOuter     `json:"eventbridge,omitempty"`
+	Event      inspectedEvent      `json:"unverified_event"`
+	Sealed     *inspectedSeal      `json:"unverified_seal"` // null: unsigned or unreadable
+	Signatures []inspectedKey      `json:"signatures"`
+	Digests    map[string]wire.Fit `json:"digests"`
+	Problems   []string            `json:"problems"`
 }
-
-type peekFit = peek.Fit
 
 type inspectedOuter struct {
 	Source     string `json:"source"`
@@ -168,11 +165,11 @@ type inspectedKey struct {
 	Delegation *inspectedDelegation `json:"delegation,omitempty"`
 }
 
-func inspectResult(s *peek.Sealed, whose owners) inspected {
+func inspectResult(s *wire.Inspected, whose owners) inspected {
 	e := s.Event
 	r := inspected{
 		Verdict: "nothing_was_verified", Layout: s.Layout, Signatures: []inspectedKey{}, Problems: append([]string{}, s.Problems...),
-		Digests: map[string]peekFit{},
+		Digests: map[string]wire.Fit{},
 		Event: inspectedEvent{
 			ID: e.ID, Source: e.Source, Type: e.Type, Subject: e.Subject, Time: e.Time, DataContentType: e.DataContentType,
 			DataSchema: e.DataSchema, DataBytes: len(e.Data), DataCanonical: e.Canonical, Extensions: extensionMap(e),
@@ -190,13 +187,19 @@ func inspectResult(s *peek.Sealed, whose owners) inspected {
 		r.Signatures = append(r.Signatures, k)
 	}
 	if p := s.Payload; p != nil {
-		r.Sealed = &inspectedSeal{p.Profile, p.Producer, extensionMap(e)["recordedtime"], s.SignedNames(), s.UnsignedNames(), p.Encrypted, inspectEncryption(s.Encryption, whose)}
+		r.Sealed = &inspectedSeal{
+			SealedAt: extensionMap(e)["recordedtime"], SignedAttributes: s.SignedNames(), NotSigned: s.UnsignedNames(),
+			Encrypted: s.Encryption != nil, Encryption: inspectEncryption(s.Encryption, whose),
+		}
+		if p.Profile != nil {
+			r.Sealed.Profile, r.Sealed.Producer = 1, p.Profile.Producer
+		}
 		r.Digests["core"], r.Digests["extensions"] = s.Core, s.Extensions
 	}
 	return r
 }
 
-func extensionMap(e *cejson.Event) map[string]string {
+func extensionMap(e *wire.Event) map[string]string {
 	m := make(map[string]string, len(e.Extensions))
 	for _, x := range e.Extensions {
 		m[x.Name] = x.Value

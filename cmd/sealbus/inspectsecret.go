@@ -5,9 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/jwe"
-	"github.com/sealbus/sealbus/internal/peek"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/session"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -41,8 +40,8 @@ func (o owners) signing(keyID string) *owner {
 }
 
 // encryption is whose encryption key it is; nil = there is no bundle, or the key is none that bundles list.
-func (o owners) encryption(r peek.Recipient) *owner {
-	if o.bundle == nil || r.Algorithm != jwe.AlgECDH {
+func (o owners) encryption(r jwe.WrappedKey) *owner {
+	if o.bundle == nil || r.Alg != jwe.AlgECDH {
 		return nil
 	}
 	k := o.bundle.Key(r.KeyID)
@@ -80,7 +79,7 @@ type inspectedRecipient struct {
 	Owner     *owner `json:"owner,omitempty"` // only with --trust
 }
 
-func inspectEncryption(e *peek.Encryption, whose owners) *inspectedEncryption {
+func inspectEncryption(e *wire.InspectedEncryption, whose owners) *inspectedEncryption {
 	if e == nil {
 		return nil
 	}
@@ -88,7 +87,7 @@ func inspectEncryption(e *peek.Encryption, whose owners) *inspectedEncryption {
 		Fields: e.Fields, ContentType: e.ContentType, Committed: e.Committed, Recipients: []inspectedRecipient{}, Problem: e.Problem,
 	}
 	for _, to := range e.Recipients {
-		r.Recipients = append(r.Recipients, inspectedRecipient{to.Algorithm, to.KeyID, whose.encryption(to)})
+		r.Recipients = append(r.Recipients, inspectedRecipient{to.Alg, to.KeyID, whose.encryption(to)})
 	}
 	return r
 }
@@ -104,7 +103,7 @@ type inspectedDelegation struct {
 	Problem    string   `json:"problem,omitempty"`
 }
 
-func inspectDelegation(d *peek.Delegation) *inspectedDelegation {
+func inspectDelegation(d *wire.InspectedDelegation) *inspectedDelegation {
 	return &inspectedDelegation{d.By, d.Session, d.NotBefore, d.NotAfter, d.Sources, d.Types, d.Problem}
 }
 
@@ -184,9 +183,9 @@ func (v *view) delegation(k *inspectedKey) {
 // window is the hour of a session key, and where the event says that it was sealed.
 func (v *view) window(d *inspectedDelegation) string {
 	text := d.NotBefore + ", " + d.NotAfter
-	from, err1 := cejson.ParseTime(d.NotBefore)
-	until, err2 := cejson.ParseTime(d.NotAfter)
-	sealed, err3 := cejson.ParseTime(extensionMap(v.s.Event)["recordedtime"])
+	from, err1 := wire.ParseTime(d.NotBefore)
+	until, err2 := wire.ParseTime(d.NotAfter)
+	sealed, err3 := wire.ParseTime(extensionMap(v.s.Event)["recordedtime"])
 	if err1 != nil || err2 != nil {
 		return text
 	}

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -95,10 +95,10 @@ func TestInspectDelegation(t *testing.T) {
 
 // objectOf is the members of a JSON object.
 func objectOf(doc []byte) (o mint.Object) {
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	for obj := r.Object(); r.Member(&obj); {
 		name := string(obj.Name)
-		o = o.Add(name, string(r.Span()))
+		o = o.Add(name, string(r.ReadSpan()))
 	}
 	return o
 }

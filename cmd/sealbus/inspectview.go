@@ -5,15 +5,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/cejson"
-	"github.com/sealbus/sealbus/internal/peek"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // view writes one event for people. Every text out of the event goes through clean: by field or by the table.
 type view struct {
 	*printer
 	app *app
-	s   *peek.Sealed
+	s   *wire.Inspected
 	r   *inspected // the same for programs, with whose the keys are
 }
 
@@ -41,7 +40,7 @@ func (v *view) line() {
 		if e := v.s.Encryption; e != nil {
 			parts = append(parts, "encrypted to "+count(len(e.Recipients), "recipient"))
 		}
-		if v.s.Core == peek.FitNone || v.s.Extensions == peek.FitNone {
+		if v.s.Core == wire.FitNone || v.s.Extensions == wire.FitNone {
 			parts = append(parts, v.red("digests do not fit"))
 		} else {
 			parts = append(parts, "digests fit")
@@ -106,7 +105,7 @@ func (v *view) event() {
 	v.field(&t, "dataschema", e.DataSchema)
 	v.field(&t, "data", describeData(e))
 	for _, x := range e.Extensions {
-		if s := v.s.Encryption; s != nil && s.Fields != nil && s.Problem == "" && x.Name == peek.RecipientsAttribute {
+		if s := v.s.Encryption; s != nil && s.Fields != nil && s.Problem == "" && x.Name == wire.AttrRecipients {
 			x.Value = count(len(s.Recipients), "recipient") + ", below"
 		}
 		v.field(&t, x.Name, x.Value)
@@ -115,8 +114,8 @@ func (v *view) event() {
 	v.section("Event", &t)
 }
 
-func describeData(e *cejson.Event) string {
-	if e.Form == cejson.NoData {
+func describeData(e *wire.Event) string {
+	if e.Form == wire.NoData {
 		return "none"
 	}
 	text := count(len(e.Data), "byte")
@@ -126,9 +125,9 @@ func describeData(e *cejson.Event) string {
 	switch {
 	case e.Base64:
 		text += ", as base64"
-	case e.Form == cejson.JSONData && e.Canonical:
+	case e.Form == wire.JSONData && e.Canonical:
 		text += ", in canonical form"
-	case e.Form == cejson.JSONData:
+	case e.Form == wire.JSONData:
 		text += ", not in canonical form"
 	}
 	return text
@@ -140,7 +139,7 @@ func (v *view) carrier() {
 		return
 	}
 	var t table
-	v.field(&t, "layout", strings.TrimPrefix(string(v.s.Layout), "eventbridge "))
+	v.field(&t, "layout", strings.TrimPrefix(v.s.Layout, "eventbridge "))
 	v.field(&t, "account", o.Account)
 	v.field(&t, "replay", o.Replay)
 	same := "source and detail-type are the event's"
@@ -166,15 +165,15 @@ func (v *view) seal() {
 }
 
 func (v *view) producer() string {
-	if v.s.Payload.Profile == 0 {
+	if v.s.Payload.Profile == nil {
 		return "another implementation, which names no producer"
 	}
-	return v.s.Payload.Producer
+	return v.s.Payload.Profile.Producer
 }
 
 func (v *view) sealedAt() string {
 	text := extensionMap(v.s.Event)["recordedtime"]
-	at, err := cejson.ParseTime(text)
+	at, err := wire.ParseTime(text)
 	if err != nil {
 		return "no recordedtime"
 	}
@@ -233,12 +232,12 @@ func (v *view) checks() {
 	step := func(format string, args ...any) { t.add(cell{text: "  " + shorten(fmt.Sprintf(format, args...))}) }
 	step("that a signature verifies under a key of the trust bundle")
 	step("that the digests fit")
-	if p.Profile != 0 {
-		step("that this key is one of producer %s, which may speak for %s", p.Producer, e.Source)
+	if p.Profile != nil {
+		step("that this key is one of producer %s, which may speak for %s", p.Profile.Producer, e.Source)
 	} else {
 		step("that this key's producer may speak for %s", e.Source)
 	}
-	if p.Delegations > 0 {
+	if p.Profile != nil && len(p.Profile.Delegations) > 0 {
 		step("that the key that vouches for the session key, and the session key, may do so at that time")
 	}
 	step("that it may sign %s, and was valid at the time of sealing", e.Type)
@@ -252,7 +251,7 @@ func (v *view) checks() {
 		step("that it is not yet %s", end)
 	}
 	step("that it was sealed within the consumer's window, and was not handled before")
-	if p.Encrypted {
+	if v.s.Encryption != nil {
 		step("that one of its keys opens the data, which was encrypted in this very event")
 	}
 	v.section("A consumer would check", &t)

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/consumer"
-	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // forwardTimeout is how long the receiver may take: shorter than the visibility timeout that a queue has
@@ -41,7 +41,7 @@ func newForwarder(to string) *forwarder {
 // post hands the event over: what was signed, and only that. It returns nil if the receiver says that it is
 // handled.
 func (f *forwarder) post(ctx context.Context, d *consumer.Delivery[[]byte]) error {
-	ev, err := cejson.FromSDK(&d.Event)
+	ev, err := wire.FromSDK(&d.Event)
 	if err != nil {
 		return err
 	}

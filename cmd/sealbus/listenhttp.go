@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // Bounds of the local server.
@@ -134,7 +134,7 @@ func batchOf(body []byte) ([][]byte, bool) {
 	if len(body) == 0 || body[0] != '[' {
 		return nil, false
 	}
-	elements, err := cejson.Split(body)
+	elements, err := wire.Split(body)
 	return elements, err == nil && len(elements) > 0
 }
 

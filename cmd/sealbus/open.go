@@ -342,7 +342,7 @@ func causeOf(e *envelope.Error) string {
 	if e.Cause == "" {
 		return e.Reason.Explain().Cause
 	}
-	return strings.TrimPrefix(strings.TrimPrefix(e.Cause, "cejson: "), "keys: ")
+	return strings.TrimPrefix(strings.TrimPrefix(e.Cause, "wire: "), "keys: ")
 }
 
 // shortKey is shortID of a thumbprint, and the whole ARN of a key in KMS, which begins as all others do.

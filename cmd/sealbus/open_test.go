@@ -10,13 +10,13 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/canonical"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // samples are events in shapes that public sources document; see the README beside them.
 func samples(t *testing.T) map[string]string {
 	t.Helper()
-	paths, err := filepath.Glob("../../internal/cejson/testdata/samples/*.json")
+	paths, err := filepath.Glob("../../internal/wire/testdata/samples/*.json")
 	if err != nil || len(paths) < 4 {
 		t.Fatalf("%d samples, %v", len(paths), err)
 	}
@@ -50,7 +50,7 @@ func (p *sampleParts) content(t *testing.T) string {
 	case json.Unmarshal(p.Data, &text) == nil:
 		return text
 	}
-	form, err := canonical.Append(nil, p.Data)
+	form, err := jsontext.AppendCanonical(nil, p.Data)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,8 +20,8 @@ import (
 	"github.com/sealbus/sealbus/consumer/quarantine/s3"
 	"github.com/sealbus/sealbus/consumer/quarantine/sqs"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/b64"
 	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 func (a *app) quarantineCommand() *cobra.Command {
@@ -62,7 +62,7 @@ func (a *app) quarantineKey(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := b64.AppendStd(nil, bytes.TrimSpace(text))
+	key, err := jsontext.DecodeBase64(nil, bytes.TrimSpace(text))
 	if err != nil || len(key) < consumer.MinQuarantineKey {
 		why := fmt.Errorf("%s is not a quarantine key: base64 of at least %d bytes", nameOf(path), consumer.MinQuarantineKey)
 		if damage := filekind.Damage(text); damage != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/internal/wrapper"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -152,7 +152,7 @@ func readCloudEvent(doc []byte) (event.Event, error) {
 	if err := checkObject(doc); err != nil {
 		return event.Event{}, err
 	}
-	in, err := cejson.Parse(doc)
+	in, err := wire.Parse(doc)
 	if is := filekind.Of(doc); err != nil && is != "" && is != filekind.Event {
 		return event.Event{}, fmt.Errorf("this is %s, not a CloudEvent", is)
 	}
@@ -174,7 +174,7 @@ func position(i, of int) string {
 func notSealable(where string, err error) error {
 	reason := envelope.ReasonMalformed
 	fix := `give a CloudEvent as JSON: {"specversion":"1.0","id":...,"source":...,"type":...,"data":...}, or an array of them`
-	var e *cejson.Error
+	var e *wire.Error
 	if errors.As(err, &e) {
 		switch {
 		case e.TooLarge:

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/sealbus/sealbus/internal/filekind"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/keys/trust/policy"
@@ -70,17 +70,17 @@ func unprefixed(err error) error {
 
 // splitJWKs is the JWKs of a set, or the one that stands alone.
 func splitJWKs(data []byte) ([][]byte, error) {
-	r := strictjson.NewReader(data)
+	r := jsontext.NewDecoder(data)
 	var docs [][]byte
 	isSet := false
 	for obj := r.Object(); r.Member(&obj); {
 		if string(obj.Name) != "keys" {
-			r.Skip()
+			r.SkipValue()
 			continue
 		}
 		isSet = true
 		for a := r.Array(); r.Element(&a); {
-			docs = append(docs, r.Raw())
+			docs = append(docs, r.ReadValue())
 		}
 	}
 	switch err := r.End(); {
@@ -99,8 +99,8 @@ func splitJWKs(data []byte) ([][]byte, error) {
 // hasMember reports whether doc is an object with that member.
 func hasMember(doc []byte, name string) bool {
 	found := false
-	r := strictjson.NewReader(doc)
-	for obj := r.Object(); r.Member(&obj); r.Skip() {
+	r := jsontext.NewDecoder(doc)
+	for obj := r.Object(); r.Member(&obj); r.SkipValue() {
 		found = found || string(obj.Name) == name
 	}
 	return found

@@ -8,7 +8,7 @@ import (
 	"runtime/debug"
 
 	"github.com/sealbus/sealbus/consumer"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // SQSResponse is the partial batch response: the messages that are to be delivered again. Lambda deletes the
@@ -124,10 +124,7 @@ func (b *batch) units() [][]*record {
 }
 
 func (b *batch) handle(r *record) error {
-	body, end, err := strictjson.ReadString(r.body, 0)
-	if err == nil && end != len(r.body) {
-		err = strictjson.ErrString
-	}
+	body, err := jsontext.AppendUnquote(nil, r.body)
 	if err != nil {
 		b.opts.Logger.WarnContext(b.Context, "sealbus: a message has no body that can be read, and is to be delivered again",
 			"consumer", b.consumer.Name(), "message", r.id, "error", err)

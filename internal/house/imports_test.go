@@ -41,17 +41,14 @@ var table = map[string][]string{
 	"internal/localaws":              {},
 	"internal/localaws/localawstest": {},
 	"internal/awsname":               {},
-	"internal/b64":                   {},
-	"internal/canonical":             {},
+	"internal/jsontext":              {},
 	"internal/howlong":               {},
-	"internal/jsonwrite":             {},
 	"internal/lossy":                 {"internal/testbed/racing"},
 	"internal/nilcheck":              {},
-	"internal/strictjson":            {"internal/canonical"},
-	"internal/filekind":              {"internal/canonical", "internal/strictjson"},
-	"internal/dsse":                  {"internal/b64", "internal/canonical", "internal/jsonwrite", "internal/strictjson"},
-	"internal/jwe":                   {"internal/b64", "internal/canonical", "internal/jsonwrite", "internal/strictjson"},
-	"internal/cejson":                {"internal/canonical", "internal/jsonwrite", "internal/strictjson", "internal/b64"},
+	"internal/filekind":              {"internal/jsontext"},
+	"internal/dsse":                  {"internal/jsontext"},
+	"internal/jwe":                   {"internal/jsontext"},
+	"internal/wire":                  {"internal/dsse", "internal/filekind", "internal/howlong", "internal/jsontext", "internal/jwe", "internal/nilcheck"},
 }
 
 // core is what a webhook receiver or a consumer Lambda links.

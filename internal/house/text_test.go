@@ -24,9 +24,9 @@ var stillTerse = []string{
 	"cmd/...", "consumer", "consumer/awslambda", "consumer/awslambda/...", "consumer/quarantine",
 	"consumer/quarantine/...", "envelope", "envelope/...",
 	"keys", "keys/session", "keys/trust", "keys/trust/...", "observe/...",
-	"internal/canonical", "internal/cejson", "internal/dsse", "internal/flight",
+	"internal/dsse", "internal/flight",
 	"internal/jsontext", "internal/keydoc", "internal/localaws", "internal/localaws/...",
-	"internal/peek", "internal/privatefile", "internal/redact", "internal/strictjson", "internal/testbed/...",
+	"internal/privatefile", "internal/redact", "internal/testbed/...",
 	"internal/wire", "internal/wrapper",
 }
 

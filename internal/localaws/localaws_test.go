@@ -20,7 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 
-	"github.com/sealbus/sealbus/internal/canonical"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/localaws"
 )
 
@@ -145,12 +145,12 @@ func TestDeliversBadly(t *testing.T) {
 	for _, doc := range in.docs {
 		_, detail, _ := strings.Cut(string(doc), `"detail":`)
 		spellings[strings.ReplaceAll(detail, " ", "")] = true
-		got, err := canonical.Append(nil, []byte(detail[:len(detail)-1]))
+		got, err := jsontext.AppendCanonical(nil, []byte(detail[:len(detail)-1]))
 		var v struct{ N float64 } // 1e0 is an integer, too
 		if err != nil || json.Unmarshal([]byte(detail[:len(detail)-1]), &v) != nil {
 			t.Fatalf("%v: %s", err, doc)
 		}
-		want, err := canonical.Append(nil, fmt.Appendf(nil, `{"n":%v,"list":[1.5,0,9007199254740993,1000,{"<é>":"a\u2028😀\"\\"}],"t":true,"z":null}`, v.N))
+		want, err := jsontext.AppendCanonical(nil, fmt.Appendf(nil, `{"n":%v,"list":[1.5,0,9007199254740993,1000,{"<é>":"a\u2028😀\"\\"}],"t":true,"z":null}`, v.N))
 		if err != nil || string(got) != string(want) {
 			t.Fatalf("re-serialised to another value:\n%s\n%s", got, want)
 		}
