@@ -46,11 +46,11 @@ type Step struct {
 	// Now is the clock of this delivery; nil = that of the Policy.
 	Now func() time.Time
 
-	// Admit may widen the window for one event. It is asked for every event whose signature counts, fresh or
-	// not, before its age is judged: signedAt is the signed time of sealing, or zero if none was signed. The
-	// event passes if it is no older than maxAge or the window of the Policy, whichever is longer. The reason
-	// why it admits no more is added to the cause of an event that is expired; "" = none. nil = the window of
-	// the Policy alone. All other checks stay, those of a signed expirytime and of the future included.
+	// Admit may widen the window for one event; nil = the window of the Policy alone. It is asked once for
+	// every event that passed all earlier checks, a signed expirytime included, whether the event is fresh or
+	// not. signedAt is the signed time of sealing, or zero if none was signed. The event passes if it is no
+	// older than maxAge or than the window of the Policy, whichever is longer. If it is older, why is added to
+	// the cause; "" = nothing is. All other checks stay, that of the future included.
 	Admit func(signedAt time.Time) (maxAge time.Duration, why string)
 
 	// KeepEncrypted is true if encrypted data is to be verified and to come back encrypted, for
