@@ -94,7 +94,9 @@ type Opened struct {
 func Open(ctx context.Context, sealed []byte, trust trust.Source, p *Policy) (*Opened, error) {
 	o, err := newOpener(trust, p)
 	if err != nil {
-		return nil, unavailable(err)
+		verdict := unavailable(err)
+		verdict.Advice = "correct the program: nothing was judged, and the event can be opened again"
+		return nil, verdict
 	}
 	return o.Open(ctx, Received{Body: sealed}, Step{})
 }

@@ -62,6 +62,9 @@ func TestPoliciesThatAreRefused(t *testing.T) {
 		if envelope.ReasonOf(err).Class() != envelope.Transient || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%s, Open: got %v", name, err)
 		}
+		if e, ok := errors.AsType[*envelope.Error](err); !ok || !strings.Contains(e.Fix(), "correct the program") {
+			t.Errorf("%s, Open: the advice of %v", name, err)
+		}
 	}
 	if _, err := envelope.NewOpener(nil, with(func(*envelope.Policy) {})); err == nil || !strings.Contains(err.Error(), "the trust is nil") {
 		t.Errorf("without trust: %v", err)
