@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"strings"
 	"time"
 
@@ -42,6 +43,26 @@ func (a *app) now() time.Time {
 		return a.nowSet
 	}
 	return a.env.now()
+}
+
+// clock is the clock of the machine, also with --now.
+func (a *app) clock() time.Time { return a.env.now() }
+
+// workFactor is scrypt's for new private files; 0 = the default of keys.
+func (a *app) workFactor() int { return a.env.workFactor }
+
+// httpClient is for https:// URLs; nil = the usual one.
+func (a *app) httpClient() *http.Client { return a.env.client }
+
+// onTerminal reports whether standard output is a terminal.
+func (a *app) onTerminal() bool { return a.env.terminal(a.stdout) }
+
+// ask asks for a secret on the terminal, without showing what is typed.
+func (a *app) ask(prompt string) ([]byte, error) {
+	if a.env.prompt == nil {
+		return nil, errors.New("there is no terminal")
+	}
+	return a.env.prompt(prompt)
 }
 
 // commandSpec is what a command says of itself.
@@ -114,8 +135,8 @@ func (a *app) root() *cobra.Command {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true // `sealbus completion` is our own
 	root.SetIn(a.stdin)
-	root.SetOut(dataWriter{a}) // cobra's answers to the shell that completes
-	root.SetErr(talkWriter{a})
+	root.SetOut(a.dataWriter()) // cobra's answers to the shell that completes
+	root.SetErr(a.talkWriter())
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpFunc(a.help)
 	root.SetHelpCommand(a.helpCommand(root))
@@ -175,7 +196,7 @@ func (a *app) report(e *exitError) {
 		a.say("  "+a.talk.dim(clean(e.fix)), 2)
 	}
 	if a.json {
-		_ = a.writeJSON(errorResult{Error: exitWords[e.code], Reason: e.reason, Message: message, Fix: e.fix})
+		_ = a.writeJSON(errorResult{Error: exitWord(e.code), Reason: e.reason, Message: message, Fix: e.fix})
 	}
 }
 

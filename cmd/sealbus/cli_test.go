@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -49,7 +50,8 @@ func commandPaths(t *testing.T) [][]string {
 		}
 	}
 	f := &fakeRun{}
-	walk(newApp(nil, &f.stdout, &f.stderr, environment{getenv: os.Getenv, terminal: isTerminal}).root(), nil)
+	a := newApp(nil, &f.stdout, &f.stderr, environment{getenv: os.Getenv, terminal: func(io.Writer) bool { return false }})
+	walk(a.root(), nil)
 	return paths
 }
 
@@ -100,13 +102,18 @@ func TestPassphraseIsAskedFor(t *testing.T) {
 
 func TestPassphraseFileOfWindows(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pass")
-	writeTestFile(t, file, "sesame\r\nmore\r\n", privateFile)
-	pass, err := (&app{}).passphraseFromFile(file, false)
+	if err := os.WriteFile(file, []byte("sesame\r\nmore\r\n"), privateFile); err != nil {
+		t.Fatal(err)
+	}
+	a := &app{}
+	pass, err := a.passphraseFromFile(file, false)
 	if pass != "sesame" || err != nil {
 		t.Errorf("%q, %v", pass, err)
 	}
-	writeTestFile(t, file, strings.Repeat("x", maxPassphrase+1), privateFile)
-	if _, err := (&app{}).passphraseFromFile(file, false); err == nil {
+	if err := os.WriteFile(file, []byte(strings.Repeat("x", maxPassphrase+1)), privateFile); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.passphraseFromFile(file, false); err == nil {
 		t.Error("a passphrase of any length is read")
 	}
 }

@@ -30,7 +30,7 @@ It needs the completion support of the shell: for bash that is the package bash-
 }
 
 func (a *app) completion(_ context.Context, root *cobra.Command, shell string) error {
-	out := dataWriter{a}
+	out := a.dataWriter()
 	switch shell {
 	case "bash":
 		return root.GenBashCompletionV2(out, true)

@@ -124,7 +124,7 @@ func (a *app) doctor(ctx context.Context, f *doctorFlags) error {
 
 // doctor collects findings.
 type doctor struct {
-	*app
+	app      *app
 	f        *doctorFlags
 	aws      *doctorAWS // nil = nothing in AWS is looked at, or it cannot be reached
 	findings []finding

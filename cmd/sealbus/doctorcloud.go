@@ -133,9 +133,9 @@ var badCredentials = map[string]bool{
 
 // whoAmI needs no permission: it reports whether AWS knows these credentials.
 func (d *doctor) whoAmI(ctx context.Context, clients *doctorAWS) bool {
-	before := d.env.now()
+	before := d.app.clock()
 	out, err := clients.identity.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
-	after := d.env.now()
+	after := d.app.clock()
 	switch {
 	case err == nil:
 		d.ok("aws credentials", "account %s, %s", aws.ToString(out.Account), aws.ToString(out.Arn))

@@ -36,7 +36,7 @@ func (d *doctor) checkKMS(ctx context.Context) {
 }
 
 func (d *doctor) checkKey(ctx context.Context, check, name string, ask func(context.Context, *kmsKey) ([]awskms.Permission, error)) {
-	key, err := d.resolveKMS(ctx, name, "")
+	key, err := d.app.resolveKMS(ctx, name, "")
 	if err == nil && key.State != "" && key.State != types.KeyStateEnabled {
 		d.problem(check, "enable the key, or cancel its deletion: `aws kms enable-key --key-id "+key.ARN+"`", "%s is %s", key.ARN, key.State)
 		return

@@ -33,7 +33,7 @@ func (d *doctor) checkRedis(ctx context.Context) error {
 	defer func() { _ = client.Close() }() // nothing was written
 	ctx, cancel := context.WithTimeout(ctx, redisPatience)
 	defer cancel()
-	before := d.env.now()
+	before := d.app.clock()
 	text, err := client.Info(ctx).Result()
 	if err != nil {
 		d.redisFailed(err)
@@ -120,7 +120,7 @@ func (d *doctor) checkRedisClock(ctx context.Context, client *goredis.Client, be
 		d.redisFailed(err)
 		return
 	}
-	off := at.Sub(d.env.now())
+	off := at.Sub(d.app.clock())
 	if at.Before(before) {
 		off = before.Sub(at)
 	}

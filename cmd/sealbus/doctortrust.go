@@ -30,7 +30,7 @@ func (d *doctor) checkTrust(ctx context.Context) error {
 	if d.f.trust == "" {
 		return nil
 	}
-	b, err := d.openTrust(ctx, &d.f.trustFlags)
+	b, err := d.app.openTrust(ctx, &d.f.trustFlags)
 	var e *exitError
 	if errors.As(err, &e) {
 		switch {
@@ -53,7 +53,7 @@ func (d *doctor) checkTrust(ctx context.Context) error {
 }
 
 func (d *doctor) checkFreshness(b *keys.Bundle) {
-	left, life, hint := b.Expires().Sub(d.now()), b.Expires().Sub(b.Issued()), b.RefreshHint()
+	left, life, hint := b.Expires().Sub(d.app.now()), b.Expires().Sub(b.Issued()), b.RefreshHint()
 	const fix = "build the next one with `sealbus trust build --previous FILE`, sign and publish it; it belongs on a schedule"
 	about := fmt.Sprintf("version %d, signed by its roots, expires in %s", b.Version(), formatDuration(left))
 	switch {
@@ -80,7 +80,7 @@ func (d *doctor) checkProducers(b *keys.Bundle) {
 	}
 	var told, fine, silent int // silent: not told, and none of its keys signs now
 	for _, name := range sortedKeys(schedules) {
-		end, found := signsUntil(schedules[name], d.now())
+		end, found := signsUntil(schedules[name], d.app.now())
 		switch {
 		case !d.runsOut(end, found):
 			fine++
@@ -130,7 +130,7 @@ func signsUntil(schedules []*keys.Schedule, now time.Time) (end time.Time, found
 }
 
 func (d *doctor) runsOut(end time.Time, found bool) bool {
-	return !found || !end.IsZero() && end.Sub(d.now()) < rotationNotice
+	return !found || !end.IsZero() && end.Sub(d.app.now()) < rotationNotice
 }
 
 func (d *doctor) tellRunsOut(check, who string, end time.Time, found bool) {
@@ -139,7 +139,7 @@ func (d *doctor) tellRunsOut(check, who string, end time.Time, found bool) {
 		d.problem(check, fix, "%s has no key that signs now", who)
 		return
 	}
-	d.warning(check, fix, "%s: the last key retires in %s, and no other follows", who, formatDuration(end.Sub(d.now())))
+	d.warning(check, fix, "%s: the last key retires in %s, and no other follows", who, formatDuration(end.Sub(d.app.now())))
 }
 
 // checkKeyring looks at the producer's side: which key signs, until when, and whether the bundle knows it.
@@ -147,7 +147,7 @@ func (d *doctor) checkKeyring() error {
 	if d.f.path == "" {
 		return nil
 	}
-	ring, err := d.openKeyring(&d.f.keyringFlags)
+	ring, err := d.app.openKeyring(&d.f.keyringFlags)
 	var e *exitError
 	if errors.As(err, &e) {
 		if e.code == exitUsage && !e.needed {
@@ -156,7 +156,7 @@ func (d *doctor) checkKeyring() error {
 		d.unknown("keyring", e.fix, "%s", plainMessage(e.err))
 		return nil
 	}
-	signers, err := ring.Signers(d.now())
+	signers, err := ring.Signers(d.app.now())
 	if ring.Consumer() != "" {
 		d.unknown("keyring", "name a producer's keyring", "%s is the keyring of consumer %s, which signs nothing", d.f.keyringFlags.path, ring.Consumer())
 		return nil
@@ -181,14 +181,14 @@ func (d *doctor) checkRunsOut(ring *keys.Keyring, signing *keys.Verifier) {
 			schedules = append(schedules, &list[i].Schedule)
 		}
 	}
-	end, found := signsUntil(schedules, d.now())
+	end, found := signsUntil(schedules, d.app.now())
 	if d.runsOut(end, found) {
 		d.tellRunsOut("keyring", "producer "+ring.Producer()+", key "+shortID(id)+" signs", end, found)
 		return
 	}
 	until := "without end"
 	if !end.IsZero() {
-		until = "for " + formatDuration(end.Sub(d.now()))
+		until = "for " + formatDuration(end.Sub(d.app.now()))
 	}
 	d.ok("keyring", "producer %s, key %s signs; with those that follow, %s", ring.Producer(), shortID(id), until)
 }
@@ -207,8 +207,8 @@ func (d *doctor) checkKnown(ring *keys.Keyring, id string) {
 		d.problem(check, "correct the policy: a key belongs to one producer", "the bundle has key %s for producer %s, not %s", shortID(id), k.Producer, ring.Producer())
 	case k.Revoked != nil:
 		d.problem(check, "make a key with `sealbus keys new`, and have it added to the policy", "key %s, which signs now, is revoked", shortID(id))
-	case !k.Schedule.SignsAt(d.now()):
-		d.problem(check, "give the key the same schedule in the policy as in the keyring", "key %s signs now, but in the bundle it is %s: its events are refused as key_not_valid", shortID(id), k.StateAt(d.now()))
+	case !k.Schedule.SignsAt(d.app.now()):
+		d.problem(check, "give the key the same schedule in the policy as in the keyring", "key %s signs now, but in the bundle it is %s: its events are refused as key_not_valid", shortID(id), k.StateAt(d.app.now()))
 	default:
 		d.checkRecordedScope(check, ring, k)
 	}

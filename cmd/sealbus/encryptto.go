@@ -168,7 +168,7 @@ func (a *app) addFileRecipients(path string, to *envelope.EncryptTo) error {
 	switch {
 	case isKeyring(doc):
 		return usage("export its public half, which is all that it takes: `sealbus keys export --keyring "+shellQuote(path)+" --out FILE`", "%s is %s", path, filekind.Of(doc))
-	case shapeOf(doc).names["encryptedKeyset"] != 0:
+	case hasMember(doc, "encryptedKeyset"):
 		return usage("give the public half, as `sealbus keys new --tink-kek ARN --out FILE` writes it", "%s is a Tink keyset, with private keys", path)
 	}
 	found, err := keys.ParseJWKSet(doc)

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"syscall"
-
-	"github.com/sealbus/sealbus/keys"
 )
 
 // The exit statuses. A script repeats a command that ended with exitUnavailable, and no other.
@@ -19,10 +17,21 @@ const (
 	exitInterrupted = 130 // Ctrl-C, as shells have it
 )
 
-// exitWords are the exit statuses for programs: the member "error".
-var exitWords = map[int]string{
-	exitRejected: "rejected", exitUsage: "usage", exitUnavailable: "unavailable", exitDue: "due",
-	exitInterrupted: "interrupted",
+// exitWord is an exit status for programs: the member "error".
+func exitWord(code int) string {
+	switch code {
+	case exitRejected:
+		return "rejected"
+	case exitUsage:
+		return "usage"
+	case exitUnavailable:
+		return "unavailable"
+	case exitDue:
+		return "due"
+	case exitInterrupted:
+		return "interrupted"
+	}
+	return ""
 }
 
 // exitError ends a run with a status. Without err, everything has been said already.
@@ -32,11 +41,12 @@ type exitError struct {
 	err    error
 	fix    string // one line: what to do
 	needed bool   // it is about a file that the command needs, not about how it was called
+	later  bool   // the file is refused now, and may have a successor the next time
 }
 
 func (e *exitError) Error() string {
 	if e.err == nil {
-		return exitWords[e.code]
+		return exitWord(e.code)
 	}
 	return e.err.Error()
 }
@@ -87,7 +97,7 @@ func asNeeded(reason string, err error) error {
 	}
 	c := *e
 	c.code, c.needed, c.reason = exitUsage, true, reason
-	if why := keys.BundleWhy(e.reason); why == keys.WhyExpired || why == keys.WhyRollback {
+	if e.later {
 		c.code = exitUnavailable
 	}
 	return &c

@@ -90,7 +90,7 @@ func TestExitOfFiles(t *testing.T) {
 	_, err = keys.CreateKeyring(b.path("locked"), "sesame", "shop", &keys.KeyringOptions{PrivateFileOptions: keys.PrivateFileOptions{ScryptWorkFactor: 4}, Key: signer})
 	b.check(err)
 	b.must("", "trust", "root", "new", "--out", b.path("r.key"), "--insecure-no-passphrase")
-	b.check(os.WriteFile(b.path("q.key"), []byte(encodeBody(make([]byte, consumer.MinQuarantineKey))), 0o600))
+	b.check(os.WriteFile(b.path("q.key"), keyText(make([]byte, consumer.MinQuarantineKey)), 0o600))
 	b.check(os.WriteFile(b.path("empty"), nil, 0o600))
 	b.check(os.WriteFile(b.path("garbage"), []byte("\x00\xff garbage {"), 0o600))
 	b.check(os.WriteFile(b.path("secret"), []byte("{}"), 0o000))
@@ -194,7 +194,7 @@ func TestExitOfNetworks(t *testing.T) {
 		t.Setenv("AWS_ENDPOINT_URL", "http://"+address)
 		b := newBench(t)
 		b.org(nil, orderSource)
-		b.check(os.WriteFile(b.path("q.key"), []byte(encodeBody(make([]byte, consumer.MinQuarantineKey))), 0o600))
+		b.check(os.WriteFile(b.path("q.key"), keyText(make([]byte, consumer.MinQuarantineKey)), 0o600))
 		store, err := quarantine.NewDir(b.path("bin"), make([]byte, consumer.MinQuarantineKey))
 		b.check(err)
 		b.check(store.Put(t.Context(), consumer.Record{Consumer: "billing", At: b.now.Add(-time.Minute), Reason: "modified", Message: consumer.Message{Body: []byte("{}")}}))
@@ -241,7 +241,7 @@ func TestExitOfInterruption(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	b := newBench(t)
-	b.check(os.WriteFile(b.path("q.key"), []byte(encodeBody(make([]byte, consumer.MinQuarantineKey))), 0o600))
+	b.check(os.WriteFile(b.path("q.key"), keyText(make([]byte, consumer.MinQuarantineKey)), 0o600))
 	args := []string{"quarantine", "list", "--from", b.dir, "--key-file", b.path("q.key")}
 	env := environment{now: time.Now, getenv: func(string) string { return "" }, terminal: func(io.Writer) bool { return false }}
 	if code := run(ctx, args, strings.NewReader(""), io.Discard, &f.stderr, env); code != exitInterrupted {
@@ -252,8 +252,8 @@ func TestExitOfInterruption(t *testing.T) {
 // TestExitThreeSaysTryAgain: it is the only status that a script may repeat a command for.
 func TestExitWords(t *testing.T) {
 	if got := slices.Sorted(func(yield func(int) bool) {
-		for code := range exitWords {
-			if !yield(code) {
+		for code := range 256 {
+			if exitWord(code) != "" && !yield(code) {
 				return
 			}
 		}

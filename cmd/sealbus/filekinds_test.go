@@ -26,8 +26,6 @@ type kindsBench struct {
 const kindsEvent = `{"specversion":"1.0","id":"1","source":"https://shop.example/eu","type":"a.b","data":{}}`
 
 func newKindsBench(t *testing.T) *kindsBench {
-	workFactor = 2
-	t.Cleanup(func() { workFactor = 0 })
 	b := &kindsBench{newBench(t), map[string]string{}}
 	b.check(os.WriteFile(b.path("pass"), []byte("correct horse\n"), privateFile))
 	path := func(kind string) string { b.files[kind] = b.path(kind); return b.path(kind) }

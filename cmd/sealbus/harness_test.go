@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -42,7 +44,7 @@ func (b *bench) run(stdin string, args ...string) ran {
 	var stdout, stderr bytes.Buffer
 	env := environment{
 		now: func() time.Time { return b.now }, getenv: func(string) string { return "" },
-		terminal: func(io.Writer) bool { return b.terminal }, client: b.client, width: func(io.Writer) int { return b.columns },
+		terminal: func(io.Writer) bool { return b.terminal }, client: b.client, workFactor: quick, width: func(io.Writer) int { return b.columns },
 	}
 	code := run(context.Background(), args, strings.NewReader(stdin), &stdout, &stderr, env)
 	return ran{code, stdout.String(), stderr.String()}
@@ -135,7 +137,7 @@ func reformatted(t *testing.T, doc []byte) string {
 // deliveries are the EventBridge events that come of PutEvents entries.
 func deliveries(t *testing.T, entries, account string) []string {
 	t.Helper()
-	var list []putEntry
+	var list []struct{ Source, DetailType, Detail, Time string }
 	if err := json.Unmarshal([]byte(entries), &list); err != nil {
 		t.Fatal(err)
 	}
@@ -152,6 +154,37 @@ func deliveries(t *testing.T, entries, account string) []string {
 	}
 	return docs
 }
+
+// heardResult is a line of `sealbus listen --output json`, as programs read it.
+type heardResult struct {
+	Time, Verdict              string
+	Reason                     envelope.Reason
+	Cause, Fix                 string
+	Producer, Source, Type, ID string
+	Unverified                 *struct{ Source, Type, ID string }
+	Forwarded                  bool
+	Ignored                    []string
+	Encryption                 *struct {
+		Fields     []string
+		OpenedWith string `json:"opened_with"`
+	}
+}
+
+// recordResult is a record of `sealbus quarantine list` and `show` with --output json, as programs read it.
+type recordResult struct {
+	ID, Consumer, Quarantine, Format, Account string
+	Authentic                                 bool
+	ReplayName                                string `json:"replay_name"`
+	UnverifiedID                              string `json:"unverified_id"`
+	UnverifiedSource                          string `json:"unverified_source"`
+	Now                                       *struct {
+		Verdict, Cause, Fix, Producer string
+		Reason                        envelope.Reason
+	}
+}
+
+// keyText is a quarantine's key as its file has it.
+func keyText(key []byte) []byte { return []byte(base64.StdEncoding.EncodeToString(key)) }
 
 const orderEvent = `{"specversion":"1.0","id":"o-1","source":"https://shop.example/eu","type":"com.example.order.placed",` +
 	`"time":"2026-11-21T11:59:00.25Z","subject":"basket/7","tenant":"acme","datacontenttype":"application/json",` +

@@ -109,16 +109,13 @@ func (a *app) openIdentities(ctx context.Context, f *identityFlags, path string)
 		return nil, err
 	}
 	defer clear(doc)
-	s := shape{}
-	if checkObject(doc) == nil {
-		s = shapeOf(doc)
-	}
+	isObject := checkObject(doc) == nil
 	switch {
-	case s.names["encryptedKeyset"] != 0:
+	case isObject && hasMember(doc, "encryptedKeyset"):
 		return a.openTinkIdentities(ctx, f, path)
 	case isKeyring(doc):
 		return a.openConsumerRing(&f.privateFlags, path, doc)
-	case s.names["kty"] != 0, filekind.Of(doc) == filekind.PrivateJWKSet:
+	case isObject && hasMember(doc, "kty"), filekind.Of(doc) == filekind.PrivateJWKSet:
 		return a.openJWKs(path, doc)
 	}
 	if damage := filekind.DamagePrivate(doc); damage != nil {

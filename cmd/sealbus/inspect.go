@@ -40,7 +40,7 @@ type inspectFlags struct {
 
 // inspector shows events.
 type inspector struct {
-	*app
+	app    *app
 	short  bool
 	bundle *keys.Bundle // says whose keys they are; nil = there is no --trust
 }
@@ -82,11 +82,11 @@ func (i *inspector) show(m *message, where string, n, of int) bool {
 		s, err = peek.Unverified(m.body, envelope.DefaultIgnoreMembers()...)
 	}
 	if err != nil {
-		i.notShown(m, err, where)
+		i.app.notShown(m, err, where)
 		return false
 	}
-	r := inspectResult(s, owners{i.bundle, i.now()})
-	_ = i.emit(r, func(p *printer) { // an error here meets the next write, too
+	r := inspectResult(s, owners{i.bundle, i.app.now()})
+	_ = i.app.emit(r, func(p *printer) { // an error here meets the next write, too
 		v := view{printer: p, s: s, app: i.app, r: &r}
 		switch {
 		case i.short:

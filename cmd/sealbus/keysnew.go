@@ -95,11 +95,12 @@ func (a *app) keysNew(ctx context.Context, f *keysNewFlags) error {
 		return err
 	}
 	created := !exists(f.path)
-	add := a.addToRing
+	var key *keys.LocalSigner
 	if created {
-		add = a.createRing
+		key, err = a.createRing(f, schedule)
+	} else {
+		key, err = a.addToRing(f, schedule)
 	}
-	key, err := add(f, schedule)
 	if err != nil {
 		return err
 	}
@@ -123,7 +124,7 @@ func (a *app) createRing(f *keysNewFlags, schedule keys.Schedule) (*keys.LocalSi
 		return nil, err
 	}
 	_, err = keys.CreateKeyring(f.path, pass, f.producer, &keys.KeyringOptions{
-		PrivateFileOptions: f.options(),
+		PrivateFileOptions: f.options(a),
 		Sources:            f.sources, Types: f.types, Key: key, Schedule: schedule,
 	})
 	if err != nil {

@@ -27,11 +27,12 @@ func (a *app) keysNewIdentity(f *keysNewFlags, schedule keys.Schedule) error {
 		return err
 	}
 	created := !exists(f.path)
-	add := a.addIdentity
 	if created {
-		add = a.createConsumerRing
+		err = a.createConsumerRing(f, key, schedule)
+	} else {
+		err = a.addIdentity(f, key, schedule)
 	}
-	if err := add(f, key, schedule); err != nil {
+	if err != nil {
 		return err
 	}
 	return a.tellNewIdentity(f, key.Recipient(), created)
@@ -49,7 +50,7 @@ func (a *app) createConsumerRing(f *keysNewFlags, key *keys.LocalIdentity, sched
 		return err
 	}
 	_, err = keys.CreateConsumerKeyring(f.path, pass, f.consumer, &keys.ConsumerKeyringOptions{
-		PrivateFileOptions: keys.PrivateFileOptions{InsecureNoPassphrase: f.insecure}, Identity: key, Schedule: schedule,
+		PrivateFileOptions: f.options(a), Identity: key, Schedule: schedule,
 	})
 	if err != nil {
 		return privateFailed(f.path, err)

@@ -117,10 +117,10 @@ func (l *listening) wait() int {
 	}
 }
 
-func (l *listening) post(body string) (int, *heard) {
+func (l *listening) post(body string) (int, *heardResult) {
 	l.t.Helper()
 	status, answer := l.send(http.MethodPost, body, http.Header{"Content-Type": {"application/cloudevents+json"}})
-	var h heard
+	var h heardResult
 	if err := json.Unmarshal(answer, &h); err != nil {
 		l.t.Fatalf("%d %s: %v", status, answer, err)
 	}
@@ -285,7 +285,7 @@ func TestListenBatch(t *testing.T) {
 		verdicts string
 	}{{503, "verified retry rejected"}, {403, "duplicate verified rejected"}} {
 		status, answer := l.send(http.MethodPost, batch, http.Header{"Content-Type": {"application/cloudevents-batch+json"}})
-		var list []heard
+		var list []heardResult
 		b.check(json.Unmarshal(answer, &list))
 		var verdicts []string
 		for _, h := range list {
@@ -369,7 +369,7 @@ func TestListenTerminalJSON(t *testing.T) {
 				t.Errorf("%s: %q", name, text)
 			}
 		}
-		var h heard
+		var h heardResult
 		b.check(json.Unmarshal(bytes.Trim(answer, "[]\n"), &h))
 		if h.Unverified == nil || h.Unverified.Type != want {
 			t.Errorf("%s: %s", name, answer)
@@ -732,7 +732,7 @@ func TestListenRefusesForeignRecords(t *testing.T) {
 				t.Errorf("%+v", h)
 			}
 			l.end()
-			views := jsonLines[recordView](t, b.must("", "quarantine", "list", "--from", "dir:"+dir, "--key-file", b.path("q.key"), "--output", "json"))
+			views := jsonLines[recordResult](t, b.must("", "quarantine", "list", "--from", "dir:"+dir, "--key-file", b.path("q.key"), "--output", "json"))
 			if len(views) != 1 || views[0].Format != "quarantinerecord" || views[0].Account != "" || views[0].ReplayName != "" {
 				t.Fatalf("in quarantine: %+v", views)
 			}

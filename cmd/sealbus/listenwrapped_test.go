@@ -29,11 +29,11 @@ func TestListenWrapped(t *testing.T) {
 	}
 	l.end()
 
-	list := jsonLines[recordView](t, b.must("", "quarantine", "list", "--from", "dir:"+b.path("bin"), "--key-file", b.path("q.key"), "--reason", "account_mismatch", "--output", "json"))
+	list := jsonLines[recordResult](t, b.must("", "quarantine", "list", "--from", "dir:"+b.path("bin"), "--key-file", b.path("q.key"), "--reason", "account_mismatch", "--output", "json"))
 	if len(list) != 1 || list[0].Format != "wrapped" {
 		t.Fatalf("in quarantine: %+v", list)
 	}
-	show := func(more ...string) (v recordView) {
+	show := func(more ...string) (v recordResult) {
 		args := []string{"quarantine", "show", "--from", "dir:" + b.path("bin"), "--key-file", b.path("q.key"), "--output", "json",
 			"--trust", b.path("trust.dsse"), "--roots", b.path("roots.json")}
 		b.check(json.Unmarshal([]byte(b.run("", append(append(args, more...), list[0].ID)...).stdout), &v))

@@ -34,6 +34,8 @@ type environment struct {
 	terminal func(io.Writer) bool
 	width    func(io.Writer) int // columns of a terminal, 0 = it does not say; nil = no terminal says
 	client   *http.Client        // for https:// URLs; nil = the usual one
+
+	workFactor int // scrypt's, of new private files; 0 = the default of keys. Tests lower it: they guess no passphrase
 }
 
 func systemEnvironment() environment {
@@ -41,9 +43,9 @@ func systemEnvironment() environment {
 }
 
 // columns is how wide to write on a terminal.
-func (e environment) columns(w io.Writer) int {
-	if e.width != nil {
-		if n := e.width(w); n > 0 {
+func (s environment) columns(w io.Writer) int {
+	if s.width != nil {
+		if n := s.width(w); n > 0 {
 			return max(n, narrowest)
 		}
 	}

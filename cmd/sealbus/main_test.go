@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,11 +17,14 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if workFactor != 0 {
-		panic("the program does not use the default work factor")
-	}
-	workFactor = 4 // the default takes a second for each file, and ten under the race detector
-	testscript.Main(m, map[string]func(){"sealbus": main})
+	testscript.Main(m, map[string]func(){"sealbus": func() {
+		env := systemEnvironment()
+		if env.workFactor != 0 {
+			panic("the program does not use the default work factor")
+		}
+		env.workFactor = quick
+		os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, env))
+	}})
 }
 
 // TestScripts runs testdata/script: what the program writes and how it ends, as a shell sees it.
@@ -138,6 +142,9 @@ func jsonStep(v any, step string) any {
 	return nil
 }
 
+// quick is the work factor of tests: the default takes a second for each file, and ten under the race detector.
+const quick = 4
+
 // fakeRun runs the program in this process.
 type fakeRun struct {
 	stdin    string
@@ -157,7 +164,7 @@ func (f *fakeRun) run(t testing.TB, args ...string) int {
 	env := environment{
 		now:      func() time.Time { return f.now },
 		getenv:   func(name string) string { return f.env[name] },
-		terminal: func(io.Writer) bool { return f.terminal },
+		terminal: func(io.Writer) bool { return f.terminal }, workFactor: quick,
 	}
 	if f.typed != nil {
 		env.prompt = f.answer

@@ -42,7 +42,7 @@ func jsonLine(v any) ([]byte, error) {
 // writeOut writes data, which is JSON, to standard output: byte for byte into a pipe or file. On a terminal
 // what is not printable is escaped, since the terminal would obey it.
 func (a *app) writeOut(data []byte) error {
-	if a.env.terminal(a.stdout) {
+	if a.onTerminal() {
 		data = harmlessJSON(data)
 	}
 	return a.writeRaw(data)
@@ -60,15 +60,19 @@ func (a *app) writeRaw(data []byte) error {
 }
 
 // dataWriter is writeOut for what wants an io.Writer.
-type dataWriter struct{ *app }
+func (a *app) dataWriter() io.Writer { return dataWriter{a} }
 
-func (w dataWriter) Write(data []byte) (int, error) { return len(data), w.writeOut(data) }
+type dataWriter struct{ app *app }
+
+func (w dataWriter) Write(data []byte) (int, error) { return len(data), w.app.writeOut(data) }
 
 // talkWriter is standard error for what wants an io.Writer.
-type talkWriter struct{ *app }
+func (a *app) talkWriter() io.Writer { return talkWriter{a} }
+
+type talkWriter struct{ app *app }
 
 func (w talkWriter) Write(text []byte) (int, error) {
-	_, err := io.WriteString(w.stderr, w.talk.harmless(string(text)))
+	_, err := io.WriteString(w.app.stderr, w.app.talk.harmless(string(text)))
 	return len(text), err
 }
 

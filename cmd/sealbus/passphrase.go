@@ -26,13 +26,9 @@ type privateFlags struct {
 	insecure       bool
 }
 
-// workFactor is that of new private files; 0 = the default of keys. Tests lower it: they guess no
-// passphrases.
-var workFactor int
-
 // options are those of a new private file.
-func (f *privateFlags) options() keys.PrivateFileOptions {
-	return keys.PrivateFileOptions{InsecureNoPassphrase: f.insecure, ScryptWorkFactor: workFactor}
+func (f *privateFlags) options(a *app) keys.PrivateFileOptions {
+	return keys.PrivateFileOptions{InsecureNoPassphrase: f.insecure, ScryptWorkFactor: a.workFactor()}
 }
 
 func (f *privateFlags) register(cmd *cobra.Command) {
@@ -50,10 +46,8 @@ func (a *app) passphrase(f *privateFlags, path string, isNew bool) (string, erro
 		return "", nil
 	case f.passphraseFile != "":
 		return a.passphraseFromFile(f.passphraseFile, isNew)
-	case a.env.prompt == nil:
-		return "", noTerminal(path)
 	}
-	pass, err := a.env.prompt("passphrase for " + clean(path) + ": ")
+	pass, err := a.ask("passphrase for " + clean(path) + ": ")
 	if err != nil {
 		return "", noTerminal(path)
 	}
@@ -63,7 +57,7 @@ func (a *app) passphrase(f *privateFlags, path string, isNew bool) (string, erro
 	if !isNew {
 		return string(pass), nil
 	}
-	again, err := a.env.prompt("the same again: ")
+	again, err := a.ask("the same again: ")
 	if err != nil || subtle.ConstantTimeCompare(pass, again) != 1 {
 		return "", usage("start again", "the two passphrases differ")
 	}

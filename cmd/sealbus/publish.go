@@ -239,7 +239,7 @@ func (a *app) tellPublished(r producer.Result, where string, total *publishTotal
 	if r.Err != nil {
 		exit := publishExit(r.Err)
 		total.failed, total.exit = total.failed+1, max(total.exit, exit)
-		out.Error, out.Fix = exitWords[exit], publishFix(r.Err, exit)
+		out.Error, out.Fix = exitWord(exit), publishFix(r.Err, exit)
 		out.Message = strings.TrimSuffix(plainMessage(r.Err), ": "+out.Fix)
 		if e, ok := errors.AsType[*eventbridge.Error](r.Err); ok {
 			out.Code = e.Code

@@ -237,7 +237,7 @@ func viewOf(e quarantine.Entry) recordView {
 	if r == nil {
 		v := recordView{ID: e.ID, Error: notAuthentic, Message: plainMessage(e.Err), Fix: fixNotAuthentic}
 		if !errors.Is(e.Err, consumer.ErrNotAuthentic) {
-			v.Error, v.Fix = exitWords[exitUnavailable], "try again"
+			v.Error, v.Fix = exitWord(exitUnavailable), "try again"
 		}
 		return v
 	}
@@ -263,7 +263,7 @@ func (v *recordView) exit() int {
 // refuseTerminal keeps what strangers wrote, where it is written as it is, from a terminal: that takes some
 // of it for commands.
 func (a *app) refuseTerminal() error {
-	if !a.env.terminal(a.stdout) {
+	if !a.onTerminal() {
 		return nil
 	}
 	return usage("redirect it: > FILE, | sealbus inspect, or | cat -v", "nobody has verified what would be written, and standard output is a terminal, which takes some of it for commands")

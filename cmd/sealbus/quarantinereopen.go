@@ -299,7 +299,7 @@ func exitOf(err error) int {
 func (r *reopening) tell(out *reopened, err error) error {
 	a := r.app
 	if err != nil {
-		out.Error, out.Message = exitWords[exitOf(err)], plainMessage(err)
+		out.Error, out.Message = exitWord(exitOf(err)), plainMessage(err)
 		r.exit = max(r.exit, exitOf(err))
 		if e, ok := errors.AsType[*exitError](err); ok {
 			out.Fix = e.fix

@@ -133,7 +133,7 @@ func TestReplayCreateTableRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := createTable(t, c.tables, append(c.more, "--output", "json")...)
 			var e errorResult
-			if err := json.Unmarshal([]byte(r.stdout), &e); err != nil || r.code != c.code || e.Error != exitWords[c.code] || e.Fix == "" {
+			if err := json.Unmarshal([]byte(r.stdout), &e); err != nil || r.code != c.code || e.Error != exitWord(c.code) || e.Fix == "" {
 				t.Errorf("exit %d, want %d, %v\n%s%s", r.code, c.code, err, r.stdout, r.stderr)
 			}
 		})

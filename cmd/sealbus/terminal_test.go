@@ -123,7 +123,7 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 	}
 	forged := strings.Replace(sealed, `"note":"`, `"note":"x`, 1)
 	key := bytes.Repeat([]byte{7}, consumer.MinQuarantineKey)
-	b.check(os.WriteFile(b.path("q.key"), []byte(encodeBody(key)), 0o600))
+	b.check(os.WriteFile(b.path("q.key"), keyText(key), 0o600))
 	store, err := quarantine.NewDir(b.path("bin"), key)
 	b.check(err)
 	text := "CANARY" + obeyed + "\xff\x9b" + "\x1b[31mCANARY"

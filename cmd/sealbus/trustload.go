@@ -178,7 +178,7 @@ func (a *app) trustOrigin(ctx context.Context, where string) (keys.Origin, error
 	}
 	switch strings.ToLower(scheme) {
 	case "https", "http":
-		origin, err := keys.HTTPSOrigin(where, &keys.FetchOptions{Client: a.env.client})
+		origin, err := keys.HTTPSOrigin(where, &keys.FetchOptions{Client: a.httpClient()})
 		if err != nil {
 			return nil, usage("write it as https://HOST/PATH", "%w", err)
 		}
@@ -223,7 +223,10 @@ func refused(path string, err error) error {
 	if !errors.As(err, &b) {
 		return rejected("check the file", "%s: %w", path, err)
 	}
-	return &exitError{code: exitRejected, reason: string(b.Why), err: inFile(path, b.Err), fix: refusalFix[b.Why]}
+	return &exitError{
+		code: exitRejected, reason: string(b.Why), err: inFile(path, b.Err), fix: refusalFix[b.Why],
+		later: b.Why == keys.WhyExpired || b.Why == keys.WhyRollback,
+	}
 }
 
 // refusalFix says what to do about each refusal.

@@ -108,13 +108,13 @@ func TestTrustThatCannotBeFetched(t *testing.T) {
 func TestLiveTrust(t *testing.T) {
 	b := newBench(t)
 	b.org(nil, "urn:shop")
+	srv := b.served()
 	var now atomic.Int64
 	now.Store(b.now.UnixNano())
 	a := newApp(nil, io.Discard, io.Discard, environment{
 		now: func() time.Time { return time.Unix(0, now.Load()) }, getenv: func(string) string { return "" }, terminal: func(io.Writer) bool { return false },
+		client: b.client,
 	})
-	srv := b.served()
-	a.env.client = b.client
 	for _, where := range []string{b.path("trust.dsse"), srv.URL + "/trust.dsse", b.inS3()} {
 		source, err := a.liveTrust(t.Context(), &trustFlags{trust: where, roots: b.path("roots.json")})
 		b.check(err)

@@ -50,7 +50,7 @@ func (a *app) trustRootNew(f *privateFlags, out, alg string) error {
 	if err != nil {
 		return err
 	}
-	private := f.options()
+	private := f.options(a)
 	k, err := keys.CreateRootKey(out, pass, keys.Algorithm(alg), &private)
 	if err != nil {
 		return privateFailed(out, err)
