@@ -175,3 +175,37 @@ func TestCountsHaveAPlural(t *testing.T) {
 		}
 	}
 }
+
+// TestErrorsAreNotEdited: cause and fix of an error are fields. Only errtext looks into the text.
+func TestErrorsAreNotEdited(t *testing.T) {
+	for _, f := range sources(t) {
+		if !f.inProgram() || f.pkg == "errtext" {
+			continue
+		}
+		ast.Inspect(f.parsed(t, 0), func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			s, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			name := s.Sel.Name
+			edits := slices.ContainsFunc([]string{"Replace", "Trim", "Cut", "Split", "Fields", "Contains", "Index", "FindString"},
+				func(verb string) bool { return strings.HasPrefix(name, verb) })
+			if !edits {
+				return true
+			}
+			for _, arg := range call.Args {
+				ast.Inspect(arg, func(n ast.Node) bool {
+					if text, ok := n.(*ast.SelectorExpr); ok && (text.Sel.Name == "Error" || text.Sel.Name == "Plain") {
+						t.Errorf("%s: %s of the text of an error: give the error a field, or do it in errtext", f.name, name)
+					}
+					return true
+				})
+			}
+			return true
+		})
+	}
+}

@@ -77,9 +77,9 @@ func CheckCredentials(ctx context.Context, cfg aws.Config) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	op, asked := errors.AsType[*smithy.OperationError](err)
+	_, asked := errors.AsType[*smithy.OperationError](err)
 	switch {
-	case strings.Contains(err.Error(), "IMDS") || asked && op.Service() == "ec2imds":
+	case errtext.IsMetadata(err):
 		return ui.Usage(FixCredentials, "no AWS credentials: none in the environment, in the files below ~/.aws, or of this machine's role")
 	case errtext.IsNetwork(err):
 		return ui.Unavailable("check the network and try again", "no AWS credentials: %w", errtext.Reached("credentials", err))

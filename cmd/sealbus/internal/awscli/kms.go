@@ -54,15 +54,10 @@ func ResolveKMS(ctx context.Context, env *ui.Env, name string, expected types.Ke
 	switch {
 	case err == nil:
 		return &KMSKey{key, client}, nil
-	case !isDenied(err) || !strings.Contains(name, ":key/"):
+	case !errtext.Denied(err) || !strings.Contains(name, ":key/"):
 		return nil, KMSFailed(err)
 	}
 	return &KMSKey{&awskms.Key{ARN: name, Usage: usageOf(ctx, env, client, name, expected)}, client}, nil
-}
-
-func isDenied(err error) bool {
-	e, ok := errors.AsType[*keys.ServiceError](err)
-	return ok && strings.HasPrefix(e.Cause, "AccessDenied")
 }
 
 // usageOf is what the key is for, by its public half. To mistake a key for key agreement for a symmetric one
@@ -85,7 +80,7 @@ func usageOf(ctx context.Context, env *ui.Env, client *kms.Client, arn string, e
 func KMSFailed(err error) error {
 	e, ok := errors.AsType[*keys.ServiceError](err)
 	if !ok {
-		return ui.Usage("give a key that fits; `aws kms describe-key` shows what it is for", "%s", strings.TrimPrefix(err.Error(), "awskms: "))
+		return ui.Usage("give a key that fits; `aws kms describe-key` shows what it is for", "%w", err)
 	}
 	return &ui.Error{
 		Code: ServiceExit(e), Reason: "kms_unavailable", Fix: ServiceFix(e),

@@ -53,9 +53,9 @@ func (d *doctor) checkKey(ctx context.Context, check, name string, ask func(cont
 			err = awscli.KMSFailed(err)
 		}
 		if e := ui.AsExit(err); e.Code == ui.ExitUnavailable {
-			d.silent(check, e.Fix, "%s: %v", name, e.Err)
+			d.silent(check, e.Fix, "%s: %s", name, errtext.Plain(e.Err))
 		} else {
-			d.problem(check, e.Fix, "%s: %v", name, e.Err)
+			d.problem(check, e.Fix, "%s: %s", name, errtext.Plain(e.Err))
 		}
 		return
 	}

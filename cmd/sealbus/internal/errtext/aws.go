@@ -43,6 +43,12 @@ func AWS(err error) error {
 	return Reached(what, err)
 }
 
+// IsMetadata reports whether the metadata service of a virtual machine was asked, and gave nothing.
+func IsMetadata(err error) bool {
+	op, asked := errors.AsType[*smithy.OperationError](err)
+	return asked && op.Service() == "ec2imds" || strings.Contains(err.Error(), "IMDS") // switched off: the SDK has no type for that
+}
+
 // WorthRetrying tells what passes by itself from what somebody must see to.
 func WorthRetrying(err error) bool {
 	var api smithy.APIError

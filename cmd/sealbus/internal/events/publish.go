@@ -243,7 +243,7 @@ func tellPublished(env *ui.Env, r producer.Result, where string, total *publishT
 		exit := publishExit(r.Err)
 		total.failed, total.exit = total.failed+1, max(total.exit, exit)
 		out.Error, out.Fix = ui.ExitWord(exit), publishFix(r.Err, exit)
-		out.Message = strings.TrimSuffix(errtext.Plain(r.Err), ": "+out.Fix)
+		out.Message = errtext.WithoutFix(r.Err, out.Fix)
 		if e, ok := errors.AsType[*eventbridge.Error](r.Err); ok {
 			out.Code = e.Code
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/awscli"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/input"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
@@ -179,17 +180,16 @@ func sealFailed(where string, err error) error {
 		return loadkeys.NoRecipient(err)
 	}
 	if !errors.As(err, &e) {
-		return ui.Unavailable("try again", "%s%s", where, strings.TrimPrefix(err.Error(), "envelope: "))
+		return ui.Unavailable("try again", "%s%w", where, err)
 	}
 	fix := "correct the event and seal it again"
 	if e.Member != "" {
 		fix = "correct " + e.Member + " and seal the event again"
 	}
-	problem := strings.TrimPrefix(e.Error(), "envelope: ")
-	if strings.Contains(problem, "EncryptFields") {
-		problem, fix = strings.ReplaceAll(problem, "EncryptFields", "--field"), "correct --field, or the data"
+	if strings.Contains(e.Problem, "EncryptFields") { // the option that --field sets
+		fix = "correct --field, or the data"
 	}
-	return ui.Rejected(fix, "%s%s", where, problem)
+	return ui.Rejected(fix, "%s%s", where, errtext.WithFlag(e, "EncryptFields", "--field"))
 }
 
 func writeSealed(env *ui.Env, sealed []*envelope.Sealed, batch bool, f *sealFlags) error {

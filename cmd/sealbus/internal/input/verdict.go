@@ -23,8 +23,8 @@ func (f *IgnoreFlags) Register(cmd *cobra.Command, otherwise string) {
 
 func (f *IgnoreFlags) Check() error {
 	if err := envelope.CheckIgnoreMembers(f.Ignore); err != nil {
-		problem := strings.Replace(err.Error(), "IgnoreMembers", "--ignore-member", 1)
-		return ui.Usage("name members of the detail that something adds on the way, such as _datadog", "%s", problem)
+		return ui.Usage("name members of the detail that something adds on the way, such as _datadog", "%s",
+			errtext.WithFlag(err, "IgnoreMembers", "--ignore-member"))
 	}
 	return nil
 }
@@ -54,5 +54,5 @@ func CauseOf(e *envelope.Error) string {
 	if e.Cause == "" {
 		return e.Reason.Explain().Cause
 	}
-	return strings.TrimPrefix(strings.TrimPrefix(e.Cause, "cejson: "), "keys: ")
+	return strings.TrimPrefix(e.Cause, "keys: ")
 }

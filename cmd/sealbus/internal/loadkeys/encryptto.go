@@ -67,7 +67,7 @@ func Encrypter(ctx context.Context, env *ui.Env, f *EncryptFlags) (*envelope.Enc
 	}
 	e, err := envelope.NewEncrypter(to)
 	if err != nil {
-		return nil, ui.Usage("name each recipient once, and at least one", "--encrypt-to: %s", strings.TrimPrefix(err.Error(), "envelope: "))
+		return nil, ui.Usage("name each recipient once, and at least one", "--encrypt-to: %w", err)
 	}
 	return e, nil
 }
@@ -177,7 +177,7 @@ func addFileRecipients(env *ui.Env, path string, to *envelope.EncryptTo) error {
 	found, err := keys.ParseJWKSet(doc)
 	if err != nil {
 		fix := "give a file that `sealbus keys export` wrote of a consumer's keyring (keys new --use enc)"
-		return ui.Usage(fix, "%s: %s", path, strings.TrimPrefix(err.Error(), "keys: "))
+		return ui.Usage(fix, "%s: %w", path, err)
 	}
 	for _, k := range found {
 		if k.Recipient == nil {

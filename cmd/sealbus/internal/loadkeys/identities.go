@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
@@ -145,7 +144,7 @@ func openJWKs(env *ui.Env, path string, doc []byte) (keys.IdentitySource, error)
 	for _, doc := range docs {
 		i, err := keys.ParseIdentityJWK(doc)
 		if err != nil {
-			return nil, ui.Usage(fixIdentity, "%s: %s", path, strings.TrimPrefix(err.Error(), "keys: "))
+			return nil, ui.Usage(fixIdentity, "%s: %w", path, err)
 		}
 		list = append(list, i)
 	}

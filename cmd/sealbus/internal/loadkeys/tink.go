@@ -3,7 +3,6 @@ package loadkeys
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/tink-crypto/tink-go/v2/tink"
@@ -48,7 +47,7 @@ func TinkFailed(path string, err error) error {
 	if e, ok := errors.AsType[*keys.ServiceError](err); ok && !e.Permanent {
 		return awscli.KMSFailed(err)
 	}
-	return ui.WrongFile("check that this is the file you mean, whose it is (--producer, --consumer) and the key it is under (--tink-kek)", "%s: %s", path, strings.TrimPrefix(err.Error(), "tinkkeys: "))
+	return ui.WrongFile("check that this is the file you mean, whose it is (--producer, --consumer) and the key it is under (--tink-kek)", "%s: %w", path, err)
 }
 
 func openTinkSigning(ctx context.Context, env *ui.Env, f *SignFlags) (Ring, keys.SignerSource, error) {

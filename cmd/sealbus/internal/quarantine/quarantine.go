@@ -5,9 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -42,25 +40,12 @@ func storeFailed(err error) error {
 		fix = "ask for the permission that is named, on that queue or bucket"
 	}
 	if errtext.IsNetwork(err) || errtext.MayPass(err) {
-		return ui.Unavailable("check the network, --from and --endpoint, and try again", "%w", shortStoreError(err))
+		return ui.Unavailable("check the network, --from and --endpoint, and try again", "%w", err)
 	}
 	if ui.IsPathError(err) || errtext.Code(err) != "" {
-		return ui.WrongFile(fix, "%w", shortStoreError(err))
+		return ui.WrongFile(fix, "%w", err)
 	}
-	return ui.Unavailable(fix, "%w", shortStoreError(err))
-}
-
-// shortStoreError is err with AWS's own words instead of the SDK's around them.
-func shortStoreError(err error) error {
-	inner := errors.Unwrap(err)
-	if inner == nil {
-		return err
-	}
-	where, ok := strings.CutSuffix(err.Error(), inner.Error())
-	if !ok {
-		return err
-	}
-	return fmt.Errorf("%s%w", where, errtext.AWS(inner))
+	return ui.Unavailable(fix, "%w", err)
 }
 
 // notAuthentic is what is said of a record whose MAC is wrong.

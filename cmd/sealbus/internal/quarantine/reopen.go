@@ -236,7 +236,7 @@ func (r *reopening) one(ctx context.Context, e quarantine.Entry) (out reopened, 
 		return out, nil
 	}
 	if err := r.store.Remove(ctx, e.ID); err != nil {
-		return out, ui.Unavailable("reopen it again, or remove it: a consumer handles an event once", "it was sent, but could not be removed: %w", shortStoreError(err))
+		return out, ui.Unavailable("reopen it again, or remove it: a consumer handles an event once", "it was sent, but could not be removed: %w", err)
 	}
 	out.Removed = true
 	return out, nil
@@ -248,7 +248,7 @@ func (r *reopening) refuses(e quarantine.Entry) error {
 	case errors.Is(e.Err, quarantine.ErrNotFound), errors.Is(e.Err, consumer.ErrNotAuthentic):
 		return storeFailed(e.Err)
 	case rec == nil:
-		return ui.Unavailable("try again", "it could not be read: %w", shortStoreError(e.Err))
+		return ui.Unavailable("try again", "it could not be read: %w", e.Err)
 	case rec.Message.Format == consumer.QuarantineRecord:
 		return ui.Rejected(fixNotAnEvent, "%s", notAnEvent)
 	case r.consumer != nil && *r.consumer != rec.Consumer:
@@ -285,11 +285,11 @@ func sendFailed(err error) error {
 	}
 	switch {
 	case errtext.Denied(err):
-		return &stopped{ui.Usage("ask for the permission sqs:SendMessage on that queue", "%w", shortStoreError(err))}
+		return &stopped{ui.Usage("ask for the permission sqs:SendMessage on that queue", "%w", err)}
 	case errtext.Code(err) != "" && !errtext.MayPass(err):
-		return &stopped{ui.Usage("check --to-queue, and run it again", "%w", shortStoreError(err))}
+		return &stopped{ui.Usage("check --to-queue, and run it again", "%w", err)}
 	}
-	return &stopped{ui.Unavailable("check the network and --to-queue, and run it again", "%w", shortStoreError(err))}
+	return &stopped{ui.Unavailable("check the network and --to-queue, and run it again", "%w", err)}
 }
 
 func exitOf(err error) int {

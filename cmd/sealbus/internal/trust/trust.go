@@ -2,9 +2,6 @@
 package trust
 
 import (
-	"errors"
-	"strings"
-
 	"github.com/spf13/cobra"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
@@ -40,9 +37,9 @@ func readPublicKeys(env *ui.Env, paths []string) ([]keys.PublicKey, error) {
 		case err == nil:
 			list = append(list, found...)
 		case is == "" || is == filekind.JWK || is == filekind.JWKSet:
-			return nil, ui.Rejected(fixPublicKeys(is, path), "%s: %w", path, unprefixed(err))
+			return nil, ui.Rejected(fixPublicKeys(is, path), "%s: %w", path, err)
 		case is == filekind.PrivateJWK || is == filekind.PrivateJWKSet:
-			return nil, ui.WrongFile(fixPublicKeys(is, path), "%s: %w", path, unprefixed(err))
+			return nil, ui.WrongFile(fixPublicKeys(is, path), "%s: %w", path, err)
 		default:
 			return nil, ui.WrongFile(fixPublicKeys(is, path), "%s: this is %s, not public keys", path, is)
 		}
@@ -59,14 +56,6 @@ func fixPublicKeys(is filekind.Kind, path string) string {
 		return "export its public half: `sealbus keys export --keyring " + path + " --out FILE`"
 	}
 	return "give public keys as `sealbus keys export` writes them"
-}
-
-// unprefixed takes the name of the package off its error.
-func unprefixed(err error) error {
-	if text, ok := strings.CutPrefix(err.Error(), "keys: "); ok {
-		return errors.New(text)
-	}
-	return err
 }
 
 // openRootKeys opens root key files, of which there must be one at least.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Command is what a command says of itself.
@@ -76,10 +77,18 @@ func FlagError(cmd *cobra.Command, err error) error {
 	switch {
 	case errors.As(err, &e):
 		fix = e.Fix
-	case strings.Contains(err.Error(), "shorthand"):
+	case isShorthand(err):
 		fix = "a key ID that begins with - follows --, as in `sealbus trust revoke --policy FILE -- -KEYID`"
 	}
-	return Usage(fix, "%s", strings.TrimPrefix(err.Error(), "pflag: "))
+	return Usage(fix, "%w", err)
+}
+
+// isShorthand reports whether a letter behind a single - was taken for a flag: there are none.
+func isShorthand(err error) bool {
+	if e, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		return e.GetSpecifiedShortnames() != ""
+	}
+	return false
 }
 
 // argsCheck judges the arguments that are not flags.
