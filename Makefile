@@ -1,5 +1,8 @@
 # The habitual targets. .ci/run is the whole of what must pass.
-.PHONY: test demo vet lint race fuzz bench vectors interop ci
+.PHONY: build test demo vet lint golangci race fuzz bench count vectors interop ci
+
+build:
+	go build -o sealbus ./cmd/sealbus
 
 test:
 	go test ./...
@@ -15,6 +18,10 @@ lint: vet
 	cd .ci/tools && go build -o ../staticcheck-bin honnef.co/go/tools/cmd/staticcheck
 	.ci/staticcheck-bin ./...
 
+# Needs golangci-lint v2 on the path: .golangci.yml says how to install it.
+golangci:
+	golangci-lint run ./...
+
 race:
 	go test -race ./...
 
@@ -27,6 +34,12 @@ fuzz:
 
 bench:
 	cd bench && go run .
+
+# How much a reader of the code follows. With limits it fails if a figure is over one:
+# make count MAX=open=150,options=14
+MAX ?=
+count:
+	cd .ci/tools && go run ./count -C ../.. -max '$(MAX)'
 
 # Writes the vectors that the tests of package envelope describe.
 vectors:

@@ -52,7 +52,10 @@ func (f *fixture) batches(label func(string) string) []bench {
 	var list []bench
 	for _, parallel := range []int{1, batchSize} {
 		store := &forgetful{}
-		c, err := consumer.New("bench", f.trust, store, &consumer.Options{UnsafeAnySource: true, Logger: slog.New(slog.DiscardHandler)})
+		policy := &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true}}
+		c, err := consumer.New("bench", f.trust, store, policy, &consumer.Options{
+			Logger: slog.New(slog.DiscardHandler),
+		})
 		must(err == nil)
 		handled := new(atomic.Int64)
 		function := awslambda.SQS(c, func(context.Context, consumer.Delivery[[]byte]) error {

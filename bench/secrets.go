@@ -31,7 +31,7 @@ type secrets struct {
 	*fixture
 	identity *keys.LocalIdentity
 	shared   *envelope.Encrypter
-	opts     *envelope.OpenOptions
+	opts     *envelope.Policy
 }
 
 func newSecrets(size int) (*secrets, error) {
@@ -48,7 +48,7 @@ func newSecrets(size int) (*secrets, error) {
 		return nil, err
 	}
 	decrypter, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(identity)})
-	s.opts = &envelope.OpenOptions{MaxAge: time.Hour, Decrypter: decrypter}
+	s.opts = &envelope.Policy{MaxAge: time.Hour, Decrypter: decrypter, Unsafe: envelope.Unsafe{AnySource: true}}
 	return s, err
 }
 
@@ -95,7 +95,7 @@ func (s *secrets) openWithNewKey() func() {
 	return func() {
 		d, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(s.identity)})
 		must(err == nil)
-		_, err = envelope.Open(context.Background(), sealed.JSON(), s.trust, &envelope.OpenOptions{MaxAge: time.Hour, Decrypter: d})
+		_, err = envelope.Open(context.Background(), sealed.JSON(), s.trust, &envelope.Policy{MaxAge: time.Hour, Decrypter: d, Unsafe: envelope.Unsafe{AnySource: true}})
 		must(err == nil)
 	}
 }
@@ -127,8 +127,8 @@ func (s *secrets) encryptionPeers(label func(string) string) []addition {
 	}, s.sharedKeyPeers(label)...)
 }
 
-// sharedKeyPeers encrypt the data alone, under one key that both sides have ("dir"): nobody has to be named,
-// and none unwrapped.
+// sharedKeyPeers encrypt the data alone, under one key that both sides have ("dir"): no recipient
+// is named, and no key unwrapped.
 func (s *secrets) sharedKeyPeers(label func(string) string) []addition {
 	key := make([]byte, 32)
 	_, err := rand.Read(key)

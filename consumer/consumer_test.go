@@ -15,79 +15,92 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 func TestNewRefuses(t *testing.T) {
 	w := newWorld(t)
-	ok := consumer.Options{Sources: []string{"https://orders.example/*"}}
-	observe := func(o consumer.Observe) func(*consumer.Options) {
-		return func(opts *consumer.Options) { opts.UnsafeObserve = []consumer.Observe{o} }
+	migration := func(m consumer.Migration) func(*envelope.Policy, *consumer.Options) {
+		return func(_ *envelope.Policy, opts *consumer.Options) { opts.UnsafeMigration = []consumer.Migration{m} }
 	}
-	callback := func(context.Context, consumer.Observation) error { return nil }
-	for name, change := range map[string]func(*consumer.Options){
-		"no sources":              func(o *consumer.Options) { o.Sources = nil },
-		"sources and any":         func(o *consumer.Options) { o.UnsafeAnySource = true },
-		"empty types":             func(o *consumer.Options) { o.Types = []string{} },
-		"bad source":              func(o *consumer.Options) { o.Sources = []string{"https://*"} },
-		"bad type":                func(o *consumer.Options) { o.Types = []string{"com.*.x"} },
-		"two audiences":           func(o *consumer.Options) { o.Audience = "a b" },
-		"negative window":         func(o *consumer.Options) { o.MaxAge = -1 },
-		"negative retention":      func(o *consumer.Options) { o.QueueRetention = -1 },
-		"negative skew":           func(o *consumer.Options) { o.Skew = -1 },
-		"negative lease":          func(o *consumer.Options) { o.Lease = -1 },
-		"endless window":          func(o *consumer.Options) { o.MaxAge = math.MaxInt64 },
-		"window too long":         func(o *consumer.Options) { o.MaxAge = consumer.MaxDuration + 1 },
-		"remembers too briefly":   func(o *consumer.Options) { o.QueueRetention, o.RememberFor = time.Hour, consumer.DefaultMaxAge },
-		"remembers negatively":    func(o *consumer.Options) { o.RememberFor = -1 },
-		"remembers too long":      func(o *consumer.Options) { o.RememberFor = consumer.MaxRemember + 1 },
-		"retention too long":      func(o *consumer.Options) { o.QueueRetention = consumer.MaxDuration + 1 },
-		"skew too long":           func(o *consumer.Options) { o.Skew = consumer.MaxDuration + 1 },
-		"lease too long":          func(o *consumer.Options) { o.Lease = consumer.MaxDuration + 1 },
-		"lease too short":         func(o *consumer.Options) { o.Lease = consumer.MinLease - 1 },
-		"unknown algorithm":       func(o *consumer.Options) { o.RequiredAlgorithms = []keys.Algorithm{keys.Ed25519, "EdDSA"} },
-		"no member to ignore":     func(o *consumer.Options) { o.IgnoreMembers = []string{""} },
-		"cloudevent ignored":      func(o *consumer.Options) { o.IgnoreMembers = []string{"cloudevent"} },
-		"no extension type":       func(o *consumer.Options) { o.ExtensionTypes = map[string]envelope.AttributeType{"vip": 0} },
-		"observe without end":     observe(consumer.Observe{Source: source, Type: "*", Handle: callback}),
-		"observe for nobody":      observe(consumer.Observe{Source: source, Type: "*", Until: start.Add(time.Hour)}),
-		"observe any source":      observe(consumer.Observe{Source: "*", Type: "*", Until: start.Add(time.Hour), Handle: callback}),
-		"observe without a type":  observe(consumer.Observe{Source: source, Until: start.Add(time.Hour), Handle: callback}),
-		"observe without sources": observe(consumer.Observe{Type: "*", Until: start.Add(time.Hour), Handle: callback}),
+	callback := func(context.Context, consumer.Message, *envelope.Error) error { return nil }
+	for name, change := range map[string]func(*envelope.Policy, *consumer.Options){
+		"no sources":      func(p *envelope.Policy, _ *consumer.Options) { p.Sources = nil },
+		"sources and any": func(p *envelope.Policy, _ *consumer.Options) { p.Unsafe.AnySource = true },
+		"any age":         func(p *envelope.Policy, _ *consumer.Options) { p.Unsafe.AnyAge = true },
+		"empty types":     func(p *envelope.Policy, _ *consumer.Options) { p.Types = []string{} },
+		"bad source":      func(p *envelope.Policy, _ *consumer.Options) { p.Sources = []string{"https://*"} },
+		"bad type":        func(p *envelope.Policy, _ *consumer.Options) { p.Types = []string{"com.*.x"} },
+		"two audiences":   func(p *envelope.Policy, _ *consumer.Options) { p.Audience = "a b" },
+		"negative window": func(p *envelope.Policy, _ *consumer.Options) { p.MaxAge = -1 },
+		"negative skew":   func(p *envelope.Policy, _ *consumer.Options) { p.Skew = -1 },
+		"negative lease":  func(_ *envelope.Policy, o *consumer.Options) { o.Lease = -1 },
+		"endless window":  func(p *envelope.Policy, _ *consumer.Options) { p.MaxAge = math.MaxInt64 },
+		"window too long": func(p *envelope.Policy, _ *consumer.Options) { p.MaxAge = envelope.MaxDuration + 1 },
+		"remembers too briefly": func(p *envelope.Policy, o *consumer.Options) {
+			p.MaxAge, o.RememberFor = 25*time.Hour, envelope.DefaultMaxAge
+		},
+		"remembers negatively": func(_ *envelope.Policy, o *consumer.Options) { o.RememberFor = -1 },
+		"remembers too long":   func(_ *envelope.Policy, o *consumer.Options) { o.RememberFor = consumer.MaxRemember + 1 },
+		"skew too long":        func(p *envelope.Policy, _ *consumer.Options) { p.Skew = envelope.MaxDuration + 1 },
+		"lease too long":       func(_ *envelope.Policy, o *consumer.Options) { o.Lease = envelope.MaxDuration + 1 },
+		"lease too short":      func(_ *envelope.Policy, o *consumer.Options) { o.Lease = consumer.MinLease - 1 },
+		"unknown algorithm": func(p *envelope.Policy, _ *consumer.Options) {
+			p.RequiredAlgorithms = []keys.Algorithm{keys.Ed25519, "EdDSA"}
+		},
+		"no member to ignore": func(p *envelope.Policy, _ *consumer.Options) { p.IgnoreMembers = []string{""} },
+		"cloudevent ignored":  func(p *envelope.Policy, _ *consumer.Options) { p.IgnoreMembers = []string{"cloudevent"} },
+		"no extension type": func(p *envelope.Policy, _ *consumer.Options) {
+			p.ExtensionTypes = map[string]envelope.AttributeType{"vip": 0}
+		},
+		"migration without end":      migration(consumer.Migration{Source: source, Type: "*", Handle: callback}),
+		"migration without Handle":   migration(consumer.Migration{Source: source, Type: "*", Until: start.Add(time.Hour)}),
+		"migration of any source":    migration(consumer.Migration{Source: "*", Type: "*", Until: start.Add(time.Hour), Handle: callback}),
+		"migration without a type":   migration(consumer.Migration{Source: source, Until: start.Add(time.Hour), Handle: callback}),
+		"migration without a source": migration(consumer.Migration{Type: "*", Until: start.Add(time.Hour), Handle: callback}),
 	} {
-		o := ok
-		o.Now = w.clock.Now
-		change(&o)
-		if c, err := consumer.New("test", &w.trust, w.store, &o); err == nil || c != nil {
+		p, o := envelope.Policy{Sources: []string{"https://orders.example/*"}, Now: w.clock.Now}, consumer.Options{}
+		change(&p, &o)
+		if c, err := consumer.New("test", &w.trust, w.store, &p, &o); err == nil || c != nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
+	ok := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
 	for name, f := range map[string]func() (*consumer.Consumer, error){
-		"no name":    func() (*consumer.Consumer, error) { return consumer.New("", &w.trust, w.store, &ok) },
-		"no text":    func() (*consumer.Consumer, error) { return consumer.New("a\xff", &w.trust, w.store, &ok) },
-		"no trust":   func() (*consumer.Consumer, error) { return consumer.New("test", nil, w.store, &ok) },
-		"no store":   func() (*consumer.Consumer, error) { return consumer.New("test", &w.trust, nil, &ok) },
-		"no options": func() (*consumer.Consumer, error) { return consumer.New("test", &w.trust, w.store, nil) },
+		"no name":   func() (*consumer.Consumer, error) { return consumer.New("", &w.trust, w.store, ok, nil) },
+		"no text":   func() (*consumer.Consumer, error) { return consumer.New("a\xff", &w.trust, w.store, ok, nil) },
+		"no trust":  func() (*consumer.Consumer, error) { return consumer.New("test", nil, w.store, ok, nil) },
+		"no store":  func() (*consumer.Consumer, error) { return consumer.New("test", &w.trust, nil, ok, nil) },
+		"no policy": func() (*consumer.Consumer, error) { return consumer.New("test", &w.trust, w.store, nil, nil) },
+		"zero policy": func() (*consumer.Consumer, error) {
+			return consumer.New("test", &w.trust, w.store, &envelope.Policy{}, nil)
+		},
 	} {
-		if c, err := f(); err == nil || c != nil {
+		c, err := f()
+		if err == nil || c != nil {
 			t.Errorf("%s: no error", name)
+		} else if strings.HasSuffix(name, "policy") && !strings.Contains(err.Error(), "no Sources: name the sources that are accepted") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := consumer.New("test", &w.trust, w.store, &consumer.Options{UnsafeAnySource: true}); err != nil {
-		t.Error(err)
+	for _, p := range []*envelope.Policy{ok, {Unsafe: envelope.Unsafe{AnySource: true}}} {
+		if _, err := consumer.New("test", &w.trust, w.store, p, nil); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
 // What New takes works: no sum of the longest durations overflows, and the shortest lease can be held.
 func TestExtremeDurations(t *testing.T) {
-	for _, lease := range []time.Duration{consumer.MinLease, consumer.MaxDuration} {
+	for _, lease := range []time.Duration{consumer.MinLease, envelope.MaxDuration} {
 		w := newWorld(t)
-		w.opts.MaxAge, w.opts.QueueRetention, w.opts.Skew = consumer.MaxDuration, consumer.MaxDuration, consumer.MaxDuration
-		w.opts.Lease = lease
+		w.policy.MaxAge, w.policy.Skew = envelope.MaxDuration, envelope.MaxDuration
+		w.opts.Lease, w.opts.RememberFor = lease, consumer.MaxRemember
 		b := w.event("1")
-		w.clock.Advance(consumer.MaxDuration)
+		w.clock.Advance(envelope.MaxDuration / 2)
 		w.want(b, consumer.Handled, "")
 		w.want(w.event("2"), consumer.Handled, "")
-		w.clock.Advance(consumer.MaxDuration)
+		w.clock.Advance(envelope.MaxDuration / 2)
 		w.want(b, consumer.Duplicate, envelope.ReasonReplayed)
 		w.clock.Advance(time.Second)
 		w.want(b, consumer.Quarantined, envelope.ReasonExpired)
@@ -101,26 +114,26 @@ func TestOptionsAreCopied(t *testing.T) {
 	ev := placed("1")
 	ev.SetExtension("blob", []byte{1, 2})
 	genuine := w.seal(ev, envelope.SealOptions{ExtensionTypes: maps.Clone(blob)}).JSON()
-	w.opts.Types, w.opts.RequiredAlgorithms = []string{"com.example.order.*"}, []keys.Algorithm{keys.Ed25519}
-	w.opts.ExtensionTypes = blob
+	w.policy.Types, w.policy.RequiredAlgorithms = []string{"com.example.order.*"}, []keys.Algorithm{keys.Ed25519}
+	w.policy.ExtensionTypes = blob
 	var fail error
-	seen := observed(w, &fail)
+	seen := migrates(w, &fail)
 	c := w.consumer()
-	w.opts.Sources[0], w.opts.Types[0], w.opts.RequiredAlgorithms[0] = "https://elsewhere.example/*", "com.other.*", keys.ES256
-	w.opts.UnsafeObserve[0].Source = "https://elsewhere.example/*"
+	w.policy.Sources[0], w.policy.Types[0], w.policy.RequiredAlgorithms[0] = "https://elsewhere.example/*", "com.other.*", keys.ES256
+	w.opts.UnsafeMigration[0].Source = "https://elsewhere.example/*"
 	delete(blob, "blob")
 	r, err := c.Handle(t.Context(), body(genuine), w.handle)
 	w.check(r, err, consumer.Handled, "")
 	r, err = c.Handle(t.Context(), body(edit(genuine, "dssematerial", nil)), w.handle)
-	w.check(r, err, consumer.Observed, envelope.ReasonUnsigned)
+	w.check(r, err, consumer.Migrating, envelope.ReasonUnsigned)
 	if len(*seen) != 1 {
-		t.Errorf("observed %+v", *seen)
+		t.Errorf("the Handle of the migration got %+v", *seen)
 	}
 }
 
 func TestUnsafeAnySource(t *testing.T) {
 	w := newWorld(t)
-	w.opts.Sources, w.opts.UnsafeAnySource = nil, true
+	w.policy.Sources, w.policy.Unsafe.AnySource = nil, true
 	w.want(w.event("1"), consumer.Handled, "")
 	w.want(w.sealAs(w.signers["billing"], placed("2"), envelope.SealOptions{}).JSON(), consumer.Quarantined, envelope.ReasonSourceNotAllowed)
 }
@@ -128,18 +141,18 @@ func TestUnsafeAnySource(t *testing.T) {
 func TestUnsafeIgnoreAccount(t *testing.T) {
 	w := newWorld(t)
 	w.keys[0].Accounts = []string{"111111111111"}
-	w.publish(keys.BundleOptions{})
+	w.publish(trust.BundleOptions{})
 	w.want(w.event("1"), consumer.Quarantined, envelope.ReasonAccountMismatch)
-	w.opts.UnsafeIgnoreAccount = true
+	w.policy.Unsafe.IgnoreAccount = true
 	w.want(w.event("1"), consumer.Handled, "")
 }
 
 func TestUnsafeAcceptBeforeRevocation(t *testing.T) {
 	w := newWorld(t)
-	w.keys[0].Revoked = &keys.Revocation{At: start.Add(time.Hour)}
-	w.publish(keys.BundleOptions{})
+	w.keys[0].Revoked = &trust.Revocation{At: start.Add(time.Hour)}
+	w.publish(trust.BundleOptions{})
 	w.want(w.event("1"), consumer.Quarantined, envelope.ReasonRevokedKey)
-	w.opts.UnsafeAcceptBeforeRevocation = true
+	w.policy.Unsafe.AcceptBeforeRevocation = true
 	w.want(w.event("1"), consumer.Handled, "")
 }
 
@@ -170,7 +183,7 @@ func TestNewTellsOfWhatHasEnded(t *testing.T) {
 	var log bytes.Buffer
 	w.opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	fail := errors.New("called")
-	observed(w, &fail)
+	migrates(w, &fail)
 	w.opts.Permissions = []consumer.Permission{{ID: "repair", ReplayName: "again", From: start, To: start.Add(time.Minute), Until: start.Add(time.Hour)}}
 	w.consumer()
 	if log.Len() > 0 {
@@ -178,7 +191,7 @@ func TestNewTellsOfWhatHasEnded(t *testing.T) {
 	}
 	w.clock.Advance(time.Hour)
 	w.want(edit(w.event("1"), "dssematerial", nil), consumer.Quarantined, envelope.ReasonUnsigned)
-	for _, want := range []string{"an UnsafeObserve has ended", "a Permission has ended", "repair"} {
+	for _, want := range []string{"an UnsafeMigration has ended", "a Permission has ended", "repair"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log does not say %q: %s", want, &log)
 		}

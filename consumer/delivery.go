@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"time"
-
-	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/cejson"
@@ -21,12 +18,24 @@ const (
 	CloudEvent  Format = iota // a sealed event in the CloudEvents JSON format (structured mode)
 	EventBridge               // an EventBridge event whose detail is a sealed event, in either envelope.Layout
 
-	// QuarantineRecord is a record of MarshalRecord under one of the keys in Options.Reopen: see Reopen.
+	// QuarantineRecord is a record of QuarantineKeys.Marshal, which an operator reopens: what was refused because a
+	// key or a source was not in the policy yet, a type did not fit, a delivery was late.
+	//
+	// The record must be authentic under a key of Options.Quarantine, and of this consumer. The message in it is
+	// then judged as it was delivered, by what is true now. No check is skipped, but the window under a
+	// Permission. The account and the replay name of the message that carries the record do not count. If the
+	// event is refused again, the quarantine gets the message as it was delivered at first, not the record.
+	//
+	// A record that is not authentic never passes. It is malformed, too_large, or bad_signature if only the MAC is
+	// wrong. One of another consumer or quarantine is audience_mismatch. One that holds a record in turn is
+	// malformed: deliver that one itself. All of these go to the quarantine as they are. If the Quarantine has no
+	// keys, every record is bad_signature: anybody can write what looks like one, and it must not hold up those
+	// behind it. It is in quarantine, as it is, until the Quarantine has its keys.
 	QuarantineRecord
 
 	// Wrapped is a message around which an AWS service put a Wrapper. The event in it is judged as it would be
 	// without: one wrapper is taken off, and only around the whole message. The account and the replay name in
-	// it, and for UnsafeObserve source and detail-type, count only if Options.Wrapper names the wrapper, as
+	// it, and for UnsafeMigration source and detail-type, count only if Options.Wrapper names the wrapper, as
 	// anybody who can publish an event can make its detail look like one; otherwise no account is known but
 	// Message.Account. A wrapper that holds no event, or more than one, is malformed. The quarantine gets the
 	// message as it was delivered.
@@ -60,10 +69,8 @@ type Message struct {
 // Delivery is a verified event, with its data as a T. Printed or logged it says which event it is, and tells
 // nothing of its data; marshalled as JSON it has the data, decrypted.
 type Delivery[T any] struct {
-	Data       T
-	Event      event.Event       // what was signed, and only that
-	Verified   Verified          // what is known of it
-	Unverified map[string]string // envelope.Passthrough only: the unsigned extension attributes; believe none
+	*envelope.Opened // the event, and what was verified of it
+	Data             T
 	// IdempotencyKey is the same for every delivery of this event to this consumer. Whoever makes the effect
 	// conditional on it has the effect once, even if the process dies between effect and completion.
 	//
@@ -75,23 +82,6 @@ type Delivery[T any] struct {
 	// Permission is the ID of the Permission that admitted the event, whatever its age; "" = none did, it is
 	// fresh.
 	Permission string
-}
-
-// Verified is who sealed an event, when, and what that covers.
-type Verified struct {
-	Producer         string
-	KeyIDs           []string  // the keys whose signatures counted, sorted
-	SignedAt         time.Time // the signed moment of sealing; zero = none was signed
-	ExpiresAt        time.Time // the signed end of the event's life; zero = none
-	SignedAttributes []string  // names of the attributes that were verified: core, then extensions
-	Foreign          bool      // sealed by another implementation of the standard
-
-	// Ignored are the names of members that something added on the way, and that are no part of Event: see
-	// envelope.Opened. nil = none.
-	Ignored []string
-
-	// Encryption says how the data was encrypted, all of it or which members; nil = it was not.
-	Encryption *envelope.Encryption
 }
 
 // Handler handles one verified event, its data as signed. An error means that the event is to be delivered
@@ -113,10 +103,7 @@ func Typed[T any](handle func(ctx context.Context, d Delivery[T]) error) Handler
 		return nil // Handle says that there is no handler
 	}
 	return func(ctx context.Context, raw Delivery[[]byte]) error {
-		d := Delivery[T]{
-			Event: raw.Event, Verified: raw.Verified, Unverified: raw.Unverified,
-			IdempotencyKey: raw.IdempotencyKey, Permission: raw.Permission,
-		}
+		d := Delivery[T]{Opened: raw.Opened, IdempotencyKey: raw.IdempotencyKey, Permission: raw.Permission}
 		if err := decode(raw.Data, raw.Event.DataContentType(), &d.Data); err != nil {
 			return newUnfit(err, reflect.TypeFor[T]())
 		}
@@ -142,16 +129,4 @@ func decode(data []byte, contentType string, into any) error {
 		return plainText("the data is null")
 	}
 	return json.Unmarshal(data, into)
-}
-
-// handOver is the verified event as the handler gets it.
-func handOver(o *envelope.Opened, r *Result) Delivery[[]byte] {
-	return Delivery[[]byte]{
-		Data: o.Event.Data(), Event: o.Event, Unverified: o.Unverified,
-		IdempotencyKey: r.IdempotencyKey, Permission: r.Permission,
-		Verified: Verified{
-			Producer: o.Producer, KeyIDs: o.KeyIDs, SignedAt: o.SignedAt, ExpiresAt: o.ExpiresAt,
-			SignedAttributes: o.SignedAttributes, Foreign: o.Foreign, Encryption: o.Encryption, Ignored: o.Ignored,
-		},
-	}
 }

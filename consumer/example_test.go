@@ -12,6 +12,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 type Order struct {
@@ -25,7 +26,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	trust, err := keys.NewBundle(keys.BundleOptions{Expires: time.Now().Add(24 * time.Hour)}, &keys.Key{
+	bundle, err := trust.NewBundle(trust.BundleOptions{Expires: time.Now().Add(24 * time.Hour)}, &trust.Key{
 		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"},
 	})
 	if err != nil {
@@ -43,8 +44,8 @@ func Example() {
 		panic(err)
 	}
 
-	c, err := consumer.New("billing", trust, replay.NewMemory(nil), &consumer.Options{
-		Sources: []string{"https://orders.example/*"},
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
+	c, err := consumer.New("billing", bundle, replay.NewMemory(nil), policy, &consumer.Options{
 		Quarantine: consumer.QuarantineFunc(func(_ context.Context, r consumer.Record) error {
 			fmt.Println("quarantine:", r.Reason)
 			return nil
@@ -55,7 +56,7 @@ func Example() {
 		panic(err)
 	}
 	handler := consumer.Typed(func(_ context.Context, d consumer.Delivery[Order]) error {
-		fmt.Println("handled:", d.Data.Amount, d.Data.Item, "from", d.Verified.Producer)
+		fmt.Println("handled:", d.Data.Amount, d.Data.Item, "from", d.Producer)
 		return nil
 	})
 	for _, body := range [][]byte{sealed.JSON(), sealed.JSON(), []byte(`{"forged":true}`)} {

@@ -11,7 +11,7 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // jumper is a clock that jumps, once, at its n-th reading. All of a world reads one: consumer, trust, store
@@ -58,10 +58,10 @@ func (j *jumper) jumped() bool {
 // steppedSource reads the clock on its way, before and after the bundle is at hand.
 type steppedSource struct {
 	clock  *jumper
-	bundle *keys.Bundle
+	bundle *trust.Bundle
 }
 
-func (s *steppedSource) Bundle(context.Context) (*keys.Bundle, error) {
+func (s *steppedSource) Bundle(context.Context) (*trust.Bundle, error) {
 	s.clock.Now()
 	defer s.clock.Now()
 	return s.bundle, nil
@@ -119,12 +119,12 @@ func newFrozen(t *testing.T, jump time.Duration, at int, change func(*frozen)) *
 	w := newWorld(t)
 	clock := &jumper{now: start.Add(10 * time.Minute), jump: jump}
 	f := &frozen{world: w, clock: clock, body: w.event("1")}
-	w.opts.Now = clock.Now
+	w.policy.Now = clock.Now
 	if change != nil {
 		change(f)
 	}
 	store := &steppedStore{replay.NewMemory(&replay.MemoryOptions{Now: clock.Now, Capacity: capacity}), clock}
-	c, err := consumer.New("test", &steppedSource{clock, w.trust.bundle}, store, &w.opts)
+	c, err := consumer.New("test", &steppedSource{clock, w.trust.bundle}, store, &w.policy, &w.opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,9 +176,9 @@ func TestFreezePastAnEnd(t *testing.T) {
 		reason envelope.Reason
 	}{
 		{"expirytime", func(f *frozen) { f.body = f.seal(placed("1"), envelope.SealOptions{Expires: 40 * time.Minute}).JSON() }, envelope.ReasonExpired},
-		{"window", func(f *frozen) { f.opts.MaxAge = 40*time.Minute - time.Second }, envelope.ReasonExpired},
-		{"key", func(f *frozen) { f.keys[0].Schedule.Expired = end; f.publish(keys.BundleOptions{}) }, envelope.ReasonKeyNotValid},
-		{"bundle", func(f *frozen) { f.publish(keys.BundleOptions{Expires: end}) }, envelope.ReasonTrustUnavailable},
+		{"window", func(f *frozen) { f.policy.MaxAge = 40*time.Minute - time.Second }, envelope.ReasonExpired},
+		{"key", func(f *frozen) { f.keys[0].Schedule.Expired = end; f.publish(trust.BundleOptions{}) }, envelope.ReasonKeyNotValid},
+		{"bundle", func(f *frozen) { f.publish(trust.BundleOptions{Expires: end}) }, envelope.ReasonTrustUnavailable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ends := 0
@@ -223,8 +223,8 @@ func TestFreezePastPermission(t *testing.T) {
 		forEveryStep(t, func(t *testing.T, at int) bool {
 			f := newFrozen(t, freeze, at, func(f *frozen) {
 				f.replayed(freeze / 2)
-				if f.opts.MaxAge = 3 * freeze; stale {
-					f.opts.MaxAge = time.Minute
+				if f.policy.MaxAge = 3 * freeze; stale {
+					f.policy.MaxAge = time.Minute
 				}
 			})
 			r, err := f.deliver()
@@ -265,7 +265,7 @@ func TestFreezePastPermission(t *testing.T) {
 // worker takes it over, unless the handler had begun.
 func TestFreezeUnderPermission(t *testing.T) {
 	forEveryStep(t, func(t *testing.T, at int) bool {
-		f := newFrozen(t, freeze, at, func(f *frozen) { f.opts.MaxAge = time.Minute; f.replayed(10 * freeze) })
+		f := newFrozen(t, freeze, at, func(f *frozen) { f.policy.MaxAge = time.Minute; f.replayed(10 * freeze) })
 		before := false
 		f.clock.during = func() {
 			before = f.started
@@ -287,7 +287,7 @@ func TestFreezeUnderPermission(t *testing.T) {
 // replay, the clock is set back to before that end: nothing is handled again.
 func TestClockSetBackPastPermission(t *testing.T) {
 	forEveryStep(t, func(t *testing.T, at int) bool {
-		f := newFrozen(t, -2*freeze, 0, func(f *frozen) { f.opts.MaxAge = time.Minute; f.replayed(freeze) })
+		f := newFrozen(t, -2*freeze, 0, func(f *frozen) { f.policy.MaxAge = time.Minute; f.replayed(freeze) })
 		f.must(consumer.Handled)
 		f.advance(2 * freeze)
 		for i := range capacity {
@@ -359,7 +359,7 @@ func TestClockSetBack(t *testing.T) {
 		r, err := f.deliver()
 		if at > 1 { // within one delivery the clock does not run backwards
 			f.check(r, err, consumer.Handled, "")
-		} else if r.Reason != envelope.ReasonFromFuture || len(f.bin.records) != 1 {
+		} else if r.Reason() != envelope.ReasonFromFuture || len(f.bin.records) != 1 {
 			t.Fatalf("%+v, %v", r, err)
 		}
 		// It is delivered again, when the clock was put right.
@@ -377,7 +377,7 @@ func TestClockSetBack(t *testing.T) {
 // back into its window: it is not handled again.
 func TestClockSetBackReopensNothing(t *testing.T) {
 	forEveryStep(t, func(t *testing.T, at int) bool {
-		f := newFrozen(t, -2*time.Hour, 0, func(f *frozen) { f.opts.MaxAge = time.Hour })
+		f := newFrozen(t, -2*time.Hour, 0, func(f *frozen) { f.policy.MaxAge = time.Hour })
 		replayed := f.body
 		f.must(consumer.Handled)
 		for i := range capacity - 1 {
@@ -431,7 +431,7 @@ func TestExpiresBeforeTheHandler(t *testing.T) {
 	if len(w.handled) != 0 {
 		t.Error("it was handled")
 	}
-	w.opts.MaxAge = time.Minute
+	w.policy.MaxAge = time.Minute
 	b = w.event("2")
 	w.clock.Advance(time.Minute)
 	w.store.afterClaim = func() { w.clock.Advance(time.Second) }
@@ -442,13 +442,13 @@ func TestExpiresBeforeTheHandler(t *testing.T) {
 func TestClockThatKeepsJumping(t *testing.T) {
 	w := newWorld(t)
 	now := start
-	w.opts.Now = func() time.Time { now = now.Add(time.Minute); return now }
+	w.policy.Now = func() time.Time { now = now.Add(time.Minute); return now }
 	b := w.event("1")
 	w.want(b, consumer.Retry, envelope.ReasonInProgress)
 	if len(w.handled) != 0 {
 		t.Error("it was handled")
 	}
-	w.opts.Now = w.clock.Now
+	w.policy.Now = w.clock.Now
 	w.want(b, consumer.Handled, "")
 }
 
@@ -459,11 +459,11 @@ func TestProducerChangesDuringFreeze(t *testing.T) {
 	w.store.afterClaim = func() {
 		w.clock.Advance(time.Hour)
 		w.keys[0].Producer = "orders-2"
-		w.publish(keys.BundleOptions{})
+		w.publish(trust.BundleOptions{})
 	}
 	w.want(b, consumer.Retry, envelope.ReasonTrustUnavailable)
 	w.want(b, consumer.Handled, "")
-	if len(w.handled) != 1 || w.handled[0].Verified.Producer != "orders-2" {
+	if len(w.handled) != 1 || w.handled[0].Producer != "orders-2" {
 		t.Errorf("handled %+v", w.handled)
 	}
 }

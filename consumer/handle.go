@@ -24,23 +24,54 @@ const (
 	Handled     Outcome = "handled"     // the handler handled it, and its claim is completed
 	Duplicate   Outcome = "duplicate"   // it was handled before
 	Quarantined Outcome = "quarantined" // it can never pass, and the quarantine has it
-	Observed    Outcome = "observed"    // it would not have passed; UnsafeObserve took it
+	Migrating   Outcome = "migrating"   // it would not have passed; UnsafeMigration took it
 	Retry       Outcome = "retry"       // it must be delivered again
 )
 
-// Result is what became of one delivery.
+// Result is what became of one delivery. It holds no data of the event. All durations are on the wall clock of
+// the consumer, never negative, and contain the time for which the process was frozen.
 type Result struct {
-	Outcome Outcome
-	Reason  envelope.Reason // "" when Handled
-	Verdict *envelope.Error // the verdict behind Reason; nil when Handled
+	Consumer string // the consumer's name
+	Outcome  Outcome
+	Verdict  *envelope.Error // why it was not handled; nil when Handled. What was not verified is only in here, under names that say so
+	Err      error           // the error of Handle; nil unless the outcome is Retry
 
 	// What was verified: empty if the event was not.
 	Producer, Source, Type, ID string
-	IdempotencyKey             string // Delivery.IdempotencyKey
-	Permission                 string // Delivery.Permission
+	IdempotencyKey             string    // Delivery.IdempotencyKey
+	Permission                 string    // Delivery.Permission
+	SignedAt                   time.Time // the signed moment of sealing; zero = none was signed, or the event was not verified
+
+	At      time.Time     // when it ended
+	Took    time.Duration // from the call of Handle to At
+	Called  bool          // the handler was called
+	Handler time.Duration // how long the handler took; 0 unless Called
+	Claimed bool          // the event was claimed in the replay store
+	Held    time.Duration // how long the claim was held; 0 unless Claimed
+
+	// Age is how long after SignedAt the handler was called, or the delivery ended if it was not;
+	// 0 if SignedAt is zero, or lies in the future as far as clocks may differ.
+	Age time.Duration
+	// BundleExpires is when the trust bundle that judged the event may no longer be used; zero = the delivery
+	// ended before there was one, or it never expires.
+	BundleExpires time.Time
 }
 
-// PanicError is a panic of a handler, of the callback of an Observe or of a Quarantine. The event was
+// Reason is that of the Verdict, "" when Handled.
+func (r *Result) Reason() envelope.Reason {
+	if r.Verdict == nil {
+		return ""
+	}
+	return r.Verdict.Reason
+}
+
+// Rejected reports whether the event can never pass, be it in quarantine already or not yet. What
+// UnsafeMigration took was not rejected.
+func (r *Result) Rejected() bool {
+	return r.Verdict != nil && r.Verdict.Reason.Class() == envelope.Permanent && r.Outcome != Migrating
+}
+
+// PanicError is a panic of a handler, of the Handle of a Migration or of a Quarantine. The event was
 // released and is to be delivered again. If the event's data was encrypted, Handle returns a handler's
 // PanicError inside an error that does not print the value, because it may quote that data.
 type PanicError struct {
@@ -68,17 +99,18 @@ const (
 // taken over): the delivery made again finds it done, or repeats the handler with the same IdempotencyKey.
 func (c *Consumer) Handle(ctx context.Context, msg Message, handler Handler) (Result, error) {
 	if handler == nil {
-		return Result{Outcome: Retry}, errors.New("consumer: no handler")
+		err := errors.New("consumer: no handler")
+		return Result{Consumer: c.name, Outcome: Retry, Err: err}, err
 	}
 	d := &delivery{Consumer: c, msg: msg, handler: handler}
 	d.began = d.now()
 	err := d.run(ctx)
 	if d.parked { // by an adapter, which hands it over again
 		return d.result, &inhand.Parked{Err: err, Report: func() {
-			c.harmless(ctx, func() { c.report(ctx, d.reportOf(err)) })
+			c.harmless(ctx, func() { c.report(ctx, d.finish(err)) })
 		}}
 	}
-	c.report(ctx, d.reportOf(err))
+	c.report(ctx, d.finish(err))
 	return d.result, err
 }
 
@@ -90,12 +122,14 @@ type delivery struct {
 	hiding  wrapper.Kind // the wrapper around subject, if it does not count what it says; "" = none
 	handler Handler
 	result  Result
-	course
+
+	latest                         time.Time // within one delivery the clock never runs backwards
+	began, taken, called, returned time.Time // zero = it did not come to that
 
 	reopened string // the quarantine that msg was reopened from; "" = none
 
-	latest     time.Time // within one delivery the clock never runs backwards
 	opened     *envelope.Opened
+	encrypted  bool        // its data was; a handler may change what it gets
 	permission *Permission // under which opened is; nil = none
 	judged     time.Time   // before the verdict that opened is, and so before the lease was last renewed
 	key        [32]byte
@@ -107,7 +141,7 @@ type delivery struct {
 
 func (d *delivery) run(ctx context.Context) error {
 	defer d.release(ctx) // after the quarantine has it, so that reopening works; and if a callback ends its goroutine
-	verdict := d.unwrap()
+	verdict := d.reopen()
 	if verdict == nil {
 		verdict = d.unpack()
 	}
@@ -135,52 +169,35 @@ func (d *delivery) now() time.Time {
 // open verifies the message at this time, under a permission if one covers it.
 func (d *delivery) open(ctx context.Context) *envelope.Error {
 	d.judged = d.now()
-	why := ""
-	if d.mayBePermitted() {
-		opened, verdict := d.openWithin(ctx, anyAge)
-		if verdict != nil {
-			return verdict
-		}
-		var p *Permission
-		if p, why = d.permits(opened); p != nil {
-			return d.accept(opened, p)
-		}
-	}
-	opened, verdict := d.openWithin(ctx, d.opts.window())
-	if verdict == nil {
-		return d.accept(opened, nil)
-	}
-	if why != "" && verdict.Reason == envelope.ReasonExpired {
-		verdict.Cause += "; " + why
-	}
-	return verdict
-}
-
-// openWithin verifies the message, which may have been sealed so long ago.
-func (d *delivery) openWithin(ctx context.Context, maxAge time.Duration) (*envelope.Opened, *envelope.Error) {
-	open := envelope.Open
+	var p *Permission
+	received := envelope.Received{Body: d.subject.Body, Account: d.subject.Account}
 	if d.subject.Format == EventBridge {
-		open = envelope.OpenEventBridge
+		received.Format = envelope.EventBridge
 	}
-	opened, err := open(ctx, d.subject.Body, d.judges(), &envelope.OpenOptions{
-		Mode: d.opts.Mode, Sources: d.opts.Sources, Types: d.opts.Types, Audience: d.opts.Audience,
-		RequiredAlgorithms: d.opts.RequiredAlgorithms, MaxAge: maxAge, Skew: d.opts.Skew,
-		ExtensionTypes: d.opts.ExtensionTypes, Account: d.subject.Account, Now: d.now,
-		Decrypter: d.opts.Decrypter, KeepEncrypted: d.opts.Decrypter != nil, // it is claimed before it is decrypted
-		RequireEncrypted: d.opts.RequireEncrypted, RequireEncryptedFields: d.opts.RequireEncryptedFields,
-		IgnoreMembers:       d.opts.IgnoreMembers,
-		UnsafeIgnoreAccount: d.opts.UnsafeIgnoreAccount, UnsafeAllowUndated: d.opts.UnsafeAllowUndated,
-		UnsafeAcceptBeforeRevocation: d.opts.UnsafeAcceptBeforeRevocation, UnsafeAllowUncommitted: d.opts.UnsafeAllowUncommitted,
+	opened, err := d.opener.Open(ctx, received, envelope.Step{
+		Now:           d.now,
+		KeepEncrypted: d.policy.Decrypter != nil, // it is claimed before it is decrypted
+		Admit: func(signedAt time.Time) (maxAge time.Duration, why string) {
+			if p, why = d.permits(signedAt); p != nil {
+				return anyAge, ""
+			}
+			return 0, why
+		},
 	})
 	if err != nil {
-		return nil, d.explain(asVerdict(err))
+		verdict := asVerdict(err)
+		if !verdict.BundleExpires.IsZero() {
+			d.result.BundleExpires = verdict.BundleExpires
+		}
+		return d.explain(verdict)
 	}
-	return opened, nil
+	return d.accept(opened, p)
 }
 
 // accept takes note of an event that was verified, under p or, if that is nil, under no permission. Who
 // vouches for it and what permits it are in its claim: from the first time on, they stay.
 func (d *delivery) accept(opened *envelope.Opened, p *Permission) *envelope.Error {
+	d.result.BundleExpires = opened.BundleExpires
 	switch {
 	case d.opened == nil:
 	case d.opened.Producer != opened.Producer:
@@ -188,13 +205,14 @@ func (d *delivery) accept(opened *envelope.Opened, p *Permission) *envelope.Erro
 	case d.permission != p:
 		return d.because(envelope.ReasonInProgress, "its permission ended in between", nil)
 	}
-	d.opened, d.permission = opened, p
+	d.opened, d.encrypted, d.permission = opened, opened.Encryption != nil, p
 	if d.until.IsZero() {
 		d.until = d.claimUntil()
 	}
 	ev := &opened.Event
 	d.key = eventKey(d.name, "", opened)
 	d.result.Producer, d.result.Source, d.result.Type, d.result.ID = opened.Producer, ev.Source(), ev.Type(), ev.ID()
+	d.result.SignedAt = opened.SignedAt
 	d.result.IdempotencyKey, d.result.Permission = hex.EncodeToString(d.key[:]), p.id()
 	if slot := p.slot(); slot != "" {
 		d.key = eventKey(d.name, slot, opened)
@@ -290,7 +308,7 @@ func (d *delivery) settle(ctx context.Context) *envelope.Error {
 				return verdict
 			}
 		case d.opened.IsEncrypted():
-			opened, err := d.opened.Decrypt(ctx, d.opts.Decrypter)
+			opened, err := d.opened.Decrypt(ctx, d.policy.Decrypter)
 			if err != nil {
 				return asVerdict(err)
 			}
@@ -310,7 +328,7 @@ func (d *delivery) fresh(now time.Time) bool {
 	if d.permission != nil {
 		return d.lives(d.permission)
 	}
-	return !now.After(d.sealed().Add(d.opts.window()))
+	return !now.After(d.sealed().Add(d.policy.MaxAge))
 }
 
 // renew renews the lease, or claims the event anew if it was lost.
@@ -344,7 +362,12 @@ func (d *delivery) handle(ctx context.Context) error {
 	}()
 	d.called = d.latest // settle has just read it; a reading here would let a freeze come between its verdict and the call
 	defer func() { d.returned = d.now() }()
-	return protect(func() error { return d.handler(ctx, handOver(d.opened, &d.result)) })
+	return protect(func() error {
+		return d.handler(ctx, Delivery[[]byte]{
+			Opened: d.opened, Data: d.opened.Event.Data(),
+			IdempotencyKey: d.result.IdempotencyKey, Permission: d.result.Permission,
+		})
+	})
 }
 
 // keep renews the lease for as long as the handler runs. Nothing depends on it but that others wait: the
@@ -437,7 +460,7 @@ func (d *delivery) release(ctx context.Context) {
 
 // refuse does with a verdict what its class says.
 func (d *delivery) refuse(ctx context.Context, verdict *envelope.Error) error {
-	d.result.Reason, d.result.Verdict = verdict.Reason, verdict
+	d.result.Verdict = verdict
 	switch verdict.Reason.Class() {
 	case envelope.Done:
 		d.result.Outcome = Duplicate
@@ -446,8 +469,8 @@ func (d *delivery) refuse(ctx context.Context, verdict *envelope.Error) error {
 		d.result.Outcome = Retry
 		return verdict
 	}
-	if o := d.observer(verdict); o != nil {
-		return d.observe(ctx, o, verdict)
+	if m := d.migrationOf(verdict); m != nil {
+		return d.migrate(ctx, m, verdict)
 	}
 	return d.quarantine(ctx, verdict)
 }

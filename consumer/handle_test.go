@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // reasonCase is how a delivery comes to end with one Reason.
@@ -47,32 +48,32 @@ var reasonCases = []reasonCase{
 		return body(w.sealAs(mallory, placed("1"), envelope.SealOptions{}).JSON())
 	}},
 	{reason: envelope.ReasonBadSignature, message: func(w *world) consumer.Message {
-		w.opts.RequiredAlgorithms = []keys.Algorithm{keys.ES256}
+		w.policy.RequiredAlgorithms = []keys.Algorithm{keys.ES256}
 		return body(w.event("1"))
 	}},
 	{reason: envelope.ReasonModified, message: func(w *world) consumer.Message {
 		return body(edit(w.event("1"), "data", map[string]int{"amount": 1200}))
 	}},
 	{reason: envelope.ReasonRevokedKey, message: func(w *world) consumer.Message {
-		w.keys[0].Revoked = &keys.Revocation{At: start, Reason: "stolen"}
-		w.publish(keys.BundleOptions{})
+		w.keys[0].Revoked = &trust.Revocation{At: start, Reason: "stolen"}
+		w.publish(trust.BundleOptions{})
 		return body(w.event("1"))
 	}},
 	{reason: envelope.ReasonKeyNotValid, message: func(w *world) consumer.Message {
 		w.keys[0].Schedule.Expired = start
-		w.publish(keys.BundleOptions{})
+		w.publish(trust.BundleOptions{})
 		return body(w.event("1"))
 	}},
 	{reason: envelope.ReasonSourceNotAllowed, message: func(w *world) consumer.Message {
 		return body(w.sealAs(w.signers["billing"], placed("1"), envelope.SealOptions{}).JSON())
 	}},
 	{reason: envelope.ReasonTypeNotAllowed, message: func(w *world) consumer.Message {
-		w.opts.Types = []string{"com.example.invoice.*"}
+		w.policy.Types = []string{"com.example.invoice.*"}
 		return body(w.event("1"))
 	}},
 	{reason: envelope.ReasonAccountMismatch, message: func(w *world) consumer.Message {
 		w.keys[0].Accounts = []string{"111111111111"}
-		w.publish(keys.BundleOptions{})
+		w.publish(trust.BundleOptions{})
 		return consumer.Message{Body: w.event("1"), Account: "222222222222"}
 	}},
 	{reason: envelope.ReasonEnvelopeMismatch, message: func(w *world) consumer.Message {
@@ -80,13 +81,13 @@ var reasonCases = []reasonCase{
 		return consumer.Message{Body: edit(doc, "source", "https://orders.example/us"), Format: consumer.EventBridge}
 	}},
 	{reason: envelope.ReasonAudienceMismatch, message: func(w *world) consumer.Message {
-		w.opts.Audience = "central"
+		w.policy.Audience = "central"
 		return body(w.seal(placed("1"), envelope.SealOptions{Audience: "staging"}).JSON())
 	}},
 	{reason: envelope.ReasonUndated, message: func(w *world) consumer.Message { return body(w.foreign("1", "")) }},
 	{reason: envelope.ReasonExpired, message: func(w *world) consumer.Message {
 		b := w.event("1")
-		w.clock.Advance(consumer.DefaultMaxAge + time.Second)
+		w.clock.Advance(envelope.DefaultMaxAge + time.Second)
 		return body(b)
 	}},
 	{reason: envelope.ReasonFromFuture, message: func(w *world) consumer.Message {
@@ -114,7 +115,7 @@ var reasonCases = []reasonCase{
 	}},
 	{reason: envelope.ReasonNotEncrypted, message: func(w *world) consumer.Message {
 		w.keepSecrets()
-		w.opts.RequireEncrypted, w.encrypt = true, nil
+		w.policy.RequireEncrypted, w.encrypt = true, nil
 		return body(w.event("1"))
 	}},
 	{reason: envelope.ReasonDecryptFailed, message: func(w *world) consumer.Message {
@@ -152,7 +153,7 @@ var reasonCases = []reasonCase{
 		return body(b)
 	}},
 	{reason: envelope.ReasonTrustUnavailable, message: func(w *world) consumer.Message {
-		w.trust.err = keys.ErrUnavailable
+		w.trust.err = trust.ErrUnavailable
 		return body(w.event("1"))
 	}},
 	{reason: envelope.ReasonStoreUnavailable, message: func(w *world) consumer.Message {
@@ -273,7 +274,7 @@ func TestHandled(t *testing.T) {
 	if string(d.Data) != `{"amount":12,"item":"pen"}` || d.Event.Extensions()["region"] != "eu" || d.Unverified != nil {
 		t.Errorf("delivery %+v", d)
 	}
-	v := d.Verified
+	v := d.Opened
 	if v.Producer != "orders" || !slices.Equal(v.KeyIDs, []string{w.signers["orders"].Verifier().KeyID()}) || v.Foreign ||
 		!v.SignedAt.Equal(start) || !v.ExpiresAt.Equal(start.Add(time.Hour)) || !slices.Contains(v.SignedAttributes, "region") {
 		t.Errorf("verified %+v", v)
@@ -294,7 +295,7 @@ func TestHandled(t *testing.T) {
 // everybody.
 func TestUntil(t *testing.T) {
 	w := newWorld(t)
-	w.opts.MaxAge, w.opts.QueueRetention, w.opts.Skew, w.opts.UnsafeAllowUndated = time.Hour, 2*time.Hour, time.Minute, true
+	w.policy.MaxAge, w.policy.Skew, w.policy.Unsafe.AllowUndated = 3*time.Hour, time.Minute, true
 	window := 6*time.Hour + time.Minute // twice the window, and the skew
 	genuine := w.event("1")
 	w.clock.Advance(time.Hour)
@@ -323,7 +324,7 @@ func (w *world) published() []byte {
 func newForgetfulWorld(t *testing.T) *world {
 	w := newWorld(t)
 	w.store.Store = replay.NewMemory(&replay.MemoryOptions{Now: w.clock.Now, Capacity: 1})
-	w.opts.MaxAge, w.opts.Skew = time.Hour, time.Minute
+	w.policy.MaxAge, w.policy.Skew = time.Hour, time.Minute
 	return w
 }
 
@@ -343,7 +344,7 @@ func TestCopyPublishedAgain(t *testing.T) {
 	for name, other := range map[string]bool{"clear": false, "other content": true} {
 		t.Run(name, func(t *testing.T) {
 			w := newForgetfulWorld(t)
-			w.opts.RememberFor = w.opts.MaxAge
+			w.opts.RememberFor = w.policy.MaxAge
 			first := w.published()
 			w.want(first, consumer.Handled, "")
 			w.clock.Advance(50 * time.Minute)
@@ -412,7 +413,7 @@ func TestClaimsAreSeparate(t *testing.T) {
 	theirs := placed("1")
 	theirs.SetSource("https://billing.example/eu")
 	w.want(w.sealAs(w.signers["billing"], theirs, envelope.SealOptions{}).JSON(), consumer.Handled, "")
-	other, err := consumer.New("other", &w.trust, w.store, &w.opts)
+	other, err := consumer.New("other", &w.trust, w.store, &w.policy, &w.opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -430,7 +431,7 @@ func TestClaimsAreSeparate(t *testing.T) {
 func TestEventBridgeFormat(t *testing.T) {
 	w := newWorld(t)
 	w.keys[0].Accounts = []string{"111111111111"}
-	w.publish(keys.BundleOptions{})
+	w.publish(trust.BundleOptions{})
 	doc := w.delivery(w.seal(placed("1"), envelope.SealOptions{}), "111111111111")
 	c := w.consumer()
 	r, err := c.Handle(t.Context(), consumer.Message{Body: doc, Format: consumer.EventBridge, Account: "222222222222"}, w.handle)
@@ -458,7 +459,7 @@ func TestHandledWithoutWhatWasAdded(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t)
-			w.opts.IgnoreMembers = test.ignore
+			w.policy.IgnoreMembers = test.ignore
 			entry, err := w.seal(placed("1"), envelope.SealOptions{}).EventBridge(test.layout)
 			if err != nil {
 				t.Fatal(err)
@@ -478,8 +479,8 @@ func TestHandledWithoutWhatWasAdded(t *testing.T) {
 			if test.reason != "" {
 				return
 			}
-			if !slices.Equal(got.Verified.Ignored, []string{test.member}) || strings.Contains(string(got.Data), test.member) {
-				t.Errorf("ignored %q, data %s", got.Verified.Ignored, got.Data)
+			if !slices.Equal(got.Ignored, []string{test.member}) || strings.Contains(string(got.Data), test.member) {
+				t.Errorf("ignored %q, data %s", got.Ignored, got.Data)
 			}
 		})
 	}
@@ -633,7 +634,7 @@ func TestCompleteFails(t *testing.T) {
 	t.Run("once", func(t *testing.T) {
 		w := newWorld(t)
 		flaky := &flakyComplete{faultyStore: w.store}
-		c, err := consumer.New("test", &w.trust, flaky, &w.opts)
+		c, err := consumer.New("test", &w.trust, flaky, &w.policy, &w.opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -717,7 +718,7 @@ func TestTyped(t *testing.T) {
 	var got []order
 	handler := consumer.Typed(func(_ context.Context, d consumer.Delivery[order]) error {
 		got = append(got, d.Data)
-		if d.Event.ID() != "1" || d.Verified.Producer != "orders" || d.IdempotencyKey == "" {
+		if d.Event.ID() != "1" || d.Producer != "orders" || d.IdempotencyKey == "" {
 			t.Errorf("delivery %+v", d)
 		}
 		return nil
@@ -770,7 +771,7 @@ func TestForeignIsJudgedOnItsTime(t *testing.T) {
 	w.want(w.foreign("1", "2026-03-01T11:00:00Z"), consumer.Handled, "")
 	w.want(w.foreign("1", "2026-03-01T11:00:00Z"), consumer.Duplicate, envelope.ReasonReplayed)
 	w.want(w.foreign("2", "2026-02-28T11:00:00Z"), consumer.Quarantined, envelope.ReasonExpired)
-	w.opts.UnsafeAllowUndated = true
+	w.policy.Unsafe.AllowUndated = true
 	w.want(w.foreign("3", ""), consumer.Handled, "")
 	w.want(w.foreign("3", ""), consumer.Duplicate, envelope.ReasonReplayed)
 }
@@ -782,9 +783,9 @@ func TestForeignWithoutASignatureIsADuplicate(t *testing.T) {
 	for _, order := range [][]string{{"orders", "gateway"}, {"gateway", "orders"}} {
 		w := newWorld(t)
 		w.enrol("gateway", "https://orders.example/*")
-		w.publish(keys.BundleOptions{})
+		w.publish(trust.BundleOptions{})
 		w.want(w.foreignBy("1", at, `{"a":1}`, order...), consumer.Handled, "")
-		producers := map[string]bool{w.handled[0].Verified.Producer: true}
+		producers := map[string]bool{w.handled[0].Producer: true}
 		for _, left := range order {
 			r, err := w.deliver(w.foreignBy("1", at, `{"a":1}`, left))
 			w.check(r, err, consumer.Duplicate, envelope.ReasonReplayed)
@@ -804,7 +805,7 @@ func TestForeignWithOtherContentIsAnotherEvent(t *testing.T) {
 	const at = "2026-03-01T11:00:00Z"
 	w := newWorld(t)
 	w.enrol("gateway", "https://orders.example/*")
-	w.publish(keys.BundleOptions{})
+	w.publish(trust.BundleOptions{})
 	w.want(w.foreignBy("1", at, `{"a":2}`, "gateway"), consumer.Handled, "")
 	w.want(w.foreignBy("1", at, `{"a":1}`, "orders"), consumer.Handled, "")
 	w.want(w.event("1"), consumer.Handled, "") // nor those of a producer who seals as we do
@@ -813,11 +814,11 @@ func TestForeignWithOtherContentIsAnotherEvent(t *testing.T) {
 	}
 }
 
-func TestQueueRetentionWidensTheWindow(t *testing.T) {
+func TestMaxAgeIncludesTheTimeInQueues(t *testing.T) {
 	w := newWorld(t)
 	b := w.event("1")
-	w.opts.QueueRetention = 14 * 24 * time.Hour
-	w.clock.Advance(w.opts.QueueRetention + consumer.DefaultMaxAge)
+	w.policy.MaxAge = envelope.DefaultMaxAge + 14*24*time.Hour
+	w.clock.Advance(w.policy.MaxAge)
 	w.want(b, consumer.Handled, "")
 	w.want(b, consumer.Duplicate, envelope.ReasonReplayed)
 	w.clock.Advance(time.Second)

@@ -18,7 +18,7 @@ func inBubble(t *testing.T, test func(w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(start))
 		w := newWorld(t)
-		w.opts.Now = time.Now
+		w.policy.Now = time.Now
 		w.store.Store = replay.NewMemory(nil)
 		test(w)
 	})

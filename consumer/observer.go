@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
-	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/nilcheck"
-	"github.com/sealbus/sealbus/keys"
 )
 
 // Observer is told how each delivery ended, for metrics and alarms. It is told after the outcome is settled:
@@ -18,47 +15,14 @@ import (
 //
 // The log of Options.Logger is written whether there is an Observer or not.
 type Observer interface {
-	Delivered(ctx context.Context, r Report)
+	Delivered(ctx context.Context, r Result)
 }
 
-// Flusher is an Observer that keeps reports back. Consumer.Flush calls it, at the end of each invocation on
+// Flusher is an Observer that keeps results back. Consumer.Flush calls it, at the end of each invocation on
 // Lambda: a process may be frozen after it, so nothing may be left to a goroutine or a timer.
 type Flusher interface {
 	Observer
 	Flush(ctx context.Context) error
-}
-
-// Report is how one delivery ended. All durations are on the wall clock of the consumer, never negative, and
-// contain the time for which the process was frozen.
-type Report struct {
-	Consumer string        // its name
-	Result   Result        // what became of it. What was not verified is in Result.Verdict only, under names that say so
-	Err      error         // the error of Handle; nil unless the outcome is Retry
-	At       time.Time     // when it ended
-	Took     time.Duration // from the call of Handle to At
-
-	Called  bool          // the handler was called
-	Handler time.Duration // how long the handler took; 0 unless Called
-	Claimed bool          // the event was claimed in the replay store
-	Held    time.Duration // how long the claim was held; 0 unless Claimed
-
-	// SignedAt is the signed moment of sealing; zero = the event was not verified, or nobody signed one.
-	SignedAt time.Time
-	// Age is how long after SignedAt the handler was called, or the delivery ended if it was not;
-	// 0 if SignedAt is zero, or lies in the future as far as clocks may differ.
-	Age time.Duration
-	// BundleExpires is when the trust bundle that judged the event may no longer be used; zero = the delivery
-	// ended before there was one, or it never expires.
-	BundleExpires time.Time
-}
-
-// ReplayHit reports whether the event had been handled before, and was therefore not handled again.
-func (r *Report) ReplayHit() bool { return r.Result.Outcome == Duplicate }
-
-// Rejected reports whether the event can never pass, be it in quarantine already or not yet. What
-// UnsafeObserve took was not rejected.
-func (r *Report) Rejected() bool {
-	return r.Result.Reason != "" && r.Result.Reason.Class() == envelope.Permanent && r.Result.Outcome != Observed
 }
 
 // Observers are several as one: each is told, in this order, also if one before it panics. Its Flush flushes
@@ -98,7 +62,7 @@ func checkObserver(what string, o Observer) error {
 	return nil
 }
 
-func (s several) Delivered(ctx context.Context, r Report) {
+func (s several) Delivered(ctx context.Context, r Result) {
 	if len(s) == 0 {
 		return
 	}
@@ -136,8 +100,8 @@ func (c *Consumer) Flush(ctx context.Context) error {
 
 // report tells how a delivery ended: the counters, the log, the Observer. No panic of a logger or an Observer
 // goes beyond it, since the outcome is settled.
-func (c *Consumer) report(ctx context.Context, r *Report) {
-	if n := c.counts[r.Result.Reason]; n != nil {
+func (c *Consumer) report(ctx context.Context, r *Result) {
+	if n := c.counts[r.Reason()]; n != nil {
 		n.Add(1)
 	}
 	c.harmless(ctx, func() { c.log(ctx, r) })
@@ -158,12 +122,12 @@ func (c *Consumer) harmless(ctx context.Context, do func()) {
 	})
 }
 
-func (c *Consumer) log(ctx context.Context, r *Report) {
+func (c *Consumer) log(ctx context.Context, r *Result) {
 	level := slog.LevelWarn
 	switch {
-	case r.Result.Outcome == Handled:
+	case r.Outcome == Handled:
 		level = slog.LevelDebug
-	case r.Result.Outcome == Duplicate:
+	case r.Outcome == Duplicate:
 		level = slog.LevelInfo
 	case r.Rejected() && r.Err != nil:
 		level = slog.LevelError
@@ -171,15 +135,15 @@ func (c *Consumer) log(ctx context.Context, r *Report) {
 	if !c.opts.Logger.Enabled(ctx, level) {
 		return
 	}
-	c.opts.Logger.LogAttrs(ctx, level, "sealbus: "+r.headline(), c.attributes(&r.Result, r.Err)...)
+	c.opts.Logger.LogAttrs(ctx, level, "sealbus: "+r.headline(), c.attributes(r)...)
 }
 
 // headline is the outcome in a line of the log. A rejected event that nothing takes is delivered again, but
 // must not look like an outage.
-func (r *Report) headline() string {
+func (r *Result) headline() string {
 	switch e, rejected := r.Err.(*QuarantineError); {
 	case !rejected:
-		return string(r.Result.Outcome)
+		return string(r.Outcome)
 	case e.noQuarantine():
 		return "rejected, but there is no quarantine to take the event, so it is delivered again: " +
 			"set Options.Quarantine"
@@ -187,66 +151,20 @@ func (r *Report) headline() string {
 	return "rejected, but the quarantine did not take the event, so it is delivered again"
 }
 
-// course is what a delivery notes on its way for its Report.
-type course struct {
-	began, taken, called, returned time.Time // zero = it did not come to that
-	bundleExpires                  time.Time
-}
-
-// reportOf is the Report of a delivery that ended now.
-func (d *delivery) reportOf(err error) *Report {
-	r := &Report{
-		Consumer: d.name, Result: d.result, Err: err, At: d.now(), BundleExpires: d.bundleExpires,
-		Called: !d.called.IsZero(), Claimed: !d.taken.IsZero(),
-	}
+// finish completes the Result of a delivery that ended now.
+func (d *delivery) finish(err error) *Result {
+	r := &d.result
+	r.Consumer, r.Err, r.At = d.name, err, d.now()
 	r.Took = r.At.Sub(d.began)
 	handled := r.At
-	if r.Called {
+	if r.Called = !d.called.IsZero(); r.Called {
 		r.Handler, handled = d.returned.Sub(d.called), d.called
 	}
-	if r.Claimed {
+	if r.Claimed = !d.taken.IsZero(); r.Claimed {
 		r.Held = r.At.Sub(d.taken)
 	}
-	if d.opened != nil && !d.opened.SignedAt.IsZero() {
-		r.SignedAt, r.Age = d.opened.SignedAt, max(0, handled.Sub(d.opened.SignedAt))
+	if !r.SignedAt.IsZero() {
+		r.Age = max(0, handled.Sub(r.SignedAt))
 	}
 	return r
-}
-
-// judges is the trust of a delivery, which notes the bundle that judges it.
-func (d *delivery) judges() keys.Source {
-	if _, ok := d.trust.(keys.Refresher); ok {
-		return (*liveJudge)(d)
-	}
-	return (*judge)(d)
-}
-
-// judge is a delivery as its own keys.Source, liveJudge as its own keys.Refresher.
-type (
-	judge     delivery
-	liveJudge delivery
-)
-
-var (
-	_ keys.Source    = (*judge)(nil)
-	_ keys.Refresher = (*liveJudge)(nil)
-)
-
-func (j *judge) Bundle(ctx context.Context) (*keys.Bundle, error) {
-	return j.noting(j.trust.Bundle(ctx))
-}
-
-func (j *liveJudge) Bundle(ctx context.Context) (*keys.Bundle, error) {
-	return (*judge)(j).Bundle(ctx)
-}
-
-func (j *liveJudge) Refresh(ctx context.Context, keyID string) (*keys.Bundle, error) {
-	return j.noting(j.trust.(keys.Refresher).Refresh(ctx, keyID))
-}
-
-func (c *course) noting(bundle *keys.Bundle, err error) (*keys.Bundle, error) {
-	if err == nil && bundle != nil {
-		c.bundleExpires = bundle.Expires()
-	}
-	return bundle, err
 }

@@ -13,13 +13,13 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // notebook is an Observer that keeps what it is told, and does what a test wants besides.
 type notebook struct {
 	mu      sync.Mutex
-	reports []consumer.Report
+	reports []consumer.Result
 	then    func()
 	flush   error
 	flushed int
@@ -27,7 +27,7 @@ type notebook struct {
 
 var _ consumer.Flusher = (*notebook)(nil)
 
-func (n *notebook) Delivered(_ context.Context, r consumer.Report) {
+func (n *notebook) Delivered(_ context.Context, r consumer.Result) {
 	n.mu.Lock()
 	n.reports = append(n.reports, r)
 	n.mu.Unlock()
@@ -42,7 +42,7 @@ func (n *notebook) Flush(context.Context) error {
 }
 
 // last is what it was told last.
-func (n *notebook) last(t *testing.T) consumer.Report {
+func (n *notebook) last(t *testing.T) consumer.Result {
 	t.Helper()
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -61,7 +61,7 @@ func watched(t *testing.T) (*world, *notebook) {
 
 func TestReport(t *testing.T) {
 	w, n := watched(t)
-	w.publish(keys.BundleOptions{Expires: start.Add(24 * time.Hour)})
+	w.publish(trust.BundleOptions{Expires: start.Add(24 * time.Hour)})
 	sealed := w.event("1")
 	w.clock.Advance(time.Minute)
 	w.store.afterClaim = func() { w.clock.Advance(time.Second) }
@@ -73,7 +73,7 @@ func TestReport(t *testing.T) {
 	result, err := c.Handle(t.Context(), body(sealed), slow)
 	w.check(result, err, consumer.Handled, "")
 	r := n.last(t)
-	if r.Consumer != "test" || r.Result != result || r.Err != nil || !r.At.Equal(start.Add(64*time.Second)) || r.Took != 4*time.Second {
+	if r.Consumer != "test" || r != result || r.Err != nil || !r.At.Equal(start.Add(64*time.Second)) || r.Took != 4*time.Second {
 		t.Errorf("%+v", r)
 	}
 	if !r.Called || r.Handler != 3*time.Second || !r.Claimed || r.Held != 3*time.Second {
@@ -101,8 +101,8 @@ func TestReportOfEachOutcome(t *testing.T) {
 		"not put away": {func(w *world) { w.opts.Quarantine = nil }, forged, consumer.Retry, envelope.ReasonModified, false, false, false, true, false},
 		"failed":       {func(w *world) { w.fail = errors.New("no") }, genuine, consumer.Retry, envelope.ReasonHandlerFailed, true, true, true, false, false},
 		"no store":     {func(w *world) { w.store.claim = errors.New("no") }, genuine, consumer.Retry, envelope.ReasonStoreUnavailable, true, false, false, false, false},
-		"no trust":     {func(w *world) { w.trust.err = keys.ErrUnavailable }, genuine, consumer.Retry, envelope.ReasonTrustUnavailable, false, false, false, false, false},
-		"observed":     {func(w *world) { observed(w, new(error)) }, forged, consumer.Observed, envelope.ReasonModified, false, false, false, false, false},
+		"no trust":     {func(w *world) { w.trust.err = trust.ErrUnavailable }, genuine, consumer.Retry, envelope.ReasonTrustUnavailable, false, false, false, false, false},
+		"migrating":    {func(w *world) { migrates(w, new(error)) }, forged, consumer.Migrating, envelope.ReasonModified, false, false, false, false, false},
 		"no JSON":      {body: func(*world) []byte { return []byte("{") }, outcome: consumer.Quarantined, reason: envelope.ReasonMalformed, rejected: true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -114,16 +114,16 @@ func TestReportOfEachOutcome(t *testing.T) {
 			result, err := w.deliver(c.body(w))
 			w.check(result, err, c.outcome, c.reason)
 			r := n.last(t)
-			if len(n.reports) != 1 || r.Result != result || r.Err != err {
+			if len(n.reports) != 1 || r != result || r.Err != err {
 				t.Fatalf("told %+v, want once %+v, %v", n.reports, result, err)
 			}
-			if r.Called != c.called || r.Claimed != c.claimed || r.Rejected() != c.rejected || r.ReplayHit() != c.replayHit {
+			if r.Called != c.called || r.Claimed != c.claimed || r.Rejected() != c.rejected || (r.Outcome == consumer.Duplicate) != c.replayHit {
 				t.Errorf("%+v", r)
 			}
-			if verified := r.Result.Producer == "orders" && r.Result.Source == source && !r.SignedAt.IsZero(); verified != c.verified {
+			if verified := r.Producer == "orders" && r.Source == source && !r.SignedAt.IsZero(); verified != c.verified {
 				t.Errorf("verified: %+v", r)
 			}
-			if unverified := r.Result.Producer+r.Result.Source+r.Result.Type+r.Result.ID+r.Result.IdempotencyKey == "" && r.SignedAt.IsZero(); unverified == c.verified {
+			if unverified := r.Producer+r.Source+r.Type+r.ID+r.IdempotencyKey == "" && r.SignedAt.IsZero(); unverified == c.verified {
 				t.Errorf("what looks verified is not: %+v", r)
 			}
 		})
@@ -148,13 +148,13 @@ func TestReportClockSetBack(t *testing.T) {
 // refresher is a Source that has a newer bundle.
 type refresher struct {
 	source1
-	newer *keys.Bundle
+	newer *trust.Bundle
 	asked []string
 }
 
-var _ keys.Refresher = (*refresher)(nil)
+var _ trust.Refresher = (*refresher)(nil)
 
-func (r *refresher) Refresh(_ context.Context, keyID string) (*keys.Bundle, error) {
+func (r *refresher) Refresh(_ context.Context, keyID string) (*trust.Bundle, error) {
 	r.asked = append(r.asked, keyID)
 	return r.newer, nil
 }
@@ -162,20 +162,20 @@ func (r *refresher) Refresh(_ context.Context, keyID string) (*keys.Bundle, erro
 // The bundle that is told is the one that judged, also if it was looked for.
 func TestReportOfNewerBundle(t *testing.T) {
 	w, n := watched(t)
-	w.publish(keys.BundleOptions{Expires: start.Add(time.Hour)})
-	trust := &refresher{source1: w.trust}
+	w.publish(trust.BundleOptions{Expires: start.Add(time.Hour)})
+	source := &refresher{source1: w.trust}
 	w.enrol("newcomer", "https://orders.example/*")
-	w.publish(keys.BundleOptions{Expires: start.Add(48 * time.Hour)})
-	trust.newer = w.trust.bundle
+	w.publish(trust.BundleOptions{Expires: start.Add(48 * time.Hour)})
+	source.newer = w.trust.bundle
 	sealed := w.sealAs(w.signers["newcomer"], placed("1"), envelope.SealOptions{}).JSON()
-	c, err := consumer.New("test", trust, w.store, &w.opts)
+	c, err := consumer.New("test", source, w.store, &w.policy, &w.opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	result, err := c.Handle(t.Context(), body(sealed), w.handle)
 	w.check(result, err, consumer.Handled, "")
-	if r := n.last(t); !r.BundleExpires.Equal(start.Add(48*time.Hour)) || len(trust.asked) != 1 {
-		t.Errorf("bundle until %v, looked for %v", r.BundleExpires, trust.asked)
+	if r := n.last(t); !r.BundleExpires.Equal(start.Add(48*time.Hour)) || len(source.asked) != 1 {
+		t.Errorf("bundle until %v, looked for %v", r.BundleExpires, source.asked)
 	}
 }
 
@@ -212,16 +212,16 @@ func TestLoggerPanics(t *testing.T) {
 }
 
 // plain is an Observer that keeps nothing back.
-type plain func(consumer.Report)
+type plain func(consumer.Result)
 
-func (p plain) Delivered(_ context.Context, r consumer.Report) { p(r) }
+func (p plain) Delivered(_ context.Context, r consumer.Result) { p(r) }
 
 func TestObservers(t *testing.T) {
 	w, first := watched(t)
 	last, told := &notebook{flush: errors.New("disk full")}, 0
 	first.then = func() { panic("at the disco") }
 	first.flush = errors.New("no network")
-	w.opts.Observer = consumer.Observers(first, nil, plain(func(consumer.Report) { told++ }), last)
+	w.opts.Observer = consumer.Observers(first, nil, plain(func(consumer.Result) { told++ }), last)
 	c := w.consumer()
 	result, err := c.Handle(t.Context(), body(w.event("1")), w.handle)
 	w.check(result, err, consumer.Handled, "")
@@ -243,7 +243,7 @@ func (panickingFlush) Flush(context.Context) error { panic("at the disco") }
 
 func TestFlush(t *testing.T) {
 	w := newWorld(t)
-	quiet := plain(func(consumer.Report) {})
+	quiet := plain(func(consumer.Result) {})
 	for name, o := range map[string]consumer.Observer{"none": nil, "one that keeps nothing": quiet, "no observers": consumer.Observers()} {
 		w.opts.Observer = o
 		if err := w.consumer().Flush(t.Context()); err != nil {
@@ -283,7 +283,7 @@ func TestObserverConcurrently(t *testing.T) {
 	group.Wait()
 	told := map[consumer.Outcome]int{}
 	for _, r := range n.reports {
-		told[r.Result.Outcome]++
+		told[r.Outcome]++
 	}
 	if told[consumer.Handled] != workers*each/2 || told[consumer.Duplicate] != workers*each/2 {
 		t.Errorf("told %v", told)

@@ -30,15 +30,15 @@ import (
 type Permission struct {
 	ID         string    // its own name, in claims, results and logs; must not be empty
 	ReplayName string    // the exact Message.ReplayName that it is for; or
-	Quarantine string    // the name of the quarantine that it is for, one of Options.Reopen
+	Quarantine string    // the name of the quarantine that it is for, one of those that Options.Quarantine has the keys of
 	From, To   time.Time // it is for events with From <= recordedtime < To (or, where another implementation signed only that, time)
-	Until      time.Time // the end, required, at most MaxDuration ahead; when it is past, nothing is under it, which New logs. It ends for good, also if the clock is set back
+	Until      time.Time // the end, required, at most envelope.MaxDuration ahead; when it is past, nothing is under it, which New logs. It ends for good, also if the clock is set back
 }
 
-func (o *Options) checkPermissions() error {
+func (o *Options) checkPermissions(now time.Time) error {
 	for i := range o.Permissions {
 		p := &o.Permissions[i]
-		if err := p.check(o); err != nil {
+		if err := p.check(o, now); err != nil {
 			return fmt.Errorf("the permission %q: %w", p.ID, err)
 		}
 		for j := range i {
@@ -50,8 +50,7 @@ func (o *Options) checkPermissions() error {
 	return nil
 }
 
-func (p *Permission) check(o *Options) error {
-	now := o.Now()
+func (p *Permission) check(o *Options, now time.Time) error {
 	switch {
 	case p.ID == "":
 		return errors.New("it has no ID")
@@ -59,16 +58,16 @@ func (p *Permission) check(o *Options) error {
 		return errors.New("it is for one ReplayName or for one Quarantine: name one of them")
 	case !exact(p.ReplayName):
 		return fmt.Errorf("the ReplayName %q is no text, and would not be the same in a quarantine record", p.ReplayName)
-	case p.Quarantine != "" && !o.reopens(p.Quarantine):
-		return fmt.Errorf("no Reopen is of the quarantine %q", p.Quarantine)
+	case p.Quarantine != "" && !o.quarantineKeys().has(p.Quarantine):
+		return fmt.Errorf("the Quarantine has no key of the quarantine %q (QuarantineKeys.Also)", p.Quarantine)
 	case p.From.IsZero() || p.To.IsZero():
 		return errors.New("From and To must say when the events were sealed")
 	case !p.From.Before(p.To):
 		return errors.New("From must be before To")
 	case p.Until.IsZero():
 		return errors.New("it has no end: set Until")
-	case p.Until.After(now.Add(MaxDuration)):
-		return fmt.Errorf("Until is more than %v ahead: claims are kept until then", MaxDuration)
+	case p.Until.After(now.Add(envelope.MaxDuration)):
+		return fmt.Errorf("Until is more than %v ahead: claims are kept until then", envelope.MaxDuration)
 	}
 	return nil
 }
@@ -103,22 +102,23 @@ func (p *Permission) slot() string {
 // anyAge is a window that no event is older than; all else about times is still judged.
 const anyAge time.Duration = math.MaxInt64
 
-// mayBePermitted reports whether a permission must be looked for.
-func (d *delivery) mayBePermitted() bool { return d.subject.ReplayName != "" || d.reopened != "" }
-
-// permits is the permission that covers a verified event, or why there is none. What was reopened and came
-// from an archive replay that has a permission is under that one, as it was when it was delivered: it has one
-// claim then.
-func (d *delivery) permits(o *envelope.Opened) (p *Permission, why string) {
+// permits is the permission that covers an event that was sealed at that time, or why there is none. What was
+// reopened and came from an archive replay that has a permission is under that one, as it was when it was
+// delivered: it has one claim then.
+func (d *delivery) permits(sealed time.Time) (p *Permission, why string) {
+	replay := d.subject.ReplayName
+	if replay == "" && d.reopened == "" {
+		return nil, ""
+	}
 	d.now()
-	if d.subject.ReplayName != "" {
-		p, why = d.among(o, func(p *Permission) bool { return p.ReplayName == d.subject.ReplayName })
+	if replay != "" {
+		p, why = d.among(sealed, func(p *Permission) bool { return p.ReplayName == replay })
 		if why == "" && p == nil {
-			why = fmt.Sprintf("no Permission in the consumer's Options is for the archive replay %.100q", d.subject.ReplayName)
+			why = fmt.Sprintf("no Permission in the consumer's Options is for the archive replay %.100q", replay)
 		}
 	}
 	if p == nil && d.reopened != "" {
-		p, why = d.among(o, func(p *Permission) bool { return p.Quarantine == d.reopened })
+		p, why = d.among(sealed, func(p *Permission) bool { return p.Quarantine == d.reopened })
 		if why == "" && p == nil {
 			why = fmt.Sprintf("no Permission in the consumer's Options is for what is reopened from the quarantine %.100q", d.reopened)
 		}
@@ -126,16 +126,16 @@ func (d *delivery) permits(o *envelope.Opened) (p *Permission, why string) {
 	return p, why
 }
 
-// among finds the permission that covers the event. If there is none, it says what the last of that name
+// among finds the permission that covers the time. If there is none, it says what the last of that name
 // lacks.
-func (d *delivery) among(o *envelope.Opened, named func(*Permission) bool) (covers *Permission, why string) {
+func (d *delivery) among(sealed time.Time, named func(*Permission) bool) (covers *Permission, why string) {
 	for i := range d.opts.Permissions {
 		p := &d.opts.Permissions[i]
 		switch {
 		case !named(p):
 		case !d.lives(p):
 			why = fmt.Sprintf("the permission %.100q ended at %s", p.ID, p.Until.UTC().Format(time.RFC3339))
-		case !p.covers(o.SignedAt):
+		case !p.covers(sealed):
 			why = fmt.Sprintf("the permission %.100q is for what was sealed from %s to %s", p.ID, p.From.UTC().Format(time.RFC3339), p.To.UTC().Format(time.RFC3339))
 		default:
 			return p, ""
@@ -157,12 +157,12 @@ func (d *delivery) lives(p *Permission) bool {
 // any more, and beyond that for RememberFor, for copies that are sealed later and have not arrived yet.
 // Nothing passes under a permission after its end, whenever it was sealed.
 func (d *delivery) claimUntil() time.Time {
-	fresh := d.sealed().Add(d.opts.RememberFor + d.opts.Skew)
+	fresh := d.sealed().Add(d.opts.RememberFor + d.policy.Skew)
 	p := d.permission
 	if p == nil {
 		return fresh
 	}
-	end := p.Until.Add(d.opts.Skew)
+	end := p.Until.Add(d.policy.Skew)
 	if p.slot() == "" && fresh.After(end) {
 		return fresh
 	}

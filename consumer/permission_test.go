@@ -9,6 +9,7 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 const (
@@ -91,7 +92,7 @@ func TestPermissionIsNarrow(t *testing.T) {
 			w.clock.Advance(c.at)
 			b := w.event("1")
 			w.clock.Advance(long)
-			w.opts.Reopen = []consumer.Reopen{{Quarantine: replayName, Key: macKey}}
+			w.bin.keys = quarantineKeys(t, replayName, macKey)
 			if p := w.permitted(); c.allow != nil {
 				c.allow(p)
 			}
@@ -120,7 +121,7 @@ func TestReplayNameIsNotReadFromTheBody(t *testing.T) {
 	signed := w.seal(ev, envelope.SealOptions{}).JSON()
 	w.clock.Advance(long)
 	w.permitted()
-	w.opts.Mode = envelope.Passthrough
+	w.policy.Mode = envelope.Passthrough
 	for _, b := range [][]byte{signed, edit(sealed.JSON(), "replayname", replayName)} {
 		w.wantMessage(consumer.Message{Body: b}, consumer.Quarantined, envelope.ReasonExpired)
 	}
@@ -145,26 +146,26 @@ func TestPermissionSkipsFreshnessOnly(t *testing.T) {
 		"another's source": {func(w *world) []byte {
 			return w.sealAs(w.signers["billing"], placed("1"), envelope.SealOptions{}).JSON()
 		}, nil, envelope.ReasonSourceNotAllowed},
-		"source that the consumer does not take": {(*world).one, func(w *world) { w.opts.Sources = w.opts.Sources[1:] }, envelope.ReasonSourceNotAllowed},
-		"type that the consumer does not take":   {(*world).one, func(w *world) { w.opts.Types = []string{"com.other.*"} }, envelope.ReasonTypeNotAllowed},
-		"audience":                               {(*world).one, func(w *world) { w.opts.Audience = "central" }, envelope.ReasonAudienceMismatch},
+		"source that the consumer does not take": {(*world).one, func(w *world) { w.policy.Sources = w.policy.Sources[1:] }, envelope.ReasonSourceNotAllowed},
+		"type that the consumer does not take":   {(*world).one, func(w *world) { w.policy.Types = []string{"com.other.*"} }, envelope.ReasonTypeNotAllowed},
+		"audience":                               {(*world).one, func(w *world) { w.policy.Audience = "central" }, envelope.ReasonAudienceMismatch},
 		"account": {(*world).one, func(w *world) {
 			w.keys[0].Accounts = []string{"111111111111"}
-			w.publish(keys.BundleOptions{})
+			w.publish(trust.BundleOptions{})
 		}, envelope.ReasonAccountMismatch},
 		"key revoked since": {(*world).one, func(w *world) {
-			w.keys[0].Revoked = &keys.Revocation{At: w.clock.Now()}
-			w.publish(keys.BundleOptions{})
+			w.keys[0].Revoked = &trust.Revocation{At: w.clock.Now()}
+			w.publish(trust.BundleOptions{})
 		}, envelope.ReasonRevokedKey},
 		"key expired since": {(*world).one, func(w *world) {
 			w.keys[0].Schedule.Expired = w.clock.Now()
-			w.publish(keys.BundleOptions{})
+			w.publish(trust.BundleOptions{})
 		}, envelope.ReasonKeyNotValid},
 		"key not active then": {(*world).one, func(w *world) {
 			w.keys[0].Schedule.Active = start.Add(time.Hour)
-			w.publish(keys.BundleOptions{})
+			w.publish(trust.BundleOptions{})
 		}, envelope.ReasonKeyNotValid},
-		"bundle expired": {(*world).one, func(w *world) { w.publish(keys.BundleOptions{Expires: w.clock.Now()}) }, envelope.ReasonTrustUnavailable},
+		"bundle expired": {(*world).one, func(w *world) { w.publish(trust.BundleOptions{Expires: w.clock.Now()}) }, envelope.ReasonTrustUnavailable},
 		"expirytime": {func(w *world) []byte {
 			return w.seal(placed("1"), envelope.SealOptions{Expires: 30 * 24 * time.Hour}).JSON()
 		}, nil, envelope.ReasonExpired},
@@ -205,7 +206,7 @@ func TestPermissionIsNotForUndated(t *testing.T) {
 	p := w.permitted()
 	p.From, p.To = time.Unix(-1<<40, 0), time.Unix(1<<40, 0)
 	w.wantMessage(archived(b), consumer.Quarantined, envelope.ReasonUndated)
-	w.opts.UnsafeAllowUndated = true
+	w.policy.Unsafe.AllowUndated = true
 	if r := w.wantMessage(archived(b), consumer.Handled, ""); r.Permission != "" {
 		t.Errorf("under the permission %q", r.Permission)
 	}
@@ -389,7 +390,7 @@ func TestPermissionsSideBySide(t *testing.T) {
 
 func TestNewRefusesPermissions(t *testing.T) {
 	w := newWorld(t)
-	w.opts.Reopen = []consumer.Reopen{{Quarantine: "bin", Key: macKey}}
+	w.bin.keys = quarantineKeys(t, "bin", macKey)
 	ok := *w.permitted()
 	second := func(change func(*consumer.Permission)) func(*consumer.Options) {
 		return func(o *consumer.Options) {
@@ -422,8 +423,8 @@ func TestNewRefusesPermissions(t *testing.T) {
 		"empty":         {only(func(p *consumer.Permission) { p.To = p.From }), false},
 		"no end":        {only(func(p *consumer.Permission) { p.Until = time.Time{} }), false},
 		"ended":         {only(func(p *consumer.Permission) { p.Until = start }), true},
-		"endless":       {only(func(p *consumer.Permission) { p.Until = start.Add(consumer.MaxDuration + 1) }), false},
-		"longest":       {only(func(p *consumer.Permission) { p.Until = start.Add(consumer.MaxDuration) }), true},
+		"endless":       {only(func(p *consumer.Permission) { p.Until = start.Add(envelope.MaxDuration + 1) }), false},
+		"longest":       {only(func(p *consumer.Permission) { p.Until = start.Add(envelope.MaxDuration) }), true},
 		"same ID":       {second(func(p *consumer.Permission) { p.ID, p.ReplayName = ok.ID, "another" }), false},
 		"overlap":       {second(func(p *consumer.Permission) { p.From = p.To.Add(-1); p.To = p.To.Add(time.Hour) }), false},
 		"inside":        {second(func(p *consumer.Permission) { p.From, p.To = p.From.Add(1), p.To.Add(-1) }), false},
@@ -432,7 +433,7 @@ func TestNewRefusesPermissions(t *testing.T) {
 	} {
 		o := w.opts
 		c.change(&o)
-		if _, err := consumer.New("test", &w.trust, w.store, &o); (err == nil) != c.works {
+		if _, err := consumer.New("test", &w.trust, w.store, &w.policy, &o); (err == nil) != c.works {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -450,5 +451,48 @@ func TestPermissionsAreCopied(t *testing.T) {
 	w.check(r, err, consumer.Handled, "")
 	if r.Permission != "again-1" {
 		t.Errorf("under %q", r.Permission)
+	}
+}
+
+// tallied is a trust that counts how often it is asked: once for each verification.
+type tallied struct {
+	source1
+	asked int
+}
+
+func (c *tallied) Bundle(ctx context.Context) (*trust.Bundle, error) {
+	c.asked++
+	return c.source1.Bundle(ctx)
+}
+
+// A delivery is verified once, whether a permission covers it or not.
+func TestPermissionsCostNoSecondVerification(t *testing.T) {
+	for name, c := range map[string]struct {
+		age     time.Duration
+		change  func(*consumer.Permission)
+		outcome consumer.Outcome
+		reason  envelope.Reason
+	}{
+		"fresh":         {0, func(p *consumer.Permission) { p.ReplayName = "another" }, consumer.Handled, ""},
+		"fresh, under":  {0, func(*consumer.Permission) {}, consumer.Handled, ""},
+		"stale, under":  {long, func(*consumer.Permission) {}, consumer.Handled, ""},
+		"stale, not so": {long, func(p *consumer.Permission) { p.ReplayName = "another" }, consumer.Quarantined, envelope.ReasonExpired},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			b := w.event("1")
+			w.clock.Advance(c.age)
+			c.change(w.permitted())
+			trust := &tallied{source1: w.trust}
+			consumer, err := consumer.New("test", trust, w.store, &w.policy, &w.opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := consumer.Handle(t.Context(), archived(b), w.handle)
+			w.check(r, err, c.outcome, c.reason)
+			if trust.asked != 1 {
+				t.Errorf("verified %d times", trust.asked)
+			}
+		})
 	}
 }

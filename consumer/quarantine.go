@@ -10,13 +10,19 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 )
 
-// Quarantine takes events that can never pass, for people to look at and perhaps to reopen. When Put returns
-// nil the event must be safe: the delivery is then acknowledged. A panic of Put is its error, *PanicError.
+// Quarantine takes events that can never pass, for people to look at and perhaps to reopen. Package
+// quarantine has some, and helps to make others.
 type Quarantine interface {
+	// Put stores a record. When it returns nil the record must be safe: the delivery is then acknowledged. A
+	// panic of Put is its error, *PanicError.
 	Put(ctx context.Context, r Record) error
+	// Keys are the quarantine's name, and the keys of the records that this consumer reopens. They never change.
+	// A message of the format QuarantineRecord is authentic under one of them, or is refused. The zero value:
+	// the quarantine has no name, and no record is reopened.
+	Keys() QuarantineKeys
 }
 
-// QuarantineFunc is a function as a Quarantine.
+// QuarantineFunc is a function as a Quarantine without keys.
 type QuarantineFunc func(ctx context.Context, r Record) error
 
 var _ Quarantine = QuarantineFunc(nil)
@@ -24,23 +30,26 @@ var _ Quarantine = QuarantineFunc(nil)
 // Put calls f.
 func (f QuarantineFunc) Put(ctx context.Context, r Record) error { return f(ctx, r) }
 
-// Record is one event in quarantine: the delivery with its original bytes, and the verdict. What was reopened
-// and is refused again has a record of the message as it was delivered at first.
+// Keys are the zero value.
+func (QuarantineFunc) Keys() QuarantineKeys { return QuarantineKeys{} }
+
+// Record is one event in quarantine: the delivery with its original bytes, and the verdict. An event that was
+// reopened and is refused again has a record of the message as it was delivered at first.
 type Record struct {
 	Consumer   string // who refused it
-	Quarantine string // the name of the quarantine that it was given to: Options.QuarantineName; "" = it had none
+	Quarantine string // the name of the quarantine that it was given to (Quarantine.Keys); "" = it had none
 	At         time.Time
 	Reason     envelope.Reason
 	Cause      string // one line
 	Message    Message
 
-	// What the event claims to be: unverified, possibly empty.
+	// The event's claims: unverified, possibly empty.
 	UnverifiedID, UnverifiedSource, UnverifiedType string
 }
 
 // QuarantineError is the error of a delivery that can never pass and could not be put into quarantine. It is
-// no outage: the event is rejected. It is to be delivered again, so that it is not lost, until the quarantine
-// works or the transport's own dead-letter queue takes it.
+// no outage: the event is rejected. The delivery is retried, so that the event is not lost, until the
+// quarantine works or the transport's own dead-letter queue takes it.
 type QuarantineError struct {
 	Verdict *envelope.Error
 	Err     error // why it is not in quarantine
@@ -75,8 +84,10 @@ func (d *delivery) quarantine(ctx context.Context, verdict *envelope.Error) erro
 		msg := d.msg
 		msg.Body = bytes.Clone(msg.Body)
 		r := Record{
-			Consumer: d.name, Quarantine: d.opts.QuarantineName, At: d.now().UTC(), Reason: verdict.Reason, Cause: cause, Message: msg,
-			UnverifiedID: verdict.UnverifiedID, UnverifiedSource: verdict.UnverifiedSource, UnverifiedType: verdict.UnverifiedType,
+			Consumer: d.name, Quarantine: d.quarantineKeys.Name(), At: d.now().UTC(),
+			Reason: verdict.Reason, Cause: cause, Message: msg,
+			UnverifiedID: verdict.UnverifiedID, UnverifiedSource: verdict.UnverifiedSource,
+			UnverifiedType: verdict.UnverifiedType,
 		}
 		err = protect(func() error { return d.opts.Quarantine.Put(ctx, r) })
 	}

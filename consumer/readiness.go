@@ -12,14 +12,15 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // maxStrangers bounds how many claimed sources that no key of the bundle may speak for are told apart, since
 // anybody can write some.
 const maxStrangers = 100
 
-// Readiness is an Observer for the time of an UnsafeObserve: it counts, producer by producer, what passed and
-// what would not have passed, so that everybody knows who has still to do something before the end date. It
+// Readiness is an Observer for the time of an UnsafeMigration: it counts, producer by producer, what passed
+// and what would not have passed, so that everybody knows who has still to do something before the end date. It
 // is one process's view: add up those of several. It is safe for concurrent use, and its size is bounded by
 // the bundle's.
 //
@@ -28,10 +29,10 @@ const maxStrangers = 100
 // event that somebody delivers again is one that passed, and counts: after Reset, what sealed before is not
 // what seals now.)
 type Readiness struct {
-	trust keys.Source
+	trust trust.Source
 
 	mu        sync.Mutex
-	bundle    *keys.Bundle // that speakers was made of
+	bundle    *trust.Bundle // that speakers was made of
 	speakers  []speaker
 	producers map[string]*ProducerReadiness
 	strangers map[string]*ProducerReadiness // by the source that they claim
@@ -88,7 +89,7 @@ func (p *ProducerReadiness) String() string {
 
 // NewReadiness makes a Readiness for the producers of a bundle: give it the trust of the consumer. New
 // refuses one without.
-func NewReadiness(trust keys.Source) *Readiness {
+func NewReadiness(trust trust.Source) *Readiness {
 	if nilcheck.Is(trust) {
 		trust = noTrust{}
 	}
@@ -100,17 +101,17 @@ var _ Observer = (*Readiness)(nil)
 // noTrust stands for trust that there is none of.
 type noTrust struct{}
 
-func (noTrust) Bundle(context.Context) (*keys.Bundle, error) { return nil, keys.ErrUnavailable }
+func (noTrust) Bundle(context.Context) (*trust.Bundle, error) { return nil, trust.ErrUnavailable }
 
-// Delivered counts a delivery that passed (duplicates did) or was observed, or was put into quarantine, as it
-// is after the end of an UnsafeObserve. What is to be delivered again counts then.
-func (r *Readiness) Delivered(ctx context.Context, report Report) {
-	switch report.Result.Outcome {
+// Delivered counts a delivery that passed (duplicates did), was migrating, or was put into quarantine, as it
+// is after the end of an UnsafeMigration. What is to be delivered again counts then.
+func (r *Readiness) Delivered(ctx context.Context, of Result) {
+	switch of.Outcome {
 	case Handled, Duplicate:
-		r.verified(report.Result.Producer, report.At)
-	case Observed, Quarantined:
-		if v := report.Result.Verdict; v != nil {
-			r.refused(ctx, v, report.At)
+		r.verified(of.Producer, of.At)
+	case Migrating, Quarantined:
+		if v := of.Verdict; v != nil {
+			r.refused(ctx, v, of.At)
 		}
 	}
 }
@@ -172,13 +173,13 @@ func (p *ProducerReadiness) gap(v *envelope.Error, at time.Time) {
 }
 
 // learn takes note of who may speak for what. Without a bundle, what it knew stands.
-func (r *Readiness) learn(bundle *keys.Bundle, err error) {
+func (r *Readiness) learn(bundle *trust.Bundle, err error) {
 	if err != nil || bundle == nil || bundle == r.bundle { // a Source of another module may give neither
 		return
 	}
 	r.bundle, r.speakers = bundle, nil
 	seen := map[string]bool{} // keys of one producer may all say the same
-	for _, k := range bundle.Keys() {
+	for _, k := range bundle.SigningKeys() {
 		if text := fmt.Sprintf("%q %q %q", k.Producer, k.Sources, k.Types); !seen[text] {
 			seen[text] = true
 			r.speakers = append(r.speakers, speaker{producer: k.Producer, sources: k.Sources, types: k.Types})
@@ -199,8 +200,8 @@ func (r *Readiness) Producers(ctx context.Context) []ProducerReadiness {
 	return append(inOrder(r.producers), inOrder(r.strangers)...)
 }
 
-// NotReady is what Producers says of those that are not ready: as long as there is one, an end to observing
-// costs events.
+// NotReady is what Producers says of those that are not ready: as long as there is one, the end of a
+// migration costs events.
 func (r *Readiness) NotReady(ctx context.Context) []ProducerReadiness {
 	return slices.DeleteFunc(r.Producers(ctx), func(p ProducerReadiness) bool { return p.Ready() })
 }

@@ -12,17 +12,17 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
-// observing lets a world observe everybody, with a Readiness to tell of it.
-func observing(w *world) *consumer.Readiness {
+// allMigrate says that every source is migrating, and counts with a Readiness.
+func allMigrate(w *world) *consumer.Readiness {
 	ready := consumer.NewReadiness(&w.trust)
 	w.opts.Observer = ready
 	for _, source := range []string{"https://orders.example/*", "https://billing.example/*", "https://stray.example/*"} {
-		w.opts.UnsafeObserve = append(w.opts.UnsafeObserve, consumer.Observe{
+		w.opts.UnsafeMigration = append(w.opts.UnsafeMigration, consumer.Migration{
 			Source: source, Type: "*", Until: start.Add(time.Hour),
-			Handle: func(context.Context, consumer.Observation) error { return nil },
+			Handle: func(context.Context, consumer.Message, *envelope.Error) error { return nil },
 		})
 	}
 	return ready
@@ -44,19 +44,19 @@ func named(list []consumer.ProducerReadiness) string {
 func TestReadiness(t *testing.T) {
 	w := newWorld(t)
 	w.enrol("silent", "https://silent.example/*")
-	w.publish(keys.BundleOptions{})
-	ready := observing(w)
+	w.publish(trust.BundleOptions{})
+	ready := allMigrate(w)
 	unsigned := func(source string) []byte {
 		return edit(edit(w.event("u"), "dssematerial", nil), "source", source)
 	}
 	w.want(w.event("1"), consumer.Handled, "")
 	w.want(w.event("1"), consumer.Duplicate, envelope.ReasonReplayed)
-	w.want(unsigned("https://billing.example/x"), consumer.Observed, envelope.ReasonUnsigned)
-	w.want(unsigned("https://billing.example/y"), consumer.Observed, envelope.ReasonUnsigned)
-	w.want(edit(w.event("2"), "data", "other"), consumer.Observed, envelope.ReasonModified)
+	w.want(unsigned("https://billing.example/x"), consumer.Migrating, envelope.ReasonUnsigned)
+	w.want(unsigned("https://billing.example/y"), consumer.Migrating, envelope.ReasonUnsigned)
+	w.want(edit(w.event("2"), "data", "other"), consumer.Migrating, envelope.ReasonModified)
 	w.want(unsigned("https://stray.example/"), consumer.Quarantined, envelope.ReasonUnsigned) // "/*" does not match it
-	w.want(unsigned("https://stray.example/z"), consumer.Observed, envelope.ReasonUnsigned)
-	w.want([]byte(`{"source":"https://billing.example/x","type":"com.example.a"`), consumer.Observed, envelope.ReasonMalformed)
+	w.want(unsigned("https://stray.example/z"), consumer.Migrating, envelope.ReasonUnsigned)
+	w.want([]byte(`{"source":"https://billing.example/x","type":"com.example.a"`), consumer.Migrating, envelope.ReasonMalformed)
 
 	const all = `billing verified=0 malformed=1 unsigned=2
 orders verified=2 modified=1
@@ -85,11 +85,11 @@ https://stray.example/z verified=0 unsigned=1`
 // Without trust nothing is known, and nothing is lost of what was.
 func TestReadinessWithoutTrust(t *testing.T) {
 	w := newWorld(t)
-	ready := observing(w)
+	ready := allMigrate(w)
 	refuse := func() {
-		ready.Delivered(t.Context(), consumer.Report{Result: consumer.Result{
-			Outcome: consumer.Observed, Verdict: &envelope.Error{Reason: envelope.ReasonUnsigned, UnverifiedSource: source, UnverifiedType: typ},
-		}})
+		ready.Delivered(t.Context(), consumer.Result{
+			Outcome: consumer.Migrating, Verdict: &envelope.Error{Reason: envelope.ReasonUnsigned, UnverifiedSource: source, UnverifiedType: typ},
+		})
 	}
 	w.trust.err = errors.New("down")
 	refuse()
@@ -109,7 +109,7 @@ func TestReadinessWithoutTrust(t *testing.T) {
 // neither is a Source that gives no bundle, and no error.
 type neither struct{}
 
-func (neither) Bundle(context.Context) (*keys.Bundle, error) { return nil, nil }
+func (neither) Bundle(context.Context) (*trust.Bundle, error) { return nil, nil }
 
 // TestReadinessOfNothing: a Source that gives neither a bundle nor an error teaches nothing, and panics
 // nobody.
@@ -121,11 +121,11 @@ func TestReadinessOfNothing(t *testing.T) {
 
 func TestReadinessIsBounded(t *testing.T) {
 	w := newWorld(t)
-	ready := observing(w)
+	ready := allMigrate(w)
 	refuse := func(source string) {
-		ready.Delivered(t.Context(), consumer.Report{Result: consumer.Result{
-			Outcome: consumer.Observed, Verdict: &envelope.Error{Reason: envelope.ReasonUnsigned, UnverifiedSource: source, UnverifiedType: typ},
-		}})
+		ready.Delivered(t.Context(), consumer.Result{
+			Outcome: consumer.Migrating, Verdict: &envelope.Error{Reason: envelope.ReasonUnsigned, UnverifiedSource: source, UnverifiedType: typ},
+		})
 	}
 	for i := range 10_000 {
 		refuse(fmt.Sprintf("https://stray.example/%d/%s", i, strings.Repeat("x", 5000)))
@@ -151,15 +151,15 @@ func TestReadinessIsBounded(t *testing.T) {
 
 func TestReadinessConcurrent(t *testing.T) {
 	w := newWorld(t)
-	ready := observing(w)
+	ready := allMigrate(w)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
 			for range 100 {
-				ready.Delivered(t.Context(), consumer.Report{Result: consumer.Result{Outcome: consumer.Handled, Producer: "orders"}})
-				ready.Delivered(t.Context(), consumer.Report{Result: consumer.Result{
-					Outcome: consumer.Observed, Verdict: &envelope.Error{Reason: envelope.ReasonUnsigned, UnverifiedSource: source, UnverifiedType: typ},
-				}})
+				ready.Delivered(t.Context(), consumer.Result{Outcome: consumer.Handled, Producer: "orders"})
+				ready.Delivered(t.Context(), consumer.Result{
+					Outcome: consumer.Migrating, Verdict: &envelope.Error{Reason: envelope.ReasonUnsigned, UnverifiedSource: source, UnverifiedType: typ},
+				})
 				ready.NotReady(t.Context())
 			}
 		})

@@ -2,12 +2,9 @@ package consumer
 
 import (
 	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -17,115 +14,101 @@ import (
 	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
-// MinQuarantineKey is the shortest key that records are authenticated with, in bytes: as long as the MAC.
-const MinQuarantineKey = sha256.Size
-
 // MaxRecord bounds a record, in bytes: a body of 32 MiB, beyond what any transport delivers, in base64.
 const MaxRecord = 45 << 20
 
-// The labels keep the MAC of a record from being one of anything else under the same key. Records of the
-// first form name neither quarantine nor replay; as their MAC has a label of its own, no record passes for
-// one of the other form.
-const (
-	recordLabel1 = "sealbus/v1/quarantine-record"
-	recordLabel2 = "sealbus/v2/quarantine-record"
-)
+// recordLabel keeps the MAC of a record from being one of anything else under the same key.
+const recordLabel = "sealbus/v2/quarantine-record"
 
-// ErrNotAuthentic means that a quarantine record was not written by a holder of the key, or was changed
-// since.
+// ErrNotAuthentic means that a quarantine record was not written by a holder of the key, was changed since, or
+// names another quarantine than its key is of.
 var ErrNotAuthentic = errors.New("consumer: the quarantine record is not authentic")
 
 // errWrongMAC is the one of these errors that is not about syntax.
 var errWrongMAC = fmt.Errorf("%w: the MAC is wrong: another key wrote it, or it was changed", ErrNotAuthentic)
 
-// MarshalRecord writes the record as one line of JSON, authenticated by HMAC-SHA-256 under key, which has at
-// least MinQuarantineKey bytes. Text that is no UTF-8 is repaired, as JSON could not carry it; the body is
-// always exact. It fails if the key is too short, or if the record has more than MaxRecord bytes and so could
-// not be read again.
-func MarshalRecord(r Record, key []byte) ([]byte, error) {
-	k, err := newMACKey(key)
-	if err != nil {
-		return nil, err
-	}
-	return marshalRecord(&r, k)
+// misnamed is the error of a record that names another quarantine than the one whose key it is under.
+type misnamed struct{ named, written string }
+
+func (e *misnamed) Error() string { return ErrNotAuthentic.Error() + ": " + e.cause() }
+
+func (e *misnamed) Unwrap() error { return ErrNotAuthentic }
+
+func (e *misnamed) cause() string {
+	return fmt.Sprintf("a record of the quarantine %.100q under the key of %.100q", e.named, e.written)
 }
 
-// ParseRecord reads what MarshalRecord wrote under the same key, and believes nothing in it before the MAC is
-// right: the error wraps ErrNotAuthentic if the record is malformed or was changed. An authentic record says
-// what was delivered; the event in it is still one that was refused.
-func ParseRecord(doc, key []byte) (*Record, error) {
-	k, err := newMACKey(key)
-	if err != nil {
-		return nil, err
+// Marshal writes the record as one line of JSON, authenticated by HMAC-SHA-256 under the first key. The record
+// says that it is of this quarantine: its field Quarantine is empty, or the name of k. Text that is no UTF-8
+// is repaired, as JSON could not carry it; the body is always exact. Marshal fails if the record is of another
+// quarantine, if it takes more than MaxRecord bytes and so could not be read again, and if k has no name.
+func (k QuarantineKeys) Marshal(r Record) ([]byte, error) {
+	switch name := k.Name(); {
+	case name == "":
+		return nil, errors.New(
+			"consumer: QuarantineKeys without a name write no record: use NewQuarantineKeys")
+	case r.Quarantine != "" && r.Quarantine != name:
+		return nil, fmt.Errorf(
+			"consumer: a record of the quarantine %.100q cannot be one of %.100q", r.Quarantine, name)
+	default:
+		r.Quarantine = name
 	}
-	sealed, err := readRecord(doc)
-	if err != nil {
-		return nil, err
-	}
-	if !sealed.under(k) {
-		return nil, errWrongMAC
-	}
-	return &sealed.Record, nil
-}
-
-// macKey is behind a pointer and a type of its own so that no format verb prints it.
-type macKey struct{ sum func(parts ...string) []byte }
-
-func newMACKey(key []byte) (*macKey, error) {
-	if len(key) < MinQuarantineKey {
-		return nil, fmt.Errorf("consumer: a quarantine key of %d bytes, at least %d are needed", len(key), MinQuarantineKey)
-	}
-	secret := append([]byte(nil), key...)
-	return &macKey{func(parts ...string) []byte {
-		h := hmac.New(sha256.New, secret)
-		for _, p := range parts {
-			var n [8]byte
-			binary.BigEndian.PutUint64(n[:], uint64(len(p)))
-			h.Write(n[:])
-			io.WriteString(h, p)
-		}
-		return h.Sum(nil)
-	}}, nil
-}
-
-// mac covers every field of the record as text, each behind its length.
-func (k *macKey) mac(r *Record) []byte {
-	return k.sum(recordLabel2, r.Consumer, r.Quarantine, formatAt(r.At), string(r.Reason), r.Cause,
-		r.UnverifiedID, r.UnverifiedSource, r.UnverifiedType,
-		r.Message.Format.String(), r.Message.Account, r.Message.ReplayName, string(r.Message.Body))
-}
-
-// mac1 is the MAC of the first form.
-func (k *macKey) mac1(r *Record) []byte {
-	return k.sum(recordLabel1, r.Consumer, formatAt(r.At), string(r.Reason), r.Cause,
-		r.UnverifiedID, r.UnverifiedSource, r.UnverifiedType,
-		r.Message.Format.String(), r.Message.Account, string(r.Message.Body))
-}
-
-func formatAt(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
-
-// marshalRecord repairs the text before the MAC is made.
-func marshalRecord(r *Record, key *macKey) ([]byte, error) {
-	clean := repaired(*r)
+	clean := repaired(r)
 	doc := []byte{'{'}
 	for _, m := range []struct{ name, value string }{
 		{"consumer", clean.Consumer}, {"quarantine", clean.Quarantine}, {"at", formatAt(clean.At)},
 		{"reason", string(clean.Reason)}, {"cause", clean.Cause},
-		{"unverified_id", clean.UnverifiedID}, {"unverified_source", clean.UnverifiedSource}, {"unverified_type", clean.UnverifiedType},
-		{"format", clean.Message.Format.String()}, {"account", clean.Message.Account}, {"replay_name", clean.Message.ReplayName},
+		{"unverified_id", clean.UnverifiedID}, {"unverified_source", clean.UnverifiedSource},
+		{"unverified_type", clean.UnverifiedType},
+		{"format", clean.Message.Format.String()}, {"account", clean.Message.Account},
+		{"replay_name", clean.Message.ReplayName},
 		{"body", base64.StdEncoding.EncodeToString(clean.Message.Body)},
 	} {
-		doc = append(append(jsonwrite.AppendString(doc, m.name), ':'), jsonwrite.AppendString(nil, m.value)...)
-		doc = append(doc, ',')
+		doc = append(jsonwrite.AppendString(doc, m.name), ':')
+		doc = append(jsonwrite.AppendString(doc, m.value), ',')
 	}
 	doc = append(doc, `"mac":`...)
-	doc = jsonwrite.AppendString(doc, base64.StdEncoding.EncodeToString(key.mac(&clean)))
+	doc = jsonwrite.AppendString(doc, base64.StdEncoding.EncodeToString(k.ring.keys[0].mac(partsOf(&clean)...)))
 	doc = append(doc, "}\n"...)
 	if len(doc) > MaxRecord {
-		return nil, fmt.Errorf("consumer: a quarantine record of %d bytes, at most %d can be read again", len(doc), MaxRecord)
+		return nil, fmt.Errorf(
+			"consumer: a quarantine record of %d bytes, at most %d can be read again", len(doc), MaxRecord)
 	}
 	return doc, nil
 }
+
+// Parse reads a record that was written under one of the keys, and believes nothing in it before the MAC is
+// right. The error wraps ErrNotAuthentic if the record is malformed, was changed, or names another quarantine
+// than its key is of. An authentic record says which message was delivered. The event in it is unverified.
+func (k QuarantineKeys) Parse(doc []byte) (*Record, error) {
+	rec, mac, err := readRecord(doc)
+	if err != nil {
+		return nil, err
+	}
+	if k.ring == nil {
+		return nil, errWrongMAC
+	}
+	parts := partsOf(rec)
+	for _, key := range k.ring.keys {
+		if !hmac.Equal(mac, key.mac(parts...)) {
+			continue
+		}
+		if key.quarantine != "" && key.quarantine != rec.Quarantine {
+			return nil, &misnamed{rec.Quarantine, key.quarantine}
+		}
+		return rec, nil
+	}
+	return nil, errWrongMAC
+}
+
+// partsOf is the text that the MAC of a record covers: the label, and every field.
+func partsOf(r *Record) []string {
+	return []string{recordLabel, r.Consumer, r.Quarantine, formatAt(r.At), string(r.Reason), r.Cause,
+		r.UnverifiedID, r.UnverifiedSource, r.UnverifiedType,
+		r.Message.Format.String(), r.Message.Account, r.Message.ReplayName, string(r.Message.Body)}
+}
+
+func formatAt(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 // repaired is the record with all text as JSON carries it.
 func repaired(r Record) Record {
@@ -138,32 +121,18 @@ func repaired(r Record) Record {
 	return r
 }
 
-// sealedRecord is a record as it was read: nothing in it is true before it is under a key.
-type sealedRecord struct {
-	Record
-	mac   []byte
-	first bool // it is of the first form
-}
-
-// under reports whether a holder of the key wrote it.
-func (s *sealedRecord) under(key *macKey) bool {
-	if s.first {
-		return hmac.Equal(s.mac, key.mac1(&s.Record))
-	}
-	return hmac.Equal(s.mac, key.mac(&s.Record))
-}
-
-// readRecord reads the syntax. A record without the members of the second form is one of the first.
-func readRecord(doc []byte) (*sealedRecord, error) {
+// readRecord reads the syntax of a record. Nothing in it is true before its MAC is right.
+func readRecord(doc []byte) (rec *Record, mac []byte, err error) {
 	if len(doc) > MaxRecord {
-		return nil, fmt.Errorf("%w: more than %d bytes", ErrNotAuthentic, MaxRecord)
+		return nil, nil, fmt.Errorf("%w: more than %d bytes", ErrNotAuthentic, MaxRecord)
 	}
-	rec := &sealedRecord{first: true}
+	rec = &Record{}
 	r := strictjson.NewReader(doc)
 	text := map[string]*string{
-		"consumer": &rec.Consumer, "reason": (*string)(&rec.Reason), "cause": &rec.Cause, "unverified_id": &rec.UnverifiedID,
-		"unverified_source": &rec.UnverifiedSource, "unverified_type": &rec.UnverifiedType, "account": &rec.Message.Account,
-		"quarantine": &rec.Quarantine, "replay_name": &rec.Message.ReplayName,
+		"consumer": &rec.Consumer, "quarantine": &rec.Quarantine, "reason": (*string)(&rec.Reason),
+		"cause": &rec.Cause, "unverified_id": &rec.UnverifiedID, "unverified_source": &rec.UnverifiedSource,
+		"unverified_type": &rec.UnverifiedType, "account": &rec.Message.Account,
+		"replay_name": &rec.Message.ReplayName,
 	}
 	for obj := r.Object(); r.Member(&obj); {
 		switch name := string(obj.Name); name {
@@ -174,21 +143,19 @@ func readRecord(doc []byte) (*sealedRecord, error) {
 		case "body":
 			rec.Message.Body = readBase64(&r)
 		case "mac":
-			rec.mac = readBase64(&r)
+			mac = readBase64(&r)
 		default:
-			into := text[name]
-			if into == nil {
+			if text[name] == nil {
 				r.Failf("unknown member %.40q", name)
 				continue
 			}
-			*into = r.String()
-			rec.first = rec.first && name != "quarantine" && name != "replay_name"
+			*text[name] = r.String()
 		}
 	}
 	if err := r.End(); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotAuthentic, err)
+		return nil, nil, fmt.Errorf("%w: %w", ErrNotAuthentic, err)
 	}
-	return rec, nil
+	return rec, mac, nil
 }
 
 // readAt reads a time in the one spelling that is written: the MAC covers the instant.

@@ -2,11 +2,12 @@ package consumer_test
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
+	"encoding/binary"
 	"errors"
-	"fmt"
-	"log/slog"
 	"reflect"
 	"strings"
 	"testing"
@@ -14,19 +15,48 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 var otherKey = bytes.Repeat([]byte("o"), consumer.MinQuarantineKey)
 
+func quarantineKeys(t testing.TB, name string, key []byte, older ...[]byte) consumer.QuarantineKeys {
+	t.Helper()
+	keys, err := consumer.NewQuarantineKeys(name, key, older...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// marshal writes a record as the quarantine that it names, or as "bin".
 func marshal(t *testing.T, r consumer.Record, key []byte) []byte {
 	t.Helper()
-	doc, err := consumer.MarshalRecord(r, key)
+	doc, err := quarantineKeys(t, cmp.Or(r.Quarantine, "bin"), key).Marshal(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return doc
 }
+
+// byHand is a record as marshal writes it, with the MAC that a holder of the key makes by hand under this
+// label: QuarantineKeys would not write each of them.
+func byHand(t *testing.T, r consumer.Record, key []byte, label string) []byte {
+	t.Helper()
+	h := hmac.New(sha256.New, key)
+	for _, p := range []string{
+		label, r.Consumer, r.Quarantine, r.At.UTC().Format(time.RFC3339Nano), string(r.Reason), r.Cause,
+		r.UnverifiedID, r.UnverifiedSource, r.UnverifiedType,
+		r.Message.Format.String(), r.Message.Account, r.Message.ReplayName, string(r.Message.Body),
+	} {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(p))))
+		h.Write([]byte(p))
+	}
+	doc := edit(marshal(t, r, key), "mac", base64.StdEncoding.EncodeToString(h.Sum(nil)))
+	return edit(doc, "quarantine", r.Quarantine)
+}
+
+const recordLabel = "sealbus/v2/quarantine-record"
 
 // reopening is a message with the record.
 func reopening(doc []byte) consumer.Message {
@@ -35,8 +65,8 @@ func reopening(doc []byte) consumer.Message {
 
 // reopens makes the consumer's quarantine one that it reopens.
 func (w *world) reopens() {
-	w.opts.QuarantineName = "bin"
-	w.opts.Reopen = []consumer.Reopen{{Quarantine: "bin", Key: macKey}}
+	w.Helper()
+	w.bin.keys = quarantineKeys(w, "bin", macKey)
 }
 
 // late permits the quarantine what was sealed in the hour from start, for a day from now on.
@@ -59,18 +89,18 @@ func TestReopen(t *testing.T) {
 			w := newWorld(t)
 			w.reopens()
 			w.keys[0].Accounts = []string{"111111111111"}
-			w.publish(keys.BundleOptions{})
+			w.publish(trust.BundleOptions{})
 			msg := consumer.Message{Body: w.event("1"), Format: format, Account: "111111111111", ReplayName: replayName}
 			if format == consumer.EventBridge {
 				msg.Body = w.delivery(w.seal(placed("1"), envelope.SealOptions{}), "222222222222")
 			}
-			w.opts.Types = []string{"com.example.invoice.*"}
+			w.policy.Types = []string{"com.example.invoice.*"}
 			w.wantMessage(msg, consumer.Quarantined, envelope.ReasonTypeNotAllowed)
 			rec := w.bin.records[0]
 			if !reflect.DeepEqual(rec.Message, msg) || rec.Quarantine != "bin" || rec.Consumer != "test" {
 				t.Fatalf("record %+v", rec)
 			}
-			w.opts.Types = nil
+			w.policy.Types = nil
 			r := w.reopen(consumer.Handled, "")
 			if len(w.handled) != 1 || r.Permission != "" || r.ID != "1" {
 				t.Errorf("%+v, handled %d", r, len(w.handled))
@@ -81,25 +111,24 @@ func TestReopen(t *testing.T) {
 	}
 }
 
-// What is reopened is judged now, and if it is refused again, its record holds the message as it was at
-// first.
+// A reopened event is judged now. If it is refused again, its record holds the message as it was at first.
 func TestReopenIsJudgedNow(t *testing.T) {
 	w := newWorld(t)
 	w.reopens()
 	b := w.event("1")
-	w.opts.Types = []string{"com.example.invoice.*"}
+	w.policy.Types = []string{"com.example.invoice.*"}
 	w.wantMessage(archived(b), consumer.Quarantined, envelope.ReasonTypeNotAllowed)
 	first := w.bin.records[0]
 	w.clock.Advance(time.Hour)
 	w.reopen(consumer.Quarantined, envelope.ReasonTypeNotAllowed)
-	w.opts.Types = nil
+	w.policy.Types = nil
 	w.clock.Advance(long)
 	r := w.reopen(consumer.Quarantined, envelope.ReasonExpired)
 	if c := r.Verdict.Cause; !strings.Contains(c, `"bin"`) || !strings.Contains(c, "Permission") {
 		t.Error(c)
 	}
-	w.keys[0].Revoked = &keys.Revocation{At: w.clock.Now()}
-	w.publish(keys.BundleOptions{})
+	w.keys[0].Revoked = &trust.Revocation{At: w.clock.Now()}
+	w.publish(trust.BundleOptions{})
 	w.late()
 	w.reopen(consumer.Quarantined, envelope.ReasonRevokedKey)
 	if len(w.bin.records) != 4 || len(w.handled) != 0 {
@@ -140,18 +169,18 @@ func TestReopenUnderPermission(t *testing.T) {
 	w.reopen(consumer.Duplicate, envelope.ReasonReplayed)
 }
 
-// What is reopened was not handled. If a copy of it was, they have one claim, under a permission too, and
-// whichever comes first; and what was reopened while it was fresh is remembered when it no longer is.
+// A reopened event was not handled. If a copy of it was, they have one claim, under a permission too, and
+// whichever comes first. If it was reopened while it was fresh, it is remembered when it no longer is.
 func TestReopenAndCopies(t *testing.T) {
 	refused := func(t *testing.T) (*world, []byte) {
 		w := newWorld(t)
 		w.reopens()
 		b := w.event("1")
 		w.fail = errors.New("no")
-		types := w.opts.Types
-		w.opts.Types = []string{"com.example.invoice.*"}
+		types := w.policy.Types
+		w.policy.Types = []string{"com.example.invoice.*"}
 		w.want(b, consumer.Quarantined, envelope.ReasonTypeNotAllowed)
-		w.opts.Types, w.fail = types, nil
+		w.policy.Types, w.fail = types, nil
 		return w, b
 	}
 	t.Run("copy first", func(t *testing.T) {
@@ -173,12 +202,12 @@ func TestReopenAndCopies(t *testing.T) {
 		w.late().Until = start.Add(time.Hour)
 		w.reopen(consumer.Handled, "")
 		for _, until := range w.store.untils {
-			if !until.Equal(start.Add(2*consumer.DefaultMaxAge + envelope.DefaultSkew)) {
+			if !until.Equal(start.Add(2*envelope.DefaultMaxAge + envelope.DefaultSkew)) {
 				t.Errorf("claimed until %v", until)
 			}
 		}
 		w.opts.Permissions = nil
-		w.clock.Advance(consumer.DefaultMaxAge)
+		w.clock.Advance(envelope.DefaultMaxAge)
 		w.want(b, consumer.Duplicate, envelope.ReasonReplayed)
 		w.reopen(consumer.Duplicate, envelope.ReasonReplayed)
 	})
@@ -222,7 +251,7 @@ func TestReopenFromReplay(t *testing.T) {
 	}
 }
 
-// What says nothing of where it comes from, or comes from elsewhere, is not reopened.
+// A record that does not say where it comes from, or comes from elsewhere, is not reopened.
 func TestReopenRefuses(t *testing.T) {
 	genuine := func(w *world) consumer.Record {
 		return consumer.Record{Consumer: "test", Quarantine: "bin", At: start, Reason: envelope.ReasonExpired, Message: consumer.Message{Body: w.event("1")}}
@@ -232,10 +261,18 @@ func TestReopenRefuses(t *testing.T) {
 		reason envelope.Reason
 	}{
 		"genuine": {func(t *testing.T, r consumer.Record) []byte { return marshal(t, r, macKey) }, ""},
+		"by hand": {func(t *testing.T, r consumer.Record) []byte { return byHand(t, r, macKey, recordLabel) }, ""},
+		"of another quarantine under its key": {func(t *testing.T, r consumer.Record) []byte {
+			r.Quarantine = "dust"
+			return marshal(t, r, otherKey)
+		}, ""},
 		"of no named quarantine": {func(t *testing.T, r consumer.Record) []byte {
 			r.Quarantine = ""
-			return marshal(t, r, macKey)
-		}, ""},
+			return byHand(t, r, macKey, recordLabel)
+		}, envelope.ReasonAudienceMismatch},
+		"under the old label": {func(t *testing.T, r consumer.Record) []byte {
+			return byHand(t, r, macKey, "sealbus/v1/quarantine-record")
+		}, envelope.ReasonBadSignature},
 		"under the other key": {func(t *testing.T, r consumer.Record) []byte { return marshal(t, r, bytes.Repeat([]byte("x"), 32)) }, envelope.ReasonBadSignature},
 		"without MAC":         {func(t *testing.T, r consumer.Record) []byte { return edit(marshal(t, r, macKey), "mac", nil) }, envelope.ReasonBadSignature},
 		"body changed":        {func(t *testing.T, r consumer.Record) []byte { return edit(marshal(t, r, macKey), "body", "e30=") }, envelope.ReasonBadSignature},
@@ -259,9 +296,12 @@ func TestReopenRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.reopens()
-			w.opts.Reopen = append(w.opts.Reopen, consumer.Reopen{Quarantine: "dust", Key: otherKey})
+			var err error
+			if w.bin.keys, err = w.bin.keys.Also(quarantineKeys(t, "dust", otherKey)); err != nil {
+				t.Fatal(err)
+			}
 			var fail error
-			seen := observed(w, &fail)
+			seen := migrates(w, &fail)
 			doc := c.doc(t, genuine(w))
 			if c.reason == "" {
 				w.wantMessage(reopening(doc), consumer.Handled, "")
@@ -269,7 +309,7 @@ func TestReopenRefuses(t *testing.T) {
 			}
 			r := w.wantMessage(reopening(doc), consumer.Quarantined, c.reason)
 			if len(w.handled) > 0 || len(*seen) > 0 || r.ID != "" || len(w.store.untils) > 0 {
-				t.Errorf("handled %d, observed %d, %+v", len(w.handled), len(*seen), r)
+				t.Errorf("handled %d, and %d times by the migration, %+v", len(w.handled), len(*seen), r)
 			}
 			// It is kept as it is, and can be written, read and looked at; but it never passes as a record of records.
 			if m := w.bin.records[0].Message; m.Format != consumer.QuarantineRecord || !bytes.Equal(m.Body, doc) {
@@ -296,18 +336,18 @@ func TestReopenNested(t *testing.T) {
 	w.wantMessage(reopening(inner), consumer.Handled, "")
 }
 
-// What the transport says of the message that carries the record is not what it said of the event.
+// The account and the replay name of the message that carries the record are not those of the event.
 func TestReopenIgnoresTheCarrier(t *testing.T) {
 	w := newWorld(t)
 	w.reopens()
 	w.keys[0].Accounts = []string{"111111111111"}
-	w.publish(keys.BundleOptions{})
+	w.publish(trust.BundleOptions{})
 	w.want(w.event("1"), consumer.Quarantined, envelope.ReasonAccountMismatch)
 	msg := reopening(marshal(t, w.bin.records[0], macKey))
 	msg.Account = "111111111111"
 	w.wantMessage(msg, consumer.Quarantined, envelope.ReasonAccountMismatch)
 	w.keys[0].Accounts = nil
-	w.publish(keys.BundleOptions{})
+	w.publish(trust.BundleOptions{})
 	w.clock.Advance(long)
 	w.permitted()
 	msg.ReplayName = replayName
@@ -323,76 +363,21 @@ func TestReopenWithoutKeys(t *testing.T) {
 	doc := marshal(t, consumer.Record{Consumer: "test", At: start, Message: consumer.Message{Body: w.event("1")}}, macKey)
 	w.wantMessage(reopening(doc), consumer.Quarantined, envelope.ReasonBadSignature)
 	doc = w.bin.records[0].Message.Body
-	w.opts.Reopen = []consumer.Reopen{{Quarantine: "new", Key: otherKey}, {Quarantine: "new", Key: macKey}}
+	w.bin.keys = quarantineKeys(t, "bin", otherKey, macKey) // the record is under the older one
 	w.wantMessage(reopening(doc), consumer.Handled, "")
 }
 
-// A reopened event whose source is being observed is observed as the event that it is.
-func TestReopenAndObserve(t *testing.T) {
+// A reopened event whose source is migrating is handed to the migration as the event that it is.
+func TestReopenWhileMigrating(t *testing.T) {
 	w := newWorld(t)
 	w.reopens()
 	unsigned := edit(w.event("1"), "dssematerial", nil)
 	w.want(unsigned, consumer.Quarantined, envelope.ReasonUnsigned)
 	var fail error
-	seen := observed(w, &fail)
-	w.reopen(consumer.Observed, envelope.ReasonUnsigned)
+	seen := migrates(w, &fail)
+	w.reopen(consumer.Migrating, envelope.ReasonUnsigned)
 	if len(*seen) != 1 || !bytes.Equal((*seen)[0].Message.Body, unsigned) || (*seen)[0].Message.Format != consumer.CloudEvent {
-		t.Errorf("observed %+v", *seen)
-	}
-}
-
-func TestNewRefusesReopen(t *testing.T) {
-	w := newWorld(t)
-	for name, list := range map[string][]consumer.Reopen{
-		"no name":   {{Key: macKey}},
-		"no key":    {{Quarantine: "bin"}},
-		"short key": {{Quarantine: "bin", Key: macKey[1:]}},
-		"one key":   {{Quarantine: "bin", Key: macKey}, {Quarantine: "dust", Key: bytes.Clone(macKey)}},
-		"too many":  manyReopen(17),
-		"one key for HMAC": {
-			{Quarantine: "bin", Key: macKey}, {Quarantine: "dust", Key: append(bytes.Clone(macKey), 0)},
-		},
-	} {
-		w.opts.Reopen = list
-		if _, err := consumer.New("test", &w.trust, w.store, &w.opts); err == nil {
-			t.Errorf("%s: no error", name)
-		}
-	}
-	w.opts.Reopen = manyReopen(16)
-	if _, err := consumer.New("test", &w.trust, w.store, &w.opts); err != nil {
-		t.Error(err)
-	}
-}
-
-func manyReopen(n int) (list []consumer.Reopen) {
-	for i := range n {
-		list = append(list, consumer.Reopen{Quarantine: "bin", Key: bytes.Repeat([]byte{byte(i)}, consumer.MinQuarantineKey)})
-	}
-	return list
-}
-
-// Whoever logs its options or the consumer does not log the keys.
-func TestReopenKeysAreNotPrinted(t *testing.T) {
-	w := newWorld(t)
-	w.reopens()
-	c := w.consumer()
-	var log bytes.Buffer
-	logger := slog.New(slog.NewJSONHandler(&log, nil))
-	logger.Info("x", "reopen", w.opts.Reopen[0], "all", w.opts.Reopen)
-	doc, err := json.Marshal(w.opts.Reopen)
-	if err != nil {
-		t.Fatal(err)
-	}
-	texts := []string{log.String(), string(doc)}
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%08b"} {
-		texts = append(texts, fmt.Sprintf(verb, w.opts), fmt.Sprintf(verb, c), fmt.Sprintf(verb, &w.opts.Reopen[0]))
-	}
-	for _, text := range texts {
-		for _, key := range []string{"kkkk", "6b6b", "6B6B", "107 107", "0x6b, 0x6b", "1101011 ", base64.StdEncoding.EncodeToString(macKey)[:8]} {
-			if strings.Contains(text, key) {
-				t.Errorf("the key is printed: %.200s", text)
-			}
-		}
+		t.Errorf("its Handle got %+v", *seen)
 	}
 }
 
@@ -401,11 +386,23 @@ func TestReopenIsCopied(t *testing.T) {
 	w := newWorld(t)
 	w.reopens()
 	key := bytes.Clone(macKey)
-	w.opts.Reopen[0].Key = key
+	w.bin.keys = quarantineKeys(t, "bin", key)
 	c := w.consumer()
 	doc := marshal(t, consumer.Record{Consumer: "test", At: start, Message: consumer.Message{Body: w.event("1")}}, macKey)
 	clear(key)
-	w.opts.Reopen[0].Quarantine = ""
+	w.bin.keys = consumer.QuarantineKeys{}
 	r, err := c.Handle(t.Context(), reopening(doc), w.handle)
 	w.check(r, err, consumer.Handled, "")
+}
+
+// A Quarantine whose keys write no records is refused before there is something to put into it.
+func TestNewRefusesAnyQuarantine(t *testing.T) {
+	w := newWorld(t)
+	var err error
+	if w.bin.keys, err = consumer.AnyQuarantine(macKey); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := consumer.New("test", &w.trust, w.store, &w.policy, &w.opts); err == nil {
+		t.Error("no error")
+	}
 }

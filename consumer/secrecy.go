@@ -48,7 +48,7 @@ const why = "withheld, as it may quote the decrypted data (see consumer.SafeText
 // discreet is the error of a handler, or of a callback, as it may be shown: without its text if there was
 // encrypted data.
 func (d *delivery) discreet(err error) error {
-	if d.opened == nil || d.opened.Encryption == nil {
+	if !d.encrypted {
 		return err
 	}
 	return &withheld{text: withoutData(err), err: func() error { return err }}
@@ -186,8 +186,10 @@ func fieldOf(t reflect.Type, path string) (found reflect.StructField, rest strin
 // String says which event it is. The data, which may have been encrypted, is in no form of printing: not in
 // that of any format verb, nor of a log.
 func (d Delivery[T]) String() string {
-	return fmt.Sprintf("Delivery(event %q of %q, sealed by %q)",
-		d.Event.ID(), d.Event.Source(), d.Verified.Producer)
+	if d.Opened == nil {
+		return "Delivery(no event)"
+	}
+	return fmt.Sprintf("Delivery(event %q of %q, sealed by %q)", d.Event.ID(), d.Event.Source(), d.Producer)
 }
 
 // GoString is String.

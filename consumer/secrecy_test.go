@@ -35,11 +35,11 @@ var canaries = []string{"tangerine", "zeppelin", "4111222233", "marmalade", "sub
 type exits struct {
 	*world
 	log     bytes.Buffer
-	reports []consumer.Report
+	reports []consumer.Result
 	text    strings.Builder // all that came out
 }
 
-func (e *exits) Delivered(_ context.Context, r consumer.Report) { e.reports = append(e.reports, r) }
+func (e *exits) Delivered(_ context.Context, r consumer.Result) { e.reports = append(e.reports, r) }
 
 // watch has what leaves the consumer of w go into the exits. The log is at debug level, in both forms.
 func watch(w *world) *exits {
@@ -64,16 +64,12 @@ func (e *exits) collect(r consumer.Result, err error) string {
 			rec.Message.Body = nil // it takes long to print, and is as it was delivered
 		}
 		printed = append(printed, rec.Cause, rec)
-		doc, err := consumer.MarshalRecord(rec, bytes.Repeat([]byte("k"), consumer.MinQuarantineKey))
-		if err != nil {
-			e.Fatal(err)
-		}
-		e.text.Write(doc)
+		e.text.Write(marshal(e.T, rec, macKey))
 	}
 	for _, report := range e.reports {
 		printed = append(printed, report)
-		if report.Result.Verdict != nil {
-			printed = append(printed, report.Result.Verdict.Fix(), report.Result.Verdict.Err)
+		if report.Verdict != nil {
+			printed = append(printed, report.Verdict.Fix(), report.Verdict.Err)
 		}
 	}
 	readiness := consumer.NewReadiness(&e.trust)
@@ -138,8 +134,8 @@ func TestNoReasonTellsDecryptedData(t *testing.T) {
 					handler = c.handler(w)
 				}
 				r, err := w.consumer().Handle(context.Background(), msg, handler)
-				if r.Reason != c.reason {
-					t.Fatalf("reason %q: %v", r.Reason, err)
+				if r.Reason() != c.reason {
+					t.Fatalf("reason %q: %v", r.Reason(), err)
 				}
 				noCanary(t, string(c.reason), e.collect(r, err))
 			})
@@ -240,8 +236,8 @@ func TestNoFailureTellsDecryptedData(t *testing.T) {
 				w.data, w.fields = json.RawMessage(canaryData), fields
 				e := watch(w)
 				r, err := w.consumer().Handle(t.Context(), body(w.event("1")), f.handler)
-				if r.Reason != f.reason {
-					t.Fatalf("reason %q: %v", r.Reason, err)
+				if r.Reason() != f.reason {
+					t.Fatalf("reason %q: %v", r.Reason(), err)
 				}
 				noCanary(t, name, e.collect(r, err))
 				if inner := errors.Unwrap(r.Verdict.Err); inner == nil {
@@ -252,16 +248,17 @@ func TestNoFailureTellsDecryptedData(t *testing.T) {
 	}
 }
 
-// What UnsafeObserve's callback says of an event that was decrypted is as silent, and so is what it is told.
-func TestObserveTellsNoDecryptedData(t *testing.T) {
+// The error of a Migration's Handle is as silent about an event that was decrypted, and so is the verdict
+// that it gets.
+func TestMigrationTellsNoDecryptedData(t *testing.T) {
 	w := newWorld(t)
 	w.keepSecrets()
 	w.data = json.RawMessage(canaryData)
 	told := ""
-	w.opts.UnsafeObserve = []consumer.Observe{{
+	w.opts.UnsafeMigration = []consumer.Migration{{
 		Source: source, Type: "*", Until: start.Add(time.Hour),
-		Handle: func(_ context.Context, o consumer.Observation) error {
-			told = fmt.Sprintf("%+v %#v", o.Verdict, o.Verdict)
+		Handle: func(_ context.Context, _ consumer.Message, verdict *envelope.Error) error {
+			told = fmt.Sprintf("%+v %#v", verdict, verdict)
 			return errors.New(canaryText)
 		},
 	}}
@@ -416,7 +413,7 @@ func TestDeliveriesPrintNoData(t *testing.T) {
 	w.keepSecrets()
 	w.data = json.RawMessage(canaryData)
 	w.want(w.event("1"), consumer.Handled, "")
-	opts := &envelope.OpenOptions{Decrypter: w.opts.Decrypter, Now: w.clock.Now}
+	opts := &envelope.Policy{Sources: w.policy.Sources, Decrypter: w.policy.Decrypter, Now: w.clock.Now}
 	opened, err := envelope.Open(t.Context(), w.event("2"), &w.trust, opts)
 	if err != nil {
 		t.Fatal(err)
@@ -437,4 +434,22 @@ func TestDeliveriesPrintNoData(t *testing.T) {
 	if text := b.String(); strings.Count(text, "orders") < 20 {
 		t.Errorf("it says nothing of the producer: %s", text)
 	}
+}
+
+// A handler may change the delivery that it gets. The result stays, and so does what is withheld of its error.
+func TestHandlersChangeOnlyTheirDelivery(t *testing.T) {
+	w := newWorld(t)
+	w.keepSecrets()
+	w.data = json.RawMessage(canaryData)
+	seen := &exits{}
+	w.opts.Observer = seen
+	r, err := w.consumer().Handle(t.Context(), body(w.event("1")), func(_ context.Context, d consumer.Delivery[[]byte]) error {
+		*d.Opened = envelope.Opened{}
+		return errors.New(string(d.Data))
+	})
+	w.check(r, err, consumer.Retry, envelope.ReasonHandlerFailed)
+	if r.Producer != "orders" || !r.SignedAt.Equal(start) || r.Age != 0 || seen.reports[0] != r {
+		t.Errorf("%+v", r)
+	}
+	noCanary(t, "the error", err.Error())
 }

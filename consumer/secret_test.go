@@ -31,7 +31,7 @@ func (w *world) keepSecrets() *keystest.Service {
 	if w.encrypt, err = envelope.NewEncrypter(envelope.EncryptTo{Services: []keys.ServiceRecipient{s}}); err != nil {
 		w.Fatal(err)
 	}
-	if w.opts.Decrypter, err = envelope.NewDecrypter(envelope.DecryptWith{Services: []keys.ServiceIdentity{s}}); err != nil {
+	if w.policy.Decrypter, err = envelope.NewDecrypter(envelope.DecryptWith{Services: []keys.ServiceIdentity{s}}); err != nil {
 		w.Fatal(err)
 	}
 	return s
@@ -94,7 +94,7 @@ func TestNoKeyIsTouched(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.opts.Decrypter = d
+			w.policy.Decrypter = d
 			msg := c.encrypted(w)
 			d.Forget() // what came before was opened; nothing of it is at hand
 			before := identity.asked.Load() + service.Decrypted.Load()
@@ -103,8 +103,8 @@ func TestNoKeyIsTouched(t *testing.T) {
 				handler = c.handler(w)
 			}
 			r, _ := w.consumer().Handle(context.Background(), msg, handler)
-			if r.Reason != c.reason {
-				t.Fatalf("reason %q", r.Reason)
+			if r.Reason() != c.reason {
+				t.Fatalf("reason %q", r.Reason())
 			}
 			asked := identity.asked.Load() + service.Decrypted.Load() - before
 			if touched := asked > 0; touched != slices.Contains(afterDecryption, c.reason) {
@@ -142,7 +142,7 @@ func TestHandlesSecrets(t *testing.T) {
 	for _, fields := range [][]string{nil, {"/amount"}} {
 		w := newWorld(t)
 		s := w.keepSecrets()
-		w.opts.RequireEncryptedFields = []string{"/amount"}
+		w.policy.RequireEncryptedFields = []string{"/amount"}
 		seal := func(id string) []byte { return w.seal(placed(id), envelope.SealOptions{EncryptFields: fields}).JSON() }
 		first, again := seal("1"), seal("1")
 		if bytes.Equal(first, again) {
@@ -158,7 +158,7 @@ func TestHandlesSecrets(t *testing.T) {
 		if string(d.Data) != `{"amount":12,"item":"pen"}` || d.Event.DataContentType() != "application/json" || len(d.Event.Extensions()) != 1 {
 			t.Errorf("handled %s", d.Event)
 		}
-		e := d.Verified.Encryption
+		e := d.Encryption
 		if e == nil || e.OpenedWith != s.KeyID() || !slices.Equal(e.Fields, fields) || s.Decrypted.Load() != 1 {
 			t.Errorf("%+v, %d keys decrypted", e, s.Decrypted.Load())
 		}
@@ -189,8 +189,8 @@ func TestQuarantinedStaysEncrypted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := w.opts.Decrypter
-	w.opts.Decrypter = d
+	good := w.policy.Decrypter
+	w.policy.Decrypter = d
 	released := -1
 	w.opts.Quarantine = consumer.QuarantineFunc(func(ctx context.Context, r consumer.Record) error {
 		released = w.store.releases
@@ -203,7 +203,7 @@ func TestQuarantinedStaysEncrypted(t *testing.T) {
 	if rec := w.bin.records[0]; !bytes.Equal(rec.Message.Body, doc) || bytes.Contains(rec.Message.Body, []byte(`"pen"`)) {
 		t.Errorf("in quarantine: %s", rec.Message.Body)
 	}
-	w.opts.Decrypter = good
+	w.policy.Decrypter = good
 	w.want(w.bin.records[0].Message.Body, consumer.Handled, "")
 	if right.Decrypted.Load() != 1 {
 		t.Errorf("%d keys decrypted", right.Decrypted.Load())
@@ -237,7 +237,7 @@ func TestFrozenWhileDecrypting(t *testing.T) {
 	s := w.keepSecrets()
 	doc := w.event("1")
 	s.Fail = func(context.Context, string) error {
-		w.clock.Advance(consumer.DefaultMaxAge + time.Hour)
+		w.clock.Advance(envelope.DefaultMaxAge + time.Hour)
 		return nil
 	}
 	w.want(doc, consumer.Quarantined, envelope.ReasonExpired)
@@ -256,10 +256,10 @@ func TestFrozenWhileDecrypting(t *testing.T) {
 		}
 		return nil
 	}
-	w.opts.Decrypter, _ = envelope.NewDecrypter(envelope.DecryptWith{Services: []keys.ServiceIdentity{s}})
-	other := w.opts
+	w.policy.Decrypter, _ = envelope.NewDecrypter(envelope.DecryptWith{Services: []keys.ServiceIdentity{s}})
+	other := w.policy
 	other.Decrypter, _ = envelope.NewDecrypter(envelope.DecryptWith{Services: []keys.ServiceIdentity{s}})
-	c, err := consumer.New("test", &w.trust, w.store, &other)
+	c, err := consumer.New("test", &w.trust, w.store, &other, &w.opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,15 +273,15 @@ func TestFrozenWhileDecrypting(t *testing.T) {
 // What a consumer could never handle is refused at the start.
 func TestSecretOptions(t *testing.T) {
 	w := newWorld(t)
-	w.opts.RequireEncrypted = true
-	_, err := consumer.New("test", &w.trust, w.store, &w.opts)
+	w.policy.RequireEncrypted = true
+	_, err := consumer.New("test", &w.trust, w.store, &w.policy, &w.opts)
 	if err == nil || !strings.Contains(err.Error(), "no Decrypter") {
 		t.Errorf("got %v", err)
 	}
-	w.opts.RequireEncrypted = false
+	w.policy.RequireEncrypted = false
 	w.keepSecrets()
-	w.opts.RequireEncryptedFields = []string{"amount"}
-	_, err = consumer.New("test", &w.trust, w.store, &w.opts)
+	w.policy.RequireEncryptedFields = []string{"amount"}
+	_, err = consumer.New("test", &w.trust, w.store, &w.policy, &w.opts)
 	if err == nil || !strings.Contains(err.Error(), "RequireEncryptedFields") {
 		t.Errorf("got %v", err)
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/keystest"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -39,10 +40,11 @@ type world struct {
 	*testing.T
 	clock   *replaytest.Clock
 	signers map[string]*keys.LocalSigner // by producer
-	keys    []*keys.Key
+	keys    []*trust.Key
 	trust   source1
 	store   *faultyStore
 	bin     *bin
+	policy  envelope.Policy
 	opts    consumer.Options
 	handled []consumer.Delivery[[]byte]
 	fail    error // what the handler returns
@@ -53,20 +55,23 @@ type world struct {
 	service *keystest.Service   // the consumer's key, once there are secrets
 }
 
-// source1 is a keys.Source of one bundle, or of an error.
+// source1 is a trust.Source of one bundle, or of an error.
 type source1 struct {
-	bundle *keys.Bundle
+	bundle *trust.Bundle
 	err    error
 }
 
-func (s *source1) Bundle(context.Context) (*keys.Bundle, error) { return s.bundle, s.err }
+func (s *source1) Bundle(context.Context) (*trust.Bundle, error) { return s.bundle, s.err }
 
 // bin is a quarantine that keeps its records in memory, or fails.
 type bin struct {
 	mu      sync.Mutex
 	records []consumer.Record
 	err     error
+	keys    consumer.QuarantineKeys // zero = no record is reopened
 }
+
+func (b *bin) Keys() consumer.QuarantineKeys { return b.keys }
 
 func (b *bin) Put(_ context.Context, r consumer.Record) error {
 	b.mu.Lock()
@@ -140,12 +145,10 @@ func newWorld(t *testing.T) *world {
 	w := &world{T: t, clock: replaytest.NewClock(start), signers: map[string]*keys.LocalSigner{}, bin: &bin{}}
 	w.enrol("orders", "https://orders.example/*")
 	w.enrol("billing", "https://billing.example/*")
-	w.publish(keys.BundleOptions{})
+	w.publish(trust.BundleOptions{})
 	w.store = &faultyStore{Store: replay.NewMemory(&replay.MemoryOptions{Now: w.clock.Now})}
-	w.opts = consumer.Options{
-		Sources: []string{"https://orders.example/*", "https://billing.example/*"}, Quarantine: w.bin,
-		Logger: slog.New(slog.DiscardHandler), Now: w.clock.Now,
-	}
+	w.policy = envelope.Policy{Sources: []string{"https://orders.example/*", "https://billing.example/*"}, Now: w.clock.Now}
+	w.opts = consumer.Options{Quarantine: w.bin, Logger: slog.New(slog.DiscardHandler)}
 	return w
 }
 
@@ -156,15 +159,15 @@ func (w *world) enrol(producer, pattern string) {
 		w.Fatal(err)
 	}
 	w.signers[producer] = signer
-	w.keys = append(w.keys, &keys.Key{
+	w.keys = append(w.keys, &trust.Key{
 		Verifier: signer.Verifier(), Producer: producer, Sources: []string{pattern}, Types: []string{"com.example.*"},
 	})
 }
 
 // publish makes the bundle anew, after a test changed a key.
-func (w *world) publish(opts keys.BundleOptions) {
+func (w *world) publish(opts trust.BundleOptions) {
 	w.Helper()
-	bundle, err := keys.NewBundle(opts, w.keys...)
+	bundle, err := trust.NewBundle(opts, w.keys...)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -219,7 +222,7 @@ func (w *world) event(id string) []byte {
 
 func (w *world) consumer() *consumer.Consumer {
 	w.Helper()
-	c, err := consumer.New("test", &w.trust, w.store, &w.opts)
+	c, err := consumer.New("test", &w.trust, w.store, &w.policy, &w.opts)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -246,8 +249,8 @@ func (w *world) want(body []byte, outcome consumer.Outcome, reason envelope.Reas
 
 func (w *world) check(r consumer.Result, err error, outcome consumer.Outcome, reason envelope.Reason) {
 	w.Helper()
-	if r.Outcome != outcome || r.Reason != reason {
-		w.Fatalf("%s, reason %q, want %s, reason %q (error: %v)", r.Outcome, r.Reason, outcome, reason, err)
+	if r.Outcome != outcome || r.Reason() != reason {
+		w.Fatalf("%s, reason %q, want %s, reason %q (error: %v)", r.Outcome, r.Reason(), outcome, reason, err)
 	}
 	if (err != nil) != (outcome == consumer.Retry) {
 		w.Fatalf("%s with error %v", outcome, err)

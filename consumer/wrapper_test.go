@@ -10,7 +10,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // inSNS is what SNS makes of a message without raw message delivery.
@@ -31,7 +31,7 @@ const ours = "111111111111"
 // bound binds the key of orders to an account.
 func (w *world) bound() {
 	w.keys[0].Accounts = []string{ours}
-	w.publish(keys.BundleOptions{})
+	w.publish(trust.BundleOptions{})
 }
 
 // The account in a wrapper counts only if the consumer's options name that very wrapper. The message stays in
@@ -63,7 +63,7 @@ func TestWrappedAccount(t *testing.T) {
 	stated.Account = ours
 	w.wantMessage(stated, consumer.Handled, "")
 	w.opts.Wrapper = "nonsense"
-	if _, err := consumer.New("test", &w.trust, w.store, &w.opts); err == nil {
+	if _, err := consumer.New("test", &w.trust, w.store, &w.policy, &w.opts); err == nil {
 		t.Error("an unknown wrapper")
 	}
 }
@@ -97,22 +97,22 @@ func TestWrappedReplayName(t *testing.T) {
 	}
 }
 
-// For UnsafeObserve, source and detail-type in a wrapper count only with its name.
-func TestWrappedObserve(t *testing.T) {
+// For UnsafeMigration, source and detail-type in a wrapper count only with its name.
+func TestWrappedMigration(t *testing.T) {
 	w := newWorld(t)
-	seen := observed(w, new(error))
+	seen := migrates(w, new(error))
 	legacy := fmt.Appendf(nil, `{"source":"legacy.orders","detail-type":%q,"account":"1","detail":{"a":1}}`, typ)
-	legacy = bytes.Replace(legacy, []byte("legacy.orders"), []byte(w.opts.UnsafeObserve[0].Source), 1)
-	w.wantMessage(consumer.Message{Body: legacy, Format: consumer.EventBridge}, consumer.Observed, envelope.ReasonUnsigned)
+	legacy = bytes.Replace(legacy, []byte("legacy.orders"), []byte(w.opts.UnsafeMigration[0].Source), 1)
+	w.wantMessage(consumer.Message{Body: legacy, Format: consumer.EventBridge}, consumer.Migrating, envelope.ReasonUnsigned)
 	msg := wrapped(inSNS(legacy))
 	w.wantMessage(msg, consumer.Quarantined, envelope.ReasonUnsigned)
 	if len(*seen) != 1 {
-		t.Fatalf("%d were observed", len(*seen))
+		t.Fatalf("Handle was called %d times", len(*seen))
 	}
 	w.opts.Wrapper = consumer.WrapperSNS
-	w.wantMessage(msg, consumer.Observed, envelope.ReasonUnsigned)
+	w.wantMessage(msg, consumer.Migrating, envelope.ReasonUnsigned)
 	if o := (*seen)[1]; !bytes.Equal(o.Message.Body, msg.Body) {
-		t.Errorf("observed %s", o.Message.Body)
+		t.Errorf("its Handle got %s", o.Message.Body)
 	}
 }
 

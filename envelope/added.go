@@ -13,15 +13,17 @@ import (
 	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
-// MaxIgnoreMembers bounds OpenOptions.IgnoreMembers: each is compared with every member of a detail.
+// MaxIgnoreMembers bounds Policy.IgnoreMembers: each is compared with every member of a detail.
 const MaxIgnoreMembers = 16
 
 // maxReported is how many names of ignored members an Opened reports: they are an attacker's text.
 const maxReported = 8
 
-// DefaultIgnoreMembers is what OpenOptions.IgnoreMembers is where it is nil: the member that Datadog's
+// DefaultIgnoreMembers is what Policy.IgnoreMembers is where it is nil: the member that Datadog's
 // instrumentation of the AWS SDKs adds to the detail of every PutEvents entry.
-func DefaultIgnoreMembers() []string { return []string{"_datadog"} }
+func DefaultIgnoreMembers() []string { return slices.Clone(defaultIgnoreMembers) }
+
+var defaultIgnoreMembers = []string{"_datadog"}
 
 // CheckIgnoreMembers is an error if a list of IgnoreMembers is too long, or names what no hop can add to a
 // detail: whoever takes such options refuses them at the start.
@@ -38,14 +40,6 @@ func CheckIgnoreMembers(names []string) error {
 		}
 	}
 	return nil
-}
-
-// ignoreMembers is the list to open with.
-func (o *OpenOptions) ignoreMembers() []string {
-	if o.IgnoreMembers == nil {
-		return DefaultIgnoreMembers()
-	}
-	return o.IgnoreMembers
 }
 
 // ReportedMembers is names of members as Opened.Ignored has them, harmless to show: at most 8, cut, and with

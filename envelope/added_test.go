@@ -10,7 +10,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // hopNames are names of members that a hop may add: what tracers use, and what looks like a part of an event.
@@ -62,7 +62,7 @@ func TestHopMembers(t *testing.T) {
 
 // checkHop adds the member in front of all others, at the top of the event: no other place is read in another
 // way.
-func checkHop(t *testing.T, where string, v *victim, trust keys.Source, plain *envelope.Opened, name, value string) {
+func checkHop(t *testing.T, where string, v *victim, trust trust.Source, plain *envelope.Opened, name, value string) {
 	t.Helper()
 	tree := v.tree.clone()
 	top := tree
@@ -113,7 +113,7 @@ func TestIgnoredAreReported(t *testing.T) {
 		}
 		return o
 	}
-	opened, err := envelope.Open(t.Context(), seal(p), trust, &envelope.OpenOptions{Now: fixed(vectorNow)})
+	opened, err := envelope.Open(t.Context(), seal(p), trust, &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestIgnoredAreReported(t *testing.T) {
 	if !slices.Equal(opened.Ignored, want) {
 		t.Errorf("got  %q\nwant %q", opened.Ignored, want)
 	}
-	opened, err = envelope.Open(t.Context(), seal(order("orders")), trust, &envelope.OpenOptions{Now: fixed(vectorNow)})
+	opened, err = envelope.Open(t.Context(), seal(order("orders")), trust, &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked})
 	if err != nil || opened.Ignored != nil {
 		t.Errorf("nothing was added: %q, %v", opened.Ignored, err)
 	}
@@ -153,7 +153,7 @@ func TestModifiedNamesWhatWasAdded(t *testing.T) {
 			if test.name == "listed by an unusual name" {
 				doc = []byte(strings.Replace(string(embeddedWith(`,"hop":1`)), `"total":12.5`, `"total":13`, 1))
 			}
-			_, err := envelope.OpenEventBridge(t.Context(), doc, bundleOf(t, "orders"), &envelope.OpenOptions{Now: fixed(vectorNow), IgnoreMembers: test.ignore})
+			_, err := openEventBridge(t.Context(), doc, bundleOf(t, "orders"), &envelope.Policy{Now: fixed(vectorNow), IgnoreMembers: test.ignore, Unsafe: unchecked})
 			e, _ := err.(*envelope.Error)
 			if e == nil || e.Reason != envelope.ReasonModified || e.Cause != "the data or a core attribute is not what was signed"+test.cause || !strings.Contains(e.Fix(), test.fix) {
 				t.Errorf("got %v, fix %q", err, e.Fix())
@@ -164,7 +164,7 @@ func TestModifiedNamesWhatWasAdded(t *testing.T) {
 
 // What is left out of a detail is reported, too.
 func TestEmbeddedIgnored(t *testing.T) {
-	opened, err := envelope.OpenEventBridge(t.Context(), embeddedWith(`,"_datadog":`+tracer), bundleOf(t, "orders"), &envelope.OpenOptions{Now: fixed(vectorNow)})
+	opened, err := openEventBridge(t.Context(), embeddedWith(`,"_datadog":`+tracer), bundleOf(t, "orders"), &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked})
 	if err != nil || !slices.Equal(opened.Ignored, []string{"_datadog"}) || strings.Contains(string(opened.JSON()), "datadog") {
 		t.Fatalf("%v, %+v", err, opened)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // benchmarkEvent is an event as producers make them, with about size bytes of canonical JSON data.
@@ -155,20 +156,24 @@ func benchmarkSealed(b testing.TB, signer *keys.LocalSigner, ev event.Event) *en
 	return sealed
 }
 
-func benchmarkTrust(b testing.TB, signer *keys.LocalSigner) (keys.Source, *envelope.OpenOptions) {
+func benchmarkTrust(b testing.TB, signer *keys.LocalSigner) (trust.Source, *envelope.Policy) {
 	b.Helper()
-	opts := &envelope.OpenOptions{Audience: "central", MaxAge: 5 * time.Minute, Sources: []string{"https://orders.example/*"}, Now: fixedNow}
+	opts := &envelope.Policy{Audience: "central", MaxAge: 5 * time.Minute, Sources: []string{"https://orders.example/*"}, Now: fixedNow}
 	return trusting(b, keyOf(signer, "https://orders.example/*")), opts
 }
 
-// The budget of allocations per Open, for the event that the benchmarks open.
+// The budget of allocations per Open of an Opener, for the event that the benchmarks open.
 func TestOpenAllocations(t *testing.T) {
 	const budget = 20
 	signer := cast["orders"]
 	sealed := benchmarkSealed(t, signer, benchmarkEvent(t, 1<<10))
 	trust, opts := benchmarkTrust(t, signer)
+	opener, err := envelope.NewOpener(trust, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if got := testing.AllocsPerRun(200, func() {
-		if _, err := envelope.Open(t.Context(), sealed.JSON(), trust, opts); err != nil {
+		if _, err := opener.Open(t.Context(), envelope.Received{Body: sealed.JSON()}, envelope.Step{}); err != nil {
 			t.Fatal(err)
 		}
 	}); got > budget {

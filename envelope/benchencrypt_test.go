@@ -6,6 +6,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/session"
 )
 
 // What encrypting adds to Seal and to Open, with the content key at hand: plain and encrypted in turns.
@@ -70,7 +71,7 @@ func added[T any](b *testing.B, do func(T), plain, secret T) {
 // What a session key adds, with its statement known: the plain one and the delegated one in turns.
 func BenchmarkDelegatedOpen(b *testing.B) {
 	root := cast["es256"]
-	session, err := keys.Delegate(b.Context(), root, keys.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"*"}}, time.Hour, &keys.DelegateOptions{Now: fixedNow})
+	session, err := session.Delegate(b.Context(), root, session.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"*"}}, time.Hour, &session.Options{Now: fixedNow})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // MaxUnwrappedAge is how long an opener uses a content key that it has decrypted, before it decrypts it
@@ -134,7 +135,7 @@ type unlocking struct {
 	source    string
 	producer  string
 	entries   []jwe.WrappedKey
-	bundle    *keys.Bundle // that the event was judged by; says which of our keys are revoked
+	bundle    *trust.Bundle // that the event was judged by; says which of our keys are revoked
 	now       time.Time
 	committed bool                        // the event says which content key it is under
 	try       func(*jwe.ContentKey) error // decrypts with what may be the key
@@ -168,7 +169,8 @@ func (u *unlocking) unlock(ctx context.Context) (identity string, verdict *Error
 	for wrong := range mostAnswers { // first all of them once, then again those of which the answer was wrong
 		for i := range u.candidates {
 			w := &u.candidates[i]
-			if w.tried || w.wrong != wrong || u.isDown(w) || !u.pay(w) {
+			isDown := func(other unwrapping) bool { return other.failed && other.name == w.name }
+			if w.tried || w.wrong != wrong || slices.ContainsFunc(u.candidates, isDown) || !u.pay(w) {
 				continue
 			}
 			k, err := u.unwrap(ctx, w, u.now)
@@ -199,11 +201,6 @@ func (u *unlocking) pay(w *unwrapping) bool {
 	return true
 }
 
-// isDown reports whether what is to decrypt w could not be asked a moment ago.
-func (u *unlocking) isDown(w *unwrapping) bool {
-	return slices.ContainsFunc(u.candidates, func(v unwrapping) bool { return v.failed && v.name == w.name })
-}
-
 // attempt decrypts with k and gives it back. It is over when k is the right key. Only then is k kept: a
 // service that answers with another key than the event commits to is asked once more, and after that it
 // counts as one that did not answer.
@@ -213,7 +210,9 @@ func (u *unlocking) attempt(w *unwrapping, k *unwrapped) (over bool, verdict *Er
 	if err == nil {
 		err = u.try(k.key)
 	}
-	switch isOther := u.isOther(err); {
+	// Without a commitment, only the authentication of the data tells that the key is another one.
+	isOther := errors.Is(err, jwe.ErrCommitment) || !u.committed && errors.Is(err, jwe.ErrDecrypt)
+	switch {
 	case k.fault != nil || isOther && w.service != nil: // what a key agreement has opened is what was encrypted
 		u.evict(w.id, k)
 		w.wrong++
@@ -234,12 +233,6 @@ func (u *unlocking) attempt(w *unwrapping, k *unwrapped) (over bool, verdict *Er
 	return false, nil
 }
 
-// isOther reports whether an error of try says that the key is another one than that of the event. Without a
-// commitment only the authentication of the data tells.
-func (u *unlocking) isOther(err error) bool {
-	return errors.Is(err, jwe.ErrCommitment) || !u.committed && errors.Is(err, jwe.ErrDecrypt)
-}
-
 // wrongAnswer is the error of a service that has answered with something that cannot be the content key of
 // the event. Either the service is wrong, which may pass, or what the producer signed is.
 func (w *unwrapping) wrongAnswer(err error) error {
@@ -251,87 +244,62 @@ func (w *unwrapping) wrongAnswer(err error) error {
 	}
 }
 
-// findCandidates lists what may be tried, in the order of unlock.
+// findCandidates lists what may be tried, in the order of unlock: private keys that the entries name, key
+// management services, then the other private keys.
 func (u *unlocking) findCandidates() {
 	var identities []keys.Identity
 	if u.with.Identities != nil {
 		identities = u.with.Identities.Identities(u.now)
 	}
-	for at, identity := range identities {
-		u.addNamed(identity, at)
-	}
+	u.addIdentities(identities, true)
 	for at, service := range u.with.Services {
-		u.addService(service, at)
+		for i := range u.entries {
+			if e := &u.entries[i]; e.Alg == jwe.AlgAWSKMS && service.Takes(e.KeyID) {
+				u.named = true
+				name := "service " + strconv.Itoa(at)
+				u.add(unwrapping{entry: e, identity: service.KeyID(), service: service, remote: true, name: name})
+			}
+		}
+	}
+	u.addIdentities(identities, false)
+}
+
+// addIdentities adds the entries that name an identity, or those on its curve that name none: other libraries
+// may leave the key ID out. Only a *keys.LocalIdentity is known to ask nobody: any other one costs a call.
+func (u *unlocking) addIdentities(identities []keys.Identity, named bool) {
+	if !named && !slices.ContainsFunc(u.entries, func(e jwe.WrappedKey) bool { return e.Alg == jwe.AlgECDH && e.KeyID == "" }) {
+		return
 	}
 	for at, identity := range identities {
-		u.addUnnamed(identity, at)
-	}
-}
-
-// addNamed adds the entries with the identity's key ID.
-func (u *unlocking) addNamed(identity keys.Identity, at int) {
-	if identity == nil {
-		return
-	}
-	id := identity.Recipient().KeyID()
-	for i := range u.entries {
-		e := &u.entries[i]
-		switch {
-		case e.Alg != jwe.AlgECDH || e.KeyID != id:
-		case !u.allows(id):
-			u.withdrawn = id
-		default:
-			u.named = true
-			u.addIdentity(unwrapping{entry: e, identity: id, local: identity}, at)
+		if identity == nil {
+			continue
+		}
+		id := identity.Recipient().KeyID()
+		w := unwrapping{identity: id, local: identity, name: "identity " + id}
+		if _, isLocal := identity.(*keys.LocalIdentity); !isLocal {
+			w.remote, w.name = true, "remote identity "+strconv.Itoa(at)+" "+id
+		}
+		isFor := func(e *jwe.WrappedKey) bool { return e.Alg == jwe.AlgECDH && e.KeyID == id }
+		if !named {
+			agreeing, err := w.agreeing()
+			if err != nil {
+				continue
+			}
+			isFor = func(e *jwe.WrappedKey) bool { return e.KeyID == "" && agreeing.Takes(e) }
+		}
+		for i := range u.entries {
+			e := &u.entries[i]
+			switch {
+			case !isFor(e):
+			case !u.allows(id):
+				u.withdrawn = id
+			default:
+				u.named = u.named || named
+				w.entry = e
+				u.add(w)
+			}
 		}
 	}
-}
-
-// addService adds the entries for the service.
-func (u *unlocking) addService(service keys.ServiceIdentity, at int) {
-	for i := range u.entries {
-		if e := &u.entries[i]; e.Alg == jwe.AlgAWSKMS && service.Takes(e.KeyID) {
-			u.named = true
-			name := "service " + strconv.Itoa(at)
-			u.add(unwrapping{entry: e, identity: service.KeyID(), service: service, remote: true, name: name})
-		}
-	}
-}
-
-// addUnnamed adds the entries on the identity's curve that name nobody: other libraries may leave the key ID
-// out.
-func (u *unlocking) addUnnamed(identity keys.Identity, at int) {
-	if identity == nil || !slices.ContainsFunc(u.entries, func(e jwe.WrappedKey) bool { return e.Alg == jwe.AlgECDH && e.KeyID == "" }) {
-		return
-	}
-	id := identity.Recipient().KeyID()
-	w := unwrapping{identity: id, local: identity}
-	agreeing, err := w.agreeing()
-	if err != nil {
-		return
-	}
-	for i := range u.entries {
-		e := &u.entries[i]
-		switch {
-		case e.KeyID != "" || !agreeing.Takes(e):
-		case !u.allows(id):
-			u.withdrawn = id
-		default:
-			w.entry = e
-			u.addIdentity(w, at)
-		}
-	}
-}
-
-// addIdentity adds a try with an identity. Only a *keys.LocalIdentity is known to ask nobody: any other one
-// costs a call.
-func (u *unlocking) addIdentity(w unwrapping, at int) {
-	_, isLocal := w.local.(*keys.LocalIdentity)
-	w.remote, w.name = !isLocal, "identity "+w.identity
-	if w.remote {
-		w.name = "remote identity " + strconv.Itoa(at) + " " + w.identity
-	}
-	u.add(w)
 }
 
 // add adds a candidate, if the budget of the event has room for it.
@@ -346,18 +314,13 @@ func (u *unlocking) add(w unwrapping) {
 	}
 	*count++
 	w.producer, w.source = u.producer, u.source
-	w.id = w.hash()
-	u.candidates = append(u.candidates, w)
-}
-
-// hash is what a cache looks the result up by.
-func (w *unwrapping) hash() unwrapID {
 	entry := w.entry.Digest()
 	b := make([]byte, 0, 512)
 	for _, part := range [...]string{w.name, w.identity, w.producer, w.source} {
 		b = appendPrefixed(b, part)
 	}
-	return sha256.Sum256(append(b, entry[:]...))
+	w.id = sha256.Sum256(append(b, entry[:]...))
+	u.candidates = append(u.candidates, w)
 }
 
 // allows is false of a key of ours that the bundle says is revoked or expired. What it has opened is then
@@ -366,33 +329,34 @@ func (u *unlocking) allows(keyID string) bool {
 	if u.with.UnsafeRevoked || u.bundle == nil {
 		return true
 	}
-	k := u.bundle.EncryptionKey(keyID)
-	if k == nil {
+	k := u.bundle.Key(keyID)
+	if k == nil || k.Recipient == nil {
 		return true
 	}
 	if s := k.StateAt(u.now); s != keys.StateRevoked && s != keys.StateExpired {
 		return true
 	}
-	u.forgetIdentity(keyID)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.keys.removeIf(func(k *unwrapped) bool { return k.identity == keyID })
 	return false
 }
 
-// note keeps the error that says most: an outage first, as what could not be asked might have said yes; then
-// whatever says more than that key and entry do not fit.
+// note keeps the error that says most: an outage first, since the service that could not be asked might have
+// opened the data; then any error that says more than that key and entry do not fit.
 func (u *unlocking) note(err error) {
+	weight := func(err error) int {
+		switch {
+		case isOutage(err):
+			return 2
+		case jwe.IsForAnother(err):
+			return 0
+		}
+		return 1
+	}
 	if err != nil && (u.failed == nil || weight(err) > weight(u.failed)) {
 		u.failed = err
 	}
-}
-
-func weight(err error) int {
-	switch {
-	case isOutage(err):
-		return 2
-	case jwe.IsForAnother(err):
-		return 0
-	}
-	return 1
 }
 
 // isOutage reports whether the error says nothing of the event. One of an identity says something only if it
@@ -446,7 +410,9 @@ func recipientsText(entries []jwe.WrappedKey) string {
 func (d *Decrypter) cached(id unwrapID, now time.Time) *unwrapped {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.sweep(now)
+	for len(d.keys.order) > 0 && !d.keys.order[0].value.livesAt(now) { // too old, or of the future, as when the clock was set back
+		d.keys.remove(d.keys.order[0])
+	}
 	item := d.keys.items[id]
 	if item == nil || !item.value.livesAt(now) {
 		return nil
@@ -480,10 +446,14 @@ func (d *Decrypter) evict(id unwrapID, k *unwrapped) {
 }
 
 // unwrap is the content key of w, for the caller to give back. One caller decrypts it for all who want it at
-// the time.
+// the time. A service that could not be asked a moment ago is not asked for each event of a batch.
 func (d *Decrypter) unwrap(ctx context.Context, w *unwrapping, now time.Time) (k *unwrapped, err error) {
-	if err := d.restingService(w, now); err != nil {
-		return nil, err
+	use := serviceUse{w.name, w.producer, w.source}
+	d.mu.Lock()
+	down, isDown := d.down[use]
+	d.mu.Unlock()
+	if isDown && w.remote && now.Sub(down.since).Abs() < restAfterError {
+		return nil, down.err
 	}
 	own := *w
 	entry := w.entry.Clone() // the call may go on when the caller, whose memory it is in, has left
@@ -493,38 +463,16 @@ func (d *Decrypter) unwrap(ctx context.Context, w *unwrapping, now time.Time) (k
 		got.use()
 		k = got
 	})
-	if err != nil {
-		d.noteService(ctx, w, err, now)
-		return nil, err
-	}
-	return k, nil
-}
-
-// asks is what w asks, and for whom.
-func (w *unwrapping) asks() serviceUse { return serviceUse{w.name, w.producer, w.source} }
-
-// restingService is the error with which the service of w could not be asked a moment ago, for the same
-// producer and source.
-func (d *Decrypter) restingService(w *unwrapping, now time.Time) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if r, ok := d.down[w.asks()]; ok && w.remote && now.Sub(r.since).Abs() < restAfterError {
-		return r.err
-	}
-	return nil
-}
-
-// noteService notes that a service could not be asked, so that it is not asked for each event of a batch.
-func (d *Decrypter) noteService(ctx context.Context, w *unwrapping, err error, now time.Time) {
-	if !w.remote || ctx.Err() != nil || !isOutage(err) {
-		return
+	if err == nil || !w.remote || ctx.Err() != nil || !isOutage(err) {
+		return k, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.down == nil || len(d.down) >= maxRests {
 		d.down = make(map[serviceUse]rest)
 	}
-	d.down[w.asks()] = rest{err, now.Round(0)}
+	d.down[use] = rest{err, now.Round(0)}
+	return nil, err
 }
 
 // fetch decrypts the content key of w. An answer that cannot be right is one, too: all who wait are to know
@@ -557,7 +505,11 @@ func (w *unwrapping) isWrong(err error) bool {
 
 func (w *unwrapping) decrypt(ctx context.Context) (*jwe.ContentKey, error) {
 	if w.service == nil {
-		return w.agree(ctx)
+		identity, err := w.agreeing()
+		if err != nil {
+			return nil, err
+		}
+		return identity.Unwrap(ctx, w.entry)
 	}
 	secret, err := w.service.DecryptKey(ctx, w.source, w.entry.KeyID, w.entry.EncryptedKey)
 	defer clear(secret)
@@ -567,14 +519,6 @@ func (w *unwrapping) decrypt(ctx context.Context) (*jwe.ContentKey, error) {
 	return jwe.ContentKeyFrom(secret)
 }
 
-func (w *unwrapping) agree(ctx context.Context) (*jwe.ContentKey, error) {
-	identity, err := w.agreeing()
-	if err != nil {
-		return nil, err
-	}
-	return identity.Unwrap(ctx, w.entry)
-}
-
 func (w *unwrapping) agreeing() (*jwe.ECDHIdentity, error) {
 	r := w.local.Recipient()
 	return jwe.NewRemoteIdentity(r.KeyID(), r.PublicKey().Curve(), func(ctx context.Context, epk *ecdh.PublicKey) ([]byte, error) {
@@ -582,21 +526,7 @@ func (w *unwrapping) agreeing() (*jwe.ECDHIdentity, error) {
 	})
 }
 
-// sweep drops what is too old, and what is from the future, as when the clock was set back.
-func (d *Decrypter) sweep(now time.Time) {
-	for len(d.keys.order) > 0 && !d.keys.order[0].value.livesAt(now) {
-		d.keys.remove(d.keys.order[0])
-	}
-}
-
 func (k *unwrapped) livesAt(now time.Time) bool {
 	age := now.Sub(k.born)
 	return -clockTolerance <= age && age < MaxUnwrappedAge
-}
-
-// forgetIdentity drops what that identity has decrypted.
-func (d *Decrypter) forgetIdentity(keyID string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.keys.removeIf(func(k *unwrapped) bool { return k.identity == keyID })
 }

@@ -16,10 +16,11 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/keystest"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 func (c *confidential) open(doc []byte, d *envelope.Decrypter, now func() time.Time) (*envelope.Opened, error) {
-	return envelope.Open(c.t.Context(), doc, c.trust, &envelope.OpenOptions{Now: now, Decrypter: d})
+	return envelope.Open(c.t.Context(), doc, c.trust, &envelope.Policy{Now: now, Decrypter: d, Unsafe: unchecked})
 }
 
 // A consumer process decrypts each content key once in 15 minutes, whatever comes in between; another source
@@ -60,25 +61,25 @@ func TestCallsWhenOpening(t *testing.T) {
 func TestRevokedIdentity(t *testing.T) {
 	c := newConfidential(t)
 	sealed := c.seal(secretEvent(`{"a":1}`), envelope.SealOptions{Encrypt: c.encryptTo(envelope.EncryptTo{Recipients: []*keys.Recipient{c.x25519.Recipient()}})}).JSON()
-	list := func(k keys.EncryptionKey) *keys.Bundle {
+	list := func(k trust.Key) *trust.Bundle {
 		k.Recipient, k.Consumer = c.x25519.Recipient(), "billing"
-		b, err := keys.NewBundle(keys.BundleOptions{EncryptionKeys: []*keys.EncryptionKey{&k}}, keyOf(c.signer, "https://orders.example/*"))
+		b, err := trust.NewBundle(trust.BundleOptions{}, &k, keyOf(c.signer, "https://orders.example/*"))
 		check(t, err)
 		return b
 	}
-	retired := list(keys.EncryptionKey{Schedule: keys.Schedule{Retired: testNow.Add(-time.Hour)}})
-	expired := list(keys.EncryptionKey{Schedule: keys.Schedule{Expired: testNow}})
-	revoked := list(keys.EncryptionKey{Revoked: &keys.Revocation{At: testNow, Reason: "stolen"}})
+	retired := list(trust.Key{Schedule: keys.Schedule{Retired: testNow.Add(-time.Hour)}})
+	expired := list(trust.Key{Schedule: keys.Schedule{Expired: testNow}})
+	revoked := list(trust.Key{Revoked: &trust.Revocation{At: testNow, Reason: "stolen"}})
 	d := c.decrypter(c.x25519)
 	lax := c.decryptWith(envelope.DecryptWith{Identities: keys.OpenWith(c.x25519), UnsafeRevoked: true})
 	for _, test := range []struct {
-		trust *keys.Bundle
+		trust *trust.Bundle
 		d     *envelope.Decrypter
 		want  envelope.Reason
 	}{
 		{retired, d, ""}, {expired, d, envelope.ReasonNotARecipient}, {c.trust, d, ""}, {revoked, d, envelope.ReasonNotARecipient}, {revoked, lax, ""},
 	} {
-		_, err := envelope.Open(t.Context(), sealed, test.trust, &envelope.OpenOptions{Now: fixedNow, Decrypter: test.d})
+		_, err := envelope.Open(t.Context(), sealed, test.trust, &envelope.Policy{Now: fixedNow, Decrypter: test.d, Unsafe: unchecked})
 		wantReason(t, err, test.want)
 		if test.want != "" && !strings.Contains(err.Error(), "revoked or expired") {
 			t.Errorf("got %v", err)
@@ -128,7 +129,7 @@ func TestKeepEncrypted(t *testing.T) {
 	c := newConfidential(t)
 	for _, fields := range [][]string{nil, {"/a"}} {
 		sealed := c.seal(secretEvent(`{"a":1,"b":2}`), envelope.SealOptions{Encrypt: c.encrypter(), EncryptFields: fields}).JSON()
-		kept, err := envelope.Open(t.Context(), sealed, c.trust, &envelope.OpenOptions{Now: fixedNow, KeepEncrypted: true})
+		kept, err := openKept(t, sealed, c.trust, &envelope.Policy{Now: fixedNow, Unsafe: unchecked})
 		check(t, err)
 		if !kept.IsEncrypted() || strings.Contains(string(kept.Event.Data()), `"a":1`) || len(kept.Encryption.Recipients) != 3 {
 			t.Errorf("kept %s", kept.Event)
@@ -153,22 +154,22 @@ func TestKeepEncrypted(t *testing.T) {
 // more.
 func TestEncryptToConsumers(t *testing.T) {
 	c, clock := newConfidential(t), newClockwork()
-	bundle := func(list ...*keys.EncryptionKey) *keys.Bundle {
-		b, err := keys.NewBundle(keys.BundleOptions{EncryptionKeys: list}, keyOf(c.signer, "https://orders.example/*"))
+	bundle := func(list ...*trust.Key) *trust.Bundle {
+		b, err := trust.NewBundle(trust.BundleOptions{}, append(list, keyOf(c.signer, "https://orders.example/*"))...)
 		check(t, err)
 		return b
 	}
-	key := func(i *keys.LocalIdentity, schedule keys.Schedule) *keys.EncryptionKey {
-		return &keys.EncryptionKey{Recipient: i.Recipient(), Consumer: "billing", Schedule: schedule}
+	key := func(i *keys.LocalIdentity, schedule keys.Schedule) *trust.Key {
+		return &trust.Key{Recipient: i.Recipient(), Consumer: "billing", Schedule: schedule}
 	}
 	stolen := key(c.x25519, keys.Schedule{})
-	stolen.Revoked = &keys.Revocation{At: testNow, Reason: "stolen"}
+	stolen.Revoked = &trust.Revocation{At: testNow, Reason: "stolen"}
 	source := &liveSource{held: bundle(key(c.x25519, keys.Schedule{}), key(c.p256, keys.Schedule{Active: testNow.Add(time.Minute)}))}
 	e := c.encryptTo(envelope.EncryptTo{Consumers: []string{"billing"}, Trust: source})
 	sealed := func() (recipients []string) {
 		t.Helper()
 		s := c.seal(secretEvent(`1`), envelope.SealOptions{Encrypt: e, Now: clock.now})
-		o, err := envelope.Open(t.Context(), s.JSON(), c.trust, &envelope.OpenOptions{Now: clock.now, KeepEncrypted: true})
+		o, err := openKept(t, s.JSON(), c.trust, &envelope.Policy{Now: clock.now, Unsafe: unchecked})
 		check(t, err)
 		return o.Encryption.Recipients
 	}
@@ -187,7 +188,7 @@ func TestEncryptToConsumers(t *testing.T) {
 	wantOnly(sealed(), c.p256)
 	source.held = bundle(stolen)
 	_, err := envelope.Seal(t.Context(), secretEvent(`1`), c.signer, &envelope.SealOptions{Encrypt: e, Now: clock.now})
-	if !errors.Is(err, keys.ErrNoRecipient) {
+	if !errors.Is(err, trust.ErrNoRecipient) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -253,7 +254,7 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 	c := newConfidential(t)
 	e, d := c.encrypter(), c.decrypter(c.x25519)
 	sealed := c.seal(secretEvent(`{"a":"the secret of this event"}`), envelope.SealOptions{Encrypt: e})
-	kept, err := envelope.Open(t.Context(), sealed.JSON(), c.trust, &envelope.OpenOptions{Now: fixedNow, KeepEncrypted: true, Decrypter: d})
+	kept, err := openKept(t, sealed.JSON(), c.trust, &envelope.Policy{Now: fixedNow, Decrypter: d, Unsafe: unchecked})
 	check(t, err)
 	_, err = kept.Decrypt(t.Context(), d)
 	check(t, err)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/session"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // root is a long-term key that counts its signatures, and fails on demand.
@@ -43,7 +45,7 @@ func newRoot(t testing.TB, alg keys.Algorithm) *root {
 	return &root{Signer: testSigner(t, alg, "orders")}
 }
 
-var orderScope = keys.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"}}
+var orderScope = session.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"}}
 
 // clockwork is a clock that tests move.
 type clockwork struct{ nanos atomic.Int64 }
@@ -57,9 +59,9 @@ func newClockwork() *clockwork {
 func (c *clockwork) now() time.Time      { return time.Unix(0, c.nanos.Load()) }
 func (c *clockwork) add(d time.Duration) { c.nanos.Add(int64(d)) }
 
-func delegate(t testing.TB, r keys.Signer, c *clockwork, ttl time.Duration) *keys.Session {
+func delegate(t testing.TB, r keys.Signer, c *clockwork, ttl time.Duration) *session.Session {
 	t.Helper()
-	s, err := keys.Delegate(t.Context(), r, orderScope, ttl, &keys.DelegateOptions{Now: c.now})
+	s, err := session.Delegate(t.Context(), r, orderScope, ttl, &session.Options{Now: c.now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +89,7 @@ func TestDelegate(t *testing.T) {
 				if !slices.Equal(sealed.KeyIDs(), []string{s.KeyID()}) {
 					t.Errorf("signed by %v", sealed.KeyIDs())
 				}
-				opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.OpenOptions{Now: c.now, RequiredAlgorithms: []keys.Algorithm{keys.Ed25519}})
+				opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: c.now, RequiredAlgorithms: []keys.Algorithm{keys.Ed25519}, Unsafe: unchecked})
 				if err != nil || opened.Producer != "orders" || !slices.Equal(opened.KeyIDs, []string{r.Verifier().KeyID()}) {
 					t.Fatalf("opened %+v: %v", opened, err)
 				}
@@ -102,13 +104,13 @@ func TestDelegate(t *testing.T) {
 func TestDelegateRefuses(t *testing.T) {
 	r, c := newRoot(t, keys.Ed25519), newClockwork()
 	s := delegate(t, r, c, time.Hour)
-	many := make([]string, keys.MaxSessionScope+1)
+	many := make([]string, session.MaxPatterns+1)
 	for i := range many {
 		many[i] = fmt.Sprintf("https://orders.example/%d", i)
 	}
 	for name, test := range map[string]struct {
 		root  keys.Signer
-		scope keys.Scope
+		scope session.Scope
 		ttl   time.Duration
 		want  string
 	}{
@@ -117,14 +119,14 @@ func TestDelegateRefuses(t *testing.T) {
 		"too long":    {r, orderScope, time.Hour + time.Second, "lives from 1m0s to 1h0m0s"},
 		"too short":   {r, orderScope, 59 * time.Second, "lives from"},
 		"a fraction":  {r, orderScope, 90*time.Second + 1, "whole seconds"},
-		"no sources":  {r, keys.Scope{Types: []string{"*"}}, time.Hour, "may say nothing"},
-		"no types":    {r, keys.Scope{Sources: []string{"https://orders.example/*"}}, time.Hour, "may say nothing"},
-		"many":        {r, keys.Scope{Sources: many, Types: []string{"*"}}, time.Hour, "1 to 64 sources"},
-		"bad source":  {r, keys.Scope{Sources: []string{"https://*"}, Types: []string{"*"}}, time.Hour, "https://*"},
-		"bad pattern": {r, keys.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"a*"}}, time.Hour, "a*"},
+		"no sources":  {r, session.Scope{Types: []string{"*"}}, time.Hour, "may say nothing"},
+		"no types":    {r, session.Scope{Sources: []string{"https://orders.example/*"}}, time.Hour, "may say nothing"},
+		"many":        {r, session.Scope{Sources: many, Types: []string{"*"}}, time.Hour, "1 to 64 sources"},
+		"bad source":  {r, session.Scope{Sources: []string{"https://*"}, Types: []string{"*"}}, time.Hour, "https://*"},
+		"bad pattern": {r, session.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"a*"}}, time.Hour, "a*"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := keys.Delegate(t.Context(), test.root, test.scope, test.ttl, nil); err == nil || !strings.Contains(err.Error(), test.want) {
+			if _, err := session.Delegate(t.Context(), test.root, test.scope, test.ttl, nil); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})
@@ -151,26 +153,26 @@ func TestDelegatedVerdicts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	good := func() *keys.Key { return keyOf(r, "https://orders.example/*") }
+	good := func() *trust.Key { return keyOf(r, "https://orders.example/*") }
 	revoked, elsewhere, otherType, expired, stranger := good(), good(), good(), good(), keyOf(testSigner(t, keys.ES256, "orders"), "https://orders.example/*")
-	revoked.Revoked = &keys.Revocation{At: testNow, Reason: "stolen"}
+	revoked.Revoked = &trust.Revocation{At: testNow, Reason: "stolen"}
 	elsewhere.Sources = []string{"https://mail.example/*"}
 	otherType.Types = []string{"com.example.invoice"}
 	expired.Schedule.Expired = testNow.Add(-time.Second)
-	withSession, err := keys.NewBundle(keys.BundleOptions{Version: 1, RevokedSessions: []string{s.KeyID()}}, good())
+	withSession, err := trust.NewBundle(trust.BundleOptions{Version: 1, RevokedSessions: []string{s.KeyID()}}, good())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // the second time the statement is known
 		for _, test := range []struct {
-			trust keys.Source
+			trust trust.Source
 			want  envelope.Reason
 		}{
 			{trusting(t, good()), ""}, {trusting(t, revoked), envelope.ReasonRevokedKey}, {withSession, envelope.ReasonRevokedKey},
 			{trusting(t, elsewhere), envelope.ReasonSourceNotAllowed}, {trusting(t, otherType), envelope.ReasonTypeNotAllowed},
 			{trusting(t, expired), envelope.ReasonKeyNotValid}, {trusting(t, stranger), envelope.ReasonUnknownKey},
 		} {
-			_, err := envelope.Open(t.Context(), sealed.JSON(), test.trust, &envelope.OpenOptions{Now: c.now})
+			_, err := envelope.Open(t.Context(), sealed.JSON(), test.trust, &envelope.Policy{Now: c.now, Unsafe: unchecked})
 			wantReason(t, err, test.want)
 		}
 	}
@@ -187,7 +189,7 @@ func TestRootSignsOnceAnHour(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.OpenOptions{Now: c.now, Skew: time.Nanosecond}); err != nil {
+		if _, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: c.now, Skew: time.Nanosecond, Unsafe: unchecked}); err != nil {
 			t.Fatalf("%s: %v", c.now(), err)
 		}
 		sessions[sealed.KeyIDs()[0]] = true
@@ -246,7 +248,7 @@ func TestSessionIsOfTheMoment(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.OpenOptions{Now: c.now}); err != nil || s.KeyID() == first || r.calls.Load() != 2 {
+		if _, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: c.now, Unsafe: unchecked}); err != nil || s.KeyID() == first || r.calls.Load() != 2 {
 			t.Errorf("%s: %v, %d root signatures", jump, err, r.calls.Load())
 		}
 	}
@@ -293,7 +295,7 @@ func TestDelegatedHybrid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts := &envelope.OpenOptions{Now: c.now, RequiredAlgorithms: []keys.Algorithm{keys.Ed25519, keys.MLDSA65}}
+	opts := &envelope.Policy{Now: c.now, RequiredAlgorithms: []keys.Algorithm{keys.Ed25519, keys.MLDSA65}, Unsafe: unchecked}
 	if _, err := envelope.Open(t.Context(), sealed.JSON(), trust, opts); err != nil {
 		t.Error(err)
 	}
@@ -315,7 +317,7 @@ func TestStatementOfAnotherSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	swapped := withDelegation(t, one.JSON(), string(other.Statement()))
-	_, err = envelope.Open(t.Context(), swapped, trust, &envelope.OpenOptions{Now: c.now})
+	_, err = envelope.Open(t.Context(), swapped, trust, &envelope.Policy{Now: c.now, Unsafe: unchecked})
 	wantReason(t, err, envelope.ReasonBadSignature)
 }
 

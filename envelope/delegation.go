@@ -1,16 +1,21 @@
 package envelope
 
 import (
+	"crypto/ed25519"
+	"encoding/base64"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/strictjson"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/session"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // MaxSessionLife is the longest life that a delegation statement may give to a session key.
-const MaxSessionLife = keys.MaxSessionLife
+const MaxSessionLife = session.MaxLife
 
 // statement is what a long-term key says of a session key: until when and for what it may sign.
 type statement struct {
@@ -26,7 +31,7 @@ var errStatement = errors.New("malformed delegation statement")
 
 // openDelegation verifies a delegation under the bundle's keys and returns the statement with the keys
 // that vouch for it. No key with the ID that it names: unknownKey.
-func openDelegation(raw []byte, bundle *keys.Bundle) (*statement, []*keys.Key, error) {
+func openDelegation(raw []byte, bundle *trust.Bundle) (*statement, []*trust.Key, error) {
 	v := vouchers.find(raw)
 	if v == nil {
 		var err error
@@ -38,7 +43,7 @@ func openDelegation(raw []byte, bundle *keys.Bundle) (*statement, []*keys.Key, e
 	if len(known) == 0 {
 		return nil, nil, unknownKey(v.keyID)
 	}
-	var delegators []*keys.Key
+	var delegators []*trust.Key
 	for _, k := range known {
 		if v.isBy(k.Verifier) {
 			delegators = append(delegators, k)
@@ -84,22 +89,30 @@ func parseStatement(doc []byte) (*statement, error) {
 	return st, nil
 }
 
-// readSession reads the session JWK: an Ed25519 key, with the thumbprint members only.
+// readSession reads the session JWK: an Ed25519 key (RFC 8037), with the thumbprint members only.
 func readSession(r *strictjson.Reader) *keys.Verifier {
-	raw := r.Raw()
-	if r.Err() != nil {
-		return nil
+	var kty, crv, x string
+	for obj := r.Object(); r.Member(&obj); {
+		switch string(obj.Name) {
+		case "kty":
+			kty = r.String()
+		case "crv":
+			crv = r.String()
+		case "x":
+			x = r.String()
+		default:
+			r.Fail(errStatement)
+		}
 	}
-	v, err := keys.ParseJWK(raw)
-	if err != nil || v.Algorithm() != keys.Ed25519 {
+	point, err := base64.RawURLEncoding.Strict().DecodeString(x)
+	if err != nil || strings.ContainsAny(x, "\r\n") || kty != "OKP" || crv != "Ed25519" {
 		r.Fail(errStatement)
 		return nil
 	}
-	in := strictjson.NewReader(raw)
-	for obj := in.Object(); in.Member(&obj); in.Skip() {
-		if n := string(obj.Name); n != "crv" && n != "kty" && n != "x" {
-			r.Fail(errStatement)
-		}
+	v, err := keys.NewVerifier(ed25519.PublicKey(point))
+	if err != nil {
+		r.Fail(errStatement)
+		return nil
 	}
 	return v
 }
@@ -116,7 +129,7 @@ func readSeconds(r *strictjson.Reader) time.Time {
 func readScope(r *strictjson.Reader) []string {
 	var list []string
 	for a := r.Array(); r.Element(&a); {
-		if list = append(list, r.String()); len(list) > keys.MaxSessionScope { // each is compared with the event
+		if list = append(list, r.String()); len(list) > session.MaxPatterns { // each is compared with the event
 			r.Fail(errStatement)
 		}
 	}

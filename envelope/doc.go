@@ -1,5 +1,5 @@
 // Package envelope seals and opens CloudEvents. Seal signs one; Open verifies one, or says by a Reason why
-// not. It does no I/O of its own but to ask a keys.Source, and keeps no state: package consumer adds "once".
+// not. It does no I/O of its own but to ask a trust.Source, and keeps no state: package consumer adds "once".
 // An Encrypter and a Decrypter, which a program makes once and shares, ask key management services and keep
 // content keys.
 //
@@ -19,10 +19,11 @@
 // holds a recipient's.
 //
 //	signers, err := ring.Signers(time.Now())                  // ring is a keys.Keyring
-//	trust, err := keys.WatchFile("trust.dsse", roots, nil)    // or any other keys.Source
+//	source, err := trust.WatchFile("trust.dsse", roots, nil)   // or any other trust.Source
+//	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}, Audience: "central"}
 //	sealed, err := envelope.Seal(ctx, ev, signers[0], &envelope.SealOptions{Audience: "central"})
-//	opened, err := envelope.Open(ctx, sealed.JSON(), trust, &envelope.OpenOptions{Audience: "central", MaxAge: time.Hour})
+//	opened, err := envelope.Open(ctx, sealed.JSON(), source, policy)
 //	if envelope.ReasonOf(err).Class() == envelope.Transient { ... } // ask again: nothing was judged
 //
-// Stable: Seal, Open, OpenEventBridge, their options and results, the Reasons and their classes, the wire.
+// Stable: Seal, Open, Policy, Opener, their options and results, the Reasons and their classes, the wire.
 package envelope

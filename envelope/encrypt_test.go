@@ -18,13 +18,14 @@ import (
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/keystest"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // confidential is a producer and its consumers, each with a key of another kind.
 type confidential struct {
 	t       testing.TB
 	signer  keys.Signer
-	trust   *keys.Bundle
+	trust   *trust.Bundle
 	x25519  *keys.LocalIdentity
 	p256    *keys.LocalIdentity
 	service *keystest.Service
@@ -124,7 +125,7 @@ func TestEncrypted(t *testing.T) {
 				c.p256.Recipient().KeyID():   {Identities: keys.OpenWith(c.p256)},
 				c.service.KeyID():            {Services: []keys.ServiceIdentity{c.service}},
 			} {
-				opened, err := envelope.Open(t.Context(), sealed.JSON(), c.trust, &envelope.OpenOptions{Now: fixedNow, Decrypter: c.decryptWith(with), RequireEncrypted: true})
+				opened, err := envelope.Open(t.Context(), sealed.JSON(), c.trust, &envelope.Policy{Now: fixedNow, Decrypter: c.decryptWith(with), RequireEncrypted: true, Unsafe: unchecked})
 				if err != nil {
 					t.Fatalf("%s: %v", who, err)
 				}
@@ -138,7 +139,7 @@ func TestEncrypted(t *testing.T) {
 			}
 			for _, stranger := range []*envelope.Decrypter{nil, c.decrypter(newIdentity(t, keys.X25519)), c.decrypter(newIdentity(t, keys.P256)),
 				c.decryptWith(envelope.DecryptWith{Services: []keys.ServiceIdentity{keystest.NewService("arn:test:key/2")}})} {
-				_, err := envelope.Open(t.Context(), sealed.JSON(), c.trust, &envelope.OpenOptions{Now: fixedNow, Decrypter: stranger})
+				_, err := envelope.Open(t.Context(), sealed.JSON(), c.trust, &envelope.Policy{Now: fixedNow, Decrypter: stranger, Unsafe: unchecked})
 				wantReason(t, err, envelope.ReasonNotARecipient)
 			}
 		})
@@ -163,7 +164,7 @@ func TestEncryptedFields(t *testing.T) {
 	} {
 		t.Run(strings.Join(fields, " "), func(t *testing.T) {
 			sealed := c.seal(secretEvent(doc), envelope.SealOptions{Encrypt: c.encrypter(), EncryptFields: fields})
-			opts := &envelope.OpenOptions{Now: fixedNow, Decrypter: c.decrypter(c.p256), RequireEncryptedFields: append([]string{"/not/there"}, fields...)}
+			opts := &envelope.Policy{Now: fixedNow, Decrypter: c.decrypter(c.p256), RequireEncryptedFields: append([]string{"/not/there"}, fields...), Unsafe: unchecked}
 			opened, err := envelope.Open(t.Context(), sealed.JSON(), c.trust, opts)
 			if err != nil {
 				t.Fatal(err)
@@ -184,14 +185,14 @@ func TestEncryptedFields(t *testing.T) {
 	}
 }
 
-func throughBridgeWith(t *testing.T, sealed *envelope.Sealed, trust keys.Source, layout envelope.Layout, opts *envelope.OpenOptions, data string) {
+func throughBridgeWith(t *testing.T, sealed *envelope.Sealed, trust trust.Source, layout envelope.Layout, opts *envelope.Policy, data string) {
 	t.Helper()
 	entry, err := sealed.EventBridge(layout)
 	if err != nil {
 		t.Fatal(err)
 	}
 	delivery := mint.Delivery(entry.Source, entry.DetailType, "000000000000", string(entry.Detail)).String()
-	opened, err := envelope.OpenEventBridge(t.Context(), []byte(delivery), trust, opts)
+	opened, err := openEventBridge(t.Context(), []byte(delivery), trust, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

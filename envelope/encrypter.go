@@ -12,6 +12,7 @@ import (
 	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // The limits of one content key, whichever is reached first. AES-GCM with random nonces is safe for 2^32
@@ -38,7 +39,7 @@ type EncryptTo struct {
 	Recipients []*keys.Recipient       // public keys
 	Services   []keys.ServiceRecipient // keys in a key management service
 	Consumers  []string                // names of consumers: all keys that Trust lists as theirs and active, looked up for each event
-	Trust      keys.Source             // the trust bundle; needed for Consumers only
+	Trust      trust.Source            // the trust bundle; needed for Consumers only
 }
 
 // Encrypter encrypts the data of events to its recipients. Make one and share it: it makes a content key for
@@ -138,7 +139,7 @@ func (e *Encrypter) public(ctx context.Context, now time.Time) ([]*keys.Recipien
 		return nil, err
 	}
 	if bundle == nil {
-		return nil, keys.ErrUnavailable
+		return nil, trust.ErrUnavailable
 	}
 	list := slices.Clone(e.to.Recipients)
 	for _, name := range e.to.Consumers {
@@ -147,7 +148,7 @@ func (e *Encrypter) public(ctx context.Context, now time.Time) ([]*keys.Recipien
 			return nil, err
 		}
 		for _, r := range theirs {
-			if !slices.ContainsFunc(list, r.Equal) {
+			if !slices.ContainsFunc(list, func(o *keys.Recipient) bool { return o.KeyID() == r.KeyID() }) {
 				list = append(list, r)
 			}
 		}
@@ -187,7 +188,7 @@ func (e *Encrypter) reserve(source string, public []*keys.Recipient, encryptions
 
 func (k *contentKey) serves(public []*keys.Recipient, encryptions, bytes int64, now time.Time) bool {
 	return k.livesAt(now) && k.encryptions+encryptions <= MaxKeyEncryptions && k.bytes+bytes <= MaxKeyBytes &&
-		slices.EqualFunc(k.public, public, (*keys.Recipient).Equal)
+		slices.EqualFunc(k.public, public, func(a, b *keys.Recipient) bool { return a.KeyID() == b.KeyID() })
 }
 
 // livesAt is false of a key that is too old, and of one from the future: the clock was set back, and it would

@@ -1,7 +1,6 @@
 package envelope
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/strictjson"
-	"github.com/sealbus/sealbus/keys"
 )
 
 // Layout is how a sealed event lies in the detail of an EventBridge event.
@@ -170,34 +168,6 @@ func (s *Sealed) embed() []byte {
 	}
 	detail = s.ev.AppendAttributes(append(detail, `"cloudevent":`...))
 	return append(detail, '}')
-}
-
-// OpenEventBridge verifies a sealed event as EventBridge delivers it, in either Layout. What the delivery
-// says of source and detail-type must be what is signed; its account, unless opts gives one, is the one that
-// the key must allow: believe it only where nobody but the service can deliver.
-func OpenEventBridge(ctx context.Context, delivery []byte, trust keys.Source, opts *OpenOptions) (*Opened, error) {
-	d, err := readDelivery(delivery)
-	if err != nil {
-		return nil, parseError(err)
-	}
-	if opts == nil {
-		opts = &OpenOptions{}
-	}
-	with := *opts
-	with.Outer = &d.outer
-	d.ignore = opts.ignoreMembers()
-	if with.Account == "" {
-		with.Account = d.account
-	}
-	in, err := d.event()
-	if err != nil {
-		return nil, parseError(err)
-	}
-	o := newOpening(in, &with)
-	if d.layout == Embedded {
-		o.detail = d
-	}
-	return o.open(ctx, trust)
 }
 
 // delivery is an EventBridge event.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/session"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // A producer encrypts one member of its events to a consumer, and signs with a session key that its long-term
@@ -30,7 +32,7 @@ func Example_confidential() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	session, err := keys.Delegate(ctx, root, keys.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"}}, time.Hour, nil)
+	session, err := session.Delegate(ctx, root, session.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"}}, time.Hour, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -51,14 +53,15 @@ func Example_confidential() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	trust, err := keys.NewBundle(keys.BundleOptions{}, &keys.Key{
+	bundle, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
 		Verifier: root.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"},
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	opened, err := envelope.Open(ctx, sealed.JSON(), trust, &envelope.OpenOptions{
-		MaxAge: time.Hour, Decrypter: decrypter, RequireEncryptedFields: []string{"/card"},
+	opened, err := envelope.Open(ctx, sealed.JSON(), bundle, &envelope.Policy{
+		Sources: []string{"https://orders.example/*"}, MaxAge: time.Hour,
+		Decrypter: decrypter, RequireEncryptedFields: []string{"/card"},
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -32,7 +32,7 @@ func (o *opening) checkExtensions(p *payload) *Error {
 // modified, whatever it hashes to.
 func (o *opening) hashExtension(name string, t AttributeType) *Error {
 	wire := o.extension(name)
-	if t == Binary && o.opts.ExtensionTypes[name] != Binary {
+	if t == Binary && o.policy.ExtensionTypes[name] != Binary {
 		return reject(ReasonUnsupported, "extension %s is Binary and not declared in ExtensionTypes", name)
 	}
 	if wire == nil {
@@ -101,7 +101,7 @@ func (o *opening) foreignType(name string) AttributeType {
 	if t, ok := documentedType(name); ok {
 		return t
 	}
-	if t := o.opts.ExtensionTypes[name]; isType(t) {
+	if t := o.policy.ExtensionTypes[name]; isType(t) {
 		return t
 	}
 	return String

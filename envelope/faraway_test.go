@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // The distance of times that are further apart than a Duration reaches is said in words.
@@ -24,7 +24,7 @@ func TestTimesFarAway(t *testing.T) {
 	} {
 		sealed := func() time.Time { return time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC) }
 		doc := c.seal(orderEvent(t), envelope.SealOptions{Now: sealed}).JSON()
-		opts := &envelope.OpenOptions{Now: fixedNow, MaxAge: time.Hour}
+		opts := &envelope.Policy{Now: fixedNow, MaxAge: time.Hour, Unsafe: anySource}
 		_, err := envelope.Open(t.Context(), doc, c.trust, opts)
 		wantReason(t, err, want.reason)
 		if text := err.Error(); !strings.Contains(text, want.says) || strings.Contains(text, "2562047") {
@@ -36,9 +36,9 @@ func TestTimesFarAway(t *testing.T) {
 func TestBundleLifetimesFarAway(t *testing.T) {
 	at := func(year int) time.Time { return time.Date(year, 6, 1, 0, 0, 0, 0, time.UTC) }
 	for _, years := range [][2]int{{9999, 2}, {2026, 1700}, {2026, 2026}} {
-		opts := keys.BundleOptions{Version: 1, Issued: at(years[0]), Expires: at(years[1]),
+		opts := trust.BundleOptions{Version: 1, Issued: at(years[0]), Expires: at(years[1]),
 			RefreshHint: time.Hour}
-		_, err := keys.NewBundle(opts)
+		_, err := trust.NewBundle(opts)
 		if err == nil || strings.Contains(err.Error(), "2562047") || !strings.Contains(err.Error(), "not later") {
 			t.Errorf("%v: %v", years, err)
 		}

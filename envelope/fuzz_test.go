@@ -5,19 +5,20 @@ import (
 	"testing"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // lenient is the options under which the fuzz targets open: whatever is refused is refused for what it is,
 // not for the circumstances.
-func lenient() *envelope.OpenOptions {
-	return &envelope.OpenOptions{
-		Now: fixed(vectorNow), Mode: envelope.Passthrough, UnsafeIgnoreAccount: true, UnsafeAllowUndated: true,
+func lenient() *envelope.Policy {
+	return &envelope.Policy{
+		Now: fixed(vectorNow), Mode: envelope.Passthrough,
 		ExtensionTypes: map[string]envelope.AttributeType{"token": envelope.Binary, "due": envelope.Timestamp},
+		Unsafe:         envelope.Unsafe{AnySource: true, AnyAge: true, IgnoreAccount: true, AllowUndated: true},
 	}
 }
 
-type opener = func(context.Context, []byte, keys.Source, *envelope.OpenOptions) (*envelope.Opened, error)
+type opener = func(context.Context, []byte, trust.Source, *envelope.Policy) (*envelope.Opened, error)
 
 // sealedEvent is a verified event and who sealed it.
 type sealedEvent struct{ event, producer string }
@@ -31,7 +32,7 @@ func fuzzOpen(f *testing.F, form string, open opener) {
 	for _, v := range allVectors(f) {
 		run := opener(envelope.Open)
 		if v.Form == formEventBridge {
-			run = envelope.OpenEventBridge
+			run = openEventBridge
 		}
 		if v.Form == form && v.Repeat == nil { // what is as large as it may be is slow to mutate
 			f.Add(v.input(f))
@@ -56,4 +57,4 @@ func fuzzOpen(f *testing.F, form string, open opener) {
 
 func FuzzOpen(f *testing.F) { fuzzOpen(f, formCloudEvent, envelope.Open) }
 
-func FuzzOpenEventBridge(f *testing.F) { fuzzOpen(f, formEventBridge, envelope.OpenEventBridge) }
+func FuzzOpenEventBridge(f *testing.F) { fuzzOpen(f, formEventBridge, openEventBridge) }

@@ -17,7 +17,7 @@ import (
 func TestSealHybrid(t *testing.T) {
 	bundle := readBundle(t, "bundles/hybrid.json")
 	classical, quantum := cast["orders"], cast["mldsa"]
-	both := &envelope.OpenOptions{Now: fixed(vectorNow), RequiredAlgorithms: []keys.Algorithm{keys.Ed25519, keys.MLDSA65}}
+	both := &envelope.Policy{Now: fixed(vectorNow), RequiredAlgorithms: []keys.Algorithm{keys.Ed25519, keys.MLDSA65}, Unsafe: unchecked}
 	seal := func(signer keys.Signer, co ...keys.Signer) []byte {
 		t.Helper()
 		sealed, err := envelope.Seal(t.Context(), orderEvent(t), signer, &envelope.SealOptions{Now: fixed(vectorSealed), CoSigners: co})
@@ -36,7 +36,7 @@ func TestSealHybrid(t *testing.T) {
 		if _, err := envelope.Open(t.Context(), wire, bundle, both); envelope.ReasonOf(err) != envelope.ReasonBadSignature {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := envelope.Open(t.Context(), wire, bundle, &envelope.OpenOptions{Now: fixed(vectorNow)}); err != nil {
+		if _, err := envelope.Open(t.Context(), wire, bundle, &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked}); err != nil {
 			t.Errorf("%s, nothing required: %v", name, err)
 		}
 	}
@@ -111,7 +111,7 @@ func TestMLDSALimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	bundle := readBundle(t, "bundles/hybrid.json")
-	if _, err := envelope.Open(t.Context(), sealed.JSON(), bundle, &envelope.OpenOptions{Now: fixed(vectorNow)}); err != nil {
+	if _, err := envelope.Open(t.Context(), sealed.JSON(), bundle, &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked}); err != nil {
 		t.Error(err)
 	}
 	if _, err := seal(most + 1); err == nil {
@@ -124,7 +124,7 @@ func TestMLDSALimits(t *testing.T) {
 	if material := mint.Unquote(p.Seal().Get("dssematerial")); len(material) <= maxMaterial {
 		t.Fatal("the event is not beyond the limit")
 	}
-	if _, err := envelope.Open(t.Context(), []byte(p.Seal().String()), bundle, &envelope.OpenOptions{Now: fixed(vectorNow)}); envelope.ReasonOf(err) != envelope.ReasonTooLarge {
+	if _, err := envelope.Open(t.Context(), []byte(p.Seal().String()), bundle, &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked}); envelope.ReasonOf(err) != envelope.ReasonTooLarge {
 		t.Errorf("got %v", err)
 	}
 }

@@ -21,13 +21,13 @@ const (
 func verdict(t *testing.T, form string, in []byte) (envelope.Reason, uint64) {
 	t.Helper()
 	trust := bundleOf(t, "orders")
-	opts := &envelope.OpenOptions{Now: fixed(vectorNow)}
+	opts := &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	var opened *envelope.Opened
 	var err error
 	if form == formEventBridge {
-		opened, err = envelope.OpenEventBridge(t.Context(), in, trust, opts)
+		opened, err = openEventBridge(t.Context(), in, trust, opts)
 	} else {
 		opened, err = envelope.Open(t.Context(), in, trust, opts)
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/jwe"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/session"
 )
 
 // limit is an entry of the table that Go, SPEC.md and the verifier in interop are held to.
@@ -61,7 +61,7 @@ var goLimits = map[string]int64{
 	"delegated_signatures": MaxDelegations,
 	"nameless_tries":       MaxNamelessTries,
 	"session_seconds":      int64(MaxSessionLife / time.Second),
-	"session_patterns":     keys.MaxSessionScope,
+	"session_patterns":     session.MaxPatterns,
 	"signed_names":         cejson.MaxExtensions,
 	"bound_delegations":    MaxDelegations,
 	"encrypted_fields":     MaxEncryptedFields,

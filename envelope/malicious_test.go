@@ -166,7 +166,7 @@ func TestRequiredFieldsInAnyCase(t *testing.T) {
 			opts = envelope.SealOptions{Encrypt: c.encrypter(), EncryptFields: test.fields}
 		}
 		sealed := c.seal(secretEvent(doc), opts)
-		_, err := envelope.Open(t.Context(), sealed.JSON(), c.trust, &envelope.OpenOptions{Now: fixedNow, Decrypter: c.decrypter(c.x25519), RequireEncryptedFields: []string{"/card"}})
+		_, err := envelope.Open(t.Context(), sealed.JSON(), c.trust, &envelope.Policy{Now: fixedNow, Decrypter: c.decrypter(c.x25519), RequireEncryptedFields: []string{"/card"}, Unsafe: unchecked})
 		if got := envelope.ReasonOf(err); got != test.want {
 			t.Errorf("%s with %q encrypted: %v, want %q", doc, test.fields, err, test.want)
 		}
@@ -182,8 +182,8 @@ func TestRequiredFieldsInVeryManySpellings(t *testing.T) {
 		fields := pointers[n-min(n, envelope.MaxEncryptedFields):] // what is in the clear stands last
 		sealed := c.seal(secretEvent(doc), envelope.SealOptions{Encrypt: c.encrypter(), EncryptFields: fields})
 		_, err := envelope.Open(t.Context(), sealed.JSON(), c.trust,
-			&envelope.OpenOptions{Now: fixedNow, Decrypter: c.decrypter(c.x25519),
-				RequireEncryptedFields: []string{"/AccountNumber"}})
+			&envelope.Policy{Now: fixedNow, Decrypter: c.decrypter(c.x25519),
+				RequireEncryptedFields: []string{"/AccountNumber"}, Unsafe: unchecked})
 		want := envelope.ReasonNotEncrypted
 		if n == len(fields) {
 			want = ""

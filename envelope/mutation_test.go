@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/internal/testbed/racing"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 var mutationSeed = flag.Uint64("mutation-seed", 0, "repeat the mutations of this seed; 0 = a new one")
@@ -28,7 +29,7 @@ type victim struct {
 	name     string
 	bridge   bool
 	tree     *node
-	opts     *envelope.OpenOptions
+	opts     *envelope.Policy
 	event    string
 	producer string
 }
@@ -129,9 +130,10 @@ func makeVictim(t testing.TB, name, layout string, p *mint.Plan, opened string) 
 	}
 	v := &victim{
 		name: name, bridge: layout != "", tree: parseTree(t, text), event: opened, producer: "orders",
-		opts: &envelope.OpenOptions{
+		opts: &envelope.Policy{
 			Now: fixed(vectorNow), MaxAge: 5 * time.Minute, Audience: "central", Decrypter: openBoth(t),
 			ExtensionTypes: map[string]envelope.AttributeType{"token": envelope.Binary, "due": envelope.Timestamp, "docs": envelope.URI},
+			Unsafe:         anySource,
 		},
 	}
 	if p.CoreOnly || p.Event.Get("audience") == "" {
@@ -144,13 +146,13 @@ func makeVictim(t testing.TB, name, layout string, p *mint.Plan, opened string) 
 }
 
 // everybody is the bundle of the vectors, with a key of ML-DSA-65.
-func everybody(t testing.TB) *keys.Bundle {
+func everybody(t testing.TB) *trust.Bundle {
 	return trusting(t, append(mainKeys(), entry("mldsa", nil))...)
 }
 
-func (v *victim) open(in []byte, trust keys.Source) (*envelope.Opened, error) {
+func (v *victim) open(in []byte, trust trust.Source) (*envelope.Opened, error) {
 	if v.bridge {
-		return envelope.OpenEventBridge(context.Background(), in, trust, v.opts)
+		return openEventBridge(context.Background(), in, trust, v.opts)
 	}
 	return envelope.Open(context.Background(), in, trust, v.opts)
 }
@@ -209,7 +211,7 @@ func checkTally(t *testing.T, tallies []map[envelope.Reason]int) {
 
 type mutationRun struct {
 	victims []*victim
-	trust   keys.Source
+	trust   trust.Source
 	seed    uint64
 }
 

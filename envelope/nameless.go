@@ -4,20 +4,20 @@ import (
 	"fmt"
 
 	"github.com/sealbus/sealbus/internal/dsse"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // MaxNamelessTries is how many verifications one event may cost for signatures that name no key: as many as
-// one that names an alias (keys.MaxSharedAlias) may cost, but for all of them together.
+// one that names an alias (trust.MaxSharedAlias) may cost, but for all of them together.
 const MaxNamelessTries = 8
 
 // nameless verifies the signatures of one event that have no key ID, which DSSE calls a hint. Each is tried
 // under the keys that may have made it, in the order of their IDs, until one verifies it.
 type nameless struct {
-	bundle      *keys.Bundle
+	bundle      *trust.Bundle
 	source, typ string // that the event claims: only a key that may sign for them could count
 	left        int    // tries
-	candidates  map[int][]*keys.Key
+	candidates  map[int][]*trust.Key
 }
 
 const namelessFix = "have the producer write the ID of its key (the thumbprint, or an alias in the bundle) as keyid, " +
@@ -44,7 +44,7 @@ func (n *nameless) verify(sig *dsse.Signature, pae []byte, list []valid) ([]vali
 	}
 	for _, k := range found {
 		n.left--
-		if k.Verify(pae, sig.Sig) {
+		if k.Verifier.Verify(pae, sig.Sig) {
 			return append(list, valid{key: k}), nil
 		}
 	}
@@ -53,7 +53,7 @@ func (n *nameless) verify(sig *dsse.Signature, pae []byte, list []valid) ([]vali
 
 // of is the keys that may have made a signature of so many bytes; one more than can be tried stands for all
 // others.
-func (n *nameless) of(size int) []*keys.Key {
+func (n *nameless) of(size int) []*trust.Key {
 	if size == 0 {
 		return nil
 	}
@@ -61,7 +61,7 @@ func (n *nameless) of(size int) []*keys.Key {
 	if !known {
 		found = n.bundle.Candidates(n.source, n.typ, size, MaxNamelessTries+1)
 		if n.candidates == nil {
-			n.candidates = map[int][]*keys.Key{}
+			n.candidates = map[int][]*trust.Key{}
 		}
 		n.candidates[size] = found
 	}

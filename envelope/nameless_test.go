@@ -8,7 +8,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // withoutKeyID is the plan with signatures that name no key.
@@ -22,14 +22,14 @@ func withoutKeyID(p mint.Plan) mint.Plan {
 
 // The verdict on a signature that names no key says so, and does not advise to add a key that may be there.
 func TestNamelessVerdict(t *testing.T) {
-	nine, err := keys.NewBundle(keys.BundleOptions{}, namelessKeys("")...)
+	nine, err := trust.NewBundle(trust.BundleOptions{}, namelessKeys("")...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
 		name  string
 		plan  mint.Plan
-		trust *keys.Bundle
+		trust *trust.Bundle
 		cause string
 	}{
 		{"none verifies", order("unlisted"), bundleOf(t, "orders", "es256"), "the signature names no key, and it does not verify under any of the 2 that may sign for its source and type"},
@@ -38,7 +38,7 @@ func TestNamelessVerdict(t *testing.T) {
 		{"too many", order("orders"), nine, "the signature names no key, and too many keys may have made it: an event has 8 tries for such signatures"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			opened, err := envelope.Open(t.Context(), seal(withoutKeyID(test.plan)), test.trust, &envelope.OpenOptions{Now: fixed(vectorNow)})
+			opened, err := envelope.Open(t.Context(), seal(withoutKeyID(test.plan)), test.trust, &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked})
 			e, _ := errors.AsType[*envelope.Error](err)
 			if e == nil || opened != nil || e.Reason != envelope.ReasonUnknownKey || e.Cause != test.cause {
 				t.Fatalf("got %v", err)
@@ -48,7 +48,7 @@ func TestNamelessVerdict(t *testing.T) {
 			}
 		})
 	}
-	_, err = envelope.Open(t.Context(), seal(order("unlisted")), bundleOf(t, "orders"), &envelope.OpenOptions{Now: fixed(vectorNow)})
+	_, err = envelope.Open(t.Context(), seal(order("unlisted")), bundleOf(t, "orders"), &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked})
 	if e, _ := errors.AsType[*envelope.Error](err); e == nil || e.Fix() != envelope.ReasonUnknownKey.Explain().Fix {
 		t.Errorf("a signature that names its key: %v", err)
 	}
@@ -58,18 +58,18 @@ func TestNamelessVerdict(t *testing.T) {
 // too many are at hand is no reason to ask.
 func TestNamelessRefresh(t *testing.T) {
 	open := func(source *liveSource) error {
-		_, err := envelope.Open(t.Context(), seal(withoutKeyID(order("next"))), source, &envelope.OpenOptions{Now: fixed(vectorNow)})
+		_, err := envelope.Open(t.Context(), seal(withoutKeyID(order("next"))), source, &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked})
 		return err
 	}
 	source := &liveSource{held: bundleOf(t, "orders"), fresh: bundleOf(t, "orders", "next")}
 	if err := open(source); err != nil || !slices.Equal(source.asked, []string{""}) {
 		t.Errorf("rotated in: %v, asked for %q", err, source.asked)
 	}
-	source = &liveSource{held: bundleOf(t, "orders"), err: keys.ErrUnavailable}
+	source = &liveSource{held: bundleOf(t, "orders"), err: trust.ErrUnavailable}
 	if err := open(source); envelope.ReasonOf(err) != envelope.ReasonTrustUnavailable {
 		t.Errorf("cannot ask: %v", err)
 	}
-	nine, err := keys.NewBundle(keys.BundleOptions{}, namelessKeys("")...)
+	nine, err := trust.NewBundle(trust.BundleOptions{}, namelessKeys("")...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,66 +8,53 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/internal/cejson"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
-// DefaultSkew is how far the clocks of producers and consumers may differ.
-const DefaultSkew = 5 * time.Minute
+// Format is what the body of a received message is.
+type Format int
 
-// Mode is what becomes of extension attributes that are not signed. A mode changes only what is returned,
-// never what is verified.
-type Mode int
-
-// The modes.
+// The formats.
 const (
-	Strict      Mode = iota // they are dropped
-	Passthrough             // they come back in Opened.Unverified
-	CoreOnly                // every extension attribute is dropped
+	CloudEvent  Format = iota // a sealed event in the CloudEvents JSON format (structured mode)
+	EventBridge               // an EventBridge event whose detail is a sealed event, in either Layout
 )
 
-// Outer is what the transport itself says of an event, to be held against what is signed.
+// Received is one message as the transport delivered it.
+type Received struct {
+	Body   []byte // not changed; Opened has memory of its own
+	Format Format // 0 = CloudEvent
+
+	// Account is the AWS account that a service, not the sender, wrote beside the body; "" = none. For
+	// EventBridge, it overrides the account inside the body: believe that one only where nobody but the service
+	// can deliver.
+	Account string
+
+	// Outer is what the transport says of the event, if it does so outside of the body. For EventBridge, source
+	// and detail-type in the body are used instead. nil = nothing.
+	Outer *Outer
+}
+
+// Outer is what the transport itself says of an event. It must equal what is signed.
 type Outer struct {
 	Source     string // must equal the signed source
 	DetailType string // must equal the signed type
 }
 
-// OpenOptions adjust Open. The zero value is the strict one, except that freshness is judged only when a
-// MaxAge is given.
-type OpenOptions struct {
-	Mode               Mode                     // zero = Strict
-	Sources            []string                 // this consumer's own allowlist (keys.MatchSource); nil = what the bundle allows
-	Types              []string                 // this consumer's own allowlist (keys.MatchType); nil = what the bundle allows
-	Audience           string                   // must be among the signed audience; "" = unchecked
-	RequiredAlgorithms []keys.Algorithm         // each must have a counted signature of the producer; nil = any one signature
-	MaxAge             time.Duration            // the replay window backwards; 0 = freshness is not judged (expirytime always is)
-	Skew               time.Duration            // tolerated difference of clocks; 0 = DefaultSkew
-	ExtensionTypes     map[string]AttributeType // types of extensions that other implementations signed, and the names that may be Binary
-	Outer              *Outer                   // nil = the transport has no such fields
-	Account            string                   // AWS account that a service wrote; "" = none did
-	Decrypter          *Decrypter               // opens encrypted data; nil = encrypted data is not_a_recipient
-	KeepEncrypted      bool                     // true: encrypted data is verified and comes back encrypted, for Opened.Decrypt
-	RequireEncrypted   bool                     // true: all of the data must be encrypted, else not_encrypted
-	Now                func() time.Time         // nil = time.Now
+// Step is what differs from one opening to the next under one Policy. The zero Step is the usual one.
+type Step struct {
+	// Now is the clock of this delivery; nil = that of the Policy.
+	Now func() time.Time
 
-	// RequireEncryptedFields are JSON Pointers of what must be encrypted where it is there at all, on its own or
-	// within what is.
-	RequireEncryptedFields []string
+	// Admit may widen the window for one event. It is asked for every event whose signature counts, fresh or
+	// not, before its age is judged: signedAt is the signed time of sealing, or zero if none was signed. The
+	// event passes if it is no older than maxAge or the window of the Policy, whichever is longer. The reason
+	// why it admits no more is added to the cause of an event that is expired; "" = none. nil = the window of
+	// the Policy alone. All other checks stay, those of a signed expirytime and of the future included.
+	Admit func(signedAt time.Time) (maxAge time.Duration, why string)
 
-	// IgnoreMembers are the names of members that hops are known to add to an EventBridge detail, beside the
-	// data of the Embedded layout. If the data is not what was signed, it is tried once more without all of
-	// them: the signature decides. nil = DefaultIgnoreMembers, empty = none; see CheckIgnoreMembers. (Where
-	// the event is one object, what no attribute can be named is no part of it, and is ignored without being
-	// listed.)
-	IgnoreMembers []string
-
-	UnsafeIgnoreAccount          bool // true: the bundle's account lists are not looked at
-	UnsafeAllowUndated           bool // true: an event whose time of sealing nobody signed is accepted
-	UnsafeAcceptBeforeRevocation bool // true: a revoked key still counts for what claims to be sealed before
-
-	// UnsafeAllowUncommitted takes encrypted data of other libraries, which commits to no key (kc), is bound to
-	// no event (aad), or neither: who wrote it may have made it to read otherwise to each recipient, and a
-	// producer of the same source may have moved it here.
-	UnsafeAllowUncommitted bool
+	// KeepEncrypted is true if encrypted data is to be verified and to come back encrypted, for Opened.Decrypt.
+	KeepEncrypted bool
 }
 
 // Opened is a verified event. Printed or logged it says which event it is, and tells nothing of its data;
@@ -82,6 +69,7 @@ type Opened struct {
 	Foreign          bool              // sealed by another implementation of the standard
 	Encryption       *Encryption       // how the data was encrypted; nil = it was not
 	Unverified       map[string]string // Passthrough only: the unsigned extension attributes; believe none
+	BundleExpires    time.Time         // when the trust bundle that judged it may no longer be used; zero = never
 
 	// Ignored are the names of members that something added on the way, such as a tracer, and that are no
 	// part of Event: at most 8, cut after 64 bytes, what is not printable ASCII escaped as Go does. Anybody
@@ -98,13 +86,82 @@ type Opened struct {
 // Open verifies a sealed event in the CloudEvents JSON format (structured mode). It returns either an event
 // of which every byte was signed by a key that may speak for its source, or an *Error with the Reason. The
 // error of a Transient reason says nothing about the event: ask again.
-func Open(ctx context.Context, sealed []byte, trust keys.Source, opts *OpenOptions) (*Opened, error) {
-	in, err := cejson.ParseSealed(sealed)
+//
+// A program that opens many events makes an Opener, which also opens those of EventBridge. A policy that
+// NewOpener refuses is trust_unavailable here, since it judged nothing.
+func Open(ctx context.Context, sealed []byte, trust trust.Source, p *Policy) (*Opened, error) {
+	o, err := newOpener(trust, p)
 	if err != nil {
-		return nil, parseError(err)
+		return nil, unavailable(err)
 	}
-	o := newOpening(in, opts)
-	return o.open(ctx, trust)
+	return o.Open(ctx, Received{Body: sealed}, Step{})
+}
+
+// Open verifies one message. Its results are those of the function Open.
+func (o *Opener) Open(ctx context.Context, r Received, s Step) (*Opened, error) {
+	v := &opening{Opener: o, step: s, account: r.Account, outer: r.Outer}
+	if v.step.Now == nil {
+		v.step.Now = o.policy.Now
+	}
+	// Each step relies on those before it: none may move up, and each Reason keeps its place in the order.
+	verdict := v.parse(&r)
+	if verdict == nil {
+		verdict = v.readMaterial()
+	}
+	if verdict == nil {
+		verdict = v.authenticate(ctx)
+	}
+	if verdict == nil {
+		verdict = v.checkAddress()
+	}
+	if verdict == nil {
+		verdict = v.checkFreshness()
+	}
+	if verdict == nil {
+		verdict = v.checkEncryption()
+	}
+	var opened *Opened
+	if verdict == nil {
+		opened, verdict = v.result()
+	}
+	if verdict == nil && opened.IsEncrypted() && !s.KeepEncrypted {
+		verdict = opened.decrypt(ctx, o.policy.Decrypter)
+	}
+	if verdict == nil {
+		return opened, nil
+	}
+	if v.in != nil { // the event says what it claims to be
+		verdict.UnverifiedID, verdict.UnverifiedSource, verdict.UnverifiedType = v.in.ID, v.in.Source, v.in.Type
+	}
+	verdict.BundleExpires = v.bundleExpires
+	return nil, verdict
+}
+
+// parse reads the event out of the message, with what is around it in an EventBridge event.
+func (o *opening) parse(r *Received) *Error {
+	if r.Format != EventBridge {
+		in, err := cejson.ParseSealed(r.Body)
+		if err != nil {
+			return parseError(err)
+		}
+		o.in = in
+		return nil
+	}
+	d, err := readDelivery(r.Body)
+	if err != nil {
+		return parseError(err)
+	}
+	d.ignore, o.outer = o.policy.IgnoreMembers, &d.outer
+	if o.account == "" {
+		o.account = d.account
+	}
+	if o.in, err = d.event(); err != nil {
+		return parseError(err)
+	}
+	if d.layout == Embedded {
+		o.detail = d
+	}
+	return nil
 }
 
 // parseError turns an error of the event's syntax into a verdict.
@@ -119,44 +176,4 @@ func parseError(err error) *Error {
 		}
 	}
 	return &Error{Reason: reason, Cause: err.Error(), Err: err}
-}
-
-// open runs the checks in their order. Every one of them either passes or ends it.
-func (o *opening) open(ctx context.Context, trust keys.Source) (*Opened, error) {
-	if err := o.readMaterial(); err != nil {
-		return nil, o.blame(err)
-	}
-	if err := o.authenticate(ctx, trust); err != nil {
-		return nil, o.blame(err)
-	}
-	for _, check := range [...]func(*opening) *Error{
-		(*opening).checkOuter,
-		(*opening).checkAllowlist,
-		(*opening).checkAudience,
-		(*opening).checkFreshness,
-		(*opening).checkEncryption,
-	} {
-		if err := check(o); err != nil {
-			return nil, o.blame(err)
-		}
-	}
-	opened, err := o.result()
-	if err != nil {
-		return nil, o.blame(parseError(err))
-	}
-	if err := o.readSecret(opened); err != nil {
-		return nil, o.blame(err)
-	}
-	if opened.IsEncrypted() && !o.opts.KeepEncrypted {
-		if err := opened.decrypt(ctx, o.opts.Decrypter); err != nil {
-			return nil, o.blame(err)
-		}
-	}
-	return opened, nil
-}
-
-// blame notes on the verdict what the event claimed to be.
-func (o *opening) blame(e *Error) *Error {
-	e.UnverifiedID, e.UnverifiedSource, e.UnverifiedType = o.in.ID, o.in.Source, o.in.Type
-	return e
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -14,31 +13,38 @@ import (
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/howlong"
-	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
-// opening is one event on its way through the checks. What a step has verified, the next ones use.
+// opening is one event on its way through the steps of Opener.Open. A step keeps here what it has verified,
+// and the next ones use it.
 type opening struct {
-	opts   *OpenOptions
+	*Opener
+	step    Step
+	account string // that a service wrote; "" = none did
+	outer   *Outer // what the transport says of the event; nil = nothing
+
 	in     *cejson.Event // as received: unverified until checkDigests
 	detail *delivery     // not nil: the data is what is left of this EventBridge detail, and only its canonical form has bytes
-	env    dsse.Envelope
+	env    dsse.Envelope // of the attribute dssematerial
 
-	now  time.Time // read after the bundle is at hand: fetching it may have taken long
-	skew time.Duration
+	now           time.Time // read after the bundle is at hand: fetching it may have taken long
+	bundleExpires time.Time // of the latest bundle at hand; zero = never, or none was
 
-	payload  *payload
-	time     string             // the verified text of the attribute time
-	data     []byte             // the bytes whose digest was signed
-	dataSum  digest             // SHA-256 of data
-	exts     []cejson.Attribute // the verified extensions
-	sealed   time.Time          // verified recordedtime, else verified time; zero = neither
-	expiry   time.Time          // verified expirytime
-	failed   failure
-	counted  []valid
-	bundle   *keys.Bundle // by which they count
+	// What checkDigests has verified.
+	payload *payload
+	time    string             // the text of the attribute time
+	data    []byte             // the bytes whose digest was signed
+	dataSum digest             // SHA-256 of data
+	exts    []cejson.Attribute // the extensions
+	sealed  time.Time          // recordedtime, else time; zero = neither
+	expiry  time.Time          // expirytime
+
+	// What judge has found.
+	counted  []valid // the signatures that count, all of one producer
 	producer string
+	bundle   *trust.Bundle // by which they count
 
 	// Room for what most events need, so that it takes no allocations of its own.
 	hash        hasher
@@ -49,18 +55,7 @@ type opening struct {
 	paeRoom     [760]byte
 }
 
-func newOpening(in *cejson.Event, opts *OpenOptions) *opening {
-	if opts == nil {
-		opts = &OpenOptions{}
-	}
-	o := &opening{in: in, opts: opts, skew: opts.Skew}
-	if o.skew == 0 {
-		o.skew = DefaultSkew
-	}
-	return o
-}
-
-// readMaterial reads dssematerial: is the event signed, in a form that we know?
+// readMaterial reads the attribute dssematerial: is the event signed, in a form that we know?
 func (o *opening) readMaterial() *Error {
 	if o.in.Material == "" {
 		return reject(ReasonUnsigned, "no attribute dssematerial")
@@ -70,13 +65,19 @@ func (o *opening) readMaterial() *Error {
 		return reject(ReasonMalformed, "dssematerial is not strict base64")
 	}
 	env := &o.env
-	err = env.Read(doc)
-	switch {
-	case errors.Is(err, dsse.ErrTooMany):
+	if err := env.Read(doc); errors.Is(err, dsse.ErrTooMany) {
 		return reject(ReasonTooLarge, "dssematerial has more than %d signatures", dsse.MaxSignatures)
-	case err != nil:
+	} else if err != nil {
 		return reject(ReasonMalformed, "dssematerial: %v", err)
-	case delegations(env) > MaxDelegations:
+	}
+	delegated := 0
+	for i := range env.Signatures {
+		if env.Signatures[i].Delegation != nil {
+			delegated++
+		}
+	}
+	switch {
+	case delegated > MaxDelegations:
 		return reject(ReasonTooLarge, "dssematerial has more than %d delegations", MaxDelegations)
 	case env.PayloadType != payloadType:
 		return reject(ReasonUnsupported, "payload type %.100q", env.PayloadType)
@@ -84,23 +85,11 @@ func (o *opening) readMaterial() *Error {
 	return nil
 }
 
-func delegations(env *dsse.Envelope) (n int) {
-	for i := range env.Signatures {
-		if env.Signatures[i].Delegation != nil {
-			n++
-		}
-	}
-	return n
-}
-
 // authenticate verifies signatures, digests and what the keys may do. If a key is unknown and nothing else
 // decided, it looks once for a newer bundle: only a bundle that was just checked may say that a key is
 // unknown.
-func (o *opening) authenticate(ctx context.Context, trust keys.Source) *Error {
-	if err := nilcheck.Check("the trust", trust); err != nil {
-		return unavailable(fmt.Errorf("%w: %w", keys.ErrUnavailable, err))
-	}
-	bundle, err := trust.Bundle(ctx)
+func (o *opening) authenticate(ctx context.Context) *Error {
+	bundle, err := o.trust.Bundle(ctx)
 	if err != nil {
 		return unavailable(err)
 	}
@@ -108,7 +97,7 @@ func (o *opening) authenticate(ctx context.Context, trust keys.Source) *Error {
 	if verdict == nil || !unknown.is {
 		return verdict
 	}
-	live, ok := trust.(keys.Refresher)
+	live, ok := o.trust.(trust.Refresher)
 	if !ok {
 		return verdict
 	}
@@ -133,58 +122,71 @@ type unknown struct {
 	keyID string // "" = the signature names none
 }
 
-// judge holds the event against one bundle, and says whether a newer one may have a key that this one has
-// not.
-func (o *opening) judge(bundle *keys.Bundle) (verdict *Error, missing unknown) {
-	o.failed = failure{}
-	o.now = clock(o.opts.Now)
+// judge holds the event against one bundle, and says whether a newer one may have a key that this one does
+// not have.
+func (o *opening) judge(bundle *trust.Bundle) (verdict *Error, missing unknown) {
+	o.now = o.step.Now()
 	if bundle == nil {
-		return unavailable(keys.ErrUnavailable), unknown{}
+		return unavailable(trust.ErrUnavailable), unknown{}
 	}
-	if end := bundle.Expires(); !end.IsZero() && !o.now.Before(end) {
+	o.bundleExpires = bundle.Expires()
+	if end := o.bundleExpires; !end.IsZero() && !o.now.Before(end) {
 		return reject(ReasonTrustUnavailable, "the trust bundle expired at %s", end.UTC().Format(time.RFC3339)), unknown{}
 	}
-	signed, missing := o.verified(&o.env, bundle)
+	var failed failure
+	signed, missing := o.verified(bundle, &failed)
 	if len(signed) == 0 {
-		return o.failed.verdict(), missing
+		return failed.verdict(), missing
 	}
 	if err := o.checkDigests(); err != nil {
 		return err, unknown{}
 	}
-	o.counted = o.countRoom[:0]
+	o.counted, o.bundle = o.countRoom[:0], bundle
 	for i := range signed {
-		if o.counts(&signed[i], bundle) {
+		if o.counts(&signed[i], &failed) {
 			o.counted = append(o.counted, signed[i])
 		}
 	}
 	if len(o.counted) == 0 {
-		return o.failed.verdict(), missing
+		return failed.verdict(), missing
 	}
-	o.bundle = bundle
-	o.nameProducer()
-	return o.checkAlgorithms(), missing
+	if lacks := o.nameProducer(); lacks != "" {
+		return reject(ReasonBadSignature, "no counted signature by %s, which this consumer requires", lacks), missing
+	}
+	return nil, missing
 }
 
-func clock(now func() time.Time) time.Time {
-	if now == nil {
-		return time.Now()
-	}
-	return now()
-}
-
-// nameProducer says who sealed the event: whom the payload names (counts saw that the keys are its), or for
-// an event of another implementation, the producer of the lowest key ID among those that meet the required
-// algorithms. Signatures of others are then forgotten.
-func (o *opening) nameProducer() {
+// nameProducer says who sealed the event: the producer that the payload names (counts saw that the keys are
+// its), or for an event of another implementation, the producer of the lowest key ID among those that meet
+// the required algorithms. Signatures of others are then forgotten. It returns the first required algorithm
+// by which the producer has no counted signature, or "".
+func (o *opening) nameProducer() (lacks keys.Algorithm) {
 	slices.SortFunc(o.counted, func(a, b valid) int { return strings.Compare(a.key.KeyID(), b.key.KeyID()) })
+	missing := func(producer string) keys.Algorithm {
+		for _, want := range o.policy.RequiredAlgorithms {
+			if !slices.ContainsFunc(o.counted, func(v valid) bool { return v.key.Producer == producer && v.algorithm() == want }) {
+				return want
+			}
+		}
+		return ""
+	}
 	o.producer = o.counted[0].key.Producer
-	for i := range o.counted {
-		if p := o.counted[i].key.Producer; o.missing(p) == "" {
-			o.producer = p
-			break
+	lacks = missing(o.producer)
+	for i := 1; i < len(o.counted) && lacks != ""; i++ {
+		if p := o.counted[i].key.Producer; missing(p) == "" {
+			o.producer, lacks = p, ""
 		}
 	}
 	o.counted = slices.DeleteFunc(o.counted, func(v valid) bool { return v.key.Producer != o.producer })
+	return lacks
+}
+
+// algorithm is the one that signed the event: a delegated signature has its session key's.
+func (v *valid) algorithm() keys.Algorithm {
+	if v.session != nil {
+		return v.session.session.Algorithm()
+	}
+	return v.key.Verifier.Algorithm()
 }
 
 // checkDigests reads the payload, whose signature verified, and holds the event against it.
@@ -214,7 +216,18 @@ func (o *opening) checkDigests() *Error {
 		return e
 	}
 	o.payload = p
-	o.readTimes()
+	sealed := o.time
+	for i := range o.exts {
+		switch o.exts[i].Name {
+		case attrRecordedTime:
+			sealed = o.exts[i].Value
+		case attrExpiryTime:
+			o.expiry, _ = cejson.ParseTime(o.exts[i].Value)
+		}
+	}
+	if sealed != "" {
+		o.sealed, _ = cejson.ParseTime(sealed)
+	}
 	return nil
 }
 
@@ -245,7 +258,7 @@ func (o *opening) checkCore(p *payload) *Error {
 	return nil
 }
 
-// appendSeconds appends what the standard hashes for the attribute time: nothing if it is absent.
+// appendSeconds appends the form in which the standard hashes the attribute time: nothing if it is absent.
 func appendSeconds(dst []byte, text string) ([]byte, time.Time, error) {
 	if text == "" {
 		return dst, time.Time{}, nil
@@ -259,92 +272,57 @@ func appendSeconds(dst []byte, text string) ([]byte, time.Time, error) {
 
 // matchCore finds the bytes of data under which the core digest is the signed one: those received, or their
 // canonical form if the data is JSON that was re-serialised on its way. Of a detail, there is one more
-// attempt: without what hops are known to add to it.
+// attempt: without the members that hops are known to add to it. The bytes are in o.data then.
 func (o *opening) matchCore(p *payload, seconds []byte) bool {
-	if o.in.Form == cejson.NoData {
-		o.dataSum = absent
-		sum := o.hash.coreDigest(o.in, seconds, &o.dataSum)
-		return equalDigest(&sum, &p.core)
+	match := func(data []byte, sum digest) bool {
+		o.data, o.dataSum = data, sum
+		core := o.hash.coreDigest(o.in, seconds, &o.dataSum)
+		return equalDigest(&core, &p.core)
 	}
-	if (o.in.Canonical || o.detail == nil) && o.matchData(p, seconds, o.in.Data) {
+	matchCanonical := func(data []byte) bool {
+		form, err := canonical.Append(nil, data)
+		return err == nil && match(form, sha256.Sum256(form))
+	}
+	switch {
+	case o.in.Form == cejson.NoData:
+		return match(nil, absent)
+	case (o.in.Canonical || o.detail == nil) && match(o.in.Data, sha256.Sum256(o.in.Data)):
+		return true
+	case o.in.Form == cejson.JSONData && !o.in.Canonical && matchCanonical(o.in.Data):
+		return true
+	case o.detail != nil && len(o.detail.ignored) > 0 && matchCanonical(o.detail.withoutIgnored()):
+		o.detail.leftOut = true
 		return true
 	}
-	if o.in.Form == cejson.JSONData && !o.in.Canonical && o.matchCanonical(p, seconds, o.in.Data) {
-		return true
-	}
-	if o.detail == nil || len(o.detail.ignored) == 0 || !o.matchCanonical(p, seconds, o.detail.withoutIgnored()) {
-		return false
-	}
-	o.detail.leftOut = true
-	return true
+	return false
 }
 
-func (o *opening) matchCanonical(p *payload, seconds, data []byte) bool {
-	form, err := canonical.Append(nil, data)
-	return err == nil && o.matchData(p, seconds, form)
-}
-
-// matchData tries these bytes. They stay in o.data, and are verified if it matches.
-func (o *opening) matchData(p *payload, seconds, data []byte) bool {
-	o.data, o.dataSum = data, sha256.Sum256(data)
-	sum := o.hash.coreDigest(o.in, seconds, &o.dataSum)
-	return equalDigest(&sum, &p.core)
-}
-
-// readTimes takes the time of sealing and the expiry from what was verified.
-func (o *opening) readTimes() {
-	text := o.time
-	for i := range o.exts {
-		switch o.exts[i].Name {
-		case attrRecordedTime:
-			text = o.exts[i].Value
-		case attrExpiryTime:
-			o.expiry, _ = cejson.ParseTime(o.exts[i].Value)
-		}
-	}
-	if text != "" {
-		o.sealed, _ = cejson.ParseTime(text)
-	}
-}
-
-// checkAlgorithms meets a policy of required algorithms with counted signatures only.
-func (o *opening) checkAlgorithms() *Error {
-	if want := o.missing(o.producer); want != "" {
-		return reject(ReasonBadSignature, "no counted signature by %s, which this consumer requires", want)
-	}
-	return nil
-}
-
-// missing is the first required algorithm by which the producer has no counted signature, or "".
-func (o *opening) missing(producer string) keys.Algorithm {
-	for _, want := range o.opts.RequiredAlgorithms {
-		if !slices.ContainsFunc(o.counted, func(v valid) bool {
-			return v.key.Producer == producer && v.algorithm() == want
-		}) {
-			return want
-		}
-	}
-	return ""
-}
-
-// algorithm is the one that signed the event: a delegated signature has its session key's.
-func (v *valid) algorithm() keys.Algorithm {
-	if v.session != nil {
-		return v.session.session.Algorithm()
-	}
-	return v.key.Algorithm()
-}
-
-func (o *opening) checkOuter() *Error {
-	switch outer := o.opts.Outer; {
-	case outer == nil:
-		return nil
-	case outer.Source != o.in.Source:
+// checkAddress holds the verified event against what the transport says of it, and against the sources, types
+// and audience that the policy accepts.
+func (o *opening) checkAddress() *Error {
+	outer, p := o.outer, &o.policy
+	switch {
+	case outer != nil && outer.Source != o.in.Source:
 		return reject(ReasonEnvelopeMismatch, "the transport says source %.100q, signed is %.100q", outer.Source, o.in.Source)
-	case outer.DetailType != o.in.Type:
+	case outer != nil && outer.DetailType != o.in.Type:
 		return reject(ReasonEnvelopeMismatch, "the transport says detail-type %.100q, signed is type %.100q", outer.DetailType, o.in.Type)
+	case !p.Unsafe.AnySource && !keys.MatchSource(p.Sources, o.in.Source):
+		return reject(ReasonSourceNotAllowed, "this consumer does not allow source %.200q%s", o.in.Source, unfitSource(o.in.Source))
+	case p.Types != nil && !keys.MatchType(p.Types, o.in.Type):
+		return reject(ReasonTypeNotAllowed, "this consumer does not allow type %.200q", o.in.Type)
+	case p.Audience == "":
+		return nil
 	}
-	return nil
+	i := slices.IndexFunc(o.exts, func(a cejson.Attribute) bool { return a.Name == attrAudience })
+	if i < 0 {
+		return reject(ReasonAudienceMismatch, "no audience is signed, this is %.100q", p.Audience)
+	}
+	for name := range strings.SplitSeq(o.exts[i].Value, " ") {
+		if name == p.Audience {
+			return nil
+		}
+	}
+	return reject(ReasonAudienceMismatch, "sealed for %.100q, this is %.100q", o.exts[i].Value, p.Audience)
 }
 
 // unfitSource says why no pattern allows the source, where that is so: one may seem to cover it.
@@ -355,55 +333,35 @@ func unfitSource(source string) string {
 	return ""
 }
 
-func (o *opening) checkAllowlist() *Error {
-	if o.opts.Sources != nil && !keys.MatchSource(o.opts.Sources, o.in.Source) {
-		return reject(ReasonSourceNotAllowed, "this consumer does not allow source %.200q%s", o.in.Source, unfitSource(o.in.Source))
-	}
-	if o.opts.Types != nil && !keys.MatchType(o.opts.Types, o.in.Type) {
-		return reject(ReasonTypeNotAllowed, "this consumer does not allow type %.200q", o.in.Type)
-	}
-	return nil
-}
-
-// checkAudience looks for our name among the space-separated names of the verified audience.
-func (o *opening) checkAudience() *Error {
-	want := o.opts.Audience
-	if want == "" {
-		return nil
-	}
-	for i := range o.exts {
-		if o.exts[i].Name != attrAudience {
-			continue
-		}
-		for name := range strings.SplitSeq(o.exts[i].Value, " ") {
-			if name == want {
-				return nil
-			}
-		}
-		return reject(ReasonAudienceMismatch, "sealed for %.100q, this is %.100q", o.exts[i].Value, want)
-	}
-	return reject(ReasonAudienceMismatch, "no audience is signed, this is %.100q", want)
-}
-
-// checkFreshness judges expirytime always and the age of the event when there is a window. Both ends of the
+// checkFreshness judges a signed expirytime always, and the time of sealing by the window. Both ends of the
 // window are judged on what the producer signed, at one reading of our clock.
 func (o *opening) checkFreshness() *Error {
 	if !o.expiry.IsZero() && !o.now.Before(o.expiry) {
 		return reject(ReasonExpired, "expirytime was %s", o.expiry.UTC().Format(time.RFC3339))
 	}
-	if o.opts.MaxAge == 0 {
+	maxAge, why := o.policy.MaxAge, ""
+	if o.step.Admit != nil {
+		admitted, because := o.step.Admit(o.sealed)
+		maxAge, why = max(maxAge, admitted), because
+	}
+	unsafe := &o.policy.Unsafe
+	if unsafe.AnyAge || o.sealed.IsZero() && unsafe.AllowUndated {
 		return nil
 	}
-	switch age := o.now.Sub(o.sealed); {
-	case o.sealed.IsZero() && o.opts.UnsafeAllowUndated:
-	case o.sealed.IsZero():
+	if o.sealed.IsZero() {
 		return reject(ReasonUndated, "neither recordedtime nor time is signed")
-	case age < -o.skew:
-		return reject(ReasonFromFuture, "sealed at %s, which is %s from now",
-			o.sealed.UTC().Format(time.RFC3339), howlong.Text(age))
-	case age > o.opts.MaxAge:
-		return reject(ReasonExpired, "sealed at %s, %s ago; the window is %s",
-			o.sealed.UTC().Format(time.RFC3339), howlong.Text(age), o.opts.MaxAge)
 	}
-	return nil
+	age := o.now.Sub(o.sealed)
+	if -o.policy.Skew <= age && age <= maxAge {
+		return nil
+	}
+	sealed, distance := o.sealed.UTC().Format(time.RFC3339), howlong.Text(age)
+	if age < 0 {
+		return reject(ReasonFromFuture, "sealed at %s, which is %s from now", sealed, distance)
+	}
+	e := reject(ReasonExpired, "sealed at %s, %s ago; the window is %s", sealed, distance, maxAge)
+	if why != "" {
+		e.Cause += "; " + why
+	}
+	return e
 }

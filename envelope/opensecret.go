@@ -11,7 +11,7 @@ import (
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/internal/strictjson"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // Encryption says how the data of an event was encrypted.
@@ -29,8 +29,8 @@ type secret struct {
 	message *jwe.Message     // all of the data, or
 	fields  []secretField    // its members
 	entries []jwe.WrappedKey // who can open it
-	bundle  *keys.Bundle     // that the event was judged by
-	now     func() time.Time // nil = time.Now
+	bundle  *trust.Bundle    // that the event was judged by
+	now     func() time.Time
 
 	aad         []byte // what message must be bound to
 	uncommitted bool   // message may be bound to nothing, and need not commit to its key
@@ -44,12 +44,25 @@ type secretField struct {
 }
 
 // checkEncryption says whether the data is encrypted as far as this consumer demands, and whether it can be
-// opened at all.
+// opened at all. A required field that is not there is no violation.
 func (o *opening) checkEncryption() *Error {
-	if e := o.checkRequired(); e != nil {
-		return e
+	var is enc // how the data is encrypted, if it is
+	if o.payload.profile != nil {
+		is = o.payload.profile.enc
 	}
-	if o.isEncrypted() && o.opts.Decrypter == nil && !o.opts.KeepEncrypted {
+	if !is.whole {
+		if o.policy.RequireEncrypted {
+			return reject(ReasonNotEncrypted, "the data is not encrypted, or only some of its members are")
+		}
+		for _, field := range o.fields {
+			switch {
+			case o.in.Form == cejson.NoData:
+			case o.in.Form != cejson.JSONData, field.isClear(o.data, is.pointers):
+				return reject(ReasonNotEncrypted, "the field %.80q is not encrypted", field.text)
+			}
+		}
+	}
+	if is.some() && o.policy.Decrypter == nil && !o.step.KeepEncrypted {
 		return reject(ReasonNotARecipient, "the data is encrypted and no identity was given")
 	}
 	return nil
@@ -57,56 +70,24 @@ func (o *opening) checkEncryption() *Error {
 
 func (o *opening) isEncrypted() bool { return o.payload.profile != nil && o.payload.profile.enc.some() }
 
-func (o *opening) checkRequired() *Error {
-	if o.isEncrypted() && o.payload.profile.enc.whole {
-		return nil
-	}
-	if o.opts.RequireEncrypted {
-		return reject(ReasonNotEncrypted, "the data is not encrypted, or only some of its members are")
-	}
-	for _, text := range o.opts.RequireEncryptedFields {
-		p, err := parsePointer(text)
-		if err != nil {
-			return reject(ReasonNotEncrypted, "this consumer requires the field %.80q to be encrypted: %v", text, err)
-		}
-		if !o.covers(p) {
-			return reject(ReasonNotEncrypted, "the field %.80q is not encrypted", text)
-		}
-	}
-	return nil
-}
-
-// covers reports whether what p points to is encrypted, or not there; and so for what it would point to in
-// another case, which readers such as encoding/json take for the same.
-func (o *opening) covers(p pointer) bool {
-	if o.in.Form != cejson.JSONData {
-		return o.in.Form == cejson.NoData
-	}
-	var encrypted []pointer
-	if o.isEncrypted() {
-		encrypted = o.payload.profile.enc.pointers
-	}
-	return !p.isClear(o.data, encrypted)
-}
-
 // readSecret parses what is encrypted, and makes sure that it belongs to this event and says which key it is
 // under: all that can be said before a key is touched.
 func (o *opening) readSecret(r *Opened) *Error {
 	if !o.isEncrypted() {
 		return nil
 	}
-	s := &secret{signed: r.content, enc: o.payload.profile.enc, bundle: o.bundle, now: o.opts.Now,
+	s := &secret{signed: r.content, enc: o.payload.profile.enc, bundle: o.bundle, now: o.step.Now,
 		bound: binding{id: o.in.ID, source: o.in.Source, typ: o.in.Type, producer: o.producer}}
 	var err *Error
 	if s.enc.whole {
-		err = s.readWhole(o.opts)
+		err = s.readWhole(&o.policy)
 	} else {
 		err = s.readFields()
 	}
 	if err != nil {
 		return err
 	}
-	if o.opts.KeepEncrypted {
+	if o.step.KeepEncrypted {
 		s.signed.Data = bytes.Clone(s.signed.Data) // that of the event is the caller's to change
 	}
 	r.secret = s
@@ -117,19 +98,19 @@ func (o *opening) readSecret(r *Opened) *Error {
 	return nil
 }
 
-func (s *secret) readWhole(opts *OpenOptions) *Error {
+func (s *secret) readWhole(policy *Policy) *Error {
 	if s.signed.Form != cejson.JSONData {
 		return reject(ReasonMalformed, "the data is not the JWE that the producer says it is")
 	}
 	var parser *jwe.Parser
-	if opts.Decrypter != nil {
-		parser = &opts.Decrypter.parser
+	if policy.Decrypter != nil {
+		parser = &policy.Decrypter.parser
 	}
 	m, err := parser.Parse(s.signed.Data)
 	if err != nil {
 		return secretError("the encrypted data", err)
 	}
-	s.message, s.entries, s.aad, s.uncommitted = m, m.Keys, s.bound.aad(), opts.UnsafeAllowUncommitted
+	s.message, s.entries, s.aad, s.uncommitted = m, m.Keys, s.bound.aad(), policy.Unsafe.AllowUncommitted
 	if s.uncommitted {
 		err = m.UnsafeCheckUncommitted(s.aad)
 	} else {
@@ -154,7 +135,7 @@ func secretError(what string, err error) *Error {
 	case errors.Is(err, jwe.ErrBinding):
 		e.Cause = what + " was made for another event or by another producer: it was moved here"
 	case errors.Is(err, jwe.ErrUncommitted), errors.Is(err, jwe.ErrUnbound):
-		e.Cause += ": it is of another library; UnsafeAllowUncommitted takes it"
+		e.Cause += ": it is of another library; Unsafe.AllowUncommitted accepts it"
 	}
 	return e
 }
@@ -173,9 +154,23 @@ func (s *secret) readFields() *Error {
 	}
 	at, found := findAll(s.signed.Data, s.enc.pointers)
 	for i := range s.enc.pointers {
-		if err := s.readField(&s.enc.pointers[i], at[i], found[i]); err != nil {
-			return err
+		p := &s.enc.pointers[i]
+		what := fmt.Sprintf("the encrypted field %.80q", p.text)
+		if !found[i] || s.signed.Data[at[i].start] != '"' {
+			return reject(ReasonMalformed, "%s is not there, or no string", what)
 		}
+		text, _, err := strictjson.ReadString(s.signed.Data, at[i].start)
+		if err != nil {
+			return reject(ReasonMalformed, "%s: %v", what, err)
+		}
+		f := secretField{span: at[i], context: s.bound.field(p)}
+		if f.compact, err = jwe.ParseCompact(text); err == nil {
+			err = f.compact.Check(f.context)
+		}
+		if err != nil {
+			return secretError(what, err)
+		}
+		s.fields = append(s.fields, f)
 	}
 	for i := range s.fields {
 		if s.fields[i].compact.Commitment != s.fields[0].compact.Commitment { // no answer of a service opens both
@@ -186,30 +181,10 @@ func (s *secret) readFields() *Error {
 	return nil
 }
 
-func (s *secret) readField(p *pointer, at span, found bool) *Error {
-	what := fmt.Sprintf("the encrypted field %.80q", p.text)
-	if !found || s.signed.Data[at.start] != '"' {
-		return reject(ReasonMalformed, "%s is not there, or no string", what)
-	}
-	text, _, err := strictjson.ReadString(s.signed.Data, at.start)
-	if err != nil {
-		return reject(ReasonMalformed, "%s: %v", what, err)
-	}
-	f := secretField{span: at, context: s.bound.field(p)}
-	if f.compact, err = jwe.ParseCompact(text); err == nil {
-		err = f.compact.Check(f.context)
-	}
-	if err != nil {
-		return secretError(what, err)
-	}
-	s.fields = append(s.fields, f)
-	return nil
-}
-
 // IsEncrypted reports whether the data is still encrypted.
 func (r *Opened) IsEncrypted() bool { return r.secret != nil && !r.opened }
 
-// Decrypt opens the data of an event that was opened with OpenOptions.KeepEncrypted. It returns a new Opened,
+// Decrypt opens the data of an event that was opened with Step.KeepEncrypted. It returns a new Opened,
 // or an *Error with the Reason: not_a_recipient, kms_unavailable (transient), too_large (more recipients to
 // try than MaxTries and MaxServiceCalls allow), decrypt_failed, malformed. Of an event that is not encrypted,
 // or no longer, it returns r.
@@ -234,7 +209,7 @@ func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 	s := r.secret
 	u := &unlocking{
 		Decrypter: d, source: r.content.Source, producer: s.bound.producer, entries: s.entries,
-		bundle: s.bundle, now: clock(s.now), committed: s.message == nil || s.message.Committed(),
+		bundle: s.bundle, now: s.now(), committed: s.message == nil || s.message.Committed(),
 	}
 	u.try = func(key *jwe.ContentKey) (err error) {
 		r.content.Data, err = s.decrypt(key)

@@ -27,10 +27,10 @@ func TestOtherLibrary(t *testing.T) {
 	message, err := encrypter.Encrypt([]byte(`{"a":1}`))
 	check(t, err)
 	doc := c.signed("application/jose+json", message.FullSerialize(), `"jwe"`)
-	opts := &envelope.OpenOptions{Now: fixedNow, Decrypter: c.decrypter(c.p256)}
+	opts := &envelope.Policy{Now: fixedNow, Decrypter: c.decrypter(c.p256), Unsafe: unchecked}
 	_, err = envelope.Open(t.Context(), doc, c.trust, opts)
 	wantReason(t, err, envelope.ReasonDecryptFailed)
-	opts.UnsafeAllowUncommitted = true
+	opts.Unsafe.AllowUncommitted = true
 	opened, err := envelope.Open(t.Context(), doc, c.trust, opts)
 	check(t, err)
 	if string(opened.Event.Data()) != `{"a":1}` || opened.Event.DataContentType() != "application/json" {

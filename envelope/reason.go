@@ -3,6 +3,7 @@ package envelope
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/sealbus/sealbus/keys"
 )
@@ -64,7 +65,7 @@ type Explanation struct {
 var explanations = map[Reason]Explanation{
 	ReasonMalformed:        {Permanent, "the event is not a well-formed sealed CloudEvent", "look at the producer or at what re-wrote the event on its way: `sealbus inspect` names the member"},
 	ReasonTooLarge:         {Permanent, "the event exceeds a limit", "send large data by reference (dataref), or split the event; name fewer recipients, each by its key ID"},
-	ReasonUnsigned:         {Permanent, "the event carries no signature", "seal it at the producer; while migrating, observe with UnsafeObserve"},
+	ReasonUnsigned:         {Permanent, "the event carries no signature", "seal it at the producer; while migrating, set UnsafeMigration"},
 	ReasonUnsupported:      {Permanent, "the event uses something that this version does not read", "update sealbus at the consumer, or declare the extension's type in ExtensionTypes"},
 	ReasonUnknownKey:       {Permanent, "no key in the trust bundle has the ID that signed", "if the producer is genuine, add its key to the policy and publish a bundle before it signs"},
 	ReasonBadSignature:     {Permanent, "no signature verifies under the key that it names", "treat as a forgery; if it is not, the producer signs with another key than it names"},
@@ -73,10 +74,10 @@ var explanations = map[Reason]Explanation{
 	ReasonKeyNotValid:      {Permanent, "the key may not be used at that time or by that producer", "check the key's schedule in the policy and the producer's clock"},
 	ReasonSourceNotAllowed: {Permanent, "the key or this consumer does not allow the event's source", "add the source to the producer in the policy, or to the consumer's Sources, if it belongs there"},
 	ReasonTypeNotAllowed:   {Permanent, "the key or this consumer does not allow the event's type", "add the type to the producer in the policy, or to the consumer's Types, if it belongs there"},
-	ReasonAccountMismatch:  {Permanent, "the event did not come from an AWS account that the key is bound to", "add the account to the producer in the policy; if none was stated, state the one that the service names (Message.Account, `open --account`); where none does, UnsafeIgnoreAccount"},
+	ReasonAccountMismatch:  {Permanent, "the event did not come from an AWS account that the key is bound to", "add the account to the producer in the policy; if none was stated, state the one that the service names (Message.Account, `open --account`); where none does, Unsafe.IgnoreAccount"},
 	ReasonEnvelopeMismatch: {Permanent, "the transport's own source or detail-type differs from the signed one", "somebody re-published the event under another name: put it on the bus as it was sealed"},
 	ReasonAudienceMismatch: {Permanent, "the event was sealed for another audience", "seal with this audience, or read from the bus that it was sealed for"},
-	ReasonUndated:          {Permanent, "nothing signed says when the event was sealed", "have the producer sign recordedtime; UnsafeAllowUndated gives freshness up"},
+	ReasonUndated:          {Permanent, "nothing signed says when the event was sealed", "have the producer sign recordedtime; Unsafe.AllowUndated gives freshness up"},
 	ReasonExpired:          {Permanent, "the event is older than the replay window, or past its expirytime", "reopen it from quarantine if it is wanted, an archive replay under a Permission in the consumer's Options; widen the window if deliveries are slow by nature"},
 	ReasonFromFuture:       {Permanent, "the event claims to have been sealed in the future", "check the clocks of producer and consumer"},
 	ReasonReplayed:         {Done, "this event was already handled", "nothing: a duplicate is acknowledged and counted"},
@@ -124,6 +125,10 @@ type Error struct {
 
 	// What the event claims to be, for logs and quarantine: unverified, possibly empty.
 	UnverifiedID, UnverifiedSource, UnverifiedType string
+
+	// BundleExpires is when the trust bundle that judged the event may no longer be used; zero = it ended before
+	// there was one, or the bundle never expires.
+	BundleExpires time.Time
 
 	// Err is the underlying error, if there is one.
 	Err error

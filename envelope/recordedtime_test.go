@@ -47,7 +47,7 @@ func TestKeepRecordedTime(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.OpenOptions{Now: fixedNow, MaxAge: time.Minute})
+			opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: fixedNow, MaxAge: time.Minute, Unsafe: anySource})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +100,7 @@ func TestOriginalRecordedTimeIsNoContent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.OpenOptions{Now: fixedNow})
+		opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: fixedNow, Unsafe: unchecked})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,7 +140,7 @@ func TestModifiedSaysDigits(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			doc := replace(test.old, test.with)(string(sealed.JSON()))
-			_, err := envelope.Open(t.Context(), []byte(doc), trust, &envelope.OpenOptions{Now: fixedNow})
+			_, err := envelope.Open(t.Context(), []byte(doc), trust, &envelope.Policy{Now: fixedNow, Unsafe: unchecked})
 			e, _ := errors.AsType[*envelope.Error](err)
 			if e == nil || e.Reason != envelope.ReasonModified || e.Cause != test.cause {
 				t.Errorf("got  %v\nwant %s", err, test.cause)

@@ -12,7 +12,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/internal/testbed/racing"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // However a broker re-serialises JSON data without changing a value (order of members, white space, escapes,
@@ -29,7 +29,7 @@ func TestReserialisedData(t *testing.T) {
 		if err != nil {
 			t.Fatalf("seed %d, %d: %v\n%s", seed, i, err, ev.DataEncoded)
 		}
-		opts := &envelope.OpenOptions{Now: fixedNow}
+		opts := &envelope.Policy{Now: fixedNow, Unsafe: unchecked}
 		want, err := envelope.Open(t.Context(), sealed.JSON(), trust, opts)
 		if err != nil {
 			t.Fatalf("seed %d, %d: %v", seed, i, err)
@@ -51,7 +51,7 @@ func resealed(t *testing.T, sealed *envelope.Sealed, data string) []byte {
 	return []byte(members(t, sealed.JSON()).Set("data", data).String())
 }
 
-func checkEmbedded(t *testing.T, trust keys.Source, opts *envelope.OpenOptions, sealed *envelope.Sealed, want, data string) {
+func checkEmbedded(t *testing.T, trust trust.Source, opts *envelope.Policy, sealed *envelope.Sealed, want, data string) {
 	t.Helper()
 	entry, err := sealed.EventBridge(envelope.Embedded)
 	if err != nil {
@@ -64,7 +64,7 @@ func checkEmbedded(t *testing.T, trust keys.Source, opts *envelope.OpenOptions, 
 		detail = `{"cloudevent":` + attributes + "}"
 	}
 	in := mint.Delivery(sealed.Source(), sealed.Type(), "111122223333", detail).String()
-	opened, err := envelope.OpenEventBridge(t.Context(), []byte(in), trust, opts)
+	opened, err := openEventBridge(t.Context(), []byte(in), trust, opts)
 	if err != nil || string(opened.JSON()) != want {
 		t.Fatalf("%v\n%s", err, in)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/internal/testbed/racing"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // culprit is an encrypted event that its own producer changes within what is encrypted, and signs again.
@@ -20,7 +20,7 @@ type culprit struct {
 	parts map[string]*node // what may be changed: the JWE, the recipients, the fields by their text
 	names []string
 	event string
-	opts  *envelope.OpenOptions
+	opts  *envelope.Policy
 }
 
 const (
@@ -33,7 +33,7 @@ func culprits(t testing.TB) (list []*culprit) {
 	for _, fields := range [][]string{nil, {"/total"}, {"/order", "/total", "/lines/0"}, {""}} {
 		p := order("orders")
 		q := p.Encrypt(&mint.Secret{Name: strings.Join(fields, " "), To: recipientsOf("p256", "x25519"), Fields: fields})
-		c := &culprit{plan: q, parts: map[string]*node{}, event: p.Opened(), opts: &envelope.OpenOptions{Now: fixed(vectorNow), Decrypter: openBoth(t)}}
+		c := &culprit{plan: q, parts: map[string]*node{}, event: p.Opened(), opts: &envelope.Policy{Now: fixed(vectorNow), Decrypter: openBoth(t), Unsafe: unchecked}}
 		data := q.Event.Get("data")
 		if fields == nil {
 			c.add(wholePart, parseTree(t, data))
@@ -118,7 +118,7 @@ func TestResignedMutations(t *testing.T) {
 	}
 }
 
-func openSafely(t *testing.T, in []byte, opts *envelope.OpenOptions, trust keys.Source) (*envelope.Opened, error) {
+func openSafely(t *testing.T, in []byte, opts *envelope.Policy, trust trust.Source) (*envelope.Opened, error) {
 	t.Helper()
 	defer func() {
 		if p := recover(); p != nil {

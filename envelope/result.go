@@ -13,11 +13,12 @@ import (
 	"github.com/sealbus/sealbus/internal/cejson"
 )
 
-// result builds the event anew from what was verified: nothing else can get into it.
-func (o *opening) result() (*Opened, error) {
+// result builds the event anew from what was verified: nothing else can get into it. Encrypted data is parsed
+// and held against the event, and is still encrypted.
+func (o *opening) result() (*Opened, *Error) {
 	r := &Opened{
-		Producer: o.producer, SignedAt: o.sealed, ExpiresAt: o.expiry, Foreign: o.payload.profile == nil,
-		data: o.dataSum, mode: o.opts.Mode,
+		Producer: o.producer, SignedAt: o.sealed, ExpiresAt: o.expiry, BundleExpires: o.bundleExpires,
+		Foreign: o.payload.profile == nil, data: o.dataSum, mode: o.policy.Mode,
 		content: cejson.Event{
 			SpecVersion: o.in.SpecVersion, ID: o.in.ID, Source: o.in.Source, Type: o.in.Type,
 			DataContentType: o.in.DataContentType, DataSchema: o.in.DataSchema, Subject: o.in.Subject, Time: o.time,
@@ -26,27 +27,39 @@ func (o *opening) result() (*Opened, error) {
 	}
 	ev, err := r.content.ToSDK()
 	if err != nil {
-		return nil, err // in every mode: a mode changes only what is returned
+		return nil, parseError(err) // in every mode: a mode changes only what is returned
 	}
-	if o.opts.Mode == CoreOnly {
-		ev, err = r.visible().ToSDK()
-	}
-	if err != nil {
-		return nil, err
+	if r.mode == CoreOnly {
+		if ev, err = r.visible().ToSDK(); err != nil {
+			return nil, parseError(err)
+		}
 	}
 	r.Event = ev
-	names := make([]string, 0, len(o.counted)+9+len(o.exts))
-	names = o.appendKeyIDs(names)
-	ids := len(names)
-	names = appendSignedNames(names, &r.content)
-	r.KeyIDs, r.SignedAttributes = names[:ids:ids], names[ids:]
+	ids := make([]string, 0, len(o.counted)+9+len(o.exts)) // one piece of memory for both lists
+	for i := range o.counted {
+		ids = append(ids, o.counted[i].key.KeyID())
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	r.KeyIDs, r.SignedAttributes = ids[:len(ids):len(ids)], appendSignedNames(ids, &r.content)[len(ids):]
 	ignored := o.in.Ignored
 	if o.detail != nil && o.detail.leftOut {
 		ignored = append(ignored, o.detail.ignored...)
 	}
 	r.Ignored = ReportedMembers(ignored)
-	if o.opts.Mode == Passthrough {
-		r.Unverified = o.unverified()
+	if r.mode == Passthrough {
+		for _, a := range o.in.Extensions {
+			if slices.Contains(o.payload.names, a.Name) {
+				continue
+			}
+			if r.Unverified == nil {
+				r.Unverified = make(map[string]string)
+			}
+			r.Unverified[a.Name] = a.Value
+		}
+	}
+	if err := o.readSecret(r); err != nil {
+		return nil, err
 	}
 	return r, nil
 }
@@ -56,7 +69,7 @@ func (o *opening) ownData() []byte {
 	if o.in.Form == cejson.NoData {
 		return nil
 	}
-	if o.isEncrypted() && o.payload.profile.enc.whole && !o.opts.KeepEncrypted {
+	if o.isEncrypted() && o.payload.profile.enc.whole && !o.step.KeepEncrypted {
 		return o.data // it is gone before the caller gets anything
 	}
 	if len(o.data) > 0 && len(o.in.Data) > 0 && &o.data[0] == &o.in.Data[0] && !o.in.Base64 {
@@ -72,14 +85,6 @@ func (r *Opened) visible() *cejson.Event {
 		e.Extensions = nil
 	}
 	return &e
-}
-
-func (o *opening) appendKeyIDs(ids []string) []string {
-	for i := range o.counted {
-		ids = append(ids, o.counted[i].key.KeyID())
-	}
-	slices.Sort(ids)
-	return slices.Compact(ids)
 }
 
 func appendSignedNames(names []string, e *cejson.Event) []string {
@@ -98,21 +103,6 @@ func appendSignedNames(names []string, e *cejson.Event) []string {
 		names = append(names, e.Extensions[i].Name)
 	}
 	return names
-}
-
-// unverified collects the extension attributes that nobody signed.
-func (o *opening) unverified() map[string]string {
-	var m map[string]string
-	for _, a := range o.in.Extensions {
-		if slices.Contains(o.payload.names, a.Name) {
-			continue
-		}
-		if m == nil {
-			m = make(map[string]string)
-		}
-		m[a.Name] = a.Value
-	}
-	return m
 }
 
 // JSON is the verified event in the CloudEvents JSON format, without its signature: JSON data byte for byte

@@ -12,6 +12,7 @@ import (
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // samples are events as public services document them.
@@ -49,7 +50,7 @@ func TestSamples(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.OpenOptions{Now: fixedNow})
+				opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: fixedNow, Unsafe: unchecked})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -83,7 +84,7 @@ func checkSample(t *testing.T, opened *envelope.Opened, ev *event.Event, exact b
 }
 
 // throughBridge opens the event as EventBridge delivers it, unless the layout refuses it.
-func throughBridge(t *testing.T, sealed *envelope.Sealed, trust keys.Source, layout envelope.Layout, want string) {
+func throughBridge(t *testing.T, sealed *envelope.Sealed, trust trust.Source, layout envelope.Layout, want string) {
 	t.Helper()
 	entry, err := sealed.EventBridge(layout)
 	if err != nil {
@@ -93,7 +94,7 @@ func throughBridge(t *testing.T, sealed *envelope.Sealed, trust keys.Source, lay
 		return
 	}
 	delivery := mint.Delivery(entry.Source, entry.DetailType, "111122223333", string(entry.Detail)).String()
-	opened, err := envelope.OpenEventBridge(t.Context(), []byte(delivery), trust, &envelope.OpenOptions{Now: fixedNow})
+	opened, err := openEventBridge(t.Context(), []byte(delivery), trust, &envelope.Policy{Now: fixedNow, Unsafe: unchecked})
 	if err != nil || string(opened.JSON()) != want {
 		t.Errorf("layout %d: %v\n%s", layout, err, delivery)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/sealbus/sealbus/internal/jsonwrite"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/session"
 )
 
 // SealOptions adjust Seal.
@@ -77,7 +78,7 @@ func (s *Sealed) Source() string { return s.ev.Source }
 // Type is the event's type.
 func (s *Sealed) Type() string { return s.ev.Type }
 
-// KeyIDs are the keys that signed, in the order of the signatures. Of a keys.Delegator it is the session key.
+// KeyIDs are the keys that signed, in the order of the signatures. Of a session.Delegator it is the session key.
 func (s *Sealed) KeyIDs() []string { return slices.Clone(s.keyIDs) }
 
 // SealedAt is the signed recordedtime, in whole seconds.
@@ -92,7 +93,7 @@ func (s *Sealed) SealedAt() time.Time { return s.at }
 // of the event and to its producer. JSON data comes back in its canonical form, data sealed with Exact byte
 // for byte.
 //
-// In place of a keys.Delegator, such as a *keys.Session, its session key of the moment signs, and the
+// In place of a session.Delegator, such as a *session.Session, its session key of the moment signs, and the
 // statement that vouches for it goes along.
 //
 // The error is a *SealError if the event is at fault, and otherwise that of the signer, or of who gives the
@@ -136,6 +137,13 @@ func Seal(ctx context.Context, ev event.Event, signer keys.Signer, opts *SealOpt
 		return nil, err
 	}
 	return s.finish()
+}
+
+func clock(now func() time.Time) time.Time {
+	if now == nil {
+		return time.Now()
+	}
+	return now()
 }
 
 func sealError(err error) error {
@@ -310,7 +318,7 @@ func (s *sealing) sign(ctx context.Context, signer keys.Signer, producer string)
 			return fmt.Errorf("envelope: key %s made a signature of %d bytes, %s has %d (DER? r||s is wanted)", signer.Verifier().KeyID(), len(sig), alg, alg.SignatureSize())
 		}
 		entry := dsse.Signature{KeyID: signer.Verifier().KeyID(), Sig: sig}
-		if session, ok := signer.(*keys.SessionKey); ok {
+		if session, ok := signer.(*session.Key); ok {
 			entry.Delegation = session.Statement()
 		}
 		env.Signatures = append(env.Signatures, entry)

@@ -204,7 +204,7 @@ func TestSealed(t *testing.T) {
 	if got := sealed.KeyIDs(); len(got) != 2 || got[0] != id("orders") || got[1] != id("es256") {
 		t.Errorf("got %q", got)
 	}
-	opened, err := envelope.Open(t.Context(), sealed.JSON(), bundleOf(t, "orders", "es256"), &envelope.OpenOptions{Now: fixedNow, Audience: "audit"})
+	opened, err := envelope.Open(t.Context(), sealed.JSON(), bundleOf(t, "orders", "es256"), &envelope.Policy{Now: fixedNow, Audience: "audit", Unsafe: unchecked})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 var testNow = time.Date(2026, 11, 21, 12, 0, 0, 500_000_000, time.UTC)
@@ -23,17 +24,17 @@ func testSigner(t testing.TB, alg keys.Algorithm, producer string) keys.Signer {
 	return s
 }
 
-func trusting(t testing.TB, list ...*keys.Key) *keys.Bundle {
+func trusting(t testing.TB, list ...*trust.Key) *trust.Bundle {
 	t.Helper()
-	b, err := keys.NewBundle(keys.BundleOptions{Version: 1, Issued: testNow}, list...)
+	b, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: testNow}, list...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
 }
 
-func keyOf(s keys.Signer, sources ...string) *keys.Key {
-	return &keys.Key{Verifier: s.Verifier(), Producer: s.Producer(), Sources: sources, Types: []string{"*"}}
+func keyOf(s keys.Signer, sources ...string) *trust.Key {
+	return &trust.Key{Verifier: s.Verifier(), Producer: s.Producer(), Sources: sources, Types: []string{"*"}}
 }
 
 func orderEvent(t testing.TB) event.Event {
@@ -62,7 +63,7 @@ func TestSealOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Logf("%s", sealed.JSON())
-		opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.OpenOptions{Now: fixedNow, MaxAge: time.Hour})
+		opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: fixedNow, MaxAge: time.Hour, Unsafe: anySource})
 		if err != nil {
 			t.Fatal(err)
 		}

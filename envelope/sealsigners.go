@@ -8,9 +8,10 @@ import (
 
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/session"
 )
 
-// signers are who is to sign, a session key in place of each keys.Delegator, and what the payload binds of
+// signers are who is to sign, a session key in place of each session.Delegator, and what the payload binds of
 // those.
 func (s *sealing) signers(ctx context.Context, first keys.Signer, producer string) (list []keys.Signer, delegations []digest, err error) {
 	if len(s.opts.CoSigners) >= dsse.MaxSignatures {
@@ -40,10 +41,10 @@ func (s *sealing) signers(ctx context.Context, first keys.Signer, producer strin
 }
 
 // session is the session key that signs for signer, if consumers will let it say this: the one of the moment
-// for a keys.Delegator, itself for a session key; nil for any other signer.
-func (s *sealing) session(ctx context.Context, signer keys.Signer, producer string) (*keys.SessionKey, error) {
-	k, ok := signer.(*keys.SessionKey)
-	if d, is := signer.(keys.Delegator); is {
+// for a session.Delegator, itself for a session key; nil for any other signer.
+func (s *sealing) session(ctx context.Context, signer keys.Signer, producer string) (*session.Key, error) {
+	k, ok := signer.(*session.Key)
+	if d, is := signer.(session.Delegator); is {
 		var err error
 		if k, err = d.Session(ctx, s.now); err != nil {
 			return nil, fmt.Errorf("envelope: a session key: %w", err)
@@ -62,7 +63,7 @@ func (s *sealing) session(ctx context.Context, signer keys.Signer, producer stri
 }
 
 // allowed is the error of an event that no consumer would take from the session key.
-func (s *sealing) allowed(k *keys.SessionKey) error {
+func (s *sealing) allowed(k *session.Key) error {
 	from, until := k.Validity()
 	sealed := s.now.UTC().Truncate(time.Second)
 	switch {

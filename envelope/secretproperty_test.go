@@ -12,7 +12,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/internal/testbed/racing"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // pointersOf are JSON Pointers of the value and of all that is in it, each before those within.
@@ -51,7 +51,7 @@ func TestEncryptedDocuments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts := &envelope.OpenOptions{Now: fixedNow, Decrypter: openBoth(t)}
+	opts := &envelope.Policy{Now: fixedNow, Decrypter: openBoth(t), Unsafe: unchecked}
 	for i := range racing.Tenth(1500) {
 		r := rand.New(rand.NewPCG(seed, uint64(i)))
 		value := randomValue(r, 4)
@@ -88,7 +88,7 @@ func TestEncryptedDocuments(t *testing.T) {
 	}
 }
 
-func checkOpens(t *testing.T, in []byte, trust keys.Source, opts *envelope.OpenOptions, want []byte) {
+func checkOpens(t *testing.T, in []byte, trust trust.Source, opts *envelope.Policy, want []byte) {
 	t.Helper()
 	opened, err := envelope.Open(t.Context(), in, trust, opts)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 var errBadSignature = errors.New("the signature does not verify")
@@ -29,7 +30,7 @@ func (id badAlias) Error() string {
 }
 
 // unverifiable is the error of a signature by keyID that none of the keys known under it verifies.
-func unverifiable(keyID string, known []*keys.Key) error {
+func unverifiable(keyID string, known []*trust.Key) error {
 	if known[0].KeyID() != keyID {
 		return badAlias(keyID)
 	}
@@ -38,7 +39,7 @@ func unverifiable(keyID string, known []*keys.Key) error {
 
 // valid is a signature that verifies: by a key of the bundle, or by a session key that one vouches for.
 type valid struct {
-	key     *keys.Key
+	key     *trust.Key
 	session *statement // nil = the key itself signed
 }
 
@@ -62,58 +63,71 @@ func (f *failure) verdict() *Error {
 var progress = []Reason{ReasonUnknownKey, ReasonBadSignature, ReasonRevokedKey, ReasonKeyNotValid,
 	ReasonSourceNotAllowed, ReasonTypeNotAllowed, ReasonAccountMismatch}
 
+func (f *failure) noteNameless(err *namelessError) {
+	if f.rank == 0 {
+		f.note(ReasonUnknownKey, "%v", err)
+		f.nameless = true
+	}
+}
+
 func (f *failure) note(reason Reason, format string, args ...any) {
 	if rank := 1 + slices.Index(progress, reason); rank > f.rank {
 		*f = failure{rank: rank, reason: reason, cause: fmt.Sprintf(format, args...)}
 	}
 }
 
-// verified returns the signatures of env that verify over its payload, and whether a newer bundle may have
-// the key of one that does not.
-func (o *opening) verified(env *dsse.Envelope, bundle *keys.Bundle) (list []valid, missing unknown) {
-	pae := dsse.PAE(o.paeRoom[:0], env.PayloadType, env.Payload)
+// verified returns the signatures of the event that verify over its payload, and whether a newer bundle may
+// have the key of one that does not. In failed it notes why they do not.
+func (o *opening) verified(bundle *trust.Bundle, failed *failure) (list []valid, missing unknown) {
+	pae := dsse.PAE(o.paeRoom[:0], o.env.PayloadType, o.env.Payload)
 	list = o.validRoom[:0]
 	nameless := nameless{bundle: bundle, source: o.in.Source, typ: o.in.Type, left: MaxNamelessTries}
-	for i := range env.Signatures {
-		sig := &env.Signatures[i]
+	for i := range o.env.Signatures {
+		sig := &o.env.Signatures[i]
 		var err error
 		if sig.KeyID == "" && sig.Delegation == nil {
 			list, err = nameless.verify(sig, pae, list)
 		} else {
 			list, err = verifyOne(sig, pae, bundle, list)
 		}
-		if err == nil {
+		var may unknown
+		switch err := err.(type) {
+		case nil:
 			continue
+		case *namelessError:
+			failed.noteNameless(err)
+			may = unknown{is: err.mayBeNew}
+		case unknownKey:
+			failed.note(ReasonUnknownKey, "%v", err)
+			may = unknown{is: err != "", keyID: string(err)}
+		case badAlias:
+			failed.note(ReasonBadSignature, "signature of key ID %.80q: %v", sig.KeyID, err)
+			may = unknown{is: err != "", keyID: string(err)}
+		default:
+			failed.note(ReasonBadSignature, "signature of key ID %.80q: %v", sig.KeyID, err)
 		}
-		if m := o.noteUnverified(sig.KeyID, err); !missing.is {
-			missing = m
+		if !missing.is {
+			missing = may
 		}
 	}
 	return list, missing
 }
 
-// noteUnverified notes why a signature does not verify, and says whether a newer bundle may have its key.
-func (o *opening) noteUnverified(keyID string, err error) unknown {
-	if n, ok := errors.AsType[*namelessError](err); ok {
-		if o.failed.rank == 0 {
-			o.failed.note(ReasonUnknownKey, "%v", err)
-			o.failed.nameless = true
-		}
-		return unknown{is: n.mayBeNew}
-	}
-	if id, ok := errors.AsType[unknownKey](err); ok {
-		o.failed.note(ReasonUnknownKey, "%v", err)
-		return unknown{is: id != "", keyID: string(id)}
-	}
-	o.failed.note(ReasonBadSignature, "signature of key ID %.80q: %v", keyID, err)
-	id, _ := errors.AsType[badAlias](err)
-	return unknown{is: id != "", keyID: string(id)}
-}
-
-// verifyOne appends what sig is worth to list.
-func verifyOne(sig *dsse.Signature, pae []byte, bundle *keys.Bundle, list []valid) ([]valid, error) {
+// verifyOne appends what sig is worth to list: the keys that verify it, or vouch for the session key that
+// does.
+func verifyOne(sig *dsse.Signature, pae []byte, bundle *trust.Bundle, list []valid) ([]valid, error) {
 	if sig.Delegation != nil {
-		return verifyDelegated(sig, pae, bundle, list)
+		st, delegators, err := openDelegation(sig.Delegation, bundle)
+		if err != nil {
+			return list, err
+		}
+		if sig.KeyID != st.session.KeyID() || sig.Sig == nil || !st.session.Verify(pae, sig.Sig) {
+			return list, errBadSignature
+		}
+		for _, k := range delegators {
+			list = append(list, valid{key: k, session: st})
+		}
+		return list, nil
 	}
 	known := bundle.Lookup(sig.KeyID)
 	if len(known) == 0 {
@@ -121,7 +135,7 @@ func verifyOne(sig *dsse.Signature, pae []byte, bundle *keys.Bundle, list []vali
 	}
 	before := len(list)
 	for _, k := range known {
-		if sig.Sig != nil && k.Verify(pae, sig.Sig) {
+		if sig.Sig != nil && k.Verifier.Verify(pae, sig.Sig) {
 			list = append(list, valid{key: k})
 		}
 	}
@@ -131,45 +145,38 @@ func verifyOne(sig *dsse.Signature, pae []byte, bundle *keys.Bundle, list []vali
 	return list, nil
 }
 
-func verifyDelegated(sig *dsse.Signature, pae []byte, bundle *keys.Bundle, list []valid) ([]valid, error) {
-	st, delegators, err := openDelegation(sig.Delegation, bundle)
-	if err != nil {
-		return list, err
-	}
-	if sig.KeyID != st.session.KeyID() || sig.Sig == nil || !st.session.Verify(pae, sig.Sig) {
-		return list, errBadSignature
-	}
-	for _, k := range delegators {
-		list = append(list, valid{key: k, session: st})
-	}
-	return list, nil
-}
-
 // counts reports whether a valid signature counts: its own key alone must allow the source, the type, the
-// account and the time, and be neither revoked nor, for a session key, outside of what vouches for it.
-func (o *opening) counts(v *valid, bundle *keys.Bundle) bool {
-	k, id := v.key, v.key.KeyID()
+// account and the time, and be neither revoked nor, for a session key, outside of the statement that vouches
+// for it. In failed it notes why a signature does not count.
+func (o *opening) counts(v *valid, failed *failure) bool {
+	k, id, session, profile, unsafe := v.key, v.key.KeyID(), v.session, o.payload.profile, &o.policy.Unsafe
+	sealed := o.sealed // the time to hold schedules against: of an event that signs none, it is now
+	if sealed.IsZero() {
+		sealed = o.now
+	}
+	isBound := session != nil && profile != nil && slices.Contains(profile.delegations, session.hash)
+	claimsEarlier := unsafe.AcceptBeforeRevocation && !o.sealed.IsZero() && k.Revoked != nil && o.sealed.Before(k.Revoked.At)
 	switch {
-	case v.session != nil && !o.bound(v.session):
-		o.failed.note(ReasonBadSignature, "the signed payload does not bind the delegation by key %s", id)
-	case k.Revoked != nil && !o.beforeRevocation(k):
-		o.failed.note(ReasonRevokedKey, "key %s of %q was revoked at %s: %.200q", id, k.Producer, k.Revoked.At.UTC().Format(time.RFC3339), k.Revoked.Reason)
-	case v.session != nil && sessionRevoked(v.session.session.KeyID(), bundle):
-		o.failed.note(ReasonRevokedKey, "session key %s is revoked", v.session.session.KeyID())
-	case !k.Schedule.AcceptedAt(o.now, o.sealedOrNow(), o.skew):
-		o.failed.note(ReasonKeyNotValid, "key %s of %q is %s, and the event was sealed at %s", id, k.Producer, k.StateAt(o.now), o.sealedOrNow().UTC().Format(time.RFC3339))
-	case v.session != nil && !v.session.acceptedAt(o.sealed, o.skew):
-		o.failed.note(ReasonKeyNotValid, "the session key was valid from %s to %s", v.session.notBefore.Format(time.RFC3339), v.session.notAfter.Format(time.RFC3339))
-	case o.foreignClaim(k):
-		o.failed.note(ReasonKeyNotValid, "key %s belongs to %q, the event names %.80q as its producer", id, k.Producer, o.payload.profile.producer)
-	case !k.AllowsSource(o.in.Source) || v.session != nil && !keys.MatchSource(v.session.sources, o.in.Source):
-		o.failed.note(ReasonSourceNotAllowed, "key %s of %q may not speak for source %.200q%s", id, k.Producer, o.in.Source, unfitSource(o.in.Source))
-	case !k.AllowsType(o.in.Type) || v.session != nil && !keys.MatchType(v.session.types, o.in.Type):
-		o.failed.note(ReasonTypeNotAllowed, "key %s of %q may not sign type %.200q", id, k.Producer, o.in.Type)
-	case !o.opts.UnsafeIgnoreAccount && o.opts.Account == "" && !k.AllowsAccount(""):
-		o.failed.note(ReasonAccountMismatch, "key %s of %q is bound to AWS accounts, and no account is stated", id, k.Producer)
-	case !o.opts.UnsafeIgnoreAccount && !k.AllowsAccount(o.opts.Account):
-		o.failed.note(ReasonAccountMismatch, "key %s of %q may not be used from account %.20q", id, k.Producer, o.opts.Account)
+	case session != nil && !isBound:
+		failed.note(ReasonBadSignature, "the signed payload does not bind the delegation by key %s", id)
+	case k.Revoked != nil && !claimsEarlier:
+		failed.note(ReasonRevokedKey, "key %s of %q was revoked at %s: %.200q", id, k.Producer, k.Revoked.At.UTC().Format(time.RFC3339), k.Revoked.Reason)
+	case session != nil && sessionRevoked(session.session.KeyID(), o.bundle):
+		failed.note(ReasonRevokedKey, "session key %s is revoked", session.session.KeyID())
+	case !k.Schedule.AcceptedAt(o.now, sealed, o.policy.Skew):
+		failed.note(ReasonKeyNotValid, "key %s of %q is %s, and the event was sealed at %s", id, k.Producer, k.StateAt(o.now), sealed.UTC().Format(time.RFC3339))
+	case session != nil && !session.acceptedAt(o.sealed, o.policy.Skew):
+		failed.note(ReasonKeyNotValid, "the session key was valid from %s to %s", session.notBefore.Format(time.RFC3339), session.notAfter.Format(time.RFC3339))
+	case profile != nil && profile.producer != k.Producer:
+		failed.note(ReasonKeyNotValid, "key %s belongs to %q, the event names %.80q as its producer", id, k.Producer, profile.producer)
+	case !k.AllowsSource(o.in.Source) || session != nil && !keys.MatchSource(session.sources, o.in.Source):
+		failed.note(ReasonSourceNotAllowed, "key %s of %q may not speak for source %.200q%s", id, k.Producer, o.in.Source, unfitSource(o.in.Source))
+	case !k.AllowsType(o.in.Type) || session != nil && !keys.MatchType(session.types, o.in.Type):
+		failed.note(ReasonTypeNotAllowed, "key %s of %q may not sign type %.200q", id, k.Producer, o.in.Type)
+	case !unsafe.IgnoreAccount && o.account == "" && !k.AllowsAccount(""):
+		failed.note(ReasonAccountMismatch, "key %s of %q is bound to AWS accounts, and no account is stated", id, k.Producer)
+	case !unsafe.IgnoreAccount && !k.AllowsAccount(o.account):
+		failed.note(ReasonAccountMismatch, "key %s of %q may not be used from account %.20q", id, k.Producer, o.account)
 	default:
 		return true
 	}
@@ -177,30 +184,8 @@ func (o *opening) counts(v *valid, bundle *keys.Bundle) bool {
 }
 
 // sessionRevoked reports whether the bundle revokes the session key, as one or as a key of its own right.
-func sessionRevoked(id string, bundle *keys.Bundle) bool {
-	return bundle.SessionRevoked(id) || slices.ContainsFunc(bundle.Lookup(id), func(k *keys.Key) bool {
+func sessionRevoked(id string, bundle *trust.Bundle) bool {
+	return bundle.SessionRevoked(id) || slices.ContainsFunc(bundle.Lookup(id), func(k *trust.Key) bool {
 		return k.KeyID() == id && k.Revoked != nil
 	})
-}
-
-// bound reports whether the signed payload lists the statement's hash.
-func (o *opening) bound(st *statement) bool {
-	return o.payload.profile != nil && slices.Contains(o.payload.profile.delegations, st.hash)
-}
-
-// foreignClaim reports whether the event names another producer than the key's.
-func (o *opening) foreignClaim(k *keys.Key) bool {
-	return o.payload.profile != nil && o.payload.profile.producer != k.Producer
-}
-
-func (o *opening) beforeRevocation(k *keys.Key) bool {
-	return o.opts.UnsafeAcceptBeforeRevocation && !o.sealed.IsZero() && o.sealed.Before(k.Revoked.At)
-}
-
-// sealedOrNow is the time to hold schedules against: of an event that signs none, it is now.
-func (o *opening) sealedOrNow() time.Time {
-	if o.sealed.IsZero() {
-		return o.now
-	}
-	return o.sealed
 }

@@ -11,24 +11,25 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // liveSource is a Refresher that counts what it is asked for.
 type liveSource struct {
-	held, fresh *keys.Bundle
+	held, fresh *trust.Bundle
 	err         error
 	asked       []string
 	onCall      func()
 }
 
-func (s *liveSource) Bundle(context.Context) (*keys.Bundle, error) {
+func (s *liveSource) Bundle(context.Context) (*trust.Bundle, error) {
 	if s.onCall != nil {
 		s.onCall()
 	}
 	return s.held, nil
 }
 
-func (s *liveSource) Refresh(_ context.Context, keyID string) (*keys.Bundle, error) {
+func (s *liveSource) Refresh(_ context.Context, keyID string) (*trust.Bundle, error) {
 	s.asked = append(s.asked, keyID)
 	if s.err != nil {
 		return nil, s.err
@@ -37,15 +38,15 @@ func (s *liveSource) Refresh(_ context.Context, keyID string) (*keys.Bundle, err
 	return s.fresh, nil
 }
 
-var _ keys.Refresher = (*liveSource)(nil)
+var _ trust.Refresher = (*liveSource)(nil)
 
 func fixed(text string) func() time.Time { return func() time.Time { return moment(text) } }
 
 func seal(p mint.Plan) []byte { return []byte(p.Seal().String()) }
 
-func bundleOf(t testing.TB, list ...string) *keys.Bundle {
+func bundleOf(t testing.TB, list ...string) *trust.Bundle {
 	t.Helper()
-	var entries []*keys.Key
+	var entries []*trust.Key
 	for _, k := range mainKeys() {
 		for _, name := range list {
 			if k.KeyID() == cast[name].Verifier().KeyID() {
@@ -74,7 +75,7 @@ func TestRefresh(t *testing.T) {
 		{"known", order("orders"), []string{"orders"}, nil, nil, nil, nil, ""},
 		{"rotated in", order("next"), []string{"orders"}, []string{"orders", "next"}, nil, nil, []string{"next"}, ""},
 		{"really unknown", order("next"), []string{"orders"}, []string{"orders"}, nil, nil, []string{"next"}, envelope.ReasonUnknownKey},
-		{"cannot ask", order("next"), []string{"orders"}, nil, keys.ErrUnavailable, nil, []string{"next"}, envelope.ReasonTrustUnavailable},
+		{"cannot ask", order("next"), []string{"orders"}, nil, trust.ErrUnavailable, nil, []string{"next"}, envelope.ReasonTrustUnavailable},
 		{"no bundle", order("next"), []string{"orders"}, nil, nil, nil, []string{"next"}, envelope.ReasonTrustUnavailable},
 		{"one of two is known", order("next", "orders"), []string{"orders"}, nil, nil, nil, nil, ""},
 		{"the known one does not count", order("revoked", "next"), []string{"revoked"}, []string{"revoked", "next"}, nil, nil, []string{"next"}, ""},
@@ -90,7 +91,7 @@ func TestRefresh(t *testing.T) {
 			if test.fresh != nil {
 				source.fresh = bundleOf(t, test.fresh...)
 			}
-			_, err := envelope.Open(t.Context(), seal(test.plan), source, &envelope.OpenOptions{Now: fixed(vectorNow), RequiredAlgorithms: test.algorithms})
+			_, err := envelope.Open(t.Context(), seal(test.plan), source, &envelope.Policy{Now: fixed(vectorNow), RequiredAlgorithms: test.algorithms, Unsafe: unchecked})
 			if got := envelope.ReasonOf(err); got != test.want || test.err != nil && !errors.Is(err, test.err) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
@@ -109,7 +110,7 @@ func TestRefresh(t *testing.T) {
 // does not double what a forged event costs.
 func TestRefreshWithoutChange(t *testing.T) {
 	for name, test := range map[string]struct {
-		fresh *keys.Bundle // nil = the one at hand
+		fresh *trust.Bundle // nil = the one at hand
 		want  int
 	}{"the same bundle": {nil, 1}, "another": {bundleOf(t, "orders"), 2}} {
 		held := bundleOf(t, "orders")
@@ -119,7 +120,7 @@ func TestRefreshWithoutChange(t *testing.T) {
 		}
 		judged := 0
 		now := func() time.Time { judged++; return moment(vectorNow) }
-		_, err := envelope.Open(t.Context(), seal(order("next")), source, &envelope.OpenOptions{Now: now})
+		_, err := envelope.Open(t.Context(), seal(order("next")), source, &envelope.Policy{Now: now, Unsafe: unchecked})
 		if envelope.ReasonOf(err) != envelope.ReasonUnknownKey || judged != test.want || len(source.asked) != 1 {
 			t.Errorf("%s: got %v, judged %d times, asked for %q", name, err, judged, source.asked)
 		}
@@ -129,8 +130,8 @@ func TestRefreshWithoutChange(t *testing.T) {
 // An alias outlives the key behind it: that the keys held under it do not verify is final only in a bundle
 // that was just checked.
 func TestRefreshOfAnAlias(t *testing.T) {
-	under := func(name string) *keys.Key {
-		return entry(name, func(k *keys.Key) { k.Aliases = []string{"kid-1"} })
+	under := func(name string) *trust.Key {
+		return entry(name, func(k *trust.Key) { k.Aliases = []string{"kid-1"} })
 	}
 	direct := order("next")
 	direct.By[0].Edit = set("keyid", `"kid-1"`)
@@ -141,26 +142,18 @@ func TestRefreshOfAnAlias(t *testing.T) {
 	for name, plan := range map[string]mint.Plan{"direct": direct, "vouching": vouching} {
 		old, both := trusting(t, under("orders")), trusting(t, under("orders"), under("next"))
 		source := &liveSource{held: old, fresh: both}
-		if _, err := envelope.Open(t.Context(), seal(plan), source, &envelope.OpenOptions{Now: fixed(vectorNow)}); err != nil || !slices.Equal(source.asked, []string{"kid-1"}) {
+		if _, err := envelope.Open(t.Context(), seal(plan), source, &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked}); err != nil || !slices.Equal(source.asked, []string{"kid-1"}) {
 			t.Errorf("%s: got %v, asked for %q", name, err, source.asked)
 		}
 		source = &liveSource{held: old, fresh: old}
-		if _, err := envelope.Open(t.Context(), seal(plan), source, &envelope.OpenOptions{Now: fixed(vectorNow)}); envelope.ReasonOf(err) != envelope.ReasonBadSignature {
+		if _, err := envelope.Open(t.Context(), seal(plan), source, &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked}); envelope.ReasonOf(err) != envelope.ReasonBadSignature {
 			t.Errorf("%s, and no newer key: got %v", name, err)
 		}
 	}
 }
 
 func TestNilTrust(t *testing.T) {
-	if _, err := envelope.Open(t.Context(), seal(order("orders")), nil, nil); envelope.ReasonOf(err) != envelope.ReasonTrustUnavailable {
-		t.Errorf("got %v", err)
-	}
-}
-
-// A negative window is a mistake, and leaves nothing fresh: it does not turn freshness off.
-func TestNegativeWindow(t *testing.T) {
-	opts := &envelope.OpenOptions{Now: fixed(vectorNow), MaxAge: -time.Second}
-	if _, err := envelope.Open(t.Context(), seal(order("orders")), bundleOf(t, "orders"), opts); envelope.ReasonOf(err) != envelope.ReasonExpired {
+	if _, err := envelope.Open(t.Context(), seal(order("orders")), nil, &envelope.Policy{Unsafe: unchecked}); envelope.ReasonOf(err) != envelope.ReasonTrustUnavailable {
 		t.Errorf("got %v", err)
 	}
 }
@@ -177,18 +170,18 @@ func modified(p mint.Plan) mint.Plan {
 
 // A static bundle is final: nobody can be asked for another.
 func TestStaticBundle(t *testing.T) {
-	if _, err := envelope.Open(t.Context(), seal(order("next")), bundleOf(t, "orders"), &envelope.OpenOptions{Now: fixed(vectorNow)}); envelope.ReasonOf(err) != envelope.ReasonUnknownKey {
+	if _, err := envelope.Open(t.Context(), seal(order("next")), bundleOf(t, "orders"), &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked}); envelope.ReasonOf(err) != envelope.ReasonUnknownKey {
 		t.Errorf("got %v", err)
 	}
 }
 
 type failingSource struct{ err error }
 
-func (s failingSource) Bundle(context.Context) (*keys.Bundle, error) { return nil, s.err }
+func (s failingSource) Bundle(context.Context) (*trust.Bundle, error) { return nil, s.err }
 
 func TestNoBundle(t *testing.T) {
-	for _, cause := range []error{keys.ErrUnavailable, errors.New("disk on fire"), nil} {
-		_, err := envelope.Open(t.Context(), seal(order("orders")), failingSource{cause}, nil)
+	for _, cause := range []error{trust.ErrUnavailable, errors.New("disk on fire"), nil} {
+		_, err := envelope.Open(t.Context(), seal(order("orders")), failingSource{cause}, &envelope.Policy{Unsafe: unchecked})
 		if envelope.ReasonOf(err) != envelope.ReasonTrustUnavailable || envelope.ReasonOf(err).Class() != envelope.Transient {
 			t.Errorf("%v: got %v", cause, err)
 		}
@@ -202,7 +195,7 @@ func TestNoBundle(t *testing.T) {
 func TestSyntaxBeforeTrust(t *testing.T) {
 	p := order("orders")
 	p.Wire = del("dssematerial")
-	if _, err := envelope.Open(t.Context(), seal(p), failingSource{keys.ErrUnavailable}, nil); envelope.ReasonOf(err) != envelope.ReasonUnsigned {
+	if _, err := envelope.Open(t.Context(), seal(p), failingSource{trust.ErrUnavailable}, &envelope.Policy{Unsafe: unchecked}); envelope.ReasonOf(err) != envelope.ReasonUnsigned {
 		t.Errorf("got %v", err)
 	}
 }
@@ -210,7 +203,7 @@ func TestSyntaxBeforeTrust(t *testing.T) {
 // The process may be frozen for an hour while the bundle is fetched: the clock is read after that, and
 // everything is judged at that one moment.
 func TestClockAfterBundle(t *testing.T) {
-	bundle, err := keys.NewBundle(keys.BundleOptions{Version: 1, Expires: on("12:30")}, mainKeys()...)
+	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Expires: on("12:30")}, mainKeys()...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +229,7 @@ func TestClockAfterBundle(t *testing.T) {
 				now = now.Add(test.after)
 				return read
 			}
-			_, err := envelope.Open(t.Context(), seal(order(test.by)), source, &envelope.OpenOptions{Now: clock, MaxAge: 5 * time.Minute})
+			_, err := envelope.Open(t.Context(), seal(order(test.by)), source, &envelope.Policy{Now: clock, MaxAge: 5 * time.Minute, Unsafe: anySource})
 			if got := envelope.ReasonOf(err); got != test.want {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
@@ -248,7 +241,7 @@ func TestClockAfterBundle(t *testing.T) {
 func TestClockAfterRefresh(t *testing.T) {
 	now := moment(vectorNow)
 	source := &slowRefresh{liveSource: liveSource{held: bundleOf(t, "orders"), fresh: bundleOf(t, "next")}, now: &now}
-	_, err := envelope.Open(t.Context(), seal(order("next")), source, &envelope.OpenOptions{Now: func() time.Time { return now }, MaxAge: 5 * time.Minute})
+	_, err := envelope.Open(t.Context(), seal(order("next")), source, &envelope.Policy{Now: func() time.Time { return now }, MaxAge: 5 * time.Minute, Unsafe: anySource})
 	if envelope.ReasonOf(err) != envelope.ReasonExpired {
 		t.Errorf("got %v", err)
 	}
@@ -259,7 +252,7 @@ type slowRefresh struct {
 	now *time.Time
 }
 
-func (s *slowRefresh) Refresh(ctx context.Context, keyID string) (*keys.Bundle, error) {
+func (s *slowRefresh) Refresh(ctx context.Context, keyID string) (*trust.Bundle, error) {
 	*s.now = s.now.Add(time.Hour)
 	return s.liveSource.Refresh(ctx, keyID)
 }

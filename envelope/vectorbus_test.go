@@ -14,6 +14,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 var noContext = context.Background()
@@ -497,8 +498,8 @@ func publishedSigner(t testing.TB) *keys.LocalSigner {
 	return s.Deterministic()
 }
 
-func publishedKey(t testing.TB) *keys.Key {
-	return &keys.Key{
+func publishedKey(t testing.TB) *trust.Key {
+	return &trust.Key{
 		Verifier: publishedSigner(t).Verifier(), Producer: "cloudevents", Aliases: []string{"testkey"},
 		Sources: []string{"example/uri"}, Types: []string{"*"},
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // The moments of the vectors.
@@ -56,8 +57,8 @@ var cast = map[string]*keys.LocalSigner{
 }
 
 // entry is a bundle's entry for a key of the cast.
-func entry(name string, change func(*keys.Key)) *keys.Key {
-	k := &keys.Key{
+func entry(name string, change func(*trust.Key)) *trust.Key {
+	k := &trust.Key{
 		Verifier: cast[name].Verifier(), Producer: cast[name].Producer(),
 		Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"},
 	}
@@ -67,39 +68,42 @@ func entry(name string, change func(*keys.Key)) *keys.Key {
 	return k
 }
 
-func mainKeys() []*keys.Key {
-	return []*keys.Key{
+func mainKeys() []*trust.Key {
+	return []*trust.Key{
 		entry("orders", nil), entry("next", nil), entry("es256", nil),
-		entry("es256gone", func(k *keys.Key) {
-			k.Revoked = &keys.Revocation{At: on("09:00"), Reason: "laptop stolen"}
+		entry("es256gone", func(k *trust.Key) {
+			k.Revoked = &trust.Revocation{At: on("09:00"), Reason: "laptop stolen"}
 		}),
-		entry("scheduled", func(k *keys.Key) {
+		entry("scheduled", func(k *trust.Key) {
 			k.Schedule = keys.Schedule{Published: on("08:00"), Active: on("10:00"), Retired: on("14:00"), Expired: on("16:00")}
 		}),
-		entry("revoked", func(k *keys.Key) {
-			k.Revoked = &keys.Revocation{At: on("09:00"), Reason: "laptop stolen"}
+		entry("revoked", func(k *trust.Key) {
+			k.Revoked = &trust.Revocation{At: on("09:00"), Reason: "laptop stolen"}
 		}),
-		entry("bound", func(k *keys.Key) { k.Accounts = []string{"111122223333", "444455556666"} }),
-		entry("nowhere", func(k *keys.Key) { k.Accounts = []string{} }),
-		entry("nosources", func(k *keys.Key) { k.Sources = nil }),
-		entry("notypes", func(k *keys.Key) { k.Types = nil }),
-		entry("patterns", func(k *keys.Key) {
+		entry("bound", func(k *trust.Key) { k.Accounts = []string{"111122223333", "444455556666"} }),
+		entry("nowhere", func(k *trust.Key) { k.Accounts = []string{} }),
+		entry("nosources", func(k *trust.Key) { k.Sources = nil }),
+		entry("notypes", func(k *trust.Key) { k.Types = nil }),
+		entry("patterns", func(k *trust.Key) {
 			k.Sources = []string{"https://exact.example/a", "https://host.example/*", "https://host.example/deep/er/*",
 				"urn:orders:*", "/local/*", "plain/*", "mailto:orders@example.com", "https://port.example:8443/*", "https://root.example/"}
 			k.Types = []string{"com.example.*", "exact"}
 		}),
-		entry("aliased", func(k *keys.Key) { k.Aliases = []string{"orders-2026", "shared"} }),
-		entry("sharing", func(k *keys.Key) { k.Aliases = []string{"shared"} }),
-		entry("shipping", func(k *keys.Key) { k.Sources = []string{"https://shipping.example/*"} }),
-		entry("partner", func(k *keys.Key) { k.Sources = append(k.Sources, "https://partner.example/*"); k.Types = []string{"*"} }),
+		entry("aliased", func(k *trust.Key) { k.Aliases = []string{"orders-2026", "shared"} }),
+		entry("sharing", func(k *trust.Key) { k.Aliases = []string{"shared"} }),
+		entry("shipping", func(k *trust.Key) { k.Sources = []string{"https://shipping.example/*"} }),
+		entry("partner", func(k *trust.Key) {
+			k.Sources = append(k.Sources, "https://partner.example/*")
+			k.Types = []string{"*"}
+		}),
 	}
 }
 
 // namelessKeys are nine that may have made a signature of the order event, but for one, and others that may
 // not.
-func namelessKeys(without string) []*keys.Key {
+func namelessKeys(without string) []*trust.Key {
 	nine := []string{"orders", "next", "es256", "scheduled", "revoked", "bound", "nowhere", "aliased", "sharing"}
-	list := []*keys.Key{entry("mldsa", nil)}
+	list := []*trust.Key{entry("mldsa", nil)}
 	for _, k := range mainKeys() {
 		is := func(name string) bool { return k.KeyID() == cast[name].Verifier().KeyID() }
 		if slices.ContainsFunc(nine, is) && (without == "" || !is(without)) || is("nosources") || is("notypes") || is("shipping") {
@@ -110,21 +114,21 @@ func namelessKeys(without string) []*keys.Key {
 }
 
 // hybridKeys have one of ML-DSA-65 beside each other key.
-func hybridKeys() []*keys.Key {
-	return []*keys.Key{
+func hybridKeys() []*trust.Key {
+	return []*trust.Key{
 		entry("orders", nil), entry("mldsa", nil), entry("partner", nil), entry("mldsaother", nil),
-		entry("mldsagone", func(k *keys.Key) {
-			k.Revoked = &keys.Revocation{At: on("09:00"), Reason: "laptop stolen"}
+		entry("mldsagone", func(k *trust.Key) {
+			k.Revoked = &trust.Revocation{At: on("09:00"), Reason: "laptop stolen"}
 		}),
 	}
 }
 
 // vectorBundles is the bundles of the vectors, by file name.
-func vectorBundles(t testing.TB) map[string]*keys.Bundle {
+func vectorBundles(t testing.TB) map[string]*trust.Bundle {
 	t.Helper()
 	issued := moment("2026-11-20T12:00:00Z")
-	make := func(expires time.Time, list ...*keys.Key) *keys.Bundle {
-		b, err := keys.NewBundle(keys.BundleOptions{
+	make := func(expires time.Time, list ...*trust.Key) *trust.Bundle {
+		b, err := trust.NewBundle(trust.BundleOptions{
 			Version: 7, Issued: issued, Expires: expires, RefreshHint: 5 * time.Minute,
 			RevokedSessions: []string{cast["sessiongone"].Verifier().KeyID()},
 		}, list...)
@@ -133,7 +137,7 @@ func vectorBundles(t testing.TB) map[string]*keys.Bundle {
 		}
 		return b
 	}
-	return map[string]*keys.Bundle{
+	return map[string]*trust.Bundle{
 		"bundles/main.json":      make(issued.AddDate(0, 0, 7), mainKeys()...),
 		"bundles/expiring.json":  make(on("12:00"), mainKeys()...),
 		"bundles/hybrid.json":    make(issued.AddDate(0, 0, 7), hybridKeys()...),

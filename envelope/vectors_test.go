@@ -19,6 +19,7 @@ import (
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 var update = flag.Bool("update", false, "write the vector files anew")
@@ -94,38 +95,37 @@ type vectorOuter struct {
 
 var modes = map[string]envelope.Mode{"": envelope.Strict, "strict": envelope.Strict, "passthrough": envelope.Passthrough, "core-only": envelope.CoreOnly}
 
-// open turns the options of a vector into those of Open.
-func (o *vectorOptions) open(t testing.TB) *envelope.OpenOptions {
+// policy is the acceptance policy of a vector. A window of 0 seconds judges no age.
+func (o *vectorOptions) policy(t testing.TB) *envelope.Policy {
 	t.Helper()
 	now, err := time.Parse(time.RFC3339Nano, o.Now)
 	mode, known := modes[o.Mode]
 	if err != nil || !known {
 		t.Fatalf("options: %v, mode %q", err, o.Mode)
 	}
-	opts := &envelope.OpenOptions{
-		Mode: mode, Sources: o.Sources, Types: o.Types, Audience: o.Audience, Account: o.Account,
+	p := &envelope.Policy{
+		Mode: mode, Sources: o.Sources, Types: o.Types, Audience: o.Audience,
 		RequiredAlgorithms: o.RequiredAlgorithms, MaxAge: time.Duration(o.MaxAgeSeconds) * time.Second,
 		Skew: time.Duration(o.SkewSeconds) * time.Second, Now: func() time.Time { return now },
-		UnsafeIgnoreAccount: o.UnsafeIgnoreAccount, UnsafeAllowUndated: o.UnsafeAllowUndated,
-		UnsafeAcceptBeforeRevocation: o.UnsafeAcceptBeforeRevocation,
-		RequireEncrypted:             o.RequireEncrypted, RequireEncryptedFields: o.RequireEncryptedFields,
-		UnsafeAllowUncommitted: o.UnsafeAllowUncommitted, Decrypter: o.decrypter(t),
-		IgnoreMembers: o.IgnoreMembers,
-	}
-	if o.Outer != nil {
-		opts.Outer = &envelope.Outer{Source: o.Outer.Source, DetailType: o.Outer.DetailType}
+		RequireEncrypted: o.RequireEncrypted, RequireEncryptedFields: o.RequireEncryptedFields,
+		Decrypter: o.decrypter(t), IgnoreMembers: o.IgnoreMembers,
+		Unsafe: envelope.Unsafe{
+			AnySource: o.Sources == nil, AnyAge: o.MaxAgeSeconds == 0, IgnoreAccount: o.UnsafeIgnoreAccount,
+			AllowUndated: o.UnsafeAllowUndated, AcceptBeforeRevocation: o.UnsafeAcceptBeforeRevocation,
+			AllowUncommitted: o.UnsafeAllowUncommitted,
+		},
 	}
 	for name, typ := range o.ExtensionTypes {
 		parsed, ok := cejson.ParseType(typ)
 		if !ok {
 			t.Fatalf("options: type %q", typ)
 		}
-		if opts.ExtensionTypes == nil {
-			opts.ExtensionTypes = map[string]envelope.AttributeType{}
+		if p.ExtensionTypes == nil {
+			p.ExtensionTypes = map[string]envelope.AttributeType{}
 		}
-		opts.ExtensionTypes[name] = envelope.AttributeType(parsed)
+		p.ExtensionTypes[name] = envelope.AttributeType(parsed)
 	}
-	return opts
+	return p
 }
 
 // decrypter is nil without identities and services.
@@ -232,13 +232,13 @@ func readVectors(t testing.TB) map[string]*vector {
 	return all
 }
 
-func readBundle(t testing.TB, name string) *keys.Bundle {
+func readBundle(t testing.TB, name string) *trust.Bundle {
 	t.Helper()
 	doc, err := os.ReadFile(filepath.Join(vectorDir, name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := keys.ParseBundle(bytes.TrimSuffix(doc, []byte("\n")))
+	b, err := trust.ParseBundle(bytes.TrimSuffix(doc, []byte("\n")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,19 +246,23 @@ func readBundle(t testing.TB, name string) *keys.Bundle {
 }
 
 // openVector opens what the vector holds.
-func openVector(t testing.TB, v *vector, trust keys.Source) (*envelope.Opened, error) {
+func openVector(t testing.TB, v *vector, trust trust.Source) (*envelope.Opened, error) {
 	t.Helper()
-	switch opts := v.Options.open(t); v.Form {
-	case formCloudEvent:
-		return envelope.Open(t.Context(), v.input(t), trust, opts)
-	case formEventBridge:
-		return envelope.OpenEventBridge(t.Context(), v.input(t), trust, opts)
+	r := envelope.Received{Body: v.input(t), Account: v.Options.Account}
+	if o := v.Options.Outer; o != nil {
+		r.Outer = &envelope.Outer{Source: o.Source, DetailType: o.DetailType}
 	}
-	t.Fatalf("form %q", v.Form)
-	return nil, nil
+	switch v.Form {
+	case formCloudEvent:
+	case formEventBridge:
+		r.Format = envelope.EventBridge
+	default:
+		t.Fatalf("form %q", v.Form)
+	}
+	return openStep(t.Context(), r, envelope.Step{}, trust, v.Options.policy(t))
 }
 
-func checkVector(t *testing.T, v *vector, trust keys.Source) {
+func checkVector(t *testing.T, v *vector, trust trust.Source) {
 	opened, err := openVector(t, v, trust)
 	if v.Expect != expectedVerified {
 		if got := envelope.ReasonOf(err); string(got) != v.Expect || got.Explain().Cause == "" || opened != nil {
@@ -295,7 +299,7 @@ func encryptionOf(o *envelope.Opened) *vectorEncryption {
 
 // Every vector file gives exactly the Reason, or exactly the event, that it says.
 func TestVectors(t *testing.T) {
-	bundles := map[string]*keys.Bundle{}
+	bundles := map[string]*trust.Bundle{}
 	for name, v := range readVectors(t) {
 		if bundles[v.Bundle] == nil {
 			bundles[v.Bundle] = readBundle(t, v.Bundle)

@@ -7,6 +7,8 @@ import (
 
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/session"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // voucher is the DSSE envelope of a delegation statement.
@@ -28,7 +30,7 @@ func parseVoucher(raw []byte) (*voucher, error) {
 	if err != nil {
 		return nil, err
 	}
-	if env.PayloadType != keys.DelegationType || len(env.Signatures) != 1 || env.Signatures[0].Delegation != nil {
+	if env.PayloadType != session.DelegationType || len(env.Signatures) != 1 || env.Signatures[0].Delegation != nil {
 		return nil, errStatement
 	}
 	sig := &env.Signatures[0]
@@ -51,7 +53,7 @@ func (v *voucher) isBy(k *keys.Verifier) bool {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if len(v.by) < keys.MaxSharedAlias {
+	if len(v.by) < trust.MaxSharedAlias {
 		v.by = append(v.by, k.KeyID())
 	}
 	return true
@@ -75,8 +77,8 @@ func (v *voucher) read() (*statement, error) {
 
 // Bounds of what is remembered.
 const (
-	maxVouchers    = 1024                // producers' processes times two
-	maxVoucherSize = keys.MaxSessionText // bytes
+	maxVouchers    = 1024            // producers' processes times two
+	maxVoucherSize = session.MaxText // bytes
 )
 
 // vouchers are the genuine statements that were seen last. Looking one up instead of verifying it changes no

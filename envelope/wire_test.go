@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // illegalInSQS is the first character that SQS takes in no message body:
@@ -98,7 +99,7 @@ func TestWireIsLegal(t *testing.T) {
 	signer := testSigner(t, keys.Ed25519, "orders")
 	trust := trusting(t, keyOf(signer, "https://orders.example/*"))
 	r := rand.New(rand.NewPCG(12, 1))
-	open := &envelope.OpenOptions{Now: fixedNow, Decrypter: openBoth(t)}
+	open := &envelope.Policy{Now: fixedNow, Decrypter: openBoth(t), Unsafe: unchecked}
 	to, err := envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{identities["x25519"].Recipient()}})
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +138,7 @@ func TestWireIsLegal(t *testing.T) {
 	}
 }
 
-func checkLayouts(t *testing.T, sealed *envelope.Sealed, trust keys.Source, open *envelope.OpenOptions, want string) {
+func checkLayouts(t *testing.T, sealed *envelope.Sealed, trust trust.Source, open *envelope.Policy, want string) {
 	t.Helper()
 	for _, layout := range []envelope.Layout{envelope.Structured, envelope.Embedded} {
 		entry, err := sealed.EventBridge(layout)
@@ -154,7 +155,7 @@ func checkLayouts(t *testing.T, sealed *envelope.Sealed, trust keys.Source, open
 			t.Errorf("layout %d: %v", layout, err)
 		}
 		doc := mint.Delivery(entry.Source, entry.DetailType, "111122223333", string(entry.Detail)).String()
-		opened, err := envelope.OpenEventBridge(t.Context(), []byte(doc), trust, open)
+		opened, err := openEventBridge(t.Context(), []byte(doc), trust, open)
 		if err != nil || string(opened.JSON()) != want {
 			t.Errorf("layout %d: %v\n%s", layout, err, doc)
 		}
@@ -197,7 +198,7 @@ func TestEmptyFragment(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.OpenOptions{Now: fixedNow})
+		opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: fixedNow, Unsafe: unchecked})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,6 +32,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/producer"
 	"github.com/sealbus/sealbus/producer/eventbridge"
 )
@@ -122,7 +123,7 @@ type chaos struct {
 	over    context.CancelFunc
 	forged  sync.Map // ID -> Reason that it deserves
 	forgers atomic.Int64
-	trouble sync.WaitGroup // whoever makes some
+	trouble sync.WaitGroup // those who make some
 	kills   atomic.Int64
 	freezes atomic.Int64
 
@@ -227,27 +228,27 @@ func producerSource(i int) string { return fmt.Sprintf("https://team%d.example/"
 // makeTrust makes the producers' keys, and the files that workers trust.
 func (c *chaos) makeTrust() {
 	c.Helper()
-	var list []*keys.Key
+	var list []*trust.Key
 	for i := range chaosProducers {
 		signer, err := keys.GenerateSigner(keys.Ed25519, producerName(i))
 		c.must(err)
 		c.signers = append(c.signers, signer)
-		list = append(list, &keys.Key{
+		list = append(list, &trust.Key{
 			Verifier: signer.Verifier(), Producer: producerName(i), Sources: []string{producerSource(i) + "*"}, Types: []string{"com.example.*"},
 			Accounts: []string{"000000000000"},
 		})
 		c.config.Sources = append(c.config.Sources, producerSource(i)+"*")
 	}
 	list = append(list, c.makeTeams()...)
-	root, err := keys.GenerateRootKey(keys.Ed25519)
+	root, err := trust.GenerateRootKey(keys.Ed25519)
 	c.must(err)
-	roots, err := keys.NewRoots(1, 1, root.Verifier())
+	roots, err := trust.NewRoots(1, 1, root.Verifier())
 	c.must(err)
-	bundle, err := keys.NewBundle(keys.BundleOptions{Version: 1, Issued: time.Now().Add(-time.Minute), Expires: time.Now().Add(24 * time.Hour)}, list...)
+	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: time.Now().Add(-time.Minute), Expires: time.Now().Add(24 * time.Hour)}, list...)
 	c.must(err)
-	signed, err := keys.SignBundle(c.ctx, bundle, root)
+	signed, err := trust.SignBundle(c.ctx, bundle, root)
 	c.must(err)
-	pinned, err := keys.SignRoots(c.ctx, roots, root)
+	pinned, err := trust.SignRoots(c.ctx, roots, root)
 	c.must(err)
 	dir := c.TempDir()
 	c.config.Bundle, c.config.Roots = filepath.Join(dir, "bundle.dsse"), filepath.Join(dir, "roots.json")
@@ -584,7 +585,7 @@ func (c *chaos) judgeEffects(id string, s *story, why map[string]int) {
 		switch e.end {
 		case "handled -":
 			handled++
-		case "killed", "retry in_progress", "retry store_unavailable": // a kill, a lost lease, an outage before Complete
+		case "killed", "retry in_progress", "retry store_unavailable": // a kill, a lost lease, an outage
 			excused++
 			if len(s.effects) > 1 {
 				why[e.end]++

@@ -192,7 +192,9 @@ func (c *chaos) quarantined() int {
 
 func (c *chaos) checkRecord(body string, found map[string]bool) {
 	c.Helper()
-	r, err := consumer.ParseRecord([]byte(body), c.config.QuarantineKey)
+	authentic, err := consumer.NewQuarantineKeys(c.config.Name, c.config.QuarantineKey)
+	c.must(err)
+	r, err := authentic.Parse([]byte(body))
 	if err != nil {
 		c.Errorf("a record in quarantine: %v", err)
 		return

@@ -15,6 +15,8 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
+	"github.com/sealbus/sealbus/keys/session"
+	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/producer"
 )
 
@@ -25,7 +27,7 @@ type team struct {
 	fields  []string
 }
 
-// elsewhere is encryption to somebody who is not the consumer.
+// elsewhere is encryption to a key that the consumer does not have.
 var elsewhere = func() *envelope.Encrypter {
 	other, err := keys.GenerateIdentity(keys.P256)
 	if err != nil {
@@ -39,7 +41,7 @@ var elsewhere = func() *envelope.Encrypter {
 }()
 
 // makeTeams gives each producer a way to seal, and returns the further keys that the bundle has for it.
-func (c *chaos) makeTeams() []*keys.Key {
+func (c *chaos) makeTeams() []*trust.Key {
 	c.Helper()
 	for i := range chaosProducers {
 		c.teams = append(c.teams, team{signs: keys.SignWith(c.signers[i])})
@@ -56,7 +58,7 @@ func (c *chaos) makeTeams() []*keys.Key {
 	c.must(err)
 	c.config.Identity = filepath.Join(c.TempDir(), "identity.jwk")
 	c.must(os.WriteFile(c.config.Identity, jwk, 0o600))
-	session, err := keys.Delegate(c.ctx, c.signers[2], keys.Scope{Sources: []string{producerSource(2) + "*"}, Types: []string{"com.example.*"}}, time.Minute, nil)
+	session, err := session.Delegate(c.ctx, c.signers[2], session.Scope{Sources: []string{producerSource(2) + "*"}, Types: []string{"com.example.*"}}, time.Minute, nil)
 	c.must(err)
 	c.teams[2] = team{signs: session, fields: []string{"/customer", "/lines/0/sku"}, encrypt: c.encryptTo(envelope.EncryptTo{Recipients: []*keys.Recipient{identity.Recipient()}})}
 
@@ -64,7 +66,7 @@ func (c *chaos) makeTeams() []*keys.Key {
 	pq, err := keys.GenerateSigner(keys.MLDSA65, producerName(3))
 	c.must(err)
 	c.teams[3].signs = keys.SignWith(c.signers[3], pq)
-	return []*keys.Key{{Verifier: pq.Verifier(), Producer: producerName(3), Sources: []string{producerSource(3) + "*"}, Types: []string{"com.example.*"}}}
+	return []*trust.Key{{Verifier: pq.Verifier(), Producer: producerName(3), Sources: []string{producerSource(3) + "*"}, Types: []string{"com.example.*"}}}
 }
 
 func (c *chaos) encryptTo(to envelope.EncryptTo) *envelope.Encrypter {

@@ -83,8 +83,8 @@ func (o *opener) open(doc []byte, arn string) (plain, refusal string) {
 }
 
 // TestOpenWithNode: less than 60 lines of JavaScript verify and decrypt what we seal to a key in KMS, under
-// each kind of signature that they know, and refuse what was changed, moved or is somebody else's, without
-// asking KMS.
+// each kind of signature that they know, and refuse an event that was changed, was moved or is another
+// producer's, without asking KMS.
 func TestOpenWithNode(t *testing.T) {
 	server, err := localaws.Start(nil)
 	ok(t, err)

@@ -136,7 +136,7 @@ func TestReplayCreateTable(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, created := range []bool{true, false} {
-		cmd := exec.CommandContext(t.Context(), command, "replay", "create-table", "--table", claimTable,
+		cmd := exec.CommandContext(t.Context(), command, "claims", "create-table", "--table", claimTable,
 			"--region", "eu-west-1", "--endpoint", "http://"+s.addr(), "--output", "json")
 		cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=example")
 		out, err := cmd.Output()

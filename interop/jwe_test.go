@@ -114,7 +114,7 @@ func joseDoes(t *testing.T, jobs ...joseJob) []joseResult {
 var jweAAD = []byte(`{"id":"1","producer":"orders","source":"https://orders.example/eu","type":"com.example.order.placed"}`)
 
 // TestJoseDecryptsOurs: every recipient of a message of ours reads it with jose, among entries that jose does
-// not know; somebody else, and a recipient of a message that was changed, does not.
+// not know. A stranger does not, nor does a recipient of a message that was changed.
 func TestJoseDecryptsOurs(t *testing.T) {
 	p256, x25519, stranger := newEncryptionKey(t, "p", ecdh.P256()), newEncryptionKey(t, "x", ecdh.X25519()), newEncryptionKey(t, "s", ecdh.X25519())
 	plaintext := []byte(`{"amount":12,"text":"grün"}`)
@@ -145,9 +145,9 @@ func TestJoseDecryptsOurs(t *testing.T) {
 	}
 }
 
-// TestWeDecryptJose: what jose encrypts, to one recipient or several, with its parameters protected or not,
-// we read; under the unsafe name only, as it does not commit to the key, unless somebody computes the
-// commitment.
+// TestWeDecryptJose: we read the messages of jose, to one recipient or several, with parameters protected or
+// not. They need the unsafe name, as they do not commit to the key, unless the commitment is computed and
+// added.
 func TestWeDecryptJose(t *testing.T) {
 	p256, x25519 := newEncryptionKey(t, "p", ecdh.P256()), newEncryptionKey(t, "x", ecdh.X25519())
 	to := func(header map[string]string, all ...encryptionKey) (list []joseRecipient) {

@@ -28,6 +28,7 @@ import (
 	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/internal/lossy"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/producer"
 	"github.com/sealbus/sealbus/producer/eventbridge"
 )
@@ -84,15 +85,16 @@ func newLossyChain(t *testing.T, tables string, phase int) *lossyChain {
 	}), nil)
 	quarantine, err := sqs.New(awssqs.New(l.queues.Options(), func(o *awssqs.Options) {
 		o.BaseEndpoint, o.Retryer = l.through(l.aws.URL(), phase), lossy.Retryer()
-	}), *bin.QueueUrl, quarantinetest.Key(), nil)
-	l.refused, err2 = sqs.New(l.queues, *bin.QueueUrl, quarantinetest.Key(), nil)
+	}), *bin.QueueUrl, quarantinetest.Keys("billing"), nil)
+	l.refused, err2 = sqs.New(l.queues, *bin.QueueUrl, quarantinetest.Keys("billing"), nil)
 	l.must(err, err2)
-	trust, err := keys.NewBundle(keys.BundleOptions{}, &keys.Key{
+	bundle, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
 		Verifier: l.signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"},
 	})
 	l.must(err)
-	c, err := consumer.New("billing", trust, claims, &consumer.Options{
-		Sources: []string{"https://orders.example/*"}, Quarantine: quarantine, Logger: slog.New(slog.DiscardHandler),
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
+	c, err := consumer.New("billing", bundle, claims, policy, &consumer.Options{
+		Quarantine: quarantine, Logger: slog.New(slog.DiscardHandler),
 	})
 	l.must(err)
 	function := awslambda.SQS(c, func(_ context.Context, d consumer.Delivery[json.RawMessage]) error {

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/quarantine"
 	"github.com/sealbus/sealbus/consumer/quarantine/quarantinetest"
 	"github.com/sealbus/sealbus/consumer/quarantine/sqs"
@@ -23,8 +24,8 @@ func TestQuarantineInFauxqs(t *testing.T) {
 			t.Fatal(err)
 		}
 		return &quarantinetest.Place{
-			Open: func(t *testing.T, key []byte) quarantine.Store {
-				store, err := sqs.New(&hasty{client}, *out.QueueUrl, key, nil)
+			Open: func(t *testing.T, keys consumer.QuarantineKeys) quarantine.Store {
+				store, err := sqs.New(&hasty{client}, *out.QueueUrl, keys, nil)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -78,8 +78,8 @@ func (c timed) Eval(ctx context.Context, script string, keys []string, args ...a
 	return c.Client.Eval(ctx, strings.ReplaceAll(script, serverTime, "{ARGV[#ARGV - 1], ARGV[#ARGV]}"), keys, args...)
 }
 
-// testRedisContract has the clock of the test inside the real server. What expires there does so by its own
-// clock, which is far behind the one of the test.
+// testRedisContract has the clock of the test inside the real server. Keys expire there by its own clock,
+// which is far behind the clock of the test.
 func testRedisContract(t *testing.T, client redis.Client) {
 	t.Helper()
 	replaytest.Contract{Steps: contractSteps}.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {

@@ -40,7 +40,7 @@ func (l *locked) String() string {
 
 // Bounds of what a server may take: generous, since the machine may be busy.
 const (
-	startAttempts = 5 // ports that somebody else takes in between
+	startAttempts = 5 // another program may take a port in between
 	startPatience = time.Minute
 )
 

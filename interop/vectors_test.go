@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 const vectorDir = "../vectors"
@@ -181,15 +182,22 @@ func verifierFindings(t *testing.T, dir string) map[string]finding {
 
 func goFinding(t *testing.T, v vector) finding {
 	t.Helper()
-	bundle, err := keys.ParseBundle(bytes.TrimSuffix(read(t, filepath.Join(vectorDir, v.Bundle)), []byte("\n")))
+	bundle, err := trust.ParseBundle(bytes.TrimSuffix(read(t, filepath.Join(vectorDir, v.Bundle)), []byte("\n")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	open := envelope.Open
+	r := envelope.Received{Body: inputOf(v), Account: v.Options.Account}
 	if v.Form == "eventbridge" {
-		open = envelope.OpenEventBridge
+		r.Format = envelope.EventBridge
 	}
-	got, err := open(t.Context(), inputOf(v), bundle, openOptions(t, v.Options))
+	if o := v.Options.Outer; o != nil {
+		r.Outer = &envelope.Outer{Source: o.Source, DetailType: o.DetailType}
+	}
+	opener, err := envelope.NewOpener(bundle, policyOf(t, v.Options))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := opener.Open(t.Context(), r, envelope.Step{})
 	if err != nil {
 		return finding{Verdict: string(envelope.ReasonOf(err))}
 	}
@@ -243,7 +251,8 @@ func inputOf(v vector) []byte {
 	return []byte(v.Input)
 }
 
-func openOptions(t *testing.T, o options) *envelope.OpenOptions {
+// policyOf judges no age where the window is of 0 seconds.
+func policyOf(t *testing.T, o options) *envelope.Policy {
 	t.Helper()
 	modes := map[string]envelope.Mode{"": envelope.Strict, "strict": envelope.Strict,
 		"passthrough": envelope.Passthrough, "core-only": envelope.CoreOnly}
@@ -251,25 +260,26 @@ func openOptions(t *testing.T, o options) *envelope.OpenOptions {
 	if !ok {
 		t.Fatalf("unknown mode %q", o.Mode)
 	}
-	opts := &envelope.OpenOptions{
-		Mode: mode, Sources: o.Sources, Types: o.Types, Audience: o.Audience, Account: o.Account,
+	return &envelope.Policy{
+		Mode: mode, Sources: o.Sources, Types: o.Types, Audience: o.Audience,
 		RequiredAlgorithms: o.RequiredAlgorithms, ExtensionTypes: extensionTypes(t, o.ExtensionTypes),
-		MaxAge:                       time.Duration(o.MaxAgeSeconds) * time.Second,
-		Skew:                         time.Duration(o.SkewSeconds) * time.Second,
-		Now:                          func() time.Time { return o.Now },
-		UnsafeIgnoreAccount:          o.UnsafeIgnoreAccount,
-		UnsafeAllowUndated:           o.UnsafeAllowUndated,
-		UnsafeAcceptBeforeRevocation: o.UnsafeAcceptBeforeRevocation,
-		Decrypter:                    decrypterOf(t, o),
-		RequireEncrypted:             o.RequireEncrypted,
-		RequireEncryptedFields:       o.RequireEncryptedFields,
-		UnsafeAllowUncommitted:       o.UnsafeAllowUncommitted,
-		IgnoreMembers:                o.IgnoreMembers,
+		MaxAge: time.Duration(o.MaxAgeSeconds) * time.Second,
+		Skew:   time.Duration(o.SkewSeconds) * time.Second,
+		Now:    func() time.Time { return o.Now },
+
+		Decrypter:              decrypterOf(t, o),
+		RequireEncrypted:       o.RequireEncrypted,
+		RequireEncryptedFields: o.RequireEncryptedFields,
+		IgnoreMembers:          o.IgnoreMembers,
+		Unsafe: envelope.Unsafe{
+			AnySource:              o.Sources == nil,
+			AnyAge:                 o.MaxAgeSeconds == 0,
+			IgnoreAccount:          o.UnsafeIgnoreAccount,
+			AllowUndated:           o.UnsafeAllowUndated,
+			AcceptBeforeRevocation: o.UnsafeAcceptBeforeRevocation,
+			AllowUncommitted:       o.UnsafeAllowUncommitted,
+		},
 	}
-	if o.Outer != nil {
-		opts.Outer = &envelope.Outer{Source: o.Outer.Source, DetailType: o.Outer.DetailType}
-	}
-	return opts
 }
 
 func extensionTypes(t *testing.T, names map[string]string) map[string]envelope.AttributeType {
@@ -288,8 +298,8 @@ func extensionTypes(t *testing.T, names map[string]string) map[string]envelope.A
 	return types
 }
 
-// TestVerifierIsSmallAndIndependent: that a verifier can be written from the text is only shown by one that
-// is short enough to be read beside it, and that calls nobody else's code.
+// TestVerifierIsSmallAndIndependent: only a verifier that is short enough to be read beside the text, and
+// that calls no other code, shows that one can be written from the text.
 func TestVerifierIsSmallAndIndependent(t *testing.T) {
 	// Lines, blank ones included. formats.mjs holds what other languages have libraries for, and much of
 	// decrypt.mjs is JWE.

@@ -4,48 +4,27 @@ import (
 	"context"
 	"fmt"
 	"log"
-	"time"
 
 	"github.com/sealbus/sealbus/keys"
 )
 
-// From a new key to a bundle that a consumer believes.
+// A signing key, and the public half by which others verify its signatures.
 func Example() {
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	signer, err := keys.GenerateSigner(keys.Ed25519, "orders")
 	if err != nil {
 		log.Fatal(err)
 	}
-	bundle, err := keys.NewBundle(keys.BundleOptions{Version: 1, Issued: now, Expires: now.AddDate(0, 0, 7)}, &keys.Key{
-		Verifier: signer.Verifier(),
-		Producer: "orders",
-		Sources:  []string{"https://orders.example/*"},
-		Types:    []string{"com.example.order.*"},
-	})
+	sig, err := signer.Sign(context.Background(), []byte("hello"))
 	if err != nil {
 		log.Fatal(err)
 	}
-	root, err := keys.GenerateRootKey(keys.Ed25519)
+	verifier, err := keys.ParseJWK(signer.Verifier().JWK()) // public: it may go anywhere
 	if err != nil {
 		log.Fatal(err)
 	}
-	signed, err := keys.SignBundle(context.Background(), bundle, root)
-	if err != nil {
-		log.Fatal(err)
-	}
-
-	roots, err := keys.NewRoots(1, 1, root.Verifier()) // what the consumer pinned
-	if err != nil {
-		log.Fatal(err)
-	}
-	trust, err := keys.OpenBundle(signed, roots, &keys.OpenBundleOptions{Now: func() time.Time { return now }})
-	if err != nil {
-		log.Fatal(err)
-	}
-	key := trust.Lookup(signer.Verifier().KeyID())[0]
-	fmt.Println(key.Producer, key.AllowsSource("https://orders.example/eu"), key.AllowsSource("https://billing.example/eu"))
-	fmt.Println(signer.Producer(), key.StateAt(now))
+	fmt.Println(verifier.Verify([]byte("hello"), sig), verifier.Verify([]byte("hullo"), sig))
+	fmt.Println(keys.MatchSource([]string{"https://orders.example/*"}, "https://orders.example/eu"))
 	// Output:
-	// orders true false
-	// orders active
+	// true false
+	// true
 }

@@ -6,7 +6,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
+
+	"github.com/sealbus/sealbus/internal/keydoc"
+	"github.com/sealbus/sealbus/internal/redact"
 )
 
 // Identity is the private half of an encryption key: it opens what was made for its Recipient. It may live in
@@ -25,7 +27,7 @@ type Identity interface {
 // LocalIdentity is an Identity whose private key is in memory. It prints, logs and marshals as redacted.
 type LocalIdentity struct {
 	recipient *Recipient
-	private   hidden[*ecdh.PrivateKey]
+	private   redact.Hidden[*ecdh.PrivateKey]
 }
 
 var _ Identity = (*LocalIdentity)(nil)
@@ -50,7 +52,7 @@ func (c Curve) ecdh() (ecdh.Curve, error) {
 	case P256:
 		return ecdh.P256(), nil
 	}
-	return nil, fmt.Errorf("keys: no curve %q for encryption: use %s or %s", clip(string(c)), X25519, P256)
+	return nil, fmt.Errorf("keys: no curve %q for encryption: use %s or %s", keydoc.Clip(string(c)), X25519, P256)
 }
 
 // NewLocalIdentity opens with private, a key on X25519 or P-256.
@@ -62,7 +64,7 @@ func NewLocalIdentity(private *ecdh.PrivateKey) (*LocalIdentity, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &LocalIdentity{recipient: r, private: hide(private)}, nil
+	return &LocalIdentity{recipient: r, private: redact.Hide(private)}, nil
 }
 
 // ParseIdentityJWK reads a private encryption key (RFC 8037 section 2, RFC 7518 section 6.2.2) whose public
@@ -120,22 +122,16 @@ func (i *LocalIdentity) UnsafePrivateJWK() ([]byte, error) {
 	return i.recipient.appendJWK(make([]byte, 0, maxPrivateJWK), d), nil // growing would leave copies behind
 }
 
-// String names the key without its private half.
-func (i LocalIdentity) String() string {
+// redacted names the key without its private half.
+func (i LocalIdentity) redacted() string {
 	if i.recipient == nil {
-		return redactedName("LocalIdentity", "")
+		return redact.Name("LocalIdentity", "")
 	}
-	return redactedName("LocalIdentity", i.recipient.id)
+	return redact.Name("LocalIdentity", i.recipient.id)
 }
 
-// GoString is String.
-func (i LocalIdentity) GoString() string { return i.String() }
+// Format prints no private key, whatever the verb.
+func (i LocalIdentity) Format(f fmt.State, _ rune) { redact.Format(f, i.redacted()) }
 
-// Format writes String, whatever the verb.
-func (i LocalIdentity) Format(f fmt.State, _ rune) { writeRedacted(f, i) }
-
-// LogValue is String.
-func (i LocalIdentity) LogValue() slog.Value { return slog.StringValue(i.String()) }
-
-// MarshalJSON gives String: private keys leave only through UnsafePrivateJWK and Keyring.
-func (i LocalIdentity) MarshalJSON() ([]byte, error) { return marshalRedacted(i) }
+// MarshalText gives what Format prints: JSON and logs show no private key.
+func (i LocalIdentity) MarshalText() ([]byte, error) { return []byte(i.redacted()), nil }

@@ -8,11 +8,12 @@ import (
 
 	"github.com/sealbus/sealbus/internal/b64"
 	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
-// MaxJWK bounds a JSON Web Key on its own, in bytes: one with a certificate chain still fits.
-const MaxJWK = 64 << 10
+// maxJWK bounds a JSON Web Key on its own, in bytes: one with a certificate chain still fits.
+const maxJWK = 64 << 10
 
 const (
 	ktyOKP = "OKP"
@@ -58,7 +59,7 @@ func parsePublicJWK(doc []byte) (*jwk, error) {
 		err = errors.New(`keys: JWK: it has no "kty"`)
 	}
 	if err != nil {
-		err = explained(doc, unprefixed(err), "one public JWK", filekind.JWK, filekind.PrivateJWK)
+		err = keydoc.Explained(doc, keydoc.Unprefixed(err), "one public JWK", filekind.JWK, filekind.PrivateJWK)
 		return nil, fmt.Errorf("keys: %w", err)
 	}
 	if k.private != "" {
@@ -68,8 +69,8 @@ func parsePublicJWK(doc []byte) (*jwk, error) {
 }
 
 func parseJWK(doc []byte) (*jwk, error) {
-	if len(doc) > MaxJWK {
-		return nil, fmt.Errorf("keys: a JWK of more than %d bytes", MaxJWK)
+	if len(doc) > maxJWK {
+		return nil, fmt.Errorf("keys: a JWK of more than %d bytes", maxJWK)
 	}
 	r := strictjson.NewReader(doc)
 	k := readJWK(&r, nil)
@@ -104,7 +105,7 @@ func (k *jwk) read(name string, r *strictjson.Reader) bool {
 	case "kid":
 		k.kid = r.String()
 	case "key_ops":
-		k.keyOps = readStrings(r, 16)
+		k.keyOps = keydoc.ReadStrings(r, 16)
 	case "x":
 		k.x = readBase64URL(r, name)
 	case "y":
@@ -133,24 +134,11 @@ func readBase64URL(r *strictjson.Reader, name string) []byte {
 	return out
 }
 
-// readStrings reads an array of at most most strings; it is never nil.
-func readStrings(r *strictjson.Reader, most int) []string {
-	list := []string{}
-	for a := r.Array(); r.Element(&a); {
-		if len(list) == most {
-			r.Failf("an array of more than %d strings", most)
-			return nil
-		}
-		list = append(list, r.String())
-	}
-	return list
-}
-
 // verifier is the key's public half, if it is a signing key.
 func (k *jwk) verifier() (*Verifier, error) {
 	switch {
 	case k.use != "" && k.use != "sig":
-		return nil, fmt.Errorf("keys: JWK: use %q is not for signing", clip(k.use))
+		return nil, fmt.Errorf("keys: JWK: use %q is not for signing", keydoc.Clip(k.use))
 	case k.keyOps != nil && !signingOps(k.keyOps):
 		return nil, errors.New(`keys: JWK: key_ops has neither "sign" nor "verify"`)
 	case k.kty == ktyOKP && k.crv == crvEd25519:
@@ -160,7 +148,7 @@ func (k *jwk) verifier() (*Verifier, error) {
 	case k.kty == ktyAKP:
 		return k.mldsa65()
 	}
-	return nil, fmt.Errorf("keys: JWK: kty %q with crv %q is not supported: use OKP Ed25519, EC P-256 or AKP ML-DSA-65", clip(k.kty), clip(k.crv))
+	return nil, fmt.Errorf("keys: JWK: kty %q with crv %q is not supported: use OKP Ed25519, EC P-256 or AKP ML-DSA-65", keydoc.Clip(k.kty), keydoc.Clip(k.crv))
 }
 
 func signingOps(ops []string) bool {
@@ -178,14 +166,14 @@ func (k *jwk) ed25519() (*Verifier, error) {
 	}
 	// RFC 8037 says EdDSA, RFC 9864 replaces it by Ed25519.
 	if k.alg != "" && k.alg != string(Ed25519) && k.alg != "EdDSA" {
-		return nil, fmt.Errorf("keys: JWK: alg %q does not fit an Ed25519 key", clip(k.alg))
+		return nil, fmt.Errorf("keys: JWK: alg %q does not fit an Ed25519 key", keydoc.Clip(k.alg))
 	}
 	return newEd25519Verifier(k.x)
 }
 
 func (k *jwk) es256() (*Verifier, error) {
 	if k.alg != "" && k.alg != string(ES256) {
-		return nil, fmt.Errorf("keys: JWK: alg %q does not fit a P-256 signing key", clip(k.alg))
+		return nil, fmt.Errorf("keys: JWK: alg %q does not fit a P-256 signing key", keydoc.Clip(k.alg))
 	}
 	if k.pub != nil {
 		return nil, errors.New(`keys: JWK: an EC key has no "pub"`)
@@ -200,7 +188,7 @@ func (k *jwk) es256() (*Verifier, error) {
 func (k *jwk) mldsa65() (*Verifier, error) {
 	switch {
 	case k.alg != string(MLDSA65):
-		return nil, fmt.Errorf("keys: JWK: an AKP key with alg %q is not supported: use %s", clip(k.alg), MLDSA65)
+		return nil, fmt.Errorf("keys: JWK: an AKP key with alg %q is not supported: use %s", keydoc.Clip(k.alg), MLDSA65)
 	case k.crv != "" || k.x != nil || k.y != nil:
 		return nil, errors.New(`keys: JWK: an AKP key has no "crv", "x" and "y"`)
 	}
@@ -221,54 +209,28 @@ func isThumbprint(s string) bool {
 // ThumbprintJWK is the JWK with its thumbprint members only, in their order (RFC 7638 section 3.2): the bytes
 // whose SHA-256 is the key ID.
 func (v *Verifier) ThumbprintJWK() []byte {
-	w := objectWriter{}
-	w.open()
-	if v.alg == MLDSA65 {
-		w.string("alg", string(v.alg))
-	}
-	v.curveMember(&w)
-	w.string("kty", v.kty())
-	v.pubMember(&w)
-	v.coordinateMembers(&w)
-	return w.close()
+	o := v.thumbprintMembers()
+	return o.Append(nil)
 }
 
-func (v *Verifier) kty() string {
+// thumbprintMembers are the members that make the key (RFC 7638 section 3.2, RFC 9964 section 6).
+func (v *Verifier) thumbprintMembers() (o keydoc.Object) {
 	switch v.alg {
 	case Ed25519:
-		return ktyOKP
+		o.String("kty", ktyOKP)
+		o.String("crv", crvEd25519)
+		o.String("x", base64URL(v.point))
+	case ES256:
+		o.String("kty", ktyEC)
+		o.String("crv", crvP256)
+		o.String("x", base64URL(v.point[1:1+scalarSize]))
+		o.String("y", base64URL(v.point[1+scalarSize:]))
 	case MLDSA65:
-		return ktyAKP
+		o.String("kty", ktyAKP)
+		o.String("alg", string(v.alg))
+		o.String("pub", base64URL(v.point))
 	}
-	return ktyEC
-}
-
-// The members of the public key: crv, pub, and x and y, each written by the kinds of keys that have it,
-// between whatever stands between them in canonical order.
-
-func (v *Verifier) curveMember(w *objectWriter) {
-	switch v.alg {
-	case Ed25519:
-		w.string("crv", crvEd25519)
-	case ES256:
-		w.string("crv", crvP256)
-	}
-}
-
-func (v *Verifier) pubMember(w *objectWriter) {
-	if v.alg == MLDSA65 {
-		w.string("pub", base64URL(v.point))
-	}
-}
-
-func (v *Verifier) coordinateMembers(w *objectWriter) {
-	switch v.alg {
-	case Ed25519:
-		w.string("x", base64URL(v.point))
-	case ES256:
-		w.string("x", base64URL(v.point[1:1+scalarSize]))
-		w.string("y", base64URL(v.point[1+scalarSize:]))
-	}
+	return o
 }
 
 // JWK is the public key as a JSON Web Key in canonical JSON: the thumbprint members and alg, kid, use.
@@ -279,32 +241,17 @@ func (v *Verifier) MarshalJSON() ([]byte, error) { return v.JWK(), nil }
 
 // appendJWK appends the canonical JWK, with the private member d or priv unless it is nil.
 func (v *Verifier) appendJWK(dst, private []byte) []byte {
-	member := privateMember(v.alg)
-	w := objectWriter{dst: dst}
-	w.open()
-	w.string("alg", string(v.alg))
-	v.curveMember(&w)
-	if private != nil && member == "d" {
-		w.string(member, base64URL(private))
+	o := v.thumbprintMembers()
+	if v.alg != MLDSA65 { // whose thumbprint has it
+		o.String("alg", string(v.alg))
 	}
-	w.string("kid", v.id)
-	w.string("kty", v.kty())
-	if private != nil && member == "priv" {
-		w.string(member, base64URL(private))
+	o.String("kid", v.id)
+	o.String("use", "sig")
+	if private != nil {
+		o.String(privateMember(v.alg), base64URL(private))
+		defer o.Clear()
 	}
-	v.pubMember(&w)
-	w.string("use", "sig")
-	v.coordinateMembers(&w)
-	return w.close()
+	return o.Append(dst)
 }
 
 func base64URL(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
-
-// clip shortens untrusted text before it enters an error.
-func clip(s string) string {
-	const most = 64
-	if len(s) > most {
-		return s[:most] + "..."
-	}
-	return s
-}

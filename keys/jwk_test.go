@@ -36,7 +36,7 @@ func TestParseJWK(t *testing.T) {
 			continue
 		}
 		again, err := ParseJWK(v.JWK())
-		if err != nil || !again.Equal(v) || !bytes.Equal(again.JWK(), v.JWK()) {
+		if err != nil || again.KeyID() != v.KeyID() || !bytes.Equal(again.JWK(), v.JWK()) {
 			t.Errorf("%s: does not come back: %v", name, err)
 		}
 	}
@@ -70,7 +70,7 @@ func TestParseJWK(t *testing.T) {
 		"key_ops empty":       with(goodEC, `"key_ops":[]`),
 		"duplicate x":         with(goodOKP, `"x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"`),
 		"duplicate elsewhere": with(goodOKP, `"z":{"a":1,"a":1}`),
-		"too large":           with(goodEC, `"z":"`+strings.Repeat("a", MaxJWK)+`"`),
+		"too large":           with(goodEC, `"z":"`+strings.Repeat("a", maxJWK)+`"`),
 	} {
 		if _, err := ParseJWK([]byte(doc)); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -115,7 +115,7 @@ func TestParsePrivateJWK(t *testing.T) {
 			t.Errorf("%s: the error has the secret", name)
 		}
 	}
-	if back, err := ParsePrivateJWK(good, "p"); err != nil || !back.Verifier().Equal(s.Verifier()) {
+	if back, err := ParsePrivateJWK(good, "p"); err != nil || back.Verifier().KeyID() != s.Verifier().KeyID() {
 		t.Error(err)
 	}
 	if _, err := ParsePrivateJWK(good, ""); err == nil {
@@ -132,7 +132,7 @@ func FuzzJWK(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		if r, err := ParseRecipientJWK(doc); err == nil {
-			if again, err := ParseRecipientJWK(r.JWK()); err != nil || !again.Equal(r) || !bytes.Equal(again.JWK(), r.JWK()) {
+			if again, err := ParseRecipientJWK(r.JWK()); err != nil || again.KeyID() != r.KeyID() || !bytes.Equal(again.JWK(), r.JWK()) {
 				t.Fatalf("%s came back as %v (%v)", r.JWK(), again, err)
 			}
 		}

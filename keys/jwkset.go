@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
@@ -34,37 +35,44 @@ func (k *PublicKey) KeyID() string {
 	return ""
 }
 
-// Owner is the producer or the consumer; "" = not said.
-func (k *PublicKey) Owner() string { return k.Producer + k.Consumer }
-
 // MarshalJSON is a JWK in canonical JSON, with the owner and the schedule if there is an owner.
 func (k PublicKey) MarshalJSON() ([]byte, error) {
+	var jwk []byte
 	switch {
 	case k.Verifier != nil && k.Recipient == nil && k.Consumer == "":
-		if k.Producer == "" {
-			return k.Verifier.JWK(), nil
-		}
-		signing := Key{Verifier: k.Verifier, Producer: k.Producer, Schedule: k.Schedule.wholeSeconds()}
-		return signing.append(nil), nil
+		jwk = k.Verifier.JWK()
 	case k.Recipient != nil && k.Verifier == nil && k.Producer == "":
-		if k.Consumer == "" {
-			return k.Recipient.JWK(), nil
-		}
-		reading := EncryptionKey{Recipient: k.Recipient, Consumer: k.Consumer, Schedule: k.Schedule.wholeSeconds()}
-		return reading.append(nil), nil
+		jwk = k.Recipient.JWK()
+	default:
+		return nil, errors.New("keys: a public key is a Verifier, perhaps of a producer, or a Recipient, perhaps of a consumer")
 	}
-	return nil, errors.New("keys: a public key is a Verifier, perhaps of a producer, or a Recipient, perhaps of a consumer")
+	var o keydoc.Object
+	switch {
+	case k.Producer != "":
+		o = k.Schedule.members()
+		o.String("producer", k.Producer)
+	case k.Consumer != "":
+		o = k.Schedule.members()
+		o.String("consumer", k.Consumer)
+	}
+	o.Members(jwk)
+	return o.Append(nil), nil
 }
 
 // PublicKeys are the public halves of the keyring's keys with their schedule, in the order in which they were
 // added.
 func (k *Keyring) PublicKeys() []PublicKey {
 	list := []PublicKey{}
-	for _, key := range k.Keys() {
-		list = append(list, PublicKey{Verifier: key.Verifier, Producer: k.producer, Schedule: key.Schedule})
-	}
-	for _, key := range k.Recipients() {
-		list = append(list, PublicKey{Recipient: key.Recipient, Consumer: k.consumer, Schedule: key.Schedule})
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	for _, key := range k.keys {
+		public := PublicKey{Producer: k.producer, Consumer: k.consumer, Schedule: key.schedule}
+		if key.signer != nil {
+			public.Verifier = key.signer.verifier
+		} else {
+			public.Recipient = key.identity.recipient
+		}
+		list = append(list, public)
 	}
 	return list
 }
@@ -85,14 +93,20 @@ func FormatJWKSet(list ...PublicKey) ([]byte, error) {
 	return append(out, "\n]}\n"...), nil
 }
 
+// The limits of ParseJWKSet: as much as a trust bundle may have.
+const (
+	maxJWKSet = 16 << 20 // bytes
+	maxJWKs   = 20_000   // keys
+)
+
 // ParseJWKSet reads public keys: a JWK Set (RFC 7517 section 5), as `sealbus keys export` and FormatJWKSet
 // write it, or one JWK. Each key is read as strictly as by ParseJWK and ParseRecipientJWK; "use" says which
 // of the two, and without it a key that both could read is for signing. It has at least one key, at most
-// MaxKeys, and none twice. What else stands in it is ignored.
+// 20,000, and none twice. What else stands in it is ignored.
 func ParseJWKSet(doc []byte) ([]PublicKey, error) {
 	list, err := parseJWKSet(doc)
 	if err != nil {
-		err = explained(doc, err, "public keys (a JWK Set)",
+		err = keydoc.Explained(doc, err, "public keys (a JWK Set)",
 			filekind.JWKSet, filekind.JWK, filekind.PrivateJWK, filekind.PrivateJWKSet)
 		return nil, fmt.Errorf("keys: %w", err)
 	}
@@ -107,6 +121,9 @@ func parseJWKSet(doc []byte) ([]PublicKey, error) {
 	list := make([]PublicKey, 0, len(docs))
 	seen := map[string]bool{}
 	for i, doc := range docs {
+		if len(doc) > maxJWK {
+			return nil, fmt.Errorf("a JWK of more than %d bytes", maxJWK)
+		}
 		k, err := parsePublicKey(doc)
 		switch {
 		case err != nil && len(docs) > 1:
@@ -124,8 +141,8 @@ func parseJWKSet(doc []byte) ([]PublicKey, error) {
 
 // splitJWKSet is the JWKs of a set, or the one that stands alone.
 func splitJWKSet(doc []byte) ([][]byte, error) {
-	if len(doc) > MaxBundle {
-		return nil, fmt.Errorf("more than %d bytes", MaxBundle)
+	if len(doc) > maxJWKSet {
+		return nil, fmt.Errorf("more than %d bytes", maxJWKSet)
 	}
 	if !bytes.HasPrefix(bytes.TrimLeft(doc, " \t\r\n"), []byte("{")) {
 		return nil, errors.New("this is not a JSON object")
@@ -137,7 +154,7 @@ func splitJWKSet(doc []byte) ([][]byte, error) {
 		switch string(obj.Name) {
 		case "keys":
 			isSet = true
-			docs = readRaws(&r, MaxKeys)
+			docs = keydoc.ReadRaws(&r, maxJWKs)
 		case "producer", "consumer", "threshold", "version": // beside "keys": a keyring, roots or a bundle
 			isOther = true
 			r.Skip()
@@ -158,69 +175,91 @@ func splitJWKSet(doc []byte) ([][]byte, error) {
 	return docs, nil
 }
 
-// parsePublicKey takes a key for a signing key, unless it can only be one for encryption.
+// ParsePublicKey reads one key as ParseJWKSet does, of a JWK that may be longer: a trust bundle adds members.
+func ParsePublicKey(doc []byte) (PublicKey, error) {
+	if len(doc) > maxJWKSet {
+		return PublicKey{}, fmt.Errorf("keys: a JWK of more than %d bytes", maxJWKSet)
+	}
+	k, err := parsePublicKey(doc)
+	if err != nil {
+		return PublicKey{}, fmt.Errorf("keys: %w", err)
+	}
+	return k, nil
+}
+
+// parsePublicKey takes a key for a signing key, unless it can only be one for encryption. The schedule counts
+// only with an owner: without one, a member of that name is another tool's.
 func parsePublicKey(doc []byte) (PublicKey, error) {
-	k, err := parseJWK(doc)
-	switch {
+	var owned ownedMembers
+	r := strictjson.NewReader(doc)
+	k := readJWK(&r, owned.keep)
+	switch err := r.End(); {
 	case err != nil:
-		return PublicKey{}, unprefixed(err)
+		return PublicKey{}, fmt.Errorf("JWK: %w", err)
 	case k.kty == "":
 		return PublicKey{}, errors.New(`not a JSON Web Key: it has no "kty"`)
 	case k.private != "":
 		return PublicKey{}, fmt.Errorf("this is a private key (it has %q): export its public half", k.private)
 	}
-	public := PublicKey{}
-	if public.Verifier, err = k.verifier(); err != nil {
-		recipient, other := k.recipient()
-		if other != nil && k.use == "enc" {
-			return PublicKey{}, unprefixed(other)
-		}
-		if other != nil {
-			return PublicKey{}, unprefixed(err)
-		}
-		public.Verifier, public.Recipient = nil, recipient
+	v, err := k.verifier()
+	if err == nil {
+		public := PublicKey{Verifier: v}
+		return public, owned.read(owned.producer, &public.Producer, &public.Schedule)
 	}
-	return public, public.readOwner(doc)
+	recipient, other := k.recipient()
+	if other != nil && k.use == "enc" {
+		err = other
+	}
+	if other != nil {
+		return PublicKey{}, keydoc.Unprefixed(err)
+	}
+	public := PublicKey{Recipient: recipient}
+	return public, owned.read(owned.consumer, &public.Consumer, &public.Schedule)
 }
 
-// readOwner reads whose key it is, and then its schedule: without an owner, a member of that name is another
-// tool's.
-func (k *PublicKey) readOwner(doc []byte) error {
-	owner := "producer"
-	if k.Recipient != nil {
-		owner = "consumer"
+// ownedMembers are the members of ours beside a JWK, as they stand.
+type ownedMembers struct {
+	producer, consumer []byte // nil = absent
+	schedule           map[string][]byte
+}
+
+// keep keeps a member for later: only then it is known whether it is one of ours.
+func (o *ownedMembers) keep(name string, r *strictjson.Reader) bool {
+	switch name {
+	case "producer":
+		o.producer = r.Raw()
+	case "consumer":
+		o.consumer = r.Raw()
+	case "published", "active", "retired", "expired":
+		if o.schedule == nil {
+			o.schedule = map[string][]byte{}
+		}
+		o.schedule[name] = r.Raw()
+	default:
+		return false
 	}
-	if !hasOwner(doc, owner) {
+	return true
+}
+
+// read reads the name of the owner, and then the schedule.
+func (o *ownedMembers) read(owner []byte, name *string, schedule *Schedule) error {
+	if owner == nil {
 		return nil
 	}
-	r := strictjson.NewReader(doc)
-	var name string
-	readJWK(&r, func(member string, r *strictjson.Reader) bool {
-		if member == owner {
-			name = r.String()
-			return true
-		}
-		return k.Schedule.readMember(member, r)
-	})
+	r := strictjson.NewReader(owner)
+	*name = r.String()
 	if err := r.End(); err != nil {
 		return err
 	}
-	if k.Recipient != nil {
-		k.Consumer = name
-	} else {
-		k.Producer = name
+	for member, value := range o.schedule {
+		r := strictjson.NewReader(value)
+		schedule.readMember(member, &r)
+		if err := r.End(); err != nil {
+			return fmt.Errorf("%s: %w", member, err)
+		}
 	}
-	if err := CheckProducer(name); err != nil {
-		return unprefixed(err)
+	if err := CheckProducer(*name); err != nil {
+		return keydoc.Unprefixed(err)
 	}
-	return k.Schedule.Check()
-}
-
-func hasOwner(doc []byte, owner string) bool {
-	found := false
-	r := strictjson.NewReader(doc)
-	for obj := r.Object(); r.Member(&obj); r.Skip() {
-		found = found || string(obj.Name) == owner
-	}
-	return found
+	return schedule.Check()
 }

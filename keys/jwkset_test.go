@@ -37,7 +37,7 @@ func TestJWKSetOfAKeyring(t *testing.T) {
 	}
 	for i := range list {
 		is, want := got[i], list[i]
-		if is.KeyID() != want.KeyID() || is.Owner() != want.Owner() || !reflect.DeepEqual(is.Schedule, want.Schedule) {
+		if is.KeyID() != want.KeyID() || is.Producer != want.Producer || is.Consumer != want.Consumer || !reflect.DeepEqual(is.Schedule, want.Schedule) {
 			t.Errorf("key %d is %+v, not %+v", i, is, want)
 		}
 	}
@@ -68,7 +68,7 @@ func TestParseJWKSetRefuses(t *testing.T) {
 	}
 	// Without an owner the moments are another tool's, whatever they look like.
 	list, err := ParseJWKSet([]byte(with(`"active":true`)))
-	if err != nil || list[0].Schedule != (Schedule{}) || list[0].Owner() != "" {
+	if err != nil || list[0].Schedule != (Schedule{}) || list[0].Producer+list[0].Consumer != "" {
 		t.Errorf("%+v, %v", list, err)
 	}
 	set := `{"keys":[` + jwk + `]}`

@@ -4,18 +4,20 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/keydoc"
+	"github.com/sealbus/sealbus/internal/privatefile"
+	"github.com/sealbus/sealbus/internal/redact"
 	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
-// MaxKeyringKeys bounds the keys of a keyring.
-const MaxKeyringKeys = 1_000
+// maxKeyringKeys bounds the keys of a keyring.
+const maxKeyringKeys = 1_000
 
 // keyringVersion is the version of the file format.
 const keyringVersion = 1
@@ -28,7 +30,7 @@ type Keyring struct {
 	consumer   string   // "" = the keyring of a producer
 	sources    []string // nil = not recorded
 	types      []string // nil = not recorded
-	protection *protection
+	protection *privatefile.Protection
 
 	mu     sync.RWMutex
 	digest [sha256.Size]byte // of the file, as it was read or written
@@ -58,61 +60,68 @@ func (k *keyringKey) unsafePrivateJWK() ([]byte, error) {
 	return k.signer.UnsafePrivateJWK()
 }
 
-// KeyringKey is the public side of a signing key in a Keyring.
-type KeyringKey struct {
-	*Verifier
-	Schedule Schedule
-}
-
-// StateAt is the key's state by its schedule: a revocation stands in the bundle only.
-func (k KeyringKey) StateAt(now time.Time) State { return k.Schedule.StateAt(now) }
-
-// MarshalJSON is an object with the schedule and the public JWK.
-func (k KeyringKey) MarshalJSON() ([]byte, error) {
-	return k.Schedule.append(nil, k.JWK()), nil
-}
-
-// append writes the schedule with a JWK between, in canonical order.
+// append writes the schedule with a JWK, in canonical order.
 func (s *Schedule) append(dst, jwk []byte) []byte {
-	w := objectWriter{dst: dst}
-	w.open()
-	w.time("active", s.Active)
-	w.time("expired", s.Expired)
-	w.name("jwk")
-	w.dst = append(w.dst, jwk...)
-	w.time("published", s.Published)
-	w.time("retired", s.Retired)
-	return w.close()
+	o := s.members()
+	o.Raw("jwk", jwk)
+	return o.Append(dst)
 }
 
-// KeyringOptions is what CreateKeyring writes beside the producer. The zero value is an encrypted keyring
-// without keys and without a recorded scope.
+var (
+	// ErrNotEncrypted is (wrapped in) the error of opening with a passphrase a private file that is not
+	// encrypted. The keys in it are as good as before: they were only kept without a passphrase.
+	ErrNotEncrypted = privatefile.ErrNotEncrypted
+	// ErrPassphrase is (wrapped in) the error of opening a private file with the wrong passphrase.
+	ErrPassphrase = privatefile.ErrPassphrase
+)
+
+// PrivateFileOptions says how a file with private keys is protected. Its zero value demands a passphrase.
+type PrivateFileOptions struct {
+	// ScryptWorkFactor is the base-2 logarithm of the cost of trying one passphrase; 0 = 18, about a second on a
+	// laptop. Lower values are for tests.
+	ScryptWorkFactor int
+	// InsecureNoPassphrase leaves the file unencrypted, protected by its mode only.
+	InsecureNoPassphrase bool
+}
+
+// KeyringOptions is what CreateKeyring and CreateConsumerKeyring write beside the owner. The zero value is an
+// encrypted keyring without keys and without a recorded scope.
 type KeyringOptions struct {
 	PrivateFileOptions
 
 	Sources []string // source patterns that the producer may sign for, as a reminder; nil = not recorded
 	Types   []string // the same for types
 
-	Key      *LocalSigner // the first key; nil = none yet
-	Schedule Schedule     // of the first key
+	Key      *LocalSigner   // the first key of a producer; nil = none yet
+	Identity *LocalIdentity // the first key of a consumer; nil = none yet
+	Schedule Schedule       // of the first key
 }
 
 // CreateKeyring makes a keyring file, mode 0600, that must not exist yet. The passphrase encrypts it (age,
 // scrypt), unless it is empty and opts.InsecureNoPassphrase says so.
 func CreateKeyring(path, passphrase, producer string, opts *KeyringOptions) (*Keyring, error) {
+	return createKeyring(&Keyring{path: path, producer: producer}, passphrase, opts)
+}
+
+// CreateConsumerKeyring is CreateKeyring for the identities of a consumer.
+func CreateConsumerKeyring(path, passphrase, consumer string, opts *KeyringOptions) (*Keyring, error) {
+	return createKeyring(&Keyring{path: path, consumer: consumer}, passphrase, opts)
+}
+
+func createKeyring(k *Keyring, passphrase string, opts *KeyringOptions) (*Keyring, error) {
 	if opts == nil {
 		opts = &KeyringOptions{}
 	}
-	p, err := newProtection(passphrase, opts.PrivateFileOptions)
+	p, err := privatefile.NewProtection(passphrase, opts.ScryptWorkFactor, opts.InsecureNoPassphrase)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("keys: %w", err)
 	}
-	k := &Keyring{
-		path: path, producer: producer, protection: p,
-		sources: slices.Clone(opts.Sources), types: slices.Clone(opts.Types),
-	}
+	k.protection, k.sources, k.types = p, slices.Clone(opts.Sources), slices.Clone(opts.Types)
 	if opts.Key != nil {
-		k.keys = []*keyringKey{{signer: opts.Key, schedule: opts.Schedule.wholeSeconds()}}
+		k.keys = append(k.keys, &keyringKey{signer: opts.Key, schedule: opts.Schedule.WholeSeconds()})
+	}
+	if opts.Identity != nil {
+		k.keys = append(k.keys, &keyringKey{identity: opts.Identity, schedule: opts.Schedule.WholeSeconds()})
 	}
 	if err := k.create(); err != nil {
 		return nil, err
@@ -129,8 +138,8 @@ func (k *Keyring) create() error {
 	if err != nil {
 		return err
 	}
-	if err := writeNew(k.path, content, privateMode); err != nil {
-		return err
+	if err := privatefile.WriteNew(k.path, content, privatefile.Mode); err != nil {
+		return fmt.Errorf("keys: %w", err)
 	}
 	k.digest = sha256.Sum256(content)
 	return nil
@@ -148,9 +157,9 @@ func OpenKeyring(path, passphrase string) (*Keyring, error) {
 func OpenInsecureKeyring(path string) (*Keyring, error) { return openKeyring(path, "") }
 
 func openKeyring(path, passphrase string) (*Keyring, error) {
-	plain, raw, p, err := readPrivate(path, passphrase)
+	plain, raw, p, err := privatefile.Read(path, passphrase)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("keys: %w", err)
 	}
 	k, err := readKeyring(path, plain)
 	if err != nil {
@@ -168,12 +177,12 @@ func ParseKeyring(content []byte, passphrase string) (*Keyring, error) {
 	switch {
 	case passphrase == "":
 		return nil, errors.New("keys: the passphrase of the keyring is empty")
-	case len(content) > MaxPrivateFile:
-		return nil, fmt.Errorf("keys: the keyring has more than %d bytes", MaxPrivateFile)
+	case len(content) > privatefile.MaxSize:
+		return nil, fmt.Errorf("keys: the keyring has more than %d bytes", privatefile.MaxSize)
 	}
-	plain, _, err := unprotect(name, content, passphrase)
+	plain, _, err := privatefile.Unprotect(name, content, passphrase)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("keys: %w", err)
 	}
 	return readKeyring(name, plain)
 }
@@ -183,7 +192,7 @@ func readKeyring(name string, plain []byte) (*Keyring, error) {
 	defer clear(plain)
 	k, err := parseKeyring(plain)
 	if err != nil {
-		err = explainedPrivate(plain, unquoted(err), "a keyring", filekind.Keyring)
+		err = keydoc.ExplainedPrivate(plain, keydoc.Unquoted(err), "a keyring", filekind.Keyring)
 		return nil, fmt.Errorf("keys: keyring %s: %w", name, err)
 	}
 	return k, nil
@@ -206,20 +215,6 @@ func (k *Keyring) AllowsSource(source string) bool {
 
 // AllowsType reports whether the recorded scope has the type. Without a record it is true.
 func (k *Keyring) AllowsType(typ string) bool { return k.types == nil || MatchType(k.types, typ) }
-
-// Keys are the public sides of the signing keys, in the order in which they were added; of a consumer's
-// keyring none.
-func (k *Keyring) Keys() []KeyringKey {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	list := []KeyringKey{}
-	for _, key := range k.keys {
-		if key.signer != nil {
-			list = append(list, KeyringKey{Verifier: key.signer.verifier, Schedule: key.schedule})
-		}
-	}
-	return list
-}
 
 // Find is the signer of that key ID, whatever its schedule says.
 func (k *Keyring) Find(keyID string) (*LocalSigner, bool) {
@@ -287,7 +282,7 @@ func (k *Keyring) noSigner(now time.Time) error {
 		return fmt.Errorf("keys: the keyring of %s: %w: it is empty: make a key", k.producer, ErrNoSigner)
 	case next != nil:
 		return fmt.Errorf("keys: the keyring of %s: %w: the next, %s, is active from %s", k.producer, ErrNoSigner,
-			next.id(), next.schedule.Active.Format(timeFormat))
+			next.id(), next.schedule.Active.Format(keydoc.TimeFormat))
 	}
 	return fmt.Errorf("keys: the keyring of %s: %w: all its keys are retired or expired: make a new one and have it added to the trust", k.producer, ErrNoSigner)
 }
@@ -295,7 +290,7 @@ func (k *Keyring) noSigner(now time.Time) error {
 // Add adds a signing key to a producer's keyring and its file, all or nothing. A key that is there already is
 // refused, and so is a file that somebody else changed in the meantime.
 func (k *Keyring) Add(signer *LocalSigner, schedule Schedule) error {
-	return k.add(&keyringKey{signer: signer, schedule: schedule.wholeSeconds()})
+	return k.add(&keyringKey{signer: signer, schedule: schedule.WholeSeconds()})
 }
 
 func (k *Keyring) add(key *keyringKey) error {
@@ -312,8 +307,8 @@ func (k *Keyring) add(key *keyringKey) error {
 	if err != nil {
 		return err
 	}
-	if err := replace(k.path, k.digest, content); err != nil {
-		return err
+	if err := privatefile.Replace(k.path, k.digest, content); err != nil {
+		return fmt.Errorf("keys: %w", err)
 	}
 	k.keys, k.digest = grown, sha256.Sum256(content)
 	return nil
@@ -336,8 +331,8 @@ func (k *Keyring) check() error {
 }
 
 func (k *Keyring) checkKeys(keys []*keyringKey) error {
-	if len(keys) > MaxKeyringKeys {
-		return fmt.Errorf("more than %d keys", MaxKeyringKeys)
+	if len(keys) > maxKeyringKeys {
+		return fmt.Errorf("more than %d keys", maxKeyringKeys)
 	}
 	seen := map[string]bool{}
 	for _, key := range keys {
@@ -377,44 +372,47 @@ func (k *Keyring) sealed(keys []*keyringKey) ([]byte, error) {
 		return nil, err
 	}
 	defer clear(plain)
-	if len(plain) > maxPlain {
+	if len(plain) > privatefile.MaxPlain {
 		return nil, errors.New("keys: the keyring is too large")
 	}
-	return k.protection.seal(plain)
+	content, err := k.protection.Seal(plain)
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	return content, nil
 }
 
 // plain is the keyring in canonical JSON: {"keys":[{...schedule,
 // "jwk"}],"producer","sources","types","version"}, or {"consumer","keys","version"}. The caller clears it.
 func (k *Keyring) plain(keys []*keyringKey) ([]byte, error) {
-	w := objectWriter{dst: make([]byte, 0, maxPlain)} // growing would leave copies behind
-	w.open()
-	if k.consumer != "" {
-		w.string("consumer", k.consumer)
-	}
-	w.name("keys")
-	w.dst = append(w.dst, '[')
+	list := append(make([]byte, 0, privatefile.MaxPlain), '[') // growing would leave copies behind
+	defer func() { clear(list) }()
 	for i, key := range keys {
 		if i > 0 {
-			w.dst = append(w.dst, ',')
+			list = append(list, ',')
 		}
 		var err error
-		if w.dst, err = key.append(w.dst); err != nil {
+		if list, err = key.append(list); err != nil {
 			return nil, err
 		}
 	}
-	w.dst = append(w.dst, ']')
+	list = append(list, ']')
+	var o keydoc.Object
+	o.Raw("keys", list)
+	if k.consumer != "" {
+		o.String("consumer", k.consumer)
+	}
 	if k.producer != "" {
-		w.string("producer", k.producer)
+		o.String("producer", k.producer)
 	}
 	if k.sources != nil {
-		w.strings("sources", k.sources)
+		o.Strings("sources", k.sources)
 	}
 	if k.types != nil {
-		w.strings("types", k.types)
+		o.Strings("types", k.types)
 	}
-	w.name("version")
-	w.dst = append(w.dst, '0'+keyringVersion)
-	return w.close(), nil
+	o.Int("version", keyringVersion)
+	return o.Append(make([]byte, 0, privatefile.MaxPlain)), nil
 }
 
 func (k *keyringKey) append(dst []byte) ([]byte, error) {
@@ -441,13 +439,13 @@ func parseKeyring(plain []byte) (*Keyring, error) {
 		case "consumer":
 			k.consumer = r.String()
 		case "sources":
-			k.sources = readStrings(&r, MaxPatterns)
+			k.sources = keydoc.ReadStrings(&r, MaxPatterns)
 		case "types":
-			k.types = readStrings(&r, MaxPatterns)
+			k.types = keydoc.ReadStrings(&r, MaxPatterns)
 		case "keys":
-			raws = readRaws(&r, MaxKeyringKeys)
+			raws = keydoc.ReadRaws(&r, maxKeyringKeys)
 		default:
-			r.Failf("unknown member %q", clip(name))
+			r.Failf("unknown member %q", keydoc.Clip(name))
 		}
 	}
 	if err := r.End(); err != nil {
@@ -457,18 +455,6 @@ func parseKeyring(plain []byte) (*Keyring, error) {
 		return nil, fmt.Errorf("version %d is not supported: this program reads version %d", version, keyringVersion)
 	}
 	return k, k.adopt(raws, plain)
-}
-
-func readRaws(r *strictjson.Reader, most int) [][]byte {
-	var list [][]byte
-	for a := r.Array(); r.Element(&a); {
-		if len(list) == most {
-			r.Failf("an array of more than %d entries", most)
-			return nil
-		}
-		list = append(list, r.Raw())
-	}
-	return list
 }
 
 // adopt reads the keys, once their owner is known, and checks the whole.
@@ -486,7 +472,7 @@ func (k *Keyring) adopt(raws [][]byte, plain []byte) error {
 	again, err := k.plain(k.keys)
 	defer clear(again)
 	if err == nil && string(again) != string(plain) {
-		err = errNotCanonical
+		err = keydoc.ErrNotCanonical
 	}
 	return err
 }
@@ -499,7 +485,7 @@ func (k *Keyring) parseKey(raw []byte) (*keyringKey, error) {
 		if name := string(obj.Name); name == "jwk" {
 			jwk = r.Raw()
 		} else if !key.schedule.readMember(name, &r) {
-			r.Failf("unknown member %q", clip(name))
+			r.Failf("unknown member %q", keydoc.Clip(name))
 		}
 	}
 	if err := r.End(); err != nil {
@@ -514,8 +500,8 @@ func (k *Keyring) parseKey(raw []byte) (*keyringKey, error) {
 	return key, err
 }
 
-// String names the owner and the key IDs.
-func (k *Keyring) String() string {
+// redacted names the owner and the key IDs.
+func (k *Keyring) redacted() string {
 	if k == nil {
 		return "Keyring(nil)"
 	}
@@ -525,17 +511,11 @@ func (k *Keyring) String() string {
 	for _, key := range k.keys {
 		ids = append(ids, key.id())
 	}
-	return "Keyring(" + k.producer + k.consumer + ": " + strings.Join(ids, " ") + ", " + redactedText + ")"
+	return "Keyring(" + k.producer + k.consumer + ": " + strings.Join(ids, " ") + ", " + redact.Text + ")"
 }
 
-// GoString is String.
-func (k *Keyring) GoString() string { return k.String() }
+// Format prints no private key, whatever the verb.
+func (k *Keyring) Format(f fmt.State, _ rune) { redact.Format(f, k.redacted()) }
 
-// Format writes String, whatever the verb.
-func (k *Keyring) Format(f fmt.State, _ rune) { writeRedacted(f, k) }
-
-// LogValue is String.
-func (k *Keyring) LogValue() slog.Value { return slog.StringValue(k.String()) }
-
-// MarshalJSON gives String.
-func (k *Keyring) MarshalJSON() ([]byte, error) { return marshalRedacted(k) }
+// MarshalText gives what Format prints: JSON and logs show no private key.
+func (k *Keyring) MarshalText() ([]byte, error) { return []byte(k.redacted()), nil }

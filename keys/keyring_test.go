@@ -2,21 +2,19 @@ package keys
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/sealbus/sealbus/internal/canonical"
+	"github.com/sealbus/sealbus/internal/privatefile"
+	"github.com/sealbus/sealbus/internal/testbed/secrettest"
 )
 
 const passphrase = "correct horse battery staple"
@@ -48,7 +46,7 @@ func TestKeyringComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if back.Producer() != "orders" || len(back.Keys()) != 2 || back.Keys()[0].Schedule != fullSchedule || back.protection.workFactor != 2 {
+	if back.Producer() != "orders" || len(back.PublicKeys()) != 2 || back.PublicKeys()[0].Schedule != fullSchedule || back.protection.WorkFactor() != 2 {
 		t.Errorf("came back as %v", back)
 	}
 	for _, s := range []*LocalSigner{ed, es} {
@@ -154,7 +152,7 @@ func TestKeyringAddRefuses(t *testing.T) {
 			t.Errorf("%s: added", name)
 		}
 	}
-	if after, _ := os.ReadFile(ring.path); !bytes.Equal(before, after) || len(ring.Keys()) != 1 {
+	if after, _ := os.ReadFile(ring.path); !bytes.Equal(before, after) || len(ring.PublicKeys()) != 1 {
 		t.Error("a refused key changed the keyring")
 	}
 }
@@ -183,11 +181,11 @@ func TestKeyringAddThroughALink(t *testing.T) {
 		t.Errorf("the link was replaced (%q, %v)", to, err)
 	}
 	info, err := os.Stat(ring.path)
-	if err != nil || info.Mode().Perm() != privateMode {
+	if err != nil || info.Mode().Perm() != privatefile.Mode {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 	for _, path := range []string{ring.path, link} {
-		if back, err := OpenKeyring(path, passphrase); err != nil || len(back.Keys()) != 2 {
+		if back, err := OpenKeyring(path, passphrase); err != nil || len(back.PublicKeys()) != 2 {
 			t.Errorf("%s: %v, %v", path, back, err)
 		}
 	}
@@ -211,7 +209,7 @@ func TestKeyringIsNotOverwritten(t *testing.T) {
 	if err := second.Add(mustGenerate(t, Ed25519), Schedule{}); err == nil || !strings.Contains(err.Error(), ".new") {
 		t.Errorf("two at the same time: %v", err)
 	}
-	if back, err := OpenKeyring(ring.path, passphrase); err != nil || len(back.Keys()) != 2 {
+	if back, err := OpenKeyring(ring.path, passphrase); err != nil || len(back.PublicKeys()) != 2 {
 		t.Errorf("%v, %v", back, err)
 	}
 }
@@ -230,13 +228,13 @@ func TestKeyringConcurrently(t *testing.T) {
 				if _, err := ring.Signers(day(0)); err != nil {
 					t.Error(err)
 				}
-				_ = ring.String()
+				_ = ring.redacted()
 			}
 		})
 	}
 	wg.Wait()
-	if len(ring.Keys()) != 5 {
-		t.Errorf("%d keys", len(ring.Keys()))
+	if len(ring.PublicKeys()) != 5 {
+		t.Errorf("%d keys", len(ring.PublicKeys()))
 	}
 }
 
@@ -265,7 +263,7 @@ func TestPassphrases(t *testing.T) {
 	if err := plain.Add(mustGenerate(t, ES256), Schedule{}); err != nil {
 		t.Error(err)
 	}
-	if back, err := OpenInsecureKeyring(path); err != nil || len(back.Keys()) != 2 {
+	if back, err := OpenInsecureKeyring(path); err != nil || len(back.PublicKeys()) != 2 {
 		t.Error(err)
 	} else if err := back.Add(mustGenerate(t, ES256), Schedule{}); err != nil {
 		t.Error(err)
@@ -297,61 +295,11 @@ func TestPassphrases(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-func TestRootKeyFiles(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "root")
-	for _, alg := range []Algorithm{Ed25519, ES256} {
-		path := path + string(alg)
-		k, err := CreateRootKey(path, passphrase, alg, &cheap)
-		if err != nil {
-			t.Fatal(err)
-		}
-		info, err := os.Stat(path)
-		if err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("mode %v, %v", info.Mode(), err)
-		}
-		public, err := os.ReadFile(path + PublicSuffix)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if v, err := ParseJWK(public); err != nil || !v.Equal(k.Verifier()) {
-			t.Errorf("public half %s: %v", public, err)
-		}
-		back, err := OpenRootKey(path, passphrase)
-		if err != nil || !back.Verifier().Equal(k.Verifier()) {
-			t.Error(err)
-		}
-		if _, err := OpenRootKey(path, "wrong"); !errors.Is(err, ErrPassphrase) {
-			t.Errorf("wrong passphrase: %v", err)
-		}
-		if _, err := OpenKeyring(path, passphrase); err == nil {
-			t.Error("a root key opens as a keyring")
-		}
-		if _, err := CreateRootKey(path, passphrase, alg, &cheap); !errors.Is(err, fs.ErrExist) {
-			t.Errorf("an existing root key: %v", err)
-		}
-		if err := os.Remove(path + PublicSuffix); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := CreateRootKey(path, passphrase, alg, &cheap); !errors.Is(err, fs.ErrExist) {
-			t.Errorf("an existing root key without its public half: %v", err)
-		}
-		if _, err := os.Stat(path + PublicSuffix); err == nil {
-			t.Error("a refused root key left a public half of another key")
-		}
-	}
-	if k, err := CreateRootKey(path, "", Ed25519, &PrivateFileOptions{InsecureNoPassphrase: true}); err != nil {
-		t.Error(err)
-	} else if back, err := OpenInsecureRootKey(path); err != nil || !back.Verifier().Equal(k.Verifier()) {
-		t.Error(err)
-	}
-}
-
 // Whatever prints, logs or marshals something that holds a private key does not show the key.
 func TestSecretsAreRedacted(t *testing.T) {
 	for _, alg := range Algorithms() {
 		s := mustGenerate(t, alg)
 		ring := newRing(t, KeyringOptions{Key: s})
-		root := &RootKey{signer: s}
 		jwk, err := s.UnsafePrivateJWK()
 		if err != nil {
 			t.Fatal(err)
@@ -364,60 +312,16 @@ func TestSecretsAreRedacted(t *testing.T) {
 			s    *LocalSigner
 			v    LocalSigner
 			ring *Keyring
-			root RootKey
 		}
-		h := holder{s, *s, ring, *root}
+		h := holder{s, *s, ring}
 		for name, v := range map[string]any{
 			"signer": s, "signer value": *s, "secret": s.private, "ring": ring, "ring key": ring.keys[0], "ring keys": ring.keys,
-			"protection": ring.protection, "root": root, "root value": *root, "struct": h, "pointer to struct": &h, "slice": []any{s, ring, root},
+			"protection": ring.protection, "struct": h, "pointer to struct": &h, "slice": []any{s, ring},
 			"map": map[string]any{"s": s, "r": ring}, "signers": fixedSigners{s}, "error": fmt.Errorf("with %v and %+v: %w", s, ring, errors.New("x")),
 		} {
-			for _, text := range prints(t, v) {
-				noSecret(t, name, text, parsed.d)
+			for _, text := range secrettest.Prints(v) {
+				secrettest.NotShown(t, name, text, parsed.d, passphrase)
 			}
-		}
-	}
-}
-
-func prints(t *testing.T, v any) []string {
-	t.Helper()
-	var out []string
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%o"} {
-		out = append(out, fmt.Sprintf(verb, v))
-	}
-	var log bytes.Buffer
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("m", "v", v, slog.Group("g", "v", v))
-	slog.New(slog.NewTextHandler(&log, nil)).Info("m", "v", v)
-	if doc, err := json.Marshal(v); err == nil {
-		out = append(out, string(doc))
-	}
-	return append(out, log.String())
-}
-
-func noSecret(t *testing.T, name, text string, d []byte) {
-	t.Helper()
-	for _, form := range []string{
-		base64URL(d)[:20], fmt.Sprintf("%x", d[:8]), fmt.Sprintf("%X", d[:8]), string(d), passphrase, fmt.Sprintf("%x", passphrase),
-		strings.Trim(fmt.Sprint(d[:6]), "[]"), strings.Trim(fmt.Sprintf("%#v", d[:4]), "[]byte{}"), fmt.Sprintf("%o", d[:6]),
-	} {
-		if strings.Contains(text, form) {
-			t.Errorf("%s shows the secret: %s", name, text)
-		}
-	}
-}
-
-// What was to be encrypted does not stay in memory, encrypted or not; what is written is no part of it.
-func TestPlaintextIsCleared(t *testing.T) {
-	for name, p := range map[string]*protection{
-		"encrypted": {passphrase: hide(passphrase), workFactor: 2}, "not encrypted": {passphrase: hide("")},
-	} {
-		plain := []byte(`{"d":"secret"}`)
-		sealed, err := p.seal(plain)
-		if err != nil || len(sealed) == 0 || bytes.Contains(sealed, []byte("secret")) != (name == "not encrypted") {
-			t.Errorf("%s: sealed as %q, %v", name, sealed, err)
-		}
-		if !bytes.Equal(plain, make([]byte, len(plain))) {
-			t.Errorf("%s: %q is left", name, plain)
 		}
 	}
 }
@@ -426,11 +330,6 @@ func TestPlaintextIsCleared(t *testing.T) {
 func TestMisplacedSecretIsNotShown(t *testing.T) {
 	ring := newRing(t, KeyringOptions{Key: mustGenerate(t, Ed25519), Schedule: fullSchedule, Sources: []string{"urn:a:*"}, Types: []string{"*"}})
 	plain, err := ring.plain(ring.keys)
-	if err != nil {
-		t.Fatal(err)
-	}
-	root := mustRoot(t)
-	rootPlain, err := root.plain()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -445,13 +344,10 @@ func TestMisplacedSecretIsNotShown(t *testing.T) {
 		}
 		return open()
 	}
-	misplace(t, plain, func(doc []byte) error {
+	secrettest.Misplace(t, plain, func(doc []byte) error {
 		return open(doc, func() error { return second(OpenInsecureKeyring(path)) })
 	})
-	misplace(t, rootPlain, func(doc []byte) error {
-		return open(doc, func() error { return second(OpenInsecureRootKey(path)) })
-	})
-	misplace(t, private, func(doc []byte) error { return second(ParsePrivateJWK(doc, "orders")) })
+	secrettest.Misplace(t, private, func(doc []byte) error { return second(ParsePrivateJWK(doc, "orders")) })
 	// What stands in the place of a name, a number or a time is named by that alone, whatever reads it.
 	for _, doc := range []string{`{"version":"5ecret"}`, `{"keys":[{"active":"5ecret"}],"producer":"p","version":1}`} {
 		if _, err := parseKeyring([]byte(doc)); err == nil || strings.Contains(err.Error(), "5ecret") {
@@ -460,31 +356,10 @@ func TestMisplacedSecretIsNotShown(t *testing.T) {
 	}
 }
 
-// misplace puts the value of "d" in the place of every other string, number and name of the document.
-func misplace(t *testing.T, doc []byte, parse func([]byte) error) {
-	t.Helper()
-	d := regexp.MustCompile(`"d":"([^"]*)"`).FindSubmatch(doc)[1]
-	for _, at := range regexp.MustCompile(`"[^"]*"|\b[0-9]+\b`).FindAllIndex(doc, -1) {
-		for _, secret := range []string{`"` + string(d) + `"`, `"https://` + string(d) + `"`, `"\n` + string(d) + `"`} {
-			bad := slices.Concat(doc[:at[0]], []byte(secret), doc[at[1]:])
-			err := parse(bad)
-			if err == nil {
-				continue // another scope
-			}
-			for i := range len(d) - 8 {
-				if strings.Contains(err.Error(), string(d[i:i+8])) {
-					t.Errorf("in the place of %s: %v", doc[at[0]:at[1]], err)
-					break
-				}
-			}
-		}
-	}
-}
-
 // FuzzKeyring: a decrypted keyring that is parsed is written byte for byte as it was; all others are refused,
 // and no error shows a private key.
 func FuzzKeyring(f *testing.F) {
-	consumer := newConsumerRing(f, ConsumerKeyringOptions{Identity: mustIdentity(f, P256), Schedule: fullSchedule})
+	consumer := newConsumerRing(f, KeyringOptions{Identity: mustIdentity(f, P256), Schedule: fullSchedule})
 	identities, err := consumer.plain(consumer.keys)
 	if err != nil {
 		f.Fatal(err)
@@ -540,7 +415,7 @@ func TestParseKeyringRefuses(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s: accepted", name)
 		} else {
-			noSecret(t, name, err.Error(), ring.keys[0].signer.mustSeed(t))
+			secrettest.NotShown(t, name, err.Error(), ring.keys[0].signer.mustSeed(t), passphrase)
 		}
 	}
 }

@@ -4,7 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/sealbus/sealbus/internal/keydoc"
+	"github.com/sealbus/sealbus/internal/strictjson"
 )
+
+// Schedule is a key's life as a function of time. A zero time is absent: no bound on that side.
+// Accept iff Published - skew <= now < Expired and Active - skew <= the time of sealing < Retired;
+// sign from Active to Retired.
+type Schedule struct {
+	Published time.Time // verifiers may know the key from here on
+	Active    time.Time // signers use it from here on
+	Retired   time.Time // signers no longer use it
+	Expired   time.Time // verifiers no longer accept it
+}
 
 // AcceptedAt reports whether the schedule lets a verifier accept, at now, what was sealed at sealed.
 // Skew is tolerated only at the two beginnings: an end is an end.
@@ -56,30 +69,28 @@ func (s *Schedule) Check() error {
 func (s *Schedule) CheckStart(keyring Schedule) error {
 	from := "from the start"
 	if !keyring.Active.IsZero() {
-		from = "from " + keyring.Active.UTC().Format(timeFormat)
+		from = "from " + keyring.Active.UTC().Format(keydoc.TimeFormat)
 	}
 	for _, bound := range []struct {
 		name string
 		at   time.Time
 	}{{"active", s.Active}, {"published", s.Published}} {
-		if bound.at.After(wholeSecond(keyring.Active)) {
+		if bound.at.After(keydoc.WholeSecond(keyring.Active)) {
 			return fmt.Errorf("%s %s is too late: its keyring signs with it %s, "+
 				"and events between would be rejected (key_not_valid)",
-				bound.name, bound.at.UTC().Format(timeFormat), from)
+				bound.name, bound.at.UTC().Format(keydoc.TimeFormat), from)
 		}
 	}
 	return nil
 }
 
-// wholeSeconds is the schedule as it is written down: UTC, whole seconds.
-func (s Schedule) wholeSeconds() Schedule {
+// WholeSeconds is the schedule as it is written down: UTC, whole seconds.
+func (s Schedule) WholeSeconds() Schedule {
 	return Schedule{
-		Published: wholeSecond(s.Published), Active: wholeSecond(s.Active),
-		Retired: wholeSecond(s.Retired), Expired: wholeSecond(s.Expired),
+		Published: keydoc.WholeSecond(s.Published), Active: keydoc.WholeSecond(s.Active),
+		Retired: keydoc.WholeSecond(s.Retired), Expired: keydoc.WholeSecond(s.Expired),
 	}
 }
-
-func wholeSecond(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
 // State is where a key stands at a moment.
 type State string
@@ -93,14 +104,6 @@ const (
 	StateExpired   State = "expired"   // no longer accepted
 	StateRevoked   State = "revoked"   // withdrawn
 )
-
-// StateAt is the key's state: a pure function of the key and the time.
-func (k *Key) StateAt(now time.Time) State {
-	if k.Revoked != nil {
-		return StateRevoked
-	}
-	return k.Schedule.StateAt(now)
-}
 
 // StateAt is the state of a key with this schedule that is not revoked.
 func (s *Schedule) StateAt(now time.Time) State {
@@ -117,22 +120,28 @@ func (s *Schedule) StateAt(now time.Time) State {
 	return StateActive
 }
 
-// AllowsSource reports whether the key may speak for source.
-func (k *Key) AllowsSource(source string) bool { return MatchSource(k.Sources, source) }
-
-// AllowsType reports whether the key may sign events of that type.
-func (k *Key) AllowsType(typ string) bool { return MatchType(k.Types, typ) }
-
-// AllowsAccount reports whether the key may be used from that AWS account; "" is an account that no
-// service named, which only a key without an account list allows.
-func (k *Key) AllowsAccount(account string) bool {
-	if k.Accounts == nil {
-		return true
+// readMember reads the moment of that name, or leaves the reader alone.
+func (s *Schedule) readMember(name string, r *strictjson.Reader) bool {
+	switch name {
+	case "published":
+		s.Published = keydoc.ReadTime(r)
+	case "active":
+		s.Active = keydoc.ReadTime(r)
+	case "retired":
+		s.Retired = keydoc.ReadTime(r)
+	case "expired":
+		s.Expired = keydoc.ReadTime(r)
+	default:
+		return false
 	}
-	for _, a := range k.Accounts {
-		if a == account && account != "" {
-			return true
-		}
-	}
-	return false
+	return true
+}
+
+// members are the moments that are set.
+func (s *Schedule) members() (o keydoc.Object) {
+	o.Time("active", s.Active)
+	o.Time("expired", s.Expired)
+	o.Time("published", s.Published)
+	o.Time("retired", s.Retired)
+	return o
 }

@@ -61,10 +61,6 @@ func TestStates(t *testing.T) {
 		if got := fullSchedule.SignsAt(c.now); got != c.signs {
 			t.Errorf("%s: signs %v", c.now, got)
 		}
-		revoked := Key{Schedule: fullSchedule, Revoked: &Revocation{At: day(9)}}
-		if got := revoked.StateAt(c.now); got != StateRevoked {
-			t.Errorf("%s: %s although revoked", c.now, got)
-		}
 	}
 	open := Schedule{}
 	if open.StateAt(day(0)) != StateActive || !open.SignsAt(day(0)) {
@@ -92,24 +88,6 @@ func TestScheduleCheck(t *testing.T) {
 	} {
 		if s.Check() == nil {
 			t.Errorf("%s: accepted", name)
-		}
-	}
-}
-
-func TestAllowsAccount(t *testing.T) {
-	for _, c := range []struct {
-		name     string
-		accounts []string
-		account  string
-		want     bool
-	}{
-		{"unchecked", nil, "", true}, {"unchecked, named", nil, "111122223333", true},
-		{"none", []string{}, "111122223333", false}, {"none, unnamed", []string{}, "", false},
-		{"listed", []string{"1", "111122223333"}, "111122223333", true}, {"not listed", []string{"111122223333"}, "444455556666", false},
-		{"unnamed", []string{"111122223333"}, "", false}, {"empty entry", []string{""}, "", false},
-	} {
-		if got := (&Key{Accounts: c.accounts}).AllowsAccount(c.account); got != c.want {
-			t.Errorf("%s: %v", c.name, got)
 		}
 	}
 }

@@ -10,11 +10,14 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"filippo.io/mldsa"
 
+	"github.com/sealbus/sealbus/internal/ecdsasig"
+	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/nilcheck"
+	"github.com/sealbus/sealbus/internal/redact"
 )
 
 // LocalSigner is a Signer whose private key is in memory, or behind a crypto.Signer. It prints, logs and
@@ -23,7 +26,7 @@ type LocalSigner struct {
 	verifier      *Verifier
 	producer      string
 	deterministic bool
-	private       hidden[crypto.Signer]
+	private       redact.Hidden[crypto.Signer]
 }
 
 var _ Signer = (*LocalSigner)(nil)
@@ -48,7 +51,7 @@ func generate(alg Algorithm) (crypto.Signer, error) {
 	case MLDSA65:
 		return mldsa.GenerateKey(mldsa.MLDSA65())
 	}
-	return nil, fmt.Errorf("keys: no algorithm %q: use %s, %s or %s", clip(string(alg)), Ed25519, ES256, MLDSA65)
+	return nil, fmt.Errorf("keys: no algorithm %q: use %s, %s or %s", keydoc.Clip(string(alg)), Ed25519, ES256, MLDSA65)
 }
 
 // NewLocalSigner signs with private: an ed25519.PrivateKey, *ecdsa.PrivateKey on P-256 or *mldsa.PrivateKey
@@ -72,7 +75,7 @@ func newLocalSigner(private crypto.Signer, producer string) (*LocalSigner, error
 	if err != nil {
 		return nil, err
 	}
-	return &LocalSigner{verifier: v, producer: producer, private: hide(own)}, nil
+	return &LocalSigner{verifier: v, producer: producer, private: redact.Hide(own)}, nil
 }
 
 // ownKey copies a key that is in memory, after making sure that its public half belongs to it: signing with a
@@ -181,7 +184,7 @@ func (s *LocalSigner) signES256(message []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return RawFromDER(der)
+	return ecdsasig.RawFromDER(der)
 }
 
 // ParsePrivateJWK reads a private signing key (RFC 8037 section 2, RFC 7518 section 6.2.2, RFC 9964 section
@@ -208,10 +211,23 @@ func (k *jwk) signer(producer string) (*LocalSigner, error) {
 		return nil, err
 	}
 	s, err := newLocalSigner(key, producer)
-	if err != nil || !s.verifier.Equal(v) {
+	if err != nil || s.verifier.KeyID() != v.KeyID() {
 		return nil, fmt.Errorf("keys: JWK: %q does not belong to the public key", k.private)
 	}
 	return s, nil
+}
+
+// explainedPrivateJWK is the error of reading a private JWK, which quotes nothing of it.
+func explainedPrivateJWK(doc []byte, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = keydoc.Unquoted(err)
+	better := keydoc.ExplainedPrivate(doc, err, "one private JWK", filekind.PrivateJWK, filekind.JWK)
+	if better == err {
+		return err
+	}
+	return fmt.Errorf("keys: %w", better)
 }
 
 // privateMember is the private member of the JWK of such a key: 32 bytes in each.
@@ -264,22 +280,16 @@ func (s *LocalSigner) UnsafePrivateJWK() ([]byte, error) {
 // maxPrivateJWK is more bytes than a private JWK of ours has.
 const maxPrivateJWK = 4096
 
-// String names the key without its private half.
-func (s LocalSigner) String() string {
+// redacted names the key without its private half.
+func (s LocalSigner) redacted() string {
 	if s.verifier == nil {
-		return redactedName("LocalSigner", "")
+		return redact.Name("LocalSigner", "")
 	}
-	return redactedName("LocalSigner", s.verifier.id)
+	return redact.Name("LocalSigner", s.verifier.id)
 }
 
-// GoString is String.
-func (s LocalSigner) GoString() string { return s.String() }
+// Format prints no private key, whatever the verb.
+func (s LocalSigner) Format(f fmt.State, _ rune) { redact.Format(f, s.redacted()) }
 
-// Format writes String, whatever the verb.
-func (s LocalSigner) Format(f fmt.State, _ rune) { writeRedacted(f, s) }
-
-// LogValue is String.
-func (s LocalSigner) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-// MarshalJSON gives String: private keys leave only through UnsafePrivateJWK and Keyring.
-func (s LocalSigner) MarshalJSON() ([]byte, error) { return marshalRedacted(s) }
+// MarshalText gives what Format prints: JSON and logs show no private key.
+func (s LocalSigner) MarshalText() ([]byte, error) { return []byte(s.redacted()), nil }

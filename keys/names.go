@@ -5,18 +5,18 @@ import (
 	"fmt"
 )
 
-// MaxName bounds the name of a producer or consumer, in bytes.
-const MaxName = 128
+// maxName bounds the name of a producer or consumer, in bytes.
+const maxName = 128
 
-// CheckProducer refuses what is not the name of a producer (or consumer): 1 to MaxName ASCII letters, digits
+// CheckProducer refuses what is not the name of a producer (or consumer): 1 to maxName ASCII letters, digits
 // and . _ - / : @, of which the first is a letter or digit. Names go into logs, file names and
 // space-separated lists.
 func CheckProducer(name string) error {
 	if name == "" {
 		return errors.New("keys: no producer name")
 	}
-	if len(name) > MaxName {
-		return fmt.Errorf("keys: a producer name of more than %d bytes", MaxName)
+	if len(name) > maxName {
+		return fmt.Errorf("keys: a producer name of more than %d bytes", maxName)
 	}
 	for i := range len(name) {
 		if c := name[i]; !nameByte(c, i == 0) {

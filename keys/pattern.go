@@ -5,10 +5,15 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/sealbus/sealbus/internal/keydoc"
 )
 
-// MaxPattern bounds a pattern, in bytes: no attribute that it could match is longer.
-const MaxPattern = 8 << 10
+// maxPattern bounds a pattern, in bytes: no attribute that it could match is longer.
+const maxPattern = 8 << 10
+
+// MaxPatterns bounds a list of patterns: each is looked at for each event.
+const MaxPatterns = 1_000
 
 // MatchSource reports whether one of the patterns allows source, byte by byte and without any normalisation.
 // A pattern is exact, or ends in "/*" ("urn:" patterns: ":*") and then is a prefix that includes the "/"
@@ -60,18 +65,18 @@ func MatchType(patterns []string, typ string) bool {
 // only at the end, after a "/" that follows the whole authority, or after a ":" in a "urn:" pattern that
 // names its namespace; apart from it, the pattern passes CheckSource.
 func CheckSourcePattern(pattern string) error {
-	if len(pattern) > MaxPattern || !utf8.ValidString(pattern) {
-		return fmt.Errorf("a source pattern of more than %d bytes or that is not UTF-8", MaxPattern)
+	if len(pattern) > maxPattern || !utf8.ValidString(pattern) {
+		return fmt.Errorf("a source pattern of more than %d bytes or that is not UTF-8", maxPattern)
 	}
 	prefix := pattern
 	if strings.Contains(pattern, "*") {
 		var ok bool
 		if prefix, ok = sourcePrefix(pattern); !ok {
-			return fmt.Errorf(`source pattern %q: "*" stands only at the end, as "/*" after the whole host, or as ":*" after "urn:NAMESPACE"`, clip(pattern))
+			return fmt.Errorf(`source pattern %q: "*" stands only at the end, as "/*" after the whole host, or as ":*" after "urn:NAMESPACE"`, keydoc.Clip(pattern))
 		}
 	}
 	if err := CheckSource(prefix); err != nil {
-		return fmt.Errorf("source pattern %q: %w", clip(pattern), err)
+		return fmt.Errorf("source pattern %q: %w", keydoc.Clip(pattern), err)
 	}
 	return nil
 }
@@ -81,16 +86,16 @@ func CheckTypePattern(pattern string) error {
 	switch prefix, ok := typePrefix(pattern); {
 	case pattern == "":
 		return errors.New("empty type pattern")
-	case len(pattern) > MaxPattern || !utf8.ValidString(pattern):
-		return fmt.Errorf("a type pattern of more than %d bytes or that is not UTF-8", MaxPattern)
+	case len(pattern) > maxPattern || !utf8.ValidString(pattern):
+		return fmt.Errorf("a type pattern of more than %d bytes or that is not UTF-8", maxPattern)
 	case pattern == "*":
 		return nil
 	case strings.Contains(pattern, "*") && (!ok || prefix == "."):
-		return fmt.Errorf(`type pattern %q: "*" stands alone, or at the end as ".*"`, clip(pattern))
+		return fmt.Errorf(`type pattern %q: "*" stands alone, or at the end as ".*"`, keydoc.Clip(pattern))
 	}
 	for i := range len(pattern) {
 		if c := pattern[i]; c <= ' ' || c == 0x7f {
-			return fmt.Errorf("type pattern %q has the character %q", clip(pattern), c)
+			return fmt.Errorf("type pattern %q has the character %q", keydoc.Clip(pattern), c)
 		}
 	}
 	return nil
@@ -301,7 +306,7 @@ func checkPath(path string) error {
 			path = ""
 		}
 		if isDots(segment) {
-			return fmt.Errorf(`source has a "." or ".." segment (%q)`, clip(segment))
+			return fmt.Errorf(`source has a "." or ".." segment (%q)`, keydoc.Clip(segment))
 		}
 	}
 	return nil
@@ -328,4 +333,23 @@ func unhex(c byte) int {
 		return int(c-'A') + 10
 	}
 	return 1 << 12
+}
+
+// CheckScope refuses source patterns that CheckSourcePattern and type patterns that CheckTypePattern refuses,
+// repetitions, and more than MaxPatterns of either.
+func CheckScope(sources, types []string) error {
+	if len(sources) > MaxPatterns || len(types) > MaxPatterns {
+		return fmt.Errorf("more than %d patterns", MaxPatterns)
+	}
+	for _, p := range sources {
+		if err := CheckSourcePattern(p); err != nil {
+			return err
+		}
+	}
+	for _, p := range types {
+		if err := CheckTypePattern(p); err != nil {
+			return err
+		}
+	}
+	return errors.Join(keydoc.NoRepetition("source pattern", sources), keydoc.NoRepetition("type pattern", types))
 }

@@ -187,7 +187,7 @@ func TestCheckPatterns(t *testing.T) {
 	for _, bad := range []string{
 		"", "*", "https://*", "https://example.com:*", "https://example.com*", "https://*.example/*", "https://h/a*", "https://h/*/b", "https://h/**",
 		"https://u@h/*", "https://h/../*", "https://h/%2e/*", "https://h/a%2fb/*", "//*", "///*", "urn:*", "urn::*", "urn:a*", "mailto:*", "https://h/a b/*",
-		"https://h/\xff", "https://h/" + strings.Repeat("a", MaxPattern),
+		"https://h/\xff", "https://h/" + strings.Repeat("a", maxPattern),
 	} {
 		if CheckSourcePattern(bad) == nil {
 			t.Errorf("source pattern %.40q is accepted", bad)
@@ -198,7 +198,7 @@ func TestCheckPatterns(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, bad := range []string{"", ".*", "**", "a*", "*.a", "a.*.b", "a.**", "a b", "a\n", "a:*", "a\xff", strings.Repeat("a", MaxPattern+1)} {
+	for _, bad := range []string{"", ".*", "**", "a*", "*.a", "a.*.b", "a.**", "a b", "a\n", "a:*", "a\xff", strings.Repeat("a", maxPattern+1)} {
 		if CheckTypePattern(bad) == nil {
 			t.Errorf("type pattern %.40q is accepted", bad)
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"filippo.io/edwards25519/field"
+	"github.com/sealbus/sealbus/internal/keydoc"
 )
 
 // Curve is the curve of an encryption key, by its JOSE name.
@@ -22,9 +23,9 @@ const (
 // Curves are the curves of encryption keys, the default first.
 func Curves() []Curve { return []Curve{X25519, P256} }
 
-// KeyAgreement is the JOSE algorithm of every encryption key: a content key is wrapped under a key that both
+// keyAgreement is the JOSE algorithm of every encryption key: a content key is wrapped under a key that both
 // sides agree on (RFC 7518 section 4.6).
-const KeyAgreement = "ECDH-ES+A256KW"
+const keyAgreement = "ECDH-ES+A256KW"
 
 // Recipient is the public half of an encryption key: whoever has it can make events that only its Identity
 // opens. It is immutable and safe for concurrent use.
@@ -53,7 +54,8 @@ func NewRecipient(public *ecdh.PublicKey) (*Recipient, error) {
 	default:
 		return nil, fmt.Errorf("keys: an encryption key on %v is not supported: use X25519 or P-256", public.Curve())
 	}
-	r.id = thumbprint(r.ThumbprintJWK())
+	o := r.thumbprintMembers()
+	r.id = thumbprint(o.Append(nil))
 	return r, nil
 }
 
@@ -97,11 +99,11 @@ func ParseRecipientJWK(doc []byte) (*Recipient, error) {
 func (k *jwk) recipient() (*Recipient, error) {
 	switch {
 	case k.use != "" && k.use != "enc":
-		return nil, fmt.Errorf("keys: JWK: use %q is not for encryption", clip(k.use))
+		return nil, fmt.Errorf("keys: JWK: use %q is not for encryption", keydoc.Clip(k.use))
 	case len(k.keyOps) > 0 && !slices.Contains(k.keyOps, "deriveKey") && !slices.Contains(k.keyOps, "deriveBits"):
 		return nil, errors.New(`keys: JWK: key_ops has neither "deriveKey" nor "deriveBits"`)
-	case k.alg != "" && k.alg != KeyAgreement:
-		return nil, fmt.Errorf("keys: JWK: alg %q does not fit an encryption key: use %s", clip(k.alg), KeyAgreement)
+	case k.alg != "" && k.alg != keyAgreement:
+		return nil, fmt.Errorf("keys: JWK: alg %q does not fit an encryption key: use %s", keydoc.Clip(k.alg), keyAgreement)
 	case k.pub != nil:
 		return nil, errors.New(`keys: JWK: an encryption key has no "pub"`)
 	case k.kty == ktyOKP && k.crv == crvX25519 && k.y == nil:
@@ -129,35 +131,19 @@ func (r *Recipient) Curve() Curve { return r.curve }
 // PublicKey is the key to agree with. It is immutable.
 func (r *Recipient) PublicKey() *ecdh.PublicKey { return r.public }
 
-// Equal reports whether both are the same key.
-func (r *Recipient) Equal(other *Recipient) bool { return other != nil && r.id == other.id }
-
-// ThumbprintJWK is the JWK with its thumbprint members only, in their order: the bytes whose SHA-256 is the
-// key ID.
-func (r *Recipient) ThumbprintJWK() []byte {
-	w := objectWriter{}
-	w.open()
-	w.string("crv", string(r.curve))
-	w.string("kty", r.kty())
-	r.coordinateMembers(&w)
-	return w.close()
-}
-
-func (r *Recipient) kty() string {
-	if r.curve == X25519 {
-		return ktyOKP
-	}
-	return ktyEC
-}
-
-func (r *Recipient) coordinateMembers(w *objectWriter) {
+// thumbprintMembers are the members that make the key (RFC 7638 section 3.2).
+func (r *Recipient) thumbprintMembers() (o keydoc.Object) {
 	point := r.public.Bytes()
+	o.String("crv", string(r.curve))
 	if r.curve == X25519 {
-		w.string("x", base64URL(point))
-		return
+		o.String("kty", ktyOKP)
+		o.String("x", base64URL(point))
+		return o
 	}
-	w.string("x", base64URL(point[1:1+scalarSize]))
-	w.string("y", base64URL(point[1+scalarSize:]))
+	o.String("kty", ktyEC)
+	o.String("x", base64URL(point[1:1+scalarSize]))
+	o.String("y", base64URL(point[1+scalarSize:]))
+	return o
 }
 
 // JWK is the public key as a JSON Web Key in canonical JSON: the thumbprint members and alg, kid, use.
@@ -168,16 +154,13 @@ func (r *Recipient) MarshalJSON() ([]byte, error) { return r.JWK(), nil }
 
 // appendJWK appends the canonical JWK, with the private member d unless it is nil.
 func (r *Recipient) appendJWK(dst, d []byte) []byte {
-	w := objectWriter{dst: dst}
-	w.open()
-	w.string("alg", KeyAgreement)
-	w.string("crv", string(r.curve))
+	o := r.thumbprintMembers()
+	o.String("alg", keyAgreement)
+	o.String("kid", r.id)
+	o.String("use", "enc")
 	if d != nil {
-		w.string("d", base64URL(d))
+		o.String("d", base64URL(d))
+		defer o.Clear()
 	}
-	w.string("kid", r.id)
-	w.string("kty", r.kty())
-	w.string("use", "enc")
-	r.coordinateMembers(&w)
-	return w.close()
+	return o.Append(dst)
 }

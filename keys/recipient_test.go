@@ -14,6 +14,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/sealbus/sealbus/internal/canonical"
+	"github.com/sealbus/sealbus/internal/keydoc"
+	"github.com/sealbus/sealbus/internal/testbed/secrettest"
 )
 
 func TestParseRecipientJWK(t *testing.T) {
@@ -27,10 +29,10 @@ func TestParseRecipientJWK(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if _, is, err := canonical.Scan(r.JWK(), 0); err != nil || !is || r.KeyID() != thumbprint(r.ThumbprintJWK()) {
+		if _, is, err := canonical.Scan(r.JWK(), 0); err != nil || !is || r.KeyID() != thumbprintOf(r) {
 			t.Errorf("%s: %s is not canonical, or has another ID", name, r.JWK())
 		}
-		if again, err := ParseRecipientJWK(r.JWK()); err != nil || !again.Equal(r) || !bytes.Equal(again.JWK(), r.JWK()) {
+		if again, err := ParseRecipientJWK(r.JWK()); err != nil || again.KeyID() != r.KeyID() || !bytes.Equal(again.JWK(), r.JWK()) {
 			t.Errorf("%s: does not come back: %v", name, err)
 		}
 	}
@@ -146,11 +148,11 @@ func TestParseIdentityJWK(t *testing.T) {
 			if err == nil {
 				t.Errorf("%s %s: accepted", curve, name)
 			} else {
-				noSecret(t, name, err.Error(), secret(good))
+				secrettest.NotShown(t, name, err.Error(), secret(good), passphrase)
 			}
 		}
 		back, err := ParseIdentityJWK(good)
-		if err != nil || !back.Recipient().Equal(i.Recipient()) {
+		if err != nil || back.Recipient().KeyID() != i.Recipient().KeyID() {
 			t.Errorf("%s: %v", curve, err)
 		}
 		if _, err := ParsePrivateJWK(good, "p"); err == nil {
@@ -162,11 +164,11 @@ func TestParseIdentityJWK(t *testing.T) {
 			s    Identity
 			zero LocalIdentity
 		}
-		for _, text := range prints(t, holder{i, *i, i, LocalIdentity{}}) {
-			noSecret(t, "holder", text, secret(good))
+		for _, text := range secrettest.Prints(holder{i, *i, i, LocalIdentity{}}) {
+			secrettest.NotShown(t, "holder", text, secret(good), passphrase)
 		}
-		for _, text := range append(prints(t, i), prints(t, LocalIdentity{})...) {
-			noSecret(t, "LocalIdentity", text, secret(good))
+		for _, text := range append(secrettest.Prints(i), secrettest.Prints(LocalIdentity{})...) {
+			secrettest.NotShown(t, "LocalIdentity", text, secret(good), passphrase)
 		}
 	}
 }
@@ -188,13 +190,13 @@ func TestRecipientAgainstOracle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if back, err := ParseRecipientJWK(written); err != nil || !back.Equal(i.Recipient()) {
+		if back, err := ParseRecipientJWK(written); err != nil || back.KeyID() != i.Recipient().KeyID() {
 			t.Errorf("%s: %v", written, err)
 		}
 	}
 }
 
-func newConsumerRing(t testing.TB, opts ConsumerKeyringOptions) *Keyring {
+func newConsumerRing(t testing.TB, opts KeyringOptions) *Keyring {
 	t.Helper()
 	opts.PrivateFileOptions = cheap
 	k, err := CreateConsumerKeyring(filepath.Join(t.TempDir(), "ring"), passphrase, "billing", &opts)
@@ -206,7 +208,7 @@ func newConsumerRing(t testing.TB, opts ConsumerKeyringOptions) *Keyring {
 
 func TestConsumerKeyringComesBack(t *testing.T) {
 	first, second := mustIdentity(t, X25519), mustIdentity(t, P256)
-	ring := newConsumerRing(t, ConsumerKeyringOptions{Identity: first, Schedule: fullSchedule})
+	ring := newConsumerRing(t, KeyringOptions{Identity: first, Schedule: fullSchedule})
 	if err := ring.AddIdentity(second, Schedule{Active: day(2)}); err != nil {
 		t.Fatal(err)
 	}
@@ -214,12 +216,12 @@ func TestConsumerKeyringComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if back.Consumer() != "billing" || back.Producer() != "" || len(back.Recipients()) != 2 || len(back.Keys()) != 0 || back.Recipients()[0].Schedule != fullSchedule {
+	if back.Consumer() != "billing" || back.Producer() != "" || len(back.PublicKeys()) != 2 || back.PublicKeys()[1].Verifier != nil || back.PublicKeys()[0].Schedule != fullSchedule {
 		t.Errorf("came back as %v", back)
 	}
 	for _, i := range []*LocalIdentity{first, second} {
-		found, ok := back.FindIdentity(i.Recipient().KeyID())
-		if !ok || !found.private().Equal(i.private()) {
+		found, ok := back.find(i.Recipient().KeyID())
+		if !ok || !found.identity.private().Equal(i.private()) {
 			t.Errorf("identity %v is not found", i)
 		}
 		if _, ok := back.Find(i.Recipient().KeyID()); ok {
@@ -229,20 +231,20 @@ func TestConsumerKeyringComesBack(t *testing.T) {
 	if got := len(back.Identities(fullSchedule.Expired.Add(-time.Second))); got != 2 {
 		t.Errorf("%d identities", got)
 	}
-	if got := back.Identities(fullSchedule.Expired); len(got) != 1 || !got[0].Recipient().Equal(second.Recipient()) {
+	if got := back.Identities(fullSchedule.Expired); len(got) != 1 || got[0].Recipient().KeyID() != second.Recipient().KeyID() {
 		t.Errorf("%v: an identity that has expired, or none", got)
 	}
 	if _, err := back.Signers(day(3)); !errors.Is(err, ErrNoSigner) || !strings.Contains(err.Error(), "consumer") {
 		t.Errorf("signers of a consumer's keyring: %v", err)
 	}
-	for _, text := range prints(t, back) {
-		noSecret(t, "ring", text, first.private().Bytes())
-		noSecret(t, "ring", text, second.private().Bytes())
+	for _, text := range secrettest.Prints(back) {
+		secrettest.NotShown(t, "ring", text, first.private().Bytes(), passphrase)
+		secrettest.NotShown(t, "ring", text, second.private().Bytes(), passphrase)
 	}
 }
 
 func TestKeyringOfOneOwner(t *testing.T) {
-	producer, consumer := newRing(t, KeyringOptions{}), newConsumerRing(t, ConsumerKeyringOptions{})
+	producer, consumer := newRing(t, KeyringOptions{}), newConsumerRing(t, KeyringOptions{})
 	if producer.AddIdentity(mustIdentity(t, X25519), Schedule{}) == nil || consumer.Add(mustGenerate(t, Ed25519), Schedule{}) == nil || consumer.AddIdentity(nil, Schedule{}) == nil {
 		t.Error("a key that is not the owner's is added")
 	}
@@ -283,10 +285,10 @@ func TestKeyringOfOneOwner(t *testing.T) {
 		if _, err := parseKeyring([]byte(changed)); err == nil {
 			t.Errorf("%s: accepted", name)
 		} else {
-			noSecret(t, name, err.Error(), i.private().Bytes())
+			secrettest.NotShown(t, name, err.Error(), i.private().Bytes(), passphrase)
 		}
 	}
-	misplace(t, plain, func(doc []byte) error { _, err := parseKeyring(doc); return unquoted(err) })
+	secrettest.Misplace(t, plain, func(doc []byte) error { _, err := parseKeyring(doc); return keydoc.Unquoted(err) })
 }
 
 // TestKeyringSignsHybrid: of the two kinds of algorithms one key signs each.
@@ -303,7 +305,7 @@ func TestKeyringSignsHybrid(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	all := ring.Keys()
+	all := ring.PublicKeys()
 	for _, c := range []struct {
 		now  time.Time
 		want []int
@@ -313,138 +315,14 @@ func TestKeyringSignsHybrid(t *testing.T) {
 			t.Fatalf("%s: %v, %v", c.now, got, err)
 		}
 		for i, s := range got {
-			if !s.Verifier().Equal(all[c.want[i]].Verifier) {
+			if s.Verifier().KeyID() != all[c.want[i]].Verifier.KeyID() {
 				t.Errorf("%s: signer %d is %s", c.now, i, ids[s.Verifier().KeyID()])
 			}
 		}
 	}
 }
 
-func encryptionKey(t testing.TB, consumer string, schedule Schedule) *EncryptionKey {
-	return &EncryptionKey{Recipient: mustIdentity(t, X25519).Recipient(), Consumer: consumer, Schedule: schedule}
-}
-
-func TestBundleRecipients(t *testing.T) {
-	old, next, steady := encryptionKey(t, "billing", Schedule{Active: day(0), Retired: day(3), Expired: day(9)}),
-		encryptionKey(t, "billing", Schedule{Published: day(1), Active: day(2)}), encryptionKey(t, "steady", Schedule{})
-	revoked := encryptionKey(t, "gone", Schedule{})
-	revoked.Revoked = &Revocation{At: day(1), Reason: "stolen"}
-	if _, err := NewBundle(BundleOptions{EncryptionKeys: []*EncryptionKey{encryptionKey(t, "later", Schedule{Published: day(4), Active: day(3)})}}); err == nil {
-		t.Error("a schedule out of order is accepted")
-	}
-	b, err := NewBundle(BundleOptions{EncryptionKeys: []*EncryptionKey{old, next, steady, revoked, encryptionKey(t, "later", Schedule{Published: day(4)})}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range []struct {
-		consumer string
-		now      time.Time
-		want     []*EncryptionKey
-	}{
-		{"billing", day(0), []*EncryptionKey{old}}, {"billing", day(1.5), []*EncryptionKey{old}}, {"billing", day(2), []*EncryptionKey{old, next}},
-		{"billing", day(3), []*EncryptionKey{next}}, {"steady", day(99), []*EncryptionKey{steady}},
-	} {
-		got, err := b.Recipients(c.consumer, c.now)
-		if err != nil || len(got) != len(c.want) {
-			t.Fatalf("%s at %s: %v, %v", c.consumer, c.now, got, err)
-		}
-		for _, want := range c.want {
-			if !got[0].Equal(want.Recipient) && !got[len(got)-1].Equal(want.Recipient) {
-				t.Errorf("%s at %s: %s is missing", c.consumer, c.now, want.KeyID())
-			}
-		}
-		if len(got) == 2 && got[0].KeyID() > got[1].KeyID() {
-			t.Error("not in the order of the IDs")
-		}
-	}
-	for _, c := range []struct {
-		consumer string
-		now      time.Time
-		says     string
-	}{
-		{"nobody", day(1), "lists none"}, {"", day(1), "lists none"}, {"Billing", day(1), "lists none"}, {"billing", day(-1), "2026-01-01T00:00:00Z"},
-		{"gone", day(0), "revoked"}, {"later", day(3), "2026-01-05T00:00:00Z"},
-	} {
-		if got, err := b.Recipients(c.consumer, c.now); !errors.Is(err, ErrNoRecipient) || got != nil || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s at %s: %v, %v", c.consumer, c.now, got, err)
-		}
-	}
-}
-
-func TestExpiredBundleHasNoRecipients(t *testing.T) {
-	key := encryptionKey(t, "billing", Schedule{})
-	b, err := NewBundle(BundleOptions{Version: 1, Issued: day(0), Expires: day(7), EncryptionKeys: []*EncryptionKey{key}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := b.Recipients("billing", day(7).Add(-time.Second)); err != nil || len(got) != 1 {
-		t.Errorf("before its end: %v, %v", got, err)
-	}
-	if got, err := b.Recipients("billing", day(7)); !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrNoRecipient) || got != nil {
-		t.Errorf("at its end: %v, %v", got, err)
-	}
-}
-
-func TestBundleEncryptionKeysComeBack(t *testing.T) {
-	one := encryptionKey(t, "billing", fullSchedule)
-	one.Revoked = &Revocation{At: day(1), Reason: "stolen"}
-	two := &EncryptionKey{Recipient: mustIdentity(t, P256).Recipient(), Consumer: "audit/eu"}
-	b, err := NewBundle(BundleOptions{Version: 1, Issued: day(0), Expires: day(7), EncryptionKeys: []*EncryptionKey{one, two}}, testKey(t, Ed25519, nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	payload := b.Payload()
-	one.Revoked.Reason, one.Consumer = "x", "evil"
-	if !bytes.Equal(b.Payload(), payload) {
-		t.Error("changing the caller's key changed the bundle")
-	}
-	back, err := ParseBundle(payload)
-	if err != nil || !bytes.Equal(back.Payload(), payload) || len(back.EncryptionKeys()) != 2 || len(back.Keys()) != 1 {
-		t.Fatalf("the bundle does not come back: %v", err)
-	}
-	for i, k := range back.EncryptionKeys() {
-		want, _ := json.Marshal(b.EncryptionKeys()[i])
-		if got, _ := json.Marshal(k); !bytes.Equal(got, want) || back.Lookup(k.KeyID()) != nil {
-			t.Errorf("%s came back as %s, or verifies", want, got)
-		}
-	}
-	if got := back.EncryptionKeys()[0].StateAt(day(1)); got != back.EncryptionKeys()[0].Schedule.StateAt(day(1)) && got != StateRevoked {
-		t.Errorf("state %s", got)
-	}
-}
-
-func TestBundleRefusesEncryptionKeys(t *testing.T) {
-	good := encryptionKey(t, "billing", Schedule{})
-	shared := mustGenerate(t, ES256)
-	public, err := ParseRecipientJWK(bytes.Replace(bytes.Replace(shared.Verifier().JWK(), []byte(`"alg":"ES256",`), nil, 1), []byte(`"use":"sig",`), nil, 1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, list := range map[string][]*EncryptionKey{
-		"nil": {nil}, "no recipient": {{Consumer: "billing"}}, "no consumer": {{Recipient: good.Recipient}}, "bad name": {{Recipient: good.Recipient, Consumer: "a b"}},
-		"twice": {good, good}, "two consumers": {good, {Recipient: good.Recipient, Consumer: "audit"}}, "revoked without a time": {{Recipient: good.Recipient, Consumer: "a", Revoked: &Revocation{}}},
-		"for signing too": {{Recipient: public, Consumer: "a"}},
-	} {
-		signing := &Key{Verifier: shared.Verifier(), Producer: "orders"}
-		if _, err := NewBundle(BundleOptions{EncryptionKeys: list}, signing); err == nil {
-			t.Errorf("%s: accepted", name)
-		}
-	}
-	b, err := NewBundle(BundleOptions{Version: 1, Issued: day(0), Expires: day(7), EncryptionKeys: []*EncryptionKey{good}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	payload := string(b.Payload())
-	for name, c := range map[string]struct{ old, new string }{
-		"unknown member": {`"use":"enc"`, `"use":"enc","w":1`}, "sources": {`"use":"enc"`, `"sources":["a"],"use":"enc"`}, "producer": {`"use":"enc"`, `"producer":"a","use":"enc"`},
-		"no consumer": {`"consumer":"billing",`, ``}, "consumer a number": {`"billing"`, `7`}, "private": {`"kid":`, `"d":"AAAA","kid":`}, "no alg": {`"alg":"ECDH-ES+A256KW",`, ``},
-		"another alg": {`ECDH-ES+A256KW`, `ECDH-ES`}, "kid is not the ID": {good.KeyID(), thumbprint(nil)}, "no kid": {`"kid":"` + good.KeyID() + `",`, ``},
-		"no use": {`"use":"enc",`, ``}, "use sig": {`"use":"enc"`, `"use":"sig"`}, "key_ops": {`"kty"`, `"key_ops":["deriveKey"],"kty"`}, "x of another key": {`"x":"`, `"x":"A`},
-	} {
-		changed := strings.Replace(payload, c.old, c.new, 1)
-		if changed == payload {
-			t.Fatalf("%s: nothing was changed in %s", name, payload)
-		}
-		wantWhy(t, name, parseErr(changed), WhyMalformed)
-	}
+func thumbprintOf(r *Recipient) string {
+	o := r.thumbprintMembers()
+	return thumbprint(o.Append(nil))
 }

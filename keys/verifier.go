@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math/big"
 
 	"filippo.io/edwards25519"
 	"filippo.io/mldsa"
@@ -44,6 +45,11 @@ func (a Algorithm) SignatureSize() int {
 	}
 	return 0
 }
+
+const (
+	signatureSize = 64 // of Ed25519 and of raw ES256 alike
+	scalarSize    = 32 // r and s of P-256
+)
 
 // Verifier is the public half of a signing key. It is immutable and safe for concurrent use.
 type Verifier struct {
@@ -154,9 +160,6 @@ func (v *Verifier) Public() crypto.PublicKey {
 	return k
 }
 
-// Equal reports whether both are the same key.
-func (v *Verifier) Equal(other *Verifier) bool { return other != nil && v.id == other.id }
-
 // Verify reports whether sig, in the form that goes over the wire, is this key's signature of message.
 func (v *Verifier) Verify(message, sig []byte) bool {
 	if len(sig) != v.alg.SignatureSize() {
@@ -167,8 +170,8 @@ func (v *Verifier) Verify(message, sig []byte) bool {
 		return ed25519.Verify(k, message, sig)
 	case *ecdsa.PublicKey:
 		digest := sha256.Sum256(message)
-		var room [maxDERSize]byte
-		return ecdsa.VerifyASN1(k, digest[:], appendDER(room[:0], sig))
+		r, s := new(big.Int).SetBytes(sig[:scalarSize]), new(big.Int).SetBytes(sig[scalarSize:])
+		return ecdsa.Verify(k, digest[:], r, s)
 	case *mldsa.PublicKey:
 		return mldsa.Verify(k, message, sig, nil) == nil
 	}

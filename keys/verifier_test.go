@@ -193,36 +193,6 @@ func TestVerifyRefusesScalarsOutOfRange(t *testing.T) {
 	}
 }
 
-func TestRawFromDER(t *testing.T) {
-	for _, raw := range [][]byte{
-		bytes.Repeat([]byte{0xff}, 64), bytes.Repeat([]byte{0x7f}, 64), append(make([]byte, 31), append([]byte{1}, bytes.Repeat([]byte{0x80}, 32)...)...),
-	} {
-		if got, err := RawFromDER(appendDER(nil, raw)); err != nil || !bytes.Equal(got, raw) {
-			t.Errorf("%x came back as %x (%v)", raw, got, err)
-		}
-	}
-	for name, h := range map[string]string{
-		"empty": "", "not a sequence": "3106020101020101", "zero": "3006020100020101", "negative": "3006020180020101", "not minimal": "300702020001020101",
-		"trailing": "300602010102010100", "trailing inside": "300702010102010100", "one integer": "3003020101", "short": "300602010102",
-		"empty integer": "30050200020101", "long form": "308106020101020101", "too large": "3026022101" + "0000000000000000000000000000000000000000000000000000000000000000" + "020101",
-	} {
-		if raw, err := RawFromDER(unhexT(t, h)); err == nil {
-			t.Errorf("%s is accepted as %x", name, raw)
-		}
-	}
-}
-
-func FuzzRawFromDER(f *testing.F) {
-	f.Add(appendDER(nil, bytes.Repeat([]byte{0xff}, 64)))
-	f.Add([]byte{0x30, 6, 2, 1, 1, 2, 1, 1})
-	f.Fuzz(func(t *testing.T, der []byte) {
-		raw, err := RawFromDER(der)
-		if err == nil && !bytes.Equal(appendDER(nil, raw), der) {
-			t.Errorf("%x is read as %x, which is written as %x", der, raw, appendDER(nil, raw))
-		}
-	})
-}
-
 // go-jose agrees on thumbprints and reads what is written; what it writes is read.
 func TestJWKAgainstOracle(t *testing.T) {
 	for _, alg := range []Algorithm{Ed25519, ES256} {
@@ -240,7 +210,7 @@ func TestJWKAgainstOracle(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if v, err := ParseJWK(doc); err != nil || !v.Equal(s.Verifier()) {
+			if v, err := ParseJWK(doc); err != nil || v.KeyID() != s.Verifier().KeyID() {
 				t.Errorf("%s: their JWK %s: %v", alg, doc, err)
 			}
 			checkPrivateAgainstOracle(t, s)
@@ -310,7 +280,7 @@ func TestProducerNames(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, bad := range []string{"", " ", "a b", "-a", ".a", "/a", "é", "a\n", "a\x00", "a\"", "a,b", string(bytes.Repeat([]byte("a"), MaxName+1))} {
+	for _, bad := range []string{"", " ", "a b", "-a", ".a", "/a", "é", "a\n", "a\x00", "a\"", "a,b", string(bytes.Repeat([]byte("a"), maxName+1))} {
 		if CheckProducer(bad) == nil {
 			t.Errorf("%q is accepted", bad)
 		}

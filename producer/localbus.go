@@ -12,7 +12,7 @@ import (
 	"github.com/sealbus/sealbus/internal/jsonwrite"
 )
 
-// ErrNoSubscriber means that a LocalBus had no subscriber when the event was published, so that it would have
+// ErrNoSubscriber means that a LocalBus had no subscriber when the event was published. The event would have
 // been lost.
 var ErrNoSubscriber = errors.New("producer: the local bus has no subscriber, and nothing would receive the event: " +
 	"call Subscribe before Publish")
@@ -22,7 +22,7 @@ type LocalBusOptions struct {
 	Layout  envelope.Layout // of the detail; zero = envelope.Structured
 	Account string          // the AWS account that deliveries name; "" = 000000000000
 	Region  string          // the region that deliveries name; "" = local
-	// Queued leaves what was sent in the queues of the subscribers until Deliver is called; false = Send
+	// Queued: true = sent events stay in the queues of the subscribers until Deliver is called; false = Send
 	// makes the first attempt itself.
 	Queued bool
 	// Rewrite changes each delivery on its way, as a broker or an attacker would, or drops it by returning nil;
@@ -31,8 +31,8 @@ type LocalBusOptions struct {
 	Now     func() time.Time // stamps deliveries of events without a time; nil = time.Now
 }
 
-// LocalBus is a Bus inside the process. It delivers in the shape of EventBridge, at least once: what a
-// subscriber does not take stays in its queue, and is delivered again by the next Deliver.
+// LocalBus is a Bus inside the process. It delivers in the shape of EventBridge, at least once. If a
+// subscriber returns an error, the delivery stays in its queue, and the next Deliver delivers it again.
 type LocalBus struct {
 	opts LocalBusOptions
 
@@ -42,17 +42,17 @@ type LocalBus struct {
 
 var _ Bus = (*LocalBus)(nil)
 
-// subscriber is a handler with what it still has to take.
+// subscriber is a handler with its queue.
 type subscriber struct {
 	handle func(ctx context.Context, delivery []byte) error
 
 	mu    sync.Mutex
 	queue [][]byte
-	busy  bool // somebody is delivering, and will also deliver what is queued meanwhile
+	busy  bool // a call of deliver is under way; it also delivers what is queued meanwhile
 }
 
-// NewLocalBus makes a bus without subscribers. It accepts events once it has one: EventBridge drops an event
-// that no rule matches without a word, and a bus for trying things out had better say so (ErrNoSubscriber).
+// NewLocalBus makes a bus without subscribers. It accepts events only when it has one. EventBridge drops an
+// event that no rule matches, without an error. A bus for trying things out returns ErrNoSubscriber.
 func NewLocalBus(opts *LocalBusOptions) *LocalBus {
 	var o LocalBusOptions
 	if opts != nil {
@@ -70,8 +70,8 @@ func NewLocalBus(opts *LocalBusOptions) *LocalBus {
 	return &LocalBus{opts: o}
 }
 
-// Subscribe delivers to handle what is sent from now on, one delivery at a time. An error of handle means
-// that the delivery is to be made again. A nil handle takes nothing and is no subscriber.
+// Subscribe delivers the events that are sent from now on to handle, one delivery at a time. An error of
+// handle means that the delivery must be made again. A nil handle is no subscriber.
 func (b *LocalBus) Subscribe(handle func(ctx context.Context, delivery []byte) error) {
 	if handle == nil {
 		return
@@ -81,8 +81,9 @@ func (b *LocalBus) Subscribe(handle func(ctx context.Context, delivery []byte) e
 	b.subscribers = append(b.subscribers, &subscriber{handle: handle})
 }
 
-// Send is Bus.Send: an event is accepted when it is in the queue of every subscriber. What subscribers say of
-// it is no concern of who published it. Without a subscriber the error of each event is ErrNoSubscriber.
+// Send is Bus.Send. An event is accepted when it is in the queue of every subscriber. The errors of
+// subscribers are not the publisher's errors. Without a subscriber the error of each event is
+// ErrNoSubscriber.
 func (b *LocalBus) Send(ctx context.Context, events []*envelope.Sealed) []error {
 	errs := make([]error, len(events))
 	if len(b.all()) == 0 {
@@ -109,8 +110,8 @@ func (b *LocalBus) accept(e *envelope.Sealed) error {
 	return nil
 }
 
-// Put queues a delivery for every subscriber as it is: what Delivery made, or what an attacker made of it. A
-// nil delivery is one that was dropped on the way: nothing is queued.
+// Put queues a delivery for every subscriber, unchanged. It may come from Delivery, or an attacker may have
+// altered it. A nil delivery was dropped on the way: nothing is queued.
 func (b *LocalBus) Put(delivery []byte) {
 	if delivery == nil {
 		return
@@ -128,9 +129,9 @@ func (b *LocalBus) all() []*subscriber {
 	return b.subscribers[:len(b.subscribers):len(b.subscribers)]
 }
 
-// Deliver makes one attempt at everything that is queued, in order. The error joins what subscribers
-// returned; what they did not take stays queued. A subscriber that is just being delivered to, by another
-// goroutine or because it publishes itself, gets the rest from there.
+// Deliver makes one attempt at every queued delivery, in order. The error joins the errors of the
+// subscribers. A delivery that failed stays queued. If another call is delivering to a subscriber, in another
+// goroutine or because the subscriber publishes itself, that call delivers the rest.
 func (b *LocalBus) Deliver(ctx context.Context) error {
 	var errs []error
 	for _, s := range b.all() {
@@ -149,7 +150,7 @@ func (b *LocalBus) Pending() (n int) {
 	return n
 }
 
-// deliver takes each delivery out of the queue for the time of its attempt, and puts back what was not taken,
+// deliver takes each delivery out of the queue for the time of its attempt. It puts failed deliveries back,
 // even if the handler panics.
 func (s *subscriber) deliver(ctx context.Context) error {
 	if !s.begin() {
@@ -183,8 +184,8 @@ func (s *subscriber) begin() bool {
 	return true
 }
 
-// next is false at the end of the queue. In the same moment what is left goes back into the queue, and s is
-// no longer busy: whoever queues something after that delivers it.
+// next is false at the end of the queue. In the same moment the failed deliveries go back into the queue, and
+// s is no longer busy: the next call of deliver takes what is queued after that.
 func (s *subscriber) next(left *[][]byte) ([]byte, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

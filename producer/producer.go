@@ -1,10 +1,11 @@
-// Package producer seals events and puts them on a bus, and says of each event what became of it.
+// Package producer seals events and puts them on a bus. It reports the result of each event.
 //
-// A bus is anything that implements the one method of Bus; LocalBus is one inside the process, for tests and
-// for trying things out.
+// A bus is any type with the one method of Bus. LocalBus is a bus inside the process, for tests and for
+// trying things out.
 //
-// Threats: whoever carries the events (they are sealed before they leave); an error that goes unnoticed (one
-// Result for each event, in order, whatever the bus answers). Not stopped: whoever holds the keys.
+// Threats: an attacker on the way of the events (they are sealed before they leave the process); an error
+// that goes unnoticed (there is one Result for each event, in order, for every answer of the bus). Not
+// stopped: an attacker who holds the keys.
 //
 //	ring, err := keys.OpenKeyring("orders.keyring", passphrase)
 //	p, err := producer.New(ring, bus, &producer.Options{Audience: "central"})
@@ -28,20 +29,22 @@ import (
 )
 
 // Bus sends sealed events. Send returns one error for each event, in their order: nil means that the bus has
-// accepted the event. It is not changed by Send, which is safe for concurrent use. A Bus that cannot tell
-// which of them were accepted says of each that it was not: events are handled once, whatever is sent twice.
+// accepted the event. Send does not change the events, and is safe for concurrent use. A Bus that cannot tell
+// which events it accepted returns an error for each of them. That is safe, because consumers handle an event
+// once, also if it is sent twice.
 type Bus interface {
 	Send(ctx context.Context, events []*envelope.Sealed) []error
 }
 
-// OutcomeBus is a Bus that also tells which events may be on the bus twice. Publish asks it by SendOutcomes.
+// OutcomeBus is a Bus that also tells which events may be on the bus twice. Publish calls SendOutcomes in
+// place of Send.
 type OutcomeBus interface {
 	Bus
 	// SendOutcomes is Send, with one Outcome for each event, in their order.
 	SendOutcomes(ctx context.Context, events []*envelope.Sealed) []Outcome
 }
 
-// Outcome is what became of one event that a bus was given.
+// Outcome is the result of one event that was given to a bus.
 type Outcome struct {
 	Err        error // nil: the bus has accepted it
 	MaybeTwice bool  // see Result.MaybeTwice
@@ -52,28 +55,32 @@ var (
 	// ErrNotSent means that the event was not given to the bus: the context was cancelled before, or the bus
 	// could not be reached.
 	ErrNotSent = errors.New("producer: the event was not sent")
-	// ErrNoAnswer means that the bus did not say what became of the event: it may or may not be on the bus.
+	// ErrNoAnswer means that the bus gave no result for the event. The event may or may not be on the bus.
 	ErrNoAnswer = errors.New("producer: the bus gave no answer for the event")
 )
 
-// sendBatch is how many events are sealed and sent at a time: so many may be sealed in vain when the context
-// is cancelled, and so old is the first signature when they leave.
+// sendBatch is how many events are sealed and sent at a time. It bounds the work that is lost when the
+// context is cancelled, and the age of the first signature when the batch leaves.
 const sendBatch = 100
 
-// Options adjust a Producer. The zero value seals for anybody, without end.
+// Options adjust a Producer. The zero value seals for every audience, without an expiry.
 type Options struct {
-	Audience       string                            // space-separated names of who may open the events; "" = each event's own, or anybody
-	Expires        time.Duration                     // life from the moment of sealing; 0 = each event's own expirytime, or none
-	Exact          bool                              // true: data goes byte for byte, in base64 (+33 %)
-	ExtensionTypes map[string]envelope.AttributeType // names of extensions that may be Binary; consumers declare them too
-	Encrypt        *envelope.Encrypter               // whom the data is encrypted to; nil = it is not encrypted
-	EncryptFields  []string                          // JSON Pointers of the members to encrypt, all of which each event has; nil = all of the data
-	// Trace is the W3C trace context to publish under, as a tracer keeps it in ctx; nil = that of WithTrace.
+	Audience string              // names, space-separated; "" = each event's own audience, or every one
+	Expires  time.Duration       // from the moment of sealing; 0 = each event's own expirytime, or none
+	Exact    bool                // true: data goes byte for byte, in base64 (+33 %)
+	Encrypt  *envelope.Encrypter // has the recipients of the data; nil = it is not encrypted
+	// EncryptFields are JSON Pointers of the members to encrypt. Each event must have all of them.
+	// nil = all of the data.
+	EncryptFields []string
+	// ExtensionTypes are the extensions that may be Binary. Consumers declare them, too.
+	ExtensionTypes map[string]envelope.AttributeType
+	// Trace returns the W3C trace context that a tracer keeps in ctx. The events carry it. nil = that of
+	// WithTrace.
 	Trace func(ctx context.Context) (traceparent, tracestate string)
 	Now   func() time.Time // the wall clock; nil = time.Now
 
-	// KeepRecordedTime is for a forwarder of events that have a recordedtime: it becomes
-	// originalrecordedtime. false: such events are refused.
+	// KeepRecordedTime is for a forwarder. true: the recordedtime of an event becomes its originalrecordedtime.
+	// false: an event that has a recordedtime is refused.
 	KeepRecordedTime bool
 }
 
@@ -84,14 +91,14 @@ type Producer struct {
 	opts Options
 }
 
-// scoped is a keys.SignerSource that records what its producer may say, as a *keys.Keyring can.
+// scoped is a keys.SignerSource that records the sources and types of its producer, as a *keys.Keyring can.
 type scoped interface {
 	AllowsSource(source string) bool
 	AllowsType(typ string) bool
 }
 
-// New makes a producer that signs with what ring has at the time and sends to bus.
-// If ring records the producer's scope, events outside of it are refused: no consumer would take them.
+// New makes a producer. It signs with the keys that ring has at the time, and sends to bus. If ring records
+// the producer's scope, an event outside of it is refused, because no consumer would accept it.
 func New(ring keys.SignerSource, bus Bus, opts *Options) (*Producer, error) {
 	var o Options
 	if opts != nil {
@@ -126,20 +133,20 @@ func New(ring keys.SignerSource, bus Bus, opts *Options) (*Producer, error) {
 	return &Producer{ring: ring, bus: bus, opts: o}, nil
 }
 
-// Result is what became of one event.
+// Result is the result of one event.
 type Result struct {
 	ID  string // the event's id
 	Err error  // nil: the bus has accepted it
-	// MaybeTwice means that the bus may have the event twice, or will have it twice when it is published again:
-	// an answer was lost after the bus may have acted. Nothing needs to be done, since consumers handle an event
-	// once. It is false for a Bus that does not tell (see OutcomeBus).
+	// MaybeTwice means that an answer was lost after the bus may have acted. The bus may have the event twice,
+	// or will have it twice when it is published again. Nothing needs to be done, since consumers handle an
+	// event once. It is false for a Bus that is not an OutcomeBus.
 	MaybeTwice bool
 }
 
 // Publish seals the events and sends them. There is one Result for each event, in their order. The error is
-// nil if all were accepted, else a *PublishError that lists the others; what it does not list is on the bus.
-// Publishing an event again is safe: consumers take it for the duplicate that it is, as long as id and
-// content are the same.
+// nil if the bus accepted all events, else a *PublishError that lists the others. Every event that it does
+// not list is on the bus. Publishing an event again is safe as long as its id and its content are the same:
+// consumers recognise the duplicate.
 func (p *Producer) Publish(ctx context.Context, events ...event.Event) ([]Result, error) {
 	if p.opts.Trace != nil {
 		parent, state := p.opts.Trace(ctx)
@@ -159,7 +166,7 @@ func (p *Producer) Publish(ctx context.Context, events ...event.Event) ([]Result
 // publish seals and sends one batch.
 func (p *Producer) publish(ctx context.Context, events []event.Event, results []Result) {
 	var sealed []*envelope.Sealed
-	var of []*Result // whose each sealed event is
+	var of []*Result // of each sealed event
 	signers, err := p.signers()
 	for i := range events {
 		r := &results[i]
@@ -227,7 +234,7 @@ func notSent(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", ErrNotSent, context.Cause(ctx))
 }
 
-// signers is asked anew for each batch: a key may have been retired meanwhile.
+// signers asks the ring. It is called for each batch, because a key may have been retired meanwhile.
 func (p *Producer) signers() ([]keys.Signer, error) {
 	signers, err := p.ring.Signers(p.opts.Now())
 	switch {
@@ -239,7 +246,7 @@ func (p *Producer) signers() ([]keys.Signer, error) {
 	return signers, nil
 }
 
-// seal signs with the first signer, and the others beside it.
+// seal signs with all signers. The first one leads, and the others are co-signers.
 func (p *Producer) seal(ctx context.Context, ev event.Event, signers []keys.Signer) (*envelope.Sealed, error) {
 	if err := p.checkScope(&ev); err != nil {
 		return nil, err
@@ -256,7 +263,7 @@ func (p *Producer) checkScope(ev *event.Event) error {
 	scope, ok := p.ring.(scoped)
 	unfit := keys.CheckSource(ev.Source())
 	switch {
-	case unfit != nil: // a pattern may seem to cover it
+	case unfit != nil: // no pattern allows such a source, also if one seems to cover it
 		return &envelope.SealError{Member: "source", Problem: unfit.Error(), Err: unfit}
 	case ok && !scope.AllowsSource(ev.Source()):
 		return &envelope.SealError{Member: "source", Problem: problem}

@@ -13,22 +13,22 @@ const (
 	attrTraceState  = "tracestate"
 )
 
-// maxTraceState is what W3C Trace Context section 3.3.1.5 asks everybody to carry at least.
+// maxTraceState is the length that every program must carry at least (W3C Trace Context, section 3.3.1.5).
 const maxTraceState = 512
 
 type traceKey struct{}
 
 type trace struct{ parent, state string }
 
-// WithTrace has the events that are published under the context carry this W3C trace context, unless they
-// have a traceparent of their own. A malformed traceparent is ignored: tracing never keeps an event from
-// being published.
+// WithTrace adds a W3C trace context to ctx. Events that are published under ctx carry it, unless they have a
+// traceparent of their own. A malformed traceparent is ignored: tracing never keeps an event from being
+// published.
 func WithTrace(ctx context.Context, traceparent, tracestate string) context.Context {
 	if !validTraceParent(traceparent) {
 		return ctx
 	}
 	if len(tracestate) > maxTraceState || !visible(tracestate) {
-		tracestate = "" // section 3.3.1.5: what cannot be carried is dropped as a whole
+		tracestate = "" // section 3.3.1.5: a value that is too long is dropped as a whole
 	}
 	return context.WithValue(ctx, traceKey{}, trace{traceparent, tracestate})
 }

@@ -149,7 +149,7 @@ func TestExitOfCalls(t *testing.T) {
 		"no credentials":         {[]string{"publish", "--bus", "b", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase"}, "no AWS credentials"},
 		"no credentials, KMS":    {[]string{"seal", "--kms", "alias/a", "--producer", "shop"}, "no AWS credentials"},
 		"no credentials, S3":     {[]string{"open", "--trust", "s3://b/k", "--roots", roots, "--allow-source", clitest.OrderSource}, "no AWS credentials"},
-		"no credentials, tables": {[]string{"replay", "create-table", "--table", "claims"}, "no AWS credentials"},
+		"no credentials, tables": {[]string{"claims", "create-table", "--table", "claims"}, "no AWS credentials"},
 		"unknown command":        {[]string{"opne"}, "did you mean"},
 		"no command":             {nil, "missing command"},
 		"unknown flag":           {[]string{"open", "--frm", "x"}, "unknown flag"},
@@ -198,7 +198,7 @@ func TestExitOfNetworks(t *testing.T) {
 		b := clitest.New(t)
 		b.Org(nil, clitest.OrderSource)
 		b.Check(os.WriteFile(b.Path("q.key"), clitest.KeyText(make([]byte, consumer.MinQuarantineKey)), 0o600))
-		store, err := quarantine.NewDir(b.Path("bin"), make([]byte, consumer.MinQuarantineKey))
+		store, err := quarantine.NewDir(b.Path("bin"), clitest.BinKeys(make([]byte, consumer.MinQuarantineKey)))
 		b.Check(err)
 		b.Check(store.Put(t.Context(), consumer.Record{Consumer: "billing", At: b.Now.Add(-time.Minute), Reason: "modified", Message: consumer.Message{Body: []byte("{}")}}))
 		roots, arn := b.Path("roots.json"), "arn:aws:kms:eu-west-1:111122223333:key/1"
@@ -214,7 +214,7 @@ func TestExitOfNetworks(t *testing.T) {
 			"bucket":       {append([]string{"quarantine", "list", "--from", "s3://b/p"}, q...), "S3"},
 			"queue":        {append([]string{"quarantine", "list", "--from", "sqs:http://" + address + "/1/q"}, q...), "SQS"},
 			"reopen":       {append([]string{"quarantine", "reopen", "--all", "--from", b.Path("bin"), "--to-queue", "http://" + address + "/1/q"}, q...), "SQS"},
-			"table":        {[]string{"replay", "create-table", "--table", "claims"}, "DynamoDB"},
+			"table":        {[]string{"claims", "create-table", "--table", "claims"}, "DynamoDB"},
 			"KMS, sign":    {[]string{"seal", "--kms", arn, "--producer", "shop"}, "KMS"},
 			"KMS, open":    {[]string{"open", "--trust", b.Path("trust.dsse"), "--roots", roots, "--allow-source", clitest.OrderSource, "--identity", arn}, "KMS"},
 			"doctor":       {[]string{"doctor"}, "STS"},

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // No command prints the largest or the smallest Duration where two times are too far apart for one.
@@ -58,7 +58,7 @@ func saturated(text string) bool {
 func bundleUntil(b *clitest.Bench, year int) {
 	b.T.Helper()
 	expires := time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)
-	bundle, err := keys.NewBundle(keys.BundleOptions{Version: 1, Issued: b.Now, Expires: expires})
+	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: b.Now, Expires: expires})
 	b.Check(err)
 	b.SignTrust(bundle)
 }

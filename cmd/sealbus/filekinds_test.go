@@ -16,7 +16,8 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/keys"
-	"github.com/sealbus/sealbus/keys/policy"
+	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/keys/trust/policy"
 )
 
 // kindsBench is one file of each kind that a command writes.
@@ -91,7 +92,7 @@ func commandReaders(b *kindsBench) []kindReader {
 func functionReaders(t *testing.T, b *kindsBench) []kindReader {
 	rootsFile, err := os.ReadFile(b.Path("roots"))
 	b.Check(err)
-	roots, err := keys.ParseRoots(rootsFile)
+	roots, err := trust.ParseRoots(rootsFile)
 	b.Check(err)
 	of := func(name, kinds string, call func(path string, doc []byte) error) kindReader {
 		return kindReader{name: name, kinds: strings.Fields(kinds), call: call}
@@ -100,20 +101,20 @@ func functionReaders(t *testing.T, b *kindsBench) []kindReader {
 		of("OpenInsecureKeyring", "ring readers", func(path string, _ []byte) error { _, err := keys.OpenInsecureKeyring(path); return err }),
 		of("OpenKeyring", "ring.age", func(path string, _ []byte) error { _, err := keys.OpenKeyring(path, "correct horse"); return err }),
 		of("ParseKeyring", "ring.age", func(_ string, doc []byte) error { _, err := keys.ParseKeyring(doc, "correct horse"); return err }),
-		of("OpenInsecureRootKey", "root", func(path string, _ []byte) error { _, err := keys.OpenInsecureRootKey(path); return err }),
-		of("OpenRootKey", "root.age", func(path string, _ []byte) error { _, err := keys.OpenRootKey(path, "correct horse"); return err }),
+		of("OpenInsecureRootKey", "root", func(path string, _ []byte) error { _, err := trust.OpenInsecureRootKey(path); return err }),
+		of("OpenRootKey", "root.age", func(path string, _ []byte) error { _, err := trust.OpenRootKey(path, "correct horse"); return err }),
 		of("ParseJWKSet", "pub readers.pub root.pub", func(_ string, doc []byte) error { _, err := keys.ParseJWKSet(doc); return err }),
 		of("ParseJWK", "root.pub", func(_ string, doc []byte) error { _, err := keys.ParseJWK(doc); return err }),
 		of("ParseRecipientJWK", "", func(_ string, doc []byte) error { _, err := keys.ParseRecipientJWK(doc); return err }),
 		of("ParsePrivateJWK", "", func(_ string, doc []byte) error { _, err := keys.ParsePrivateJWK(doc, "shop"); return err }),
 		of("ParseIdentityJWK", "", func(_ string, doc []byte) error { _, err := keys.ParseIdentityJWK(doc); return err }),
-		of("ParseRoots", "roots", func(_ string, doc []byte) error { _, err := keys.ParseRoots(doc); return err }),
+		of("ParseRoots", "roots", func(_ string, doc []byte) error { _, err := trust.ParseRoots(doc); return err }),
 		of("OpenBundle", "bundle", func(_ string, doc []byte) error {
-			_, err := keys.OpenBundle(doc, roots, &keys.OpenBundleOptions{Now: func() time.Time { return b.Now }})
+			_, err := trust.OpenBundle(doc, roots, &trust.OpenBundleOptions{Now: func() time.Time { return b.Now }})
 			return err
 		}),
 		of("WatchFile", "bundle", func(path string, _ []byte) error {
-			_, err := keys.WatchFile(path, roots, &keys.FileOptions{Now: func() time.Time { return b.Now }})
+			_, err := trust.WatchFile(path, roots, &trust.FileOptions{Now: func() time.Time { return b.Now }})
 			return err
 		}),
 		of("policy.Parse", "policy", func(_ string, doc []byte) error { _, err := policy.Parse(doc); return err }),

@@ -58,7 +58,7 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 	forged := strings.Replace(sealed, `"note":"`, `"note":"x`, 1)
 	key := bytes.Repeat([]byte{7}, consumer.MinQuarantineKey)
 	b.Check(os.WriteFile(b.Path("q.key"), clitest.KeyText(key), 0o600))
-	store, err := quarantine.NewDir(b.Path("bin"), key)
+	store, err := quarantine.NewDir(b.Path("bin"), clitest.BinKeys(key))
 	b.Check(err)
 	text := "CANARY" + uitest.Obeyed + "\xff\x9b" + "\x1b[31mCANARY"
 	b.Check(store.Put(t.Context(), consumer.Record{

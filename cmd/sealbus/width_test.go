@@ -56,7 +56,7 @@ func listings(t *testing.T, b *clitest.Bench) map[string][]string {
 	b.Check(ring.Add(next, keys.Schedule{Published: b.Now, Active: b.Now.Add(26 * time.Hour)}))
 	key := make([]byte, consumer.MinQuarantineKey)
 	b.Check(os.WriteFile(b.Path("q.key"), clitest.KeyText(key), 0o600))
-	store, err := quarantine.NewDir(b.Path("bin"), key)
+	store, err := quarantine.NewDir(b.Path("bin"), clitest.BinKeys(key))
 	b.Check(err)
 	for _, id := range []string{"o-1", strings.Repeat("long", 40), "ein Wort mit Ümlaut und noch mehr davon"} {
 		b.Check(store.Put(t.Context(), consumer.Record{

@@ -26,8 +26,9 @@
 // ReportBatchItemFailures; the queue has a dead-letter queue, and a visibility timeout of at least six times
 // the function's timeout; a function that EventBridge invokes directly has an OnFailure destination, since
 // after two retries the event is gone. And: each instance of a function is a process of its own, so the
-// replay store is a shared one (replay/dynamodb, replay/redis); consumer.Options.QueueRetention is the
-// retention of the queue and its dead-letter queue together, or what waited there is too old when it is read.
+// replay store is a shared one (replay/dynamodb, replay/redis); MaxAge of the
+// acceptance policy includes the retention of the queue and of its dead-letter queue, or an event that waited
+// there is too old when it is read.
 //
 // Stable: SQS, EventBridge, Options, SQSResponse.
 package awslambda

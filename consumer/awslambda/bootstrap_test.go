@@ -22,6 +22,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/envelope/envelopetest"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // build makes one of the programs below testdata, as one deploys it.
@@ -51,13 +52,13 @@ func taskRoot(t testing.TB, org *envelopetest.Org) string {
 	}
 	root, err := keys.GenerateSigner(keys.Ed25519, "root")
 	must(err)
-	roots, err := keys.NewRoots(1, 1, root.Verifier())
+	roots, err := trust.NewRoots(1, 1, root.Verifier())
 	must(err)
-	bundle, err := keys.NewBundle(keys.BundleOptions{Version: 1, Issued: org.Now(), Expires: org.Now().Add(24 * time.Hour)}, &keys.Key{
+	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: org.Now(), Expires: org.Now().Add(24 * time.Hour)}, &trust.Key{
 		Verifier: org.Signer().Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"},
 	})
 	must(err)
-	signed, err := keys.SignBundle(t.Context(), bundle, root)
+	signed, err := trust.SignBundle(t.Context(), bundle, root)
 	must(err)
 	dir := t.TempDir()
 	must(os.WriteFile(filepath.Join(dir, "roots.json"), roots.Payload(), 0o600))

@@ -14,7 +14,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/awslambda/awslambdatest"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/envelope/envelopetest"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 func (w *world) eventBridge() func(context.Context, json.RawMessage) (struct{}, error) {
@@ -23,10 +23,10 @@ func (w *world) eventBridge() func(context.Context, json.RawMessage) (struct{}, 
 }
 
 // newTrust is the organisation's trust, published anew at its clock.
-func (w *world) newTrust() keys.Source {
+func (w *world) newTrust() trust.Source {
 	w.Helper()
 	now, signer := w.org.Now(), w.org.Signer()
-	bundle, err := keys.NewBundle(keys.BundleOptions{Version: 2, Issued: now, Expires: now.Add(24 * time.Hour)}, &keys.Key{
+	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 2, Issued: now, Expires: now.Add(24 * time.Hour)}, &trust.Key{
 		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"},
 	})
 	if err != nil {
@@ -94,7 +94,7 @@ func TestEventBridgeIsSentABatch(t *testing.T) {
 func TestAccount(t *testing.T) {
 	w := newWorld(t)
 	signer := w.org.Signer()
-	bundle, err := keys.NewBundle(keys.BundleOptions{}, &keys.Key{
+	bundle, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
 		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"}, Accounts: []string{"111111111111"},
 	})
 	if err != nil {
@@ -116,8 +116,8 @@ type flusher struct {
 	err           error
 }
 
-func (f *flusher) Delivered(_ context.Context, r consumer.Report) {
-	f.kept = append(f.kept, r.Result.Reason)
+func (f *flusher) Delivered(_ context.Context, r consumer.Result) {
+	f.kept = append(f.kept, r.Reason())
 }
 
 func (f *flusher) Flush(ctx context.Context) error {
@@ -166,7 +166,7 @@ func TestNoDeadline(t *testing.T) {
 	}
 }
 
-// The handler of design section 9, and every other form that a handler has.
+// A typed handler, as the README shows it, and every other form that a handler has.
 func TestHandlers(t *testing.T) {
 	w := newWorld(t)
 	body := w.sealed("a").JSON()

@@ -11,7 +11,8 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/awslambda"
 	"github.com/sealbus/sealbus/consumer/replay"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 type Order struct {
@@ -29,17 +30,18 @@ func ExampleSQS() {
 	}
 	pinned, err := os.ReadFile("roots.json")
 	must(err)
-	roots, err := keys.ParseRoots(pinned)
+	roots, err := trust.ParseRoots(pinned)
 	must(err)
 	// Nothing outlives an instance that could remember the bundle: MinVersion refuses one that is older than
 	// this program.
-	trust, err := keys.WatchFile("bundle.dsse", roots, &keys.FileOptions{MinVersion: 1})
+	source, err := trust.WatchFile("bundle.dsse", roots, &trust.FileOptions{MinVersion: 1})
 	must(err)
 	store := replay.NewMemory(nil) // for one instance; replay/dynamodb or replay/redis for several
-	c, err := consumer.New("billing", trust, store, &consumer.Options{Sources: []string{"https://orders.example/*"}})
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
+	c, err := consumer.New("billing", source, store, policy, nil)
 	must(err)
 	lambda.Start(awslambda.SQS(c, func(ctx context.Context, d consumer.Delivery[Order]) error {
-		fmt.Println(d.Data.Amount, d.Data.Item, "from", d.Verified.Producer, "under", d.IdempotencyKey)
+		fmt.Println(d.Data.Amount, d.Data.Item, "from", d.Producer, "under", d.IdempotencyKey)
 		return nil
 	}, nil))
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/sealbus/sealbus/internal/wrapper"
 )
 
-// Format is what a message may be. An authenticated quarantine record (consumer.MarshalRecord), sent to have
-// its event reopened, is taken under every Format: only a consumer with its key in consumer.Options.Reopen
+// Format is what a message may be. An authenticated quarantine record (consumer.QuarantineKeys), sent to have
+// its event reopened, is taken under every Format: only a consumer whose consumer.Quarantine has its key
 // believes it.
 type Format int
 

@@ -74,18 +74,21 @@ func TestFormats(t *testing.T) {
 
 // What was refused is reopened by sending its record, under every Format, to both kinds of function.
 func TestReopen(t *testing.T) {
-	key := bytes.Repeat([]byte("k"), consumer.MinQuarantineKey)
+	keys, err := consumer.NewQuarantineKeys("q", bytes.Repeat([]byte("k"), consumer.MinQuarantineKey))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, format := range []awslambda.Format{awslambda.FormatAuto, awslambda.FormatEventBridge, awslambda.FormatCloudEvent} {
 		w := newWorld(t)
-		w.core.Reopen = []consumer.Reopen{{Quarantine: "q", Key: key}}
-		w.core.Types = []string{"com.example.other"}
+		w.bin.keys = keys
+		w.policy.Types = []string{"com.example.other"}
 		w.want(w.invoke(awslambdatest.SQS(t, w.delivery("a"), w.delivery("b"))))
 		same(t, "in quarantine", w.bin.reasons(), []envelope.Reason{envelope.ReasonTypeNotAllowed, envelope.ReasonTypeNotAllowed})
 
-		w.core.Types, w.opts.Format = nil, format
+		w.policy.Types, w.opts.Format = nil, format
 		var records [][]byte
 		for _, r := range w.bin.records {
-			record, err := consumer.MarshalRecord(r, key)
+			record, err := keys.Marshal(r)
 			if err != nil {
 				t.Fatal(err)
 			}

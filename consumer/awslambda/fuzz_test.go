@@ -9,8 +9,9 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/strictjson"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // corpus fails unless the fuzz target has its committed inputs.
@@ -27,12 +28,15 @@ func corpus(f *testing.F, target string) {
 // encoding/json reads.
 func FuzzSQS(f *testing.F) {
 	corpus(f, "FuzzSQS")
-	bundle, err := keys.NewBundle(keys.BundleOptions{})
+	bundle, err := trust.NewBundle(trust.BundleOptions{})
 	if err != nil {
 		f.Fatal(err)
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	c, err := consumer.New("fuzz", bundle, replay.NewMemory(&replay.MemoryOptions{Capacity: 1 << 10}), &consumer.Options{UnsafeAnySource: true, Logger: quiet})
+	policy := &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true}}
+	c, err := consumer.New("fuzz", bundle, replay.NewMemory(&replay.MemoryOptions{Capacity: 1 << 10}), policy, &consumer.Options{
+		Logger: quiet,
+	})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -27,10 +27,10 @@ type reports struct {
 	all []string
 }
 
-func (r *reports) Delivered(_ context.Context, report consumer.Report) {
+func (r *reports) Delivered(_ context.Context, report consumer.Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.all = append(r.all, strings.TrimSpace(string(report.Result.Outcome)+" "+string(report.Result.Reason)))
+	r.all = append(r.all, strings.TrimSpace(string(report.Outcome)+" "+string(report.Reason())))
 }
 
 func (r *reports) sorted() []string {
@@ -213,7 +213,7 @@ func TestCopyWhenTheStorePanics(t *testing.T) { synctest.Test(t, copyWhenTheStor
 
 func copyWhenTheStorePanics(t *testing.T) {
 	w := newWorld(t)
-	c, err := consumer.New("billing", w.trust, &panickingCompletion{Store: w.store}, &w.core)
+	c, err := consumer.New("billing", w.trust, &panickingCompletion{Store: w.store}, &w.policy, &w.core)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,8 +282,8 @@ func TestHandlerThatHandles(t *testing.T) {
 		}
 		none := func(context.Context, consumer.Delivery[[]byte]) error { return nil }
 		for body, want := range map[string]envelope.Reason{string(x): envelope.ReasonInProgress, string(y): ""} {
-			if r, err := other.Handle(ctx, consumer.Message{Body: []byte(body), Format: consumer.EventBridge}, none); r.Reason != want {
-				t.Errorf("%q, %v, want %q", r.Reason, err, want)
+			if r, err := other.Handle(ctx, consumer.Message{Body: []byte(body), Format: consumer.EventBridge}, none); r.Reason() != want {
+				t.Errorf("%q, %v, want %q", r.Reason(), err, want)
 			}
 		}
 		return nil

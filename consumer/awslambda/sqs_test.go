@@ -64,10 +64,7 @@ func TestSQSEveryReason(t *testing.T) {
 				} else if reason == envelope.ReasonAccountMismatch || reason == envelope.ReasonEnvelopeMismatch {
 					continue // only a bus names these
 				}
-				w.trust, w.core.RequiredAlgorithms, w.core.Audience = broken.Trust, broken.Options.RequiredAlgorithms, broken.Options.Audience
-				w.core.Sources, w.core.Types = broken.Options.Sources, broken.Options.Types
-				w.core.UnsafeAnySource = len(w.core.Sources) == 0
-				w.core.Decrypter, w.core.RequireEncrypted = broken.Options.Decrypter, broken.Options.RequireEncrypted
+				w.trust, w.policy = broken.Trust, *broken.Policy
 				got := w.invoke(awslambdatest.SQS(t, body, w.delivery("good")))
 				if reason.Class() == envelope.Permanent {
 					w.want(got)
@@ -164,7 +161,7 @@ func TestSQSStorePanics(t *testing.T) {
 			t.Setenv("GODEBUG", "panicnil=1") // recover sees no panic(nil) then
 			w := newWorld(t)
 			store := &panickingStore{Store: w.store, with: broken}
-			c, err := consumer.New("billing", w.trust, store, &w.core)
+			c, err := consumer.New("billing", w.trust, store, &w.policy, &w.core)
 			if err != nil {
 				t.Fatal(err)
 			}

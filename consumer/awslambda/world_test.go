@@ -17,7 +17,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/envelope/envelopetest"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 const typ = "com.example.order.placed"
@@ -29,13 +29,14 @@ type order struct {
 // world is a function with everything around it.
 type world struct {
 	*testing.T
-	org   *envelopetest.Org
-	trust keys.Source
-	store *faultyStore
-	bin   *bin
-	log   *bytes.Buffer
-	core  consumer.Options
-	opts  awslambda.Options
+	org    *envelopetest.Org
+	trust  trust.Source
+	store  *faultyStore
+	bin    *bin
+	log    *bytes.Buffer
+	policy envelope.Policy
+	core   consumer.Options
+	opts   awslambda.Options
 
 	mu      sync.Mutex
 	handled []string // the items, in the order in which their handlers began
@@ -47,7 +48,10 @@ type bin struct {
 	mu      sync.Mutex
 	records []consumer.Record
 	err     error
+	keys    consumer.QuarantineKeys // zero = no record is reopened
 }
+
+func (b *bin) Keys() consumer.QuarantineKeys { return b.keys }
 
 func (b *bin) Put(_ context.Context, r consumer.Record) error {
 	b.mu.Lock()
@@ -87,9 +91,9 @@ func newWorld(t *testing.T) *world {
 	w := &world{T: t, org: envelopetest.NewOrg(t, "orders", "https://orders.example/*"), bin: &bin{}, log: &bytes.Buffer{}}
 	w.trust = w.org.Trust()
 	w.store = &faultyStore{Store: newStore(w.org)}
+	w.policy = envelope.Policy{Sources: []string{"https://orders.example/*"}, Audience: envelopetest.Audience, Now: w.org.Now}
 	w.core = consumer.Options{
-		Sources: []string{"https://orders.example/*"}, Audience: envelopetest.Audience, Now: w.org.Now,
-		Quarantine: w.bin, QuarantineName: "q", Logger: slog.New(slog.DiscardHandler),
+		Quarantine: w.bin, Logger: slog.New(slog.DiscardHandler),
 	}
 	w.opts.Logger = slog.New(slog.NewTextHandler(w.log, nil))
 	return w
@@ -101,7 +105,7 @@ func newStore(org *envelopetest.Org) replay.Store {
 
 func (w *world) consumer() *consumer.Consumer {
 	w.Helper()
-	c, err := consumer.New("billing", w.trust, w.store, &w.core)
+	c, err := consumer.New("billing", w.trust, w.store, &w.policy, &w.core)
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/awslambda/awslambdatest"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/envelope/envelopetest"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 func text(t testing.TB, body []byte) string {
@@ -71,7 +71,7 @@ func TestWrappers(t *testing.T) {
 			same(t, "handled", w.taken(), []string{"a"})
 
 			signer := w.org.Signer()
-			bundle, err := keys.NewBundle(keys.BundleOptions{}, &keys.Key{
+			bundle, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
 				Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"}, Accounts: []string{account},
 			})
 			if err != nil {

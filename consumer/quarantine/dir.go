@@ -1,8 +1,8 @@
 package quarantine
 
 import (
-	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -15,12 +15,11 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 )
 
-// Dir is the Store of a directory: the files of consumer.QuarantineDir, which the two share. An ID is the
-// name of a file without ".json". It is for one machine; records live as long as its disk.
+// Dir is the Store of a directory on one machine. Each record is a file of its own, ID.json, with mode 0600;
+// records live as long as the disk. A file appears complete or not at all.
 type Dir struct {
-	path  string
-	codec *Codec
-	open  func() (consumer.Quarantine, error)
+	path string
+	keys consumer.QuarantineKeys
 }
 
 var _ Store = (*Dir)(nil)
@@ -28,22 +27,22 @@ var _ Store = (*Dir)(nil)
 // suffix is that of a record's file.
 const suffix = ".json"
 
-// unfinished is how the name of a file begins that consumer.QuarantineDir is still writing, or was killed at.
+// unfinished is how the name of a file begins that Put is still writing, or was killed at.
 const unfinished = ".new-"
 
-// NewDir makes the Store of the directory at path, which need not exist before the first Put. The key has at
-// least consumer.MinQuarantineKey bytes.
-func NewDir(path string, key []byte) (*Dir, error) {
-	codec, err := NewCodec(key)
-	if err != nil {
-		return nil, err
-	}
-	if path == "" {
+// NewDir makes the Store of the directory at path. Put makes the directory if need be, with mode 0700.
+func NewDir(path string, keys consumer.QuarantineKeys) (*Dir, error) {
+	switch {
+	case keys.IsZero():
+		return nil, errors.New("quarantine: no keys: make them with consumer.NewQuarantineKeys")
+	case path == "":
 		return nil, errors.New("quarantine: no directory")
 	}
-	secret := bytes.Clone(key)
-	return &Dir{path, codec, func() (consumer.Quarantine, error) { return consumer.QuarantineDir(path, secret) }}, nil
+	return &Dir{path, keys}, nil
 }
+
+// Keys are those that the Store was made with.
+func (d *Dir) Keys() consumer.QuarantineKeys { return d.keys }
 
 // Put writes the record to a file of its own. It is on disk when Put returns. A second record of the same
 // content is the same record.
@@ -51,11 +50,69 @@ func (d *Dir) Put(ctx context.Context, r consumer.Record) error {
 	if err := context.Cause(ctx); err != nil {
 		return fmt.Errorf("quarantine: %w", err)
 	}
-	q, err := d.open()
+	id, doc, err := Encode(d.keys, r)
 	if err != nil {
 		return err
 	}
-	return q.Put(ctx, r)
+	if err := makeDir(d.path); err != nil {
+		return fmt.Errorf("quarantine: %w", err)
+	}
+	if err := d.write(id+suffix, doc); err != nil {
+		return fmt.Errorf("quarantine: %w", err)
+	}
+	return nil
+}
+
+// makeDir makes the directory, and those above it that are missing. Each is made durable: after a crash a
+// record that is on disk is gone if a name on the way to it is.
+func makeDir(dir string) error {
+	info, err := os.Stat(dir)
+	switch parent := filepath.Dir(dir); {
+	case err == nil && info.IsDir():
+		return nil
+	case !errors.Is(err, fs.ErrNotExist) || parent == dir || dir == "":
+		return os.MkdirAll(dir, 0o700) // says what is wrong
+	default:
+		if err := makeDir(parent); err != nil {
+			return err
+		}
+		err := os.Mkdir(dir, 0o700)
+		if err != nil && !errors.Is(err, fs.ErrExist) { // another process may have been faster
+			return err
+		}
+		return syncDir(parent)
+	}
+}
+
+// write writes a temporary file, makes it durable and only then gives it its name.
+func (d *Dir) write(name string, doc []byte) (err error) {
+	temp := filepath.Join(d.path, unfinished+rand.Text())
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(temp)
+		}
+	}()
+	_, err = f.Write(doc)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err = os.Rename(temp, filepath.Join(d.path, name)); err != nil {
+		return err
+	}
+	return syncDir(d.path)
+}
+
+// syncDir makes the names in the directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // List goes through the directory in the order of time. A directory that does not exist is an error.
@@ -99,7 +156,7 @@ func (d *Dir) entry(name string, opts *ListOptions) (e Entry, there bool) {
 	if err != nil {
 		return Entry{ID: id, Err: err}, true
 	}
-	e, _ = d.codec.DecodeAs(id, doc) // its error is in it
+	e, _ = DecodeAs(d.keys, id, doc) // its error is in it
 	return e, true
 }
 
@@ -118,7 +175,7 @@ func (d *Dir) Get(ctx context.Context, id string) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	e, err := d.codec.DecodeAs(id, doc)
+	e, err := DecodeAs(d.keys, id, doc)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -156,7 +213,8 @@ func (d *Dir) read(id string) ([]byte, error) {
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%w: %s is no regular file", consumer.ErrNotAuthentic, path)
 	case info.Size() > consumer.MaxRecord:
-		return nil, fmt.Errorf("%w: %s has %d bytes: %w", ErrTooLarge, path, info.Size(), consumer.ErrNotAuthentic)
+		return nil, fmt.Errorf(
+			"%w: %s has %d bytes: %w", ErrTooLarge, path, info.Size(), consumer.ErrNotAuthentic)
 	}
 	f, err := os.Open(path)
 	if err != nil {

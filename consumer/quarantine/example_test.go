@@ -12,21 +12,25 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 )
 
-// What a consumer put away, an operator lists, and sees at once what was slipped in.
+// An operator lists the records that a consumer put away, and sees at once a file that an attacker slipped in.
 func Example() {
 	dir, err := os.MkdirTemp("", "quarantine")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	key := make([]byte, consumer.MinQuarantineKey) // of `sealbus quarantine key new`, where the consumer's secrets are
-
-	store, err := quarantine.NewDir(dir, key) // consumer.Options.Quarantine
+	key := make([]byte, consumer.MinQuarantineKey) // of `sealbus quarantine key new`, from the consumer's secrets
+	keys, err := consumer.NewQuarantineKeys("billing", key)
+	if err != nil {
+		log.Fatal(err)
+	}
+	store, err := quarantine.NewDir(dir, keys) // consumer.Options.Quarantine
 	if err != nil {
 		log.Fatal(err)
 	}
 	err = store.Put(context.Background(), consumer.Record{
-		Consumer: "billing", At: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Reason: envelope.ReasonExpired, UnverifiedID: "o-1",
+		Consumer: "billing", At: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
+		Reason: envelope.ReasonExpired, UnverifiedID: "o-1",
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -4,31 +4,31 @@
 // a key that consumers and operators share, so that what is reopened was refused by a consumer, not slipped
 // in. Dir keeps records in a directory, package quarantine/s3 in a bucket, package quarantine/sqs in a queue.
 //
-// Threats: whoever can write where the records are, but has no key (what they write or change is listed as
-// not authentic, and is never handed out; it can be removed by its ID, or, what lies under a name that no
-// record has, by hand; names of records hold nothing that somebody else chose). Not stopped: that they delete
-// records, or put back one that was removed: a consumer takes that for what it is, the same event once more.
-// Whoever has the key can make records. Of the event inside nothing is verified by its being here: it was
-// refused.
+// Threats: an attacker who can write where the records are, but has no key. A record that such an attacker
+// writes or changes is listed as not authentic, and is never handed out. It can be removed by its ID, or by
+// hand if its name is not one that a record can have. The names of records hold nothing that an attacker can
+// choose. Not stopped: the attacker deletes records, or puts back one that was removed; a consumer takes it
+// for the same event once more. A holder of the key can make records. Nothing in the event itself is verified
+// by its being here: it was refused.
 //
-//	store, err := quarantine.NewDir("/var/lib/billing/quarantine", key)   // or s3.New, sqs.New
-//	c, err := consumer.New("billing", trust, claims, &consumer.Options{
-//		Sources: sources, Quarantine: store, QuarantineName: "billing",
-//		Reopen:  []consumer.Reopen{{Quarantine: "billing", Key: key}},
-//	})
+//	keys, err := consumer.NewQuarantineKeys("billing", key)
+//	store, err := quarantine.NewDir("/var/lib/billing/quarantine", keys)  // or s3.New, sqs.New
+//	c, err := consumer.New("billing", trust, claims, policy, &consumer.Options{Quarantine: store})
 //
-//	for e, err := range store.List(ctx, nil) {                            // the operator's side
-//		...                                                           // e.Record is nil if it is not authentic
+//	for e, err := range store.List(ctx, nil) {  // the operator's side
+//		...                                 // e.Record is nil if it is not authentic
 //	}
 //
 // `sealbus quarantine reopen` sends records back to the consumer's queue. A program hands over the Document:
 //
-//	result, err := c.Handle(ctx, consumer.Message{Body: e.Document, Format: consumer.QuarantineRecord}, handler)
+//	msg := consumer.Message{Body: e.Document, Format: consumer.QuarantineRecord}
+//	result, err := c.Handle(ctx, msg, handler)
 //
-// Each consumer has a key of its own, or whoever can write to two quarantines can move records between them:
-// a record names its consumer, and a consumer reopens none of another.
+// Each quarantine has keys of its own. A record names its consumer and its quarantine: a consumer reopens no
+// record of another consumer, and none that names another quarantine than its key is of.
 //
-// Stable: Store, Entry, Codec, Dir and the form of an ID. The contract is tests in package quarantinetest.
+// Stable: Store, Entry, Encode, Decode, Dir and the form of an ID. Package quarantinetest has the contract of
+// a Store, as tests.
 package quarantine
 
 import (
@@ -42,8 +42,8 @@ import (
 
 // Store is a quarantine that can be read again. It is safe for concurrent use, also by several processes.
 type Store interface {
-	// Put stores a record. When it returns nil, the record is safe. Every error is transient in the consumer's
-	// eyes: the delivery fails and is made again, until the transport's own dead-letter queue takes it.
+	// Put stores a record. When it returns nil, the record is safe. The consumer takes every error for a
+	// transient one: the delivery is retried, until the transport's own dead-letter queue takes it.
 	consumer.Quarantine
 	Browser
 }
@@ -56,9 +56,9 @@ type Browser interface {
 	List(ctx context.Context, opts *ListOptions) iter.Seq2[Entry, error]
 	// Get is the authentic record of this ID. The error wraps ErrNotFound, or consumer.ErrNotAuthentic.
 	Get(ctx context.Context, id string) (Entry, error)
-	// Remove removes what has this ID, authentic or not. If there is none the error wraps ErrNotFound, or is nil
-	// where the store cannot tell. A name that no record has (files, objects) is ErrNotFound: nothing else is
-	// deleted.
+	// Remove removes the document of this ID, authentic or not. If there is none the error wraps ErrNotFound, or
+	// is nil where the store cannot tell. A name that no record can have (files, objects) is ErrNotFound:
+	// nothing else is deleted.
 	Remove(ctx context.Context, id string) error
 }
 
@@ -79,8 +79,8 @@ func (o *ListOptions) has(t time.Time) bool {
 	return o == nil || !t.Before(o.From) && (o.To.IsZero() || t.Before(o.To))
 }
 
-// Has reports whether the entry is wanted. What is not authentic is, unless its ID says otherwise: nobody
-// else would hear of it. It is for implementations of Store.
+// Has reports whether the entry is wanted. An entry that is not authentic is, unless its ID says otherwise:
+// the operator must hear of it. It is for implementations of Store.
 func (o *ListOptions) Has(e Entry) bool {
 	if e.Record != nil {
 		return o.has(e.Record.At)
@@ -91,15 +91,15 @@ func (o *ListOptions) Has(e Entry) bool {
 
 // Entry is what a Store has under one ID.
 type Entry struct {
-	// ID is what Get and Remove take. That of an authentic record is made of time and hash only; any
-	// other may be text that somebody else chose.
+	// ID is for Get and Remove. The ID of an authentic record is made of time and hash only; any other may be
+	// text that an attacker chose.
 	ID string
-	// Record is what was refused; nil unless it is authentic. The event in it is unverified all the same.
+	// Record is the record; nil unless it is authentic. The event in it is unverified all the same.
 	Record *consumer.Record
-	// Document is the authenticated record as it is stored (consumer.MarshalRecord), which a consumer reopens as
-	// consumer.QuarantineRecord; nil unless it is authentic.
+	// Document is the authenticated record as it is stored (consumer.QuarantineKeys), which a consumer reopens
+	// as consumer.QuarantineRecord; nil unless it is authentic.
 	Document []byte
-	// Err is why there is no Record: it wraps consumer.ErrNotAuthentic or ErrTooLarge, or says why it could
-	// not be read.
+	// Err is why there is no Record: it wraps consumer.ErrNotAuthentic or ErrTooLarge, or says why the record
+	// could not be read.
 	Err error
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -26,7 +27,7 @@ func TestDir(t *testing.T) {
 	quarantinetest.Run(t, func(t *testing.T) *quarantinetest.Place {
 		path := filepath.Join(t.TempDir(), "a", "bin")
 		return &quarantinetest.Place{
-			Open: func(t *testing.T, key []byte) quarantine.Store { return newDir(t, path, key) },
+			Open: func(t *testing.T, keys consumer.QuarantineKeys) quarantine.Store { return newDir(t, path, keys) },
 			Inject: func(t *testing.T, id string, doc []byte) {
 				if err := errors.Join(os.MkdirAll(path, 0o700), os.WriteFile(filepath.Join(path, id+".json"), doc, 0o600)); err != nil {
 					t.Fatal(err)
@@ -42,9 +43,9 @@ func TestDir(t *testing.T) {
 	})
 }
 
-func newDir(t *testing.T, path string, key []byte) *quarantine.Dir {
+func newDir(t *testing.T, path string, keys consumer.QuarantineKeys) *quarantine.Dir {
 	t.Helper()
-	d, err := quarantine.NewDir(path, key)
+	d, err := quarantine.NewDir(path, keys)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,7 @@ func newDir(t *testing.T, path string, key []byte) *quarantine.Dir {
 func one(t *testing.T) (d *quarantine.Dir, path, file string) {
 	t.Helper()
 	path = t.TempDir()
-	d = newDir(t, path, quarantinetest.Key())
+	d = newDir(t, path, quarantinetest.Keys("bin"))
 	if err := d.Put(t.Context(), quarantinetest.Record(at, "o-1")); err != nil {
 		t.Fatal(err)
 	}
@@ -77,26 +78,70 @@ func list(t *testing.T, s quarantine.Store) (entries []quarantine.Entry) {
 	return entries
 }
 
-// The two share files, both ways.
-func TestDirIsQuarantineDir(t *testing.T) {
+// A record is a file that only its owner may read, under a name made of time and hash. The same record twice
+// is one record.
+func TestDirFiles(t *testing.T) {
 	d, path, file := one(t)
-	if r, err := consumer.ReadQuarantined(file, quarantinetest.Key()); err != nil || r.UnverifiedID != "o-1" {
-		t.Errorf("read %+v, %v", r, err)
+	later := quarantinetest.Record(at.Add(time.Hour), "o-2")
+	for _, r := range []consumer.Record{later, quarantinetest.Record(at, "o-1"), later} {
+		if err := d.Put(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
 	}
-	q, err := consumer.QuarantineDir(path, quarantinetest.Key())
+	if files, _ := os.ReadDir(path); len(files) != 2 {
+		t.Errorf("%d files", len(files))
+	}
+	if base := filepath.Base(file); !regexp.MustCompile(`^20260301T120000\.000000005Z-[0-9a-f]{32}\.json$`).MatchString(base) {
+		t.Errorf("file name %s", base)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	doc, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := q.Put(t.Context(), quarantinetest.Record(at.Add(time.Second), "o-2")); err != nil {
-		t.Fatal(err)
-	}
-	entries := list(t, d)
-	if len(entries) != 2 || entries[0].Err != nil || entries[1].Err != nil || entries[1].Record.UnverifiedID != "o-2" {
-		t.Errorf("listed %+v", entries)
+	if r, err := quarantinetest.Keys("bin").Parse(doc); err != nil || r.UnverifiedID != "o-1" {
+		t.Errorf("read %+v, %v", r, err)
 	}
 }
 
-// Whoever can write to the directory can have neither anything else read, nor the listing stopped.
+// The directories on the way to a record are made, and made again; only their owner may read them.
+func TestDirIsMade(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for _, path := range []string{filepath.Join(dir, "a", "b"), filepath.Join("c", "d") + "/", "e"} {
+		d := newDir(t, path, quarantinetest.Keys("bin"))
+		for range 2 {
+			if err := d.Put(t.Context(), quarantinetest.Record(at, "o-1")); err != nil {
+				t.Error(err)
+			}
+			if err := os.RemoveAll(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := d.Put(t.Context(), quarantinetest.Record(at, "o-1")); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, made := range []string{"a", "a/b", "c", "c/d", "e"} {
+		if info, err := os.Stat(filepath.Join(dir, made)); err != nil || info.Mode() != fs.ModeDir|0o700 {
+			t.Errorf("%s: %v, %v", made, info, err)
+		}
+	}
+}
+
+// Where there can be no directory, Put fails.
+func TestDirFails(t *testing.T) {
+	_, _, file := one(t)
+	for _, path := range []string{file, filepath.Join(file, "below", "it")} {
+		if err := newDir(t, path, quarantinetest.Keys("bin")).Put(t.Context(), quarantinetest.Record(at, "o-1")); err == nil {
+			t.Errorf("%q was taken for a directory", path)
+		}
+	}
+}
+
+// An attacker who can write to the directory can neither have another file read, nor stop the listing.
 func TestDirHolesAndLinks(t *testing.T) {
 	d, path, file := one(t)
 	secret := filepath.Join(t.TempDir(), "secret")
@@ -139,7 +184,7 @@ func TestDirHolesAndLinks(t *testing.T) {
 	}
 }
 
-// A named pipe would keep whoever opens it waiting.
+// Opening a named pipe would wait without end.
 func TestDirPipe(t *testing.T) {
 	mkfifo, err := exec.LookPath("mkfifo")
 	if err != nil || runtime.GOOS == "windows" {
@@ -156,16 +201,14 @@ func TestDirPipe(t *testing.T) {
 }
 
 func TestNewDir(t *testing.T) {
-	for _, key := range [][]byte{nil, quarantinetest.Key()[1:]} {
-		if _, err := quarantine.NewDir(t.TempDir(), key); err == nil {
-			t.Errorf("a key of %d bytes was taken", len(key))
-		}
+	if _, err := quarantine.NewDir(t.TempDir(), consumer.QuarantineKeys{}); err == nil {
+		t.Error("no keys were taken")
 	}
-	if _, err := quarantine.NewDir("", quarantinetest.Key()); err == nil {
+	if _, err := quarantine.NewDir("", quarantinetest.Keys("bin")); err == nil {
 		t.Error("no directory was taken")
 	}
 	path := filepath.Join(t.TempDir(), "missing")
-	d := newDir(t, path, quarantinetest.Key())
+	d := newDir(t, path, quarantinetest.Keys("bin"))
 	for _, err := range d.List(t.Context(), nil) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("a missing directory: %v", err)
@@ -194,30 +237,23 @@ func TestTimeOf(t *testing.T) {
 }
 
 func TestEncodeRefuses(t *testing.T) {
-	codec, err := quarantine.NewCodec(quarantinetest.Key())
-	if err != nil {
-		t.Fatal(err)
-	}
 	r := quarantinetest.Record(time.Date(12026, 1, 1, 0, 0, 0, 0, time.UTC), "o-1")
-	if id, _, err := codec.Encode(r); err == nil {
+	if id, _, err := quarantine.Encode(quarantinetest.Keys("bin"), r); err == nil {
 		t.Errorf("ID %s", id)
 	}
 }
 
 // FuzzDecode: whatever lies in a quarantine, nothing is handed out but what was put there.
 func FuzzDecode(f *testing.F) {
-	codec, err := quarantine.NewCodec(quarantinetest.Key())
-	if err != nil {
-		f.Fatal(err)
-	}
-	id, doc, err := codec.Encode(quarantinetest.Record(at, "o-1"))
+	keys := quarantinetest.Keys("bin")
+	id, doc, err := quarantine.Encode(keys, quarantinetest.Record(at, "o-1"))
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(id, doc)
 	f.Add(id, doc[1:])
 	f.Fuzz(func(t *testing.T, id string, doc []byte) {
-		e, err := codec.DecodeAs(id, doc)
+		e, err := quarantine.DecodeAs(keys, id, doc)
 		if e.ID != id || (e.Record == nil) == (err == nil) || (e.Document == nil) == (err == nil) || (e.Err == nil) != (err == nil) {
 			t.Fatalf("%+v, %v", e, err)
 		}

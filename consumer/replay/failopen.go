@@ -11,17 +11,16 @@ import (
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// UnsafeFailOpen answers New where the store answers ErrUnavailable. It gives up "once": while the store is
-// down, full, or cannot know, every redelivery and every replay that is inside the freshness window is
-// handled, again and again, and two workers may handle one event at the same time. All else that a consumer
-// checks, it still checks. It is for handlers that are idempotent by the IdempotencyKey and would rather
-// repeat than wait.
+// UnsafeFailOpen answers New where the store answers ErrUnavailable. It gives up "once". While the store is
+// down, full, or cannot know, every redelivery and every replay inside the replay window is handled, again
+// and again, and two workers may handle one event at the same time. The consumer still makes all its other
+// checks. It is for handlers that are idempotent by the IdempotencyKey and would rather repeat than wait.
 //
-// It is loud: each claim that is given without the store is logged as an error, with the IdempotencyKey of
-// the event, to logger (nil = slog.Default()). Such a claim is known to nobody: renewing, completing and
-// releasing it do nothing, so that the event is new once more when the store is back. Claims that the store
-// itself gave are not affected: what it cannot record then is an error, and so is a Claim whose context has
-// ended.
+// Each claim that is given without the store is logged as an error, with the IdempotencyKey of the event, to
+// logger (nil = slog.Default()). No store knows such a claim: renewing, completing and releasing it do
+// nothing, and the event is new again when the store is back. Claims that the store itself gave are not
+// affected. If the store cannot record a change of such a claim, that is an error, and so is a Claim whose
+// context has ended.
 func UnsafeFailOpen(store Store, logger *slog.Logger) Store {
 	if logger == nil {
 		logger = slog.Default()
@@ -31,7 +30,7 @@ func UnsafeFailOpen(store Store, logger *slog.Logger) Store {
 	return f
 }
 
-// failOpen is a store that never waits for the one it stands for.
+// failOpen answers in place of a store that is unavailable.
 type failOpen struct {
 	store  Store
 	logger *slog.Logger
@@ -43,7 +42,7 @@ var (
 	_ nilcheck.Holder = (*failOpen)(nil)
 )
 
-// CheckNil is what consumer.New asks.
+// CheckNil is called by consumer.New.
 func (f *failOpen) CheckNil() error {
 	return errors.Join(nilcheck.Check("the store of UnsafeFailOpen", f.store),
 		nilcheck.Logger("the logger of UnsafeFailOpen", f.logger))

@@ -15,7 +15,8 @@ import (
 // DefaultCapacity is how many IDs a Memory holds unless told otherwise: some 50 MB when full.
 const DefaultCapacity = 1_000_000
 
-// Sharding: as many shards as workers may meet in, but none so small that they would fill unevenly.
+// Sharding: there are enough shards that workers seldom wait for each other, and none is so small that the
+// shards would fill unevenly.
 const (
 	maxShards   = 256
 	shardSize   = 1 << 14 // fewest IDs of a shard, unless it is the only one
@@ -24,38 +25,38 @@ const (
 
 // MemoryOptions adjust NewMemory.
 type MemoryOptions struct {
-	// Capacity is how many IDs are held, claimed and completed together; 0 = DefaultCapacity. A store of
-	// more than some thousands is sharded and holds up to 5 % more before each of its shards is full.
+	// Capacity is how many IDs are held, claimed and completed together; 0 = DefaultCapacity. A store for more
+	// than some thousands is sharded. It holds up to 5 % more before each of its shards is full.
 	Capacity int
 	// Now is the wall clock; nil = time.Now.
 	Now func() time.Time
 }
 
-// Memory is a Store for one process. It is bounded: it takes less than 64 bytes for each completed ID and,
-// when it is full, answers ErrUnavailable, never a false New.
+// Memory is a Store for one process. It is bounded: it takes less than 64 bytes for each completed ID. When
+// it is full, it answers ErrUnavailable, never a false New.
 //
-// It keeps neither key nor digest but keyed hashes of them (SHA-256 under a random secret of this store), the
-// key's cut to 128 bits and the digest's to 64: an attacker who cannot learn the secret cannot look for two
-// keys that collide, and among 10,000,000 IDs two do by chance with a probability below 2^-80.
+// It keeps keyed hashes of key and digest (SHA-256 under a random secret of this store), cut to 128 bits for
+// the key and to 64 for the digest. An attacker who cannot learn the secret cannot search for two keys that
+// collide. Among 10,000,000 IDs, two collide by chance with a probability below 2^-80.
 //
-// A completed ID is forgotten, when room is needed, once the clock has passed its until. Should the clock
-// then be set back, its event looks fresh again; therefore each shard remembers the highest until that it
-// ever forgot, and refuses as unavailable an unknown event whose until is not later: it may have been
-// completed. As long as all events have one window and were sealed by clocks that were right, an event that
-// is sealed after the accident has a later until and is not touched, and a refused one is stale when the
-// clock gets there.
+// A completed ID is forgotten, when room is needed, after the clock has passed its until. If the clock is
+// then set back, its event looks fresh again. Therefore each shard remembers the highest until that it ever
+// forgot. It answers ErrUnavailable to an unknown event whose until is not later, because the event may have
+// been completed. Suppose that all events have one window and that the clocks of their producers were right.
+// Then an event that is sealed after the accident has a later until and is not affected, and a refused event
+// is stale when the clock gets there.
 //
-// In two cases fresh events are refused, too, for as long as the clock needs to get there: if consumers with
-// different windows share the store (a clock that ran ahead makes it forget events of the wide window, whose
-// until is later than that of every fresh event of the narrow one), and if the clocks of producers ran ahead
-// as well. Refused is not lost only while the transport still delivers. Therefore give each window a Memory
-// of its own and, after a clock accident, restart the process: a new store refuses nothing, and knows of
-// nothing that was completed, so that what comes again within the window is handled again, with the same
-// idempotency key.
+// In two cases fresh events are refused, too, for as long as the clock needs to get there. The first is that
+// consumers with different windows share the store: a clock that ran ahead makes it forget events of the wide
+// window, whose until is later than that of every fresh event of the narrow one. The second is that the
+// clocks of producers ran ahead as well. A refused event is not lost as long as the transport still delivers
+// it. Therefore give each window a Memory of its own. After a clock accident, restart the process: a new
+// store refuses nothing. It does not know which events were completed, so an event that comes again within
+// the window is handled again, with the same idempotency key.
 type Memory struct {
 	now    func() time.Time
 	secret [32]byte
-	run    [8]byte       // half of every token: a claim on one store is none on another
+	run    [8]byte       // half of every token: a claim of one store is invalid on another
 	tokens atomic.Uint64 // the other half: the last one given out
 	shards []shard
 }
@@ -165,8 +166,8 @@ func check(ctx context.Context, until time.Time, lease time.Duration) error {
 	return nil
 }
 
-// maxLease keeps the end of a lease within 64 bits of nanoseconds since 1970. An end that overflows is long
-// past, and the claim would be given to the next worker that asks.
+// maxLease keeps the end of a lease within 64 bits of nanoseconds since 1970. An end that overflows would be
+// long past, and the next worker that asks would get the claim.
 const maxLease = 100 * 365 * 24 * time.Hour
 
 func leaseEnd(now time.Time, lease time.Duration) time.Time { return now.Add(min(lease, maxLease)) }
@@ -186,8 +187,8 @@ func (m *Memory) token(n uint64) (token [16]byte) {
 	return token
 }
 
-// find is the shard of key, and what stands for key in it. The input has a fixed length, which is all that
-// SHA-256 needs to be a MAC.
+// find is the shard of key, and the hash that stands for key in it. The input has a fixed length, so a
+// SHA-256 with a secret prefix is a MAC.
 func (m *Memory) find(key [32]byte) (*shard, fingerprint) {
 	var input [64]byte
 	copy(input[:], m.secret[:])

@@ -286,8 +286,8 @@ func TestMemoryConcurrent(t *testing.T) {
 	}
 }
 
-// The limit of the design is 64 bytes for each of 10,000,000 IDs. A table is at its emptiest just after it
-// grew, so the worst of many sizes counts.
+// The target is 64 bytes for each of 10,000,000 IDs. A table is at its emptiest just after it grew, so the
+// worst of many sizes counts.
 func TestMemoryBytesPerID(t *testing.T) {
 	if testing.Short() {
 		t.Skip("fills a quarter of a million IDs")

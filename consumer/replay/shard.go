@@ -30,7 +30,7 @@ type slot struct {
 	until uint32 // Unix seconds
 }
 
-// claimed is one claim, live or lapsed.
+// claimed is one claim, live or expired.
 type claimed struct {
 	mark  mark
 	until uint32 // Unix seconds
@@ -38,8 +38,8 @@ type claimed struct {
 	end   int64 // of the lease, Unix nanoseconds
 }
 
-// shard is one independent part of a Memory: completed IDs in a table with linear probing, claims, of which
-// there are as many as there are workers, in a map.
+// shard is one independent part of a Memory. Completed IDs are in a table with linear probing. Claims are in
+// a map: there are as many as there are workers.
 type shard struct {
 	mu        sync.Mutex
 	limit     int // most IDs, claimed and completed
@@ -60,9 +60,9 @@ func (s *shard) len() int {
 	return s.used + len(s.claims)
 }
 
-// claim answers a claim in the order of what is surest: a live claim, a completed ID, a lapsed claim. Only
-// then is the ID unknown, and must be one that cannot have been forgotten. Whatever the answer, the ID is
-// remembered up to the until of this copy, too.
+// claim looks for the surest answer first: a live claim, then a completed ID, then an expired claim. Only
+// after these is the ID unknown, and New is the answer only if the ID cannot have been forgotten. With every
+// answer the ID is remembered up to the until of this copy, too.
 func (s *shard) claim(id fingerprint, c claimed, now time.Time) (Status, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,8 +95,8 @@ func completedAs(done, claimed mark) Status {
 	return CompletedOther
 }
 
-// admit makes room for an unknown ID. The room for its completion is taken here as well: a completion that
-// found the store full would come after the effect.
+// admit makes room for an unknown ID and for its completion. A completion that found the store full would
+// come after the effect.
 func (s *shard) admit(until uint32, now time.Time) error {
 	if s.used+len(s.claims) >= s.limit {
 		s.purge(now)
@@ -146,8 +146,7 @@ func (s *shard) release(id fingerprint, token uint64) error {
 	return nil
 }
 
-// lookup is the slot of a completed ID, or nil. One that is past its until and still here is an answer as
-// well.
+// lookup is the slot of a completed ID, or nil. A slot that is past its until and still here counts as well.
 func (s *shard) lookup(id fingerprint) *slot {
 	if len(s.slots) == 0 {
 		return nil
@@ -160,7 +159,8 @@ func (s *shard) lookup(id fingerprint) *slot {
 	return nil
 }
 
-// insert puts an ID that is not in the table into the first empty slot; makeRoom saw to it that there is one.
+// insert puts an ID that is not in the table into the first empty slot. makeRoom has made sure that there is
+// one.
 func (s *shard) insert(done slot) {
 	i := s.home(done.id)
 	for s.slots[i].until != 0 {
@@ -183,8 +183,8 @@ func (s *shard) after(i int) int {
 	return i
 }
 
-// makeRoom keeps the table below its load: by forgetting what is stale or, if that is not worth it, by
-// growing.
+// makeRoom keeps the table below its load. It forgets stale IDs or, if that frees too little, grows the
+// table.
 func (s *shard) makeRoom(now time.Time) {
 	if (s.used+1)*loadDen <= len(s.slots)*loadNum {
 		return
@@ -195,9 +195,8 @@ func (s *shard) makeRoom(now time.Time) {
 	}
 }
 
-// purge forgets the IDs whose until has passed, and lapsed claims likewise. As until is in whole seconds,
-// doing it again within a second would find nothing: a full shard costs one purge a second, however often
-// it is asked.
+// purge forgets the IDs, and the expired claims, whose until has passed. As until is in whole seconds, a
+// second purge within a second would find nothing. So a full shard costs at most one purge a second.
 func (s *shard) purge(now time.Time) {
 	second := now.Unix()
 	if second == s.purged {

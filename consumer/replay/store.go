@@ -1,21 +1,21 @@
-// Package replay remembers which events are being handled and which were, so that each is handled once
-// under redelivery, crashes and several workers.
+// Package replay remembers which events are being handled and which were handled. So each event is handled
+// once, under redelivery, crashes and several workers.
 //
-// A worker claims an event for the length of a lease, renews the lease while it works, and completes the
-// claim when it is done, or releases it when it failed. A crash lets the lease lapse. What is promised is:
+// A worker claims an event for the length of a lease and renews the lease while it works. It completes the
+// claim when it is done, or releases it when it failed. After a crash the lease expires. The promise is:
 // handled at least once, completed once. A store never answers New for an event that was completed and may
-// still be fresh; when it cannot know, it answers ErrUnavailable, and the event is delivered again.
+// still be fresh. When it cannot know, it answers ErrUnavailable, and the event is retried.
 //
-// A producer may publish an event again: the copy has the same key and a later time of sealing, so it is
-// fresh for longer than the first one. Each Claim therefore says until when this copy matters, and the store
-// remembers the key until the latest moment that any copy named.
+// A producer may publish an event again. The copy has the same key and a later time of sealing, so it is
+// fresh for longer than the first one. Each Claim therefore names the moment up to which its copy matters.
+// The store remembers the key up to the latest moment of all copies.
 //
-// Threats: a forger who wants to burn an ID (claims are made for verified events only); a replay while the
-// first delivery is in hand (Held); a replay later (Completed); a replay after the clock was set back (see
-// Memory); a worker that wakes up after its lease was given to another (ErrClaimLost).
+// Threats: a forger who wants to use up an ID (claims are made for verified events only); a replay while the
+// first delivery is being handled (Held); a replay later (Completed); a replay after the clock was set back
+// (see Memory); a worker that wakes up after another worker has claimed the event (ErrClaimLost).
 //
-// Memory serves one process; packages redis and dynamodb serve any number of them. UnsafeFailOpen is for
-// those who would rather handle an event twice than wait for a store.
+// Memory serves one process. Packages redis and dynamodb serve any number of processes. UnsafeFailOpen is for
+// consumers that would rather handle an event twice than wait for a store.
 //
 // Stable: Store and its statuses. Package replaytest is the contract as tests.
 package replay
@@ -28,21 +28,21 @@ import (
 
 // Errors of a Store.
 var (
-	// ErrClaimLost means that the claim is no longer its holder's: another worker claimed the event since,
-	// or it was completed or released. Nothing was changed.
+	// ErrClaimLost means that the caller no longer owns the claim: another worker has claimed the event since,
+	// or the claim was completed or released. Nothing was changed.
 	ErrClaimLost = errors.New("replay: the claim was lost")
-	// ErrUnavailable means that the store could not answer: it is down, full, or cannot know. It is
-	// transient, and after Claim nothing may be handled.
+	// ErrUnavailable means that the store could not answer: it is down, full, or cannot know. It is transient.
+	// After Claim it means that the event must not be handled now.
 	ErrUnavailable = errors.New("replay: the store is unavailable")
 )
 
-// Status is what a store knows of an event when it is asked for a claim.
+// Status is a store's answer to a claim.
 type Status int
 
 // The statuses. The zero Status comes only with an error.
 const (
-	New            Status = 1 + iota // nobody has it: the claim is the caller's
-	Held                             // another claim is live, whatever its digest
+	New            Status = 1 + iota // the event is free: the caller owns the claim
+	Held                             // another claim is live, with any digest
 	Completed                        // it was completed with this digest: a duplicate
 	CompletedOther                   // it was completed with another digest: its ID was used again
 )
@@ -62,8 +62,8 @@ func (s Status) String() string {
 	return "no status"
 }
 
-// Claim is the right to handle one event. Its token fences: every claim of a key has another one, and a
-// claim whose token is not the key's newest changes nothing. Claims are values and can be compared.
+// Claim is the right to handle one event. Its token is a fence: every claim of a key has a token of its own,
+// and a claim whose token is not the key's newest changes nothing. Claims are values and can be compared.
 type Claim struct {
 	Key   [32]byte
 	Token [16]byte
@@ -75,25 +75,27 @@ type Claim struct {
 // or a timer.
 //
 // Each key has one until: the moment up to which it is remembered at least. It is the latest until that was
-// given for the key since the key was last free, by Claim (whatever its status) or by Complete. It only ever
-// rises: Held, Completed and CompletedOther raise it, in one atomic step with the answer or before it;
-// Complete, Renew and taking over a lapsed claim never lower it, nor the time to live of a record. Release
+// given for the key since the key was last free, by Claim (with any status) or by Complete. It only ever
+// rises. Held, Completed and CompletedOther raise it, in one atomic step with the answer or before it.
+// Complete, Renew and taking over an expired claim never lower it, nor the time to live of a record. Release
 // and forgetting end it. If it cannot be raised, the answer is ErrUnavailable.
 //
-// Not the lease but the token decides who may act: as long as nobody else claimed the key, the holder of a
-// lapsed claim may still renew, complete and release it. Every error that is not ErrClaimLost wraps
-// ErrUnavailable, except for arguments that make no sense (a lease of no length, a zero until).
+// The token decides who owns the claim. An expired lease stays valid until another worker claims the key: up
+// to then its owner may still renew, complete and release the claim.
+//
+// Every error that is not ErrClaimLost wraps ErrUnavailable, except for arguments that make no sense (a lease
+// of no length, a zero until).
 type Store interface {
 	// Claim asks for key. Digest identifies the content of the event. Until is the moment up to which this copy
-	// of the event needs the key to be remembered; it is not before the moment from which the copy is stale for
+	// of the event needs the key to be remembered. It is not before the moment from which the copy is stale for
 	// every worker. A store that may have forgotten a completion of the key answers ErrUnavailable instead of
-	// New. Lease is how long the claim lives without renewal, or some seconds longer where the store knows its
-	// server's time in whole seconds only. The Claim is valid only with New.
+	// New. Lease is how long the claim is held without renewal. It may be some seconds longer where the store
+	// knows its server's time in whole seconds only. The Claim is valid only with New.
 	Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (Claim, Status, error)
 	// Renew makes the lease of the claim end one lease from now.
 	Renew(ctx context.Context, claim Claim, lease time.Duration) error
-	// Complete makes the key Completed, to be remembered at least up to until, and up to the until of every copy
-	// that was asked for meanwhile.
+	// Complete makes the key Completed. It is remembered at least up to until, and up to the until of every copy
+	// that was claimed meanwhile.
 	Complete(ctx context.Context, claim Claim, until time.Time) error
 	// Release makes the key free again.
 	Release(ctx context.Context, claim Claim) error

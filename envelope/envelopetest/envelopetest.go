@@ -3,13 +3,13 @@
 //
 //	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
 //	good := org.Event(t, "com.example.order.placed", Order{ID: "o-1"})
-//	opened, err := envelope.Open(ctx, good.JSON(), org.Trust(), org.Options())
+//	opened, err := envelope.Open(ctx, good.JSON(), org.Trust(), org.Policy())
 //
 //	bad := org.Broken(t, envelope.ReasonModified)
-//	_, err = envelope.Open(ctx, bad.JSON, bad.Trust, bad.Options) // envelope.ReasonOf(err) is bad.Reason
+//	_, err = envelope.Open(ctx, bad.JSON, bad.Trust, bad.Policy) // envelope.ReasonOf(err) is bad.Reason
 //
-// A consumer under test is configured like Options: the audience Audience, the clock Org.Now, the Decrypter
-// Org.Decrypter, and of a Broken event whatever its Options say.
+// A consumer under test has such a Policy: the sources, the audience Audience, the clock Org.Now, the Decrypter
+// Org.Decrypter; for a Broken event, it has the Policy of the event.
 package envelopetest
 
 import (
@@ -21,10 +21,11 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/org"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 const (
-	// Audience is what events are sealed for, and what Options ask for.
+	// Audience is what events are sealed for, and what Policy asks for.
 	Audience = org.Audience
 	// Account is the AWS account that deliveries name, and Region their region.
 	Account = org.Account
@@ -34,10 +35,11 @@ const (
 // Broken is an event that must be rejected for exactly one Reason by a consumer that is configured as it
 // says.
 type Broken struct {
-	Reason  envelope.Reason
-	JSON    []byte                // the event in the CloudEvents JSON format
-	Trust   keys.Source           // the organisation's own, except for trust_unavailable
-	Options *envelope.OpenOptions // the organisation's own, except for envelope_mismatch and not_encrypted
+	Reason envelope.Reason
+	JSON   []byte           // the event in the CloudEvents JSON format
+	Outer  *envelope.Outer  // what the transport says beside it (Received.Outer); nil except for envelope_mismatch
+	Trust  trust.Source     // the organisation's own, except for trust_unavailable
+	Policy *envelope.Policy // the organisation's own, except for not_encrypted
 
 	broken *org.Broken
 }
@@ -65,7 +67,7 @@ func must(t testing.TB, err error) {
 }
 
 // Trust is the trust bundle to open with, good for a week.
-func (o *Org) Trust() keys.Source { return o.org.Trust() }
+func (o *Org) Trust() trust.Source { return o.org.Trust() }
 
 // Signer is the key that signs the organisation's events.
 func (o *Org) Signer() keys.Signer { return o.org.Signer() }
@@ -88,9 +90,9 @@ func (o *Org) Now() time.Time { return o.org.Now() }
 // Advance moves the clock, also backwards.
 func (o *Org) Advance(d time.Duration) { o.org.Advance(d) }
 
-// Options are how a consumer opens what the organisation seals: its audience, its clock, a window of a day,
-// its Decrypter. They are the caller's to change.
-func (o *Org) Options() *envelope.OpenOptions { return o.org.Options() }
+// Policy is by which a consumer opens what the organisation seals: its sources, its audience, its clock, a
+// window of a day, its Decrypter. It is the caller's to change.
+func (o *Org) Policy() *envelope.Policy { return o.org.Policy() }
 
 // NewEvent is an event that is not sealed yet, with an ID of its own, at Source and Now. Data is anything
 // that has JSON: a json.RawMessage stays as it is, and nil is no data.
@@ -137,7 +139,7 @@ func (o *Org) Broken(t testing.TB, reason envelope.Reason) *Broken {
 	t.Helper()
 	b, err := o.org.Broken(reason)
 	must(t, err)
-	return &Broken{Reason: b.Reason, JSON: b.JSON, Trust: b.Trust, Options: b.Options, broken: b}
+	return &Broken{Reason: b.Reason, JSON: b.JSON, Trust: b.Trust, Outer: b.Outer, Policy: b.Policy, broken: b}
 }
 
 // BrokenReasons are the reasons that Broken knows: all that opening an event can give.

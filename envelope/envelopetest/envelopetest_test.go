@@ -9,6 +9,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/envelope/envelopetest"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 type order struct {
@@ -19,7 +20,7 @@ type order struct {
 func TestEvent(t *testing.T) {
 	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
 	sealed := org.Event(t, "com.example.order.placed", order{"o-1", 12.5})
-	opened, err := envelope.Open(t.Context(), sealed.JSON(), org.Trust(), org.Options())
+	opened, err := envelope.Open(t.Context(), sealed.JSON(), org.Trust(), org.Policy())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,12 +36,12 @@ func TestEvent(t *testing.T) {
 	}
 }
 
-// Encrypted events open with the organisation's options; without its Decrypter they are for somebody else.
+// Encrypted events open by the organisation's policy; without its Decrypter they are for somebody else.
 func TestEncryptedEvent(t *testing.T) {
 	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
 	for name, fields := range map[string][]string{"all": nil, "fields": {"/total"}} {
 		sealed := org.EncryptedEvent(t, "com.example.order.placed", order{"o-1", 12.5}, fields...)
-		opts := org.Options()
+		opts := org.Policy()
 		opened, err := envelope.Open(t.Context(), sealed.JSON(), org.Trust(), opts)
 		if err != nil {
 			t.Fatal(err)
@@ -65,10 +66,9 @@ func TestBrokenIsEncrypted(t *testing.T) {
 	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
 	for _, reason := range []envelope.Reason{envelope.ReasonNotARecipient, envelope.ReasonDecryptFailed} {
 		b := org.Broken(t, reason)
-		opts := *b.Options
-		opts.KeepEncrypted = reason == envelope.ReasonNotARecipient
-		opened, err := envelope.Open(t.Context(), b.JSON, b.Trust, &opts)
-		if bytes.Contains(b.JSON, []byte("amount")) || opts.KeepEncrypted && (err != nil || !opened.IsEncrypted()) {
+		keep := reason == envelope.ReasonNotARecipient
+		opened, err := open(t, b.Trust, b.Policy, envelope.Received{Body: b.JSON}, envelope.Step{KeepEncrypted: keep})
+		if bytes.Contains(b.JSON, []byte("amount")) || keep && (err != nil || !opened.IsEncrypted()) {
 			t.Errorf("%s: %v\n%s", reason, err, b.JSON)
 		}
 	}
@@ -89,10 +89,20 @@ func TestDeliveries(t *testing.T) {
 		if err := json.Unmarshal(envelopetest.SQS(t, body, body), &sqs); err != nil || len(sqs.Records) != 2 || sqs.Records[1].MessageID != "message-2" {
 			t.Fatalf("got %+v, %v", sqs, err)
 		}
-		if _, err := envelope.OpenEventBridge(t.Context(), []byte(sqs.Records[1].Body), org.Trust(), org.Options()); err != nil {
+		delivery := envelope.Received{Body: []byte(sqs.Records[1].Body), Format: envelope.EventBridge}
+		if _, err := open(t, org.Trust(), org.Policy(), delivery, envelope.Step{}); err != nil {
 			t.Error(err)
 		}
 	}
+}
+
+func open(t *testing.T, trust trust.Source, p *envelope.Policy, r envelope.Received, s envelope.Step) (*envelope.Opened, error) {
+	t.Helper()
+	o, err := envelope.NewOpener(trust, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o.Open(t.Context(), r, s)
 }
 
 // Every broken event is refused for its Reason, as a CloudEvent and as an EventBridge delivery.
@@ -100,11 +110,13 @@ func TestBroken(t *testing.T) {
 	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
 	for _, reason := range envelopetest.BrokenReasons() {
 		b := org.Broken(t, reason)
-		if _, err := envelope.Open(t.Context(), b.JSON, b.Trust, b.Options); envelope.ReasonOf(err) != reason || b.Reason != reason {
-			t.Errorf("%s: got %v", reason, err)
-		}
-		if _, err := envelope.OpenEventBridge(t.Context(), b.EventBridge(), b.Trust, b.Options); envelope.ReasonOf(err) != reason {
-			t.Errorf("%s, from EventBridge: got %v", reason, err)
+		for _, r := range []envelope.Received{
+			{Body: b.JSON, Outer: b.Outer}, {Body: b.EventBridge(), Format: envelope.EventBridge},
+		} {
+			_, err := open(t, b.Trust, b.Policy, r, envelope.Step{})
+			if envelope.ReasonOf(err) != reason || b.Reason != reason {
+				t.Errorf("%s, format %d: got %v", reason, r.Format, err)
+			}
 		}
 	}
 }
@@ -126,15 +138,15 @@ func TestClock(t *testing.T) {
 	org := envelopetest.NewOrg(t, "orders", "https://orders.example/eu")
 	sealed := org.Event(t, "com.example.order.placed", nil)
 	org.Advance(25 * time.Hour)
-	if _, err := envelope.Open(t.Context(), sealed.JSON(), org.Trust(), org.Options()); envelope.ReasonOf(err) != envelope.ReasonExpired {
+	if _, err := envelope.Open(t.Context(), sealed.JSON(), org.Trust(), org.Policy()); envelope.ReasonOf(err) != envelope.ReasonExpired {
 		t.Errorf("got %v", err)
 	}
 	org.Advance(-24 * time.Hour)
-	if _, err := envelope.Open(t.Context(), sealed.JSON(), org.Trust(), org.Options()); err != nil {
+	if _, err := envelope.Open(t.Context(), sealed.JSON(), org.Trust(), org.Policy()); err != nil {
 		t.Error(err)
 	}
 	org.Advance(-2 * time.Hour)
-	if _, err := envelope.Open(t.Context(), sealed.JSON(), org.Trust(), org.Options()); envelope.ReasonOf(err) != envelope.ReasonFromFuture {
+	if _, err := envelope.Open(t.Context(), sealed.JSON(), org.Trust(), org.Policy()); envelope.ReasonOf(err) != envelope.ReasonFromFuture {
 		t.Errorf("got %v", err)
 	}
 }

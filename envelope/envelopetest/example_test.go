@@ -10,7 +10,7 @@ import (
 )
 
 // receive is the code under test: it believes nothing that does not open.
-func receive(ctx context.Context, body []byte, org *envelopetest.Org, opts *envelope.OpenOptions) string {
+func receive(ctx context.Context, body []byte, org *envelopetest.Org, opts *envelope.Policy) string {
 	opened, err := envelope.Open(ctx, body, org.Trust(), opts)
 	if err != nil {
 		return "rejected: " + string(envelope.ReasonOf(err))
@@ -31,11 +31,11 @@ func Example() {
 	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
 
 	good := org.Event(t, "com.example.order.placed", map[string]any{"total": 12.5})
-	fmt.Println(receive(t.Context(), good.JSON(), org, org.Options()))
+	fmt.Println(receive(t.Context(), good.JSON(), org, org.Policy()))
 
 	for _, reason := range []envelope.Reason{envelope.ReasonModified, envelope.ReasonUnknownKey} {
 		bad := org.Broken(t, reason)
-		fmt.Println(receive(t.Context(), bad.JSON, org, bad.Options))
+		fmt.Println(receive(t.Context(), bad.JSON, org, bad.Policy))
 	}
 	// Output:
 	// orders says {"total":12.5}

@@ -14,6 +14,8 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
+	"github.com/sealbus/sealbus/keys/session"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // source is the source of the events, which the key policies name as the encryption context.
@@ -24,12 +26,12 @@ var secretFields = []string{"/card/number"}
 
 // newProducer makes what a producer process makes once: an Encrypter to the consumers' keys in KMS, and a
 // session that the producer's own key in KMS vouches for.
-func newProducer(ctx context.Context, client *kms.Client, signing string, recipients ...string) (*envelope.Encrypter, *keys.Session, error) {
+func newProducer(ctx context.Context, client *kms.Client, signing string, recipients ...string) (*envelope.Encrypter, *session.Session, error) {
 	root, err := awskms.NewSigner(ctx, client, signing, "orders", nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	session, err := keys.Delegate(ctx, root, keys.Scope{Sources: []string{source}, Types: []string{"com.example.order.*"}}, time.Hour, nil)
+	session, err := session.Delegate(ctx, root, session.Scope{Sources: []string{source}, Types: []string{"com.example.order.*"}}, time.Hour, nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -47,7 +49,7 @@ func newProducer(ctx context.Context, client *kms.Client, signing string, recipi
 
 // seal seals one event; producer.New with Options.Encrypt and Options.EncryptFields does it on the way to a
 // bus.
-func seal(ctx context.Context, ev event.Event, session *keys.Session, encrypter *envelope.Encrypter) ([]byte, error) {
+func seal(ctx context.Context, ev event.Event, session *session.Session, encrypter *envelope.Encrypter) ([]byte, error) {
 	sealed, err := envelope.Seal(ctx, ev, session, &envelope.SealOptions{Audience: "central", Encrypt: encrypter, EncryptFields: secretFields})
 	if err != nil {
 		return nil, err
@@ -56,7 +58,7 @@ func seal(ctx context.Context, ev event.Event, session *keys.Session, encrypter 
 }
 
 // consume handles deliveries as the consumer of that name, whose key in KMS is arn.
-func consume(ctx context.Context, name string, client *kms.Client, arn string, trust keys.Source, deliveries [][]byte) (handled []string, err error) {
+func consume(ctx context.Context, name string, client *kms.Client, arn string, trust trust.Source, deliveries [][]byte) (handled []string, err error) {
 	identity, err := awskms.NewIdentity(client, arn, nil)
 	if err != nil {
 		return nil, err
@@ -65,9 +67,10 @@ func consume(ctx context.Context, name string, client *kms.Client, arn string, t
 	if err != nil {
 		return nil, err
 	}
-	c, err := consumer.New(name, trust, replay.NewMemory(nil), &consumer.Options{
+	policy := &envelope.Policy{
 		Sources: []string{source}, Audience: "central", Decrypter: decrypter, RequireEncryptedFields: secretFields,
-	})
+	}
+	c, err := consumer.New(name, trust, replay.NewMemory(nil), policy, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +91,7 @@ func order(n int) event.Event {
 	ev.SetID(fmt.Sprintf("o-%d", n))
 	ev.SetSource(source)
 	ev.SetType("com.example.order.placed")
-	_ = ev.SetData("application/json", json.RawMessage(fmt.Sprintf(`{"card":{"number":"4111 1111 1111 1111","type":"visa"},"total":%d}`, n))) // it is JSON
+	_ = ev.SetData("application/json", json.RawMessage(fmt.Sprintf(`{"card":{"number":"4111 1111 1111 1111","type":"visa"},"total":%d}`, n)))
 	return ev
 }
 

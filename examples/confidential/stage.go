@@ -16,7 +16,8 @@ import (
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/sealbus/sealbus/internal/localaws"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/session"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // stage is where the story plays: one KMS for all accounts, whose policies are played by who may ask it.
@@ -143,8 +144,8 @@ func (e *accessDenied) ErrorMessage() string {
 }
 
 // trustIn is a trust bundle of the key that vouches for the session.
-func (s *stage) trustIn(session *keys.Session) (keys.Source, error) {
-	return keys.NewBundle(keys.BundleOptions{}, &keys.Key{
+func (s *stage) trustIn(session *session.Session) (trust.Source, error) {
+	return trust.NewBundle(trust.BundleOptions{}, &trust.Key{
 		Verifier: session.Verifier(), Producer: "orders", Sources: []string{source}, Types: []string{"com.example.order.*"},
 	})
 }

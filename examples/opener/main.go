@@ -56,7 +56,7 @@ func open(c *consumer.Consumer) func(ctx context.Context, messages json.RawMessa
 	return func(ctx context.Context, messages json.RawMessage) ([]Verified, error) {
 		passed := []Verified{} // an answer of null is not documented as empty
 		take := func(_ context.Context, d consumer.Delivery[[]byte]) error {
-			passed = append(passed, Verified{d.Event, d.Verified.Producer, d.Verified.SignedAt, d.IdempotencyKey})
+			passed = append(passed, Verified{d.Event, d.Producer, d.SignedAt, d.IdempotencyKey})
 			return nil
 		}
 		// The array is what Lambda calls Records when it reads a queue itself. One after the other, so that the
@@ -73,10 +73,10 @@ func open(c *consumer.Consumer) func(ctx context.Context, messages json.RawMessa
 	}
 }
 
-// forgetful is a replay store that remembers nothing. The opener does not know whether the target ever got
-// what it passed on: if it remembered an event as handled, and the pipe then failed to deliver it, the event
-// would come again, be taken for a duplicate, and be lost. So an event may pass more than once while it is
-// fresh, also when somebody replays it, and the target must do once what it does under an IdempotencyKey.
+// forgetful is a replay store that remembers nothing. The opener does not know whether the target ever got an
+// event. Suppose that it remembered an event as handled and that the pipe then failed to deliver it. The
+// event would come again, be taken for a duplicate, and be lost. So an event may pass more than once while it
+// is fresh, also when an attacker replays it. The target must have its effect once for each IdempotencyKey.
 type forgetful struct{}
 
 var _ replay.Store = forgetful{}

@@ -192,8 +192,7 @@ func TestForgetful(t *testing.T) {
 	}
 }
 
-// TestOnlyThePipeSends: who reads the verified events believes them, so nobody else may put anything among
-// them.
+// TestOnlyThePipeSends: readers believe the verified events, so only the pipe may put messages among them.
 func TestOnlyThePipeSends(t *testing.T) {
 	template, err := cfntest.Read("opener.yaml")
 	if err != nil {
@@ -216,8 +215,8 @@ func TestOnlyThePipeSends(t *testing.T) {
 			t.Errorf("%s is about %v", policy, s["Resource"])
 		}
 	}
-	// What SQS itself moves into a queue because another one names it for its dead letters, no policy of that
-	// queue stops.
+	// A policy of the queue does not stop SQS itself, which moves dead letters into it if another queue names
+	// it.
 	own := "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:" + fmt.Sprint(cfntest.Plain(template.Resources["Verified"].Properties["QueueName"]))
 	for queue, want := range map[string]any{
 		"Verified":            map[string]any{"redrivePermission": "denyAll"},

@@ -95,7 +95,7 @@ func TestBilling(t *testing.T) {
 func TestReopened(t *testing.T) {
 	w := orderstest.New(t, nil)
 	f := w.Start(billing, w.ConsumerEnv())
-	unfit := w.Delivered("o-1", map[string]any{"order": "o-1", "currency": "EUR"}) // and nobody says how much
+	unfit := w.Delivered("o-1", map[string]any{"order": "o-1", "currency": "EUR"}) // without an amount
 	if failed, err := invoke(t, f, unfit); failed > 0 || err != nil {
 		t.Fatalf("%d: %v\n%s", failed, err, f.Log())
 	}

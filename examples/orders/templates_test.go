@@ -43,7 +43,7 @@ func all(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files = slices.DeleteFunc(files, func(name string) bool { return name == "policy.yaml" }) // made by who follows README.md
+	files = slices.DeleteFunc(files, func(name string) bool { return name == "policy.yaml" }) // of README.md
 	files = append(files, "../opener/opener.yaml")
 	if len(files) != 6 {
 		t.Fatalf("the templates are %v", files)
@@ -143,7 +143,7 @@ func TestFindingsSeeMutants(t *testing.T) {
 	}
 }
 
-// TestParseRefuses: a member that is there twice would be one of which nobody knows which.
+// TestParseRefuses: of a member that is there twice, it would be open which one counts.
 func TestParseRefuses(t *testing.T) {
 	for _, doc := range []string{"", "Resources: {}", "Resources: {A: {Type: x, Type: y}}", "Resources: &a {A: {Type: x}}\nOutputs: *a"} {
 		if _, err := cfntest.Parse("x", []byte(doc)); err == nil {
@@ -340,7 +340,7 @@ var sdkClients = map[string]any{
 // otherActions are those that are not called as they are named, or by no client here.
 var otherActions = []string{"s3:ListBucket", "lambda:InvokeFunction", "logs:CreateLogStream", "logs:PutLogEvents"}
 
-// TestActionsExist: an action that is misspelt allows nothing, and nobody says so.
+// TestActionsExist: a misspelt action allows nothing, without an error.
 func TestActionsExist(t *testing.T) {
 	for _, pattern := range []string{"iam/*.json", "../opener/iam/*.json"} {
 		for name, statements := range policies(t, pattern) {
@@ -402,17 +402,19 @@ func metrics(t *testing.T) map[string]bool {
 	}
 	now := time.Now()
 	for _, r := range []consumer.Result{
-		{Outcome: consumer.Handled, Producer: "orders"}, {Outcome: consumer.Duplicate, Reason: envelope.ReasonReplayed},
-		{Outcome: consumer.Quarantined, Reason: envelope.ReasonModified}, {Outcome: consumer.Retry, Reason: envelope.ReasonStoreUnavailable},
+		{Outcome: consumer.Handled, Producer: "orders"},
+		{Outcome: consumer.Duplicate, Verdict: &envelope.Error{Reason: envelope.ReasonReplayed}},
+		{Outcome: consumer.Quarantined, Verdict: &envelope.Error{Reason: envelope.ReasonModified}},
+		{Outcome: consumer.Retry, Verdict: &envelope.Error{Reason: envelope.ReasonStoreUnavailable}},
 	} {
-		observer.Delivered(t.Context(), consumer.Report{
-			Consumer: "c", Result: r, At: now, Claimed: true, Called: true, SignedAt: now, BundleExpires: now.Add(time.Hour), Held: time.Second,
-		})
+		r.Consumer, r.At, r.SignedAt, r.BundleExpires = "c", now, now, now.Add(time.Hour)
+		r.Claimed, r.Called, r.Held = true, true, time.Second
+		observer.Delivered(t.Context(), r)
 	}
 	if err := observer.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	written := map[string]bool{"SamplesDropped Consumer": true} // written after losses only; the table of the package has it
+	written := map[string]bool{"SamplesDropped Consumer": true} // after losses only; the package's table has it
 	for line := range bytes.Lines(out.Bytes()) {
 		collect(t, line, written)
 	}
@@ -457,7 +459,7 @@ func metricOf(m any) (name string, dimensions map[string]any) {
 	return fmt.Sprint(cfntest.Get(m, "MetricName"), " ", strings.Join(names, ",")), dimensions
 }
 
-// TestAlarmsAreOnMetricsThatAreWritten: an alarm on a metric that nobody writes is silent for ever.
+// TestAlarmsAreOnMetricsThatAreWritten: an alarm on a metric that no program writes is silent for ever.
 func TestAlarmsAreOnMetricsThatAreWritten(t *testing.T) {
 	written, alarmed := metrics(t), make(map[string]bool)
 	template := read(t, "alarms.yaml")

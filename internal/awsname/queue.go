@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// Queue is what the URL of an SQS queue says. What it does not say is empty.
+// Queue holds the parts of the URL of an SQS queue. A part that the URL lacks is empty.
 type Queue struct {
 	Partition string // "aws", "aws-cn", ...; "" = the host is not one of AWS
 	Region    string // "" = no region is known
@@ -90,8 +90,8 @@ func (p *partition) has(region string) bool {
 // localStack is the domain that LocalStack has its emulated hosts in. It leads to this machine.
 const localStack = "localhost.localstack.cloud"
 
-// readHost reads the region out of the host. The whole host has to be of a known form: what only begins like
-// a host of AWS is somebody else's.
+// readHost reads the region out of the host. The whole host has to be of a known form: a host that only
+// begins like one of AWS belongs to others.
 // https://docs.aws.amazon.com/general/latest/gr/sqs-service.html
 func (q *Queue) readHost(scheme, host, port string) {
 	if before, ok := strings.CutSuffix(host, "."+localStack); ok {
@@ -118,7 +118,7 @@ func (q *Queue) readHost(scheme, host, port string) {
 		if before, ok := strings.CutSuffix(host, "."+p.suffix); ok {
 			if region, form := hostRegion(before); p.has(region) {
 				q.Partition, q.Region = p.name, region
-				if form == plainHost || form == legacyHost { // SDKs call the ordinary endpoint for a queue of the legacy one
+				if form == plainHost || form == legacyHost { // SDKs call the ordinary endpoint for a legacy one
 					q.Endpoint = ""
 				}
 				return

@@ -97,7 +97,8 @@ func TestNoAliasOfAnInternalType(t *testing.T) {
 }
 
 // TestClientsThatTryOnceHaveTheTransport: the AWS SDK loses answers of a server in the process now and then
-// (aws-sdk-go-v2 #2737). A test whose client does not repeat a call fails by chance without localaws.Transport.
+// (aws-sdk-go-v2 #2737). A test whose client does not repeat a call fails by chance without
+// localaws.Transport.
 func TestClientsThatTryOnceHaveTheTransport(t *testing.T) {
 	checked := 0
 	err := filepath.WalkDir(filepath.Join("..", ".."), func(path string, d fs.DirEntry, err error) error {

@@ -1,4 +1,4 @@
-// Package house holds the tests of the building itself: who may import whom.
+// Package house holds the tests of the repository itself: who may import whom, and what documents say.
 package house
 
 import (
@@ -13,27 +13,30 @@ import (
 
 const module = "github.com/sealbus/sealbus"
 
-// table is design section 3: which of our packages each package may reach, directly or through others.
+// table says which of our packages each package may reach, directly or through others. It is the exact form
+// of "Who may import whom" in docs/architecture.md.
 // Entries are relative to the module; "internal/..." covers what is below.
 var table = map[string][]string{
-	"keys":                           {"internal/b64", "internal/canonical", "internal/dsse", "internal/filekind", "internal/howlong", "internal/jsonwrite", "internal/nilcheck", "internal/strictjson"},
-	"envelope":                       {"keys", "internal/..."},
-	"producer":                       {"keys", "envelope", "internal/..."},
-	"producer/eventbridge":           {"keys", "envelope", "producer", "internal/..."},
-	"consumer":                       {"keys", "envelope", "consumer/replay", "internal/..."},
-	"consumer/quarantine":            {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
-	"consumer/quarantine/s3":         {"keys", "envelope", "consumer", "consumer/replay", "consumer/quarantine", "internal/..."},
-	"consumer/quarantine/sqs":        {"keys", "envelope", "consumer", "consumer/replay", "consumer/quarantine", "internal/..."},
+	"keys":                           {"internal/..."},
+	"keys/session":                   {"keys", "internal/..."},
+	"keys/trust":                     {"keys", "internal/..."},
+	"envelope":                       {"keys", "keys/session", "keys/trust", "internal/..."},
+	"producer":                       {"keys", "keys/session", "keys/trust", "envelope", "internal/..."},
+	"producer/eventbridge":           {"keys", "keys/session", "keys/trust", "envelope", "producer", "internal/..."},
+	"consumer":                       {"keys", "keys/session", "keys/trust", "envelope", "consumer/replay", "internal/..."},
+	"consumer/quarantine":            {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "internal/..."},
+	"consumer/quarantine/s3":         {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "consumer/quarantine", "internal/..."},
+	"consumer/quarantine/sqs":        {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "consumer/quarantine", "internal/..."},
 	"consumer/replay":                {"internal/nilcheck"},
 	"consumer/replay/redis":          {"consumer/replay", "consumer/replay/internal/remote", "internal/nilcheck"},
 	"consumer/replay/dynamodb":       {"consumer/replay", "consumer/replay/internal/remote", "internal/awscall", "internal/nilcheck"},
-	"observe/emf":                    {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
-	"keys/awss3":                     {"keys", "internal/..."},
+	"observe/emf":                    {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "internal/..."},
+	"keys/trust/awss3":               {"keys", "keys/trust", "internal/..."},
 	"keys/awskms":                    {"keys", "internal/..."},
 	"keys/tinkkeys":                  {"keys", "internal/..."},
 	"keys/tinkkeys/tinkawskms":       {"keys", "internal/..."},
-	"consumer/awslambda":             {"keys", "envelope", "consumer", "consumer/replay", "internal/..."},
-	"keys/policy":                    {"keys", "internal/..."},
+	"consumer/awslambda":             {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "internal/..."},
+	"keys/trust/policy":              {"keys", "keys/trust", "internal/..."},
 	"internal/awscall":               {},
 	"internal/localaws":              {},
 	"internal/localaws/localawstest": {},
@@ -52,14 +55,14 @@ var table = map[string][]string{
 }
 
 // core is what a webhook receiver or a consumer Lambda links.
-var core = []string{"keys", "envelope", "consumer", "consumer/awslambda", "consumer/replay", "producer", "observe/emf"}
+var core = []string{"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/awslambda", "consumer/replay", "producer", "observe/emf"}
 
 // confined are modules that only the sub-package named after them may link.
 var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentelemetry", "go.yaml.in", "gopkg.in/yaml", "spf13/cobra", "testscript", "go-jose", "gowebpki"}
 
 // named are the sub-packages that link a confined module: the one they are named after.
 var named = map[string]string{
-	"keys/awss3":               "aws-sdk-go",
+	"keys/trust/awss3":         "aws-sdk-go",
 	"keys/awskms":              "aws-sdk-go",
 	"keys/tinkkeys":            "tink",
 	"consumer/quarantine/s3":   "aws-sdk-go",
@@ -74,8 +77,8 @@ var named = map[string]string{
 // house test of the command.
 var homes = map[string][]string{
 	"github.com/redis/":            {"consumer/replay/redis", "cmd/sealbus"},
-	"github.com/aws/aws-sdk-go-v2": {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/awss3", "keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
-	"github.com/aws/smithy-go":     {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/awss3", "keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
+	"github.com/aws/aws-sdk-go-v2": {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/trust/awss3", "keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
+	"github.com/aws/smithy-go":     {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/trust/awss3", "keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
 	"github.com/tink-crypto/":      {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},
 	"github.com/alicebob/":         {}, // tests only
 	"github.com/yuin/gopher-lua":   {},
@@ -105,7 +108,7 @@ func TestImportTable(t *testing.T) {
 		for _, dep := range deps(t, pkg) {
 			name, ours := strings.CutPrefix(dep, module+"/")
 			if ours && name != pkg && !allows(allowed, name) {
-				t.Errorf("%s reaches %s, which the table of design section 3 does not allow", pkg, name)
+				t.Errorf("%s reaches %s, which the table does not allow", pkg, name)
 			}
 		}
 	}
@@ -160,7 +163,7 @@ func TestHomes(t *testing.T) {
 	linked := make(map[string]bool) // "module package"
 	for pkg, list := range allDeps(t) {
 		if strings.HasPrefix(pkg, "examples/") {
-			continue // programs, which link what they show; that nobody else links them is TestNobodyLinksTheExamples
+			continue // programs, which link what they show; TestNobodyLinksTheExamples says that no others link them
 		}
 		if strings.HasPrefix(pkg, "cmd/sealbus/internal/") {
 			continue

@@ -31,9 +31,11 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
-	"github.com/sealbus/sealbus/keys/awss3"
+	"github.com/sealbus/sealbus/keys/session"
 	"github.com/sealbus/sealbus/keys/tinkkeys"
 	"github.com/sealbus/sealbus/keys/tinkkeys/tinkawskms"
+	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/keys/trust/awss3"
 	"github.com/sealbus/sealbus/observe/emf"
 	"github.com/sealbus/sealbus/producer"
 	"github.com/sealbus/sealbus/producer/eventbridge"
@@ -41,11 +43,11 @@ import (
 
 // Nil pointers in interfaces: no comparison with nil finds them.
 var (
-	nilTrust      keys.Source          = (*struct{ keys.Source })(nil)
+	nilTrust      trust.Source         = (*struct{ trust.Source })(nil)
 	nilStore      replay.Store         = (*struct{ replay.Store })(nil)
 	nilSigner     keys.Signer          = (*struct{ keys.Signer })(nil)
-	nilRoot       keys.RootSigner      = (*keys.RootKey)(nil)
-	nilOrigin     keys.Origin          = (*struct{ keys.Origin })(nil)
+	nilRoot       trust.RootSigner     = (*trust.RootKey)(nil)
+	nilOrigin     trust.Origin         = (*struct{ trust.Origin })(nil)
 	nilIdentity   keys.Identity        = (*struct{ keys.Identity })(nil)
 	nilRing       keys.SignerSource    = (*keys.Keyring)(nil)
 	nilBus        producer.Bus         = (*producer.LocalBus)(nil)
@@ -56,15 +58,15 @@ var (
 	nilPrivate    crypto.Signer        = (*struct{ crypto.Signer })(nil)
 )
 
-// What is given beside them is in order.
+// The other arguments are valid.
 var (
 	ctx       = context.Background()
-	key32     = []byte("0123456789abcdef0123456789abcdef")
+	binKeys   = must(consumer.NewQuarantineKeys("bin", []byte("0123456789abcdef0123456789abcdef")))
 	someKey   = must(keys.GenerateSigner(keys.Ed25519, "orders"))
-	someTrust = must(keys.NewBundle(keys.BundleOptions{}))
-	someRoots = must(keys.NewRoots(1, 1, must(keys.GenerateRootKey(keys.Ed25519)).Verifier()))
+	someTrust = must(trust.NewBundle(trust.BundleOptions{}))
+	someRoots = must(trust.NewRoots(1, 1, must(trust.GenerateRootKey(keys.Ed25519)).Verifier()))
 	someStore = replay.NewMemory(nil)
-	anySource = &consumer.Options{UnsafeAnySource: true}
+	anySource = &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true}}
 	someOwner = tinkkeys.Producer("orders")
 	queueURL  = "https://sqs.eu-west-1.amazonaws.com/111122223333/q"
 	keyARN    = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -89,9 +91,9 @@ func someEvent() event.Event {
 }
 
 func newConsumer(change func(*consumer.Options)) error {
-	opts := &consumer.Options{UnsafeAnySource: true}
+	opts := &consumer.Options{}
 	change(opts)
-	return errOf(consumer.New("billing", someTrust, someStore, opts))
+	return errOf(consumer.New("billing", someTrust, someStore, anySource, opts))
 }
 
 func sealed() []byte { return must(envelope.Seal(ctx, someEvent(), someKey, nil)).JSON() }
@@ -105,10 +107,10 @@ type refused struct {
 // nilArguments are all arguments of exported functions into which a nil pointer fits unseen.
 var nilArguments = map[string]refused{
 	"consumer.New trust": {func() error {
-		return errOf(consumer.New("billing", nilTrust, someStore, anySource))
+		return errOf(consumer.New("billing", nilTrust, someStore, anySource, nil))
 	}, "the trust is a nil *"},
 	"consumer.New store": {func() error {
-		return errOf(consumer.New("billing", someTrust, nilStore, anySource))
+		return errOf(consumer.New("billing", someTrust, nilStore, anySource, nil))
 	}, "the replay store is a nil *"},
 	"consumer.New opts.Quarantine": {func() error {
 		return newConsumer(func(o *consumer.Options) { o.Quarantine = nilQuarantine })
@@ -129,27 +131,27 @@ var nilArguments = map[string]refused{
 		return newConsumer(func(o *consumer.Options) { o.Observer = consumer.Observers(consumer.NewReadiness(nilTrust)) })
 	}, "the trust of the Readiness is nil"},
 	"consumer/replay.UnsafeFailOpen store": {func() error {
-		return errOf(consumer.New("billing", someTrust, replay.UnsafeFailOpen(nilStore, nil), anySource))
+		return errOf(consumer.New("billing", someTrust, replay.UnsafeFailOpen(nilStore, nil), anySource, nil))
 	}, "the store of UnsafeFailOpen is a nil *"},
 	"consumer/replay.UnsafeFailOpen logger": {func() error {
 		return errOf(consumer.New("billing", someTrust, replay.UnsafeFailOpen(someStore, nilLogger),
-			anySource))
+			anySource, nil))
 	}, "the logger of UnsafeFailOpen is a nil *slog.JSONHandler"},
 	"consumer/awslambda.SQS opts.Logger": {func() error {
-		c := must(consumer.New("billing", someTrust, someStore, anySource))
+		c := must(consumer.New("billing", someTrust, someStore, anySource, nil))
 		return errOf(awslambda.SQS(c, someHandler, &awslambda.Options{Logger: nilLogger})(ctx,
 			json.RawMessage(`{"Records":[]}`)))
 	}, "Options.Logger is a nil *slog.JSONHandler"},
 	"consumer/awslambda.EventBridge opts.Logger": {func() error {
-		c := must(consumer.New("billing", someTrust, someStore, anySource))
+		c := must(consumer.New("billing", someTrust, someStore, anySource, nil))
 		return errOf(awslambda.EventBridge(c, someHandler, &awslambda.Options{Logger: nilLogger})(ctx,
 			json.RawMessage(`{}`)))
 	}, "Options.Logger is a nil *slog.JSONHandler"},
 	"consumer/quarantine/s3.New client": {func() error {
-		return errOf(s3.New((*struct{ s3.Client })(nil), "b", key32, nil))
+		return errOf(s3.New((*struct{ s3.Client })(nil), "b", binKeys, nil))
 	}, "the client is a nil *"},
 	"consumer/quarantine/sqs.New client": {func() error {
-		return errOf(sqs.New((*struct{ sqs.Client })(nil), queueURL, key32, nil))
+		return errOf(sqs.New((*struct{ sqs.Client })(nil), queueURL, binKeys, nil))
 	}, "the client is a nil *"},
 	"consumer/quarantine/sqs.Reopen client": {func() error {
 		return sqs.Reopen(ctx, (*struct{ sqs.Sender })(nil), queueURL,
@@ -166,18 +168,11 @@ var nilArguments = map[string]refused{
 	}, "the Redis client is a nil *"},
 
 	"envelope.Open trust": {func() error {
-		return errOf(envelope.Open(ctx, sealed(), nilTrust, nil))
-	}, "trust_unavailable: trust is unavailable: the trust is a nil *"},
-	"envelope.OpenEventBridge trust": {func() error {
-		entry := must(must(envelope.Seal(ctx, someEvent(), someKey, nil)).EventBridge(envelope.Structured))
-		doc := must(json.Marshal(map[string]any{
-			"version": "0", "id": "1", "detail-type": entry.DetailType, "source": entry.Source,
-			"account": "111122223333",
-			"time":    "2026-03-01T12:00:00Z", "region": "eu-central-1", "resources": []string{},
-			"detail": json.RawMessage(entry.Detail),
-		}))
-		return errOf(envelope.OpenEventBridge(ctx, doc, nilTrust, nil))
-	}, "trust_unavailable: trust is unavailable: the trust is a nil *"},
+		return errOf(envelope.Open(ctx, sealed(), nilTrust, anySource))
+	}, "trust_unavailable: the trust is a nil *"},
+	"envelope.NewOpener trust": {func() error {
+		return errOf(envelope.NewOpener(nilTrust, anySource))
+	}, "envelope: the trust is a nil *"},
 	"envelope.Seal signer": {func() error {
 		return errOf(envelope.Seal(ctx, someEvent(), nilSigner, nil))
 	}, "the signer is a nil *"},
@@ -211,59 +206,56 @@ var nilArguments = map[string]refused{
 	"keys.SignWith signers[]": {func() error {
 		return errOf(producer.New(keys.SignWith(someKey, nilSigner), producer.NewLocalBus(nil), nil))
 	}, "signers[1] is a nil *"},
-	"keys.AddSignature root": {func() error {
-		return errOf(keys.AddSignature(ctx, must(keys.SignRoots(ctx, someRoots,
-			must(keys.GenerateRootKey(keys.Ed25519)))), nilRoot))
-	}, "the root key is a nil *keys.RootKey"},
-	"keys.Delegate root": {func() error {
-		return errOf(keys.Delegate(ctx, nilSigner, keys.Scope{Sources: []string{"https://a.example/*"},
+	"keys/trust.AddSignature root": {func() error {
+		return errOf(trust.AddSignature(ctx, must(trust.SignRoots(ctx, someRoots,
+			must(trust.GenerateRootKey(keys.Ed25519)))), nilRoot))
+	}, "the root key is a nil *trust.RootKey"},
+	"keys/session.Delegate root": {func() error {
+		return errOf(session.Delegate(ctx, nilSigner, session.Scope{Sources: []string{"https://a.example/*"},
 			Types: []string{"*"}}, time.Hour, nil))
 	}, "is a nil *"},
-	"keys.FetchFrom origin": {func() error {
-		return errOf(keys.FetchFrom(ctx, nilOrigin, someRoots, nil))
+	"keys/trust.FetchFrom origin": {func() error {
+		return errOf(trust.FetchFrom(ctx, nilOrigin, someRoots, nil))
 	}, "the origin is a nil *"},
-	"keys.FetchSigned origin": {func() error {
-		return errOf(keys.FetchSigned(ctx, nilOrigin))
+	"keys/trust.FetchSigned origin": {func() error {
+		return errOf(trust.FetchSigned(ctx, nilOrigin))
 	}, "the origin is a nil *"},
 	"keys.NewLocalSigner private": {func() error {
 		return errOf(keys.NewLocalSigner(nilPrivate, "orders"))
 	}, "the private key is a nil *"},
-	"keys.NewRootKey private": {func() error {
-		return errOf(keys.NewRootKey(nilPrivate))
+	"keys/trust.NewRootKey private": {func() error {
+		return errOf(trust.NewRootKey(nilPrivate))
 	}, "the private key is a nil *"},
 	"keys.NewVerifier public": {func() error {
 		return errOf(keys.NewVerifier((*struct{ crypto.PublicKey })(nil)))
 	}, "is not supported"},
-	"keys.SignBundle roots[]": {func() error {
-		return errOf(keys.SignBundle(ctx, publishable(), nilRoot))
-	}, "roots[0] is a nil *keys.RootKey"},
-	"keys.SignRoots roots[]": {func() error {
-		return errOf(keys.SignRoots(ctx, someRoots, nilRoot))
-	}, "roots[0] is a nil *keys.RootKey"},
-	"keys.FetchBundle opts.Client": {func() error {
+	"keys/trust.SignBundle roots[]": {func() error {
+		return errOf(trust.SignBundle(ctx, publishable(), nilRoot))
+	}, "roots[0] is a nil *trust.RootKey"},
+	"keys/trust.SignRoots roots[]": {func() error {
+		return errOf(trust.SignRoots(ctx, someRoots, nilRoot))
+	}, "roots[0] is a nil *trust.RootKey"},
+	"keys/trust.FetchBundle opts.Client": {func() error {
 		c := &http.Client{Transport: (*http.Transport)(nil)}
-		return errOf(keys.FetchBundle(ctx, "https://trust.example/b", someRoots,
-			&keys.FetchOptions{Client: c}))
+		return errOf(trust.FetchBundle(ctx, "https://trust.example/b", someRoots,
+			&trust.FetchOptions{Client: c}))
 	}, "the Transport of FetchOptions.Client is a nil *http.Transport"},
-	"keys.HTTPSOrigin opts.Client": {func() error {
-		return errOf(keys.HTTPSOrigin("https://trust.example/b",
-			&keys.FetchOptions{Client: &http.Client{Jar: (*struct{ http.CookieJar })(nil)}}))
+	"keys/trust.HTTPSOrigin opts.Client": {func() error {
+		return errOf(trust.HTTPSOrigin("https://trust.example/b",
+			&trust.FetchOptions{Client: &http.Client{Jar: (*struct{ http.CookieJar })(nil)}}))
 	}, "the Jar of FetchOptions.Client is a nil *"},
-	"keys.FetchFrom opts.Client": {func() error {
-		return errOf(keys.FetchFrom(ctx, must(keys.HTTPSOrigin("https://trust.example/b", nil)), someRoots,
-			&keys.FetchOptions{Client: &http.Client{}}))
+	"keys/trust.FetchFrom opts.Client": {func() error {
+		return errOf(trust.FetchFrom(ctx, must(trust.HTTPSOrigin("https://trust.example/b", nil)), someRoots,
+			&trust.FetchOptions{Client: &http.Client{}}))
 	}, "Client"}, // none is taken
-	"keys/awss3.FetchBundle opts.Client": {func() error {
+	"keys/trust/awss3.FetchBundle opts.Client": {func() error {
 		return errOf(awss3.FetchBundle(ctx, &struct{ awss3.Client }{}, "b", "k", someRoots,
-			&keys.FetchOptions{Client: &http.Client{}}))
+			&trust.FetchOptions{Client: &http.Client{}}))
 	}, "Client"}, // none is taken
-	"keys.NewBundle keys[]": {func() error {
-		return errOf(keys.NewBundle(keys.BundleOptions{}, nil))
-	}, "without a Verifier"},
-	"keys.NewBundle opts.EncryptionKeys[]": {func() error {
-		return errOf(keys.NewBundle(keys.BundleOptions{EncryptionKeys: []*keys.EncryptionKey{nil}}))
-	}, "without a Recipient"},
-	"keys.NewRoots keys[]": {func() error { return errOf(keys.NewRoots(1, 1, nil)) }, "a key is missing"},
+	"keys/trust.NewBundle list[]": {func() error {
+		return errOf(trust.NewBundle(trust.BundleOptions{}, nil))
+	}, "without a Verifier or a Recipient"},
+	"keys/trust.NewRoots list[]": {func() error { return errOf(trust.NewRoots(1, 1, nil)) }, "a key is missing"},
 	"keys/awskms.NewAgreementIdentity client": {func() error {
 		return errOf(awskms.NewAgreementIdentity(ctx, (*struct{ awskms.AgreementClient })(nil), keyARN, nil))
 	}, "the client of KMS is a nil *"},
@@ -279,13 +271,13 @@ var nilArguments = map[string]refused{
 	"keys/awskms.ResolveKey client": {func() error {
 		return errOf(awskms.ResolveKey(ctx, (*struct{ awskms.DescribeClient })(nil), keyARN))
 	}, "the client of KMS is a nil *"},
-	"keys/awss3.FetchBundle client": {func() error {
+	"keys/trust/awss3.FetchBundle client": {func() error {
 		return errOf(awss3.FetchBundle(ctx, (*struct{ awss3.Client })(nil), "b", "k", someRoots, nil))
 	}, "the client is a nil *"},
-	"keys/awss3.OpenKeyring client": {func() error {
+	"keys/trust/awss3.OpenKeyring client": {func() error {
 		return errOf(awss3.OpenKeyring(ctx, (*struct{ awss3.Client })(nil), "b", "k", "p"))
 	}, "the client is a nil *"},
-	"keys/awss3.Origin client": {func() error {
+	"keys/trust/awss3.Origin client": {func() error {
 		o, err := awss3.Origin((*struct{ awss3.Client })(nil), "b", "k")
 		if o != nil {
 			return errors.New("an Origin beside the error")
@@ -330,9 +322,9 @@ func someHandler(context.Context, consumer.Delivery[[]byte]) error { return nil 
 
 type someKEK struct{ tink.AEADWithContext }
 
-func publishable() *keys.Bundle {
+func publishable() *trust.Bundle {
 	now := time.Now()
-	return must(keys.NewBundle(keys.BundleOptions{Version: 1, Issued: now, Expires: now.Add(48 * time.Hour)}))
+	return must(trust.NewBundle(trust.BundleOptions{Version: 1, Issued: now, Expires: now.Add(48 * time.Hour)}))
 }
 
 // A nil pointer is refused where it is given, by an error that says which argument it is.
@@ -414,7 +406,7 @@ func exported(t *testing.T) map[string]*types.Package {
 	return packages
 }
 
-// isPrivate says which packages nobody builds on.
+// isPrivate says which packages no other module imports.
 func isPrivate(name string) bool {
 	for _, part := range strings.Split(name, "/") {
 		if strings.HasSuffix(part, "test") {

@@ -9,13 +9,13 @@ import (
 	"github.com/sealbus/sealbus/internal/jsonwrite"
 )
 
-// paddedTo is what the length of a field's plaintext is a multiple of, so that its ciphertext tells little of
-// it: short values (a yes or a no, an amount, a name) all look alike.
+// The length of a field's plaintext is a multiple of paddedTo, so that its ciphertext tells little of it.
+// Short values (a yes or a no, an amount, a name) all look alike.
 const paddedTo = 32
 
 // Compact is one JSON value, encrypted in the Compact Serialization (RFC 7516 section 7.1) under a content
-// key that travels elsewhere: alg dir, kid the commitment to that key, ctx what the value is bound to, as
-// this serialization has no aad. Nothing in it is verified before Decrypt.
+// key that travels elsewhere: alg is dir, and kid is the commitment to that key. ctx is the binding of the
+// value, as this serialization has no aad. Nothing in it is verified before Decrypt.
 type Compact struct {
 	Context    []byte // "ctx", decoded; nil when absent
 	Commitment string // "kid": which key it is under
@@ -84,8 +84,8 @@ func appendCompact(protected, sealed []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// ParseCompact reads what EncryptCompact wrote, as strictly as Parse; another alg than dir is ErrUnsupported.
-// doc must not change while the result is used.
+// ParseCompact reads the output of EncryptCompact, as strictly as Parse. Another alg than dir is
+// ErrUnsupported. doc must not change while the result is used.
 func ParseCompact(doc []byte) (*Compact, error) {
 	if len(doc) > MaxMessage {
 		return nil, fmt.Errorf("%w: a field of %d bytes, of which %d are allowed", ErrTooLarge, len(doc), MaxMessage)
@@ -139,7 +139,7 @@ func (p *parser) context(text []byte) ([]byte, error) {
 	return p.base64("ctx", text)
 }
 
-// Check says all that can be said before a key is touched: ErrUnbound if the field is bound to nothing,
+// Check makes all checks that need no key. The error is ErrUnbound if the field is bound to nothing, and
 // ErrBinding if it is bound to something other than context.
 func (c *Compact) Check(context []byte) error {
 	switch {
@@ -152,8 +152,8 @@ func (c *Compact) Check(context []byte) error {
 }
 
 // Decrypt returns the JSON value of a field that passes Check(context), without its padding. The errors are
-// those of Message.Decrypt, ErrMalformed if what was encrypted is not padded, and ErrPlaintext if it is not
-// one JSON value.
+// those of Message.Decrypt, ErrMalformed if the plaintext is not padded, and ErrPlaintext if it is not one
+// JSON value.
 func (c *Compact) Decrypt(key *ContentKey, context []byte) ([]byte, error) {
 	if err := c.Check(context); err != nil {
 		return nil, err
@@ -175,8 +175,8 @@ func (c *Compact) Decrypt(key *ContentKey, context []byte) ([]byte, error) {
 	return value, nil
 }
 
-// isOneValue reports whether text is one JSON value. Two, or a part of one, would change the document that
-// they are put into beyond the place that is said to be secret.
+// isOneValue reports whether text is one JSON value. Two values, or a part of one, would change the document
+// outside of the encrypted field.
 func isOneValue(text []byte) bool {
 	end, _, err := canonical.Scan(text, 0)
 	return err == nil && end == len(text)

@@ -23,7 +23,7 @@ func TestCompactRoundTrip(t *testing.T) {
 	}
 }
 
-// The header is the one of the design, and canonical; short values are all of one length.
+// The header is the one of SPEC, section 15.1, and canonical. Short values are all of one length.
 func TestCompactWrittenForm(t *testing.T) {
 	key := must[*ContentKey](t)(ContentKeyFrom(bytes.Repeat([]byte{7}, KeySize)))
 	length := map[int]bool{}

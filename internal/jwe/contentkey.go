@@ -15,20 +15,20 @@ import (
 	"sync"
 )
 
-// commitmentLabel is what a content key authenticates to commit to itself.
+// commitmentLabel is the text that a content key authenticates to commit to itself.
 const commitmentLabel = "sealbus/v1/key-commitment"
 
-// commitmentSize is of the text of a commitment: base64url of 32 bytes.
+// commitmentSize is the size of the text of a commitment: base64url of 32 bytes.
 const commitmentSize = 43
 
-// ContentKey is the AES-256 key that data is encrypted under. It is safe for concurrent use; whoever drops
-// one calls Zero. It prints as redacted.
+// ContentKey is the AES-256 key that data is encrypted under. It is safe for concurrent use. Its owner calls
+// Zero when the key is no longer needed. It prints as redacted.
 //
-// Random nonces bound how much one key may encrypt: the caller counts, and stays far below the 2^32 messages
+// Random nonces limit how much one key may encrypt. The caller counts, and stays far below the 2^32 messages
 // of NIST SP 800-38D.
 type ContentKey struct {
 	mu         sync.RWMutex
-	material   func() *material // nil when zeroed. In a function, since fmt follows pointers in unexported fields
+	material   func() *material // nil when zeroed; a function, since fmt follows pointers in private fields
 	commitment string
 }
 
@@ -44,8 +44,8 @@ func NewContentKey() *ContentKey {
 	return m.contentKey()
 }
 
-// ContentKeyFrom makes a key of 32 bytes, which are copied: the caller clears its own. Another size, and all
-// zeros, which is what a cleared buffer holds, is ErrKey.
+// ContentKeyFrom makes a key of 32 bytes. It copies them, and the caller clears its own copy. Another size is
+// ErrKey, and so are 32 zeros, the content of a cleared buffer.
 func ContentKeyFrom(secret []byte) (*ContentKey, error) {
 	if len(secret) != KeySize {
 		return nil, fmt.Errorf("%w: a content key has %d bytes, not %d", ErrKey, KeySize, len(secret))
@@ -74,12 +74,12 @@ func (m *material) contentKey() *ContentKey {
 	}
 }
 
-// Commitment is the base64url text of HMAC-SHA-256 over a fixed label under this key: it names the key and
-// tells nothing of it. It remains after Zero.
+// Commitment is the base64url text of HMAC-SHA-256 over a fixed label under this key. It identifies the key
+// and reveals nothing of it. It stays available after Zero.
 func (k *ContentKey) Commitment() string { return k.commitment }
 
-// Bytes is a copy of the key, for a service that is to encrypt it; the caller clears it. After Zero it is
-// ErrKey.
+// Bytes is a copy of the key, for a service that encrypts it. The caller clears the copy. After Zero the
+// error is ErrKey.
 func (k *ContentKey) Bytes() ([]byte, error) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
@@ -90,8 +90,8 @@ func (k *ContentKey) Bytes() ([]byte, error) {
 	return append(make([]byte, 0, KeySize), m.key[:]...), nil
 }
 
-// Zero overwrites the key and makes it unusable; what is encrypting or decrypting at this moment ends first
-// or goes on. The expanded key within Go's AES is out of reach: it is dropped for the garbage collector.
+// Zero overwrites the key and makes it unusable. Encryption and decryption that are under way may finish. The
+// expanded key within Go's AES is out of reach: it is left to the garbage collector.
 func (k *ContentKey) Zero() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -128,7 +128,7 @@ func (k *ContentKey) String() string { return redacted }
 // GoString does not tell the key.
 func (k *ContentKey) GoString() string { return redacted }
 
-// Format does not tell the key, whatever the verb.
+// Format does not tell the key, with any verb.
 func (k *ContentKey) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // LogValue does not tell the key.

@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// Check says all that can be said before a key is touched: ErrUncommitted if the message commits to no
-// content key, ErrUnbound if it is bound to nothing, ErrBinding if it is bound to something other than aad.
+// Check makes all checks that need no key. The error is ErrUncommitted if the message commits to no content
+// key, ErrUnbound if it is bound to nothing, and ErrBinding if it is bound to something other than aad.
 func (m *Message) Check(aad []byte) error {
 	switch {
 	case m.commitment == nil:
@@ -18,7 +18,7 @@ func (m *Message) Check(aad []byte) error {
 }
 
 // UnsafeCheckUncommitted is Check for messages of other libraries, which lack the key commitment, the
-// additional authenticated data, or both. A message that has the latter must have this one.
+// additional authenticated data, or both. If a message has additional authenticated data, it must be aad.
 func (m *Message) UnsafeCheckUncommitted(aad []byte) error {
 	if m.AAD != nil && subtle.ConstantTimeCompare(m.AAD, aad) != 1 {
 		return ErrBinding
@@ -26,9 +26,9 @@ func (m *Message) UnsafeCheckUncommitted(aad []byte) error {
 	return nil
 }
 
-// Decrypt returns the plaintext of a message that passes Check(aad). Nothing is decrypted under a key that is
-// not the one that is committed to: ErrCommitment. ErrDecrypt means that the message was changed, ErrKey that
-// the key was zeroed.
+// Decrypt returns the plaintext of a message that passes Check(aad). A key other than the one that the
+// message commits to is ErrCommitment, and nothing is decrypted. ErrDecrypt means that the message was
+// changed, ErrKey that the key was zeroed.
 func (m *Message) Decrypt(key *ContentKey, aad []byte) ([]byte, error) {
 	if err := m.Check(aad); err != nil {
 		return nil, err
@@ -37,8 +37,8 @@ func (m *Message) Decrypt(key *ContentKey, aad []byte) ([]byte, error) {
 }
 
 // UnsafeDecryptUncommitted is Decrypt of a message that passes UnsafeCheckUncommitted(aad). A commitment that
-// is there is checked all the same. Without one, whoever made the message may have made it to read otherwise
-// under another key.
+// is present is checked all the same. Without one, the author of the message may have made it to decrypt to
+// another text under another key.
 func (m *Message) UnsafeDecryptUncommitted(key *ContentKey, aad []byte) ([]byte, error) {
 	if err := m.UnsafeCheckUncommitted(aad); err != nil {
 		return nil, err
@@ -68,8 +68,8 @@ func open(key *ContentKey, sealed, bound []byte) ([]byte, error) {
 // Committed reports whether the message commits to its content key.
 func (m *Message) Committed() bool { return m.commitment != nil }
 
-// IsForAnother reports whether an error of Unwrap or Decrypt says no more than that this entry or this key is
-// the wrong one, so that the next may be tried.
+// IsForAnother reports whether an error of Unwrap or Decrypt means only that this entry or this key is the
+// wrong one, so that the next may be tried.
 func IsForAnother(err error) bool {
 	return errors.Is(err, ErrNotRecipient) || errors.Is(err, ErrUnwrap) || errors.Is(err, ErrCommitment)
 }

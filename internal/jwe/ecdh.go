@@ -18,13 +18,13 @@ const (
 )
 
 const (
-	coordinateSize = 32 // of P-256, of X25519, and of what both agree on
+	coordinateSize = 32 // of P-256, of X25519, and of an agreed secret
 	uncompressed   = 4  // first byte of an uncompressed point, SEC 1 section 2.3.3
 )
 
-// Agree is the private side of a key agreement: the 32 bytes that its key and an ephemeral public key, of the
-// same curve and checked to be on it, have in common (RFC 7748 section 6.1; the x coordinate on P-256). The
-// result is cleared after use. Its errors come back wrapped.
+// Agree is the private side of a key agreement. It returns the 32 bytes on which its key and an ephemeral
+// public key agree (RFC 7748 section 6.1; the x coordinate on P-256). The public key is on the same curve,
+// and that was checked. The result is cleared after use. Its errors come back wrapped.
 type Agree func(ctx context.Context, epk *ecdh.PublicKey) ([]byte, error)
 
 // ECDHRecipient encrypts content keys to a public key with ECDH-ES+A256KW.
@@ -46,8 +46,8 @@ var (
 	_ Identity  = (*ECDHIdentity)(nil)
 )
 
-// NewECDHRecipient is for a key on P-256 or X25519, another one is ErrKey. The key ID is the caller's to
-// compute from the key.
+// NewECDHRecipient is for a key on P-256 or X25519. Another key is ErrKey. The caller computes the key ID
+// from the key.
 func NewECDHRecipient(keyID string, key *ecdh.PublicKey) (*ECDHRecipient, error) {
 	if key == nil || curveName(key.Curve()) == "" {
 		return nil, fmt.Errorf("%w: a public key on P-256 or X25519 was expected", ErrKey)
@@ -55,7 +55,7 @@ func NewECDHRecipient(keyID string, key *ecdh.PublicKey) (*ECDHRecipient, error)
 	return &ECDHRecipient{keyID: keyID, key: key}, nil
 }
 
-// NewECDHIdentity is for a private key that the process has: P-256 or X25519, another one is ErrKey.
+// NewECDHIdentity is for a private key in the process, on P-256 or X25519. Another key is ErrKey.
 func NewECDHIdentity(keyID string, key *ecdh.PrivateKey) (*ECDHIdentity, error) {
 	if key == nil {
 		return nil, fmt.Errorf("%w: no private key", ErrKey)
@@ -69,7 +69,7 @@ func NewECDHIdentity(keyID string, key *ecdh.PrivateKey) (*ECDHIdentity, error) 
 	})
 }
 
-// NewRemoteIdentity is for a private key elsewhere, in a key management service: agree asks for the key
+// NewRemoteIdentity is for a private key in a key management service: agree asks the service for the key
 // agreement.
 func NewRemoteIdentity(keyID string, curve ecdh.Curve, agree Agree) (*ECDHIdentity, error) {
 	crv := curveName(curve)
@@ -131,13 +131,13 @@ func (w *WrappedKey) setEphemeral(key *ecdh.PublicKey) (jwk []byte) {
 func encode(b []byte) []byte { return base64.RawURLEncoding.AppendEncode(nil, b) }
 
 // Takes reports whether the entry is of ECDH-ES+A256KW on this identity's curve, and has this identity's key
-// ID or none: other libraries may leave it out.
+// ID or none. Other libraries may leave the key ID out.
 func (id *ECDHIdentity) Takes(w *WrappedKey) bool {
 	return w.Alg == AlgECDH && string(w.epk.crv) == id.crv && (w.KeyID == "" || w.KeyID == id.keyID)
 }
 
-// Unwrap decrypts the entry: ErrMalformed if its ephemeral key is no point of the curve, in full length,
-// ErrUnwrap if the agreed key does not open it. The ctx is for a remote identity.
+// Unwrap decrypts the entry. The error is ErrMalformed if its ephemeral key is not a point of the curve in
+// full length, and ErrUnwrap if the agreed key does not open it. The ctx is for a remote identity.
 func (id *ECDHIdentity) Unwrap(ctx context.Context, w *WrappedKey) (*ContentKey, error) {
 	if !id.Takes(w) {
 		return nil, ErrNotRecipient
@@ -154,23 +154,24 @@ func (id *ECDHIdentity) Unwrap(ctx context.Context, w *WrappedKey) (*ContentKey,
 		return nil, ErrSmallOrder
 	case err != nil:
 		return nil, fmt.Errorf("jwe: key agreement: %w", err)
-	case isNone: // the fault of the private side: this point agrees with nobody on zeros
+	case isNone: // the private side is at fault: with this point no key agrees on zeros
 		return nil, fmt.Errorf("%w: the key agreement gave no secret", ErrUnwrap)
 	}
 	return w.unwrap(z)
 }
 
-// ofSmallOrder reports whether everybody agrees with epk on zeros. It is asked after an error of agree, which
-// does not say that the message is at fault: whoever takes it for an outage would try for ever.
+// ofSmallOrder reports whether every key agrees with epk on zeros. It is called after an error of agree,
+// because that error does not say that the message is at fault. A caller that takes it for an outage would
+// try for ever.
 func ofSmallOrder(epk *ecdh.PublicKey) bool {
 	if epk.Curve() != ecdh.X25519() {
 		return false // there is no such point
 	}
-	anybody, err := ecdh.X25519().NewPrivateKey(make([]byte, coordinateSize)) // RFC 7748 makes a scalar of it
+	anyKey, err := ecdh.X25519().NewPrivateKey(make([]byte, coordinateSize)) // RFC 7748 makes a scalar of it
 	if err != nil {
 		return false
 	}
-	_, err = anybody.ECDH(epk)
+	_, err = anyKey.ECDH(epk)
 	return err != nil
 }
 

@@ -10,10 +10,10 @@ import (
 
 var base64url = base64.RawURLEncoding
 
-// Encrypt encrypts plaintext to everybody in to, all of whom were given this very key (else ErrForeignKey),
-// and binds it to aad, which is not empty. contentType is the media type of the plaintext. The result is
-// canonical JSON. What Parse would refuse is not written: ErrTooLarge, ErrNoRecipient, ErrUnbound,
-// ErrMalformed; a zeroed key is ErrKey.
+// Encrypt encrypts plaintext to all recipients in to, and binds it to aad, which is not empty. All of them
+// must have been given this very key, else ErrForeignKey. contentType is the media type of the plaintext. The
+// result is canonical JSON. Encrypt refuses to write a message that Parse would refuse: ErrTooLarge,
+// ErrNoRecipient, ErrUnbound, ErrMalformed. A zeroed key is ErrKey.
 func Encrypt(key *ContentKey, plaintext []byte, contentType string, aad []byte, to []WrappedKey) ([]byte, error) {
 	if err := checkEncrypt(key, plaintext, contentType, aad, to); err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func appendMessage(protected, aad, sealed []byte, to []WrappedKey) ([]byte, erro
 	return dst, nil
 }
 
-// split takes what ContentKey.cipher seals apart.
+// split takes the output of ContentKey.cipher apart.
 func split(sealed []byte) (nonce, ciphertext, tag []byte) {
 	end := len(sealed) - tagSize
 	return sealed[:nonceSize], sealed[nonceSize:end], sealed[end:]

@@ -20,7 +20,7 @@ func fuzzParties(t testing.TB) (*ContentKey, party, party) {
 
 const fuzzPlaintext = `"the one plaintext"`
 
-// wantCorpus fails unless the committed corpus of a target is there: a seed that nobody finds shows nothing.
+// wantCorpus fails unless the committed corpus of a target exists: a seed that is not found shows nothing.
 func wantCorpus(f *testing.F, name string) {
 	f.Helper()
 	if files, _ := filepath.Glob(filepath.Join("testdata", "fuzz", name, "*")); len(files) == 0 {

@@ -78,7 +78,7 @@ func TestWeReadGoJose(t *testing.T) {
 				err := unwrap(t.Context(), m.Keys, func(key *ContentKey) (err error) {
 					_, strict := m.Decrypt(key, c.aad)
 					wantKind(t, c.name+", strictly", strict, ErrUncommitted)
-					if got, err = m.UnsafeDecryptUncommitted(key, c.aad); err == ErrDecrypt { // an entry without kid: another's
+					if got, err = m.UnsafeDecryptUncommitted(key, c.aad); err == ErrDecrypt { // another's entry
 						err = ErrUnwrap
 					}
 					return err

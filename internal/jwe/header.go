@@ -19,21 +19,20 @@ const (
 	recipientHeader
 )
 
-// header is what is known of the JOSE header so far: the union of the headers that were read. A text is nil
-// when absent.
+// header is the union of the headers that were read so far (the JOSE header). A text is nil when absent.
 type header struct {
 	alg, kid         []byte
 	enc, cty, kc, cx []byte // protected only
 	epk              ephemeral
 	apu, apv         []byte   // decoded
-	seen             uint16   // which of known the protected and the shared header have
+	seen             uint16   // the bits of known parameters in the protected and the shared header
 	others           [][]byte // the names of their other parameters
 }
 
 // known are the parameters with a meaning here. Their number in this list is their bit in header.seen.
 var known = [...]string{"alg", "kid", "epk", "enc", "cty", "kc", "ctx", "apu", "apv"}
 
-// read adds the parameters of the object that r is at.
+// read adds the parameters of the object at which r stands.
 func (h *header) read(r *strictjson.Reader, from place) {
 	earlier := header{seen: h.seen, others: h.others}
 	n := 0
@@ -143,7 +142,7 @@ func partyInfo(name []byte, r *strictjson.Reader) []byte {
 	return info
 }
 
-// content judges what the protected header says about the content.
+// content checks the parameters of the protected header that are about the content.
 func (h *header) content() error {
 	if h.enc == nil {
 		return fmt.Errorf("%w: no enc in the protected header", ErrUnsupported)
@@ -154,8 +153,8 @@ func (h *header) content() error {
 	return nil
 }
 
-// wrappedKey makes an entry of the header and the encrypted key. Entries of algorithms that are not known are
-// kept, as nobody's here: the message may have other recipients.
+// wrappedKey makes an entry of the header and the encrypted key. Entries of unknown algorithms are kept, and
+// no identity here takes them: the message may have other recipients.
 func (h *header) wrappedKey(encryptedKey []byte) (WrappedKey, error) {
 	w := WrappedKey{Alg: algOf(h.alg), KeyID: string(h.kid), EncryptedKey: encryptedKey, epk: h.epk, apu: h.apu, apv: h.apv}
 	switch {
@@ -171,7 +170,7 @@ func (h *header) wrappedKey(encryptedKey []byte) (WrappedKey, error) {
 	return w, nil
 }
 
-// algOf is the text as a string, which is ours for the algorithms that are.
+// algOf is the text as a string. For known algorithms it is our constant, without an allocation.
 func algOf(text []byte) string {
 	switch string(text) {
 	case AlgECDH:
@@ -188,7 +187,7 @@ func (w *WrappedKey) known() bool {
 	return w.Alg == AlgAWSKMS || w.Alg == AlgECDH && (crv == crvP256 || crv == crvX25519)
 }
 
-// kindOf makes an error of strictjson's one of this package: what is not of a kind yet is ErrMalformed.
+// kindOf makes an error of strictjson an error of this package. An error without a kind is ErrMalformed.
 func kindOf(what string, err error) error {
 	switch {
 	case err == nil:

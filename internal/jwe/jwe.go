@@ -1,33 +1,35 @@
 // Package jwe reads and writes JSON Web Encryption (RFC 7516) of one kind: content encryption A256GCM, in the
 // General JSON Serialization for whole data (Encrypt, Parse) and in the compact one, under a key that travels
-// elsewhere, for single fields (EncryptCompact, ParseCompact). It does no I/O of its own. Who reads many
-// messages keeps a Parser.
+// elsewhere, for single fields (EncryptCompact, ParseCompact). It does no I/O of its own. A program that
+// reads many messages keeps a Parser.
 //
 // # The message
 //
-// What is written is canonical JSON, members in the order aad, ciphertext, iv, protected, recipients, tag.
-// The protected header is {"cty","enc","kc"}; kc commits to the content key (ContentKey.Commitment), as
-// AES-GCM alone lets one ciphertext decrypt under two keys to two plaintexts. Each recipient's header is
-// {"alg","epk","kid"} for ECDH-ES+A256KW (RFC 7518 section 4.6, RFC 8037 section 3.2) on P-256 and X25519, or
-// {"alg","kid"} for a key in a key management service.
+// Messages are written as canonical JSON, members in the order aad, ciphertext, iv, protected, recipients,
+// tag. The protected header is {"cty","enc","kc"}. kc commits to the content key (ContentKey.Commitment),
+// because AES-GCM alone lets one ciphertext decrypt under two keys to two plaintexts. Each recipient's header
+// is {"alg","epk","kid"} for ECDH-ES+A256KW (RFC 7518 section 4.6, RFC 8037 section 3.2) on P-256 and X25519,
+// or {"alg","kid"} for a key in a key management service.
 //
 // # Threat model
 //
-//   - Whoever wrote a message chose all of it. A caller verifies its signature first, but nothing here relies on that.
-//   - A header never chooses a key or an algorithm: an Identity says which entries it takes, by its own key's type and ID.
-//   - Points of elliptic curves are checked by crypto/ecdh; an X25519 agreement of all zeros is refused.
-//   - Sizes are bounded before anything is decoded; nothing that is read panics.
+//   - The author of a message, perhaps an attacker, chose all of it. A caller verifies its signature first,
+//     but nothing here relies on that.
+//   - A header never chooses a key or an algorithm. An Identity says which entries it takes, by its own key's
+//     type and ID.
+//   - crypto/ecdh checks points of elliptic curves. An X25519 agreement of all zeros is refused.
+//   - Sizes are bounded before anything is decoded. No input causes a panic.
 //   - No error holds key material or plaintext. A ContentKey prints as redacted.
 //
-// # What is strict
+// # Strictness
 //
-// JSON is read as internal/strictjson does, base64url as internal/b64 does: one text per value. Where RFC
-// 7516 leaves a choice, or lets the unprotected decide: enc, cty, kc and ctx count in the protected header
-// only and are refused elsewhere; crit and zip are refused anywhere, since no extension is understood and
-// compression before encryption leaks; one parameter name in two headers of one recipient is refused (section
-// 7.2.1). Parameters and members that are not known are ignored, as section 4 demands. Two spellings of
-// others are read: the Flattened Serialization (section 7.2.2), which libraries write for a single recipient,
-// and encrypted_key beside recipients, which is ignored there.
+// JSON is read as internal/strictjson does, base64url as internal/b64 does: one text per value. RFC 7516
+// leaves some choices, and lets unprotected headers decide some. Here enc, cty, kc and ctx count in the
+// protected header only and are refused elsewhere. crit and zip are refused anywhere, since no extension is
+// understood and compression before encryption leaks. One parameter name in two headers of one recipient is
+// refused (section 7.2.1). Unknown parameters and members are ignored, as section 4 demands. Two forms of
+// other libraries are read: the Flattened Serialization (section 7.2.2), which they write for a single
+// recipient, and encrypted_key beside recipients, which is ignored there.
 package jwe
 
 import (
@@ -35,7 +37,7 @@ import (
 	"fmt"
 )
 
-// The algorithms. What is encrypted is always A256GCM (RFC 7518 section 5.3).
+// The algorithms for content keys. Data is always encrypted with A256GCM (RFC 7518 section 5.3).
 const (
 	AlgECDH   = "ECDH-ES+A256KW"          // RFC 7518 section 4.6, on P-256 or X25519
 	AlgAWSKMS = "urn:sealbus:jwe:aws-kms" // the encrypted key is a ciphertext of AWS KMS, kid the ARN of its key
@@ -53,7 +55,7 @@ const (
 	wrappedSize = KeySize + 8
 )
 
-// The limits, all in bytes but the counts. Beyond them: ErrTooLarge.
+// The limits, in bytes except for the counts. Beyond them: ErrTooLarge.
 const (
 	MaxMessage      = 1 << 20   // of a message: an event has no more
 	MaxRecipients   = 16        // each may cost a key agreement
@@ -64,25 +66,25 @@ const (
 	MaxEncryptedKey = 2 << 10   // of an encrypted key: AWS KMS makes 200 bytes of 32, RSA-4096 512
 )
 
-// The kinds of errors: every error of this package is one of them, but for what an Agree or a Recipient of
-// the caller returned, which is wrapped as it is.
+// The kinds of errors. Every error of this package is one of them, except for an error that an Agree or a
+// Recipient of the caller returned. That error is wrapped as it is.
 var (
-	ErrMalformed    = errors.New("jwe: malformed")                                 // not JWE, or of wrong lengths
-	ErrUnsupported  = errors.New("jwe: unsupported")                               // JWE, but not of this profile
+	ErrMalformed    = errors.New("jwe: malformed")                                 // or of wrong lengths
+	ErrUnsupported  = errors.New("jwe: unsupported")                               // JWE of another profile
 	ErrTooLarge     = errors.New("jwe: too large")                                 // beyond a limit
 	ErrUncommitted  = errors.New("jwe: no key commitment (kc)")                    // where one is required
 	ErrUnbound      = errors.New("jwe: no additional authenticated data")          // where it is required
-	ErrBinding      = errors.New("jwe: bound to something else")                   // other aad or ctx than expected
-	ErrCommitment   = errors.New("jwe: not the content key that is committed to")  // wrong key: try the next
+	ErrBinding      = errors.New("jwe: bound to something else")                   // another aad or ctx
+	ErrCommitment   = errors.New("jwe: not the content key that is committed to")  // try the next key
 	ErrDecrypt      = errors.New("jwe: does not decrypt")                          // the tag is wrong
-	ErrPlaintext    = errors.New("jwe: what was encrypted is not one JSON value")  // of a field; the key was right
-	ErrUnwrap       = errors.New("jwe: the encrypted key does not open")           // not for this identity's key, or changed
+	ErrPlaintext    = errors.New("jwe: what was encrypted is not one JSON value")  // the key was right
+	ErrUnwrap       = errors.New("jwe: the encrypted key does not open")           // another key, or changed
 	ErrNotRecipient = errors.New("jwe: this entry is not for this identity")       // nothing was tried
-	ErrKey          = errors.New("jwe: not a usable key")                          // wrong size or curve, or zeroed
-	ErrForeignKey   = errors.New("jwe: a recipient was given another content key") // a mix-up of the caller's
+	ErrKey          = errors.New("jwe: not a usable key")                          // size, curve, or zeroed
+	ErrForeignKey   = errors.New("jwe: a recipient was given another content key") // the caller's mistake
 	ErrNoRecipient  = errors.New("jwe: encrypting to nobody: at least one recipient is needed")
 
-	// ErrSmallOrder is the ErrUnwrap of an ephemeral key with which everybody agrees on zeros: the message is at
+	// ErrSmallOrder is the ErrUnwrap of an ephemeral key with which every key agrees on zeros: the message is at
 	// fault.
 	ErrSmallOrder = fmt.Errorf("%w: the ephemeral key is of small order", ErrUnwrap)
 )

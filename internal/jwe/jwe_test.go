@@ -47,7 +47,7 @@ func must[T any](t testing.TB) func(v T, err error) T {
 	}
 }
 
-// party is somebody who can be encrypted to.
+// party is a recipient with its identity.
 type party struct {
 	recipient *ECDHRecipient
 	identity  *ECDHIdentity
@@ -135,8 +135,8 @@ func TestRoundTrip(t *testing.T) {
 
 func second[A, B any](_ A, b B) B { return b }
 
-// What is written is what the package comment says, and canonical already: the signature is made over these
-// very bytes.
+// The written form is that of the package comment, and is canonical: the signature is made over these very
+// bytes.
 func TestWrittenForm(t *testing.T) {
 	key := must[*ContentKey](t)(ContentKeyFrom(bytes.Repeat([]byte{7}, KeySize)))
 	p256, x25519 := newParty(t, "p", ecdh.P256()), newParty(t, "x", ecdh.X25519())

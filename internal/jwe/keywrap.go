@@ -7,7 +7,7 @@ import (
 	"encoding/binary"
 )
 
-// The AES key wrap of RFC 3394 is written out here: the standard library keeps its own to itself, and the one
+// The AES key wrap of RFC 3394 is written out here. The standard library does not export its own, and the one
 // of the JOSE library would link that library into every consumer.
 
 const (
@@ -37,7 +37,7 @@ func wrapKey(kek, key []byte) []byte {
 	return out
 }
 
-// unwrapKey is RFC 3394 section 2.2.2. It returns nil if wrapped is not what wrapKey made under kek.
+// unwrapKey is RFC 3394 section 2.2.2. It returns nil if wrapKey did not make wrapped under kek.
 func unwrapKey(kek, wrapped []byte) []byte {
 	n := len(wrapped)/wrapBlock - 1
 	if n < 2 || len(wrapped)%wrapBlock != 0 {

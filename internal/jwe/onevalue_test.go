@@ -19,7 +19,7 @@ func TestFieldIsOneValue(t *testing.T) {
 		if _, err := EncryptCompact(key, []byte(value), context); good != (err == nil) || !good && !errors.Is(err, ErrMalformed) {
 			t.Errorf("encrypting %s: %v", value, err)
 		}
-		text := base64url.AppendEncode(nil, compactHeader(key, context)) // as somebody who does not mind writes it
+		text := base64url.AppendEncode(nil, compactHeader(key, context)) // as a careless writer has it
 		message, err := appendCompact(text, aead.Seal(nil, nil, pad([]byte(value)), text))
 		if err != nil {
 			t.Fatal(err)

@@ -11,13 +11,13 @@ import (
 // Message is a message that was parsed. Nothing in it is verified before Decrypt.
 type Message struct {
 	headers
-	AAD []byte // what it is bound to, decoded; nil when absent
+	AAD []byte // the binding, decoded; nil when absent
 
 	bound  []byte // the additional data of AES-GCM: protected, or protected '.' aad, as texts
 	sealed []byte // nonce, ciphertext, tag
 }
 
-// headers are what the headers of a message say. Messages of one Parser share them: they are not to be
+// headers are the content of the headers of a message. Messages of one Parser share them, so they must not be
 // changed.
 type headers struct {
 	ContentType string       // "cty": the media type of the plaintext, "" when absent
@@ -50,8 +50,8 @@ func (p *Parser) Parse(doc []byte) (*Message, error) {
 	return msg, nil
 }
 
-// members are the top-level members: texts, and what is parsed on its own, not known to be JSON yet. Each is
-// nil when absent.
+// members are the top-level members: texts, and parts that are parsed on their own and are not known to be
+// JSON yet. Each is nil when absent.
 type members struct {
 	protected, aad, iv, ciphertext, tag, encryptedKey []byte
 	unprotected, header, recipients                   []byte
@@ -93,7 +93,8 @@ func (m *members) read(name []byte, r *strictjson.Reader) {
 	}
 }
 
-// check is RFC 7516 section 7.2 on which members there are, and the limits.
+// check applies the rules of RFC 7516 section 7.2 on the members that must and must not be present, and the
+// limits.
 func (m *members) check() error {
 	switch {
 	case m.ciphertext == nil || m.iv == nil || m.tag == nil:
@@ -132,7 +133,7 @@ func (msg *Message) content(m *members) (err error) {
 	return err
 }
 
-// parser decodes base64 into one buffer, which is large enough from the start where that is known.
+// parser decodes base64 into one buffer. The buffer is large enough from the start where the size is known.
 type parser struct{ buf []byte }
 
 // parseHeaders reads the headers.
@@ -166,7 +167,7 @@ func (m *members) parseHeaders() (*headers, error) {
 	return hs, nil
 }
 
-// readHeader adds a header that is not protected to h, if it is there.
+// readHeader adds an unprotected header to h, if it is present.
 func readHeader(what string, doc []byte, from place, h *header) error {
 	if doc == nil {
 		return nil
@@ -176,7 +177,7 @@ func readHeader(what string, doc []byte, from place, h *header) error {
 	return kindOf(what, r.End())
 }
 
-// sealed puts together what ContentKey.cipher opens.
+// sealed puts together the input of ContentKey.cipher.
 func (p *parser) sealed(iv, ciphertext, tag []byte) ([]byte, error) {
 	start := len(p.buf)
 	if b, err := p.base64("iv", iv); err != nil || len(b) != nonceSize {
@@ -191,7 +192,7 @@ func (p *parser) sealed(iv, ciphertext, tag []byte) ([]byte, error) {
 	return p.buf[start:len(p.buf):len(p.buf)], nil
 }
 
-// protected reads the protected header and judges what it says of the content.
+// protected reads the protected header and checks its parameters about the content.
 func (p *parser) protected(text []byte, h *header) error {
 	doc, err := p.base64("protected", text)
 	if err != nil {
@@ -302,7 +303,7 @@ func anyKnown(keys []WrappedKey) error {
 	return fmt.Errorf("%w: no recipient of a known algorithm: alg %q", ErrUnsupported, clip(keys[0].Alg))
 }
 
-// ParseRecipients reads what AppendRecipients wrote, as strictly as Parse. doc must not change while the
+// ParseRecipients reads the output of AppendRecipients, as strictly as Parse. doc must not change while the
 // result is used.
 func ParseRecipients(doc []byte) ([]WrappedKey, error) {
 	if len(doc) > MaxMessage {

@@ -78,7 +78,7 @@ func both(a, b func(m *template)) func(m *template) { return func(m *template) {
 
 const protectedEnc = `"enc":"A256GCM"`
 
-// many are n parameters that nobody knows.
+// many are n unknown parameters.
 func many(n int, prefix string) string {
 	var s []string
 	for i := range n {
@@ -312,7 +312,7 @@ func TestParseNoJSON(t *testing.T) {
 	}
 }
 
-// What is checked before a key is touched, and after.
+// The checks before a key is touched, and after.
 func TestDecryptRefuses(t *testing.T) {
 	key, other := NewContentKey(), NewContentKey()
 	to := []WrappedKey{newParty(t, "p", ecdh.P256()).wrap(t, key)}
@@ -385,7 +385,7 @@ func TestOrderOfMembers(t *testing.T) {
 	}
 }
 
-// What the owner of one slice appends does not reach the next one in the shared buffer.
+// An append to one slice does not reach the next slice in the shared buffer.
 func TestSlicesDoNotOverlap(t *testing.T) {
 	key := NewContentKey()
 	p := newParty(t, "p", ecdh.X25519())

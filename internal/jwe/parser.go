@@ -6,16 +6,16 @@ import (
 	"sync"
 )
 
-// Bounds of what a Parser remembers: 16 producers with as many kinds of content each, and with headers of one
-// or two kilobytes a few hundred kilobytes.
+// Bounds of the memory of a Parser. It is enough for 16 producers with as many kinds of content each. With
+// headers of one or two kilobytes it takes a few hundred kilobytes.
 const (
 	parserHeaders = 256
 	parserText    = 8 << 10 // bytes of the headers of one message: larger ones are read each time
 )
 
-// Parser reads messages as the function Parse does, and remembers the headers that it has read: those of all
-// messages under one content key are the same, byte by byte. It makes no other difference. It is safe for
-// concurrent use; the zero value is ready.
+// Parser reads messages as the function Parse does, and remembers the headers that it has read. All messages
+// under one content key have the same headers, byte by byte. The result is the same as that of Parse. It is
+// safe for concurrent use. The zero value is ready.
 type Parser struct {
 	mu    sync.RWMutex
 	known map[string]*headers // by memberText
@@ -39,7 +39,7 @@ func (p *Parser) headersOf(m *members) (*headers, error) {
 	return p.remember(text, m)
 }
 
-// remember reads the headers out of a copy, as what is kept must not hold on to the message.
+// remember reads the headers out of a copy, so that the kept headers do not keep the message in memory.
 func (p *Parser) remember(text []byte, m *members) (*headers, error) {
 	own := members{protected: bytes.Clone(m.protected), recipients: bytes.Clone(m.recipients)}
 	h, err := own.parseHeaders()

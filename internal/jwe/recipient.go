@@ -11,22 +11,22 @@ import (
 	"github.com/sealbus/sealbus/internal/jsonwrite"
 )
 
-// Recipient encrypts content keys to somebody. The I/O that it does, if any, is its own.
+// Recipient encrypts content keys to the holder of one key. It may do I/O.
 type Recipient interface {
 	Wrap(ctx context.Context, key *ContentKey) (WrappedKey, error)
 }
 
 // Identity decrypts the content keys that were encrypted to it.
 type Identity interface {
-	// Takes reports whether an entry is one to try, by the type and the ID of the identity's own key. It does no
-	// I/O.
+	// Takes reports whether an entry should be tried, by the type and the ID of the identity's own key. It does
+	// no I/O.
 	Takes(w *WrappedKey) bool
 	// Unwrap decrypts an entry. It fails with ErrNotRecipient for one that Takes declines.
 	Unwrap(ctx context.Context, w *WrappedKey) (*ContentKey, error)
 }
 
-// WrappedKey is one entry of "recipients": a content key as one recipient gets it. Of one that was read
-// nothing is verified, and its slices alias what was read.
+// WrappedKey is one entry of "recipients": a content key as one recipient gets it. In an entry that was read
+// nothing is verified, and its slices alias the text that was read.
 type WrappedKey struct {
 	Alg          string
 	KeyID        string // "kid", "" when absent
@@ -35,15 +35,15 @@ type WrappedKey struct {
 	epk        ephemeral
 	apu, apv   []byte
 	text       []byte // the entry as JSON
-	commitment string // to the key that it was made of, "" when it was read
+	commitment string // to the content key in it; "" when it was read
 	digest     *[sha256.Size]byte
 }
 
 // ephemeral is an "epk" (RFC 7518 section 4.6.1.1) as it was read: texts, not decoded yet.
 type ephemeral struct{ kty, crv, x, y []byte }
 
-// Wrapped is an entry for a key management service: the callers's service encrypted this content key as
-// encryptedKey. alg is AlgAWSKMS: a recipient of another algorithm is made here or not at all.
+// Wrapped is an entry for a key management service: the caller's service encrypted this content key as
+// encryptedKey. alg is AlgAWSKMS. Recipients of other algorithms are made by this package only.
 func (k *ContentKey) Wrapped(alg, keyID string, encryptedKey []byte) (WrappedKey, error) {
 	if alg != AlgAWSKMS {
 		return WrappedKey{}, fmt.Errorf("%w: alg %q", ErrUnsupported, clip(alg))
@@ -82,13 +82,14 @@ func (w *WrappedKey) Clone() WrappedKey {
 	return c
 }
 
-// Digest names the entry: two of one digest unwrap to the same key under one identity. It is what a cache of
-// unwrapped keys looks them up by, together with the identity and whatever else that takes into account.
+// Digest identifies the entry: two entries of one digest unwrap to the same key under one identity. A cache
+// of unwrapped keys uses it as a key, together with the identity and anything else that the identity depends
+// on.
 func (w *WrappedKey) Digest() [sha256.Size]byte {
 	if w.digest != nil {
 		return *w.digest
 	}
-	b := make([]byte, 0, 512) // more than most are, on the stack
+	b := make([]byte, 0, 512) // longer than most entries, on the stack
 	for _, part := range [...][]byte{[]byte(w.Alg), []byte(w.KeyID), w.EncryptedKey,
 		w.epk.kty, w.epk.crv, w.epk.x, w.epk.y, w.apu, w.apv} {
 		b = appendSized(b, part)
@@ -96,8 +97,8 @@ func (w *WrappedKey) Digest() [sha256.Size]byte {
 	return sha256.Sum256(b)
 }
 
-// AppendRecipients appends the JSON array of the entries: for content keys that travel apart from what they
-// encrypt. ParseRecipients reads it. It fails as Encrypt does.
+// AppendRecipients appends the JSON array of the entries, for content keys that travel apart from the data
+// that they encrypt. ParseRecipients reads it. It fails as Encrypt does.
 func AppendRecipients(dst []byte, key *ContentKey, to []WrappedKey) ([]byte, error) {
 	if err := checkRecipients(key, to); err != nil {
 		return dst, err
@@ -105,7 +106,7 @@ func AppendRecipients(dst []byte, key *ContentKey, to []WrappedKey) ([]byte, err
 	return appendRecipients(dst, to), nil
 }
 
-// checkRecipients refuses what nobody, or somebody not, could read.
+// checkRecipients refuses a list of recipients if one of them, or all, could not read the message.
 func checkRecipients(key *ContentKey, to []WrappedKey) error {
 	switch {
 	case len(to) == 0:

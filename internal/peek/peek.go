@@ -64,7 +64,7 @@ type Signature struct {
 func (s *Sealed) Signed() bool { return s.Event.Material != "" }
 
 // Unverified reads one CloudEvent or EventBridge event. It fails only if there is no event to show. The names
-// in ignore are those of envelope.OpenOptions.IgnoreMembers.
+// in ignore are those of envelope.Policy.IgnoreMembers.
 func Unverified(doc []byte, ignore ...string) (*Sealed, error) {
 	s, err := unwrap(doc, ignore)
 	if err != nil {

@@ -10,16 +10,18 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/internal/peek"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/internal/testbed/racing"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 // sealed is an event with a value of every kind, and the trust that verifies it.
-func sealed(t testing.TB) (*envelope.Sealed, *keys.Bundle) {
+func sealed(t testing.TB) (*envelope.Sealed, *trust.Bundle) {
 	t.Helper()
 	signer, err := keys.GenerateSigner(keys.Ed25519, "shop")
 	check(t, err)
@@ -35,11 +37,11 @@ func sealed(t testing.TB) (*envelope.Sealed, *keys.Bundle) {
 	check(t, ev.SetData("application/json", []byte(`{"total":12.5,"item":"chair"}`)))
 	s, err := envelope.Seal(t.Context(), ev, signer, &envelope.SealOptions{Now: func() time.Time { return now }})
 	check(t, err)
-	trust, err := keys.NewBundle(keys.BundleOptions{}, &keys.Key{
+	bundle, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
 		Verifier: signer.Verifier(), Producer: "shop", Sources: []string{"https://shop.example/*"}, Types: []string{"*"},
 	})
 	check(t, err)
-	return s, trust
+	return s, bundle
 }
 
 func check(t testing.TB, err error) {
@@ -57,7 +59,7 @@ func TestEncryption(t *testing.T) {
 	check(t, err)
 	signer, err := keys.GenerateSigner(keys.Ed25519, "shop")
 	check(t, err)
-	want := []peek.Recipient{{Algorithm: keys.KeyAgreement, KeyID: identity.Recipient().KeyID()}}
+	want := []peek.Recipient{{Algorithm: jwe.AlgECDH, KeyID: identity.Recipient().KeyID()}}
 	for name, fields := range map[string][]string{"whole": nil, "fields": {"/item"}} {
 		ev := event.New()
 		ev.SetID("o-1")
@@ -99,12 +101,12 @@ func TestUnverified(t *testing.T) {
 // Peeking reads by its own code. Where opening finds an event modified or malformed, it has to see a problem,
 // and where opening finds none, it must not.
 func TestAgreesWithOpen(t *testing.T) {
-	s, trust := sealed(t)
+	s, bundle := sealed(t)
 	random := rand.New(rand.NewPCG(1, 2))
 	seen := map[envelope.Reason]int{}
 	for range racing.Tenth(20_000) {
 		doc := mutate(random, s.JSON())
-		_, err := envelope.Open(t.Context(), doc, trust, nil)
+		_, err := envelope.Open(t.Context(), doc, bundle, &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 		reason := envelope.ReasonOf(err)
 		seen[reason]++
 		p, peekErr := peek.Unverified(doc)
@@ -129,7 +131,7 @@ func TestAgreesWithOpen(t *testing.T) {
 
 // The same where hops add members to a detail, in both layouts: with the list of a consumer and without one.
 func TestAgreesWithOpenOnAddedMembers(t *testing.T) {
-	s, trust := sealed(t)
+	s, bundle := sealed(t)
 	for _, layout := range []envelope.Layout{envelope.Structured, envelope.Embedded} {
 		entry, err := s.EventBridge(layout)
 		check(t, err)
@@ -137,7 +139,9 @@ func TestAgreesWithOpenOnAddedMembers(t *testing.T) {
 			for _, added := range []string{``, `"_datadog":{},`, `"_x":1,`, `"_x":1,"_datadog":[1e400],`, `"Data":1,`, `"ID":1,`, `"Tenant":"x",`, `"_datadog":{"a":1,"a":1},`, `"_datadog":1,"_datadog":2,`, `"item":1,`} {
 				detail := "{" + added + string(entry.Detail[1:])
 				doc := mint.Delivery(entry.Source, entry.DetailType, "111122223333", detail).String()
-				opened, err := envelope.OpenEventBridge(t.Context(), []byte(doc), trust, &envelope.OpenOptions{IgnoreMembers: ignore})
+				opener, err := envelope.NewOpener(bundle, &envelope.Policy{IgnoreMembers: ignore, Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
+				check(t, err)
+				opened, err := opener.Open(t.Context(), envelope.Received{Body: []byte(doc), Format: envelope.EventBridge}, envelope.Step{})
 				p, peekErr := peek.Unverified([]byte(doc), ignore...)
 				bad := peekErr != nil || len(p.Problems) > 0
 				if bad != (err != nil) {

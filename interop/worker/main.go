@@ -1,7 +1,7 @@
 // Command worker is one consumer process of the chaos test: it polls a queue as a Lambda event source mapping
 // does, hands the batches to the adapter for SQS, and deletes what the answer does not name. It is meant to
-// be killed at any moment. What it did, it writes to standard output, a line each in one write, so that a
-// line is there whole or not at all:
+// be killed at any moment. It reports to standard output, each line in one write, so that a line is there
+// whole or not at all:
 //
 //	effect KEY ID           the handler's effect
 //	linger                  it will be a while before that is completed
@@ -42,6 +42,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // config is what a worker is told. One of Redis and DynamoDB is set.
@@ -63,7 +64,7 @@ type config struct {
 	Lease         time.Duration
 	Pollers       int
 	HandlerErrors float64 // the share of calls of the handler that fail before their effect
-	Pauses        float64 // the share of effects after which the handler lingers, and the process is a good target
+	Pauses        float64 // share of effects after which the handler lingers: the process is a good target
 	Pause         time.Duration
 	StoreFaults   float64 // the share of completions that the store refuses, twice
 }
@@ -87,7 +88,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	go func() { // standard input ends with whoever started it
+	go func() { // standard input ends with the parent process
 		_ = in.Decode(&c)
 		os.Exit(1)
 	}()
@@ -119,7 +120,11 @@ func newWorker(c *config) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	bin, err := quarantine.New(w.queue, c.Quarantine, c.QuarantineKey, nil)
+	authentic, err := consumer.NewQuarantineKeys(c.Name, c.QuarantineKey)
+	if err != nil {
+		return nil, err
+	}
+	bin, err := quarantine.New(w.queue, c.Quarantine, authentic, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -127,8 +132,9 @@ func newWorker(c *config) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	events, err := consumer.New(c.Name, trust, &faulty{store, c.StoreFaults}, &consumer.Options{
-		Sources: c.Sources, Audience: c.Audience, Lease: c.Lease, Quarantine: bin, Observer: ends{}, Decrypter: decrypter, Logger: slog.New(slog.DiscardHandler),
+	policy := &envelope.Policy{Sources: c.Sources, Audience: c.Audience, Decrypter: decrypter}
+	events, err := consumer.New(c.Name, trust, &faulty{store, c.StoreFaults}, policy, &consumer.Options{
+		Lease: c.Lease, Quarantine: bin, Observer: ends{}, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return nil, err
@@ -137,16 +143,16 @@ func newWorker(c *config) (*worker, error) {
 	return w, nil
 }
 
-func (w *worker) trust() (keys.Source, error) {
+func (w *worker) trust() (trust.Source, error) {
 	doc, err := os.ReadFile(w.Roots)
 	if err != nil {
 		return nil, err
 	}
-	roots, err := keys.ParseRoots(doc)
+	roots, err := trust.ParseRoots(doc)
 	if err != nil {
 		return nil, err
 	}
-	return keys.WatchFile(w.Bundle, roots, nil)
+	return trust.WatchFile(w.Bundle, roots, nil)
 }
 
 func (w *worker) decrypter() (*envelope.Decrypter, error) {
@@ -197,7 +203,7 @@ func (w *worker) handle(_ context.Context, d consumer.Delivery[json.RawMessage])
 	if rand.Float64() < w.HandlerErrors {
 		return errors.New("the handler failed before its effect")
 	}
-	if encrypted := d.Verified.Encryption != nil; encrypted != w.Secret[d.Event.Source()] || !strings.Contains(string(d.Data), `"lines":[{"qty":2,"sku":"A/1"},{"qty":1,"sku":"B"}]`) {
+	if encrypted := d.Encryption != nil; encrypted != w.Secret[d.Event.Source()] || !strings.Contains(string(d.Data), `"lines":[{"qty":2,"sku":"A/1"},{"qty":1,"sku":"B"}]`) {
 		fmt.Fprintf(os.Stderr, "worker: encrypted %v, and the data is %s\n", encrypted, d.Data)
 		os.Exit(1)
 	}
@@ -212,21 +218,21 @@ func (w *worker) handle(_ context.Context, d consumer.Delivery[json.RawMessage])
 // ends tells how deliveries ended.
 type ends struct{}
 
-func (ends) Delivered(_ context.Context, r consumer.Report) {
+func (ends) Delivered(_ context.Context, r consumer.Result) {
 	if !r.Called {
 		return
 	}
-	reason := r.Result.Reason
+	reason := r.Reason()
 	if reason == "" {
 		reason = "-"
 	}
-	say("end %s %s %s", r.Result.IdempotencyKey, r.Result.Outcome, reason)
+	say("end %s %s %s", r.IdempotencyKey, r.Outcome, reason)
 }
 
 // say writes a line at once: what was written stays written when the process is killed.
 func say(format string, args ...any) {
 	if _, err := os.Stdout.WriteString(fmt.Sprintf(format+"\n", args...)); err != nil {
-		os.Exit(1) // whoever listened is gone
+		os.Exit(1) // the listener is gone
 	}
 }
 

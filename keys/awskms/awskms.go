@@ -1,31 +1,31 @@
-// Package awskms keeps keys in AWS KMS, where nobody can take them out: a Signer, a Recipient and an Identity
-// of a symmetric key, and an AgreementIdentity of a key pair.
+// Package awskms uses keys in AWS KMS, which never leave it. It has a Signer, a Recipient and an Identity of
+// a symmetric key, and an AgreementIdentity of a key pair.
 //
-//	signer, err := awskms.NewSigner(ctx, client, "arn:aws:kms:eu-central-1:111122223333:key/...", "orders", nil)
+//	signer, err := awskms.NewSigner(ctx, client, "arn:aws:kms:...", "orders", nil)
 //	to, err := awskms.NewRecipient(client, "arn:aws:kms:...", nil)      // for envelope.EncryptTo
 //	from, err := awskms.NewIdentity(client, "arn:aws:kms:...", nil)     // for envelope.DecryptWith
 //
-// # What it costs
+// # Costs
 //
-// A call of KMS takes milliseconds, money and quota. An Encrypter asks 12 times an hour for each source and
-// each key, a Decrypter once for each content key. A Signer asks for each signature: vouch for a session key
-// with it (keys.Delegate), once an hour.
+// A call of KMS takes milliseconds, money and quota. An Encrypter calls it 12 times an hour for each source
+// and each key, a Decrypter once for each content key. A Signer calls it for each signature. Use it to vouch
+// for a session key (session.Delegate), which takes one call an hour.
 //
 // # Permissions
 //
-// A Signer needs kms:GetPublicKey once and kms:Sign. A Recipient needs kms:GenerateDataKey; if it is not the
-// first of an envelope.EncryptTo, kms:Encrypt. An Identity needs kms:Decrypt; an AgreementIdentity
-// kms:GetPublicKey once and kms:DeriveSharedSecret. Check asks KMS for them without using them. Content keys
-// are encrypted under the encryption context {"sealbus:source": source}, so policies can grant one source by
-// the condition key kms:EncryptionContext:sealbus:source, and CloudTrail has it in clear. A key agreement has
-// no encryption context: whoever may derive, may for every source.
+// A Signer needs kms:GetPublicKey once and kms:Sign. The first Recipient of an envelope.EncryptTo needs
+// kms:GenerateDataKey, the others need kms:Encrypt. An Identity needs kms:Decrypt. An AgreementIdentity needs
+// kms:GetPublicKey once and kms:DeriveSharedSecret. Check asks KMS for these permissions by dry runs. Content
+// keys are encrypted under the encryption context {"sealbus:source": source}, so policies can grant one
+// source by the condition key kms:EncryptionContext:sealbus:source, and CloudTrail has it in clear. A key
+// agreement has no encryption context: a role that may derive may do so for every source.
 //
 // # Threats
 //
-// Whoever reads the process' memory finds content keys of the moment and credentials, but no key of KMS. A
-// stolen role can sign and decrypt until it is withdrawn, each use on record in CloudTrail. KMS itself is
-// trusted with the secret keys, but signatures are verified in process before they are used, and answers are
-// held against what was asked for.
+// An attacker who reads the process' memory finds the content keys of the moment and credentials, but no key
+// of KMS. A thief of the role can sign and decrypt until the role is withdrawn. CloudTrail records each use.
+// KMS itself is trusted with the secret keys. But signatures are verified in process before they are used,
+// and answers are checked against the requests.
 //
 // # Stability
 //
@@ -48,10 +48,10 @@ import (
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// DefaultTimeout is how long one operation may take, with all tries of the SDK: an event waits for it.
+// DefaultTimeout is how long one operation may take, with all tries of the SDK. An event waits for it.
 const DefaultTimeout = 5 * time.Second
 
-// Options adjust how KMS is asked. The zero value is well for most.
+// Options adjust the calls of KMS. The zero value suits most programs.
 type Options struct {
 	Timeout     time.Duration // of one operation, with the SDK's own retries; 0 = DefaultTimeout
 	GrantTokens []string      // of grants that are so new that KMS may not see them everywhere yet; at most 10

@@ -12,8 +12,9 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// failed is the *keys.ServiceError of an error of KMS or of the SDK; nil for nil. What somebody can mend (a
-// policy, a grant on its way, a disabled key, a quota) is no verdict on an event: it is not permanent.
+// failed is the *keys.ServiceError of an error of KMS or of the SDK; nil for nil. A fault that an operator
+// can mend (a policy, a grant on its way, a disabled key, a quota) is no verdict on an event: it is not
+// permanent.
 func (a *access) failed(op, source string, err error) error {
 	if err == nil {
 		return nil
@@ -47,8 +48,8 @@ func (a *access) failed(op, source string, err error) error {
 	return e
 }
 
-// wrongAnswer is an answer of KMS that does not fit what was asked. Whoever answers so is not asked whether
-// the event is good.
+// wrongAnswer is an answer of KMS that does not fit the request. A service that answers so cannot tell
+// whether the event is good.
 type wrongAnswer string
 
 // Is makes it a keys.ErrWrongAnswer.

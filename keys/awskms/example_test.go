@@ -11,6 +11,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
+	"github.com/sealbus/sealbus/keys/session"
 	"github.com/sealbus/sealbus/producer"
 )
 
@@ -26,8 +27,8 @@ func ExampleNewSigner() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	scope := keys.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"}}
-	ring, err := keys.Delegate(ctx, root, scope, time.Hour, nil)
+	scope := session.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"}}
+	ring, err := session.Delegate(ctx, root, scope, time.Hour, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -54,5 +55,5 @@ func ExampleNewIdentity() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	_ = decrypter // envelope.OpenOptions.Decrypter, consumer.Options.Decrypter
+	_ = decrypter // envelope.Policy.Decrypter
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 type ctx = context.Context
@@ -79,7 +80,7 @@ func TestFailures(t *testing.T) {
 			w.arn = w.symmetric()
 			trust, sealed := w.sealed()
 			f.make(w)
-			_, err := envelope.Open(t.Context(), sealed, trust, &envelope.OpenOptions{Decrypter: w.decrypter(nil)})
+			_, err := envelope.Open(t.Context(), sealed, trust, &envelope.Policy{Decrypter: w.decrypter(nil), Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 			verdict, ok := errors.AsType[*envelope.Error](err)
 			if !ok || verdict.Reason != envelope.ReasonKMSUnavailable || verdict.Reason.Class() != envelope.Transient {
 				t.Fatalf("got %v", err)
@@ -91,7 +92,7 @@ func TestFailures(t *testing.T) {
 				t.Errorf("the error is %q", err)
 			}
 			f.mend(w)
-			if _, err := envelope.Open(t.Context(), sealed, trust, &envelope.OpenOptions{Decrypter: w.decrypter(nil)}); err != nil {
+			if _, err := envelope.Open(t.Context(), sealed, trust, &envelope.Policy{Decrypter: w.decrypter(nil), Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}}); err != nil {
 				t.Errorf("when it is mended: %v", err)
 			}
 		})
@@ -99,7 +100,7 @@ func TestFailures(t *testing.T) {
 }
 
 // sealed is an event that is encrypted to the key.
-func (w *trouble) sealed() (*keys.Bundle, []byte) {
+func (w *trouble) sealed() (*trust.Bundle, []byte) {
 	w.t.Helper()
 	signer, err := keys.GenerateSigner(keys.Ed25519, "orders")
 	w.check(err)
@@ -130,13 +131,13 @@ func TestSlow(t *testing.T) {
 	hold := make(chan struct{})
 	w.hold = hold
 	before := runtime.NumGoroutine()
-	_, err := envelope.Open(t.Context(), sealed, trust, &envelope.OpenOptions{Decrypter: w.decrypter(&awskms.Options{Timeout: 10 * time.Millisecond})})
+	_, err := envelope.Open(t.Context(), sealed, trust, &envelope.Policy{Decrypter: w.decrypter(&awskms.Options{Timeout: 10 * time.Millisecond}), Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 	if envelope.ReasonOf(err) != envelope.ReasonKMSUnavailable || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("at the timeout: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(10*time.Millisecond, cancel)
-	_, err = envelope.Open(ctx, sealed, trust, &envelope.OpenOptions{Decrypter: w.decrypter(nil)})
+	_, err = envelope.Open(ctx, sealed, trust, &envelope.Policy{Decrypter: w.decrypter(nil), Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 	if envelope.ReasonOf(err) != envelope.ReasonKMSUnavailable || !errors.Is(err, context.Canceled) {
 		t.Errorf("when the caller leaves: %v", err)
 	}

@@ -86,7 +86,7 @@ func testSymmetricLossy(t *testing.T, phase int) {
 	}
 }
 
-// createDirectly makes a key without the proxy: a repeated CreateKey makes two, of which one is nobody's.
+// createDirectly makes a key without the proxy: a repeated CreateKey makes two, and no one uses the other.
 func (w *world) createDirectly(usage types.KeyUsageType, spec types.KeySpec) *types.KeyMetadata {
 	w.t.Helper()
 	out, err := newClient(w.server.URL(), "us-east-1").CreateKey(w.t.Context(), &kms.CreateKeyInput{KeyUsage: usage, KeySpec: spec})

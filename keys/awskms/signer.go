@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
+	"github.com/sealbus/sealbus/internal/ecdsasig"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -29,7 +30,7 @@ var (
 )
 
 // Signer signs with a key in KMS: ECC_NIST_EDWARDS25519, ECC_NIST_P256 or ML_DSA_65. Each signature is a
-// call; see keys.Delegate. It is safe for concurrent use.
+// call; see session.Delegate. It is safe for concurrent use.
 type Signer struct {
 	access
 	client   SignClient
@@ -80,7 +81,7 @@ func (s *Signer) Sign(ctx context.Context, message []byte) ([]byte, error) {
 		}
 		signature = out.Signature
 		if s.verifier.Algorithm() == keys.ES256 {
-			if signature, err = keys.RawFromDER(signature); err != nil {
+			if signature, err = ecdsasig.RawFromDER(signature); err != nil {
 				return wrong("the signature is none of ECDSA in DER")
 			}
 		}
@@ -112,7 +113,7 @@ func (s *Signer) input(message []byte) (*kms.SignInput, error) {
 		if len(message) > maxMessage {
 			return nil, &keys.ServiceError{Op: opSign, KeyID: s.name, Permanent: true,
 				Cause: fmt.Sprintf("the message has %d bytes, and KMS signs at most %d with an Ed25519 key", len(message), maxMessage),
-				Fix:   "sign with a session key that this key vouches for (keys.Delegate), with a P-256 key, or fewer extension attributes"}
+				Fix:   "sign with a session key that this key vouches for (session.Delegate), with a P-256 key, or fewer extension attributes"}
 		}
 	}
 	return in, nil

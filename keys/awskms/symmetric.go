@@ -58,7 +58,7 @@ type Recipient struct {
 	client EncryptClient
 }
 
-// NewRecipient encrypts under the key of that ARN, which may be in another account. It asks nobody yet.
+// NewRecipient encrypts under the key of that ARN, which may be in another account. It makes no call yet.
 func NewRecipient(client EncryptClient, arn string, opts *Options) (*Recipient, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err
@@ -132,7 +132,7 @@ type Identity struct {
 }
 
 // NewIdentity decrypts with the key of that ARN. Of a multi-Region key it is the replica in the client's own
-// region. It asks nobody yet.
+// region. It makes no call yet.
 func NewIdentity(client DecryptClient, arn string, opts *Options) (*Identity, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 const source = "https://orders.example/eu"
@@ -91,9 +92,9 @@ func service(t testing.TB) *world {
 	return &world{t: t, client: newClient(url, "us-east-1")}
 }
 
-func testKey(t testing.TB, v *keys.Verifier, producer string) *keys.Bundle {
+func testKey(t testing.TB, v *keys.Verifier, producer string) *trust.Bundle {
 	t.Helper()
-	b, err := keys.NewBundle(keys.BundleOptions{}, &keys.Key{Verifier: v, Producer: producer, Sources: []string{"https://orders.example/*"}, Types: []string{"*"}})
+	b, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{Verifier: v, Producer: producer, Sources: []string{"https://orders.example/*"}, Types: []string{"*"}})
 	if err != nil {
 		t.Fatal(err)
 	}

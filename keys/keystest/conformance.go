@@ -32,11 +32,11 @@ func testIdentity(t *testing.T, s keys.Signer) {
 	if id := base64.RawURLEncoding.EncodeToString(sum[:]); v.KeyID() != id {
 		t.Errorf("key ID %s is not the thumbprint %s", v.KeyID(), id)
 	}
-	if again := s.Verifier(); !v.Equal(again) {
+	if again := s.Verifier(); v.KeyID() != again.KeyID() {
 		t.Errorf("the verifier changes: %s, then %s", v.KeyID(), again.KeyID())
 	}
 	back, err := keys.ParseJWK(v.JWK())
-	if err != nil || !back.Equal(v) {
+	if err != nil || back.KeyID() != v.KeyID() {
 		t.Errorf("the public JWK does not give the same key: %v", err)
 	}
 	if err := keys.CheckProducer(s.Producer()); err != nil {

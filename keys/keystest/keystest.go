@@ -1,5 +1,5 @@
 // Package keystest has fixed keys for tests, and the conformance suites that every keys.Signer and every
-// keys.Refresher runs. The private halves are derived from their names, so they protect nothing: never put
+// trust.Refresher runs. The private halves are derived from their names, so they protect nothing: never put
 // one of these keys into a policy.
 package keystest
 
@@ -14,6 +14,7 @@ import (
 	"filippo.io/mldsa"
 
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // Ed25519 is a signer of the producer: the same key for the same producer and label, at all times.
@@ -37,9 +38,9 @@ func MLDSA65(tb testing.TB, producer, label string) *keys.LocalSigner {
 }
 
 // Root is a root key: the same for the same label.
-func Root(tb testing.TB, label string) *keys.RootKey {
+func Root(tb testing.TB, label string) *trust.RootKey {
 	tb.Helper()
-	root, err := keys.NewRootKey(private(tb, keys.Ed25519, "root", label))
+	root, err := trust.NewRootKey(private(tb, keys.Ed25519, "root", label))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -47,13 +48,13 @@ func Root(tb testing.TB, label string) *keys.RootKey {
 }
 
 // Roots are the roots of these root keys, version 1.
-func Roots(tb testing.TB, threshold int, roots ...*keys.RootKey) *keys.Roots {
+func Roots(tb testing.TB, threshold int, roots ...*trust.RootKey) *trust.Roots {
 	tb.Helper()
 	var public []*keys.Verifier
 	for _, root := range roots {
 		public = append(public, root.Verifier())
 	}
-	r, err := keys.NewRoots(1, threshold, public...)
+	r, err := trust.NewRoots(1, threshold, public...)
 	if err != nil {
 		tb.Fatal(err)
 	}

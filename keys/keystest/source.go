@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // SourceHint is the refresh hint of the bundles that TestSource publishes: the source is opened without one
@@ -18,7 +18,7 @@ const SourceHint = time.Minute
 // SourceSetup is what a source under test is opened with.
 type SourceSetup struct {
 	Now         func() time.Time
-	Roots       *keys.Roots
+	Roots       *trust.Roots
 	First       []byte        // the signed bundle that is published when it is opened
 	MinInterval time.Duration // the least time between two looks
 }
@@ -29,9 +29,9 @@ type Published interface {
 	Withdraw()             // makes the place fail, until the next Publish
 }
 
-// TestSource is what every keys.Refresher that follows something must do. The function publishes setup.First
+// TestSource is what every trust.Refresher that follows something must do. The function publishes setup.First
 // and opens a source that follows it.
-func TestSource(t *testing.T, open func(t testing.TB, setup SourceSetup) (keys.Refresher, Published)) {
+func TestSource(t *testing.T, open func(t testing.TB, setup SourceSetup) (trust.Refresher, Published)) {
 	for name, test := range map[string]func(*sourceTest){
 		"follows":              (*sourceTest).follows,
 		"refuses":              (*sourceTest).refuses,
@@ -50,10 +50,10 @@ func TestSource(t *testing.T, open func(t testing.TB, setup SourceSetup) (keys.R
 // sourceTest has a source at version 1 of a bundle that lives for a week.
 type sourceTest struct {
 	*testing.T
-	keys.Refresher
+	trust.Refresher
 	Published
 	clock atomic.Int64
-	roots []*keys.RootKey
+	roots []*trust.RootKey
 }
 
 // sourceStart is when each case begins.
@@ -64,8 +64,8 @@ const (
 	sourceLeast = time.Second
 )
 
-func newSourceTest(t *testing.T, open func(testing.TB, SourceSetup) (keys.Refresher, Published)) *sourceTest {
-	s := &sourceTest{T: t, roots: []*keys.RootKey{Root(t, "a"), Root(t, "b"), Root(t, "c")}}
+func newSourceTest(t *testing.T, open func(testing.TB, SourceSetup) (trust.Refresher, Published)) *sourceTest {
+	s := &sourceTest{T: t, roots: []*trust.RootKey{Root(t, "a"), Root(t, "b"), Root(t, "c")}}
 	s.set(sourceStart)
 	s.Refresher, s.Published = open(t, SourceSetup{
 		Now: s.now, Roots: Roots(t, 2, s.roots...), First: s.signed(1, sourceLife), MinInterval: sourceLeast,
@@ -80,20 +80,20 @@ func (s *sourceTest) advance(d time.Duration) { s.clock.Add(int64(d)) }
 // signed is a bundle that was issued at the start.
 func (s *sourceTest) signed(version int64, life time.Duration, producers ...string) []byte {
 	s.Helper()
-	var list []*keys.Key
+	var list []*trust.Key
 	for _, p := range producers {
-		list = append(list, &keys.Key{Verifier: Ed25519(s, p, "a").Verifier(), Producer: p, Sources: []string{"urn:" + p}, Types: []string{"*"}})
+		list = append(list, &trust.Key{Verifier: Ed25519(s, p, "a").Verifier(), Producer: p, Sources: []string{"urn:" + p}, Types: []string{"*"}})
 	}
-	b, err := keys.NewBundle(keys.BundleOptions{Version: version, Issued: sourceStart, Expires: sourceStart.Add(life), RefreshHint: SourceHint}, list...)
+	b, err := trust.NewBundle(trust.BundleOptions{Version: version, Issued: sourceStart, Expires: sourceStart.Add(life), RefreshHint: SourceHint}, list...)
 	if err != nil {
 		s.Fatal(err)
 	}
 	return s.sign(b, s.roots[0], s.roots[1])
 }
 
-func (s *sourceTest) sign(b *keys.Bundle, roots ...keys.RootSigner) []byte {
+func (s *sourceTest) sign(b *trust.Bundle, roots ...trust.RootSigner) []byte {
 	s.Helper()
-	signed, err := keys.SignBundle(context.Background(), b, roots...)
+	signed, err := trust.SignBundle(context.Background(), b, roots...)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func (s *sourceTest) wantNone() {
 	if err == nil && s.now().Before(b.Expires()) {
 		s.Fatalf("version %d is handed out", b.Version())
 	}
-	if err != nil && !errors.Is(err, keys.ErrUnavailable) {
+	if err != nil && !errors.Is(err, trust.ErrUnavailable) {
 		s.Fatalf("%v is not ErrUnavailable", err)
 	}
 	s.wantUnknowable()
@@ -125,12 +125,12 @@ func (s *sourceTest) wantNone() {
 func (s *sourceTest) wantUnknowable() {
 	s.Helper()
 	b, err := s.Refresh(s.Context(), "unknown")
-	if err == nil && s.now().Before(b.Expires()) || err != nil && !errors.Is(err, keys.ErrUnavailable) {
+	if err == nil && s.now().Before(b.Expires()) || err != nil && !errors.Is(err, trust.ErrUnavailable) {
 		s.Fatalf("Refresh: version %d, error %v", versionOf(b), err)
 	}
 }
 
-func versionOf(b *keys.Bundle) int64 {
+func versionOf(b *trust.Bundle) int64 {
 	if b == nil {
 		return 0
 	}
@@ -164,7 +164,7 @@ func (s *sourceTest) refuses() {
 		s.Publish(bad)
 		s.advance(2 * SourceHint) // attempts may become rarer while they fail
 		s.want(5)
-		if b, err := s.Refresh(s.Context(), "k"); !errors.Is(err, keys.ErrUnavailable) {
+		if b, err := s.Refresh(s.Context(), "k"); !errors.Is(err, trust.ErrUnavailable) {
 			s.Errorf("%s: Refresh has version %d, error %v", name, versionOf(b), err)
 		}
 	}
@@ -176,9 +176,9 @@ func (s *sourceTest) refuses() {
 	s.want(6)
 }
 
-func (s *sourceTest) bundle(version int64) *keys.Bundle {
+func (s *sourceTest) bundle(version int64) *trust.Bundle {
 	s.Helper()
-	b, err := keys.NewBundle(keys.BundleOptions{Version: version, Issued: sourceStart, Expires: sourceStart.Add(sourceLife)})
+	b, err := trust.NewBundle(trust.BundleOptions{Version: version, Issued: sourceStart, Expires: sourceStart.Add(sourceLife)})
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func (s *sourceTest) byOtherRoots(version int64) []byte {
 
 func (s *sourceTest) rootsFile() []byte {
 	s.Helper()
-	signed, err := keys.SignRoots(context.Background(), Roots(s, 2, s.roots...), s.roots[0], s.roots[1])
+	signed, err := trust.SignRoots(context.Background(), Roots(s, 2, s.roots...), s.roots[0], s.roots[1])
 	if err != nil {
 		s.Fatal(err)
 	}

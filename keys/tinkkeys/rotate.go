@@ -76,8 +76,8 @@ func (k *Keyset) Enable(ctx context.Context, keyID string) error {
 	return k.changeKey(ctx, keyID, (*keyset.Manager).Enable)
 }
 
-// Delete removes the key of that ID for good. The primary key cannot be removed. What was encrypted to an
-// identity that is gone opens no more.
+// Delete removes the key of that ID for good. The primary key cannot be removed. Data that was encrypted to a
+// removed identity can no longer be opened.
 func (k *Keyset) Delete(ctx context.Context, keyID string) error {
 	return k.changeKey(ctx, keyID, (*keyset.Manager).Delete)
 }

@@ -1,26 +1,27 @@
-// Package tinkkeys keeps private keys as Tink keysets (github.com/tink-crypto/tink-go/v2) that are encrypted
-// under a key of AWS KMS (sub-package tinkawskms) or of one's own: for who manages keys with Tink already, or
-// wants the private keys in memory, so that signing costs no call, and on disk only under a key of KMS.
+// Package tinkkeys keeps private keys as Tink keysets (github.com/tink-crypto/tink-go/v2). They are encrypted
+// under a key of AWS KMS (sub-package tinkawskms) or under another key. It is for organisations that manage
+// keys with Tink already. It is also for programs that want the private keys in memory, so that signing costs
+// no call, and on disk only under a key of KMS.
 //
 //	kek, err := tinkawskms.KEK(ctx, client, "arn:aws:kms:...")
 //	ring, err := tinkkeys.Open(ctx, "orders.tink.json", kek, tinkkeys.Producer("orders"))
 //	p, err := producer.New(ring, bus, nil)                    // a keys.SignerSource
-//	d, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: ring}) // of a Consumer's: a keys.IdentitySource
+//	d, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: ring}) // a keyset of a Consumer
 //
-// # What Tink's notions mean here
+// # Tink's terms
 //
-// The primary key of a producer's keyset signs, and no other: a key is added, published in the trust bundle,
-// and then made primary. Every enabled key of a consumer's keyset opens. Keys that Tink says are disabled or
-// destroyed do neither. A signing key is of type Ed25519, ECDSA (P-256, SHA-256) or ML-DSA-65; an identity is
-// the private key of an HPKE key (KEM X25519 or P-256), with which this package agrees on keys as JWE does:
-// no HPKE takes place, so use the key for nothing else. The output prefix of a key is part of Tink's own
-// signatures and ciphertexts, which are not made, and has no effect.
+// Only the primary key of a producer's keyset signs. To rotate, add a key, publish it in the trust bundle,
+// and then make it primary. Every enabled key of a consumer's keyset opens. Keys that are disabled or
+// destroyed in Tink do neither. A signing key is of type Ed25519, ECDSA (P-256, SHA-256) or ML-DSA-65. An
+// identity is the private key of an HPKE key (KEM X25519 or P-256). This package agrees on keys with it as
+// JWE does, and not by HPKE, so use the key for nothing else. The output prefix of a key belongs to Tink's
+// own signatures and ciphertexts. This package makes neither, so the prefix has no effect.
 //
 // # Threats
 //
-// Whoever reads the file learns which keys there are and when they are used, and no more. Whoever may decrypt
-// under the key encryption key, or reads the process' memory, has the private keys. The keyset is bound to
-// its owner as associated data: one that was put in place of another does not open.
+// An attacker who reads the file learns which keys there are and when they are used, and no more. An attacker
+// who may decrypt under the key encryption key, or who reads the process' memory, has the private keys. The
+// keyset is bound to its owner as associated data: a keyset that was put in place of another does not open.
 //
 // # Stability
 //
@@ -33,7 +34,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -44,21 +44,22 @@ import (
 	"github.com/tink-crypto/tink-go/v2/tink"
 
 	"github.com/sealbus/sealbus/internal/nilcheck"
+	"github.com/sealbus/sealbus/internal/redact"
 	"github.com/sealbus/sealbus/keys"
 )
 
 // MaxFile bounds an encrypted keyset, in bytes: that of some hundred keys.
 const MaxFile = 256 << 10
 
-// Owner is whose keys a keyset holds.
+// Owner is the producer or the consumer whose keys a keyset holds.
 type Owner struct {
 	producer, consumer string
 }
 
-// Producer is the owner of signing keys, by the name that the trust policy has.
+// Producer is the owner of signing keys, by its name in the trust policy.
 func Producer(name string) Owner { return Owner{producer: name} }
 
-// Consumer is the owner of identities, by the name that the trust policy has.
+// Consumer is the owner of identities, by its name in the trust policy.
 func Consumer(name string) Owner { return Owner{consumer: name} }
 
 func (o Owner) check() error { return keys.CheckProducer(o.producer + o.consumer) }
@@ -139,7 +140,7 @@ func (k *Keyset) check() error {
 	return k.owner.check()
 }
 
-// Open reads the encrypted keyset of that owner from a file. What is changed is written back to it.
+// Open reads the encrypted keyset of that owner from a file. Changes are written back to the file.
 func Open(ctx context.Context, path string, kek tink.AEADWithContext, owner Owner) (*Keyset, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -316,7 +317,7 @@ func (k *Keyset) commit(ctx context.Context, m *keyset.Manager) error {
 	return k.take(handle, buf.Bytes())
 }
 
-// replace puts content in place of the file, unless somebody else has changed that meanwhile.
+// replace puts content in place of the file, unless another program has changed the file meanwhile.
 func (k *Keyset) replace(content []byte) error {
 	k.mu.RLock()
 	before := k.content
@@ -352,16 +353,12 @@ func (k *Keyset) Write(w io.Writer) error {
 	return err
 }
 
-// String names the owner, without a key.
-func (k *Keyset) String() string {
-	return "Keyset(" + string(k.owner.associatedData()[len("sealbus "):]) + ", [redacted])"
+func (k *Keyset) redacted() string {
+	return "Keyset(" + string(k.owner.associatedData()[len("sealbus "):]) + ", " + redact.Text + ")"
 }
 
-// GoString is String.
-func (k *Keyset) GoString() string { return k.String() }
+// Format prints the owner and no key, whatever the verb.
+func (k *Keyset) Format(f fmt.State, _ rune) { redact.Format(f, k.redacted()) }
 
-// Format writes String, whatever the verb.
-func (k *Keyset) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
-
-// LogValue is String.
-func (k *Keyset) LogValue() slog.Value { return slog.StringValue(k.String()) }
+// MarshalText gives what Format prints: JSON and logs show no key.
+func (k *Keyset) MarshalText() ([]byte, error) { return []byte(k.redacted()), nil }

@@ -23,6 +23,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/tinkkeys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // newKEK is a key encryption key that the test holds.
@@ -44,7 +45,7 @@ func check(t testing.TB, err error) {
 
 func path(t testing.TB) string { return filepath.Join(t.TempDir(), "keyset.json") }
 
-func sealAndOpen(t testing.TB, ring keys.SignerSource, opts *envelope.SealOptions, with *envelope.OpenOptions) *envelope.Opened {
+func sealAndOpen(t testing.TB, ring keys.SignerSource, opts *envelope.SealOptions, with *envelope.Policy) *envelope.Opened {
 	t.Helper()
 	signers, err := ring.Signers(time.Now())
 	check(t, err)
@@ -55,11 +56,11 @@ func sealAndOpen(t testing.TB, ring keys.SignerSource, opts *envelope.SealOption
 	check(t, ev.SetData("application/json", map[string]any{"a": 1}))
 	sealed, err := envelope.Seal(t.Context(), ev, signers[0], opts)
 	check(t, err)
-	trust, err := keys.NewBundle(keys.BundleOptions{}, &keys.Key{
+	bundle, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
 		Verifier: signers[0].Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"},
 	})
 	check(t, err)
-	opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, with)
+	opened, err := envelope.Open(t.Context(), sealed.JSON(), bundle, with)
 	check(t, err)
 	return opened
 }
@@ -77,7 +78,7 @@ func TestKeysets(t *testing.T) {
 			if a, b := made.Entries()[0], read.Entries()[0]; a.KeyID != b.KeyID || !b.Primary || b.Status != keyset.Enabled || b.Verifier.Algorithm() != alg {
 				t.Errorf("made %+v, read %+v", a, b)
 			}
-			sealAndOpen(t, read, nil, nil)
+			sealAndOpen(t, read, nil, &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 			if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 				t.Errorf("%v %v", info.Mode(), err)
 			}
@@ -96,7 +97,7 @@ func TestKeysets(t *testing.T) {
 			check(t, err)
 			signer, err := keys.GenerateSigner(keys.Ed25519, "orders")
 			check(t, err)
-			opened := sealAndOpen(t, keys.SignWith(signer), &envelope.SealOptions{Encrypt: encrypter}, &envelope.OpenOptions{Decrypter: decrypter})
+			opened := sealAndOpen(t, keys.SignWith(signer), &envelope.SealOptions{Encrypt: encrypter}, &envelope.Policy{Decrypter: decrypter, Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 			if string(opened.Event.Data()) != `{"a":1}` || opened.Encryption.OpenedWith != ring.Entries()[0].KeyID {
 				t.Errorf("opened %+v", opened)
 			}
@@ -170,7 +171,7 @@ func TestIdentityStatus(t *testing.T) {
 	opens(second)
 }
 
-// What is imported from a keyring and exported to one is the same key.
+// A key that is imported from a keyring and exported to one stays the same.
 func TestImportAndExport(t *testing.T) {
 	kek := newKEK(t)
 	producer, err := tinkkeys.Create(t.Context(), "", kek, tinkkeys.Producer("orders"), keys.Ed25519)
@@ -200,7 +201,7 @@ func TestImportAndExport(t *testing.T) {
 		id, err := consumer.ImportIdentity(t.Context(), identity)
 		check(t, err)
 		back, err := consumer.ExportIdentity(id)
-		if err != nil || !back.Recipient().Equal(identity.Recipient()) {
+		if err != nil || back.Recipient().KeyID() != identity.Recipient().KeyID() {
 			t.Errorf("%s: %v", curve, err)
 		}
 	}
@@ -224,7 +225,7 @@ func TestAgainstTink(t *testing.T) {
 			check(t, err)
 			ring, err := tinkkeys.Read(t.Context(), encrypted(t, handle, kek, "sealbus producer orders"), kek, tinkkeys.Producer("orders"))
 			check(t, err)
-			sealAndOpen(t, ring, nil, nil)
+			sealAndOpen(t, ring, nil, &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 			if strings.Contains(name, "prefix") {
 				return
 			}
@@ -256,7 +257,7 @@ func encrypted(t testing.TB, handle *keyset.Handle, kek tink.AEADWithContext, ow
 	return &buf
 }
 
-// What is not a keyset of this owner, under this key, unchanged, does not open.
+// Only a keyset of this owner, under this key, unchanged, opens.
 func TestRefuses(t *testing.T) {
 	kek := newKEK(t)
 	ring, err := tinkkeys.Create(t.Context(), "", kek, tinkkeys.Producer("orders"), keys.Ed25519)

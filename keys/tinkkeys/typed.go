@@ -101,7 +101,7 @@ func fixed(scalar []byte) []byte {
 		scalar = scalar[1:]
 	}
 	if len(scalar) > 32 {
-		return scalar // too long: refused by whoever reads it
+		return scalar // too long: its reader refuses it
 	}
 	return append(make([]byte, 32-len(scalar), 32), scalar...)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/observe/emf"
 )
 
@@ -34,7 +35,7 @@ func newConsumer(t testing.TB, store replay.Store, observer consumer.Observer) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	trust, err := keys.NewBundle(keys.BundleOptions{Expires: time.Now().Add(time.Hour)}, &keys.Key{
+	bundle, err := trust.NewBundle(trust.BundleOptions{Expires: time.Now().Add(time.Hour)}, &trust.Key{
 		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"},
 	})
 	if err != nil {
@@ -52,9 +53,9 @@ func newConsumer(t testing.TB, store replay.Store, observer consumer.Observer) (
 		t.Fatal(err)
 	}
 	put := func(context.Context, consumer.Record) error { return nil }
-	c, err = consumer.New("billing", trust, store, &consumer.Options{
-		Sources: []string{"https://orders.example/*"}, Observer: observer,
-		Quarantine: consumer.QuarantineFunc(put), Logger: slog.New(slog.DiscardHandler),
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
+	c, err = consumer.New("billing", bundle, store, policy, &consumer.Options{
+		Observer: observer, Quarantine: consumer.QuarantineFunc(put), Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -191,7 +191,7 @@ func (d *document) inTable() error {
 		reasons = append(reasons, string(r))
 	}
 	outcomes := []string{"other"}
-	for _, o := range []consumer.Outcome{consumer.Handled, consumer.Duplicate, consumer.Quarantined, consumer.Observed, consumer.Retry} {
+	for _, o := range []consumer.Outcome{consumer.Handled, consumer.Duplicate, consumer.Quarantined, consumer.Migrating, consumer.Retry} {
 		outcomes = append(outcomes, string(o))
 	}
 	if !slices.Contains(outcomes, d.labels["Outcome"]) || !slices.Contains(reasons, d.labels["Reason"]) {

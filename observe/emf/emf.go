@@ -3,7 +3,7 @@
 // permission, no AWS module.
 //
 //	metrics, err := emf.New(nil)                                       // to os.Stdout
-//	c, err := consumer.New("billing", trust, store, &consumer.Options{Observer: metrics, ...})
+//	c, err := consumer.New("billing", trust, store, policy, &consumer.Options{Observer: metrics})
 //	...
 //	err = c.Flush(ctx)                                                 // at the end of each invocation
 //
@@ -24,7 +24,7 @@
 //	SamplesDropped     Count         Consumer                                                                 Sum
 //
 // Deliveries are all, once each. Rejections are those that can never pass, in quarantine or not yet (what
-// UnsafeObserve took is none): 0 is written too, by Consumer, so that an alarm on it has data whenever there
+// UnsafeMigration took is none): 0 is written too, by Consumer, so that an alarm on it has data whenever there
 // are deliveries. ReplayHits are events that had been handled before. Latency is from the call of Handle to
 // its outcome, HandlerLatency the handler's part of it, if it was called. ClaimHeld is how long the event was
 // claimed, if it was. EventAge is the time from the signed sealing to the handling of a verified event; of
@@ -155,7 +155,7 @@ func checkNamespace(ns string) error {
 
 // Delivered collects a report. When MaxValues deliveries, or one older than MaxDelay, are there already,
 // it writes those first. If that fails they are kept, and Flush says why.
-func (o *Observer) Delivered(_ context.Context, r consumer.Report) {
+func (o *Observer) Delivered(_ context.Context, r consumer.Result) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if age := r.At.Sub(o.since); o.collected >= MaxValues || o.collected > 0 && (age >= MaxDelay || age <= -MaxDelay) {

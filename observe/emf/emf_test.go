@@ -35,29 +35,29 @@ func newObserver(t testing.TB, opts emf.Options) *emf.Observer {
 }
 
 // handled is a report of an event that a producer sealed and the handler handled.
-func handled(producer string) consumer.Report {
-	return consumer.Report{
+func handled(producer string) consumer.Result {
+	return consumer.Result{
 		Consumer: "billing", At: start, Took: 12500 * time.Microsecond,
-		Result: consumer.Result{Outcome: consumer.Handled, Producer: producer, Source: "https://orders.example/eu", Type: "t", ID: "1"},
+		Outcome: consumer.Handled, Producer: producer, Source: "https://orders.example/eu", Type: "t", ID: "1",
 		Called: true, Handler: 10 * time.Millisecond, Claimed: true, Held: 11 * time.Millisecond,
 		SignedAt: start.Add(-90 * time.Second), Age: 90 * time.Second, BundleExpires: start.Add(48 * time.Hour),
 	}
 }
 
-func duplicate(producer string) consumer.Report {
+func duplicate(producer string) consumer.Result {
 	r := handled(producer)
-	r.Result.Outcome, r.Result.Reason = consumer.Duplicate, envelope.ReasonReplayed
+	r.Outcome, r.Verdict = consumer.Duplicate, &envelope.Error{Reason: envelope.ReasonReplayed}
 	r.Called, r.Handler, r.Claimed, r.Held = false, 0, false, 0
 	return r
 }
 
 // forged is a report of an event that claims to be what it is not.
-func forged(reason envelope.Reason, claims string) consumer.Report {
-	return consumer.Report{
+func forged(reason envelope.Reason, claims string) consumer.Result {
+	return consumer.Result{
 		Consumer: "billing", At: start, Took: 40 * time.Microsecond, BundleExpires: start.Add(48 * time.Hour),
-		Result: consumer.Result{Outcome: consumer.Quarantined, Reason: reason, Verdict: &envelope.Error{
+		Outcome: consumer.Quarantined, Verdict: &envelope.Error{
 			Reason: reason, Cause: "it says " + claims, UnverifiedID: claims, UnverifiedSource: claims, UnverifiedType: claims,
-		}},
+		},
 	}
 }
 
@@ -65,17 +65,17 @@ func forged(reason envelope.Reason, claims string) consumer.Report {
 func TestGolden(t *testing.T) {
 	var out bytes.Buffer
 	o := newObserver(t, emf.Options{Writer: &out})
-	unjudged := consumer.Report{
+	unjudged := consumer.Result{
 		Consumer: "billing", At: start, Took: time.Second, Err: errors.New("no trust"),
-		Result: consumer.Result{Outcome: consumer.Retry, Reason: envelope.ReasonTrustUnavailable},
+		Outcome: consumer.Retry, Verdict: &envelope.Error{Reason: envelope.ReasonTrustUnavailable},
 	}
 	late := handled("orders")
 	late.At, late.Took, late.BundleExpires = start.Add(1500*time.Millisecond), 1512345678*time.Nanosecond, start.Add(47*time.Hour)
-	observed := forged(envelope.ReasonUnsigned, "legacy")
-	observed.Result.Outcome = consumer.Observed
-	for _, r := range []consumer.Report{
+	migrating := forged(envelope.ReasonUnsigned, "legacy")
+	migrating.Outcome = consumer.Migrating
+	for _, r := range []consumer.Result{
 		handled("orders"), late, handled("refunds"), duplicate("orders"), forged(envelope.ReasonModified, "evil"),
-		forged(envelope.ReasonModified, "worse"), observed, unjudged,
+		forged(envelope.ReasonModified, "worse"), migrating, unjudged,
 	} {
 		o.Delivered(t.Context(), r)
 	}
@@ -176,9 +176,9 @@ func TestAttacker(t *testing.T) {
 		case 0:
 			r = handled(fmt.Sprintf("producer-%d", random.IntN(known)))
 		case 1: // not what a consumer says, but a bound is a bound
-			r.Result.Outcome = consumer.Outcome(fmt.Sprint("evil", i))
+			r.Outcome = consumer.Outcome(fmt.Sprint("evil", i))
 		case 2:
-			r.Result.Reason = envelope.Reason(fmt.Sprint("evil", i))
+			r.Verdict = &envelope.Error{Reason: envelope.Reason(fmt.Sprint("evil", i))}
 		}
 		o.Delivered(t.Context(), r)
 		if i%1000 == 0 {

@@ -13,6 +13,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/observe/emf"
 )
 
@@ -23,7 +24,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	trust, err := keys.NewBundle(keys.BundleOptions{Expires: start.Add(24 * time.Hour)}, &keys.Key{
+	bundle, err := trust.NewBundle(trust.BundleOptions{Expires: start.Add(24 * time.Hour)}, &trust.Key{
 		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"},
 	})
 	if err != nil {
@@ -42,8 +43,9 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	c, err := consumer.New("billing", trust, replay.NewMemory(&replay.MemoryOptions{Now: clock}), &consumer.Options{
-		Sources: []string{"https://orders.example/*"}, Observer: metrics, Now: clock, Logger: slog.New(slog.DiscardHandler),
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}, Now: clock}
+	c, err := consumer.New("billing", bundle, replay.NewMemory(&replay.MemoryOptions{Now: clock}), policy, &consumer.Options{
+		Observer: metrics, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		panic(err)

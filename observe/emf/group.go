@@ -30,9 +30,9 @@ type group struct {
 }
 
 // group is the group of a report.
-func (o *Observer) group(r *consumer.Report) *group {
-	k := key{consumer: o.consumers.of(r.Consumer), outcome: outcomeLabel(r.Result.Outcome), reason: reasonLabel(r.Result.Reason)}
-	if p := r.Result.Producer; p != "" {
+func (o *Observer) group(r *consumer.Result) *group {
+	k := key{consumer: o.consumers.of(r.Consumer), outcome: outcomeLabel(r.Outcome), reason: reasonLabel(r.Reason())}
+	if p := r.Producer; p != "" {
 		k.producer = o.producers.of(p)
 	}
 	g := o.groups[k]
@@ -43,7 +43,7 @@ func (o *Observer) group(r *consumer.Report) *group {
 	return g
 }
 
-func (g *group) add(r *consumer.Report) {
+func (g *group) add(r *consumer.Result) {
 	if g.deliveries == 0 || r.At.After(g.at) {
 		g.at = r.At
 	}
@@ -51,7 +51,7 @@ func (g *group) add(r *consumer.Report) {
 	if r.Rejected() {
 		g.rejections++
 	}
-	if r.ReplayHit() {
+	if r.Outcome == consumer.Duplicate {
 		g.replayHits++
 	}
 	if end := r.BundleExpires; !end.IsZero() {
@@ -62,7 +62,7 @@ func (g *group) add(r *consumer.Report) {
 	g.addValues(r)
 }
 
-func (g *group) addValues(r *consumer.Report) {
+func (g *group) addValues(r *consumer.Result) {
 	if len(g.latency) >= MaxValues {
 		g.dropped++
 		return

@@ -59,7 +59,7 @@ func spell(name string) string {
 }
 
 var (
-	outcomes = []consumer.Outcome{consumer.Handled, consumer.Duplicate, consumer.Quarantined, consumer.Observed, consumer.Retry}
+	outcomes = []consumer.Outcome{consumer.Handled, consumer.Duplicate, consumer.Quarantined, consumer.Migrating, consumer.Retry}
 	reasons  = envelope.Reasons()
 )
 

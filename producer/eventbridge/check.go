@@ -15,32 +15,32 @@ import (
 	"github.com/sealbus/sealbus/producer"
 )
 
-// ErrNoBus means that the event was not sent, because its bus does not exist: PutEvents would have answered
+// ErrNoBus means that the event was not sent, because its bus does not exist. PutEvents would have answered
 // with an event ID, and the event would have been lost.
 var ErrNoBus = errors.New("eventbridge: the event bus does not exist: check its name, account and region, or create it")
 
-// checkEvery is how long an answer is believed: somebody may delete the bus.
+// checkEvery is how long an answer counts. The bus may be deleted after it.
 const checkEvery = time.Minute
 
-// Describer is what Options.CheckBus needs of the client, beside Client.
+// Describer is the part of the client that Options.CheckBus needs, beside Client.
 type Describer interface {
 	DescribeEventBus(ctx context.Context, in *eventbridge.DescribeEventBusInput, with ...func(*eventbridge.Options)) (*eventbridge.DescribeEventBusOutput, error)
 }
 
 var _ Describer = (*eventbridge.Client)(nil)
 
-// check remembers what DescribeEventBus said.
+// check remembers the answer of DescribeEventBus.
 type check struct {
 	client Describer     // nil = nothing is checked
-	turn   chan struct{} // who has it may look at the rest
-	passed time.Time     // when the bus was last found, or the answer denied; zero = never
+	turn   chan struct{} // its holder may use the other fields
+	passed time.Time     // when the bus was last found, or asking was denied; zero = never
 }
 
 func newCheck() check { return check{turn: make(chan struct{}, 1)} }
 
-// checkBus makes sure that the bus exists. A caller who may not ask is believed: PutEvents alone is enough.
-// An answer that does not come at all keeps events back only if there never was one; until then it is asked
-// for as long as entries are tried again, in the same time.
+// checkBus makes sure that the bus exists. If the caller may not ask, the bus counts as found: the permission
+// for PutEvents alone is enough. If no answer comes, events are kept back only if there never was an answer.
+// The check is repeated as long as entries are tried again, in the same time.
 func (s *sending) checkBus(ctx context.Context) error {
 	b, c := s.bus, &s.bus.check
 	if c.client == nil {
@@ -53,7 +53,8 @@ func (s *sending) checkBus(ctx context.Context) error {
 		return notSent(ctx)
 	}
 	now := b.opts.Now()
-	if age := now.Sub(c.passed); !c.passed.IsZero() && age >= 0 && age < checkEvery { // a clock that was set back is not waited for
+	// A negative age means that the clock was set back: the bus is checked again.
+	if age := now.Sub(c.passed); !c.passed.IsZero() && age >= 0 && age < checkEvery {
 		return nil
 	}
 	for try := 1; ; try++ {
@@ -65,7 +66,7 @@ func (s *sending) checkBus(ctx context.Context) error {
 		case err == nil:
 			c.passed = b.opts.Now()
 			return nil
-		case !c.passed.IsZero(): // it was there a while ago
+		case !c.passed.IsZero(): // it was found a while ago
 			return nil
 		case !temporary || !s.wait(ctx, try):
 			return err

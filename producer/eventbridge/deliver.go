@@ -26,7 +26,7 @@ const (
 )
 
 // deliver makes calls until each item is accepted, refused for good, or out of time. The error of an item is
-// that of its latest try; it is producer.ErrNoAnswer as well if an earlier one had none.
+// that of its latest try. It is producer.ErrNoAnswer as well if an earlier try had no answer.
 func (s *sending) deliver(ctx context.Context, items []item) {
 	for try := 1; len(items) > 0; try++ {
 		items = s.try(ctx, items, try)
@@ -36,7 +36,7 @@ func (s *sending) deliver(ctx context.Context, items []item) {
 	}
 }
 
-// try makes one call, and returns what is worth another one.
+// try makes one call, and returns the items that are worth another try.
 func (s *sending) try(ctx context.Context, items []item, try int) (again []item) {
 	if ctx.Err() != nil && try == 1 {
 		s.fail(items, notSent(ctx))
@@ -53,7 +53,7 @@ func (s *sending) try(ctx context.Context, items []item, try int) (again []item)
 		}
 		return nil
 	}
-	if len(out.Entries) != len(items) { // whose answers these are, nobody can tell
+	if len(out.Entries) != len(items) { // no one can tell which item an answer belongs to
 		s.fail(items, fmt.Errorf("%w: %d answers for %d entries", producer.ErrNoAnswer, len(out.Entries), len(items)))
 		for _, it := range items {
 			s.unclear[it.index] = true
@@ -76,8 +76,8 @@ func (s *sending) try(ctx context.Context, items []item, try int) (again []item)
 	return again
 }
 
-// refused notes how the latest try failed. After a try without an answer the event may be on the bus,
-// whatever was said to a later one. Unclear means that the service may have acted although the call failed.
+// refused notes how the latest try failed. After a try without an answer the event may be on the bus, also if
+// a later try was refused. Unclear means that the service may have acted although the call failed.
 func (s *sending) refused(it item, err *Error, unclear bool) {
 	s.unclear[it.index] = s.unclear[it.index] || unclear
 	if before := s.errs[it.index]; errors.Is(before, producer.ErrNoAnswer) && !errors.Is(err, producer.ErrNoAnswer) {
@@ -88,7 +88,7 @@ func (s *sending) refused(it item, err *Error, unclear bool) {
 	s.errs[it.index] = err
 }
 
-// put calls PutEvents once. Unclear means that the call failed, and the service may have acted.
+// put calls PutEvents once. Unclear means that the call failed and that the service may have acted.
 func (b *Bus) put(ctx context.Context, items []item) (out *eventbridge.PutEventsOutput, unclear bool, err error) {
 	in := &eventbridge.PutEventsInput{Entries: make([]types.PutEventsRequestEntry, len(items))}
 	for i := range items {
@@ -113,13 +113,12 @@ func (b *Bus) put(ctx context.Context, items []item) (out *eventbridge.PutEvents
 // once switches the SDK's own retries off.
 func once(o *eventbridge.Options) { o.Retryer = aws.NopRetryer{} }
 
-// wait sleeps before the next try: anything up to the longest wait, so that many producers that were
-// throttled together do not come back together ("full jitter"). It is false when there is no time for another
-// try.
+// wait sleeps before the next try, for a random time up to the longest wait ("full jitter"). So producers
+// that were throttled together do not come back together. It is false when there is no time for another try.
 func (s *sending) wait(ctx context.Context, tries int) bool {
 	o := &s.bus.opts
 	longest := longestWait
-	if shift := tries - 1; shift < 6 { // beyond, it is longer anyway
+	if shift := tries - 1; shift < 6 { // above 5, the wait is the longest one anyway
 		longest = min(longest, firstWait<<shift)
 	}
 	pause := time.Duration(o.Jitter() * float64(longest))
@@ -150,7 +149,7 @@ func random() float64 {
 	return float64(binary.NativeEndian.Uint64(b[:])>>11) / (1 << 53)
 }
 
-// temporaryCodes are what EventBridge says of an entry or a call that it may accept another time.
+// temporaryCodes are the codes of EventBridge for an entry or a call that it may accept another time.
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsResultEntry.html
 var temporaryCodes = map[string]bool{
 	"ThrottlingException": true, "InternalFailure": true, "InternalException": true, "InternalServerError": true, "ServiceUnavailable": true,
@@ -167,8 +166,8 @@ func entryError(r *types.PutEventsResultEntry, try int) error {
 	return nil
 }
 
-// callError is the error of a call as a whole. If the service did not answer it, some of the entries may be
-// on the bus, unless it is clear that the call never left.
+// callError is the error of a call as a whole. If the service did not answer, some of the entries may be on
+// the bus, unless it is clear that the call was never sent.
 func callError(ctx context.Context, err error, try int, unclear bool) *Error {
 	e := &Error{Tries: try, Err: err}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
@@ -185,7 +184,7 @@ func callError(ctx context.Context, err error, try int, unclear bool) *Error {
 	return e
 }
 
-// retryable asks the SDK, which knows the ways in which a connection fails.
+// retryable asks the SDK, which knows how connections fail.
 func retryable(err error) bool {
 	return retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err) == aws.TrueTernary
 }

@@ -9,16 +9,16 @@ import (
 )
 
 // Error is why EventBridge did not accept an event. errors.Is finds producer.ErrNoAnswer in it if the service
-// did not answer, in the latest try or one before: the event may then be on the bus all the same.
+// did not answer the latest try or an earlier one. The event may then be on the bus all the same.
 type Error struct {
 	Code      string // the service's, such as ThrottlingException; "" = the service did not answer
 	Message   string // the service's
-	Temporary bool   // the event may be accepted another time; false: not before something else is changed
+	Temporary bool   // the event may be accepted another time; false: only after a change
 	Tries     int    // how often the event was sent
-	Err       error  // the client's error if the whole call failed, producer.ErrNoAnswer; nil = the entry failed
+	Err       error  // the client's if the whole call failed, or producer.ErrNoAnswer; nil = the entry failed
 }
 
-// Error says what the service said, how often it was asked, and what to do.
+// Error has the service's message, the number of tries, and the fix.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("eventbridge: ")
@@ -43,11 +43,11 @@ func (e *Error) Error() string {
 // Unwrap is Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// overLimit is what the service says of a call that is too large, whatever else "ValidationException" may
-// mean.
+// overLimit is in the message of the service for a call that is too large. Other faults are a
+// "ValidationException", too.
 const overLimit = "Total size of the entries in the request is over the limit"
 
-// Fix is what to do, in one line; "" = the message says all that is known.
+// Fix says what to do, in one line; "" = the message says all that is known.
 func (e *Error) Fix() string {
 	switch {
 	case strings.Contains(e.Message, overLimit):

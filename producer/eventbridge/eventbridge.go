@@ -1,21 +1,21 @@
 // Package eventbridge is the producer.Bus that puts sealed events on an Amazon EventBridge bus.
 //
-// PutEvents answers "200 OK" also when some entries failed, and swallows what is sent to a bus that does not
-// exist. So each entry's own answer becomes the event's own error; what the service says to try again is
-// tried again, entry by entry, with full jitter, until RetryFor is over; and Options.CheckBus asks whether
-// the bus exists. An entry that is retried after an answer was lost may be on the bus twice:
-// Result.MaybeTwice says so, and consumers handle it once.
+// PutEvents answers "200 OK" also when some entries failed. It also accepts, and drops, entries for a bus
+// that does not exist. So each entry's own answer becomes the event's own error. Entries that failed for a
+// while are tried again, entry by entry, with full jitter, until RetryFor is over. Options.CheckBus asks
+// whether the bus exists. An entry that is retried after an answer was lost may be on the bus twice.
+// Result.MaybeTwice says so, and consumers handle the event once.
 //
 // Threats: an answer that hides a failure, an answer that is lost, a service that throttles (above). Not
-// stopped: whoever may call PutEvents puts what they like on the bus. That is what sealing is for.
+// stopped: anyone who may call PutEvents can put any event on the bus. Sealing lets consumers reject such
+// events.
 //
 //	cfg, err := config.LoadDefaultConfig(ctx)
 //	bus, err := eventbridge.New(awseventbridge.NewFromConfig(cfg), "central", nil)
 //	p, err := producer.New(ring, bus, nil)
 //	results, err := p.Publish(ctx, events...)
 //
-// It needs the permission events:PutEvents on the bus, and with CheckBus it makes use of
-// events:DescribeEventBus.
+// It needs the permission events:PutEvents on the bus. With CheckBus it uses events:DescribeEventBus, too.
 //
 // Stable: New, Options, Error, TooLargeError, ErrNoBus.
 package eventbridge
@@ -40,40 +40,44 @@ import (
 // MaxEntries is how many entries PutEvents takes in one call.
 const MaxEntries = 10
 
-// What Options are when they are not set.
+// The defaults of Options.
 const (
-	// DefaultMaxBytes: the entries of one call are smaller than this together. It is 256 KiB in the China
-	// regions.
+	// DefaultMaxBytes is the size that the entries of one call together must stay below. The limit is 256 KiB in
+	// the China regions.
 	DefaultMaxBytes = 1 << 20
 	// DefaultConcurrency is below the SDK's and most proxies' limits on connections to one host.
 	DefaultConcurrency = 8
-	// DefaultRetryFor lasts through a burst of throttling, and is over before a Lambda function usually is.
+	// DefaultRetryFor outlasts a burst of throttling, and ends before a Lambda function usually does.
 	DefaultRetryFor = 30 * time.Second
 	// DefaultCallTimeout is long for a call that usually takes tens of milliseconds.
 	DefaultCallTimeout = 10 * time.Second
 )
 
-// Client is what the bus needs of the SDK's *eventbridge.Client.
+// Client is the part of the SDK's *eventbridge.Client that the bus needs.
 type Client interface {
 	PutEvents(ctx context.Context, in *eventbridge.PutEventsInput, with ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error)
 }
 
-// Options adjust a Bus. The zero value fits every region but those that take less than 1 MiB.
+// Options adjust a Bus. The zero value fits every region except those that take less than 1 MiB.
 type Options struct {
-	Layout      envelope.Layout // of the detail; zero = envelope.Structured
-	EndpointID  string          // of a global endpoint, such as "abcde.veo"; "" = the region of the client
-	CheckBus    bool            // true: refuse to send while the bus does not exist; see ErrNoBus. The client must also be a Describer
-	MaxBytes    int             // the entries of one call are smaller than this together; 0 = DefaultMaxBytes
-	Concurrency int             // calls under way at one time, over all Sends; 0 = DefaultConcurrency
-	RetryFor    time.Duration   // how long after the beginning of Send an entry, or the check of the bus, may be tried again; 0 = DefaultRetryFor, negative = never
-	CallTimeout time.Duration   // of one call, which is then tried again; 0 = DefaultCallTimeout
-	// TraceHeader is the X-Ray trace header of the entries; nil = the one that the Lambda runtime for Go keeps
-	// in the context, or else the one that the trace context of producer.WithTrace amounts to.
+	Layout     envelope.Layout // of the detail; zero = envelope.Structured
+	EndpointID string          // of a global endpoint, such as "abcde.veo"; "" = the region of the client
+	// CheckBus: true = refuse to send while the bus does not exist; see ErrNoBus. The client must also be a
+	// Describer.
+	CheckBus    bool
+	MaxBytes    int // the entries of one call together stay below it; 0 = DefaultMaxBytes
+	Concurrency int // calls under way at one time, over all Sends; 0 = DefaultConcurrency
+	// RetryFor is how long after the beginning of Send an entry, or the check of the bus, may be tried again.
+	// 0 = DefaultRetryFor, negative = never.
+	RetryFor    time.Duration
+	CallTimeout time.Duration // of one call; the call is then tried again; 0 = DefaultCallTimeout
+	// TraceHeader returns the X-Ray trace header of the entries. nil = the header that the Lambda runtime for Go
+	// keeps in the context. Without one it is made from the trace context of producer.WithTrace.
 	TraceHeader func(ctx context.Context) string
 
-	Now    func() time.Time                           // the clock that RetryFor is measured by; nil = time.Now
-	Sleep  func(context.Context, time.Duration) error // waits before another try, an error ends the tries; nil = by the system's timer
-	Jitter func() float64                             // the share of the longest wait to take, in [0, 1); nil = at random
+	Now    func() time.Time                           // measures RetryFor; nil = time.Now
+	Sleep  func(context.Context, time.Duration) error // before another try; an error ends them; nil = a timer
+	Jitter func() float64                             // share of the longest wait, in [0, 1); nil = at random
 }
 
 // Bus is a producer.Bus. It is safe for concurrent use.
@@ -90,11 +94,11 @@ var (
 	_ Client              = (*eventbridge.Client)(nil)
 )
 
-// busName is what PutEvents accepts as EventBusName, a name or an ARN.
+// busName matches the EventBusName that PutEvents accepts: a name or an ARN.
 var busName = regexp.MustCompile(`^(arn:aws[\w-]*:events:[a-z]+-[a-z\d-]+:\d{12}:event-bus/)?[/.\-_A-Za-z0-9]{1,256}$`)
 
 // New makes a bus that puts events on the event bus of that name or ARN; "default" is the account's own. The
-// client's retries are switched off, because they know nothing of entries: see Options.RetryFor.
+// client's own retries are switched off, because they do not know about entries: see Options.RetryFor.
 func New(client Client, bus string, opts *Options) (*Bus, error) {
 	var o Options
 	if opts != nil {
@@ -163,14 +167,14 @@ func orDefault[T int | time.Duration](v, standard T) T {
 	return v
 }
 
-// Send is producer.Bus.Send. The errors are nil for what EventBridge has accepted, and otherwise a *Error, a
-// *TooLargeError, a *envelope.SealError, ErrNoBus, producer.ErrNotSent or producer.ErrNoAnswer. It returns
-// when all is accepted, refused for good, or RetryFor is over.
+// Send is producer.Bus.Send. The error of an event is nil if EventBridge has accepted it. Otherwise it is a
+// *Error, a *TooLargeError, a *envelope.SealError, ErrNoBus, producer.ErrNotSent or producer.ErrNoAnswer.
+// Send returns when each event is accepted or refused for good, or when RetryFor is over.
 func (b *Bus) Send(ctx context.Context, events []*envelope.Sealed) []error {
 	return b.send(ctx, events).errs
 }
 
-// SendOutcomes is Send, and tells as well which events may be on the bus twice.
+// SendOutcomes is Send. It also tells which events may be on the bus twice.
 func (b *Bus) SendOutcomes(ctx context.Context, events []*envelope.Sealed) []producer.Outcome {
 	s := b.send(ctx, events)
 	outcomes := make([]producer.Outcome, len(events))
@@ -211,8 +215,8 @@ func (b *Bus) send(ctx context.Context, events []*envelope.Sealed) *sending {
 // sending is one Send.
 type sending struct {
 	bus     *Bus
-	errs    []error // one for each event; each is written by the one call that has the event
-	unclear []bool  // the same: the service may have acted in a try that failed, or whose answer was lost
+	errs    []error // one for each event; only the call that has the event writes it
+	unclear []bool  // one for each event: the service may have acted in a failed or unanswered try
 	trace   string
 	until   time.Time // the end of the retries
 }
@@ -223,7 +227,8 @@ type item struct {
 	entry types.PutEventsRequestEntry
 }
 
-// pack fills calls in the order of the events. What cannot be sent at all is left out, and has its error.
+// pack fills calls in the order of the events. It leaves out an event that cannot be sent at all, and sets
+// its error.
 func (s *sending) pack(events []*envelope.Sealed) (calls [][]item) {
 	var call []item
 	room := s.bus.opts.MaxBytes

@@ -113,7 +113,7 @@ func failing(codes ...string) *eventbridge.PutEventsOutput {
 	return out
 }
 
-// clock moves only when somebody sleeps.
+// clock moves only when a test sleeps by it.
 type clock struct {
 	mu     sync.Mutex
 	now    time.Time
@@ -596,7 +596,7 @@ const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 func TestTraceHeader(t *testing.T) {
 	const xray = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
-	lambda := context.WithValue(t.Context(), "x-amzn-trace-id", xray) //lint:ignore SA1029 the key that aws-lambda-go uses
+	lambda := context.WithValue(t.Context(), "x-amzn-trace-id", xray) //lint:ignore SA1029 aws-lambda-go's
 	for name, c := range map[string]struct {
 		ctx  context.Context
 		opts sealbus.Options
@@ -658,7 +658,7 @@ func TestCheckBus(t *testing.T) {
 	}
 	send(0, down, producer.ErrNotSent, true) // unknown whether it exists, and never was known
 	send(0, missing, sealbus.ErrNoBus, true)
-	send(0, missing, sealbus.ErrNoBus, true) // somebody may create it
+	send(0, missing, sealbus.ErrNoBus, true) // it may be created meanwhile
 	send(0, nil, nil, true)
 	send(time.Second, missing, nil, false)               // believed for a while
 	send(time.Hour, down, nil, true)                     // it did exist
@@ -666,7 +666,7 @@ func TestCheckBus(t *testing.T) {
 	send(0, down, producer.ErrNotSent, true)             // what was known is forgotten
 	send(0, denied, nil, true)                           // PutEvents alone is enough
 	send(time.Second, missing, nil, false)               // and is not asked for again and again
-	send(-24*time.Hour, missing, sealbus.ErrNoBus, true) // nor believed until a clock that was set back has caught up
+	send(-24*time.Hour, missing, sealbus.ErrNoBus, true) // a clock that was set back: asked at once
 	unchecked, _ := newBus(t, &describer{err: missing}, nil)
 	if errs := unchecked.Send(t.Context(), sealed); errs[0] != nil {
 		t.Errorf("unchecked: %v", errs)
@@ -687,8 +687,8 @@ func (f *flaky) DescribeEventBus(context.Context, *eventbridge.DescribeEventBusI
 	return &eventbridge.DescribeEventBusOutput{}, nil
 }
 
-// TestCheckBusIsTriedAgain: RetryFor is for the check of the bus as well. What does not pass by itself is
-// asked once.
+// TestCheckBusIsTriedAgain: RetryFor is for the check of the bus as well. An error that does not pass by
+// itself ends the check at once.
 func TestCheckBusIsTriedAgain(t *testing.T) {
 	throttled, refused := &smithy.GenericAPIError{Code: "ThrottlingException"}, &smithy.GenericAPIError{Code: "UnrecognizedClientException"}
 	for name, c := range map[string]struct {

@@ -14,7 +14,7 @@ const lambdaTraceKey = "x-amzn-trace-id"
 // maxTraceHeader is the service's limit, in characters.
 const maxTraceHeader = 500
 
-// traceHeader finds the X-Ray header in the context. What the service would refuse is left out.
+// traceHeader finds the X-Ray header in the context. It is "" if the service would refuse it.
 // https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
 func traceHeader(ctx context.Context) string {
 	if header, _ := ctx.Value(lambdaTraceKey).(string); header != "" && len(header) <= maxTraceHeader {

@@ -17,7 +17,7 @@ import (
 
 // Memory is a quarantine.Store in memory, with real authentication.
 type Memory struct {
-	codec *quarantine.Codec
+	keys consumer.QuarantineKeys
 	*documents
 }
 
@@ -30,26 +30,25 @@ type documents struct {
 
 var _ quarantine.Store = (*Memory)(nil)
 
-// New makes an empty Memory under Key.
-func New(tb testing.TB) *Memory {
+// New makes an empty Memory with these keys, or fails the test if they are none.
+func New(tb testing.TB, keys consumer.QuarantineKeys) *Memory {
 	tb.Helper()
-	return open(tb, &documents{docs: make(map[string][]byte)}, Key())
+	return open(tb, &documents{docs: make(map[string][]byte)}, keys)
 }
 
-func open(tb testing.TB, d *documents, key []byte) *Memory {
+func open(tb testing.TB, d *documents, keys consumer.QuarantineKeys) *Memory {
 	tb.Helper()
-	codec, err := quarantine.NewCodec(key)
-	if err != nil {
-		tb.Fatal(err)
+	if keys.IsZero() {
+		tb.Fatal("quarantinetest: no keys")
 	}
-	return &Memory{codec, d}
+	return &Memory{keys, d}
 }
 
 // NewMemory is a Place of Memory stores.
 func NewMemory() *Place {
 	d := &documents{docs: make(map[string][]byte)}
 	return &Place{
-		Open:   func(t *testing.T, key []byte) quarantine.Store { return open(t, d, key) },
+		Open:   func(t *testing.T, keys consumer.QuarantineKeys) quarantine.Store { return open(t, d, keys) },
 		Inject: func(_ *testing.T, id string, doc []byte) { d.set(id, doc) },
 		Down:   func(*testing.T) { d.Fail(errors.New("the store is down")) },
 		Fits:   2 << 20, TooLarge: 34 << 20,
@@ -84,7 +83,7 @@ func (m *Memory) Put(ctx context.Context, r consumer.Record) error {
 	if err := m.failing(ctx); err != nil {
 		return err
 	}
-	id, doc, err := m.codec.Encode(r)
+	id, doc, err := quarantine.Encode(m.keys, r)
 	if err == nil {
 		m.set(id, doc)
 	}
@@ -105,7 +104,7 @@ func (m *Memory) List(ctx context.Context, opts *quarantine.ListOptions) iter.Se
 			m.mu.Lock()
 			doc, there := m.docs[id]
 			m.mu.Unlock()
-			e, _ := m.codec.DecodeAs(id, bytes.Clone(doc)) // its error is in it
+			e, _ := quarantine.DecodeAs(m.keys, id, bytes.Clone(doc)) // its error is in it
 			if there && opts.Has(e) && !yield(e, nil) {
 				return
 			}
@@ -124,7 +123,7 @@ func (m *Memory) Get(ctx context.Context, id string) (quarantine.Entry, error) {
 	if !there {
 		return quarantine.Entry{}, fmt.Errorf("%w: %.80q", quarantine.ErrNotFound, id)
 	}
-	e, err := m.codec.DecodeAs(id, bytes.Clone(doc))
+	e, err := quarantine.DecodeAs(m.keys, id, bytes.Clone(doc))
 	if err != nil {
 		return quarantine.Entry{}, err
 	}
@@ -144,6 +143,9 @@ func (m *Memory) Remove(ctx context.Context, id string) error {
 	delete(m.docs, id)
 	return nil
 }
+
+// Keys are those that the store was made with.
+func (m *Memory) Keys() consumer.QuarantineKeys { return m.keys }
 
 // String keeps the key out of logs.
 func (m *Memory) String() string { return "quarantinetest.Memory" }

@@ -30,14 +30,14 @@ import (
 // Place is where records are: a directory, a prefix in a bucket, a queue. It is empty at first.
 type Place struct {
 	// Open makes a store on the place. Stores with one key share their records.
-	Open func(t *testing.T, key []byte) quarantine.Store
-	// Inject does what somebody can do who may write to the place but has no key: it puts doc in the place of
-	// the record with that ID, or beside it where that is all that they can do.
+	Open func(t *testing.T, keys consumer.QuarantineKeys) quarantine.Store
+	// Inject does the work of an attacker who may write to the place but has no key: it puts doc in the place of
+	// the record with that ID, or beside it where no more can be done.
 	Inject func(t *testing.T, id string, doc []byte)
 	// Down makes everything fail from now on, in a moment.
 	Down func(t *testing.T)
-	// Fits is the size of a body that the place can hold, and TooLarge that of one that it cannot hold; 0 = not
-	// tested.
+	// Fits is the size in bytes of a body that the place can hold, and TooLarge of one that it cannot hold; 0 =
+	// not tested.
 	Fits, TooLarge int
 	// Unordered says that List does not go by time.
 	Unordered bool
@@ -59,7 +59,9 @@ func Run(t *testing.T, open func(t *testing.T) *Place) {
 		{"what is not there", notThere},
 		{"tampered record", tampered},
 		{"under another's name", underAnothersName},
+		{"its keys", itsKeys},
 		{"wrong key", wrongKey},
+		{"older key", olderKey},
 		{"another consumer's record", anothersRecord},
 		{"junk", junk},
 		{"large record", large},
@@ -74,20 +76,37 @@ func Run(t *testing.T, open func(t *testing.T) *Place) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := &env{T: t, Place: open(t), now: time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)}
-			e.Store = e.Open(t, Key())
+			e.Store = e.Open(t, Keys("bin"))
 			c.test(e)
 		})
 	}
 }
 
-// Key is the key of the stores under test.
-func Key() []byte { return bytes.Repeat([]byte("k"), consumer.MinQuarantineKey) }
+// Keys are those of a quarantine of that name, for tests only: they are the same for every name.
+func Keys(name string) consumer.QuarantineKeys { return keysOf(name, 'k') }
+
+// keysOf has a key of these bytes, then the older ones.
+func keysOf(name string, letters ...byte) consumer.QuarantineKeys {
+	var list [][]byte
+	for _, letter := range letters {
+		list = append(list, bytes.Repeat([]byte{letter}, consumer.MinQuarantineKey))
+	}
+	keys, err := consumer.NewQuarantineKeys(name, list[0], list[1:]...)
+	if err != nil {
+		panic(err)
+	}
+	return keys
+}
 
 // Record is a record of that time, of an event that claims to have that ID.
 func Record(at time.Time, id string) consumer.Record {
 	return consumer.Record{
-		Consumer: "billing", Quarantine: "bin", At: at, Reason: envelope.ReasonModified, Cause: "the data was changed",
-		Message:      consumer.Message{Body: []byte(`{"id":"` + id + `"}`), Format: consumer.EventBridge, Account: "111111111111", ReplayName: "r"},
+		Consumer: "billing", Quarantine: "bin", At: at,
+		Reason: envelope.ReasonModified, Cause: "the data was changed",
+		Message: consumer.Message{
+			Body: []byte(`{"id":"` + id + `"}`), Format: consumer.EventBridge,
+			Account: "111111111111", ReplayName: "r",
+		},
 		UnverifiedID: id, UnverifiedSource: "https://orders.example/eu", UnverifiedType: "com.example.order",
 	}
 }
@@ -179,12 +198,12 @@ func lifecycle(e *env) {
 	if !reflect.DeepEqual(*entry.Record, want) {
 		e.Errorf("listed %+v, want %+v", *entry.Record, want)
 	}
-	again := e.Open(e.T, Key()) // another process
+	again := e.Open(e.T, Keys("bin")) // another process
 	got, err := again.Get(e.Context(), entry.ID)
 	if err != nil || !reflect.DeepEqual(got, entry) {
 		e.Fatalf("Get = %+v, %v, want %+v", got, err, entry)
 	}
-	if parsed, err := consumer.ParseRecord(got.Document, Key()); err != nil || !reflect.DeepEqual(*parsed, want) {
+	if parsed, err := Keys("bin").Parse(got.Document); err != nil || !reflect.DeepEqual(*parsed, want) {
 		e.Errorf("the document holds %+v, %v", parsed, err)
 	}
 	e.remove(entry.ID)
@@ -219,7 +238,8 @@ func orderAndInterval(e *env) {
 	}
 	all := e.list(e.Store, nil)
 	e.want(all, "o-0", "o-2", "o-4", "o-86400")
-	if !e.Unordered && !slices.IsSortedFunc(all, func(a, b quarantine.Entry) int { return a.Record.At.Compare(b.Record.At) }) {
+	byTime := func(a, b quarantine.Entry) int { return a.Record.At.Compare(b.Record.At) }
+	if !e.Unordered && !slices.IsSortedFunc(all, byTime) {
 		e.Errorf("not in the order of time")
 	}
 	at := func(s int) time.Time { return e.now.Add(time.Duration(s) * time.Second) }
@@ -249,7 +269,9 @@ func notThere(e *env) {
 	r := e.put(0, "o-1")
 	entry := e.only(e.Store)
 	missing := quarantine.TimeID(r.At) + "-" + strings.Repeat("0", 32)
-	for _, id := range []string{missing, "", "../" + entry.ID, entry.ID + "/", entry.ID[1:], strings.ToUpper(entry.ID), "*", entry.ID + ".json"} {
+	for _, id := range []string{
+		missing, "", "../" + entry.ID, entry.ID + "/", entry.ID[1:], strings.ToUpper(entry.ID), "*", entry.ID + ".json",
+	} {
 		if got, err := e.Get(e.Context(), id); !errors.Is(err, quarantine.ErrNotFound) || got.Record != nil {
 			e.Errorf("Get(%q) = %+v, %v", id, got, err)
 		}
@@ -286,7 +308,8 @@ func tampered(e *env) {
 		if len(bad) != 1 || !errors.Is(bad[0].Err, consumer.ErrNotAuthentic) {
 			e.Fatalf("%s: not authentic are %+v", name, bad)
 		}
-		if got, err := e.Get(e.Context(), bad[0].ID); !errors.Is(err, consumer.ErrNotAuthentic) || got.Record != nil || got.Document != nil {
+		got, err := e.Get(e.Context(), bad[0].ID)
+		if !errors.Is(err, consumer.ErrNotAuthentic) || got.Record != nil || got.Document != nil {
 			e.Errorf("%s: Get = %+v, %v", name, got, err)
 		}
 		e.remove(bad[0].ID)
@@ -327,9 +350,39 @@ func underAnothersName(e *env) {
 	}
 }
 
+// itsKeys: the store says which quarantine it is, and writes records of that one only.
+func itsKeys(e *env) {
+	if name := e.Store.Keys().Name(); name != "bin" {
+		e.Errorf("its keys are of %q", name)
+	}
+	r := Record(e.now, "o-1")
+	r.Quarantine = "other"
+	if err := e.Put(e.Context(), r); err == nil {
+		e.Error("a record of another quarantine was taken")
+	}
+	r.Quarantine = ""
+	if err := e.Put(e.Context(), r); err != nil {
+		e.Fatal(err)
+	}
+	if got := e.only(e.Store); got.Record.Quarantine != "bin" {
+		e.Errorf("the record is of %q", got.Record.Quarantine)
+	}
+}
+
+// olderKey: after a change of keys, the records under the old one stay authentic.
+func olderKey(e *env) {
+	e.put(0, "o-1")
+	next := e.Open(e.T, keysOf("bin", 'n', 'k'))
+	if err := next.Put(e.Context(), Record(e.now, "o-2")); err != nil {
+		e.Fatal(err)
+	}
+	e.want(e.list(next, nil), "o-1", "o-2")
+	e.want(e.list(e.Store, nil), "o-1")
+}
+
 func wrongKey(e *env) {
 	e.put(0, "o-1")
-	other := e.Open(e.T, bytes.Repeat([]byte("o"), consumer.MinQuarantineKey))
+	other := e.Open(e.T, keysOf("bin", 'o'))
 	entries := e.list(other, nil)
 	if len(entries) != 1 && !(e.Repeats && len(entries) == 2) {
 		e.Fatalf("%d entries, want 1", len(entries))
@@ -338,36 +391,58 @@ func wrongKey(e *env) {
 	if !errors.Is(entry.Err, consumer.ErrNotAuthentic) {
 		e.Errorf("under another key: %+v", entry)
 	}
-	if got, err := other.Get(e.Context(), entry.ID); !errors.Is(err, consumer.ErrNotAuthentic) || got.Record != nil {
+	got, err := other.Get(e.Context(), entry.ID)
+	if !errors.Is(err, consumer.ErrNotAuthentic) || got.Record != nil {
 		e.Errorf("Get = %+v, %v", got, err)
 	}
 	e.want(e.list(e.Store, nil), "o-1")
 }
 
-// anothersRecord: a record that was moved here keeps saying whose it is; one under another key is not
-// authentic.
+// anothersRecord: a record that was moved here from another quarantine is not authentic, even under the same
+// key. If the store has the keys of the other one, its records are authentic, and say whose they are; but a
+// holder of its keys makes no record of this one. An operator who does not know the name reads it in the
+// record.
 func anothersRecord(e *env) {
-	r := Record(e.now, "o-1")
-	r.Consumer, r.Quarantine = "payroll", "other"
-	for _, key := range [][]byte{Key(), bytes.Repeat([]byte("p"), consumer.MinQuarantineKey)} {
-		codec, err := quarantine.NewCodec(key)
+	for second, doc := range []struct {
+		by   consumer.QuarantineKeys
+		name string
+	}{{Keys("other"), "other"}, {keysOf("other", 'p'), "other"}, {keysOf("bin", 'o'), "bin"}} {
+		r := Record(e.now.Add(time.Duration(second)*time.Second), fmt.Sprintf("o-%d", second))
+		r.Quarantine = doc.name
+		id, text, err := quarantine.Encode(doc.by, r)
 		if err != nil {
 			e.Fatal(err)
 		}
-		id, doc, err := codec.Encode(r)
-		if err != nil {
-			e.Fatal(err)
+		e.Inject(e.T, id, text)
+	}
+	both, err := Keys("bin").Also(keysOf("other", 'o', 'p')) // under 'o', other wrote a record as bin
+	if err != nil {
+		e.Fatal(err)
+	}
+	anyName, err := consumer.AnyQuarantine(bytes.Repeat([]byte{'k'}, consumer.MinQuarantineKey))
+	if err != nil {
+		e.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		keys consumer.QuarantineKeys
+		want []string
+	}{
+		{"its own keys", Keys("bin"), nil},
+		{"with those of another", both, []string{"o-1"}},
+		{"of any name", anyName, []string{"o-0"}},
+	} {
+		list := e.list(e.Open(e.T, c.keys), nil)
+		if got := claims(list); !slices.Equal(got, c.want) {
+			e.Errorf("%s: authentic are %q, want %q", c.name, got, c.want)
 		}
-		e.Inject(e.T, id, doc)
-	}
-	list := e.list(e.Store, nil)
-	e.want(list, "o-1")
-	if bad := notAuthentic(list); len(bad) != 1 {
-		e.Errorf("not authentic are %+v", bad)
-	}
-	for _, entry := range list {
-		if entry.Record != nil && (entry.Record.Consumer != "payroll" || entry.Record.Quarantine != "other") {
-			e.Errorf("it says %+v", entry.Record)
+		if bad := notAuthentic(list); len(bad) != 3-len(c.want) {
+			e.Errorf("%s: not authentic are %+v", c.name, bad)
+		}
+		for _, entry := range list {
+			if entry.Record != nil && entry.Record.Quarantine != "other" {
+				e.Errorf("%s: it says %+v", c.name, entry.Record)
+			}
 		}
 	}
 }
@@ -473,7 +548,7 @@ func removeWhileListing(e *env) {
 	e.want(e.list(e.Store, nil), "o-06", "o-07", "o-08", "o-09", "o-10", "o-11")
 }
 
-// stopInTheMiddle: who looks at the first only leaves all for the next.
+// stopInTheMiddle: a list that ends after the first record leaves all of them for the next list.
 func stopInTheMiddle(e *env) {
 	for i := range 3 {
 		e.put(i, fmt.Sprintf("o-%d", i))
@@ -504,7 +579,8 @@ func down(e *env) {
 	if err := e.Put(ctx, r); err == nil {
 		e.Error("Put: no error")
 	}
-	if entry, err := e.Get(ctx, id); err == nil || errors.Is(err, quarantine.ErrNotFound) || errors.Is(err, consumer.ErrNotAuthentic) || entry.Record != nil {
+	entry, err := e.Get(ctx, id)
+	if err == nil || errors.Is(err, quarantine.ErrNotFound) || errors.Is(err, consumer.ErrNotAuthentic) || entry.Record != nil {
 		e.Errorf("Get = %+v, %v", entry, err)
 	}
 	if err := e.Remove(ctx, id); err == nil || errors.Is(err, quarantine.ErrNotFound) {
@@ -551,16 +627,11 @@ func cancelled(e *env) {
 
 func keyIsSecret(e *env) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
-		text := fmt.Sprintf(verb, e.Store)
+		text := fmt.Sprintf(verb, e.Store) + fmt.Sprintf(verb, e.Store.Keys())
 		for _, secret := range []string{"kkkk", "6b6b", "107 107", "0x6b, 0x6b"} {
 			if strings.Contains(text, secret) {
 				e.Errorf("%s prints the key: %s", verb, text)
 			}
-		}
-	}
-	for _, short := range [][]byte{nil, Key()[1:]} {
-		if _, err := quarantine.NewCodec(short); err == nil {
-			e.Errorf("a key of %d bytes was taken", len(short))
 		}
 	}
 }

@@ -12,12 +12,13 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/quarantine/s3"
 	"github.com/sealbus/sealbus/consumer/replay"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // A consumer that keeps rejected events in a bucket.
 func Example() {
-	var trust keys.Source // keys.FetchBundle, keys.WatchFile...
+	var trust trust.Source // trust.FetchBundle, trust.WatchFile...
 	ctx := context.Background()
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
@@ -27,14 +28,17 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	quarantine, err := s3.New(awss3.NewFromConfig(cfg), "acme-quarantine", key, &s3.Options{Prefix: "billing"})
+	authentic, err := consumer.NewQuarantineKeys("billing", key)
 	if err != nil {
 		log.Fatal(err)
 	}
-	c, err := consumer.New("billing", trust, replay.NewMemory(nil), &consumer.Options{
-		Sources:        []string{"https://orders.example/*"},
-		Quarantine:     quarantine,
-		QuarantineName: "billing",
+	quarantine, err := s3.New(awss3.NewFromConfig(cfg), "acme-quarantine", authentic, &s3.Options{Prefix: "billing"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
+	c, err := consumer.New("billing", trust, replay.NewMemory(nil), policy, &consumer.Options{
+		Quarantine: quarantine,
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -42,15 +46,15 @@ func Example() {
 	_ = c // give its deliveries to c.Handle, or to package awslambda
 }
 
-// An operator reads the bucket. A record that the key does not authenticate has e.Err, and is shown as such.
+// An operator reads the bucket. A record that the keys do not authenticate has e.Err, and is shown as such.
 func ExampleStore_List() {
-	var key []byte // the consumer's
+	var authentic consumer.QuarantineKeys // the consumer's
 	ctx := context.Background()
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}
-	store, err := s3.New(awss3.NewFromConfig(cfg), "acme-quarantine", key, &s3.Options{Prefix: "billing"})
+	store, err := s3.New(awss3.NewFromConfig(cfg), "acme-quarantine", authentic, &s3.Options{Prefix: "billing"})
 	if err != nil {
 		log.Fatal(err)
 	}

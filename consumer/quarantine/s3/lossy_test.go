@@ -6,6 +6,7 @@ import (
 
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/quarantine"
 	"github.com/sealbus/sealbus/consumer/quarantine/quarantinetest"
 	"github.com/sealbus/sealbus/consumer/quarantine/s3"
@@ -22,8 +23,8 @@ func TestStoreLossy(t *testing.T) {
 				proxy := lossy.Start(t, f.server.URL, phase)
 				client := awss3.New(f.Options(), func(o *awss3.Options) { o.BaseEndpoint, o.Retryer = &proxy.URL, lossy.Retryer() })
 				return &quarantinetest.Place{
-					Open: func(t *testing.T, key []byte) quarantine.Store {
-						return newStore(t, client, key, &s3.Options{Prefix: "billing"})
+					Open: func(t *testing.T, keys consumer.QuarantineKeys) quarantine.Store {
+						return newStore(t, client, keys, &s3.Options{Prefix: "billing"})
 					},
 					Inject: func(t *testing.T, id string, doc []byte) { f.put(t, keyOf(id), doc) },
 					Down:   func(*testing.T) { f.server.CloseClientConnections(); f.server.Close() },

@@ -1,18 +1,19 @@
 // Package s3 is the quarantine.Store in an Amazon S3 bucket.
 //
-// A record is one object, PREFIX/2026/03/01/20260301T120000.123456789Z-HASH.json: its key is made of time and
-// hash only, never of what somebody else chose. Put is done when S3 has answered, and S3 has compared a
-// SHA-256 before it does. Since the hash covers the whole record, a Put that is tried again writes the same
-// object once more.
+// A record is one object, PREFIX/2026/03/01/20260301T120000.123456789Z-HASH.json. Its key is made of time and
+// hash only, of nothing that an attacker can choose. Put is done when S3 has answered, and S3 compares a
+// SHA-256 before it does. The hash covers the whole record, so a Put that is retried writes the same object
+// once more.
 //
-// Threats: whoever can write to the bucket but has no key (what they write is not authentic), an object of
+// Threats: an attacker who can write to the bucket but has no key (the object is not authentic), an object of
 // any size (none is read beyond consumer.MaxRecord), a bucket that another account registered after it was
-// deleted (Options.BucketOwner), an answer that never comes (Options.Timeout). Not stopped: whoever may
-// delete objects. Versioning or Object Lock help against that: Remove then only hides the record. Encryption
-// at rest is the bucket's.
+// deleted (Options.BucketOwner), an answer that never comes (Options.Timeout). Not stopped: an attacker who
+// may delete objects. Versioning or Object Lock help against that: Remove then only hides the record.
+// Encryption at rest is the bucket's.
 //
-//	store, err := s3.New(awss3.NewFromConfig(cfg), "acme-quarantine", key, &s3.Options{Prefix: "billing"})
-//	c, err := consumer.New("billing", trust, claims, &consumer.Options{Sources: sources, Quarantine: store})
+//	keys, err := consumer.NewQuarantineKeys("billing", key)
+//	store, err := s3.New(awss3.NewFromConfig(cfg), "acme-quarantine", keys, &s3.Options{Prefix: "billing"})
+//	c, err := consumer.New("billing", trust, claims, policy, &consumer.Options{Quarantine: store})
 //
 // The consumer needs one permission (with a customer's key on the bucket also kms:GenerateDataKey on that
 // key):
@@ -21,7 +22,8 @@
 //
 // The operator, who lists, shows and reopens, needs these (and kms:Decrypt):
 //
-//	{"Effect": "Allow", "Action": ["s3:GetObject", "s3:DeleteObject"], "Resource": "arn:aws:s3:::acme-quarantine/billing/*"}
+//	{"Effect": "Allow", "Action": ["s3:GetObject", "s3:DeleteObject"],
+//	 "Resource": "arn:aws:s3:::acme-quarantine/billing/*"}
 //	{"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::acme-quarantine",
 //	 "Condition": {"StringLike": {"s3:prefix": "billing/*"}}}
 //
@@ -58,15 +60,15 @@ const DefaultTimeout = 30 * time.Second
 
 // Client is what the store needs of the SDK's *s3.Client. Put needs PutObject only.
 type Client interface {
-	PutObject(ctx context.Context, in *s3.PutObjectInput, with ...func(*s3.Options)) (*s3.PutObjectOutput, error)
-	GetObject(ctx context.Context, in *s3.GetObjectInput, with ...func(*s3.Options)) (*s3.GetObjectOutput, error)
-	ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input, with ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
-	DeleteObject(ctx context.Context, in *s3.DeleteObjectInput, with ...func(*s3.Options)) (*s3.DeleteObjectOutput, error)
+	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
+	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+	ListObjectsV2(context.Context, *s3.ListObjectsV2Input, ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
+	DeleteObject(context.Context, *s3.DeleteObjectInput, ...func(*s3.Options)) (*s3.DeleteObjectOutput, error)
 }
 
 // Options adjust a Store.
 type Options struct {
-	Prefix      string        // what all keys begin with, without the "/" that follows; "" = nothing
+	Prefix      string        // all keys begin with it, and then "/"; "" = they begin with the year
 	BucketOwner string        // the account that must own the bucket; "" = not checked
 	Timeout     time.Duration // of one call, with the client's own retries; 0 = DefaultTimeout
 }
@@ -76,7 +78,7 @@ type Store struct {
 	client Client
 	bucket string
 	prefix string // "" or ending in "/"
-	codec  *quarantine.Codec
+	keys   consumer.QuarantineKeys
 	opts   Options
 }
 
@@ -88,8 +90,8 @@ var (
 // prefixes are plain enough to be the same in keys, policies and URLs.
 var prefixes = regexp.MustCompile(`^[A-Za-z0-9_.=-]+(/[A-Za-z0-9_.=-]+)*$`)
 
-// New makes the store of a bucket, which must exist. The key has at least consumer.MinQuarantineKey bytes.
-func New(client Client, bucket string, key []byte, opts *Options) (*Store, error) {
+// New makes the store of a bucket, which must exist.
+func New(client Client, bucket string, keys consumer.QuarantineKeys, opts *Options) (*Store, error) {
 	var o Options
 	if opts != nil {
 		o = *opts
@@ -97,23 +99,23 @@ func New(client Client, bucket string, key []byte, opts *Options) (*Store, error
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
-	codec, err := quarantine.NewCodec(key)
 	switch {
-	case err != nil:
-		return nil, err
+	case keys.IsZero():
+		return nil, errors.New("quarantine/s3: no keys: make them with consumer.NewQuarantineKeys")
 	case client == nil:
 		return nil, errors.New("quarantine/s3: no client")
 	case bucket == "":
 		return nil, errors.New("quarantine/s3: no bucket")
 	case o.Prefix != "" && !prefixes.MatchString(o.Prefix), len(o.Prefix) > 512:
-		return nil, fmt.Errorf("quarantine/s3: the prefix %.80q: use letters, digits, _ . = - and single / between them", o.Prefix)
+		return nil, fmt.Errorf(
+			"quarantine/s3: the prefix %.80q: use letters, digits, _ . = - and single / between them", o.Prefix)
 	case o.Timeout < 0:
 		return nil, fmt.Errorf("quarantine/s3: a call cannot last %v", o.Timeout)
 	}
 	if err := nilcheck.Typed("quarantine/s3: the client", client); err != nil {
 		return nil, err
 	}
-	s := &Store{client: client, bucket: bucket, codec: codec, opts: o}
+	s := &Store{client: client, bucket: bucket, keys: keys, opts: o}
 	if o.Prefix != "" {
 		s.prefix = o.Prefix + "/"
 	}
@@ -141,7 +143,7 @@ func (s *Store) idOf(key string) (id string, ok bool) {
 
 // Put writes the record.
 func (s *Store) Put(ctx context.Context, r consumer.Record) error {
-	id, doc, err := s.codec.Encode(r)
+	id, doc, err := quarantine.Encode(s.keys, r)
 	if err != nil {
 		return err
 	}
@@ -149,7 +151,8 @@ func (s *Store) Put(ctx context.Context, r consumer.Record) error {
 	defer done()
 	sum := sha256.Sum256(doc)
 	_, err = s.client.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: &s.bucket, Key: aws.String(s.keyOf(id)), Body: bytes.NewReader(doc), ContentType: aws.String("application/json"),
+		Bucket: &s.bucket, Key: aws.String(s.keyOf(id)),
+		Body: bytes.NewReader(doc), ContentType: aws.String("application/json"),
 		ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum[:])), ExpectedBucketOwner: s.owner(),
 	}, again)
 	if err != nil {
@@ -196,7 +199,8 @@ func (s *Store) objects(ctx context.Context, opts *quarantine.ListOptions) iter.
 	return func(yield func(types.Object, error) bool) {
 		in := &s3.ListObjectsV2Input{
 			Bucket: &s.bucket, Prefix: &s.prefix, ExpectedBucketOwner: s.owner(), StartAfter: s.startAfter(opts),
-			EncodingType: types.EncodingTypeUrl, // else one key with a control character makes the whole answer unreadable
+			// Otherwise one key with a control character makes the whole answer unreadable.
+			EncodingType: types.EncodingTypeUrl,
 		}
 		for {
 			page, err := s.page(ctx, in)
@@ -244,22 +248,26 @@ func (s *Store) page(ctx context.Context, in *s3.ListObjectsV2Input) (*s3.ListOb
 	if err != nil {
 		return nil, s.failed("s3:ListBucket", err)
 	}
-	if next := aws.ToString(page.NextContinuationToken); aws.ToBool(page.IsTruncated) && (next == "" || next == aws.ToString(in.ContinuationToken)) {
+	next := aws.ToString(page.NextContinuationToken)
+	if aws.ToBool(page.IsTruncated) && (next == "" || next == aws.ToString(in.ContinuationToken)) {
 		return nil, s.failed("s3:ListBucket", errors.New("the list says that it goes on, but not where"))
 	}
 	return page, nil
 }
 
-// entry reads an object, unless its name says that it is not wanted, or it is gone by now. What keeps only
-// this one from being read (it may be encrypted under a key that somebody else chose) is in the entry.
-func (s *Store) entry(ctx context.Context, o types.Object, opts *quarantine.ListOptions) (e quarantine.Entry, there bool, err error) {
+// entry reads an object, unless its name says that it is not wanted, or it is gone by now. An error that keeps
+// only this one from being read is in the entry: an attacker may have encrypted it under another key.
+func (s *Store) entry(ctx context.Context, o types.Object, opts *quarantine.ListOptions) (
+	e quarantine.Entry, there bool, err error,
+) {
 	key := aws.ToString(o.Key)
 	id, ok := s.idOf(key)
 	switch {
 	case strings.HasSuffix(key, "/") && aws.ToInt64(o.Size) == 0: // what consoles make for a folder
 		return e, false, nil
 	case !ok:
-		return quarantine.Entry{ID: id, Err: fmt.Errorf("%w: no record has such a key", consumer.ErrNotAuthentic)}, true, nil
+		err := fmt.Errorf("%w: no record has such a key", consumer.ErrNotAuthentic)
+		return quarantine.Entry{ID: id, Err: err}, true, nil
 	case !opts.Has(quarantine.Entry{ID: id}):
 		return e, false, nil
 	}
@@ -272,7 +280,7 @@ func (s *Store) entry(ctx context.Context, o types.Object, opts *quarantine.List
 	case err != nil:
 		return quarantine.Entry{ID: id, Err: err}, true, nil
 	}
-	e, _ = s.codec.DecodeAs(id, doc) // its error is in it
+	e, _ = quarantine.DecodeAs(s.keys, id, doc) // its error is in it
 	return e, true, nil
 }
 
@@ -285,15 +293,15 @@ func (s *Store) Get(ctx context.Context, id string) (quarantine.Entry, error) {
 	if err != nil {
 		return quarantine.Entry{}, err
 	}
-	e, err := s.codec.DecodeAs(id, doc)
+	e, err := quarantine.DecodeAs(s.keys, id, doc)
 	if err != nil {
 		return quarantine.Entry{}, err
 	}
 	return e, nil
 }
 
-// reads is how often an object is read whose bytes do not all come: the SDK repeats only what fails before
-// the first.
+// reads is how often an object is read if its bytes do not all come: the SDK retries only a call that fails
+// before the first byte.
 const reads = 3
 
 // read reads an object of at most consumer.MaxRecord bytes.
@@ -339,7 +347,8 @@ func (s *Store) open(ctx context.Context, id string) (io.ReadCloser, error) {
 func again(o *s3.Options) { o.Retryer = awscall.Retryer(o.Retryer) }
 
 func tooLarge(id string) error {
-	return fmt.Errorf("%w: %s has more than %d bytes: %w", quarantine.ErrTooLarge, id, consumer.MaxRecord, consumer.ErrNotAuthentic)
+	return fmt.Errorf("%w: %s has more than %d bytes: %w",
+		quarantine.ErrTooLarge, id, consumer.MaxRecord, consumer.ErrNotAuthentic)
 }
 
 // Remove deletes the record's object. S3 does not tell whether there was one.
@@ -349,12 +358,16 @@ func (s *Store) Remove(ctx context.Context, id string) error {
 	}
 	ctx, done := context.WithTimeout(ctx, s.opts.Timeout)
 	defer done()
-	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: aws.String(s.keyOf(id)), ExpectedBucketOwner: s.owner()}, again)
+	in := &s3.DeleteObjectInput{Bucket: &s.bucket, Key: aws.String(s.keyOf(id)), ExpectedBucketOwner: s.owner()}
+	_, err := s.client.DeleteObject(ctx, in, again)
 	if err != nil {
 		return s.failed("s3:DeleteObject", err)
 	}
 	return nil
 }
+
+// Keys are those that the store was made with.
+func (s *Store) Keys() consumer.QuarantineKeys { return s.keys }
 
 // String keeps the key out of logs.
 func (s *Store) String() string { return "quarantine/s3.Store(" + s.bucket + "/" + s.opts.Prefix + ")" }

@@ -58,9 +58,9 @@ func newFake(t *testing.T) *fake {
 	return f
 }
 
-func newStore(t *testing.T, client s3.Client, key []byte, opts *s3.Options) *s3.Store {
+func newStore(t *testing.T, client s3.Client, keys consumer.QuarantineKeys, opts *s3.Options) *s3.Store {
 	t.Helper()
-	s, err := s3.New(client, bucket, key, opts)
+	s, err := s3.New(client, bucket, keys, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,8 +96,8 @@ func TestStore(t *testing.T) {
 	quarantinetest.Run(t, func(t *testing.T) *quarantinetest.Place {
 		f := newFake(t)
 		return &quarantinetest.Place{
-			Open: func(t *testing.T, key []byte) quarantine.Store {
-				return newStore(t, f, key, &s3.Options{Prefix: "billing"})
+			Open: func(t *testing.T, keys consumer.QuarantineKeys) quarantine.Store {
+				return newStore(t, f, keys, &s3.Options{Prefix: "billing"})
 			},
 			Inject: func(t *testing.T, id string, doc []byte) { f.put(t, keyOf(id), doc) },
 			Down:   func(*testing.T) { f.server.CloseClientConnections(); f.server.Close() },
@@ -117,7 +117,7 @@ func list(t *testing.T, s quarantine.Store, opts *quarantine.ListOptions) (entri
 	return entries
 }
 
-// A key says when, and nothing that somebody else chose.
+// A key says when, and nothing that an attacker can choose.
 func TestKey(t *testing.T) {
 	f := newFake(t)
 	r := quarantinetest.Record(at, "../../../etc/passwd?x=y#z\x00")
@@ -126,7 +126,7 @@ func TestKey(t *testing.T) {
 		{"", `^2026/03/01/20260301T120000\.000000005Z-[0-9a-f]{32}\.json$`},
 		{"a=1/b.c", `^a=1/b\.c/2026/03/01/20260301T120000\.000000005Z-[0-9a-f]{32}\.json$`},
 	} {
-		s := newStore(t, f, quarantinetest.Key(), &s3.Options{Prefix: c.prefix})
+		s := newStore(t, f, quarantinetest.Keys("bin"), &s3.Options{Prefix: c.prefix})
 		if err := s.Put(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
@@ -143,8 +143,8 @@ func TestKey(t *testing.T) {
 // Stores of different prefixes do not see each other's records, also if one prefix begins with the other.
 func TestPrefixesAreApart(t *testing.T) {
 	f := newFake(t)
-	billing := newStore(t, f, quarantinetest.Key(), &s3.Options{Prefix: "billing"})
-	billing2 := newStore(t, f, quarantinetest.Key(), &s3.Options{Prefix: "billing2"})
+	billing := newStore(t, f, quarantinetest.Keys("bin"), &s3.Options{Prefix: "billing"})
+	billing2 := newStore(t, f, quarantinetest.Keys("bin"), &s3.Options{Prefix: "billing2"})
 	if err := billing2.Put(t.Context(), quarantinetest.Record(at, "o-1")); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestPrefixesAreApart(t *testing.T) {
 	}
 }
 
-// What a Put tries again it writes over itself.
+// A Put that is retried writes over itself.
 func TestPutIsTriedAgain(t *testing.T) {
 	f := newFake(t)
 	inner, puts := f.handler, 0
@@ -175,7 +175,7 @@ func TestPutIsTriedAgain(t *testing.T) {
 	again := awss3.New(f.Options(), func(o *awss3.Options) {
 		o.Retryer = aws.NopRetryer{}
 	})
-	s := newStore(t, again, quarantinetest.Key(), nil)
+	s := newStore(t, again, quarantinetest.Keys("bin"), nil)
 	r := quarantinetest.Record(at, "o-1")
 	if err := s.Put(t.Context(), r); err == nil {
 		t.Fatal("the answer that was lost is no error")
@@ -219,7 +219,7 @@ func (r *recorder) ListObjectsV2(_ context.Context, in *awss3.ListObjectsV2Input
 
 func TestPutSaysWhatItIs(t *testing.T) {
 	r := &recorder{}
-	s := newStore(t, r, quarantinetest.Key(), &s3.Options{BucketOwner: "111111111111"})
+	s := newStore(t, r, quarantinetest.Keys("bin"), &s3.Options{BucketOwner: "111111111111"})
 	if err := s.Put(t.Context(), quarantinetest.Record(at, "o-1")); err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +238,7 @@ func TestPutSaysWhatItIs(t *testing.T) {
 // An answer that never comes is an error, in the time of the options or of the context.
 func TestTimeout(t *testing.T) {
 	r := &recorder{wait: true}
-	s := newStore(t, r, quarantinetest.Key(), &s3.Options{Timeout: time.Millisecond})
+	s := newStore(t, r, quarantinetest.Keys("bin"), &s3.Options{Timeout: time.Millisecond})
 	if err := s.Put(t.Context(), quarantinetest.Record(at, "o-1")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Put: %v", err)
 	}
@@ -262,7 +262,7 @@ func TestGetIsBounded(t *testing.T) {
 		"a lie":    {aws.Int64(10), 2 * consumer.MaxRecord},
 	} {
 		body := &endless{}
-		s := newStore(t, &recorder{get: &awss3.GetObjectOutput{Body: body, ContentLength: c.length}}, quarantinetest.Key(), nil)
+		s := newStore(t, &recorder{get: &awss3.GetObjectOutput{Body: body, ContentLength: c.length}}, quarantinetest.Keys("bin"), nil)
 		if _, err := s.Get(t.Context(), id); !errors.Is(err, quarantine.ErrTooLarge) || !errors.Is(err, consumer.ErrNotAuthentic) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -277,7 +277,7 @@ func TestListIsBounded(t *testing.T) {
 	r := &recorder{page: func(*awss3.ListObjectsV2Input) *awss3.ListObjectsV2Output {
 		return &awss3.ListObjectsV2Output{IsTruncated: aws.Bool(true), NextContinuationToken: aws.String("same")}
 	}}
-	for _, err := range newStore(t, r, quarantinetest.Key(), nil).List(t.Context(), nil) {
+	for _, err := range newStore(t, r, quarantinetest.Keys("bin"), nil).List(t.Context(), nil) {
 		if err == nil {
 			t.Error("no error")
 		}
@@ -286,7 +286,7 @@ func TestListIsBounded(t *testing.T) {
 
 func TestListPages(t *testing.T) {
 	f := newFake(t)
-	s := newStore(t, &pages{fake: f}, quarantinetest.Key(), &s3.Options{Prefix: "billing"})
+	s := newStore(t, &pages{fake: f}, quarantinetest.Keys("bin"), &s3.Options{Prefix: "billing"})
 	for i := range 7 {
 		if err := s.Put(t.Context(), quarantinetest.Record(at.Add(time.Duration(i)*time.Hour), fmt.Sprint("o-", i))); err != nil {
 			t.Fatal(err)
@@ -309,10 +309,10 @@ func (p *pages) ListObjectsV2(ctx context.Context, in *awss3.ListObjectsV2Input,
 	return p.Client.ListObjectsV2(ctx, &small, with...)
 }
 
-// One object that cannot be read, such as one under a key that somebody else chose, does not hide the others.
+// One object that cannot be read, such as one under an attacker's encryption key, does not hide the others.
 func TestOneUnreadable(t *testing.T) {
 	f := newFake(t)
-	s := newStore(t, f, quarantinetest.Key(), &s3.Options{Prefix: "billing"})
+	s := newStore(t, f, quarantinetest.Keys("bin"), &s3.Options{Prefix: "billing"})
 	for i := range 3 {
 		if err := s.Put(t.Context(), quarantinetest.Record(at.Add(time.Duration(i)*time.Hour), fmt.Sprint("o-", i))); err != nil {
 			t.Fatal(err)
@@ -335,7 +335,7 @@ func TestOneUnreadable(t *testing.T) {
 
 func TestForeignObjects(t *testing.T) {
 	f := newFake(t)
-	s := newStore(t, f, quarantinetest.Key(), &s3.Options{Prefix: "billing"})
+	s := newStore(t, f, quarantinetest.Keys("bin"), &s3.Options{Prefix: "billing"})
 	if err := s.Put(t.Context(), quarantinetest.Record(at, "o-1")); err != nil {
 		t.Fatal(err)
 	}
@@ -359,11 +359,11 @@ func TestForeignObjects(t *testing.T) {
 	}
 }
 
-// A key with a control character, which somebody put there, does not make the whole list unreadable: S3 is
+// A key with a control character, which an attacker put there, does not make the whole list unreadable: S3 is
 // asked to encode keys.
 func TestKeysWithControlCharacters(t *testing.T) {
 	f := newFake(t)
-	s := newStore(t, f, quarantinetest.Key(), &s3.Options{Prefix: "billing"})
+	s := newStore(t, f, quarantinetest.Keys("bin"), &s3.Options{Prefix: "billing"})
 	if err := s.Put(t.Context(), quarantinetest.Record(at, "o-1")); err != nil {
 		t.Fatal(err)
 	}
@@ -391,12 +391,12 @@ func TestKeysWithControlCharacters(t *testing.T) {
 // A missing object is told from a missing bucket.
 func TestGetNotFound(t *testing.T) {
 	id := quarantine.TimeID(at) + "-" + strings.Repeat("a", 32)
-	s := newStore(t, &recorder{err: &types.NoSuchKey{}}, quarantinetest.Key(), nil)
+	s := newStore(t, &recorder{err: &types.NoSuchKey{}}, quarantinetest.Keys("bin"), nil)
 	if _, err := s.Get(t.Context(), id); !errors.Is(err, quarantine.ErrNotFound) {
 		t.Errorf("Get: %v", err)
 	}
 	f := newFake(t)
-	missing, err := s3.New(f, "no-such-bucket", quarantinetest.Key(), nil)
+	missing, err := s3.New(f, "no-such-bucket", quarantinetest.Keys("bin"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -411,17 +411,16 @@ func TestGetNotFound(t *testing.T) {
 func TestNew(t *testing.T) {
 	client := awss3.New(awss3.Options{})
 	for name, try := range map[string]func() error{
-		"no client":       func() error { _, err := s3.New(nil, bucket, quarantinetest.Key(), nil); return err },
-		"no bucket":       func() error { _, err := s3.New(client, "", quarantinetest.Key(), nil); return err },
-		"no key":          func() error { _, err := s3.New(client, bucket, nil, nil); return err },
-		"short key":       func() error { _, err := s3.New(client, bucket, quarantinetest.Key()[1:], nil); return err },
+		"no client":       func() error { _, err := s3.New(nil, bucket, quarantinetest.Keys("bin"), nil); return err },
+		"no bucket":       func() error { _, err := s3.New(client, "", quarantinetest.Keys("bin"), nil); return err },
+		"no keys":         func() error { _, err := s3.New(client, bucket, consumer.QuarantineKeys{}, nil); return err },
 		"leading slash":   func() error { return prefix(client, "/billing") },
 		"trailing slash":  func() error { return prefix(client, "billing/") },
 		"empty segment":   func() error { return prefix(client, "a//b") },
 		"policy wildcard": func() error { return prefix(client, "a*") },
 		"long prefix":     func() error { return prefix(client, strings.Repeat("a", 513)) },
 		"negative": func() error {
-			_, err := s3.New(client, bucket, quarantinetest.Key(), &s3.Options{Timeout: -1})
+			_, err := s3.New(client, bucket, quarantinetest.Keys("bin"), &s3.Options{Timeout: -1})
 			return err
 		},
 	} {
@@ -432,6 +431,6 @@ func TestNew(t *testing.T) {
 }
 
 func prefix(client s3.Client, prefix string) error {
-	_, err := s3.New(client, bucket, quarantinetest.Key(), &s3.Options{Prefix: prefix})
+	_, err := s3.New(client, bucket, quarantinetest.Keys("bin"), &s3.Options{Prefix: prefix})
 	return err
 }

@@ -29,7 +29,8 @@ const foreign = "message-"
 
 // ErrIncomplete ends a List that may lack up to ten messages for each answer that was lost on the way: SQS
 // has hidden them. They show themselves again when Visibility is over: list again then.
-var ErrIncomplete = errors.New("quarantine/sqs: an answer of SQS was lost, and the messages in it are hidden for a while")
+var ErrIncomplete = errors.New(
+	"quarantine/sqs: an answer of SQS was lost, and the messages in it are hidden for a while")
 
 // List takes the messages of the queue one after another, and hands all back when it ends. Within it, Remove
 // deletes at once. A record that is in the queue several times is listed once, and Remove deletes those
@@ -82,7 +83,8 @@ func (l *listing) receive(ctx context.Context) ([]types.Message, error) {
 	defer done()
 	var call awscall.Call
 	out, err := l.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-		QueueUrl: &l.url, MaxNumberOfMessages: batch, WaitTimeSeconds: seconds(l.opts.Wait), VisibilityTimeout: seconds(l.opts.Visibility),
+		QueueUrl: &l.url, MaxNumberOfMessages: batch,
+		WaitTimeSeconds: seconds(l.opts.Wait), VisibilityTimeout: seconds(l.opts.Visibility),
 	}, again, func(o *sqs.Options) { o.APIOptions = append(o.APIOptions, call.Watch) })
 	if err != nil {
 		return nil, l.failed("sqs:ReceiveMessage", err)
@@ -108,7 +110,7 @@ func (l *listing) fresh(messages []types.Message, until time.Time) (entries []qu
 }
 
 func (s *Store) entry(m *types.Message) quarantine.Entry {
-	e, err := s.codec.Decode([]byte(aws.ToString(m.Body)))
+	e, err := quarantine.Decode(s.keys, []byte(aws.ToString(m.Body)))
 	if err != nil {
 		return quarantine.Entry{ID: foreign + aws.ToString(m.MessageId), Err: err}
 	}
@@ -144,12 +146,13 @@ func (s *Store) letGo(r receipt) bool {
 func (l *listing) handBack(ctx context.Context) {
 	cancelled := ctx.Err() != nil
 	ctx = context.WithoutCancel(ctx)
-	if cancelled { // somebody is waiting for the end
+	if cancelled { // the caller is waiting for the end
 		var done context.CancelFunc
 		ctx, done = context.WithTimeout(ctx, l.opts.Timeout)
 		defer done()
 	}
-	l.mine = slices.DeleteFunc(l.mine, func(r receipt) bool { return !l.letGo(r) }) // removed, or received again
+	// Without those that were removed, or received again.
+	l.mine = slices.DeleteFunc(l.mine, func(r receipt) bool { return !l.letGo(r) })
 	for part := range slices.Chunk(l.mine, batch) {
 		if l.show(ctx, part) != nil {
 			return
@@ -166,7 +169,8 @@ func (s *Store) show(ctx context.Context, receipts []receipt) error {
 			Id: aws.String(strconv.Itoa(i)), ReceiptHandle: &receipts[i].handle, VisibilityTimeout: 0,
 		}
 	}
-	_, err := s.client.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &s.url, Entries: entries}, again)
+	in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &s.url, Entries: entries}
+	_, err := s.client.ChangeMessageVisibilityBatch(ctx, in, again)
 	return err
 }
 
@@ -232,7 +236,8 @@ func (s *Store) wall() time.Time { return s.opts.Now().Round(0) }
 func (s *Store) delete(ctx context.Context, r receipt) error {
 	ctx, done := context.WithTimeout(ctx, s.opts.Timeout)
 	defer done()
-	if _, err := s.client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &s.url, ReceiptHandle: &r.handle}, again); err != nil {
+	in := &sqs.DeleteMessageInput{QueueUrl: &s.url, ReceiptHandle: &r.handle}
+	if _, err := s.client.DeleteMessage(ctx, in, again); err != nil {
 		return s.failed("sqs:DeleteMessage", err)
 	}
 	return nil

@@ -12,12 +12,13 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/quarantine/sqs"
 	"github.com/sealbus/sealbus/consumer/replay"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // A consumer that keeps rejected events in a queue.
 func Example() {
-	var trust keys.Source // keys.FetchBundle, keys.WatchFile...
+	var trust trust.Source // trust.FetchBundle, trust.WatchFile...
 	ctx := context.Background()
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
@@ -28,14 +29,17 @@ func Example() {
 		log.Fatal(err)
 	}
 	url := "https://sqs.eu-west-1.amazonaws.com/111111111111/billing-quarantine"
-	quarantine, err := sqs.New(awssqs.NewFromConfig(cfg), url, key, nil)
+	authentic, err := consumer.NewQuarantineKeys("billing", key)
 	if err != nil {
 		log.Fatal(err)
 	}
-	c, err := consumer.New("billing", trust, replay.NewMemory(nil), &consumer.Options{
-		Sources:        []string{"https://orders.example/*"},
-		Quarantine:     quarantine,
-		QuarantineName: "billing",
+	quarantine, err := sqs.New(awssqs.NewFromConfig(cfg), url, authentic, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
+	c, err := consumer.New("billing", trust, replay.NewMemory(nil), policy, &consumer.Options{
+		Quarantine: quarantine,
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	awssqs "github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/quarantine"
 	"github.com/sealbus/sealbus/consumer/quarantine/quarantinetest"
 	"github.com/sealbus/sealbus/consumer/quarantine/sqs"
@@ -79,8 +80,8 @@ func TestStoreLossy(t *testing.T) {
 				behind := &fake{server: f.server, url: f.url, clock: f.clock}
 				behind.Client, _ = f.lossyClient(t, phase)
 				return &quarantinetest.Place{
-					Open: func(t *testing.T, key []byte) quarantine.Store {
-						return operator{behind.store(t, key, sqs.Options{}), f}
+					Open: func(t *testing.T, keys consumer.QuarantineKeys) quarantine.Store {
+						return operator{behind.store(t, keys, sqs.Options{}), f}
 					},
 					Inject:    func(t *testing.T, _ string, doc []byte) { f.send(t, strings.ToValidUTF8(string(doc), "?")) },
 					Down:      func(t *testing.T) { _ = f.server.Close() },
@@ -95,10 +96,10 @@ func TestStoreLossy(t *testing.T) {
 // lost: the messages are there when Visibility is over.
 func TestListIncomplete(t *testing.T) {
 	f := newFake(t, localaws.Options{})
-	put(t, f.store(t, quarantinetest.Key(), sqs.Options{}), 12)
+	put(t, f.store(t, quarantinetest.Keys("bin"), sqs.Options{}), 12)
 	behind := &fake{server: f.server, url: f.url, clock: f.clock}
 	behind.Client, _ = f.lossyClient(t, 0) // the first receive loses its answer, and is repeated
-	s := behind.store(t, quarantinetest.Key(), sqs.Options{})
+	s := behind.store(t, quarantinetest.Keys("bin"), sqs.Options{})
 	var got []quarantine.Entry
 	var last error
 	for e, err := range s.List(t.Context(), nil) {

@@ -14,15 +14,15 @@ import (
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// Reopen sends an authentic record, from whatever Store, to the queue of its consumer, which recognises it as
-// consumer.QuarantineRecord and judges it under Options.Reopen. Once the error is nil, the record may be
-// removed from the quarantine. The error wraps quarantine.ErrTooLarge if the record does not fit into a
-// message.
+// Reopen sends an authentic record, from any Store, to the queue of its consumer. The consumer recognises it as
+// a consumer.QuarantineRecord, and takes it if its Options.Quarantine has the key. Once the error is nil, the
+// record may be removed from the quarantine. The error wraps quarantine.ErrTooLarge if the record does not fit
+// into a message.
 //
-// In a FIFO queue the record is in a group of its own, so that it neither waits nor is waited for. Sent
-// twice, it is there twice, in any queue: SQS would acknowledge a second one within five minutes, drop it,
-// and the record be removed although the first one may be gone. It needs the permission sqs:SendMessage on
-// the queue.
+// In a FIFO queue the record is in a group of its own, so that it neither waits nor is waited for. If it is
+// sent twice, it is there twice, in any queue. With one deduplication ID, SQS would acknowledge a second one
+// within five minutes and drop it, and the record would be removed although the first one may be gone. It
+// needs the permission sqs:SendMessage on the queue.
 func Reopen(ctx context.Context, client Sender, queueURL string, e quarantine.Entry) error {
 	if e.Record == nil {
 		return errors.New("quarantine/sqs: only what is authentic can be reopened")

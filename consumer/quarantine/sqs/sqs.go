@@ -1,33 +1,39 @@
 // Package sqs is the quarantine.Store in an Amazon SQS standard queue.
 //
-// A record is the body of one message. Put is done when SQS has answered. It is the quarantine that needs the
-// least, and can do the least; where it matters, use package quarantine/s3:
+// A record is the body of one message. Put is done when SQS has answered. This quarantine needs the least, and
+// can do the least. Where it matters, use package quarantine/s3:
 //
-//   - A record must fit into a message: 1 MiB, or 256 KiB where Options.MaxBytes says so. The body of a delivery grows by a third in it,
-//     so one above about 750 KiB (180 KiB) does not fit. Put then fails, and the delivery goes to its own dead-letter queue. In a
-//     FIFO queue its group waits until then, and anybody who can send there can make it wait: use package quarantine/s3.
-//   - SQS forgets after the queue's retention, 14 days at most. Set it to that, with an alarm on the age of the oldest message.
-//   - There is no reading without taking. List takes messages and hides them from others until it ends, or, if it is
-//     killed, until Options.Visibility is over: two lists at a time each see a part. Each time counts as a receive:
-//     the queue must have no redrive policy of its own, or looking moves records away.
-//   - An answer that is lost hides the messages in it: a list that it happens to ends with ErrIncomplete. A record that is sent
-//     once more after a lost answer is in the queue twice, and listed once.
-//   - There is no random access and no order. Get goes through the queue until it finds the record; Remove does, unless a
-//     List of the same Store has the record in hand.
+//   - A record must fit into a message: 1 MiB, or 256 KiB where Options.MaxBytes says so. The body of a
+//     delivery grows by a third in it, so one above about 750 KiB (180 KiB) does not fit. Put then fails, and
+//     the delivery goes to its own dead-letter queue. In a FIFO queue its group waits until then, and anybody
+//     who can send there can make it wait: use package quarantine/s3.
+//   - SQS forgets after the queue's retention, 14 days at most. Set it to that, with an alarm on the age of
+//     the oldest message.
+//   - There is no reading without taking. List takes messages and hides them from others until it ends, or,
+//     if it is killed, until Options.Visibility is over: two lists at a time each see a part. Each time
+//     counts as a receive: the queue must have no redrive policy of its own, or looking moves records away.
+//   - An answer that is lost hides the messages in it, and the list ends with ErrIncomplete. A record that is
+//     sent once more after a lost answer is in the queue twice, and listed once.
+//   - There is no random access and no order. Get goes through the queue until it finds the record; so does
+//     Remove, unless a List of the same Store has the record in hand.
 //   - At most 120,000 messages can be in hand at a time, and so be listed.
 //
-// Threats: whoever can send to the queue but has no key (what they send is not authentic, and removed by its
-// ID), an answer that never comes (Options.Timeout). Not stopped: whoever may receive and delete messages, or
-// purge the queue. A FIFO queue is refused: what is in hand would hide what comes after it.
+// Threats: an attacker who can send to the queue but has no key (the message is not authentic, and can be
+// removed by its ID), an answer that never comes (Options.Timeout). Not stopped: an attacker who may receive
+// and delete messages, or purge the queue. A FIFO queue is refused: a message in hand would hide those after
+// it.
 //
-//	store, err := sqs.New(awssqs.NewFromConfig(cfg), queueURL, key, nil)
-//	c, err := consumer.New("billing", trust, claims, &consumer.Options{Sources: sources, Quarantine: store})
+//	keys, err := consumer.NewQuarantineKeys("billing", key)
+//	store, err := sqs.New(awssqs.NewFromConfig(cfg), queueURL, keys, nil)
+//	c, err := consumer.New("billing", trust, claims, policy, &consumer.Options{Quarantine: store})
 //
 // The consumer needs one permission, and the operator three more (with a customer's key on the queue also
 // kms:GenerateDataKey and kms:Decrypt on that key):
 //
-//	{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "arn:aws:sqs:eu-west-1:111111111111:billing-quarantine"}
-//	{"Effect": "Allow", "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"], "Resource": "..."}
+//	{"Effect": "Allow", "Action": "sqs:SendMessage",
+//	 "Resource": "arn:aws:sqs:eu-west-1:111111111111:billing-quarantine"}
+//	{"Effect": "Allow", "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"],
+//	 "Resource": "..."}
 //
 // Stable: New, Options, Reopen and ErrIncomplete.
 package sqs
@@ -51,9 +57,9 @@ import (
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// What Options are when they are not set.
+// The defaults of Options.
 const (
-	DefaultMaxBytes   = 1 << 20          // what a queue takes since 2025; before, and in many emulators, it was 256 KiB
+	DefaultMaxBytes   = 1 << 20          // the limit of a queue since 2025; before, and in many emulators, 256 KiB
 	DefaultVisibility = 5 * time.Minute  // long enough to go through thousands of records and act on each
 	DefaultWait       = 1 * time.Second  // any wait at all makes SQS ask all of its servers
 	DefaultTimeout    = 10 * time.Second // of a call that usually takes tens of milliseconds
@@ -67,21 +73,27 @@ const (
 
 // Sender is what Put and Reopen need of the SDK's *sqs.Client.
 type Sender interface {
-	SendMessage(ctx context.Context, in *sqs.SendMessageInput, with ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
+	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
 }
 
 // Client is what the store needs of the SDK's *sqs.Client.
 type Client interface {
 	Sender
-	ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, with ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
-	DeleteMessage(ctx context.Context, in *sqs.DeleteMessageInput, with ...func(*sqs.Options)) (*sqs.DeleteMessageOutput, error)
-	ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, with ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
+	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (
+		*sqs.ReceiveMessageOutput, error)
+	DeleteMessage(context.Context, *sqs.DeleteMessageInput, ...func(*sqs.Options)) (
+		*sqs.DeleteMessageOutput, error)
+	ChangeMessageVisibilityBatch(
+		context.Context, *sqs.ChangeMessageVisibilityBatchInput, ...func(*sqs.Options),
+	) (*sqs.ChangeMessageVisibilityBatchOutput, error)
 }
 
 // Options adjust a Store.
 type Options struct {
-	MaxBytes   int              // how much a message may hold; 0 = DefaultMaxBytes
-	Visibility time.Duration    // how long a message is hidden while it is looked at: longer than Wait and Timeout, at most 12 hours; 0 = DefaultVisibility
+	MaxBytes int // how much a message may hold; 0 = DefaultMaxBytes
+	// Visibility is how long a message is hidden while it is looked at: longer than Wait and Timeout, at most 12
+	// hours; 0 = DefaultVisibility.
+	Visibility time.Duration
 	Wait       time.Duration    // for a message before the queue is taken for empty, 1 to 20 s; 0 = DefaultWait
 	Timeout    time.Duration    // of one call, with the client's own retries, beside Wait; 0 = DefaultTimeout
 	Now        func() time.Time // the clock that Visibility is measured by; nil = time.Now
@@ -91,7 +103,7 @@ type Options struct {
 type Store struct {
 	client Client
 	url    string
-	codec  *quarantine.Codec
+	keys   consumer.QuarantineKeys
 	opts   Options
 
 	mu   sync.Mutex
@@ -103,18 +115,16 @@ var (
 	_ Client           = (*sqs.Client)(nil)
 )
 
-// New makes the store of the standard queue with that URL. The key has at least consumer.MinQuarantineKey
-// bytes.
-func New(client Client, queueURL string, key []byte, opts *Options) (*Store, error) {
+// New makes the store of the standard queue with that URL.
+func New(client Client, queueURL string, keys consumer.QuarantineKeys, opts *Options) (*Store, error) {
 	var o Options
 	if opts != nil {
 		o = *opts
 	}
 	o.setDefaults()
-	codec, err := quarantine.NewCodec(key)
 	switch {
-	case err != nil:
-		return nil, err
+	case keys.IsZero():
+		return nil, errors.New("quarantine/sqs: no keys: make them with consumer.NewQuarantineKeys")
 	case client == nil:
 		return nil, errors.New("quarantine/sqs: no client")
 	case strings.HasSuffix(queueURL, ".fifo"):
@@ -123,7 +133,7 @@ func New(client Client, queueURL string, key []byte, opts *Options) (*Store, err
 	if err := errors.Join(nilcheck.Typed("the client", client), checkURL(queueURL), o.check()); err != nil {
 		return nil, fmt.Errorf("quarantine/sqs: %w", err)
 	}
-	return &Store{client: client, url: queueURL, codec: codec, opts: o, held: make(map[string][]receipt)}, nil
+	return &Store{client: client, url: queueURL, keys: keys, opts: o, held: make(map[string][]receipt)}, nil
 }
 
 func checkURL(queueURL string) error {
@@ -160,24 +170,27 @@ func (o *Options) check() error {
 	case o.Timeout < 0:
 		return fmt.Errorf("a call cannot last %v", o.Timeout)
 	case o.Visibility <= o.Wait+o.Timeout || o.Visibility > maxVisibility:
-		return fmt.Errorf("a visibility of %v: give more than Wait and Timeout (%v), and at most %v", o.Visibility, o.Wait+o.Timeout, maxVisibility)
+		return fmt.Errorf("a visibility of %v: give more than Wait and Timeout (%v), and at most %v",
+			o.Visibility, o.Wait+o.Timeout, maxVisibility)
 	}
 	return nil
 }
 
 // Put sends the record. The error wraps quarantine.ErrTooLarge if it does not fit into a message.
 func (s *Store) Put(ctx context.Context, r consumer.Record) error {
-	_, doc, err := s.codec.Encode(r)
+	_, doc, err := quarantine.Encode(s.keys, r)
 	if err != nil {
 		return err
 	}
 	if len(doc) > s.opts.MaxBytes {
-		return fmt.Errorf("%w: %d bytes, a message of this queue holds %d: keep this quarantine in S3 (package quarantine/s3)",
+		return fmt.Errorf(
+			"%w: %d bytes, a message of this queue holds %d: keep this quarantine in S3 (package quarantine/s3)",
 			quarantine.ErrTooLarge, len(doc), s.opts.MaxBytes)
 	}
 	ctx, done := context.WithTimeout(ctx, s.opts.Timeout)
 	defer done()
-	if err := send(ctx, s.client, &sqs.SendMessageInput{QueueUrl: &s.url, MessageBody: aws.String(string(doc))}); err != nil {
+	in := &sqs.SendMessageInput{QueueUrl: &s.url, MessageBody: aws.String(string(doc))}
+	if err := send(ctx, s.client, in); err != nil {
 		return s.failed("sqs:SendMessage", err)
 	}
 	return nil
@@ -202,7 +215,8 @@ func again(o *sqs.Options) { o.Retryer = awscall.Retryer(o.Retryer) }
 // error code for that, and says in the text: "Message must be shorter than 262144 bytes."
 func tooLarge(err error) bool {
 	e, ok := errors.AsType[smithy.APIError](err)
-	return ok && e.ErrorCode() == "InvalidParameterValue" && strings.Contains(e.ErrorMessage(), "must be shorter than")
+	return ok && e.ErrorCode() == "InvalidParameterValue" &&
+		strings.Contains(e.ErrorMessage(), "must be shorter than")
 }
 
 // failed is an error of the service, with the permission that the call needs.
@@ -211,6 +225,9 @@ func (s *Store) failed(permission string, err error) error { return failed(s.url
 func failed(queueURL, permission string, err error) error {
 	return fmt.Errorf("quarantine/sqs: queue %s (%s): %w", queueURL, permission, err)
 }
+
+// Keys are those that the store was made with.
+func (s *Store) Keys() consumer.QuarantineKeys { return s.keys }
 
 // String keeps the key out of logs.
 func (s *Store) String() string { return "quarantine/sqs.Store(" + s.url + ")" }

@@ -85,10 +85,10 @@ func (f *fake) send(t *testing.T, body string) {
 }
 
 // store has a client without waiting: the fake has one server, and an empty answer of it is true.
-func (f *fake) store(t *testing.T, key []byte, opts sqs.Options) *sqs.Store {
+func (f *fake) store(t *testing.T, keys consumer.QuarantineKeys, opts sqs.Options) *sqs.Store {
 	t.Helper()
 	opts.Now = f.clock.Now
-	s, err := sqs.New(&hasty{f.Client}, f.url, key, &opts)
+	s, err := sqs.New(&hasty{f.Client}, f.url, keys, &opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,9 @@ func TestStore(t *testing.T) {
 	quarantinetest.Run(t, func(t *testing.T) *quarantinetest.Place {
 		f := newFake(t, localaws.Options{})
 		return &quarantinetest.Place{
-			Open: func(t *testing.T, key []byte) quarantine.Store { return f.store(t, key, sqs.Options{}) },
+			Open: func(t *testing.T, keys consumer.QuarantineKeys) quarantine.Store {
+				return f.store(t, keys, sqs.Options{})
+			},
 			Inject: func(t *testing.T, _ string, doc []byte) {
 				f.send(t, strings.ToValidUTF8(string(doc), "?"))
 			},
@@ -143,7 +145,7 @@ func put(t *testing.T, s quarantine.Store, n int) {
 
 func TestTooLargeSaysWhatToDo(t *testing.T) {
 	f := newFake(t, localaws.Options{})
-	s := f.store(t, quarantinetest.Key(), sqs.Options{MaxBytes: 256 << 10})
+	s := f.store(t, quarantinetest.Keys("bin"), sqs.Options{MaxBytes: 256 << 10})
 	r := quarantinetest.Record(at, "o-1")
 	r.Message.Body = make([]byte, 200<<10)
 	err := s.Put(t.Context(), r)
@@ -155,18 +157,18 @@ func TestTooLargeSaysWhatToDo(t *testing.T) {
 	}
 }
 
-// What a list had in hand, the next one sees, and nobody is kept from it meanwhile for longer than
+// The next list sees the records that a list had in hand. Meanwhile they are hidden for no longer than
 // Visibility.
 func TestVisibility(t *testing.T) {
 	f := newFake(t, localaws.Options{})
-	s := f.store(t, quarantinetest.Key(), sqs.Options{Visibility: time.Minute})
+	s := f.store(t, quarantinetest.Keys("bin"), sqs.Options{Visibility: time.Minute})
 	put(t, s, 3)
 	for range s.List(t.Context(), nil) {
-		if other := list(t, f.store(t, quarantinetest.Key(), sqs.Options{})); len(other) != 0 {
+		if other := list(t, f.store(t, quarantinetest.Keys("bin"), sqs.Options{})); len(other) != 0 {
 			t.Errorf("another list saw %d", len(other))
 		}
 		f.clock.advance(time.Minute)
-		if other := list(t, f.store(t, quarantinetest.Key(), sqs.Options{})); len(other) != 3 {
+		if other := list(t, f.store(t, quarantinetest.Keys("bin"), sqs.Options{})); len(other) != 3 {
 			t.Errorf("another list saw %d after Visibility", len(other))
 		}
 		break
@@ -180,7 +182,7 @@ func TestVisibility(t *testing.T) {
 // again.
 func TestRemoveAfterVisibility(t *testing.T) {
 	f := newFake(t, localaws.Options{})
-	s := f.store(t, quarantinetest.Key(), sqs.Options{Visibility: time.Minute})
+	s := f.store(t, quarantinetest.Keys("bin"), sqs.Options{Visibility: time.Minute})
 	put(t, s, 1)
 	for e, err := range s.List(t.Context(), nil) {
 		if err != nil {
@@ -196,10 +198,10 @@ func TestRemoveAfterVisibility(t *testing.T) {
 	}
 }
 
-// What somebody else has in hand cannot be removed, and that is said.
+// A record that another list has in hand cannot be removed, and the error says so.
 func TestRemoveWhatIsInOtherHands(t *testing.T) {
 	f := newFake(t, localaws.Options{})
-	s, other := f.store(t, quarantinetest.Key(), sqs.Options{}), f.store(t, quarantinetest.Key(), sqs.Options{})
+	s, other := f.store(t, quarantinetest.Keys("bin"), sqs.Options{}), f.store(t, quarantinetest.Keys("bin"), sqs.Options{})
 	put(t, s, 1)
 	for e, err := range other.List(t.Context(), nil) {
 		if err != nil {
@@ -217,7 +219,7 @@ func TestRemoveWhatIsInOtherHands(t *testing.T) {
 // Looking takes longer than Visibility: nothing is listed twice, and the list ends.
 func TestSlowList(t *testing.T) {
 	f := newFake(t, localaws.Options{})
-	s := f.store(t, quarantinetest.Key(), sqs.Options{Visibility: time.Minute})
+	s := f.store(t, quarantinetest.Keys("bin"), sqs.Options{Visibility: time.Minute})
 	put(t, s, 25)
 	seen := make(map[string]int)
 	for e, err := range s.List(t.Context(), nil) {
@@ -240,7 +242,7 @@ func TestSlowList(t *testing.T) {
 // Copies of one record are one record, and go together where one list has met both.
 func TestCopies(t *testing.T) {
 	f := newFake(t, localaws.Options{})
-	s := f.store(t, quarantinetest.Key(), sqs.Options{})
+	s := f.store(t, quarantinetest.Keys("bin"), sqs.Options{})
 	put(t, s, 1)
 	put(t, s, 1)
 	got := list(t, s)
@@ -263,7 +265,7 @@ func TestCopies(t *testing.T) {
 // A copy that was hidden when its record was removed is there the next time.
 func TestListingsOfOneStore(t *testing.T) {
 	f := newFake(t, localaws.Options{})
-	s := f.store(t, quarantinetest.Key(), sqs.Options{})
+	s := f.store(t, quarantinetest.Keys("bin"), sqs.Options{})
 	put(t, s, 15)
 	var inner int
 	for e, err := range s.List(t.Context(), nil) {
@@ -296,7 +298,7 @@ func TestPermissions(t *testing.T) {
 	} {
 		var denied string
 		f := newFake(t, localaws.Options{Deny: func(action string) bool { return action == denied }})
-		s := f.store(t, quarantinetest.Key(), sqs.Options{})
+		s := f.store(t, quarantinetest.Keys("bin"), sqs.Options{})
 		put(t, s, 1)
 		id := list(t, s)[0].ID
 		denied = c.deny
@@ -326,14 +328,14 @@ func (s *silent) SendMessage(ctx context.Context, _ *awssqs.SendMessageInput, _ 
 
 func TestPutIsDoneWhenSQSSaysSo(t *testing.T) {
 	const url = "https://sqs.us-east-1.amazonaws.com/111111111111/q"
-	s, err := sqs.New(&silent{wait: true}, url, quarantinetest.Key(), &sqs.Options{Timeout: time.Millisecond})
+	s, err := sqs.New(&silent{wait: true}, url, quarantinetest.Keys("bin"), &sqs.Options{Timeout: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Put(t.Context(), quarantinetest.Record(at, "o-1")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("no answer: %v", err)
 	}
-	if s, err = sqs.New(&silent{}, url, quarantinetest.Key(), nil); err != nil {
+	if s, err = sqs.New(&silent{}, url, quarantinetest.Keys("bin"), nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Put(t.Context(), quarantinetest.Record(at, "o-1")); err == nil {
@@ -358,7 +360,7 @@ func TestReopen(t *testing.T) {
 			t.Errorf("%d messages in %s", len(out.Messages), target)
 		}
 		for _, m := range out.Messages {
-			if r, err := consumer.ParseRecord([]byte(*m.Body), quarantinetest.Key()); err != nil || r.UnverifiedID != "o-1" {
+			if r, err := quarantinetest.Keys("bin").Parse([]byte(*m.Body)); err != nil || r.UnverifiedID != "o-1" {
 				t.Errorf("sent %+v, %v", r, err)
 			}
 		}
@@ -367,7 +369,7 @@ func TestReopen(t *testing.T) {
 
 func full(t *testing.T) quarantine.Store {
 	t.Helper()
-	s := quarantinetest.New(t)
+	s := quarantinetest.New(t, quarantinetest.Keys("bin"))
 	if err := s.Put(t.Context(), quarantinetest.Record(at, "o-1")); err != nil {
 		t.Fatal(err)
 	}
@@ -399,7 +401,7 @@ func TestReopenRefuses(t *testing.T) {
 	if err := sqs.Reopen(t.Context(), f, narrow, large); !errors.Is(err, quarantine.ErrTooLarge) {
 		t.Errorf("too large for that queue: %v", err)
 	}
-	if got := list(t, f.store(t, quarantinetest.Key(), sqs.Options{})); len(got) != 0 {
+	if got := list(t, f.store(t, quarantinetest.Keys("bin"), sqs.Options{})); len(got) != 0 {
 		t.Errorf("sent %+v", got)
 	}
 }
@@ -408,17 +410,17 @@ func TestNew(t *testing.T) {
 	const url = "https://sqs.us-east-1.amazonaws.com/111111111111/q"
 	client := awssqs.New(awssqs.Options{})
 	with := func(o sqs.Options) func() error {
-		return func() error { _, err := sqs.New(client, url, quarantinetest.Key(), &o); return err }
+		return func() error { _, err := sqs.New(client, url, quarantinetest.Keys("bin"), &o); return err }
 	}
 	for name, try := range map[string]func() error{
-		"no client": func() error { _, err := sqs.New(nil, url, quarantinetest.Key(), nil); return err },
-		"no key":    func() error { _, err := sqs.New(client, url, nil, nil); return err },
-		"a name":    func() error { _, err := sqs.New(client, "quarantine", quarantinetest.Key(), nil); return err },
+		"no client": func() error { _, err := sqs.New(nil, url, quarantinetest.Keys("bin"), nil); return err },
+		"no keys":   func() error { _, err := sqs.New(client, url, consumer.QuarantineKeys{}, nil); return err },
+		"a name":    func() error { _, err := sqs.New(client, "quarantine", quarantinetest.Keys("bin"), nil); return err },
 		"an ARN": func() error {
-			_, err := sqs.New(client, "arn:aws:sqs:us-east-1:111111111111:q", quarantinetest.Key(), nil)
+			_, err := sqs.New(client, "arn:aws:sqs:us-east-1:111111111111:q", quarantinetest.Keys("bin"), nil)
 			return err
 		},
-		"FIFO":              func() error { _, err := sqs.New(client, url+".fifo", quarantinetest.Key(), nil); return err },
+		"FIFO":              func() error { _, err := sqs.New(client, url+".fifo", quarantinetest.Keys("bin"), nil); return err },
 		"negative size":     with(sqs.Options{MaxBytes: -1}),
 		"short visibility":  with(sqs.Options{Visibility: time.Millisecond}),
 		"long visibility":   with(sqs.Options{Visibility: 13 * time.Hour}),

@@ -8,8 +8,9 @@ import (
 	"github.com/sealbus/sealbus/internal/awscall"
 )
 
-// repeating is a Client that also repeats a call whose answer broke off: the SDK calls that a failure, and
-// the event would wait for the end of a lease. Every write here has the effect of one when it is made twice.
+// repeating is a Client that also repeats a call whose answer broke off. To the SDK that is a failure, and
+// the event would wait for the end of a lease. Every write here has the effect of one write when it is made
+// twice.
 type repeating struct{ Client }
 
 func again(o *awsdynamodb.Options) { o.Retryer = awscall.Retryer(o.Retryer) }

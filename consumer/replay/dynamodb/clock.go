@@ -15,41 +15,41 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay/internal/remote"
 )
 
-// Bounds of what is believed of the service's time.
+// Bounds within which the service's time is believed.
 const (
-	// leaseSlack is how far apart the earliest and the latest time are taken to be at least: the header Date has
+	// leaseSlack is the least distance between the earliest and the latest possible time. The header Date has
 	// whole seconds, and its way here takes time.
 	leaseSlack = 2 * time.Second
-	// maxOffset is how far the service's time may be from this machine's: three times of what consumers
-	// tolerate. Nobody can tell which of the two clocks is wrong then.
+	// maxOffset is how far the service's time may be from this machine's: three times the skew that consumers
+	// tolerate. Beyond it, no one can tell which of the two clocks is wrong.
 	maxOffset = 15 * time.Minute
-	// maxSampleAge is how long an answer tells the time: so briefly that no clock drifts by much.
+	// maxSampleAge is how long an answer tells the time. It is so short that no clock drifts by much.
 	maxSampleAge = time.Minute
-	// maxJump is by how much the wall clock and the monotonic one may differ since then. If it is more, the
-	// clock was set or the process was frozen, in which the monotonic clock stands still.
+	// maxJump is by how much the wall clock and the monotonic one may differ since then. If they differ by more,
+	// the clock was set, or the process was frozen and the monotonic clock stood still.
 	maxJump = time.Second
 )
 
-// Why an answer does not tell the time.
+// Reasons why an answer does not tell the time.
 var (
 	errNoDate = errors.New("the answer of DynamoDB has no date (its HTTP header Date): a proxy may have removed it")
 	errCached = errors.New("the answer of DynamoDB comes from a cache (its HTTP header is Age): let no cache be between")
 	errBroken = errors.New("the answer is an error that a proxy may have written, by a clock of its own")
 )
 
-// clock knows the service's time from the dates of its answers. A claim is taken over only if its lease had
-// ended at the earliest time that it can be, and a lease is written so that it ends late enough at the
-// latest.
+// clock knows the service's time from the dates of its answers. A claim is taken over only if its lease has
+// ended even at the earliest possible time. A lease is written so that it is long enough even at the latest
+// possible time.
 type clock struct {
 	now    func() time.Time
 	newest atomic.Pointer[sample]
 }
 
-// sample is one dated answer. At date, in whole seconds, the service wrote it, and that was between sent and
+// sample is one dated answer. The service wrote it at date, in whole seconds, and that was between sent and
 // got.
 type sample struct{ date, sent, got time.Time }
 
-// times are between what the service's time is now; ok = false: it is not known.
+// times are the earliest and the latest time that it can be at the service now; ok = false: it is not known.
 func (c *clock) times() (earliest, latest time.Time, ok bool) {
 	s := c.newest.Load()
 	if s == nil {
@@ -73,13 +73,13 @@ func between(from, to time.Time) (monotonic, wall time.Duration) {
 	return to.Sub(from), to.Round(0).Sub(from.Round(0))
 }
 
-// steady reports whether both clocks ran on, for so short a time that they tell how long it was.
+// steady reports whether both clocks ran on, and for so short a time that they agree on its length.
 func steady(monotonic, wall time.Duration) bool {
 	return monotonic >= 0 && wall >= 0 && max(monotonic, wall) <= maxSampleAge && (monotonic-wall).Abs() <= maxJump
 }
 
-// answer is what is noted of the answers to one call, which the client may make several times: the last
-// counts.
+// answer holds the notes on the answers to one call. The client may make the call several times; the last
+// answer counts.
 type answer struct {
 	clock *clock
 	date  time.Time // the service's time when it answered; zero = unknown
@@ -88,7 +88,7 @@ type answer struct {
 
 func (c *clock) answer() *answer { return &answer{clock: c, err: errNoDate} }
 
-// note is the option of a call that has its answers noted, failed conditions included.
+// note is the option of a call that notes its answers, failed conditions included.
 func (a *answer) note(o *awsdynamodb.Options) {
 	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
 		return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("sealbus date", a.handle), middleware.After)
@@ -103,7 +103,7 @@ func (a *answer) handle(ctx context.Context, in middleware.DeserializeInput, nex
 	got := a.clock.now()
 	response, ok := out.RawResponse.(*smithyhttp.Response)
 	if !ok || response == nil || response.Response == nil {
-		return out, metadata, err // none came
+		return out, metadata, err // there was no answer
 	}
 	a.date, a.err = readDate(response, got)
 	if a.err == nil {
@@ -113,7 +113,7 @@ func (a *answer) handle(ctx context.Context, in middleware.DeserializeInput, nex
 }
 
 func readDate(response *smithyhttp.Response, got time.Time) (time.Time, error) {
-	// What the service says of a request that it understood, a failed condition among it, has one of these.
+	// Answers to a request that the service understood, a failed condition included, have one of these.
 	if code := response.StatusCode; code != http.StatusOK && code != http.StatusBadRequest {
 		return time.Time{}, errBroken
 	}
@@ -135,8 +135,8 @@ func readDate(response *smithyhttp.Response, got time.Time) (time.Time, error) {
 	return date, nil
 }
 
-// times are between what the service's time is now. If it is not known, the key is read first, for the date
-// of the answer.
+// times are the earliest and the latest time that it can be at the service now. If it is not known, the key
+// is read first, for the date of the answer.
 func (s *Store) times(ctx context.Context, key [32]byte) (earliest, latest time.Time, err error) {
 	if earliest, latest, ok := s.clock.times(); ok {
 		return earliest, latest, nil

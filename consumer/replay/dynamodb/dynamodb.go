@@ -3,34 +3,34 @@
 //	cfg, err := config.LoadDefaultConfig(ctx)
 //	store, err := dynamodb.New(awsdynamodb.NewFromConfig(cfg), "sealbus-replay", nil)
 //
-// The table has the string partition key "id" and time to live on "forget_at": `sealbus replay create-table`,
+// The table has the string partition key "id" and time to live on "forget_at": `sealbus claims create-table`,
 // EnsureTable or examples/replay-table.yaml make it. Items stay below 1 KB, so claim and completion are one
-// write unit each, and each renewal one more; a refused claim costs a write unit as well, one more if it is a
-// later copy of the event, and on an emulator that does not return the item that was in the way, a consistent
-// read. IAM: dynamodb:UpdateItem, GetItem, DeleteItem on the table. All writes are conditional; there are no
-// transactions. Not for a global table with eventual consistency: two regions would both claim.
+// write unit each, and each renewal is one more. A refused claim costs a write unit as well, and one more if
+// it is a later copy of the event. On an emulator that does not return the item of the other claim, it also
+// costs a consistent read. IAM: dynamodb:UpdateItem, GetItem, DeleteItem on the table. All writes are
+// conditional; there are no transactions. Do not use a global table with eventual consistency: two regions
+// would both claim.
 //
 // # Clocks
 //
-// The clock that decides when a lease ends is the service's, as its answers are dated (HTTP header Date); no
-// consumer's clock does. The dates have whole seconds, so a lease may live 2 s longer than asked for, or
-// longer if answers take more than a second. Between two answers, and for a minute at most, the time is
-// carried on by the clock of this machine; if it is not known, one consistent read comes first. An answer
-// without a date, from a cache, or dated more than 15 minutes off the clock of this machine is
-// ErrUnavailable. An error that a proxy may have written (a status that is neither 200 nor 400) tells no
-// time.
+// The service's clock decides when a lease ends, by the date of its answers (HTTP header Date). No consumer's
+// clock does. The dates have whole seconds, so a lease may be 2 s longer than asked for, or longer if answers
+// take more than a second. Between two answers, and for a minute at most, the clock of this machine carries
+// the time on. If the time is not known, one consistent read comes first. An answer without a date, from a
+// cache, or dated more than 15 minutes off the clock of this machine is ErrUnavailable. An error that a proxy
+// may have written (a status that is neither 200 nor 400) tells no time.
 //
-// Time to live is garbage collection, comes up to days late and decides nothing: items outlive the until of
-// their event by Options.Grace, and no operation shortens it. As it is DynamoDB that forgets, by its own
-// clock, a claim is New only if the service's clock had not reached until; later it is taken back and the
-// answer is ErrUnavailable: the event may have been completed and forgotten. Therefore a consumer whose clock
-// was set back is never told New by mistake.
+// Time to live is garbage collection, comes up to days late and decides nothing. Items outlive the until of
+// their event by Options.Grace, and no operation shortens it. DynamoDB itself forgets items, by its own
+// clock. So a claim is New only if the service's clock had not reached until. Later the claim is taken back
+// and the answer is ErrUnavailable, because the event may have been completed and forgotten. Therefore a
+// consumer whose clock was set back never gets New by mistake.
 //
 // # Threats
 //
-// Whoever may write to this table can make any event look handled, or new: give nobody else write access,
-// protect it from deletion, and do not restore an old backup over it. What is stored are hashes; nothing is
-// secret.
+// An attacker who may write to this table can make any event look handled, or new. Give write access to the
+// consumers alone, protect the table from deletion, and do not restore an old backup over it. The items are
+// hashes; nothing in them is secret.
 //
 // Stable: New and its Options, the partition key and the attribute of time to live. Other attributes are not.
 package dynamodb
@@ -51,10 +51,11 @@ import (
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// Client is what is used of *awsdynamodb.Client. Its timeouts and retries are the caller's business; a write
-// that is made again because its answer was lost has the effect and the answer of one, except for Release,
-// which then is ErrClaimLost. A client that wraps another must pass the options on: one of them reads the
-// service's time from the HTTP header Date of the answers, and without it every claim is ErrUnavailable.
+// Client is the part of *awsdynamodb.Client that the store uses. The caller sets its timeouts and retries. A
+// write that the client repeats because its answer was lost has the effect and the answer of one write,
+// except for Release, which then is ErrClaimLost. A client that wraps another must pass the options on: one
+// of them reads the service's time from the HTTP header Date of the answers, and without it every claim is
+// ErrUnavailable.
 type Client interface {
 	UpdateItem(ctx context.Context, in *awsdynamodb.UpdateItemInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.UpdateItemOutput, error)
 	GetItem(ctx context.Context, in *awsdynamodb.GetItemInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.GetItemOutput, error)
@@ -65,8 +66,8 @@ type Client interface {
 type Options struct {
 	// Grace is how long a record outlives its event's until; 0 = one hour.
 	Grace time.Duration
-	// Now is the clock of this machine, by which the service's time is carried on between two of its answers;
-	// nil = time.Now.
+	// Now is the clock of this machine. It carries the service's time on between two of its answers. nil =
+	// time.Now.
 	Now func() time.Time
 }
 
@@ -83,7 +84,7 @@ var (
 	_ Client       = (*awsdynamodb.Client)(nil)
 )
 
-// rounds is how often a write is tried while what stands in its way changes before it can be judged.
+// rounds is how often a write is tried while the item in its way keeps changing.
 const rounds = 6
 
 // New makes a store over the table. It does not connect.
@@ -130,16 +131,16 @@ func (s *Store) Claim(ctx context.Context, key, digest [32]byte, until time.Time
 			return replay.Claim{}, status, nil
 		}
 	}
-	return replay.Claim{}, 0, errChanging // by others, one after the other
+	return replay.Claim{}, 0, errChanging // other workers change it, one after the other
 }
 
-// changed is what stood in the way of a claim, and is no longer what it was.
+// changed is not a status: the item that stood in the way of a claim has changed since.
 const changed replay.Status = -1
 
 var errChanging = remote.Unavailable(errors.New("the item of this event keeps changing"))
 
-// kept is up to when an item is kept. Both only ever rise, and each write has the condition that it raises
-// them.
+// kept is the time up to which an item is kept. Both fields only ever rise, and each write has the condition
+// that it raises them.
 type kept struct {
 	until  int64 // milliseconds since 1970
 	forget int64 // time to live: seconds since 1970
@@ -154,8 +155,8 @@ func (k kept) besides(other kept) kept {
 	return kept{max(k.until, other.until), max(k.forget, other.forget)}
 }
 
-// take writes the claim unless the key is completed or somebody's live claim, and otherwise finds out which.
-// What it finds in the way is to be kept, too: it raises k for the next attempt.
+// take writes the claim unless the key is completed or has a live claim. Otherwise it finds out which. The
+// item that it finds must be kept, too: take raises k for the next attempt.
 func (s *Store) take(ctx context.Context, claim replay.Claim, digest [32]byte, until time.Time, lease time.Duration, k *kept) (replay.Status, error) {
 	earliest, latest, err := s.times(ctx, claim.Key)
 	if err != nil {
@@ -186,8 +187,8 @@ func (s *Store) take(ctx context.Context, claim replay.Claim, digest [32]byte, u
 	return s.judge(ctx, claim.Key, digest, found, k)
 }
 
-// judge is the status of what is in the way of a claim, by the time that the last answer told. Changed is
-// nothing, and a lapsed claim.
+// judge is the status of the item in the way of a claim, by the time of the last answer. It is changed if
+// there is no item, or an expired claim.
 func (s *Store) judge(ctx context.Context, key, digest [32]byte, found item, k *kept) (replay.Status, error) {
 	switch found.phase {
 	case "":
@@ -206,8 +207,8 @@ func (s *Store) judge(ctx context.Context, key, digest [32]byte, found item, k *
 	return changed, nil
 }
 
-// stale is the answer for a copy whose until has passed at the service. It claims nothing, as a claim that is
-// taken back would be lost for the holder of one that lapsed.
+// stale is the answer for a copy whose until has passed at the service. It claims nothing: taking such a
+// claim back would take an expired claim away from its owner.
 func (s *Store) stale(ctx context.Context, key, digest [32]byte, server, until time.Time, k *kept) (replay.Status, error) {
 	found, _, err := s.read(ctx, key)
 	if err != nil {
@@ -220,8 +221,8 @@ func (s *Store) stale(ctx context.Context, key, digest [32]byte, server, until t
 	return status, err
 }
 
-// raise is the status of what is in the way, after it is kept for this copy of the event, too. Nothing is
-// written if it is kept for so long already, and an item that is gone is not made again.
+// raise keeps the item in the way for this copy of the event, too, and is its status. Nothing is written if
+// it is kept for so long already. An item that is gone is not made again.
 func (s *Store) raise(ctx context.Context, key [32]byte, found item, k kept, status replay.Status) (replay.Status, error) {
 	if found.until >= k.until {
 		return status, nil
@@ -247,8 +248,8 @@ func completedAs(done []byte, digest [32]byte) replay.Status {
 }
 
 // given is New for a claim that was written, if the service, by its own clock, cannot have forgotten a
-// completion. If it can, the claim is taken back; should that fail, it lapses, and the next worker that asks
-// is told the same.
+// completion. If it can, the claim is taken back. If that fails, the claim expires, and the next worker that
+// asks gets the same answer.
 func (s *Store) given(ctx context.Context, claim replay.Claim, until time.Time, a *answer) (replay.Status, error) {
 	if a.err == nil && a.date.Before(until) {
 		return replay.New, nil
@@ -297,8 +298,8 @@ func (s *Store) Renew(ctx context.Context, claim replay.Claim, lease time.Durati
 	return s.keep(ctx, claim, end)
 }
 
-// keep keeps the item of a claim that outlives its until: a handler that runs for so long is to be completed
-// as well.
+// keep keeps the item of a claim that outlives its until: the claim of a handler that runs so long must be
+// completed as well.
 func (s *Store) keep(ctx context.Context, claim replay.Claim, end time.Time) error {
 	_, _, err := s.updateItem(ctx, s.update(claim.Key, mine+" AND #forget < :forget", "SET #forget = :forget", values{
 		":claimed": text(phaseClaimed), ":token": binary(claim.Token[:]), ":forget": number(s.forget(end)),
@@ -310,7 +311,7 @@ func (s *Store) keep(ctx context.Context, claim replay.Claim, end time.Time) err
 	switch {
 	case err != nil:
 		return err
-	case found.holds(claim.Token): // a copy that came meanwhile has it kept for longer
+	case found.holds(claim.Token): // a copy that came meanwhile keeps it for longer
 		return nil
 	}
 	return replay.ErrClaimLost
@@ -360,7 +361,7 @@ func (s *Store) Release(ctx context.Context, claim replay.Claim) error {
 	return asLost(err)
 }
 
-// asLost is the error of a write whose condition is that the claim is the caller's.
+// asLost is the error of a write whose condition is that the caller owns the claim.
 func asLost(err error) error {
 	var failed *types.ConditionalCheckFailedException
 	switch {
@@ -372,8 +373,8 @@ func asLost(err error) error {
 	return remote.Unavailable(err)
 }
 
-// inTheWay is the item for which the condition of a write failed with err: as it came with the error or, if
-// the service does not do that, as it is now. A write that failed in any other way is ErrUnavailable.
+// inTheWay is the item for which the condition of a write failed with err. It comes with the error. If the
+// service does not send it, it is read. A write that failed in any other way is ErrUnavailable.
 func (s *Store) inTheWay(ctx context.Context, key [32]byte, err error) (item, error) {
 	var failed *types.ConditionalCheckFailedException
 	if !errors.As(err, &failed) {

@@ -293,7 +293,7 @@ func (f *fake) forgetAt(t *testing.T) time.Time {
 	return time.Unix(n, 0)
 }
 
-// What was completed is forgotten after its until, and is never new again for a consumer whose clock was set
+// A completed event is forgotten after its until, and is never new again for a consumer whose clock was set
 // back.
 func TestForgotten(t *testing.T) {
 	f, client := newFake(t)
@@ -324,7 +324,7 @@ func TestForgotten(t *testing.T) {
 	wantStatus(t, s, service.Now().Add(time.Second), replay.New)
 }
 
-// What a later copy wrote in between is not lowered by what was begun before it.
+// A later until that a copy wrote in between is not lowered by what was begun before it.
 func TestKeptForLongerInBetween(t *testing.T) {
 	f, client := newFake(t)
 	start := time.Now().Truncate(time.Second)
@@ -388,7 +388,7 @@ func TestStaleCopyTakesNothing(t *testing.T) {
 	wantStatus(t, s, service.Now(), replay.Completed)
 }
 
-// A claim that was not given and could not be taken back either is not given to whoever comes next.
+// A claim that was not given, and could not be taken back, is not given to the next worker either.
 func TestForgottenAndNotTakenBack(t *testing.T) {
 	f, client := newFake(t)
 	clock := replaytest.NewClock(time.Now().Truncate(time.Second))

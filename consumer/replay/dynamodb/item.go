@@ -15,8 +15,8 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay/internal/remote"
 )
 
-// The attributes of an item. The partition key is the event's IdempotencyKey, so that an item is found with
-// what the log says.
+// The attributes of an item. The partition key is the event's IdempotencyKey, so that an operator finds an
+// item by the key in the log.
 const (
 	KeyAttribute = "id"        // string, the partition key: 64 hexadecimal digits
 	TTLAttribute = "forget_at" // number, seconds since 1970: time to live
@@ -33,10 +33,10 @@ const (
 	phaseCompleted = "completed"
 )
 
-// mine is the condition that the claim is the caller's.
+// mine is the condition that the caller owns the claim.
 const mine = "#phase = :claimed AND #token = :token"
 
-// names are the attributes as expressions call them, since some of them are reserved words.
+// names are the attributes by their names in expressions, since some of them are reserved words.
 var names = map[string]string{
 	"#phase": attrPhase, "#token": attrToken, "#digest": attrDigest, "#lease": attrLease, "#until": attrUntil,
 	"#id": KeyAttribute, "#forget": TTLAttribute,
@@ -54,7 +54,7 @@ func number(n int64) types.AttributeValue {
 
 func itemKey(key [32]byte) values { return values{KeyAttribute: text(hex.EncodeToString(key[:]))} }
 
-// forget is the time to live, in seconds since 1970, of what is to be kept up to t.
+// forget is the time to live, in seconds since 1970, of an item that must be kept up to t.
 func (s *Store) forget(t time.Time) int64 { return (remote.Millis(t.Add(s.grace)) + 999) / 1000 }
 
 // update makes a conditional write. The service refuses names that an expression does not use.
@@ -76,7 +76,7 @@ func namesIn(expression string) map[string]string {
 	return used
 }
 
-// item is what is read of an item.
+// item is the content of an item that was read.
 type item struct {
 	phase         string
 	token, digest []byte

@@ -16,17 +16,17 @@ import (
 
 // Errors of EnsureTable.
 var (
-	// ErrOtherTable means that a table of that name exists and is none for replay claims. Nothing was changed.
+	// ErrOtherTable means that a table of that name exists and is not for claims. Nothing was changed.
 	ErrOtherTable = errors.New("replay: the table is not one for replay claims")
-	// ErrNoTTL means that the service has no time to live, as emulators have none: the table is there and works,
-	// but nothing is ever deleted from it.
+	// ErrNoTTL means that the service has no time to live, like some emulators. The table exists and works, but
+	// nothing is ever deleted from it.
 	ErrNoTTL = errors.New("replay: the service has no time to live, the table will only grow")
 )
 
 // tablePatience is how long EnsureTable waits for the table, unless ctx ends before.
 const tablePatience = 5 * time.Minute
 
-// TableClient is what EnsureTable uses of *awsdynamodb.Client.
+// TableClient is the part of *awsdynamodb.Client that EnsureTable uses.
 type TableClient interface {
 	CreateTable(ctx context.Context, in *awsdynamodb.CreateTableInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.CreateTableOutput, error)
 	DescribeTable(ctx context.Context, in *awsdynamodb.DescribeTableInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTableOutput, error)
@@ -36,9 +36,9 @@ type TableClient interface {
 
 var _ TableClient = (*awsdynamodb.Client)(nil)
 
-// EnsureTable makes the table, paid per request and protected from deletion, waits until it is there, and
-// switches on its time to live. What exists already is kept, so it can be run again after a failure; created
-// tells whether the table is new. IAM: dynamodb:CreateTable, DescribeTable, DescribeTimeToLive,
+// EnsureTable makes the table, paid per request and protected from deletion, waits until it exists, and
+// switches on its time to live. An existing table is kept, so EnsureTable can be run again after a failure.
+// Created tells whether the table is new. IAM: dynamodb:CreateTable, DescribeTable, DescribeTimeToLive,
 // UpdateTimeToLive on the table.
 func EnsureTable(ctx context.Context, client TableClient, table string) (created bool, err error) {
 	if err := nilcheck.Check("replay: the DynamoDB client", client); err != nil {
@@ -78,7 +78,7 @@ func createTable(ctx context.Context, client TableClient, table string) (created
 	return false, fmt.Errorf("replay: creating table %q: %w", table, err)
 }
 
-// checkKey wants the partition key and nothing else: under a sort key, one event would have many items.
+// checkKey requires the partition key and nothing else: under a sort key, one event would have many items.
 func checkKey(table string, t *types.TableDescription) error {
 	if t != nil && len(t.KeySchema) == 1 && aws.ToString(t.KeySchema[0].AttributeName) == KeyAttribute {
 		for _, a := range t.AttributeDefinitions {
@@ -101,15 +101,16 @@ func ensureTTL(ctx context.Context, client TableClient, table string) error {
 	if err == nil {
 		return nil
 	}
-	// DynamoDB refuses to switch on what is on: by a call whose answer was lost, or by somebody else at the same
-	// time.
+	// DynamoDB refuses to switch on a time to live that is on already: by a call whose answer was lost, or by
+	// another program at the same time.
 	if on, _ := hasTTL(ctx, client, table); on {
 		return nil
 	}
 	return ttlError(table, err)
 }
 
-// hasTTL tells whether the table has time to live on TTLAttribute. On any other it is not one of ours.
+// hasTTL tells whether the table has time to live on TTLAttribute. A table with it on another attribute is
+// not for claims.
 func hasTTL(ctx context.Context, client TableClient, table string) (bool, error) {
 	out, err := client.DescribeTimeToLive(ctx, &awsdynamodb.DescribeTimeToLiveInput{TableName: &table})
 	if err != nil {
@@ -125,7 +126,7 @@ func hasTTL(ctx context.Context, client TableClient, table string) (bool, error)
 	return true, nil
 }
 
-// unknownOperation is the error code of what a service does not have.
+// unknownOperation is the error code for an operation that a service does not have.
 const unknownOperation = "UnknownOperationException"
 
 func ttlError(table string, err error) error {

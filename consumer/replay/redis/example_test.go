@@ -7,19 +7,21 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay/redis"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // A consumer in several processes, all of which remember in one Redis.
 func Example() {
-	var trust keys.Source // keys.WatchFile, keys.OpenBundle...
+	var trust trust.Source // trust.WatchFile, trust.OpenBundle...
 	client := goredis.NewClient(&goredis.Options{Addr: "replay.internal:6379"})
 	defer client.Close()
 	store, err := redis.New(client, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	c, err := consumer.New("billing", trust, store, &consumer.Options{Sources: []string{"https://orders.example/*"}})
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
+	c, err := consumer.New("billing", trust, store, policy, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -8,23 +8,25 @@
 //
 // # Clocks
 //
-// The only clock is that of the Redis server, which each script reads (TIME): no consumer's clock decides
-// when a lease ends. After a failover it is the clock of the new primary. The time to live of a key is
-// garbage collection and decides nothing: keys outlive the until of their event, by the same clock, by
-// Options.Grace, and no operation shortens it. As it is Redis that forgets, a claim is New only while its
-// clock has not reached until; later the answer is ErrUnavailable: the event may have been completed and
-// forgotten. Therefore a consumer whose clock was set back is never told New by mistake. A Redis server whose
-// clock is so far ahead that until has passed for it refuses fresh events: by more than the rest of the
-// consumer's RememberFor, and its Skew.
+// The only clock is that of the Redis server. Each script reads it (TIME). No consumer's clock decides when a
+// lease ends. After a failover it is the clock of the new primary. The time to live of a key is garbage
+// collection and decides nothing. Keys outlive the until of their event by Options.Grace, by the same clock,
+// and no operation shortens it. Redis itself forgets keys. So a claim is New only while the clock of Redis
+// has not reached until. Later the answer is ErrUnavailable, because the event may have been completed and
+// forgotten. Therefore a consumer whose clock was set back never gets New by mistake. A Redis server refuses
+// fresh events if its clock is so far ahead that until has passed: by more than the rest of the consumer's
+// RememberFor, and its Skew.
 //
 // # Threats
 //
-// Whoever may write to these keys can make any event look handled, or new: give this user of Redis an ACL of
-// its own (~sealbus:replay:* +eval +evalsha +get +set +del +pttl +pexpireat +time). What is stored are
-// hashes; nothing is secret. What Redis loses is forgotten, and may be handled again, with the same
-// IdempotencyKey: it needs `maxmemory-policy noeviction` (a full server then answers an error, which is
-// ErrUnavailable), `appendonly yes`, and a failover loses what was not replicated yet. Where that is not good
-// enough, use package dynamodb.
+// An attacker who may write to these keys can make any event look handled, or new. Give this user of Redis an
+// ACL of its own (~sealbus:replay:* +eval +evalsha +get +set +del +pttl +pexpireat +time). The records are
+// hashes; nothing in them is secret.
+//
+// If Redis loses a record, its event is forgotten and may be handled again, with the same IdempotencyKey. So
+// Redis needs `maxmemory-policy noeviction` (a full server then answers an error, which is ErrUnavailable)
+// and `appendonly yes`. A failover loses records that were not replicated yet. Where that is not good enough,
+// use package dynamodb.
 //
 // Stable: New and its Options. The layout of the records is not.
 package redis
@@ -48,9 +50,10 @@ import (
 // DefaultPrefix begins the name of each key unless told otherwise.
 const DefaultPrefix = "sealbus:replay:"
 
-// Client is what is used of a go-redis client: *goredis.Client, *goredis.ClusterClient and *goredis.Ring have
-// it. Its timeouts and retries are the caller's business; an operation that is made again because its answer
-// was lost has the effect and the answer of one, except for Release, which then is ErrClaimLost.
+// Client is the part of a go-redis client that the store uses. *goredis.Client, *goredis.ClusterClient and
+// *goredis.Ring have it. The caller sets its timeouts and retries. An operation that the client repeats
+// because its answer was lost has the effect and the answer of one operation, except for Release, which then
+// is ErrClaimLost.
 type Client interface {
 	EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *goredis.Cmd
 	Eval(ctx context.Context, script string, keys []string, args ...any) *goredis.Cmd
@@ -61,12 +64,12 @@ type Options struct {
 	// Prefix begins the name of each key, which ends in the event's IdempotencyKey; "" = DefaultPrefix.
 	// Consumers need no prefixes of their own: their names are part of the keys.
 	Prefix string
-	// Grace is how long a record outlives its event's until, and so by how much the clock of the Redis server
-	// may be set back without reopening anything; 0 = one hour.
+	// Grace is how long a record outlives its event's until. The clock of the Redis server may be set back by
+	// that much, and no event becomes new again. 0 = one hour.
 	Grace time.Duration
 }
 
-// Store is a replay.Store in Redis. The client stays its owner's to close.
+// Store is a replay.Store in Redis. It does not close the client.
 type Store struct {
 	client Client
 	prefix string
@@ -156,10 +159,10 @@ func (s *Store) Release(ctx context.Context, claim replay.Claim) error {
 	return s.act(ctx, releaseScript, claim)
 }
 
-// digits is a moment as records have it, of fixed length.
+// digits is a moment in the form of the records, of fixed length.
 func digits(t time.Time) string { return fmt.Sprintf("%0*d", remote.MillisDigits, remote.Millis(t)) }
 
-// act runs a script that works for the holder of the claim only.
+// act runs a script that works only for the owner of the claim.
 func (s *Store) act(ctx context.Context, script script, claim replay.Claim, args ...any) error {
 	a, err := s.run(ctx, script, claim.Key, append([]any{claim.Token[:]}, args...)...)
 	switch {
@@ -173,15 +176,15 @@ func (s *Store) act(ctx context.Context, script script, claim replay.Claim, args
 	return strange(a)
 }
 
-// answer is what a script answered.
+// answer is the answer of a script.
 type answer struct {
 	code   int64
 	digest string
 	time   int64 // milliseconds
 }
 
-// run runs a script by its hash and, should the server not know it (a new one, or one that was restarted), by
-// its text.
+// run runs a script by its hash. If the server does not know it (a new server, or one that was restarted), it
+// runs it by its text.
 func (s *Store) run(ctx context.Context, script script, key [32]byte, args ...any) (answer, error) {
 	keys := []string{s.prefix + hex.EncodeToString(key[:])}
 	got, err := s.client.EvalSha(ctx, script.sha, keys, args...).Slice()
@@ -194,7 +197,7 @@ func (s *Store) run(ctx context.Context, script script, key [32]byte, args ...an
 	return read(got)
 }
 
-// read makes an answer of what came: a code and, perhaps, one more value.
+// read parses an answer: a code and, perhaps, one more value.
 func read(got []any) (answer, error) {
 	a, ok := answer{}, len(got) == 1 || len(got) == 2
 	if ok {

@@ -104,9 +104,13 @@ func TestWorkersApart(t *testing.T) {
 			org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
 			server.SetTime(org.Now())
 			worker := func(off time.Duration) *consumer.Consumer {
-				c, err := consumer.New("billing", org.Trust(), newStore(t, client), &consumer.Options{
-					Sources: []string{"https://orders.example/*"}, Audience: envelopetest.Audience, Lease: lease,
-					Now: func() time.Time { return org.Now().Add(off) }, Logger: slog.New(slog.DiscardHandler),
+				policy := &envelope.Policy{
+					Sources:  []string{"https://orders.example/*"},
+					Audience: envelopetest.Audience,
+					Now:      func() time.Time { return org.Now().Add(off) },
+				}
+				c, err := consumer.New("billing", org.Trust(), newStore(t, client), policy, &consumer.Options{
+					Lease: lease, Logger: slog.New(slog.DiscardHandler),
 				})
 				if err != nil {
 					t.Fatal(err)
@@ -120,8 +124,8 @@ func TestWorkersApart(t *testing.T) {
 					t.Error("two workers handle the event at a time")
 					return nil
 				})
-				if r.Reason != envelope.ReasonInProgress {
-					t.Errorf("the other worker: %q, %v, want in_progress", r.Reason, err)
+				if r.Reason() != envelope.ReasonInProgress {
+					t.Errorf("the other worker: %q, %v, want in_progress", r.Reason(), err)
 				}
 				return nil
 			})
@@ -173,7 +177,7 @@ func wantUnavailable(t *testing.T, s replay.Store, until time.Time) {
 	}
 }
 
-// What was completed is forgotten a grace after its until, and is never new again for a consumer whose clock
+// A completed event is forgotten a grace after its until, and is never new again for a consumer whose clock
 // was set back.
 func TestForgotten(t *testing.T) {
 	server, client := newServer(t)

@@ -15,12 +15,12 @@ func newScript(text string) script {
 
 // A record is a string of fixed layout: one letter (C claimed, D completed), 16 bytes token (of the claim, or
 // the mark of the completion), 32 bytes digest, 15 digits end of the lease, 15 digits until, both in
-// milliseconds since
-// 1970. Each script touches one key, so that it runs on any node of a cluster, and runs as a whole or not at all.
+// milliseconds since 1970. Each script touches one key. So it runs on any node of a cluster, and it runs as a
+// whole or not at all.
 //
 // The only clock is the server's. Clock reads the time to live before the time, so that their sum is never
-// too early: a record that is written again must not expire before it did. Times of fixed length are compared
-// as text.
+// too early: a record that is written again must not expire sooner than before. Times of fixed length are
+// compared as text.
 //
 // Numbers are doubles in Lua, exact up to 2^53: far beyond 15 digits.
 const common = `
@@ -50,19 +50,19 @@ end
 local function mine(v) return v and string.sub(v, 1, 17) == 'C' .. ARGV[1] end
 `
 
-// What a script answers, as its first element.
+// The first element of a script's answer.
 const (
-	answerDone      = 0 // it is done; of a claim: the claim is the caller's
-	answerLost      = 1 // the claim is no longer the caller's
+	answerDone      = 0 // it is done; of a claim: the caller owns the claim
+	answerLost      = 1 // the caller no longer owns the claim
 	answerHeld      = 2
 	answerCompleted = 3 // followed by the digest
 	answerForgotten = 4 // followed by the server's time in milliseconds
 )
 
-// claimScript takes token, digest, until, lease, grace. A claim that has this very token is the caller's own,
-// whose answer was lost. Only what the clock of this server, which deletes records, cannot have let go is
-// new. A record that is in the way is kept up to the until of this copy, too; if it is already, nothing is
-// written.
+// claimScript takes token, digest, until, lease, grace. A claim that has this very token is the caller's own:
+// its answer was lost. An event is new only if this server, which deletes records by its clock, cannot have
+// deleted its record. A record of another claim is kept up to the until of this copy, too. If it is kept so
+// long already, nothing is written.
 var claimScript = newScript(common + `
 local v, bad = record()
 if bad then return bad end
@@ -92,8 +92,8 @@ put(string.sub(v, 1, 49) .. digits(lease) .. til, math.max(tonumber(til), lease)
 return {0}
 `)
 
-// completeScript takes token, mark, until, grace. A completion that has this very mark is the caller's own,
-// whose answer was lost.
+// completeScript takes token, mark, until, grace. A completion that has this very mark is the caller's own:
+// its answer was lost.
 var completeScript = newScript(common + `
 local v, bad = record()
 if bad then return bad end

@@ -27,14 +27,14 @@ const (
 	window = 24 * time.Hour
 )
 
-// Open makes the store under test, which is to take its time from the clock. What it opens it closes in
+// Open makes the store under test. The store takes its time from the clock. Open closes its resources in
 // t.Cleanup.
 type Open func(t *testing.T, clock *Clock) replay.Store
 
 // DefaultSteps is how many random operations are held against the model unless a Contract says otherwise.
 const DefaultSteps = 2000
 
-// Contract is what is asked of a store. The zero value is the strict one.
+// Contract says what a store must satisfy. The zero value is the strict one.
 type Contract struct {
 	// LeaseSlack is how much longer than asked for a lease may live, in whole seconds; 0 = not at all. It is for
 	// stores that know the time of their server in whole seconds only.
@@ -90,7 +90,7 @@ func (c Contract) Run(t *testing.T, open Open) {
 	}
 }
 
-// env is one store with one key that is talked about.
+// env is one store with the one key that a test is about.
 type env struct {
 	*testing.T
 	replay.Store
@@ -137,7 +137,7 @@ func (e *env) want(digest [32]byte, want replay.Status) {
 	}
 }
 
-// lapse lets a lease that began now lapse for certain.
+// lapse moves the clock until a lease that began now has expired for certain.
 func (e *env) lapse() { e.clock.Advance(lease + e.contract.LeaseSlack) }
 
 func (e *env) complete(claim replay.Claim) error {
@@ -259,7 +259,8 @@ func renewal(e *env) {
 	e.mustClaim()
 }
 
-// A lapsed claim that nobody took is still its holder's: better a late completion than a second effect.
+// An expired claim that no other worker took still belongs to its owner: a late completion is better than a
+// second effect.
 func lapsedButNobodys(e *env) {
 	claim := e.mustClaim()
 	e.clock.Advance(time.Hour)
@@ -355,8 +356,8 @@ func rememberedUpToUntil(e *env) {
 	e.want(digestB, replay.CompletedOther)
 }
 
-// The event was completed, became stale, and looks fresh again because the clock was set back: whatever the
-// store did in between, it must not be new.
+// The event was completed, became stale, and looks fresh again because the clock was set back. It must not be
+// new, also if the store purged in between.
 func clockSetBack(e *env) {
 	until := e.clock.Now().Add(window)
 	e.ok(e.Complete(e.Context(), e.mustClaim(), until))

@@ -11,7 +11,8 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 type order struct {
@@ -25,26 +26,25 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	roots, err := keys.ParseRoots(pinned)
+	roots, err := trust.ParseRoots(pinned)
 	if err != nil {
 		log.Fatal(err)
 	}
 	// The state file keeps a restarted consumer from accepting an older bundle than it has seen.
-	trust, err := keys.WatchFile("trust.dsse", roots, &keys.FileOptions{StateFile: "trust.state"})
+	source, err := trust.WatchFile("trust.dsse", roots, &trust.FileOptions{StateFile: "trust.state"})
 	if err != nil {
 		log.Fatal(err)
 	}
 	claims := replay.NewMemory(nil) // for one process; package replay/redis or replay/dynamodb for many
-	c, err := consumer.New("billing", trust, claims, &consumer.Options{
-		Sources:  []string{"https://orders.example/*"},
-		Audience: "central",
-		Logger:   slog.New(slog.DiscardHandler), // this program says itself what became of an event
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}, Audience: "central"}
+	c, err := consumer.New("billing", source, claims, policy, &consumer.Options{
+		Logger: slog.New(slog.DiscardHandler), // this program says itself what became of an event
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
 	handle := consumer.Typed(func(ctx context.Context, d consumer.Delivery[order]) error {
-		log.Printf("%s says: order %s, %.2f", d.Verified.Producer, d.Data.Order, d.Data.Total)
+		log.Printf("%s says: order %s, %.2f", d.Producer, d.Data.Order, d.Data.Total)
 		return nil
 	})
 
@@ -55,7 +55,7 @@ func main() {
 		result, err := c.Handle(context.Background(), message, handle)
 		switch {
 		case err != nil: // a queue would deliver it again; a Quarantine in the options would keep a rejected event
-			log.Printf("%s: %s", result.Reason, result.Verdict.Cause)
+			log.Printf("%s: %s", result.Reason(), result.Verdict.Cause)
 		case result.Outcome != consumer.Handled:
 			log.Print(result.Outcome)
 		}

@@ -42,7 +42,7 @@ func main() {
 }
 
 // confirm is where a mail would go out. Here the effect is a line in the log; a mail may go out twice if the
-// process dies at the wrong moment, which nobody minds.
+// process dies at the wrong moment, which does no harm.
 func confirm(_ context.Context, d consumer.Delivery[order]) error {
 	log.Printf("order %q: confirmed", d.Data.Order)
 	return nil

@@ -46,7 +46,7 @@ func (o *output) String() string {
 
 // Bounds of what a start may take: generous, since the machine may be busy.
 const (
-	startAttempts = 5 // ports that somebody else takes in between
+	startAttempts = 5 // another program may take a port in between
 	startPatience = time.Minute
 )
 

@@ -25,6 +25,7 @@ import (
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
+	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/awslambda/awslambdatest"
 	"github.com/sealbus/sealbus/consumer/quarantine"
 	"github.com/sealbus/sealbus/consumer/quarantine/s3"
@@ -32,9 +33,11 @@ import (
 	"github.com/sealbus/sealbus/envelope/envelopetest"
 	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
-// What the World has. The account is that of the fake, which believes every caller.
+// The account, the region and the names of the World. The account is that of the fake, which believes every
+// caller.
 const (
 	Account  = "000000000000"
 	Region   = "us-east-1"
@@ -132,18 +135,18 @@ func (w *World) makeTrust() (keyring []byte) {
 	w.must(err)
 	keyring, err = os.ReadFile(path)
 	w.must(err)
-	root, err := keys.GenerateRootKey(keys.Ed25519)
+	root, err := trust.GenerateRootKey(keys.Ed25519)
 	w.must(err)
-	roots, err := keys.NewRoots(1, 1, root.Verifier())
+	roots, err := trust.NewRoots(1, 1, root.Verifier())
 	w.must(err)
 	w.must(os.WriteFile(filepath.Join(w.root, "roots.json"), roots.Payload(), 0o600))
 	now := time.Now()
-	bundle, err := keys.NewBundle(keys.BundleOptions{Version: 1, Issued: now, Expires: now.Add(48 * time.Hour)}, &keys.Key{
+	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: now, Expires: now.Add(48 * time.Hour)}, &trust.Key{
 		Verifier: signer.Verifier(), Producer: Producer, Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"},
 		Accounts: []string{Account},
 	})
 	w.must(err)
-	w.Bundle, err = keys.SignBundle(w.t.Context(), bundle, root)
+	w.Bundle, err = trust.SignBundle(w.t.Context(), bundle, root)
 	w.must(err)
 	w.PutBundle(w.Bundle)
 	return keyring
@@ -240,12 +243,14 @@ func (w *World) Entry(id string, data any) *envelope.Entry {
 	return entry
 }
 
-// Refused are the authentic records in the quarantine of a consumer.
-func (w *World) Refused(consumer string) []quarantine.Entry {
+// Refused are the authentic records in the quarantine of the consumer of that name.
+func (w *World) Refused(name string) []quarantine.Entry {
 	w.t.Helper()
 	key, err := base64.StdEncoding.DecodeString(quarantineKey)
 	w.must(err)
-	store, err := s3.New(w.objects, quarantineBucket, key, &s3.Options{Prefix: consumer})
+	keys, err := consumer.NewQuarantineKeys(name, key)
+	w.must(err)
+	store, err := s3.New(w.objects, quarantineBucket, keys, &s3.Options{Prefix: name})
 	w.must(err)
 	var entries []quarantine.Entry
 	for e, err := range store.List(w.t.Context(), nil) {

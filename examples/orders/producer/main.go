@@ -1,6 +1,7 @@
 // Command producer is a Lambda function that takes an order, seals it and puts it on the central bus.
 //
-//	aws lambda invoke --function-name NAME --payload '{"order":"o-1","total":12.50,"currency":"EUR"}' answer.json
+//	aws lambda invoke --function-name NAME \
+//	  --payload '{"order":"o-1","total":12.50,"currency":"EUR"}' answer.json
 package main
 
 import (
@@ -23,7 +24,7 @@ import (
 	"github.com/sealbus/sealbus/producer/eventbridge"
 )
 
-// What this producer says, and may say: bus policy and trust bundle have the same.
+// The source and the type of this producer. The bus policy and the trust bundle allow the same.
 const (
 	source = "https://orders.example/eu"
 	placed = "com.example.order.placed"
@@ -80,8 +81,8 @@ func publish(p *producer.Producer) func(ctx context.Context, o order) error {
 	}
 }
 
-// keyring opens the keyring that is in the secret, without a passphrase: producer.yaml says why. A keyring is
-// a file, so for a moment this is one, which nobody else can read.
+// keyring opens the keyring in the secret. It has no passphrase: producer.yaml says why. A keyring is read
+// from a file, so for a moment it is in a file that no other user can read.
 func keyring(ctx context.Context, cfg aws.Config, secret string) (*keys.Keyring, error) {
 	content, err := setup.Secret(ctx, cfg, secret)
 	if err != nil {

@@ -1,8 +1,8 @@
-// Package setup is the start of the example's functions: what a consumer needs, out of the environment that
-// consumer.yaml gives it. Copy it and change what is different with you.
+// Package setup is the start of the example's functions. It makes the parts of a consumer out of the
+// environment that consumer.yaml gives it. Copy it and change it for your set-up.
 //
-// What is missing or cannot be read is an error, and the function does not start: an empty AUDIENCE, for
-// instance, would leave the audience unchecked.
+// A variable that is missing or cannot be read is an error, and the function does not start: an empty
+// AUDIENCE, for instance, would leave the audience unchecked.
 package setup
 
 import (
@@ -20,66 +20,66 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	quarantine "github.com/sealbus/sealbus/consumer/quarantine/s3"
 	"github.com/sealbus/sealbus/consumer/replay"
-	"github.com/sealbus/sealbus/keys"
-	"github.com/sealbus/sealbus/keys/awss3"
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/keys/trust/awss3"
 	"github.com/sealbus/sealbus/observe/emf"
 )
 
 // Consumer makes the consumer of that name, which is also the prefix of its quarantine.
 func Consumer(ctx context.Context, cfg aws.Config, name string, store replay.Store) (*consumer.Consumer, error) {
 	var env Environment
-	opts := &consumer.Options{
-		Sources:        strings.Fields(env.Text("ALLOWED_SOURCES")),
-		Audience:       env.Text("AUDIENCE"),
-		MaxAge:         env.Duration("MAX_AGE"),
-		QueueRetention: env.Duration("QUEUE_RETENTION"),
-		QuarantineName: name,
+	policy := &envelope.Policy{
+		Sources:  strings.Fields(env.Text("ALLOWED_SOURCES")),
+		Audience: env.Text("AUDIENCE"),
+		MaxAge:   env.Duration("MAX_AGE") + env.Duration("QUEUE_RETENTION"),
 	}
+	opts := &consumer.Options{}
 	bucket, secret := env.Text("QUARANTINE_BUCKET"), env.Text("QUARANTINE_KEY_SECRET")
 	trustBucket, trustKey := env.Text("TRUST_BUCKET"), env.Text("TRUST_KEY")
 	if env.Err != nil {
 		return nil, env.Err
 	}
 	objects := s3.NewFromConfig(cfg)
-	key, err := quarantineKey(ctx, cfg, secret)
+	authentic, err := quarantineKeys(ctx, cfg, name, secret)
 	if err != nil {
 		return nil, err
 	}
-	if opts.Quarantine, err = quarantine.New(objects, bucket, key, &quarantine.Options{Prefix: name}); err != nil {
+	if opts.Quarantine, err = quarantine.New(objects, bucket, authentic, &quarantine.Options{Prefix: name}); err != nil {
 		return nil, err
 	}
-	opts.Reopen = []consumer.Reopen{{Quarantine: name, Key: key}}
 	if opts.Observer, err = emf.New(nil); err != nil {
 		return nil, err
 	}
-	trust, err := trust(ctx, objects, trustBucket, trustKey)
+	source, err := followTrust(ctx, objects, trustBucket, trustKey)
 	if err != nil {
 		return nil, err
 	}
-	return consumer.New(name, trust, store, opts)
+	return consumer.New(name, source, store, policy, opts)
 }
 
-// quarantineKey reads the key as `sealbus quarantine` reads its key file: base64.
-func quarantineKey(ctx context.Context, cfg aws.Config, secret string) ([]byte, error) {
+// quarantineKeys reads the key as `sealbus quarantine` reads its key file: base64. The quarantine has the
+// name of its consumer.
+func quarantineKeys(ctx context.Context, cfg aws.Config, name, secret string) (consumer.QuarantineKeys, error) {
 	text, err := Secret(ctx, cfg, secret)
 	if err != nil {
-		return nil, err
+		return consumer.QuarantineKeys{}, err
 	}
 	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil {
-		return nil, fmt.Errorf("the secret %s is not base64", secret) // the error of the decoder quotes it
+	if err != nil { // the error of the decoder quotes the secret
+		return consumer.QuarantineKeys{}, fmt.Errorf("the secret %s is not base64", secret)
 	}
-	return key, nil
+	return consumer.NewQuarantineKeys(name, key)
 }
 
-// trust follows the bundle. The roots come with the function's code, so that who can write to the bucket
-// cannot change them.
-func trust(ctx context.Context, objects *s3.Client, bucket, key string) (keys.Source, error) {
+// followTrust follows the bundle. The roots come with the function's code, so an attacker who can write to
+// the bucket cannot change them.
+func followTrust(ctx context.Context, objects *s3.Client, bucket, key string) (trust.Source, error) {
 	pinned, err := os.ReadFile("roots.json")
 	if err != nil {
 		return nil, err
 	}
-	roots, err := keys.ParseRoots(pinned)
+	roots, err := trust.ParseRoots(pinned)
 	if err != nil {
 		return nil, err
 	}

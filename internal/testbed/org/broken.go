@@ -9,14 +9,16 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // Broken is an event that must be refused for exactly one Reason by a consumer that is configured as it says.
 type Broken struct {
-	Reason  envelope.Reason
-	JSON    []byte                // the event in the CloudEvents JSON format
-	Trust   keys.Source           // the organisation's own, but for trust_unavailable
-	Options *envelope.OpenOptions // the organisation's own, but for envelope_mismatch and not_encrypted
+	Reason envelope.Reason
+	JSON   []byte           // the event in the CloudEvents JSON format
+	Outer  *envelope.Outer  // what the transport says beside it; nil = nothing, but for envelope_mismatch
+	Trust  trust.Source     // the organisation's own, but for trust_unavailable
+	Policy *envelope.Policy // the organisation's own, but for not_encrypted
 
 	source, typ string       // what EventBridge says of it
 	secret      *mint.Secret // how its data is encrypted; nil = it is not
@@ -55,7 +57,7 @@ var defects = map[envelope.Reason]func(o *Org, b *Broken, p *mint.Plan){
 	envelope.ReasonAccountMismatch:  signedAs(roleNoAccount),
 	envelope.ReasonEnvelopeMismatch: func(_ *Org, b *Broken, _ *mint.Plan) {
 		b.typ = "com.example.other"
-		b.Options.Outer = &envelope.Outer{Source: b.source, DetailType: b.typ}
+		b.Outer = &envelope.Outer{Source: b.source, DetailType: b.typ}
 	},
 	envelope.ReasonAudienceMismatch: func(_ *Org, _ *Broken, p *mint.Plan) { p.Event = p.Event.Set("audience", `"elsewhere"`) },
 	envelope.ReasonUndated: func(_ *Org, _ *Broken, p *mint.Plan) {
@@ -68,7 +70,7 @@ var defects = map[envelope.Reason]func(o *Org, b *Broken, p *mint.Plan){
 	envelope.ReasonFromFuture: func(o *Org, _ *Broken, p *mint.Plan) {
 		p.Event = p.Event.Set("recordedtime", seconds(o.Now().Add(24*time.Hour)))
 	},
-	envelope.ReasonNotEncrypted: func(_ *Org, b *Broken, _ *mint.Plan) { b.Options.RequireEncrypted = true },
+	envelope.ReasonNotEncrypted: func(_ *Org, b *Broken, _ *mint.Plan) { b.Policy.RequireEncrypted = true },
 	envelope.ReasonNotARecipient: func(_ *Org, b *Broken, _ *mint.Plan) {
 		b.secret = &mint.Secret{To: []*keys.Recipient{mint.SeededIdentity(keys.X25519, "somebody else").Recipient()}}
 	},
@@ -89,7 +91,7 @@ func seconds(t time.Time) string { return mint.Quote(t.UTC().Format("2006-01-02T
 // noTrust is a Source that has no bundle.
 type noTrust struct{}
 
-func (noTrust) Bundle(context.Context) (*keys.Bundle, error) { return nil, keys.ErrUnavailable }
+func (noTrust) Bundle(context.Context) (*trust.Bundle, error) { return nil, trust.ErrUnavailable }
 
 // BrokenReasons are the reasons that there is a broken event for: all that opening an event can give, in the
 // order of envelope.Reasons.
@@ -109,7 +111,7 @@ func (o *Org) Broken(reason envelope.Reason) (*Broken, error) {
 	if defect == nil {
 		return nil, fmt.Errorf("opening an event never gives the reason %q", reason)
 	}
-	b := &Broken{Reason: reason, Trust: o.Trust(), Options: o.Options(), source: o.Source(), typ: brokenType}
+	b := &Broken{Reason: reason, Trust: o.Trust(), Policy: o.Policy(), source: o.Source(), typ: brokenType}
 	o.mu.Lock()
 	o.made++
 	id := fmt.Sprintf("%s-broken-%d", o.producer, o.made)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,15 +16,16 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
-// Audience is what events are sealed for, and what Options ask for.
+// Audience is what events are sealed for, and what Policy asks for.
 const Audience = "central"
 
 // Account is the AWS account that deliveries name.
 const Account = "111122223333"
 
-// Window is the replay window of Options.
+// Window is the window of Policy.
 const Window = 24*time.Hour + 5*time.Minute
 
 // The keys of an organisation beside the one that signs, each fit for one refusal.
@@ -42,7 +44,7 @@ type Org struct {
 	producer string
 	sources  []string
 	keys     map[string]*keys.LocalSigner // by role
-	bundle   *keys.Bundle
+	bundle   *trust.Bundle
 	identity *keys.LocalIdentity // of the consumer that events are encrypted to
 
 	encrypter *envelope.Encrypter
@@ -87,22 +89,22 @@ func (o *Org) newConsumer() (err error) {
 	return err
 }
 
-func (o *Org) newBundle() (*keys.Bundle, error) {
-	return keys.NewBundle(
-		keys.BundleOptions{Version: 1, Issued: o.now.Add(-time.Hour), Expires: o.now.AddDate(0, 0, 7), RefreshHint: 5 * time.Minute},
+func (o *Org) newBundle() (*trust.Bundle, error) {
+	return trust.NewBundle(
+		trust.BundleOptions{Version: 1, Issued: o.now.Add(-time.Hour), Expires: o.now.AddDate(0, 0, 7), RefreshHint: 5 * time.Minute},
 		o.entry(roleSigning, nil),
-		o.entry(roleRevoked, func(k *keys.Key) {
-			k.Revoked = &keys.Revocation{At: o.now.Add(-time.Hour), Reason: "lost"}
+		o.entry(roleRevoked, func(k *trust.Key) {
+			k.Revoked = &trust.Revocation{At: o.now.Add(-time.Hour), Reason: "lost"}
 		}),
-		o.entry(roleExpired, func(k *keys.Key) { k.Schedule.Expired = o.now.Add(-time.Hour) }),
-		o.entry(roleNoSources, func(k *keys.Key) { k.Sources = nil }),
-		o.entry(roleNoTypes, func(k *keys.Key) { k.Types = nil }),
-		o.entry(roleNoAccount, func(k *keys.Key) { k.Accounts = []string{} }),
+		o.entry(roleExpired, func(k *trust.Key) { k.Schedule.Expired = o.now.Add(-time.Hour) }),
+		o.entry(roleNoSources, func(k *trust.Key) { k.Sources = nil }),
+		o.entry(roleNoTypes, func(k *trust.Key) { k.Types = nil }),
+		o.entry(roleNoAccount, func(k *trust.Key) { k.Accounts = []string{} }),
 	)
 }
 
-func (o *Org) entry(role string, change func(*keys.Key)) *keys.Key {
-	k := &keys.Key{Verifier: o.keys[role].Verifier(), Producer: o.producer, Sources: o.sources, Types: []string{"*"}}
+func (o *Org) entry(role string, change func(*trust.Key)) *trust.Key {
+	k := &trust.Key{Verifier: o.keys[role].Verifier(), Producer: o.producer, Sources: o.sources, Types: []string{"*"}}
 	if change != nil {
 		change(k)
 	}
@@ -116,7 +118,7 @@ func (o *Org) Producer() string { return o.producer }
 func (o *Org) Signer() *keys.LocalSigner { return o.keys[roleSigning] }
 
 // Trust is the trust bundle, good for a week.
-func (o *Org) Trust() keys.Source { return o.bundle }
+func (o *Org) Trust() trust.Source { return o.bundle }
 
 // Identity is the consumer's private key that events are encrypted to.
 func (o *Org) Identity() *keys.LocalIdentity { return o.identity }
@@ -141,9 +143,9 @@ func (o *Org) Advance(d time.Duration) {
 	o.now = o.now.Add(d)
 }
 
-// Options are how a consumer opens what the organisation seals.
-func (o *Org) Options() *envelope.OpenOptions {
-	return &envelope.OpenOptions{Audience: Audience, MaxAge: Window, Account: Account, Now: o.Now, Decrypter: o.decrypter}
+// Policy is by which a consumer opens what the organisation seals.
+func (o *Org) Policy() *envelope.Policy {
+	return &envelope.Policy{Sources: slices.Clone(o.sources), Audience: Audience, MaxAge: Window, Now: o.Now, Decrypter: o.decrypter}
 }
 
 // Source is the source of the organisation's events: the first pattern, with "test" for its "*".

@@ -12,16 +12,16 @@ import (
 
 // books are what became of the events, by their IDs.
 type books struct {
-	mu       sync.Mutex
-	runs     map[string][]string // of the handler: the IdempotencyKey of each
-	order    []string            // in which the handler ran
-	effects  map[string]int      // by IdempotencyKey: 1, as the effect is conditional on it
-	plain    map[string]int      // handled as before there were signatures
-	observed map[string]int      // by the callback of UnsafeObserve
+	mu        sync.Mutex
+	runs      map[string][]string // of the handler: the IdempotencyKey of each
+	order     []string            // in which the handler ran
+	effects   map[string]int      // by IdempotencyKey: 1, as the effect is conditional on it
+	plain     map[string]int      // handled as before there were signatures
+	migrating map[string]int      // by the Handle of UnsafeMigration
 }
 
 func newBooks() *books {
-	return &books{runs: map[string][]string{}, effects: map[string]int{}, plain: map[string]int{}, observed: map[string]int{}}
+	return &books{runs: map[string][]string{}, effects: map[string]int{}, plain: map[string]int{}, migrating: map[string]int{}}
 }
 
 // handle has its effect unless it was had: what a handler is to do with an IdempotencyKey.

@@ -226,7 +226,7 @@ func TestReplayedTooLate(t *testing.T) {
 	d := newDirect(t, 8, true)
 	orders := newTeam("orders")
 	trust, store, opts := d.trust(d.key(orders)), d.store(&outage{to: lasting}), d.options()
-	opts.QueueRetention = 0
+	d.policy.MaxAge = envelope.DefaultMaxAge
 	d.run = d.start(trust, store, opts, hooks{}).run
 	ids := d.stream(time.Minute, orders)
 	payloads := d.failed()

@@ -12,6 +12,6 @@
 //     queue, and when a queue gives up: see survives.
 //   - direct_test.go: the same for a function that EventBridge invokes itself, and what is lost without an OnFailure destination.
 //   - crash_test.go: a worker that dies between its effect and Complete has it repeated under the same IdempotencyKey.
-//   - migration_test.go: off -> observe -> enforce, with every event accounted for.
+//   - migration_test.go: no checks -> migrating -> enforced, with every event accounted for.
 //   - order_test.go: a FIFO queue keeps its order through failures.
 package scenario

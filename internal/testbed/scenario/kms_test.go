@@ -79,13 +79,13 @@ type verdicts struct {
 	seen int
 }
 
-func (v *verdicts) Delivered(_ context.Context, r consumer.Report) {
-	if r.Result.Verdict == nil || r.Result.Outcome != consumer.Retry {
+func (v *verdicts) Delivered(_ context.Context, r consumer.Result) {
+	if r.Verdict == nil || r.Outcome != consumer.Retry {
 		return
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.fix[r.Result.Reason] = r.Result.Verdict.Fix()
+	v.fix[r.Reason()] = r.Verdict.Fix()
 	v.seen++
 }
 
@@ -139,9 +139,9 @@ func TestKMSOutage(t *testing.T) {
 			arn := l.secretive()
 			seen := &verdicts{fix: map[envelope.Reason]string{}}
 			opts := l.options()
-			opts.Observer, opts.RequireEncryptedFields = seen, []string{"/card"}
+			opts.Observer, l.policy.RequireEncryptedFields = seen, []string{"/card"}
 			start := func(region string) {
-				opts.Decrypter = l.decrypter(region, arn)
+				l.policy.Decrypter = l.decrypter(region, arn)
 				l.deploy(l.start(l.trust(l.key(orders)), l.store(nil), opts, hooks{}).run)
 			}
 			region := f.region

@@ -12,7 +12,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/awslambda"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/internal/localaws"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // functionTimeout is that of a modelled invocation.
@@ -205,10 +205,10 @@ type hooks struct {
 }
 
 // start starts a process.
-func (w *world) start(trust keys.Source, store *store, opts *consumer.Options, h hooks) *process {
+func (w *world) start(trust trust.Source, store *store, opts *consumer.Options, h hooks) *process {
 	w.Helper()
 	p := &process{world: w, store: store.connection(), dead: make(chan struct{}), buried: make(chan struct{})}
-	c, err := consumer.New("billing", trust, p.store, opts)
+	c, err := consumer.New("billing", trust, p.store, &w.policy, opts)
 	w.check(err)
 	handle := func(ctx context.Context, d consumer.Delivery[order]) error {
 		if h.before != nil {

@@ -16,17 +16,17 @@ import (
 	"github.com/sealbus/sealbus/consumer/quarantine/sqs"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/localaws"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // migration is a live stream of four teams that begin to seal, one after the other, and the consumer that
-// goes from off over observing to enforcing meanwhile. The bus delivers as it may: twice, out of order,
+// goes from no checks over migrating to enforcing meanwhile. The bus delivers as it may: twice, out of order,
 // re-written.
 type migration struct {
 	*line
 	origin *origin
 	store  *store
-	trust  *keys.RemoteSource
+	trust  *trust.RemoteSource
 	report *consumer.Readiness
 
 	orders, stock, users, legacy *team
@@ -55,7 +55,7 @@ func newMigration(t *testing.T, seed uint64) *migration {
 func (m *migration) teams() []*team { return []*team{m.orders, m.stock, m.users, m.legacy} }
 
 // keys are those that the teams should sign with.
-func (m *migration) keys() (list []*keys.Key) {
+func (m *migration) keys() (list []*trust.Key) {
 	for _, p := range m.teams() {
 		list = append(list, m.key(p))
 	}
@@ -143,16 +143,16 @@ func (m *migration) replace(c code) {
 	m.deploy(c)
 }
 
-// consume deploys the consumer, which observes these teams and enforces for the others.
-func (m *migration) consume(observed ...*team) {
+// consume deploys the consumer, for which these teams are migrating, and which enforces for the others.
+func (m *migration) consume(migrating ...*team) {
 	m.Helper()
 	opts := m.options()
 	opts.Observer = m.report
-	for _, p := range observed {
-		opts.UnsafeObserve = append(opts.UnsafeObserve, consumer.Observe{
+	for _, p := range migrating {
+		opts.UnsafeMigration = append(opts.UnsafeMigration, consumer.Migration{
 			Source: "https://" + p.name + ".example/*", Type: "*", Until: m.clock.Now().Add(30 * 24 * time.Hour),
-			Handle: func(_ context.Context, o consumer.Observation) error {
-				return m.asEver(m.books.observed, o.Message.Body)
+			Handle: func(_ context.Context, msg consumer.Message, _ *envelope.Error) error {
+				return m.asEver(m.books.migrating, msg.Body)
 			},
 		})
 	}
@@ -201,10 +201,10 @@ func (m *migration) reopen(reason envelope.Reason) (ids []string) {
 }
 
 // done is where an event was handled.
-func (m *migration) done(id string) (plain, observed, verified int) {
+func (m *migration) done(id string) (plain, migrating, verified int) {
 	m.books.mu.Lock()
 	defer m.books.mu.Unlock()
-	return m.books.plain[id], m.books.observed[id], len(m.books.runs[id])
+	return m.books.plain[id], m.books.migrating[id], len(m.books.runs[id])
 }
 
 // account wants every event handled somewhere, and nothing that nobody signed in the handler. What was
@@ -212,9 +212,9 @@ func (m *migration) done(id string) (plain, observed, verified int) {
 func (m *migration) account() {
 	m.Helper()
 	for _, id := range m.genuine {
-		plain, observed, verified := m.done(id)
+		plain, migrating, verified := m.done(id)
 		switch {
-		case plain+observed+verified == 0:
+		case plain+migrating+verified == 0:
 			m.Errorf("%s is lost", id)
 		case verified > 1:
 			m.Errorf("%s was verified, and handled %d times", id, verified)
@@ -232,7 +232,7 @@ type reasons = []envelope.Reason
 
 var unsigned = reasons{envelope.ReasonUnsigned}
 
-// Off -> observe -> enforce on a live stream. No event is lost at any of the switches, and at each point the
+// No checks -> migrating -> enforced, on a live stream. No event is lost at any of the switches, and at each point the
 // report names those, and only those, who still have something to do.
 func TestMigration(t *testing.T) {
 	m := newMigration(t, 11)
@@ -268,7 +268,7 @@ func TestMigration(t *testing.T) {
 func (m *migration) enforced() {
 	m.Helper()
 	if got := m.inQuarantine(); len(got) > 0 {
-		m.Errorf("in quarantine while observing: %v", got)
+		m.Errorf("in quarantine while migrating: %v", got)
 	}
 	m.consume()
 	m.wantReport("enforced", map[string]reasons{"legacy": unsigned})
@@ -302,7 +302,7 @@ func (m *migration) keyTooEarly() {
 	}
 }
 
-// lateTeam: legacy seals at last. What it had not sealed is reopened while it is observed once more, for as
+// lateTeam: legacy seals at last. What it had not sealed is reopened while it is migrating once more, for as
 // long as that takes.
 func (m *migration) lateTeam() {
 	m.Helper()
@@ -312,15 +312,15 @@ func (m *migration) lateTeam() {
 	late := m.reopen(envelope.ReasonUnsigned)
 	m.live()
 	for _, id := range late {
-		if _, observed, verified := m.done(id); observed == 0 || verified > 0 {
-			m.Errorf("%s was reopened: %d times with the callback, %d times handled", id, observed, verified)
+		if _, migrating, verified := m.done(id); migrating == 0 || verified > 0 {
+			m.Errorf("%s was reopened: %d times with the callback, %d times handled", id, migrating, verified)
 		}
 	}
 	m.consume()
 }
 
-// An observation ends by itself at its end date: from then on the consumer enforces, whoever forgot about it.
-func TestObservingEnds(t *testing.T) {
+// A migration ends by itself at its end date: the consumer enforces from then on, even if people forgot it.
+func TestMigrationEndsOnItsDate(t *testing.T) {
 	m := newMigration(t, 12)
 	m.reliable = true
 	m.consume(m.teams()...)
@@ -332,10 +332,10 @@ func TestObservingEnds(t *testing.T) {
 	m.pass(time.Second)
 	after := m.one(m.legacy)
 	m.settle()
-	_, observed, _ := m.done(before)
+	_, migrating, _ := m.done(before)
 	_, not, verified := m.done(after)
-	if observed == 0 || not+verified != 0 {
-		t.Errorf("before the end: observed %d times; after it: %d, handled %d", observed, not, verified)
+	if migrating == 0 || not+verified != 0 {
+		t.Errorf("before the end: %d times with the callback; after it: %d, handled %d", migrating, not, verified)
 	}
 	if got := m.inQuarantine()[envelope.ReasonUnsigned]; !slices.Equal(got, []string{after}) {
 		t.Errorf("in quarantine: %v", got)

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/keystest"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // origin serves the trust bundle over HTTPS, or fails to.
@@ -27,7 +27,7 @@ type origin struct {
 const hint = 5 * time.Minute
 
 // origin serves a bundle of these keys.
-func (w *world) origin(down *outage, life time.Duration, list ...*keys.Key) *origin {
+func (w *world) origin(down *outage, life time.Duration, list ...*trust.Key) *origin {
 	w.Helper()
 	o := &origin{world: w, down: down}
 	o.publish(life, list...)
@@ -37,15 +37,15 @@ func (w *world) origin(down *outage, life time.Duration, list ...*keys.Key) *ori
 }
 
 // publish replaces the bundle.
-func (o *origin) publish(life time.Duration, list ...*keys.Key) {
+func (o *origin) publish(life time.Duration, list ...*trust.Key) {
 	o.Helper()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.version++
 	now := o.clock.Now()
-	b, err := keys.NewBundle(keys.BundleOptions{Version: o.version, Issued: now, Expires: now.Add(life), RefreshHint: hint}, list...)
+	b, err := trust.NewBundle(trust.BundleOptions{Version: o.version, Issued: now, Expires: now.Add(life), RefreshHint: hint}, list...)
 	o.check(err)
-	o.signed, err = keys.SignBundle(o.Context(), b, keystest.Root(o, "root"))
+	o.signed, err = trust.SignBundle(o.Context(), b, keystest.Root(o, "root"))
 	o.check(err)
 }
 
@@ -72,23 +72,23 @@ func (o *origin) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 }
 
 // fetch is the trust of a process that starts now.
-func (o *origin) fetch() *keys.RemoteSource {
+func (o *origin) fetch() *trust.RemoteSource {
 	o.Helper()
 	trust, err := o.tryFetch()
 	o.check(err)
 	return trust
 }
 
-func (o *origin) tryFetch() (*keys.RemoteSource, error) {
-	return keys.FetchBundle(o.Context(), o.server.URL+"/trust.dsse", keystest.Roots(o, 1, keystest.Root(o, "root")), &keys.FetchOptions{
+func (o *origin) tryFetch() (*trust.RemoteSource, error) {
+	return trust.FetchBundle(o.Context(), o.server.URL+"/trust.dsse", keystest.Roots(o, 1, keystest.Root(o, "root")), &trust.FetchOptions{
 		Now: o.clock.Now, Client: o.server.Client(),
 	})
 }
 
 // trust is a bundle that needs no origin and never expires.
-func (w *world) trust(list ...*keys.Key) *keys.Bundle {
+func (w *world) trust(list ...*trust.Key) *trust.Bundle {
 	w.Helper()
-	b, err := keys.NewBundle(keys.BundleOptions{}, list...)
+	b, err := trust.NewBundle(trust.BundleOptions{}, list...)
 	w.check(err)
 	return b
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/internal/testbed/cfntest"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // lasting is how long the outages are.
@@ -224,13 +224,12 @@ func (l *line) redrive() {
 // Redriving may take days, if the consumer was told how long the queues keep messages; else what comes is
 // expired, and not lost either.
 func TestRedrivenDaysLater(t *testing.T) {
-	for _, retention := range []time.Duration{18 * 24 * time.Hour, 0} {
-		t.Run(fmt.Sprintf("QueueRetention %v", retention), func(t *testing.T) {
+	for _, retention := range []time.Duration{inQueues, 0} {
+		t.Run(fmt.Sprintf("in queues for %v", retention), func(t *testing.T) {
 			l := newLine(t, 3, 3*time.Minute, 3)
 			orders := newTeam("orders")
-			opts := l.options()
-			opts.QueueRetention = retention
-			l.deploy(l.start(l.trust(l.key(orders)), l.store(&outage{to: lasting}), opts, hooks{}).run)
+			l.policy.MaxAge = envelope.DefaultMaxAge + retention
+			l.deploy(l.start(l.trust(l.key(orders)), l.store(&outage{to: lasting}), l.options(), hooks{}).run)
 			for range 5 {
 				l.genuine = append(l.genuine, l.publish(orders))
 			}
@@ -319,7 +318,7 @@ func TestTrustOutageInWhichAKeyIsRotatedIn(t *testing.T) {
 	l.settle()
 	known := len(l.quarantined())
 	l.pass(time.Minute)
-	list := []*keys.Key{l.key(orders), l.key(stock)}
+	list := []*trust.Key{l.key(orders), l.key(stock)}
 	orders.label = "b"
 	o.publish(24*time.Hour, append(list, l.key(orders))...)
 	var waiting []string

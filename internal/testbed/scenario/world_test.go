@@ -30,6 +30,7 @@ import (
 	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/keystest"
+	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/producer"
 	busbridge "github.com/sealbus/sealbus/producer/eventbridge"
 )
@@ -54,6 +55,7 @@ type world struct {
 	sqs    *sqs.Client
 	bin    *quarantinetest.Memory
 	books  *books
+	policy envelope.Policy // of consumers that are started
 	serial int
 
 	trouble atomic.Pointer[keyTrouble] // of the KMS, nil = none
@@ -72,7 +74,8 @@ func newWorld(t *testing.T, seed uint64, delivery localaws.Delivery) *world {
 	who := credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", "")
 	client := &http.Client{Transport: localaws.Transport{}}
 	w.T, w.clock, w.random = t, clock, rand.New(rand.NewPCG(seed, 1))
-	w.aws, w.bin, w.books = server, quarantinetest.New(t), newBooks()
+	w.policy = envelope.Policy{Sources: sources, Audience: audience, MaxAge: envelope.DefaultMaxAge + inQueues, Now: w.clock.Now}
+	w.aws, w.bin, w.books = server, quarantinetest.New(t, quarantinetest.Keys("billing")), newBooks()
 	w.events = eventbridge.New(eventbridge.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Credentials: who, HTTPClient: client})
 	w.sqs = sqs.New(sqs.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Credentials: who, HTTPClient: client, Retryer: aws.NopRetryer{}})
 	_, err = w.events.CreateEventBus(t.Context(), &eventbridge.CreateEventBusInput{Name: aws.String("central")})
@@ -179,8 +182,8 @@ func (p *team) source() string { return "https://" + p.name + ".example/shop" }
 func (w *world) signer(p *team) *keys.LocalSigner { return keystest.Ed25519(w, p.name, p.label) }
 
 // key is what a bundle says of the key that the team has now.
-func (w *world) key(p *team) *keys.Key {
-	return &keys.Key{Verifier: w.signer(p).Verifier(), Producer: p.name, Sources: []string{"https://" + p.name + ".example/*"}, Types: []string{"*"}}
+func (w *world) key(p *team) *trust.Key {
+	return &trust.Key{Verifier: w.signer(p).Verifier(), Producer: p.name, Sources: []string{"https://" + p.name + ".example/*"}, Types: []string{"*"}}
 }
 
 // order is the data of every event: the event's own ID, so that also who gets it unverified can tell it.
@@ -261,12 +264,14 @@ func idOf(body []byte) (string, error) {
 // sources are what the teams of all scenarios may speak for.
 var sources = []string{"https://orders.example/*", "https://stock.example/*", "https://users.example/*", "https://legacy.example/*"}
 
+// inQueues is how long queue and dead-letter queue keep messages.
+const inQueues = 18 * 24 * time.Hour
+
 // options are those of a consumer of everything, as examples/orders has them.
 func (w *world) options() *consumer.Options {
 	return &consumer.Options{
-		Sources: sources, Audience: audience, QueueRetention: 18 * 24 * time.Hour, Now: w.clock.Now,
-		Quarantine: w.bin, QuarantineName: "billing", Reopen: []consumer.Reopen{{Quarantine: "billing", Key: quarantinetest.Key()}},
-		Logger: slog.New(slog.DiscardHandler),
+		Quarantine: w.bin,
+		Logger:     slog.New(slog.DiscardHandler),
 	}
 }
 

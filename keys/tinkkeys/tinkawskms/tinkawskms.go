@@ -1,9 +1,9 @@
 // Package tinkawskms encrypts Tink keysets (package tinkkeys) under a key of AWS KMS, by
-// github.com/tink-crypto/tink-go-awskms/v3: one call to open a keyset, one to write it, none to sign or to
-// decrypt an event. It is apart so that tinkkeys links no AWS.
+// github.com/tink-crypto/tink-go-awskms/v3. Opening a keyset takes one call, and writing it one. Signing and
+// decrypting an event take none. It is a package of its own so that tinkkeys links no AWS.
 //
-// The role needs kms:Decrypt on the key, and who changes the keyset kms:Encrypt. The encryption context is
-// {"associatedData": HEX}, of the owner that tinkkeys binds.
+// The role needs kms:Decrypt on the key. To change the keyset it also needs kms:Encrypt. The encryption
+// context is {"associatedData": HEX}, of the owner to which tinkkeys binds the keyset.
 package tinkawskms
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// Client is what is used of *kms.Client.
+// Client is the part of *kms.Client that the package uses.
 type Client interface {
 	Encrypt(ctx context.Context, in *kms.EncryptInput, opts ...func(*kms.Options)) (*kms.EncryptOutput, error)
 	Decrypt(ctx context.Context, in *kms.DecryptInput, opts ...func(*kms.Options)) (*kms.DecryptOutput, error)
@@ -29,7 +29,7 @@ type Client interface {
 
 var _ Client = (*kms.Client)(nil)
 
-// KEK is the symmetric key of that ARN as a key encryption key. It asks nobody yet. Its errors are
+// KEK is the symmetric key of that ARN as a key encryption key. It makes no call yet. Its errors are
 // *keys.ServiceError.
 func KEK(ctx context.Context, client Client, arn string) (tink.AEADWithContext, error) {
 	if client == nil {
@@ -65,7 +65,8 @@ func (k *kek) DecryptWithContext(ctx context.Context, ciphertext, associatedData
 	return out, k.failed("kms:Decrypt", err)
 }
 
-// failed is permanent only if KMS says that the ciphertext is not its own: all else somebody can mend.
+// failed is permanent only if KMS says that the ciphertext is not its own. An operator can mend every other
+// fault.
 func (k *kek) failed(op string, err error) error {
 	if err == nil {
 		return nil

@@ -16,12 +16,12 @@ import (
 )
 
 func Command(env *ui.Env) *cobra.Command {
-	return env.Group("replay", "Make the table in which consumers remember what they handled",
+	return env.Group("claims", "Make the table in which consumers remember what they handled",
 		"Consumers in several processes share a replay store: Redis, which needs no set-up, or a DynamoDB table.",
 		replayCreateTableCommand(env))
 }
 
-// replayCreateTableFlags are those of `replay create-table`.
+// replayCreateTableFlags are those of `claims create-table`.
 type replayCreateTableFlags struct{ table, region, endpoint string }
 
 func replayCreateTableCommand(env *ui.Env) *cobra.Command {
@@ -31,7 +31,7 @@ func replayCreateTableCommand(env *ui.Env) *cobra.Command {
 		Long: "Make a DynamoDB table for replay claims: paid per request, protected from deletion, with time to live.\n" +
 			"What is there already is kept, so it can be run again. Credentials and region come from the environment, as for\n" +
 			"every AWS tool. examples/replay-table.yaml is the same for CloudFormation.",
-		Example: "sealbus replay create-table --table sealbus-replay --region eu-west-1",
+		Example: "sealbus claims create-table --table sealbus-replay --region eu-west-1",
 		Run:     func(ctx context.Context, _ []string) error { return replayCreateTable(ctx, env, &f) },
 	})
 	flags := cmd.Flags()
@@ -41,7 +41,7 @@ func replayCreateTableCommand(env *ui.Env) *cobra.Command {
 	return cmd
 }
 
-// tableMade is the result of `replay create-table`.
+// tableMade is the result of `claims create-table`.
 type tableMade struct {
 	Table   string `json:"table"`
 	Region  string `json:"region"`

@@ -80,7 +80,7 @@ func createTable(t *testing.T, f *tables, more ...string) clitest.Ran {
 	clitest.IsolateAWS(t)
 	server := httptest.NewServer(f)
 	t.Cleanup(server.Close)
-	return clitest.New(t).Run("", append([]string{"replay", "create-table", "--table", "claims", "--region", "eu-west-1", "--endpoint", server.URL}, more...)...)
+	return clitest.New(t).Run("", append([]string{"claims", "create-table", "--table", "claims", "--region", "eu-west-1", "--endpoint", server.URL}, more...)...)
 }
 
 func TestReplayCreateTable(t *testing.T) {

@@ -17,8 +17,10 @@ import (
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/cli"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 func OtherIdentity(t *testing.T) string {
@@ -46,11 +48,11 @@ func (b *Bench) SecretOrg() *keys.LocalIdentity {
 	b.Check(err)
 	identity, err := keys.GenerateIdentity(keys.P256)
 	b.Check(err)
-	_, err = keys.CreateConsumerKeyring(b.Path("billing.keyring"), "", "billing", &keys.ConsumerKeyringOptions{PrivateFileOptions: insecure, Identity: identity})
+	_, err = keys.CreateConsumerKeyring(b.Path("billing.keyring"), "", "billing", &keys.KeyringOptions{PrivateFileOptions: insecure, Identity: identity})
 	b.Check(err)
 	b.Check(os.WriteFile(b.Path("billing.pub.json"), identity.Recipient().JWK(), 0o600))
-	b.TrustWith([]*keys.EncryptionKey{{Recipient: identity.Recipient(), Consumer: "billing"}},
-		&keys.Key{Verifier: signer.Verifier(), Producer: "shop", Sources: []string{OrderSource}, Types: []string{"*"}})
+	b.TrustWith([]*trust.Key{{Recipient: identity.Recipient(), Consumer: "billing"}},
+		&trust.Key{Verifier: signer.Verifier(), Producer: "shop", Sources: []string{OrderSource}, Types: []string{"*"}})
 	return identity
 }
 
@@ -117,31 +119,31 @@ func (b *Bench) Org(accounts []string, sources ...string) {
 		PrivateFileOptions: keys.PrivateFileOptions{InsecureNoPassphrase: true}, Key: signer, Sources: sources,
 	})
 	b.Check(err)
-	b.Trust(&keys.Key{Verifier: signer.Verifier(), Producer: "shop", Sources: sources, Types: []string{"*"}, Accounts: accounts})
+	b.Trust(&trust.Key{Verifier: signer.Verifier(), Producer: "shop", Sources: sources, Types: []string{"*"}, Accounts: accounts})
 }
 
 // Trust writes a signed bundle of these keys, and its roots.
-func (b *Bench) Trust(list ...*keys.Key) {
+func (b *Bench) Trust(list ...*trust.Key) {
 	b.T.Helper()
 	b.TrustWith(nil, list...)
 }
 
 // TrustWith is trust that lists encryption keys, too.
-func (b *Bench) TrustWith(encryption []*keys.EncryptionKey, list ...*keys.Key) {
+func (b *Bench) TrustWith(encryption []*trust.Key, list ...*trust.Key) {
 	b.T.Helper()
-	bundle, err := keys.NewBundle(keys.BundleOptions{Version: 1, Issued: b.Now, Expires: b.Now.Add(48 * time.Hour), EncryptionKeys: encryption}, list...)
+	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: b.Now, Expires: b.Now.Add(48 * time.Hour)}, append(encryption, list...)...)
 	b.Check(err)
 	b.SignTrust(bundle)
 }
 
 // SignTrust signs the bundle with a new root key: trust.dsse and roots.json.
-func (b *Bench) SignTrust(bundle *keys.Bundle) {
+func (b *Bench) SignTrust(bundle *trust.Bundle) {
 	b.T.Helper()
-	root, err := keys.GenerateRootKey(keys.Ed25519)
+	root, err := trust.GenerateRootKey(keys.Ed25519)
 	b.Check(err)
-	signed, err := keys.SignBundle(b.T.Context(), bundle, root)
+	signed, err := trust.SignBundle(b.T.Context(), bundle, root)
 	b.Check(err)
-	roots, err := keys.NewRoots(1, 1, root.Verifier())
+	roots, err := trust.NewRoots(1, 1, root.Verifier())
 	b.Check(err)
 	b.Check(os.WriteFile(b.Path("trust.dsse"), signed, 0o600))
 	b.Check(os.WriteFile(b.Path("roots.json"), roots.Payload(), 0o600))
@@ -255,6 +257,17 @@ func Wrapped(t *testing.T, format string, docs []string) string {
 }
 
 func Order(id string) string { return strings.Replace(OrderEvent, `"o-1"`, `"`+id+`"`, 1) }
+
+func QuarantineKeys(name string, key []byte) consumer.QuarantineKeys {
+	keys, err := consumer.NewQuarantineKeys(name, key)
+	if err != nil {
+		panic(err)
+	}
+	return keys
+}
+
+// BinKeys are those of the quarantine "bin".
+func BinKeys(key []byte) consumer.QuarantineKeys { return QuarantineKeys("bin", key) }
 
 // JsonLines are the lines of JSON that a command wrote.
 func JsonLines[T any](t *testing.T, out string) (list []T) {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/jwe"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // The demo must notice when something that should be refused is not, and the other way around.
@@ -59,9 +59,9 @@ func TestDemoSurprises(t *testing.T) {
 	}
 }
 
-func trusting(t *testing.T, st *stage, list ...*keys.Key) *keys.Bundle {
+func trusting(t *testing.T, st *stage, list ...*trust.Key) *trust.Bundle {
 	t.Helper()
-	b, err := keys.NewBundle(keys.BundleOptions{Version: 1, Issued: st.now, Expires: st.now.Add(96 * time.Hour)}, list...)
+	b, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: st.now, Expires: st.now.Add(96 * time.Hour)}, list...)
 	if err != nil {
 		t.Fatal(err)
 	}

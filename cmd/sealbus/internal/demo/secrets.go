@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/session"
 )
 
 // secrets are what the demo encrypts with: the keys of the consumer, and of somebody who reads along.
@@ -97,9 +98,9 @@ func (s *act) hides(delivery []byte, text string) []byte {
 }
 
 // session is a session that signer vouched for so long ago.
-func (s *act) session(signer *keys.LocalSigner, ago time.Duration) *keys.Session {
-	scope := keys.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.*"}}
-	session, err := keys.Delegate(s.ctx, signer, scope, time.Hour, &keys.DelegateOptions{Now: func() time.Time { return s.now.Add(-ago) }})
+func (s *act) session(signer *keys.LocalSigner, ago time.Duration) *session.Session {
+	scope := session.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.*"}}
+	session, err := session.Delegate(s.ctx, signer, scope, time.Hour, &session.Options{Now: func() time.Time { return s.now.Add(-ago) }})
 	if err != nil {
 		s.fail(err)
 	}
@@ -122,7 +123,7 @@ func (s *act) overtime(ago time.Duration) []byte {
 }
 
 // signOver puts the session key's own signature and statement in place of those that are there.
-func (s *act) signOver(e *dsse.Envelope, key *keys.SessionKey) {
+func (s *act) signOver(e *dsse.Envelope, key *session.Key) {
 	old := bytes.Index(e.Payload, []byte(`"delegations":["`))
 	if old < 0 {
 		s.fail(fmt.Errorf("no delegations to attack"))

@@ -18,6 +18,8 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/session"
+	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/producer"
 	"github.com/sealbus/sealbus/producer/eventbridge"
 )
@@ -34,7 +36,7 @@ const (
 type stage struct {
 	ctx   context.Context
 	now   time.Time
-	trust *keys.Bundle
+	trust *trust.Bundle
 	store replay.Store
 	bus   *demoBus
 	count int // of the events so far: each has an ID of its own
@@ -75,34 +77,34 @@ func newStage(ctx context.Context, now time.Time) (*stage, error) {
 func (st *stage) close() { st.bus.close() }
 
 // publishTrust builds the bundle, without the stranger's key.
-func (st *stage) publishTrust() (*keys.Bundle, error) {
+func (st *stage) publishTrust() (*trust.Bundle, error) {
 	revoked, retired := st.key(st.revoked, "https://orders.example/*"), st.key(st.retired, "https://orders.example/*")
-	revoked.Revoked = &keys.Revocation{At: st.now.Add(-time.Hour), Reason: "laptop lost"}
+	revoked.Revoked = &trust.Revocation{At: st.now.Add(-time.Hour), Reason: "laptop lost"}
 	retired.Schedule.Retired = st.now.Add(-time.Hour)
-	bundle, err := keys.NewBundle(
-		keys.BundleOptions{Version: 1, Issued: st.now, Expires: st.now.Add(keys.MaxBundleLifetime)},
+	bundle, err := trust.NewBundle(
+		trust.BundleOptions{Version: 1, Issued: st.now, Expires: st.now.Add(trust.MaxBundleLifetime)},
 		st.key(st.orders, "https://orders.example/*"), st.key(st.billing, "https://billing.example/*"), st.key(st.rival, "https://orders.example/*"), revoked, retired,
 	)
 	if err != nil {
 		return nil, err
 	}
-	root, err := keys.GenerateRootKey(keys.Ed25519)
+	root, err := trust.GenerateRootKey(keys.Ed25519)
 	if err != nil {
 		return nil, err
 	}
-	signed, err := keys.SignBundle(st.ctx, bundle, root)
+	signed, err := trust.SignBundle(st.ctx, bundle, root)
 	if err != nil {
 		return nil, err
 	}
-	roots, err := keys.NewRoots(1, 1, root.Verifier())
+	roots, err := trust.NewRoots(1, 1, root.Verifier())
 	if err != nil {
 		return nil, err
 	}
-	return keys.OpenBundle(signed, roots, &keys.OpenBundleOptions{Now: func() time.Time { return st.now }})
+	return trust.OpenBundle(signed, roots, &trust.OpenBundleOptions{Now: func() time.Time { return st.now }})
 }
 
-func (st *stage) key(s *keys.LocalSigner, sources ...string) *keys.Key {
-	return &keys.Key{Verifier: s.Verifier(), Producer: s.Producer(), Sources: sources, Types: []string{"com.example.*"}, Accounts: []string{demoAccount}}
+func (st *stage) key(s *keys.LocalSigner, sources ...string) *trust.Key {
+	return &trust.Key{Verifier: s.Verifier(), Producer: s.Producer(), Sources: sources, Types: []string{"com.example.*"}, Accounts: []string{demoAccount}}
 }
 
 // act is one case being played. The first error sticks.
@@ -148,7 +150,7 @@ type by struct {
 
 	encrypt   *envelope.Encrypter // nil = the data goes in clear
 	fields    []string            // JSON Pointers of what is encrypted; nil = all of the data
-	delegator *keys.Session       // signs instead of signer; nil = none
+	delegator *session.Session    // signs instead of signer; nil = none
 }
 
 // publish has a producer seal the event and put it on a bus, and is the EventBridge event that arrives.
@@ -206,10 +208,16 @@ func (s *act) deliver(delivery []byte, how reader) {
 		how.decrypter = s.secrets.opens
 	}
 	var handled []consumer.Delivery[[]byte]
-	c, err := consumer.New("demo", s.trust, s.store, &consumer.Options{
-		Sources: []string{"https://orders.example/*", "https://billing.example/*"}, Audience: demoAudience, Mode: how.mode, Decrypter: how.decrypter,
+	policy := &envelope.Policy{
+		Sources:   []string{"https://orders.example/*", "https://billing.example/*"},
+		Audience:  demoAudience,
+		Mode:      how.mode,
+		Decrypter: how.decrypter,
+		Now:       func() time.Time { return s.now.Add(how.late) },
+	}
+	c, err := consumer.New("demo", s.trust, s.store, policy, &consumer.Options{
 		Quarantine: consumer.QuarantineFunc(func(context.Context, consumer.Record) error { return nil }),
-		Logger:     slog.New(slog.DiscardHandler), Now: func() time.Time { return s.now.Add(how.late) },
+		Logger:     slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		s.fail(err)
@@ -220,7 +228,7 @@ func (s *act) deliver(delivery []byte, how reader) {
 			handled = append(handled, d)
 			return nil
 		})
-	s.got = outcome{verdictWords[result.Outcome], result.Reason}
+	s.got = outcome{verdictWords[result.Outcome], result.Reason()}
 	s.check(result.Outcome == consumer.Handled, handled)
 }
 
@@ -231,7 +239,7 @@ func (s *act) check(called bool, handled []consumer.Delivery[[]byte]) {
 		s.fail(errors.New("the handler got an event that was refused"))
 	case called && len(handled) != 1:
 		s.fail(fmt.Errorf("the handler was called %d times", len(handled)))
-	case called && (handled[0].Verified.Producer != s.by.Producer() || !slices.Equal(handled[0].Verified.KeyIDs, []string{s.by.Verifier().KeyID()})):
+	case called && (handled[0].Producer != s.by.Producer() || !slices.Equal(handled[0].KeyIDs, []string{s.by.Verifier().KeyID()})):
 		s.fail(errors.New("the handler was told another producer or key"))
 	case called:
 		s.fail(differs(&s.sent, &handled[0].Event))

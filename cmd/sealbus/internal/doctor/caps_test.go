@@ -9,16 +9,17 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/doctor"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // A producer that no key signs for is a problem, also among those that are not named one by one.
 func TestDoctorManyProducers(t *testing.T) {
 	b := clitest.New(t)
-	var list []*keys.Key
+	var list []*trust.Key
 	for i := range doctor.MostProducers + 1 {
 		signer, err := keys.GenerateSigner(keys.Ed25519, fmt.Sprintf("p%02d", i))
 		b.Check(err)
-		k := &keys.Key{Verifier: signer.Verifier(), Producer: signer.Producer(), Sources: []string{clitest.OrderSource},
+		k := &trust.Key{Verifier: signer.Verifier(), Producer: signer.Producer(), Sources: []string{clitest.OrderSource},
 			Types: []string{"*"}}
 		if k.Schedule.Retired = b.Now.Add(time.Hour); i == doctor.MostProducers {
 			k.Schedule.Retired = b.Now.Add(-time.Hour)

@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadtrust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/envelope"
 )
 
 // doctorFlags name what `doctor` looks at.
@@ -34,7 +35,7 @@ type doctorFlags struct {
 }
 
 func Command(env *ui.Env) *cobra.Command {
-	f := &doctorFlags{lease: ui.DurationValue(consumer.DefaultLease), maxAge: ui.DurationValue(consumer.DefaultMaxAge)}
+	f := &doctorFlags{lease: ui.DurationValue(consumer.DefaultLease), maxAge: ui.DurationValue(envelope.DefaultMaxAge)}
 	var cmd *cobra.Command
 	cmd = env.Command(ui.Command{
 		Use: "doctor [--bus NAME] [--queue URL] [--function NAME] [--trust FILE --roots FILE] [--keyring FILE] [--redis URL] [--table NAME] [--may-sign ARN...] [--may-encrypt ARN...] [--may-decrypt ARN...]", Short: "Look for what loses events or lets others in, and say how to put it right", Now: true,
@@ -69,9 +70,9 @@ sealbus doctor --keyring orders.keyring --trust bundle.dsse --roots roots.json -
 	flags.StringVar(&f.table, "table", "", "the DynamoDB table that keeps replay claims, a `NAME`")
 	flags.Var(&f.lease, "lease", "the consumer's Lease")
 	flags.Lookup("lease").DefValue = "30s"
-	flags.Var(&f.maxAge, "max-age", "the consumer's MaxAge")
+	flags.Var(&f.maxAge, "max-age", "the consumer's MaxAge, without the time in the queues")
 	flags.Lookup("max-age").DefValue = "24h5m" // as in open
-	flags.Var(&f.queueRetention, "queue-retention", "the consumer's QueueRetention (default not checked)")
+	flags.Var(&f.queueRetention, "queue-retention", "what the consumer's MaxAge allows for the time in the queues (default not checked)")
 	flags.StringArrayVar(&f.kms.sign, "may-sign", nil, "a key in KMS to sign with, an `ARN` or alias")
 	flags.StringArrayVar(&f.kms.encrypt, "may-encrypt", nil, "a key in KMS to encrypt to, an `ARN` or alias")
 	flags.StringArrayVar(&f.kms.decrypt, "may-decrypt", nil, "a key in KMS to open with, an `ARN` or alias")

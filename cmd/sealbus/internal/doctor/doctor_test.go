@@ -319,8 +319,8 @@ var spoiledSites = map[string]spoiled{
 	"visibility":           {func(s *site) { s.queue["VisibilityTimeout"] = "30" }, "queue visibility timeout", doctor.StatusProblem, "30s is too short, AWS advises 6 times the 1m", "VisibilityTimeout=360"},
 	"window in visibility": {func(s *site) { s.mapping.Window = 30 * time.Second }, "queue visibility timeout", doctor.StatusProblem, "the batching window of 30s", "VisibilityTimeout=390"},
 	"lease":                {func(s *site) { s.flags = []string{"--lease", "10m"} }, "queue visibility timeout", doctor.StatusProblem, "the consumer's lease is 10m", "VisibilityTimeout=601"},
-	"window unknown":       {func(s *site) { s.flags = []string{"--queue-retention", "0s"} }, "consumer window", doctor.StatusProblem, "QueueRetention is 0s", "QueueRetention: 432h"},
-	"max age":              {func(s *site) { s.flags = []string{"--max-age", "1h"} }, "consumer window", doctor.StatusWarning, "MaxAge is 1h", "MaxAge: 24h5m"},
+	"window unknown":       {func(s *site) { s.flags = []string{"--queue-retention", "0s"} }, "consumer window", doctor.StatusProblem, "MaxAge allows for 0s", "MaxAge: 456h5m"},
+	"max age":              {func(s *site) { s.flags = []string{"--max-age", "1h"} }, "consumer window", doctor.StatusWarning, "MaxAge without the time in the queues is 1h", "MaxAge: 456h5m"},
 
 	"no function":      {func(s *site) { s.flags = []string{"--function", "bills"} }, "function", doctor.StatusProblem, "does not exist", "--function"},
 	"function denied":  {func(s *site) { s.deny["GetFunction"] = true }, "function", doctor.StatusUnknown, "lambda:GetFunction", "function:billing"},
@@ -352,7 +352,7 @@ var spoiledSites = map[string]spoiled{
 		s.function.Policy = allowing(`"Principal":{"Service":"events.amazonaws.com"},"Action":"lambda:InvokeFunction"` + ruleCondition)
 	}, "function policy", doctor.StatusOK, "it lets only the named rules of EventBridge call; policies of users", ""},
 
-	"no table":     {func(s *site) { s.table = nil }, "table", doctor.StatusProblem, "does not exist", "sealbus replay create-table --table claims"},
+	"no table":     {func(s *site) { s.table = nil }, "table", doctor.StatusProblem, "does not exist", "sealbus claims create-table --table claims"},
 	"table denied": {func(s *site) { s.deny["DescribeTable"] = true }, "table", doctor.StatusUnknown, "dynamodb:DescribeTable", "dynamodb:us-east-1:" + accountID + ":table/claims"},
 	"sort key": {func(s *site) {
 		s.table["KeySchema"] = []map[string]string{{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "x", "KeyType": "RANGE"}}

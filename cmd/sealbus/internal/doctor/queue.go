@@ -18,7 +18,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/awscli"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
-	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/awsname"
 )
 
@@ -332,16 +332,17 @@ func (d *doctor) checkWindow(q *queueFacts) {
 		need += q.deadLetter.retention
 		where += " and " + ui.FormatDuration(q.deadLetter.retention) + " in its dead-letter queue"
 	}
-	fix := "set QueueRetention: " + goDuration(need) + " in consumer.Options, and give doctor --queue-retention " + ui.FormatDuration(need)
+	fix := "set MaxAge: " + goDuration(time.Duration(d.f.maxAge)+need) + " in envelope.Policy, which includes the time in the queues, " +
+		"and give doctor --queue-retention " + ui.FormatDuration(need)
 	switch given := time.Duration(d.f.queueRetention); {
 	case !d.f.queueRetentionGiven:
 		d.warning("consumer window", fix, "messages may wait %s; what the consumer allows for is not known", where)
 	case given < need:
-		d.problem("consumer window", fix, "messages may wait %s, and QueueRetention is %s: what waits longer is refused as expired", where, ui.FormatDuration(given))
+		d.problem("consumer window", fix, "messages may wait %s, and MaxAge allows for %s: what waits longer is refused as expired", where, ui.FormatDuration(given))
 	case time.Duration(d.f.maxAge) < 24*time.Hour:
-		d.warning("consumer window", "set MaxAge: "+goDuration(consumer.DefaultMaxAge)+" in consumer.Options, the default", "EventBridge tries for 24h to deliver, and MaxAge is %s", goDuration(time.Duration(d.f.maxAge)))
+		d.warning("consumer window", "set MaxAge: "+goDuration(envelope.DefaultMaxAge+need)+" in envelope.Policy", "EventBridge tries for 24h to deliver, and MaxAge without the time in the queues is %s", goDuration(time.Duration(d.f.maxAge)))
 	default:
-		d.ok("consumer window", "MaxAge %s and QueueRetention %s cover the time in the queues", goDuration(time.Duration(d.f.maxAge)), ui.FormatDuration(given))
+		d.ok("consumer window", "MaxAge covers %s, and %s in the queues", goDuration(time.Duration(d.f.maxAge)), ui.FormatDuration(given))
 	}
 }
 

@@ -134,10 +134,10 @@ func (d *doctor) checkRedisClock(ctx context.Context, client *goredis.Client, be
 	d.ok("redis clock", "within %s of that of this machine", ui.FormatDuration(max(off, time.Second)))
 }
 
-// checkTable looks at the table of claims as `replay create-table` makes it.
+// checkTable looks at the table of claims as `claims create-table` makes it.
 func (d *doctor) checkTable(ctx context.Context) {
 	out, err := d.aws.tables.DescribeTable(ctx, &awsdynamodb.DescribeTableInput{TableName: &d.f.table})
-	create := "sealbus replay create-table --table " + d.f.table + " --region " + d.aws.region
+	create := "sealbus claims create-table --table " + d.f.table + " --region " + d.aws.region
 	switch {
 	case notFound(err):
 		d.problem("table", create, "%s does not exist in %s", d.f.table, d.aws.region)

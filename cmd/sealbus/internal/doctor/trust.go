@@ -13,6 +13,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadtrust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // rotationNotice is how long before the last key of a producer stops signing its successor should be there:
@@ -24,8 +25,8 @@ const mostProducers = 20
 
 // trustFacts is the bundle that was verified.
 type trustFacts struct {
-	bundle *keys.Bundle
-	byID   map[string]*keys.Key
+	bundle *trust.Bundle
+	byID   map[string]*trust.Key
 }
 
 // checkTrust looks at the bundle, and at whether each producer in it will still have a key in two weeks. An
@@ -47,8 +48,8 @@ func (d *doctor) checkTrust(ctx context.Context) error {
 		}
 		return nil
 	}
-	d.trusted = &trustFacts{b, map[string]*keys.Key{}}
-	for _, k := range b.Keys() {
+	d.trusted = &trustFacts{b, map[string]*trust.Key{}}
+	for _, k := range b.SigningKeys() {
 		d.trusted.byID[k.KeyID()] = k
 	}
 	d.checkFreshness(b)
@@ -56,7 +57,7 @@ func (d *doctor) checkTrust(ctx context.Context) error {
 	return nil
 }
 
-func (d *doctor) checkFreshness(b *keys.Bundle) {
+func (d *doctor) checkFreshness(b *trust.Bundle) {
 	left, life, hint := b.Expires().Sub(d.env.Now()), b.Expires().Sub(b.Issued()), b.RefreshHint()
 	const fix = "build the next one with `sealbus trust build --previous FILE`, sign and publish it; it belongs on a schedule"
 	about := fmt.Sprintf("version %d, signed by its roots, expires in %s", b.Version(), ui.FormatDuration(left))
@@ -73,9 +74,9 @@ func (d *doctor) checkFreshness(b *keys.Bundle) {
 }
 
 // checkProducers has a finding for each producer whose keys run out, and one for all others.
-func (d *doctor) checkProducers(b *keys.Bundle) {
+func (d *doctor) checkProducers(b *trust.Bundle) {
 	schedules := map[string][]*keys.Schedule{}
-	for _, k := range b.Keys() {
+	for _, k := range b.SigningKeys() {
 		list := schedules[k.Producer]
 		if k.Revoked == nil {
 			list = append(list, &k.Schedule)
@@ -179,9 +180,9 @@ func (d *doctor) checkKeyring() error {
 // checkRunsOut looks at the key that signs now and those that follow it, which are those of its kind.
 func (d *doctor) checkRunsOut(ring *keys.Keyring, signing *keys.Verifier) {
 	var schedules []*keys.Schedule
-	list, id := ring.Keys(), signing.KeyID()
+	list, id := ring.PublicKeys(), signing.KeyID()
 	for i := range list {
-		if list[i].Algorithm().PostQuantum() == signing.Algorithm().PostQuantum() {
+		if list[i].Verifier.Algorithm().PostQuantum() == signing.Algorithm().PostQuantum() {
 			schedules = append(schedules, &list[i].Schedule)
 		}
 	}
@@ -219,7 +220,7 @@ func (d *doctor) checkKnown(ring *keys.Keyring, id string) {
 }
 
 // checkRecordedScope compares what the keyring says it may sign for with what the bundle allows.
-func (d *doctor) checkRecordedScope(check string, ring *keys.Keyring, k *keys.Key) {
+func (d *doctor) checkRecordedScope(check string, ring *keys.Keyring, k *trust.Key) {
 	missing := missingPatterns(ring.Sources(), k.Sources)
 	missing = append(missing, missingPatterns(ring.Types(), k.Types)...)
 	if len(missing) > 0 {

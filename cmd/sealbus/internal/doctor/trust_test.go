@@ -10,6 +10,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/doctor"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // doctorTrust runs doctor over the bundle, and over the keyring if it is named.
@@ -46,13 +47,13 @@ func TestDoctorBundle(t *testing.T) {
 
 func TestDoctorProducers(t *testing.T) {
 	b := clitest.New(t)
-	key := func(producer string, s keys.Schedule) *keys.Key {
+	key := func(producer string, s keys.Schedule) *trust.Key {
 		signer, err := keys.GenerateSigner(keys.Ed25519, producer)
 		b.Check(err)
-		return &keys.Key{Verifier: signer.Verifier(), Producer: producer, Sources: []string{clitest.OrderSource}, Types: []string{"*"}, Schedule: s}
+		return &trust.Key{Verifier: signer.Verifier(), Producer: producer, Sources: []string{clitest.OrderSource}, Types: []string{"*"}, Schedule: s}
 	}
 	revoked := key("stolen", keys.Schedule{})
-	revoked.Revoked = &keys.Revocation{At: b.Now, Reason: "stolen"}
+	revoked.Revoked = &trust.Revocation{At: b.Now, Reason: "stolen"}
 	day := 24 * time.Hour
 	b.Trust(key("fine", keys.Schedule{}), key("soon", keys.Schedule{Retired: b.Now.Add(3 * day)}), key("soon", keys.Schedule{Retired: b.Now.Add(5 * day)}),
 		key("rotates", keys.Schedule{Retired: b.Now.Add(day)}), key("rotates", keys.Schedule{Active: b.Now.Add(day / 2)}), key("late", keys.Schedule{Active: b.Now.Add(day)}), revoked)
@@ -76,19 +77,19 @@ func TestDoctorKeyring(t *testing.T) {
 	one(t, found, "keyring and bundle", doctor.StatusOK, "accepts key")
 	opened, err := keys.OpenInsecureKeyring(b.Path("shop.keyring"))
 	b.Check(err)
-	mine := opened.Keys()[0].Verifier
-	entry := func(change func(k *keys.Key)) *keys.Key {
-		k := &keys.Key{Verifier: mine, Producer: "shop", Sources: []string{clitest.OrderSource}, Types: []string{"*"}}
+	mine := opened.PublicKeys()[0].Verifier
+	entry := func(change func(k *trust.Key)) *trust.Key {
+		k := &trust.Key{Verifier: mine, Producer: "shop", Sources: []string{clitest.OrderSource}, Types: []string{"*"}}
 		change(k)
 		return k
 	}
 	other, err := keys.GenerateSigner(keys.Ed25519, "shop")
 	b.Check(err)
-	for cause, k := range map[string]*keys.Key{
+	for cause, k := range map[string]*trust.Key{
 		"does not know key":    {Verifier: other.Verifier(), Producer: "shop", Sources: []string{clitest.OrderSource}, Types: []string{"*"}},
-		"for producer bakery":  entry(func(k *keys.Key) { k.Producer = "bakery" }),
-		"is revoked":           entry(func(k *keys.Key) { k.Revoked = &keys.Revocation{At: b.Now, Reason: "stolen"} }),
-		"the bundle it is ret": entry(func(k *keys.Key) { k.Schedule.Retired = b.Now.Add(-time.Hour) }),
+		"for producer bakery":  entry(func(k *trust.Key) { k.Producer = "bakery" }),
+		"is revoked":           entry(func(k *trust.Key) { k.Revoked = &trust.Revocation{At: b.Now, Reason: "stolen"} }),
+		"the bundle it is ret": entry(func(k *trust.Key) { k.Schedule.Retired = b.Now.Add(-time.Hour) }),
 	} {
 		b.Trust(k)
 		found, code := doctorTrust(b, ring...)
@@ -97,7 +98,7 @@ func TestDoctorKeyring(t *testing.T) {
 			t.Errorf("%s: exit %d", cause, code)
 		}
 	}
-	b.Trust(entry(func(k *keys.Key) { k.Sources = []string{"https://shop.example/us/*"} }))
+	b.Trust(entry(func(k *trust.Key) { k.Sources = []string{"https://shop.example/us/*"} }))
 	found, _ = doctorTrust(b, ring...)
 	one(t, found, "keyring and bundle", doctor.StatusWarning, clitest.OrderSource+", which the bundle does not list")
 	found, code := findings(b, "doctor", "--keyring", b.Path("none"), "--insecure-no-passphrase")

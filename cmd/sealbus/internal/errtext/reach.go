@@ -160,7 +160,7 @@ func Innermost(err error) error {
 	}
 }
 
-// answered finds the status of an answer that keys.HTTPSOrigin gives as text.
+// answered finds the status of an answer that trust.HTTPSOrigin gives as text.
 var answered = regexp.MustCompile(`the answer is (\d{3}) `)
 
 // MayPass reports whether a call that failed may succeed when it is made again, without anything being

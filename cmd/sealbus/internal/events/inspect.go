@@ -12,7 +12,7 @@ import (
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/internal/peek"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 func InspectCommand(env *ui.Env) *cobra.Command {
@@ -45,7 +45,7 @@ type inspectFlags struct {
 type inspector struct {
 	env    *ui.Env
 	short  bool
-	bundle *keys.Bundle // says whose keys they are; nil = there is no --trust
+	bundle *trust.Bundle // says whose keys they are; nil = there is no --trust
 }
 
 func inspect(ctx context.Context, env *ui.Env, f *inspectFlags, files []string) error {

@@ -11,11 +11,12 @@ import (
 	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/internal/peek"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // owners say whose keys are, by a bundle that was verified.
 type owners struct {
-	bundle *keys.Bundle // nil = nothing is known
+	bundle *trust.Bundle // nil = nothing is known
 	now    time.Time
 }
 
@@ -45,8 +46,8 @@ func (o owners) encryption(r peek.Recipient) *owner {
 	if o.bundle == nil || r.Algorithm != jwe.AlgECDH {
 		return nil
 	}
-	k := o.bundle.EncryptionKey(r.KeyID)
-	if k == nil {
+	k := o.bundle.Key(r.KeyID)
+	if k == nil || k.Recipient == nil {
 		return &owner{State: stateUnknown}
 	}
 	return &owner{Consumer: k.Consumer, State: k.StateAt(o.now)}

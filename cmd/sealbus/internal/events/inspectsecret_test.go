@@ -13,6 +13,7 @@ import (
 	"github.com/sealbus/sealbus/internal/strictjson"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // A file that lies in the directory by chance, or by somebody's design, is not taken for the consumer of that
@@ -81,7 +82,7 @@ func TestInspectEncrypted(t *testing.T) {
 func TestInspectDelegation(t *testing.T) {
 	b := clitest.New(t)
 	root := mint.SeededSigner(keys.Ed25519, "shop", "root")
-	b.Trust(&keys.Key{Verifier: root.Verifier(), Producer: "shop", Sources: []string{clitest.OrderSource}, Types: []string{"*"}, Revoked: &keys.Revocation{At: b.Now, Reason: "stolen"}})
+	b.Trust(&trust.Key{Verifier: root.Verifier(), Producer: "shop", Sources: []string{clitest.OrderSource}, Types: []string{"*"}, Revoked: &trust.Revocation{At: b.Now, Reason: "stolen"}})
 	delegated := func(edit func(*mint.Delegation)) string {
 		d := &mint.Delegation{By: root, From: b.Now.Add(-10 * time.Minute), Life: time.Hour, Sources: []string{clitest.OrderSource}, Types: []string{"com.example.*"}}
 		edit(d)

@@ -16,9 +16,9 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadtrust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
-	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 type openFlags struct {
@@ -41,7 +41,7 @@ var openModes = map[string]envelope.Mode{"strict": envelope.Strict, "passthrough
 
 func OpenCommand(env *ui.Env) *cobra.Command {
 	f := &openFlags{
-		maxAge: ui.DurationValue(consumer.DefaultMaxAge),
+		maxAge: ui.DurationValue(envelope.DefaultMaxAge),
 		mode:   ui.NewChoice("strict", "passthrough", "core-only"),
 		from:   input.NewFrom(),
 	}
@@ -79,14 +79,14 @@ aws sqs receive-message --queue-url URL | sealbus open --trust bundle.dsse --roo
 	flags.StringVar(&f.audience, "audience", "", "the `NAME` that must be among those the event was sealed for (default not checked)")
 	flags.StringVar(&f.account, "account", "", "the AWS account that sent it, an `ID` (default as the EventBridge event says)")
 	flags.Var(&f.maxAge, "max-age", "how long ago it may have been sealed")
-	flags.Lookup("max-age").DefValue = "24h5m" // consumer.DefaultMaxAge; the general form has its largest unit only
+	flags.Lookup("max-age").DefValue = "24h5m" // envelope.DefaultMaxAge; the general form has its largest unit only
 	flags.Var(&f.mode, "mode", "what becomes of attributes that nobody signed: dropped, shown apart, or all extensions dropped")
 	flags.Var(&f.from, "from", input.HelpFrom)
 	return cmd
 }
 
 // options are what a consumer with these flags would verify by.
-func (f *openFlags) options(now time.Time) (*envelope.OpenOptions, error) {
+func (f *openFlags) options(now time.Time) (*input.Acceptance, error) {
 	if len(f.sources) == 0 {
 		return nil, ui.Usage("add --allow-source PATTERN, such as 'https://orders.example/*': the sources that this consumer wants", "missing flag --allow-source")
 	}
@@ -97,7 +97,7 @@ func (f *openFlags) options(now time.Time) (*envelope.OpenOptions, error) {
 		return nil, ui.Usage("give a duration, such as 24h", "--max-age must be longer than nothing")
 	}
 	if f.account != "" {
-		if err := keys.CheckAccounts([]string{f.account}); err != nil {
+		if err := trust.CheckAccounts([]string{f.account}); err != nil {
 			return nil, ui.Usage("give the 12 digits of an AWS account", "--account: %w", err)
 		}
 	}
@@ -110,12 +110,12 @@ func (f *openFlags) options(now time.Time) (*envelope.OpenOptions, error) {
 	if err := f.IgnoreFlags.Check(); err != nil {
 		return nil, err
 	}
-	return &envelope.OpenOptions{
+	return &input.Acceptance{Account: f.account, KeepEncrypted: f.keepEncrypted, Policy: envelope.Policy{
 		IgnoreMembers: append([]string{}, f.Ignore...), // none unless asked: open shows what a hop did to the data
-		Mode:          openModes[f.mode.Value], Sources: f.sources, Types: f.types, Audience: f.audience, Account: f.account,
-		RequireEncrypted: f.Encrypted, RequireEncryptedFields: f.Fields, KeepEncrypted: f.keepEncrypted,
+		Mode:          openModes[f.mode.Value], Sources: f.sources, Types: f.types, Audience: f.audience,
+		RequireEncrypted: f.Encrypted, RequireEncryptedFields: f.Fields,
 		MaxAge: time.Duration(f.maxAge), Now: func() time.Time { return now },
-	}, nil
+	}}, nil
 }
 
 func open(ctx context.Context, env *ui.Env, f *openFlags, files []string) error {
@@ -131,14 +131,14 @@ func open(ctx context.Context, env *ui.Env, f *openFlags, files []string) error 
 	if err != nil {
 		return err
 	}
-	if opts.Decrypter, err = loadkeys.Decrypter(ctx, env, &f.IdentityFlags); err != nil {
+	if opts.Policy.Decrypter, err = loadkeys.Decrypter(ctx, env, &f.IdentityFlags); err != nil {
 		return err
 	}
 	worst := ui.ExitDone
 	err = in.Each(func(m *input.Message, where string, _, _ int) error {
 		opened, err := m.Open(ctx, trust, opts)
 		worst = max(worst, verdictExit(err))
-		return tellOpened(env, opened, err, where, opts.Decrypter)
+		return tellOpened(env, opened, err, where, opts.Policy.Decrypter)
 	})
 	if err != nil {
 		return err

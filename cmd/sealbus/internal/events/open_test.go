@@ -11,7 +11,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
 	cmd "github.com/sealbus/sealbus/cmd/sealbus/internal/events"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
-	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/canonical"
 )
 
@@ -283,8 +283,8 @@ func TestOpenEntryIsNotSpliced(t *testing.T) {
 
 func TestOpenUsage(t *testing.T) {
 	b := clitest.New(t)
-	if d, err := ui.ParseDuration("24h5m"); err != nil || d != consumer.DefaultMaxAge {
-		t.Errorf("the help says 24h5m, the default is %v", consumer.DefaultMaxAge)
+	if d, err := ui.ParseDuration("24h5m"); err != nil || d != envelope.DefaultMaxAge {
+		t.Errorf("the help says 24h5m, the default is %v", envelope.DefaultMaxAge)
 	}
 	if help := b.Must("", "open", "--help"); !strings.Contains(help, "(default 24h5m)") || !strings.Contains(help, "does not check replay") {
 		t.Errorf("%s", help)

@@ -20,6 +20,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // The limits of one PutEvents call, in entries and bytes.
@@ -176,7 +177,7 @@ func sealFailed(where string, err error) error {
 		e.Err = fmt.Errorf("%s%w", where, e.Err)
 		return e
 	}
-	if errors.Is(err, keys.ErrNoRecipient) {
+	if errors.Is(err, trust.ErrNoRecipient) {
 		return loadkeys.NoRecipient(err)
 	}
 	if !errors.As(err, &e) {

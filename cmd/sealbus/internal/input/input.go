@@ -23,6 +23,7 @@ import (
 	"github.com/sealbus/sealbus/internal/strictjson"
 	"github.com/sealbus/sealbus/internal/wrapper"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // maxInput bounds the input of commands that read all of it before they do anything, in bytes.
@@ -284,16 +285,27 @@ type Message struct {
 	file        string
 }
 
+// Acceptance is how messages are opened: by which policy, and what is stated beside them.
+type Acceptance struct {
+	Policy        envelope.Policy
+	Account       string // "" = none is stated
+	KeepEncrypted bool
+}
+
 // Open verifies the message.
-func (m *Message) Open(ctx context.Context, trust keys.Source, opts *envelope.OpenOptions) (*envelope.Opened, error) {
-	open := envelope.Open
-	switch {
-	case m.Err != nil:
+func (m *Message) Open(ctx context.Context, trust trust.Source, opts *Acceptance) (*envelope.Opened, error) {
+	if m.Err != nil {
 		return nil, m.Refusal()
-	case m.EventBridge:
-		open = envelope.OpenEventBridge
 	}
-	opened, err := open(ctx, m.Body, trust, opts)
+	opener, err := envelope.NewOpener(trust, &opts.Policy)
+	if err != nil {
+		return nil, err
+	}
+	r := envelope.Received{Body: m.Body, Account: opts.Account}
+	if m.EventBridge {
+		r.Format = envelope.EventBridge
+	}
+	opened, err := opener.Open(ctx, r, envelope.Step{KeepEncrypted: opts.KeepEncrypted})
 	if e, ok := errors.AsType[*envelope.Error](err); ok {
 		return nil, m.explain(e, opts)
 	}
@@ -301,15 +313,15 @@ func (m *Message) Open(ctx context.Context, trust keys.Source, opts *envelope.Op
 }
 
 // explain adds to a verdict what the shape of the input tells about it.
-func (m *Message) explain(verdict *envelope.Error, opts *envelope.OpenOptions) error {
+func (m *Message) explain(verdict *envelope.Error, opts *Acceptance) error {
 	e := *verdict
 	switch {
 	case e.Reason == envelope.ReasonAccountMismatch && m.hiding != "" && (opts == nil || opts.Account == ""):
 		e.Cause += fmt.Sprintf("; what %s says of it does not count", m.hiding)
 		e.Advice = fmt.Sprintf("the wrapper hides the account: if only AWS can have written it, name it with --from %s, "+
 			"or give the account with --account", string(m.hiding))
-	case e.Reason == envelope.ReasonSourceNotAllowed && opts != nil && opts.Sources != nil &&
-		!keys.MatchSource(opts.Sources, e.UnverifiedSource):
+	case e.Reason == envelope.ReasonSourceNotAllowed && opts != nil && opts.Policy.Sources != nil &&
+		!keys.MatchSource(opts.Policy.Sources, e.UnverifiedSource):
 		e.Advice = "if you want events of this source, give a pattern that matches it with --allow-source; " +
 			"a pattern without /* at its end matches one source"
 	case e.Reason == envelope.ReasonMalformed:

@@ -43,7 +43,7 @@ func keysExport(env *ui.Env, f *loadkeys.KeyringFlags, keyID, out string) error 
 	}
 	chosen := ring.PublicKeys()
 	if keyID != "" {
-		key, err := loadkeys.FindRingKey(ring, keyID)
+		key, err := loadkeys.FindKey(ring, keyID)
 		if err != nil {
 			return err
 		}

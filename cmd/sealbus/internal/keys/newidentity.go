@@ -51,7 +51,7 @@ func createConsumerRing(env *ui.Env, f *keysNewFlags, key *keys.LocalIdentity, s
 	if err != nil {
 		return err
 	}
-	_, err = keys.CreateConsumerKeyring(f.Path, pass, f.consumer, &keys.ConsumerKeyringOptions{
+	_, err = keys.CreateConsumerKeyring(f.Path, pass, f.consumer, &keys.KeyringOptions{
 		PrivateFileOptions: f.Options(env), Identity: key, Schedule: schedule,
 	})
 	if err != nil {

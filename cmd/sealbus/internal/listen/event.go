@@ -85,8 +85,8 @@ func (l *listener) take(ctx context.Context, body []byte) *heard {
 		}
 	}
 	result, err := l.consumer.Handle(ctx, msg, func(ctx context.Context, d consumer.Delivery[[]byte]) error {
-		h.KeyIDs, h.SignedAt = slices.Clone(d.Verified.KeyIDs), ui.FormatTime(d.Verified.SignedAt)
-		h.Encryption, h.Ignored = input.EncryptionOf(d.Verified.Encryption), slices.Clone(d.Verified.Ignored)
+		h.KeyIDs, h.SignedAt = slices.Clone(d.KeyIDs), ui.FormatTime(d.SignedAt)
+		h.Encryption, h.Ignored = input.EncryptionOf(d.Encryption), slices.Clone(d.Ignored)
 		if l.forward == nil {
 			return nil
 		}
@@ -117,7 +117,7 @@ func isForeignRecord(v *envelope.Error) bool {
 
 // judge takes over what the consumer says.
 func (h *heard) judge(r *consumer.Result, err error) {
-	h.Verdict, h.Reason = listenVerdict(r, err), r.Reason
+	h.Verdict, h.Reason = listenVerdict(r, err), r.Reason()
 	h.Producer, h.Source, h.Type, h.ID = r.Producer, r.Source, r.Type, r.ID
 	v := r.Verdict
 	if v == nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // listenName is the consumer's name unless told otherwise: that of no other.
@@ -53,7 +54,7 @@ type listenFlags struct {
 }
 
 func Command(env *ui.Env) *cobra.Command {
-	f := &listenFlags{maxAge: ui.DurationValue(consumer.DefaultMaxAge)}
+	f := &listenFlags{maxAge: ui.DurationValue(envelope.DefaultMaxAge)}
 	cmd := env.Command(ui.Command{
 		Use:   "listen (--queue URL | --http ADDR) --trust FILE --roots FILE --allow-source PATTERN...",
 		Short: "Verify events as they come, from a queue or over HTTP", Now: true,
@@ -96,7 +97,7 @@ sealbus listen --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing 
 	flags.StringVar(&f.account, "account", "", "the AWS account that sent them, an `ID` (default as the EventBridge event says)")
 	flags.StringVar(&f.wrapper, "wrapper", "", "what only AWS can put around them here, a `NAME` as of open --from; the account in it counts then")
 	flags.Var(&f.maxAge, "max-age", "how long ago they may have been sealed")
-	flags.Lookup("max-age").DefValue = "24h5m" // consumer.DefaultMaxAge; the general form has its largest unit only
+	flags.Lookup("max-age").DefValue = "24h5m" // envelope.DefaultMaxAge; the general form has its largest unit only
 	flags.StringVar(&f.forwardTo, "forward-to", "", "post verified events to this `URL`")
 	flags.BoolVar(&f.remove, "delete", false, "delete verified messages from the queue")
 	flags.StringVar(&f.quarantine, "quarantine", "", "where refused events go, a `PLACE`: a directory, s3://BUCKET/PREFIX or sqs:QUEUE-URL")
@@ -152,7 +153,7 @@ func (f *listenFlags) checkValues() error {
 		return ui.Usage("correct the pattern; `https://orders.example/*` and `com.example.*` are such", "%w", err)
 	}
 	if f.account != "" {
-		if err := keys.CheckAccounts([]string{f.account}); err != nil {
+		if err := trust.CheckAccounts([]string{f.account}); err != nil {
 			return ui.Usage("give the 12 digits of an AWS account", "--account: %w", err)
 		}
 	}
@@ -205,7 +206,7 @@ func newListener(ctx context.Context, env *ui.Env, f *listenFlags) (*listener, e
 	if f.forwardTo != "" {
 		l.forward = newForwarder(f.forwardTo)
 	}
-	quarantine, reopen, err := openListenQuarantine(ctx, env, f)
+	quarantine, err := openListenQuarantine(ctx, env, f)
 	if err != nil {
 		return nil, err
 	}
@@ -213,11 +214,21 @@ func newListener(ctx context.Context, env *ui.Env, f *listenFlags) (*listener, e
 	if err != nil {
 		return nil, err
 	}
-	l.consumer, err = consumer.New(f.name, trust, store, &consumer.Options{
-		Sources: f.sources, Types: f.types, Audience: f.audience, MaxAge: time.Duration(f.maxAge),
-		Decrypter: decrypter, RequireEncrypted: f.Encrypted, RequireEncryptedFields: f.Fields, IgnoreMembers: f.Ignore,
-		Quarantine: quarantine, QuarantineName: f.quarantineName(), Reopen: reopen, Wrapper: consumer.Wrapper(f.wrapper),
-		Logger: slog.New(slog.DiscardHandler), Now: env.Now,
+	policy := &envelope.Policy{
+		Sources:                f.sources,
+		Types:                  f.types,
+		Audience:               f.audience,
+		MaxAge:                 time.Duration(f.maxAge),
+		Decrypter:              decrypter,
+		RequireEncrypted:       f.Encrypted,
+		RequireEncryptedFields: f.Fields,
+		IgnoreMembers:          f.Ignore,
+		Now:                    env.Now,
+	}
+	l.consumer, err = consumer.New(f.name, trust, store, policy, &consumer.Options{
+		Quarantine: quarantine,
+		Wrapper:    consumer.Wrapper(f.wrapper),
+		Logger:     slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		l.close()
@@ -236,12 +247,9 @@ func (l *listener) openStore(url string) (replay.Store, error) {
 	return store, err
 }
 
-// quarantineName is the name of the quarantine, "" without one.
+// quarantineName is the name of the quarantine.
 func (f *listenFlags) quarantineName() string {
-	switch {
-	case f.quarantine == "":
-		return ""
-	case f.quarantined == "":
+	if f.quarantined == "" {
 		return f.name
 	}
 	return f.quarantined
@@ -249,28 +257,32 @@ func (f *listenFlags) quarantineName() string {
 
 // openListenQuarantine is nil if none is wanted. A directory is made if need be, as a consumer does. What was
 // put there is taken again when it is reopened.
-func openListenQuarantine(ctx context.Context, env *ui.Env, f *listenFlags) (consumer.Quarantine, []consumer.Reopen, error) {
+func openListenQuarantine(ctx context.Context, env *ui.Env, f *listenFlags) (consumer.Quarantine, error) {
 	if f.quarantine == "" {
-		return nil, nil, nil
+		return nil, nil
 	}
 	place, rest := loadquarantine.PlaceOf(f.quarantine)
 	if rest == "" {
-		return nil, nil, ui.Usage("write it as a directory's path, s3://BUCKET/PREFIX or sqs:QUEUE-URL", "--quarantine: %q is no quarantine", f.quarantine)
+		return nil, ui.Usage("write it as a directory's path, s3://BUCKET/PREFIX or sqs:QUEUE-URL", "--quarantine: %q is no quarantine", f.quarantine)
 	}
 	if place == "dir" {
 		if err := os.MkdirAll(rest, 0o700); err != nil {
-			return nil, nil, ui.WrongFile("name another directory", "making %s: %w", rest, ui.Cause(err))
+			return nil, ui.WrongFile("name another directory", "making %s: %w", rest, ui.Cause(err))
 		}
 	}
 	key, err := loadquarantine.ReadKey(env, f.quarantineKey)
 	if err != nil {
-		return nil, nil, ui.AsNeeded("", err) // no event was judged
+		return nil, ui.AsNeeded("", err) // no event was judged
 	}
-	store, err := (&loadquarantine.QuarantineFlags{AWSFlags: f.AWSFlags, From: f.quarantine}).Open(ctx, key)
+	keys, err := consumer.NewQuarantineKeys(f.quarantineName(), key)
 	if err != nil {
-		return nil, nil, ui.AsNeeded("", err)
+		return nil, ui.Usage("correct the flag", "%w", err)
 	}
-	return store, []consumer.Reopen{{Quarantine: f.quarantineName(), Key: key}}, nil
+	store, err := (&loadquarantine.QuarantineFlags{AWSFlags: f.AWSFlags, From: f.quarantine}).Open(ctx, keys)
+	if err != nil {
+		return nil, ui.AsNeeded("", err)
+	}
+	return store, nil
 }
 
 // listenAddress is where to serve: another machine reaches it only if somebody wrote a host.

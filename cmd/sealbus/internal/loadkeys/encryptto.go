@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // EncryptFlags say whom data is encrypted to.
@@ -83,7 +84,7 @@ func addRecipient(ctx context.Context, env *ui.Env, f *EncryptFlags, name string
 		return err
 	}
 	isFile := ui.Exists(name)
-	isConsumer := bundle != nil && slices.ContainsFunc(bundle.EncryptionKeys(), func(k *keys.EncryptionKey) bool { return k.Consumer == name })
+	isConsumer := bundle != nil && slices.ContainsFunc(bundle.EncryptionKeys(), func(k *trust.Key) bool { return k.Consumer == name })
 	switch {
 	case isFile && isConsumer:
 		return ui.Usage("write ./"+name+" for the file, or move it away", "--encrypt-to %s: it is both a file here and a consumer in the bundle", name)
@@ -101,7 +102,7 @@ func addRecipient(ctx context.Context, env *ui.Env, f *EncryptFlags, name string
 }
 
 // recipientTrust is the bundle that consumers are looked up in; nil = none was named.
-func recipientTrust(ctx context.Context, env *ui.Env, f *EncryptFlags, to *envelope.EncryptTo) (*keys.Bundle, error) {
+func recipientTrust(ctx context.Context, env *ui.Env, f *EncryptFlags, to *envelope.EncryptTo) (*trust.Bundle, error) {
 	switch {
 	case f.Trust == "" || f.Roots == "":
 		return nil, nil
@@ -116,7 +117,7 @@ func recipientTrust(ctx context.Context, env *ui.Env, f *EncryptFlags, to *envel
 	return bundle, nil
 }
 
-func addConsumer(env *ui.Env, bundle *keys.Bundle, name string, to *envelope.EncryptTo) error {
+func addConsumer(env *ui.Env, bundle *trust.Bundle, name string, to *envelope.EncryptTo) error {
 	if _, err := bundle.Recipients(name, env.Now()); err != nil {
 		return NoRecipient(err)
 	}
@@ -129,7 +130,7 @@ func addConsumer(env *ui.Env, bundle *keys.Bundle, name string, to *envelope.Enc
 
 // NoRecipient is the error of a consumer without a key to encrypt to.
 func NoRecipient(err error) error {
-	if !errors.Is(err, keys.ErrNoRecipient) {
+	if !errors.Is(err, trust.ErrNoRecipient) {
 		return ui.AsNeeded(loadtrust.ReasonUnavailable, err)
 	}
 	return ui.WrongFile("wait until its key is active, or have its key added to the policy; "+
@@ -164,7 +165,7 @@ func addKMSRecipient(ctx context.Context, env *ui.Env, name string, to *envelope
 
 // addFileRecipients adds the keys of a file: a public JWK, or a JWK Set of them.
 func addFileRecipients(env *ui.Env, path string, to *envelope.EncryptTo) error {
-	doc, err := env.ReadFile(path, keys.MaxBundle)
+	doc, err := env.ReadFile(path, trust.MaxBundle)
 	if err != nil {
 		return ui.AsNeeded("", err) // whatever is wrong with it, the event is not
 	}
@@ -183,7 +184,7 @@ func addFileRecipients(env *ui.Env, path string, to *envelope.EncryptTo) error {
 		if k.Recipient == nil {
 			return ui.Usage("give the key of a consumer, as `sealbus keys export` writes it of its keyring (keys new --use enc)", "%s: key %s is for signing", path, k.KeyID())
 		}
-		if slices.ContainsFunc(to.Recipients, k.Recipient.Equal) {
+		if slices.ContainsFunc(to.Recipients, func(r *keys.Recipient) bool { return r.KeyID() == k.KeyID() }) {
 			return ui.Usage("name each recipient once", "%s: key %s is given twice", path, k.KeyID())
 		}
 		to.Recipients = append(to.Recipients, k.Recipient)

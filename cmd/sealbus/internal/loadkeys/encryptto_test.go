@@ -8,7 +8,7 @@ import (
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // TestEncryptToRefuses: whom to encrypt to is never guessed, and no private key is taken for a public one.
@@ -117,7 +117,7 @@ func TestIdentityRefuses(t *testing.T) {
 func TestRecipientWithoutKey(t *testing.T) {
 	b := clitest.New(t)
 	identity := b.SecretOrg()
-	b.TrustWith([]*keys.EncryptionKey{{Recipient: identity.Recipient(), Consumer: "billing", Revoked: &keys.Revocation{At: b.Now, Reason: "stolen"}}})
+	b.TrustWith([]*trust.Key{{Recipient: identity.Recipient(), Consumer: "billing", Revoked: &trust.Revocation{At: b.Now, Reason: "stolen"}}})
 	r := b.Run(clitest.OrderEvent, b.Seal(b.WithTrust("--encrypt-to", "billing")...)...)
 	if r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, "retired, expired or revoked") || !strings.Contains(r.Stderr, "have the consumer make a key") {
 		t.Errorf("exit %d, %s", r.Code, r.Stderr)

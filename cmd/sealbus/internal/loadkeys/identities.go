@@ -13,6 +13,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/privatefile"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
 )
@@ -104,7 +105,7 @@ func openIdentities(ctx context.Context, env *ui.Env, f *IdentityFlags, path str
 	if err := CheckPrivateFile(path, "check the path; if there never was one, `sealbus keys new --use enc` makes it"); err != nil {
 		return nil, err
 	}
-	doc, err := env.ReadFile(path, keys.MaxPrivateFile)
+	doc, err := env.ReadFile(path, privatefile.MaxSize)
 	if err != nil {
 		return nil, err
 	}

@@ -97,14 +97,17 @@ func signers(env *ui.Env, ring *keys.Keyring, keyID string) (keys.SignerSource, 
 		}
 		return ring, nil
 	}
-	key, err := findKey(ring, keyID)
+	key, err := FindKey(ring, keyID)
 	if err != nil {
 		return nil, err
 	}
 	if !key.Schedule.SignsAt(env.Now()) {
-		return nil, ui.Usage("use the key that `sealbus keys list` shows as active", "key %s is %s: it does not sign now", key.KeyID(), key.StateAt(env.Now()))
+		return nil, ui.Usage("use the key that `sealbus keys list` shows as active", "key %s is %s: it does not sign now", key.KeyID(), key.Schedule.StateAt(env.Now()))
 	}
-	signer, _ := ring.Find(key.KeyID()) // found above
+	signer, ok := ring.Find(key.KeyID())
+	if !ok {
+		return nil, ui.WrongFile(fixNoSigner(ring, env.Now()), "key %s is for opening, not for signing", key.KeyID())
+	}
 	return keys.SignWith(signer), nil
 }
 
@@ -113,7 +116,7 @@ func fixNoSigner(ring *keys.Keyring, now time.Time) string {
 	if ring.Consumer() != "" {
 		return "give the keyring of the producer"
 	}
-	for _, k := range ring.Keys() {
+	for _, k := range ring.PublicKeys() {
 		if now.Before(k.Schedule.Active) {
 			return "wait until then, and check the clock of this machine"
 		}
@@ -137,8 +140,8 @@ func OwnerOf(ring *keys.Keyring) string {
 	return "producer " + ring.Producer()
 }
 
-// FindRingKey finds a key of the ring by its ID or a unique beginning of it.
-func FindRingKey(ring *keys.Keyring, keyID string) (keys.PublicKey, error) {
+// FindKey finds a key of the ring by its ID or a unique beginning of it.
+func FindKey(ring *keys.Keyring, keyID string) (keys.PublicKey, error) {
 	all := ring.PublicKeys()
 	ids := make([]string, len(all))
 	for i, k := range all {
@@ -151,22 +154,6 @@ func FindRingKey(ring *keys.Keyring, keyID string) (keys.PublicKey, error) {
 		}
 	}
 	return keys.PublicKey{}, err
-}
-
-// findKey finds a signing key of the ring by its ID or a unique beginning of it.
-func findKey(ring *keys.Keyring, keyID string) (keys.KeyringKey, error) {
-	all := ring.Keys()
-	ids := make([]string, len(all))
-	for i, k := range all {
-		ids[i] = k.KeyID()
-	}
-	id, err := MatchID(ids, keyID, "the keyring")
-	for _, k := range all {
-		if err == nil && k.KeyID() == id {
-			return k, nil
-		}
-	}
-	return keys.KeyringKey{}, err
 }
 
 // MinPrefix is how much of a key ID must be given, in characters.

@@ -7,8 +7,9 @@ import (
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/privatefile"
 	"github.com/sealbus/sealbus/internal/strictjson"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // CheckPrivateFile refuses what cannot be a private file before a passphrase is typed for nothing.
@@ -31,7 +32,7 @@ func CheckProtected(env *ui.Env, path string, f *PrivateFlags) error {
 	if !ui.IsRegular(path) {
 		return nil // a pipe can be read once only
 	}
-	doc, err := env.ReadFile(path, keys.MaxPrivateFile)
+	doc, err := env.ReadFile(path, privatefile.MaxSize)
 	if err != nil {
 		return err
 	}
@@ -71,8 +72,8 @@ func splitJWKs(data []byte) ([][]byte, error) {
 		return [][]byte{data}, nil
 	case len(docs) == 0:
 		return nil, errors.New("a JWK Set without keys")
-	case len(docs) > keys.MaxKeys:
-		return nil, fmt.Errorf("more than %d keys", keys.MaxKeys)
+	case len(docs) > trust.MaxKeys:
+		return nil, fmt.Errorf("more than %d keys", trust.MaxKeys)
 	}
 	return docs, nil
 }

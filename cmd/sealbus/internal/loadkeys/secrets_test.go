@@ -17,6 +17,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/localaws"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 const secretOrder = `{"specversion":"1.0","id":"o-1","source":"https://shop.example/eu","type":"com.example.order","data":{"card":{"number":"4111"},"total":12.5}}`
@@ -64,7 +65,7 @@ func (v *vault) trustIn(file, producer string) {
 	v.Check(json.Unmarshal(doc, &set))
 	verifier, err := keys.ParseJWK(set.Keys[0])
 	v.Check(err)
-	v.Trust(&keys.Key{Verifier: verifier, Producer: producer, Sources: []string{"https://shop.example/*"}, Types: []string{"*"}})
+	v.Trust(&trust.Key{Verifier: verifier, Producer: producer, Sources: []string{"https://shop.example/*"}, Types: []string{"*"}})
 }
 
 func (v *vault) open(sealed string, more ...string) clitest.Ran {
@@ -196,8 +197,8 @@ func TestEncryptToName(t *testing.T) {
 	billing, err := keys.OpenInsecureKeyring(b.Path("billing.keyring"))
 	b.Check(err)
 	v := &vault{Bench: b}
-	b.TrustWith([]*keys.EncryptionKey{{Recipient: billing.Recipients()[0].Recipient, Consumer: "billing"}},
-		&keys.Key{Verifier: shop.Keys()[0].Verifier, Producer: "shop", Sources: []string{"https://shop.example/*"}, Types: []string{"*"}})
+	b.TrustWith([]*trust.Key{{Recipient: billing.PublicKeys()[0].Recipient, Consumer: "billing"}},
+		&trust.Key{Verifier: shop.PublicKeys()[0].Verifier, Producer: "shop", Sources: []string{"https://shop.example/*"}, Types: []string{"*"}})
 	seal := []string{"seal", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase", "--trust", b.Path("trust.dsse"), "--roots", b.Path("roots.json"), "--encrypt-to"}
 	sealed := b.Must(secretOrder, append(seal, "billing")...)
 	if r := v.open(sealed, "--identity", b.Path("billing.keyring"), "--insecure-no-passphrase", "--require-encrypted"); r.Code != 0 || !strings.Contains(r.Stdout, `"number":"4111"`) {

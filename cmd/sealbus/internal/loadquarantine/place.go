@@ -74,18 +74,22 @@ func Open(ctx context.Context, env *ui.Env, f *QuarantineFlags) (quarantine.Stor
 	if err != nil {
 		return nil, err
 	}
-	return f.Open(ctx, key)
+	keys, err := consumer.AnyQuarantine(key)
+	if err != nil {
+		return nil, err
+	}
+	return f.Open(ctx, keys)
 }
 
-// Open is openQuarantine with flags that were checked, and the key.
-func (f *QuarantineFlags) Open(ctx context.Context, key []byte) (quarantine.Store, error) {
+// Open is openQuarantine with flags that were checked, and the keys.
+func (f *QuarantineFlags) Open(ctx context.Context, keys consumer.QuarantineKeys) (quarantine.Store, error) {
 	switch place, rest := PlaceOf(f.From); place {
 	case "dir":
-		return openQuarantineDir(rest, key)
+		return openQuarantineDir(rest, keys)
 	case "s3":
-		return f.openBucket(ctx, rest, key)
+		return f.openBucket(ctx, rest, keys)
 	case "sqs":
-		return f.openQueue(ctx, rest, key)
+		return f.openQueue(ctx, rest, keys)
 	}
 	return nil, wrongPlace(f.From)
 }
@@ -107,7 +111,7 @@ func wrongPlace(from string) error {
 	return ui.Usage("write it as a directory's path, s3://BUCKET/PREFIX or sqs:https://sqs.REGION.amazonaws.com/ACCOUNT/NAME", "--from: %q is no quarantine", from)
 }
 
-func openQuarantineDir(path string, key []byte) (quarantine.Store, error) {
+func openQuarantineDir(path string, keys consumer.QuarantineKeys) (quarantine.Store, error) {
 	info, err := os.Stat(path)
 	switch {
 	case path == "":
@@ -117,10 +121,10 @@ func openQuarantineDir(path string, key []byte) (quarantine.Store, error) {
 	case !info.IsDir():
 		return nil, ui.WrongFile("name the directory that the records are in", "%s is not a directory", path)
 	}
-	return asStore(quarantine.NewDir(path, key))
+	return asStore(quarantine.NewDir(path, keys))
 }
 
-func (f *QuarantineFlags) openBucket(ctx context.Context, name string, key []byte) (quarantine.Store, error) {
+func (f *QuarantineFlags) openBucket(ctx context.Context, name string, keys consumer.QuarantineKeys) (quarantine.Store, error) {
 	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(name, "//"), "/")
 	if !strings.HasPrefix(name, "//") || bucket == "" {
 		return nil, wrongPlace(f.From)
@@ -135,15 +139,15 @@ func (f *QuarantineFlags) openBucket(ctx context.Context, name string, key []byt
 		}
 		o.UsePathStyle = o.BaseEndpoint != nil // an emulator has no host for each bucket
 	})
-	return asStore(s3.New(client, bucket, key, &s3.Options{Prefix: strings.TrimSuffix(prefix, "/")}))
+	return asStore(s3.New(client, bucket, keys, &s3.Options{Prefix: strings.TrimSuffix(prefix, "/")}))
 }
 
-func (f *QuarantineFlags) openQueue(ctx context.Context, queueURL string, key []byte) (quarantine.Store, error) {
+func (f *QuarantineFlags) openQueue(ctx context.Context, queueURL string, keys consumer.QuarantineKeys) (quarantine.Store, error) {
 	client, err := awscli.QueueClient(ctx, queueURL, f.AWSFlags)
 	if err != nil {
 		return nil, ui.FlagFailed("from", err)
 	}
-	return asStore(sqs.New(client, queueURL, key, nil))
+	return asStore(sqs.New(client, queueURL, keys, nil))
 }
 
 // asStore is a store whose arguments came from flags.

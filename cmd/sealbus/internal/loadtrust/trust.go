@@ -13,8 +13,8 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/awscli"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
-	"github.com/sealbus/sealbus/keys"
-	"github.com/sealbus/sealbus/keys/awss3"
+	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/keys/trust/awss3"
 )
 
 // fetchTimeout is how long a command waits for a bundle from the network.
@@ -35,7 +35,7 @@ const ReasonUnavailable = "trust_unavailable"
 
 // Open reads the bundle and verifies it under the roots, at a.now(). Whatever is wrong with them, it is
 // never a rejection: the event was not judged.
-func Open(ctx context.Context, env *ui.Env, f *TrustFlags) (*keys.Bundle, error) {
+func Open(ctx context.Context, env *ui.Env, f *TrustFlags) (*trust.Bundle, error) {
 	if f.state != "" {
 		return rememberedTrust(ctx, env, f)
 	}
@@ -49,13 +49,13 @@ func Open(ctx context.Context, env *ui.Env, f *TrustFlags) (*keys.Bundle, error)
 
 // trustSource is a source of the keys package that follows a bundle.
 type trustSource interface {
-	keys.Refresher
+	trust.Refresher
 	LastError() error
 }
 
 // rememberedTrust is openTrust with a state file. A bundle that is older than what that remembers is refused
 // here, although the remembered one would do: the person who runs the command is to know.
-func rememberedTrust(ctx context.Context, env *ui.Env, f *TrustFlags) (*keys.Bundle, error) {
+func rememberedTrust(ctx context.Context, env *ui.Env, f *TrustFlags) (*trust.Bundle, error) {
 	source, err := followTrust(ctx, env, f)
 	if err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func rememberedTrust(ctx context.Context, env *ui.Env, f *TrustFlags) (*keys.Bun
 }
 
 // Live is openTrust for commands that go on for long: it follows the file, URL or object by a's clock.
-func Live(ctx context.Context, env *ui.Env, f *TrustFlags) (keys.Refresher, error) {
+func Live(ctx context.Context, env *ui.Env, f *TrustFlags) (trust.Refresher, error) {
 	source, err := followTrust(ctx, env, f)
 	if err != nil {
 		return nil, err
@@ -93,15 +93,15 @@ func followTrust(ctx context.Context, env *ui.Env, f *TrustFlags) (trustSource, 
 	if origin == nil {
 		return watchTrust(ctx, env, f, roots)
 	}
-	source, err := keys.FetchFrom(ctx, origin, roots, &keys.FetchOptions{Now: env.Now, Timeout: fetchTimeout, StateFile: f.state})
+	source, err := trust.FetchFrom(ctx, origin, roots, &trust.FetchOptions{Now: env.Now, Timeout: fetchTimeout, StateFile: f.state})
 	if err != nil {
 		return nil, ui.AsNeeded(ReasonUnavailable, notFetched(origin, err))
 	}
 	return source, nil
 }
 
-func watchTrust(ctx context.Context, env *ui.Env, f *TrustFlags, roots *keys.Roots) (trustSource, error) {
-	source, err := keys.WatchFile(f.Trust, roots, &keys.FileOptions{Now: env.Now, StateFile: f.state})
+func watchTrust(ctx context.Context, env *ui.Env, f *TrustFlags, roots *trust.Roots) (trustSource, error) {
+	source, err := trust.WatchFile(f.Trust, roots, &trust.FileOptions{Now: env.Now, StateFile: f.state})
 	if err == nil {
 		return source, nil
 	}
@@ -111,7 +111,7 @@ func watchTrust(ctx context.Context, env *ui.Env, f *TrustFlags, roots *keys.Roo
 	return nil, ui.AsNeeded(ReasonUnavailable, Refused(f.Trust, err))
 }
 
-func readTrustRoots(env *ui.Env, f *TrustFlags) (*keys.Roots, error) {
+func readTrustRoots(env *ui.Env, f *TrustFlags) (*trust.Roots, error) {
 	if err := ui.Need(ui.Flag("trust", f.Trust), ui.Flag("roots", f.Roots)); err != nil {
 		return nil, err
 	}
@@ -130,12 +130,12 @@ func asNeededOrNil(err error) error {
 }
 
 // ReadRoots reads a pinned roots file.
-func ReadRoots(env *ui.Env, path string) (*keys.Roots, error) {
-	data, err := env.ReadFile(path, keys.MaxSigned)
+func ReadRoots(env *ui.Env, path string) (*trust.Roots, error) {
+	data, err := env.ReadFile(path, trust.MaxSigned)
 	if err != nil {
 		return nil, err
 	}
-	roots, err := keys.ParseRoots(data)
+	roots, err := trust.ParseRoots(data)
 	if err != nil {
 		return nil, Refused(path, err)
 	}
@@ -143,12 +143,12 @@ func ReadRoots(env *ui.Env, path string) (*keys.Roots, error) {
 }
 
 // openBundle reads a signed bundle, from wherever it is, and verifies it at a.now().
-func openBundle(ctx context.Context, env *ui.Env, where string, roots *keys.Roots) (*keys.Bundle, error) {
+func openBundle(ctx context.Context, env *ui.Env, where string, roots *trust.Roots) (*trust.Bundle, error) {
 	signed, err := ReadSigned(ctx, env, where)
 	if err != nil {
 		return nil, err
 	}
-	b, err := keys.OpenBundle(signed, roots, &keys.OpenBundleOptions{Now: env.Now})
+	b, err := trust.OpenBundle(signed, roots, &trust.OpenBundleOptions{Now: env.Now})
 	if err != nil {
 		return nil, Refused(where, err)
 	}
@@ -163,11 +163,11 @@ func ReadSigned(ctx context.Context, env *ui.Env, where string) ([]byte, error) 
 		return nil, err
 	}
 	if origin == nil {
-		return env.ReadFile(where, keys.MaxSigned)
+		return env.ReadFile(where, trust.MaxSigned)
 	}
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	signed, err := keys.FetchSigned(ctx, origin)
+	signed, err := trust.FetchSigned(ctx, origin)
 	if err != nil {
 		return nil, notFetched(origin, err)
 	}
@@ -175,14 +175,14 @@ func ReadSigned(ctx context.Context, env *ui.Env, where string) ([]byte, error) 
 }
 
 // trustOrigin is where a bundle comes from that is not a file; nil = it is a file.
-func trustOrigin(ctx context.Context, env *ui.Env, where string) (keys.Origin, error) {
+func trustOrigin(ctx context.Context, env *ui.Env, where string) (trust.Origin, error) {
 	scheme, rest, ok := strings.Cut(where, "://")
 	if !ok {
 		return nil, nil
 	}
 	switch strings.ToLower(scheme) {
 	case "https", "http":
-		origin, err := keys.HTTPSOrigin(where, &keys.FetchOptions{Client: env.HTTPClient()})
+		origin, err := trust.HTTPSOrigin(where, &trust.FetchOptions{Client: env.HTTPClient()})
 		if err != nil {
 			return nil, ui.Usage("write it as https://HOST/PATH", "%w", err)
 		}
@@ -193,7 +193,7 @@ func trustOrigin(ctx context.Context, env *ui.Env, where string) (keys.Origin, e
 	return nil, ui.Usage("name a file, an https:// URL or s3://BUCKET/KEY", "a bundle cannot be read from %q", scheme+"://")
 }
 
-func objectOrigin(ctx context.Context, env *ui.Env, name string) (keys.Origin, error) {
+func objectOrigin(ctx context.Context, env *ui.Env, name string) (trust.Origin, error) {
 	bucket, key, _ := strings.Cut(name, "/")
 	if bucket == "" || key == "" {
 		return nil, ui.Usage("write it as s3://BUCKET/KEY", "%q names no object", "s3://"+name)
@@ -209,8 +209,8 @@ func objectOrigin(ctx context.Context, env *ui.Env, name string) (keys.Origin, e
 }
 
 // notFetched is the error of an origin: what it gave was refused, or there was nothing.
-func notFetched(origin keys.Origin, err error) error {
-	var b *keys.BundleError
+func notFetched(origin trust.Origin, err error) error {
+	var b *trust.BundleError
 	if errors.As(err, &b) {
 		return Refused(origin.String(), err)
 	}
@@ -223,23 +223,23 @@ func notFetched(origin keys.Origin, err error) error {
 
 // Refused turns the refusal of a bundle or roots file into a rejection with its reason and what to do.
 func Refused(path string, err error) error {
-	var b *keys.BundleError
+	var b *trust.BundleError
 	if !errors.As(err, &b) {
 		return ui.Rejected("check the file", "%s: %w", path, err)
 	}
 	return &ui.Error{
 		Code: ui.ExitRejected, Reason: string(b.Why), Err: ui.InFile(path, b.Err), Fix: refusalFix[b.Why],
-		Later: b.Why == keys.WhyExpired || b.Why == keys.WhyRollback,
+		Later: b.Why == trust.WhyExpired || b.Why == trust.WhyRollback,
 	}
 }
 
 // refusalFix says what to do about each refusal.
-var refusalFix = map[keys.BundleWhy]string{
-	keys.WhyMalformed:  "check that this is the file you mean, and that nothing edited it",
-	keys.WhyTooLarge:   "check that this is the file you mean",
-	keys.WhyType:       "check which file is which: a bundle and roots are different documents",
-	keys.WhyThreshold:  "have more root keys sign it with `sealbus trust sign`, or check that these are its roots",
-	keys.WhyExpired:    "fetch the newest bundle, or build one with `sealbus trust build`",
-	keys.WhyRollback:   "fetch the newest bundle",
-	keys.WhyEquivocate: "find out who signed two bundles of one version; build one with a higher version",
+var refusalFix = map[trust.BundleWhy]string{
+	trust.WhyMalformed:  "check that this is the file you mean, and that nothing edited it",
+	trust.WhyTooLarge:   "check that this is the file you mean",
+	trust.WhyType:       "check which file is which: a bundle and roots are different documents",
+	trust.WhyThreshold:  "have more root keys sign it with `sealbus trust sign`, or check that these are its roots",
+	trust.WhyExpired:    "fetch the newest bundle, or build one with `sealbus trust build`",
+	trust.WhyRollback:   "fetch the newest bundle",
+	trust.WhyEquivocate: "find out who signed two bundles of one version; build one with a higher version",
 }

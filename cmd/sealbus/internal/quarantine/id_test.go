@@ -25,7 +25,7 @@ func TestQuarantineByPrefix(t *testing.T) {
 	b := clitest.New(t)
 	key := make([]byte, consumer.MinQuarantineKey)
 	b.Check(os.WriteFile(b.Path("q.key"), clitest.KeyText(key), 0o600))
-	store, err := quarantine.NewDir(b.Path("bin"), key)
+	store, err := quarantine.NewDir(b.Path("bin"), clitest.BinKeys(key))
 	b.Check(err)
 	for i := range 8 {
 		b.Check(store.Put(t.Context(), consumer.Record{

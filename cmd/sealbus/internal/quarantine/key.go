@@ -46,7 +46,7 @@ func quarantineKeyNew(env *ui.Env, out string) error {
 	if err := ui.CreateFile(out, []byte(encodeBody(key)+"\n"), ui.PrivateFile); err != nil {
 		return err
 	}
-	env.Sayf("made a quarantine key: give it to the consumer (Options.Reopen and its quarantine) and to whoever reopens")
+	env.Sayf("made a quarantine key: give it to the consumer (consumer.NewQuarantineKeys) and to whoever reopens")
 	made := quarantineKeyMade{out, len(key)}
 	return env.Emit(made, func(p *ui.Printer) { p.Linef("%s", ui.Clean(made.File)) })
 }

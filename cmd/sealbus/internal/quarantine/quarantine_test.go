@@ -31,7 +31,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/localaws"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // shopAccount is the account that newShop allows.
@@ -78,14 +78,18 @@ func (q *bin) at(from string, s quarantine.Store, err error, more ...string) *bi
 }
 
 // The three places.
-func inDir(t *testing.T) *bin {
+func inDir(t *testing.T) *bin { return inDirOf(t, "bin") }
+
+func inDirOf(t *testing.T, name string) *bin {
 	q := newBin(t, nil)
 	q.Check(os.Mkdir(q.Path("bin"), 0o700))
-	s, err := quarantine.NewDir(q.Path("bin"), q.key)
+	s, err := quarantine.NewDir(q.Path("bin"), clitest.QuarantineKeys(name, q.key))
 	return q.at("dir:"+q.Path("bin"), s, err)
 }
 
-func inBucket(t *testing.T) *bin {
+func inBucket(t *testing.T) *bin { return inBucketOf(t, "bin") }
+
+func inBucketOf(t *testing.T, name string) *bin {
 	q := newBin(t, nil)
 	server := httptest.NewServer(gofakes3.New(s3mem.New()).Server())
 	t.Cleanup(server.Close)
@@ -94,14 +98,14 @@ func inBucket(t *testing.T) *bin {
 	})
 	_, err := client.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: aws.String("acme")})
 	q.Check(err)
-	s, err := s3.New(client, "acme", q.key, &s3.Options{Prefix: "billing"})
+	s, err := s3.New(client, "acme", clitest.QuarantineKeys(name, q.key), &s3.Options{Prefix: "billing"})
 	return q.at("s3://acme/billing/", s, err, "--endpoint", server.URL)
 }
 
 func inQueue(t *testing.T) *bin {
 	q := newBin(t, nil)
 	url := q.newQueue("quarantine")
-	s, err := sqs.New(&hasty{q.client}, url, q.key, nil)
+	s, err := sqs.New(&hasty{q.client}, url, clitest.BinKeys(q.key), nil)
 	return q.at("sqs:"+url, s, err)
 }
 
@@ -149,10 +153,10 @@ func (q *bin) ids(claimed ...string) (ids []string) {
 // consumer is one that takes these types; nil = all.
 func (q *bin) consumer(name string, store replay.Store, types []string, permissions ...consumer.Permission) *consumer.Consumer {
 	q.t.Helper()
-	c, err := consumer.New(name, q.bundle(), store, &consumer.Options{
-		Sources: []string{clitest.OrderSource}, Types: types, Quarantine: q.store, QuarantineName: "bin",
-		Now:    func() time.Time { return q.Now },
-		Logger: slog.New(slog.DiscardHandler), Reopen: []consumer.Reopen{{Quarantine: "bin", Key: q.key}},
+	policy := &envelope.Policy{Sources: []string{clitest.OrderSource}, Types: types, Now: func() time.Time { return q.Now }}
+	c, err := consumer.New(name, q.bundle(), store, policy, &consumer.Options{
+		Quarantine:  q.store,
+		Logger:      slog.New(slog.DiscardHandler),
 		Permissions: permissions,
 	})
 	q.Check(err)
@@ -160,16 +164,16 @@ func (q *bin) consumer(name string, store replay.Store, types []string, permissi
 }
 
 // bundle is the trust in the files.
-func (q *bin) bundle() *keys.Bundle {
+func (q *bin) bundle() *trust.Bundle {
 	q.t.Helper()
 	signed, err := os.ReadFile(q.Path("trust.dsse"))
 	q.Check(err)
 	text, err := os.ReadFile(q.Path("roots.json"))
 	q.Check(err)
-	roots, err := keys.ParseRoots(text)
+	roots, err := trust.ParseRoots(text)
 	q.Check(err)
-	bundle, err := keys.OpenBundle(signed, roots,
-		&keys.OpenBundleOptions{Now: func() time.Time { return q.Now }})
+	bundle, err := trust.OpenBundle(signed, roots,
+		&trust.OpenBundleOptions{Now: func() time.Time { return q.Now }})
 	q.Check(err)
 	return bundle
 }
@@ -184,7 +188,7 @@ func (q *bin) refuse(name string, ids ...string) {
 	for _, id := range ids {
 		sealed := q.Must(clitest.Order(id), q.Seal("--now", q.Now.Format(time.RFC3339))...)
 		r, err := c.Handle(q.t.Context(), consumer.Message{Body: []byte(sealed), Account: shopAccount}, func(context.Context, consumer.Delivery[[]byte]) error { return nil })
-		if err != nil || r.Outcome != consumer.Quarantined || r.Reason != envelope.ReasonTypeNotAllowed {
+		if err != nil || r.Outcome != consumer.Quarantined || r.Reason() != envelope.ReasonTypeNotAllowed {
 			q.t.Fatalf("%+v, %v", r, err)
 		}
 	}
@@ -263,7 +267,7 @@ func TestQuarantineReopenToStdout(t *testing.T) {
 		t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	for line := range strings.Lines(r.Stdout) {
-		if _, err := consumer.ParseRecord([]byte(line), q.key); err != nil {
+		if _, err := clitest.BinKeys(q.key).Parse([]byte(line)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -330,11 +334,9 @@ func TestQuarantineForgeries(t *testing.T) {
 	doc, err := os.ReadFile(filepath.Join(q.Path("bin"), good+".json"))
 	q.Check(err)
 	other := bytes.Repeat([]byte("o"), consumer.MinQuarantineKey)
-	codec, err := quarantine.NewCodec(other)
+	rec, err := clitest.BinKeys(q.key).Parse(doc)
 	q.Check(err)
-	rec, err := consumer.ParseRecord(doc, q.key)
-	q.Check(err)
-	otherID, otherDoc, err := codec.Encode(*rec)
+	otherID, otherDoc, err := quarantine.Encode(clitest.BinKeys(other), *rec)
 	q.Check(err)
 	moved := good[:len(good)-32] + strings.Repeat("0", 32)
 	for id, doc := range map[string][]byte{
@@ -415,7 +417,7 @@ func TestQuarantineOfRecords(t *testing.T) {
 		t.Error("the handler was called")
 		return nil
 	})
-	if err != nil || result.Reason != envelope.ReasonAudienceMismatch {
+	if err != nil || result.Reason() != envelope.ReasonAudienceMismatch {
 		t.Fatalf("%+v, %v", result, err)
 	}
 	q.Now = q.Now.Add(time.Minute)
@@ -445,8 +447,8 @@ func TestQuarantineAllEnds(t *testing.T) {
 // Nothing that an event claims reaches the terminal as it is, nor does the name of an object.
 func TestQuarantineSpoofing(t *testing.T) {
 	evil := "\x1b[2J\x1b]0;owned\x07\u009b31m\u202Egnp.\r\nID  all is well\u2028\x00\u05d0" + strings.Repeat("A", 5000)
-	for name, open := range map[string]func(*testing.T) *bin{"dir": inDir, "s3": inBucket} {
-		t.Run(name, func(t *testing.T) { spoof(t, open(t), evil) })
+	for name, open := range map[string]func(*testing.T, string) *bin{"dir": inDirOf, "s3": inBucketOf} {
+		t.Run(name, func(t *testing.T) { spoof(t, open(t, evil), evil) })
 	}
 }
 
@@ -516,7 +518,7 @@ func TestQuarantineQueueDown(t *testing.T) {
 	denied := ""
 	q := newBin(t, &localaws.Options{Deny: func(action string) bool { return action == denied }})
 	q.Check(os.Mkdir(q.Path("bin"), 0o700))
-	s, err := quarantine.NewDir(q.Path("bin"), q.key)
+	s, err := quarantine.NewDir(q.Path("bin"), clitest.BinKeys(q.key))
 	q.at("dir:"+q.Path("bin"), s, err).refuse("billing", "o-1", "o-2")
 	denied = "SendMessage"
 	r := q.Run("", q.command("reopen", "--all", "--to-queue", q.queue, "--output", "json")...)
@@ -535,7 +537,7 @@ func TestQuarantineNotRemoved(t *testing.T) {
 	denied := ""
 	q := newBin(t, &localaws.Options{Deny: func(action string) bool { return action == denied }})
 	url := q.newQueue("quarantine")
-	s, err := sqs.New(&hasty{q.client}, url, q.key, nil)
+	s, err := sqs.New(&hasty{q.client}, url, clitest.BinKeys(q.key), nil)
 	q.at("sqs:"+url, s, err).refuse("billing", "o-1")
 	denied = "DeleteMessage"
 	r := q.Run("", q.command("reopen", "--all", "--to-queue", q.queue, "--output", "json")...)

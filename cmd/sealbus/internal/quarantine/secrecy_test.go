@@ -26,7 +26,7 @@ func TestQuarantineOfEncrypted(t *testing.T) {
 	sealed := q.Must(clitest.Order("o-1"), q.Seal("--encrypt-to", q.Path("billing.pub.json"))...)
 	blind := q.consumer("billing", replay.NewMemory(nil), nil)
 	r, err := blind.Handle(t.Context(), consumer.Message{Body: []byte(sealed)}, func(context.Context, consumer.Delivery[[]byte]) error { return nil })
-	if err != nil || r.Reason != envelope.ReasonNotARecipient || r.Outcome != consumer.Quarantined {
+	if err != nil || r.Reason() != envelope.ReasonNotARecipient || r.Outcome != consumer.Quarantined {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	id := q.ids()[0]
@@ -70,7 +70,7 @@ func TestQuarantineShowTellsNoDecryptedData(t *testing.T) {
 	c := q.decrypting("billing", d)
 	for _, sealed := range orders {
 		r, err := c.Handle(t.Context(), consumer.Message{Body: []byte(sealed), Account: shopAccount}, typed)
-		if err != nil || r.Reason != envelope.ReasonSchemaInvalid || r.Outcome != consumer.Quarantined {
+		if err != nil || r.Reason() != envelope.ReasonSchemaInvalid || r.Outcome != consumer.Quarantined {
 			t.Fatalf("%+v, %v", r, err)
 		}
 	}
@@ -96,9 +96,9 @@ func TestQuarantineShowTellsNoDecryptedData(t *testing.T) {
 func (q *bin) decrypting(name string, d *envelope.Decrypter) *consumer.Consumer {
 	q.t.Helper()
 	now := func() time.Time { return q.Now }
-	c, err := consumer.New(name, q.bundle(), replay.NewMemory(nil), &consumer.Options{
-		Sources: []string{clitest.OrderSource}, Quarantine: q.store, QuarantineName: "bin", Decrypter: d, Now: now,
-		Logger: slog.New(slog.DiscardHandler),
+	policy := &envelope.Policy{Sources: []string{clitest.OrderSource}, Decrypter: d, Now: now}
+	c, err := consumer.New(name, q.bundle(), replay.NewMemory(nil), policy, &consumer.Options{
+		Quarantine: q.store, Logger: slog.New(slog.DiscardHandler),
 	})
 	q.Check(err)
 	return c

@@ -17,6 +17,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/quarantine"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // judgeFlags say what a record would be judged with now; without --trust it is not.
@@ -31,7 +32,7 @@ type judgeFlags struct {
 }
 
 func (f *judgeFlags) register(cmd *cobra.Command) {
-	f.maxAge = ui.DurationValue(consumer.DefaultMaxAge)
+	f.maxAge = ui.DurationValue(envelope.DefaultMaxAge)
 	f.TrustFlags.Register(cmd)
 	f.IdentityFlags.RegisterWith(cmd, "identity-consumer") // --consumer chooses among records
 	flags := cmd.Flags()
@@ -40,15 +41,15 @@ func (f *judgeFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.audience, "audience", "", "with --trust, the `NAME` that the event must be sealed for (default not checked)")
 	flags.StringVar(&f.wrapper, "wrapper", "", "with --trust, the wrapper that the consumer names, a `NAME` as of open --from")
 	flags.Var(&f.maxAge, "max-age", "with --trust, how long ago it may have been sealed")
-	flags.Lookup("max-age").DefValue = "24h5m" // consumer.DefaultMaxAge; the general form has its largest unit only
+	flags.Lookup("max-age").DefValue = "24h5m" // envelope.DefaultMaxAge; the general form has its largest unit only
 }
 
 // judge is what judges records now; nil = nothing does.
 type judge struct {
 	env     *ui.Env
-	trust   keys.Source
+	trust   trust.Source
 	wrapper string // that the consumer names
-	opts    envelope.OpenOptions
+	opts    input.Acceptance
 }
 
 func newJudge(ctx context.Context, env *ui.Env, f *judgeFlags) (*judge, error) {
@@ -77,9 +78,12 @@ func newJudge(ctx context.Context, env *ui.Env, f *judgeFlags) (*judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &judge{env, trust, f.wrapper, envelope.OpenOptions{
-		Sources: f.sources, Types: f.types, Audience: f.audience, MaxAge: time.Duration(f.maxAge), Now: env.Now,
-		Decrypter: decrypter, KeepEncrypted: decrypter == nil, // without an identity it is judged as far as it can be
+	return &judge{env, trust, f.wrapper, input.Acceptance{
+		Policy: envelope.Policy{
+			Sources: f.sources, Types: f.types, Audience: f.audience, MaxAge: time.Duration(f.maxAge), Now: env.Now,
+			Decrypter: decrypter, Unsafe: envelope.Unsafe{AnySource: len(f.sources) == 0},
+		},
+		KeepEncrypted: decrypter == nil, // without an identity it is judged as far as it can be
 	}}, nil
 }
 

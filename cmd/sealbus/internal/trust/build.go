@@ -14,7 +14,8 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadtrust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/keys"
-	"github.com/sealbus/sealbus/keys/policy"
+	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/keys/trust/policy"
 )
 
 // trustBuildFlags are those of `trust build`.
@@ -26,7 +27,7 @@ type trustBuildFlags struct {
 }
 
 func trustBuildCommand(env *ui.Env) *cobra.Command {
-	f := trustBuildFlags{expires: ui.DurationValue(keys.MaxBundleLifetime)}
+	f := trustBuildFlags{expires: ui.DurationValue(trust.MaxBundleLifetime)}
 	cmd := env.Command(ui.Command{
 		Use: "build --policy FILE --keys FILE... --root FILE... --out FILE [--previous FILE] [--roots FILE] [--expires DURATION]", Short: "Build and sign the trust bundle",
 		Long: "Build the trust bundle from the reviewed policy file and the public keys that it lists, and sign it with the root\n" +
@@ -77,7 +78,7 @@ func trustBuild(ctx context.Context, env *ui.Env, f *trustBuildFlags) error {
 	if err != nil {
 		return err
 	}
-	signed, err := keys.SignBundle(ctx, bundle, roots...)
+	signed, err := trust.SignBundle(ctx, bundle, roots...)
 	if err != nil {
 		return ui.Rejected("correct what it names", "%w", err)
 	}
@@ -94,7 +95,7 @@ func (f *trustBuildFlags) check() error {
 	if f.expires <= 0 {
 		return ui.Usage("write it as 7d or 36h", "--expires must be more than nothing")
 	}
-	if most := cmp.Or(time.Duration(f.lifetime), keys.MaxBundleLifetime); time.Duration(f.expires) > most {
+	if most := cmp.Or(time.Duration(f.lifetime), trust.MaxBundleLifetime); time.Duration(f.expires) > most {
 		return ui.Usage("use --expires "+ui.FormatDuration(most)+" or less; --insecure-max-lifetime allows more",
 			"a bundle that lives for %s: until it expires, a revocation can be withheld", ui.FormatDuration(time.Duration(f.expires)))
 	}
@@ -118,7 +119,7 @@ func sameFile(a, b string) bool {
 // previousBundle opens the bundle that this one follows: its version and revoked sessions are carried on, so
 // it must be signed as well, by one of the roots at hand or, with --roots, as consumers want it. That it has
 // expired does not matter.
-func previousBundle(env *ui.Env, f *trustBuildFlags, signers []keys.RootSigner) (*keys.Bundle, []byte, error) {
+func previousBundle(env *ui.Env, f *trustBuildFlags, signers []trust.RootSigner) (*trust.Bundle, []byte, error) {
 	if f.previous == "" {
 		return nil, nil, nil
 	}
@@ -126,11 +127,11 @@ func previousBundle(env *ui.Env, f *trustBuildFlags, signers []keys.RootSigner) 
 	if err != nil {
 		return nil, nil, err
 	}
-	signed, err := env.ReadFile(f.previous, keys.MaxSigned)
+	signed, err := env.ReadFile(f.previous, trust.MaxSigned)
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := keys.OpenBundle(signed, roots, &keys.OpenBundleOptions{Now: longAgo})
+	b, err := trust.OpenBundle(signed, roots, &trust.OpenBundleOptions{Now: longAgo})
 	if err != nil {
 		return nil, nil, loadtrust.Refused(f.previous, err)
 	}
@@ -140,7 +141,7 @@ func previousBundle(env *ui.Env, f *trustBuildFlags, signers []keys.RootSigner) 
 // longAgo is a clock at which no bundle has expired.
 func longAgo() time.Time { return time.Time{} }
 
-func rootsOfPrevious(env *ui.Env, f *trustBuildFlags, signers []keys.RootSigner) (*keys.Roots, error) {
+func rootsOfPrevious(env *ui.Env, f *trustBuildFlags, signers []trust.RootSigner) (*trust.Roots, error) {
 	if f.roots != "" {
 		return loadtrust.ReadRoots(env, f.roots)
 	}
@@ -148,7 +149,7 @@ func rootsOfPrevious(env *ui.Env, f *trustBuildFlags, signers []keys.RootSigner)
 	for i, s := range signers {
 		verifiers[i] = s.Verifier()
 	}
-	roots, err := keys.NewRoots(1, 1, verifiers...)
+	roots, err := trust.NewRoots(1, 1, verifiers...)
 	if err != nil {
 		return nil, ui.Usage("name each root key once", "%w", bundleCause(err))
 	}
@@ -157,14 +158,14 @@ func rootsOfPrevious(env *ui.Env, f *trustBuildFlags, signers []keys.RootSigner)
 
 // bundleCause leaves out the word for programs.
 func bundleCause(err error) error {
-	var b *keys.BundleError
+	var b *trust.BundleError
 	if errors.As(err, &b) {
 		return b.Err
 	}
 	return err
 }
 
-func buildBundle(env *ui.Env, f *trustBuildFlags, p *policy.Policy, public []keys.PublicKey, previous *keys.Bundle) (*keys.Bundle, error) {
+func buildBundle(env *ui.Env, f *trustBuildFlags, p *policy.Policy, public []keys.PublicKey, previous *trust.Bundle) (*trust.Bundle, error) {
 	now := env.Now().Truncate(time.Second)
 	opts := policy.BuildOptions{
 		Now: now, Expires: now.Add(time.Duration(f.expires)), Previous: previous,
@@ -210,14 +211,14 @@ type bundleBuilt struct {
 	Changes  []keyChanged `json:"changes"`
 }
 
-func tellBuilt(env *ui.Env, f *trustBuildFlags, b, previous *keys.Bundle, signed []byte) error {
+func tellBuilt(env *ui.Env, f *trustBuildFlags, b, previous *trust.Bundle, signed []byte) error {
 	signers, err := signersOf(signed)
 	if err != nil {
 		return err
 	}
 	r := bundleBuilt{
 		Out: f.out, Version: b.Version(), Issued: ui.FormatTime(b.Issued()), Expires: ui.FormatTime(b.Expires()),
-		Keys: len(b.Keys()), Readers: len(b.EncryptionKeys()), SignedBy: signers, Changes: changedKeys(previous, b),
+		Keys: len(b.SigningKeys()), Readers: len(b.EncryptionKeys()), SignedBy: signers, Changes: changedKeys(previous, b),
 	}
 	if previous == nil {
 		env.Warnf("version 1, the first: consumers that have a bundle refuse it; --previous FILE makes the next version")
@@ -266,65 +267,45 @@ func (c keyChanged) print(p *ui.Printer) {
 }
 
 // changedKeys compares two bundles; without a previous one, all keys are new.
-func changedKeys(previous, b *keys.Bundle) []keyChanged {
+func changedKeys(previous, b *trust.Bundle) []keyChanged {
 	if previous == nil {
-		previous = &keys.Bundle{}
+		previous = &trust.Bundle{}
 	}
-	signing := changes(previous.Keys(), b.Keys(), changeOf, func(k *keys.Key) keyChanged {
-		return keyChanged{KeyID: k.KeyID(), Producer: k.Producer}
-	})
-	return append(signing, changes(previous.EncryptionKeys(), b.EncryptionKeys(), encryptionChangeOf, func(k *keys.EncryptionKey) keyChanged {
-		return keyChanged{KeyID: k.KeyID(), Consumer: k.Consumer}
-	})...)
+	return append(changes(previous.SigningKeys(), b.SigningKeys()), changes(previous.EncryptionKeys(), b.EncryptionKeys())...)
 }
 
-// changes compares the keys of one use; of names a key.
-func changes[K keys.Key | keys.EncryptionKey](previous, now []*K, changeOf func(was, is *K) string, of func(*K) keyChanged) []keyChanged {
+// changes compares the keys of one use.
+func changes(previous, now []*trust.Key) []keyChanged {
 	list := []keyChanged{}
-	note := func(k *K, what string) {
-		if c := of(k); what != "" {
-			c.What = what
-			list = append(list, c)
+	note := func(k *trust.Key, what string) {
+		if what != "" {
+			list = append(list, keyChanged{KeyID: k.KeyID(), Producer: k.Producer, Consumer: k.Consumer, What: what})
 		}
 	}
-	was := map[string]*K{}
+	was := map[string]*trust.Key{}
 	for _, k := range previous {
-		was[of(k).KeyID] = k
+		was[k.KeyID()] = k
 	}
 	for _, k := range now {
-		id := of(k).KeyID
-		note(k, changeOf(was[id], k))
-		delete(was, id)
+		note(k, changeOf(was[k.KeyID()], k))
+		delete(was, k.KeyID())
 	}
 	for _, k := range previous {
-		if was[of(k).KeyID] != nil {
+		if was[k.KeyID()] != nil {
 			note(k, "removed")
 		}
 	}
 	return list
 }
 
-// encryptionChangeOf is changeOf for an encryption key.
-func encryptionChangeOf(was, is *keys.EncryptionKey) string {
-	switch {
-	case was == nil:
-		return "added"
-	case was.Revoked == nil && is.Revoked != nil:
-		return "revoked"
-	case was.Consumer != is.Consumer, was.Schedule != is.Schedule, (was.Revoked == nil) != (is.Revoked == nil):
-		return "changed"
-	}
-	return ""
-}
-
 // changeOf is what is different of a key, in one word; "" = nothing.
-func changeOf(was, is *keys.Key) string {
+func changeOf(was, is *trust.Key) string {
 	switch {
 	case was == nil:
 		return "added"
 	case was.Revoked == nil && is.Revoked != nil:
 		return "revoked"
-	case was.Producer != is.Producer, was.Schedule != is.Schedule, (was.Revoked == nil) != (is.Revoked == nil),
+	case was.Producer != is.Producer, was.Consumer != is.Consumer, was.Schedule != is.Schedule, (was.Revoked == nil) != (is.Revoked == nil),
 		!slices.Equal(was.Sources, is.Sources), !slices.Equal(was.Types, is.Types),
 		!slices.Equal(was.Accounts, is.Accounts), (was.Accounts == nil) != (is.Accounts == nil):
 		return "changed"

@@ -7,8 +7,8 @@ import (
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
-	"github.com/sealbus/sealbus/keys"
-	"github.com/sealbus/sealbus/keys/policy"
+	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/keys/trust/policy"
 )
 
 func trustRevokeCommand(env *ui.Env) *cobra.Command {
@@ -38,7 +38,7 @@ func trustRevoke(env *ui.Env, given, reason, file string) error {
 	if err != nil {
 		return err
 	}
-	if err := (&keys.Revocation{At: env.Now(), Reason: reason}).Check(); err != nil {
+	if err := (&trust.Revocation{At: env.Now(), Reason: reason}).Check(); err != nil {
 		return ui.Usage("shorten --reason, in one line", "%w", err)
 	}
 	edited, changes, err := policy.Revoke(doc, id, reason, env.Now())

@@ -9,6 +9,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 type rootMade struct {
@@ -42,7 +43,7 @@ func trustRootNew(env *ui.Env, f *loadkeys.PrivateFlags, out, alg string) error 
 	if err := loadkeys.CheckAlgorithm(alg); err != nil {
 		return err
 	}
-	public := out + keys.PublicSuffix
+	public := out + trust.PublicSuffix
 	for _, path := range []string{out, public} { // before somebody types a passphrase for nothing
 		if ui.Exists(path) {
 			return ui.FileExists(path)
@@ -53,7 +54,7 @@ func trustRootNew(env *ui.Env, f *loadkeys.PrivateFlags, out, alg string) error 
 		return err
 	}
 	private := f.Options(env)
-	k, err := keys.CreateRootKey(out, pass, keys.Algorithm(alg), &private)
+	k, err := trust.CreateRootKey(out, pass, keys.Algorithm(alg), &private)
 	if err != nil {
 		return loadkeys.PrivateFailed(out, err)
 	}

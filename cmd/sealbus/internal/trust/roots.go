@@ -7,6 +7,7 @@ import (
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 type rootsMade struct {
@@ -56,7 +57,7 @@ func trustRoots(env *ui.Env, pubs []string, version int64, threshold int, out st
 		}
 		verifiers = append(verifiers, k.Verifier)
 	}
-	roots, err := keys.NewRoots(version, threshold, verifiers...)
+	roots, err := trust.NewRoots(version, threshold, verifiers...)
 	if err != nil {
 		return ui.Usage("correct --threshold, --version or the list of keys", "%w", bundleCause(err))
 	}

@@ -1,7 +1,7 @@
 package trust
 
 import (
-	"github.com/sealbus/sealbus/keys/policy"
+	"github.com/sealbus/sealbus/keys/trust/policy"
 )
 
 // fillScope writes --source and --type into the empty lists of a producer. Lists that are filled are left to

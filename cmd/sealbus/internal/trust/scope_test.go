@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/sealbus/sealbus/keys"
-	"github.com/sealbus/sealbus/keys/policy"
+	"github.com/sealbus/sealbus/keys/trust/policy"
 )
 
 // Whatever a producer is called, its scope is filled, and no other's.

@@ -14,6 +14,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // bundleShown is the result of `trust show`.
@@ -78,7 +79,7 @@ func trustShow(ctx context.Context, env *ui.Env, file, rootsFile string) error {
 	if err != nil {
 		return ui.AsNeeded("roots", err)
 	}
-	b, err := keys.OpenBundle(signed, roots, &keys.OpenBundleOptions{Now: longAgo}) // an expired one is shown as that
+	b, err := trust.OpenBundle(signed, roots, &trust.OpenBundleOptions{Now: longAgo}) // an expired one is shown as that
 	if err != nil {
 		return loadtrust.Refused(file, err)
 	}
@@ -95,13 +96,13 @@ func trustShow(ctx context.Context, env *ui.Env, file, rootsFile string) error {
 
 func showUnverified(env *ui.Env, file string, signed []byte) error {
 	e, err := dsse.Parse(signed)
-	if err == nil && e.PayloadType != keys.BundleType {
+	if err == nil && e.PayloadType != trust.BundleType {
 		err = fmt.Errorf("payload type %q is not that of a bundle", e.PayloadType)
 	}
 	if err != nil {
 		return loadtrust.Refused(file, err)
 	}
-	b, err := keys.ParseBundle(e.Payload)
+	b, err := trust.ParseBundle(e.Payload)
 	if err != nil {
 		return loadtrust.Refused(file, err)
 	}
@@ -111,22 +112,22 @@ func showUnverified(env *ui.Env, file string, signed []byte) error {
 	return env.Emit(shown, func(p *ui.Printer) { shown.print(p, file, env.Now()) })
 }
 
-func describeBundle(b *keys.Bundle, now time.Time) *bundleShown {
+func describeBundle(b *trust.Bundle, now time.Time) *bundleShown {
 	s := &bundleShown{
 		Version: b.Version(), Issued: ui.FormatTime(b.Issued()), Expires: ui.FormatTime(b.Expires()), expires: b.Expires(),
 		Expired: !now.Before(b.Expires()), RefreshHint: int64(b.RefreshHint() / time.Second),
 		RevokedSessions: b.RevokedSessions(), Keys: []keyShown{}, EncryptionKeys: describeEncryptionKeys(b, now),
 	}
-	for _, k := range b.Keys() {
+	for _, k := range b.SigningKeys() {
 		s.Keys = append(s.Keys, describeKey(k, now))
 	}
 	slices.SortStableFunc(s.Keys, func(x, y keyShown) int { return strings.Compare(x.Producer, y.Producer) })
 	return s
 }
 
-func describeKey(k *keys.Key, now time.Time) keyShown {
+func describeKey(k *trust.Key, now time.Time) keyShown {
 	s := keyShown{
-		KeyID: k.KeyID(), Alg: string(k.Algorithm()), Producer: k.Producer, State: k.StateAt(now),
+		KeyID: k.KeyID(), Alg: string(k.Verifier.Algorithm()), Producer: k.Producer, State: k.StateAt(now),
 		Sources: notNil(k.Sources), Types: notNil(k.Types),
 		Published: ui.FormatTime(k.Schedule.Published), Active: ui.FormatTime(k.Schedule.Active),
 		Retired: ui.FormatTime(k.Schedule.Retired), Expired: ui.FormatTime(k.Schedule.Expired),

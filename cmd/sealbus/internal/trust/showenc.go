@@ -8,6 +8,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // encShown is one encryption key of a bundle.
@@ -26,11 +27,11 @@ type encShown struct {
 	next string
 }
 
-func describeEncryptionKeys(b *keys.Bundle, now time.Time) []encShown {
+func describeEncryptionKeys(b *trust.Bundle, now time.Time) []encShown {
 	list := []encShown{}
 	for _, k := range b.EncryptionKeys() {
 		s := encShown{
-			KeyID: k.KeyID(), Alg: string(k.Curve()), Consumer: k.Consumer, State: k.StateAt(now),
+			KeyID: k.KeyID(), Alg: string(k.Recipient.Curve()), Consumer: k.Consumer, State: k.StateAt(now),
 			Published: ui.FormatTime(k.Schedule.Published), Active: ui.FormatTime(k.Schedule.Active),
 			Retired: ui.FormatTime(k.Schedule.Retired), Expired: ui.FormatTime(k.Schedule.Expired), next: loadkeys.NextStep(&k.Schedule, now),
 		}

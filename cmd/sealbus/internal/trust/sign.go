@@ -11,6 +11,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // signedResult is the result of `trust sign`. Who else signed is not told without --roots: a signature names
@@ -52,7 +53,7 @@ func trustSignCommand(env *ui.Env) *cobra.Command {
 }
 
 func trustSign(ctx context.Context, env *ui.Env, f *trustSignFlags, file string) error {
-	old, err := env.ReadFile(file, keys.MaxSigned)
+	old, err := env.ReadFile(file, trust.MaxSigned)
 	if err != nil {
 		return err
 	}
@@ -89,7 +90,7 @@ func trustSign(ctx context.Context, env *ui.Env, f *trustSignFlags, file string)
 }
 
 // pinnedRoots are the roots of --roots, nil without it.
-func pinnedRoots(env *ui.Env, path string) (*keys.Roots, error) {
+func pinnedRoots(env *ui.Env, path string) (*trust.Roots, error) {
 	if path == "" {
 		return nil, nil
 	}
@@ -124,23 +125,23 @@ func (r *signedResult) print(p *ui.Printer) {
 }
 
 // addSignature signs a bundle, a signed roots file, or a bare roots file, which then becomes a signed one.
-func addSignature(ctx context.Context, doc []byte, root keys.RootSigner) ([]byte, error) {
-	signed, err := keys.AddSignature(ctx, doc, root)
+func addSignature(ctx context.Context, doc []byte, root trust.RootSigner) ([]byte, error) {
+	signed, err := trust.AddSignature(ctx, doc, root)
 	if err == nil {
 		return signed, nil
 	}
 	if _, isEnvelope := dsse.Parse(doc); isEnvelope == nil {
 		return nil, err
 	}
-	bare, other := keys.ParseRoots(doc)
+	bare, other := trust.ParseRoots(doc)
 	if other != nil {
 		return nil, err
 	}
-	return keys.SignRoots(ctx, bare, root)
+	return trust.SignRoots(ctx, bare, root)
 }
 
 // describeSigned tells what was signed; pinned is nil without --roots.
-func describeSigned(file string, signed []byte, added, already []string, pinned *keys.Roots) (*signedResult, error) {
+func describeSigned(file string, signed []byte, added, already []string, pinned *trust.Roots) (*signedResult, error) {
 	e, err := dsse.Parse(signed)
 	if err != nil {
 		return nil, loadtrust.Refused(file, err)
@@ -165,15 +166,15 @@ func describeSigned(file string, signed []byte, added, already []string, pinned 
 
 // describe fills in what the payload says.
 func (r *signedResult) describe(e *dsse.Envelope) error {
-	if e.PayloadType == keys.BundleType {
-		b, err := keys.ParseBundle(e.Payload)
+	if e.PayloadType == trust.BundleType {
+		b, err := trust.ParseBundle(e.Payload)
 		if err != nil {
 			return err
 		}
-		r.Kind, r.Version, r.Expires, r.Keys = "bundle", b.Version(), ui.FormatTime(b.Expires()), len(b.Keys())
+		r.Kind, r.Version, r.Expires, r.Keys = "bundle", b.Version(), ui.FormatTime(b.Expires()), len(b.SigningKeys())
 		return nil
 	}
-	roots, err := keys.ParseRoots(e.Payload)
+	roots, err := trust.ParseRoots(e.Payload)
 	if err != nil {
 		return err
 	}
@@ -200,7 +201,7 @@ func keyIDs(e *dsse.Envelope) []string {
 }
 
 // goodSigners are the IDs of the root keys whose signatures verify.
-func goodSigners(roots *keys.Roots, signed []byte) []string {
+func goodSigners(roots *trust.Roots, signed []byte) []string {
 	ids := []string{}
 	e, err := dsse.Parse(signed)
 	if err != nil {
@@ -226,6 +227,6 @@ func hasSignature(doc []byte, k *keys.Verifier) bool {
 	return err == nil && signedBy(e, dsse.PAE(nil, e.PayloadType, e.Payload), k)
 }
 
-func missingSignatures(roots *keys.Roots, signed []byte) int {
+func missingSignatures(roots *trust.Roots, signed []byte) int {
 	return max(0, roots.Threshold()-len(goodSigners(roots, signed)))
 }

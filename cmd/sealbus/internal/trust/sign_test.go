@@ -8,20 +8,21 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
-	"github.com/sealbus/sealbus/cmd/sealbus/internal/trust"
+	cmd "github.com/sealbus/sealbus/cmd/sealbus/internal/trust"
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // Junk under Bob's key ID is no signature of Bob's, and is not told as one.
 func TestSignTellsNoForgedSigner(t *testing.T) {
 	b := clitest.New(t)
-	bob, err := keys.GenerateRootKey(keys.Ed25519)
+	bob, err := trust.GenerateRootKey(keys.Ed25519)
 	b.Check(err)
-	bundle, err := keys.NewBundle(keys.BundleOptions{Version: 1, Issued: b.Now, Expires: b.Now.Add(48 * time.Hour)})
+	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: b.Now, Expires: b.Now.Add(48 * time.Hour)})
 	b.Check(err)
 	forged := &dsse.Envelope{
-		PayloadType: keys.BundleType, Payload: bundle.Payload(),
+		PayloadType: trust.BundleType, Payload: bundle.Payload(),
 		Signatures: []dsse.Signature{{KeyID: bob.Verifier().KeyID(), Sig: []byte("not a signature")}},
 	}
 	b.Check(os.WriteFile(b.Path("t.dsse"), forged.Append(nil), 0o600))
@@ -34,10 +35,10 @@ func TestSignTellsNoForgedSigner(t *testing.T) {
 	b.Check(err)
 	v, err := keys.ParseJWK(public)
 	b.Check(err)
-	roots, err := keys.NewRoots(1, 2, v, bob.Verifier())
+	roots, err := trust.NewRoots(1, 2, v, bob.Verifier())
 	b.Check(err)
 	b.Check(os.WriteFile(b.Path("roots.json"), roots.Payload(), 0o600))
-	var told trust.SignedResult
+	var told cmd.SignedResult
 	out := b.Must("", "trust", "sign", "--root", b.Path("alice"), "--insecure-no-passphrase", "--roots", b.Path("roots.json"), "--output", "json", b.Path("t.dsse"))
 	b.Check(json.Unmarshal([]byte(out), &told))
 	if len(told.SignedBy) != 1 || told.SignedBy[0] != v.KeyID() || told.Threshold != 2 || told.Unverified != 1 || len(told.Added) != 0 || len(told.Already) != 1 {

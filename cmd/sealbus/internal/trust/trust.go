@@ -8,7 +8,8 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/keys"
-	"github.com/sealbus/sealbus/keys/policy"
+	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/keys/trust/policy"
 )
 
 func Command(env *ui.Env) *cobra.Command {
@@ -28,7 +29,7 @@ func Command(env *ui.Env) *cobra.Command {
 func readPublicKeys(env *ui.Env, paths []string) ([]keys.PublicKey, error) {
 	var list []keys.PublicKey
 	for _, path := range paths {
-		data, err := env.ReadFile(path, keys.MaxBundle)
+		data, err := env.ReadFile(path, trust.MaxBundle)
 		if err != nil {
 			return nil, err
 		}
@@ -51,7 +52,7 @@ func readPublicKeys(env *ui.Env, paths []string) ([]keys.PublicKey, error) {
 func fixPublicKeys(is filekind.Kind, path string) string {
 	switch is {
 	case filekind.RootKey:
-		return "give its public half, which is in the file with the suffix " + keys.PublicSuffix
+		return "give its public half, which is in the file with the suffix " + trust.PublicSuffix
 	case filekind.Keyring:
 		return "export its public half: `sealbus keys export --keyring " + path + " --out FILE`"
 	}
@@ -59,11 +60,11 @@ func fixPublicKeys(is filekind.Kind, path string) string {
 }
 
 // openRootKeys opens root key files, of which there must be one at least.
-func openRootKeys(env *ui.Env, paths []string, f *loadkeys.PrivateFlags) ([]keys.RootSigner, error) {
+func openRootKeys(env *ui.Env, paths []string, f *loadkeys.PrivateFlags) ([]trust.RootSigner, error) {
 	if len(paths) == 0 {
 		return nil, ui.Usage("add --root FILE, as `sealbus trust root new` made it", "missing flag --root")
 	}
-	var roots []keys.RootSigner
+	var roots []trust.RootSigner
 	for _, path := range paths {
 		k, err := openRootKey(env, path, f)
 		if err != nil {
@@ -74,7 +75,7 @@ func openRootKeys(env *ui.Env, paths []string, f *loadkeys.PrivateFlags) ([]keys
 	return roots, nil
 }
 
-func openRootKey(env *ui.Env, path string, f *loadkeys.PrivateFlags) (*keys.RootKey, error) {
+func openRootKey(env *ui.Env, path string, f *loadkeys.PrivateFlags) (*trust.RootKey, error) {
 	if err := loadkeys.CheckPrivateFile(path, "check the path"); err != nil {
 		return nil, err
 	}
@@ -86,11 +87,11 @@ func openRootKey(env *ui.Env, path string, f *loadkeys.PrivateFlags) (*keys.Root
 	if err != nil {
 		return nil, err
 	}
-	k, err := loadkeys.OpenWith(pass, func(pass string) (*keys.RootKey, error) {
+	k, err := loadkeys.OpenWith(pass, func(pass string) (*trust.RootKey, error) {
 		if pass == "" {
-			return keys.OpenInsecureRootKey(path)
+			return trust.OpenInsecureRootKey(path)
 		}
-		return keys.OpenRootKey(path, pass)
+		return trust.OpenRootKey(path, pass)
 	})
 	if err != nil {
 		return nil, loadkeys.PrivateFailed(path, err)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadtrust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // bundleVerified is the result of `trust verify`.
@@ -51,13 +51,13 @@ func trustVerify(ctx context.Context, env *ui.Env, file, rootsFile string, minVe
 	if err != nil {
 		return err
 	}
-	b, err := keys.OpenBundle(signed, roots, &keys.OpenBundleOptions{Now: env.Now, MinVersion: minVersion})
+	b, err := trust.OpenBundle(signed, roots, &trust.OpenBundleOptions{Now: env.Now, MinVersion: minVersion})
 	if err != nil {
 		return loadtrust.Refused(file, err)
 	}
 	r := bundleVerified{
 		Verdict: "verified", Version: b.Version(), Issued: ui.FormatTime(b.Issued()), Expires: ui.FormatTime(b.Expires()),
-		DaysLeft: ui.DaysLeft(b.Expires(), env.Now()), Keys: len(b.Keys()), SignedBy: goodSigners(roots, signed), Threshold: roots.Threshold(),
+		DaysLeft: ui.DaysLeft(b.Expires(), env.Now()), Keys: len(b.SigningKeys()), SignedBy: goodSigners(roots, signed), Threshold: roots.Threshold(),
 	}
 	return env.Emit(r, func(p *ui.Printer) {
 		p.Hangingf(2, "%s  %s  version %d, %s, signed by %s (%d needed), expires in %s", p.Green("verified"), p.Bold(ui.Clean(file)), r.Version,

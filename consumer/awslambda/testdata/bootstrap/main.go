@@ -14,7 +14,8 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/awslambda"
-	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys/trust"
 )
 
 type order struct {
@@ -30,19 +31,20 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	c, err := consumer.New("billing", trust, store, &consumer.Options{Sources: []string{"https://orders.example/*"}})
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
+	c, err := consumer.New("billing", trust, store, policy, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
 	lambda.Start(awslambda.SQS(c, handle, nil))
 }
 
-func openTrust(dir string) (*keys.Bundle, error) {
+func openTrust(dir string) (*trust.Bundle, error) {
 	pinned, err := os.ReadFile(filepath.Join(dir, "roots.json"))
 	if err != nil {
 		return nil, err
 	}
-	roots, err := keys.ParseRoots(pinned)
+	roots, err := trust.ParseRoots(pinned)
 	if err != nil {
 		return nil, err
 	}
@@ -50,5 +52,5 @@ func openTrust(dir string) (*keys.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	return keys.OpenBundle(signed, roots, nil)
+	return trust.OpenBundle(signed, roots, nil)
 }

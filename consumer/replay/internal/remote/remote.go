@@ -1,12 +1,13 @@
-// Package remote holds what the stores on other machines have in common: arguments, tokens, the shape of
+// Package remote holds the common parts of the stores on other machines: arguments, tokens, the shape of
 // times, and the rule by which records are forgotten.
 //
 // The server's clock decides both when a lease ends and when a record is garbage. Consumers' clocks may be
-// minutes apart, and a consumer that is ahead by more than a lease would take over what others are working
-// on. A record is deleted Grace after its until at the earliest, and a claim is New only while the server's
-// clock has not reached the until of the event. A claim that is asked for later may have been completed and
-// forgotten, whatever a consumer's clock says, and the answer is ErrUnavailable. So a consumer whose clock
-// was set back reopens nothing, and neither does a server whose clock was set back by less than Grace.
+// minutes apart, and a consumer that is ahead by more than a lease would take over events that others are
+// handling. A record is deleted Grace after its until at the earliest, and a claim is New only while the
+// server's clock has not reached the until of the event. An event that is claimed later may have been
+// completed and forgotten. Then the answer is ErrUnavailable, also if the consumer's clock says that the
+// event is fresh. So a consumer whose clock was set back reopens nothing, and neither does a server whose
+// clock was set back by less than Grace.
 package remote
 
 import (
@@ -55,7 +56,7 @@ func CheckContext(ctx context.Context) error {
 	return nil
 }
 
-// Unavailable wraps whatever kept a server from answering.
+// Unavailable wraps the error that kept a server from answering.
 func Unavailable(err error) error { return fmt.Errorf("%w: %w", replay.ErrUnavailable, err) }
 
 // Forgotten is the answer to a claim that may have been completed and forgotten.
@@ -67,8 +68,8 @@ func Forgotten(server, until time.Time) error {
 // Stamp is a moment as errors have it.
 func Stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// Token makes 16 random bytes. A claim's token is drawn by the client, and so is the mark of a completion:
-// when an answer is lost and the request is made again underneath us, it is known as the same one.
+// Token makes 16 random bytes. The client draws a claim's token, and the mark of a completion, too. If an
+// answer is lost and the client library repeats the request, the server recognises it as the same one.
 func Token() (token [16]byte) {
 	rand.Read(token[:])
 	return token

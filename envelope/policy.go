@@ -1,0 +1,194 @@
+package envelope
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sealbus/sealbus/internal/nilcheck"
+	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
+)
+
+// DefaultMaxAge is the window of a consumer on a bus: EventBridge retries for 24 hours.
+const DefaultMaxAge = 24*time.Hour + 5*time.Minute
+
+// DefaultSkew is how far the clocks of producers and consumers may differ.
+const DefaultSkew = 5 * time.Minute
+
+// MaxDuration bounds MaxAge and Skew: their sum, added to any time, must stay far from where 64 bits of
+// nanoseconds end, because an overflow would be a window that no event passes.
+const MaxDuration = 10 * 365 * 24 * time.Hour
+
+// Mode says how extension attributes that are not signed are returned. A mode changes only the result, never
+// the verification.
+type Mode int
+
+// The modes.
+const (
+	Strict      Mode = iota // they are dropped
+	Passthrough             // they come back in Opened.Unverified
+	CoreOnly                // every extension attribute is dropped
+)
+
+// Policy is the acceptance policy: it says what an event must satisfy. A consumer has one, and Open and
+// consumer.New take the same. Everything that weakens a check is in Unsafe. The zero Policy is refused: name
+// the Sources.
+//
+// MaxAge is the window: how old an event may be. It includes the time that a message may wait in a queue and
+// in its dead-letter queue, because an event that waited longer is rejected as expired.
+type Policy struct {
+	Sources            []string                 // patterns of the accepted sources (keys.MatchSource); none = refused, see Unsafe.AnySource
+	Types              []string                 // patterns of the accepted types (keys.MatchType); nil = every type that the bundle allows
+	Audience           string                   // must be among the signed audience; "" = unchecked
+	MaxAge             time.Duration            // the window; 0 = DefaultMaxAge, at most MaxDuration
+	Skew               time.Duration            // tolerated difference of clocks; 0 = DefaultSkew, at most MaxDuration
+	Mode               Mode                     // 0 = Strict, unsigned extensions are dropped
+	RequiredAlgorithms []keys.Algorithm         // each must have a counted signature of the producer; nil = any one signature
+	ExtensionTypes     map[string]AttributeType // types of extensions that other implementations signed, and the names that may be Binary
+	Decrypter          *Decrypter               // opens encrypted data, after all other checks; nil = encrypted data is not_a_recipient
+	RequireEncrypted   bool                     // true: all of the data must be encrypted, else not_encrypted
+
+	// RequireEncryptedFields are JSON Pointers (RFC 6901). A member that one of them points to must be encrypted,
+	// on its own or within an encrypted member. A member that is absent is no violation.
+	RequireEncryptedFields []string
+
+	// IgnoreMembers are the names of members that hops are known to add to an EventBridge detail, beside the
+	// data of the Embedded layout. If the data is not the signed data, it is tried once more without all of
+	// them: the signature decides. nil = DefaultIgnoreMembers, empty = none; see CheckIgnoreMembers. (Where the
+	// event is one object, a member that no attribute can be called is no part of it, and is ignored without
+	// being listed.)
+	IgnoreMembers []string
+
+	Now    func() time.Time // the wall clock; nil = time.Now
+	Unsafe Unsafe           // what is not checked; zero = everything is
+}
+
+// Unsafe lists the checks of a Policy that are switched off. The zero value checks everything.
+type Unsafe struct {
+	AnySource              bool // no Sources are needed: the trust bundle alone decides
+	AnyAge                 bool // the time of sealing is not judged: only a signed expirytime is. consumer.New refuses it
+	IgnoreAccount          bool // the account lists of the trust bundle are not looked at
+	AllowUndated           bool // an event without a signed time of sealing is accepted
+	AcceptBeforeRevocation bool // a revoked key still counts for an event that claims to be sealed before
+
+	// AllowUncommitted accepts encrypted data of other libraries that does not commit to its key (kc), is not
+	// bound to its event (aad), or neither. The author of such data may have made it to read differently to each
+	// recipient, and a producer of the same source may have moved it here.
+	AllowUncommitted bool
+}
+
+// clone shares nothing that the caller could change after the check.
+func (p *Policy) clone() Policy {
+	c := *p
+	c.Sources, c.Types = slices.Clone(p.Sources), slices.Clone(p.Types)
+	c.RequiredAlgorithms, c.ExtensionTypes = slices.Clone(p.RequiredAlgorithms), maps.Clone(p.ExtensionTypes)
+	c.RequireEncryptedFields, c.IgnoreMembers = slices.Clone(p.RequireEncryptedFields), slices.Clone(p.IgnoreMembers)
+	return c
+}
+
+func (p *Policy) setDefaults() {
+	if p.MaxAge == 0 && !p.Unsafe.AnyAge {
+		p.MaxAge = DefaultMaxAge
+	}
+	if p.Skew == 0 {
+		p.Skew = DefaultSkew
+	}
+	if p.IgnoreMembers == nil {
+		p.IgnoreMembers = defaultIgnoreMembers
+	}
+	if p.Now == nil {
+		p.Now = time.Now
+	}
+}
+
+// check refuses what is missing, contradicts itself, or could match no event.
+func (p *Policy) check() error {
+	switch {
+	case len(p.Sources) == 0 && !p.Unsafe.AnySource:
+		return errors.New("no Sources: name the sources that are accepted (Unsafe.AnySource leaves it to the trust bundle)")
+	case len(p.Sources) > 0 && p.Unsafe.AnySource:
+		return errors.New("both Sources and Unsafe.AnySource: give one of them")
+	case p.Types != nil && len(p.Types) == 0:
+		return errors.New("the list of Types is empty: nil accepts every type that the trust bundle allows")
+	case strings.ContainsRune(p.Audience, ' '):
+		return fmt.Errorf("the Audience %q is not one name", p.Audience)
+	case p.Mode < Strict || p.Mode > CoreOnly:
+		return fmt.Errorf("the Mode is %d: give Strict, Passthrough or CoreOnly", p.Mode)
+	case p.MaxAge != 0 && p.Unsafe.AnyAge:
+		return errors.New("both MaxAge and Unsafe.AnyAge: give one of them")
+	case p.MaxAge < 0 || p.MaxAge > MaxDuration:
+		return fmt.Errorf("MaxAge is %v: give a duration of at most %v, or 0 for %v", p.MaxAge, MaxDuration, DefaultMaxAge)
+	case p.Skew < 0 || p.Skew > MaxDuration:
+		return fmt.Errorf("Skew is %v: give a duration of at most %v, or 0 for %v", p.Skew, MaxDuration, DefaultSkew)
+	}
+	for _, pattern := range p.Sources {
+		if err := keys.CheckSourcePattern(pattern); err != nil {
+			return err
+		}
+	}
+	for _, pattern := range p.Types {
+		if err := keys.CheckTypePattern(pattern); err != nil {
+			return err
+		}
+	}
+	for _, a := range p.RequiredAlgorithms {
+		if a.SignatureSize() == 0 { // a misspelled algorithm would reject every event
+			return fmt.Errorf("RequiredAlgorithms has %q: give some of %q", a, keys.Algorithms())
+		}
+	}
+	if err := CheckExtensionTypes(p.ExtensionTypes); err != nil {
+		return err
+	}
+	return CheckIgnoreMembers(p.IgnoreMembers)
+}
+
+// Opener opens events by one Policy and one source of trust. It is safe for concurrent use.
+type Opener struct {
+	trust  trust.Source
+	policy Policy
+	fields []pointer // of RequireEncryptedFields
+}
+
+// NewOpener checks the policy, once for all events. A later change of the policy has no effect. The error of
+// a policy that is incomplete says what to set.
+func NewOpener(trust trust.Source, p *Policy) (*Opener, error) {
+	var own Policy
+	if p != nil {
+		own = p.clone()
+	}
+	o, err := newOpener(trust, &own)
+	if err != nil {
+		return nil, fmt.Errorf("envelope: %w", err)
+	}
+	return o, nil
+}
+
+// newOpener shares the lists of p, which may be nil.
+func newOpener(trust trust.Source, p *Policy) (*Opener, error) {
+	o := &Opener{trust: trust}
+	if p != nil {
+		o.policy = *p
+	}
+	if err := nilcheck.Check("the trust", trust); err != nil {
+		return nil, err
+	}
+	if err := o.policy.check(); err != nil {
+		return nil, fmt.Errorf("the Policy: %w", err)
+	}
+	o.policy.setDefaults()
+	for _, text := range o.policy.RequireEncryptedFields {
+		field, err := parsePointer(text)
+		if err != nil {
+			return nil, fmt.Errorf("the Policy: RequireEncryptedFields: %.80q: %w", text, err)
+		}
+		o.fields = append(o.fields, field)
+	}
+	return o, nil
+}
+
+// Policy is a copy of the acceptance policy, with the defaults filled in.
+func (o *Opener) Policy() Policy { return o.policy.clone() }

@@ -1,0 +1,53 @@
+// Package flight is one request that is under way for all callers who want it.
+package flight
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// grace is how long after its timeout a request that ends in good order has ended.
+const grace = 2 * time.Second
+
+// Flight is one request, shared by all who wait for it. It does not end with the caller who began it.
+type Flight struct {
+	Began  time.Time
+	Cancel context.CancelFunc
+	Done   chan struct{} // closed when the result is there
+}
+
+// New is a request that begins at now and is cancelled after timeout. Ctx gives its values, not its end.
+func New(ctx context.Context, now time.Time, timeout time.Duration) (context.Context, Flight) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	return ctx, Flight{Began: now, Cancel: cancel, Done: make(chan struct{})}
+}
+
+// Lost is true of a request that by the clock should have ended long ago. It was frozen with the process, and
+// its connection is dead.
+func (f *Flight) Lost(now time.Time, timeout time.Duration) bool {
+	return now.Sub(f.Began) > 2*timeout
+}
+
+// Wait waits until the request or the context ends. A caller that can settle for what it has leaves itself
+// half of the time that its context has left. A request that does not even stop at its timeout is not waited
+// for.
+func (f *Flight) Wait(ctx context.Context, timeout time.Duration, settles bool) (ended bool, err error) {
+	patience := timeout + grace
+	if deadline, ok := ctx.Deadline(); ok && settles {
+		patience = min(patience, time.Until(deadline)/2)
+	}
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-f.Done:
+		return true, nil
+	case <-t.C:
+		if settles {
+			return false, nil
+		}
+		return false, fmt.Errorf("the request does not end at its timeout of %s: see what holds it up", timeout)
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
+}

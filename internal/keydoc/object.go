@@ -1,0 +1,88 @@
+// Package keydoc reads and writes the JSON documents of packages keys and trust: JWKs with members of ours,
+// keyrings, bundles, roots and state files. All of them have one canonical form (RFC 8785).
+package keydoc
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sealbus/sealbus/internal/jsonwrite"
+	"github.com/sealbus/sealbus/internal/strictjson"
+)
+
+// TimeFormat is RFC 3339 in UTC and whole seconds: one text per moment.
+const TimeFormat = "2006-01-02T15:04:05Z"
+
+// Object collects the members of one JSON object and writes them in canonical order. Their names are ASCII
+// and differ. The zero value has no members.
+type Object struct{ members []member }
+
+type member struct {
+	name  string
+	value []byte // canonical JSON
+}
+
+// Raw adds a member whose value is canonical JSON. It keeps value.
+func (o *Object) Raw(name string, value []byte) {
+	o.members = append(o.members, member{name, value})
+}
+
+// String adds a text.
+func (o *Object) String(name, value string) { o.Raw(name, jsonwrite.AppendString(nil, value)) }
+
+// Strings adds an array of texts.
+func (o *Object) Strings(name string, list []string) { o.Raw(name, jsonwrite.AppendStrings(nil, list)) }
+
+// Int adds a whole number, of at most 53 bits.
+func (o *Object) Int(name string, n int64) { o.Raw(name, strconv.AppendInt(nil, n, 10)) }
+
+// Time adds a moment in whole seconds. The zero time adds nothing.
+func (o *Object) Time(name string, t time.Time) {
+	if !t.IsZero() {
+		o.String(name, t.UTC().Format(TimeFormat))
+	}
+}
+
+// Members adds the members of a canonical JSON object, which it keeps.
+func (o *Object) Members(object []byte) {
+	r := strictjson.NewReader(object)
+	for obj := r.Object(); r.Member(&obj); {
+		name := string(obj.Name)
+		o.Raw(name, r.Raw())
+	}
+}
+
+// Append writes the object.
+func (o *Object) Append(dst []byte) []byte {
+	slices.SortFunc(o.members, func(x, y member) int { return strings.Compare(x.name, y.name) })
+	dst = append(dst, '{')
+	for i, m := range o.members {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(jsonwrite.AppendString(dst, m.name), ':')
+		dst = append(dst, m.value...)
+	}
+	return append(dst, '}')
+}
+
+// Clear overwrites the values, of which one is secret.
+func (o *Object) Clear() {
+	for _, m := range o.members {
+		clear(m.value)
+	}
+}
+
+// AppendArray writes a JSON array of values that write themselves.
+func AppendArray[T any](dst []byte, list []T, appendValue func([]byte, T) []byte) []byte {
+	dst = append(dst, '[')
+	for i, v := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendValue(dst, v)
+	}
+	return append(dst, ']')
+}

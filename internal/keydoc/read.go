@@ -1,0 +1,86 @@
+package keydoc
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sealbus/sealbus/internal/b64"
+	"github.com/sealbus/sealbus/internal/strictjson"
+)
+
+// ErrNotCanonical is the error of a document that has another form than the canonical one.
+var ErrNotCanonical = errors.New("not in canonical form: white space, order of members or keys, spelling of strings, or a member that says nothing")
+
+// ReadStrings reads an array of at most most strings; it is never nil.
+func ReadStrings(r *strictjson.Reader, most int) []string {
+	list := []string{}
+	for a := r.Array(); r.Element(&a); {
+		if len(list) == most {
+			r.Failf("an array of more than %d strings", most)
+			return nil
+		}
+		list = append(list, r.String())
+	}
+	return list
+}
+
+// ReadRaws reads an array of at most most values.
+func ReadRaws(r *strictjson.Reader, most int) [][]byte {
+	var list [][]byte
+	for a := r.Array(); r.Element(&a); {
+		if len(list) == most {
+			r.Failf("an array of more than %d entries", most)
+			return nil
+		}
+		list = append(list, r.Raw())
+	}
+	return list
+}
+
+// ReadTime reads a moment as Object.Time writes it.
+func ReadTime(r *strictjson.Reader) time.Time {
+	text := r.String()
+	t, err := time.Parse(TimeFormat, text)
+	if err != nil || t.IsZero() || t.Format(TimeFormat) != text {
+		r.Failf("a time like 2026-01-31T00:00:00Z was expected") // not quoted: private files have times, too
+		return time.Time{}
+	}
+	return t
+}
+
+// WholeSecond is t as Object.Time writes it.
+func WholeSecond(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
+
+// Clip shortens untrusted text before it enters an error.
+func Clip(s string) string {
+	const most = 64
+	if len(s) > most {
+		return s[:most] + "..."
+	}
+	return s
+}
+
+// Printable reports whether s has no control character and is UTF-8.
+func Printable(s string) bool {
+	return !slices.ContainsFunc([]rune(s), func(c rune) bool { return c < ' ' || c == 0x7f || c == '\uFFFD' })
+}
+
+// NoRepetition refuses a list in which a text stands twice.
+func NoRepetition(what string, list []string) error {
+	sorted := slices.Sorted(slices.Values(list))
+	for i := 1; i < len(sorted); i++ {
+		if sorted[i] == sorted[i-1] {
+			return fmt.Errorf("%s %q stands twice", what, Clip(sorted[i]))
+		}
+	}
+	return nil
+}
+
+// IsThumbprint reports whether s is the SHA-256 thumbprint of a key (RFC 7638), in base64url.
+func IsThumbprint(s string) bool {
+	b, err := b64.AppendURL(nil, []byte(s))
+	return err == nil && len(b) == sha256.Size
+}

@@ -1,0 +1,78 @@
+package keydoc
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/redact"
+)
+
+// PublicSuffix is appended to the name of a root key file for the file with its public half.
+const PublicSuffix = ".pub"
+
+// Explained is err, or a better one if doc was damaged on its way or is a file of another kind than those:
+// err then blames a detail of a file that was never meant to be read so. It is called on errors only.
+func Explained(doc []byte, err error, expected string, kinds ...filekind.Kind) error {
+	better := ExplainedPrivate(doc, err, expected, kinds...)
+	is := filekind.Of(doc)
+	switch {
+	case better == err || filekind.Damage(doc) != nil:
+		return better
+	case is == filekind.Encrypted || is == filekind.Keyring:
+		return fmt.Errorf("%w: `sealbus keys export` writes its public half", better)
+	case is == filekind.RootKey:
+		return fmt.Errorf("%w: its public half is the file with the suffix %s", better, PublicSuffix)
+	case is == filekind.JWKSet:
+		return fmt.Errorf("%w: ParseJWKSet reads it", better)
+	}
+	return better
+}
+
+// ExplainedPrivate is Explained where private keys are wanted: it does not ask for a public half.
+func ExplainedPrivate(doc []byte, err error, expected string, kinds ...filekind.Kind) error {
+	if err == nil {
+		return nil
+	}
+	if damage := filekind.Damage(doc); damage != nil {
+		return damage
+	}
+	if is := filekind.Of(doc); is != "" && !slices.Contains(kinds, is) {
+		return fmt.Errorf("this is %s, not %s", is, expected)
+	}
+	return err
+}
+
+// Unprefixed takes the name of package keys off an error that becomes part of another.
+func Unprefixed(err error) error {
+	text, ok := strings.CutPrefix(err.Error(), "keys: ")
+	if !ok {
+		return err
+	}
+	return &prefixless{text, err}
+}
+
+type prefixless struct {
+	text string
+	err  error
+}
+
+func (e *prefixless) Error() string { return e.text }
+func (e *prefixless) Unwrap() error { return e.err }
+
+// Unquoted is err without the longer texts that it quotes, and without its causes: they come from a private
+// file, in which a secret may stand by mistake in the place of anything.
+func Unquoted(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(longQuote().ReplaceAllString(err.Error(), redact.Text))
+}
+
+// longQuote is a text, as %q writes it, that is too long for the name of a member or an algorithm. It is
+// compiled on use: a consumer reads no private file, and its start is counted in tenths of milliseconds.
+var longQuote = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`"(?:[^"\\]|\\.){16,}"`) })

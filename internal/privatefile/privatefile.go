@@ -1,0 +1,257 @@
+// Package privatefile keeps private keys in files: encrypted with age under a passphrase, readable by their
+// owner only, written all or nothing. Its errors have no prefix: packages keys and trust add theirs.
+package privatefile
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"filippo.io/age"
+
+	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/redact"
+)
+
+// MaxSize bounds a file with private keys, in bytes.
+const MaxSize = 1 << 20
+
+// MaxPlain bounds what is encrypted into one, in bytes: encryption adds less than as much again.
+const MaxPlain = MaxSize / 2
+
+// Mode lets nobody but the owner read or write.
+const Mode = 0o600
+
+// DefaultWorkFactor is the base-2 logarithm of scrypt's N: about a second on a laptop.
+const DefaultWorkFactor = 18
+
+// Protection is what a private file is encrypted with.
+type Protection struct {
+	passphrase redact.Hidden[string] // "" = not encrypted
+	workFactor int
+}
+
+// NewProtection encrypts under the passphrase, at the cost of 2^workFactor for trying one (0 =
+// DefaultWorkFactor). An empty passphrase is refused, unless insecure says that the file stays unencrypted.
+func NewProtection(passphrase string, workFactor int, insecure bool) (*Protection, error) {
+	switch {
+	case passphrase == "" && !insecure:
+		return nil, errors.New("a file with private keys needs a passphrase")
+	case passphrase != "" && insecure:
+		return nil, errors.New("a passphrase, and InsecureNoPassphrase: choose one")
+	case workFactor < 0 || workFactor > 22:
+		return nil, errors.New("the scrypt work factor is not within 1 to 22")
+	case workFactor == 0:
+		workFactor = DefaultWorkFactor
+	}
+	return &Protection{passphrase: redact.Hide(passphrase), workFactor: workFactor}, nil
+}
+
+// WorkFactor is the base-2 logarithm of scrypt's N; 0 = the file is not encrypted.
+func (p *Protection) WorkFactor() int { return p.workFactor }
+
+// Seal encrypts with age (https://age-encryption.org/v1) under the passphrase, and clears plain.
+func (p *Protection) Seal(plain []byte) ([]byte, error) {
+	defer clear(plain)
+	if p.passphrase() == "" {
+		return bytes.Clone(plain), nil
+	}
+	recipient, err := age.NewScryptRecipient(p.passphrase())
+	if err != nil {
+		return nil, err
+	}
+	recipient.SetWorkFactor(p.workFactor)
+	var out bytes.Buffer
+	w, err := age.Encrypt(&out, recipient)
+	if err != nil {
+		return nil, fmt.Errorf("encrypting: %w", err)
+	}
+	if _, err = w.Write(plain); err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("encrypting: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// Read reads and decrypts a private file. A file that is encrypted although no passphrase was
+// expected, or the other way round, is refused: somebody is mistaken about it.
+func Read(path, passphrase string) (plain, raw []byte, p *Protection, err error) {
+	raw, _, err = ReadBounded(path, MaxSize)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	plain, p, err = Unprotect(path, raw, passphrase)
+	return plain, raw, p, err
+}
+
+// Unprotect decrypts the content of the private file of that name.
+func Unprotect(path string, raw []byte, passphrase string) (plain []byte, p *Protection, err error) {
+	if damage := filekind.DamagePrivate(raw); damage != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, damage)
+	}
+	encrypted := bytes.HasPrefix(raw, []byte(ageHeader))
+	switch {
+	case !encrypted && passphrase != "":
+		return nil, nil, notEncrypted(path, raw)
+	case !encrypted:
+		return bytes.Clone(raw), &Protection{passphrase: redact.Hide("")}, nil
+	case passphrase == "":
+		return nil, nil, fmt.Errorf("%s is encrypted: give its passphrase", path)
+	}
+	if plain, err = decrypt(raw, passphrase); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return plain, &Protection{passphrase: redact.Hide(passphrase), workFactor: workFactorOf(raw)}, nil
+}
+
+// ErrNotEncrypted is (wrapped in) the error of opening with a passphrase a private file that is not
+// encrypted. The keys in it are as good as before: they were only kept without a passphrase.
+var ErrNotEncrypted = errors.New("it is not encrypted, although a passphrase was given")
+
+// notEncrypted is the error of a file that should be an encrypted keyring or root key.
+func notEncrypted(path string, raw []byte) error {
+	switch is := filekind.Of(raw); is {
+	case filekind.Keyring, filekind.RootKey:
+		return fmt.Errorf("%s: %w: it is %s: open it as insecure, if it is meant to be kept so", path, ErrNotEncrypted, is)
+	case "":
+		return fmt.Errorf("%s is neither a keyring nor a root key, encrypted or not: check that this is the file you mean", path)
+	default:
+		return fmt.Errorf("%s is neither a keyring nor a root key: this is %s", path, is)
+	}
+}
+
+const ageHeader = "age-encryption.org/"
+
+// ErrPassphrase is (wrapped in) the error of opening a private file with the wrong passphrase.
+var ErrPassphrase = errors.New("the passphrase is wrong")
+
+func decrypt(raw []byte, passphrase string) ([]byte, error) {
+	identity, err := age.NewScryptIdentity(passphrase)
+	if err != nil {
+		return nil, err
+	}
+	r, err := age.Decrypt(bytes.NewReader(raw), identity)
+	if noMatch := (*age.NoIdentityMatchError)(nil); errors.As(err, &noMatch) {
+		return nil, ErrPassphrase
+	}
+	if err != nil {
+		return nil, err
+	}
+	plain := bytes.NewBuffer(make([]byte, 0, len(raw)+bytes.MinRead)) // growing would leave copies behind
+	if _, err := plain.ReadFrom(r); err != nil {
+		return nil, err
+	}
+	return plain.Bytes(), nil
+}
+
+// workFactorOf reads the work factor off the age header ("-> scrypt SALT FACTOR" in its second line), so that
+// a rewritten file keeps it.
+func workFactorOf(raw []byte) int {
+	lines := bytes.SplitN(raw, []byte("\n"), 3)
+	if len(lines) == 3 {
+		fields := bytes.Fields(lines[1])
+		if n, err := strconv.Atoi(string(fields[len(fields)-1])); err == nil && n > 0 && n <= 22 {
+			return n
+		}
+	}
+	return DefaultWorkFactor
+}
+
+// ReadBounded reads a regular file (opening another kind may block) and says which one it was, since the
+// path may be another's at any moment.
+func ReadBounded(path string, most int64) ([]byte, os.FileInfo, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err != nil {
+		return nil, nil, err
+	}
+	if int64(len(data)) > most {
+		return nil, nil, fmt.Errorf("%s has more than %d bytes", path, most)
+	}
+	return data, info, nil
+}
+
+// WriteNew creates a file, never replaces one, and leaves nothing behind when it fails.
+func WriteNew(path string, data []byte, mode os.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		_ = os.Remove(path)
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	SyncDir(path)
+	return nil
+}
+
+// Replace swaps in new content, all or nothing, if the file still is what was read from it. The file beside
+// it is made exclusively, and so keeps a second process from doing the same at the same time. A link stays a
+// link: what it points to is replaced.
+func Replace(path string, was [sha256.Size]byte, data []byte) error {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return err
+	}
+	beside := path + ".new"
+	if err := WriteNew(beside, data, Mode); err != nil {
+		if errors.Is(err, os.ErrExist) {
+			return fmt.Errorf("%s exists: another process is changing the file, or was killed at it: remove it in that case", beside)
+		}
+		return err
+	}
+	if err := unchanged(path, was); err != nil {
+		_ = os.Remove(beside)
+		return err
+	}
+	if err := os.Rename(beside, path); err != nil {
+		_ = os.Remove(beside)
+		return err
+	}
+	SyncDir(path)
+	return nil
+}
+
+func unchanged(path string, was [sha256.Size]byte) error {
+	is, _, err := ReadBounded(path, MaxSize)
+	if err != nil {
+		return err
+	}
+	if sha256.Sum256(is) != was {
+		return fmt.Errorf("%s was changed since it was opened: open it again", path)
+	}
+	return nil
+}
+
+// SyncDir makes a new name durable where the system can: not all can sync a directory.
+func SyncDir(path string) {
+	if d, err := os.Open(filepath.Dir(path)); err == nil {
+		_ = d.Sync()
+		_ = d.Close()
+	}
+}

@@ -1,0 +1,126 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sealbus/sealbus/internal/flight"
+)
+
+// Times of a renewal.
+const (
+	aheadShare     = 12               // the next session is made in the last 1/12 of the current one: 5 minutes of an hour
+	aheadBackOff   = 15 * time.Second // after that failed
+	renewBackOff   = time.Second      // after it failed when there was no session to go on with: others get the same error
+	clockTolerance = time.Minute      // how far the clocks of two callers may be apart
+	vouchTimeout   = 10 * time.Second // of the root, for one signature
+)
+
+// vouching is one signature of the root that is under way, for all who wait for it.
+type vouching struct {
+	flight.Flight
+	ahead bool  // it is for the session that follows
+	err   error // once done
+}
+
+// Session is the session key to sign with at now. Near its end the root vouches for the next one, which
+// begins when this one ends, so that an outage of the root of up to a twelfth of ttl is not noticed, and
+// still each ttl costs one signature. The root is asked for all who wait: a caller that leaves ends it for
+// nobody.
+func (s *Session) Session(ctx context.Context, now time.Time) (*Key, error) {
+	for range 3 { // again for callers by whose clocks another session is good, or one that was frozen with the process
+		key, v, err := s.at(ctx, now)
+		if v == nil {
+			return key, err
+		}
+		if key != nil {
+			_, _ = v.Wait(ctx, 0, true) // not for long: there is time left
+			return key, nil
+		}
+		if ended, err := v.Wait(ctx, vouchTimeout, false); !ended {
+			return nil, fmt.Errorf("session: waiting for a session key: %w", err)
+		}
+		if v.err != nil {
+			return nil, v.err
+		}
+	}
+	return nil, errors.New("session: no session key holds: do the callers' clocks differ?")
+}
+
+// at is the session key that is good at now, and for what to wait: without a key for whoever is asking the
+// root, with one only for what the caller has begun.
+func (s *Session) at(ctx context.Context, now time.Time) (key *Key, v *vouching, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next != nil && s.next.goodAt(now) && !s.current.goodAt(now) {
+		s.current, s.next = s.next, nil
+	}
+	if s.current != nil && s.current.goodAt(now) {
+		key = s.current
+	}
+	busy := s.flight != nil && !s.flight.Lost(now, vouchTimeout)
+	switch {
+	case key == nil && busy:
+		return nil, s.flight, nil
+	case key == nil && s.rests(now, renewBackOff):
+		return nil, nil, s.failed
+	case key == nil:
+		return nil, s.start(ctx, now, now, false), nil
+	case !busy && s.next == nil && !now.Before(key.notAfter.Add(-s.ttl/aheadShare)) && !s.rests(now, aheadBackOff):
+		return key, s.start(ctx, now, key.notAfter, true), nil
+	}
+	return key, nil, nil
+}
+
+// rests reports whether the root failed less than so long ago.
+func (s *Session) rests(now time.Time, pause time.Duration) bool {
+	return s.failed != nil && now.Sub(s.failedAt).Abs() < pause
+}
+
+// start has the root vouch for a session key that begins at that time. It does not end with the caller.
+func (s *Session) start(ctx context.Context, now, begin time.Time, ahead bool) *vouching {
+	if s.flight != nil {
+		s.flight.Cancel()
+	}
+	ctx, f := flight.New(ctx, now.Round(0), vouchTimeout)
+	v := &vouching{Flight: f, ahead: ahead}
+	s.flight = v
+	began := time.Now()
+	go func() {
+		defer close(v.Done)
+		defer v.Cancel()
+		key, err := s.vouchSafely(ctx, begin)
+		s.land(v, key, err, time.Since(began))
+	}()
+	return v
+}
+
+// vouchSafely makes an error of a panic: nobody else could, in a goroutine of its own.
+func (s *Session) vouchSafely(ctx context.Context, begin time.Time) (key *Key, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			key, err = nil, fmt.Errorf("session: %s panicked when it was to vouch for a session key: %T", s.root.Verifier().KeyID(), v)
+		}
+	}()
+	return s.vouch(ctx, begin)
+}
+
+// land keeps what came of it.
+func (s *Session) land(v *vouching, key *Key, err error, took time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.flight != v {
+		return // given up as lost: those who wait look again
+	}
+	s.flight = nil
+	switch {
+	case err != nil: // from when it failed: those after it are not to wait for the same timeout each
+		v.err, s.failed, s.failedAt = err, err, v.Began.Add(took.Truncate(time.Second))
+	case v.ahead:
+		s.next, s.failed = key, nil
+	default:
+		s.current, s.next, s.failed = key, nil, nil
+	}
+}

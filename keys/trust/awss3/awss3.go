@@ -1,0 +1,220 @@
+// Package awss3 reads trust bundles, and keyrings, from Amazon S3.
+//
+//	trust, err := awss3.FetchBundle(ctx, s3.NewFromConfig(cfg), "trust-bucket", "bundle.dsse", roots, nil)
+//
+// The bundle is followed as trust.FetchBundle follows one over HTTPS; see there for intervals, outages and
+// rollback. S3 is not trusted with it: the roots sign it. With the bucket's versioning on, who published what
+// stays on record.
+//
+// # Permissions
+//
+// The program needs s3:GetObject on that one object (PolicyStatement), and kms:Decrypt on the key if the
+// object is encrypted under a KMS key. Without s3:ListBucket on the bucket, S3 answers that a missing object
+// is forbidden.
+//
+// # Stability
+//
+// The functions stay as they are.
+package awss3
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
+
+	"github.com/sealbus/sealbus/internal/awscall"
+	"github.com/sealbus/sealbus/internal/nilcheck"
+	"github.com/sealbus/sealbus/internal/privatefile"
+	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
+)
+
+// Client is what is used of *s3.Client.
+type Client interface {
+	GetObject(ctx context.Context, in *s3.GetObjectInput, opts ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+}
+
+var _ Client = (*s3.Client)(nil)
+
+// FetchBundle reads the signed bundle that is the object, and follows it from then on: trust.FetchBundle for
+// S3. Of the options, Client and UnsafeAllowHTTP are refused: the S3 client has its own.
+func FetchBundle(ctx context.Context, client Client, bucket, key string, roots *trust.Roots, opts *trust.FetchOptions) (*trust.RemoteSource, error) {
+	o, err := Origin(client, bucket, key)
+	if err != nil {
+		return nil, err
+	}
+	return trust.FetchFrom(ctx, o, roots, opts)
+}
+
+// Origin is the object as an Origin of trust.FetchFrom.
+func Origin(client Client, bucket, key string) (trust.Origin, error) {
+	o, err := newObject(client, bucket, key)
+	if err != nil {
+		return nil, err // and no Origin that holds a nil pointer
+	}
+	return o, nil
+}
+
+// OpenKeyring reads the encrypted keyring that is the object: keys.ParseKeyring. Deriving the key from the
+// passphrase takes about a second by default. Keys cannot be added to it.
+func OpenKeyring(ctx context.Context, client Client, bucket, key, passphrase string) (*keys.Keyring, error) {
+	o, err := newObject(client, bucket, key)
+	if err != nil {
+		return nil, err
+	}
+	content, err := o.read(ctx, privatefile.MaxSize)
+	if err != nil {
+		return nil, fmt.Errorf("awss3: %s: %w", o, err)
+	}
+	ring, err := keys.ParseKeyring(content, passphrase)
+	if err != nil {
+		return nil, fmt.Errorf("awss3: %s: %w", o, err)
+	}
+	return ring, nil
+}
+
+// PolicyStatement is the IAM statement that lets a program read the object, in the partition aws.
+func PolicyStatement(bucket, key string) string {
+	return `{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::` + bucket + "/" + key + `"}`
+}
+
+// object is an object of S3.
+type object struct {
+	client      Client
+	bucket, key string
+}
+
+var _ trust.Origin = (*object)(nil)
+
+func newObject(client Client, bucket, key string) (*object, error) {
+	switch {
+	case client == nil:
+		return nil, errors.New("awss3: no client")
+	case bucket == "" || key == "":
+		return nil, errors.New("awss3: the bucket or the key of the object is empty")
+	}
+	if err := nilcheck.Typed("awss3: the client", client); err != nil {
+		return nil, err
+	}
+	return &object{client: client, bucket: bucket, key: key}, nil
+}
+
+// String is the object's s3:// URL.
+func (o *object) String() string { return "s3://" + o.bucket + "/" + o.key }
+
+// reads is how often an object is asked for whose bytes do not all come: the SDK repeats only what fails
+// before the first.
+const reads = 3
+
+// Fetch asks with If-None-Match. That nothing changed comes as an error of the client.
+func (o *object) Fetch(ctx context.Context, etag string) (*trust.Fetched, error) {
+	return o.fetch(ctx, etag, trust.MaxSigned)
+}
+
+// fetch is Fetch of an object of at most limit bytes. One that says that it is larger is not read, and of one
+// that does not say so comes a byte more.
+func (o *object) fetch(ctx context.Context, etag string, limit int64) (got *trust.Fetched, err error) {
+	for range reads {
+		if got, err = o.ask(ctx, etag); err != nil || got.Body == nil || got.Length > limit {
+			return got, err
+		}
+		content, broken := io.ReadAll(io.LimitReader(got.Body, limit+1))
+		_ = got.Body.Close() // was only read
+		if broken == nil {
+			got.Body = io.NopCloser(bytes.NewReader(content))
+			return got, nil
+		}
+		if err = broken; ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, err
+}
+
+func (o *object) ask(ctx context.Context, etag string) (*trust.Fetched, error) {
+	in := &s3.GetObjectInput{Bucket: &o.bucket, Key: &o.key}
+	if etag != "" {
+		in.IfNoneMatch = &etag
+	}
+	out, err := o.client.GetObject(ctx, in, func(o *s3.Options) { o.Retryer = awscall.Retryer(o.Retryer) })
+	switch {
+	case err != nil && statusOf(err) == http.StatusNotModified:
+		return &trust.Fetched{}, nil
+	case err != nil:
+		return nil, o.explain(err)
+	}
+	if encoding := aws.ToString(out.ContentEncoding); !isPlain(encoding) {
+		_ = out.Body.Close() // is not read
+		return nil, fmt.Errorf("the object is encoded as %.40q: store it as it is", encoding)
+	}
+	return &trust.Fetched{Body: out.Body, Length: aws.ToInt64(out.ContentLength), ETag: aws.ToString(out.ETag)}, nil
+}
+
+// isPlain is true of aws-chunked, too, which is how an upload was framed and no longer is.
+func isPlain(encoding string) bool {
+	return encoding == "" || strings.EqualFold(encoding, "identity") || strings.EqualFold(encoding, "aws-chunked")
+}
+
+// read reads the object, of at most limit bytes.
+func (o *object) read(ctx context.Context, limit int64) ([]byte, error) {
+	got, err := o.fetch(ctx, "", limit)
+	if err != nil {
+		return nil, err
+	}
+	if got.Body == nil {
+		return nil, errors.New("the answer has no object")
+	}
+	defer func() { _ = got.Body.Close() }() // was only read
+	content, err := io.ReadAll(io.LimitReader(got.Body, limit+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case int64(len(content)) > limit:
+		return nil, fmt.Errorf("more than %d bytes: check that this is the object you mean", limit)
+	}
+	return content, nil
+}
+
+func statusOf(err error) int {
+	var answer interface{ HTTPStatusCode() int }
+	if errors.As(err, &answer) {
+		return answer.HTTPStatusCode()
+	}
+	return 0
+}
+
+// explain says what to do about the client's error.
+func (o *object) explain(err error) error {
+	fix := ""
+	switch code := codeOf(err); {
+	case code == "NoSuchKey":
+		fix = "there is no such object: check its name, and that a bundle was published there"
+	case code == "NoSuchBucket":
+		fix = "there is no such bucket: check its name and the account"
+	case code == "PermanentRedirect" || code == "AuthorizationHeaderMalformed":
+		fix = "the bucket is in another region: set the client's"
+	case strings.HasPrefix(code, "ExpiredToken") || code == "InvalidAccessKeyId" || code == "SignatureDoesNotMatch":
+		fix = "check the credentials and the clock"
+	case statusOf(err) == http.StatusForbidden:
+		fix = "the program needs " + PolicyStatement(o.bucket, o.key) + ", and kms:Decrypt if a KMS key encrypts the object; without s3:ListBucket a missing object is forbidden, too"
+	default:
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, fix)
+}
+
+func codeOf(err error) string {
+	var e smithy.APIError
+	if errors.As(err, &e) {
+		return e.ErrorCode()
+	}
+	return ""
+}

@@ -1,0 +1,245 @@
+package trust
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sealbus/sealbus/internal/howlong"
+	"github.com/sealbus/sealbus/internal/keydoc"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// The limits of a bundle. Each is checked before what it bounds is built.
+const (
+	MaxBundle          = 16 << 20 // bytes of the payload
+	MaxKeys            = 20_000   // of any use
+	MaxRevokedSessions = 100_000
+
+	// MaxBundleVersion is the highest number that every JSON reader keeps exact.
+	MaxBundleVersion = 1<<53 - 1
+	// MaxRefreshHint bounds how long a consumer may go without looking for a newer bundle.
+	MaxRefreshHint = 7 * 24 * time.Hour
+	// MaxBundleLifetime is how far ahead a bundle expires at most unless its builder says otherwise: a
+	// revocation that an attacker withholds takes effect then.
+	MaxBundleLifetime = 7 * 24 * time.Hour
+)
+
+// Bundle is an immutable set of keys with what each may do.
+type Bundle struct {
+	version     int64
+	issued      time.Time
+	expires     time.Time
+	refreshHint time.Duration
+	keys        []*Key            // in the order of their IDs
+	signing     map[string][]*Key // the signing keys by key ID and by alias
+	revoked     []string          // session thumbprints, sorted
+	revokedSess map[string]struct{}
+}
+
+var _ Source = (*Bundle)(nil)
+
+// BundleOptions is what a bundle says beside its keys. The zero value is a bundle for use in the program that
+// made it; to be signed it needs Version, Issued and Expires.
+type BundleOptions struct {
+	Version         int64         // 0 = none; at most MaxBundleVersion
+	Issued, Expires time.Time     // cut to whole seconds; zero = absent, and never expires
+	RefreshHint     time.Duration // whole seconds, at most MaxRefreshHint and shorter than the bundle lives; 0 = none
+	RevokedSessions []string      // thumbprints of session keys
+}
+
+// NewBundle makes a bundle of these keys, which it copies and checks: times are cut to whole seconds, and the
+// order becomes that of the key IDs.
+func NewBundle(opts BundleOptions, list ...*Key) (*Bundle, error) {
+	b := &Bundle{
+		version: opts.Version, issued: keydoc.WholeSecond(opts.Issued), expires: keydoc.WholeSecond(opts.Expires),
+		refreshHint: opts.RefreshHint, revoked: slices.Sorted(slices.Values(opts.RevokedSessions)),
+	}
+	for _, k := range list {
+		if k == nil || k.KeyID() == "" {
+			return nil, errors.New("trust: a key of a bundle without a Verifier or a Recipient")
+		}
+		b.keys = append(b.keys, k.clone())
+	}
+	if err := errors.Join(b.checkHint(), b.index()); err != nil {
+		return nil, fmt.Errorf("trust: bundle: %w", err)
+	}
+	return b, nil
+}
+
+// checkHint keeps a new bundle from being looked after too late. One that is read needs no such check: a hint
+// is no promise, and FileSource looks at the expiry anyway.
+func (b *Bundle) checkHint() error {
+	if b.issued.IsZero() || b.expires.IsZero() || b.refreshHint == 0 {
+		return nil
+	}
+	switch lifetime := b.expires.Sub(b.issued); {
+	case lifetime <= 0:
+		return fmt.Errorf("it is issued at %s and expires at %s, which is not later",
+			b.issued.Format(keydoc.TimeFormat), b.expires.Format(keydoc.TimeFormat))
+	case b.refreshHint >= lifetime:
+		return fmt.Errorf("the refresh hint %s is not shorter than the %s that the bundle lives",
+			howlong.Text(b.refreshHint), howlong.Text(lifetime))
+	}
+	return nil
+}
+
+// Bundle makes every Bundle a static Source of itself.
+func (b *Bundle) Bundle(context.Context) (*Bundle, error) { return b, nil }
+
+// Lookup is every signing key whose ID or alias is keyID: at most one for an ID, at most MaxSharedAlias for
+// an alias. The slice is not to be changed.
+func (b *Bundle) Lookup(keyID string) []*Key { return b.signing[keyID] }
+
+// Candidates are the signing keys that may speak for source and sign typ, and whose signatures have size
+// bytes, in the order of their IDs; the first most of them. It is for signatures that name no key.
+func (b *Bundle) Candidates(source, typ string, size, most int) (list []*Key) {
+	isSize := func(a keys.Algorithm) bool { return a.SignatureSize() == size }
+	if keys.CheckSource(source) != nil || !slices.ContainsFunc(keys.Algorithms(), isSize) {
+		return nil
+	}
+	for _, k := range b.keys {
+		if len(list) == most {
+			break
+		}
+		if k.Verifier != nil && isSize(k.Verifier.Algorithm()) && k.AllowsType(typ) && k.AllowsSource(source) {
+			list = append(list, k)
+		}
+	}
+	return list
+}
+
+// SigningKeys are the keys of the producers, in the order of their IDs. Neither they nor what they hold is to
+// be changed.
+func (b *Bundle) SigningKeys() []*Key { return b.ofUse(true) }
+
+// EncryptionKeys are the keys of the consumers, in the order of their IDs. Neither they nor what they hold is
+// to be changed.
+func (b *Bundle) EncryptionKeys() []*Key { return b.ofUse(false) }
+
+func (b *Bundle) ofUse(signing bool) []*Key {
+	list := []*Key{}
+	for _, k := range b.keys {
+		if (k.Verifier != nil) == signing {
+			list = append(list, k)
+		}
+	}
+	return list
+}
+
+// Key is the key of that ID, whatever its use; nil = the bundle has none.
+func (b *Bundle) Key(keyID string) *Key {
+	i, ok := slices.BinarySearchFunc(b.keys, keyID, func(k *Key, id string) int { return strings.Compare(k.KeyID(), id) })
+	if !ok {
+		return nil
+	}
+	return b.keys[i]
+}
+
+// Version is the bundle's version, which only grows; 0 = none (only for bundles made in the program).
+func (b *Bundle) Version() int64 { return b.version }
+
+// Issued is when the bundle was made.
+func (b *Bundle) Issued() time.Time { return b.issued }
+
+// Expires is when the bundle may no longer be used; zero = never (only for bundles made in the program).
+func (b *Bundle) Expires() time.Time { return b.expires }
+
+// RefreshHint is how often to look for a newer bundle; 0 = the bundle does not say.
+func (b *Bundle) RefreshHint() time.Duration { return b.refreshHint }
+
+// RevokedSessions are the thumbprints of the revoked session keys, sorted.
+func (b *Bundle) RevokedSessions() []string { return slices.Clone(b.revoked) }
+
+// SessionRevoked reports whether the bundle revokes the session key of that thumbprint.
+func (b *Bundle) SessionRevoked(thumbprint string) bool {
+	_, yes := b.revokedSess[thumbprint]
+	return yes
+}
+
+// index checks everything, sorts and builds the look-up tables.
+func (b *Bundle) index() error {
+	if err := b.checkHead(); err != nil {
+		return err
+	}
+	slices.SortFunc(b.keys, func(x, y *Key) int { return strings.Compare(x.KeyID(), y.KeyID()) })
+	ids := make(map[string]struct{}, len(b.keys))
+	b.signing = make(map[string][]*Key, len(b.keys))
+	for i, k := range b.keys {
+		id := k.KeyID()
+		if _, dup := ids[id]; dup {
+			return fmt.Errorf("key %s stands twice", id)
+		}
+		ids[id] = struct{}{}
+		if k.Verifier != nil {
+			b.signing[id] = b.keys[i : i+1 : i+1]
+		}
+	}
+	for _, k := range b.keys {
+		err := k.check()
+		if err == nil {
+			err = b.indexAliases(k, ids)
+		}
+		if err != nil {
+			return fmt.Errorf("key %s: %w", k.KeyID(), err)
+		}
+	}
+	return b.indexSessions()
+}
+
+func (b *Bundle) checkHead() error {
+	switch {
+	case b.version < 0 || b.version > MaxBundleVersion:
+		return fmt.Errorf("version %d is not within 0 to 2^53-1", b.version)
+	case b.refreshHint < 0 || b.refreshHint > MaxRefreshHint || b.refreshHint%time.Second != 0:
+		return fmt.Errorf("the refresh hint %s is not in whole seconds up to %s", b.refreshHint, MaxRefreshHint)
+	case !writable(b.issued) || !writable(b.expires):
+		return errors.New("the year of issued or expires is not within 1 to 9999")
+	case !b.issued.IsZero() && !b.expires.IsZero() && !b.issued.Before(b.expires):
+		return errors.New("expires is not after issued")
+	case len(b.keys) > MaxKeys:
+		return fmt.Errorf("more than %d keys", MaxKeys)
+	case len(b.revoked) > MaxRevokedSessions:
+		return fmt.Errorf("more than %d revoked sessions", MaxRevokedSessions)
+	}
+	return nil
+}
+
+func writable(t time.Time) bool { return t.Year() >= 1 && t.Year() <= 9999 }
+
+func (b *Bundle) indexAliases(k *Key, ids map[string]struct{}) error {
+	if len(k.Aliases) > MaxAliases {
+		return fmt.Errorf("more than %d aliases", MaxAliases)
+	}
+	for i, alias := range k.Aliases {
+		switch _, isID := ids[alias]; {
+		case alias == "" || len(alias) > MaxAlias || !keydoc.Printable(alias):
+			return fmt.Errorf("an alias is not 1 to %d printable bytes", MaxAlias)
+		case isID:
+			return fmt.Errorf("alias %q is the ID of a key", alias)
+		case slices.Contains(k.Aliases[:i], alias):
+			return fmt.Errorf("alias %q stands twice", alias)
+		case len(b.signing[alias]) == MaxSharedAlias:
+			return fmt.Errorf("alias %q is shared by more than %d keys", alias, MaxSharedAlias)
+		}
+		b.signing[alias] = append(b.signing[alias], k)
+	}
+	return nil
+}
+
+func (b *Bundle) indexSessions() error {
+	b.revokedSess = make(map[string]struct{}, len(b.revoked))
+	for _, s := range b.revoked {
+		if !keydoc.IsThumbprint(s) {
+			return fmt.Errorf("revoked session %q is not a thumbprint", keydoc.Clip(s))
+		}
+		if _, dup := b.revokedSess[s]; dup {
+			return fmt.Errorf("revoked session %s stands twice", s)
+		}
+		b.revokedSess[s] = struct{}{}
+	}
+	return nil
+}

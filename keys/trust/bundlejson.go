@@ -1,0 +1,137 @@
+package trust
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sealbus/sealbus/internal/keydoc"
+	"github.com/sealbus/sealbus/internal/strictjson"
+)
+
+// Payload is the bundle as a JWK Set (RFC 7517 section 5) in canonical JSON: what the roots sign.
+func (b *Bundle) Payload() []byte {
+	var o keydoc.Object
+	o.Time("expires", b.expires)
+	o.Time("issued", b.issued)
+	list := make([]byte, 0, 512*len(b.keys))
+	o.Raw("keys", keydoc.AppendArray(list, b.keys, func(dst []byte, k *Key) []byte { return k.append(dst) }))
+	if b.refreshHint > 0 {
+		o.Int("refresh_hint", int64(b.refreshHint/time.Second))
+	}
+	if len(b.revoked) > 0 {
+		o.Strings("revoked_sessions", b.revoked)
+	}
+	o.Int("version", b.version)
+	return o.Append(nil)
+}
+
+// ParseBundle reads the payload of a bundle. Only its canonical form is accepted, so that Payload of the
+// result is payload; unknown members are refused, because what they say might be a restriction. A published
+// bundle has a version of at least 1, issued and expires.
+//
+// The payload is not verified here: that is what OpenBundle is for.
+func ParseBundle(payload []byte) (*Bundle, error) {
+	if len(payload) > MaxBundle {
+		return nil, &BundleError{Why: WhyTooLarge, Err: fmt.Errorf("a bundle of more than %d bytes", MaxBundle)}
+	}
+	b, err := readBundle(payload)
+	if err != nil {
+		return nil, &BundleError{Why: WhyMalformed, Err: err}
+	}
+	return b, nil
+}
+
+func readBundle(payload []byte) (*Bundle, error) {
+	r := strictjson.NewReader(payload)
+	b := &Bundle{}
+	for obj := r.Object(); r.Member(&obj); {
+		b.readMember(string(obj.Name), &r)
+	}
+	if err := r.End(); err != nil {
+		return nil, err
+	}
+	if err := b.checkPublished(); err != nil {
+		return nil, err
+	}
+	if err := b.index(); err != nil {
+		return nil, err
+	}
+	if string(b.Payload()) != string(payload) {
+		return nil, keydoc.ErrNotCanonical
+	}
+	return b, nil
+}
+
+func (b *Bundle) readMember(name string, r *strictjson.Reader) {
+	switch name {
+	case "version":
+		b.version = r.Int()
+	case "issued":
+		b.issued = keydoc.ReadTime(r)
+	case "expires":
+		b.expires = keydoc.ReadTime(r)
+	case "refresh_hint":
+		b.refreshHint = readSeconds(r)
+	case "revoked_sessions":
+		b.revoked = keydoc.ReadStrings(r, MaxRevokedSessions)
+	case "keys":
+		b.readKeys(r)
+	default:
+		r.Failf("unknown member %q", keydoc.Clip(name))
+	}
+}
+
+// checkPublished is what a bundle that travels needs beyond one that does not.
+func (b *Bundle) checkPublished() error {
+	switch {
+	case b.version < 1:
+		return errors.New("no version of at least 1")
+	case b.issued.IsZero():
+		return errors.New(`no "issued"`)
+	case b.expires.IsZero():
+		return errors.New(`no "expires"`)
+	}
+	return nil
+}
+
+func (b *Bundle) readKeys(r *strictjson.Reader) {
+	for a := r.Array(); r.Element(&a); {
+		if len(b.keys) == MaxKeys {
+			r.Failf("more than %d keys", MaxKeys)
+			return
+		}
+		k, err := parseKey(r.Raw())
+		if err != nil && r.Err() == nil {
+			r.Failf("keys[%d]: %w", len(b.keys), err)
+		}
+		b.keys = append(b.keys, k)
+	}
+}
+
+func readSeconds(r *strictjson.Reader) time.Duration {
+	n := r.Int()
+	if n < 1 || n > int64(MaxRefreshHint/time.Second) {
+		r.Failf("refresh_hint is not within 1 to %d seconds", int64(MaxRefreshHint/time.Second))
+		return 0
+	}
+	return time.Duration(n) * time.Second
+}
+
+// JWKS is a plain JWK Set of the public signing keys for other libraries, in the order of the IDs: without
+// members of ours, and only of keys that keep chooses; nil = those with a key type that libraries know, so
+// without ML-DSA, since some refuse a whole set for one key type that they do not know.
+func (b *Bundle) JWKS(keep func(*Key) bool) []byte {
+	if keep == nil {
+		keep = func(k *Key) bool { return !k.Verifier.Algorithm().PostQuantum() }
+	}
+	var list [][]byte
+	for _, k := range b.keys {
+		if k.Verifier != nil && keep(k) {
+			list = append(list, k.Verifier.JWK())
+		}
+	}
+	var o keydoc.Object
+	o.Raw("keys", keydoc.AppendArray(nil, list, func(dst, jwk []byte) []byte { return append(dst, jwk...) }))
+	return o.Append(nil)
+}

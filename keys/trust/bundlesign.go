@@ -1,0 +1,208 @@
+package trust
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/keydoc"
+	"github.com/sealbus/sealbus/internal/nilcheck"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// The payload types of what root keys sign.
+const (
+	BundleType = "application/vnd.sealbus.bundle+json"
+	RootsType  = "application/vnd.sealbus.roots+json"
+)
+
+// MaxSigned bounds a signed bundle or roots file, in bytes: MaxBundle in base64 and the signatures, of which
+// each may be one of ML-DSA.
+const MaxSigned = MaxBundle/3*4 + 128<<10
+
+// BundleWhy says, for programs, why a bundle or a roots file was refused.
+type BundleWhy string
+
+// The values of BundleWhy.
+const (
+	WhyMalformed  BundleWhy = "malformed"  // not a bundle: syntax, a key that may not stand there, unknown members
+	WhyTooLarge   BundleWhy = "too_large"  // beyond MaxBundle, MaxSigned or the number of signatures
+	WhyType       BundleWhy = "wrong_type" // signed, but as something else
+	WhyThreshold  BundleWhy = "threshold"  // too few distinct root keys signed it
+	WhyExpired    BundleWhy = "expired"    // its time is over
+	WhyRollback   BundleWhy = "rollback"   // a lower version than was seen or than is wanted
+	WhyEquivocate BundleWhy = "equivocate" // the same version as was seen, with another content
+)
+
+// BundleError is why a bundle or a roots file was refused.
+type BundleError struct {
+	Why BundleWhy
+	Err error
+}
+
+func (e *BundleError) Error() string {
+	return "trust: refused (" + string(e.Why) + "): " + e.Err.Error()
+}
+
+// Unwrap is the cause.
+func (e *BundleError) Unwrap() error { return e.Err }
+
+// explainedRefusal explains what is refused with a *BundleError, whose Why stays, but for a file of another
+// kind.
+func explainedRefusal(doc []byte, err error, expected string, kinds ...filekind.Kind) error {
+	var refusal *BundleError
+	if err == nil || !errors.As(err, &refusal) || refusal.Why != WhyMalformed && refusal.Why != WhyType {
+		return err
+	}
+	why := keydoc.Explained(doc, refusal.Err, expected, kinds...)
+	if why == refusal.Err {
+		return err
+	}
+	return &BundleError{Why: refusal.Why, Err: why}
+}
+
+func refuse(why BundleWhy, format string, args ...any) error {
+	return &BundleError{Why: why, Err: fmt.Errorf(format, args...)}
+}
+
+// RootSigner is what a root key does. Every Signer is one too, so that a root key can live anywhere.
+type RootSigner interface {
+	Verifier() *keys.Verifier
+	Sign(ctx context.Context, message []byte) ([]byte, error)
+}
+
+// SignBundle signs the bundle, which needs a version, issued and expires, with at least one root key.
+func SignBundle(ctx context.Context, b *Bundle, roots ...RootSigner) ([]byte, error) {
+	if b == nil {
+		return nil, errors.New("trust: no bundle to sign")
+	}
+	payload := b.Payload()
+	if _, err := ParseBundle(payload); err != nil {
+		return nil, fmt.Errorf("trust: this bundle cannot be published: %w", err)
+	}
+	return signPayload(ctx, BundleType, payload, roots)
+}
+
+func signPayload(ctx context.Context, payloadType string, payload []byte, roots []RootSigner) ([]byte, error) {
+	if len(roots) == 0 {
+		return nil, errors.New("trust: no root key to sign with")
+	}
+	if err := nilcheck.Each("trust: roots", roots); err != nil {
+		return nil, err
+	}
+	e := &dsse.Envelope{PayloadType: payloadType, Payload: payload}
+	for _, root := range roots {
+		if err := sign(ctx, e, root); err != nil {
+			return nil, err
+		}
+	}
+	return e.Append(nil), nil
+}
+
+// AddSignature adds a root key's signature to a signed bundle or roots file, whose payload is checked to be
+// one but whose signatures are not. An earlier signature of the same key is replaced.
+func AddSignature(ctx context.Context, signed []byte, root RootSigner) ([]byte, error) {
+	if err := nilcheck.Check("trust: the root key", root); err != nil {
+		return nil, err
+	}
+	e, err := parseSigned(signed)
+	if err != nil {
+		return nil, err
+	}
+	switch e.PayloadType {
+	case BundleType:
+		_, err = ParseBundle(e.Payload)
+	case RootsType:
+		_, err = parseRootsPayload(e.Payload)
+	default:
+		err = refuse(WhyType, "payload type %q is neither a bundle nor a roots file", keydoc.Clip(e.PayloadType))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := sign(ctx, e, root); err != nil {
+		return nil, err
+	}
+	return e.Append(nil), nil
+}
+
+func sign(ctx context.Context, e *dsse.Envelope, root RootSigner) error {
+	id := root.Verifier().KeyID()
+	e.Signatures = slices.DeleteFunc(e.Signatures, func(s dsse.Signature) bool { return s.KeyID == id })
+	if len(e.Signatures) == dsse.MaxSignatures {
+		return refuse(WhyTooLarge, "more than %d signatures", dsse.MaxSignatures)
+	}
+	sig, err := root.Sign(ctx, dsse.PAE(nil, e.PayloadType, e.Payload))
+	if err != nil {
+		return err
+	}
+	e.Signatures = append(e.Signatures, dsse.Signature{KeyID: id, Sig: sig})
+	return nil
+}
+
+func parseSigned(signed []byte) (*dsse.Envelope, error) {
+	if len(signed) > MaxSigned {
+		return nil, refuse(WhyTooLarge, "more than %d bytes", MaxSigned)
+	}
+	e, err := dsse.Parse(signed)
+	switch {
+	case errors.Is(err, dsse.ErrTooMany):
+		return nil, &BundleError{Why: WhyTooLarge, Err: err}
+	case err != nil:
+		return nil, &BundleError{Why: WhyMalformed, Err: err}
+	}
+	return e, nil
+}
+
+// OpenBundleOptions says how strictly OpenBundle judges beyond the signatures.
+type OpenBundleOptions struct {
+	Now        func() time.Time // nil = time.Now
+	MinVersion int64            // refuse lower versions; 0 = accept every version
+}
+
+// OpenBundle verifies a signed bundle under the roots and reads it. Every refusal is a *BundleError.
+func OpenBundle(signed []byte, roots *Roots, opts *OpenBundleOptions) (*Bundle, error) {
+	if opts == nil {
+		opts = &OpenBundleOptions{}
+	}
+	b, err := openAnyTime(signed, roots)
+	if err != nil {
+		return nil, err
+	}
+	if b.version < opts.MinVersion {
+		return nil, refuse(WhyRollback, "version %d is lower than %d, which is the lowest wanted", b.version, opts.MinVersion)
+	}
+	if now := clockOr(opts.Now)(); !now.Before(b.expires) {
+		return nil, refuse(WhyExpired, "bundle %d expired at %s: build and sign a new one", b.version, b.expires.Format(keydoc.TimeFormat))
+	}
+	return b, nil
+}
+
+// openAnyTime verifies before it reads.
+func openAnyTime(signed []byte, roots *Roots) (*Bundle, error) {
+	if roots == nil {
+		return nil, errors.New("trust: no roots to verify the bundle with")
+	}
+	e, err := parseSigned(signed)
+	if err == nil && e.PayloadType != BundleType {
+		err = refuse(WhyType, "payload type %q is not that of a bundle", keydoc.Clip(e.PayloadType))
+	}
+	if err != nil {
+		return nil, explainedRefusal(signed, err, "a signed trust bundle", filekind.SignedBundle)
+	}
+	if err := roots.verify(e); err != nil {
+		return nil, err
+	}
+	return ParseBundle(e.Payload)
+}
+
+func clockOr(now func() time.Time) func() time.Time {
+	if now == nil {
+		return time.Now
+	}
+	return now
+}

@@ -1,0 +1,54 @@
+// Package trust says which keys to believe, and for what: the trust bundle, the root keys that sign it, and
+// the sources that keep a bundle fresh. It links no cloud, and uses the network only where FetchBundle or
+// HTTPSOrigin is called.
+//
+// # From keys to a bundle
+//
+// An organisation has root keys (CreateRootKey). They stay offline, and a threshold of them signs. Consumers
+// pin them in a roots file (ParseRoots). A reviewed file, the trust policy (package trust/policy), lists the
+// ID of each producer's key with the sources and types that it may sign, and with a schedule. From the policy
+// and the public keys an operator builds a Bundle. The root keys sign it (SignBundle, AddSignature), it is
+// published, and consumers open it (OpenBundle, WatchFile, FetchBundle).
+//
+// A bundle names the consumer of each encryption key, too. Bundle.Recipients are the keys to encrypt to.
+//
+// Key states change by date. Only revocation is manual: it rejects everything that the key ever signed, at
+// the next refresh, and at the latest when a bundle that an attacker withholds expires.
+//
+// # Live sources
+//
+// A Bundle is a Source of itself. A FileSource follows a file. A RemoteSource follows an HTTPS URL
+// (FetchBundle), an object in S3 (package awss3) or any other Origin. They are interchangeable. Each of them
+// decides when it is used, by its clock, whether to look for a newer bundle. It needs no goroutine and no
+// timer, so that a Lambda function that was frozen for hours looks before it judges. Each keeps the last good
+// bundle until it expires, whatever its origin has become, and then returns ErrUnavailable, which is transient.
+//
+//	source, err := trust.FetchBundle(ctx, "https://trust.example/bundle.dsse", roots, &trust.FetchOptions{StateFile: "/var/lib/billing/trust"})
+//
+// A RemoteSource asks at the bundle's refresh hint, or sooner if the origin's max-age says so. It asks once
+// for an unknown key ID, but never more often than MinInterval: forged IDs share that one fetch with the ID
+// of a new key. Only a bundle that was just checked can tell that a key is unknown.
+//
+// Without StateFile (in FetchOptions, and in FileOptions for WatchFile), a restart forgets which version was
+// seen. An attacker who can change the file, or the origin's answers, can then give an older bundle that has
+// not expired. The state file belongs on a disk that outlives the process, in a directory that only the
+// program can write to, and apart from the bundle: /var/lib/NAME/trust on a host, a volume of its own in a
+// container. Where no disk outlives the process, as on Lambda, MinVersion is the bound.
+//
+// # Threat model
+//
+// A trusted producer that tries to speak for another: a key counts only for the sources and types that it is
+// listed for. A hostile publisher of bundles: it can withhold a bundle until the last one expires. It cannot
+// forge, mix, add to or roll back a bundle, nor have a consumer read without limit or ask another host. Not
+// covered: a threshold of stolen root keys.
+//
+// # Documents
+//
+// Bundles have one canonical form (RFC 8785) and are refused in any other: what is parsed is written back
+// byte for byte. Unknown members are refused in them and in roots files, because an unknown member may be a
+// restriction. A JWK on its own may have them, as RFC 7517 demands.
+//
+// # Stability
+//
+// The formats are stable at their version 1. The Go API may still grow; interfaces will not.
+package trust

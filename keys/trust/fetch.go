@@ -1,0 +1,355 @@
+package trust
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sealbus/sealbus/internal/flight"
+	"github.com/sealbus/sealbus/internal/keydoc"
+	"github.com/sealbus/sealbus/internal/nilcheck"
+)
+
+const (
+	// DefaultMinInterval is the least time between two fetches unless FetchOptions say otherwise.
+	DefaultMinInterval = 10 * time.Second
+	// DefaultFetchTimeout is how long one fetch may take unless FetchOptions say otherwise.
+	DefaultFetchTimeout = 10 * time.Second
+	// maxPause is the longest pause between two attempts while an origin fails, unless MinInterval is longer.
+	maxPause = time.Minute
+)
+
+// FetchOptions says how a RemoteSource judges and how often it asks. The zero value is the strict one.
+type FetchOptions struct {
+	Now        func() time.Time // nil = time.Now
+	MinVersion int64            // refuse lower versions; 0 = accept every version
+
+	// RefreshHint is how often the origin is asked for a newer bundle, at least MinInterval; 0 = as the bundle
+	// says, else DefaultRefresh. A max-age of the origin can only make it sooner: nobody signed that. It is
+	// asked when the bundle expires in any case.
+	RefreshHint time.Duration
+	// MinInterval is the least time between two fetches, whatever key IDs somebody invents; 0 =
+	// DefaultMinInterval.
+	MinInterval time.Duration
+	// Timeout is how long one fetch may take; 0 = DefaultFetchTimeout.
+	Timeout time.Duration
+	// StateFile keeps the newest bundle that was seen, across restarts and for all processes that share the
+	// file: an older one is refused from then on, and a start survives an outage of the origin. "" = in memory
+	// only: whoever serves the bundle can give a program that starts an older one that has not expired. One file
+	// serves one set of roots; it belongs into a directory that nobody else can write to, with its lock (.lock)
+	// beside it.
+	StateFile string
+
+	// Client fetches over HTTPS: give it a transport with a TLS configuration or a proxy of your own; nil = a
+	// client with the roots of the system. Its CheckRedirect is asked after ours. It is of FetchBundle only.
+	Client *http.Client
+	// UnsafeAllowHTTP permits URLs that begin with http://. The bundle is signed all the same; but anybody on
+	// the way can withhold a newer one until the old one expires, and see who asks. It is of FetchBundle only.
+	UnsafeAllowHTTP bool
+}
+
+// RemoteSource is a Source that follows an Origin: it asks it at the refresh hint, keeps the last good bundle
+// until that expires, whatever happens to the origin, and never goes back to a lower version, nor to another
+// content of the same version.
+//
+// It has no timer: whether to ask is decided when it is used, by the clock, so that a process that was frozen
+// for hours asks before it judges. Callers at the same time share one fetch, which ends when it ends: a
+// caller whose context ends leaves the others alone. It is safe for concurrent use and needs no closing.
+type RemoteSource struct {
+	origin Origin
+	roots  *Roots
+	opts   FetchOptions // filled in
+	now    func() time.Time
+
+	state  atomic.Pointer[remoteState]
+	mu     sync.Mutex     // over flight, and state's changes
+	flight *flight.Flight // nil = nobody asks
+}
+
+var _ Refresher = (*RemoteSource)(nil)
+
+// remoteState is immutable.
+type remoteState struct {
+	bundle *Bundle // the last good one, expired or not; nil = none yet
+	seen   seen    // the newest that was seen, by this process or through the state file
+	etag   string  // of bundle
+	maxAge time.Duration
+
+	checked time.Time // when the origin was asked last that then answered well; zero = never
+	tried   time.Time // when it was asked last, or when that failed
+	fails   int       // failures since it answered well
+	jitter  float64   // within [0,1), drawn with each answer
+	err     error     // how the last attempt failed
+
+	unkept []byte // what is still to be written to the state file
+	kept   error  // why it could not be
+}
+
+// FetchBundle fetches a signed bundle over HTTPS and follows it from then on. It fails if the first fetch
+// fails, unless opts.StateFile has a bundle that still is good: then it is used, Checked is zero, and
+// LastError tells why as soon as the attempt has ended (it is given half of the time that ctx has left).
+//
+// The URL must be https, without user information. It is asked with If-None-Match; a redirect is followed
+// only to the same host and only over HTTPS.
+func FetchBundle(ctx context.Context, url string, roots *Roots, opts *FetchOptions) (*RemoteSource, error) {
+	origin, err := HTTPSOrigin(url, opts)
+	if err != nil {
+		return nil, err
+	}
+	if opts == nil {
+		opts = &FetchOptions{}
+	}
+	ours := *opts
+	ours.Client, ours.UnsafeAllowHTTP = nil, false // the origin has them
+	return FetchFrom(ctx, origin, roots, &ours)
+}
+
+// FetchFrom is FetchBundle from any Origin.
+func FetchFrom(ctx context.Context, origin Origin, roots *Roots, opts *FetchOptions) (*RemoteSource, error) {
+	if opts == nil {
+		opts = &FetchOptions{}
+	}
+	if err := nilcheck.Check("trust: the origin", origin); err != nil {
+		return nil, err
+	}
+	if err := opts.check(roots); err != nil {
+		return nil, err
+	}
+	s := &RemoteSource{origin: origin, roots: roots, opts: opts.filledIn(), now: clockOr(opts.Now)}
+	first, err := s.remembered()
+	if err != nil {
+		return nil, err
+	}
+	s.state.Store(first)
+	if err := s.await(ctx, s.mayAsk, true); err != nil {
+		return nil, s.unavailable(err)
+	}
+	state := s.state.Load()
+	if state.kept != nil { // better found out at the start than at the first restart
+		return nil, fmt.Errorf("trust: %w", state.kept)
+	}
+	if _, err := s.usable(state); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (o *FetchOptions) check(roots *Roots) error {
+	switch {
+	case roots == nil:
+		return errors.New("trust: no roots to verify the bundle with")
+	case o.RefreshHint < 0 || o.MinInterval < 0 || o.Timeout < 0:
+		return errors.New("trust: a negative interval or timeout in FetchOptions")
+	case o.Client != nil || o.UnsafeAllowHTTP:
+		return errors.New("trust: Client and UnsafeAllowHTTP are for FetchBundle only")
+	}
+	return nil
+}
+
+func (o *FetchOptions) filledIn() FetchOptions {
+	c := *o
+	c.MinInterval = cmp.Or(c.MinInterval, DefaultMinInterval)
+	c.Timeout = cmp.Or(c.Timeout, DefaultFetchTimeout)
+	return c
+}
+
+// Bundle is the last good bundle, after asking the origin if that is due. While the origin fails, one caller
+// at a time waits for the next attempt, and no longer than half of what its context has left; the others go
+// on. The error is ErrUnavailable if there is no bundle that has not expired.
+func (s *RemoteSource) Bundle(ctx context.Context) (*Bundle, error) {
+	if state := s.state.Load(); s.isDue(state, s.now()) {
+		if err := s.await(ctx, s.isDue, true); err != nil {
+			return nil, s.unavailable(err)
+		}
+	}
+	return s.usable(s.state.Load())
+}
+
+// Refresh asks the origin, but at most once in MinInterval and less often while it fails. The error is
+// ErrUnavailable unless the origin answered well when it was asked last, within the refresh hint.
+func (s *RemoteSource) Refresh(ctx context.Context, _ string) (*Bundle, error) {
+	if err := s.await(ctx, s.mayAsk, false); err != nil {
+		return nil, s.unavailable(err)
+	}
+	state := s.state.Load()
+	if state.err != nil {
+		return nil, s.unavailable(state.err)
+	}
+	if age := s.now().Sub(state.checked); age < 0 || age > s.hint(state) {
+		return nil, s.unavailable(fmt.Errorf("the origin was asked %s ago, and not since", age))
+	}
+	return s.usable(state)
+}
+
+// LastError is how the last attempt to fetch or to write the state file failed; nil = it did not.
+func (s *RemoteSource) LastError() error {
+	state := s.state.Load()
+	return errors.Join(state.err, state.kept)
+}
+
+// Checked is when the origin was asked last that then answered well; zero = never.
+func (s *RemoteSource) Checked() time.Time { return s.state.Load().checked }
+
+func (s *RemoteSource) unavailable(err error) error {
+	return fmt.Errorf("trust: %s: %w: %w", s.origin, ErrUnavailable, err)
+}
+
+func isUsable(s *remoteState, now time.Time) bool {
+	return s.bundle != nil && now.Before(s.bundle.expires)
+}
+
+func (s *RemoteSource) usable(state *remoteState) (*Bundle, error) {
+	if isUsable(state, s.now()) {
+		return state.bundle, nil
+	}
+	err := state.err
+	if state.bundle != nil {
+		expired := refuse(WhyExpired, "bundle %d expired at %s: publish a new one", state.bundle.version, state.bundle.expires.Format(keydoc.TimeFormat))
+		err = errors.Join(expired, err)
+	}
+	return nil, s.unavailable(err)
+}
+
+// isDue tells when Bundle asks: at the interval, and then until the origin has answered well.
+func (s *RemoteSource) isDue(state *remoteState, now time.Time) bool {
+	return since(state.checked, now, s.interval(state)) && s.mayAsk(state, now)
+}
+
+// mayAsk is the rate limit, for whatever reason there is to ask.
+func (s *RemoteSource) mayAsk(state *remoteState, now time.Time) bool {
+	return since(state.tried, now, s.pause(state))
+}
+
+// since is true of a clock that was set back, too: waiting for it to catch up could take for ever.
+func since(t, now time.Time, interval time.Duration) bool {
+	elapsed := now.Sub(t)
+	return elapsed < 0 || elapsed >= interval
+}
+
+// interval is the hint, cut at the origin's max-age and at the expiry of the bundle, and a little less, so
+// that many consumers do not ask at once. mayAsk is its lower bound.
+func (s *RemoteSource) interval(state *remoteState) time.Duration {
+	d := s.hint(state)
+	if state.maxAge > 0 {
+		d = min(d, state.maxAge)
+	}
+	d -= time.Duration(state.jitter * float64(d) / 10)
+	if state.bundle != nil {
+		d = min(d, state.bundle.expires.Sub(state.checked))
+	}
+	return d
+}
+
+func (s *RemoteSource) hint(state *remoteState) time.Duration {
+	hint := s.opts.RefreshHint
+	if hint == 0 && state.bundle != nil {
+		hint = state.bundle.refreshHint
+	}
+	return max(cmp.Or(hint, DefaultRefresh), s.opts.MinInterval)
+}
+
+// pause is the least time until the next attempt: it doubles with each failure.
+func (s *RemoteSource) pause(state *remoteState) time.Duration {
+	least := s.opts.MinInterval
+	if state.fails == 0 || least >= maxPause {
+		return least
+	}
+	d := min(least<<min(state.fails-1, 16), maxPause)
+	return d + time.Duration(state.jitter*float64(d)/4)
+}
+
+// ask is the state after asking the origin once.
+func (s *RemoteSource) ask(ctx context.Context, was *remoteState) *remoteState {
+	next := *was
+	start := s.now()
+	next.jitter = drawJitter()
+	if next.err = s.adopt(ctx, &next); next.err != nil {
+		next.fails++
+		next.tried, next.etag = s.now(), "" // the next answer is read, whatever became of this one
+
+		if ctx.Err() != nil { // what else is wrong with the answer comes of that
+			next.err = fmt.Errorf("no complete answer within %s: %w", s.opts.Timeout, ctx.Err())
+		}
+		return &next
+	}
+	// What the origin said, it knew when it was asked: a process may have been frozen since.
+	next.fails, next.checked, next.tried = 0, start, start
+	return &next
+}
+
+// adopt makes the origin's bundle the state's, unless it is refused or goes back.
+func (s *RemoteSource) adopt(ctx context.Context, state *remoteState) error {
+	etag := state.etag
+	if !isUsable(state, s.now()) {
+		etag = "" // unchanged would not help
+	}
+	got, err := s.origin.Fetch(ctx, etag)
+	if err != nil {
+		return err
+	}
+	signed, unchanged, err := got.read(etag)
+	if err != nil {
+		return err
+	}
+	if !unchanged {
+		if err := s.adoptSigned(ctx, state, signed); err != nil {
+			return err
+		}
+		state.etag = got.ETag
+	}
+	state.maxAge = got.MaxAge
+	s.keepAgain(ctx, state)
+	return nil
+}
+
+func (s *RemoteSource) adoptSigned(ctx context.Context, state *remoteState, signed []byte) error {
+	b, err := OpenBundle(signed, s.roots, &OpenBundleOptions{Now: s.now, MinVersion: s.opts.MinVersion})
+	if err != nil {
+		return err
+	}
+	is := seenOf(b)
+	if err := state.seen.follows(is); err != nil {
+		return err
+	}
+	if state.bundle != nil && is == state.seen {
+		return nil // the same, perhaps with other signatures
+	}
+	err = s.keep(ctx, is, signed)
+	if isRefusal(err) {
+		return err
+	}
+	state.bundle, state.seen, state.unkept, state.kept = b, is, nil, nil
+	if err != nil { // newer is safer, remembered or not
+		state.unkept, state.kept = signed, err
+	}
+	return nil
+}
+
+// keepAgain tries to write to the state file what could not be written before.
+func (s *RemoteSource) keepAgain(ctx context.Context, state *remoteState) {
+	if state.unkept == nil {
+		return
+	}
+	if state.kept = s.keep(ctx, state.seen, state.unkept); state.kept == nil {
+		state.unkept = nil
+	}
+}
+
+func isRefusal(err error) bool {
+	var e *BundleError
+	return errors.As(err, &e)
+}
+
+// drawJitter is within [0,1).
+func drawJitter() float64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return float64(binary.LittleEndian.Uint64(b[:])>>11) / (1 << 53)
+}

@@ -1,0 +1,131 @@
+package trust_test
+
+import (
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/keystest"
+	"github.com/sealbus/sealbus/keys/trust"
+)
+
+// seal is an event of that source, signed by these.
+func (o *org) seal(source string, signers ...keys.Signer) []byte {
+	o.Helper()
+	ev := event.New()
+	ev.SetID("1")
+	ev.SetSource(source)
+	ev.SetType("com.example.order.placed")
+	o.check(ev.SetData("application/json", map[string]int{"amount": 1}))
+	sealed, err := envelope.Seal(o.Context(), ev, signers[0], &envelope.SealOptions{Now: o.now, CoSigners: signers[1:]})
+	o.check(err)
+	return sealed.JSON()
+}
+
+// mayFor lets the one key speak for urn:shop in bundles of even versions and the other in those of odd ones.
+// Of an event that both signed, each bundle counts exactly one signature; of half a bundle and half of the
+// next, none or both would count.
+func mayFor(version int64, a, b *keys.LocalSigner) []*trust.Key {
+	sources := [2]string{"urn:shop", "urn:elsewhere"}
+	if version%2 == 1 {
+		slices.Reverse(sources[:])
+	}
+	return []*trust.Key{
+		{Verifier: a.Verifier(), Producer: "shop", Sources: sources[:1], Types: []string{"*"}},
+		{Verifier: b.Verifier(), Producer: "shop", Sources: sources[1:], Types: []string{"*"}},
+	}
+}
+
+// 64 goroutines open events while each request finds another bundle, which is a thousand changes in a second
+// of the clock: nobody sees half a bundle, a version that goes back, or none.
+func TestNobodySeesHalfABundle(t *testing.T) {
+	const changes, openers = 1000, 64
+	o := newOrg(t)
+	a, b := keystest.Ed25519(t, "shop", "a"), keystest.Ed25519(t, "shop", "b")
+	sealed := o.seal("urn:shop", a, b)
+	srv := newOrigin(t, nil)
+	var version atomic.Int64
+	srv.serve(func(w http.ResponseWriter, _ *http.Request) {
+		v := version.Add(1)
+		_, _ = w.Write(o.bundle(v, mayFor(v, a, b)...))
+	})
+	opts := o.options(srv)
+	opts.MinInterval, opts.RefreshHint = time.Millisecond, time.Millisecond
+	s := o.fetch(srv, opts)
+	var wg sync.WaitGroup
+	for range openers {
+		wg.Go(func() {
+			for last := int64(0); last < changes; o.advance(time.Millisecond) {
+				opened, err := envelope.Open(t.Context(), sealed, s, &envelope.Policy{Now: o.now, Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
+				if err != nil || len(opened.KeyIDs) != 1 {
+					t.Errorf("opened as %+v: %v", opened, err)
+					return
+				}
+				b, err := s.Bundle(t.Context())
+				if err != nil || b.Version() < last {
+					t.Errorf("version %v after %d: %v", b, last, err)
+					return
+				}
+				last = b.Version()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// An origin that is down for half an hour loses no event, and one that stays down loses none to a rejection.
+func TestOutageOfTheOrigin(t *testing.T) {
+	o := newOrg(t)
+	shop, late := keystest.Ed25519(t, "shop", "a"), keystest.Ed25519(t, "shop", "late")
+	key := func(s keys.Signer) *trust.Key {
+		return &trust.Key{Verifier: s.Verifier(), Producer: "shop", Sources: []string{"urn:shop"}, Types: []string{"*"}}
+	}
+	srv := newOrigin(t, o.bundle(1, key(shop)))
+	s := o.fetch(srv, nil)
+	open := func(sealed []byte, want envelope.Reason) {
+		t.Helper()
+		_, err := envelope.Open(t.Context(), sealed, s, &envelope.Policy{Now: o.now, Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
+		if got := envelope.ReasonOf(err); got != want {
+			t.Fatalf("after %s: %q (%v), want %q", o.now().Sub(start), got, err, want)
+		}
+	}
+	known, unknown := o.seal("urn:shop", shop), o.seal("urn:shop", late)
+	open(known, "")
+	open(unknown, envelope.ReasonUnknownKey)
+	srv.Withdraw()
+	for range 30 {
+		o.advance(time.Minute)
+		open(known, "")
+		open(unknown, envelope.ReasonTrustUnavailable)
+	}
+	srv.Publish(o.bundle(2, key(shop), key(late)))
+	o.advance(75 * time.Second)
+	open(unknown, "") // it came again, and was not lost
+	srv.Withdraw()
+	o.set(start.Add(7*24*time.Hour - 1))
+	open(known, "")
+	o.advance(1)
+	open(known, envelope.ReasonTrustUnavailable)
+	if s.LastError() == nil {
+		t.Error("LastError is silent")
+	}
+	srv.Publish(o.signedUntil(3, start.Add(9*24*time.Hour), key(shop)))
+	o.advance(75 * time.Second)
+	open(known, "")
+}
+
+func (o *org) signedUntil(version int64, expires time.Time, list ...*trust.Key) []byte {
+	o.Helper()
+	b, err := trust.NewBundle(trust.BundleOptions{Version: version, Issued: start, Expires: expires}, list...)
+	o.check(err)
+	signed, err := trust.SignBundle(o.Context(), b, o.root)
+	o.check(err)
+	return signed
+}

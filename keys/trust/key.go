@@ -1,0 +1,273 @@
+package trust
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sealbus/sealbus/internal/keydoc"
+	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// The limits of a key. Each is checked before what it bounds is built.
+const (
+	MaxAliases     = 8     // per key: other implementations' names for it
+	MaxSharedAlias = 8     // keys of one alias: each costs a verification per signature that names it
+	MaxAlias       = 256   // bytes of an alias
+	MaxAccounts    = 1_000 // per key
+	MaxReason      = 1_024 // bytes of a revocation's reason
+)
+
+// Key is the entry of one public key in the trust bundle: a producer's signing key, which has a Verifier, or
+// a consumer's encryption key, which has a Recipient. It is immutable once in a Bundle.
+type Key struct {
+	Verifier  *keys.Verifier  // of a signing key; nil = an encryption key
+	Recipient *keys.Recipient // of an encryption key; nil = a signing key
+
+	Producer string // whose signing key it is
+	Consumer string // whose encryption key it is
+	// Schedule bounds the use of the key. Of an encryption key, Published, Active and Retired bound who
+	// encrypts to it, Expired bounds that and who opens with it.
+	Schedule keys.Schedule
+	Revoked  *Revocation // nil = not revoked
+
+	// Only signing keys have these.
+
+	Sources  []string // patterns, see keys.MatchSource; none = nothing is allowed
+	Types    []string // patterns, see keys.MatchType; none = nothing is allowed
+	Accounts []string // AWS accounts; nil = unchecked, empty = none is allowed
+	Aliases  []string // key IDs under which other implementations name this key; at most MaxAliases
+}
+
+// Revocation withdraws a key, whatever its schedule says.
+type Revocation struct {
+	At     time.Time
+	Reason string
+}
+
+// KeyID is the ID of the key, its JWK thumbprint (RFC 7638); "" = the entry has no key.
+func (k *Key) KeyID() string {
+	switch {
+	case k.Verifier != nil:
+		return k.Verifier.KeyID()
+	case k.Recipient != nil:
+		return k.Recipient.KeyID()
+	}
+	return ""
+}
+
+// Owner is the producer or the consumer.
+func (k *Key) Owner() string { return k.Producer + k.Consumer }
+
+func (k *Key) public() *keys.PublicKey {
+	return &keys.PublicKey{
+		Verifier: k.Verifier, Recipient: k.Recipient, Producer: k.Producer, Consumer: k.Consumer, Schedule: k.Schedule,
+	}
+}
+
+// StateAt is the key's state: a pure function of the key and the time.
+func (k *Key) StateAt(now time.Time) keys.State {
+	if k.Revoked != nil {
+		return keys.StateRevoked
+	}
+	return k.Schedule.StateAt(now)
+}
+
+// AllowsSource reports whether the key may speak for source.
+func (k *Key) AllowsSource(source string) bool { return keys.MatchSource(k.Sources, source) }
+
+// AllowsType reports whether the key may sign events of that type.
+func (k *Key) AllowsType(typ string) bool { return keys.MatchType(k.Types, typ) }
+
+// AllowsAccount reports whether the key may be used from that AWS account; "" is an account that no
+// service named, which only a key without an account list allows.
+func (k *Key) AllowsAccount(account string) bool {
+	return k.Accounts == nil || account != "" && slices.Contains(k.Accounts, account)
+}
+
+// MarshalJSON is the key's entry in the bundle: a public JWK with members of ours.
+func (k *Key) MarshalJSON() ([]byte, error) {
+	if err := k.checkUse(); err != nil {
+		return nil, fmt.Errorf("trust: %w", err)
+	}
+	return k.append(nil), nil
+}
+
+// append writes the entry of a key that check passes.
+func (k *Key) append(dst []byte) []byte {
+	jwk, _ := k.public().MarshalJSON() // its error is that of checkUse
+	var o keydoc.Object
+	o.Members(jwk)
+	if k.Accounts != nil {
+		o.Strings("accounts", k.Accounts)
+	}
+	if len(k.Aliases) > 0 {
+		o.Strings("aliases", k.Aliases)
+	}
+	if k.Sources != nil {
+		o.Strings("sources", k.Sources)
+	}
+	if k.Types != nil {
+		o.Strings("types", k.Types)
+	}
+	if k.Revoked != nil {
+		var r keydoc.Object
+		r.Time("at", k.Revoked.At)
+		r.String("reason", k.Revoked.Reason)
+		o.Raw("revoked", r.Append(nil))
+	}
+	return o.Append(dst)
+}
+
+// parseKey reads an entry twice: its own members, and then the public key, which ignores them.
+func parseKey(raw []byte) (*Key, error) {
+	k := &Key{}
+	var kid, use string
+	r := strictjson.NewReader(raw)
+	for obj := r.Object(); r.Member(&obj); {
+		switch name := string(obj.Name); name {
+		case "kid":
+			kid = r.String()
+		case "use":
+			use = r.String()
+		default:
+			k.readMember(name, &r)
+		}
+	}
+	if err := r.End(); err != nil {
+		return nil, err
+	}
+	if use != "sig" && use != "enc" {
+		return nil, errors.New(`"use" is neither "sig" nor "enc"`)
+	}
+	public, err := keys.ParsePublicKey(raw)
+	if err != nil {
+		return nil, keydoc.Unprefixed(err)
+	}
+	if id := public.KeyID(); id != kid {
+		return nil, fmt.Errorf("kid %q is not the key's thumbprint, %s", keydoc.Clip(kid), id)
+	}
+	k.Verifier, k.Recipient, k.Schedule = public.Verifier, public.Recipient, public.Schedule
+	k.Producer, k.Consumer = public.Producer, public.Consumer
+	return k, nil
+}
+
+// readMember reads a member of ours, skips one of the public key, and refuses any other: it may be a
+// restriction.
+func (k *Key) readMember(name string, r *strictjson.Reader) {
+	switch name {
+	case "accounts":
+		k.Accounts = keydoc.ReadStrings(r, MaxAccounts)
+	case "aliases":
+		k.Aliases = keydoc.ReadStrings(r, MaxAliases)
+	case "sources":
+		k.Sources = keydoc.ReadStrings(r, keys.MaxPatterns)
+	case "types":
+		k.Types = keydoc.ReadStrings(r, keys.MaxPatterns)
+	case "revoked":
+		k.Revoked = readRevocation(r)
+	case "alg", "crv", "kty", "x", "y", "pub", "d", "priv", // a private member is refused later
+		"producer", "consumer", "published", "active", "retired", "expired":
+		r.Skip()
+	default:
+		r.Failf("unknown member %q", keydoc.Clip(name))
+	}
+}
+
+func readRevocation(r *strictjson.Reader) *Revocation {
+	rev := &Revocation{}
+	for obj := r.Object(); r.Member(&obj); {
+		switch name := string(obj.Name); name {
+		case "at":
+			rev.At = keydoc.ReadTime(r)
+		case "reason":
+			rev.Reason = r.String()
+		default:
+			r.Failf("unknown member %q in a revocation", keydoc.Clip(name))
+		}
+	}
+	return rev
+}
+
+// clone copies the key, so that what a bundle holds cannot change. Verifiers and recipients are immutable.
+func (k *Key) clone() *Key {
+	c := *k
+	c.Sources, c.Types = slices.Clone(k.Sources), slices.Clone(k.Types)
+	c.Accounts, c.Aliases = slices.Clone(k.Accounts), slices.Clone(k.Aliases)
+	c.Schedule = k.Schedule.WholeSeconds()
+	if r := k.Revoked; r != nil {
+		c.Revoked = &Revocation{At: keydoc.WholeSecond(r.At), Reason: r.Reason}
+	}
+	return &c
+}
+
+// check judges one key on its own.
+func (k *Key) check() error {
+	if err := k.checkUse(); err != nil {
+		return err
+	}
+	if k.Verifier != nil {
+		if err := k.checkSigning(); err != nil {
+			return err
+		}
+	} else if err := keys.CheckProducer(k.Consumer); err != nil {
+		return fmt.Errorf("the name of its consumer: %w", err)
+	}
+	if k.Revoked != nil {
+		if err := k.Revoked.Check(); err != nil {
+			return err
+		}
+	}
+	return k.Schedule.Check()
+}
+
+// checkUse refuses an entry that is of neither use, or of both.
+func (k *Key) checkUse() error {
+	limits := k.Sources != nil || k.Types != nil || k.Accounts != nil || k.Aliases != nil
+	switch {
+	case (k.Verifier == nil) == (k.Recipient == nil):
+		return errors.New("an entry has a Verifier or a Recipient, and not both")
+	case k.Verifier != nil && k.Consumer != "":
+		return errors.New("a signing key has a producer, and no consumer")
+	case k.Recipient != nil && (k.Producer != "" || limits):
+		return errors.New("an encryption key has a consumer and a schedule, and no producer, sources, types, accounts or aliases")
+	}
+	return nil
+}
+
+func (k *Key) checkSigning() error {
+	if err := keys.CheckProducer(k.Producer); err != nil {
+		return err
+	}
+	if err := keys.CheckScope(k.Sources, k.Types); err != nil {
+		return err
+	}
+	return CheckAccounts(k.Accounts)
+}
+
+// Check refuses a revocation without a time, or with a reason beyond MaxReason or with control characters.
+func (r *Revocation) Check() error {
+	switch {
+	case r.At.IsZero() || !writable(r.At):
+		return errors.New("a revocation without a time")
+	case len(r.Reason) > MaxReason || !keydoc.Printable(r.Reason):
+		return fmt.Errorf("the reason of a revocation is not within %d printable bytes", MaxReason)
+	}
+	return nil
+}
+
+// CheckAccounts refuses what is not a list of AWS account numbers, 12 digits each, without repetition.
+func CheckAccounts(accounts []string) error {
+	if len(accounts) > MaxAccounts {
+		return fmt.Errorf("more than %d accounts", MaxAccounts)
+	}
+	for _, a := range accounts {
+		if len(a) != 12 || strings.Trim(a, "0123456789") != "" {
+			return fmt.Errorf("account %q is not 12 digits", keydoc.Clip(a))
+		}
+	}
+	return keydoc.NoRepetition("account", accounts)
+}

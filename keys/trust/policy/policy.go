@@ -1,0 +1,376 @@
+// Package policy reads and edits the reviewed policy file that a trust bundle is built from.
+//
+//	version: 1
+//	producers:
+//	  orders:
+//	    sources: ["https://orders.example/*"]
+//	    types: ["com.example.order.*"]
+//	    accounts: ["111122223333"]          # absent = unchecked, empty = none
+//	    keys:
+//	      uS1F0O3Vc2lFS0sYJYrZb9s0bW1S3aXrLl9wJ3nJ0nU:
+//	        active: 2026-01-01T00:00:00Z    # published, active, retired, expired: RFC 3339, UTC; absent = no bound
+//	        revoked: {at: 2026-02-01T00:00:00Z, reason: laptop stolen}
+//	consumers:
+//	  billing:
+//	    keys: {...}                         # encryption keys
+//
+// A bundle is built from this file and public keys only: what a submitted key may do stands here and nowhere
+// else. The schedule that an exported key brings along is at most compared (CheckKeyrings). Threat model:
+// somebody who submits a key wants it to be trusted for more than was reviewed; somebody who proposes a
+// change to the file wants the reviewer to read something else than the program does. Hence unknown fields,
+// duplicates, anchors, aliases, merge keys, tags, directives, a second document, every character that does
+// not show, tabs among them, and more than 100 spaces in a row are refused, with line and column, and so is a
+// text that is not in the file letter by letter: one with an escape ("\x2a" is a "*" that nobody sees), or of
+// several lines; so are keys that are submitted and not listed, or listed and not submitted. Who may change
+// the file is up to the repository in which it is reviewed, and who may build from it up to the root keys.
+//
+// YAML is confined to this package. The file format is stable at version 1.
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sealbus/sealbus/internal/howlong"
+	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
+)
+
+// MaxPolicy bounds a policy file, in bytes: room for all keys of a bundle.
+const MaxPolicy = 8 << 20
+
+// Policy is a parsed and checked policy file.
+type Policy struct {
+	Producers []Producer // in the order of the file
+	Consumers []Consumer // in the order of the file
+}
+
+// Producer is what may be said with the keys of one producer.
+type Producer struct {
+	Name     string
+	Sources  []string // none = nothing is allowed
+	Types    []string // none = nothing is allowed
+	Accounts []string // nil = unchecked, empty = none
+	Keys     []Key
+}
+
+// Consumer is the encryption keys of one consumer.
+type Consumer struct {
+	Name string
+	Keys []Key
+}
+
+// Key is one key ID with its schedule.
+type Key struct {
+	ID       string
+	Schedule keys.Schedule
+	Revoked  *trust.Revocation // nil = not revoked
+	Line     int               // of the key ID in the file
+}
+
+// Error is what is wrong with a policy file, and where.
+type Error struct {
+	Line   int // from 1; 0 = of the whole file
+	Column int // in characters, from 1; 0 = of the whole line
+	Err    error
+}
+
+func (e *Error) Error() string {
+	if e.Line == 0 {
+		return "policy: " + e.Err.Error()
+	}
+	if e.Column == 0 {
+		return fmt.Sprintf("policy: line %d: %v", e.Line, e.Err)
+	}
+	return fmt.Sprintf("policy: line %d, column %d: %v", e.Line, e.Column, e.Err)
+}
+
+// Unwrap is the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// BuildOptions is what a bundle says that the policy does not.
+type BuildOptions struct {
+	Now     time.Time // when the bundle is issued; required
+	Expires time.Time // required; after Now
+
+	// Previous is the bundle that this one follows: the version is one higher and its revoked sessions stay
+	// revoked. nil = this is version 1.
+	Previous *trust.Bundle
+	// MaxLifetime is how far ahead of Now Expires is at most; 0 = trust.MaxBundleLifetime.
+	MaxLifetime     time.Duration
+	RefreshHint     time.Duration     // see trust.BundleOptions
+	RevokedSessions []string          // thumbprints, in addition to those of Previous
+	Recipients      []*keys.Recipient // the consumers' public keys, which must be exactly those that the policy lists
+}
+
+// Build makes the bundle of the policy and the submitted public keys, which must be exactly those that the
+// policy lists. Every key that does not fit is named in the error.
+func (p *Policy) Build(public []*keys.Verifier, opts BuildOptions) (*trust.Bundle, error) {
+	if err := opts.check(); err != nil {
+		return nil, err
+	}
+	submitted := map[string]*keys.Verifier{}
+	for _, v := range public {
+		submitted[v.KeyID()] = v
+	}
+	encryption := map[string]*keys.Recipient{}
+	for _, r := range opts.Recipients {
+		encryption[r.KeyID()] = r
+	}
+	if err := errors.Join(p.checkProducers(submitted), p.checkConsumers(encryption)); err != nil {
+		return nil, err
+	}
+	return trust.NewBundle(p.head(opts), p.bundleKeys(submitted, encryption)...)
+}
+
+func (o *BuildOptions) check() error {
+	most := o.MaxLifetime
+	if most == 0 {
+		most = trust.MaxBundleLifetime
+	}
+	switch {
+	case o.Now.IsZero():
+		return errors.New("policy: no time to issue the bundle at")
+	case !o.Now.Before(o.Expires):
+		return errors.New("policy: the bundle would be expired from the start")
+	case o.Expires.Sub(o.Now) > most:
+		return fmt.Errorf("policy: the bundle would live for %s, at most %s is allowed: a withheld revocation takes effect only when it expires",
+			howlong.Text(o.Expires.Sub(o.Now)), most)
+	}
+	return nil
+}
+
+// checkProducers compares what is submitted with what is listed, both ways.
+func (p *Policy) checkProducers(submitted map[string]*keys.Verifier) error {
+	var errs []error
+	listed := map[string]bool{}
+	for _, producer := range p.Producers {
+		for _, k := range producer.Keys {
+			listed[k.ID] = true
+			if submitted[k.ID] == nil {
+				errs = append(errs, missing(k, "producer "+producer.Name))
+			}
+		}
+	}
+	for id := range submitted {
+		if !listed[id] {
+			errs = append(errs, p.unlisted(id))
+		}
+	}
+	return joinSorted(errs)
+}
+
+func (p *Policy) checkConsumers(submitted map[string]*keys.Recipient) error {
+	var errs []error
+	listed := map[string]bool{}
+	for _, consumer := range p.Consumers {
+		for _, k := range consumer.Keys {
+			listed[k.ID] = true
+			if submitted[k.ID] == nil {
+				errs = append(errs, missing(k, "consumer "+consumer.Name))
+			}
+		}
+	}
+	for id := range submitted {
+		if !listed[id] {
+			errs = append(errs, p.unlisted(id))
+		}
+	}
+	return joinSorted(errs)
+}
+
+// CheckKeyrings compares the policy with what the keyrings say of the same keys, as far as public says it: a
+// signing key is listed under the producer that its keyring is for, and accepted from when that signs with it
+// (keys.Schedule.CheckStart) until the next key takes over there, whether it then retires or expires.
+// Otherwise its events would be rejected for good. An encryption key is listed under the consumer that its
+// keyring is for, which opens with it for as long as the policy has producers encrypt to it. Keys that are
+// revoked or have expired at now are not compared.
+func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
+	keyrings := map[string]*keys.PublicKey{}
+	for i := range public {
+		if public[i].Producer != "" {
+			keyrings[public[i].KeyID()] = &public[i]
+		}
+	}
+	errs := p.checkIdentities(public, now)
+	for _, producer := range p.Producers {
+		for _, k := range producer.Keys {
+			keyring := keyrings[k.ID]
+			if keyring == nil || k.Revoked != nil || k.Schedule.StateAt(now) == keys.StateExpired {
+				continue
+			}
+			if keyring.Producer != producer.Name {
+				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s is listed under producer %s, "+
+					"and its keyring is that of producer %s: consumers would reject its events", k.ID, producer.Name, keyring.Producer)})
+			}
+			if err := k.Schedule.CheckStart(keyring.Schedule); err != nil {
+				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: %w", k.ID, err)})
+			}
+			until, known := signsUntil(keyring, public)
+			if err := k.checkEnds(until, known, now); err != nil {
+				errs = append(errs, &Error{Line: k.Line, Err: err})
+			}
+		}
+	}
+	return joinSorted(errs)
+}
+
+// checkIdentities is CheckKeyrings for the keys of consumers. Under another consumer's name, a key would have
+// producers encrypt to one who is not meant to read.
+func (p *Policy) checkIdentities(public []keys.PublicKey, now time.Time) (errs []error) {
+	keyrings := map[string]*keys.PublicKey{}
+	for i := range public {
+		if public[i].Consumer != "" {
+			keyrings[public[i].KeyID()] = &public[i]
+		}
+	}
+	for _, consumer := range p.Consumers {
+		for _, k := range consumer.Keys {
+			keyring := keyrings[k.ID]
+			if keyring == nil || k.Revoked != nil || k.Schedule.StateAt(now) == keys.StateExpired {
+				continue
+			}
+			if keyring.Consumer != consumer.Name {
+				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s is listed under consumer %s, "+
+					"and its keyring is that of consumer %s, which would read instead", k.ID, consumer.Name, keyring.Consumer)})
+			}
+			opens, until := keyring.Schedule.Expired, endOf(k.Schedule)
+			if !opens.IsZero() && (until.IsZero() || until.After(opens)) {
+				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: its keyring opens with it until %s only, "+
+					"and what is encrypted to it later would be rejected (not_a_recipient): give it an earlier retired",
+					k.ID, opens.UTC().Format(timeFormat))})
+			}
+		}
+	}
+	return errs
+}
+
+// checkEnds refuses an end of the key before its keyring stops signing with it: see signsUntil.
+func (k *Key) checkEnds(until time.Time, known bool, now time.Time) error {
+	is := until.Format(timeFormat)
+	if until.IsZero() {
+		is = "for ever, as it does again when the next key ends"
+	} else {
+		is, known = "until "+is, until.After(now)
+	}
+	for _, end := range []struct {
+		name string
+		at   time.Time
+	}{{"retired", k.Schedule.Retired}, {"expired", k.Schedule.Expired}} {
+		if known && !end.at.IsZero() && (until.IsZero() || until.After(end.at)) {
+			return fmt.Errorf("key %s: %s %s is too early: its keyring signs with it %s, "+
+				"and events between would be rejected (key_not_valid)", k.ID, end.name, end.at.Format(timeFormat), is)
+		}
+	}
+	return nil
+}
+
+// signsUntil is when the keyring signs with the key for the last time, as far as public shows it: when the
+// key ends, or when another of its kind takes over (keys.Keyring.Signers) that does not end before it. Zero =
+// never; it is not known if public has no such end, and no other key that takes over.
+func signsUntil(key *keys.PublicKey, public []keys.PublicKey) (until time.Time, known bool) {
+	until = endOf(key.Schedule)
+	known = !until.IsZero()
+	for again := true; again; {
+		again = false
+		for _, next := range public {
+			at := next.Schedule.Active
+			if next.Verifier == nil || next.Producer != key.Producer || !at.After(key.Schedule.Active) ||
+				next.Verifier.Algorithm().PostQuantum() != key.Verifier.Algorithm().PostQuantum() {
+				continue
+			}
+			known = true
+			end := endOf(next.Schedule)
+			covers := end.IsZero() || !until.IsZero() && !end.Before(until)
+			if covers && (until.IsZero() || at.Before(until)) {
+				until, again = at, true
+			}
+		}
+	}
+	return until, known
+}
+
+// endOf is when a key of that schedule is used no more; zero = never.
+func endOf(s keys.Schedule) time.Time {
+	if s.Retired.IsZero() || !s.Expired.IsZero() && s.Expired.Before(s.Retired) {
+		return s.Expired
+	}
+	return s.Retired
+}
+
+func missing(k Key, of string) error {
+	return &Error{Line: k.Line, Err: fmt.Errorf("key %s of %s is listed but was not submitted: give its public JWK, or take it out of the policy", k.ID, of)}
+}
+
+func (p *Policy) unlisted(id string) error {
+	if owner, line := p.find(id); owner != "" {
+		return &Error{Line: line, Err: fmt.Errorf("key %s is listed under %s, whose keys are for another use", id, owner)}
+	}
+	return &Error{Err: fmt.Errorf("key %s was submitted but is not listed: have it reviewed and added under its producer (trust add), or do not submit it", id)}
+}
+
+func (p *Policy) find(id string) (owner string, line int) {
+	for _, producer := range p.Producers {
+		for _, k := range producer.Keys {
+			if k.ID == id {
+				return "producer " + producer.Name, k.Line
+			}
+		}
+	}
+	for _, consumer := range p.Consumers {
+		for _, k := range consumer.Keys {
+			if k.ID == id {
+				return "consumer " + consumer.Name, k.Line
+			}
+		}
+	}
+	return "", 0
+}
+
+// joinSorted joins errors in the order of their text, so that the same input gives the same message.
+func joinSorted(errs []error) error {
+	slices.SortFunc(errs, func(a, b error) int {
+		if a.Error() < b.Error() {
+			return -1
+		}
+		return 1
+	})
+	return errors.Join(errs...)
+}
+
+func (p *Policy) head(o BuildOptions) trust.BundleOptions {
+	head := trust.BundleOptions{
+		Version: 1, Issued: o.Now, Expires: o.Expires, RefreshHint: o.RefreshHint,
+		RevokedSessions: slices.Clone(o.RevokedSessions),
+	}
+	if o.Previous != nil {
+		head.Version = o.Previous.Version() + 1
+		head.RevokedSessions = append(head.RevokedSessions, o.Previous.RevokedSessions()...)
+	}
+	slices.Sort(head.RevokedSessions)
+	head.RevokedSessions = slices.Compact(head.RevokedSessions)
+	return head
+}
+
+func (p *Policy) bundleKeys(submitted map[string]*keys.Verifier, encryption map[string]*keys.Recipient) []*trust.Key {
+	var list []*trust.Key
+	for _, producer := range p.Producers {
+		for _, k := range producer.Keys {
+			list = append(list, &trust.Key{
+				Verifier: submitted[k.ID], Producer: producer.Name,
+				Sources: producer.Sources, Types: producer.Types, Accounts: producer.Accounts,
+				Schedule: k.Schedule, Revoked: k.Revoked,
+			})
+		}
+	}
+	for _, consumer := range p.Consumers {
+		for _, k := range consumer.Keys {
+			list = append(list, &trust.Key{
+				Recipient: encryption[k.ID], Consumer: consumer.Name, Schedule: k.Schedule, Revoked: k.Revoked,
+			})
+		}
+	}
+	return list
+}

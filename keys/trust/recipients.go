@@ -1,0 +1,56 @@
+package trust
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sealbus/sealbus/internal/keydoc"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// ErrNoRecipient is (wrapped in) the error of Bundle.Recipients when there is no key to encrypt to.
+var ErrNoRecipient = errors.New("no key to encrypt to")
+
+// Recipients are the keys to encrypt to, so that the consumer can open it, at now: all that are active, in
+// the order of their IDs. There are several while the consumer changes from one to the next, or if its copies
+// have a key each. Without any, the error is ErrNoRecipient and says what to do. A bundle that has expired
+// names none, and the error is ErrUnavailable: revocations may have been withheld since.
+func (b *Bundle) Recipients(consumer string, now time.Time) ([]*keys.Recipient, error) {
+	if !b.expires.IsZero() && !now.Before(b.expires) {
+		return nil, fmt.Errorf("trust: the bundle expired at %s: %w", b.expires.UTC().Format(time.RFC3339), ErrUnavailable)
+	}
+	var list []*keys.Recipient
+	var next time.Time
+	listed := false
+	for _, k := range b.keys {
+		if k.Recipient == nil || k.Consumer != consumer {
+			continue
+		}
+		listed = true
+		switch k.StateAt(now) {
+		case keys.StateActive:
+			list = append(list, k.Recipient)
+		case keys.StatePending, keys.StatePublished:
+			if at := later(k.Schedule.Published, k.Schedule.Active); next.IsZero() || at.Before(next) {
+				next = at
+			}
+		}
+	}
+	switch {
+	case len(list) > 0:
+		return list, nil
+	case !listed:
+		return nil, fmt.Errorf("trust: consumer %q: %w: the bundle lists none: have one added to the policy, or correct the name", keydoc.Clip(consumer), ErrNoRecipient)
+	case !next.IsZero():
+		return nil, fmt.Errorf("trust: consumer %q: %w: the next is active from %s", consumer, ErrNoRecipient, next.Format(keydoc.TimeFormat))
+	}
+	return nil, fmt.Errorf("trust: consumer %q: %w: all its keys are retired, expired or revoked: have the consumer make a new one", consumer, ErrNoRecipient)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

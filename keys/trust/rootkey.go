@@ -1,0 +1,177 @@
+package trust
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/keydoc"
+	"github.com/sealbus/sealbus/internal/privatefile"
+	"github.com/sealbus/sealbus/internal/redact"
+	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// RootKey is a private root key. It signs bundles and roots files and is no Signer: it cannot sign events. It
+// prints, logs and marshals as redacted.
+type RootKey struct{ signer *keys.LocalSigner }
+
+var _ RootSigner = (*RootKey)(nil)
+
+// rootKeyVersion is the version of the file format.
+const rootKeyVersion = 1
+
+// PublicSuffix is appended to the name of a root key file for the file with its public half.
+const PublicSuffix = keydoc.PublicSuffix
+
+// rootOwner is the owner of a keys.LocalSigner that is a root key. It is shown nowhere.
+const rootOwner = "root"
+
+// GenerateRootKey makes a root key in memory.
+func GenerateRootKey(alg keys.Algorithm) (*RootKey, error) {
+	signer, err := keys.GenerateSigner(alg, rootOwner)
+	if err != nil {
+		return nil, err
+	}
+	return &RootKey{signer: signer}, nil
+}
+
+// NewRootKey takes a private key as keys.NewLocalSigner does.
+func NewRootKey(private crypto.Signer) (*RootKey, error) {
+	signer, err := keys.NewLocalSigner(private, rootOwner)
+	if err != nil {
+		return nil, err
+	}
+	return &RootKey{signer: signer}, nil
+}
+
+// CreateRootKey makes a root key and two files that must not exist yet: path with the private key, mode 0600,
+// encrypted as in CreateKeyring, and path + PublicSuffix with the public JWK.
+func CreateRootKey(path, passphrase string, alg keys.Algorithm, opts *keys.PrivateFileOptions) (*RootKey, error) {
+	if opts == nil {
+		opts = &keys.PrivateFileOptions{}
+	}
+	p, err := privatefile.NewProtection(passphrase, opts.ScryptWorkFactor, opts.InsecureNoPassphrase)
+	if err != nil {
+		return nil, fmt.Errorf("trust: %w", err)
+	}
+	k, err := GenerateRootKey(alg)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := k.plain()
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := p.Seal(plain)
+	if err != nil {
+		return nil, fmt.Errorf("trust: %w", err)
+	}
+	if err := k.write(path, sealed); err != nil {
+		return nil, fmt.Errorf("trust: %w", err)
+	}
+	return k, nil
+}
+
+// write makes both files or none.
+func (k *RootKey) write(path string, sealed []byte) error {
+	public := path + PublicSuffix
+	if err := privatefile.WriteNew(public, append(k.Verifier().JWK(), '\n'), 0o644); err != nil {
+		return err
+	}
+	if err := privatefile.WriteNew(path, sealed, privatefile.Mode); err != nil {
+		_ = os.Remove(public)
+		return err
+	}
+	return nil
+}
+
+// OpenRootKey reads an encrypted root key file. A wrong passphrase is ErrPassphrase.
+func OpenRootKey(path, passphrase string) (*RootKey, error) {
+	if passphrase == "" {
+		return nil, fmt.Errorf("trust: %s: the passphrase is empty (OpenInsecureRootKey opens a root key that is not encrypted)", path)
+	}
+	return openRootKey(path, passphrase)
+}
+
+// OpenInsecureRootKey reads a root key file that is not encrypted.
+func OpenInsecureRootKey(path string) (*RootKey, error) { return openRootKey(path, "") }
+
+func openRootKey(path, passphrase string) (*RootKey, error) {
+	plain, _, _, err := privatefile.Read(path, passphrase)
+	if err != nil {
+		return nil, fmt.Errorf("trust: %w", err)
+	}
+	defer clear(plain)
+	k, err := parseRootKey(plain)
+	if err != nil {
+		err = keydoc.ExplainedPrivate(plain, keydoc.Unquoted(err), "a root key", filekind.RootKey)
+		return nil, fmt.Errorf("trust: root key %s: %w", path, err)
+	}
+	return k, nil
+}
+
+// plain is {"root":JWK,"version":1}. The caller clears it.
+func (k *RootKey) plain() ([]byte, error) {
+	jwk, err := k.signer.UnsafePrivateJWK()
+	if err != nil {
+		return nil, err
+	}
+	defer clear(jwk)
+	var o keydoc.Object
+	o.Raw("root", jwk)
+	o.Int("version", rootKeyVersion)
+	return o.Append(make([]byte, 0, 2*len(jwk))), nil // growing would leave copies behind
+}
+
+func parseRootKey(plain []byte) (*RootKey, error) {
+	r := strictjson.NewReader(plain)
+	var version int64
+	var raw []byte
+	for obj := r.Object(); r.Member(&obj); {
+		switch name := string(obj.Name); name {
+		case "version":
+			version = r.Int()
+		case "root":
+			raw = r.Raw()
+		default:
+			r.Failf("unknown member %q", keydoc.Clip(name))
+		}
+	}
+	if err := r.End(); err != nil {
+		return nil, err
+	}
+	if version != rootKeyVersion || raw == nil {
+		return nil, errors.New("not a root key file of version 1")
+	}
+	signer, err := keys.ParsePrivateJWK(raw, rootOwner)
+	if err != nil {
+		return nil, err
+	}
+	return &RootKey{signer: signer}, nil
+}
+
+// Verifier is the public half.
+func (k *RootKey) Verifier() *keys.Verifier { return k.signer.Verifier() }
+
+// Sign signs message.
+func (k *RootKey) Sign(ctx context.Context, message []byte) ([]byte, error) {
+	return k.signer.Sign(ctx, message)
+}
+
+// redacted names the key without its private half.
+func (k RootKey) redacted() string {
+	if k.signer == nil {
+		return redact.Name("RootKey", "")
+	}
+	return redact.Name("RootKey", k.signer.Verifier().KeyID())
+}
+
+// Format prints no private key, whatever the verb.
+func (k RootKey) Format(f fmt.State, _ rune) { redact.Format(f, k.redacted()) }
+
+// MarshalText gives what Format prints: JSON and logs show no private key.
+func (k RootKey) MarshalText() ([]byte, error) { return []byte(k.redacted()), nil }

@@ -1,0 +1,247 @@
+package trust
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/keydoc"
+	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/keys"
+)
+
+// MaxRoots bounds the root keys: no more could sign one envelope.
+const MaxRoots = dsse.MaxSignatures
+
+// Roots says which root keys sign bundles, and how many of them must. It is immutable; its zero value trusts
+// nothing.
+type Roots struct {
+	version   int64
+	threshold int
+	keys      []*keys.Verifier
+}
+
+// NewRoots makes roots of version (at least 1): a bundle needs the signatures of threshold of the keys. A
+// threshold of 0 means 1 for a single key and is refused for several.
+func NewRoots(version int64, threshold int, list ...*keys.Verifier) (*Roots, error) {
+	r := &Roots{version: version, threshold: threshold, keys: slices.Clone(list)}
+	if threshold == 0 && len(list) == 1 {
+		r.threshold = 1
+	}
+	if err := r.check(); err != nil {
+		return nil, &BundleError{Why: WhyMalformed, Err: err}
+	}
+	slices.SortFunc(r.keys, func(x, y *keys.Verifier) int { return strings.Compare(x.KeyID(), y.KeyID()) })
+	return r, nil
+}
+
+func (r *Roots) check() error {
+	switch {
+	case r.version < 1 || r.version > MaxBundleVersion:
+		return errors.New("roots: the version is not within 1 to 2^53-1")
+	case len(r.keys) == 0 || len(r.keys) > MaxRoots:
+		return fmt.Errorf("roots: %d keys, not 1 to %d", len(r.keys), MaxRoots)
+	case r.threshold == 0:
+		return errors.New("roots: several keys need a threshold: how many of them must sign")
+	case r.threshold < 0 || r.threshold > len(r.keys):
+		return fmt.Errorf("roots: threshold %d of %d keys", r.threshold, len(r.keys))
+	}
+	seen := map[string]bool{}
+	for _, k := range r.keys {
+		if k == nil || seen[k.KeyID()] {
+			return errors.New("roots: a key is missing or stands twice")
+		}
+		seen[k.KeyID()] = true
+	}
+	return nil
+}
+
+// Version is the version of the roots, which only grows.
+func (r *Roots) Version() int64 { return r.version }
+
+// Threshold is how many distinct root keys must sign.
+func (r *Roots) Threshold() int { return r.threshold }
+
+// Keys are the root keys, in the order of their IDs.
+func (r *Roots) Keys() []*keys.Verifier { return slices.Clone(r.keys) }
+
+// Payload is the roots file as canonical JSON: {"keys","threshold","version"}. As it is, it can be the first
+// file that consumers pin.
+func (r *Roots) Payload() []byte {
+	var o keydoc.Object
+	o.Raw("keys", keydoc.AppendArray(nil, r.keys, func(dst []byte, v *keys.Verifier) []byte { return append(dst, v.JWK()...) }))
+	o.Int("threshold", int64(r.threshold))
+	o.Int("version", r.version)
+	return o.Append(nil)
+}
+
+// SignRoots signs a roots file: a successor needs the thresholds of the old and of the new root keys.
+func SignRoots(ctx context.Context, r *Roots, roots ...RootSigner) ([]byte, error) {
+	if r == nil {
+		return nil, errors.New("trust: no roots file to sign")
+	}
+	return signPayload(ctx, RootsType, r.Payload(), roots)
+}
+
+// ParseRoots reads the roots file that a consumer pins: bare JSON, or signed, and then by a threshold of its
+// own keys at least. It came by a way that is trusted: what it says is believed. Its JSON need not be
+// canonical, but has no unknown members.
+func ParseRoots(doc []byte) (*Roots, error) {
+	if len(doc) > MaxSigned {
+		return nil, refuse(WhyTooLarge, "more than %d bytes", MaxSigned)
+	}
+	var r *Roots
+	var err error
+	if isEnvelope(doc) {
+		r, err = openRoots(doc)
+	} else {
+		r, err = parseRootsPayload(doc)
+	}
+	return r, explainedRefusal(doc, err, "a roots file", filekind.Roots, filekind.SignedRoots)
+}
+
+// UnmarshalJSON fills zero roots as ParseRoots reads them. Roots in use are immutable, and refuse.
+func (r *Roots) UnmarshalJSON(doc []byte) error {
+	if r.threshold != 0 {
+		return refuse(WhyMalformed, "roots: these are filled already: read others into new ones")
+	}
+	parsed, err := ParseRoots(doc)
+	if err != nil {
+		return err
+	}
+	*r = *parsed
+	return nil
+}
+
+// isEnvelope reports whether doc is an object with a member "payloadType".
+func isEnvelope(doc []byte) bool {
+	r := strictjson.NewReader(doc)
+	for obj := r.Object(); r.Member(&obj); r.Skip() {
+		if string(obj.Name) == "payloadType" {
+			return true
+		}
+	}
+	return false
+}
+
+// openRoots reads a signed roots file and verifies it under its own keys.
+func openRoots(signed []byte) (*Roots, error) {
+	e, err := parseSigned(signed)
+	if err != nil {
+		return nil, err
+	}
+	if e.PayloadType != RootsType {
+		return nil, refuse(WhyType, "payload type %q is not that of a roots file", keydoc.Clip(e.PayloadType))
+	}
+	r, err := parseRootsPayload(e.Payload)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.verify(e); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Next reads the successor of the pinned roots. It must have a higher version, and signatures of the
+// threshold of the old and of the new root keys.
+func (r *Roots) Next(signed []byte) (*Roots, error) {
+	e, err := parseSigned(signed)
+	if err != nil {
+		return nil, err
+	}
+	if e.PayloadType != RootsType {
+		return nil, refuse(WhyType, "payload type %q is not that of a roots file", keydoc.Clip(e.PayloadType))
+	}
+	if err := r.verify(e); err != nil {
+		return nil, fmt.Errorf("trust: under the old roots: %w", err)
+	}
+	next, err := openRoots(signed)
+	if err != nil {
+		return nil, err
+	}
+	if next.version <= r.version {
+		return nil, refuse(WhyRollback, "roots version %d does not follow %d", next.version, r.version)
+	}
+	return next, nil
+}
+
+func parseRootsPayload(doc []byte) (*Roots, error) {
+	var version int64
+	var threshold int
+	var list []*keys.Verifier
+	r := strictjson.NewReader(doc)
+	for obj := r.Object(); r.Member(&obj); {
+		switch name := string(obj.Name); name {
+		case "version":
+			version = r.Int()
+		case "threshold":
+			threshold = readThreshold(&r)
+		case "keys":
+			list = readRootKeys(&r)
+		default:
+			r.Failf("unknown member %q", keydoc.Clip(name))
+		}
+	}
+	if err := r.End(); err != nil {
+		return nil, &BundleError{Why: WhyMalformed, Err: fmt.Errorf("roots: %w", err)}
+	}
+	return NewRoots(version, threshold, list...)
+}
+
+func readThreshold(r *strictjson.Reader) int {
+	n := r.Int()
+	if n < 1 || n > MaxRoots {
+		r.Failf("threshold is not within 1 to %d", MaxRoots)
+		return 0
+	}
+	return int(n)
+}
+
+func readRootKeys(r *strictjson.Reader) []*keys.Verifier {
+	var list []*keys.Verifier
+	for a := r.Array(); r.Element(&a); {
+		if len(list) == MaxRoots {
+			r.Failf("more than %d keys", MaxRoots)
+			return nil
+		}
+		k, err := keys.ParseJWK(r.Raw())
+		if err != nil {
+			r.Failf("keys[%d]: %w", len(list), err)
+			return nil
+		}
+		list = append(list, k)
+	}
+	return list
+}
+
+// verify counts the distinct root keys whose signature is good. A key ID is only tried against the equal one.
+func (r *Roots) verify(e *dsse.Envelope) error {
+	if r == nil || r.threshold < 1 { // not made by NewRoots: no signature at all would be enough
+		return refuse(WhyThreshold, "no roots to verify the signatures with: make them with ParseRoots or NewRoots")
+	}
+	message := dsse.PAE(nil, e.PayloadType, e.Payload)
+	good := map[string]bool{}
+	for _, s := range e.Signatures {
+		if k := r.find(s.KeyID); k != nil && !good[k.KeyID()] && k.Verify(message, s.Sig) {
+			good[k.KeyID()] = true
+		}
+	}
+	if len(good) < r.threshold {
+		return refuse(WhyThreshold, "signed by %d of the root keys, %d are needed (roots version %d)", len(good), r.threshold, r.version)
+	}
+	return nil
+}
+
+func (r *Roots) find(id string) *keys.Verifier {
+	for _, k := range r.keys {
+		if k.KeyID() == id {
+			return k
+		}
+	}
+	return nil
+}
