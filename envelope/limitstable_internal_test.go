@@ -60,7 +60,7 @@ var goLimits = map[string]int64{
 	"signatures":           dsse.MaxSignatures,
 	"delegated_signatures": MaxDelegations,
 	"nameless_tries":       MaxNamelessTries,
-	"session_seconds":      int64(MaxSessionLife / time.Second),
+	"session_seconds":      int64(session.MaxLife / time.Second),
 	"session_patterns":     session.MaxPatterns,
 	"signed_names":         cejson.MaxExtensions,
 	"bound_delegations":    MaxDelegations,

@@ -26,12 +26,12 @@ type Received struct {
 	Format Format // 0 = CloudEvent
 
 	// Account is the AWS account that a service, not the sender, wrote beside the body; "" = none. For
-	// EventBridge, it overrides the account inside the body: believe that one only where nobody but the service
-	// can deliver.
+	// EventBridge, it overrides the account inside the body. Believe the account in the body only where no
+	// one but the service can deliver.
 	Account string
 
-	// Outer is what the transport says of the event, if it does so outside of the body. For EventBridge, source
-	// and detail-type in the body are used instead. nil = nothing.
+	// Outer is what the transport says of the event, if it does so outside of the body. For EventBridge,
+	// source and detail-type in the body are used instead. nil = nothing.
 	Outer *Outer
 }
 
@@ -53,12 +53,13 @@ type Step struct {
 	// the Policy alone. All other checks stay, those of a signed expirytime and of the future included.
 	Admit func(signedAt time.Time) (maxAge time.Duration, why string)
 
-	// KeepEncrypted is true if encrypted data is to be verified and to come back encrypted, for Opened.Decrypt.
+	// KeepEncrypted is true if encrypted data is to be verified and to come back encrypted, for
+	// Opened.Decrypt.
 	KeepEncrypted bool
 }
 
-// Opened is a verified event. Printed or logged it says which event it is, and tells nothing of its data;
-// marshalled as JSON it has the data, decrypted.
+// Opened is a verified event. Printed or logged, it says which event it is and shows none of its data.
+// Marshalled as JSON, it has the data, decrypted.
 type Opened struct {
 	Event            event.Event       // what was signed, and only that
 	Producer         string            // who sealed it
@@ -69,11 +70,12 @@ type Opened struct {
 	Foreign          bool              // sealed by another implementation of the standard
 	Encryption       *Encryption       // how the data was encrypted; nil = it was not
 	Unverified       map[string]string // Passthrough only: the unsigned extension attributes; believe none
-	BundleExpires    time.Time         // when the trust bundle that judged it may no longer be used; zero = never
+	// BundleExpires is when the trust bundle that judged it may no longer be used; zero = never.
+	BundleExpires time.Time
 
-	// Ignored are the names of members that something added on the way, such as a tracer, and that are no
-	// part of Event: at most 8, cut after 64 bytes, what is not printable ASCII escaped as Go does. Anybody
-	// can add some, and nobody signed them: they are to be shown, and not to be acted on. nil = none.
+	// Ignored are the names of members that a hop added, such as a tracer, and that are no part of Event.
+	// There are at most 8 of them, cut after 64 bytes, and all but printable ASCII is escaped as Go does. An
+	// attacker can add some, since they are not signed: show them, and never act on them. nil = none.
 	Ignored []string
 
 	content cejson.Event // the verified event, all signed extensions included

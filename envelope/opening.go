@@ -25,14 +25,15 @@ type opening struct {
 	account string // that a service wrote; "" = none did
 	outer   *Outer // what the transport says of the event; nil = nothing
 
-	in     *cejson.Event // as received: unverified until checkDigests
-	detail *delivery     // not nil: the data is what is left of this EventBridge detail, and only its canonical form has bytes
+	in *cejson.Event // as received: unverified until checkDigests
+	// not nil: the data is what is left of this EventBridge detail, and only its canonical form has bytes
+	detail *delivery
 	env    dsse.Envelope // of the attribute dssematerial
 
 	now           time.Time // read after the bundle is at hand: fetching it may have taken long
 	bundleExpires time.Time // of the latest bundle at hand; zero = never, or none was
 
-	// What checkDigests has verified.
+	// Verified by checkDigests.
 	payload *payload
 	time    string             // the text of the attribute time
 	data    []byte             // the bytes whose digest was signed
@@ -41,7 +42,7 @@ type opening struct {
 	sealed  time.Time          // recordedtime, else time; zero = neither
 	expiry  time.Time          // expirytime
 
-	// What judge has found.
+	// Found by judge.
 	counted  []valid // the signatures that count, all of one producer
 	producer string
 	bundle   *trust.Bundle // by which they count
@@ -131,7 +132,8 @@ func (o *opening) judge(bundle *trust.Bundle) (verdict *Error, missing unknown) 
 	}
 	o.bundleExpires = bundle.Expires()
 	if end := o.bundleExpires; !end.IsZero() && !o.now.Before(end) {
-		return reject(ReasonTrustUnavailable, "the trust bundle expired at %s", end.UTC().Format(time.RFC3339)), unknown{}
+		return reject(ReasonTrustUnavailable, "the trust bundle expired at %s",
+			end.UTC().Format(time.RFC3339)), unknown{}
 	}
 	var failed failure
 	signed, missing := o.verified(bundle, &failed)
@@ -151,7 +153,8 @@ func (o *opening) judge(bundle *trust.Bundle) (verdict *Error, missing unknown) 
 		return failed.verdict(), missing
 	}
 	if lacks := o.nameProducer(); lacks != "" {
-		return reject(ReasonBadSignature, "no counted signature by %s, which this consumer requires", lacks), missing
+		return reject(ReasonBadSignature, "no counted signature by %s, which this consumer requires",
+			lacks), missing
 	}
 	return nil, missing
 }
@@ -164,7 +167,8 @@ func (o *opening) nameProducer() (lacks keys.Algorithm) {
 	slices.SortFunc(o.counted, func(a, b valid) int { return strings.Compare(a.key.KeyID(), b.key.KeyID()) })
 	missing := func(producer string) keys.Algorithm {
 		for _, want := range o.policy.RequiredAlgorithms {
-			if !slices.ContainsFunc(o.counted, func(v valid) bool { return v.key.Producer == producer && v.algorithm() == want }) {
+			signed := func(v valid) bool { return v.key.Producer == producer && v.algorithm() == want }
+			if !slices.ContainsFunc(o.counted, signed) {
 				return want
 			}
 		}
@@ -303,11 +307,14 @@ func (o *opening) checkAddress() *Error {
 	outer, p := o.outer, &o.policy
 	switch {
 	case outer != nil && outer.Source != o.in.Source:
-		return reject(ReasonEnvelopeMismatch, "the transport says source %.100q, signed is %.100q", outer.Source, o.in.Source)
+		return reject(ReasonEnvelopeMismatch, "the transport says source %.100q, signed is %.100q", outer.Source,
+			o.in.Source)
 	case outer != nil && outer.DetailType != o.in.Type:
-		return reject(ReasonEnvelopeMismatch, "the transport says detail-type %.100q, signed is type %.100q", outer.DetailType, o.in.Type)
+		return reject(ReasonEnvelopeMismatch, "the transport says detail-type %.100q, signed is type %.100q",
+			outer.DetailType, o.in.Type)
 	case !p.Unsafe.AnySource && !keys.MatchSource(p.Sources, o.in.Source):
-		return reject(ReasonSourceNotAllowed, "this consumer does not allow source %.200q%s", o.in.Source, unfitSource(o.in.Source))
+		return reject(ReasonSourceNotAllowed, "this consumer does not allow source %.200q%s", o.in.Source,
+			unfitSource(o.in.Source))
 	case p.Types != nil && !keys.MatchType(p.Types, o.in.Type):
 		return reject(ReasonTypeNotAllowed, "this consumer does not allow type %.200q", o.in.Type)
 	case p.Audience == "":

@@ -17,18 +17,18 @@ import (
 // Encryption says how the data of an event was encrypted.
 type Encryption struct {
 	Fields     []string // JSON Pointers of the members that were encrypted; nil = all of the data was
-	Recipients []string // the key IDs of those who can open it, as the event names them; "" = it does not
+	Recipients []string // the key IDs of the recipients, as the event names them; "" = it names none
 	OpenedWith string   // the key ID of the identity that did; "" = it is still encrypted, or was not
 }
 
-// secret is what was verified of encrypted data. No key was touched for it yet.
+// secret is the verified part of encrypted data. No key has been used for it yet.
 type secret struct {
 	signed  cejson.Event // the event as it was signed
 	enc     enc
 	bound   binding
 	message *jwe.Message     // all of the data, or
 	fields  []secretField    // its members
-	entries []jwe.WrappedKey // who can open it
+	entries []jwe.WrappedKey // the recipients
 	bundle  *trust.Bundle    // that the event was judged by
 	now     func() time.Time
 
@@ -70,8 +70,8 @@ func (o *opening) checkEncryption() *Error {
 
 func (o *opening) isEncrypted() bool { return o.payload.profile != nil && o.payload.profile.enc.some() }
 
-// readSecret parses what is encrypted, and makes sure that it belongs to this event and says which key it is
-// under: all that can be said before a key is touched.
+// readSecret parses the encrypted data, and makes sure that it belongs to this event and commits to its key.
+// All of that is possible before a key is used.
 func (o *opening) readSecret(r *Opened) *Error {
 	if !o.isEncrypted() {
 		return nil
@@ -146,7 +146,8 @@ func (s *secret) readFields() *Error {
 	}
 	i := slices.IndexFunc(s.signed.Extensions, func(a cejson.Attribute) bool { return a.Name == attrRecipients })
 	if i < 0 {
-		return reject(ReasonMalformed, "members of the data are encrypted, and no attribute %s is signed", attrRecipients)
+		return reject(ReasonMalformed, "members of the data are encrypted, and no attribute %s is signed",
+			attrRecipients)
 	}
 	var err error
 	if s.entries, err = jwe.ParseRecipients([]byte(s.signed.Extensions[i].Value)); err != nil {
@@ -201,7 +202,7 @@ func (r *Opened) Decrypt(ctx context.Context, d *Decrypter) (*Opened, error) {
 	return &next, nil
 }
 
-// decrypt makes r, which nobody else has yet, the event that was sealed.
+// decrypt makes r the event that was sealed. No other code has r yet.
 func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 	if d == nil {
 		return reject(ReasonNotARecipient, "the data is encrypted and no identity was given")
@@ -255,8 +256,10 @@ func (s *secret) decrypt(key *jwe.ContentKey) ([]byte, error) {
 func (s *secret) restore(content *cejson.Event) *Error {
 	content.Form, content.Base64 = cejson.JSONData, false
 	if s.message == nil {
-		content.Extensions = slices.DeleteFunc(slices.Clone(content.Extensions), func(a cejson.Attribute) bool { return a.Name == attrRecipients })
-	} else if content.DataContentType = mediaType(s.message.ContentType); cejson.CheckText("datacontenttype", content.DataContentType) != nil {
+		content.Extensions = slices.DeleteFunc(slices.Clone(content.Extensions),
+			func(a cejson.Attribute) bool { return a.Name == attrRecipients })
+	} else if content.DataContentType = mediaType(s.message.ContentType); cejson.CheckText("datacontenttype",
+		content.DataContentType) != nil {
 		return reject(ReasonMalformed, "the content type of the encrypted data is no text, or too long")
 	}
 	if !cejson.IsJSON(content.DataContentType) {
@@ -268,7 +271,8 @@ func (s *secret) restore(content *cejson.Event) *Error {
 	}
 	var err error
 	if content.Canonical, err = cejson.ScanJSON(content.Data); err != nil {
-		return reject(ReasonMalformed, "what was encrypted is not JSON, as its content type says") // err may quote a member's name
+		// err may quote a member's name
+		return reject(ReasonMalformed, "what was encrypted is not JSON, as its content type says")
 	}
 	return nil
 }
@@ -285,8 +289,9 @@ func mediaType(cty string) string {
 	return cty
 }
 
-// withoutSecrets is the digest of encrypted data for telling a duplicate from a reused ID: what is encrypted
-// is left out, as it differs each time. Of all of the data its media type is left.
+// withoutSecrets is the digest of encrypted data by which a duplicate and a reused ID are told apart. It
+// leaves the ciphertext out, because that differs each time. Where all of the data is encrypted, the media
+// type is left.
 func (s *secret) withoutSecrets() digest {
 	if s.message != nil {
 		return sum256([]byte(mediaType(s.message.ContentType)))

@@ -61,8 +61,8 @@ func TestPoliciesThatAreRefused(t *testing.T) {
 	}
 }
 
-// The fields that are left out have their documented defaults: a window of 24 hours and 5 minutes, clocks that
-// differ by 5 minutes.
+// The fields that are left out have their documented defaults: a window of 24 hours and 5 minutes, clocks
+// that differ by 5 minutes.
 func TestPolicyDefaults(t *testing.T) {
 	o, err := envelope.NewOpener(bundleOf(t, "orders"), &envelope.Policy{Unsafe: anySource})
 	if err != nil {
@@ -160,8 +160,8 @@ func TestAdmitIsAlwaysAsked(t *testing.T) {
 	}
 }
 
-// Admit stands in for the window and for nothing else: earlier checks come before it, a signed expirytime too,
-// and an event that it does not admit is expired before it is not_encrypted.
+// Admit stands in for the window and for nothing else: earlier checks come before it, a signed expirytime
+// too, and an event that it does not admit is expired before it is not_encrypted.
 func TestAdmitKeepsTheOrderOfReasons(t *testing.T) {
 	stale := moment(vectorSealed).Add(2 * time.Hour)
 	expires := order("orders")

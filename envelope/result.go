@@ -90,7 +90,8 @@ func (r *Opened) visible() *cejson.Event {
 func appendSignedNames(names []string, e *cejson.Event) []string {
 	names = append(names, "id", "source", "specversion", "type")
 	for _, a := range [...]struct{ name, value string }{
-		{"datacontenttype", e.DataContentType}, {"dataschema", e.DataSchema}, {"subject", e.Subject}, {"time", e.Time},
+		{"datacontenttype", e.DataContentType}, {"dataschema", e.DataSchema}, {"subject", e.Subject}, {"time",
+			e.Time},
 	} {
 		if a.value != "" {
 			names = append(names, a.name)
@@ -127,9 +128,9 @@ func (r *Opened) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
 // ContentDigest identifies what the event says, for telling a duplicate from a reused ID: SHA-256 over type,
 // subject, dataschema, datacontenttype, data and the signed extensions but recordedtime, originalrecordedtime
-// and expirytime. An honest producer that publishes an event again re-stamps those, and may re-stamp time.
-// What is encrypted is left out, as it is encrypted anew each time; the digest is the same before and after
-// Decrypt.
+// and expirytime. An honest producer that publishes an event again re-stamps those, and may re-stamp time. It
+// leaves ciphertext out, because the data is encrypted anew each time. So the digest is the same before and
+// after Decrypt.
 func (r *Opened) ContentDigest() [32]byte {
 	signed, data := &r.content, r.data
 	if r.secret != nil {
@@ -140,9 +141,16 @@ func (r *Opened) ContentDigest() [32]byte {
 		b = appendPrefixed(b, s)
 	}
 	b = append(b, data[:]...)
-	exts := slices.SortedFunc(slices.Values(signed.Extensions), func(x, y cejson.Attribute) int { return strings.Compare(x.Name, y.Name) })
+	exts := slices.SortedFunc(slices.Values(signed.Extensions), func(x,
+		y cejson.Attribute) int {
+		return strings.Compare(x.Name, y.Name)
+	})
 	for _, a := range exts {
-		if a.Name == attrRecordedTime || a.Name == attrOriginalTime || a.Name == attrExpiryTime || r.secret != nil && a.Name == attrRecipients {
+		switch a.Name {
+		case attrRecordedTime, attrOriginalTime, attrExpiryTime:
+			continue
+		}
+		if r.secret != nil && a.Name == attrRecipients {
 			continue
 		}
 		b = appendPrefixed(appendPrefixed(b, a.Name), a.Value)

@@ -6,11 +6,11 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
-	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/internal/peek"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/session"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -191,8 +191,8 @@ func (v *view) window(d *inspectedDelegation) string {
 	if err1 != nil || err2 != nil {
 		return text
 	}
-	if life := until.Sub(from); life > envelope.MaxSessionLife {
-		return text + ": longer than " + ui.FormatDuration(envelope.MaxSessionLife)
+	if life := until.Sub(from); life > session.MaxLife {
+		return text + ": longer than " + ui.FormatDuration(session.MaxLife)
 	}
 	switch {
 	case err3 != nil:
