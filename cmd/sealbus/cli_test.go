@@ -27,7 +27,7 @@ func TestEveryCommandIsExplained(t *testing.T) {
 		if code := f.Run(t, append(path, "--no-such-flag", "--output", "json")...); code != ui.ExitUsage {
 			t.Errorf("%v: a wrong flag exits %d", path, code)
 		}
-		if got, err := clitest.JsonMember(f.Stdout.String(), "error"); got != "usage" || err != nil {
+		if got, err := clitest.JSONMember(f.Stdout.String(), "error"); got != "usage" || err != nil {
 			t.Errorf("%v: error is %q, %v", path, got, err)
 		}
 		checkTwoLines(t, f.Stderr.String())

@@ -53,7 +53,7 @@ func TestVersionFlag(t *testing.T) {
 	if flag, command := b.Must("", "--version"), b.Must("", "version"); flag != command || !strings.HasPrefix(flag, "sealbus ") {
 		t.Errorf("%q, %q", flag, command)
 	}
-	if got, err := clitest.JsonMember(b.Must("", "--version", "--output", "json"), "platform"); got == "" || err != nil {
+	if got, err := clitest.JSONMember(b.Must("", "--version", "--output", "json"), "platform"); got == "" || err != nil {
 		t.Errorf("for programs: %q, %v", got, err)
 	}
 	if r := b.Run("", "open", "--version"); r.Code != ui.ExitUsage {

@@ -71,7 +71,7 @@ func scriptJSON(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: json PATH WANT")
 	}
-	got, err := clitest.JsonMember(ts.ReadFile("stdout"), args[0])
+	got, err := clitest.JSONMember(ts.ReadFile("stdout"), args[0])
 	if err != nil {
 		ts.Fatalf("%v", err)
 	}
@@ -84,7 +84,7 @@ func scriptJSONEnv(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: jsonenv NAME PATH")
 	}
-	value, err := clitest.JsonMember(ts.ReadFile("stdout"), args[1])
+	value, err := clitest.JSONMember(ts.ReadFile("stdout"), args[1])
 	if err != nil || value == "" {
 		ts.Fatalf("%s: %q, %v", args[1], value, err)
 	}

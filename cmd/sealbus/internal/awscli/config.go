@@ -1,4 +1,5 @@
-// Package awscli finds region, credentials and endpoints as the AWS command line does, and keys in KMS by their names.
+// Package awscli finds region, credentials and endpoints as the AWS command line does, and keys in KMS by
+// their names.
 package awscli
 
 import (

@@ -88,7 +88,7 @@ func KMSFailed(err error) error {
 	}
 }
 
-// ServiceExit tells what may pass by itself from what somebody has to change first: a permission, a key.
+// ServiceExit tells what may pass by itself from what an operator must change first: a permission, a key.
 func ServiceExit(e *keys.ServiceError) int {
 	if e.Err == nil && !e.Permanent || errtext.MayPass(e) {
 		return ui.ExitUnavailable

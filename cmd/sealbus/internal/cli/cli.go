@@ -46,7 +46,7 @@ func Root(env *ui.Env) *cobra.Command {
 	return root
 }
 
-// commands lists the commands, in the order in which somebody new needs them.
+// commands lists the commands, in the order in which a newcomer needs them.
 func commands(env *ui.Env) []*cobra.Command {
 	return []*cobra.Command{
 		demo.Command(env),

@@ -58,7 +58,7 @@ func (b *Bench) bareAWS() {
 
 // central is a fake EventBridge with the bus "central", and what its one target got.
 type central struct {
-	Url   string
+	URL   string
 	Drain func()
 	mu    sync.Mutex
 	Got   []string
@@ -76,9 +76,9 @@ func newCentral(b *Bench, opts *localaws.Options) *central {
 	server, err := localaws.Start(opts)
 	b.Check(err)
 	b.T.Cleanup(func() { b.Check(server.Close()) })
-	c := &central{Url: server.URL()}
+	c := &central{URL: server.URL()}
 	client := awseventbridge.New(awseventbridge.Options{
-		Region: "us-east-1", BaseEndpoint: aws.String(c.Url), Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
+		Region: "us-east-1", BaseEndpoint: aws.String(c.URL), Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
 	})
 	name, rule := aws.String("central"), aws.String("all")
 	_, err = client.CreateEventBus(b.T.Context(), &awseventbridge.CreateEventBusInput{Name: name})
@@ -99,7 +99,7 @@ func newCentral(b *Bench, opts *localaws.Options) *central {
 }
 
 func (b *Bench) Publish(c *central, more ...string) []string {
-	return append([]string{"publish", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase", "--bus", "central", "--endpoint", c.Url}, more...)
+	return append([]string{"publish", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase", "--bus", "central", "--endpoint", c.URL}, more...)
 }
 
 func NewShop(t *testing.T, opts *localaws.Options) (*Bench, *central) {

@@ -269,8 +269,8 @@ func QuarantineKeys(name string, key []byte) consumer.QuarantineKeys {
 // BinKeys are those of the quarantine "bin".
 func BinKeys(key []byte) consumer.QuarantineKeys { return QuarantineKeys("bin", key) }
 
-// JsonLines are the lines of JSON that a command wrote.
-func JsonLines[T any](t *testing.T, out string) (list []T) {
+// JSONLines are the lines of JSON that a command wrote.
+func JSONLines[T any](t *testing.T, out string) (list []T) {
 	t.Helper()
 	for line := range strings.Lines(out) {
 		var v T

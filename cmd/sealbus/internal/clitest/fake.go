@@ -14,9 +14,9 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 )
 
-// JsonMember is the member at path, as text; "" is one that is absent or null, and "len" the length of a
+// JSONMember is the member at path, as text; "" is one that is absent or null, and "len" the length of a
 // list. The document is exactly one JSON value.
-func JsonMember(doc, path string) (string, error) {
+func JSONMember(doc, path string) (string, error) {
 	d := json.NewDecoder(strings.NewReader(doc))
 	d.UseNumber()
 	var v any

@@ -101,7 +101,7 @@ func (s *act) sign(signer *keys.LocalSigner, e *dsse.Envelope) dsse.Signature {
 	return dsse.Signature{KeyID: signer.Verifier().KeyID(), Sig: sig}
 }
 
-// asOrders is a key in the hands of somebody who says that it belongs to orders.
+// asOrders is a key in the hands of an attacker who says that it belongs to orders.
 func (s *act) asOrders(signer *keys.LocalSigner) *keys.LocalSigner {
 	jwk, err := signer.UnsafePrivateJWK() // made for this run of the demo, and forgotten with it
 	if err != nil {
@@ -117,7 +117,7 @@ func (s *act) asOrders(signer *keys.LocalSigner) *keys.LocalSigner {
 }
 
 // reformat writes the delivery anew as a careless but honest broker might: other white space, members in the
-// opposite order, escapes that nobody needs. No value changes.
+// opposite order, needless escapes. No value changes.
 func (s *act) reformat(delivery []byte) []byte {
 	dec := json.NewDecoder(bytes.NewReader(delivery))
 	dec.UseNumber() // a broker that rounds numbers is not honest

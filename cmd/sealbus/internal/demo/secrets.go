@@ -19,7 +19,7 @@ import (
 	"github.com/sealbus/sealbus/keys/session"
 )
 
-// secrets are what the demo encrypts with: the keys of the consumer, and of somebody who reads along.
+// secrets are what the demo encrypts with: the keys of the consumer, and of an eavesdropper.
 type secrets struct {
 	consumer, curious *keys.LocalIdentity
 	encrypter         *envelope.Encrypter

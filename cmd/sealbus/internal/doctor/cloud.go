@@ -58,7 +58,7 @@ func newDoctorAWS(cfg aws.Config, f *awscli.AWSFlags, queueURL string) *doctorAW
 	}
 }
 
-// checkAWS looks at everything in AWS, once there is somebody to ask as.
+// checkAWS looks at everything in AWS, once the credentials are known.
 func (d *doctor) checkAWS(ctx context.Context) {
 	d.connect(ctx)
 	if d.aws == nil {

@@ -69,7 +69,7 @@ func (d *doctor) checkDirect(ctx context.Context) {
 	d.checkOnFailure(ctx)
 }
 
-// checkInvokers: only rules of EventBridge that are named may call. Whoever else may, writes account and
+// checkInvokers: only rules of EventBridge that are named may call. Any other caller writes account and
 // replay-name of what the consumer gets, which are believed as EventBridge's.
 func (d *doctor) checkInvokers(ctx context.Context) {
 	const check = "function policy"

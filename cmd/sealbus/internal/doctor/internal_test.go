@@ -10,7 +10,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
-	eventbridgetypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 
 	"github.com/sealbus/sealbus/keys"
 )
@@ -18,15 +17,15 @@ import (
 // TestDoctorInput: a target that gets something else than the event.
 func TestDoctorInput(t *testing.T) {
 	for _, c := range []struct {
-		target eventbridgetypes.Target
+		target types.Target
 		want   string
 	}{
-		{eventbridgetypes.Target{}, ""},
-		{eventbridgetypes.Target{InputPath: aws.String("$")}, ""},
-		{eventbridgetypes.Target{InputPath: aws.String("$.detail")}, statusWarning},
-		{eventbridgetypes.Target{InputPath: aws.String("$.detail.data")}, statusProblem},
-		{eventbridgetypes.Target{Input: aws.String("{}")}, statusProblem},
-		{eventbridgetypes.Target{InputTransformer: &eventbridgetypes.InputTransformer{}}, statusProblem},
+		{types.Target{}, ""},
+		{types.Target{InputPath: aws.String("$")}, ""},
+		{types.Target{InputPath: aws.String("$.detail")}, statusWarning},
+		{types.Target{InputPath: aws.String("$.detail.data")}, statusProblem},
+		{types.Target{Input: aws.String("{}")}, statusProblem},
+		{types.Target{InputTransformer: &types.InputTransformer{}}, statusProblem},
 	} {
 		d := &doctor{}
 		d.checkInput("r", &c.target)

@@ -74,7 +74,7 @@ func parsePolicy(doc string) ([]policyStatement, error) {
 	return []policyStatement{one}, err
 }
 
-// allows reports whether the statement allows the action to somebody.
+// allows reports whether the statement allows the action to any principal.
 func (s *policyStatement) allows(action string) bool {
 	if s.Effect != "Allow" {
 		return false

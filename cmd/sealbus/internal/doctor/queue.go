@@ -156,7 +156,7 @@ func (q *queueFacts) setAttribute(name, value string) string {
 	return "aws sqs set-queue-attributes --queue-url " + ui.ShellQuote(q.url) + " --attributes " + ui.ShellQuote(attributes)
 }
 
-// checkSenders: only rules of EventBridge that are named may send. Whoever else may, writes account and
+// checkSenders: only rules of EventBridge that are named may send. Any other sender writes account and
 // replay-name of what the consumer reads, which are believed as EventBridge's.
 func (d *doctor) checkSenders(q *queueFacts) {
 	d.checkGrants(grants{
@@ -165,7 +165,8 @@ func (d *doctor) checkSenders(q *queueFacts) {
 	}, q.policy)
 }
 
-// grants is what a resource policy is looked at for: that EventBridge may do something, and nobody else.
+// grants is what a resource policy is looked at for: that EventBridge may do something, and no other
+// principal.
 type grants struct{ check, action, does, loses, fix string }
 
 func (d *doctor) checkGrants(g grants, policy string) {
@@ -231,7 +232,7 @@ func onlyRules(arns []string) bool {
 	return true
 }
 
-// sendStatement lets the rules of the bus send, and nobody else.
+// sendStatement lets the rules of the bus send, and no other principal.
 func (d *doctor) sendStatement(q *queueFacts) string {
 	a, _ := awscli.ParseARN(q.arn)
 	bus := d.f.bus
@@ -251,7 +252,7 @@ func (d *doctor) sendStatement(q *queueFacts) string {
 	return fmt.Sprintf(`{"Effect":"Allow","Principal":{"Service":"events.amazonaws.com"},"Action":"sqs:SendMessage","Resource":%q,"Condition":{"ArnEquals":{"aws:SourceArn":%q}}}`, q.arn, rule)
 }
 
-// checkQueueKey: EventBridge cannot use the key that AWS manages, whose policy nobody can change.
+// checkQueueKey: EventBridge cannot use the key that AWS manages, whose policy cannot be changed.
 func (d *doctor) checkQueueKey(q *queueFacts) {
 	switch {
 	case q.kmsKey == "":
@@ -346,7 +347,7 @@ func (d *doctor) checkWindow(q *queueFacts) {
 	}
 }
 
-// checkVisibility: while a message is being handled, nobody else may get it. The mapping is nil if there is
+// checkVisibility: while a message is being handled, no other worker may get it. The mapping is nil if there is
 // no function.
 func (d *doctor) checkVisibility(q *queueFacts, m *mapping) {
 	need := time.Duration(d.f.lease) + time.Second

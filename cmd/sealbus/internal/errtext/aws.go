@@ -49,7 +49,7 @@ func IsMetadata(err error) bool {
 	return asked && op.Service() == "ec2imds" || strings.Contains(err.Error(), "IMDS") // switched off: the SDK has no type for that
 }
 
-// WorthRetrying tells what passes by itself from what somebody must see to.
+// WorthRetrying tells what passes by itself from what an operator must change.
 func WorthRetrying(err error) bool {
 	var api smithy.APIError
 	if !errors.As(err, &api) {

@@ -283,7 +283,7 @@ func tellRefusal(env *ui.Env, e *envelope.Error, fix, where string) error {
 	return nil
 }
 
-// claimedBy is what the event claims to be, so that somebody can find it.
+// claimedBy is what the event claims to be, so that an operator can find it.
 func claimedBy(e *envelope.Error) string {
 	if e.UnverifiedID == "" && e.UnverifiedSource == "" {
 		return ""

@@ -451,7 +451,7 @@ func notIn(from string) error {
 }
 
 // fromQueue is the event in a message of SQS. What SQS hands out is the transport: in it there may be one
-// wrapper. Of a message that stands alone nobody knows whether a pipe passed it on, or who wrote it.
+// wrapper. Of a message that stands alone it is not known whether a pipe passed it on, or who wrote it.
 func fromQueue(text []byte, from string, handedOut bool) Message {
 	body := bytes.TrimSpace(text)
 	s := shape{}

@@ -58,7 +58,7 @@ type heard struct {
 	Encryption *input.EncryptionResult `json:"encryption,omitempty"` // of what was verified; absent = the data was not encrypted
 }
 
-// claim is what nobody verified.
+// claim is unverified.
 type claim struct {
 	Source string `json:"source,omitempty"`
 	Type   string `json:"type,omitempty"`

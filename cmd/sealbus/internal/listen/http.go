@@ -115,7 +115,7 @@ func (l *listener) takePosted(ctx context.Context, body []byte) *heard {
 }
 
 // refuseRequest is why a request is not looked at; 0 = it is. A JSON content type is demanded because a web
-// page in somebody's browser cannot send one to this address without being asked first; and no Origin, which
+// page in a browser cannot send one to this address without being asked first; and no Origin, which
 // browsers add, because a page can have its own name lead to this address.
 func refuseRequest(r *http.Request) (status int, message string) {
 	switch media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); {
@@ -179,6 +179,6 @@ func answerHTTP(w http.ResponseWriter, status int, v any) {
 		w.Header().Set("Retry-After", "5")
 	}
 	w.WriteHeader(status)
-	line, _ := ui.JsonLine(v) // texts, lists and times: it does not fail
+	line, _ := ui.JSONLine(v) // texts, lists and times: it does not fail
 	_, _ = w.Write(line)      // if it fails, whoever asked has gone
 }

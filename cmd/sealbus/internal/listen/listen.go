@@ -285,7 +285,7 @@ func openListenQuarantine(ctx context.Context, env *ui.Env, f *listenFlags) (con
 	return store, nil
 }
 
-// listenAddress is where to serve: another machine reaches it only if somebody wrote a host.
+// listenAddress is where to serve: another machine reaches it only if a host was given.
 func listenAddress(text string) (string, error) {
 	if !strings.Contains(text, ":") {
 		text = ":" + text

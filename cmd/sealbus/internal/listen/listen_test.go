@@ -390,7 +390,7 @@ func TestListenRefusesForeignRecords(t *testing.T) {
 				t.Errorf("%+v", h)
 			}
 			l.End()
-			views := clitest.JsonLines[clitest.RecordResult](t, b.Must("", "quarantine", "list", "--from", "dir:"+dir, "--key-file", b.Path("q.key"), "--output", "json"))
+			views := clitest.JSONLines[clitest.RecordResult](t, b.Must("", "quarantine", "list", "--from", "dir:"+dir, "--key-file", b.Path("q.key"), "--output", "json"))
 			if len(views) != 1 || views[0].Format != "quarantinerecord" || views[0].Account != "" || views[0].ReplayName != "" {
 				t.Fatalf("in quarantine: %+v", views)
 			}

@@ -40,7 +40,7 @@ type poller struct {
 	pause   time.Duration
 }
 
-// told is as much of a verdict as is kept for each message: the rest is as long as whoever wrote the message
+// told is as much of a verdict as is kept for each message: the rest is as long as the writer of the message
 // likes.
 type told struct {
 	done   bool

@@ -31,7 +31,7 @@ func TestListenWrapped(t *testing.T) {
 	}
 	l.End()
 
-	list := clitest.JsonLines[clitest.RecordResult](t, b.Must("", "quarantine", "list", "--from", "dir:"+b.Path("bin"), "--key-file", b.Path("q.key"), "--reason", "account_mismatch", "--output", "json"))
+	list := clitest.JSONLines[clitest.RecordResult](t, b.Must("", "quarantine", "list", "--from", "dir:"+b.Path("bin"), "--key-file", b.Path("q.key"), "--reason", "account_mismatch", "--output", "json"))
 	if len(list) != 1 || list[0].Format != "wrapped" {
 		t.Fatalf("in quarantine: %+v", list)
 	}

@@ -55,7 +55,7 @@ func checkFields(flag string, pointers []string) error {
 	return nil
 }
 
-// Encrypter finds whom to encrypt to; nil = nobody was named.
+// Encrypter finds whom to encrypt to; nil = none was named.
 func Encrypter(ctx context.Context, env *ui.Env, f *EncryptFlags) (*envelope.Encrypter, error) {
 	if len(f.to) == 0 {
 		return nil, nil
@@ -73,8 +73,8 @@ func Encrypter(ctx context.Context, env *ui.Env, f *EncryptFlags) (*envelope.Enc
 	return e, nil
 }
 
-// addRecipient adds whom --encrypt-to names. A file and a consumer of one name are told apart by whoever
-// typed it: to guess would be to let somebody read what was not meant for them.
+// addRecipient adds whom --encrypt-to names. A file and a consumer of one name are told apart by the person who
+// typed it: to guess would be to let the wrong party read the data.
 func addRecipient(ctx context.Context, env *ui.Env, f *EncryptFlags, name string, to *envelope.EncryptTo) error {
 	if awscli.IsKMS(name) {
 		return addKMSRecipient(ctx, env, name, to)

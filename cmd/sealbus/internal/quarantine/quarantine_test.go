@@ -58,7 +58,7 @@ func newBin(t *testing.T, opts *localaws.Options) *bin {
 	q.key, err = base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
 	b.Check(err)
 	q.client = awssqs.New(awssqs.Options{
-		Region: "us-east-1", BaseEndpoint: aws.String(bus.Url), Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
+		Region: "us-east-1", BaseEndpoint: aws.String(bus.URL), Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
 	})
 	q.queue = q.newQueue("billing")
 	return q
@@ -217,7 +217,7 @@ func TestQuarantineReopen(t *testing.T) {
 		if strings.Count(list, "type_not_allowed") != 3 || !strings.Contains(list, `"o-2" "com.example.order.placed" from "https://shop.example/eu"`) || !strings.HasSuffix(list, "3 records\n") {
 			t.Errorf("list:\n%s", list)
 		}
-		views := clitest.JsonLines[cmd.RecordView](t, q.Must("", q.command("list", "--output", "json")...))
+		views := clitest.JSONLines[cmd.RecordView](t, q.Must("", q.command("list", "--output", "json")...))
 		if len(views) != 3 || !views[0].Authentic || views[0].Consumer != "billing" || views[0].Quarantine != "bin" || views[0].UnverifiedSource != "https://shop.example/eu" {
 			t.Errorf("%+v", views)
 		}
@@ -234,7 +234,7 @@ func TestQuarantineReopen(t *testing.T) {
 			t.Errorf("reopen: %s, left are %v", out, q.ids())
 		}
 		out = q.Must("", q.command("reopen", "--to-queue", q.queue, "--all", "--reason", "type_not_allowed", "--output", "json")...)
-		if got := clitest.JsonLines[cmd.Reopened](t, out); len(got) != 2 || !got[0].Reopened || !got[1].Removed || len(q.ids()) != 0 {
+		if got := clitest.JSONLines[cmd.Reopened](t, out); len(got) != 2 || !got[0].Reopened || !got[1].Removed || len(q.ids()) != 0 {
 			t.Errorf("reopen --all: %+v", got)
 		}
 		q.handles("o-1", "o-2", "o-3")
@@ -360,7 +360,7 @@ func TestQuarantineForgeries(t *testing.T) {
 		}
 	}
 	r := q.Run("", q.command("list", "--output", "json")...)
-	views := clitest.JsonLines[cmd.RecordView](t, r.Stdout)
+	views := clitest.JSONLines[cmd.RecordView](t, r.Stdout)
 	if r.Code != ui.ExitRejected || len(views) != 4 {
 		t.Errorf("list: exit %d\n%s", r.Code, r.Stdout)
 	}
@@ -371,7 +371,7 @@ func TestQuarantineForgeries(t *testing.T) {
 	}
 	r = q.Run("", q.command("reopen", "--all", "--to-queue", q.queue, "--output", "json")...)
 	sent := 0
-	for _, out := range clitest.JsonLines[cmd.Reopened](t, r.Stdout) {
+	for _, out := range clitest.JSONLines[cmd.Reopened](t, r.Stdout) {
 		if out.Reopened {
 			sent++
 		}
@@ -487,7 +487,7 @@ func spoof(t *testing.T, q *bin, evil string) {
 			}
 		}
 	}
-	views := clitest.JsonLines[cmd.RecordView](t, q.Run("", q.command("show", "--output", "json", id[0])...).Stdout)
+	views := clitest.JSONLines[cmd.RecordView](t, q.Run("", q.command("show", "--output", "json", id[0])...).Stdout)
 	if views[0].UnverifiedID != evil {
 		t.Errorf("for programs it is %.80q", views[0].UnverifiedID)
 	}
@@ -522,7 +522,7 @@ func TestQuarantineQueueDown(t *testing.T) {
 	q.at("dir:"+q.Path("bin"), s, err).refuse("billing", "o-1", "o-2")
 	denied = "SendMessage"
 	r := q.Run("", q.command("reopen", "--all", "--to-queue", q.queue, "--output", "json")...)
-	if got := clitest.JsonLines[cmd.Reopened](t, r.Stdout); r.Code != ui.ExitUsage || len(got) != 1 || got[0].Reopened || got[0].Error != "usage" ||
+	if got := clitest.JSONLines[cmd.Reopened](t, r.Stdout); r.Code != ui.ExitUsage || len(got) != 1 || got[0].Reopened || got[0].Error != "usage" ||
 		!strings.Contains(got[0].Fix, "sqs:SendMessage") || len(q.ids()) != 2 {
 		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
@@ -541,7 +541,7 @@ func TestQuarantineNotRemoved(t *testing.T) {
 	q.at("sqs:"+url, s, err).refuse("billing", "o-1")
 	denied = "DeleteMessage"
 	r := q.Run("", q.command("reopen", "--all", "--to-queue", q.queue, "--output", "json")...)
-	if got := clitest.JsonLines[cmd.Reopened](t, r.Stdout); r.Code != ui.ExitUnavailable || !got[0].Reopened || got[0].Removed || len(q.ids()) != 1 {
+	if got := clitest.JSONLines[cmd.Reopened](t, r.Stdout); r.Code != ui.ExitUnavailable || !got[0].Reopened || got[0].Removed || len(q.ids()) != 1 {
 		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	denied = ""

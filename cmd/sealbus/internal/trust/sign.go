@@ -182,7 +182,7 @@ func (r *signedResult) describe(e *dsse.Envelope) error {
 	return nil
 }
 
-// signersOf are the key IDs that signatures name; nobody has verified them.
+// signersOf are the key IDs that signatures name; they are not verified.
 func signersOf(signed []byte) ([]string, error) {
 	e, err := dsse.Parse(signed)
 	if err != nil {

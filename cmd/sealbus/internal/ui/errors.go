@@ -111,7 +111,7 @@ func AsNeeded(reason string, err error) error {
 	return &c
 }
 
-// pathErrors are the errors of a path that leads nowhere, or to what may not be used: until somebody changes
+// pathErrors are the errors of a path that leads nowhere, or to what may not be used: until a person changes
 // that, another try ends the same.
 var pathErrors = []error{
 	fs.ErrNotExist, fs.ErrPermission, fs.ErrExist, fs.ErrInvalid,

@@ -142,7 +142,7 @@ func writeAndClose(f *os.File, data []byte) error {
 }
 
 // ReplaceFile puts data in the place of a file whose content was old, all or nothing, with its mode. If the
-// content is another one by now, somebody else's change would be lost, and it is refused.
+// content is another one by now, another person's change would be lost, and it is refused.
 func ReplaceFile(path string, old, data []byte) error {
 	target, err := filepath.EvalSymlinks(path) // a link stays a link
 	if err != nil {

@@ -20,16 +20,16 @@ func (env *Env) Emit(v any, text func(*Printer)) error {
 
 // WriteJSON writes v as one line of JSON.
 func (env *Env) WriteJSON(v any) error {
-	line, err := JsonLine(v)
+	line, err := JSONLine(v)
 	if err != nil {
 		return Unavailable("report this as a bug", "writing the result: %w", err)
 	}
 	return env.writeRaw(line)
 }
 
-// JsonLine is v as one line of JSON, which is harmless on a terminal wherever it ends up: encoding/json
+// JSONLine is v as one line of JSON, which is harmless on a terminal wherever it ends up: encoding/json
 // escapes no more than the control characters below the space.
-func JsonLine(v any) ([]byte, error) {
+func JSONLine(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
