@@ -1,8 +1,12 @@
 # The habitual targets. .ci/run is the whole of what must pass.
-.PHONY: test demo vet lint race fuzz bench vectors interop ci
+.PHONY: test test-all demo vet lint race fuzz bench vectors interop ci
 
 test:
 	go test ./...
+
+# Long property tests try a tenth of their cases by default.
+test-all:
+	SEALBUS_ALL_TESTS=1 go test ./...
 
 demo:
 	go run ./cmd/sealbus demo

@@ -11,8 +11,8 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/peek"
+	"github.com/sealbus/sealbus/internal/testbed/cases"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
-	"github.com/sealbus/sealbus/internal/testbed/racing"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -102,7 +102,7 @@ func TestAgreesWithOpen(t *testing.T) {
 	s, trust := sealed(t)
 	random := rand.New(rand.NewPCG(1, 2))
 	seen := map[envelope.Reason]int{}
-	for range racing.Tenth(20_000) {
+	for range cases.Of(20_000) {
 		doc := mutate(random, s.JSON())
 		_, err := envelope.Open(t.Context(), doc, trust, nil)
 		reason := envelope.ReasonOf(err)

@@ -19,6 +19,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/consumer/replay/dynamodb"
 	"github.com/sealbus/sealbus/consumer/replay/replaytest"
+	"github.com/sealbus/sealbus/internal/testbed/cases"
 )
 
 const lease = 30 * time.Second
@@ -37,7 +38,7 @@ func newStore(t *testing.T, client dynamodb.Client, now func() time.Time) *dynam
 }
 
 // contract: the service's time is known in whole seconds.
-var contract = replaytest.Contract{LeaseSlack: 2 * time.Second}
+var contract = replaytest.Contract{LeaseSlack: 2 * time.Second, Steps: cases.Of(replaytest.DefaultSteps)}
 
 // The clock of the service is that of the test, the worker's differs from it, and nothing is deleted.
 func TestContract(t *testing.T) {

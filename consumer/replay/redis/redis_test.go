@@ -22,6 +22,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay/replaytest"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/envelope/envelopetest"
+	"github.com/sealbus/sealbus/internal/testbed/cases"
 )
 
 const lease = 30 * time.Second
@@ -57,9 +58,11 @@ func (c timed) EvalSha(ctx context.Context, sha string, keys []string, args ...a
 	return c.Client.EvalSha(ctx, sha, keys, args...)
 }
 
+var contract = replaytest.Contract{Steps: cases.Of(replaytest.DefaultSteps)}
+
 // The clock of the server is that of the test, and no key expires.
 func TestContract(t *testing.T) {
-	replaytest.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
+	contract.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
 		server, client := newServer(t)
 		return newStore(t, timed{client, func() { server.SetTime(clock.Now()) }})
 	})
@@ -70,7 +73,7 @@ func TestContract(t *testing.T) {
 // server's by the whole window may have been forgotten. Grace is so short that a time to live which was
 // shortened would be noticed.
 func TestContractWhileKeysExpire(t *testing.T) {
-	replaytest.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
+	contract.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
 		server, client := newServer(t)
 		const behind, grace = time.Minute, time.Minute
 		var mu sync.Mutex
