@@ -240,9 +240,9 @@ func (f *function) want(payload []byte, response, failure string) {
 
 const noFailures = `{"batchItemFailures":[]}`
 
-// TestBootstrap runs the real thing: the Lambda runtime's own code around a function, in a process of its
-// own.
-func TestBootstrap(t *testing.T) {
+// TestRealBootstrapHandlesOnce runs the real thing: the Lambda runtime's own code around a function, in a
+// process of its own.
+func TestRealBootstrapHandlesOnce(t *testing.T) {
 	p := newPeer(t)
 	program, root := build(t, "bootstrap", ""), taskRoot(t, p.org)
 	f := p.start(program, root)

@@ -14,7 +14,7 @@ import (
 )
 
 // What a message is, is decided by its shape; what could be two things is neither.
-func TestFormats(t *testing.T) {
+func TestShapeDecidesTheFormat(t *testing.T) {
 	w := newWorld(t)
 	bus := func(layout envelope.Layout, item string) string {
 		entry, err := w.sealed(item).EventBridge(layout)
@@ -73,7 +73,7 @@ func TestFormats(t *testing.T) {
 }
 
 // What was refused is reopened by sending its record, under every Format, to both kinds of function.
-func TestReopen(t *testing.T) {
+func TestRecordsAreReopenedInEveryFormat(t *testing.T) {
 	key := bytes.Repeat([]byte("k"), consumer.MinQuarantineKey)
 	for _, format := range []awslambda.Format{awslambda.FormatAuto, awslambda.FormatEventBridge, awslambda.FormatCloudEvent} {
 		w := newWorld(t)
@@ -103,7 +103,7 @@ func TestReopen(t *testing.T) {
 }
 
 // A replay has its permission only where EventBridge alone can have named it.
-func TestReplayName(t *testing.T) {
+func TestReplayNameCountsOnlyFromEventBridge(t *testing.T) {
 	w := newWorld(t)
 	old := w.sealed("a")
 	replayed := string(w.deliver(old, &envelopetest.Delivered{ReplayName: "april"}))

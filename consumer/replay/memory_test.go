@@ -20,7 +20,7 @@ const lease = 30 * time.Second
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func TestMemory(t *testing.T) {
+func TestMemoryKeepsTheContract(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		capacity int
@@ -100,7 +100,7 @@ func TestMemoryLongLease(t *testing.T) {
 	}
 }
 
-func TestMemoryFull(t *testing.T) {
+func TestFullMemoryRefusesClaims(t *testing.T) {
 	s := newStore(t, 4)
 	until := start.Add(time.Hour)
 	for n := range 3 {

@@ -103,7 +103,7 @@ func (h *hasty) ReceiveMessage(ctx context.Context, in *awssqs.ReceiveMessageInp
 	return h.Client.ReceiveMessage(ctx, &short, with...)
 }
 
-func TestStore(t *testing.T) {
+func TestStoreKeepsTheContract(t *testing.T) {
 	quarantinetest.Run(t, func(t *testing.T) *quarantinetest.Place {
 		f := newFake(t, localaws.Options{})
 		return &quarantinetest.Place{
@@ -157,7 +157,7 @@ func TestTooLargeSaysWhatToDo(t *testing.T) {
 
 // What a list had in hand, the next one sees, and nobody is kept from it meanwhile for longer than
 // Visibility.
-func TestVisibility(t *testing.T) {
+func TestListHidesRecordsOnlyForVisibility(t *testing.T) {
 	f := newFake(t, localaws.Options{})
 	s := f.store(t, quarantinetest.Key(), sqs.Options{Visibility: time.Minute})
 	put(t, s, 3)
@@ -238,7 +238,7 @@ func TestSlowList(t *testing.T) {
 }
 
 // Copies of one record are one record, and go together where one list has met both.
-func TestCopies(t *testing.T) {
+func TestCopiesAreOneRecord(t *testing.T) {
 	f := newFake(t, localaws.Options{})
 	s := f.store(t, quarantinetest.Key(), sqs.Options{})
 	put(t, s, 1)
@@ -283,7 +283,7 @@ func TestListingsOfOneStore(t *testing.T) {
 }
 
 // Who is refused to receive, delete or hand back learns which permission is missing.
-func TestPermissions(t *testing.T) {
+func TestErrorNamesTheMissingPermission(t *testing.T) {
 	for _, c := range []struct {
 		deny string
 		do   func(s *sqs.Store, id string) error
@@ -341,7 +341,7 @@ func TestPutIsDoneWhenSQSSaysSo(t *testing.T) {
 	}
 }
 
-func TestReopen(t *testing.T) {
+func TestReopenSendsTheRecord(t *testing.T) {
 	f := newFake(t, localaws.Options{})
 	entry := list(t, full(t))[0]
 	for _, target := range []string{f.url, f.queue(t, "orders.fifo", map[string]string{"FifoQueue": "true"})} {
@@ -404,7 +404,7 @@ func TestReopenRefuses(t *testing.T) {
 	}
 }
 
-func TestNew(t *testing.T) {
+func TestNewRefusesWhatCannotWork(t *testing.T) {
 	const url = "https://sqs.us-east-1.amazonaws.com/111111111111/q"
 	client := awssqs.New(awssqs.Options{})
 	with := func(o sqs.Options) func() error {

@@ -41,7 +41,7 @@ func newStore(t *testing.T, client dynamodb.Client, now func() time.Time) *dynam
 var contract = replaytest.Contract{LeaseSlack: 2 * time.Second, Steps: cases.Of(replaytest.DefaultSteps)}
 
 // The clock of the service is that of the test, the worker's differs from it, and nothing is deleted.
-func TestContract(t *testing.T) {
+func TestStoreKeepsTheContract(t *testing.T) {
 	for name, c := range map[string]struct {
 		returnsItems bool
 		off          time.Duration
@@ -296,7 +296,7 @@ func (f *fake) forgetAt(t *testing.T) time.Time {
 
 // What was completed is forgotten after its until, and is never new again for a consumer whose clock was set
 // back.
-func TestForgotten(t *testing.T) {
+func TestForgottenAfterUntilAndNeverNewAgain(t *testing.T) {
 	f, client := newFake(t)
 	start := time.Now().Truncate(time.Second)
 	service := replaytest.NewClock(start)
@@ -613,7 +613,7 @@ func TestForeignItem(t *testing.T) {
 	}
 }
 
-func TestOptions(t *testing.T) {
+func TestNewRefusesWhatCannotWork(t *testing.T) {
 	f, client := newFake(t)
 	for name, make := range map[string]func() (*dynamodb.Store, error){
 		"no client":        func() (*dynamodb.Store, error) { return dynamodb.New(nil, table, nil) },

@@ -62,7 +62,7 @@ func (c timed) EvalSha(ctx context.Context, sha string, keys []string, args ...a
 var contract = replaytest.Contract{Steps: cases.Of(replaytest.DefaultSteps)}
 
 // The clock of the server is that of the test, and no key expires.
-func TestContract(t *testing.T) {
+func TestStoreKeepsTheContract(t *testing.T) {
 	contract.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
 		server, client := newServer(t)
 		return newStore(t, timed{client, func() { server.SetTime(clock.Now()) }})
@@ -433,7 +433,7 @@ func TestOddAnswers(t *testing.T) {
 	}
 }
 
-func TestOptions(t *testing.T) {
+func TestNewRefusesWhatCannotWork(t *testing.T) {
 	server, client := newServer(t)
 	if _, err := redis.New(nil, nil); err == nil {
 		t.Error("a store without a client")
