@@ -105,7 +105,6 @@ func (b *batch) run() {
 // AWS has a function stop at the first failure in a batch of a FIFO queue. Order is promised within a group
 // only, so only the group has to wait; the others would be handled again for nothing.
 func (b *batch) units() [][]*record {
-	all := make([]*record, len(b.records)) // the units of one message, so that each costs no allocation
 	units := make([][]*record, 0, len(b.records))
 	groups := map[string]int{} // index of its unit
 	for i := range b.records {
@@ -117,8 +116,7 @@ func (b *batch) units() [][]*record {
 		if r.ordered {
 			groups[r.group] = len(units)
 		}
-		all[i] = r
-		units = append(units, all[i:i+1:i+1])
+		units = append(units, []*record{r})
 	}
 	return units
 }

@@ -2,10 +2,7 @@
 package house
 
 import (
-	"bufio"
-	"bytes"
 	"maps"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -43,7 +40,7 @@ var table = map[string][]string{
 	"internal/awsname":               {},
 	"internal/jsontext":              {},
 	"internal/howlong":               {},
-	"internal/lossy":                 {"internal/testbed/racing"},
+	"internal/lossy":                 {"internal/testbed/cases"},
 	"internal/nilcheck":              {},
 	"internal/filekind":              {"internal/jsontext"},
 	"internal/dsse":                  {"internal/jsontext"},
@@ -83,22 +80,6 @@ var homes = map[string][]string{
 
 // forbidden are packages that the core and its sub-packages have no business with.
 var forbidden = []string{"testing", "flag", "net/http/httptest", module + "/internal/localaws"}
-
-func deps(t *testing.T, pkg string) []string {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+"/"+pkg).Output()
-	if err != nil {
-		t.Fatalf("go list -deps %s: %v", pkg, err)
-	}
-	var list []string
-	for s := bufio.NewScanner(bytes.NewReader(out)); s.Scan(); {
-		list = append(list, s.Text())
-	}
-	if len(list) == 0 {
-		t.Fatalf("go list -deps %s: only %v", pkg, list)
-	}
-	return list
-}
 
 func TestImportTable(t *testing.T) {
 	for pkg, allowed := range table {
@@ -202,21 +183,6 @@ func TestNobodyLinksTheExamples(t *testing.T) {
 	if examples == 0 {
 		t.Error("there are no examples: the check is blind")
 	}
-}
-
-// allDeps are the packages that each package of the module links, by its name in the table.
-func allDeps(t *testing.T) map[string][]string {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Deps " "}}`, module+"/...").Output()
-	if err != nil {
-		t.Fatalf("go list: %v", err)
-	}
-	all := make(map[string][]string)
-	for line := range strings.Lines(string(out)) {
-		fields := strings.Fields(line)
-		all[strings.TrimPrefix(fields[0], module+"/")] = fields[1:]
-	}
-	return all
 }
 
 // TestTableSeesABreach shows that the check can fail: the CLI reaches all over the house.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/gowebpki/jcs"
 
-	"github.com/sealbus/sealbus/internal/testbed/racing"
+	"github.com/sealbus/sealbus/internal/testbed/cases"
 )
 
 func TestRFC8785Numbers(t *testing.T) {
@@ -81,7 +81,7 @@ func TestNumbers(t *testing.T) {
 func TestMillionFloats(t *testing.T) {
 	rng := rand.New(rand.NewPCG(8785, 1))
 	var text, got []byte
-	for n := 0; n < racing.Tenth(1_000_000); {
+	for n := 0; n < cases.Of(1_000_000); {
 		f := math.Float64frombits(rng.Uint64())
 		if n%4 == 0 { // most random bits are far from where numbers are
 			f = math.Ldexp(f, -math.Ilogb(f)+rng.IntN(140)-60)
@@ -109,7 +109,7 @@ func TestMillionFloats(t *testing.T) {
 func TestRandomDecimals(t *testing.T) {
 	rng := rand.New(rand.NewPCG(8785, 2))
 	refused := 0
-	for range racing.Tenth(200_000) {
+	for range cases.Of(200_000) {
 		text := strconv.FormatUint(rng.Uint64()>>rng.IntN(64), 10)
 		if rng.IntN(4) == 0 {
 			text += strconv.FormatUint(rng.Uint64()>>rng.IntN(64), 10)
@@ -125,7 +125,7 @@ func TestRandomDecimals(t *testing.T) {
 		}
 		refused += b2i(!ok)
 	}
-	if refused < racing.Tenth(10_000) || refused > racing.Tenth(190_000) {
+	if refused < cases.Of(10_000) || refused > cases.Of(190_000) {
 		t.Errorf("%d refused: one side of the rule is hardly tested", refused)
 	}
 }

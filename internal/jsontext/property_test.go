@@ -11,7 +11,7 @@ import (
 	"testing"
 	"unicode/utf16"
 
-	"github.com/sealbus/sealbus/internal/testbed/racing"
+	"github.com/sealbus/sealbus/internal/testbed/cases"
 )
 
 // speller writes one value in ever different ways: white space, order of members, escapes, numbers.
@@ -159,7 +159,7 @@ func (s *speller) writeDecimal(d decimal) {
 // However a value is spelled, there is one form of it, which is canonical, its own form, and the reference's.
 func TestOneFormPerValue(t *testing.T) {
 	s := newSpeller(1)
-	for range racing.Tenth(3000) {
+	for range cases.Of(3000) {
 		v := s.value(0)
 		first := s.spell(v)
 		form, err := AppendCanonical(nil, []byte(first))

@@ -161,7 +161,7 @@ func TestDeliversBadly(t *testing.T) {
 }
 
 // A seed repeats what goes wrong.
-func TestSeed(t *testing.T) {
+func TestSeedRepeatsFaults(t *testing.T) {
 	run := func(seed uint64) []int {
 		w := newWorld(t, &localaws.Options{Seed: seed, Delivery: localaws.Delivery{Duplicate: 0.3}})
 		in := w.listen("default", `{"source":["`+command+`"]}`)
@@ -176,8 +176,8 @@ func TestSeed(t *testing.T) {
 	}
 }
 
-// TestRetries: a function that fails is called twice more, then the event goes to OnFailure.
-func TestRetries(t *testing.T) {
+// TestFunctionIsRetriedTwice: a function that fails is called twice more, then the event goes to OnFailure.
+func TestFunctionIsRetriedTwice(t *testing.T) {
 	for _, c := range []struct {
 		retry         bool
 		failures      int
@@ -207,8 +207,8 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-// TestEndpoint: what status is taken, tried again, or given up.
-func TestEndpoint(t *testing.T) {
+// TestStatusDecidesWhetherAnEndpointIsRetried: what status is taken, tried again, or given up.
+func TestStatusDecidesWhetherAnEndpointIsRetried(t *testing.T) {
 	for status, want := range map[int]struct{ calls, failed int }{
 		200: {1, 0}, 204: {1, 0}, 400: {1, 1}, 404: {1, 1}, 301: {1, 1},
 		401: {4, 1}, 429: {4, 1}, 500: {4, 1}, 503: {4, 1},

@@ -11,8 +11,8 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/jwe"
+	"github.com/sealbus/sealbus/internal/testbed/cases"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
-	"github.com/sealbus/sealbus/internal/testbed/racing"
 	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -107,7 +107,7 @@ func TestInspectAgreesWithOpen(t *testing.T) {
 	s, bundle := sealed(t)
 	random := rand.New(rand.NewPCG(1, 2))
 	seen := map[envelope.Reason]int{}
-	for range racing.Tenth(20_000) {
+	for range cases.Of(20_000) {
 		doc := mutate(random, s.JSON())
 		_, err := envelope.Open(t.Context(), doc, bundle, &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 		reason := envelope.ReasonOf(err)
