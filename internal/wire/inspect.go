@@ -25,7 +25,7 @@ type Inspected struct {
 	Layout  string
 	Outer   *Delivery // the EventBridge event around it; nil for LayoutPlain
 	Event   *Event
-	Payload *Payload // nil: unsigned, or unreadable
+	Payload *Payload // as far as it can be read; nil: unsigned, or unreadable
 
 	Signatures []InspectedSignature // none: unsigned, or unreadable
 	Encryption *InspectedEncryption // nil: the payload names nothing that is encrypted
@@ -181,11 +181,9 @@ func (s *Inspected) readMaterial() error {
 	if env.PayloadType != PayloadType {
 		return fmt.Errorf("payload type %q is not that of the CloudEvents extension", env.PayloadType)
 	}
-	p, err := ParsePayload(env.Payload, s.Event)
-	if err != nil {
+	if s.Payload, err = ParsePayload(env.Payload, s.Event); err != nil {
 		return fmt.Errorf("signed payload: %w", err)
 	}
-	s.Payload = p
 	return nil
 }
 

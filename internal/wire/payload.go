@@ -129,8 +129,8 @@ var ErrVersion = errors.New(`unknown version of the member "sealbus"`)
 // ErrLimit is (wrapped in) the error of a payload that exceeds a limit.
 var ErrLimit = errors.New("over the limit")
 
-// ParsePayload reads a payload. Texts that the event e has too are shared with it. If the error is ErrVersion,
-// the payload comes back without the content of its profile, and otherwise it is nil.
+// ParsePayload reads a payload. Texts that the event e has too are shared with it. With an error, the members
+// that were read before it come back, for a reader that only shows them.
 func ParsePayload(doc []byte, e *Event) (*Payload, error) {
 	p := &Payload{}
 	r := jsontext.NewDecoder(doc)
@@ -161,7 +161,7 @@ func ParsePayload(doc []byte, e *Event) (*Payload, error) {
 		p.checkProfile(&r)
 	}
 	if err := r.End(); err != nil {
-		return nil, err
+		return p, err
 	}
 	if !known {
 		return p, ErrVersion // only now: a malformed payload is malformed in any version
