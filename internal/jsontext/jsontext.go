@@ -45,9 +45,6 @@ type Kind byte
 // Value is one JSON value as it stands in a text, without white space around it.
 type Value []byte
 
-// Kind is the kind of v, which must not be empty.
-func (v Value) Kind() Kind { return kindOf(v[0]) }
-
 // IsValid reports whether v is exactly one strict JSON value.
 func (v Value) IsValid() bool {
 	end, _, err := scan(v, 0)
@@ -58,16 +55,6 @@ func (v Value) IsValid() bool {
 func (v Value) IsCanonical() bool {
 	end, isCanonical, err := scan(v, 0)
 	return err == nil && isCanonical && end == len(v)
-}
-
-func kindOf(c byte) Kind {
-	switch c {
-	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
-		return '0'
-	case 'n', 'f', 't', '"', '{', '}', '[', ']':
-		return Kind(c)
-	}
-	return 0
 }
 
 // Fault says what was wrong with a JSON text.

@@ -153,10 +153,6 @@ func (d *decimal) isInteger() bool {
 	return d.n == 0 || (int64(d.n) <= d.point && d.point <= maxInteger)
 }
 
-// isTiny says whether d is not zero and so small that the conversion to a float64 is slow: it is subnormal,
-// or nearly.
-func (d *decimal) isTiny() bool { return d.n > 0 && -330 <= d.point && d.point < -306 }
-
 // isFloat says whether d is exactly what the shortest form of its float64 says. d is not zero.
 func (d *decimal) isFloat() bool {
 	if d.n <= exactDigits && -300 < d.point && d.point < 300 {
