@@ -173,7 +173,7 @@ func Split(b []byte) ([][]byte, error) {
 		if len(events) == MaxBatch {
 			return nil, &Error{TooLarge: true, Msg: "more than 1000 events in a batch"}
 		}
-		end := skipObject(b, i)
+		end := objectEnd(b, i)
 		if end < 0 {
 			return nil, &Error{Msg: fmt.Sprintf("element %d of the batch is not an object", len(events))}
 		}
@@ -189,37 +189,14 @@ func Split(b []byte) ([][]byte, error) {
 	return events, nil
 }
 
-// skipObject returns the index after the object that begins at b[i], or -1. It counts brackets and does not
-// use the nesting limit, which is one of the data alone.
-func skipObject(b []byte, i int) int {
+// objectEnd returns the index after the object that begins at b[i], or -1. It counts brackets and does not use
+// the nesting limit, which is one of the data alone.
+func objectEnd(b []byte, i int) int {
 	if i >= len(b) || b[i] != '{' {
 		return -1
 	}
-	for depth := 0; i < len(b); i++ {
-		switch b[i] {
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth--; depth == 0 {
-				return i + 1
-			}
-		case '"':
-			if i = closingQuote(b, i+1); i < 0 {
-				return -1
-			}
-		}
-	}
-	return -1
-}
-
-func closingQuote(b []byte, i int) int {
-	for ; i < len(b); i++ {
-		switch b[i] {
-		case '"':
-			return i
-		case '\\':
-			i++
-		}
+	if end := jsontext.SpanEnd(b, i); end > i {
+		return end
 	}
 	return -1
 }
@@ -229,7 +206,7 @@ func closingQuote(b []byte, i int) int {
 func SplitSequence(b []byte) ([][]byte, error) {
 	var events [][]byte
 	for i := jsontext.SkipSpace(b, 0); i < len(b); {
-		end := skipObject(b, i)
+		end := objectEnd(b, i)
 		if end < 0 {
 			return nil, &Error{Msg: fmt.Sprintf("what follows event %d is not a JSON object, or has no end", len(events))}
 		}

@@ -31,7 +31,12 @@ func parse(b []byte, sealed bool) (*Event, error) {
 		p.member(obj.Name)
 	}
 	if err := p.r.Err(); err != nil {
-		return nil, memberError(obj.Name, err)
+		e, ok := err.(*Error)
+		if !ok {
+			e = &Error{Err: err}
+		}
+		e.Member = clip(obj.Name) // where the decoder stopped
+		return nil, e
 	}
 	if err := p.r.End(); err != nil {
 		return nil, &Error{Err: err}
@@ -61,7 +66,9 @@ func (p *parser) member(name []byte) {
 		p.data, p.e.hasData = p.r.ReadDocument(), true
 	case "data_base64":
 		p.e.hasData = true
-		if !p.null() {
+		if p.r.PeekKind() == 'n' {
+			p.r.SkipValue()
+		} else {
 			p.encoded = p.r.Bytes()
 		}
 	case "dssematerial":
@@ -117,12 +124,13 @@ func (p *parser) extension(name []byte) {
 // attribute.
 func (p *parser) ignore(name []byte) {
 	folded := fold(name)
+	isMember := folded == "data" || folded == "data_base64" || folded == "dssematerial" || folded == EmbeddedMember
 	switch {
 	case !p.sealed:
 		p.r.Fail(&Error{Msg: "an attribute name has 1 to 64 characters of a-z and 0-9"})
-	case isMarker(string(name)):
+	case string(name) == "detail-type" || string(name) == "unverified_id": // of a delivery, of a quarantine record
 		p.r.Fail(&Error{Msg: "is a member of another format: the message is two things at once"})
-	case isMember(folded) || p.e.core([]byte(folded)) != nil:
+	case isMember || p.e.core([]byte(folded)) != nil:
 		p.r.Fail(errCaseTwin("", folded)) // which it is, the caller adds
 	case !p.full():
 		p.e.Ignored = append(p.e.Ignored, p.keep(name[:min(len(name), maxIgnoredName)]))
@@ -144,7 +152,7 @@ func (p *parser) value() (Type, string) {
 	switch c := p.r.PeekKind(); {
 	case c == 't' || c == 'f':
 		return Boolean, p.keep(p.r.ReadValue())
-	case c == '-' || '0' <= c && c <= '9':
+	case c == '0':
 		raw := p.r.ReadValue()
 		if len(raw) > maxDigits || !plainInteger(string(raw)) {
 			p.r.Fail(&Error{Msg: "an Integer is a plain decimal of 32 bits"})
@@ -160,7 +168,8 @@ func (p *parser) value() (Type, string) {
 
 // string reads the text of an attribute of at most limit bytes; null is "".
 func (p *parser) string(limit int) string {
-	if p.null() {
+	if p.r.PeekKind() == 'n' {
+		p.r.SkipValue()
 		return ""
 	}
 	text := p.r.Bytes()
@@ -173,14 +182,6 @@ func (p *parser) string(limit int) string {
 		p.r.Fail(errText())
 	}
 	return s
-}
-
-func (p *parser) null() bool {
-	if p.r.PeekKind() != 'n' {
-		return false
-	}
-	p.r.SkipValue()
-	return true
 }
 
 // keep copies text into the one allocation. A string that was handed out stays valid when the builder
@@ -265,16 +266,6 @@ func (p *parser) setText() error {
 		p.e.Form, p.e.Data = BinaryData, text
 	}
 	return nil
-}
-
-// memberError names the member at which the reader stopped.
-func memberError(name []byte, err error) *Error {
-	e, ok := err.(*Error)
-	if !ok {
-		e = &Error{Err: err}
-	}
-	e.Member = clip(name)
-	return e
 }
 
 // clip shortens a name that may be of any length before it enters an error.
@@ -402,16 +393,6 @@ func (e *Event) CaseTwin(name string) string {
 	}
 	return ""
 }
-
-// isMember reports whether an event has a member of that name, beside its other attributes, or a detail has
-// the event in one.
-func isMember(name string) bool {
-	return name == "data" || name == "data_base64" || name == "dssematerial" || name == "cloudevent"
-}
-
-// isMarker reports whether messages of another format are told by a member of that name: an EventBridge
-// delivery, a quarantine record. What could be two things is neither.
-func isMarker(name string) bool { return name == "detail-type" || name == "unverified_id" }
 
 // errCaseTwin is the error of the member twin.
 func errCaseTwin(twin, name string) *Error {
