@@ -69,7 +69,8 @@ func (e *emitter) span(i, end, objects int) {
 			if plain {
 				e.dst = append(e.dst, e.b[i:end]...)
 			} else {
-				e.dst, _ = appendNumber(e.dst, e.b[i:end])
+				d, _ := parseDecimal(e.b[i:end])
+				e.dst, _ = d.appendCanonical(e.dst)
 			}
 			i = end
 		case '{':
@@ -155,7 +156,10 @@ func compareNames(b []byte, i, j int) int {
 			r, x := runeAt(b, i)
 			q, y := runeAt(b, j)
 			if r != q {
-				return compareRunes(r, q)
+				if (r >= 0x10000) != (q >= 0x10000) && min(r, q) >= 0xE000 {
+					r, q = q, r // in UTF-16, a surrogate comes before U+E000 to U+FFFF
+				}
+				return cmp.Compare(r, q)
 			}
 			i, j = x, y
 		case c != d:
@@ -193,19 +197,4 @@ func runeAt(b []byte, i int) (r rune, end int) {
 		r, n := utf8.DecodeRune(b[i:])
 		return r, i + n
 	}
-}
-
-func compareRunes(r, q rune) int {
-	if c := cmp.Compare(firstUnit(r), firstUnit(q)); c != 0 {
-		return c
-	}
-	return cmp.Compare(r, q)
-}
-
-// firstUnit is the first UTF-16 code unit of r.
-func firstUnit(r rune) rune {
-	if r < 0x10000 {
-		return r
-	}
-	return 0xD800 + (r-0x10000)>>10
 }

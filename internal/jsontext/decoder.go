@@ -134,7 +134,7 @@ func (o *Object) remember(d *Decoder) bool {
 		o.many[string(o.Name)] = struct{}{}
 	}
 	if twice {
-		d.Failf("duplicate member %q", clip(o.Name))
+		d.Failf("duplicate member %.64q", o.Name)
 	}
 	return !twice
 }
@@ -297,13 +297,4 @@ func (d *Decoder) Since(o *Object) []byte {
 		return nil
 	}
 	return d.b[o.start:d.i]
-}
-
-// clip shortens untrusted text before it enters an error.
-func clip(b []byte) string {
-	const most = 64
-	if len(b) > most {
-		return string(b[:most]) + "..."
-	}
-	return string(b)
 }
