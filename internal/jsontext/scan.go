@@ -101,12 +101,7 @@ func (s *scanner) space(i int) int {
 func (s *scanner) value(i, depth int) int {
 	switch c := s.peek(i); c {
 	case '"':
-		l := readLiteral(s.b, i)
-		if l.fault != 0 {
-			return s.fail(l.fault, l.end, l.message(s.b))
-		}
-		s.canonical = s.canonical && l.canonical
-		return l.end
+		return s.string(i)
 	case '{':
 		return s.object(i, depth+1)
 	case '[':
@@ -206,7 +201,7 @@ func (s *scanner) name(i int) int {
 	if s.peek(i) != '"' {
 		return s.fail(Syntax, i, "a member name was expected")
 	}
-	if i = s.value(i, 0); i < 0 {
+	if i = s.string(i); i < 0 {
 		return -1
 	}
 	i = s.space(i)
@@ -245,6 +240,15 @@ func (s *scanner) close(o openObject, end int) int {
 		x.members = append(x.members, mine...)
 	}
 	return end
+}
+
+func (s *scanner) string(i int) int {
+	l := readLiteral(s.b, i)
+	if l.fault != 0 {
+		return s.fail(l.fault, l.end, l.message(s.b))
+	}
+	s.canonical = s.canonical && l.canonical
+	return l.end
 }
 
 // maxTiny bounds the numbers of one text that are slow to convert: some 15 us each.

@@ -32,7 +32,11 @@ func ParseTime(text string) (time.Time, error) {
 			return time.Time{}, errFraction
 		}
 	}
-	t, err := time.Parse("2006-01-02T15:04:05", text[:len(text)-len(zone)]) // the fraction is read, too
+	form, local := time.RFC3339Nano, text // nearly all times end in Z, for which package time is fast
+	if zone != "Z" {
+		form, local = "2006-01-02T15:04:05", text[:len(text)-len(zone)] // the fraction is read, too
+	}
+	t, err := time.Parse(form, local)
 	if err != nil {
 		return time.Time{}, errTime
 	}
@@ -68,7 +72,7 @@ func FormatSeconds(t time.Time) string { return string(AppendSeconds(make([]byte
 
 // AppendSeconds is FormatSeconds that appends.
 func AppendSeconds(dst []byte, t time.Time) []byte {
-	return t.UTC().AppendFormat(dst, "2006-01-02T15:04:05Z")
+	return t.UTC().AppendFormat(dst, time.RFC3339)
 }
 
 // writable reports whether t has a four-digit year in UTC.
