@@ -168,7 +168,7 @@ func (s *Sealed) embed() []byte {
 
 // OpenEventBridge verifies a sealed event as EventBridge delivers it, in either Layout. What the delivery
 // says of source and detail-type must be what is signed; its account, unless opts gives one, is the one that
-// the key must allow: believe it only where nobody but the service can deliver.
+// the key must allow: believe it only where the service alone can deliver.
 func OpenEventBridge(ctx context.Context, delivery []byte, trust keys.Source, opts *OpenOptions) (*Opened, error) {
 	if opts == nil {
 		opts = &OpenOptions{}

@@ -36,8 +36,8 @@ func (d *Document) AppendCanonical(dst []byte) ([]byte, error) {
 	return e.dst, nil
 }
 
-// AppendCanonical appends the canonical form of the JSON text to dst. White space around the value is allowed.
-// The two must not overlap, since the canonical form may be the longer one (1e20). On an error, always an
+// AppendCanonical appends the canonical form of the JSON text to dst. White space around the value is
+// allowed. The two must not overlap, since the canonical form may be the longer one (1e20). On an error, always an
 // *Error, dst comes back as it was. The Fault is Number only if nothing else is wrong with the text.
 func AppendCanonical(dst, text []byte) ([]byte, error) {
 	d := NewDecoder(text)

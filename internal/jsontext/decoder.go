@@ -276,8 +276,7 @@ func (d *Decoder) ReadSpan() []byte {
 	return span
 }
 
-// Inner is a decoder of the next value alone, with a depth of its own. It may read on behind that value; Leave
-// then says where d is to go on.
+// Inner is a decoder of the next value alone, with a depth of its own. Leave says where d goes on after it.
 func (d *Decoder) Inner() Decoder { return Decoder{b: d.b, i: d.i, err: d.err} }
 
 // Leave moves d to after the value that inner has read, and returns the bytes of that value.

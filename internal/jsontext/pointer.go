@@ -137,8 +137,8 @@ func (f *finding) into(wanted []int, depth int, name []byte) (list []int) {
 }
 
 // LeadsOutside reports whether p leads to a value in a strict document that lies within none of the covered
-// ones. A reader such as encoding/json takes names that differ in case only for the same, so p leads to all of
-// their spellings. Each is looked at, however many there are: a walk that stopped after some would overlook
+// ones. A reader such as encoding/json takes names that differ in case only for the same, so p leads to all
+// of their spellings. Each is looked at, however many there are: a walk that stopped after some would overlook
 // the next one.
 func (p Pointer) LeadsOutside(doc []byte, covered []Pointer) bool {
 	var walk func(i int, path []string) bool

@@ -221,7 +221,8 @@ func (s *scanner) close(o openObject, end int) int {
 	x.pending = x.pending[:o.pending]
 	if o.unordered {
 		slices.SortFunc(mine, func(m, n member) int {
-			return cmp.Or(compareNames(s.b, m.name, n.name), cmp.Compare(m.name, n.name)) // the later of two equals repeats
+			// Of two equal names the later one is the repetition.
+			return cmp.Or(compareNames(s.b, m.name, n.name), cmp.Compare(m.name, n.name))
 		})
 		twice := -1
 		for i := 1; i < len(mine); i++ {
@@ -273,7 +274,8 @@ func (s *scanner) number(i int) int {
 		}
 	}
 	if !ok && s.numbers == fatal {
-		return s.fail(Number, i, "a number has no exact canonical form: send it as a string, or as one that a float64 holds exactly")
+		return s.fail(Number, i, "a number has no exact canonical form: "+
+			"send it as a string, or as one that a float64 holds exactly")
 	}
 	s.refused = s.refused || !ok
 	s.canonical = s.canonical && ok && string(form) == string(s.b[i:end])

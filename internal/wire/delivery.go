@@ -189,8 +189,8 @@ func Split(b []byte) ([][]byte, error) {
 	return events, nil
 }
 
-// objectEnd returns the index after the object that begins at b[i], or -1. It counts brackets and does not use
-// the nesting limit, which is one of the data alone.
+// objectEnd returns the index after the object that begins at b[i], or -1. It counts brackets and does not
+// use the nesting limit, which is one of the data alone.
 func objectEnd(b []byte, i int) int {
 	if i >= len(b) || b[i] != '{' {
 		return -1
@@ -202,13 +202,14 @@ func objectEnd(b []byte, i int) int {
 }
 
 // SplitSequence cuts JSON objects that follow each other, one a line or with any white space between them,
-// and is for the rest like Split. It has no limit of its own: whoever reads b has one.
+// and is for the rest like Split. It has no limit of its own: the caller limits b.
 func SplitSequence(b []byte) ([][]byte, error) {
 	var events [][]byte
 	for i := jsontext.SkipSpace(b, 0); i < len(b); {
 		end := objectEnd(b, i)
 		if end < 0 {
-			return nil, &Error{Msg: fmt.Sprintf("what follows event %d is not a JSON object, or has no end", len(events))}
+			return nil, &Error{Msg: fmt.Sprintf(
+				"what follows event %d is not a JSON object, or has no end", len(events))}
 		}
 		events = append(events, b[i:end:end])
 		i = jsontext.SkipSpace(b, end)

@@ -21,7 +21,7 @@ const (
 	MaxEvent = 1 << 20
 	// MaxMaterial is the most bytes of the text of dssematerial: ten ML-DSA-65 signatures fit.
 	MaxMaterial = 64 << 10
-	// MaxAttribute is the most bytes of the text of any other attribute: what HTTP servers take as one header.
+	// MaxAttribute is the most bytes of the text of any other attribute: HTTP servers take no larger header.
 	MaxAttribute = 8 << 10
 	// MaxExtensions is the most extension attributes: each costs a digest when sealing and when opening.
 	MaxExtensions = 128
@@ -130,7 +130,8 @@ type Event struct {
 func (e *Event) CoreNames(names []string) []string {
 	names = append(names, "id", "source", "specversion", "type")
 	for _, a := range [...]struct{ name, value string }{
-		{"datacontenttype", e.DataContentType}, {"dataschema", e.DataSchema}, {"subject", e.Subject}, {"time", e.Time},
+		{"datacontenttype", e.DataContentType}, {"dataschema", e.DataSchema},
+		{"subject", e.Subject}, {"time", e.Time},
 	} {
 		if a.value != "" {
 			names = append(names, a.name)

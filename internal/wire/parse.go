@@ -124,11 +124,11 @@ func (p *parser) extension(name []byte) {
 // attribute.
 func (p *parser) ignore(name []byte) {
 	folded := fold(name)
-	isMember := folded == "data" || folded == "data_base64" || folded == "dssematerial" || folded == EmbeddedMember
+	isMember := folded == "data" || folded == "data_base64" || folded == AttrMaterial || folded == EmbeddedMember
 	switch {
 	case !p.sealed:
 		p.r.Fail(&Error{Msg: "an attribute name has 1 to 64 characters of a-z and 0-9"})
-	case string(name) == "detail-type" || string(name) == "unverified_id": // of a delivery, of a quarantine record
+	case string(name) == "detail-type" || string(name) == "unverified_id": // a delivery, a quarantine record
 		p.r.Fail(&Error{Msg: "is a member of another format: the message is two things at once"})
 	case isMember || p.e.core([]byte(folded)) != nil:
 		p.r.Fail(errCaseTwin("", folded)) // which it is, the caller adds
@@ -361,8 +361,8 @@ func IsJSON(contentType string) bool {
 	return kind != "" && (equalASCII(subtype, "json") || equalASCII(tail, suffix))
 }
 
-// equalASCII compares without regard to the case of ASCII letters, unlike strings.EqualFold, to which ſ is an
-// s.
+// equalASCII compares without regard to the case of ASCII letters, unlike strings.EqualFold, to which ſ is
+// an s.
 func equalASCII(s, lower string) bool {
 	if len(s) != len(lower) {
 		return false

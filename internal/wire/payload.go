@@ -184,7 +184,8 @@ func readNames(r *jsontext.Decoder, e *Event, names []string) []string {
 	for a := r.Array(); r.Element(&a); {
 		text := r.Bytes()
 		name := ""
-		if i := slices.IndexFunc(e.Extensions, func(a Attribute) bool { return a.Name == string(text) }); i >= 0 {
+		i := slices.IndexFunc(e.Extensions, func(a Attribute) bool { return a.Name == string(text) })
+		if i >= 0 {
 			name = e.Extensions[i].Name
 		} else {
 			name = string(text)
@@ -211,7 +212,8 @@ func readNames(r *jsontext.Decoder, e *Event, names []string) []string {
 // signedextattrs.
 func isCore(name string) bool {
 	switch name {
-	case "id", "source", "specversion", "type", "datacontenttype", "dataschema", "subject", "time", "data", "data_base64":
+	case "id", "source", "specversion", "type", "datacontenttype", "dataschema", "subject", "time",
+		"data", "data_base64":
 		return true
 	}
 	return false
@@ -282,7 +284,8 @@ func readTime(r *jsontext.Decoder, e *Event) string {
 	}
 	// A canonical time is in UTC, with Z, and without trailing zeros in its fraction.
 	digits, utc := strings.CutSuffix(is, "Z")
-	if _, err := ParseTime(is); err != nil || !utc || strings.Contains(digits, ".") && strings.HasSuffix(digits, "0") {
+	zeros := strings.Contains(digits, ".") && strings.HasSuffix(digits, "0")
+	if _, err := ParseTime(is); err != nil || !utc || zeros {
 		r.Fail(errors.New("sealbus: time is not a canonical UTC timestamp"))
 	}
 	return is
@@ -415,7 +418,9 @@ func (h *Hasher) Sum() Digest { return sha256.Sum256(h.digests) }
 // it is hashed, empty if absent.
 func (h *Hasher) CoreDigest(e *Event, seconds []byte, data *Digest) Digest {
 	h.Reset()
-	for _, s := range [...]string{e.ID, e.Source, e.SpecVersion, e.Type, e.DataContentType, e.DataSchema, e.Subject} {
+	for _, s := range [...]string{
+		e.ID, e.Source, e.SpecVersion, e.Type, e.DataContentType, e.DataSchema, e.Subject,
+	} {
 		h.Text(s)
 	}
 	h.Bytes(seconds)
@@ -427,10 +432,10 @@ func (h *Hasher) CoreDigest(e *Event, seconds []byte, data *Digest) Digest {
 const (
 	AttrMaterial     = "dssematerial"
 	AttrRecordedTime = "recordedtime"
-	AttrOriginalTime = "originalrecordedtime" // the recordedtime that an event had before a forwarder sealed it; never judged
+	AttrOriginalTime = "originalrecordedtime" // the recordedtime before a forwarder sealed the event; never judged
 	AttrExpiryTime   = "expirytime"
 	AttrAudience     = "audience"
-	AttrRecipients   = "jwerecipients" // of the encrypted members of the data: the "recipients" of RFC 7516 section 7.2.1, as JSON
+	AttrRecipients   = "jwerecipients" // of encrypted members: the "recipients" of RFC 7516 section 7.2.1
 )
 
 // DocumentedType is the type of an extension that the CloudEvents project documents
@@ -439,7 +444,8 @@ func DocumentedType(name string) (Type, bool) {
 	switch name {
 	case AttrRecordedTime, AttrOriginalTime, AttrExpiryTime, "deprecationfrom", "deprecationsunset":
 		return Timestamp, true
-	case "sampledrate", "severitynumber", "opcuametadatamajorversion", "opcuametadataminorversion", "opcuastatus":
+	case "sampledrate", "severitynumber", "opcuametadatamajorversion", "opcuametadataminorversion",
+		"opcuastatus":
 		return Integer, true
 	case "deprecated", "bamptxcompleted":
 		return Boolean, true
@@ -447,7 +453,8 @@ func DocumentedType(name string) (Type, bool) {
 		return URIReference, true
 	case "deprecationmigration":
 		return URI, true
-	case AttrAudience, AttrRecipients, "authtype", "authid", "authclaims", "bamtxid", "bampid", "bamptxid", "bamptxsid", "bamptxsstatus",
+	case AttrAudience, AttrRecipients, "authtype", "authid", "authclaims",
+		"bamtxid", "bampid", "bamptxid", "bamptxsid", "bamptxsstatus",
 		"correlationid", "causationid", "dataclassification", "dataregulation", "datacategory", "partitionkey",
 		"sequence", "sequencetype", "severitytext", "traceparent", "tracestate":
 		return String, true
