@@ -25,7 +25,7 @@ func DefaultIgnoreMembers() []string { return slices.Clone(defaultIgnoreMembers)
 var defaultIgnoreMembers = []string{"_datadog"}
 
 // CheckIgnoreMembers is an error if a list of IgnoreMembers is too long, or names what no hop can add to a
-// detail: whoever takes such options refuses them at the start.
+// detail: a constructor that takes such options refuses them at the start.
 func CheckIgnoreMembers(names []string) error {
 	if len(names) > MaxIgnoreMembers {
 		return fmt.Errorf("IgnoreMembers has %d names: give at most %d", len(names), MaxIgnoreMembers)

@@ -25,8 +25,8 @@ const (
 // String is the name of t as CloudEvents 1.0 writes it.
 func (t AttributeType) String() string { return wire.Type(t).String() }
 
-// CheckExtensionTypes is an error if a map of ExtensionTypes holds what is no type: whoever takes such
-// options refuses them at the start.
+// CheckExtensionTypes is an error if a map of ExtensionTypes holds what is no type. A constructor that takes
+// such options refuses them at the start.
 func CheckExtensionTypes(types map[string]AttributeType) error {
 	for name, t := range types {
 		if !isType(t) {

@@ -67,7 +67,15 @@ func (d *Decoder) End() error {
 func (d *Decoder) InputOffset() int { return d.i }
 
 // PeekKind is the kind of the next value or closing bracket, 0 if there is none and after an error.
-func (d *Decoder) PeekKind() Kind { return kindOf(d.peek()) }
+func (d *Decoder) PeekKind() Kind {
+	switch c := d.peek(); c {
+	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+		return '0'
+	case 'n', 'f', 't', '"', '{', '}', '[', ']':
+		return Kind(c)
+	}
+	return 0
+}
 
 // peek is the next byte, or 0.
 func (d *Decoder) peek() byte {
@@ -76,9 +84,6 @@ func (d *Decoder) peek() byte {
 	}
 	return d.b[d.i]
 }
-
-// advance goes to i and over the white space there.
-func (d *Decoder) advance(i int) { d.i = SkipSpace(d.b, i) }
 
 // Object enters an object.
 func (d *Decoder) Object() Object {
@@ -106,38 +111,32 @@ func (d *Decoder) Member(o *Object) bool {
 		d.Failf("':' was expected at offset %d", d.i)
 		return false
 	}
-	d.advance(d.i + 1)
+	d.i = SkipSpace(d.b, d.i+1)
 	return d.err == nil
 }
 
 // remember notes the name of the o.n-th member and fails if an earlier one had it.
 func (o *Object) remember(d *Decoder) bool {
-	if o.n > len(o.small) {
-		return o.rememberMany(d)
-	}
-	for _, name := range o.small[:o.n-1] {
-		if string(name) == string(o.Name) {
-			d.Failf("duplicate member %q", clip(o.Name))
-			return false
+	twice := false
+	if o.n <= len(o.small) {
+		for _, name := range o.small[:o.n-1] {
+			twice = twice || string(name) == string(o.Name)
 		}
-	}
-	o.small[o.n-1] = o.Name
-	return true
-}
-
-func (o *Object) rememberMany(d *Decoder) bool {
-	if o.many == nil {
-		o.many = make(map[string]struct{}, 4*len(o.small))
-		for _, name := range o.small {
-			o.many[string(name)] = struct{}{}
+		o.small[o.n-1] = o.Name
+	} else {
+		if o.many == nil {
+			o.many = make(map[string]struct{}, 4*len(o.small))
+			for _, name := range o.small {
+				o.many[string(name)] = struct{}{}
+			}
 		}
+		_, twice = o.many[string(o.Name)]
+		o.many[string(o.Name)] = struct{}{}
 	}
-	if _, dup := o.many[string(o.Name)]; dup {
-		d.Failf("duplicate member %q", clip(o.Name))
-		return false
+	if twice {
+		d.Failf("duplicate member %.64q", o.Name)
 	}
-	o.many[string(o.Name)] = struct{}{}
-	return true
+	return !twice
 }
 
 // Array enters an array.
@@ -164,7 +163,7 @@ func (d *Decoder) enter(open byte, what string) {
 		d.Failf("nested deeper than %d", MaxDepth)
 		return
 	}
-	d.advance(d.i + 1)
+	d.i = SkipSpace(d.b, d.i+1)
 }
 
 // next steps over the comma before a further entry, or over the closing bracket.
@@ -174,12 +173,12 @@ func (d *Decoder) next(end byte, first bool) bool {
 		return false
 	case c == end:
 		d.depth--
-		d.advance(d.i + 1)
+		d.i = SkipSpace(d.b, d.i+1)
 		return false
 	case first:
 		return true
 	case c == ',':
-		d.advance(d.i + 1)
+		d.i = SkipSpace(d.b, d.i+1)
 		if d.peek() != end {
 			return true
 		}
@@ -206,7 +205,7 @@ func (d *Decoder) Bytes() []byte {
 	if l.escaped {
 		text = appendUnescaped(make([]byte, 0, len(text)), text)
 	}
-	d.advance(l.end)
+	d.i = SkipSpace(d.b, l.end)
 	return text
 }
 
@@ -256,7 +255,7 @@ func (d *Decoder) read(s *scanner) bool {
 		d.err = s.err()
 	}
 	if d.err == nil {
-		d.advance(s.end)
+		d.i = SkipSpace(d.b, s.end)
 	}
 	return d.err == nil
 }
@@ -273,12 +272,11 @@ func (d *Decoder) ReadSpan() []byte {
 		return nil
 	}
 	span := d.b[d.i:end]
-	d.advance(end)
+	d.i = SkipSpace(d.b, end)
 	return span
 }
 
-// Inner is a decoder of the next value alone, with a depth of its own. It may read on behind that value; Leave
-// then says where d is to go on.
+// Inner is a decoder of the next value alone, with a depth of its own. Leave says where d goes on after it.
 func (d *Decoder) Inner() Decoder { return Decoder{b: d.b, i: d.i, err: d.err} }
 
 // Leave moves d to after the value that inner has read, and returns the bytes of that value.
@@ -298,13 +296,4 @@ func (d *Decoder) Since(o *Object) []byte {
 		return nil
 	}
 	return d.b[o.start:d.i]
-}
-
-// clip shortens untrusted text before it enters an error.
-func clip(b []byte) string {
-	const most = 64
-	if len(b) > most {
-		return string(b[:most]) + "..."
-	}
-	return string(b)
 }

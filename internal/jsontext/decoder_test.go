@@ -265,7 +265,7 @@ func TestSmallObjectsAllocateNothing(t *testing.T) {
 	}
 }
 
-// What is accepted is JSON, with the strings that encoding/json has; and the walk agrees with one
+// Accepted text is JSON, with the strings that encoding/json has; and the walk agrees with one
 // ReadDocument over the whole text.
 func FuzzReader(f *testing.F) {
 	files, err := filepath.Glob("testdata/fuzz/FuzzReader/*")

@@ -25,9 +25,9 @@
 //
 // The names follow package encoding/json/jsontext, which Go 1.26 has under GOEXPERIMENT=jsonv2 only: Kind,
 // Value, Decoder with PeekKind, ReadValue, SkipValue and InputOffset, AppendQuote, AppendUnquote. Once it is
-// there for everybody it can do the work of Decoder and of strings. There are two differences. The first error
-// of a Decoder sticks, so that a codec may read a whole shape and look once. Member and Element stand for the
-// tokens of objects and arrays. The canonical form stays ours, since numbers differ.
+// there for everybody it can do the work of Decoder and of strings. There are two differences. The first
+// error of a Decoder sticks, so that a codec may read a whole shape and look once. Member and Element stand
+// for the tokens of objects and arrays. The canonical form stays ours, since numbers differ.
 package jsontext
 
 import "fmt"
@@ -45,9 +45,6 @@ type Kind byte
 // Value is one JSON value as it stands in a text, without white space around it.
 type Value []byte
 
-// Kind is the kind of v, which must not be empty.
-func (v Value) Kind() Kind { return kindOf(v[0]) }
-
 // IsValid reports whether v is exactly one strict JSON value.
 func (v Value) IsValid() bool {
 	end, _, err := scan(v, 0)
@@ -58,16 +55,6 @@ func (v Value) IsValid() bool {
 func (v Value) IsCanonical() bool {
 	end, isCanonical, err := scan(v, 0)
 	return err == nil && isCanonical && end == len(v)
-}
-
-func kindOf(c byte) Kind {
-	switch c {
-	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
-		return '0'
-	case 'n', 'f', 't', '"', '{', '}', '[', ']':
-		return Kind(c)
-	}
-	return 0
 }
 
 // Fault says what was wrong with a JSON text.
@@ -83,7 +70,9 @@ const (
 	Number                     // a number has no canonical form (AppendCanonical only)
 )
 
-var faultNames = [...]string{Syntax: "syntax", UTF8: "utf8", Surrogate: "surrogate", Duplicate: "duplicate", Depth: "depth", Number: "number"}
+var faultNames = [...]string{
+	Syntax: "syntax", UTF8: "utf8", Surrogate: "surrogate", Duplicate: "duplicate", Depth: "depth", Number: "number",
+}
 
 // String is the fault in lower case.
 func (f Fault) String() string {
@@ -152,7 +141,7 @@ func SpanEnd(b []byte, i int) int {
 }
 
 func isScalar(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '+' || c == '.'
+	return 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '+' || c == '.'
 }
 
 // stringEnd is the index of the quote that ends the string at b[i], or -1.

@@ -21,8 +21,8 @@ const (
 )
 
 // numberEnd returns the index after the number at b[i], or -1 if it is none (RFC 8259 section 6), and
-// whether it is in plain canonical form: an integer in at most 21 digits, but not -0, or a fraction that
-// isPlainFraction. That spares nearly all numbers the way through a decimal.
+// whether it is in plain canonical form: an integer in at most 21 digits, but not -0, or a short
+// fraction. That spares nearly all numbers the way through a decimal.
 func numberEnd(b []byte, i int) (end int, plain bool) {
 	negative := i < len(b) && b[i] == '-'
 	if negative {
@@ -37,7 +37,11 @@ func numberEnd(b []byte, i int) (end int, plain bool) {
 		if i = digits(b, i+1); b[i-1] == '.' {
 			return -1, false
 		}
-		plain = isPlainFraction(b[first:i])
+		// It is canonical for simple reasons: it has at most exactDigits digits, does not end in 0, and is
+		// large enough not to need an exponent.
+		text := b[first:i]
+		plain = len(text) <= exactDigits+1 && text[len(text)-1] != '0' &&
+			(text[0] != '0' || string(text[:min(len(text), 7)]) > "0.00000")
 	}
 	if i < len(b) && b[i]|0x20 == 'e' {
 		plain = false
@@ -52,15 +56,6 @@ func numberEnd(b []byte, i int) (end int, plain bool) {
 	return i, plain
 }
 
-// isPlainFraction says whether text, digits with a decimal point in them, is canonical for simple reasons:
-// it has at most exactDigits digits, does not end in 0, and is large enough not to need an exponent.
-func isPlainFraction(text []byte) bool {
-	if len(text) > exactDigits+1 || text[len(text)-1] == '0' {
-		return false
-	}
-	return text[0] != '0' || string(text[:min(len(text), 7)]) > "0.00000"
-}
-
 func digits(b []byte, i int) int {
 	for i < len(b) && b[i]-'0' <= 9 {
 		i++
@@ -68,17 +63,10 @@ func digits(b []byte, i int) int {
 	return i
 }
 
-// appendNumber appends the canonical form of a number of JSON, or says that it has none.
-func appendNumber(dst, text []byte) ([]byte, bool) {
-	d, ok := parseDecimal(text)
-	if !ok {
-		return dst, false
-	}
-	return d.appendCanonical(dst)
-}
-
+// appendCanonical appends the canonical form of d, or says that it has none.
 func (d *decimal) appendCanonical(dst []byte) ([]byte, bool) {
-	if !d.isInteger() && !d.isFloat() {
+	isInteger := d.n == 0 || (int64(d.n) <= d.point && d.point <= maxInteger)
+	if !isInteger && !d.isFloat() {
 		return dst, false
 	}
 	return d.append(dst), true
@@ -117,20 +105,15 @@ func parseDecimal(text []byte) (d decimal, ok bool) {
 			if d.n+zeros >= len(d.digits) {
 				return d, false
 			}
-			d.push(zeros, c)
-			zeros = 0
+			for ; zeros > 0; zeros-- {
+				d.digits[d.n] = '0'
+				d.n++
+			}
+			d.digits[d.n] = c
+			d.n++
 		}
 	}
 	return d, true
-}
-
-func (d *decimal) push(zeros int, digit byte) {
-	for ; zeros > 0; zeros-- {
-		d.digits[d.n] = '0'
-		d.n++
-	}
-	d.digits[d.n] = digit
-	d.n++
 }
 
 // exponent reads what follows the e, and stops counting where it is beyond all use.
@@ -147,15 +130,6 @@ func exponent(text []byte) int64 {
 	}
 	return e
 }
-
-// isInteger says whether d is an integer of at most 21 digits.
-func (d *decimal) isInteger() bool {
-	return d.n == 0 || (int64(d.n) <= d.point && d.point <= maxInteger)
-}
-
-// isTiny says whether d is not zero and so small that the conversion to a float64 is slow: it is subnormal,
-// or nearly.
-func (d *decimal) isTiny() bool { return d.n > 0 && -330 <= d.point && d.point < -306 }
 
 // isFloat says whether d is exactly what the shortest form of its float64 says. d is not zero.
 func (d *decimal) isFloat() bool {
@@ -187,15 +161,16 @@ func (d *decimal) append(dst []byte) []byte {
 	if d.negative {
 		dst = append(dst, '-')
 	}
+	const zeros = "000000000000000000000" // maxInteger
 	digits, point := d.digits[:d.n], int(d.point)
 	switch {
 	case d.n <= point && point <= maxInteger:
-		return appendZeros(append(dst, digits...), point-d.n)
+		return append(append(dst, digits...), zeros[:point-d.n]...)
 	case 0 < point && point <= maxInteger:
 		dst = append(append(dst, digits[:point]...), '.')
 		return append(dst, digits[point:]...)
 	case -6 < point && point <= 0:
-		return append(appendZeros(append(dst, "0."...), -point), digits...)
+		return append(append(append(dst, "0."...), zeros[:-point]...), digits...)
 	}
 	dst = append(dst, digits[0])
 	if d.n > 1 {
@@ -206,11 +181,4 @@ func (d *decimal) append(dst []byte) []byte {
 		dst = append(dst, '+')
 	}
 	return strconv.AppendInt(dst, int64(point-1), 10)
-}
-
-func appendZeros(dst []byte, n int) []byte {
-	for ; n > 0; n-- {
-		dst = append(dst, '0')
-	}
-	return dst
 }

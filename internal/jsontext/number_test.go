@@ -144,3 +144,12 @@ func notNumberPointer(text string) string {
 	}
 	return "/1"
 }
+
+// appendNumber appends the canonical form of a number of JSON, or says that it has none.
+func appendNumber(dst, text []byte) ([]byte, bool) {
+	d, ok := parseDecimal(text)
+	if !ok {
+		return dst, false
+	}
+	return d.appendCanonical(dst)
+}

@@ -1,5 +1,10 @@
 package jsontext
 
+import (
+	"cmp"
+	"slices"
+)
+
 // scanner is one strict walk over a text. Its methods take the index at which something begins and return
 // the index after it, or -1 after fail.
 //
@@ -101,12 +106,12 @@ func (s *scanner) value(i, depth int) int {
 		return s.object(i, depth+1)
 	case '[':
 		return s.array(i, depth+1)
-	case 't':
-		return s.literal(i, "true")
-	case 'f':
-		return s.literal(i, "false")
-	case 'n':
-		return s.literal(i, "null")
+	case 't', 'f', 'n':
+		for _, word := range [...]string{"true", "false", "null"} {
+			if len(s.b)-i >= len(word) && string(s.b[i:i+len(word)]) == word {
+				return i + len(word)
+			}
+		}
 	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
 		return s.number(i)
 	}
@@ -114,13 +119,6 @@ func (s *scanner) value(i, depth int) int {
 		return s.fail(Syntax, i, "the text ends where a value was expected")
 	}
 	return s.fail(Syntax, i, "a value was expected")
-}
-
-func (s *scanner) literal(i int, word string) int {
-	if len(s.b)-i < len(word) || string(s.b[i:i+len(word)]) != word {
-		return s.fail(Syntax, i, "a value was expected")
-	}
-	return i + len(word)
 }
 
 func (s *scanner) array(i, depth int) int {
@@ -151,7 +149,14 @@ func (s *scanner) object(i, depth int) int {
 	if depth > MaxDepth {
 		return s.fail(Depth, i, "nested too deeply")
 	}
-	o := s.members.open()
+	var o openObject
+	x := s.members
+	if x != nil {
+		o = openObject{number: len(x.objects), pending: len(x.pending)}
+		if x.keep {
+			x.objects = append(x.objects, object{})
+		}
+	}
 	i = s.space(i + 1)
 	if s.peek(i) == '}' {
 		return s.close(o, i+1)
@@ -162,18 +167,23 @@ func (s *scanner) object(i, depth int) int {
 			return -1
 		}
 		if previous >= 0 && !o.unordered && compareNames(s.b, previous, name) >= 0 {
-			if s.members == nil {
+			if x == nil {
 				s.unordered = true
 				return -1
 			}
 			o.unordered = true
 		}
 		previous = name
-		objects := s.members.objectCount()
+		objects := 0
+		if x != nil {
+			objects = len(x.objects)
+		}
 		if i = s.value(i, depth); i < 0 {
 			return s.within(segment{name: name})
 		}
-		s.members.add(name, i, objects)
+		if x != nil {
+			x.pending = append(x.pending, member{name, i, objects})
+		}
 		i = s.space(i)
 		switch s.peek(i) {
 		case ',':
@@ -201,15 +211,42 @@ func (s *scanner) name(i int) int {
 	return s.space(i + 1)
 }
 
+// close ends the object o, before the offset end. It fails at the first name that repeats an earlier one.
 func (s *scanner) close(o openObject, end int) int {
-	if twice := s.members.close(s.b, o, end); twice >= 0 {
-		s.fail(Duplicate, twice, "the object has another member of that name")
-		return s.within(segment{name: twice})
+	x := s.members
+	if x == nil {
+		return end // the names ascend
+	}
+	mine := x.pending[o.pending:]
+	x.pending = x.pending[:o.pending]
+	if o.unordered {
+		slices.SortFunc(mine, func(m, n member) int {
+			// Of two equal names the later one is the repetition.
+			return cmp.Or(compareNames(s.b, m.name, n.name), cmp.Compare(m.name, n.name))
+		})
+		twice := -1
+		for i := 1; i < len(mine); i++ {
+			at := mine[i].name
+			if (twice < 0 || at < twice) && compareNames(s.b, mine[i-1].name, at) == 0 {
+				twice = at
+			}
+		}
+		if twice >= 0 {
+			s.fail(Duplicate, twice, "the object has another member of that name")
+			return s.within(segment{name: twice})
+		}
+	}
+	if x.keep {
+		x.objects[o.number] = object{first: len(x.members), count: len(mine), end: end, next: len(x.objects)}
+		x.members = append(x.members, mine...)
 	}
 	return end
 }
 
 func (s *scanner) string(i int) int {
+	if end, wide := plain(s.b, i+1); wide == 0 && s.peek(end) == '"' {
+		return end + 1 // as nearly all are
+	}
 	l := readLiteral(s.b, i)
 	if l.fault != 0 {
 		return s.fail(l.fault, l.end, l.message(s.b))
@@ -217,6 +254,9 @@ func (s *scanner) string(i int) int {
 	s.canonical = s.canonical && l.canonical
 	return l.end
 }
+
+// maxTiny bounds the numbers of one text that are slow to convert: some 15 us each.
+const maxTiny = 1000
 
 func (s *scanner) number(i int) int {
 	end, plain := numberEnd(s.b, i)
@@ -228,25 +268,19 @@ func (s *scanner) number(i int) int {
 	}
 	var spelled [maxNumber]byte
 	form, ok := spelled[:0], false
-	if d, exact := parseDecimal(s.b[i:end]); exact && s.affords(&d) {
-		form, ok = d.appendCanonical(form)
+	if d, exact := parseDecimal(s.b[i:end]); exact {
+		if d.n > 0 && -330 <= d.point && d.point < -306 { // subnormal or nearly: slow to convert
+			s.tiny++
+		}
+		if s.tiny <= maxTiny {
+			form, ok = d.appendCanonical(form)
+		}
 	}
 	if !ok && s.numbers == fatal {
-		return s.fail(Number, i, "a number has no exact canonical form: send it as a string, or as one that a float64 holds exactly")
+		return s.fail(Number, i, "a number has no exact canonical form: "+
+			"send it as a string, or as one that a float64 holds exactly")
 	}
 	s.refused = s.refused || !ok
 	s.canonical = s.canonical && ok && string(form) == string(s.b[i:end])
 	return end
-}
-
-// maxTiny bounds the numbers of one text that are slow to convert: some 15 us each.
-const maxTiny = 1000
-
-// affords reports whether d is not one of too many slow numbers.
-func (s *scanner) affords(d *decimal) bool {
-	if !d.isTiny() {
-		return true
-	}
-	s.tiny++
-	return s.tiny <= maxTiny
 }

@@ -23,7 +23,7 @@ func seed(f *testing.F, wrap func(string) string) {
 	}
 }
 
-// What Parse accepts is JSON, and is written so that it reads back the same.
+// An event that Parse accepts is JSON, and is written so that it reads back the same.
 func FuzzParse(f *testing.F) {
 	seed(f, func(text string) string { return text })
 	f.Fuzz(func(t *testing.T, in []byte) {
@@ -91,7 +91,7 @@ func FuzzSplitSequence(f *testing.F) {
 	})
 }
 
-// What Parse accepts passes through the SDK's event without loss, or is refused.
+// An event that Parse accepts passes through the SDK's event without loss, or is refused.
 func FuzzSDK(f *testing.F) {
 	seed(f, func(text string) string { return text })
 	f.Fuzz(func(t *testing.T, in []byte) {

@@ -17,7 +17,7 @@ import (
 const (
 	LayoutPlain      = "cloudevent"             // the document is the CloudEvent
 	LayoutStructured = "eventbridge structured" // an EventBridge event whose detail is the CloudEvent
-	LayoutEmbedded   = "eventbridge embedded"   // an EventBridge event whose detail is the data, with the attributes in it
+	LayoutEmbedded   = "eventbridge embedded"   // an EventBridge event whose detail is the data and the attributes
 )
 
 // Inspected is what a document claims to be. Nothing is verified, and an attacker may have written all of it:
@@ -26,7 +26,7 @@ type Inspected struct {
 	Layout  string
 	Outer   *Delivery // the EventBridge event around it; nil for LayoutPlain
 	Event   *Event
-	Payload *Payload // nil: unsigned, or unreadable
+	Payload *Payload // as far as it can be read; nil: unsigned, or unreadable
 
 	Signatures []InspectedSignature // none: unsigned, or unreadable
 	Encryption *InspectedEncryption // nil: the payload names nothing that is encrypted
@@ -182,11 +182,9 @@ func (s *Inspected) readMaterial() error {
 	if env.PayloadType != PayloadType {
 		return fmt.Errorf("payload type %q is not that of the CloudEvents extension", env.PayloadType)
 	}
-	p, err := ParsePayload(env.Payload, s.Event)
-	if err != nil {
+	if s.Payload, err = ParsePayload(env.Payload, s.Event); err != nil {
 		return fmt.Errorf("signed payload: %w", err)
 	}
-	s.Payload = p
 	return nil
 }
 

@@ -31,7 +31,12 @@ func parse(b []byte, sealed bool) (*Event, error) {
 		p.member(obj.Name)
 	}
 	if err := p.r.Err(); err != nil {
-		return nil, memberError(obj.Name, err)
+		e, ok := err.(*Error)
+		if !ok {
+			e = &Error{Err: err}
+		}
+		e.Member = clip(obj.Name) // where the decoder stopped
+		return nil, e
 	}
 	if err := p.r.End(); err != nil {
 		return nil, &Error{Err: err}
@@ -61,7 +66,9 @@ func (p *parser) member(name []byte) {
 		p.data, p.e.hasData = p.r.ReadDocument(), true
 	case "data_base64":
 		p.e.hasData = true
-		if !p.null() {
+		if p.r.PeekKind() == 'n' {
+			p.r.SkipValue()
+		} else {
 			p.encoded = p.r.Bytes()
 		}
 	case "dssematerial":
@@ -117,12 +124,13 @@ func (p *parser) extension(name []byte) {
 // attribute.
 func (p *parser) ignore(name []byte) {
 	folded := fold(name)
+	isMember := folded == "data" || folded == "data_base64" || folded == AttrMaterial || folded == EmbeddedMember
 	switch {
 	case !p.sealed:
 		p.r.Fail(&Error{Msg: "an attribute name has 1 to 64 characters of a-z and 0-9"})
-	case isMarker(string(name)):
+	case string(name) == "detail-type" || string(name) == "unverified_id": // a delivery, a quarantine record
 		p.r.Fail(&Error{Msg: "is a member of another format: the message is two things at once"})
-	case isMember(folded) || p.e.core([]byte(folded)) != nil:
+	case isMember || p.e.core([]byte(folded)) != nil:
 		p.r.Fail(errCaseTwin("", folded)) // which it is, the caller adds
 	case !p.full():
 		p.e.Ignored = append(p.e.Ignored, p.keep(name[:min(len(name), maxIgnoredName)]))
@@ -144,7 +152,7 @@ func (p *parser) value() (Type, string) {
 	switch c := p.r.PeekKind(); {
 	case c == 't' || c == 'f':
 		return Boolean, p.keep(p.r.ReadValue())
-	case c == '-' || '0' <= c && c <= '9':
+	case c == '0':
 		raw := p.r.ReadValue()
 		if len(raw) > maxDigits || !plainInteger(string(raw)) {
 			p.r.Fail(&Error{Msg: "an Integer is a plain decimal of 32 bits"})
@@ -160,7 +168,8 @@ func (p *parser) value() (Type, string) {
 
 // string reads the text of an attribute of at most limit bytes; null is "".
 func (p *parser) string(limit int) string {
-	if p.null() {
+	if p.r.PeekKind() == 'n' {
+		p.r.SkipValue()
 		return ""
 	}
 	text := p.r.Bytes()
@@ -173,14 +182,6 @@ func (p *parser) string(limit int) string {
 		p.r.Fail(errText())
 	}
 	return s
-}
-
-func (p *parser) null() bool {
-	if p.r.PeekKind() != 'n' {
-		return false
-	}
-	p.r.SkipValue()
-	return true
 }
 
 // keep copies text into the one allocation. A string that was handed out stays valid when the builder
@@ -265,16 +266,6 @@ func (p *parser) setText() error {
 		p.e.Form, p.e.Data = BinaryData, text
 	}
 	return nil
-}
-
-// memberError names the member at which the reader stopped.
-func memberError(name []byte, err error) *Error {
-	e, ok := err.(*Error)
-	if !ok {
-		e = &Error{Err: err}
-	}
-	e.Member = clip(name)
-	return e
 }
 
 // clip shortens a name that may be of any length before it enters an error.
@@ -370,8 +361,8 @@ func IsJSON(contentType string) bool {
 	return kind != "" && (equalASCII(subtype, "json") || equalASCII(tail, suffix))
 }
 
-// equalASCII compares without regard to the case of ASCII letters, unlike strings.EqualFold, to which ſ is an
-// s.
+// equalASCII compares without regard to the case of ASCII letters, unlike strings.EqualFold, to which ſ is
+// an s.
 func equalASCII(s, lower string) bool {
 	if len(s) != len(lower) {
 		return false
@@ -386,4 +377,45 @@ func equalASCII(s, lower string) bool {
 		}
 	}
 	return true
+}
+
+// maxIgnoredName is how much of the name of an ignored member is kept. No longer name is one of an attribute
+// in another case: a character that fold replaces has at most three bytes.
+const maxIgnoredName = 3*MaxName + utf8.UTFMax
+
+// CaseTwin is the ignored member that has this name but for the case of its letters, or "". A reader that
+// ignores case, as encoding/json does, would take the one for the other.
+func (e *Event) CaseTwin(name string) string {
+	for _, other := range e.Ignored {
+		if len(other) >= len(name) && fold(other) == name {
+			return other
+		}
+	}
+	return ""
+}
+
+// errCaseTwin is the error of the member twin.
+func errCaseTwin(twin, name string) *Error {
+	return &Error{Member: twin, Msg: "is " + name + " but for the case of its letters, and some readers ignore case"}
+}
+
+// fold is the name in lower case, as far as a name of an attribute can come out: A to Z, and the four
+// characters beyond ASCII of which the lower or upper case is a letter of ASCII.
+func fold[T string | []byte](name T) string {
+	if len(name) > maxIgnoredName {
+		return ""
+	}
+	return strings.Map(func(r rune) rune {
+		switch {
+		case 'A' <= r && r <= 'Z':
+			return r | 0x20
+		case r == '\u017F': // LATIN SMALL LETTER LONG S
+			return 's'
+		case r == '\u212A': // KELVIN SIGN
+			return 'k'
+		case r == '\u0130', r == '\u0131': // the I with a dot, the i without one
+			return 'i'
+		}
+		return r
+	}, string(name))
 }

@@ -358,7 +358,7 @@ func samples(t testing.TB) map[string][]byte {
 	return all
 }
 
-// What encoding/json makes of a sample is what Parse makes of it.
+// Parse makes of a sample the same as encoding/json.
 func TestSamples(t *testing.T) {
 	for name, text := range samples(t) {
 		t.Run(name, func(t *testing.T) {

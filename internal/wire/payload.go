@@ -129,8 +129,8 @@ var ErrVersion = errors.New(`unknown version of the member "sealbus"`)
 // ErrLimit is (wrapped in) the error of a payload that exceeds a limit.
 var ErrLimit = errors.New("over the limit")
 
-// ParsePayload reads a payload. Texts that the event e has too are shared with it. If the error is ErrVersion,
-// the payload comes back without the content of its profile, and otherwise it is nil.
+// ParsePayload reads a payload. Texts that the event e has too are shared with it. With an error, the members
+// that were read before it come back, for a reader that only shows them.
 func ParsePayload(doc []byte, e *Event) (*Payload, error) {
 	p := &Payload{}
 	r := jsontext.NewDecoder(doc)
@@ -161,7 +161,7 @@ func ParsePayload(doc []byte, e *Event) (*Payload, error) {
 		p.checkProfile(&r)
 	}
 	if err := r.End(); err != nil {
-		return nil, err
+		return p, err
 	}
 	if !known {
 		return p, ErrVersion // only now: a malformed payload is malformed in any version
@@ -184,7 +184,8 @@ func readNames(r *jsontext.Decoder, e *Event, names []string) []string {
 	for a := r.Array(); r.Element(&a); {
 		text := r.Bytes()
 		name := ""
-		if i := slices.IndexFunc(e.Extensions, func(a Attribute) bool { return a.Name == string(text) }); i >= 0 {
+		i := slices.IndexFunc(e.Extensions, func(a Attribute) bool { return a.Name == string(text) })
+		if i >= 0 {
 			name = e.Extensions[i].Name
 		} else {
 			name = string(text)
@@ -211,7 +212,8 @@ func readNames(r *jsontext.Decoder, e *Event, names []string) []string {
 // signedextattrs.
 func isCore(name string) bool {
 	switch name {
-	case "id", "source", "specversion", "type", "datacontenttype", "dataschema", "subject", "time", "data", "data_base64":
+	case "id", "source", "specversion", "type", "datacontenttype", "dataschema", "subject", "time",
+		"data", "data_base64":
 		return true
 	}
 	return false
@@ -282,7 +284,8 @@ func readTime(r *jsontext.Decoder, e *Event) string {
 	}
 	// A canonical time is in UTC, with Z, and without trailing zeros in its fraction.
 	digits, utc := strings.CutSuffix(is, "Z")
-	if _, err := ParseTime(is); err != nil || !utc || strings.Contains(digits, ".") && strings.HasSuffix(digits, "0") {
+	zeros := strings.Contains(digits, ".") && strings.HasSuffix(digits, "0")
+	if _, err := ParseTime(is); err != nil || !utc || zeros {
 		r.Fail(errors.New("sealbus: time is not a canonical UTC timestamp"))
 	}
 	return is
@@ -365,4 +368,130 @@ func (p *Payload) checkProfile(r *jsontext.Decoder) {
 	if !recorded {
 		r.Fail(errors.New("sealbus: recordedtime is not signed"))
 	}
+}
+
+// Absent is H(""): how the standard hashes an attribute that is not there.
+var Absent = sha256.Sum256(nil)
+
+// The digests of texts that nearly every event has.
+var (
+	specVersion = sha256.Sum256([]byte("1.0"))
+	jsonType    = sha256.Sum256([]byte("application/json"))
+)
+
+// Hasher computes digests of digests: H( H(a) H(b) ... ). Reset it before each.
+type Hasher struct {
+	digests []byte
+	room    [9 * sha256.Size]byte // the core digest fits
+	Scratch [256]byte             // room for a value while it is added
+}
+
+// Reset begins a digest of digests.
+func (h *Hasher) Reset() { h.digests = h.room[:0] }
+
+// Text adds H(s), without an allocation for short ones.
+func (h *Hasher) Text(s string) {
+	switch s {
+	case "1.0":
+		h.digests = append(h.digests, specVersion[:]...)
+	case "application/json":
+		h.digests = append(h.digests, jsonType[:]...)
+	default:
+		h.Bytes(append(h.Scratch[:0], s...))
+	}
+}
+
+// Bytes adds H(b).
+func (h *Hasher) Bytes(b []byte) {
+	if len(b) == 0 {
+		h.digests = append(h.digests, Absent[:]...)
+		return
+	}
+	sum := sha256.Sum256(b)
+	h.digests = append(h.digests, sum[:]...)
+}
+
+// Sum is the digest of the digests that were added.
+func (h *Hasher) Sum() Digest { return sha256.Sum256(h.digests) }
+
+// CoreDigest is the standard's digest of the core attributes and the data; seconds is the attribute time as
+// it is hashed, empty if absent.
+func (h *Hasher) CoreDigest(e *Event, seconds []byte, data *Digest) Digest {
+	h.Reset()
+	for _, s := range [...]string{
+		e.ID, e.Source, e.SpecVersion, e.Type, e.DataContentType, e.DataSchema, e.Subject,
+	} {
+		h.Text(s)
+	}
+	h.Bytes(seconds)
+	h.digests = append(h.digests, data[:]...)
+	return h.Sum()
+}
+
+// The names of the extension attributes that sealbus itself reads or writes.
+const (
+	AttrMaterial     = "dssematerial"
+	AttrRecordedTime = "recordedtime"
+	AttrOriginalTime = "originalrecordedtime" // the recordedtime before a forwarder sealed the event; never judged
+	AttrExpiryTime   = "expirytime"
+	AttrAudience     = "audience"
+	AttrRecipients   = "jwerecipients" // of encrypted members: the "recipients" of RFC 7516 section 7.2.1
+)
+
+// DocumentedType is the type of an extension that the CloudEvents project documents
+// (github.com/cloudevents/spec, cloudevents/extensions), and of ours, whatever type arrives.
+func DocumentedType(name string) (Type, bool) {
+	switch name {
+	case AttrRecordedTime, AttrOriginalTime, AttrExpiryTime, "deprecationfrom", "deprecationsunset":
+		return Timestamp, true
+	case "sampledrate", "severitynumber", "opcuametadatamajorversion", "opcuametadataminorversion",
+		"opcuastatus":
+		return Integer, true
+	case "deprecated", "bamptxcompleted":
+		return Boolean, true
+	case "dataref":
+		return URIReference, true
+	case "deprecationmigration":
+		return URI, true
+	case AttrAudience, AttrRecipients, "authtype", "authid", "authclaims",
+		"bamtxid", "bampid", "bamptxid", "bamptxsid", "bamptxsstatus",
+		"correlationid", "causationid", "dataclassification", "dataregulation", "datacategory", "partitionkey",
+		"sequence", "sequencetype", "severitytext", "traceparent", "tracestate":
+		return String, true
+	}
+	return 0, false
+}
+
+// ErrFraction is the error of a Timestamp with a fraction, of which AppendHashed leaves the fraction out.
+var ErrFraction = errors.New("is not in whole seconds")
+
+var errNotCanonical = errors.New("is not the canonical text of its type")
+
+// AppendHashed appends the bytes that the standard hashes for a value of that type, read from its text on the
+// wire: Boolean true/false, Integer decimal, Timestamp in UTC and whole seconds, Binary its bytes, others as
+// they are. A Timestamp with a fraction is appended without it, and ErrFraction returned beside.
+func AppendHashed(dst []byte, t Type, text string) ([]byte, error) {
+	switch t {
+	case Boolean:
+		if text != "true" && text != "false" {
+			return dst, errNotCanonical
+		}
+	case Integer:
+		if !plainInteger(text) {
+			return dst, errNotCanonical
+		}
+	case Binary:
+		return jsontext.DecodeBase64(dst, []byte(text))
+	case Timestamp:
+		at, err := ParseTime(text)
+		if err != nil {
+			return dst, err
+		}
+		dst = AppendSeconds(dst, at)
+		if at.Nanosecond() != 0 {
+			return dst, ErrFraction
+		}
+		return dst, nil
+	}
+	return append(dst, text...), nil
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -21,20 +22,40 @@ func ParseTime(text string) (time.Time, error) {
 	if len(text) < len(layout) || !punctuated(text, layout) {
 		return time.Time{}, errTime
 	}
-	year, month, day := digits(text[0:4]), digits(text[5:7]), digits(text[8:10])
-	hour, minute, second := digits(text[11:13]), digits(text[14:16]), digits(text[17:19])
-	if month < 1 || month > 12 || day < 1 || day > daysIn(year, month) || hour > 23 || minute > 59 || second > 59 {
-		return time.Time{}, errTime
+	zone := text[len(layout):]
+	if strings.HasPrefix(zone, ".") {
+		zone = strings.TrimLeft(zone[1:], "0123456789")
+		switch digits := len(text) - len(layout) - len(".") - len(zone); {
+		case digits == 0:
+			return time.Time{}, errTime
+		case digits > 9:
+			return time.Time{}, errFraction
+		}
 	}
-	nano, zone, err := fraction(text[len(layout):])
+	form, local := time.RFC3339Nano, text // nearly all times end in Z, for which package time is fast
+	if zone != "Z" {
+		form, local = "2006-01-02T15:04:05", text[:len(text)-len(zone)] // the fraction is read, too
+	}
+	t, err := time.Parse(form, local)
 	if err != nil {
-		return time.Time{}, err
-	}
-	east, ok := offset(zone)
-	if !ok {
 		return time.Time{}, errTime
 	}
-	t := time.Date(year, time.Month(month), day, hour, minute-east, second, nano, time.UTC)
+	if zone != "" && zone != "Z" {
+		if len(zone) != len("+00:00") || !punctuated(zone[1:], "00:00") || zone[1:3] > "23" || zone[4:] > "59" {
+			return time.Time{}, errTime
+		}
+		hours := 10*time.Duration(zone[1]-'0') + time.Duration(zone[2]-'0')
+		minutes := 10*time.Duration(zone[4]-'0') + time.Duration(zone[5]-'0')
+		east := hours*time.Hour + minutes*time.Minute
+		switch zone[0] {
+		case '+':
+			t = t.Add(-east)
+		case '-':
+			t = t.Add(east)
+		default:
+			return time.Time{}, errTime
+		}
+	}
 	if !writable(t) || t.Truncate(time.Second).IsZero() {
 		return time.Time{}, errYear
 	}
@@ -51,7 +72,7 @@ func FormatSeconds(t time.Time) string { return string(AppendSeconds(make([]byte
 
 // AppendSeconds is FormatSeconds that appends.
 func AppendSeconds(dst []byte, t time.Time) []byte {
-	return t.UTC().AppendFormat(dst, "2006-01-02T15:04:05Z")
+	return t.UTC().AppendFormat(dst, time.RFC3339)
 }
 
 // writable reports whether t has a four-digit year in UTC.
@@ -72,65 +93,3 @@ func punctuated(text, layout string) bool {
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
-
-func digits(text string) (n int) {
-	for i := range len(text) {
-		n = 10*n + int(text[i]-'0')
-	}
-	return n
-}
-
-func daysIn(year, month int) int {
-	switch {
-	case month == 2 && year%4 == 0 && (year%100 != 0 || year%400 == 0):
-		return 29
-	case month == 2:
-		return 28
-	case month == 4 || month == 6 || month == 9 || month == 11:
-		return 30
-	}
-	return 31
-}
-
-// fraction reads the nanoseconds after the seconds and returns what follows them.
-func fraction(text string) (nano int, rest string, err error) {
-	if text == "" || text[0] != '.' {
-		return 0, text, nil
-	}
-	n := 1
-	for n < len(text) && isDigit(text[n]) {
-		n++
-	}
-	switch {
-	case n == 1:
-		return 0, "", errTime
-	case n > 1+9:
-		return 0, "", errFraction
-	}
-	nano = digits(text[1:n])
-	for i := n; i < 1+9; i++ {
-		nano *= 10
-	}
-	return nano, text[n:], nil
-}
-
-// offset reads a zone: minutes east of UTC.
-func offset(zone string) (minutes int, ok bool) {
-	if zone == "" || zone == "Z" {
-		return 0, true
-	}
-	if len(zone) != len("+00:00") || !punctuated(zone[1:], "00:00") {
-		return 0, false
-	}
-	hour, minute := digits(zone[1:3]), digits(zone[4:6])
-	if hour > 23 || minute > 59 {
-		return 0, false
-	}
-	switch zone[0] {
-	case '+':
-		return 60*hour + minute, true
-	case '-':
-		return -60*hour - minute, true
-	}
-	return 0, false
-}

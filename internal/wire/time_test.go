@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
@@ -49,8 +50,11 @@ func TestCalendar(t *testing.T) {
 	for year := 1896; year < 2304; year++ {
 		for month := 1; month <= 12; month++ {
 			last := time.Date(year, time.Month(month)+1, 0, 0, 0, 0, 0, time.UTC).Day()
-			if got := daysIn(year, month); got != last {
-				t.Fatalf("%d-%02d has %d days, got %d", year, month, last, got)
+			for day := 0; day <= 32; day++ {
+				text := fmt.Sprintf("%04d-%02d-%02dT00:00:00Z", year, month, day)
+				if got, err := ParseTime(text); (err == nil) != (1 <= day && day <= last) || err == nil && got.Day() != day {
+					t.Fatalf("%s: %v, %v", text, got, err)
+				}
 			}
 		}
 	}

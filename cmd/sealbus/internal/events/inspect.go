@@ -2,6 +2,7 @@ package events
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -195,7 +196,8 @@ func inspectResult(s *wire.Inspected, whose owners) inspected {
 			Encrypted: s.Encryption != nil, Encryption: inspectEncryption(s.Encryption, whose),
 		}
 		if p.Profile != nil {
-			r.Sealed.Profile, r.Sealed.Producer = 1, p.Profile.Producer
+			r.Sealed.Profile, _ = strconv.ParseInt(p.Profile.Version, 10, 64)
+			r.Sealed.Producer = p.Profile.Producer
 		}
 		r.Digests["core"], r.Digests["extensions"] = s.Core, s.Extensions
 	}
