@@ -326,6 +326,14 @@ type acceptance struct {
 	keepEncrypted bool
 }
 
+// check refuses a policy by which no message can be judged: a flag is wrong then, and no event.
+func (o *acceptance) check(trust trust.Source) error {
+	if _, err := envelope.NewOpener(trust, &o.policy); err != nil {
+		return usage("correct the flag", "%w", err)
+	}
+	return nil
+}
+
 // open verifies the message.
 func (m *message) open(ctx context.Context, trust trust.Source, opts *acceptance) (*envelope.Opened, error) {
 	if m.err != nil {

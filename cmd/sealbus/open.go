@@ -160,6 +160,9 @@ func (a *app) open(ctx context.Context, f *openFlags, files []string) error {
 	if opts.policy.Decrypter, err = a.decrypter(ctx, &f.identityFlags); err != nil {
 		return err
 	}
+	if err := opts.check(trust); err != nil {
+		return err
+	}
 	worst := exitDone
 	err = in.each(func(m *message, where string, _, _ int) error {
 		opened, err := m.open(ctx, trust, opts)

@@ -309,6 +309,8 @@ func TestOpenUsage(t *testing.T) {
 		"no trust":     {"open", "--allow-source", orderSource},
 		"any source":   b.open("*"),
 		"no window":    b.open(orderSource, "--max-age", "0s"),
+		"wide window":  b.open(orderSource, "--max-age", "100000h"),
+		"two names":    b.open(orderSource, "--audience", "central audit"),
 		"unknown mode": b.open(orderSource, "--mode", "lax"),
 		"account":      b.open(orderSource, "--account", "shop"),
 		"stdin twice":  b.open(orderSource, "-", "-"),

@@ -636,6 +636,7 @@ func TestQuarantineUsage(t *testing.T) {
 		"scope alone":       {q.command("show", "--allow-source", "https://a.example/*", id), exitUsage, "--trust"},
 		"bad pattern":       {q.command("show", append(q.trustFlags(), "--allow-source", "https://*", id)...), exitUsage, "--allow-source"},
 		"no age":            {q.command("show", append(q.trustFlags(), "--max-age", "0s", id)...), exitUsage, "--max-age"},
+		"great age":         {q.command("show", append(q.trustFlags(), "--max-age", "100000h", id)...), exitUsage, "MaxAge"},
 		"nothing to remove": {q.command("remove"), exitUsage, "missing argument ID"},
 		"not there":         {q.command("remove", id), exitRejected, "no such record"},
 		"key file is there": {[]string{"quarantine", "key", "new", "--out", key}, exitUsage, "not overwritten"},
