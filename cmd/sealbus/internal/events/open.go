@@ -134,6 +134,9 @@ func open(ctx context.Context, env *ui.Env, f *openFlags, files []string) error 
 	if opts.Policy.Decrypter, err = loadkeys.Decrypter(ctx, env, &f.IdentityFlags); err != nil {
 		return err
 	}
+	if err := opts.Check(trust); err != nil {
+		return err
+	}
 	worst := ui.ExitDone
 	err = in.Each(func(m *input.Message, where string, _, _ int) error {
 		opened, err := m.Open(ctx, trust, opts)

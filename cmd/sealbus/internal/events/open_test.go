@@ -295,6 +295,8 @@ func TestOpenUsage(t *testing.T) {
 		"no trust":     {"open", "--allow-source", clitest.OrderSource},
 		"any source":   b.Open("*"),
 		"no window":    b.Open(clitest.OrderSource, "--max-age", "0s"),
+		"wide window":  b.Open(clitest.OrderSource, "--max-age", "100000h"),
+		"two names":    b.Open(clitest.OrderSource, "--audience", "central audit"),
 		"unknown mode": b.Open(clitest.OrderSource, "--mode", "lax"),
 		"account":      b.Open(clitest.OrderSource, "--account", "shop"),
 		"stdin twice":  b.Open(clitest.OrderSource, "-", "-"),

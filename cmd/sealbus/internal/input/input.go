@@ -290,6 +290,14 @@ type Acceptance struct {
 	KeepEncrypted bool
 }
 
+// Check refuses a policy by which no message can be judged: a flag is wrong then, and no event.
+func (o *Acceptance) Check(trust trust.Source) error {
+	if _, err := envelope.NewOpener(trust, &o.Policy); err != nil {
+		return ui.Usage("correct the flag", "%w", err)
+	}
+	return nil
+}
+
 // Open verifies the message.
 func (m *Message) Open(ctx context.Context, trust trust.Source, opts *Acceptance) (*envelope.Opened, error) {
 	if m.Err != nil {

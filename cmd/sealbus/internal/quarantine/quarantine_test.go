@@ -615,6 +615,7 @@ func TestQuarantineUsage(t *testing.T) {
 		"scope alone":       {q.command("show", "--allow-source", "https://a.example/*", id), ui.ExitUsage, "--trust"},
 		"bad pattern":       {q.command("show", append(q.trustFlags(), "--allow-source", "https://*", id)...), ui.ExitUsage, "--allow-source"},
 		"no age":            {q.command("show", append(q.trustFlags(), "--max-age", "0s", id)...), ui.ExitUsage, "--max-age"},
+		"great age":         {q.command("show", append(q.trustFlags(), "--max-age", "100000h", id)...), ui.ExitUsage, "MaxAge"},
 		"nothing to remove": {q.command("remove"), ui.ExitUsage, "missing argument ID"},
 		"not there":         {q.command("remove", id), ui.ExitRejected, "no such record"},
 		"key file is there": {[]string{"quarantine", "key", "new", "--out", key}, ui.ExitUsage, "not overwritten"},

@@ -78,13 +78,17 @@ func newJudge(ctx context.Context, env *ui.Env, f *judgeFlags) (*judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &judge{env, trust, f.wrapper, input.Acceptance{
+	j := &judge{env, trust, f.wrapper, input.Acceptance{
 		Policy: envelope.Policy{
 			Sources: f.sources, Types: f.types, Audience: f.audience, MaxAge: time.Duration(f.maxAge), Now: env.Now,
 			Decrypter: decrypter, Unsafe: envelope.Unsafe{AnySource: len(f.sources) == 0},
 		},
 		KeepEncrypted: decrypter == nil, // without an identity it is judged as far as it can be
-	}}, nil
+	}}
+	if err := j.opts.Check(trust); err != nil {
+		return nil, err
+	}
+	return j, nil
 }
 
 func checkPatternFlags(sources, types []string) error {
@@ -134,11 +138,12 @@ func (j *judge) now(ctx context.Context, r *consumer.Record) *verdictNow {
 		return &verdictNow{Verdict: "verified", Producer: opened.Producer, Unread: opened.IsEncrypted()}
 	}
 	v := &verdictNow{Verdict: "rejected", Reason: envelope.ReasonOf(err), Cause: err.Error()}
-	if e, ok := errors.AsType[*envelope.Error](err); ok {
+	e, isVerdict := errors.AsType[*envelope.Error](err)
+	if isVerdict {
 		v.Cause, v.Fix = input.CauseOf(e), e.Fix()
 	}
 	switch {
-	case v.Reason.Class() == envelope.Transient:
+	case !isVerdict || v.Reason.Class() == envelope.Transient: // an error without a Reason has judged nothing
 		v.Verdict = "unavailable"
 	case v.Reason == envelope.ReasonExpired:
 		v.Fix = fixExpired
@@ -152,7 +157,7 @@ const notAnEvent = "what was refused here is itself a quarantine record, that of
 // fixNotAnEvent does not say to remove it: a record that was sent to the wrong queue has left its own
 // quarantine, and nothing else has its event by then.
 const fixNotAnEvent = "before it is removed, see what is in it with `sealbus quarantine show --body ID | cat -v`: a record goes to the queue of the consumer that it names, " +
-	"or, if it is this one, to this queue again when Reopen has the key; what is neither is a forgery"
+	"or, if it is this one, to this queue again when the consumer's Quarantine has the key; what is neither is a forgery"
 
 func (v *verdictNow) exit() int {
 	switch {
