@@ -105,7 +105,7 @@ func (c *Consumer) Handle(ctx context.Context, msg Message, handler Handler) (Re
 		err := errors.New("consumer: no handler")
 		return Result{Consumer: c.name, Outcome: Retry, Err: err}, err
 	}
-	d := &delivery{Consumer: c, msg: msg, handler: handler}
+	d := &handling{Consumer: c, msg: msg, handler: handler}
 	d.began = d.now()
 	err := d.run(ctx)
 	if d.parked { // by an adapter, which hands it over again
@@ -117,8 +117,8 @@ func (c *Consumer) Handle(ctx context.Context, msg Message, handler Handler) (Re
 	return d.result, err
 }
 
-// delivery is one message on its way.
-type delivery struct {
+// handling is one message on its way.
+type handling struct {
 	*Consumer
 	msg     Message
 	subject Message      // what is judged: msg, or the message in the wrapper around it
@@ -143,7 +143,7 @@ type delivery struct {
 }
 
 // run takes the message through all steps. Each relies on those before it.
-func (d *delivery) run(ctx context.Context) error {
+func (d *handling) run(ctx context.Context) error {
 	// after the quarantine has it, so that reopening works; and if a callback ends its goroutine
 	defer d.release(ctx)
 	verdict := d.reopen()
@@ -173,7 +173,7 @@ func (d *delivery) run(ctx context.Context) error {
 }
 
 // now is the wall clock, or what it said before within this delivery if that was later.
-func (d *delivery) now() time.Time {
+func (d *handling) now() time.Time {
 	if now := d.time(); now.After(d.latest) {
 		d.latest = now
 	}
@@ -181,7 +181,7 @@ func (d *delivery) now() time.Time {
 }
 
 // open verifies the message at this time, under a permission if one covers it.
-func (d *delivery) open(ctx context.Context) *envelope.Error {
+func (d *handling) open(ctx context.Context) *envelope.Error {
 	d.judged = d.now()
 	var p *Permission
 	received := envelope.Received{Body: d.subject.Body, Account: d.subject.Account}
@@ -210,7 +210,7 @@ func (d *delivery) open(ctx context.Context) *envelope.Error {
 
 // accept takes note of an event that was verified, under the permission p, or under none if p is nil.
 // Producer and permission are part of the claim, so they must stay the same when the event is opened again.
-func (d *delivery) accept(opened *envelope.Opened, p *Permission) *envelope.Error {
+func (d *handling) accept(opened *envelope.Opened, p *Permission) *envelope.Error {
 	d.result.BundleExpires = opened.BundleExpires
 	switch {
 	case d.opened == nil:
@@ -238,7 +238,7 @@ func (d *delivery) accept(opened *envelope.Opened, p *Permission) *envelope.Erro
 }
 
 // sealed is the time by which freshness is judged: the time of the verdict, for an event that signs none.
-func (d *delivery) sealed() time.Time {
+func (d *handling) sealed() time.Time {
 	if d.opened.SignedAt.IsZero() {
 		return d.judged
 	}
@@ -266,7 +266,7 @@ func eventKey(consumer, slot string, o *envelope.Opened) [32]byte {
 }
 
 // take claims the event.
-func (d *delivery) take(ctx context.Context) *envelope.Error {
+func (d *handling) take(ctx context.Context) *envelope.Error {
 	if enter := inhand.From(ctx); enter != nil && !enter(d.key) {
 		d.parked = true
 		return d.because(envelope.ReasonInProgress, "another message of the same batch has it in hand", nil)
@@ -295,7 +295,7 @@ func (d *delivery) take(ctx context.Context) *envelope.Error {
 // process may have been frozen for hours, in which the event went stale, its key expired, and its claim went
 // to another worker. A key management service may be slow, too. An event that is opened again is decrypted
 // again, with the cached content key.
-func (d *delivery) settle(ctx context.Context) *envelope.Error {
+func (d *handling) settle(ctx context.Context) *envelope.Error {
 	for range settleRounds {
 		now := d.now()
 		switch {
@@ -320,7 +320,7 @@ func (d *delivery) settle(ctx context.Context) *envelope.Error {
 		"the clock keeps jumping: no verdict and no lease is of this moment", nil)
 }
 
-func (d *delivery) fresh(now time.Time) bool {
+func (d *handling) fresh(now time.Time) bool {
 	o := d.opened
 	if !o.ExpiresAt.IsZero() && !now.Before(o.ExpiresAt) {
 		return false
@@ -332,7 +332,7 @@ func (d *delivery) fresh(now time.Time) bool {
 }
 
 // renew renews the lease, or claims the event anew if it was lost.
-func (d *delivery) renew(ctx context.Context) *envelope.Error {
+func (d *handling) renew(ctx context.Context) *envelope.Error {
 	err := d.store.Renew(ctx, d.claim, d.opts.Lease)
 	switch {
 	case err == nil:
@@ -345,7 +345,7 @@ func (d *delivery) renew(ctx context.Context) *envelope.Error {
 }
 
 // handle calls the handler and judges its error.
-func (d *delivery) handle(ctx context.Context) *envelope.Error {
+func (d *handling) handle(ctx context.Context) *envelope.Error {
 	err := d.call(ctx)
 	if err == nil {
 		return nil
@@ -360,7 +360,7 @@ func (d *delivery) handle(ctx context.Context) *envelope.Error {
 // call calls the handler, whose panic is an error. The lease is renewed until the handler returns, however it
 // ends, and not after it. A cancelled context does not end the renewing: the handler may still finish what it
 // began, and meanwhile no other worker may begin the same.
-func (d *delivery) call(ctx context.Context) error {
+func (d *handling) call(ctx context.Context) error {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, cancel := context.WithCancelCause(ctx)
 	kept := make(chan struct{})
@@ -386,7 +386,7 @@ func (d *delivery) call(ctx context.Context) error {
 
 // keep renews the lease for as long as the handler runs. A lease only makes others wait: the token decides
 // who completes. It renews every third of a lease, since settle may leave only half of one.
-func (d *delivery) keep(running context.Context, cancel context.CancelCauseFunc) {
+func (d *handling) keep(running context.Context, cancel context.CancelCauseFunc) {
 	each := d.opts.Lease / 3
 	tick := time.NewTicker(each)
 	defer tick.Stop()
@@ -428,7 +428,7 @@ func textOf(err error) string { return fmt.Sprint(err) }
 // complete completes the claim, also if the context was cancelled, because the effect is there. One failure
 // is tried again at once, since it may cost a second effect. After that the lease expires: it is not
 // released.
-func (d *delivery) complete(ctx context.Context) *envelope.Error {
+func (d *handling) complete(ctx context.Context) *envelope.Error {
 	d.held = false
 	var err error
 	for range 2 {
@@ -448,7 +448,7 @@ func (d *delivery) complete(ctx context.Context) *envelope.Error {
 }
 
 // release frees a claim that was not completed. If that fails, its lease expires.
-func (d *delivery) release(ctx context.Context) {
+func (d *handling) release(ctx context.Context) {
 	if !d.held {
 		return
 	}
@@ -462,7 +462,7 @@ func (d *delivery) release(ctx context.Context) {
 }
 
 // refuse does what the class of the verdict says.
-func (d *delivery) refuse(ctx context.Context, verdict *envelope.Error) error {
+func (d *handling) refuse(ctx context.Context, verdict *envelope.Error) error {
 	d.result.Verdict = verdict
 	switch verdict.Reason.Class() {
 	case envelope.Done:
@@ -479,7 +479,7 @@ func (d *delivery) refuse(ctx context.Context, verdict *envelope.Error) error {
 }
 
 // because is a verdict of this package.
-func (d *delivery) because(reason envelope.Reason, cause string, err error) *envelope.Error {
+func (d *handling) because(reason envelope.Reason, cause string, err error) *envelope.Error {
 	return &envelope.Error{
 		Reason: reason, Cause: cause, Err: err,
 		UnverifiedID: d.result.ID, UnverifiedSource: d.result.Source, UnverifiedType: d.result.Type,

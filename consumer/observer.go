@@ -148,7 +148,7 @@ func (c *Consumer) log(ctx context.Context, r *Result) {
 }
 
 // finish completes the Result of a delivery that ended now.
-func (d *delivery) finish(err error) *Result {
+func (d *handling) finish(err error) *Result {
 	r := &d.result
 	r.Consumer, r.Err, r.At = d.name, err, d.now()
 	r.Took = r.At.Sub(d.began)

@@ -97,7 +97,7 @@ const anyAge time.Duration = math.MaxInt64
 // permits is the permission that covers an event that was sealed at that time, or why there is none. A
 // reopened event that came from an archive replay with a permission is under that one, as when it was
 // delivered first: so it has one claim.
-func (d *delivery) permits(sealed time.Time) (covers *Permission, why string) {
+func (d *handling) permits(sealed time.Time) (covers *Permission, why string) {
 	if d.subject.ReplayName == "" && d.reopened == "" {
 		return nil, ""
 	}
@@ -128,14 +128,14 @@ func (d *delivery) permits(sealed time.Time) (covers *Permission, why string) {
 }
 
 // lives reports whether the permission has not ended, by the latest time that this consumer ever read.
-func (d *delivery) lives(p *Permission) bool {
+func (d *handling) lives(p *Permission) bool {
 	return time.Unix(0, d.Consumer.latest.Load()).Before(p.Until)
 }
 
 // claimUntil is how long this copy of the event needs the claim to be remembered: until the copy cannot pass
 // any more, and beyond that for RememberFor, for copies that are sealed later and have not arrived yet.
 // Nothing passes under a permission after its end, whenever it was sealed.
-func (d *delivery) claimUntil() time.Time {
+func (d *handling) claimUntil() time.Time {
 	fresh := d.sealed().Add(d.opts.RememberFor + d.policy.Skew)
 	p := d.permission
 	if p == nil {

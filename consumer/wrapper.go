@@ -35,7 +35,7 @@ func (o *Options) checkWrapper() error {
 
 // unpack finds the message that is judged: the delivered one, or the one in the wrapper around it. What the
 // delivered one says stays in the quarantine.
-func (d *delivery) unpack() *envelope.Error {
+func (d *handling) unpack() *envelope.Error {
 	d.subject = d.msg
 	if d.msg.Format != Wrapped {
 		return nil
@@ -71,7 +71,7 @@ func (d *delivery) unpack() *envelope.Error {
 }
 
 // explain adds to a verdict what the shape of the message tells about it.
-func (d *delivery) explain(verdict *envelope.Error) *envelope.Error {
+func (d *handling) explain(verdict *envelope.Error) *envelope.Error {
 	switch {
 	case verdict.Reason == envelope.ReasonMalformed && d.msg.Format != Wrapped:
 		o, p := wrapper.Open(d.msg.Body)

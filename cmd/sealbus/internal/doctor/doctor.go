@@ -16,7 +16,6 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadtrust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/consumer"
-	"github.com/sealbus/sealbus/envelope"
 )
 
 // doctorFlags name what `doctor` looks at.
@@ -28,14 +27,13 @@ type doctorFlags struct {
 	redis, table         string
 	lease                ui.DurationValue
 	maxAge               ui.DurationValue
-	queueRetention       ui.DurationValue
 	kms                  kmsUses
 
-	queueRetentionGiven bool
+	maxAgeGiven bool
 }
 
 func Command(env *ui.Env) *cobra.Command {
-	f := &doctorFlags{lease: ui.DurationValue(consumer.DefaultLease), maxAge: ui.DurationValue(envelope.DefaultMaxAge)}
+	f := &doctorFlags{lease: ui.DurationValue(consumer.DefaultLease)}
 	var cmd *cobra.Command
 	cmd = env.Command(ui.Command{
 		Use: "doctor [--bus NAME] [--queue URL] [--function NAME] [--trust FILE --roots FILE] [--keyring FILE] [--redis URL] [--table NAME] [--may-sign ARN...] [--may-encrypt ARN...] [--may-decrypt ARN...]", Short: "Look for what loses events or lets others in, and say how to put it right", Now: true,
@@ -49,14 +47,14 @@ Exit status: 4 if there is a problem, else 3 if something did not answer (try ag
 checked without a permission, a file or credentials, else 0, also with warnings.
 
 --queue and --function together are compared with each other; with --bus, the rules that lead to them are checked, too.
-Give --lease, --max-age and --queue-retention as the consumer's Options have them. --may-sign, --may-encrypt and
+Give --lease as the consumer's Options have it, and --max-age as its Policy has it. --may-sign, --may-encrypt and
 --may-decrypt ask KMS by dry runs whether these credentials may use a key: run it as the role of the producer or the
 consumer.`,
 		Example: `sealbus doctor --bus central --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing --function billing \
   --trust bundle.dsse --roots roots.json
 sealbus doctor --keyring orders.keyring --trust bundle.dsse --roots roots.json --output json`,
 		Run: func(ctx context.Context, _ []string) error {
-			f.queueRetentionGiven = cmd.Flags().Changed("queue-retention")
+			f.maxAgeGiven = cmd.Flags().Changed("max-age")
 			return examine(ctx, env, f)
 		},
 	})
@@ -70,9 +68,8 @@ sealbus doctor --keyring orders.keyring --trust bundle.dsse --roots roots.json -
 	flags.StringVar(&f.table, "table", "", "the DynamoDB table that keeps replay claims, a `NAME`")
 	flags.Var(&f.lease, "lease", "the consumer's Lease")
 	flags.Lookup("lease").DefValue = "30s"
-	flags.Var(&f.maxAge, "max-age", "the consumer's MaxAge, without the time in the queues")
-	flags.Lookup("max-age").DefValue = "24h5m" // as in open
-	flags.Var(&f.queueRetention, "queue-retention", "what the consumer's MaxAge allows for the time in the queues (default not checked)")
+	flags.Var(&f.maxAge, "max-age", "the MaxAge of the consumer's Policy, which includes the time in the queues (default not checked)")
+	flags.Lookup("max-age").DefValue = ""
 	flags.StringArrayVar(&f.kms.sign, "may-sign", nil, "a key in KMS to sign with, an `ARN` or alias")
 	flags.StringArrayVar(&f.kms.encrypt, "may-encrypt", nil, "a key in KMS to encrypt to, an `ARN` or alias")
 	flags.StringArrayVar(&f.kms.decrypt, "may-decrypt", nil, "a key in KMS to open with, an `ARN` or alias")

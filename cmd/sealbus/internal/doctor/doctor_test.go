@@ -193,7 +193,7 @@ func newDoctorBench(t *testing.T) *clitest.Bench {
 
 func (s *site) args(b *clitest.Bench) []string {
 	args := []string{
-		"doctor", "--bus", s.bus, "--queue", s.url, "--function", "billing", "--table", "claims", "--redis", s.startRedis(b), "--queue-retention", "18d",
+		"doctor", "--bus", s.bus, "--queue", s.url, "--function", "billing", "--table", "claims", "--redis", s.startRedis(b), "--max-age", "456h5m",
 		"--trust", b.Path("trust.dsse"), "--roots", b.Path("roots.json"), "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase",
 	}
 	return append(args, s.flags...)
@@ -319,8 +319,8 @@ var spoiledSites = map[string]spoiled{
 	"visibility":           {func(s *site) { s.queue["VisibilityTimeout"] = "30" }, "queue visibility timeout", doctor.StatusProblem, "30s is too short, AWS advises 6 times the 1m", "VisibilityTimeout=360"},
 	"window in visibility": {func(s *site) { s.mapping.Window = 30 * time.Second }, "queue visibility timeout", doctor.StatusProblem, "the batching window of 30s", "VisibilityTimeout=390"},
 	"lease":                {func(s *site) { s.flags = []string{"--lease", "10m"} }, "queue visibility timeout", doctor.StatusProblem, "the consumer's lease is 10m", "VisibilityTimeout=601"},
-	"window unknown":       {func(s *site) { s.flags = []string{"--queue-retention", "0s"} }, "consumer window", doctor.StatusProblem, "MaxAge allows for 0s", "MaxAge: 456h5m"},
-	"max age":              {func(s *site) { s.flags = []string{"--max-age", "1h"} }, "consumer window", doctor.StatusWarning, "MaxAge without the time in the queues is 1h", "MaxAge: 456h5m"},
+	"window of a default":  {func(s *site) { s.flags = []string{"--max-age", "24h5m"} }, "consumer window", doctor.StatusProblem, "MaxAge is 24h5m", "MaxAge: 456h5m"},
+	"window of the queues": {func(s *site) { s.flags = []string{"--max-age", "433h"} }, "consumer window", doctor.StatusWarning, "MaxAge leaves 1h for that", "MaxAge: 456h5m"},
 
 	"no function":      {func(s *site) { s.flags = []string{"--function", "bills"} }, "function", doctor.StatusProblem, "does not exist", "--function"},
 	"function denied":  {func(s *site) { s.deny["GetFunction"] = true }, "function", doctor.StatusUnknown, "lambda:GetFunction", "function:billing"},

@@ -333,17 +333,22 @@ func (d *doctor) checkWindow(q *queueFacts) {
 		need += q.deadLetter.retention
 		where += " and " + ui.FormatDuration(q.deadLetter.retention) + " in its dead-letter queue"
 	}
-	fix := "set MaxAge: " + goDuration(time.Duration(d.f.maxAge)+need) + " in envelope.Policy, which includes the time in the queues, " +
-		"and give doctor --queue-retention " + ui.FormatDuration(need)
-	switch given := time.Duration(d.f.queueRetention); {
-	case !d.f.queueRetentionGiven:
-		d.warning("consumer window", fix, "messages may wait %s; what the consumer allows for is not known", where)
+	advised := goDuration(envelope.DefaultMaxAge + need)
+	fix := "set MaxAge: " + advised + " in envelope.Policy, which includes the time in the queues"
+	switch given := time.Duration(d.f.maxAge); {
+	case !d.f.maxAgeGiven:
+		d.warning("consumer window", fix+", and give doctor --max-age with the consumer's MaxAge",
+			"messages may wait %s; the consumer's MaxAge is not known", where)
 	case given < need:
-		d.problem("consumer window", fix, "messages may wait %s, and MaxAge allows for %s: what waits longer is refused as expired", where, ui.FormatDuration(given))
-	case time.Duration(d.f.maxAge) < 24*time.Hour:
-		d.warning("consumer window", "set MaxAge: "+goDuration(envelope.DefaultMaxAge+need)+" in envelope.Policy", "EventBridge tries for 24h to deliver, and MaxAge without the time in the queues is %s", goDuration(time.Duration(d.f.maxAge)))
+		d.problem("consumer window", fix,
+			"messages may wait %s, and MaxAge is %s: a message that waits longer is rejected as expired",
+			where, goDuration(given))
+	case given-need < 24*time.Hour:
+		d.warning("consumer window", fix,
+			"EventBridge tries for 24h to deliver, and beyond the %s MaxAge leaves %s for that",
+			where, goDuration(given-need))
 	default:
-		d.ok("consumer window", "MaxAge covers %s, and %s in the queues", goDuration(time.Duration(d.f.maxAge)), ui.FormatDuration(given))
+		d.ok("consumer window", "MaxAge is %s and covers %s", goDuration(given), where)
 	}
 }
 
