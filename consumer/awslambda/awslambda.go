@@ -48,8 +48,8 @@ import (
 // Options adjust an adapter. The zero value is the strict one.
 type Options struct {
 	Format   Format           // what a message may be; zero = FormatAuto
-	Parallel int              // how many messages of a batch are handled at a time, of a FIFO queue how many groups; 0 = DefaultParallel, 1 = one after the other
-	Margin   time.Duration    // how long before the end of the invocation's time nothing more is begun and the handlers' context ends; 0 = a tenth of that time, at most MaxDefaultMargin
+	Parallel int              // how many messages of a batch are handled at a time, of a FIFO queue how many groups; 0 = 10, 1 = one after the other
+	Margin   time.Duration    // how long before the end of the invocation's time nothing more is begun and the handlers' context ends; 0 = a tenth of that time, at most 10 s
 	Logger   *slog.Logger     // the log of messages that were not begun, which the consumer does not see; nil = slog.Default()
 	Now      func() time.Time // the wall clock that the invocation's time is judged by; nil = time.Now
 
@@ -65,12 +65,12 @@ type Options struct {
 	FailWholeBatch bool
 }
 
-// DefaultParallel is how many messages of a batch are handled at a time: all of an ordinary batch.
-const DefaultParallel = 10
+// defaultParallel is how many messages of a batch are handled at a time: all of an ordinary batch.
+const defaultParallel = 10
 
-// MaxDefaultMargin is the longest margin that is taken unless Options say so. What ends an event that was
+// maxDefaultMargin is the longest margin that is taken unless Options say so. What ends an event that was
 // begun, the replay store's answer and the Observer's flush, takes no longer with a store that works.
-const MaxDefaultMargin = 10 * time.Second
+const maxDefaultMargin = 10 * time.Second
 
 // ErrTimeUp is the cause with which a handler's context ends at the margin, and in the error of an
 // invocation, or of a message, that was not begun for that reason.
@@ -119,7 +119,7 @@ func newAdapter[T any](c *consumer.Consumer, handle func(context.Context, consum
 
 func (o *Options) setDefaults() {
 	if o.Parallel == 0 {
-		o.Parallel = DefaultParallel
+		o.Parallel = defaultParallel
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -134,7 +134,7 @@ func (o *Options) check() error {
 	case o.Format < FormatAuto || o.Format > FormatCloudEvent:
 		return fmt.Errorf("unknown Format %d", o.Format)
 	case o.Parallel < 0:
-		return fmt.Errorf("Parallel is %d: give at least 1, or 0 for %d", o.Parallel, DefaultParallel)
+		return fmt.Errorf("Parallel is %d: give at least 1, or 0 for %d", o.Parallel, defaultParallel)
 	case o.Margin < 0:
 		return fmt.Errorf("Margin is %v: give a duration, or 0 for a tenth of the time", o.Margin)
 	}
@@ -197,7 +197,7 @@ func (a *adapter) within(ctx context.Context) (*invocation, context.CancelFunc) 
 	}
 	margin := a.opts.Margin
 	if margin == 0 {
-		margin = min(max(end.Sub(in.wall()), 0)/10, MaxDefaultMargin)
+		margin = min(max(end.Sub(in.wall()), 0)/10, maxDefaultMargin)
 	}
 	in.cut = end.Add(-margin).Round(0)
 	run, cancel := context.WithDeadlineCause(ctx, in.cut, ErrTimeUp)

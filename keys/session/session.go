@@ -19,7 +19,7 @@ import (
 // Bounds of a session key.
 const (
 	MaxLife     = time.Hour // verifiers refuse a longer one
-	MinLife     = time.Minute
+	minLife     = time.Minute
 	MaxPatterns = 64 // source patterns, and type patterns
 
 	// MaxText is the largest statement of Delegate, in bytes: it goes along with each event, whose
@@ -93,8 +93,8 @@ var (
 	_ keys.SignerSource = (*Session)(nil)
 )
 
-// Delegate has root vouch for a session key that may say what scope has, for ttl (MinLife to
-// MaxLife, whole seconds), and again when that is over.
+// Delegate has root vouch for a session key that may say what scope has, for ttl (a minute
+// to MaxLife, in whole seconds), and again when that is over.
 func Delegate(ctx context.Context, root keys.Signer, scope Scope, ttl time.Duration, opts *Options) (*Session, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -106,8 +106,8 @@ func Delegate(ctx context.Context, root keys.Signer, scope Scope, ttl time.Durat
 	switch {
 	case root == nil:
 		return nil, errors.New("session: no key to vouch for a session key")
-	case ttl < MinLife || ttl > MaxLife || ttl%time.Second != 0:
-		return nil, fmt.Errorf("session: a session key lives from %v to %v, in whole seconds, not %v", MinLife, MaxLife, ttl)
+	case ttl < minLife || ttl > MaxLife || ttl%time.Second != 0:
+		return nil, fmt.Errorf("session: a session key lives from %v to %v, in whole seconds, not %v", minLife, MaxLife, ttl)
 	}
 	if err := nilcheck.Typed("session: the key to vouch for a session key", root); err != nil {
 		return nil, err

@@ -18,10 +18,10 @@ import (
 )
 
 const (
-	// DefaultMinInterval is the least time between two fetches unless FetchOptions say otherwise.
-	DefaultMinInterval = 10 * time.Second
-	// DefaultFetchTimeout is how long one fetch may take unless FetchOptions say otherwise.
-	DefaultFetchTimeout = 10 * time.Second
+	// defaultMinInterval is the least time between two fetches unless FetchOptions say otherwise.
+	defaultMinInterval = 10 * time.Second
+	// defaultTimeout is how long one fetch may take unless FetchOptions say otherwise.
+	defaultTimeout = 10 * time.Second
 	// maxPause is the longest pause between two attempts while an origin fails, unless MinInterval is longer.
 	maxPause = time.Minute
 )
@@ -32,13 +32,13 @@ type FetchOptions struct {
 	MinVersion int64            // refuse lower versions; 0 = accept every version
 
 	// RefreshHint is how often the origin is asked for a newer bundle, at least MinInterval; 0 = as the bundle
-	// says, else DefaultRefresh. A max-age of the origin can only make it sooner: nobody signed that. It is
+	// says, else one minute. A max-age of the origin can only make it sooner: nobody signed that. It is
 	// asked when the bundle expires in any case.
 	RefreshHint time.Duration
 	// MinInterval is the least time between two fetches, whatever key IDs somebody invents; 0 =
-	// DefaultMinInterval.
+	// 10 s.
 	MinInterval time.Duration
-	// Timeout is how long one fetch may take; 0 = DefaultFetchTimeout.
+	// Timeout is how long one fetch may take; 0 = 10 s.
 	Timeout time.Duration
 	// StateFile keeps the newest bundle that was seen, across restarts and for all processes that share the
 	// file: an older one is refused from then on, and a start survives an outage of the origin. "" = in memory
@@ -155,8 +155,8 @@ func (o *FetchOptions) check(roots *Roots) error {
 
 func (o *FetchOptions) filledIn() FetchOptions {
 	c := *o
-	c.MinInterval = cmp.Or(c.MinInterval, DefaultMinInterval)
-	c.Timeout = cmp.Or(c.Timeout, DefaultFetchTimeout)
+	c.MinInterval = cmp.Or(c.MinInterval, defaultMinInterval)
+	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
 	return c
 }
 
@@ -252,7 +252,7 @@ func (s *RemoteSource) hint(state *remoteState) time.Duration {
 	if hint == 0 && state.bundle != nil {
 		hint = state.bundle.refreshHint
 	}
-	return max(cmp.Or(hint, DefaultRefresh), s.opts.MinInterval)
+	return max(cmp.Or(hint, defaultRefresh), s.opts.MinInterval)
 }
 
 // pause is the least time until the next attempt: it doubles with each failure.

@@ -421,7 +421,7 @@ func FuzzState(f *testing.F) {
 		if again := k.append(nil); !bytes.Equal(again, doc) {
 			t.Errorf("%q is written back as %q", doc, again)
 		}
-		if k.version < 1 || k.version > MaxBundleVersion || !bytes.Contains(doc, []byte(`"version":`+strconv.FormatInt(k.version, 10))) {
+		if k.version < 1 || k.version > maxBundleVersion || !bytes.Contains(doc, []byte(`"version":`+strconv.FormatInt(k.version, 10))) {
 			t.Errorf("version %d of %q", k.version, doc)
 		}
 	})

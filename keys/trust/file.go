@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// DefaultRefresh is how often a watched file is looked at when neither its reader nor the bundle says.
-	DefaultRefresh = time.Minute
+	// defaultRefresh is how often a watched file is looked at when neither its reader nor the bundle says.
+	defaultRefresh = time.Minute
 	// minRefresh bounds how often unknown key IDs, which anybody can invent, cause a look at the file.
 	minRefresh = time.Second
 	// lockPatience is how long a look at the file waits for another process that writes the state file: it is
@@ -30,9 +30,9 @@ const (
 type FileOptions struct {
 	Now        func() time.Time // nil = time.Now
 	MinVersion int64            // refuse lower versions; 0 = accept every version
-	// RefreshHint is how often the file is looked at, at most; 0 = as the bundle says, else DefaultRefresh. The
+	// RefreshHint is how often the file is looked at, at most; 0 = as the bundle says, else one minute. The
 	// file is looked at when the bundle expires in any case, and from then on once a second until there is a
-	// fresh one; and DefaultRefresh after a look that found something wrong.
+	// fresh one; and one minute after a look that found something wrong.
 	RefreshHint time.Duration
 	// StateFile keeps the newest bundle that was seen, as FetchOptions.StateFile does and in the same form:
 	// an older one is refused from then on, after a restart too, and a start survives a bundle file that is
@@ -123,9 +123,9 @@ func (f *FileSource) LastError() error {
 // interval is the refresh hint, cut at the expiry of the bundle: with an expired one, nothing is judged any
 // more. After a failure it is short: the file may have been caught while it was written.
 func (f *FileSource) interval(s *fileState) time.Duration {
-	hint := cmp.Or(max(f.opts.RefreshHint, 0), s.bundle.refreshHint, DefaultRefresh)
+	hint := cmp.Or(max(f.opts.RefreshHint, 0), s.bundle.refreshHint, defaultRefresh)
 	if s.err != nil || s.kept != nil {
-		hint = min(hint, DefaultRefresh)
+		hint = min(hint, defaultRefresh)
 	}
 	return min(hint, max(s.bundle.expires.Sub(s.checked), minRefresh))
 }

@@ -55,7 +55,7 @@ func TestNewRoots(t *testing.T) {
 		t.Errorf("a single key needs no threshold: %v", err)
 	}
 	var many []*keys.Verifier
-	for range MaxRoots + 1 {
+	for range maxRoots + 1 {
 		many = append(many, mustRoot(t).Verifier())
 	}
 	for name, c := range map[string]struct {

@@ -43,9 +43,9 @@
 // Each set of labels costs money every month, and whoever can reach the consumer can send it what he likes.
 // So no label is made of anything that was not verified: the claimed source, type, ID or producer of a
 // rejected event is nowhere in a line. Producers that have a label of their own are at most
-// Options.MaxProducers for the life of the process, consumers at most MaxConsumers; the others are "other".
+// Options.MaxProducers for the life of the process, consumers at most 50; the others are "other".
 // Memory is bounded by these labels, also while the writer fails: then counts stay exact and are written
-// later, and of measured values the first [MaxValues] per set of labels are kept. Not stopped: whoever in the
+// later, and of measured values the first 100 per set of labels are kept. Not stopped: whoever in the
 // account may write to any log, or call PutMetricData, makes metrics of the same names, also negative ones.
 //
 // Stable: the table above, New, Options.
@@ -70,25 +70,25 @@ const DefaultNamespace = "Sealbus"
 
 // Bounds of what is collected and written.
 const (
-	// MaxValues is how many values an array in a line may have, by the section "Target members" of the
+	// maxValues is how many values an array in a line may have, by the section "Target members" of the
 	// specification:
 	// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 	// So many deliveries are collected at most; the next one has them written.
-	MaxValues = 100
-	// MaxDelay is how old the oldest delivery that was collected may be when the next one comes, which else has
+	maxValues = 100
+	// maxDelay is how old the oldest delivery that was collected may be when the next one comes, which else has
 	// it written: CloudWatch keeps metrics by the minute, and a line has one time.
-	MaxDelay = time.Minute
-	// DefaultMaxProducers is how many producers have a label of their own.
-	DefaultMaxProducers = 50
-	// MaxConsumers is how many consumers that share one Observer have a label of their own.
-	MaxConsumers = 50
+	maxDelay = time.Minute
+	// defaultMaxProducers is how many producers have a label of their own.
+	defaultMaxProducers = 50
+	// maxConsumers is how many consumers that share one Observer have a label of their own.
+	maxConsumers = 50
 )
 
 // Options adjust an Observer.
 type Options struct {
 	Writer       io.Writer // each line is one Write; nil = os.Stdout. It is never closed
 	Namespace    string    // of the metrics, at most 255 printable ASCII characters, not AWS/...; "" = DefaultNamespace
-	MaxProducers int       // how many verified producers have a label of their own, the others are "other"; 0 = DefaultMaxProducers
+	MaxProducers int       // how many verified producers have a label of their own, the others are "other"; 0 = 50
 }
 
 // Observer collects what consumers did until Flush, and writes it. It is safe for concurrent use, also by
@@ -122,7 +122,7 @@ func New(opts *Options) (*Observer, error) {
 		o.Namespace = DefaultNamespace
 	}
 	if o.MaxProducers == 0 {
-		o.MaxProducers = DefaultMaxProducers
+		o.MaxProducers = defaultMaxProducers
 	}
 	if err := nilcheck.Typed("emf: Options.Writer", o.Writer); err != nil {
 		return nil, err
@@ -131,11 +131,11 @@ func New(opts *Options) (*Observer, error) {
 		return nil, err
 	}
 	if o.MaxProducers < 0 {
-		return nil, fmt.Errorf("emf: MaxProducers is %d: give how many producers have a label of their own, or 0 for %d", o.MaxProducers, DefaultMaxProducers)
+		return nil, fmt.Errorf("emf: MaxProducers is %d: give how many producers have a label of their own, or 0 for %d", o.MaxProducers, defaultMaxProducers)
 	}
 	return &Observer{
 		namespace: o.Namespace, out: lineWriter{w: o.Writer}, groups: map[key]*group{},
-		consumers: newLabels(MaxConsumers), producers: newLabels(o.MaxProducers),
+		consumers: newLabels(maxConsumers), producers: newLabels(o.MaxProducers),
 	}, nil
 }
 
@@ -153,12 +153,12 @@ func checkNamespace(ns string) error {
 	return nil
 }
 
-// Delivered collects a report. When MaxValues deliveries, or one older than MaxDelay, are there already,
+// Delivered collects a report. When 100 deliveries, or one older than a minute, are there already,
 // it writes those first. If that fails they are kept, and Flush says why.
 func (o *Observer) Delivered(_ context.Context, r consumer.Result) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if age := r.At.Sub(o.since); o.collected >= MaxValues || o.collected > 0 && (age >= MaxDelay || age <= -MaxDelay) {
+	if age := r.At.Sub(o.since); o.collected >= maxValues || o.collected > 0 && (age >= maxDelay || age <= -maxDelay) {
 		_ = o.write() // what could not be written is still there, for Flush to try again
 	}
 	if o.collected == 0 {

@@ -30,15 +30,15 @@ func Reopen(ctx context.Context, client Sender, queueURL string, e quarantine.En
 	if err := errors.Join(nilcheck.Check("the client", client), checkURL(queueURL)); err != nil {
 		return fmt.Errorf("quarantine/sqs: %w", err)
 	}
-	if len(e.Document) > DefaultMaxBytes {
+	if len(e.Document) > defaultMaxBytes {
 		return fmt.Errorf("%w: %d bytes, a message holds %d: hand it to the consumer without a queue",
-			quarantine.ErrTooLarge, len(e.Document), DefaultMaxBytes)
+			quarantine.ErrTooLarge, len(e.Document), defaultMaxBytes)
 	}
 	in := &sqs.SendMessageInput{QueueUrl: &queueURL, MessageBody: aws.String(string(e.Document))}
 	if strings.HasSuffix(queueURL, ".fifo") {
 		in.MessageGroupId, in.MessageDeduplicationId = &e.ID, aws.String(rand.Text())
 	}
-	ctx, done := context.WithTimeout(ctx, DefaultTimeout)
+	ctx, done := context.WithTimeout(ctx, defaultTimeout)
 	defer done()
 	if err := send(ctx, client, in); err != nil {
 		return failed(queueURL, "sqs:SendMessage", err)

@@ -31,15 +31,15 @@ const (
 // t.Cleanup.
 type Open func(t *testing.T, clock *Clock) replay.Store
 
-// DefaultSteps is how many random operations are held against the model unless a Contract says otherwise.
-const DefaultSteps = 2000
+// defaultSteps is how many random operations are held against the model unless a Contract says otherwise.
+const defaultSteps = 2000
 
 // Contract says what a store must satisfy. The zero value is the strict one.
 type Contract struct {
 	// LeaseSlack is how much longer than asked for a lease may live, in whole seconds; 0 = not at all. It is for
 	// stores that know the time of their server in whole seconds only.
 	LeaseSlack time.Duration
-	// Steps is how many random operations are held against the model; 0 = DefaultSteps.
+	// Steps is how many random operations are held against the model; 0 = 2000.
 	Steps int
 }
 
@@ -49,7 +49,7 @@ func Run(t *testing.T, open Open) { Contract{}.Run(t, open) }
 // Run runs the contract.
 func (c Contract) Run(t *testing.T, open Open) {
 	if c.Steps == 0 {
-		c.Steps = DefaultSteps
+		c.Steps = defaultSteps
 	}
 	for _, part := range []struct {
 		name string
