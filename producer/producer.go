@@ -30,8 +30,8 @@ import (
 )
 
 // Bus sends sealed events. Send returns one Outcome for each event, in their order. Send does not change the
-// events, and is safe for concurrent use. A Bus that cannot tell which events it accepted returns an error for
-// each of them. That is safe, because consumers handle an event once, also if it is sent twice.
+// events, and is safe for concurrent use. A Bus that cannot tell which events it accepted returns an error
+// for each of them. That is safe, because consumers handle an event once, also if it is sent twice.
 type Bus interface {
 	Send(ctx context.Context, events []*envelope.Sealed) []Outcome
 }

@@ -9,26 +9,26 @@
 // message failed, the whole invocation fails: nothing is lost, and what was handled is then recognised as a
 // duplicate.
 //
-// Threats: whoever can put a message into the queue or invoke the function (all is verified; the name of a
-// replay, which nobody signs, is believed only if Options say that only the service can write it); a poisoned
-// message (its batch goes on without it); the end of the invocation's time, which kills the process (nothing
-// is begun too late, and a handler is never left behind in a frozen process, where it would wake up hours
-// later). Not stopped: an event source mapping without ReportBatchItemFailures, see SQS; who has a producer's
-// key and can write to the queue, and so the "account" of an EventBridge event, which is worth as much as the
-// queue's policy.
+// Threats: an attacker who can put a message into the queue or invoke the function (all is verified; the name
+// of a replay, which no one signs, is believed only if Options say that only the service can write it); a
+// poisoned message (its batch goes on without it); the end of the invocation's time, which kills the process
+// (nothing is begun too late, and a handler is never left behind in a frozen process, where it would wake up
+// hours later). Not stopped: an event source mapping without ReportBatchItemFailures, see SQS; an attacker
+// who has a producer's key and can write to the queue, and so the "account" of an EventBridge event, which is
+// worth as much as the queue's policy.
 //
 // The package does not import the Lambda runtime: its functions are what lambda.Start of
 // github.com/aws/aws-lambda-go takes.
 //
 // # Deployment
 //
-// What the code cannot see, and `sealbus doctor` checks: the event source mapping has FunctionResponseTypes
-// ReportBatchItemFailures; the queue has a dead-letter queue, and a visibility timeout of at least six times
-// the function's timeout; a function that EventBridge invokes directly has an OnFailure destination, since
-// after two retries the event is gone. And: each instance of a function is a process of its own, so the
-// replay store is a shared one (replay/dynamodb, replay/redis); MaxAge of the
-// acceptance policy includes the retention of the queue and of its dead-letter queue, or an event that waited
-// there is too old when it is read.
+// The code cannot see the deployment. `sealbus doctor` checks it: the event source mapping has
+// FunctionResponseTypes ReportBatchItemFailures; the queue has a dead-letter queue, and a visibility timeout
+// of at least six times the function's timeout; a function that EventBridge invokes directly has an OnFailure
+// destination, since after two retries the event is gone. And: each instance of a function is a process of
+// its own, so the replay store is a shared one (replay/dynamodb, replay/redis); MaxAge of the acceptance
+// policy includes the retention of the queue and of its dead-letter queue, or an event that waited there is
+// too old when it is read.
 //
 // Stable: SQS, EventBridge, Options, SQSResponse.
 package awslambda
@@ -47,13 +47,18 @@ import (
 
 // Options adjust an adapter. The zero value is the strict one.
 type Options struct {
-	Format   Format           // what a message may be; zero = FormatAuto
-	Parallel int              // how many messages of a batch are handled at a time, of a FIFO queue how many groups; 0 = 10, 1 = one after the other
-	Margin   time.Duration    // how long before the end of the invocation's time nothing more is begun and the handlers' context ends; 0 = a tenth of that time, at most 10 s
-	Logger   *slog.Logger     // the log of messages that were not begun, which the consumer does not see; nil = slog.Default()
-	Now      func() time.Time // the wall clock that the invocation's time is judged by; nil = time.Now
+	Format Format // what a message may be; zero = FormatAuto
+	// Parallel is how many messages of a batch are handled at a time, of a FIFO queue how many groups.
+	// 0 = 10, 1 = one after the other.
+	Parallel int
+	// Margin is how long before the end of the invocation's time the handlers' context ends. No message is
+	// begun after that. 0 = a tenth of the invocation's time, at most 10 s.
+	Margin time.Duration
+	// Logger logs the messages that were not begun, which the consumer does not see; nil = slog.Default().
+	Logger *slog.Logger
+	Now    func() time.Time // the wall clock that the invocation's time is judged by; nil = time.Now
 
-	// OnlyEventBridgeWrites says that nobody but EventBridge can send to the queue or invoke the function (its
+	// OnlyEventBridgeWrites says that no one but EventBridge can send to the queue or invoke the function (its
 	// policy allows the service alone, and only for the ARN of a rule without an input transformer). The
 	// "replay-name" of a delivery is believed then, and may have a consumer.Permission. false = the name is not
 	// looked at, and a replay is judged like any other delivery.
@@ -68,8 +73,8 @@ type Options struct {
 // defaultParallel is how many messages of a batch are handled at a time: all of an ordinary batch.
 const defaultParallel = 10
 
-// maxDefaultMargin is the longest margin that is taken unless Options say so. What ends an event that was
-// begun, the replay store's answer and the Observer's flush, takes no longer with a store that works.
+// maxDefaultMargin is the longest margin that is taken unless Options say so. An event that was begun ends
+// with the replay store's answer and the Observer's flush. With a store that works, they take no longer.
 const maxDefaultMargin = 10 * time.Second
 
 // ErrTimeUp is the cause with which a handler's context ends at the margin, and in the error of an

@@ -11,9 +11,9 @@ import (
 
 // Times of a renewal.
 const (
-	aheadShare     = 12               // the next session is made in the last 1/12 of the current one: 5 minutes of an hour
+	aheadShare     = 12               // the next session is made in the last 1/12 of the current one
 	aheadBackOff   = 15 * time.Second // after that failed
-	renewBackOff   = time.Second      // after it failed when there was no session to go on with: others get the same error
+	renewBackOff   = time.Second      // after it failed without a session to go on with: others get that error
 	clockTolerance = time.Minute      // how far the clocks of two callers may be apart
 	vouchTimeout   = 10 * time.Second // of the root, for one signature
 )
@@ -27,10 +27,11 @@ type vouching struct {
 
 // Session is the session key to sign with at now. Near its end the root vouches for the next one, which
 // begins when this one ends, so that an outage of the root of up to a twelfth of ttl is not noticed, and
-// still each ttl costs one signature. The root is asked for all who wait: a caller that leaves ends it for
-// nobody.
+// still each ttl costs one signature. The root is asked for all who wait: a caller that leaves does not end
+// it for the others.
 func (s *Session) Session(ctx context.Context, now time.Time) (*Key, error) {
-	for range 3 { // again for callers by whose clocks another session is good, or one that was frozen with the process
+	// Callers by whose clocks another session is good try again, and so does a process that was frozen.
+	for range 3 {
 		key, v, err := s.at(ctx, now)
 		if v == nil {
 			return key, err
@@ -49,8 +50,8 @@ func (s *Session) Session(ctx context.Context, now time.Time) (*Key, error) {
 	return nil, errors.New("session: no session key holds: do the callers' clocks differ?")
 }
 
-// at is the session key that is good at now, and for what to wait: without a key for whoever is asking the
-// root, with one only for what the caller has begun.
+// at is the session key that is good at now, and for what to wait: without a key for the call that is asking
+// the root, with one only for what the caller has begun.
 func (s *Session) at(ctx context.Context, now time.Time) (key *Key, v *vouching, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,7 +98,7 @@ func (s *Session) start(ctx context.Context, now, begin time.Time, ahead bool) *
 	return v
 }
 
-// vouchSafely makes an error of a panic: nobody else could, in a goroutine of its own.
+// vouchSafely makes an error of a panic: no other function could, in a goroutine of its own.
 func (s *Session) vouchSafely(ctx context.Context, begin time.Time) (key *Key, err error) {
 	defer func() {
 		if v := recover(); v != nil {

@@ -63,19 +63,20 @@ type Delegator interface {
 
 // Options adjust Delegate.
 type Options struct {
-	Now func() time.Time // when the first session begins; nil = time.Now. Later ones go by the clock of what is sealed
+	// Now is when the first session begins; nil = time.Now. Later ones go by the clock of what is sealed.
+	Now func() time.Time
 }
 
-// Session signs events with keys.Ed25519 keys that are made in memory, for each of which a root key vouches once:
-// a root key in a key management service is then asked once per ttl, and not for each event. The next key is
-// made on use, by the clock of what is sealed. It is safe for concurrent use, and prints as redacted.
+// Session signs events with keys.Ed25519 keys that are made in memory, for each of which a root key vouches
+// once: a root key in a key management service is then asked once per ttl, and not for each event. The next
+// key is made on use, by the clock of what is sealed. It is safe for concurrent use, and prints as redacted.
 //
-// Whoever reads the process' memory can sign within the scope, with times of sealing within the session key's
-// time: consumers take that for as long after it as their windows say, those without a window for ever. It
-// ends when the bundle lists the session keys (KeyIDs) among the revoked sessions, or revokes the root and so
-// all of its sessions. The process does not notice: restart it, as it signs with what is revoked until that
-// session is over. The root is the one key that was given, also when it is retired: begin a new Session when
-// the root rotates.
+// An attacker who reads the process' memory can sign within the scope, with times of sealing within the
+// session key's time: consumers take that for as long after it as their windows say, those without a window
+// for ever. It ends when the bundle lists the session keys (KeyIDs) among the revoked sessions, or revokes
+// the root and so all of its sessions. The process does not notice: restart it, as it signs with what is
+// revoked until that session is over. The root is the one key that was given, also when it is retired: begin
+// a new Session when the root rotates.
 type Session struct {
 	root  keys.Signer
 	scope Scope

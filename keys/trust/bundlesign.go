@@ -29,7 +29,7 @@ type BundleWhy string
 
 // The values of BundleWhy.
 const (
-	WhyMalformed  BundleWhy = "malformed"  // not a bundle: syntax, a key that may not stand there, unknown members
+	WhyMalformed  BundleWhy = "malformed"  // syntax, a key that may not stand there, unknown members
 	WhyTooLarge   BundleWhy = "too_large"  // beyond MaxBundle, MaxSigned or the number of signatures
 	WhyType       BundleWhy = "wrong_type" // signed, but as something else
 	WhyThreshold  BundleWhy = "threshold"  // too few distinct root keys signed it

@@ -32,19 +32,17 @@ type FetchOptions struct {
 	MinVersion int64            // refuse lower versions; 0 = accept every version
 
 	// RefreshHint is how often the origin is asked for a newer bundle, at least MinInterval; 0 = as the bundle
-	// says, else one minute. A max-age of the origin can only make it sooner: nobody signed that. It is
+	// says, else one minute. A max-age of the origin can only make it sooner: no one signed that. It is
 	// asked when the bundle expires in any case.
 	RefreshHint time.Duration
-	// MinInterval is the least time between two fetches, whatever key IDs somebody invents; 0 =
-	// 10 s.
+	// MinInterval is the least time between two fetches, whatever key IDs an attacker invents; 0 = 10 s.
 	MinInterval time.Duration
 	// Timeout is how long one fetch may take; 0 = 10 s.
 	Timeout time.Duration
 	// StateFile keeps the newest bundle that was seen, across restarts and for all processes that share the
 	// file: an older one is refused from then on, and a start survives an outage of the origin. "" = in memory
-	// only: whoever serves the bundle can give a program that starts an older one that has not expired. One file
-	// serves one set of roots; it belongs into a directory that nobody else can write to, with its lock (.lock)
-	// beside it.
+	// only: the origin can give a program that starts an older one that has not expired. One file serves one set
+	// of roots; it belongs into a directory that only the program can write to, with its lock (.lock) beside it.
 	StateFile string
 
 	// Client fetches over HTTPS: give it a transport with a TLS configuration or a proxy of your own; nil = a
@@ -70,7 +68,7 @@ type RemoteSource struct {
 
 	state  atomic.Pointer[remoteState]
 	mu     sync.Mutex     // over flight, and state's changes
-	flight *flight.Flight // nil = nobody asks
+	flight *flight.Flight // nil = no fetch is under way
 }
 
 var _ Refresher = (*RemoteSource)(nil)
@@ -279,7 +277,7 @@ func (s *RemoteSource) ask(ctx context.Context, was *remoteState) *remoteState {
 		}
 		return &next
 	}
-	// What the origin said, it knew when it was asked: a process may have been frozen since.
+	// The answer dates from when the origin was asked: the process may have been frozen since.
 	next.fails, next.checked, next.tried = 0, start, start
 	return &next
 }

@@ -261,7 +261,7 @@ func lockState(ctx context.Context, path string) (unlock func(), err error) {
 
 var errLocked = errors.New("another process has had it for too long")
 
-// swapIn replaces the file, all or nothing. Whoever calls it has the lock, so that the file beside it is a
+// swapIn replaces the file, all or nothing. The caller has the lock, so that the file beside it is a
 // leftover at most.
 func swapIn(path string, data []byte) error {
 	beside := path + ".new"

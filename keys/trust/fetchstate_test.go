@@ -216,7 +216,7 @@ func TestStateFileThatFailsLater(t *testing.T) {
 	}
 }
 
-// What another process has seen counts for this one.
+// A version that another process has seen counts for this one.
 func TestStateFileIsShared(t *testing.T) {
 	s := newStateBench(t)
 	s.publish(versioned(t, 1))
@@ -273,7 +273,7 @@ func TestStateFileFollowsNoLink(t *testing.T) {
 	}
 }
 
-// What is being written stands beside the state file for a moment: a link of that name is removed, not
+// A file that is being written stands beside the state file for a moment: a link of that name is removed, not
 // followed.
 func TestStateFileBesideALink(t *testing.T) {
 	s := newStateBench(t)

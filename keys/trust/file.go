@@ -34,12 +34,12 @@ type FileOptions struct {
 	// file is looked at when the bundle expires in any case, and from then on once a second until there is a
 	// fresh one; and one minute after a look that found something wrong.
 	RefreshHint time.Duration
-	// StateFile keeps the newest bundle that was seen, as FetchOptions.StateFile does and in the same form:
-	// an older one is refused from then on, after a restart too, and a start survives a bundle file that is
-	// missing, refused or older. It is another file than the bundle, in a directory that nobody else can
-	// write to, with its lock (.lock) beside it; neither may be a symbolic link. "" = in memory only: a
-	// program that starts takes an older bundle that has not expired, if that is what the file holds, and
-	// with it a key that was revoked since.
+	// StateFile keeps the newest bundle that was seen, as FetchOptions.StateFile does and in the same form: an
+	// older one is refused from then on, after a restart too, and a start survives a bundle file that is
+	// missing, refused or older. It is another file than the bundle, in a directory that only the program can
+	// write to, with its lock (.lock) beside it; neither may be a symbolic link. "" = in memory only: a program
+	// that starts takes an older bundle that has not expired, if that is what the file holds, and with it a key
+	// that was revoked since.
 	StateFile string
 }
 
@@ -99,13 +99,13 @@ func WatchFile(path string, roots *Roots, opts *FileOptions) (*FileSource, error
 }
 
 // Bundle is the last good bundle, after a look at the file if the last one is longer ago than the refresh
-// hint. A caller judges its expiry. What is wrong with the file is told by LastError.
+// hint. A caller judges its expiry. LastError tells what is wrong with the file.
 func (f *FileSource) Bundle(context.Context) (*Bundle, error) {
 	return f.lookAfter(f.interval).bundle, nil
 }
 
 // Refresh looks at the file, but at most once a second. The error is ErrUnavailable if it cannot be read or
-// is refused: then nobody knows whether the key is unknown.
+// is refused: then it is not known whether the key is unknown.
 func (f *FileSource) Refresh(context.Context, string) (*Bundle, error) {
 	state := f.lookAfter(func(*fileState) time.Duration { return minRefresh })
 	if state.err != nil {

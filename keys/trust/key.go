@@ -245,7 +245,8 @@ func (k *Key) checkSigning() error {
 	return CheckAccounts(k.Accounts)
 }
 
-// Check refuses a revocation without a time, or with a reason of more than 1,024 bytes or with control characters.
+// Check refuses a revocation without a time, or with a reason of more than 1,024 bytes or with control
+// characters.
 func (r *Revocation) Check() error {
 	switch {
 	case r.At.IsZero() || !writable(r.At):

@@ -12,23 +12,24 @@
 // Namespace [DefaultNamespace], unless [Options] say otherwise. A dimension set is a metric of its own in
 // CloudWatch: an alarm names one of the sets of its row, with exactly these dimensions.
 //
-//	metric             unit          dimension sets                                                           statistic
-//	Deliveries         Count         Consumer+Outcome | Consumer+Outcome+Reason | Consumer+Producer           Sum
-//	Rejections         Count         Consumer | Consumer+Reason                                               Sum
-//	ReplayHits         Count         Consumer                                                                 Sum
-//	Latency            Milliseconds  Consumer                                                                 p50, p99, Maximum
-//	HandlerLatency     Milliseconds  Consumer                                                                 p50, p99, Maximum
-//	ClaimHeld          Seconds       Consumer                                                                 p99, Maximum
-//	EventAge           Seconds       Consumer                                                                 p50, p99, Maximum
-//	BundleSecondsLeft  Seconds       Consumer                                                                 Minimum
-//	SamplesDropped     Count         Consumer                                                                 Sum
+//	metric             unit          statistic          dimension sets
+//	Deliveries         Count         Sum                Consumer+Outcome | Consumer+Outcome+Reason |
+//	                                                    Consumer+Producer
+//	Rejections         Count         Sum                Consumer | Consumer+Reason
+//	ReplayHits         Count         Sum                Consumer
+//	Latency            Milliseconds  p50, p99, Maximum  Consumer
+//	HandlerLatency     Milliseconds  p50, p99, Maximum  Consumer
+//	ClaimHeld          Seconds       p99, Maximum       Consumer
+//	EventAge           Seconds       p50, p99, Maximum  Consumer
+//	BundleSecondsLeft  Seconds       Minimum            Consumer
+//	SamplesDropped     Count         Sum                Consumer
 //
 // Deliveries are all, once each. Rejections are those that can never pass, in quarantine or not yet (what
-// UnsafeMigration took is none): 0 is written too, by Consumer, so that an alarm on it has data whenever there
-// are deliveries. ReplayHits are events that had been handled before. Latency is from the call of Handle to
-// its outcome, HandlerLatency the handler's part of it, if it was called. ClaimHeld is how long the event was
-// claimed, if it was. EventAge is the time from the signed sealing to the handling of a verified event; of
-// one that is older than the window there is none, it has the Reason expired.
+// UnsafeMigration took is none): 0 is written too, by Consumer, so that an alarm on it has data whenever
+// there are deliveries. ReplayHits are events that had been handled before. Latency is from the call of
+// Handle to its outcome, HandlerLatency the handler's part of it, if it was called. ClaimHeld is how long the
+// event was claimed, if it was. EventAge is the time from the signed sealing to the handling of a verified
+// event; of one that is older than the window there is none, it has the Reason expired.
 //
 // BundleSecondsLeft is how long the trust bundle may still be used, written with each delivery that it
 // judged. When no bundle can be had there is none, and deliveries are retried with the Reason
@@ -40,13 +41,13 @@
 //
 // # Threats
 //
-// Each set of labels costs money every month, and whoever can reach the consumer can send it what he likes.
-// So no label is made of anything that was not verified: the claimed source, type, ID or producer of a
-// rejected event is nowhere in a line. Producers that have a label of their own are at most
-// Options.MaxProducers for the life of the process, consumers at most 50; the others are "other".
-// Memory is bounded by these labels, also while the writer fails: then counts stay exact and are written
-// later, and of measured values the first 100 per set of labels are kept. Not stopped: whoever in the
-// account may write to any log, or call PutMetricData, makes metrics of the same names, also negative ones.
+// Each set of labels costs money every month, and an attacker who can reach the consumer can send it
+// anything. So no label is made of anything that was not verified: the claimed source, type, ID or producer
+// of a rejected event is nowhere in a line. Producers that have a label of their own are at most
+// Options.MaxProducers for the life of the process, consumers at most 50; the others are "other". Memory is
+// bounded by these labels, also while the writer fails: then counts stay exact and are written later, and of
+// measured values the first 100 per set of labels are kept. Not stopped: a program of the account that may
+// write to any log, or call PutMetricData, makes metrics of the same names, also negative ones.
 //
 // Stable: the table above, New, Options.
 package emf
@@ -86,9 +87,12 @@ const (
 
 // Options adjust an Observer.
 type Options struct {
-	Writer       io.Writer // each line is one Write; nil = os.Stdout. It is never closed
-	Namespace    string    // of the metrics, at most 255 printable ASCII characters, not AWS/...; "" = DefaultNamespace
-	MaxProducers int       // how many verified producers have a label of their own, the others are "other"; 0 = 50
+	Writer io.Writer // each line is one Write; nil = os.Stdout. It is never closed
+	// Namespace is that of the metrics: at most 255 printable ASCII characters, not AWS/...;
+	// "" = DefaultNamespace.
+	Namespace string
+	// MaxProducers is how many verified producers have a label of their own; the others are "other". 0 = 50.
+	MaxProducers int
 }
 
 // Observer collects what consumers did until Flush, and writes it. It is safe for concurrent use, also by
@@ -168,8 +172,8 @@ func (o *Observer) Delivered(_ context.Context, r consumer.Result) {
 	o.group(&r).add(&r)
 }
 
-// Flush writes all that was collected. What could not be written is kept for the next time; it is written
-// again whole, so that nothing is counted twice.
+// Flush writes all that was collected. Lines that could not be written are kept for the next time; they are
+// written again whole, so that nothing is counted twice.
 func (o *Observer) Flush(context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -215,8 +219,8 @@ type lineWriter struct {
 	broken bool // the last line has no end
 }
 
-// write reports whether the line is out. Of one that was cut short the rest is not sent later: somebody else
-// may have written to the same place in between. It gets an end, and is no JSON then.
+// write reports whether the line is out. Of one that was cut short the rest is not sent later: another
+// program may have written to the same place in between. It gets an end, and is no JSON then.
 func (l *lineWriter) write(line []byte) (written bool, err error) {
 	l.broken = true // if Write panics
 	n, err := l.w.Write(line)

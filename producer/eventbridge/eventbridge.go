@@ -163,9 +163,10 @@ func orDefault[T int | time.Duration](v, standard T) T {
 	return v
 }
 
-// Send is producer.Bus.Send. It also tells which events may be on the bus twice. The error of an event is nil if EventBridge has accepted it. Otherwise it is a
-// *Error, a *TooLargeError, a *envelope.SealError, ErrNoBus, producer.ErrNotSent or producer.ErrNoAnswer.
-// Send returns when each event is accepted or refused for good, or when RetryFor is over.
+// Send is producer.Bus.Send. It also tells which events may be on the bus twice. The error of an event is nil
+// if EventBridge has accepted it. Otherwise it is a *Error, a *TooLargeError, a *envelope.SealError,
+// ErrNoBus, producer.ErrNotSent or producer.ErrNoAnswer. Send returns when each event is accepted or refused
+// for good, or when RetryFor is over.
 func (b *Bus) Send(ctx context.Context, events []*envelope.Sealed) []producer.Outcome {
 	s := b.send(ctx, events)
 	outcomes := make([]producer.Outcome, len(events))

@@ -221,8 +221,8 @@ func (s *Store) objects(ctx context.Context, opts *quarantine.ListOptions) iter.
 	}
 }
 
-// plainKey is the key of an object in an answer. What cannot be decoded is left as it is: no record has such
-// a key.
+// plainKey is the key of an object in an answer. A key that cannot be decoded is left as it is: no record has
+// such a key.
 func plainKey(encoding types.EncodingType, key *string) *string {
 	if encoding == types.EncodingTypeUrl {
 		if plain, err := url.QueryUnescape(aws.ToString(key)); err == nil {
@@ -255,8 +255,8 @@ func (s *Store) page(ctx context.Context, in *s3.ListObjectsV2Input) (*s3.ListOb
 	return page, nil
 }
 
-// entry reads an object, unless its name says that it is not wanted, or it is gone by now. An error that keeps
-// only this one from being read is in the entry: an attacker may have encrypted it under another key.
+// entry reads an object, unless its name says that it is not wanted, or it is gone by now. An error that
+// keeps only this one from being read is in the entry: an attacker may have encrypted it under another key.
 func (s *Store) entry(ctx context.Context, o types.Object, opts *quarantine.ListOptions) (
 	e quarantine.Entry, there bool, err error,
 ) {

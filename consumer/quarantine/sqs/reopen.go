@@ -14,10 +14,10 @@ import (
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// Reopen sends an authentic record, from any Store, to the queue of its consumer. The consumer recognises it as
-// a consumer.QuarantineRecord, and takes it if its Options.Quarantine has the key. Once the error is nil, the
-// record may be removed from the quarantine. The error wraps quarantine.ErrTooLarge if the record does not fit
-// into a message.
+// Reopen sends an authentic record, from any Store, to the queue of its consumer. The consumer recognises it
+// as a consumer.QuarantineRecord, and takes it if its Options.Quarantine has the key. Once the error is nil,
+// the record may be removed from the quarantine. The error wraps quarantine.ErrTooLarge if the record does
+// not fit into a message.
 //
 // In a FIFO queue the record is in a group of its own, so that it neither waits nor is waited for. If it is
 // sent twice, it is there twice, in any queue. With one deduplication ID, SQS would acknowledge a second one

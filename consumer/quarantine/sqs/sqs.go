@@ -1,7 +1,7 @@
 // Package sqs is the quarantine.Store in an Amazon SQS standard queue.
 //
-// A record is the body of one message. Put is done when SQS has answered. This quarantine needs the least, and
-// can do the least. Where it matters, use package quarantine/s3:
+// A record is the body of one message. Put is done when SQS has answered. This quarantine needs the least,
+// and can do the least. Where it matters, use package quarantine/s3:
 //
 //   - A record must fit into a message: 1 MiB, or 256 KiB where Options.MaxBytes says so. The body of a
 //     delivery grows by a third in it, so one above about 750 KiB (180 KiB) does not fit. Put then fails, and
@@ -59,7 +59,7 @@ import (
 
 // The defaults of Options.
 const (
-	defaultMaxBytes   = 1 << 20          // the limit of a queue since 2025; before, and in many emulators, 256 KiB
+	defaultMaxBytes   = 1 << 20          // the limit since 2025; before, and in many emulators, 256 KiB
 	defaultVisibility = 5 * time.Minute  // long enough to go through thousands of records and act on each
 	defaultWait       = 1 * time.Second  // any wait at all makes SQS ask all of its servers
 	defaultTimeout    = 10 * time.Second // of a call that usually takes tens of milliseconds
