@@ -62,8 +62,8 @@ type Client interface {
 type Options struct {
 	Layout     envelope.Layout // of the detail; zero = envelope.Structured
 	EndpointID string          // of a global endpoint, such as "abcde.veo"; "" = the region of the client
-	// CheckBus: true = refuse to send while the bus does not exist; see ErrNoBus. The client must also be a
-	// Describer.
+	// CheckBus: true = refuse to send while the bus does not exist; see ErrNoBus. The client must also have
+	// DescribeEventBus, as the client of the SDK has.
 	CheckBus    bool
 	MaxBytes    int // the entries of one call together stay below it; 0 = 1 MiB
 	Concurrency int // calls under way at one time, over all Sends; 0 = 8
@@ -119,10 +119,10 @@ func New(client Client, bus string, opts *Options) (*Bus, error) {
 		return nil, fmt.Errorf("eventbridge: %w", err)
 	}
 	b := &Bus{client: client, name: bus, opts: o.withDefaults(), check: newCheck(), sleep: sleep, jitter: random}
-	if describer, ok := client.(Describer); o.CheckBus && !ok {
+	if d, ok := client.(describer); o.CheckBus && !ok {
 		return nil, errors.New("eventbridge: CheckBus needs a client that has DescribeEventBus")
 	} else if o.CheckBus {
-		b.check.client = describer
+		b.check.client = d
 	}
 	b.slots = make(chan struct{}, b.opts.Concurrency)
 	return b, nil
