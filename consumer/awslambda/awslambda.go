@@ -9,13 +9,13 @@
 // message failed, the whole invocation fails: nothing is lost, and what was handled is then recognised as a
 // duplicate.
 //
-// Threats: an attacker who can put a message into the queue or invoke the function (all is verified; the name
-// of a replay, which no one signs, is believed only if Options say that only the service can write it); a
-// poisoned message (its batch goes on without it); the end of the invocation's time, which kills the process
-// (nothing is begun too late, and a handler is never left behind in a frozen process, where it would wake up
-// hours later). Not stopped: an event source mapping without ReportBatchItemFailures, see SQS; an attacker
-// who has a producer's key and can write to the queue, and so the "account" of an EventBridge event, which is
-// worth as much as the queue's policy.
+// Threats: an attacker who can put a message into the queue or invoke the function (everything is verified;
+// the name of a replay, which no one signs, is believed only if Options say that only the service can write
+// it); a poisoned message (its batch goes on without it); the end of the invocation's time, which kills the
+// process (no message is begun too late, and no handler is left behind in a frozen process, where it would
+// wake up hours later). Not stopped: an event source mapping without ReportBatchItemFailures, see SQS; an
+// attacker who has a producer's key and can write to the queue. He can also choose the "account" of an
+// EventBridge event, which can be trusted only as far as the queue's policy.
 //
 // The package does not import the Lambda runtime: its functions are what lambda.Start of
 // github.com/aws/aws-lambda-go takes.

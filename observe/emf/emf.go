@@ -1,6 +1,6 @@
-// Package emf writes what a consumer did as CloudWatch metrics: lines of JSON in the Embedded Metric Format,
-// out of which CloudWatch Logs makes metrics. On Lambda that is whatever goes to standard output: no call, no
-// permission, no AWS module.
+// Package emf writes the work of a consumer as CloudWatch metrics: lines of JSON in the Embedded Metric
+// Format, out of which CloudWatch Logs makes metrics. On Lambda these lines go to standard output. That needs
+// no call, no permission and no AWS module.
 //
 //	metrics, err := emf.New(nil)                                       // to os.Stdout
 //	c, err := consumer.New("billing", trust, store, policy, &consumer.Options{Observer: metrics})
@@ -24,30 +24,31 @@
 //	BundleSecondsLeft  Seconds       Minimum            Consumer
 //	SamplesDropped     Count         Sum                Consumer
 //
-// Deliveries are all, once each. Rejections are those that can never pass, in quarantine or not yet (what
-// UnsafeMigration took is none): 0 is written too, by Consumer, so that an alarm on it has data whenever
-// there are deliveries. ReplayHits are events that had been handled before. Latency is from the call of
-// Handle to its outcome, HandlerLatency the handler's part of it, if it was called. ClaimHeld is how long the
-// event was claimed, if it was. EventAge is the time from the signed sealing to the handling of a verified
-// event; of one that is older than the window there is none, it has the Reason expired.
+// Deliveries counts each delivery once. Rejections counts those that can never pass, whether or not the
+// quarantine has them yet; deliveries that UnsafeMigration accepted are not among them. It is also written
+// when it is 0, by Consumer, so that an alarm on it has data whenever there are deliveries. ReplayHits counts
+// events that had been handled before. Latency is from the call of Handle to its outcome. HandlerLatency is
+// the handler's part of it, if the handler was called. ClaimHeld is how long the event was claimed, if it
+// was. EventAge is the time from the signed sealing to the handling of a verified event. An event that is
+// older than the window has none; it has the Reason expired.
 //
-// BundleSecondsLeft is how long the trust bundle may still be used, written with each delivery that it
-// judged. When no bundle can be had there is none, and deliveries are retried with the Reason
-// trust_unavailable: alarm on both. SamplesDropped are deliveries that are counted, but whose measured values
-// were not kept while the writer failed; absent if there are none.
+// BundleSecondsLeft is how long the trust bundle may still be used. It is written with each delivery that the
+// bundle judged. Without a bundle there is none, and deliveries are retried with the Reason
+// trust_unavailable: alarm on both. SamplesDropped counts deliveries whose measured values were not kept
+// while the writer failed; the deliveries themselves are counted. It is absent if there are none.
 //
-// Outcome is one of the consumer's Outcome constants, Reason one of envelope.Reasons or "none" when handled,
-// Producer a verified producer: of what was not verified there is none.
+// Outcome is one of the consumer's Outcome constants. Reason is one of envelope.Reasons, or "none" when
+// handled. Producer is a verified producer; a delivery that was not verified has none.
 //
 // # Threats
 //
 // Each set of labels costs money every month, and an attacker who can reach the consumer can send it
-// anything. So no label is made of anything that was not verified: the claimed source, type, ID or producer
-// of a rejected event is nowhere in a line. Producers that have a label of their own are at most
-// Options.MaxProducers for the life of the process, consumers at most 50; the others are "other". Memory is
-// bounded by these labels, also while the writer fails: then counts stay exact and are written later, and of
-// measured values the first 100 per set of labels are kept. Not stopped: a program of the account that may
-// write to any log, or call PutMetricData, makes metrics of the same names, also negative ones.
+// anything. So no label is made of unverified text: the claimed source, type, ID or producer of a rejected
+// event is in no line. At most Options.MaxProducers producers have a label of their own for the life of the
+// process, and at most 50 consumers; the others are "other". These labels bound the memory, also while the
+// writer fails: then counts stay exact and are written later, and the first 100 measured values per set of
+// labels are kept. Not stopped: a program of the account that may write to any log, or call PutMetricData,
+// can make metrics of the same names, also negative ones.
 //
 // Stable: the table above, New, Options.
 package emf
