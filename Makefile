@@ -1,11 +1,15 @@
 # The habitual targets. .ci/run is the whole of what must pass.
-.PHONY: build test demo vet lint golangci race fuzz bench count vectors interop ci
+.PHONY: build test test-all demo vet lint golangci race fuzz bench count vectors interop ci
 
 build:
 	go build -o sealbus ./cmd/sealbus
 
 test:
 	go test ./...
+
+# Long property tests try a tenth of their cases by default.
+test-all:
+	SEALBUS_ALL_TESTS=1 go test ./...
 
 demo:
 	go run ./cmd/sealbus demo

@@ -2,15 +2,15 @@
 // once.
 //
 // For every delivery: parse, verify, authorise, judge freshness, claim in the replay store, decrypt, call the
-// handler, complete the claim. What can never pass (a forgery, a stale event) goes to a quarantine with its
-// original bytes and is then acknowledged. What cannot be judged or handled now (trust or store unavailable,
-// handler failed) is an error, so that the transport delivers it again. Nothing is lost, and nothing
-// unverified is handled.
+// handler, complete the claim. An event that can never pass (forged, stale) goes to a quarantine with its
+// original bytes and is then acknowledged. An event that cannot be judged or handled now (trust or store
+// unavailable, handler failed) is an error, so that the transport delivers it again. Nothing is lost, and
+// nothing unverified is handled.
 //
-// Threats: whoever can put a message where the consumer reads (forged, changed, replayed, other people's
-// events: rejected); redelivery, crashes and several workers (claims); a process that is frozen or whose
-// clock is set (all is decided on use, by the wall clock, and decided again if it moved). Not stopped:
-// whoever holds a producer's key; a handler whose effect is not bound to its IdempotencyKey, when the process
+// Threats: attackers who can put a message where the consumer reads (forged, changed, replayed, other
+// people's events: rejected); redelivery, crashes and several workers (claims); a process that is frozen or
+// whose clock is set (all is decided on use, by the wall clock, and decided again if it moved). Not stopped:
+// a holder of a producer's key; a handler whose effect is not bound to its IdempotencyKey, when the process
 // dies between the effect and Complete.
 //
 //	trust := ...                                             // a trust.Source
@@ -42,8 +42,8 @@ import (
 // DefaultLease is short, because it is how long an event waits after a crash.
 const DefaultLease = 30 * time.Second
 
-// Bounds of the durations in Options, beside envelope.MaxDuration: a lease must be longer than it takes to use
-// it, and a claim is remembered for at most twice the widest window.
+// Bounds of the durations in Options, beside envelope.MaxDuration: a lease must be longer than it takes to
+// use it, and a claim is remembered for at most twice the widest window.
 const (
 	MinLease    = time.Second
 	MaxRemember = 2 * envelope.MaxDuration
@@ -57,15 +57,28 @@ const (
 // remembered keeps it remembered for RememberFor from that copy's sealing. A copy that arrives later than
 // that, and is the first to do so, is handled as a new event, with the same IdempotencyKey.
 type Options struct {
-	RememberFor time.Duration // how long a claim is kept after the event was sealed; 0 = twice the window, least the window, most MaxRemember
-	Lease       time.Duration // how long a claim lives without renewal; 0 = DefaultLease, else from MinLease to envelope.MaxDuration
-	Quarantine  Quarantine    // takes what can never pass, and says whose records are reopened; nil = its delivery fails, for the transport's own dead-letter queue
-	Wrapper     Wrapper       // what a Wrapped message may come in with its account and replay name: only AWS can write it here; "" = none counts
-	Permissions []Permission  // what may be older than the window (archive replays, reopened events); nil = nothing
-	Logger      *slog.Logger  // the log of each delivery that was not simply handled (at debug level, of every one); nil = slog.Default()
-	Observer    Observer      // is told how each delivery ended, beside the log; nil = none. Several: Observers
+	// RememberFor is how long a claim is kept after the event was sealed, from the window to MaxRemember;
+	// 0 = twice the window.
+	RememberFor time.Duration
+	// Lease is how long a claim lives without renewal, from MinLease to envelope.MaxDuration; 0 = DefaultLease.
+	Lease time.Duration
 
+	// Quarantine takes events that can never pass, and says whose records are reopened (QuarantineKeys);
+	// nil = the deliveries of such events fail, for a dead-letter queue.
+	Quarantine Quarantine
+
+	// Wrapper is the wrapper around messages that only AWS can write here, so that the account and the replay
+	// name in it count; "" = they count in none.
+	Wrapper Wrapper
+
+	// Permissions admit events older than the window (archive replays, reopened events); nil = none.
+	Permissions     []Permission
 	UnsafeMigration []Migration // sources that are still migrating: see Migration; nil = none
+
+	// Logger has each delivery that was not simply handled, and at debug level every one;
+	// nil = slog.Default().
+	Logger   *slog.Logger
+	Observer Observer // is told how each delivery ended, beside the log; nil = none. Several: Observers
 }
 
 // Consumer handles deliveries. It is safe for concurrent use.
@@ -89,7 +102,9 @@ type Consumer struct {
 // admits again events that were completed under the narrower one and have been forgotten since: they may be
 // handled a second time, with the same IdempotencyKey. Unsafe.AnyAge is refused for that reason, since every
 // claim is forgotten one day.
-func New(name string, trust trust.Source, store replay.Store, policy *envelope.Policy, opts *Options) (*Consumer, error) {
+func New(
+	name string, trust trust.Source, store replay.Store, policy *envelope.Policy, opts *Options,
+) (*Consumer, error) {
 	c := &Consumer{name: name, store: store, counts: newCounts()}
 	if opts != nil {
 		c.opts = opts.clone()
@@ -98,7 +113,8 @@ func New(name string, trust trust.Source, store replay.Store, policy *envelope.P
 	case name == "":
 		return nil, errors.New("consumer: a consumer needs a name")
 	case !exact(name):
-		return nil, fmt.Errorf("consumer: the name %q is no text and would not be the same in a quarantine record", name)
+		return nil, fmt.Errorf("consumer: the name %q is no text and would not be the same in a quarantine record",
+			name)
 	case trust == nil:
 		return nil, errors.New("consumer: no trust: who may sign must be known")
 	case store == nil:
@@ -128,7 +144,8 @@ func New(name string, trust trust.Source, store replay.Store, policy *envelope.P
 func checkPolicy(p *envelope.Policy) error {
 	switch {
 	case p.Unsafe.AnyAge:
-		return fmt.Errorf("Unsafe.AnyAge: a consumer forgets one day that it handled an event, and then would handle it again; set MaxAge, up to %v", envelope.MaxDuration)
+		return fmt.Errorf("Unsafe.AnyAge: a consumer forgets one day that it handled an event, and then "+
+			"would handle it again; set MaxAge, up to %v", envelope.MaxDuration)
 	case (p.RequireEncrypted || len(p.RequireEncryptedFields) > 0) && p.Decrypter == nil:
 		return errors.New("encrypted data is required, but there is no Decrypter to open it")
 	}
@@ -141,7 +158,8 @@ func (c *Consumer) warnOfEnded() {
 	now := c.time()
 	warn := func(what, name string, until time.Time) {
 		if !until.After(now) {
-			c.opts.Logger.Warn("sealbus: "+what+" has ended and is without effect: remove it", "consumer", c.name, "of", name, "until", until)
+			c.opts.Logger.Warn("sealbus: "+what+" has ended and is without effect: remove it", "consumer", c.name,
+				"of", name, "until", until)
 		}
 	}
 	for i := range c.opts.UnsafeMigration {
@@ -182,10 +200,11 @@ func (o *Options) setDefaults(window time.Duration) {
 func (o *Options) check(p *envelope.Policy) error {
 	switch {
 	case o.Lease < MinLease || o.Lease > envelope.MaxDuration:
-		return fmt.Errorf("Lease is %v: give a duration from %v to %v, or 0 for the default", o.Lease, MinLease, envelope.MaxDuration)
+		return fmt.Errorf("Lease is %v: give a duration from %v to %v, or 0 for the default",
+			o.Lease, MinLease, envelope.MaxDuration)
 	case o.RememberFor < p.MaxAge || o.RememberFor > MaxRemember:
-		return fmt.Errorf("RememberFor is %v: give a duration from %v, which is the window, to %v, or 0 for twice the window",
-			o.RememberFor, p.MaxAge, MaxRemember)
+		return fmt.Errorf("RememberFor is %v: give a duration from %v, which is the window, to %v, "+
+			"or 0 for twice the window", o.RememberFor, p.MaxAge, MaxRemember)
 	}
 	return errors.Join(o.checkWrapper(), o.checkMigration(), o.checkQuarantine(), o.checkPermissions(p.Now()))
 }
@@ -255,7 +274,7 @@ func (c *Consumer) attributes(r *Result) []slog.Attr {
 	return attrs
 }
 
-// clip bounds text that somebody else wrote.
+// clip bounds untrusted text.
 func clip(s string) string {
 	const most = 300
 	if len(s) <= most {

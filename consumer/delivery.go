@@ -7,7 +7,7 @@ import (
 	"reflect"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // Format is what the body of a message is.
@@ -33,17 +33,18 @@ const (
 	// behind it. It is in quarantine, as it is, until the Quarantine has its keys.
 	QuarantineRecord
 
-	// Wrapped is a message around which an AWS service put a Wrapper. The event in it is judged as it would be
-	// without: one wrapper is taken off, and only around the whole message. The account and the replay name in
-	// it, and for UnsafeMigration source and detail-type, count only if Options.Wrapper names the wrapper, as
-	// anybody who can publish an event can make its detail look like one; otherwise no account is known but
-	// Message.Account. A wrapper that holds no event, or more than one, is malformed. The quarantine gets the
-	// message as it was delivered.
+	// Wrapped is a message around which an AWS service put a Wrapper. The event in it is judged as it would
+	// be without the wrapper. One wrapper is taken off, and only around the whole message. The account and
+	// the replay name in it, and for UnsafeMigration source and detail-type, count only if Options.Wrapper
+	// names the wrapper, because a publisher can make the detail of an event look like one. Otherwise only
+	// Message.Account counts. A wrapper that holds no event, or more than one, is malformed. The quarantine
+	// gets the message as it was delivered.
 	Wrapped
 )
 
 // formats are the names of the formats, in records too.
-var formats = [...]string{CloudEvent: "cloudevent", EventBridge: "eventbridge", QuarantineRecord: "quarantinerecord", Wrapped: "wrapped"}
+var formats = [...]string{CloudEvent: "cloudevent", EventBridge: "eventbridge",
+	QuarantineRecord: "quarantinerecord", Wrapped: "wrapped"}
 
 // String is "cloudevent", "eventbridge", "quarantinerecord" or "wrapped". An unknown format is judged as a
 // CloudEvent.
@@ -61,26 +62,26 @@ type Message struct {
 	// Account is the AWS account that a service, not the sender, wrote beside the body; "" = none. For
 	// EventBridge it overrides the account inside the body.
 	Account string
-	// ReplayName is the EventBridge archive replay that EventBridge, not the sender, says this delivery belongs
-	// to; "" = none. Set it only where nobody but the service can write it: it is what a Permission is given to.
+	// ReplayName is the EventBridge archive replay that EventBridge, not the sender, says this delivery
+	// belongs to; "" = none. Set it only where no one but the service can write it: a Permission is given to
+	// this name.
 	ReplayName string
 }
 
-// Delivery is a verified event, with its data as a T. Printed or logged it says which event it is, and tells
-// nothing of its data; marshalled as JSON it has the data, decrypted.
+// Delivery is a verified event, with its data as a T. Printed or logged, it says which event it is and shows
+// none of its data. Marshalled as JSON, it has the data, decrypted. A handler may change its Delivery: the
+// Result stays.
 type Delivery[T any] struct {
 	*envelope.Opened // the event, and what was verified of it
 	Data             T
-	// IdempotencyKey is the same for every delivery of this event to this consumer. Whoever makes the effect
-	// conditional on it has the effect once, even if the process dies between effect and completion.
+	// IdempotencyKey is the same for every delivery of this event to this consumer. A handler that makes its
+	// effect conditional on it has the effect once, even if the process dies between effect and completion.
 	//
-	// It is the same under a permission, too: an archive replay has the handler called again, once per
-	// permission, for events that were handled before, but an effect that is bound to the key is not had a
-	// second time. A handler that is to have the effect again, as after an error of its own, must want it: it
-	// binds the effect to IdempotencyKey and Permission.
+	// It is the same under a permission, too. An archive replay calls the handler again, once per permission,
+	// for events that were handled before. An effect that is bound to the key does not happen a second time.
+	// To repeat the effect, as after a mistake in the handler, bind it to IdempotencyKey and Permission.
 	IdempotencyKey string
-	// Permission is the ID of the Permission that admitted the event, whatever its age; "" = none did, it is
-	// fresh.
+	// Permission is the ID of the Permission that covers the event, also if it is fresh; "" = none does.
 	Permission string
 }
 
@@ -123,7 +124,7 @@ func decode(data []byte, contentType string, into any) error {
 	switch {
 	case len(data) == 0:
 		return plainText("there is no data")
-	case !cejson.IsJSON(contentType):
+	case !wire.IsJSON(contentType):
 		return plainText(fmt.Sprintf("the data is %.100q, not JSON", contentType))
 	case string(data) == "null":
 		return plainText("the data is null")

@@ -28,19 +28,21 @@ const (
 	Retry       Outcome = "retry"       // it must be delivered again
 )
 
-// Result is what became of one delivery. It holds no data of the event. All durations are on the wall clock of
-// the consumer, never negative, and contain the time for which the process was frozen.
+// Result is what became of one delivery. It holds no data of the event. All durations are on the wall clock
+// of the consumer, never negative, and contain the time for which the process was frozen.
 type Result struct {
 	Consumer string // the consumer's name
 	Outcome  Outcome
-	Verdict  *envelope.Error // why it was not handled; nil when Handled. What was not verified is only in here, under names that say so
-	Err      error           // the error of Handle; nil unless the outcome is Retry
+	// Verdict is why it was not handled; nil when Handled. Only its fields have unverified text, and say so.
+	Verdict *envelope.Error
+	Err     error // the error of Handle; nil unless the outcome is Retry
 
-	// What was verified: empty if the event was not.
+	// Verified: empty if the event was not.
 	Producer, Source, Type, ID string
-	IdempotencyKey             string    // Delivery.IdempotencyKey
-	Permission                 string    // Delivery.Permission
-	SignedAt                   time.Time // the signed moment of sealing; zero = none was signed, or the event was not verified
+	IdempotencyKey             string // Delivery.IdempotencyKey
+	Permission                 string // Delivery.Permission
+	// SignedAt is the signed moment of sealing; zero = none was signed, or the event was not verified.
+	SignedAt time.Time
 
 	At      time.Time     // when it ended
 	Took    time.Duration // from the call of Handle to At
@@ -65,7 +67,7 @@ func (r *Result) Reason() envelope.Reason {
 	return r.Verdict.Reason
 }
 
-// Rejected reports whether the event can never pass, be it in quarantine already or not yet. What
+// Rejected reports whether the event can never pass, be it in quarantine already or not yet. An event that
 // UnsafeMigration took was not rejected.
 func (r *Result) Rejected() bool {
 	return r.Verdict != nil && r.Verdict.Reason.Class() == envelope.Permanent && r.Outcome != Migrating
@@ -86,8 +88,9 @@ func (e *PanicError) Error() string {
 
 // Bounds of what a delivery does by itself.
 const (
-	settleRounds  = 6               // how many steps it takes to renew the verdict, and decrypt, while the clock keeps jumping
-	finishTimeout = 5 * time.Second // how long one attempt to complete or release may take, whatever the context says
+	// how many steps it takes to renew the verdict, and decrypt, while the clock keeps jumping
+	settleRounds  = 6
+	finishTimeout = 5 * time.Second // of one attempt to complete or release, in place of the context's own end
 )
 
 // Handle takes one delivery through all checks to the handler. The error is not nil exactly when the delivery
@@ -102,7 +105,7 @@ func (c *Consumer) Handle(ctx context.Context, msg Message, handler Handler) (Re
 		err := errors.New("consumer: no handler")
 		return Result{Consumer: c.name, Outcome: Retry, Err: err}, err
 	}
-	d := &delivery{Consumer: c, msg: msg, handler: handler}
+	d := &handling{Consumer: c, msg: msg, handler: handler}
 	d.began = d.now()
 	err := d.run(ctx)
 	if d.parked { // by an adapter, which hands it over again
@@ -114,8 +117,8 @@ func (c *Consumer) Handle(ctx context.Context, msg Message, handler Handler) (Re
 	return d.result, err
 }
 
-// delivery is one message on its way.
-type delivery struct {
+// handling is one message on its way.
+type handling struct {
 	*Consumer
 	msg     Message
 	subject Message      // what is judged: msg, or the message in the wrapper around it
@@ -139,8 +142,10 @@ type delivery struct {
 	parked     bool // another message of the same batch has the event in hand
 }
 
-func (d *delivery) run(ctx context.Context) error {
-	defer d.release(ctx) // after the quarantine has it, so that reopening works; and if a callback ends its goroutine
+// run takes the message through all steps. Each relies on those before it.
+func (d *handling) run(ctx context.Context) error {
+	// after the quarantine has it, so that reopening works; and if a callback ends its goroutine
+	defer d.release(ctx)
 	verdict := d.reopen()
 	if verdict == nil {
 		verdict = d.unpack()
@@ -149,7 +154,16 @@ func (d *delivery) run(ctx context.Context) error {
 		verdict = d.open(ctx)
 	}
 	if verdict == nil {
-		verdict = d.once(ctx)
+		verdict = d.take(ctx)
+	}
+	if verdict == nil {
+		verdict = d.settle(ctx)
+	}
+	if verdict == nil {
+		verdict = d.handle(ctx)
+	}
+	if verdict == nil {
+		verdict = d.complete(ctx)
 	}
 	if verdict == nil {
 		d.result.Outcome = Handled
@@ -159,7 +173,7 @@ func (d *delivery) run(ctx context.Context) error {
 }
 
 // now is the wall clock, or what it said before within this delivery if that was later.
-func (d *delivery) now() time.Time {
+func (d *handling) now() time.Time {
 	if now := d.time(); now.After(d.latest) {
 		d.latest = now
 	}
@@ -167,7 +181,7 @@ func (d *delivery) now() time.Time {
 }
 
 // open verifies the message at this time, under a permission if one covers it.
-func (d *delivery) open(ctx context.Context) *envelope.Error {
+func (d *handling) open(ctx context.Context) *envelope.Error {
 	d.judged = d.now()
 	var p *Permission
 	received := envelope.Received{Body: d.subject.Body, Account: d.subject.Account}
@@ -194,9 +208,9 @@ func (d *delivery) open(ctx context.Context) *envelope.Error {
 	return d.accept(opened, p)
 }
 
-// accept takes note of an event that was verified, under p or, if that is nil, under no permission. Who
-// vouches for it and what permits it are in its claim: from the first time on, they stay.
-func (d *delivery) accept(opened *envelope.Opened, p *Permission) *envelope.Error {
+// accept takes note of an event that was verified, under the permission p, or under none if p is nil.
+// Producer and permission are part of the claim, so they must stay the same when the event is opened again.
+func (d *handling) accept(opened *envelope.Opened, p *Permission) *envelope.Error {
 	d.result.BundleExpires = opened.BundleExpires
 	switch {
 	case d.opened == nil:
@@ -211,17 +225,20 @@ func (d *delivery) accept(opened *envelope.Opened, p *Permission) *envelope.Erro
 	}
 	ev := &opened.Event
 	d.key = eventKey(d.name, "", opened)
-	d.result.Producer, d.result.Source, d.result.Type, d.result.ID = opened.Producer, ev.Source(), ev.Type(), ev.ID()
-	d.result.SignedAt = opened.SignedAt
-	d.result.IdempotencyKey, d.result.Permission = hex.EncodeToString(d.key[:]), p.id()
-	if slot := p.slot(); slot != "" {
-		d.key = eventKey(d.name, slot, opened)
+	d.result.IdempotencyKey = hex.EncodeToString(d.key[:])
+	d.result.Producer, d.result.SignedAt = opened.Producer, opened.SignedAt
+	d.result.Source, d.result.Type, d.result.ID = ev.Source(), ev.Type(), ev.ID()
+	if p != nil {
+		d.result.Permission = p.ID
+	}
+	if p != nil && p.ReplayName != "" { // an archive replay is claimed once more, in a slot of its own
+		d.key = eventKey(d.name, p.ID, opened)
 	}
 	return nil
 }
 
-// sealed is the time on which freshness is judged: now, for an event that is accepted without any.
-func (d *delivery) sealed() time.Time {
+// sealed is the time by which freshness is judged: the time of the verdict, for an event that signs none.
+func (d *handling) sealed() time.Time {
 	if d.opened.SignedAt.IsZero() {
 		return d.judged
 	}
@@ -231,43 +248,25 @@ func (d *delivery) sealed() time.Time {
 // eventKey is what makes an event one event for a consumer: who sealed it, source and ID; and the slot, which
 // is the permission under which it is handled once more, or "".
 //
-// A foreign payload names no producer. Of one that several signed, whoever removes a signature decides who
-// seems to have sealed it; so the producer is left out, or each of them would have a claim of its own. As
-// that alone would let a second producer use up the IDs of the first, the content is part of such a key.
+// A foreign payload names no producer. If several producers signed it, an attacker who removes signatures
+// decides which one seems to have sealed it. So the producer is left out, or each of them would have a claim
+// of its own. That alone would let a second producer use up the IDs of the first: the content is part of the
+// key.
 func eventKey(consumer, slot string, o *envelope.Opened) [32]byte {
+	parts := []string{consumer, slot, o.Producer, o.Event.Source(), o.Event.ID()}
 	if o.Foreign {
 		content := o.ContentDigest()
-		return claimKey(consumer, slot, "foreign", o.Event.Source(), o.Event.ID(), hex.EncodeToString(content[:]))
+		parts = []string{consumer, slot, "foreign", o.Event.Source(), o.Event.ID(), hex.EncodeToString(content[:])}
 	}
-	return claimKey(consumer, slot, o.Producer, o.Event.Source(), o.Event.ID())
-}
-
-// claimKey is the key of a claim. Each part is preceded by its length, so that no two
-// lists of parts give the same bytes.
-func claimKey(parts ...string) [32]byte {
 	var b []byte
-	for _, p := range parts {
+	for _, p := range parts { // each behind its length, so that no two lists of parts give the same bytes
 		b = append(binary.BigEndian.AppendUint64(b, uint64(len(p))), p...)
 	}
 	return sha256.Sum256(b)
 }
 
-// once claims the event, makes sure that all is still true, decrypts it, handles it and completes the claim.
-func (d *delivery) once(ctx context.Context) *envelope.Error {
-	if verdict := d.take(ctx); verdict != nil {
-		return verdict
-	}
-	if verdict := d.settle(ctx); verdict != nil {
-		return verdict
-	}
-	if err := d.handle(ctx); err != nil {
-		return d.handlerVerdict(err)
-	}
-	return d.complete(ctx)
-}
-
 // take claims the event.
-func (d *delivery) take(ctx context.Context) *envelope.Error {
+func (d *handling) take(ctx context.Context) *envelope.Error {
 	if enter := inhand.From(ctx); enter != nil && !enter(d.key) {
 		d.parked = true
 		return d.because(envelope.ReasonInProgress, "another message of the same batch has it in hand", nil)
@@ -294,9 +293,9 @@ func (d *delivery) take(ctx context.Context) *envelope.Error {
 
 // settle decrypts, and makes sure that verdict and lease are of this moment. Between any two steps the
 // process may have been frozen for hours, in which the event went stale, its key expired, and its claim went
-// to another worker; and a key management service may be slow. An event that is opened anew is decrypted
-// anew, with the content key that is at hand.
-func (d *delivery) settle(ctx context.Context) *envelope.Error {
+// to another worker. A key management service may be slow, too. An event that is opened again is decrypted
+// again, with the cached content key.
+func (d *handling) settle(ctx context.Context) *envelope.Error {
 	for range settleRounds {
 		now := d.now()
 		switch {
@@ -317,10 +316,11 @@ func (d *delivery) settle(ctx context.Context) *envelope.Error {
 			return nil
 		}
 	}
-	return d.because(envelope.ReasonInProgress, "the clock keeps jumping: no verdict and no lease is of this moment", nil)
+	return d.because(envelope.ReasonInProgress,
+		"the clock keeps jumping: no verdict and no lease is of this moment", nil)
 }
 
-func (d *delivery) fresh(now time.Time) bool {
+func (d *handling) fresh(now time.Time) bool {
 	o := d.opened
 	if !o.ExpiresAt.IsZero() && !now.Before(o.ExpiresAt) {
 		return false
@@ -332,7 +332,7 @@ func (d *delivery) fresh(now time.Time) bool {
 }
 
 // renew renews the lease, or claims the event anew if it was lost.
-func (d *delivery) renew(ctx context.Context) *envelope.Error {
+func (d *handling) renew(ctx context.Context) *envelope.Error {
 	err := d.store.Renew(ctx, d.claim, d.opts.Lease)
 	switch {
 	case err == nil:
@@ -344,10 +344,23 @@ func (d *delivery) renew(ctx context.Context) *envelope.Error {
 	return d.because(envelope.ReasonStoreUnavailable, err.Error(), err)
 }
 
-// handle calls the handler, whose panic is an error. Whatever way it ends, nothing keeps renewing after it.
-// But nothing else ends the renewing: a handler whose context is cancelled may still finish what it began,
-// and while it does, no other worker may begin the same.
-func (d *delivery) handle(ctx context.Context) error {
+// handle calls the handler and judges its error.
+func (d *handling) handle(ctx context.Context) *envelope.Error {
+	err := d.call(ctx)
+	if err == nil {
+		return nil
+	}
+	if u, ok := err.(*unfit); ok {
+		return d.because(envelope.ReasonSchemaInvalid, clip(u.Error()), err)
+	}
+	err = d.discreet(err)
+	return d.because(envelope.ReasonHandlerFailed, clip(textOf(err)), err)
+}
+
+// call calls the handler, whose panic is an error. The lease is renewed until the handler returns, however it
+// ends, and not after it. A cancelled context does not end the renewing: the handler may still finish what it
+// began, and meanwhile no other worker may begin the same.
+func (d *handling) call(ctx context.Context) error {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, cancel := context.WithCancelCause(ctx)
 	kept := make(chan struct{})
@@ -360,7 +373,8 @@ func (d *delivery) handle(ctx context.Context) error {
 		<-kept
 		cancel(nil)
 	}()
-	d.called = d.latest // settle has just read it; a reading here would let a freeze come between its verdict and the call
+	// settle has just read it; a reading here would let a freeze come between its verdict and the call
+	d.called = d.latest
 	defer func() { d.returned = d.now() }()
 	return protect(func() error {
 		return d.handler(ctx, Delivery[[]byte]{
@@ -370,10 +384,9 @@ func (d *delivery) handle(ctx context.Context) error {
 	})
 }
 
-// keep renews the lease for as long as the handler runs. Nothing depends on it but that others wait: the
-// token decides who completes. As settle lets a lease be half used, a third of it later there must be
-// another.
-func (d *delivery) keep(running context.Context, cancel context.CancelCauseFunc) {
+// keep renews the lease for as long as the handler runs. A lease only makes others wait: the token decides
+// who completes. It renews every third of a lease, since settle may leave only half of one.
+func (d *handling) keep(running context.Context, cancel context.CancelCauseFunc) {
 	each := d.opts.Lease / 3
 	tick := time.NewTicker(each)
 	defer tick.Stop()
@@ -393,8 +406,8 @@ func (d *delivery) keep(running context.Context, cancel context.CancelCauseFunc)
 	}
 }
 
-// protect makes a panic of do its error. What did not return has panicked, whatever recover says: under
-// GODEBUG=panicnil=1 it says nothing of a panic(nil), which would then pass for success.
+// protect makes a panic of do its error. It takes a call that did not return for a panic, and does not ask
+// recover: under GODEBUG=panicnil=1 that says nothing of a panic(nil), which would pass for success.
 func protect(do func() error) (err error) {
 	returned := false
 	defer func() {
@@ -407,46 +420,35 @@ func protect(do func() error) (err error) {
 	return err
 }
 
-func (d *delivery) handlerVerdict(err error) *envelope.Error {
-	if u, ok := err.(*unfit); ok {
-		return d.because(envelope.ReasonSchemaInvalid, clip(u.Error()), err)
-	}
-	err = d.discreet(err)
-	return d.because(envelope.ReasonHandlerFailed, clip(textOf(err)), err)
-}
-
-// textOf is the text of an error of somebody else's. Its method may panic, as that of a nil pointer in an
-// error often does, which fmt writes down and which must not take the process, and the rest of a batch, with
-// it.
+// textOf is the text of an error of the handler or the quarantine. Its method may panic, as that of a nil
+// pointer in an error often does. fmt writes that down, so that it does not end the process and the rest of a
+// batch.
 func textOf(err error) string { return fmt.Sprint(err) }
 
-// complete completes the claim, also if the context was cancelled: the effect is there. One failure is tried
-// again at once, since it may cost a second effect. What then fails is left to lapse, not released.
-func (d *delivery) complete(ctx context.Context) *envelope.Error {
+// complete completes the claim, also if the context was cancelled, because the effect is there. One failure
+// is tried again at once, since it may cost a second effect. After that the lease expires: it is not
+// released.
+func (d *handling) complete(ctx context.Context) *envelope.Error {
 	d.held = false
-	err := d.tryComplete(ctx)
-	if err != nil && !errors.Is(err, replay.ErrClaimLost) {
-		err = d.tryComplete(ctx)
+	var err error
+	for range 2 {
+		// Each attempt has a time of its own: the first may have waited for an answer until its own was up.
+		attempt, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+		err = d.store.Complete(attempt, d.claim, d.until)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if errors.Is(err, replay.ErrClaimLost) {
+			return d.because(envelope.ReasonInProgress, "it was handled, but another worker has taken it over", err)
+		}
 	}
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, replay.ErrClaimLost):
-		return d.because(envelope.ReasonInProgress, "it was handled, but another worker has taken it over", err)
-	}
-	return d.because(envelope.ReasonStoreUnavailable, "it was handled, but that could not be recorded: "+err.Error(), err)
+	return d.because(envelope.ReasonStoreUnavailable,
+		"it was handled, but that could not be recorded: "+err.Error(), err)
 }
 
-// tryComplete is one attempt, in a time of its own: the first may have waited for an answer until its own was
-// up.
-func (d *delivery) tryComplete(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
-	defer cancel()
-	return d.store.Complete(ctx, d.claim, d.until)
-}
-
-// release frees a claim that was not completed. If that fails, its lease lapses.
-func (d *delivery) release(ctx context.Context) {
+// release frees a claim that was not completed. If that fails, its lease expires.
+func (d *handling) release(ctx context.Context) {
 	if !d.held {
 		return
 	}
@@ -454,12 +456,13 @@ func (d *delivery) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
 	if err := d.store.Release(ctx, d.claim); err != nil {
-		d.opts.Logger.WarnContext(ctx, "sealbus: a claim was not released, its lease must lapse", "consumer", d.name, "error", err)
+		d.opts.Logger.WarnContext(ctx, "sealbus: a claim was not released, its lease must lapse", "consumer",
+			d.name, "error", err)
 	}
 }
 
-// refuse does with a verdict what its class says.
-func (d *delivery) refuse(ctx context.Context, verdict *envelope.Error) error {
+// refuse does what the class of the verdict says.
+func (d *handling) refuse(ctx context.Context, verdict *envelope.Error) error {
 	d.result.Verdict = verdict
 	switch verdict.Reason.Class() {
 	case envelope.Done:
@@ -475,8 +478,8 @@ func (d *delivery) refuse(ctx context.Context, verdict *envelope.Error) error {
 	return d.quarantine(ctx, verdict)
 }
 
-// because is a verdict of this package, on an event that was verified.
-func (d *delivery) because(reason envelope.Reason, cause string, err error) *envelope.Error {
+// because is a verdict of this package.
+func (d *handling) because(reason envelope.Reason, cause string, err error) *envelope.Error {
 	return &envelope.Error{
 		Reason: reason, Cause: cause, Err: err,
 		UnverifiedID: d.result.ID, UnverifiedSource: d.result.Source, UnverifiedType: d.result.Type,

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -51,7 +51,7 @@ func (o *Options) checkMigration() error {
 
 // migrationOf is the Migration that covers the message's claims; nil = none. A quarantine record that could
 // not be opened claims nothing, and neither does a message in a wrapper that Options.Wrapper does not name.
-func (d *delivery) migrationOf(verdict *envelope.Error) *Migration {
+func (d *handling) migrationOf(verdict *envelope.Error) *Migration {
 	if len(d.opts.UnsafeMigration) == 0 || d.msg.Format == QuarantineRecord || d.hiding != "" {
 		return nil
 	}
@@ -70,7 +70,7 @@ func (d *delivery) migrationOf(verdict *envelope.Error) *Migration {
 
 // claimed is the source and the type that the message claims. If it was too malformed for the verdict to say
 // so, they are read from the top level of the body.
-func (d *delivery) claimed(verdict *envelope.Error) (source, typ string) {
+func (d *handling) claimed(verdict *envelope.Error) (source, typ string) {
 	if verdict.UnverifiedSource != "" {
 		return verdict.UnverifiedSource, verdict.UnverifiedType
 	}
@@ -78,22 +78,22 @@ func (d *delivery) claimed(verdict *envelope.Error) (source, typ string) {
 	if d.subject.Format == EventBridge {
 		typeMember = "detail-type"
 	}
-	r := strictjson.NewReader(d.subject.Body)
+	r := jsontext.NewDecoder(d.subject.Body)
 	for obj := r.Object(); r.Member(&obj); {
 		switch name := string(obj.Name); {
-		case name == "source" && r.Kind() == '"':
+		case name == "source" && r.PeekKind() == '"':
 			source = r.String()
-		case name == typeMember && r.Kind() == '"':
+		case name == typeMember && r.PeekKind() == '"':
 			typ = r.String()
 		default:
-			r.Span()
+			r.ReadSpan()
 		}
 	}
 	return source, typ
 }
 
 // migrate hands the message, which would be quarantined, to the Migration.
-func (d *delivery) migrate(ctx context.Context, m *Migration, verdict *envelope.Error) error {
+func (d *handling) migrate(ctx context.Context, m *Migration, verdict *envelope.Error) error {
 	verdict.UnverifiedSource, verdict.UnverifiedType = d.claimed(verdict)
 	err := protect(func() error { return m.Handle(ctx, d.msg, verdict) })
 	if err != nil {

@@ -87,10 +87,10 @@ func flush(ctx context.Context, o Observer) error {
 	return protect(func() error { return f.Flush(ctx) })
 }
 
-// Flush has the Observer write what it kept back; nil if there is none, or it keeps nothing. Whoever calls
-// Handle calls it before the process may be frozen or ended. Its error is no reason to have a delivery made
-// again: the outcomes stand, and the Observer keeps what it could not write. A panic of the Observer is its
-// error, *PanicError.
+// Flush has the Observer write what it kept back; nil if there is none, or it keeps nothing. Call it after
+// Handle, before the process may be frozen or ended. Its error is no reason to have a delivery made again:
+// the outcomes stand, and the Observer keeps what it could not write. A panic of the Observer is its error,
+// *PanicError.
 func (c *Consumer) Flush(ctx context.Context) error {
 	if err := flush(ctx, c.opts.Observer); err != nil {
 		return fmt.Errorf("consumer: the observer: %w", err)
@@ -110,14 +110,15 @@ func (c *Consumer) report(ctx context.Context, r *Result) {
 	}
 }
 
-// harmless logs a panic of do. If the logger itself panics, nobody is left to tell.
+// harmless logs a panic of do. A panic of the logger itself is dropped.
 func (c *Consumer) harmless(ctx context.Context, do func()) {
 	err := protect(func() error { do(); return nil })
 	if err == nil {
 		return
 	}
 	_ = protect(func() error {
-		c.opts.Logger.ErrorContext(ctx, "sealbus: the observer failed, the outcome stands", "consumer", c.name, "error", clip(err.Error()))
+		c.opts.Logger.ErrorContext(ctx, "sealbus: the observer failed, the outcome stands", "consumer", c.name,
+			"error", clip(err.Error()))
 		return nil
 	})
 }
@@ -135,24 +136,19 @@ func (c *Consumer) log(ctx context.Context, r *Result) {
 	if !c.opts.Logger.Enabled(ctx, level) {
 		return
 	}
-	c.opts.Logger.LogAttrs(ctx, level, "sealbus: "+r.headline(), c.attributes(r)...)
-}
-
-// headline is the outcome in a line of the log. A rejected event that nothing takes is delivered again, but
-// must not look like an outage.
-func (r *Result) headline() string {
-	switch e, rejected := r.Err.(*QuarantineError); {
-	case !rejected:
-		return string(r.Outcome)
-	case e.noQuarantine():
-		return "rejected, but there is no quarantine to take the event, so it is delivered again: " +
+	// A rejected event that nothing takes is delivered again, but must not look like an outage.
+	headline := string(r.Outcome)
+	if e, ok := r.Err.(*QuarantineError); ok && e.noQuarantine() {
+		headline = "rejected, but there is no quarantine to take the event, so it is delivered again: " +
 			"set Options.Quarantine"
+	} else if ok {
+		headline = "rejected, but the quarantine did not take the event, so it is delivered again"
 	}
-	return "rejected, but the quarantine did not take the event, so it is delivered again"
+	c.opts.Logger.LogAttrs(ctx, level, "sealbus: "+headline, c.attributes(r)...)
 }
 
 // finish completes the Result of a delivery that ended now.
-func (d *delivery) finish(err error) *Result {
+func (d *handling) finish(err error) *Result {
 	r := &d.result
 	r.Consumer, r.Err, r.At = d.name, err, d.now()
 	r.Took = r.At.Sub(d.began)

@@ -12,10 +12,10 @@ import (
 // Permission admits events that are older than the window: those of one archive replay, or those that are
 // reopened from one quarantine.
 //
-// It stands in for the window and for nothing else. Signature, key (its validity when the event was sealed,
-// its expiry and revocation now), scope, account, audience and the bound on future events are judged as ever.
-// So is a signed expirytime: the producer itself said until when the event means something. An event of which
-// nobody signed when it was sealed is in no interval.
+// It replaces the window and no other check. Signature, key (its validity when the event was sealed, its
+// expiry and revocation now), scope, account, audience and the bound on future events are judged as always.
+// So is a signed expirytime: the producer itself limited the life of the event. An event without a signed
+// time of sealing is in no interval.
 //
 // An archive replay is handled once per permission: its claims have the permission's ID in them and are kept
 // until its end, so that events which were handled when they were fresh are handled again, with the same
@@ -28,11 +28,17 @@ import (
 // new ID a replay is handled once more; a permission that is prolonged after its end admits again what was
 // completed under it and forgotten since.
 type Permission struct {
-	ID         string    // its own name, in claims, results and logs; must not be empty
-	ReplayName string    // the exact Message.ReplayName that it is for; or
-	Quarantine string    // the name of the quarantine that it is for, one of those that Options.Quarantine has the keys of
-	From, To   time.Time // it is for events with From <= recordedtime < To (or, where another implementation signed only that, time)
-	Until      time.Time // the end, required, at most envelope.MaxDuration ahead; when it is past, nothing is under it, which New logs. It ends for good, also if the clock is set back
+	ID         string // its own name, in claims, results and logs; must not be empty
+	ReplayName string // the exact Message.ReplayName that it is for; or
+	Quarantine string // the name of the quarantine that it is for, one that Options.Quarantine has a key of
+
+	// From and To are the interval of the events: From <= recordedtime < To, or time, where another
+	// implementation signed no recordedtime.
+	From, To time.Time
+
+	// Until is the end: required, and at most envelope.MaxDuration ahead. A permission that has ended covers
+	// nothing, and New logs it. It ends for good, also if the clock is set back.
+	Until time.Time
 }
 
 func (o *Options) checkPermissions(now time.Time) error {
@@ -57,7 +63,8 @@ func (p *Permission) check(o *Options, now time.Time) error {
 	case (p.ReplayName == "") == (p.Quarantine == ""):
 		return errors.New("it is for one ReplayName or for one Quarantine: name one of them")
 	case !exact(p.ReplayName):
-		return fmt.Errorf("the ReplayName %q is no text, and would not be the same in a quarantine record", p.ReplayName)
+		return fmt.Errorf("the ReplayName %q is no text, and would not be the same in a quarantine record",
+			p.ReplayName)
 	case p.Quarantine != "" && !o.quarantineKeys().has(p.Quarantine):
 		return fmt.Errorf("the Quarantine has no key of the quarantine %q (QuarantineKeys.Also)", p.Quarantine)
 	case p.From.IsZero() || p.To.IsZero():
@@ -77,93 +84,65 @@ func (p *Permission) besides(other *Permission) error {
 	switch {
 	case p.ID == other.ID:
 		return errors.New("there are two of this ID")
-	case p.ReplayName == other.ReplayName && p.Quarantine == other.Quarantine && p.From.Before(other.To) && other.From.Before(p.To):
+	case p.ReplayName == other.ReplayName && p.Quarantine == other.Quarantine &&
+		p.From.Before(other.To) && other.From.Before(p.To):
 		return fmt.Errorf("its interval overlaps with that of %q", other.ID)
 	}
 	return nil
 }
 
-// id is the ID, or "" for no permission.
-func (p *Permission) id() string {
-	if p == nil {
-		return ""
-	}
-	return p.ID
-}
-
-// slot is what the permission adds to the key of a claim.
-func (p *Permission) slot() string {
-	if p == nil || p.ReplayName == "" {
-		return ""
-	}
-	return p.ID
-}
-
 // anyAge is a window that no event is older than; all else about times is still judged.
 const anyAge time.Duration = math.MaxInt64
 
-// permits is the permission that covers an event that was sealed at that time, or why there is none. What was
-// reopened and came from an archive replay that has a permission is under that one, as it was when it was
-// delivered: it has one claim then.
-func (d *delivery) permits(sealed time.Time) (p *Permission, why string) {
-	replay := d.subject.ReplayName
-	if replay == "" && d.reopened == "" {
+// permits is the permission that covers an event that was sealed at that time, or why there is none. A
+// reopened event that came from an archive replay with a permission is under that one, as when it was
+// delivered first: so it has one claim.
+func (d *handling) permits(sealed time.Time) (covers *Permission, why string) {
+	if d.subject.ReplayName == "" && d.reopened == "" {
 		return nil, ""
 	}
 	d.now()
-	if replay != "" {
-		p, why = d.among(sealed, func(p *Permission) bool { return p.ReplayName == replay })
-		if why == "" && p == nil {
-			why = fmt.Sprintf("no Permission in the consumer's Options is for the archive replay %.100q", replay)
+	for _, of := range [...]struct{ replay, quarantine, what string }{
+		{d.subject.ReplayName, "", fmt.Sprintf("the archive replay %.100q", d.subject.ReplayName)},
+		{"", d.reopened, fmt.Sprintf("what is reopened from the quarantine %.100q", d.reopened)},
+	} {
+		if of.replay == "" && of.quarantine == "" {
+			continue
 		}
-	}
-	if p == nil && d.reopened != "" {
-		p, why = d.among(sealed, func(p *Permission) bool { return p.Quarantine == d.reopened })
-		if why == "" && p == nil {
-			why = fmt.Sprintf("no Permission in the consumer's Options is for what is reopened from the quarantine %.100q", d.reopened)
-		}
-	}
-	return p, why
-}
-
-// among finds the permission that covers the time. If there is none, it says what the last of that name
-// lacks.
-func (d *delivery) among(sealed time.Time, named func(*Permission) bool) (covers *Permission, why string) {
-	for i := range d.opts.Permissions {
-		p := &d.opts.Permissions[i]
-		switch {
-		case !named(p):
-		case !d.lives(p):
-			why = fmt.Sprintf("the permission %.100q ended at %s", p.ID, p.Until.UTC().Format(time.RFC3339))
-		case !p.covers(sealed):
-			why = fmt.Sprintf("the permission %.100q is for what was sealed from %s to %s", p.ID, p.From.UTC().Format(time.RFC3339), p.To.UTC().Format(time.RFC3339))
-		default:
-			return p, ""
+		why = "no Permission in the consumer's Options is for " + of.what
+		for i := range d.opts.Permissions {
+			p := &d.opts.Permissions[i]
+			switch {
+			case p.ReplayName != of.replay || p.Quarantine != of.quarantine:
+			case !d.lives(p):
+				why = fmt.Sprintf("the permission %.100q ended at %s", p.ID, p.Until.UTC().Format(time.RFC3339))
+			case sealed.IsZero() || sealed.Before(p.From) || !sealed.Before(p.To):
+				why = fmt.Sprintf("the permission %.100q is for what was sealed from %s to %s",
+					p.ID, p.From.UTC().Format(time.RFC3339), p.To.UTC().Format(time.RFC3339))
+			default:
+				return p, ""
+			}
 		}
 	}
 	return nil, why
 }
 
-func (p *Permission) covers(sealed time.Time) bool {
-	return !sealed.IsZero() && !sealed.Before(p.From) && sealed.Before(p.To)
-}
-
 // lives reports whether the permission has not ended, by the latest time that this consumer ever read.
-func (d *delivery) lives(p *Permission) bool {
+func (d *handling) lives(p *Permission) bool {
 	return time.Unix(0, d.Consumer.latest.Load()).Before(p.Until)
 }
 
 // claimUntil is how long this copy of the event needs the claim to be remembered: until the copy cannot pass
 // any more, and beyond that for RememberFor, for copies that are sealed later and have not arrived yet.
 // Nothing passes under a permission after its end, whenever it was sealed.
-func (d *delivery) claimUntil() time.Time {
+func (d *handling) claimUntil() time.Time {
 	fresh := d.sealed().Add(d.opts.RememberFor + d.policy.Skew)
 	p := d.permission
 	if p == nil {
 		return fresh
 	}
 	end := p.Until.Add(d.policy.Skew)
-	if p.slot() == "" && fresh.After(end) {
+	if p.ReplayName == "" && fresh.After(end) {
 		return fresh
 	}
 	return end

@@ -74,7 +74,7 @@ func (e *QuarantineError) Unwrap() []error { return []error{e.Verdict, e.Err} }
 // ErrNoQuarantine is in a *QuarantineError when the consumer has none.
 var ErrNoQuarantine = errors.New("consumer: it has no quarantine")
 
-func (d *delivery) quarantine(ctx context.Context, verdict *envelope.Error) error {
+func (d *handling) quarantine(ctx context.Context, verdict *envelope.Error) error {
 	err := ErrNoQuarantine
 	if d.opts.Quarantine != nil {
 		cause := verdict.Cause

@@ -9,9 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/sealbus/sealbus/internal/b64"
-	"github.com/sealbus/sealbus/internal/jsonwrite"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // MaxRecord bounds a record, in bytes: a body of 32 MiB, beyond what any transport delivers, in base64.
@@ -64,11 +62,11 @@ func (k QuarantineKeys) Marshal(r Record) ([]byte, error) {
 		{"replay_name", clean.Message.ReplayName},
 		{"body", base64.StdEncoding.EncodeToString(clean.Message.Body)},
 	} {
-		doc = append(jsonwrite.AppendString(doc, m.name), ':')
-		doc = append(jsonwrite.AppendString(doc, m.value), ',')
+		doc = append(jsontext.AppendQuote(doc, m.name), ':')
+		doc = append(jsontext.AppendQuote(doc, m.value), ',')
 	}
 	doc = append(doc, `"mac":`...)
-	doc = jsonwrite.AppendString(doc, base64.StdEncoding.EncodeToString(k.ring.keys[0].mac(partsOf(&clean)...)))
+	doc = jsontext.AppendQuote(doc, base64.StdEncoding.EncodeToString(k.ring.keys[0].mac(partsOf(&clean)...)))
 	doc = append(doc, "}\n"...)
 	if len(doc) > MaxRecord {
 		return nil, fmt.Errorf(
@@ -127,7 +125,7 @@ func readRecord(doc []byte) (rec *Record, mac []byte, err error) {
 		return nil, nil, fmt.Errorf("%w: more than %d bytes", ErrNotAuthentic, MaxRecord)
 	}
 	rec = &Record{}
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	text := map[string]*string{
 		"consumer": &rec.Consumer, "quarantine": &rec.Quarantine, "reason": (*string)(&rec.Reason),
 		"cause": &rec.Cause, "unverified_id": &rec.UnverifiedID, "unverified_source": &rec.UnverifiedSource,
@@ -159,7 +157,7 @@ func readRecord(doc []byte) (rec *Record, mac []byte, err error) {
 }
 
 // readAt reads a time in the one spelling that is written: the MAC covers the instant.
-func readAt(r *strictjson.Reader) time.Time {
+func readAt(r *jsontext.Decoder) time.Time {
 	text := r.String()
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if r.Err() == nil && (err != nil || formatAt(t) != text) {
@@ -168,7 +166,7 @@ func readAt(r *strictjson.Reader) time.Time {
 	return t
 }
 
-func readFormat(r *strictjson.Reader) Format {
+func readFormat(r *jsontext.Decoder) Format {
 	text := r.String()
 	for f, word := range formats {
 		if word == text {
@@ -179,15 +177,15 @@ func readFormat(r *strictjson.Reader) Format {
 	return CloudEvent
 }
 
-func readBase64(r *strictjson.Reader) []byte {
-	b, err := b64.AppendStd([]byte{}, r.Bytes())
+func readBase64(r *jsontext.Decoder) []byte {
+	b, err := jsontext.DecodeBase64([]byte{}, r.Bytes())
 	if err != nil {
 		r.Fail(err)
 	}
 	return b
 }
 
-// toUTF8 repairs s as jsonwrite does, byte by byte. The noncharacters U+FFFE and U+FFFF, which SQS takes in
+// toUTF8 repairs s as jsontext.AppendQuote does, byte by byte. The noncharacters U+FFFE and U+FFFF, which SQS takes in
 // no message, become U+FFFD too: what an event claims to be must not decide where its record can be kept.
 func toUTF8(s string) string {
 	return strings.Map(func(c rune) rune {

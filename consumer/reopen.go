@@ -10,7 +10,7 @@ import (
 // reopen puts the message that a quarantine record holds in the place of the record. The name of the
 // quarantine that it was reopened from comes from the authentic record, and from nowhere else: neither a
 // sender nor a transport has a field for it.
-func (d *delivery) reopen() *envelope.Error {
+func (d *handling) reopen() *envelope.Error {
 	if d.msg.Format != QuarantineRecord {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -404,5 +405,22 @@ func TestNewRefusesAnyQuarantine(t *testing.T) {
 	}
 	if _, err := consumer.New("test", &w.trust, w.store, &w.policy, &w.opts); err == nil {
 		t.Error("no error")
+	}
+}
+
+// The quarantine that a message was reopened from follows from the key of its record. No field of a message, or
+// of a received body, names one, so neither a sender nor a transport can.
+func TestReopenedFromIsNoField(t *testing.T) {
+	fields := func(of any) (names []string) {
+		for _, f := range reflect.VisibleFields(reflect.TypeOf(of)) {
+			names = append(names, f.Name)
+		}
+		return names
+	}
+	if got := fields(consumer.Message{}); !slices.Equal(got, []string{"Body", "Format", "Account", "ReplayName"}) {
+		t.Errorf("a message has %q", got)
+	}
+	if got := fields(envelope.Received{}); !slices.Equal(got, []string{"Body", "Format", "Account", "Outer"}) {
+		t.Errorf("a received body has %q", got)
 	}
 }

@@ -47,7 +47,7 @@ const why = "withheld, as it may quote the decrypted data (see consumer.SafeText
 
 // discreet is the error of a handler, or of a callback, as it may be shown: without its text if there was
 // encrypted data.
-func (d *delivery) discreet(err error) error {
+func (d *handling) discreet(err error) error {
 	if !d.encrypted {
 		return err
 	}

@@ -12,8 +12,12 @@ type Wrapper string
 
 // The wrappers that are opened.
 const (
-	WrapperSNS        = Wrapper(wrapper.SNS)        // an SNS notification: a subscription without raw message delivery, or a function that SNS invokes
-	WrapperOnFailure  = Wrapper(wrapper.OnFailure)  // the record that a function's destination gets; its requestPayload is the event
+	// WrapperSNS is an SNS notification: from a subscription without raw message delivery, or to a function that
+	// SNS invokes.
+	WrapperSNS = Wrapper(wrapper.SNS)
+	// WrapperOnFailure is the record that a function's destination gets. Its requestPayload is the event.
+	WrapperOnFailure = Wrapper(wrapper.OnFailure)
+
 	WrapperSQS        = Wrapper(wrapper.SQS)        // a record of SQS, as a pipe of EventBridge passes it on
 	WrapperKinesis    = Wrapper(wrapper.Kinesis)    // a record of Kinesis
 	WrapperKafka      = Wrapper(wrapper.Kafka)      // a record of Kafka, as Lambda and pipes have it
@@ -23,14 +27,15 @@ const (
 
 func (o *Options) checkWrapper() error {
 	if o.Wrapper != "" && wrapper.Kind(o.Wrapper).String() == "" {
-		return fmt.Errorf("Wrapper is %q: give one of the constants, such as WrapperSNS, or \"\" for none", string(o.Wrapper))
+		return fmt.Errorf("Wrapper is %q: give one of the constants, such as WrapperSNS, or \"\" for none",
+			string(o.Wrapper))
 	}
 	return nil
 }
 
 // unpack finds the message that is judged: the delivered one, or the one in the wrapper around it. What the
 // delivered one says stays in the quarantine.
-func (d *delivery) unpack() *envelope.Error {
+func (d *handling) unpack() *envelope.Error {
 	d.subject = d.msg
 	if d.msg.Format != Wrapped {
 		return nil
@@ -39,10 +44,18 @@ func (d *delivery) unpack() *envelope.Error {
 	o, problem := wrapper.Open(d.msg.Body)
 	switch {
 	case problem != nil:
-		return d.unfitWrapper(problem)
+		reason := envelope.ReasonMalformed
+		if problem.Large {
+			reason = envelope.ReasonTooLarge
+		}
+		verdict := d.because(reason, problem.Cause, nil)
+		verdict.Advice = problem.Fix
+		return verdict
 	case o == nil:
-		verdict := d.because(envelope.ReasonMalformed, "it was said to be in a wrapper, and is in none that is known", nil)
-		verdict.Advice = "deliver it as the CloudEvent or EventBridge event that it is, or look for what changed it on its way"
+		verdict := d.because(envelope.ReasonMalformed,
+			"it was said to be in a wrapper, and is in none that is known", nil)
+		verdict.Advice = "deliver it as the CloudEvent or EventBridge event that it is, " +
+			"or look for what changed it on its way"
 		return verdict
 	}
 	d.subject.Body = o.Body
@@ -57,18 +70,8 @@ func (d *delivery) unpack() *envelope.Error {
 	return nil
 }
 
-func (d *delivery) unfitWrapper(p *wrapper.Problem) *envelope.Error {
-	reason := envelope.ReasonMalformed
-	if p.Large {
-		reason = envelope.ReasonTooLarge
-	}
-	verdict := d.because(reason, p.Cause, nil)
-	verdict.Advice = p.Fix
-	return verdict
-}
-
 // explain adds to a verdict what the shape of the message tells about it.
-func (d *delivery) explain(verdict *envelope.Error) *envelope.Error {
+func (d *handling) explain(verdict *envelope.Error) *envelope.Error {
 	switch {
 	case verdict.Reason == envelope.ReasonMalformed && d.msg.Format != Wrapped:
 		o, p := wrapper.Open(d.msg.Body)
@@ -81,12 +84,15 @@ func (d *delivery) explain(verdict *envelope.Error) *envelope.Error {
 			return &explained
 		}
 		explained.Cause = "this is " + o.Kind.String() + ", and no wrapper is taken here"
-		explained.Advice = "have the event delivered without the wrapper, or take wrapped ones (awslambda.FormatAuto, consumer.Wrapped)"
+		explained.Advice = "have the event delivered without the wrapper, " +
+			"or take wrapped ones (awslambda.FormatAuto, consumer.Wrapped)"
 		return &explained
-	case verdict.Reason == envelope.ReasonAccountMismatch && d.hiding != "" && d.subject.Account == "" && d.subject.Format == EventBridge:
+	case verdict.Reason == envelope.ReasonAccountMismatch && d.hiding != "" &&
+		d.subject.Account == "" && d.subject.Format == EventBridge:
 		explained := *verdict
 		explained.Cause += fmt.Sprintf("; what %s says of it does not count", d.hiding)
-		explained.Advice = fmt.Sprintf("the wrapper hides the account: if only AWS can write such messages here, name it (consumer.Options.Wrapper, here %q) and deliver the message again; "+
+		explained.Advice = fmt.Sprintf("the wrapper hides the account: if only AWS can write such messages here, "+
+			"name it (consumer.Options.Wrapper, here %q) and deliver the message again; "+
 			"or have it delivered without the wrapper", string(d.hiding))
 		return &explained
 	}

@@ -8,9 +8,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/sealbus/sealbus/internal/canonical"
-	"github.com/sealbus/sealbus/internal/cejson"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // MaxIgnoreMembers bounds Policy.IgnoreMembers: each is compared with every member of a detail.
@@ -26,15 +25,15 @@ func DefaultIgnoreMembers() []string { return slices.Clone(defaultIgnoreMembers)
 var defaultIgnoreMembers = []string{"_datadog"}
 
 // CheckIgnoreMembers is an error if a list of IgnoreMembers is too long, or names what no hop can add to a
-// detail: whoever takes such options refuses them at the start.
+// detail: a constructor that takes such options refuses them at the start.
 func CheckIgnoreMembers(names []string) error {
 	if len(names) > MaxIgnoreMembers {
 		return fmt.Errorf("IgnoreMembers has %d names: give at most %d", len(names), MaxIgnoreMembers)
 	}
 	for _, name := range names {
 		switch {
-		case name == "" || len(name) > cejson.MaxName || !utf8.ValidString(name):
-			return fmt.Errorf("IgnoreMembers has %.80q: a name is a text of 1 to %d bytes", name, cejson.MaxName)
+		case name == "" || len(name) > wire.MaxName || !utf8.ValidString(name):
+			return fmt.Errorf("IgnoreMembers has %.80q: a name is a text of 1 to %d bytes", name, wire.MaxName)
 		case strings.EqualFold(name, embeddedMember), strings.EqualFold(name, "specversion"):
 			return fmt.Errorf("IgnoreMembers has %q, which says where the event is: no detail is an event without", name)
 		}
@@ -50,7 +49,7 @@ func ReportedMembers(names []string) []string {
 	}
 	list := make([]string, 0, maxReported)
 	for _, name := range names[:min(len(names), maxReported)] {
-		quoted := strconv.QuoteToASCII(name[:min(len(name), cejson.MaxName)])
+		quoted := strconv.QuoteToASCII(name[:min(len(name), wire.MaxName)])
 		list = append(list, quoted[1:len(quoted)-1])
 	}
 	return list
@@ -58,7 +57,7 @@ func ReportedMembers(names []string) []string {
 
 // modified is the verdict on data or core attributes that are not what was signed. Its cause says what is
 // likely to have changed them, as far as the event shows it.
-func (o *opening) modified(p *payload) *Error {
+func (o *opening) modified(p *wire.Payload) *Error {
 	e := reject(ReasonModified, "the data or a core attribute is not what was signed")
 	if hint := o.timeHint(p); hint != "" {
 		e.Cause += "; " + hint
@@ -69,7 +68,7 @@ func (o *opening) modified(p *payload) *Error {
 	if o.detail == nil {
 		return e
 	}
-	if names := o.detail.lookAdded(); len(names) > 0 {
+	if names := lookAdded(o.detail.Detail, o.policy.IgnoreMembers); len(names) > 0 {
 		e.Cause += "; members that look added on the way: " + strings.Join(ReportedMembers(names), " ")
 		e.Advice = addedFix
 	}
@@ -81,11 +80,11 @@ const addedFix = "switch off what adds them to the detail, such as a tracer's in
 
 // lookAdded are the members of the detail that tracers are known to add, or that are named as if a tracer had
 // added them.
-func (d *delivery) lookAdded() (names []string) {
-	r := strictjson.NewReader(d.detail)
-	for obj := r.Object(); r.Member(&obj); r.Span() {
+func lookAdded(detail []byte, ignore []string) (names []string) {
+	r := jsontext.NewDecoder(detail)
+	for obj := r.Object(); r.Member(&obj); r.ReadSpan() {
 		name := string(obj.Name)
-		if len(names) < maxReported && (slices.Contains(d.ignore, name) || isTracers(name)) {
+		if len(names) < maxReported && (slices.Contains(ignore, name) || isTracers(name)) {
 			names = append(names, name)
 		}
 	}
@@ -103,13 +102,13 @@ func isTracers(name string) bool {
 }
 
 // timeHint is not empty if the time is nearly the signed one.
-func (o *opening) timeHint(p *payload) string {
-	if p.profile == nil || p.profile.time == "" || o.in.Time == "" {
+func (o *opening) timeHint(p *wire.Payload) string {
+	if p.Profile == nil || p.Profile.Time == "" || o.in.Time == "" {
 		return ""
 	}
-	was, _ := cejson.ParseTime(p.profile.time) // parsePayload read it
-	is, err := cejson.ParseTime(o.in.Time)
-	had, has := fractionDigits(p.profile.time), fractionDigits(cejson.FormatTime(is))
+	was, _ := wire.ParseTime(p.Profile.Time) // parsePayload read it
+	is, err := wire.ParseTime(o.in.Time)
+	had, has := fractionDigits(p.Profile.Time), fractionDigits(wire.FormatTime(is))
 	if err != nil || is.Equal(was) || is.Sub(was).Abs().Seconds() > 1 || has >= had {
 		return ""
 	}
@@ -125,14 +124,14 @@ func fractionDigits(text string) int {
 
 // numberHint is not empty if numbers in the data may have been printed anew. That a number has no canonical
 // form proves it, as a producer signs none in data that is not base64; that one is long is a possibility.
-func (o *opening) numberHint(p *payload) string {
-	if o.in.Form != cejson.JSONData || o.in.Base64 {
+func (o *opening) numberHint(p *wire.Payload) string {
+	if o.in.Form != wire.JSONData || o.in.Base64 {
 		return ""
 	}
-	_, err := canonical.Append(nil, o.in.Data)
-	e, _ := errors.AsType[*canonical.Error](err)
+	_, err := jsontext.AppendCanonical(nil, o.in.Data)
+	e, _ := errors.AsType[*jsontext.Error](err)
 	switch {
-	case e != nil && e.Kind == canonical.Number && p.profile != nil:
+	case e != nil && e.Fault == jsontext.Number && p.Profile != nil:
 		return "digits of a number are what changed: something on the way prints numbers anew"
 	case err == nil && anyNumber(o.in.Data, func(text string) bool { return significantDigits(text) >= 15 }):
 		return "digits of a number may be what changed: " +
@@ -149,7 +148,7 @@ func (s *Sealed) Warnings() (list []string) {
 		list = append(list, fmt.Sprintf("time has %d digits of a fraction of a second: "+
 			"a relay that keeps 3, as JavaScript does, makes the event `modified`; cut them before sealing", n))
 	}
-	if s.ev.Form == cejson.JSONData && !s.ev.Base64 && anyNumber(s.ev.Data, isFragile) {
+	if s.ev.Form == wire.JSONData && !s.ev.Base64 && anyNumber(s.ev.Data, isFragile) {
 		list = append(list, "the data has numbers of 17 digits, or integers beyond 2^53: "+
 			"a relay that prints numbers anew makes the event `modified`; send them as strings, or seal with Exact")
 	}

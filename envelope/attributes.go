@@ -4,10 +4,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"strconv"
 
-	"github.com/sealbus/sealbus/internal/b64"
-	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // AttributeType is a type of the CloudEvents type system.
@@ -15,7 +13,7 @@ type AttributeType uint8
 
 // The types that an extension attribute can have.
 const (
-	Boolean AttributeType = iota + 1 // the order is that of cejson.Type
+	Boolean AttributeType = iota + 1 // the order is that of wire.Type
 	Integer
 	String
 	Binary
@@ -25,10 +23,10 @@ const (
 )
 
 // String is the name of t as CloudEvents 1.0 writes it.
-func (t AttributeType) String() string { return cejson.Type(t).String() }
+func (t AttributeType) String() string { return wire.Type(t).String() }
 
-// CheckExtensionTypes is an error if a map of ExtensionTypes holds what is no type: whoever takes such
-// options refuses them at the start.
+// CheckExtensionTypes is an error if a map of ExtensionTypes holds what is no type. A constructor that takes
+// such options refuses them at the start.
 func CheckExtensionTypes(types map[string]AttributeType) error {
 	for name, t := range types {
 		if !isType(t) {
@@ -42,98 +40,20 @@ func isType(t AttributeType) bool { return Boolean <= t && t <= Timestamp }
 
 // The names of the extension attributes that sealbus itself reads or writes.
 const (
-	attrMaterial     = "dssematerial"
-	attrRecordedTime = "recordedtime"
-	attrOriginalTime = "originalrecordedtime" // what recordedtime was before a forwarder sealed the event; never judged
-	attrExpiryTime   = "expirytime"
-	attrAudience     = "audience"
-	attrRecipients   = "jwerecipients" // of the encrypted members of the data: the "recipients" of RFC 7516 section 7.2.1, as JSON
+	attrMaterial     = wire.AttrMaterial
+	attrRecordedTime = wire.AttrRecordedTime
+	attrOriginalTime = wire.AttrOriginalTime
+	attrExpiryTime   = wire.AttrExpiryTime
+	attrAudience     = wire.AttrAudience
+	attrRecipients   = wire.AttrRecipients
 )
-
-// documentedType is the type of an extension that the CloudEvents project documents
-// (github.com/cloudevents/spec, cloudevents/extensions), and of ours; whatever type arrives, this is what it
-// is.
-func documentedType(name string) (AttributeType, bool) {
-	switch name {
-	case attrRecordedTime, attrOriginalTime, attrExpiryTime, "deprecationfrom", "deprecationsunset":
-		return Timestamp, true
-	case "sampledrate", "severitynumber", "opcuametadatamajorversion", "opcuametadataminorversion", "opcuastatus":
-		return Integer, true
-	case "deprecated", "bamptxcompleted":
-		return Boolean, true
-	case "dataref":
-		return URIReference, true
-	case "deprecationmigration":
-		return URI, true
-	case attrAudience, attrRecipients, "authtype", "authid", "authclaims", "bamtxid", "bampid", "bamptxid", "bamptxsid", "bamptxsstatus",
-		"correlationid", "causationid", "dataclassification", "dataregulation", "datacategory", "partitionkey",
-		"sequence", "sequencetype", "severitytext", "traceparent", "tracestate":
-		return String, true
-	}
-	return 0, false
-}
 
 // changedByHops reports whether the attribute is rewritten on the way by design, and so never signed by us.
 func changedByHops(name string) bool {
 	return name == "traceparent" || name == "tracestate" || name == "partitionkey"
 }
 
-// isCore reports whether name belongs to the core digest or to the data: it may not be listed in
-// signedextattrs.
-func isCore(name string) bool {
-	switch name {
-	case "id", "source", "specversion", "type", "datacontenttype", "dataschema", "subject", "time", "data", "data_base64":
-		return true
-	}
-	return false
-}
-
-// isAttributeName reports whether name is an attribute name by CloudEvents 1.0: lower-case letters and
-// digits.
-func isAttributeName(name string) bool {
-	for i := range len(name) {
-		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
-			return false
-		}
-	}
-	return name != "" && len(name) <= 64
-}
-
-var (
-	errNotCanonical = errors.New("is not the canonical text of its type")
-	errFraction     = errors.New("is not in whole seconds")
-	errURI          = errors.New("is not a URI that the SDK's event, in which consumers get it, could hold as it is")
-)
-
-// appendHashed appends the bytes that the standard hashes for a value of that type, read from its text on the
-// wire: Boolean true/false, Integer decimal, Timestamp in UTC and whole seconds, Binary its bytes, others as
-// they are. A Timestamp with a fraction is appended without it, and errFraction returned beside.
-func appendHashed(dst []byte, t AttributeType, text string) ([]byte, error) {
-	switch t {
-	case Boolean:
-		if text != "true" && text != "false" {
-			return dst, errNotCanonical
-		}
-	case Integer:
-		n, err := strconv.ParseInt(text, 10, 32)
-		if err != nil || strconv.FormatInt(n, 10) != text {
-			return dst, errNotCanonical
-		}
-	case Binary:
-		return b64.AppendStd(dst, []byte(text))
-	case Timestamp:
-		at, err := cejson.ParseTime(text)
-		if err != nil {
-			return dst, err
-		}
-		dst = cejson.AppendSeconds(dst, at)
-		if at.Nanosecond() != 0 {
-			return dst, errFraction
-		}
-		return dst, nil
-	}
-	return append(dst, text...), nil
-}
+var errURI = errors.New("is not a URI that the SDK's event, in which consumers get it, could hold as it is")
 
 // verifiedValue is the value that comes out of what was hashed: text again, base64 for Binary.
 func verifiedValue(t AttributeType, hashed []byte) string {
@@ -144,20 +64,20 @@ func verifiedValue(t AttributeType, hashed []byte) string {
 }
 
 // asDocumented gives an attribute that an application set the type that its name has, in canonical text.
-func asDocumented(a cejson.Attribute) (cejson.Attribute, error) {
-	if t, ok := documentedType(a.Name); ok {
-		if a.Type == cejson.Binary {
+func asDocumented(a wire.Attribute) (wire.Attribute, error) {
+	if t, ok := wire.DocumentedType(a.Name); ok {
+		if a.Type == wire.Binary {
 			return a, fmt.Errorf("is of type %s, not Binary", t)
 		}
-		a.Type = cejson.Type(t)
+		a.Type = t
 	}
-	hashed, err := appendHashed(nil, AttributeType(a.Type), a.Value)
+	hashed, err := wire.AppendHashed(nil, a.Type, a.Value)
 	if err != nil {
 		return a, fmt.Errorf("as %s, %w", a.Type, err)
 	}
 	a.Value = verifiedValue(AttributeType(a.Type), hashed)
-	if a.Type == cejson.URI || a.Type == cejson.URIReference {
-		if cejson.CheckURI(a.Name, a.Value) != nil {
+	if a.Type == wire.URI || a.Type == wire.URIReference {
+		if wire.CheckURI(a.Name, a.Value) != nil {
 			return a, fmt.Errorf("as %s, %w", a.Type, errURI)
 		}
 	}

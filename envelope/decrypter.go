@@ -19,17 +19,17 @@ import (
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
-// MaxUnwrappedAge is how long an opener uses a content key that it has decrypted, before it decrypts it
-// again: so long it may still open what it could, after its permission to was withdrawn.
+// MaxUnwrappedAge is how long a Decrypter uses a content key that it has decrypted, before it decrypts it
+// again. For so long, it can still open data after its permission was withdrawn.
 const MaxUnwrappedAge = 15 * time.Minute
 
 // maxUnwrapped bounds the content keys of one Decrypter: producers times sources times three within
 // MaxUnwrappedAge. How they share it: see fairCache.
 const maxUnwrapped = 4096
 
-// The budget of one event, over all identities. A try is one identity with one of the event's recipients; an
-// answer that is at hand counts like the one that it saves. An event that none of the tries opens, while
-// others are left, is too_large.
+// The budget of one event, over all identities. A try is one identity with one of the event's recipients. A
+// cached answer counts like the call that it saves. An event is too_large if none of the tries opens it, and
+// others are left.
 const (
 	MaxTries        = 32 // with private keys of this process: each costs a key agreement
 	MaxServiceCalls = 4  // of key management services, key agreements included: each costs money and time
@@ -39,20 +39,21 @@ const (
 // allows.
 const mostAnswers = 2
 
-// DecryptWith is what a Decrypter opens with. For one event, MaxTries and MaxServiceCalls bound what is tried
-// of it. An identity that is no *keys.LocalIdentity counts as a key in a service.
+// DecryptWith has the keys of a Decrypter. For one event, MaxTries and MaxServiceCalls bound how many are
+// tried. An identity that is no *keys.LocalIdentity counts as a key in a service.
 type DecryptWith struct {
-	Identities keys.IdentitySource    // private keys, as a *keys.Keyring has them; keys.OpenWith gives single ones
+	// private keys, as a *keys.Keyring has them; keys.OpenWith gives single ones
+	Identities keys.IdentitySource
 	Services   []keys.ServiceIdentity // keys in a key management service
 
-	// UnsafeRevoked opens with a key of this consumer that the trust bundle says is revoked or expired, too.
-	// Whoever got hold of that key reads along.
+	// UnsafeRevoked also opens with a key of this consumer that is revoked or expired by the trust bundle. A
+	// thief of that key can read the same data.
 	UnsafeRevoked bool
 }
 
 // Decrypter opens encrypted data. Make one and share it: it keeps the content keys that it has decrypted for
-// MaxUnwrappedAge, so that a key management service is asked once per content key and not for each event. All
-// is decided on use. It is safe for concurrent use.
+// MaxUnwrappedAge, so that a key management service is asked once per content key and not for each event. It
+// runs nothing in the background. It is safe for concurrent use.
 type Decrypter struct {
 	with    DecryptWith
 	parser  jwe.Parser
@@ -63,18 +64,18 @@ type Decrypter struct {
 	down map[serviceUse]rest
 }
 
-// serviceUse is one service, asked for events of one producer and source: what it may decrypt can depend on
-// the source, and one producer's events must not keep another's from being asked for.
+// serviceUse is one service, asked for events of one producer and source. Its permission can depend on the
+// source, and a failure for one producer's events must not hold up those of another.
 type serviceUse struct {
 	name             string // which service
 	producer, source string
 }
 
-// unwrapID names what is unwrapped, by whom: the hash of identity, producer, source and entry (alg, header,
+// unwrapID names one unwrapping: the hash of identity, producer, source and entry (alg, header,
 // encrypted_key).
 type unwrapID [sha256.Size]byte
 
-// unwrapped is what an identity has made of an encrypted content key.
+// unwrapped is the result of decrypting a content key with one identity.
 type unwrapped struct {
 	sharedKey
 	fault    error // the answer of a service that cannot be right; there is no key then
@@ -82,7 +83,7 @@ type unwrapped struct {
 	born     time.Time
 }
 
-// NewDecrypter makes a Decrypter. It asks nobody yet.
+// NewDecrypter makes a Decrypter. It calls no service yet.
 func NewDecrypter(with DecryptWith) (*Decrypter, error) {
 	with.Services = slices.Clone(with.Services)
 	if with.Identities == nil && len(with.Services) == 0 {
@@ -105,7 +106,7 @@ func NewDecrypter(with DecryptWith) (*Decrypter, error) {
 	return d, nil
 }
 
-// Forget drops all content keys, which are zeroed as soon as nobody uses them. What they are needed for is
+// Forget drops all content keys. Each is zeroed as soon as its last user is done. A later event has its key
 // decrypted again.
 func (d *Decrypter) Forget() {
 	d.mu.Lock()
@@ -145,16 +146,15 @@ type unlocking struct {
 	remote     int    // of candidates: those that cost a call
 	calls      int    // answers of services so far, those at hand included
 	cut        bool   // there was more to try than the budget allows
-	named      bool   // some entry names one of our keys; else all are tried on the chance
+	named      bool   // an entry names one of our keys
 	withdrawn  string // one of our keys to which it is encrypted, but which is revoked or expired
-	failed     error  // what says most of what went wrong
+	failed     error  // the most telling error so far
 }
 
-// unlock tries the entries with the identities that they may be for, until one decrypts. What may be tried
-// depends on the event and the identities only, and not on what is at hand: private keys that the entries
-// name, then key management services, then the other private keys, up to the budget. Of these, those at hand
-// are tried first, as they cost nothing. It returns the key ID of the identity. One that cannot be asked is
-// not asked for another entry.
+// unlock tries the entries with the identities that they may be for, until one decrypts. The candidates
+// depend on the event and the identities only, never on the cache. Of the candidates, those with a cached key
+// are tried first, because they cost nothing. It returns the key ID of the identity. An identity that cannot
+// be asked is not asked for another entry.
 func (u *unlocking) unlock(ctx context.Context) (identity string, verdict *Error) {
 	u.findCandidates()
 	for i := range u.candidates {
@@ -166,7 +166,7 @@ func (u *unlocking) unlock(ctx context.Context) (identity string, verdict *Error
 			}
 		}
 	}
-	for wrong := range mostAnswers { // first all of them once, then again those of which the answer was wrong
+	for wrong := range mostAnswers { // first each candidate once, then again those that answered wrong
 		for i := range u.candidates {
 			w := &u.candidates[i]
 			isDown := func(other unwrapping) bool { return other.failed && other.name == w.name }
@@ -201,9 +201,9 @@ func (u *unlocking) pay(w *unwrapping) bool {
 	return true
 }
 
-// attempt decrypts with k and gives it back. It is over when k is the right key. Only then is k kept: a
-// service that answers with another key than the event commits to is asked once more, and after that it
-// counts as one that did not answer.
+// attempt decrypts with k and gives it back. It is over when k is the right key, and k is kept only then. A
+// service that answers with another key than the event commits to is asked once more. After that, it counts
+// as a service that did not answer.
 func (u *unlocking) attempt(w *unwrapping, k *unwrapped) (over bool, verdict *Error) {
 	defer k.done()
 	err := k.fault
@@ -213,7 +213,8 @@ func (u *unlocking) attempt(w *unwrapping, k *unwrapped) (over bool, verdict *Er
 	// Without a commitment, only the authentication of the data tells that the key is another one.
 	isOther := errors.Is(err, jwe.ErrCommitment) || !u.committed && errors.Is(err, jwe.ErrDecrypt)
 	switch {
-	case k.fault != nil || isOther && w.service != nil: // what a key agreement has opened is what was encrypted
+	// a key agreement that opened the entry has the right key
+	case k.fault != nil || isOther && w.service != nil:
 		u.evict(w.id, k)
 		w.wrong++
 		w.tried = w.wrong == mostAnswers
@@ -233,14 +234,14 @@ func (u *unlocking) attempt(w *unwrapping, k *unwrapped) (over bool, verdict *Er
 	return false, nil
 }
 
-// wrongAnswer is the error of a service that has answered with something that cannot be the content key of
-// the event. Either the service is wrong, which may pass, or what the producer signed is.
+// wrongAnswer is the error of a service whose answer cannot be the content key of the event. Either the
+// service is wrong, which may pass, or the producer signed a wrong entry.
 func (w *unwrapping) wrongAnswer(err error) error {
 	return &keys.ServiceError{
 		Op: "opening", KeyID: w.identity, Err: err,
 		Cause: "the service answered, but not with the content key that the event says it is under: " + err.Error(),
-		Fix: "check that the client's endpoint is the service's own; if other events of the producer open, what it " +
-			"signed of this one is wrong: have it seal the event again",
+		Fix: "check that the client's endpoint is the service's own; if other events of the producer open, " +
+			"what it signed of this one is wrong: have it seal the event again",
 	}
 }
 
@@ -264,10 +265,11 @@ func (u *unlocking) findCandidates() {
 	u.addIdentities(identities, false)
 }
 
-// addIdentities adds the entries that name an identity, or those on its curve that name none: other libraries
-// may leave the key ID out. Only a *keys.LocalIdentity is known to ask nobody: any other one costs a call.
+// addIdentities adds the entries that name an identity, or those on its curve that name none, since other
+// libraries may leave the key ID out. Only a *keys.LocalIdentity is known to call no service.
 func (u *unlocking) addIdentities(identities []keys.Identity, named bool) {
-	if !named && !slices.ContainsFunc(u.entries, func(e jwe.WrappedKey) bool { return e.Alg == jwe.AlgECDH && e.KeyID == "" }) {
+	isUnnamed := func(e jwe.WrappedKey) bool { return e.Alg == jwe.AlgECDH && e.KeyID == "" }
+	if !named && !slices.ContainsFunc(u.entries, isUnnamed) {
 		return
 	}
 	for at, identity := range identities {
@@ -323,8 +325,8 @@ func (u *unlocking) add(w unwrapping) {
 	u.candidates = append(u.candidates, w)
 }
 
-// allows is false of a key of ours that the bundle says is revoked or expired. What it has opened is then
-// forgotten, too.
+// allows is false for a key of ours that is revoked or expired by the bundle. The content keys that it has
+// decrypted are then forgotten, too.
 func (u *unlocking) allows(keyID string) bool {
 	if u.with.UnsafeRevoked || u.bundle == nil {
 		return true
@@ -359,14 +361,16 @@ func (u *unlocking) note(err error) {
 	}
 }
 
-// isOutage reports whether the error says nothing of the event. One of an identity says something only if it
-// is a permanent *keys.ServiceError; what internal/jwe finds always does.
+// isOutage reports whether the error says nothing about the event. An error of an identity says something
+// only if it is a permanent *keys.ServiceError. An error of internal/jwe always does.
 func isOutage(err error) bool {
 	if e, ok := errors.AsType[*keys.ServiceError](err); ok {
 		return !e.Permanent
 	}
-	for _, fault := range [...]error{jwe.ErrMalformed, jwe.ErrUnsupported, jwe.ErrTooLarge, jwe.ErrUncommitted, jwe.ErrUnbound,
-		jwe.ErrBinding, jwe.ErrCommitment, jwe.ErrDecrypt, jwe.ErrPlaintext, jwe.ErrUnwrap, jwe.ErrNotRecipient, jwe.ErrKey} {
+	for _, fault := range [...]error{
+		jwe.ErrMalformed, jwe.ErrUnsupported, jwe.ErrTooLarge, jwe.ErrUncommitted, jwe.ErrUnbound, jwe.ErrBinding,
+		jwe.ErrCommitment, jwe.ErrDecrypt, jwe.ErrPlaintext, jwe.ErrUnwrap, jwe.ErrNotRecipient, jwe.ErrKey,
+	} {
 		if errors.Is(err, fault) {
 			return false
 		}
@@ -379,20 +383,24 @@ func (u *unlocking) verdict() *Error {
 	case err != nil && isOutage(err):
 		return &Error{Reason: ReasonKMSUnavailable, Cause: err.Error(), Err: err}
 	case u.cut:
-		return reject(ReasonTooLarge, "there are more recipients to try than one event may cost, %d with private keys and "+
-			"%d calls of key management services, and none of those tried opens the data", MaxTries, MaxServiceCalls)
+		return reject(ReasonTooLarge,
+			"there are more recipients to try than one event may cost, %d with private keys and "+
+				"%d calls of key management services, and none of those tried opens the data", MaxTries, MaxServiceCalls)
 	case err == nil && u.withdrawn != "":
-		return reject(ReasonNotARecipient, "the data is encrypted to key %s of this consumer, which the trust bundle says is revoked or expired", u.withdrawn)
+		return reject(ReasonNotARecipient,
+			"the data is encrypted to key %s of this consumer, which the trust bundle says is revoked or expired",
+			u.withdrawn)
 	case err == nil:
 		return reject(ReasonNotARecipient, "the data is encrypted to %s", recipientsText(u.entries))
 	case jwe.IsForAnother(err) && !u.named:
-		return reject(ReasonNotARecipient, "the data is encrypted to %s, and no identity fits", recipientsText(u.entries))
+		return reject(ReasonNotARecipient, "the data is encrypted to %s, and no identity fits",
+			recipientsText(u.entries))
 	default:
 		return &Error{Reason: ReasonDecryptFailed, Cause: err.Error(), Err: err}
 	}
 }
 
-// recipientsText names the first few, as they name themselves.
+// recipientsText has the names of the first few, as the event has them.
 func recipientsText(entries []jwe.WrappedKey) string {
 	const most = 3
 	var names []string
@@ -406,11 +414,12 @@ func recipientsText(entries []jwe.WrappedKey) string {
 	return strings.Join(names, ", ")
 }
 
-// cached is a content key that is at hand, for the caller to give back.
+// cached is a content key from the cache, for the caller to give back.
 func (d *Decrypter) cached(id unwrapID, now time.Time) *unwrapped {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for len(d.keys.order) > 0 && !d.keys.order[0].value.livesAt(now) { // too old, or of the future, as when the clock was set back
+	// too old, or of the future, as when the clock was set back
+	for len(d.keys.order) > 0 && !d.keys.order[0].value.livesAt(now) {
 		d.keys.remove(d.keys.order[0])
 	}
 	item := d.keys.items[id]
@@ -475,8 +484,8 @@ func (d *Decrypter) unwrap(ctx context.Context, w *unwrapping, now time.Time) (k
 	return nil, err
 }
 
-// fetch decrypts the content key of w. An answer that cannot be right is one, too: all who wait are to know
-// of it, and to ask again.
+// fetch decrypts the content key of w. An answer that cannot be right is a result, too: every waiting caller
+// gets it, and asks again.
 func (d *Decrypter) fetch(ctx context.Context, w *unwrapping, now time.Time) (*unwrapped, error) {
 	if k := d.cached(w.id, now); k != nil {
 		return k, nil // another caller was faster
@@ -490,9 +499,9 @@ func (d *Decrypter) fetch(ctx context.Context, w *unwrapping, now time.Time) (*u
 	return k, nil
 }
 
-// isWrong reports whether an error of decrypt says that a service has answered with something that no right
-// answer is: of a key agreement that the entry asks for by name, a secret that does not open it. What the
-// event alone is to blame for is not wrong: see jwe.ErrSmallOrder.
+// isWrong reports whether an error of decrypt says that the answer of a service cannot be right. Such an
+// answer of a key agreement is a secret that does not open the entry which names the key. An error that is
+// the fault of the event alone is not one: see jwe.ErrSmallOrder.
 func (w *unwrapping) isWrong(err error) bool {
 	switch {
 	case errors.Is(err, keys.ErrWrongAnswer):
@@ -521,7 +530,8 @@ func (w *unwrapping) decrypt(ctx context.Context) (*jwe.ContentKey, error) {
 
 func (w *unwrapping) agreeing() (*jwe.ECDHIdentity, error) {
 	r := w.local.Recipient()
-	return jwe.NewRemoteIdentity(r.KeyID(), r.PublicKey().Curve(), func(ctx context.Context, epk *ecdh.PublicKey) ([]byte, error) {
+	return jwe.NewRemoteIdentity(r.KeyID(), r.PublicKey().Curve(), func(ctx context.Context,
+		epk *ecdh.PublicKey) ([]byte, error) {
 		return w.local.ECDH(ctx, epk)
 	})
 }

@@ -1,29 +1,28 @@
-// Package envelope seals and opens CloudEvents. Seal signs one; Open verifies one, or says by a Reason why
-// not. It does no I/O of its own but to ask a trust.Source, and keeps no state: package consumer adds "once".
-// An Encrypter and a Decrypter, which a program makes once and shares, ask key management services and keep
-// content keys.
+// Package envelope seals and opens CloudEvents. Seal signs one. Open verifies one by an acceptance policy, or
+// says by a Reason why not. The package does no I/O except through a trust.Source, and keeps no state: package
+// consumer handles each event once. An Encrypter and a Decrypter, which a program makes once and shares, call
+// key management services and keep content keys.
 //
-// The wire is the official CloudEvents extension "Verifiable CloudEvents with DSSE", and one member of ours
-// inside of what is signed, which closes what the standard leaves open; SPEC.md has every byte of it. JSON
-// data is signed in a canonical form, so that a broker may re-format it. A signature counts only if its own
-// key may speak for the event's source and type, at that time, from that account.
+// The wire is the official CloudEvents extension "Verifiable CloudEvents with DSSE", with one more member in
+// the signed payload, which closes the gaps of the standard; SPEC.md has every byte of it. JSON data is
+// signed in a canonical form, so that a broker may re-format it. A signature counts only if its own key may
+// speak for the event's source and type, at that time, from that account.
 //
 // Data may be encrypted to recipients, all of it or single members, before it is signed. Opening verifies
-// everything else before a key is touched, and then that the ciphertext was made in this event, by this
-// producer, under the key that it says.
+// everything else before it uses a key. It then checks that the ciphertext was made for this event, by this
+// producer, under the key that it commits to.
 //
-// Threats: whoever carries the event or writes onto the bus (a forged, changed, re-labelled or ambiguous
-// event is an *Error, never a value); another trusted producer (keys are bound to sources); whoever replays
-// (MaxAge, and a replay store around it); whoever sends garbage (limits before allocation). Not stopped:
-// whoever holds a producer's key, within its scope, until it is revoked; and, for what is encrypted, whoever
-// holds a recipient's.
+// Threats: attackers on the way or on the bus (a forged, changed, re-labelled or ambiguous event is an
+// *Error, never a value); another trusted producer (keys are bound to sources); replays (MaxAge, and a replay
+// store around it); garbage (limits before allocation). Not stopped: a holder of a producer's key, within its
+// scope, until it is revoked; and, for encrypted data, a holder of a recipient's key.
 //
 //	signers, err := ring.Signers(time.Now())                  // ring is a keys.Keyring
 //	source, err := trust.WatchFile("trust.dsse", roots, nil)   // or any other trust.Source
 //	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}, Audience: "central"}
 //	sealed, err := envelope.Seal(ctx, ev, signers[0], &envelope.SealOptions{Audience: "central"})
 //	opened, err := envelope.Open(ctx, sealed.JSON(), source, policy)
-//	if envelope.ReasonOf(err).Class() == envelope.Transient { ... } // ask again: nothing was judged
+//	if envelope.ReasonOf(err).Class() == envelope.Transient { ... } // try again: nothing was judged
 //
 // Stable: Seal, Open, Policy, Opener, their options and results, the Reasons and their classes, the wire.
 package envelope

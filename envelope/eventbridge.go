@@ -1,15 +1,12 @@
 package envelope
 
 import (
-	"errors"
 	"fmt"
-	"slices"
 	"time"
 	"unicode/utf8"
 
-	"github.com/sealbus/sealbus/internal/canonical"
-	"github.com/sealbus/sealbus/internal/cejson"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // Layout is how a sealed event lies in the detail of an EventBridge event.
@@ -31,10 +28,7 @@ const (
 	maxBusSource  = 256
 )
 
-// maxDelivery bounds what EventBridge delivers: the largest event and what the service adds around it.
-const maxDelivery = cejson.MaxEvent + 64<<10
-
-const embeddedMember = "cloudevent"
+const embeddedMember = wire.EmbeddedMember
 
 // Entry is one entry of an EventBridge PutEvents request, without the bus.
 type Entry struct {
@@ -63,7 +57,7 @@ func (s *Sealed) EventBridge(layout Layout) (*Entry, error) {
 	}
 	entry := &Entry{Source: s.ev.Source, DetailType: s.ev.Type}
 	if s.ev.Time != "" {
-		entry.Time, _ = cejson.ParseTime(s.ev.Time)
+		entry.Time, _ = wire.ParseTime(s.ev.Time)
 	}
 	switch layout {
 	case Structured:
@@ -71,8 +65,8 @@ func (s *Sealed) EventBridge(layout Layout) (*Entry, error) {
 	case Embedded:
 		entry.Detail = s.embed()
 	}
-	if len(entry.Detail) > cejson.MaxEvent {
-		return nil, &SealError{Problem: fmt.Sprintf("the detail has %d bytes, the limit is %d: send large data by reference (dataref)", len(entry.Detail), cejson.MaxEvent)}
+	if len(entry.Detail) > wire.MaxEvent {
+		return nil, &SealError{Problem: fmt.Sprintf("the detail has %d bytes, the limit is %d: send large data by reference (dataref)", len(entry.Detail), wire.MaxEvent)}
 	}
 	return entry, nil
 }
@@ -87,7 +81,7 @@ func (s *Sealed) checkBus(layout Layout) error {
 		return &SealError{Member: "source", Problem: fmt.Sprintf("EventBridge takes at most %d characters", maxBusSource)}
 	case len(s.ev.Source) >= 4 && s.ev.Source[:4] == "aws.":
 		return &SealError{Member: "source", Problem: `EventBridge reserves sources that begin with "aws."`}
-	case s.ev.Form == cejson.JSONData && !s.ev.Base64 && anyNumber(s.ev.Data, wide):
+	case s.ev.Form == wire.JSONData && !s.ev.Base64 && anyNumber(s.ev.Data, wide):
 		return &SealError{Member: "data", Problem: "EventBridge refuses integers outside int64: send it as a string, or seal with Exact"}
 	case layout == Structured && hasExtension(&s.ev, embeddedMember):
 		return &SealError{Member: embeddedMember, Problem: "an extension of this name would look like the embedded layout"}
@@ -97,7 +91,7 @@ func (s *Sealed) checkBus(layout Layout) error {
 	return nil
 }
 
-func hasExtension(e *cejson.Event, name string) bool {
+func hasExtension(e *wire.Event, name string) bool {
 	for i := range e.Extensions {
 		if e.Extensions[i].Name == name {
 			return true
@@ -108,11 +102,11 @@ func hasExtension(e *cejson.Event, name string) bool {
 
 // checkEmbedded refuses data that the embedded layout cannot carry.
 func (s *Sealed) checkEmbedded() error {
-	if s.ev.Form != cejson.JSONData || s.ev.Base64 || s.ev.Data[0] != '{' {
+	if s.ev.Form != wire.JSONData || s.ev.Base64 || s.ev.Data[0] != '{' {
 		return &SealError{Member: "data", Problem: "the embedded layout carries a JSON object, and no Exact data: use the structured layout"}
 	}
-	r := strictjson.NewReader(s.ev.Data)
-	for obj := r.Object(); r.Member(&obj); r.Skip() {
+	r := jsontext.NewDecoder(s.ev.Data)
+	for obj := r.Object(); r.Member(&obj); r.SkipValue() {
 		if name := string(obj.Name); name == embeddedMember || name == "specversion" {
 			return &SealError{Member: "data", Problem: fmt.Sprintf("the embedded layout reserves the member %q: use the structured layout", name)}
 		}
@@ -168,151 +162,4 @@ func (s *Sealed) embed() []byte {
 	}
 	detail = s.ev.AppendAttributes(append(detail, `"cloudevent":`...))
 	return append(detail, '}')
-}
-
-// delivery is an EventBridge event.
-type delivery struct {
-	outer      Outer
-	account    string
-	detail     []byte
-	layout     Layout
-	attributes []byte   // Embedded: the member "cloudevent"
-	data       [][]byte // Embedded: the other members of the detail, name and value
-	ignore     []string // names that hops are known to add to a detail
-	ignored    []string // Embedded: those of them that are there,
-	at         []int    // and where in data
-	leftOut    bool     // they are no part of what was signed
-}
-
-var (
-	errBothLayouts  = errors.New(`the detail has both "specversion" and an object "cloudevent"`)
-	errNotEvent     = errors.New("not an EventBridge event: source, detail-type or detail is missing")
-	errEmbeddedData = errors.New(`"cloudevent" carries data, or a content type that is not JSON`)
-)
-
-func readDelivery(doc []byte) (*delivery, error) {
-	if len(doc) > maxDelivery {
-		return nil, &cejson.Error{TooLarge: true, Msg: fmt.Sprintf("the delivery has more than %d bytes", maxDelivery)}
-	}
-	d := &delivery{}
-	r := strictjson.NewReader(doc)
-	for obj := r.Object(); r.Member(&obj); {
-		switch string(obj.Name) {
-		case "source":
-			d.outer.Source = r.String()
-		case "detail-type":
-			d.outer.DetailType = r.String()
-		case "account":
-			d.account = r.String()
-		case "detail":
-			d.detail = r.Span()
-		default:
-			r.Skip()
-		}
-	}
-	if err := r.End(); err != nil {
-		return nil, err
-	}
-	if max(len(d.outer.Source), len(d.outer.DetailType), len(d.account)) > cejson.MaxAttribute {
-		return nil, &cejson.Error{TooLarge: true, Msg: "source, detail-type or account is longer than any attribute"}
-	}
-	if d.detail == nil || d.outer.Source == "" || d.outer.DetailType == "" {
-		return nil, errNotEvent
-	}
-	return d, nil
-}
-
-// event finds the layout and reads the sealed event.
-func (d *delivery) event() (*cejson.Event, error) {
-	structured, err := d.findLayout()
-	switch {
-	case err != nil:
-		return nil, err
-	case structured && d.attributes != nil:
-		return nil, errBothLayouts
-	case structured:
-		return cejson.ParseSealed(d.detail)
-	case d.attributes == nil:
-		return &cejson.Event{Source: d.outer.Source, Type: d.outer.DetailType}, nil // an ordinary event: unsigned
-	}
-	d.layout = Embedded
-	return d.embedded()
-}
-
-// findLayout walks over the top level of the detail only; what it steps over is parsed later.
-func (d *delivery) findLayout() (structured bool, err error) {
-	r := strictjson.NewReader(d.detail)
-	for obj := r.Object(); r.Member(&obj); {
-		name, kind := string(obj.Name), r.Kind()
-		span := r.Span()
-		switch {
-		case name == "specversion":
-			structured = true
-			d.data = append(d.data, r.Since(&obj))
-		case name == embeddedMember && kind == '{':
-			d.attributes = span
-		default:
-			if slices.Contains(d.ignore, name) {
-				d.ignored, d.at = append(d.ignored, name), append(d.at, len(d.data))
-			}
-			d.data = append(d.data, r.Since(&obj))
-		}
-	}
-	return structured, r.End()
-}
-
-// embedded builds the event from its attributes and from the rest of the detail, which is its data.
-func (d *delivery) embedded() (*cejson.Event, error) {
-	if len(d.detail) > cejson.MaxEvent {
-		return nil, &cejson.Error{TooLarge: true, Msg: fmt.Sprintf("more than %d bytes", cejson.MaxEvent)}
-	}
-	e, err := cejson.ParseSealed(d.attributes)
-	if err != nil {
-		return nil, err
-	}
-	if hasDataMember(d.attributes) || !cejson.IsJSON(e.DataContentType) {
-		return nil, errEmbeddedData
-	}
-	data := d.object(d.data)
-	end, isCanonical, err := canonical.Scan(data, 0)
-	if err != nil || end != len(data) {
-		return nil, &cejson.Error{Member: "detail", Msg: "malformed JSON", Err: err}
-	}
-	e.Form, e.Data, e.Canonical = cejson.JSONData, data, isCanonical
-	return e, nil
-}
-
-// object is an object of these members.
-func (d *delivery) object(members [][]byte) []byte {
-	data := append(make([]byte, 0, len(d.detail)), '{')
-	for i, member := range members {
-		if i > 0 {
-			data = append(data, ',')
-		}
-		data = append(data, member...)
-	}
-	return append(data, '}')
-}
-
-// withoutIgnored is the data without the members that a hop may have added. All of it was read strictly
-// before.
-func (d *delivery) withoutIgnored() []byte {
-	kept := make([][]byte, 0, len(d.data))
-	for i, member := range d.data {
-		if !slices.Contains(d.at, i) {
-			kept = append(kept, member)
-		}
-	}
-	return d.object(kept)
-}
-
-// hasDataMember reports whether the object, which is known to be valid, has data in either form, be it empty.
-func hasDataMember(doc []byte) bool {
-	r := strictjson.NewReader(doc)
-	for obj := r.Object(); r.Member(&obj); r.Span() {
-		if name := string(obj.Name); name == "data" || name == "data_base64" {
-			return true
-		}
-	}
-	return false
 }

@@ -69,3 +69,43 @@ func Example_confidential() {
 	fmt.Printf("%s says %s; secret on the way: %s\n", opened.Producer, opened.Event.Data(), opened.Encryption.Fields)
 	// Output: orders says {"card":"4111 1111","total":12.5}; secret on the way: [/card]
 }
+
+// A program that opens many events makes one Opener. It takes deliveries of EventBridge, too.
+func ExampleOpener() {
+	ctx := context.Background()
+	signer, err := keys.GenerateSigner(keys.Ed25519, "orders")
+	if err != nil {
+		log.Fatal(err)
+	}
+	trust, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
+		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	opener, err := envelope.NewOpener(trust, &envelope.Policy{Sources: []string{"https://orders.example/*"}})
+	if err != nil {
+		log.Fatal(err) // it says what the policy lacks
+	}
+
+	ev := event.New()
+	ev.SetID("o-1")
+	ev.SetSource("https://orders.example/eu")
+	ev.SetType("com.example.order.placed")
+	sealed, err := envelope.Seal(ctx, ev, signer, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, typ := range []string{"com.example.order.placed", "com.example.order.cancelled"} { // as EventBridge says
+		delivery := fmt.Appendf(nil, `{"source":%q,"detail-type":%q,"detail":%s}`, ev.Source(), typ, sealed.JSON())
+		opened, err := opener.Open(ctx, envelope.Received{Body: delivery, Format: envelope.EventBridge}, envelope.Step{})
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Println(opened.Event.ID(), "by", opened.Producer)
+	}
+	// Output:
+	// o-1 by orders
+	// envelope: envelope_mismatch: the transport says detail-type "com.example.order.cancelled", signed is type "com.example.order.placed"
+}

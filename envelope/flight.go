@@ -7,16 +7,15 @@ import (
 	"time"
 )
 
-// restAfterError is how long a call that failed is not made again, by the clock of the callers. A service
-// that is down, and only says so when time is up, is so asked once for a whole batch of events and not for
-// each of them.
+// restAfterError is how long a call that failed is not made again, by the clock of the callers. So a service
+// that is down, and times out, is asked once for a whole batch of events and not for each of them.
 const restAfterError = time.Second
 
 // maxRests bounds the errors that are remembered.
 const maxRests = 1024
 
-// flights makes one call per name at a time. Those who want the same meanwhile share what comes of it, and
-// its error also for a moment after it failed.
+// flights makes one call per name at a time. Callers that want the same meanwhile share its result. They also
+// share its error, for a moment after it failed.
 type flights[K comparable, V any] struct {
 	drop func(V) // called with each value when no caller needs it any longer; nil = nothing is to be done
 
@@ -45,7 +44,7 @@ type flight[V any] struct {
 }
 
 // do calls, or waits for another caller's call under that name, and hands the value to take, which may be
-// nil. A call goes on for the others if the one who began it leaves.
+// nil. A call goes on for the others if the caller that began it leaves.
 func (f *flights[K, V]) do(ctx context.Context, name K, now time.Time, call calling[V], take func(V)) error {
 	c, err := f.join(ctx, name, now, call)
 	if err != nil {
@@ -98,7 +97,7 @@ func (f *flights[K, V]) start(ctx context.Context, name K, now time.Time, call c
 
 var errPanicked = fmt.Errorf("envelope: what was to handle a content key panicked")
 
-// guarded makes an error of a panic: the call runs in a goroutine of its own, where nobody else could.
+// guarded makes an error of a panic: the call runs in a goroutine of its own, where no caller can recover it.
 func guarded[V any](ctx context.Context, call calling[V]) (value V, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -134,8 +133,8 @@ func (f *flights[K, V]) leave(name K, c *flight[V]) {
 	}
 }
 
-// dropUnused drops the value of a call that is over and that no caller waits for. Nobody can join it any
-// more.
+// dropUnused drops the value of a call that is over and that no caller waits for. No other caller can join
+// it.
 func (f *flights[K, V]) dropUnused(c *flight[V]) {
 	if c.landed && c.waiting == 0 && c.err == nil && f.drop != nil {
 		f.drop(c.value)

@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/canonical"
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/jwe"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys/session"
 )
 
@@ -48,24 +48,24 @@ func readLimits(t *testing.T) (list []limit) {
 // goLimits are the constants of Go. One that is 0 has no constant that can be reached from here: its vectors
 // hold it.
 var goLimits = map[string]int64{
-	"event_bytes":          cejson.MaxEvent,
-	"delivery_bytes":       maxDelivery,
-	"detail_bytes":         cejson.MaxEvent,
-	"material_bytes":       cejson.MaxMaterial,
-	"attribute_bytes":      cejson.MaxAttribute,
-	"extensions":           cejson.MaxExtensions,
-	"name_chars":           cejson.MaxName,
+	"event_bytes":          wire.MaxEvent,
+	"delivery_bytes":       wire.MaxDelivery,
+	"detail_bytes":         wire.MaxEvent,
+	"material_bytes":       wire.MaxMaterial,
+	"attribute_bytes":      wire.MaxAttribute,
+	"extensions":           wire.MaxExtensions,
+	"name_chars":           wire.MaxName,
 	"fraction_digits":      0,
-	"depth":                canonical.MaxDepth,
+	"depth":                jsontext.MaxDepth,
 	"signatures":           dsse.MaxSignatures,
 	"delegated_signatures": MaxDelegations,
 	"nameless_tries":       MaxNamelessTries,
-	"session_seconds":      int64(MaxSessionLife / time.Second),
+	"session_seconds":      int64(session.MaxLife / time.Second),
 	"session_patterns":     session.MaxPatterns,
-	"signed_names":         cejson.MaxExtensions,
+	"signed_names":         wire.MaxExtensions,
 	"bound_delegations":    MaxDelegations,
 	"encrypted_fields":     MaxEncryptedFields,
-	"producer_bytes":       maxProducer,
+	"producer_bytes":       wire.MaxProducer,
 	"tiny_numbers":         0,
 	"ignore_members":       MaxIgnoreMembers,
 	"recipients":           jwe.MaxRecipients,

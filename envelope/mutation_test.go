@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/testbed/cases"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
-	"github.com/sealbus/sealbus/internal/testbed/racing"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 )
@@ -22,7 +22,7 @@ import (
 var mutationSeed = flag.Uint64("mutation-seed", 0, "repeat the mutations of this seed; 0 = a new one")
 
 // mutations is how many changed events TestMutations opens.
-var mutations = racing.Tenth(200_000)
+var mutations = cases.Of(200_000)
 
 // victim is a sealed event that is going to be mutated, and what it must remain if it is verified at all.
 type victim struct {

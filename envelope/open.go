@@ -7,7 +7,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
-	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -26,12 +26,12 @@ type Received struct {
 	Format Format // 0 = CloudEvent
 
 	// Account is the AWS account that a service, not the sender, wrote beside the body; "" = none. For
-	// EventBridge, it overrides the account inside the body: believe that one only where nobody but the service
-	// can deliver.
+	// EventBridge, it overrides the account inside the body. Believe the account in the body only where no
+	// one but the service can deliver.
 	Account string
 
-	// Outer is what the transport says of the event, if it does so outside of the body. For EventBridge, source
-	// and detail-type in the body are used instead. nil = nothing.
+	// Outer is what the transport says of the event, if it does so outside of the body. For EventBridge,
+	// source and detail-type in the body are used instead. nil = nothing.
 	Outer *Outer
 }
 
@@ -46,19 +46,20 @@ type Step struct {
 	// Now is the clock of this delivery; nil = that of the Policy.
 	Now func() time.Time
 
-	// Admit may widen the window for one event. It is asked for every event whose signature counts, fresh or
-	// not, before its age is judged: signedAt is the signed time of sealing, or zero if none was signed. The
-	// event passes if it is no older than maxAge or the window of the Policy, whichever is longer. The reason
-	// why it admits no more is added to the cause of an event that is expired; "" = none. nil = the window of
-	// the Policy alone. All other checks stay, those of a signed expirytime and of the future included.
+	// Admit may widen the window for one event; nil = the window of the Policy alone. It is asked once for
+	// every event that passed all earlier checks, a signed expirytime included, whether the event is fresh or
+	// not. signedAt is the signed time of sealing, or zero if none was signed. The event passes if it is no
+	// older than maxAge or than the window of the Policy, whichever is longer. If it is older, why is added to
+	// the cause; "" = nothing is. All other checks stay, that of the future included.
 	Admit func(signedAt time.Time) (maxAge time.Duration, why string)
 
-	// KeepEncrypted is true if encrypted data is to be verified and to come back encrypted, for Opened.Decrypt.
+	// KeepEncrypted is true if encrypted data is to be verified and to come back encrypted, for
+	// Opened.Decrypt.
 	KeepEncrypted bool
 }
 
-// Opened is a verified event. Printed or logged it says which event it is, and tells nothing of its data;
-// marshalled as JSON it has the data, decrypted.
+// Opened is a verified event. Printed or logged, it says which event it is and shows none of its data.
+// Marshalled as JSON, it has the data, decrypted.
 type Opened struct {
 	Event            event.Event       // what was signed, and only that
 	Producer         string            // who sealed it
@@ -69,17 +70,18 @@ type Opened struct {
 	Foreign          bool              // sealed by another implementation of the standard
 	Encryption       *Encryption       // how the data was encrypted; nil = it was not
 	Unverified       map[string]string // Passthrough only: the unsigned extension attributes; believe none
-	BundleExpires    time.Time         // when the trust bundle that judged it may no longer be used; zero = never
+	// BundleExpires is when the trust bundle that judged it may no longer be used; zero = never.
+	BundleExpires time.Time
 
-	// Ignored are the names of members that something added on the way, such as a tracer, and that are no
-	// part of Event: at most 8, cut after 64 bytes, what is not printable ASCII escaped as Go does. Anybody
-	// can add some, and nobody signed them: they are to be shown, and not to be acted on. nil = none.
+	// Ignored are the names of members that a hop added, such as a tracer, and that are no part of Event.
+	// There are at most 8 of them, cut after 64 bytes, and all but printable ASCII is escaped as Go does. An
+	// attacker can add some, since they are not signed: show them, and never act on them. nil = none.
 	Ignored []string
 
-	content cejson.Event // the verified event, all signed extensions included
-	data    digest       // SHA-256 of its data as signed
-	secret  *secret      // what was encrypted; nil = nothing
-	opened  bool         // it was decrypted
+	content wire.Event // the verified event, all signed extensions included
+	data    digest     // SHA-256 of its data as signed
+	secret  *secret    // what was encrypted; nil = nothing
+	opened  bool       // it was decrypted
 	mode    Mode
 }
 
@@ -92,7 +94,9 @@ type Opened struct {
 func Open(ctx context.Context, sealed []byte, trust trust.Source, p *Policy) (*Opened, error) {
 	o, err := newOpener(trust, p)
 	if err != nil {
-		return nil, unavailable(err)
+		verdict := unavailable(err)
+		verdict.Advice = "correct the program: nothing was judged, and the event can be opened again"
+		return nil, verdict
 	}
 	return o.Open(ctx, Received{Body: sealed}, Step{})
 }
@@ -140,25 +144,25 @@ func (o *Opener) Open(ctx context.Context, r Received, s Step) (*Opened, error) 
 // parse reads the event out of the message, with what is around it in an EventBridge event.
 func (o *opening) parse(r *Received) *Error {
 	if r.Format != EventBridge {
-		in, err := cejson.ParseSealed(r.Body)
+		in, err := wire.ParseSealed(r.Body)
 		if err != nil {
 			return parseError(err)
 		}
 		o.in = in
 		return nil
 	}
-	d, err := readDelivery(r.Body)
+	d, err := wire.ParseDelivery(r.Body, o.policy.IgnoreMembers)
 	if err != nil {
 		return parseError(err)
 	}
-	d.ignore, o.outer = o.policy.IgnoreMembers, &d.outer
+	o.outer = &Outer{Source: d.Source, DetailType: d.DetailType}
 	if o.account == "" {
-		o.account = d.account
+		o.account = d.Account
 	}
-	if o.in, err = d.event(); err != nil {
+	if o.in, err = d.ParseEvent(); err != nil {
 		return parseError(err)
 	}
-	if d.layout == Embedded {
+	if d.Embedded {
 		o.detail = d
 	}
 	return nil
@@ -167,7 +171,7 @@ func (o *opening) parse(r *Received) *Error {
 // parseError turns an error of the event's syntax into a verdict.
 func parseError(err error) *Error {
 	reason := ReasonMalformed
-	if e, ok := errors.AsType[*cejson.Error](err); ok {
+	if e, ok := errors.AsType[*wire.Error](err); ok {
 		switch {
 		case e.TooLarge:
 			reason = ReasonTooLarge

@@ -8,11 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/b64"
-	"github.com/sealbus/sealbus/internal/canonical"
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/howlong"
+	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 )
@@ -25,29 +24,31 @@ type opening struct {
 	account string // that a service wrote; "" = none did
 	outer   *Outer // what the transport says of the event; nil = nothing
 
-	in     *cejson.Event // as received: unverified until checkDigests
-	detail *delivery     // not nil: the data is what is left of this EventBridge detail, and only its canonical form has bytes
+	in *wire.Event // as received: unverified until checkDigests
+	// not nil: the data is what is left of this EventBridge detail, and only its canonical form has bytes
+	detail *wire.Delivery
 	env    dsse.Envelope // of the attribute dssematerial
 
 	now           time.Time // read after the bundle is at hand: fetching it may have taken long
 	bundleExpires time.Time // of the latest bundle at hand; zero = never, or none was
 
-	// What checkDigests has verified.
-	payload *payload
-	time    string             // the text of the attribute time
-	data    []byte             // the bytes whose digest was signed
-	dataSum digest             // SHA-256 of data
-	exts    []cejson.Attribute // the extensions
-	sealed  time.Time          // recordedtime, else time; zero = neither
-	expiry  time.Time          // expirytime
+	// Verified by checkDigests.
+	payload *wire.Payload
+	time    string           // the text of the attribute time
+	data    []byte           // the bytes whose digest was signed
+	dataSum digest           // SHA-256 of data
+	leftOut bool             // detail.Ignored is no part of what was signed
+	exts    []wire.Attribute // the extensions
+	sealed  time.Time        // recordedtime, else time; zero = neither
+	expiry  time.Time        // expirytime
 
-	// What judge has found.
+	// Found by judge.
 	counted  []valid // the signatures that count, all of one producer
 	producer string
 	bundle   *trust.Bundle // by which they count
 
 	// Room for what most events need, so that it takes no allocations of its own.
-	hash        hasher
+	hash        wire.Hasher
 	validRoom   [2]valid
 	countRoom   [2]valid
 	secondsRoom [20]byte
@@ -60,7 +61,7 @@ func (o *opening) readMaterial() *Error {
 	if o.in.Material == "" {
 		return reject(ReasonUnsigned, "no attribute dssematerial")
 	}
-	doc, err := b64.AppendStd(o.docRoom[:0], []byte(o.in.Material))
+	doc, err := jsontext.DecodeBase64(o.docRoom[:0], []byte(o.in.Material))
 	if err != nil {
 		return reject(ReasonMalformed, "dssematerial is not strict base64")
 	}
@@ -79,7 +80,7 @@ func (o *opening) readMaterial() *Error {
 	switch {
 	case delegated > MaxDelegations:
 		return reject(ReasonTooLarge, "dssematerial has more than %d delegations", MaxDelegations)
-	case env.PayloadType != payloadType:
+	case env.PayloadType != wire.PayloadType:
 		return reject(ReasonUnsupported, "payload type %.100q", env.PayloadType)
 	}
 	return nil
@@ -131,7 +132,8 @@ func (o *opening) judge(bundle *trust.Bundle) (verdict *Error, missing unknown) 
 	}
 	o.bundleExpires = bundle.Expires()
 	if end := o.bundleExpires; !end.IsZero() && !o.now.Before(end) {
-		return reject(ReasonTrustUnavailable, "the trust bundle expired at %s", end.UTC().Format(time.RFC3339)), unknown{}
+		return reject(ReasonTrustUnavailable, "the trust bundle expired at %s",
+			end.UTC().Format(time.RFC3339)), unknown{}
 	}
 	var failed failure
 	signed, missing := o.verified(bundle, &failed)
@@ -151,7 +153,8 @@ func (o *opening) judge(bundle *trust.Bundle) (verdict *Error, missing unknown) 
 		return failed.verdict(), missing
 	}
 	if lacks := o.nameProducer(); lacks != "" {
-		return reject(ReasonBadSignature, "no counted signature by %s, which this consumer requires", lacks), missing
+		return reject(ReasonBadSignature, "no counted signature by %s, which this consumer requires",
+			lacks), missing
 	}
 	return nil, missing
 }
@@ -164,7 +167,8 @@ func (o *opening) nameProducer() (lacks keys.Algorithm) {
 	slices.SortFunc(o.counted, func(a, b valid) int { return strings.Compare(a.key.KeyID(), b.key.KeyID()) })
 	missing := func(producer string) keys.Algorithm {
 		for _, want := range o.policy.RequiredAlgorithms {
-			if !slices.ContainsFunc(o.counted, func(v valid) bool { return v.key.Producer == producer && v.algorithm() == want }) {
+			signed := func(v valid) bool { return v.key.Producer == producer && v.algorithm() == want }
+			if !slices.ContainsFunc(o.counted, signed) {
 				return want
 			}
 		}
@@ -194,16 +198,16 @@ func (o *opening) checkDigests() *Error {
 	if o.payload != nil {
 		return nil // done under an earlier bundle; it does not depend on keys
 	}
-	p, err := parsePayload(o.env.Payload, o.in)
+	p, err := wire.ParsePayload(o.env.Payload, o.in)
 	switch {
-	case errors.Is(err, errVersion):
+	case errors.Is(err, wire.ErrVersion):
 		return reject(ReasonUnsupported, "%v", err)
-	case errors.Is(err, errTooMany):
+	case errors.Is(err, wire.ErrLimit):
 		return reject(ReasonTooLarge, "signed payload: %v", err)
 	case err != nil:
 		return reject(ReasonMalformed, "signed payload: %v", err)
 	}
-	for _, name := range p.names {
+	for _, name := range p.Names {
 		if twin := o.in.CaseTwin(name); twin != "" {
 			return reject(ReasonMalformed, "%.80q is the signed attribute %s but for the case of its letters, "+
 				"and some readers ignore case", twin, name)
@@ -222,17 +226,17 @@ func (o *opening) checkDigests() *Error {
 		case attrRecordedTime:
 			sealed = o.exts[i].Value
 		case attrExpiryTime:
-			o.expiry, _ = cejson.ParseTime(o.exts[i].Value)
+			o.expiry, _ = wire.ParseTime(o.exts[i].Value)
 		}
 	}
 	if sealed != "" {
-		o.sealed, _ = cejson.ParseTime(sealed)
+		o.sealed, _ = wire.ParseTime(sealed)
 	}
 	return nil
 }
 
 // checkCore compares the digest of core attributes and data, and settles the exact text of time.
-func (o *opening) checkCore(p *payload) *Error {
+func (o *opening) checkCore(p *wire.Payload) *Error {
 	seconds, at, err := appendSeconds(o.secondsRoom[:0], o.in.Time)
 	if err != nil {
 		return reject(ReasonMalformed, "time: %v", err)
@@ -240,15 +244,15 @@ func (o *opening) checkCore(p *payload) *Error {
 	if !o.matchCore(p, seconds) {
 		return o.modified(p)
 	}
-	if p.profile == nil {
+	if p.Profile == nil {
 		o.time = string(seconds)
 		return nil
 	}
-	o.time = p.profile.time
+	o.time = p.Profile.Time
 	if o.time == o.in.Time {
 		return nil
 	}
-	if o.time == "" || o.in.Time == "" || cejson.FormatTime(at) != o.time {
+	if o.time == "" || o.in.Time == "" || wire.FormatTime(at) != o.time {
 		e := reject(ReasonModified, "time is not the instant that was signed")
 		if hint := o.timeHint(p); hint != "" {
 			e.Cause += "; " + hint
@@ -263,38 +267,40 @@ func appendSeconds(dst []byte, text string) ([]byte, time.Time, error) {
 	if text == "" {
 		return dst, time.Time{}, nil
 	}
-	at, err := cejson.ParseTime(text)
+	at, err := wire.ParseTime(text)
 	if err != nil {
 		return dst, at, err
 	}
-	return cejson.AppendSeconds(dst, at), at, nil
+	return wire.AppendSeconds(dst, at), at, nil
 }
 
 // matchCore finds the bytes of data under which the core digest is the signed one: those received, or their
 // canonical form if the data is JSON that was re-serialised on its way. Of a detail, there is one more
 // attempt: without the members that hops are known to add to it. The bytes are in o.data then.
-func (o *opening) matchCore(p *payload, seconds []byte) bool {
+func (o *opening) matchCore(p *wire.Payload, seconds []byte) bool {
 	match := func(data []byte, sum digest) bool {
 		o.data, o.dataSum = data, sum
-		core := o.hash.coreDigest(o.in, seconds, &o.dataSum)
-		return equalDigest(&core, &p.core)
-	}
-	matchCanonical := func(data []byte) bool {
-		form, err := canonical.Append(nil, data)
-		return err == nil && match(form, sha256.Sum256(form))
+		core := o.hash.CoreDigest(o.in, seconds, &o.dataSum)
+		return equalDigest(&core, &p.Core)
 	}
 	switch {
-	case o.in.Form == cejson.NoData:
-		return match(nil, absent)
+	case o.in.Form == wire.NoData:
+		return match(nil, wire.Absent)
 	case (o.in.Canonical || o.detail == nil) && match(o.in.Data, sha256.Sum256(o.in.Data)):
 		return true
-	case o.in.Form == cejson.JSONData && !o.in.Canonical && matchCanonical(o.in.Data):
-		return true
-	case o.detail != nil && len(o.detail.ignored) > 0 && matchCanonical(o.detail.withoutIgnored()):
-		o.detail.leftOut = true
-		return true
 	}
-	return false
+	if o.in.Form == wire.JSONData && !o.in.Canonical {
+		form, err := o.in.Document.AppendCanonical(nil)
+		if err == nil && match(form, sha256.Sum256(form)) {
+			return true
+		}
+	}
+	if o.detail == nil || len(o.detail.Ignored) == 0 {
+		return false
+	}
+	form, err := jsontext.AppendCanonical(nil, o.detail.WithoutIgnored())
+	o.leftOut = err == nil && match(form, sha256.Sum256(form))
+	return o.leftOut
 }
 
 // checkAddress holds the verified event against what the transport says of it, and against the sources, types
@@ -303,17 +309,20 @@ func (o *opening) checkAddress() *Error {
 	outer, p := o.outer, &o.policy
 	switch {
 	case outer != nil && outer.Source != o.in.Source:
-		return reject(ReasonEnvelopeMismatch, "the transport says source %.100q, signed is %.100q", outer.Source, o.in.Source)
+		return reject(ReasonEnvelopeMismatch, "the transport says source %.100q, signed is %.100q", outer.Source,
+			o.in.Source)
 	case outer != nil && outer.DetailType != o.in.Type:
-		return reject(ReasonEnvelopeMismatch, "the transport says detail-type %.100q, signed is type %.100q", outer.DetailType, o.in.Type)
+		return reject(ReasonEnvelopeMismatch, "the transport says detail-type %.100q, signed is type %.100q",
+			outer.DetailType, o.in.Type)
 	case !p.Unsafe.AnySource && !keys.MatchSource(p.Sources, o.in.Source):
-		return reject(ReasonSourceNotAllowed, "this consumer does not allow source %.200q%s", o.in.Source, unfitSource(o.in.Source))
+		return reject(ReasonSourceNotAllowed, "this consumer does not allow source %.200q%s", o.in.Source,
+			unfitSource(o.in.Source))
 	case p.Types != nil && !keys.MatchType(p.Types, o.in.Type):
 		return reject(ReasonTypeNotAllowed, "this consumer does not allow type %.200q", o.in.Type)
 	case p.Audience == "":
 		return nil
 	}
-	i := slices.IndexFunc(o.exts, func(a cejson.Attribute) bool { return a.Name == attrAudience })
+	i := slices.IndexFunc(o.exts, func(a wire.Attribute) bool { return a.Name == attrAudience })
 	if i < 0 {
 		return reject(ReasonAudienceMismatch, "no audience is signed, this is %.100q", p.Audience)
 	}

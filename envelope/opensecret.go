@@ -8,27 +8,27 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/jwe"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // Encryption says how the data of an event was encrypted.
 type Encryption struct {
 	Fields     []string // JSON Pointers of the members that were encrypted; nil = all of the data was
-	Recipients []string // the key IDs of those who can open it, as the event names them; "" = it does not
+	Recipients []string // the key IDs of the recipients, as the event names them; "" = it names none
 	OpenedWith string   // the key ID of the identity that did; "" = it is still encrypted, or was not
 }
 
-// secret is what was verified of encrypted data. No key was touched for it yet.
+// secret is the verified part of encrypted data. No key has been used for it yet.
 type secret struct {
-	signed  cejson.Event // the event as it was signed
-	enc     enc
+	signed  wire.Event // the event as it was signed
+	enc     wire.Enc
 	bound   binding
 	message *jwe.Message     // all of the data, or
 	fields  []secretField    // its members
-	entries []jwe.WrappedKey // who can open it
+	entries []jwe.WrappedKey // the recipients
 	bundle  *trust.Bundle    // that the event was judged by
 	now     func() time.Time
 
@@ -38,7 +38,7 @@ type secret struct {
 
 // secretField is one encrypted member.
 type secretField struct {
-	span
+	jsontext.Span
 	compact *jwe.Compact
 	context []byte // what it must be bound to
 }
@@ -46,40 +46,40 @@ type secretField struct {
 // checkEncryption says whether the data is encrypted as far as this consumer demands, and whether it can be
 // opened at all. A required field that is not there is no violation.
 func (o *opening) checkEncryption() *Error {
-	var is enc // how the data is encrypted, if it is
-	if o.payload.profile != nil {
-		is = o.payload.profile.enc
+	var is wire.Enc // how the data is encrypted, if it is
+	if o.payload.Profile != nil {
+		is = o.payload.Profile.Enc
 	}
-	if !is.whole {
+	if !is.Whole {
 		if o.policy.RequireEncrypted {
 			return reject(ReasonNotEncrypted, "the data is not encrypted, or only some of its members are")
 		}
 		for _, field := range o.fields {
 			switch {
-			case o.in.Form == cejson.NoData:
-			case o.in.Form != cejson.JSONData, field.isClear(o.data, is.pointers):
-				return reject(ReasonNotEncrypted, "the field %.80q is not encrypted", field.text)
+			case o.in.Form == wire.NoData:
+			case o.in.Form != wire.JSONData, field.LeadsOutside(o.data, is.Fields):
+				return reject(ReasonNotEncrypted, "the field %.80q is not encrypted", field)
 			}
 		}
 	}
-	if is.some() && o.policy.Decrypter == nil && !o.step.KeepEncrypted {
+	if is.Any() && o.policy.Decrypter == nil && !o.step.KeepEncrypted {
 		return reject(ReasonNotARecipient, "the data is encrypted and no identity was given")
 	}
 	return nil
 }
 
-func (o *opening) isEncrypted() bool { return o.payload.profile != nil && o.payload.profile.enc.some() }
+func (o *opening) isEncrypted() bool { return o.payload.Profile != nil && o.payload.Profile.Enc.Any() }
 
-// readSecret parses what is encrypted, and makes sure that it belongs to this event and says which key it is
-// under: all that can be said before a key is touched.
+// readSecret parses the encrypted data, and makes sure that it belongs to this event and commits to its key.
+// All of that is possible before a key is used.
 func (o *opening) readSecret(r *Opened) *Error {
 	if !o.isEncrypted() {
 		return nil
 	}
-	s := &secret{signed: r.content, enc: o.payload.profile.enc, bundle: o.bundle, now: o.step.Now,
+	s := &secret{signed: r.content, enc: o.payload.Profile.Enc, bundle: o.bundle, now: o.step.Now,
 		bound: binding{id: o.in.ID, source: o.in.Source, typ: o.in.Type, producer: o.producer}}
 	var err *Error
-	if s.enc.whole {
+	if s.enc.Whole {
 		err = s.readWhole(&o.policy)
 	} else {
 		err = s.readFields()
@@ -91,7 +91,7 @@ func (o *opening) readSecret(r *Opened) *Error {
 		s.signed.Data = bytes.Clone(s.signed.Data) // that of the event is the caller's to change
 	}
 	r.secret = s
-	r.Encryption = &Encryption{Fields: s.enc.texts(), Recipients: make([]string, len(s.entries))}
+	r.Encryption = &Encryption{Fields: s.enc.Texts(), Recipients: make([]string, len(s.entries))}
 	for i := range s.entries {
 		r.Encryption.Recipients[i] = s.entries[i].KeyID
 	}
@@ -99,7 +99,7 @@ func (o *opening) readSecret(r *Opened) *Error {
 }
 
 func (s *secret) readWhole(policy *Policy) *Error {
-	if s.signed.Form != cejson.JSONData {
+	if s.signed.Form != wire.JSONData {
 		return reject(ReasonMalformed, "the data is not the JWE that the producer says it is")
 	}
 	var parser *jwe.Parser
@@ -141,29 +141,29 @@ func secretError(what string, err error) *Error {
 }
 
 func (s *secret) readFields() *Error {
-	if s.signed.Form != cejson.JSONData {
+	if s.signed.Form != wire.JSONData {
 		return reject(ReasonMalformed, "members are encrypted of data that is not JSON")
 	}
-	i := slices.IndexFunc(s.signed.Extensions, func(a cejson.Attribute) bool { return a.Name == attrRecipients })
+	i := slices.IndexFunc(s.signed.Extensions, func(a wire.Attribute) bool { return a.Name == attrRecipients })
 	if i < 0 {
-		return reject(ReasonMalformed, "members of the data are encrypted, and no attribute %s is signed", attrRecipients)
+		return reject(ReasonMalformed, "members of the data are encrypted, and no attribute %s is signed",
+			attrRecipients)
 	}
 	var err error
 	if s.entries, err = jwe.ParseRecipients([]byte(s.signed.Extensions[i].Value)); err != nil {
 		return secretError(attrRecipients, err)
 	}
-	at, found := findAll(s.signed.Data, s.enc.pointers)
-	for i := range s.enc.pointers {
-		p := &s.enc.pointers[i]
-		what := fmt.Sprintf("the encrypted field %.80q", p.text)
-		if !found[i] || s.signed.Data[at[i].start] != '"' {
+	at, found := jsontext.FindAll(s.signed.Data, s.enc.Fields)
+	for i, p := range s.enc.Fields {
+		what := fmt.Sprintf("the encrypted field %.80q", p)
+		if !found[i] || s.signed.Data[at[i].Start] != '"' {
 			return reject(ReasonMalformed, "%s is not there, or no string", what)
 		}
-		text, _, err := strictjson.ReadString(s.signed.Data, at[i].start)
+		text, err := jsontext.AppendUnquote(nil, s.signed.Data[at[i].Start:at[i].End])
 		if err != nil {
 			return reject(ReasonMalformed, "%s: %v", what, err)
 		}
-		f := secretField{span: at[i], context: s.bound.field(p)}
+		f := secretField{Span: at[i], context: s.bound.field(p)}
 		if f.compact, err = jwe.ParseCompact(text); err == nil {
 			err = f.compact.Check(f.context)
 		}
@@ -175,7 +175,7 @@ func (s *secret) readFields() *Error {
 	for i := range s.fields {
 		if s.fields[i].compact.Commitment != s.fields[0].compact.Commitment { // no answer of a service opens both
 			return reject(ReasonDecryptFailed, "the encrypted fields %.80q and %.80q are under different content keys",
-				s.enc.pointers[0].text, s.enc.pointers[i].text)
+				s.enc.Fields[0], s.enc.Fields[i])
 		}
 	}
 	return nil
@@ -201,7 +201,7 @@ func (r *Opened) Decrypt(ctx context.Context, d *Decrypter) (*Opened, error) {
 	return &next, nil
 }
 
-// decrypt makes r, which nobody else has yet, the event that was sealed.
+// decrypt makes r the event that was sealed. No other code has r yet.
 func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 	if d == nil {
 		return reject(ReasonNotARecipient, "the data is encrypted and no identity was given")
@@ -239,36 +239,39 @@ func (s *secret) decrypt(key *jwe.ContentKey) ([]byte, error) {
 	case s.message != nil:
 		return s.message.Decrypt(key, s.aad)
 	}
-	plain := make([]replacement, len(s.fields))
+	plain := make([]jsontext.Replacement, len(s.fields))
 	for i := range s.fields {
 		f := &s.fields[i]
 		value, err := f.compact.Decrypt(key, f.context)
 		if err != nil {
 			return nil, err
 		}
-		plain[i] = replacement{span: f.span, text: value}
+		plain[i] = jsontext.Replacement{Span: f.Span, Text: value}
 	}
-	return replace(s.signed.Data, plain), nil
+	return jsontext.Replace(s.signed.Data, plain), nil
 }
 
 // restore makes of content, which has the plain data, the event that was sealed.
-func (s *secret) restore(content *cejson.Event) *Error {
-	content.Form, content.Base64 = cejson.JSONData, false
+func (s *secret) restore(content *wire.Event) *Error {
+	content.Form, content.Base64 = wire.JSONData, false
 	if s.message == nil {
-		content.Extensions = slices.DeleteFunc(slices.Clone(content.Extensions), func(a cejson.Attribute) bool { return a.Name == attrRecipients })
-	} else if content.DataContentType = mediaType(s.message.ContentType); cejson.CheckText("datacontenttype", content.DataContentType) != nil {
+		content.Extensions = slices.DeleteFunc(slices.Clone(content.Extensions),
+			func(a wire.Attribute) bool { return a.Name == attrRecipients })
+	} else if content.DataContentType = mediaType(s.message.ContentType); wire.CheckText("datacontenttype",
+		content.DataContentType) != nil {
 		return reject(ReasonMalformed, "the content type of the encrypted data is no text, or too long")
 	}
-	if !cejson.IsJSON(content.DataContentType) {
-		content.Form, content.Base64 = cejson.BinaryData, true
+	if !wire.IsJSON(content.DataContentType) {
+		content.Form, content.Base64 = wire.BinaryData, true
 		if len(content.Data) == 0 {
-			content.Form, content.Base64 = cejson.NoData, false
+			content.Form, content.Base64 = wire.NoData, false
 		}
 		return nil
 	}
 	var err error
-	if content.Canonical, err = cejson.ScanJSON(content.Data); err != nil {
-		return reject(ReasonMalformed, "what was encrypted is not JSON, as its content type says") // err may quote a member's name
+	if content.Canonical, err = wire.ScanJSON(content.Data); err != nil {
+		// err may quote a member's name
+		return reject(ReasonMalformed, "what was encrypted is not JSON, as its content type says")
 	}
 	return nil
 }
@@ -285,19 +288,20 @@ func mediaType(cty string) string {
 	return cty
 }
 
-// withoutSecrets is the digest of encrypted data for telling a duplicate from a reused ID: what is encrypted
-// is left out, as it differs each time. Of all of the data its media type is left.
+// withoutSecrets is the digest of encrypted data by which a duplicate and a reused ID are told apart. It
+// leaves the ciphertext out, because that differs each time. Where all of the data is encrypted, the media
+// type is left.
 func (s *secret) withoutSecrets() digest {
 	if s.message != nil {
 		return sum256([]byte(mediaType(s.message.ContentType)))
 	}
-	cut := make([]replacement, len(s.fields))
+	cut := make([]jsontext.Replacement, len(s.fields))
 	b := make([]byte, 0, len(s.signed.Data))
-	texts := s.enc.texts()
+	texts := s.enc.Texts()
 	slices.Sort(texts)
 	for i := range s.fields {
-		cut[i].span = s.fields[i].span
+		cut[i].Span = s.fields[i].Span
 		b = appendPrefixed(b, texts[i])
 	}
-	return sum256(append(b, replace(s.signed.Data, cut)...))
+	return sum256(append(b, jsontext.Replace(s.signed.Data, cut)...))
 }

@@ -9,7 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // LookUpSlowly finds what a JSON Pointer that is one points to in a document that is one, with encoding/json.
@@ -59,29 +60,29 @@ func FuzzPointer(f *testing.F) {
 		f.Add([]byte(doc), text, "/a")
 	}
 	f.Fuzz(func(t *testing.T, doc []byte, text, other string) {
-		p, err := parsePointer(text)
+		p, err := jsontext.ParsePointer(text)
 		if (err == nil) != isPointer(text) || (CheckField(text) == nil) != (err == nil) {
 			t.Fatalf("%q: %v", text, err)
 		}
 		if err != nil {
 			return
 		}
-		if q, err := parsePointer(other); err == nil && p.within(q) != (text == other || strings.HasPrefix(text, other+"/")) {
-			t.Errorf("%q within %q: %v", text, other, p.within(q))
+		if q, err := jsontext.ParsePointer(other); err == nil && p.Within(q) != (text == other || strings.HasPrefix(text, other+"/")) {
+			t.Errorf("%q within %q: %v", text, other, p.Within(q))
 		}
-		if _, err := cejson.ScanJSON(doc); err != nil {
+		if _, err := wire.ScanJSON(doc); err != nil {
 			return
 		}
-		at, ok := p.find(doc)
+		at, ok := p.Find(doc)
 		want, found := LookUpSlowly(doc, text)
-		if ok != found || ok && !bytes.Equal(doc[at.start:at.end], want) {
+		if ok != found || ok && !bytes.Equal(doc[at.Start:at.End], want) {
 			t.Fatalf("%q in %s: %v %v, want %v %s", text, doc, ok, at, found, want)
 		}
 		if !ok {
 			return
 		}
-		got := replace(doc, []replacement{{span: at, text: []byte("true")}})
-		if back := replace(got, []replacement{{span: span{at.start, at.start + len("true")}, text: slices.Clone(want)}}); !bytes.Equal(back, doc) {
+		got := jsontext.Replace(doc, []jsontext.Replacement{{Span: at, Text: []byte("true")}})
+		if back := jsontext.Replace(got, []jsontext.Replacement{{Span: jsontext.Span{Start: at.Start, End: at.Start + len("true")}, Text: slices.Clone(want)}}); !bytes.Equal(back, doc) {
 			t.Errorf("replaced %s, and back %s", got, back)
 		}
 	})

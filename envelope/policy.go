@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -41,43 +42,59 @@ const (
 // MaxAge is the window: how old an event may be. It includes the time that a message may wait in a queue and
 // in its dead-letter queue, because an event that waited longer is rejected as expired.
 type Policy struct {
-	Sources            []string                 // patterns of the accepted sources (keys.MatchSource); none = refused, see Unsafe.AnySource
-	Types              []string                 // patterns of the accepted types (keys.MatchType); nil = every type that the bundle allows
-	Audience           string                   // must be among the signed audience; "" = unchecked
-	MaxAge             time.Duration            // the window; 0 = DefaultMaxAge, at most MaxDuration
-	Skew               time.Duration            // tolerated difference of clocks; 0 = DefaultSkew, at most MaxDuration
-	Mode               Mode                     // 0 = Strict, unsigned extensions are dropped
-	RequiredAlgorithms []keys.Algorithm         // each must have a counted signature of the producer; nil = any one signature
-	ExtensionTypes     map[string]AttributeType // types of extensions that other implementations signed, and the names that may be Binary
-	Decrypter          *Decrypter               // opens encrypted data, after all other checks; nil = encrypted data is not_a_recipient
-	RequireEncrypted   bool                     // true: all of the data must be encrypted, else not_encrypted
+	// Sources are patterns (keys.MatchSource) of the accepted sources. None is refused: see Unsafe.AnySource.
+	Sources []string
+	// Types are patterns (keys.MatchType) of the accepted types; nil = every type that the bundle allows.
+	Types []string
+	// Audience must be among the signed audience; "" = unchecked.
+	Audience string
 
-	// RequireEncryptedFields are JSON Pointers (RFC 6901). A member that one of them points to must be encrypted,
-	// on its own or within an encrypted member. A member that is absent is no violation.
-	RequireEncryptedFields []string
+	MaxAge time.Duration // the window; 0 = DefaultMaxAge, at most MaxDuration
+	Skew   time.Duration // tolerated difference of clocks; 0 = DefaultSkew, at most MaxDuration
+
+	// Mode says what becomes of extension attributes that are not signed; 0 = Strict, they are dropped.
+	Mode Mode
+	// RequiredAlgorithms must each have a counted signature of the producer; nil = any one signature.
+	RequiredAlgorithms []keys.Algorithm
+	// ExtensionTypes are the types of extensions that other implementations signed, and the names that may be
+	// Binary; nil = documented types only.
+	ExtensionTypes map[string]AttributeType
 
 	// IgnoreMembers are the names of members that hops are known to add to an EventBridge detail, beside the
 	// data of the Embedded layout. If the data is not the signed data, it is tried once more without all of
-	// them: the signature decides. nil = DefaultIgnoreMembers, empty = none; see CheckIgnoreMembers. (Where the
-	// event is one object, a member that no attribute can be called is no part of it, and is ignored without
-	// being listed.)
+	// them: the signature decides. nil = DefaultIgnoreMembers, empty = none; see CheckIgnoreMembers. (Where
+	// the event is one object, a member that no attribute can be called is no part of it, and is ignored
+	// without being listed.)
 	IgnoreMembers []string
 
+	// Decrypter opens encrypted data, after all other checks; nil = encrypted data is not_a_recipient.
+	Decrypter *Decrypter
+	// RequireEncrypted is true if all of the data must be encrypted, else not_encrypted.
+	RequireEncrypted bool
+	// RequireEncryptedFields are JSON Pointers (RFC 6901). A member that one of them points to must be
+	// encrypted, on its own or within an encrypted member. A member that is absent is no violation.
+	RequireEncryptedFields []string
+
 	Now    func() time.Time // the wall clock; nil = time.Now
-	Unsafe Unsafe           // what is not checked; zero = everything is
+	Unsafe Unsafe           // the checks that are switched off; zero = none
 }
 
 // Unsafe lists the checks of a Policy that are switched off. The zero value checks everything.
 type Unsafe struct {
-	AnySource              bool // no Sources are needed: the trust bundle alone decides
-	AnyAge                 bool // the time of sealing is not judged: only a signed expirytime is. consumer.New refuses it
-	IgnoreAccount          bool // the account lists of the trust bundle are not looked at
-	AllowUndated           bool // an event without a signed time of sealing is accepted
-	AcceptBeforeRevocation bool // a revoked key still counts for an event that claims to be sealed before
-
+	// AnySource needs no Sources: the trust bundle alone decides.
+	AnySource bool
+	// AnyAge does not judge the time of sealing: only a signed expirytime is judged. consumer.New refuses it.
+	AnyAge bool
+	// IgnoreAccount does not look at the account lists of the trust bundle.
+	IgnoreAccount bool
+	// AllowUndated accepts an event without a signed time of sealing. A consumer may handle it again after its
+	// claim is forgotten.
+	AllowUndated bool
+	// AcceptBeforeRevocation lets a revoked key count for an event that claims to be sealed before.
+	AcceptBeforeRevocation bool
 	// AllowUncommitted accepts encrypted data of other libraries that does not commit to its key (kc), is not
-	// bound to its event (aad), or neither. The author of such data may have made it to read differently to each
-	// recipient, and a producer of the same source may have moved it here.
+	// bound to its event (aad), or neither. The author of such data may have made it to read differently to
+	// each recipient, and a producer of the same source may have moved it here.
 	AllowUncommitted bool
 }
 
@@ -86,7 +103,8 @@ func (p *Policy) clone() Policy {
 	c := *p
 	c.Sources, c.Types = slices.Clone(p.Sources), slices.Clone(p.Types)
 	c.RequiredAlgorithms, c.ExtensionTypes = slices.Clone(p.RequiredAlgorithms), maps.Clone(p.ExtensionTypes)
-	c.RequireEncryptedFields, c.IgnoreMembers = slices.Clone(p.RequireEncryptedFields), slices.Clone(p.IgnoreMembers)
+	c.RequireEncryptedFields = slices.Clone(p.RequireEncryptedFields)
+	c.IgnoreMembers = slices.Clone(p.IgnoreMembers)
 	return c
 }
 
@@ -109,7 +127,8 @@ func (p *Policy) setDefaults() {
 func (p *Policy) check() error {
 	switch {
 	case len(p.Sources) == 0 && !p.Unsafe.AnySource:
-		return errors.New("no Sources: name the sources that are accepted (Unsafe.AnySource leaves it to the trust bundle)")
+		return errors.New("no Sources: name the sources that are accepted " +
+			"(Unsafe.AnySource leaves it to the trust bundle)")
 	case len(p.Sources) > 0 && p.Unsafe.AnySource:
 		return errors.New("both Sources and Unsafe.AnySource: give one of them")
 	case p.Types != nil && len(p.Types) == 0:
@@ -121,9 +140,11 @@ func (p *Policy) check() error {
 	case p.MaxAge != 0 && p.Unsafe.AnyAge:
 		return errors.New("both MaxAge and Unsafe.AnyAge: give one of them")
 	case p.MaxAge < 0 || p.MaxAge > MaxDuration:
-		return fmt.Errorf("MaxAge is %v: give a duration of at most %v, or 0 for %v", p.MaxAge, MaxDuration, DefaultMaxAge)
+		return fmt.Errorf("MaxAge is %v: give a duration of at most %v, or 0 for %v", p.MaxAge, MaxDuration,
+			DefaultMaxAge)
 	case p.Skew < 0 || p.Skew > MaxDuration:
-		return fmt.Errorf("Skew is %v: give a duration of at most %v, or 0 for %v", p.Skew, MaxDuration, DefaultSkew)
+		return fmt.Errorf("Skew is %v: give a duration of at most %v, or 0 for %v", p.Skew, MaxDuration,
+			DefaultSkew)
 	}
 	for _, pattern := range p.Sources {
 		if err := keys.CheckSourcePattern(pattern); err != nil {
@@ -150,7 +171,7 @@ func (p *Policy) check() error {
 type Opener struct {
 	trust  trust.Source
 	policy Policy
-	fields []pointer // of RequireEncryptedFields
+	fields []jsontext.Pointer // of RequireEncryptedFields
 }
 
 // NewOpener checks the policy, once for all events. A later change of the policy has no effect. The error of
@@ -181,7 +202,7 @@ func newOpener(trust trust.Source, p *Policy) (*Opener, error) {
 	}
 	o.policy.setDefaults()
 	for _, text := range o.policy.RequireEncryptedFields {
-		field, err := parsePointer(text)
+		field, err := jsontext.ParsePointer(text)
 		if err != nil {
 			return nil, fmt.Errorf("the Policy: RequireEncryptedFields: %.80q: %w", text, err)
 		}

@@ -25,23 +25,30 @@ func TestPoliciesThatAreRefused(t *testing.T) {
 		policy *envelope.Policy
 		says   string
 	}{
-		"nil":             {nil, "no Sources: name the sources"},
-		"zero":            {&envelope.Policy{}, "no Sources: name the sources"},
-		"empty sources":   {&envelope.Policy{Sources: []string{}}, "no Sources: name the sources"},
-		"any source, too": {with(func(p *envelope.Policy) { p.Unsafe.AnySource = true }), "both Sources and Unsafe.AnySource"},
+		"nil":           {nil, "no Sources: name the sources"},
+		"zero":          {&envelope.Policy{}, "no Sources: name the sources"},
+		"empty sources": {&envelope.Policy{Sources: []string{}}, "no Sources: name the sources"},
+		"any source, too": {with(func(p *envelope.Policy) { p.Unsafe.AnySource = true }),
+			"both Sources and Unsafe.AnySource"},
 		"no pattern":      {&envelope.Policy{Sources: []string{"orders*"}}, "orders*"},
 		"empty types":     {with(func(p *envelope.Policy) { p.Types = []string{} }), "the list of Types is empty"},
 		"no type pattern": {with(func(p *envelope.Policy) { p.Types = []string{"com.*.x"} }), "com.*.x"},
-		"two audiences":   {with(func(p *envelope.Policy) { p.Audience = "a b" }), `the Audience "a b" is not one name`},
+		"two audiences": {with(func(p *envelope.Policy) { p.Audience = "a b" }),
+			`the Audience "a b" is not one name`},
 		"negative window": {with(func(p *envelope.Policy) { p.MaxAge = -1 }), "MaxAge is -1ns"},
-		"too wide":        {with(func(p *envelope.Policy) { p.MaxAge = envelope.MaxDuration + 1 }), "MaxAge is 87600h0m0.000000001s"},
-		"any age, too":    {with(func(p *envelope.Policy) { p.MaxAge, p.Unsafe.AnyAge = 1, true }), "both MaxAge and Unsafe.AnyAge"},
-		"negative skew":   {with(func(p *envelope.Policy) { p.Skew = -1 }), "Skew is -1ns"},
-		"skew too wide":   {with(func(p *envelope.Policy) { p.Skew = envelope.MaxDuration + 1 }), "Skew is 87600h0m0.000000001s"},
-		"unknown mode":    {with(func(p *envelope.Policy) { p.Mode = 7 }), "the Mode is 7"},
-		"no algorithm":    {with(func(p *envelope.Policy) { p.RequiredAlgorithms = []keys.Algorithm{"eddsa"} }), `RequiredAlgorithms has "eddsa"`},
-		"no pointer":      {with(func(p *envelope.Policy) { p.RequireEncryptedFields = []string{"card"} }), `RequireEncryptedFields: "card"`},
-		"no member":       {with(func(p *envelope.Policy) { p.IgnoreMembers = []string{""} }), "IgnoreMembers has"},
+		"too wide": {with(func(p *envelope.Policy) { p.MaxAge = envelope.MaxDuration + 1 }),
+			"MaxAge is 87600h0m0.000000001s"},
+		"any age, too": {with(func(p *envelope.Policy) { p.MaxAge, p.Unsafe.AnyAge = 1, true }),
+			"both MaxAge and Unsafe.AnyAge"},
+		"negative skew": {with(func(p *envelope.Policy) { p.Skew = -1 }), "Skew is -1ns"},
+		"skew too wide": {with(func(p *envelope.Policy) { p.Skew = envelope.MaxDuration + 1 }),
+			"Skew is 87600h0m0.000000001s"},
+		"unknown mode": {with(func(p *envelope.Policy) { p.Mode = 7 }), "the Mode is 7"},
+		"no algorithm": {with(func(p *envelope.Policy) { p.RequiredAlgorithms = []keys.Algorithm{"eddsa"} }),
+			`RequiredAlgorithms has "eddsa"`},
+		"no pointer": {with(func(p *envelope.Policy) { p.RequireEncryptedFields = []string{"card"} }),
+			`RequireEncryptedFields: "card"`},
+		"no member": {with(func(p *envelope.Policy) { p.IgnoreMembers = []string{""} }), "IgnoreMembers has"},
 		"no extension type": {with(func(p *envelope.Policy) {
 			p.ExtensionTypes = map[string]envelope.AttributeType{"due": 99}
 		}), `ExtensionTypes["due"]`},
@@ -55,14 +62,17 @@ func TestPoliciesThatAreRefused(t *testing.T) {
 		if envelope.ReasonOf(err).Class() != envelope.Transient || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%s, Open: got %v", name, err)
 		}
+		if e, ok := errors.AsType[*envelope.Error](err); !ok || !strings.Contains(e.Fix(), "correct the program") {
+			t.Errorf("%s, Open: the advice of %v", name, err)
+		}
 	}
 	if _, err := envelope.NewOpener(nil, with(func(*envelope.Policy) {})); err == nil || !strings.Contains(err.Error(), "the trust is nil") {
 		t.Errorf("without trust: %v", err)
 	}
 }
 
-// The fields that are left out have their documented defaults: a window of 24 hours and 5 minutes, clocks that
-// differ by 5 minutes.
+// The fields that are left out have their documented defaults: a window of 24 hours and 5 minutes, clocks
+// that differ by 5 minutes.
 func TestPolicyDefaults(t *testing.T) {
 	o, err := envelope.NewOpener(bundleOf(t, "orders"), &envelope.Policy{Unsafe: anySource})
 	if err != nil {
@@ -128,7 +138,8 @@ func (a *admission) admit(signedAt time.Time) (time.Duration, string) {
 
 func (a *admission) open(t *testing.T, doc []byte, now time.Time, p envelope.Policy) error {
 	p.Now = func() time.Time { return now }
-	_, err := openStep(t.Context(), envelope.Received{Body: doc}, envelope.Step{Admit: a.admit}, bundleOf(t, "orders"), &p)
+	_, err := openStep(t.Context(), envelope.Received{Body: doc}, envelope.Step{Admit: a.admit}, bundleOf(t,
+		"orders"), &p)
 	return err
 }
 
@@ -142,15 +153,18 @@ func TestAdmitIsAlwaysAsked(t *testing.T) {
 		want envelope.Reason
 		says string
 	}{
-		"fresh":                {0, admission{}, "", ""},
-		"stale":                {2 * time.Hour, admission{why: "nothing permits it"}, envelope.ReasonExpired, "; nothing permits it"},
-		"admitted":             {2 * time.Hour, admission{maxAge: 3 * time.Hour}, "", ""},
-		"too old for that":     {4 * time.Hour, admission{maxAge: 3 * time.Hour}, envelope.ReasonExpired, "the window is 3h0m0s"},
+		"fresh": {0, admission{}, "", ""},
+		"stale": {2 * time.Hour, admission{why: "nothing permits it"}, envelope.ReasonExpired,
+			"; nothing permits it"},
+		"admitted": {2 * time.Hour, admission{maxAge: 3 * time.Hour}, "", ""},
+		"too old for that": {4 * time.Hour, admission{maxAge: 3 * time.Hour}, envelope.ReasonExpired,
+			"the window is 3h0m0s"},
 		"never narrower":       {time.Minute, admission{maxAge: time.Second}, "", ""},
 		"the future":           {-time.Hour, admission{maxAge: 1 << 62}, envelope.ReasonFromFuture, ""},
 		"admitted without end": {1e5 * time.Hour, admission{maxAge: 1<<63 - 1}, "", ""},
 	} {
-		err := test.a.open(t, sealed, moment(vectorSealed).Add(test.age), envelope.Policy{MaxAge: time.Hour, Unsafe: anySource})
+		err := test.a.open(t, sealed, moment(vectorSealed).Add(test.age), envelope.Policy{MaxAge: time.Hour,
+			Unsafe: anySource})
 		if envelope.ReasonOf(err) != test.want || err != nil && !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%s: got %v", name, err)
 		}
@@ -160,8 +174,8 @@ func TestAdmitIsAlwaysAsked(t *testing.T) {
 	}
 }
 
-// Admit stands in for the window and for nothing else: earlier checks come before it, a signed expirytime too,
-// and an event that it does not admit is expired before it is not_encrypted.
+// Admit stands in for the window and for nothing else: earlier checks come before it, a signed expirytime
+// too, and an event that it does not admit is expired before it is not_encrypted.
 func TestAdmitKeepsTheOrderOfReasons(t *testing.T) {
 	stale := moment(vectorSealed).Add(2 * time.Hour)
 	expires := order("orders")
@@ -173,11 +187,15 @@ func TestAdmitKeepsTheOrderOfReasons(t *testing.T) {
 		want   envelope.Reason
 		asked  int
 	}{
-		"another source":   {seal(order("orders")), envelope.Policy{Sources: []string{"https://other.example/*"}}, 1 << 62, envelope.ReasonSourceNotAllowed, 0},
-		"another audience": {seal(order("orders")), envelope.Policy{Audience: "elsewhere", Unsafe: anySource}, 1 << 62, envelope.ReasonAudienceMismatch, 0},
-		"past expirytime":  {seal(expires), envelope.Policy{Unsafe: anySource}, 1 << 62, envelope.ReasonExpired, 0},
-		"not admitted":     {seal(order("orders")), envelope.Policy{RequireEncrypted: true, MaxAge: time.Hour, Unsafe: anySource}, 0, envelope.ReasonExpired, 1},
-		"admitted":         {seal(order("orders")), envelope.Policy{RequireEncrypted: true, MaxAge: time.Hour, Unsafe: anySource}, 1 << 62, envelope.ReasonNotEncrypted, 1},
+		"another source": {seal(order("orders")), envelope.Policy{Sources: []string{"https://other.example/*"}},
+			1 << 62, envelope.ReasonSourceNotAllowed, 0},
+		"another audience": {seal(order("orders")), envelope.Policy{Audience: "elsewhere", Unsafe: anySource},
+			1 << 62, envelope.ReasonAudienceMismatch, 0},
+		"past expirytime": {seal(expires), envelope.Policy{Unsafe: anySource}, 1 << 62, envelope.ReasonExpired, 0},
+		"not admitted": {seal(order("orders")), envelope.Policy{RequireEncrypted: true, MaxAge: time.Hour,
+			Unsafe: anySource}, 0, envelope.ReasonExpired, 1},
+		"admitted": {seal(order("orders")), envelope.Policy{RequireEncrypted: true, MaxAge: time.Hour,
+			Unsafe: anySource}, 1 << 62, envelope.ReasonNotEncrypted, 1},
 	} {
 		a := admission{maxAge: test.maxAge}
 		if err := a.open(t, test.doc, stale, test.policy); envelope.ReasonOf(err) != test.want || len(a.asked) != test.asked {
@@ -196,7 +214,8 @@ func TestAdmitOfAnUndatedEvent(t *testing.T) {
 		if allowed {
 			want = ""
 		}
-		err := a.open(t, seal(p), moment(vectorNow), envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true, AllowUndated: allowed}})
+		err := a.open(t, seal(p), moment(vectorNow),
+			envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true, AllowUndated: allowed}})
 		if envelope.ReasonOf(err) != want || len(a.asked) != 1 || !a.asked[0].IsZero() {
 			t.Errorf("allowed %v: got %v, asked %v", allowed, err, a.asked)
 		}
@@ -244,25 +263,35 @@ func TestOuterMembersAreChecksOfEventBridge(t *testing.T) {
 	trust := trusting(t, bound)
 	doc := string(seal(order("orders")))
 	delivery := func(source, typ, account string) []byte {
-		return fmt.Appendf(nil, `{"source":%q,"detail-type":%q,"account":%q,"detail":%s}`, source, typ, account, doc)
+		return fmt.Appendf(nil, `{"source":%q,"detail-type":%q,"account":%q,"detail":%s}`, source, typ, account,
+			doc)
 	}
 	const source, typ = "https://orders.example/eu", "com.example.order.placed"
 	for name, test := range map[string]struct {
 		received envelope.Received
 		want     envelope.Reason
 	}{
-		"as sealed":       {envelope.Received{Body: delivery(source, typ, "111122223333"), Format: envelope.EventBridge}, ""},
-		"other source":    {envelope.Received{Body: delivery(source+"/x", typ, "111122223333"), Format: envelope.EventBridge}, envelope.ReasonEnvelopeMismatch},
-		"other type":      {envelope.Received{Body: delivery(source, typ+"x", "111122223333"), Format: envelope.EventBridge}, envelope.ReasonEnvelopeMismatch},
-		"other account":   {envelope.Received{Body: delivery(source, typ, "444455556666"), Format: envelope.EventBridge}, envelope.ReasonAccountMismatch},
-		"stated":          {envelope.Received{Body: delivery(source, typ, "444455556666"), Format: envelope.EventBridge, Account: "111122223333"}, ""},
-		"stated wrong":    {envelope.Received{Body: delivery(source, typ, "111122223333"), Format: envelope.EventBridge, Account: "444455556666"}, envelope.ReasonAccountMismatch},
-		"given outer":     {envelope.Received{Body: delivery(source, typ+"x", "111122223333"), Format: envelope.EventBridge, Outer: &envelope.Outer{Source: source, DetailType: typ}}, envelope.ReasonEnvelopeMismatch},
-		"no EventBridge":  {envelope.Received{Body: []byte(doc), Account: "111122223333"}, ""},
-		"outer elsewhere": {envelope.Received{Body: []byte(doc), Account: "111122223333", Outer: &envelope.Outer{Source: source, DetailType: "x"}}, envelope.ReasonEnvelopeMismatch},
-		"no account":      {envelope.Received{Body: []byte(doc)}, envelope.ReasonAccountMismatch},
+		"as sealed": {envelope.Received{Body: delivery(source, typ, "111122223333"),
+			Format: envelope.EventBridge}, ""},
+		"other source": {envelope.Received{Body: delivery(source+"/x", typ, "111122223333"),
+			Format: envelope.EventBridge}, envelope.ReasonEnvelopeMismatch},
+		"other type": {envelope.Received{Body: delivery(source, typ+"x", "111122223333"),
+			Format: envelope.EventBridge}, envelope.ReasonEnvelopeMismatch},
+		"other account": {envelope.Received{Body: delivery(source, typ, "444455556666"),
+			Format: envelope.EventBridge}, envelope.ReasonAccountMismatch},
+		"stated": {envelope.Received{Body: delivery(source, typ, "444455556666"),
+			Format: envelope.EventBridge, Account: "111122223333"}, ""},
+		"stated wrong": {envelope.Received{Body: delivery(source, typ, "111122223333"),
+			Format: envelope.EventBridge, Account: "444455556666"}, envelope.ReasonAccountMismatch},
+		"given outer": {envelope.Received{Body: delivery(source, typ+"x", "111122223333"),
+			Format: envelope.EventBridge, Outer: &envelope.Outer{Source: source, DetailType: typ}}, envelope.ReasonEnvelopeMismatch},
+		"no EventBridge": {envelope.Received{Body: []byte(doc), Account: "111122223333"}, ""},
+		"outer elsewhere": {envelope.Received{Body: []byte(doc), Account: "111122223333",
+			Outer: &envelope.Outer{Source: source, DetailType: "x"}}, envelope.ReasonEnvelopeMismatch},
+		"no account": {envelope.Received{Body: []byte(doc)}, envelope.ReasonAccountMismatch},
 	} {
-		_, err := openStep(t.Context(), test.received, envelope.Step{}, trust, &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked})
+		_, err := openStep(t.Context(), test.received, envelope.Step{}, trust,
+			&envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked})
 		if envelope.ReasonOf(err) != test.want {
 			t.Errorf("%s: got %v, want %q", name, err, test.want)
 		}
@@ -271,10 +300,12 @@ func TestOuterMembersAreChecksOfEventBridge(t *testing.T) {
 
 // The clock of a Step is asked in the place of that of the Policy.
 func TestStepHasAClockOfItsOwn(t *testing.T) {
-	policy := &envelope.Policy{MaxAge: time.Hour, Unsafe: anySource, Now: func() time.Time { panic("the clock of the Policy") }}
+	policy := &envelope.Policy{MaxAge: time.Hour, Unsafe: anySource,
+		Now: func() time.Time { panic("the clock of the Policy") }}
 	for late, want := range map[time.Duration]envelope.Reason{0: "", 2 * time.Hour: envelope.ReasonExpired} {
 		step := envelope.Step{Now: func() time.Time { return moment(vectorSealed).Add(late) }}
-		_, err := openStep(context.Background(), envelope.Received{Body: seal(order("orders"))}, step, bundleOf(t, "orders"), policy)
+		_, err := openStep(context.Background(), envelope.Received{Body: seal(order("orders"))}, step, bundleOf(t,
+			"orders"), policy)
 		if envelope.ReasonOf(err) != want {
 			t.Errorf("%v: got %v", late, err)
 		}

@@ -8,8 +8,8 @@ import (
 	"os"
 	"testing"
 
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -45,11 +45,11 @@ func TestPublishedReproduced(t *testing.T) {
 		}
 		reproduced++
 		body := publishedPayload(t, c.Attributes, c.Data, c.SignedExtAttrs)
-		sig, err := signer.Deterministic().Sign(t.Context(), dsse.PAE(nil, payloadType, body))
+		sig, err := signer.Deterministic().Sign(t.Context(), dsse.PAE(nil, wire.PayloadType, body))
 		if err != nil {
 			t.Fatal(err)
 		}
-		env := dsse.Envelope{PayloadType: payloadType, Payload: body, Signatures: []dsse.Signature{{KeyID: "testkey", Sig: sig}}}
+		env := dsse.Envelope{PayloadType: wire.PayloadType, Payload: body, Signatures: []dsse.Signature{{KeyID: "testkey", Sig: sig}}}
 		if got := env.Append(nil); !bytes.Equal(got, c.Material) {
 			t.Errorf("%s:\n got %s\nwant %s", c.Name, got, c.Material)
 		}
@@ -66,19 +66,19 @@ func publishedPayload(t *testing.T, attributes map[string]string, data []byte, s
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := cejson.Parse(doc)
+	e, err := wire.Parse(doc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var h hasher
+	var h wire.Hasher
 	sum := sha256.Sum256(e.Data)
-	p := &payload{core: h.coreDigest(e, testSeconds(t, e.Time), &sum), hasExt: len(signed) > 0, names: signed}
-	h.reset()
+	p := &wire.Payload{Core: h.CoreDigest(e, testSeconds(t, e.Time), &sum), HasExt: len(signed) > 0, Names: signed}
+	h.Reset()
 	for _, name := range signed {
-		h.text(attributes[name])
+		h.Text(attributes[name])
 	}
-	p.ext = h.sum()
-	return p.append(nil)
+	p.Ext = h.Sum()
+	return p.Append(nil)
 }
 
 func testSeconds(t *testing.T, text string) []byte {
@@ -86,9 +86,9 @@ func testSeconds(t *testing.T, text string) []byte {
 	if text == "" {
 		return nil
 	}
-	at, err := cejson.ParseTime(text)
+	at, err := wire.ParseTime(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []byte(cejson.FormatSeconds(at))
+	return []byte(wire.FormatSeconds(at))
 }

@@ -58,39 +58,127 @@ const (
 type Explanation struct {
 	Class Class
 	Cause string // one line
-	Fix   string // one line, for whoever operates the consumer
+	Fix   string // one line, for the operator of the consumer
 }
 
 // explanations is the one table of reasons.
 var explanations = map[Reason]Explanation{
-	ReasonMalformed:        {Permanent, "the event is not a well-formed sealed CloudEvent", "look at the producer or at what re-wrote the event on its way: `sealbus inspect` names the member"},
-	ReasonTooLarge:         {Permanent, "the event exceeds a limit", "send large data by reference (dataref), or split the event; name fewer recipients, each by its key ID"},
-	ReasonUnsigned:         {Permanent, "the event carries no signature", "seal it at the producer; while migrating, set UnsafeMigration"},
-	ReasonUnsupported:      {Permanent, "the event uses something that this version does not read", "update sealbus at the consumer, or declare the extension's type in ExtensionTypes"},
-	ReasonUnknownKey:       {Permanent, "no key in the trust bundle has the ID that signed", "if the producer is genuine, add its key to the policy and publish a bundle before it signs"},
-	ReasonBadSignature:     {Permanent, "no signature verifies under the key that it names", "treat as a forgery; if it is not, the producer signs with another key than it names"},
-	ReasonModified:         {Permanent, "the signature is genuine, what it covers was changed afterwards", "find what changes events between producer and consumer; sealbus keeps JSON through re-formatting, not through edits"},
-	ReasonRevokedKey:       {Permanent, "the key that signed is revoked", "have the producer seal again under its new key, after checking what the old key signed"},
-	ReasonKeyNotValid:      {Permanent, "the key may not be used at that time or by that producer", "check the key's schedule in the policy and the producer's clock"},
-	ReasonSourceNotAllowed: {Permanent, "the key or this consumer does not allow the event's source", "add the source to the producer in the policy, or to the consumer's Sources, if it belongs there"},
-	ReasonTypeNotAllowed:   {Permanent, "the key or this consumer does not allow the event's type", "add the type to the producer in the policy, or to the consumer's Types, if it belongs there"},
-	ReasonAccountMismatch:  {Permanent, "the event did not come from an AWS account that the key is bound to", "add the account to the producer in the policy; if none was stated, state the one that the service names (Message.Account, `open --account`); where none does, Unsafe.IgnoreAccount"},
-	ReasonEnvelopeMismatch: {Permanent, "the transport's own source or detail-type differs from the signed one", "somebody re-published the event under another name: put it on the bus as it was sealed"},
-	ReasonAudienceMismatch: {Permanent, "the event was sealed for another audience", "seal with this audience, or read from the bus that it was sealed for"},
-	ReasonUndated:          {Permanent, "nothing signed says when the event was sealed", "have the producer sign recordedtime; Unsafe.AllowUndated gives freshness up"},
-	ReasonExpired:          {Permanent, "the event is older than the replay window, or past its expirytime", "reopen it from quarantine if it is wanted, an archive replay under a Permission in the consumer's Options; widen the window if deliveries are slow by nature"},
-	ReasonFromFuture:       {Permanent, "the event claims to have been sealed in the future", "check the clocks of producer and consumer"},
-	ReasonReplayed:         {Done, "this event was already handled", "nothing: a duplicate is acknowledged and counted"},
-	ReasonIDReused:         {Permanent, "another event with the same source and ID was already handled", "have the producer give each event an ID of its own"},
-	ReasonNotEncrypted:     {Permanent, "the consumer requires encrypted data and the event's is not", "seal with recipients"},
-	ReasonNotARecipient:    {Permanent, "the data is encrypted and no identity at hand is a recipient", "add this consumer's key to the recipients, or give the consumer its identity"},
-	ReasonDecryptFailed:    {Permanent, "the data could not be decrypted", "check that the event was not re-encrypted or moved; seal it again"},
-	ReasonSchemaInvalid:    {Permanent, "the data does not follow its schema", "correct the producer, or the schema"},
-	ReasonInProgress:       {Transient, "another worker is handling this event", "nothing: it is delivered again if that worker fails"},
-	ReasonTrustUnavailable: {Transient, "there is no trust bundle fit to judge with", "check that the bundle can be fetched and has not expired"},
-	ReasonStoreUnavailable: {Transient, "the replay store did not answer or is full", "check the store; the event is delivered again"},
-	ReasonKMSUnavailable:   {Transient, "KMS did not answer, or not with the right key", "check permissions, quota and state of the key; the event is delivered again"},
-	ReasonHandlerFailed:    {Transient, "the handler returned an error", "see the error; the event is delivered again"},
+	ReasonMalformed: {Permanent,
+		"the event is not a well-formed sealed CloudEvent",
+		"look at the producer or at what re-wrote the event on its way: `sealbus inspect` names the member",
+	},
+	ReasonTooLarge: {Permanent,
+		"the event exceeds a limit",
+		"send large data by reference (dataref), or split the event; name fewer recipients, each by its " +
+			"key ID",
+	},
+	ReasonUnsigned: {Permanent,
+		"the event carries no signature",
+		"seal it at the producer; while migrating, set UnsafeMigration",
+	},
+	ReasonUnsupported: {Permanent,
+		"the event uses something that this version does not read",
+		"update sealbus at the consumer, or declare the extension's type in ExtensionTypes",
+	},
+	ReasonUnknownKey: {Permanent,
+		"no key in the trust bundle has the ID that signed",
+		"if the producer is genuine, add its key to the policy and publish a bundle before it signs",
+	},
+	ReasonBadSignature: {Permanent,
+		"no signature verifies under the key that it names",
+		"treat as a forgery; if it is not, the producer signs with another key than it names",
+	},
+	ReasonModified: {Permanent,
+		"the signature is genuine, what it covers was changed afterwards",
+		"find what changes events between producer and consumer; sealbus keeps JSON through " +
+			"re-formatting, not through edits",
+	},
+	ReasonRevokedKey: {Permanent,
+		"the key that signed is revoked",
+		"have the producer seal again under its new key, after checking what the old key signed",
+	},
+	ReasonKeyNotValid: {Permanent,
+		"the key may not be used at that time or by that producer",
+		"check the key's schedule in the policy and the producer's clock",
+	},
+	ReasonSourceNotAllowed: {Permanent,
+		"the key or this consumer does not allow the event's source",
+		"add the source to the producer in the policy, or to the consumer's Sources, if it belongs there",
+	},
+	ReasonTypeNotAllowed: {Permanent,
+		"the key or this consumer does not allow the event's type",
+		"add the type to the producer in the policy, or to the consumer's Types, if it belongs there",
+	},
+	ReasonAccountMismatch: {Permanent,
+		"the event did not come from an AWS account that the key is bound to",
+		"add the account to the producer in the policy; if none was stated, state the one that the " +
+			"service names (Message.Account, `open --account`); where none does, Unsafe.IgnoreAccount",
+	},
+	ReasonEnvelopeMismatch: {Permanent,
+		"the transport's own source or detail-type differs from the signed one",
+		"somebody re-published the event under another name: put it on the bus as it was sealed",
+	},
+	ReasonAudienceMismatch: {Permanent,
+		"the event was sealed for another audience",
+		"seal with this audience, or read from the bus that it was sealed for",
+	},
+	ReasonUndated: {Permanent,
+		"nothing signed says when the event was sealed",
+		"have the producer sign recordedtime; Unsafe.AllowUndated gives freshness up",
+	},
+	ReasonExpired: {Permanent,
+		"the event is older than the replay window, or past its expirytime",
+		"reopen it from quarantine if it is wanted, an archive replay under a Permission in the " +
+			"consumer's Options; widen the window if deliveries are slow by nature",
+	},
+	ReasonFromFuture: {Permanent,
+		"the event claims to have been sealed in the future",
+		"check the clocks of producer and consumer",
+	},
+	ReasonReplayed: {Done,
+		"this event was already handled",
+		"nothing: a duplicate is acknowledged and counted",
+	},
+	ReasonIDReused: {Permanent,
+		"another event with the same source and ID was already handled",
+		"have the producer give each event an ID of its own",
+	},
+	ReasonNotEncrypted: {Permanent,
+		"the consumer requires encrypted data and the event's is not",
+		"seal with recipients",
+	},
+	ReasonNotARecipient: {Permanent,
+		"the data is encrypted and no identity at hand is a recipient",
+		"add this consumer's key to the recipients, or give the consumer its identity",
+	},
+	ReasonDecryptFailed: {Permanent,
+		"the data could not be decrypted",
+		"check that the event was not re-encrypted or moved; seal it again",
+	},
+	ReasonSchemaInvalid: {Permanent,
+		"the data does not follow its schema",
+		"correct the producer, or the schema",
+	},
+	ReasonInProgress: {Transient,
+		"another worker is handling this event",
+		"nothing: it is delivered again if that worker fails",
+	},
+	ReasonTrustUnavailable: {Transient,
+		"there is no trust bundle fit to judge with",
+		"check that the bundle can be fetched and has not expired",
+	},
+	ReasonStoreUnavailable: {Transient,
+		"the replay store did not answer or is full",
+		"check the store; the event is delivered again",
+	},
+	ReasonKMSUnavailable: {Transient,
+		"KMS did not answer, or not with the right key",
+		"check permissions, quota and state of the key; the event is delivered again",
+	},
+	ReasonHandlerFailed: {Transient,
+		"the handler returned an error",
+		"see the error; the event is delivered again",
+	},
 }
 
 // Reasons lists every Reason there is, in the order of this file.
@@ -116,18 +204,18 @@ func (r Reason) Class() Class {
 	return Permanent
 }
 
-// Error is the verdict on an event that was not verified. It is the only way to what the event claimed,
-// none of which may be believed.
+// Error is the verdict on an event that was not verified. It alone has the claims of such an event, and none
+// of them may be believed.
 type Error struct {
 	Reason Reason
-	Cause  string // what exactly, one line, without secrets; untrusted text in it is quoted and clipped
-	Advice string // what to do, one line, where that is another thing than for the Reason; "" = that of the Reason
+	Cause  string // the exact cause, one line, without secrets; untrusted text in it is quoted and clipped
+	Advice string // the advice, one line, where it differs from that of the Reason; "" = that of the Reason
 
-	// What the event claims to be, for logs and quarantine: unverified, possibly empty.
+	// The claims of the event, for logs and quarantine: unverified, possibly empty.
 	UnverifiedID, UnverifiedSource, UnverifiedType string
 
-	// BundleExpires is when the trust bundle that judged the event may no longer be used; zero = it ended before
-	// there was one, or the bundle never expires.
+	// BundleExpires is when the trust bundle that judged the event may no longer be used; zero = it ended
+	// before there was one, or the bundle never expires.
 	BundleExpires time.Time
 
 	// Err is the underlying error, if there is one.

@@ -9,14 +9,14 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 )
 
 // sdkEventOf is an event as the command line reads it.
 func sdkEventOf(t testing.TB, doc string) event.Event {
 	t.Helper()
-	in, err := cejson.Parse([]byte(doc))
+	in, err := wire.Parse([]byte(doc))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,8 +10,8 @@ import (
 	"unicode/utf16"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/testbed/cases"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
-	"github.com/sealbus/sealbus/internal/testbed/racing"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -20,7 +20,7 @@ import (
 func TestReserialisedData(t *testing.T) {
 	seed := rand.Uint64()
 	trust := bundleOf(t, "orders")
-	for i := range racing.Tenth(4000) {
+	for i := range cases.Of(4000) {
 		r := rand.New(rand.NewPCG(seed, uint64(i)))
 		value := randomValue(r, 4)
 		ev := orderEvent(t)

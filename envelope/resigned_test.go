@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/testbed/cases"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
-	"github.com/sealbus/sealbus/internal/testbed/racing"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -94,7 +94,7 @@ func TestResignedMutations(t *testing.T) {
 	}
 	list, trust, sum := culprits(t), everybody(t), map[envelope.Reason]int{}
 	const all = 12_000
-	for i := range racing.Tenth(all) {
+	for i := range cases.Of(all) {
 		r := rand.New(rand.NewPCG(seed, uint64(i)))
 		c, donor := list[i%len(list)], list[r.IntN(len(list))]
 		part := c.names[r.IntN(len(c.names))]
@@ -112,7 +112,7 @@ func TestResignedMutations(t *testing.T) {
 	}
 	t.Log(sum)
 	for _, reason := range []envelope.Reason{"", envelope.ReasonMalformed, envelope.ReasonDecryptFailed, envelope.ReasonUnsupported} {
-		if sum[reason] < racing.Tenth(all)/100 {
+		if sum[reason] < cases.Of(all)/100 {
 			t.Errorf("only %d ended in %q", sum[reason], reason)
 		}
 	}

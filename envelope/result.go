@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // result builds the event anew from what was verified: nothing else can get into it. Encrypted data is parsed
@@ -18,11 +18,11 @@ import (
 func (o *opening) result() (*Opened, *Error) {
 	r := &Opened{
 		Producer: o.producer, SignedAt: o.sealed, ExpiresAt: o.expiry, BundleExpires: o.bundleExpires,
-		Foreign: o.payload.profile == nil, data: o.dataSum, mode: o.policy.Mode,
-		content: cejson.Event{
+		Foreign: o.payload.Profile == nil, data: o.dataSum, mode: o.policy.Mode,
+		content: wire.Event{
 			SpecVersion: o.in.SpecVersion, ID: o.in.ID, Source: o.in.Source, Type: o.in.Type,
 			DataContentType: o.in.DataContentType, DataSchema: o.in.DataSchema, Subject: o.in.Subject, Time: o.time,
-			Extensions: o.exts, Form: o.in.Form, Data: o.ownData(), Base64: o.in.Form == cejson.BinaryData,
+			Extensions: o.exts, Form: o.in.Form, Data: o.ownData(), Base64: o.in.Form == wire.BinaryData,
 		},
 	}
 	ev, err := r.content.ToSDK()
@@ -43,13 +43,13 @@ func (o *opening) result() (*Opened, *Error) {
 	ids = slices.Compact(ids)
 	r.KeyIDs, r.SignedAttributes = ids[:len(ids):len(ids)], appendSignedNames(ids, &r.content)[len(ids):]
 	ignored := o.in.Ignored
-	if o.detail != nil && o.detail.leftOut {
-		ignored = append(ignored, o.detail.ignored...)
+	if o.leftOut {
+		ignored = append(ignored, o.detail.Ignored...)
 	}
 	r.Ignored = ReportedMembers(ignored)
 	if r.mode == Passthrough {
 		for _, a := range o.in.Extensions {
-			if slices.Contains(o.payload.names, a.Name) {
+			if slices.Contains(o.payload.Names, a.Name) {
 				continue
 			}
 			if r.Unverified == nil {
@@ -66,10 +66,10 @@ func (o *opening) result() (*Opened, *Error) {
 
 // ownData is the verified data in memory of its own: the caller may reuse the buffer that it handed in.
 func (o *opening) ownData() []byte {
-	if o.in.Form == cejson.NoData {
+	if o.in.Form == wire.NoData {
 		return nil
 	}
-	if o.isEncrypted() && o.payload.profile.enc.whole && !o.step.KeepEncrypted {
+	if o.isEncrypted() && o.payload.Profile.Enc.Whole && !o.step.KeepEncrypted {
 		return o.data // it is gone before the caller gets anything
 	}
 	if len(o.data) > 0 && len(o.in.Data) > 0 && &o.data[0] == &o.in.Data[0] && !o.in.Base64 {
@@ -79,7 +79,7 @@ func (o *opening) ownData() []byte {
 }
 
 // visible is the event as the mode shows it.
-func (r *Opened) visible() *cejson.Event {
+func (r *Opened) visible() *wire.Event {
 	e := r.content
 	if r.mode == CoreOnly {
 		e.Extensions = nil
@@ -87,16 +87,17 @@ func (r *Opened) visible() *cejson.Event {
 	return &e
 }
 
-func appendSignedNames(names []string, e *cejson.Event) []string {
+func appendSignedNames(names []string, e *wire.Event) []string {
 	names = append(names, "id", "source", "specversion", "type")
 	for _, a := range [...]struct{ name, value string }{
-		{"datacontenttype", e.DataContentType}, {"dataschema", e.DataSchema}, {"subject", e.Subject}, {"time", e.Time},
+		{"datacontenttype", e.DataContentType}, {"dataschema", e.DataSchema}, {"subject", e.Subject}, {"time",
+			e.Time},
 	} {
 		if a.value != "" {
 			names = append(names, a.name)
 		}
 	}
-	if e.Form != cejson.NoData {
+	if e.Form != wire.NoData {
 		names = append(names, "data")
 	}
 	for i := range e.Extensions {
@@ -111,25 +112,25 @@ func appendSignedNames(names []string, e *cejson.Event) []string {
 func (r *Opened) JSON() []byte { return r.visible().Append(nil) }
 
 // String says which event it is and who sealed it. The data, which may have been encrypted, is in no form of
-// printing: not in that of any format verb, nor of a log.
-func (r *Opened) String() string {
+// printing: not in that of any format verb, nor of a log, of a pointer or of a value.
+func (r Opened) String() string {
 	return fmt.Sprintf("Opened(event %q of %q, sealed by %q)", r.content.ID, r.content.Source, r.Producer)
 }
 
 // GoString is String.
-func (r *Opened) GoString() string { return r.String() }
+func (r Opened) GoString() string { return r.String() }
 
 // Format is String, whatever the verb.
-func (r *Opened) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.String()) }
+func (r Opened) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.String()) }
 
 // LogValue is String.
-func (r *Opened) LogValue() slog.Value { return slog.StringValue(r.String()) }
+func (r Opened) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
 // ContentDigest identifies what the event says, for telling a duplicate from a reused ID: SHA-256 over type,
 // subject, dataschema, datacontenttype, data and the signed extensions but recordedtime, originalrecordedtime
-// and expirytime. An honest producer that publishes an event again re-stamps those, and may re-stamp time.
-// What is encrypted is left out, as it is encrypted anew each time; the digest is the same before and after
-// Decrypt.
+// and expirytime. An honest producer that publishes an event again re-stamps those, and may re-stamp time. It
+// leaves ciphertext out, because the data is encrypted anew each time. So the digest is the same before and
+// after Decrypt.
 func (r *Opened) ContentDigest() [32]byte {
 	signed, data := &r.content, r.data
 	if r.secret != nil {
@@ -140,9 +141,16 @@ func (r *Opened) ContentDigest() [32]byte {
 		b = appendPrefixed(b, s)
 	}
 	b = append(b, data[:]...)
-	exts := slices.SortedFunc(slices.Values(signed.Extensions), func(x, y cejson.Attribute) int { return strings.Compare(x.Name, y.Name) })
+	exts := slices.SortedFunc(slices.Values(signed.Extensions), func(x,
+		y wire.Attribute) int {
+		return strings.Compare(x.Name, y.Name)
+	})
 	for _, a := range exts {
-		if a.Name == attrRecordedTime || a.Name == attrOriginalTime || a.Name == attrExpiryTime || r.secret != nil && a.Name == attrRecipients {
+		switch a.Name {
+		case attrRecordedTime, attrOriginalTime, attrExpiryTime:
+			continue
+		}
+		if r.secret != nil && a.Name == attrRecipients {
 			continue
 		}
 		b = appendPrefixed(appendPrefixed(b, a.Name), a.Value)

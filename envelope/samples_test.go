@@ -9,8 +9,8 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 )
@@ -18,7 +18,7 @@ import (
 // samples are events as public services document them.
 func samples(t testing.TB) map[string]event.Event {
 	t.Helper()
-	files, err := filepath.Glob("../internal/cejson/testdata/samples/*.json")
+	files, err := filepath.Glob("../internal/wire/testdata/samples/*.json")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no samples: %v", err)
 	}
@@ -28,7 +28,7 @@ func samples(t testing.TB) map[string]event.Event {
 		if err != nil {
 			t.Fatal(err)
 		}
-		in, err := cejson.Parse(doc)
+		in, err := wire.Parse(doc)
 		if err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}

@@ -13,11 +13,10 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
-	"github.com/sealbus/sealbus/internal/canonical"
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/dsse"
-	"github.com/sealbus/sealbus/internal/jsonwrite"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/nilcheck"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/session"
 )
@@ -60,7 +59,7 @@ func (e *SealError) Unwrap() error { return e.Err }
 
 // Sealed is a sealed event, ready for the wire. It is immutable.
 type Sealed struct {
-	ev     cejson.Event
+	ev     wire.Event
 	wire   []byte
 	keyIDs []string
 	at     time.Time
@@ -109,7 +108,7 @@ func Seal(ctx context.Context, ev event.Event, signer keys.Signer, opts *SealOpt
 	if err != nil {
 		return nil, &SealError{Problem: err.Error(), Err: err}
 	}
-	in, err := cejson.FromSDK(&ev)
+	in, err := wire.FromSDK(&ev)
 	if err != nil {
 		return nil, sealError(err)
 	}
@@ -147,7 +146,7 @@ func clock(now func() time.Time) time.Time {
 }
 
 func sealError(err error) error {
-	if e, ok := errors.AsType[*cejson.Error](err); ok {
+	if e, ok := errors.AsType[*wire.Error](err); ok {
 		return &SealError{Member: e.Member, Problem: e.Msg, Err: err}
 	}
 	return &SealError{Problem: err.Error(), Err: err}
@@ -155,11 +154,11 @@ func sealError(err error) error {
 
 // sealing is one event on its way to being sealed.
 type sealing struct {
-	ev     *cejson.Event
+	ev     *wire.Event
 	opts   *SealOptions
 	now    time.Time
-	hash   hasher
-	enc    enc
+	hash   wire.Hasher
+	enc    wire.Enc
 	keyIDs []string
 }
 
@@ -173,7 +172,7 @@ func (s *sealing) stamp() error {
 	if err := s.keepRecordedTime(); err != nil {
 		return err
 	}
-	s.set(attrRecordedTime, Timestamp, cejson.FormatSeconds(s.now))
+	s.set(attrRecordedTime, Timestamp, wire.FormatSeconds(s.now))
 	if s.opts.Audience != "" {
 		if err := s.setOnce(attrAudience, String, s.opts.Audience); err != nil {
 			return err
@@ -183,14 +182,14 @@ func (s *sealing) stamp() error {
 		if s.opts.Expires < time.Second {
 			return &SealError{Member: attrExpiryTime, Problem: "the life of an event is at least a second"}
 		}
-		return s.setOnce(attrExpiryTime, Timestamp, cejson.FormatSeconds(s.now.Add(s.opts.Expires)))
+		return s.setOnce(attrExpiryTime, Timestamp, wire.FormatSeconds(s.now.Add(s.opts.Expires)))
 	}
 	return nil
 }
 
 // keepRecordedTime makes room for the time of sealing, and keeps what stood there.
 func (s *sealing) keepRecordedTime() error {
-	i := slices.IndexFunc(s.ev.Extensions, func(a cejson.Attribute) bool { return a.Name == attrRecordedTime })
+	i := slices.IndexFunc(s.ev.Extensions, func(a wire.Attribute) bool { return a.Name == attrRecordedTime })
 	if i < 0 {
 		return nil
 	}
@@ -198,19 +197,19 @@ func (s *sealing) keepRecordedTime() error {
 		return &SealError{Member: attrRecordedTime,
 			Problem: "is set by sealing: remove it, or keep it as " + attrOriginalTime + " (KeepRecordedTime; of the command line, drop --keep-recordedtime=false)"}
 	}
-	was, err := cejson.ParseTime(s.ev.Extensions[i].Value)
+	was, err := wire.ParseTime(s.ev.Extensions[i].Value)
 	if err != nil {
 		return &SealError{Member: attrRecordedTime, Problem: "cannot be kept as " + attrOriginalTime + ": " + err.Error(), Err: err}
 	}
 	s.ev.Extensions = slices.Delete(s.ev.Extensions, i, i+1)
 	if !hasExtension(s.ev, attrOriginalTime) {
-		s.set(attrOriginalTime, Timestamp, cejson.FormatSeconds(was))
+		s.set(attrOriginalTime, Timestamp, wire.FormatSeconds(was))
 	}
 	return nil
 }
 
 func (s *sealing) set(name string, t AttributeType, value string) {
-	s.ev.Extensions = append(s.ev.Extensions, cejson.Attribute{Name: name, Type: cejson.Type(t), Value: value})
+	s.ev.Extensions = append(s.ev.Extensions, wire.Attribute{Name: name, Type: wire.Type(t), Value: value})
 }
 
 // setOnce is set for an attribute that the application may have set itself, to the same value.
@@ -220,7 +219,7 @@ func (s *sealing) setOnce(name string, t AttributeType, value string) error {
 			return &SealError{Member: name, Problem: "is set on the event and, differently, in the options"}
 		}
 	}
-	s.ev.Extensions = slices.DeleteFunc(s.ev.Extensions, func(a cejson.Attribute) bool { return a.Name == name })
+	s.ev.Extensions = slices.DeleteFunc(s.ev.Extensions, func(a wire.Attribute) bool { return a.Name == name })
 	s.set(name, t, value)
 	return nil
 }
@@ -231,16 +230,16 @@ func (s *sealing) normalise() error {
 	if s.ev.DataContentType == "" {
 		s.ev.DataContentType = "application/json" // JSON to HTTP conversion may add it otherwise
 	}
-	s.ev.Extensions = slices.DeleteFunc(s.ev.Extensions, func(a cejson.Attribute) bool { return a.Value == "" })
-	if len(s.ev.Extensions) > cejson.MaxExtensions {
-		return &SealError{Problem: fmt.Sprintf("more than %d extension attributes", cejson.MaxExtensions)}
+	s.ev.Extensions = slices.DeleteFunc(s.ev.Extensions, func(a wire.Attribute) bool { return a.Value == "" })
+	if len(s.ev.Extensions) > wire.MaxExtensions {
+		return &SealError{Problem: fmt.Sprintf("more than %d extension attributes", wire.MaxExtensions)}
 	}
 	for i, a := range s.ev.Extensions {
 		typed, err := asDocumented(a)
 		if err != nil {
 			return &SealError{Member: a.Name, Problem: err.Error(), Err: err}
 		}
-		if typed.Type == cejson.Binary && s.opts.ExtensionTypes[a.Name] != Binary {
+		if typed.Type == wire.Binary && s.opts.ExtensionTypes[a.Name] != Binary {
 			return &SealError{Member: a.Name, Problem: "a Binary extension must be declared in ExtensionTypes, here and at the consumer"}
 		}
 		if a.Name == attrExpiryTime && !s.outlives(typed.Value) {
@@ -256,27 +255,27 @@ func (s *sealing) normalise() error {
 }
 
 func (s *sealing) sortExtensions() {
-	slices.SortFunc(s.ev.Extensions, func(a, b cejson.Attribute) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.ev.Extensions, func(a, b wire.Attribute) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // outlives reports whether an event with that expirytime can be opened at all.
 func (s *sealing) outlives(expiry string) bool {
-	at, err := cejson.ParseTime(expiry)
+	at, err := wire.ParseTime(expiry)
 	return err == nil && at.After(s.now)
 }
 
 // isAudience looks at what SealOptions may have set, past the checks of the event's attributes.
 func isAudience(text string) bool {
-	return len(text) <= cejson.MaxAttribute && utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) &&
+	return len(text) <= wire.MaxAttribute && utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) &&
 		!strings.HasPrefix(text, " ") && !strings.HasSuffix(text, " ") && !strings.Contains(text, "  ")
 }
 
 // canonicalise settles the bytes of the data.
 func (s *sealing) canonicalise() error {
 	switch {
-	case s.ev.Form == cejson.NoData:
+	case s.ev.Form == wire.NoData:
 		return nil
-	case s.opts.Exact || s.ev.Form == cejson.BinaryData:
+	case s.opts.Exact || s.ev.Form == wire.BinaryData:
 		s.ev.Base64 = true
 		return nil
 	}
@@ -284,14 +283,14 @@ func (s *sealing) canonicalise() error {
 	if s.ev.Canonical {
 		return nil
 	}
-	form, err := canonical.Append(make([]byte, 0, len(s.ev.Data)), s.ev.Data)
+	form, err := s.ev.Document.AppendCanonical(make([]byte, 0, len(s.ev.Data)))
 	if err != nil {
 		e := &SealError{Member: "data", Problem: err.Error(), Err: err}
-		c, ok := errors.AsType[*canonical.Error](err)
+		c, ok := errors.AsType[*jsontext.Error](err)
 		if ok && s.opts.Encrypt != nil { // the names of its members are secret, too
 			e.Problem = fmt.Sprintf("%s, at byte %d", c.Msg, c.Offset)
 		}
-		if ok && c.Kind == canonical.Number {
+		if ok && c.Fault == jsontext.Number {
 			e.Problem += "; send the number as a string, or seal with Exact"
 		}
 		return e
@@ -306,9 +305,9 @@ func (s *sealing) sign(ctx context.Context, signer keys.Signer, producer string)
 	if err != nil {
 		return err
 	}
-	body := s.payload(producer, delegations).append(make([]byte, 0, 512))
-	pae := dsse.PAE(make([]byte, 0, len(body)+80), payloadType, body)
-	env := dsse.Envelope{PayloadType: payloadType, Payload: body}
+	body := s.payload(producer, delegations).Append(make([]byte, 0, 512))
+	pae := dsse.PAE(make([]byte, 0, len(body)+80), wire.PayloadType, body)
+	env := dsse.Envelope{PayloadType: wire.PayloadType, Payload: body}
 	for _, signer := range signers {
 		sig, err := signer.Sign(ctx, pae)
 		if err != nil {
@@ -329,45 +328,46 @@ func (s *sealing) sign(ctx context.Context, signer keys.Signer, producer string)
 }
 
 // payload computes the digests. Everything in s.ev has its final form.
-func (s *sealing) payload(producer string, delegations []digest) *payload {
-	data := absent
-	if s.ev.Form != cejson.NoData {
+func (s *sealing) payload(producer string, delegations []digest) *wire.Payload {
+	data := wire.Absent
+	if s.ev.Form != wire.NoData {
 		data = sum256(s.ev.Data)
 	}
-	p := &payload{hasExt: true, profile: &profile{producer: producer, time: s.ev.Time, enc: s.enc, delegations: delegations}}
+	p := &wire.Payload{HasExt: true, Profile: &wire.Profile{Producer: producer, Time: s.ev.Time, Enc: s.enc, Delegations: delegations}}
 	seconds, _, _ := appendSeconds(make([]byte, 0, 20), s.ev.Time) // the codec wrote it: it is a timestamp
-	p.core = s.hash.coreDigest(s.ev, seconds, &data)
-	s.hash.reset()
-	p.names = make([]string, 0, len(s.ev.Extensions))
-	p.profile.types = make([]AttributeType, 0, len(s.ev.Extensions))
+	p.Core = s.hash.CoreDigest(s.ev, seconds, &data)
+	s.hash.Reset()
+	p.Names = make([]string, 0, len(s.ev.Extensions))
+	p.Profile.Types = make([]wire.Type, 0, len(s.ev.Extensions))
 	for _, a := range s.ev.Extensions {
 		if changedByHops(a.Name) {
 			continue
 		}
-		hashed, _ := appendHashed(s.hash.scratch[:0], AttributeType(a.Type), a.Value) // normalise read it already
-		s.hash.bytes(hashed)
-		p.names = append(p.names, a.Name)
-		p.profile.types = append(p.profile.types, AttributeType(a.Type))
+		hashed, _ := wire.AppendHashed(s.hash.Scratch[:0], a.Type, a.Value) // normalise read it already
+		s.hash.Bytes(hashed)
+		p.Names = append(p.Names, a.Name)
+		p.Profile.Types = append(p.Profile.Types, a.Type)
 	}
-	p.ext = s.hash.sum()
+	p.Ext = s.hash.Sum()
 	return p
 }
 
 // finish writes the wire and holds it against the limits that every consumer has.
 func (s *sealing) finish() (*Sealed, error) {
-	if s.ev.Form == cejson.JSONData && !s.ev.Base64 {
-		escaped := jsonwrite.EscapeForXML(s.ev.Data) // the digests are over the canonical form, which has them raw
+	if s.ev.Form == wire.JSONData && !s.ev.Base64 {
+		escaped := jsontext.EscapeForXML(s.ev.Data) // the digests are over the canonical form, which has them raw
 		s.ev.Data, s.ev.Canonical = escaped, s.ev.Canonical && len(escaped) == len(s.ev.Data)
 	}
-	wire := s.ev.Append(make([]byte, 0, len(s.ev.Data)*4/3+len(s.ev.Material)+1<<10))
+	s.ev.Document = jsontext.Document{} // it would keep the caller's memory
+	out := s.ev.Append(make([]byte, 0, len(s.ev.Data)*4/3+len(s.ev.Material)+1<<10))
 	switch {
-	case len(wire) > cejson.MaxEvent:
-		return nil, &SealError{Problem: fmt.Sprintf("the sealed event has %d bytes, the limit is %d: send large data by reference (dataref)", len(wire), cejson.MaxEvent)}
-	case len(s.ev.Material) > cejson.MaxMaterial:
+	case len(out) > wire.MaxEvent:
+		return nil, &SealError{Problem: fmt.Sprintf("the sealed event has %d bytes, the limit is %d: send large data by reference (dataref)", len(out), wire.MaxEvent)}
+	case len(s.ev.Material) > wire.MaxMaterial:
 		return nil, &SealError{Member: attrMaterial, Problem: "too many or too large signatures"}
 	}
-	if s.ev.Form == cejson.JSONData && !s.ev.Base64 {
-		s.ev.Data = wire[len(wire)-1-len(s.ev.Data) : len(wire)-1] // no longer the caller's memory
+	if s.ev.Form == wire.JSONData && !s.ev.Base64 {
+		s.ev.Data = out[len(out)-1-len(s.ev.Data) : len(out)-1] // no longer the caller's memory
 	}
-	return &Sealed{ev: *s.ev, wire: wire, keyIDs: s.keyIDs, at: s.now.UTC().Truncate(time.Second)}, nil
+	return &Sealed{ev: *s.ev, wire: out, keyIDs: s.keyIDs, at: s.now.UTC().Truncate(time.Second)}, nil
 }

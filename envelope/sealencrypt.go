@@ -5,10 +5,22 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sealbus/sealbus/internal/cejson"
-	"github.com/sealbus/sealbus/internal/jsonwrite"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/jwe"
+	"github.com/sealbus/sealbus/internal/wire"
 )
+
+// MaxEncryptedFields bounds the encrypted members of one event: each is looked for in the data, and costs a
+// decryption.
+const MaxEncryptedFields = wire.MaxEncryptedFields
+
+// CheckField is an error if text is no JSON Pointer (RFC 6901), by which fields are named.
+func CheckField(text string) error {
+	if _, err := jsontext.ParsePointer(text); err != nil {
+		return fmt.Errorf("%.80q: %w", text, err)
+	}
+	return nil
+}
 
 // encryptedType is the content type of data that is one JWE in a JSON serialization (RFC 7516 section 9.2).
 const encryptedType = "application/jose+json"
@@ -22,7 +34,7 @@ func (s *sealing) encrypt(ctx context.Context, producer string) error {
 		return &SealError{Member: "data", Problem: "fields are to be encrypted, but Encrypt names nobody to encrypt to"}
 	case e == nil:
 		return nil
-	case s.ev.Form == cejson.NoData:
+	case s.ev.Form == wire.NoData:
 		return &SealError{Member: "data", Problem: "there is none to encrypt: seal the event without Encrypt"}
 	}
 	b := &binding{id: s.ev.ID, source: s.ev.Source, typ: s.ev.Type, producer: producer}
@@ -45,9 +57,9 @@ func (s *sealing) encryptWhole(ctx context.Context, e *Encrypter, b *binding) er
 	if err != nil {
 		return encryptError(err)
 	}
-	s.ev.Form, s.ev.Data, s.ev.Canonical, s.ev.Base64 = cejson.JSONData, message, true, false
+	s.ev.Form, s.ev.Data, s.ev.Canonical, s.ev.Base64 = wire.JSONData, message, true, false
 	s.ev.DataContentType = encryptedType
-	s.enc = enc{whole: true}
+	s.enc = wire.Enc{Whole: true}
 	return nil
 }
 
@@ -71,35 +83,35 @@ func (s *sealing) encryptFields(ctx context.Context, e *Encrypter, b *binding) e
 	defer key.done()
 	for i := range fields {
 		f := &fields[i]
-		field, err := jwe.EncryptCompact(key.key, s.ev.Data[f.start:f.end], b.field(&s.enc.pointers[i]))
+		field, err := jwe.EncryptCompact(key.key, s.ev.Data[f.Start:f.End], b.field(s.enc.Fields[i]))
 		if err != nil {
 			return encryptError(err)
 		}
-		f.text = jsonwrite.AppendText(nil, field)
+		f.Text = jsontext.AppendQuote(nil, field)
 	}
-	s.ev.Data = replace(s.ev.Data, fields)
+	s.ev.Data = jsontext.Replace(s.ev.Data, fields)
 	return s.setRecipients(key)
 }
 
 // findFields is where the members to encrypt stand, in the order of s.enc, and how many bytes they have.
-func (s *sealing) findFields() (fields []replacement, size int, err error) {
+func (s *sealing) findFields() (fields []jsontext.Replacement, size int, err error) {
 	texts := s.opts.EncryptFields
 	switch {
 	case len(texts) > MaxEncryptedFields:
 		return nil, 0, &SealError{Member: "data", Problem: fmt.Sprintf("more than %d fields to encrypt: encrypt all of the data, or what they are in", MaxEncryptedFields)}
-	case s.ev.Form != cejson.JSONData || s.ev.Base64:
+	case s.ev.Form != wire.JSONData || s.ev.Base64:
 		return nil, 0, &SealError{Member: "data", Problem: "fields can be encrypted in JSON data only, and not with Exact: leave EncryptFields out to encrypt all of it"}
 	}
-	if s.enc.pointers, err = parsePointers(texts); err != nil {
+	if s.enc.Fields, err = jsontext.ParsePointers(texts); err != nil {
 		return nil, 0, &SealError{Member: "data", Problem: "EncryptFields: " + err.Error(), Err: err}
 	}
-	at, found := findAll(s.ev.Data, s.enc.pointers)
+	at, found := jsontext.FindAll(s.ev.Data, s.enc.Fields)
 	for i := range at {
 		if !found[i] {
 			return nil, 0, &SealError{Member: "data", Problem: fmt.Sprintf("EncryptFields: there is nothing at %.80q: name the fields that this event has", texts[i])}
 		}
-		fields = append(fields, replacement{span: at[i]})
-		size += at[i].end - at[i].start
+		fields = append(fields, jsontext.Replacement{Span: at[i]})
+		size += at[i].End - at[i].Start
 	}
 	return fields, size, nil
 }
@@ -110,11 +122,11 @@ func (s *sealing) setRecipients(key *contentKey) error {
 	if err != nil {
 		return encryptError(err)
 	}
-	if len(s.ev.Extensions) == cejson.MaxExtensions {
-		return &SealError{Problem: fmt.Sprintf("more than %d extension attributes, with the one for the recipients of the fields", cejson.MaxExtensions)}
+	if len(s.ev.Extensions) == wire.MaxExtensions {
+		return &SealError{Problem: fmt.Sprintf("more than %d extension attributes, with the one for the recipients of the fields", wire.MaxExtensions)}
 	}
-	if len(list) > cejson.MaxAttribute {
-		return &SealError{Member: attrRecipients, Problem: fmt.Sprintf("the keys for the recipients of the fields have %d bytes, the limit is %d: encrypt to fewer, or all of the data", len(list), cejson.MaxAttribute)}
+	if len(list) > wire.MaxAttribute {
+		return &SealError{Member: attrRecipients, Problem: fmt.Sprintf("the keys for the recipients of the fields have %d bytes, the limit is %d: encrypt to fewer, or all of the data", len(list), wire.MaxAttribute)}
 	}
 	s.set(attrRecipients, String, string(list))
 	s.sortExtensions()

@@ -7,9 +7,13 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/session"
 )
+
+// MaxDelegations bounds the delegation statements of one event: each costs a verification.
+const MaxDelegations = wire.MaxDelegations
 
 // signers are who is to sign, a session key in place of each session.Delegator, and what the payload binds of
 // those.

@@ -1,8 +1,11 @@
 package envelope_test
 
 import (
+	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -50,6 +53,33 @@ func noCanary(t *testing.T, err error) {
 	}
 	if strings.Contains(text, "tangerine") || strings.Contains(text, "zeppelin") {
 		t.Errorf("the error quotes the data: %s", text)
+	}
+}
+
+// An event that was opened prints and logs as its name, by pointer or by value: no decrypted text is in it.
+func TestOpenedByValueTellsNoDecryptedText(t *testing.T) {
+	c := newConfidential(t)
+	key := jwe.NewContentKey()
+	r, err := jwe.NewECDHRecipient(c.x25519.Recipient().KeyID(), c.x25519.Recipient().PublicKey())
+	check(t, err)
+	w, err := r.Wrap(t.Context(), key)
+	check(t, err)
+	opened, err := c.open(c.whole(`{"a":"`+canary+`"}`, key, w), c.decrypter(c.x25519), fixedNow)
+	check(t, err)
+	var text bytes.Buffer
+	for _, v := range []any{opened, *opened, []envelope.Opened{*opened}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			fmt.Fprintf(&text, verb, v)
+		}
+	}
+	for _, h := range []slog.Handler{slog.NewTextHandler(&text, nil), slog.NewJSONHandler(&text, nil)} {
+		slog.New(h).Info("opened", "pointer", opened, "value", *opened)
+	}
+	decimal := strings.Trim(fmt.Sprint([]byte(canary)), "[]")
+	for _, form := range []string{canary, decimal, hex.EncodeToString([]byte(canary))} {
+		if strings.Contains(text.String(), form) {
+			t.Errorf("it tells the data: %s", text.String())
+		}
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/testbed/cases"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
-	"github.com/sealbus/sealbus/internal/testbed/racing"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -52,7 +52,7 @@ func TestEncryptedDocuments(t *testing.T) {
 		t.Fatal(err)
 	}
 	opts := &envelope.Policy{Now: fixedNow, Decrypter: openBoth(t), Unsafe: unchecked}
-	for i := range racing.Tenth(1500) {
+	for i := range cases.Of(1500) {
 		r := rand.New(rand.NewPCG(seed, uint64(i)))
 		value := randomValue(r, 4)
 		ev := orderEvent(t)

@@ -18,12 +18,12 @@ func addedCases(l *vectorList) {
 		"underscore": "_datadog", "dash": "x-amzn-trace-id", "empty": "", "65": strings.Repeat("n", 65), "unicode": "tenañt",
 		"space": "ten ant", "camel-case": "traceId", "prototype": "__proto__", "data-like": "data-base64", "long": strings.Repeat("_", 5000),
 	} {
-		l.add("ok-ignored-"+name, "a member whose name is no attribute name was added on the way: it is no part of the event", "", wire(add(member, `"x"`)))
+		l.add("ok-ignored-"+name, "a member whose name is no attribute name was added on the way: it is no part of the event", "", onWire(add(member, `"x"`)))
 	}
 	for name, value := range map[string]string{
 		"object": tracer, "null": "null", "number": "1e400", "depth": strings.Repeat("[", 63) + strings.Repeat("]", 63), "large": mint.Quote(strings.Repeat("x", 20_000)),
 	} {
-		l.add("ok-ignored-value-"+name, "its value is any JSON", "", wire(add("_datadog", value)))
+		l.add("ok-ignored-value-"+name, "its value is any JSON", "", onWire(add("_datadog", value)))
 	}
 	for _, mode := range []string{"passthrough", "core-only"} {
 		l.add("ok-ignored-"+mode, "it comes back in no mode", "", func(c *vcase) {
@@ -53,13 +53,13 @@ func ignoredDefects(l *vectorList) {
 		"duplicate-inside": `{"a":1,"a":2}`, "depth-64": strings.Repeat("[", 64) + strings.Repeat("]", 64), "syntax": `{"a":01}`,
 		"lone-surrogate": `"\ud800"`, "nan": "NaN",
 	} {
-		l.add("ignored-"+name, "a member that is ignored is JSON as all of the event is", envelope.ReasonMalformed, wire(add("_datadog", value)))
+		l.add("ignored-"+name, "a member that is ignored is JSON as all of the event is", envelope.ReasonMalformed, onWire(add("_datadog", value)))
 	}
-	l.add("ignored-duplicate", "a member that is ignored, twice", envelope.ReasonMalformed, wire(func(o mint.Object) mint.Object {
+	l.add("ignored-duplicate", "a member that is ignored, twice", envelope.ReasonMalformed, onWire(func(o mint.Object) mint.Object {
 		return o.Add("_datadog", "1").Add("_datadog", "1")
 	}))
 	many := func(n int) func(*vcase) {
-		return wire(func(o mint.Object) mint.Object {
+		return onWire(func(o mint.Object) mint.Object {
 			for i := range n {
 				o = o.Add(fmt.Sprintf("_%d", i), "null")
 			}
@@ -87,7 +87,7 @@ func caseTwins(l *vectorList) {
 	}
 	for _, member := range []string{"detail-type", "unverified_id"} {
 		l.add("other-format-"+strings.ReplaceAll(member, "_", "-"), "a member by which messages of another format are told: what could be two things is neither",
-			envelope.ReasonMalformed, wire(add(member, `"x"`)))
+			envelope.ReasonMalformed, onWire(add(member, `"x"`)))
 	}
 	l.add("case-in-cloudevent", "the same in the attributes of the embedded layout", envelope.ReasonMalformed, func(c *vcase) {
 		c.embed = true
@@ -102,8 +102,8 @@ func caseTwins(l *vectorList) {
 		c.plan.Wire = func(o mint.Object) mint.Object { return o.Del("region").Add("Region", `"eu"`) }
 		c.plan.Event = c.plan.Event.Set("region", `""`)
 	}))
-	l.add("ok-case-of-absent", "the name of an extension that is not there: no part of the event", "", wire(add("CorrelationId", `"x"`)))
-	l.add("ok-case-of-null", "nor is it if there is a null", "", wire(func(o mint.Object) mint.Object {
+	l.add("ok-case-of-absent", "the name of an extension that is not there: no part of the event", "", onWire(add("CorrelationId", `"x"`)))
+	l.add("ok-case-of-null", "nor is it if there is a null", "", onWire(func(o mint.Object) mint.Object {
 		return o.Add("correlationid", "null").Add("CorrelationId", `"x"`)
 	}))
 }

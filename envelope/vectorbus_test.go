@@ -335,7 +335,7 @@ func timeCases(l *vectorList) {
 	expiry := content(set("expirytime", `"2026-11-21T12:00:00Z"`))
 	l.add("expirytime", "now is expirytime", envelope.ReasonExpired, expiry)
 	l.add("expirytime-no-window", "expirytime is honoured without a window too", envelope.ReasonExpired, func(c *vcase) { expiry(c); c.options = vectorOptions{Now: vectorNow} })
-	l.add("ok-expirytime-unsigned", "an unsigned expirytime means nothing", "", wire(set("expirytime", `"2026-11-21T11:00:00Z"`)))
+	l.add("ok-expirytime-unsigned", "an unsigned expirytime means nothing", "", onWire(set("expirytime", `"2026-11-21T11:00:00Z"`)))
 	l.add("expirytime-removed", "a signed expirytime cannot be removed", envelope.ReasonModified, func(c *vcase) { expiry(c); c.plan.Wire = del("expirytime") })
 	l.add("ok-old-occurrence", "time is not what freshness is judged on", "", content(set("time", `"2020-01-01T00:00:00Z"`)))
 }

@@ -24,7 +24,7 @@ func soundCases(l *vectorList) {
 	l.add("ok-unicode", "attributes are hashed as UTF-8, escaped on the wire or not", "", func(c *vcase) {
 		c.plan.Event = c.plan.Event.Set("subject", `"größe/\u65e5本 \ud83d\ude00"`).Set("tenant", `"ünï\"\\"`)
 	})
-	l.add("ok-member-order", "the order of members on the wire does not matter", "", wire(func(o mint.Object) mint.Object {
+	l.add("ok-member-order", "the order of members on the wire does not matter", "", onWire(func(o mint.Object) mint.Object {
 		o = slices.Clone(o)
 		slices.Reverse(o)
 		return o
@@ -34,10 +34,10 @@ func soundCases(l *vectorList) {
 		c.plan.Event = c.plan.Event.Set("data", `{"order":"o-1"}`)
 	})
 	l.add("ok-escaped-member-name", "member names are compared after unescaping", "", text(`"subject"`, `"\u0073ubject"`))
-	l.add("ok-null-attribute", "an attribute that is JSON null is absent", "", wire(set("dataschema", "null")))
-	l.add("ok-empty-attribute", "an optional attribute that is empty is absent", "", wire(set("dataschema", `""`)))
-	l.add("ok-null-extension", "so is an extension", "", wire(set("other", "null")))
-	l.add("ok-strict-drops-unsigned", "mode strict: an unsigned extension is dropped", "", wire(set("forged", `"yes"`)))
+	l.add("ok-null-attribute", "an attribute that is JSON null is absent", "", onWire(set("dataschema", "null")))
+	l.add("ok-empty-attribute", "an optional attribute that is empty is absent", "", onWire(set("dataschema", `""`)))
+	l.add("ok-null-extension", "so is an extension", "", onWire(set("other", "null")))
+	l.add("ok-strict-drops-unsigned", "mode strict: an unsigned extension is dropped", "", onWire(set("forged", `"yes"`)))
 	l.add("ok-passthrough", "mode passthrough: unsigned extensions come back beside the event", "", func(c *vcase) {
 		c.plan.Wire = set("forged", `"yes"`)
 		c.options.Mode = "passthrough"
@@ -58,8 +58,8 @@ func soundCases(l *vectorList) {
 
 // typedCases are about the types of extensions, and about what the event of the SDK can hold.
 func typedCases(l *vectorList) {
-	l.add("ok-boolean-as-string", "a re-typed value is read from its text under the signed type", "", wire(set("vip", `"true"`)))
-	l.add("ok-integer-as-string", "a re-typed value is read from its text under the signed type", "", wire(set("sampledrate", `"5"`)))
+	l.add("ok-boolean-as-string", "a re-typed value is read from its text under the signed type", "", onWire(set("vip", `"true"`)))
+	l.add("ok-integer-as-string", "a re-typed value is read from its text under the signed type", "", onWire(set("sampledrate", `"5"`)))
 	l.add("ok-string-as-integer", "a String extension whose text was turned into a number", "", func(c *vcase) {
 		c.plan.Event = c.plan.Event.Set("tenant", `"17"`)
 		c.plan.Wire = set("tenant", "17")
@@ -112,8 +112,8 @@ func content(change func(mint.Object) mint.Object) func(*vcase) {
 	return func(c *vcase) { c.plan.Event = change(c.plan.Event) }
 }
 
-// wire is a change after signing.
-func wire(change func(mint.Object) mint.Object) func(*vcase) {
+// onWire is a change after signing.
+func onWire(change func(mint.Object) mint.Object) func(*vcase) {
 	return func(c *vcase) { c.plan.Wire = change }
 }
 
@@ -134,27 +134,27 @@ func syntaxCases(l *vectorList) {
 	malformed("comment", "JSON has no comments", text(`{"specversion"`, `{/**/"specversion"`))
 	malformed("trailing-comma", "JSON has no trailing commas", func(c *vcase) { c.text = func(s string) string { return s[:len(s)-1] + ",}" } })
 	for _, name := range []string{"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "data", "dssematerial", "tenant"} {
-		malformed("duplicate-"+name, "a member twice, with the same value", wire(func(o mint.Object) mint.Object { return o.Add(name, o.Get(name)) }))
+		malformed("duplicate-"+name, "a member twice, with the same value", onWire(func(o mint.Object) mint.Object { return o.Add(name, o.Get(name)) }))
 	}
-	malformed("duplicate-other-value", "a member twice: which of the two was signed?", wire(add("id", `"A234-1235"`)))
-	malformed("duplicate-null", "a member twice, once null", wire(add("subject", "null")))
+	malformed("duplicate-other-value", "a member twice: which of the two was signed?", onWire(add("id", `"A234-1235"`)))
+	malformed("duplicate-null", "a member twice, once null", onWire(add("subject", "null")))
 	malformed("duplicate-escaped", "a member twice, once with an escaped name", text(`"source"`, `"\u0069d":"x","source"`))
-	malformed("no-specversion", "specversion is missing", wire(del("specversion")))
-	malformed("specversion-0.3", "an older CloudEvents", wire(set("specversion", `"0.3"`)))
-	malformed("specversion-number", "specversion as a number", wire(set("specversion", "1.0")))
+	malformed("no-specversion", "specversion is missing", onWire(del("specversion")))
+	malformed("specversion-0.3", "an older CloudEvents", onWire(set("specversion", `"0.3"`)))
+	malformed("specversion-number", "specversion as a number", onWire(set("specversion", "1.0")))
 	for _, name := range []string{"id", "source", "type"} {
-		malformed("no-"+name, "a required attribute is missing", wire(del(name)))
-		malformed("empty-"+name, "a required attribute is empty", wire(set(name, `""`)))
+		malformed("no-"+name, "a required attribute is missing", onWire(del(name)))
+		malformed("empty-"+name, "a required attribute is empty", onWire(set(name, `""`)))
 	}
-	malformed("null-id", "a required attribute is null", wire(set("id", "null")))
-	malformed("number-id", "an attribute of the standard is a number", wire(set("id", "1")))
-	malformed("boolean-subject", "an attribute of the standard is a boolean", wire(set("subject", "true")))
+	malformed("null-id", "a required attribute is null", onWire(set("id", "null")))
+	malformed("number-id", "an attribute of the standard is a number", onWire(set("id", "1")))
+	malformed("boolean-subject", "an attribute of the standard is a boolean", onWire(set("subject", "true")))
 	attributeTextCases(malformed)
 	extensionSyntaxCases(malformed)
 	timeSyntaxCases(malformed)
-	l.add("event-attribute-too-long", "an attribute of more than 8 KiB", envelope.ReasonTooLarge, wire(set("subject", mint.Quote(strings.Repeat("s", 8193)))))
-	l.add("event-extension-too-long", "an extension of more than 8 KiB", envelope.ReasonTooLarge, wire(set("tenant", mint.Quote(strings.Repeat("s", 8193)))))
-	l.add("event-129-extensions", "more than 128 extensions", envelope.ReasonTooLarge, wire(func(o mint.Object) mint.Object {
+	l.add("event-attribute-too-long", "an attribute of more than 8 KiB", envelope.ReasonTooLarge, onWire(set("subject", mint.Quote(strings.Repeat("s", 8193)))))
+	l.add("event-extension-too-long", "an extension of more than 8 KiB", envelope.ReasonTooLarge, onWire(set("tenant", mint.Quote(strings.Repeat("s", 8193)))))
+	l.add("event-129-extensions", "more than 128 extensions", envelope.ReasonTooLarge, onWire(func(o mint.Object) mint.Object {
 		for i := range 129 {
 			o = o.Add(fmt.Sprintf("x%d", i), `"v"`)
 		}
@@ -163,16 +163,16 @@ func syntaxCases(l *vectorList) {
 }
 
 func attributeTextCases(malformed func(name, about string, change func(*vcase))) {
-	malformed("control-character", "a control character in an attribute", wire(set("subject", `"order\u0007"`)))
-	malformed("c1-control-character", "U+0085 in an attribute", wire(set("subject", `"order\u0085"`)))
-	malformed("noncharacter", "U+FFFE in an attribute", wire(set("subject", `"order\ufffe"`)))
-	malformed("raw-newline", "an unescaped newline in a string", wire(set("subject", "\"order\n\"")))
-	malformed("lone-surrogate", "an unpaired surrogate in an attribute", wire(set("subject", `"order\ud800"`)))
-	malformed("lone-low-surrogate", "an unpaired low surrogate in an attribute", wire(set("subject", `"order\udc00"`)))
+	malformed("control-character", "a control character in an attribute", onWire(set("subject", `"order\u0007"`)))
+	malformed("c1-control-character", "U+0085 in an attribute", onWire(set("subject", `"order\u0085"`)))
+	malformed("noncharacter", "U+FFFE in an attribute", onWire(set("subject", `"order\ufffe"`)))
+	malformed("raw-newline", "an unescaped newline in a string", onWire(set("subject", "\"order\n\"")))
+	malformed("lone-surrogate", "an unpaired surrogate in an attribute", onWire(set("subject", `"order\ud800"`)))
+	malformed("lone-low-surrogate", "an unpaired low surrogate in an attribute", onWire(set("subject", `"order\udc00"`)))
 	malformed("invalid-utf8", "a byte that is not UTF-8 in an attribute", text("order/1", "order/\xff"))
 	malformed("overlong-utf8", "an overlong encoding of \"/\" in an attribute", text("order/1", "order\xc0\xaf1"))
 	malformed("surrogate-utf8", "a surrogate encoded as UTF-8 in an attribute", text("order/1", "order\xed\xa0\x801"))
-	malformed("bad-escape", "an escape that JSON does not have", wire(set("subject", `"order\x31"`)))
+	malformed("bad-escape", "an escape that JSON does not have", onWire(set("subject", `"order\x31"`)))
 }
 
 func extensionSyntaxCases(malformed func(name, about string, change func(*vcase))) {
@@ -180,12 +180,12 @@ func extensionSyntaxCases(malformed func(name, about string, change func(*vcase)
 		"object": `{"a":1}`, "array": `[1]`, "fraction": "1.0", "exponent": "1e1", "negative-zero": "-0",
 		"leading-zero": "05", "too-large-integer": "2147483648", "too-small-integer": "-2147483649", "bare-word": "acme",
 	} {
-		malformed("extension-"+name, "an extension is a string, a boolean or a plain 32-bit integer", wire(set("tenant", value)))
+		malformed("extension-"+name, "an extension is a string, a boolean or a plain 32-bit integer", onWire(set("tenant", value)))
 	}
 	for name, attribute := range map[string]string{
 		"upper-case": "Tenant",
 	} {
-		malformed("name-"+name, "an attribute name has 1 to 64 characters of a-z and 0-9", wire(add(attribute, `"x"`)))
+		malformed("name-"+name, "an attribute name has 1 to 64 characters of a-z and 0-9", onWire(add(attribute, `"x"`)))
 	}
 }
 
@@ -196,13 +196,13 @@ func timeSyntaxCases(malformed func(name, about string, change func(*vcase))) {
 		"no-digits": "2026-11-21T11:59:00.Z", "comma": "2026-11-21T11:59:00,123Z", "short-zone": "2026-11-21T11:59:00+01", "year-0": "0000-01-01T00:00:00Z",
 		"zone-24": "2026-11-21T11:59:00+24:00",
 	} {
-		malformed("time-"+name, "time is RFC 3339 with at most nine digits of a second, T and Z in upper case", wire(set("time", mint.Quote(value))))
+		malformed("time-"+name, "time is RFC 3339 with at most nine digits of a second, T and Z in upper case", onWire(set("time", mint.Quote(value))))
 	}
 }
 
 // dataCases are about the bytes of the data.
 func dataCases(l *vectorList) {
-	same := func(name, about, data string) { l.add("ok-data-"+name, about, "", wire(set("data", data))) }
+	same := func(name, about, data string) { l.add("ok-data-"+name, about, "", onWire(set("data", data))) }
 	same("white-space", "data re-serialised with white space", ` { "lines" : [ { "n" : 2 , "sku" : "é-1" } ] , "order":"o-1","total":12.5 } `)
 	same("member-order", "data re-serialised with members in another order", `{"total":12.5,"order":"o-1","lines":[{"sku":"é-1","n":2}]}`)
 	same("escapes", "data re-serialised with escapes, in names too", `{"lines":[{"n":2,"sku":"\u00e9-1"}],"\u006frder":"o\u002d1","total":12.5}`)
@@ -211,7 +211,7 @@ func dataCases(l *vectorList) {
 	same("number-2.0", "2 respelled as 2.0", `{"lines":[{"n":2.0,"sku":"é-1"}],"order":"o-1","total":12.5}`)
 	same("number-0.2e1", "2 respelled as 0.2e1", `{"lines":[{"n":0.2e1,"sku":"é-1"}],"order":"o-1","total":12.5}`)
 	other := func(name, about, data string) {
-		l.add("data-"+name, about, envelope.ReasonModified, wire(set("data", data)))
+		l.add("data-"+name, about, envelope.ReasonModified, onWire(set("data", data)))
 	}
 	other("changed", "another value", `{"lines":[{"n":2,"sku":"é-1"}],"order":"o-2","total":12.5}`)
 	other("number-changed", "another number", `{"lines":[{"n":3,"sku":"é-1"}],"order":"o-1","total":12.5}`)
@@ -224,7 +224,7 @@ func dataCases(l *vectorList) {
 	other("uncanonical", "other data, which has no canonical form", `{"lines":[],"order":"o-1","total":1e400}`)
 	other("null", "data null", `null`)
 	other("empty-string", "a JSON string is data, an empty one too", `""`)
-	l.add("data-removed", "no data", envelope.ReasonModified, wire(del("data")))
+	l.add("data-removed", "no data", envelope.ReasonModified, onWire(del("data")))
 	dataNumberCases(l)
 	dataFormCases(l)
 	dataSyntaxCases(l)
@@ -269,10 +269,10 @@ func dataFormCases(l *vectorList) {
 	for name, value := range map[string]string{"null": "null", "true": "true", "number": "0", "string": `"x"`, "empty-string": `""`, "empty-object": "{}", "empty-array": "[]"} {
 		l.add("ok-json-"+name, "JSON data need be no object", "", content(set("data", value)))
 	}
-	l.add("ok-data-as-base64", "JSON data that was moved to data_base64", "", wire(func(o mint.Object) mint.Object {
+	l.add("ok-data-as-base64", "JSON data that was moved to data_base64", "", onWire(func(o mint.Object) mint.Object {
 		return o.Del("data").Add("data_base64", b64(o.Get("data")))
 	}))
-	l.add("ok-data-as-base64-reserialised", "JSON data that was re-serialised and moved to data_base64", "", wire(func(o mint.Object) mint.Object {
+	l.add("ok-data-as-base64-reserialised", "JSON data that was re-serialised and moved to data_base64", "", onWire(func(o mint.Object) mint.Object {
 		return o.Del("data").Add("data_base64", b64(strings.ReplaceAll(o.Get("data"), ":", " : ")+"\n"))
 	}))
 	l.add("ok-exact", "JSON data in data_base64, signed byte for byte", "", content(func(o mint.Object) mint.Object {
@@ -304,7 +304,7 @@ func dataFormCases(l *vectorList) {
 		c.plan.Event = c.plan.Event.Del("data")
 		c.plan.Wire = add("data_base64", `""`)
 	})
-	l.add("ok-null-base64", "data_base64 null is no data", "", wire(add("data_base64", "null")))
+	l.add("ok-null-base64", "data_base64 null is no data", "", onWire(add("data_base64", "null")))
 	for name, ct := range map[string]string{
 		"suffix": "application/vnd.example.order+json", "case": "Application/JSON", "parameters": "application/json; charset=utf-8; x=\"text/plain\"",
 		"text-json": "text/json", "suffix-case": "application/cloudevents+JSON",
@@ -352,8 +352,8 @@ func dataSyntaxCases(l *vectorList) {
 	signed("control-character", "an unescaped control character", "\"a\tb\"")
 	l.add("ok-data-depth-64", "data nested 64 deep", "", content(set("data", strings.Repeat("[", 64)+strings.Repeat("]", 64))))
 	both := func(o mint.Object) mint.Object { return o.Add("data_base64", `"e30="`) }
-	l.add("data-twice", "data and data_base64", envelope.ReasonMalformed, wire(both))
-	l.add("data-empty-twice", "data, and an empty data_base64", envelope.ReasonMalformed, wire(add("data_base64", `""`)))
+	l.add("data-twice", "data and data_base64", envelope.ReasonMalformed, onWire(both))
+	l.add("data-empty-twice", "data, and an empty data_base64", envelope.ReasonMalformed, onWire(add("data_base64", `""`)))
 	l.add("data-not-a-string", "data that is not JSON must be a string", envelope.ReasonMalformed, binary("text/plain", "data", `{"a":1}`))
 	l.add("data-base64-not-json", "data_base64 is not the JSON that datacontenttype says", envelope.ReasonMalformed, binary("application/json", "data_base64", `"/w=="`))
 	l.add("data-base64-two-values", "data_base64 holds two JSON values", envelope.ReasonMalformed, binary("application/json", "data_base64", `"e30ge30="`))

@@ -25,14 +25,14 @@ func signature(change func(mint.Object) mint.Object) func(*vcase) {
 
 // materialCases are about dssematerial and the DSSE envelope in it.
 func materialCases(l *vectorList) {
-	l.add("unsigned", "no dssematerial", envelope.ReasonUnsigned, wire(del("dssematerial")))
-	l.add("unsigned-empty", "an empty dssematerial", envelope.ReasonUnsigned, wire(set("dssematerial", `""`)))
-	l.add("unsigned-null", "dssematerial null", envelope.ReasonUnsigned, wire(set("dssematerial", "null")))
+	l.add("unsigned", "no dssematerial", envelope.ReasonUnsigned, onWire(del("dssematerial")))
+	l.add("unsigned-empty", "an empty dssematerial", envelope.ReasonUnsigned, onWire(set("dssematerial", `""`)))
+	l.add("unsigned-null", "dssematerial null", envelope.ReasonUnsigned, onWire(set("dssematerial", "null")))
 	materialBase64Cases(l)
 	malformed := func(name, about string, change func(*vcase)) {
 		l.add("envelope-"+name, about, envelope.ReasonMalformed, change)
 	}
-	malformed("number", "dssematerial is a number", wire(set("dssematerial", "1")))
+	malformed("number", "dssematerial is a number", onWire(set("dssematerial", "1")))
 	malformed("not-json", "the envelope is not JSON", func(c *vcase) { c.plan.Material = always("hello") })
 	malformed("array", "the envelope is no object", func(c *vcase) { c.plan.Material = func(s string) string { return "[" + s + "]" } })
 	malformed("empty-object", "the envelope is empty", func(c *vcase) { c.plan.Material = always("{}") })

@@ -159,7 +159,7 @@ func profileCases(l *vectorList) {
 // digestCases change what the digests cover.
 func digestCases(l *vectorList) {
 	change := func(name, about string, edit func(mint.Object) mint.Object) {
-		l.add("changed-"+name, about, envelope.ReasonModified, wire(edit))
+		l.add("changed-"+name, about, envelope.ReasonModified, onWire(edit))
 	}
 	for name, value := range map[string]string{
 		"id": `"A234-1235"`, "source": `"https://orders.example/us"`, "type": `"com.example.order.cancelled"`, "subject": `"order/2"`, "dataschema": `"https://schema.example/"`,
@@ -205,7 +205,7 @@ func digestCases(l *vectorList) {
 		"other-zone": "2026-11-21T12:59:00.123+01:00", "negative-zone": "2026-11-21T02:29:00.123-09:30", "trailing-zeros": "2026-11-21T11:59:00.123000000Z",
 		"no-zone": "2026-11-21T11:59:00.123", "plus-zero": "2026-11-21T11:59:00.123+00:00", "minus-zero": "2026-11-21T11:59:00.123-00:00",
 	} {
-		l.add("ok-time-"+name, "the same instant in other words; the signed text comes back", "", wire(set("time", mint.Quote(value))))
+		l.add("ok-time-"+name, "the same instant in other words; the signed text comes back", "", onWire(set("time", mint.Quote(value))))
 	}
 	l.add("ok-time-nanoseconds", "nine digits of a second", "", content(set("time", `"2026-11-21T11:59:00.123456789Z"`)))
 	l.add("ok-time-distant", "time is the time of the occurrence, and may be old", "", content(set("time", `"0001-01-01T00:00:01Z"`)))

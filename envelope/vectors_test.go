@@ -16,8 +16,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/cejson"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 )
@@ -116,7 +116,7 @@ func (o *vectorOptions) policy(t testing.TB) *envelope.Policy {
 		},
 	}
 	for name, typ := range o.ExtensionTypes {
-		parsed, ok := cejson.ParseType(typ)
+		parsed, ok := wire.ParseType(typ)
 		if !ok {
 			t.Fatalf("options: type %q", typ)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/types"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/canonical"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -107,7 +107,7 @@ func TestWireIsLegal(t *testing.T) {
 	for i := range 600 {
 		ev := orderEvent(t)
 		data := oddData(r)
-		want, err := canonical.Append(nil, data)
+		want, err := jsontext.AppendCanonical(nil, data)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,10 +6,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sealbus/sealbus/internal/b64"
 	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/keydoc"
-	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
 // maxJWK bounds a JSON Web Key on its own, in bytes: one with a certificate chain still fits.
@@ -72,7 +71,7 @@ func parseJWK(doc []byte) (*jwk, error) {
 	if len(doc) > maxJWK {
 		return nil, fmt.Errorf("keys: a JWK of more than %d bytes", maxJWK)
 	}
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	k := readJWK(&r, nil)
 	if err := r.End(); err != nil {
 		return nil, fmt.Errorf("keys: JWK: %w", err)
@@ -82,17 +81,17 @@ func parseJWK(doc []byte) (*jwk, error) {
 
 // readJWK reads one JWK. Members that are not of a JWK go to other, which reads their value and reports
 // true, or leaves it alone; without it, or when it declines, they are skipped.
-func readJWK(r *strictjson.Reader, other func(name string, r *strictjson.Reader) bool) *jwk {
+func readJWK(r *jsontext.Decoder, other func(name string, r *jsontext.Decoder) bool) *jwk {
 	k := &jwk{}
 	for obj := r.Object(); r.Member(&obj); {
 		if name := string(obj.Name); !k.read(name, r) && (other == nil || !other(name, r)) {
-			r.Skip()
+			r.SkipValue()
 		}
 	}
 	return k
 }
 
-func (k *jwk) read(name string, r *strictjson.Reader) bool {
+func (k *jwk) read(name string, r *jsontext.Decoder) bool {
 	switch name {
 	case "kty":
 		k.kty = r.String()
@@ -119,15 +118,15 @@ func (k *jwk) read(name string, r *strictjson.Reader) bool {
 		k.private, k.d = name, readBase64URL(r, name)
 	case "k", "p", "q", "dp", "dq", "qi", "oth":
 		k.private = name
-		r.Skip()
+		r.SkipValue()
 	default:
 		return false
 	}
 	return true
 }
 
-func readBase64URL(r *strictjson.Reader, name string) []byte {
-	out, err := b64.AppendURL([]byte{}, r.Bytes()) // not nil: empty is not absent
+func readBase64URL(r *jsontext.Decoder, name string) []byte {
+	out, err := jsontext.DecodeBase64URL([]byte{}, r.Bytes()) // not nil: empty is not absent
 	if err != nil {
 		r.Failf("member %q is not canonical base64url", name)
 	}
@@ -202,7 +201,7 @@ func thumbprint(members []byte) string {
 }
 
 func isThumbprint(s string) bool {
-	b, err := b64.AppendURL(nil, []byte(s))
+	b, err := jsontext.DecodeBase64URL(nil, []byte(s))
 	return err == nil && len(b) == sha256.Size
 }
 

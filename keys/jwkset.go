@@ -6,8 +6,8 @@ import (
 	"fmt"
 
 	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/keydoc"
-	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
 // PublicKey is a public key on its way from its owner to the people who keep the trust: as `sealbus keys
@@ -147,7 +147,7 @@ func splitJWKSet(doc []byte) ([][]byte, error) {
 	if !bytes.HasPrefix(bytes.TrimLeft(doc, " \t\r\n"), []byte("{")) {
 		return nil, errors.New("this is not a JSON object")
 	}
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	var docs [][]byte
 	isSet, isOther := false, false
 	for obj := r.Object(); r.Member(&obj); {
@@ -157,9 +157,9 @@ func splitJWKSet(doc []byte) ([][]byte, error) {
 			docs = keydoc.ReadRaws(&r, maxJWKs)
 		case "producer", "consumer", "threshold", "version": // beside "keys": a keyring, roots or a bundle
 			isOther = true
-			r.Skip()
+			r.SkipValue()
 		default:
-			r.Skip()
+			r.SkipValue()
 		}
 	}
 	switch err := r.End(); {
@@ -191,7 +191,7 @@ func ParsePublicKey(doc []byte) (PublicKey, error) {
 // only with an owner: without one, a member of that name is another tool's.
 func parsePublicKey(doc []byte) (PublicKey, error) {
 	var owned ownedMembers
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	k := readJWK(&r, owned.keep)
 	switch err := r.End(); {
 	case err != nil:
@@ -224,17 +224,17 @@ type ownedMembers struct {
 }
 
 // keep keeps a member for later: only then it is known whether it is one of ours.
-func (o *ownedMembers) keep(name string, r *strictjson.Reader) bool {
+func (o *ownedMembers) keep(name string, r *jsontext.Decoder) bool {
 	switch name {
 	case "producer":
-		o.producer = r.Raw()
+		o.producer = r.ReadValue()
 	case "consumer":
-		o.consumer = r.Raw()
+		o.consumer = r.ReadValue()
 	case "published", "active", "retired", "expired":
 		if o.schedule == nil {
 			o.schedule = map[string][]byte{}
 		}
-		o.schedule[name] = r.Raw()
+		o.schedule[name] = r.ReadValue()
 	default:
 		return false
 	}
@@ -246,13 +246,13 @@ func (o *ownedMembers) read(owner []byte, name *string, schedule *Schedule) erro
 	if owner == nil {
 		return nil
 	}
-	r := strictjson.NewReader(owner)
+	r := jsontext.NewDecoder(owner)
 	*name = r.String()
 	if err := r.End(); err != nil {
 		return err
 	}
 	for member, value := range o.schedule {
-		r := strictjson.NewReader(value)
+		r := jsontext.NewDecoder(value)
 		schedule.readMember(member, &r)
 		if err := r.End(); err != nil {
 			return fmt.Errorf("%s: %w", member, err)

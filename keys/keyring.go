@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/privatefile"
 	"github.com/sealbus/sealbus/internal/redact"
-	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
 // maxKeyringKeys bounds the keys of a keyring.
@@ -426,7 +426,7 @@ func (k *keyringKey) append(dst []byte) ([]byte, error) {
 
 // parseKeyring reads the decrypted keyring, only in canonical form.
 func parseKeyring(plain []byte) (*Keyring, error) {
-	r := strictjson.NewReader(plain)
+	r := jsontext.NewDecoder(plain)
 	k := &Keyring{}
 	var version int64
 	var raws [][]byte
@@ -478,12 +478,12 @@ func (k *Keyring) adopt(raws [][]byte, plain []byte) error {
 }
 
 func (k *Keyring) parseKey(raw []byte) (*keyringKey, error) {
-	r := strictjson.NewReader(raw)
+	r := jsontext.NewDecoder(raw)
 	key := &keyringKey{}
 	var jwk []byte
 	for obj := r.Object(); r.Member(&obj); {
 		if name := string(obj.Name); name == "jwk" {
-			jwk = r.Raw()
+			jwk = r.ReadValue()
 		} else if !key.schedule.readMember(name, &r) {
 			r.Failf("unknown member %q", keydoc.Clip(name))
 		}

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/canonical"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/privatefile"
 	"github.com/sealbus/sealbus/internal/testbed/secrettest"
 )
@@ -382,7 +382,7 @@ func FuzzKeyring(f *testing.F) {
 		if again, err := ring.plain(ring.keys); err != nil || !bytes.Equal(again, plain) {
 			t.Fatalf("%q is written as %q (%v)", plain, again, err)
 		}
-		if _, is, err := canonical.Scan(plain, 0); err != nil || !is {
+		if !jsontext.Value(plain).IsCanonical() {
 			t.Fatalf("%q is not canonical (%v)", plain, err)
 		}
 	})

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/keydoc"
-	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
 // Schedule is a key's life as a function of time. A zero time is absent: no bound on that side.
@@ -121,7 +121,7 @@ func (s *Schedule) StateAt(now time.Time) State {
 }
 
 // readMember reads the moment of that name, or leaves the reader alone.
-func (s *Schedule) readMember(name string, r *strictjson.Reader) bool {
+func (s *Schedule) readMember(name string, r *jsontext.Decoder) bool {
 	switch name {
 	case "published":
 		s.Published = keydoc.ReadTime(r)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"github.com/sealbus/sealbus/internal/canonical"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/testbed/secrettest"
 )
@@ -29,7 +29,7 @@ func TestParseRecipientJWK(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if _, is, err := canonical.Scan(r.JWK(), 0); err != nil || !is || r.KeyID() != thumbprintOf(r) {
+		if !jsontext.Value(r.JWK()).IsCanonical() || r.KeyID() != thumbprintOf(r) {
 			t.Errorf("%s: %s is not canonical, or has another ID", name, r.JWK())
 		}
 		if again, err := ParseRecipientJWK(r.JWK()); err != nil || again.KeyID() != r.KeyID() || !bytes.Equal(again.JWK(), r.JWK()) {

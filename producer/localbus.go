@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/jsonwrite"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // errNoSubscriber means that a LocalBus had no subscriber when the event was published. The event would have
@@ -213,8 +213,8 @@ func (b *LocalBus) delivery(entry *envelope.Entry) []byte {
 		{"time", at.UTC().Format("2006-01-02T15:04:05Z")}, {"region", b.opts.Region},
 	} {
 		doc = append(doc, ',')
-		doc = append(jsonwrite.AppendString(doc, m.name), ':')
-		doc = jsonwrite.AppendString(doc, m.value)
+		doc = append(jsontext.AppendQuote(doc, m.name), ':')
+		doc = jsontext.AppendQuote(doc, m.value)
 	}
 	doc = append(append(doc, `,"resources":[],"detail":`...), entry.Detail...)
 	doc = append(doc, '}')

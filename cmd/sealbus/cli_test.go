@@ -1,14 +1,17 @@
 package main
 
 import (
-	"io/fs"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/cli"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 )
 
 // Every command explains itself, with flags that all have a text, and takes --output json for wrong calls
@@ -17,17 +20,17 @@ func TestEveryCommandIsExplained(t *testing.T) {
 	n := 0
 	for _, path := range commandPaths(t) {
 		n++
-		f := &fakeRun{}
-		if code := f.run(t, append(path, "--help")...); code != exitDone || !strings.Contains(f.stdout.String(), "Usage") {
-			t.Errorf("%v --help: %d\n%s", path, code, f.stdout.String())
+		f := &clitest.FakeRun{}
+		if code := f.Run(t, append(path, "--help")...); code != ui.ExitDone || !strings.Contains(f.Stdout.String(), "Usage") {
+			t.Errorf("%v --help: %d\n%s", path, code, f.Stdout.String())
 		}
-		if code := f.run(t, append(path, "--no-such-flag", "--output", "json")...); code != exitUsage {
+		if code := f.Run(t, append(path, "--no-such-flag", "--output", "json")...); code != ui.ExitUsage {
 			t.Errorf("%v: a wrong flag exits %d", path, code)
 		}
-		if got, err := jsonMember(f.stdout.String(), "error"); got != "usage" || err != nil {
+		if got, err := clitest.JSONMember(f.Stdout.String(), "error"); got != "usage" || err != nil {
 			t.Errorf("%v: error is %q, %v", path, got, err)
 		}
-		checkTwoLines(t, f.stderr.String())
+		checkTwoLines(t, f.Stderr.String())
 	}
 	if n < 12 {
 		t.Errorf("only %d commands", n)
@@ -48,8 +51,9 @@ func commandPaths(t *testing.T) [][]string {
 			walk(c, append(path[:len(path):len(path)], c.Name()))
 		}
 	}
-	f := &fakeRun{}
-	walk(newApp(nil, &f.stdout, &f.stderr, environment{getenv: os.Getenv, terminal: isTerminal}).root(), nil)
+	f := &clitest.FakeRun{}
+	env := ui.NewEnv(nil, &f.Stdout, &f.Stderr, ui.System{Getenv: os.Getenv, Terminal: func(io.Writer) bool { return false }})
+	walk(cli.Root(env), nil)
 	return paths
 }
 
@@ -75,39 +79,26 @@ func TestPassphraseIsAskedFor(t *testing.T) {
 		code  int
 		say   string
 	}{
-		{"no terminal", nil, exitUsage, "there is no terminal to ask"},
-		{"empty", []string{""}, exitUsage, "empty passphrase"},
-		{"typed differently", []string{"one", "two"}, exitUsage, "the two passphrases differ"},
-		{"given up", []string{"one"}, exitUsage, "the two passphrases differ"},
-		{"twice the same", []string{"sesame", "sesame"}, exitDone, "made "},
-		{"for another key, once", []string{"sesame"}, exitDone, "added the Ed25519 key"},
-		{"wrong", []string{"Sesame"}, exitUsage, "the passphrase is wrong"},
+		{"no terminal", nil, ui.ExitUsage, "there is no terminal to ask"},
+		{"empty", []string{""}, ui.ExitUsage, "empty passphrase"},
+		{"typed differently", []string{"one", "two"}, ui.ExitUsage, "the two passphrases differ"},
+		{"given up", []string{"one"}, ui.ExitUsage, "the two passphrases differ"},
+		{"twice the same", []string{"sesame", "sesame"}, ui.ExitDone, "made "},
+		{"for another key, once", []string{"sesame"}, ui.ExitDone, "added the Ed25519 key"},
+		{"wrong", []string{"Sesame"}, ui.ExitUsage, "the passphrase is wrong"},
 	} {
-		f := &fakeRun{typed: c.typed}
-		if code := f.run(t, newKey...); code != c.code || !strings.Contains(f.stderr.String(), c.say) {
-			t.Errorf("%s: exit status %d\n%s", c.name, code, f.stderr.String())
+		f := &clitest.FakeRun{Typed: c.typed}
+		if code := f.Run(t, newKey...); code != c.code || !strings.Contains(f.Stderr.String(), c.say) {
+			t.Errorf("%s: exit status %d\n%s", c.name, code, f.Stderr.String())
 		}
-		if len(f.typed) != 0 {
-			t.Errorf("%s: %d answers were not asked for", c.name, len(f.typed))
+		if len(f.Typed) != 0 {
+			t.Errorf("%s: %d answers were not asked for", c.name, len(f.Typed))
 		}
 		for _, secret := range []string{"esame", "one", "two"} {
-			if c.code != exitDone && strings.Contains(f.stdout.String(), secret) {
+			if c.code != ui.ExitDone && strings.Contains(f.Stdout.String(), secret) {
 				t.Errorf("%s: the passphrase is on standard output", c.name)
 			}
 		}
-	}
-}
-
-func TestPassphraseFileOfWindows(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "pass")
-	writeTestFile(t, file, "sesame\r\nmore\r\n", privateFile)
-	pass, err := (&app{}).passphraseFromFile(file, false)
-	if pass != "sesame" || err != nil {
-		t.Errorf("%q, %v", pass, err)
-	}
-	writeTestFile(t, file, strings.Repeat("x", maxPassphrase+1), privateFile)
-	if _, err := (&app{}).passphraseFromFile(file, false); err == nil {
-		t.Error("a passphrase of any length is read")
 	}
 }
 
@@ -124,14 +115,14 @@ func TestColour(t *testing.T) {
 		{"NO_COLOR", true, map[string]string{"NO_COLOR": "1"}, false},
 		{"dumb terminal", true, map[string]string{"TERM": "dumb"}, false},
 	} {
-		f := &fakeRun{terminal: c.terminal, env: c.env}
-		f.run(t, "version")
-		f.run(t, "version", "nonsense")
-		if got := strings.Contains(f.stderr.String(), "\x1b["); got != c.want {
-			t.Errorf("%s: colour %t\n%q", c.name, got, f.stderr.String())
+		f := &clitest.FakeRun{Terminal: c.terminal, Env: c.env}
+		f.Run(t, "version")
+		f.Run(t, "version", "nonsense")
+		if got := strings.Contains(f.Stderr.String(), "\x1b["); got != c.want {
+			t.Errorf("%s: colour %t\n%q", c.name, got, f.Stderr.String())
 		}
-		f.run(t, "version", "--output", "json")
-		if strings.Contains(f.stdout.String(), "\x1b[") {
+		f.Run(t, "version", "--output", "json")
+		if strings.Contains(f.Stdout.String(), "\x1b[") {
 			t.Errorf("%s: colour in JSON", c.name)
 		}
 	}
@@ -140,143 +131,18 @@ func TestColour(t *testing.T) {
 // What a file says must not move the cursor of who reads about it.
 func TestUntrustedTextIsHarmless(t *testing.T) {
 	const name = "no\x1b[2Jsuch\nfile\u202e"
-	f := &fakeRun{}
-	if code := f.run(t, "trust", "show", name); code != exitUsage {
+	f := &clitest.FakeRun{}
+	if code := f.Run(t, "trust", "show", name); code != ui.ExitUsage {
 		t.Errorf("exit status %d", code)
 	}
-	if got := f.stderr.String(); strings.ContainsAny(got, "\x1b\u202e") {
+	if got := f.Stderr.String(); strings.ContainsAny(got, "\x1b\u202e") {
 		t.Errorf("%q", got)
 	}
 	for in, want := range map[string]string{
 		"plain é 漢": "plain é 漢", "a\tb": `a\tb`, "\x1b[31m": `\x1b[31m`, "\u202egpj": `\u202egpj`, "\x00": `\x00`, "a\xffb": `a\xffb`,
 	} {
-		if got := clean(in); got != want {
+		if got := ui.Clean(in); got != want {
 			t.Errorf("clean(%q) = %q, not %q", in, got, want)
 		}
-	}
-}
-
-func TestTableIsAligned(t *testing.T) {
-	p := &printer{style: style{colour: true}}
-	tab := table{header: []string{"A", "LONG", "C"}}
-	tab.add(cell{"é", p.bold}, cell{"x\n", p.red}, cell{"end", nil})
-	tab.add(plain("漢字ab", "", "end")...)
-	tab.print(p)
-	plainText := stripColour(p.String())
-	want := "A       LONG  C\né       x\\n   end\n漢字ab        end\n" // a character of Chinese is two columns wide
-	if plainText != want {
-		t.Errorf("got\n%swant\n%s", plainText, want)
-	}
-}
-
-func stripColour(text string) string {
-	for _, code := range []string{"0", "1", "2", "31", "32", "33", "36"} {
-		text = strings.ReplaceAll(text, "\x1b["+code+"m", "")
-	}
-	return text
-}
-
-func TestDurations(t *testing.T) {
-	const day = 24 * time.Hour
-	for text, want := range map[string]time.Duration{
-		"7d": 7 * day, "1d12h": 36 * time.Hour, "36h": 36 * time.Hour, "90m": 90 * time.Minute, "0d": 0, "36500d": 36500 * day, "1d1h1m1s": day + time.Hour + time.Minute + time.Second,
-	} {
-		if got, err := parseDuration(text); got != want || err != nil {
-			t.Errorf("parseDuration(%q) = %s, %v", text, got, err)
-		}
-	}
-	for _, text := range []string{"", "d", "7", "-1d", "-1h", "1d-2h", "1.5d", "36501d", "9999999d", "1h7d", "106751d999999h", "7 d", "36500d2500000h"} {
-		if d, err := parseDuration(text); err == nil {
-			t.Errorf("parseDuration(%q) = %s", text, d)
-		}
-	}
-	for want, d := range map[string]time.Duration{
-		"7d": 7 * day, "6d23h": 7*day - time.Second, "1h30m": 90 * time.Minute, "59s": 59*time.Second + 999*time.Millisecond, "0s": 999 * time.Millisecond, "-2d": -2 * day,
-	} {
-		if got := formatDuration(d); got != want {
-			t.Errorf("formatDuration(%s) = %s, not %s", d, got, want)
-		}
-	}
-}
-
-func TestMoments(t *testing.T) {
-	base := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	for text, want := range map[string]string{
-		"2026-01-31": "2026-01-31T00:00:00Z", "2026-01-31T01:00:00+02:00": "2026-01-30T23:00:00Z",
-		"now": "2026-03-01T12:00:00Z", "+7d": "2026-03-08T12:00:00Z", "+90m": "2026-03-01T13:30:00Z",
-	} {
-		if got, err := parseMoment(text, base); formatTime(got) != want || err != nil {
-			t.Errorf("parseMoment(%q) = %s, %v", text, formatTime(got), err)
-		}
-	}
-	for _, text := range []string{"", "tomorrow", "+", "+7", "-7d", "7d", "2026-02-30", "0001-01-01", "2026-01-31 12:00", "1767225600"} {
-		if got, err := parseMoment(text, base); err == nil {
-			t.Errorf("parseMoment(%q) = %s", text, got)
-		}
-	}
-	for _, text := range []string{"now", "+7d"} { // --now itself is relative to nothing
-		if _, err := parseMoment(text, time.Time{}); err == nil {
-			t.Errorf("parseMoment(%q) without a base", text)
-		}
-	}
-}
-
-func TestMatchID(t *testing.T) {
-	ids := []string{"AAAAAAAAAAAA1", "AAAAAAAAAAAA2", "BBBBBBBBBBBB"}
-	for given, want := range map[string]string{"BBBBBBBB": ids[2], "BBBBBBBBBBBB": ids[2], "AAAAAAAAAAAA2": ids[1]} {
-		if got, err := matchID(ids, given, "x"); got != want || err != nil {
-			t.Errorf("matchID(%q) = %q, %v", given, got, err)
-		}
-	}
-	for _, given := range []string{"", "BBBBBBB", "AAAAAAAAAAAA", "CCCCCCCC", "BBBBBBBBBBBBB"} {
-		if got, err := matchID(ids, given, "x"); err == nil {
-			t.Errorf("matchID(%q) = %q", given, got)
-		}
-	}
-}
-
-func TestReplaceFile(t *testing.T) {
-	dir := t.TempDir()
-	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
-	writeTestFile(t, file, "old", 0o640)
-	if err := os.Symlink("file", link); err != nil {
-		t.Fatal(err)
-	}
-	if err := replaceFile(link, []byte("old"), []byte("new")); err != nil {
-		t.Fatal(err)
-	}
-	checkTestFile(t, file, "new", 0o640)
-	if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
-		t.Errorf("the link is gone: %v", err)
-	}
-	if err := replaceFile(file, []byte("old"), []byte("mine")); err == nil || !strings.Contains(err.Error(), "changed by somebody else") {
-		t.Errorf("another's change is lost: %v", err)
-	}
-	checkTestFile(t, file, "new", 0o640)
-	left := filepath.Join(dir, ".file.new")
-	if exists(left) {
-		t.Error("a temporary file is left behind")
-	}
-	writeTestFile(t, left, "theirs", privateFile)
-	if err := replaceFile(file, []byte("new"), []byte("mine")); err == nil {
-		t.Error("two commands at once")
-	}
-	checkTestFile(t, file, "new", 0o640)
-	checkTestFile(t, left, "theirs", privateFile)
-}
-
-func writeTestFile(t *testing.T, path, content string, mode fs.FileMode) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(content), mode); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func checkTestFile(t *testing.T, path, content string, mode fs.FileMode) {
-	t.Helper()
-	got, err := os.ReadFile(path)
-	info, other := os.Stat(path)
-	if err != nil || other != nil || string(got) != content || info.Mode().Perm() != mode {
-		t.Errorf("%s: %q, %v, %v", path, got, err, other)
 	}
 }

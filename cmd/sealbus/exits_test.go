@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/cli"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/quarantine"
 	"github.com/sealbus/sealbus/keys"
@@ -27,11 +30,11 @@ type needy struct {
 }
 
 // needies are all the files that commands need.
-func needies(b *bench) []needy {
-	ring, trust, roots := b.path("shop.keyring"), b.path("trust.dsse"), b.path("roots.json")
+func needies(b *clitest.Bench) []needy {
+	ring, trust, roots := b.Path("shop.keyring"), b.Path("trust.dsse"), b.Path("roots.json")
 	insecure := "--insecure-no-passphrase"
 	open := func(more ...string) []string {
-		return append([]string{"open", "--allow-source", orderSource}, more...)
+		return append([]string{"open", "--allow-source", clitest.OrderSource}, more...)
 	}
 	return []needy{
 		{name: "open --trust", call: func(f string) []string { return open("--trust", f, "--roots", roots) }},
@@ -40,41 +43,41 @@ func needies(b *bench) []needy {
 		{name: "inspect --trust", call: func(f string) []string { return []string{"inspect", "--trust", f, "--roots", roots} }},
 		{name: "seal --keyring", call: func(f string) []string { return []string{"seal", "--keyring", f, insecure} }},
 		{name: "seal --passphrase-file", call: func(f string) []string {
-			return []string{"seal", "--keyring", b.path("locked"), "--passphrase-file", f}
+			return []string{"seal", "--keyring", b.Path("locked"), "--passphrase-file", f}
 		}},
 		{name: "seal --encrypt-to", call: func(f string) []string { return []string{"seal", "--keyring", ring, insecure, "--encrypt-to", f} }},
 		{name: "publish --keyring", call: func(f string) []string { return []string{"publish", "--bus", "b", "--keyring", f, insecure} }},
 		{name: "publish FILE", input: true, call: func(f string) []string { return []string{"publish", "--bus", "b", "--keyring", ring, insecure, f} }},
 		{name: "keys list", call: func(f string) []string { return []string{"keys", "list", "--keyring", f, insecure} }},
 		{name: "keys export", call: func(f string) []string { return []string{"keys", "export", "--keyring", f, insecure} }},
-		{name: "trust roots", input: true, call: func(f string) []string { return []string{"trust", "roots", f, "--out", b.path("new")} }},
+		{name: "trust roots", input: true, call: func(f string) []string { return []string{"trust", "roots", f, "--out", b.Path("new")} }},
 		{name: "trust add", input: true, call: func(f string) []string {
-			return []string{"trust", "add", "--policy", b.path("new.yaml"), "--producer", "shop", f}
+			return []string{"trust", "add", "--policy", b.Path("new.yaml"), "--producer", "shop", f}
 		}},
 		{name: "trust revoke --policy", input: true, call: func(f string) []string {
 			return []string{"trust", "revoke", "--policy", f, "--reason", "x", "abcdefgh"}
 		}},
 		{name: "trust build --policy", input: true, call: func(f string) []string {
-			return []string{"trust", "build", "--policy", f, "--keys", roots, "--root", b.path("r.key"), insecure, "--out", b.path("new")}
+			return []string{"trust", "build", "--policy", f, "--keys", roots, "--root", b.Path("r.key"), insecure, "--out", b.Path("new")}
 		}},
-		{name: "trust sign", input: true, call: func(f string) []string { return []string{"trust", "sign", "--root", b.path("r.key"), insecure, f} }},
+		{name: "trust sign", input: true, call: func(f string) []string { return []string{"trust", "sign", "--root", b.Path("r.key"), insecure, f} }},
 		{name: "trust sign --root", call: func(f string) []string { return []string{"trust", "sign", "--root", f, insecure, trust} }},
 		{name: "trust show", input: true, call: func(f string) []string { return []string{"trust", "show", f} }},
 		{name: "trust show --roots", call: func(f string) []string { return []string{"trust", "show", "--roots", f, trust} }},
 		{name: "trust verify", input: true, call: func(f string) []string { return []string{"trust", "verify", "--roots", roots, f} }},
 		{name: "trust verify --roots", call: func(f string) []string { return []string{"trust", "verify", "--roots", f, trust} }},
-		{name: "quarantine --key-file", call: func(f string) []string { return []string{"quarantine", "list", "--from", b.dir, "--key-file", f} }},
+		{name: "quarantine --key-file", call: func(f string) []string { return []string{"quarantine", "list", "--from", b.Dir, "--key-file", f} }},
 		{name: "quarantine --from", free: true, call: func(f string) []string {
-			return []string{"quarantine", "list", "--from", f, "--key-file", b.path("q.key")}
+			return []string{"quarantine", "list", "--from", f, "--key-file", b.Path("q.key")}
 		}},
 		{name: "quarantine show --trust", call: func(f string) []string {
-			return []string{"quarantine", "show", "--from", b.dir, "--key-file", b.path("q.key"), "--trust", f, "--roots", roots, "abcdefgh"}
+			return []string{"quarantine", "show", "--from", b.Dir, "--key-file", b.Path("q.key"), "--trust", f, "--roots", roots, "abcdefgh"}
 		}},
 		{name: "listen --trust", call: func(f string) []string {
-			return []string{"listen", "--http", "0", "--trust", f, "--roots", roots, "--allow-source", orderSource}
+			return []string{"listen", "--http", "0", "--trust", f, "--roots", roots, "--allow-source", clitest.OrderSource}
 		}},
 		{name: "listen --quarantine-key-file", call: func(f string) []string {
-			return []string{"listen", "--http", "0", "--trust", trust, "--roots", roots, "--allow-source", orderSource, "--quarantine", b.path("q"), "--quarantine-key-file", f}
+			return []string{"listen", "--http", "0", "--trust", trust, "--roots", roots, "--allow-source", clitest.OrderSource, "--quarantine", b.Path("q"), "--quarantine-key-file", f}
 		}},
 		{name: "doctor --keyring", call: func(f string) []string { return []string{"doctor", "--keyring", f, insecure} }},
 	}
@@ -83,18 +86,18 @@ func needies(b *bench) []needy {
 // TestExitOfFiles: a file that is missing, or another one than is meant, is exit 2, in every command: another
 // try would end the same. What is in a file that is to be judged is exit 1.
 func TestExitOfFiles(t *testing.T) {
-	b := newBench(t)
-	b.org(nil, orderSource)
+	b := clitest.New(t)
+	b.Org(nil, clitest.OrderSource)
 	signer, err := keys.GenerateSigner(keys.Ed25519, "shop")
-	b.check(err)
-	_, err = keys.CreateKeyring(b.path("locked"), "sesame", "shop", &keys.KeyringOptions{PrivateFileOptions: keys.PrivateFileOptions{ScryptWorkFactor: 4}, Key: signer})
-	b.check(err)
-	b.must("", "trust", "root", "new", "--out", b.path("r.key"), "--insecure-no-passphrase")
-	b.check(os.WriteFile(b.path("q.key"), []byte(encodeBody(make([]byte, consumer.MinQuarantineKey))), 0o600))
-	b.check(os.WriteFile(b.path("empty"), nil, 0o600))
-	b.check(os.WriteFile(b.path("garbage"), []byte("\x00\xff garbage {"), 0o600))
-	b.check(os.WriteFile(b.path("secret"), []byte("{}"), 0o000))
-	b.check(os.Mkdir(b.path("directory"), 0o700))
+	b.Check(err)
+	_, err = keys.CreateKeyring(b.Path("locked"), "sesame", "shop", &keys.KeyringOptions{PrivateFileOptions: keys.PrivateFileOptions{ScryptWorkFactor: 4}, Key: signer})
+	b.Check(err)
+	b.Must("", "trust", "root", "new", "--out", b.Path("r.key"), "--insecure-no-passphrase")
+	b.Check(os.WriteFile(b.Path("q.key"), clitest.KeyText(make([]byte, consumer.MinQuarantineKey)), 0o600))
+	b.Check(os.WriteFile(b.Path("empty"), nil, 0o600))
+	b.Check(os.WriteFile(b.Path("garbage"), []byte("\x00\xff garbage {"), 0o600))
+	b.Check(os.WriteFile(b.Path("secret"), []byte("{}"), 0o000))
+	b.Check(os.Mkdir(b.Path("directory"), 0o700))
 	faults := map[string]string{
 		"missing": "no/such/file", "a directory": "directory", "below a file": "garbage/file", "empty": "empty", "garbage": "garbage",
 		"a name with a NUL": "a\x00b", "unreadable": "secret", "a very long name": strings.Repeat("x", 300),
@@ -107,13 +110,13 @@ func TestExitOfFiles(t *testing.T) {
 			if n.name == "quarantine --from" && fault == "a directory" || n.name == "trust revoke --policy" && fault == "a directory" && runtime.GOOS == "windows" {
 				continue // it is what is wanted
 			}
-			want := exitUsage
+			want := ui.ExitUsage
 			if n.input && fault == "garbage" {
-				want = exitRejected
+				want = ui.ExitRejected
 			}
-			r := b.run(orderEvent, n.call(b.path(file))...)
-			if r.code != want || r.stderr == "" && r.stdout == "" || strings.Contains(r.stderr, "try again") {
-				t.Errorf("%s, %s: exit %d, want %d\n%s%s", n.name, fault, r.code, want, r.stdout, r.stderr)
+			r := b.Run(clitest.OrderEvent, n.call(b.Path(file))...)
+			if r.Code != want || r.Stderr == "" && r.Stdout == "" || strings.Contains(r.Stderr, "try again") {
+				t.Errorf("%s, %s: exit %d, want %d\n%s%s", n.name, fault, r.Code, want, r.Stdout, r.Stderr)
 			}
 		}
 	}
@@ -126,37 +129,37 @@ func TestExitOfCalls(t *testing.T) {
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
 	t.Setenv("AWS_ACCESS_KEY_ID", "")
 	t.Setenv("AWS_REGION", "eu-west-1")
-	b := newBench(t)
-	b.org(nil, orderSource)
+	b := clitest.New(t)
+	b.Org(nil, clitest.OrderSource)
 	signer, err := keys.GenerateSigner(keys.Ed25519, "shop")
-	b.check(err)
-	_, err = keys.CreateKeyring(b.path("locked"), "sesame", "shop", &keys.KeyringOptions{PrivateFileOptions: keys.PrivateFileOptions{ScryptWorkFactor: 4}, Key: signer})
-	b.check(err)
-	b.check(os.WriteFile(b.path("wrong"), []byte("Sesame\n"), 0o600))
-	trust, roots := b.path("trust.dsse"), b.path("roots.json")
+	b.Check(err)
+	_, err = keys.CreateKeyring(b.Path("locked"), "sesame", "shop", &keys.KeyringOptions{PrivateFileOptions: keys.PrivateFileOptions{ScryptWorkFactor: 4}, Key: signer})
+	b.Check(err)
+	b.Check(os.WriteFile(b.Path("wrong"), []byte("Sesame\n"), 0o600))
+	trust, roots := b.Path("trust.dsse"), b.Path("roots.json")
 	for name, c := range map[string]struct {
 		args []string
 		says string
 	}{
-		"wrong passphrase":       {[]string{"seal", "--keyring", b.path("locked"), "--passphrase-file", b.path("wrong")}, "the passphrase is wrong"},
-		"keyring under none":     {[]string{"seal", "--keyring", b.path("shop.keyring"), "--passphrase-file", b.path("wrong")}, "is not encrypted"},
-		"keyring under one":      {[]string{"seal", "--keyring", b.path("locked"), "--insecure-no-passphrase"}, "encrypted"},
-		"roots as trust":         {[]string{"open", "--trust", roots, "--roots", roots, "--allow-source", orderSource}, "check that this is the file you mean"},
-		"trust as roots":         {[]string{"open", "--trust", trust, "--roots", trust, "--allow-source", orderSource}, ""},
-		"no credentials":         {[]string{"publish", "--bus", "b", "--keyring", b.path("shop.keyring"), "--insecure-no-passphrase"}, "no AWS credentials"},
+		"wrong passphrase":       {[]string{"seal", "--keyring", b.Path("locked"), "--passphrase-file", b.Path("wrong")}, "the passphrase is wrong"},
+		"keyring under none":     {[]string{"seal", "--keyring", b.Path("shop.keyring"), "--passphrase-file", b.Path("wrong")}, "is not encrypted"},
+		"keyring under one":      {[]string{"seal", "--keyring", b.Path("locked"), "--insecure-no-passphrase"}, "encrypted"},
+		"roots as trust":         {[]string{"open", "--trust", roots, "--roots", roots, "--allow-source", clitest.OrderSource}, "check that this is the file you mean"},
+		"trust as roots":         {[]string{"open", "--trust", trust, "--roots", trust, "--allow-source", clitest.OrderSource}, ""},
+		"no credentials":         {[]string{"publish", "--bus", "b", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase"}, "no AWS credentials"},
 		"no credentials, KMS":    {[]string{"seal", "--kms", "alias/a", "--producer", "shop"}, "no AWS credentials"},
-		"no credentials, S3":     {[]string{"open", "--trust", "s3://b/k", "--roots", roots, "--allow-source", orderSource}, "no AWS credentials"},
+		"no credentials, S3":     {[]string{"open", "--trust", "s3://b/k", "--roots", roots, "--allow-source", clitest.OrderSource}, "no AWS credentials"},
 		"no credentials, tables": {[]string{"claims", "create-table", "--table", "claims"}, "no AWS credentials"},
 		"unknown command":        {[]string{"opne"}, "did you mean"},
 		"no command":             {nil, "missing command"},
 		"unknown flag":           {[]string{"open", "--frm", "x"}, "unknown flag"},
 		"bad value":              {[]string{"open", "--from", "x"}, "not one of its words"},
 		"no such shell":          {[]string{"completion", "tcsh"}, "bash, zsh"},
-		"taken port":             {[]string{"listen", "--http", "256.0.0.1:1", "--trust", trust, "--roots", roots, "--allow-source", orderSource}, "choose another"},
+		"taken port":             {[]string{"listen", "--http", "256.0.0.1:1", "--trust", trust, "--roots", roots, "--allow-source", clitest.OrderSource}, "choose another"},
 	} {
-		r := b.run(orderEvent, c.args...)
-		if r.code != exitUsage || !strings.Contains(r.stderr, c.says) || strings.Contains(r.stderr, "try again") {
-			t.Errorf("%s: exit %d, want %d\n%s%s", name, r.code, exitUsage, r.stdout, r.stderr)
+		r := b.Run(clitest.OrderEvent, c.args...)
+		if r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, c.says) || strings.Contains(r.Stderr, "try again") {
+			t.Errorf("%s: exit %d, want %d\n%s%s", name, r.Code, ui.ExitUsage, r.Stdout, r.Stderr)
 		}
 	}
 }
@@ -192,38 +195,38 @@ func TestExitOfNetworks(t *testing.T) {
 		t.Setenv("AWS_REGION", "eu-west-1")
 		t.Setenv("AWS_MAX_ATTEMPTS", "1")
 		t.Setenv("AWS_ENDPOINT_URL", "http://"+address)
-		b := newBench(t)
-		b.org(nil, orderSource)
-		b.check(os.WriteFile(b.path("q.key"), []byte(encodeBody(make([]byte, consumer.MinQuarantineKey))), 0o600))
-		store, err := quarantine.NewDir(b.path("bin"), binKeys(make([]byte, consumer.MinQuarantineKey)))
-		b.check(err)
-		b.check(store.Put(t.Context(), consumer.Record{Consumer: "billing", At: b.now.Add(-time.Minute), Reason: "modified", Message: consumer.Message{Body: []byte("{}")}}))
-		roots, arn := b.path("roots.json"), "arn:aws:kms:eu-west-1:111122223333:key/1"
-		q := []string{"--key-file", b.path("q.key")}
+		b := clitest.New(t)
+		b.Org(nil, clitest.OrderSource)
+		b.Check(os.WriteFile(b.Path("q.key"), clitest.KeyText(make([]byte, consumer.MinQuarantineKey)), 0o600))
+		store, err := quarantine.NewDir(b.Path("bin"), clitest.BinKeys(make([]byte, consumer.MinQuarantineKey)))
+		b.Check(err)
+		b.Check(store.Put(t.Context(), consumer.Record{Consumer: "billing", At: b.Now.Add(-time.Minute), Reason: "modified", Message: consumer.Message{Body: []byte("{}")}}))
+		roots, arn := b.Path("roots.json"), "arn:aws:kms:eu-west-1:111122223333:key/1"
+		q := []string{"--key-file", b.Path("q.key")}
 		for name, c := range map[string]struct {
 			args []string
 			what string
 		}{
-			"trust URL":    {[]string{"open", "--trust", "https://" + address + "/b?token=hush", "--roots", roots, "--allow-source", orderSource}, "the trust bundle"},
-			"trust in S3":  {[]string{"open", "--trust", "s3://b/k", "--roots", roots, "--allow-source", orderSource}, "the trust bundle"},
-			"live trust":   {[]string{"listen", "--http", "0", "--trust", "https://" + address + "/b", "--roots", roots, "--allow-source", orderSource}, "the trust bundle"},
-			"bus":          {[]string{"publish", "--bus", "b", "--keyring", b.path("shop.keyring"), "--insecure-no-passphrase", "--retry-for", "0s"}, "EventBridge"},
+			"trust URL":    {[]string{"open", "--trust", "https://" + address + "/b?token=hush", "--roots", roots, "--allow-source", clitest.OrderSource}, "the trust bundle"},
+			"trust in S3":  {[]string{"open", "--trust", "s3://b/k", "--roots", roots, "--allow-source", clitest.OrderSource}, "the trust bundle"},
+			"live trust":   {[]string{"listen", "--http", "0", "--trust", "https://" + address + "/b", "--roots", roots, "--allow-source", clitest.OrderSource}, "the trust bundle"},
+			"bus":          {[]string{"publish", "--bus", "b", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase", "--retry-for", "0s"}, "EventBridge"},
 			"bucket":       {append([]string{"quarantine", "list", "--from", "s3://b/p"}, q...), "S3"},
 			"queue":        {append([]string{"quarantine", "list", "--from", "sqs:http://" + address + "/1/q"}, q...), "SQS"},
-			"reopen":       {append([]string{"quarantine", "reopen", "--all", "--from", b.path("bin"), "--to-queue", "http://" + address + "/1/q"}, q...), "SQS"},
+			"reopen":       {append([]string{"quarantine", "reopen", "--all", "--from", b.Path("bin"), "--to-queue", "http://" + address + "/1/q"}, q...), "SQS"},
 			"table":        {[]string{"claims", "create-table", "--table", "claims"}, "DynamoDB"},
 			"KMS, sign":    {[]string{"seal", "--kms", arn, "--producer", "shop"}, "KMS"},
-			"KMS, open":    {[]string{"open", "--trust", b.path("trust.dsse"), "--roots", roots, "--allow-source", orderSource, "--identity", arn}, "KMS"},
+			"KMS, open":    {[]string{"open", "--trust", b.Path("trust.dsse"), "--roots", roots, "--allow-source", clitest.OrderSource, "--identity", arn}, "KMS"},
 			"doctor":       {[]string{"doctor"}, "STS"},
 			"doctor KMS":   {[]string{"doctor", "--may-sign", arn}, "KMS"},
 			"doctor URL":   {[]string{"doctor", "--trust", "https://" + address + "/b", "--roots", roots}, "the trust bundle"},
 			"doctor Redis": {[]string{"doctor", "--redis", "redis://u:hush@" + address}, "Redis"},
 		} {
-			r := b.run(orderEvent, c.args...)
+			r := b.Run(clitest.OrderEvent, c.args...)
 			want := "cannot reach " + address + " for " + c.what
-			said := strings.Join(strings.Fields(r.stdout+r.stderr), " ")
-			if r.code != exitUnavailable || !strings.Contains(said, want) || !strings.Contains(said, why) || strings.Contains(said, "hush") || strings.Contains(said, "operation error") {
-				t.Errorf("%s: exit %d, want %d and %q ... %q\n%s%s", name, r.code, exitUnavailable, want, why, r.stdout, r.stderr)
+			said := strings.Join(strings.Fields(r.Stdout+r.Stderr), " ")
+			if r.Code != ui.ExitUnavailable || !strings.Contains(said, want) || !strings.Contains(said, why) || strings.Contains(said, "hush") || strings.Contains(said, "operation error") {
+				t.Errorf("%s: exit %d, want %d and %q ... %q\n%s%s", name, r.Code, ui.ExitUnavailable, want, why, r.Stdout, r.Stderr)
 			}
 		}
 	}
@@ -231,49 +234,40 @@ func TestExitOfNetworks(t *testing.T) {
 
 // TestExitOfInterruption: Ctrl-C is 130, however deep it was met.
 func TestExitOfInterruption(t *testing.T) {
-	f := &fakeRun{}
-	a := newApp(nil, &f.stdout, &f.stderr, environment{now: time.Now, getenv: os.Getenv, terminal: func(io.Writer) bool { return false }})
-	for _, err := range []error{context.Canceled, unavailable("x", "y: %w", context.Canceled), errors.Join(errors.New("a"), context.Canceled)} {
-		if code := a.finish(err); code != exitInterrupted || exitInterrupted != 130 {
+	f := &clitest.FakeRun{}
+	env := ui.NewEnv(nil, &f.Stdout, &f.Stderr, ui.System{Now: time.Now, Getenv: os.Getenv, Terminal: func(io.Writer) bool { return false }})
+	for _, err := range []error{context.Canceled, ui.Unavailable("x", "y: %w", context.Canceled), errors.Join(errors.New("a"), context.Canceled)} {
+		if code := env.Finish(err); code != ui.ExitInterrupted || ui.ExitInterrupted != 130 {
 			t.Errorf("%v: exit %d", err, code)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	b := newBench(t)
-	b.check(os.WriteFile(b.path("q.key"), []byte(encodeBody(make([]byte, consumer.MinQuarantineKey))), 0o600))
-	args := []string{"quarantine", "list", "--from", b.dir, "--key-file", b.path("q.key")}
-	env := environment{now: time.Now, getenv: func(string) string { return "" }, terminal: func(io.Writer) bool { return false }}
-	if code := run(ctx, args, strings.NewReader(""), io.Discard, &f.stderr, env); code != exitInterrupted {
-		t.Errorf("exit %d\n%s", code, f.stderr.String())
+	b := clitest.New(t)
+	b.Check(os.WriteFile(b.Path("q.key"), clitest.KeyText(make([]byte, consumer.MinQuarantineKey)), 0o600))
+	args := []string{"quarantine", "list", "--from", b.Dir, "--key-file", b.Path("q.key")}
+	system := ui.System{Now: time.Now, Getenv: func(string) string { return "" }, Terminal: func(io.Writer) bool { return false }}
+	if code := cli.Run(ctx, args, strings.NewReader(""), io.Discard, &f.Stderr, system); code != ui.ExitInterrupted {
+		t.Errorf("exit %d\n%s", code, f.Stderr.String())
 	}
 }
 
 // TestExitThreeSaysTryAgain: it is the only status that a script may repeat a command for.
 func TestExitWords(t *testing.T) {
 	if got := slices.Sorted(func(yield func(int) bool) {
-		for code := range exitWords {
-			if !yield(code) {
+		for code := range 256 {
+			if ui.ExitWord(code) != "" && !yield(code) {
 				return
 			}
 		}
-	}); !slices.Equal(got, []int{exitRejected, exitUsage, exitUnavailable, exitDue, exitInterrupted}) {
+	}); !slices.Equal(got, []int{ui.ExitRejected, ui.ExitUsage, ui.ExitUnavailable, ui.ExitDue, ui.ExitInterrupted}) {
 		t.Errorf("%v", got)
 	}
-	f := &fakeRun{}
-	f.run(t, "--help")
+	f := &clitest.FakeRun{}
+	f.Run(t, "--help")
 	for _, want := range []string{"1    rejected", "2    usage", "3    try again", "4    something is due", "130  interrupted"} {
-		if !strings.Contains(f.stdout.String(), want) {
+		if !strings.Contains(f.Stdout.String(), want) {
 			t.Errorf("--help does not say %q", want)
 		}
-	}
-}
-
-// TestServerClosedIdle: net/http has words of its own for a connection that was closed just when a request
-// began.
-func TestServerClosedIdle(t *testing.T) {
-	err := &net.OpError{Op: "read", Err: errors.New(closedIdle)}
-	if got := reachedAt("h:1", "KMS", err).Error(); got != "cannot reach h:1 for KMS: "+whyUnreached(io.EOF) {
-		t.Errorf("%s", got)
 	}
 }

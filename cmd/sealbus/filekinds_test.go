@@ -12,6 +12,8 @@ import (
 	"time"
 	"unicode/utf16"
 
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -20,35 +22,33 @@ import (
 
 // kindsBench is one file of each kind that a command writes.
 type kindsBench struct {
-	*bench
+	*clitest.Bench
 	files map[string]string // path by kind
 }
 
 const kindsEvent = `{"specversion":"1.0","id":"1","source":"https://shop.example/eu","type":"a.b","data":{}}`
 
 func newKindsBench(t *testing.T) *kindsBench {
-	workFactor = 2
-	t.Cleanup(func() { workFactor = 0 })
-	b := &kindsBench{newBench(t), map[string]string{}}
-	b.check(os.WriteFile(b.path("pass"), []byte("correct horse\n"), privateFile))
-	path := func(kind string) string { b.files[kind] = b.path(kind); return b.path(kind) }
+	b := &kindsBench{clitest.New(t), map[string]string{}}
+	b.Check(os.WriteFile(b.Path("pass"), []byte("correct horse\n"), ui.PrivateFile))
+	path := func(kind string) string { b.files[kind] = b.Path(kind); return b.Path(kind) }
 	const insecure = "--insecure-no-passphrase"
-	b.must("", "keys", "new", "--producer", "shop", "--keyring", path("ring"), insecure, "--source", "https://shop.example/*")
-	b.must("", "keys", "new", "--producer", "shop", "--keyring", path("ring.age"), "--passphrase-file", b.path("pass"))
-	b.must("", "keys", "new", "--use", "enc", "--consumer", "billing", "--keyring", path("readers"), insecure)
-	b.must("", "keys", "export", "--keyring", b.path("ring"), insecure, "--out", path("pub"))
-	b.must("", "keys", "export", "--keyring", b.path("readers"), insecure, "--out", path("readers.pub"))
-	b.must("", "trust", "root", "new", "--out", path("root"), insecure)
-	b.files["root.pub"] = b.path("root.pub")
-	b.must("", "trust", "root", "new", "--out", path("root.age"), "--passphrase-file", b.path("pass"))
-	b.must("", "trust", "roots", b.path("root.pub"), "--out", path("roots"))
-	b.must("", "trust", "add", "--policy", path("policy"), "--producer", "shop", "--source", "https://shop.example/*", "--type", "*", b.path("pub"))
-	b.must("", "trust", "build", "--policy", b.path("policy"), "--keys", b.path("pub"), "--root", b.path("root"), insecure, "--out", path("bundle"))
-	sealed := b.must(kindsEvent, "seal", "--keyring", b.path("ring"), insecure)
-	b.check(os.WriteFile(path("event"), []byte(sealed), publicFile))
-	b.must(sealed, "inspect", "--trust", b.path("bundle"), "--roots", b.path("roots"), "--trust-state", path("state"))
-	b.must("", "quarantine", "key", "new", "--out", path("quarantine.key"))
-	b.check(os.Mkdir(b.path("refused"), 0o700))
+	b.Must("", "keys", "new", "--producer", "shop", "--keyring", path("ring"), insecure, "--source", "https://shop.example/*")
+	b.Must("", "keys", "new", "--producer", "shop", "--keyring", path("ring.age"), "--passphrase-file", b.Path("pass"))
+	b.Must("", "keys", "new", "--use", "enc", "--consumer", "billing", "--keyring", path("readers"), insecure)
+	b.Must("", "keys", "export", "--keyring", b.Path("ring"), insecure, "--out", path("pub"))
+	b.Must("", "keys", "export", "--keyring", b.Path("readers"), insecure, "--out", path("readers.pub"))
+	b.Must("", "trust", "root", "new", "--out", path("root"), insecure)
+	b.files["root.pub"] = b.Path("root.pub")
+	b.Must("", "trust", "root", "new", "--out", path("root.age"), "--passphrase-file", b.Path("pass"))
+	b.Must("", "trust", "roots", b.Path("root.pub"), "--out", path("roots"))
+	b.Must("", "trust", "add", "--policy", path("policy"), "--producer", "shop", "--source", "https://shop.example/*", "--type", "*", b.Path("pub"))
+	b.Must("", "trust", "build", "--policy", b.Path("policy"), "--keys", b.Path("pub"), "--root", b.Path("root"), insecure, "--out", path("bundle"))
+	sealed := b.Must(kindsEvent, "seal", "--keyring", b.Path("ring"), insecure)
+	b.Check(os.WriteFile(path("event"), []byte(sealed), ui.PublicFile))
+	b.Must(sealed, "inspect", "--trust", b.Path("bundle"), "--roots", b.Path("roots"), "--trust-state", path("state"))
+	b.Must("", "quarantine", "key", "new", "--out", path("quarantine.key"))
+	b.Check(os.Mkdir(b.Path("refused"), 0o700))
 	return b
 }
 
@@ -65,35 +65,35 @@ func commandReaders(b *kindsBench) []kindReader {
 	of := func(kinds string, args ...string) kindReader {
 		return kindReader{name: strings.Join(args, " "), kinds: strings.Fields(kinds), args: args}
 	}
-	out := b.path("out")
+	out := b.Path("out")
 	return []kindReader{
 		of("ring readers", "keys", "list", "--keyring", "FILE", insecure),
-		of("ring.age", "keys", "list", "--keyring", "FILE", "--passphrase-file", b.path("pass")),
+		of("ring.age", "keys", "list", "--keyring", "FILE", "--passphrase-file", b.Path("pass")),
 		of("ring readers", "keys", "export", "--keyring", "FILE", insecure),
 		of("ring", "seal", "--keyring", "FILE", insecure),
-		of("readers", "open", "--trust", b.path("bundle"), "--roots", b.path("roots"), "--allow-source", "https://shop.example/*", "--identity", "FILE", insecure),
-		of("readers.pub", "seal", "--keyring", b.path("ring"), insecure, "--encrypt-to", "FILE"),
+		of("readers", "open", "--trust", b.Path("bundle"), "--roots", b.Path("roots"), "--allow-source", "https://shop.example/*", "--identity", "FILE", insecure),
+		of("readers.pub", "seal", "--keyring", b.Path("ring"), insecure, "--encrypt-to", "FILE"),
 		of("pub root.pub", "trust", "add", "--policy", out, "--producer", "shop", "FILE"),
 		of("readers.pub", "trust", "add", "--policy", out, "--consumer", "billing", "FILE"),
-		of("pub", "trust", "build", "--policy", b.path("policy"), "--keys", "FILE", "--root", b.path("root"), insecure, "--out", out),
-		of("root", "trust", "build", "--policy", b.path("policy"), "--keys", b.path("pub"), "--root", "FILE", insecure, "--out", out),
-		of("root.age", "trust", "build", "--policy", b.path("policy"), "--keys", b.path("pub"), "--root", "FILE", "--passphrase-file", b.path("pass"), "--out", out),
-		of("policy", "trust", "build", "--policy", "FILE", "--keys", b.path("pub"), "--root", b.path("root"), insecure, "--out", out),
-		of("bundle", "trust", "build", "--policy", b.path("policy"), "--keys", b.path("pub"), "--root", b.path("root"), insecure, "--previous", "FILE", "--out", out),
+		of("pub", "trust", "build", "--policy", b.Path("policy"), "--keys", "FILE", "--root", b.Path("root"), insecure, "--out", out),
+		of("root", "trust", "build", "--policy", b.Path("policy"), "--keys", b.Path("pub"), "--root", "FILE", insecure, "--out", out),
+		of("root.age", "trust", "build", "--policy", b.Path("policy"), "--keys", b.Path("pub"), "--root", "FILE", "--passphrase-file", b.Path("pass"), "--out", out),
+		of("policy", "trust", "build", "--policy", "FILE", "--keys", b.Path("pub"), "--root", b.Path("root"), insecure, "--out", out),
+		of("bundle", "trust", "build", "--policy", b.Path("policy"), "--keys", b.Path("pub"), "--root", b.Path("root"), insecure, "--previous", "FILE", "--out", out),
 		of("root.pub", "trust", "roots", "FILE", "--out", out),
-		of("bundle", "trust", "verify", "--roots", b.path("roots"), "FILE"),
-		of("roots", "trust", "verify", "--roots", "FILE", b.path("bundle")),
-		of("bundle", "inspect", "--trust", "FILE", "--roots", b.path("roots")),
-		of("roots", "inspect", "--trust", b.path("bundle"), "--roots", "FILE"),
-		of("quarantine.key", "quarantine", "list", "--from", "dir:"+b.path("refused"), "--key-file", "FILE"),
+		of("bundle", "trust", "verify", "--roots", b.Path("roots"), "FILE"),
+		of("roots", "trust", "verify", "--roots", "FILE", b.Path("bundle")),
+		of("bundle", "inspect", "--trust", "FILE", "--roots", b.Path("roots")),
+		of("roots", "inspect", "--trust", b.Path("bundle"), "--roots", "FILE"),
+		of("quarantine.key", "quarantine", "list", "--from", "dir:"+b.Path("refused"), "--key-file", "FILE"),
 	}
 }
 
 func functionReaders(t *testing.T, b *kindsBench) []kindReader {
-	rootsFile, err := os.ReadFile(b.path("roots"))
-	b.check(err)
+	rootsFile, err := os.ReadFile(b.Path("roots"))
+	b.Check(err)
 	roots, err := trust.ParseRoots(rootsFile)
-	b.check(err)
+	b.Check(err)
 	of := func(name, kinds string, call func(path string, doc []byte) error) kindReader {
 		return kindReader{name: name, kinds: strings.Fields(kinds), call: call}
 	}
@@ -110,11 +110,11 @@ func functionReaders(t *testing.T, b *kindsBench) []kindReader {
 		of("ParseIdentityJWK", "", func(_ string, doc []byte) error { _, err := keys.ParseIdentityJWK(doc); return err }),
 		of("ParseRoots", "roots", func(_ string, doc []byte) error { _, err := trust.ParseRoots(doc); return err }),
 		of("OpenBundle", "bundle", func(_ string, doc []byte) error {
-			_, err := trust.OpenBundle(doc, roots, &trust.OpenBundleOptions{Now: func() time.Time { return b.now }})
+			_, err := trust.OpenBundle(doc, roots, &trust.OpenBundleOptions{Now: func() time.Time { return b.Now }})
 			return err
 		}),
 		of("WatchFile", "bundle", func(path string, _ []byte) error {
-			_, err := trust.WatchFile(path, roots, &trust.FileOptions{Now: func() time.Time { return b.now }})
+			_, err := trust.WatchFile(path, roots, &trust.FileOptions{Now: func() time.Time { return b.Now }})
 			return err
 		}),
 		of("policy.Parse", "policy", func(_ string, doc []byte) error { _, err := policy.Parse(doc); return err }),
@@ -125,22 +125,22 @@ func functionReaders(t *testing.T, b *kindsBench) []kindReader {
 func (b *kindsBench) try(r kindReader, path string) (ok bool, text string) {
 	if r.call != nil {
 		doc, err := os.ReadFile(path)
-		b.check(err)
+		b.Check(err)
 		if err := r.call(path, doc); err != nil {
 			return false, err.Error()
 		}
 		return true, ""
 	}
-	_ = os.Remove(b.path("out"))
+	_ = os.Remove(b.Path("out"))
 	args := slices.Clone(r.args)
 	for i := range args {
 		if args[i] == "FILE" {
 			args[i] = path
 		}
 	}
-	got := b.run(kindsEvent, args...)
+	got := b.Run(kindsEvent, args...)
 	// An event that cannot be judged as it is unsealed is no matter of the file.
-	return got.code == exitDone || args[0] == "open" && strings.Contains(got.stderr+got.stdout, "rejected: unsigned"), got.stderr + got.stdout
+	return got.Code == ui.ExitDone || args[0] == "open" && strings.Contains(got.Stderr+got.Stdout, "rejected: unsigned"), got.Stderr + got.Stdout
 }
 
 // closer are what an error may say instead of naming the kind: it knows more of the file than that.
@@ -160,7 +160,7 @@ func TestEveryFileIsReadOrNamed(t *testing.T) {
 	for _, r := range append(commandReaders(b), functionReaders(t, b)...) {
 		for kind, path := range b.files {
 			doc, err := os.ReadFile(path)
-			b.check(err)
+			b.Check(err)
 			ok, text := b.try(r, path)
 			if want := slices.Contains(r.kinds, kind); ok != want {
 				t.Errorf("%s of the %s: read %v, want %v\n%s", r.name, kind, ok, want, text)
@@ -214,9 +214,9 @@ func TestDamagedFilesAreReadOrNamed(t *testing.T) {
 					continue // what UTF-16 makes of binary is not text
 				}
 				doc, err := os.ReadFile(b.files[kind])
-				b.check(err)
+				b.Check(err)
 				path := filepath.Join(t.TempDir(), kind)
-				b.check(os.WriteFile(path, d.change(doc), privateFile))
+				b.Check(os.WriteFile(path, d.change(doc), ui.PrivateFile))
 				ok, text := b.try(r, path)
 				switch {
 				case ok && !slices.Contains(mayRead, name):
@@ -236,22 +236,22 @@ func TestDamagedFilesAreReadOrNamed(t *testing.T) {
 func TestAdviceKeepsKeys(t *testing.T) {
 	b := newKindsBench(t)
 	const insecure = "--insecure-no-passphrase"
-	b.must("", "keys", "new", "--producer", "shop", "--keyring", b.path("later"), insecure, "--activate", "+2d")
+	b.Must("", "keys", "new", "--producer", "shop", "--keyring", b.Path("later"), insecure, "--activate", "+2d")
 	for name, args := range map[string][]string{
-		"not active yet": {"seal", "--keyring", b.path("later"), insecure}, "a consumer's": {"seal", "--keyring", b.path("readers"), insecure},
-		"missing": {"seal", "--keyring", b.path("none"), insecure}, "scope": {"keys", "new", "--keyring", b.path("ring"), insecure, "--type", "*"},
-		"not encrypted":          {"keys", "list", "--keyring", b.path("ring"), "--passphrase-file", b.path("pass")},
-		"no key of a quarantine": {"quarantine", "list", "--from", "dir:" + b.path("refused"), "--key-file", b.path("pass")},
+		"not active yet": {"seal", "--keyring", b.Path("later"), insecure}, "a consumer's": {"seal", "--keyring", b.Path("readers"), insecure},
+		"missing": {"seal", "--keyring", b.Path("none"), insecure}, "scope": {"keys", "new", "--keyring", b.Path("ring"), insecure, "--type", "*"},
+		"not encrypted":          {"keys", "list", "--keyring", b.Path("ring"), "--passphrase-file", b.Path("pass")},
+		"no key of a quarantine": {"quarantine", "list", "--from", "dir:" + b.Path("refused"), "--key-file", b.Path("pass")},
 	} {
-		r := b.run(kindsEvent, args...)
-		if r.code == exitDone || regexp.MustCompile("make (a|one|a new)|remove|delete|overwrite").MatchString(r.stderr) {
-			t.Errorf("%s: exit %d: %s", name, r.code, r.stderr)
+		r := b.Run(kindsEvent, args...)
+		if r.Code == ui.ExitDone || regexp.MustCompile("make (a|one|a new)|remove|delete|overwrite").MatchString(r.Stderr) {
+			t.Errorf("%s: exit %d: %s", name, r.Code, r.Stderr)
 		}
 	}
-	b.must("", "keys", "new", "--producer", "shop", "--keyring", b.path("over"), insecure, "--retire", "+1d")
-	b.now = b.now.Add(48 * time.Hour)
-	if r := b.run(kindsEvent, "seal", "--keyring", b.path("over"), insecure); !strings.Contains(r.stderr, "make a key with `sealbus keys new`") {
-		t.Errorf("all retired: %s", r.stderr)
+	b.Must("", "keys", "new", "--producer", "shop", "--keyring", b.Path("over"), insecure, "--retire", "+1d")
+	b.Now = b.Now.Add(48 * time.Hour)
+	if r := b.Run(kindsEvent, "seal", "--keyring", b.Path("over"), insecure); !strings.Contains(r.Stderr, "make a key with `sealbus keys new`") {
+		t.Errorf("all retired: %s", r.Stderr)
 	}
 }
 
@@ -271,34 +271,34 @@ func inUTF16(doc []byte, marked bool) []byte {
 // since.
 func TestPassphraseFileWithByteOrderMark(t *testing.T) {
 	b := newKindsBench(t)
-	marked := b.path("marked")
-	b.check(os.WriteFile(marked, []byte("\xef\xbb\xbfcorrect horse\r\n"), privateFile))
-	for name, path := range map[string]string{"BOM": marked, "UTF-16": b.path("wide")} {
+	marked := b.Path("marked")
+	b.Check(os.WriteFile(marked, []byte("\xef\xbb\xbfcorrect horse\r\n"), ui.PrivateFile))
+	for name, path := range map[string]string{"BOM": marked, "UTF-16": b.Path("wide")} {
 		if name == "UTF-16" {
-			b.check(os.WriteFile(path, inUTF16([]byte("correct horse\r\n"), true), privateFile))
+			b.Check(os.WriteFile(path, inUTF16([]byte("correct horse\r\n"), true), ui.PrivateFile))
 		}
-		r := b.run("", "keys", "new", "--producer", "x", "--keyring", b.path("new"), "--passphrase-file", path)
-		if r.code != exitUsage || exists(b.path("new")) || strings.Contains(r.stderr, "horse") {
-			t.Errorf("%s: exit %d: %s", name, r.code, r.stderr)
+		r := b.Run("", "keys", "new", "--producer", "x", "--keyring", b.Path("new"), "--passphrase-file", path)
+		if r.Code != ui.ExitUsage || ui.Exists(b.Path("new")) || strings.Contains(r.Stderr, "horse") {
+			t.Errorf("%s: exit %d: %s", name, r.Code, r.Stderr)
 		}
 	}
-	_, err := keys.CreateKeyring(b.path("old"), "\ufeffcorrect horse", "shop", &keys.KeyringOptions{PrivateFileOptions: keys.PrivateFileOptions{ScryptWorkFactor: 2}})
-	b.check(err)
+	_, err := keys.CreateKeyring(b.Path("old"), "\ufeffcorrect horse", "shop", &keys.KeyringOptions{PrivateFileOptions: keys.PrivateFileOptions{ScryptWorkFactor: 2}})
+	b.Check(err)
 	for _, args := range [][]string{
-		{"keys", "list", "--keyring", b.path("old")}, {"keys", "list", "--keyring", b.files["ring.age"]},
-		{"trust", "build", "--policy", b.files["policy"], "--keys", b.files["pub"], "--root", b.files["root.age"], "--out", b.path("signed")},
+		{"keys", "list", "--keyring", b.Path("old")}, {"keys", "list", "--keyring", b.files["ring.age"]},
+		{"trust", "build", "--policy", b.files["policy"], "--keys", b.files["pub"], "--root", b.files["root.age"], "--out", b.Path("signed")},
 	} {
-		r := b.run("", append(args, "--passphrase-file", marked)...)
-		if r.code != exitDone || !strings.Contains(r.stderr, "byte order mark") || strings.Contains(r.stderr, "horse") {
-			t.Errorf("%v: exit %d: %s", args, r.code, r.stderr)
+		r := b.Run("", append(args, "--passphrase-file", marked)...)
+		if r.Code != ui.ExitDone || !strings.Contains(r.Stderr, "byte order mark") || strings.Contains(r.Stderr, "horse") {
+			t.Errorf("%v: exit %d: %s", args, r.Code, r.Stderr)
 		}
 	}
-	b.check(os.WriteFile(marked, []byte("\xef\xbb\xbfwrong horse\n"), privateFile))
-	if r := b.run("", "keys", "list", "--keyring", b.path("old"), "--passphrase-file", marked); !strings.Contains(r.stderr, "passphrase is wrong") {
-		t.Errorf("exit %d: %s", r.code, r.stderr)
+	b.Check(os.WriteFile(marked, []byte("\xef\xbb\xbfwrong horse\n"), ui.PrivateFile))
+	if r := b.Run("", "keys", "list", "--keyring", b.Path("old"), "--passphrase-file", marked); !strings.Contains(r.Stderr, "passphrase is wrong") {
+		t.Errorf("exit %d: %s", r.Code, r.Stderr)
 	}
-	b.check(os.WriteFile(marked, []byte("\n\ncorrect horse\n"), privateFile))
-	if r := b.run("", "keys", "list", "--keyring", b.files["ring.age"], "--passphrase-file", marked); r.code != exitUsage || !strings.Contains(r.stderr, "its first line is empty") {
-		t.Errorf("exit %d: %s", r.code, r.stderr)
+	b.Check(os.WriteFile(marked, []byte("\n\ncorrect horse\n"), ui.PrivateFile))
+	if r := b.Run("", "keys", "list", "--keyring", b.files["ring.age"], "--passphrase-file", marked); r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, "its first line is empty") {
+		t.Errorf("exit %d: %s", r.Code, r.Stderr)
 	}
 }

@@ -12,66 +12,18 @@ package main
 
 import (
 	"context"
-	"io"
-	"net/http"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
+
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/cli"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 )
 
-func main() {
-	cobra.EnableCommandSorting = false // help lists commands in the order in which somebody new needs them
-	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, systemEnvironment()))
-}
+func main() { os.Exit(run(ui.NewSystem())) }
 
-// environment is what a run takes from the machine beside its streams and files.
-type environment struct {
-	now      func() time.Time
-	getenv   func(string) string
-	prompt   prompter // nil = there is no terminal to ask on
-	terminal func(io.Writer) bool
-	width    func(io.Writer) int // columns of a terminal, 0 = it does not say; nil = no terminal says
-	client   *http.Client        // for https:// URLs; nil = the usual one
-}
-
-func systemEnvironment() environment {
-	return environment{now: time.Now, getenv: os.Getenv, prompt: askTerminal, terminal: isTerminal, width: terminalWidth}
-}
-
-// columns is how wide to write on a terminal.
-func (e environment) columns(w io.Writer) int {
-	if e.width != nil {
-		if n := e.width(w); n > 0 {
-			return max(n, narrowest)
-		}
-	}
-	return defaultWidth
-}
-
-func terminalWidth(w io.Writer) int {
-	f, ok := w.(*os.File)
-	if !ok {
-		return 0
-	}
-	columns, _, err := term.GetSize(int(f.Fd()))
-	if err != nil {
-		return 0
-	}
-	return columns
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-// run is the whole program; it returns the exit status.
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env environment) int {
-	a := newApp(stdin, stdout, stderr, env)
-	a.json = wantsJSON(args) // known before the flags are read, so that a wrong flag is reported as asked
-	root := a.root()
-	root.SetArgs(args)
-	return a.finish(root.ExecuteContext(ctx))
+// run runs the command line of this process; it returns the exit status.
+func run(system ui.System) int {
+	cobra.EnableCommandSorting = false // help lists commands in the order in which a newcomer needs them
+	return cli.Run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, system)
 }

@@ -1,26 +1,28 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 )
 
 func TestMain(m *testing.M) {
-	if workFactor != 0 {
-		panic("the program does not use the default work factor")
-	}
-	workFactor = 4 // the default takes a second for each file, and ten under the race detector
-	testscript.Main(m, map[string]func(){"sealbus": main})
+	testscript.Main(m, map[string]func(){"sealbus": func() {
+		system := ui.NewSystem()
+		if system.WorkFactor != 0 {
+			panic("the program does not use the default work factor")
+		}
+		system.WorkFactor = clitest.Quick
+		os.Exit(run(system))
+	}})
 }
 
 // TestScripts runs testdata/script: what the program writes and how it ends, as a shell sees it.
@@ -69,7 +71,7 @@ func scriptJSON(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: json PATH WANT")
 	}
-	got, err := jsonMember(ts.ReadFile("stdout"), args[0])
+	got, err := clitest.JSONMember(ts.ReadFile("stdout"), args[0])
 	if err != nil {
 		ts.Fatalf("%v", err)
 	}
@@ -82,7 +84,7 @@ func scriptJSONEnv(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: jsonenv NAME PATH")
 	}
-	value, err := jsonMember(ts.ReadFile("stdout"), args[1])
+	value, err := clitest.JSONMember(ts.ReadFile("stdout"), args[1])
 	if err != nil || value == "" {
 		ts.Fatalf("%s: %q, %v", args[1], value, err)
 	}
@@ -96,83 +98,6 @@ func scriptMode(ts *testscript.TestScript, neg bool, args []string) {
 	if got := fileMode(ts, args[0]); got != args[1] {
 		ts.Fatalf("mode %s, not %s", got, args[1])
 	}
-}
-
-// jsonMember is the member at path, as text; "" is one that is absent or null, and "len" the length of a
-// list. The document is exactly one JSON value.
-func jsonMember(doc, path string) (string, error) {
-	d := json.NewDecoder(strings.NewReader(doc))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		return "", fmt.Errorf("standard output is not JSON: %w\n%s", err, doc)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return "", fmt.Errorf("more than one JSON value:\n%s", doc)
-	}
-	for _, step := range strings.Split(path, ".") {
-		v = jsonStep(v, step)
-	}
-	switch v := v.(type) {
-	case nil:
-		return "", nil
-	case string:
-		return v, nil
-	}
-	text, err := json.Marshal(v)
-	return string(text), err
-}
-
-func jsonStep(v any, step string) any {
-	switch v := v.(type) {
-	case map[string]any:
-		return v[step]
-	case []any:
-		if i, err := strconv.Atoi(step); err == nil && i < len(v) {
-			return v[i]
-		}
-		if step == "len" {
-			return json.Number(strconv.Itoa(len(v)))
-		}
-	}
-	return nil
-}
-
-// fakeRun runs the program in this process.
-type fakeRun struct {
-	stdin    string
-	terminal bool
-	env      map[string]string
-	typed    []string // answers at the terminal; nil = there is none
-	now      time.Time
-
-	stdout, stderr bytes.Buffer
-	asked          []string
-}
-
-func (f *fakeRun) run(t testing.TB, args ...string) int {
-	t.Helper()
-	f.stdout.Reset()
-	f.stderr.Reset()
-	env := environment{
-		now:      func() time.Time { return f.now },
-		getenv:   func(name string) string { return f.env[name] },
-		terminal: func(io.Writer) bool { return f.terminal },
-	}
-	if f.typed != nil {
-		env.prompt = f.answer
-	}
-	return run(t.Context(), args, strings.NewReader(f.stdin), &f.stdout, &f.stderr, env)
-}
-
-func (f *fakeRun) answer(prompt string) ([]byte, error) {
-	f.asked = append(f.asked, prompt)
-	if len(f.typed) == 0 {
-		return nil, io.EOF
-	}
-	answer := f.typed[0]
-	f.typed = f.typed[1:]
-	return []byte(answer), nil
 }
 
 func fileMode(ts *testscript.TestScript, file string) string {

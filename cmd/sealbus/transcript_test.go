@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
 )
 
 // transcriptFiles are where the transcript may stand.
@@ -110,7 +112,7 @@ func TestReadmeShowsTheDemo(t *testing.T) {
 	if block == nil {
 		t.Fatal("README.md shows nothing of the demo")
 	}
-	shown := newBench(t).must("", "demo")
+	shown := clitest.New(t).Must("", "demo")
 	for line := range strings.Lines(string(block[1])) {
 		if line != "...\n" && !strings.Contains(shown, line) {
 			t.Errorf("the demo does not write %q", line)

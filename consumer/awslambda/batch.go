@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/wrapper"
 )
 
@@ -33,14 +33,14 @@ func readBatch(payload []byte) ([]record, error) {
 	}
 	var records []record
 	found := false
-	r := strictjson.NewReader(payload)
-	if r.Kind() == '[' {
+	r := jsontext.NewDecoder(payload)
+	if r.PeekKind() == '[' {
 		records = readRecords(&r)
 		return records, r.End()
 	}
 	for obj := r.Object(); r.Member(&obj); {
 		if string(obj.Name) != "Records" {
-			r.Span()
+			r.ReadSpan()
 			continue
 		}
 		found = true
@@ -58,7 +58,7 @@ func readBatch(payload []byte) ([]record, error) {
 	return records, nil
 }
 
-func readRecords(r *strictjson.Reader) []record {
+func readRecords(r *jsontext.Decoder) []record {
 	var records []record
 	for list := r.Array(); r.Element(&list); {
 		if len(records) == maxRecords {
@@ -70,14 +70,14 @@ func readRecords(r *strictjson.Reader) []record {
 	return records
 }
 
-func readRecord(r *strictjson.Reader) (m record) {
+func readRecord(r *jsontext.Decoder) (m record) {
 	var from []byte
 	for obj := r.Object(); r.Member(&obj); {
 		switch string(obj.Name) {
 		case "messageId":
 			m.id = r.String()
 		case "body":
-			m.body = r.Span()
+			m.body = r.ReadSpan()
 		case "attributes":
 			readAttributes(r, &m)
 		case "eventSource":
@@ -91,7 +91,7 @@ func readRecord(r *strictjson.Reader) (m record) {
 			fifo := bytes.HasSuffix(r.Bytes(), []byte(".fifo"))
 			m.ordered = m.ordered || fifo
 		default:
-			r.Span()
+			r.ReadSpan()
 		}
 	}
 	switch {
@@ -106,16 +106,16 @@ func readRecord(r *strictjson.Reader) (m record) {
 // readAttributes finds the message group. A standard queue may have groups too, which order nothing (fair
 // queues); sequence numbers are given by FIFO queues alone.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
-func readAttributes(r *strictjson.Reader, m *record) {
+func readAttributes(r *jsontext.Decoder, m *record) {
 	for obj := r.Object(); r.Member(&obj); {
 		switch string(obj.Name) {
 		case "MessageGroupId":
 			m.group = r.String()
 		case "SequenceNumber":
 			m.ordered = true
-			r.Span()
+			r.ReadSpan()
 		default:
-			r.Span()
+			r.ReadSpan()
 		}
 	}
 }

@@ -21,21 +21,17 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay/replaytest"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/envelope/envelopetest"
+	"github.com/sealbus/sealbus/internal/testbed/program"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // build makes one of the programs below testdata, as one deploys it.
-func build(t testing.TB, program string, tags string) string {
+func build(t testing.TB, name, tags string) string {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("builds programs")
-	}
-	out := filepath.Join(t.TempDir(), program)
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-tags="+tags, "-o", out, "./testdata/"+program)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if msg, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, msg)
+	out := filepath.Join(t.TempDir(), name)
+	if err := program.Build(out, "consumer/awslambda/testdata/"+name, tags); err != nil {
+		t.Fatal(err)
 	}
 	return out
 }
@@ -245,9 +241,9 @@ func (f *function) want(payload []byte, response, failure string) {
 
 const noFailures = `{"batchItemFailures":[]}`
 
-// TestBootstrap runs the real thing: the Lambda runtime's own code around a function, in a process of its
-// own.
-func TestBootstrap(t *testing.T) {
+// TestRealBootstrapHandlesOnce runs the real thing: the Lambda runtime's own code around a function, in a
+// process of its own.
+func TestRealBootstrapHandlesOnce(t *testing.T) {
 	p := newPeer(t)
 	program, root := build(t, "bootstrap", ""), taskRoot(t, p.org)
 	f := p.start(program, root)

@@ -46,7 +46,7 @@ func TestNothingIsBegunInTheMargin(t *testing.T) {
 }
 
 // An invocation whose time is up before it begins anything fails, and says why.
-func TestNoTime(t *testing.T) {
+func TestInvocationWithoutTimeFails(t *testing.T) {
 	w := newWorld(t)
 	w.opts.Margin = time.Hour
 	got := w.invoke(awslambdatest.SQS(t, w.deliveries("a", "b")...))
@@ -63,7 +63,7 @@ func TestNoTime(t *testing.T) {
 }
 
 // A cancelled invocation begins nothing more.
-func TestCancelled(t *testing.T) {
+func TestCancelledInvocationBeginsNothing(t *testing.T) {
 	w := newWorld(t)
 	w.opts.Parallel = 1
 	gone := errors.New("the caller is gone")

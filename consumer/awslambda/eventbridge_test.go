@@ -35,7 +35,7 @@ func (w *world) newTrust() trust.Source {
 	return bundle
 }
 
-func TestEventBridge(t *testing.T) {
+func TestEventBridgeHandlesOnce(t *testing.T) {
 	w := newWorld(t)
 	event := w.delivery("a")
 	for _, want := range [][]string{{"a"}, nil} { // handled, then a duplicate
@@ -91,7 +91,7 @@ func TestEventBridgeIsSentABatch(t *testing.T) {
 }
 
 // The account that EventBridge wrote is what the bundle's account lists are held against.
-func TestAccount(t *testing.T) {
+func TestAccountOfEventBridgeIsChecked(t *testing.T) {
 	w := newWorld(t)
 	signer := w.org.Signer()
 	bundle, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
@@ -129,7 +129,7 @@ func (f *flusher) Flush(ctx context.Context) error {
 
 // The observer is flushed at the end of every invocation, in a part of the time that is left, and cannot fail
 // it.
-func TestFlush(t *testing.T) {
+func TestObserverIsFlushedAfterEachInvocation(t *testing.T) {
 	w := newWorld(t)
 	f := &flusher{err: errors.New("no space")}
 	w.core.Observer, w.opts.Parallel = f, 1
@@ -150,7 +150,7 @@ func TestFlush(t *testing.T) {
 }
 
 // Outside Lambda there is no deadline, and nothing ends before it is done.
-func TestNoDeadline(t *testing.T) {
+func TestNoDeadlineOutsideLambda(t *testing.T) {
 	w := newWorld(t)
 	f := &flusher{}
 	w.core.Observer = f

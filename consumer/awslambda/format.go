@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/sealbus/sealbus/consumer"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/wrapper"
 )
 
@@ -76,8 +76,8 @@ func readShape(body []byte) (s shape, ok bool) {
 	if len(body) > maxScan {
 		return s, false
 	}
-	r := strictjson.NewReader(body)
-	if r.Kind() == '[' {
+	r := jsontext.NewDecoder(body)
+	if r.PeekKind() == '[' {
 		if s, ok = lookInto(body); !ok {
 			s.batch = true
 		}
@@ -93,14 +93,14 @@ func readShape(body []byte) (s shape, ok bool) {
 		case "specversion":
 			s.event = true
 		case "detail":
-			text = r.Kind() == '"'
+			text = r.PeekKind() == '"'
 		case "Records":
-			records = r.Kind() == '['
+			records = r.PeekKind() == '['
 		case "replay-name":
 			s.replayName = readReplayName(&r)
 			continue
 		}
-		r.Span()
+		r.ReadSpan()
 	}
 	if r.End() != nil {
 		return shape{}, false
@@ -138,9 +138,9 @@ func lookInto(body []byte) (s shape, ok bool) {
 
 // readReplayName is the name of a replay; what no replay can be called is none, and the event is judged
 // without.
-func readReplayName(r *strictjson.Reader) string {
-	if r.Kind() != '"' {
-		r.Span()
+func readReplayName(r *jsontext.Decoder) string {
+	if r.PeekKind() != '"' {
+		r.ReadSpan()
 		return ""
 	}
 	name := r.Bytes()

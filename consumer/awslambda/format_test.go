@@ -14,7 +14,7 @@ import (
 )
 
 // The shape of a message decides what it is; a message that could be two things is neither.
-func TestFormats(t *testing.T) {
+func TestShapeDecidesTheFormat(t *testing.T) {
 	w := newWorld(t)
 	bus := func(layout envelope.Layout, item string) string {
 		entry, err := w.sealed(item).EventBridge(layout)
@@ -106,7 +106,7 @@ func TestReopen(t *testing.T) {
 }
 
 // A replay has its permission only where EventBridge alone can have named it.
-func TestReplayName(t *testing.T) {
+func TestReplayNameCountsOnlyFromEventBridge(t *testing.T) {
 	w := newWorld(t)
 	old := w.sealed("a")
 	replayed := string(w.deliver(old, &envelopetest.Delivered{ReplayName: "april"}))

@@ -10,7 +10,7 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -70,11 +70,11 @@ func compare(t *testing.T, payload []byte, records []record) {
 	for i, r := range records {
 		var id, text string
 		_ = json.Unmarshal(want[i]["messageId"], &id)
-		body, end, err := strictjson.ReadString(r.body, 0)
+		body, err := jsontext.AppendUnquote(nil, r.body)
 		if r.id != id {
 			t.Fatalf("record %d is %q, encoding/json has %q", i, r.id, id)
 		}
-		if err == nil && end == len(r.body) && (json.Unmarshal(want[i]["body"], &text) != nil || text != string(body)) {
+		if err == nil && (json.Unmarshal(want[i]["body"], &text) != nil || text != string(body)) {
 			t.Fatalf("the body of record %d is %.100q, encoding/json has %.100q", i, body, text)
 		}
 	}

@@ -31,9 +31,9 @@ func size(t testing.TB, path string) int64 {
 	return info.Size()
 }
 
-// TestSize: a function that verifies, stripped and without the RPC mode, is no more than maxGrowth larger
-// than one that says hello.
-func TestSize(t *testing.T) {
+// TestVerifyingAddsFewBytes: a function that verifies, stripped and without the RPC mode, is no more than
+// maxGrowth larger than one that says hello.
+func TestVerifyingAddsFewBytes(t *testing.T) {
 	hello, bootstrap := size(t, build(t, "hello", "lambda.norpc")), size(t, build(t, "bootstrap", "lambda.norpc"))
 	t.Logf("hello %d bytes, bootstrap %d, growth %d of %d", hello, bootstrap, bootstrap-hello, int64(maxGrowth))
 	if bootstrap-hello > maxGrowth {
@@ -104,8 +104,8 @@ func (api *runtimeAPI) run(t testing.TB, program, root string) (stop func()) {
 	}
 }
 
-// TestRuntimeAPI runs what is deployed, as it is deployed.
-func TestRuntimeAPI(t *testing.T) {
+// TestRuntimeAPIGetsAnswers runs what is deployed, as it is deployed.
+func TestRuntimeAPIGetsAnswers(t *testing.T) {
 	w := newWorld(t)
 	program, root := build(t, "bootstrap", "lambda.norpc"), taskRoot(t, w.org)
 	forged := w.org.Broken(t, envelope.ReasonModified).EventBridge()

@@ -8,7 +8,7 @@ import (
 	"runtime/debug"
 
 	"github.com/sealbus/sealbus/consumer"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // SQSResponse is the partial batch response: the messages that are to be delivered again. Lambda deletes the
@@ -105,7 +105,6 @@ func (b *batch) run() {
 // AWS has a function stop at the first failure in a batch of a FIFO queue. Order is promised within a group
 // only, so only the group has to wait; the others would be handled again for nothing.
 func (b *batch) units() [][]*record {
-	all := make([]*record, len(b.records)) // the units of one message, so that each costs no allocation
 	units := make([][]*record, 0, len(b.records))
 	groups := map[string]int{} // index of its unit
 	for i := range b.records {
@@ -117,17 +116,13 @@ func (b *batch) units() [][]*record {
 		if r.ordered {
 			groups[r.group] = len(units)
 		}
-		all[i] = r
-		units = append(units, all[i:i+1:i+1])
+		units = append(units, []*record{r})
 	}
 	return units
 }
 
 func (b *batch) handle(r *record) error {
-	body, end, err := strictjson.ReadString(r.body, 0)
-	if err == nil && end != len(r.body) {
-		err = strictjson.ErrString
-	}
+	body, err := jsontext.AppendUnquote(nil, r.body)
 	if err != nil {
 		b.opts.Logger.WarnContext(b.Context, "sealbus: a message has no body that can be read, and is to be delivered again",
 			"consumer", b.consumer.Name(), "message", r.id, "error", err)

@@ -22,7 +22,7 @@ import (
 )
 
 // One of each: handled, duplicate, forged, failed.
-func TestSQS(t *testing.T) {
+func TestSQSAcknowledgesWhatIsQuarantined(t *testing.T) {
 	w := newWorld(t)
 	w.failing("c")
 	first := w.delivery("a")
@@ -202,7 +202,7 @@ func TestSQSSameEventTwiceInABatch(t *testing.T) {
 }
 
 // Exactly Parallel handlers run at a time: each waits until as many have begun, and none ever sees more.
-func TestSQSParallel(t *testing.T) {
+func TestSQSRunsParallelHandlersAtATime(t *testing.T) {
 	w := newWorld(t)
 	w.opts.Parallel = 3
 	begun, running := make(chan struct{}), make(chan struct{}, 3)
@@ -229,7 +229,7 @@ func TestSQSParallel(t *testing.T) {
 	}
 }
 
-func TestFIFO(t *testing.T) {
+func TestFIFOFailureHoldsUpOnlyItsGroup(t *testing.T) {
 	w := newWorld(t)
 	w.failing("a2", "c1")
 	batch := awslambdatest.FIFO(t, w.grouped("a1", "b1", "a2", "c1", "b2", "a3", "c2", "a4", "b3")...)
@@ -330,7 +330,7 @@ func TestFIFOGroupsInParallel(t *testing.T) {
 }
 
 // Of what cannot be read as a batch nothing is begun, and the invocation fails.
-func TestSQSNotABatch(t *testing.T) {
+func TestSQSBeginsNothingOfWhatIsNoBatch(t *testing.T) {
 	w := newWorld(t)
 	good := string(awslambdatest.SQS(t, w.delivery("a")))
 	record := func(change ...string) string { return strings.NewReplacer(change...).Replace(good) }
@@ -399,7 +399,7 @@ func TestSQSBodyThatIsNoText(t *testing.T) {
 }
 
 // A full batch of a standard queue, none of which is lost.
-func TestSQSTenThousand(t *testing.T) {
+func TestSQSLosesNoneOfTenThousand(t *testing.T) {
 	w := newWorld(t)
 	bodies := make([][]byte, 10_000)
 	for i := range bodies {

@@ -56,7 +56,7 @@ var wrappers = map[consumer.Wrapper]func(t testing.TB, event []byte) string{
 
 // Each wrapper is taken off by both functions. An event is handled once, wrapped or not. Its account counts
 // only with the name of the wrapper, and what is refused is in quarantine as it was delivered.
-func TestWrappers(t *testing.T) {
+func TestWrappersAreTakenOff(t *testing.T) {
 	const account = "111111111111"
 	for name, wrap := range wrappers {
 		t.Run(string(name), func(t *testing.T) {

@@ -13,23 +13,20 @@ import (
 
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/consumer/replay/replaytest"
+	"github.com/sealbus/sealbus/internal/testbed/cases"
 )
 
 const lease = 30 * time.Second
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func TestMemory(t *testing.T) {
-	million := 1_000_000
-	if testing.Short() {
-		million = 100_000
-	}
+func TestMemoryKeepsTheContract(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		capacity int
 		steps    int
 	}{
-		{"default", 0, 0}, {"one shard", 1000, million}, {"many shards", 10_000_000, 0},
+		{"default", 0, 0}, {"one shard", 1000, cases.Of(1_000_000)}, {"many shards", 10_000_000, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			replaytest.Contract{Steps: c.steps}.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
@@ -103,7 +100,7 @@ func TestMemoryLongLease(t *testing.T) {
 	}
 }
 
-func TestMemoryFull(t *testing.T) {
+func TestFullMemoryRefusesClaims(t *testing.T) {
 	s := newStore(t, 4)
 	until := start.Add(time.Hour)
 	for n := range 3 {

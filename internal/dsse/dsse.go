@@ -1,7 +1,7 @@
 // Package dsse reads and writes DSSE v1.0.2 envelopes (https://github.com/secure-systems-lab/dsse). It knows
 // nothing of keys: whoever uses it verifies the signatures over PAE.
 //
-// Reading is strict where DSSE leaves a choice: JSON as internal/strictjson has it (a duplicate member, also
+// Reading is strict where DSSE leaves a choice: JSON as internal/jsontext has it (a duplicate member, also
 // in a member that is ignored, is an error), base64 of either alphabet, not mixed, padded, with zero trailing
 // bits and no line breaks. Unknown members are ignored, as DSSE demands. One member is ours:
 // "delegation" in a signature object.
@@ -13,9 +13,7 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/sealbus/sealbus/internal/b64"
-	"github.com/sealbus/sealbus/internal/jsonwrite"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // MaxSignatures bounds the work that one envelope can ask for: each signature may cost a verification.
@@ -65,7 +63,7 @@ func Parse(doc []byte) (*Envelope, error) {
 
 // Read is Parse into an envelope that the caller has room for: e must be new. After an error e is of no use.
 func (e *Envelope) Read(doc []byte) error {
-	p := parser{r: strictjson.NewReader(doc), buf: make([]byte, 0, base64.StdEncoding.DecodedLen(len(doc)))}
+	p := parser{r: jsontext.NewDecoder(doc), buf: make([]byte, 0, base64.StdEncoding.DecodedLen(len(doc)))}
 	p.envelope(e)
 	if err := p.r.End(); err != nil {
 		return fmt.Errorf("dsse: %w", err)
@@ -75,7 +73,7 @@ func (e *Envelope) Read(doc []byte) error {
 
 // parser decodes all base64 of one document into one buffer that is large enough from the start.
 type parser struct {
-	r   strictjson.Reader
+	r   jsontext.Decoder
 	buf []byte
 }
 
@@ -90,7 +88,7 @@ func (p *parser) envelope(e *Envelope) {
 		case "signatures":
 			p.signatures(e)
 		default:
-			p.r.Skip()
+			p.r.SkipValue()
 		}
 	}
 	switch {
@@ -134,9 +132,9 @@ func (p *parser) signature() (s Signature) {
 			}
 			hasSig = true
 		case "delegation":
-			s.Delegation = p.r.Raw()
+			s.Delegation = p.r.ReadValue()
 		default:
-			p.r.Skip()
+			p.r.SkipValue()
 		}
 	}
 	if !hasSig {
@@ -148,7 +146,7 @@ func (p *parser) signature() (s Signature) {
 // base64 reads a string of base64. The reader has an error if it is no string.
 func (p *parser) base64() ([]byte, error) {
 	start := len(p.buf)
-	buf, err := b64.AppendEither(p.buf, p.r.Bytes())
+	buf, err := jsontext.DecodeBase64Either(p.buf, p.r.Bytes())
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +159,7 @@ func (p *parser) base64() ([]byte, error) {
 // which is written as it is. Parse of the result gives the same Envelope.
 func (e *Envelope) Append(dst []byte) []byte {
 	dst = append(dst, `{"payloadType":`...)
-	dst = jsonwrite.AppendString(dst, e.PayloadType)
+	dst = jsontext.AppendQuote(dst, e.PayloadType)
 	dst = append(dst, `,"payload":"`...)
 	dst = base64.StdEncoding.AppendEncode(dst, e.Payload)
 	dst = append(dst, `","signatures":[`...)
@@ -176,7 +174,7 @@ func (e *Envelope) Append(dst []byte) []byte {
 
 func (s *Signature) append(dst []byte) []byte {
 	dst = append(dst, `{"keyid":`...)
-	dst = jsonwrite.AppendString(dst, s.KeyID)
+	dst = jsontext.AppendQuote(dst, s.KeyID)
 	dst = append(dst, `,"sig":"`...)
 	dst = base64.StdEncoding.AppendEncode(dst, s.Sig)
 	dst = append(dst, '"')

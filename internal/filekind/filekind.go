@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // Kind names a kind of file, as a noun for people. The zero value is an unknown kind.
@@ -60,17 +60,17 @@ func ofObject(doc []byte) Kind {
 	var payloadType string
 	names := map[string]bool{}
 	private := false
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	for obj := r.Object(); r.Member(&obj) && len(names) < 64; {
 		name := string(obj.Name)
 		names[name] = true
 		switch {
-		case name == "payloadType" && r.Kind() == '"':
+		case name == "payloadType" && r.PeekKind() == '"':
 			payloadType = r.String()
-		case name == "keys" && r.Kind() == '[':
+		case name == "keys" && r.PeekKind() == '[':
 			private = anyPrivate(&r)
 		default:
-			r.Skip()
+			r.SkipValue()
 		}
 	}
 	is := func(all ...string) bool {
@@ -111,10 +111,10 @@ func ofObject(doc []byte) Kind {
 }
 
 // anyPrivate reads an array and reports whether one of its objects has a private member of a JWK.
-func anyPrivate(r *strictjson.Reader) (found bool) {
+func anyPrivate(r *jsontext.Decoder) (found bool) {
 	for a := r.Array(); r.Element(&a); {
-		key := strictjson.NewReader(r.Raw())
-		for obj := key.Object(); key.Member(&obj); key.Skip() {
+		key := jsontext.NewDecoder(r.ReadValue())
+		for obj := key.Object(); key.Member(&obj); key.SkipValue() {
 			name := string(obj.Name)
 			found = found || name == "d" || name == "priv" || name == "k"
 		}

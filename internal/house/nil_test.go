@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -376,34 +375,28 @@ func TestNilPointersAreAllKnown(t *testing.T) {
 // exports them.
 func exported(t *testing.T) map[string]*types.Package {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-export", "-deps", "-f",
-		"{{.ImportPath}} {{.Export}}", module+"/...").Output()
-	if err != nil {
-		t.Fatalf("go list: %v", err)
-	}
-	files := map[string]string{}
+	files := packages(t)
 	var ours []string
-	for line := range strings.Lines(string(out)) {
-		path, file, _ := strings.Cut(strings.TrimSpace(line), " ")
-		files[path] = file
+	for path := range files {
 		if name, ok := strings.CutPrefix(path, module+"/"); ok && !isPrivate(name) {
 			ours = append(ours, name)
 		}
 	}
 	read := importer.ForCompiler(token.NewFileSet(), "gc", func(path string) (io.ReadCloser,
 		error) {
-		return os.Open(files[path])
+		return os.Open(files[path].export)
 	})
-	packages := map[string]*types.Package{}
+	imported := map[string]*types.Package{}
+	var err error
 	for _, name := range ours {
-		if packages[name], err = read.Import(module + "/" + name); err != nil {
+		if imported[name], err = read.Import(module + "/" + name); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 	}
-	if len(packages) < 15 {
-		t.Fatalf("only %d packages", len(packages))
+	if len(imported) < 15 {
+		t.Fatalf("only %d packages", len(imported))
 	}
-	return packages
+	return imported
 }
 
 // isPrivate says which packages no other module imports.

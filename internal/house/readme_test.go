@@ -13,8 +13,8 @@ import (
 
 var goBlock = regexp.MustCompile("(?s)```go\n((?://[^\n]*\n)*package main\n.*?)```")
 
-// TestReadmeCompiles builds every program of README.md as a command of this module, through an overlay, so
-// that it resolves imports as a reader's module would and leaves nothing in the tree.
+// TestReadmeCompiles compiles every program of README.md as a command of this module. It uses an overlay, so
+// that the program resolves imports as a reader's module would and leaves nothing in the tree.
 func TestReadmeCompiles(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -38,25 +38,30 @@ func TestReadmeCompiles(t *testing.T) {
 			t.Errorf("README.md does not show examples/first/%s/main.go as it is", program)
 		}
 	}
-	for i, block := range blocks[2:] { // the first two were built where they are
-		dir := t.TempDir()
-		source := filepath.Join(dir, "main.go")
+	dir := t.TempDir()
+	replace, programs := map[string]string{}, []string{}
+	for i, block := range blocks[2:] { // the tests of the first two build them where they are
+		pkg := fmt.Sprintf("internal/readme%d", i+3)
+		source := filepath.Join(dir, fmt.Sprintf("program%d.go", i+3))
 		if err := os.WriteFile(source, block[1], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		pkg := fmt.Sprintf("internal/readme%d", i)
-		overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(root, pkg, "main.go"): source}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		list := filepath.Join(dir, "overlay.json")
-		if err := os.WriteFile(list, overlay, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.CommandContext(t.Context(), "go", "build", "-o", os.DevNull, "-overlay", list, "./"+pkg)
-		cmd.Dir = root
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("program %d of README.md does not compile: %v\n%s", i+3, err, out)
-		}
+		replace[filepath.Join(root, pkg, "main.go")] = source
+		programs = append(programs, "./"+pkg)
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(list, overlay, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// With -export, go list compiles the programs. It does not link them, as go build would.
+	args := append([]string{"list", "-export", "-overlay", list}, programs...)
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("a program of README.md does not compile: %v\n%s", err, out)
 	}
 }

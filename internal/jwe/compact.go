@@ -5,8 +5,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 
-	"github.com/sealbus/sealbus/internal/canonical"
-	"github.com/sealbus/sealbus/internal/jsonwrite"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // The length of a field's plaintext is a multiple of paddedTo, so that its ciphertext tells little of it.
@@ -63,7 +62,7 @@ func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\
 func compactHeader(key *ContentKey, context []byte) []byte {
 	dst := append(make([]byte, 0, 128+base64url.EncodedLen(len(context))), `{"alg":"`+algDirect+`","ctx":"`...)
 	dst = append(base64url.AppendEncode(dst, context), `","enc":"`+encGCM+`","kid":`...)
-	return append(jsonwrite.AppendString(dst, key.commitment), '}')
+	return append(jsontext.AppendQuote(dst, key.commitment), '}')
 }
 
 func pad(value []byte) []byte {
@@ -177,7 +176,4 @@ func (c *Compact) Decrypt(key *ContentKey, context []byte) ([]byte, error) {
 
 // isOneValue reports whether text is one JSON value. Two values, or a part of one, would change the document
 // outside of the encrypted field.
-func isOneValue(text []byte) bool {
-	end, _, err := canonical.Scan(text, 0)
-	return err == nil && end == len(text)
-}
+func isOneValue(text []byte) bool { return jsontext.Value(text).IsValid() }

@@ -8,7 +8,7 @@ import (
 	"encoding/base64"
 	"fmt"
 
-	"github.com/sealbus/sealbus/internal/b64"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // Names of RFC 7518 section 6.2 and RFC 8037 section 2.
@@ -200,7 +200,7 @@ func (e *ephemeral) publicKey(curve ecdh.Curve) (*ecdh.PublicKey, error) {
 	for _, text := range texts {
 		before := len(point)
 		var err error
-		if point, err = b64.AppendURL(point, text); err != nil || len(point) != before+coordinateSize {
+		if point, err = jsontext.DecodeBase64URL(point, text); err != nil || len(point) != before+coordinateSize {
 			return nil, fmt.Errorf("%w: a coordinate of an epk is not base64url of %d bytes", ErrMalformed, coordinateSize)
 		}
 	}

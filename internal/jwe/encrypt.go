@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"unicode/utf8"
 
-	"github.com/sealbus/sealbus/internal/jsonwrite"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 var base64url = base64.RawURLEncoding
@@ -48,7 +48,7 @@ func checkEncrypt(key *ContentKey, plaintext []byte, contentType string, aad []b
 }
 
 func appendProtected(dst []byte, contentType string, key *ContentKey) []byte {
-	dst = jsonwrite.AppendString(append(dst, `{"cty":`...), contentType)
+	dst = jsontext.AppendQuote(append(dst, `{"cty":`...), contentType)
 	dst = append(dst, `,"enc":"`+encGCM+`","kc":"`...)
 	return append(append(dst, key.commitment...), `"}`...)
 }

@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/sealbus/sealbus/internal/b64"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // place is one of the three headers that a recipient's parameters come from (RFC 7516 section 4).
@@ -33,7 +32,7 @@ type header struct {
 var known = [...]string{"alg", "kid", "epk", "enc", "cty", "kc", "ctx", "apu", "apv"}
 
 // read adds the parameters of the object at which r stands.
-func (h *header) read(r *strictjson.Reader, from place) {
+func (h *header) read(r *jsontext.Decoder, from place) {
 	earlier := header{seen: h.seen, others: h.others}
 	n := 0
 	for obj := r.Object(); r.Member(&obj); {
@@ -76,7 +75,7 @@ func (h *header) note(name []byte) {
 	}
 }
 
-func (h *header) parameter(name []byte, r *strictjson.Reader, from place) {
+func (h *header) parameter(name []byte, r *jsontext.Decoder, from place) {
 	switch string(name) {
 	case "crit", "zip":
 		r.Failf("%w: header parameter %q", ErrUnsupported, name)
@@ -97,7 +96,7 @@ func (h *header) parameter(name []byte, r *strictjson.Reader, from place) {
 	case "apv":
 		h.apv = partyInfo(name, r)
 	default:
-		r.Skip()
+		r.SkipValue()
 	}
 }
 
@@ -114,7 +113,7 @@ func (h *header) protectedOnly(name, value []byte) {
 	}
 }
 
-func (e *ephemeral) read(r *strictjson.Reader) {
+func (e *ephemeral) read(r *jsontext.Decoder) {
 	for obj := r.Object(); r.Member(&obj); {
 		switch string(obj.Name) {
 		case "kty":
@@ -128,14 +127,14 @@ func (e *ephemeral) read(r *strictjson.Reader) {
 		case "d":
 			r.Failf("%w: an epk with a private key in it", ErrMalformed)
 		default:
-			r.Skip()
+			r.SkipValue()
 		}
 	}
 }
 
 // partyInfo is apu or apv (RFC 7518 section 4.6.1.2).
-func partyInfo(name []byte, r *strictjson.Reader) []byte {
-	info, err := b64.AppendURL(nil, r.Bytes())
+func partyInfo(name []byte, r *jsontext.Decoder) []byte {
+	info, err := jsontext.DecodeBase64URL(nil, r.Bytes())
 	if err != nil {
 		r.Failf("%w: %s: %w", ErrMalformed, name, err)
 	}
@@ -187,7 +186,7 @@ func (w *WrappedKey) known() bool {
 	return w.Alg == AlgAWSKMS || w.Alg == AlgECDH && (crv == crvP256 || crv == crvX25519)
 }
 
-// kindOf makes an error of strictjson an error of this package. An error without a kind is ErrMalformed.
+// kindOf makes an error of jsontext an error of this package. An error without a kind is ErrMalformed.
 func kindOf(what string, err error) error {
 	switch {
 	case err == nil:

@@ -23,7 +23,7 @@
 //
 // # Strictness
 //
-// JSON is read as internal/strictjson does, base64url as internal/b64 does: one text per value. RFC 7516
+// JSON and base64url are read as internal/jsontext does: one text per value. RFC 7516
 // leaves some choices, and lets unprotected headers decide some. Here enc, cty, kc and ctx count in the
 // protected header only and are refused elsewhere. crit and zip are refused anywhere, since no extension is
 // understood and compression before encryption leaks. One parameter name in two headers of one recipient is

@@ -17,7 +17,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/sealbus/sealbus/internal/canonical"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 var kinds = []error{ErrMalformed, ErrUnsupported, ErrTooLarge, ErrUncommitted, ErrUnbound, ErrBinding, ErrCommitment,
@@ -142,8 +142,8 @@ func TestWrittenForm(t *testing.T) {
 	p256, x25519 := newParty(t, "p", ecdh.P256()), newParty(t, "x", ecdh.X25519())
 	kms := must[WrappedKey](t)(key.Wrapped(AlgAWSKMS, testKeyARN, []byte("blob")))
 	doc := must[[]byte](t)(Encrypt(key, []byte("{}"), `application/x;a="é"`, testAAD, []WrappedKey{p256.wrap(t, key), x25519.wrap(t, key), kms}))
-	if _, isCanonical, err := canonical.Scan(doc, 0); !isCanonical || err != nil {
-		t.Errorf("not canonical (%v): %s", err, doc)
+	if !jsontext.Value(doc).IsCanonical() {
+		t.Errorf("not canonical: %s", doc)
 	}
 	var m struct {
 		AAD, Ciphertext, IV, Protected, Tag string
@@ -318,8 +318,8 @@ func TestRecipientsApart(t *testing.T) {
 	p, x := newParty(t, "p", ecdh.P256()), newParty(t, "x", ecdh.X25519())
 	text := must[[]byte](t)(AppendRecipients([]byte("kept"), key, []WrappedKey{p.wrap(t, key), x.wrap(t, key)}))
 	text = bytes.TrimPrefix(text, []byte("kept"))
-	if _, isCanonical, err := canonical.Scan(text, 0); !isCanonical || err != nil {
-		t.Errorf("not canonical (%v): %s", err, text)
+	if !jsontext.Value(text).IsCanonical() {
+		t.Errorf("not canonical: %s", text)
 	}
 	keys := must[[]WrappedKey](t)(ParseRecipients(text))
 	for i, id := range []Identity{p.identity, x.identity} {

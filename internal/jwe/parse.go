@@ -4,8 +4,7 @@ import (
 	"bytes"
 	"fmt"
 
-	"github.com/sealbus/sealbus/internal/b64"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // Message is a message that was parsed. Nothing in it is verified before Decrypt.
@@ -58,7 +57,7 @@ type members struct {
 }
 
 func (m *members) readAll(doc []byte) error {
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	for obj := r.Object(); r.Member(&obj); {
 		m.read(obj.Name, &r)
 	}
@@ -68,7 +67,7 @@ func (m *members) readAll(doc []byte) error {
 	return m.check()
 }
 
-func (m *members) read(name []byte, r *strictjson.Reader) {
+func (m *members) read(name []byte, r *jsontext.Decoder) {
 	switch string(name) {
 	case "protected":
 		m.protected = r.Bytes()
@@ -83,13 +82,13 @@ func (m *members) read(name []byte, r *strictjson.Reader) {
 	case "encrypted_key":
 		m.encryptedKey = r.Bytes()
 	case "unprotected":
-		m.unprotected = r.Span()
+		m.unprotected = r.ReadSpan()
 	case "header":
-		m.header = r.Span()
+		m.header = r.ReadSpan()
 	case "recipients":
-		m.recipients = r.Span()
+		m.recipients = r.ReadSpan()
 	default:
-		r.Skip()
+		r.SkipValue()
 	}
 }
 
@@ -172,7 +171,7 @@ func readHeader(what string, doc []byte, from place, h *header) error {
 	if doc == nil {
 		return nil
 	}
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	h.read(&r, from)
 	return kindOf(what, r.End())
 }
@@ -198,7 +197,7 @@ func (p *parser) protected(text []byte, h *header) error {
 	if err != nil {
 		return err
 	}
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	h.read(&r, protectedHeader)
 	if err := r.End(); err != nil {
 		return kindOf("protected", err)
@@ -216,7 +215,7 @@ func (p *parser) commitment(what string, text []byte) error {
 
 func (p *parser) base64(what string, text []byte) ([]byte, error) {
 	start := len(p.buf)
-	buf, err := b64.AppendURL(p.buf, text)
+	buf, err := jsontext.DecodeBase64URL(p.buf, text)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrMalformed, what, err)
 	}
@@ -247,7 +246,7 @@ func (p *parser) flattened(m *members, h *header) ([]WrappedKey, error) {
 // recipients reads the array of recipients, whose headers add to the shared one.
 func (p *parser) recipients(doc []byte, shared *header) ([]WrappedKey, error) {
 	keys := make([]WrappedKey, 0, min(bytes.Count(doc, []byte(`"encrypted_key"`)), MaxRecipients))
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	for a := r.Array(); r.Element(&a); {
 		if len(keys) == MaxRecipients {
 			r.Failf("%w: more than %d recipients", ErrTooLarge, MaxRecipients)
@@ -264,7 +263,7 @@ func (p *parser) recipients(doc []byte, shared *header) ([]WrappedKey, error) {
 	return keys, nil
 }
 
-func (p *parser) recipient(r *strictjson.Reader, h header) WrappedKey {
+func (p *parser) recipient(r *jsontext.Decoder, h header) WrappedKey {
 	var text []byte
 	for obj := r.Object(); r.Member(&obj); {
 		switch string(obj.Name) {
@@ -276,7 +275,7 @@ func (p *parser) recipient(r *strictjson.Reader, h header) WrappedKey {
 		case "encrypted_key":
 			text = r.Bytes()
 		default:
-			r.Skip()
+			r.SkipValue()
 		}
 	}
 	if r.Err() != nil {

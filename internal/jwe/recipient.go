@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"unicode/utf8"
 
-	"github.com/sealbus/sealbus/internal/jsonwrite"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // Recipient encrypts content keys to the holder of one key. It may do I/O.
@@ -59,11 +59,11 @@ func newWrappedKey(key *ContentKey, w WrappedKey, epk []byte) (WrappedKey, error
 	if w.KeyID == "" || !utf8.ValidString(w.KeyID) {
 		return WrappedKey{}, fmt.Errorf("%w: a recipient needs a key ID in UTF-8", ErrMalformed)
 	}
-	header := append([]byte(`{"alg":`), jsonwrite.AppendString(nil, w.Alg)...)
+	header := append([]byte(`{"alg":`), jsontext.AppendQuote(nil, w.Alg)...)
 	if epk != nil {
 		header = append(append(header, `,"epk":`...), epk...)
 	}
-	header = append(jsonwrite.AppendString(append(header, `,"kid":`...), w.KeyID), '}')
+	header = append(jsontext.AppendQuote(append(header, `,"kid":`...), w.KeyID), '}')
 	if len(header) > MaxHeader || len(w.EncryptedKey) > MaxEncryptedKey {
 		return WrappedKey{}, fmt.Errorf("%w: a recipient's entry", ErrTooLarge)
 	}

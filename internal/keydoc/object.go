@@ -8,8 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/jsonwrite"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // TimeFormat is RFC 3339 in UTC and whole seconds: one text per moment.
@@ -30,10 +29,10 @@ func (o *Object) Raw(name string, value []byte) {
 }
 
 // String adds a text.
-func (o *Object) String(name, value string) { o.Raw(name, jsonwrite.AppendString(nil, value)) }
+func (o *Object) String(name, value string) { o.Raw(name, jsontext.AppendQuote(nil, value)) }
 
 // Strings adds an array of texts.
-func (o *Object) Strings(name string, list []string) { o.Raw(name, jsonwrite.AppendStrings(nil, list)) }
+func (o *Object) Strings(name string, list []string) { o.Raw(name, jsontext.AppendStrings(nil, list)) }
 
 // Int adds a whole number, of at most 53 bits.
 func (o *Object) Int(name string, n int64) { o.Raw(name, strconv.AppendInt(nil, n, 10)) }
@@ -47,10 +46,10 @@ func (o *Object) Time(name string, t time.Time) {
 
 // Members adds the members of a canonical JSON object, which it keeps.
 func (o *Object) Members(object []byte) {
-	r := strictjson.NewReader(object)
+	r := jsontext.NewDecoder(object)
 	for obj := r.Object(); r.Member(&obj); {
 		name := string(obj.Name)
-		o.Raw(name, r.Raw())
+		o.Raw(name, r.ReadValue())
 	}
 }
 
@@ -62,7 +61,7 @@ func (o *Object) Append(dst []byte) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(jsonwrite.AppendString(dst, m.name), ':')
+		dst = append(jsontext.AppendQuote(dst, m.name), ':')
 		dst = append(dst, m.value...)
 	}
 	return append(dst, '}')

@@ -7,15 +7,14 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/b64"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // ErrNotCanonical is the error of a document that has another form than the canonical one.
 var ErrNotCanonical = errors.New("not in canonical form: white space, order of members or keys, spelling of strings, or a member that says nothing")
 
 // ReadStrings reads an array of at most most strings; it is never nil.
-func ReadStrings(r *strictjson.Reader, most int) []string {
+func ReadStrings(r *jsontext.Decoder, most int) []string {
 	list := []string{}
 	for a := r.Array(); r.Element(&a); {
 		if len(list) == most {
@@ -28,20 +27,20 @@ func ReadStrings(r *strictjson.Reader, most int) []string {
 }
 
 // ReadRaws reads an array of at most most values.
-func ReadRaws(r *strictjson.Reader, most int) [][]byte {
+func ReadRaws(r *jsontext.Decoder, most int) [][]byte {
 	var list [][]byte
 	for a := r.Array(); r.Element(&a); {
 		if len(list) == most {
 			r.Failf("an array of more than %d entries", most)
 			return nil
 		}
-		list = append(list, r.Raw())
+		list = append(list, r.ReadValue())
 	}
 	return list
 }
 
 // ReadTime reads a moment as Object.Time writes it.
-func ReadTime(r *strictjson.Reader) time.Time {
+func ReadTime(r *jsontext.Decoder) time.Time {
 	text := r.String()
 	t, err := time.Parse(TimeFormat, text)
 	if err != nil || t.IsZero() || t.Format(TimeFormat) != text {
@@ -81,6 +80,6 @@ func NoRepetition(what string, list []string) error {
 
 // IsThumbprint reports whether s is the SHA-256 thumbprint of a key (RFC 7638), in base64url.
 func IsThumbprint(s string) bool {
-	b, err := b64.AppendURL(nil, []byte(s))
+	b, err := jsontext.DecodeBase64URL(nil, []byte(s))
 	return err == nil && len(b) == sha256.Size
 }

@@ -112,7 +112,7 @@ func (s *Server) enqueue(t ruleTarget, e *event) {
 			detail = s.reserialise(detail)
 		}
 		s.pending.add(1)
-		s.later(func() { k.add(&delivery{doc: e.json(detail), target: t, tries: s.tries(k, t), since: s.opts.Now()}) })
+		s.later(func() { k.add(&shipment{doc: e.json(detail), target: t, tries: s.tries(k, t), since: s.opts.Now()}) })
 	}
 }
 
@@ -136,8 +136,8 @@ func (s *Server) later(f func()) {
 	f()
 }
 
-// delivery is one event on its way to one target.
-type delivery struct {
+// shipment is one event on its way to one target.
+type shipment struct {
 	doc    []byte
 	target ruleTarget
 	tries  int // how many there may be
@@ -149,11 +149,11 @@ type delivery struct {
 type sink struct {
 	server   *Server
 	function string // its name; "" = it is none
-	take     func(ctx context.Context, d *delivery) error
+	take     func(ctx context.Context, d *shipment) error
 
 	mu      sync.Mutex
 	waiting *sync.Cond
-	queue   []*delivery
+	queue   []*shipment
 	closed  bool
 	workers sync.WaitGroup
 }
@@ -168,7 +168,7 @@ func (s *Server) Function(name string, f func(ctx context.Context, event []byte)
 	s.mu.Lock()
 	s.ensureFunction(name)
 	s.mu.Unlock()
-	s.addSink(arn, &sink{function: name, take: func(ctx context.Context, d *delivery) error { return f(ctx, bytes.Clone(d.doc)) }})
+	s.addSink(arn, &sink{function: name, take: func(ctx context.Context, d *shipment) error { return f(ctx, bytes.Clone(d.doc)) }})
 	return arn
 }
 
@@ -176,7 +176,7 @@ func (s *Server) Function(name string, f func(ctx context.Context, event []byte)
 // with. It gets each event as a POST; a status of 200 to 299 takes it.
 func (s *Server) Endpoint(name, url string) (arn string) {
 	arn = s.arn("api-destination/" + name + "/" + newUUID())
-	s.addSink(arn, &sink{take: func(ctx context.Context, d *delivery) error { return post(ctx, url, d.doc) }})
+	s.addSink(arn, &sink{take: func(ctx context.Context, d *shipment) error { return post(ctx, url, d.doc) }})
 	return arn
 }
 
@@ -225,7 +225,7 @@ func post(ctx context.Context, url string, event []byte) error {
 }
 
 // add queues a delivery. After close it is finished at once.
-func (k *sink) add(d *delivery) {
+func (k *sink) add(d *shipment) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
@@ -237,7 +237,7 @@ func (k *sink) add(d *delivery) {
 }
 
 // next waits for a delivery; nil = the sink is closed.
-func (k *sink) next() *delivery {
+func (k *sink) next() *shipment {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for len(k.queue) == 0 && !k.closed {
@@ -259,7 +259,7 @@ func (k *sink) work() {
 }
 
 // deliver makes one attempt. What failed goes to the end of the queue: others overtake it.
-func (k *sink) deliver(d *delivery) {
+func (k *sink) deliver(d *shipment) {
 	s := k.server
 	err := k.take(s.ctx, d)
 	d.made++
@@ -286,7 +286,7 @@ const (
 )
 
 // exhausted is why there is no further attempt; "" = there is one.
-func (k *sink) exhausted(d *delivery, err error) string {
+func (k *sink) exhausted(d *shipment, err error) string {
 	_, final := err.(permanent)
 	switch {
 	case final:
@@ -301,7 +301,7 @@ func (k *sink) exhausted(d *delivery, err error) string {
 
 // giveUp hands over what was not taken: EventBridge to the target's dead-letter queue; Lambda, which took the
 // event before the function failed, to the function's destination.
-func (k *sink) giveUp(d *delivery, err error, condition string) {
+func (k *sink) giveUp(d *shipment, err error, condition string) {
 	s := k.server
 	if s.opts.OnFailure != nil {
 		s.opts.OnFailure(d.target.Arn, d.doc)

@@ -1,7 +1,6 @@
 package localaws
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -26,8 +25,8 @@ type rule struct {
 }
 
 var (
-	busNamePattern = regexp.MustCompile(`^[/.\-_A-Za-z0-9]{1,256}$`)
-	namePattern    = regexp.MustCompile(`^[.\-_A-Za-z0-9]{1,64}$`)
+	busNamePattern = expression(`^[/.\-_A-Za-z0-9]{1,256}$`)
+	namePattern    = expression(`^[.\-_A-Za-z0-9]{1,64}$`)
 )
 
 // seconds is a time as the protocol has it.
@@ -61,7 +60,7 @@ type createEventBusInput struct{ Name, Description, EventSourceName string }
 type createEventBusOutput struct{ EventBusArn, Description string }
 
 func (s *Server) createEventBus(in *createEventBusInput) (*createEventBusOutput, error) {
-	if !busNamePattern.MatchString(in.Name) {
+	if !busNamePattern().MatchString(in.Name) {
 		return nil, invalid("Parameter %s is not valid. Reason: Provided Event bus name is invalid.", "EventBusName")
 	}
 	s.mu.Lock()
@@ -113,7 +112,7 @@ type ruleOutput struct{ RuleArn string }
 
 func (s *Server) putRule(in *ruleInput) (*ruleOutput, error) {
 	switch {
-	case !namePattern.MatchString(in.Name):
+	case !namePattern().MatchString(in.Name):
 		return nil, invalid("1 validation error detected: Value '%s' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_A-Za-z0-9]+", in.Name)
 	case in.EventPattern == "":
 		return nil, invalid("Parameter(s) EventPattern or ScheduleExpression must be specified.")

@@ -2,14 +2,13 @@ package localaws
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 )
 
 const aliasPrefix = "alias/"
 
-var aliasPattern = regexp.MustCompile(`^[a-zA-Z0-9:/_-]+$`)
+var aliasPattern = expression(`^[a-zA-Z0-9:/_-]+$`)
 
 type aliasInput struct {
 	AliasName   string
@@ -60,8 +59,8 @@ func (k *kmsRegion) updateAlias(in *aliasInput) (nothing, error) {
 func (k *kmsRegion) aliasing(in *aliasInput) (arn string, y *kmsKey, err error) {
 	var c constraints
 	c.length("aliasName", len(in.AliasName), 1, 256)
-	if !aliasPattern.MatchString(in.AliasName) {
-		c.violated("Value at 'aliasName' failed to satisfy constraint: Member must satisfy regular expression pattern: %s", aliasPattern)
+	if !aliasPattern().MatchString(in.AliasName) {
+		c.violated("Value at 'aliasName' failed to satisfy constraint: Member must satisfy regular expression pattern: %s", aliasPattern())
 	}
 	if err := c.err(); err != nil {
 		return "", nil, err

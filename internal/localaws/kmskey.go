@@ -6,7 +6,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -250,7 +249,7 @@ func (k *kmsRegion) describeKey(in *keyInput) (*keyAnswer, error) {
 	return &keyAnswer{k.describe(y)}, nil
 }
 
-var keyIDPattern = regexp.MustCompile(`^(mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
+var keyIDPattern = expression(`^(mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
 
 // find is the key that somebody names by ID, ARN, alias or the ARN of an alias. It may be in any state.
 func (k *kmsRegion) find(name string) (*kmsKey, error) {
@@ -274,7 +273,7 @@ func (k *kmsRegion) find(name string) (*kmsKey, error) {
 	arn := k.arnIn(k.region, "key/"+name)
 	y := k.keys.byARN[arn]
 	switch {
-	case !keyIDPattern.MatchString(name):
+	case !keyIDPattern().MatchString(name):
 		return nil, refuse("NotFoundException", "Invalid keyId '%s'", name)
 	case y == nil:
 		return nil, noKey(arn)

@@ -2,7 +2,6 @@ package localaws
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"time"
 )
@@ -136,7 +135,7 @@ type replicateOutput struct {
 	ReplicaPolicy      string
 }
 
-var regionPattern = regexp.MustCompile(`^([a-z]+-){2,3}\d+$`)
+var regionPattern = expression(`^([a-z]+-){2,3}\d+$`)
 
 // replicateKey makes a key of the same ID and material in another region.
 func (k *kmsRegion) replicateKey(in *replicateInput) (*replicateOutput, error) {
@@ -151,7 +150,7 @@ func (k *kmsRegion) replicateKey(in *replicateInput) (*replicateOutput, error) {
 	switch {
 	case !y.shared.multi || y.replica:
 		return nil, refuse("UnsupportedOperationException", "%s is not a multi-Region primary key.", y.arn)
-	case !regionPattern.MatchString(in.ReplicaRegion):
+	case !regionPattern().MatchString(in.ReplicaRegion):
 		return nil, invalid("Invalid replica region %s", in.ReplicaRegion)
 	case k.keys.byARN[arn] != nil:
 		return nil, refuse("AlreadyExistsException", "%s already exists.", arn)

@@ -124,7 +124,7 @@ func (s *Server) invokeConfig(name string) *InvokeConfig {
 
 // toDestination sends what a function did not take to the queue that is its destination for failures.
 // https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
-func (s *Server) toDestination(name string, d *delivery, why error) {
+func (s *Server) toDestination(name string, d *shipment, why error) {
 	c := s.invokeConfig(name)
 	if c == nil || !isQueueARN(c.OnFailure) {
 		return

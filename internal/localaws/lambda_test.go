@@ -22,8 +22,8 @@ func newLambdaClient(url string) *lambda.Client {
 	})
 }
 
-// TestFunctions: what doctor reads of a function, by its name or its ARN.
-func TestFunctions(t *testing.T) {
+// TestFunctionsAreDescribed: what doctor reads of a function, by its name or its ARN.
+func TestFunctionsAreDescribed(t *testing.T) {
 	q := newQueues(t, nil)
 	_, queue := q.create("q", nil)
 	client := newLambdaClient(q.server.URL())
@@ -143,8 +143,9 @@ func TestCallerIdentity(t *testing.T) {
 	}
 }
 
-// TestDate: every answer has the time of the injected clock, by which a client notices that its own is wrong.
-func TestDate(t *testing.T) {
+// TestAnswersHaveTheTimeOfTheClock: every answer has the time of the injected clock, by which a client
+// notices that its own is wrong.
+func TestAnswersHaveTheTimeOfTheClock(t *testing.T) {
 	c := newClock()
 	w := newWorld(t, &localaws.Options{Now: c.now})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.server.URL(), nil)

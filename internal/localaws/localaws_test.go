@@ -20,7 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 
-	"github.com/sealbus/sealbus/internal/canonical"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/localaws"
 )
 
@@ -145,12 +145,12 @@ func TestDeliversBadly(t *testing.T) {
 	for _, doc := range in.docs {
 		_, detail, _ := strings.Cut(string(doc), `"detail":`)
 		spellings[strings.ReplaceAll(detail, " ", "")] = true
-		got, err := canonical.Append(nil, []byte(detail[:len(detail)-1]))
+		got, err := jsontext.AppendCanonical(nil, []byte(detail[:len(detail)-1]))
 		var v struct{ N float64 } // 1e0 is an integer, too
 		if err != nil || json.Unmarshal([]byte(detail[:len(detail)-1]), &v) != nil {
 			t.Fatalf("%v: %s", err, doc)
 		}
-		want, err := canonical.Append(nil, fmt.Appendf(nil, `{"n":%v,"list":[1.5,0,9007199254740993,1000,{"<é>":"a\u2028😀\"\\"}],"t":true,"z":null}`, v.N))
+		want, err := jsontext.AppendCanonical(nil, fmt.Appendf(nil, `{"n":%v,"list":[1.5,0,9007199254740993,1000,{"<é>":"a\u2028😀\"\\"}],"t":true,"z":null}`, v.N))
 		if err != nil || string(got) != string(want) {
 			t.Fatalf("re-serialised to another value:\n%s\n%s", got, want)
 		}
@@ -161,7 +161,7 @@ func TestDeliversBadly(t *testing.T) {
 }
 
 // A seed repeats what goes wrong.
-func TestSeed(t *testing.T) {
+func TestSeedRepeatsFaults(t *testing.T) {
 	run := func(seed uint64) []int {
 		w := newWorld(t, &localaws.Options{Seed: seed, Delivery: localaws.Delivery{Duplicate: 0.3}})
 		in := w.listen("default", `{"source":["`+command+`"]}`)
@@ -176,8 +176,8 @@ func TestSeed(t *testing.T) {
 	}
 }
 
-// TestRetries: a function that fails is called twice more, then the event goes to OnFailure.
-func TestRetries(t *testing.T) {
+// TestFunctionIsRetriedTwice: a function that fails is called twice more, then the event goes to OnFailure.
+func TestFunctionIsRetriedTwice(t *testing.T) {
 	for _, c := range []struct {
 		retry         bool
 		failures      int
@@ -207,8 +207,8 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-// TestEndpoint: what status is taken, tried again, or given up.
-func TestEndpoint(t *testing.T) {
+// TestStatusDecidesWhetherAnEndpointIsRetried: what status is taken, tried again, or given up.
+func TestStatusDecidesWhetherAnEndpointIsRetried(t *testing.T) {
 	for status, want := range map[int]struct{ calls, failed int }{
 		200: {1, 0}, 204: {1, 0}, 400: {1, 1}, 404: {1, 1}, 301: {1, 1},
 		401: {4, 1}, 429: {4, 1}, 500: {4, 1}, 503: {4, 1},

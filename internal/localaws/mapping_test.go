@@ -74,8 +74,9 @@ func answers(response any, err error) func(context.Context, events.SQSEvent) (an
 	return func(context.Context, events.SQSEvent) (any, error) { return response, err }
 }
 
-// TestMapping: which messages come again, after what a function did with the batch of a, b and c.
-func TestMapping(t *testing.T) {
+// TestMappingRetriesWhatFailed: which messages come again, after what a function did with the batch of a, b
+// and c.
+func TestMappingRetriesWhatFailed(t *testing.T) {
 	unknown := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{{ItemIdentifier: "unknown"}}}
 	empty := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{{}}}
 	all := "a#2 b#2 c#2"
@@ -128,9 +129,9 @@ func TestMapping(t *testing.T) {
 	}
 }
 
-// TestMappingEvent: the event is the one that AWS documents, for whoever reads it with the types of
-// aws-lambda-go.
-func TestMappingEvent(t *testing.T) {
+// TestMappingSendsTheDocumentedEvent: the event is the one that AWS documents, for whoever reads it with the
+// types of aws-lambda-go.
+func TestMappingSendsTheDocumentedEvent(t *testing.T) {
 	q := newQueues(t, nil)
 	url, arn := q.create("q", nil)
 	_, err := q.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{

@@ -89,8 +89,8 @@ var played = map[string]func(t *testing.T, w *world, want recording){
 	"events/test_describe_replay_error_unknown_replay":           unknownReplay,
 }
 
-// TestRecorded answers as the service did, in every recorded case.
-func TestRecorded(t *testing.T) {
+// TestAnswersAsRecorded answers as the service did, in every recorded case.
+func TestAnswersAsRecorded(t *testing.T) {
 	all := loadRecordings(t)
 	plays := maps.Clone(played)
 	maps.Copy(plays, playedKeys)

@@ -73,7 +73,7 @@ func (s *Server) createArchive(in *createArchiveInput) (*createArchiveOutput, er
 	if _, err := s.findBus(in.EventSourceArn); err != nil {
 		return nil, err
 	}
-	if !namePattern.MatchString(a.name) || len(a.name) > 48 {
+	if !namePattern().MatchString(a.name) || len(a.name) > 48 {
 		return nil, invalid("Parameter ArchiveName is not valid.")
 	}
 	if slices.ContainsFunc(s.archives, func(old *archive) bool { return old.name == a.name }) {
@@ -117,7 +117,7 @@ func (s *Server) startReplay(in *startReplayInput) (*replayOutput, error) {
 	defer s.mu.Unlock()
 	i := slices.IndexFunc(s.archives, func(a *archive) bool { return s.arn("archive/"+a.name) == in.EventSourceArn })
 	switch {
-	case !namePattern.MatchString(in.ReplayName):
+	case !namePattern().MatchString(in.ReplayName):
 		return nil, invalid("Parameter ReplayName is not valid.")
 	case s.findReplay(in.ReplayName) != nil:
 		return nil, refuse("ResourceAlreadyExistsException", "Replay %s already exists.", in.ReplayName)

@@ -140,8 +140,9 @@ func unknownReplay(t *testing.T, w *world, want recording) {
 	w.sameError(want["describe-replay-unknown-replay-error"], err, strings.NewReplacer("missing", "<replay-name>"))
 }
 
-// TestReplay: the same events by Go's method, of those times only, and never those that were replayed.
-func TestReplay(t *testing.T) {
+// TestReplaySendsTheSameEvents: the same events by Go's method, of those times only, and never those that
+// were replayed.
+func TestReplaySendsTheSameEvents(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	w := newWorld(t, &localaws.Options{Now: func() time.Time { return at }})
 	w.check(w.server.Archive("default"))

@@ -230,9 +230,9 @@ func TestRedrivePolicies(t *testing.T) {
 	}
 }
 
-// TestDuplicates: each message comes twice though it was deleted; some come twice before that; FIFO queues
-// have none.
-func TestDuplicates(t *testing.T) {
+// TestDuplicatesComeTwice: each message comes twice though it was deleted; some come twice before that; FIFO
+// queues have none.
+func TestDuplicatesComeTwice(t *testing.T) {
 	q := newQueues(t, &localaws.Options{Queues: localaws.Queues{Duplicate: 1}, Seed: 1})
 	url, _ := q.create("q", nil)
 	const n = 40

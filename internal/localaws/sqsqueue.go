@@ -2,7 +2,6 @@ package localaws
 
 import (
 	"container/list"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -93,7 +92,7 @@ func (s *Server) queueARN(name string) string {
 
 func isQueueARN(arn string) bool { return strings.HasPrefix(arn, "arn:aws:sqs:") }
 
-var queueNamePattern = regexp.MustCompile(`^[-_A-Za-z0-9]{1,80}$`)
+var queueNamePattern = expression(`^[-_A-Za-z0-9]{1,80}$`)
 
 const fifoSuffix = ".fifo"
 
@@ -112,7 +111,7 @@ func (s *Server) createQueue(in *createQueueInput) (*queueURL, error) {
 	switch {
 	case in.QueueName == "":
 		return nil, missingParameter("QueueName")
-	case !queueNamePattern.MatchString(in.QueueName) && !(fifo && queueNamePattern.MatchString(stem)) || len(in.QueueName) > 80:
+	case !queueNamePattern().MatchString(in.QueueName) && !(fifo && queueNamePattern().MatchString(stem)) || len(in.QueueName) > 80:
 		return nil, invalidValue("Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length")
 	case !fifo && in.Attributes["FifoQueue"] == "true":
 		return nil, invalidValue("The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, must end with .fifo suffix and be 1 to 80 in length")

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -120,7 +119,7 @@ func (s *Server) sendMessageBatch(in *sendBatchInput) (*sendBatchOutput, error) 
 	return out, nil
 }
 
-var batchIDPattern = regexp.MustCompile(`^[-_A-Za-z0-9]{1,80}$`)
+var batchIDPattern = expression(`^[-_A-Za-z0-9]{1,80}$`)
 
 // checkBatch refuses a batch as a whole.
 func checkBatch[E any](entries []E, id func(*E) string) error {
@@ -133,7 +132,7 @@ func checkBatch[E any](entries []E, id func(*E) string) error {
 	seen := map[string]bool{}
 	for i := range entries {
 		switch id := id(&entries[i]); {
-		case !batchIDPattern.MatchString(id):
+		case !batchIDPattern().MatchString(id):
 			return refuseSQS("InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 letters long.")
 		case seen[id]:
 			return refuseSQS("BatchEntryIdsNotDistinct", "Id %s repeated.", id)
@@ -242,12 +241,12 @@ func notInXML(c rune) bool {
 	return c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == 0xfffe || c == 0xffff
 }
 
-var attributeNamePattern = regexp.MustCompile(`^[-_.A-Za-z0-9]{1,256}$`)
+var attributeNamePattern = expression(`^[-_.A-Za-z0-9]{1,256}$`)
 
 func (a *messageAttribute) check(name string) *fault {
 	kind, _, _ := strings.Cut(a.DataType, ".")
 	switch {
-	case !attributeNamePattern.MatchString(name):
+	case !attributeNamePattern().MatchString(name):
 		return invalidValue("Message attribute name can contain upper and lower case score characters, digits, periods, hyphens and underscores.")
 	case kind != "String" && kind != "Number" && kind != "Binary":
 		return invalidValue("The message attribute '%s' has an invalid message attribute type, the set of supported type prefixes is Binary, Number, and String.", name)

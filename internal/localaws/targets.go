@@ -136,7 +136,7 @@ func (r *rule) remove(ids ...string) {
 }
 
 // deliverToQueue puts an event into its queue. What is in the way of that does not pass by itself.
-func (s *Server) deliverToQueue(_ context.Context, d *delivery) error {
+func (s *Server) deliverToQueue(_ context.Context, d *shipment) error {
 	e := &sendEntry{MessageBody: string(d.doc)}
 	if p := d.target.SqsParameters; p != nil {
 		e.MessageGroupID = p.MessageGroupID
@@ -155,7 +155,7 @@ func (s *Server) deliverToQueue(_ context.Context, d *delivery) error {
 
 // deadLetter puts into a queue what a target did not take, with what the service says about it.
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
-func (s *Server) deadLetter(arn string, d *delivery, why error, condition string) {
+func (s *Server) deadLetter(arn string, d *shipment, why error, condition string) {
 	text := func(value string) messageAttribute {
 		return messageAttribute{DataType: "String", StringValue: &value}
 	}

@@ -110,8 +110,8 @@ func TestTargetsRefused(t *testing.T) {
 	}
 }
 
-// TestListing: rules and targets as they were put, in pages.
-func TestListing(t *testing.T) {
+// TestListingHasPages: rules and targets as they were put, in pages.
+func TestListingHasPages(t *testing.T) {
 	q := newQueues(t, nil)
 	_, arn := q.create("q", nil)
 	target := types.Target{

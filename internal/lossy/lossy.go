@@ -22,16 +22,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 
-	"github.com/sealbus/sealbus/internal/testbed/racing"
+	"github.com/sealbus/sealbus/internal/testbed/cases"
 )
 
 // Phases is how many requests there are to one lost answer: 5 % are lost.
 const Phases = 20
 
-// Runs are so many phases, evenly spread, to run a test with; under the race detector a tenth of them, but
-// two at least.
+// Runs are the phases to run a test with, evenly spread: as many as most with SEALBUS_ALL_TESTS=1, otherwise
+// a tenth of them, but at least two.
 func Runs(most int) (phases []int) {
-	n := max(2, racing.Tenth(min(most, Phases)))
+	n := max(2, cases.Of(min(most, Phases)))
 	for i := range n {
 		phases = append(phases, i*Phases/n)
 	}

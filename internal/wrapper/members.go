@@ -1,8 +1,7 @@
 package wrapper
 
 import (
-	"github.com/sealbus/sealbus/internal/b64"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // members are the members of one object, as they stand, of which none is there twice.
@@ -12,12 +11,12 @@ type members map[string][]byte
 // names match exactly.
 func readMembers(doc []byte) (members, bool) {
 	m := members{}
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	for obj := r.Object(); r.Member(&obj); {
 		if len(m) == maxMembers {
 			return nil, false
 		}
-		m[string(obj.Name)] = r.Span()
+		m[string(obj.Name)] = r.ReadSpan()
 	}
 	return m, r.End() == nil
 }
@@ -30,9 +29,8 @@ func (m members) has(name string, kind byte) bool {
 
 // text is the value of a member that is a string of strict JSON.
 func (m members) text(name string) ([]byte, bool) {
-	v := m[name]
-	text, end, err := strictjson.ReadString(v, 0)
-	return text, err == nil && end == len(v)
+	text, err := jsontext.AppendUnquote(nil, m[name])
+	return text, err == nil
 }
 
 // is reports whether a member is that string.
@@ -69,7 +67,7 @@ func (m members) base64Item(name string) Item {
 		p.Large = true
 		return Item{Problem: p}
 	}
-	text, err := b64.AppendStd(nil, encoded)
+	text, err := jsontext.DecodeBase64(nil, encoded)
 	if err != nil {
 		return Item{Problem: problem("give the record as AWS delivers it", "its %q is not strict base64", name)}
 	}
@@ -78,9 +76,9 @@ func (m members) base64Item(name string) Item {
 
 // elements are the elements of an array of objects; not ok = it is none.
 func elements(array []byte, do func(members) bool) bool {
-	r := strictjson.NewReader(array)
+	r := jsontext.NewDecoder(array)
 	for a := r.Array(); r.Element(&a); {
-		m, ok := readMembers(r.Span())
+		m, ok := readMembers(r.ReadSpan())
 		if !ok {
 			return false
 		}

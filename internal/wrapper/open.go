@@ -3,8 +3,8 @@ package wrapper
 import (
 	"bytes"
 
-	"github.com/sealbus/sealbus/internal/cejson"
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // Opened is the one event in a wrapper.
@@ -57,10 +57,10 @@ func (o *Opened) Anonymous() []byte {
 		return o.Body
 	}
 	out := append(make([]byte, 0, len(o.Body)), '{')
-	r := strictjson.NewReader(o.Body)
+	r := jsontext.NewDecoder(o.Body)
 	for obj := r.Object(); r.Member(&obj); {
 		name := string(obj.Name)
-		r.Span()
+		r.ReadSpan()
 		if name == "account" || name == "replay-name" {
 			continue
 		}
@@ -77,7 +77,7 @@ func (o *Opened) Anonymous() []byte {
 
 // maxText is the longest text that is taken out of a wrapper: the largest event, and what EventBridge adds
 // around it.
-const maxText = cejson.MaxEvent + 64<<10
+const maxText = wire.MaxEvent + 64<<10
 
 // texts that the test events of the Lambda console hold.
 var consoleTexts = map[string]bool{

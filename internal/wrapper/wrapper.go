@@ -14,7 +14,7 @@ import (
 	"bytes"
 	"fmt"
 
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // Kind is a wrapper.
@@ -111,9 +111,9 @@ func Look(doc []byte) (f Found, ok bool) {
 // lookArray recognises what a pipe sends: an array of records of one source.
 func lookArray(doc []byte) (Found, bool) {
 	f, known := Found{}, false
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	for a := r.Array(); r.Element(&a); {
-		raw := r.Span()
+		raw := r.ReadSpan()
 		m, ok := readMembers(raw)
 		if !ok {
 			return Found{}, false

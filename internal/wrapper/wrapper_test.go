@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sealbus/sealbus/internal/cejson"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
 const (
@@ -216,7 +216,7 @@ func TestLimits(t *testing.T) {
 	if _, p := Open([]byte(strings.Repeat(" ", MaxMessage) + kinesis)); p != nil {
 		t.Errorf("a large message: %v", p)
 	}
-	if maxText < cejson.MaxEvent {
+	if maxText < wire.MaxEvent {
 		t.Error("the largest event does not fit")
 	}
 }

@@ -13,9 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/jsontext"
+
 	"github.com/go-jose/go-jose/v4"
 
-	"github.com/sealbus/sealbus/internal/canonical"
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/keys"
 )
@@ -62,8 +63,8 @@ func fullBundle(t testing.TB) *Bundle {
 func TestBundleComesBack(t *testing.T) {
 	b := fullBundle(t)
 	payload := b.Payload()
-	if _, is, err := canonical.Scan(payload, 0); err != nil || !is {
-		t.Fatalf("%s is not canonical: %v", payload, err)
+	if !jsontext.Value(payload).IsCanonical() {
+		t.Fatalf("%s is not canonical", payload)
 	}
 	back, err := ParseBundle(payload)
 	if err != nil {
@@ -498,7 +499,7 @@ func FuzzBundle(f *testing.F) {
 		if !bytes.Equal(b.Payload(), payload) {
 			t.Fatalf("%s is written as %s", payload, b.Payload())
 		}
-		if _, is, err := canonical.Scan(payload, 0); err != nil || !is {
+		if !jsontext.Value(payload).IsCanonical() {
 			t.Fatalf("%s is not canonical (%v)", payload, err)
 		}
 		for _, k := range b.SigningKeys() {

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/keydoc"
-	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
 // Payload is the bundle as a JWK Set (RFC 7517 section 5) in canonical JSON: what the roots sign.
@@ -43,7 +43,7 @@ func ParseBundle(payload []byte) (*Bundle, error) {
 }
 
 func readBundle(payload []byte) (*Bundle, error) {
-	r := strictjson.NewReader(payload)
+	r := jsontext.NewDecoder(payload)
 	b := &Bundle{}
 	for obj := r.Object(); r.Member(&obj); {
 		b.readMember(string(obj.Name), &r)
@@ -63,7 +63,7 @@ func readBundle(payload []byte) (*Bundle, error) {
 	return b, nil
 }
 
-func (b *Bundle) readMember(name string, r *strictjson.Reader) {
+func (b *Bundle) readMember(name string, r *jsontext.Decoder) {
 	switch name {
 	case "version":
 		b.version = r.Int()
@@ -95,13 +95,13 @@ func (b *Bundle) checkPublished() error {
 	return nil
 }
 
-func (b *Bundle) readKeys(r *strictjson.Reader) {
+func (b *Bundle) readKeys(r *jsontext.Decoder) {
 	for a := r.Array(); r.Element(&a); {
 		if len(b.keys) == MaxKeys {
 			r.Failf("more than %d keys", MaxKeys)
 			return
 		}
-		k, err := parseKey(r.Raw())
+		k, err := parseKey(r.ReadValue())
 		if err != nil && r.Err() == nil {
 			r.Failf("keys[%d]: %w", len(b.keys), err)
 		}
@@ -109,7 +109,7 @@ func (b *Bundle) readKeys(r *strictjson.Reader) {
 	}
 }
 
-func readSeconds(r *strictjson.Reader) time.Duration {
+func readSeconds(r *jsontext.Decoder) time.Duration {
 	n := r.Int()
 	if n < 1 || n > int64(maxRefreshHint/time.Second) {
 		r.Failf("refresh_hint is not within 1 to %d seconds", int64(maxRefreshHint/time.Second))

@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/privatefile"
-	"github.com/sealbus/sealbus/internal/strictjson"
 )
 
 // stateFormat is the first member of a state file's head.
@@ -91,7 +91,7 @@ func parseState(doc []byte) (*kept, error) {
 func parseStateHead(head []byte) (*kept, error) {
 	k := &kept{}
 	var format, digest string
-	r := strictjson.NewReader(head)
+	r := jsontext.NewDecoder(head)
 	for obj := r.Object(); r.Member(&obj); {
 		switch name := string(obj.Name); name {
 		case "format":

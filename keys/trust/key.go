@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/keydoc"
-	"github.com/sealbus/sealbus/internal/strictjson"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -123,7 +123,7 @@ func (k *Key) append(dst []byte) []byte {
 func parseKey(raw []byte) (*Key, error) {
 	k := &Key{}
 	var kid, use string
-	r := strictjson.NewReader(raw)
+	r := jsontext.NewDecoder(raw)
 	for obj := r.Object(); r.Member(&obj); {
 		switch name := string(obj.Name); name {
 		case "kid":
@@ -154,7 +154,7 @@ func parseKey(raw []byte) (*Key, error) {
 
 // readMember reads a member of ours, skips one of the public key, and refuses any other: it may be a
 // restriction.
-func (k *Key) readMember(name string, r *strictjson.Reader) {
+func (k *Key) readMember(name string, r *jsontext.Decoder) {
 	switch name {
 	case "accounts":
 		k.Accounts = keydoc.ReadStrings(r, maxAccounts)
@@ -168,13 +168,13 @@ func (k *Key) readMember(name string, r *strictjson.Reader) {
 		k.Revoked = readRevocation(r)
 	case "alg", "crv", "kty", "x", "y", "pub", "d", "priv", // a private member is refused later
 		"producer", "consumer", "published", "active", "retired", "expired":
-		r.Skip()
+		r.SkipValue()
 	default:
 		r.Failf("unknown member %q", keydoc.Clip(name))
 	}
 }
 
-func readRevocation(r *strictjson.Reader) *Revocation {
+func readRevocation(r *jsontext.Decoder) *Revocation {
 	rev := &Revocation{}
 	for obj := r.Object(); r.Member(&obj); {
 		switch name := string(obj.Name); name {

@@ -8,10 +8,10 @@ import (
 	"os"
 
 	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/privatefile"
 	"github.com/sealbus/sealbus/internal/redact"
-	"github.com/sealbus/sealbus/internal/strictjson"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -128,7 +128,7 @@ func (k *RootKey) plain() ([]byte, error) {
 }
 
 func parseRootKey(plain []byte) (*RootKey, error) {
-	r := strictjson.NewReader(plain)
+	r := jsontext.NewDecoder(plain)
 	var version int64
 	var raw []byte
 	for obj := r.Object(); r.Member(&obj); {
@@ -136,7 +136,7 @@ func parseRootKey(plain []byte) (*RootKey, error) {
 		case "version":
 			version = r.Int()
 		case "root":
-			raw = r.Raw()
+			raw = r.ReadValue()
 		default:
 			r.Failf("unknown member %q", keydoc.Clip(name))
 		}

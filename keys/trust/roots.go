@@ -9,8 +9,8 @@ import (
 
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/keydoc"
-	"github.com/sealbus/sealbus/internal/strictjson"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -119,8 +119,8 @@ func (r *Roots) UnmarshalJSON(doc []byte) error {
 
 // isEnvelope reports whether doc is an object with a member "payloadType".
 func isEnvelope(doc []byte) bool {
-	r := strictjson.NewReader(doc)
-	for obj := r.Object(); r.Member(&obj); r.Skip() {
+	r := jsontext.NewDecoder(doc)
+	for obj := r.Object(); r.Member(&obj); r.SkipValue() {
 		if string(obj.Name) == "payloadType" {
 			return true
 		}
@@ -174,7 +174,7 @@ func parseRootsPayload(doc []byte) (*Roots, error) {
 	var version int64
 	var threshold int
 	var list []*keys.Verifier
-	r := strictjson.NewReader(doc)
+	r := jsontext.NewDecoder(doc)
 	for obj := r.Object(); r.Member(&obj); {
 		switch name := string(obj.Name); name {
 		case "version":
@@ -193,7 +193,7 @@ func parseRootsPayload(doc []byte) (*Roots, error) {
 	return NewRoots(version, threshold, list...)
 }
 
-func readThreshold(r *strictjson.Reader) int {
+func readThreshold(r *jsontext.Decoder) int {
 	n := r.Int()
 	if n < 1 || n > maxRoots {
 		r.Failf("threshold is not within 1 to %d", maxRoots)
@@ -202,14 +202,14 @@ func readThreshold(r *strictjson.Reader) int {
 	return int(n)
 }
 
-func readRootKeys(r *strictjson.Reader) []*keys.Verifier {
+func readRootKeys(r *jsontext.Decoder) []*keys.Verifier {
 	var list []*keys.Verifier
 	for a := r.Array(); r.Element(&a); {
 		if len(list) == maxRoots {
 			r.Failf("more than %d keys", maxRoots)
 			return nil
 		}
-		k, err := keys.ParseJWK(r.Raw())
+		k, err := keys.ParseJWK(r.ReadValue())
 		if err != nil {
 			r.Failf("keys[%d]: %w", len(list), err)
 			return nil

@@ -13,7 +13,7 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/canonical"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // The limits of the specification, its sections "MetricDirective object", "DimensionSet array", "Target
@@ -76,7 +76,7 @@ func parseLine(line []byte) (*document, error) {
 	if len(line) > maxLine || !bytes.HasSuffix(line, []byte("}\n")) || !bytes.HasPrefix(line, []byte("{")) {
 		return nil, fmt.Errorf("not one line of at most %d bytes", maxLine)
 	}
-	if _, err := canonical.Append(nil, line); err != nil { // encoding/json lets a repeated member pass
+	if _, err := jsontext.AppendCanonical(nil, line); err != nil { // encoding/json lets a repeated member pass
 		return nil, err
 	}
 	var root map[string]json.RawMessage

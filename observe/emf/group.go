@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/consumer"
-	"github.com/sealbus/sealbus/internal/jsonwrite"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // key is one set of labels, all of them bounded.
@@ -105,7 +105,7 @@ func (g *group) appendLine(b []byte, namespace string) []byte {
 func appendLabel(b []byte, name, value string) []byte {
 	b = append(b, `,"`...)
 	b = append(b, name...)
-	return jsonwrite.AppendString(append(b, `":`...), value)
+	return jsontext.AppendQuote(append(b, `":`...), value)
 }
 
 // The dimension sets of the table in the package comment.
@@ -140,7 +140,7 @@ func (g *group) appendDirectives(b []byte, namespace string) []byte {
 }
 
 func appendDirective(b []byte, namespace, sets string) []byte {
-	b = jsonwrite.AppendString(append(b, `{"Namespace":`...), namespace)
+	b = jsontext.AppendQuote(append(b, `{"Namespace":`...), namespace)
 	b = append(b, `,"Dimensions":[`...)
 	b = append(b, sets...)
 	return append(b, `],"Metrics":[`...)

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sealbus/sealbus/internal/strictjson"
+	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
 // Timeout is how long an invocation of Invoke may take.
@@ -111,13 +111,13 @@ var errResponse = errors.New("not a partial batch response")
 // itemFailures are the identifiers in a response. An empty response or list, or null, is one without
 // failures.
 func itemFailures(response []byte) (ids []string, err error) {
-	r := strictjson.NewReader(response)
+	r := jsontext.NewDecoder(response)
 	if isNull(&r) {
 		return nil, nil
 	}
 	for obj := r.Object(); r.Member(&obj); {
 		if string(obj.Name) != "batchItemFailures" || isNull(&r) {
-			r.Skip()
+			r.SkipValue()
 			continue
 		}
 		for list := r.Array(); r.Element(&list); {
@@ -127,10 +127,10 @@ func itemFailures(response []byte) (ids []string, err error) {
 	return ids, r.End()
 }
 
-func itemIdentifier(r *strictjson.Reader) (id string) {
+func itemIdentifier(r *jsontext.Decoder) (id string) {
 	for obj := r.Object(); r.Member(&obj); {
 		if string(obj.Name) != "itemIdentifier" {
-			r.Skip()
+			r.SkipValue()
 			continue
 		}
 		id = r.String()
@@ -141,4 +141,4 @@ func itemIdentifier(r *strictjson.Reader) (id string) {
 	return id
 }
 
-func isNull(r *strictjson.Reader) bool { return r.Kind() == 'n' }
+func isNull(r *jsontext.Decoder) bool { return r.PeekKind() == 'n' }

@@ -71,8 +71,9 @@ func (f *fake) lossyClient(t *testing.T, phase int) (*awssqs.Client, *lossy.Prox
 	return awssqs.New(f.Options(), func(o *awssqs.Options) { o.BaseEndpoint, o.Retryer = &proxy.URL, lossy.Retryer() }), proxy
 }
 
-// TestStoreLossy runs the contract while one answer in twenty is lost after SQS has acted.
-func TestStoreLossy(t *testing.T) {
+// TestStoreKeepsTheContractWithLostAnswers runs the contract while one answer in twenty is lost after SQS
+// has acted.
+func TestStoreKeepsTheContractWithLostAnswers(t *testing.T) {
 	for _, phase := range lossy.Runs(lossy.Phases) {
 		t.Run(fmt.Sprint(phase), func(t *testing.T) {
 			quarantinetest.Run(t, func(t *testing.T) *quarantinetest.Place {

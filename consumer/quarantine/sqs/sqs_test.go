@@ -103,7 +103,7 @@ func (h *hasty) ReceiveMessage(ctx context.Context, in *awssqs.ReceiveMessageInp
 	return h.Client.ReceiveMessage(ctx, &short, with...)
 }
 
-func TestStore(t *testing.T) {
+func TestStoreKeepsTheContract(t *testing.T) {
 	quarantinetest.Run(t, func(t *testing.T) *quarantinetest.Place {
 		f := newFake(t, localaws.Options{})
 		return &quarantinetest.Place{
@@ -159,7 +159,7 @@ func TestTooLargeSaysWhatToDo(t *testing.T) {
 
 // The next list sees the records that a list had in hand. Meanwhile they are hidden for no longer than
 // Visibility.
-func TestVisibility(t *testing.T) {
+func TestListHidesRecordsOnlyForVisibility(t *testing.T) {
 	f := newFake(t, localaws.Options{})
 	s := f.store(t, quarantinetest.Keys("bin"), sqs.Options{Visibility: time.Minute})
 	put(t, s, 3)
@@ -240,7 +240,7 @@ func TestSlowList(t *testing.T) {
 }
 
 // Copies of one record are one record, and go together where one list has met both.
-func TestCopies(t *testing.T) {
+func TestCopiesAreOneRecord(t *testing.T) {
 	f := newFake(t, localaws.Options{})
 	s := f.store(t, quarantinetest.Keys("bin"), sqs.Options{})
 	put(t, s, 1)
@@ -285,7 +285,7 @@ func TestListingsOfOneStore(t *testing.T) {
 }
 
 // Who is refused to receive, delete or hand back learns which permission is missing.
-func TestPermissions(t *testing.T) {
+func TestErrorNamesTheMissingPermission(t *testing.T) {
 	for _, c := range []struct {
 		deny string
 		do   func(s *sqs.Store, id string) error
@@ -343,7 +343,7 @@ func TestPutIsDoneWhenSQSSaysSo(t *testing.T) {
 	}
 }
 
-func TestReopen(t *testing.T) {
+func TestReopenSendsTheRecord(t *testing.T) {
 	f := newFake(t, localaws.Options{})
 	entry := list(t, full(t))[0]
 	for _, target := range []string{f.url, f.queue(t, "orders.fifo", map[string]string{"FifoQueue": "true"})} {
@@ -406,7 +406,7 @@ func TestReopenRefuses(t *testing.T) {
 	}
 }
 
-func TestNew(t *testing.T) {
+func TestNewRefusesWhatCannotWork(t *testing.T) {
 	const url = "https://sqs.us-east-1.amazonaws.com/111111111111/q"
 	client := awssqs.New(awssqs.Options{})
 	with := func(o sqs.Options) func() error {

@@ -19,6 +19,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/consumer/replay/dynamodb"
 	"github.com/sealbus/sealbus/consumer/replay/replaytest"
+	"github.com/sealbus/sealbus/internal/testbed/cases"
 )
 
 const lease = 30 * time.Second
@@ -37,10 +38,10 @@ func newStore(t *testing.T, client dynamodb.Client, now func() time.Time) *dynam
 }
 
 // contract: the service's time is known in whole seconds.
-var contract = replaytest.Contract{LeaseSlack: 2 * time.Second}
+var contract = replaytest.Contract{LeaseSlack: 2 * time.Second, Steps: cases.Of(replaytest.DefaultSteps)}
 
 // The clock of the service is that of the test, the worker's differs from it, and nothing is deleted.
-func TestContract(t *testing.T) {
+func TestStoreKeepsTheContract(t *testing.T) {
 	for name, c := range map[string]struct {
 		returnsItems bool
 		off          time.Duration
@@ -295,7 +296,7 @@ func (f *fake) forgetAt(t *testing.T) time.Time {
 
 // A completed event is forgotten after its until, and is never new again for a consumer whose clock was set
 // back.
-func TestForgotten(t *testing.T) {
+func TestForgottenAfterUntilAndNeverNewAgain(t *testing.T) {
 	f, client := newFake(t)
 	start := time.Now().Truncate(time.Second)
 	service := replaytest.NewClock(start)
@@ -612,7 +613,7 @@ func TestForeignItem(t *testing.T) {
 	}
 }
 
-func TestOptions(t *testing.T) {
+func TestNewRefusesWhatCannotWork(t *testing.T) {
 	f, client := newFake(t)
 	for name, make := range map[string]func() (*dynamodb.Store, error){
 		"no client":        func() (*dynamodb.Store, error) { return dynamodb.New(nil, table, nil) },

@@ -53,9 +53,9 @@ func (k knowing) Release(ctx context.Context, claim replay.Claim) error {
 	return err
 }
 
-// TestContractLossy runs the contract while one answer in twenty is lost after the service has acted: the
-// store's own write is never taken for another's, and no claim is given twice.
-func TestContractLossy(t *testing.T) {
+// TestStoreKeepsTheContractWithLostAnswers runs the contract while one answer in twenty is lost after the
+// service has acted: the store's own write is never taken for another's, and no claim is given twice.
+func TestStoreKeepsTheContractWithLostAnswers(t *testing.T) {
 	for _, phase := range lossy.Runs(3) {
 		t.Run(fmt.Sprint(phase), func(t *testing.T) {
 			contract.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {

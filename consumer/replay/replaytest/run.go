@@ -31,8 +31,8 @@ const (
 // t.Cleanup.
 type Open func(t *testing.T, clock *Clock) replay.Store
 
-// defaultSteps is how many random operations are held against the model unless a Contract says otherwise.
-const defaultSteps = 2000
+// DefaultSteps is how many random operations are held against the model unless a Contract says otherwise.
+const DefaultSteps = 2000
 
 // Contract says what a store must satisfy. The zero value is the strict one.
 type Contract struct {
@@ -49,7 +49,7 @@ func Run(t *testing.T, open Open) { Contract{}.Run(t, open) }
 // Run runs the contract.
 func (c Contract) Run(t *testing.T, open Open) {
 	if c.Steps == 0 {
-		c.Steps = defaultSteps
+		c.Steps = DefaultSteps
 	}
 	for _, part := range []struct {
 		name string

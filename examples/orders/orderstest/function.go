@@ -9,13 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda/messages"
+
+	"github.com/sealbus/sealbus/internal/testbed/program"
 )
 
 // Function is a process that runs a function: its real program, in the RPC mode of aws-lambda-go.
@@ -67,12 +68,12 @@ func Main(m *testing.M) {
 
 // Build builds a program of this module, such as "examples/orders/billing", and returns where it is. It is
 // built once.
-func Build(t testing.TB, program string) string {
+func Build(t testing.TB, pkg string) string {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("builds programs")
 	}
-	once, _ := built.LoadOrStore(program, sync.OnceValues(func() (string, error) { return build(program) }))
+	once, _ := built.LoadOrStore(pkg, sync.OnceValues(func() (string, error) { return build(pkg) }))
 	bootstrap, err := once.(func() (string, error))()
 	if err != nil {
 		t.Fatal(err)
@@ -80,28 +81,24 @@ func Build(t testing.TB, program string) string {
 	return bootstrap
 }
 
-func build(program string) (string, error) {
-	_, here, _, _ := runtime.Caller(0)
-	module := filepath.Join(filepath.Dir(here), "../../..")
+func build(pkg string) (string, error) {
 	dir, err := os.MkdirTemp("", "sealbus-examples")
 	if err != nil {
 		return "", err
 	}
 	bootstrap := filepath.Join(dir, "bootstrap")
-	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", bootstrap, "./"+program)
-	cmd.Dir = module
-	if msg, err := cmd.CombinedOutput(); err != nil {
+	if err := program.Build(bootstrap, pkg, ""); err != nil {
 		os.RemoveAll(dir)
-		return "", fmt.Errorf("go build: %w\n%s", err, msg)
+		return "", err
 	}
 	return bootstrap, nil
 }
 
 // Start builds the program and runs it until the test ends. Its environment is env and what leads to the
 // World.
-func (w *World) Start(program string, env []string) *Function {
+func (w *World) Start(pkg string, env []string) *Function {
 	w.t.Helper()
-	f, err := w.TryStart(program, env)
+	f, err := w.TryStart(pkg, env)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -109,9 +106,9 @@ func (w *World) Start(program string, env []string) *Function {
 }
 
 // TryStart is Start for a function that may refuse to start: the error has what it wrote.
-func (w *World) TryStart(program string, env []string) (*Function, error) {
+func (w *World) TryStart(pkg string, env []string) (*Function, error) {
 	w.t.Helper()
-	bootstrap := Build(w.t, program)
+	bootstrap := Build(w.t, pkg)
 	var err error
 	for range startAttempts {
 		var f *Function

@@ -1,0 +1,5 @@
+package claims
+
+// What the tests of this package use beside what it exports.
+
+type TableMade = tableMade

@@ -1,0 +1,15 @@
+// Package keys has the commands that make, list and export keys.
+package keys
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+)
+
+func Command(env *ui.Env) *cobra.Command {
+	return env.Group("keys", "Make, list and export a producer's signing keys and a consumer's encryption keys",
+		"A keyring is a producer's own private signing keys, or a consumer's own private encryption keys. The public halves are\n"+
+			"exported, for the people who keep the trust.",
+		keysNewCommand(env), keysListCommand(env), keysExportCommand(env))
+}

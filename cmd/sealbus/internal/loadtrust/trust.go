@@ -1,0 +1,245 @@
+// Package loadtrust reads trust bundles and pinned roots, as flags name them: from files, https:// URLs and S3.
+package loadtrust
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/spf13/cobra"
+
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/awscli"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/keys/trust/awss3"
+)
+
+// fetchTimeout is how long a command waits for a bundle from the network.
+const fetchTimeout = 30 * time.Second
+
+// TrustFlags name what to judge with.
+type TrustFlags struct{ Trust, Roots, state string }
+
+func (f *TrustFlags) Register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.Trust, "trust", "", "the signed trust bundle: a `FILE`, an https:// URL or s3://BUCKET/KEY")
+	cmd.Flags().StringVar(&f.Roots, "roots", "", "the pinned roots that sign the bundle, a `FILE`")
+	cmd.Flags().StringVar(&f.state, "trust-state", "",
+		"remember the newest bundle in this `FILE`, and refuse an older one from then on (default nothing is remembered)")
+}
+
+// ReasonUnavailable is envelope.ReasonTrustUnavailable, for bundles and roots that cannot be used.
+const ReasonUnavailable = "trust_unavailable"
+
+// Open reads the bundle and verifies it under the roots, at a.now(). Whatever is wrong with them, it is
+// never a rejection: the event was not judged.
+func Open(ctx context.Context, env *ui.Env, f *TrustFlags) (*trust.Bundle, error) {
+	if f.state != "" {
+		return rememberedTrust(ctx, env, f)
+	}
+	roots, err := readTrustRoots(env, f)
+	if err != nil {
+		return nil, err
+	}
+	b, err := openBundle(ctx, env, f.Trust, roots)
+	return b, asNeededOrNil(err)
+}
+
+// trustSource is a source of the keys package that follows a bundle.
+type trustSource interface {
+	trust.Refresher
+	LastError() error
+}
+
+// rememberedTrust is openTrust with a state file. A bundle that is older than what that remembers is refused
+// here, although the remembered one would do: the person who runs the command is to know.
+func rememberedTrust(ctx context.Context, env *ui.Env, f *TrustFlags) (*trust.Bundle, error) {
+	source, err := followTrust(ctx, env, f)
+	if err != nil {
+		return nil, err
+	}
+	if err := source.LastError(); err != nil {
+		return nil, ui.AsNeeded(ReasonUnavailable, Refused(f.Trust, err))
+	}
+	return source.Bundle(ctx)
+}
+
+// Live is openTrust for commands that go on for long: it follows the file, URL or object by a's clock.
+func Live(ctx context.Context, env *ui.Env, f *TrustFlags) (trust.Refresher, error) {
+	source, err := followTrust(ctx, env, f)
+	if err != nil {
+		return nil, err
+	}
+	if err := source.LastError(); err != nil {
+		env.Warnf("%s: the bundle that %s remembers is used instead: %v", f.Trust, f.state, err)
+	}
+	return source, nil
+}
+
+func followTrust(ctx context.Context, env *ui.Env, f *TrustFlags) (trustSource, error) {
+	if f.Trust == "-" {
+		return nil, ui.Usage("name a file or a URL", "the bundle is followed: it cannot come from standard input")
+	}
+	roots, err := readTrustRoots(env, f)
+	if err != nil {
+		return nil, err
+	}
+	origin, err := trustOrigin(ctx, env, f.Trust)
+	if err != nil {
+		return nil, err
+	}
+	if origin == nil {
+		return watchTrust(ctx, env, f, roots)
+	}
+	source, err := trust.FetchFrom(ctx, origin, roots, &trust.FetchOptions{Now: env.Now, Timeout: fetchTimeout, StateFile: f.state})
+	if err != nil {
+		return nil, ui.AsNeeded(ReasonUnavailable, notFetched(origin, err))
+	}
+	return source, nil
+}
+
+func watchTrust(ctx context.Context, env *ui.Env, f *TrustFlags, roots *trust.Roots) (trustSource, error) {
+	source, err := trust.WatchFile(f.Trust, roots, &trust.FileOptions{Now: env.Now, StateFile: f.state})
+	if err == nil {
+		return source, nil
+	}
+	if _, plain := openBundle(ctx, env, f.Trust, roots); plain != nil { // says what is wrong with the bundle better
+		return nil, ui.AsNeeded(ReasonUnavailable, plain)
+	}
+	return nil, ui.AsNeeded(ReasonUnavailable, Refused(f.Trust, err))
+}
+
+func readTrustRoots(env *ui.Env, f *TrustFlags) (*trust.Roots, error) {
+	if err := ui.Need(ui.Flag("trust", f.Trust), ui.Flag("roots", f.Roots)); err != nil {
+		return nil, err
+	}
+	roots, err := ReadRoots(env, f.Roots)
+	if err != nil {
+		return nil, ui.AsNeeded(ReasonUnavailable, err)
+	}
+	return roots, nil
+}
+
+func asNeededOrNil(err error) error {
+	if err == nil {
+		return nil
+	}
+	return ui.AsNeeded(ReasonUnavailable, err)
+}
+
+// ReadRoots reads a pinned roots file.
+func ReadRoots(env *ui.Env, path string) (*trust.Roots, error) {
+	data, err := env.ReadFile(path, trust.MaxSigned)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := trust.ParseRoots(data)
+	if err != nil {
+		return nil, Refused(path, err)
+	}
+	return roots, nil
+}
+
+// openBundle reads a signed bundle, from wherever it is, and verifies it at a.now().
+func openBundle(ctx context.Context, env *ui.Env, where string, roots *trust.Roots) (*trust.Bundle, error) {
+	signed, err := ReadSigned(ctx, env, where)
+	if err != nil {
+		return nil, err
+	}
+	b, err := trust.OpenBundle(signed, roots, &trust.OpenBundleOptions{Now: env.Now})
+	if err != nil {
+		return nil, Refused(where, err)
+	}
+	return b, nil
+}
+
+// ReadSigned reads a signed bundle from a file, standard input, an https:// URL or an object of S3. Nothing
+// of it is verified yet.
+func ReadSigned(ctx context.Context, env *ui.Env, where string) ([]byte, error) {
+	origin, err := trustOrigin(ctx, env, where)
+	if err != nil {
+		return nil, err
+	}
+	if origin == nil {
+		return env.ReadFile(where, trust.MaxSigned)
+	}
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	signed, err := trust.FetchSigned(ctx, origin)
+	if err != nil {
+		return nil, notFetched(origin, err)
+	}
+	return signed, nil
+}
+
+// trustOrigin is where a bundle comes from that is not a file; nil = it is a file.
+func trustOrigin(ctx context.Context, env *ui.Env, where string) (trust.Origin, error) {
+	scheme, rest, ok := strings.Cut(where, "://")
+	if !ok {
+		return nil, nil
+	}
+	switch strings.ToLower(scheme) {
+	case "https", "http":
+		origin, err := trust.HTTPSOrigin(where, &trust.FetchOptions{Client: env.HTTPClient()})
+		if err != nil {
+			return nil, ui.Usage("write it as https://HOST/PATH", "%w", err)
+		}
+		return origin, nil
+	case "s3":
+		return objectOrigin(ctx, env, rest)
+	}
+	return nil, ui.Usage("name a file, an https:// URL or s3://BUCKET/KEY", "a bundle cannot be read from %q", scheme+"://")
+}
+
+func objectOrigin(ctx context.Context, env *ui.Env, name string) (trust.Origin, error) {
+	bucket, key, _ := strings.Cut(name, "/")
+	if bucket == "" || key == "" {
+		return nil, ui.Usage("write it as s3://BUCKET/KEY", "%q names no object", "s3://"+name)
+	}
+	cfg, err := awscli.Load(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	client := s3.NewFromConfig(cfg, func(o *s3.Options) {
+		o.UsePathStyle = o.BaseEndpoint != nil // an emulator has no host for each bucket
+	})
+	return awss3.Origin(client, bucket, key)
+}
+
+// notFetched is the error of an origin: what it gave was refused, or there was nothing.
+func notFetched(origin trust.Origin, err error) error {
+	var b *trust.BundleError
+	if errors.As(err, &b) {
+		return Refused(origin.String(), err)
+	}
+	err = errtext.ReachedAt(errtext.HostPort(origin.String()), "the trust bundle", err)
+	if !errtext.MayPass(err) {
+		return ui.WrongFile("correct that: another try would end the same", "%w", err)
+	}
+	return ui.Unavailable("try again", "%w", err)
+}
+
+// Refused turns the refusal of a bundle or roots file into a rejection with its reason and what to do.
+func Refused(path string, err error) error {
+	var b *trust.BundleError
+	if !errors.As(err, &b) {
+		return ui.Rejected("check the file", "%s: %w", path, err)
+	}
+	return &ui.Error{
+		Code: ui.ExitRejected, Reason: string(b.Why), Err: ui.InFile(path, b.Err), Fix: refusalFix[b.Why],
+		Later: b.Why == trust.WhyExpired || b.Why == trust.WhyRollback,
+	}
+}
+
+// refusalFix says what to do about each refusal.
+var refusalFix = map[trust.BundleWhy]string{
+	trust.WhyMalformed:  "check that this is the file you mean, and that nothing edited it",
+	trust.WhyTooLarge:   "check that this is the file you mean",
+	trust.WhyType:       "check which file is which: a bundle and roots are different documents",
+	trust.WhyThreshold:  "have more root keys sign it with `sealbus trust sign`, or check that these are its roots",
+	trust.WhyExpired:    "fetch the newest bundle, or build one with `sealbus trust build`",
+	trust.WhyRollback:   "fetch the newest bundle",
+	trust.WhyEquivocate: "find out who signed two bundles of one version; build one with a higher version",
+}

@@ -1,0 +1,314 @@
+package trust
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadtrust"
+	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/keys/trust/policy"
+)
+
+// trustBuildFlags are those of `trust build`.
+type trustBuildFlags struct {
+	loadkeys.PrivateFlags
+	policy, previous, out, roots   string
+	keys, root, revokeSessions     []string
+	expires, refreshHint, lifetime ui.DurationValue
+}
+
+func trustBuildCommand(env *ui.Env) *cobra.Command {
+	f := trustBuildFlags{expires: ui.DurationValue(trust.MaxBundleLifetime)}
+	cmd := env.Command(ui.Command{
+		Use: "build --policy FILE --keys FILE... --root FILE... --out FILE [--previous FILE] [--roots FILE] [--expires DURATION]", Short: "Build and sign the trust bundle",
+		Long: "Build the trust bundle from the reviewed policy file and the public keys that it lists, and sign it with the root\n" +
+			"keys at hand; the others sign with `sealbus trust sign`. A key that the policy does not list is refused, and so is one\n" +
+			"that it lists and nobody submitted.\n\n" +
+			"A bundle lives for at most 7 days: until then an attacker may withhold the next one, and with it a revocation.\n" +
+			"--previous is the bundle that this one follows; --out may be the same file, and is no other file that exists.",
+		Example: "sealbus trust build --policy policy.yaml --keys orders.pub.json --root alice.root \\\n  --previous trust.dsse --expires 7d --out trust.dsse",
+		Now:     true,
+		Run:     func(ctx context.Context, _ []string) error { return trustBuild(ctx, env, &f) },
+	})
+	flags := cmd.Flags()
+	flags.StringVar(&f.policy, "policy", "", "the reviewed policy `FILE`")
+	flags.StringArrayVar(&f.keys, "keys", nil, "public keys of every listed key, a `FILE` that sealbus keys export wrote; repeat for several files")
+	flags.StringArrayVar(&f.root, "root", nil, "a private root key `FILE` to sign with")
+	flags.StringVar(&f.previous, "previous", "", "the signed bundle `FILE` that this one follows")
+	flags.StringVar(&f.roots, "roots", "", "the pinned roots `FILE`: checks --previous, and says what signatures are missing")
+	flags.StringVar(&f.out, "out", "", "the `FILE` to write: a new one, or that of --previous")
+	flags.Var(&f.expires, "expires", "how long the bundle lives: 7d, 36h")
+	flags.Var(&f.lifetime, "insecure-max-lifetime", "allow --expires up to this instead of 7d")
+	flags.Var(&f.refreshHint, "refresh-hint", "how often consumers should look for a newer bundle")
+	flags.StringArrayVar(&f.revokeSessions, "revoke-session", nil, "revoke the session key of this `THUMBPRINT`")
+	f.PrivateFlags.Register(cmd)
+	return cmd
+}
+
+func trustBuild(ctx context.Context, env *ui.Env, f *trustBuildFlags) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	_, p, err := ReadPolicy(env, f.policy)
+	if err != nil {
+		return err
+	}
+	public, err := readPublicKeys(env, f.keys)
+	if err != nil {
+		return err
+	}
+	roots, err := openRootKeys(env, f.root, &f.PrivateFlags)
+	if err != nil {
+		return err
+	}
+	previous, old, err := previousBundle(env, f, roots)
+	if err != nil {
+		return err
+	}
+	bundle, err := buildBundle(env, f, p, public, previous)
+	if err != nil {
+		return err
+	}
+	signed, err := trust.SignBundle(ctx, bundle, roots...)
+	if err != nil {
+		return ui.Rejected("correct what it names", "%w", err)
+	}
+	if err := f.write(old, signed); err != nil {
+		return err
+	}
+	return tellBuilt(env, f, bundle, previous, signed)
+}
+
+func (f *trustBuildFlags) check() error {
+	if err := ui.Need(ui.Flag("policy", f.policy), ui.Flag("out", f.out)); err != nil {
+		return err
+	}
+	if f.expires <= 0 {
+		return ui.Usage("write it as 7d or 36h", "--expires must be more than nothing")
+	}
+	if most := cmp.Or(time.Duration(f.lifetime), trust.MaxBundleLifetime); time.Duration(f.expires) > most {
+		return ui.Usage("use --expires "+ui.FormatDuration(most)+" or less; --insecure-max-lifetime allows more",
+			"a bundle that lives for %s: until it expires, a revocation can be withheld", ui.FormatDuration(time.Duration(f.expires)))
+	}
+	if f.refreshHint >= f.expires {
+		return ui.Usage("use a shorter --refresh-hint: without it, consumers choose", "--refresh-hint %s is not shorter than --expires %s",
+			ui.FormatDuration(time.Duration(f.refreshHint)), ui.FormatDuration(time.Duration(f.expires)))
+	}
+	if ui.Exists(f.out) && !sameFile(f.out, f.previous) {
+		return ui.Usage("choose another name, or name it as --previous too: the new bundle then follows it and takes its place",
+			"%s exists already and is not overwritten", f.out)
+	}
+	return nil
+}
+
+func sameFile(a, b string) bool {
+	first, err := os.Stat(a)
+	second, other := os.Stat(b)
+	return err == nil && other == nil && os.SameFile(first, second)
+}
+
+// previousBundle opens the bundle that this one follows: its version and revoked sessions are carried on, so
+// it must be signed as well, by one of the roots at hand or, with --roots, as consumers want it. That it has
+// expired does not matter.
+func previousBundle(env *ui.Env, f *trustBuildFlags, signers []trust.RootSigner) (*trust.Bundle, []byte, error) {
+	if f.previous == "" {
+		return nil, nil, nil
+	}
+	roots, err := rootsOfPrevious(env, f, signers)
+	if err != nil {
+		return nil, nil, err
+	}
+	signed, err := env.ReadFile(f.previous, trust.MaxSigned)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := trust.OpenBundle(signed, roots, &trust.OpenBundleOptions{Now: longAgo})
+	if err != nil {
+		return nil, nil, loadtrust.Refused(f.previous, err)
+	}
+	return b, signed, nil
+}
+
+// longAgo is a clock at which no bundle has expired.
+func longAgo() time.Time { return time.Time{} }
+
+func rootsOfPrevious(env *ui.Env, f *trustBuildFlags, signers []trust.RootSigner) (*trust.Roots, error) {
+	if f.roots != "" {
+		return loadtrust.ReadRoots(env, f.roots)
+	}
+	verifiers := make([]*keys.Verifier, len(signers))
+	for i, s := range signers {
+		verifiers[i] = s.Verifier()
+	}
+	roots, err := trust.NewRoots(1, 1, verifiers...)
+	if err != nil {
+		return nil, ui.Usage("name each root key once", "%w", bundleCause(err))
+	}
+	return roots, nil
+}
+
+// bundleCause leaves out the word for programs.
+func bundleCause(err error) error {
+	var b *trust.BundleError
+	if errors.As(err, &b) {
+		return b.Err
+	}
+	return err
+}
+
+func buildBundle(env *ui.Env, f *trustBuildFlags, p *policy.Policy, public []keys.PublicKey, previous *trust.Bundle) (*trust.Bundle, error) {
+	now := env.Now().Truncate(time.Second)
+	opts := policy.BuildOptions{
+		Now: now, Expires: now.Add(time.Duration(f.expires)), Previous: previous,
+		MaxLifetime: time.Duration(f.lifetime), RefreshHint: time.Duration(f.refreshHint), RevokedSessions: f.revokeSessions,
+	}
+	var signing []*keys.Verifier
+	for _, k := range public {
+		if k.Verifier != nil {
+			signing = append(signing, k.Verifier)
+		} else {
+			opts.Recipients = append(opts.Recipients, k.Recipient)
+		}
+	}
+	if err := p.CheckKeyrings(public, now); err != nil {
+		return nil, &ui.Error{Code: ui.ExitRejected, Reason: "policy", Err: ui.InFile(f.policy, err), Fix: "correct the policy file and have the change reviewed: no moment before the keyring's is a danger"}
+	}
+	b, err := p.Build(signing, opts)
+	if err != nil {
+		return nil, &ui.Error{Code: ui.ExitRejected, Reason: "policy", Err: ui.InFile(f.policy, err), Fix: "make the policy file and the submitted public keys agree"}
+	}
+	return b, nil
+}
+
+// write puts the bundle in place of the previous one, or into a new file.
+func (f *trustBuildFlags) write(old, signed []byte) error {
+	signed = append(signed, '\n')
+	if ui.Exists(f.out) {
+		return ui.ReplaceFile(f.out, old, signed)
+	}
+	return ui.CreateFile(f.out, signed, ui.PublicFile)
+}
+
+// bundleBuilt is the result of `trust build`.
+type bundleBuilt struct {
+	Out      string       `json:"out"`
+	Version  int64        `json:"version"`
+	Issued   string       `json:"issued"`
+	Expires  string       `json:"expires"`
+	Keys     int          `json:"keys"`
+	Readers  int          `json:"encryption_keys"`
+	SignedBy []string     `json:"signed_by"`
+	Missing  int          `json:"signatures_missing"` // 0 also without --roots
+	Changes  []keyChanged `json:"changes"`
+}
+
+func tellBuilt(env *ui.Env, f *trustBuildFlags, b, previous *trust.Bundle, signed []byte) error {
+	signers, err := signersOf(signed)
+	if err != nil {
+		return err
+	}
+	r := bundleBuilt{
+		Out: f.out, Version: b.Version(), Issued: ui.FormatTime(b.Issued()), Expires: ui.FormatTime(b.Expires()),
+		Keys: len(b.SigningKeys()), Readers: len(b.EncryptionKeys()), SignedBy: signers, Changes: changedKeys(previous, b),
+	}
+	if previous == nil {
+		env.Warnf("version 1, the first: consumers that have a bundle refuse it; --previous FILE makes the next version")
+	}
+	if f.roots != "" {
+		roots, err := loadtrust.ReadRoots(env, f.roots)
+		if err != nil {
+			return err
+		}
+		if r.Missing = missingSignatures(roots, signed); r.Missing > 0 {
+			env.Warnf("%s still needs %s: sealbus trust sign --root FILE %s", f.out, ui.Count(r.Missing, "signature"), f.out)
+		}
+	}
+	if err := env.Emit(r, func(p *ui.Printer) { r.print(p, env.Now()) }); err != nil {
+		return err
+	}
+	if f.roots == "" {
+		env.Sayf("next: sealbus trust verify --roots roots.json %s says whether enough root keys have signed; then publish it", f.out)
+	}
+	return nil
+}
+
+func (r *bundleBuilt) print(p *ui.Printer, now time.Time) {
+	expires, _ := time.Parse(time.RFC3339, r.Expires) // written above
+	holds := ui.Count(r.Keys, "signing key")
+	if r.Readers > 0 {
+		holds += ", " + ui.Count(r.Readers, "encryption key")
+	}
+	p.Linef("%s  version %d, %s, signed by %s, expires in %s", p.Bold(ui.Clean(r.Out)), r.Version, holds, ui.Count(len(r.SignedBy), "root key"), ui.FormatDuration(expires.Sub(now.Truncate(time.Second))))
+	for _, c := range r.Changes {
+		c.print(p)
+	}
+}
+
+// keyChanged is what became of one key since the previous bundle.
+type keyChanged struct {
+	KeyID    string `json:"key_id"`
+	Producer string `json:"producer,omitempty"`
+	Consumer string `json:"consumer,omitempty"` // of an encryption key
+	What     string `json:"change"`             // added, removed, revoked or changed
+}
+
+func (c keyChanged) print(p *ui.Printer) {
+	mark := map[string]string{"added": p.Green("+"), "removed": p.Yellow("-"), "revoked": p.Red("-"), "changed": p.Yellow("~")}[c.What]
+	p.Linef("  %s %s  %s  %s", mark, ui.ShortID(c.KeyID), ui.Clean(c.Producer+c.Consumer), c.What)
+}
+
+// changedKeys compares two bundles; without a previous one, all keys are new.
+func changedKeys(previous, b *trust.Bundle) []keyChanged {
+	if previous == nil {
+		previous = &trust.Bundle{}
+	}
+	return append(changes(previous.SigningKeys(), b.SigningKeys()), changes(previous.EncryptionKeys(), b.EncryptionKeys())...)
+}
+
+// changes compares the keys of one use.
+func changes(previous, now []*trust.Key) []keyChanged {
+	list := []keyChanged{}
+	note := func(k *trust.Key, what string) {
+		if what != "" {
+			list = append(list, keyChanged{KeyID: k.KeyID(), Producer: k.Producer, Consumer: k.Consumer, What: what})
+		}
+	}
+	was := map[string]*trust.Key{}
+	for _, k := range previous {
+		was[k.KeyID()] = k
+	}
+	for _, k := range now {
+		note(k, changeOf(was[k.KeyID()], k))
+		delete(was, k.KeyID())
+	}
+	for _, k := range previous {
+		if was[k.KeyID()] != nil {
+			note(k, "removed")
+		}
+	}
+	return list
+}
+
+// changeOf is what is different of a key, in one word; "" = nothing.
+func changeOf(was, is *trust.Key) string {
+	switch {
+	case was == nil:
+		return "added"
+	case was.Revoked == nil && is.Revoked != nil:
+		return "revoked"
+	case was.Producer != is.Producer, was.Consumer != is.Consumer, was.Schedule != is.Schedule, (was.Revoked == nil) != (is.Revoked == nil),
+		!slices.Equal(was.Sources, is.Sources), !slices.Equal(was.Types, is.Types),
+		!slices.Equal(was.Accounts, is.Accounts), (was.Accounts == nil) != (is.Accounts == nil):
+		return "changed"
+	}
+	return ""
+}

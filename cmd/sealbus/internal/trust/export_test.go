@@ -1,0 +1,5 @@
+package trust
+
+// What the tests of this package use beside what it exports.
+
+type SignedResult = signedResult
