@@ -86,7 +86,7 @@ func TestDelegate(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if !slices.Equal(sealed.KeyIDs(), []string{s.KeyID()}) {
+				if !slices.Equal(sealed.KeyIDs(), []string{s.KeyIDs()[0]}) {
 					t.Errorf("signed by %v", sealed.KeyIDs())
 				}
 				opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: c.now, RequiredAlgorithms: []keys.Algorithm{keys.Ed25519}, Unsafe: unchecked})
@@ -159,7 +159,7 @@ func TestDelegatedVerdicts(t *testing.T) {
 	elsewhere.Sources = []string{"https://mail.example/*"}
 	otherType.Types = []string{"com.example.invoice"}
 	expired.Schedule.Expired = testNow.Add(-time.Second)
-	withSession, err := trust.NewBundle(trust.BundleOptions{Version: 1, RevokedSessions: []string{s.KeyID()}}, good())
+	withSession, err := trust.NewBundle(trust.BundleOptions{Version: 1, RevokedSessions: []string{s.KeyIDs()[0]}}, good())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +218,7 @@ func TestRootIsDown(t *testing.T) {
 	if n := r.calls.Load(); n != 1+4 {
 		t.Errorf("in a minute a root that is down was asked %d times", n-1)
 	}
-	first := s.KeyID()
+	first := s.KeyIDs()[0]
 	c.add(3 * time.Minute) // the session is over
 	for range 100 {
 		_, err := sealAt(t, s, c)
@@ -231,7 +231,7 @@ func TestRootIsDown(t *testing.T) {
 	}
 	r.fail.Store(nil)
 	c.add(time.Second)
-	if _, err := sealAt(t, s, c); err != nil || s.KeyID() == first {
+	if _, err := sealAt(t, s, c); err != nil || s.KeyIDs()[0] == first {
 		t.Errorf("when the root is back: %v", err)
 	}
 }
@@ -242,13 +242,13 @@ func TestSessionIsOfTheMoment(t *testing.T) {
 		r, c := newRoot(t, keys.Ed25519), newClockwork()
 		s := delegate(t, r, c, time.Hour)
 		trust := trusting(t, keyOf(r, "https://orders.example/*"))
-		first := s.KeyID()
+		first := s.KeyIDs()[0]
 		c.add(jump)
 		sealed, err := sealAt(t, s, c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: c.now, Unsafe: unchecked}); err != nil || s.KeyID() == first || r.calls.Load() != 2 {
+		if _, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: c.now, Unsafe: unchecked}); err != nil || s.KeyIDs()[0] == first || r.calls.Load() != 2 {
 			t.Errorf("%s: %v, %d root signatures", jump, err, r.calls.Load())
 		}
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // Identity is the private half of an encryption key: it opens what was made for its Recipient. It may live in
-// another process or service. Whoever opens events counts every Identity but a *LocalIdentity as one that
+// another process or service. Opening counts every Identity but a *LocalIdentity as one that
 // does, and asks it a few times for one event at most (envelope.MaxServiceCalls). Implementations are safe
 // for concurrent use.
 type Identity interface {
@@ -114,8 +114,8 @@ func (i *LocalIdentity) ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]byte,
 	return secret, nil
 }
 
-// UnsafePrivateJWK is the private key as a JWK in canonical JSON. Unsafe because whoever has these bytes can
-// open what was made for the consumer: keep them in a Keyring.
+// UnsafePrivateJWK is the private key as a JWK in canonical JSON. Unsafe because the holder of these bytes
+// can open what was made for the consumer: keep them in a Keyring.
 func (i *LocalIdentity) UnsafePrivateJWK() ([]byte, error) {
 	d := i.private().Bytes()
 	defer clear(d)

@@ -102,7 +102,7 @@ const (
 // ParseJWKSet reads public keys: a JWK Set (RFC 7517 section 5), as `sealbus keys export` and FormatJWKSet
 // write it, or one JWK. Each key is read as strictly as by ParseJWK and ParseRecipientJWK; "use" says which
 // of the two, and without it a key that both could read is for signing. It has at least one key, at most
-// 20,000, and none twice. What else stands in it is ignored.
+// 20,000, and none twice. Other members are ignored.
 func ParseJWKSet(doc []byte) ([]PublicKey, error) {
 	list, err := parseJWKSet(doc)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// What a keyring exports, the SDK reads: keys, owner and schedule.
+// The SDK reads the export of a keyring: keys, owner and schedule.
 func TestJWKSetOfAKeyring(t *testing.T) {
 	open := KeyringOptions{PrivateFileOptions: PrivateFileOptions{InsecureNoPassphrase: true}, Key: mustGenerate(t, Ed25519)}
 	ring, err := CreateKeyring(filepath.Join(t.TempDir(), "ring"), "", "orders", &open)

@@ -288,7 +288,7 @@ func (k *Keyring) noSigner(now time.Time) error {
 }
 
 // Add adds a signing key to a producer's keyring and its file, all or nothing. A key that is there already is
-// refused, and so is a file that somebody else changed in the meantime.
+// refused, and so is a file that another program changed in the meantime.
 func (k *Keyring) Add(signer *LocalSigner, schedule Schedule) error {
 	return k.add(&keyringKey{signer: signer, schedule: schedule.WholeSeconds()})
 }

@@ -348,7 +348,7 @@ func TestMisplacedSecretIsNotShown(t *testing.T) {
 		return open(doc, func() error { return second(OpenInsecureKeyring(path)) })
 	})
 	secrettest.Misplace(t, private, func(doc []byte) error { return second(ParsePrivateJWK(doc, "orders")) })
-	// What stands in the place of a name, a number or a time is named by that alone, whatever reads it.
+	// A value that stands in the place of a name, a number or a time is named by that alone, whatever reads it.
 	for _, doc := range []string{`{"version":"5ecret"}`, `{"keys":[{"active":"5ecret"}],"producer":"p","version":1}`} {
 		if _, err := parseKeyring([]byte(doc)); err == nil || strings.Contains(err.Error(), "5ecret") {
 			t.Errorf("%s: %v", doc, err)

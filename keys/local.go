@@ -259,8 +259,9 @@ func (k *jwk) privateKey(alg Algorithm) (crypto.Signer, error) {
 	return key, nil
 }
 
-// UnsafePrivateJWK is the private key as a JWK in canonical JSON. Unsafe because whoever has these bytes can
-// sign as the producer: keep them in a Keyring. It fails for a crypto.Signer that keeps its key to itself.
+// UnsafePrivateJWK is the private key as a JWK in canonical JSON. Unsafe because the holder of these bytes
+// can sign as the producer: keep them in a Keyring. It fails for a crypto.Signer that keeps its key to
+// itself.
 func (s *LocalSigner) UnsafePrivateJWK() ([]byte, error) {
 	var d []byte
 	switch k := s.private().(type) {

@@ -205,7 +205,8 @@ func TestCheckPatterns(t *testing.T) {
 	}
 }
 
-// What a valid pattern matches is on the pattern's own host, and below its path, in the eyes of net/url too.
+// A source that a valid pattern matches is on the pattern's own host, and below its path, in the eyes of
+// net/url too.
 func FuzzMatchSource(f *testing.F) {
 	for _, p := range []string{"https://orders.example/*", "/orders/*", "/*", "urn:example:*", "//h/*", "https:/*", "file:///*", "https://h?/*"} {
 		for _, s := range []string{"https://orders.example/x", "//evil.example/x", "https://orders.example/%2e%2e/x", "/orders/../x", "urn:example:x", "https:/x", `/\evil.example`} {

@@ -27,7 +27,7 @@ func Curves() []Curve { return []Curve{X25519, P256} }
 // sides agree on (RFC 7518 section 4.6).
 const keyAgreement = "ECDH-ES+A256KW"
 
-// Recipient is the public half of an encryption key: whoever has it can make events that only its Identity
+// Recipient is the public half of an encryption key: its holder can make events that only its Identity
 // opens. It is immutable and safe for concurrent use.
 type Recipient struct {
 	id     string

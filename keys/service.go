@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// ServiceRecipient is a symmetric key that never leaves a key management service, such as AWS KMS: whoever
-// may encrypt under it there can make events that only its ServiceIdentity opens. Implementations are safe
-// for concurrent use.
+// ServiceRecipient is a symmetric key that never leaves a key management service, such as AWS KMS: a program
+// that may encrypt under it there can make events that only its ServiceIdentity opens. Implementations are
+// safe for concurrent use.
 //
 // The service binds each encrypted key to the source of the events that it is for, as their encryption
 // context {"sealbus:source": source}: policies can grant one source, and logs name it.
@@ -43,7 +43,7 @@ var ErrWrongAnswer = errors.New("the service answered with something that cannot
 type ServiceError struct {
 	Op        string // the operation, as a policy names it: "kms:Decrypt"
 	KeyID     string // the key it was for
-	Permanent bool   // true: asking again will not help. False: it may go away, or somebody can mend it
+	Permanent bool   // true: asking again will not help. False: it may go away, or an operator can mend it
 	Cause     string // what the service said, one line, without secrets
 	Fix       string // what to do, one line; "" = nothing is known
 	Err       error  // the underlying error; may be nil

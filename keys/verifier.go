@@ -56,7 +56,7 @@ type Verifier struct {
 	alg    Algorithm
 	id     string
 	public crypto.PublicKey // ed25519.PublicKey, *ecdsa.PublicKey or *mldsa.PublicKey
-	point  []byte           // the 32 bytes of Ed25519, the uncompressed point of P-256, the 1,952 bytes of ML-DSA-65
+	point  []byte           // Ed25519: 32 bytes; P-256: the uncompressed point; ML-DSA-65: 1,952 bytes
 }
 
 // Signer makes signatures. Implementations are safe for concurrent use.

@@ -12,9 +12,9 @@ import (
 	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
-// ErrNoSubscriber means that a LocalBus had no subscriber when the event was published. The event would have
+// errNoSubscriber means that a LocalBus had no subscriber when the event was published. The event would have
 // been lost.
-var ErrNoSubscriber = errors.New("producer: the local bus has no subscriber, and nothing would receive the event: " +
+var errNoSubscriber = errors.New("producer: the local bus has no subscriber, and nothing would receive the event: " +
 	"call Subscribe before Publish")
 
 // LocalBusOptions adjust NewLocalBus.
@@ -28,7 +28,6 @@ type LocalBusOptions struct {
 	// Rewrite changes each delivery on its way, as a broker or an attacker would, or drops it by returning nil;
 	// nil = nothing is changed.
 	Rewrite func(delivery []byte) []byte
-	Now     func() time.Time // stamps deliveries of events without a time; nil = time.Now
 }
 
 // LocalBus is a Bus inside the process. It delivers in the shape of EventBridge, at least once. If a
@@ -52,7 +51,7 @@ type subscriber struct {
 }
 
 // NewLocalBus makes a bus without subscribers. It accepts events only when it has one. EventBridge drops an
-// event that no rule matches, without an error. A bus for trying things out returns ErrNoSubscriber.
+// event that no rule matches, without an error. A bus for trying things out returns an error that says so.
 func NewLocalBus(opts *LocalBusOptions) *LocalBus {
 	var o LocalBusOptions
 	if opts != nil {
@@ -63,9 +62,6 @@ func NewLocalBus(opts *LocalBusOptions) *LocalBus {
 	}
 	if o.Region == "" {
 		o.Region = "local"
-	}
-	if o.Now == nil {
-		o.Now = time.Now
 	}
 	return &LocalBus{opts: o}
 }
@@ -82,23 +78,23 @@ func (b *LocalBus) Subscribe(handle func(ctx context.Context, delivery []byte) e
 }
 
 // Send is Bus.Send. An event is accepted when it is in the queue of every subscriber. The errors of
-// subscribers are not the publisher's errors. Without a subscriber the error of each event is
-// ErrNoSubscriber.
-func (b *LocalBus) Send(ctx context.Context, events []*envelope.Sealed) []error {
-	errs := make([]error, len(events))
+// subscribers are not the publisher's errors. Without a subscriber each event has an error that
+// says so.
+func (b *LocalBus) Send(ctx context.Context, events []*envelope.Sealed) []Outcome {
+	outcomes := make([]Outcome, len(events))
 	if len(b.all()) == 0 {
-		for i := range errs {
-			errs[i] = ErrNoSubscriber
+		for i := range outcomes {
+			outcomes[i].Err = errNoSubscriber
 		}
-		return errs
+		return outcomes
 	}
 	for i, e := range events {
-		errs[i] = b.accept(e)
+		outcomes[i].Err = b.accept(e)
 	}
 	if !b.opts.Queued {
 		_ = b.Deliver(ctx)
 	}
-	return errs
+	return outcomes
 }
 
 func (b *LocalBus) accept(e *envelope.Sealed) error {
@@ -106,12 +102,12 @@ func (b *LocalBus) accept(e *envelope.Sealed) error {
 	if err != nil {
 		return err
 	}
-	b.Put(b.Delivery(entry))
+	b.Put(b.delivery(entry))
 	return nil
 }
 
-// Put queues a delivery for every subscriber, unchanged. It may come from Delivery, or an attacker may have
-// altered it. A nil delivery was dropped on the way: nothing is queued.
+// Put queues a delivery for every subscriber, unchanged. It may be one that a subscriber has
+// received, also altered as by an attacker. A nil delivery was dropped on the way: nothing is queued.
 func (b *LocalBus) Put(delivery []byte) {
 	if delivery == nil {
 		return
@@ -204,12 +200,12 @@ func (s *subscriber) end(left [][]byte) {
 	s.queue, s.busy = append(left, s.queue...), false
 }
 
-// Delivery is the EventBridge event in which the entry is delivered; nil if Rewrite dropped it.
+// delivery is the EventBridge event in which the entry is delivered; nil if Rewrite dropped it.
 // https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html
-func (b *LocalBus) Delivery(entry *envelope.Entry) []byte {
+func (b *LocalBus) delivery(entry *envelope.Entry) []byte {
 	at := entry.Time
 	if at.IsZero() {
-		at = b.opts.Now()
+		at = time.Now()
 	}
 	doc := []byte(`{"version":"0"`)
 	for _, m := range [...]struct{ name, value string }{

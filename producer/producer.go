@@ -11,13 +11,14 @@
 //	p, err := producer.New(ring, bus, &producer.Options{Audience: "central"})
 //	results, err := p.Publish(ctx, events...) // *producer.PublishError: some were not published
 //
-// Stable: New, Publish, Result, PublishError, Bus, OutcomeBus, WithTrace.
+// Stable: New, Publish, Result, PublishError, Bus, WithTrace.
 package producer
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,20 +29,11 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// Bus sends sealed events. Send returns one error for each event, in their order: nil means that the bus has
-// accepted the event. Send does not change the events, and is safe for concurrent use. A Bus that cannot tell
-// which events it accepted returns an error for each of them. That is safe, because consumers handle an event
-// once, also if it is sent twice.
+// Bus sends sealed events. Send returns one Outcome for each event, in their order. Send does not change the
+// events, and is safe for concurrent use. A Bus that cannot tell which events it accepted returns an error
+// for each of them. That is safe, because consumers handle an event once, also if it is sent twice.
 type Bus interface {
-	Send(ctx context.Context, events []*envelope.Sealed) []error
-}
-
-// OutcomeBus is a Bus that also tells which events may be on the bus twice. Publish calls SendOutcomes in
-// place of Send.
-type OutcomeBus interface {
-	Bus
-	// SendOutcomes is Send, with one Outcome for each event, in their order.
-	SendOutcomes(ctx context.Context, events []*envelope.Sealed) []Outcome
+	Send(ctx context.Context, events []*envelope.Sealed) []Outcome
 }
 
 // Outcome is the result of one event that was given to a bus.
@@ -139,13 +131,13 @@ type Result struct {
 	Err error  // nil: the bus has accepted it
 	// MaybeTwice means that an answer was lost after the bus may have acted. The bus may have the event twice,
 	// or will have it twice when it is published again. Nothing needs to be done, since consumers handle an
-	// event once. It is false for a Bus that is not an OutcomeBus.
+	// event once. A Bus that cannot tell leaves it false.
 	MaybeTwice bool
 }
 
 // Publish seals the events and sends them. There is one Result for each event, in their order. The error is
-// nil if the bus accepted all events, else a *PublishError that lists the others. Every event that it does
-// not list is on the bus. Publishing an event again is safe as long as its id and its content are the same:
+// nil if the bus accepted all events, else a *PublishError. Every event whose Result has no error is on the
+// bus. Publishing an event again is safe as long as its id and its content are the same:
 // consumers recognise the duplicate.
 func (p *Producer) Publish(ctx context.Context, events ...event.Event) ([]Result, error) {
 	if p.opts.Trace != nil {
@@ -189,7 +181,7 @@ func (p *Producer) send(ctx context.Context, sealed []*envelope.Sealed, of []*Re
 		fail(of, err)
 		return
 	}
-	outcomes := p.outcomes(ctx, sealed)
+	outcomes := p.bus.Send(ctx, sealed)
 	if len(outcomes) > len(of) {
 		fail(of, fmt.Errorf("%w: %d answers for %d events", ErrNoAnswer, len(outcomes), len(of)))
 		return
@@ -198,18 +190,6 @@ func (p *Producer) send(ctx context.Context, sealed []*envelope.Sealed, of []*Re
 		of[i].Err, of[i].MaybeTwice = o.Err, o.MaybeTwice
 	}
 	fail(of[len(outcomes):], ErrNoAnswer)
-}
-
-func (p *Producer) outcomes(ctx context.Context, sealed []*envelope.Sealed) []Outcome {
-	if bus, ok := p.bus.(OutcomeBus); ok {
-		return bus.SendOutcomes(ctx, sealed)
-	}
-	errs := p.bus.Send(ctx, sealed)
-	outcomes := make([]Outcome, len(errs))
-	for i, err := range errs {
-		outcomes[i].Err = err
-	}
-	return outcomes
 }
 
 func fail(of []*Result, err error) {
@@ -273,51 +253,45 @@ func (p *Producer) checkScope(ev *event.Event) error {
 	return nil
 }
 
-// Failure is one event that was not published.
-type Failure struct {
-	Index int // among the events given to Publish
-	Result
-}
-
-// PublishError lists the events that were not published. errors.Is and errors.As look into each.
+// PublishError says that some events were not published: those whose Result has an error. errors.Is and
+// errors.As look into each of these errors.
 type PublishError struct {
-	Total    int // events given to Publish
-	Failures []Failure
+	Results []Result // one for each event given to Publish, in their order; some are without an error
 }
 
 func publishError(results []Result) error {
-	e := &PublishError{Total: len(results)}
-	for i, r := range results {
-		if r.Err != nil {
-			e.Failures = append(e.Failures, Failure{Index: i, Result: r})
-		}
-	}
-	if e.Failures == nil {
+	if !slices.ContainsFunc(results, func(r Result) bool { return r.Err != nil }) {
 		return nil
 	}
-	return e
+	return &PublishError{Results: results}
 }
 
 // Error counts the failures and describes the first few.
 func (e *PublishError) Error() string {
 	const most = 3
-	var b strings.Builder
-	fmt.Fprintf(&b, "producer: %d of %d events were not published", len(e.Failures), e.Total)
-	for i, f := range e.Failures {
-		if i == most {
-			fmt.Fprintf(&b, "; and %d more", len(e.Failures)-most)
-			break
+	failed := 0
+	var first strings.Builder
+	for i, r := range e.Results {
+		if r.Err == nil {
+			continue
 		}
-		fmt.Fprintf(&b, "; event %d (id %.64q): %v", f.Index, f.ID, f.Err)
+		if failed++; failed <= most {
+			fmt.Fprintf(&first, "; event %d (id %.64q): %v", i, r.ID, r.Err)
+		}
 	}
-	return b.String()
+	if failed > most {
+		fmt.Fprintf(&first, "; and %d more", failed-most)
+	}
+	return fmt.Sprintf("producer: %d of %d events were not published%s", failed, len(e.Results), &first)
 }
 
-// Unwrap is the error of each event.
+// Unwrap is the error of each event that was not published.
 func (e *PublishError) Unwrap() []error {
-	errs := make([]error, len(e.Failures))
-	for i, f := range e.Failures {
-		errs[i] = f.Err
+	var errs []error
+	for _, r := range e.Results {
+		if r.Err != nil {
+			errs = append(errs, r.Err)
+		}
 	}
 	return errs
 }

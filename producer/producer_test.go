@@ -81,7 +81,14 @@ func newProducer(t *testing.T, o org, bus producer.Bus, opts *producer.Options) 
 // busFunc is a Bus that answers as a test wants.
 type busFunc func(ctx context.Context, events []*envelope.Sealed) []error
 
-func (f busFunc) Send(ctx context.Context, events []*envelope.Sealed) []error { return f(ctx, events) }
+func (f busFunc) Send(ctx context.Context, events []*envelope.Sealed) []producer.Outcome {
+	errs := f(ctx, events)
+	outcomes := make([]producer.Outcome, len(errs))
+	for i, err := range errs {
+		outcomes[i].Err = err
+	}
+	return outcomes
+}
 
 func accept(_ context.Context, events []*envelope.Sealed) []error { return make([]error, len(events)) }
 
@@ -162,14 +169,13 @@ func TestPublishMapsAnswersToEvents(t *testing.T) {
 		t.Fatalf("error %v", err)
 	}
 	var failed []int
-	for _, f := range pe.Failures {
-		failed = append(failed, f.Index)
-		if f.Result != results[f.Index] {
-			t.Errorf("failure %d differs from its result", f.Index)
+	for i, r := range pe.Results {
+		if r.Err != nil {
+			failed = append(failed, i)
 		}
 	}
-	if !slices.Equal(failed, []int{1, 2, 4}) || pe.Total != 5 {
-		t.Errorf("failed %v of %d", failed, pe.Total)
+	if !slices.Equal(failed, []int{1, 2, 4}) || !slices.Equal(pe.Results, results) {
+		t.Errorf("failed %v, results %v", failed, pe.Results)
 	}
 	var code *codeError
 	if !errors.Is(err, errThrottled) || !errors.As(err, &code) || !errors.As(err, &seal) {
@@ -180,7 +186,7 @@ func TestPublishMapsAnswersToEvents(t *testing.T) {
 // outcomeBus is a bus that tells more than errors.
 type outcomeBus struct{ busFunc }
 
-func (b outcomeBus) SendOutcomes(ctx context.Context, events []*envelope.Sealed) []producer.Outcome {
+func (b outcomeBus) Send(ctx context.Context, events []*envelope.Sealed) []producer.Outcome {
 	outcomes := make([]producer.Outcome, len(events))
 	for i, err := range b.busFunc(ctx, events) {
 		outcomes[i] = producer.Outcome{Err: err, MaybeTwice: i != 1}

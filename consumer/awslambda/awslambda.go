@@ -9,26 +9,26 @@
 // message failed, the whole invocation fails: nothing is lost, and what was handled is then recognised as a
 // duplicate.
 //
-// Threats: whoever can put a message into the queue or invoke the function (all is verified; the name of a
-// replay, which nobody signs, is believed only if Options say that only the service can write it); a poisoned
-// message (its batch goes on without it); the end of the invocation's time, which kills the process (nothing
-// is begun too late, and a handler is never left behind in a frozen process, where it would wake up hours
-// later). Not stopped: an event source mapping without ReportBatchItemFailures, see SQS; who has a producer's
-// key and can write to the queue, and so the "account" of an EventBridge event, which is worth as much as the
-// queue's policy.
+// Threats: an attacker who can put a message into the queue or invoke the function (everything is verified;
+// the name of a replay, which no one signs, is believed only if Options say that only the service can write
+// it); a poisoned message (its batch goes on without it); the end of the invocation's time, which kills the
+// process (no message is begun too late, and no handler is left behind in a frozen process, where it would
+// wake up hours later). Not stopped: an event source mapping without ReportBatchItemFailures, see SQS; an
+// attacker who has a producer's key and can write to the queue. He can also choose the "account" of an
+// EventBridge event, which can be trusted only as far as the queue's policy.
 //
 // The package does not import the Lambda runtime: its functions are what lambda.Start of
 // github.com/aws/aws-lambda-go takes.
 //
 // # Deployment
 //
-// What the code cannot see, and `sealbus doctor` checks: the event source mapping has FunctionResponseTypes
-// ReportBatchItemFailures; the queue has a dead-letter queue, and a visibility timeout of at least six times
-// the function's timeout; a function that EventBridge invokes directly has an OnFailure destination, since
-// after two retries the event is gone. And: each instance of a function is a process of its own, so the
-// replay store is a shared one (replay/dynamodb, replay/redis); MaxAge of the
-// acceptance policy includes the retention of the queue and of its dead-letter queue, or an event that waited
-// there is too old when it is read.
+// The code cannot see the deployment. `sealbus doctor` checks it: the event source mapping has
+// FunctionResponseTypes ReportBatchItemFailures; the queue has a dead-letter queue, and a visibility timeout
+// of at least six times the function's timeout; a function that EventBridge invokes directly has an OnFailure
+// destination, since after two retries the event is gone. And: each instance of a function is a process of
+// its own, so the replay store is a shared one (replay/dynamodb, replay/redis); MaxAge of the acceptance
+// policy includes the retention of the queue and of its dead-letter queue, or an event that waited there is
+// too old when it is read.
 //
 // Stable: SQS, EventBridge, Options, SQSResponse.
 package awslambda
@@ -47,13 +47,18 @@ import (
 
 // Options adjust an adapter. The zero value is the strict one.
 type Options struct {
-	Format   Format           // what a message may be; zero = FormatAuto
-	Parallel int              // how many messages of a batch are handled at a time, of a FIFO queue how many groups; 0 = DefaultParallel, 1 = one after the other
-	Margin   time.Duration    // how long before the end of the invocation's time nothing more is begun and the handlers' context ends; 0 = a tenth of that time, at most MaxDefaultMargin
-	Logger   *slog.Logger     // the log of messages that were not begun, which the consumer does not see; nil = slog.Default()
-	Now      func() time.Time // the wall clock that the invocation's time is judged by; nil = time.Now
+	Format Format // what a message may be; zero = FormatAuto
+	// Parallel is how many messages of a batch are handled at a time, of a FIFO queue how many groups.
+	// 0 = 10, 1 = one after the other.
+	Parallel int
+	// Margin is how long before the end of the invocation's time the handlers' context ends. No message is
+	// begun after that. 0 = a tenth of the invocation's time, at most 10 s.
+	Margin time.Duration
+	// Logger logs the messages that were not begun, which the consumer does not see; nil = slog.Default().
+	Logger *slog.Logger
+	Now    func() time.Time // the wall clock that the invocation's time is judged by; nil = time.Now
 
-	// OnlyEventBridgeWrites says that nobody but EventBridge can send to the queue or invoke the function (its
+	// OnlyEventBridgeWrites says that no one but EventBridge can send to the queue or invoke the function (its
 	// policy allows the service alone, and only for the ARN of a rule without an input transformer). The
 	// "replay-name" of a delivery is believed then, and may have a consumer.Permission. false = the name is not
 	// looked at, and a replay is judged like any other delivery.
@@ -65,12 +70,12 @@ type Options struct {
 	FailWholeBatch bool
 }
 
-// DefaultParallel is how many messages of a batch are handled at a time: all of an ordinary batch.
-const DefaultParallel = 10
+// defaultParallel is how many messages of a batch are handled at a time: all of an ordinary batch.
+const defaultParallel = 10
 
-// MaxDefaultMargin is the longest margin that is taken unless Options say so. What ends an event that was
-// begun, the replay store's answer and the Observer's flush, takes no longer with a store that works.
-const MaxDefaultMargin = 10 * time.Second
+// maxDefaultMargin is the longest margin that is taken unless Options say so. An event that was begun ends
+// with the replay store's answer and the Observer's flush. With a store that works, they take no longer.
+const maxDefaultMargin = 10 * time.Second
 
 // ErrTimeUp is the cause with which a handler's context ends at the margin, and in the error of an
 // invocation, or of a message, that was not begun for that reason.
@@ -119,7 +124,7 @@ func newAdapter[T any](c *consumer.Consumer, handle func(context.Context, consum
 
 func (o *Options) setDefaults() {
 	if o.Parallel == 0 {
-		o.Parallel = DefaultParallel
+		o.Parallel = defaultParallel
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -134,7 +139,7 @@ func (o *Options) check() error {
 	case o.Format < FormatAuto || o.Format > FormatCloudEvent:
 		return fmt.Errorf("unknown Format %d", o.Format)
 	case o.Parallel < 0:
-		return fmt.Errorf("Parallel is %d: give at least 1, or 0 for %d", o.Parallel, DefaultParallel)
+		return fmt.Errorf("Parallel is %d: give at least 1, or 0 for %d", o.Parallel, defaultParallel)
 	case o.Margin < 0:
 		return fmt.Errorf("Margin is %v: give a duration, or 0 for a tenth of the time", o.Margin)
 	}
@@ -197,7 +202,7 @@ func (a *adapter) within(ctx context.Context) (*invocation, context.CancelFunc) 
 	}
 	margin := a.opts.Margin
 	if margin == 0 {
-		margin = min(max(end.Sub(in.wall()), 0)/10, MaxDefaultMargin)
+		margin = min(max(end.Sub(in.wall()), 0)/10, maxDefaultMargin)
 	}
 	in.cut = end.Add(-margin).Round(0)
 	run, cancel := context.WithDeadlineCause(ctx, in.cut, ErrTimeUp)

@@ -166,7 +166,7 @@ type function struct {
 // start starts the program in the RPC mode of the Lambda runtime, which listens on the port that it is given.
 func (p *peer) start(program, root string) *function {
 	p.Helper()
-	for range 5 { // somebody else may take the port
+	for range 5 { // another program may take the port
 		free, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			p.Fatal(err)
@@ -288,7 +288,7 @@ func (p *peer) deadline(f *function) {
 }
 
 // A process that is killed in a handler loses nothing: its messages come again, wait until its lease has
-// lapsed, and have the same IdempotencyKey. What it had completed is a duplicate.
+// lapsed, and have the same IdempotencyKey. An event that it had completed is a duplicate.
 func (p *peer) killed(f *function, restart func() *function) {
 	batch := awslambdatest.FIFO(p, p.grouped("x1", "y1")...)
 	result := make(chan error)

@@ -14,7 +14,8 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay/replaytest"
 )
 
-// What was not begun before the margin is not begun, and is delivered again: the clock decides, no timer.
+// A message that was not begun before the margin is not begun, and is delivered again: the clock decides, no
+// timer.
 func TestNothingIsBegunInTheMargin(t *testing.T) {
 	for name, test := range map[string]struct {
 		margin time.Duration
@@ -93,7 +94,8 @@ func (w *world) within(payload []byte) *awslambdatest.Result {
 	}
 }
 
-// The handler's context ends at the margin. What it then gives up is released at once, and delivered again.
+// The handler's context ends at the margin. An event that it then gives up is released at once, and delivered
+// again.
 func TestHandlerContextEnds(t *testing.T) {
 	w := newWorld(t)
 	var cause error
@@ -112,8 +114,8 @@ func TestHandlerContextEnds(t *testing.T) {
 	same(t, "handled then", w.taken(), []string{"a"})
 }
 
-// A handler that does not heed its context is waited for: no answer leaves it behind. What it then
-// achieved counts.
+// A handler that does not heed its context is waited for: no answer leaves it behind. The result that it then
+// has counts.
 func TestHandlerIsNeverLeftBehind(t *testing.T) {
 	w := newWorld(t)
 	returned := false

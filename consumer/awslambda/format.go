@@ -17,10 +17,11 @@ type Format int
 const (
 	// FormatAuto decides by the top-level members of the message, each of which no other format can have:
 	// "detail-type" makes it an EventBridge event, "unverified_id" a quarantine record; without these it is a
-	// CloudEvent. What has the members of two formats, or is no JSON object with unique members, is malformed.
+	// CloudEvent. A message that has the members of two formats, or is no JSON object with unique members, is
+	// malformed.
 	//
-	// What has none of these members, and is known as something that an AWS service puts around a message
-	// (consumer.Wrapped), is opened as such: account and replay name in it count only if
+	// A message that has none of these members, and is known as something that an AWS service puts around a
+	// message (consumer.Wrapped), is opened as such: account and replay name in it count only if
 	// consumer.Options.Wrapper names that wrapper. The other formats take no wrapper, and the verdict says which
 	// one it was.
 	FormatAuto Format = iota
@@ -45,12 +46,12 @@ type shape struct {
 	detailType, record, event bool   // the members that tell the formats apart
 	batch                     bool   // several messages, not one
 	several                   string // what they are, if that is known
-	wrapped                   bool   // it is in a wrapper, or is something of AWS that is known and holds no event
+	wrapped                   bool   // in a wrapper, or known as something of AWS that holds no event
 	replayName                string
 }
 
-// message is the body as what its shape says it is. What fits no format is a CloudEvent, which the core finds
-// malformed.
+// message is the body as what its shape says it is. A body that fits no format is a CloudEvent, which the
+// core finds malformed.
 func (a *adapter) message(body []byte) (consumer.Message, shape) {
 	s, ok := readShape(body)
 	msg := consumer.Message{Body: body}

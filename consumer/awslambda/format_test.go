@@ -13,7 +13,7 @@ import (
 	"github.com/sealbus/sealbus/envelope/envelopetest"
 )
 
-// What a message is, is decided by its shape; what could be two things is neither.
+// The shape of a message decides what it is; a message that could be two things is neither.
 func TestShapeDecidesTheFormat(t *testing.T) {
 	w := newWorld(t)
 	bus := func(layout envelope.Layout, item string) string {
@@ -72,7 +72,7 @@ func TestShapeDecidesTheFormat(t *testing.T) {
 	}
 }
 
-// What was refused is reopened by sending its record, under every Format, to both kinds of function.
+// A refused message is reopened by sending its record, under every Format, to both kinds of function.
 func TestReopen(t *testing.T) {
 	keys, err := consumer.NewQuarantineKeys("q", bytes.Repeat([]byte("k"), consumer.MinQuarantineKey))
 	if err != nil {

@@ -23,7 +23,7 @@ func corpus(f *testing.F, target string) {
 	}
 }
 
-// A consumer that trusts nobody and has no quarantine can acknowledge nothing: whatever the payload is, the
+// A consumer that trusts no one and has no quarantine can acknowledge nothing: whatever the payload is, the
 // invocation fails, unless there was no message in it. And messages that are read are those that
 // encoding/json reads.
 func FuzzSQS(f *testing.F) {

@@ -12,8 +12,8 @@ import (
 // from the beginning, and when that has ended the next one. So each copy is judged twice at most, and waits
 // only for messages that a worker has in hand, which themselves wait for nothing here: there is no circle.
 //
-// What is still parked when no worker has anything to do is refused as in progress: the first copy failed, or
-// the time is up.
+// A copy that is still parked when no worker has anything to do is refused as in progress: the first copy
+// failed, or the time is up.
 
 // parking is what the workers of a batch share.
 type parking struct {

@@ -141,7 +141,7 @@ func TestCopyOfWhatFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := []string{wasHandled, wasHandled, hasFailed, inProgress, inProgress}
-			if name == "end" { // which is reported by nobody
+			if name == "end" { // which no one reports
 				want = []string{wasHandled, wasHandled, inProgress, inProgress}
 			}
 			for _, parallel := range []int{2, 4} {
@@ -170,7 +170,8 @@ func copyOfWhatFails(t *testing.T, parallel int, fail func() error, want []strin
 		return fail()
 	}
 	got := w.invoke(batch)
-	if len(got.Failed) != 4 || !slices.Contains(got.Failed, "message-4") { // the copies, and b1 behind one of them
+	// The copies failed, and b1 behind one of them.
+	if len(got.Failed) != 4 || !slices.Contains(got.Failed, "message-4") {
 		t.Errorf("failed %v, %v", got.Failed, got.Err)
 	}
 	same(t, "handled", w.sortedItems(), []string{"d1", "e1", "x"})
@@ -208,7 +209,7 @@ func copyWhenTimeIsShort(t *testing.T) {
 	}
 }
 
-// What panics beside the handler leaves nobody waiting.
+// Code that panics beside the handler leaves no copy waiting.
 func TestCopyWhenTheStorePanics(t *testing.T) { synctest.Test(t, copyWhenTheStorePanics) }
 
 func copyWhenTheStorePanics(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 
 const canary = "tangerine-zeppelin-0451"
 
-// What Lambda is answered, and what is logged, quotes nothing of decrypted data, however a handler fails.
+// The answer to Lambda, and the log, quote nothing of decrypted data, however a handler fails.
 func TestAnswerTellsNoDecryptedData(t *testing.T) {
 	type delivery = consumer.Delivery[[]byte]
 	type numbers = consumer.Delivery[struct{ Item int }]

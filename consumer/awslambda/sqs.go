@@ -37,8 +37,8 @@ type SQSItemFailure struct {
 // Messages of a standard queue are handled Options.Parallel at a time, in no order. (Its message groups,
 // there for fair queues, order nothing.) Those of a FIFO queue are handled in order within their group: after
 // the first that is to be delivered again, the rest of its group is not begun and is to be delivered again
-// too, while other groups go on. What can never pass holds up nobody once it is in quarantine; a message that
-// is in hand elsewhere (in_progress) does.
+// too, while other groups go on. A message that can never pass does not hold up its group once it is in
+// quarantine; a message that is in hand elsewhere (in_progress) does.
 //
 // Of an event that is in the batch several times, one copy is handled at a time. The others, with what comes
 // after them in their groups, wait without keeping other messages from being begun, and are duplicates when
@@ -149,7 +149,7 @@ func (b *batch) deliver(r *record, msg consumer.Message) (err error) {
 	return err
 }
 
-// logNotBegun says what nobody else does: the consumer never saw these messages.
+// logNotBegun is the only report of these messages: the consumer never saw them.
 func (b *batch) logNotBegun() {
 	n := 0
 	for i := range b.records {

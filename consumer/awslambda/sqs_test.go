@@ -154,7 +154,7 @@ func TestSQSHandlersThatEndOddly(t *testing.T) {
 	}
 }
 
-// What panics beside the handler fails its own message, and ends neither the batch nor the process.
+// Code that panics beside the handler fails its own message, and ends neither the batch nor the process.
 func TestSQSStorePanics(t *testing.T) {
 	for name, broken := range map[string]any{"panic": "boom", "panic of nil": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -252,14 +252,16 @@ func TestFIFOFailureHoldsUpOnlyItsGroup(t *testing.T) {
 	same(t, "then", w.sortedItems(), []string{"a2", "a3", "a4", "c1", "c2"})
 }
 
-// What can never pass holds up nobody; what could not be put away, or is in hand elsewhere, does.
+// A message that can never pass holds up no other; one that could not be put away, or is in hand elsewhere,
+// does.
 func TestFIFOWhatHoldsUp(t *testing.T) {
 	w := newWorld(t)
 	forged := awslambdatest.Grouped{Group: "a", Body: w.org.Broken(t, envelope.ReasonUnsigned).EventBridge()}
 	w.want(w.invoke(awslambdatest.FIFO(t, append([]awslambdatest.Grouped{forged}, w.grouped("a1")...)...)))
 	same(t, "handled", w.taken(), []string{"a1"})
 
-	record := awslambdatest.Grouped{Group: "a", Body: []byte(`{"unverified_id":""}`)} // and the consumer reopens nothing
+	// The consumer reopens nothing.
+	record := awslambdatest.Grouped{Group: "a", Body: []byte(`{"unverified_id":""}`)}
 	w.want(w.invoke(awslambdatest.FIFO(t, append([]awslambdatest.Grouped{record}, w.grouped("a0")...)...)))
 	same(t, "handled", w.taken(), []string{"a0"})
 

@@ -134,8 +134,8 @@ func TestWrappersAndFormats(t *testing.T) {
 	same(t, "handled", w.taken(), nil)
 }
 
-// What holds no event is in quarantine, and named; what holds several messages fails as a whole, where an
-// answer could not name those that failed.
+// A wrapper that holds no event is in quarantine, and named; what holds several messages fails as a whole,
+// where an answer could not name those that failed.
 func TestWrappersNamed(t *testing.T) {
 	w := newWorld(t)
 	kinesis := wrappers[consumer.WrapperKinesis](t, w.delivery("a"))

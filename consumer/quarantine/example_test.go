@@ -12,14 +12,15 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 )
 
-// An operator lists the records that a consumer put away, and sees at once a file that an attacker slipped in.
+// An operator lists the records that a consumer put away, and sees at once a file that an attacker slipped
+// in.
 func Example() {
 	dir, err := os.MkdirTemp("", "quarantine")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	key := make([]byte, consumer.MinQuarantineKey) // of `sealbus quarantine key new`, from the consumer's secrets
+	key := make([]byte, consumer.MinQuarantineKey) // of `sealbus quarantine key new`
 	keys, err := consumer.NewQuarantineKeys("billing", key)
 	if err != nil {
 		log.Fatal(err)

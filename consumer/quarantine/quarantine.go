@@ -45,14 +45,12 @@ type Store interface {
 	// Put stores a record. When it returns nil, the record is safe. The consumer takes every error for a
 	// transient one: the delivery is retried, until the transport's own dead-letter queue takes it.
 	consumer.Quarantine
-	Browser
-}
 
-// Browser is the operator's side of a Store.
-type Browser interface {
+	// The operator uses the methods below.
+
 	// List goes through the records that were there when it was called; it may also meet some that came, or
-	// went, since. It holds one record at a time, and a page of names. An error ends it. What is wrong with a
-	// single record is its Entry's Err, and does not end it.
+	// went, since. It holds one record at a time, and a page of names. An error ends it. A fault of a single
+	// record is its Entry's Err, and does not end it.
 	List(ctx context.Context, opts *ListOptions) iter.Seq2[Entry, error]
 	// Get is the authentic record of this ID. The error wraps ErrNotFound, or consumer.ErrNotAuthentic.
 	Get(ctx context.Context, id string) (Entry, error)

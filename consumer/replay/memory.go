@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// DefaultCapacity is how many IDs a Memory holds unless told otherwise: some 50 MB when full.
-const DefaultCapacity = 1_000_000
+// defaultCapacity is how many IDs a Memory holds unless told otherwise: some 50 MB when full.
+const defaultCapacity = 1_000_000
 
 // Sharding: there are enough shards that workers seldom wait for each other, and none is so small that the
 // shards would fill unevenly.
@@ -25,7 +25,7 @@ const (
 
 // MemoryOptions adjust NewMemory.
 type MemoryOptions struct {
-	// Capacity is how many IDs are held, claimed and completed together; 0 = DefaultCapacity. A store for more
+	// Capacity is how many IDs are held, claimed and completed together; 0 = 1,000,000. A store for more
 	// than some thousands is sharded. It holds up to 5 % more before each of its shards is full.
 	Capacity int
 	// Now is the wall clock; nil = time.Now.
@@ -70,7 +70,7 @@ func NewMemory(opts *MemoryOptions) *Memory {
 		o = *opts
 	}
 	if o.Capacity <= 0 {
-		o.Capacity = DefaultCapacity
+		o.Capacity = defaultCapacity
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -1,4 +1,4 @@
-// Package flight is one request that is under way for all callers who want it.
+// Package flight shares one request among all callers that want its result.
 package flight
 
 import (
@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// grace is how long after its timeout a request that ends in good order has ended.
+// grace is how long a request may take to end after its timeout.
 const grace = 2 * time.Second
 
 // Flight is one request, shared by all who wait for it. It does not end with the caller who began it.
@@ -17,21 +17,22 @@ type Flight struct {
 	Done   chan struct{} // closed when the result is there
 }
 
-// New is a request that begins at now and is cancelled after timeout. Ctx gives its values, not its end.
+// New is a request that begins at now and is cancelled after timeout. It takes the values of ctx, but does
+// not end with it.
 func New(ctx context.Context, now time.Time, timeout time.Duration) (context.Context, Flight) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	return ctx, Flight{Began: now, Cancel: cancel, Done: make(chan struct{})}
 }
 
-// Lost is true of a request that by the clock should have ended long ago. It was frozen with the process, and
+// Lost is true of a request that should have ended long ago by the clock. It was frozen with the process, and
 // its connection is dead.
 func (f *Flight) Lost(now time.Time, timeout time.Duration) bool {
 	return now.Sub(f.Began) > 2*timeout
 }
 
-// Wait waits until the request or the context ends. A caller that can settle for what it has leaves itself
-// half of the time that its context has left. A request that does not even stop at its timeout is not waited
-// for.
+// Wait waits until the request or the context ends. A caller that has something to fall back on (settles)
+// waits for at most half of the time that its context has left. Wait gives up a request that does not stop at
+// its timeout.
 func (f *Flight) Wait(ctx context.Context, timeout time.Duration, settles bool) (ended bool, err error) {
 	patience := timeout + grace
 	if deadline, ok := ctx.Deadline(); ok && settles {

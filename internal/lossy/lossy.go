@@ -28,8 +28,8 @@ import (
 // Phases is how many requests there are to one lost answer: 5 % are lost.
 const Phases = 20
 
-// Runs are the phases to run a test with, evenly spread: as many as most with SEALBUS_ALL_TESTS=1, otherwise a
-// tenth of them, but at least two.
+// Runs are the phases to run a test with, evenly spread: as many as most with SEALBUS_ALL_TESTS=1, otherwise
+// a tenth of them, but at least two.
 func Runs(most int) (phases []int) {
 	n := max(2, cases.Of(min(most, Phases)))
 	for i := range n {

@@ -24,7 +24,7 @@ const MaxSize = 1 << 20
 // MaxPlain bounds what is encrypted into one, in bytes: encryption adds less than as much again.
 const MaxPlain = MaxSize / 2
 
-// Mode lets nobody but the owner read or write.
+// Mode lets only the owner read or write.
 const Mode = 0o600
 
 // DefaultWorkFactor is the base-2 logarithm of scrypt's N: about a second on a laptop.
@@ -81,7 +81,7 @@ func (p *Protection) Seal(plain []byte) ([]byte, error) {
 }
 
 // Read reads and decrypts a private file. A file that is encrypted although no passphrase was
-// expected, or the other way round, is refused: somebody is mistaken about it.
+// expected, or the other way round, is refused: its user is mistaken about it.
 func Read(path, passphrase string) (plain, raw []byte, p *Protection, err error) {
 	raw, _, err = ReadBounded(path, MaxSize)
 	if err != nil {

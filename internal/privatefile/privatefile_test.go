@@ -9,7 +9,7 @@ import (
 
 const passphrase = "correct horse battery staple"
 
-// What was to be encrypted does not stay in memory, encrypted or not; what is written is no part of it.
+// Text that was to be encrypted does not stay in memory, encrypted or not; what is written is no part of it.
 func TestPlaintextIsCleared(t *testing.T) {
 	for name, p := range map[string]*Protection{
 		"encrypted": {passphrase: redact.Hide(passphrase), workFactor: 2}, "not encrypted": {passphrase: redact.Hide("")},

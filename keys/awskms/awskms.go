@@ -48,12 +48,12 @@ import (
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// DefaultTimeout is how long one operation may take, with all tries of the SDK. An event waits for it.
-const DefaultTimeout = 5 * time.Second
+// defaultTimeout is how long one operation may take, with all tries of the SDK. An event waits for it.
+const defaultTimeout = 5 * time.Second
 
 // Options adjust the calls of KMS. The zero value suits most programs.
 type Options struct {
-	Timeout     time.Duration // of one operation, with the SDK's own retries; 0 = DefaultTimeout
+	Timeout     time.Duration // of one operation, with the SDK's own retries; 0 = 5 s
 	GrantTokens []string      // of grants that are so new that KMS may not see them everywhere yet; at most 10
 }
 
@@ -68,7 +68,7 @@ func (o *Options) clone() (Options, error) {
 	case len(c.GrantTokens) > 10:
 		return c, fmt.Errorf("awskms: %d grant tokens: KMS takes 10", len(c.GrantTokens))
 	case c.Timeout == 0:
-		c.Timeout = DefaultTimeout
+		c.Timeout = defaultTimeout
 	}
 	return c, nil
 }
@@ -92,7 +92,7 @@ func ResolveKey(ctx context.Context, client DescribeClient, name string) (*Key, 
 	if err := checkClient(client); err != nil {
 		return nil, err
 	}
-	a := access{name: name, region: regionOf(client), opts: Options{Timeout: DefaultTimeout}}
+	a := access{name: name, region: regionOf(client), opts: Options{Timeout: defaultTimeout}}
 	var key *Key
 	err := a.call(ctx, "kms:DescribeKey", func(ctx context.Context) error {
 		out, err := client.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &name}, again)

@@ -28,11 +28,11 @@ const contentKeySize = 32
 // maxCiphertext is what KMS takes to decrypt, in bytes.
 const maxCiphertext = 6144
 
-// ContextKey is the name in the encryption context under which every content key has the source of its
+// contextKey is the name in the encryption context under which every content key has the source of its
 // events.
-const ContextKey = "sealbus:source"
+const contextKey = "sealbus:source"
 
-func encryptionContext(source string) map[string]string { return map[string]string{ContextKey: source} }
+func encryptionContext(source string) map[string]string { return map[string]string{contextKey: source} }
 
 // EncryptClient is what a Recipient uses of *kms.Client.
 type EncryptClient interface {

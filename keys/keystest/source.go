@@ -11,9 +11,9 @@ import (
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
-// SourceHint is the refresh hint of the bundles that TestSource publishes: the source is opened without one
+// sourceHint is the refresh hint of the bundles that TestSource publishes: the source is opened without one
 // of its own.
-const SourceHint = time.Minute
+const sourceHint = time.Minute
 
 // SourceSetup is what a source under test is opened with.
 type SourceSetup struct {
@@ -84,7 +84,7 @@ func (s *sourceTest) signed(version int64, life time.Duration, producers ...stri
 	for _, p := range producers {
 		list = append(list, &trust.Key{Verifier: Ed25519(s, p, "a").Verifier(), Producer: p, Sources: []string{"urn:" + p}, Types: []string{"*"}})
 	}
-	b, err := trust.NewBundle(trust.BundleOptions{Version: version, Issued: sourceStart, Expires: sourceStart.Add(life), RefreshHint: SourceHint}, list...)
+	b, err := trust.NewBundle(trust.BundleOptions{Version: version, Issued: sourceStart, Expires: sourceStart.Add(life), RefreshHint: sourceHint}, list...)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -141,12 +141,12 @@ func (s *sourceTest) follows() {
 	s.want(1)
 	s.Publish(s.signed(2, sourceLife))
 	s.want(1)
-	s.advance(SourceHint / 2)
+	s.advance(sourceHint / 2)
 	s.want(1) // no earlier than the hint, or nearly
-	s.advance(SourceHint / 2)
+	s.advance(sourceHint / 2)
 	s.want(2)
 	s.Publish(s.signed(7, sourceLife)) // some versions were never seen
-	s.advance(SourceHint)
+	s.advance(sourceHint)
 	s.want(7)
 }
 
@@ -154,7 +154,7 @@ func (s *sourceTest) follows() {
 func (s *sourceTest) refuses() {
 	good := s.signed(5, sourceLife)
 	s.Publish(good)
-	s.advance(SourceHint)
+	s.advance(sourceHint)
 	s.want(5)
 	for name, bad := range map[string][]byte{
 		"older": s.signed(4, sourceLife), "first": s.signed(1, sourceLife), "same version, other content": s.signed(5, sourceLife, "orders"),
@@ -162,17 +162,17 @@ func (s *sourceTest) refuses() {
 		"one root": s.byOneRoot(9), "other roots": s.byOtherRoots(9), "roots file": s.rootsFile(),
 	} {
 		s.Publish(bad)
-		s.advance(2 * SourceHint) // attempts may become rarer while they fail
+		s.advance(2 * sourceHint) // attempts may become rarer while they fail
 		s.want(5)
 		if b, err := s.Refresh(s.Context(), "k"); !errors.Is(err, trust.ErrUnavailable) {
 			s.Errorf("%s: Refresh has version %d, error %v", name, versionOf(b), err)
 		}
 	}
 	s.Publish(good)
-	s.advance(2 * SourceHint)
+	s.advance(2 * sourceHint)
 	s.want(5)
 	s.Publish(s.signed(6, sourceLife))
-	s.advance(2 * SourceHint)
+	s.advance(2 * sourceHint)
 	s.want(6)
 }
 
@@ -224,7 +224,7 @@ func (s *sourceTest) refreshes() {
 func (s *sourceTest) outage() {
 	s.Withdraw()
 	for range 30 {
-		s.advance(SourceHint)
+		s.advance(sourceHint)
 		s.want(1)
 		s.wantUnknowable()
 	}
@@ -233,20 +233,20 @@ func (s *sourceTest) outage() {
 	s.advance(1)
 	s.wantNone()
 	s.Publish(s.signed(1, sourceLife)) // the same, expired
-	s.advance(2 * SourceHint)
+	s.advance(2 * sourceHint)
 	s.wantNone()
 	s.Publish(s.signed(2, 2*sourceLife))
-	s.advance(2 * SourceHint)
+	s.advance(2 * sourceHint)
 	s.want(2)
 }
 
 // expiry: the next bundle is looked for in time, however rarely that is otherwise.
 func (s *sourceTest) expiry() {
-	s.Publish(s.signed(2, SourceHint+SourceHint/2))
-	s.advance(SourceHint)
+	s.Publish(s.signed(2, sourceHint+sourceHint/2))
+	s.advance(sourceHint)
 	s.want(2)
 	s.Publish(s.signed(3, sourceLife))
-	s.advance(SourceHint/2 - 1)
+	s.advance(sourceHint/2 - 1)
 	s.want(2)
 	s.advance(1)
 	s.want(3)
@@ -294,7 +294,7 @@ func (s *sourceTest) concurrent() {
 		s.Publish(s.signed(v, sourceLife))
 	}
 	wg.Wait()
-	s.advance(2 * SourceHint)
+	s.advance(2 * sourceHint)
 	s.want(last)
 }
 

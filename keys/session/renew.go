@@ -11,9 +11,9 @@ import (
 
 // Times of a renewal.
 const (
-	aheadShare     = 12               // the next session is made in the last 1/12 of the current one: 5 minutes of an hour
+	aheadShare     = 12               // the next session is made in the last 1/12 of the current one
 	aheadBackOff   = 15 * time.Second // after that failed
-	renewBackOff   = time.Second      // after it failed when there was no session to go on with: others get the same error
+	renewBackOff   = time.Second      // after it failed without a session to go on with: others get that error
 	clockTolerance = time.Minute      // how far the clocks of two callers may be apart
 	vouchTimeout   = 10 * time.Second // of the root, for one signature
 )
@@ -25,12 +25,13 @@ type vouching struct {
 	err   error // once done
 }
 
-// Session is the session key to sign with at now. Near its end the root vouches for the next one, which
-// begins when this one ends, so that an outage of the root of up to a twelfth of ttl is not noticed, and
-// still each ttl costs one signature. The root is asked for all who wait: a caller that leaves ends it for
-// nobody.
+// Session is the session key to sign with at now. Near the end of its time the root vouches for the next one,
+// which begins when this one ends. So events are sealed during an outage of the root of up to a twelfth of
+// ttl, and each ttl still costs one signature. All callers that wait share one request to the root. It goes
+// on when one of them leaves.
 func (s *Session) Session(ctx context.Context, now time.Time) (*Key, error) {
-	for range 3 { // again for callers by whose clocks another session is good, or one that was frozen with the process
+	// Callers by whose clocks another session is good try again, and so does a process that was frozen.
+	for range 3 {
 		key, v, err := s.at(ctx, now)
 		if v == nil {
 			return key, err
@@ -49,8 +50,8 @@ func (s *Session) Session(ctx context.Context, now time.Time) (*Key, error) {
 	return nil, errors.New("session: no session key holds: do the callers' clocks differ?")
 }
 
-// at is the session key that is good at now, and for what to wait: without a key for whoever is asking the
-// root, with one only for what the caller has begun.
+// at is the session key that is good at now, and the request to wait for. Without a key, that is any request
+// that is under way. With a key, it is only a request that this caller has begun.
 func (s *Session) at(ctx context.Context, now time.Time) (key *Key, v *vouching, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,12 +75,13 @@ func (s *Session) at(ctx context.Context, now time.Time) (key *Key, v *vouching,
 	return key, nil, nil
 }
 
-// rests reports whether the root failed less than so long ago.
+// rests reports whether the root failed less than pause ago.
 func (s *Session) rests(now time.Time, pause time.Duration) bool {
 	return s.failed != nil && now.Sub(s.failedAt).Abs() < pause
 }
 
-// start has the root vouch for a session key that begins at that time. It does not end with the caller.
+// start has the root vouch for a session key that begins at that time. The request goes on when the caller
+// leaves.
 func (s *Session) start(ctx context.Context, now, begin time.Time, ahead bool) *vouching {
 	if s.flight != nil {
 		s.flight.Cancel()
@@ -97,7 +99,7 @@ func (s *Session) start(ctx context.Context, now, begin time.Time, ahead bool) *
 	return v
 }
 
-// vouchSafely makes an error of a panic: nobody else could, in a goroutine of its own.
+// vouchSafely makes an error of a panic: no other function could, in a goroutine of its own.
 func (s *Session) vouchSafely(ctx context.Context, begin time.Time) (key *Key, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -107,16 +109,16 @@ func (s *Session) vouchSafely(ctx context.Context, begin time.Time) (key *Key, e
 	return s.vouch(ctx, begin)
 }
 
-// land keeps what came of it.
+// land keeps the result of the request.
 func (s *Session) land(v *vouching, key *Key, err error, took time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.flight != v {
-		return // given up as lost: those who wait look again
+		return // it was given up as lost, and the callers that wait look again
 	}
 	s.flight = nil
 	switch {
-	case err != nil: // from when it failed: those after it are not to wait for the same timeout each
+	case err != nil: // the pause begins at the failure, so that later callers do not wait for the timeout again
 		v.err, s.failed, s.failedAt = err, err, v.Began.Add(took.Truncate(time.Second))
 	case v.ahead:
 		s.next, s.failed = key, nil

@@ -19,18 +19,18 @@ import (
 // Bounds of a session key.
 const (
 	MaxLife     = time.Hour // verifiers refuse a longer one
-	MinLife     = time.Minute
+	minLife     = time.Minute
 	MaxPatterns = 64 // source patterns, and type patterns
 
-	// MaxText is the largest statement of Delegate, in bytes: it goes along with each event, whose
-	// signatures have 64 KiB.
+	// MaxText is the largest statement of Delegate, in bytes. Each event carries the statement, and the
+	// signatures of an event have 64 KiB.
 	MaxText = 16 << 10
 )
 
 // DelegationType is the DSSE payload type of the statement by which a key vouches for a session key.
 const DelegationType = "application/vnd.sealbus.delegation+json"
 
-// Scope is what a session key may say: within what its root may.
+// Scope is what a session key may say. Its root must be allowed to say it, too.
 type Scope struct {
 	Sources []string // patterns, see MatchSource; at least one
 	Types   []string // patterns, see MatchType; at least one
@@ -63,19 +63,21 @@ type Delegator interface {
 
 // Options adjust Delegate.
 type Options struct {
-	Now func() time.Time // when the first session begins; nil = time.Now. Later ones go by the clock of what is sealed
+	// Now is when the first session begins; nil = time.Now. Later sessions go by the clock of the sealed event.
+	Now func() time.Time
 }
 
-// Session signs events with keys.Ed25519 keys that are made in memory, for each of which a root key vouches once:
-// a root key in a key management service is then asked once per ttl, and not for each event. The next key is
-// made on use, by the clock of what is sealed. It is safe for concurrent use, and prints as redacted.
+// Session signs events with keys.Ed25519 keys that are made in memory. A root key vouches once for each of
+// them: a root key in a key management service is then asked once per ttl, and not for each event. The next
+// key is made when it is needed, by the clock of the event that is sealed. It is safe for concurrent use, and
+// prints as redacted.
 //
-// Whoever reads the process' memory can sign within the scope, with times of sealing within the session key's
-// time: consumers take that for as long after it as their windows say, those without a window for ever. It
-// ends when the bundle lists the session keys (KeyIDs) among the revoked sessions, or revokes the root and so
-// all of its sessions. The process does not notice: restart it, as it signs with what is revoked until that
-// session is over. The root is the one key that was given, also when it is retired: begin a new Session when
-// the root rotates.
+// An attacker who reads the memory of the process can sign within the scope, with times of sealing within the
+// time of the session key. Consumers accept such events for as long as their windows say, and for ever
+// without a window. It ends when the bundle lists the session keys (KeyIDs) among the revoked sessions, or
+// revokes the root and so all of its sessions. The process does not learn of a revocation: it signs with the
+// revoked key until that session is over. Restart it. The root stays the key that was given, also when it is
+// retired: begin a new Session when the root rotates.
 type Session struct {
 	root  keys.Signer
 	scope Scope
@@ -93,8 +95,8 @@ var (
 	_ keys.SignerSource = (*Session)(nil)
 )
 
-// Delegate has root vouch for a session key that may say what scope has, for ttl (MinLife to
-// MaxLife, whole seconds), and again when that is over.
+// Delegate has root vouch for a session key that may say what scope has, for ttl (a minute
+// to MaxLife, in whole seconds), and again when that is over.
 func Delegate(ctx context.Context, root keys.Signer, scope Scope, ttl time.Duration, opts *Options) (*Session, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -106,8 +108,8 @@ func Delegate(ctx context.Context, root keys.Signer, scope Scope, ttl time.Durat
 	switch {
 	case root == nil:
 		return nil, errors.New("session: no key to vouch for a session key")
-	case ttl < MinLife || ttl > MaxLife || ttl%time.Second != 0:
-		return nil, fmt.Errorf("session: a session key lives from %v to %v, in whole seconds, not %v", MinLife, MaxLife, ttl)
+	case ttl < minLife || ttl > MaxLife || ttl%time.Second != 0:
+		return nil, fmt.Errorf("session: a session key lives from %v to %v, in whole seconds, not %v", minLife, MaxLife, ttl)
 	}
 	if err := nilcheck.Typed("session: the key to vouch for a session key", root); err != nil {
 		return nil, err
@@ -147,11 +149,8 @@ func (s *Session) AllowsSource(source string) bool { return keys.MatchSource(s.s
 // AllowsType reports whether the scope allows the type.
 func (s *Session) AllowsType(typ string) bool { return keys.MatchType(s.scope.Types, typ) }
 
-// KeyID is the ID of the session key that signed last.
-func (s *Session) KeyID() string { return s.KeyIDs()[0] }
-
-// KeyIDs are the IDs of the session keys that are in memory, for a bundle's revoked sessions: of the one that
-// signed last and, near its end, of the one that follows, which no event has shown yet.
+// KeyIDs are the IDs of the session keys that are in memory, for a bundle's revoked sessions: first the one
+// that signed last. Near its end the one that follows is there, too, which no event has shown yet.
 func (s *Session) KeyIDs() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -236,8 +235,8 @@ func (k *Key) AllowsSource(source string) bool { return keys.MatchSource(k.scope
 // AllowsType reports whether the scope allows the type.
 func (k *Key) AllowsType(typ string) bool { return keys.MatchType(k.scope.Types, typ) }
 
-// goodAt reports whether to sign with it at now. One from the future counts only as far as callers' clocks
-// differ.
+// goodAt reports whether the key is to sign at now. A key that begins later is good only as far as the clocks
+// of callers differ.
 func (k *Key) goodAt(now time.Time) bool {
 	return !now.Before(k.notBefore.Add(-clockTolerance)) && now.Before(k.notAfter)
 }

@@ -48,8 +48,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// MaxFile bounds an encrypted keyset, in bytes: that of some hundred keys.
-const MaxFile = 256 << 10
+// maxFile bounds an encrypted keyset, in bytes: that of some hundred keys.
+const maxFile = 256 << 10
 
 // Owner is the producer or the consumer whose keys a keyset holds.
 type Owner struct {
@@ -166,12 +166,12 @@ func Read(ctx context.Context, r io.Reader, kek tink.AEADWithContext, owner Owne
 	if err := nilcheck.Check("tinkkeys: the reader", r); err != nil {
 		return nil, err
 	}
-	content, err := io.ReadAll(io.LimitReader(r, MaxFile+1))
+	content, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("tinkkeys: %w", err)
-	case len(content) > MaxFile:
-		return nil, fmt.Errorf("tinkkeys: more than %d bytes: not a keyset of ours", MaxFile)
+	case len(content) > maxFile:
+		return nil, fmt.Errorf("tinkkeys: more than %d bytes: not a keyset of ours", maxFile)
 	}
 	observed := &witness{AEADWithContext: kek}
 	handle, err := keyset.ReadWithContext(ctx, keyset.NewJSONReader(bytes.NewReader(content)), observed, owner.associatedData())

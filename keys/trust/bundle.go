@@ -17,12 +17,12 @@ import (
 const (
 	MaxBundle          = 16 << 20 // bytes of the payload
 	MaxKeys            = 20_000   // of any use
-	MaxRevokedSessions = 100_000
+	maxRevokedSessions = 100_000
 
-	// MaxBundleVersion is the highest number that every JSON reader keeps exact.
-	MaxBundleVersion = 1<<53 - 1
-	// MaxRefreshHint bounds how long a consumer may go without looking for a newer bundle.
-	MaxRefreshHint = 7 * 24 * time.Hour
+	// maxBundleVersion is the highest number that every JSON reader keeps exact.
+	maxBundleVersion = 1<<53 - 1
+	// maxRefreshHint bounds how long a consumer may go without looking for a newer bundle.
+	maxRefreshHint = 7 * 24 * time.Hour
 	// MaxBundleLifetime is how far ahead a bundle expires at most unless its builder says otherwise: a
 	// revocation that an attacker withholds takes effect then.
 	MaxBundleLifetime = 7 * 24 * time.Hour
@@ -45,9 +45,9 @@ var _ Source = (*Bundle)(nil)
 // BundleOptions is what a bundle says beside its keys. The zero value is a bundle for use in the program that
 // made it; to be signed it needs Version, Issued and Expires.
 type BundleOptions struct {
-	Version         int64         // 0 = none; at most MaxBundleVersion
+	Version         int64         // 0 = none; at most 2^53-1
 	Issued, Expires time.Time     // cut to whole seconds; zero = absent, and never expires
-	RefreshHint     time.Duration // whole seconds, at most MaxRefreshHint and shorter than the bundle lives; 0 = none
+	RefreshHint     time.Duration // whole seconds, at most 7 days and shorter than the bundle lives; 0 = none
 	RevokedSessions []string      // thumbprints of session keys
 }
 
@@ -192,18 +192,18 @@ func (b *Bundle) index() error {
 
 func (b *Bundle) checkHead() error {
 	switch {
-	case b.version < 0 || b.version > MaxBundleVersion:
+	case b.version < 0 || b.version > maxBundleVersion:
 		return fmt.Errorf("version %d is not within 0 to 2^53-1", b.version)
-	case b.refreshHint < 0 || b.refreshHint > MaxRefreshHint || b.refreshHint%time.Second != 0:
-		return fmt.Errorf("the refresh hint %s is not in whole seconds up to %s", b.refreshHint, MaxRefreshHint)
+	case b.refreshHint < 0 || b.refreshHint > maxRefreshHint || b.refreshHint%time.Second != 0:
+		return fmt.Errorf("the refresh hint %s is not in whole seconds up to %s", b.refreshHint, maxRefreshHint)
 	case !writable(b.issued) || !writable(b.expires):
 		return errors.New("the year of issued or expires is not within 1 to 9999")
 	case !b.issued.IsZero() && !b.expires.IsZero() && !b.issued.Before(b.expires):
 		return errors.New("expires is not after issued")
 	case len(b.keys) > MaxKeys:
 		return fmt.Errorf("more than %d keys", MaxKeys)
-	case len(b.revoked) > MaxRevokedSessions:
-		return fmt.Errorf("more than %d revoked sessions", MaxRevokedSessions)
+	case len(b.revoked) > maxRevokedSessions:
+		return fmt.Errorf("more than %d revoked sessions", maxRevokedSessions)
 	}
 	return nil
 }
@@ -211,13 +211,13 @@ func (b *Bundle) checkHead() error {
 func writable(t time.Time) bool { return t.Year() >= 1 && t.Year() <= 9999 }
 
 func (b *Bundle) indexAliases(k *Key, ids map[string]struct{}) error {
-	if len(k.Aliases) > MaxAliases {
-		return fmt.Errorf("more than %d aliases", MaxAliases)
+	if len(k.Aliases) > maxAliases {
+		return fmt.Errorf("more than %d aliases", maxAliases)
 	}
 	for i, alias := range k.Aliases {
 		switch _, isID := ids[alias]; {
-		case alias == "" || len(alias) > MaxAlias || !keydoc.Printable(alias):
-			return fmt.Errorf("an alias is not 1 to %d printable bytes", MaxAlias)
+		case alias == "" || len(alias) > maxAlias || !keydoc.Printable(alias):
+			return fmt.Errorf("an alias is not 1 to %d printable bytes", maxAlias)
 		case isID:
 			return fmt.Errorf("alias %q is the ID of a key", alias)
 		case slices.Contains(k.Aliases[:i], alias):

@@ -168,14 +168,14 @@ func TestNewBundleRefuses(t *testing.T) {
 		"alias is its own ID":   {keys: key(func(k *Key) { k.Aliases = []string{k.KeyID()} })},
 		"alias twice":           {keys: key(func(k *Key) { k.Aliases = []string{"a", "a"} })},
 		"empty alias":           {keys: key(func(k *Key) { k.Aliases = []string{""} })},
-		"long alias":            {keys: key(func(k *Key) { k.Aliases = []string{strings.Repeat("a", MaxAlias+1)} })},
+		"long alias":            {keys: key(func(k *Key) { k.Aliases = []string{strings.Repeat("a", maxAlias+1)} })},
 		"alias not UTF-8":       {keys: key(func(k *Key) { k.Aliases = []string{"\xff"} })},
-		"too many aliases":      {keys: key(func(k *Key) { k.Aliases = numbered(MaxAliases + 1) })},
+		"too many aliases":      {keys: key(func(k *Key) { k.Aliases = numbered(maxAliases + 1) })},
 		"too shared alias":      {keys: share(MaxSharedAlias + 1)},
 		"too many sources":      {keys: key(func(k *Key) { k.Sources = numbered(keys.MaxPatterns + 1) })},
 		"hint as the lifetime":  {opts: BundleOptions{Issued: day(0), Expires: day(1), RefreshHint: 24 * time.Hour}},
 		"negative version":      {opts: BundleOptions{Version: -1}},
-		"version beyond 2^53":   {opts: BundleOptions{Version: MaxBundleVersion + 1}},
+		"version beyond 2^53":   {opts: BundleOptions{Version: maxBundleVersion + 1}},
 		"expires before issued": {opts: BundleOptions{Issued: day(2), Expires: day(1)}},
 		"hint of half a second": {opts: BundleOptions{RefreshHint: time.Second / 2}},
 		"negative hint":         {opts: BundleOptions{RefreshHint: -time.Second}},
@@ -188,7 +188,7 @@ func TestNewBundleRefuses(t *testing.T) {
 	}
 	for name, list := range map[string][]*Key{
 		"shared alias":     share(MaxSharedAlias),
-		"aliases":          {testKey(t, keys.Ed25519, func(k *Key) { k.Aliases = numbered(MaxAliases) })},
+		"aliases":          {testKey(t, keys.Ed25519, func(k *Key) { k.Aliases = numbered(maxAliases) })},
 		"none":             nil,
 		"repeated pattern": {testKey(t, keys.Ed25519, func(k *Key) { k.Sources, k.Types = []string{"a"}, []string{"a"} })},
 	} {
@@ -204,11 +204,11 @@ func TestRefreshHintAndLifetime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewBundle(BundleOptions{RefreshHint: MaxRefreshHint}); err != nil {
+	if _, err := NewBundle(BundleOptions{RefreshHint: maxRefreshHint}); err != nil {
 		t.Errorf("a bundle that never expires: %v", err)
 	}
 	longer := bytes.Replace(b.Payload(), []byte(`"refresh_hint":86399`), []byte(`"refresh_hint":604800`), 1)
-	if read, err := ParseBundle(longer); err != nil || read.RefreshHint() != MaxRefreshHint {
+	if read, err := ParseBundle(longer); err != nil || read.RefreshHint() != maxRefreshHint {
 		t.Errorf("a published one: %v", err)
 	}
 }
@@ -377,7 +377,7 @@ func TestOpenBundle(t *testing.T) {
 		"at its end":            {signed, *at(day(7)), WhyExpired},
 		"lower version":         {signed, OpenBundleOptions{Now: at(day(1)).Now, MinVersion: 8}, WhyRollback},
 		"other payload type":    {resign(t, "application/json", b.Payload(), r), *at(day(1)), WhyType},
-		"a roots file":          {resign(t, RootsType, r.roots.Payload(), r), *at(day(1)), WhyType},
+		"a roots file":          {resign(t, rootsType, r.roots.Payload(), r), *at(day(1)), WhyType},
 		"signed but no bundle":  {resign(t, BundleType, []byte(`{}`), r), *at(day(1)), WhyMalformed},
 		"not signed":            {b.Payload(), *at(day(1)), WhyMalformed},
 		"no signatures":         {bytes.Replace(signed, signed[bytes.Index(signed, []byte(`"signatures":[`)):], []byte(`"signatures":[]}`), 1), *at(day(1)), WhyMalformed},

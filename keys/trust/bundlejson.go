@@ -74,7 +74,7 @@ func (b *Bundle) readMember(name string, r *jsontext.Decoder) {
 	case "refresh_hint":
 		b.refreshHint = readSeconds(r)
 	case "revoked_sessions":
-		b.revoked = keydoc.ReadStrings(r, MaxRevokedSessions)
+		b.revoked = keydoc.ReadStrings(r, maxRevokedSessions)
 	case "keys":
 		b.readKeys(r)
 	default:
@@ -111,8 +111,8 @@ func (b *Bundle) readKeys(r *jsontext.Decoder) {
 
 func readSeconds(r *jsontext.Decoder) time.Duration {
 	n := r.Int()
-	if n < 1 || n > int64(MaxRefreshHint/time.Second) {
-		r.Failf("refresh_hint is not within 1 to %d seconds", int64(MaxRefreshHint/time.Second))
+	if n < 1 || n > int64(maxRefreshHint/time.Second) {
+		r.Failf("refresh_hint is not within 1 to %d seconds", int64(maxRefreshHint/time.Second))
 		return 0
 	}
 	return time.Duration(n) * time.Second

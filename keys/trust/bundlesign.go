@@ -17,7 +17,7 @@ import (
 // The payload types of what root keys sign.
 const (
 	BundleType = "application/vnd.sealbus.bundle+json"
-	RootsType  = "application/vnd.sealbus.roots+json"
+	rootsType  = "application/vnd.sealbus.roots+json"
 )
 
 // MaxSigned bounds a signed bundle or roots file, in bytes: MaxBundle in base64 and the signatures, of which
@@ -29,7 +29,7 @@ type BundleWhy string
 
 // The values of BundleWhy.
 const (
-	WhyMalformed  BundleWhy = "malformed"  // not a bundle: syntax, a key that may not stand there, unknown members
+	WhyMalformed  BundleWhy = "malformed"  // syntax, a key that may not stand there, unknown members
 	WhyTooLarge   BundleWhy = "too_large"  // beyond MaxBundle, MaxSigned or the number of signatures
 	WhyType       BundleWhy = "wrong_type" // signed, but as something else
 	WhyThreshold  BundleWhy = "threshold"  // too few distinct root keys signed it
@@ -116,7 +116,7 @@ func AddSignature(ctx context.Context, signed []byte, root RootSigner) ([]byte, 
 	switch e.PayloadType {
 	case BundleType:
 		_, err = ParseBundle(e.Payload)
-	case RootsType:
+	case rootsType:
 		_, err = parseRootsPayload(e.Payload)
 	default:
 		err = refuse(WhyType, "payload type %q is neither a bundle nor a roots file", keydoc.Clip(e.PayloadType))

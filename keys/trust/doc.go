@@ -21,9 +21,11 @@
 // (FetchBundle), an object in S3 (package awss3) or any other Origin. They are interchangeable. Each of them
 // decides when it is used, by its clock, whether to look for a newer bundle. It needs no goroutine and no
 // timer, so that a Lambda function that was frozen for hours looks before it judges. Each keeps the last good
-// bundle until it expires, whatever its origin has become, and then returns ErrUnavailable, which is transient.
+// bundle until it expires, whatever its origin has become, and then returns ErrUnavailable, which is
+// transient.
 //
-//	source, err := trust.FetchBundle(ctx, "https://trust.example/bundle.dsse", roots, &trust.FetchOptions{StateFile: "/var/lib/billing/trust"})
+//	source, err := trust.FetchBundle(ctx, "https://trust.example/bundle.dsse", roots,
+//		&trust.FetchOptions{StateFile: "/var/lib/billing/trust"})
 //
 // A RemoteSource asks at the bundle's refresh hint, or sooner if the origin's max-age says so. It asks once
 // for an unknown key ID, but never more often than MinInterval: forged IDs share that one fetch with the ID

@@ -18,10 +18,10 @@ import (
 )
 
 const (
-	// DefaultMinInterval is the least time between two fetches unless FetchOptions say otherwise.
-	DefaultMinInterval = 10 * time.Second
-	// DefaultFetchTimeout is how long one fetch may take unless FetchOptions say otherwise.
-	DefaultFetchTimeout = 10 * time.Second
+	// defaultMinInterval is the least time between two fetches unless FetchOptions say otherwise.
+	defaultMinInterval = 10 * time.Second
+	// defaultTimeout is how long one fetch may take unless FetchOptions say otherwise.
+	defaultTimeout = 10 * time.Second
 	// maxPause is the longest pause between two attempts while an origin fails, unless MinInterval is longer.
 	maxPause = time.Minute
 )
@@ -32,19 +32,17 @@ type FetchOptions struct {
 	MinVersion int64            // refuse lower versions; 0 = accept every version
 
 	// RefreshHint is how often the origin is asked for a newer bundle, at least MinInterval; 0 = as the bundle
-	// says, else DefaultRefresh. A max-age of the origin can only make it sooner: nobody signed that. It is
+	// says, else one minute. A max-age of the origin can only make it sooner: no one signed that. It is
 	// asked when the bundle expires in any case.
 	RefreshHint time.Duration
-	// MinInterval is the least time between two fetches, whatever key IDs somebody invents; 0 =
-	// DefaultMinInterval.
+	// MinInterval is the least time between two fetches, whatever key IDs an attacker invents; 0 = 10 s.
 	MinInterval time.Duration
-	// Timeout is how long one fetch may take; 0 = DefaultFetchTimeout.
+	// Timeout is how long one fetch may take; 0 = 10 s.
 	Timeout time.Duration
 	// StateFile keeps the newest bundle that was seen, across restarts and for all processes that share the
 	// file: an older one is refused from then on, and a start survives an outage of the origin. "" = in memory
-	// only: whoever serves the bundle can give a program that starts an older one that has not expired. One file
-	// serves one set of roots; it belongs into a directory that nobody else can write to, with its lock (.lock)
-	// beside it.
+	// only: the origin can give a program that starts an older one that has not expired. One file serves one set
+	// of roots; it belongs into a directory that only the program can write to, with its lock (.lock) beside it.
 	StateFile string
 
 	// Client fetches over HTTPS: give it a transport with a TLS configuration or a proxy of your own; nil = a
@@ -70,7 +68,7 @@ type RemoteSource struct {
 
 	state  atomic.Pointer[remoteState]
 	mu     sync.Mutex     // over flight, and state's changes
-	flight *flight.Flight // nil = nobody asks
+	flight *flight.Flight // nil = no fetch is under way
 }
 
 var _ Refresher = (*RemoteSource)(nil)
@@ -155,8 +153,8 @@ func (o *FetchOptions) check(roots *Roots) error {
 
 func (o *FetchOptions) filledIn() FetchOptions {
 	c := *o
-	c.MinInterval = cmp.Or(c.MinInterval, DefaultMinInterval)
-	c.Timeout = cmp.Or(c.Timeout, DefaultFetchTimeout)
+	c.MinInterval = cmp.Or(c.MinInterval, defaultMinInterval)
+	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
 	return c
 }
 
@@ -252,7 +250,7 @@ func (s *RemoteSource) hint(state *remoteState) time.Duration {
 	if hint == 0 && state.bundle != nil {
 		hint = state.bundle.refreshHint
 	}
-	return max(cmp.Or(hint, DefaultRefresh), s.opts.MinInterval)
+	return max(cmp.Or(hint, defaultRefresh), s.opts.MinInterval)
 }
 
 // pause is the least time until the next attempt: it doubles with each failure.
@@ -279,7 +277,7 @@ func (s *RemoteSource) ask(ctx context.Context, was *remoteState) *remoteState {
 		}
 		return &next
 	}
-	// What the origin said, it knew when it was asked: a process may have been frozen since.
+	// The answer dates from when the origin was asked: the process may have been frozen since.
 	next.fails, next.checked, next.tried = 0, start, start
 	return &next
 }

@@ -720,7 +720,7 @@ func TestForgedKeyIDsInAnOutage(t *testing.T) {
 	}
 }
 
-// Only a longer pause than the origin's max-age is cut: nobody signed it, so it lengthens nothing, and is no
+// Only a longer pause than the origin's max-age is cut: no one signed it, so it lengthens nothing, and is no
 // way to have it asked all the time.
 func TestFetchMaxAge(t *testing.T) {
 	for header, want := range map[string]time.Duration{

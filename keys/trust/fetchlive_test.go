@@ -44,7 +44,7 @@ func mayFor(version int64, a, b *keys.LocalSigner) []*trust.Key {
 }
 
 // 64 goroutines open events while each request finds another bundle, which is a thousand changes in a second
-// of the clock: nobody sees half a bundle, a version that goes back, or none.
+// of the clock: no caller sees half a bundle, a version that goes back, or none.
 func TestNobodySeesHalfABundle(t *testing.T) {
 	const changes, openers = 1000, 64
 	o := newOrg(t)

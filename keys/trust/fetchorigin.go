@@ -23,7 +23,9 @@ type Origin interface {
 
 // Fetched is what an Origin answered.
 type Fetched struct {
-	Body   io.ReadCloser // the signed bundle, which the caller reads within bounds and closes; nil = unchanged since the ETag
+	// Body is the signed bundle, which the caller reads within bounds and closes; nil = unchanged since the
+	// ETag.
+	Body   io.ReadCloser
 	Length int64         // of Body, in bytes, as far as the origin says; 0 or less = it does not
 	ETag   string        // of Body; "" = none
 	MaxAge time.Duration // how long the origin calls its answer fresh; 0 = it does not say

@@ -111,7 +111,7 @@ func parseStateHead(head []byte) (*kept, error) {
 		return nil, fmt.Errorf("its format is %q, not %q", keydoc.Clip(format), stateFormat)
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(digest)
-	if err != nil || len(raw) != sha256.Size || k.version < 1 || k.version > MaxBundleVersion {
+	if err != nil || len(raw) != sha256.Size || k.version < 1 || k.version > maxBundleVersion {
 		return nil, errors.New("its head has no digest, or no version from 1 to 2^53-1")
 	}
 	copy(k.digest[:], raw)
@@ -261,7 +261,7 @@ func lockState(ctx context.Context, path string) (unlock func(), err error) {
 
 var errLocked = errors.New("another process has had it for too long")
 
-// swapIn replaces the file, all or nothing. Whoever calls it has the lock, so that the file beside it is a
+// swapIn replaces the file, all or nothing. The caller has the lock, so that the file beside it is a
 // leftover at most.
 func swapIn(path string, data []byte) error {
 	beside := path + ".new"

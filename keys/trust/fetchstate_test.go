@@ -216,7 +216,7 @@ func TestStateFileThatFailsLater(t *testing.T) {
 	}
 }
 
-// What another process has seen counts for this one.
+// A version that another process has seen counts for this one.
 func TestStateFileIsShared(t *testing.T) {
 	s := newStateBench(t)
 	s.publish(versioned(t, 1))
@@ -273,7 +273,7 @@ func TestStateFileFollowsNoLink(t *testing.T) {
 	}
 }
 
-// What is being written stands beside the state file for a moment: a link of that name is removed, not
+// A file that is being written stands beside the state file for a moment: a link of that name is removed, not
 // followed.
 func TestStateFileBesideALink(t *testing.T) {
 	s := newStateBench(t)
@@ -421,7 +421,7 @@ func FuzzState(f *testing.F) {
 		if again := k.append(nil); !bytes.Equal(again, doc) {
 			t.Errorf("%q is written back as %q", doc, again)
 		}
-		if k.version < 1 || k.version > MaxBundleVersion || !bytes.Contains(doc, []byte(`"version":`+strconv.FormatInt(k.version, 10))) {
+		if k.version < 1 || k.version > maxBundleVersion || !bytes.Contains(doc, []byte(`"version":`+strconv.FormatInt(k.version, 10))) {
 			t.Errorf("version %d of %q", k.version, doc)
 		}
 	})

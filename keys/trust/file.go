@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// DefaultRefresh is how often a watched file is looked at when neither its reader nor the bundle says.
-	DefaultRefresh = time.Minute
+	// defaultRefresh is how often a watched file is looked at when neither its reader nor the bundle says.
+	defaultRefresh = time.Minute
 	// minRefresh bounds how often unknown key IDs, which anybody can invent, cause a look at the file.
 	minRefresh = time.Second
 	// lockPatience is how long a look at the file waits for another process that writes the state file: it is
@@ -30,16 +30,16 @@ const (
 type FileOptions struct {
 	Now        func() time.Time // nil = time.Now
 	MinVersion int64            // refuse lower versions; 0 = accept every version
-	// RefreshHint is how often the file is looked at, at most; 0 = as the bundle says, else DefaultRefresh. The
+	// RefreshHint is how often the file is looked at, at most; 0 = as the bundle says, else one minute. The
 	// file is looked at when the bundle expires in any case, and from then on once a second until there is a
-	// fresh one; and DefaultRefresh after a look that found something wrong.
+	// fresh one; and one minute after a look that found something wrong.
 	RefreshHint time.Duration
-	// StateFile keeps the newest bundle that was seen, as FetchOptions.StateFile does and in the same form:
-	// an older one is refused from then on, after a restart too, and a start survives a bundle file that is
-	// missing, refused or older. It is another file than the bundle, in a directory that nobody else can
-	// write to, with its lock (.lock) beside it; neither may be a symbolic link. "" = in memory only: a
-	// program that starts takes an older bundle that has not expired, if that is what the file holds, and
-	// with it a key that was revoked since.
+	// StateFile keeps the newest bundle that was seen, as FetchOptions.StateFile does and in the same form: an
+	// older one is refused from then on, after a restart too, and a start survives a bundle file that is
+	// missing, refused or older. It is another file than the bundle, in a directory that only the program can
+	// write to, with its lock (.lock) beside it; neither may be a symbolic link. "" = in memory only: a program
+	// that starts takes an older bundle that has not expired, if that is what the file holds, and with it a key
+	// that was revoked since.
 	StateFile string
 }
 
@@ -99,13 +99,13 @@ func WatchFile(path string, roots *Roots, opts *FileOptions) (*FileSource, error
 }
 
 // Bundle is the last good bundle, after a look at the file if the last one is longer ago than the refresh
-// hint. A caller judges its expiry. What is wrong with the file is told by LastError.
+// hint. A caller judges its expiry. LastError tells what is wrong with the file.
 func (f *FileSource) Bundle(context.Context) (*Bundle, error) {
 	return f.lookAfter(f.interval).bundle, nil
 }
 
 // Refresh looks at the file, but at most once a second. The error is ErrUnavailable if it cannot be read or
-// is refused: then nobody knows whether the key is unknown.
+// is refused: then it is not known whether the key is unknown.
 func (f *FileSource) Refresh(context.Context, string) (*Bundle, error) {
 	state := f.lookAfter(func(*fileState) time.Duration { return minRefresh })
 	if state.err != nil {
@@ -123,9 +123,9 @@ func (f *FileSource) LastError() error {
 // interval is the refresh hint, cut at the expiry of the bundle: with an expired one, nothing is judged any
 // more. After a failure it is short: the file may have been caught while it was written.
 func (f *FileSource) interval(s *fileState) time.Duration {
-	hint := cmp.Or(max(f.opts.RefreshHint, 0), s.bundle.refreshHint, DefaultRefresh)
+	hint := cmp.Or(max(f.opts.RefreshHint, 0), s.bundle.refreshHint, defaultRefresh)
 	if s.err != nil || s.kept != nil {
-		hint = min(hint, DefaultRefresh)
+		hint = min(hint, defaultRefresh)
 	}
 	return min(hint, max(s.bundle.expires.Sub(s.checked), minRefresh))
 }

@@ -99,7 +99,7 @@ func TestFileIntervals(t *testing.T) {
 	for name, c := range map[string]struct {
 		option, hint, want time.Duration
 	}{
-		"option": {5 * time.Second, 20 * time.Second, 5 * time.Second}, "bundle": {0, 20 * time.Second, 20 * time.Second}, "neither": {0, 0, DefaultRefresh},
+		"option": {5 * time.Second, 20 * time.Second, 5 * time.Second}, "bundle": {0, 20 * time.Second, 20 * time.Second}, "neither": {0, 0, defaultRefresh},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWatched(t, versionedHint(t, 1, c.hint), FileOptions{RefreshHint: c.option})
@@ -120,7 +120,7 @@ func TestFileCaughtHalfWritten(t *testing.T) {
 	w.clock.advance(12 * time.Hour)
 	w.want(1, WhyMalformed)
 	w.put(next)
-	w.clock.advance(DefaultRefresh)
+	w.clock.advance(defaultRefresh)
 	w.want(2, "")
 }
 

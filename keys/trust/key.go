@@ -14,11 +14,11 @@ import (
 
 // The limits of a key. Each is checked before what it bounds is built.
 const (
-	MaxAliases     = 8     // per key: other implementations' names for it
+	maxAliases     = 8     // per key: other implementations' names for it
 	MaxSharedAlias = 8     // keys of one alias: each costs a verification per signature that names it
-	MaxAlias       = 256   // bytes of an alias
-	MaxAccounts    = 1_000 // per key
-	MaxReason      = 1_024 // bytes of a revocation's reason
+	maxAlias       = 256   // bytes of an alias
+	maxAccounts    = 1_000 // per key
+	maxReason      = 1_024 // bytes of a revocation's reason
 )
 
 // Key is the entry of one public key in the trust bundle: a producer's signing key, which has a Verifier, or
@@ -39,7 +39,7 @@ type Key struct {
 	Sources  []string // patterns, see keys.MatchSource; none = nothing is allowed
 	Types    []string // patterns, see keys.MatchType; none = nothing is allowed
 	Accounts []string // AWS accounts; nil = unchecked, empty = none is allowed
-	Aliases  []string // key IDs under which other implementations name this key; at most MaxAliases
+	Aliases  []string // key IDs under which other implementations name this key; at most 8
 }
 
 // Revocation withdraws a key, whatever its schedule says.
@@ -58,9 +58,6 @@ func (k *Key) KeyID() string {
 	}
 	return ""
 }
-
-// Owner is the producer or the consumer.
-func (k *Key) Owner() string { return k.Producer + k.Consumer }
 
 func (k *Key) public() *keys.PublicKey {
 	return &keys.PublicKey{
@@ -160,9 +157,9 @@ func parseKey(raw []byte) (*Key, error) {
 func (k *Key) readMember(name string, r *jsontext.Decoder) {
 	switch name {
 	case "accounts":
-		k.Accounts = keydoc.ReadStrings(r, MaxAccounts)
+		k.Accounts = keydoc.ReadStrings(r, maxAccounts)
 	case "aliases":
-		k.Aliases = keydoc.ReadStrings(r, MaxAliases)
+		k.Aliases = keydoc.ReadStrings(r, maxAliases)
 	case "sources":
 		k.Sources = keydoc.ReadStrings(r, keys.MaxPatterns)
 	case "types":
@@ -248,21 +245,22 @@ func (k *Key) checkSigning() error {
 	return CheckAccounts(k.Accounts)
 }
 
-// Check refuses a revocation without a time, or with a reason beyond MaxReason or with control characters.
+// Check refuses a revocation without a time, or with a reason of more than 1,024 bytes or with control
+// characters.
 func (r *Revocation) Check() error {
 	switch {
 	case r.At.IsZero() || !writable(r.At):
 		return errors.New("a revocation without a time")
-	case len(r.Reason) > MaxReason || !keydoc.Printable(r.Reason):
-		return fmt.Errorf("the reason of a revocation is not within %d printable bytes", MaxReason)
+	case len(r.Reason) > maxReason || !keydoc.Printable(r.Reason):
+		return fmt.Errorf("the reason of a revocation is not within %d printable bytes", maxReason)
 	}
 	return nil
 }
 
 // CheckAccounts refuses what is not a list of AWS account numbers, 12 digits each, without repetition.
 func CheckAccounts(accounts []string) error {
-	if len(accounts) > MaxAccounts {
-		return fmt.Errorf("more than %d accounts", MaxAccounts)
+	if len(accounts) > maxAccounts {
+		return fmt.Errorf("more than %d accounts", maxAccounts)
 	}
 	for _, a := range accounts {
 		if len(a) != 12 || strings.Trim(a, "0123456789") != "" {

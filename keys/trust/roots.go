@@ -14,8 +14,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// MaxRoots bounds the root keys: no more could sign one envelope.
-const MaxRoots = dsse.MaxSignatures
+// maxRoots bounds the root keys: no more could sign one envelope.
+const maxRoots = dsse.MaxSignatures
 
 // Roots says which root keys sign bundles, and how many of them must. It is immutable; its zero value trusts
 // nothing.
@@ -41,10 +41,10 @@ func NewRoots(version int64, threshold int, list ...*keys.Verifier) (*Roots, err
 
 func (r *Roots) check() error {
 	switch {
-	case r.version < 1 || r.version > MaxBundleVersion:
+	case r.version < 1 || r.version > maxBundleVersion:
 		return errors.New("roots: the version is not within 1 to 2^53-1")
-	case len(r.keys) == 0 || len(r.keys) > MaxRoots:
-		return fmt.Errorf("roots: %d keys, not 1 to %d", len(r.keys), MaxRoots)
+	case len(r.keys) == 0 || len(r.keys) > maxRoots:
+		return fmt.Errorf("roots: %d keys, not 1 to %d", len(r.keys), maxRoots)
 	case r.threshold == 0:
 		return errors.New("roots: several keys need a threshold: how many of them must sign")
 	case r.threshold < 0 || r.threshold > len(r.keys):
@@ -84,7 +84,7 @@ func SignRoots(ctx context.Context, r *Roots, roots ...RootSigner) ([]byte, erro
 	if r == nil {
 		return nil, errors.New("trust: no roots file to sign")
 	}
-	return signPayload(ctx, RootsType, r.Payload(), roots)
+	return signPayload(ctx, rootsType, r.Payload(), roots)
 }
 
 // ParseRoots reads the roots file that a consumer pins: bare JSON, or signed, and then by a threshold of its
@@ -134,7 +134,7 @@ func openRoots(signed []byte) (*Roots, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.PayloadType != RootsType {
+	if e.PayloadType != rootsType {
 		return nil, refuse(WhyType, "payload type %q is not that of a roots file", keydoc.Clip(e.PayloadType))
 	}
 	r, err := parseRootsPayload(e.Payload)
@@ -154,7 +154,7 @@ func (r *Roots) Next(signed []byte) (*Roots, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.PayloadType != RootsType {
+	if e.PayloadType != rootsType {
 		return nil, refuse(WhyType, "payload type %q is not that of a roots file", keydoc.Clip(e.PayloadType))
 	}
 	if err := r.verify(e); err != nil {
@@ -195,8 +195,8 @@ func parseRootsPayload(doc []byte) (*Roots, error) {
 
 func readThreshold(r *jsontext.Decoder) int {
 	n := r.Int()
-	if n < 1 || n > MaxRoots {
-		r.Failf("threshold is not within 1 to %d", MaxRoots)
+	if n < 1 || n > maxRoots {
+		r.Failf("threshold is not within 1 to %d", maxRoots)
 		return 0
 	}
 	return int(n)
@@ -205,8 +205,8 @@ func readThreshold(r *jsontext.Decoder) int {
 func readRootKeys(r *jsontext.Decoder) []*keys.Verifier {
 	var list []*keys.Verifier
 	for a := r.Array(); r.Element(&a); {
-		if len(list) == MaxRoots {
-			r.Failf("more than %d keys", MaxRoots)
+		if len(list) == maxRoots {
+			r.Failf("more than %d keys", maxRoots)
 			return nil
 		}
 		k, err := keys.ParseJWK(r.ReadValue())

@@ -55,7 +55,7 @@ func TestNewRoots(t *testing.T) {
 		t.Errorf("a single key needs no threshold: %v", err)
 	}
 	var many []*keys.Verifier
-	for range MaxRoots + 1 {
+	for range maxRoots + 1 {
 		many = append(many, mustRoot(t).Verifier())
 	}
 	for name, c := range map[string]struct {
@@ -155,7 +155,7 @@ func TestRootsAddSignature(t *testing.T) {
 	}
 }
 
-// Roots that nobody filled accept nothing: neither a bundle, nor successors, nor a file to follow.
+// Roots that were not filled accept nothing: neither a bundle, nor successors, nor a file to follow.
 func TestZeroRootsTrustNothing(t *testing.T) {
 	attacker := mustRoot(t)
 	signed, err := SignBundle(t.Context(), versioned(t, 9), attacker)
@@ -181,7 +181,7 @@ func TestZeroRootsTrustNothing(t *testing.T) {
 	wantWhy(t, "nil: Next", err, WhyThreshold)
 }
 
-// Whoever keeps roots in a JSON configuration gets what ParseRoots gives, or an error.
+// A program that keeps roots in a JSON configuration gets what ParseRoots gives, or an error.
 func TestRootsUnmarshalJSON(t *testing.T) {
 	a, b := mustRoot(t), mustRoot(t)
 	want := mustRoots(t, 3, 2, a, b)

@@ -99,7 +99,7 @@ func TestForgedThroughConsumer(t *testing.T) {
 	if bytes.Contains(out.Bytes(), []byte("evil")) || labelSets(docs) > 2*len(members) {
 		t.Errorf("%s", out.Bytes())
 	}
-	// An extension that nobody signed is dropped, and what is left is the genuine event: handled once.
+	// An extension that no one signed is dropped, and what is left is the genuine event: handled once.
 	if all, bad, hits := total(docs, "Deliveries"), total(docs, "Rejections"), total(docs, "ReplayHits"); all != float64(each*len(members)) || bad+hits != all-1 {
 		t.Errorf("%v deliveries, %v rejections, %v replay hits", all, bad, hits)
 	}

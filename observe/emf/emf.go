@@ -1,6 +1,6 @@
-// Package emf writes what a consumer did as CloudWatch metrics: lines of JSON in the Embedded Metric Format,
-// out of which CloudWatch Logs makes metrics. On Lambda that is whatever goes to standard output: no call, no
-// permission, no AWS module.
+// Package emf writes the work of a consumer as CloudWatch metrics: lines of JSON in the Embedded Metric
+// Format, out of which CloudWatch Logs makes metrics. On Lambda these lines go to standard output. That needs
+// no call, no permission and no AWS module.
 //
 //	metrics, err := emf.New(nil)                                       // to os.Stdout
 //	c, err := consumer.New("billing", trust, store, policy, &consumer.Options{Observer: metrics})
@@ -12,41 +12,43 @@
 // Namespace [DefaultNamespace], unless [Options] say otherwise. A dimension set is a metric of its own in
 // CloudWatch: an alarm names one of the sets of its row, with exactly these dimensions.
 //
-//	metric             unit          dimension sets                                                           statistic
-//	Deliveries         Count         Consumer+Outcome | Consumer+Outcome+Reason | Consumer+Producer           Sum
-//	Rejections         Count         Consumer | Consumer+Reason                                               Sum
-//	ReplayHits         Count         Consumer                                                                 Sum
-//	Latency            Milliseconds  Consumer                                                                 p50, p99, Maximum
-//	HandlerLatency     Milliseconds  Consumer                                                                 p50, p99, Maximum
-//	ClaimHeld          Seconds       Consumer                                                                 p99, Maximum
-//	EventAge           Seconds       Consumer                                                                 p50, p99, Maximum
-//	BundleSecondsLeft  Seconds       Consumer                                                                 Minimum
-//	SamplesDropped     Count         Consumer                                                                 Sum
+//	metric             unit          statistic          dimension sets
+//	Deliveries         Count         Sum                Consumer+Outcome | Consumer+Outcome+Reason |
+//	                                                    Consumer+Producer
+//	Rejections         Count         Sum                Consumer | Consumer+Reason
+//	ReplayHits         Count         Sum                Consumer
+//	Latency            Milliseconds  p50, p99, Maximum  Consumer
+//	HandlerLatency     Milliseconds  p50, p99, Maximum  Consumer
+//	ClaimHeld          Seconds       p99, Maximum       Consumer
+//	EventAge           Seconds       p50, p99, Maximum  Consumer
+//	BundleSecondsLeft  Seconds       Minimum            Consumer
+//	SamplesDropped     Count         Sum                Consumer
 //
-// Deliveries are all, once each. Rejections are those that can never pass, in quarantine or not yet (what
-// UnsafeMigration took is none): 0 is written too, by Consumer, so that an alarm on it has data whenever there
-// are deliveries. ReplayHits are events that had been handled before. Latency is from the call of Handle to
-// its outcome, HandlerLatency the handler's part of it, if it was called. ClaimHeld is how long the event was
-// claimed, if it was. EventAge is the time from the signed sealing to the handling of a verified event; of
-// one that is older than the window there is none, it has the Reason expired.
+// Deliveries counts each delivery once. Rejections counts those that can never pass, whether or not the
+// quarantine has them yet; deliveries that UnsafeMigration accepted are not among them. It is also written
+// when it is 0, by Consumer, so that an alarm on it has data whenever there are deliveries. ReplayHits counts
+// events that had been handled before. Latency is from the call of Handle to its outcome. HandlerLatency is
+// the handler's part of it, if the handler was called. ClaimHeld is how long the event was claimed, if it
+// was. EventAge is the time from the signed sealing to the handling of a verified event. An event that is
+// older than the window has none; it has the Reason expired.
 //
-// BundleSecondsLeft is how long the trust bundle may still be used, written with each delivery that it
-// judged. When no bundle can be had there is none, and deliveries are retried with the Reason
-// trust_unavailable: alarm on both. SamplesDropped are deliveries that are counted, but whose measured values
-// were not kept while the writer failed; absent if there are none.
+// BundleSecondsLeft is how long the trust bundle may still be used. It is written with each delivery that the
+// bundle judged. Without a bundle there is none, and deliveries are retried with the Reason
+// trust_unavailable: alarm on both. SamplesDropped counts deliveries whose measured values were not kept
+// while the writer failed; the deliveries themselves are counted. It is absent if there are none.
 //
-// Outcome is one of the consumer's Outcome constants, Reason one of envelope.Reasons or "none" when handled,
-// Producer a verified producer: of what was not verified there is none.
+// Outcome is one of the consumer's Outcome constants. Reason is one of envelope.Reasons, or "none" when
+// handled. Producer is a verified producer; a delivery that was not verified has none.
 //
 // # Threats
 //
-// Each set of labels costs money every month, and whoever can reach the consumer can send it what he likes.
-// So no label is made of anything that was not verified: the claimed source, type, ID or producer of a
-// rejected event is nowhere in a line. Producers that have a label of their own are at most
-// Options.MaxProducers for the life of the process, consumers at most MaxConsumers; the others are "other".
-// Memory is bounded by these labels, also while the writer fails: then counts stay exact and are written
-// later, and of measured values the first [MaxValues] per set of labels are kept. Not stopped: whoever in the
-// account may write to any log, or call PutMetricData, makes metrics of the same names, also negative ones.
+// Each set of labels costs money every month, and an attacker who can reach the consumer can send it
+// anything. So no label is made of unverified text: the claimed source, type, ID or producer of a rejected
+// event is in no line. At most Options.MaxProducers producers have a label of their own for the life of the
+// process, and at most 50 consumers; the others are "other". These labels bound the memory, also while the
+// writer fails: then counts stay exact and are written later, and the first 100 measured values per set of
+// labels are kept. Not stopped: a program of the account that may write to any log, or call PutMetricData,
+// can make metrics of the same names, also negative ones.
 //
 // Stable: the table above, New, Options.
 package emf
@@ -70,25 +72,28 @@ const DefaultNamespace = "Sealbus"
 
 // Bounds of what is collected and written.
 const (
-	// MaxValues is how many values an array in a line may have, by the section "Target members" of the
+	// maxValues is how many values an array in a line may have, by the section "Target members" of the
 	// specification:
 	// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 	// So many deliveries are collected at most; the next one has them written.
-	MaxValues = 100
-	// MaxDelay is how old the oldest delivery that was collected may be when the next one comes, which else has
+	maxValues = 100
+	// maxDelay is how old the oldest delivery that was collected may be when the next one comes, which else has
 	// it written: CloudWatch keeps metrics by the minute, and a line has one time.
-	MaxDelay = time.Minute
-	// DefaultMaxProducers is how many producers have a label of their own.
-	DefaultMaxProducers = 50
-	// MaxConsumers is how many consumers that share one Observer have a label of their own.
-	MaxConsumers = 50
+	maxDelay = time.Minute
+	// defaultMaxProducers is how many producers have a label of their own.
+	defaultMaxProducers = 50
+	// maxConsumers is how many consumers that share one Observer have a label of their own.
+	maxConsumers = 50
 )
 
 // Options adjust an Observer.
 type Options struct {
-	Writer       io.Writer // each line is one Write; nil = os.Stdout. It is never closed
-	Namespace    string    // of the metrics, at most 255 printable ASCII characters, not AWS/...; "" = DefaultNamespace
-	MaxProducers int       // how many verified producers have a label of their own, the others are "other"; 0 = DefaultMaxProducers
+	Writer io.Writer // each line is one Write; nil = os.Stdout. It is never closed
+	// Namespace is that of the metrics: at most 255 printable ASCII characters, not AWS/...;
+	// "" = DefaultNamespace.
+	Namespace string
+	// MaxProducers is how many verified producers have a label of their own; the others are "other". 0 = 50.
+	MaxProducers int
 }
 
 // Observer collects what consumers did until Flush, and writes it. It is safe for concurrent use, also by
@@ -122,7 +127,7 @@ func New(opts *Options) (*Observer, error) {
 		o.Namespace = DefaultNamespace
 	}
 	if o.MaxProducers == 0 {
-		o.MaxProducers = DefaultMaxProducers
+		o.MaxProducers = defaultMaxProducers
 	}
 	if err := nilcheck.Typed("emf: Options.Writer", o.Writer); err != nil {
 		return nil, err
@@ -131,11 +136,11 @@ func New(opts *Options) (*Observer, error) {
 		return nil, err
 	}
 	if o.MaxProducers < 0 {
-		return nil, fmt.Errorf("emf: MaxProducers is %d: give how many producers have a label of their own, or 0 for %d", o.MaxProducers, DefaultMaxProducers)
+		return nil, fmt.Errorf("emf: MaxProducers is %d: give how many producers have a label of their own, or 0 for %d", o.MaxProducers, defaultMaxProducers)
 	}
 	return &Observer{
 		namespace: o.Namespace, out: lineWriter{w: o.Writer}, groups: map[key]*group{},
-		consumers: newLabels(MaxConsumers), producers: newLabels(o.MaxProducers),
+		consumers: newLabels(maxConsumers), producers: newLabels(o.MaxProducers),
 	}, nil
 }
 
@@ -153,12 +158,12 @@ func checkNamespace(ns string) error {
 	return nil
 }
 
-// Delivered collects a report. When MaxValues deliveries, or one older than MaxDelay, are there already,
+// Delivered collects a report. When 100 deliveries, or one older than a minute, are there already,
 // it writes those first. If that fails they are kept, and Flush says why.
 func (o *Observer) Delivered(_ context.Context, r consumer.Result) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if age := r.At.Sub(o.since); o.collected >= MaxValues || o.collected > 0 && (age >= MaxDelay || age <= -MaxDelay) {
+	if age := r.At.Sub(o.since); o.collected >= maxValues || o.collected > 0 && (age >= maxDelay || age <= -maxDelay) {
 		_ = o.write() // what could not be written is still there, for Flush to try again
 	}
 	if o.collected == 0 {
@@ -168,8 +173,8 @@ func (o *Observer) Delivered(_ context.Context, r consumer.Result) {
 	o.group(&r).add(&r)
 }
 
-// Flush writes all that was collected. What could not be written is kept for the next time; it is written
-// again whole, so that nothing is counted twice.
+// Flush writes all that was collected. Lines that could not be written are kept for the next time; they are
+// written again whole, so that nothing is counted twice.
 func (o *Observer) Flush(context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -215,8 +220,8 @@ type lineWriter struct {
 	broken bool // the last line has no end
 }
 
-// write reports whether the line is out. Of one that was cut short the rest is not sent later: somebody else
-// may have written to the same place in between. It gets an end, and is no JSON then.
+// write reports whether the line is out. Of one that was cut short the rest is not sent later: another
+// program may have written to the same place in between. It gets an end, and is no JSON then.
 func (l *lineWriter) write(line []byte) (written bool, err error) {
 	l.broken = true // if Write panics
 	n, err := l.w.Write(line)

@@ -150,7 +150,7 @@ func TestWritesByItself(t *testing.T) {
 	}
 }
 
-// TestAttacker: whatever somebody sends, or whoever has a key of one producer, the labels are few and none is
+// TestAttacker: whatever an attacker sends, also with the key of one producer, the labels are few and none is
 // theirs.
 func TestAttacker(t *testing.T) {
 	const deliveries, known, most = 100_000, 1000, 50
@@ -367,7 +367,7 @@ func TestWriterPanics(t *testing.T) {
 	}
 }
 
-// TestConcurrently: each delivery is written once, whoever flushes meanwhile.
+// TestConcurrently: each delivery is written once, whatever flushes meanwhile.
 func TestConcurrently(t *testing.T) {
 	var out bytes.Buffer // written under the Observer's lock only
 	o := newObserver(t, emf.Options{Writer: &out})

@@ -18,7 +18,7 @@ import (
 )
 
 func Example() {
-	// What a producer and the keepers of the trust do, elsewhere.
+	// A producer and the keepers of the trust do this elsewhere.
 	clock := func() time.Time { return start } // so that the output is always the same
 	signer, err := keys.GenerateSigner(keys.Ed25519, "orders")
 	if err != nil {

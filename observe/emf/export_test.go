@@ -1,5 +1,11 @@
 package emf
 
+// The bounds of what is collected.
+const (
+	MaxValues = maxValues
+	MaxDelay  = maxDelay
+)
+
 // Held is how much is kept: sets of labels, and values.
 func (o *Observer) Held() (groups, values int) {
 	o.mu.Lock()

@@ -24,7 +24,7 @@ type group struct {
 	replayHits int
 	dropped    int // deliveries whose values were not kept
 
-	latency, handler, held, age []time.Duration // at most MaxValues
+	latency, handler, held, age []time.Duration // at most maxValues
 	left                        time.Duration   // the least that a bundle had left
 	bundle                      bool            // left is known
 }
@@ -63,7 +63,7 @@ func (g *group) add(r *consumer.Result) {
 }
 
 func (g *group) addValues(r *consumer.Result) {
-	if len(g.latency) >= MaxValues {
+	if len(g.latency) >= maxValues {
 		g.dropped++
 		return
 	}

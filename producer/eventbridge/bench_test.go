@@ -65,7 +65,7 @@ func BenchmarkPublish(b *testing.B) {
 	b.Run("send", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := bus.Send(b.Context(), sealed)[0]; err != nil {
+			if err := sendErrors(bus, b.Context(), sealed)[0]; err != nil {
 				b.Fatal(err)
 			}
 		}

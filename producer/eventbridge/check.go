@@ -22,16 +22,16 @@ var ErrNoBus = errors.New("eventbridge: the event bus does not exist: check its 
 // checkEvery is how long an answer counts. The bus may be deleted after it.
 const checkEvery = time.Minute
 
-// Describer is the part of the client that Options.CheckBus needs, beside Client.
-type Describer interface {
+// describer is the part of the client that Options.CheckBus needs, beside Client.
+type describer interface {
 	DescribeEventBus(ctx context.Context, in *eventbridge.DescribeEventBusInput, with ...func(*eventbridge.Options)) (*eventbridge.DescribeEventBusOutput, error)
 }
 
-var _ Describer = (*eventbridge.Client)(nil)
+var _ describer = (*eventbridge.Client)(nil)
 
 // check remembers the answer of DescribeEventBus.
 type check struct {
-	client Describer     // nil = nothing is checked
+	client describer     // nil = nothing is checked
 	turn   chan struct{} // its holder may use the other fields
 	passed time.Time     // when the bus was last found, or asking was denied; zero = never
 }

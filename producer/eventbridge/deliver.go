@@ -116,19 +116,18 @@ func once(o *eventbridge.Options) { o.Retryer = aws.NopRetryer{} }
 // wait sleeps before the next try, for a random time up to the longest wait ("full jitter"). So producers
 // that were throttled together do not come back together. It is false when there is no time for another try.
 func (s *sending) wait(ctx context.Context, tries int) bool {
-	o := &s.bus.opts
 	longest := longestWait
 	if shift := tries - 1; shift < 6 { // above 5, the wait is the longest one anyway
 		longest = min(longest, firstWait<<shift)
 	}
-	pause := time.Duration(o.Jitter() * float64(longest))
-	if !o.Now().Add(pause).Before(s.until) {
+	pause := time.Duration(s.bus.jitter() * float64(longest))
+	if !s.bus.opts.Now().Add(pause).Before(s.until) {
 		return false
 	}
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= pause {
 		return false
 	}
-	return o.Sleep(ctx, pause) == nil
+	return s.bus.sleep(ctx, pause) == nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -159,7 +158,7 @@ func entryError(r *types.PutEventsResultEntry, try int) error {
 	code := aws.ToString(r.ErrorCode)
 	switch {
 	case code != "":
-		return &Error{Code: code, Message: aws.ToString(r.ErrorMessage), Temporary: temporaryCodes[code], Tries: try}
+		return &Error{Code: code, message: aws.ToString(r.ErrorMessage), Temporary: temporaryCodes[code], tries: try}
 	case aws.ToString(r.EventId) == "":
 		return fmt.Errorf("%w: the entry has neither an ID nor an error", producer.ErrNoAnswer)
 	}
@@ -169,9 +168,9 @@ func entryError(r *types.PutEventsResultEntry, try int) error {
 // callError is the error of a call as a whole. If the service did not answer, some of the entries may be on
 // the bus, unless it is clear that the call was never sent.
 func callError(ctx context.Context, err error, try int, unclear bool) *Error {
-	e := &Error{Tries: try, Err: err}
+	e := &Error{tries: try, Err: err}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		e.Code, e.Message = api.ErrorCode(), api.ErrorMessage()
+		e.Code, e.message = api.ErrorCode(), api.ErrorMessage()
 		e.Temporary = temporaryCodes[e.Code] || retryable(err)
 		return e
 	}

@@ -12,9 +12,9 @@ import (
 // did not answer the latest try or an earlier one. The event may then be on the bus all the same.
 type Error struct {
 	Code      string // the service's, such as ThrottlingException; "" = the service did not answer
-	Message   string // the service's
+	message   string // the service's
 	Temporary bool   // the event may be accepted another time; false: only after a change
-	Tries     int    // how often the event was sent
+	tries     int    // how often the event was sent
 	Err       error  // the client's if the whole call failed, or producer.ErrNoAnswer; nil = the entry failed
 }
 
@@ -24,15 +24,15 @@ func (e *Error) Error() string {
 	b.WriteString("eventbridge: ")
 	switch {
 	case e.Code != "":
-		fmt.Fprintf(&b, "%s: %s", e.Code, strings.TrimSuffix(e.Message, "."))
+		fmt.Fprintf(&b, "%s: %s", e.Code, strings.TrimSuffix(e.message, "."))
 		if errors.Is(e.Err, producer.ErrNoAnswer) {
 			b.WriteString(", but a try before had no answer: the event may be on the bus")
 		}
 	default:
 		fmt.Fprintf(&b, "%v", e.Err)
 	}
-	if e.Tries > 1 {
-		fmt.Fprintf(&b, " (%d tries)", e.Tries)
+	if e.tries > 1 {
+		fmt.Fprintf(&b, " (%d tries)", e.tries)
 	}
 	if fix := e.Fix(); fix != "" {
 		b.WriteString(": " + fix)
@@ -50,7 +50,7 @@ const overLimit = "Total size of the entries in the request is over the limit"
 // Fix says what to do, in one line; "" = the message says all that is known.
 func (e *Error) Fix() string {
 	switch {
-	case strings.Contains(e.Message, overLimit):
+	case strings.Contains(e.message, overLimit):
 		return "this region takes less: set MaxBytes, 262144 is the older limit"
 	case strings.HasPrefix(e.Code, "AccessDenied"):
 		return "the caller needs events:PutEvents on the bus, and the bus's policy must allow the source and the account"

@@ -37,20 +37,20 @@ import (
 	"github.com/sealbus/sealbus/producer"
 )
 
-// MaxEntries is how many entries PutEvents takes in one call.
-const MaxEntries = 10
+// maxEntries is how many entries PutEvents takes in one call.
+const maxEntries = 10
 
 // The defaults of Options.
 const (
-	// DefaultMaxBytes is the size that the entries of one call together must stay below. The limit is 256 KiB in
+	// defaultMaxBytes is the size that the entries of one call together must stay below. The limit is 256 KiB in
 	// the China regions.
-	DefaultMaxBytes = 1 << 20
-	// DefaultConcurrency is below the SDK's and most proxies' limits on connections to one host.
-	DefaultConcurrency = 8
+	defaultMaxBytes = 1 << 20
+	// defaultConcurrency is below the SDK's and most proxies' limits on connections to one host.
+	defaultConcurrency = 8
 	// DefaultRetryFor outlasts a burst of throttling, and ends before a Lambda function usually does.
 	DefaultRetryFor = 30 * time.Second
-	// DefaultCallTimeout is long for a call that usually takes tens of milliseconds.
-	DefaultCallTimeout = 10 * time.Second
+	// defaultCallTimeout is long for a call that usually takes tens of milliseconds.
+	defaultCallTimeout = 10 * time.Second
 )
 
 // Client is the part of the SDK's *eventbridge.Client that the bus needs.
@@ -62,22 +62,20 @@ type Client interface {
 type Options struct {
 	Layout     envelope.Layout // of the detail; zero = envelope.Structured
 	EndpointID string          // of a global endpoint, such as "abcde.veo"; "" = the region of the client
-	// CheckBus: true = refuse to send while the bus does not exist; see ErrNoBus. The client must also be a
-	// Describer.
+	// CheckBus: true = refuse to send while the bus does not exist; see ErrNoBus. The client must also have
+	// DescribeEventBus, as the client of the SDK has.
 	CheckBus    bool
-	MaxBytes    int // the entries of one call together stay below it; 0 = DefaultMaxBytes
-	Concurrency int // calls under way at one time, over all Sends; 0 = DefaultConcurrency
+	MaxBytes    int // the entries of one call together stay below it; 0 = 1 MiB
+	Concurrency int // calls under way at one time, over all Sends; 0 = 8
 	// RetryFor is how long after the beginning of Send an entry, or the check of the bus, may be tried again.
 	// 0 = DefaultRetryFor, negative = never.
 	RetryFor    time.Duration
-	CallTimeout time.Duration // of one call; the call is then tried again; 0 = DefaultCallTimeout
+	CallTimeout time.Duration // of one call; the call is then tried again; 0 = 10 s
 	// TraceHeader returns the X-Ray trace header of the entries. nil = the header that the Lambda runtime for Go
 	// keeps in the context. Without one it is made from the trace context of producer.WithTrace.
 	TraceHeader func(ctx context.Context) string
 
-	Now    func() time.Time                           // measures RetryFor; nil = time.Now
-	Sleep  func(context.Context, time.Duration) error // before another try; an error ends them; nil = a timer
-	Jitter func() float64                             // share of the longest wait, in [0, 1); nil = at random
+	Now func() time.Time // measures RetryFor; nil = time.Now
 }
 
 // Bus is a producer.Bus. It is safe for concurrent use.
@@ -87,11 +85,15 @@ type Bus struct {
 	opts   Options
 	slots  chan struct{} // one for each call that may be under way
 	check  check
+
+	// Tests replace these.
+	sleep  func(context.Context, time.Duration) error // before another try; an error ends the tries
+	jitter func() float64                             // the share of the longest wait, in [0, 1)
 }
 
 var (
-	_ producer.OutcomeBus = (*Bus)(nil)
-	_ Client              = (*eventbridge.Client)(nil)
+	_ producer.Bus = (*Bus)(nil)
+	_ Client       = (*eventbridge.Client)(nil)
 )
 
 // busName is what PutEvents accepts as EventBusName, a name or an ARN. It is compiled on first use, since a
@@ -119,11 +121,11 @@ func New(client Client, bus string, opts *Options) (*Bus, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("eventbridge: %w", err)
 	}
-	b := &Bus{client: client, name: bus, opts: o.withDefaults(), check: newCheck()}
-	if describer, ok := client.(Describer); o.CheckBus && !ok {
+	b := &Bus{client: client, name: bus, opts: o.withDefaults(), check: newCheck(), sleep: sleep, jitter: random}
+	if d, ok := client.(describer); o.CheckBus && !ok {
 		return nil, errors.New("eventbridge: CheckBus needs a client that has DescribeEventBus")
 	} else if o.CheckBus {
-		b.check.client = describer
+		b.check.client = d
 	}
 	b.slots = make(chan struct{}, b.opts.Concurrency)
 	return b, nil
@@ -144,21 +146,15 @@ func (o *Options) check() error {
 }
 
 func (o Options) withDefaults() Options {
-	o.MaxBytes = orDefault(o.MaxBytes, DefaultMaxBytes)
-	o.Concurrency = orDefault(o.Concurrency, DefaultConcurrency)
+	o.MaxBytes = orDefault(o.MaxBytes, defaultMaxBytes)
+	o.Concurrency = orDefault(o.Concurrency, defaultConcurrency)
 	o.RetryFor = orDefault(o.RetryFor, DefaultRetryFor)
-	o.CallTimeout = orDefault(o.CallTimeout, DefaultCallTimeout)
+	o.CallTimeout = orDefault(o.CallTimeout, defaultCallTimeout)
 	if o.TraceHeader == nil {
 		o.TraceHeader = traceHeader
 	}
 	if o.Now == nil {
 		o.Now = time.Now
-	}
-	if o.Sleep == nil {
-		o.Sleep = sleep
-	}
-	if o.Jitter == nil {
-		o.Jitter = random
 	}
 	return o
 }
@@ -170,15 +166,11 @@ func orDefault[T int | time.Duration](v, standard T) T {
 	return v
 }
 
-// Send is producer.Bus.Send. The error of an event is nil if EventBridge has accepted it. Otherwise it is a
-// *Error, a *TooLargeError, a *envelope.SealError, ErrNoBus, producer.ErrNotSent or producer.ErrNoAnswer.
-// Send returns when each event is accepted or refused for good, or when RetryFor is over.
-func (b *Bus) Send(ctx context.Context, events []*envelope.Sealed) []error {
-	return b.send(ctx, events).errs
-}
-
-// SendOutcomes is Send. It also tells which events may be on the bus twice.
-func (b *Bus) SendOutcomes(ctx context.Context, events []*envelope.Sealed) []producer.Outcome {
+// Send is producer.Bus.Send. It also tells which events may be on the bus twice. The error of an event is nil
+// if EventBridge has accepted it. Otherwise it is a *Error, a *TooLargeError, a *envelope.SealError,
+// ErrNoBus, producer.ErrNotSent or producer.ErrNoAnswer. Send returns when each event is accepted or refused
+// for good, or when RetryFor is over.
+func (b *Bus) Send(ctx context.Context, events []*envelope.Sealed) []producer.Outcome {
 	s := b.send(ctx, events)
 	outcomes := make([]producer.Outcome, len(events))
 	for i := range outcomes {
@@ -241,7 +233,7 @@ func (s *sending) pack(events []*envelope.Sealed) (calls [][]item) {
 			s.errs[i] = err
 			continue
 		}
-		if len(call) == MaxEntries || size >= room {
+		if len(call) == maxEntries || size >= room {
 			calls, call, room = append(calls, call), nil, s.bus.opts.MaxBytes
 		}
 		call, room = append(call, it), room-size

@@ -134,20 +134,29 @@ func (c *clock) Sleep(ctx context.Context, d time.Duration) error {
 	return ctx.Err()
 }
 
+// sendErrors is the error of each event.
+func sendErrors(b *sealbus.Bus, ctx context.Context, events []*envelope.Sealed) []error {
+	outcomes := b.Send(ctx, events)
+	errs := make([]error, len(outcomes))
+	for i, o := range outcomes {
+		errs[i] = o.Err
+	}
+	return errs
+}
+
 func newBus(t *testing.T, c sealbus.Client, opts *sealbus.Options) (*sealbus.Bus, *clock) {
 	t.Helper()
 	if opts == nil {
 		opts = &sealbus.Options{}
 	}
 	clk := &clock{now: start}
-	opts.Now, opts.Sleep = clk.Now, clk.Sleep
-	if opts.Jitter == nil {
-		opts.Jitter = func() float64 { return 0.5 }
-	}
+	opts.Now = clk.Now
 	bus, err := sealbus.New(c, "central", opts)
 	if err != nil {
 		t.Fatal(err)
 	}
+	bus.SetSleep(clk.Sleep)
+	bus.SetJitter(0.5)
 	return bus, clk
 }
 
@@ -187,7 +196,7 @@ func TestEntries(t *testing.T) {
 		c := &client{}
 		bus, _ := newBus(t, c, &sealbus.Options{Layout: layout, EndpointID: "abcde.veo"})
 		sealed := seal(t, 1, 100)
-		if errs := bus.Send(t.Context(), sealed); errs[0] != nil {
+		if errs := sendErrors(bus, t.Context(), sealed); errs[0] != nil {
 			t.Fatal(errs)
 		}
 		want, err := sealed[0].EventBridge(layout)
@@ -209,7 +218,7 @@ func TestEntries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bus.Send(t.Context(), []*envelope.Sealed{s}); c.calls[0].Entries[0].Time != nil || c.calls[0].EndpointId != nil {
+	if sendErrors(bus, t.Context(), []*envelope.Sealed{s}); c.calls[0].Entries[0].Time != nil || c.calls[0].EndpointId != nil {
 		t.Errorf("put %+v", c.calls[0])
 	}
 }
@@ -230,7 +239,7 @@ func TestPacking(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c := &client{}
 			bus, _ := newBus(t, c, &sealbus.Options{MaxBytes: test.bytes, Concurrency: 1})
-			for i, err := range bus.Send(t.Context(), sealed) {
+			for i, err := range sendErrors(bus, t.Context(), sealed) {
 				if err != nil {
 					t.Errorf("event %d: %v", i, err)
 				}
@@ -269,7 +278,7 @@ func TestTooLarge(t *testing.T) {
 	for limit, refused := range map[int]bool{size: true, size + 1: false} {
 		c := &client{}
 		bus, _ := newBus(t, c, &sealbus.Options{MaxBytes: limit})
-		errs := bus.Send(t.Context(), sealed)
+		errs := sendErrors(bus, t.Context(), sealed)
 		e, ok := errors.AsType[*sealbus.TooLargeError](errs[1])
 		if ok != refused || errs[0] != nil || errs[2] != nil {
 			t.Fatalf("limit %d: %v", limit, errs)
@@ -292,7 +301,7 @@ func TestUnfit(t *testing.T) {
 		t.Fatal(err)
 	}
 	bus, _ := newBus(t, &client{}, &sealbus.Options{Layout: envelope.Embedded})
-	errs := bus.Send(t.Context(), []*envelope.Sealed{sealed[0], s, sealed[1]})
+	errs := sendErrors(bus, t.Context(), []*envelope.Sealed{sealed[0], s, sealed[1]})
 	if _, ok := errors.AsType[*envelope.SealError](errs[1]); !ok || errs[0] != nil || errs[2] != nil {
 		t.Errorf("errors %v", errs)
 	}
@@ -318,10 +327,10 @@ func TestPartialFailure(t *testing.T) {
 		return accepted(len(ids)), nil
 	}}
 	bus, clk := newBus(t, c, nil)
-	errs := bus.Send(t.Context(), seal(t, 6, 100))
+	errs := sendErrors(bus, t.Context(), seal(t, 6, 100))
 	for i, want := range []string{"", "", "MalformedDetail", "", "", "NotAuthorizedForSource"} {
 		e, _ := errors.AsType[*sealbus.Error](errs[i])
-		if got := e; want == "" && errs[i] != nil || want != "" && (got == nil || got.Code != want || got.Temporary || got.Tries != 1) {
+		if got := e; want == "" && errs[i] != nil || want != "" && (got == nil || got.Code != want || got.Temporary || got.Tries() != 1) {
 			t.Errorf("event %d: %v, want %q", i, errs[i], want)
 		}
 	}
@@ -339,8 +348,8 @@ func TestCodes(t *testing.T) {
 	} {
 		c := &client{answer: func([]string, int) (*eventbridge.PutEventsOutput, error) { return failing(code), nil }}
 		bus, _ := newBus(t, c, &sealbus.Options{RetryFor: time.Second})
-		e, ok := errors.AsType[*sealbus.Error](bus.Send(t.Context(), seal(t, 1, 100))[0])
-		if !ok || e.Code != code || e.Temporary != temporary || (len(c.calls) > 1) != temporary || e.Tries != len(c.calls) {
+		e, ok := errors.AsType[*sealbus.Error](sendErrors(bus, t.Context(), seal(t, 1, 100))[0])
+		if !ok || e.Code != code || e.Temporary != temporary || (len(c.calls) > 1) != temporary || e.Tries() != len(c.calls) {
 			t.Errorf("%s: %d calls, %+v", code, len(c.calls), e)
 		}
 	}
@@ -361,9 +370,10 @@ func TestBackoff(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := &client{answer: always}
-			bus, clk := newBus(t, c, &sealbus.Options{RetryFor: test.retry, Jitter: func() float64 { return test.jitter }})
-			err := bus.Send(t.Context(), seal(t, 1, 100))[0]
-			if e, ok := errors.AsType[*sealbus.Error](err); !ok || e.Tries != len(clk.sleeps)+1 || fmt.Sprint(clk.sleeps) != test.want {
+			bus, clk := newBus(t, c, &sealbus.Options{RetryFor: test.retry})
+			bus.SetJitter(test.jitter)
+			err := sendErrors(bus, t.Context(), seal(t, 1, 100))[0]
+			if e, ok := errors.AsType[*sealbus.Error](err); !ok || e.Tries() != len(clk.sleeps)+1 || fmt.Sprint(clk.sleeps) != test.want {
 				t.Errorf("%v after %v", err, clk.sleeps)
 			}
 		})
@@ -374,11 +384,12 @@ func TestBackoff(t *testing.T) {
 func TestJitter(t *testing.T) {
 	c := &client{answer: func([]string, int) (*eventbridge.PutEventsOutput, error) { return failing("ThrottlingException"), nil }}
 	clk := &clock{now: start}
-	bus, err := sealbus.New(c, "central", &sealbus.Options{Now: clk.Now, Sleep: clk.Sleep})
+	bus, err := sealbus.New(c, "central", &sealbus.Options{Now: clk.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	bus.Send(t.Context(), seal(t, 1, 100))
+	bus.SetSleep(clk.Sleep)
+	sendErrors(bus, t.Context(), seal(t, 1, 100))
 	different := map[time.Duration]bool{}
 	for _, d := range clk.sleeps {
 		different[d] = true
@@ -412,7 +423,7 @@ func TestCallErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			fake := &client{answer: func(ids []string, call int) (*eventbridge.PutEventsOutput, error) { return nil, c.err }}
 			bus, _ := newBus(t, fake, &sealbus.Options{RetryFor: time.Second})
-			for _, err := range bus.Send(t.Context(), seal(t, 2, 100)) {
+			for _, err := range sendErrors(bus, t.Context(), seal(t, 2, 100)) {
 				e, ok := errors.AsType[*sealbus.Error](err)
 				if !ok || e.Temporary != c.temporary || !errors.Is(err, c.err) || errors.Is(err, producer.ErrNoAnswer) != c.noAnswer || (len(fake.calls) > 1) != c.temporary {
 					t.Errorf("%d calls, %v", len(fake.calls), err)
@@ -443,9 +454,9 @@ func TestNoAnswerBefore(t *testing.T) {
 				return later()
 			}}
 			bus, _ := newBus(t, fake, nil)
-			err := bus.Send(t.Context(), seal(t, 2, 100))[1]
+			err := sendErrors(bus, t.Context(), seal(t, 2, 100))[1]
 			e, ok := errors.AsType[*sealbus.Error](err)
-			if !ok || e.Code == "" || e.Tries < 2 || !errors.Is(err, producer.ErrNoAnswer) || !strings.Contains(err.Error(), "may be on the bus") {
+			if !ok || e.Code == "" || e.Tries() < 2 || !errors.Is(err, producer.ErrNoAnswer) || !strings.Contains(err.Error(), "may be on the bus") {
 				t.Errorf("%+v: %v", e, err)
 			}
 		})
@@ -459,7 +470,7 @@ func TestNonsense(t *testing.T) {
 		"neither": {Entries: make([]types.PutEventsResultEntry, 2)},
 	} {
 		bus, _ := newBus(t, &client{answer: func([]string, int) (*eventbridge.PutEventsOutput, error) { return out, nil }}, nil)
-		for i, err := range bus.Send(t.Context(), seal(t, 2, 100)) {
+		for i, err := range sendErrors(bus, t.Context(), seal(t, 2, 100)) {
 			if !errors.Is(err, producer.ErrNoAnswer) {
 				t.Errorf("%s: event %d: %v", name, i, err)
 			}
@@ -497,9 +508,9 @@ func TestConcurrency(t *testing.T) {
 	var wg sync.WaitGroup
 	for range sends {
 		wg.Go(func() {
-			for i, err := range bus.Send(t.Context(), sealed) {
+			for i, err := range sendErrors(bus, t.Context(), sealed) {
 				e, failed := errors.AsType[*sealbus.Error](err)
-				if failed != (i%10 == 7) || failed && e.Message != fmt.Sprint(i) {
+				if failed != (i%10 == 7) || failed && e.Message() != fmt.Sprint(i) {
 					t.Errorf("event %d: %v", i, err)
 				}
 			}
@@ -527,7 +538,7 @@ func TestCancelled(t *testing.T) {
 		return nil, ctx.Err()
 	})
 	bus, clk := newBus(t, c, &sealbus.Options{Concurrency: 1})
-	for i, err := range bus.Send(ctx, seal(t, 25, 100)) {
+	for i, err := range sendErrors(bus, ctx, seal(t, 25, 100)) {
 		want := producer.ErrNotSent
 		if i < 10 {
 			want = producer.ErrNoAnswer
@@ -550,7 +561,7 @@ func TestCancelledBefore(t *testing.T) {
 	bus, _ := newBus(t, c, nil)
 	sealed := seal(t, 1, 100)
 	for range 50 {
-		if err := bus.Send(ctx, sealed)[0]; !errors.Is(err, producer.ErrNotSent) || !errors.Is(err, context.Canceled) {
+		if err := sendErrors(bus, ctx, sealed)[0]; !errors.Is(err, producer.ErrNotSent) || !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
 	}
@@ -564,8 +575,9 @@ func TestDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
 	c := &client{answer: func([]string, int) (*eventbridge.PutEventsOutput, error) { return failing("ThrottlingException"), nil }}
-	bus, clk := newBus(t, c, &sealbus.Options{Jitter: func() float64 { return 1e6 }, RetryFor: 1e6 * time.Hour})
-	err := bus.Send(ctx, seal(t, 1, 100))[0]
+	bus, clk := newBus(t, c, &sealbus.Options{RetryFor: 1e6 * time.Hour})
+	bus.SetJitter(1e6)
+	err := sendErrors(bus, ctx, seal(t, 1, 100))[0]
 	if e, ok := errors.AsType[*sealbus.Error](err); !ok || e.Code != "ThrottlingException" || len(clk.sleeps) != 0 {
 		t.Errorf("%v after %v", err, clk.sleeps)
 	}
@@ -587,7 +599,7 @@ func TestCallTimeout(t *testing.T) {
 		return accepted(len(in.Entries)), nil
 	})
 	bus, clk := newBus(t, c, &sealbus.Options{CallTimeout: time.Millisecond})
-	if errs := bus.Send(t.Context(), seal(t, 1, 100)); errs[0] != nil || calls != 2 || len(clk.sleeps) != 1 {
+	if errs := sendErrors(bus, t.Context(), seal(t, 1, 100)); errs[0] != nil || calls != 2 || len(clk.sleeps) != 1 {
 		t.Errorf("%v after %d calls", errs, calls)
 	}
 }
@@ -613,7 +625,7 @@ func TestTraceHeader(t *testing.T) {
 	} {
 		fake := &client{}
 		bus, _ := newBus(t, fake, &c.opts)
-		bus.Send(c.ctx, seal(t, 1, 100))
+		sendErrors(bus, c.ctx, seal(t, 1, 100))
 		if got := aws.ToString(fake.calls[0].Entries[0].TraceHeader); got != c.want {
 			t.Errorf("%s: %q", name, got)
 		}
@@ -647,7 +659,7 @@ func TestCheckBus(t *testing.T) {
 		_ = clk.Sleep(t.Context(), after)
 		d.err = answer
 		before, calls := d.asked, len(d.calls)
-		for _, err := range bus.Send(t.Context(), sealed) {
+		for _, err := range sendErrors(bus, t.Context(), sealed) {
 			if !errors.Is(err, want) || (err == nil) != (want == nil) {
 				t.Errorf("%v: %v, want %v", answer, err, want)
 			}
@@ -668,7 +680,7 @@ func TestCheckBus(t *testing.T) {
 	send(time.Second, missing, nil, false)               // and is not asked for again and again
 	send(-24*time.Hour, missing, sealbus.ErrNoBus, true) // a clock that was set back: asked at once
 	unchecked, _ := newBus(t, &describer{err: missing}, nil)
-	if errs := unchecked.Send(t.Context(), sealed); errs[0] != nil {
+	if errs := sendErrors(unchecked, t.Context(), sealed); errs[0] != nil {
 		t.Errorf("unchecked: %v", errs)
 	}
 }
@@ -710,7 +722,7 @@ func TestCheckBusIsTriedAgain(t *testing.T) {
 			f := &flaky{fails: c.fails, err: c.err}
 			bus, clk := newBus(t, f, &sealbus.Options{CheckBus: true, RetryFor: c.retryFor})
 			before := clk.Now()
-			err := bus.Send(t.Context(), seal(t, 1, 100))[0]
+			err := sendErrors(bus, t.Context(), seal(t, 1, 100))[0]
 			if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
 				t.Errorf("error %v, want %v", err, c.want)
 			}
@@ -729,10 +741,10 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		err  *sealbus.Error
 		want string
 	}{
-		{&sealbus.Error{Code: "ThrottlingException", Message: "Slow down.", Temporary: true, Tries: 4}, "(4 tries): publish the event again"},
+		{sealbus.NewError("ThrottlingException", "Slow down.", true, 4), "(4 tries): publish the event again"},
 		{&sealbus.Error{Code: "AccessDeniedException"}, "events:PutEvents"},
 		{&sealbus.Error{Code: "NotAuthorizedForSourceException"}, "policy"},
-		{&sealbus.Error{Code: "ValidationException", Message: "Total size of the entries in the request is over the limit."}, "262144"},
+		{sealbus.NewError("ValidationException", "Total size of the entries in the request is over the limit.", false, 0), "262144"},
 		{&sealbus.Error{Err: errors.New("no route")}, "no route"},
 	} {
 		if got := c.err.Error(); !strings.HasPrefix(got, "eventbridge: ") || !strings.Contains(got, c.want) {

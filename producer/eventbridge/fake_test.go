@@ -103,11 +103,12 @@ func TestThroughTheSDK(t *testing.T) {
 				Delivery: localaws.Delivery{Duplicate: 0.1, Reorder: 5, Reserialise: true},
 			})
 			bus, err := sealbus.New(sdkClient(c.server.URL()), "central", &sealbus.Options{
-				Layout: layout, CheckBus: true, Sleep: func(context.Context, time.Duration) error { return nil },
+				Layout: layout, CheckBus: true,
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
+			bus.SetSleep(func(context.Context, time.Duration) error { return nil })
 			p, err := producer.New(keys.SignWith(signer), bus, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -150,12 +151,13 @@ func TestFaultsThroughTheSDK(t *testing.T) {
 				return localaws.NoFault
 			}}})
 			clk := &clock{now: start}
-			bus, err := sealbus.New(sdkClient(c.server.URL()), "central", &sealbus.Options{Now: clk.Now, Sleep: clk.Sleep})
+			bus, err := sealbus.New(sdkClient(c.server.URL()), "central", &sealbus.Options{Now: clk.Now})
 			if err != nil {
 				t.Fatal(err)
 			}
+			bus.SetSleep(clk.Sleep)
 			want := producer.Outcome{MaybeTwice: maybeTwice}
-			if got := bus.SendOutcomes(t.Context(), seal(t, 2, 100)); got[0] != want || got[1] != want {
+			if got := bus.Send(t.Context(), seal(t, 2, 100)); got[0] != want || got[1] != want {
 				t.Errorf("%+v, want %+v", got, want)
 			}
 			if put != 2 || len(clk.sleeps) != 1 {
@@ -172,7 +174,7 @@ func TestGlobalEndpoint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := bus.Send(t.Context(), seal(t, 1, 100))[0]; err != nil {
+	if err := sendErrors(bus, t.Context(), seal(t, 1, 100))[0]; err != nil {
 		t.Fatal(err)
 	}
 	if err := c.server.Drain(t.Context()); err != nil || len(c.opened) != 1 {
@@ -189,7 +191,7 @@ func TestMissingBus(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return bus.Send(t.Context(), sealed)[0]
+		return sendErrors(bus, t.Context(), sealed)[0]
 	}
 	if err := send(c.server, false); err != nil {
 		t.Errorf("the service swallows such events, the fake does not: %v", err)
@@ -215,7 +217,7 @@ func TestSizeAsTheService(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, err := range bus.Send(t.Context(), sealed) {
+		for _, err := range sendErrors(bus, t.Context(), sealed) {
 			if (err == nil) != fits {
 				t.Errorf("limit %d: %v", limit, err)
 			}
@@ -244,13 +246,14 @@ func TestNobodyThere(t *testing.T) {
 	}{"refused": {sdkClient(server.URL()), true}, "not signed": {noCredentials, false}} {
 		t.Run(name, func(t *testing.T) {
 			clk := &clock{now: start}
-			bus, err := sealbus.New(c.client, "central", &sealbus.Options{Now: clk.Now, Sleep: clk.Sleep, RetryFor: time.Second})
+			bus, err := sealbus.New(c.client, "central", &sealbus.Options{Now: clk.Now, RetryFor: time.Second})
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := bus.SendOutcomes(t.Context(), seal(t, 1, 100))[0]
+			bus.SetSleep(clk.Sleep)
+			got := bus.Send(t.Context(), seal(t, 1, 100))[0]
 			e, ok := errors.AsType[*sealbus.Error](got.Err)
-			if !ok || e.Temporary != c.temporary || (e.Tries > 1) != c.temporary || !errors.Is(e, producer.ErrNotSent) ||
+			if !ok || e.Temporary != c.temporary || (e.Tries() > 1) != c.temporary || !errors.Is(e, producer.ErrNotSent) ||
 				errors.Is(e, producer.ErrNoAnswer) || got.MaybeTwice {
 				t.Errorf("%d sleeps, %+v", len(clk.sleeps), got)
 			}

@@ -28,11 +28,12 @@ func TestLostAnswers(t *testing.T) {
 				o.HTTPClient, o.Retryer = &http.Client{Transport: localaws.Transport{}}, lossy.Retryer()
 			})
 			bus, err := sealbus.New(client, "central", &sealbus.Options{
-				CheckBus: true, Concurrency: 1, Sleep: func(context.Context, time.Duration) error { return nil },
+				CheckBus: true, Concurrency: 1,
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
+			bus.SetSleep(func(context.Context, time.Duration) error { return nil })
 			p, err := producer.New(keys.SignWith(signer), bus, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -73,7 +74,7 @@ func TestUnclearAnswers(t *testing.T) {
 			}
 			c := &client{answer: func([]string, int) (*eventbridge.PutEventsOutput, error) { return out, nil }}
 			bus, _ := newBus(t, c, nil)
-			for _, o := range bus.SendOutcomes(t.Context(), seal(t, 2, 100)) {
+			for _, o := range bus.Send(t.Context(), seal(t, 2, 100)) {
 				if o.Err == nil || !o.MaybeTwice {
 					t.Errorf("%+v", o)
 				}

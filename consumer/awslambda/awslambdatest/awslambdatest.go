@@ -44,7 +44,8 @@ func Invoke[Response any](t testing.TB, handler func(context.Context, json.RawMe
 func InvokeFor[Response any](t testing.TB, timeout time.Duration, handler func(context.Context, json.RawMessage) (Response, error), payload []byte) *Result {
 	t.Helper()
 	ids := messageIDs(t, payload)
-	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(timeout).Round(0)) // Lambda says when by the wall clock
+	// Lambda gives the deadline by the wall clock.
+	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(timeout).Round(0))
 	defer cancel()
 	response, err := handler(ctx, slices.Clone(payload))
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 // Account and Region are the AWS account and region in the payloads: those of envelopetest.
 const (
 	Account = envelopetest.Account
-	Region  = envelopetest.Region
+	region  = envelopetest.Region
 )
 
 // EventBridge is an event as EventBridge delivers it to a function or a queue: the entry is what was
@@ -45,7 +45,7 @@ func FIFO(t testing.TB, messages ...Grouped) []byte {
 		if !utf8.Valid(m.Body) {
 			t.Fatalf("awslambdatest: SQS has only text, the body of message-%d is not UTF-8", i+1)
 		}
-		list[i] = mint.SQSMessage(i+1, m.Body, fmt.Sprintf("arn:aws:sqs:%s:%s:events.fifo", Region, Account), mint.Object{
+		list[i] = mint.SQSMessage(i+1, m.Body, fmt.Sprintf("arn:aws:sqs:%s:%s:events.fifo", region, Account), mint.Object{
 			{Name: "SequenceNumber", Raw: mint.Quote(fmt.Sprintf("18849496460467%06d", i+1))},
 			{Name: "MessageGroupId", Raw: mint.Quote(m.Group)},
 			{Name: "MessageDeduplicationId", Raw: mint.Quote(fmt.Sprint(i + 1))},

@@ -54,9 +54,9 @@ import (
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// DefaultTimeout is long enough to move consumer.MaxRecord bytes, and short enough to be over before a Lambda
+// defaultTimeout is long enough to move consumer.MaxRecord bytes, and short enough to be over before a Lambda
 // function is.
-const DefaultTimeout = 30 * time.Second
+const defaultTimeout = 30 * time.Second
 
 // Client is what the store needs of the SDK's *s3.Client. Put needs PutObject only.
 type Client interface {
@@ -70,7 +70,7 @@ type Client interface {
 type Options struct {
 	Prefix      string        // all keys begin with it, and then "/"; "" = they begin with the year
 	BucketOwner string        // the account that must own the bucket; "" = not checked
-	Timeout     time.Duration // of one call, with the client's own retries; 0 = DefaultTimeout
+	Timeout     time.Duration // of one call, with the client's own retries; 0 = 30 s
 }
 
 // Store is a quarantine.Store. It is safe for concurrent use.
@@ -97,7 +97,7 @@ func New(client Client, bucket string, keys consumer.QuarantineKeys, opts *Optio
 		o = *opts
 	}
 	if o.Timeout == 0 {
-		o.Timeout = DefaultTimeout
+		o.Timeout = defaultTimeout
 	}
 	switch {
 	case keys.IsZero():
@@ -221,8 +221,8 @@ func (s *Store) objects(ctx context.Context, opts *quarantine.ListOptions) iter.
 	}
 }
 
-// plainKey is the key of an object in an answer. What cannot be decoded is left as it is: no record has such
-// a key.
+// plainKey is the key of an object in an answer. A key that cannot be decoded is left as it is: no record has
+// such a key.
 func plainKey(encoding types.EncodingType, key *string) *string {
 	if encoding == types.EncodingTypeUrl {
 		if plain, err := url.QueryUnescape(aws.ToString(key)); err == nil {
@@ -255,8 +255,8 @@ func (s *Store) page(ctx context.Context, in *s3.ListObjectsV2Input) (*s3.ListOb
 	return page, nil
 }
 
-// entry reads an object, unless its name says that it is not wanted, or it is gone by now. An error that keeps
-// only this one from being read is in the entry: an attacker may have encrypted it under another key.
+// entry reads an object, unless its name says that it is not wanted, or it is gone by now. An error that
+// keeps only this one from being read is in the entry: an attacker may have encrypted it under another key.
 func (s *Store) entry(ctx context.Context, o types.Object, opts *quarantine.ListOptions) (
 	e quarantine.Entry, there bool, err error,
 ) {

@@ -141,8 +141,8 @@ func (s *Store) letGo(r receipt) bool {
 	return true
 }
 
-// handBack shows the messages to others again, also if the context was cancelled. What it does not get to,
-// shows itself when Visibility is over.
+// handBack shows the messages to others again, also if the context was cancelled. A message that it does not
+// get to shows itself when Visibility is over.
 func (l *listing) handBack(ctx context.Context) {
 	cancelled := ctx.Err() != nil
 	ctx = context.WithoutCancel(ctx)

@@ -14,10 +14,10 @@ import (
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// Reopen sends an authentic record, from any Store, to the queue of its consumer. The consumer recognises it as
-// a consumer.QuarantineRecord, and takes it if its Options.Quarantine has the key. Once the error is nil, the
-// record may be removed from the quarantine. The error wraps quarantine.ErrTooLarge if the record does not fit
-// into a message.
+// Reopen sends an authentic record, from any Store, to the queue of its consumer. The consumer recognises it
+// as a consumer.QuarantineRecord, and takes it if its Options.Quarantine has the key. Once the error is nil,
+// the record may be removed from the quarantine. The error wraps quarantine.ErrTooLarge if the record does
+// not fit into a message.
 //
 // In a FIFO queue the record is in a group of its own, so that it neither waits nor is waited for. If it is
 // sent twice, it is there twice, in any queue. With one deduplication ID, SQS would acknowledge a second one
@@ -30,15 +30,15 @@ func Reopen(ctx context.Context, client Sender, queueURL string, e quarantine.En
 	if err := errors.Join(nilcheck.Check("the client", client), checkURL(queueURL)); err != nil {
 		return fmt.Errorf("quarantine/sqs: %w", err)
 	}
-	if len(e.Document) > DefaultMaxBytes {
+	if len(e.Document) > defaultMaxBytes {
 		return fmt.Errorf("%w: %d bytes, a message holds %d: hand it to the consumer without a queue",
-			quarantine.ErrTooLarge, len(e.Document), DefaultMaxBytes)
+			quarantine.ErrTooLarge, len(e.Document), defaultMaxBytes)
 	}
 	in := &sqs.SendMessageInput{QueueUrl: &queueURL, MessageBody: aws.String(string(e.Document))}
 	if strings.HasSuffix(queueURL, ".fifo") {
 		in.MessageGroupId, in.MessageDeduplicationId = &e.ID, aws.String(rand.Text())
 	}
-	ctx, done := context.WithTimeout(ctx, DefaultTimeout)
+	ctx, done := context.WithTimeout(ctx, defaultTimeout)
 	defer done()
 	if err := send(ctx, client, in); err != nil {
 		return failed(queueURL, "sqs:SendMessage", err)

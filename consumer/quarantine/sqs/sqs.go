@@ -1,7 +1,7 @@
 // Package sqs is the quarantine.Store in an Amazon SQS standard queue.
 //
-// A record is the body of one message. Put is done when SQS has answered. This quarantine needs the least, and
-// can do the least. Where it matters, use package quarantine/s3:
+// A record is the body of one message. Put is done when SQS has answered. This quarantine needs the least,
+// and can do the least. Where it matters, use package quarantine/s3:
 //
 //   - A record must fit into a message: 1 MiB, or 256 KiB where Options.MaxBytes says so. The body of a
 //     delivery grows by a third in it, so one above about 750 KiB (180 KiB) does not fit. Put then fails, and
@@ -59,10 +59,10 @@ import (
 
 // The defaults of Options.
 const (
-	DefaultMaxBytes   = 1 << 20          // the limit of a queue since 2025; before, and in many emulators, 256 KiB
-	DefaultVisibility = 5 * time.Minute  // long enough to go through thousands of records and act on each
-	DefaultWait       = 1 * time.Second  // any wait at all makes SQS ask all of its servers
-	DefaultTimeout    = 10 * time.Second // of a call that usually takes tens of milliseconds
+	defaultMaxBytes   = 1 << 20          // the limit since 2025; before, and in many emulators, 256 KiB
+	defaultVisibility = 5 * time.Minute  // long enough to go through thousands of records and act on each
+	defaultWait       = 1 * time.Second  // any wait at all makes SQS ask all of its servers
+	defaultTimeout    = 10 * time.Second // of a call that usually takes tens of milliseconds
 )
 
 // Bounds that SQS sets.
@@ -90,12 +90,12 @@ type Client interface {
 
 // Options adjust a Store.
 type Options struct {
-	MaxBytes int // how much a message may hold; 0 = DefaultMaxBytes
+	MaxBytes int // how much a message may hold; 0 = 1 MiB
 	// Visibility is how long a message is hidden while it is looked at: longer than Wait and Timeout, at most 12
-	// hours; 0 = DefaultVisibility.
+	// hours; 0 = 5 minutes.
 	Visibility time.Duration
-	Wait       time.Duration    // for a message before the queue is taken for empty, 1 to 20 s; 0 = DefaultWait
-	Timeout    time.Duration    // of one call, with the client's own retries, beside Wait; 0 = DefaultTimeout
+	Wait       time.Duration    // for a message before the queue is taken for empty, 1 to 20 s; 0 = 1 s
+	Timeout    time.Duration    // of one call, with the client's own retries, beside Wait; 0 = 10 s
 	Now        func() time.Time // the clock that Visibility is measured by; nil = time.Now
 }
 
@@ -145,16 +145,16 @@ func checkURL(queueURL string) error {
 
 func (o *Options) setDefaults() {
 	if o.MaxBytes == 0 {
-		o.MaxBytes = DefaultMaxBytes
+		o.MaxBytes = defaultMaxBytes
 	}
 	if o.Visibility == 0 {
-		o.Visibility = DefaultVisibility
+		o.Visibility = defaultVisibility
 	}
 	if o.Wait == 0 {
-		o.Wait = DefaultWait
+		o.Wait = defaultWait
 	}
 	if o.Timeout == 0 {
-		o.Timeout = DefaultTimeout
+		o.Timeout = defaultTimeout
 	}
 	if o.Now == nil {
 		o.Now = time.Now

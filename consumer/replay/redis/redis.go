@@ -47,8 +47,8 @@ import (
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// DefaultPrefix begins the name of each key unless told otherwise.
-const DefaultPrefix = "sealbus:replay:"
+// defaultPrefix begins the name of each key unless told otherwise.
+const defaultPrefix = "sealbus:replay:"
 
 // Client is the part of a go-redis client that the store uses. *goredis.Client, *goredis.ClusterClient and
 // *goredis.Ring have it. The caller sets its timeouts and retries. An operation that the client repeats
@@ -61,7 +61,7 @@ type Client interface {
 
 // Options adjust New.
 type Options struct {
-	// Prefix begins the name of each key, which ends in the event's IdempotencyKey; "" = DefaultPrefix.
+	// Prefix begins the name of each key, which ends in the event's IdempotencyKey; "" = "sealbus:replay:".
 	// Consumers need no prefixes of their own: their names are part of the keys.
 	Prefix string
 	// Grace is how long a record outlives its event's until. The clock of the Redis server may be set back by
@@ -96,7 +96,7 @@ func New(client Client, opts *Options) (*Store, error) {
 		o.Grace = remote.DefaultGrace
 	}
 	if o.Prefix == "" {
-		o.Prefix = DefaultPrefix
+		o.Prefix = defaultPrefix
 	}
 	if err := nilcheck.Typed("replay: the Redis client", client); err != nil {
 		return nil, err

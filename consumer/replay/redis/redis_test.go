@@ -47,8 +47,8 @@ func newStore(t *testing.T, client redis.Client) *redis.Store {
 	return s
 }
 
-// timed sets the clock of the server before each call. It embeds the two methods that a store uses: the compiler
-// takes eight seconds to wrap all methods of a *goredis.Client.
+// timed sets the clock of the server before each call. It embeds the two methods that a store uses: the
+// compiler takes eight seconds to wrap all methods of a *goredis.Client.
 type timed struct {
 	redis.Client
 	set func()

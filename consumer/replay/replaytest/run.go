@@ -39,7 +39,7 @@ type Contract struct {
 	// LeaseSlack is how much longer than asked for a lease may live, in whole seconds; 0 = not at all. It is for
 	// stores that know the time of their server in whole seconds only.
 	LeaseSlack time.Duration
-	// Steps is how many random operations are held against the model; 0 = DefaultSteps.
+	// Steps is how many random operations are held against the model; 0 = 2000.
 	Steps int
 }
 

@@ -8,7 +8,7 @@
 //
 // # Permissions
 //
-// The program needs s3:GetObject on that one object (PolicyStatement), and kms:Decrypt on the key if the
+// The program needs s3:GetObject on that one object, and kms:Decrypt on the key if the
 // object is encrypted under a KMS key. Without s3:ListBucket on the bucket, S3 answers that a missing object
 // is forbidden.
 //
@@ -81,8 +81,8 @@ func OpenKeyring(ctx context.Context, client Client, bucket, key, passphrase str
 	return ring, nil
 }
 
-// PolicyStatement is the IAM statement that lets a program read the object, in the partition aws.
-func PolicyStatement(bucket, key string) string {
+// policyStatement is the IAM statement that lets a program read the object, in the partition aws.
+func policyStatement(bucket, key string) string {
 	return `{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::` + bucket + "/" + key + `"}`
 }
 
@@ -204,7 +204,7 @@ func (o *object) explain(err error) error {
 	case strings.HasPrefix(code, "ExpiredToken") || code == "InvalidAccessKeyId" || code == "SignatureDoesNotMatch":
 		fix = "check the credentials and the clock"
 	case statusOf(err) == http.StatusForbidden:
-		fix = "the program needs " + PolicyStatement(o.bucket, o.key) + ", and kms:Decrypt if a KMS key encrypts the object; without s3:ListBucket a missing object is forbidden, too"
+		fix = "the program needs " + policyStatement(o.bucket, o.key) + ", and kms:Decrypt if a KMS key encrypts the object; without s3:ListBucket a missing object is forbidden, too"
 	default:
 		return err
 	}

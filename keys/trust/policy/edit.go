@@ -49,7 +49,7 @@ func AddKey(doc []byte, kind Kind, name, keyID string, schedule keys.Schedule) (
 }
 
 // SetScope fills the lists of sources and types of a producer that is listed and allows nothing yet; nil
-// leaves a list as it is. What a producer may say is never widened here: other lists are an error, and equal
+// leaves a list as it is. The scope of a producer is never widened here: other lists are an error, and equal
 // ones no change. It returns what AddKey returns.
 func SetScope(doc []byte, producer string, sources, types []string) (edited []byte, changes []string, err error) {
 	p, root, err := parseBoth(doc)

@@ -284,7 +284,7 @@ func (p *parser) producer(name, n *yaml.Node) bool {
 			out.Types = p.strings(value, "!!str")
 			p.check(value, keys.CheckScope(nil, out.Types))
 		case "accounts":
-			out.Accounts = p.strings(value, "!!str", "!!int", "!!float") // the digits as they are written, not the number
+			out.Accounts = p.strings(value, "!!str", "!!int", "!!float") // the digits as written
 			p.check(value, trust.CheckAccounts(out.Accounts))
 		case "keys":
 			out.Keys = p.keys(value)

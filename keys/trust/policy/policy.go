@@ -8,21 +8,22 @@
 //	    accounts: ["111122223333"]          # absent = unchecked, empty = none
 //	    keys:
 //	      uS1F0O3Vc2lFS0sYJYrZb9s0bW1S3aXrLl9wJ3nJ0nU:
-//	        active: 2026-01-01T00:00:00Z    # published, active, retired, expired: RFC 3339, UTC; absent = no bound
+//	        active: 2026-01-01T00:00:00Z    # published, active, retired, expired: RFC 3339, UTC
 //	        revoked: {at: 2026-02-01T00:00:00Z, reason: laptop stolen}
 //	consumers:
 //	  billing:
 //	    keys: {...}                         # encryption keys
 //
 // A bundle is built from this file and public keys only: what a submitted key may do stands here and nowhere
-// else. The schedule that an exported key brings along is at most compared (CheckKeyrings). Threat model:
-// somebody who submits a key wants it to be trusted for more than was reviewed; somebody who proposes a
+// else. The schedule that an exported key brings along is at most compared (CheckKeyrings). Threat model: an
+// attacker who submits a key wants it to be trusted for more than was reviewed; an attacker who proposes a
 // change to the file wants the reviewer to read something else than the program does. Hence unknown fields,
 // duplicates, anchors, aliases, merge keys, tags, directives, a second document, every character that does
 // not show, tabs among them, and more than 100 spaces in a row are refused, with line and column, and so is a
-// text that is not in the file letter by letter: one with an escape ("\x2a" is a "*" that nobody sees), or of
-// several lines; so are keys that are submitted and not listed, or listed and not submitted. Who may change
-// the file is up to the repository in which it is reviewed, and who may build from it up to the root keys.
+// text that is not in the file letter by letter: one with an escape ("\x2a" is a "*" that a reviewer does not
+// see), or of several lines; so are keys that are submitted and not listed, or listed and not submitted. Who
+// may change the file is up to the repository in which it is reviewed, and who may build from it up to the
+// root keys.
 //
 // YAML is confined to this package. The file format is stable at version 1.
 package policy
@@ -102,7 +103,7 @@ type BuildOptions struct {
 	MaxLifetime     time.Duration
 	RefreshHint     time.Duration     // see trust.BundleOptions
 	RevokedSessions []string          // thumbprints, in addition to those of Previous
-	Recipients      []*keys.Recipient // the consumers' public keys, which must be exactly those that the policy lists
+	Recipients      []*keys.Recipient // the consumers' public keys: exactly those that the policy lists
 }
 
 // Build makes the bundle of the policy and the submitted public keys, which must be exactly those that the

@@ -120,8 +120,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// What a reviewer does not see is refused wherever it stands, in the line in which a diff shows it. A file
-// with CRLF is one as any other.
+// Text that a reviewer does not see is refused wherever it stands, in the line in which a diff shows it. A
+// file with CRLF is one as any other.
 func TestHiddenTextIsRefused(t *testing.T) {
 	const evil = "  evil: {sources: ['https://pay.example/*'], types: ['*']}\n"
 	for _, hidden := range []string{

@@ -1,0 +1,4 @@
+package sqs
+
+// DefaultVisibility is defaultVisibility.
+const DefaultVisibility = defaultVisibility

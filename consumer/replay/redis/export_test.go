@@ -1,0 +1,4 @@
+package redis
+
+// DefaultPrefix is defaultPrefix.
+const DefaultPrefix = defaultPrefix

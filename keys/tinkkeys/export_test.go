@@ -1,0 +1,4 @@
+package tinkkeys
+
+// MaxFile is maxFile.
+const MaxFile = maxFile

@@ -1,0 +1,4 @@
+package trust
+
+// DefaultMinInterval is defaultMinInterval.
+const DefaultMinInterval = defaultMinInterval
