@@ -18,7 +18,6 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/keys"
-	"github.com/sealbus/sealbus/producer/eventbridge"
 )
 
 type sqsAttribute = sqstypes.QueueAttributeName
@@ -83,7 +82,7 @@ func (c *chaos) forge(team, n int) {
 		c.forged.Store(id, f.reason)
 		entries = append(entries, c.forgeOne(f, team, id))
 	}
-	for chunk := range slices.Chunk(entries, eventbridge.MaxEntries) {
+	for chunk := range slices.Chunk(entries, 10) {
 		c.put(chunk)
 	}
 }

@@ -64,6 +64,9 @@ type timed struct {
 	now func() time.Time
 }
 
+// defaultPrefix begins the names of the keys, as the documentation of redis.Options says.
+const defaultPrefix = "sealbus:replay:"
+
 const serverTime = "redis.call('TIME')"
 
 func (c timed) EvalSha(ctx context.Context, _ string, _ []string, _ ...any) *goredis.Cmd {
@@ -103,7 +106,7 @@ func TestRedisClock(t *testing.T) {
 	at = at.Truncate(time.Millisecond) // a record counts in milliseconds
 	store, until := newRedisStore(t, client), at.Add(time.Hour)
 	mustClaim(t, store, [32]byte{1}, until)
-	record, err := client.Get(t.Context(), redis.DefaultPrefix+"01"+strings.Repeat("0", 62)).Result()
+	record, err := client.Get(t.Context(), defaultPrefix+"01"+strings.Repeat("0", 62)).Result()
 	if err != nil || len(record) != 79 {
 		t.Fatalf("the record has %d bytes, %v", len(record), err)
 	}
@@ -114,7 +117,7 @@ func TestRedisClock(t *testing.T) {
 	for _, ahead := range []time.Duration{claimLease + time.Second, 5 * time.Minute} {
 		wantClaim(t, newRedisStore(t, client), [32]byte{1}, until.Add(ahead), replay.Held)
 	}
-	if left := client.PTTL(t.Context(), redis.DefaultPrefix+"01"+strings.Repeat("0", 62)).Val(); left <= 2*time.Hour {
+	if left := client.PTTL(t.Context(), defaultPrefix+"01"+strings.Repeat("0", 62)).Val(); left <= 2*time.Hour {
 		t.Errorf("the key lives for %v: the later copies do not keep it", left)
 	}
 }
@@ -255,7 +258,7 @@ func TestRedisACL(t *testing.T) {
 func BenchmarkRedis(b *testing.B) {
 	_, client := startRedis(b, "--appendfsync", "everysec")
 	benchStore(b, newRedisStore(b, client))
-	name := redis.DefaultPrefix + strings.Repeat("0", 63) + "1"
+	name := defaultPrefix + strings.Repeat("0", 63) + "1"
 	if n, err := client.MemoryUsage(b.Context(), name).Result(); err == nil {
 		b.ReportMetric(float64(n), "B/ID")
 	}
