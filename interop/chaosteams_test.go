@@ -100,11 +100,14 @@ func (c *chaos) publish(p *producer.Producer, batch []event.Event) error {
 			return err
 		}
 		var again []event.Event
-		for _, f := range failed.Failures {
-			if _, ok := errors.AsType[*keys.ServiceError](f.Err); !ok {
+		for i, r := range failed.Results {
+			if r.Err == nil {
+				continue
+			}
+			if _, ok := errors.AsType[*keys.ServiceError](r.Err); !ok {
 				return err
 			}
-			again = append(again, batch[f.Index])
+			again = append(again, batch[i])
 		}
 		batch = again
 		time.Sleep(time.Second) // so long a service rests after an error

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -147,7 +146,7 @@ func TestLossyChain(t *testing.T) {
 			l := newLossyChain(t, "http://"+server.addr(), phase)
 			bus, err := eventbridge.New(awseventbridge.New(l.direct.Options(), func(o *awseventbridge.Options) {
 				o.BaseEndpoint = l.through(l.aws.URL(), phase)
-			}), "default", &eventbridge.Options{Sleep: func(context.Context, time.Duration) error { return nil }})
+			}), "default", nil)
 			l.must(err)
 			p, err := producer.New(keys.SignWith(l.signer), bus, nil)
 			l.must(err)

@@ -200,11 +200,6 @@ func thumbprint(members []byte) string {
 	return base64URL(sum[:])
 }
 
-func isThumbprint(s string) bool {
-	b, err := jsontext.DecodeBase64URL(nil, []byte(s))
-	return err == nil && len(b) == sha256.Size
-}
-
 // ThumbprintJWK is the JWK with its thumbprint members only, in their order (RFC 7638 section 3.2): the bytes
 // whose SHA-256 is the key ID.
 func (v *Verifier) ThumbprintJWK() []byte {
