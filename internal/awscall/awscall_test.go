@@ -116,7 +116,7 @@ func list(t *testing.T, url, id string) (*awscall.Call, error) {
 	t.Helper()
 	call := &awscall.Call{}
 	client := sqs.New(sqs.Options{
-		Region: "us-east-1", BaseEndpoint: &url, Retryer: lossy.Retryer(),
+		Region: "us-east-1", BaseEndpoint: &url, Retryer: retry.AddWithMaxAttempts(lossy.Retryer(), 3),
 		Credentials: aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
 			if id == "" {
 				return aws.Credentials{}, errors.New("no credentials")
