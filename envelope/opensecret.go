@@ -228,6 +228,10 @@ func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 	}
 	r.Encryption.OpenedWith = identity
 	r.Event, r.opened = r.content.WithData(r.Event, without), true
+	// A handler may keep the event for long. It is not to keep the trust bundle and the delivery with it.
+	done := *s
+	done.bundle, done.now = nil, nil
+	r.secret = &done
 	return nil
 }
 
