@@ -18,7 +18,8 @@ type Quarantine interface {
 	Put(ctx context.Context, r Record) error
 	// Keys are the quarantine's name, and the keys of the records that this consumer reopens. They never change.
 	// A message of the format QuarantineRecord is authentic under one of them, or is refused. The zero value:
-	// the quarantine has no name, and no record is reopened.
+	// the quarantine has no name, and no record is reopened. A quarantine that puts each record into two stores
+	// of different names sets Record.Quarantine to the name of each: a store refuses records of another.
 	Keys() QuarantineKeys
 }
 
