@@ -120,7 +120,7 @@ func TestReplayCreateTableRefused(t *testing.T) {
 		"no table":              {&tables{}, []string{"--table", ""}, ui.ExitUsage},
 		"no region":             {&tables{}, []string{"--region", ""}, ui.ExitUsage},
 		"an argument too much":  {&tables{}, []string{"claims"}, ui.ExitUsage},
-		"nobody is listening":   {&tables{}, []string{"--endpoint", "http://127.0.0.1:1"}, ui.ExitUnavailable},
+		"no server listens":     {&tables{}, []string{"--endpoint", "http://127.0.0.1:1"}, ui.ExitUnavailable},
 		"no URL as an endpoint": {&tables{}, []string{"--endpoint", "::"}, ui.ExitUsage},
 	} {
 		t.Run(name, func(t *testing.T) {

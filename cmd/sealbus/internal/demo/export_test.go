@@ -1,6 +1,6 @@
 package demo
 
-// What the tests of this package use beside what it exports.
+// The tests of this package use these names, which it does not export.
 
 type DemoResult = demoResult
 type Played = played

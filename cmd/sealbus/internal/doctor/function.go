@@ -168,7 +168,7 @@ func (d *doctor) checkMapping(m *mapping) {
 	switch state := aws.ToString(m.config.State); state {
 	case "Enabled", "Creating", "Updating", "Enabling":
 	default:
-		d.problem(check, update+" --enabled", "from %s it is %s: nobody calls the function", queue.Resource, state)
+		d.problem(check, update+" --enabled", "from %s it is %s: it does not call the function", queue.Resource, state)
 	}
 	if c := m.config.FilterCriteria; c != nil && len(c.Filters) > 0 {
 		d.warning(check, update+" --filter-criteria '{}'", "from %s it has a filter: Lambda deletes messages that do not match", queue.Resource)

@@ -293,7 +293,7 @@ func (d *doctor) checkDeadLetters(ctx context.Context, q *queueFacts) {
 			"it keeps messages for %s and the queue for %s: time in the queue counts, so they can be lost as they arrive", ui.FormatDuration(dead.retention), ui.FormatDuration(q.retention))
 	case dead.waiting > 0:
 		d.warning("queue dead-letter queue", "sealbus listen --queue "+ui.ShellQuote(dead.url)+" ... shows why; `aws sqs start-message-move-task --source-arn "+ui.ShellQuote(dead.arn)+"` sends them back",
-			"%s in %s: somebody must look", ui.Count(dead.waiting, "message"), dead.name())
+			"%s in %s: an operator must look", ui.Count(dead.waiting, "message"), dead.name())
 	default:
 		d.ok("queue dead-letter queue", "%s keeps messages for %s, none in it", dead.name(), ui.FormatDuration(dead.retention))
 	}

@@ -224,7 +224,7 @@ func TestOpenWrappers(t *testing.T) {
 					t.Errorf("%+v", v)
 				}
 				if r := b.Run(doc, "inspect"); r.Code != ui.ExitDone || strings.Contains(r.Stdout, "  account") {
-					t.Errorf("inspect shows an account that nobody vouches for: %s%s", r.Stdout, r.Stderr)
+					t.Errorf("inspect shows an account that no service vouches for: %s%s", r.Stdout, r.Stderr)
 				}
 				for _, other := range wrapper.Kinds() {
 					if string(other) == kind || other == wrapper.SQS {

@@ -1,5 +1,5 @@
 package listen
 
-// What the tests of this package use beside what it exports.
+// The tests of this package use these names, which it does not export.
 
 const MaxPosted = maxPosted
