@@ -258,7 +258,7 @@ func (k *sink) work() {
 	}
 }
 
-// deliver makes one attempt. What failed goes to the end of the queue: others overtake it.
+// deliver makes one attempt. A failed delivery goes to the end of the queue, so others overtake it.
 func (k *sink) deliver(d *shipment) {
 	s := k.server
 	err := k.take(s.ctx, d)

@@ -35,7 +35,7 @@ const (
 	tagSize        = 16
 )
 
-// encryptionContext is additional data that has to be the same for Decrypt. What is empty is none.
+// encryptionContext is additional data: Decrypt needs the same. An empty one counts as none.
 type encryptionContext map[string]string
 
 // aad writes the pairs in their order, each with its lengths, so that no two contexts are written alike.

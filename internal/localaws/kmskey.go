@@ -251,7 +251,7 @@ func (k *kmsRegion) describeKey(in *keyInput) (*keyAnswer, error) {
 
 var keyIDPattern = expression(`^(mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
 
-// find is the key that somebody names by ID, ARN, alias or the ARN of an alias. It may be in any state.
+// find returns the key with this ID, ARN, alias or ARN of an alias. The key may be in any state.
 func (k *kmsRegion) find(name string) (*kmsKey, error) {
 	var c constraints
 	if c.length("keyId", len(name), 1, 2048); len(c) > 0 {

@@ -297,7 +297,8 @@ func sharedSecret(t *testing.T, w *world, want recording) {
 	_, err = derive(encrypts, public(other), "ECDH")
 	w.sameError(want["response-invalid-key"], err, names)
 	_, err = derive(one, []byte("InvalidPublicKey"), "ECDH")
-	w.sameError(want["response-invalid-public-key"], err, strings.NewReplacer("UnknownError", "")) // as the SDK calls no message
+	noMessage := strings.NewReplacer("UnknownError", "") // the SDK writes this where there is no message
+	w.sameError(want["response-invalid-public-key"], err, noMessage)
 }
 
 func rotateDisabled(t *testing.T, w *world, want recording) {

@@ -63,7 +63,7 @@ type FunctionConfig struct {
 	State         string        // "" = Active
 	LastUpdate    string        // LastUpdateStatus; "" = Successful
 	Reserved      *int          // its reserved concurrency; nil = none
-	Policy        string        // who may invoke it, as JSON; "" = nobody was allowed to
+	Policy        string        // who may invoke it, as JSON; "" = no one may
 	DeadLetterARN string        // the older dead-letter queue of the function itself; "" = none
 	Invoke        *InvokeConfig // of asynchronous invocations; nil = none was put
 }
@@ -82,8 +82,8 @@ type function struct {
 	at   time.Time
 }
 
-// SetFunction sets up a function, which is made if it is not there, and returns its ARN. What it does is
-// Server.Function's matter, or Server.MapQueue's.
+// SetFunction sets the configuration of a function and returns its ARN. It makes the function if there is
+// none. The code of the function is given to Server.Function or Server.MapQueue.
 func (s *Server) SetFunction(name string, conf FunctionConfig) (arn string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

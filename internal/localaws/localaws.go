@@ -1,12 +1,17 @@
-// Package localaws is enough of AWS inside the process to run the real SDK clients against, as one account and
-// region have it, over real HTTP and the real protocols: Amazon EventBridge with rules, archives and replays;
-// Amazon SQS; the event source mappings of AWS Lambda and what it tells about a function; AWS KMS, in as many
-// regions as there are clients for; who calls, of AWS STS. What it answers was recorded from the service
-// (testdata) or is documented; what it delivers, it delivers as badly as the service may: at least once, in
-// any order, re-written. What it encrypts and signs is encrypted and signed.
+// Package localaws is a part of AWS inside the process. The real SDK clients call it over real HTTP, with the
+// real protocols. It has one account and one region, and these services:
 //
-// It believes every caller: signatures are not verified, only missed, and policies are kept but not obeyed.
-// Nothing is kept after Close.
+//   - Amazon EventBridge with rules, archives and replays;
+//   - Amazon SQS;
+//   - AWS Lambda: event source mappings, and the configuration of a function;
+//   - AWS KMS, in as many regions as clients ask for; its cryptography is real;
+//   - AWS STS: the identity of the caller.
+//
+// Its answers were recorded from the services (testdata) or follow their documentation. It delivers as badly
+// as the services may: at least once, in any order, with JSON written anew.
+//
+// It believes every caller: a request must be signed, but the signature is not verified. Policies are kept
+// but not obeyed. Nothing is kept after Close.
 package localaws
 
 import (
@@ -25,13 +30,13 @@ type Options struct {
 	Account     string           // "" = 000000000000
 	Region      string           // "" = us-east-1
 	MaxPutBytes int              // the entries of a call must be smaller together; 0 = 1 MiB
-	Seed        uint64           // of everything random, so that a run can be repeated as far as scheduling allows
+	Seed        uint64           // of all random choices: it repeats a run, as far as scheduling allows
 	Delivery    Delivery         // how events reach targets
 	Queues      Queues           // how messages reach those who receive them from a queue
 	Faults      Faults           // what goes wrong with calls
 	Now         func() time.Time // judges everything but the real time that a long poll waits; nil = time.Now
-	// Deny refuses an action, such as "DescribeEventBus" or "ReceiveMessage", as its service does; nil = all are
-	// allowed.
+	// Deny refuses an action, such as "DescribeEventBus" or "ReceiveMessage", as its service does; nil = all
+	// are allowed.
 	Deny func(action string) bool
 	// Replaying is called when a replay starts, which goes on when it returns; nil = at once.
 	Replaying func(name string)
@@ -42,19 +47,23 @@ type Options struct {
 
 // Delivery is how events reach targets.
 type Delivery struct {
-	Duplicate   float64       // the share of deliveries that are made twice
-	Reorder     int           // how many deliveries may overtake an earlier one; 0 = each target is served in order
-	Delay       time.Duration // the longest time that a delivery is held back
-	Reserialise bool          // true: detail is written anew each time: other order, white space, escapes and spelling of numbers
-	Retry       bool          // true: a failed delivery is repeated: twice to a function, as Lambda does, and as its retry policy says to an endpoint
-	Workers     int           // deliveries to one target at a time; 0 = 1
+	Duplicate float64       // the share of deliveries that are made twice
+	Reorder   int           // how many deliveries may overtake an earlier one; 0 = in order
+	Delay     time.Duration // the longest time that a delivery is held back
+	// Reserialise = true: each delivery writes detail anew, with another order, other white space, other
+	// escapes and other spellings of the same numbers.
+	Reserialise bool
+	// Retry = true: a failed delivery is repeated. A function gets two more attempts, as from Lambda. An
+	// endpoint gets those of its retry policy.
+	Retry   bool
+	Workers int // deliveries to one target at a time; 0 = 1
 }
 
 // Queues is how messages reach those who receive them.
 type Queues struct {
-	// Duplicate is the share of messages of a standard queue that are delivered once more than they should be:
-	// half of them while they are in flight, the others after they were deleted, as a server that missed it
-	// delivers them.
+	// Duplicate is the share of messages of a standard queue that are delivered once more than they should
+	// be: half of them while they are in flight, the others after they were deleted, as a server that missed
+	// it delivers them.
 	Duplicate float64
 }
 
@@ -62,11 +71,11 @@ type Queues struct {
 type Faults struct {
 	EntryThrottled float64 // the share of entries that fail with ThrottlingException
 	EntryInternal  float64 // the share of entries that fail with InternalFailure
-	Call           float64 // the share of calls of PutEvents that fail as a whole, in each of the ways of CallFault
+	Call           float64 // the share of calls of PutEvents that fail, by CallFault in turn
 	QueueCall      float64 // the same of calls of SQS
 	KeyCall        float64 // the same of calls of KMS
-	// Script decides of each call, counted from 0 over all actions; nil = none fails by script. It may be called
-	// by several calls at a time.
+	// Script decides of each call, counted from 0 over all actions; nil = none fails by script. It may be
+	// called by several calls at a time.
 	Script func(action string, call int) CallFault
 }
 

@@ -83,7 +83,7 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
-// What is off by default stays off: one delivery each, in order, the very bytes that were put.
+// Every fault is off by default: one delivery each, in order, of exactly the bytes that were put.
 func TestDeliversFaithfully(t *testing.T) {
 	w := newWorld(t, nil)
 	in := w.listen("default", `{"source":["`+command+`"]}`)
@@ -384,7 +384,7 @@ func TestRefusedEntries(t *testing.T) {
 	}
 }
 
-// Close does not wait for deliveries that nobody takes, and Drain ends with its context.
+// Close does not wait for deliveries that no target takes, and Drain ends with its context.
 func TestCloseAndDrain(t *testing.T) {
 	server, err := localaws.Start(nil)
 	if err != nil {

@@ -11,13 +11,16 @@ import (
 // Mapping is how a function is fed from a queue. The zero value is what AWS does by default, one batch at a
 // time.
 type Mapping struct {
-	BatchSize               int           // messages in an invocation, at most; 0 = 10
-	Concurrency             int           // invocations at a time; 0 = 1
-	ReportBatchItemFailures bool          // true: the function's response says which messages stay; false: the response is ignored
-	Timeout                 time.Duration // the function's, in real time: it is killed, and what it returns afterwards is lost; 0 = none
-	Disabled                bool          // true: the mapping is listed, as disabled, and polls nothing
-	Window                  time.Duration // MaximumBatchingWindowInSeconds, which is only listed: no batch is held back
-	Filter                  string        // a pattern, which is only listed: every message reaches the function; "" = none
+	BatchSize   int // messages in an invocation, at most; 0 = 10
+	Concurrency int // invocations at a time; 0 = 1
+	// ReportBatchItemFailures = true: the function's response says which messages stay in the queue; false:
+	// the response is ignored.
+	ReportBatchItemFailures bool
+	// Timeout of the function, in real time: then it is killed, and its later response is lost; 0 = none.
+	Timeout  time.Duration
+	Disabled bool          // true: the mapping is listed, as disabled, and polls nothing
+	Window   time.Duration // MaximumBatchingWindowInSeconds: listed, without effect
+	Filter   string        // a pattern: listed, without effect; "" = none
 }
 
 // mapping is one that was made.
@@ -134,8 +137,9 @@ func (m *mapping) run(ctx context.Context, event json.RawMessage) (response []by
 	return json.Marshal(out)
 }
 
-// failures are the messages that the function reports. What the service takes for a failure of the whole
-// batch is an error: a response that it cannot read, an identifier that is empty or of no message.
+// failures returns the messages that the function reports as failed. It returns an error where the service
+// takes the whole batch for failed: a response that it cannot read, an identifier that is empty or belongs to
+// no message.
 // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 func (m *mapping) failures(response []byte, batch []receivedMessage) (map[string]bool, error) {
 	if !m.ReportBatchItemFailures {

@@ -99,7 +99,8 @@ func TestMappingRetriesWhatFailed(t *testing.T) {
 		"out of time": {step: func(ctx context.Context, _ events.SQSEvent) (any, error) {
 			<-ctx.Done()
 			return nil, nil
-		}, mapping: localaws.Mapping{Timeout: time.Second}, again: all}, // long enough for the second time, on a busy machine
+			// A second is long enough for the second attempt, also on a busy machine.
+		}, mapping: localaws.Mapping{Timeout: time.Second}, again: all},
 	} {
 		t.Run(name, func(t *testing.T) {
 			q := newQueues(t, nil)
@@ -114,7 +115,8 @@ func TestMappingRetriesWhatFailed(t *testing.T) {
 			want := []string{"a#1 b#1 c#1"}
 			if c.again != "" {
 				want = append(want, c.again)
-				for q.left(url) != fmt.Sprintf("0 %d 0", len(strings.Fields(c.again))) { // the function is done, and the service may not be
+				// The function is done. The service may not be.
+				for q.left(url) != fmt.Sprintf("0 %d 0", len(strings.Fields(c.again))) {
 					time.Sleep(time.Millisecond)
 				}
 				q.clock.move(time.Minute)
@@ -129,8 +131,8 @@ func TestMappingRetriesWhatFailed(t *testing.T) {
 	}
 }
 
-// TestMappingSendsTheDocumentedEvent: the event is the one that AWS documents, for whoever reads it with the
-// types of aws-lambda-go.
+// TestMappingSendsTheDocumentedEvent holds the event against the one that AWS documents, read with the types
+// of aws-lambda-go.
 func TestMappingSendsTheDocumentedEvent(t *testing.T) {
 	q := newQueues(t, nil)
 	url, arn := q.create("q", nil)

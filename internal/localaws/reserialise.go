@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// reserialise writes a detail anew, as nobody promises not to: other order of members, other white space,
-// escapes that nobody needs, other spellings of the same numbers. No value changes.
+// reserialise writes a detail anew, with another order of members, other white space, needless escapes and
+// other spellings of the same numbers. No value changes. No service promises not to do this.
 func (s *Server) reserialise(detail []byte) []byte {
 	v, err := decode(detail)
 	if err != nil {

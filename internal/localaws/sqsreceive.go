@@ -34,7 +34,7 @@ type receivedMessage struct {
 	MessageAttributes      map[string]messageAttribute `json:",omitempty"`
 }
 
-// lookAgain is how often a long poll looks at the injected clock, which tells nobody when it moves.
+// lookAgain is how often a long poll looks at the injected clock, which gives no sign when it moves.
 const lookAgain = 10 * time.Millisecond
 
 // receiveMessage waits real time: a long poll is one in a test whose clock stands still, too.

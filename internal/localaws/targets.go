@@ -31,7 +31,7 @@ type sqsParameters struct {
 	MessageGroupID string `json:"MessageGroupId"`
 }
 
-// What EventBridge does without a retry policy.
+// The limits of EventBridge for a target without a retry policy.
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
 const (
 	defaultRetries = 185
@@ -135,7 +135,7 @@ func (r *rule) remove(ids ...string) {
 	r.targets = left
 }
 
-// deliverToQueue puts an event into its queue. What is in the way of that does not pass by itself.
+// deliverToQueue puts an event into its queue. Its errors are permanent: none passes by itself.
 func (s *Server) deliverToQueue(_ context.Context, d *shipment) error {
 	e := &sendEntry{MessageBody: string(d.doc)}
 	if p := d.target.SqsParameters; p != nil {

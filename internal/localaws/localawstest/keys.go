@@ -121,7 +121,7 @@ func (r *run) cleanUp() {
 	}
 }
 
-// key makes one that nobody else uses.
+// key makes a key for this test alone.
 func (r *run) key(in *kms.CreateKeyInput) *types.KeyMetadata {
 	in.Description = aws.String("sealbus contract test")
 	out, err := r.keys.CreateKey(r.ctx, in)

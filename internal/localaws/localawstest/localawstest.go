@@ -1,5 +1,6 @@
-// Package localawstest is the contract of SQS and of KMS as sealbus relies on them, for every server that
-// speaks their protocols: the fake, an emulator that somebody else wrote, the service itself.
+// Package localawstest holds the contract of SQS and of KMS, as far as sealbus relies on it. It runs against
+// every server that speaks their protocols: the one in internal/localaws, emulators of other people, and the
+// services themselves.
 package localawstest
 
 import (
@@ -173,7 +174,7 @@ func CodeOf(err error) string {
 	return ""
 }
 
-// queue makes one that nobody else uses.
+// queue makes a queue for this test alone.
 func (r *run) queue(attributes map[string]string) (url string) {
 	name := newName()
 	if attributes["FifoQueue"] == "true" {

@@ -24,15 +24,15 @@ type Rule string
 const (
 	Refs       Rule = "references"   // what is referred to is there
 	Unused     Rule = "parameters"   // each is used
-	Wildcards  Rule = "wildcards"    // nothing is allowed on everything, or everything on something, or to everybody
-	Senders    Rule = "senders"      // EventBridge may send to a queue for its own rule only, and call a function for its own rule only
+	Wildcards  Rule = "wildcards"    // nothing is open to every action, resource or principal
+	Senders    Rule = "senders"      // EventBridge may call a queue or a function for its own rule only
 	Assume     Rule = "roles"        // each is for one service
 	Encrypted  Rule = "encryption"   // of queues and buckets at rest, of buckets also on the way
 	Public     Rule = "public"       // no bucket is
 	Retained   Rule = "retained"     // what cannot be made again is not deleted with its stack
 	DeadLetter Rule = "dead letters" // what fails is kept: by queues, rules and functions
-	Partial    Rule = "partial"      // a batch of which one fails is not delivered again whole, nor while it is being handled
-	Alarms     Rule = "alarms"       // each tells somebody, and each queue has those that it needs
+	Partial    Rule = "partial"      // one failed message does not bring the whole batch again
+	Alarms     Rule = "alarms"       // each notifies an operator, and each queue has those that it needs
 )
 
 // Findings are the rules that the template breaks.
@@ -237,7 +237,8 @@ func (c *checker) roles() {
 		if service == "" || len(object(Get(statements[0], "Principal"))) != 1 || Get(statements[0], "Action") != "sts:AssumeRole" {
 			c.add(Assume, id, "not for one service: %v", Get(statements[0], "Principal"))
 		}
-		// Lambda sets no aws:SourceArn when it assumes an execution role; the others act for whoever asks them to.
+		// Lambda sets no aws:SourceArn when it assumes an execution role; the other services act for any
+		// caller.
 		if service != "lambda.amazonaws.com" && Get(statements[0], "Condition", "ArnEquals", "aws:SourceArn") == nil {
 			c.add(Assume, id, "%s may assume it for anybody", service)
 		}

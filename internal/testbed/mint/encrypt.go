@@ -24,8 +24,9 @@ const (
 // encryptedType is the content type of data that is one JWE.
 const encryptedType = "application/jose+json"
 
-// Secret is how the data of a plan is encrypted. Keys and nonces come from Name and what is encrypted: the
-// same plan gives the same bytes, and whoever reads this can open them. The functions are edits, as in Plan.
+// Secret says how the data of a plan is encrypted. Keys and nonces are derived from Name and from the data,
+// so the same plan gives the same bytes, and every reader of this code can open them. The functions are
+// edits, as in Plan.
 type Secret struct {
 	To     []*keys.Recipient
 	Fields []string // JSON Pointers; nil = all of the data
@@ -33,7 +34,7 @@ type Secret struct {
 
 	APU, APV string // party infos of RFC 7518 section 4.6.1, "" = none
 
-	Binding    func(Object) Object               // what is encrypted is bound to: id, pointer (of a field), producer, source, type
+	Binding    func(Object) Object               // the associated data: id, field, producer, source, type
 	Plaintext  func(string) string               // of all of the data
 	Protected  func(Object) Object               // headers, before they are authenticated
 	Entry      func(i int, entry Object) Object  // of a recipient: encrypted_key, header

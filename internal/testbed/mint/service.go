@@ -12,9 +12,9 @@ import (
 // Service is a key in a key management service that answers what it was told to, for vectors.
 type Service struct {
 	ID string `json:"key_id"`
-	// Answers are, for each encrypted key (base64url), the content keys (base64url) that the service says it
-	// holds, one call after the other; the last one is for all further calls. A null is no answer. What is not
-	// there was not encrypted by it.
+	// Answers maps each encrypted key (base64url) to the content keys (base64url) that the service answers,
+	// one call after the other. The last one is for all further calls. A null is no answer. The service did
+	// not encrypt a key that is missing here.
 	Answers map[string][]*string `json:"answers"`
 
 	mu    sync.Mutex

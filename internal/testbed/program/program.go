@@ -13,7 +13,8 @@ import (
 // information, as one deploys it. Tags are those of the build, separated by commas.
 func Build(file, pkg, tags string) error {
 	_, here, _, _ := runtime.Caller(0)
-	// With -exec, go run has the command cp run instead of the program, with the program's path and then file.
+	// With -exec, go run has the command cp run instead of the program, with the program's path and then
+	// file.
 	cmd := exec.Command("go", "run", "-ldflags=-s -w", "-tags="+tags, "-exec", "cp", "./"+pkg, file)
 	cmd.Dir = filepath.Join(filepath.Dir(here), "../../..")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -35,7 +35,7 @@ func (b *books) handle(_ context.Context, d consumer.Delivery[order]) error {
 	return nil
 }
 
-// note counts an event that nobody verified.
+// note counts an event that was not verified.
 func (b *books) note(in map[string]int, id string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

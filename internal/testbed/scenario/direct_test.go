@@ -220,8 +220,8 @@ func TestDirectInvocation(t *testing.T) {
 	}
 }
 
-// What is replayed from the destination when it is older than the window is expired. It is in quarantine, not
-// lost, and a permission for that quarantine takes it from there.
+// An event that is replayed from the destination is expired if it is older than the window. It is not lost:
+// it is in quarantine, and a permission for that quarantine admits it.
 func TestReplayedTooLate(t *testing.T) {
 	d := newDirect(t, 8, true)
 	orders := newTeam("orders")

@@ -89,7 +89,7 @@ func (v *verdicts) Delivered(_ context.Context, r consumer.Result) {
 	v.seen++
 }
 
-// keyFailures are the ways in which a KMS keeps a consumer from decrypting, and how somebody mends each.
+// keyFailures are the ways in which a KMS keeps a consumer from decrypting, and how an operator mends each.
 var keyFailures = map[string]struct {
 	trouble *keyTrouble // nil = of the key, not of the service
 	harm    func(w *world, arn string)
@@ -180,7 +180,8 @@ func TestKMSOutage(t *testing.T) {
 			if got := l.inQuarantine(); len(got) > 0 {
 				t.Errorf("in quarantine: %v", got)
 			}
-			// Connections that are kept are no leak. The runtime tells of no goroutine's end, so the test polls.
+			// Connections that are kept are no leak. The runtime tells of no goroutine's end, so the test
+			// polls.
 			for i := 0; runtime.NumGoroutine() > before+20 && i < 2000; i++ {
 				time.Sleep(time.Millisecond)
 			}

@@ -164,8 +164,8 @@ func (f *function) mostReceipts() (most int) {
 	return most
 }
 
-// invocation is the context of a modelled invocation. Whoever hangs until its time is up says so by hang. The
-// clock does not move for that: Lambda would have others run beside it.
+// invocation is the context of a modelled invocation. Code that waits until its time is up calls hang. The
+// clock does not move for that: on Lambda, other invocations would run at the same time.
 func (w *world) invocation(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithDeadline(ctx, w.clock.Now().Add(functionTimeout))
 	return context.WithValue(ctx, timeUpKey{}, cancel), cancel
@@ -173,8 +173,8 @@ func (w *world) invocation(ctx context.Context) (context.Context, context.Cancel
 
 type timeUpKey struct{}
 
-// hang is a call without an answer: it ends with its context, whose time is modelled. What is done beyond the
-// invocation has a limit of its own, of real time, and ends at once.
+// hang is a call without an answer. It ends with its context, whose time is modelled. A call that outlives
+// the invocation has a limit of its own in real time, and ends at once.
 func hang(ctx context.Context) error {
 	timeUp, _ := ctx.Value(timeUpKey{}).(context.CancelFunc)
 	if _, limited := ctx.Deadline(); timeUp == nil || !limited {
@@ -221,7 +221,8 @@ func (w *world) start(trust trust.Source, store *store, opts *consumer.Options, 
 		}
 		return h.after(p, d.Event.ID())
 	}
-	adapter := &awslambda.Options{Now: w.clock.Now, Logger: opts.Logger, Parallel: 1} // one at a time, so that a seed gives one run
+	// One at a time, so that a seed gives one run.
+	adapter := &awslambda.Options{Now: w.clock.Now, Logger: opts.Logger, Parallel: 1}
 	behindQueue, direct := awslambda.SQS(c, handle, adapter), awslambda.EventBridge(c, handle, adapter)
 	p.code = func(ctx context.Context, payload json.RawMessage) (any, error) {
 		if isBatch(payload) {

@@ -31,7 +31,7 @@ type migration struct {
 
 	orders, stock, users, legacy *team
 
-	unsealed map[string]bool // the events that nobody signed
+	unsealed map[string]bool // the events without a signature
 	flaky    map[string]bool // the events whose first handling failed
 	reliable bool            // true: none fails
 }
@@ -101,7 +101,7 @@ func (m *migration) serialOf(id string) int {
 	return n
 }
 
-// asEver is what is done with an event that nobody verified, now as before.
+// asEver handles an event without verifying it, as before the migration.
 func (m *migration) asEver(in map[string]int, body []byte) error {
 	id, err := idOf(body)
 	if err == nil {
@@ -207,8 +207,8 @@ func (m *migration) done(id string) (plain, migrating, verified int) {
 	return m.books.plain[id], m.books.migrating[id], len(m.books.runs[id])
 }
 
-// account wants every event handled somewhere, and nothing that nobody signed in the handler. What was
-// verified was handled once; what was not may have come twice, as it always could.
+// account demands that every event was handled, and that the handler saw no unsigned one. A verified event
+// was handled once. An event that was not verified may have been handled twice, as before the migration.
 func (m *migration) account() {
 	m.Helper()
 	for _, id := range m.genuine {
@@ -232,8 +232,8 @@ type reasons = []envelope.Reason
 
 var unsigned = reasons{envelope.ReasonUnsigned}
 
-// No checks -> migrating -> enforced, on a live stream. No event is lost at any of the switches, and at each point the
-// report names those, and only those, who still have something to do.
+// TestMigration goes from no checks to migrating to enforced, on a live stream. No event is lost at any of
+// the switches. At each point the report names exactly the producers that still have something to do.
 func TestMigration(t *testing.T) {
 	m := newMigration(t, 11)
 	m.deploy(m.off)
@@ -263,8 +263,8 @@ func TestMigration(t *testing.T) {
 	m.account()
 }
 
-// enforced: although legacy is not ready, which is somebody's decision. What is in flight of it is not lost
-// either.
+// enforced switches to enforcement although legacy is not ready, which an operator decided. Its events in
+// flight are not lost either.
 func (m *migration) enforced() {
 	m.Helper()
 	if got := m.inQuarantine(); len(got) > 0 {
@@ -302,8 +302,8 @@ func (m *migration) keyTooEarly() {
 	}
 }
 
-// lateTeam: legacy seals at last. What it had not sealed is reopened while it is migrating once more, for as
-// long as that takes.
+// lateTeam lets legacy seal at last. The consumer migrates once more, for as long as it takes to reopen the
+// events that legacy had not sealed.
 func (m *migration) lateTeam() {
 	m.Helper()
 	m.legacy.unsealed = false

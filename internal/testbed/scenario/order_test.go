@@ -100,8 +100,8 @@ func (o *ordered) send(number int) {
 	}
 }
 
-// rest is settle for a FIFO queue, in which messages may be visible that nobody gets, as one before them in
-// their group is hidden. It returns how many are left.
+// rest is settle for a FIFO queue. There, a visible message is not delivered while one before it in its group
+// is hidden. It returns how many messages are left.
 func (o *ordered) rest() (left int) {
 	o.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {

@@ -73,7 +73,7 @@ func newLineOf(w *world, visibility time.Duration, maxReceives int) *line {
 // step is how often events come.
 const step = 30 * time.Second
 
-// stream has the teams publish until then, one or two events each time, and somebody forge some.
+// stream has the teams publish until then, one or two events each time, and an attacker forge some.
 func (l *line) stream(until time.Duration, teams ...*team) {
 	l.Helper()
 	for l.since() < until {
@@ -87,7 +87,7 @@ func (l *line) stream(until time.Duration, teams ...*team) {
 	}
 }
 
-// forge puts an event on the bus that claims to be of a team, sealed with a key of somebody else's.
+// forge puts an event on the bus that claims to be of a team, sealed with another key.
 func (l *line) forge() string {
 	l.Helper()
 	l.serial++
@@ -168,8 +168,8 @@ func TestStoreOutage(t *testing.T) {
 	}
 }
 
-// The rule of survives holds on both sides of it. What did go to the dead-letter queue is handled once it is
-// redriven.
+// TestDeadLetterRule tests the rule of survives on both sides of its limit. Messages that went to the
+// dead-letter queue are handled once they are redriven.
 func TestDeadLetterRule(t *testing.T) {
 	for _, test := range []struct {
 		maxReceives int
@@ -274,8 +274,8 @@ func TestTrustOutageWithAGoodBundle(t *testing.T) {
 	}
 }
 
-// The bundle expires in the middle of the outage: from then on nobody can judge, so everything waits, forged
-// events too.
+// The bundle expires in the middle of the outage. From then on no consumer can judge an event, so every event
+// waits, forged ones too.
 func TestTrustOutageInWhichTheBundleExpires(t *testing.T) {
 	visibility, maxReceives := template(t)
 	l := newLine(t, 5, visibility, maxReceives)
@@ -288,7 +288,7 @@ func TestTrustOutageInWhichTheBundleExpires(t *testing.T) {
 	l.stream(life, orders, stock)
 	l.books.wantOnce(t, l.genuine)
 	before, known := len(l.genuine), len(l.quarantined())
-	o.publish(24*time.Hour, l.key(orders), l.key(stock)) // where nobody can get it yet
+	o.publish(24*time.Hour, l.key(orders), l.key(stock)) // no consumer can get it yet
 	l.stream(down.to, orders, stock)
 	if got := l.books.unhandled(l.genuine); !slices.Equal(got, l.genuine[before:]) {
 		t.Errorf("without a bundle these were not handled: %v, not %v", got, l.genuine[before:])
@@ -303,9 +303,9 @@ func TestTrustOutageInWhichTheBundleExpires(t *testing.T) {
 	l.wantDead(0)
 }
 
-// A key is rotated in during the outage: no consumer can know it yet, so its events wait, and none is
-// refused. The old key's events go on. What a thief signed waits too, and is refused when the origin can be
-// asked.
+// A key is rotated in during the outage. No consumer can know it yet, so its events wait, and none is
+// refused. The events of the old key are handled meanwhile. A thief's events wait, too, and are refused when
+// the origin answers again.
 func TestTrustOutageInWhichAKeyIsRotatedIn(t *testing.T) {
 	visibility, maxReceives := template(t)
 	l := newLine(t, 6, visibility, maxReceives)

@@ -59,7 +59,7 @@ type world struct {
 	serial int
 
 	trouble atomic.Pointer[keyTrouble] // of the KMS, nil = none
-	encrypt *envelope.Encrypter        // whom the teams encrypt the card of each order to; nil = nobody
+	encrypt *envelope.Encrypter        // encrypts the card of each order; nil = it stays clear
 }
 
 func newWorld(t *testing.T, seed uint64, delivery localaws.Delivery) *world {
@@ -134,7 +134,7 @@ func (w *world) attributes(q queue) map[string]string {
 	return out.Attributes
 }
 
-// depth is how many messages the queue has: those to be had, and those that somebody received.
+// depth returns how many messages of the queue are visible, and how many are received and hidden.
 func (w *world) depth(q queue) (visible, hidden int) {
 	w.Helper()
 	a := w.attributes(q)
@@ -237,7 +237,7 @@ func (w *world) event(p *team, id string) event.Event {
 	return ev
 }
 
-// put puts an event on the bus that nobody sealed.
+// put puts an unsealed event on the bus.
 func (w *world) put(source, detail string) {
 	w.Helper()
 	out, err := w.events.PutEvents(w.Context(), &eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{{
