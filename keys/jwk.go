@@ -1,10 +1,16 @@
 package keys
 
 import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
+
+	"filippo.io/mldsa"
 
 	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/internal/jsontext"
@@ -167,7 +173,7 @@ func (k *jwk) ed25519() (*Verifier, error) {
 	if k.alg != "" && k.alg != string(Ed25519) && k.alg != "EdDSA" {
 		return nil, fmt.Errorf("keys: JWK: alg %q does not fit an Ed25519 key", keydoc.Clip(k.alg))
 	}
-	return newEd25519Verifier(k.x)
+	return NewVerifier(ed25519.PublicKey(k.x))
 }
 
 func (k *jwk) es256() (*Verifier, error) {
@@ -180,7 +186,12 @@ func (k *jwk) es256() (*Verifier, error) {
 	if len(k.x) != scalarSize || len(k.y) != scalarSize {
 		return nil, errors.New("keys: JWK: the coordinates of a P-256 key have 32 bytes each")
 	}
-	return newES256Verifier(append(append([]byte{uncompressed}, k.x...), k.y...))
+	point := slices.Concat([]byte{uncompressed}, k.x, k.y)
+	public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	if err != nil {
+		return nil, errors.New("keys: the ECDSA key is not a point of P-256")
+	}
+	return NewVerifier(public)
 }
 
 // mldsa65 reads RFC 9964 section 3, in which "alg" says what kind of key it is.
@@ -191,40 +202,30 @@ func (k *jwk) mldsa65() (*Verifier, error) {
 	case k.crv != "" || k.x != nil || k.y != nil:
 		return nil, errors.New(`keys: JWK: an AKP key has no "crv", "x" and "y"`)
 	}
-	return newMLDSA65Verifier(k.pub)
+	public, err := mldsa.NewPublicKey(mldsa.MLDSA65(), k.pub)
+	if err != nil {
+		return nil, fmt.Errorf("keys: JWK: not an ML-DSA-65 public key, which has %d bytes", mldsa.MLDSA65PublicKeySize)
+	}
+	return NewVerifier(public)
 }
 
-// thumbprint is the SHA-256 of the thumbprint members (RFC 7638 section 3), base64url.
-func thumbprint(members []byte) string {
-	sum := sha256.Sum256(members)
+// thumbprint is the SHA-256 of a JWK with only its thumbprint members (RFC 7638 section 3), in base64url.
+func thumbprint(jwk []byte) string {
+	sum := sha256.Sum256(jwk)
 	return base64URL(sum[:])
 }
 
-// ThumbprintJWK is the JWK with its thumbprint members only, in their order (RFC 7638 section 3.2): the bytes
-// whose SHA-256 is the key ID.
+// ThumbprintJWK is the JWK with only its thumbprint members, in canonical JSON (RFC 7638 section 3.2, RFC 9964
+// section 6). The key ID is the SHA-256 of these bytes.
 func (v *Verifier) ThumbprintJWK() []byte {
-	o := v.thumbprintMembers()
-	return o.Append(nil)
-}
-
-// thumbprintMembers are the members that make the key (RFC 7638 section 3.2, RFC 9964 section 6).
-func (v *Verifier) thumbprintMembers() (o keydoc.Object) {
 	switch v.alg {
 	case Ed25519:
-		o.String("kty", ktyOKP)
-		o.String("crv", crvEd25519)
-		o.String("x", base64URL(v.point))
+		return fmt.Appendf(nil, `{"crv":"Ed25519","kty":"OKP","x":"%s"}`, base64URL(v.point))
 	case ES256:
-		o.String("kty", ktyEC)
-		o.String("crv", crvP256)
-		o.String("x", base64URL(v.point[1:1+scalarSize]))
-		o.String("y", base64URL(v.point[1+scalarSize:]))
-	case MLDSA65:
-		o.String("kty", ktyAKP)
-		o.String("alg", string(v.alg))
-		o.String("pub", base64URL(v.point))
+		return fmt.Appendf(nil, `{"crv":"P-256","kty":"EC","x":"%s","y":"%s"}`,
+			base64URL(v.point[1:1+scalarSize]), base64URL(v.point[1+scalarSize:]))
 	}
-	return o
+	return fmt.Appendf(nil, `{"alg":"ML-DSA-65","kty":"AKP","pub":"%s"}`, base64URL(v.point))
 }
 
 // JWK is the public key as a JSON Web Key in canonical JSON: the thumbprint members and alg, kid, use.
@@ -235,7 +236,8 @@ func (v *Verifier) MarshalJSON() ([]byte, error) { return v.JWK(), nil }
 
 // appendJWK appends the canonical JWK, with the private member d or priv unless it is nil.
 func (v *Verifier) appendJWK(dst, private []byte) []byte {
-	o := v.thumbprintMembers()
+	var o keydoc.Object
+	o.Members(v.ThumbprintJWK())
 	if v.alg != MLDSA65 { // whose thumbprint has it
 		o.String("alg", string(v.alg))
 	}

@@ -13,7 +13,7 @@ func (k *Keyring) Identities(now time.Time) []Identity {
 	defer k.mu.RUnlock()
 	var list []Identity
 	for _, key := range k.keys {
-		if key.identity != nil && before(now, key.schedule.Expired) {
+		if key.identity != nil && isWithin(now, time.Time{}, key.schedule.Expired, 0) {
 			list = append(list, key.identity)
 		}
 	}

@@ -22,20 +22,18 @@ type Schedule struct {
 // AcceptedAt reports whether the schedule lets a verifier accept, at now, what was sealed at sealed.
 // Skew is tolerated only at the two beginnings: an end is an end.
 func (s *Schedule) AcceptedAt(now, sealed time.Time, skew time.Duration) bool {
-	return notBefore(now, s.Published, skew) && before(now, s.Expired) &&
-		notBefore(sealed, s.Active, skew) && before(sealed, s.Retired)
+	return isWithin(now, s.Published, s.Expired, skew) && isWithin(sealed, s.Active, s.Retired, skew)
 }
 
 // SignsAt reports whether a signer uses the key at now.
 func (s *Schedule) SignsAt(now time.Time) bool {
-	return notBefore(now, s.Active, 0) && before(now, s.Retired) && before(now, s.Expired)
+	return isWithin(now, s.Active, s.Retired, 0) && isWithin(now, time.Time{}, s.Expired, 0)
 }
 
-func notBefore(t, bound time.Time, skew time.Duration) bool {
-	return bound.IsZero() || !t.Before(bound.Add(-skew))
+// isWithin reports whether t is at or after from, less skew, and before until. A zero time is no bound.
+func isWithin(t, from, until time.Time, skew time.Duration) bool {
+	return (from.IsZero() || !t.Before(from.Add(-skew))) && (until.IsZero() || t.Before(until))
 }
-
-func before(t, bound time.Time) bool { return bound.IsZero() || t.Before(bound) }
 
 // Check refuses a schedule whose moments are out of order: Published <= Active < Retired <= Expired, of those
 // that are set.
@@ -108,13 +106,13 @@ const (
 // StateAt is the state of a key with this schedule that is not revoked.
 func (s *Schedule) StateAt(now time.Time) State {
 	switch {
-	case !before(now, s.Expired):
+	case !isWithin(now, time.Time{}, s.Expired, 0):
 		return StateExpired
-	case !before(now, s.Retired):
+	case !isWithin(now, time.Time{}, s.Retired, 0):
 		return StateRetired
-	case !notBefore(now, s.Published, 0):
+	case now.Before(s.Published):
 		return StatePending
-	case !notBefore(now, s.Active, 0):
+	case now.Before(s.Active):
 		return StatePublished
 	}
 	return StateActive

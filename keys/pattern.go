@@ -1,8 +1,10 @@
 package keys
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -15,55 +17,54 @@ const maxPattern = 8 << 10
 // MaxPatterns bounds a list of patterns: each is looked at for each event.
 const MaxPatterns = 1_000
 
-// MatchSource reports whether one of the patterns allows source, byte by byte and without any normalisation.
-// A pattern is exact, or ends in "/*" ("urn:" patterns: ":*") and then is a prefix that includes the "/"
-// (":"), followed by at least one byte; a source with an authority matches only a pattern that has the whole
-// of it. A source that could mean another place than it says (see CheckSource), and a pattern that
-// CheckSourcePattern refuses for its "*", match nothing.
+// MatchSource reports whether one of the patterns allows source, byte by byte and without normalisation. A
+// pattern is exact, or ends in "/*" (a "urn:" pattern: in ":*"). Then it stands for every source that begins
+// with the text before the "*" and goes on. A source with a host matches only a pattern that has the whole
+// host. Nothing matches a source that CheckSource refuses, or a pattern whose "*" CheckSourcePattern refuses.
 func MatchSource(patterns []string, source string) bool {
 	if CheckSource(source) != nil {
 		return false
 	}
-	return matchesSource(patterns, source)
-}
-
-// matchesSource is MatchSource for a source that CheckSource passes.
-func matchesSource(patterns []string, source string) bool {
-	for _, p := range patterns {
-		if !strings.Contains(p, "*") {
-			if p == source {
+	for _, pattern := range patterns {
+		if !strings.Contains(pattern, "*") {
+			if pattern == source {
 				return true
 			}
 			continue
 		}
-		if prefix, ok := sourcePrefix(p); ok && hasPrefixAndMore(source, prefix) &&
-			(hasAuthority(prefix) || !hasAuthority(source)) {
+		prefix, patternHasHost, ok := sourcePrefix(pattern)
+		if !ok || len(source) == len(prefix) || !strings.HasPrefix(source, prefix) {
+			continue
+		}
+		if _, _, _, hasHost := splitSource(source); patternHasHost || !hasHost {
 			return true
 		}
 	}
 	return false
 }
 
-// MatchType reports whether one of the patterns allows the event type: exact, a prefix that ends in ".*",
-// or "*" for any.
+// MatchType reports whether one of the patterns allows the event type. A pattern is exact, ends in ".*" and
+// then stands for every type that begins with the text before the "*" and goes on, or is "*" for any type.
 func MatchType(patterns []string, typ string) bool {
 	if typ == "" {
 		return false
 	}
-	for _, p := range patterns {
-		if p == "*" || p == typ {
+	for _, pattern := range patterns {
+		if pattern == "*" || pattern == typ {
 			return true
 		}
-		if prefix, ok := typePrefix(p); ok && hasPrefixAndMore(typ, prefix) {
+		prefix, after, wildcard := strings.Cut(pattern, "*")
+		if wildcard && after == "" && strings.HasSuffix(prefix, ".") &&
+			len(typ) > len(prefix) && strings.HasPrefix(typ, prefix) {
 			return true
 		}
 	}
 	return false
 }
 
-// CheckSourcePattern refuses a pattern that MatchSource would not treat as its author may think: "*" stands
-// only at the end, after a "/" that follows the whole authority, or after a ":" in a "urn:" pattern that
-// names its namespace; apart from it, the pattern passes CheckSource.
+// CheckSourcePattern refuses a pattern that could match other sources than its author expects. "*" stands
+// only at the end: after a "/" that follows the whole host, or after a ":" in a "urn:" pattern that names its
+// namespace. The text before it must pass CheckSource.
 func CheckSourcePattern(pattern string) error {
 	if len(pattern) > maxPattern || !utf8.ValidString(pattern) {
 		return fmt.Errorf("a source pattern of more than %d bytes or that is not UTF-8", maxPattern)
@@ -71,8 +72,9 @@ func CheckSourcePattern(pattern string) error {
 	prefix := pattern
 	if strings.Contains(pattern, "*") {
 		var ok bool
-		if prefix, ok = sourcePrefix(pattern); !ok {
-			return fmt.Errorf(`source pattern %q: "*" stands only at the end, as "/*" after the whole host, or as ":*" after "urn:NAMESPACE"`, keydoc.Clip(pattern))
+		if prefix, _, ok = sourcePrefix(pattern); !ok {
+			return fmt.Errorf(`source pattern %q: "*" stands only at the end, as "/*" after the whole host, or as `+
+				`":*" after "urn:NAMESPACE"`, keydoc.Clip(pattern))
 		}
 	}
 	if err := CheckSource(prefix); err != nil {
@@ -83,14 +85,14 @@ func CheckSourcePattern(pattern string) error {
 
 // CheckTypePattern refuses a type pattern with "*" anywhere but alone or at the end, after ".".
 func CheckTypePattern(pattern string) error {
-	switch prefix, ok := typePrefix(pattern); {
+	switch prefix, after, wildcard := strings.Cut(pattern, "*"); {
 	case pattern == "":
 		return errors.New("empty type pattern")
 	case len(pattern) > maxPattern || !utf8.ValidString(pattern):
 		return fmt.Errorf("a type pattern of more than %d bytes or that is not UTF-8", maxPattern)
 	case pattern == "*":
 		return nil
-	case strings.Contains(pattern, "*") && (!ok || prefix == "."):
+	case wildcard && (after != "" || prefix == "." || !strings.HasSuffix(prefix, ".")):
 		return fmt.Errorf(`type pattern %q: "*" stands alone, or at the end as ".*"`, keydoc.Clip(pattern))
 	}
 	for i := range len(pattern) {
@@ -101,56 +103,33 @@ func CheckTypePattern(pattern string) error {
 	return nil
 }
 
-func hasPrefixAndMore(s, prefix string) bool {
-	return len(s) > len(prefix) && s[:len(prefix)] == prefix
-}
-
-// sourcePrefix is what stands before the "*" of a valid wildcard pattern.
-func sourcePrefix(pattern string) (prefix string, ok bool) {
-	prefix, ok = cutStar(pattern)
-	if !ok {
-		return "", false
+// sourcePrefix is the text before the only "*" of a source pattern, if "*" may stand there, and whether that
+// text has a host.
+func sourcePrefix(pattern string) (prefix string, hasHost, ok bool) {
+	prefix, after, ok := strings.Cut(pattern, "*")
+	if !ok || after != "" {
+		return "", false, false
 	}
-	scheme, rest := splitScheme(prefix)
-	switch {
-	case strings.HasPrefix(rest, "//"): // the "/" of "/*" must not be part of "//"
-		_, after := splitAuthority(rest[2:])
-		return prefix, after != "" && prefix[len(prefix)-1] == '/'
-	case strings.HasSuffix(prefix, "/"):
-		return prefix, true
+	scheme, _, path, hasHost := splitSource(prefix)
+	if strings.HasSuffix(prefix, "/") {
+		return prefix, hasHost, !hasHost || path != "" // else the "/" is one of the "//" before the host
 	}
-	return prefix, strings.EqualFold(scheme, "urn") && len(rest) > 1 && strings.HasSuffix(rest, ":")
-}
-
-func typePrefix(pattern string) (prefix string, ok bool) {
-	prefix, ok = cutStar(pattern)
-	return prefix, ok && strings.HasSuffix(prefix, ".")
-}
-
-// cutStar cuts the only "*" off, which is the last byte.
-func cutStar(pattern string) (prefix string, ok bool) {
-	i := strings.IndexByte(pattern, '*')
-	if i < 0 || i != len(pattern)-1 {
-		return "", false
-	}
-	return pattern[:i], true
-}
-
-func hasAuthority(s string) bool {
-	_, rest := splitScheme(s)
-	return strings.HasPrefix(rest, "//")
+	isURN := strings.EqualFold(scheme, "urn") && len(path) > 1 && strings.HasSuffix(path, ":")
+	return prefix, hasHost, isURN && !hasHost
 }
 
 // maxDecodings is how often a source may be percent-encoded over itself: "%2520" is once over. Each further
 // layer hides another place from a reader who decodes less often.
 const maxDecodings = 3
 
-// CheckSource refuses a source that could mean another place than it says to a program that normalises it.
-// Refused are userinfo; a "//" without a host; white space, control characters and "\"; and, as they stand
-// and percent-decoded up to maxDecodings times: an encoded "/", "\" or control character, "." and ".."
-// segments, which also end at a ";" (servers cut path parameters off) and may be followed by more dots and
-// spaces (Windows cuts those off), overlong UTF-8, "%uXXXX", and characters that Unicode normalisation turns
-// into one of . / \ ; ? # % @. See SPEC section 10.
+// CheckSource refuses a source that a program could normalise to another one. SPEC section 10 has the rules.
+// Refused are userinfo, a "//" without a host, white space, control characters and "\". Also refused, in the
+// source as it is and after each of up to maxDecodings percent-decodings, are:
+//
+//   - an encoded "/", "\" or control character, and "%uXXXX";
+//   - the segments "." and "..". A segment also ends at ";", because servers cut path parameters off, and may
+//     have more dots and spaces behind it, because Windows cuts those off;
+//   - overlong UTF-8, and characters that Unicode normalisation turns into one of . / \ ; ? # % @.
 func CheckSource(source string) error {
 	if source == "" {
 		return errors.New("empty source")
@@ -160,39 +139,81 @@ func CheckSource(source string) error {
 			return fmt.Errorf("source has the character %q", c)
 		}
 	}
-	scheme, path := splitScheme(source)
-	authority := ""
-	if strings.HasPrefix(path, "//") {
-		authority, path = splitAuthority(path[2:])
-		if authority == "" && (scheme == "" || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//")) {
-			return errors.New(`source begins with "//" but names no host`)
-		}
+	scheme, host, path, hasHost := splitSource(source)
+	isFile := scheme != "" && strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") // file:///x
+	if hasHost && host == "" && !isFile {
+		return errors.New(`source begins with "//" but names no host`)
 	}
 	for range maxDecodings + 1 {
-		if strings.Contains(authority, "@") {
+		if strings.Contains(host, "@") {
 			return errors.New("source has userinfo in its authority")
 		}
-		if err := checkPath(path); err != nil {
+		if err := checkSegments(path); err != nil {
 			return err
 		}
-		// The host is decoded, too: a program that decodes before it cuts would see another one.
-		host, err := unescape(authority)
+		// A program may decode before it looks for the host, so the host is decoded, too.
+		nextHost, err := unescape(host)
 		if err != nil {
 			return err
 		}
-		below, err := unescape(path)
+		nextPath, err := unescape(path)
 		if err != nil {
 			return err
 		}
-		if len(host) == len(authority) && len(below) == len(path) {
-			return checkLookalikes(authority, path)
+		if len(nextHost) == len(host) && len(nextPath) == len(path) { // nothing is encoded any more
+			return cmp.Or(checkCharacters(host), checkCharacters(path))
 		}
-		authority, path = host, below
+		host, path = nextHost, nextPath
 	}
 	return fmt.Errorf("source is percent-encoded more than %d times over", maxDecodings)
 }
 
-// unescape decodes the percent-encoded bytes of s, once. It refuses those that must stand in a source as they
+// splitSource cuts a source into its scheme and its host (RFC 3986 sections 3.1 and 3.2), without ":" and
+// "//", and the rest: path, query and fragment. A host that is there may be empty.
+func splitSource(s string) (scheme, host, path string, hasHost bool) {
+	path = s
+	for i := range len(s) {
+		c := s[i]
+		if isLetter := 'a' <= c|0x20 && c|0x20 <= 'z'; isLetter || i > 0 && strings.IndexByte("0123456789+-.", c) >= 0 {
+			continue
+		}
+		if i > 0 && c == ':' {
+			scheme, path = s[:i], s[i+1:]
+		}
+		break
+	}
+	host, hasHost = strings.CutPrefix(path, "//")
+	if !hasHost {
+		return scheme, "", path, false
+	}
+	if i := strings.IndexAny(host, "/?#"); i >= 0 {
+		return scheme, host[:i], host[i:], true
+	}
+	return scheme, host, "", true
+}
+
+// checkSegments refuses "." and ".." segments up to the end of path. It also looks behind "?" and "#": a
+// program that does not cut there would take the text behind them for a path.
+func checkSegments(path string) error {
+	for more := true; more; {
+		segment := path
+		i := strings.IndexAny(path, "/?#")
+		if more = i >= 0; more {
+			segment, path = path[:i], path[i+1:]
+		}
+		name, _, _ := strings.Cut(segment, ";") // some programs cut path parameters off
+		name = strings.TrimLeft(name, " ")
+		if i := strings.IndexByte(name, ' '); i >= 0 && strings.Trim(name[i:], ". ") == "" {
+			name = name[:i] // and some cut trailing spaces and dots off
+		}
+		if name == "." || name == ".." {
+			return fmt.Errorf(`source has a "." or ".." segment (%q)`, keydoc.Clip(segment))
+		}
+	}
+	return nil
+}
+
+// unescape decodes the percent-encoded bytes of s, once. It refuses bytes that must stand in a source as they
 // are, or not at all.
 func unescape(s string) (string, error) {
 	first := strings.IndexByte(s, '%')
@@ -205,34 +226,28 @@ func unescape(s string) (string, error) {
 			out = append(out, s[i])
 			continue
 		}
-		if s[i+1]|0x20 == 'u' && isHex(s[i+2:min(i+6, len(s))], 4) {
-			return "", fmt.Errorf("source has %q, an escape that only some programs decode", s[i:i+6])
+		if s[i+1]|0x20 == 'u' && i+6 <= len(s) {
+			if _, err := strconv.ParseUint(s[i+2:i+6], 16, 16); err == nil {
+				return "", fmt.Errorf("source has %q, an escape that only some programs decode", s[i:i+6])
+			}
 		}
-		if !isHex(s[i+1:i+3], 2) {
+		n, err := strconv.ParseUint(s[i+1:i+3], 16, 8)
+		if err != nil {
 			out = append(out, s[i])
 			continue
 		}
-		c := byte(unhex(s[i+1])<<4 | unhex(s[i+2]))
-		switch {
+		switch c := byte(n); {
 		case c == '/' || c == '\\':
-			return "", fmt.Errorf("source has %s, an encoded %c: refused, since a program that decodes it sees another path",
+			return "", fmt.Errorf("source has %s, an encoded %c: a program that decodes it sees another path",
 				strings.ToUpper(s[i:i+3]), c)
 		case c < ' ' || c == 0x7f:
 			return "", fmt.Errorf("source has %s, an encoded control character", strings.ToUpper(s[i:i+3]))
+		default:
+			out = append(out, c)
 		}
-		out = append(out, c)
 		i += 2
 	}
 	return string(out), nil
-}
-
-func isHex(s string, n int) bool {
-	for i := range len(s) {
-		if unhex(s[i]) > 15 {
-			return false
-		}
-	}
-	return len(s) == n
 }
 
 // lookalikes are the characters that Unicode normalisation (NFKC) turns into one of . / \ ; ? # % @, or into
@@ -242,97 +257,26 @@ const lookalikes = "\u2024\u2025\u2026\ufe19\ufe30\ufe52\uff0e" + "\u2100\u2101\
 	"\u2488\u2489\u248a\u248b\u248c\u248d\u248e\u248f\u2490\u2491\u2492\u2493\u2494\u2495\u2496\u2497\u2498\u2499\u249a\u249b" +
 	"\u33c2\u33c7\u33d8\U0001f100"
 
-// checkLookalikes looks at what is left when all is decoded.
-func checkLookalikes(parts ...string) error {
-	for _, s := range parts {
-		for i := range len(s) {
-			if s[i] < utf8.RuneSelf {
-				continue
-			}
-			if r, _ := utf8.DecodeRuneInString(s[i:]); strings.ContainsRune(lookalikes, r) && r != utf8.RuneError {
-				return fmt.Errorf("source has the character %U, which normalisation turns into another", r)
-			}
-			if isOverlong(s[i:]) {
-				return errors.New("source has an overlong UTF-8 encoding")
-			}
+// checkCharacters looks at a part of a source that is decoded: each character stands for itself, in UTF-8 of
+// the shortest form.
+func checkCharacters(part string) error {
+	for i := range len(part) {
+		c, next := part[i], byte(0)
+		if c < utf8.RuneSelf {
+			continue
+		}
+		if i+1 < len(part) {
+			next = part[i+1]
+		}
+		if r, _ := utf8.DecodeRuneInString(part[i:]); strings.ContainsRune(lookalikes, r) && r != utf8.RuneError {
+			return fmt.Errorf("source has the character %U, which normalisation turns into another", r)
+		}
+		// An ASCII character in two, three or four bytes.
+		if c == 0xc0 || c == 0xc1 || c == 0xe0 && (next == 0x80 || next == 0x81) || c == 0xf0 && next == 0x80 {
+			return errors.New("source has an overlong UTF-8 encoding")
 		}
 	}
 	return nil
-}
-
-// isOverlong reports whether s begins with an ASCII character in more bytes than UTF-8 allows for it.
-func isOverlong(s string) bool {
-	switch s[0] {
-	case 0xc0, 0xc1:
-		return true
-	case 0xe0:
-		return len(s) > 1 && (s[1] == 0x80 || s[1] == 0x81)
-	case 0xf0:
-		return len(s) > 1 && s[1] == 0x80
-	}
-	return false
-}
-
-// splitScheme cuts "scheme:" off (RFC 3986 section 3.1).
-func splitScheme(s string) (scheme, rest string) {
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z':
-		case i > 0 && ('0' <= c && c <= '9' || c == '+' || c == '-' || c == '.'):
-		case i > 0 && c == ':':
-			return s[:i], s[i+1:]
-		default:
-			return "", s
-		}
-	}
-	return "", s
-}
-
-func splitAuthority(s string) (authority, rest string) {
-	if i := strings.IndexAny(s, "/?#"); i >= 0 {
-		return s[:i], s[i:]
-	}
-	return s, ""
-}
-
-// checkPath looks at every segment up to the end of the string: what stands after "?" and "#" too, since a
-// program that cuts there differently would take it for a path.
-func checkPath(path string) error {
-	for len(path) > 0 {
-		segment := path
-		if i := strings.IndexAny(path, "/?#"); i >= 0 {
-			segment, path = path[:i], path[i+1:]
-		} else {
-			path = ""
-		}
-		if isDots(segment) {
-			return fmt.Errorf(`source has a "." or ".." segment (%q)`, keydoc.Clip(segment))
-		}
-	}
-	return nil
-}
-
-// isDots reports whether segment is "." or "..", for a program that cuts path parameters, or spaces and then
-// dots, off.
-func isDots(segment string) bool {
-	name, _, _ := strings.Cut(segment, ";")
-	name = strings.TrimLeft(name, " ")
-	if i := strings.IndexByte(name, ' '); i >= 0 && strings.Trim(name[i:], ". ") == "" {
-		name = name[:i]
-	}
-	return name == "." || name == ".."
-}
-
-func unhex(c byte) int {
-	switch {
-	case '0' <= c && c <= '9':
-		return int(c - '0')
-	case 'a' <= c && c <= 'f':
-		return int(c-'a') + 10
-	case 'A' <= c && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return 1 << 12
 }
 
 // CheckScope refuses source patterns that CheckSourcePattern and type patterns that CheckTypePattern refuses,

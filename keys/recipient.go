@@ -54,8 +54,7 @@ func NewRecipient(public *ecdh.PublicKey) (*Recipient, error) {
 	default:
 		return nil, fmt.Errorf("keys: an encryption key on %v is not supported: use X25519 or P-256", public.Curve())
 	}
-	o := r.thumbprintMembers()
-	r.id = thumbprint(o.Append(nil))
+	r.id = thumbprint(r.thumbprintJWK())
 	return r, nil
 }
 
@@ -131,19 +130,14 @@ func (r *Recipient) Curve() Curve { return r.curve }
 // PublicKey is the key to agree with. It is immutable.
 func (r *Recipient) PublicKey() *ecdh.PublicKey { return r.public }
 
-// thumbprintMembers are the members that make the key (RFC 7638 section 3.2).
-func (r *Recipient) thumbprintMembers() (o keydoc.Object) {
+// thumbprintJWK is the JWK with only its thumbprint members, in canonical JSON (RFC 7638 section 3.2).
+func (r *Recipient) thumbprintJWK() []byte {
 	point := r.public.Bytes()
-	o.String("crv", string(r.curve))
 	if r.curve == X25519 {
-		o.String("kty", ktyOKP)
-		o.String("x", base64URL(point))
-		return o
+		return fmt.Appendf(nil, `{"crv":"X25519","kty":"OKP","x":"%s"}`, base64URL(point))
 	}
-	o.String("kty", ktyEC)
-	o.String("x", base64URL(point[1:1+scalarSize]))
-	o.String("y", base64URL(point[1+scalarSize:]))
-	return o
+	return fmt.Appendf(nil, `{"crv":"P-256","kty":"EC","x":"%s","y":"%s"}`,
+		base64URL(point[1:1+scalarSize]), base64URL(point[1+scalarSize:]))
 }
 
 // JWK is the public key as a JSON Web Key in canonical JSON: the thumbprint members and alg, kid, use.
@@ -154,7 +148,8 @@ func (r *Recipient) MarshalJSON() ([]byte, error) { return r.JWK(), nil }
 
 // appendJWK appends the canonical JWK, with the private member d unless it is nil.
 func (r *Recipient) appendJWK(dst, d []byte) []byte {
-	o := r.thumbprintMembers()
+	var o keydoc.Object
+	o.Members(r.thumbprintJWK())
 	o.String("alg", keyAgreement)
 	o.String("kid", r.id)
 	o.String("use", "enc")

@@ -322,7 +322,4 @@ func TestKeyringSignsHybrid(t *testing.T) {
 	}
 }
 
-func thumbprintOf(r *Recipient) string {
-	o := r.thumbprintMembers()
-	return thumbprint(o.Append(nil))
-}
+func thumbprintOf(r *Recipient) string { return thumbprint(r.thumbprintJWK()) }

@@ -69,13 +69,25 @@ type Signer interface {
 	Sign(ctx context.Context, message []byte) ([]byte, error)
 }
 
-// NewVerifier takes an ed25519.PublicKey, a P-256 *ecdsa.PublicKey or an ML-DSA-65 *mldsa.PublicKey, which is
-// copied. It refuses a point that is not on the curve, is encoded in another than the canonical way, or is of
-// small order, and an ML-DSA key that is zero: the signatures of such a key say nothing about who made them.
+// NewVerifier takes an ed25519.PublicKey, a P-256 *ecdsa.PublicKey or an ML-DSA-65 *mldsa.PublicKey, and keeps
+// a copy. Signatures of some keys do not tell who made them, so it refuses a point that is not on the curve,
+// that is of small order or that is not encoded canonically, and an ML-DSA key that is zero.
 func NewVerifier(public crypto.PublicKey) (*Verifier, error) {
+	v := &Verifier{}
 	switch k := public.(type) {
 	case ed25519.PublicKey:
-		return newEd25519Verifier(k)
+		if len(k) != ed25519.PublicKeySize {
+			return nil, fmt.Errorf("keys: an Ed25519 public key has 32 bytes, not %d", len(k))
+		}
+		p, err := new(edwards25519.Point).SetBytes(k)
+		if err != nil || string(p.Bytes()) != string(k) {
+			return nil, errors.New("keys: the Ed25519 key is not a canonically encoded point")
+		}
+		if new(edwards25519.Point).MultByCofactor(p).Equal(edwards25519.NewIdentityPoint()) == 1 {
+			return nil, errors.New("keys: the Ed25519 key is a point of small order")
+		}
+		own := bytes.Clone(k)
+		v.alg, v.public, v.point = Ed25519, ed25519.PublicKey(own), own
 	case *ecdsa.PublicKey:
 		if k == nil || k.Curve != elliptic.P256() {
 			return nil, errors.New("keys: an ECDSA key must be on P-256")
@@ -84,62 +96,33 @@ func NewVerifier(public crypto.PublicKey) (*Verifier, error) {
 		if err != nil {
 			return nil, errors.New("keys: the ECDSA key is not a point of P-256")
 		}
-		return newES256Verifier(point)
+		own, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+		if err != nil {
+			return nil, errors.New("keys: the ECDSA key is not a point of P-256")
+		}
+		v.alg, v.public, v.point = ES256, own, point
 	case *mldsa.PublicKey:
 		if k == nil {
 			return nil, errors.New("keys: no ML-DSA public key")
 		}
-		return newMLDSA65Verifier(k.Bytes())
+		point := k.Bytes()
+		if len(point) != mldsa.MLDSA65PublicKeySize {
+			return nil, fmt.Errorf("keys: an ML-DSA-65 public key has %d bytes, not %d", mldsa.MLDSA65PublicKeySize, len(point))
+		}
+		if len(bytes.TrimLeft(point[mldsaSeedSize:], "\x00")) == 0 { // any short vector would be a signature
+			return nil, errors.New("keys: the ML-DSA-65 key is zero")
+		}
+		v.alg, v.public, v.point = MLDSA65, k, point // k is immutable
+	default:
+		return nil, fmt.Errorf("keys: %T is not supported: use Ed25519, ECDSA P-256 or ML-DSA-65", public)
 	}
-	return nil, fmt.Errorf("keys: %T is not supported: use Ed25519, ECDSA P-256 or ML-DSA-65", public)
+	v.id = thumbprint(v.ThumbprintJWK())
+	return v, nil
 }
 
-func newEd25519Verifier(key []byte) (*Verifier, error) {
-	if len(key) != ed25519.PublicKeySize {
-		return nil, fmt.Errorf("keys: an Ed25519 public key has 32 bytes, not %d", len(key))
-	}
-	p, err := new(edwards25519.Point).SetBytes(key)
-	if err != nil || string(p.Bytes()) != string(key) {
-		return nil, errors.New("keys: the Ed25519 key is not a canonically encoded point")
-	}
-	if new(edwards25519.Point).MultByCofactor(p).Equal(edwards25519.NewIdentityPoint()) == 1 {
-		return nil, errors.New("keys: the Ed25519 key is a point of small order")
-	}
-	own := ed25519.PublicKey(append([]byte(nil), key...))
-	return withID(&Verifier{alg: Ed25519, public: own, point: own}), nil
-}
-
-func newES256Verifier(point []byte) (*Verifier, error) {
-	k, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
-	if err != nil {
-		return nil, errors.New("keys: the ECDSA key is not a point of P-256")
-	}
-	return withID(&Verifier{alg: ES256, public: k, point: append([]byte(nil), point...)}), nil
-}
-
-// mldsaSeedSize is how much of an ML-DSA public key is the seed of its matrix; the rest is the vector t1
+// mldsaSeedSize is how much of an ML-DSA public key is the seed of its matrix. The rest is the vector t1
 // (FIPS 204 algorithm 22).
 const mldsaSeedSize = 32
-
-func newMLDSA65Verifier(key []byte) (*Verifier, error) {
-	if len(key) != mldsa.MLDSA65PublicKeySize {
-		return nil, fmt.Errorf("keys: an ML-DSA-65 public key has %d bytes, not %d", mldsa.MLDSA65PublicKeySize, len(key))
-	}
-	if len(bytes.TrimLeft(key[mldsaSeedSize:], "\x00")) == 0 { // any short vector is a signature then
-		return nil, errors.New("keys: the ML-DSA-65 key is zero")
-	}
-	k, err := mldsa.NewPublicKey(mldsa.MLDSA65(), key)
-	if err != nil {
-		return nil, errors.New("keys: not an ML-DSA-65 public key")
-	}
-	return withID(&Verifier{alg: MLDSA65, public: k, point: bytes.Clone(key)}), nil
-}
-
-// withID derives the key ID: the SHA-256 JWK thumbprint (RFC 7638), base64url.
-func withID(v *Verifier) *Verifier {
-	v.id = thumbprint(v.ThumbprintJWK())
-	return v
-}
 
 // KeyID is the key's ID: its JWK thumbprint (RFC 7638), SHA-256, base64url without padding.
 func (v *Verifier) KeyID() string { return v.id }
@@ -152,7 +135,7 @@ func (v *Verifier) Algorithm() Algorithm { return v.alg }
 func (v *Verifier) Public() crypto.PublicKey {
 	switch v.alg {
 	case Ed25519:
-		return ed25519.PublicKey(append([]byte(nil), v.point...))
+		return ed25519.PublicKey(bytes.Clone(v.point))
 	case MLDSA65:
 		return v.public // immutable
 	}
