@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sealbus/sealbus/keys/keystest"
@@ -604,23 +605,25 @@ func TestFetchIsShared(t *testing.T) {
 
 // A caller that has a bundle at hand keeps half of its time.
 func TestFetchLeavesTimeToTheCaller(t *testing.T) {
-	t.Parallel()
-	o := newOrg(t)
-	srv := newOrigin(t, o.bundle(1))
-	opts := o.options(srv)
-	opts.Timeout = time.Hour
-	s := o.fetch(srv, opts)
-	_, release := srv.blocking()
-	defer close(release)
-	o.advance(5 * time.Minute)
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
-	defer cancel()
-	if b, err := s.Bundle(ctx); err != nil || b.Version() != 1 {
-		t.Errorf("%v, %v", b, err)
-	}
-	if _, err := s.Refresh(ctx, "k"); !errors.Is(err, trust.ErrUnavailable) {
-		t.Errorf("Refresh without an answer: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrg(t)
+		hung := newHungOrigin(t, o.bundle(1))
+		s, err := trust.FetchFrom(t.Context(), hung, o.roots, &trust.FetchOptions{Now: o.now, Timeout: time.Hour})
+		o.check(err)
+		o.advance(5 * time.Minute)
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		defer cancel()
+		if b, err := s.Bundle(ctx); err != nil || b.Version() != 1 {
+			t.Errorf("%v, %v", b, err)
+		}
+		if took := time.Since(began); took != 2*time.Second {
+			t.Errorf("Bundle returned after %s", took)
+		}
+		if _, err := s.Refresh(ctx, "k"); !errors.Is(err, trust.ErrUnavailable) {
+			t.Errorf("Refresh without an answer: %v", err)
+		}
+	})
 }
 
 // While the origin fails, one caller tries again; the others are not held up.
@@ -867,31 +870,43 @@ func TestFetchFromABrokenOrigin(t *testing.T) {
 	}
 }
 
-// hungOrigin answers once and then never, whatever its context says.
+// hungOrigin answers once, and then not before the test ends, whatever its context says.
 type hungOrigin struct {
-	signed []byte
-	asked  int
+	signed []byte // of the first answer; nil = it does not answer at all
+	end    chan struct{}
+}
+
+func newHungOrigin(t *testing.T, signed []byte) *hungOrigin {
+	h := &hungOrigin{signed: signed, end: make(chan struct{})}
+	t.Cleanup(func() { close(h.end) })
+	return h
 }
 
 func (*hungOrigin) String() string { return "hung" }
 func (h *hungOrigin) Fetch(context.Context, string) (*trust.Fetched, error) {
-	if h.asked++; h.asked > 1 {
-		select {}
+	signed := h.signed
+	if h.signed = nil; signed == nil {
+		<-h.end
 	}
-	return &trust.Fetched{Body: io.NopCloser(bytes.NewReader(h.signed))}, nil
+	return &trust.Fetched{Body: io.NopCloser(bytes.NewReader(signed))}, nil
 }
 
 func TestFetchDoesNotHangWithItsOrigin(t *testing.T) {
-	t.Parallel()
-	o := newOrg(t)
-	s, err := trust.FetchFrom(t.Context(), &hungOrigin{signed: o.bundle(1)}, o.roots, &trust.FetchOptions{Now: o.now, Timeout: 50 * time.Millisecond})
-	o.check(err)
-	o.advance(5 * time.Minute)
-	o.want1(s)
-	if _, err := s.Refresh(t.Context(), "k"); !errors.Is(err, trust.ErrUnavailable) {
-		t.Error(err)
-	}
-	if _, err := trust.FetchFrom(t.Context(), &hungOrigin{asked: 1}, o.roots, &trust.FetchOptions{Timeout: 50 * time.Millisecond}); !errors.Is(err, trust.ErrUnavailable) {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		o := newOrg(t)
+		s, err := trust.FetchFrom(t.Context(), newHungOrigin(t, o.bundle(1)), o.roots, &trust.FetchOptions{Now: o.now})
+		o.check(err)
+		o.advance(5 * time.Minute)
+		o.want1(s)
+		if _, err := s.Refresh(t.Context(), "k"); !errors.Is(err, trust.ErrUnavailable) {
+			t.Error(err)
+		}
+		began := time.Now()
+		if _, err := trust.FetchFrom(t.Context(), newHungOrigin(t, nil), o.roots, nil); !errors.Is(err, trust.ErrUnavailable) {
+			t.Error(err)
+		}
+		if took := time.Since(began); took < 10*time.Second || took > 15*time.Second {
+			t.Errorf("the first fetch, with the default timeout of 10 s, ended after %s", took)
+		}
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/testbed/cases"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/keystest"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -43,10 +44,11 @@ func mayFor(version int64, a, b *keys.LocalSigner) []*trust.Key {
 	}
 }
 
-// 64 goroutines open events while each request finds another bundle, which is a thousand changes in a second
-// of the clock: no caller sees half a bundle, a version that goes back, or none.
-func TestNobodySeesHalfABundle(t *testing.T) {
-	const changes, openers = 1000, 64
+// 64 goroutines open events while each request finds another bundle, a thousand in a second of the clock. No
+// caller sees half a bundle, a version that goes back, or none.
+func TestNoCallerSeesHalfABundle(t *testing.T) {
+	const openers = 64
+	changes := int64(cases.Of(1000))
 	o := newOrg(t)
 	a, b := keystest.Ed25519(t, "shop", "a"), keystest.Ed25519(t, "shop", "b")
 	sealed := o.seal("urn:shop", a, b)
