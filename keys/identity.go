@@ -26,6 +26,7 @@ type Identity interface {
 
 // LocalIdentity is an Identity whose private key is in memory. It prints, logs and marshals as redacted.
 type LocalIdentity struct {
+	redacted
 	recipient *Recipient
 	private   redact.Hidden[*ecdh.PrivateKey]
 }
@@ -64,7 +65,9 @@ func NewLocalIdentity(private *ecdh.PrivateKey) (*LocalIdentity, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &LocalIdentity{recipient: r, private: redact.Hide(private)}, nil
+	return &LocalIdentity{
+		redacted: redact.Key("LocalIdentity", r.id), recipient: r, private: redact.Hide(private),
+	}, nil
 }
 
 // ParseIdentityJWK reads a private encryption key (RFC 8037 section 2, RFC 7518 section 6.2.2) whose public
@@ -121,17 +124,3 @@ func (i *LocalIdentity) UnsafePrivateJWK() ([]byte, error) {
 	defer clear(d)
 	return i.recipient.appendJWK(make([]byte, 0, maxPrivateJWK), d), nil // growing would leave copies behind
 }
-
-// redacted names the key without its private half.
-func (i LocalIdentity) redacted() string {
-	if i.recipient == nil {
-		return redact.Name("LocalIdentity", "")
-	}
-	return redact.Name("LocalIdentity", i.recipient.id)
-}
-
-// Format prints no private key, whatever the verb.
-func (i LocalIdentity) Format(f fmt.State, _ rune) { redact.Format(f, i.redacted()) }
-
-// MarshalText gives what Format prints: JSON and logs show no private key.
-func (i LocalIdentity) MarshalText() ([]byte, error) { return []byte(i.redacted()), nil }

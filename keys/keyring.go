@@ -25,6 +25,7 @@ const keyringVersion = 1
 // Keyring is the private keys of one owner with their schedule, in a file: a producer's own signing keys, or
 // a consumer's own identities. It is safe for concurrent use, and prints, logs and marshals as redacted.
 type Keyring struct {
+	redacted
 	path       string
 	producer   string   // "" = the keyring of a consumer
 	consumer   string   // "" = the keyring of a producer
@@ -116,6 +117,7 @@ func createKeyring(k *Keyring, passphrase string, opts *KeyringOptions) (*Keyrin
 	if err != nil {
 		return nil, fmt.Errorf("keys: %w", err)
 	}
+	k.redacted = k.print
 	k.protection, k.sources, k.types = p, slices.Clone(opts.Sources), slices.Clone(opts.Types)
 	if opts.Key != nil {
 		k.keys = append(k.keys, &keyringKey{signer: opts.Key, schedule: opts.Schedule.WholeSeconds()})
@@ -428,6 +430,7 @@ func (k *keyringKey) append(dst []byte) ([]byte, error) {
 func parseKeyring(plain []byte) (*Keyring, error) {
 	r := jsontext.NewDecoder(plain)
 	k := &Keyring{}
+	k.redacted = k.print
 	var version int64
 	var raws [][]byte
 	for obj := r.Object(); r.Member(&obj); {
@@ -500,11 +503,8 @@ func (k *Keyring) parseKey(raw []byte) (*keyringKey, error) {
 	return key, err
 }
 
-// redacted names the owner and the key IDs.
-func (k *Keyring) redacted() string {
-	if k == nil {
-		return "Keyring(nil)"
-	}
+// print names the owner and the key IDs.
+func (k *Keyring) print() string {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	ids := []string{}
@@ -513,9 +513,3 @@ func (k *Keyring) redacted() string {
 	}
 	return "Keyring(" + k.producer + k.consumer + ": " + strings.Join(ids, " ") + ", " + redact.Text + ")"
 }
-
-// Format prints no private key, whatever the verb.
-func (k *Keyring) Format(f fmt.State, _ rune) { redact.Format(f, k.redacted()) }
-
-// MarshalText gives what Format prints: JSON and logs show no private key.
-func (k *Keyring) MarshalText() ([]byte, error) { return []byte(k.redacted()), nil }

@@ -20,9 +20,13 @@ import (
 	"github.com/sealbus/sealbus/internal/redact"
 )
 
+// redacted is embedded in types that hold a secret. They print, log and marshal as its text.
+type redacted = redact.Printed
+
 // LocalSigner is a Signer whose private key is in memory, or behind a crypto.Signer. It prints, logs and
 // marshals as redacted.
 type LocalSigner struct {
+	redacted
 	verifier      *Verifier
 	producer      string
 	deterministic bool
@@ -75,7 +79,9 @@ func newLocalSigner(private crypto.Signer, producer string) (*LocalSigner, error
 	if err != nil {
 		return nil, err
 	}
-	return &LocalSigner{verifier: v, producer: producer, private: redact.Hide(own)}, nil
+	return &LocalSigner{
+		redacted: redact.Key("LocalSigner", v.id), verifier: v, producer: producer, private: redact.Hide(own),
+	}, nil
 }
 
 // ownKey copies a key that is in memory, after making sure that its public half belongs to it: signing with a
@@ -280,17 +286,3 @@ func (s *LocalSigner) UnsafePrivateJWK() ([]byte, error) {
 
 // maxPrivateJWK is more bytes than a private JWK of ours has.
 const maxPrivateJWK = 4096
-
-// redacted names the key without its private half.
-func (s LocalSigner) redacted() string {
-	if s.verifier == nil {
-		return redact.Name("LocalSigner", "")
-	}
-	return redact.Name("LocalSigner", s.verifier.id)
-}
-
-// Format prints no private key, whatever the verb.
-func (s LocalSigner) Format(f fmt.State, _ rune) { redact.Format(f, s.redacted()) }
-
-// MarshalText gives what Format prints: JSON and logs show no private key.
-func (s LocalSigner) MarshalText() ([]byte, error) { return []byte(s.redacted()), nil }

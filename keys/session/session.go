@@ -67,6 +67,9 @@ type Options struct {
 	Now func() time.Time
 }
 
+// redacted is embedded in types that hold a secret. They print, log and marshal as its text.
+type redacted = redact.Printed
+
 // Session signs events with keys.Ed25519 keys that are made in memory. A root key vouches once for each of
 // them: a root key in a key management service is then asked once per ttl, and not for each event. The next
 // key is made when it is needed, by the clock of the event that is sealed. It is safe for concurrent use, and
@@ -79,6 +82,8 @@ type Options struct {
 // revoked key until that session is over. Restart it. The root stays the key that was given, also when it is
 // retired: begin a new Session when the root rotates.
 type Session struct {
+	redacted
+
 	root  keys.Signer
 	scope Scope
 	ttl   time.Duration
@@ -122,7 +127,7 @@ func Delegate(ctx context.Context, root keys.Signer, scope Scope, ttl time.Durat
 	if err := scope.check(); err != nil {
 		return nil, err
 	}
-	s := &Session{root: root, scope: scope, ttl: ttl}
+	s := &Session{redacted: redact.Key("Session", root.Verifier().KeyID()), root: root, scope: scope, ttl: ttl}
 	if _, err := s.Session(ctx, now()); err != nil {
 		return nil, err
 	}
@@ -167,7 +172,8 @@ func (s *Session) vouch(ctx context.Context, begin time.Time) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Key{signer: signer, scope: s.scope, notBefore: begin.UTC().Truncate(time.Second)}
+	id := signer.Verifier().KeyID()
+	k := &Key{redacted: redact.Key("Key", id), signer: signer, scope: s.scope, notBefore: begin.UTC().Truncate(time.Second)}
 	k.notAfter = k.notBefore.Add(s.ttl)
 	body := k.payload()
 	pae := dsse.PAE(nil, DelegationType, body)
@@ -190,6 +196,8 @@ func (s *Session) vouch(ctx context.Context, begin time.Time) (*Key, error) {
 // redacted. envelope.Seal signs with it as with its Session, as long as its time lasts. Its private half
 // cannot be exported.
 type Key struct {
+	redacted
+
 	signer              *keys.LocalSigner
 	scope               Scope
 	notBefore, notAfter time.Time
@@ -240,31 +248,3 @@ func (k *Key) AllowsType(typ string) bool { return keys.MatchType(k.scope.Types,
 func (k *Key) goodAt(now time.Time) bool {
 	return !now.Before(k.notBefore.Add(-clockTolerance)) && now.Before(k.notAfter)
 }
-
-// redacted names the root, without a key.
-func (s *Session) redacted() string {
-	if s == nil || s.root == nil {
-		return redact.Name("Session", "")
-	}
-	return redact.Name("Session", s.root.Verifier().KeyID())
-}
-
-// Format prints no private key, whatever the verb.
-func (s *Session) Format(f fmt.State, _ rune) { redact.Format(f, s.redacted()) }
-
-// MarshalText gives what Format prints: JSON and logs show no private key.
-func (s *Session) MarshalText() ([]byte, error) { return []byte(s.redacted()), nil }
-
-// redacted names the key without its private half.
-func (k Key) redacted() string {
-	if k.signer == nil {
-		return redact.Name("Key", "")
-	}
-	return redact.Name("Key", k.signer.Verifier().KeyID())
-}
-
-// Format prints no private key, whatever the verb.
-func (k Key) Format(f fmt.State, _ rune) { redact.Format(f, k.redacted()) }
-
-// MarshalText gives what Format prints: JSON and logs show no private key.
-func (k Key) MarshalText() ([]byte, error) { return []byte(k.redacted()), nil }

@@ -64,6 +64,11 @@ func Consumer(name string) Owner { return Owner{consumer: name} }
 
 func (o Owner) check() error { return keys.CheckProducer(o.producer + o.consumer) }
 
+// print names the owner of a keyset, without a key.
+func (o Owner) print() string {
+	return "Keyset(" + string(o.associatedData()[len("sealbus "):]) + ", " + redact.Text + ")"
+}
+
 // associatedData binds the encrypted keyset to its owner.
 func (o Owner) associatedData() []byte {
 	if o.consumer != "" {
@@ -72,8 +77,12 @@ func (o Owner) associatedData() []byte {
 	return []byte("sealbus producer " + o.producer)
 }
 
+// redacted is embedded in types that hold a secret. They print, log and marshal as its text.
+type redacted = redact.Printed
+
 // Keyset is a Tink keyset of one owner. It is safe for concurrent use, and prints as redacted.
 type Keyset struct {
+	redacted
 	owner Owner
 	kek   tink.AEADWithContext
 	path  string // "" = it was not read from a file
@@ -106,7 +115,7 @@ type Entry struct {
 // Create makes an encrypted keyset with one new key, and the file for it, which must not exist: with a
 // signing key of that algorithm for a producer, or an identity on that curve for a consumer.
 func Create[Kind keys.Algorithm | keys.Curve](ctx context.Context, path string, kek tink.AEADWithContext, owner Owner, kind Kind) (*Keyset, error) {
-	k := &Keyset{owner: owner, kek: kek, path: path}
+	k := &Keyset{redacted: owner.print, owner: owner, kek: kek, path: path}
 	if err := k.check(); err != nil {
 		return nil, err
 	}
@@ -159,7 +168,7 @@ func Open(ctx context.Context, path string, kek tink.AEADWithContext, owner Owne
 // the error is its own, and asking again may help; else the keyset is not of this owner, or changed, or under
 // another key.
 func Read(ctx context.Context, r io.Reader, kek tink.AEADWithContext, owner Owner) (*Keyset, error) {
-	k := &Keyset{owner: owner, kek: kek}
+	k := &Keyset{redacted: owner.print, owner: owner, kek: kek}
 	if err := k.check(); err != nil {
 		return nil, err
 	}
@@ -352,13 +361,3 @@ func (k *Keyset) Write(w io.Writer) error {
 	_, err := w.Write(k.content)
 	return err
 }
-
-func (k *Keyset) redacted() string {
-	return "Keyset(" + string(k.owner.associatedData()[len("sealbus "):]) + ", " + redact.Text + ")"
-}
-
-// Format prints the owner and no key, whatever the verb.
-func (k *Keyset) Format(f fmt.State, _ rune) { redact.Format(f, k.redacted()) }
-
-// MarshalText gives what Format prints: JSON and logs show no key.
-func (k *Keyset) MarshalText() ([]byte, error) { return []byte(k.redacted()), nil }

@@ -17,7 +17,17 @@ import (
 
 // RootKey is a private root key. It signs bundles and roots files and is no Signer: it cannot sign events. It
 // prints, logs and marshals as redacted.
-type RootKey struct{ signer *keys.LocalSigner }
+type RootKey struct {
+	redacted
+	signer *keys.LocalSigner
+}
+
+// redacted is embedded in types that hold a secret. They print, log and marshal as its text.
+type redacted = redact.Printed
+
+func rootKey(signer *keys.LocalSigner) *RootKey {
+	return &RootKey{redact.Key("RootKey", signer.Verifier().KeyID()), signer}
+}
 
 var _ RootSigner = (*RootKey)(nil)
 
@@ -36,7 +46,7 @@ func GenerateRootKey(alg keys.Algorithm) (*RootKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &RootKey{signer: signer}, nil
+	return rootKey(signer), nil
 }
 
 // NewRootKey takes a private key as keys.NewLocalSigner does.
@@ -45,7 +55,7 @@ func NewRootKey(private crypto.Signer) (*RootKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &RootKey{signer: signer}, nil
+	return rootKey(signer), nil
 }
 
 // CreateRootKey makes a root key and two files that must not exist yet: path with the private key, mode 0600,
@@ -151,7 +161,7 @@ func parseRootKey(plain []byte) (*RootKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &RootKey{signer: signer}, nil
+	return rootKey(signer), nil
 }
 
 // Verifier is the public half.
@@ -161,17 +171,3 @@ func (k *RootKey) Verifier() *keys.Verifier { return k.signer.Verifier() }
 func (k *RootKey) Sign(ctx context.Context, message []byte) ([]byte, error) {
 	return k.signer.Sign(ctx, message)
 }
-
-// redacted names the key without its private half.
-func (k RootKey) redacted() string {
-	if k.signer == nil {
-		return redact.Name("RootKey", "")
-	}
-	return redact.Name("RootKey", k.signer.Verifier().KeyID())
-}
-
-// Format prints no private key, whatever the verb.
-func (k RootKey) Format(f fmt.State, _ rune) { redact.Format(f, k.redacted()) }
-
-// MarshalText gives what Format prints: JSON and logs show no private key.
-func (k RootKey) MarshalText() ([]byte, error) { return []byte(k.redacted()), nil }
