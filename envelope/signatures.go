@@ -176,10 +176,10 @@ func (o *opening) counts(v *valid, failed *failure) bool {
 	case profile != nil && profile.Producer != k.Producer:
 		failed.note(ReasonKeyNotValid, "key %s belongs to %q, the event names %.80q as its producer", id,
 			k.Producer, profile.Producer)
-	case !k.AllowsSource(o.in.Source) || session != nil && !keys.MatchSource(session.sources, o.in.Source):
+	case !keys.MatchSource(k.Sources, o.in.Source) || session != nil && !keys.MatchSource(session.sources, o.in.Source):
 		failed.note(ReasonSourceNotAllowed, "key %s of %q may not speak for source %.200q%s", id, k.Producer,
 			o.in.Source, unfitSource(o.in.Source))
-	case !k.AllowsType(o.in.Type) || session != nil && !keys.MatchType(session.types, o.in.Type):
+	case !keys.MatchType(k.Types, o.in.Type) || session != nil && !keys.MatchType(session.types, o.in.Type):
 		failed.note(ReasonTypeNotAllowed, "key %s of %q may not sign type %.200q", id, k.Producer, o.in.Type)
 	case !unsafe.IgnoreAccount && o.account == "" && !k.AllowsAccount(""):
 		failed.note(ReasonAccountMismatch, "key %s of %q is bound to AWS accounts, and no account is stated", id,

@@ -27,8 +27,8 @@
 //
 // Key states change by date: a State is a function of the Schedule and the time. To rotate, add a key whose
 // Active lies far enough ahead for every consumer to have the bundle that lists it by then, and give the old
-// key a Retired and an Expired. Schedule.CheckStart finds a trust policy that begins later than the keyring
-// signs. Only revocation is manual; it stands in the trust bundle.
+// key a Retired and an Expired. policy.Policy.CheckKeyrings finds a trust policy that begins later than the
+// keyring signs. Only revocation is manual; it stands in the trust bundle.
 //
 // Senders encrypt to a key from Active to Retired. The consumer opens with it until Expired
 // (Keyring.Identities), which is best as late as the oldest event that is to be opened.

@@ -215,8 +215,8 @@ func thumbprint(jwk []byte) string {
 	return base64URL(sum[:])
 }
 
-// ThumbprintJWK is the JWK with only its thumbprint members, in canonical JSON (RFC 7638 section 3.2, RFC 9964
-// section 6). The key ID is the SHA-256 of these bytes.
+// ThumbprintJWK is the JWK with only its thumbprint members, in canonical JSON (RFC 7638 section 3.2, RFC
+// 9964 section 6). The key ID is the SHA-256 of these bytes.
 func (v *Verifier) ThumbprintJWK() []byte {
 	switch v.alg {
 	case Ed25519:
@@ -230,9 +230,6 @@ func (v *Verifier) ThumbprintJWK() []byte {
 
 // JWK is the public key as a JSON Web Key in canonical JSON: the thumbprint members and alg, kid, use.
 func (v *Verifier) JWK() []byte { return v.appendJWK(nil, nil) }
-
-// MarshalJSON gives JWK.
-func (v *Verifier) MarshalJSON() ([]byte, error) { return v.JWK(), nil }
 
 // appendJWK appends the canonical JWK, with the private member d or priv unless it is nil.
 func (v *Verifier) appendJWK(dst, private []byte) []byte {

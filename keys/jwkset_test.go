@@ -5,7 +5,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 )
 
 // The SDK reads the export of a keyring: keys, owner and schedule.
@@ -78,22 +77,6 @@ func TestParseJWKSetRefuses(t *testing.T) {
 	} {
 		if err := f(); err == nil || !strings.Contains(err.Error(), "a JWK Set of public keys") || !strings.Contains(err.Error(), "ParseJWKSet reads it") {
 			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-func TestCheckStart(t *testing.T) {
-	for _, c := range []struct {
-		trust, keyring Schedule
-		ok             bool
-	}{
-		{Schedule{}, Schedule{}, true}, {Schedule{}, Schedule{Active: day(2)}, true}, {Schedule{Active: day(2)}, Schedule{Active: day(2)}, true},
-		{Schedule{Active: day(1)}, Schedule{Active: day(2)}, true}, {Schedule{Active: day(2).Add(time.Second)}, Schedule{Active: day(2)}, false},
-		{Schedule{Active: day(1)}, Schedule{}, false}, {Schedule{Published: day(3)}, Schedule{Active: day(2)}, false},
-		{Schedule{Published: day(2)}, Schedule{Active: day(2)}, true}, {Schedule{Active: day(2)}, Schedule{Active: day(2), Retired: day(9)}, true},
-	} {
-		if err := c.trust.CheckStart(c.keyring); (err == nil) != c.ok {
-			t.Errorf("%+v: %v", c, err)
 		}
 	}
 }

@@ -60,28 +60,6 @@ func (s *Schedule) Check() error {
 	return nil
 }
 
-// CheckStart refuses a verifier's schedule that begins later than keyring, the one by which the owner of the
-// key signs: events that are sealed between the two would be rejected (key_not_valid), however late they are
-// judged. An earlier beginning is harmless. The ends are not compared: when a key stops signing depends on
-// the others of its keyring.
-func (s *Schedule) CheckStart(keyring Schedule) error {
-	from := "from the start"
-	if !keyring.Active.IsZero() {
-		from = "from " + keyring.Active.UTC().Format(keydoc.TimeFormat)
-	}
-	for _, bound := range []struct {
-		name string
-		at   time.Time
-	}{{"active", s.Active}, {"published", s.Published}} {
-		if bound.at.After(keydoc.WholeSecond(keyring.Active)) {
-			return fmt.Errorf("%s %s is too late: its keyring signs with it %s, "+
-				"and events between would be rejected (key_not_valid)",
-				bound.name, bound.at.UTC().Format(keydoc.TimeFormat), from)
-		}
-	}
-	return nil
-}
-
 // WholeSeconds is the schedule as it is written down: UTC, whole seconds.
 func (s Schedule) WholeSeconds() Schedule {
 	return Schedule{

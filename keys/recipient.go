@@ -143,9 +143,6 @@ func (r *Recipient) thumbprintJWK() []byte {
 // JWK is the public key as a JSON Web Key in canonical JSON: the thumbprint members and alg, kid, use.
 func (r *Recipient) JWK() []byte { return r.appendJWK(nil, nil) }
 
-// MarshalJSON gives JWK.
-func (r *Recipient) MarshalJSON() ([]byte, error) { return r.JWK(), nil }
-
 // appendJWK appends the canonical JWK, with the private member d unless it is nil.
 func (r *Recipient) appendJWK(dst, d []byte) []byte {
 	var o keydoc.Object

@@ -69,9 +69,9 @@ type Signer interface {
 	Sign(ctx context.Context, message []byte) ([]byte, error)
 }
 
-// NewVerifier takes an ed25519.PublicKey, a P-256 *ecdsa.PublicKey or an ML-DSA-65 *mldsa.PublicKey, and keeps
-// a copy. Signatures of some keys do not tell who made them, so it refuses a point that is not on the curve,
-// that is of small order or that is not encoded canonically, and an ML-DSA key that is zero.
+// NewVerifier takes an ed25519.PublicKey, a P-256 *ecdsa.PublicKey or an ML-DSA-65 *mldsa.PublicKey, and
+// keeps a copy. Signatures of some keys do not tell who made them, so it refuses a point that is not on the
+// curve, that is of small order or that is not encoded canonically, and an ML-DSA key that is zero.
 func NewVerifier(public crypto.PublicKey) (*Verifier, error) {
 	v := &Verifier{}
 	switch k := public.(type) {

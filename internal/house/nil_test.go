@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/tink-crypto/tink-go/v2/tink"
 
@@ -256,19 +257,19 @@ var nilArguments = map[string]refused{
 	}, "without a Verifier or a Recipient"},
 	"keys/trust.NewRoots list[]": {func() error { return errOf(trust.NewRoots(1, 1, nil)) }, "a key is missing"},
 	"keys/awskms.NewAgreementIdentity client": {func() error {
-		return errOf(awskms.NewAgreementIdentity(ctx, (*struct{ awskms.AgreementClient })(nil), keyARN, nil))
+		return errOf(awskms.NewAgreementIdentity(ctx, (*kms.Client)(nil), keyARN, nil))
 	}, "the client of KMS is a nil *"},
 	"keys/awskms.NewIdentity client": {func() error {
-		return errOf(awskms.NewIdentity((*struct{ awskms.DecryptClient })(nil), keyARN, nil))
+		return errOf(awskms.NewIdentity((*kms.Client)(nil), keyARN, nil))
 	}, "the client of KMS is a nil *"},
 	"keys/awskms.NewRecipient client": {func() error {
-		return errOf(awskms.NewRecipient((*struct{ awskms.EncryptClient })(nil), keyARN, nil))
+		return errOf(awskms.NewRecipient((*kms.Client)(nil), keyARN, nil))
 	}, "the client of KMS is a nil *"},
 	"keys/awskms.NewSigner client": {func() error {
-		return errOf(awskms.NewSigner(ctx, (*struct{ awskms.SignClient })(nil), keyARN, "orders", nil))
+		return errOf(awskms.NewSigner(ctx, (*kms.Client)(nil), keyARN, "orders", nil))
 	}, "the client of KMS is a nil *"},
 	"keys/awskms.ResolveKey client": {func() error {
-		return errOf(awskms.ResolveKey(ctx, (*struct{ awskms.DescribeClient })(nil), keyARN))
+		return errOf(awskms.ResolveKey(ctx, (*kms.Client)(nil), keyARN))
 	}, "the client of KMS is a nil *"},
 	"keys/trust/awss3.FetchBundle client": {func() error {
 		return errOf(awss3.FetchBundle(ctx, (*struct{ awss3.Client })(nil), "b", "k", someRoots, nil))

@@ -9,9 +9,9 @@ import (
 // Text stands in the place of a secret.
 const Text = "[redacted]"
 
-// Hidden holds a secret in a function. Methods of the secret's type would not protect an unexported field: fmt
-// does not call them, and with a verb that does not fit it even follows pointers. Of a function, fmt prints
-// only the address.
+// Hidden holds a secret in a function. Methods of the secret's type would not protect an unexported field:
+// fmt does not call them, and with a verb that does not fit it even follows pointers. Of a function, fmt
+// prints only the address.
 type Hidden[T any] func() T
 
 // Hide hides v.

@@ -14,14 +14,14 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// AgreementClient is what an AgreementIdentity uses of *kms.Client.
-type AgreementClient interface {
-	PublicKeyClient
+// agreementClient is what an AgreementIdentity uses of *kms.Client.
+type agreementClient interface {
+	publicKeyClient
 	DeriveSharedSecret(ctx context.Context, in *kms.DeriveSharedSecretInput, opts ...func(*kms.Options)) (*kms.DeriveSharedSecretOutput, error)
 }
 
 var (
-	_ AgreementClient = (*kms.Client)(nil)
+	_ agreementClient = (*kms.Client)(nil)
 	_ keys.Identity   = (*AgreementIdentity)(nil)
 )
 
@@ -30,13 +30,13 @@ var (
 // It is safe for concurrent use.
 type AgreementIdentity struct {
 	access
-	client    AgreementClient
+	client    agreementClient
 	recipient *keys.Recipient
 }
 
 // NewAgreementIdentity fetches the public half of the key that is named by its ARN, ID or alias; from then on
 // it is that key.
-func NewAgreementIdentity(ctx context.Context, client AgreementClient, key string, opts *Options) (*AgreementIdentity, error) {
+func NewAgreementIdentity(ctx context.Context, client agreementClient, key string, opts *Options) (*AgreementIdentity, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err
 	}

@@ -77,18 +77,17 @@ func (o *Options) clone() (Options, error) {
 type Key struct {
 	ARN   string
 	Usage types.KeyUsageType
-	Spec  types.KeySpec
 	State types.KeyState
 }
 
-// DescribeClient is what ResolveKey uses of *kms.Client.
-type DescribeClient interface {
+// describeClient is what ResolveKey uses of *kms.Client.
+type describeClient interface {
 	DescribeKey(ctx context.Context, in *kms.DescribeKeyInput, opts ...func(*kms.Options)) (*kms.DescribeKeyOutput, error)
 }
 
 // ResolveKey finds the key that an ID, an alias ("alias/NAME") or an ARN of either names now. An alias may
 // name another key tomorrow, so keep the ARN. It needs kms:DescribeKey.
-func ResolveKey(ctx context.Context, client DescribeClient, name string) (*Key, error) {
+func ResolveKey(ctx context.Context, client describeClient, name string) (*Key, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err
 	}
@@ -103,7 +102,7 @@ func ResolveKey(ctx context.Context, client DescribeClient, name string) (*Key, 
 		if m == nil || !isKeyARN(aws.ToString(m.Arn)) || isKeyARN(name) && *m.Arn != name {
 			return wrong("it is not about this key")
 		}
-		key = &Key{ARN: *m.Arn, Usage: m.KeyUsage, Spec: m.KeySpec, State: m.KeyState}
+		key = &Key{ARN: *m.Arn, Usage: m.KeyUsage, State: m.KeyState}
 		return nil
 	})
 	return key, err

@@ -14,13 +14,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 )
 
-// PublicKeyClient is what is used of *kms.Client to get the public half of a key pair.
-type PublicKeyClient interface {
+// publicKeyClient is what is used of *kms.Client to get the public half of a key pair.
+type publicKeyClient interface {
 	GetPublicKey(ctx context.Context, in *kms.GetPublicKeyInput, opts ...func(*kms.Options)) (*kms.GetPublicKeyOutput, error)
 }
 
 // fetchPublic gets the public half of a key for that usage, and the ARN that its name stands for now.
-func fetchPublic(ctx context.Context, client PublicKeyClient, name string, usage types.KeyUsageType, opts *Options) (access, crypto.PublicKey, error) {
+func fetchPublic(ctx context.Context, client publicKeyClient, name string, usage types.KeyUsageType, opts *Options) (access, crypto.PublicKey, error) {
 	o, err := opts.clone()
 	if err != nil {
 		return access{}, nil, err

@@ -18,14 +18,14 @@ import (
 // maxMessage is the largest message that KMS signs as it is, in bytes.
 const maxMessage = 4096
 
-// SignClient is what a Signer uses of *kms.Client.
-type SignClient interface {
-	PublicKeyClient
+// signClient is what a Signer uses of *kms.Client.
+type signClient interface {
+	publicKeyClient
 	Sign(ctx context.Context, in *kms.SignInput, opts ...func(*kms.Options)) (*kms.SignOutput, error)
 }
 
 var (
-	_ SignClient  = (*kms.Client)(nil)
+	_ signClient  = (*kms.Client)(nil)
 	_ keys.Signer = (*Signer)(nil)
 )
 
@@ -33,14 +33,14 @@ var (
 // call; see session.Delegate. It is safe for concurrent use.
 type Signer struct {
 	access
-	client   SignClient
+	client   signClient
 	producer string
 	verifier *keys.Verifier
 }
 
 // NewSigner fetches the public half of the key that is named by its ARN, ID or alias; from then on it is that
 // key. The producer is whom it speaks for, as the trust policy has it.
-func NewSigner(ctx context.Context, client SignClient, key, producer string, opts *Options) (*Signer, error) {
+func NewSigner(ctx context.Context, client signClient, key, producer string, opts *Options) (*Signer, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err
 	}

@@ -34,20 +34,20 @@ const contextKey = "sealbus:source"
 
 func encryptionContext(source string) map[string]string { return map[string]string{contextKey: source} }
 
-// EncryptClient is what a Recipient uses of *kms.Client.
-type EncryptClient interface {
+// encryptClient is what a Recipient uses of *kms.Client.
+type encryptClient interface {
 	GenerateDataKey(ctx context.Context, in *kms.GenerateDataKeyInput, opts ...func(*kms.Options)) (*kms.GenerateDataKeyOutput, error)
 	Encrypt(ctx context.Context, in *kms.EncryptInput, opts ...func(*kms.Options)) (*kms.EncryptOutput, error)
 }
 
-// DecryptClient is what an Identity uses of *kms.Client.
-type DecryptClient interface {
+// decryptClient is what an Identity uses of *kms.Client.
+type decryptClient interface {
 	Decrypt(ctx context.Context, in *kms.DecryptInput, opts ...func(*kms.Options)) (*kms.DecryptOutput, error)
 }
 
 var (
-	_ EncryptClient         = (*kms.Client)(nil)
-	_ DecryptClient         = (*kms.Client)(nil)
+	_ encryptClient         = (*kms.Client)(nil)
+	_ decryptClient         = (*kms.Client)(nil)
 	_ keys.ServiceRecipient = (*Recipient)(nil)
 	_ keys.ServiceIdentity  = (*Identity)(nil)
 )
@@ -55,11 +55,11 @@ var (
 // Recipient is a symmetric key (SYMMETRIC_DEFAULT) to encrypt to. It is safe for concurrent use.
 type Recipient struct {
 	access
-	client EncryptClient
+	client encryptClient
 }
 
 // NewRecipient encrypts under the key of that ARN, which may be in another account. It makes no call yet.
-func NewRecipient(client EncryptClient, arn string, opts *Options) (*Recipient, error) {
+func NewRecipient(client encryptClient, arn string, opts *Options) (*Recipient, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err
 	}
@@ -128,12 +128,12 @@ func (r *Recipient) EncryptKey(ctx context.Context, source string, key []byte) (
 // Identity is a symmetric key to open with. It is safe for concurrent use.
 type Identity struct {
 	access
-	client DecryptClient
+	client decryptClient
 }
 
 // NewIdentity decrypts with the key of that ARN. Of a multi-Region key it is the replica in the client's own
 // region. It makes no call yet.
-func NewIdentity(client DecryptClient, arn string, opts *Options) (*Identity, error) {
+func NewIdentity(client decryptClient, arn string, opts *Options) (*Identity, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err
 	}

@@ -77,8 +77,8 @@ func testOnlyThis(t *testing.T, s keys.Signer) {
 	if v.Verify(message, sig[:len(sig)-1]) || v.Verify(message, append(bytes.Clone(sig), 0)) || v.Verify(message, nil) {
 		t.Error("a signature of another length verifies")
 	}
-	if Ed25519(t, "keystest", "other").Verifier().Verify(message, sig) || ES256(t, "keystest", "other").Verifier().Verify(message, sig) ||
-		MLDSA65(t, "keystest", "other").Verifier().Verify(message, sig) {
+	if Signer(t, keys.Ed25519, "keystest", "other").Verifier().Verify(message, sig) || Signer(t, keys.ES256, "keystest", "other").Verifier().Verify(message, sig) ||
+		Signer(t, keys.MLDSA65, "keystest", "other").Verifier().Verify(message, sig) {
 		t.Error("the signature verifies under another key")
 	}
 }

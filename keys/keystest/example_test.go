@@ -11,5 +11,5 @@ import (
 // fixed key.
 func ExampleTestSigner() {
 	var t *testing.T // of the test function: func TestSigner(t *testing.T)
-	keystest.TestSigner(t, func(t testing.TB) keys.Signer { return keystest.Ed25519(t, "orders", "my signer") })
+	keystest.TestSigner(t, func(t testing.TB) keys.Signer { return keystest.Signer(t, keys.Ed25519, "orders", "my signer") })
 }

@@ -12,22 +12,15 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// X25519 is an identity: the same key for the same label, at all times.
-func X25519(tb testing.TB, label string) *keys.LocalIdentity {
+// Identity is an identity on the curve. The same curve and label give the same key at all times.
+func Identity(tb testing.TB, curve keys.Curve, label string) *keys.LocalIdentity {
 	tb.Helper()
-	return identity(tb, ecdh.X25519(), label)
-}
-
-// P256 is an identity: the same key for the same label, at all times.
-func P256(tb testing.TB, label string) *keys.LocalIdentity {
-	tb.Helper()
-	return identity(tb, ecdh.P256(), label)
-}
-
-func identity(tb testing.TB, curve ecdh.Curve, label string) *keys.LocalIdentity {
-	tb.Helper()
+	on := ecdh.X25519()
+	if curve == keys.P256 {
+		on = ecdh.P256()
+	}
 	seed := sha256.Sum256([]byte("sealbus/keystest/identity\x00" + label))
-	private, err := curve.NewPrivateKey(seed[:])
+	private, err := on.NewPrivateKey(seed[:])
 	if err != nil {
 		tb.Fatalf("label %q gives no key, choose another: %v", label, err)
 	}
@@ -102,9 +95,9 @@ func testRefusesPeers(t *testing.T, i keys.Identity) {
 
 func otherCurve(t *testing.T, i keys.Identity) *ecdh.PublicKey {
 	if i.Recipient().Curve() == keys.P256 {
-		return X25519(t, "peer").Recipient().PublicKey()
+		return Identity(t, keys.X25519, "peer").Recipient().PublicKey()
 	}
-	return P256(t, "peer").Recipient().PublicKey()
+	return Identity(t, keys.P256, "peer").Recipient().PublicKey()
 }
 
 // smallOrder is a point with which everybody agrees on zeros. On P-256 there is none, and this is on another

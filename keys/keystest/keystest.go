@@ -17,24 +17,15 @@ import (
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
-// Ed25519 is a signer of the producer: the same key for the same producer and label, at all times.
-func Ed25519(tb testing.TB, producer, label string) *keys.LocalSigner {
+// Signer is a signer of the producer. The same algorithm, producer and label give the same key at all times,
+// and the same message the same signature.
+func Signer(tb testing.TB, alg keys.Algorithm, producer, label string) *keys.LocalSigner {
 	tb.Helper()
-	return signer(tb, keys.Ed25519, producer, label)
-}
-
-// ES256 is a signer of the producer, with deterministic signatures: the same key for the same producer and
-// label.
-func ES256(tb testing.TB, producer, label string) *keys.LocalSigner {
-	tb.Helper()
-	return signer(tb, keys.ES256, producer, label).Deterministic()
-}
-
-// MLDSA65 is a signer of the producer, with deterministic signatures: the same key for the same producer and
-// label.
-func MLDSA65(tb testing.TB, producer, label string) *keys.LocalSigner {
-	tb.Helper()
-	return signer(tb, keys.MLDSA65, producer, label).Deterministic()
+	s, err := keys.NewLocalSigner(private(tb, alg, producer, label), producer)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s.Deterministic()
 }
 
 // Root is a root key: the same for the same label.
@@ -59,15 +50,6 @@ func Roots(tb testing.TB, threshold int, roots ...*trust.RootKey) *trust.Roots {
 		tb.Fatal(err)
 	}
 	return r
-}
-
-func signer(tb testing.TB, alg keys.Algorithm, producer, label string) *keys.LocalSigner {
-	tb.Helper()
-	s, err := keys.NewLocalSigner(private(tb, alg, producer, label), producer)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return s
 }
 
 func private(tb testing.TB, alg keys.Algorithm, owner, label string) crypto.Signer {

@@ -18,25 +18,25 @@ func (r remote) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([
 
 func TestLocalSignersConform(t *testing.T) {
 	for name, open := range map[string]func(t testing.TB) keys.Signer{
-		"Ed25519": func(t testing.TB) keys.Signer { return Ed25519(t, "orders", "a") },
-		"ES256":   func(t testing.TB) keys.Signer { return ES256(t, "orders", "a") },
-		"ES256 randomised": func(t testing.TB) keys.Signer {
-			return signer(t, keys.ES256, "orders", "a")
-		},
-		"remote Ed25519": func(t testing.TB) keys.Signer { return viaRemote(t, keys.Ed25519) },
-		"remote ES256":   func(t testing.TB) keys.Signer { return viaRemote(t, keys.ES256) },
-		"ML-DSA-65":      func(t testing.TB) keys.Signer { return MLDSA65(t, "orders", "a") },
-		"ML-DSA-65 randomised": func(t testing.TB) keys.Signer {
-			return signer(t, keys.MLDSA65, "orders", "a")
-		},
-		"remote ML-DSA-65": func(t testing.TB) keys.Signer { return viaRemote(t, keys.MLDSA65) },
+		"Ed25519":              func(t testing.TB) keys.Signer { return Signer(t, keys.Ed25519, "orders", "a") },
+		"ES256":                func(t testing.TB) keys.Signer { return Signer(t, keys.ES256, "orders", "a") },
+		"ES256 randomised":     func(t testing.TB) keys.Signer { return randomised(t, private(t, keys.ES256, "orders", "a")) },
+		"remote Ed25519":       func(t testing.TB) keys.Signer { return viaRemote(t, keys.Ed25519) },
+		"remote ES256":         func(t testing.TB) keys.Signer { return viaRemote(t, keys.ES256) },
+		"ML-DSA-65":            func(t testing.TB) keys.Signer { return Signer(t, keys.MLDSA65, "orders", "a") },
+		"ML-DSA-65 randomised": func(t testing.TB) keys.Signer { return randomised(t, private(t, keys.MLDSA65, "orders", "a")) },
+		"remote ML-DSA-65":     func(t testing.TB) keys.Signer { return viaRemote(t, keys.MLDSA65) },
 	} {
 		t.Run(name, func(t *testing.T) { TestSigner(t, open) })
 	}
 }
 
 func viaRemote(t testing.TB, alg keys.Algorithm) keys.Signer {
-	s, err := keys.NewLocalSigner(remote{private(t, alg, "orders", "a")}, "orders")
+	return randomised(t, remote{private(t, alg, "orders", "a")})
+}
+
+func randomised(t testing.TB, private crypto.Signer) keys.Signer {
+	s, err := keys.NewLocalSigner(private, "orders")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,10 +45,10 @@ func viaRemote(t testing.TB, alg keys.Algorithm) keys.Signer {
 
 // Vectors that others publish from these keys depend on them.
 func TestKeysAreFixed(t *testing.T) {
-	if got := Ed25519(t, "orders", "a").Verifier().KeyID(); got != "W_AEnyj3NZw78LO4dvKOL3ZaD-8JbRGHKCKplmwuNVQ" {
+	if got := Signer(t, keys.Ed25519, "orders", "a").Verifier().KeyID(); got != "W_AEnyj3NZw78LO4dvKOL3ZaD-8JbRGHKCKplmwuNVQ" {
 		t.Errorf("Ed25519: key ID %s", got)
 	}
-	if got := ES256(t, "orders", "a").Verifier().KeyID(); got != "lS_b5Ge1ZzUH1ADQE90ckJOXxBQRBwzYchLuzDVSqBY" {
+	if got := Signer(t, keys.ES256, "orders", "a").Verifier().KeyID(); got != "lS_b5Ge1ZzUH1ADQE90ckJOXxBQRBwzYchLuzDVSqBY" {
 		t.Errorf("ES256: key ID %s", got)
 	}
 	if got := Root(t, "a").Verifier().KeyID(); got != "0Pqmg8r1IIgZKfVg7VhdoN68_XzHdrWGpnAg0vecc9c" {
@@ -58,8 +58,8 @@ func TestKeysAreFixed(t *testing.T) {
 
 func TestLocalIdentitiesConform(t *testing.T) {
 	for name, open := range map[string]func(t testing.TB) keys.Identity{
-		"X25519": func(t testing.TB) keys.Identity { return X25519(t, "a") },
-		"P-256":  func(t testing.TB) keys.Identity { return P256(t, "a") },
+		"X25519": func(t testing.TB) keys.Identity { return Identity(t, keys.X25519, "a") },
+		"P-256":  func(t testing.TB) keys.Identity { return Identity(t, keys.P256, "a") },
 	} {
 		t.Run(name, func(t *testing.T) { TestIdentity(t, open) })
 	}

@@ -55,13 +55,6 @@ func (s *Service) KeyID() string { return s.name }
 // Takes is true of the key's own name.
 func (s *Service) Takes(keyID string) bool { return keyID == s.name }
 
-// Sources are the sources that the calls were for, in their order.
-func (s *Service) Sources() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]string(nil), s.sources...)
-}
-
 // GenerateKey makes 32 random bytes.
 func (s *Service) GenerateKey(ctx context.Context, source string) (key, encrypted []byte, err error) {
 	if err := s.call(ctx, &s.Generated, "test:GenerateKey", source); err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -82,7 +83,7 @@ func (s *sourceTest) signed(version int64, life time.Duration, producers ...stri
 	s.Helper()
 	var list []*trust.Key
 	for _, p := range producers {
-		list = append(list, &trust.Key{Verifier: Ed25519(s, p, "a").Verifier(), Producer: p, Sources: []string{"urn:" + p}, Types: []string{"*"}})
+		list = append(list, &trust.Key{Verifier: Signer(s, keys.Ed25519, p, "a").Verifier(), Producer: p, Sources: []string{"urn:" + p}, Types: []string{"*"}})
 	}
 	b, err := trust.NewBundle(trust.BundleOptions{Version: version, Issued: sourceStart, Expires: sourceStart.Add(life), RefreshHint: sourceHint}, list...)
 	if err != nil {

@@ -105,7 +105,7 @@ func (b *Bundle) Candidates(source, typ string, size, most int) (list []*Key) {
 		if len(list) == most {
 			break
 		}
-		if k.Verifier != nil && isSize(k.Verifier.Algorithm()) && k.AllowsType(typ) && k.AllowsSource(source) {
+		if k.Verifier != nil && isSize(k.Verifier.Algorithm()) && keys.MatchType(k.Types, typ) && keys.MatchSource(k.Sources, source) {
 			list = append(list, k)
 		}
 	}

@@ -86,8 +86,8 @@ func TestBundleComesBack(t *testing.T) {
 		if found := back.Lookup(k.KeyID()); len(found) != 1 || found[0] != k {
 			t.Errorf("key %s is not found under its ID", k.KeyID())
 		}
-		want, _ := json.Marshal(b.SigningKeys()[i])
-		if got, _ := json.Marshal(k); !bytes.Equal(got, want) {
+		want := b.SigningKeys()[i].append(nil)
+		if got := k.append(nil); !bytes.Equal(got, want) {
 			t.Errorf("key %s came back as %s", want, got)
 		}
 	}
@@ -109,7 +109,7 @@ func TestAbsentIsNotEmpty(t *testing.T) {
 			if k.Accounts != nil {
 				t.Error("absent accounts became empty")
 			}
-		case k.Sources != nil || k.Types == nil || k.AllowsSource("https://orders.example/x") || k.AllowsType("com.example.x"):
+		case k.Sources != nil || k.Types == nil || keys.MatchSource(k.Sources, "https://orders.example/x") || keys.MatchType(k.Types, "com.example.x"):
 			t.Error("absent sources or empty types changed, or allow something")
 		}
 	}

@@ -44,7 +44,8 @@ func Example() {
 		log.Fatal(err)
 	}
 	key := believed.Lookup(signer.Verifier().KeyID())[0]
-	fmt.Println(key.Producer, key.AllowsSource("https://orders.example/eu"), key.AllowsSource("https://billing.example/eu"))
+	fmt.Println(key.Producer, keys.MatchSource(key.Sources, "https://orders.example/eu"),
+		keys.MatchSource(key.Sources, "https://billing.example/eu"))
 	fmt.Println(signer.Producer(), key.StateAt(now))
 	// Output:
 	// orders true false

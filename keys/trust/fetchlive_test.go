@@ -50,7 +50,7 @@ func TestNoCallerSeesHalfABundle(t *testing.T) {
 	const openers = 64
 	changes := int64(cases.Of(1000))
 	o := newOrg(t)
-	a, b := keystest.Ed25519(t, "shop", "a"), keystest.Ed25519(t, "shop", "b")
+	a, b := keystest.Signer(t, keys.Ed25519, "shop", "a"), keystest.Signer(t, keys.Ed25519, "shop", "b")
 	sealed := o.seal("urn:shop", a, b)
 	srv := newOrigin(t, nil)
 	var version atomic.Int64
@@ -85,7 +85,7 @@ func TestNoCallerSeesHalfABundle(t *testing.T) {
 // An origin that is down for half an hour loses no event, and one that stays down loses none to a rejection.
 func TestOutageOfTheOrigin(t *testing.T) {
 	o := newOrg(t)
-	shop, late := keystest.Ed25519(t, "shop", "a"), keystest.Ed25519(t, "shop", "late")
+	shop, late := keystest.Signer(t, keys.Ed25519, "shop", "a"), keystest.Signer(t, keys.Ed25519, "shop", "late")
 	key := func(s keys.Signer) *trust.Key {
 		return &trust.Key{Verifier: s.Verifier(), Producer: "shop", Sources: []string{"urn:shop"}, Types: []string{"*"}}
 	}

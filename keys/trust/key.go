@@ -73,24 +73,10 @@ func (k *Key) StateAt(now time.Time) keys.State {
 	return k.Schedule.StateAt(now)
 }
 
-// AllowsSource reports whether the key may speak for source.
-func (k *Key) AllowsSource(source string) bool { return keys.MatchSource(k.Sources, source) }
-
-// AllowsType reports whether the key may sign events of that type.
-func (k *Key) AllowsType(typ string) bool { return keys.MatchType(k.Types, typ) }
-
 // AllowsAccount reports whether the key may be used from that AWS account; "" is an account that no
 // service named, which only a key without an account list allows.
 func (k *Key) AllowsAccount(account string) bool {
 	return k.Accounts == nil || account != "" && slices.Contains(k.Accounts, account)
-}
-
-// MarshalJSON is the key's entry in the bundle: a public JWK with members of ours.
-func (k *Key) MarshalJSON() ([]byte, error) {
-	if err := k.checkUse(); err != nil {
-		return nil, fmt.Errorf("trust: %w", err)
-	}
-	return k.append(nil), nil
 }
 
 // append writes the entry of a key that check passes.

@@ -222,7 +222,7 @@ func TestRefusesCalls(t *testing.T) {
 func TestKeyring(t *testing.T) {
 	s := newStore(t)
 	path := filepath.Join(t.TempDir(), "ring")
-	signer := keystest.Ed25519(t, "orders", "a")
+	signer := keystest.Signer(t, keys.Ed25519, "orders", "a")
 	_, err := keys.CreateKeyring(path, "hush", "orders", &keys.KeyringOptions{
 		PrivateFileOptions: keys.PrivateFileOptions{ScryptWorkFactor: 2}, Key: signer,
 	})
@@ -242,7 +242,7 @@ func TestKeyring(t *testing.T) {
 	if err != nil || ring.Producer() != "orders" || signers[0].Verifier().KeyID() != signer.Verifier().KeyID() {
 		t.Errorf("%v, %v", ring, err)
 	}
-	if err := ring.Add(keystest.Ed25519(t, "orders", "b"), keys.Schedule{}); err == nil {
+	if err := ring.Add(keystest.Signer(t, keys.Ed25519, "orders", "b"), keys.Schedule{}); err == nil {
 		t.Error("a key is added to a keyring without a file")
 	}
 	if _, err := awss3.OpenKeyring(t.Context(), s, bucket, "ring", "wrong"); !errors.Is(err, keys.ErrPassphrase) || strings.Contains(err.Error(), "wrong ") {

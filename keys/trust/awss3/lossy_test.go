@@ -48,7 +48,7 @@ func TestKeyringLossy(t *testing.T) {
 	s := newStore(t)
 	path := filepath.Join(t.TempDir(), "orders.keyring")
 	_, err := keys.CreateKeyring(path, "hush", "orders", &keys.KeyringOptions{
-		PrivateFileOptions: keys.PrivateFileOptions{ScryptWorkFactor: 2}, Key: keystest.Ed25519(t, "orders", "a"),
+		PrivateFileOptions: keys.PrivateFileOptions{ScryptWorkFactor: 2}, Key: keystest.Signer(t, keys.Ed25519, "orders", "a"),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -41,7 +41,7 @@ func AddKey(doc []byte, kind Kind, name, keyID string, schedule keys.Schedule) (
 		return nil, nil, err
 	}
 	if owner, line := p.find(keyID); owner != "" && owner != string(kind)+" "+name {
-		return nil, nil, &Error{Line: line, Err: fmt.Errorf("key %s is listed under %s already: a key belongs to one name", keyID, owner)}
+		return nil, nil, &fileError{line: line, err: fmt.Errorf("key %s is listed under %s already: a key belongs to one name", keyID, owner)}
 	}
 	e := editor{changes: changes}
 	e.setMoments(e.key(root, kind, name, keyID), keyID, schedule)
@@ -58,7 +58,7 @@ func SetScope(doc []byte, producer string, sources, types []string) (edited []by
 	}
 	i := slices.IndexFunc(p.Producers, func(o Producer) bool { return o.Name == producer })
 	if i < 0 {
-		return nil, nil, &Error{Err: fmt.Errorf("producer %s is not listed", producer)}
+		return nil, nil, &fileError{err: fmt.Errorf("producer %s is not listed", producer)}
 	}
 	owner := child(get(root.Content[0], "producers"), producer)
 	e := editor{}
@@ -76,7 +76,7 @@ func (e *editor) fill(owner *yaml.Node, producer, field string, is, want []strin
 	case want == nil || slices.Equal(is, want):
 		return nil
 	case len(is) > 0:
-		return &Error{Line: get(owner, field).Line, Err: fmt.Errorf("producer %s has other %s already: change them in the file", producer, field)}
+		return &fileError{line: get(owner, field).Line, err: fmt.Errorf("producer %s has other %s already: change them in the file", producer, field)}
 	}
 	items := list()
 	for _, pattern := range want {
@@ -99,7 +99,7 @@ func Revoke(doc []byte, keyID, reason string, at time.Time) (edited []byte, chan
 	}
 	key := findKey(root, keyID)
 	if key == nil {
-		return nil, nil, &Error{Err: fmt.Errorf("key %s is not listed: nothing to revoke", keyID)}
+		return nil, nil, &fileError{err: fmt.Errorf("key %s is not listed: nothing to revoke", keyID)}
 	}
 	e := editor{}
 	revoked := mapping()
@@ -117,7 +117,7 @@ func parseBoth(doc []byte) (*Policy, *yaml.Node, error) {
 	}
 	var file yaml.Node
 	if err := yaml.Unmarshal(doc, &file); err != nil {
-		return nil, nil, &Error{Err: err}
+		return nil, nil, &fileError{err: err}
 	}
 	return p, &file, nil
 }
@@ -190,7 +190,7 @@ func (e *editor) finish(doc []byte, file *yaml.Node) ([]byte, []string, error) {
 	w := yaml.NewEncoder(&out)
 	w.SetIndent(2)
 	if err := errors.Join(w.Encode(file), w.Close()); err != nil {
-		return nil, nil, &Error{Err: err}
+		return nil, nil, &fileError{err: err}
 	}
 	if _, err := Parse(out.Bytes()); err != nil {
 		return nil, nil, fmt.Errorf("policy: the change is refused: %w", err)

@@ -18,7 +18,7 @@ import (
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
-// Parse reads a policy file and checks all of it. Every error is an *Error.
+// Parse reads a policy file and checks all of it. Its error names the line and the column.
 func Parse(doc []byte) (*Policy, error) {
 	root, err := document(doc)
 	if err != nil {
@@ -35,13 +35,13 @@ func Parse(doc []byte) (*Policy, error) {
 // document is the one YAML document, with nothing in it that reads differently than it looks.
 func document(doc []byte) (*yaml.Node, error) {
 	if len(doc) > MaxPolicy {
-		return nil, &Error{Err: fmt.Errorf("more than %d bytes", MaxPolicy)}
+		return nil, &fileError{err: fmt.Errorf("more than %d bytes", MaxPolicy)}
 	}
 	if damage := filekind.Damage(doc); damage != nil {
-		return nil, &Error{Line: 1, Err: damage}
+		return nil, &fileError{line: 1, err: damage}
 	}
 	if is := filekind.Of(doc); is != "" && is != filekind.Policy {
-		return nil, &Error{Err: fmt.Errorf("this is %s, not a policy file", is)}
+		return nil, &fileError{err: fmt.Errorf("this is %s, not a policy file", is)}
 	}
 	if err := visible(doc); err != nil {
 		return nil, err
@@ -52,13 +52,13 @@ func document(doc []byte) (*yaml.Node, error) {
 		if errors.Is(err, io.EOF) {
 			err = errors.New("the file is empty")
 		}
-		return nil, &Error{Err: err}
+		return nil, &fileError{err: err}
 	}
 	switch err := d.Decode(&more); {
 	case err == nil:
-		return nil, &Error{Line: more.Line, Err: errors.New("a second YAML document: only one is allowed")}
+		return nil, &fileError{line: more.Line, err: errors.New("a second YAML document: only one is allowed")}
 	case !errors.Is(err, io.EOF):
-		return nil, &Error{Err: err}
+		return nil, &fileError{err: err}
 	}
 	t := newText(doc)
 	if err := t.plain(&root); err != nil {
@@ -84,14 +84,14 @@ func visible(doc []byte) error {
 		lineEnd := r == '\n' || r == '\r' && bytes.HasPrefix(doc[i+size:], []byte("\n"))
 		switch {
 		case r == utf8.RuneError && size == 1:
-			return &Error{Line: line, Err: errors.New("not UTF-8")}
+			return &fileError{line: line, err: errors.New("not UTF-8")}
 		case !lineEnd && !unicode.IsPrint(r):
-			return &Error{Line: line, Err: fmt.Errorf("the character %U, which a reviewer does not see for what it is, is not allowed anywhere", r)}
+			return &fileError{line: line, err: fmt.Errorf("the character %U, which a reviewer does not see for what it is, is not allowed anywhere", r)}
 		case spaces > mostSpaces:
-			return &Error{Line: line, Err: fmt.Errorf(
+			return &fileError{line: line, err: fmt.Errorf(
 				"more than %d spaces in a row, behind which a reviewer does not look", mostSpaces)}
 		case start && r == '%':
-			return &Error{Line: line, Err: errors.New("YAML directives (%) are not allowed")}
+			return &fileError{line: line, err: errors.New("YAML directives (%) are not allowed")}
 		}
 		if start = r == '\n'; start {
 			line++
@@ -219,7 +219,7 @@ func plainKeys(n *yaml.Node) error {
 }
 
 func failAt(n *yaml.Node, format string, args ...any) error {
-	return &Error{Line: n.Line, Column: n.Column, Err: fmt.Errorf(format, args...)}
+	return &fileError{line: n.Line, column: n.Column, err: fmt.Errorf(format, args...)}
 }
 
 // parser walks the nodes; its first error sticks.
@@ -354,7 +354,7 @@ func (p *parser) keys(n *yaml.Node) []Key {
 }
 
 func (p *parser) key(id, n *yaml.Node) Key {
-	k := Key{ID: id.Value, Line: id.Line}
+	k := Key{ID: id.Value, line: id.Line}
 	if sum, err := base64.RawURLEncoding.Strict().DecodeString(k.ID); err != nil || len(sum) != 32 || len(k.ID) != 43 {
 		p.fail(id, "%q is not a key ID (43 characters): take it from the public key", k.ID)
 	}

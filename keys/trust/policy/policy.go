@@ -68,28 +68,28 @@ type Key struct {
 	ID       string
 	Schedule keys.Schedule
 	Revoked  *trust.Revocation // nil = not revoked
-	Line     int               // of the key ID in the file
+
+	line int // of the key ID in the file
 }
 
-// Error is what is wrong with a policy file, and where.
-type Error struct {
-	Line   int // from 1; 0 = of the whole file
-	Column int // in characters, from 1; 0 = of the whole line
-	Err    error
+// fileError is a fault in a policy file, with its place.
+type fileError struct {
+	line   int // from 1; 0 = the whole file
+	column int // in characters, from 1; 0 = the whole line
+	err    error
 }
 
-func (e *Error) Error() string {
-	if e.Line == 0 {
-		return "policy: " + e.Err.Error()
+func (e *fileError) Error() string {
+	if e.line == 0 {
+		return "policy: " + e.err.Error()
 	}
-	if e.Column == 0 {
-		return fmt.Sprintf("policy: line %d: %v", e.Line, e.Err)
+	if e.column == 0 {
+		return fmt.Sprintf("policy: line %d: %v", e.line, e.err)
 	}
-	return fmt.Sprintf("policy: line %d, column %d: %v", e.Line, e.Column, e.Err)
+	return fmt.Sprintf("policy: line %d, column %d: %v", e.line, e.column, e.err)
 }
 
-// Unwrap is the cause.
-func (e *Error) Unwrap() error { return e.Err }
+func (e *fileError) Unwrap() error { return e.err }
 
 // BuildOptions is what a bundle says that the policy does not.
 type BuildOptions struct {
@@ -184,7 +184,7 @@ func (p *Policy) checkConsumers(submitted map[string]*keys.Recipient) error {
 
 // CheckKeyrings compares the policy with what the keyrings say of the same keys, as far as public says it: a
 // signing key is listed under the producer that its keyring is for, and accepted from when that signs with it
-// (keys.Schedule.CheckStart) until the next key takes over there, whether it then retires or expires.
+// until the next key takes over there, whether it then retires or expires.
 // Otherwise its events would be rejected for good. An encryption key is listed under the consumer that its
 // keyring is for, which opens with it for as long as the policy has producers encrypt to it. Keys that are
 // revoked or have expired at now are not compared.
@@ -203,15 +203,15 @@ func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
 				continue
 			}
 			if keyring.Producer != producer.Name {
-				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s is listed under producer %s, "+
+				errs = append(errs, &fileError{line: k.line, err: fmt.Errorf("key %s is listed under producer %s, "+
 					"and its keyring is that of producer %s: consumers would reject its events", k.ID, producer.Name, keyring.Producer)})
 			}
-			if err := k.Schedule.CheckStart(keyring.Schedule); err != nil {
-				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: %w", k.ID, err)})
+			if err := checkStart(k.Schedule, keyring.Schedule); err != nil {
+				errs = append(errs, &fileError{line: k.line, err: fmt.Errorf("key %s: %w", k.ID, err)})
 			}
 			until, known := signsUntil(keyring, public)
 			if err := k.checkEnds(until, known, now); err != nil {
-				errs = append(errs, &Error{Line: k.Line, Err: err})
+				errs = append(errs, &fileError{line: k.line, err: err})
 			}
 		}
 	}
@@ -234,18 +234,39 @@ func (p *Policy) checkIdentities(public []keys.PublicKey, now time.Time) (errs [
 				continue
 			}
 			if keyring.Consumer != consumer.Name {
-				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s is listed under consumer %s, "+
+				errs = append(errs, &fileError{line: k.line, err: fmt.Errorf("key %s is listed under consumer %s, "+
 					"and its keyring is that of consumer %s, which would read instead", k.ID, consumer.Name, keyring.Consumer)})
 			}
 			opens, until := keyring.Schedule.Expired, endOf(k.Schedule)
 			if !opens.IsZero() && (until.IsZero() || until.After(opens)) {
-				errs = append(errs, &Error{Line: k.Line, Err: fmt.Errorf("key %s: its keyring opens with it until %s only, "+
+				errs = append(errs, &fileError{line: k.line, err: fmt.Errorf("key %s: its keyring opens with it until %s only, "+
 					"and what is encrypted to it later would be rejected (not_a_recipient): give it an earlier retired",
 					k.ID, opens.UTC().Format(timeFormat))})
 			}
 		}
 	}
 	return errs
+}
+
+// checkStart refuses a schedule of the policy that begins later than the schedule by which the keyring signs.
+// Consumers would reject the events that are sealed between the two (key_not_valid). An earlier beginning is
+// harmless. checkEnds compares the ends.
+func checkStart(listed, keyring keys.Schedule) error {
+	from := "from the start"
+	if !keyring.Active.IsZero() {
+		from = "from " + keyring.Active.UTC().Format(timeFormat)
+	}
+	for _, bound := range []struct {
+		name string
+		at   time.Time
+	}{{"active", listed.Active}, {"published", listed.Published}} {
+		if bound.at.After(keyring.Active.UTC().Truncate(time.Second)) {
+			return fmt.Errorf("%s %s is too late: its keyring signs with it %s, "+
+				"and events between would be rejected (key_not_valid)",
+				bound.name, bound.at.UTC().Format(timeFormat), from)
+		}
+	}
+	return nil
 }
 
 // checkEnds refuses an end of the key before its keyring stops signing with it: see signsUntil.
@@ -302,28 +323,28 @@ func endOf(s keys.Schedule) time.Time {
 }
 
 func missing(k Key, of string) error {
-	return &Error{Line: k.Line, Err: fmt.Errorf("key %s of %s is listed but was not submitted: give its public JWK, or take it out of the policy", k.ID, of)}
+	return &fileError{line: k.line, err: fmt.Errorf("key %s of %s is listed but was not submitted: give its public JWK, or take it out of the policy", k.ID, of)}
 }
 
 func (p *Policy) unlisted(id string) error {
 	if owner, line := p.find(id); owner != "" {
-		return &Error{Line: line, Err: fmt.Errorf("key %s is listed under %s, whose keys are for another use", id, owner)}
+		return &fileError{line: line, err: fmt.Errorf("key %s is listed under %s, whose keys are for another use", id, owner)}
 	}
-	return &Error{Err: fmt.Errorf("key %s was submitted but is not listed: have it reviewed and added under its producer (trust add), or do not submit it", id)}
+	return &fileError{err: fmt.Errorf("key %s was submitted but is not listed: have it reviewed and added under its producer (trust add), or do not submit it", id)}
 }
 
 func (p *Policy) find(id string) (owner string, line int) {
 	for _, producer := range p.Producers {
 		for _, k := range producer.Keys {
 			if k.ID == id {
-				return "producer " + producer.Name, k.Line
+				return "producer " + producer.Name, k.line
 			}
 		}
 	}
 	for _, consumer := range p.Consumers {
 		for _, k := range consumer.Keys {
 			if k.ID == id {
-				return "consumer " + consumer.Name, k.Line
+				return "consumer " + consumer.Name, k.line
 			}
 		}
 	}

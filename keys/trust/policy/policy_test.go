@@ -21,7 +21,7 @@ var now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 func after(days int) time.Time { return now.AddDate(0, 0, days) }
 
 func verifier(t testing.TB, label string) *keys.Verifier {
-	return keystest.Ed25519(t, "orders", label).Verifier()
+	return keystest.Signer(t, keys.Ed25519, "orders", label).Verifier()
 }
 
 const x25519 = `{"kty":"OKP","crv":"X25519","x":"hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo"}`
@@ -80,7 +80,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("orders: %+v", o)
 	}
 	want := keys.Schedule{Published: after(0), Active: after(1), Retired: after(31), Expired: after(45)}
-	if o.Keys[0].ID != verifier(t, "a").KeyID() || o.Keys[0].Schedule != want || o.Keys[0].Revoked != nil || o.Keys[0].Line != 10 {
+	if o.Keys[0].ID != verifier(t, "a").KeyID() || o.Keys[0].Schedule != want || o.Keys[0].Revoked != nil || o.Keys[0].line != 10 {
 		t.Errorf("key a: %+v", o.Keys[0])
 	}
 	if rev := o.Keys[1].Revoked; rev == nil || !rev.At.Equal(after(2)) || rev.Reason != "laptop, stolen" {
@@ -111,11 +111,11 @@ func TestRefused(t *testing.T) {
 			t.Fatalf("%s: %v", file, err)
 		}
 		_, err = Parse(doc)
-		var e *Error
+		var e *fileError
 		if !errors.As(err, &e) {
 			t.Errorf("%s: %v", file, err)
-		} else if e.Line != line {
-			t.Errorf("%s: line %d, want %d (%v)", file, e.Line, line, err)
+		} else if e.line != line {
+			t.Errorf("%s: line %d, want %d (%v)", file, e.line, line, err)
 		}
 	}
 }
@@ -134,8 +134,8 @@ func TestHiddenTextIsRefused(t *testing.T) {
 			"text":    "version: 1\nproducers:\n  orders: {sources: ['urn:a" + hidden + "']}\n",
 		} {
 			_, err := Parse([]byte(doc))
-			var e *Error
-			if !errors.As(err, &e) || e.Line != 3 {
+			var e *fileError
+			if !errors.As(err, &e) || e.line != 3 {
 				t.Errorf("%q in a %s: %v", hidden, where, err)
 			}
 		}
@@ -202,7 +202,7 @@ func TestTextsStandAsTheyAreRead(t *testing.T) {
 		`{"keys":[],"producer":"a","version":1}`: "this is a keyring",
 	} {
 		_, err := Parse([]byte(doc))
-		if e := (*Error)(nil); !errors.As(err, &e) || !strings.Contains(err.Error(), want) {
+		if e := (*fileError)(nil); !errors.As(err, &e) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", doc, err, want)
 		}
 	}
@@ -252,14 +252,14 @@ func TestBuild(t *testing.T) {
 		t.Errorf("%s", b.Payload())
 	}
 	a := b.Lookup(verifier(t, "a").KeyID())[0]
-	if a.Producer != "orders" || !a.AllowsSource("https://orders.example/x") || !a.AllowsType("com.example.order.x") || a.AllowsAccount("999999999999") ||
+	if a.Producer != "orders" || !keys.MatchSource(a.Sources, "https://orders.example/x") || !keys.MatchType(a.Types, "com.example.order.x") || a.AllowsAccount("999999999999") ||
 		a.StateAt(after(40)) != keys.StateRetired {
 		t.Errorf("key a: %+v", a)
 	}
 	if got := b.Lookup(verifier(t, "b").KeyID())[0].StateAt(now); got != keys.StateRevoked {
 		t.Errorf("key b is %s", got)
 	}
-	if c := b.Lookup(verifier(t, "c").KeyID())[0]; c.Producer != "refunds" || c.AllowsAccount("111122223333") || c.AllowsType("x") {
+	if c := b.Lookup(verifier(t, "c").KeyID())[0]; c.Producer != "refunds" || c.AllowsAccount("111122223333") || keys.MatchType(c.Types, "x") {
 		t.Errorf("key c: %+v", c)
 	}
 	if list, err := b.Recipients("billing", now); err != nil || len(list) != 1 || list[0].KeyID() != recipient(t).KeyID() {
@@ -295,11 +295,13 @@ func TestBuildRefuses(t *testing.T) {
 		opts   BuildOptions
 		names  string // what the error must name
 	}{
-		"not listed":           {submitted(t, "a", "b", "c", "d"), options(t), verifier(t, "d").KeyID()},
-		"not submitted":        {submitted(t, "a", "b"), options(t), verifier(t, "c").KeyID()},
-		"nothing submitted":    {nil, options(t), verifier(t, "b").KeyID()},
-		"enc not submitted":    {all, opts(func(o *BuildOptions) { o.Recipients = nil }), "billing"},
-		"enc not listed":       {all, opts(func(o *BuildOptions) { o.Recipients = append(o.Recipients, keystest.P256(t, "x").Recipient()) }), "not listed"},
+		"not listed":        {submitted(t, "a", "b", "c", "d"), options(t), verifier(t, "d").KeyID()},
+		"not submitted":     {submitted(t, "a", "b"), options(t), verifier(t, "c").KeyID()},
+		"nothing submitted": {nil, options(t), verifier(t, "b").KeyID()},
+		"enc not submitted": {all, opts(func(o *BuildOptions) { o.Recipients = nil }), "billing"},
+		"enc not listed": {all, opts(func(o *BuildOptions) {
+			o.Recipients = append(o.Recipients, keystest.Identity(t, keys.P256, "x").Recipient())
+		}), "not listed"},
 		"no time":              {all, opts(func(o *BuildOptions) { o.Now = time.Time{} }), "time"},
 		"no end":               {all, opts(func(o *BuildOptions) { o.Expires = time.Time{} }), "expired"},
 		"expired at the start": {all, opts(func(o *BuildOptions) { o.Expires = now }), "expired"},
@@ -345,7 +347,7 @@ func TestAddKeyToNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if k := b.SigningKeys()[0]; k.AllowsSource("https://orders.example/x") || k.AllowsType("x") {
+	if k := b.SigningKeys()[0]; keys.MatchSource(k.Sources, "https://orders.example/x") || keys.MatchType(k.Types, "x") {
 		t.Error("a new producer is allowed something")
 	}
 }
@@ -534,7 +536,7 @@ func FuzzPolicy(f *testing.F) {
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		p, err := Parse(doc)
 		if err != nil {
-			if e := (*Error)(nil); !errors.As(err, &e) {
+			if e := (*fileError)(nil); !errors.As(err, &e) {
 				t.Fatalf("not an Error: %v", err)
 			}
 			return
@@ -650,6 +652,23 @@ func TestCheckKeyringsOfConsumers(t *testing.T) {
 		switch err := p.CheckKeyrings(of(c.keyring), now); {
 		case c.want == "" && err != nil, c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
 			t.Errorf("%s, %q: %v, want %q", c.consumer, c.schedule, err, c.want)
+		}
+	}
+}
+
+func TestCheckStart(t *testing.T) {
+	day := func(n int) time.Time { return time.Date(2026, 1, 1+n, 0, 0, 0, 0, time.UTC) }
+	for _, c := range []struct {
+		trust, keyring keys.Schedule
+		ok             bool
+	}{
+		{keys.Schedule{}, keys.Schedule{}, true}, {keys.Schedule{}, keys.Schedule{Active: day(2)}, true}, {keys.Schedule{Active: day(2)}, keys.Schedule{Active: day(2)}, true},
+		{keys.Schedule{Active: day(1)}, keys.Schedule{Active: day(2)}, true}, {keys.Schedule{Active: day(2).Add(time.Second)}, keys.Schedule{Active: day(2)}, false},
+		{keys.Schedule{Active: day(1)}, keys.Schedule{}, false}, {keys.Schedule{Published: day(3)}, keys.Schedule{Active: day(2)}, false},
+		{keys.Schedule{Published: day(2)}, keys.Schedule{Active: day(2)}, true}, {keys.Schedule{Active: day(2)}, keys.Schedule{Active: day(2), Retired: day(9)}, true},
+	} {
+		if err := checkStart(c.trust, c.keyring); (err == nil) != c.ok {
+			t.Errorf("%+v: %v", c, err)
 		}
 	}
 }
