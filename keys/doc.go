@@ -1,6 +1,6 @@
 // Package keys has the keys of sealbus: signers and verifiers for events, recipients and identities for
-// encrypted data, and keyrings that keep private keys in a file. Package trust says which of these keys to
-// believe, and for what. This package links no cloud and uses no network.
+// encrypted data, and keyrings that keep private keys in a file. Package trust says which of
+// these keys count, and for what. This package links no cloud and uses no network.
 //
 // # Signing keys
 //
@@ -9,7 +9,8 @@
 // with a quantum computer, a producer signs with two keys, one of them ML-DSA-65, and its consumers require
 // both algorithms.
 //
-// A key ID is the key's JWK thumbprint (RFC 7638). It is always computed, never believed.
+// A key ID is the key's JWK thumbprint (RFC 7638). It is always computed, and never
+// taken from a document.
 //
 // # Encryption keys
 //
@@ -19,31 +20,32 @@
 // # Keyrings
 //
 // A producer makes its own keys (CreateKeyring, Keyring.Add) and hands out only the public halves
-// (Keyring.PublicKeys). So does a consumer that is sent encrypted events (CreateConsumerKeyring,
+// (Keyring.PublicKeys). A consumer of encrypted events does the same (CreateConsumerKeyring,
 // Keyring.AddIdentity). The file is encrypted with age under a passphrase (scrypt). It has one canonical form
-// (RFC 8785) and is refused in any other.
+// (RFC 8785), and every other form is refused.
 //
 // # Schedules
 //
-// Key states change by date: a State is a function of the Schedule and the time. To rotate, add a key whose
-// Active lies far enough ahead for every consumer to have the bundle that lists it by then, and give the old
-// key a Retired and an Expired. policy.Policy.CheckKeyrings finds a trust policy that begins later than the
-// keyring signs. Only revocation is manual; it stands in the trust bundle.
+// Key states change by date: a State is a function of the Schedule and the time. To rotate, add a key and set
+// its Active so late that every consumer has the bundle that lists the key by then. Give the old key a
+// Retired and an Expired. policy.Policy.CheckKeyrings finds a trust policy that begins later than the keyring
+// signs. Only revocation is manual, and the trust bundle records it.
 //
 // Senders encrypt to a key from Active to Retired. The consumer opens with it until Expired
-// (Keyring.Identities), which is best as late as the oldest event that is to be opened.
+// (Keyring.Identities). Expired should be after the last moment at which an old event may still be opened.
 //
 // # Sessions
 //
 // A Session signs with keys that are made in memory and live for an hour at most. A key in a key management
-// service vouches for each of them with one signature, and is not asked for each event.
+// service vouches for each of them with one signature. It does not sign each event.
 //
 // # Threat model
 //
-// A stolen key: Expired and revocation bound it. Retired does not, since the thief writes the time of
-// signing. A disk or a log that an attacker reads: private files are encrypted, and private keys print as
-// redacted. A source that is spelled to look like another's: matching is by bytes, and a source that a
-// normaliser could change is refused. Not covered: the memory of a running process, and a weak passphrase.
+// A stolen key: Expired and revocation bound its use. Retired does not, because the thief chooses the time of
+// signing that an event states. A disk or a log that an attacker reads: private files are encrypted, and
+// private keys print as redacted. A source that is spelled to look like another one: sources are compared
+// byte by byte, and a source that a program could normalise to another one is refused. Not covered: the
+// memory of a running process, and a weak passphrase.
 //
 // # Stability
 //

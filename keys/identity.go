@@ -11,16 +11,16 @@ import (
 	"github.com/sealbus/sealbus/internal/redact"
 )
 
-// Identity is the private half of an encryption key: it opens what was made for its Recipient. It may live in
-// another process or service. Opening counts every Identity but a *LocalIdentity as one that
-// does, and asks it a few times for one event at most (envelope.MaxServiceCalls). Implementations are safe
-// for concurrent use.
+// Identity is the private half of an encryption key. It opens events that were encrypted to its Recipient. It
+// may live in another process or service, and every Identity except *LocalIdentity is treated as one that
+// does: for one event it is called only a few times (envelope.MaxServiceCalls). Implementations are safe for
+// concurrent use.
 type Identity interface {
 	// Recipient is the public half.
 	Recipient() *Recipient
-	// ECDH is the secret of 32 bytes that the identity and the holder of peer's private half agree on (RFC 7518
-	// section 4.6), for the caller to derive a key from and to clear. peer is untrusted: one on another curve or
-	// of small order is an error. An error that may go away by itself is one of the implementation.
+	// ECDH returns the secret of 32 bytes that the identity and the holder of peer's private half agree on (RFC
+	// 7518 section 4.6). The caller derives a key from it and clears it. peer is untrusted: a point on another
+	// curve or of small order is an error.
 	ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]byte, error)
 }
 
@@ -56,7 +56,7 @@ func (c Curve) ecdh() (ecdh.Curve, error) {
 	return nil, fmt.Errorf("keys: no curve %q for encryption: use %s or %s", keydoc.Clip(string(c)), X25519, P256)
 }
 
-// NewLocalIdentity opens with private, a key on X25519 or P-256.
+// NewLocalIdentity makes an identity of a private key on X25519 or P-256.
 func NewLocalIdentity(private *ecdh.PrivateKey) (*LocalIdentity, error) {
 	if private == nil {
 		return nil, errors.New("keys: no private key")
@@ -70,8 +70,8 @@ func NewLocalIdentity(private *ecdh.PrivateKey) (*LocalIdentity, error) {
 	}, nil
 }
 
-// ParseIdentityJWK reads a private encryption key (RFC 8037 section 2, RFC 7518 section 6.2.2) whose public
-// half must be there and belong to it.
+// ParseIdentityJWK reads a private encryption key (RFC 8037 section 2, RFC 7518 section 6.2.2). The public
+// half must be present and belong to it.
 func ParseIdentityJWK(doc []byte) (*LocalIdentity, error) {
 	k, err := parseJWK(doc)
 	if err != nil {
@@ -118,7 +118,7 @@ func (i *LocalIdentity) ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]byte,
 }
 
 // UnsafePrivateJWK is the private key as a JWK in canonical JSON. Unsafe because the holder of these bytes
-// can open what was made for the consumer: keep them in a Keyring.
+// can open the consumer's events: keep them in a Keyring.
 func (i *LocalIdentity) UnsafePrivateJWK() ([]byte, error) {
 	d := i.private().Bytes()
 	defer clear(d)

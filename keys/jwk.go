@@ -17,7 +17,7 @@ import (
 	"github.com/sealbus/sealbus/internal/keydoc"
 )
 
-// maxJWK bounds a JSON Web Key on its own, in bytes: one with a certificate chain still fits.
+// maxJWK bounds a JSON Web Key on its own, in bytes. A key with a certificate chain still fits.
 const maxJWK = 64 << 10
 
 const (
@@ -32,7 +32,7 @@ const (
 	uncompressed = 4 // first byte of an uncompressed point, SEC 1 section 2.3.3
 )
 
-// jwk is what is read of a JSON Web Key (RFC 7517, RFC 7518 section 6, RFC 8037, RFC 9964).
+// jwk has the members of a JSON Web Key that count (RFC 7517, RFC 7518 section 6, RFC 8037, RFC 9964).
 type jwk struct {
 	kty, crv, alg, use, kid string
 	x, y, pub               []byte // decoded
@@ -43,8 +43,8 @@ type jwk struct {
 
 // ParseJWK reads a public signing key: OKP with Ed25519, EC with P-256, or AKP with ML-DSA-65, which needs
 // its "alg" (RFC 9964 section 3). Coordinates have their full length in canonical base64url (RFC 7518 section
-// 6.2.1.2); "alg", "use" and "key_ops" must fit a signing key when they are there; a private member, of any
-// key type, is refused. "kid" and all other members are ignored: the ID is computed.
+// 6.2.1.2); "alg", "use" and "key_ops" must fit a signing key when they are present. A private
+// member of any key type is refused. "kid" and all other members are ignored, because the ID is computed.
 func ParseJWK(doc []byte) (*Verifier, error) {
 	k, err := parsePublicJWK(doc)
 	if err != nil {
@@ -57,7 +57,7 @@ func ParseJWK(doc []byte) (*Verifier, error) {
 	return v, err
 }
 
-// parsePublicJWK reads one JWK that has no private member. Of another file, the error says what it is.
+// parsePublicJWK reads one JWK that has no private member. If doc is another file, the error says which kind.
 func parsePublicJWK(doc []byte) (*jwk, error) {
 	k, err := parseJWK(doc)
 	if err == nil && k.kty == "" {
@@ -85,8 +85,8 @@ func parseJWK(doc []byte) (*jwk, error) {
 	return k, nil
 }
 
-// readJWK reads one JWK. Members that are not of a JWK go to other, which reads their value and reports
-// true, or leaves it alone; without it, or when it declines, they are skipped.
+// readJWK reads one JWK. It calls other for each member that a JWK does not have: other reads the value and
+// returns true, or returns false. readJWK skips the value if other returns false or is nil.
 func readJWK(r *jsontext.Decoder, other func(name string, r *jsontext.Decoder) bool) *jwk {
 	k := &jwk{}
 	for obj := r.Object(); r.Member(&obj); {
@@ -169,7 +169,7 @@ func (k *jwk) ed25519() (*Verifier, error) {
 	if k.y != nil || k.pub != nil {
 		return nil, errors.New(`keys: JWK: an OKP key has neither "y" nor "pub"`)
 	}
-	// RFC 8037 says EdDSA, RFC 9864 replaces it by Ed25519.
+	// RFC 8037 has the name EdDSA, and RFC 9864 replaces it by Ed25519.
 	if k.alg != "" && k.alg != string(Ed25519) && k.alg != "EdDSA" {
 		return nil, fmt.Errorf("keys: JWK: alg %q does not fit an Ed25519 key", keydoc.Clip(k.alg))
 	}
@@ -194,7 +194,7 @@ func (k *jwk) es256() (*Verifier, error) {
 	return NewVerifier(public)
 }
 
-// mldsa65 reads RFC 9964 section 3, in which "alg" says what kind of key it is.
+// mldsa65 reads a key of RFC 9964 section 3, where "alg" names the kind of the key.
 func (k *jwk) mldsa65() (*Verifier, error) {
 	switch {
 	case k.alg != string(MLDSA65):

@@ -10,17 +10,17 @@ import (
 	"github.com/sealbus/sealbus/internal/keydoc"
 )
 
-// PublicKey is a public key on its way from its owner to the people who keep the trust: as `sealbus keys
-// export` writes it, or as any other tool does. Nothing in it is signed; a policy that was reviewed decides
-// what the key may do.
+// PublicKey is a public key that its owner hands to the people who keep the trust policy. `sealbus keys
+// export` and other tools write it. Nothing in it is signed. The reviewed trust policy decides what the key
+// may do.
 type PublicKey struct {
 	Verifier  *Verifier  // nil = a key for encryption
 	Recipient *Recipient // nil = a signing key
 
-	Producer string // whose signing key it is in a keyring; "" = not said
-	Consumer string // whose encryption key it is in a keyring; "" = not said
-	// Schedule is that of the keyring. It counts only if Producer or Consumer is set; its zero moments are
-	// then no bounds: the owner uses the key from the start, or without end.
+	Producer string // the producer whose keyring has the signing key; "" = not stated
+	Consumer string // the consumer whose keyring has the encryption key; "" = not stated
+	// Schedule is the key's schedule in the keyring. It counts only if Producer or Consumer is set. A zero
+	// moment is no bound: the owner uses the key from the start, or without end.
 	Schedule Schedule
 }
 
@@ -77,7 +77,7 @@ func (k *Keyring) PublicKeys() []PublicKey {
 	return list
 }
 
-// FormatJWKSet writes the keys as a JWK Set (RFC 7517 section 5), one a line, for reviews.
+// FormatJWKSet writes the keys as a JWK Set (RFC 7517 section 5), each on a line of its own, for reviews.
 func FormatJWKSet(list ...PublicKey) ([]byte, error) {
 	out := []byte("{\"keys\":[\n")
 	for i, k := range list {
@@ -100,9 +100,9 @@ const (
 )
 
 // ParseJWKSet reads public keys: a JWK Set (RFC 7517 section 5), as `sealbus keys export` and FormatJWKSet
-// write it, or one JWK. Each key is read as strictly as by ParseJWK and ParseRecipientJWK; "use" says which
-// of the two, and without it a key that both could read is for signing. It has at least one key, at most
-// 20,000, and none twice. Other members are ignored.
+// write it, or one JWK. Each key is read as strictly as by ParseJWK or ParseRecipientJWK. "use" says which of
+// the two. A key without "use" that fits both is for signing. The set has 1 to 20,000 keys, and no key twice.
+// Other members are ignored.
 func ParseJWKSet(doc []byte) ([]PublicKey, error) {
 	list, err := parseJWKSet(doc)
 	if err != nil {
@@ -139,7 +139,7 @@ func parseJWKSet(doc []byte) ([]PublicKey, error) {
 	return list, nil
 }
 
-// splitJWKSet is the JWKs of a set, or the one that stands alone.
+// splitJWKSet returns the JWKs of a set, or the one JWK that doc is.
 func splitJWKSet(doc []byte) ([][]byte, error) {
 	if len(doc) > maxJWKSet {
 		return nil, fmt.Errorf("more than %d bytes", maxJWKSet)
@@ -175,7 +175,8 @@ func splitJWKSet(doc []byte) ([][]byte, error) {
 	return docs, nil
 }
 
-// ParsePublicKey reads one key as ParseJWKSet does, of a JWK that may be longer: a trust bundle adds members.
+// ParsePublicKey reads one key as ParseJWKSet does. The JWK may be longer, because a trust bundle adds
+// members.
 func ParsePublicKey(doc []byte) (PublicKey, error) {
 	if len(doc) > maxJWKSet {
 		return PublicKey{}, fmt.Errorf("keys: a JWK of more than %d bytes", maxJWKSet)
@@ -187,8 +188,8 @@ func ParsePublicKey(doc []byte) (PublicKey, error) {
 	return k, nil
 }
 
-// parsePublicKey takes a key for a signing key, unless it can only be one for encryption. The schedule counts
-// only with an owner: without one, a member of that name is another tool's.
+// parsePublicKey takes a key for a signing key, unless it can only be an encryption key. The schedule counts
+// only with an owner. Without an owner, members with the names of a schedule come from another tool.
 func parsePublicKey(doc []byte) (PublicKey, error) {
 	var owned ownedMembers
 	r := jsontext.NewDecoder(doc)
@@ -217,13 +218,13 @@ func parsePublicKey(doc []byte) (PublicKey, error) {
 	return public, owned.read(owned.consumer, &public.Consumer, &public.Schedule)
 }
 
-// ownedMembers are the members of ours beside a JWK, as they stand.
+// ownedMembers are the members that sealbus adds to a JWK, not yet parsed.
 type ownedMembers struct {
 	producer, consumer []byte // nil = absent
 	schedule           map[string][]byte
 }
 
-// keep keeps a member for later: only then it is known whether it is one of ours.
+// keep stores a member until the whole JWK is read. Only then is it known whether sealbus wrote it.
 func (o *ownedMembers) keep(name string, r *jsontext.Decoder) bool {
 	switch name {
 	case "producer":

@@ -22,8 +22,8 @@ const maxKeyringKeys = 1_000
 // keyringVersion is the version of the file format.
 const keyringVersion = 1
 
-// Keyring is the private keys of one owner with their schedule, in a file: a producer's own signing keys, or
-// a consumer's own identities. It is safe for concurrent use, and prints, logs and marshals as redacted.
+// Keyring has the private keys of one owner with their schedules, in a file: the signing keys of a producer,
+// or the identities of a consumer. It is safe for concurrent use, and prints, logs and marshals as redacted.
 type Keyring struct {
 	redacted
 	path       string
@@ -40,7 +40,7 @@ type Keyring struct {
 
 var _ SignerSource = (*Keyring)(nil)
 
-// keyringKey is one key, for the one use or the other.
+// keyringKey is one key of either use.
 type keyringKey struct {
 	signer   *LocalSigner   // nil = an identity
 	identity *LocalIdentity // nil = a signer
@@ -69,8 +69,8 @@ func (s *Schedule) append(dst, jwk []byte) []byte {
 }
 
 var (
-	// ErrNotEncrypted is (wrapped in) the error of opening with a passphrase a private file that is not
-	// encrypted. The keys in it are as good as before: they were only kept without a passphrase.
+	// ErrNotEncrypted is (wrapped in) the error of opening a private file with a passphrase although the file is
+	// not encrypted. Its keys are still usable.
 	ErrNotEncrypted = privatefile.ErrNotEncrypted
 	// ErrPassphrase is (wrapped in) the error of opening a private file with the wrong passphrase.
 	ErrPassphrase = privatefile.ErrPassphrase
@@ -85,8 +85,8 @@ type PrivateFileOptions struct {
 	InsecureNoPassphrase bool
 }
 
-// KeyringOptions is what CreateKeyring and CreateConsumerKeyring write beside the owner. The zero value is an
-// encrypted keyring without keys and without a recorded scope.
+// KeyringOptions says what CreateKeyring and CreateConsumerKeyring write in addition to the owner. The zero
+// value is an encrypted keyring without keys and without a recorded scope.
 type KeyringOptions struct {
 	PrivateFileOptions
 
@@ -171,9 +171,8 @@ func openKeyring(path, passphrase string) (*Keyring, error) {
 	return k, nil
 }
 
-// ParseKeyring reads the content of an encrypted keyring file that came another way, from an object store for
-// example. A wrong passphrase is ErrPassphrase. Keys cannot be added to it: there is no file that would keep
-// them.
+// ParseKeyring reads the content of an encrypted keyring file that is not on disk, for example an object in
+// S3. A wrong passphrase is ErrPassphrase. Keys cannot be added to it, because it has no file to write to.
 func ParseKeyring(content []byte, passphrase string) (*Keyring, error) {
 	const name = "the keyring"
 	switch {
@@ -200,7 +199,7 @@ func readKeyring(name string, plain []byte) (*Keyring, error) {
 	return k, nil
 }
 
-// Producer is the producer whose signing keys these are; "" = they are a consumer's.
+// Producer is the producer that owns the signing keys; "" = the keyring belongs to a consumer.
 func (k *Keyring) Producer() string { return k.producer }
 
 // Sources are the recorded source patterns; nil = not recorded.
@@ -209,7 +208,7 @@ func (k *Keyring) Sources() []string { return slices.Clone(k.sources) }
 // Types are the recorded type patterns; nil = not recorded.
 func (k *Keyring) Types() []string { return slices.Clone(k.types) }
 
-// AllowsSource reports whether the recorded scope has the source. Without a record it is true: the bundle
+// AllowsSource reports whether the recorded scope has the source. Without a record it is true, and the bundle
 // decides.
 func (k *Keyring) AllowsSource(source string) bool {
 	return k.sources == nil || MatchSource(k.sources, source)
@@ -238,10 +237,10 @@ func (k *Keyring) find(keyID string) (*keyringKey, bool) {
 	return nil, false
 }
 
-// Signers are the signers to use at now: of the keys that sign then, the one that became active last, and of
-// several such the one added last. A key whose algorithm is PostQuantum does not take over from the others,
-// nor they from it: of each kind one signs, since consumers may require both. If there is none, the error is
-// ErrNoSigner and says what to do.
+// Signers are the signers to use at now. Of the keys that sign then, it is the key that became active last,
+// and of several such keys the one that was added last. Consumers may require a PostQuantum algorithm beside
+// another one, so each of the two kinds has a signer of its own. If no key signs, the error is ErrNoSigner
+// and says what to do.
 func (k *Keyring) Signers(now time.Time) ([]Signer, error) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
@@ -289,8 +288,8 @@ func (k *Keyring) noSigner(now time.Time) error {
 	return fmt.Errorf("keys: the keyring of %s: %w: all its keys are retired or expired: make a new one and have it added to the trust", k.producer, ErrNoSigner)
 }
 
-// Add adds a signing key to a producer's keyring and its file, all or nothing. A key that is there already is
-// refused, and so is a file that another program changed in the meantime.
+// Add adds a signing key to a producer's keyring and to its file. It changes both or neither. It refuses a
+// key that the keyring has already, and a file that another program has changed since.
 func (k *Keyring) Add(signer *LocalSigner, schedule Schedule) error {
 	return k.add(&keyringKey{signer: signer, schedule: schedule.WholeSeconds()})
 }
@@ -352,7 +351,7 @@ func (k *Keyring) checkKeys(keys []*keyringKey) error {
 	return nil
 }
 
-// fits refuses a key that is not for the use and the owner of the keyring.
+// fits refuses a key of another use or another owner than the keyring's.
 func (k *Keyring) fits(key *keyringKey) error {
 	switch {
 	case key.signer == nil && key.identity == nil:
@@ -367,7 +366,7 @@ func (k *Keyring) fits(key *keyringKey) error {
 	return nil
 }
 
-// sealed is the content of the file with these keys.
+// sealed is the encrypted content of the file with these keys.
 func (k *Keyring) sealed(keys []*keyringKey) ([]byte, error) {
 	plain, err := k.plain(keys)
 	if err != nil {
@@ -387,7 +386,7 @@ func (k *Keyring) sealed(keys []*keyringKey) ([]byte, error) {
 // plain is the keyring in canonical JSON: {"keys":[{...schedule,
 // "jwk"}],"producer","sources","types","version"}, or {"consumer","keys","version"}. The caller clears it.
 func (k *Keyring) plain(keys []*keyringKey) ([]byte, error) {
-	list := append(make([]byte, 0, privatefile.MaxPlain), '[') // growing would leave copies behind
+	list := append(make([]byte, 0, privatefile.MaxPlain), '[') // a slice that grows leaves copies of secrets behind
 	defer func() { clear(list) }()
 	for i, key := range keys {
 		if i > 0 {
@@ -460,7 +459,7 @@ func parseKeyring(plain []byte) (*Keyring, error) {
 	return k, k.adopt(raws, plain)
 }
 
-// adopt reads the keys, once their owner is known, and checks the whole.
+// adopt reads the keys when their owner is known, and checks the whole keyring.
 func (k *Keyring) adopt(raws [][]byte, plain []byte) error {
 	for i, raw := range raws {
 		key, err := k.parseKey(raw)

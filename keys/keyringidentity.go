@@ -2,12 +2,12 @@ package keys
 
 import "time"
 
-// Consumer is the consumer whose identities these are; "" = they are a producer's signing keys.
+// Consumer is the consumer that owns the identities; "" = the keyring belongs to a producer.
 func (k *Keyring) Consumer() string { return k.consumer }
 
 // Identities are the identities to open with at now, in the order in which they were added: all that have not
-// expired. One that is not active yet is among them, since a sender's clock may be ahead, and so is a retired
-// one, for what is on its way. There may be none: then nothing can be opened.
+// expired. Identities that are not active yet are among them, because a sender's clock may be ahead. So are
+// retired identities, for events that are still on their way. There may be none: then nothing can be opened.
 func (k *Keyring) Identities(now time.Time) []Identity {
 	k.mu.RLock()
 	defer k.mu.RUnlock()

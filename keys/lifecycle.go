@@ -9,18 +9,18 @@ import (
 	"github.com/sealbus/sealbus/internal/keydoc"
 )
 
-// Schedule is a key's life as a function of time. A zero time is absent: no bound on that side.
-// Accept iff Published - skew <= now < Expired and Active - skew <= the time of sealing < Retired;
-// sign from Active to Retired.
+// Schedule says when a key is used. A zero time is no bound. Verifiers accept an event if Published - skew <=
+// now < Expired, and Active - skew <= the time of sealing < Retired. Signers use the key from Active to
+// Retired.
 type Schedule struct {
-	Published time.Time // verifiers may know the key from here on
-	Active    time.Time // signers use it from here on
+	Published time.Time // verifiers may know the key from this moment
+	Active    time.Time // signers use it from this moment
 	Retired   time.Time // signers no longer use it
 	Expired   time.Time // verifiers no longer accept it
 }
 
 // AcceptedAt reports whether the schedule lets a verifier accept, at now, what was sealed at sealed.
-// Skew is tolerated only at the two beginnings: an end is an end.
+// The skew applies only to the two beginnings, and not to the ends.
 func (s *Schedule) AcceptedAt(now, sealed time.Time, skew time.Duration) bool {
 	return isWithin(now, s.Published, s.Expired, skew) && isWithin(sealed, s.Active, s.Retired, skew)
 }
@@ -60,7 +60,7 @@ func (s *Schedule) Check() error {
 	return nil
 }
 
-// WholeSeconds is the schedule as it is written down: UTC, whole seconds.
+// WholeSeconds is the schedule in UTC and whole seconds, as documents have it.
 func (s Schedule) WholeSeconds() Schedule {
 	return Schedule{
 		Published: keydoc.WholeSecond(s.Published), Active: keydoc.WholeSecond(s.Active),
@@ -68,7 +68,7 @@ func (s Schedule) WholeSeconds() Schedule {
 	}
 }
 
-// State is where a key stands at a moment.
+// State says how a key is used at a moment.
 type State string
 
 // The states of a key, in the order of its life.
@@ -76,7 +76,7 @@ const (
 	StatePending   State = "pending"   // before Published
 	StatePublished State = "published" // known to verifiers, not yet signing
 	StateActive    State = "active"    // signing
-	StateRetired   State = "retired"   // no longer signing, what it signed is still accepted
+	StateRetired   State = "retired"   // no longer signing; its earlier events are still accepted
 	StateExpired   State = "expired"   // no longer accepted
 	StateRevoked   State = "revoked"   // withdrawn
 )
@@ -96,7 +96,7 @@ func (s *Schedule) StateAt(now time.Time) State {
 	return StateActive
 }
 
-// readMember reads the moment of that name, or leaves the reader alone.
+// readMember reads the moment of that name. It returns false, and reads nothing, for another name.
 func (s *Schedule) readMember(name string, r *jsontext.Decoder) bool {
 	switch name {
 	case "published":

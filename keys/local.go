@@ -84,8 +84,8 @@ func newLocalSigner(private crypto.Signer, producer string) (*LocalSigner, error
 	}, nil
 }
 
-// ownKey copies a key that is in memory, after making sure that its public half belongs to it: signing with a
-// foreign public half gives an Ed25519 private key away.
+// ownKey copies a key that is in memory. It first checks that the two halves belong together, because signing
+// with a foreign public half reveals an Ed25519 private key.
 func ownKey(private crypto.Signer) (crypto.Signer, error) {
 	switch k := private.(type) {
 	case nil:
@@ -128,7 +128,7 @@ func ownECDSA(k *ecdsa.PrivateKey) (crypto.Signer, error) {
 	return own, nil
 }
 
-// ownMLDSA makes the key anew from its seed, which also refuses other parameter sets and the zero key.
+// ownMLDSA makes the key again from its seed. That also refuses other parameter sets and the zero key.
 func ownMLDSA(k *mldsa.PrivateKey) (crypto.Signer, error) {
 	if k == nil {
 		return nil, errors.New("keys: no private key")
@@ -143,8 +143,8 @@ func ownMLDSA(k *mldsa.PrivateKey) (crypto.Signer, error) {
 }
 
 // Deterministic is the same signer with deterministic ECDSA (RFC 6979) and ML-DSA (FIPS 204 section 3.4), for
-// reproducible vectors. It changes nothing for Ed25519, which always is, nor for a crypto.Signer that ignores
-// a nil random source.
+// reproducible vectors. It changes nothing for Ed25519, which is always deterministic, or for a crypto.Signer
+// that ignores a nil random source.
 func (s *LocalSigner) Deterministic() *LocalSigner {
 	d := *s
 	d.deterministic = true
@@ -154,7 +154,7 @@ func (s *LocalSigner) Deterministic() *LocalSigner {
 // Verifier is the public half.
 func (s *LocalSigner) Verifier() *Verifier { return s.verifier }
 
-// Producer is the name of the producer that this key speaks for.
+// Producer is the name of the producer that owns the key.
 func (s *LocalSigner) Producer() string { return s.producer }
 
 // Sign signs message.
@@ -184,7 +184,7 @@ func (s *LocalSigner) signES256(message []byte) ([]byte, error) {
 	digest := sha256.Sum256(message)
 	random := rand.Reader
 	if s.deterministic {
-		random = nil // RFC 6979, says crypto/ecdsa
+		random = nil // crypto/ecdsa then signs by RFC 6979
 	}
 	der, err := s.private().Sign(random, digest[:], crypto.SHA256)
 	if err != nil {
@@ -194,7 +194,7 @@ func (s *LocalSigner) signES256(message []byte) ([]byte, error) {
 }
 
 // ParsePrivateJWK reads a private signing key (RFC 8037 section 2, RFC 7518 section 6.2.2, RFC 9964 section
-// 3) whose public half must be there and belong to it.
+// 3). The public half must be present and belong to it.
 func ParsePrivateJWK(doc []byte, producer string) (*LocalSigner, error) {
 	if err := CheckProducer(producer); err != nil {
 		return nil, err
@@ -223,7 +223,7 @@ func (k *jwk) signer(producer string) (*LocalSigner, error) {
 	return s, nil
 }
 
-// explainedPrivateJWK is the error of reading a private JWK, which quotes nothing of it.
+// explainedPrivateJWK is the error of reading a private JWK. It quotes nothing of the JWK.
 func explainedPrivateJWK(doc []byte, err error) error {
 	if err == nil {
 		return nil
@@ -236,7 +236,7 @@ func explainedPrivateJWK(doc []byte, err error) error {
 	return fmt.Errorf("keys: %w", better)
 }
 
-// privateMember is the private member of the JWK of such a key: 32 bytes in each.
+// privateMember is the name of the private member in the JWK of such a key. Its value has 32 bytes.
 func privateMember(alg Algorithm) string {
 	if alg == MLDSA65 {
 		return "priv"
@@ -266,8 +266,8 @@ func (k *jwk) privateKey(alg Algorithm) (crypto.Signer, error) {
 }
 
 // UnsafePrivateJWK is the private key as a JWK in canonical JSON. Unsafe because the holder of these bytes
-// can sign as the producer: keep them in a Keyring. It fails for a crypto.Signer that keeps its key to
-// itself.
+// can sign as the producer: keep them in a Keyring. It fails for a crypto.Signer that does not give its key
+// out.
 func (s *LocalSigner) UnsafePrivateJWK() ([]byte, error) {
 	var d []byte
 	switch k := s.private().(type) {

@@ -8,8 +8,8 @@ import (
 // maxName bounds the name of a producer or consumer, in bytes.
 const maxName = 128
 
-// CheckProducer refuses what is not the name of a producer (or consumer): 1 to maxName ASCII letters, digits
-// and . _ - / : @, of which the first is a letter or digit. Names go into logs, file names and
+// CheckProducer refuses a text that is not the name of a producer or consumer. A name has 1 to maxName ASCII
+// letters, digits and . _ - / : @, and begins with a letter or digit. Names go into logs, file names and
 // space-separated lists.
 func CheckProducer(name string) error {
 	if name == "" {

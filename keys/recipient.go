@@ -13,8 +13,8 @@ import (
 // Curve is the curve of an encryption key, by its JOSE name.
 type Curve string
 
-// The curves of encryption keys. X25519 is the default; P-256 is what key management services and some JOSE
-// libraries have.
+// The curves of encryption keys. X25519 is the default; Key management services and some JOSE libraries
+// have only P-256.
 const (
 	X25519 Curve = crvX25519 // RFC 7748, RFC 8037
 	P256   Curve = crvP256   // FIPS 186-5, RFC 7518 section 6.2
@@ -23,20 +23,20 @@ const (
 // Curves are the curves of encryption keys, the default first.
 func Curves() []Curve { return []Curve{X25519, P256} }
 
-// keyAgreement is the JOSE algorithm of every encryption key: a content key is wrapped under a key that both
-// sides agree on (RFC 7518 section 4.6).
+// keyAgreement is the JOSE algorithm of every encryption key. A content key is wrapped under a key on which
+// both sides agree (RFC 7518 section 4.6).
 const keyAgreement = "ECDH-ES+A256KW"
 
-// Recipient is the public half of an encryption key: its holder can make events that only its Identity
-// opens. It is immutable and safe for concurrent use.
+// Recipient is the public half of an encryption key. Only its Identity opens the events that are encrypted to
+// it. It is immutable and safe for concurrent use.
 type Recipient struct {
 	id     string
 	curve  Curve
 	public *ecdh.PublicKey
 }
 
-// NewRecipient takes a public key on X25519 or P-256. It refuses an X25519 key of small order, with which
-// everybody agrees on the same secret, and one that is encoded in another than the canonical way, which would
+// NewRecipient takes a public key on X25519 or P-256. It refuses an X25519 key of small order, because every
+// private key agrees with it on the same secret, and a key that is not encoded canonically, because it would
 // have two IDs.
 func NewRecipient(public *ecdh.PublicKey) (*Recipient, error) {
 	if public == nil {
@@ -80,8 +80,8 @@ var smallOrder = [...]string{
 }
 
 // ParseRecipientJWK reads a public encryption key: OKP with X25519, or EC with P-256, as strictly as
-// ParseJWK. "alg", "use" and "key_ops" must fit such a key when they are there (a public one has an empty
-// "key_ops" in some libraries); a private member is refused; "kid" and all other members are ignored.
+// ParseJWK. "alg", "use" and "key_ops" must fit such a key when they are present. "key_ops" may be empty, as
+// some libraries write it. A private member is refused. "kid" and all other members are ignored.
 func ParseRecipientJWK(doc []byte) (*Recipient, error) {
 	k, err := parsePublicJWK(doc)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// ServiceRecipient is a symmetric key that never leaves a key management service, such as AWS KMS: a program
+// ServiceRecipient is a symmetric key that never leaves a key management service, such as AWS KMS. A program
 // that may encrypt under it there can make events that only its ServiceIdentity opens. Implementations are
 // safe for concurrent use.
 //
@@ -15,14 +15,15 @@ import (
 type ServiceRecipient interface {
 	// KeyID is the full name of the key, by which an identity knows its own: the ARN of a KMS key.
 	KeyID() string
-	// GenerateKey has the service make a content key: its 32 bytes, for the caller to clear, and how they are
-	// encrypted.
+	// GenerateKey has the service make a content key. It returns the key, which has 32 bytes and which the
+	// caller clears, and the encrypted key.
 	GenerateKey(ctx context.Context, source string) (key, encrypted []byte, err error)
-	// EncryptKey has the service encrypt a content key that is there already. It does not keep key.
+	// EncryptKey has the service encrypt a content key that the caller has. It does not keep key.
 	EncryptKey(ctx context.Context, source string, key []byte) (encrypted []byte, err error)
 }
 
-// ServiceIdentity opens what was made for a ServiceRecipient. Implementations are safe for concurrent use.
+// ServiceIdentity opens events that were encrypted to a ServiceRecipient. Implementations are safe for
+// concurrent use.
 type ServiceIdentity interface {
 	// KeyID is the full name of the key.
 	KeyID() string
@@ -35,15 +36,15 @@ type ServiceIdentity interface {
 	DecryptKey(ctx context.Context, source, keyID string, encrypted []byte) ([]byte, error)
 }
 
-// ErrWrongAnswer is (wrapped in) the error of a key whose service has answered with something that no right
-// answer is. It says nothing of what was asked, and is not permanent: an opener asks once more.
+// ErrWrongAnswer is (wrapped in) the error of a key whose service gave an answer that cannot be right. Such
+// an answer tells nothing about the event, so the error is not permanent, and Open asks once more.
 var ErrWrongAnswer = errors.New("the service answered with something that cannot be right")
 
-// ServiceError is what went wrong with a key in a key management service.
+// ServiceError is the failure of one operation with a key in a key management service.
 type ServiceError struct {
 	Op        string // the operation, as a policy names it: "kms:Decrypt"
 	KeyID     string // the key it was for
-	Permanent bool   // true: asking again will not help. False: it may go away, or an operator can mend it
+	Permanent bool   // true: another try will not help. False: it may go away, or an operator can mend it
 	Cause     string // what the service said, one line, without secrets
 	Fix       string // what to do, one line; "" = nothing is known
 	Err       error  // the underlying error; may be nil

@@ -7,13 +7,13 @@ import (
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// SignerSource hands out what to sign with.
+// SignerSource returns the signers to sign with.
 type SignerSource interface {
-	// Signers are the signers to use at now, each of which signs; never none without an error.
+	// Signers are the signers to use at now. Each of them signs the event. An empty list comes with an error.
 	Signers(now time.Time) ([]Signer, error)
 }
 
-// ErrNoSigner is (wrapped in) the error of a SignerSource that has nothing to sign with at that time.
+// ErrNoSigner is (wrapped in) the error of a SignerSource that has no signer at that time.
 var ErrNoSigner = errors.New("no key signs now")
 
 // SignWith is the SignerSource of these signers, at all times. producer.New refuses it if one of them is nil.
@@ -23,7 +23,7 @@ type fixedSigners []Signer
 
 var _, _ nilcheck.Holder = fixedSigners(nil), fixedIdentities(nil)
 
-// CheckNil is what producer.New asks.
+// CheckNil is called by producer.New.
 func (s fixedSigners) CheckNil() error { return nilcheck.Each("signers", s) }
 
 func (s fixedSigners) Signers(time.Time) ([]Signer, error) {
@@ -33,9 +33,9 @@ func (s fixedSigners) Signers(time.Time) ([]Signer, error) {
 	return s, nil
 }
 
-// IdentitySource hands out what to open with.
+// IdentitySource returns the identities to decrypt with.
 type IdentitySource interface {
-	// Identities are the identities to open with at now: all whose keys have not expired. There may be none.
+	// Identities are the identities whose keys have not expired at now. There may be none.
 	Identities(now time.Time) []Identity
 }
 
@@ -47,5 +47,5 @@ type fixedIdentities []Identity
 
 func (s fixedIdentities) Identities(time.Time) []Identity { return s }
 
-// CheckNil is what envelope.NewDecrypter asks.
+// CheckNil is called by envelope.NewDecrypter.
 func (s fixedIdentities) CheckNil() error { return nilcheck.Each("identities", s) }

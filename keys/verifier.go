@@ -24,7 +24,7 @@ const (
 	Ed25519 Algorithm = "Ed25519" // RFC 8032, RFC 9864; signature 64 bytes
 	ES256   Algorithm = "ES256"   // ECDSA P-256 with SHA-256, RFC 7518 section 3.4; signature r||s, 64 bytes
 
-	// MLDSA65 is ML-DSA-65 (FIPS 204) with an empty context, RFC 9964: a forger with a quantum computer cannot
+	// MLDSA65 is ML-DSA-65 (FIPS 204) with an empty context, RFC 9964. A forger with a quantum computer cannot
 	// break it. Its public key has 1,952 bytes and its signature 3,309.
 	MLDSA65 Algorithm = "ML-DSA-65"
 )
@@ -32,10 +32,10 @@ const (
 // Algorithms are the algorithms of signing keys, the default first.
 func Algorithms() []Algorithm { return []Algorithm{Ed25519, ES256, MLDSA65} }
 
-// PostQuantum reports whether signatures of the algorithm hold against a forger with a quantum computer.
+// PostQuantum reports whether a forger with a quantum computer cannot break the algorithm.
 func (a Algorithm) PostQuantum() bool { return a == MLDSA65 }
 
-// SignatureSize is the length of every signature of the algorithm, in bytes; 0 = no algorithm of ours.
+// SignatureSize is the length of every signature of the algorithm, in bytes; 0 = the algorithm is unknown.
 func (a Algorithm) SignatureSize() int {
 	switch a {
 	case Ed25519, ES256:
@@ -63,7 +63,7 @@ type Verifier struct {
 type Signer interface {
 	// Verifier is the public half.
 	Verifier() *Verifier
-	// Producer is the name of the producer that this key speaks for, as the trust policy has it.
+	// Producer is the name of the producer that owns the key, as in the trust policy.
 	Producer() string
 	// Sign signs message (the whole message, not a digest).
 	Sign(ctx context.Context, message []byte) ([]byte, error)

@@ -13,24 +13,25 @@ import (
 const (
 	aheadShare     = 12               // the next session is made in the last 1/12 of the current one
 	aheadBackOff   = 15 * time.Second // after that failed
-	renewBackOff   = time.Second      // after it failed without a session to go on with: others get that error
+	renewBackOff   = time.Second      // after it failed while no session was valid; callers get its error until then
 	clockTolerance = time.Minute      // how far the clocks of two callers may be apart
 	vouchTimeout   = 10 * time.Second // of the root, for one signature
 )
 
-// vouching is one signature of the root that is under way, for all who wait for it.
+// vouching is a call of the root key that is under way. All callers that wait share it.
 type vouching struct {
 	flight.Flight
 	ahead bool  // it is for the session that follows
 	err   error // once done
 }
 
-// Session is the session key to sign with at now. Near the end of its time the root vouches for the next one,
-// which begins when this one ends. So events are sealed during an outage of the root of up to a twelfth of
-// ttl, and each ttl still costs one signature. All callers that wait share one request to the root. It goes
-// on when one of them leaves.
+// Session is the session key to sign with at now. In the last twelfth of its validity the root key vouches
+// for the next key, which begins when this one ends. So sealing survives an outage of the root key of up to a
+// twelfth of ttl, and each ttl still costs one signature. All callers that wait share one request to the root
+// key. The request goes on when one of them leaves.
 func (s *Session) Session(ctx context.Context, now time.Time) (*Key, error) {
-	// Callers by whose clocks another session is good try again, and so does a process that was frozen.
+	// A caller tries again if its clock needs another session than the one that came, or if the process was
+	// frozen.
 	for range 3 {
 		key, v, err := s.at(ctx, now)
 		if v == nil {
@@ -50,8 +51,8 @@ func (s *Session) Session(ctx context.Context, now time.Time) (*Key, error) {
 	return nil, errors.New("session: no session key holds: do the callers' clocks differ?")
 }
 
-// at is the session key that is good at now, and the request to wait for. Without a key, that is any request
-// that is under way. With a key, it is only a request that this caller has begun.
+// at is the session key that is valid at now, and the request to wait for. Without a key, the caller waits
+// for any request that is under way. With a key, it waits only for a request that it has begun.
 func (s *Session) at(ctx context.Context, now time.Time) (key *Key, v *vouching, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,13 +76,13 @@ func (s *Session) at(ctx context.Context, now time.Time) (key *Key, v *vouching,
 	return key, nil, nil
 }
 
-// rests reports whether the root failed less than pause ago.
+// rests reports whether the root key failed less than pause ago.
 func (s *Session) rests(now time.Time, pause time.Duration) bool {
 	return s.failed != nil && now.Sub(s.failedAt).Abs() < pause
 }
 
-// start has the root vouch for a session key that begins at that time. The request goes on when the caller
-// leaves.
+// start has the root key vouch for a session key that begins at that time. The request goes on when the
+// caller leaves.
 func (s *Session) start(ctx context.Context, now, begin time.Time, ahead bool) *vouching {
 	if s.flight != nil {
 		s.flight.Cancel()
@@ -99,7 +100,7 @@ func (s *Session) start(ctx context.Context, now, begin time.Time, ahead bool) *
 	return v
 }
 
-// vouchSafely makes an error of a panic: no other function could, in a goroutine of its own.
+// vouchSafely turns a panic into an error. It must, because it runs in a goroutine of its own.
 func (s *Session) vouchSafely(ctx context.Context, begin time.Time) (key *Key, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -114,7 +115,7 @@ func (s *Session) land(v *vouching, key *Key, err error, took time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.flight != v {
-		return // it was given up as lost, and the callers that wait look again
+		return // the request was given up as lost, and the callers that wait try again
 	}
 	s.flight = nil
 	switch {

@@ -22,15 +22,15 @@ const (
 	minLife     = time.Minute
 	MaxPatterns = 64 // source patterns, and type patterns
 
-	// MaxText is the largest statement of Delegate, in bytes. Each event carries the statement, and the
-	// signatures of an event have 64 KiB.
+	// MaxText bounds the statement that Delegate makes, in bytes. Each event carries it, and an event has 64 KiB
+	// for its signatures.
 	MaxText = 16 << 10
 )
 
 // DelegationType is the DSSE payload type of the statement by which a key vouches for a session key.
 const DelegationType = "application/vnd.sealbus.delegation+json"
 
-// Scope is what a session key may say. Its root must be allowed to say it, too.
+// Scope is the sources and types that a session key may sign. Its root key must be allowed to sign them, too.
 type Scope struct {
 	Sources []string // patterns, see MatchSource; at least one
 	Types   []string // patterns, see MatchType; at least one
@@ -53,8 +53,7 @@ func (s *Scope) check() error {
 	return nil
 }
 
-// Delegator is a Signer in whose place session keys sign events. Its own Sign and Verifier are not those of
-// the events.
+// Delegator is a Signer that has session keys sign events. Its own Sign and Verifier are not used for events.
 type Delegator interface {
 	keys.Signer
 	// Session is the session key to sign with at now.
@@ -63,24 +62,25 @@ type Delegator interface {
 
 // Options adjust Delegate.
 type Options struct {
-	// Now is when the first session begins; nil = time.Now. Later sessions go by the clock of the sealed event.
+	// Now gives the beginning of the first session; nil = time.Now. Later sessions begin by the clock of the
+	// event that is sealed.
 	Now func() time.Time
 }
 
 // redacted is embedded in types that hold a secret. They print, log and marshal as its text.
 type redacted = redact.Printed
 
-// Session signs events with keys.Ed25519 keys that are made in memory. A root key vouches once for each of
-// them: a root key in a key management service is then asked once per ttl, and not for each event. The next
-// key is made when it is needed, by the clock of the event that is sealed. It is safe for concurrent use, and
-// prints as redacted.
+// Session signs events with Ed25519 keys that are made in memory. A root key vouches for each of them once.
+// So a root key in a key management service is called once per ttl, and not for each event. The next session
+// key is made when it is needed, by the clock of the event that is sealed. Session is safe for concurrent
+// use, and prints as redacted.
 //
 // An attacker who reads the memory of the process can sign within the scope, with times of sealing within the
-// time of the session key. Consumers accept such events for as long as their windows say, and for ever
-// without a window. It ends when the bundle lists the session keys (KeyIDs) among the revoked sessions, or
-// revokes the root and so all of its sessions. The process does not learn of a revocation: it signs with the
-// revoked key until that session is over. Restart it. The root stays the key that was given, also when it is
-// retired: begin a new Session when the root rotates.
+// validity of the session key. Consumers accept such events within their replay windows, and for ever without
+// a window. To stop that, list the session keys (KeyIDs) in the bundle as revoked sessions, or revoke the
+// root key and so all of its sessions. The process does not learn of a revocation, and signs with the revoked
+// key until the session ends: restart it. Session keeps the root key that it was given, also when that is
+// retired: begin a new Session when the root key rotates.
 type Session struct {
 	redacted
 
@@ -90,8 +90,8 @@ type Session struct {
 
 	mu            sync.Mutex
 	current, next *Key
-	flight        *vouching // the root is being asked; nil = it is not
-	failed        error     // of the last time that the root was asked
+	flight        *vouching // the call of the root key that is under way; nil = none
+	failed        error     // of the last call of the root key
 	failedAt      time.Time
 }
 
@@ -100,8 +100,8 @@ var (
 	_ keys.SignerSource = (*Session)(nil)
 )
 
-// Delegate has root vouch for a session key that may say what scope has, for ttl (a minute
-// to MaxLife, in whole seconds), and again when that is over.
+// Delegate has root vouch for a session key with that scope. The key is valid for ttl: a minute to MaxLife,
+// in whole seconds. When the validity ends, root vouches for the next key.
 func Delegate(ctx context.Context, root keys.Signer, scope Scope, ttl time.Duration, opts *Options) (*Session, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -134,13 +134,14 @@ func Delegate(ctx context.Context, root keys.Signer, scope Scope, ttl time.Durat
 	return s, nil
 }
 
-// Producer is that of the root.
+// Producer is the producer of the root key.
 func (s *Session) Producer() string { return s.root.Producer() }
 
-// Verifier is that of the root: the key that a trust policy lists.
+// Verifier is the public half of the root key, which the trust policy lists.
 func (s *Session) Verifier() *keys.Verifier { return s.root.Verifier() }
 
-// Sign fails: a session key signs events only, which carry the statement that vouches for it (envelope.Seal).
+// Sign always fails. A session key signs only events, because they carry the statement that vouches for it
+// (envelope.Seal).
 func (s *Session) Sign(context.Context, []byte) ([]byte, error) {
 	return nil, errors.New("session: a session signs events only (envelope.Seal): sign other messages with its root")
 }
@@ -154,8 +155,8 @@ func (s *Session) AllowsSource(source string) bool { return keys.MatchSource(s.s
 // AllowsType reports whether the scope allows the type.
 func (s *Session) AllowsType(typ string) bool { return keys.MatchType(s.scope.Types, typ) }
 
-// KeyIDs are the IDs of the session keys that are in memory, for a bundle's revoked sessions: first the one
-// that signed last. Near its end the one that follows is there, too, which no event has shown yet.
+// KeyIDs are the IDs of the session keys in memory, for the revoked sessions of a bundle. The key that signs
+// now is the first. Near the end of its validity the next key follows, which has signed no event yet.
 func (s *Session) KeyIDs() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -192,9 +193,9 @@ func (s *Session) vouch(ctx context.Context, begin time.Time) (*Key, error) {
 	return k, nil
 }
 
-// Key is a session key with the statement that vouches for it. It is immutable, and prints as
-// redacted. envelope.Seal signs with it as with its Session, as long as its time lasts. Its private half
-// cannot be exported.
+// Key is a session key with the statement that vouches for it. It is immutable, and prints as redacted.
+// envelope.Seal signs with it as with its Session while the key is valid. Its private half cannot be
+// exported.
 type Key struct {
 	redacted
 
@@ -219,22 +220,22 @@ func (k *Key) payload() []byte {
 // Verifier is the public half.
 func (k *Key) Verifier() *keys.Verifier { return k.signer.Verifier() }
 
-// Producer is that of the root.
+// Producer is the producer of the root key.
 func (k *Key) Producer() string { return k.signer.Producer() }
 
-// Sign signs message, which counts only together with the statement.
+// Sign signs message. The signature counts only together with the statement.
 func (k *Key) Sign(ctx context.Context, message []byte) ([]byte, error) {
 	return k.signer.Sign(ctx, message)
 }
 
-// Statement is the DSSE envelope by which the root vouches, as JSON. It is not to be changed.
+// Statement is the DSSE envelope by which the root key vouches, as JSON. Do not change it.
 func (k *Key) Statement() []byte { return k.statement }
 
 // Binding is the SHA-256 of the statement's DSSE pre-authentication encoding, by which a signed event binds
 // it.
 func (k *Key) Binding() [sha256.Size]byte { return k.binding }
 
-// Validity is from when until when (exclusive) the key may sign, in whole seconds.
+// Validity is when the key may sign: from notBefore until just before notAfter, in whole seconds.
 func (k *Key) Validity() (notBefore, notAfter time.Time) { return k.notBefore, k.notAfter }
 
 // AllowsSource reports whether the scope allows the source.
@@ -243,8 +244,8 @@ func (k *Key) AllowsSource(source string) bool { return keys.MatchSource(k.scope
 // AllowsType reports whether the scope allows the type.
 func (k *Key) AllowsType(typ string) bool { return keys.MatchType(k.scope.Types, typ) }
 
-// goodAt reports whether the key is to sign at now. A key that begins later is good only as far as the clocks
-// of callers differ.
+// goodAt reports whether the key may sign at now. A key that begins a little later may sign, too, because the
+// clocks of callers differ.
 func (k *Key) goodAt(now time.Time) bool {
 	return !now.Before(k.notBefore.Add(-clockTolerance)) && now.Before(k.notAfter)
 }
