@@ -10,7 +10,7 @@ import (
 	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
-// ErrNotCanonical is the error of a document that has another form than the canonical one.
+// ErrNotCanonical is the error of a document that is not in canonical form.
 var ErrNotCanonical = errors.New("not in canonical form: white space, order of members or keys, spelling of strings, or a member that says nothing")
 
 // ReadStrings reads an array of at most most strings; it is never nil.
@@ -44,7 +44,8 @@ func ReadTime(r *jsontext.Decoder) time.Time {
 	text := r.String()
 	t, err := time.Parse(TimeFormat, text)
 	if err != nil || t.IsZero() || t.Format(TimeFormat) != text {
-		r.Failf("a time like 2026-01-31T00:00:00Z was expected") // not quoted: private files have times, too
+		// The text is not quoted, because private files have times, too.
+		r.Failf("a time like 2026-01-31T00:00:00Z was expected")
 		return time.Time{}
 	}
 	return t
@@ -53,7 +54,7 @@ func ReadTime(r *jsontext.Decoder) time.Time {
 // WholeSecond is t as Object.Time writes it.
 func WholeSecond(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
-// Clip shortens untrusted text before it enters an error.
+// Clip shortens untrusted text for an error.
 func Clip(s string) string {
 	const most = 64
 	if len(s) > most {
@@ -67,7 +68,7 @@ func Printable(s string) bool {
 	return !slices.ContainsFunc([]rune(s), func(c rune) bool { return c < ' ' || c == 0x7f || c == '\uFFFD' })
 }
 
-// NoRepetition refuses a list in which a text stands twice.
+// NoRepetition refuses a list that has a text twice.
 func NoRepetition(what string, list []string) error {
 	sorted := slices.Sorted(slices.Values(list))
 	for i := 1; i < len(sorted); i++ {

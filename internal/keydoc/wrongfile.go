@@ -15,8 +15,8 @@ import (
 // PublicSuffix is appended to the name of a root key file for the file with its public half.
 const PublicSuffix = ".pub"
 
-// Explained is err, or a better one if doc was damaged on its way or is a file of another kind than those:
-// err then blames a detail of a file that was never meant to be read so. It is called on errors only.
+// Explained is err, or a better error if doc is damaged or is a file of another kind than those. err then
+// complains about a detail of the wrong file. Explained is called only with errors.
 func Explained(doc []byte, err error, expected string, kinds ...filekind.Kind) error {
 	better := ExplainedPrivate(doc, err, expected, kinds...)
 	is := filekind.Of(doc)
@@ -33,7 +33,7 @@ func Explained(doc []byte, err error, expected string, kinds ...filekind.Kind) e
 	return better
 }
 
-// ExplainedPrivate is Explained where private keys are wanted: it does not ask for a public half.
+// ExplainedPrivate is Explained where a private key is expected. It does not tell how to get the public half.
 func ExplainedPrivate(doc []byte, err error, expected string, kinds ...filekind.Kind) error {
 	if err == nil {
 		return nil
@@ -47,7 +47,7 @@ func ExplainedPrivate(doc []byte, err error, expected string, kinds ...filekind.
 	return err
 }
 
-// Unprefixed takes the name of package keys off an error that becomes part of another.
+// Unprefixed removes "keys: " from an error that becomes part of another error.
 func Unprefixed(err error) error {
 	text, ok := strings.CutPrefix(err.Error(), "keys: ")
 	if !ok {
@@ -64,8 +64,8 @@ type prefixless struct {
 func (e *prefixless) Error() string { return e.text }
 func (e *prefixless) Unwrap() error { return e.err }
 
-// Unquoted is err without the longer texts that it quotes, and without its causes: they come from a private
-// file, in which a secret may stand by mistake in the place of anything.
+// Unquoted is err without the longer texts that it quotes, and without its causes. They come from a private
+// file, where a secret may by mistake be in any place.
 func Unquoted(err error) error {
 	if err == nil {
 		return nil
@@ -74,5 +74,5 @@ func Unquoted(err error) error {
 }
 
 // longQuote is a text, as %q writes it, that is too long for the name of a member or an algorithm. It is
-// compiled on use: a consumer reads no private file, and its start is counted in tenths of milliseconds.
+// compiled when it is used first, because most programs never read a private file and should start fast.
 var longQuote = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`"(?:[^"\\]|\\.){16,}"`) })

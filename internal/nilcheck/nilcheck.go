@@ -1,6 +1,6 @@
-// Package nilcheck finds nil pointers in interfaces when something is made, where the mistake is, and not
-// when the first event comes. An interface that holds a nil pointer is not nil, so comparing it with nil
-// does not find it.
+// Package nilcheck lets constructors find nil pointers in interfaces, so that the mistake shows there and not
+// at the first event. An interface that holds a nil pointer is not nil, so comparing it with nil does not
+// find the pointer.
 package nilcheck
 
 import (
@@ -9,8 +9,8 @@ import (
 	"reflect"
 )
 
-// Holder is a value that holds others which it could not refuse, because the function that made it returns
-// no error. Who is given it asks.
+// Holder is a value that holds others and could not refuse them, because the function that made it returns no
+// error. Typed and Check call CheckNil.
 type Holder interface {
 	CheckNil() error
 }
@@ -28,8 +28,8 @@ func Is(v any) bool {
 	}
 }
 
-// Check is the error of a v that is nil in any way; what says which argument it is, with the name of the
-// package.
+// Check is the error of a v that is nil, or that holds a nil pointer or a nil function; what names the
+// argument, with its package.
 func Check(what string, v any) error {
 	if v == nil {
 		return fmt.Errorf("%s is nil", what)
@@ -37,7 +37,7 @@ func Check(what string, v any) error {
 	return Typed(what, v)
 }
 
-// Typed is Check of what may be left out, or is looked at otherwise: a plain nil is fine.
+// Typed is Check for a value that may be left out: a plain nil is fine.
 func Typed(what string, v any) error {
 	switch {
 	case v == nil:
@@ -55,7 +55,7 @@ func Typed(what string, v any) error {
 // Each is Check of every element.
 func Each[T any](what string, list []T) error {
 	for i, v := range list {
-		if Check(what, v) != nil { // its name is not made for each element: Seal asks for each event
+		if Check(what, v) != nil { // the name is made only for an error, because Seal checks each event
 			return Check(fmt.Sprintf("%s[%d]", what, i), v)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// agreementClient is what an AgreementIdentity uses of *kms.Client.
+// agreementClient has the methods of *kms.Client that an AgreementIdentity calls.
 type agreementClient interface {
 	publicKeyClient
 	DeriveSharedSecret(ctx context.Context, in *kms.DeriveSharedSecretInput, opts ...func(*kms.Options)) (*kms.DeriveSharedSecretOutput, error)
@@ -26,7 +26,7 @@ var (
 )
 
 // AgreementIdentity is a key pair on P-256 for key agreement (KEY_AGREEMENT, ECC_NIST_P256) whose private
-// half stays in KMS. Producers need its public half only, and no permission: it goes into the trust bundle.
+// half stays in KMS. Producers need no permission, only its public half, which the trust bundle has.
 // It is safe for concurrent use.
 type AgreementIdentity struct {
 	access
@@ -34,8 +34,9 @@ type AgreementIdentity struct {
 	recipient *keys.Recipient
 }
 
-// NewAgreementIdentity fetches the public half of the key that is named by its ARN, ID or alias; from then on
-// it is that key.
+// NewAgreementIdentity fetches the public half of the key with that ARN, ID or alias. The identity keeps that
+// key, also if the alias changes. The client is a *kms.Client, or has its methods GetPublicKey and
+// DeriveSharedSecret.
 func NewAgreementIdentity(ctx context.Context, client agreementClient, key string, opts *Options) (*AgreementIdentity, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err
@@ -65,7 +66,7 @@ func (i *AgreementIdentity) Recipient() *keys.Recipient { return i.recipient }
 // ARN is the ARN of the key.
 func (i *AgreementIdentity) ARN() string { return i.name }
 
-// ECDH is DeriveSharedSecret.
+// ECDH calls kms:DeriveSharedSecret.
 func (i *AgreementIdentity) ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]byte, error) {
 	if peer == nil || peer.Curve() != ecdh.P256() {
 		return nil, &keys.ServiceError{Op: opDerive, KeyID: i.name, Permanent: true, Cause: "the other key is not on P-256"}
@@ -96,8 +97,8 @@ func (i *AgreementIdentity) ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]b
 	return secret, nil
 }
 
-// isNamed is true of the key's ARN and of its ID: of this operation alone the documentation does not say
-// which it answers with.
+// isNamed reports whether an answer names the key, by its ARN or its ID. The documentation does not say which
+// of the two this operation answers with.
 // https://docs.aws.amazon.com/kms/latest/APIReference/API_DeriveSharedSecret.html
 func (i *AgreementIdentity) isNamed(answer string) bool {
 	own, ok := parseARN(i.name)

@@ -51,10 +51,10 @@ import (
 // defaultTimeout is how long one operation may take, with all tries of the SDK. An event waits for it.
 const defaultTimeout = 5 * time.Second
 
-// Options adjust the calls of KMS. The zero value suits most programs.
+// Options adjusts the calls of KMS. The zero value suits most programs.
 type Options struct {
 	Timeout     time.Duration // of one operation, with the SDK's own retries; 0 = 5 s
-	GrantTokens []string      // of grants that are so new that KMS may not see them everywhere yet; at most 10
+	GrantTokens []string      // of new grants, which KMS may not see everywhere yet; at most 10
 }
 
 func (o *Options) clone() (Options, error) {
@@ -73,20 +73,21 @@ func (o *Options) clone() (Options, error) {
 	return c, nil
 }
 
-// Key is what KMS says of a key.
+// Key describes a key in KMS.
 type Key struct {
 	ARN   string
 	Usage types.KeyUsageType
 	State types.KeyState
 }
 
-// describeClient is what ResolveKey uses of *kms.Client.
+// describeClient has the method of *kms.Client that ResolveKey calls.
 type describeClient interface {
 	DescribeKey(ctx context.Context, in *kms.DescribeKeyInput, opts ...func(*kms.Options)) (*kms.DescribeKeyOutput, error)
 }
 
 // ResolveKey finds the key that an ID, an alias ("alias/NAME") or an ARN of either names now. An alias may
-// name another key tomorrow, so keep the ARN. It needs kms:DescribeKey.
+// name another key tomorrow, so keep the ARN. It needs kms:DescribeKey. The client is a *kms.Client, or has
+// its method DescribeKey.
 func ResolveKey(ctx context.Context, client describeClient, name string) (*Key, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err
@@ -115,7 +116,7 @@ func checkClient(client any) error {
 	return nilcheck.Typed("awskms: the client of KMS", client)
 }
 
-// access is one key, as it is asked for.
+// access is one key and the options of its calls.
 type access struct {
 	name   string // ARN, or what names the key until its ARN is known
 	region string // that the client asks, "" = unknown
@@ -147,10 +148,10 @@ func (a *access) call(ctx context.Context, op string, do func(context.Context) e
 	return a.failed(op, "", err)
 }
 
-// again has the SDK repeat a call whose answer broke off: no call here does more when it is made twice.
+// again has the SDK repeat a call whose answer broke off. Each call here may be made twice without harm.
 func again(o *kms.Options) { o.Retryer = awscall.Retryer(o.Retryer) }
 
-// regionOf is the region that a client of the SDK asks; "" = it does not tell.
+// regionOf is the region of a client of the SDK; "" = unknown.
 func regionOf(client any) string {
 	if c, ok := client.(interface{ Options() kms.Options }); ok {
 		return c.Options().Region

@@ -15,7 +15,7 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// Permission is what KMS says of one permission.
+// Permission is the answer of KMS about one permission.
 type Permission struct {
 	Op    string             // "kms:Decrypt"
 	KeyID string             // the ARN of the key
@@ -34,10 +34,10 @@ func (a *access) dryRun(ctx context.Context, op string, call func(context.Contex
 	})
 	p := Permission{Op: op, KeyID: a.name}
 	p.Err, _ = errors.AsType[*keys.ServiceError](err)
-	if p.Err != nil && p.Err.Permanent { // a verdict on an event, and there is none
+	if p.Err != nil && p.Err.Permanent { // it would be a verdict on an event, and there is no event
 		e := *p.Err
 		e.Permanent = false
-		e.Fix = "this KMS does not answer dry runs as AWS does (an emulator?), so that nothing is known of the permission: look at the key policy, or use the key"
+		e.Fix = "this KMS does not answer dry runs as AWS does (an emulator?), so the permission is not known: look at the key policy, or use the key"
 		p.Err = &e
 	}
 	return p
@@ -61,8 +61,8 @@ func (r *Recipient) Check(ctx context.Context, source string) []Permission {
 	}
 }
 
-// Check asks for the permission of an identity, for events of that source. There is no ciphertext at hand,
-// and what KMS says of one that is not its own says nothing of the permission.
+// Check asks for the permission of an identity, for events of that source. It has no ciphertext, so it tells
+// KMS to ignore the ciphertext: the answer about a foreign ciphertext would not show the permission.
 func (i *Identity) Check(ctx context.Context, source string) []Permission {
 	return []Permission{i.dryRun(ctx, opDecrypt, func(ctx context.Context) error {
 		_, err := i.client.Decrypt(ctx, &kms.DecryptInput{
@@ -73,7 +73,7 @@ func (i *Identity) Check(ctx context.Context, source string) []Permission {
 	})}
 }
 
-// Check asks for the permission to derive; that to get the public key was used.
+// Check asks for the permission to derive. NewAgreementIdentity has used the one to get the public key.
 func (i *AgreementIdentity) Check(ctx context.Context) []Permission {
 	return []Permission{i.dryRun(ctx, opDerive, func(ctx context.Context) error {
 		peer, err := ecdh.P256().GenerateKey(rand.Reader)
@@ -91,7 +91,7 @@ func (i *AgreementIdentity) Check(ctx context.Context) []Permission {
 	})}
 }
 
-// Check asks for the permission to sign; that to get the public key was used.
+// Check asks for the permission to sign. NewSigner has used the one to get the public key.
 func (s *Signer) Check(ctx context.Context) []Permission {
 	return []Permission{s.dryRun(ctx, opSign, func(ctx context.Context) error {
 		in, err := s.input([]byte("?"))

@@ -12,9 +12,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// failed is the *keys.ServiceError of an error of KMS or of the SDK; nil for nil. A fault that an operator
-// can mend (a policy, a grant on its way, a disabled key, a quota) is no verdict on an event: it is not
-// permanent.
+// failed makes a *keys.ServiceError of an error of KMS or of the SDK; nil for nil. A fault that an operator
+// can mend is not permanent: a policy, a new grant, a disabled key, a quota.
 func (a *access) failed(op, source string, err error) error {
 	if err == nil {
 		return nil
@@ -48,8 +47,7 @@ func (a *access) failed(op, source string, err error) error {
 	return e
 }
 
-// wrongAnswer is an answer of KMS that does not fit the request. A service that answers so cannot tell
-// whether the event is good.
+// wrongAnswer is an answer of KMS that does not fit the request. It does not show whether the event is good.
 type wrongAnswer string
 
 // Is makes it a keys.ErrWrongAnswer.
@@ -60,14 +58,14 @@ func (w wrongAnswer) Error() string { return "the answer is not to be used: " + 
 
 func wrong(format string, args ...any) error { return wrongAnswer(fmt.Sprintf(format, args...)) }
 
-// left is the error of a caller who does not wait for KMS any longer. It says nothing of KMS.
+// left is the error when the caller's context ended first. It does not blame KMS.
 func (a *access) left(op string, err error) error {
 	return &keys.ServiceError{Op: op, KeyID: a.name, Err: err, Cause: "KMS was not waited for: " + oneLine(err),
 		Fix: "give it more time: the caller's deadline was over, or it was told to stop; it is tried again"}
 }
 
-// isFault reports whether KMS says that what it was to decrypt was not made by that key in that context. Of
-// all that may not be valid only that is the event's: key and grant tokens are ours.
+// isFault reports whether KMS says that the ciphertext was not encrypted under that key in that context. Only
+// that is a fault of the event. The key and the grant tokens come from the configuration.
 func isFault(op string, api smithy.APIError) bool {
 	switch api.ErrorCode() {
 	case "InvalidCiphertextException", "IncorrectKeyException":
@@ -108,7 +106,7 @@ func contextHint(op string) string {
 	return ""
 }
 
-// regionHint tells of a client that asks another region than the key is in.
+// regionHint names the regions if the client's region is not the key's.
 func (a *access) regionHint() string {
 	p, ok := parseARN(a.name)
 	if !ok || a.region == "" || a.region == p.region {
@@ -134,7 +132,7 @@ func rootOf(err error) error {
 	}
 }
 
-// oneLine bounds text of others.
+// oneLine is a text from outside, shortened and in one line.
 func oneLine(text any) string {
 	s := strings.Join(strings.Fields(fmt.Sprint(text)), " ")
 	const most = 400

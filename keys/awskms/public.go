@@ -14,12 +14,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 )
 
-// publicKeyClient is what is used of *kms.Client to get the public half of a key pair.
+// publicKeyClient has the method of *kms.Client that gets the public half of a key pair.
 type publicKeyClient interface {
 	GetPublicKey(ctx context.Context, in *kms.GetPublicKeyInput, opts ...func(*kms.Options)) (*kms.GetPublicKeyOutput, error)
 }
 
-// fetchPublic gets the public half of a key for that usage, and the ARN that its name stands for now.
+// fetchPublic gets the public half of a key for that usage, and the ARN of the key.
 func fetchPublic(ctx context.Context, client publicKeyClient, name string, usage types.KeyUsageType, opts *Options) (access, crypto.PublicKey, error) {
 	o, err := opts.clone()
 	if err != nil {
@@ -27,7 +27,7 @@ func fetchPublic(ctx context.Context, client publicKeyClient, name string, usage
 	}
 	a := access{name: name, region: regionOf(client), opts: o}
 	var public crypto.PublicKey
-	var other error // the key is there, and not one for this: no matter of KMS
+	var other error // the key exists but is unsuitable: no fault of KMS
 	arn := name
 	err = a.call(ctx, opPublicKey, func(ctx context.Context) error {
 		out, err := client.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &name, GrantTokens: o.GrantTokens}, again)
@@ -57,8 +57,8 @@ func fetchPublic(ctx context.Context, client publicKeyClient, name string, usage
 // oidMLDSA65 is id-ml-dsa-65 (RFC 9881 section 2).
 var oidMLDSA65 = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, 18}
 
-// parsePublic reads a SubjectPublicKeyInfo in DER, of ML-DSA-65 (RFC 9881 section 4) too, which crypto/x509
-// does not know yet.
+// parsePublic reads a SubjectPublicKeyInfo in DER. It also reads ML-DSA-65 (RFC 9881 section 4), which
+// crypto/x509 does not know yet.
 func parsePublic(der []byte) (crypto.PublicKey, error) {
 	var info struct {
 		Algorithm struct {

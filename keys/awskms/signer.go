@@ -15,10 +15,10 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// maxMessage is the largest message that KMS signs as it is, in bytes.
+// maxMessage is the largest message that KMS signs unhashed, in bytes.
 const maxMessage = 4096
 
-// signClient is what a Signer uses of *kms.Client.
+// signClient has the methods of *kms.Client that a Signer calls.
 type signClient interface {
 	publicKeyClient
 	Sign(ctx context.Context, in *kms.SignInput, opts ...func(*kms.Options)) (*kms.SignOutput, error)
@@ -38,8 +38,9 @@ type Signer struct {
 	verifier *keys.Verifier
 }
 
-// NewSigner fetches the public half of the key that is named by its ARN, ID or alias; from then on it is that
-// key. The producer is whom it speaks for, as the trust policy has it.
+// NewSigner fetches the public half of the key with that ARN, ID or alias. The Signer keeps that key, also if
+// the alias changes. The producer is the owner of the key, as in the trust policy. The client is a
+// *kms.Client, or has its methods GetPublicKey and Sign.
 func NewSigner(ctx context.Context, client signClient, key, producer string, opts *Options) (*Signer, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err
@@ -61,13 +62,13 @@ func NewSigner(ctx context.Context, client signClient, key, producer string, opt
 // Verifier is the public half.
 func (s *Signer) Verifier() *keys.Verifier { return s.verifier }
 
-// Producer is whom the key speaks for.
+// Producer is the name of the producer that owns the key.
 func (s *Signer) Producer() string { return s.producer }
 
 // ARN is the ARN of the key.
 func (s *Signer) ARN() string { return s.name }
 
-// Sign has KMS sign message, and verifies what comes back. The error is a *keys.ServiceError.
+// Sign has KMS sign message, and verifies the signature. The error is a *keys.ServiceError.
 func (s *Signer) Sign(ctx context.Context, message []byte) ([]byte, error) {
 	in, err := s.input(message)
 	if err != nil {
@@ -96,7 +97,7 @@ func (s *Signer) Sign(ctx context.Context, message []byte) ([]byte, error) {
 	return signature, nil
 }
 
-// input is what is signed, by what the key is.
+// input is the request to sign message, as the key's algorithm needs it.
 func (s *Signer) input(message []byte) (*kms.SignInput, error) {
 	in := &kms.SignInput{KeyId: &s.name, Message: message, MessageType: types.MessageTypeRaw, GrantTokens: s.opts.GrantTokens}
 	switch s.verifier.Algorithm() {
@@ -120,7 +121,7 @@ func (s *Signer) input(message []byte) (*kms.SignInput, error) {
 }
 
 // mu is the message representative that an ML-DSA key signs (FIPS 204 algorithm 7, line 6), with an empty
-// context: its 64 bytes stand for a message of any size.
+// context. Its 64 bytes stand for a message of any size.
 func (s *Signer) mu(message []byte) []byte {
 	public := s.verifier.Public().(*mldsa.PublicKey)
 	h := sha3.NewSHAKE256()

@@ -22,25 +22,24 @@ const (
 	opPublicKey = "kms:GetPublicKey"
 )
 
-// contentKeySize is of a content key, in bytes.
+// contentKeySize is the size of a content key, in bytes.
 const contentKeySize = 32
 
-// maxCiphertext is what KMS takes to decrypt, in bytes.
+// maxCiphertext is the largest ciphertext that KMS decrypts, in bytes.
 const maxCiphertext = 6144
 
-// contextKey is the name in the encryption context under which every content key has the source of its
-// events.
+// contextKey is the name in the encryption context whose value is the source of the events.
 const contextKey = "sealbus:source"
 
 func encryptionContext(source string) map[string]string { return map[string]string{contextKey: source} }
 
-// encryptClient is what a Recipient uses of *kms.Client.
+// encryptClient has the methods of *kms.Client that a Recipient calls.
 type encryptClient interface {
 	GenerateDataKey(ctx context.Context, in *kms.GenerateDataKeyInput, opts ...func(*kms.Options)) (*kms.GenerateDataKeyOutput, error)
 	Encrypt(ctx context.Context, in *kms.EncryptInput, opts ...func(*kms.Options)) (*kms.EncryptOutput, error)
 }
 
-// decryptClient is what an Identity uses of *kms.Client.
+// decryptClient has the method of *kms.Client that an Identity calls.
 type decryptClient interface {
 	Decrypt(ctx context.Context, in *kms.DecryptInput, opts ...func(*kms.Options)) (*kms.DecryptOutput, error)
 }
@@ -58,7 +57,8 @@ type Recipient struct {
 	client encryptClient
 }
 
-// NewRecipient encrypts under the key of that ARN, which may be in another account. It makes no call yet.
+// NewRecipient makes a recipient of the key of that ARN, which may be in another account. It makes no call
+// yet. The client is a *kms.Client, or has its methods GenerateDataKey and Encrypt.
 func NewRecipient(client encryptClient, arn string, opts *Options) (*Recipient, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func NewRecipient(client encryptClient, arn string, opts *Options) (*Recipient, 
 // KeyID is the ARN.
 func (r *Recipient) KeyID() string { return r.name }
 
-// GenerateKey is GenerateDataKey.
+// GenerateKey calls kms:GenerateDataKey.
 func (r *Recipient) GenerateKey(ctx context.Context, source string) (key, encrypted []byte, err error) {
 	err = r.call(ctx, opGenerate, func(ctx context.Context) error {
 		out, err := r.client.GenerateDataKey(ctx, &kms.GenerateDataKeyInput{
@@ -92,7 +92,7 @@ func (r *Recipient) GenerateKey(ctx context.Context, source string) (key, encryp
 	return key, encrypted, nil
 }
 
-// check holds an answer against what was asked for.
+// check compares an answer with the request.
 func (a *access) check(arn string, key, encrypted []byte) error {
 	switch {
 	case arn != a.name:
@@ -105,7 +105,7 @@ func (a *access) check(arn string, key, encrypted []byte) error {
 	return nil
 }
 
-// EncryptKey is Encrypt.
+// EncryptKey calls kms:Encrypt.
 func (r *Recipient) EncryptKey(ctx context.Context, source string, key []byte) (encrypted []byte, err error) {
 	own := bytes.Clone(key)
 	defer clear(own)
@@ -131,8 +131,8 @@ type Identity struct {
 	client decryptClient
 }
 
-// NewIdentity decrypts with the key of that ARN. Of a multi-Region key it is the replica in the client's own
-// region. It makes no call yet.
+// NewIdentity makes an identity of the key of that ARN. For a multi-Region key, give the ARN of the replica
+// in the client's own region. It makes no call yet. The client is a *kms.Client, or has its method Decrypt.
 func NewIdentity(client decryptClient, arn string, opts *Options) (*Identity, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err
@@ -150,7 +150,7 @@ func (i *Identity) KeyID() string { return i.name }
 // Takes is true of the key's own ARN and, for a multi-Region key, of those of its replicas.
 func (i *Identity) Takes(keyID string) bool { return sameSecret(i.name, keyID) }
 
-// DecryptKey is Decrypt by this very key, whatever the ciphertext says of itself.
+// DecryptKey calls kms:Decrypt with this key. It does not use the key that the ciphertext names.
 func (i *Identity) DecryptKey(ctx context.Context, source, keyID string, encrypted []byte) ([]byte, error) {
 	if !i.Takes(keyID) {
 		return nil, &keys.ServiceError{Op: opDecrypt, KeyID: i.name, Permanent: true, Cause: fmt.Sprintf("it was encrypted under another key, %.100q", keyID)}

@@ -12,11 +12,11 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// maxMessage is what every Signer must sign in one piece: some key services take no more.
+// maxMessage is the size of the largest message in the tests. Some key services sign no larger message.
 const maxMessage = 4096
 
-// TestSigner is what every Signer must do. The function makes (or opens) the signer; it is called once per
-// case and may give the same one each time.
+// TestSigner runs the tests that every keys.Signer must pass. It calls open once for each case. open may
+// return the same signer each time.
 func TestSigner(t *testing.T, open func(t testing.TB) keys.Signer) {
 	t.Run("identity", func(t *testing.T) { testIdentity(t, open(t)) })
 	t.Run("signs", func(t *testing.T) { testSigns(t, open(t)) })
@@ -83,7 +83,7 @@ func testOnlyThis(t *testing.T, s keys.Signer) {
 	}
 }
 
-// testBuffers: neither is the message changed nor are signatures handed out in shared memory.
+// testBuffers: Sign does not change the message, and signatures do not share memory.
 func testBuffers(t *testing.T, s keys.Signer) {
 	message := []byte("kept as it is")
 	want := bytes.Clone(message)

@@ -31,8 +31,8 @@ func Identity(tb testing.TB, curve keys.Curve, label string) *keys.LocalIdentity
 	return i
 }
 
-// TestIdentity is what every Identity must do. The function makes (or opens) the identity; it is called once
-// per case and may give the same one each time.
+// TestIdentity runs the tests that every keys.Identity must pass. It calls open once for each case. open may
+// return the same identity each time.
 func TestIdentity(t *testing.T, open func(t testing.TB) keys.Identity) {
 	t.Run("recipient", func(t *testing.T) { testRecipient(t, open(t)) })
 	t.Run("agrees", func(t *testing.T) { testAgrees(t, open(t)) })
@@ -66,7 +66,7 @@ func peer(t *testing.T, i keys.Identity) *ecdh.PrivateKey {
 	return key
 }
 
-// testAgrees: both sides have the same secret, each time in memory of its own.
+// testAgrees: both sides get the same secret, each time in new memory.
 func testAgrees(t *testing.T, i keys.Identity) {
 	one := peer(t, i)
 	want, err := one.ECDH(i.Recipient().PublicKey())
@@ -100,8 +100,8 @@ func otherCurve(t *testing.T, i keys.Identity) *ecdh.PublicKey {
 	return Identity(t, keys.P256, "peer").Recipient().PublicKey()
 }
 
-// smallOrder is a point with which everybody agrees on zeros. On P-256 there is none, and this is on another
-// curve.
+// smallOrder is a point of X25519 with which every private key agrees on zeros. P-256 has no such point, and
+// for it this is a point on another curve.
 func smallOrder(t *testing.T) *ecdh.PublicKey {
 	t.Helper()
 	key, err := ecdh.X25519().NewPublicKey(make([]byte, 32))

@@ -1,6 +1,6 @@
-// Package keystest has fixed keys for tests, and the conformance suites that every keys.Signer and every
-// trust.Refresher runs. The private halves are derived from their names, so they protect nothing: never put
-// one of these keys into a policy.
+// Package keystest has fixed keys for tests, and the tests that every keys.Signer, keys.Identity and
+// trust.Refresher must pass. The private halves are derived from their names, so they protect nothing: never
+// put one of these keys into a trust policy.
 package keystest
 
 import (
@@ -28,7 +28,7 @@ func Signer(tb testing.TB, alg keys.Algorithm, producer, label string) *keys.Loc
 	return s.Deterministic()
 }
 
-// Root is a root key: the same for the same label.
+// Root is a root key. The same label gives the same key at all times.
 func Root(tb testing.TB, label string) *trust.RootKey {
 	tb.Helper()
 	root, err := trust.NewRootKey(private(tb, keys.Ed25519, "root", label))
@@ -38,7 +38,7 @@ func Root(tb testing.TB, label string) *trust.RootKey {
 	return root
 }
 
-// Roots are the roots of these root keys, version 1.
+// Roots is version 1 of the roots, with these root keys.
 func Roots(tb testing.TB, threshold int, roots ...*trust.RootKey) *trust.Roots {
 	tb.Helper()
 	var public []*keys.Verifier

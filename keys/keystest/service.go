@@ -12,18 +12,18 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// Service is a key in a key management service that runs in the test: a keys.ServiceRecipient and a
-// keys.ServiceIdentity with real AES-256-GCM, the source as additional data, that counts its calls and fails
-// on demand.
+// Service is a key in a key management service that runs inside the test. It is a keys.ServiceRecipient and a
+// keys.ServiceIdentity. It encrypts with AES-256-GCM and the source as additional data, counts its calls, and
+// fails on demand.
 type Service struct {
 	name string
 	aead cipher.AEAD
 
-	// Fail is asked before each call, with its operation as in keys.ServiceError.Op, and may wait; nil = nothing
-	// fails.
+	// Fail is called before each call, with the operation as in keys.ServiceError.Op. It may wait. The call
+	// fails with its error; nil = no call fails.
 	Fail func(ctx context.Context, op string) error
 
-	Generated, Encrypted, Decrypted atomic.Int64 // calls so far, those that failed included
+	Generated, Encrypted, Decrypted atomic.Int64 // calls so far, with those that failed
 
 	mu      sync.Mutex
 	sources []string
@@ -73,7 +73,8 @@ func (s *Service) EncryptKey(ctx context.Context, source string, key []byte) ([]
 	return s.aead.Seal(nil, nil, key, []byte(source)), nil
 }
 
-// DecryptKey decrypts what the others made for that source; anything else is a permanent error.
+// DecryptKey decrypts a key that GenerateKey or EncryptKey made for that source. Any other is a permanent
+// error.
 func (s *Service) DecryptKey(ctx context.Context, source, _ string, encrypted []byte) ([]byte, error) {
 	if err := s.call(ctx, &s.Decrypted, "test:DecryptKey", source); err != nil {
 		return nil, err

@@ -12,11 +12,10 @@ import (
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
-// sourceHint is the refresh hint of the bundles that TestSource publishes: the source is opened without one
-// of its own.
+// sourceHint is the refresh hint of the bundles that TestSource publishes. The source has no hint of its own.
 const sourceHint = time.Minute
 
-// SourceSetup is what a source under test is opened with.
+// SourceSetup has the arguments with which a source under test is opened.
 type SourceSetup struct {
 	Now         func() time.Time
 	Roots       *trust.Roots
@@ -30,8 +29,8 @@ type Published interface {
 	Withdraw()             // makes the place fail, until the next Publish
 }
 
-// TestSource is what every trust.Refresher that follows something must do. The function publishes setup.First
-// and opens a source that follows it.
+// TestSource runs the tests that every trust.Refresher must pass that follows a published bundle. open
+// publishes setup.First and opens a source that follows it.
 func TestSource(t *testing.T, open func(t testing.TB, setup SourceSetup) (trust.Refresher, Published)) {
 	for name, test := range map[string]func(*sourceTest){
 		"follows":              (*sourceTest).follows,
@@ -109,7 +108,7 @@ func (s *sourceTest) want(version int64) {
 	}
 }
 
-// wantNone wants no bundle to judge with. One that has expired is as good as none: a caller judges that, too.
+// wantNone wants no usable bundle. An expired bundle counts as none, because the caller checks the expiry.
 func (s *sourceTest) wantNone() {
 	s.Helper()
 	b, err := s.Bundle(s.Context())
@@ -122,7 +121,7 @@ func (s *sourceTest) wantNone() {
 	s.wantUnknowable()
 }
 
-// wantUnknowable wants no word on unknown keys.
+// wantUnknowable wants Refresh to return no bundle that shows whether a key is unknown.
 func (s *sourceTest) wantUnknowable() {
 	s.Helper()
 	b, err := s.Refresh(s.Context(), "unknown")
@@ -151,7 +150,7 @@ func (s *sourceTest) follows() {
 	s.want(7)
 }
 
-// refuses: a bad bundle neither replaces the good one nor stops the looking.
+// refuses: a bad bundle does not replace the good one, and the source goes on looking.
 func (s *sourceTest) refuses() {
 	good := s.signed(5, sourceLife)
 	s.Publish(good)
@@ -201,7 +200,7 @@ func (s *sourceTest) rootsFile() []byte {
 	return signed
 }
 
-// refreshes: an unknown key is looked for at once, but not without limit.
+// refreshes: the source looks for an unknown key at once, but not more often than MinInterval.
 func (s *sourceTest) refreshes() {
 	refresh := func(want int64) {
 		s.Helper()
@@ -241,7 +240,7 @@ func (s *sourceTest) outage() {
 	s.want(2)
 }
 
-// expiry: the next bundle is looked for in time, however rarely that is otherwise.
+// expiry: the source looks for the next bundle when its own expires, also before the refresh hint.
 func (s *sourceTest) expiry() {
 	s.Publish(s.signed(2, sourceHint+sourceHint/2))
 	s.advance(sourceHint)
@@ -263,8 +262,8 @@ func (s *sourceTest) clockSetBack() {
 	s.wantUnknowable()
 }
 
-// refusedByTheClock: what was refused while the clock was wrong is adopted when it is right, although nothing
-// new was published.
+// refusedByTheClock: a bundle that was refused while the clock was wrong is accepted when the clock is right,
+// although nothing new was published.
 func (s *sourceTest) refusedByTheClock() {
 	s.set(sourceStart.Add(2 * sourceLife))
 	s.Publish(s.signed(2, sourceLife))

@@ -8,8 +8,8 @@ import (
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// LocalKEK makes a key encryption key of any AEAD of Tink: one whose own keyset is elsewhere, under
-// protection of its own. Of a nil AEAD it is nil, which Create, Open and Read refuse.
+// LocalKEK makes a key encryption key of any AEAD of Tink. The keyset of the AEAD must be protected in
+// another way. A nil AEAD gives nil, which Create, Open and Read refuse.
 func LocalKEK(aead tink.AEAD) tink.AEADWithContext {
 	if nilcheck.Is(aead) {
 		return nil

@@ -10,8 +10,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// Add makes a new signing key, which is enabled and does not sign yet: publish it, then SetPrimary. It
-// returns its ID, a thumbprint, as Entries has it.
+// Add makes a new signing key. It is enabled and does not sign yet: publish it, and then call SetPrimary. Add
+// returns its ID, a thumbprint, as in Entries.
 func (k *Keyset) Add(ctx context.Context, alg keys.Algorithm) (keyID string, err error) {
 	typed, err := generate(alg)
 	if err != nil {
@@ -20,7 +20,7 @@ func (k *Keyset) Add(ctx context.Context, alg keys.Algorithm) (keyID string, err
 	return k.add(ctx, typed)
 }
 
-// AddIdentity makes a new identity, which opens from now on.
+// AddIdentity makes a new identity. It opens events from now on.
 func (k *Keyset) AddIdentity(ctx context.Context, curve keys.Curve) (keyID string, err error) {
 	typed, err := generate(curve)
 	if err != nil {
@@ -29,7 +29,7 @@ func (k *Keyset) AddIdentity(ctx context.Context, curve keys.Curve) (keyID strin
 	return k.add(ctx, typed)
 }
 
-// Import adds a signing key of a keys.Keyring. It fails for one whose private half is elsewhere.
+// Import adds a signing key of a keys.Keyring. It fails for a signer whose private key cannot be exported.
 func (k *Keyset) Import(ctx context.Context, signer *keys.LocalSigner) (keyID string, err error) {
 	typed, err := typedSigner(signer)
 	if err != nil {
@@ -61,7 +61,7 @@ func (k *Keyset) add(ctx context.Context, typed key.Key) (keyID string, err erro
 	})
 }
 
-// SetPrimary makes the key of that ID, which must be enabled, the one that signs.
+// SetPrimary makes the key of that ID the one that signs. The key must be enabled.
 func (k *Keyset) SetPrimary(ctx context.Context, keyID string) error {
 	return k.changeKey(ctx, keyID, (*keyset.Manager).SetPrimary)
 }

@@ -48,7 +48,7 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// maxFile bounds an encrypted keyset, in bytes: that of some hundred keys.
+// maxFile bounds an encrypted keyset, in bytes. It is enough for some hundred keys.
 const maxFile = 256 << 10
 
 // Owner is the producer or the consumer whose keys a keyset holds.
@@ -98,10 +98,10 @@ var (
 	_ keys.IdentitySource = (*Keyset)(nil)
 )
 
-// Entry is one key of a keyset, without its secret. Of a destroyed key there is only its ID.
+// Entry is one key of a keyset, without its secret. A destroyed key has only its ID and status.
 type Entry struct {
-	ID      uint32 // Tink's
-	KeyID   string // ours: the thumbprint
+	ID      uint32 // the ID that Tink has for it
+	KeyID   string // the thumbprint, as in keys.Verifier.KeyID
 	Status  keyset.KeyStatus
 	Primary bool
 
@@ -112,8 +112,8 @@ type Entry struct {
 	identity *keys.LocalIdentity
 }
 
-// Create makes an encrypted keyset with one new key, and the file for it, which must not exist: with a
-// signing key of that algorithm for a producer, or an identity on that curve for a consumer.
+// Create makes an encrypted keyset with one new key, and its file, which must not exist. A producer gets a
+// signing key of that algorithm, a consumer an identity on that curve.
 func Create[Kind keys.Algorithm | keys.Curve](ctx context.Context, path string, kek tink.AEADWithContext, owner Owner, kind Kind) (*Keyset, error) {
 	k := &Keyset{redacted: owner.print, owner: owner, kek: kek, path: path}
 	if err := k.check(); err != nil {
@@ -164,9 +164,9 @@ func Open(ctx context.Context, path string, kek tink.AEADWithContext, owner Owne
 	return k, nil
 }
 
-// Read reads the encrypted keyset of that owner, in Tink's JSON. If the key encryption key cannot be asked,
-// the error is its own, and asking again may help; else the keyset is not of this owner, or changed, or under
-// another key.
+// Read reads the encrypted keyset of that owner, in Tink's JSON. If the call of the key encryption key failed
+// and may succeed later, the error is that of the call. Otherwise the keyset belongs to another owner, was
+// changed, or is encrypted under another key.
 func Read(ctx context.Context, r io.Reader, kek tink.AEADWithContext, owner Owner) (*Keyset, error) {
 	k := &Keyset{redacted: owner.print, owner: owner, kek: kek}
 	if err := k.check(); err != nil {
@@ -190,13 +190,13 @@ func Read(ctx context.Context, r io.Reader, kek tink.AEADWithContext, owner Owne
 	return k, k.take(handle, content)
 }
 
-// witness remembers the error of the key encryption key, which Tink turns into text.
+// witness keeps the error of the key encryption key, because Tink turns it into text.
 type witness struct {
 	tink.AEADWithContext
 	err error
 }
 
-// DecryptWithContext remembers.
+// DecryptWithContext decrypts and keeps the error.
 func (w *witness) DecryptWithContext(ctx context.Context, ciphertext, associatedData []byte) (plain []byte, err error) {
 	plain, w.err = w.AEADWithContext.DecryptWithContext(ctx, ciphertext, associatedData)
 	return plain, w.err
@@ -213,7 +213,7 @@ func (w *witness) explain(err error) error {
 	return fmt.Errorf("tinkkeys: not an encrypted keyset of Tink in JSON: %w", err)
 }
 
-// take adopts a keyset, all of whose keys must be of use to its owner.
+// take makes handle the keyset of k. Each of its keys must fit the owner.
 func (k *Keyset) take(handle *keyset.Handle, content []byte) error {
 	var entries []Entry
 	for i := range handle.Len() {
@@ -334,7 +334,7 @@ func (k *Keyset) replace(content []byte) error {
 	now, err := os.ReadFile(k.path)
 	switch {
 	case before == nil && err == nil || before != nil && !bytes.Equal(now, before):
-		return fmt.Errorf("tinkkeys: %s was changed by somebody else meanwhile: open it again", k.path)
+		return fmt.Errorf("tinkkeys: %s was changed by another program: open it again", k.path)
 	case err != nil && !errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("tinkkeys: %w", err)
 	}
@@ -354,7 +354,7 @@ func (k *Keyset) replace(content []byte) error {
 	return nil
 }
 
-// Write writes the encrypted keyset, as the file has it.
+// Write writes the encrypted keyset as it is in the file.
 func (k *Keyset) Write(w io.Writer) error {
 	k.mu.RLock()
 	defer k.mu.RUnlock()

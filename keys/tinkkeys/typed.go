@@ -26,7 +26,7 @@ import (
 
 var token insecuresecretdataaccess.Token
 
-// read is an entry of a keyset. Of a destroyed key there is no more than that it was.
+// read is an entry of a keyset. A destroyed key has only its ID and status.
 func (k *Keyset) read(e *keyset.Entry) (Entry, error) {
 	entry := Entry{ID: e.KeyID(), Status: e.KeyStatus(), Primary: e.IsPrimary()}
 	if entry.Status == keyset.Destroyed {
@@ -40,7 +40,7 @@ func (k *Keyset) read(e *keyset.Entry) (Entry, error) {
 	return typed, nil
 }
 
-// entryOf is what a key of Tink is for us: a signer of a producer, an identity of a consumer.
+// entryOf reads a key of Tink: a signer of a producer, or an identity of a consumer.
 func (k *Keyset) entryOf(typed key.Key) (Entry, error) {
 	identity, isIdentity := typed.(*hpke.PrivateKey)
 	switch {
@@ -95,13 +95,13 @@ func signerOf(typed key.Key, producer string) (*keys.LocalSigner, error) {
 	return nil, fmt.Errorf("%T does not sign events: use Ed25519, ECDSA on P-256 or ML-DSA-65", typed)
 }
 
-// fixed is the scalar in the 32 bytes that it has on P-256: Tink's may have a zero in front, or lack some.
+// fixed is a scalar of P-256 in 32 bytes. Tink's form may have a zero in front, or may lack leading zeros.
 func fixed(scalar []byte) []byte {
 	for len(scalar) > 32 && scalar[0] == 0 {
 		scalar = scalar[1:]
 	}
 	if len(scalar) > 32 {
-		return scalar // too long: its reader refuses it
+		return scalar // it is too long, and the caller refuses it
 	}
 	return append(make([]byte, 32-len(scalar), 32), scalar...)
 }
@@ -190,7 +190,7 @@ func typedIdentity(identity *keys.LocalIdentity) (key.Key, error) {
 	return hpke.NewPrivateKey(secretdata.NewBytesFromData(secret, token), 0, p)
 }
 
-// privateOf is the secret of a key: 32 bytes in each kind of JWK.
+// privateOf is the secret of a key, which has 32 bytes in every kind of JWK.
 func privateOf(k interface{ UnsafePrivateJWK() ([]byte, error) }) ([]byte, error) {
 	doc, err := k.UnsafePrivateJWK()
 	if err != nil {

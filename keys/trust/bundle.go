@@ -23,12 +23,12 @@ const (
 	maxBundleVersion = 1<<53 - 1
 	// maxRefreshHint bounds how long a consumer may go without looking for a newer bundle.
 	maxRefreshHint = 7 * 24 * time.Hour
-	// MaxBundleLifetime is how far ahead a bundle expires at most unless its builder says otherwise: a
-	// revocation that an attacker withholds takes effect then.
+	// MaxBundleLifetime is the longest time until a bundle expires, unless its builder sets another. A
+	// revocation that an attacker withholds takes effect when the last bundle expires.
 	MaxBundleLifetime = 7 * 24 * time.Hour
 )
 
-// Bundle is an immutable set of keys with what each may do.
+// Bundle is an immutable set of keys, each with the things that it may do.
 type Bundle struct {
 	version     int64
 	issued      time.Time
@@ -42,8 +42,8 @@ type Bundle struct {
 
 var _ Source = (*Bundle)(nil)
 
-// BundleOptions is what a bundle says beside its keys. The zero value is a bundle for use in the program that
-// made it; to be signed it needs Version, Issued and Expires.
+// BundleOptions is what a bundle has in addition to its keys. A bundle of the zero value can be used in the
+// program that made it. To be signed, a bundle needs Version, Issued and Expires.
 type BundleOptions struct {
 	Version         int64         // 0 = none; at most 2^53-1
 	Issued, Expires time.Time     // cut to whole seconds; zero = absent, and never expires
@@ -51,8 +51,8 @@ type BundleOptions struct {
 	RevokedSessions []string      // thumbprints of session keys
 }
 
-// NewBundle makes a bundle of these keys, which it copies and checks: times are cut to whole seconds, and the
-// order becomes that of the key IDs.
+// NewBundle makes a bundle of these keys. It checks and copies them, cuts their times to whole seconds and
+// sorts them by key ID.
 func NewBundle(opts BundleOptions, list ...*Key) (*Bundle, error) {
 	b := &Bundle{
 		version: opts.Version, issued: keydoc.WholeSecond(opts.Issued), expires: keydoc.WholeSecond(opts.Expires),
@@ -70,8 +70,8 @@ func NewBundle(opts BundleOptions, list ...*Key) (*Bundle, error) {
 	return b, nil
 }
 
-// checkHint keeps a new bundle from being looked after too late. One that is read needs no such check: a hint
-// is no promise, and FileSource looks at the expiry anyway.
+// checkHint refuses a new bundle whose refresh hint leads past its expiry. A bundle that is read needs no
+// such check, because sources also look for a newer bundle when theirs expires.
 func (b *Bundle) checkHint() error {
 	if b.issued.IsZero() || b.expires.IsZero() || b.refreshHint == 0 {
 		return nil
@@ -87,15 +87,15 @@ func (b *Bundle) checkHint() error {
 	return nil
 }
 
-// Bundle makes every Bundle a static Source of itself.
+// Bundle returns b, so that every Bundle is a static Source.
 func (b *Bundle) Bundle(context.Context) (*Bundle, error) { return b, nil }
 
 // Lookup is every signing key whose ID or alias is keyID: at most one for an ID, at most MaxSharedAlias for
-// an alias. The slice is not to be changed.
+// an alias. Do not change the slice.
 func (b *Bundle) Lookup(keyID string) []*Key { return b.signing[keyID] }
 
-// Candidates are the signing keys that may speak for source and sign typ, and whose signatures have size
-// bytes, in the order of their IDs; the first most of them. It is for signatures that name no key.
+// Candidates are the first most signing keys, in the order of their IDs, that may sign this source and type
+// and whose signatures have size bytes. It is for signatures that name no key.
 func (b *Bundle) Candidates(source, typ string, size, most int) (list []*Key) {
 	isSize := func(a keys.Algorithm) bool { return a.SignatureSize() == size }
 	if keys.CheckSource(source) != nil || !slices.ContainsFunc(keys.Algorithms(), isSize) {
@@ -112,12 +112,11 @@ func (b *Bundle) Candidates(source, typ string, size, most int) (list []*Key) {
 	return list
 }
 
-// SigningKeys are the keys of the producers, in the order of their IDs. Neither they nor what they hold is to
-// be changed.
+// SigningKeys are the keys of the producers, in the order of their IDs. Do not change them or their fields.
 func (b *Bundle) SigningKeys() []*Key { return b.ofUse(true) }
 
-// EncryptionKeys are the keys of the consumers, in the order of their IDs. Neither they nor what they hold is
-// to be changed.
+// EncryptionKeys are the keys of the consumers, in the order of their IDs. Do not change them or their
+// fields.
 func (b *Bundle) EncryptionKeys() []*Key { return b.ofUse(false) }
 
 func (b *Bundle) ofUse(signing bool) []*Key {
@@ -160,7 +159,7 @@ func (b *Bundle) SessionRevoked(thumbprint string) bool {
 	return yes
 }
 
-// index checks everything, sorts and builds the look-up tables.
+// index checks the bundle, sorts its keys and builds the look-up tables.
 func (b *Bundle) index() error {
 	if err := b.checkHead(); err != nil {
 		return err

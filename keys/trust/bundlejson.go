@@ -9,7 +9,7 @@ import (
 	"github.com/sealbus/sealbus/internal/keydoc"
 )
 
-// Payload is the bundle as a JWK Set (RFC 7517 section 5) in canonical JSON: what the roots sign.
+// Payload is the bundle as a JWK Set (RFC 7517 section 5) in canonical JSON. The root keys sign these bytes.
 func (b *Bundle) Payload() []byte {
 	var o keydoc.Object
 	o.Time("expires", b.expires)
@@ -26,11 +26,9 @@ func (b *Bundle) Payload() []byte {
 	return o.Append(nil)
 }
 
-// ParseBundle reads the payload of a bundle. Only its canonical form is accepted, so that Payload of the
-// result is payload; unknown members are refused, because what they say might be a restriction. A published
-// bundle has a version of at least 1, issued and expires.
-//
-// The payload is not verified here: that is what OpenBundle is for.
+// ParseBundle reads the payload of a bundle and does not verify it; OpenBundle does. It accepts only the
+// canonical form, so that Payload of the result gives the same bytes. Unknown members are refused, because
+// they may be restrictions. A published bundle has a version of at least 1, issued and expires.
 func ParseBundle(payload []byte) (*Bundle, error) {
 	if len(payload) > MaxBundle {
 		return nil, &BundleError{Why: WhyTooLarge, Err: fmt.Errorf("a bundle of more than %d bytes", MaxBundle)}
@@ -82,7 +80,7 @@ func (b *Bundle) readMember(name string, r *jsontext.Decoder) {
 	}
 }
 
-// checkPublished is what a bundle that travels needs beyond one that does not.
+// checkPublished refuses a bundle that lacks what a published bundle must have.
 func (b *Bundle) checkPublished() error {
 	switch {
 	case b.version < 1:
@@ -118,9 +116,9 @@ func readSeconds(r *jsontext.Decoder) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// JWKS is a plain JWK Set of the public signing keys for other libraries, in the order of the IDs: without
-// members of ours, and only of keys that keep chooses; nil = those with a key type that libraries know, so
-// without ML-DSA, since some refuse a whole set for one key type that they do not know.
+// JWKS is a JWK Set of the public signing keys for other libraries, in the order of the IDs and with standard
+// members only. It has the keys for which keep returns true. A nil keep leaves out ML-DSA keys, because some
+// libraries refuse a whole set if it has a key type that they do not know.
 func (b *Bundle) JWKS(keep func(*Key) bool) []byte {
 	if keep == nil {
 		keep = func(k *Key) bool { return !k.Verifier.Algorithm().PostQuantum() }

@@ -20,8 +20,8 @@ const (
 	rootsType  = "application/vnd.sealbus.roots+json"
 )
 
-// MaxSigned bounds a signed bundle or roots file, in bytes: MaxBundle in base64 and the signatures, of which
-// each may be one of ML-DSA.
+// MaxSigned bounds a signed bundle or roots file, in bytes: MaxBundle in base64, and signatures that may all
+// be of ML-DSA.
 const MaxSigned = MaxBundle/3*4 + 128<<10
 
 // BundleWhy says, for programs, why a bundle or a roots file was refused.
@@ -31,7 +31,7 @@ type BundleWhy string
 const (
 	WhyMalformed  BundleWhy = "malformed"  // syntax, a key that may not stand there, unknown members
 	WhyTooLarge   BundleWhy = "too_large"  // beyond MaxBundle, MaxSigned or the number of signatures
-	WhyType       BundleWhy = "wrong_type" // signed, but as something else
+	WhyType       BundleWhy = "wrong_type" // signed as another kind of document
 	WhyThreshold  BundleWhy = "threshold"  // too few distinct root keys signed it
 	WhyExpired    BundleWhy = "expired"    // its time is over
 	WhyRollback   BundleWhy = "rollback"   // a lower version than was seen or than is wanted
@@ -51,8 +51,8 @@ func (e *BundleError) Error() string {
 // Unwrap is the cause.
 func (e *BundleError) Unwrap() error { return e.Err }
 
-// explainedRefusal explains what is refused with a *BundleError, whose Why stays, but for a file of another
-// kind.
+// explainedRefusal is err, or an error with the same Why that says which kind of file doc is, if doc is not
+// the kind that was expected.
 func explainedRefusal(doc []byte, err error, expected string, kinds ...filekind.Kind) error {
 	var refusal *BundleError
 	if err == nil || !errors.As(err, &refusal) || refusal.Why != WhyMalformed && refusal.Why != WhyType {
@@ -69,7 +69,8 @@ func refuse(why BundleWhy, format string, args ...any) error {
 	return &BundleError{Why: why, Err: fmt.Errorf(format, args...)}
 }
 
-// RootSigner is what a root key does. Every Signer is one too, so that a root key can live anywhere.
+// RootSigner signs bundles and roots files. Every keys.Signer is a RootSigner, so a root key can also live in
+// a key management service.
 type RootSigner interface {
 	Verifier() *keys.Verifier
 	Sign(ctx context.Context, message []byte) ([]byte, error)
@@ -103,8 +104,8 @@ func signPayload(ctx context.Context, payloadType string, payload []byte, roots 
 	return e.Append(nil), nil
 }
 
-// AddSignature adds a root key's signature to a signed bundle or roots file, whose payload is checked to be
-// one but whose signatures are not. An earlier signature of the same key is replaced.
+// AddSignature adds a root key's signature to a signed bundle or roots file. It checks the payload, and not
+// the other signatures. An earlier signature of the same key is replaced.
 func AddSignature(ctx context.Context, signed []byte, root RootSigner) ([]byte, error) {
 	if err := nilcheck.Check("trust: the root key", root); err != nil {
 		return nil, err
@@ -158,7 +159,7 @@ func parseSigned(signed []byte) (*dsse.Envelope, error) {
 	return e, nil
 }
 
-// OpenBundleOptions says how strictly OpenBundle judges beyond the signatures.
+// OpenBundleOptions says what OpenBundle checks in addition to the signatures.
 type OpenBundleOptions struct {
 	Now        func() time.Time // nil = time.Now
 	MinVersion int64            // refuse lower versions; 0 = accept every version
@@ -182,7 +183,7 @@ func OpenBundle(signed []byte, roots *Roots, opts *OpenBundleOptions) (*Bundle, 
 	return b, nil
 }
 
-// openAnyTime verifies before it reads.
+// openAnyTime verifies a signed bundle and reads it, also if it has expired.
 func openAnyTime(signed []byte, roots *Roots) (*Bundle, error) {
 	if roots == nil {
 		return nil, errors.New("trust: no roots to verify the bundle with")

@@ -1,14 +1,14 @@
-// Package trust says which keys to believe, and for what: the trust bundle, the root keys that sign it, and
+// Package trust says which keys count, and for what. It has the trust bundle, the root keys that sign it, and
 // the sources that keep a bundle fresh. It links no cloud, and uses the network only where FetchBundle or
 // HTTPSOrigin is called.
 //
 // # From keys to a bundle
 //
-// An organisation has root keys (CreateRootKey). They stay offline, and a threshold of them signs. Consumers
-// pin them in a roots file (ParseRoots). A reviewed file, the trust policy (package trust/policy), lists the
-// ID of each producer's key with the sources and types that it may sign, and with a schedule. From the policy
-// and the public keys an operator builds a Bundle. The root keys sign it (SignBundle, AddSignature), it is
-// published, and consumers open it (OpenBundle, WatchFile, FetchBundle).
+// An organisation has root keys (CreateRootKey). They stay offline, and a threshold of them must sign.
+// Consumers pin them in a roots file (ParseRoots). A reviewed file, the trust policy (package trust/policy),
+// lists the ID of each producer's key with the sources and types that it may sign, and with a schedule. From
+// the policy and the public keys an operator builds a Bundle. The root keys sign it (SignBundle,
+// AddSignature), it is published, and consumers open it (OpenBundle, WatchFile, FetchBundle).
 //
 // A bundle names the consumer of each encryption key, too. Bundle.Recipients are the keys to encrypt to.
 //
@@ -19,36 +19,38 @@
 //
 // A Bundle is a Source of itself. A FileSource follows a file. A RemoteSource follows an HTTPS URL
 // (FetchBundle), an object in S3 (package awss3) or any other Origin. They are interchangeable. Each of them
-// decides when it is used, by its clock, whether to look for a newer bundle. It needs no goroutine and no
-// timer, so that a Lambda function that was frozen for hours looks before it judges. Each keeps the last good
-// bundle until it expires, whatever its origin has become, and then returns ErrUnavailable, which is
-// transient.
+// decides when it is used, by its clock, whether to look for a newer bundle. So it needs no goroutine and no
+// timer, and a Lambda function that was frozen for hours looks for a newer bundle before it judges an event.
+// Each source keeps the last good bundle until it expires, whatever happens to its origin. Then it returns
+// ErrUnavailable, which is transient.
 //
 //	source, err := trust.FetchBundle(ctx, "https://trust.example/bundle.dsse", roots,
 //		&trust.FetchOptions{StateFile: "/var/lib/billing/trust"})
 //
-// A RemoteSource asks at the bundle's refresh hint, or sooner if the origin's max-age says so. It asks once
-// for an unknown key ID, but never more often than MinInterval: forged IDs share that one fetch with the ID
-// of a new key. Only a bundle that was just checked can tell that a key is unknown.
+// A RemoteSource asks at the bundle's refresh hint, or sooner if the origin's max-age says so. It also asks
+// when an event names an unknown key ID, but never more often than MinInterval: forged IDs and the ID of a
+// new key share one fetch. Only a bundle that was just checked can tell that a key is unknown.
 //
-// Without StateFile (in FetchOptions, and in FileOptions for WatchFile), a restart forgets which version was
-// seen. An attacker who can change the file, or the origin's answers, can then give an older bundle that has
-// not expired. The state file belongs on a disk that outlives the process, in a directory that only the
-// program can write to, and apart from the bundle: /var/lib/NAME/trust on a host, a volume of its own in a
-// container. Where no disk outlives the process, as on Lambda, MinVersion is the bound.
+// Without StateFile (in FetchOptions, and in FileOptions for WatchFile), a restarted program does not know
+// which version it saw last. An attacker who can change the file or the origin's answers can then give it an
+// older bundle that has not expired. The state file belongs on a disk that outlives the process, in a
+// directory that only the program can write to, and apart from the bundle: /var/lib/NAME/trust on a host, a
+// volume of its own in a container. Where no disk outlives the process, as on Lambda, MinVersion is the
+// bound.
 //
 // # Threat model
 //
 // A trusted producer that tries to speak for another: a key counts only for the sources and types that it is
 // listed for. A hostile publisher of bundles: it can withhold a bundle until the last one expires. It cannot
-// forge, mix, add to or roll back a bundle, nor have a consumer read without limit or ask another host. Not
+// forge, mix, extend or roll back a bundle, and it cannot make a consumer read without limit or call another
+// host. Not
 // covered: a threshold of stolen root keys.
 //
 // # Documents
 //
-// Bundles have one canonical form (RFC 8785) and are refused in any other: what is parsed is written back
-// byte for byte. Unknown members are refused in them and in roots files, because an unknown member may be a
-// restriction. A JWK on its own may have them, as RFC 7517 demands.
+// Bundles have one canonical form (RFC 8785), and every other form is refused: writing a parsed bundle gives
+// the same bytes. Unknown members are refused in bundles and in roots files, because an unknown member may be
+// a restriction. A JWK on its own may have them, as RFC 7517 demands.
 //
 // # Stability
 //

@@ -26,40 +26,42 @@ const (
 	maxPause = time.Minute
 )
 
-// FetchOptions says how a RemoteSource judges and how often it asks. The zero value is the strict one.
+// FetchOptions adjusts a RemoteSource. The zero value is the strict one.
 type FetchOptions struct {
 	Now        func() time.Time // nil = time.Now
 	MinVersion int64            // refuse lower versions; 0 = accept every version
 
-	// RefreshHint is how often the origin is asked for a newer bundle, at least MinInterval; 0 = as the bundle
-	// says, else one minute. A max-age of the origin can only make it sooner: no one signed that. It is
-	// asked when the bundle expires in any case.
+	// RefreshHint is the time between two fetches, at least MinInterval; 0 = the bundle's own hint, or one
+	// minute if it has none. A max-age of the origin can only shorten it, because it is not signed. The origin
+	// is always asked when the bundle expires.
 	RefreshHint time.Duration
-	// MinInterval is the least time between two fetches, whatever key IDs an attacker invents; 0 = 10 s.
+	// MinInterval is the least time between two fetches, also if an attacker invents key IDs; 0 = 10 s.
 	MinInterval time.Duration
 	// Timeout is how long one fetch may take; 0 = 10 s.
 	Timeout time.Duration
 	// StateFile keeps the newest bundle that was seen, across restarts and for all processes that share the
-	// file: an older one is refused from then on, and a start survives an outage of the origin. "" = in memory
-	// only: the origin can give a program that starts an older one that has not expired. One file serves one set
-	// of roots; it belongs into a directory that only the program can write to, with its lock (.lock) beside it.
+	// file. Older bundles are refused, and a start survives an outage of the origin. "" = in memory only: the
+	// origin can give a program that starts an older bundle that has not expired. One file serves one set of
+	// roots. It belongs in a directory that only the program can write to. Its lock (.lock) is beside it.
 	StateFile string
 
-	// Client fetches over HTTPS: give it a transport with a TLS configuration or a proxy of your own; nil = a
-	// client with the roots of the system. Its CheckRedirect is asked after ours. It is of FetchBundle only.
+	// Client fetches over HTTPS. Its transport can have a TLS configuration or a proxy of your own; nil = a
+	// client that trusts the system's certificate authorities. Its CheckRedirect runs after the check of
+	// FetchBundle. Only FetchBundle uses it.
 	Client *http.Client
-	// UnsafeAllowHTTP permits URLs that begin with http://. The bundle is signed all the same; but anybody on
-	// the way can withhold a newer one until the old one expires, and see who asks. It is of FetchBundle only.
+	// UnsafeAllowHTTP permits URLs that begin with http://. The bundle is still signed. But an attacker on the
+	// network can withhold a newer bundle until the old one expires, and can see who asks. Only FetchBundle uses
+	// it.
 	UnsafeAllowHTTP bool
 }
 
-// RemoteSource is a Source that follows an Origin: it asks it at the refresh hint, keeps the last good bundle
-// until that expires, whatever happens to the origin, and never goes back to a lower version, nor to another
-// content of the same version.
+// RemoteSource is a Source that follows an Origin. It asks the origin at the refresh hint. It keeps the last
+// good bundle until the bundle expires, also if the origin fails. It never goes back to a lower version, or
+// to another content of the same version.
 //
-// It has no timer: whether to ask is decided when it is used, by the clock, so that a process that was frozen
-// for hours asks before it judges. Callers at the same time share one fetch, which ends when it ends: a
-// caller whose context ends leaves the others alone. It is safe for concurrent use and needs no closing.
+// It has no timer. When it is used, it decides by the clock whether to ask, so a process that was frozen for
+// hours asks before it judges an event. Callers at the same time share one fetch, which goes on when the
+// context of one of them ends. It is safe for concurrent use and needs no closing.
 type RemoteSource struct {
 	origin Origin
 	roots  *Roots
@@ -80,9 +82,9 @@ type remoteState struct {
 	etag   string  // of bundle
 	maxAge time.Duration
 
-	checked time.Time // when the origin was asked last that then answered well; zero = never
-	tried   time.Time // when it was asked last, or when that failed
-	fails   int       // failures since it answered well
+	checked time.Time // when the origin was last asked and answered with a good bundle; zero = never
+	tried   time.Time // when it was last asked, or when that attempt failed
+	fails   int       // failures since then
 	jitter  float64   // within [0,1), drawn with each answer
 	err     error     // how the last attempt failed
 
@@ -90,9 +92,9 @@ type remoteState struct {
 	kept   error  // why it could not be
 }
 
-// FetchBundle fetches a signed bundle over HTTPS and follows it from then on. It fails if the first fetch
-// fails, unless opts.StateFile has a bundle that still is good: then it is used, Checked is zero, and
-// LastError tells why as soon as the attempt has ended (it is given half of the time that ctx has left).
+// FetchBundle fetches a signed bundle over HTTPS and follows it. It fails if the first fetch fails, unless
+// opts.StateFile has a bundle that is still good. Then that bundle is used, Checked is zero, and LastError
+// has the failure when the attempt has ended. The attempt has half of the time that ctx has left.
 //
 // The URL must be https, without user information. It is asked with If-None-Match; a redirect is followed
 // only to the same host and only over HTTPS.
@@ -130,7 +132,7 @@ func FetchFrom(ctx context.Context, origin Origin, roots *Roots, opts *FetchOpti
 		return nil, s.unavailable(err)
 	}
 	state := s.state.Load()
-	if state.kept != nil { // better found out at the start than at the first restart
+	if state.kept != nil { // better reported at the start than found at the first restart
 		return nil, fmt.Errorf("trust: %w", state.kept)
 	}
 	if _, err := s.usable(state); err != nil {
@@ -158,9 +160,9 @@ func (o *FetchOptions) filledIn() FetchOptions {
 	return c
 }
 
-// Bundle is the last good bundle, after asking the origin if that is due. While the origin fails, one caller
-// at a time waits for the next attempt, and no longer than half of what its context has left; the others go
-// on. The error is ErrUnavailable if there is no bundle that has not expired.
+// Bundle is the last good bundle. It asks the origin first if that is due. While the origin fails, one caller
+// at a time waits for the next attempt, at most half of the time that its context has left. The others do not
+// wait. The error is ErrUnavailable if every known bundle has expired.
 func (s *RemoteSource) Bundle(ctx context.Context) (*Bundle, error) {
 	if state := s.state.Load(); s.isDue(state, s.now()) {
 		if err := s.await(ctx, s.isDue, true); err != nil {
@@ -171,7 +173,7 @@ func (s *RemoteSource) Bundle(ctx context.Context) (*Bundle, error) {
 }
 
 // Refresh asks the origin, but at most once in MinInterval and less often while it fails. The error is
-// ErrUnavailable unless the origin answered well when it was asked last, within the refresh hint.
+// ErrUnavailable unless the last attempt gave a good answer and is not older than the refresh hint.
 func (s *RemoteSource) Refresh(ctx context.Context, _ string) (*Bundle, error) {
 	if err := s.await(ctx, s.mayAsk, false); err != nil {
 		return nil, s.unavailable(err)
@@ -186,13 +188,13 @@ func (s *RemoteSource) Refresh(ctx context.Context, _ string) (*Bundle, error) {
 	return s.usable(state)
 }
 
-// LastError is how the last attempt to fetch or to write the state file failed; nil = it did not.
+// LastError is the failure of the last fetch, or of writing the state file; nil = neither failed.
 func (s *RemoteSource) LastError() error {
 	state := s.state.Load()
 	return errors.Join(state.err, state.kept)
 }
 
-// Checked is when the origin was asked last that then answered well; zero = never.
+// Checked is when the origin was last asked and answered with a good bundle; zero = never.
 func (s *RemoteSource) Checked() time.Time { return s.state.Load().checked }
 
 func (s *RemoteSource) unavailable(err error) error {
@@ -215,24 +217,25 @@ func (s *RemoteSource) usable(state *remoteState) (*Bundle, error) {
 	return nil, s.unavailable(err)
 }
 
-// isDue tells when Bundle asks: at the interval, and then until the origin has answered well.
+// isDue reports whether Bundle asks: when the interval has passed, and then until the origin gives a good
+// answer.
 func (s *RemoteSource) isDue(state *remoteState, now time.Time) bool {
 	return since(state.checked, now, s.interval(state)) && s.mayAsk(state, now)
 }
 
-// mayAsk is the rate limit, for whatever reason there is to ask.
+// mayAsk is the limit on how often the origin is asked, for any reason.
 func (s *RemoteSource) mayAsk(state *remoteState, now time.Time) bool {
 	return since(state.tried, now, s.pause(state))
 }
 
-// since is true of a clock that was set back, too: waiting for it to catch up could take for ever.
+// since also returns true when the clock was set back. Until the clock catches up, it might take years.
 func since(t, now time.Time, interval time.Duration) bool {
 	elapsed := now.Sub(t)
 	return elapsed < 0 || elapsed >= interval
 }
 
-// interval is the hint, cut at the origin's max-age and at the expiry of the bundle, and a little less, so
-// that many consumers do not ask at once. mayAsk is its lower bound.
+// interval is the hint, and not longer than the origin's max-age or than until the bundle expires. It is a
+// little shorter, at random, so that many consumers do not ask at once. mayAsk sets its lower bound.
 func (s *RemoteSource) interval(state *remoteState) time.Duration {
 	d := s.hint(state)
 	if state.maxAge > 0 {
@@ -270,9 +273,9 @@ func (s *RemoteSource) ask(ctx context.Context, was *remoteState) *remoteState {
 	next.jitter = drawJitter()
 	if next.err = s.adopt(ctx, &next); next.err != nil {
 		next.fails++
-		next.tried, next.etag = s.now(), "" // the next answer is read, whatever became of this one
+		next.tried, next.etag = s.now(), "" // without an ETag, the next answer has the whole bundle
 
-		if ctx.Err() != nil { // what else is wrong with the answer comes of that
+		if ctx.Err() != nil { // the timeout caused every other fault of the answer
 			next.err = fmt.Errorf("no complete answer within %s: %w", s.opts.Timeout, ctx.Err())
 		}
 		return &next
@@ -282,11 +285,11 @@ func (s *RemoteSource) ask(ctx context.Context, was *remoteState) *remoteState {
 	return &next
 }
 
-// adopt makes the origin's bundle the state's, unless it is refused or goes back.
+// adopt stores the origin's bundle in state, unless it is refused or goes back.
 func (s *RemoteSource) adopt(ctx context.Context, state *remoteState) error {
 	etag := state.etag
 	if !isUsable(state, s.now()) {
-		etag = "" // unchanged would not help
+		etag = "" // an answer that nothing changed would not help
 	}
 	got, err := s.origin.Fetch(ctx, etag)
 	if err != nil {
@@ -324,7 +327,7 @@ func (s *RemoteSource) adoptSigned(ctx context.Context, state *remoteState, sign
 		return err
 	}
 	state.bundle, state.seen, state.unkept, state.kept = b, is, nil, nil
-	if err != nil { // newer is safer, remembered or not
+	if err != nil { // the newer bundle is safer, also if it could not be stored
 		state.unkept, state.kept = signed, err
 	}
 	return nil

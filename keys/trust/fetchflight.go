@@ -7,10 +7,10 @@ import (
 	"github.com/sealbus/sealbus/internal/flight"
 )
 
-// await sees to it that what is due is done, with others who want the same. If there is a bundle to go on
-// with, and settle allows it, it does not wait for an origin that fails while another caller does.
+// await fetches if that is due, and shares the fetch with other callers. If there is a usable bundle and
+// settle is true, it does not wait for an origin that fails while another caller waits already.
 func (s *RemoteSource) await(ctx context.Context, due func(*remoteState, time.Time) bool, settle bool) error {
-	for range 2 { // the second time for a fetch that was under way before the process was frozen
+	for range 2 { // a second time, if the first fetch began before the process was frozen
 		f, mine := s.join(ctx, due)
 		if f == nil {
 			return nil
@@ -27,7 +27,7 @@ func (s *RemoteSource) await(ctx context.Context, due func(*remoteState, time.Ti
 	return nil
 }
 
-// join is the fetch that is under way, or else a new one if it is due; nil if it is not.
+// join is the fetch that is under way, or a new one; nil = none is due.
 func (s *RemoteSource) join(ctx context.Context, due func(*remoteState, time.Time) bool) (f *flight.Flight, mine bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -41,7 +41,7 @@ func (s *RemoteSource) join(ctx context.Context, due func(*remoteState, time.Tim
 	return s.start(ctx, now), true
 }
 
-// start starts a fetch that does not end with the caller.
+// start starts a fetch that goes on when the caller's context ends.
 func (s *RemoteSource) start(ctx context.Context, now time.Time) *flight.Flight {
 	if s.flight != nil {
 		s.flight.Cancel()
@@ -58,7 +58,7 @@ func (s *RemoteSource) fly(ctx context.Context, f *flight.Flight) {
 	next := s.ask(ctx, s.state.Load())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.flight == f { // else it was given up as lost
+	if s.flight == f { // otherwise it was given up as lost
 		s.state.Store(next)
 		s.flight = nil
 	}

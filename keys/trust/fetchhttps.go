@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// maxRedirects bounds how often one fetch is sent on within its host.
+	// maxRedirects bounds the redirects of one fetch. All of them lead to the same host.
 	maxRedirects = 3
 	// maxETag bounds what is kept to be sent back, in bytes.
 	maxETag = 1 << 10
@@ -76,8 +76,8 @@ func bounded(client *http.Client, origin *url.URL) *http.Client {
 	return &c
 }
 
-// newTransport keeps no connection: one that was idle while the process was frozen is dead, and finding that
-// out takes longer than a new one.
+// newTransport keeps no idle connections. A connection that was idle while the process was frozen is dead,
+// and noticing that takes longer than making a new one.
 func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, DisableCompression: true, ForceAttemptHTTP2: true,
@@ -108,8 +108,8 @@ func (o *httpsOrigin) String() string {
 	return o.url.Scheme + "://" + o.url.Host + o.url.EscapedPath()
 }
 
-// Fetch asks with If-None-Match (RFC 9110 section 13.1.2). It asks for no compression and reads none: what is
-// bounded is what is kept.
+// Fetch asks with If-None-Match (RFC 9110 section 13.1.2). It accepts no compressed answer, so that the bound
+// on the bytes that are read is also the bound on the bytes that are kept.
 func (o *httpsOrigin) Fetch(ctx context.Context, etag string) (*Fetched, error) {
 	req := (&http.Request{Method: http.MethodGet, URL: o.url, Header: http.Header{
 		"Accept-Encoding": {"identity"}, "User-Agent": {"sealbus"},
@@ -128,7 +128,7 @@ func (o *httpsOrigin) Fetch(ctx context.Context, etag string) (*Fetched, error) 
 	return got, err
 }
 
-// withoutURL is the cause alone: the URL, with its query, is quoted by the rest.
+// withoutURL is the cause of a *url.Error, which quotes the URL with its query.
 func withoutURL(err error) error {
 	var e *url.Error
 	if errors.As(err, &e) {
@@ -145,7 +145,7 @@ func answered(resp *http.Response) (*Fetched, error) {
 	case resp.StatusCode != http.StatusOK:
 		return nil, statusError(resp.StatusCode)
 	case encoding != "" && !strings.EqualFold(encoding, "identity"):
-		return nil, fmt.Errorf("the answer is encoded as %q, which nobody asked for: have the origin serve the bundle as it is", keydoc.Clip(encoding))
+		return nil, fmt.Errorf("the answer is encoded as %q, which was not asked for: have the origin serve the bundle as it is", keydoc.Clip(encoding))
 	}
 	got.Body, got.Length = resp.Body, resp.ContentLength
 	if etag := resp.Header.Get("ETag"); isETag(etag) {
@@ -154,7 +154,7 @@ func answered(resp *http.Response) (*Fetched, error) {
 	return got, nil
 }
 
-// isETag is true of what can be sent back for sure.
+// isETag reports whether s can be sent back in a header.
 func isETag(s string) bool {
 	return len(s) <= maxETag && strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
 }
@@ -175,8 +175,8 @@ func statusError(code int) error {
 	return fmt.Errorf("the answer is %d %s: %s", code, http.StatusText(code), fix)
 }
 
-// maxAgeOf is the max-age of Cache-Control (RFC 9111 section 5.2.2.1), 0 = none. That of a cache, less the
-// Age there, would only be shorter.
+// maxAgeOf is the max-age of Cache-Control (RFC 9111 section 5.2.2.1); 0 = none. It ignores the header Age of
+// a cache, which could only make it shorter.
 func maxAgeOf(h http.Header) time.Duration {
 	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")

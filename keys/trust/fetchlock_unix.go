@@ -10,7 +10,7 @@ import (
 	"github.com/sealbus/sealbus/internal/privatefile"
 )
 
-// tryLock locks the file, or is errLocked. The kernel unlocks it when the process ends, however that is.
+// tryLock locks the file, or returns errLocked. The kernel unlocks it when the process ends in any way.
 func tryLock(path string) (unlock func(), err error) {
 	f, err := openOwn(path, os.O_RDWR|os.O_CREATE)
 	if err != nil {
@@ -41,7 +41,8 @@ func flock(f *os.File) error {
 // openNoFollow opens the file for reading.
 func openNoFollow(path string) (*os.File, error) { return openOwn(path, os.O_RDONLY) }
 
-// openOwn follows no link at the end of the path, and does not wait for the other end of a pipe.
+// openOwn opens a file. It does not follow a link at the end of the path, and does not wait for the other end
+// of a pipe.
 func openOwn(path string, flag int) (*os.File, error) {
 	f, err := os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, privatefile.Mode)
 	if errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.EMLINK) { // EMLINK: FreeBSD

@@ -9,8 +9,8 @@ import (
 // sharingViolation is ERROR_SHARING_VIOLATION: another handle has the file.
 const sharingViolation syscall.Errno = 32
 
-// tryLock opens the file for this handle alone, or is errLocked. A link is opened itself instead of being
-// followed, and refused. The system closes it when the process ends, however that is.
+// tryLock opens the file for this handle alone, or returns errLocked. It opens a link itself instead of
+// following it, and refuses it. The system closes the file when the process ends in any way.
 func tryLock(path string) (unlock func(), err error) {
 	name, err := syscall.UTF16PtrFromString(path)
 	if err != nil {
@@ -34,6 +34,6 @@ func tryLock(path string) (unlock func(), err error) {
 	return func() { _ = syscall.CloseHandle(h) }, nil
 }
 
-// openNoFollow opens the file for reading. A link takes a privilege to make here; that it was none is checked
-// afterwards.
+// openNoFollow opens the file for reading. Making a link takes a privilege on Windows. checkOwn then
+// refuses a link.
 func openNoFollow(path string) (*os.File, error) { return os.Open(path) }

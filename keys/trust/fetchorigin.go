@@ -10,28 +10,28 @@ import (
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// Origin is where signed bundles come from. It is not trusted: what it gives is verified, and bounded in size
-// and time.
+// Origin is a place that signed bundles come from. It is not trusted: its answers are verified, and bounded
+// in size and time.
 type Origin interface {
-	// Fetch gets the signed bundle. The ETag is that of the bundle at hand, "" = none: if the origin still has
-	// that one, it need not give it again. It is called from one goroutine at a time, unless the process was
-	// frozen during a call, and must return when ctx ends. An error says what to do.
+	// Fetch gets the signed bundle. etag is the ETag of the bundle that the caller has; "" = none. If the origin
+	// still has that bundle, it need not send it again. Fetch is called from one goroutine at a time, unless
+	// the process was frozen during a call. It must return when ctx ends. An error says what to do.
 	Fetch(ctx context.Context, etag string) (*Fetched, error)
 	// String names the origin in errors, without secrets.
 	String() string
 }
 
-// Fetched is what an Origin answered.
+// Fetched is the answer of an Origin.
 type Fetched struct {
 	// Body is the signed bundle, which the caller reads within bounds and closes; nil = unchanged since the
 	// ETag.
 	Body   io.ReadCloser
-	Length int64         // of Body, in bytes, as far as the origin says; 0 or less = it does not
+	Length int64         // of Body, in bytes, as the origin states it; 0 or less = not stated
 	ETag   string        // of Body; "" = none
-	MaxAge time.Duration // how long the origin calls its answer fresh; 0 = it does not say
+	MaxAge time.Duration // how long the answer is fresh, as the origin states it; 0 = not stated
 }
 
-// FetchSigned gets what the origin has, at most MaxSigned bytes of it. Nothing of it is verified.
+// FetchSigned gets the signed bundle of the origin, at most MaxSigned bytes, and does not verify it.
 func FetchSigned(ctx context.Context, origin Origin) ([]byte, error) {
 	if err := nilcheck.Check("trust: the origin", origin); err != nil {
 		return nil, err
@@ -46,7 +46,7 @@ func FetchSigned(ctx context.Context, origin Origin) ([]byte, error) {
 	return nil, fmt.Errorf("trust: %s: %w", origin, err)
 }
 
-// read reads and closes the body. Without an ETag there is nothing that could be unchanged.
+// read reads and closes the body. The answer that nothing changed is an error if no ETag was sent.
 func (f *Fetched) read(etag string) (signed []byte, unchanged bool, err error) {
 	if f == nil || f.Body == nil {
 		if etag == "" {

@@ -28,7 +28,8 @@ const maxStateHead = 256
 // file.
 const lockPause = 10 * time.Millisecond
 
-// seen is what was seen of a bundle: its version may not go down, and its content not change at one version.
+// seen identifies a bundle that was seen. The version may not go down, and the content of a version may not
+// change.
 type seen struct {
 	version int64 // 0 = nothing was seen
 	digest  [sha256.Size]byte
@@ -36,7 +37,7 @@ type seen struct {
 
 func seenOf(b *Bundle) seen { return seen{b.version, sha256.Sum256(b.Payload())} }
 
-// follows refuses what may not come after s.
+// follows refuses a bundle that may not come after s.
 func (s seen) follows(next seen) error {
 	switch {
 	case next.version < s.version:
@@ -48,8 +49,8 @@ func (s seen) follows(next seen) error {
 }
 
 // kept is a state file: a line of canonical JSON, {"format","payload","version"} with the SHA-256 of the
-// payload in base64url, and then the signed bundle as it came. The head is believed, since the file is ours;
-// the bundle is verified each time.
+// payload in base64url, and then the signed bundle as it came. The line is believed, because only this
+// program writes the file. The bundle is verified each time.
 type kept struct {
 	seen
 	signed []byte
@@ -121,8 +122,8 @@ func parseStateHead(head []byte) (*kept, error) {
 	return k, nil
 }
 
-// readState reads the state file; nil = there is none yet. One that cannot be read is never taken for none:
-// an attacker who can spoil it could roll back.
+// readState reads the state file; nil = there is none yet. A file that cannot be read is an error and does
+// not count as none: an attacker who can damage the file could otherwise roll back the trust.
 func readState(path string) (*kept, error) {
 	doc, err := readOwn(path, maxStateHead+MaxSigned)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -138,8 +139,7 @@ func readState(path string) (*kept, error) {
 	return k, nil
 }
 
-// damagedState says how to go on without giving up the protection: removing the file alone would allow a
-// rollback.
+// damagedState says how to go on safely. Removing the file alone would allow a rollback.
 func damagedState(path string, err error) error {
 	return fmt.Errorf("state file %s is damaged: %w: find out who changed it, since an attacker could roll back the trust so; "+
 		"then set MinVersion to the newest version that you know, and only then remove the file", path, err)
@@ -154,8 +154,8 @@ func (s *RemoteSource) remembered() (*remoteState, error) {
 	return &remoteState{bundle: b, seen: is}, nil
 }
 
-// recall reads what the state file remembers; nothing if the path is "" or there is no file yet. A bundle
-// that was kept under other roots, or is below minVersion, is not used, but its version counts.
+// recall reads the bundle in the state file; none if the path is "" or there is no file yet. A bundle that
+// does not verify under these roots, or is below minVersion, is not used, but its version counts.
 func recall(path string, roots *Roots, minVersion int64) (*Bundle, seen, error) {
 	if path == "" {
 		return nil, seen{}, nil
@@ -176,8 +176,8 @@ func recall(path string, roots *Roots, minVersion int64) (*Bundle, seen, error) 
 	return nil, k.seen, nil
 }
 
-// keep makes the state file remember the bundle, unless it remembers a newer one, perhaps of another process:
-// that is a *BundleError. Any other error is about the file.
+// keep stores the bundle in the state file. If the file has a newer one, which another process may have
+// written, the error is a *BundleError. Every other error is about the file.
 func (s *RemoteSource) keep(ctx context.Context, is seen, signed []byte) error {
 	if s.opts.StateFile == "" {
 		return nil
@@ -206,8 +206,8 @@ func keepState(ctx context.Context, path string, next *kept) error {
 	return nil
 }
 
-// readOwn reads a file that this program wrote. It follows no link at the end of the path: in a directory
-// that others can write to, a link would put another file in its place.
+// readOwn reads a file that this program wrote. It does not follow a link at the end of the path: in a
+// directory that others can write to, a link could put another file in its place.
 func readOwn(path string, most int64) ([]byte, error) {
 	f, err := openNoFollow(path)
 	if err != nil {
@@ -224,8 +224,8 @@ func readOwn(path string, most int64) ([]byte, error) {
 	return data, err
 }
 
-// checkOwn refuses an open file that is not a regular one, or whose name is a link, where the system follows
-// links.
+// checkOwn refuses an open file that is not a regular file, or whose name is a link. Some systems follow
+// links when they open a file.
 func checkOwn(f *os.File, path string) error {
 	named, err := os.Lstat(path)
 	if err == nil && named.Mode()&fs.ModeSymlink != 0 {
@@ -261,8 +261,7 @@ func lockState(ctx context.Context, path string) (unlock func(), err error) {
 
 var errLocked = errors.New("another process has had it for too long")
 
-// swapIn replaces the file, all or nothing. The caller has the lock, so that the file beside it is a
-// leftover at most.
+// swapIn replaces the file in one step. The caller has the lock, so a file beside it can only be a leftover.
 func swapIn(path string, data []byte) error {
 	beside := path + ".new"
 	if err := os.Remove(beside); err != nil && !errors.Is(err, fs.ErrNotExist) {

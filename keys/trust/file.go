@@ -16,35 +16,34 @@ import (
 const (
 	// defaultRefresh is how often a watched file is looked at when neither its reader nor the bundle says.
 	defaultRefresh = time.Minute
-	// minRefresh bounds how often unknown key IDs, which anybody can invent, cause a look at the file.
+	// minRefresh bounds how often unknown key IDs cause a look at the file: anyone can invent such IDs.
 	minRefresh = time.Second
-	// lockPatience is how long a look at the file waits for another process that writes the state file: it is
-	// small.
+	// lockPatience is how long a look at the file waits for another process that writes the state file. Writing
+	// it takes little time, because the file is small.
 	lockPatience = 2 * time.Second
-	// mtimeGrain is how coarse a file system's times may be: a file changed this shortly before it was read
-	// may change again without a new time.
+	// mtimeGrain is how coarse the times of a file system may be. A file that was changed so shortly before it
+	// was read may change again and keep its time.
 	mtimeGrain = 2 * time.Second
 )
 
-// FileOptions says how WatchFile judges. The zero value is the strict one.
+// FileOptions adjusts WatchFile. The zero value is the strict one.
 type FileOptions struct {
 	Now        func() time.Time // nil = time.Now
 	MinVersion int64            // refuse lower versions; 0 = accept every version
-	// RefreshHint is how often the file is looked at, at most; 0 = as the bundle says, else one minute. The
-	// file is looked at when the bundle expires in any case, and from then on once a second until there is a
-	// fresh one; and one minute after a look that found something wrong.
+	// RefreshHint is the time between two looks at the file; 0 = the bundle's own hint, or one minute if it has
+	// none. The file is always looked at when the bundle expires, and then once a second until it has a newer
+	// bundle. After a look that found a fault, the next one follows within a minute.
 	RefreshHint time.Duration
-	// StateFile keeps the newest bundle that was seen, as FetchOptions.StateFile does and in the same form: an
-	// older one is refused from then on, after a restart too, and a start survives a bundle file that is
-	// missing, refused or older. It is another file than the bundle, in a directory that only the program can
-	// write to, with its lock (.lock) beside it; neither may be a symbolic link. "" = in memory only: a program
-	// that starts takes an older bundle that has not expired, if that is what the file holds, and with it a key
-	// that was revoked since.
+	// StateFile keeps the newest bundle that was seen, in the same form as FetchOptions.StateFile. Older bundles
+	// are refused, also after a restart, and a start succeeds although the bundle file is missing, refused or
+	// older. It is another file than the bundle, in a directory that only the program can write to. Its lock
+	// (.lock) is beside it, and neither may be a symbolic link. "" = in memory only: a program that starts
+	// accepts an older bundle in the file that has not expired, and with it a key that was revoked since.
 	StateFile string
 }
 
-// FileSource is a Source that follows a file. It has no goroutine: whether to look at the file is decided
-// when it is used, by the clock. It is safe for concurrent use.
+// FileSource is a Source that follows a file. It has no goroutine: when it is used, it decides by the clock
+// whether to look at the file. It is safe for concurrent use.
 type FileSource struct {
 	path  string
 	roots *Roots
@@ -61,8 +60,8 @@ var _ Refresher = (*FileSource)(nil)
 type fileState struct {
 	bundle  *Bundle // the last good one
 	seen    seen
-	info    os.FileInfo // of the content that was read last, good or not
-	settled bool        // info tells any later change
+	info    os.FileInfo // of the file that was read last, good or not
+	settled bool        // info shows every later change of the file
 	checked time.Time   // when the file was looked at last
 	err     error       // what was wrong then
 
@@ -70,10 +69,11 @@ type fileState struct {
 	kept   error  // why it could not be
 }
 
-// WatchFile reads a signed bundle and follows the file from then on: it reads it again when the time, size or
-// identity of the file has changed, keeps the last good bundle when the new one is refused, and never goes
-// back to a lower version, nor to another content of the same version. It fails if there is no good bundle in
-// the file, unless opts.StateFile has one that still is good: then that is used, and LastError tells why.
+// WatchFile reads a signed bundle and follows its file. It reads the file again when its time, size or
+// identity has changed. It keeps the last good bundle when a new one is refused, and never goes back to a
+// lower version or to another content of the same version. It fails if the file has no good bundle, unless
+// opts.StateFile has one that is still good. Then that bundle is used, and LastError has the fault of the
+// file.
 func WatchFile(path string, roots *Roots, opts *FileOptions) (*FileSource, error) {
 	if opts == nil {
 		opts = &FileOptions{}
@@ -89,7 +89,7 @@ func WatchFile(path string, roots *Roots, opts *FileOptions) (*FileSource, error
 	}
 	state := f.look(first, f.now())
 	switch {
-	case state.kept != nil: // better found out at the start than at the first restart
+	case state.kept != nil: // better reported at the start than found at the first restart
 		return nil, fmt.Errorf("trust: %w", state.kept)
 	case state.err != nil && (state.bundle == nil || !f.now().Before(state.bundle.expires)):
 		return nil, state.err
@@ -98,14 +98,14 @@ func WatchFile(path string, roots *Roots, opts *FileOptions) (*FileSource, error
 	return f, nil
 }
 
-// Bundle is the last good bundle, after a look at the file if the last one is longer ago than the refresh
-// hint. A caller judges its expiry. LastError tells what is wrong with the file.
+// Bundle is the last good bundle. It looks at the file first, if the last look is longer ago than the refresh
+// hint. The caller checks the expiry of the bundle. LastError has the fault of the file.
 func (f *FileSource) Bundle(context.Context) (*Bundle, error) {
 	return f.lookAfter(f.interval).bundle, nil
 }
 
-// Refresh looks at the file, but at most once a second. The error is ErrUnavailable if it cannot be read or
-// is refused: then it is not known whether the key is unknown.
+// Refresh looks at the file, but at most once a second. If the file cannot be read or is refused, the error
+// is ErrUnavailable, because then it is not known whether the key is unknown.
 func (f *FileSource) Refresh(context.Context, string) (*Bundle, error) {
 	state := f.lookAfter(func(*fileState) time.Duration { return minRefresh })
 	if state.err != nil {
@@ -114,14 +114,14 @@ func (f *FileSource) Refresh(context.Context, string) (*Bundle, error) {
 	return state.bundle, nil
 }
 
-// LastError is what was wrong with the file, or with writing the state file, at the last look; nil = nothing.
+// LastError is the fault of the file, or of writing the state file, at the last look; nil = none.
 func (f *FileSource) LastError() error {
 	state := f.state.Load()
 	return errors.Join(state.err, state.kept)
 }
 
-// interval is the refresh hint, cut at the expiry of the bundle: with an expired one, nothing is judged any
-// more. After a failure it is short: the file may have been caught while it was written.
+// interval is the refresh hint, and not longer than until the bundle expires. After a failure it is short,
+// because the file may have been read while it was written.
 func (f *FileSource) interval(s *fileState) time.Duration {
 	hint := cmp.Or(max(f.opts.RefreshHint, 0), s.bundle.refreshHint, defaultRefresh)
 	if s.err != nil || s.kept != nil {
@@ -146,7 +146,7 @@ func (f *FileSource) lookAfter(interval func(*fileState) time.Duration) *fileSta
 	return state
 }
 
-// due is true of a clock that was set back, too: waiting for it to catch up could take for ever.
+// due also returns true when the clock was set back. Until the clock catches up, it might take years.
 func due(s *fileState, now time.Time, interval time.Duration) bool {
 	return since(s.checked, now, interval)
 }
@@ -163,7 +163,7 @@ func (f *FileSource) look(was *fileState, now time.Time) *fileState {
 	info, err := os.Stat(f.path)
 	if err != nil {
 		next.err = fmt.Errorf("trust: %w", err)
-		next.info = nil // whatever comes back is read
+		next.info = nil // so that the file is read when it comes back
 		return &next
 	}
 	if was.settled && was.info != nil && sameFile(was.info, info) {
@@ -178,7 +178,7 @@ func (f *FileSource) look(was *fileState, now time.Time) *fileState {
 	next.settled = now.Sub(info.ModTime()) >= mtimeGrain
 	next.err = f.adopt(&next, signed, now)
 	if isExpired(next.err) {
-		next.info = nil // by this clock, which may be set right: the same file is read again
+		next.info = nil // so that the same file is read again, in case the clock was wrong and is corrected
 	}
 	return &next
 }
@@ -192,7 +192,7 @@ func sameFile(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }
 
-// adopt makes the signed bundle the state's, unless it is refused or goes back.
+// adopt stores the signed bundle in s, unless it is refused or goes back.
 func (f *FileSource) adopt(s *fileState, signed []byte, now time.Time) error {
 	b, err := OpenBundle(signed, f.roots, &OpenBundleOptions{
 		Now: func() time.Time { return now }, MinVersion: f.opts.MinVersion,
@@ -214,9 +214,9 @@ func (f *FileSource) adopt(s *fileState, signed []byte, now time.Time) error {
 	return nil
 }
 
-// keep makes the state file remember the bundle. It refuses one that is older than what the file remembers,
-// perhaps of another process. Newer is safer: a file that cannot be written keeps no bundle from being used,
-// and is tried again.
+// keep stores the bundle in the state file. It refuses a bundle that is older than the stored one, which
+// another process may have written. A newer bundle is used even if the state file cannot be written, because
+// it is safer than the old one. Writing is then tried again.
 func (f *FileSource) keep(s *fileState, is seen, signed []byte) error {
 	if f.opts.StateFile == "" {
 		return nil

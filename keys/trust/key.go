@@ -27,10 +27,10 @@ type Key struct {
 	Verifier  *keys.Verifier  // of a signing key; nil = an encryption key
 	Recipient *keys.Recipient // of an encryption key; nil = a signing key
 
-	Producer string // whose signing key it is
-	Consumer string // whose encryption key it is
-	// Schedule bounds the use of the key. Of an encryption key, Published, Active and Retired bound who
-	// encrypts to it, Expired bounds that and who opens with it.
+	Producer string // owns the signing key
+	Consumer string // owns the encryption key
+	// Schedule bounds the use of the key. For an encryption key, Published, Active and Retired bound when
+	// producers encrypt to it, and Expired also bounds when the consumer opens with it.
 	Schedule keys.Schedule
 	Revoked  *Revocation // nil = not revoked
 
@@ -73,13 +73,13 @@ func (k *Key) StateAt(now time.Time) keys.State {
 	return k.Schedule.StateAt(now)
 }
 
-// AllowsAccount reports whether the key may be used from that AWS account; "" is an account that no
-// service named, which only a key without an account list allows.
+// AllowsAccount reports whether the key may be used from that AWS account. "" means that no service named an
+// account; only a key without an account list allows that.
 func (k *Key) AllowsAccount(account string) bool {
 	return k.Accounts == nil || account != "" && slices.Contains(k.Accounts, account)
 }
 
-// append writes the entry of a key that check passes.
+// append writes the key's entry in the bundle: a public JWK with more members. The key has passed check.
 func (k *Key) append(dst []byte) []byte {
 	jwk, _ := k.public().MarshalJSON() // its error is that of checkUse
 	var o keydoc.Object
@@ -105,7 +105,7 @@ func (k *Key) append(dst []byte) []byte {
 	return o.Append(dst)
 }
 
-// parseKey reads an entry twice: its own members, and then the public key, which ignores them.
+// parseKey reads an entry twice: first the members that the bundle adds, then the public key.
 func parseKey(raw []byte) (*Key, error) {
 	k := &Key{}
 	var kid, use string
@@ -138,8 +138,8 @@ func parseKey(raw []byte) (*Key, error) {
 	return k, nil
 }
 
-// readMember reads a member of ours, skips one of the public key, and refuses any other: it may be a
-// restriction.
+// readMember reads a member that the bundle adds and skips a member of the public key. It refuses every other
+// member, because it may be a restriction.
 func (k *Key) readMember(name string, r *jsontext.Decoder) {
 	switch name {
 	case "accounts":
@@ -175,7 +175,7 @@ func readRevocation(r *jsontext.Decoder) *Revocation {
 	return rev
 }
 
-// clone copies the key, so that what a bundle holds cannot change. Verifiers and recipients are immutable.
+// clone copies the key, so that the key in the bundle cannot change. Verifiers and recipients are immutable.
 func (k *Key) clone() *Key {
 	c := *k
 	c.Sources, c.Types = slices.Clone(k.Sources), slices.Clone(k.Types)
@@ -207,7 +207,7 @@ func (k *Key) check() error {
 	return k.Schedule.Check()
 }
 
-// checkUse refuses an entry that is of neither use, or of both.
+// checkUse refuses an entry that is for neither use, or for both.
 func (k *Key) checkUse() error {
 	limits := k.Sources != nil || k.Types != nil || k.Accounts != nil || k.Aliases != nil
 	switch {
@@ -243,7 +243,7 @@ func (r *Revocation) Check() error {
 	return nil
 }
 
-// CheckAccounts refuses what is not a list of AWS account numbers, 12 digits each, without repetition.
+// CheckAccounts refuses a list that has anything but AWS account numbers of 12 digits, or one of them twice.
 func CheckAccounts(accounts []string) error {
 	if len(accounts) > maxAccounts {
 		return fmt.Errorf("more than %d accounts", maxAccounts)

@@ -12,10 +12,10 @@ import (
 // ErrNoRecipient is (wrapped in) the error of Bundle.Recipients when there is no key to encrypt to.
 var ErrNoRecipient = errors.New("no key to encrypt to")
 
-// Recipients are the keys to encrypt to, so that the consumer can open it, at now: all that are active, in
-// the order of their IDs. There are several while the consumer changes from one to the next, or if its copies
-// have a key each. Without any, the error is ErrNoRecipient and says what to do. A bundle that has expired
-// names none, and the error is ErrUnavailable: revocations may have been withheld since.
+// Recipients are the keys to encrypt to at now, so that the consumer can open the event: all of its active
+// keys, in the order of their IDs. There are several keys while the consumer rotates, or if its processes
+// have a key each. Without any, the error is ErrNoRecipient and says what to do. An expired bundle gives
+// ErrUnavailable, because later revocations may have been withheld.
 func (b *Bundle) Recipients(consumer string, now time.Time) ([]*keys.Recipient, error) {
 	if !b.expires.IsZero() && !now.Before(b.expires) {
 		return nil, fmt.Errorf("trust: the bundle expired at %s: %w", b.expires.UTC().Format(time.RFC3339), ErrUnavailable)

@@ -15,8 +15,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// RootKey is a private root key. It signs bundles and roots files and is no Signer: it cannot sign events. It
-// prints, logs and marshals as redacted.
+// RootKey is a private root key. It signs bundles and roots files. It cannot sign events, because it is no
+// keys.Signer. It prints, logs and marshals as redacted.
 type RootKey struct {
 	redacted
 	signer *keys.LocalSigner
@@ -37,7 +37,7 @@ const rootKeyVersion = 1
 // PublicSuffix is appended to the name of a root key file for the file with its public half.
 const PublicSuffix = keydoc.PublicSuffix
 
-// rootOwner is the owner of a keys.LocalSigner that is a root key. It is shown nowhere.
+// rootOwner is the owner of a keys.LocalSigner that is a root key. It is never shown.
 const rootOwner = "root"
 
 // GenerateRootKey makes a root key in memory.

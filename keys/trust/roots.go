@@ -17,8 +17,8 @@ import (
 // maxRoots bounds the root keys: no more could sign one envelope.
 const maxRoots = dsse.MaxSignatures
 
-// Roots says which root keys sign bundles, and how many of them must. It is immutable; its zero value trusts
-// nothing.
+// Roots says which root keys sign bundles, and how many of them must sign. It is immutable. Its zero value
+// accepts no bundle.
 type Roots struct {
 	version   int64
 	threshold int
@@ -69,8 +69,8 @@ func (r *Roots) Threshold() int { return r.threshold }
 // Keys are the root keys, in the order of their IDs.
 func (r *Roots) Keys() []*keys.Verifier { return slices.Clone(r.keys) }
 
-// Payload is the roots file as canonical JSON: {"keys","threshold","version"}. As it is, it can be the first
-// file that consumers pin.
+// Payload is the roots file as canonical JSON: {"keys","threshold","version"}. Consumers can
+// pin it without signatures as their first roots file.
 func (r *Roots) Payload() []byte {
 	var o keydoc.Object
 	o.Raw("keys", keydoc.AppendArray(nil, r.keys, func(dst []byte, v *keys.Verifier) []byte { return append(dst, v.JWK()...) }))
@@ -79,7 +79,8 @@ func (r *Roots) Payload() []byte {
 	return o.Append(nil)
 }
 
-// SignRoots signs a roots file: a successor needs the thresholds of the old and of the new root keys.
+// SignRoots signs a roots file. The successor of a roots file needs the threshold of the old root keys and
+// the threshold of the new ones.
 func SignRoots(ctx context.Context, r *Roots, roots ...RootSigner) ([]byte, error) {
 	if r == nil {
 		return nil, errors.New("trust: no roots file to sign")
@@ -87,8 +88,8 @@ func SignRoots(ctx context.Context, r *Roots, roots ...RootSigner) ([]byte, erro
 	return signPayload(ctx, rootsType, r.Payload(), roots)
 }
 
-// ParseRoots reads the roots file that a consumer pins: bare JSON, or signed, and then by a threshold of its
-// own keys at least. It came by a way that is trusted: what it says is believed. Its JSON need not be
+// ParseRoots reads the roots file that a consumer pins. The file must come from a trusted place, because its
+// content is believed. It is bare JSON, or it is signed by a threshold of its own keys. Its JSON need not be
 // canonical, but has no unknown members.
 func ParseRoots(doc []byte) (*Roots, error) {
 	if len(doc) > MaxSigned {
@@ -104,7 +105,7 @@ func ParseRoots(doc []byte) (*Roots, error) {
 	return r, explainedRefusal(doc, err, "a roots file", filekind.Roots, filekind.SignedRoots)
 }
 
-// UnmarshalJSON fills zero roots as ParseRoots reads them. Roots in use are immutable, and refuse.
+// UnmarshalJSON fills zero Roots as ParseRoots does. Roots that are filled already refuse it.
 func (r *Roots) UnmarshalJSON(doc []byte) error {
 	if r.threshold != 0 {
 		return refuse(WhyMalformed, "roots: these are filled already: read others into new ones")
@@ -219,7 +220,8 @@ func readRootKeys(r *jsontext.Decoder) []*keys.Verifier {
 	return list
 }
 
-// verify counts the distinct root keys whose signature is good. A key ID is only tried against the equal one.
+// verify counts the distinct root keys whose signature is good. A signature is tried only with the root key
+// that it names.
 func (r *Roots) verify(e *dsse.Envelope) error {
 	if r == nil || r.threshold < 1 { // not made by NewRoots: no signature at all would be enough
 		return refuse(WhyThreshold, "no roots to verify the signatures with: make them with ParseRoots or NewRoots")

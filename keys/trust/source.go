@@ -5,21 +5,22 @@ import (
 	"errors"
 )
 
-// ErrUnavailable is (wrapped in) the error of a Source that has no bundle fit to judge with. It is
-// transient: the event is neither accepted nor rejected.
+// ErrUnavailable is (wrapped in) the error of a Source that has no usable bundle. It is transient: the event
+// is neither accepted nor rejected.
 var ErrUnavailable = errors.New("trust is unavailable")
 
-// Source hands out the trust bundle to judge with.
+// Source returns the trust bundle by which events are judged.
 type Source interface {
-	// Bundle is the newest bundle at hand: one immutable snapshot, whose expiry the caller judges.
+	// Bundle is the newest bundle that the source has, as an immutable snapshot. The caller checks its expiry.
 	Bundle(ctx context.Context) (*Bundle, error)
 }
 
 // Refresher is a Source that can look for a newer bundle.
 type Refresher interface {
 	Source
-	// Refresh is called when keyID is in no bundle at hand; "" is the key of a signature that names none. It
-	// returns a bundle that was checked against its origin within the refresh hint, or ErrUnavailable: only of
-	// such a bundle may a caller say that the key is unknown. Implementations limit how often they really ask.
+	// Refresh is called when the bundle does not have keyID; "" stands for the key of a signature that names no
+	// key. It returns a bundle that was checked against its origin within the refresh hint, or ErrUnavailable.
+	// Only from such a bundle may a caller conclude that the key is unknown. Implementations limit how often
+	// they ask the origin.
 	Refresh(ctx context.Context, keyID string) (*Bundle, error)
 }

@@ -3,8 +3,8 @@
 //	trust, err := awss3.FetchBundle(ctx, s3.NewFromConfig(cfg), "trust-bucket", "bundle.dsse", roots, nil)
 //
 // The bundle is followed as trust.FetchBundle follows one over HTTPS; see there for intervals, outages and
-// rollback. S3 is not trusted with it: the roots sign it. With the bucket's versioning on, who published what
-// stays on record.
+// rollback. S3 is not trusted, because the roots sign the bundle. Turn on the versioning of the
+// bucket to keep a record of who published which bundle.
 //
 // # Permissions
 //
@@ -37,15 +37,15 @@ import (
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
-// Client is what is used of *s3.Client.
+// Client has the methods of *s3.Client that the package calls.
 type Client interface {
 	GetObject(ctx context.Context, in *s3.GetObjectInput, opts ...func(*s3.Options)) (*s3.GetObjectOutput, error)
 }
 
 var _ Client = (*s3.Client)(nil)
 
-// FetchBundle reads the signed bundle that is the object, and follows it from then on: trust.FetchBundle for
-// S3. Of the options, Client and UnsafeAllowHTTP are refused: the S3 client has its own.
+// FetchBundle reads the signed bundle from the object and follows it, as trust.FetchBundle does over HTTPS.
+// The options Client and UnsafeAllowHTTP are refused, because the S3 client has its own transport.
 func FetchBundle(ctx context.Context, client Client, bucket, key string, roots *trust.Roots, opts *trust.FetchOptions) (*trust.RemoteSource, error) {
 	o, err := Origin(client, bucket, key)
 	if err != nil {
@@ -63,7 +63,7 @@ func Origin(client Client, bucket, key string) (trust.Origin, error) {
 	return o, nil
 }
 
-// OpenKeyring reads the encrypted keyring that is the object: keys.ParseKeyring. Deriving the key from the
+// OpenKeyring reads the encrypted keyring from the object, with keys.ParseKeyring. Deriving the key from the
 // passphrase takes about a second by default. Keys cannot be added to it.
 func OpenKeyring(ctx context.Context, client Client, bucket, key, passphrase string) (*keys.Keyring, error) {
 	o, err := newObject(client, bucket, key)
@@ -110,17 +110,17 @@ func newObject(client Client, bucket, key string) (*object, error) {
 // String is the object's s3:// URL.
 func (o *object) String() string { return "s3://" + o.bucket + "/" + o.key }
 
-// reads is how often an object is asked for whose bytes do not all come: the SDK repeats only what fails
-// before the first.
+// reads is how often an object is requested if its bytes stop coming. The SDK repeats only requests that fail
+// before the first byte.
 const reads = 3
 
-// Fetch asks with If-None-Match. That nothing changed comes as an error of the client.
+// Fetch asks with If-None-Match. The client reports as an error that nothing changed.
 func (o *object) Fetch(ctx context.Context, etag string) (*trust.Fetched, error) {
 	return o.fetch(ctx, etag, trust.MaxSigned)
 }
 
-// fetch is Fetch of an object of at most limit bytes. One that says that it is larger is not read, and of one
-// that does not say so comes a byte more.
+// fetch is Fetch of an object of at most limit bytes. An object that states a larger length is not read. Of
+// an object that is larger without stating it, limit+1 bytes are read.
 func (o *object) fetch(ctx context.Context, etag string, limit int64) (got *trust.Fetched, err error) {
 	for range reads {
 		if got, err = o.ask(ctx, etag); err != nil || got.Body == nil || got.Length > limit {
@@ -158,7 +158,7 @@ func (o *object) ask(ctx context.Context, etag string) (*trust.Fetched, error) {
 	return &trust.Fetched{Body: out.Body, Length: aws.ToInt64(out.ContentLength), ETag: aws.ToString(out.ETag)}, nil
 }
 
-// isPlain is true of aws-chunked, too, which is how an upload was framed and no longer is.
+// isPlain reports whether the object is stored as it is. aws-chunked is only how an upload was framed.
 func isPlain(encoding string) bool {
 	return encoding == "" || strings.EqualFold(encoding, "identity") || strings.EqualFold(encoding, "aws-chunked")
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// Kind says under which heading of the policy a name stands.
+// Kind is the heading of the policy that has a name.
 type Kind string
 
 // The kinds of names.
@@ -24,11 +24,10 @@ const (
 
 const empty = "version: 1\nproducers: {}\nconsumers: {}\n"
 
-// AddKey lists a key ID under a producer or consumer, which is created if absent, with the moments of the
-// schedule that are not zero; of a key that is listed there already, those moments are changed. An empty doc
-// is a new policy file. It returns the new file, with comments and order kept (but not blank lines and
-// spacing), and what has changed, a line each, for people; a file that would not be a valid policy is never
-// returned.
+// AddKey lists a key ID under a producer or consumer, which it creates if absent. It sets the moments of the
+// schedule that are not zero, also for a key that is listed there already. An empty doc stands for a new
+// policy file. AddKey returns the new file and the changes, one line each, for people. Comments and order are
+// kept, and blank lines and spacing are not. The new file is always a valid policy.
 func AddKey(doc []byte, kind Kind, name, keyID string, schedule keys.Schedule) (edited []byte, changes []string, err error) {
 	if kind != KindProducer && kind != KindConsumer {
 		return nil, nil, fmt.Errorf("policy: no kind %q", kind)
@@ -48,9 +47,9 @@ func AddKey(doc []byte, kind Kind, name, keyID string, schedule keys.Schedule) (
 	return e.finish(doc, root)
 }
 
-// SetScope fills the lists of sources and types of a producer that is listed and allows nothing yet; nil
-// leaves a list as it is. The scope of a producer is never widened here: other lists are an error, and equal
-// ones no change. It returns what AddKey returns.
+// SetScope fills the empty lists of sources and types of a listed producer; nil leaves a list as it is. It
+// never widens a scope: a list with other entries is an error, and a list with the same entries is no change.
+// It returns the same as AddKey.
 func SetScope(doc []byte, producer string, sources, types []string) (edited []byte, changes []string, err error) {
 	p, root, err := parseBoth(doc)
 	if err != nil {
@@ -87,8 +86,7 @@ func (e *editor) fill(owner *yaml.Node, producer, field string, is, want []strin
 	return nil
 }
 
-// Revoke marks a key as revoked. Of a key that is revoked already the file stays as it is, and nothing has
-// changed.
+// Revoke marks a key as revoked. If the key is revoked already, it returns the file unchanged and no changes.
 func Revoke(doc []byte, keyID, reason string, at time.Time) (edited []byte, changes []string, err error) {
 	p, root, err := parseBoth(doc)
 	if err != nil {
@@ -180,7 +178,7 @@ func (e *editor) setMoments(key *yaml.Node, keyID string, s keys.Schedule) {
 	}
 }
 
-// finish writes the file and reads it again: an edit that makes no valid policy is an error.
+// finish writes the file and parses it again, because an edit must give a valid policy.
 func (e *editor) finish(doc []byte, file *yaml.Node) ([]byte, []string, error) {
 	if len(e.changes) == 0 {
 		return doc, nil, nil
@@ -198,7 +196,7 @@ func (e *editor) finish(doc []byte, file *yaml.Node) ([]byte, []string, error) {
 	return out.Bytes(), e.changes, nil
 }
 
-// spellNulls writes out the empty values in flow style, which the encoder would make empty texts of.
+// spellNulls writes null for empty values in flow style. The encoder would make empty texts of them.
 func spellNulls(n *yaml.Node, flow bool) {
 	if flow && isNull(n) && n.Value == "" {
 		n.Value = "null"
@@ -234,8 +232,8 @@ func get(m *yaml.Node, name string) *yaml.Node {
 	return nil
 }
 
-// child is the mapping of that name, made if it is absent or null, and in block style, since it will have
-// content.
+// child is the mapping of that name. It is made if it is absent or null, and gets block style, because the
+// caller adds content.
 func child(m *yaml.Node, name string) *yaml.Node {
 	c := get(m, name)
 	if c == nil {

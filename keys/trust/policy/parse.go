@@ -32,7 +32,7 @@ func Parse(doc []byte) (*Policy, error) {
 	return &p.policy, nil
 }
 
-// document is the one YAML document, with nothing in it that reads differently than it looks.
+// document reads the one YAML document and refuses everything that a reviewer could misread.
 func document(doc []byte) (*yaml.Node, error) {
 	if len(doc) > MaxPolicy {
 		return nil, &fileError{err: fmt.Errorf("more than %d bytes", MaxPolicy)}
@@ -321,7 +321,7 @@ func (p *parser) check(n *yaml.Node, err error) {
 	}
 }
 
-// strings reads a list; it is never nil, since an empty list is not an absent one.
+// strings reads a list. It is never nil, because an empty list is not an absent one.
 func (p *parser) strings(n *yaml.Node, tags ...string) []string {
 	list := []string{}
 	if n.Kind != yaml.SequenceNode {

@@ -14,16 +14,21 @@
 //	  billing:
 //	    keys: {...}                         # encryption keys
 //
-// A bundle is built from this file and public keys only: what a submitted key may do stands here and nowhere
-// else. The schedule that an exported key brings along is at most compared (CheckKeyrings). Threat model: an
-// attacker who submits a key wants it to be trusted for more than was reviewed; an attacker who proposes a
-// change to the file wants the reviewer to read something else than the program does. Hence unknown fields,
-// duplicates, anchors, aliases, merge keys, tags, directives, a second document, every character that does
-// not show, tabs among them, and more than 100 spaces in a row are refused, with line and column, and so is a
-// text that is not in the file letter by letter: one with an escape ("\x2a" is a "*" that a reviewer does not
-// see), or of several lines; so are keys that are submitted and not listed, or listed and not submitted. Who
-// may change the file is up to the repository in which it is reviewed, and who may build from it up to the
-// root keys.
+// A bundle is built only from this file and public keys, and only the file
+// says what a submitted key may do. The schedule in an exported key is only compared with it (CheckKeyrings).
+//
+// # Threat model
+//
+// An attacker who submits a key wants it to be trusted for more than was reviewed. So keys that are submitted
+// and not listed are refused, and so are keys that are listed and not submitted. An attacker who proposes a
+// change of the file wants the reviewer to read something else than the program does. So these are refused,
+// with line and column: unknown fields, duplicates, anchors, aliases, merge keys, tags, directives, a second
+// document, every character that does not show (tabs, too), more than 100 spaces in a row, and a text that is
+// not in the file letter by letter, because it has an escape ("\x2a" is a "*" that a reviewer does not see)
+// or several lines. The repository in which the file is reviewed controls who may change it. The root keys
+// control who may publish a bundle of it.
+//
+// # Stability
 //
 // YAML is confined to this package. The file format is stable at version 1.
 package policy
@@ -48,7 +53,7 @@ type Policy struct {
 	Consumers []Consumer // in the order of the file
 }
 
-// Producer is what may be said with the keys of one producer.
+// Producer is the keys of one producer, with the sources and types that they may sign.
 type Producer struct {
 	Name     string
 	Sources  []string // none = nothing is allowed
@@ -91,7 +96,7 @@ func (e *fileError) Error() string {
 
 func (e *fileError) Unwrap() error { return e.err }
 
-// BuildOptions is what a bundle says that the policy does not.
+// BuildOptions is what a bundle has and the policy does not.
 type BuildOptions struct {
 	Now     time.Time // when the bundle is issued; required
 	Expires time.Time // required; after Now
@@ -99,15 +104,15 @@ type BuildOptions struct {
 	// Previous is the bundle that this one follows: the version is one higher and its revoked sessions stay
 	// revoked. nil = this is version 1.
 	Previous *trust.Bundle
-	// MaxLifetime is how far ahead of Now Expires is at most; 0 = trust.MaxBundleLifetime.
+	// MaxLifetime is the longest time from Now to Expires; 0 = trust.MaxBundleLifetime.
 	MaxLifetime     time.Duration
 	RefreshHint     time.Duration     // see trust.BundleOptions
 	RevokedSessions []string          // thumbprints, in addition to those of Previous
 	Recipients      []*keys.Recipient // the consumers' public keys: exactly those that the policy lists
 }
 
-// Build makes the bundle of the policy and the submitted public keys, which must be exactly those that the
-// policy lists. Every key that does not fit is named in the error.
+// Build makes the bundle of the policy and the submitted public keys, which must be exactly the keys that the
+// policy lists. The error names every key that does not fit.
 func (p *Policy) Build(public []*keys.Verifier, opts BuildOptions) (*trust.Bundle, error) {
 	if err := opts.check(); err != nil {
 		return nil, err
@@ -143,7 +148,7 @@ func (o *BuildOptions) check() error {
 	return nil
 }
 
-// checkProducers compares what is submitted with what is listed, both ways.
+// checkProducers names the listed keys that were not submitted, and the submitted keys that are not listed.
 func (p *Policy) checkProducers(submitted map[string]*keys.Verifier) error {
 	var errs []error
 	listed := map[string]bool{}
@@ -182,12 +187,12 @@ func (p *Policy) checkConsumers(submitted map[string]*keys.Recipient) error {
 	return joinSorted(errs)
 }
 
-// CheckKeyrings compares the policy with what the keyrings say of the same keys, as far as public says it: a
-// signing key is listed under the producer that its keyring is for, and accepted from when that signs with it
-// until the next key takes over there, whether it then retires or expires.
-// Otherwise its events would be rejected for good. An encryption key is listed under the consumer that its
-// keyring is for, which opens with it for as long as the policy has producers encrypt to it. Keys that are
-// revoked or have expired at now are not compared.
+// CheckKeyrings compares the policy with the owners and schedules of the keyrings, as far as public has them.
+// A signing key must be listed under the producer that owns its keyring. The policy must accept it from the
+// time at which the keyring signs with it until the next key takes over. Otherwise consumers would reject its
+// events for good. An encryption key must be listed under the consumer that owns its keyring. The keyring
+// must open with it for as long as the policy has producers encrypt to it. Keys that are revoked, or have
+// expired at now, are not compared.
 func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
 	keyrings := map[string]*keys.PublicKey{}
 	for i := range public {
@@ -218,8 +223,8 @@ func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
 	return joinSorted(errs)
 }
 
-// checkIdentities is CheckKeyrings for the keys of consumers. Under another consumer's name, a key would have
-// producers encrypt to one who is not meant to read.
+// checkIdentities is CheckKeyrings for the keys of consumers. If a key were listed under another consumer's
+// name, producers would encrypt to a consumer that must not read the events.
 func (p *Policy) checkIdentities(public []keys.PublicKey, now time.Time) (errs []error) {
 	keyrings := map[string]*keys.PublicKey{}
 	for i := range public {
@@ -269,7 +274,7 @@ func checkStart(listed, keyring keys.Schedule) error {
 	return nil
 }
 
-// checkEnds refuses an end of the key before its keyring stops signing with it: see signsUntil.
+// checkEnds refuses a key that ends before its keyring stops signing with it; see signsUntil.
 func (k *Key) checkEnds(until time.Time, known bool, now time.Time) error {
 	is := until.Format(timeFormat)
 	if until.IsZero() {
@@ -289,9 +294,9 @@ func (k *Key) checkEnds(until time.Time, known bool, now time.Time) error {
 	return nil
 }
 
-// signsUntil is when the keyring signs with the key for the last time, as far as public shows it: when the
-// key ends, or when another of its kind takes over (keys.Keyring.Signers) that does not end before it. Zero =
-// never; it is not known if public has no such end, and no other key that takes over.
+// signsUntil is when the keyring stops signing with the key, as far as public shows it: when the key ends, or
+// when another key of its kind that does not end earlier takes over (keys.Keyring.Signers). Zero = it never
+// stops. The time is not known if public has neither an end of the key nor a key that takes over.
 func signsUntil(key *keys.PublicKey, public []keys.PublicKey) (until time.Time, known bool) {
 	until = endOf(key.Schedule)
 	known = !until.IsZero()
@@ -314,7 +319,7 @@ func signsUntil(key *keys.PublicKey, public []keys.PublicKey) (until time.Time, 
 	return until, known
 }
 
-// endOf is when a key of that schedule is used no more; zero = never.
+// endOf is when a key of that schedule goes out of use; zero = never.
 func endOf(s keys.Schedule) time.Time {
 	if s.Retired.IsZero() || !s.Expired.IsZero() && s.Expired.Before(s.Retired) {
 		return s.Expired
