@@ -252,7 +252,7 @@ func TestReasonsWithoutQuarantine(t *testing.T) {
 			w.opts.Quarantine = nil
 			_, r, err = c.run(w)
 			w.check(r, err, consumer.Retry, c.reason)
-			if !errors.Is(err, consumer.ErrNoQuarantine) {
+			if qe, ok := errors.AsType[*consumer.QuarantineError](err); !ok || qe.Err != nil {
 				t.Errorf("error %v", err)
 			}
 		})
@@ -285,9 +285,6 @@ func TestHandled(t *testing.T) {
 	for range 2 {
 		r, err = c.Handle(t.Context(), body(sealed.JSON()), w.handle)
 		w.check(r, err, consumer.Duplicate, envelope.ReasonReplayed)
-	}
-	if n := c.Counts(); n[""] != 1 || n[envelope.ReasonReplayed] != 2 || reasonsOf(n) != " replayed" {
-		t.Errorf("counts %v", n)
 	}
 }
 
@@ -583,8 +580,8 @@ func TestQuarantinePanicReleases(t *testing.T) {
 	w.check(r, err, consumer.Retry, envelope.ReasonSchemaInvalid)
 	var p *consumer.PanicError
 	var q *consumer.QuarantineError
-	if !errors.As(err, &q) || !errors.As(q.Err, &p) || p.Value != "at the disco" || c.Counts()[envelope.ReasonSchemaInvalid] != 1 {
-		t.Errorf("error %#v, counts %v", err, c.Counts())
+	if !errors.As(err, &q) || !errors.As(q.Err, &p) || p.Value != "at the disco" {
+		t.Errorf("error %#v", err)
 	}
 	w.want(b, consumer.Handled, "")
 }

@@ -20,9 +20,9 @@ import (
 const maxStrangers = 100
 
 // Readiness is an Observer for the time of an UnsafeMigration: it counts, producer by producer, what passed
-// and what would not have passed, so that everybody knows who has still to do something before the end date. It
-// is one process's view: add up those of several. It is safe for concurrent use, and its size is bounded by
-// the bundle's.
+// and what would not have passed, so that everybody knows who has still to do something before the end date.
+// It is one process's view: add up those of several. It is safe for concurrent use, and its size is bounded
+// by the bundle's.
 //
 // What would not have passed is counted for the producers whose keys may speak for the source that it claims.
 // Nobody has verified that claim: forged events make a producer look less ready than it is, never more. (An

@@ -33,7 +33,7 @@ const unfinished = ".new-"
 // NewDir makes the Store of the directory at path. Put makes the directory if need be, with mode 0700.
 func NewDir(path string, keys consumer.QuarantineKeys) (*Dir, error) {
 	switch {
-	case keys.IsZero():
+	case keys == (consumer.QuarantineKeys{}):
 		return nil, errors.New("quarantine: no keys: make them with consumer.NewQuarantineKeys")
 	case path == "":
 		return nil, errors.New("quarantine: no directory")

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/consumer"
+	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
@@ -48,7 +49,7 @@ func (g *group) add(r *consumer.Result) {
 		g.at = r.At
 	}
 	g.deliveries++
-	if r.Rejected() {
+	if v := r.Verdict; v != nil && v.Reason.Class() == envelope.Permanent && r.Outcome != consumer.Migrating {
 		g.rejections++
 	}
 	if r.Outcome == consumer.Duplicate {

@@ -100,7 +100,7 @@ func New(client Client, bucket string, keys consumer.QuarantineKeys, opts *Optio
 		o.Timeout = defaultTimeout
 	}
 	switch {
-	case keys.IsZero():
+	case keys == (consumer.QuarantineKeys{}):
 		return nil, errors.New("quarantine/s3: no keys: make them with consumer.NewQuarantineKeys")
 	case client == nil:
 		return nil, errors.New("quarantine/s3: no client")

@@ -123,7 +123,7 @@ func New(client Client, queueURL string, keys consumer.QuarantineKeys, opts *Opt
 	}
 	o.setDefaults()
 	switch {
-	case keys.IsZero():
+	case keys == (consumer.QuarantineKeys{}):
 		return nil, errors.New("quarantine/sqs: no keys: make them with consumer.NewQuarantineKeys")
 	case client == nil:
 		return nil, errors.New("quarantine/sqs: no client")
