@@ -68,8 +68,16 @@ type Options struct {
 	Quarantine Quarantine
 
 	// Wrapper is the wrapper around messages that only AWS can write here, so that the account and the replay
-	// name in it count; "" = they count in none.
-	Wrapper Wrapper
+	// name in it count. "" = they count in none. The names are:
+	//
+	//	"sns"          an SNS notification: without raw message delivery, or to a function that SNS invokes
+	//	"on-failure"   the record that a function's destination gets; its requestPayload is the event
+	//	"sqs"          a record of SQS, as a pipe of EventBridge passes it on
+	//	"kinesis"      a record of Kinesis
+	//	"kafka"        a record of Kafka, as Lambda and pipes give it
+	//	"logs"         a log event of CloudWatch Logs
+	//	"text-detail"  an EventBridge event whose detail is a string
+	Wrapper string
 
 	// Permissions admit events older than the window (archive replays, reopened events); nil = none.
 	Permissions     []Permission
@@ -194,8 +202,7 @@ func (o *Options) setDefaults(window time.Duration) {
 func (o *Options) check(p *envelope.Policy, quarantine QuarantineKeys, now time.Time) error {
 	switch {
 	case o.Wrapper != "" && wrapper.Kind(o.Wrapper).String() == "":
-		return fmt.Errorf("Wrapper is %q: give one of the constants, such as WrapperSNS, or \"\" for none",
-			string(o.Wrapper))
+		return fmt.Errorf("Wrapper is %q: give one of %q, or \"\" for none", o.Wrapper, wrapper.Kinds())
 	case quarantine.ring != nil && quarantine.ring.name == "":
 		return errors.New(
 			"the Quarantine is made with AnyQuarantine, which writes no records: use NewQuarantineKeys")

@@ -31,23 +31,18 @@ type Delivery[T any] struct {
 	Permission string
 }
 
-// String says which event it is. The data, which may have been encrypted, is in no form of printing: not in
-// that of any format verb, nor of a log.
-func (d Delivery[T]) String() string {
+// Format says which event it is, whatever the verb. It prints none of the data, which may have been encrypted.
+func (d Delivery[T]) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, d.text()) }
+
+// LogValue says which event it is.
+func (d Delivery[T]) LogValue() slog.Value { return slog.StringValue(d.text()) }
+
+func (d Delivery[T]) text() string {
 	if d.Opened == nil {
 		return "Delivery(no event)"
 	}
 	return fmt.Sprintf("Delivery(event %q of %q, sealed by %q)", d.Event.ID(), d.Event.Source(), d.Producer)
 }
-
-// GoString is String.
-func (d Delivery[T]) GoString() string { return d.String() }
-
-// Format is String, whatever the verb.
-func (d Delivery[T]) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, d.String()) }
-
-// LogValue is String.
-func (d Delivery[T]) LogValue() slog.Value { return slog.StringValue(d.String()) }
 
 // Handler handles one verified event, its data as signed. An error means that the event is to be delivered
 // again. It must not return before its work is done: what it leaves to a goroutine may be lost. Its context

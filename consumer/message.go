@@ -31,7 +31,7 @@ const (
 	// those behind it. It is in quarantine, as it is, until the Quarantine has its keys.
 	QuarantineRecord
 
-	// Wrapped is a message around which an AWS service put a Wrapper. The event in it is judged as it would
+	// Wrapped is a message around which an AWS service put a wrapper. The event in it is judged as it would
 	// be without the wrapper. One wrapper is taken off, and only around the whole message. The account and
 	// the replay name in it, and for UnsafeMigration source and detail-type, count only if Options.Wrapper
 	// names the wrapper, because a publisher can make the detail of an event look like one. Otherwise only
@@ -65,24 +65,6 @@ type Message struct {
 	// this name.
 	ReplayName string
 }
-
-// Wrapper is something that an AWS service puts around a message: see Wrapped.
-type Wrapper string
-
-// The wrappers that are opened.
-const (
-	// WrapperSNS is an SNS notification: from a subscription without raw message delivery, or to a function that
-	// SNS invokes.
-	WrapperSNS = Wrapper(wrapper.SNS)
-	// WrapperOnFailure is the record that a function's destination gets. Its requestPayload is the event.
-	WrapperOnFailure = Wrapper(wrapper.OnFailure)
-
-	WrapperSQS        = Wrapper(wrapper.SQS)        // a record of SQS, as a pipe of EventBridge passes it on
-	WrapperKinesis    = Wrapper(wrapper.Kinesis)    // a record of Kinesis
-	WrapperKafka      = Wrapper(wrapper.Kafka)      // a record of Kafka, as Lambda and pipes have it
-	WrapperLogs       = Wrapper(wrapper.Logs)       // a log event of CloudWatch Logs
-	WrapperTextDetail = Wrapper(wrapper.TextDetail) // an EventBridge event whose detail is a string
-)
 
 // reopen puts the message that a quarantine record holds in the place of the record. The name of the
 // quarantine that it was reopened from comes from the authentic record, and from nowhere else: neither a
@@ -145,7 +127,7 @@ func (d *delivery) unwrap() *envelope.Error {
 	if o.EventBridge {
 		d.subject.Format = EventBridge
 	}
-	if Wrapper(o.Kind) == d.opts.Wrapper {
+	if string(o.Kind) == d.opts.Wrapper {
 		d.subject.ReplayName = d.msg.ReplayName
 		return nil
 	}

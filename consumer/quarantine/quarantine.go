@@ -2,7 +2,7 @@
 //
 // A Store is a consumer.Quarantine that can be read again. Each record is authenticated by HMAC-SHA-256 under
 // a key that consumers and operators share, so that what is reopened was refused by a consumer, not slipped
-// in. Dir keeps records in a directory, package quarantine/s3 in a bucket, package quarantine/sqs in a queue.
+// in. NewDir keeps records in a directory, package quarantine/s3 in a bucket, package quarantine/sqs in a queue.
 //
 // Threats: an attacker who can write where the records are, but has no key. A record that such an attacker
 // writes or changes is listed as not authentic, and is never handed out. It can be removed by its ID, or by
@@ -27,7 +27,7 @@
 // Each quarantine has keys of its own. A record names its consumer and its quarantine: a consumer reopens no
 // record of another consumer, and none that names another quarantine than its key is of.
 //
-// Stable: Store, Entry, Encode, Decode, Dir and the form of an ID. Package quarantinetest has the contract of
+// Stable: Store, Entry, Encode, Decode, NewDir and the form of an ID. Package quarantinetest has the contract of
 // a Store, as tests.
 package quarantine
 
