@@ -151,7 +151,7 @@ func New(
 	return c, nil
 }
 
-// checkPolicy refuses what would be sound for opening one event, but not for handling each once.
+// checkPolicy refuses policies that suffice for opening one event, but not for handling each event once.
 func checkPolicy(p *envelope.Policy) error {
 	switch {
 	case p.Unsafe.AnyAge:
@@ -163,8 +163,8 @@ func checkPolicy(p *envelope.Policy) error {
 	return nil
 }
 
-// warnOfEnded tells of what has ended and is without effect. It is no error of New: a date that passes must
-// not keep a function that worked all along from its next start.
+// warnOfEnded logs the exceptions that have ended. They are no error of New: a date that passes must not keep
+// a function from its next start.
 func (c *Consumer) warnOfEnded(now time.Time) {
 	warn := func(what, name string, until time.Time) {
 		if !until.After(now) {
@@ -180,7 +180,7 @@ func (c *Consumer) warnOfEnded(now time.Time) {
 	}
 }
 
-// clone shares nothing that the caller could change after it was checked.
+// clone shares nothing that the caller could change after the check.
 func (o *Options) clone() Options {
 	c := *o
 	c.UnsafeMigration, c.Permissions = slices.Clone(o.UnsafeMigration), slices.Clone(o.Permissions)
@@ -216,7 +216,7 @@ func (o *Options) check(p *envelope.Policy, quarantine QuarantineKeys, now time.
 	return errors.Join(o.checkMigration(), o.checkPermissions(quarantine, now))
 }
 
-// checkNil refuses what would panic when the first event is refused or told.
+// checkNil refuses nil pointers, which would panic at the first event that needs them.
 func (o *Options) checkNil() error {
 	return errors.Join(
 		nilcheck.Typed("Options.Quarantine", o.Quarantine), checkObserver("Options.Observer", o.Observer),

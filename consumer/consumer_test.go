@@ -90,7 +90,8 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// What New takes works: no sum of the longest durations overflows, and the shortest lease can be held.
+// All durations that New accepts work: no sum of the longest durations overflows, and the shortest lease can
+// be held.
 func TestExtremeDurations(t *testing.T) {
 	for _, lease := range []time.Duration{time.Second, envelope.MaxDuration} {
 		w := newWorld(t)

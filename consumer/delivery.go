@@ -31,7 +31,8 @@ type Delivery[T any] struct {
 	Permission string
 }
 
-// Format says which event it is, whatever the verb. It prints none of the data, which may have been encrypted.
+// Format says which event it is, whatever the verb. It prints none of the data, which may have been
+// encrypted.
 func (d Delivery[T]) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, d.text()) }
 
 // LogValue says which event it is.

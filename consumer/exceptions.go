@@ -24,16 +24,16 @@ import (
 // So is a signed expirytime: the producer itself limited the life of the event. An event without a signed
 // time of sealing is in no interval.
 //
-// An archive replay is handled once per permission: its claims have the permission's ID in them and are kept
-// until its end, so that events which were handled when they were fresh are handled again, with the same
-// Delivery.IdempotencyKey; at the same time even, if they are still on their way. What is reopened was
-// refused, not handled, and is claimed as by its first delivery: if a copy of it was handled, and the store
+// An archive replay is handled once per permission. Its claims contain the permission's ID and are kept until
+// its end. So events that were handled when they were fresh are handled again, with the same
+// Delivery.IdempotencyKey. If they are still on their way, that may be at the same time. A reopened event was
+// refused, not handled, and is claimed as by its first delivery. If a copy of it was handled and the store
 // still knows, it is a duplicate. Such a claim is kept until the permission's end, or longer if RememberFor
 // says so.
 //
 // All workers of one name have the same permissions. An ID is for one purpose and is not used again: under a
-// new ID a replay is handled once more; a permission that is prolonged after its end admits again what was
-// completed under it and forgotten since.
+// new ID a replay is handled once more. A permission that is prolonged after its end admits again the events
+// that were completed under it and forgotten since.
 type Permission struct {
 	ID         string // its own name, in claims, results and logs; must not be empty
 	ReplayName string // the exact Message.ReplayName that it is for; or
@@ -161,8 +161,8 @@ func (d *delivery) claimUntil() time.Time {
 // verdict that it would have got, and is acknowledged when Handle returns nil. An event that cannot be judged
 // now is retried.
 //
-// Until the migration ends, anybody who can reach the consumer can name the source, and so reach Handle past
-// every check. Handle does no more than the code did before there were signatures.
+// Until the migration ends, an attacker who can reach the consumer can name the source, and so reach Handle
+// past every check. Handle does no more than the code did before there were signatures.
 type Migration struct {
 	Source string // a pattern (keys.MatchSource) that the unverified source must match
 	Type   string // a pattern (keys.MatchType) that the unverified type must match

@@ -56,7 +56,7 @@ type delivery struct {
 	handler Handler
 	result  Result
 
-	clock                          time.Time // the latest reading: within a delivery the clock never runs backwards
+	clock                          time.Time // the latest reading: it never runs backwards within a delivery
 	began, taken, called, returned time.Time // zero = the delivery did not get so far
 
 	reopened string // the quarantine from which msg was reopened; "" = none

@@ -16,19 +16,20 @@ const (
 	CloudEvent  Format = iota // a sealed event in the CloudEvents JSON format (structured mode)
 	EventBridge               // an EventBridge event whose detail is a sealed event, in either envelope.Layout
 
-	// QuarantineRecord is a record of QuarantineKeys.Marshal, which an operator reopens: what was refused
-	// because a key or a source was not in the policy yet, a type did not fit, a delivery was late.
+	// QuarantineRecord is a record of QuarantineKeys.Marshal that an operator reopens: an event was refused
+	// because a key or a source was not in the policy yet, a type did not fit, or a delivery was late.
 	//
-	// The record must be authentic under a key of Options.Quarantine, and of this consumer. The message in it is
-	// then judged as it was delivered, by what is true now. No check is skipped, but the window under a
-	// Permission. The account and the replay name of the message that carries the record do not count. If the
-	// event is refused again, the quarantine gets the message as it was delivered at first, not the record.
+	// The record must be authentic under a key of Options.Quarantine, and of this consumer. The message in it
+	// is then judged as it was delivered, by the trust, the policy and the clock of now. No check is skipped,
+	// but a Permission may replace the window. The account and the replay name of the message that carries the
+	// record do not count. If the event is refused again, the quarantine gets the message as it was delivered
+	// at first, not the record.
 	//
 	// A record that is not authentic never passes. It is malformed, too_large, or bad_signature if only the MAC
 	// is wrong. One of another consumer or quarantine is audience_mismatch. One that holds a record in turn is
 	// malformed: deliver that one itself. All of these go to the quarantine as they are. If the Quarantine has
-	// no keys, every record is bad_signature: anybody can write what looks like one, and it must not hold up
-	// those behind it. It is in quarantine, as it is, until the Quarantine has its keys.
+	// no keys, every record is bad_signature: an attacker can write something that looks like one, and it must
+	// not hold up the messages behind it. It stays in quarantine until the Quarantine has its keys.
 	QuarantineRecord
 
 	// Wrapped is a message around which an AWS service put a wrapper. The event in it is judged as it would
@@ -98,8 +99,8 @@ func (d *delivery) reopen() *envelope.Error {
 	return nil
 }
 
-// unwrap finds the message that is judged: the delivered one, or the one in the wrapper around it. What the
-// delivered one says stays in the quarantine.
+// unwrap finds the message that is judged: the delivered one, or the one in the wrapper around it. The
+// quarantine gets the delivered one.
 func (d *delivery) unwrap() *envelope.Error {
 	d.subject = d.msg
 	if d.msg.Format != Wrapped {
@@ -135,7 +136,7 @@ func (d *delivery) unwrap() *envelope.Error {
 	return nil
 }
 
-// explain adds to a verdict what the shape of the message tells about it.
+// explain adds to a verdict which wrapper is around the message.
 func (d *delivery) explain(verdict *envelope.Error) *envelope.Error {
 	switch {
 	case verdict.Reason == envelope.ReasonMalformed && d.msg.Format != Wrapped:

@@ -19,15 +19,15 @@ import (
 // claim some.
 const maxStrangers = 100
 
-// Readiness is an Observer for the time of an UnsafeMigration: it counts, producer by producer, what passed
-// and what would not have passed, so that everybody knows who has still to do something before the end date.
-// It is one process's view: add up those of several. It is safe for concurrent use, and its size is bounded
-// by the bundle's.
+// Readiness is an Observer for the time of an UnsafeMigration. It counts for each producer which events
+// passed and which would not have passed. So the operator knows which producers have work to do before the
+// end date. It is the view of one process: add up those of several. It is safe for concurrent use, and its
+// size is bounded by that of the bundle.
 //
-// What would not have passed is counted for the producers whose keys may speak for the source that it claims.
-// Nobody has verified that claim: forged events make a producer look less ready than it is, never more. (An
-// event that somebody delivers again is one that passed, and counts: after Reset, what sealed before is not
-// what seals now.)
+// An event that would not have passed is counted for the producers whose keys may speak for the source that
+// it claims. That claim is not verified: forged events make a producer look less ready than it is, never
+// more. A sealed event that is delivered again counts as one that passed. So after Reset, an old event may
+// count for a producer that no longer seals.
 type Readiness struct {
 	trust trust.Source
 
@@ -106,8 +106,8 @@ type noTrust struct{}
 
 func (noTrust) Bundle(context.Context) (*trust.Bundle, error) { return nil, trust.ErrUnavailable }
 
-// Delivered counts a delivery that passed (duplicates did), was migrating, or was put into quarantine, as it
-// is after the end of an UnsafeMigration. What is to be delivered again counts then.
+// Delivered counts a delivery that passed, or was a duplicate, or was migrating, or went into quarantine, as
+// after the end of an UnsafeMigration. An event that is retried counts at its last delivery.
 func (r *Readiness) Delivered(ctx context.Context, of Result) {
 	switch of.Outcome {
 	case Handled, Duplicate:

@@ -11,7 +11,7 @@ import (
 )
 
 // No text that was made of decrypted data leaves the process in an error, a log, a metric or a record. This
-// file is what errors of handlers go through on their way out.
+// file has the checks on errors of handlers.
 
 // SafeText says that the text of err quotes nothing of an event's data, so that logs, records and answers
 // may carry it although the data was encrypted. Of an error around it, only the text of err is shown. It is
@@ -50,7 +50,8 @@ func (d *delivery) discreet(err error) error {
 	return &withheld{text: withoutData(err), err: func() error { return err }}
 }
 
-// withheld is an error without its text. What it wraps is in a function, since fmt follows unexported fields.
+// withheld is an error without its text. The error that it wraps is in a function, since fmt follows
+// unexported fields.
 type withheld struct {
 	text string
 	err  func() error
@@ -59,7 +60,7 @@ type withheld struct {
 func (w *withheld) Error() string    { return w.text }
 func (w *withheld) GoString() string { return w.text }
 
-// Unwrap is the error with its text, for programs that know whom they tell.
+// Unwrap is the error with its text, for programs that know who will read it.
 func (w *withheld) Unwrap() error { return w.err() }
 
 // withoutData says of an error what quotes no data: its Go type, and what is declared safe. Methods of the

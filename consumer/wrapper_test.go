@@ -116,7 +116,7 @@ func TestWrappedMigration(t *testing.T) {
 	}
 }
 
-// What holds no event, and a wrapper where none is taken, is malformed, and the verdict says what it is.
+// A document without an event is malformed, and so is a wrapper where none is taken. The verdict names it.
 func TestWrappedNamed(t *testing.T) {
 	w := newWorld(t)
 	sns := inSNS(w.event("1"))

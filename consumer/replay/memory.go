@@ -43,8 +43,8 @@ type memory struct {
 
 var _ Store = (*memory)(nil)
 
-// NewMemory makes an empty Store for one process. It is bounded: it takes less than 64 bytes for each completed ID, and allocates as it fills. When
-// it is full, it answers ErrUnavailable, never a false New.
+// NewMemory makes an empty Store for one process. It is bounded: it takes less than 64 bytes for each
+// completed ID, and allocates as it fills. When it is full, it answers ErrUnavailable, never a false New.
 //
 // It keeps keyed hashes of key and digest (SHA-256 under a random secret of this store), cut to 128 bits for
 // the key and to 64 for the digest. An attacker who cannot learn the secret cannot search for two keys that
@@ -95,7 +95,9 @@ func newShards(capacity int) []shard {
 }
 
 // Claim is Store.Claim.
-func (m *memory) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (Claim, Status, error) {
+func (m *memory) Claim(
+	ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration,
+) (Claim, Status, error) {
 	if err := check(ctx, until, lease); err != nil {
 		return Claim{}, 0, err
 	}

@@ -117,10 +117,10 @@ var (
 
 // New makes the store of the standard queue with that URL.
 //
-// Its List takes the messages of the queue one after another, and makes all visible again when it ends. Within
-// the list, Remove deletes at once. A record that is in the queue several times is listed once, and Remove
-// deletes those copies that were received by then. The error that ends a list wraps ErrIncomplete if an answer
-// was lost that may have had messages in it.
+// Its List takes the messages of the queue one after another, and makes all visible again when it ends.
+// Within the list, Remove deletes at once. A record that is in the queue several times is listed once, and
+// Remove deletes those copies that were received by then. The error that ends a list wraps ErrIncomplete if
+// an answer was lost that may have had messages in it.
 func New(client Client, queueURL string, keys consumer.QuarantineKeys, opts *Options) (quarantine.Store, error) {
 	var o Options
 	if opts != nil {
