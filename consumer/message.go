@@ -77,8 +77,9 @@ func (d *delivery) reopen() *envelope.Error {
 	rec, err := d.quarantineKeys.Parse(d.msg.Body)
 	switch {
 	case err == errNoKeys:
-		return d.because(envelope.ReasonBadSignature, "the consumer's Quarantine has no keys to judge a record with: "+
-			"if an operator reopened it, make the Quarantine with its QuarantineKeys, and send it again", err)
+		return d.because(envelope.ReasonBadSignature,
+			"the consumer's Quarantine has no keys to judge a record with: if an operator reopened it, "+
+				"make the Quarantine with its QuarantineKeys, and send it again", err)
 	case err == errWrongMAC:
 		return d.because(envelope.ReasonBadSignature, err.Error(), err)
 	case errors.Is(err, errMisnamed):
