@@ -18,25 +18,28 @@ const batchSize = 10
 
 // forgetful is a store that can be told to forget, so that a batch can be handled again.
 type forgetful struct {
-	atomic.Pointer[replay.Memory]
+	atomic.Pointer[replay.Store]
 }
 
-func (s *forgetful) forget() { s.Store(replay.NewMemory(&replay.MemoryOptions{Capacity: 1 << 10})) }
+func (s *forgetful) forget() {
+	store := replay.NewMemory(&replay.MemoryOptions{Capacity: 1 << 10})
+	s.Store(&store)
+}
 
 func (s *forgetful) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (replay.Claim, replay.Status, error) {
-	return s.Load().Claim(ctx, key, digest, until, lease)
+	return (*s.Load()).Claim(ctx, key, digest, until, lease)
 }
 
 func (s *forgetful) Renew(ctx context.Context, claim replay.Claim, lease time.Duration) error {
-	return s.Load().Renew(ctx, claim, lease)
+	return (*s.Load()).Renew(ctx, claim, lease)
 }
 
 func (s *forgetful) Complete(ctx context.Context, claim replay.Claim, until time.Time) error {
-	return s.Load().Complete(ctx, claim, until)
+	return (*s.Load()).Complete(ctx, claim, until)
 }
 
 func (s *forgetful) Release(ctx context.Context, claim replay.Claim) error {
-	return s.Load().Release(ctx, claim)
+	return (*s.Load()).Release(ctx, claim)
 }
 
 // batches are what a Lambda function does with ten messages of a queue, from the JSON of the invocation to

@@ -29,13 +29,13 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/nilcheck"
+	"github.com/sealbus/sealbus/internal/wrapper"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -45,8 +45,8 @@ const DefaultLease = 30 * time.Second
 // Bounds of the durations in Options, beside envelope.MaxDuration: a lease must be longer than it takes to
 // use it, and a claim is remembered for at most twice the widest window.
 const (
-	MinLease    = time.Second
-	MaxRemember = 2 * envelope.MaxDuration
+	minLease    = time.Second
+	maxRemember = 2 * envelope.MaxDuration
 )
 
 // Options say how a Consumer handles events. The acceptance policy, an envelope.Policy, says which events it
@@ -57,10 +57,10 @@ const (
 // remembered keeps it remembered for RememberFor from that copy's sealing. A copy that arrives later than
 // that, and is the first to do so, is handled as a new event, with the same IdempotencyKey.
 type Options struct {
-	// RememberFor is how long a claim is kept after the event was sealed, from the window to MaxRemember;
+	// RememberFor is how long a claim is kept after the event was sealed, from the window to maxRemember;
 	// 0 = twice the window.
 	RememberFor time.Duration
-	// Lease is how long a claim lives without renewal, from MinLease to envelope.MaxDuration; 0 = DefaultLease.
+	// Lease is how long a claim lives without renewal, from minLease to envelope.MaxDuration; 0 = DefaultLease.
 	Lease time.Duration
 
 	// Quarantine takes events that can never pass, and says whose records are reopened (QuarantineKeys);
@@ -68,8 +68,16 @@ type Options struct {
 	Quarantine Quarantine
 
 	// Wrapper is the wrapper around messages that only AWS can write here, so that the account and the replay
-	// name in it count; "" = they count in none.
-	Wrapper Wrapper
+	// name in it count. "" = they count in none. The names are:
+	//
+	//	"sns"          an SNS notification: without raw message delivery, or to a function that SNS invokes
+	//	"on-failure"   the record that a function's destination gets; its requestPayload is the event
+	//	"sqs"          a record of SQS, as a pipe of EventBridge passes it on
+	//	"kinesis"      a record of Kinesis
+	//	"kafka"        a record of Kafka, as Lambda and pipes give it
+	//	"logs"         a log event of CloudWatch Logs
+	//	"text-detail"  an EventBridge event whose detail is a string
+	Wrapper string
 
 	// Permissions admit events older than the window (archive replays, reopened events); nil = none.
 	Permissions     []Permission
@@ -90,7 +98,6 @@ type Consumer struct {
 	opts           Options
 	quarantineKeys QuarantineKeys
 	latest         atomic.Int64 // the latest time that was ever read, Unix nanoseconds
-	counts         map[envelope.Reason]*atomic.Uint64
 }
 
 // New makes a consumer. Its name separates its claims from those of other consumers of the same store: two
@@ -105,7 +112,7 @@ type Consumer struct {
 func New(
 	name string, trust trust.Source, store replay.Store, policy *envelope.Policy, opts *Options,
 ) (*Consumer, error) {
-	c := &Consumer{name: name, store: store, counts: newCounts()}
+	c := &Consumer{name: name, store: store}
 	if opts != nil {
 		c.opts = opts.clone()
 	}
@@ -132,15 +139,19 @@ func New(
 		return nil, fmt.Errorf("consumer: the Policy: %w", err)
 	}
 	c.opts.setDefaults(c.policy.MaxAge)
-	if err := c.opts.check(&c.policy); err != nil {
+	if q := c.opts.Quarantine; q != nil {
+		c.quarantineKeys = q.Keys()
+	}
+	now := c.policy.Now()
+	if err := c.opts.check(&c.policy, c.quarantineKeys, now); err != nil {
 		return nil, fmt.Errorf("consumer: %w", err)
 	}
-	c.quarantineKeys = c.opts.quarantineKeys()
-	c.warnOfEnded()
+	c.latest.Store(now.UnixNano())
+	c.warnOfEnded(now)
 	return c, nil
 }
 
-// checkPolicy refuses what would be sound for opening one event, but not for handling each once.
+// checkPolicy refuses policies that suffice for opening one event, but not for handling each event once.
 func checkPolicy(p *envelope.Policy) error {
 	switch {
 	case p.Unsafe.AnyAge:
@@ -152,10 +163,9 @@ func checkPolicy(p *envelope.Policy) error {
 	return nil
 }
 
-// warnOfEnded tells of what has ended and is without effect. It is no error of New: a date that passes must
-// not keep a function that worked all along from its next start.
-func (c *Consumer) warnOfEnded() {
-	now := c.time()
+// warnOfEnded logs the exceptions that have ended. They are no error of New: a date that passes must not keep
+// a function from its next start.
+func (c *Consumer) warnOfEnded(now time.Time) {
 	warn := func(what, name string, until time.Time) {
 		if !until.After(now) {
 			c.opts.Logger.Warn("sealbus: "+what+" has ended and is without effect: remove it", "consumer", c.name,
@@ -170,15 +180,7 @@ func (c *Consumer) warnOfEnded() {
 	}
 }
 
-func newCounts() map[envelope.Reason]*atomic.Uint64 {
-	counts := map[envelope.Reason]*atomic.Uint64{"": new(atomic.Uint64)}
-	for _, r := range envelope.Reasons() {
-		counts[r] = new(atomic.Uint64)
-	}
-	return counts
-}
-
-// clone shares nothing that the caller could change after it was checked.
+// clone shares nothing that the caller could change after the check.
 func (o *Options) clone() Options {
 	c := *o
 	c.UnsafeMigration, c.Permissions = slices.Clone(o.UnsafeMigration), slices.Clone(o.Permissions)
@@ -197,19 +199,24 @@ func (o *Options) setDefaults(window time.Duration) {
 	}
 }
 
-func (o *Options) check(p *envelope.Policy) error {
+func (o *Options) check(p *envelope.Policy, quarantine QuarantineKeys, now time.Time) error {
 	switch {
-	case o.Lease < MinLease || o.Lease > envelope.MaxDuration:
+	case o.Wrapper != "" && wrapper.Kind(o.Wrapper).String() == "":
+		return fmt.Errorf("Wrapper is %q: give one of %q, or \"\" for none", o.Wrapper, wrapper.Kinds())
+	case quarantine.ring != nil && quarantine.ring.name == "":
+		return errors.New(
+			"the Quarantine is made with AnyQuarantine, which writes no records: use NewQuarantineKeys")
+	case o.Lease < minLease || o.Lease > envelope.MaxDuration:
 		return fmt.Errorf("Lease is %v: give a duration from %v to %v, or 0 for the default",
-			o.Lease, MinLease, envelope.MaxDuration)
-	case o.RememberFor < p.MaxAge || o.RememberFor > MaxRemember:
+			o.Lease, minLease, envelope.MaxDuration)
+	case o.RememberFor < p.MaxAge || o.RememberFor > maxRemember:
 		return fmt.Errorf("RememberFor is %v: give a duration from %v, which is the window, to %v, "+
-			"or 0 for twice the window", o.RememberFor, p.MaxAge, MaxRemember)
+			"or 0 for twice the window", o.RememberFor, p.MaxAge, maxRemember)
 	}
-	return errors.Join(o.checkWrapper(), o.checkMigration(), o.checkQuarantine(), o.checkPermissions(p.Now()))
+	return errors.Join(o.checkMigration(), o.checkPermissions(quarantine, now))
 }
 
-// checkNil refuses what would panic when the first event is refused or told.
+// checkNil refuses nil pointers, which would panic at the first event that needs them.
 func (o *Options) checkNil() error {
 	return errors.Join(
 		nilcheck.Typed("Options.Quarantine", o.Quarantine), checkObserver("Options.Observer", o.Observer),
@@ -218,67 +225,3 @@ func (o *Options) checkNil() error {
 
 // Name is the consumer's name.
 func (c *Consumer) Name() string { return c.name }
-
-// HasQuarantine reports whether what can never pass is taken care of. Without it, an ordered stream would be
-// blocked by one forged record.
-func (c *Consumer) HasQuarantine() bool { return c.opts.Quarantine != nil }
-
-// Counts is how many deliveries ended with each Reason since New; "" counts the handled ones.
-func (c *Consumer) Counts() map[envelope.Reason]uint64 {
-	counts := make(map[envelope.Reason]uint64, len(c.counts))
-	for r, n := range c.counts {
-		if n := n.Load(); n > 0 {
-			counts[r] = n
-		}
-	}
-	return counts
-}
-
-// time reads the clock and remembers how late it was.
-func (c *Consumer) time() time.Time {
-	now := c.policy.Now().Round(0) // wall clock only: the monotonic one stands still while a process is frozen
-	for {
-		latest := c.latest.Load()
-		if now.UnixNano() <= latest || c.latest.CompareAndSwap(latest, now.UnixNano()) {
-			return now
-		}
-	}
-}
-
-// attributes says in the name of each what is not verified, and clips it.
-func (c *Consumer) attributes(r *Result) []slog.Attr {
-	attrs := []slog.Attr{slog.String("consumer", c.name)}
-	add := func(name, value string) {
-		if value != "" {
-			attrs = append(attrs, slog.String(name, clip(value)))
-		}
-	}
-	add("reason", string(r.Reason()))
-	add("producer", r.Producer)
-	add("source", r.Source)
-	add("type", r.Type)
-	add("id", r.ID)
-	add("permission", r.Permission)
-	if v := r.Verdict; v != nil {
-		add("cause", v.Cause)
-		add("fix", v.Fix())
-		if r.Producer == "" {
-			add("unverified_source", v.UnverifiedSource)
-			add("unverified_type", v.UnverifiedType)
-			add("unverified_id", v.UnverifiedID)
-		}
-	}
-	if r.Err != nil {
-		add("error", r.Err.Error())
-	}
-	return attrs
-}
-
-// clip bounds untrusted text.
-func clip(s string) string {
-	const most = 300
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "..."
-}

@@ -41,10 +41,10 @@ func TestNewRefuses(t *testing.T) {
 			p.MaxAge, o.RememberFor = 25*time.Hour, envelope.DefaultMaxAge
 		},
 		"remembers negatively": func(_ *envelope.Policy, o *consumer.Options) { o.RememberFor = -1 },
-		"remembers too long":   func(_ *envelope.Policy, o *consumer.Options) { o.RememberFor = consumer.MaxRemember + 1 },
+		"remembers too long":   func(_ *envelope.Policy, o *consumer.Options) { o.RememberFor = 2*envelope.MaxDuration + 1 },
 		"skew too long":        func(p *envelope.Policy, _ *consumer.Options) { p.Skew = envelope.MaxDuration + 1 },
 		"lease too long":       func(_ *envelope.Policy, o *consumer.Options) { o.Lease = envelope.MaxDuration + 1 },
-		"lease too short":      func(_ *envelope.Policy, o *consumer.Options) { o.Lease = consumer.MinLease - 1 },
+		"lease too short":      func(_ *envelope.Policy, o *consumer.Options) { o.Lease = time.Second - 1 },
 		"unknown algorithm": func(p *envelope.Policy, _ *consumer.Options) {
 			p.RequiredAlgorithms = []keys.Algorithm{keys.Ed25519, "EdDSA"}
 		},
@@ -90,12 +90,13 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// What New takes works: no sum of the longest durations overflows, and the shortest lease can be held.
+// All durations that New accepts work: no sum of the longest durations overflows, and the shortest lease can
+// be held.
 func TestExtremeDurations(t *testing.T) {
-	for _, lease := range []time.Duration{consumer.MinLease, envelope.MaxDuration} {
+	for _, lease := range []time.Duration{time.Second, envelope.MaxDuration} {
 		w := newWorld(t)
 		w.policy.MaxAge, w.policy.Skew = envelope.MaxDuration, envelope.MaxDuration
-		w.opts.Lease, w.opts.RememberFor = lease, consumer.MaxRemember
+		w.opts.Lease, w.opts.RememberFor = lease, 2*envelope.MaxDuration
 		b := w.event("1")
 		w.clock.Advance(envelope.MaxDuration / 2)
 		w.want(b, consumer.Handled, "")

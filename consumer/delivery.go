@@ -4,69 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log/slog"
 	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/wire"
 )
-
-// Format is what the body of a message is.
-type Format int
-
-// The formats.
-const (
-	CloudEvent  Format = iota // a sealed event in the CloudEvents JSON format (structured mode)
-	EventBridge               // an EventBridge event whose detail is a sealed event, in either envelope.Layout
-
-	// QuarantineRecord is a record of QuarantineKeys.Marshal, which an operator reopens: what was refused because a
-	// key or a source was not in the policy yet, a type did not fit, a delivery was late.
-	//
-	// The record must be authentic under a key of Options.Quarantine, and of this consumer. The message in it is
-	// then judged as it was delivered, by what is true now. No check is skipped, but the window under a
-	// Permission. The account and the replay name of the message that carries the record do not count. If the
-	// event is refused again, the quarantine gets the message as it was delivered at first, not the record.
-	//
-	// A record that is not authentic never passes. It is malformed, too_large, or bad_signature if only the MAC is
-	// wrong. One of another consumer or quarantine is audience_mismatch. One that holds a record in turn is
-	// malformed: deliver that one itself. All of these go to the quarantine as they are. If the Quarantine has no
-	// keys, every record is bad_signature: anybody can write what looks like one, and it must not hold up those
-	// behind it. It is in quarantine, as it is, until the Quarantine has its keys.
-	QuarantineRecord
-
-	// Wrapped is a message around which an AWS service put a Wrapper. The event in it is judged as it would
-	// be without the wrapper. One wrapper is taken off, and only around the whole message. The account and
-	// the replay name in it, and for UnsafeMigration source and detail-type, count only if Options.Wrapper
-	// names the wrapper, because a publisher can make the detail of an event look like one. Otherwise only
-	// Message.Account counts. A wrapper that holds no event, or more than one, is malformed. The quarantine
-	// gets the message as it was delivered.
-	Wrapped
-)
-
-// formats are the names of the formats, in records too.
-var formats = [...]string{CloudEvent: "cloudevent", EventBridge: "eventbridge",
-	QuarantineRecord: "quarantinerecord", Wrapped: "wrapped"}
-
-// String is "cloudevent", "eventbridge", "quarantinerecord" or "wrapped". An unknown format is judged as a
-// CloudEvent.
-func (f Format) String() string {
-	if f < 0 || int(f) >= len(formats) {
-		f = CloudEvent
-	}
-	return formats[f]
-}
-
-// Message is one delivery, as the transport has it.
-type Message struct {
-	Body   []byte // not changed, and not kept after Handle
-	Format Format // zero = CloudEvent
-	// Account is the AWS account that a service, not the sender, wrote beside the body; "" = none. For
-	// EventBridge it overrides the account inside the body.
-	Account string
-	// ReplayName is the EventBridge archive replay that EventBridge, not the sender, says this delivery
-	// belongs to; "" = none. Set it only where no one but the service can write it: a Permission is given to
-	// this name.
-	ReplayName string
-}
 
 // Delivery is a verified event, with its data as a T. Printed or logged, it says which event it is and shows
 // none of its data. Marshalled as JSON, it has the data, decrypted. A handler may change its Delivery: the
@@ -83,6 +29,20 @@ type Delivery[T any] struct {
 	IdempotencyKey string
 	// Permission is the ID of the Permission that covers the event, also if it is fresh; "" = none does.
 	Permission string
+}
+
+// Format says which event it is, whatever the verb. It prints none of the data, which may have been
+// encrypted.
+func (d Delivery[T]) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, d.text()) }
+
+// LogValue says which event it is.
+func (d Delivery[T]) LogValue() slog.Value { return slog.StringValue(d.text()) }
+
+func (d Delivery[T]) text() string {
+	if d.Opened == nil {
+		return "Delivery(no event)"
+	}
+	return fmt.Sprintf("Delivery(event %q of %q, sealed by %q)", d.Event.ID(), d.Event.Source(), d.Producer)
 }
 
 // Handler handles one verified event, its data as signed. An error means that the event is to be delivered
@@ -130,4 +90,85 @@ func decode(data []byte, contentType string, into any) error {
 		return plainText("the data is null")
 	}
 	return json.Unmarshal(data, into)
+}
+
+// plainText is an error that quotes nothing of the data.
+type plainText string
+
+func (p plainText) Error() string { return string(p) }
+
+// unfit is the error of a Typed handler that could not read the data. It is looked for by its type alone, not
+// inside other errors: what a handler wraps is no verdict on this event. Its text quotes nothing of the data.
+type unfit struct{ withheld }
+
+// newUnfit says of an error of encoding/json which field of t does not fit, what its type is, and where in
+// the data. The error itself quotes values, and so may those of UnmarshalJSON and UnmarshalText methods.
+func newUnfit(err error, t reflect.Type) *unfit {
+	text := ""
+	switch e := err.(type) {
+	case plainText:
+		text = string(e)
+	case *json.SyntaxError:
+		text = fmt.Sprintf("it is not JSON from byte %d on", e.Offset)
+	case *json.UnmarshalTypeError:
+		field := "it"
+		if path := fieldPath(t, e.Field); path != "" {
+			field = "the field " + path
+		}
+		of := e.Type
+		if reflect.TypeOf(of) != reflect.TypeOf(t) { // an UnmarshalJSON gave none, or one that may say anything
+			of = t
+		}
+		text = fmt.Sprintf("%s is not what a %v is read from, at byte %d", field, of, e.Offset)
+	default:
+		text = fmt.Sprintf("reading it as a %v fails with a %T, whose text may quote the data", t, err)
+	}
+	return &unfit{withheld{text: "consumer: the data does not fit: " + text, err: func() error { return err }}}
+}
+
+// fieldPath is the path of Go field names for the field that encoding/json names. Each name is one that the
+// type has: the text of encoding/json may have keys of maps in it, which are data.
+func fieldPath(t reflect.Type, field string) string {
+	var path []string
+	for field != "" {
+		f, rest, ok := fieldOf(t, field)
+		if ok {
+			path, t = append(path, f.Name), f.Type
+		} else {
+			_, rest, _ = strings.Cut(field, ".")
+		}
+		field = rest
+	}
+	return strings.Join(path, ".")
+}
+
+// maxElements is how many pointers, lists and maps are followed to what is in them: of a type such as
+// map[string]T that is itself T, the elements never end.
+const maxElements = 32
+
+// fieldOf is the field of t, or of what its elements are, that the path begins with: by its JSON name, or
+// as an embedded struct by its own. A name may have dots in it.
+func fieldOf(t reflect.Type, path string) (found reflect.StructField, rest string, ok bool) {
+	of := []reflect.Kind{reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map}
+	for range maxElements {
+		if !slices.Contains(of, t.Kind()) {
+			break
+		}
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return found, "", false
+	}
+	longest := 0
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "" {
+			name = f.Name
+		}
+		after, begins := strings.CutPrefix(path, name)
+		if begins && len(name) > longest && (after == "" || after[0] == '.') {
+			found, rest, longest = f, strings.TrimPrefix(after, "."), len(name)
+		}
+	}
+	return found, rest, longest > 0
 }

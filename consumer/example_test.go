@@ -21,7 +21,7 @@ type Order struct {
 }
 
 func Example() {
-	// What a producer and the keepers of the trust do, elsewhere.
+	// A producer and the holders of the root keys do this elsewhere.
 	signer, err := keys.GenerateSigner(keys.Ed25519, "orders")
 	if err != nil {
 		panic(err)

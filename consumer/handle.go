@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/sealbus/sealbus/consumer/replay"
@@ -16,81 +15,12 @@ import (
 	"github.com/sealbus/sealbus/internal/wrapper"
 )
 
-// Outcome is what became of a delivery.
-type Outcome string
-
-// The outcomes. All but Retry are acknowledged.
+// Bounds of one delivery.
 const (
-	Handled     Outcome = "handled"     // the handler handled it, and its claim is completed
-	Duplicate   Outcome = "duplicate"   // it was handled before
-	Quarantined Outcome = "quarantined" // it can never pass, and the quarantine has it
-	Migrating   Outcome = "migrating"   // it would not have passed; UnsafeMigration took it
-	Retry       Outcome = "retry"       // it must be delivered again
-)
-
-// Result is what became of one delivery. It holds no data of the event. All durations are on the wall clock
-// of the consumer, never negative, and contain the time for which the process was frozen.
-type Result struct {
-	Consumer string // the consumer's name
-	Outcome  Outcome
-	// Verdict is why it was not handled; nil when Handled. Only its fields have unverified text, and say so.
-	Verdict *envelope.Error
-	Err     error // the error of Handle; nil unless the outcome is Retry
-
-	// Verified: empty if the event was not.
-	Producer, Source, Type, ID string
-	IdempotencyKey             string // Delivery.IdempotencyKey
-	Permission                 string // Delivery.Permission
-	// SignedAt is the signed moment of sealing; zero = none was signed, or the event was not verified.
-	SignedAt time.Time
-
-	At      time.Time     // when it ended
-	Took    time.Duration // from the call of Handle to At
-	Called  bool          // the handler was called
-	Handler time.Duration // how long the handler took; 0 unless Called
-	Claimed bool          // the event was claimed in the replay store
-	Held    time.Duration // how long the claim was held; 0 unless Claimed
-
-	// Age is how long after SignedAt the handler was called, or the delivery ended if it was not;
-	// 0 if SignedAt is zero, or lies in the future as far as clocks may differ.
-	Age time.Duration
-	// BundleExpires is when the trust bundle that judged the event may no longer be used; zero = the delivery
-	// ended before there was one, or it never expires.
-	BundleExpires time.Time
-}
-
-// Reason is that of the Verdict, "" when Handled.
-func (r *Result) Reason() envelope.Reason {
-	if r.Verdict == nil {
-		return ""
-	}
-	return r.Verdict.Reason
-}
-
-// Rejected reports whether the event can never pass, be it in quarantine already or not yet. An event that
-// UnsafeMigration took was not rejected.
-func (r *Result) Rejected() bool {
-	return r.Verdict != nil && r.Verdict.Reason.Class() == envelope.Permanent && r.Outcome != Migrating
-}
-
-// PanicError is a panic of a handler, of the Handle of a Migration or of a Quarantine. The event was
-// released and is to be delivered again. If the event's data was encrypted, Handle returns a handler's
-// PanicError inside an error that does not print the value, because it may quote that data.
-type PanicError struct {
-	Value any    // what it panicked with
-	Stack []byte // where
-}
-
-// Error is the panic's value.
-func (e *PanicError) Error() string {
-	return fmt.Sprintf("consumer: it panicked: %v", e.Value)
-}
-
-// Bounds of what a delivery does by itself.
-const (
-	// how many steps it takes to renew the verdict, and decrypt, while the clock keeps jumping
-	settleRounds  = 6
-	finishTimeout = 5 * time.Second // of one attempt to complete or release, in place of the context's own end
+	// settleRounds is how many steps it takes to renew the verdict, and to decrypt, while the clock jumps.
+	settleRounds = 6
+	// finishTimeout is how long one attempt to complete or release may take, also if the context has ended.
+	finishTimeout = 5 * time.Second
 )
 
 // Handle takes one delivery through all checks to the handler. The error is not nil exactly when the delivery
@@ -105,59 +35,61 @@ func (c *Consumer) Handle(ctx context.Context, msg Message, handler Handler) (Re
 		err := errors.New("consumer: no handler")
 		return Result{Consumer: c.name, Outcome: Retry, Err: err}, err
 	}
-	d := &handling{Consumer: c, msg: msg, handler: handler}
+	d := &delivery{Consumer: c, msg: msg, handler: handler}
 	d.began = d.now()
 	err := d.run(ctx)
-	if d.parked { // by an adapter, which hands it over again
+	if d.parked { // the adapter handles the message again later, or has it reported
 		return d.result, &inhand.Parked{Err: err, Report: func() {
-			c.harmless(ctx, func() { c.report(ctx, d.finish(err)) })
+			_ = protect(func() error { d.report(ctx, err); return nil })
 		}}
 	}
-	c.report(ctx, d.finish(err))
+	d.report(ctx, err)
 	return d.result, err
 }
 
-// handling is one message on its way.
-type handling struct {
+// delivery is one message on its way through Handle.
+type delivery struct {
 	*Consumer
 	msg     Message
 	subject Message      // what is judged: msg, or the message in the wrapper around it
-	hiding  wrapper.Kind // the wrapper around subject, if it does not count what it says; "" = none
+	hiding  wrapper.Kind // the wrapper around subject, if its account does not count; "" = none
 	handler Handler
 	result  Result
 
-	latest                         time.Time // within one delivery the clock never runs backwards
-	began, taken, called, returned time.Time // zero = it did not come to that
+	clock                          time.Time // the latest reading: it never runs backwards within a delivery
+	began, taken, called, returned time.Time // zero = the delivery did not get so far
 
-	reopened string // the quarantine that msg was reopened from; "" = none
+	reopened string // the quarantine from which msg was reopened; "" = none
 
 	opened     *envelope.Opened
-	encrypted  bool        // its data was; a handler may change what it gets
-	permission *Permission // under which opened is; nil = none
-	judged     time.Time   // before the verdict that opened is, and so before the lease was last renewed
-	key        [32]byte
-	until      time.Time
+	encrypted  bool        // the data was encrypted; kept here, because a handler may change opened
+	permission *Permission // the one that admitted opened; nil = none
+	judged     time.Time   // when the verdict on opened began; the lease was renewed after it
+	sealed     time.Time   // the time by which freshness is judged: judged, if the event signs no time
+	until      time.Time   // how long the claim is remembered
 	claim      replay.Claim
-	held       bool // claim is ours to complete or release
+	held       bool // the claim is ours to complete or release
 	parked     bool // another message of the same batch has the event in hand
 }
 
-// run takes the message through all steps. Each relies on those before it.
-func (d *handling) run(ctx context.Context) error {
-	// after the quarantine has it, so that reopening works; and if a callback ends its goroutine
+// run takes the message through all steps, each of which relies on those before it. Then it does what the
+// class of the verdict says.
+func (d *delivery) run(ctx context.Context) error {
+	// The claim is released after the quarantine has the event, so that reopening works. It is deferred in case
+	// a callback ends its goroutine.
 	defer d.release(ctx)
 	verdict := d.reopen()
 	if verdict == nil {
-		verdict = d.unpack()
+		verdict = d.unwrap()
 	}
 	if verdict == nil {
 		verdict = d.open(ctx)
 	}
 	if verdict == nil {
-		verdict = d.take(ctx)
+		verdict = d.claimEvent(ctx)
 	}
 	if verdict == nil {
-		verdict = d.settle(ctx)
+		verdict = d.decrypt(ctx)
 	}
 	if verdict == nil {
 		verdict = d.handle(ctx)
@@ -169,28 +101,47 @@ func (d *handling) run(ctx context.Context) error {
 		d.result.Outcome = Handled
 		return nil
 	}
-	return d.refuse(ctx, verdict)
-}
-
-// now is the wall clock, or what it said before within this delivery if that was later.
-func (d *handling) now() time.Time {
-	if now := d.time(); now.After(d.latest) {
-		d.latest = now
+	d.result.Verdict = verdict
+	switch verdict.Reason.Class() {
+	case envelope.Done:
+		d.result.Outcome = Duplicate
+		return nil
+	case envelope.Transient:
+		d.result.Outcome = Retry
+		return verdict
 	}
-	return d.latest
+	if migrating, err := d.migrate(ctx, verdict); migrating {
+		return err
+	}
+	return d.quarantine(ctx, verdict)
 }
 
-// open verifies the message at this time, under a permission if one covers it.
-func (d *handling) open(ctx context.Context) *envelope.Error {
+// now is the wall clock, or its latest reading in this delivery if that is later. The monotonic clock is of
+// no use: it stands still while a process is frozen.
+func (d *delivery) now() time.Time {
+	now := d.policy.Now().Round(0)
+	for latest := d.latest.Load(); now.UnixNano() > latest; latest = d.latest.Load() {
+		if d.latest.CompareAndSwap(latest, now.UnixNano()) {
+			break
+		}
+	}
+	if now.After(d.clock) {
+		d.clock = now
+	}
+	return d.clock
+}
+
+// open verifies the message as of now, under a permission if one covers it.
+func (d *delivery) open(ctx context.Context) *envelope.Error {
 	d.judged = d.now()
-	var p *Permission
 	received := envelope.Received{Body: d.subject.Body, Account: d.subject.Account}
 	if d.subject.Format == EventBridge {
 		received.Format = envelope.EventBridge
 	}
+	var p *Permission
 	opened, err := d.opener.Open(ctx, received, envelope.Step{
 		Now:           d.now,
-		KeepEncrypted: d.policy.Decrypter != nil, // it is claimed before it is decrypted
+		KeepEncrypted: d.policy.Decrypter != nil, // the event is claimed before it is decrypted
 		Admit: func(signedAt time.Time) (maxAge time.Duration, why string) {
 			if p, why = d.permits(signedAt); p != nil {
 				return anyAge, ""
@@ -205,44 +156,59 @@ func (d *handling) open(ctx context.Context) *envelope.Error {
 		}
 		return d.explain(verdict)
 	}
-	return d.accept(opened, p)
-}
-
-// accept takes note of an event that was verified, under the permission p, or under none if p is nil.
-// Producer and permission are part of the claim, so they must stay the same when the event is opened again.
-func (d *handling) accept(opened *envelope.Opened, p *Permission) *envelope.Error {
 	d.result.BundleExpires = opened.BundleExpires
-	switch {
+	switch { // the claim contains the producer and the permission, so they must be those of the first verdict
 	case d.opened == nil:
 	case d.opened.Producer != opened.Producer:
 		return d.because(envelope.ReasonTrustUnavailable, "the trust bundle changed in between", nil)
 	case d.permission != p:
 		return d.because(envelope.ReasonInProgress, "its permission ended in between", nil)
 	}
-	d.opened, d.encrypted, d.permission = opened, opened.Encryption != nil, p
-	if d.until.IsZero() {
-		d.until = d.claimUntil()
+	d.opened, d.encrypted, d.permission, d.sealed = opened, opened.Encryption != nil, p, opened.SignedAt
+	if d.sealed.IsZero() {
+		d.sealed = d.judged
 	}
-	ev := &opened.Event
-	d.key = eventKey(d.name, "", opened)
-	d.result.IdempotencyKey = hex.EncodeToString(d.key[:])
-	d.result.Producer, d.result.SignedAt = opened.Producer, opened.SignedAt
-	d.result.Source, d.result.Type, d.result.ID = ev.Source(), ev.Type(), ev.ID()
+	ev, r := &opened.Event, &d.result
+	r.Producer, r.SignedAt = opened.Producer, opened.SignedAt
+	r.Source, r.Type, r.ID = ev.Source(), ev.Type(), ev.ID()
 	if p != nil {
-		d.result.Permission = p.ID
-	}
-	if p != nil && p.ReplayName != "" { // an archive replay is claimed once more, in a slot of its own
-		d.key = eventKey(d.name, p.ID, opened)
+		r.Permission = p.ID
 	}
 	return nil
 }
 
-// sealed is the time by which freshness is judged: the time of the verdict, for an event that signs none.
-func (d *handling) sealed() time.Time {
-	if d.opened.SignedAt.IsZero() {
-		return d.judged
+// claimEvent claims the event in the replay store.
+func (d *delivery) claimEvent(ctx context.Context) *envelope.Error {
+	key := eventKey(d.name, "", d.opened)
+	d.result.IdempotencyKey = hex.EncodeToString(key[:])
+	if p := d.permission; p != nil && p.ReplayName != "" { // an archive replay is handled once more
+		key = eventKey(d.name, p.ID, d.opened)
 	}
-	return d.opened.SignedAt
+	if d.until.IsZero() {
+		d.until = d.claimUntil()
+	}
+	if enter := inhand.From(ctx); enter != nil && !enter(key) {
+		d.parked = true
+		return d.because(envelope.ReasonInProgress, "another message of the same batch has it in hand", nil)
+	}
+	claim, status, err := d.store.Claim(ctx, key, d.opened.ContentDigest(), d.until, d.opts.Lease)
+	switch {
+	case err != nil:
+		return d.because(envelope.ReasonStoreUnavailable, err.Error(), err)
+	case status == replay.New:
+		d.claim, d.held = claim, true
+		if d.taken.IsZero() {
+			d.taken = d.now()
+		}
+		return nil
+	case status == replay.Held:
+		return d.because(envelope.ReasonInProgress, "", nil)
+	case status == replay.Completed:
+		return d.because(envelope.ReasonReplayed, "", nil)
+	case status == replay.CompletedOther:
+		return d.because(envelope.ReasonIDReused, "", nil)
+	}
+	return d.because(envelope.ReasonStoreUnavailable, fmt.Sprintf("the store answered %v", status), nil)
 }
 
 // eventKey is what makes an event one event for a consumer: who sealed it, source and ID; and the slot, which
@@ -265,46 +231,28 @@ func eventKey(consumer, slot string, o *envelope.Opened) [32]byte {
 	return sha256.Sum256(b)
 }
 
-// take claims the event.
-func (d *handling) take(ctx context.Context) *envelope.Error {
-	if enter := inhand.From(ctx); enter != nil && !enter(d.key) {
-		d.parked = true
-		return d.because(envelope.ReasonInProgress, "another message of the same batch has it in hand", nil)
-	}
-	claim, status, err := d.store.Claim(ctx, d.key, d.opened.ContentDigest(), d.until, d.opts.Lease)
-	switch {
-	case err != nil:
-		return d.because(envelope.ReasonStoreUnavailable, err.Error(), err)
-	case status == replay.New:
-		d.claim, d.held = claim, true
-		if d.taken.IsZero() {
-			d.taken = d.now()
-		}
-		return nil
-	case status == replay.Held:
-		return d.because(envelope.ReasonInProgress, "", nil)
-	case status == replay.Completed:
-		return d.because(envelope.ReasonReplayed, "", nil)
-	case status == replay.CompletedOther:
-		return d.because(envelope.ReasonIDReused, "", nil)
-	}
-	return d.because(envelope.ReasonStoreUnavailable, fmt.Sprintf("the store answered %v", status), nil)
-}
-
-// settle decrypts, and makes sure that verdict and lease are of this moment. Between any two steps the
-// process may have been frozen for hours, in which the event went stale, its key expired, and its claim went
-// to another worker. A key management service may be slow, too. An event that is opened again is decrypted
+// decrypt decrypts, and makes sure that the verdict and the lease are of this moment. Between any two steps
+// the process may have been frozen for hours. Meanwhile the event went stale, its key expired, or another
+// worker claimed it. A key management service may be slow, too. An event that is judged again is decrypted
 // again, with the cached content key.
-func (d *handling) settle(ctx context.Context) *envelope.Error {
+func (d *delivery) decrypt(ctx context.Context) *envelope.Error {
 	for range settleRounds {
-		now := d.now()
+		now, ends, p := d.now(), d.opened.ExpiresAt, d.permission
+		stale := now.Sub(d.judged) >= d.opts.Lease/2 || !ends.IsZero() && !now.Before(ends) ||
+			p == nil && now.After(d.sealed.Add(d.policy.MaxAge)) || p != nil && d.isOver(p.Until)
 		switch {
-		case now.Sub(d.judged) >= d.opts.Lease/2 || !d.fresh(now):
+		case stale:
 			if verdict := d.open(ctx); verdict != nil {
 				return verdict
 			}
-			if verdict := d.renew(ctx); verdict != nil {
-				return verdict
+			err := d.store.Renew(ctx, d.claim, d.opts.Lease)
+			if errors.Is(err, replay.ErrClaimLost) {
+				d.held = false
+				if verdict := d.claimEvent(ctx); verdict != nil {
+					return verdict
+				}
+			} else if err != nil {
+				return d.because(envelope.ReasonStoreUnavailable, err.Error(), err)
 			}
 		case d.opened.IsEncrypted():
 			opened, err := d.opened.Decrypt(ctx, d.policy.Decrypter)
@@ -320,47 +268,10 @@ func (d *handling) settle(ctx context.Context) *envelope.Error {
 		"the clock keeps jumping: no verdict and no lease is of this moment", nil)
 }
 
-func (d *handling) fresh(now time.Time) bool {
-	o := d.opened
-	if !o.ExpiresAt.IsZero() && !now.Before(o.ExpiresAt) {
-		return false
-	}
-	if d.permission != nil {
-		return d.lives(d.permission)
-	}
-	return !now.After(d.sealed().Add(d.policy.MaxAge))
-}
-
-// renew renews the lease, or claims the event anew if it was lost.
-func (d *handling) renew(ctx context.Context) *envelope.Error {
-	err := d.store.Renew(ctx, d.claim, d.opts.Lease)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, replay.ErrClaimLost):
-		d.held = false
-		return d.take(ctx)
-	}
-	return d.because(envelope.ReasonStoreUnavailable, err.Error(), err)
-}
-
-// handle calls the handler and judges its error.
-func (d *handling) handle(ctx context.Context) *envelope.Error {
-	err := d.call(ctx)
-	if err == nil {
-		return nil
-	}
-	if u, ok := err.(*unfit); ok {
-		return d.because(envelope.ReasonSchemaInvalid, clip(u.Error()), err)
-	}
-	err = d.discreet(err)
-	return d.because(envelope.ReasonHandlerFailed, clip(textOf(err)), err)
-}
-
-// call calls the handler, whose panic is an error. The lease is renewed until the handler returns, however it
-// ends, and not after it. A cancelled context does not end the renewing: the handler may still finish what it
-// began, and meanwhile no other worker may begin the same.
-func (d *handling) call(ctx context.Context) error {
+// handle calls the handler and judges its error. The lease is renewed until the handler returns, however it
+// ends, and not after that. A cancelled context does not end the renewing: the handler may still finish what
+// it began, and meanwhile no other worker may begin the same.
+func (d *delivery) handle(ctx context.Context) *envelope.Error {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, cancel := context.WithCancelCause(ctx)
 	kept := make(chan struct{})
@@ -373,20 +284,30 @@ func (d *handling) call(ctx context.Context) error {
 		<-kept
 		cancel(nil)
 	}()
-	// settle has just read it; a reading here would let a freeze come between its verdict and the call
-	d.called = d.latest
+	// decrypt has just read the clock. Reading it here would let a freeze come between its verdict and the call.
+	d.called = d.clock
 	defer func() { d.returned = d.now() }()
-	return protect(func() error {
+	err := protect(func() error {
 		return d.handler(ctx, Delivery[[]byte]{
 			Opened: d.opened, Data: d.opened.Event.Data(),
 			IdempotencyKey: d.result.IdempotencyKey, Permission: d.result.Permission,
 		})
 	})
+	if err == nil {
+		return nil
+	}
+	if u, ok := err.(*unfit); ok {
+		return d.because(envelope.ReasonSchemaInvalid, clip(u.Error()), err)
+	}
+	err = d.discreet(err)
+	// The Error method of a handler's error may panic, as that of a nil pointer often does. Sprint writes that
+	// down, so that it does not end the process and the rest of a batch.
+	return d.because(envelope.ReasonHandlerFailed, clip(fmt.Sprint(err)), err)
 }
 
 // keep renews the lease for as long as the handler runs. A lease only makes others wait: the token decides
 // who completes. It renews every third of a lease, since settle may leave only half of one.
-func (d *handling) keep(running context.Context, cancel context.CancelCauseFunc) {
+func (d *delivery) keep(running context.Context, cancel context.CancelCauseFunc) {
 	each := d.opts.Lease / 3
 	tick := time.NewTicker(each)
 	defer tick.Stop()
@@ -406,29 +327,10 @@ func (d *handling) keep(running context.Context, cancel context.CancelCauseFunc)
 	}
 }
 
-// protect makes a panic of do its error. It takes a call that did not return for a panic, and does not ask
-// recover: under GODEBUG=panicnil=1 that says nothing of a panic(nil), which would pass for success.
-func protect(do func() error) (err error) {
-	returned := false
-	defer func() {
-		if v := recover(); !returned {
-			err = &PanicError{Value: v, Stack: debug.Stack()}
-		}
-	}()
-	err = do()
-	returned = true
-	return err
-}
-
-// textOf is the text of an error of the handler or the quarantine. Its method may panic, as that of a nil
-// pointer in an error often does. fmt writes that down, so that it does not end the process and the rest of a
-// batch.
-func textOf(err error) string { return fmt.Sprint(err) }
-
 // complete completes the claim, also if the context was cancelled, because the effect is there. One failure
 // is tried again at once, since it may cost a second effect. After that the lease expires: it is not
 // released.
-func (d *handling) complete(ctx context.Context) *envelope.Error {
+func (d *delivery) complete(ctx context.Context) *envelope.Error {
 	d.held = false
 	var err error
 	for range 2 {
@@ -448,7 +350,7 @@ func (d *handling) complete(ctx context.Context) *envelope.Error {
 }
 
 // release frees a claim that was not completed. If that fails, its lease expires.
-func (d *handling) release(ctx context.Context) {
+func (d *delivery) release(ctx context.Context) {
 	if !d.held {
 		return
 	}
@@ -456,30 +358,13 @@ func (d *handling) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
 	if err := d.store.Release(ctx, d.claim); err != nil {
-		d.opts.Logger.WarnContext(ctx, "sealbus: a claim was not released, its lease must lapse", "consumer",
+		d.opts.Logger.WarnContext(ctx, "sealbus: a claim was not released, its lease must expire", "consumer",
 			d.name, "error", err)
 	}
 }
 
-// refuse does what the class of the verdict says.
-func (d *handling) refuse(ctx context.Context, verdict *envelope.Error) error {
-	d.result.Verdict = verdict
-	switch verdict.Reason.Class() {
-	case envelope.Done:
-		d.result.Outcome = Duplicate
-		return nil
-	case envelope.Transient:
-		d.result.Outcome = Retry
-		return verdict
-	}
-	if m := d.migrationOf(verdict); m != nil {
-		return d.migrate(ctx, m, verdict)
-	}
-	return d.quarantine(ctx, verdict)
-}
-
 // because is a verdict of this package.
-func (d *handling) because(reason envelope.Reason, cause string, err error) *envelope.Error {
+func (d *delivery) because(reason envelope.Reason, cause string, err error) *envelope.Error {
 	return &envelope.Error{
 		Reason: reason, Cause: cause, Err: err,
 		UnverifiedID: d.result.ID, UnverifiedSource: d.result.Source, UnverifiedType: d.result.Type,

@@ -252,7 +252,7 @@ func TestReasonsWithoutQuarantine(t *testing.T) {
 			w.opts.Quarantine = nil
 			_, r, err = c.run(w)
 			w.check(r, err, consumer.Retry, c.reason)
-			if !errors.Is(err, consumer.ErrNoQuarantine) {
+			if qe, ok := errors.AsType[*consumer.QuarantineError](err); !ok || qe.Err != nil {
 				t.Errorf("error %v", err)
 			}
 		})
@@ -285,9 +285,6 @@ func TestHandled(t *testing.T) {
 	for range 2 {
 		r, err = c.Handle(t.Context(), body(sealed.JSON()), w.handle)
 		w.check(r, err, consumer.Duplicate, envelope.ReasonReplayed)
-	}
-	if n := c.Counts(); n[""] != 1 || n[envelope.ReasonReplayed] != 2 || reasonsOf(n) != " replayed" {
-		t.Errorf("counts %v", n)
 	}
 }
 
@@ -403,7 +400,7 @@ func TestResealedIsADuplicate(t *testing.T) {
 	w.want(w.seal(placed("1"), envelope.SealOptions{Expires: time.Hour}).JSON(), consumer.Duplicate, envelope.ReasonReplayed)
 }
 
-// Claims are those of one consumer, one producer and one source: nobody burns another's IDs.
+// Claims are those of one consumer, one producer and one source: no producer uses up the IDs of another.
 func TestClaimsAreSeparate(t *testing.T) {
 	w := newWorld(t)
 	w.want(w.event("1"), consumer.Handled, "")
@@ -440,8 +437,8 @@ func TestEventBridgeFormat(t *testing.T) {
 	w.check(r, err, consumer.Handled, "")
 }
 
-// What a tracer adds to a detail keeps no event from its handler, which gets what was signed, and the name of
-// what was added.
+// An event to which a tracer added members reaches its handler. The handler gets the signed members, and the
+// names of the added ones.
 func TestHandledWithoutWhatWasAdded(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -502,7 +499,8 @@ func TestHandlerErrorReleases(t *testing.T) {
 	}
 }
 
-// What a handler returns is an error of the handler, even if there is a verdict about another event in it.
+// An error that a handler returns is an error of the handler, even if there is a verdict about another event
+// in it.
 func TestHandlerErrorIsNoVerdict(t *testing.T) {
 	for _, reason := range envelope.Reasons() {
 		w := newWorld(t)
@@ -583,8 +581,8 @@ func TestQuarantinePanicReleases(t *testing.T) {
 	w.check(r, err, consumer.Retry, envelope.ReasonSchemaInvalid)
 	var p *consumer.PanicError
 	var q *consumer.QuarantineError
-	if !errors.As(err, &q) || !errors.As(q.Err, &p) || p.Value != "at the disco" || c.Counts()[envelope.ReasonSchemaInvalid] != 1 {
-		t.Errorf("error %#v, counts %v", err, c.Counts())
+	if !errors.As(err, &q) || !errors.As(q.Err, &p) || p.Value != "at the disco" {
+		t.Errorf("error %#v", err)
 	}
 	w.want(b, consumer.Handled, "")
 }
@@ -800,7 +798,8 @@ func TestForeignWithoutASignatureIsADuplicate(t *testing.T) {
 	}
 }
 
-// The price: other content under a used ID is another event. The gain: nobody uses up the IDs of another.
+// The price: other content under a used ID is another event. The gain: no producer uses up the IDs of
+// another.
 func TestForeignWithOtherContentIsAnotherEvent(t *testing.T) {
 	const at = "2026-03-01T11:00:00Z"
 	w := newWorld(t)

@@ -70,8 +70,8 @@ func TestMigrationLosesNothing(t *testing.T) {
 	c := w.consumer()
 	r, err := c.Handle(t.Context(), body(unsigned), w.handle)
 	w.check(r, err, consumer.Retry, envelope.ReasonHandlerFailed)
-	if !errors.Is(err, fail) || error(r.Verdict) != err || reasonsOf(c.Counts()) != "handler_failed" {
-		t.Fatalf("%+v, %v, %v", r, err, c.Counts())
+	if !errors.Is(err, fail) || error(r.Verdict) != err {
+		t.Fatalf("%+v, %v", r, err)
 	}
 	if v := r.Verdict; v.UnverifiedID != "1" || v.UnverifiedSource != source || v.UnverifiedType != typ {
 		t.Errorf("the verdict does not say which event it is: %+v", v)

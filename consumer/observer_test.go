@@ -117,7 +117,9 @@ func TestReportOfEachOutcome(t *testing.T) {
 			if len(n.reports) != 1 || r != result || r.Err != err {
 				t.Fatalf("told %+v, want once %+v, %v", n.reports, result, err)
 			}
-			if r.Called != c.called || r.Claimed != c.claimed || r.Rejected() != c.rejected || (r.Outcome == consumer.Duplicate) != c.replayHit {
+			rejected := r.Verdict != nil && r.Verdict.Reason.Class() == envelope.Permanent &&
+				r.Outcome != consumer.Migrating
+			if r.Called != c.called || r.Claimed != c.claimed || rejected != c.rejected || (r.Outcome == consumer.Duplicate) != c.replayHit {
 				t.Errorf("%+v", r)
 			}
 			if verified := r.Producer == "orders" && r.Source == source && !r.SignedAt.IsZero(); verified != c.verified {

@@ -66,7 +66,7 @@ func TestPermissionTyped(t *testing.T) {
 	}
 }
 
-// A permission is for one name and one interval, and for nobody who does not have them.
+// A permission is for one name and one interval, and for no other event.
 func TestPermissionIsNarrow(t *testing.T) {
 	for name, c := range map[string]struct {
 		at     time.Duration // after start, when it was sealed
@@ -198,8 +198,7 @@ func TestPermissionSkipsFreshnessOnly(t *testing.T) {
 
 func (w *world) one() []byte { return w.event("1") }
 
-// An event that nobody dated is in no interval, be it ever so wide: what admits it is UnsafeAllowUndated
-// alone.
+// An undated event is in no interval, however wide. Only UnsafeAllowUndated admits it.
 func TestPermissionIsNotForUndated(t *testing.T) {
 	w := newWorld(t)
 	b := w.foreign("1", "")

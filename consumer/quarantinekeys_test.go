@@ -60,11 +60,11 @@ func TestQuarantineKeysRefuse(t *testing.T) {
 		"others of none":            {also(consumer.QuarantineKeys{}, bin), "without a name"},
 	} {
 		k, err := c.make()
-		if err == nil || !strings.Contains(err.Error(), c.want) || !k.IsZero() {
+		if err == nil || !strings.Contains(err.Error(), c.want) || k != (consumer.QuarantineKeys{}) {
 			t.Errorf("%s: %v, %v, want an error with %q", name, k, err, c.want)
 		}
 	}
-	if sixteen.Name() != "dust" || bin.IsZero() {
+	if sixteen.Name() != "dust" || bin == (consumer.QuarantineKeys{}) {
 		t.Errorf("%v, %v", sixteen, bin)
 	}
 }

@@ -15,19 +15,19 @@ import (
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
-// maxStrangers bounds how many claimed sources that no key of the bundle may speak for are told apart, since
-// anybody can write some.
+// maxStrangers bounds how many claimed sources without a producer are counted apart, because any sender can
+// claim some.
 const maxStrangers = 100
 
-// Readiness is an Observer for the time of an UnsafeMigration: it counts, producer by producer, what passed
-// and what would not have passed, so that everybody knows who has still to do something before the end date. It
-// is one process's view: add up those of several. It is safe for concurrent use, and its size is bounded by
-// the bundle's.
+// Readiness is an Observer for the time of an UnsafeMigration. It counts for each producer which events
+// passed and which would not have passed. So the operator knows which producers have work to do before the
+// end date. It is the view of one process: add up those of several. It is safe for concurrent use, and its
+// size is bounded by that of the bundle.
 //
-// What would not have passed is counted for the producers whose keys may speak for the source that it claims.
-// Nobody has verified that claim: forged events make a producer look less ready than it is, never more. (An
-// event that somebody delivers again is one that passed, and counts: after Reset, what sealed before is not
-// what seals now.)
+// An event that would not have passed is counted for the producers whose keys may speak for the source that
+// it claims. That claim is not verified: forged events make a producer look less ready than it is, never
+// more. A sealed event that is delivered again counts as one that passed. So after Reset, an old event may
+// count for a producer that no longer seals.
 type Readiness struct {
 	trust trust.Source
 
@@ -52,17 +52,16 @@ type ProducerReadiness struct {
 	// came after the first hundred such sources.
 	UnverifiedSource string
 
-	Verified     uint64    // events that passed
-	LastVerified time.Time // zero = none did
-	Gaps         []Gap     // what would not have passed, by Reason in the order of envelope.Reasons
+	Verified uint64 // events that passed
+	Gaps     []Gap  // the events that would not have passed, in the order of envelope.Reasons
 }
 
 // Gap is what would have been refused for one Reason.
 type Gap struct {
-	Reason      envelope.Reason
-	Count       uint64
-	First, Last time.Time
-	Cause       string // of the last one
+	Reason envelope.Reason
+	Count  uint64
+	Last   time.Time
+	Cause  string // of the last one
 }
 
 // Ready reports whether events of the producer passed, and all of them.
@@ -76,7 +75,8 @@ func (p *ProducerReadiness) String() string {
 	}
 	var gaps []string
 	for _, g := range p.Gaps {
-		gaps = append(gaps, fmt.Sprintf("%d %s, last at %s", g.Count, g.Reason, g.Last.UTC().Format(time.RFC3339)))
+		gaps = append(gaps,
+			fmt.Sprintf("%d %s, last at %s", g.Count, g.Reason, g.Last.UTC().Format(time.RFC3339)))
 	}
 	switch {
 	case p.Ready():
@@ -93,22 +93,25 @@ func NewReadiness(trust trust.Source) *Readiness {
 	if nilcheck.Is(trust) {
 		trust = noTrust{}
 	}
-	return &Readiness{trust: trust, producers: map[string]*ProducerReadiness{}, strangers: map[string]*ProducerReadiness{}}
+	return &Readiness{
+		trust:     trust,
+		producers: map[string]*ProducerReadiness{}, strangers: map[string]*ProducerReadiness{},
+	}
 }
 
 var _ Observer = (*Readiness)(nil)
 
-// noTrust stands for trust that there is none of.
+// noTrust stands in for a missing source of trust.
 type noTrust struct{}
 
 func (noTrust) Bundle(context.Context) (*trust.Bundle, error) { return nil, trust.ErrUnavailable }
 
-// Delivered counts a delivery that passed (duplicates did), was migrating, or was put into quarantine, as it
-// is after the end of an UnsafeMigration. What is to be delivered again counts then.
+// Delivered counts a delivery that passed, or was a duplicate, or was migrating, or went into quarantine, as
+// after the end of an UnsafeMigration. An event that is retried counts at its last delivery.
 func (r *Readiness) Delivered(ctx context.Context, of Result) {
 	switch of.Outcome {
 	case Handled, Duplicate:
-		r.verified(of.Producer, of.At)
+		r.verified(of.Producer)
 	case Migrating, Quarantined:
 		if v := of.Verdict; v != nil {
 			r.refused(ctx, v, of.At)
@@ -116,11 +119,11 @@ func (r *Readiness) Delivered(ctx context.Context, of Result) {
 	}
 }
 
-func (r *Readiness) verified(producer string, at time.Time) {
+func (r *Readiness) verified(producer string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.producer(producer)
-	p.Verified, p.LastVerified = p.Verified+1, at
+	p.Verified++
 }
 
 func (r *Readiness) refused(ctx context.Context, v *envelope.Error, at time.Time) {
@@ -130,7 +133,8 @@ func (r *Readiness) refused(ctx context.Context, v *envelope.Error, at time.Time
 	r.learn(bundle, err)
 	counted := map[string]bool{}
 	for _, s := range r.speakers {
-		if !counted[s.producer] && keys.MatchSource(s.sources, v.UnverifiedSource) && keys.MatchType(s.types, v.UnverifiedType) {
+		if !counted[s.producer] && keys.MatchSource(s.sources, v.UnverifiedSource) &&
+			keys.MatchType(s.types, v.UnverifiedType) {
 			r.producer(s.producer).gap(v, at)
 			counted[s.producer] = true
 		}
@@ -166,7 +170,7 @@ func (r *Readiness) stranger(source string) *ProducerReadiness {
 func (p *ProducerReadiness) gap(v *envelope.Error, at time.Time) {
 	i := slices.IndexFunc(p.Gaps, func(g Gap) bool { return g.Reason == v.Reason })
 	if i < 0 {
-		p.Gaps, i = append(p.Gaps, Gap{Reason: v.Reason, First: at}), len(p.Gaps)
+		p.Gaps, i = append(p.Gaps, Gap{Reason: v.Reason}), len(p.Gaps)
 	}
 	g := &p.Gaps[i]
 	g.Count, g.Last, g.Cause = g.Count+1, at, clip(v.Cause)
@@ -212,7 +216,9 @@ func inOrder(seen map[string]*ProducerReadiness) []ProducerReadiness {
 		p := *seen[name]
 		p.Gaps = slices.Clone(p.Gaps)
 		order := envelope.Reasons()
-		slices.SortFunc(p.Gaps, func(a, b Gap) int { return slices.Index(order, a.Reason) - slices.Index(order, b.Reason) })
+		slices.SortFunc(p.Gaps, func(a, b Gap) int {
+			return slices.Index(order, a.Reason) - slices.Index(order, b.Reason)
+		})
 		list = append(list, p)
 	}
 	return list

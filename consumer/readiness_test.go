@@ -54,7 +54,8 @@ func TestReadiness(t *testing.T) {
 	w.want(unsigned("https://billing.example/x"), consumer.Migrating, envelope.ReasonUnsigned)
 	w.want(unsigned("https://billing.example/y"), consumer.Migrating, envelope.ReasonUnsigned)
 	w.want(edit(w.event("2"), "data", "other"), consumer.Migrating, envelope.ReasonModified)
-	w.want(unsigned("https://stray.example/"), consumer.Quarantined, envelope.ReasonUnsigned) // "/*" does not match it
+	// "/*" does not match this source
+	w.want(unsigned("https://stray.example/"), consumer.Quarantined, envelope.ReasonUnsigned)
 	w.want(unsigned("https://stray.example/z"), consumer.Migrating, envelope.ReasonUnsigned)
 	w.want([]byte(`{"source":"https://billing.example/x","type":"com.example.a"`), consumer.Migrating, envelope.ReasonMalformed)
 
@@ -105,14 +106,12 @@ func TestReadinessWithoutTrust(t *testing.T) {
 	}
 }
 
-// Whoever can send anything cannot make it grow, nor crowd out the producers.
 // neither is a Source that gives no bundle, and no error.
 type neither struct{}
 
 func (neither) Bundle(context.Context) (*trust.Bundle, error) { return nil, nil }
 
-// TestReadinessOfNothing: a Source that gives neither a bundle nor an error teaches nothing, and panics
-// nobody.
+// A Source that gives neither a bundle nor an error teaches nothing, and causes no panic.
 func TestReadinessOfNothing(t *testing.T) {
 	if got := consumer.NewReadiness(neither{}).Producers(t.Context()); len(got) != 0 {
 		t.Errorf("got %+v", got)

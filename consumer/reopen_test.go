@@ -408,8 +408,8 @@ func TestNewRefusesAnyQuarantine(t *testing.T) {
 	}
 }
 
-// The quarantine that a message was reopened from follows from the key of its record. No field of a message, or
-// of a received body, names one, so neither a sender nor a transport can.
+// The quarantine that a message was reopened from follows from the key of its record. No field of a message,
+// or of a received body, names one, so neither a sender nor a transport can.
 func TestReopenedFromIsNoField(t *testing.T) {
 	fields := func(of any) (names []string) {
 		for _, f := range reflect.VisibleFields(reflect.TypeOf(of)) {

@@ -2,20 +2,16 @@ package consumer
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"reflect"
-	"slices"
+	"runtime/debug"
 	"strings"
 
 	"github.com/sealbus/sealbus/consumer/replay"
 )
 
 // No text that was made of decrypted data leaves the process in an error, a log, a metric or a record. This
-// file is what errors of handlers go through on their way out.
+// file has the checks on errors of handlers.
 
 // SafeText says that the text of err quotes nothing of an event's data, so that logs, records and answers
 // may carry it although the data was encrypted. Of an error around it, only the text of err is shown. It is
@@ -36,7 +32,7 @@ func SafeText(err error) error {
 
 type safeText struct{ err error }
 
-func (s *safeText) Error() string { return textOf(s.err) }
+func (s *safeText) Error() string { return fmt.Sprint(s.err) } // the method of s.err may panic
 func (s *safeText) Unwrap() error { return s.err }
 
 // quoteNothing are errors of which it is known that they quote no data, and which say much about what failed.
@@ -47,14 +43,15 @@ const why = "withheld, as it may quote the decrypted data (see consumer.SafeText
 
 // discreet is the error of a handler, or of a callback, as it may be shown: without its text if there was
 // encrypted data.
-func (d *handling) discreet(err error) error {
+func (d *delivery) discreet(err error) error {
 	if !d.encrypted {
 		return err
 	}
 	return &withheld{text: withoutData(err), err: func() error { return err }}
 }
 
-// withheld is an error without its text. What it wraps is in a function, since fmt follows unexported fields.
+// withheld is an error without its text. The error that it wraps is in a function, since fmt follows
+// unexported fields.
 type withheld struct {
 	text string
 	err  func() error
@@ -63,7 +60,7 @@ type withheld struct {
 func (w *withheld) Error() string    { return w.text }
 func (w *withheld) GoString() string { return w.text }
 
-// Unwrap is the error with its text, for programs that know whom they tell.
+// Unwrap is the error with its text, for programs that know who will read it.
 func (w *withheld) Unwrap() error { return w.err() }
 
 // withoutData says of an error what quotes no data: its Go type, and what is declared safe. Methods of the
@@ -95,108 +92,38 @@ func withoutData(err error) (text string) {
 	return text
 }
 
-// plainText is an error that quotes nothing of the data.
-type plainText string
-
-func (p plainText) Error() string { return string(p) }
-
-// unfit is the error of a Typed handler that could not read the data. It is looked for by its type alone, not
-// inside other errors: what a handler wraps is no verdict on this event. Its text quotes nothing of the data.
-type unfit struct {
-	text string
-	err  func() error
+// PanicError is a panic of a handler, of the Handle of a Migration or of a Quarantine. The event was
+// released and is to be delivered again. If the event's data was encrypted, Handle returns a handler's
+// PanicError inside an error that does not print the value, because it may quote that data.
+type PanicError struct {
+	Value any    // what it panicked with
+	Stack []byte // where
 }
 
-func (u *unfit) Error() string    { return "consumer: the data does not fit: " + u.text }
-func (u *unfit) GoString() string { return u.Error() }
-func (u *unfit) Unwrap() error    { return u.err() }
-
-// newUnfit says of an error of encoding/json which field of t does not fit, what its type is, and where in
-// the data. The error itself quotes values, and so may those of UnmarshalJSON and UnmarshalText methods.
-func newUnfit(err error, t reflect.Type) *unfit {
-	u := &unfit{err: func() error { return err }}
-	switch e := err.(type) {
-	case plainText:
-		u.text = string(e)
-	case *json.SyntaxError:
-		u.text = fmt.Sprintf("it is not JSON from byte %d on", e.Offset)
-	case *json.UnmarshalTypeError:
-		field := "it"
-		if path := fieldPath(t, e.Field); path != "" {
-			field = "the field " + path
-		}
-		of := e.Type
-		if reflect.TypeOf(of) != reflect.TypeOf(t) { // an UnmarshalJSON gave none, or one that may say anything
-			of = t
-		}
-		u.text = fmt.Sprintf("%s is not what a %v is read from, at byte %d", field, of, e.Offset)
-	default:
-		u.text = fmt.Sprintf("reading it as a %v fails with a %T, whose text may quote the data", t, err)
-	}
-	return u
+// Error is the panic's value.
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("consumer: it panicked: %v", e.Value)
 }
 
-// fieldPath is the path of Go field names for the field that encoding/json names. Each name is one that the
-// type has: the text of encoding/json may have keys of maps in it, which are data.
-func fieldPath(t reflect.Type, field string) string {
-	var path []string
-	for field != "" {
-		f, rest, ok := fieldOf(t, field)
-		if ok {
-			path, t = append(path, f.Name), f.Type
-		} else {
-			_, rest, _ = strings.Cut(field, ".")
+// protect makes a panic of do its error. It takes a call that did not return for a panic, and does not ask
+// recover: under GODEBUG=panicnil=1 that says nothing of a panic(nil), which would pass for success.
+func protect(do func() error) (err error) {
+	returned := false
+	defer func() {
+		if v := recover(); !returned {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
 		}
-		field = rest
-	}
-	return strings.Join(path, ".")
+	}()
+	err = do()
+	returned = true
+	return err
 }
 
-// maxElements is how many pointers, lists and maps are followed to what is in them: of a type such as
-// map[string]T that is itself T, the elements never end.
-const maxElements = 32
-
-// fieldOf is the field of t, or of what its elements are, that the path begins with: by its JSON name, or
-// as an embedded struct by its own. A name may have dots in it.
-func fieldOf(t reflect.Type, path string) (found reflect.StructField, rest string, ok bool) {
-	of := []reflect.Kind{reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map}
-	for range maxElements {
-		if !slices.Contains(of, t.Kind()) {
-			break
-		}
-		t = t.Elem()
+// clip bounds untrusted text.
+func clip(s string) string {
+	const most = 300
+	if len(s) <= most {
+		return s
 	}
-	if t.Kind() != reflect.Struct {
-		return found, "", false
-	}
-	longest := 0
-	for _, f := range reflect.VisibleFields(t) {
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if name == "" {
-			name = f.Name
-		}
-		after, begins := strings.CutPrefix(path, name)
-		if begins && len(name) > longest && (after == "" || after[0] == '.') {
-			found, rest, longest = f, strings.TrimPrefix(after, "."), len(name)
-		}
-	}
-	return found, rest, longest > 0
+	return strings.ToValidUTF8(s[:most], "") + "..."
 }
-
-// String says which event it is. The data, which may have been encrypted, is in no form of printing: not in
-// that of any format verb, nor of a log.
-func (d Delivery[T]) String() string {
-	if d.Opened == nil {
-		return "Delivery(no event)"
-	}
-	return fmt.Sprintf("Delivery(event %q of %q, sealed by %q)", d.Event.ID(), d.Event.Source(), d.Producer)
-}
-
-// GoString is String.
-func (d Delivery[T]) GoString() string { return d.String() }
-
-// Format is String, whatever the verb.
-func (d Delivery[T]) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, d.String()) }
-
-// LogValue is String.
-func (d Delivery[T]) LogValue() slog.Value { return slog.StringValue(d.String()) }

@@ -436,7 +436,8 @@ func TestDeliveriesPrintNoData(t *testing.T) {
 	}
 }
 
-// A handler may change the delivery that it gets. The result stays, and so does what is withheld of its error.
+// A handler may change the delivery that it gets. The result stays, and so does what is withheld of its
+// error.
 func TestHandlersChangeOnlyTheirDelivery(t *testing.T) {
 	w := newWorld(t)
 	w.keepSecrets()

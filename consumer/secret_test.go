@@ -114,8 +114,8 @@ func TestNoKeyIsTouched(t *testing.T) {
 	}
 }
 
-// encrypted is the case with an event that is encrypted: to somebody else for not_a_recipient, to the service
-// alone for kms_unavailable.
+// encrypted is the case with an event that is encrypted: to another recipient for not_a_recipient, to the
+// service alone for kms_unavailable.
 func (c *reasonCase) encrypted(w *world) consumer.Message {
 	to := w.service
 	switch c.reason {
@@ -177,8 +177,8 @@ func TestClearPartTellsEventsApart(t *testing.T) {
 	w.want(w.seal(other, envelope.SealOptions{EncryptFields: []string{"/amount"}}).JSON(), consumer.Quarantined, envelope.ReasonIDReused)
 }
 
-// What cannot be decrypted goes to the quarantine as it came, and only then is its claim released: reopened
-// with the right key, it is handled.
+// An event that cannot be decrypted goes to the quarantine as it came. Only then is its claim released:
+// reopened with the right key, it is handled.
 func TestQuarantinedStaysEncrypted(t *testing.T) {
 	w := newWorld(t)
 	right := w.keepSecrets()
@@ -270,7 +270,7 @@ func TestFrozenWhileDecrypting(t *testing.T) {
 	}
 }
 
-// What a consumer could never handle is refused at the start.
+// New refuses options under which no event could be handled.
 func TestSecretOptions(t *testing.T) {
 	w := newWorld(t)
 	w.policy.RequireEncrypted = true

@@ -8,9 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"maps"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -357,12 +354,4 @@ func (w *world) delivery(sealed *envelope.Sealed, account string) []byte {
 		w.Fatal(err)
 	}
 	return doc
-}
-
-func reasonsOf(m map[envelope.Reason]uint64) string {
-	var words []string
-	for _, r := range slices.Sorted(maps.Keys(m)) {
-		words = append(words, string(r))
-	}
-	return strings.Join(words, " ")
 }

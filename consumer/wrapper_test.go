@@ -41,7 +41,7 @@ func TestWrappedAccount(t *testing.T) {
 	w.bound()
 	w.reopens()
 	msg := wrapped(inSNS(w.delivery(w.seal(placed("1"), envelope.SealOptions{}), ours)))
-	for _, name := range []consumer.Wrapper{"", consumer.WrapperKinesis} {
+	for _, name := range []string{"", "kinesis"} {
 		w.opts.Wrapper = name
 		r := w.wantMessage(msg, consumer.Quarantined, envelope.ReasonAccountMismatch)
 		if !strings.Contains(r.Verdict.Cause, "an SNS envelope") || !strings.Contains(r.Verdict.Fix(), `consumer.Options.Wrapper, here "sns"`) {
@@ -51,7 +51,7 @@ func TestWrappedAccount(t *testing.T) {
 	if rec := w.bin.records[0]; !bytes.Equal(rec.Message.Body, msg.Body) || rec.Message.Format != consumer.Wrapped {
 		t.Fatalf("record %+v", rec.Message)
 	}
-	w.opts.Wrapper = consumer.WrapperSNS
+	w.opts.Wrapper = "sns"
 	other := wrapped(inSNS(w.delivery(w.seal(placed("2"), envelope.SealOptions{}), "222222222222")))
 	w.wantMessage(other, consumer.Quarantined, envelope.ReasonAccountMismatch)
 	w.bin.records = w.bin.records[:1]
@@ -91,7 +91,7 @@ func TestWrappedReplayName(t *testing.T) {
 	w.clock.Advance(30 * 24 * time.Hour)
 	w.permitted()
 	w.wantMessage(msg, consumer.Quarantined, envelope.ReasonExpired)
-	w.opts.Wrapper = consumer.WrapperSNS
+	w.opts.Wrapper = "sns"
 	if r := w.wantMessage(msg, consumer.Handled, ""); r.Permission != "again-1" {
 		t.Errorf("%+v", r)
 	}
@@ -109,14 +109,14 @@ func TestWrappedMigration(t *testing.T) {
 	if len(*seen) != 1 {
 		t.Fatalf("Handle was called %d times", len(*seen))
 	}
-	w.opts.Wrapper = consumer.WrapperSNS
+	w.opts.Wrapper = "sns"
 	w.wantMessage(msg, consumer.Migrating, envelope.ReasonUnsigned)
 	if o := (*seen)[1]; !bytes.Equal(o.Message.Body, msg.Body) {
 		t.Errorf("its Handle got %s", o.Message.Body)
 	}
 }
 
-// What holds no event, and a wrapper where none is taken, is malformed, and the verdict says what it is.
+// A document without an event is malformed, and so is a wrapper where none is taken. The verdict names it.
 func TestWrappedNamed(t *testing.T) {
 	w := newWorld(t)
 	sns := inSNS(w.event("1"))

@@ -54,7 +54,7 @@ func startTable(tb testing.TB) (*server, *awsdynamodb.Client) {
 	return s, client
 }
 
-func newDynamoStore(tb testing.TB, client dynamodb.Client, now func() time.Time) *dynamodb.Store {
+func newDynamoStore(tb testing.TB, client dynamodb.Client, now func() time.Time) replay.Store {
 	tb.Helper()
 	s, err := dynamodb.New(client, claimTable, &dynamodb.Options{Now: now})
 	if err != nil {

@@ -45,7 +45,7 @@ func startRedis(tb testing.TB, options ...string) (*server, *goredis.Client) {
 	return s, client
 }
 
-func newRedisStore(tb testing.TB, client redis.Client) *redis.Store {
+func newRedisStore(tb testing.TB, client redis.Client) replay.Store {
 	tb.Helper()
 	s, err := redis.New(client, nil)
 	if err != nil {

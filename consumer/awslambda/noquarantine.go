@@ -18,7 +18,7 @@ func (a *adapter) logNoQuarantine(ctx context.Context, messages int) {
 // noQuarantine looks at no error within an error of Handle: methods of a handler's error may panic.
 func noQuarantine(err error) bool {
 	e, ok := err.(*consumer.QuarantineError)
-	return ok && e.Err == consumer.ErrNoQuarantine
+	return ok && e.Err == nil
 }
 
 func (b *batch) logNoQuarantine() {

@@ -84,7 +84,8 @@ func TestForgeryWithoutQuarantine(t *testing.T) {
 		}
 		if name != "some of a batch" {
 			text := fmt.Sprint(got.Err)
-			if !errors.Is(got.Err, consumer.ErrNoQuarantine) || !hasAll(text, "a rejected event", "set Options.Quarantine") {
+			q, ok := errors.AsType[*consumer.QuarantineError](got.Err)
+			if !ok || q.Err != nil || !hasAll(text, "a rejected event", "set Options.Quarantine") {
 				t.Errorf("%s: the error is %s", name, text)
 			}
 		}

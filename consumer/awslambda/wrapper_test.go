@@ -25,27 +25,27 @@ func text(t testing.TB, body []byte) string {
 	return string(doc)
 }
 
-// wrappers are those that a message comes in, by the names of consumer.Wrapper.
-var wrappers = map[consumer.Wrapper]func(t testing.TB, event []byte) string{
-	consumer.WrapperSNS: func(t testing.TB, event []byte) string {
+// wrappers are those that a message comes in, by the names of consumer.Options.Wrapper.
+var wrappers = map[string]func(t testing.TB, event []byte) string{
+	"sns": func(t testing.TB, event []byte) string {
 		return `{"Type":"Notification","MessageId":"m","TopicArn":"arn:aws:sns:us-east-1:111111111111:t","Message":` + text(t, event) + `}`
 	},
-	consumer.WrapperOnFailure: func(_ testing.TB, event []byte) string {
+	"on-failure": func(_ testing.TB, event []byte) string {
 		return `{"version":"1.0","requestContext":{"condition":"RetriesExhausted"},"requestPayload":` + string(event) + `,"responseContext":{}}`
 	},
-	consumer.WrapperSQS: func(t testing.TB, event []byte) string {
+	"sqs": func(t testing.TB, event []byte) string {
 		return `[{"messageId":"1","body":` + text(t, event) + `,"attributes":{},"eventSource":"aws:sqs"}]`
 	},
-	consumer.WrapperKinesis: func(_ testing.TB, event []byte) string {
+	"kinesis": func(_ testing.TB, event []byte) string {
 		return `{"Records":[{"eventSource":"aws:kinesis","kinesis":{"sequenceNumber":"1","data":"` + base64.StdEncoding.EncodeToString(event) + `"}}]}`
 	},
-	consumer.WrapperKafka: func(_ testing.TB, event []byte) string {
+	"kafka": func(_ testing.TB, event []byte) string {
 		return `{"eventSource":"aws:kafka","records":{"t-0":[{"topic":"t","partition":0,"offset":1,"value":"` + base64.StdEncoding.EncodeToString(event) + `"}]}}`
 	},
-	consumer.WrapperLogs: func(t testing.TB, event []byte) string {
+	"logs": func(t testing.TB, event []byte) string {
 		return `{"timestamp":1,"ingestionTime":2,"message":` + text(t, event) + `}`
 	},
-	consumer.WrapperTextDetail: func(t testing.TB, event []byte) string {
+	"text-detail": func(t testing.TB, event []byte) string {
 		var m map[string]json.RawMessage
 		if err := json.Unmarshal(event, &m); err != nil {
 			t.Fatal(err)
@@ -78,7 +78,7 @@ func TestWrappersAreTakenOff(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.trust = bundle
-			for _, named := range []consumer.Wrapper{"", consumer.WrapperSNS, consumer.WrapperOnFailure, name} {
+			for _, named := range []string{"", "sns", "on-failure", name} {
 				w.core.Wrapper, w.bin.records = named, nil
 				event := w.deliver(w.sealed("b"), &envelopetest.Delivered{Account: account})
 				body := []byte(wrap(t, event))
@@ -101,7 +101,7 @@ func TestWrappersAreTakenOff(t *testing.T) {
 // wrapper.
 func TestWrappedReplay(t *testing.T) {
 	w := newWorld(t)
-	body := []byte(wrappers[consumer.WrapperSNS](t, w.deliver(w.sealed("a"), &envelopetest.Delivered{ReplayName: "april"})))
+	body := []byte(wrappers["sns"](t, w.deliver(w.sealed("a"), &envelopetest.Delivered{ReplayName: "april"})))
 	sealed := w.org.Now()
 	w.org.Advance(30 * 24 * time.Hour)
 	w.trust = w.newTrust()
@@ -110,9 +110,9 @@ func TestWrappedReplay(t *testing.T) {
 	}}
 	for _, test := range []struct {
 		only  bool
-		named consumer.Wrapper
+		named string
 		want  []string
-	}{{false, "", nil}, {true, "", nil}, {false, consumer.WrapperSNS, nil}, {true, consumer.WrapperKafka, nil}, {true, consumer.WrapperSNS, []string{"a"}}} {
+	}{{false, "", nil}, {true, "", nil}, {false, "sns", nil}, {true, "kafka", nil}, {true, "sns", []string{"a"}}} {
 		w.opts.OnlyEventBridgeWrites, w.core.Wrapper = test.only, test.named
 		w.want(w.invoke(awslambdatest.SQS(t, body)))
 		same(t, fmt.Sprintf("handled with %v", test), w.taken(), test.want)
@@ -122,7 +122,7 @@ func TestWrappedReplay(t *testing.T) {
 // Formats that are named take no wrapper, and say which one it was.
 func TestWrappersAndFormats(t *testing.T) {
 	w := newWorld(t)
-	body := []byte(wrappers[consumer.WrapperSNS](t, w.delivery("a")))
+	body := []byte(wrappers["sns"](t, w.delivery("a")))
 	for _, format := range []awslambda.Format{awslambda.FormatEventBridge, awslambda.FormatCloudEvent} {
 		w.opts.Format, w.bin.records = format, nil
 		w.want(w.invoke(awslambdatest.SQS(t, body)))
@@ -138,13 +138,13 @@ func TestWrappersAndFormats(t *testing.T) {
 // where an answer could not name those that failed.
 func TestWrappersNamed(t *testing.T) {
 	w := newWorld(t)
-	kinesis := wrappers[consumer.WrapperKinesis](t, w.delivery("a"))
+	kinesis := wrappers["kinesis"](t, w.delivery("a"))
 	one := kinesis[len(`{"Records":[`) : len(kinesis)-len(`]}`)]
 	for payload, want := range map[string]string{
 		`{"Records":[{"eventSource":"aws:s3","s3":{}}]}`:    "a notification of S3",
 		`{"key1":"value1","key2":"value2","key3":"value3"}`: "test event of the Lambda console",
 		`{}`: "an empty object",
-		wrappers[consumer.WrapperOnFailure](t, []byte(kinesis)): "no more than one wrapper",
+		wrappers["on-failure"](t, []byte(kinesis)): "no more than one wrapper",
 	} {
 		w.bin.records = nil
 		if got := awslambdatest.Invoke(t, w.eventBridge(), []byte(payload)); got.Err != nil {

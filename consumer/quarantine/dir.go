@@ -15,14 +15,13 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 )
 
-// Dir is the Store of a directory on one machine. Each record is a file of its own, ID.json, with mode 0600;
-// records live as long as the disk. A file appears complete or not at all.
-type Dir struct {
+// dir is what NewDir makes.
+type dir struct {
 	path string
 	keys consumer.QuarantineKeys
 }
 
-var _ Store = (*Dir)(nil)
+var _ Store = (*dir)(nil)
 
 // suffix is that of a record's file.
 const suffix = ".json"
@@ -30,23 +29,25 @@ const suffix = ".json"
 // unfinished is how the name of a file begins that Put is still writing, or was killed at.
 const unfinished = ".new-"
 
-// NewDir makes the Store of the directory at path. Put makes the directory if need be, with mode 0700.
-func NewDir(path string, keys consumer.QuarantineKeys) (*Dir, error) {
+// NewDir makes the Store of the directory at path, on one machine. Each record is a file of its own, ID.json,
+// with mode 0600. A file appears complete or not at all, and is on disk when Put returns. Put makes the
+// directory if need be, with mode 0700. Two records of the same content are one.
+func NewDir(path string, keys consumer.QuarantineKeys) (Store, error) {
 	switch {
-	case keys.IsZero():
+	case keys == (consumer.QuarantineKeys{}):
 		return nil, errors.New("quarantine: no keys: make them with consumer.NewQuarantineKeys")
 	case path == "":
 		return nil, errors.New("quarantine: no directory")
 	}
-	return &Dir{path, keys}, nil
+	return &dir{path, keys}, nil
 }
 
 // Keys are those that the Store was made with.
-func (d *Dir) Keys() consumer.QuarantineKeys { return d.keys }
+func (d *dir) Keys() consumer.QuarantineKeys { return d.keys }
 
 // Put writes the record to a file of its own. It is on disk when Put returns. A second record of the same
 // content is the same record.
-func (d *Dir) Put(ctx context.Context, r consumer.Record) error {
+func (d *dir) Put(ctx context.Context, r consumer.Record) error {
 	if err := context.Cause(ctx); err != nil {
 		return fmt.Errorf("quarantine: %w", err)
 	}
@@ -85,7 +86,7 @@ func makeDir(dir string) error {
 }
 
 // write writes a temporary file, makes it durable and only then gives it its name.
-func (d *Dir) write(name string, doc []byte) (err error) {
+func (d *dir) write(name string, doc []byte) (err error) {
 	temp := filepath.Join(d.path, unfinished+rand.Text())
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -116,7 +117,7 @@ func syncDir(dir string) error {
 }
 
 // List goes through the directory in the order of time. A directory that does not exist is an error.
-func (d *Dir) List(ctx context.Context, opts *ListOptions) iter.Seq2[Entry, error] {
+func (d *dir) List(ctx context.Context, opts *ListOptions) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		names, err := os.ReadDir(d.path)
 		if err != nil {
@@ -140,7 +141,7 @@ func (d *Dir) List(ctx context.Context, opts *ListOptions) iter.Seq2[Entry, erro
 }
 
 // entry reads a file unless its name says that it is not wanted, or it is gone by now.
-func (d *Dir) entry(name string, opts *ListOptions) (e Entry, there bool) {
+func (d *dir) entry(name string, opts *ListOptions) (e Entry, there bool) {
 	id, isRecord := strings.CutSuffix(name, suffix)
 	if _, ok := TimeOf(id); !isRecord || !ok {
 		err := fmt.Errorf("%w: no record has such a name", consumer.ErrNotAuthentic)
@@ -161,7 +162,7 @@ func (d *Dir) entry(name string, opts *ListOptions) (e Entry, there bool) {
 }
 
 // Get reads the file of the record.
-func (d *Dir) Get(ctx context.Context, id string) (Entry, error) {
+func (d *dir) Get(ctx context.Context, id string) (Entry, error) {
 	if err := context.Cause(ctx); err != nil {
 		return Entry{}, fmt.Errorf("quarantine: %w", err)
 	}
@@ -183,7 +184,7 @@ func (d *Dir) Get(ctx context.Context, id string) (Entry, error) {
 }
 
 // Remove deletes the file of the record.
-func (d *Dir) Remove(ctx context.Context, id string) error {
+func (d *dir) Remove(ctx context.Context, id string) error {
 	if err := context.Cause(ctx); err != nil {
 		return fmt.Errorf("quarantine: %w", err)
 	}
@@ -200,10 +201,10 @@ func (d *Dir) Remove(ctx context.Context, id string) error {
 	return nil
 }
 
-func (d *Dir) file(id string) string { return filepath.Join(d.path, id+suffix) }
+func (d *dir) file(id string) string { return filepath.Join(d.path, id+suffix) }
 
 // read reads a regular file: opening another kind may block.
-func (d *Dir) read(id string) ([]byte, error) {
+func (d *dir) read(id string) ([]byte, error) {
 	path := d.file(id)
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -229,4 +230,4 @@ func (d *Dir) read(id string) ([]byte, error) {
 }
 
 // String keeps the key out of logs.
-func (d *Dir) String() string { return "quarantine.Dir(" + d.path + ")" }
+func (d *dir) String() string { return "quarantine.NewDir(" + d.path + ")" }

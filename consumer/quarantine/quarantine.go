@@ -1,8 +1,10 @@
-// Package quarantine keeps what a consumer refused for good, where people can look at it and reopen it.
+// Package quarantine keeps the events that a consumer refused for good. Operators can look at them and reopen
+// them.
 //
 // A Store is a consumer.Quarantine that can be read again. Each record is authenticated by HMAC-SHA-256 under
 // a key that consumers and operators share, so that what is reopened was refused by a consumer, not slipped
-// in. Dir keeps records in a directory, package quarantine/s3 in a bucket, package quarantine/sqs in a queue.
+// in. NewDir keeps records in a directory, package quarantine/s3 in a bucket, package quarantine/sqs in a
+// queue.
 //
 // Threats: an attacker who can write where the records are, but has no key. A record that such an attacker
 // writes or changes is listed as not authentic, and is never handed out. It can be removed by its ID, or by
@@ -27,8 +29,8 @@
 // Each quarantine has keys of its own. A record names its consumer and its quarantine: a consumer reopens no
 // record of another consumer, and none that names another quarantine than its key is of.
 //
-// Stable: Store, Entry, Encode, Decode, Dir and the form of an ID. Package quarantinetest has the contract of
-// a Store, as tests.
+// Stable: Store, Entry, Encode, Decode, NewDir and the form of an ID. Package quarantinetest has the contract
+// of a Store, as tests.
 package quarantine
 
 import (

@@ -43,7 +43,7 @@ func TestDir(t *testing.T) {
 	})
 }
 
-func newDir(t *testing.T, path string, keys consumer.QuarantineKeys) *quarantine.Dir {
+func newDir(t *testing.T, path string, keys consumer.QuarantineKeys) quarantine.Store {
 	t.Helper()
 	d, err := quarantine.NewDir(path, keys)
 	if err != nil {
@@ -53,7 +53,7 @@ func newDir(t *testing.T, path string, keys consumer.QuarantineKeys) *quarantine
 }
 
 // one is a directory with one record, and the record's file.
-func one(t *testing.T) (d *quarantine.Dir, path, file string) {
+func one(t *testing.T) (d quarantine.Store, path, file string) {
 	t.Helper()
 	path = t.TempDir()
 	d = newDir(t, path, quarantinetest.Keys("bin"))

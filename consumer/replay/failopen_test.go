@@ -44,7 +44,7 @@ func (f *flaky) Complete(ctx context.Context, claim replay.Claim, until time.Tim
 
 // While the store is up, a store that fails open is the store.
 func TestUnsafeFailOpenContract(t *testing.T) {
-	replaytest.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
+	replaytest.Contract{}.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
 		return replay.UnsafeFailOpen(replay.NewMemory(&replay.MemoryOptions{Now: clock.Now}), slog.New(slog.DiscardHandler))
 	})
 }

@@ -32,8 +32,19 @@ type MemoryOptions struct {
 	Now func() time.Time
 }
 
-// Memory is a Store for one process. It is bounded: it takes less than 64 bytes for each completed ID. When
-// it is full, it answers ErrUnavailable, never a false New.
+// memory is what NewMemory makes.
+type memory struct {
+	now    func() time.Time
+	secret [32]byte
+	run    [8]byte       // half of every token: a claim of one store is invalid on another
+	tokens atomic.Uint64 // the other half: the last one given out
+	shards []shard
+}
+
+var _ Store = (*memory)(nil)
+
+// NewMemory makes an empty Store for one process. It is bounded: it takes less than 64 bytes for each
+// completed ID, and allocates as it fills. When it is full, it answers ErrUnavailable, never a false New.
 //
 // It keeps keyed hashes of key and digest (SHA-256 under a random secret of this store), cut to 128 bits for
 // the key and to 64 for the digest. An attacker who cannot learn the secret cannot search for two keys that
@@ -50,21 +61,10 @@ type MemoryOptions struct {
 // consumers with different windows share the store: a clock that ran ahead makes it forget events of the wide
 // window, whose until is later than that of every fresh event of the narrow one. The second is that the
 // clocks of producers ran ahead as well. A refused event is not lost as long as the transport still delivers
-// it. Therefore give each window a Memory of its own. After a clock accident, restart the process: a new
+// it. Therefore give each window a store of its own. After a clock accident, restart the process: a new
 // store refuses nothing. It does not know which events were completed, so an event that comes again within
 // the window is handled again, with the same idempotency key.
-type Memory struct {
-	now    func() time.Time
-	secret [32]byte
-	run    [8]byte       // half of every token: a claim of one store is invalid on another
-	tokens atomic.Uint64 // the other half: the last one given out
-	shards []shard
-}
-
-var _ Store = (*Memory)(nil)
-
-// NewMemory makes an empty store. It allocates as it fills.
-func NewMemory(opts *MemoryOptions) *Memory {
+func NewMemory(opts *MemoryOptions) Store {
 	var o MemoryOptions
 	if opts != nil {
 		o = *opts
@@ -75,7 +75,7 @@ func NewMemory(opts *MemoryOptions) *Memory {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	m := &Memory{now: o.Now, shards: newShards(o.Capacity)}
+	m := &memory{now: o.Now, shards: newShards(o.Capacity)}
 	rand.Read(m.secret[:])
 	rand.Read(m.run[:])
 	return m
@@ -94,17 +94,10 @@ func newShards(capacity int) []shard {
 	return shards
 }
 
-// Len is how many IDs are held, including stale ones whose room was not needed yet.
-func (m *Memory) Len() int {
-	n := 0
-	for i := range m.shards {
-		n += m.shards[i].len()
-	}
-	return n
-}
-
 // Claim is Store.Claim.
-func (m *Memory) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (Claim, Status, error) {
+func (m *memory) Claim(
+	ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration,
+) (Claim, Status, error) {
 	if err := check(ctx, until, lease); err != nil {
 		return Claim{}, 0, err
 	}
@@ -122,7 +115,7 @@ func (m *Memory) Claim(ctx context.Context, key, digest [32]byte, until time.Tim
 }
 
 // Renew is Store.Renew.
-func (m *Memory) Renew(ctx context.Context, claim Claim, lease time.Duration) error {
+func (m *memory) Renew(ctx context.Context, claim Claim, lease time.Duration) error {
 	if err := check(ctx, forever, lease); err != nil {
 		return err
 	}
@@ -132,7 +125,7 @@ func (m *Memory) Renew(ctx context.Context, claim Claim, lease time.Duration) er
 }
 
 // Complete is Store.Complete.
-func (m *Memory) Complete(ctx context.Context, claim Claim, until time.Time) error {
+func (m *memory) Complete(ctx context.Context, claim Claim, until time.Time) error {
 	if err := check(ctx, until, 1); err != nil {
 		return err
 	}
@@ -142,7 +135,7 @@ func (m *Memory) Complete(ctx context.Context, claim Claim, until time.Time) err
 }
 
 // Release is Store.Release.
-func (m *Memory) Release(ctx context.Context, claim Claim) error {
+func (m *memory) Release(ctx context.Context, claim Claim) error {
 	if err := check(ctx, forever, 1); err != nil {
 		return err
 	}
@@ -173,7 +166,7 @@ const maxLease = 100 * 365 * 24 * time.Hour
 func leaseEnd(now time.Time, lease time.Duration) time.Time { return now.Add(min(lease, maxLease)) }
 
 // with finds the shard of a claim that this store gave out.
-func (m *Memory) with(claim Claim, do func(*shard, fingerprint, uint64) error) error {
+func (m *memory) with(claim Claim, do func(*shard, fingerprint, uint64) error) error {
 	if [8]byte(claim.Token[:8]) != m.run {
 		return ErrClaimLost
 	}
@@ -181,7 +174,7 @@ func (m *Memory) with(claim Claim, do func(*shard, fingerprint, uint64) error) e
 	return do(s, id, binary.BigEndian.Uint64(claim.Token[8:]))
 }
 
-func (m *Memory) token(n uint64) (token [16]byte) {
+func (m *memory) token(n uint64) (token [16]byte) {
 	copy(token[:], m.run[:])
 	binary.BigEndian.PutUint64(token[8:], n)
 	return token
@@ -189,7 +182,7 @@ func (m *Memory) token(n uint64) (token [16]byte) {
 
 // find is the shard of key, and the hash that stands for key in it. The input has a fixed length, so a
 // SHA-256 with a secret prefix is a MAC.
-func (m *Memory) find(key [32]byte) (*shard, fingerprint) {
+func (m *memory) find(key [32]byte) (*shard, fingerprint) {
 	var input [64]byte
 	copy(input[:], m.secret[:])
 	copy(input[32:], key[:])
@@ -199,7 +192,7 @@ func (m *Memory) find(key [32]byte) (*shard, fingerprint) {
 }
 
 // mark stands for the digest of key's content.
-func (m *Memory) mark(key, digest [32]byte) mark {
+func (m *memory) mark(key, digest [32]byte) mark {
 	var input [96]byte
 	copy(input[:], m.secret[:])
 	copy(input[32:], key[:])

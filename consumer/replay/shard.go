@@ -54,12 +54,6 @@ func newShard(limit int) shard {
 	return shard{limit: limit, claims: make(map[fingerprint]claimed)}
 }
 
-func (s *shard) len() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.used + len(s.claims)
-}
-
 // claim looks for the surest answer first: a live claim, then a completed ID, then an expired claim. Only
 // after these is the ID unknown, and New is the answer only if the ID cannot have been forgotten. With every
 // answer the ID is remembered up to the until of this copy, too.

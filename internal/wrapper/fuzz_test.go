@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// The corpus is in testdata/fuzz: each known wrapper, and what is hostile. What is opened is one JSON object
-// that is an event and was in the document; nothing else is opened, and a problem is in our words alone.
+// The corpus is in testdata/fuzz: each known wrapper, and hostile documents. Only one JSON object is opened,
+// which is an event and was in the document. The text of a Problem quotes nothing of the document.
 func FuzzOpen(f *testing.F) {
 	if files, err := filepath.Glob("testdata/fuzz/FuzzOpen/*"); err != nil || len(files) < 10 {
 		f.Fatalf("no corpus (%v)", err)

@@ -1,13 +1,13 @@
-// Package wrapper recognises what AWS services put around a message: an SNS envelope, the record of a failed
-// invocation, a record of SQS, Kinesis or Kafka, a log event. It takes the message out, and says of what
-// holds no message what it is and what to do.
+// Package wrapper recognises the envelopes that AWS services put around a message: an SNS envelope, the
+// record of a failed invocation, a record of SQS, Kinesis or Kafka, a log event. It takes the message out. If
+// there is no message, it says what the document is and what to do.
 //
-// Nothing here is verified, and nothing is fetched. Anybody who can publish an event can give it a detail
-// that looks like a wrapper with an account of his choice in it. So callers believe what a wrapper says
-// beside the signed event only if an option names that wrapper.
+// Nothing here is verified, and nothing is fetched. An attacker who can publish an event can give it a detail
+// that looks like a wrapper, with any account in it. So callers believe what a wrapper says beside the signed
+// event only if an option names that wrapper.
 //
-// One wrapper is opened, and only around the whole message. What has the members of a sealed event is that
-// event, whatever else it has. What could be two wrappers is none.
+// One wrapper is opened, and only around the whole message. A document with the members of a sealed event is
+// that event, even if it has members of a wrapper, too. A document that could be two wrappers is refused.
 package wrapper
 
 import (
@@ -15,38 +15,102 @@ import (
 	"fmt"
 
 	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/wire"
 )
+
+// Opened is the one event in a wrapper.
+type Opened struct {
+	Kind        Kind
+	Body        []byte
+	EventBridge bool // Body is an EventBridge event, not a CloudEvent
+}
+
+// Open takes the event out of a message that is one wrapper around one event. If there is no event, it says
+// why. Both results are nil if the message is no wrapper that is known.
+func Open(doc []byte) (*Opened, *Problem) {
+	if len(doc) > MaxMessage {
+		return nil, nil
+	}
+	f, ok := Look(doc)
+	switch {
+	case !ok:
+		return nil, nil
+	case f.Problem != nil:
+		return nil, f.Problem
+	case f.Batch:
+		return nil, problem("send each message on its own", "a batch of SQS messages in one message")
+	case len(f.Items) > 1:
+		return nil, problem("send each message on its own: an answer for all of them could lose some",
+			"%d messages in one (%s each)", len(f.Items), f.Kind)
+	}
+	it := &f.Items[0]
+	if it.Problem != nil {
+		return nil, it.Problem
+	}
+	bus, p := Event(it.Text)
+	if p != nil {
+		return nil, &Problem{Cause: f.Kind.String() + ": " + p.Cause, Fix: p.Fix, Large: p.Large}
+	}
+	return &Opened{Kind: f.Kind, Body: it.Text, EventBridge: bus}, nil
+}
+
+// Anonymous is the event without the members for which only the wrapper could vouch: the account and the name
+// of a replay. The rest stays byte for byte, so that it is judged as it would be without a wrapper. It is
+// nil, which is malformed, if the body is no object with unique members.
+func (o *Opened) Anonymous() []byte {
+	if !o.EventBridge {
+		return o.Body
+	}
+	out := append(make([]byte, 0, len(o.Body)), '{')
+	r := jsontext.NewDecoder(o.Body)
+	for obj := r.Object(); r.Member(&obj); {
+		name := string(obj.Name)
+		r.ReadSpan()
+		if name == "account" || name == "replay-name" {
+			continue
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(out, r.Since(&obj)...)
+	}
+	if r.End() != nil {
+		return nil
+	}
+	return append(out, '}')
+}
 
 // Kind is a wrapper.
 type Kind string
 
 // The wrappers that are opened.
 const (
-	SNS        Kind = "sns"         // an SNS notification: delivered without raw message delivery, or to a function
-	OnFailure  Kind = "on-failure"  // the record of an asynchronous invocation, as a function's destination gets it
-	SQS        Kind = "sqs"         // a message of SQS with its attributes: in a Lambda event, from a pipe, from ReceiveMessage
+	SNS        Kind = "sns"         // an SNS notification, without raw message delivery or to a function
+	OnFailure  Kind = "on-failure"  // the record of an asynchronous invocation in a function's destination
+	SQS        Kind = "sqs"         // a message of SQS with its attributes, as Lambda, pipes and SQS give it
 	Kinesis    Kind = "kinesis"     // a record of a Kinesis stream
-	Kafka      Kind = "kafka"       // a record of a Kafka topic, as Lambda and pipes have it
+	Kafka      Kind = "kafka"       // a record of a Kafka topic, as Lambda and pipes give it
 	Logs       Kind = "logs"        // a log event of CloudWatch Logs
-	TextDetail Kind = "text-detail" // an EventBridge event whose detail is a string: a rule or program encoded it twice
+	TextDetail Kind = "text-detail" // an EventBridge event whose detail is a string: it was encoded twice
 )
 
 // Kinds are all of them.
 func Kinds() []Kind { return []Kind{SNS, OnFailure, SQS, Kinesis, Kafka, Logs, TextDetail} }
 
 var descriptions = map[Kind]string{
-	SNS: "an SNS envelope", OnFailure: "the record of a Lambda destination", SQS: "a record of SQS", Kinesis: "a record of Kinesis",
-	Kafka: "a record of Kafka", Logs: "a CloudWatch log event", TextDetail: "an EventBridge event whose detail is a string",
+	SNS: "an SNS envelope", OnFailure: "the record of a Lambda destination", SQS: "a record of SQS",
+	Kinesis: "a record of Kinesis", Kafka: "a record of Kafka", Logs: "a CloudWatch log event",
+	TextDetail: "an EventBridge event whose detail is a string",
 }
 
 // String describes the wrapper for people.
 func (k Kind) String() string { return descriptions[k] }
 
-// Problem is why there is no event to open, in words of ours alone: nothing of the document is in them.
+// Problem is why there is no event to open. Its text quotes nothing of the document.
 type Problem struct {
 	Cause string
 	Fix   string
-	Large bool // it is that something is too large
+	Large bool // something is too large
 }
 
 // Error is the cause.
@@ -56,7 +120,7 @@ func problem(fix, format string, args ...any) *Problem {
 	return &Problem{Cause: fmt.Sprintf(format, args...), Fix: fix}
 }
 
-// Item is one message in a wrapper. Its text is not looked into yet.
+// Item is one message in a wrapper. Nothing has looked into its text yet.
 type Item struct {
 	Text    []byte
 	Problem *Problem // not nil: there is no text
@@ -65,21 +129,21 @@ type Item struct {
 // Found is what a document was recognised as.
 type Found struct {
 	Kind  Kind
-	Batch bool // it is what SQS hands out, a Lambda event or an answer of ReceiveMessage: the transport itself, however many messages it has
+	Batch bool // a batch of SQS messages, of any length: a Lambda event or an answer of ReceiveMessage
 	Items []Item
 
-	// Problem is that the document is known and holds no message that could be opened. Kind is "" then.
+	// Problem is why a document that is known holds no message that could be opened; Kind is "" then.
 	Problem *Problem
-	// Several is a Problem of a list that may hold events all the same, so that one answer for all could lose
-	// some.
+	// Several says that the document with the Problem is a list that may hold events, so that one answer for
+	// all could lose some.
 	Several bool
 }
 
 // Limits of what is looked at.
 const (
 	MaxDocument = 64 << 20 // bytes: ten messages of SQS in an answer that escapes every byte
-	MaxMessage  = 8 << 20  // bytes, for Open: what Lambda delivers, 6 MB, and some room
-	MaxItems    = 10_000   // messages: the largest batch that an event source mapping can have
+	MaxMessage  = 8 << 20  // bytes, for Open: Lambda delivers 6 MB
+	MaxItems    = 10_000   // messages: the largest batch of an event source mapping
 	maxMembers  = 128      // of one object: as many as an event may have attributes
 )
 
@@ -93,13 +157,13 @@ func Look(doc []byte) (f Found, ok bool) {
 	switch {
 	case len(doc) == 0:
 		return Found{}, false
-	case doc[0] == '[':
-		return lookArray(doc)
+	case doc[0] == '[': // a pipe sends an array of records of one source
+		return readList([][]byte{doc}, []Kind{SQS, Kinesis, Kafka}, nil)
 	case doc[0] != '{':
 		return Found{}, false
 	}
 	m, ok := readMembers(doc)
-	if !ok {
+	if !ok || m.event() {
 		return Found{}, false
 	}
 	if f, ok := m.list(); ok {
@@ -108,61 +172,64 @@ func Look(doc []byte) (f Found, ok bool) {
 	return m.one()
 }
 
-// lookArray recognises what a pipe sends: an array of records of one source.
-func lookArray(doc []byte) (Found, bool) {
-	f, known := Found{}, false
-	r := jsontext.NewDecoder(doc)
-	for a := r.Array(); r.Element(&a); {
-		raw := r.ReadSpan()
-		m, ok := readMembers(raw)
-		if !ok {
-			return Found{}, false
-		}
-		one, ok := m.one()
-		if !ok || one.Problem == nil && one.Kind != SQS && one.Kind != Kinesis && one.Kind != Kafka {
-			return Found{}, false
-		}
-		if !f.add(one) {
-			return f, true
-		}
-		known = true
-	}
-	return f.listed(true), known && r.End() == nil
+// maxText is the longest text that is taken out of a wrapper: the largest event, and room for the members
+// that EventBridge adds around it.
+const maxText = wire.MaxEvent + 64<<10
+
+// consoleTexts are the messages in the test events of the Lambda console.
+var consoleTexts = map[string]bool{
+	"Hello from SQS!": true, "Hello from SNS!": true, "example message": true,
+	"Hello, this is a test 123.": true, "Hello World": true,
 }
 
-// add adds what one record was recognised as, and reports whether more may follow.
-func (f *Found) add(one Found) bool {
-	items := one.Items
-	if one.Problem != nil {
-		items = []Item{{Problem: one.Problem}}
-	}
+// Event says what the text in a wrapper is: a CloudEvent or an EventBridge event. Any other text is a
+// Problem.
+func Event(text []byte) (eventBridge bool, p *Problem) {
+	text = bytes.Trim(text, " \t\r\n")
 	switch {
-	case one.Kind != "" && f.Kind != "" && one.Kind != f.Kind:
-		*f = Found{Several: true, Problem: problem("give the messages of one service at a time", "a list of records of several services")}
-		return false
-	case len(f.Items)+len(items) > MaxItems:
-		*f = Found{Several: true, Problem: problem("give them in parts", "more than %d messages in one list", MaxItems)}
-		f.Problem.Large = true
-		return false
-	case one.Kind != "":
-		f.Kind = one.Kind
+	case len(text) == 0:
+		return false, problem("look at the program that should have written it", "there is nothing in it")
+	case len(text) > maxText:
+		p := problem("send large data by reference (dataref), or split it", "it holds more than %d bytes", maxText)
+		p.Large = true
+		return false, p
+	case consoleTexts[string(text)]:
+		return false, testEvent
+	case bytes.HasPrefix(text, []byte{0x1f, 0x8b}):
+		return false, problem("unpack it first; CloudWatch Logs sends logs, which may have events in them",
+			"it holds gzip")
+	case bytes.HasPrefix(text, []byte{0xf3, 0x89, 0x9a, 0xc2}):
+		return false, problem("take the records apart before they are opened, or switch the aggregation off",
+			"it holds records that the Kinesis Producer Library aggregated")
+	case text[0] == '[':
+		return false, problem("send each event as a message of its own", "it holds an array")
+	case text[0] != '{':
+		return false, problem("give the message as its sender wrote it", "it holds text that is no JSON object")
 	}
-	f.Items, f.Several = append(f.Items, items...), f.Several || one.Several
-	return true
-}
-
-// listed is a list whose records were all read; not ok = they are no objects. A list in which no record holds
-// a message has one problem, that of the first.
-func (f Found) listed(ok bool) Found {
+	m, ok := readMembers(text)
+	if !ok {
+		return false, problem("look for what changed it on its way",
+			"it holds an object that is not strict JSON with unique members")
+	}
+	event, bus := m.has("specversion", 0), m.has("detail-type", 0)
 	switch {
-	case f.Problem != nil:
-		return f
-	case !ok:
-		return Found{Several: true, Problem: problem("give the messages as AWS delivers them", "its list of messages is no array of objects with unique members")}
-	case len(f.Items) == 0:
-		return Found{Problem: problem("wait for messages, as with `aws sqs receive-message --wait-time-seconds 20`", "no messages in it")}
-	case f.Kind == "":
-		return Found{Problem: f.Items[0].Problem, Several: f.Several}
+	case m.has("unverified_id", 0):
+		return false, problem("send the record itself to the consumer's queue", "it holds a quarantine record")
+	case event && bus:
+		return false, problem("send the event that was sealed", `it holds both "specversion" and "detail-type"`)
+	case event:
+		return false, nil
+	case bus && !m.has("detail", '"'):
+		return true, nil
 	}
-	return f
+	if f, ok := Look(text); ok {
+		what := "another wrapper"
+		if f.Kind != "" {
+			what = f.Kind.String()
+		}
+		return false, problem("send what the outer wrapper holds as a message of its own; "+
+			"of SNS, switch on raw message delivery", "it holds %s: no more than one wrapper is opened", what)
+	}
+	return false, problem("send the event that was sealed",
+		`it holds no event: neither "specversion" nor "detail-type"`)
 }

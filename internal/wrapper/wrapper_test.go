@@ -151,7 +151,7 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// What holds no event is named, with what to do.
+// A document without an event has a Problem that names it and says what to do.
 func TestNamed(t *testing.T) {
 	all := wrappers(onBus)
 	for doc, want := range map[string]string{

@@ -109,7 +109,6 @@ type Observer struct {
 	order     []*group // the groups, by first appearance
 	collected int      // deliveries since it was last tried to write them
 	since     time.Time
-	buf       []byte
 }
 
 var _ consumer.Flusher = (*Observer)(nil)
@@ -136,7 +135,8 @@ func New(opts *Options) (*Observer, error) {
 		return nil, err
 	}
 	if o.MaxProducers < 0 {
-		return nil, fmt.Errorf("emf: MaxProducers is %d: give how many producers have a label of their own, or 0 for %d", o.MaxProducers, defaultMaxProducers)
+		return nil, fmt.Errorf("emf: MaxProducers is %d: give how many producers have a label of their own, "+
+			"or 0 for %d", o.MaxProducers, defaultMaxProducers)
 	}
 	return &Observer{
 		namespace: o.Namespace, out: lineWriter{w: o.Writer}, groups: map[key]*group{},
@@ -153,7 +153,8 @@ func checkNamespace(ns string) error {
 	case strings.ContainsFunc(ns, func(r rune) bool { return r < ' ' || r > '~' }) || strings.TrimSpace(ns) == "":
 		return fmt.Errorf("emf: the namespace %q is not printable ASCII", ns)
 	case ns[0] == ':' || strings.HasPrefix(ns, "AWS/"):
-		return fmt.Errorf("emf: the namespace %q is one that CloudWatch keeps for itself: begin with neither ':' nor \"AWS/\"", ns)
+		return fmt.Errorf("emf: the namespace %q is one that CloudWatch keeps for itself: "+
+			"begin with neither ':' nor \"AWS/\"", ns)
 	}
 	return nil
 }
@@ -163,7 +164,8 @@ func checkNamespace(ns string) error {
 func (o *Observer) Delivered(_ context.Context, r consumer.Result) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if age := r.At.Sub(o.since); o.collected >= maxValues || o.collected > 0 && (age >= maxDelay || age <= -maxDelay) {
+	age := r.At.Sub(o.since)
+	if o.collected >= maxValues || o.collected > 0 && (age >= maxDelay || age <= -maxDelay) {
 		_ = o.write() // what could not be written is still there, for Flush to try again
 	}
 	if o.collected == 0 {
@@ -202,8 +204,11 @@ func (o *Observer) write() error {
 		if g.deliveries == 0 {
 			continue
 		}
-		o.buf = g.appendLine(o.buf[:0], o.namespace)
-		written, err := o.out.write(o.buf)
+		line, err := g.line(o.namespace)
+		if err != nil {
+			return err
+		}
+		written, err := o.out.write(line)
 		if written {
 			g.reset()
 		}

@@ -1,11 +1,11 @@
 package emf
 
 import (
-	"strconv"
+	"encoding/json"
 	"time"
 
 	"github.com/sealbus/sealbus/consumer"
-	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/envelope"
 )
 
 // key is one set of labels, all of them bounded.
@@ -48,7 +48,7 @@ func (g *group) add(r *consumer.Result) {
 		g.at = r.At
 	}
 	g.deliveries++
-	if r.Rejected() {
+	if v := r.Verdict; v != nil && v.Reason.Class() == envelope.Permanent && r.Outcome != consumer.Migrating {
 		g.rejections++
 	}
 	if r.Outcome == consumer.Duplicate {
@@ -83,126 +83,81 @@ func (g *group) reset() {
 	*g = group{key: g.key, latency: g.latency[:0], handler: g.handler[:0], held: g.held[:0], age: g.age[:0]}
 }
 
-// appendLine appends the group as one document of
+// line is one line of
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-// and a newline: a MetricDirective for each list of dimension sets, then the target members, which are the
-// labels and the numbers. It is less than 16 KiB; CloudWatch Logs takes 256 KiB or more.
-func (g *group) appendLine(b []byte, namespace string) []byte {
-	b = append(b, `{"_aws":{"Timestamp":`...)
-	b = strconv.AppendInt(b, g.at.UnixMilli(), 10)
-	b = append(b, `,"CloudWatchMetrics":[`...)
-	b = g.appendDirectives(b, namespace)
-	b = append(b, `]}`...)
-	b = appendLabel(b, "Consumer", g.consumer)
-	b = appendLabel(b, "Outcome", g.outcome)
-	b = appendLabel(b, "Reason", g.reason)
-	if g.producer != "" {
-		b = appendLabel(b, "Producer", g.producer)
-	}
-	return append(g.appendNumbers(b), "}\n"...)
+// with the labels and the numbers as target members. It is less than 16 KiB; CloudWatch Logs takes 256 KiB.
+type line struct {
+	AWS struct {
+		Timestamp         int64
+		CloudWatchMetrics []directive
+	} `json:"_aws"`
+
+	Consumer, Outcome, Reason          string
+	Producer                           string `json:",omitempty"`
+	Deliveries, Rejections, ReplayHits int
+	Latency                            []float64
+	HandlerLatency                     []float64 `json:",omitempty"`
+	ClaimHeld                          []float64 `json:",omitempty"`
+	EventAge                           []float64 `json:",omitempty"`
+	BundleSecondsLeft                  *int64    `json:",omitempty"`
+	SamplesDropped                     int       `json:",omitempty"`
 }
 
-func appendLabel(b []byte, name, value string) []byte {
-	b = append(b, `,"`...)
-	b = append(b, name...)
-	return jsontext.AppendQuote(append(b, `":`...), value)
+// directive says by which dimension sets metrics are counted.
+type directive struct {
+	Namespace  string
+	Dimensions [][]string
+	Metrics    []metric
 }
 
-// The dimension sets of the table in the package comment.
-const (
-	byProducer = `["Consumer","Outcome"],["Consumer","Outcome","Reason"],["Consumer","Producer"]`
-	byOutcome  = `["Consumer","Outcome"],["Consumer","Outcome","Reason"]`
-	byReason   = `["Consumer"],["Consumer","Reason"]`
-	byConsumer = `["Consumer"]`
-)
+type metric struct{ Name, Unit string }
 
-func (g *group) appendDirectives(b []byte, namespace string) []byte {
-	sets := byOutcome
-	if g.producer != "" {
-		sets = byProducer
+// line is the group as a document and a newline.
+func (g *group) line(namespace string) ([]byte, error) {
+	l := line{
+		Consumer: g.consumer, Outcome: g.outcome, Reason: g.reason, Producer: g.producer,
+		Deliveries: g.deliveries, Rejections: g.rejections, ReplayHits: g.replayHits, SamplesDropped: g.dropped,
+		Latency: in(time.Millisecond, g.latency), HandlerLatency: in(time.Millisecond, g.handler),
+		ClaimHeld: in(time.Second, g.held), EventAge: in(time.Second, g.age),
 	}
-	b = appendDirective(b, namespace, sets)
-	b = append(appendMetric(b, "Deliveries", "Count"), `]},`...)
+	byOutcome := directive{namespace, [][]string{{"Consumer", "Outcome"}, {"Consumer", "Outcome", "Reason"}},
+		[]metric{{"Deliveries", "Count"}}}
+	if g.producer != "" {
+		byOutcome.Dimensions = append(byOutcome.Dimensions, []string{"Consumer", "Producer"})
+	}
+	l.AWS.Timestamp, l.AWS.CloudWatchMetrics = g.at.UnixMilli(), []directive{byOutcome}
+	byConsumer := directive{Namespace: namespace, Dimensions: [][]string{{"Consumer"}}}
+	add := func(present bool, name, unit string) {
+		if present {
+			byConsumer.Metrics = append(byConsumer.Metrics, metric{name, unit})
+		}
+	}
 	if g.rejections > 0 {
-		b = appendDirective(b, namespace, byReason)
-		b = append(appendMetric(b, "Rejections", "Count"), `]},`...)
+		l.AWS.CloudWatchMetrics = append(l.AWS.CloudWatchMetrics, directive{
+			namespace, [][]string{{"Consumer"}, {"Consumer", "Reason"}}, []metric{{"Rejections", "Count"}}})
 	}
-	b = appendDirective(b, namespace, byConsumer)
-	if g.rejections == 0 {
-		b = appendMetric(b, "Rejections", "Count")
+	add(g.rejections == 0, "Rejections", "Count")
+	add(true, "ReplayHits", "Count")
+	add(true, "Latency", "Milliseconds")
+	add(len(g.handler) > 0, "HandlerLatency", "Milliseconds")
+	add(len(g.held) > 0, "ClaimHeld", "Seconds")
+	add(len(g.age) > 0, "EventAge", "Seconds")
+	if g.bundle {
+		left := int64(g.left / time.Second)
+		l.BundleSecondsLeft = &left
 	}
-	for i := range metrics {
-		if m := &metrics[i]; m.has(g) {
-			b = appendMetric(b, m.name, m.unit)
-		}
-	}
-	return append(b, `]}`...)
+	add(g.bundle, "BundleSecondsLeft", "Seconds")
+	add(g.dropped > 0, "SamplesDropped", "Count")
+	l.AWS.CloudWatchMetrics = append(l.AWS.CloudWatchMetrics, byConsumer)
+	doc, err := json.Marshal(l)
+	return append(doc, '\n'), err
 }
 
-func appendDirective(b []byte, namespace, sets string) []byte {
-	b = jsontext.AppendQuote(append(b, `{"Namespace":`...), namespace)
-	b = append(b, `,"Dimensions":[`...)
-	b = append(b, sets...)
-	return append(b, `],"Metrics":[`...)
-}
-
-func appendMetric(b []byte, name, unit string) []byte {
-	b = appendComma(b, '[')
-	b = append(b, `{"Name":"`...)
-	b = append(b, name...)
-	b = append(b, `","Unit":"`...)
-	b = append(b, unit...)
-	return append(b, `"}`...)
-}
-
-// appendComma separates what comes from what is there, unless that is the beginning.
-func appendComma(b []byte, beginning byte) []byte {
-	if b[len(b)-1] == beginning {
-		return b
+// in is durations in a unit, to the microsecond.
+func in(unit time.Duration, values []time.Duration) []float64 {
+	numbers := make([]float64, len(values))
+	for i, v := range values {
+		numbers[i] = float64(v/time.Microsecond) / float64(unit/time.Microsecond)
 	}
-	return append(b, ',')
-}
-
-// metrics are those that are never by anything but Consumer.
-var metrics = [...]struct {
-	name, unit string
-	has        func(*group) bool
-	append     func([]byte, *group) []byte
-}{
-	{"ReplayHits", "Count", always, func(b []byte, g *group) []byte { return appendInt(b, g.replayHits) }},
-	{"Latency", "Milliseconds", always, func(b []byte, g *group) []byte { return appendValues(b, g.latency, time.Millisecond) }},
-	{"HandlerLatency", "Milliseconds", func(g *group) bool { return len(g.handler) > 0 }, func(b []byte, g *group) []byte { return appendValues(b, g.handler, time.Millisecond) }},
-	{"ClaimHeld", "Seconds", func(g *group) bool { return len(g.held) > 0 }, func(b []byte, g *group) []byte { return appendValues(b, g.held, time.Second) }},
-	{"EventAge", "Seconds", func(g *group) bool { return len(g.age) > 0 }, func(b []byte, g *group) []byte { return appendValues(b, g.age, time.Second) }},
-	{"BundleSecondsLeft", "Seconds", func(g *group) bool { return g.bundle }, func(b []byte, g *group) []byte { return appendInt(b, int(g.left/time.Second)) }},
-	{"SamplesDropped", "Count", func(g *group) bool { return g.dropped > 0 }, func(b []byte, g *group) []byte { return appendInt(b, g.dropped) }},
-}
-
-func always(*group) bool { return true }
-
-func (g *group) appendNumbers(b []byte) []byte {
-	b = appendInt(append(b, `,"Deliveries":`...), g.deliveries)
-	b = appendInt(append(b, `,"Rejections":`...), g.rejections)
-	for i := range metrics {
-		m := &metrics[i]
-		if !m.has(g) {
-			continue
-		}
-		b = append(b, `,"`...)
-		b = append(b, m.name...)
-		b = m.append(append(b, `":`...), g)
-	}
-	return b
-}
-
-func appendInt(b []byte, n int) []byte { return strconv.AppendInt(b, int64(n), 10) }
-
-// appendValues appends durations in a unit, to the microsecond.
-func appendValues(b []byte, values []time.Duration, unit time.Duration) []byte {
-	b = append(b, '[')
-	for _, v := range values {
-		b = appendComma(b, '[')
-		b = strconv.AppendFloat(b, float64(v/time.Microsecond)/float64(unit/time.Microsecond), 'f', -1, 64)
-	}
-	return append(b, ']')
+	return numbers
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/sealbus/sealbus/consumer/quarantine"
 )
 
-// Memory is a quarantine.Store in memory, with real authentication.
-type Memory struct {
+// memory is a quarantine.Store in memory.
+type memory struct {
 	keys consumer.QuarantineKeys
 	*documents
 }
@@ -28,23 +28,23 @@ type documents struct {
 	err  error             // everything fails
 }
 
-var _ quarantine.Store = (*Memory)(nil)
+var _ quarantine.Store = (*memory)(nil)
 
-// New makes an empty Memory with these keys, or fails the test if they are none.
-func New(tb testing.TB, keys consumer.QuarantineKeys) *Memory {
+// New makes an empty store in memory, with real authentication. It fails the test if there are no keys.
+func New(tb testing.TB, keys consumer.QuarantineKeys) quarantine.Store {
 	tb.Helper()
 	return open(tb, &documents{docs: make(map[string][]byte)}, keys)
 }
 
-func open(tb testing.TB, d *documents, keys consumer.QuarantineKeys) *Memory {
+func open(tb testing.TB, d *documents, keys consumer.QuarantineKeys) *memory {
 	tb.Helper()
-	if keys.IsZero() {
+	if keys == (consumer.QuarantineKeys{}) {
 		tb.Fatal("quarantinetest: no keys")
 	}
-	return &Memory{keys, d}
+	return &memory{keys, d}
 }
 
-// NewMemory is a Place of Memory stores.
+// NewMemory is a Place of stores in memory.
 func NewMemory() *Place {
 	d := &documents{docs: make(map[string][]byte)}
 	return &Place{
@@ -79,7 +79,7 @@ func (d *documents) failing(ctx context.Context) error {
 }
 
 // Put keeps the record.
-func (m *Memory) Put(ctx context.Context, r consumer.Record) error {
+func (m *memory) Put(ctx context.Context, r consumer.Record) error {
 	if err := m.failing(ctx); err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (m *Memory) Put(ctx context.Context, r consumer.Record) error {
 }
 
 // List goes through the records in the order of time.
-func (m *Memory) List(ctx context.Context, opts *quarantine.ListOptions) iter.Seq2[quarantine.Entry, error] {
+func (m *memory) List(ctx context.Context, opts *quarantine.ListOptions) iter.Seq2[quarantine.Entry, error] {
 	return func(yield func(quarantine.Entry, error) bool) {
 		m.mu.Lock()
 		ids := slices.Sorted(maps.Keys(m.docs))
@@ -113,7 +113,7 @@ func (m *Memory) List(ctx context.Context, opts *quarantine.ListOptions) iter.Se
 }
 
 // Get is the record of this ID.
-func (m *Memory) Get(ctx context.Context, id string) (quarantine.Entry, error) {
+func (m *memory) Get(ctx context.Context, id string) (quarantine.Entry, error) {
 	if err := m.failing(ctx); err != nil {
 		return quarantine.Entry{}, err
 	}
@@ -131,7 +131,7 @@ func (m *Memory) Get(ctx context.Context, id string) (quarantine.Entry, error) {
 }
 
 // Remove forgets the record.
-func (m *Memory) Remove(ctx context.Context, id string) error {
+func (m *memory) Remove(ctx context.Context, id string) error {
 	if err := m.failing(ctx); err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (m *Memory) Remove(ctx context.Context, id string) error {
 }
 
 // Keys are those that the store was made with.
-func (m *Memory) Keys() consumer.QuarantineKeys { return m.keys }
+func (m *memory) Keys() consumer.QuarantineKeys { return m.keys }
 
 // String keeps the key out of logs.
-func (m *Memory) String() string { return "quarantinetest.Memory" }
+func (m *memory) String() string { return "quarantinetest.New()" }

@@ -66,15 +66,15 @@ type Client interface {
 	DeleteObject(context.Context, *s3.DeleteObjectInput, ...func(*s3.Options)) (*s3.DeleteObjectOutput, error)
 }
 
-// Options adjust a Store.
+// Options adjust New.
 type Options struct {
 	Prefix      string        // all keys begin with it, and then "/"; "" = they begin with the year
 	BucketOwner string        // the account that must own the bucket; "" = not checked
 	Timeout     time.Duration // of one call, with the client's own retries; 0 = 30 s
 }
 
-// Store is a quarantine.Store. It is safe for concurrent use.
-type Store struct {
+// store is what New makes.
+type store struct {
 	client Client
 	bucket string
 	prefix string // "" or ending in "/"
@@ -83,7 +83,7 @@ type Store struct {
 }
 
 var (
-	_ quarantine.Store = (*Store)(nil)
+	_ quarantine.Store = (*store)(nil)
 	_ Client           = (*s3.Client)(nil)
 )
 
@@ -91,7 +91,7 @@ var (
 var prefixes = regexp.MustCompile(`^[A-Za-z0-9_.=-]+(/[A-Za-z0-9_.=-]+)*$`)
 
 // New makes the store of a bucket, which must exist.
-func New(client Client, bucket string, keys consumer.QuarantineKeys, opts *Options) (*Store, error) {
+func New(client Client, bucket string, keys consumer.QuarantineKeys, opts *Options) (quarantine.Store, error) {
 	var o Options
 	if opts != nil {
 		o = *opts
@@ -100,7 +100,7 @@ func New(client Client, bucket string, keys consumer.QuarantineKeys, opts *Optio
 		o.Timeout = defaultTimeout
 	}
 	switch {
-	case keys.IsZero():
+	case keys == (consumer.QuarantineKeys{}):
 		return nil, errors.New("quarantine/s3: no keys: make them with consumer.NewQuarantineKeys")
 	case client == nil:
 		return nil, errors.New("quarantine/s3: no client")
@@ -115,7 +115,7 @@ func New(client Client, bucket string, keys consumer.QuarantineKeys, opts *Optio
 	if err := nilcheck.Typed("quarantine/s3: the client", client); err != nil {
 		return nil, err
 	}
-	s := &Store{client: client, bucket: bucket, keys: keys, opts: o}
+	s := &store{client: client, bucket: bucket, keys: keys, opts: o}
 	if o.Prefix != "" {
 		s.prefix = o.Prefix + "/"
 	}
@@ -126,13 +126,13 @@ func New(client Client, bucket string, keys consumer.QuarantineKeys, opts *Optio
 const suffix = ".json"
 
 // keyOf is the key of the object of an ID.
-func (s *Store) keyOf(id string) string { return s.prefix + datePath(id) + id + suffix }
+func (s *store) keyOf(id string) string { return s.prefix + datePath(id) + id + suffix }
 
 // datePath is "2026/03/01/" for an ID that begins 20260301T.
 func datePath(id string) string { return id[:4] + "/" + id[4:6] + "/" + id[6:8] + "/" }
 
 // idOf is the ID of the object of a key, or, if it is no record's key, what follows the prefix.
-func (s *Store) idOf(key string) (id string, ok bool) {
+func (s *store) idOf(key string) (id string, ok bool) {
 	rest := strings.TrimPrefix(key, s.prefix)
 	id = strings.TrimSuffix(rest[strings.LastIndexByte(rest, '/')+1:], suffix)
 	if _, ok := quarantine.TimeOf(id); ok && s.keyOf(id) == key {
@@ -142,7 +142,7 @@ func (s *Store) idOf(key string) (id string, ok bool) {
 }
 
 // Put writes the record.
-func (s *Store) Put(ctx context.Context, r consumer.Record) error {
+func (s *store) Put(ctx context.Context, r consumer.Record) error {
 	id, doc, err := quarantine.Encode(s.keys, r)
 	if err != nil {
 		return err
@@ -161,7 +161,7 @@ func (s *Store) Put(ctx context.Context, r consumer.Record) error {
 	return nil
 }
 
-func (s *Store) owner() *string {
+func (s *store) owner() *string {
 	if s.opts.BucketOwner == "" {
 		return nil
 	}
@@ -169,13 +169,13 @@ func (s *Store) owner() *string {
 }
 
 // failed is an error of the service, with the permission that the call needs.
-func (s *Store) failed(permission string, err error) error {
+func (s *store) failed(permission string, err error) error {
 	return fmt.Errorf("quarantine/s3: bucket %s (%s): %w", s.bucket, permission, err)
 }
 
 // List goes through the bucket in the order of time. Objects with keys that no record has are listed as not
 // authentic.
-func (s *Store) List(ctx context.Context, opts *quarantine.ListOptions) iter.Seq2[quarantine.Entry, error] {
+func (s *store) List(ctx context.Context, opts *quarantine.ListOptions) iter.Seq2[quarantine.Entry, error] {
 	return func(yield func(quarantine.Entry, error) bool) {
 		for o, err := range s.objects(ctx, opts) {
 			if err != nil {
@@ -195,7 +195,7 @@ func (s *Store) List(ctx context.Context, opts *quarantine.ListOptions) iter.Seq
 }
 
 // objects are the names, one page at a time.
-func (s *Store) objects(ctx context.Context, opts *quarantine.ListOptions) iter.Seq2[types.Object, error] {
+func (s *store) objects(ctx context.Context, opts *quarantine.ListOptions) iter.Seq2[types.Object, error] {
 	return func(yield func(types.Object, error) bool) {
 		in := &s3.ListObjectsV2Input{
 			Bucket: &s.bucket, Prefix: &s.prefix, ExpectedBucketOwner: s.owner(), StartAfter: s.startAfter(opts),
@@ -233,7 +233,7 @@ func plainKey(encoding types.EncodingType, key *string) *string {
 }
 
 // startAfter skips what is too old by the order of keys.
-func (s *Store) startAfter(opts *quarantine.ListOptions) *string {
+func (s *store) startAfter(opts *quarantine.ListOptions) *string {
 	if opts == nil || opts.From.IsZero() {
 		return nil
 	}
@@ -241,7 +241,7 @@ func (s *Store) startAfter(opts *quarantine.ListOptions) *string {
 	return aws.String(s.prefix + datePath(from) + from)
 }
 
-func (s *Store) page(ctx context.Context, in *s3.ListObjectsV2Input) (*s3.ListObjectsV2Output, error) {
+func (s *store) page(ctx context.Context, in *s3.ListObjectsV2Input) (*s3.ListObjectsV2Output, error) {
 	ctx, done := context.WithTimeout(ctx, s.opts.Timeout)
 	defer done()
 	page, err := s.client.ListObjectsV2(ctx, in, again)
@@ -257,7 +257,7 @@ func (s *Store) page(ctx context.Context, in *s3.ListObjectsV2Input) (*s3.ListOb
 
 // entry reads an object, unless its name says that it is not wanted, or it is gone by now. An error that
 // keeps only this one from being read is in the entry: an attacker may have encrypted it under another key.
-func (s *Store) entry(ctx context.Context, o types.Object, opts *quarantine.ListOptions) (
+func (s *store) entry(ctx context.Context, o types.Object, opts *quarantine.ListOptions) (
 	e quarantine.Entry, there bool, err error,
 ) {
 	key := aws.ToString(o.Key)
@@ -285,7 +285,7 @@ func (s *Store) entry(ctx context.Context, o types.Object, opts *quarantine.List
 }
 
 // Get reads the record's object.
-func (s *Store) Get(ctx context.Context, id string) (quarantine.Entry, error) {
+func (s *store) Get(ctx context.Context, id string) (quarantine.Entry, error) {
 	if _, ok := quarantine.TimeOf(id); !ok {
 		return quarantine.Entry{}, fmt.Errorf("%w: %.80q", quarantine.ErrNotFound, id)
 	}
@@ -305,7 +305,7 @@ func (s *Store) Get(ctx context.Context, id string) (quarantine.Entry, error) {
 const reads = 3
 
 // read reads an object of at most consumer.MaxRecord bytes.
-func (s *Store) read(ctx context.Context, id string) (doc []byte, err error) {
+func (s *store) read(ctx context.Context, id string) (doc []byte, err error) {
 	ctx, done := context.WithTimeout(ctx, s.opts.Timeout)
 	defer done()
 	for range reads {
@@ -327,7 +327,7 @@ func (s *Store) read(ctx context.Context, id string) (doc []byte, err error) {
 	return nil, s.failed("s3:GetObject", err)
 }
 
-func (s *Store) open(ctx context.Context, id string) (io.ReadCloser, error) {
+func (s *store) open(ctx context.Context, id string) (io.ReadCloser, error) {
 	in := &s3.GetObjectInput{Bucket: &s.bucket, Key: aws.String(s.keyOf(id)), ExpectedBucketOwner: s.owner()}
 	out, err := s.client.GetObject(ctx, in, again)
 	if _, ok := errors.AsType[*types.NoSuchKey](err); ok {
@@ -352,7 +352,7 @@ func tooLarge(id string) error {
 }
 
 // Remove deletes the record's object. S3 does not tell whether there was one.
-func (s *Store) Remove(ctx context.Context, id string) error {
+func (s *store) Remove(ctx context.Context, id string) error {
 	if _, ok := quarantine.TimeOf(id); !ok {
 		return fmt.Errorf("%w: %.80q", quarantine.ErrNotFound, id)
 	}
@@ -367,7 +367,7 @@ func (s *Store) Remove(ctx context.Context, id string) error {
 }
 
 // Keys are those that the store was made with.
-func (s *Store) Keys() consumer.QuarantineKeys { return s.keys }
+func (s *store) Keys() consumer.QuarantineKeys { return s.keys }
 
 // String keeps the key out of logs.
-func (s *Store) String() string { return "quarantine/s3.Store(" + s.bucket + "/" + s.opts.Prefix + ")" }
+func (s *store) String() string { return "quarantine/s3.New(" + s.bucket + "/" + s.opts.Prefix + ")" }

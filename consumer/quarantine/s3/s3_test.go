@@ -58,7 +58,7 @@ func newFake(t *testing.T) *fake {
 	return f
 }
 
-func newStore(t *testing.T, client s3.Client, keys consumer.QuarantineKeys, opts *s3.Options) *s3.Store {
+func newStore(t *testing.T, client s3.Client, keys consumer.QuarantineKeys, opts *s3.Options) quarantine.Store {
 	t.Helper()
 	s, err := s3.New(client, bucket, keys, opts)
 	if err != nil {

@@ -32,13 +32,10 @@ const foreign = "message-"
 var ErrIncomplete = errors.New(
 	"quarantine/sqs: an answer of SQS was lost, and the messages in it are hidden for a while")
 
-// List takes the messages of the queue one after another, and hands all back when it ends. Within it, Remove
-// deletes at once. A record that is in the queue several times is listed once, and Remove deletes those
-// copies that were met by then. The error that ends it wraps ErrIncomplete if an answer was lost that may
-// have had messages in it.
-func (s *Store) List(ctx context.Context, opts *quarantine.ListOptions) iter.Seq2[quarantine.Entry, error] {
+// List receives all messages and makes them visible again at its end: see New.
+func (s *store) List(ctx context.Context, opts *quarantine.ListOptions) iter.Seq2[quarantine.Entry, error] {
 	return func(yield func(quarantine.Entry, error) bool) {
-		l := &listing{Store: s, seen: make(map[string]bool)}
+		l := &listing{store: s, seen: make(map[string]bool)}
 		defer l.handBack(ctx)
 		for old := 0; old < rounds; old++ {
 			until := l.wall().Add(l.opts.Visibility - l.opts.Timeout) // with time left for one call
@@ -65,7 +62,7 @@ func (s *Store) List(ctx context.Context, opts *quarantine.ListOptions) iter.Seq
 
 // listing is one List.
 type listing struct {
-	*Store
+	*store
 	seen map[string]bool // IDs
 	mine []receipt
 	lost bool // an answer that may have had messages in it
@@ -109,7 +106,7 @@ func (l *listing) fresh(messages []types.Message, until time.Time) (entries []qu
 	return entries
 }
 
-func (s *Store) entry(m *types.Message) quarantine.Entry {
+func (s *store) entry(m *types.Message) quarantine.Entry {
 	e, err := quarantine.Decode(s.keys, []byte(aws.ToString(m.Body)))
 	if err != nil {
 		return quarantine.Entry{ID: foreign + aws.ToString(m.MessageId), Err: err}
@@ -127,7 +124,7 @@ func (l *listing) hold(r receipt) {
 }
 
 // letGo forgets a receipt, and reports whether it was in hand.
-func (s *Store) letGo(r receipt) bool {
+func (s *store) letGo(r receipt) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := s.held[r.id]
@@ -160,7 +157,7 @@ func (l *listing) handBack(ctx context.Context) {
 	}
 }
 
-func (s *Store) show(ctx context.Context, receipts []receipt) error {
+func (s *store) show(ctx context.Context, receipts []receipt) error {
 	ctx, done := context.WithTimeout(ctx, s.opts.Timeout)
 	defer done()
 	entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(receipts))
@@ -175,7 +172,7 @@ func (s *Store) show(ctx context.Context, receipts []receipt) error {
 }
 
 // Get goes through the queue until it finds the record.
-func (s *Store) Get(ctx context.Context, id string) (quarantine.Entry, error) {
+func (s *store) Get(ctx context.Context, id string) (quarantine.Entry, error) {
 	for e, err := range s.List(ctx, nil) {
 		switch {
 		case err != nil:
@@ -196,7 +193,7 @@ func notFound(id string) error {
 
 // Remove deletes the messages of the record that are in hand. If there are none, it goes through the queue
 // until it finds one.
-func (s *Store) Remove(ctx context.Context, id string) error {
+func (s *store) Remove(ctx context.Context, id string) error {
 	if found, err := s.remove(ctx, id); found {
 		return err
 	}
@@ -213,7 +210,7 @@ func (s *Store) Remove(ctx context.Context, id string) error {
 }
 
 // remove deletes what is in hand. A receipt that has lapsed is none: SQS would say yes and do nothing.
-func (s *Store) remove(ctx context.Context, id string) (found bool, err error) {
+func (s *store) remove(ctx context.Context, id string) (found bool, err error) {
 	s.mu.Lock()
 	list := slices.Clone(s.held[id])
 	s.mu.Unlock()
@@ -231,9 +228,9 @@ func (s *Store) remove(ctx context.Context, id string) (found bool, err error) {
 }
 
 // wall is the wall clock only: the monotonic one stands still while a machine sleeps, and SQS does not.
-func (s *Store) wall() time.Time { return s.opts.Now().Round(0) }
+func (s *store) wall() time.Time { return s.opts.Now().Round(0) }
 
-func (s *Store) delete(ctx context.Context, r receipt) error {
+func (s *store) delete(ctx context.Context, r receipt) error {
 	ctx, done := context.WithTimeout(ctx, s.opts.Timeout)
 	defer done()
 	in := &sqs.DeleteMessageInput{QueueUrl: &s.url, ReceiptHandle: &r.handle}

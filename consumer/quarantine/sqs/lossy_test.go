@@ -20,7 +20,7 @@ import (
 
 // operator is a Store as its user has it: who is told that a list is incomplete waits, and lists again.
 type operator struct {
-	*sqs.Store
+	quarantine.Store
 	f *fake
 }
 

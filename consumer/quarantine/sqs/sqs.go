@@ -88,7 +88,7 @@ type Client interface {
 	) (*sqs.ChangeMessageVisibilityBatchOutput, error)
 }
 
-// Options adjust a Store.
+// Options adjust New.
 type Options struct {
 	MaxBytes int // how much a message may hold; 0 = 1 MiB
 	// Visibility is how long a message is hidden while it is looked at: longer than Wait and Timeout, at most 12
@@ -99,8 +99,8 @@ type Options struct {
 	Now        func() time.Time // the clock that Visibility is measured by; nil = time.Now
 }
 
-// Store is a quarantine.Store. It is safe for concurrent use.
-type Store struct {
+// store is what New makes.
+type store struct {
 	client Client
 	url    string
 	keys   consumer.QuarantineKeys
@@ -111,19 +111,24 @@ type Store struct {
 }
 
 var (
-	_ quarantine.Store = (*Store)(nil)
+	_ quarantine.Store = (*store)(nil)
 	_ Client           = (*sqs.Client)(nil)
 )
 
 // New makes the store of the standard queue with that URL.
-func New(client Client, queueURL string, keys consumer.QuarantineKeys, opts *Options) (*Store, error) {
+//
+// Its List takes the messages of the queue one after another, and makes all visible again when it ends.
+// Within the list, Remove deletes at once. A record that is in the queue several times is listed once, and
+// Remove deletes those copies that were received by then. The error that ends a list wraps ErrIncomplete if
+// an answer was lost that may have had messages in it.
+func New(client Client, queueURL string, keys consumer.QuarantineKeys, opts *Options) (quarantine.Store, error) {
 	var o Options
 	if opts != nil {
 		o = *opts
 	}
 	o.setDefaults()
 	switch {
-	case keys.IsZero():
+	case keys == (consumer.QuarantineKeys{}):
 		return nil, errors.New("quarantine/sqs: no keys: make them with consumer.NewQuarantineKeys")
 	case client == nil:
 		return nil, errors.New("quarantine/sqs: no client")
@@ -133,7 +138,7 @@ func New(client Client, queueURL string, keys consumer.QuarantineKeys, opts *Opt
 	if err := errors.Join(nilcheck.Typed("the client", client), checkURL(queueURL), o.check()); err != nil {
 		return nil, fmt.Errorf("quarantine/sqs: %w", err)
 	}
-	return &Store{client: client, url: queueURL, keys: keys, opts: o, held: make(map[string][]receipt)}, nil
+	return &store{client: client, url: queueURL, keys: keys, opts: o, held: make(map[string][]receipt)}, nil
 }
 
 func checkURL(queueURL string) error {
@@ -177,7 +182,7 @@ func (o *Options) check() error {
 }
 
 // Put sends the record. The error wraps quarantine.ErrTooLarge if it does not fit into a message.
-func (s *Store) Put(ctx context.Context, r consumer.Record) error {
+func (s *store) Put(ctx context.Context, r consumer.Record) error {
 	_, doc, err := quarantine.Encode(s.keys, r)
 	if err != nil {
 		return err
@@ -220,14 +225,14 @@ func tooLarge(err error) bool {
 }
 
 // failed is an error of the service, with the permission that the call needs.
-func (s *Store) failed(permission string, err error) error { return failed(s.url, permission, err) }
+func (s *store) failed(permission string, err error) error { return failed(s.url, permission, err) }
 
 func failed(queueURL, permission string, err error) error {
 	return fmt.Errorf("quarantine/sqs: queue %s (%s): %w", queueURL, permission, err)
 }
 
 // Keys are those that the store was made with.
-func (s *Store) Keys() consumer.QuarantineKeys { return s.keys }
+func (s *store) Keys() consumer.QuarantineKeys { return s.keys }
 
 // String keeps the key out of logs.
-func (s *Store) String() string { return "quarantine/sqs.Store(" + s.url + ")" }
+func (s *store) String() string { return "quarantine/sqs.New(" + s.url + ")" }

@@ -85,7 +85,7 @@ func (f *fake) send(t *testing.T, body string) {
 }
 
 // store has a client without waiting: the fake has one server, and an empty answer of it is true.
-func (f *fake) store(t *testing.T, keys consumer.QuarantineKeys, opts sqs.Options) *sqs.Store {
+func (f *fake) store(t *testing.T, keys consumer.QuarantineKeys, opts sqs.Options) quarantine.Store {
 	t.Helper()
 	opts.Now = f.clock.Now
 	s, err := sqs.New(&hasty{f.Client}, f.url, keys, &opts)
@@ -288,13 +288,13 @@ func TestListingsOfOneStore(t *testing.T) {
 func TestErrorNamesTheMissingPermission(t *testing.T) {
 	for _, c := range []struct {
 		deny string
-		do   func(s *sqs.Store, id string) error
+		do   func(s quarantine.Store, id string) error
 	}{
-		{"SendMessage", func(s *sqs.Store, _ string) error {
+		{"SendMessage", func(s quarantine.Store, _ string) error {
 			return s.Put(context.Background(), quarantinetest.Record(at, "o-2"))
 		}},
-		{"ReceiveMessage", func(s *sqs.Store, id string) error { _, err := s.Get(context.Background(), id); return err }},
-		{"DeleteMessage", func(s *sqs.Store, id string) error { return s.Remove(context.Background(), id) }},
+		{"ReceiveMessage", func(s quarantine.Store, id string) error { _, err := s.Get(context.Background(), id); return err }},
+		{"DeleteMessage", func(s quarantine.Store, id string) error { return s.Remove(context.Background(), id) }},
 	} {
 		var denied string
 		f := newFake(t, localaws.Options{Deny: func(action string) bool { return action == denied }})

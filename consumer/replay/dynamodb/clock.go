@@ -137,7 +137,7 @@ func readDate(response *smithyhttp.Response, got time.Time) (time.Time, error) {
 
 // times are the earliest and the latest time that it can be at the service now. If it is not known, the key
 // is read first, for the date of the answer.
-func (s *Store) times(ctx context.Context, key [32]byte) (earliest, latest time.Time, err error) {
+func (s *store) times(ctx context.Context, key [32]byte) (earliest, latest time.Time, err error) {
 	if earliest, latest, ok := s.clock.times(); ok {
 		return earliest, latest, nil
 	}

@@ -71,8 +71,8 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Store is a replay.Store in DynamoDB.
-type Store struct {
+// store is what New makes.
+type store struct {
 	client Client
 	table  string
 	grace  time.Duration
@@ -80,7 +80,7 @@ type Store struct {
 }
 
 var (
-	_ replay.Store = (*Store)(nil)
+	_ replay.Store = (*store)(nil)
 	_ Client       = (*awsdynamodb.Client)(nil)
 )
 
@@ -88,7 +88,7 @@ var (
 const rounds = 6
 
 // New makes a store over the table. It does not connect.
-func New(client Client, table string, opts *Options) (*Store, error) {
+func New(client Client, table string, opts *Options) (replay.Store, error) {
 	var o Options
 	if opts != nil {
 		o = *opts
@@ -110,11 +110,11 @@ func New(client Client, table string, opts *Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Store{client: client, table: table, grace: o.Grace, clock: clock{now: o.Now}}, nil
+	return &store{client: client, table: table, grace: o.Grace, clock: clock{now: o.Now}}, nil
 }
 
 // Claim is replay.Store.Claim.
-func (s *Store) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (replay.Claim, replay.Status, error) {
+func (s *store) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (replay.Claim, replay.Status, error) {
 	if err := remote.Check(ctx, until, lease); err != nil {
 		return replay.Claim{}, 0, err
 	}
@@ -149,7 +149,7 @@ type kept struct {
 // notLowered is the condition of a write of #until and #forget that lowers neither.
 const notLowered = "#until <= :until AND #forget <= :forget"
 
-func (s *Store) keptUpTo(until time.Time) kept { return kept{remote.Millis(until), s.forget(until)} }
+func (s *store) keptUpTo(until time.Time) kept { return kept{remote.Millis(until), s.forget(until)} }
 
 func (k kept) besides(other kept) kept {
 	return kept{max(k.until, other.until), max(k.forget, other.forget)}
@@ -157,7 +157,7 @@ func (k kept) besides(other kept) kept {
 
 // take writes the claim unless the key is completed or has a live claim. Otherwise it finds out which. The
 // item that it finds must be kept, too: take raises k for the next attempt.
-func (s *Store) take(ctx context.Context, claim replay.Claim, digest [32]byte, until time.Time, lease time.Duration, k *kept) (replay.Status, error) {
+func (s *store) take(ctx context.Context, claim replay.Claim, digest [32]byte, until time.Time, lease time.Duration, k *kept) (replay.Status, error) {
 	earliest, latest, err := s.times(ctx, claim.Key)
 	if err != nil {
 		return 0, err
@@ -189,7 +189,7 @@ func (s *Store) take(ctx context.Context, claim replay.Claim, digest [32]byte, u
 
 // judge is the status of the item in the way of a claim, by the time of the last answer. It is changed if
 // there is no item, or an expired claim.
-func (s *Store) judge(ctx context.Context, key, digest [32]byte, found item, k *kept) (replay.Status, error) {
+func (s *store) judge(ctx context.Context, key, digest [32]byte, found item, k *kept) (replay.Status, error) {
 	switch found.phase {
 	case "":
 		return changed, nil
@@ -209,7 +209,7 @@ func (s *Store) judge(ctx context.Context, key, digest [32]byte, found item, k *
 
 // stale is the answer for a copy whose until has passed at the service. It claims nothing: taking such a
 // claim back would take an expired claim away from its owner.
-func (s *Store) stale(ctx context.Context, key, digest [32]byte, server, until time.Time, k *kept) (replay.Status, error) {
+func (s *store) stale(ctx context.Context, key, digest [32]byte, server, until time.Time, k *kept) (replay.Status, error) {
 	found, _, err := s.read(ctx, key)
 	if err != nil {
 		return 0, err
@@ -223,7 +223,7 @@ func (s *Store) stale(ctx context.Context, key, digest [32]byte, server, until t
 
 // raise keeps the item in the way for this copy of the event, too, and is its status. Nothing is written if
 // it is kept for so long already. An item that is gone is not made again.
-func (s *Store) raise(ctx context.Context, key [32]byte, found item, k kept, status replay.Status) (replay.Status, error) {
+func (s *store) raise(ctx context.Context, key [32]byte, found item, k kept, status replay.Status) (replay.Status, error) {
 	if found.until >= k.until {
 		return status, nil
 	}
@@ -250,7 +250,7 @@ func completedAs(done []byte, digest [32]byte) replay.Status {
 // given is New for a claim that was written, if the service, by its own clock, cannot have forgotten a
 // completion. If it can, the claim is taken back. If that fails, the claim expires, and the next worker that
 // asks gets the same answer.
-func (s *Store) given(ctx context.Context, claim replay.Claim, until time.Time, a *answer) (replay.Status, error) {
+func (s *store) given(ctx context.Context, claim replay.Claim, until time.Time, a *answer) (replay.Status, error) {
 	if a.err == nil && a.date.Before(until) {
 		return replay.New, nil
 	}
@@ -262,7 +262,7 @@ func (s *Store) given(ctx context.Context, claim replay.Claim, until time.Time, 
 }
 
 // regain is the status of a claim that was written by an attempt whose answer was lost.
-func (s *Store) regain(ctx context.Context, claim replay.Claim, until time.Time) (replay.Status, error) {
+func (s *store) regain(ctx context.Context, claim replay.Claim, until time.Time) (replay.Status, error) {
 	found, a, err := s.read(ctx, claim.Key)
 	switch {
 	case err != nil:
@@ -274,7 +274,7 @@ func (s *Store) regain(ctx context.Context, claim replay.Claim, until time.Time)
 }
 
 // Renew is replay.Store.Renew.
-func (s *Store) Renew(ctx context.Context, claim replay.Claim, lease time.Duration) error {
+func (s *store) Renew(ctx context.Context, claim replay.Claim, lease time.Duration) error {
 	if err := remote.CheckLease(ctx, lease); err != nil {
 		return err
 	}
@@ -300,7 +300,7 @@ func (s *Store) Renew(ctx context.Context, claim replay.Claim, lease time.Durati
 
 // keep keeps the item of a claim that outlives its until: the claim of a handler that runs so long must be
 // completed as well.
-func (s *Store) keep(ctx context.Context, claim replay.Claim, end time.Time) error {
+func (s *store) keep(ctx context.Context, claim replay.Claim, end time.Time) error {
 	_, _, err := s.updateItem(ctx, s.update(claim.Key, mine+" AND #forget < :forget", "SET #forget = :forget", values{
 		":claimed": text(phaseClaimed), ":token": binary(claim.Token[:]), ":forget": number(s.forget(end)),
 	}))
@@ -318,7 +318,7 @@ func (s *Store) keep(ctx context.Context, claim replay.Claim, end time.Time) err
 }
 
 // Complete is replay.Store.Complete.
-func (s *Store) Complete(ctx context.Context, claim replay.Claim, until time.Time) error {
+func (s *store) Complete(ctx context.Context, claim replay.Claim, until time.Time) error {
 	if err := remote.CheckUntil(ctx, until); err != nil {
 		return err
 	}
@@ -349,7 +349,7 @@ func (s *Store) Complete(ctx context.Context, claim replay.Claim, until time.Tim
 }
 
 // Release is replay.Store.Release.
-func (s *Store) Release(ctx context.Context, claim replay.Claim) error {
+func (s *store) Release(ctx context.Context, claim replay.Claim) error {
 	if err := remote.CheckContext(ctx); err != nil {
 		return err
 	}
@@ -375,7 +375,7 @@ func asLost(err error) error {
 
 // inTheWay is the item for which the condition of a write failed with err. It comes with the error. If the
 // service does not send it, it is read. A write that failed in any other way is ErrUnavailable.
-func (s *Store) inTheWay(ctx context.Context, key [32]byte, err error) (item, error) {
+func (s *store) inTheWay(ctx context.Context, key [32]byte, err error) (item, error) {
 	var failed *types.ConditionalCheckFailedException
 	if !errors.As(err, &failed) {
 		return item{}, remote.Unavailable(err)
@@ -388,7 +388,7 @@ func (s *Store) inTheWay(ctx context.Context, key [32]byte, err error) (item, er
 }
 
 // read is the item as it is now, the zero item if there is none.
-func (s *Store) read(ctx context.Context, key [32]byte) (item, *answer, error) {
+func (s *store) read(ctx context.Context, key [32]byte) (item, *answer, error) {
 	out, a, err := s.getItem(ctx, key)
 	if err != nil {
 		return item{}, a, remote.Unavailable(err)
@@ -401,14 +401,14 @@ func (s *Store) read(ctx context.Context, key [32]byte) (item, *answer, error) {
 }
 
 // getItem reads the item as it is now.
-func (s *Store) getItem(ctx context.Context, key [32]byte) (*awsdynamodb.GetItemOutput, *answer, error) {
+func (s *store) getItem(ctx context.Context, key [32]byte) (*awsdynamodb.GetItemOutput, *answer, error) {
 	a := s.clock.answer()
 	in := &awsdynamodb.GetItemInput{TableName: &s.table, Key: itemKey(key), ConsistentRead: aws.Bool(true)}
 	out, err := s.client.GetItem(ctx, in, a.note)
 	return out, a, err
 }
 
-func (s *Store) updateItem(ctx context.Context, in *awsdynamodb.UpdateItemInput) (*awsdynamodb.UpdateItemOutput, *answer, error) {
+func (s *store) updateItem(ctx context.Context, in *awsdynamodb.UpdateItemInput) (*awsdynamodb.UpdateItemOutput, *answer, error) {
 	a := s.clock.answer()
 	out, err := s.client.UpdateItem(ctx, in, a.note)
 	return out, a, err

@@ -28,7 +28,7 @@ var key, digest = [32]byte{1}, [32]byte{2}
 
 var itemID = hex.EncodeToString(key[:])
 
-func newStore(t *testing.T, client dynamodb.Client, now func() time.Time) *dynamodb.Store {
+func newStore(t *testing.T, client dynamodb.Client, now func() time.Time) replay.Store {
 	t.Helper()
 	s, err := dynamodb.New(client, table, &dynamodb.Options{Now: now})
 	if err != nil {
@@ -38,7 +38,7 @@ func newStore(t *testing.T, client dynamodb.Client, now func() time.Time) *dynam
 }
 
 // contract: the service's time is known in whole seconds.
-var contract = replaytest.Contract{LeaseSlack: 2 * time.Second, Steps: cases.Of(replaytest.DefaultSteps)}
+var contract = replaytest.Contract{LeaseSlack: 2 * time.Second, Steps: cases.Of(2000)}
 
 // The clock of the service is that of the test, the worker's differs from it, and nothing is deleted.
 func TestStoreKeepsTheContract(t *testing.T) {
@@ -93,7 +93,7 @@ func TestWorkersApart(t *testing.T) {
 			f, client := newFake(t)
 			service := replaytest.NewClock(time.Now())
 			f.now = service.Now
-			worker := func(off time.Duration) *dynamodb.Store {
+			worker := func(off time.Duration) replay.Store {
 				return newStore(t, client, func() time.Time { return service.Now().Add(off) })
 			}
 			holder, other := worker(off.holder), worker(off.other)
@@ -615,10 +615,10 @@ func TestForeignItem(t *testing.T) {
 
 func TestNewRefusesWhatCannotWork(t *testing.T) {
 	f, client := newFake(t)
-	for name, make := range map[string]func() (*dynamodb.Store, error){
-		"no client":        func() (*dynamodb.Store, error) { return dynamodb.New(nil, table, nil) },
-		"no table":         func() (*dynamodb.Store, error) { return dynamodb.New(client, "", nil) },
-		"a negative grace": func() (*dynamodb.Store, error) { return dynamodb.New(client, table, &dynamodb.Options{Grace: -1}) },
+	for name, make := range map[string]func() (replay.Store, error){
+		"no client":        func() (replay.Store, error) { return dynamodb.New(nil, table, nil) },
+		"no table":         func() (replay.Store, error) { return dynamodb.New(client, "", nil) },
+		"a negative grace": func() (replay.Store, error) { return dynamodb.New(client, table, &dynamodb.Options{Grace: -1}) },
 	} {
 		if _, err := make(); err == nil {
 			t.Errorf("a store with %s", name)

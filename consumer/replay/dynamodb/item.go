@@ -55,10 +55,10 @@ func number(n int64) types.AttributeValue {
 func itemKey(key [32]byte) values { return values{KeyAttribute: text(hex.EncodeToString(key[:]))} }
 
 // forget is the time to live, in seconds since 1970, of an item that must be kept up to t.
-func (s *Store) forget(t time.Time) int64 { return (remote.Millis(t.Add(s.grace)) + 999) / 1000 }
+func (s *store) forget(t time.Time) int64 { return (remote.Millis(t.Add(s.grace)) + 999) / 1000 }
 
 // update makes a conditional write. The service refuses names that an expression does not use.
-func (s *Store) update(key [32]byte, condition, set string, v values) *awsdynamodb.UpdateItemInput {
+func (s *store) update(key [32]byte, condition, set string, v values) *awsdynamodb.UpdateItemInput {
 	return &awsdynamodb.UpdateItemInput{
 		TableName: &s.table, Key: itemKey(key), ConditionExpression: &condition, UpdateExpression: &set,
 		ExpressionAttributeNames: namesIn(condition + " " + set), ExpressionAttributeValues: v,

@@ -69,20 +69,20 @@ type Options struct {
 	Grace time.Duration
 }
 
-// Store is a replay.Store in Redis. It does not close the client.
-type Store struct {
+// store is what New makes.
+type store struct {
 	client Client
 	prefix string
 	grace  int64 // milliseconds
 }
 
 var (
-	_ replay.Store = (*Store)(nil)
+	_ replay.Store = (*store)(nil)
 	_ Client       = goredis.UniversalClient(nil)
 )
 
-// New makes a store over the client. It does not connect.
-func New(client Client, opts *Options) (*Store, error) {
+// New makes a store over the client, which it does not close. It does not connect.
+func New(client Client, opts *Options) (replay.Store, error) {
 	var o Options
 	if opts != nil {
 		o = *opts
@@ -101,11 +101,11 @@ func New(client Client, opts *Options) (*Store, error) {
 	if err := nilcheck.Typed("replay: the Redis client", client); err != nil {
 		return nil, err
 	}
-	return &Store{client: client, prefix: o.Prefix, grace: o.Grace.Milliseconds()}, nil
+	return &store{client: client, prefix: o.Prefix, grace: o.Grace.Milliseconds()}, nil
 }
 
 // Claim is replay.Store.Claim.
-func (s *Store) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (replay.Claim, replay.Status, error) {
+func (s *store) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (replay.Claim, replay.Status, error) {
 	if err := remote.Check(ctx, until, lease); err != nil {
 		return replay.Claim{}, 0, err
 	}
@@ -135,7 +135,7 @@ func completedAs(done string, digest [32]byte) replay.Status {
 }
 
 // Renew is replay.Store.Renew.
-func (s *Store) Renew(ctx context.Context, claim replay.Claim, lease time.Duration) error {
+func (s *store) Renew(ctx context.Context, claim replay.Claim, lease time.Duration) error {
 	if err := remote.CheckLease(ctx, lease); err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (s *Store) Renew(ctx context.Context, claim replay.Claim, lease time.Durati
 }
 
 // Complete is replay.Store.Complete.
-func (s *Store) Complete(ctx context.Context, claim replay.Claim, until time.Time) error {
+func (s *store) Complete(ctx context.Context, claim replay.Claim, until time.Time) error {
 	if err := remote.CheckUntil(ctx, until); err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (s *Store) Complete(ctx context.Context, claim replay.Claim, until time.Tim
 }
 
 // Release is replay.Store.Release.
-func (s *Store) Release(ctx context.Context, claim replay.Claim) error {
+func (s *store) Release(ctx context.Context, claim replay.Claim) error {
 	if err := remote.CheckContext(ctx); err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (s *Store) Release(ctx context.Context, claim replay.Claim) error {
 func digits(t time.Time) string { return fmt.Sprintf("%0*d", remote.MillisDigits, remote.Millis(t)) }
 
 // act runs a script that works only for the owner of the claim.
-func (s *Store) act(ctx context.Context, script script, claim replay.Claim, args ...any) error {
+func (s *store) act(ctx context.Context, script script, claim replay.Claim, args ...any) error {
 	a, err := s.run(ctx, script, claim.Key, append([]any{claim.Token[:]}, args...)...)
 	switch {
 	case err != nil:
@@ -185,7 +185,7 @@ type answer struct {
 
 // run runs a script by its hash. If the server does not know it (a new server, or one that was restarted), it
 // runs it by its text.
-func (s *Store) run(ctx context.Context, script script, key [32]byte, args ...any) (answer, error) {
+func (s *store) run(ctx context.Context, script script, key [32]byte, args ...any) (answer, error) {
 	keys := []string{s.prefix + hex.EncodeToString(key[:])}
 	got, err := s.client.EvalSha(ctx, script.sha, keys, args...).Slice()
 	if err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT") {

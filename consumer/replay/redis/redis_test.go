@@ -38,7 +38,7 @@ func newServer(t *testing.T) (*miniredis.Miniredis, *goredis.Client) {
 	return server, client
 }
 
-func newStore(t *testing.T, client redis.Client) *redis.Store {
+func newStore(t *testing.T, client redis.Client) replay.Store {
 	t.Helper()
 	s, err := redis.New(client, nil)
 	if err != nil {
@@ -59,7 +59,7 @@ func (c timed) EvalSha(ctx context.Context, sha string, keys []string, args ...a
 	return c.Client.EvalSha(ctx, sha, keys, args...)
 }
 
-var contract = replaytest.Contract{Steps: cases.Of(replaytest.DefaultSteps)}
+var contract = replaytest.Contract{Steps: cases.Of(2000)}
 
 // The clock of the server is that of the test, and no key expires.
 func TestStoreKeepsTheContract(t *testing.T) {

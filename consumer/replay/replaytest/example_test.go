@@ -11,7 +11,7 @@ import (
 // in memory.
 func Example() {
 	var t *testing.T // of the test function: func TestStore(t *testing.T)
-	replaytest.Run(t, func(_ *testing.T, clock *replaytest.Clock) replay.Store {
+	replaytest.Contract{}.Run(t, func(_ *testing.T, clock *replaytest.Clock) replay.Store {
 		return replay.NewMemory(&replay.MemoryOptions{Now: clock.Now})
 	})
 }

@@ -1,7 +1,7 @@
 // Package replaytest is the contract of replay.Store as tests. Every implementation runs it:
 //
 //	func TestStore(t *testing.T) {
-//		replaytest.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
+//		replaytest.Contract{}.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
 //			return replay.NewMemory(&replay.MemoryOptions{Now: clock.Now})
 //		})
 //	}
@@ -27,13 +27,6 @@ const (
 	window = 24 * time.Hour
 )
 
-// Open makes the store under test. The store takes its time from the clock. Open closes its resources in
-// t.Cleanup.
-type Open func(t *testing.T, clock *Clock) replay.Store
-
-// DefaultSteps is how many random operations are held against the model unless a Contract says otherwise.
-const DefaultSteps = 2000
-
 // Contract says what a store must satisfy. The zero value is the strict one.
 type Contract struct {
 	// LeaseSlack is how much longer than asked for a lease may live, in whole seconds; 0 = not at all. It is for
@@ -43,13 +36,11 @@ type Contract struct {
 	Steps int
 }
 
-// Run runs the strict contract.
-func Run(t *testing.T, open Open) { Contract{}.Run(t, open) }
-
-// Run runs the contract.
-func (c Contract) Run(t *testing.T, open Open) {
+// Run runs the contract. Open makes the store under test, which takes its time from the clock, and closes the
+// store's resources in t.Cleanup.
+func (c Contract) Run(t *testing.T, open func(t *testing.T, clock *Clock) replay.Store) {
 	if c.Steps == 0 {
-		c.Steps = DefaultSteps
+		c.Steps = 2000
 	}
 	for _, part := range []struct {
 		name string

@@ -53,7 +53,7 @@ type world struct {
 	aws    *localaws.Server
 	events *eventbridge.Client
 	sqs    *sqs.Client
-	bin    *quarantinetest.Memory
+	bin    quarantine.Store
 	books  *books
 	policy envelope.Policy // of consumers that are started
 	serial int

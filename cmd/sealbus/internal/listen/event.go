@@ -135,6 +135,7 @@ func (h *heard) judge(r *consumer.Result, err error) {
 }
 
 func listenVerdict(r *consumer.Result, err error) string {
+	refused, isRefused := errors.AsType[*consumer.QuarantineError](err)
 	switch {
 	case r.Outcome == consumer.Handled:
 		return ui.VerdictVerified
@@ -142,7 +143,7 @@ func listenVerdict(r *consumer.Result, err error) string {
 		return ui.VerdictDuplicate
 	case r.Outcome == consumer.Quarantined:
 		return ui.VerdictQuarantined
-	case errors.Is(err, consumer.ErrNoQuarantine):
+	case isRefused && refused.Err == nil:
 		return ui.VerdictRejected
 	}
 	return ui.VerdictRetry

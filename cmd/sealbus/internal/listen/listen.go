@@ -227,7 +227,7 @@ func newListener(ctx context.Context, env *ui.Env, f *listenFlags) (*listener, e
 	}
 	l.consumer, err = consumer.New(f.name, trust, store, policy, &consumer.Options{
 		Quarantine: quarantine,
-		Wrapper:    consumer.Wrapper(f.wrapper),
+		Wrapper:    f.wrapper,
 		Logger:     slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -170,8 +170,8 @@ func (r *reopening) run(ctx context.Context, ids []string) error {
 // chosen are the records that are meant. Of a queue several are looked up in one go.
 func (r *reopening) chosen(ctx context.Context, ids []string) iter.Seq2[quarantine.Entry, error] {
 	return func(yield func(quarantine.Entry, error) bool) {
-		_, queue := r.store.(*sqs.Store)
-		if r.flags.all || queue {
+		place, _ := loadquarantine.PlaceOf(r.flags.From)
+		if r.flags.all || place == "sqs" {
 			r.listed(ctx, ids, yield)
 			return
 		}
