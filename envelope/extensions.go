@@ -36,7 +36,7 @@ func (o *opening) hashExtension(name string, t AttributeType) *Error {
 		return reject(ReasonUnsupported, "extension %s is Binary and not declared in ExtensionTypes", name)
 	}
 	if attr == nil {
-		o.hash.Text("")
+		o.hash.Bytes(nil)
 		return nil
 	}
 	hashed, err := wire.AppendHashed(o.hash.Scratch[:0], wire.Type(t), attr.Value)
@@ -75,7 +75,7 @@ func (o *opening) foreignExtensions(p *wire.Payload) *Error {
 	for _, name := range p.Names {
 		attr := o.extension(name)
 		if attr == nil {
-			o.hash.Text("")
+			o.hash.Bytes(nil)
 			continue
 		}
 		t := o.foreignType(name)
@@ -114,7 +114,7 @@ func (o *opening) guess(p *wire.Payload, binary bool) bool {
 	for _, name := range p.Names {
 		attr := o.extension(name)
 		if attr == nil {
-			o.hash.Text("")
+			o.hash.Bytes(nil)
 			continue
 		}
 		o.hash.Bytes(o.guessed(name, attr.Value, binary))

@@ -271,7 +271,7 @@ func appendSeconds(dst []byte, text string) ([]byte, time.Time, error) {
 	if err != nil {
 		return dst, at, err
 	}
-	return wire.AppendSeconds(dst, at), at, nil
+	return at.AppendFormat(dst, time.RFC3339), at, nil
 }
 
 // matchCore finds the bytes of data under which the core digest is the signed one: those received, or their
@@ -298,7 +298,7 @@ func (o *opening) matchCore(p *wire.Payload, seconds []byte) bool {
 	if o.detail == nil || len(o.detail.Ignored) == 0 {
 		return false
 	}
-	form, err := jsontext.AppendCanonical(nil, o.detail.WithoutIgnored())
+	form, err := jsontext.AppendCanonical(nil, o.detail.Data(false))
 	o.leftOut = err == nil && match(form, sha256.Sum256(form))
 	return o.leftOut
 }

@@ -75,7 +75,7 @@ func publishedPayload(t *testing.T, attributes map[string]string, data []byte, s
 	p := &wire.Payload{Core: h.CoreDigest(e, testSeconds(t, e.Time), &sum), HasExt: len(signed) > 0, Names: signed}
 	h.Reset()
 	for _, name := range signed {
-		h.Text(attributes[name])
+		h.Bytes([]byte(attributes[name]))
 	}
 	p.Ext = h.Sum()
 	return p.Append(nil)

@@ -7,9 +7,7 @@ package wire
 
 import (
 	"encoding/base64"
-	"fmt"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/sealbus/sealbus/internal/jsontext"
@@ -32,52 +30,6 @@ const (
 	// none, so a longer name than this is malformed, not too large.
 	MaxName = 64
 )
-
-// Type is a type of the CloudEvents type system (CloudEvents 1.0, "Type System").
-type Type uint8
-
-// The types. The zero Type is none of them.
-const (
-	Boolean Type = iota + 1
-	Integer
-	String
-	Binary
-	URI
-	URIReference
-	Timestamp
-)
-
-var typeNames = [...]string{
-	Boolean: "Boolean", Integer: "Integer", String: "String", Binary: "Binary",
-	URI: "URI", URIReference: "URI-reference", Timestamp: "Timestamp",
-}
-
-// String is the name of t as the standard writes it.
-func (t Type) String() string {
-	if t == 0 || int(t) >= len(typeNames) {
-		return fmt.Sprintf("Type(%d)", uint8(t))
-	}
-	return typeNames[t]
-}
-
-// ParseType is the Type with this name.
-func ParseType(name string) (Type, bool) {
-	for t := Boolean; t <= Timestamp; t++ {
-		if typeNames[t] == name {
-			return t, true
-		}
-	}
-	return 0, false
-}
-
-// Attribute is an extension attribute. Value is its canonical text: "true" or "false", a plain decimal, the
-// standard base64 of a Binary, and otherwise the text itself. On the wire only Boolean, Integer and String
-// can be told apart: Parse gives no other Type.
-type Attribute struct {
-	Name  string
-	Type  Type
-	Value string
-}
 
 // Form says what the data of an event is.
 type Form uint8
@@ -143,30 +95,6 @@ func (e *Event) CoreNames(names []string) []string {
 	return names
 }
 
-// Error says which member of an event is at fault, and how. Without TooLarge and Unsupported the event is
-// malformed.
-type Error struct {
-	Member      string // the name of the member, shortened; "" if the fault is in no member
-	TooLarge    bool   // a limit of this package is exceeded
-	Unsupported bool   // well formed, but the SDK's event cannot represent it
-	Msg         string
-	Err         error // the cause, if there is one: *jsontext.Error or another of jsontext
-}
-
-func (e *Error) Error() string {
-	msg := e.Msg
-	if e.Err != nil {
-		msg = strings.TrimPrefix(msg+": "+e.Err.Error(), ": ")
-	}
-	if e.Member == "" {
-		return msg
-	}
-	return fmt.Sprintf("%q: %s", e.Member, msg)
-}
-
-// Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
-
 // Append writes e in structured mode to dst: the attributes in a fixed order, the extensions in theirs,
 // dssematerial, then the data. JSON data is written as it is, unless Base64 says otherwise; other data goes
 // as a string if it came so. Nothing is escaped but what JSON demands. What Parse read, Parse reads back to
@@ -209,25 +137,6 @@ func (e *Event) appendAttributes(dst []byte) []byte {
 		dst = e.Extensions[i].append(dst)
 	}
 	return appendMember(dst, "dssematerial", e.Material)
-}
-
-func (a *Attribute) append(dst []byte) []byte {
-	if !a.bare() {
-		return appendMember(dst, a.Name, a.Value)
-	}
-	return append(appendName(dst, a.Name), a.Value...)
-}
-
-// bare reports whether the value is written without quotes. The text is looked at, not only the type, so
-// that no value can make the output other than JSON.
-func (a *Attribute) bare() bool {
-	switch a.Type {
-	case Boolean:
-		return a.Value == "true" || a.Value == "false"
-	case Integer:
-		return plainInteger(a.Value)
-	}
-	return false
 }
 
 func appendMember(dst []byte, name, value string) []byte {

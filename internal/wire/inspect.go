@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/jsontext"
@@ -231,7 +232,7 @@ func (s *Inspected) fitCore() Fit {
 	e := s.Event
 	seconds := []byte(e.Time)
 	if at, err := ParseTime(e.Time); err == nil {
-		seconds = AppendSeconds(nil, at)
+		seconds = at.AppendFormat(nil, time.RFC3339)
 		if s.Payload.Profile != nil && FormatTime(at) != s.Payload.Profile.Time {
 			return FitNone
 		}
@@ -254,12 +255,9 @@ func (s *Inspected) fitCore() Fit {
 // fitWithoutIgnored is fitCore without the members that a hop may have added to the data.
 func (s *Inspected) fitWithoutIgnored() {
 	without, whole := *s.Event, s.Event
-	data := s.Outer.WithoutIgnored()
-	doc, err := readJSON(data)
-	if err != nil {
+	if without.SetJSON(s.Outer.Data(false)) != nil {
 		return
 	}
-	without.setJSON(data, doc)
 	s.Event = &without
 	if s.Core = s.fitCore(); s.Core == FitNone {
 		s.Event = whole

@@ -469,7 +469,7 @@ func TestIsJSON(t *testing.T) {
 	}
 	for _, no := range []string{" ", ";", "/", "json", "+json", "/json", "application/", "application/jsonx", "application/json-seq",
 		"application/json/x", "application/x-json", "text/plain; application/json", "application/json, text/plain", "application;/json",
-		"application/jose", "a/json+", "a/b+jsonx"} {
+		"application/jose", "a/json+", "a/b+jsonx", "application/j\u017fon"} {
 		if IsJSON(no) {
 			t.Errorf("%q is JSON", no)
 		}

@@ -82,7 +82,7 @@ func (e *Event) checkFromSDK() error {
 		{"id", e.ID}, {"source", e.Source}, {"type", e.Type}, {"datacontenttype", e.DataContentType},
 		{"dataschema", e.DataSchema}, {"subject", e.Subject},
 	} {
-		if err := checkText(a.name, a.value, MaxAttribute); err != nil {
+		if err := CheckText(a.name, a.value, MaxAttribute); err != nil {
 			return err
 		}
 	}
@@ -97,24 +97,6 @@ func (e *Event) checkFromSDK() error {
 	}
 	_, err := parseURL("dataschema", e.DataSchema)
 	return err
-}
-
-// CheckText refuses a text that no attribute can have: too long, or with a control character, a noncharacter
-// or invalid UTF-8.
-func CheckText(name, value string) error { return checkText(name, value, MaxAttribute) }
-
-func checkText(name, value string, limit int) error {
-	var e *Error
-	switch {
-	case len(value) > limit:
-		e = tooLong(limit)
-	case !validText(value):
-		e = errText()
-	default:
-		return nil
-	}
-	e.Member = name
-	return e
 }
 
 func (e *Event) takeExtensions(values map[string]any) error {
@@ -135,23 +117,23 @@ func (e *Event) takeExtensions(values map[string]any) error {
 
 func (e *Event) takeExtension(name string, value any) error {
 	if !validName(name) {
-		return &Error{Member: clip(name), Msg: "an attribute name has 1 to 64 characters of a-z and 0-9"}
+		return &Error{Member: clip(name), Msg: badName}
 	}
-	if name == "data" || e.core([]byte(name)) != nil {
+	if name == "data" || name != AttrMaterial && e.field([]byte(name)) != nil {
 		return &Error{Member: name, Msg: "is no name for an extension attribute"}
 	}
 	a, err := attributeOf(name, value)
 	if err != nil || a.Value == "" {
 		return err
 	}
-	if name == "dssematerial" {
+	if name == AttrMaterial {
 		return e.takeMaterial(a)
 	}
 	if e.Extensions == nil {
 		e.Extensions = make([]Attribute, 0, 8)
 	}
 	e.Extensions = append(e.Extensions, a)
-	return checkText(name, a.Value, MaxAttribute)
+	return CheckText(name, a.Value, MaxAttribute)
 }
 
 func (e *Event) takeMaterial(a Attribute) error {
@@ -159,7 +141,7 @@ func (e *Event) takeMaterial(a Attribute) error {
 		return &Error{Member: a.Name, Msg: "must be Binary"}
 	}
 	e.Material = a.Value
-	return checkText(a.Name, a.Value, MaxMaterial)
+	return CheckText(a.Name, a.Value, MaxMaterial)
 }
 
 // attributeOf reads an extension value as the SDK stores it. An empty Value is an absent attribute.
@@ -212,13 +194,13 @@ func urlAttribute(name string, typ Type, text string) (Attribute, error) {
 }
 
 func formatTime(name string, t time.Time) (string, error) {
-	if !writable(t) {
+	if year := t.UTC().Year(); year < 1 || year > 9999 {
 		return "", &Error{Member: name, Err: errYear}
 	}
 	return FormatTime(t), nil
 }
 
-func (e *Event) takeData(data []byte) (err error) {
+func (e *Event) takeData(data []byte) error {
 	if len(data) > MaxEvent {
 		return &Error{Member: "data", TooLarge: true, Msg: "is larger than 1 MiB"}
 	}
@@ -229,11 +211,9 @@ func (e *Event) takeData(data []byte) (err error) {
 		e.Form, e.Data, e.Base64 = BinaryData, data, true
 		return nil
 	}
-	doc, err := readJSON(data)
-	if err != nil {
+	if err := e.SetJSON(data); err != nil {
 		return &Error{Member: "data", Msg: "is not JSON, as datacontenttype says (none means JSON)", Err: err}
 	}
-	e.setJSON(data, doc)
 	return nil
 }
 
@@ -257,14 +237,35 @@ func (e *Event) ToSDK() (event.Event, error) {
 	if e.Subject != "" {
 		c.Subject = &c.subject
 	}
-	if err := c.setURLs(e); err != nil {
+	source, err := parseURL("source", e.Source)
+	if err != nil {
 		return event.Event{}, err
 	}
-	if err := c.setTime(e.Time); err != nil {
-		return event.Event{}, err
+	c.Source.URL = *source
+	if e.DataSchema != "" {
+		schema, err := parseURL("dataschema", e.DataSchema)
+		if err != nil {
+			return event.Event{}, err
+		}
+		c.schema.URL, c.DataSchema = *schema, &c.schema
 	}
-	if err := c.setExtensions(e); err != nil {
-		return event.Event{}, err
+	if e.Time != "" {
+		if c.time.Time, err = ParseTime(e.Time); err != nil {
+			return event.Event{}, &Error{Member: "time", Err: err}
+		}
+		c.Time = &c.time
+	}
+	if len(e.Extensions) > 0 || e.Material != "" {
+		c.Extensions = make(map[string]any, len(e.Extensions)+1)
+	}
+	if e.Material != "" {
+		c.Extensions[AttrMaterial] = e.Material
+	}
+	for i := range e.Extensions {
+		a := &e.Extensions[i]
+		if c.Extensions[a.Name], err = a.sdkValue(); err != nil {
+			return event.Event{}, err
+		}
 	}
 	ev := event.Event{Context: &c.EventContextV1}
 	if e.Form != NoData {
@@ -289,24 +290,6 @@ func (e *Event) WithData(ev event.Event, without string) event.Event {
 	return out
 }
 
-func (c *sdkContext) setURLs(e *Event) error {
-	source, err := parseURL("source", e.Source)
-	if err != nil {
-		return err
-	}
-	c.Source.URL = *source
-	if e.DataSchema == "" {
-		return nil
-	}
-	schema, err := parseURL("dataschema", e.DataSchema)
-	if err != nil {
-		return err
-	}
-	c.schema.URL = *schema
-	c.DataSchema = &c.schema
-	return nil
-}
-
 // CheckURI refuses a text that is no URI-reference by its characters (RFC 3986, appendix A), or that the
 // SDK's event would not hold as it is.
 func CheckURI(name, text string) error {
@@ -314,87 +297,34 @@ func CheckURI(name, text string) error {
 	return err
 }
 
-// parseURL parses text as the SDK does and refuses what would come out of it as another text. What net/url
-// lets through in opaque parts and queries, which RFC 3986 does not, is refused too. An empty fragment, as in
-// the names of JSON schemas, is kept, except in source.
+// uriCharacters are those that a URI may have (RFC 3986, appendix A).
+const uriCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~:/?#[]@!$&'()*+,;=%"
+
+// parseURL parses text as the SDK does, and refuses a text that the SDK would write in another way. It also
+// refuses the characters that net/url accepts in opaque parts and queries against RFC 3986. An empty fragment,
+// as in the names of JSON schemas, is kept, except in source.
 func parseURL(name, text string) (*url.URL, error) {
-	body, empty := cutEmptyFragment(text)
-	if empty && name == "source" {
+	body, isEmptyFragment := strings.CutSuffix(text, "#")
+	if strings.Contains(body, "#") {
+		body, isEmptyFragment = text, false
+	}
+	if isEmptyFragment && name == "source" {
 		return nil, &Error{Member: name, Unsupported: true,
 			Msg: "ends in an empty fragment, and readers would confuse it with the source without one: drop the #"}
 	}
 	u, err := url.Parse(body)
-	if err != nil || body == "" || u.String() != body || !uriCharacters(body) {
+	if err == nil {
+		_, err = url.PathUnescape(body) // each % has its two digits, also where Parse does not look
+	}
+	if err != nil || body == "" || u.String() != body || strings.Trim(body, uriCharacters) != "" {
 		return nil, &Error{Member: name, Unsupported: true,
 			Msg: "cannot be represented in the SDK's event, which holds a URL and would rewrite this one"}
 	}
-	if empty {
-		return withEmptyFragment(u.Scheme, text), nil
+	if isEmptyFragment {
+		// A url.URL does not tell an empty fragment from none. Its Opaque is written as it is.
+		return &url.URL{Scheme: u.Scheme, Opaque: strings.TrimPrefix(text, u.Scheme+":")}, nil
 	}
 	return u, nil
-}
-
-// cutEmptyFragment cuts off a # that is the last character and the only one of its kind.
-func cutEmptyFragment(text string) (body string, found bool) {
-	body, found = strings.CutSuffix(text, "#")
-	if !found || strings.Contains(body, "#") {
-		return text, false
-	}
-	return body, true
-}
-
-// withEmptyFragment is a URL whose String is text. A url.URL does not tell an empty fragment from none, so
-// all that follows the scheme goes into Opaque, which is written as it is.
-func withEmptyFragment(scheme, text string) *url.URL {
-	if scheme != "" {
-		text = text[len(scheme)+len(":"):]
-	}
-	return &url.URL{Scheme: scheme, Opaque: text}
-}
-
-func uriCharacters(text string) bool {
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', isDigit(c), strings.IndexByte("-._~:/?#[]@!$&'()*+,;=", c) >= 0:
-		case c == '%' && i+2 < len(text) && isHex(text[i+1]) && isHex(text[i+2]):
-			i += 2
-		default:
-			return false
-		}
-	}
-	return true
-}
-
-func isHex(c byte) bool { return isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'f' }
-
-func (c *sdkContext) setTime(text string) (err error) {
-	if text == "" {
-		return nil
-	}
-	if c.time.Time, err = ParseTime(text); err != nil {
-		return &Error{Member: "time", Err: err}
-	}
-	c.Time = &c.time
-	return nil
-}
-
-func (c *sdkContext) setExtensions(e *Event) error {
-	if len(e.Extensions) == 0 && e.Material == "" {
-		return nil
-	}
-	c.Extensions = make(map[string]any, len(e.Extensions)+1)
-	if e.Material != "" {
-		c.Extensions["dssematerial"] = e.Material
-	}
-	for i := range e.Extensions {
-		a := &e.Extensions[i]
-		value, err := a.sdkValue()
-		if err != nil {
-			return err
-		}
-		c.Extensions[a.Name] = value
-	}
-	return nil
 }
 
 // sdkValue is the value that types.Validate of the SDK would give for the attribute.
@@ -403,12 +333,11 @@ func (a *Attribute) sdkValue() (any, error) {
 	case String:
 		return a.Value, nil
 	case Boolean:
-		if a.bare() {
+		if a.Value == "true" || a.Value == "false" {
 			return a.Value == "true", nil
 		}
 	case Integer:
-		if a.bare() {
-			n, _ := strconv.ParseInt(a.Value, 10, 32)
+		if n, ok := parseInteger(a.Value); ok {
 			return int32(n), nil
 		}
 	case Binary:
@@ -429,5 +358,5 @@ func (a *Attribute) sdkValue() (any, error) {
 		}
 		return types.URIRef{URL: *u}, nil
 	}
-	return nil, &Error{Member: clip(a.Name), Msg: "the text is none of type " + a.Type.String()}
+	return nil, &Error{Member: clip(a.Name), Msg: fmt.Sprintf("the text is none of type %v", a.Type)}
 }
