@@ -3,7 +3,6 @@ package wire
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,12 +36,6 @@ func (t Type) String() string {
 		return fmt.Sprintf("Type(%d)", uint8(t))
 	}
 	return typeNames[t]
-}
-
-// ParseType is the Type with this name.
-func ParseType(name string) (Type, bool) {
-	t := max(slices.Index(typeNames[:], name), 0) // typeNames[0] is ""
-	return Type(t), t > 0
 }
 
 // Attribute is an extension attribute. Value is its canonical text: "true" or "false", a plain decimal, the

@@ -64,7 +64,22 @@ func ParseSealed(b []byte) (*Event, error) {
 	p.text.Grow(min(len(b), textGuess))
 	obj := p.r.Object()
 	for p.r.Member(&obj) {
-		p.member(obj.Name)
+		field := e.field(obj.Name)
+		switch {
+		case string(obj.Name) == "data":
+			p.data, e.hasData = p.r.ReadDocument(), true
+		case string(obj.Name) == "data_base64" && p.r.PeekKind() == 'n':
+			p.r.SkipValue()
+			e.hasData = true
+		case string(obj.Name) == "data_base64":
+			p.encoded, e.hasData = p.r.Bytes(), true
+		case field == &e.Material:
+			_, e.Material = p.value(MaxMaterial, true)
+		case field != nil:
+			_, *field = p.value(MaxAttribute, true)
+		default:
+			p.extra(obj.Name)
+		}
 	}
 	if err := p.r.Err(); err != nil {
 		fault, ok := err.(*Error)
@@ -104,28 +119,6 @@ type parser struct {
 	text    strings.Builder   // has every string of the event: one allocation for all of them
 	data    jsontext.Document // the value of data; its Value is nil if absent
 	encoded []byte            // the text of data_base64; nil if absent
-}
-
-// member reads the member of this name.
-func (p *parser) member(name []byte) {
-	e, field := p.e, p.e.field(name)
-	switch {
-	case string(name) == "data":
-		p.data, e.hasData = p.r.ReadDocument(), true
-	case string(name) == "data_base64":
-		e.hasData = true
-		if p.r.PeekKind() == 'n' {
-			p.r.SkipValue()
-		} else {
-			p.encoded = p.r.Bytes()
-		}
-	case field == &e.Material:
-		_, e.Material = p.value(MaxMaterial, true)
-	case field != nil:
-		_, *field = p.value(MaxAttribute, true)
-	default:
-		p.extra(name)
-	}
 }
 
 // field is the field of an attribute that has one: those of the standard, and dssematerial. It is nil for any

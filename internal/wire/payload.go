@@ -160,7 +160,17 @@ func ParsePayload(doc []byte, e *Event) (*Payload, error) {
 	}
 	known := p.Profile == nil || p.Profile.Version == profileVersion
 	if p.Profile != nil && known && r.Err() == nil {
-		r.Fail(p.checkProfile())
+		if !p.HasExt || len(p.Profile.Types) != len(p.Names) {
+			r.Fail(errors.New("sealbus: types and signedextattrs differ in length"))
+		}
+		for i := 0; i < len(p.Names) && r.Err() == nil; i++ {
+			if t, ok := DocumentedType(p.Names[i]); ok && t != p.Profile.Types[i] {
+				r.Failf("sealbus: %s is of type %s", p.Names[i], t)
+			}
+		}
+		if !slices.Contains(p.Names, AttrRecordedTime) {
+			r.Fail(errors.New("sealbus: recordedtime is not signed"))
+		}
 	}
 	if err := r.End(); err != nil {
 		return p, err
@@ -169,22 +179,6 @@ func ParsePayload(doc []byte, e *Event) (*Payload, error) {
 		return p, ErrVersion // only now: a malformed payload is malformed in any version
 	}
 	return p, nil
-}
-
-// checkProfile checks the types of our profile against the names of the payload.
-func (p *Payload) checkProfile() error {
-	if !p.HasExt || len(p.Profile.Types) != len(p.Names) {
-		return errors.New("sealbus: types and signedextattrs differ in length")
-	}
-	for i, name := range p.Names {
-		if t, ok := DocumentedType(name); ok && t != p.Profile.Types[i] {
-			return fmt.Errorf("sealbus: %s is of type %s", name, t)
-		}
-	}
-	if !slices.Contains(p.Names, AttrRecordedTime) {
-		return errors.New("sealbus: recordedtime is not signed")
-	}
-	return nil
 }
 
 func readDigest(r *jsontext.Decoder) (d Digest) {
@@ -291,12 +285,12 @@ func readTime(r *jsontext.Decoder, e *Event) string {
 
 func readTypes(r *jsontext.Decoder, types []Type) []Type {
 	for a := r.Array(); r.Element(&a); {
-		t, ok := ParseType(string(r.Bytes()))
-		if !ok || len(types) == MaxExtensions {
+		t := slices.Index(typeNames[:], string(r.Bytes()))
+		if t <= 0 || len(types) == MaxExtensions { // typeNames[0] is ""
 			r.Fail(errors.New("sealbus: types has a text that is no CloudEvents type, or too many"))
 			return nil
 		}
-		types = append(types, t)
+		types = append(types, Type(t))
 	}
 	return types
 }
