@@ -3,8 +3,8 @@
 //
 // Reading is strict where DSSE leaves a choice. The JSON is read as internal/jsontext does, so a duplicate
 // member is an error, also inside a member that is ignored. Base64 is of either alphabet, not of both in one
-// text. It is padded, has zero trailing bits and no line breaks. Unknown members are ignored, as DSSE demands.
-// The member "delegation" of a signature is an addition of sealbus.
+// text. It is padded, has zero trailing bits and no line breaks. Unknown members are ignored, as DSSE
+// demands. The member "delegation" of a signature is an addition of sealbus.
 package dsse
 
 import (

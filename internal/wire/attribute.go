@@ -51,14 +51,14 @@ type Attribute struct {
 const (
 	AttrMaterial     = "dssematerial"
 	AttrRecordedTime = "recordedtime"
-	AttrOriginalTime = "originalrecordedtime" // the recordedtime before a forwarder sealed the event; never judged
+	AttrOriginalTime = "originalrecordedtime" // the recordedtime before a forwarder sealed the event
 	AttrExpiryTime   = "expirytime"
 	AttrAudience     = "audience"
-	AttrRecipients   = "jwerecipients" // of encrypted members: the "recipients" of RFC 7516 section 7.2.1
+	AttrRecipients   = "jwerecipients" // of encrypted members: "recipients" (RFC 7516 section 7.2.1)
 )
 
 // DocumentedType is the type of an extension that the CloudEvents project documents
-// (github.com/cloudevents/spec, cloudevents/extensions), and of ours, whatever type arrives.
+// (github.com/cloudevents/spec, cloudevents/extensions), and of those of sealbus. The name alone decides it.
 func DocumentedType(name string) (Type, bool) {
 	switch name {
 	case AttrRecordedTime, AttrOriginalTime, AttrExpiryTime, "deprecationfrom", "deprecationsunset":
@@ -74,21 +74,22 @@ func DocumentedType(name string) (Type, bool) {
 		return URI, true
 	case AttrAudience, AttrRecipients, "authtype", "authid", "authclaims",
 		"bamtxid", "bampid", "bamptxid", "bamptxsid", "bamptxsstatus",
-		"correlationid", "causationid", "dataclassification", "dataregulation", "datacategory", "partitionkey",
-		"sequence", "sequencetype", "severitytext", "traceparent", "tracestate":
+		"correlationid", "causationid", "dataclassification", "dataregulation", "datacategory",
+		"partitionkey", "sequence", "sequencetype", "severitytext", "traceparent", "tracestate":
 		return String, true
 	}
 	return 0, false
 }
 
-// ErrFraction is the error of a Timestamp with a fraction, of which AppendHashed leaves the fraction out.
+// ErrFraction is the error of a Timestamp that AppendHashed appended without its fraction of a second.
 var ErrFraction = errors.New("is not in whole seconds")
 
 var errNotCanonical = errors.New("is not the canonical text of its type")
 
-// AppendHashed appends the bytes that the standard hashes for a value of that type, read from its text on the
-// wire: Boolean true/false, Integer decimal, Timestamp in UTC and whole seconds, Binary its bytes, others as
-// they are. A Timestamp with a fraction is appended without it, and ErrFraction is returned, too.
+// AppendHashed appends the bytes that the standard hashes for a value of type t, whose text on the wire is
+// text: a Boolean as true or false, an Integer in decimal, a Timestamp in UTC and whole seconds, a Binary as
+// its bytes, all others as they are. A Timestamp with a fraction is appended without it, and the error is
+// ErrFraction. After any other error, dst comes back as it was.
 func AppendHashed(dst []byte, t Type, text string) ([]byte, error) {
 	switch t {
 	case Boolean:
@@ -150,12 +151,12 @@ var (
 )
 
 // ParseTime reads an RFC 3339 timestamp with at most nine fraction digits, T and Z in upper case. Without a
-// zone it is UTC. The result is in UTC and in the years 0001 to 9999, so it can be written again. The first
-// second of those is refused, because it is the zero time.Time, which means that there is none. There is no
-// second 60: a time.Time has none.
+// zone it is UTC. The result is in UTC, in the years 0001 to 9999, so that it can be written again. The first
+// second of the year 0001 is refused: it is the zero time.Time, which stands for an absent time. Second 60 is
+// refused, because a time.Time has none.
 func ParseTime(text string) (time.Time, error) {
 	const layout = "2006-01-02T15:04:05"
-	// The colon is where it is behind an hour of two digits. Package time takes one digit, too.
+	// Package time also reads an hour of one digit. The colon tells that there are two.
 	if len(text) < len(layout) || text[len("2006-01-02T15")] != ':' {
 		return time.Time{}, errTime
 	}
@@ -187,12 +188,12 @@ func ParseTime(text string) (time.Time, error) {
 	return t, nil
 }
 
-// FormatTime writes t in UTC with Z, trailing zeros of the fraction dropped: the form in which a time is
-// sealed. t must lie in the years 0001 to 9999.
+// FormatTime is the form in which a time is sealed: UTC with Z, without trailing zeros in the fraction. t
+// must lie in the years 0001 to 9999.
 func FormatTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
-// FormatSeconds writes t in UTC with Z and without a fraction: the form in which a time is hashed. t must lie
-// in the years 0001 to 9999.
+// FormatSeconds is the form in which a time is hashed: UTC with Z, without a fraction. t must lie in the
+// years 0001 to 9999.
 func FormatSeconds(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // parseInteger reads an Integer (32 bits, signed) in its one plain form.
@@ -211,8 +212,8 @@ func validName[T string | []byte](name T) bool {
 	return 0 < len(name) && len(name) <= MaxName
 }
 
-// append writes a as a member of an object, after a comma. The text is looked at, not only the type, so that
-// no value can make the output other than JSON.
+// append writes a as a member of an object, after a comma. Without quotes stands only a text that is a JSON
+// boolean or number: the type alone does not decide, so the output is JSON for every Value.
 func (a *Attribute) append(dst []byte) []byte {
 	bare := a.Type == Boolean && (a.Value == "true" || a.Value == "false")
 	if a.Type == Integer {

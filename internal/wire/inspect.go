@@ -18,7 +18,7 @@ import (
 const (
 	LayoutPlain      = "cloudevent"             // the document is the CloudEvent
 	LayoutStructured = "eventbridge structured" // an EventBridge event whose detail is the CloudEvent
-	LayoutEmbedded   = "eventbridge embedded"   // an EventBridge event whose detail is the data and the attributes
+	LayoutEmbedded   = "eventbridge embedded"   // an EventBridge event whose detail is data and attributes
 )
 
 // Inspected is what a document claims to be. Nothing is verified, and an attacker may have written all of it:

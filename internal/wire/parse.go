@@ -177,8 +177,8 @@ func (p *parser) value(limit int, mustBeString bool) (typ Type, text string) {
 	return typ, text
 }
 
-// keep copies text into the one allocation. A string that was handed out stays valid when the builder
-// grows: it grows into new memory.
+// keep copies text into the one allocation. Its result stays valid when the builder grows, which it does into
+// new memory.
 func (p *parser) keep(text []byte) string {
 	start := p.text.Len()
 	p.text.Write(text)
@@ -200,9 +200,10 @@ func (p *parser) extra(name []byte) {
 		e.Extensions = append(e.Extensions, Attribute{Name: p.keep(name), Type: typ, Value: value})
 	} else {
 		switch folded := fold(name); {
-		case string(name) == "detail-type" || string(name) == "unverified_id": // a delivery, a quarantine record
+		case string(name) == "detail-type", string(name) == "unverified_id": // delivery, quarantine record
 			p.r.Fail(&Error{Msg: "is a member of another format: the message is two things at once"})
-		case folded == "data" || folded == "data_base64" || folded == EmbeddedMember || e.field([]byte(folded)) != nil:
+		case folded == "data", folded == "data_base64", folded == EmbeddedMember,
+			e.field([]byte(folded)) != nil:
 			p.r.Fail(&Error{Msg: "is " + folded + butForCase})
 		}
 		e.Ignored = append(e.Ignored, p.keep(name[:min(len(name), maxIgnoredName)]))
@@ -220,7 +221,9 @@ func (e *Event) checkCore() error {
 	if e.SpecVersion != "1.0" {
 		return &Error{Member: "specversion", Msg: `must be "1.0"`}
 	}
-	for _, a := range [...]struct{ name, value string }{{"id", e.ID}, {"source", e.Source}, {"type", e.Type}} {
+	for _, a := range [...]struct{ name, value string }{
+		{"id", e.ID}, {"source", e.Source}, {"type", e.Type},
+	} {
 		if a.value == "" {
 			return &Error{Member: a.name, Msg: "is missing or empty"}
 		}
@@ -249,7 +252,8 @@ func (p *parser) setData() error {
 			return nil
 		}
 		if err := e.SetJSON(data); err != nil {
-			return &Error{Member: "data_base64", Msg: "the data is not JSON, as datacontenttype says", Err: err}
+			return &Error{Member: "data_base64",
+				Msg: "the data is not JSON, as datacontenttype says", Err: err}
 		}
 	case p.data.Value == nil:
 		return nil
@@ -342,7 +346,7 @@ func fold[T string | []byte](name T) string {
 // EmbeddedMember is the member of a detail that holds the attributes, where the rest of it is the data.
 const EmbeddedMember = "cloudevent"
 
-// MaxDelivery bounds a delivery: the largest event, and all that EventBridge adds around it.
+// MaxDelivery is the most bytes of a delivery: the largest event, and the members that EventBridge adds.
 const MaxDelivery = MaxEvent + 64<<10
 
 // Delivery is an EventBridge event as it is delivered. Nothing in it is verified.
@@ -352,15 +356,15 @@ type Delivery struct {
 
 	Structured bool     // the detail has "specversion": it is a CloudEvent
 	Embedded   bool     // the detail has an object "cloudevent": it is the data, with the attributes in it
-	Ignored    []string // Embedded: the members beside the data that hops are known to add
+	Ignored    []string // Embedded: the members of the detail that hops are known to add
 
 	attributes []byte   // the member "cloudevent"
 	data       [][]byte // the other members of the detail, name and value
-	at         []int    // where in data those of Ignored stand
+	at         []int    // the indexes in data of the members of Ignored
 	detailErr  error
 }
 
-// ErrNotDelivery is the error of JSON that lacks what every EventBridge event has.
+// ErrNotDelivery is the error of JSON that lacks a member of every EventBridge event.
 var ErrNotDelivery = errors.New("not an EventBridge event: source, detail-type or detail is missing")
 
 var (
@@ -368,12 +372,13 @@ var (
 	errEmbeddedData = errors.New(`"cloudevent" carries data, or a content type that is not JSON`)
 )
 
-// ParseDelivery reads an EventBridge event down to the members of its detail, whose values ParseEvent reads.
-// The names in ignore are of members that hops are known to add to a detail. With ErrNotDelivery, the members
-// that are there come back as well.
+// ParseDelivery reads an EventBridge event down to the members of its detail. ParseEvent reads their values.
+// ignore has the names of members that hops are known to add to a detail. With ErrNotDelivery, the members
+// that are there come back, too.
 func ParseDelivery(doc []byte, ignore []string) (*Delivery, error) {
 	if len(doc) > MaxDelivery {
-		return nil, &Error{TooLarge: true, Msg: fmt.Sprintf("the delivery has more than %d bytes", MaxDelivery)}
+		return nil, &Error{TooLarge: true,
+			Msg: fmt.Sprintf("the delivery has more than %d bytes", MaxDelivery)}
 	}
 	d := &Delivery{}
 	r := jsontext.NewDecoder(doc)
@@ -409,8 +414,8 @@ func ParseDelivery(doc []byte, ignore []string) (*Delivery, error) {
 	return d, nil
 }
 
-// readDetail finds the layout of the detail, and the members whose values are still to be read. Its errors
-// come after those of the delivery around it.
+// readDetail finds the layout of the detail, and the members that ParseEvent will read. It leaves its error
+// in detailErr: an error of the delivery around the detail comes first.
 func (d *Delivery) readDetail(r *jsontext.Decoder, ignore []string) {
 	in := r.Inner()
 	for obj := in.Object(); in.Member(&obj); {

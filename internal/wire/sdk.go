@@ -16,18 +16,29 @@ import (
 	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
-// FromSDK takes over an event of the SDK, without loss or not at all; an error is an *Error. Data aliases
-// DataEncoded. Extensions come in name order with the Type that their Go value has; Binary ones as base64,
-// times in UTC as FormatTime writes them. Empty attributes are left out. Base64 is set exactly for
-// BinaryData: DataBase64 is set by the SDK for JSON that an application had as bytes, too, so it is no wish.
+// FromSDK makes an Event of an event of the SDK, without loss. An error is an *Error. Data aliases
+// DataEncoded. Extensions are in the order of their names, with the Type that their Go value has: a Binary as
+// base64, a Timestamp as FormatTime writes it. Empty attributes are left out. Base64 is set exactly for
+// BinaryData. The SDK's DataBase64 does not decide it, because the SDK also sets it for JSON that an
+// application had as bytes.
 //
-// Only each part is checked against its limit, not the size of what Append will write.
+// Each part is checked against its limit, but not the size of the whole event.
 func FromSDK(ev *event.Event) (*Event, error) {
-	c, err := contextOf(ev)
-	if err != nil {
-		return nil, err
+	if ev == nil {
+		return nil, &Error{Msg: "the event is nil"}
 	}
-	e := &Event{SpecVersion: "1.0", ID: c.ID, Source: c.Source.String(), Type: c.Type, DataSchema: c.DataSchema.String()}
+	// The setters of the SDK do not fail: they note the error here and leave the old value.
+	if len(ev.FieldErrors) > 0 {
+		name := slices.Min(slices.Collect(maps.Keys(ev.FieldErrors)))
+		return nil, &Error{Member: clip(name), Msg: "was set to a value that the SDK refused",
+			Err: ev.FieldErrors[name]}
+	}
+	c, ok := ev.Context.(*event.EventContextV1)
+	if !ok || c == nil {
+		return nil, &Error{Member: "specversion", Msg: `must be "1.0"`}
+	}
+	e := &Event{SpecVersion: "1.0", ID: c.ID, Source: c.Source.String(), Type: c.Type,
+		DataSchema: c.DataSchema.String()}
 	if c.DataContentType != nil {
 		e.DataContentType = *c.DataContentType
 	}
@@ -35,6 +46,7 @@ func FromSDK(ev *event.Event) (*Event, error) {
 		e.Subject = *c.Subject
 	}
 	if c.Time != nil {
+		var err error
 		if e.Time, err = formatTime("time", c.Time.Time); err != nil {
 			return nil, err
 		}
@@ -42,41 +54,25 @@ func FromSDK(ev *event.Event) (*Event, error) {
 	if err := e.checkFromSDK(); err != nil {
 		return nil, err
 	}
-	if err := e.takeExtensions(c.Extensions); err != nil {
-		return nil, err
+	if len(c.Extensions) > MaxExtensions+1 { // one may be dssematerial
+		return nil, &Error{TooLarge: true, Msg: "more than 128 extension attributes"}
 	}
+	for name, value := range c.Extensions {
+		if err := e.takeExtension(name, value); err != nil {
+			return nil, err
+		}
+	}
+	if len(e.Extensions) > MaxExtensions {
+		return nil, &Error{TooLarge: true, Msg: "more than 128 extension attributes"}
+	}
+	slices.SortFunc(e.Extensions, func(a, b Attribute) int { return strings.Compare(a.Name, b.Name) })
 	if err := e.takeData(ev.DataEncoded); err != nil {
 		return nil, err
 	}
 	return e, nil
 }
 
-func contextOf(ev *event.Event) (*event.EventContextV1, error) {
-	if ev == nil {
-		return nil, &Error{Msg: "the event is nil"}
-	}
-	// The setters of the SDK do not fail: they note the error here and leave the old value.
-	if len(ev.FieldErrors) > 0 {
-		return nil, fieldError(ev.FieldErrors)
-	}
-	c, ok := ev.Context.(*event.EventContextV1)
-	if !ok || c == nil {
-		return nil, &Error{Member: "specversion", Msg: `must be "1.0"`}
-	}
-	return c, nil
-}
-
-func fieldError(fields map[string]error) *Error {
-	var first string
-	for name := range fields {
-		if first == "" || name < first {
-			first = name
-		}
-	}
-	return &Error{Member: clip(first), Msg: "was set to a value that the SDK refused", Err: fields[first]}
-}
-
-// checkFromSDK is what the reader checks while reading.
+// checkFromSDK checks the attributes of the standard as ParseSealed does, and that the SDK can hold the URLs.
 func (e *Event) checkFromSDK() error {
 	for _, a := range [...]struct{ name, value string }{
 		{"id", e.ID}, {"source", e.Source}, {"type", e.Type}, {"datacontenttype", e.DataContentType},
@@ -89,32 +85,14 @@ func (e *Event) checkFromSDK() error {
 	if err := e.checkCore(); err != nil {
 		return err
 	}
-	if _, err := parseURL("source", e.Source); err != nil {
-		return err
+	_, err := parseURL("source", e.Source)
+	if err == nil && e.DataSchema != "" {
+		_, err = parseURL("dataschema", e.DataSchema)
 	}
-	if e.DataSchema == "" {
-		return nil
-	}
-	_, err := parseURL("dataschema", e.DataSchema)
 	return err
 }
 
-func (e *Event) takeExtensions(values map[string]any) error {
-	if len(values) > MaxExtensions+1 { // one may be dssematerial
-		return &Error{TooLarge: true, Msg: "more than 128 extension attributes"}
-	}
-	for name, value := range values {
-		if err := e.takeExtension(name, value); err != nil {
-			return err
-		}
-	}
-	if len(e.Extensions) > MaxExtensions {
-		return &Error{TooLarge: true, Msg: "more than 128 extension attributes"}
-	}
-	slices.SortFunc(e.Extensions, func(a, b Attribute) int { return strings.Compare(a.Name, b.Name) })
-	return nil
-}
-
+// takeExtension adds an extension attribute, or sets Material.
 func (e *Event) takeExtension(name string, value any) error {
 	if !validName(name) {
 		return &Error{Member: clip(name), Msg: badName}
@@ -123,25 +101,20 @@ func (e *Event) takeExtension(name string, value any) error {
 		return &Error{Member: name, Msg: "is no name for an extension attribute"}
 	}
 	a, err := attributeOf(name, value)
-	if err != nil || a.Value == "" {
+	switch {
+	case err != nil || a.Value == "":
 		return err
-	}
-	if name == AttrMaterial {
-		return e.takeMaterial(a)
+	case name == AttrMaterial && a.Type != String && a.Type != Binary:
+		return &Error{Member: name, Msg: "must be Binary"}
+	case name == AttrMaterial:
+		e.Material = a.Value
+		return CheckText(name, a.Value, MaxMaterial)
 	}
 	if e.Extensions == nil {
 		e.Extensions = make([]Attribute, 0, 8)
 	}
 	e.Extensions = append(e.Extensions, a)
 	return CheckText(name, a.Value, MaxAttribute)
-}
-
-func (e *Event) takeMaterial(a Attribute) error {
-	if a.Type != String && a.Type != Binary {
-		return &Error{Member: a.Name, Msg: "must be Binary"}
-	}
-	e.Material = a.Value
-	return CheckText(a.Name, a.Value, MaxMaterial)
 }
 
 // attributeOf reads an extension value as the SDK stores it. An empty Value is an absent attribute.
@@ -157,7 +130,8 @@ func attributeOf(name string, value any) (Attribute, error) {
 		return Attribute{name, Integer, strconv.Itoa(int(v))}, nil
 	case []byte:
 		if base64.StdEncoding.EncodedLen(len(v)) > MaxMaterial {
-			return Attribute{}, &Error{Member: name, TooLarge: true, Msg: "is longer than an attribute may be"}
+			return Attribute{}, &Error{Member: name, TooLarge: true,
+				Msg: "is longer than an attribute may be"}
 		}
 		return Attribute{name, Binary, base64.StdEncoding.EncodeToString(v)}, nil
 	case types.Timestamp:
@@ -171,16 +145,18 @@ func attributeOf(name string, value any) (Attribute, error) {
 	return convertedAttribute(name, value)
 }
 
-// convertedAttribute reads a value that was put into the extensions past SetExtension, which would have
-// converted it to one of the types of attributeOf.
+// convertedAttribute reads a value that a program put into the extensions without SetExtension, which would
+// have converted it to one of the types of attributeOf.
 func convertedAttribute(name string, value any) (Attribute, error) {
 	v, err := types.Validate(value)
 	if err != nil {
-		return Attribute{}, &Error{Member: name, Msg: fmt.Sprintf("a Go value of type %T is no CloudEvents attribute", value)}
+		return Attribute{}, &Error{Member: name,
+			Msg: fmt.Sprintf("a Go value of type %T is no CloudEvents attribute", value)}
 	}
-	// Validate cuts the fraction off a float. This is also false for pointers to numbers, which is well.
+	// Validate cuts the fraction off a float. Pointers to numbers are refused here, too.
 	if n, ok := v.(int32); ok && fmt.Sprint(value) != strconv.Itoa(int(n)) {
-		return Attribute{}, &Error{Member: name, Msg: fmt.Sprintf("a Go value of type %T is no Integer", value)}
+		return Attribute{}, &Error{Member: name,
+			Msg: fmt.Sprintf("a Go value of type %T is no Integer", value)}
 	}
 	return attributeOf(name, v)
 }
@@ -217,7 +193,7 @@ func (e *Event) takeData(data []byte) error {
 	return nil
 }
 
-// sdkContext puts what the context of the SDK points to next to it: one allocation.
+// sdkContext has the context of the SDK and the values that it points to, in one allocation.
 type sdkContext struct {
 	event.EventContextV1
 	contentType, subject string
@@ -225,9 +201,9 @@ type sdkContext struct {
 	schema               types.URI
 }
 
-// ToSDK makes an event of the SDK; an error is an *Error. Attribute.Type decides the Go type of an extension,
-// which is the one that SetExtension would store; dssematerial is a string. The data aliases e.Data, with
-// DataBase64 set for BinaryData. An URL that the SDK would rewrite is refused as Unsupported.
+// ToSDK makes an event of the SDK. An error is an *Error. Attribute.Type decides the Go type of an extension:
+// it is the type that SetExtension would store. dssematerial is a string. The data aliases e.Data, and
+// DataBase64 is set for BinaryData. A URL that the SDK would rewrite is refused as Unsupported.
 func (e *Event) ToSDK() (event.Event, error) {
 	c := &sdkContext{contentType: e.DataContentType, subject: e.Subject}
 	c.ID, c.Type = e.ID, e.Type
@@ -275,7 +251,7 @@ func (e *Event) ToSDK() (event.Event, error) {
 }
 
 // WithData is ev, which ToSDK made, with the data and the content type of e instead of its own, and without
-// the extension of that name. It shares with ev what is the same in both, so neither is to be changed.
+// the extension of that name. The two share memory, so neither may be changed.
 func (e *Event) WithData(ev event.Event, without string) event.Event {
 	c := &sdkContext{EventContextV1: *ev.Context.(*event.EventContextV1), contentType: e.DataContentType}
 	c.DataContentType = &c.contentType
@@ -290,8 +266,8 @@ func (e *Event) WithData(ev event.Event, without string) event.Event {
 	return out
 }
 
-// CheckURI refuses a text that is no URI-reference by its characters (RFC 3986, appendix A), or that the
-// SDK's event would not hold as it is.
+// CheckURI refuses a text that has a character that no URI reference has (RFC 3986, appendix A), and a text
+// that the SDK's event would not hold as it is.
 func CheckURI(name, text string) error {
 	_, err := parseURL(name, text)
 	return err
@@ -301,8 +277,8 @@ func CheckURI(name, text string) error {
 const uriCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~:/?#[]@!$&'()*+,;=%"
 
 // parseURL parses text as the SDK does, and refuses a text that the SDK would write in another way. It also
-// refuses the characters that net/url accepts in opaque parts and queries against RFC 3986. An empty fragment,
-// as in the names of JSON schemas, is kept, except in source.
+// refuses the characters that net/url accepts in opaque parts and queries against RFC 3986. An empty
+// fragment, as in the names of JSON schemas, is kept, except in source.
 func parseURL(name, text string) (*url.URL, error) {
 	body, isEmptyFragment := strings.CutSuffix(text, "#")
 	if strings.Contains(body, "#") {
@@ -310,7 +286,8 @@ func parseURL(name, text string) (*url.URL, error) {
 	}
 	if isEmptyFragment && name == "source" {
 		return nil, &Error{Member: name, Unsupported: true,
-			Msg: "ends in an empty fragment, and readers would confuse it with the source without one: drop the #"}
+			Msg: "ends in an empty fragment, " +
+				"and readers would confuse it with the source without one: drop the #"}
 	}
 	u, err := url.Parse(body)
 	if err == nil {

@@ -6,9 +6,9 @@ import (
 	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
-// Split cuts a batch (CloudEvents 1.0, JSON Batch Format) into its elements, which alias b. Only their
-// boundaries are found: each is still to be read with Parse, which also checks its size. If every element
-// parses, b was valid JSON.
+// Split cuts a batch (CloudEvents 1.0, JSON Batch Format) into its elements, which alias b. It finds only the
+// boundaries. The caller reads each element with Parse, which also checks its size. If Parse accepts every
+// element, b was valid JSON.
 func Split(b []byte) ([][]byte, error) {
 	i := jsontext.SkipSpace(b, 0)
 	if i == len(b) || b[i] != '[' {
@@ -33,13 +33,14 @@ func Split(b []byte) ([][]byte, error) {
 		i = jsontext.SkipSpace(b, i+1)
 	}
 	if i == len(b) || b[i] != ']' || jsontext.SkipSpace(b, i+1) != len(b) {
-		return nil, &Error{Msg: fmt.Sprintf("the array does not end after element %d of the batch", len(events)-1)}
+		return nil, &Error{
+			Msg: fmt.Sprintf("the array does not end after element %d of the batch", len(events)-1)}
 	}
 	return events, nil
 }
 
-// objectEnd returns the index after the object that begins at b[i], or -1. It counts brackets and does not
-// use the nesting limit, which is one of the data alone.
+// objectEnd returns the index after the object that begins at b[i], or -1. It counts brackets, without the
+// limit of nesting: that limit is for the data alone.
 func objectEnd(b []byte, i int) int {
 	if i >= len(b) || b[i] != '{' {
 		return -1
@@ -50,8 +51,8 @@ func objectEnd(b []byte, i int) int {
 	return -1
 }
 
-// SplitSequence cuts JSON objects that follow each other, one a line or with any white space between them,
-// and is for the rest like Split. It has no limit of its own: the caller limits b.
+// SplitSequence cuts JSON objects that follow each other, with any white space between them, as Split does.
+// The caller limits len(b).
 func SplitSequence(b []byte) ([][]byte, error) {
 	var events [][]byte
 	for i := jsontext.SkipSpace(b, 0); i < len(b); {
