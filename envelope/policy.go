@@ -20,8 +20,12 @@ const DefaultMaxAge = 24*time.Hour + 5*time.Minute
 // DefaultSkew is how far the clocks of producers and consumers may differ.
 const DefaultSkew = 5 * time.Minute
 
-// MaxDuration bounds MaxAge and Skew: their sum, added to any time, must stay far from where 64 bits of
-// nanoseconds end, because an overflow would be a window that no event passes.
+// MaxSkew bounds Skew. A clock that is wrong by a day is broken. A larger Skew would accept events from the
+// future and keys that are not yet valid.
+const MaxSkew = 24 * time.Hour
+
+// MaxDuration bounds MaxAge: with Skew added, any time must stay far from where 64 bits of nanoseconds end.
+// An overflow would be a window that no event passes.
 const MaxDuration = 10 * 365 * 24 * time.Hour
 
 // Mode says how extension attributes that are not signed are returned. A mode changes only the result, never
@@ -50,7 +54,7 @@ type Policy struct {
 	Audience string
 
 	MaxAge time.Duration // the window; 0 = DefaultMaxAge, at most MaxDuration
-	Skew   time.Duration // tolerated difference of clocks; 0 = DefaultSkew, at most MaxDuration
+	Skew   time.Duration // tolerated difference of clocks; 0 = DefaultSkew, at most MaxSkew
 
 	// Mode says what becomes of extension attributes that are not signed; 0 = Strict, they are dropped.
 	Mode Mode
@@ -142,9 +146,8 @@ func (p *Policy) check() error {
 	case p.MaxAge < 0 || p.MaxAge > MaxDuration:
 		return fmt.Errorf("MaxAge is %v: give a duration of at most %v, or 0 for %v", p.MaxAge, MaxDuration,
 			DefaultMaxAge)
-	case p.Skew < 0 || p.Skew > MaxDuration:
-		return fmt.Errorf("Skew is %v: give a duration of at most %v, or 0 for %v", p.Skew, MaxDuration,
-			DefaultSkew)
+	case p.Skew < 0 || p.Skew > MaxSkew:
+		return fmt.Errorf("Skew is %v: give a duration of at most %v, or 0 for %v", p.Skew, MaxSkew, DefaultSkew)
 	}
 	for _, pattern := range p.Sources {
 		if err := keys.CheckSourcePattern(pattern); err != nil {
