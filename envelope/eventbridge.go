@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -114,28 +115,31 @@ func (s *Sealed) checkEmbedded() error {
 	return r.End()
 }
 
-// anyNumber reports whether the JSON text has a number of that kind. In canonical JSON it is canonical, too.
-func anyNumber(data []byte, is func(number string) bool) bool {
-	for i := 0; i < len(data); i++ {
-		switch c := data[i]; {
-		case c == '"':
-			for i++; data[i] != '"'; i++ {
-				if data[i] == '\\' {
-					i++
-				}
-			}
-		case c == '-' || '0' <= c && c <= '9':
-			start := i
-			for i < len(data) && (data[i] == '-' || data[i] == '+' || data[i] == '.' || data[i]|0x20 == 'e' || '0' <= data[i] && data[i] <= '9') {
-				i++
-			}
-			if is(string(data[start:i])) {
-				return true
-			}
-			i--
-		}
+// Warnings are what a relay might do to this event, so that consumers would refuse it as modified: one
+// sentence each. They are about attributes and data as they stand on the wire, and no error: where nothing
+// prints numbers or times anew, the event arrives as it is.
+func (s *Sealed) Warnings() (list []string) {
+	_, fraction, _ := strings.Cut(strings.TrimSuffix(s.ev.Time, "Z"), ".") // its last digit is not 0
+	if n := len(fraction); n > 3 {
+		list = append(list, fmt.Sprintf("time has %d digits of a fraction of a second: "+
+			"a relay that keeps 3, as JavaScript does, makes the event `modified`; cut them before sealing", n))
 	}
-	return false
+	if s.ev.Form == wire.JSONData && !s.ev.Base64 && anyNumber(s.ev.Data, isFragile) {
+		list = append(list, "the data has numbers of 17 digits, or integers beyond 2^53: "+
+			"a relay that prints numbers anew makes the event `modified`; send them as strings, or seal with Exact")
+	}
+	return list
+}
+
+// isFragile reports whether a canonical number may not survive a reader that holds numbers in an IEEE 754
+// double, and prints at most 16 digits of them.
+func isFragile(number string) bool {
+	const exact = "9007199254740992" // 2^53
+	digits := strings.TrimPrefix(number, "-")
+	if strings.Trim(digits, "0123456789") == "" {
+		return len(digits) > len(exact) || len(digits) == len(exact) && digits > exact
+	}
+	return significantDigits(number) >= 17
 }
 
 // wide reports whether a canonical number is an integer beyond int64.

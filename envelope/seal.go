@@ -334,7 +334,11 @@ func (s *sealing) payload(producer string, delegations []digest) *wire.Payload {
 		data = sum256(s.ev.Data)
 	}
 	p := &wire.Payload{HasExt: true, Profile: &wire.Profile{Producer: producer, Time: s.ev.Time, Enc: s.enc, Delegations: delegations}}
-	seconds, _, _ := appendSeconds(make([]byte, 0, 20), s.ev.Time) // the codec wrote it: it is a timestamp
+	var seconds []byte
+	if s.ev.Time != "" {
+		at, _ := wire.ParseTime(s.ev.Time) // the codec wrote it: it is a timestamp
+		seconds = wire.AppendSeconds(make([]byte, 0, 20), at)
+	}
 	p.Core = s.hash.CoreDigest(s.ev, seconds, &data)
 	s.hash.Reset()
 	p.Names = make([]string, 0, len(s.ev.Extensions))
