@@ -271,11 +271,14 @@ func (o *opening) judge(bundle *trust.Bundle) (verdict *Error, missing *string) 
 	if err := o.checkDigests(); err != nil {
 		return err, nil // no key changes that
 	}
-	o.counted = slices.DeleteFunc(s.valid, func(v valid) bool {
-		why := o.refuse(v)
-		s.note(why)
-		return why != nil
-	})
+	o.counted = s.valid[:0]
+	for _, v := range s.valid {
+		if why := o.refuse(v); why != nil {
+			s.note(why)
+		} else {
+			o.counted = append(o.counted, v)
+		}
+	}
 	if len(o.counted) == 0 {
 		return s.failed, s.missing
 	}

@@ -152,14 +152,10 @@ func (s *signatures) verifyDelegated(sig *dsse.Signature, pae []byte) {
 	s.valid = list
 }
 
-// note keeps the verdict on a failing signature, if this one passed more checks than those before it. nil is
-// no failure.
+// note keeps the verdict on a failing signature, if this one passed more checks than those before it.
 func (s *signatures) note(failed *Error) {
 	progress := [...]Reason{ReasonUnknownKey, ReasonBadSignature, ReasonRevokedKey, ReasonKeyNotValid,
 		ReasonSourceNotAllowed, ReasonTypeNotAllowed, ReasonAccountMismatch}
-	if failed == nil {
-		return
-	}
 	if s.failed == nil ||
 		slices.Index(progress[:], failed.Reason) > slices.Index(progress[:], s.failed.Reason) {
 		s.failed = failed
