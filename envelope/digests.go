@@ -147,9 +147,10 @@ const (
 	timestampsAndBinaries                  // Timestamp, or Binary if the text is base64
 )
 
-// hashExtensions hashes the values of the signed extensions and notes them in o.exts. A payload of ours states
-// their types: text that the signer cannot have written is modified, whatever it hashes to. Any other payload
-// states none. Text that does not fit its type is then hashed as it is, and the result is not readable.
+// hashExtensions hashes the values of the signed extensions and collects them in o.exts. A payload of sealbus
+// states their types. Text that the signer cannot have written is then modified, whatever it hashes to. Any
+// other payload states no types. Text that does not fit its type is then hashed as it is, and the result is
+// not readable.
 func (o *opening) hashExtensions(p *wire.Payload, guess typeGuess) (fits, isReadable bool, verdict *Error) {
 	o.exts, isReadable = o.exts[:0], true
 	o.hash.Reset()
@@ -175,7 +176,7 @@ func (o *opening) hashExtensions(p *wire.Payload, guess typeGuess) (fits, isRead
 		if guess != asDeclared && t == wire.String {
 			if _, err := wire.ParseTime(text); err == nil {
 				t = wire.Timestamp
-			} else if _, err := jsontext.DecodeBase64(nil, []byte(text)); err == nil && guess == timestampsAndBinaries {
+			} else if _, err := jsontext.DecodeBase64(nil, []byte(text)); err == nil && guess != timestamps {
 				t = wire.Binary
 			}
 		}
@@ -255,7 +256,7 @@ func anyNumber(data []byte, is func(number string) bool) bool {
 			}
 		case c == '-' || '0' <= c && c <= '9':
 			start := i
-			for i < len(data) && (data[i] == '-' || data[i] == '+' || data[i] == '.' || data[i]|0x20 == 'e' || '0' <= data[i] && data[i] <= '9') {
+			for i < len(data) && strings.IndexByte("0123456789+-.eE", data[i]) >= 0 {
 				i++
 			}
 			if is(string(data[start:i])) {

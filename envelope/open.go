@@ -220,8 +220,8 @@ func (o *opening) readMaterial() *Error {
 		}
 	}
 	switch {
-	case delegated > MaxDelegations:
-		return reject(ReasonTooLarge, "dssematerial has more than %d delegations", MaxDelegations)
+	case delegated > wire.MaxDelegations:
+		return reject(ReasonTooLarge, "dssematerial has more than %d delegations", wire.MaxDelegations)
 	case env.PayloadType != wire.PayloadType:
 		return reject(ReasonUnsupported, "payload type %.100q", env.PayloadType)
 	}

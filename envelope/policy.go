@@ -187,8 +187,8 @@ func CheckIgnoreMembers(names []string) error {
 		switch {
 		case name == "" || len(name) > wire.MaxName || !utf8.ValidString(name):
 			return fmt.Errorf("IgnoreMembers has %.80q: a name is a text of 1 to %d bytes", name, wire.MaxName)
-		case strings.EqualFold(name, embeddedMember), strings.EqualFold(name, "specversion"):
-			return fmt.Errorf("IgnoreMembers has %q, which says where the event is: no detail is an event without", name)
+		case strings.EqualFold(name, wire.EmbeddedMember), strings.EqualFold(name, "specversion"):
+			return fmt.Errorf("IgnoreMembers has %q: without this member a detail has no event", name)
 		}
 	}
 	return nil

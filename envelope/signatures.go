@@ -111,11 +111,12 @@ func (s *signatures) verifyNameless(sig, pae []byte, e *wire.Event) {
 				return
 			}
 		}
-		cause = fmt.Sprintf("it does not verify under any of the %d that may sign for its source and type", len(found))
+		cause = fmt.Sprintf("it does not verify under any of the %d that may sign for its source and type",
+			len(found))
 	}
 	failed := reject(ReasonUnknownKey, "the signature names no key, and %s", cause)
-	failed.Advice = "have the producer write the ID of its key (the thumbprint, or an alias in the bundle) as keyid, " +
-		"and see that the policy allows this key the event's source and type"
+	failed.Advice = "have the producer write the ID of its key (the thumbprint, or an alias in the bundle) as " +
+		"keyid, and see that the policy allows this key the event's source and type"
 	s.note(failed)
 	if mayBeNew && s.missing == nil {
 		s.missing = new(string)
