@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -269,7 +270,8 @@ func (p *Profile) read(r *jsontext.Decoder, e *Event) {
 	}
 }
 
-// readTime reads a time in the form of FormatTime.
+// readTime reads a time in the form in which it is sealed: UTC with Z, without trailing zeros in the
+// fraction.
 func readTime(r *jsontext.Decoder, e *Event) string {
 	text := r.Bytes()
 	at, err := ParseTime(string(text))
@@ -347,35 +349,101 @@ func readDelegations(r *jsontext.Decoder) []Digest {
 // Absent is H(""): how the standard hashes an attribute that is not there.
 var Absent = sha256.Sum256(nil)
 
-// Hasher computes digests of digests: H( H(a) H(b) ... ). Reset it before each.
-type Hasher struct {
-	digests []byte
-	room    [9 * sha256.Size]byte // the core digest fits
-	Scratch [256]byte             // room for a value while it is added
-}
-
-// Reset begins a digest of digests.
-func (h *Hasher) Reset() { h.digests = h.room[:0] }
-
-// Bytes adds H(b).
-func (h *Hasher) Bytes(b []byte) {
+// AppendSum appends H(b). The standard signs digests of digests: H( H(a) H(b) ... ).
+func AppendSum(dst, b []byte) []byte {
 	sum := sha256.Sum256(b)
-	h.digests = append(h.digests, sum[:]...)
+	return append(dst, sum[:]...)
 }
 
-// Sum is the digest of the digests that were added.
-func (h *Hasher) Sum() Digest { return sha256.Sum256(h.digests) }
-
-// CoreDigest is the standard's digest of the core attributes and the data; seconds is the attribute time as
-// it is hashed, empty if absent.
-func (h *Hasher) CoreDigest(e *Event, seconds []byte, data *Digest) Digest {
-	h.Reset()
+// CoreDigest is the standard's digest of the core attributes and the data. seconds is the attribute time as
+// it is hashed, empty if absent. data is the digest of the data.
+func CoreDigest(e *Event, seconds []byte, data *Digest) Digest {
+	var room [9 * sha256.Size]byte
+	var scratch [256]byte
+	digests := room[:0]
 	for _, s := range [...]string{
 		e.ID, e.Source, e.SpecVersion, e.Type, e.DataContentType, e.DataSchema, e.Subject,
 	} {
-		h.Bytes(append(h.Scratch[:0], s...))
+		digests = AppendSum(digests, append(scratch[:0], s...))
 	}
-	h.Bytes(seconds)
-	h.digests = append(h.digests, data[:]...)
-	return h.Sum()
+	digests = AppendSum(digests, seconds)
+	digests = append(digests, data[:]...)
+	return sha256.Sum256(digests)
+}
+
+// MaxPatterns is the most patterns of sources, and of types, in one Statement: each is compared with the
+// event.
+const MaxPatterns = 64
+
+// Statement is what a long-term key says of a session key: when, and for what, the session key may sign.
+type Statement struct {
+	Session             ed25519.PublicKey // not checked to be a point of the curve
+	NotBefore, NotAfter time.Time         // in whole seconds; NotAfter is excluded
+	Sources, Types      []string          // patterns, as they stand
+}
+
+// ReadStatement reads the payload of a delegation: all five members and no other. With an error, the members
+// that were read before it come back, for a reader that only shows them.
+func ReadStatement(doc []byte) (*Statement, error) {
+	s := &Statement{}
+	r := jsontext.NewDecoder(doc)
+	for obj := r.Object(); r.Member(&obj); {
+		switch name := string(obj.Name); name {
+		case "session":
+			s.Session = readSessionKey(&r)
+		case "not_before", "not_after":
+			text := r.String()
+			at, err := ParseTime(text)
+			if err != nil || FormatSeconds(at) != text {
+				r.Failf("%s is not a UTC timestamp in whole seconds", name)
+			} else if name == "not_before" {
+				s.NotBefore = at
+			} else {
+				s.NotAfter = at
+			}
+		case "sources", "types":
+			list := &s.Sources
+			if name == "types" {
+				list = &s.Types
+			}
+			for a := r.Array(); r.Element(&a); {
+				if *list = append(*list, r.String()); len(*list) > MaxPatterns {
+					r.Failf("more than %d patterns in %s", MaxPatterns, name)
+				}
+			}
+		default:
+			r.Failf("unknown member %.80q", name)
+		}
+	}
+	if s.Session == nil || s.NotBefore.IsZero() || s.NotAfter.IsZero() {
+		r.Fail(errors.New("session, not_before or not_after is missing"))
+	}
+	return s, r.End()
+}
+
+// readSessionKey reads an Ed25519 key as a JWK (RFC 8037 section 2) that has its thumbprint members only.
+func readSessionKey(r *jsontext.Decoder) ed25519.PublicKey {
+	var kty, crv string
+	var x []byte
+	for obj := r.Object(); r.Member(&obj); {
+		var err error
+		switch string(obj.Name) {
+		case "kty":
+			kty = r.String()
+		case "crv":
+			crv = r.String()
+		case "x":
+			x, err = jsontext.DecodeBase64URL(nil, r.Bytes())
+		default:
+			r.Failf("unknown member %.80q in the session key", obj.Name)
+		}
+		if err != nil {
+			r.Failf("the session key is not an Ed25519 key")
+		}
+	}
+	if len(x) != ed25519.PublicKeySize || kty != "OKP" || crv != "Ed25519" {
+		r.Failf("the session key is not an Ed25519 key")
+		return nil
+	}
+	return x
 }
