@@ -42,7 +42,7 @@ func TestNewRefuses(t *testing.T) {
 		},
 		"remembers negatively": func(_ *envelope.Policy, o *consumer.Options) { o.RememberFor = -1 },
 		"remembers too long":   func(_ *envelope.Policy, o *consumer.Options) { o.RememberFor = 2*envelope.MaxDuration + 1 },
-		"skew too long":        func(p *envelope.Policy, _ *consumer.Options) { p.Skew = envelope.MaxDuration + 1 },
+		"skew too long":        func(p *envelope.Policy, _ *consumer.Options) { p.Skew = envelope.MaxSkew + 1 },
 		"lease too long":       func(_ *envelope.Policy, o *consumer.Options) { o.Lease = envelope.MaxDuration + 1 },
 		"lease too short":      func(_ *envelope.Policy, o *consumer.Options) { o.Lease = time.Second - 1 },
 		"unknown algorithm": func(p *envelope.Policy, _ *consumer.Options) {
@@ -95,7 +95,7 @@ func TestNewRefuses(t *testing.T) {
 func TestExtremeDurations(t *testing.T) {
 	for _, lease := range []time.Duration{time.Second, envelope.MaxDuration} {
 		w := newWorld(t)
-		w.policy.MaxAge, w.policy.Skew = envelope.MaxDuration, envelope.MaxDuration
+		w.policy.MaxAge, w.policy.Skew = envelope.MaxDuration, envelope.MaxSkew
 		w.opts.Lease, w.opts.RememberFor = lease, 2*envelope.MaxDuration
 		b := w.event("1")
 		w.clock.Advance(envelope.MaxDuration / 2)

@@ -25,19 +25,6 @@ const (
 // String is the name of t as CloudEvents 1.0 writes it.
 func (t AttributeType) String() string { return wire.Type(t).String() }
 
-// CheckExtensionTypes is an error if a map of ExtensionTypes holds what is no type. A constructor that takes
-// such options refuses them at the start.
-func CheckExtensionTypes(types map[string]AttributeType) error {
-	for name, t := range types {
-		if !isType(t) {
-			return fmt.Errorf("ExtensionTypes[%q] is %v: give one of envelope.Boolean to envelope.Timestamp", name, t)
-		}
-	}
-	return nil
-}
-
-func isType(t AttributeType) bool { return Boolean <= t && t <= Timestamp }
-
 // The names of the extension attributes that sealbus itself reads or writes.
 const (
 	attrMaterial     = wire.AttrMaterial

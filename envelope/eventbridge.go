@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -16,8 +17,8 @@ type Layout int
 const (
 	// Structured: the detail is the whole sealed CloudEvent.
 	Structured Layout = iota
-	// Embedded: the detail is the event's JSON object data as it always was, plus the member "cloudevent"
-	// with the attributes. For buses that already have rules and readers.
+	// Embedded: the detail is the event's data, a JSON object, plus the member "cloudevent" with the
+	// attributes. Rules and readers that a bus already has see the data where it always was.
 	Embedded
 )
 
@@ -27,8 +28,6 @@ const (
 	maxDetailType = 128
 	maxBusSource  = 256
 )
-
-const embeddedMember = wire.EmbeddedMember
 
 // Entry is one entry of an EventBridge PutEvents request, without the bus.
 type Entry struct {
@@ -66,7 +65,8 @@ func (s *Sealed) EventBridge(layout Layout) (*Entry, error) {
 		entry.Detail = s.embed()
 	}
 	if len(entry.Detail) > wire.MaxEvent {
-		return nil, &SealError{Problem: fmt.Sprintf("the detail has %d bytes, the limit is %d: send large data by reference (dataref)", len(entry.Detail), wire.MaxEvent)}
+		return nil, cannotSeal("",
+			"the detail has %d bytes, the limit is %d: send large data by reference (dataref)", len(entry.Detail), wire.MaxEvent)
 	}
 	return entry, nil
 }
@@ -74,17 +74,18 @@ func (s *Sealed) EventBridge(layout Layout) (*Entry, error) {
 func (s *Sealed) checkBus(layout Layout) error {
 	switch {
 	case layout != Structured && layout != Embedded:
-		return &SealError{Problem: fmt.Sprintf("unknown layout %d", layout)}
+		return cannotSeal("", "unknown layout %d", layout)
 	case utf8.RuneCountInString(s.ev.Type) > maxDetailType:
-		return &SealError{Member: "type", Problem: fmt.Sprintf("EventBridge takes at most %d characters", maxDetailType)}
+		return cannotSeal("type", "EventBridge takes at most %d characters", maxDetailType)
 	case utf8.RuneCountInString(s.ev.Source) > maxBusSource:
-		return &SealError{Member: "source", Problem: fmt.Sprintf("EventBridge takes at most %d characters", maxBusSource)}
-	case len(s.ev.Source) >= 4 && s.ev.Source[:4] == "aws.":
-		return &SealError{Member: "source", Problem: `EventBridge reserves sources that begin with "aws."`}
+		return cannotSeal("source", "EventBridge takes at most %d characters", maxBusSource)
+	case strings.HasPrefix(s.ev.Source, "aws."):
+		return cannotSeal("source", `EventBridge reserves sources that begin with "aws."`)
 	case s.ev.Form == wire.JSONData && !s.ev.Base64 && anyNumber(s.ev.Data, wide):
-		return &SealError{Member: "data", Problem: "EventBridge refuses integers outside int64: send it as a string, or seal with Exact"}
-	case layout == Structured && hasExtension(&s.ev, embeddedMember):
-		return &SealError{Member: embeddedMember, Problem: "an extension of this name would look like the embedded layout"}
+		return cannotSeal("data",
+			"EventBridge refuses integers outside int64: send it as a string, or seal with Exact")
+	case layout == Structured && hasExtension(&s.ev, wire.EmbeddedMember):
+		return cannotSeal(wire.EmbeddedMember, "an extension of this name would look like the embedded layout")
 	case layout == Embedded:
 		return s.checkEmbedded()
 	}
@@ -103,39 +104,43 @@ func hasExtension(e *wire.Event, name string) bool {
 // checkEmbedded refuses data that the embedded layout cannot carry.
 func (s *Sealed) checkEmbedded() error {
 	if s.ev.Form != wire.JSONData || s.ev.Base64 || s.ev.Data[0] != '{' {
-		return &SealError{Member: "data", Problem: "the embedded layout carries a JSON object, and no Exact data: use the structured layout"}
+		return cannotSeal("data",
+			"the embedded layout carries a JSON object, and no Exact data: use the structured layout")
 	}
 	r := jsontext.NewDecoder(s.ev.Data)
 	for obj := r.Object(); r.Member(&obj); r.SkipValue() {
-		if name := string(obj.Name); name == embeddedMember || name == "specversion" {
-			return &SealError{Member: "data", Problem: fmt.Sprintf("the embedded layout reserves the member %q: use the structured layout", name)}
+		if name := string(obj.Name); name == wire.EmbeddedMember || name == "specversion" {
+			return cannotSeal("data", "the embedded layout reserves the member %q: use the structured layout", name)
 		}
 	}
 	return r.End()
 }
 
-// anyNumber reports whether the JSON text has a number of that kind. In canonical JSON it is canonical, too.
-func anyNumber(data []byte, is func(number string) bool) bool {
-	for i := 0; i < len(data); i++ {
-		switch c := data[i]; {
-		case c == '"':
-			for i++; data[i] != '"'; i++ {
-				if data[i] == '\\' {
-					i++
-				}
-			}
-		case c == '-' || '0' <= c && c <= '9':
-			start := i
-			for i < len(data) && (data[i] == '-' || data[i] == '+' || data[i] == '.' || data[i]|0x20 == 'e' || '0' <= data[i] && data[i] <= '9') {
-				i++
-			}
-			if is(string(data[start:i])) {
-				return true
-			}
-			i--
-		}
+// Warnings say which parts of this event a relay might change, so that consumers would refuse it as modified:
+// one sentence each. They are about attributes and data as they stand on the wire. They are no errors: where
+// no relay prints numbers or times anew, the event arrives as it is.
+func (s *Sealed) Warnings() (list []string) {
+	_, fraction, _ := strings.Cut(strings.TrimSuffix(s.ev.Time, "Z"), ".") // its last digit is not 0
+	if n := len(fraction); n > 3 {
+		list = append(list, fmt.Sprintf("time has %d digits of a fraction of a second: "+
+			"a relay that keeps 3, as JavaScript does, makes the event `modified`; cut them before sealing", n))
 	}
-	return false
+	if s.ev.Form == wire.JSONData && !s.ev.Base64 && anyNumber(s.ev.Data, isFragile) {
+		list = append(list, "the data has numbers of 17 digits, or integers beyond 2^53: "+
+			"a relay that prints numbers anew makes the event `modified`; send them as strings, or seal with Exact")
+	}
+	return list
+}
+
+// isFragile reports whether a canonical number may not survive a reader that holds numbers in an IEEE 754
+// double, and prints at most 16 digits of them.
+func isFragile(number string) bool {
+	const exact = "9007199254740992" // 2^53
+	digits := strings.TrimPrefix(number, "-")
+	if strings.Trim(digits, "0123456789") == "" {
+		return len(digits) > len(exact) || len(digits) == len(exact) && digits > exact
+	}
+	return significantDigits(number) >= 17
 }
 
 // wide reports whether a canonical number is an integer beyond int64.

@@ -114,15 +114,15 @@ func TestOneProducerDoesNotEvictAnother(t *testing.T) {
 	}
 }
 
-// What one producer's processes are vouched for by stays remembered, however many statements another one has.
-func TestOneProducerDoesNotEvictAnothersVouchers(t *testing.T) {
-	m := memo{byText: fairCache[string, *voucher]{most: 8}}
-	quiet := &voucher{plain: true}
+// The delegations of one producer stay remembered, however many another producer has.
+func TestOneProducerDoesNotEvictAnothersDelegations(t *testing.T) {
+	m := delegationMemory{byText: fairCache[string, *delegation]{most: 8}}
+	quiet := &delegation{isPlain: true}
 	m.keep([]byte("quiet"), "quiet", quiet)
 	for i := range 100 {
-		m.keep(fmt.Append(nil, i), "noisy", &voucher{plain: true})
+		m.keep(fmt.Append(nil, i), "noisy", &delegation{isPlain: true})
 	}
-	if m.find([]byte("quiet")) != quiet || len(m.byText.items) != 8 {
+	if item := m.byText.items["quiet"]; item == nil || item.value != quiet || len(m.byText.items) != 8 {
 		t.Errorf("forgotten, or too many: %d", len(m.byText.items))
 	}
 }

@@ -3,11 +3,15 @@ package envelope
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
-	"github.com/cloudevents/sdk-go/v2/event"
-
+	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/howlong"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/wire"
+	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -58,33 +62,6 @@ type Step struct {
 	KeepEncrypted bool
 }
 
-// Opened is a verified event. Printed or logged, it says which event it is and shows none of its data.
-// Marshalled as JSON, it has the data, decrypted.
-type Opened struct {
-	Event            event.Event       // what was signed, and only that
-	Producer         string            // who sealed it
-	KeyIDs           []string          // the producer's keys whose signatures counted, sorted
-	SignedAt         time.Time         // the signed moment of sealing; zero = none was signed
-	ExpiresAt        time.Time         // the signed expirytime; zero = none
-	SignedAttributes []string          // names of the attributes that were verified: core, then extensions
-	Foreign          bool              // sealed by another implementation of the standard
-	Encryption       *Encryption       // how the data was encrypted; nil = it was not
-	Unverified       map[string]string // Passthrough only: the unsigned extension attributes; believe none
-	// BundleExpires is when the trust bundle that judged it may no longer be used; zero = never.
-	BundleExpires time.Time
-
-	// Ignored are the names of members that a hop added, such as a tracer, and that are no part of Event.
-	// There are at most 8 of them, cut after 64 bytes, and all but printable ASCII is escaped as Go does. An
-	// attacker can add some, since they are not signed: show them, and never act on them. nil = none.
-	Ignored []string
-
-	content wire.Event // the verified event, all signed extensions included
-	data    digest     // SHA-256 of its data as signed
-	secret  *secret    // what was encrypted; nil = nothing
-	opened  bool       // it was decrypted
-	mode    Mode
-}
-
 // Open verifies a sealed event in the CloudEvents JSON format (structured mode). It returns either an event
 // of which every byte was signed by a key that may speak for its source, or an *Error with the Reason. The
 // error of a Transient reason says nothing about the event: ask again.
@@ -94,7 +71,7 @@ type Opened struct {
 func Open(ctx context.Context, sealed []byte, trust trust.Source, p *Policy) (*Opened, error) {
 	o, err := newOpener(trust, p)
 	if err != nil {
-		verdict := unavailable(err)
+		verdict := reject(ReasonTrustUnavailable, "%w", err)
 		verdict.Advice = "correct the program: nothing was judged, and the event can be opened again"
 		return nil, verdict
 	}
@@ -141,6 +118,44 @@ func (o *Opener) Open(ctx context.Context, r Received, s Step) (*Opened, error) 
 	return nil, verdict
 }
 
+// opening is one event on its way through the steps of Opener.Open. A step keeps here what it has verified,
+// and the next ones use it.
+type opening struct {
+	*Opener
+	step    Step
+	account string // that a service wrote; "" = none did
+	outer   *Outer // what the transport says of the event; nil = nothing
+
+	in *wire.Event // as received: unverified until checkDigests
+	// not nil: the data is what is left of this EventBridge detail, and only its canonical form has bytes
+	detail *wire.Delivery
+	env    dsse.Envelope // of the attribute dssematerial
+
+	now           time.Time // read after the bundle is at hand: fetching it may have taken long
+	bundleExpires time.Time // of the latest bundle at hand; zero = never, or none was
+
+	// Verified by checkDigests.
+	payload *wire.Payload
+	time    string           // the text of the attribute time
+	data    []byte           // the bytes whose digest was signed
+	dataSum digest           // SHA-256 of data
+	leftOut bool             // detail.Ignored is no part of what was signed
+	exts    []wire.Attribute // the extensions
+	sealed  time.Time        // recordedtime, else time; zero = neither
+	expiry  time.Time        // expirytime
+
+	// Set by judge.
+	counted  []valid // the signatures that count, all of one producer
+	producer string
+	bundle   *trust.Bundle // the signatures count by its keys
+
+	// Room for what most events need, so that it takes no allocations of its own.
+	validRoom   [2]valid
+	secondsRoom [20]byte
+	docRoom     [3 << 9]byte
+	paeRoom     [760]byte
+}
+
 // parse reads the event out of the message, with what is around it in an EventBridge event.
 func (o *opening) parse(r *Received) *Error {
 	if r.Format != EventBridge {
@@ -179,5 +194,189 @@ func parseError(err error) *Error {
 			reason = ReasonUnsupported
 		}
 	}
-	return &Error{Reason: reason, Cause: err.Error(), Err: err}
+	return reject(reason, "%w", err)
+}
+
+// readMaterial reads the attribute dssematerial: is the event signed, in a form that we know?
+func (o *opening) readMaterial() *Error {
+	if o.in.Material == "" {
+		return reject(ReasonUnsigned, "no attribute dssematerial")
+	}
+	doc, err := jsontext.DecodeBase64(o.docRoom[:0], []byte(o.in.Material))
+	if err != nil {
+		return reject(ReasonMalformed, "dssematerial is not strict base64")
+	}
+	env := &o.env
+	if err := env.Read(doc); errors.Is(err, dsse.ErrTooMany) {
+		return reject(ReasonTooLarge, "dssematerial has more than %d signatures", dsse.MaxSignatures)
+	} else if err != nil {
+		return reject(ReasonMalformed, "dssematerial: %v", err)
+	}
+	delegated := 0
+	for i := range env.Signatures {
+		if env.Signatures[i].Delegation != nil {
+			delegated++
+		}
+	}
+	switch {
+	case delegated > wire.MaxDelegations:
+		return reject(ReasonTooLarge, "dssematerial has more than %d delegations", wire.MaxDelegations)
+	case env.PayloadType != wire.PayloadType:
+		return reject(ReasonUnsupported, "payload type %.100q", env.PayloadType)
+	}
+	return nil
+}
+
+// authenticate verifies signatures, digests and what the keys may do. If a key is unknown and nothing else
+// decided, it looks once for a newer bundle: only a bundle that was just checked may say that a key is
+// unknown.
+func (o *opening) authenticate(ctx context.Context) *Error {
+	bundle, err := o.trust.Bundle(ctx)
+	if err != nil {
+		return reject(ReasonTrustUnavailable, "%w", err)
+	}
+	verdict, missing := o.judge(bundle)
+	live, ok := o.trust.(trust.Refresher)
+	if verdict == nil || missing == nil || !ok {
+		return verdict
+	}
+	fresh, err := live.Refresh(ctx, *missing)
+	if err != nil {
+		return reject(ReasonTrustUnavailable, "%w", err)
+	}
+	if fresh == bundle {
+		return verdict // a forger's event costs its verifications once
+	}
+	verdict, _ = o.judge(fresh)
+	return verdict
+}
+
+// judge holds the event against one bundle. missing is not nil if a newer bundle may change the verdict: it
+// is the key ID to look for, "" if the signature names none.
+func (o *opening) judge(bundle *trust.Bundle) (verdict *Error, missing *string) {
+	o.now = o.step.Now()
+	if bundle == nil {
+		return reject(ReasonTrustUnavailable, "%w", trust.ErrUnavailable), nil
+	}
+	o.bundle, o.bundleExpires = bundle, bundle.Expires()
+	if end := o.bundleExpires; !end.IsZero() && !o.now.Before(end) {
+		return reject(ReasonTrustUnavailable, "the trust bundle expired at %s", end.UTC().Format(time.RFC3339)), nil
+	}
+	s := signatures{bundle: bundle, valid: o.validRoom[:0], tries: maxNamelessTries}
+	s.verify(o)
+	if len(s.valid) == 0 {
+		return s.failed, s.missing
+	}
+	if err := o.checkDigests(); err != nil {
+		return err, nil // no key changes that
+	}
+	o.counted = s.valid[:0]
+	for _, v := range s.valid {
+		if why := o.refuse(v); why != nil {
+			s.note(why)
+		} else {
+			o.counted = append(o.counted, v)
+		}
+	}
+	if len(o.counted) == 0 {
+		return s.failed, s.missing
+	}
+	return o.nameProducer(), s.missing
+}
+
+// nameProducer says who sealed the event: the producer that the payload names (the keys are its), or for an
+// event of another implementation, the producer of the lowest key ID among those that meet the required
+// algorithms. Signatures of others are then forgotten.
+func (o *opening) nameProducer() *Error {
+	slices.SortFunc(o.counted, func(a, b valid) int { return strings.Compare(a.key.KeyID(), b.key.KeyID()) })
+	var lacks keys.Algorithm // the first one that the first producer did not sign by
+	for i, candidate := range o.counted {
+		producer := candidate.key.Producer
+		missing := slices.IndexFunc(o.policy.RequiredAlgorithms, func(want keys.Algorithm) bool {
+			return !slices.ContainsFunc(o.counted, func(v valid) bool {
+				return v.key.Producer == producer && v.verifier.Algorithm() == want
+			})
+		})
+		if missing < 0 {
+			o.producer = producer
+			o.counted = slices.DeleteFunc(o.counted, func(v valid) bool { return v.key.Producer != producer })
+			return nil
+		}
+		if i == 0 {
+			lacks = o.policy.RequiredAlgorithms[missing]
+		}
+	}
+	return reject(ReasonBadSignature, "no counted signature by %s, which this consumer requires", lacks)
+}
+
+// checkAddress holds the verified event against what the transport says of it, and against the sources, types
+// and audience that the policy accepts.
+func (o *opening) checkAddress() *Error {
+	outer, p := o.outer, &o.policy
+	switch {
+	case outer != nil && outer.Source != o.in.Source:
+		return reject(ReasonEnvelopeMismatch, "the transport says source %.100q, signed is %.100q", outer.Source,
+			o.in.Source)
+	case outer != nil && outer.DetailType != o.in.Type:
+		return reject(ReasonEnvelopeMismatch, "the transport says detail-type %.100q, signed is type %.100q",
+			outer.DetailType, o.in.Type)
+	case !p.Unsafe.AnySource && !keys.MatchSource(p.Sources, o.in.Source):
+		return reject(ReasonSourceNotAllowed, "this consumer does not allow source %.200q%s", o.in.Source,
+			unfitSource(o.in.Source))
+	case p.Types != nil && !keys.MatchType(p.Types, o.in.Type):
+		return reject(ReasonTypeNotAllowed, "this consumer does not allow type %.200q", o.in.Type)
+	case p.Audience == "":
+		return nil
+	}
+	i := slices.IndexFunc(o.exts, func(a wire.Attribute) bool { return a.Name == attrAudience })
+	if i < 0 {
+		return reject(ReasonAudienceMismatch, "no audience is signed, this is %.100q", p.Audience)
+	}
+	for name := range strings.SplitSeq(o.exts[i].Value, " ") {
+		if name == p.Audience {
+			return nil
+		}
+	}
+	return reject(ReasonAudienceMismatch, "sealed for %.100q, this is %.100q", o.exts[i].Value, p.Audience)
+}
+
+// unfitSource says why no pattern allows the source, where that is so: one may seem to cover it.
+func unfitSource(source string) string {
+	if err := keys.CheckSource(source); err != nil {
+		return ": no key may: " + err.Error()
+	}
+	return ""
+}
+
+// checkFreshness judges a signed expirytime always, and the time of sealing by the window. Both ends of the
+// window are judged on what the producer signed, at one reading of our clock.
+func (o *opening) checkFreshness() *Error {
+	if !o.expiry.IsZero() && !o.now.Before(o.expiry) {
+		return reject(ReasonExpired, "expirytime was %s", o.expiry.UTC().Format(time.RFC3339))
+	}
+	maxAge, why := o.policy.MaxAge, ""
+	if o.step.Admit != nil {
+		admitted, because := o.step.Admit(o.sealed)
+		maxAge, why = max(maxAge, admitted), because
+	}
+	unsafe := &o.policy.Unsafe
+	if unsafe.AnyAge || o.sealed.IsZero() && unsafe.AllowUndated {
+		return nil
+	}
+	if o.sealed.IsZero() {
+		return reject(ReasonUndated, "neither recordedtime nor time is signed")
+	}
+	age := o.now.Sub(o.sealed)
+	if -o.policy.Skew <= age && age <= maxAge {
+		return nil
+	}
+	sealed, distance := o.sealed.UTC().Format(time.RFC3339), howlong.Text(age)
+	if age < 0 {
+		return reject(ReasonFromFuture, "sealed at %s, which is %s from now", sealed, distance)
+	}
+	e := reject(ReasonExpired, "sealed at %s, %s ago; the window is %s", sealed, distance, maxAge)
+	if why != "" {
+		e.Cause += "; " + why
+	}
+	return e
 }

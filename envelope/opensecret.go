@@ -262,7 +262,7 @@ func (s *secret) restore(content *wire.Event) *Error {
 		content.Extensions = slices.DeleteFunc(slices.Clone(content.Extensions),
 			func(a wire.Attribute) bool { return a.Name == attrRecipients })
 	} else if content.DataContentType = mediaType(s.message.ContentType); wire.CheckText("datacontenttype",
-		content.DataContentType) != nil {
+		content.DataContentType, wire.MaxAttribute) != nil {
 		return reject(ReasonMalformed, "the content type of the encrypted data is no text, or too long")
 	}
 	if !wire.IsJSON(content.DataContentType) {
@@ -272,9 +272,8 @@ func (s *secret) restore(content *wire.Event) *Error {
 		}
 		return nil
 	}
-	var err error
-	if content.Canonical, err = wire.ScanJSON(content.Data); err != nil {
-		// err may quote a member's name
+	if content.SetJSON(content.Data) != nil {
+		// the error may quote a member's name
 		return reject(ReasonMalformed, "what was encrypted is not JSON, as its content type says")
 	}
 	return nil

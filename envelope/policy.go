@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/nilcheck"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 )
@@ -20,8 +22,12 @@ const DefaultMaxAge = 24*time.Hour + 5*time.Minute
 // DefaultSkew is how far the clocks of producers and consumers may differ.
 const DefaultSkew = 5 * time.Minute
 
-// MaxDuration bounds MaxAge and Skew: their sum, added to any time, must stay far from where 64 bits of
-// nanoseconds end, because an overflow would be a window that no event passes.
+// MaxSkew bounds Skew. A clock that is wrong by a day is broken. A larger Skew would accept events from the
+// future and keys that are not yet valid.
+const MaxSkew = 24 * time.Hour
+
+// MaxDuration bounds MaxAge: with Skew added, any time must stay far from where 64 bits of nanoseconds end.
+// An overflow would be a window that no event passes.
 const MaxDuration = 10 * 365 * 24 * time.Hour
 
 // Mode says how extension attributes that are not signed are returned. A mode changes only the result, never
@@ -50,7 +56,7 @@ type Policy struct {
 	Audience string
 
 	MaxAge time.Duration // the window; 0 = DefaultMaxAge, at most MaxDuration
-	Skew   time.Duration // tolerated difference of clocks; 0 = DefaultSkew, at most MaxDuration
+	Skew   time.Duration // tolerated difference of clocks; 0 = DefaultSkew, at most MaxSkew
 
 	// Mode says what becomes of extension attributes that are not signed; 0 = Strict, they are dropped.
 	Mode Mode
@@ -108,21 +114,6 @@ func (p *Policy) clone() Policy {
 	return c
 }
 
-func (p *Policy) setDefaults() {
-	if p.MaxAge == 0 && !p.Unsafe.AnyAge {
-		p.MaxAge = DefaultMaxAge
-	}
-	if p.Skew == 0 {
-		p.Skew = DefaultSkew
-	}
-	if p.IgnoreMembers == nil {
-		p.IgnoreMembers = defaultIgnoreMembers
-	}
-	if p.Now == nil {
-		p.Now = time.Now
-	}
-}
-
 // check refuses what is missing, contradicts itself, or could match no event.
 func (p *Policy) check() error {
 	switch {
@@ -142,9 +133,8 @@ func (p *Policy) check() error {
 	case p.MaxAge < 0 || p.MaxAge > MaxDuration:
 		return fmt.Errorf("MaxAge is %v: give a duration of at most %v, or 0 for %v", p.MaxAge, MaxDuration,
 			DefaultMaxAge)
-	case p.Skew < 0 || p.Skew > MaxDuration:
-		return fmt.Errorf("Skew is %v: give a duration of at most %v, or 0 for %v", p.Skew, MaxDuration,
-			DefaultSkew)
+	case p.Skew < 0 || p.Skew > MaxSkew:
+		return fmt.Errorf("Skew is %v: give a duration of at most %v, or 0 for %v", p.Skew, MaxSkew, DefaultSkew)
 	}
 	for _, pattern := range p.Sources {
 		if err := keys.CheckSourcePattern(pattern); err != nil {
@@ -165,6 +155,43 @@ func (p *Policy) check() error {
 		return err
 	}
 	return CheckIgnoreMembers(p.IgnoreMembers)
+}
+
+// CheckExtensionTypes is an error if a map of ExtensionTypes holds what is no type. A constructor that takes
+// such options refuses them at the start.
+func CheckExtensionTypes(types map[string]AttributeType) error {
+	for name, t := range types {
+		if t < Boolean || t > Timestamp {
+			return fmt.Errorf("ExtensionTypes[%q] is %v: give one of envelope.Boolean to envelope.Timestamp", name, t)
+		}
+	}
+	return nil
+}
+
+// MaxIgnoreMembers bounds Policy.IgnoreMembers: each is compared with every member of a detail.
+const MaxIgnoreMembers = 16
+
+// DefaultIgnoreMembers is what Policy.IgnoreMembers is where it is nil: the member that Datadog's
+// instrumentation of the AWS SDKs adds to the detail of every PutEvents entry.
+func DefaultIgnoreMembers() []string { return slices.Clone(defaultIgnoreMembers) }
+
+var defaultIgnoreMembers = []string{"_datadog"}
+
+// CheckIgnoreMembers is an error if a list of IgnoreMembers is too long, or names what no hop can add to a
+// detail: a constructor that takes such options refuses them at the start.
+func CheckIgnoreMembers(names []string) error {
+	if len(names) > MaxIgnoreMembers {
+		return fmt.Errorf("IgnoreMembers has %d names: give at most %d", len(names), MaxIgnoreMembers)
+	}
+	for _, name := range names {
+		switch {
+		case name == "" || len(name) > wire.MaxName || !utf8.ValidString(name):
+			return fmt.Errorf("IgnoreMembers has %.80q: a name is a text of 1 to %d bytes", name, wire.MaxName)
+		case strings.EqualFold(name, wire.EmbeddedMember), strings.EqualFold(name, "specversion"):
+			return fmt.Errorf("IgnoreMembers has %q: without this member a detail has no event", name)
+		}
+	}
+	return nil
 }
 
 // Opener opens events by one Policy and one source of trust. It is safe for concurrent use.
@@ -197,10 +224,22 @@ func newOpener(trust trust.Source, p *Policy) (*Opener, error) {
 	if err := nilcheck.Check("the trust", trust); err != nil {
 		return nil, err
 	}
-	if err := o.policy.check(); err != nil {
+	own := &o.policy
+	if err := own.check(); err != nil {
 		return nil, fmt.Errorf("the Policy: %w", err)
 	}
-	o.policy.setDefaults()
+	if own.MaxAge == 0 && !own.Unsafe.AnyAge {
+		own.MaxAge = DefaultMaxAge
+	}
+	if own.Skew == 0 {
+		own.Skew = DefaultSkew
+	}
+	if own.IgnoreMembers == nil {
+		own.IgnoreMembers = defaultIgnoreMembers
+	}
+	if own.Now == nil {
+		own.Now = time.Now
+	}
 	for _, text := range o.policy.RequireEncryptedFields {
 		field, err := jsontext.ParsePointer(text)
 		if err != nil {

@@ -70,14 +70,13 @@ func publishedPayload(t *testing.T, attributes map[string]string, data []byte, s
 	if err != nil {
 		t.Fatal(err)
 	}
-	var h wire.Hasher
 	sum := sha256.Sum256(e.Data)
-	p := &wire.Payload{Core: h.CoreDigest(e, testSeconds(t, e.Time), &sum), HasExt: len(signed) > 0, Names: signed}
-	h.Reset()
+	p := &wire.Payload{Core: wire.CoreDigest(e, testSeconds(t, e.Time), &sum), HasExt: len(signed) > 0, Names: signed}
+	var digests []byte
 	for _, name := range signed {
-		h.Text(attributes[name])
+		digests = wire.AppendSum(digests, []byte(attributes[name]))
 	}
-	p.Ext = h.Sum()
+	p.Ext = sha256.Sum256(digests)
 	return p.Append(nil)
 }
 

@@ -262,6 +262,8 @@ func ReasonOf(err error) Reason {
 	return ""
 }
 
+// reject is the verdict with that cause, in which %w is the underlying error.
 func reject(reason Reason, format string, args ...any) *Error {
-	return &Error{Reason: reason, Cause: fmt.Sprintf(format, args...)}
+	cause := fmt.Errorf(format, args...)
+	return &Error{Reason: reason, Cause: cause.Error(), Err: errors.Unwrap(cause)}
 }

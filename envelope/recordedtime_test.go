@@ -129,10 +129,10 @@ func TestModifiedSaysDigits(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, test := range []struct{ name, old, with, cause string }{
-		{"a fraction cut", "59.999987654Z", "59.999Z", "time is not the instant that was signed; digits of a fraction of a second are what changed: time was signed with 9, and came with 3"},
-		{"a fraction rounded up", "10:00:59.999987654Z", "10:01:00Z", general + "; digits of a fraction of a second are what changed: time was signed with 9, and came with 0" + maybe},
-		{"another second", "10:00:59.999987654Z", "10:00:57Z", general + maybe},
-		{"another fraction", "59.999987654Z", "59.999987655Z", "time is not the instant that was signed"},
+		{"a fraction cut", "59.999987654Z", "59.999Z", `time was signed as "2026-11-21T10:00:59.999987654Z" and came as "2026-11-21T10:00:59.999Z"`},
+		{"a fraction rounded up", "10:00:59.999987654Z", "10:01:00Z", general + `; time was signed as "2026-11-21T10:00:59.999987654Z" and came as "2026-11-21T10:01:00Z"` + maybe},
+		{"another second", "10:00:59.999987654Z", "10:00:57Z", general + `; time was signed as "2026-11-21T10:00:59.999987654Z" and came as "2026-11-21T10:00:57Z"` + maybe},
+		{"another fraction", "59.999987654Z", "59.999987655Z", `time was signed as "2026-11-21T10:00:59.999987654Z" and came as "2026-11-21T10:00:59.999987655Z"`},
 		{"17 digits of a shorter number", `"small":0.1`, `"small":0.10000000000000001`, general + anew},
 		{"a rounded integer", "9007199254740993", "9007199254740992", general + maybe},
 		{"a number as text", `"small":0.1`, `"small":"0.1"`, general + maybe},

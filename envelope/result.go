@@ -8,10 +8,41 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/internal/wire"
 )
+
+// Opened is a verified event. Printed or logged, it says which event it is and shows none of its data.
+// Marshalled as JSON, it has the data, decrypted.
+type Opened struct {
+	Event            event.Event       // what was signed, and only that
+	Producer         string            // who sealed it
+	KeyIDs           []string          // the producer's keys whose signatures counted, sorted
+	SignedAt         time.Time         // the signed moment of sealing; zero = none was signed
+	ExpiresAt        time.Time         // the signed expirytime; zero = none
+	SignedAttributes []string          // names of the attributes that were verified: core, then extensions
+	Foreign          bool              // sealed by another implementation of the standard
+	Encryption       *Encryption       // how the data was encrypted; nil = it was not
+	Unverified       map[string]string // Passthrough only: the unsigned extension attributes; believe none
+	// BundleExpires is when the trust bundle that judged it may no longer be used; zero = never.
+	BundleExpires time.Time
+
+	// Ignored are the names of members that a hop added, such as a tracer, and that are no part of Event.
+	// There are at most 8 of them, cut after 64 bytes, and all but printable ASCII is escaped as Go does. An
+	// attacker can add some, since they are not signed: show them, and never act on them. nil = none.
+	Ignored []string
+
+	content wire.Event // the verified event, all signed extensions included
+	data    digest     // SHA-256 of its data as signed
+	secret  *secret    // what was encrypted; nil = nothing
+	opened  bool       // it was decrypted
+	mode    Mode
+}
 
 // result builds the event anew from what was verified: nothing else can get into it. Encrypted data is parsed
 // and held against the event, and is still encrypted.
@@ -25,23 +56,28 @@ func (o *opening) result() (*Opened, *Error) {
 			Extensions: o.exts, Form: o.in.Form, Data: o.ownData(), Base64: o.in.Form == wire.BinaryData,
 		},
 	}
-	ev, err := r.content.ToSDK()
-	if err != nil {
+	var err error
+	if r.Event, err = r.content.ToSDK(); err != nil {
 		return nil, parseError(err) // in every mode: a mode changes only what is returned
 	}
 	if r.mode == CoreOnly {
-		if ev, err = r.visible().ToSDK(); err != nil {
+		core := r.content
+		core.Extensions = nil
+		if r.Event, err = core.ToSDK(); err != nil {
 			return nil, parseError(err)
 		}
 	}
-	r.Event = ev
 	ids := make([]string, 0, len(o.counted)+9+len(o.exts)) // one piece of memory for both lists
 	for i := range o.counted {
 		ids = append(ids, o.counted[i].key.KeyID())
 	}
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
-	r.KeyIDs, r.SignedAttributes = ids[:len(ids):len(ids)], appendSignedNames(ids, &r.content)[len(ids):]
+	names := r.content.CoreNames(ids)
+	for i := range o.exts {
+		names = append(names, o.exts[i].Name)
+	}
+	r.KeyIDs, r.SignedAttributes = ids[:len(ids):len(ids)], names[len(ids):]
 	ignored := o.in.Ignored
 	if o.leftOut {
 		ignored = append(ignored, o.detail.Ignored...)
@@ -64,6 +100,23 @@ func (o *opening) result() (*Opened, *Error) {
 	return r, nil
 }
 
+// maxReported is how many names of ignored members an Opened reports: they are an attacker's text.
+const maxReported = 8
+
+// ReportedMembers is names of members as Opened.Ignored has them, harmless to show: at most 8, cut, and with
+// everything escaped that is not printable ASCII.
+func ReportedMembers(names []string) []string {
+	if len(names) == 0 {
+		return nil
+	}
+	list := make([]string, 0, maxReported)
+	for _, name := range names[:min(len(names), maxReported)] {
+		quoted := strconv.QuoteToASCII(name[:min(len(name), wire.MaxName)])
+		list = append(list, quoted[1:len(quoted)-1])
+	}
+	return list
+}
+
 // ownData is the verified data in memory of its own: the caller may reuse the buffer that it handed in.
 func (o *opening) ownData() []byte {
 	if o.in.Form == wire.NoData {
@@ -78,38 +131,16 @@ func (o *opening) ownData() []byte {
 	return o.data
 }
 
-// visible is the event as the mode shows it.
-func (r *Opened) visible() *wire.Event {
-	e := r.content
-	if r.mode == CoreOnly {
-		e.Extensions = nil
-	}
-	return &e
-}
-
-func appendSignedNames(names []string, e *wire.Event) []string {
-	names = append(names, "id", "source", "specversion", "type")
-	for _, a := range [...]struct{ name, value string }{
-		{"datacontenttype", e.DataContentType}, {"dataschema", e.DataSchema}, {"subject", e.Subject}, {"time",
-			e.Time},
-	} {
-		if a.value != "" {
-			names = append(names, a.name)
-		}
-	}
-	if e.Form != wire.NoData {
-		names = append(names, "data")
-	}
-	for i := range e.Extensions {
-		names = append(names, e.Extensions[i].Name)
-	}
-	return names
-}
-
 // JSON is the verified event in the CloudEvents JSON format, without its signature: JSON data byte for byte
 // as it was signed, but for white space around it, which encoding/json would not keep. It shares the data's
 // memory with Event.
-func (r *Opened) JSON() []byte { return r.visible().Append(nil) }
+func (r *Opened) JSON() []byte {
+	shown := r.content
+	if r.mode == CoreOnly {
+		shown.Extensions = nil
+	}
+	return shown.Append(nil)
+}
 
 // String says which event it is and who sealed it. The data, which may have been encrypted, is in no form of
 // printing: not in that of any format verb, nor of a log, of a pointer or of a value.

@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -21,20 +22,32 @@ import (
 	"github.com/sealbus/sealbus/keys/session"
 )
 
-// SealOptions adjust Seal.
+// SealOptions adjust Seal. nil is the zero SealOptions.
 type SealOptions struct {
-	Audience       string                   // space-separated names of who may open the event; "" = the event's own attribute, or anybody
-	Expires        time.Duration            // life from the moment of sealing, in whole seconds; 0 = the event's own expirytime, or none
-	Exact          bool                     // true: the data goes byte for byte, as data_base64 (+33 %); non-JSON data always does
-	CoSigners      []keys.Signer            // further signatures, by keys of the same producer; nil = one signature
-	ExtensionTypes map[string]AttributeType // names of extensions that may be Binary; consumers declare them too
-	Encrypt        *Encrypter               // whom the data is encrypted to; nil = it is not encrypted
-	EncryptFields  []string                 // JSON Pointers of the members of JSON data to encrypt; nil = all of the data. Each must be there, and none within another
-	Now            func() time.Time         // nil = time.Now
+	// Audience is the names of those who may open the event, one space between them; "" = the event's own
+	// attribute, or anyone if it has none.
+	Audience string
+	// Expires is the event's life from the moment of sealing, in whole seconds; 0 = the event's own
+	// expirytime, or none.
+	Expires time.Duration
+	// Exact sends the data byte for byte, as data_base64, which is a third larger. Data that is not JSON is
+	// always sent so.
+	Exact bool
+	// CoSigners make further signatures, by keys of the same producer; nil = one signature.
+	CoSigners []keys.Signer
+	// ExtensionTypes names the extensions that may be Binary; consumers declare them, too.
+	ExtensionTypes map[string]AttributeType
+	// Encrypt has the recipients of the data; nil = it is not encrypted.
+	Encrypt *Encrypter
+	// EncryptFields are JSON Pointers (RFC 6901) of the members of JSON data to encrypt; nil = all of the
+	// data. Each member must be there, and none may be within another.
+	EncryptFields []string
+	// Now is the clock; nil = time.Now.
+	Now func() time.Time
 
-	// KeepRecordedTime is for events that something else recorded first: their recordedtime is kept as
-	// originalrecordedtime, in UTC and whole seconds, and freshness is judged by the time of sealing. If an
-	// originalrecordedtime is there already, it stays, as that of the first recorder.
+	// KeepRecordedTime is for events that another system recorded first. Their recordedtime is kept as
+	// originalrecordedtime, in UTC and whole seconds, and freshness is judged by the time of sealing. An
+	// originalrecordedtime that is there already stays, since it is that of the first recorder.
 	// false: an event that has a recordedtime cannot be sealed.
 	KeepRecordedTime bool
 }
@@ -57,6 +70,12 @@ func (e *SealError) Error() string {
 // Unwrap is the underlying error.
 func (e *SealError) Unwrap() error { return e.Err }
 
+// cannotSeal is the error of that member, "" for none, in which %w is the underlying error.
+func cannotSeal(member, format string, args ...any) *SealError {
+	problem := fmt.Errorf(format, args...)
+	return &SealError{Member: member, Problem: problem.Error(), Err: errors.Unwrap(problem)}
+}
+
 // Sealed is a sealed event, ready for the wire. It is immutable.
 type Sealed struct {
 	ev     wire.Event
@@ -77,7 +96,7 @@ func (s *Sealed) Source() string { return s.ev.Source }
 // Type is the event's type.
 func (s *Sealed) Type() string { return s.ev.Type }
 
-// KeyIDs are the keys that signed, in the order of the signatures. Of a session.Delegator it is the session key.
+// KeyIDs are the keys that signed, in the order of the signatures: for a session.Delegator, the session key.
 func (s *Sealed) KeyIDs() []string { return slices.Clone(s.keyIDs) }
 
 // SealedAt is the signed recordedtime, in whole seconds.
@@ -85,49 +104,49 @@ func (s *Sealed) SealedAt() time.Time { return s.at }
 
 // Seal signs ev in the name of the signer's producer. Every attribute that is present is signed, except
 // traceparent, tracestate and partitionkey, which hops may change. JSON data is put into canonical form
-// first, so that the signature survives whatever re-formats the event on its way; on the wire, the characters
-// that SQS takes in no message (U+FFFE, U+FFFF) are escaped. ev is not changed.
+// first, so that the signature survives when a hop re-formats the event. On the wire, the characters that SQS
+// takes in no message (U+FFFE, U+FFFF) are escaped. ev is not changed.
 //
 // Encrypted data (SealOptions.Encrypt) is encrypted first and then signed, and bound to id, source and type
 // of the event and to its producer. JSON data comes back in its canonical form, data sealed with Exact byte
 // for byte.
 //
-// In place of a session.Delegator, such as a *session.Session, its session key of the moment signs, and the
-// statement that vouches for it goes along.
+// For a session.Delegator, such as a *session.Session, its current session key signs, and the event carries
+// the statement that vouches for the session key.
 //
-// The error is a *SealError if the event is at fault, and otherwise that of the signer, or of who gives the
-// keys to encrypt with.
+// The error is a *SealError if the event is at fault. Otherwise it is that of the signer, or of the service
+// that makes content keys.
 func Seal(ctx context.Context, ev event.Event, signer keys.Signer, opts *SealOptions) (*Sealed, error) {
 	if opts == nil {
 		opts = &SealOptions{}
 	}
 	if signer == nil {
-		return nil, &SealError{Problem: "no signer"}
+		return nil, cannotSeal("", "no signer")
 	}
 	err := errors.Join(nilcheck.Typed("the signer", signer), nilcheck.Each("CoSigners", opts.CoSigners))
 	if err != nil {
-		return nil, &SealError{Problem: err.Error(), Err: err}
+		return nil, cannotSeal("", "%w", err)
 	}
 	in, err := wire.FromSDK(&ev)
 	if err != nil {
 		return nil, sealError(err)
 	}
 	if err := keys.CheckSource(in.Source); err != nil {
-		return nil, &SealError{Member: "source", Problem: err.Error(), Err: err}
+		return nil, cannotSeal("source", "%w", err)
 	}
 	s := sealing{ev: in, opts: opts, now: clock(opts.Now)}
-	for _, step := range [...]func(*sealing) error{
-		(*sealing).stamp,
-		(*sealing).normalise,
-		(*sealing).canonicalise,
-	} {
-		if err := step(&s); err != nil {
-			return nil, err
-		}
+	if err := s.stamp(); err != nil {
+		return nil, err
+	}
+	if err := s.normalise(); err != nil {
+		return nil, err
+	}
+	if err := s.canonicalise(); err != nil {
+		return nil, err
 	}
 	producer := signer.Producer()
 	if err := keys.CheckProducer(producer); err != nil {
-		return nil, &SealError{Problem: "no trust bundle could name the signer's producer: " + err.Error(), Err: err}
+		return nil, cannotSeal("", "no trust bundle could name the signer's producer: %w", err)
 	}
 	if err := s.encrypt(ctx, producer); err != nil {
 		return nil, err
@@ -149,7 +168,7 @@ func sealError(err error) error {
 	if e, ok := errors.AsType[*wire.Error](err); ok {
 		return &SealError{Member: e.Member, Problem: e.Msg, Err: err}
 	}
-	return &SealError{Problem: err.Error(), Err: err}
+	return cannotSeal("", "%w", err)
 }
 
 // sealing is one event on its way to being sealed.
@@ -157,7 +176,6 @@ type sealing struct {
 	ev     *wire.Event
 	opts   *SealOptions
 	now    time.Time
-	hash   wire.Hasher
 	enc    wire.Enc
 	keyIDs []string
 }
@@ -166,7 +184,7 @@ type sealing struct {
 func (s *sealing) stamp() error {
 	for _, name := range [...]string{attrMaterial, attrRecipients} {
 		if hasExtension(s.ev, name) || name == attrMaterial && s.ev.Material != "" {
-			return &SealError{Member: name, Problem: "is set by sealing: remove it (is the event sealed already?)"}
+			return cannotSeal(name, "is set by sealing: remove it (is the event sealed already?)")
 		}
 	}
 	if err := s.keepRecordedTime(); err != nil {
@@ -180,7 +198,7 @@ func (s *sealing) stamp() error {
 	}
 	if s.opts.Expires != 0 {
 		if s.opts.Expires < time.Second {
-			return &SealError{Member: attrExpiryTime, Problem: "the life of an event is at least a second"}
+			return cannotSeal(attrExpiryTime, "the life of an event is at least a second")
 		}
 		return s.setOnce(attrExpiryTime, Timestamp, wire.FormatSeconds(s.now.Add(s.opts.Expires)))
 	}
@@ -194,12 +212,12 @@ func (s *sealing) keepRecordedTime() error {
 		return nil
 	}
 	if !s.opts.KeepRecordedTime {
-		return &SealError{Member: attrRecordedTime,
-			Problem: "is set by sealing: remove it, or keep it as " + attrOriginalTime + " (KeepRecordedTime; of the command line, drop --keep-recordedtime=false)"}
+		return cannotSeal(attrRecordedTime, "is set by sealing: remove it, or keep it as %s "+
+			"(KeepRecordedTime; of the command line, drop --keep-recordedtime=false)", attrOriginalTime)
 	}
 	was, err := wire.ParseTime(s.ev.Extensions[i].Value)
 	if err != nil {
-		return &SealError{Member: attrRecordedTime, Problem: "cannot be kept as " + attrOriginalTime + ": " + err.Error(), Err: err}
+		return cannotSeal(attrRecordedTime, "cannot be kept as %s: %w", attrOriginalTime, err)
 	}
 	s.ev.Extensions = slices.Delete(s.ev.Extensions, i, i+1)
 	if !hasExtension(s.ev, attrOriginalTime) {
@@ -216,7 +234,7 @@ func (s *sealing) set(name string, t AttributeType, value string) {
 func (s *sealing) setOnce(name string, t AttributeType, value string) error {
 	for _, a := range s.ev.Extensions {
 		if a.Name == name && a.Value != "" && a.Value != value {
-			return &SealError{Member: name, Problem: "is set on the event and, differently, in the options"}
+			return cannotSeal(name, "is set on the event and, differently, in the options")
 		}
 	}
 	s.ev.Extensions = slices.DeleteFunc(s.ev.Extensions, func(a wire.Attribute) bool { return a.Name == name })
@@ -232,21 +250,22 @@ func (s *sealing) normalise() error {
 	}
 	s.ev.Extensions = slices.DeleteFunc(s.ev.Extensions, func(a wire.Attribute) bool { return a.Value == "" })
 	if len(s.ev.Extensions) > wire.MaxExtensions {
-		return &SealError{Problem: fmt.Sprintf("more than %d extension attributes", wire.MaxExtensions)}
+		return cannotSeal("", "more than %d extension attributes", wire.MaxExtensions)
 	}
 	for i, a := range s.ev.Extensions {
 		typed, err := asDocumented(a)
 		if err != nil {
-			return &SealError{Member: a.Name, Problem: err.Error(), Err: err}
+			return cannotSeal(a.Name, "%w", err)
 		}
 		if typed.Type == wire.Binary && s.opts.ExtensionTypes[a.Name] != Binary {
-			return &SealError{Member: a.Name, Problem: "a Binary extension must be declared in ExtensionTypes, here and at the consumer"}
+			return cannotSeal(a.Name,
+				"a Binary extension must be declared in ExtensionTypes, here and at the consumer")
 		}
 		if a.Name == attrExpiryTime && !s.outlives(typed.Value) {
-			return &SealError{Member: a.Name, Problem: "lies in the past: nobody could open the event"}
+			return cannotSeal(a.Name, "lies in the past: no consumer could open the event")
 		}
 		if a.Name == attrAudience && !isAudience(typed.Value) {
-			return &SealError{Member: a.Name, Problem: "must be printable names with one space between them, of 8 KiB at most"}
+			return cannotSeal(a.Name, "must be printable names with one space between them, of 8 KiB at most")
 		}
 		s.ev.Extensions[i] = typed
 	}
@@ -266,7 +285,8 @@ func (s *sealing) outlives(expiry string) bool {
 
 // isAudience looks at what SealOptions may have set, past the checks of the event's attributes.
 func isAudience(text string) bool {
-	return len(text) <= wire.MaxAttribute && utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) &&
+	isHidden := func(r rune) bool { return !unicode.IsPrint(r) }
+	return len(text) <= wire.MaxAttribute && utf8.ValidString(text) && !strings.ContainsFunc(text, isHidden) &&
 		!strings.HasPrefix(text, " ") && !strings.HasSuffix(text, " ") && !strings.Contains(text, "  ")
 }
 
@@ -285,7 +305,7 @@ func (s *sealing) canonicalise() error {
 	}
 	form, err := s.ev.Document.AppendCanonical(make([]byte, 0, len(s.ev.Data)))
 	if err != nil {
-		e := &SealError{Member: "data", Problem: err.Error(), Err: err}
+		e := cannotSeal("data", "%w", err)
 		c, ok := errors.AsType[*jsontext.Error](err)
 		if ok && s.opts.Encrypt != nil { // the names of its members are secret, too
 			e.Problem = fmt.Sprintf("%s, at byte %d", c.Msg, c.Offset)
@@ -314,7 +334,8 @@ func (s *sealing) sign(ctx context.Context, signer keys.Signer, producer string)
 			return fmt.Errorf("envelope: signing with key %s: %w", signer.Verifier().KeyID(), err)
 		}
 		if alg := signer.Verifier().Algorithm(); len(sig) != alg.SignatureSize() {
-			return fmt.Errorf("envelope: key %s made a signature of %d bytes, %s has %d (DER? r||s is wanted)", signer.Verifier().KeyID(), len(sig), alg, alg.SignatureSize())
+			return fmt.Errorf("envelope: key %s made a signature of %d bytes, %s has %d (DER? r||s is wanted)",
+				signer.Verifier().KeyID(), len(sig), alg, alg.SignatureSize())
 		}
 		entry := dsse.Signature{KeyID: signer.Verifier().KeyID(), Sig: sig}
 		if session, ok := signer.(*session.Key); ok {
@@ -331,24 +352,32 @@ func (s *sealing) sign(ctx context.Context, signer keys.Signer, producer string)
 func (s *sealing) payload(producer string, delegations []digest) *wire.Payload {
 	data := wire.Absent
 	if s.ev.Form != wire.NoData {
-		data = sum256(s.ev.Data)
+		data = sha256.Sum256(s.ev.Data)
 	}
-	p := &wire.Payload{HasExt: true, Profile: &wire.Profile{Producer: producer, Time: s.ev.Time, Enc: s.enc, Delegations: delegations}}
-	seconds, _, _ := appendSeconds(make([]byte, 0, 20), s.ev.Time) // the codec wrote it: it is a timestamp
-	p.Core = s.hash.CoreDigest(s.ev, seconds, &data)
-	s.hash.Reset()
+	p := &wire.Payload{HasExt: true, Profile: &wire.Profile{
+		Producer: producer, Time: s.ev.Time, Enc: s.enc, Delegations: delegations,
+	}}
+	var seconds []byte
+	if s.ev.Time != "" {
+		at, _ := wire.ParseTime(s.ev.Time) // the codec wrote it: it is a timestamp
+		seconds = at.AppendFormat(make([]byte, 0, 20), time.RFC3339)
+	}
+	p.Core = wire.CoreDigest(s.ev, seconds, &data)
+	var room [8 * sha256.Size]byte // the digests of most events fit, and most values fit into scratch
+	var scratch [256]byte
+	digests := room[:0]
 	p.Names = make([]string, 0, len(s.ev.Extensions))
 	p.Profile.Types = make([]wire.Type, 0, len(s.ev.Extensions))
 	for _, a := range s.ev.Extensions {
 		if changedByHops(a.Name) {
 			continue
 		}
-		hashed, _ := wire.AppendHashed(s.hash.Scratch[:0], a.Type, a.Value) // normalise read it already
-		s.hash.Bytes(hashed)
+		hashed, _ := wire.AppendHashed(scratch[:0], a.Type, a.Value) // normalise read it already
+		digests = wire.AppendSum(digests, hashed)
 		p.Names = append(p.Names, a.Name)
 		p.Profile.Types = append(p.Profile.Types, a.Type)
 	}
-	p.Ext = s.hash.Sum()
+	p.Ext = sha256.Sum256(digests)
 	return p
 }
 
@@ -362,9 +391,10 @@ func (s *sealing) finish() (*Sealed, error) {
 	out := s.ev.Append(make([]byte, 0, len(s.ev.Data)*4/3+len(s.ev.Material)+1<<10))
 	switch {
 	case len(out) > wire.MaxEvent:
-		return nil, &SealError{Problem: fmt.Sprintf("the sealed event has %d bytes, the limit is %d: send large data by reference (dataref)", len(out), wire.MaxEvent)}
+		return nil, cannotSeal("",
+			"the sealed event has %d bytes, the limit is %d: send large data by reference (dataref)", len(out), wire.MaxEvent)
 	case len(s.ev.Material) > wire.MaxMaterial:
-		return nil, &SealError{Member: attrMaterial, Problem: "too many or too large signatures"}
+		return nil, cannotSeal(attrMaterial, "too many or too large signatures")
 	}
 	if s.ev.Form == wire.JSONData && !s.ev.Base64 {
 		s.ev.Data = out[len(out)-1-len(s.ev.Data) : len(out)-1] // no longer the caller's memory

@@ -12,20 +12,19 @@ import (
 	"github.com/sealbus/sealbus/keys/session"
 )
 
-// MaxDelegations bounds the delegation statements of one event: each costs a verification.
-const MaxDelegations = wire.MaxDelegations
-
-// signers are who is to sign, a session key in place of each session.Delegator, and what the payload binds of
-// those.
-func (s *sealing) signers(ctx context.Context, first keys.Signer, producer string) (list []keys.Signer, delegations []digest, err error) {
+// signers are the keys that sign, with a session key in place of each session.Delegator, and the digests by
+// which the payload binds the statements that vouch for these session keys.
+func (s *sealing) signers(ctx context.Context, first keys.Signer, producer string) (list []keys.Signer,
+	delegations []digest, err error) {
 	if len(s.opts.CoSigners) >= dsse.MaxSignatures {
-		return nil, nil, &SealError{Problem: fmt.Sprintf("more than %d signatures", dsse.MaxSignatures)}
+		return nil, nil, cannotSeal("", "more than %d signatures", dsse.MaxSignatures)
 	}
 	list = append(make([]keys.Signer, 0, 1+len(s.opts.CoSigners)), first)
 	list = append(list, s.opts.CoSigners...)
 	for i, signer := range list {
 		if signer.Producer() != producer {
-			return nil, nil, &SealError{Problem: fmt.Sprintf("co-signer %s belongs to another producer: its signature would not count", signer.Verifier().KeyID())}
+			return nil, nil, cannotSeal("",
+				"co-signer %s belongs to another producer: its signature would not count", signer.Verifier().KeyID())
 		}
 		session, err := s.session(ctx, signer, producer)
 		if err != nil {
@@ -37,15 +36,15 @@ func (s *sealing) signers(ctx context.Context, first keys.Signer, producer strin
 		list[i] = session
 		delegations = append(delegations, session.Binding())
 	}
-	if len(delegations) > MaxDelegations { // before equal ones are one: verifiers count the signatures
-		return nil, nil, &SealError{Problem: fmt.Sprintf("more than %d session keys", MaxDelegations)}
+	if len(delegations) > wire.MaxDelegations { // before equal ones are one: verifiers count the signatures
+		return nil, nil, cannotSeal("", "more than %d session keys", wire.MaxDelegations)
 	}
 	slices.SortFunc(delegations, func(a, b digest) int { return slices.Compare(a[:], b[:]) })
 	return list, slices.Compact(delegations), nil
 }
 
-// session is the session key that signs for signer, if consumers will let it say this: the one of the moment
-// for a session.Delegator, itself for a session key; nil for any other signer.
+// session is the session key that signs for signer: the current one of a session.Delegator, a session key
+// itself, nil for any other signer. It is an error if consumers would not accept the event from it.
 func (s *sealing) session(ctx context.Context, signer keys.Signer, producer string) (*session.Key, error) {
 	k, ok := signer.(*session.Key)
 	if d, is := signer.(session.Delegator); is {
@@ -59,24 +58,27 @@ func (s *sealing) session(ctx context.Context, signer keys.Signer, producer stri
 	case !ok:
 		return nil, nil
 	case k == nil:
-		return nil, &SealError{Problem: "a session key is nil"}
+		return nil, cannotSeal("", "a session key is nil")
 	case k.Producer() != producer:
-		return nil, &SealError{Problem: fmt.Sprintf("session key %s belongs to another producer: its signature would not count", k.Verifier().KeyID())}
+		return nil, cannotSeal("", "session key %s belongs to another producer: its signature would not count",
+			k.Verifier().KeyID())
 	}
 	return k, s.allowed(k)
 }
 
-// allowed is the error of an event that no consumer would take from the session key.
+// allowed is the error of an event that no consumer would accept from the session key.
 func (s *sealing) allowed(k *session.Key) error {
 	from, until := k.Validity()
 	sealed := s.now.UTC().Truncate(time.Second)
 	switch {
 	case !k.AllowsSource(s.ev.Source):
-		return &SealError{Member: "source", Problem: "is outside of the session key's scope: consumers would refuse the event"}
+		return cannotSeal("source", "is outside of the session key's scope: consumers would refuse the event")
 	case !k.AllowsType(s.ev.Type):
-		return &SealError{Member: "type", Problem: "is outside of the session key's scope: consumers would refuse the event"}
+		return cannotSeal("type", "is outside of the session key's scope: consumers would refuse the event")
 	case sealed.Before(from.Add(-DefaultSkew)) || !sealed.Before(until):
-		return &SealError{Member: attrRecordedTime, Problem: fmt.Sprintf("the session key is good from %s until %s only: consumers would refuse the event", from.Format(time.RFC3339), until.Format(time.RFC3339))}
+		return cannotSeal(attrRecordedTime,
+			"the session key is good from %s until %s only: consumers would refuse the event",
+			from.Format(time.RFC3339), until.Format(time.RFC3339))
 	}
 	return nil
 }

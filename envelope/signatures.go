@@ -1,265 +1,295 @@
 package envelope
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
+	"github.com/sealbus/sealbus/keys/session"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
-var errBadSignature = errors.New("the signature does not verify")
+// signatures are those of one event, held against one trust bundle.
+type signatures struct {
+	bundle *trust.Bundle
+	valid  []valid
 
-// unknownKey is the error of a signature whose key is not in the bundle: the one that signed or, under a
-// delegation, the one that vouches.
-type unknownKey string
+	// failed is the verdict on the failing signature that passed the most checks. It speaks for all of them.
+	failed *Error
+	// missing is not nil if a newer bundle may have the key of a failing signature: its key ID, or "" if the
+	// signature names none.
+	missing *string
 
-func (id unknownKey) Error() string {
-	return fmt.Sprintf("key ID %.80q is not in the trust bundle", string(id))
+	// For the signatures that name no key, all together.
+	tries      int                  // verifications that are left
+	candidates map[int][]*trust.Key // the keys that may have made a signature, by its size in bytes
 }
 
-// badAlias is the error of a signature that does not verify under the keys of an alias: a newer bundle may
-// have another key of that alias, which other implementations keep while the key behind it rotates.
-type badAlias string
-
-func (id badAlias) Error() string {
-	return fmt.Sprintf("it does not verify under the keys of the alias %.80q", string(id))
-}
-
-// unverifiable is the error of a signature by keyID that none of the keys known under it verifies.
-func unverifiable(keyID string, known []*trust.Key) error {
-	if known[0].KeyID() != keyID {
-		return badAlias(keyID)
-	}
-	return errBadSignature
-}
-
-// valid is a signature that verifies: by a key of the bundle, or by a session key that such a key vouches
-// for.
+// valid is a signature that verifies.
 type valid struct {
-	key     *trust.Key
-	session *statement // nil = the key itself signed
+	key      *trust.Key     // the key that signed, or that vouches for the session key that did
+	verifier *keys.Verifier // of the key that signed
+	session  *delegation    // nil = the key itself signed
 }
 
-// failure is the verdict on the failing signature that passed the most checks. It speaks for all of them.
-type failure struct {
-	rank     int
-	reason   Reason
-	cause    string
-	nameless bool // the signature names no key
-}
+// maxNamelessTries is how many verifications one event may cost for signatures that name no key, all of them
+// together. A signature that names an alias may cost as many (trust.MaxSharedAlias).
+const maxNamelessTries = 8
 
-func (f *failure) verdict() *Error {
-	e := reject(f.reason, "%s", f.cause)
-	if f.nameless {
-		e.Advice = namelessFix
-	}
-	return e
-}
-
-// progress is the order in which the checks of one signature come.
-var progress = []Reason{ReasonUnknownKey, ReasonBadSignature, ReasonRevokedKey, ReasonKeyNotValid,
-	ReasonSourceNotAllowed, ReasonTypeNotAllowed, ReasonAccountMismatch}
-
-// noteNameless notes a signature that names no key. Any other failing signature says more.
-func (f *failure) noteNameless(err *namelessError) {
-	if f.rank == 0 {
-		f.note(ReasonUnknownKey, "%v", err)
-		f.nameless = true
-	}
-}
-
-func (f *failure) note(reason Reason, format string, args ...any) {
-	if rank := 1 + slices.Index(progress, reason); rank > f.rank {
-		*f = failure{rank: rank, reason: reason, cause: fmt.Sprintf(format, args...)}
-	}
-}
-
-// verified returns the signatures of the event that verify over its payload, and whether a newer bundle may
-// have the key of one that does not. In failed it notes why they do not.
-func (o *opening) verified(bundle *trust.Bundle, failed *failure) (list []valid, missing unknown) {
+// verify finds the signatures that verify over the payload as it was received.
+func (s *signatures) verify(o *opening) {
 	pae := dsse.PAE(o.paeRoom[:0], o.env.PayloadType, o.env.Payload)
-	list = o.validRoom[:0]
-	nameless := nameless{bundle: bundle, source: o.in.Source, typ: o.in.Type, left: MaxNamelessTries}
 	for i := range o.env.Signatures {
-		sig := &o.env.Signatures[i]
-		var err error
-		if sig.KeyID == "" && sig.Delegation == nil {
-			list, err = nameless.verify(sig, pae, list)
-		} else {
-			list, err = verifyOne(sig, pae, bundle, list)
-		}
-		var may unknown
-		switch err := err.(type) {
-		case nil:
-			continue
-		case *namelessError:
-			failed.noteNameless(err)
-			may = unknown{is: err.mayBeNew}
-		case unknownKey:
-			failed.note(ReasonUnknownKey, "%v", err)
-			may = unknown{is: err != "", keyID: string(err)}
-		case badAlias:
-			failed.note(ReasonBadSignature, "signature of key ID %.80q: %v", sig.KeyID, err)
-			may = unknown{is: err != "", keyID: string(err)}
+		switch sig := &o.env.Signatures[i]; {
+		case sig.Delegation != nil:
+			s.verifyDelegated(sig, pae)
+		case sig.KeyID == "":
+			s.verifyNameless(sig.Sig, pae, o.in)
 		default:
-			failed.note(ReasonBadSignature, "signature of key ID %.80q: %v", sig.KeyID, err)
-		}
-		if !missing.is {
-			missing = may
+			s.valid = s.verifyNamed(s.valid, sig.KeyID, pae, sig.Sig, nil)
 		}
 	}
-	return list, missing
 }
 
-// verifyOne appends what sig is worth to list: the keys that verify it, or vouch for the session key that
-// does.
-func verifyOne(sig *dsse.Signature, pae []byte, bundle *trust.Bundle, list []valid) ([]valid, error) {
-	if sig.Delegation != nil {
-		st, delegators, err := openDelegation(sig.Delegation, bundle)
-		if err != nil {
-			return list, err
-		}
-		if sig.KeyID != st.session.KeyID() || sig.Sig == nil || !st.session.Verify(pae, sig.Sig) {
-			return list, errBadSignature
-		}
-		for _, k := range delegators {
-			list = append(list, valid{key: k, session: st})
-		}
-		return list, nil
-	}
-	known := bundle.Lookup(sig.KeyID)
-	if len(known) == 0 {
-		return list, unknownKey(sig.KeyID)
-	}
-	before := len(list)
-	for _, k := range known {
-		if sig.Sig != nil && k.Verifier.Verify(pae, sig.Sig) {
-			list = append(list, valid{key: k})
+// verifyNamed appends the keys of the bundle that have this ID or alias and made sig over message. The keys
+// whose IDs are in known did.
+func (s *signatures) verifyNamed(list []valid, keyID string, message, sig []byte, known []string) []valid {
+	named, before := s.bundle.Lookup(keyID), len(list)
+	for _, k := range named {
+		if slices.Contains(known, k.KeyID()) || sig != nil && k.Verifier.Verify(message, sig) {
+			list = append(list, valid{key: k, verifier: k.Verifier})
 		}
 	}
-	if len(list) == before {
-		return list, unverifiable(sig.KeyID, known)
+	switch {
+	case len(list) > before:
+		return list
+	case len(named) == 0:
+		s.note(reject(ReasonUnknownKey, "key ID %.80q is not in the trust bundle", keyID))
+	case named[0].KeyID() == keyID:
+		s.note(reject(ReasonBadSignature, "the signature of key ID %.80q does not verify", keyID))
+		return list
+	default: // other implementations keep an alias while the key behind it rotates
+		s.note(reject(ReasonBadSignature, "the signature does not verify under the keys of the alias %.80q", keyID))
 	}
-	return list, nil
+	if s.missing == nil && keyID != "" {
+		missing := keyID
+		s.missing = &missing
+	}
+	return list
 }
 
-// counts reports whether a valid signature counts: its own key alone must allow the source, the type, the
-// account and the time, and be neither revoked nor, for a session key, outside of the statement that vouches
-// for it. In failed it notes why a signature does not count.
-func (o *opening) counts(v *valid, failed *failure) bool {
-	k, id, session, profile, unsafe := v.key, v.key.KeyID(), v.session, o.payload.Profile, &o.policy.Unsafe
-	sealed := o.sealed // the time to hold schedules against: of an event that signs none, it is now
+// verifyNameless verifies a signature that has no key ID, which DSSE calls a hint. It tries the keys that may
+// sign for the source and type that the event claims, in the order of their IDs: no other key could count.
+func (s *signatures) verifyNameless(sig, pae []byte, e *wire.Event) {
+	found, known := s.candidates[len(sig)]
+	if !known {
+		if s.candidates == nil {
+			s.candidates = map[int][]*trust.Key{}
+		}
+		found = s.bundle.Candidates(e.Source, e.Type, len(sig), maxNamelessTries+1) // 1 more stands for all others
+		s.candidates[len(sig)] = found
+	}
+	cause, mayBeNew := "", true
+	switch {
+	case len(found) == 0:
+		cause = "no key in the trust bundle that may sign for its source and type makes such signatures"
+	case len(found) > s.tries:
+		cause = fmt.Sprintf("too many keys may have made it: an event has %d tries for such signatures",
+			maxNamelessTries)
+		mayBeNew = false
+	default:
+		for _, k := range found {
+			s.tries--
+			if k.Verifier.Verify(pae, sig) {
+				s.valid = append(s.valid, valid{key: k, verifier: k.Verifier})
+				return
+			}
+		}
+		cause = fmt.Sprintf("it does not verify under any of the %d that may sign for its source and type",
+			len(found))
+	}
+	failed := reject(ReasonUnknownKey, "the signature names no key, and %s", cause)
+	failed.Advice = "have the producer write the ID of its key (the thumbprint, or an alias in the bundle) as " +
+		"keyid, and see that the policy allows this key the event's source and type"
+	s.note(failed)
+	if mayBeNew && s.missing == nil {
+		s.missing = new(string)
+	}
+}
+
+// verifyDelegated verifies the signature of a session key: first the statement by which a long-term key
+// vouches for the session key, then the signature itself.
+func (s *signatures) verifyDelegated(sig *dsse.Signature, pae []byte) {
+	d, err := findDelegation(sig.Delegation)
+	if err != nil {
+		s.note(reject(ReasonBadSignature, "the delegation of key ID %.80q: %v", sig.KeyID, err))
+		return
+	}
+	list := s.verifyNamed(s.valid, d.keyID, d.pae, d.sig, d.by)
+	by := list[len(s.valid):]
+	if len(by) == 0 {
+		return
+	}
+	if d.session == nil { // only now is the statement known to be genuine
+		if err := d.read(by); err != nil {
+			s.note(reject(ReasonBadSignature, "the delegation of key ID %.80q: %v", sig.KeyID, err))
+			return
+		}
+		delegations.keep(sig.Delegation, by[0].key.Producer, d)
+	}
+	if sig.KeyID != d.session.KeyID() || sig.Sig == nil || !d.session.Verify(pae, sig.Sig) {
+		s.note(reject(ReasonBadSignature, "the signature of the session key %.80q does not verify", sig.KeyID))
+		return
+	}
+	for i := range by {
+		by[i].session, by[i].verifier = d, d.session
+	}
+	s.valid = list
+}
+
+// note keeps the verdict on a failing signature, if this one passed more checks than those before it.
+func (s *signatures) note(failed *Error) {
+	progress := [...]Reason{ReasonUnknownKey, ReasonBadSignature, ReasonRevokedKey, ReasonKeyNotValid,
+		ReasonSourceNotAllowed, ReasonTypeNotAllowed, ReasonAccountMismatch}
+	if s.failed == nil ||
+		slices.Index(progress[:], failed.Reason) > slices.Index(progress[:], s.failed.Reason) {
+		s.failed = failed
+	}
+}
+
+// refuse says why a valid signature does not count, or nil if it does: its own key alone must allow the
+// source, the type, the account and the time, and must not be revoked. A session key must also be within the
+// statement that vouches for it.
+func (o *opening) refuse(v valid) *Error {
+	k, id, d, profile, unsafe := v.key, v.key.KeyID(), v.session, o.payload.Profile, &o.policy.Unsafe
+	sealed := o.sealed // schedules are judged at this time; an event that signs none is judged as of now
 	if sealed.IsZero() {
 		sealed = o.now
 	}
-	isBound := session != nil && profile != nil && slices.Contains(profile.Delegations, session.hash)
 	claimsEarlier := unsafe.AcceptBeforeRevocation &&
 		!o.sealed.IsZero() && k.Revoked != nil && o.sealed.Before(k.Revoked.At)
+	isRevoked := func(k *trust.Key) bool { return k.KeyID() == v.verifier.KeyID() && k.Revoked != nil }
 	switch {
-	case session != nil && !isBound:
-		failed.note(ReasonBadSignature, "the signed payload does not bind the delegation by key %s", id)
+	case d != nil && (profile == nil || !slices.Contains(profile.Delegations, d.binding)):
+		return reject(ReasonBadSignature, "the signed payload does not bind the delegation by key %s", id)
 	case k.Revoked != nil && !claimsEarlier:
-		failed.note(ReasonRevokedKey, "key %s of %q was revoked at %s: %.200q", id, k.Producer,
+		return reject(ReasonRevokedKey, "key %s of %q was revoked at %s: %.200q", id, k.Producer,
 			k.Revoked.At.UTC().Format(time.RFC3339), k.Revoked.Reason)
-	case session != nil && sessionRevoked(session.session.KeyID(), o.bundle):
-		failed.note(ReasonRevokedKey, "session key %s is revoked", session.session.KeyID())
+	case d != nil && (o.bundle.SessionRevoked(v.verifier.KeyID()) || // as a session key, or in its own right
+		slices.ContainsFunc(o.bundle.Lookup(v.verifier.KeyID()), isRevoked)):
+		return reject(ReasonRevokedKey, "session key %s is revoked", v.verifier.KeyID())
 	case !k.Schedule.AcceptedAt(o.now, sealed, o.policy.Skew):
-		failed.note(ReasonKeyNotValid, "key %s of %q is %s, and the event was sealed at %s", id, k.Producer,
+		return reject(ReasonKeyNotValid, "key %s of %q is %s, and the event was sealed at %s", id, k.Producer,
 			k.StateAt(o.now), sealed.UTC().Format(time.RFC3339))
-	case session != nil && !session.acceptedAt(o.sealed, o.policy.Skew):
-		failed.note(ReasonKeyNotValid, "the session key was valid from %s to %s",
-			session.notBefore.Format(time.RFC3339), session.notAfter.Format(time.RFC3339))
+	case d != nil && (o.sealed.IsZero() || o.sealed.Before(d.NotBefore.Add(-o.policy.Skew)) ||
+		!o.sealed.Before(d.NotAfter)):
+		return reject(ReasonKeyNotValid, "the session key was valid from %s to %s",
+			d.NotBefore.Format(time.RFC3339), d.NotAfter.Format(time.RFC3339))
 	case profile != nil && profile.Producer != k.Producer:
-		failed.note(ReasonKeyNotValid, "key %s belongs to %q, the event names %.80q as its producer", id,
+		return reject(ReasonKeyNotValid, "key %s belongs to %q, the event names %.80q as its producer", id,
 			k.Producer, profile.Producer)
-	case !keys.MatchSource(k.Sources, o.in.Source) || session != nil && !keys.MatchSource(session.sources, o.in.Source):
-		failed.note(ReasonSourceNotAllowed, "key %s of %q may not speak for source %.200q%s", id, k.Producer,
+	case !keys.MatchSource(k.Sources, o.in.Source) || d != nil && !keys.MatchSource(d.Sources, o.in.Source):
+		return reject(ReasonSourceNotAllowed, "key %s of %q may not speak for source %.200q%s", id, k.Producer,
 			o.in.Source, unfitSource(o.in.Source))
-	case !keys.MatchType(k.Types, o.in.Type) || session != nil && !keys.MatchType(session.types, o.in.Type):
-		failed.note(ReasonTypeNotAllowed, "key %s of %q may not sign type %.200q", id, k.Producer, o.in.Type)
-	case !unsafe.IgnoreAccount && o.account == "" && !k.AllowsAccount(""):
-		failed.note(ReasonAccountMismatch, "key %s of %q is bound to AWS accounts, and no account is stated", id,
-			k.Producer)
-	case !unsafe.IgnoreAccount && !k.AllowsAccount(o.account):
-		failed.note(ReasonAccountMismatch, "key %s of %q may not be used from account %.20q", id, k.Producer,
-			o.account)
-	default:
-		return true
-	}
-	return false
-}
-
-// sessionRevoked reports whether the bundle revokes the session key, as one or as a key of its own right.
-func sessionRevoked(id string, bundle *trust.Bundle) bool {
-	return bundle.SessionRevoked(id) || slices.ContainsFunc(bundle.Lookup(id), func(k *trust.Key) bool {
-		return k.KeyID() == id && k.Revoked != nil
-	})
-}
-
-// MaxNamelessTries is how many verifications one event may cost for signatures that name no key, all of them
-// together. A signature that names an alias may cost as many (trust.MaxSharedAlias).
-const MaxNamelessTries = 8
-
-// nameless verifies the signatures of one event that have no key ID, which DSSE calls a hint. Each is tried
-// under the keys that may have made it, in the order of their IDs, until one verifies it.
-type nameless struct {
-	bundle      *trust.Bundle
-	source, typ string // that the event claims: only a key that may sign for them could count
-	left        int    // tries
-	candidates  map[int][]*trust.Key
-}
-
-const namelessFix = "have the producer write the ID of its key (the thumbprint, or an alias in the bundle) " +
-	"as keyid, and see that the policy allows this key the event's source and type"
-
-// namelessError is why a signature without a key ID does not verify.
-type namelessError struct {
-	cause    string
-	mayBeNew bool // a newer bundle may have the key
-}
-
-func (e *namelessError) Error() string { return "the signature names no key, and " + e.cause }
-
-func (n *nameless) verify(sig *dsse.Signature, pae []byte, list []valid) ([]valid, error) {
-	found := n.of(len(sig.Sig))
-	failed := func(mayBeNew bool, format string, args ...any) ([]valid, error) {
-		return list, &namelessError{fmt.Sprintf(format, args...), mayBeNew}
-	}
-	switch {
-	case len(found) == 0:
-		return failed(true,
-			"no key in the trust bundle that may sign for its source and type makes such signatures")
-	case len(found) > n.left:
-		return failed(false, "too many keys may have made it: an event has %d tries for such signatures",
-			MaxNamelessTries)
-	}
-	for _, k := range found {
-		n.left--
-		if k.Verifier.Verify(pae, sig.Sig) {
-			return append(list, valid{key: k}), nil
-		}
-	}
-	return failed(true, "it does not verify under any of the %d that may sign for its source and type",
-		len(found))
-}
-
-// of is the keys that may have made a signature of so many bytes. It lists one key more than can be tried,
-// which stands for all others.
-func (n *nameless) of(size int) []*trust.Key {
-	if size == 0 {
+	case !keys.MatchType(k.Types, o.in.Type) || d != nil && !keys.MatchType(d.Types, o.in.Type):
+		return reject(ReasonTypeNotAllowed, "key %s of %q may not sign type %.200q", id, k.Producer, o.in.Type)
+	case unsafe.IgnoreAccount || k.AllowsAccount(o.account):
 		return nil
+	case o.account == "":
+		return reject(ReasonAccountMismatch, "key %s of %q is bound to AWS accounts, and no account is stated", id,
+			k.Producer)
 	}
-	found, known := n.candidates[size]
-	if !known {
-		found = n.bundle.Candidates(n.source, n.typ, size, MaxNamelessTries+1)
-		if n.candidates == nil {
-			n.candidates = map[int][]*trust.Key{}
-		}
-		n.candidates[size] = found
+	return reject(ReasonAccountMismatch, "key %s of %q may not be used from account %.20q", id, k.Producer,
+		o.account)
+}
+
+// delegation is a DSSE envelope around the statement by which a long-term key vouches for a session key.
+type delegation struct {
+	keyID   string // of the long-term key, or its alias
+	payload []byte // the statement
+	pae     []byte
+	sig     []byte
+	isPlain bool // spelled as sealbus spells it
+
+	// Set by read; afterwards nothing changes.
+	by []string // the IDs of the keys that signed the statement
+	*wire.Statement
+	session *keys.Verifier // nil = the statement was not read yet
+	binding digest         // SHA-256 of pae, by which the event's payload binds the statement
+}
+
+// findDelegation returns the delegation as it is remembered. If it is not, nothing in it is verified yet.
+func findDelegation(raw []byte) (*delegation, error) {
+	delegations.mu.RLock()
+	item := delegations.byText.items[string(raw)]
+	delegations.mu.RUnlock()
+	if item != nil {
+		return item.value, nil
 	}
-	return found
+	var env dsse.Envelope
+	if err := env.Read(raw); err != nil {
+		return nil, err
+	}
+	sig := &env.Signatures[0]
+	if env.PayloadType != session.DelegationType || len(env.Signatures) != 1 || sig.Delegation != nil {
+		return nil, errors.New("not one signature over one statement")
+	}
+	d := &delegation{keyID: sig.KeyID, payload: env.Payload, sig: sig.Sig,
+		pae: dsse.PAE(nil, env.PayloadType, env.Payload)}
+	d.isPlain = string(env.Append(make([]byte, 0, len(raw)))) == string(raw)
+	return d, nil
+}
+
+// read reads the statement, which these keys signed.
+func (d *delegation) read(by []valid) error {
+	statement, err := wire.ReadStatement(d.payload)
+	if err != nil {
+		return err
+	}
+	verifier, err := keys.NewVerifier(statement.Session)
+	if err != nil {
+		return err
+	}
+	if life := statement.NotAfter.Sub(statement.NotBefore); life <= 0 || life > session.MaxLife {
+		return fmt.Errorf("the session key lives for %v, at most %v are allowed", life, session.MaxLife)
+	}
+	for _, v := range by {
+		d.by = append(d.by, v.key.KeyID())
+	}
+	d.Statement, d.session, d.binding = statement, verifier, sha256.Sum256(d.pae)
+	return nil
+}
+
+// maxDelegations is how many delegations are remembered: about two for each process of the producers.
+const maxDelegations = 1024
+
+// delegations are the genuine ones that were seen last. Using one of them instead of verifying it changes no
+// verdict: it says only which key signed the very same bytes. Scope, time and revocation are judged for each
+// event. A forger can add nothing. A genuine delegation is remembered in one spelling only, because its
+// envelope has endless others (white space, further members). A producer with very many of them evicts those
+// of no other producer: see fairCache.
+var delegations = delegationMemory{byText: fairCache[string, *delegation]{most: maxDelegations}}
+
+// delegationMemory remembers delegations by their bytes.
+type delegationMemory struct {
+	mu     sync.RWMutex
+	byText fairCache[string, *delegation]
+}
+
+// keep remembers d, which a key of that producer signed.
+func (m *delegationMemory) keep(raw []byte, producer string, d *delegation) {
+	if !d.isPlain || len(raw) > session.MaxText {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.byText.items[string(raw)] == nil {
+		m.byText.put(string(raw), producer, "", d)
+	}
 }

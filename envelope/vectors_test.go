@@ -17,7 +17,6 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
-	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 )
@@ -116,14 +115,17 @@ func (o *vectorOptions) policy(t testing.TB) *envelope.Policy {
 		},
 	}
 	for name, typ := range o.ExtensionTypes {
-		parsed, ok := wire.ParseType(typ)
-		if !ok {
-			t.Fatalf("options: type %q", typ)
-		}
 		if p.ExtensionTypes == nil {
 			p.ExtensionTypes = map[string]envelope.AttributeType{}
 		}
-		p.ExtensionTypes[name] = envelope.AttributeType(parsed)
+		for of := envelope.Boolean; of <= envelope.Timestamp; of++ {
+			if of.String() == typ {
+				p.ExtensionTypes[name] = of
+			}
+		}
+		if p.ExtensionTypes[name] == 0 {
+			t.Fatalf("options: type %q", typ)
+		}
 	}
 	return p
 }

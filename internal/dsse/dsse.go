@@ -1,25 +1,26 @@
-// Package dsse reads and writes DSSE v1.0.2 envelopes (https://github.com/secure-systems-lab/dsse). It knows
-// nothing of keys: whoever uses it verifies the signatures over PAE.
+// Package dsse reads and writes DSSE v1.0.2 envelopes (https://github.com/secure-systems-lab/dsse). It has no
+// keys: its callers verify the signatures over PAE.
 //
-// Reading is strict where DSSE leaves a choice: JSON as internal/jsontext has it (a duplicate member, also
-// in a member that is ignored, is an error), base64 of either alphabet, not mixed, padded, with zero trailing
-// bits and no line breaks. Unknown members are ignored, as DSSE demands. One member is ours:
-// "delegation" in a signature object.
+// Reading is strict where DSSE leaves a choice. The JSON is read as internal/jsontext does, so a duplicate
+// member is an error, also inside a member that is ignored. Base64 is of either alphabet, not of both in one
+// text. It is padded, has zero trailing bits and no line breaks. Unknown members are ignored, as DSSE
+// demands. The member "delegation" of a signature is an addition of sealbus.
 package dsse
 
 import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
-// MaxSignatures bounds the work that one envelope can ask for: each signature may cost a verification.
+// MaxSignatures is the most signatures of one envelope: each may cost a verification.
 const MaxSignatures = 16
 
-// ErrTooMany is (wrapped in) the error of an envelope with more than MaxSignatures signatures.
+// ErrTooMany is the error, or the cause of the error, of an envelope with more than MaxSignatures signatures.
 var ErrTooMany = errors.New("more than 16 signatures")
 
 // Envelope is a parsed DSSE envelope. Nothing in it is verified.
@@ -28,17 +29,17 @@ type Envelope struct {
 	Payload     []byte
 	Signatures  []Signature
 
-	room [2]Signature // one or two signatures are the rule: no allocation for them
+	room [2]Signature // most envelopes have one or two signatures, which need no allocation
 }
 
 // Signature is one entry of an envelope's "signatures".
 type Signature struct {
 	KeyID      string // a hint, "" when absent
 	Sig        []byte // nil when it is empty or not strict base64: no key verifies it
-	Delegation []byte // the raw JSON value of "delegation", nil when absent; it aliases the document
+	Delegation []byte // the JSON value of "delegation", nil when absent; it aliases the document
 }
 
-// PAE appends the bytes that a DSSE signature is made over.
+// PAE appends the bytes that a DSSE signature is made over (DSSE v1.0.2, protocol, "Signature Definition").
 func PAE(dst []byte, payloadType string, payload []byte) []byte {
 	dst = append(dst, "DSSEv1 "...)
 	dst = strconv.AppendInt(dst, int64(len(payloadType)), 10)
@@ -50,9 +51,7 @@ func PAE(dst []byte, payloadType string, payload []byte) []byte {
 	return append(dst, payload...)
 }
 
-// Parse reads an envelope. The caller has bounded len(doc). It fails if the JSON, the shape or the payload's
-// base64 is wrong, without a signature, and with ErrTooMany; a signature whose base64 is
-// wrong is kept with a nil Sig, since the others may still count.
+// Parse is Read into a new Envelope.
 func Parse(doc []byte) (*Envelope, error) {
 	e := &Envelope{}
 	if err := e.Read(doc); err != nil {
@@ -61,97 +60,76 @@ func Parse(doc []byte) (*Envelope, error) {
 	return e, nil
 }
 
-// Read is Parse into an envelope that the caller has room for: e must be new. After an error e is of no use.
+// Read reads an envelope into e, which must be new. The caller has limited len(doc). Read fails if the JSON,
+// the shape or the base64 of the payload is wrong, if there is no signature, and with ErrTooMany. A signature
+// whose base64 is wrong is kept with a nil Sig, because the others may still count. After an error, e is of
+// no use.
 func (e *Envelope) Read(doc []byte) error {
-	p := parser{r: jsontext.NewDecoder(doc), buf: make([]byte, 0, base64.StdEncoding.DecodedLen(len(doc)))}
-	p.envelope(e)
-	if err := p.r.End(); err != nil {
+	r := jsontext.NewDecoder(doc)
+	e.Signatures = e.room[:0]
+	room := make([]byte, 0, base64.StdEncoding.DecodedLen(len(doc))) // all base64 of doc fits
+	var hasType, hasPayload bool
+	for obj := r.Object(); r.Member(&obj); {
+		switch string(obj.Name) {
+		case "payloadType":
+			e.PayloadType, hasType = r.String(), true
+		case "payload":
+			payload, err := jsontext.DecodeBase64Either(room, r.Bytes())
+			if err != nil {
+				r.Failf("payload: %w", err)
+			}
+			e.Payload, hasPayload = slices.Clip(payload), true
+			room = payload[len(payload):]
+		case "signatures":
+			for a := r.Array(); r.Element(&a); {
+				if len(e.Signatures) == MaxSignatures {
+					r.Fail(ErrTooMany)
+					break
+				}
+				var s Signature
+				s, room = readSignature(&r, room)
+				e.Signatures = append(e.Signatures, s)
+			}
+		default:
+			r.SkipValue()
+		}
+	}
+	switch {
+	case !hasType:
+		r.Fail(errors.New(`no "payloadType"`))
+	case !hasPayload:
+		r.Fail(errors.New(`no "payload"`))
+	case len(e.Signatures) == 0:
+		r.Fail(errors.New("no signature"))
+	}
+	if err := r.End(); err != nil {
 		return fmt.Errorf("dsse: %w", err)
 	}
 	return nil
 }
 
-// parser decodes all base64 of one document into one buffer that is large enough from the start.
-type parser struct {
-	r   jsontext.Decoder
-	buf []byte
-}
-
-func (p *parser) envelope(e *Envelope) {
-	var hasType, hasPayload bool
-	for obj := p.r.Object(); p.r.Member(&obj); {
-		switch string(obj.Name) {
-		case "payloadType":
-			e.PayloadType, hasType = p.r.String(), true
-		case "payload":
-			e.Payload, hasPayload = p.payload(), true
-		case "signatures":
-			p.signatures(e)
-		default:
-			p.r.SkipValue()
-		}
-	}
-	switch {
-	case !hasType:
-		p.r.Fail(errors.New(`no "payloadType"`))
-	case !hasPayload:
-		p.r.Fail(errors.New(`no "payload"`))
-	case len(e.Signatures) == 0:
-		p.r.Fail(errors.New("no signature"))
-	}
-}
-
-func (p *parser) payload() []byte {
-	b, err := p.base64()
-	if err != nil {
-		p.r.Failf("payload: %w", err)
-	}
-	return b
-}
-
-func (p *parser) signatures(e *Envelope) {
-	e.Signatures = e.room[:0]
-	for a := p.r.Array(); p.r.Element(&a); {
-		if len(e.Signatures) == MaxSignatures {
-			p.r.Fail(ErrTooMany)
-			return
-		}
-		e.Signatures = append(e.Signatures, p.signature())
-	}
-}
-
-func (p *parser) signature() (s Signature) {
+// readSignature reads one entry of "signatures". It decodes "sig" into room, and returns the rest of room.
+func readSignature(r *jsontext.Decoder, room []byte) (s Signature, rest []byte) {
 	hasSig := false
-	for obj := p.r.Object(); p.r.Member(&obj); {
+	for obj := r.Object(); r.Member(&obj); {
 		switch string(obj.Name) {
 		case "keyid":
-			s.KeyID = p.r.String()
+			s.KeyID = r.String()
 		case "sig":
-			if b, err := p.base64(); err == nil && len(b) > 0 {
-				s.Sig = b
+			if sig, err := jsontext.DecodeBase64Either(room, r.Bytes()); err == nil && len(sig) > 0 {
+				s.Sig, room = slices.Clip(sig), sig[len(sig):]
 			}
 			hasSig = true
 		case "delegation":
-			s.Delegation = p.r.ReadValue()
+			s.Delegation = r.ReadValue()
 		default:
-			p.r.SkipValue()
+			r.SkipValue()
 		}
 	}
 	if !hasSig {
-		p.r.Fail(errors.New(`a signature without "sig"`))
+		r.Fail(errors.New(`a signature without "sig"`))
 	}
-	return s
-}
-
-// base64 reads a string of base64. The reader has an error if it is no string.
-func (p *parser) base64() ([]byte, error) {
-	start := len(p.buf)
-	buf, err := jsontext.DecodeBase64Either(p.buf, p.r.Bytes())
-	if err != nil {
-		return nil, err
-	}
-	p.buf = buf
-	return buf[start:len(buf):len(buf)], nil
+	return s, room
 }
 
 // Append appends the envelope as JSON: no white space, members in the order payloadType, payload,
@@ -164,23 +142,20 @@ func (e *Envelope) Append(dst []byte) []byte {
 	dst = base64.StdEncoding.AppendEncode(dst, e.Payload)
 	dst = append(dst, `","signatures":[`...)
 	for i := range e.Signatures {
+		s := &e.Signatures[i]
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = e.Signatures[i].append(dst)
+		dst = append(dst, `{"keyid":`...)
+		dst = jsontext.AppendQuote(dst, s.KeyID)
+		dst = append(dst, `,"sig":"`...)
+		dst = base64.StdEncoding.AppendEncode(dst, s.Sig)
+		dst = append(dst, '"')
+		if s.Delegation != nil {
+			dst = append(dst, `,"delegation":`...)
+			dst = append(dst, s.Delegation...)
+		}
+		dst = append(dst, '}')
 	}
 	return append(dst, "]}"...)
-}
-
-func (s *Signature) append(dst []byte) []byte {
-	dst = append(dst, `{"keyid":`...)
-	dst = jsontext.AppendQuote(dst, s.KeyID)
-	dst = append(dst, `,"sig":"`...)
-	dst = base64.StdEncoding.AppendEncode(dst, s.Sig)
-	dst = append(dst, '"')
-	if s.Delegation != nil {
-		dst = append(dst, `,"delegation":`...)
-		dst = append(dst, s.Delegation...)
-	}
-	return append(dst, '}')
 }

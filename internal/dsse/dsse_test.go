@@ -60,7 +60,7 @@ func (s edSigner) Verify(_ context.Context, data, sig []byte) error {
 	return nil
 }
 
-// What the other library signs is parsed and verified here, and the other way round.
+// This package reads and verifies what the other library signs, and the other way round.
 func TestAgainstOracle(t *testing.T) {
 	s := edSigner{ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32))}
 	theirs, err := oracle.NewEnvelopeSigner(s)
@@ -169,7 +169,7 @@ func TestUndecodableSignatureIsKept(t *testing.T) {
 	}
 }
 
-// What one slice's owner appends does not reach the next slice in the shared buffer.
+// An append to one slice does not reach the next slice in the shared buffer.
 func TestSlicesDoNotOverlap(t *testing.T) {
 	e := mustParse(t, `{"payloadType":"t","payload":"AQID","signatures":[{"sig":"BAUG"},{"sig":"BwgJ"}]}`)
 	_ = append(e.Payload, 0xff)

@@ -160,8 +160,9 @@ func FuzzTime(f *testing.F) {
 // that cannot be written in UTC.
 func lenient(text string, t time.Time) bool {
 	digits := strings.IndexFunc(strings.TrimPrefix(text[min(19, len(text)):], "."), func(r rune) bool { return r < '0' || r > '9' })
-	zone := text[max(0, len(text)-6):]
-	return strings.Contains(text, ",") || digits > 9 || (digits < 0 && len(text) > 19+1+9) || !writable(t) || t.Truncate(time.Second).IsZero() ||
+	zone, year := text[max(0, len(text)-6):], t.UTC().Year()
+	return strings.Contains(text, ",") || digits > 9 || (digits < 0 && len(text) > 19+1+9) ||
+		year < 1 || year > 9999 || t.Truncate(time.Second).IsZero() ||
 		strings.HasSuffix(zone, ":60") || strings.Contains(zone, "+24:") || strings.Contains(zone, "-24:") ||
 		len(text) > 12 && text[12] == ':'
 }

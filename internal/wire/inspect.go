@@ -1,12 +1,12 @@
 package wire
 
 import (
-	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/jsontext"
@@ -17,7 +17,7 @@ import (
 const (
 	LayoutPlain      = "cloudevent"             // the document is the CloudEvent
 	LayoutStructured = "eventbridge structured" // an EventBridge event whose detail is the CloudEvent
-	LayoutEmbedded   = "eventbridge embedded"   // an EventBridge event whose detail is the data and the attributes
+	LayoutEmbedded   = "eventbridge embedded"   // an EventBridge event whose detail is data and attributes
 )
 
 // Inspected is what a document claims to be. Nothing is verified, and an attacker may have written all of it:
@@ -194,36 +194,23 @@ func inspectDelegation(raw []byte) *InspectedDelegation {
 		return &InspectedDelegation{Problem: err.Error()}
 	}
 	d := &InspectedDelegation{By: env.Signatures[0].KeyID}
-	r := jsontext.NewDecoder(env.Payload)
-	for obj := r.Object(); r.Member(&obj); {
-		switch string(obj.Name) {
-		case "session":
-			d.Session = readSessionID(&r)
-		case "not_before":
-			d.NotBefore = r.String()
-		case "not_after":
-			d.NotAfter = r.String()
-		case "sources":
-			d.Sources = readStrings(&r)
-		case "types":
-			d.Types = readStrings(&r)
-		default:
-			r.Failf("unknown member %.80q", obj.Name)
-		}
-	}
-	if err := r.End(); err != nil {
+	statement, err := ReadStatement(env.Payload)
+	if err != nil {
 		d.Problem = fmt.Sprintf("statement: %v", err)
 	}
-	return d
-}
-
-func readStrings(r *jsontext.Decoder) (list []string) {
-	for a := r.Array(); r.Element(&a); {
-		if list = append(list, r.String()); len(list) > MaxExtensions {
-			r.Fail(errors.New("a list is too long"))
-		}
+	if statement.Session != nil {
+		x := base64.RawURLEncoding.EncodeToString(statement.Session)
+		thumbprint := sha256.Sum256([]byte(`{"crv":"Ed25519","kty":"OKP","x":"` + x + `"}`)) // RFC 7638
+		d.Session = base64.RawURLEncoding.EncodeToString(thumbprint[:])
 	}
-	return list
+	if !statement.NotBefore.IsZero() {
+		d.NotBefore = FormatSeconds(statement.NotBefore)
+	}
+	if !statement.NotAfter.IsZero() {
+		d.NotAfter = FormatSeconds(statement.NotAfter)
+	}
+	d.Sources, d.Types = statement.Sources, statement.Types
+	return d
 }
 
 // fitCore compares the digest of core attributes and data.
@@ -231,21 +218,20 @@ func (s *Inspected) fitCore() Fit {
 	e := s.Event
 	seconds := []byte(e.Time)
 	if at, err := ParseTime(e.Time); err == nil {
-		seconds = AppendSeconds(nil, at)
+		seconds = at.AppendFormat(nil, time.RFC3339)
 		if s.Payload.Profile != nil && FormatTime(at) != s.Payload.Profile.Time {
 			return FitNone
 		}
 	}
-	var h Hasher
 	data := sha256.Sum256(e.Data)
-	if h.CoreDigest(e, seconds, &data) == s.Payload.Core {
+	if CoreDigest(e, seconds, &data) == s.Payload.Core {
 		return FitExact
 	}
 	if e.Form != JSONData {
 		return FitNone
 	}
 	form, err := e.Document.AppendCanonical(nil)
-	if data = sha256.Sum256(form); err == nil && h.CoreDigest(e, seconds, &data) == s.Payload.Core {
+	if data = sha256.Sum256(form); err == nil && CoreDigest(e, seconds, &data) == s.Payload.Core {
 		return FitCanonical
 	}
 	return FitNone
@@ -254,12 +240,9 @@ func (s *Inspected) fitCore() Fit {
 // fitWithoutIgnored is fitCore without the members that a hop may have added to the data.
 func (s *Inspected) fitWithoutIgnored() {
 	without, whole := *s.Event, s.Event
-	data := s.Outer.WithoutIgnored()
-	doc, err := readJSON(data)
-	if err != nil {
+	if without.SetJSON(s.Outer.Data(false)) != nil {
 		return
 	}
-	without.setJSON(data, doc)
 	s.Event = &without
 	if s.Core = s.fitCore(); s.Core == FitNone {
 		s.Event = whole
@@ -274,21 +257,20 @@ func (s *Inspected) fitExtensions() Fit {
 	if !p.HasExt || p.Profile == nil {
 		return FitUnknown
 	}
-	var h Hasher
-	h.Reset()
+	var digests []byte
 	for i, name := range p.Names {
 		text := s.value(name)
 		if text == "" {
-			h.Bytes(nil)
+			digests = AppendSum(digests, nil)
 			continue
 		}
-		hashed, err := AppendHashed(h.Scratch[:0], p.Profile.Types[i], text)
+		hashed, err := AppendHashed(nil, p.Profile.Types[i], text)
 		if err != nil {
 			return FitNone
 		}
-		h.Bytes(hashed)
+		digests = AppendSum(digests, hashed)
 	}
-	if h.Sum() == p.Ext {
+	if sha256.Sum256(digests) == p.Ext {
 		return FitExact
 	}
 	return FitNone
@@ -354,29 +336,4 @@ func (s *Inspected) UnsignedNames() []string {
 
 func (s *Inspected) covers(extension string) bool {
 	return s.Payload != nil && slices.Contains(s.Payload.Names, extension)
-}
-
-// readSessionID reads the ID of a session key: the thumbprint (RFC 7638) of an Ed25519 JWK that has the
-// thumbprint members only (RFC 8037 section 2).
-func readSessionID(r *jsontext.Decoder) string {
-	var kty, crv, x string
-	for obj := r.Object(); r.Member(&obj); {
-		switch string(obj.Name) {
-		case "kty":
-			kty = r.String()
-		case "crv":
-			crv = r.String()
-		case "x":
-			x = r.String()
-		default:
-			r.Failf("unknown member %.80q in the session key", obj.Name)
-		}
-	}
-	point, err := jsontext.DecodeBase64URL(nil, []byte(x))
-	if err != nil || len(point) != ed25519.PublicKeySize || kty != "OKP" || crv != "Ed25519" {
-		r.Failf("the session key is not an Ed25519 key")
-		return ""
-	}
-	sum := sha256.Sum256([]byte(`{"crv":"Ed25519","kty":"OKP","x":"` + x + `"}`))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
 }

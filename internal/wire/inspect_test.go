@@ -51,8 +51,8 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// Inspect tells without a key which data is encrypted, and to whom. Encrypted data that no consumer could read is
-// a problem.
+// Inspect tells without a key which data is encrypted, and for which recipients. Encrypted data that no
+// consumer could read is a problem.
 func TestInspectEncryption(t *testing.T) {
 	identity, err := keys.GenerateIdentity(keys.X25519)
 	check(t, err)
@@ -101,8 +101,8 @@ func TestInspect(t *testing.T) {
 	}
 }
 
-// Where Open finds an event modified or unsigned, Inspect must see a problem, and where Open finds none, it must
-// not.
+// Where Open finds an event modified or unsigned, Inspect must see a problem. Where Open accepts, it must see
+// none.
 func TestInspectAgreesWithOpen(t *testing.T) {
 	s, bundle := sealed(t)
 	random := rand.New(rand.NewPCG(1, 2))

@@ -1,89 +1,129 @@
 package wire
 
 import (
-	"strconv"
+	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
-// Parse reads one event in structured mode (CloudEvents 1.0, JSON Event Format). Data aliases b, unless it
-// had to be decoded; everything else is a copy. An error is an *Error.
+// Error says which member of an event is at fault, and how. Without TooLarge and Unsupported the event is
+// malformed.
+type Error struct {
+	Member      string // the name of the member, shortened; "" if the fault is in no member
+	TooLarge    bool   // a limit of this package is exceeded
+	Unsupported bool   // well formed, but the SDK's event cannot represent it
+	Msg         string
+	Err         error // the cause, if there is one: *jsontext.Error or another of jsontext
+}
+
+func (e *Error) Error() string {
+	msg := e.Msg
+	if e.Err != nil {
+		msg = strings.TrimPrefix(msg+": "+e.Err.Error(), ": ")
+	}
+	if e.Member == "" {
+		return msg
+	}
+	return fmt.Sprintf("%q: %s", e.Member, msg)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+const badName = "an attribute name has 1 to 64 characters of a-z and 0-9"
+
+// Parse reads one event that is to be sealed. It is ParseSealed without ignored members: each name must be
+// that of an attribute.
+func Parse(b []byte) (*Event, error) {
+	e, err := ParseSealed(b)
+	if err == nil && len(e.Ignored) > 0 {
+		return nil, &Error{Member: clip(e.Ignored[0]), Msg: badName}
+	}
+	return e, err
+}
+
+// ParseSealed reads one event in structured mode (CloudEvents 1.0, JSON Event Format). Data aliases b, unless
+// it had to be decoded. Everything else is a copy. An error is an *Error.
 //
-// A null attribute and an empty optional one are absent, and so is an empty data_base64; "data": null is the
-// JSON value null. Data is JSON if IsJSON(DataContentType), whichever member carried it.
-func Parse(b []byte) (*Event, error) { return parse(b, false) }
-
-// ParseSealed is Parse for an event that was sealed: a member whose name is no attribute name was added on
-// its way, by a tracer mostly, and is no part of the event. Only its name is kept, in Event.Ignored. Such a
-// name is an error if a reader that ignores case would take the member for one of the event: see CaseTwin.
-func ParseSealed(b []byte) (*Event, error) { return parse(b, true) }
-
-func parse(b []byte, sealed bool) (*Event, error) {
+// A null attribute and an empty optional one are absent, and so is an empty data_base64. "data": null is the
+// JSON value null. Data is JSON if IsJSON(DataContentType), in either of the two members.
+//
+// A member whose name is no attribute name was added on the way, mostly by a tracer, and is no part of the
+// event. Only its name is kept, in Event.Ignored. Such a name is an error if a reader that ignores case could
+// take the member for one of the event: see CaseTwin.
+func ParseSealed(b []byte) (*Event, error) {
 	if len(b) > MaxEvent {
 		return nil, &Error{TooLarge: true, Msg: "the event is larger than 1 MiB"}
 	}
-	p := parser{r: jsontext.NewDecoder(b), e: &Event{}, sealed: sealed}
+	e := &Event{}
+	p := parser{r: jsontext.NewDecoder(b), e: e}
 	p.text.Grow(min(len(b), textGuess))
 	obj := p.r.Object()
 	for p.r.Member(&obj) {
-		p.member(obj.Name)
+		field := e.field(obj.Name)
+		switch {
+		case string(obj.Name) == "data":
+			p.data, e.hasData = p.r.ReadDocument(), true
+		case string(obj.Name) == "data_base64" && p.r.PeekKind() == 'n':
+			p.r.SkipValue()
+			e.hasData = true
+		case string(obj.Name) == "data_base64":
+			p.encoded, e.hasData = p.r.Bytes(), true
+		case field == &e.Material:
+			_, e.Material = p.value(MaxMaterial, true)
+		case field != nil:
+			_, *field = p.value(MaxAttribute, true)
+		default:
+			p.extra(obj.Name)
+		}
 	}
 	if err := p.r.Err(); err != nil {
-		e, ok := err.(*Error)
+		fault, ok := err.(*Error)
 		if !ok {
-			e = &Error{Err: err}
+			fault = &Error{Err: err}
 		}
-		e.Member = clip(obj.Name) // where the decoder stopped
-		return nil, e
+		fault.Member = clip(obj.Name) // where the decoder stopped
+		return nil, fault
 	}
 	if err := p.r.End(); err != nil {
 		return nil, &Error{Err: err}
 	}
-	if err := p.finish(); err != nil {
+	if err := e.checkCore(); err != nil {
 		return nil, err
 	}
-	return p.e, nil
+	for i := range e.Extensions {
+		name := e.Extensions[i].Name
+		if twin := e.CaseTwin(name); twin != "" {
+			return nil, &Error{Member: twin, Msg: "is " + name + butForCase}
+		}
+	}
+	if err := p.setData(); err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
-// textGuess is what the attributes of a sealed event take, dssematerial included: so most events need one
-// allocation for all their strings, and none pins more than this for nothing.
+// textGuess is how much text the attributes of a sealed event have, dssematerial included. Most events need
+// one allocation for all their strings, and no event keeps more memory than this without need.
 const textGuess = 2 << 10
+
+const butForCase = " but for the case of its letters, and some readers ignore case"
 
 type parser struct {
 	r       jsontext.Decoder
 	e       *Event
-	text    strings.Builder   // backs every string of the event: one allocation for all of them
+	text    strings.Builder   // has every string of the event: one allocation for all of them
 	data    jsontext.Document // the value of data; its Value is nil if absent
 	encoded []byte            // the text of data_base64; nil if absent
-	sealed  bool              // members with other names than attributes have are ignored
 }
 
-func (p *parser) member(name []byte) {
-	switch string(name) {
-	case "data":
-		p.data, p.e.hasData = p.r.ReadDocument(), true
-	case "data_base64":
-		p.e.hasData = true
-		if p.r.PeekKind() == 'n' {
-			p.r.SkipValue()
-		} else {
-			p.encoded = p.r.Bytes()
-		}
-	case "dssematerial":
-		p.e.Material = p.string(MaxMaterial)
-	default:
-		if field := p.e.core(name); field != nil {
-			*field = p.string(MaxAttribute)
-			return
-		}
-		p.extension(name)
-	}
-}
-
-// core is the field of an attribute of the standard, nil for any other name.
-func (e *Event) core(name []byte) *string {
+// field is the field of an attribute that has one: those of the standard, and dssematerial. It is nil for any
+// other name.
+func (e *Event) field(name []byte) *string {
 	switch string(name) {
 	case "specversion":
 		return &e.SpecVersion
@@ -101,129 +141,89 @@ func (e *Event) core(name []byte) *string {
 		return &e.Subject
 	case "time":
 		return &e.Time
+	case AttrMaterial:
+		return &e.Material
 	}
 	return nil
 }
 
-func (p *parser) extension(name []byte) {
-	if !validName(name) {
-		p.ignore(name)
-		return
-	}
-	typ, value := p.value()
-	if value == "" || p.r.Err() != nil || p.full() {
-		return
-	}
-	if p.e.Extensions == nil {
-		p.e.Extensions = make([]Attribute, 0, 8)
-	}
-	p.e.Extensions = append(p.e.Extensions, Attribute{Name: p.keep(name), Type: typ, Value: value})
-}
-
-// ignore reads past a member that is no part of the event. It is JSON like all others, and counts like an
-// attribute.
-func (p *parser) ignore(name []byte) {
-	folded := fold(name)
-	isMember := folded == "data" || folded == "data_base64" || folded == AttrMaterial || folded == EmbeddedMember
-	switch {
-	case !p.sealed:
-		p.r.Fail(&Error{Msg: "an attribute name has 1 to 64 characters of a-z and 0-9"})
-	case string(name) == "detail-type" || string(name) == "unverified_id": // a delivery, a quarantine record
-		p.r.Fail(&Error{Msg: "is a member of another format: the message is two things at once"})
-	case isMember || p.e.core([]byte(folded)) != nil:
-		p.r.Fail(errCaseTwin("", folded)) // which it is, the caller adds
-	case !p.full():
-		p.e.Ignored = append(p.e.Ignored, p.keep(name[:min(len(name), maxIgnoredName)]))
+// value reads the value of an attribute whose text has at most limit bytes. "" is an absent attribute. Only
+// extension attributes have other types than String.
+func (p *parser) value(limit int, mustBeString bool) (typ Type, text string) {
+	typ = String
+	var raw []byte
+	switch kind := p.r.PeekKind(); {
+	case kind == 'n':
 		p.r.SkipValue()
-	}
-}
-
-// full fails if there is no room for one more extension attribute, or member that is ignored.
-func (p *parser) full() bool {
-	if len(p.e.Extensions)+len(p.e.Ignored) < MaxExtensions {
-		return false
-	}
-	p.r.Fail(&Error{TooLarge: true, Msg: "more than 128 extension attributes and members that are none"})
-	return true
-}
-
-// value reads the value of an extension attribute; "" is an absent one.
-func (p *parser) value() (Type, string) {
-	switch c := p.r.PeekKind(); {
-	case c == 't' || c == 'f':
-		return Boolean, p.keep(p.r.ReadValue())
-	case c == '0':
-		raw := p.r.ReadValue()
-		if len(raw) > maxDigits || !plainInteger(string(raw)) {
-			p.r.Fail(&Error{Msg: "an Integer is a plain decimal of 32 bits"})
-			return 0, ""
-		}
-		return Integer, p.keep(raw)
-	case c == '{' || c == '[':
+		return String, ""
+	case kind == '"' || mustBeString:
+		raw = p.r.Bytes()
+	case kind == '{' || kind == '[':
 		p.r.Fail(&Error{Msg: "an attribute is a string, an integer or a boolean"})
-		return 0, ""
+	case kind == '0':
+		typ, raw = Integer, p.r.ReadValue()
+	default:
+		typ, raw = Boolean, p.r.ReadValue()
 	}
-	return String, p.string(MaxAttribute)
+	text = p.keep(raw)
+	if typ == Integer {
+		if _, ok := parseInteger(text); !ok {
+			p.r.Fail(&Error{Msg: "an Integer is a plain decimal of 32 bits"})
+		}
+	}
+	if err := CheckText("", text, limit); err != nil {
+		p.r.Fail(err)
+	}
+	return typ, text
 }
 
-// string reads the text of an attribute of at most limit bytes; null is "".
-func (p *parser) string(limit int) string {
-	if p.r.PeekKind() == 'n' {
-		p.r.SkipValue()
-		return ""
-	}
-	text := p.r.Bytes()
-	if len(text) > limit {
-		p.r.Fail(tooLong(limit))
-		return ""
-	}
-	s := p.keep(text)
-	if !validText(s) {
-		p.r.Fail(errText())
-	}
-	return s
-}
-
-// keep copies text into the one allocation. A string that was handed out stays valid when the builder
-// grows: it grows into new memory.
+// keep copies text into the one allocation. Its result stays valid when the builder grows, which it does into
+// new memory.
 func (p *parser) keep(text []byte) string {
 	start := p.text.Len()
 	p.text.Write(text)
 	return p.text.String()[start:]
 }
 
-func (p *parser) finish() error {
-	if err := p.e.checkCore(); err != nil {
-		return err
-	}
-	for i := range p.e.Extensions {
-		name := p.e.Extensions[i].Name
-		if twin := p.e.CaseTwin(name); twin != "" {
-			return errCaseTwin(twin, name)
+// extra reads an extension attribute, or a member that is no part of the event. The latter must be JSON and
+// counts for the limit, too.
+func (p *parser) extra(name []byte) {
+	e, isExtension := p.e, validName(name)
+	if isExtension {
+		typ, value := p.value(MaxAttribute, false)
+		if value == "" || p.r.Err() != nil {
+			return
 		}
+		if e.Extensions == nil {
+			e.Extensions = make([]Attribute, 0, 8)
+		}
+		e.Extensions = append(e.Extensions, Attribute{Name: p.keep(name), Type: typ, Value: value})
+	} else {
+		switch folded := fold(name); {
+		case string(name) == "detail-type", string(name) == "unverified_id": // delivery, quarantine record
+			p.r.Fail(&Error{Msg: "is a member of another format: the message is two things at once"})
+		case folded == "data", folded == "data_base64", folded == EmbeddedMember,
+			e.field([]byte(folded)) != nil:
+			p.r.Fail(&Error{Msg: "is " + folded + butForCase})
+		}
+		e.Ignored = append(e.Ignored, p.keep(name[:min(len(name), maxIgnoredName)]))
 	}
-	// datacontenttype may follow the data, so what the data is can only be told now.
-	json := IsJSON(p.e.DataContentType)
-	switch {
-	case p.data.Value != nil && p.encoded != nil:
-		return &Error{Member: "data_base64", Msg: "data and data_base64 are both present"}
-	case len(p.encoded) > 0:
-		return p.setEncoded(json)
-	case p.data.Value == nil:
-		return nil
-	case json:
-		p.e.setJSON(p.data.Value, p.data)
-		return nil
+	if len(e.Extensions)+len(e.Ignored) > MaxExtensions {
+		p.r.Fail(&Error{TooLarge: true, Msg: "more than 128 extension attributes and members that are none"})
 	}
-	return p.setText()
+	if !isExtension {
+		p.r.SkipValue()
+	}
 }
 
-// checkCore checks what is required of the attributes of the standard once all are read.
+// checkCore checks that the attributes of the standard are there if they are required, and that Time is one.
 func (e *Event) checkCore() error {
 	if e.SpecVersion != "1.0" {
 		return &Error{Member: "specversion", Msg: `must be "1.0"`}
 	}
-	for _, a := range [...]struct{ name, value string }{{"id", e.ID}, {"source", e.Source}, {"type", e.Type}} {
+	for _, a := range [...]struct{ name, value string }{
+		{"id", e.ID}, {"source", e.Source}, {"type", e.Type},
+	} {
 		if a.value == "" {
 			return &Error{Member: a.name, Msg: "is missing or empty"}
 		}
@@ -236,36 +236,67 @@ func (e *Event) checkCore() error {
 	return nil
 }
 
-func (p *parser) setEncoded(json bool) error {
-	data, err := jsontext.DecodeBase64(nil, p.encoded)
-	if err != nil {
-		return &Error{Member: "data_base64", Err: err}
-	}
-	p.e.Form, p.e.Data, p.e.Base64 = BinaryData, data, true
-	if !json {
+// setData says what the data is. It depends on datacontenttype, which may come after the data.
+func (p *parser) setData() error {
+	e, isJSON := p.e, IsJSON(p.e.DataContentType)
+	switch {
+	case p.data.Value != nil && p.encoded != nil:
+		return &Error{Member: "data_base64", Msg: "data and data_base64 are both present"}
+	case len(p.encoded) > 0:
+		data, err := jsontext.DecodeBase64(nil, p.encoded)
+		if err != nil {
+			return &Error{Member: "data_base64", Err: err}
+		}
+		e.Form, e.Data, e.Base64 = BinaryData, data, true
+		if !isJSON {
+			return nil
+		}
+		if err := e.SetJSON(data); err != nil {
+			return &Error{Member: "data_base64",
+				Msg: "the data is not JSON, as datacontenttype says", Err: err}
+		}
+	case p.data.Value == nil:
 		return nil
+	case isJSON:
+		e.Form, e.Data, e.Document, e.Canonical = JSONData, p.data.Value, p.data, p.data.IsCanonical
+	case p.data.Value[0] != '"':
+		return &Error{Member: "data",
+			Msg: "must be a string, or data_base64, since datacontenttype is not JSON"}
+	default:
+		text, err := jsontext.AppendUnquote(nil, p.data.Value)
+		if err != nil {
+			return &Error{Member: "data", Err: err}
+		}
+		if len(text) > 0 {
+			e.Form, e.Data = BinaryData, text
+		}
 	}
-	doc, err := readJSON(data)
-	if err != nil {
-		return &Error{Member: "data_base64", Msg: "the data is not JSON, as datacontenttype says", Err: err}
-	}
-	p.e.setJSON(data, doc)
 	return nil
 }
 
-// setText takes the string that data is when the content type is not JSON.
-func (p *parser) setText() error {
-	if p.data.Value[0] != '"' {
-		return &Error{Member: "data", Msg: "must be a string, or data_base64, since datacontenttype is not JSON"}
+// SetJSON makes data the data of e: one JSON value, with white space around it or not. The error is one of
+// jsontext, and leaves e as it was.
+func (e *Event) SetJSON(data []byte) error {
+	r := jsontext.NewDecoder(data)
+	doc := r.ReadDocument()
+	if err := r.End(); err != nil {
+		return err
 	}
-	text, err := jsontext.AppendUnquote(nil, p.data.Value)
-	if err != nil {
-		return &Error{Member: "data", Err: err}
-	}
-	if len(text) > 0 {
-		p.e.Form, p.e.Data = BinaryData, text
-	}
+	e.Form, e.Data, e.Document = JSONData, data, doc
+	e.Canonical = doc.IsCanonical && len(doc.Value) == len(data)
 	return nil
+}
+
+// IsJSON reports whether data of this content type is JSON: the subtype is json or ends in +json, in any
+// ASCII case and with any parameters (CloudEvents 1.0, JSON Event Format, 3.1). No content type is JSON.
+func IsJSON(contentType string) bool {
+	if contentType == "" {
+		return true
+	}
+	media, _, _ := strings.Cut(contentType, ";")
+	kind, subtype, _ := strings.Cut(strings.Trim(media, " \t"), "/")
+	subtype = strings.ToLower(subtype) // beyond ASCII, no character becomes a letter of "json"
+	return kind != "" && (subtype == "json" || strings.HasSuffix(subtype, "+json"))
 }
 
 // clip shortens a name that may be of any length before it enters an error.
@@ -276,111 +307,8 @@ func clip[T string | []byte](name T) string {
 	return string(name)
 }
 
-func validName[T string | []byte](name T) bool {
-	for i := range len(name) {
-		if c := name[i]; !('a' <= c && c <= 'z' || '0' <= c && c <= '9') {
-			return false
-		}
-	}
-	return 0 < len(name) && len(name) <= MaxName
-}
-
-// validText reports whether s is a CloudEvents String: UTF-8 without control characters and noncharacters.
-func validText(s string) bool {
-	// Most text is printable ASCII: one flag for all of it, without a branch per byte.
-	var odd byte
-	for i := range len(s) {
-		c := s[i]
-		odd |= (c - 0x20) | (c + 1) // the high bit is set below 0x20 and from 0x7f on
-	}
-	return odd < 0x80 || validRunes(s)
-}
-
-func validRunes(s string) bool {
-	for i, r := range s {
-		switch {
-		case r < 0x20, 0x7f <= r && r <= 0x9f: // control characters
-			return false
-		case 0xfdd0 <= r && r <= 0xfdef, r&0xfffe == 0xfffe: // noncharacters
-			return false
-		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"): // invalid UTF-8
-			return false
-		}
-	}
-	return true
-}
-
-func errText() *Error {
-	return &Error{Msg: "has a control character, a noncharacter or invalid UTF-8"}
-}
-
-func tooLong(limit int) *Error {
-	return &Error{TooLarge: true, Msg: "is longer than " + strconv.Itoa(limit>>10) + " KiB"}
-}
-
-// maxDigits is the length of the longest Integer, -2147483648.
-const maxDigits = 11
-
-// plainInteger reports whether text is an Integer (32 bits, signed) in its one plain form.
-func plainInteger(text string) bool {
-	n, err := strconv.ParseInt(text, 10, 32)
-	var plain [maxDigits]byte
-	return err == nil && string(strconv.AppendInt(plain[:0], n, 10)) == text
-}
-
-// ScanJSON checks that data is one JSON value, with white space around it or not, and reports whether data
-// is its canonical form.
-func ScanJSON(data []byte) (isCanonical bool, err error) {
-	doc, err := readJSON(data)
-	return doc.IsCanonical && len(doc.Value) == len(data), err
-}
-
-func readJSON(data []byte) (jsontext.Document, error) {
-	r := jsontext.NewDecoder(data)
-	doc := r.ReadDocument()
-	return doc, r.End()
-}
-
-// setJSON takes data that is JSON; doc is what was read of it.
-func (e *Event) setJSON(data []byte, doc jsontext.Document) {
-	e.Form, e.Data, e.Document = JSONData, data, doc
-	e.Canonical = doc.IsCanonical && len(doc.Value) == len(data)
-}
-
-// IsJSON reports whether data of this content type is JSON: the subtype is json or ends in +json, in any
-// ASCII case and whatever parameters follow (CloudEvents 1.0, JSON Event Format, 3.1). No content type is
-// JSON.
-func IsJSON(contentType string) bool {
-	if contentType == "" {
-		return true
-	}
-	media, _, _ := strings.Cut(contentType, ";")
-	kind, subtype, _ := strings.Cut(strings.Trim(media, " \t"), "/")
-	const suffix = "+json"
-	tail := subtype[max(0, len(subtype)-len(suffix)):]
-	return kind != "" && (equalASCII(subtype, "json") || equalASCII(tail, suffix))
-}
-
-// equalASCII compares without regard to the case of ASCII letters, unlike strings.EqualFold, to which ſ is
-// an s.
-func equalASCII(s, lower string) bool {
-	if len(s) != len(lower) {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		if 'A' <= c && c <= 'Z' {
-			c |= 0x20
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
-}
-
-// maxIgnoredName is how much of the name of an ignored member is kept. No longer name is one of an attribute
-// in another case: a character that fold replaces has at most three bytes.
+// maxIgnoredName is how many bytes of the name of an ignored member are kept. No longer name is one of an
+// attribute in another case: a character that fold replaces has at most three bytes.
 const maxIgnoredName = 3*MaxName + utf8.UTFMax
 
 // CaseTwin is the ignored member that has this name but for the case of its letters, or "". A reader that
@@ -394,13 +322,8 @@ func (e *Event) CaseTwin(name string) string {
 	return ""
 }
 
-// errCaseTwin is the error of the member twin.
-func errCaseTwin(twin, name string) *Error {
-	return &Error{Member: twin, Msg: "is " + name + " but for the case of its letters, and some readers ignore case"}
-}
-
-// fold is the name in lower case, as far as a name of an attribute can come out: A to Z, and the four
-// characters beyond ASCII of which the lower or upper case is a letter of ASCII.
+// fold is the name in lower case. It replaces A to Z, and the four characters beyond ASCII whose lower or
+// upper case is a letter of ASCII: no other character can occur in a twin of an attribute name.
 func fold[T string | []byte](name T) string {
 	if len(name) > maxIgnoredName {
 		return ""
@@ -418,4 +341,144 @@ func fold[T string | []byte](name T) string {
 		}
 		return r
 	}, string(name))
+}
+
+// EmbeddedMember is the member of a detail that holds the attributes, where the rest of it is the data.
+const EmbeddedMember = "cloudevent"
+
+// MaxDelivery is the most bytes of a delivery: the largest event, and the members that EventBridge adds.
+const MaxDelivery = MaxEvent + 64<<10
+
+// Delivery is an EventBridge event as it is delivered. Nothing in it is verified.
+type Delivery struct {
+	Source, DetailType, Account, Replay string // as the service writes them; "" = not there
+	Detail                              []byte
+
+	Structured bool     // the detail has "specversion": it is a CloudEvent
+	Embedded   bool     // the detail has an object "cloudevent": it is the data, with the attributes in it
+	Ignored    []string // Embedded: the members of the detail that hops are known to add
+
+	attributes []byte   // the member "cloudevent"
+	data       [][]byte // the other members of the detail, name and value
+	at         []int    // the indexes in data of the members of Ignored
+	detailErr  error
+}
+
+// ErrNotDelivery is the error of JSON that lacks a member of every EventBridge event.
+var ErrNotDelivery = errors.New("not an EventBridge event: source, detail-type or detail is missing")
+
+var (
+	errBothLayouts  = errors.New(`the detail has both "specversion" and an object "cloudevent"`)
+	errEmbeddedData = errors.New(`"cloudevent" carries data, or a content type that is not JSON`)
+)
+
+// ParseDelivery reads an EventBridge event down to the members of its detail. ParseEvent reads their values.
+// ignore has the names of members that hops are known to add to a detail. With ErrNotDelivery, the members
+// that are there come back, too.
+func ParseDelivery(doc []byte, ignore []string) (*Delivery, error) {
+	if len(doc) > MaxDelivery {
+		return nil, &Error{TooLarge: true,
+			Msg: fmt.Sprintf("the delivery has more than %d bytes", MaxDelivery)}
+	}
+	d := &Delivery{}
+	r := jsontext.NewDecoder(doc)
+	for obj := r.Object(); r.Member(&obj); {
+		switch string(obj.Name) {
+		case "source":
+			d.Source = r.String()
+		case "detail-type":
+			d.DetailType = r.String()
+		case "account":
+			d.Account = r.String()
+		case "replay-name":
+			if r.PeekKind() == '"' { // nothing depends on it
+				d.Replay = r.String()
+			} else {
+				r.SkipValue()
+			}
+		case "detail":
+			d.readDetail(&r, ignore)
+		default:
+			r.SkipValue()
+		}
+	}
+	if err := r.End(); err != nil {
+		return nil, err
+	}
+	if max(len(d.Source), len(d.DetailType), len(d.Account)) > MaxAttribute {
+		return nil, &Error{TooLarge: true, Msg: "source, detail-type or account is longer than any attribute"}
+	}
+	if d.Detail == nil || d.Source == "" || d.DetailType == "" {
+		return d, ErrNotDelivery
+	}
+	return d, nil
+}
+
+// readDetail finds the layout of the detail, and the members that ParseEvent will read. It leaves its error
+// in detailErr: an error of the delivery around the detail comes first.
+func (d *Delivery) readDetail(r *jsontext.Decoder, ignore []string) {
+	in := r.Inner()
+	for obj := in.Object(); in.Member(&obj); {
+		kind := in.PeekKind()
+		span := in.ReadSpan()
+		switch name := string(obj.Name); {
+		case name == "specversion":
+			d.Structured = true
+		case name == EmbeddedMember && kind == '{':
+			d.Embedded, d.attributes = true, span
+		case !d.Structured:
+			if slices.Contains(ignore, name) {
+				d.Ignored, d.at = append(d.Ignored, name), append(d.at, len(d.data))
+			}
+			d.data = append(d.data, in.Since(&obj))
+		}
+	}
+	if d.detailErr = in.Err(); d.detailErr != nil {
+		d.Detail = r.ReadSpan()
+		return
+	}
+	d.Detail = r.Leave(&in)
+}
+
+// ParseEvent reads the sealed event in the detail. An ordinary detail is an event without a signature.
+func (d *Delivery) ParseEvent() (*Event, error) {
+	switch {
+	case d.detailErr != nil:
+		return nil, d.detailErr
+	case d.Structured && d.Embedded:
+		return nil, errBothLayouts
+	case d.Structured:
+		return ParseSealed(d.Detail)
+	case !d.Embedded:
+		return &Event{Source: d.Source, Type: d.DetailType}, nil
+	case len(d.Detail) > MaxEvent:
+		return nil, &Error{TooLarge: true, Msg: fmt.Sprintf("more than %d bytes", MaxEvent)}
+	}
+	e, err := ParseSealed(d.attributes)
+	if err != nil {
+		return nil, err
+	}
+	if e.hasData || !IsJSON(e.DataContentType) {
+		return nil, errEmbeddedData
+	}
+	if err := e.SetJSON(d.Data(true)); err != nil {
+		return nil, &Error{Member: "detail", Msg: "malformed JSON", Err: err}
+	}
+	return e, nil
+}
+
+// Data is the data of an embedded event as one object, with or without the members of Ignored. ParseEvent has
+// read it strictly.
+func (d *Delivery) Data(withIgnored bool) []byte {
+	data := append(make([]byte, 0, len(d.Detail)), '{')
+	for i, member := range d.data {
+		if !withIgnored && slices.Contains(d.at, i) {
+			continue
+		}
+		if len(data) > 1 {
+			data = append(data, ',')
+		}
+		data = append(data, member...)
+	}
+	return append(data, '}')
 }

@@ -469,22 +469,27 @@ func TestIsJSON(t *testing.T) {
 	}
 	for _, no := range []string{" ", ";", "/", "json", "+json", "/json", "application/", "application/jsonx", "application/json-seq",
 		"application/json/x", "application/x-json", "text/plain; application/json", "application/json, text/plain", "application;/json",
-		"application/jose", "a/json+", "a/b+jsonx"} {
+		"application/jose", "a/json+", "a/b+jsonx", "application/j\u017fon"} {
 		if IsJSON(no) {
 			t.Errorf("%q is JSON", no)
 		}
 	}
 }
 
+// The payload names each type as the standard does, and accepts no other name.
 func TestType(t *testing.T) {
 	for typ := Boolean; typ <= Timestamp; typ++ {
-		if got, ok := ParseType(typ.String()); !ok || got != typ {
-			t.Errorf("ParseType(%s) = %v, %v", typ, got, ok)
+		p := &Payload{HasExt: true, Names: []string{"x", "recordedtime"},
+			Profile: &Profile{Producer: "p", Types: []Type{typ, Timestamp}}}
+		got, err := ParsePayload(p.Append(nil), &Event{})
+		if err != nil || got.Profile.Types[0] != typ {
+			t.Errorf("%s: %v", typ, err)
 		}
-	}
-	for _, name := range []string{"", "boolean", "URI-Reference", "Type(0)"} {
-		if typ, ok := ParseType(name); ok {
-			t.Errorf("ParseType(%q) = %v", name, typ)
+		for _, name := range []string{"", "boolean", "URI-Reference", "Type(0)"} {
+			doc := bytes.Replace(p.Append(nil), []byte(`["`+typ.String()+`",`), []byte(`["`+name+`",`), 1)
+			if _, err := ParsePayload(doc, &Event{}); err == nil || !strings.Contains(err.Error(), "no CloudEvents type") {
+				t.Errorf("%s: %v", doc, err)
+			}
 		}
 	}
 	for _, typ := range []Type{0, Timestamp + 1, 255} {

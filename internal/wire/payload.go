@@ -1,12 +1,15 @@
 package wire
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sealbus/sealbus/internal/jsontext"
 )
@@ -158,7 +161,17 @@ func ParsePayload(doc []byte, e *Event) (*Payload, error) {
 	}
 	known := p.Profile == nil || p.Profile.Version == profileVersion
 	if p.Profile != nil && known && r.Err() == nil {
-		p.checkProfile(&r)
+		if !p.HasExt || len(p.Profile.Types) != len(p.Names) {
+			r.Fail(errors.New("sealbus: types and signedextattrs differ in length"))
+		}
+		for i := 0; i < len(p.Names) && r.Err() == nil; i++ {
+			if t, ok := DocumentedType(p.Names[i]); ok && t != p.Profile.Types[i] {
+				r.Failf("sealbus: %s is of type %s", p.Names[i], t)
+			}
+		}
+		if !slices.Contains(p.Names, AttrRecordedTime) {
+			r.Fail(errors.New("sealbus: recordedtime is not signed"))
+		}
 	}
 	if err := r.End(); err != nil {
 		return p, err
@@ -179,7 +192,7 @@ func readDigest(r *jsontext.Decoder) (d Digest) {
 	return Digest(b)
 }
 
-// readNames reads signedextattrs: attribute names, none twice, none of the core, not dssematerial.
+// readNames reads signedextattrs: names of extension attributes, none twice, without dssematerial.
 func readNames(r *jsontext.Decoder, e *Event, names []string) []string {
 	for a := r.Array(); r.Element(&a); {
 		text := r.Bytes()
@@ -196,7 +209,7 @@ func readNames(r *jsontext.Decoder, e *Event, names []string) []string {
 		case len(names) == MaxExtensions:
 			r.Fail(fmt.Errorf("signedextattrs: %w", ErrLimit))
 			return nil
-		case !validName(name) || isCore(name) || name == AttrMaterial:
+		case !validName(name) || name == "data" || e.field(text) != nil:
 			r.Failf("signedextattrs: %.80q may not be listed", name)
 			return nil
 		case slices.Contains(names, name):
@@ -208,24 +221,19 @@ func readNames(r *jsontext.Decoder, e *Event, names []string) []string {
 	return names
 }
 
-// isCore reports whether name belongs to the core digest or to the data: it may not be listed in
-// signedextattrs.
-func isCore(name string) bool {
-	switch name {
-	case "id", "source", "specversion", "type", "datacontenttype", "dataschema", "subject", "time",
-		"data", "data_base64":
-		return true
-	}
-	return false
-}
-
 // profileVersion is the version of the profile.
 const profileVersion = "1"
 
 // read reads the member "sealbus".
 func (p *Profile) read(r *jsontext.Decoder, e *Event) {
 	start := *r
-	p.Version = version(start)
+	// The version decides what the other members mean. Producers write it first, so the search ends at once.
+	search := start
+	for obj := search.Object(); p.Version == "" && search.Member(&obj); {
+		if value := search.ReadValue(); string(obj.Name) == "v" {
+			p.Version = string(value)
+		}
+	}
 	if p.Version != profileVersion {
 		r.ReadDocument()
 		if p.Version == "" || strings.Trim(p.Version, "0123456789") != "" {
@@ -262,43 +270,29 @@ func (p *Profile) read(r *jsontext.Decoder, e *Event) {
 	}
 }
 
-// version is the value of "v" in the object that r is at, or "". Producers write it first, so that this looks
-// at no other member.
-func version(r jsontext.Decoder) string {
-	for obj := r.Object(); r.Member(&obj); r.SkipValue() {
-		if string(obj.Name) == "v" {
-			return string(r.ReadValue())
-		}
-	}
-	return ""
-}
-
+// readTime reads a time in the form in which it is sealed: UTC with Z, without trailing zeros in the
+// fraction.
 func readTime(r *jsontext.Decoder, e *Event) string {
 	text := r.Bytes()
-	if r.Err() != nil {
-		return ""
-	}
-	is := e.Time
-	if string(text) != is {
-		is = string(text)
-	}
-	// A canonical time is in UTC, with Z, and without trailing zeros in its fraction.
-	digits, utc := strings.CutSuffix(is, "Z")
-	zeros := strings.Contains(digits, ".") && strings.HasSuffix(digits, "0")
-	if _, err := ParseTime(is); err != nil || !utc || zeros {
+	at, err := ParseTime(string(text))
+	var canonical [len(time.RFC3339Nano)]byte
+	if err != nil || !bytes.Equal(at.AppendFormat(canonical[:0], time.RFC3339Nano), text) {
 		r.Fail(errors.New("sealbus: time is not a canonical UTC timestamp"))
 	}
-	return is
+	if string(text) == e.Time {
+		return e.Time
+	}
+	return string(text)
 }
 
 func readTypes(r *jsontext.Decoder, types []Type) []Type {
 	for a := r.Array(); r.Element(&a); {
-		t, ok := ParseType(string(r.Bytes()))
-		if !ok || len(types) == MaxExtensions {
-			r.Fail(errors.New("sealbus: types holds what is no CloudEvents type"))
+		t := slices.Index(typeNames[:], string(r.Bytes()))
+		if t <= 0 || len(types) == MaxExtensions { // typeNames[0] is ""
+			r.Fail(errors.New("sealbus: types has a text that is no CloudEvents type, or too many"))
 			return nil
 		}
-		types = append(types, t)
+		types = append(types, Type(t))
 	}
 	return types
 }
@@ -352,146 +346,104 @@ func readDelegations(r *jsontext.Decoder) []Digest {
 	return list
 }
 
-// checkProfile holds the members of our profile against each other.
-func (p *Payload) checkProfile(r *jsontext.Decoder) {
-	if !p.HasExt || len(p.Profile.Types) != len(p.Names) {
-		r.Fail(errors.New("sealbus: types and signedextattrs differ in length"))
-		return
-	}
-	recorded := false
-	for i, name := range p.Names {
-		if t, ok := DocumentedType(name); ok && t != p.Profile.Types[i] {
-			r.Failf("sealbus: %s is of type %s", name, t)
-		}
-		recorded = recorded || name == AttrRecordedTime
-	}
-	if !recorded {
-		r.Fail(errors.New("sealbus: recordedtime is not signed"))
-	}
-}
-
 // Absent is H(""): how the standard hashes an attribute that is not there.
 var Absent = sha256.Sum256(nil)
 
-// The digests of texts that nearly every event has.
-var (
-	specVersion = sha256.Sum256([]byte("1.0"))
-	jsonType    = sha256.Sum256([]byte("application/json"))
-)
-
-// Hasher computes digests of digests: H( H(a) H(b) ... ). Reset it before each.
-type Hasher struct {
-	digests []byte
-	room    [9 * sha256.Size]byte // the core digest fits
-	Scratch [256]byte             // room for a value while it is added
-}
-
-// Reset begins a digest of digests.
-func (h *Hasher) Reset() { h.digests = h.room[:0] }
-
-// Text adds H(s), without an allocation for short ones.
-func (h *Hasher) Text(s string) {
-	switch s {
-	case "1.0":
-		h.digests = append(h.digests, specVersion[:]...)
-	case "application/json":
-		h.digests = append(h.digests, jsonType[:]...)
-	default:
-		h.Bytes(append(h.Scratch[:0], s...))
-	}
-}
-
-// Bytes adds H(b).
-func (h *Hasher) Bytes(b []byte) {
-	if len(b) == 0 {
-		h.digests = append(h.digests, Absent[:]...)
-		return
-	}
+// AppendSum appends H(b). The standard signs digests of digests: H( H(a) H(b) ... ).
+func AppendSum(dst, b []byte) []byte {
 	sum := sha256.Sum256(b)
-	h.digests = append(h.digests, sum[:]...)
+	return append(dst, sum[:]...)
 }
 
-// Sum is the digest of the digests that were added.
-func (h *Hasher) Sum() Digest { return sha256.Sum256(h.digests) }
-
-// CoreDigest is the standard's digest of the core attributes and the data; seconds is the attribute time as
-// it is hashed, empty if absent.
-func (h *Hasher) CoreDigest(e *Event, seconds []byte, data *Digest) Digest {
-	h.Reset()
+// CoreDigest is the standard's digest of the core attributes and the data. seconds is the attribute time as
+// it is hashed, empty if absent. data is the digest of the data.
+func CoreDigest(e *Event, seconds []byte, data *Digest) Digest {
+	var room [9 * sha256.Size]byte
+	var scratch [256]byte
+	digests := room[:0]
 	for _, s := range [...]string{
 		e.ID, e.Source, e.SpecVersion, e.Type, e.DataContentType, e.DataSchema, e.Subject,
 	} {
-		h.Text(s)
+		digests = AppendSum(digests, append(scratch[:0], s...))
 	}
-	h.Bytes(seconds)
-	h.digests = append(h.digests, data[:]...)
-	return h.Sum()
+	digests = AppendSum(digests, seconds)
+	digests = append(digests, data[:]...)
+	return sha256.Sum256(digests)
 }
 
-// The names of the extension attributes that sealbus itself reads or writes.
-const (
-	AttrMaterial     = "dssematerial"
-	AttrRecordedTime = "recordedtime"
-	AttrOriginalTime = "originalrecordedtime" // the recordedtime before a forwarder sealed the event; never judged
-	AttrExpiryTime   = "expirytime"
-	AttrAudience     = "audience"
-	AttrRecipients   = "jwerecipients" // of encrypted members: the "recipients" of RFC 7516 section 7.2.1
-)
+// MaxPatterns is the most patterns of sources, and of types, in one Statement: each is compared with the
+// event.
+const MaxPatterns = 64
 
-// DocumentedType is the type of an extension that the CloudEvents project documents
-// (github.com/cloudevents/spec, cloudevents/extensions), and of ours, whatever type arrives.
-func DocumentedType(name string) (Type, bool) {
-	switch name {
-	case AttrRecordedTime, AttrOriginalTime, AttrExpiryTime, "deprecationfrom", "deprecationsunset":
-		return Timestamp, true
-	case "sampledrate", "severitynumber", "opcuametadatamajorversion", "opcuametadataminorversion",
-		"opcuastatus":
-		return Integer, true
-	case "deprecated", "bamptxcompleted":
-		return Boolean, true
-	case "dataref":
-		return URIReference, true
-	case "deprecationmigration":
-		return URI, true
-	case AttrAudience, AttrRecipients, "authtype", "authid", "authclaims",
-		"bamtxid", "bampid", "bamptxid", "bamptxsid", "bamptxsstatus",
-		"correlationid", "causationid", "dataclassification", "dataregulation", "datacategory", "partitionkey",
-		"sequence", "sequencetype", "severitytext", "traceparent", "tracestate":
-		return String, true
-	}
-	return 0, false
+// Statement is what a long-term key says of a session key: when, and for what, the session key may sign.
+type Statement struct {
+	Session             ed25519.PublicKey // not checked to be a point of the curve
+	NotBefore, NotAfter time.Time         // in whole seconds; NotAfter is excluded
+	Sources, Types      []string          // patterns, as they stand
 }
 
-// ErrFraction is the error of a Timestamp with a fraction, of which AppendHashed leaves the fraction out.
-var ErrFraction = errors.New("is not in whole seconds")
-
-var errNotCanonical = errors.New("is not the canonical text of its type")
-
-// AppendHashed appends the bytes that the standard hashes for a value of that type, read from its text on the
-// wire: Boolean true/false, Integer decimal, Timestamp in UTC and whole seconds, Binary its bytes, others as
-// they are. A Timestamp with a fraction is appended without it, and ErrFraction returned beside.
-func AppendHashed(dst []byte, t Type, text string) ([]byte, error) {
-	switch t {
-	case Boolean:
-		if text != "true" && text != "false" {
-			return dst, errNotCanonical
+// ReadStatement reads the payload of a delegation: all five members and no other. With an error, the members
+// that were read before it come back, for a reader that only shows them.
+func ReadStatement(doc []byte) (*Statement, error) {
+	s := &Statement{}
+	r := jsontext.NewDecoder(doc)
+	for obj := r.Object(); r.Member(&obj); {
+		switch name := string(obj.Name); name {
+		case "session":
+			s.Session = readSessionKey(&r)
+		case "not_before", "not_after":
+			text := r.String()
+			at, err := ParseTime(text)
+			if err != nil || FormatSeconds(at) != text {
+				r.Failf("%s is not a UTC timestamp in whole seconds", name)
+			} else if name == "not_before" {
+				s.NotBefore = at
+			} else {
+				s.NotAfter = at
+			}
+		case "sources", "types":
+			list := &s.Sources
+			if name == "types" {
+				list = &s.Types
+			}
+			for a := r.Array(); r.Element(&a); {
+				if *list = append(*list, r.String()); len(*list) > MaxPatterns {
+					r.Failf("more than %d patterns in %s", MaxPatterns, name)
+				}
+			}
+		default:
+			r.Failf("unknown member %.80q", name)
 		}
-	case Integer:
-		if !plainInteger(text) {
-			return dst, errNotCanonical
+	}
+	if s.Session == nil || s.NotBefore.IsZero() || s.NotAfter.IsZero() {
+		r.Fail(errors.New("session, not_before or not_after is missing"))
+	}
+	return s, r.End()
+}
+
+// readSessionKey reads an Ed25519 key as a JWK (RFC 8037 section 2) that has its thumbprint members only.
+func readSessionKey(r *jsontext.Decoder) ed25519.PublicKey {
+	var kty, crv string
+	var x []byte
+	for obj := r.Object(); r.Member(&obj); {
+		var err error
+		switch string(obj.Name) {
+		case "kty":
+			kty = r.String()
+		case "crv":
+			crv = r.String()
+		case "x":
+			x, err = jsontext.DecodeBase64URL(nil, r.Bytes())
+		default:
+			r.Failf("unknown member %.80q in the session key", obj.Name)
 		}
-	case Binary:
-		return jsontext.DecodeBase64(dst, []byte(text))
-	case Timestamp:
-		at, err := ParseTime(text)
 		if err != nil {
-			return dst, err
+			r.Failf("the session key is not an Ed25519 key")
 		}
-		dst = AppendSeconds(dst, at)
-		if at.Nanosecond() != 0 {
-			return dst, ErrFraction
-		}
-		return dst, nil
 	}
-	return append(dst, text...), nil
+	if len(x) != ed25519.PublicKeySize || kty != "OKP" || crv != "Ed25519" {
+		r.Failf("the session key is not an Ed25519 key")
+		return nil
+	}
+	return x
 }

@@ -301,8 +301,8 @@ func TestSamplesThroughSDK(t *testing.T) {
 	}
 }
 
-// throughSDK checks that e comes back out of the SDK's event, or is refused as Unsupported. What the SDK
-// has no place for is the zone of a time and which member carried the data.
+// throughSDK checks that e comes back out of the SDK's event, or is refused as Unsupported. The SDK's event
+// has no place for the zone of a time, and none for the member that carried the data.
 func throughSDK(t testing.TB, e *Event) {
 	t.Helper()
 	ev, err := e.ToSDK()
