@@ -162,7 +162,7 @@ func TestModifiedNamesWhatWasAdded(t *testing.T) {
 	}
 }
 
-// What is left out of a detail is reported, too.
+// Members that are left out of a detail are reported, too.
 func TestEmbeddedIgnored(t *testing.T) {
 	opened, err := openEventBridge(t.Context(), embeddedWith(`,"_datadog":`+tracer), bundleOf(t, "orders"), &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked})
 	if err != nil || !slices.Equal(opened.Ignored, []string{"_datadog"}) || strings.Contains(string(opened.JSON()), "datadog") {

@@ -96,7 +96,7 @@ func ExampleOpener() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, typ := range []string{"com.example.order.placed", "com.example.order.cancelled"} { // as EventBridge says
+	for _, typ := range []string{"com.example.order.placed", "com.example.order.cancelled"} {
 		delivery := fmt.Appendf(nil, `{"source":%q,"detail-type":%q,"detail":%s}`, ev.Source(), typ, sealed.JSON())
 		opened, err := opener.Open(ctx, envelope.Received{Body: delivery, Format: envelope.EventBridge}, envelope.Step{})
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// otherSigner is a Signer of somebody else's making.
+// otherSigner is a Signer of another type.
 type otherSigner struct {
 	keys.Signer
 	producer string
@@ -265,7 +265,7 @@ func TestEventBridgeRefuses(t *testing.T) {
 	}
 }
 
-// What looks like a number too wide is none: within strings, as a fraction, at the ends of int64.
+// Some texts only look like a number that is too wide: in strings, as a fraction, at the ends of int64.
 func TestEventBridgeNumbers(t *testing.T) {
 	for _, data := range []string{
 		`{"a":9223372036854775807,"b":-9223372036854775808}`, `{"a":"9223372036854775808"}`, `{"9223372036854775808":1}`,

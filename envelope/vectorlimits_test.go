@@ -204,7 +204,7 @@ func numbered(curve keys.Curve, n int) (list []*keys.LocalIdentity) {
 	return list
 }
 
-// toNumbered encrypts to n identities, whose entries name nobody, and opens with the last of them behind so
+// toNumbered encrypts to n identities, whose entries have no key ID, and opens with the last of them behind so
 // many strangers.
 func toNumbered(c *vcase, s *mint.Secret, curve keys.Curve, n, strangers int) (list []*keys.LocalIdentity) {
 	c.vector.Encryption = &vectorEncryption{}
