@@ -80,7 +80,7 @@ func (d *handling) quarantine(ctx context.Context, verdict *envelope.Error) erro
 	if d.opts.Quarantine != nil {
 		cause := verdict.Cause
 		if cause == "" {
-			cause = verdict.Reason.Explain().Cause
+			cause = verdict.Reason.Cause()
 		}
 		msg := d.msg
 		msg.Body = bytes.Clone(msg.Body)

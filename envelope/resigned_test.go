@@ -164,7 +164,7 @@ func FuzzOpenEncrypted(f *testing.F) {
 		c, part := at(which)
 		opened, err := envelope.Open(t.Context(), c.changed(part, string(text)), trust, c.opts)
 		switch reason := envelope.ReasonOf(err); {
-		case err != nil && (opened != nil || reason.Class() != envelope.Permanent || reason.Explain() == envelope.Explanation{}):
+		case err != nil && (opened != nil || reason.Class() != envelope.Permanent || reason.Cause() == ""):
 			t.Fatalf("got %v, %v", opened, err)
 		case err == nil && !genuine[string(opened.JSON())]:
 			t.Fatalf("opened %s, which nobody encrypted: %q", opened.JSON(), text)
