@@ -239,8 +239,8 @@ func (m *mutationRun) one(t *testing.T, i int, tally map[envelope.Reason]int) {
 
 // node is a JSON value that can be taken apart: base64 of JSON, too, is a node with that JSON as its child.
 type node struct {
-	// { [ " of JSON; r: any other, as its text; b: a string that is base64 of the child; p: base64url; h: without
-	// quotes; c: parts of a compact JWE
+	// { [ " of JSON; r: any other, as its text; b: a string that is base64 of the child; p: base64url;
+	// h: without quotes; c: parts of a compact JWE
 	kind  byte
 	name  string
 	text  string
