@@ -134,9 +134,9 @@ type candidate struct {
 	service  keys.ServiceIdentity
 	remote   bool   // it costs a call
 	name     string // of the service, or of the key: there may be two ways to one key, one of which fails
-	wrong    int    // answers that cannot be right
+	wrong    int    // how many of its answers could not be right
 	tried    bool   // nothing more is to be asked
-	down     bool   // it could not be asked
+	failed   bool   // it could not be asked
 }
 
 // unlock tries the entries with the identities that they may be for, until one decrypts. The candidates
@@ -159,7 +159,7 @@ func (u *unlocking) unlock(ctx context.Context) (identity string, verdict *Error
 	for wrong := range mostAnswers { // first each candidate once, then again those that answered wrong
 		for i := range u.candidates {
 			c := &u.candidates[i]
-			isDown := func(other candidate) bool { return other.down && other.name == c.name }
+			isDown := func(other candidate) bool { return other.failed && other.name == c.name }
 			if c.tried || c.wrong != wrong || slices.ContainsFunc(u.candidates, isDown) ||
 				c.remote && u.calls == MaxServiceCalls {
 				continue
@@ -170,7 +170,7 @@ func (u *unlocking) unlock(ctx context.Context) (identity string, verdict *Error
 			k, err := u.unwrap(ctx, c)
 			if err != nil {
 				u.errs = append(u.errs, err)
-				c.tried, c.down = true, isOutage(err)
+				c.tried, c.failed = true, isOutage(err)
 			} else if over, verdict := u.attempt(c, k); over {
 				return c.identity, verdict
 			}
@@ -183,9 +183,9 @@ func (u *unlocking) unlock(ctx context.Context) (identity string, verdict *Error
 	return "", u.verdict()
 }
 
-// findCandidates lists what may be tried, in the order of unlock: private keys that the entries name, key
-// management services, then private keys for entries that name none, since other libraries may leave the key
-// ID out.
+// findCandidates lists the pairs of identity and entry that may be tried, in the order of unlock: private keys
+// that the entries name, key management services, then private keys for entries that name none. Other
+// libraries may leave the key ID out.
 func (u *unlocking) findCandidates() {
 	u.candidates = u.room[:0]
 	entries := u.secret.entries
@@ -217,36 +217,37 @@ func (u *unlocking) findCandidates() {
 		if identity == nil || !isUnnamed {
 			continue
 		}
-		agreeing, err := agreeing(identity)
+		own, err := agreeing(identity)
 		for i := range entries {
-			if e := &entries[i]; err == nil && e.KeyID == "" && agreeing.Takes(e) {
+			if e := &entries[i]; err == nil && e.KeyID == "" && own.Takes(e) {
 				u.add(candidate{entry: e, local: identity}, at)
 			}
 		}
 	}
 }
 
-// agreeing is the identity as package jwe asks it.
+// agreeing is the identity in the form in which package jwe asks it.
 func agreeing(identity keys.Identity) (*jwe.ECDHIdentity, error) {
 	r := identity.Recipient()
 	return jwe.NewRemoteIdentity(r.KeyID(), r.PublicKey().Curve(), identity.ECDH)
 }
 
-// add adds a candidate of the identity or service at that index. It does not if the trust bundle says that
-// the key is revoked or expired, or if the budget of the event is used up.
+// add adds a candidate of the identity or service at that index, unless the trust bundle says that the key is
+// revoked or expired, or the budget of the event is used up.
 func (u *unlocking) add(c candidate, at int) {
 	if c.service != nil {
 		c.identity, c.remote, c.name = c.service.KeyID(), true, "service "+strconv.Itoa(at)
 	} else {
 		c.identity = c.local.Recipient().KeyID()
 		c.name = c.identity
-		if _, isLocal := c.local.(*keys.LocalIdentity); !isLocal { // only that one is known to call no service
+		if _, isLocal := c.local.(*keys.LocalIdentity); !isLocal { // only that type is known to call no service
 			c.remote, c.name = true, "remote identity "+strconv.Itoa(at)+" "+c.identity
 		}
 	}
-	if bundle := u.secret.bundle; bundle != nil && !u.with.UnsafeRevoked && c.local != nil {
+	if bundle := u.secret.bundle; bundle != nil && c.local != nil && !u.with.UnsafeRevoked {
 		if k := bundle.Key(c.identity); k != nil && k.Recipient != nil {
-			if s := k.StateAt(u.now); s == keys.StateRevoked || s == keys.StateExpired {
+			switch k.StateAt(u.now) {
+			case keys.StateRevoked, keys.StateExpired:
 				u.withdrawn = c.identity
 				u.mu.Lock()
 				defer u.mu.Unlock()
@@ -255,7 +256,7 @@ func (u *unlocking) add(c candidate, at int) {
 			}
 		}
 	}
-	same, most := 0, MaxTries
+	most, same := MaxTries, 0
 	if c.remote {
 		most = MaxServiceCalls
 	}
@@ -277,6 +278,23 @@ func (u *unlocking) add(c candidate, at int) {
 	u.candidates = append(u.candidates, c)
 }
 
+// cached is a content key from the cache, for the caller to give back.
+func (d *Decrypter) cached(id unwrapID, now time.Time) *unwrapped {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	isOld := func(k *unwrapped) bool { return !k.livesAt(now, MaxUnwrappedAge) }
+	item := d.keys.items[id]
+	if item != nil && isOld(item.value) || len(d.keys.order) > 0 && isOld(d.keys.order[0].value) {
+		d.keys.removeIf(func(_ unwrapID, k *unwrapped) bool { return isOld(k) })
+		item = d.keys.items[id]
+	}
+	if item == nil {
+		return nil
+	}
+	item.value.addUsers(1)
+	return item.value
+}
+
 // attempt decrypts with k and gives it back. It is over when k is the right key, and k is cached only then. A
 // service that answers with another key than the event commits to is asked once more. After that, it counts
 // as a service that did not answer.
@@ -287,17 +305,17 @@ func (u *unlocking) attempt(c *candidate, k *unwrapped) (over bool, verdict *Err
 		u.plain, err = u.secret.decrypt(k.key)
 	}
 	// Without a commitment, only the authentication of the data tells that the key is another one.
-	m := u.secret.message
-	isOther := errors.Is(err, jwe.ErrCommitment) || m != nil && !m.Committed() && errors.Is(err, jwe.ErrDecrypt)
+	message := u.secret.message
+	isOther := errors.Is(err, jwe.ErrCommitment) ||
+		errors.Is(err, jwe.ErrDecrypt) && message != nil && !message.Committed()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if k.fault != nil || isOther && c.service != nil { // a key agreement that opened the entry has the right key
 		u.keys.removeIf(func(_ unwrapID, cached *unwrapped) bool { return cached == k })
 		c.wrong++
 		c.tried = c.wrong == mostAnswers
-		u.errs = append(u.errs, &keys.ServiceError{
-			Op: "opening", KeyID: c.identity, Err: err,
-			Cause: "the service answered, but not with the content key that the event says it is under: " + err.Error(),
+		u.errs = append(u.errs, &keys.ServiceError{Op: "opening", KeyID: c.identity, Err: err,
+			Cause: "the service answered, but not with the content key that the event commits to: " + err.Error(),
 			Fix: "check that the client's endpoint is the service's own; if other events of the producer open, " +
 				"this one was signed with a wrong entry: have the producer seal it again",
 		})
@@ -305,8 +323,9 @@ func (u *unlocking) attempt(c *candidate, k *unwrapped) (over bool, verdict *Err
 	}
 	if !isOther && u.keys.items[c.id] == nil {
 		k.addUsers(1)
-		source := sha256.Sum256([]byte(u.secret.bound.source)) // its hash: a source may have 8 KiB, and keep the event in memory
-		u.keys.put(c.id, strings.Clone(u.secret.bound.producer), string(source[:]), k)
+		bound := &u.secret.bound
+		source := sha256.Sum256([]byte(bound.source)) // a source may have 8 KiB, and would keep the event in memory
+		u.keys.put(c.id, strings.Clone(bound.producer), string(source[:]), k)
 	}
 	c.tried = true
 	switch {
@@ -319,84 +338,68 @@ func (u *unlocking) attempt(c *candidate, k *unwrapped) (over bool, verdict *Err
 	return false, nil
 }
 
-// cached is a content key from the cache, for the caller to give back.
-func (d *Decrypter) cached(id unwrapID, now time.Time) *unwrapped {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	item := d.keys.items[id]
-	if len(d.keys.order) > 0 && !d.keys.order[0].value.livesAt(now, MaxUnwrappedAge) ||
-		item != nil && !item.value.livesAt(now, MaxUnwrappedAge) {
-		d.keys.removeIf(func(_ unwrapID, k *unwrapped) bool { return !k.livesAt(now, MaxUnwrappedAge) })
-		item = d.keys.items[id]
-	}
-	if item == nil {
-		return nil
-	}
-	item.value.addUsers(1)
-	return item.value
-}
-
-// unwrap is the content key of c, for the caller to give back. One call decrypts it for all who want it at
-// the time. A service that could not be asked a moment ago is not asked for each event of a batch.
+// unwrap is the content key of c, for the caller to give back. One call decrypts it for all callers that want
+// it at the time. A service that could not be asked a moment ago is not asked for each event of a batch.
 func (u *unlocking) unwrap(ctx context.Context, c *candidate) (*unwrapped, error) {
 	d, now, source := u.Decrypter, u.now, u.secret.bound.source
 	use := serviceUse{c.name, u.secret.bound.producer, source}
 	d.mu.Lock()
-	down, isDown := d.down[use]
+	last, isDown := d.down[use]
 	d.mu.Unlock()
-	if age := now.Sub(down.since); isDown && c.remote && -clockTolerance <= age && age < restAfterError {
-		return nil, down.err
+	if age := now.Sub(last.since); isDown && c.remote && -clockTolerance <= age && age < restAfterError {
+		return nil, last.err
 	}
-	own := *c
-	entry := c.entry.Clone() // the call may go on when the caller, whose memory it is in, has left
+	// The call may go on when the caller, in whose memory c and the entry are, has left.
+	own, entry := *c, c.entry.Clone()
 	own.entry = &entry
 	began := time.Now()
 	k, err := d.flights.do(ctx, c.id, now, func(ctx context.Context) (*unwrapped, error) {
 		return d.fetch(ctx, &own, source, now)
 	})
-	if err == nil || !c.remote || ctx.Err() != nil || !isOutage(err) {
-		return k, err
+	if err != nil && c.remote && ctx.Err() == nil && isOutage(err) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.down == nil || len(d.down) >= maxRests {
+			d.down = make(map[serviceUse]rest)
+		}
+		d.down[use] = rest{err, now.Add(time.Since(began)).Round(0)}
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.down == nil || len(d.down) >= maxRests {
-		d.down = make(map[serviceUse]rest)
-	}
-	d.down[use] = rest{err, now.Add(time.Since(began)).Round(0)}
-	return nil, err
+	return k, err
 }
 
-// fetch decrypts the content key of c. An answer of a service that cannot be right is a result, too: every
-// waiting caller gets it, and asks again.
-func (d *Decrypter) fetch(ctx context.Context, c *candidate, source string, now time.Time) (*unwrapped, error) {
+// fetch asks the identity or the service for the content key. An answer of a service that cannot be right is
+// a result, too: each waiting caller gets it, and asks again.
+func (d *Decrypter) fetch(ctx context.Context, c *candidate, source string,
+	now time.Time) (*unwrapped, error) {
 	if k := d.cached(c.id, now); k != nil {
 		return k, nil // another caller was faster
 	}
-	var key *jwe.ContentKey
+	k := &unwrapped{sharedKey: sharedKey{born: now.Round(0)}, identity: c.identity}
+	k.users.Store(1)
 	var err error
-	var isWrong bool // the answer, and not the event
+	isWrong := false // the answer, and not the event
 	if c.service != nil {
-		var secret []byte
-		secret, err = c.service.DecryptKey(ctx, source, c.entry.KeyID, c.entry.EncryptedKey)
-		defer clear(secret)
+		var plain []byte
+		plain, err = c.service.DecryptKey(ctx, source, c.entry.KeyID, c.entry.EncryptedKey)
+		defer clear(plain)
 		if err == nil {
-			key, err = jwe.ContentKeyFrom(secret)
+			k.key, err = jwe.ContentKeyFrom(plain)
 		}
 		isWrong = errors.Is(err, jwe.ErrKey)
 	} else {
 		var identity *jwe.ECDHIdentity
 		if identity, err = agreeing(c.local); err == nil {
-			key, err = identity.Unwrap(ctx, c.entry)
+			k.key, err = identity.Unwrap(ctx, c.entry)
 		}
-		// The agreed secret does not open the entry, which names the key. See jwe.ErrSmallOrder.
+		// The agreed secret does not open the entry, which names the key. With a point of small order, no secret
+		// does.
 		isWrong = c.entry.KeyID != "" && errors.Is(err, jwe.ErrUnwrap) && !errors.Is(err, jwe.ErrSmallOrder)
 	}
-	isWrong = c.remote && (isWrong || errors.Is(err, keys.ErrWrongAnswer))
-	if err != nil && !isWrong {
+	isWrong = isWrong || errors.Is(err, keys.ErrWrongAnswer)
+	if err != nil && !(isWrong && c.remote) {
 		return nil, err
 	}
-	k := &unwrapped{sharedKey: sharedKey{key: key, born: now.Round(0)}, identity: c.identity, fault: err}
-	k.users.Store(1)
+	k.fault = err
 	return k, nil
 }
 
@@ -428,25 +431,25 @@ func (u *unlocking) verdict() *Error {
 			"there are more recipients to try than one event may cost, %d with private keys and "+
 				"%d calls of key management services, and none of those tried opens the data", MaxTries, MaxServiceCalls)
 	}
-	isTelling := func(err error) bool { return !jwe.IsForAnother(err) }
-	isNamed := func(c candidate) bool { return c.service != nil || c.entry.KeyID != "" }
-	i := max(0, slices.IndexFunc(u.errs, isTelling))
-	if len(u.errs) > 0 && (isTelling(u.errs[i]) || slices.ContainsFunc(u.candidates, isNamed)) {
-		return &Error{Reason: ReasonDecryptFailed, Cause: u.errs[i].Error(), Err: u.errs[i]}
-	}
-	if len(u.errs) == 0 && u.withdrawn != "" {
+	if len(u.errs) > 0 {
+		i := slices.IndexFunc(u.errs, func(err error) bool { return !jwe.IsForAnother(err) })
+		isNamed := func(c candidate) bool { return c.service != nil || c.entry.KeyID != "" }
+		if err := u.errs[max(0, i)]; i >= 0 || slices.ContainsFunc(u.candidates, isNamed) {
+			return &Error{Reason: ReasonDecryptFailed, Cause: err.Error(), Err: err}
+		}
+	} else if u.withdrawn != "" {
 		return reject(ReasonNotARecipient,
 			"the data is encrypted to key %s of this consumer, which the trust bundle says is revoked or expired",
 			u.withdrawn)
 	}
 	const most = 3
 	var names []string
-	for i, e := range u.secret.entries {
-		if i == most {
-			names = append(names, fmt.Sprintf("%d more", len(u.secret.entries)-most))
-			break
-		}
+	for _, e := range u.secret.entries[:min(most, len(u.secret.entries))] {
 		names = append(names, fmt.Sprintf("%.100q", cmp.Or(e.KeyID, "(no key ID)")))
 	}
-	return reject(ReasonNotARecipient, "the data is encrypted to %s, and no identity fits", strings.Join(names, ", "))
+	if more := len(u.secret.entries) - most; more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return reject(ReasonNotARecipient, "the data is encrypted to %s, and no identity fits",
+		strings.Join(names, ", "))
 }
