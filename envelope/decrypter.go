@@ -21,26 +21,25 @@ import (
 // again. For so long, it can still open data after its permission was withdrawn.
 const MaxUnwrappedAge = 15 * time.Minute
 
-// maxUnwrapped bounds the content keys of one Decrypter: producers times sources times three within
-// MaxUnwrappedAge. How they share it: see fairCache.
+// maxUnwrapped bounds the content keys of one Decrypter. Each source of a producer needs three within
+// MaxUnwrappedAge. fairCache says how producers share the room.
 const maxUnwrapped = 4096
 
-// The budget of one event, over all identities. A try is one identity with one of the event's recipients. A
-// cached answer counts like the call that it saves. An event is too_large if none of the tries opens it, and
-// others are left.
+// The budget of one event, for all identities together. A try is one identity with one of the event's
+// recipients. A cached answer counts like the call that it saves. An event is too_large if no try within the
+// budget opens it, and more tries are possible.
 const (
 	MaxTries        = 32 // with private keys of this process: each costs a key agreement
 	MaxServiceCalls = 4  // of key management services, key agreements included: each costs money and time
 )
 
-// mostAnswers is how many answers of a service are taken for one try, if they are wrong and the budget
-// allows.
+// mostAnswers is how often a service may answer wrongly in one try, if the budget allows.
 const mostAnswers = 2
 
 // DecryptWith has the keys of a Decrypter. For one event, MaxTries and MaxServiceCalls bound how many are
 // tried. An identity that is no *keys.LocalIdentity counts as a key in a service.
 type DecryptWith struct {
-	// private keys, as a *keys.Keyring has them; keys.OpenWith gives single ones
+	// Identities are private keys, such as those of a *keys.Keyring. keys.OpenWith is for single ones.
 	Identities keys.IdentitySource
 	Services   []keys.ServiceIdentity // keys in a key management service
 
@@ -110,7 +109,7 @@ func (d *Decrypter) Forget() {
 	d.keys.removeIf(func(unwrapID, *unwrapped) bool { return true })
 }
 
-// unlocking is one event whose content key is looked for.
+// unlocking is the search for the content key of one event.
 type unlocking struct {
 	*Decrypter
 	secret *secret
@@ -120,7 +119,7 @@ type unlocking struct {
 	room       [1]candidate
 	calls      int     // answers of services so far, cached ones included
 	cut        bool    // there was more to try than the budget allows
-	withdrawn  string  // one of our keys to which it is encrypted, but which is revoked or expired
+	withdrawn  string  // a key of this consumer to which it is encrypted, and which is revoked or expired
 	errs       []error // what went wrong so far
 	plain      []byte  // the decrypted data
 }
@@ -139,10 +138,10 @@ type candidate struct {
 	failed   bool   // it could not be asked
 }
 
-// unlock tries the entries with the identities that they may be for, until one decrypts. The candidates
-// depend on the event and the identities only, never on the cache. Of the candidates, those with a cached key
-// are tried first, because they cost nothing. It returns the key ID of the identity, and leaves the data in
-// u.plain. An identity that cannot be asked is not asked for another entry.
+// unlock tries the entries with the identities that they may be for, until one decrypts. It returns the key
+// ID of that identity, and leaves the data in u.plain. The candidates depend on the event and the identities
+// only, never on the cache. Those with a cached key are tried first, because they cost nothing. An identity
+// that cannot be asked is not asked for another entry.
 func (u *unlocking) unlock(ctx context.Context) (identity string, verdict *Error) {
 	u.findCandidates()
 	for i := range u.candidates {
@@ -183,9 +182,9 @@ func (u *unlocking) unlock(ctx context.Context) (identity string, verdict *Error
 	return "", u.verdict()
 }
 
-// findCandidates lists the pairs of identity and entry that may be tried, in the order of unlock: private keys
-// that the entries name, key management services, then private keys for entries that name none. Other
-// libraries may leave the key ID out.
+// findCandidates lists the pairs of identity and entry that may be tried, in this order: private keys that
+// the entries name, key management services, private keys for entries that name none. Other libraries may
+// leave the key ID out.
 func (u *unlocking) findCandidates() {
 	u.candidates = u.room[:0]
 	entries := u.secret.entries

@@ -87,7 +87,8 @@ func NewEncrypter(to EncryptTo) (*Encrypter, error) {
 		return nil, errors.New("envelope: encrypting to nobody: " +
 			"name recipients, keys in a key management service, or consumers")
 	case len(to.Consumers) > 0 && to.Trust == nil:
-		return nil, errors.New("envelope: encrypting to consumers by their names needs Trust, which lists their keys")
+		return nil, errors.New("envelope: encrypting to consumers by their names needs Trust, " +
+			"which lists their keys")
 	case len(to.Recipients)+len(to.Services) > MaxRecipients:
 		return nil, fmt.Errorf("envelope: %d recipients, of which %d are allowed", len(seen), MaxRecipients)
 	}

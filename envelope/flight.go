@@ -118,7 +118,8 @@ func (f *flights[K, V]) start(ctx context.Context, name K, now time.Time,
 	began := time.Now()
 	go func() {
 		defer func() {
-			// No caller can recover a panic of this goroutine, and it would end the process. Its text might hold a key.
+			// No caller can recover a panic of this goroutine, and it would end the process. Its text might hold a
+			// key.
 			if panicked := recover(); panicked != nil {
 				c.err = fmt.Errorf("%w: %T", errPanicked, panicked)
 			}

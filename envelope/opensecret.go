@@ -19,21 +19,22 @@ import (
 type Encryption struct {
 	Fields     []string // JSON Pointers of the members that were encrypted; nil = all of the data was
 	Recipients []string // the key IDs of the recipients, as the event names them; "" = it names none
-	OpenedWith string   // the key ID of the identity that did; "" = it is still encrypted, or was not
+	OpenedWith string   // the key ID of the identity that opened the data; "" = it is still encrypted
 }
 
-// secret is the verified part of encrypted data. No key has been used for it yet.
+// secret is encrypted data, as its producer signed it. No key was used for it yet. Either message or fields
+// is set.
 type secret struct {
 	signed  wire.Event // the event as it was signed
 	enc     wire.Enc
 	bound   binding
-	message *jwe.Message     // all of the data, or
-	fields  []secretField    // its members
-	entries []jwe.WrappedKey // the recipients
-	bundle  *trust.Bundle    // that the event was judged by
-	clock   func() time.Time
+	message *jwe.Message     // all of the data
+	fields  []secretField    // members of the data
+	entries []jwe.WrappedKey // the content key, encrypted to each recipient
+	bundle  *trust.Bundle    // by which the event was judged
+	clock   func() time.Time // of this delivery
 
-	aad         []byte // what message must be bound to
+	aad         []byte // the binding of message
 	uncommitted bool   // message may be bound to nothing, and need not commit to its key
 }
 
@@ -41,11 +42,11 @@ type secret struct {
 type secretField struct {
 	jsontext.Span
 	compact *jwe.Compact
-	context []byte // what it must be bound to
+	context []byte // its binding
 }
 
-// checkEncryption says whether the data is encrypted as far as this consumer demands, and whether it can be
-// opened at all. A required field that is not there is no violation.
+// checkEncryption refuses an event whose data is not encrypted as far as this consumer demands, and encrypted
+// data if this consumer has no keys. A required field that is absent is no violation.
 func (o *opening) checkEncryption() *Error {
 	var is wire.Enc // how the data is encrypted, if it is
 	if o.payload.Profile != nil {
@@ -69,8 +70,8 @@ func (o *opening) checkEncryption() *Error {
 	return nil
 }
 
-// readSecret parses the encrypted data, and makes sure that it belongs to this event and commits to its key.
-// All of that is possible before a key is used.
+// readSecret parses the encrypted data, and checks before any key is used that it belongs to this event and
+// commits to its key.
 func (o *opening) readSecret(r *Opened) *Error {
 	if o.payload.Profile == nil || !o.payload.Profile.Enc.Any() {
 		return nil
@@ -114,24 +115,6 @@ func (o *opening) readSecret(r *Opened) *Error {
 	return nil
 }
 
-// secretError is the verdict on encrypted data that was signed so.
-func secretError(what string, err error) *Error {
-	e := &Error{Reason: ReasonDecryptFailed, Cause: what + ": " + err.Error(), Err: err}
-	switch {
-	case errors.Is(err, jwe.ErrMalformed):
-		e.Reason = ReasonMalformed
-	case errors.Is(err, jwe.ErrUnsupported):
-		e.Reason = ReasonUnsupported
-	case errors.Is(err, jwe.ErrTooLarge):
-		e.Reason = ReasonTooLarge
-	case errors.Is(err, jwe.ErrBinding):
-		e.Cause = what + " was made for another event or by another producer: it was moved here"
-	case errors.Is(err, jwe.ErrUncommitted), errors.Is(err, jwe.ErrUnbound):
-		e.Cause += ": it is of another library; Unsafe.AllowUncommitted accepts it"
-	}
-	return e
-}
-
 // readFields parses the encrypted members, and the recipients that have the key of all of them.
 func (s *secret) readFields() *Error {
 	i := slices.IndexFunc(s.signed.Extensions, func(a wire.Attribute) bool { return a.Name == attrRecipients })
@@ -169,6 +152,24 @@ func (s *secret) readFields() *Error {
 		}
 	}
 	return nil
+}
+
+// secretError is the verdict on encrypted data that fails a check before any key is used.
+func secretError(what string, err error) *Error {
+	e := &Error{Reason: ReasonDecryptFailed, Cause: what + ": " + err.Error(), Err: err}
+	switch {
+	case errors.Is(err, jwe.ErrMalformed):
+		e.Reason = ReasonMalformed
+	case errors.Is(err, jwe.ErrUnsupported):
+		e.Reason = ReasonUnsupported
+	case errors.Is(err, jwe.ErrTooLarge):
+		e.Reason = ReasonTooLarge
+	case errors.Is(err, jwe.ErrBinding):
+		e.Cause = what + " was made for another event or by another producer: it was moved here"
+	case errors.Is(err, jwe.ErrUncommitted), errors.Is(err, jwe.ErrUnbound):
+		e.Cause += ": it is of another library; Unsafe.AllowUncommitted accepts it"
+	}
+	return e
 }
 
 // IsEncrypted reports whether the data is still encrypted.
@@ -234,7 +235,7 @@ func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 	return nil
 }
 
-// decrypt is the plain data, if key is the right one.
+// decrypt is the data in clear, if key is the right one.
 func (s *secret) decrypt(key *jwe.ContentKey) ([]byte, error) {
 	switch {
 	case s.message != nil && s.uncommitted:
@@ -254,8 +255,8 @@ func (s *secret) decrypt(key *jwe.ContentKey) ([]byte, error) {
 	return jsontext.Replace(s.signed.Data, plain), nil
 }
 
-// mediaType is a "cty" in full: without a slash it lacks "application/" (RFC 7516 section 4.1.12), and
-// without any it is JSON, as in CloudEvents.
+// mediaType is the media type that a "cty" stands for. One without a slash lacks "application/" (RFC 7516
+// section 4.1.12). An empty one is JSON, as in CloudEvents.
 func mediaType(cty string) string {
 	switch {
 	case cty == "":
@@ -266,9 +267,9 @@ func mediaType(cty string) string {
 	return cty
 }
 
-// withoutSecrets is the digest of encrypted data by which a duplicate and a reused ID are told apart. It
-// leaves the ciphertext out, because that differs each time. Where all of the data is encrypted, the media
-// type is left.
+// withoutSecrets is the digest of encrypted data that tells a duplicate from a reused ID. It leaves the
+// ciphertext out, because that differs each time. If all of the data is encrypted, only the media type is
+// left.
 func (s *secret) withoutSecrets() digest {
 	if s.message != nil {
 		return sha256.Sum256([]byte(mediaType(s.message.ContentType)))
