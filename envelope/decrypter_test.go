@@ -118,8 +118,8 @@ func TestTriesTheNext(t *testing.T) {
 	}
 }
 
-// A service that times out is asked once for a batch of events that follow each other, each with a content key
-// of its own.
+// A service that times out is asked once for a batch of events that follow each other, each with a content
+// key of its own.
 func TestServiceThatTimesOutRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newConfidential(t)
@@ -250,7 +250,7 @@ func TestNewEncrypterRefuses(t *testing.T) {
 	}
 }
 
-// Dropping keys while they are used disturbs nobody.
+// Dropping keys while they are used disturbs no user.
 func TestForgetWhileInUse(t *testing.T) {
 	c := newConfidential(t)
 	e, d := c.encrypter(), c.decryptWith(envelope.DecryptWith{Services: []keys.ServiceIdentity{c.service}, Identities: keys.OpenWith(c.x25519)})

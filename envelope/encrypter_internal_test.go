@@ -140,8 +140,8 @@ func TestManySources(t *testing.T) {
 	}
 }
 
-// Many who need a key wait for one call. One who leaves takes nobody along, and when all have left, the call
-// is cancelled.
+// Many callers that need a key wait for one call. One that leaves does not stop the others. When all have
+// left, the call is cancelled.
 func TestOneCall(t *testing.T) {
 	s := keystest.NewService("k")
 	going, asked := make(chan struct{}), make(chan struct{}, 8)
