@@ -88,7 +88,7 @@ func (d *delivery) quarantine(ctx context.Context, verdict *envelope.Error) erro
 	}
 	cause := verdict.Cause
 	if cause == "" {
-		cause = verdict.Reason.Explain().Cause
+		cause = verdict.Reason.Cause()
 	}
 	msg := d.msg
 	msg.Body = bytes.Clone(msg.Body)

@@ -9,7 +9,8 @@ import (
 	"github.com/sealbus/sealbus/keys/session"
 )
 
-// What encrypting adds to Seal and to Open, with the content key at hand: plain and encrypted in turns.
+// The time that encrypting adds to Seal and to Open, with the content key at hand: plain and encrypted in
+// turns.
 func BenchmarkEncryptedSeal(b *testing.B) {
 	each(b, func(b *testing.B, e *envelope.Encrypter, fields []string) {
 		signer, ev := cast["orders"], benchmarkEvent(b, 1<<10)
@@ -68,7 +69,7 @@ func added[T any](b *testing.B, do func(T), plain, secret T) {
 	b.ReportMetric(with-without, "added-us/op")
 }
 
-// What a session key adds, with its statement known: the plain one and the delegated one in turns.
+// The time that a session key adds, with its statement known: the plain one and the delegated one in turns.
 func BenchmarkDelegatedOpen(b *testing.B) {
 	root := cast["es256"]
 	session, err := session.Delegate(b.Context(), root, session.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"*"}}, time.Hour, &session.Options{Now: fixedNow})

@@ -165,7 +165,7 @@ func TestBudgetIsShared(t *testing.T) {
 	}
 }
 
-// What is at hand makes an event cheaper. It makes no other verdict of it.
+// A content key at hand makes an event cheaper. It does not change the verdict.
 func TestBudgetIsTheSameWithWhatIsAtHand(t *testing.T) {
 	c := newConfidential(t)
 	key := jwe.NewContentKey()

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sealbus/sealbus/envelope"
@@ -117,6 +118,39 @@ func TestTriesTheNext(t *testing.T) {
 	}
 }
 
+// A service that times out is asked once for a batch of events that follow each other, each with a content
+// key of its own.
+func TestServiceThatTimesOutRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newConfidential(t)
+		began := time.Now()
+		now := func() time.Time { return testNow.Add(time.Since(began)) }
+		var batch [][]byte
+		for range 5 {
+			e := c.encryptTo(envelope.EncryptTo{Services: []keys.ServiceRecipient{c.service}})
+			batch = append(batch, c.seal(secretEvent(`1`), envelope.SealOptions{Encrypt: e}).JSON())
+		}
+		c.service.Fail = func(_ context.Context, op string) error {
+			time.Sleep(10 * time.Second)
+			return &keys.ServiceError{Op: op, KeyID: "k", Cause: "timed out"}
+		}
+		d := c.decryptWith(envelope.DecryptWith{Services: []keys.ServiceIdentity{c.service}})
+		for _, doc := range batch {
+			_, err := c.open(doc, d, now)
+			wantReason(t, err, envelope.ReasonKMSUnavailable)
+		}
+		if n := c.service.Decrypted.Load(); n != 1 {
+			t.Errorf("%d calls for a batch, want 1", n)
+		}
+		time.Sleep(time.Second)
+		_, err := c.open(batch[1], d, now)
+		wantReason(t, err, envelope.ReasonKMSUnavailable)
+		if n := c.service.Decrypted.Load(); n != 2 {
+			t.Errorf("%d calls after a second, want 2", n)
+		}
+	})
+}
+
 type failing struct {
 	keys.Identity
 	err error
@@ -216,7 +250,7 @@ func TestNewEncrypterRefuses(t *testing.T) {
 	}
 }
 
-// Dropping keys while they are used disturbs nobody.
+// Dropping keys while they are used disturbs no user.
 func TestForgetWhileInUse(t *testing.T) {
 	c := newConfidential(t)
 	e, d := c.encrypter(), c.decryptWith(envelope.DecryptWith{Services: []keys.ServiceIdentity{c.service}, Identities: keys.OpenWith(c.x25519)})

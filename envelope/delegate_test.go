@@ -73,8 +73,8 @@ func sealAt(t testing.TB, signer keys.Signer, c *clockwork) (*envelope.Sealed, e
 	return envelope.Seal(t.Context(), secretEvent(`{"a":1}`), signer, &envelope.SealOptions{Now: c.now})
 }
 
-// What a session key signs opens under its root, whatever kind that is; the event names the session key, the
-// result the root.
+// An event that a session key signed opens under its root, of any kind. The event names the session key, the
+// result names the root.
 func TestDelegate(t *testing.T) {
 	for _, alg := range keys.Algorithms() {
 		t.Run(string(alg), func(t *testing.T) {
@@ -254,7 +254,7 @@ func TestSessionIsOfTheMoment(t *testing.T) {
 	}
 }
 
-// Many callers who need a session wait for one signature. One who leaves takes nobody along.
+// Many callers who need a session wait for one signature. One caller that leaves does not stop the others.
 func TestOneAsksTheRoot(t *testing.T) {
 	r, c := newRoot(t, keys.Ed25519), newClockwork()
 	s := delegate(t, r, c, time.Hour)

@@ -1,7 +1,7 @@
-// Package envelope seals and opens CloudEvents. Seal signs one. Open verifies one by an acceptance policy, or
-// says by a Reason why not. The package does no I/O except through a trust.Source, and keeps no state: package
-// consumer handles each event once. An Encrypter and a Decrypter, which a program makes once and shares, call
-// key management services and keep content keys.
+// Package envelope seals and opens CloudEvents. Seal signs an event. Open verifies one by an acceptance
+// policy, or gives the Reason why it is refused. The package does no I/O except through a trust.Source, and
+// keeps no state: package consumer handles each event once. A program makes an Encrypter and a Decrypter once
+// and shares them. They call key management services and keep content keys.
 //
 // The wire is the official CloudEvents extension "Verifiable CloudEvents with DSSE", with one more member in
 // the signed payload, which closes the gaps of the standard; SPEC.md has every byte of it. JSON data is

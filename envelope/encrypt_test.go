@@ -99,8 +99,8 @@ func (c *confidential) seal(ev event.Event, opts envelope.SealOptions) *envelope
 	return sealed
 }
 
-// Whoever is a recipient opens exactly what was sealed; nothing of it is legible on the way; everybody else
-// gets nothing.
+// Each recipient opens exactly the data that was sealed. None of it is legible on the way, and others get
+// nothing.
 func TestEncrypted(t *testing.T) {
 	c := newConfidential(t)
 	for name, data := range map[string]struct {
@@ -117,7 +117,8 @@ func TestEncrypted(t *testing.T) {
 			ev := secretEvent(data.content)
 			ev.SetDataContentType(data.typ)
 			sealed := c.seal(ev, envelope.SealOptions{Encrypt: c.encrypter(), Exact: data.exact})
-			if bytes.Contains(sealed.JSON(), []byte(`"4111`)) || bytes.Contains(sealed.JSON(), []byte("card ")) { // base64 has neither
+			// base64 has neither a quote nor a space
+			if bytes.Contains(sealed.JSON(), []byte(`"4111`)) || bytes.Contains(sealed.JSON(), []byte("card ")) {
 				t.Errorf("legible: %s", sealed.JSON())
 			}
 			for who, with := range map[string]envelope.DecryptWith{

@@ -34,7 +34,7 @@ func TestMillionEvents(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k.done()
+		k.addUsers(-1)
 	}
 	if g, n := first.Generated.Load(), second.Encrypted.Load(); g != 24 || n != 24 {
 		t.Errorf("%d keys generated, %d encrypted, want 24", g, n)
@@ -64,14 +64,14 @@ func TestKeyLimits(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				defer k.done()
+				defer k.addUsers(-1)
 				return k.key.Commitment()
 			}
 			k, err := e.keyFor(t.Context(), "urn:a", 1, 0, morning)
 			if err != nil {
 				t.Fatal(err)
 			}
-			k.done()
+			k.addUsers(-1)
 			test.fill(k)
 			fits := use(morning.Add(MaxKeyAge - 1))
 			if name == "age" || name == "frozen for hours" || name == "clock set back" {
@@ -101,7 +101,7 @@ func TestZeroedWhenUnused(t *testing.T) {
 	if _, err := k.key.Bytes(); err != nil {
 		t.Errorf("zeroed in use: %v", err)
 	}
-	k.done()
+	k.addUsers(-1)
 	if _, err := k.key.Bytes(); err == nil {
 		t.Error("not zeroed")
 	}
@@ -114,14 +114,14 @@ func TestSweep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	old.done()
+	old.addUsers(-1)
 	k, err := e.keyFor(t.Context(), "urn:b", 1, 1, morning.Add(MaxKeyAge))
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.done()
-	if _, err := old.key.Bytes(); err == nil || len(e.keys) != 1 {
-		t.Errorf("%d keys are held", len(e.keys))
+	k.addUsers(-1)
+	if _, err := old.key.Bytes(); err == nil || len(e.keys.items) != 1 {
+		t.Errorf("%d keys are held", len(e.keys.items))
 	}
 }
 
@@ -133,15 +133,15 @@ func TestManySources(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k.done()
+		k.addUsers(-1)
 	}
-	if len(e.keys) != maxSources {
-		t.Errorf("%d keys are held", len(e.keys))
+	if len(e.keys.items) != maxSources {
+		t.Errorf("%d keys are held", len(e.keys.items))
 	}
 }
 
-// Many who need a key wait for one call. One who leaves takes nobody along, and when all have left, the call
-// is cancelled.
+// Many callers that need a key wait for one call. One that leaves does not stop the others. When all have
+// left, the call is cancelled.
 func TestOneCall(t *testing.T) {
 	s := keystest.NewService("k")
 	going, asked := make(chan struct{}), make(chan struct{}, 8)
@@ -162,7 +162,7 @@ func TestOneCall(t *testing.T) {
 	get := func(ctx context.Context) error {
 		k, err := e.keyFor(ctx, "urn:a", 1, 1, morning)
 		if err == nil {
-			k.done()
+			k.addUsers(-1)
 		}
 		return err
 	}
@@ -226,7 +226,7 @@ func TestServicePanics(t *testing.T) {
 	s := keystest.NewService("k")
 	s.Fail = func(context.Context, string) error { panic("secret") }
 	_, err := encrypterTo(t, s).keyFor(t.Context(), "urn:a", 1, 1, morning)
-	if !errors.Is(err, errPanicked) || err.Error() != "envelope: what was to handle a content key panicked: string" {
+	if !errors.Is(err, errPanicked) || err.Error() != "envelope: a call for a content key panicked: string" {
 		t.Errorf("got %v", err)
 	}
 }

@@ -54,7 +54,7 @@ func TestFairCache(t *testing.T) {
 			if len(c.items) != len(got) || dropped != len(test.puts)-len(got) {
 				t.Errorf("%d in the map, %d dropped, of %d", len(c.items), dropped, len(test.puts))
 			}
-			c.removeIf(func(string) bool { return true })
+			c.removeIf(func(_, _ string) bool { return true })
 			if len(c.items)+len(c.order)+len(c.held) != 0 {
 				t.Errorf("something is left: %v %v %v", c.items, c.order, c.held)
 			}
@@ -89,9 +89,8 @@ func TestOneProducerDoesNotEvictAnother(t *testing.T) {
 	}
 	open := func(producer, source string, w jwe.WrappedKey) {
 		t.Helper()
-		u := &unlocking{Decrypter: d, producer: producer, source: source, entries: []jwe.WrappedKey{w},
-			now: morning, committed: true,
-			try: func(*jwe.ContentKey) error { return nil }}
+		s := &secret{bound: binding{producer: producer, source: source}, entries: []jwe.WrappedKey{w}}
+		u := &unlocking{Decrypter: d, secret: s, now: morning} // a secret without fields opens under any key
 		if _, verdict := u.unlock(t.Context()); verdict != nil {
 			t.Fatal(verdict)
 		}

@@ -67,7 +67,7 @@ var goLimits = map[string]int64{
 	"encrypted_fields":     MaxEncryptedFields,
 	"producer_bytes":       wire.MaxProducer,
 	"tiny_numbers":         0,
-	"ignore_members":       MaxIgnoreMembers,
+	"ignore_members":       maxIgnoreMembers,
 	"recipients":           jwe.MaxRecipients,
 	"header_parameters":    jwe.MaxParameters,
 	"header_bytes":         jwe.MaxHeader,

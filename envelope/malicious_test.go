@@ -75,7 +75,7 @@ func TestManyEntriesForOneService(t *testing.T) {
 	}
 }
 
-// The entries of other libraries name nobody; of all identities the right one opens, wherever it stands.
+// The entries of other libraries have no key ID. The right one of all identities opens them, at any place.
 func TestUnnamedEntries(t *testing.T) {
 	c := newConfidential(t)
 	key := jwe.NewContentKey()
@@ -92,7 +92,7 @@ func TestUnnamedEntries(t *testing.T) {
 	}
 	doc := string(c.whole(`{"a":1}`, key, append(to, recipient(c.x25519))...))
 	data := doc[strings.Index(doc, `"data":`)+len(`"data":`):]
-	for strings.Contains(data, `,"kid":"`) { // its aad covers no recipients: this is what such a library would write
+	for strings.Contains(data, `,"kid":"`) { // as such a library writes it: its aad covers no recipients
 		before, rest, _ := strings.Cut(data, `,"kid":"`)
 		data = before + rest[strings.Index(rest, `"`)+1:]
 	}
@@ -108,12 +108,12 @@ func TestUnnamedEntries(t *testing.T) {
 	}
 	_, err = c.open(unnamed, c.decrypter(identities...), fixedNow)
 	wantReason(t, err, envelope.ReasonNotARecipient)
-	// What is beyond the budget is not said to be for somebody else: nobody has tried.
+	// Entries beyond the budget are not said to be for another recipient, since none was tried.
 	_, err = c.open(unnamed, c.decrypter(append(identities, c.x25519)...), fixedNow)
 	wantReason(t, err, envelope.ReasonTooLarge)
 }
 
-// What was encrypted must be what its content type says, in the strict sense.
+// The decrypted data must be as its content type says, in the strict sense.
 func TestEncryptedNonsense(t *testing.T) {
 	c := newConfidential(t)
 	key := jwe.NewContentKey()

@@ -230,7 +230,7 @@ func (m *mutationRun) one(t *testing.T, i int, tally map[envelope.Reason]int) {
 	reason := envelope.ReasonOf(err)
 	tally[reason]++
 	switch {
-	case err != nil && (opened != nil || reason.Explain() == envelope.Explanation{} || reason.Class() != envelope.Permanent):
+	case err != nil && (opened != nil || reason.Cause() == "" || reason.Class() != envelope.Permanent):
 		t.Errorf("mutation %d of %q: %v\n%s", i, v.name, err, in)
 	case err == nil && !v.is(opened) && !(spliced && donor.is(opened)):
 		t.Errorf("mutation %d of %q is verified as\n%s of %q, not\n%s of %q\n%s", i, v.name, opened.JSON(), opened.Producer, v.event, v.producer, in)
@@ -239,7 +239,9 @@ func (m *mutationRun) one(t *testing.T, i int, tally map[envelope.Reason]int) {
 
 // node is a JSON value that can be taken apart: base64 of JSON, too, is a node with that JSON as its child.
 type node struct {
-	kind  byte // { [ " of JSON; r: any other, as its text; b: a string that is base64 of the child; p: base64url; h: without quotes; c: parts of a compact JWE
+	// { [ " of JSON; r: any other, as its text; b: a string that is base64 of the child; p: base64url;
+	// h: without quotes; c: parts of a compact JWE
+	kind  byte
 	name  string
 	text  string
 	kids  []*node

@@ -49,7 +49,7 @@ func TestNamelessVerdict(t *testing.T) {
 		})
 	}
 	_, err = envelope.Open(t.Context(), seal(order("unlisted")), bundleOf(t, "orders"), &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked})
-	if e, _ := errors.AsType[*envelope.Error](err); e == nil || e.Fix() != envelope.ReasonUnknownKey.Explain().Fix {
+	if e, _ := errors.AsType[*envelope.Error](err); e == nil || e.Fix() != envelope.ReasonUnknownKey.Fix() {
 		t.Errorf("a signature that names its key: %v", err)
 	}
 }

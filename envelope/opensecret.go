@@ -3,6 +3,7 @@ package envelope
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,21 +19,22 @@ import (
 type Encryption struct {
 	Fields     []string // JSON Pointers of the members that were encrypted; nil = all of the data was
 	Recipients []string // the key IDs of the recipients, as the event names them; "" = it names none
-	OpenedWith string   // the key ID of the identity that did; "" = it is still encrypted, or was not
+	OpenedWith string   // the key ID of the identity that opened the data; "" = it is still encrypted
 }
 
-// secret is the verified part of encrypted data. No key has been used for it yet.
+// secret is encrypted data, as its producer signed it. No key was used for it yet. Either message or fields
+// is set.
 type secret struct {
 	signed  wire.Event // the event as it was signed
 	enc     wire.Enc
 	bound   binding
-	message *jwe.Message     // all of the data, or
-	fields  []secretField    // its members
-	entries []jwe.WrappedKey // the recipients
-	bundle  *trust.Bundle    // that the event was judged by
-	now     func() time.Time
+	message *jwe.Message     // all of the data
+	fields  []secretField    // members of the data
+	entries []jwe.WrappedKey // the content key, encrypted to each recipient
+	bundle  *trust.Bundle    // by which the event was judged
+	clock   func() time.Time // of this delivery
 
-	aad         []byte // what message must be bound to
+	aad         []byte // the binding of message
 	uncommitted bool   // message may be bound to nothing, and need not commit to its key
 }
 
@@ -40,11 +42,11 @@ type secret struct {
 type secretField struct {
 	jsontext.Span
 	compact *jwe.Compact
-	context []byte // what it must be bound to
+	context []byte // its binding
 }
 
-// checkEncryption says whether the data is encrypted as far as this consumer demands, and whether it can be
-// opened at all. A required field that is not there is no violation.
+// checkEncryption refuses an event whose data is not encrypted as far as this consumer demands, and encrypted
+// data if this consumer has no keys. A required field that is absent is no violation.
 func (o *opening) checkEncryption() *Error {
 	var is wire.Enc // how the data is encrypted, if it is
 	if o.payload.Profile != nil {
@@ -68,24 +70,39 @@ func (o *opening) checkEncryption() *Error {
 	return nil
 }
 
-func (o *opening) isEncrypted() bool { return o.payload.Profile != nil && o.payload.Profile.Enc.Any() }
-
-// readSecret parses the encrypted data, and makes sure that it belongs to this event and commits to its key.
-// All of that is possible before a key is used.
+// readSecret parses the encrypted data, and checks before any key is used that it belongs to this event and
+// commits to its key.
 func (o *opening) readSecret(r *Opened) *Error {
-	if !o.isEncrypted() {
+	if o.payload.Profile == nil || !o.payload.Profile.Enc.Any() {
 		return nil
 	}
-	s := &secret{signed: r.content, enc: o.payload.Profile.Enc, bundle: o.bundle, now: o.step.Now,
+	s := &secret{signed: r.content, enc: o.payload.Profile.Enc, bundle: o.bundle, clock: o.step.Now,
 		bound: binding{id: o.in.ID, source: o.in.Source, typ: o.in.Type, producer: o.producer}}
-	var err *Error
-	if s.enc.Whole {
-		err = s.readWhole(&o.policy)
-	} else {
-		err = s.readFields()
+	if s.signed.Form != wire.JSONData {
+		return reject(ReasonMalformed, "the data is not JSON, and the producer says that it has encrypted data")
 	}
-	if err != nil {
-		return err
+	if !s.enc.Whole {
+		if err := s.readFields(); err != nil {
+			return err
+		}
+	} else {
+		var parser *jwe.Parser
+		if o.policy.Decrypter != nil {
+			parser = &o.policy.Decrypter.parser
+		}
+		m, err := parser.Parse(s.signed.Data)
+		if err != nil {
+			return secretError("the encrypted data", err)
+		}
+		s.message, s.entries, s.aad = m, m.Keys, s.bound.json(nil)
+		if s.uncommitted = o.policy.Unsafe.AllowUncommitted; s.uncommitted {
+			err = m.UnsafeCheckUncommitted(s.aad)
+		} else {
+			err = m.Check(s.aad)
+		}
+		if err != nil {
+			return secretError("the encrypted data", err)
+		}
 	}
 	if o.step.KeepEncrypted {
 		s.signed.Data = bytes.Clone(s.signed.Data) // that of the event is the caller's to change
@@ -98,52 +115,8 @@ func (o *opening) readSecret(r *Opened) *Error {
 	return nil
 }
 
-func (s *secret) readWhole(policy *Policy) *Error {
-	if s.signed.Form != wire.JSONData {
-		return reject(ReasonMalformed, "the data is not the JWE that the producer says it is")
-	}
-	var parser *jwe.Parser
-	if policy.Decrypter != nil {
-		parser = &policy.Decrypter.parser
-	}
-	m, err := parser.Parse(s.signed.Data)
-	if err != nil {
-		return secretError("the encrypted data", err)
-	}
-	s.message, s.entries, s.aad, s.uncommitted = m, m.Keys, s.bound.aad(), policy.Unsafe.AllowUncommitted
-	if s.uncommitted {
-		err = m.UnsafeCheckUncommitted(s.aad)
-	} else {
-		err = m.Check(s.aad)
-	}
-	if err != nil {
-		return secretError("the encrypted data", err)
-	}
-	return nil
-}
-
-// secretError is the verdict on encrypted data that was signed so.
-func secretError(what string, err error) *Error {
-	e := &Error{Reason: ReasonDecryptFailed, Cause: what + ": " + err.Error(), Err: err}
-	switch {
-	case errors.Is(err, jwe.ErrMalformed):
-		e.Reason = ReasonMalformed
-	case errors.Is(err, jwe.ErrUnsupported):
-		e.Reason = ReasonUnsupported
-	case errors.Is(err, jwe.ErrTooLarge):
-		e.Reason = ReasonTooLarge
-	case errors.Is(err, jwe.ErrBinding):
-		e.Cause = what + " was made for another event or by another producer: it was moved here"
-	case errors.Is(err, jwe.ErrUncommitted), errors.Is(err, jwe.ErrUnbound):
-		e.Cause += ": it is of another library; Unsafe.AllowUncommitted accepts it"
-	}
-	return e
-}
-
+// readFields parses the encrypted members, and the recipients that have the key of all of them.
 func (s *secret) readFields() *Error {
-	if s.signed.Form != wire.JSONData {
-		return reject(ReasonMalformed, "members are encrypted of data that is not JSON")
-	}
 	i := slices.IndexFunc(s.signed.Extensions, func(a wire.Attribute) bool { return a.Name == attrRecipients })
 	if i < 0 {
 		return reject(ReasonMalformed, "members of the data are encrypted, and no attribute %s is signed",
@@ -163,7 +136,7 @@ func (s *secret) readFields() *Error {
 		if err != nil {
 			return reject(ReasonMalformed, "%s: %v", what, err)
 		}
-		f := secretField{Span: at[i], context: s.bound.field(p)}
+		f := secretField{Span: at[i], context: s.bound.json(&p)}
 		if f.compact, err = jwe.ParseCompact(text); err == nil {
 			err = f.compact.Check(f.context)
 		}
@@ -179,6 +152,24 @@ func (s *secret) readFields() *Error {
 		}
 	}
 	return nil
+}
+
+// secretError is the verdict on encrypted data that fails a check before any key is used.
+func secretError(what string, err error) *Error {
+	e := &Error{Reason: ReasonDecryptFailed, Cause: what + ": " + err.Error(), Err: err}
+	switch {
+	case errors.Is(err, jwe.ErrMalformed):
+		e.Reason = ReasonMalformed
+	case errors.Is(err, jwe.ErrUnsupported):
+		e.Reason = ReasonUnsupported
+	case errors.Is(err, jwe.ErrTooLarge):
+		e.Reason = ReasonTooLarge
+	case errors.Is(err, jwe.ErrBinding):
+		e.Cause = what + " was made for another event or by another producer: it was moved here"
+	case errors.Is(err, jwe.ErrUncommitted), errors.Is(err, jwe.ErrUnbound):
+		e.Cause += ": it is of another library; Unsafe.AllowUncommitted accepts it"
+	}
+	return e
 }
 
 // IsEncrypted reports whether the data is still encrypted.
@@ -206,36 +197,44 @@ func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 	if d == nil {
 		return reject(ReasonNotARecipient, "the data is encrypted and no identity was given")
 	}
-	s := r.secret
-	u := &unlocking{
-		Decrypter: d, source: r.content.Source, producer: s.bound.producer, entries: s.entries,
-		bundle: s.bundle, now: s.now(), committed: s.message == nil || s.message.Committed(),
-	}
-	u.try = func(key *jwe.ContentKey) (err error) {
-		r.content.Data, err = s.decrypt(key)
-		return err
-	}
+	s, content := r.secret, &r.content
+	u := &unlocking{Decrypter: d, secret: s, now: s.clock()}
 	identity, verdict := u.unlock(ctx)
 	if verdict != nil {
 		return verdict
 	}
-	if err := s.restore(&r.content); err != nil {
-		return err
-	}
+	content.Data, content.Form, content.Base64 = u.plain, wire.JSONData, false
 	without := ""
 	if s.message == nil {
 		without = attrRecipients
+		content.Extensions = slices.DeleteFunc(slices.Clone(content.Extensions),
+			func(a wire.Attribute) bool { return a.Name == attrRecipients })
+	} else {
+		content.DataContentType = mediaType(s.message.ContentType)
+		if wire.CheckText("datacontenttype", content.DataContentType, wire.MaxAttribute) != nil {
+			return reject(ReasonMalformed, "the content type of the encrypted data is no text, or too long")
+		}
+	}
+	switch {
+	case wire.IsJSON(content.DataContentType):
+		if content.SetJSON(content.Data) != nil { // its error may quote a member's name
+			return reject(ReasonMalformed, "the decrypted data is not JSON, as its content type says")
+		}
+	case len(content.Data) == 0:
+		content.Form = wire.NoData
+	default:
+		content.Form, content.Base64 = wire.BinaryData, true
 	}
 	r.Encryption.OpenedWith = identity
-	r.Event, r.opened = r.content.WithData(r.Event, without), true
+	r.Event, r.opened = content.WithData(r.Event, without), true
 	// A handler may keep the event for long. It is not to keep the trust bundle and the delivery with it.
 	done := *s
-	done.bundle, done.now = nil, nil
+	done.bundle, done.clock = nil, nil
 	r.secret = &done
 	return nil
 }
 
-// decrypt is the plain data, if key is the right one.
+// decrypt is the data in clear, if key is the right one.
 func (s *secret) decrypt(key *jwe.ContentKey) ([]byte, error) {
 	switch {
 	case s.message != nil && s.uncommitted:
@@ -255,32 +254,8 @@ func (s *secret) decrypt(key *jwe.ContentKey) ([]byte, error) {
 	return jsontext.Replace(s.signed.Data, plain), nil
 }
 
-// restore makes of content, which has the plain data, the event that was sealed.
-func (s *secret) restore(content *wire.Event) *Error {
-	content.Form, content.Base64 = wire.JSONData, false
-	if s.message == nil {
-		content.Extensions = slices.DeleteFunc(slices.Clone(content.Extensions),
-			func(a wire.Attribute) bool { return a.Name == attrRecipients })
-	} else if content.DataContentType = mediaType(s.message.ContentType); wire.CheckText("datacontenttype",
-		content.DataContentType, wire.MaxAttribute) != nil {
-		return reject(ReasonMalformed, "the content type of the encrypted data is no text, or too long")
-	}
-	if !wire.IsJSON(content.DataContentType) {
-		content.Form, content.Base64 = wire.BinaryData, true
-		if len(content.Data) == 0 {
-			content.Form, content.Base64 = wire.NoData, false
-		}
-		return nil
-	}
-	if content.SetJSON(content.Data) != nil {
-		// the error may quote a member's name
-		return reject(ReasonMalformed, "what was encrypted is not JSON, as its content type says")
-	}
-	return nil
-}
-
-// mediaType is a "cty" in full: without a slash it lacks "application/" (RFC 7516 section 4.1.12), and
-// without any it is JSON, as in CloudEvents.
+// mediaType is the media type that a "cty" stands for. One without a slash lacks "application/" (RFC 7516
+// section 4.1.12). An empty one is JSON, as in CloudEvents.
 func mediaType(cty string) string {
 	switch {
 	case cty == "":
@@ -291,12 +266,12 @@ func mediaType(cty string) string {
 	return cty
 }
 
-// withoutSecrets is the digest of encrypted data by which a duplicate and a reused ID are told apart. It
-// leaves the ciphertext out, because that differs each time. Where all of the data is encrypted, the media
-// type is left.
+// withoutSecrets is the digest of encrypted data that tells a duplicate from a reused ID. It leaves the
+// ciphertext out, because that differs each time. If all of the data is encrypted, only the media type is
+// left.
 func (s *secret) withoutSecrets() digest {
 	if s.message != nil {
-		return sum256([]byte(mediaType(s.message.ContentType)))
+		return sha256.Sum256([]byte(mediaType(s.message.ContentType)))
 	}
 	cut := make([]jsontext.Replacement, len(s.fields))
 	b := make([]byte, 0, len(s.signed.Data))
@@ -306,5 +281,20 @@ func (s *secret) withoutSecrets() digest {
 		cut[i].Span = s.fields[i].Span
 		b = appendPrefixed(b, texts[i])
 	}
-	return sum256(append(b, jsontext.Replace(s.signed.Data, cut)...))
+	return sha256.Sum256(append(b, jsontext.Replace(s.signed.Data, cut)...))
+}
+
+// binding is what encrypted data is bound to, so that it opens in this event only: data that was moved into
+// another one, or signed again by another producer, does not.
+type binding struct{ id, source, typ, producer string }
+
+// json is the binding of the whole data, or of one encrypted member, as canonical JSON.
+func (b *binding) json(field *jsontext.Pointer) []byte {
+	dst := jsontext.AppendQuote(append(make([]byte, 0, 256), `{"id":`...), b.id)
+	if field != nil {
+		dst = jsontext.AppendQuote(append(dst, `,"pointer":`...), field.String())
+	}
+	dst = jsontext.AppendQuote(append(dst, `,"producer":`...), b.producer)
+	dst = jsontext.AppendQuote(append(dst, `,"source":`...), b.source)
+	return append(jsontext.AppendQuote(append(dst, `,"type":`...), b.typ), '}')
 }

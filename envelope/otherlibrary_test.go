@@ -11,8 +11,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// A producer that encrypts with go-jose, and signs as SPEC says, is understood by whoever says that it may
-// commit to nothing; and go-jose reads what we encrypt.
+// A producer may encrypt with go-jose and sign as SPEC says: a consumer that sets AllowUncommitted opens its
+// events. go-jose decrypts the data that sealbus encrypts.
 func TestOtherLibrary(t *testing.T) {
 	c := newConfidential(t)
 	jwk, err := c.p256.UnsafePrivateJWK()

@@ -168,8 +168,8 @@ func CheckExtensionTypes(types map[string]AttributeType) error {
 	return nil
 }
 
-// MaxIgnoreMembers bounds Policy.IgnoreMembers: each is compared with every member of a detail.
-const MaxIgnoreMembers = 16
+// maxIgnoreMembers bounds Policy.IgnoreMembers: each is compared with every member of a detail.
+const maxIgnoreMembers = 16
 
 // DefaultIgnoreMembers is what Policy.IgnoreMembers is where it is nil: the member that Datadog's
 // instrumentation of the AWS SDKs adds to the detail of every PutEvents entry.
@@ -180,8 +180,8 @@ var defaultIgnoreMembers = []string{"_datadog"}
 // CheckIgnoreMembers is an error if a list of IgnoreMembers is too long, or names what no hop can add to a
 // detail: a constructor that takes such options refuses them at the start.
 func CheckIgnoreMembers(names []string) error {
-	if len(names) > MaxIgnoreMembers {
-		return fmt.Errorf("IgnoreMembers has %d names: give at most %d", len(names), MaxIgnoreMembers)
+	if len(names) > maxIgnoreMembers {
+		return fmt.Errorf("IgnoreMembers has %d names: give at most %d", len(names), maxIgnoreMembers)
 	}
 	for _, name := range names {
 		switch {

@@ -223,7 +223,7 @@ func TestAdmitOfAnUndatedEvent(t *testing.T) {
 }
 
 // Both the event and the verdict say when the bundle ends that judged it, the verdict of an expired bundle
-// included. What was rejected before there was a bundle says nothing.
+// included. A verdict from before there was a bundle says nothing.
 func TestVerdictsSayWhenTheBundleEnds(t *testing.T) {
 	ends := moment(vectorSealed).Add(time.Hour)
 	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: testNow, Expires: ends}, mainKeys()...)

@@ -54,15 +54,14 @@ const (
 	Done      Class = "done"      // was handled before: acknowledge
 )
 
-// Explanation is what one Reason means and what to do about it.
-type Explanation struct {
-	Class Class
-	Cause string // one line
-	Fix   string // one line, for the operator of the consumer
+// explanation is what one Reason means and what to do about it.
+type explanation struct {
+	class      Class
+	cause, fix string // one line each
 }
 
 // explanations is the one table of reasons.
-var explanations = map[Reason]Explanation{
+var explanations = map[Reason]explanation{
 	ReasonMalformed: {Permanent,
 		"the event is not a well-formed sealed CloudEvent",
 		"look at the producer or at what re-wrote the event on its way: `sealbus inspect` names the member",
@@ -116,7 +115,7 @@ var explanations = map[Reason]Explanation{
 	},
 	ReasonEnvelopeMismatch: {Permanent,
 		"the transport's own source or detail-type differs from the signed one",
-		"somebody re-published the event under another name: put it on the bus as it was sealed",
+		"a program re-published the event under another name: put it on the bus as it was sealed",
 	},
 	ReasonAudienceMismatch: {Permanent,
 		"the event was sealed for another audience",
@@ -193,13 +192,16 @@ func Reasons() []Reason {
 	}
 }
 
-// Explain says what the reason means; the zero Explanation for a word that is none.
-func (r Reason) Explain() Explanation { return explanations[r] }
+// Cause says in one line what the reason means, without the event at hand; "" for a word that is no Reason.
+func (r Reason) Cause() string { return explanations[r].cause }
+
+// Fix is advice in one line for the operator of the consumer; "" for a word that is no Reason.
+func (r Reason) Fix() string { return explanations[r].fix }
 
 // Class is what to do about the reason. An unknown word is Permanent: never retried blindly.
 func (r Reason) Class() Class {
 	if e, ok := explanations[r]; ok {
-		return e.Class
+		return e.class
 	}
 	return Permanent
 }
@@ -226,7 +228,7 @@ type Error struct {
 func (e *Error) Error() string {
 	cause := e.Cause
 	if cause == "" {
-		cause = e.Reason.Explain().Cause
+		cause = e.Reason.Cause()
 	}
 	return fmt.Sprintf("envelope: %s: %s", e.Reason, cause)
 }
@@ -245,7 +247,7 @@ func (e *Error) Fix() string {
 	if e.Advice != "" {
 		return e.Advice
 	}
-	return e.Reason.Explain().Fix
+	return e.Reason.Fix()
 }
 
 // Is lets errors.Is(err, &Error{Reason: r}) ask for a reason.

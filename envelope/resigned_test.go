@@ -128,8 +128,8 @@ func openSafely(t *testing.T, in []byte, opts *envelope.Policy, trust trust.Sour
 	return envelope.Open(t.Context(), in, trust, opts)
 }
 
-// FuzzOpenEncrypted: whatever stands in the place of what is encrypted, signed by its producer, is refused
-// for good, or opens to what somebody encrypted: one of the vectors, which are the seeds.
+// FuzzOpenEncrypted: any text in the place of encrypted data, signed by its producer, is refused for good, or
+// opens to the plain data of one of the vectors, which are the seeds.
 func FuzzOpenEncrypted(f *testing.F) {
 	if files, _ := filepath.Glob("testdata/fuzz/FuzzOpenEncrypted/*"); len(files) == 0 {
 		f.Fatalf("only %d files in the corpus", len(files))
@@ -154,7 +154,8 @@ func FuzzOpenEncrypted(f *testing.F) {
 		f.Add(which, []byte(c.parts[part].String()))
 		for _, text := range append(seeds, c.parts[part].String()) {
 			note(which, text)
-			if (which == 0 || which == 1 || which == 5) && text[0] == c.parts[part].String()[0] { // each kind of part once
+			// each kind of part once
+			if (which == 0 || which == 1 || which == 5) && text[0] == c.parts[part].String()[0] {
 				f.Add(which, []byte(text))
 			}
 		}
@@ -163,7 +164,7 @@ func FuzzOpenEncrypted(f *testing.F) {
 		c, part := at(which)
 		opened, err := envelope.Open(t.Context(), c.changed(part, string(text)), trust, c.opts)
 		switch reason := envelope.ReasonOf(err); {
-		case err != nil && (opened != nil || reason.Class() != envelope.Permanent || reason.Explain() == envelope.Explanation{}):
+		case err != nil && (opened != nil || reason.Class() != envelope.Permanent || reason.Cause() == ""):
 			t.Fatalf("got %v, %v", opened, err)
 		case err == nil && !genuine[string(opened.JSON())]:
 			t.Fatalf("opened %s, which nobody encrypted: %q", opened.JSON(), text)

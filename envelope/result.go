@@ -122,7 +122,7 @@ func (o *opening) ownData() []byte {
 	if o.in.Form == wire.NoData {
 		return nil
 	}
-	if o.isEncrypted() && o.payload.Profile.Enc.Whole && !o.step.KeepEncrypted {
+	if o.payload.Profile != nil && o.payload.Profile.Enc.Whole && !o.step.KeepEncrypted {
 		return o.data // it is gone before the caller gets anything
 	}
 	if len(o.data) > 0 && len(o.in.Data) > 0 && &o.data[0] == &o.in.Data[0] && !o.in.Base64 {

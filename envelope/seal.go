@@ -81,7 +81,6 @@ type Sealed struct {
 	ev     wire.Event
 	wire   []byte
 	keyIDs []string
-	at     time.Time
 }
 
 // JSON is the sealed event in the CloudEvents JSON format. The bytes are not to be changed.
@@ -98,9 +97,6 @@ func (s *Sealed) Type() string { return s.ev.Type }
 
 // KeyIDs are the keys that signed, in the order of the signatures: for a session.Delegator, the session key.
 func (s *Sealed) KeyIDs() []string { return slices.Clone(s.keyIDs) }
-
-// SealedAt is the signed recordedtime, in whole seconds.
-func (s *Sealed) SealedAt() time.Time { return s.at }
 
 // Seal signs ev in the name of the signer's producer. Every attribute that is present is signed, except
 // traceparent, tracestate and partitionkey, which hops may change. JSON data is put into canonical form
@@ -399,5 +395,5 @@ func (s *sealing) finish() (*Sealed, error) {
 	if s.ev.Form == wire.JSONData && !s.ev.Base64 {
 		s.ev.Data = out[len(out)-1-len(s.ev.Data) : len(out)-1] // no longer the caller's memory
 	}
-	return &Sealed{ev: *s.ev, wire: out, keyIDs: s.keyIDs, at: s.now.UTC().Truncate(time.Second)}, nil
+	return &Sealed{ev: *s.ev, wire: out, keyIDs: s.keyIDs}, nil
 }

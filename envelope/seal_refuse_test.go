@@ -16,7 +16,7 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// otherSigner is a Signer of somebody else's making.
+// otherSigner is a Signer of another type.
 type otherSigner struct {
 	keys.Signer
 	producer string
@@ -198,7 +198,7 @@ func TestSealed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sealed.ID() != "1" || sealed.Source() != "https://orders.example/eu" || sealed.Type() != "com.example.order.placed" || !sealed.SealedAt().Equal(testNow.Truncate(time.Second)) {
+	if sealed.ID() != "1" || sealed.Source() != "https://orders.example/eu" || sealed.Type() != "com.example.order.placed" {
 		t.Errorf("got %+v", sealed)
 	}
 	if got := sealed.KeyIDs(); len(got) != 2 || got[0] != id("orders") || got[1] != id("es256") {
@@ -208,7 +208,7 @@ func TestSealed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !opened.ExpiresAt.Equal(testNow.Truncate(time.Second).Add(time.Hour)) || !opened.SignedAt.Equal(sealed.SealedAt()) || opened.Foreign || len(opened.KeyIDs) != 2 {
+	if !opened.ExpiresAt.Equal(testNow.Truncate(time.Second).Add(time.Hour)) || !opened.SignedAt.Equal(testNow.Truncate(time.Second)) || opened.Foreign || len(opened.KeyIDs) != 2 {
 		t.Errorf("got %+v", opened)
 	}
 	got := strings.Join(opened.SignedAttributes, " ")
@@ -265,7 +265,7 @@ func TestEventBridgeRefuses(t *testing.T) {
 	}
 }
 
-// What looks like a number too wide is none: within strings, as a fraction, at the ends of int64.
+// Some texts only look like a number that is too wide: in strings, as a fraction, at the ends of int64.
 func TestEventBridgeNumbers(t *testing.T) {
 	for _, data := range []string{
 		`{"a":9223372036854775807,"b":-9223372036854775808}`, `{"a":"9223372036854775808"}`, `{"9223372036854775808":1}`,

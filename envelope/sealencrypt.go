@@ -25,35 +25,33 @@ func CheckField(text string) error {
 // encryptedType is the content type of data that is one JWE in a JSON serialization (RFC 7516 section 9.2).
 const encryptedType = "application/jose+json"
 
-// encrypt encrypts the data, or the members of it that are named. It comes before signing: who opens verifies
-// first.
+// encrypt encrypts the data, or the members of it that are named. It comes before signing, so that consumers
+// verify before they decrypt.
 func (s *sealing) encrypt(ctx context.Context, producer string) error {
 	e, fields := s.opts.Encrypt, s.opts.EncryptFields
 	switch {
 	case e == nil && len(fields) > 0:
-		return &SealError{Member: "data", Problem: "fields are to be encrypted, but Encrypt names nobody to encrypt to"}
+		return &SealError{Member: "data",
+			Problem: "fields are to be encrypted, but Encrypt names nobody to encrypt to"}
 	case e == nil:
 		return nil
 	case s.ev.Form == wire.NoData:
 		return &SealError{Member: "data", Problem: "there is none to encrypt: seal the event without Encrypt"}
 	}
 	b := &binding{id: s.ev.ID, source: s.ev.Source, typ: s.ev.Type, producer: producer}
-	if len(fields) == 0 {
-		return s.encryptWhole(ctx, e, b)
+	if len(fields) > 0 {
+		return s.encryptFields(ctx, e, b)
 	}
-	return s.encryptFields(ctx, e, b)
-}
-
-func (s *sealing) encryptWhole(ctx context.Context, e *Encrypter, b *binding) error {
 	if mediaType(s.ev.DataContentType) != s.ev.DataContentType {
-		return &SealError{Member: "datacontenttype", Problem: "is no media type, as text/plain is one: in a JWE it would mean another"}
+		return &SealError{Member: "datacontenttype",
+			Problem: "is no media type, as text/plain is one: in a JWE it would mean another"}
 	}
 	key, err := e.keyFor(ctx, s.ev.Source, 1, len(s.ev.Data), s.now)
 	if err != nil {
 		return fmt.Errorf("envelope: a key to encrypt with: %w", err)
 	}
-	defer key.done()
-	message, err := jwe.Encrypt(key.key, s.ev.Data, s.ev.DataContentType, b.aad(), key.wrapped)
+	defer key.addUsers(-1)
+	message, err := jwe.Encrypt(key.key, s.ev.Data, s.ev.DataContentType, b.json(nil), key.wrapped)
 	if err != nil {
 		return encryptError(err)
 	}
@@ -63,14 +61,17 @@ func (s *sealing) encryptWhole(ctx context.Context, e *Encrypter, b *binding) er
 	return nil
 }
 
+// encryptError is the error of package jwe as the caller of Seal gets it.
 func encryptError(err error) error {
 	if errors.Is(err, jwe.ErrTooLarge) {
-		return &SealError{Member: "data", Problem: "is too large once it is encrypted: send large data by reference (dataref)", Err: err}
+		return &SealError{Member: "data", Err: err,
+			Problem: "is too large once it is encrypted: send large data by reference (dataref)"}
 	}
 	return fmt.Errorf("envelope: encrypting: %w", err)
 }
 
-// encryptFields puts a compact JWE in place of each member, and who can open them into an attribute.
+// encryptFields puts a compact JWE in place of each member. An attribute has the content key of the members,
+// encrypted to each recipient.
 func (s *sealing) encryptFields(ctx context.Context, e *Encrypter, b *binding) error {
 	fields, size, err := s.findFields()
 	if err != nil {
@@ -80,17 +81,31 @@ func (s *sealing) encryptFields(ctx context.Context, e *Encrypter, b *binding) e
 	if err != nil {
 		return fmt.Errorf("envelope: a key to encrypt with: %w", err)
 	}
-	defer key.done()
+	defer key.addUsers(-1)
 	for i := range fields {
 		f := &fields[i]
-		field, err := jwe.EncryptCompact(key.key, s.ev.Data[f.Start:f.End], b.field(s.enc.Fields[i]))
+		field, err := jwe.EncryptCompact(key.key, s.ev.Data[f.Start:f.End], b.json(&s.enc.Fields[i]))
 		if err != nil {
 			return encryptError(err)
 		}
 		f.Text = jsontext.AppendQuote(nil, field)
 	}
 	s.ev.Data = jsontext.Replace(s.ev.Data, fields)
-	return s.setRecipients(key)
+	list, err := jwe.AppendRecipients(nil, key.key, key.wrapped)
+	switch {
+	case err != nil:
+		return encryptError(err)
+	case len(s.ev.Extensions) == wire.MaxExtensions:
+		return &SealError{Problem: fmt.Sprintf(
+			"more than %d extension attributes, with the one for the recipients of the fields", wire.MaxExtensions)}
+	case len(list) > wire.MaxAttribute:
+		return &SealError{Member: attrRecipients, Problem: fmt.Sprintf(
+			"the keys for the recipients of the fields have %d bytes, the limit is %d: "+
+				"encrypt to fewer, or all of the data", len(list), wire.MaxAttribute)}
+	}
+	s.set(attrRecipients, String, string(list))
+	s.sortExtensions()
+	return nil
 }
 
 // findFields is where the members to encrypt stand, in the order of s.enc, and how many bytes they have.
@@ -98,9 +113,11 @@ func (s *sealing) findFields() (fields []jsontext.Replacement, size int, err err
 	texts := s.opts.EncryptFields
 	switch {
 	case len(texts) > MaxEncryptedFields:
-		return nil, 0, &SealError{Member: "data", Problem: fmt.Sprintf("more than %d fields to encrypt: encrypt all of the data, or what they are in", MaxEncryptedFields)}
+		return nil, 0, &SealError{Member: "data", Problem: fmt.Sprintf(
+			"more than %d fields to encrypt: encrypt all of the data, or what they are in", MaxEncryptedFields)}
 	case s.ev.Form != wire.JSONData || s.ev.Base64:
-		return nil, 0, &SealError{Member: "data", Problem: "fields can be encrypted in JSON data only, and not with Exact: leave EncryptFields out to encrypt all of it"}
+		return nil, 0, &SealError{Member: "data", Problem: "fields can be encrypted in JSON data only, " +
+			"and not with Exact: leave EncryptFields out to encrypt all of it"}
 	}
 	if s.enc.Fields, err = jsontext.ParsePointers(texts); err != nil {
 		return nil, 0, &SealError{Member: "data", Problem: "EncryptFields: " + err.Error(), Err: err}
@@ -108,27 +125,11 @@ func (s *sealing) findFields() (fields []jsontext.Replacement, size int, err err
 	at, found := jsontext.FindAll(s.ev.Data, s.enc.Fields)
 	for i := range at {
 		if !found[i] {
-			return nil, 0, &SealError{Member: "data", Problem: fmt.Sprintf("EncryptFields: there is nothing at %.80q: name the fields that this event has", texts[i])}
+			return nil, 0, &SealError{Member: "data", Problem: fmt.Sprintf(
+				"EncryptFields: there is nothing at %.80q: name the fields that this event has", texts[i])}
 		}
 		fields = append(fields, jsontext.Replacement{Span: at[i]})
 		size += at[i].End - at[i].Start
 	}
 	return fields, size, nil
-}
-
-// setRecipients notes who gets the content key of the fields.
-func (s *sealing) setRecipients(key *contentKey) error {
-	list, err := jwe.AppendRecipients(nil, key.key, key.wrapped)
-	if err != nil {
-		return encryptError(err)
-	}
-	if len(s.ev.Extensions) == wire.MaxExtensions {
-		return &SealError{Problem: fmt.Sprintf("more than %d extension attributes, with the one for the recipients of the fields", wire.MaxExtensions)}
-	}
-	if len(list) > wire.MaxAttribute {
-		return &SealError{Member: attrRecipients, Problem: fmt.Sprintf("the keys for the recipients of the fields have %d bytes, the limit is %d: encrypt to fewer, or all of the data", len(list), wire.MaxAttribute)}
-	}
-	s.set(attrRecipients, String, string(list))
-	s.sortExtensions()
-	return nil
 }

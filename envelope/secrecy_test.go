@@ -17,7 +17,7 @@ import (
 
 const canary = "tangerine-zeppelin-0451"
 
-// What is wrong with decrypted data is said without a word of it: no value, no member's name.
+// A verdict on decrypted data has no word of it: no value, no member's name.
 func TestVerdictTellsNoDecryptedText(t *testing.T) {
 	c := newConfidential(t)
 	key := jwe.NewContentKey()

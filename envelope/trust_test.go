@@ -59,8 +59,8 @@ func bundleOf(t testing.TB, list ...string) *trust.Bundle {
 
 func id(name string) string { return cast[name].Verifier().KeyID() }
 
-// An unknown key is looked for once, in a bundle that was just checked. What the refreshed bundle says is
-// final.
+// An unknown key is looked for once, in a bundle that was just checked. The verdict under the refreshed
+// bundle is final.
 func TestRefresh(t *testing.T) {
 	both := []keys.Algorithm{keys.Ed25519, keys.ES256}
 	for _, test := range []struct {
@@ -168,7 +168,7 @@ func modified(p mint.Plan) mint.Plan {
 	return p
 }
 
-// A static bundle is final: nobody can be asked for another.
+// A static bundle is final: there is no source to ask for another.
 func TestStaticBundle(t *testing.T) {
 	if _, err := envelope.Open(t.Context(), seal(order("next")), bundleOf(t, "orders"), &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked}); envelope.ReasonOf(err) != envelope.ReasonUnknownKey {
 		t.Errorf("got %v", err)

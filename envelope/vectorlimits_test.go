@@ -204,8 +204,8 @@ func numbered(curve keys.Curve, n int) (list []*keys.LocalIdentity) {
 	return list
 }
 
-// toNumbered encrypts to n identities, whose entries name nobody, and opens with the last of them behind so
-// many strangers.
+// toNumbered encrypts to n identities, whose entries have no key ID, and opens with the last of them, behind
+// so many strangers.
 func toNumbered(c *vcase, s *mint.Secret, curve keys.Curve, n, strangers int) (list []*keys.LocalIdentity) {
 	c.vector.Encryption = &vectorEncryption{}
 	for _, i := range numbered(curve, n) {

@@ -267,7 +267,7 @@ func openVector(t testing.TB, v *vector, trust trust.Source) (*envelope.Opened, 
 func checkVector(t *testing.T, v *vector, trust trust.Source) {
 	opened, err := openVector(t, v, trust)
 	if v.Expect != expectedVerified {
-		if got := envelope.ReasonOf(err); string(got) != v.Expect || got.Explain().Cause == "" || opened != nil {
+		if got := envelope.ReasonOf(err); string(got) != v.Expect || got.Cause() == "" || opened != nil {
 			t.Fatalf("%s: want %s, got %v", v.About, v.Expect, err)
 		}
 		return

@@ -13,12 +13,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cloudevents/sdk-go/v2/event"
+
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/awslambda"
 	"github.com/sealbus/sealbus/consumer/awslambda/awslambdatest"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/consumer/replay/replaytest"
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/envelope/envelopetest"
 )
 
 // reports are the outcomes, with their reasons, that an observer was told.
@@ -240,12 +243,23 @@ func TestCopyWithOtherContent(t *testing.T) { synctest.Test(t, copyWithOtherCont
 
 func copyWithOtherContent(t *testing.T) {
 	w := newWorld(t)
-	ev := w.org.NewEvent(t, typ, order{"x"})
-	first := w.deliver(w.org.Seal(t, ev, nil), nil)
-	if err := ev.SetData("application/json", order{"y"}); err != nil {
-		t.Fatal(err)
+	ev := event.New()
+	ev.SetID("one")
+	ev.SetSource("https://orders.example/test")
+	ev.SetType(typ)
+	var bodies [][]byte
+	for _, item := range []string{"x", "y"} {
+		if err := ev.SetData("application/json", order{item}); err != nil {
+			t.Fatal(err)
+		}
+		sealed, err := envelope.Seal(t.Context(), ev, w.org.Signer(),
+			&envelope.SealOptions{Audience: envelopetest.Audience, Now: w.org.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bodies = append(bodies, w.deliver(sealed, nil))
 	}
-	batch := awslambdatest.SQS(t, first, w.deliver(w.org.Seal(t, ev, nil), nil))
+	batch := awslambdatest.SQS(t, bodies...)
 	w.handler = func(context.Context, consumer.Delivery[order]) error {
 		synctest.Wait()
 		return nil

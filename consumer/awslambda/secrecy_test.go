@@ -30,7 +30,7 @@ func TestAnswerTellsNoDecryptedData(t *testing.T) {
 	} {
 		for _, fields := range [][]string{nil, {"/item"}} {
 			w := newWorld(t)
-			w.policy.Decrypter, w.core.Quarantine = w.org.Decrypter(), nil
+			w.policy.Decrypter, w.core.Quarantine = w.org.Policy().Decrypter, nil
 			w.core.Logger = slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 			var metrics bytes.Buffer
 			observer, err := emf.New(&emf.Options{Writer: &metrics})

@@ -17,7 +17,7 @@ type order struct {
 	Total float64 `json:"total"`
 }
 
-func TestEvent(t *testing.T) {
+func TestEventOpensByThePolicy(t *testing.T) {
 	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
 	sealed := org.Event(t, "com.example.order.placed", order{"o-1", 12.5})
 	opened, err := envelope.Open(t.Context(), sealed.JSON(), org.Trust(), org.Policy())
@@ -28,7 +28,8 @@ func TestEvent(t *testing.T) {
 	if err := json.Unmarshal(opened.Event.Data(), &got); err != nil || got != (order{"o-1", 12.5}) {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	if opened.Producer != "orders" || opened.Event.Source() != "https://orders.example/test" || !opened.SignedAt.Equal(org.Now()) {
+	if opened.Producer != "orders" || opened.Event.Source() != "https://orders.example/test" ||
+		!opened.SignedAt.Equal(org.Now()) {
 		t.Errorf("got %+v", opened)
 	}
 	if again := org.Event(t, "com.example.order.placed", nil); again.ID() == sealed.ID() {
@@ -36,8 +37,8 @@ func TestEvent(t *testing.T) {
 	}
 }
 
-// Encrypted events open by the organisation's policy; without its Decrypter they are for somebody else.
-func TestEncryptedEvent(t *testing.T) {
+// Encrypted events open by the organisation's policy. Without its Decrypter they are for another consumer.
+func TestEncryptedEventOpensByThePolicy(t *testing.T) {
 	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
 	for name, fields := range map[string][]string{"all": nil, "fields": {"/total"}} {
 		sealed := org.EncryptedEvent(t, "com.example.order.placed", order{"o-1", 12.5}, fields...)
@@ -47,34 +48,37 @@ func TestEncryptedEvent(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := string(opened.Event.Data()); got != `{"id":"o-1","total":12.5}` || opened.Encryption == nil ||
-			opened.Encryption.OpenedWith != org.Identity().Recipient().KeyID() || !slices.Equal(opened.Encryption.Fields, fields) {
+			!slices.Equal(opened.Encryption.Recipients, []string{opened.Encryption.OpenedWith}) ||
+			!slices.Equal(opened.Encryption.Fields, fields) {
 			t.Errorf("%s: got %s, %+v", name, got, opened.Encryption)
 		}
 		if bytes.Contains(sealed.JSON(), []byte("12.5")) {
 			t.Errorf("%s: legible: %s", name, sealed.JSON())
 		}
 		opts.Decrypter = nil
-		if _, err := envelope.Open(t.Context(), sealed.JSON(), org.Trust(), opts); envelope.ReasonOf(err) != envelope.ReasonNotARecipient {
+		_, err = envelope.Open(t.Context(), sealed.JSON(), org.Trust(), opts)
+		if envelope.ReasonOf(err) != envelope.ReasonNotARecipient {
 			t.Errorf("%s, without an identity: got %v", name, err)
 		}
 	}
 }
 
-// An event that is for somebody else is really encrypted: a consumer that looks at it without verifying sees
-// nothing.
+// An event that is for another consumer is really encrypted: a consumer that looks at it without verifying
+// sees nothing.
 func TestBrokenIsEncrypted(t *testing.T) {
 	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
 	for _, reason := range []envelope.Reason{envelope.ReasonNotARecipient, envelope.ReasonDecryptFailed} {
 		b := org.Broken(t, reason)
 		keep := reason == envelope.ReasonNotARecipient
-		opened, err := open(t, b.Trust, b.Policy, envelope.Received{Body: b.JSON}, envelope.Step{KeepEncrypted: keep})
+		opened, err := open(t, b.Trust, b.Policy, envelope.Received{Body: b.JSON},
+			envelope.Step{KeepEncrypted: keep})
 		if bytes.Contains(b.JSON, []byte("amount")) || keep && (err != nil || !opened.IsEncrypted()) {
 			t.Errorf("%s: %v\n%s", reason, err, b.JSON)
 		}
 	}
 }
 
-func TestDeliveries(t *testing.T) {
+func TestDeliveriesOpenInEachLayout(t *testing.T) {
 	org := envelopetest.NewOrg(t, "orders", "urn:orders:*")
 	sealed := org.Event(t, "com.example.order.placed", order{"o-1", 12.5})
 	for _, layout := range []envelope.Layout{envelope.Structured, envelope.Embedded} {
@@ -83,20 +87,15 @@ func TestDeliveries(t *testing.T) {
 			t.Fatal(err)
 		}
 		body := envelopetest.EventBridge(t, entry, nil)
-		var sqs struct {
-			Records []struct{ MessageID, Body string }
-		}
-		if err := json.Unmarshal(envelopetest.SQS(t, body, body), &sqs); err != nil || len(sqs.Records) != 2 || sqs.Records[1].MessageID != "message-2" {
-			t.Fatalf("got %+v, %v", sqs, err)
-		}
-		delivery := envelope.Received{Body: []byte(sqs.Records[1].Body), Format: envelope.EventBridge}
+		delivery := envelope.Received{Body: body, Format: envelope.EventBridge}
 		if _, err := open(t, org.Trust(), org.Policy(), delivery, envelope.Step{}); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-func open(t *testing.T, trust trust.Source, p *envelope.Policy, r envelope.Received, s envelope.Step) (*envelope.Opened, error) {
+func open(t *testing.T, trust trust.Source, p *envelope.Policy, r envelope.Received,
+	s envelope.Step) (*envelope.Opened, error) {
 	t.Helper()
 	o, err := envelope.NewOpener(trust, p)
 	if err != nil {
@@ -105,8 +104,8 @@ func open(t *testing.T, trust trust.Source, p *envelope.Policy, r envelope.Recei
 	return o.Open(t.Context(), r, s)
 }
 
-// Every broken event is refused for its Reason, as a CloudEvent and as an EventBridge delivery.
-func TestBroken(t *testing.T) {
+// Every broken event is rejected for its Reason, as a CloudEvent and as an EventBridge delivery.
+func TestBrokenIsRejectedForItsReason(t *testing.T) {
 	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
 	for _, reason := range envelopetest.BrokenReasons() {
 		b := org.Broken(t, reason)
@@ -114,39 +113,42 @@ func TestBroken(t *testing.T) {
 			{Body: b.JSON, Outer: b.Outer}, {Body: b.EventBridge(), Format: envelope.EventBridge},
 		} {
 			_, err := open(t, b.Trust, b.Policy, r, envelope.Step{})
-			if envelope.ReasonOf(err) != reason || b.Reason != reason {
+			if envelope.ReasonOf(err) != reason {
 				t.Errorf("%s, format %d: got %v", reason, r.Format, err)
 			}
 		}
 	}
 }
 
-// What Broken does not know are the reasons that only a consumer, or a key management service, gives.
+// Broken has no event for the reasons that only a consumer, or a key management service, gives.
 func TestBrokenReasons(t *testing.T) {
 	want := []envelope.Reason{
 		envelope.ReasonReplayed, envelope.ReasonIDReused, envelope.ReasonSchemaInvalid,
-		envelope.ReasonInProgress, envelope.ReasonStoreUnavailable, envelope.ReasonKMSUnavailable, envelope.ReasonHandlerFailed,
+		envelope.ReasonInProgress, envelope.ReasonStoreUnavailable, envelope.ReasonKMSUnavailable,
+		envelope.ReasonHandlerFailed,
 	}
 	have := envelopetest.BrokenReasons()
-	missing := slices.DeleteFunc(envelope.Reasons(), func(r envelope.Reason) bool { return slices.Contains(have, r) })
+	missing := slices.DeleteFunc(envelope.Reasons(), func(r envelope.Reason) bool {
+		return slices.Contains(have, r)
+	})
 	if !slices.Equal(missing, want) {
 		t.Errorf("Broken does not know %q", missing)
 	}
 }
 
-func TestClock(t *testing.T) {
+func TestFreshnessIsByTheClockOfTheOrg(t *testing.T) {
 	org := envelopetest.NewOrg(t, "orders", "https://orders.example/eu")
 	sealed := org.Event(t, "com.example.order.placed", nil)
-	org.Advance(25 * time.Hour)
-	if _, err := envelope.Open(t.Context(), sealed.JSON(), org.Trust(), org.Policy()); envelope.ReasonOf(err) != envelope.ReasonExpired {
-		t.Errorf("got %v", err)
-	}
-	org.Advance(-24 * time.Hour)
-	if _, err := envelope.Open(t.Context(), sealed.JSON(), org.Trust(), org.Policy()); err != nil {
-		t.Error(err)
-	}
-	org.Advance(-2 * time.Hour)
-	if _, err := envelope.Open(t.Context(), sealed.JSON(), org.Trust(), org.Policy()); envelope.ReasonOf(err) != envelope.ReasonFromFuture {
-		t.Errorf("got %v", err)
+	for _, step := range []struct {
+		move time.Duration
+		want envelope.Reason
+	}{
+		{25 * time.Hour, envelope.ReasonExpired}, {-24 * time.Hour, ""}, {-2 * time.Hour, envelope.ReasonFromFuture},
+	} {
+		org.Advance(step.move)
+		_, err := envelope.Open(t.Context(), sealed.JSON(), org.Trust(), org.Policy())
+		if envelope.ReasonOf(err) != step.want || (err == nil) != (step.want == "") {
+			t.Errorf("after %s: got %v, want %q", step.move, err, step.want)
+		}
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/sealbus/sealbus/envelope/envelopetest"
 )
 
-// receive is the code under test: it believes nothing that does not open.
-func receive(ctx context.Context, body []byte, org *envelopetest.Org, opts *envelope.Policy) string {
-	opened, err := envelope.Open(ctx, body, org.Trust(), opts)
+// receive is the code under test. It handles only events that open.
+func receive(ctx context.Context, body []byte, org *envelopetest.Org, policy *envelope.Policy) string {
+	opened, err := envelope.Open(ctx, body, org.Trust(), policy)
 	if err != nil {
 		return "rejected: " + string(envelope.ReasonOf(err))
 	}
@@ -25,7 +25,7 @@ func (exampleT) Helper()                           {}
 func (exampleT) Context() context.Context          { return context.Background() }
 func (exampleT) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
-// A test of a receiver: one genuine event, and one broken event for each Reason that matters to it.
+// A test of a receiver has one genuine event, and one broken event for each Reason that matters to it.
 func Example() {
 	t := exampleT{} // in a test: t *testing.T
 	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")

@@ -52,7 +52,7 @@ func CauseOf(e *envelope.Error) string {
 		return errtext.Reached("the replay store", e.Err).Error()
 	}
 	if e.Cause == "" {
-		return e.Reason.Explain().Cause
+		return e.Reason.Cause()
 	}
 	return strings.TrimPrefix(e.Cause, "keys: ")
 }

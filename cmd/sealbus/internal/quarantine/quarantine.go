@@ -91,7 +91,7 @@ func viewOf(e quarantine.Entry) recordView {
 	}
 	return recordView{
 		ID: e.ID, Authentic: true, At: ui.FormatTime(r.At), Consumer: r.Consumer, Quarantine: r.Quarantine,
-		Reason: r.Reason, Cause: r.Cause, Fix: r.Reason.Explain().Fix,
+		Reason: r.Reason, Cause: r.Cause, Fix: r.Reason.Fix(),
 		UnverifiedID: r.UnverifiedID, UnverifiedSource: r.UnverifiedSource, UnverifiedType: r.UnverifiedType,
 		Format: r.Message.Format.String(), Account: r.Message.Account, ReplayName: r.Message.ReplayName, Bytes: len(r.Message.Body),
 	}
