@@ -464,9 +464,7 @@ func (d *Decrypter) unwrap(ctx context.Context, w *unwrapping, now time.Time) (k
 	if isDown && w.remote && now.Sub(down.since).Abs() < restAfterError {
 		return nil, down.err
 	}
-	own := *w
-	entry := w.entry.Clone() // the call may go on when the caller, whose memory it is in, has left
-	own.entry = &entry
+	own := *w // the call may go on when the caller has left
 	call := func(ctx context.Context) (*unwrapped, error) { return d.fetch(ctx, &own, now) }
 	err = d.flights.do(ctx, w.id, now, call, func(got *unwrapped) {
 		got.use()

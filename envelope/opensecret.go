@@ -32,14 +32,13 @@ type secret struct {
 	bundle  *trust.Bundle    // that the event was judged by
 	now     func() time.Time
 
-	aad         []byte // what message must be bound to
-	uncommitted bool   // message may be bound to nothing, and need not commit to its key
+	aad []byte // what message must be bound to
 }
 
 // secretField is one encrypted member.
 type secretField struct {
 	jsontext.Span
-	compact *jwe.Compact
+	compact *jwe.Message
 	context []byte // what it must be bound to
 }
 
@@ -110,13 +109,9 @@ func (s *secret) readWhole(policy *Policy) *Error {
 	if err != nil {
 		return secretError("the encrypted data", err)
 	}
-	s.message, s.entries, s.aad, s.uncommitted = m, m.Keys, s.bound.aad(), policy.Unsafe.AllowUncommitted
-	if s.uncommitted {
-		err = m.UnsafeCheckUncommitted(s.aad)
-	} else {
-		err = m.Check(s.aad)
-	}
-	if err != nil {
+	m.UnsafeUncommitted = policy.Unsafe.AllowUncommitted
+	s.message, s.entries, s.aad = m, m.Keys, s.bound.aad()
+	if err := m.Check(s.aad); err != nil {
 		return secretError("the encrypted data", err)
 	}
 	return nil
@@ -173,7 +168,7 @@ func (s *secret) readFields() *Error {
 		s.fields = append(s.fields, f)
 	}
 	for i := range s.fields {
-		if s.fields[i].compact.Commitment != s.fields[0].compact.Commitment { // no answer of a service opens both
+		if !bytes.Equal(s.fields[i].compact.Commitment, s.fields[0].compact.Commitment) { // no answer of a service opens both
 			return reject(ReasonDecryptFailed, "the encrypted fields %.80q and %.80q are under different content keys",
 				s.enc.Fields[0], s.enc.Fields[i])
 		}
@@ -209,7 +204,7 @@ func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 	s := r.secret
 	u := &unlocking{
 		Decrypter: d, source: r.content.Source, producer: s.bound.producer, entries: s.entries,
-		bundle: s.bundle, now: s.now(), committed: s.message == nil || s.message.Committed(),
+		bundle: s.bundle, now: s.now(), committed: s.message == nil || s.message.Commitment != nil,
 	}
 	u.try = func(key *jwe.ContentKey) (err error) {
 		r.content.Data, err = s.decrypt(key)
@@ -237,10 +232,7 @@ func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 
 // decrypt is the plain data, if key is the right one.
 func (s *secret) decrypt(key *jwe.ContentKey) ([]byte, error) {
-	switch {
-	case s.message != nil && s.uncommitted:
-		return s.message.UnsafeDecryptUncommitted(key, s.aad)
-	case s.message != nil:
+	if s.message != nil {
 		return s.message.Decrypt(key, s.aad)
 	}
 	plain := make([]jsontext.Replacement, len(s.fields))
