@@ -306,7 +306,7 @@ func (u *unlocking) attempt(c *candidate, k *unwrapped) (over bool, verdict *Err
 	// Without a commitment, only the authentication of the data tells that the key is another one.
 	message := u.secret.message
 	isOther := errors.Is(err, jwe.ErrCommitment) ||
-		errors.Is(err, jwe.ErrDecrypt) && message != nil && !message.Committed()
+		errors.Is(err, jwe.ErrDecrypt) && message != nil && message.Commitment == nil
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if k.fault != nil || isOther && c.service != nil { // a key agreement that opened the entry has the right key
@@ -348,9 +348,7 @@ func (u *unlocking) unwrap(ctx context.Context, c *candidate) (*unwrapped, error
 	if age := now.Sub(last.since); isDown && c.remote && -clockTolerance <= age && age < restAfterError {
 		return nil, last.err
 	}
-	// The call may go on when the caller, in whose memory c and the entry are, has left.
-	own, entry := *c, c.entry.Clone()
-	own.entry = &entry
+	own := *c // the call may go on when the caller has left
 	began := time.Now()
 	k, err := d.flights.do(ctx, c.id, now, func(ctx context.Context) (*unwrapped, error) {
 		return d.fetch(ctx, &own, source, now)

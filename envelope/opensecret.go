@@ -34,14 +34,13 @@ type secret struct {
 	bundle  *trust.Bundle    // by which the event was judged
 	clock   func() time.Time // of this delivery
 
-	aad         []byte // the binding of message
-	uncommitted bool   // message may be bound to nothing, and need not commit to its key
+	aad []byte // the binding of message
 }
 
 // secretField is one encrypted member.
 type secretField struct {
 	jsontext.Span
-	compact *jwe.Compact
+	compact *jwe.Message
 	context []byte // its binding
 }
 
@@ -95,12 +94,8 @@ func (o *opening) readSecret(r *Opened) *Error {
 			return secretError("the encrypted data", err)
 		}
 		s.message, s.entries, s.aad = m, m.Keys, s.bound.json(nil)
-		if s.uncommitted = o.policy.Unsafe.AllowUncommitted; s.uncommitted {
-			err = m.UnsafeCheckUncommitted(s.aad)
-		} else {
-			err = m.Check(s.aad)
-		}
-		if err != nil {
+		m.UnsafeUncommitted = o.policy.Unsafe.AllowUncommitted
+		if err := m.Check(s.aad); err != nil {
 			return secretError("the encrypted data", err)
 		}
 	}
@@ -146,7 +141,7 @@ func (s *secret) readFields() *Error {
 		s.fields = append(s.fields, f)
 	}
 	for i := range s.fields {
-		if s.fields[i].compact.Commitment != s.fields[0].compact.Commitment { // no answer of a service opens both
+		if !bytes.Equal(s.fields[i].compact.Commitment, s.fields[0].compact.Commitment) { // no answer of a service opens both
 			return reject(ReasonDecryptFailed, "the encrypted fields %.80q and %.80q are under different content keys",
 				s.enc.Fields[0], s.enc.Fields[i])
 		}
@@ -236,10 +231,7 @@ func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 
 // decrypt is the data in clear, if key is the right one.
 func (s *secret) decrypt(key *jwe.ContentKey) ([]byte, error) {
-	switch {
-	case s.message != nil && s.uncommitted:
-		return s.message.UnsafeDecryptUncommitted(key, s.aad)
-	case s.message != nil:
+	if s.message != nil {
 		return s.message.Decrypt(key, s.aad)
 	}
 	plain := make([]jsontext.Replacement, len(s.fields))

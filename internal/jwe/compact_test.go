@@ -15,9 +15,9 @@ func TestCompactRoundTrip(t *testing.T) {
 	for _, value := range []string{"1", "true", `""`, `" "`, `"é"`, strings.Repeat("1", 31), strings.Repeat("1", 32), strings.Repeat("1", 33),
 		`{"a":[" "]}`, `"` + strings.Repeat("x", 100_000) + `"`} {
 		field := must[[]byte](t)(EncryptCompact(key, []byte(value), testContext))
-		c := must[*Compact](t)(ParseCompact(field))
+		c := must[*Message](t)(ParseCompact(field))
 		got, err := c.Decrypt(key, testContext)
-		if err != nil || string(got) != value || c.Commitment != key.Commitment() || !bytes.Equal(c.Context, testContext) {
+		if err != nil || string(got) != value || string(c.Commitment) != key.Commitment() || !bytes.Equal(c.Binding, testContext) {
 			t.Errorf("%.40s: %.40s, %v", value, got, err)
 		}
 	}
@@ -168,7 +168,7 @@ func TestDecryptCompactRefuses(t *testing.T) {
 		{"padded with tabs", with("1" + strings.Repeat("\t", 31)), key, string(testContext), ErrMalformed},
 		{"under another key", compactAgain(t, other, headerOfCompact(key), "1"+strings.Repeat(" ", 31)), key, string(testContext), ErrDecrypt},
 	} {
-		got, err := must[*Compact](t)(ParseCompact([]byte(c.doc))).Decrypt(c.key, []byte(c.context))
+		got, err := must[*Message](t)(ParseCompact([]byte(c.doc))).Decrypt(c.key, []byte(c.context))
 		wantKind(t, c.name, err, c.want)
 		if (err == nil) != (string(got) == "1") {
 			t.Errorf("%s: %q", c.name, got)
@@ -176,7 +176,9 @@ func TestDecryptCompactRefuses(t *testing.T) {
 	}
 }
 
-func headerOfCompact(key *ContentKey) string { return string(compactHeader(key, testContext)) }
+func headerOfCompact(key *ContentKey) string {
+	return `{"alg":"dir","ctx":"` + string(encode(testContext)) + `","enc":"A256GCM","kid":"` + key.Commitment() + `"}`
+}
 
 // compactAgain is a field with that header and plaintext, sealed under that key.
 func compactAgain(t testing.TB, key *ContentKey, header, plaintext string) string {

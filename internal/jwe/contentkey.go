@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,9 +16,6 @@ import (
 
 // commitmentLabel is the text that a content key authenticates to commit to itself.
 const commitmentLabel = "sealbus/v1/key-commitment"
-
-// commitmentSize is the size of the text of a commitment: base64url of 32 bytes.
-const commitmentSize = 43
 
 // ContentKey is the AES-256 key that data is encrypted under. It is safe for concurrent use. Its owner calls
 // Zero when the key is no longer needed. It prints as redacted.
@@ -34,14 +30,19 @@ type ContentKey struct {
 
 type material struct {
 	key  [KeySize]byte
-	aead cipher.AEAD
+	aead cipher.AEAD // it writes its random nonce before the ciphertext, and reads it there
 }
 
 // NewContentKey makes a random key.
 func NewContentKey() *ContentKey {
-	m := new(material)
-	_, _ = rand.Read(m.key[:]) // never fails: it ends the program instead
-	return m.contentKey()
+	secret := make([]byte, KeySize)
+	defer clear(secret)
+	_, _ = rand.Read(secret) // never fails: it ends the program instead
+	key, err := ContentKeyFrom(secret)
+	if err != nil {
+		panic("jwe: the source of random numbers is broken: " + err.Error())
+	}
+	return key
 }
 
 // ContentKeyFrom makes a key of 32 bytes. It copies them, and the caller clears its own copy. Another size is
@@ -55,23 +56,19 @@ func ContentKeyFrom(secret []byte) (*ContentKey, error) {
 		return nil, fmt.Errorf("%w: a content key of zeros only", ErrKey)
 	}
 	copy(m.key[:], secret)
-	return m.contentKey(), nil
-}
-
-func (m *material) contentKey() *ContentKey {
 	block, err := aes.NewCipher(m.key[:])
 	if err == nil {
 		m.aead, err = cipher.NewGCMWithRandomNonce(block)
 	}
-	if err != nil {
-		panic("jwe: AES-256-GCM is not available: " + err.Error()) // the size is right: there is no other reason
+	if err != nil { // a wrong size is the only documented error
+		panic("jwe: AES-256-GCM is not available: " + err.Error())
 	}
 	mac := hmac.New(sha256.New, m.key[:])
 	mac.Write([]byte(commitmentLabel))
 	return &ContentKey{
 		material:   func() *material { return m },
-		commitment: base64.RawURLEncoding.EncodeToString(mac.Sum(nil)),
-	}
+		commitment: base64url.EncodeToString(mac.Sum(nil)),
+	}, nil
 }
 
 // Commitment is the base64url text of HMAC-SHA-256 over a fixed label under this key. It identifies the key
@@ -105,7 +102,6 @@ func (k *ContentKey) Zero() {
 
 var errZeroed = fmt.Errorf("%w: it was zeroed", ErrKey)
 
-// cipher is AES-256-GCM that writes its random nonce before the ciphertext, and reads it there.
 func (k *ContentKey) cipher() (cipher.AEAD, error) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
@@ -113,11 +109,6 @@ func (k *ContentKey) cipher() (cipher.AEAD, error) {
 		return nil, errZeroed
 	}
 	return k.material().aead, nil
-}
-
-// commits reports whether text is the commitment to this key.
-func (k *ContentKey) commits(text []byte) bool {
-	return subtle.ConstantTimeCompare([]byte(k.commitment), text) == 1
 }
 
 const redacted = "ContentKey([redacted])"

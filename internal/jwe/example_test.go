@@ -10,8 +10,8 @@ import (
 	"github.com/sealbus/sealbus/internal/jwe"
 )
 
-// A content key is made once and wrapped for everybody; then it encrypts many messages. An opener asks its
-// identity for the content key of the first entry that it takes.
+// A content key is made once and wrapped for each recipient. Then it encrypts many messages. An opener asks
+// its identity for the content key of the first entry that the identity takes.
 func Example() {
 	ctx := context.Background()
 	private, err := ecdh.X25519().GenerateKey(rand.Reader)

@@ -72,20 +72,22 @@ func TestWeReadGoJose(t *testing.T) {
 			if !strings.Contains(text, c.shape) {
 				t.Fatalf("%s: no %s in %s", c.name, c.shape, text)
 			}
-			for name, id := range map[string]Identity{"first": first.identity, "second": second.identity} {
-				m := must[*Message](t)(Parse([]byte(text)))
+			for name, id := range map[string]*ECDHIdentity{"first": first.identity, "second": second.identity} {
+				strict := must[*Message](t)(Parse([]byte(text)))
+				m := *strict
+				m.UnsafeUncommitted = true
 				var got []byte
 				err := unwrap(t.Context(), m.Keys, func(key *ContentKey) (err error) {
-					_, strict := m.Decrypt(key, c.aad)
-					wantKind(t, c.name+", strictly", strict, ErrUncommitted)
-					if got, err = m.UnsafeDecryptUncommitted(key, c.aad); err == ErrDecrypt { // another's entry
+					_, err = strict.Decrypt(key, c.aad)
+					wantKind(t, c.name+", strictly", err, ErrUncommitted)
+					if got, err = m.Decrypt(key, c.aad); err == ErrDecrypt { // another's entry
 						err = ErrUnwrap
 					}
 					return err
 				}, id)
 				if name == c.missed {
 					wantKind(t, c.name+", "+name, err, ErrNotRecipient)
-				} else if err != nil || string(got) != plaintext || m.ContentType != "text/plain" || string(m.AAD) != string(c.aad) {
+				} else if err != nil || string(got) != plaintext || m.ContentType != "text/plain" || string(m.Binding) != string(c.aad) {
 					t.Errorf("%s, %s: %.40q of %q, %v", c.name, name, got, m.ContentType, err)
 				}
 			}
@@ -111,7 +113,7 @@ func TestWeReadFieldsOfGoJose(t *testing.T) {
 	encrypter := must[jose.Encrypter](t)(jose.NewEncrypter(jose.A256GCM,
 		jose.Recipient{Algorithm: jose.DIRECT, Key: must[[]byte](t)(key.Bytes()), KeyID: key.Commitment()}, options))
 	field := must[string](t)(must[*jose.JSONWebEncryption](t)(encrypter.Encrypt([]byte(`"x"` + strings.Repeat(" ", 29)))).CompactSerialize())
-	got, err := must[*Compact](t)(ParseCompact([]byte(field))).Decrypt(key, testContext)
+	got, err := must[*Message](t)(ParseCompact([]byte(field))).Decrypt(key, testContext)
 	if err != nil || string(got) != `"x"` {
 		t.Errorf("%q, %v", got, err)
 	}

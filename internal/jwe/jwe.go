@@ -1,32 +1,32 @@
-// Package jwe reads and writes JSON Web Encryption (RFC 7516) of one kind: content encryption A256GCM, in the
-// General JSON Serialization for whole data (Encrypt, Parse) and in the compact one, under a key that travels
-// elsewhere, for single fields (EncryptCompact, ParseCompact). It does no I/O of its own. A program that
-// reads many messages keeps a Parser.
+// Package jwe reads and writes JSON Web Encryption (RFC 7516) with the content encryption A256GCM. Whole
+// data is a message in the General JSON Serialization (Encrypt, Parse). A single member of data is a field:
+// it is in the Compact Serialization, under a key that travels elsewhere (EncryptCompact, ParseCompact).
+// The package does no I/O of its own. A program that reads many messages keeps a Parser.
 //
 // # The message
 //
 // Messages are written as canonical JSON, members in the order aad, ciphertext, iv, protected, recipients,
 // tag. The protected header is {"cty","enc","kc"}. kc commits to the content key (ContentKey.Commitment),
-// because AES-GCM alone lets one ciphertext decrypt under two keys to two plaintexts. Each recipient's header
-// is {"alg","epk","kid"} for ECDH-ES+A256KW (RFC 7518 section 4.6, RFC 8037 section 3.2) on P-256 and X25519,
-// or {"alg","kid"} for a key in a key management service.
+// because AES-GCM alone lets one ciphertext decrypt under two keys to two plaintexts. Each recipient's
+// header is {"alg","epk","kid"} for ECDH-ES+A256KW (RFC 7518 section 4.6, RFC 8037 section 3.2) on P-256
+// and X25519, or {"alg","kid"} for a key in a key management service.
 //
 // # Threat model
 //
 //   - The author of a message, perhaps an attacker, chose all of it. A caller verifies its signature first,
 //     but nothing here relies on that.
-//   - A header never chooses a key or an algorithm. An Identity says which entries it takes, by its own key's
-//     type and ID.
+//   - A header never chooses a key or an algorithm. ECDHIdentity.Takes tells which entries may be for a
+//     key, by the key's own type and ID.
 //   - crypto/ecdh checks points of elliptic curves. An X25519 agreement of all zeros is refused.
 //   - Sizes are bounded before anything is decoded. No input causes a panic.
 //   - No error holds key material or plaintext. A ContentKey prints as redacted.
 //
 // # Strictness
 //
-// JSON and base64url are read as internal/jsontext does: one text per value. RFC 7516
-// leaves some choices, and lets unprotected headers decide some. Here enc, cty, kc and ctx count in the
-// protected header only and are refused elsewhere. crit and zip are refused anywhere, since no extension is
-// understood and compression before encryption leaks. One parameter name in two headers of one recipient is
+// JSON and base64url are read as internal/jsontext does: one text per value. RFC 7516 leaves some choices,
+// and lets unprotected headers decide some. Here enc, cty, kc and ctx count in the protected header only
+// and are refused elsewhere. crit and zip are refused everywhere, because no extension is understood, and
+// because compression before encryption leaks. One parameter name in two headers of one recipient is
 // refused (section 7.2.1). Unknown parameters and members are ignored, as section 4 demands. Two forms of
 // other libraries are read: the Flattened Serialization (section 7.2.2), which they write for a single
 // recipient, and encrypted_key beside recipients, which is ignored there.
@@ -40,7 +40,7 @@ import (
 // The algorithms for content keys. Data is always encrypted with A256GCM (RFC 7518 section 5.3).
 const (
 	AlgECDH   = "ECDH-ES+A256KW"          // RFC 7518 section 4.6, on P-256 or X25519
-	AlgAWSKMS = "urn:sealbus:jwe:aws-kms" // the encrypted key is a ciphertext of AWS KMS, kid the ARN of its key
+	AlgAWSKMS = "urn:sealbus:jwe:aws-kms" // encrypted_key is a ciphertext of AWS KMS, kid the ARN of its key
 
 	algDirect = "dir"
 	encGCM    = "A256GCM"
@@ -66,8 +66,8 @@ const (
 	MaxEncryptedKey = 2 << 10   // of an encrypted key: AWS KMS makes 200 bytes of 32, RSA-4096 512
 )
 
-// The kinds of errors. Every error of this package is one of them, except for an error that an Agree or a
-// Recipient of the caller returned. That error is wrapped as it is.
+// The kinds of errors. Every error of this package is one of them, except for an error that an Agree of the
+// caller returned. That error is wrapped as it is.
 var (
 	ErrMalformed    = errors.New("jwe: malformed")                                 // or of wrong lengths
 	ErrUnsupported  = errors.New("jwe: unsupported")                               // JWE of another profile
@@ -84,7 +84,7 @@ var (
 	ErrForeignKey   = errors.New("jwe: a recipient was given another content key") // the caller's mistake
 	ErrNoRecipient  = errors.New("jwe: encrypting to nobody: at least one recipient is needed")
 
-	// ErrSmallOrder is the ErrUnwrap of an ephemeral key with which every key agrees on zeros: the message is at
-	// fault.
+	// ErrSmallOrder is the ErrUnwrap of an ephemeral key with which every key agrees on zeros. The message is
+	// at fault.
 	ErrSmallOrder = fmt.Errorf("%w: the ephemeral key is of small order", ErrUnwrap)
 )

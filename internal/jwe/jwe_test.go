@@ -75,7 +75,7 @@ func (p party) wrap(t testing.TB, key *ContentKey) WrappedKey {
 
 // unwrap is what an opener does: it tries each identity on each entry, until an entry gives the key that
 // decrypts.
-func unwrap(ctx context.Context, keys []WrappedKey, decrypt func(*ContentKey) error, ids ...Identity) error {
+func unwrap(ctx context.Context, keys []WrappedKey, decrypt func(*ContentKey) error, ids ...*ECDHIdentity) error {
 	last := ErrNotRecipient
 	for i := range keys {
 		for _, id := range ids {
@@ -96,7 +96,7 @@ func unwrap(ctx context.Context, keys []WrappedKey, decrypt func(*ContentKey) er
 	return last
 }
 
-func openWith(ctx context.Context, doc, aad []byte, ids ...Identity) (plaintext []byte, m *Message, err error) {
+func openWith(ctx context.Context, doc, aad []byte, ids ...*ECDHIdentity) (plaintext []byte, m *Message, err error) {
 	if m, err = Parse(doc); err != nil {
 		return nil, nil, err
 	}
@@ -118,9 +118,9 @@ func TestRoundTrip(t *testing.T) {
 		kms := must[WrappedKey](t)(key.Wrapped(AlgAWSKMS, testKeyARN, []byte("ciphertext blob")))
 		doc := must[[]byte](t)(Encrypt(key, []byte(plaintext), "application/json", testAAD,
 			[]WrappedKey{p256.wrap(t, key), kms, x25519.wrap(t, key)}))
-		for name, id := range map[string]Identity{"P-256": p256.identity, "X25519": x25519.identity} {
+		for name, id := range map[string]*ECDHIdentity{"P-256": p256.identity, "X25519": x25519.identity} {
 			got, m, err := openWith(t.Context(), doc, testAAD, stranger.identity, id)
-			if err != nil || string(got) != plaintext || m.ContentType != "application/json" || !bytes.Equal(m.AAD, testAAD) || !m.Committed() {
+			if err != nil || string(got) != plaintext || m.ContentType != "application/json" || !bytes.Equal(m.Binding, testAAD) || m.Commitment == nil {
 				t.Errorf("%s: %.40q of %q, %v", name, got, m.ContentType, err)
 			}
 		}
@@ -322,7 +322,7 @@ func TestRecipientsApart(t *testing.T) {
 		t.Errorf("not canonical: %s", text)
 	}
 	keys := must[[]WrappedKey](t)(ParseRecipients(text))
-	for i, id := range []Identity{p.identity, x.identity} {
+	for i, id := range []*ECDHIdentity{p.identity, x.identity} {
 		if got := must[*ContentKey](t)(id.Unwrap(t.Context(), &keys[i])); got.Commitment() != key.Commitment() {
 			t.Errorf("recipient %d has another key", i)
 		}
@@ -358,7 +358,7 @@ func TestContentKey(t *testing.T) {
 		t.Error("the key is still there after Zero")
 	}
 	wantKind(t, "Bytes after Zero", second(key.Bytes()), ErrKey)
-	if key.Commitment() != commitment || len(commitment) != commitmentSize {
+	if key.Commitment() != commitment || len(commitment) != 43 {
 		t.Errorf("commitment %q after Zero, %q before", key.Commitment(), commitment)
 	}
 	if a, b := NewContentKey(), NewContentKey(); a.Commitment() == b.Commitment() {

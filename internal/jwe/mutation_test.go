@@ -82,8 +82,8 @@ func TestMutations(t *testing.T) {
 			checkMutant(t, what, string(got), plaintext, err, hidden)
 			if err == nil {
 				opened++
-				if m.ContentType != "application/json" || !bytes.Equal(m.AAD, testAAD) {
-					t.Errorf("%s: content type %q, aad %s", what, m.ContentType, m.AAD)
+				if m.ContentType != "application/json" || !bytes.Equal(m.Binding, testAAD) {
+					t.Errorf("%s: content type %q, aad %s", what, m.ContentType, m.Binding)
 				}
 			}
 		})

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// A Parser that has seen other messages says the same of each as the function, the first time and the next.
+// A Parser that has read other messages reads each as the function does, the first time and the next.
 func TestParserMakesNoDifference(t *testing.T) {
 	var p Parser
 	for range 2 {
@@ -32,11 +32,34 @@ func TestParserMakesNoDifference(t *testing.T) {
 }
 
 func sameMessage(a, b *Message) bool {
-	return a.ContentType == b.ContentType && bytes.Equal(a.commitment, b.commitment) && a.Committed() == b.Committed() &&
-		bytes.Equal(a.AAD, b.AAD) && bytes.Equal(a.bound, b.bound) && bytes.Equal(a.sealed, b.sealed) && reflect.DeepEqual(digests(a.Keys), digests(b.Keys))
+	return a.ContentType == b.ContentType && bytes.Equal(a.Commitment, b.Commitment) &&
+		bytes.Equal(a.Binding, b.Binding) && bytes.Equal(a.bound, b.bound) && bytes.Equal(a.sealed, b.sealed) && reflect.DeepEqual(digests(a.Keys), digests(b.Keys))
 }
 
-// Nothing that a Parser keeps is of a message: its owner may do with its bytes as he likes.
+// A message and its entries share no memory with the text. The owner of the text may change it afterwards,
+// while a key management service decrypts an entry.
+func TestMessageSharesNoMemoryWithItsText(t *testing.T) {
+	key := NewContentKey()
+	for _, curve := range []ecdh.Curve{ecdh.P256(), ecdh.X25519()} {
+		recipient := newParty(t, "p", curve)
+		text := string(must[[]byte](t)(Encrypt(key, []byte("plain"), "t", testAAD, []WrappedKey{recipient.wrap(t, key)})))
+		flattened := strings.Replace(strings.Replace(text, `"recipients":[{`, "", 1), `}],"tag"`, `,"tag"`, 1)
+		shared := strings.NewReplacer(`"kid":"p"`, "", `,"kid":"p"`, "", `"protected"`, `"unprotected":{"kid":"p"},"protected"`).Replace(text)
+		for _, doc := range []string{text, flattened, shared} {
+			b := []byte(doc)
+			m := must[*Message](t)(Parse(b))
+			for i := range b {
+				b[i] = 'x'
+			}
+			again := must[*ContentKey](t)(recipient.identity.Unwrap(t.Context(), &m.Keys[0]))
+			if got := must[[]byte](t)(m.Decrypt(again, testAAD)); string(got) != "plain" || m.Keys[0].KeyID != "p" {
+				t.Errorf("%s is read as %q", doc, got)
+			}
+		}
+	}
+}
+
+// A Parser keeps nothing of the text of a message.
 func TestParserKeepsNothingOfAMessage(t *testing.T) {
 	var p Parser
 	key, recipient := NewContentKey(), newParty(t, "p", ecdh.X25519())

@@ -296,7 +296,7 @@ func (s *Inspected) readEncryption() {
 	if e.Fields == nil {
 		var m *jwe.Message
 		if m, err = jwe.Parse(s.Event.Data); err == nil {
-			e.ContentType, e.Committed, e.Recipients = m.ContentType, m.Committed(), m.Keys
+			e.ContentType, e.Committed, e.Recipients = m.ContentType, m.Commitment != nil, m.Keys
 		} else {
 			err = fmt.Errorf("the encrypted data: %w", err)
 		}
