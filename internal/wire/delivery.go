@@ -81,7 +81,8 @@ func ParseDelivery(doc []byte, ignore []string) (*Delivery, error) {
 // readDetail finds the layout of the detail, and the members whose values are still to be read. Its errors
 // come after those of the delivery around it.
 func (d *Delivery) readDetail(r *jsontext.Decoder, ignore []string) {
-	in := r.Inner()
+	d.Detail = r.ReadSpan()
+	in := jsontext.NewDecoder(d.Detail)
 	for obj := in.Object(); in.Member(&obj); {
 		kind := in.PeekKind()
 		span := in.ReadSpan()
@@ -97,11 +98,7 @@ func (d *Delivery) readDetail(r *jsontext.Decoder, ignore []string) {
 			d.data = append(d.data, in.Since(&obj))
 		}
 	}
-	if d.detailErr = in.Err(); d.detailErr != nil {
-		d.Detail = r.ReadSpan()
-		return
-	}
-	d.Detail = r.Leave(&in)
+	d.detailErr = in.Err()
 }
 
 // ParseEvent reads the sealed event in the detail. An ordinary detail is an event without a signature.

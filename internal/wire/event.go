@@ -113,8 +113,7 @@ type Event struct {
 	// it if it came as the member data, and exactly the decoded bytes if it came as data_base64.
 	Data []byte
 
-	// Document is JSONData as it was read: it writes the canonical form without reading Data again. It is of
-	// no use once Data is replaced.
+	// Document is JSONData as it was read, with its canonical form. It is of no use once Data is replaced.
 	Document jsontext.Document
 
 	// Canonical says that Data is JSONData in the canonical form of internal/jsontext.

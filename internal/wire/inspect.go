@@ -244,8 +244,7 @@ func (s *Inspected) fitCore() Fit {
 	if e.Form != JSONData {
 		return FitNone
 	}
-	form, err := e.Document.AppendCanonical(nil)
-	if data = sha256.Sum256(form); err == nil && h.CoreDigest(e, seconds, &data) == s.Payload.Core {
+	if data = sha256.Sum256(e.Document.Canonical); e.Document.Err == nil && h.CoreDigest(e, seconds, &data) == s.Payload.Core {
 		return FitCanonical
 	}
 	return FitNone
