@@ -178,7 +178,7 @@ func readFormat(r *jsontext.Decoder) Format {
 }
 
 func readBase64(r *jsontext.Decoder) []byte {
-	b, err := jsontext.DecodeBase64([]byte{}, r.Bytes())
+	b, err := jsontext.Base64.AppendDecode([]byte{}, r.Bytes())
 	if err != nil {
 		r.Fail(err)
 	}

@@ -101,7 +101,7 @@ func readSession(r *jsontext.Decoder) *keys.Verifier {
 		case "crv":
 			crv = r.String()
 		case "x":
-			x, err = jsontext.DecodeBase64URL(nil, r.Bytes())
+			x, err = jsontext.Base64URL.AppendDecode(nil, r.Bytes())
 		default:
 			err = errStatement
 		}

@@ -129,7 +129,7 @@ func (o *opening) guessed(name, text string, binary bool) []byte {
 	if t == String {
 		if _, err := wire.ParseTime(text); err == nil {
 			t = Timestamp
-		} else if _, err := jsontext.DecodeBase64(nil, []byte(text)); err == nil && binary {
+		} else if _, err := jsontext.Base64.AppendDecode(nil, []byte(text)); err == nil && binary {
 			t = Binary
 		}
 	}

@@ -8,6 +8,7 @@
 package dsse
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -143,10 +144,14 @@ func (p *parser) signature() (s Signature) {
 	return s
 }
 
-// base64 reads a string of base64. The reader has an error if it is no string.
+// base64 reads a string of base64 in either alphabet, of which one text uses one. The reader has an error if
+// it is not a string.
 func (p *parser) base64() ([]byte, error) {
-	start := len(p.buf)
-	buf, err := jsontext.DecodeBase64Either(p.buf, p.r.Bytes())
+	start, text, alphabet := len(p.buf), p.r.Bytes(), jsontext.Base64
+	if bytes.ContainsAny(text, "-_") {
+		alphabet = jsontext.Base64URLPadded
+	}
+	buf, err := alphabet.AppendDecode(p.buf, text)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,6 @@ const maxColumns = 110
 // package leaves it when its comments pass. An entry stands for that directory alone, "..." for all below it.
 var stillTerse = []string{
 	"cmd/...", "consumer", "envelope", "envelope/...", "internal/dsse",
-	"internal/jsontext",
 	"internal/wire", "internal/wrapper",
 }
 

@@ -207,34 +207,22 @@ func EscapeForXML(text []byte) []byte {
 // text, which may be a secret.
 var ErrBase64 = errors.New("not strict base64")
 
+// The kinds of base64. Each has one text for each value.
 var (
-	stdBase64    = base64.StdEncoding.Strict()
-	urlBase64    = base64.URLEncoding.Strict()
-	rawURLBase64 = base64.RawURLEncoding.Strict()
+	Base64          = strictBase64{base64.StdEncoding.Strict()}    // RFC 4648 section 4, padded
+	Base64URL       = strictBase64{base64.RawURLEncoding.Strict()} // section 5, not padded: JOSE's base64url
+	Base64URLPadded = strictBase64{base64.URLEncoding.Strict()}    // section 5, padded: DSSE allows it
 )
 
-// DecodeBase64 appends the bytes that src encodes: RFC 4648 section 4, padded, with zero trailing bits. There
-// is one text per value: line breaks, which the strict mode of the standard library skips, are refused. On
-// error dst is returned as it was.
-func DecodeBase64(dst, src []byte) ([]byte, error) { return decodeBase64(dst, src, stdBase64) }
+type strictBase64 struct{ encoding *base64.Encoding }
 
-// DecodeBase64URL is DecodeBase64 for RFC 4648 section 5 without padding (JOSE's base64url).
-func DecodeBase64URL(dst, src []byte) ([]byte, error) { return decodeBase64(dst, src, rawURLBase64) }
-
-// DecodeBase64Either is DecodeBase64 for either alphabet with padding, as DSSE demands. One text uses one
-// alphabet.
-func DecodeBase64Either(dst, src []byte) ([]byte, error) {
-	if bytes.IndexByte(src, '-') >= 0 || bytes.IndexByte(src, '_') >= 0 {
-		return decodeBase64(dst, src, urlBase64)
-	}
-	return decodeBase64(dst, src, stdBase64)
-}
-
-func decodeBase64(dst, src []byte, enc *base64.Encoding) ([]byte, error) {
-	dst = slices.Grow(dst, enc.DecodedLen(len(src)))
-	n, err := enc.Decode(dst[len(dst):cap(dst)], src)
-	// The length tells line breaks, which Decode skips.
-	if err != nil || enc.EncodedLen(n) != len(src) {
+// AppendDecode appends the bytes that src encodes. The trailing bits of src must be zero. Line breaks, which
+// the strict mode of the standard library skips, are refused. The error is ErrBase64; dst then comes back as it
+// was.
+func (s strictBase64) AppendDecode(dst, src []byte) ([]byte, error) {
+	dst = slices.Grow(dst, s.encoding.DecodedLen(len(src)))
+	n, err := s.encoding.Decode(dst[len(dst):cap(dst)], src)
+	if err != nil || s.encoding.EncodedLen(n) != len(src) { // another length: there were line breaks
 		return dst, ErrBase64
 	}
 	return dst[:len(dst)+n], nil

@@ -200,7 +200,7 @@ func (e *ephemeral) publicKey(curve ecdh.Curve) (*ecdh.PublicKey, error) {
 	for _, text := range texts {
 		before := len(point)
 		var err error
-		if point, err = jsontext.DecodeBase64URL(point, text); err != nil || len(point) != before+coordinateSize {
+		if point, err = jsontext.Base64URL.AppendDecode(point, text); err != nil || len(point) != before+coordinateSize {
 			return nil, fmt.Errorf("%w: a coordinate of an epk is not base64url of %d bytes", ErrMalformed, coordinateSize)
 		}
 	}

@@ -134,7 +134,7 @@ func (e *ephemeral) read(r *jsontext.Decoder) {
 
 // partyInfo is apu or apv (RFC 7518 section 4.6.1.2).
 func partyInfo(name []byte, r *jsontext.Decoder) []byte {
-	info, err := jsontext.DecodeBase64URL(nil, r.Bytes())
+	info, err := jsontext.Base64URL.AppendDecode(nil, r.Bytes())
 	if err != nil {
 		r.Failf("%w: %s: %w", ErrMalformed, name, err)
 	}

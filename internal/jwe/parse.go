@@ -215,7 +215,7 @@ func (p *parser) commitment(what string, text []byte) error {
 
 func (p *parser) base64(what string, text []byte) ([]byte, error) {
 	start := len(p.buf)
-	buf, err := jsontext.DecodeBase64URL(p.buf, text)
+	buf, err := jsontext.Base64URL.AppendDecode(p.buf, text)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrMalformed, what, err)
 	}

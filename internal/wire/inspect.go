@@ -164,7 +164,7 @@ func isDelivery(doc []byte) (found bool) {
 
 // readMaterial reads the DSSE envelope, its signatures and its payload.
 func (s *Inspected) readMaterial() error {
-	doc, err := jsontext.DecodeBase64(nil, []byte(s.Event.Material))
+	doc, err := jsontext.Base64.AppendDecode(nil, []byte(s.Event.Material))
 	if err != nil {
 		return errors.New("dssematerial is not strict base64")
 	}
@@ -371,7 +371,7 @@ func readSessionID(r *jsontext.Decoder) string {
 			r.Failf("unknown member %.80q in the session key", obj.Name)
 		}
 	}
-	point, err := jsontext.DecodeBase64URL(nil, []byte(x))
+	point, err := jsontext.Base64URL.AppendDecode(nil, []byte(x))
 	if err != nil || len(point) != ed25519.PublicKeySize || kty != "OKP" || crv != "Ed25519" {
 		r.Failf("the session key is not an Ed25519 key")
 		return ""

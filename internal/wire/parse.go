@@ -237,7 +237,7 @@ func (e *Event) checkCore() error {
 }
 
 func (p *parser) setEncoded(json bool) error {
-	data, err := jsontext.DecodeBase64(nil, p.encoded)
+	data, err := jsontext.Base64.AppendDecode(nil, p.encoded)
 	if err != nil {
 		return &Error{Member: "data_base64", Err: err}
 	}

@@ -171,7 +171,7 @@ func ParsePayload(doc []byte, e *Event) (*Payload, error) {
 
 func readDigest(r *jsontext.Decoder) (d Digest) {
 	var room [48]byte
-	b, err := jsontext.DecodeBase64(room[:0], r.Bytes())
+	b, err := jsontext.Base64.AppendDecode(room[:0], r.Bytes())
 	if err != nil || len(b) != len(d) {
 		r.Fail(errors.New("a SHA-256 digest in base64 was expected"))
 		return d
@@ -481,7 +481,7 @@ func AppendHashed(dst []byte, t Type, text string) ([]byte, error) {
 			return dst, errNotCanonical
 		}
 	case Binary:
-		return jsontext.DecodeBase64(dst, []byte(text))
+		return jsontext.Base64.AppendDecode(dst, []byte(text))
 	case Timestamp:
 		at, err := ParseTime(text)
 		if err != nil {
