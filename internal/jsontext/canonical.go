@@ -16,9 +16,10 @@ type Document struct {
 	Err         error  // an *Error with the Fault Number if a number has no canonical form
 }
 
-// AppendCanonical appends the canonical form of the JSON text to dst. White space around the value is allowed.
-// dst and text must not overlap, since the canonical form may be the longer one (1e20). On an error, which is
-// always an *Error, dst comes back as it was. The Fault is Number only if nothing else is wrong with the text.
+// AppendCanonical appends the canonical form of the JSON text to dst. White space around the value is
+// allowed. dst and text must not overlap, since the canonical form may be the longer one (1e20). On an error,
+// which is always an *Error, dst comes back as it was. The Fault is Number only if nothing else is wrong with
+// the text.
 func AppendCanonical(dst, text []byte) ([]byte, error) {
 	d := NewDecoder(text)
 	doc := d.read(0, len(text), dst)
@@ -62,8 +63,8 @@ func (d *Decoder) read(around, room int, dst []byte) (doc Document) {
 	return doc
 }
 
-// scanner reads one value strictly. Its methods take the index at which something begins, and return the index
-// after it, or -1.
+// scanner reads one value strictly. Its methods take the index at which something begins, and return the
+// index after it, or -1.
 //
 // It is used in two ways. The first one checks that the text is in canonical form, as most texts are, and
 // returns -1 where it is not: where members are not in order, for example. The canonical order is also the

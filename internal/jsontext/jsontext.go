@@ -7,9 +7,9 @@
 //
 // # Canonical form
 //
-// AppendCanonical writes the canonical JSON of sealbus: a profile of RFC 8785 that has one form for each exact
-// value. It departs from RFC 8785 in numbers. A signature over data must not let two different numbers share a
-// form. Nor may it change a number that a reader of big integers reads exactly:
+// AppendCanonical writes the canonical JSON of sealbus: a profile of RFC 8785 that has one form for each
+// exact value. It departs from RFC 8785 in numbers. A signature over data must not let two different numbers
+// share a form. Nor may it change a number that a reader of big integers reads exactly:
 //
 //   - A number whose exact decimal value is an integer of at most 21 digits, however spelled, is written in
 //     plain digits, also beyond 2^53. Zero is 0, negative zero included.
@@ -108,8 +108,8 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("JSON: %s at %q (offset %d)", e.Msg, e.Pointer, e.Offset)
 }
 
-// Decoder is a cursor over one JSON text. Its first error sticks: callers may read a whole shape and then look
-// at Err (or End) once.
+// Decoder is a cursor over one JSON text. Its first error sticks: callers may read a whole shape and then
+// look at Err (or End) once.
 //
 //	d := jsontext.NewDecoder(doc)
 //	for obj := d.Object(); d.Member(&obj); {
@@ -237,7 +237,8 @@ func (d *Decoder) Element(a *Array) bool {
 	return true
 }
 
-// next steps over the open bracket before entry 0, over the comma before entry n, or over the closing bracket.
+// next steps over the open bracket before entry 0, over the comma before entry n, or over the closing
+// bracket.
 func (d *Decoder) next(open Kind, n int) bool {
 	last := open + 2 // in ASCII
 	if n == 0 {

@@ -20,7 +20,8 @@ const (
 
 // plain returns the index, from i on, of the first byte that ends a run of plain string bytes: a quote, a
 // backslash or a control character, or len(b). wide is not zero if the run has bytes beyond ASCII.
-// It looks at eight bytes at a time, since most of any text is strings, and most of those are base64.
+// It looks at eight bytes at a time, because most of any text is strings. With one byte at a
+// time, Seal takes about a tenth longer for 16 KiB of data.
 func plain(b []byte, i int) (end int, wide uint64) {
 	for ; len(b)-i >= 8; i += 8 {
 		w := binary.LittleEndian.Uint64(b[i:])
@@ -177,9 +178,9 @@ func AppendStrings(dst []byte, list []string) []byte {
 	return append(dst, ']')
 }
 
-// EscapeForXML escapes the two characters that a JSON text may hold as they are and that XML 1.0 forbids, U+FFFE
-// and U+FFFF: SQS refuses a message with one of them. The text still means the same. A text without these
-// characters is returned as it is.
+// EscapeForXML escapes the two characters that a JSON text may hold as they are and that XML 1.0 forbids,
+// U+FFFE and U+FFFF: SQS refuses a message with one of them. The text still means the same. A text without
+// these characters is returned as it is.
 func EscapeForXML(text []byte) []byte {
 	const first = "\xef\xbf" // the first two of their three bytes; 62 other characters have them, too
 	i := bytes.Index(text, []byte(first))
@@ -217,8 +218,8 @@ var (
 type strictBase64 struct{ encoding *base64.Encoding }
 
 // AppendDecode appends the bytes that src encodes. The trailing bits of src must be zero. Line breaks, which
-// the strict mode of the standard library skips, are refused. The error is ErrBase64; dst then comes back as it
-// was.
+// the strict mode of the standard library skips, are refused. The error is ErrBase64; dst then comes back as
+// it was.
 func (s strictBase64) AppendDecode(dst, src []byte) ([]byte, error) {
 	dst = slices.Grow(dst, s.encoding.DecodedLen(len(src)))
 	n, err := s.encoding.Decode(dst[len(dst):cap(dst)], src)
