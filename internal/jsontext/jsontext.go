@@ -35,7 +35,6 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
-	"strings"
 )
 
 // MaxDepth is the deepest nesting of arrays and objects that is read. A scalar has depth 0, [] has depth 1.
@@ -342,6 +341,14 @@ func (d *Decoder) Since(o *Object) []byte {
 	return d.b[o.start:d.i]
 }
 
+// Leave moves d to after the value that inner, which began as a copy of d, has read, and returns the bytes of
+// that value. An error of inner is not one of d.
+func (d *Decoder) Leave(inner *Decoder) []byte {
+	span := bytes.TrimRight(d.b[d.i:inner.i], " \n\r\t")
+	d.i = inner.i
+	return span
+}
+
 // SkipSpace returns the index of the first byte at or after i that is not JSON white space.
 func SkipSpace(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
@@ -353,22 +360,17 @@ func SkipSpace(b []byte, i int) int {
 // SpanEnd returns the index after the value at b[i], found by its brackets and strings only, or i if there is
 // none. The value is not known to be JSON: another reader is to read it.
 func SpanEnd(b []byte, i int) int {
-	const scalar = "+-.0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	depth := 0
 	for k := i; k < len(b); k++ {
 		switch b[k] {
 		case '"':
-			for escaped := true; escaped; {
-				n := bytes.IndexByte(b[k+1:], '"')
-				if n < 0 {
-					return i
+			for k, _ = plain(b, k+1); k < len(b) && b[k] != '"'; k, _ = plain(b, k+1) {
+				if b[k] == '\\' {
+					k++
 				}
-				k += n + 1
-				slash := k
-				for b[slash-1] == '\\' {
-					slash--
-				}
-				escaped = (k-slash)%2 != 0
+			}
+			if k >= len(b) {
+				return i
 			}
 		case '{', '[':
 			depth++
@@ -381,8 +383,11 @@ func SpanEnd(b []byte, i int) int {
 			}
 			continue
 		default:
-			for k+1 < len(b) && strings.IndexByte(scalar, b[k+1]) >= 0 {
-				k++
+			for ; k+1 < len(b); k++ { // over the rest of a number or a word
+				if c := b[k+1]; (c|0x20 < 'a' || 'z' < c|0x20) && (c < '0' || '9' < c) &&
+					c != '-' && c != '+' && c != '.' {
+					break
+				}
 			}
 		}
 		if depth <= 0 {

@@ -81,8 +81,7 @@ func ParseDelivery(doc []byte, ignore []string) (*Delivery, error) {
 // readDetail finds the layout of the detail, and the members whose values are still to be read. Its errors
 // come after those of the delivery around it.
 func (d *Delivery) readDetail(r *jsontext.Decoder, ignore []string) {
-	d.Detail = r.ReadSpan()
-	in := jsontext.NewDecoder(d.Detail)
+	in := *r
 	for obj := in.Object(); in.Member(&obj); {
 		kind := in.PeekKind()
 		span := in.ReadSpan()
@@ -98,7 +97,11 @@ func (d *Delivery) readDetail(r *jsontext.Decoder, ignore []string) {
 			d.data = append(d.data, in.Since(&obj))
 		}
 	}
-	d.detailErr = in.Err()
+	if d.detailErr = in.Err(); d.detailErr != nil {
+		d.Detail = r.ReadSpan()
+		return
+	}
+	d.Detail = r.Leave(&in)
 }
 
 // ParseEvent reads the sealed event in the detail. An ordinary detail is an event without a signature.
