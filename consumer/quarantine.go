@@ -367,7 +367,7 @@ func readRecord(doc []byte) (rec *Record, mac []byte, err error) {
 		case text[name] != nil:
 			*text[name] = r.String()
 		case encoded[name] != nil:
-			b, err := jsontext.DecodeBase64([]byte{}, r.Bytes())
+			b, err := jsontext.Base64.AppendDecode([]byte{}, r.Bytes())
 			if err != nil {
 				r.Fail(err)
 			}

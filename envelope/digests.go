@@ -98,8 +98,7 @@ func (o *opening) matchCore(p *wire.Payload, seconds []byte) bool {
 		return true
 	}
 	if o.in.Form == wire.JSONData && !o.in.Canonical {
-		form, err := o.in.Document.AppendCanonical(nil)
-		if err == nil && match(form, sha256.Sum256(form)) {
+		if doc := &o.in.Document; doc.Err == nil && match(doc.Canonical, sha256.Sum256(doc.Canonical)) {
 			return true
 		}
 	}
@@ -178,7 +177,7 @@ func (o *opening) hashExtensions(p *wire.Payload, guess typeGuess) (fits, isRead
 		if guess != asDeclared && t == wire.String {
 			if _, err := wire.ParseTime(text); err == nil {
 				t = wire.Timestamp
-			} else if _, err := jsontext.DecodeBase64(nil, []byte(text)); err == nil && guess != timestamps {
+			} else if _, err := jsontext.Base64.AppendDecode(nil, []byte(text)); err == nil && guess != timestamps {
 				t = wire.Binary
 			}
 		}

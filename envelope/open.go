@@ -202,7 +202,7 @@ func (o *opening) readMaterial() *Error {
 	if o.in.Material == "" {
 		return reject(ReasonUnsigned, "no attribute dssematerial")
 	}
-	doc, err := jsontext.DecodeBase64(o.docRoom[:0], []byte(o.in.Material))
+	doc, err := jsontext.Base64.AppendDecode(o.docRoom[:0], []byte(o.in.Material))
 	if err != nil {
 		return reject(ReasonMalformed, "dssematerial is not strict base64")
 	}

@@ -121,10 +121,10 @@ func (s *secret) readFields() *Error {
 	if s.entries, err = jwe.ParseRecipients([]byte(s.signed.Extensions[i].Value)); err != nil {
 		return secretError(attrRecipients, err)
 	}
-	at, found := jsontext.FindAll(s.signed.Data, s.enc.Fields)
+	at := jsontext.FindAll(s.signed.Data, s.enc.Fields)
 	for i, p := range s.enc.Fields {
 		what := fmt.Sprintf("the encrypted field %.80q", p)
-		if !found[i] || s.signed.Data[at[i].Start] != '"' {
+		if at[i].End == 0 || s.signed.Data[at[i].Start] != '"' {
 			return reject(ReasonMalformed, "%s is not there, or no string", what)
 		}
 		text, err := jsontext.AppendUnquote(nil, s.signed.Data[at[i].Start:at[i].End])

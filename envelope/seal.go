@@ -299,8 +299,7 @@ func (s *sealing) canonicalise() error {
 	if s.ev.Canonical {
 		return nil
 	}
-	form, err := s.ev.Document.AppendCanonical(make([]byte, 0, len(s.ev.Data)))
-	if err != nil {
+	if err := s.ev.Document.Err; err != nil {
 		e := cannotSeal("data", "%w", err)
 		c, ok := errors.AsType[*jsontext.Error](err)
 		if ok && s.opts.Encrypt != nil { // the names of its members are secret, too
@@ -311,7 +310,7 @@ func (s *sealing) canonicalise() error {
 		}
 		return e
 	}
-	s.ev.Data, s.ev.Canonical = form, true
+	s.ev.Data, s.ev.Canonical = s.ev.Document.Canonical, true
 	return nil
 }
 

@@ -122,9 +122,9 @@ func (s *sealing) findFields() (fields []jsontext.Replacement, size int, err err
 	if s.enc.Fields, err = jsontext.ParsePointers(texts); err != nil {
 		return nil, 0, &SealError{Member: "data", Problem: "EncryptFields: " + err.Error(), Err: err}
 	}
-	at, found := jsontext.FindAll(s.ev.Data, s.enc.Fields)
+	at := jsontext.FindAll(s.ev.Data, s.enc.Fields)
 	for i := range at {
-		if !found[i] {
+		if at[i].End == 0 {
 			return nil, 0, &SealError{Member: "data", Problem: fmt.Sprintf(
 				"EncryptFields: there is nothing at %.80q: name the fields that this event has", texts[i])}
 		}

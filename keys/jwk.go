@@ -132,7 +132,7 @@ func (k *jwk) read(name string, r *jsontext.Decoder) bool {
 }
 
 func readBase64URL(r *jsontext.Decoder, name string) []byte {
-	out, err := jsontext.DecodeBase64URL([]byte{}, r.Bytes()) // not nil: empty is not absent
+	out, err := jsontext.Base64URL.AppendDecode([]byte{}, r.Bytes()) // not nil: empty is not absent
 	if err != nil {
 		r.Failf("member %q is not canonical base64url", name)
 	}

@@ -8,6 +8,7 @@
 package dsse
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -74,7 +75,7 @@ func (e *Envelope) Read(doc []byte) error {
 		case "payloadType":
 			e.PayloadType, hasType = r.String(), true
 		case "payload":
-			payload, err := jsontext.DecodeBase64Either(room, r.Bytes())
+			payload, err := decodeBase64(room, r.Bytes())
 			if err != nil {
 				r.Failf("payload: %w", err)
 			}
@@ -108,6 +109,14 @@ func (e *Envelope) Read(doc []byte) error {
 	return nil
 }
 
+// decodeBase64 appends the bytes of strict base64. DSSE allows both alphabets, and one text uses one of them.
+func decodeBase64(dst, text []byte) ([]byte, error) {
+	if bytes.ContainsAny(text, "-_") {
+		return jsontext.Base64URLPadded.AppendDecode(dst, text)
+	}
+	return jsontext.Base64.AppendDecode(dst, text)
+}
+
 // readSignature reads one entry of "signatures". It decodes "sig" into room, and returns the rest of room.
 func readSignature(r *jsontext.Decoder, room []byte) (s Signature, rest []byte) {
 	hasSig := false
@@ -116,7 +125,7 @@ func readSignature(r *jsontext.Decoder, room []byte) (s Signature, rest []byte) 
 		case "keyid":
 			s.KeyID = r.String()
 		case "sig":
-			if sig, err := jsontext.DecodeBase64Either(room, r.Bytes()); err == nil && len(sig) > 0 {
+			if sig, err := decodeBase64(room, r.Bytes()); err == nil && len(sig) > 0 {
 				s.Sig, room = slices.Clip(sig), sig[len(sig):]
 			}
 			hasSig = true

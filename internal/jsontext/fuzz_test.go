@@ -22,8 +22,8 @@ func addSeeds(f *testing.F) {
 }
 
 // FuzzCanonical compares with the reference, and with another implementation of RFC 8785: that one rounds
-// the numbers that ours keeps, so it must find the same in the text and in our form of it. What it accepts is
-// refused only for a number or the depth.
+// the numbers that ours keeps, so it must find the same in the text and in our form of it. Ours refuses
+// a text that the other one accepts only for a number or the depth.
 func FuzzCanonical(f *testing.F) {
 	addSeeds(f)
 	f.Fuzz(func(t *testing.T, text []byte) {

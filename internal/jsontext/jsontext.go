@@ -1,15 +1,15 @@
 // Package jsontext reads and writes JSON text, strictly. All JSON of sealbus goes through it: events,
 // signatures, keys and bundles.
 //
-// It is stricter than encoding/json. Member names match exactly. A member that stands twice in an object
-// (names are compared unescaped), invalid UTF-8, a lone surrogate, bytes after the value and nesting deeper
-// than MaxDepth are errors. Nothing uses reflection, and what is read aliases the original bytes.
+// It is stricter than encoding/json. Member names match exactly. These are errors: two members of one name in
+// an object (the names are compared unescaped), invalid UTF-8, a lone surrogate, bytes after the value, and
+// nesting deeper than MaxDepth. Nothing uses reflection. Values that are read alias the original bytes.
 //
 // # Canonical form
 //
-// AppendCanonical writes sealbus's canonical JSON: a profile of RFC 8785 with one form per exact value. It
-// departs from RFC 8785 in numbers, since a signature over data must not let two different numbers share one
-// form, nor change a number that a reader of big integers still reads exactly:
+// AppendCanonical writes the canonical JSON of sealbus: a profile of RFC 8785 that has one form for each
+// exact value. It departs from RFC 8785 in numbers. A signature over data must not let two different numbers
+// share a form. Nor may it change a number that a reader of big integers reads exactly:
 //
 //   - A number whose exact decimal value is an integer of at most 21 digits, however spelled, is written in
 //     plain digits, also beyond 2^53. Zero is 0, negative zero included.
@@ -18,27 +18,32 @@
 //   - A text has at most 1,000 numbers below 1e-307 (other than zero) that have a form: they are slow to
 //     convert.
 //
-// Time is linear in the text, apart from sorting the members of objects that are not in order yet. Memory is
-// a small multiple of the text, however deeply it is nested.
+// Reading takes time that is linear in the text, but for the members of objects that are not in canonical
+// order: these are sorted, and copied once for each such object that they are in. Memory is a small multiple
+// of the text, however deeply it is nested.
 //
 // # The standard library
 //
 // The names follow package encoding/json/jsontext, which Go 1.26 has under GOEXPERIMENT=jsonv2 only: Kind,
-// Value, Decoder with PeekKind, ReadValue, SkipValue and InputOffset, AppendQuote, AppendUnquote. Once it is
-// there for everybody it can do the work of Decoder and of strings. There are two differences. The first
-// error of a Decoder sticks, so that a codec may read a whole shape and look once. Member and Element stand
-// for the tokens of objects and arrays. The canonical form stays ours, since numbers differ.
+// Value, Decoder with PeekKind, ReadValue and SkipValue, AppendQuote, AppendUnquote. Once that package is
+// generally available, it can do the work of Decoder and of strings. There are two differences. The first
+// error of a Decoder sticks, so that a codec may read a whole shape and then look once. Member and Element
+// stand for the tokens of objects and arrays. The canonical form stays here, since numbers differ.
 package jsontext
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+)
 
 // MaxDepth is the deepest nesting of arrays and objects that is read. A scalar has depth 0, [] has depth 1.
-// Other readers stop anywhere between 100 and 10,000. All of them should be able to read what we sign.
+// Other readers stop anywhere between 100 and 10,000. All of them should be able to read what sealbus signs.
 const MaxDepth = 64
 
-// Kind is the first byte of a value, or of the end of one. All numbers have '0'.
+// Kind is the first byte of a value, or punctuation. All numbers have '0'.
 //
-//	'n' null, 'f' false, 't' true, '"' string, '0' number, '{' and '}' object, '[' and ']' array
+//	'n' null, 'f' false, 't' true, '"' string, '0' number, '{' and '}' object, '[' and ']' array, ',' and ':'
 //	0   none of these
 type Kind byte
 
@@ -47,17 +52,18 @@ type Value []byte
 
 // IsValid reports whether v is exactly one strict JSON value.
 func (v Value) IsValid() bool {
-	end, _, err := scan(v, 0)
-	return err == nil && end == len(v)
+	d := NewDecoder(v)
+	return len(d.ReadValue()) == len(v) && d.err == nil
 }
 
 // IsCanonical reports whether v is exactly one strict JSON value in its canonical form.
 func (v Value) IsCanonical() bool {
-	end, isCanonical, err := scan(v, 0)
-	return err == nil && isCanonical && end == len(v)
+	d := NewDecoder(v)
+	doc := d.ReadDocument()
+	return doc.IsCanonical && len(doc.Value) == len(v)
 }
 
-// Fault says what was wrong with a JSON text.
+// Fault says what is wrong with a JSON text.
 type Fault uint8
 
 // The faults.
@@ -67,11 +73,12 @@ const (
 	Surrogate                  // a string has an unpaired surrogate escape
 	Duplicate                  // an object has two members of one name
 	Depth                      // nested deeper than MaxDepth
-	Number                     // a number has no canonical form (AppendCanonical only)
+	Number                     // a number has no canonical form (AppendCanonical and Document.Err only)
 )
 
 var faultNames = [...]string{
-	Syntax: "syntax", UTF8: "utf8", Surrogate: "surrogate", Duplicate: "duplicate", Depth: "depth", Number: "number",
+	Syntax: "syntax", UTF8: "utf8", Surrogate: "surrogate", Duplicate: "duplicate", Depth: "depth",
+	Number: "number",
 }
 
 // String is the fault in lower case.
@@ -82,7 +89,7 @@ func (f Fault) String() string {
 	return faultNames[f]
 }
 
-// Error says what was wrong and where. It never holds a value of the text, only member names.
+// Error says what is wrong with a JSON text, and where. It holds member names, and no other part of the text.
 type Error struct {
 	Fault Fault
 
@@ -95,9 +102,251 @@ type Error struct {
 	Msg    string
 }
 
-// Error quotes the pointer: member names may hold anything.
+// Error quotes the pointer, because member names may hold anything.
 func (e *Error) Error() string {
 	return fmt.Sprintf("JSON: %s at %q (offset %d)", e.Msg, e.Pointer, e.Offset)
+}
+
+// Decoder is a cursor over one JSON text. Its first error sticks: callers may read a whole shape and then
+// look at Err (or End) once.
+//
+//	d := jsontext.NewDecoder(doc)
+//	for obj := d.Object(); d.Member(&obj); {
+//		switch string(obj.Name) {
+//		case "version": n = d.Int()
+//		default: d.SkipValue()
+//		}
+//	}
+//	err := d.End()
+//
+// A copy of a Decoder is one of its own that goes on from the same place.
+type Decoder struct {
+	b     []byte
+	i     int // of the next byte that is not white space
+	depth int // of the objects and arrays that the caller is in
+	err   error
+}
+
+// Object is the state of one JSON object that is being read. Name is the member that Member stopped at.
+type Object struct {
+	Name  []byte
+	start int // of the member that Name belongs to
+	n     int
+	// The names so far. Most objects are small and need no allocation. No slice of small is kept, because that
+	// would move the whole Object to the heap.
+	small [16][]byte
+	many  map[string]struct{}
+}
+
+// Array is the state of one JSON array that is being read.
+type Array struct{ n int }
+
+// NewDecoder reads doc, which is not copied: byte slices that come back may alias it.
+func NewDecoder(doc []byte) Decoder {
+	return Decoder{b: doc, i: SkipSpace(doc, 0)}
+}
+
+// Fail makes err the decoder's error, unless it has one.
+func (d *Decoder) Fail(err error) {
+	if d.err == nil {
+		d.err = err
+	}
+}
+
+// Failf is Fail with fmt.Errorf.
+func (d *Decoder) Failf(format string, args ...any) { d.Fail(fmt.Errorf(format, args...)) }
+
+// Err is the first error so far.
+func (d *Decoder) Err() error { return d.err }
+
+// End is the first error, or one if bytes follow the value.
+func (d *Decoder) End() error {
+	if d.err == nil && d.i != len(d.b) {
+		d.Fail(&Error{Fault: Syntax, Offset: d.i, Msg: "something follows the JSON value"})
+	}
+	return d.err
+}
+
+// PeekKind is the kind of the next value or punctuation. It is 0 if there is none, and after an error.
+func (d *Decoder) PeekKind() Kind {
+	if d.err != nil || d.i >= len(d.b) {
+		return 0
+	}
+	switch c := d.b[d.i]; c {
+	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+		return '0'
+	case 'n', 'f', 't', '"', '{', '}', '[', ']', ',', ':':
+		return Kind(c)
+	}
+	return 0
+}
+
+// Object begins an object, which the first call of Member enters.
+func (d *Decoder) Object() Object { return Object{} }
+
+// Member moves to the next member of o and reports whether there is one. Its value must then be read or
+// skipped before Member is called again.
+func (d *Decoder) Member(o *Object) bool {
+	if !d.next('{', o.n) {
+		return false
+	}
+	if d.PeekKind() != '"' {
+		d.Failf("a member name was expected at offset %d", d.i)
+		return false
+	}
+	o.start = d.i
+	o.Name = d.Bytes()
+	twice := false
+	if o.n < len(o.small) {
+		for _, name := range o.small[:o.n] {
+			twice = twice || string(name) == string(o.Name)
+		}
+		o.small[o.n] = o.Name
+	} else {
+		if o.many == nil {
+			o.many = make(map[string]struct{}, 4*len(o.small))
+			for _, name := range o.small {
+				o.many[string(name)] = struct{}{}
+			}
+		}
+		_, twice = o.many[string(o.Name)]
+		o.many[string(o.Name)] = struct{}{}
+	}
+	o.n++
+	switch {
+	case twice:
+		d.Failf("duplicate member %.64q", o.Name)
+	case d.PeekKind() != ':':
+		d.Failf("':' was expected at offset %d", d.i)
+	default:
+		d.i = SkipSpace(d.b, d.i+1)
+	}
+	return d.err == nil
+}
+
+// Array begins an array, which the first call of Element enters.
+func (d *Decoder) Array() Array { return Array{} }
+
+// Element moves to the next element of a and reports whether there is one.
+func (d *Decoder) Element(a *Array) bool {
+	if !d.next('[', a.n) {
+		return false
+	}
+	a.n++
+	return true
+}
+
+// next steps over the open bracket before entry 0, over the comma before entry n, or over the closing
+// bracket.
+func (d *Decoder) next(open Kind, n int) bool {
+	last := open + 2 // in ASCII
+	if n == 0 {
+		if d.PeekKind() != open {
+			d.Failf("%q was expected at offset %d", open, d.i)
+			return false
+		}
+		if d.depth++; d.depth > MaxDepth {
+			d.Failf("nested deeper than %d", MaxDepth)
+			return false
+		}
+		d.i = SkipSpace(d.b, d.i+1)
+	}
+	switch c := d.PeekKind(); {
+	case d.err != nil:
+		return false
+	case c == last:
+		d.depth--
+		d.i = SkipSpace(d.b, d.i+1)
+		return false
+	case n == 0:
+		return true
+	case c == ',':
+		d.i = SkipSpace(d.b, d.i+1)
+		if d.PeekKind() != last {
+			return true
+		}
+	}
+	d.Failf("',' or %q was expected at offset %d", last, d.i)
+	return false
+}
+
+// String reads a string.
+func (d *Decoder) String() string { return string(d.Bytes()) }
+
+// Bytes reads a string as UTF-8 bytes, which alias the text unless the string has escapes.
+func (d *Decoder) Bytes() []byte {
+	if d.PeekKind() != '"' {
+		d.Failf("a string was expected at offset %d", d.i)
+		return nil
+	}
+	end, escaped, _, err := readString(d.b, d.i)
+	if err != nil {
+		d.Fail(err)
+		return nil
+	}
+	text := d.b[d.i+1 : end-1 : end-1]
+	if escaped {
+		text, _ = AppendUnquote(make([]byte, 0, len(text)), d.b[d.i:end])
+	}
+	d.i = SkipSpace(d.b, end)
+	return text
+}
+
+// Int reads an integer in plain decimal digits. Its error does not quote the value: in a private file, a
+// secret may stand there by mistake.
+func (d *Decoder) Int() int64 {
+	at := d.i
+	raw := d.ReadValue()
+	if d.err != nil {
+		return 0
+	}
+	n, err := strconv.ParseInt(string(raw), 10, 64)
+	if err != nil || strconv.FormatInt(n, 10) != string(raw) {
+		d.Failf("a plain integer was expected at offset %d", at)
+	}
+	return n
+}
+
+// ReadValue reads any value. Its nesting adds to that of the objects and arrays around it.
+func (d *Decoder) ReadValue() Value {
+	doc := d.read(d.depth, 0, nil)
+	return doc.Value
+}
+
+// SkipValue reads past any value.
+func (d *Decoder) SkipValue() { d.ReadValue() }
+
+// ReadSpan reads past any value, by its brackets and strings only, and returns its bytes, which are not known
+// to be JSON: for a part that another decoder reads, with a depth of its own.
+func (d *Decoder) ReadSpan() []byte {
+	if d.err != nil {
+		return nil
+	}
+	end := SpanEnd(d.b, d.i)
+	if end <= d.i {
+		d.Failf("a value was expected at offset %d", d.i)
+		return nil
+	}
+	span := d.b[d.i:end]
+	d.i = SkipSpace(d.b, end)
+	return span
+}
+
+// Since returns the bytes of o's current member, from its name to the end of its value, which was just read.
+// White space may follow.
+func (d *Decoder) Since(o *Object) []byte {
+	if d.err != nil {
+		return nil
+	}
+	return d.b[o.start:d.i]
+}
+
+// Leave moves d to after the value that inner, which began as a copy of d, has read, and returns the bytes of
+// that value. An error of inner is not one of d.
+func (d *Decoder) Leave(inner *Decoder) []byte {
+	span := bytes.TrimRight(d.b[d.i:inner.i], " \n\r\t")
+	d.i = inner.i
+	return span
 }
 
 // SkipSpace returns the index of the first byte at or after i that is not JSON white space.
@@ -115,7 +364,12 @@ func SpanEnd(b []byte, i int) int {
 	for k := i; k < len(b); k++ {
 		switch b[k] {
 		case '"':
-			if k = stringEnd(b, k); k < 0 {
+			for k, _ = plain(b, k+1); k < len(b) && b[k] != '"'; k, _ = plain(b, k+1) {
+				if b[k] == '\\' {
+					k++
+				}
+			}
+			if k >= len(b) {
 				return i
 			}
 		case '{', '[':
@@ -129,33 +383,16 @@ func SpanEnd(b []byte, i int) int {
 			}
 			continue
 		default:
-			for k+1 < len(b) && isScalar(b[k+1]) {
-				k++
+			for ; k+1 < len(b); k++ { // over the rest of a number or a word
+				if c := b[k+1]; (c|0x20 < 'a' || 'z' < c|0x20) && (c < '0' || '9' < c) &&
+					c != '-' && c != '+' && c != '.' {
+					break
+				}
 			}
 		}
 		if depth <= 0 {
-			return k + 1 + depth // a closing bracket that opened nothing is not ours
+			return k + 1 + depth // a closing bracket that opened nothing is not part of the value
 		}
 	}
 	return i
-}
-
-func isScalar(c byte) bool {
-	return 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '+' || c == '.'
-}
-
-// stringEnd is the index of the quote that ends the string at b[i], or -1.
-func stringEnd(b []byte, i int) int {
-	for i++; ; {
-		i, _ = plain(b, i)
-		switch {
-		case i >= len(b):
-			return -1
-		case b[i] == '"':
-			return i
-		case b[i] == '\\':
-			i++
-		}
-		i++
-	}
 }

@@ -19,7 +19,10 @@ var (
 	errPointerEscape = errors.New(`in a JSON Pointer, "~" is followed by 0 or 1`)
 )
 
-var pointerEscapes = strings.NewReplacer("~1", "/", "~0", "~")
+var (
+	pointerEscapes   = strings.NewReplacer("~", "~0", "/", "~1")
+	pointerUnescapes = strings.NewReplacer("~0", "~", "~1", "/")
+)
 
 // ParsePointer parses a JSON Pointer.
 func ParsePointer(text string) (Pointer, error) {
@@ -30,14 +33,12 @@ func ParsePointer(text string) (Pointer, error) {
 	if text[0] != '/' {
 		return p, errPointerSlash
 	}
-	for i := range len(text) {
-		if text[i] == '~' && (i+1 == len(text) || text[i+1] != '0' && text[i+1] != '1') {
+	p.tokens = strings.Split(text[1:], "/")
+	for i, token := range p.tokens {
+		p.tokens[i] = pointerUnescapes.Replace(token)
+		if pointerEscapes.Replace(p.tokens[i]) != token { // a token has one spelling
 			return p, errPointerEscape
 		}
-	}
-	p.tokens = strings.Split(text[1:], "/")
-	for i, t := range p.tokens {
-		p.tokens[i] = pointerEscapes.Replace(t)
 	}
 	return p, nil
 }
@@ -45,7 +46,7 @@ func ParsePointer(text string) (Pointer, error) {
 // String is the text of p.
 func (p Pointer) String() string { return p.text }
 
-// ParsePointers parses all, of which none may be, or lie within, another.
+// ParsePointers parses all texts. No pointer may be another, or lie within another.
 func ParsePointers(texts []string) (list []Pointer, err error) {
 	for _, text := range texts {
 		if list, err = AddPointer(list, text); err != nil {
@@ -55,130 +56,104 @@ func ParsePointers(texts []string) (list []Pointer, err error) {
 	return list, nil
 }
 
-// AddPointer parses text and adds it to a list of which none may be, or lie within, another.
+// AddPointer parses text and adds it to a list, in which no pointer may be another, or lie within another.
 func AddPointer(list []Pointer, text string) ([]Pointer, error) {
 	p, err := ParsePointer(text)
 	if err != nil {
 		return nil, fmt.Errorf("%.80q: %w", text, err)
 	}
 	for _, q := range list {
-		if p.Within(q) || q.Within(p) {
-			return nil, fmt.Errorf("%.80q and %.80q overlap: name the outer one only", q.text, p.text)
+		if strings.HasPrefix(text+"/", q.text+"/") || strings.HasPrefix(q.text+"/", text+"/") {
+			return nil, fmt.Errorf("%.80q and %.80q overlap: name the outer one only", q.text, text)
 		}
 	}
 	return append(list, p), nil
 }
 
-// Within reports whether p points to what q does, or to a part of it.
-func (p Pointer) Within(q Pointer) bool {
-	return len(p.tokens) >= len(q.tokens) && slices.Equal(p.tokens[:len(q.tokens)], q.tokens)
-}
-
-// Span is where a value stands in a document.
+// Span is where a value stands in a document. The zero Span is that of no value.
 type Span struct{ Start, End int }
 
-// Find looks for the value that p points to in a document that is known to be strict JSON.
-func (p Pointer) Find(doc []byte) (Span, bool) {
-	at, found := FindAll(doc, []Pointer{p})
-	return at[0], found[0]
-}
-
-// FindAll finds the values that the pointers point to, in one walk over a document that is known to be strict
-// JSON.
-func FindAll(doc []byte, list []Pointer) (at []Span, found []bool) {
-	f := finding{doc: doc, list: list, at: make([]Span, len(list)), found: make([]bool, len(list))}
+// FindAll finds the value that each pointer points to, in one walk over a document that is known to be strict
+// JSON. The zero Span is that of a value that is not there.
+func FindAll(doc []byte, list []Pointer) []Span {
+	f := finder{doc: doc, list: list}
 	all := make([]int, len(list))
 	for i := range all {
 		all[i] = i
 	}
-	f.value(SkipSpace(doc, 0), 0, all)
-	return f.at, f.found
+	f.find(SkipSpace(doc, 0), 0, all)
+	at := make([]Span, len(list))
+	for _, m := range f.found {
+		at[m.pointer] = m.Span
+	}
+	return at
 }
 
-// finding is one walk. It steps by brackets and strings only over parts that no pointer leads into.
-type finding struct {
+// LeadsOutside reports whether p leads to a value in a strict document that lies within none of the covered
+// ones. Readers such as encoding/json take names that differ only in case for the same, so p leads to all of
+// their spellings. Each of them is looked at, however many there are: a walk that stopped after some would
+// overlook the next one.
+func (p Pointer) LeadsOutside(doc []byte, covered []Pointer) bool {
+	f := finder{doc: doc, list: []Pointer{p}, fold: true}
+	f.find(SkipSpace(doc, 0), 0, []int{0})
+	spans := FindAll(doc, covered)
+	return slices.ContainsFunc(f.found, func(m match) bool {
+		return !slices.ContainsFunc(spans, func(s Span) bool { return s.Start <= m.Start && m.End <= s.End })
+	})
+}
+
+// finder finds the values to which pointers lead.
+type finder struct {
 	doc   []byte
 	list  []Pointer
-	at    []Span
-	found []bool
+	fold  bool    // names may differ in case
+	found []match // in the order of the document
 }
 
-// value looks at the value at doc[i], to which those of the list that are wanted lead with their first depth
-// tokens.
-func (f *finding) value(i, depth int, wanted []int) {
+// match is a value to which the pointer of that number leads.
+type match struct {
+	pointer int
+	Span
+}
+
+// find looks at the value at doc[i], to which the wanted ones of the list lead with their first depth tokens.
+// It steps by brackets and strings only over parts that no pointer leads into.
+func (f *finder) find(i, depth int, wanted []int) {
 	var deeper []int
 	for _, n := range wanted {
 		if len(f.list[n].tokens) > depth {
 			deeper = append(deeper, n)
-			continue
+		} else {
+			f.found = append(f.found, match{n, Span{i, SpanEnd(f.doc, i)}})
 		}
-		end := SpanEnd(f.doc, i)
-		f.at[n], f.found[n] = Span{i, end}, end > i
 	}
-	if len(deeper) == 0 {
+	d := Decoder{b: f.doc, i: i}
+	kind := d.PeekKind()
+	if len(deeper) == 0 || kind != '{' && kind != '[' {
 		return
 	}
-	eachChild(f.doc, i, func(name []byte, at int) bool {
-		if inside := f.into(deeper, depth, name); len(inside) > 0 {
-			f.value(at, depth+1, inside)
+	obj, array := d.Object(), d.Array()
+	var room [20]byte
+	for n := int64(0); kind == '{' && d.Member(&obj) || kind == '[' && d.Element(&array); n++ {
+		name := obj.Name
+		if kind == '[' { // an element is named in decimal without leading zeros (RFC 6901 section 4)
+			name = strconv.AppendInt(room[:0], n, 10)
 		}
-		return true
-	})
-}
-
-// into are those of the wanted whose next token is that name.
-func (f *finding) into(wanted []int, depth int, name []byte) (list []int) {
-	for _, n := range wanted {
-		if f.list[n].tokens[depth] == string(name) {
-			list = append(list, n)
-		}
-	}
-	return list
-}
-
-// LeadsOutside reports whether p leads to a value in a strict document that lies within none of the covered
-// ones. A reader such as encoding/json takes names that differ in case only for the same, so p leads to all
-// of their spellings. Each is looked at, however many there are: a walk that stopped after some would overlook
-// the next one.
-func (p Pointer) LeadsOutside(doc []byte, covered []Pointer) bool {
-	var walk func(i int, path []string) bool
-	walk = func(i int, path []string) (clear bool) {
-		if slices.ContainsFunc(covered, Pointer{tokens: path}.Within) {
-			return false
-		}
-		if len(path) == len(p.tokens) {
-			return true
-		}
-		eachChild(doc, i, func(name []byte, at int) bool {
-			if strings.EqualFold(string(name), p.tokens[len(path)]) {
-				clear = walk(at, append(path, string(name)))
+		var inside []int
+		for _, n := range deeper {
+			token := f.list[n].tokens[depth]
+			if token == string(name) || f.fold && strings.EqualFold(token, string(name)) {
+				inside = append(inside, n)
 			}
-			return !clear
-		})
-		return clear
-	}
-	return walk(SkipSpace(doc, 0), nil)
-}
-
-// eachChild calls do for the members or elements of the value at doc[i], until it returns false. Elements are
-// named in decimal without leading zeros (RFC 6901 section 4).
-func eachChild(doc []byte, i int, do func(name []byte, at int) bool) {
-	d := NewDecoder(doc[i:])
-	switch d.PeekKind() {
-	case '{':
-		for obj := d.Object(); d.Member(&obj) && do(obj.Name, i+d.InputOffset()); {
-			d.ReadSpan()
 		}
-	case '[':
-		var room [20]byte
-		a := d.Array()
-		for n := int64(0); d.Element(&a) && do(strconv.AppendInt(room[:0], n, 10), i+d.InputOffset()); n++ {
-			d.ReadSpan()
+		if len(inside) > 0 {
+			f.find(d.i, depth+1, inside)
 		}
+		d.ReadSpan()
 	}
 }
 
-// Replacement is what stands in a document in place of what was in its span.
+// Replacement takes the place of the bytes of a document that are in its span.
 type Replacement struct {
 	Span
 	Text []byte
@@ -197,42 +172,4 @@ func Replace(doc []byte, with []Replacement) []byte {
 		from = with[i].End
 	}
 	return append(out, doc[from:]...)
-}
-
-// maxPointer bounds Error.Pointer in bytes: a name may be a megabyte, and errors go to logs.
-const maxPointer = 256
-
-// pointer is the JSON Pointer (RFC 6901) of a path that is given from the inside out.
-func pointer(b []byte, path []segment) string {
-	var p []byte
-	for i := len(path) - 1; i >= 0; i-- {
-		end := len(p)
-		if p = append(p, '/'); path[i].name < 0 {
-			p = strconv.AppendInt(p, int64(path[i].element), 10)
-		} else {
-			p, end = appendToken(p, b, path[i].name)
-		}
-		if len(p) > maxPointer {
-			return string(p[:min(end, maxPointer)]) + "…"
-		}
-	}
-	return string(p)
-}
-
-// appendToken appends the name at b[i] as a reference token, and stops where p is too long: end is the
-// length before the last character.
-func appendToken(p, b []byte, i int) (token []byte, end int) {
-	end = len(p)
-	for r, next := runeAt(b, i+1); r >= 0 && len(p) <= maxPointer; r, next = runeAt(b, next) {
-		end = len(p)
-		switch r {
-		case '~':
-			p = append(p, "~0"...)
-		case '/':
-			p = append(p, "~1"...)
-		default:
-			p = append(p, string(r)...)
-		}
-	}
-	return p, end
 }

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"math/bits"
 	"slices"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -18,7 +20,8 @@ const (
 
 // plain returns the index, from i on, of the first byte that ends a run of plain string bytes: a quote, a
 // backslash or a control character, or len(b). wide is not zero if the run has bytes beyond ASCII.
-// It looks at eight bytes at a time, since most of any text is strings, and most of those are base64.
+// It looks at eight bytes at a time, because most of any text is strings. With one byte at a
+// time, Seal takes about a tenth longer for 16 KiB of data.
 func plain(b []byte, i int) (end int, wide uint64) {
 	for ; len(b)-i >= 8; i += 8 {
 		w := binary.LittleEndian.Uint64(b[i:])
@@ -38,122 +41,77 @@ func plain(b []byte, i int) (end int, wide uint64) {
 	return i, wide
 }
 
-// literal is what a strict walk over a string literal found.
-type literal struct {
-	end       int  // the index after the closing quote, or that of the fault
-	escaped   bool // it has an escape sequence
-	canonical bool // its escape sequences are those of the canonical form
-	fault     Fault
-}
-
-// message says what is wrong at b[l.end].
-func (l *literal) message(b []byte) string {
-	switch {
-	case l.fault == UTF8:
-		return "a string is not valid UTF-8"
-	case l.fault == Surrogate:
-		return "half of a surrogate pair stands alone"
-	case l.end >= len(b):
-		return "the text ends inside a string"
-	case b[l.end] == '\\':
-		return "not an escape sequence of JSON"
-	}
-	return "a control character in a string is not escaped"
-}
-
-// readLiteral reads the string literal that begins, with its quote, at b[i].
-func readLiteral(b []byte, i int) literal {
-	l := literal{canonical: true}
+// readString reads the string that begins, with its quote, at b[i]. canonical says that it is spelled as its
+// canonical form is. An error has no Pointer.
+func readString(b []byte, i int) (end int, escaped, canonical bool, err *Error) {
+	canonical = true
 	start := i + 1
-	var wide uint64 // non-zero once a byte beyond ASCII was seen
+	var wide uint64 // not zero if there are bytes beyond ASCII
 	for i = start; ; {
-		end, w := plain(b, i)
-		wide |= w
+		run, w := plain(b, i)
+		i, wide = run, wide|w
 		switch {
-		case end < len(b) && b[end] == '"':
-			if wide != 0 && !utf8.Valid(b[start:end]) {
-				return literal{end: start + invalidUTF8(b[start:end]), fault: UTF8}
+		case i == len(b):
+			return i, false, false, &Error{Fault: Syntax, Offset: i, Msg: "the text ends inside a string"}
+		case b[i] < ' ':
+			return i, false, false, &Error{Fault: Syntax, Offset: i,
+				Msg: "a control character in a string is not escaped"}
+		case b[i] == '"':
+			if wide != 0 && !utf8.Valid(b[start:i]) {
+				for n, r := range string(b[start:i]) {
+					if r == utf8.RuneError && !bytes.HasPrefix(b[start+n:], []byte("\uFFFD")) {
+						return i, false, false, &Error{Fault: UTF8, Offset: start + n, Msg: "a string is not valid UTF-8"}
+					}
+				}
 			}
-			l.end = end + 1
-			return l
-		case end >= len(b) || b[end] != '\\':
-			return literal{end: end, fault: Syntax}
+			return i + 1, escaped, canonical, nil
 		}
-		r, next, fault := unescape(b, end)
-		if fault != 0 {
-			return literal{end: end, fault: fault}
+		r, next, fault := unescape(b, i)
+		switch fault {
+		case Syntax:
+			return i, false, false, &Error{Fault: fault, Offset: i, Msg: "not an escape sequence of JSON"}
+		case Surrogate:
+			return i, false, false, &Error{Fault: fault, Offset: i, Msg: "half of a surrogate pair stands alone"}
 		}
-		l.escaped = true
-		if b[end+1] == 'u' || b[end+1] == '/' { // all others are canonical
+		escaped = true
+		if b[i+1] == 'u' || b[i+1] == '/' { // all others are canonical
 			var spelled [6]byte
-			l.canonical = l.canonical && string(appendRune(spelled[:0], r)) == string(b[end:next])
+			canonical = canonical && string(appendRune(spelled[:0], r)) == string(b[i:next])
 		}
 		i = next
 	}
 }
 
-// invalidUTF8 is the offset of the first byte that is not UTF-8.
-func invalidUTF8(b []byte) int {
-	for i := 0; i < len(b); {
-		r, n := utf8.DecodeRune(b[i:])
-		if r == utf8.RuneError && n <= 1 {
-			return i
-		}
-		i += n
-	}
-	return len(b)
-}
-
-// unescape decodes the escape sequence, or surrogate pair of two, at b[i].
+// unescape decodes the escape sequence at b[i], or the pair of two that stand for one character. The Fault is
+// Syntax or Surrogate, or 0.
 func unescape(b []byte, i int) (r rune, end int, fault Fault) {
 	if len(b)-i < 2 {
 		return 0, 0, Syntax
 	}
-	switch c := b[i+1]; c {
-	case '"', '\\', '/':
-		return rune(c), i + 2, 0
-	case 'b':
-		return '\b', i + 2, 0
-	case 'f':
-		return '\f', i + 2, 0
-	case 'n':
-		return '\n', i + 2, 0
-	case 'r':
-		return '\r', i + 2, 0
-	case 't':
-		return '\t', i + 2, 0
+	if n := strings.IndexByte(`"\/bfnrt`, b[i+1]); n >= 0 {
+		return rune("\"\\/\b\f\n\r\t"[n]), i + 2, 0
 	}
-	r = hexUnit(b, i)
-	switch {
-	case r < 0:
+	var units [2]rune // of UTF-16
+	for n := range units {
+		var unit [2]byte
+		if len(b)-i < 6 || b[i] != '\\' || b[i+1] != 'u' {
+			break
+		}
+		if _, err := hex.Decode(unit[:], b[i+2:i+6]); err != nil {
+			break
+		}
+		units[n] = rune(unit[0])<<8 | rune(unit[1])
+		if i += 6; n == 0 && !utf16.IsSurrogate(units[0]) {
+			return units[0], i, 0
+		}
+	}
+	if units[0] == 0 {
 		return 0, 0, Syntax
-	case !utf16.IsSurrogate(r):
-		return r, i + 6, 0
 	}
-	if r = utf16.DecodeRune(r, hexUnit(b, i+6)); r == utf8.RuneError {
+	if r = utf16.DecodeRune(units[0], units[1]); r == utf8.RuneError {
 		return 0, 0, Surrogate
 	}
-	return r, i + 12, 0
-}
-
-// hexUnit is the UTF-16 code unit that b[i:] spells as \uXXXX, or -1.
-func hexUnit(b []byte, i int) rune {
-	if len(b)-i < 6 || b[i] != '\\' || b[i+1] != 'u' {
-		return -1
-	}
-	var unit rune
-	for _, c := range b[i+2 : i+6] {
-		switch {
-		case '0' <= c && c <= '9':
-			c -= '0'
-		case 'a' <= c|0x20 && c|0x20 <= 'f':
-			c = c | 0x20 - 'a' + 10
-		default:
-			return -1
-		}
-		unit = unit<<4 | rune(c)
-	}
-	return unit
+	return r, i, 0
 }
 
 // AppendUnquote appends the text of the string that the JSON literal src is. The error is an *Error; dst then
@@ -162,26 +120,21 @@ func AppendUnquote(dst, src []byte) ([]byte, error) {
 	if len(src) == 0 || src[0] != '"' {
 		return dst, &Error{Fault: Syntax, Msg: "a string was expected"}
 	}
-	l := readLiteral(src, 0)
-	switch {
-	case l.fault != 0:
-		return dst, &Error{Fault: l.fault, Offset: l.end, Msg: l.message(src)}
-	case l.end != len(src):
-		return dst, &Error{Fault: Syntax, Offset: l.end, Msg: "something follows the JSON value"}
+	end, _, _, err := readString(src, 0)
+	if err != nil {
+		return dst, err
 	}
-	return appendUnescaped(dst, src[1:len(src)-1]), nil
-}
-
-// appendUnescaped appends the text of a literal that was read without fault; inner is all between its quotes.
-func appendUnescaped(dst, inner []byte) []byte {
-	for i := 0; ; {
-		end, _ := plain(inner, i)
-		dst = append(dst, inner[i:end]...)
-		if end == len(inner) {
-			return dst
+	if end != len(src) {
+		return dst, &Error{Fault: Syntax, Offset: end, Msg: "something follows the JSON value"}
+	}
+	for i := 1; ; {
+		run, _ := plain(src, i)
+		dst = append(dst, src[i:run]...)
+		if src[run] == '"' {
+			return dst, nil
 		}
 		var r rune
-		r, i, _ = unescape(inner, end)
+		r, i, _ = unescape(src, run)
 		dst = utf8.AppendRune(dst, r)
 	}
 }
@@ -193,47 +146,24 @@ func AppendQuote[T string | []byte](dst []byte, text T) []byte {
 	start := len(dst)
 	dst = append(dst, text...) // nearly all text needs no escapes
 	if end, wide := plain(dst, start); end < len(dst) || wide != 0 && !utf8.Valid(dst[start:]) {
-		dst = appendEscaped(dst[:start], bytes.Clone(dst[start:]))
+		dst = dst[:start]
+		for _, r := range string(text) {
+			dst = appendRune(dst, r)
+		}
 	}
 	return append(dst, '"')
 }
 
-func appendEscaped(dst, text []byte) []byte {
-	if !utf8.Valid(text) {
-		text = []byte(string([]rune(string(text))))
-	}
-	for i := 0; ; i++ {
-		end, _ := plain(text, i)
-		dst = append(dst, text[i:end]...)
-		if end == len(text) {
-			return dst
-		}
-		dst = appendRune(dst, rune(text[end]))
-		i = end
-	}
-}
-
 // appendRune appends r as a canonical string has it.
 func appendRune(dst []byte, r rune) []byte {
+	if r >= ' ' && r != '"' && r != '\\' {
+		return utf8.AppendRune(dst, r)
+	}
+	if n := strings.IndexByte("\"\\\b\f\n\r\t", byte(r)); n >= 0 {
+		return append(dst, '\\', `"\bfnrt`[n])
+	}
 	const hex = "0123456789abcdef"
-	switch r {
-	case '"', '\\':
-		return append(dst, '\\', byte(r))
-	case '\b':
-		return append(dst, `\b`...)
-	case '\f':
-		return append(dst, `\f`...)
-	case '\n':
-		return append(dst, `\n`...)
-	case '\r':
-		return append(dst, `\r`...)
-	case '\t':
-		return append(dst, `\t`...)
-	}
-	if r < ' ' {
-		return append(dst, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
-	}
-	return utf8.AppendRune(dst, r)
+	return append(dst, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
 }
 
 // AppendStrings appends a JSON array of strings; nil is an empty array.
@@ -248,11 +178,11 @@ func AppendStrings(dst []byte, list []string) []byte {
 	return append(dst, ']')
 }
 
-// EscapeForXML is the JSON text with the characters escaped that JSON has raw and XML 1.0 has not at all:
-// U+FFFE and U+FFFF. SQS takes no message with one of them. The text, which is returned as it is if it has
-// none, means the same.
+// EscapeForXML escapes the two characters that a JSON text may hold as they are and that XML 1.0 forbids,
+// U+FFFE and U+FFFF: SQS refuses a message with one of them. The text still means the same. A text without
+// these characters is returned as it is.
 func EscapeForXML(text []byte) []byte {
-	const first = "\xef\xbf" // of the three bytes of both, and of no more than 62 others
+	const first = "\xef\xbf" // the first two of their three bytes; 62 other characters have them, too
 	i := bytes.Index(text, []byte(first))
 	if i < 0 {
 		return text
@@ -278,34 +208,22 @@ func EscapeForXML(text []byte) []byte {
 // text, which may be a secret.
 var ErrBase64 = errors.New("not strict base64")
 
+// The kinds of base64. Each has one text for each value.
 var (
-	stdBase64    = base64.StdEncoding.Strict()
-	urlBase64    = base64.URLEncoding.Strict()
-	rawURLBase64 = base64.RawURLEncoding.Strict()
+	Base64          = strictBase64{base64.StdEncoding.Strict()}    // RFC 4648 section 4, padded
+	Base64URL       = strictBase64{base64.RawURLEncoding.Strict()} // section 5, not padded: JOSE's base64url
+	Base64URLPadded = strictBase64{base64.URLEncoding.Strict()}    // section 5, padded: DSSE allows it
 )
 
-// DecodeBase64 appends the bytes that src encodes: RFC 4648 section 4, padded, with zero trailing bits. There
-// is one text per value: line breaks, which the strict mode of the standard library skips, are refused. On
-// error dst is returned as it was.
-func DecodeBase64(dst, src []byte) ([]byte, error) { return decodeBase64(dst, src, stdBase64) }
+type strictBase64 struct{ encoding *base64.Encoding }
 
-// DecodeBase64URL is DecodeBase64 for RFC 4648 section 5 without padding (JOSE's base64url).
-func DecodeBase64URL(dst, src []byte) ([]byte, error) { return decodeBase64(dst, src, rawURLBase64) }
-
-// DecodeBase64Either is DecodeBase64 for either alphabet with padding, as DSSE demands. One text uses one
-// alphabet.
-func DecodeBase64Either(dst, src []byte) ([]byte, error) {
-	if bytes.IndexByte(src, '-') >= 0 || bytes.IndexByte(src, '_') >= 0 {
-		return decodeBase64(dst, src, urlBase64)
-	}
-	return decodeBase64(dst, src, stdBase64)
-}
-
-func decodeBase64(dst, src []byte, enc *base64.Encoding) ([]byte, error) {
-	dst = slices.Grow(dst, enc.DecodedLen(len(src)))
-	n, err := enc.Decode(dst[len(dst):cap(dst)], src)
-	// The length tells line breaks, which Decode skips.
-	if err != nil || enc.EncodedLen(n) != len(src) {
+// AppendDecode appends the bytes that src encodes. The trailing bits of src must be zero. Line breaks, which
+// the strict mode of the standard library skips, are refused. The error is ErrBase64; dst then comes back as
+// it was.
+func (s strictBase64) AppendDecode(dst, src []byte) ([]byte, error) {
+	dst = slices.Grow(dst, s.encoding.DecodedLen(len(src)))
+	n, err := s.encoding.Decode(dst[len(dst):cap(dst)], src)
+	if err != nil || s.encoding.EncodedLen(n) != len(src) { // another length: there were line breaks
 		return dst, ErrBase64
 	}
 	return dst[:len(dst)+n], nil

@@ -129,7 +129,7 @@ func (e *ephemeral) publicKey(curve ecdh.Curve) (*ecdh.PublicKey, error) {
 	for _, text := range texts {
 		size := len(point) + coordinateSize
 		var err error
-		if point, err = jsontext.DecodeBase64URL(point, text); err != nil || len(point) != size {
+		if point, err = jsontext.Base64URL.AppendDecode(point, text); err != nil || len(point) != size {
 			return nil, fmt.Errorf("%w: a coordinate of an epk is not base64url of %d bytes", ErrMalformed,
 				coordinateSize)
 		}

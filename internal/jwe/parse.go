@@ -242,7 +242,7 @@ func (r *reader) base64(what string, text []byte, size int) []byte {
 		return nil
 	}
 	start := len(r.buf)
-	buf, err := jsontext.DecodeBase64URL(r.buf, text)
+	buf, err := jsontext.Base64URL.AppendDecode(r.buf, text)
 	switch {
 	case size != anySize && (err != nil || len(buf) != start+size):
 		r.err = fmt.Errorf("%w: %s is not base64url of %d bytes", ErrMalformed, what, size)

@@ -81,6 +81,6 @@ func NoRepetition(what string, list []string) error {
 
 // IsThumbprint reports whether s is the SHA-256 thumbprint of a key (RFC 7638), in base64url.
 func IsThumbprint(s string) bool {
-	b, err := jsontext.DecodeBase64URL(nil, []byte(s))
+	b, err := jsontext.Base64URL.AppendDecode(nil, []byte(s))
 	return err == nil && len(b) == sha256.Size
 }

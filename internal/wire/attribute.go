@@ -101,7 +101,7 @@ func AppendHashed(dst []byte, t Type, text string) ([]byte, error) {
 			return dst, errNotCanonical
 		}
 	case Binary:
-		return jsontext.DecodeBase64(dst, []byte(text))
+		return jsontext.Base64.AppendDecode(dst, []byte(text))
 	case Timestamp:
 		at, err := ParseTime(text)
 		if err != nil {

@@ -164,7 +164,7 @@ func isDelivery(doc []byte) (found bool) {
 
 // readMaterial reads the DSSE envelope, its signatures and its payload.
 func (s *Inspected) readMaterial() error {
-	doc, err := jsontext.DecodeBase64(nil, []byte(s.Event.Material))
+	doc, err := jsontext.Base64.AppendDecode(nil, []byte(s.Event.Material))
 	if err != nil {
 		return errors.New("dssematerial is not strict base64")
 	}
@@ -230,8 +230,8 @@ func (s *Inspected) fitCore() Fit {
 	if e.Form != JSONData {
 		return FitNone
 	}
-	form, err := e.Document.AppendCanonical(nil)
-	if data = sha256.Sum256(form); err == nil && CoreDigest(e, seconds, &data) == s.Payload.Core {
+	data = sha256.Sum256(e.Document.Canonical)
+	if e.Document.Err == nil && CoreDigest(e, seconds, &data) == s.Payload.Core {
 		return FitCanonical
 	}
 	return FitNone

@@ -243,7 +243,7 @@ func (p *parser) setData() error {
 	case p.data.Value != nil && p.encoded != nil:
 		return &Error{Member: "data_base64", Msg: "data and data_base64 are both present"}
 	case len(p.encoded) > 0:
-		data, err := jsontext.DecodeBase64(nil, p.encoded)
+		data, err := jsontext.Base64.AppendDecode(nil, p.encoded)
 		if err != nil {
 			return &Error{Member: "data_base64", Err: err}
 		}
@@ -417,7 +417,7 @@ func ParseDelivery(doc []byte, ignore []string) (*Delivery, error) {
 // readDetail finds the layout of the detail, and the members that ParseEvent will read. It leaves its error
 // in detailErr: an error of the delivery around the detail comes first.
 func (d *Delivery) readDetail(r *jsontext.Decoder, ignore []string) {
-	in := r.Inner()
+	in := *r
 	for obj := in.Object(); in.Member(&obj); {
 		kind := in.PeekKind()
 		span := in.ReadSpan()

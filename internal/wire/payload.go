@@ -184,7 +184,7 @@ func ParsePayload(doc []byte, e *Event) (*Payload, error) {
 
 func readDigest(r *jsontext.Decoder) (d Digest) {
 	var room [48]byte
-	b, err := jsontext.DecodeBase64(room[:0], r.Bytes())
+	b, err := jsontext.Base64.AppendDecode(room[:0], r.Bytes())
 	if err != nil || len(b) != len(d) {
 		r.Fail(errors.New("a SHA-256 digest in base64 was expected"))
 		return d
@@ -433,7 +433,7 @@ func readSessionKey(r *jsontext.Decoder) ed25519.PublicKey {
 		case "crv":
 			crv = r.String()
 		case "x":
-			x, err = jsontext.DecodeBase64URL(nil, r.Bytes())
+			x, err = jsontext.Base64URL.AppendDecode(nil, r.Bytes())
 		default:
 			r.Failf("unknown member %.80q in the session key", obj.Name)
 		}

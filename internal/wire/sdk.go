@@ -318,7 +318,7 @@ func (a *Attribute) sdkValue() (any, error) {
 			return int32(n), nil
 		}
 	case Binary:
-		if data, err := jsontext.DecodeBase64(nil, []byte(a.Value)); err == nil {
+		if data, err := jsontext.Base64.AppendDecode(nil, []byte(a.Value)); err == nil {
 			return data, nil
 		}
 	case Timestamp:

@@ -411,7 +411,7 @@ func (m members) base64Item(name string) Item {
 		p.Large = true
 		return Item{Problem: p}
 	}
-	text, err := jsontext.DecodeBase64(nil, encoded)
+	text, err := jsontext.Base64.AppendDecode(nil, encoded)
 	if err != nil {
 		return Item{Problem: problem("give the record as AWS delivers it", "its %q is not strict base64", name)}
 	}

@@ -179,7 +179,9 @@ func newTeam(name string) *team { return &team{name: name, label: "a", audience:
 
 func (p *team) source() string { return "https://" + p.name + ".example/shop" }
 
-func (w *world) signer(p *team) *keys.LocalSigner { return keystest.Signer(w, keys.Ed25519, p.name, p.label) }
+func (w *world) signer(p *team) *keys.LocalSigner {
+	return keystest.Signer(w, keys.Ed25519, p.name, p.label)
+}
 
 // key is what a bundle says of the key that the team has now.
 func (w *world) key(p *team) *trust.Key {

@@ -52,7 +52,7 @@ func ReadKey(env *ui.Env, path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := jsontext.DecodeBase64(nil, bytes.TrimSpace(text))
+	key, err := jsontext.Base64.AppendDecode(nil, bytes.TrimSpace(text))
 	if err != nil || len(key) < consumer.MinQuarantineKey {
 		why := fmt.Errorf("%s is not a quarantine key: base64 of at least %d bytes", ui.NameOf(path), consumer.MinQuarantineKey)
 		if damage := filekind.Damage(text); damage != nil {
