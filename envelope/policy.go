@@ -164,7 +164,10 @@ func (p *Policy) check() error {
 	if err := CheckExtensionTypes(p.ExtensionTypes); err != nil {
 		return err
 	}
-	return CheckIgnoreMembers(p.IgnoreMembers)
+	if err := CheckIgnoreMembers(p.IgnoreMembers); err != nil {
+		return fmt.Errorf("IgnoreMembers: %w", err)
+	}
+	return nil
 }
 
 // Opener opens events by one Policy and one source of trust. It is safe for concurrent use.

@@ -40,6 +40,8 @@ func needies(b *clitest.Bench) []needy {
 		{name: "open --trust", call: func(f string) []string { return open("--trust", f, "--roots", roots) }},
 		{name: "open --roots", call: func(f string) []string { return open("--trust", trust, "--roots", f) }},
 		{name: "open --identity", call: func(f string) []string { return open("--trust", trust, "--roots", roots, "--identity", f, insecure) }},
+		{name: "open FILE", input: true, call: func(f string) []string { return open("--trust", trust, "--roots", roots, f) }},
+		{name: "inspect FILE", input: true, call: func(f string) []string { return []string{"inspect", f} }},
 		{name: "inspect --trust", call: func(f string) []string { return []string{"inspect", "--trust", f, "--roots", roots} }},
 		{name: "seal --keyring", call: func(f string) []string { return []string{"seal", "--keyring", f, insecure} }},
 		{name: "seal --passphrase-file", call: func(f string) []string {

@@ -108,7 +108,7 @@ func TestOpenFiles(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 	r := b.Run(one, b.Open(clitest.OrderSource, b.Path("a.json"), "-", b.Path("b.json"), b.Path("empty.json"), b.Path("a.json"))...)
-	if r.Code != ui.ExitRejected || strings.Count(r.Stdout, "\n") != 5 ||
+	if r.Code != ui.ExitUsage || strings.Count(r.Stdout, "\n") != 5 ||
 		!strings.Contains(r.Stderr, b.Path("b.json")+": event 4: modified") || !strings.Contains(r.Stderr, b.Path("empty.json")+" is empty") {
 		t.Errorf("exit %d, %d lines\n%s", r.Code, strings.Count(r.Stdout, "\n"), r.Stderr)
 	}

@@ -67,7 +67,10 @@ func inspect(ctx context.Context, env *ui.Env, f *inspectFlags, files []string) 
 	worst := ui.ExitDone
 	err = in.Each(func(m *input.Message, where string, n, of int) error {
 		if !i.show(m, where, n, of) {
-			worst = ui.ExitRejected
+			worst = max(worst, ui.ExitRejected)
+		}
+		if input.IsEmptyFile(m.Err) {
+			worst = ui.ExitUsage
 		}
 		return nil
 	})

@@ -56,7 +56,7 @@ and it ends with the highest status.
 
 ` + input.HelpWrappers + `
 
-Encrypted data is decrypted last, with a key of --identity. --require-encrypted refuses events that anybody can read,
+Encrypted data is decrypted last, with a key of --identity. --require-encrypted refuses events that are not encrypted,
 --keep-encrypted verifies without a key, and leaves the data as it is.
 
 Exit status: 0 verified, 1 rejected (the reason is on standard error), 2 a flag or a file is wrong, 3 could not be judged
@@ -162,6 +162,8 @@ func verdictExit(err error) int {
 	switch {
 	case err == nil:
 		return ui.ExitDone
+	case input.IsEmptyFile(err):
+		return ui.ExitUsage
 	case envelope.ReasonOf(err).Class() != envelope.Transient:
 		return ui.ExitRejected
 	}
@@ -254,7 +256,7 @@ func talkEncryption(env *ui.Env, e *envelope.Encryption) {
 	to := make([]string, len(e.Recipients))
 	for i, id := range e.Recipients {
 		if to[i] = shortKey(id); id == "" {
-			to[i] = "somebody without a key ID"
+			to[i] = "a key without an ID"
 		}
 	}
 	env.Say("  "+env.Talk.Yellow("still encrypted:")+" "+ui.Clean(what+", to "+strings.Join(to, ", ")), 4)
@@ -265,11 +267,15 @@ func tellRejected(env *ui.Env, err error, where string) error {
 	if !errors.As(err, &e) {
 		return ui.Unavailable("try again", "%w", err)
 	}
-	return tellRefusal(env, e, e.Fix(), where)
+	fix := e.Fix()
+	if service, ok := errors.AsType[*keys.ServiceError](err); ok && service.Fix != "" {
+		fix = awscli.ServiceFix(service)
+	}
+	return tellRefusal(env, e, fix, where)
 }
 
 func tellRefusal(env *ui.Env, e *envelope.Error, fix, where string) error {
-	r := rejectedResult{Verdict: ui.VerdictRejected, Reason: e.Reason, Cause: input.CauseOf(e), Fix: awscli.ForCommand(fix)}
+	r := rejectedResult{Verdict: ui.VerdictRejected, Reason: e.Reason, Cause: input.CauseOf(e), Fix: fix}
 	if e.Reason.Class() == envelope.Transient {
 		r.Verdict = ui.VerdictUnavailable
 	}

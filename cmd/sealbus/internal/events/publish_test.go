@@ -71,6 +71,19 @@ func TestPublish(t *testing.T) {
 	}
 }
 
+// TestPublishWarnsAsSealDoes: a relay may change what these events have.
+func TestPublishWarnsAsSealDoes(t *testing.T) {
+	b, bus := clitest.NewShop(t, nil)
+	fine := strings.Replace(clitest.Order("o-1"), "00.25Z", "00.250000001Z", 1)
+	r := b.Run(fine+"\n"+strings.Replace(fine, "o-1", "o-2", 1)+"\n"+clitest.Order("o-3"), b.Publish(bus)...)
+	if r.Code != 0 || strings.Count(r.Stderr, "9 digits of a fraction") != 1 || !strings.Contains(r.Stderr, "(2 events)") {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	if sealed := b.Run(fine, b.Seal()...); !strings.Contains(sealed.Stderr, "9 digits of a fraction") {
+		t.Errorf("seal says\n%s", sealed.Stderr)
+	}
+}
+
 func TestPublishFile(t *testing.T) {
 	b, bus := clitest.NewShop(t, nil)
 	var lines strings.Builder

@@ -26,6 +26,12 @@ type inputError struct {
 
 func (e *inputError) Error() string { return e.cause }
 
+// IsEmptyFile reports whether err is about a file that was named and holds nothing at all.
+func IsEmptyFile(err error) bool {
+	e, ok := errors.AsType[*inputError](err)
+	return ok && e.noFile
+}
+
 func inputErrorf(fix, format string, args ...any) *inputError {
 	return &inputError{cause: fmt.Sprintf(format, args...), fix: fix}
 }
