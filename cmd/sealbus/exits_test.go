@@ -86,7 +86,7 @@ func needies(b *clitest.Bench) []needy {
 }
 
 // TestExitOfFiles: a file that is missing, or another one than is meant, is exit 2, in every command: another
-// try would end the same. What is in a file that is to be judged is exit 1.
+// try would end the same. A fault in the content that is to be judged is exit 1.
 func TestExitOfFiles(t *testing.T) {
 	b := clitest.New(t)
 	b.Org(nil, clitest.OrderSource)

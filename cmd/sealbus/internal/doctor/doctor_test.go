@@ -27,7 +27,7 @@ import (
 	"github.com/sealbus/sealbus/internal/localaws"
 )
 
-// site is a set-up in AWS and around it. What newSite makes is in order; tests spoil one thing each.
+// site is a set-up in AWS and around it. newSite makes it without a fault; tests spoil one thing each.
 type site struct {
 	rule           string
 	ruleOff        bool

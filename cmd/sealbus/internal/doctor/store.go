@@ -76,8 +76,8 @@ func notPermitted(err error) bool { return err != nil && strings.HasPrefix(err.E
 // noClaim is a key that no claim has. The ACL treats it like the keys of claims.
 const noClaim = redis.DefaultPrefix + "doctor"
 
-// redisProbes are the commands of the store, each in a form that changes nothing. Redis looks at the ACL before
-// anything else. The key is absent: DEL and PEXPIREAT do nothing, and SET with XX sets nothing.
+// redisProbes are the commands of the store, each in a form that changes nothing. Redis looks at the ACL
+// before anything else. The key is absent: DEL and PEXPIREAT do nothing, and SET with XX sets nothing.
 var redisProbes = [][]any{
 	{"EVAL", "return 1", 1, noClaim}, {"EVALSHA", strings.Repeat("0", 40), 1, noClaim}, {"GET", noClaim},
 	{"SET", noClaim, "", "XX"}, {"DEL", noClaim}, {"PTTL", noClaim}, {"PEXPIREAT", noClaim, 1}, {"TIME"},

@@ -125,7 +125,7 @@ func TestOpenFiles(t *testing.T) {
 	}
 }
 
-// What is not JSON in UTF-8 is named, with what to do, and by every command.
+// Every command names the encoding of an input that is not JSON in UTF-8, and says what to do.
 func TestInputEncodings(t *testing.T) {
 	b := clitest.New(t)
 	b.Org(nil, clitest.OrderSource)

@@ -79,8 +79,9 @@ aws sqs receive-message --queue-url URL | sealbus open --trust bundle.dsse --roo
 	flags.StringVar(&f.audience, "audience", "", "the `NAME` that must be among those the event was sealed for (default not checked)")
 	flags.StringVar(&f.account, "account", "", "the AWS account that sent it, an `ID` (default as the EventBridge event says)")
 	flags.Var(&f.maxAge, "max-age", "how long ago it may have been sealed")
-	flags.Lookup("max-age").DefValue = "24h5m" // envelope.DefaultMaxAge; the general form has its largest unit only
-	flags.Var(&f.mode, "mode", "what becomes of attributes that nobody signed: dropped, shown apart, or all extensions dropped")
+	// envelope.DefaultMaxAge; the general form has its largest unit only
+	flags.Lookup("max-age").DefValue = "24h5m"
+	flags.Var(&f.mode, "mode", "what becomes of attributes that are not signed: dropped, shown apart, or all extensions dropped")
 	flags.Var(&f.from, "from", input.HelpFrom)
 	return cmd
 }
@@ -183,7 +184,8 @@ type verifiedResult struct {
 	SignedAttributes []string                `json:"signed_attributes"`
 	Encryption       *input.EncryptionResult `json:"encryption"` // null = the data was not encrypted
 	Unverified       map[string]string       `json:"unverified"` // --mode passthrough only
-	Ignored          []string                `json:"ignored"`    // names of members that were added on the way: at most 8, escaped
+	// names of members that were added on the way: at most 8, escaped
+	Ignored []string `json:"ignored"`
 }
 
 // rejectedResult is a refused event for programs.

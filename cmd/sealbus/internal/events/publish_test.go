@@ -18,7 +18,7 @@ import (
 func TestPublishEncrypted(t *testing.T) {
 	b, bus := clitest.NewShop(t, nil)
 	identity := b.SecretOrg()
-	if r := b.Run(clitest.Order("o-1"), b.Publish(bus, "--encrypt-to", "nobody")...); r.Code != ui.ExitUsage {
+	if r := b.Run(clitest.Order("o-1"), b.Publish(bus, "--encrypt-to", "unknown")...); r.Code != ui.ExitUsage {
 		t.Errorf("exit %d, %s", r.Code, r.Stderr)
 	}
 	b.Must(clitest.Order("o-1")+"\n"+clitest.Order("o-2"), b.Publish(bus, b.WithTrust("--encrypt-to", "billing", "--field", "/item", "--layout", "embedded")...)...)
@@ -203,10 +203,11 @@ func TestPublishNeedsAWS(t *testing.T) {
 	}
 }
 
-// The SDK has a logger of its own on standard error: nothing of it is for whoever runs the command.
+// The SDK has a logger of its own on standard error: nothing of it is for the person who runs the command.
 func TestPublishSilencesTheSDK(t *testing.T) {
 	b, bus := clitest.NewShop(t, nil)
-	metadata := httptest.NewServer(http.NotFoundHandler()) // no token: the SDK warns that it falls back to IMDSv1
+	// no token: the SDK warns that it falls back to IMDSv1
+	metadata := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(metadata.Close)
 	for name, value := range map[string]string{
 		"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "false", "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.URL,

@@ -274,8 +274,8 @@ func (r *recordReader) line(rec *record, c byte) error {
 	}
 }
 
-// elements cuts an array into its elements. What is no object is an error of its own; what is no array of
-// values is one error for all of it.
+// elements cuts an array into its elements. An element that is no object is an error of its own. If it
+// is no array of values, there is one error for all of it.
 func (rec *record) elements() ([]record, *inputError) {
 	var list []record
 	b := rec.doc

@@ -1,5 +1,5 @@
-// Package loadclaims connects to the Redis in which consumers remember what they handled. Its client is redigo,
-// which compiles in a tenth of the time of go-redis.
+// Package loadclaims connects to the Redis in which consumers remember what they handled. Its client is
+// redigo, which compiles in a fraction of the time of go-redis.
 package loadclaims
 
 import (
@@ -32,8 +32,8 @@ type Client struct {
 	pool *redigo.Pool
 }
 
-// Connect makes a client for a URL, redis://USER:PASSWORD@HOST:PORT/DATABASE or rediss:// for TLS. The URL may
-// hold a password and is in no error.
+// Connect makes a client for a URL, redis://USER:PASSWORD@HOST:PORT/DATABASE or rediss:// for TLS. The URL
+// may hold a password and is in no error.
 func Connect(text string) (*Client, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "redis" && u.Scheme != "rediss" || u.Opaque != "" || u.RawQuery != "" || !isDatabase(u.Path) {
