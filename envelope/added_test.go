@@ -174,7 +174,7 @@ func TestCheckIgnoreMembers(t *testing.T) {
 	for name, list := range map[string][]string{
 		"17": make17(), "empty": {""}, "long": {strings.Repeat("x", 65)}, "no UTF-8": {"\xff"}, "cloudevent": {"_a", "CloudEvent"}, "specversion": {"specversion"},
 	} {
-		if err := envelope.CheckIgnoreMembers(list); err == nil || !strings.HasPrefix(err.Error(), "IgnoreMembers has ") {
+		if err := envelope.CheckIgnoreMembers(list); err == nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -154,7 +154,10 @@ func (p *Policy) check() error {
 	if err := CheckExtensionTypes(p.ExtensionTypes); err != nil {
 		return err
 	}
-	return CheckIgnoreMembers(p.IgnoreMembers)
+	if err := CheckIgnoreMembers(p.IgnoreMembers); err != nil {
+		return fmt.Errorf("IgnoreMembers: %w", err)
+	}
+	return nil
 }
 
 // CheckExtensionTypes is an error if a map of ExtensionTypes holds what is no type. A constructor that takes
@@ -177,18 +180,18 @@ func DefaultIgnoreMembers() []string { return slices.Clone(defaultIgnoreMembers)
 
 var defaultIgnoreMembers = []string{"_datadog"}
 
-// CheckIgnoreMembers is an error if a list of IgnoreMembers is too long, or names what no hop can add to a
-// detail: a constructor that takes such options refuses them at the start.
+// CheckIgnoreMembers is an error if a list of Policy.IgnoreMembers is too long, or has a name that no hop can
+// add to a detail.
 func CheckIgnoreMembers(names []string) error {
 	if len(names) > maxIgnoreMembers {
-		return fmt.Errorf("IgnoreMembers has %d names: give at most %d", len(names), maxIgnoreMembers)
+		return fmt.Errorf("there are %d names: give at most %d", len(names), maxIgnoreMembers)
 	}
 	for _, name := range names {
 		switch {
 		case name == "" || len(name) > wire.MaxName || !utf8.ValidString(name):
-			return fmt.Errorf("IgnoreMembers has %.80q: a name is a text of 1 to %d bytes", name, wire.MaxName)
+			return fmt.Errorf("%.80q is no name of a member: it is a text of 1 to %d bytes", name, wire.MaxName)
 		case strings.EqualFold(name, wire.EmbeddedMember), strings.EqualFold(name, "specversion"):
-			return fmt.Errorf("IgnoreMembers has %q: without this member a detail has no event", name)
+			return fmt.Errorf("%q cannot be ignored: a detail without it is not an event", name)
 		}
 	}
 	return nil

@@ -48,7 +48,7 @@ func TestPoliciesThatAreRefused(t *testing.T) {
 			`RequiredAlgorithms has "eddsa"`},
 		"no pointer": {with(func(p *envelope.Policy) { p.RequireEncryptedFields = []string{"card"} }),
 			`RequireEncryptedFields: "card"`},
-		"no member": {with(func(p *envelope.Policy) { p.IgnoreMembers = []string{""} }), "IgnoreMembers has"},
+		"no member": {with(func(p *envelope.Policy) { p.IgnoreMembers = []string{""} }), "IgnoreMembers: "},
 		"no extension type": {with(func(p *envelope.Policy) {
 			p.ExtensionTypes = map[string]envelope.AttributeType{"due": 99}
 		}), `ExtensionTypes["due"]`},

@@ -55,16 +55,20 @@ type SealOptions struct {
 // SealError says why an event cannot be sealed. The event is the caller's own: nothing was sent.
 type SealError struct {
 	Member  string // the attribute at fault, or ""
+	Option  string // the field of SealOptions at fault, or ""
 	Problem string // what is wrong and what to do
 	Err     error
 }
 
-// Error names the member and the problem.
+// Error names the member, the option and the problem.
 func (e *SealError) Error() string {
-	if e.Member == "" {
-		return "envelope: cannot seal: " + e.Problem
+	text := "envelope: cannot seal: "
+	for _, name := range []string{e.Member, e.Option} {
+		if name != "" {
+			text += name + ": "
+		}
 	}
-	return fmt.Sprintf("envelope: cannot seal: %s: %s", e.Member, e.Problem)
+	return text + e.Problem
 }
 
 // Unwrap is the underlying error.
@@ -306,7 +310,7 @@ func (s *sealing) canonicalise() error {
 			e.Problem = fmt.Sprintf("%s, at byte %d", c.Msg, c.Offset)
 		}
 		if ok && c.Fault == jsontext.Number {
-			e.Problem += "; send the number as a string, or seal with Exact"
+			e.Problem += "; or seal with Exact"
 		}
 		return e
 	}

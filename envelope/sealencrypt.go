@@ -116,17 +116,17 @@ func (s *sealing) findFields() (fields []jsontext.Replacement, size int, err err
 		return nil, 0, &SealError{Member: "data", Problem: fmt.Sprintf(
 			"more than %d fields to encrypt: encrypt all of the data, or what they are in", MaxEncryptedFields)}
 	case s.ev.Form != wire.JSONData || s.ev.Base64:
-		return nil, 0, &SealError{Member: "data", Problem: "fields can be encrypted in JSON data only, " +
-			"and not with Exact: leave EncryptFields out to encrypt all of it"}
+		return nil, 0, &SealError{Member: "data", Option: "EncryptFields",
+			Problem: "fields can be encrypted in JSON data only, and not with Exact: name none to encrypt all of it"}
 	}
 	if s.enc.Fields, err = jsontext.ParsePointers(texts); err != nil {
-		return nil, 0, &SealError{Member: "data", Problem: "EncryptFields: " + err.Error(), Err: err}
+		return nil, 0, &SealError{Member: "data", Option: "EncryptFields", Problem: err.Error(), Err: err}
 	}
 	at := jsontext.FindAll(s.ev.Data, s.enc.Fields)
 	for i := range at {
 		if at[i].End == 0 {
-			return nil, 0, &SealError{Member: "data", Problem: fmt.Sprintf(
-				"EncryptFields: there is nothing at %.80q: name the fields that this event has", texts[i])}
+			return nil, 0, &SealError{Member: "data", Option: "EncryptFields",
+				Problem: fmt.Sprintf("there is nothing at %.80q: name the fields that this event has", texts[i])}
 		}
 		fields = append(fields, jsontext.Replacement{Span: at[i]})
 		size += at[i].End - at[i].Start

@@ -45,7 +45,7 @@ func startRedis(tb testing.TB, options ...string) (*server, *goredis.Client) {
 	return s, client
 }
 
-func newRedisStore(tb testing.TB, client redis.Client) replay.Store {
+func newRedisStore(tb testing.TB, client redis.Client[*goredis.Cmd]) replay.Store {
 	tb.Helper()
 	s, err := redis.New(client, nil)
 	if err != nil {
@@ -60,7 +60,7 @@ const contractSteps = 20_000
 // timed is a client whose scripts read the clock of a test, in place of the server's: nothing else of them is
 // changed.
 type timed struct {
-	redis.Client
+	redis.Client[*goredis.Cmd]
 	now func() time.Time
 }
 
@@ -83,7 +83,7 @@ func (c timed) Eval(ctx context.Context, script string, keys []string, args ...a
 
 // testRedisContract has the clock of the test inside the real server. Keys expire there by its own clock,
 // which is far behind the clock of the test.
-func testRedisContract(t *testing.T, client redis.Client) {
+func testRedisContract(t *testing.T, client redis.Client[*goredis.Cmd]) {
 	t.Helper()
 	replaytest.Contract{Steps: contractSteps}.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
 		return newRedisStore(t, timed{client, clock.Now})

@@ -128,7 +128,7 @@ func TestColour(t *testing.T) {
 	}
 }
 
-// What a file says must not move the cursor of who reads about it.
+// The text of a file must not move the cursor of the person who reads about it.
 func TestUntrustedTextIsHarmless(t *testing.T) {
 	const name = "no\x1b[2Jsuch\nfile\u202e"
 	f := &clitest.FakeRun{}

@@ -40,6 +40,8 @@ func needies(b *clitest.Bench) []needy {
 		{name: "open --trust", call: func(f string) []string { return open("--trust", f, "--roots", roots) }},
 		{name: "open --roots", call: func(f string) []string { return open("--trust", trust, "--roots", f) }},
 		{name: "open --identity", call: func(f string) []string { return open("--trust", trust, "--roots", roots, "--identity", f, insecure) }},
+		{name: "open FILE", input: true, call: func(f string) []string { return open("--trust", trust, "--roots", roots, f) }},
+		{name: "inspect FILE", input: true, call: func(f string) []string { return []string{"inspect", f} }},
 		{name: "inspect --trust", call: func(f string) []string { return []string{"inspect", "--trust", f, "--roots", roots} }},
 		{name: "seal --keyring", call: func(f string) []string { return []string{"seal", "--keyring", f, insecure} }},
 		{name: "seal --passphrase-file", call: func(f string) []string {
@@ -84,7 +86,7 @@ func needies(b *clitest.Bench) []needy {
 }
 
 // TestExitOfFiles: a file that is missing, or another one than is meant, is exit 2, in every command: another
-// try would end the same. What is in a file that is to be judged is exit 1.
+// try would end the same. A fault in the content that is to be judged is exit 1.
 func TestExitOfFiles(t *testing.T) {
 	b := clitest.New(t)
 	b.Org(nil, clitest.OrderSource)

@@ -152,8 +152,8 @@ var closer = map[filekind.Kind][]string{
 	filekind.JWK:       {"JWK: ", "is for another use", "is for signing", "was submitted but is not listed", "is listed but was not submitted"},
 }
 
-// What a command writes, every command and function that is meant to reads; every other one says what the
-// file is instead of blaming a detail of it, changes nothing, and advises nobody to make a new key.
+// A file that a command writes is read by every command and function that takes such files. Every other one
+// says what the file is, blames no detail of it, changes nothing, and does not advise to make a new key.
 func TestEveryFileIsReadOrNamed(t *testing.T) {
 	b := newKindsBench(t)
 	read := map[string]int{}

@@ -169,7 +169,8 @@ func TestCountsHaveAPlural(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, many := range []string{"event(s)", "record(s)", "key(s)", `%d events"`, `%d records"`, `%d keys"`, `"%d bytes"`} {
-			if strings.Contains(strings.ReplaceAll(string(source), `"more than %d keys"`, ""), many) { // that is of a limit
+			// that is of a limit
+			if strings.Contains(strings.ReplaceAll(string(source), `"more than %d keys"`, ""), many) {
 				t.Errorf("%s: %s: use ui.Count", f.name, many)
 			}
 		}

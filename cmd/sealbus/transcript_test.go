@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
+	"github.com/sealbus/sealbus/internal/testbed/program"
 )
 
 // transcriptFiles are where the transcript may stand.
@@ -47,9 +48,10 @@ const goRun = `go() { test "$1" = run && "$programs/${2#../examples/first/}"; }
 func buildFirst(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", dir+string(filepath.Separator), "../../examples/first/...")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	for _, name := range []string{"producer", "consumer"} {
+		if err := program.Build(filepath.Join(dir, name), "examples/first/"+name, ""); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return dir
 }

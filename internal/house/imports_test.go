@@ -62,7 +62,6 @@ var named = map[string]string{
 	"consumer/quarantine/s3":   "aws-sdk-go",
 	"consumer/quarantine/sqs":  "aws-sdk-go",
 	"producer/eventbridge":     "aws-sdk-go",
-	"consumer/replay/redis":    "redis",
 	"consumer/replay/dynamodb": "aws-sdk-go",
 }
 
@@ -70,7 +69,8 @@ var named = map[string]string{
 // command is a home of whatever its sub-commands need; which of the packages below it imports what is in the
 // house test of the command.
 var homes = map[string][]string{
-	"github.com/redis/":            {"consumer/replay/redis", "cmd/sealbus"},
+	"github.com/redis/":            {}, // tests only: a program chooses its client of Redis
+	"github.com/gomodule/redigo":   {"cmd/sealbus"},
 	"github.com/aws/aws-sdk-go-v2": {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/trust/awss3", "keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
 	"github.com/aws/smithy-go":     {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/trust/awss3", "keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
 	"github.com/tink-crypto/":      {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},

@@ -164,7 +164,7 @@ var nilArguments = map[string]refused{
 		return errOf(dynamodb.EnsureTable(ctx, (*struct{ dynamodb.TableClient })(nil), "t"))
 	}, "the DynamoDB client is a nil *"},
 	"consumer/replay/redis.New client": {func() error {
-		return errOf(redis.New((*struct{ redis.Client })(nil), nil))
+		return errOf(redis.New((*struct{ redis.Client[redis.Reply] })(nil), nil))
 	}, "the Redis client is a nil *"},
 
 	"envelope.Open trust": {func() error {

@@ -23,12 +23,12 @@ func (a *access) failed(op, source string, err error) error {
 	}
 	e := &keys.ServiceError{Op: op, KeyID: a.name, Err: err}
 	if answer, ok := errors.AsType[wrongAnswer](err); ok {
-		e.Cause, e.Fix = oneLine(answer), "check what the client asks: its endpoint answers, and not as KMS does; it is tried again"
+		e.Cause, e.Fix = oneLine(answer), "check what the client asks: its endpoint answers, and not as KMS does"
 		return e
 	}
 	api, ok := errors.AsType[smithy.APIError](err)
 	if !ok {
-		e.Cause, e.Fix = "KMS did not answer: "+oneLine(rootOf(err)), "check the network path to KMS in "+cmp.Or(a.region, "the client's region")+" (VPC endpoint, proxy, DNS) and the credentials; it is tried again"
+		e.Cause, e.Fix = "KMS did not answer: "+oneLine(rootOf(err)), "check the network path to KMS in "+cmp.Or(a.region, "the client's region")+" (VPC endpoint, proxy, DNS) and the credentials"
 		if errors.Is(err, context.DeadlineExceeded) {
 			e.Cause = fmt.Sprintf("KMS did not answer within %v, with all tries: %v", a.opts.Timeout, context.DeadlineExceeded)
 			e.Fix += ". It may be that KMS throttles: look in CloudTrail"
@@ -61,7 +61,7 @@ func wrong(format string, args ...any) error { return wrongAnswer(fmt.Sprintf(fo
 // left is the error when the caller's context ended first. It does not blame KMS.
 func (a *access) left(op string, err error) error {
 	return &keys.ServiceError{Op: op, KeyID: a.name, Err: err, Cause: "KMS was not waited for: " + oneLine(err),
-		Fix: "give it more time: the caller's deadline was over, or it was told to stop; it is tried again"}
+		Fix: "give it more time: the caller's deadline was over, or it was told to stop"}
 }
 
 // isFault reports whether KMS says that the ciphertext was not encrypted under that key in that context. Only
@@ -90,13 +90,13 @@ func (a *access) fix(op, code string) string {
 	case "KMSInvalidStateException", "KeyUnavailableException":
 		return "look at the state of the key " + a.name + ": while it is pending deletion, cancel that (kms:CancelKeyDeletion) and enable it; if its key material has to be imported, import it; while it is being made or replicated, wait"
 	case "ThrottlingException", "LimitExceededException", "RequestLimitExceeded", "TooManyRequestsException":
-		return "KMS has too many requests: look for who makes them in CloudTrail, or have the quota of " + op + " raised; it is tried again"
+		return "KMS has too many requests: look for who makes them in CloudTrail, or have the quota of " + op + " raised"
 	case "InvalidKeyUsageException", "UnsupportedOperationException", "InvalidGrantTokenException", "ValidationException":
 		return "the key " + a.name + " is not one for " + op + ", or a grant token is not valid: correct the configuration"
 	case "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException", "InvalidClientTokenId", "IncompleteSignature":
 		return "the credentials are not valid, or have expired, or the clock is wrong: renew them, and look at the clock"
 	}
-	return "look at the key " + a.name + " and at the health of KMS; it is tried again"
+	return "look at the key " + a.name + " and at the health of KMS"
 }
 
 func contextHint(op string) string {

@@ -18,10 +18,18 @@ type Error struct {
 	Err       error  // the client's if the whole call failed, or producer.ErrNoAnswer; nil = the entry failed
 }
 
-// Error has the service's message, the number of tries, and the fix.
+// Error has the cause and the fix.
 func (e *Error) Error() string {
+	text := "eventbridge: " + e.Cause()
+	if fix := e.Fix(); fix != "" {
+		text += ": " + fix
+	}
+	return text
+}
+
+// Cause has the service's message and the number of tries.
+func (e *Error) Cause() string {
 	var b strings.Builder
-	b.WriteString("eventbridge: ")
 	switch {
 	case e.Code != "":
 		fmt.Fprintf(&b, "%s: %s", e.Code, strings.TrimSuffix(e.message, "."))
@@ -34,9 +42,6 @@ func (e *Error) Error() string {
 	if e.tries > 1 {
 		fmt.Fprintf(&b, " (%d tries)", e.tries)
 	}
-	if fix := e.Fix(); fix != "" {
-		b.WriteString(": " + fix)
-	}
 	return b.String()
 }
 
@@ -47,10 +52,13 @@ func (e *Error) Unwrap() error { return e.Err }
 // "ValidationException", too.
 const overLimit = "Total size of the entries in the request is over the limit"
 
+// TooLarge reports whether the call was larger than the region accepts.
+func (e *Error) TooLarge() bool { return strings.Contains(e.message, overLimit) }
+
 // Fix says what to do, in one line; "" = the message says all that is known.
 func (e *Error) Fix() string {
 	switch {
-	case strings.Contains(e.message, overLimit):
+	case e.TooLarge():
 		return "this region takes less: set MaxBytes, 262144 is the older limit"
 	case strings.HasPrefix(e.Code, "AccessDenied"):
 		return "the caller needs events:PutEvents on the bus, and the bus's policy must allow the source and the account"

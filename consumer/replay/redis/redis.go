@@ -4,7 +4,7 @@
 //	store, err := redis.New(client, nil)
 //
 // Each operation is one Lua script on one key, so it is atomic, needs one round trip, and works with a single
-// server, behind Sentinel and in a cluster.
+// server, behind Sentinel and in a cluster. The package links no client: the program chooses one.
 //
 // # Clocks
 //
@@ -40,24 +40,25 @@ import (
 	"strings"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
-
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/consumer/replay/internal/remote"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// defaultPrefix begins the name of each key unless told otherwise.
-const defaultPrefix = "sealbus:replay:"
+// DefaultPrefix begins the name of each key unless Options.Prefix says otherwise.
+const DefaultPrefix = "sealbus:replay:"
 
-// Client is the part of a go-redis client that the store uses. *goredis.Client, *goredis.ClusterClient and
-// *goredis.Ring have it. The caller sets its timeouts and retries. An operation that the client repeats
-// because its answer was lost has the effect and the answer of one operation, except for Release, which then
-// is ErrClaimLost.
-type Client interface {
-	EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *goredis.Cmd
-	Eval(ctx context.Context, script string, keys []string, args ...any) *goredis.Cmd
+// Client is the part of a Redis client that the store uses. *Client, *ClusterClient and *Ring of
+// github.com/redis/go-redis/v9 have it; R is *Cmd there. The caller sets its timeouts and retries. An
+// operation that the client repeats because its answer was lost has the effect and the answer of one
+// operation, except for Release, which then is ErrClaimLost.
+type Client[R Reply] interface {
+	EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) R
+	Eval(ctx context.Context, script string, keys []string, args ...any) R
 }
+
+// Reply is the answer to a script: an array of int64, and of string or []byte.
+type Reply interface{ Slice() ([]any, error) }
 
 // Options adjust New.
 type Options struct {
@@ -71,18 +72,18 @@ type Options struct {
 
 // store is what New makes.
 type store struct {
-	client Client
-	prefix string
-	grace  int64 // milliseconds
+	evalSha, eval evaluate
+	prefix        string
+	grace         int64 // milliseconds
 }
 
-var (
-	_ replay.Store = (*store)(nil)
-	_ Client       = goredis.UniversalClient(nil)
-)
+var _ replay.Store = (*store)(nil)
+
+// evaluate runs a script, which is given by its hash or by its text.
+type evaluate func(ctx context.Context, script string, keys []string, args []any) ([]any, error)
 
 // New makes a store over the client, which it does not close. It does not connect.
-func New(client Client, opts *Options) (replay.Store, error) {
+func New[R Reply](client Client[R], opts *Options) (replay.Store, error) {
 	var o Options
 	if opts != nil {
 		o = *opts
@@ -96,12 +97,20 @@ func New(client Client, opts *Options) (replay.Store, error) {
 		o.Grace = remote.DefaultGrace
 	}
 	if o.Prefix == "" {
-		o.Prefix = defaultPrefix
+		o.Prefix = DefaultPrefix
 	}
 	if err := nilcheck.Typed("replay: the Redis client", client); err != nil {
 		return nil, err
 	}
-	return &store{client: client, prefix: o.Prefix, grace: o.Grace.Milliseconds()}, nil
+	return &store{
+		evalSha: func(ctx context.Context, sha string, keys []string, args []any) ([]any, error) {
+			return client.EvalSha(ctx, sha, keys, args...).Slice()
+		},
+		eval: func(ctx context.Context, text string, keys []string, args []any) ([]any, error) {
+			return client.Eval(ctx, text, keys, args...).Slice()
+		},
+		prefix: o.Prefix, grace: o.Grace.Milliseconds(),
+	}, nil
 }
 
 // Claim is replay.Store.Claim.
@@ -187,9 +196,9 @@ type answer struct {
 // runs it by its text.
 func (s *store) run(ctx context.Context, script script, key [32]byte, args ...any) (answer, error) {
 	keys := []string{s.prefix + hex.EncodeToString(key[:])}
-	got, err := s.client.EvalSha(ctx, script.sha, keys, args...).Slice()
+	got, err := s.evalSha(ctx, script.sha, keys, args)
 	if err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT") {
-		got, err = s.client.Eval(ctx, script.text, keys, args...).Slice()
+		got, err = s.eval(ctx, script.text, keys, args)
 	}
 	if err != nil {
 		return answer{}, remote.Unavailable(err)
@@ -207,6 +216,8 @@ func read(got []any) (answer, error) {
 		switch v := got[1].(type) {
 		case string:
 			a.digest = v
+		case []byte:
+			a.digest = string(v)
 		case int64:
 			a.time = v
 		default:

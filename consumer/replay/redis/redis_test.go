@@ -38,7 +38,7 @@ func newServer(t *testing.T) (*miniredis.Miniredis, *goredis.Client) {
 	return server, client
 }
 
-func newStore(t *testing.T, client redis.Client) replay.Store {
+func newStore(t *testing.T, client redis.Client[*goredis.Cmd]) replay.Store {
 	t.Helper()
 	s, err := redis.New(client, nil)
 	if err != nil {
@@ -50,7 +50,7 @@ func newStore(t *testing.T, client redis.Client) replay.Store {
 // timed sets the clock of the server before each call. It embeds the two methods that a store uses: the
 // compiler takes eight seconds to wrap all methods of a *goredis.Client.
 type timed struct {
-	redis.Client
+	redis.Client[*goredis.Cmd]
 	set func()
 }
 
@@ -377,7 +377,7 @@ func TestScriptsForgotten(t *testing.T) {
 }
 
 // twice sends everything twice and returns the second answer, as a client does that lost the first one.
-type twice struct{ redis.Client }
+type twice struct{ redis.Client[*goredis.Cmd] }
 
 func (c twice) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *goredis.Cmd {
 	c.Client.EvalSha(ctx, sha, keys, args...)
@@ -439,7 +439,7 @@ func TestOddAnswers(t *testing.T) {
 
 func TestNewRefusesWhatCannotWork(t *testing.T) {
 	server, client := newServer(t)
-	if _, err := redis.New(nil, nil); err == nil {
+	if _, err := redis.New[*goredis.Cmd](nil, nil); err == nil {
 		t.Error("a store without a client")
 	}
 	if _, err := redis.New(client, &redis.Options{Grace: time.Microsecond}); err == nil {

@@ -92,7 +92,8 @@ func CheckCredentials(ctx context.Context, cfg aws.Config) error {
 
 // Read reads the AWS configuration; there may be neither region nor credentials in it.
 func Read(ctx context.Context, region string) (aws.Config, error) {
-	with := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})} // what goes wrong is in its errors
+	// what goes wrong is in its errors
+	with := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})}
 	if region != "" {
 		with = append(with, config.WithRegion(region))
 	}

@@ -104,16 +104,13 @@ func ServiceCause(e *keys.ServiceError) string {
 	return e.Cause
 }
 
-// triedAgain is how a service's fix ends for a consumer, which gets the event again. A command has ended.
-const triedAgain = "; it is tried again"
-
-// ServiceFix is what to do about a key in a service for those who ran a command.
+// ServiceFix says what to do about a key in a service. A command does not get the event again by itself.
 func ServiceFix(e *keys.ServiceError) string {
-	if e.Fix == "" {
+	switch {
+	case e.Fix == "":
 		return "try again"
+	case ServiceExit(e) == ui.ExitUnavailable:
+		return e.Fix + "; then run it again"
 	}
-	return ForCommand(e.Fix)
+	return e.Fix
 }
-
-// ForCommand is the fix of a consumer's verdict for a command, which does not get the event again by itself.
-func ForCommand(fix string) string { return strings.ReplaceAll(fix, triedAgain, "; then run it again") }

@@ -26,8 +26,8 @@ func RegionOfARN(text string) string { a, _ := ParseARN(text); return a.Region }
 // RegionOfQueue is the region that the URL of a queue names; "" = it names none, or its host is unknown.
 func RegionOfQueue(text string) string { q, _ := awsname.ParseQueueURL(text); return q.Region }
 
-// QueueEndpoint is the endpoint of a queue: --endpoint, or else what the AWS configuration says, or else the host
-// in the queue's URL, where that is not the ordinary one of its region.
+// QueueEndpoint is the endpoint of a queue: --endpoint, or else what the AWS configuration says, or else the
+// host in the queue's URL, where that is not the ordinary one of its region.
 func QueueEndpoint(queueURL string, f *AWSFlags, configured *string) *string {
 	if base := EndpointFor(f, configured); base != nil {
 		return base

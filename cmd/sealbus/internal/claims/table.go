@@ -18,18 +18,18 @@ import (
 func Command(env *ui.Env) *cobra.Command {
 	return env.Group("claims", "Make the table in which consumers remember what they handled",
 		"Consumers in several processes share a replay store: Redis, which needs no set-up, or a DynamoDB table.",
-		replayCreateTableCommand(env))
+		createTableCommand(env))
 }
 
-// replayCreateTableFlags are those of `claims create-table`.
-type replayCreateTableFlags struct{ table, region, endpoint string }
+// createTableFlags are those of `claims create-table`.
+type createTableFlags struct{ table, region, endpoint string }
 
-func replayCreateTableCommand(env *ui.Env) *cobra.Command {
-	var f replayCreateTableFlags
+func createTableCommand(env *ui.Env) *cobra.Command {
+	var f createTableFlags
 	cmd := env.Command(ui.Command{
 		Use: "create-table --table NAME [--region REGION] [--endpoint URL]", Short: "Make a DynamoDB table for replay claims",
 		Long: "Make a DynamoDB table for replay claims: paid per request, protected from deletion, with time to live.\n" +
-			"What is there already is kept, so it can be run again. Credentials and region come from the environment, as for\n" +
+			"An existing table is kept, so it can be run again. Credentials and region come from the environment, as for\n" +
 			"every AWS tool. examples/replay-table.yaml is the same for CloudFormation.",
 		Example: "sealbus claims create-table --table sealbus-replay --region eu-west-1",
 		Run:     func(ctx context.Context, _ []string) error { return replayCreateTable(ctx, env, &f) },
@@ -49,7 +49,7 @@ type tableMade struct {
 	TTL     string `json:"ttl"` // the attribute; "" = the service has none
 }
 
-func replayCreateTable(ctx context.Context, env *ui.Env, f *replayCreateTableFlags) error {
+func replayCreateTable(ctx context.Context, env *ui.Env, f *createTableFlags) error {
 	if err := ui.Need(ui.Flag("table", f.table)); err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func replayCreateTable(ctx context.Context, env *ui.Env, f *replayCreateTableFla
 }
 
 // client is a DynamoDB client as the environment and the flags want it.
-func (f *replayCreateTableFlags) client(ctx context.Context) (*awsdynamodb.Client, error) {
+func (f *createTableFlags) client(ctx context.Context) (*awsdynamodb.Client, error) {
 	cfg, err := awscli.Load(ctx, f.region)
 	if err != nil {
 		return nil, err

@@ -54,7 +54,8 @@ func jsonStep(v any, step string) any {
 	return nil
 }
 
-// Quick is the work factor of tests: the default takes a second for each file, and ten under the race detector.
+// Quick is the work factor of tests. The default takes a second for each file, and ten under the race
+// detector.
 const Quick = 4
 
 // FakeRun runs the program in this process.

@@ -30,7 +30,7 @@ func newDemoBus(ctx context.Context) (*demoBus, error) {
 	b := &demoBus{server: server, delivered: make(chan []byte, 1)}
 	b.client = awseventbridge.New(awseventbridge.Options{
 		Region: region, BaseEndpoint: aws.String(server.URL()),
-		Credentials: credentials.NewStaticCredentialsProvider("demo", "demo", ""), // nobody looks at them
+		Credentials: credentials.NewStaticCredentialsProvider("demo", "demo", ""), // they are not checked
 	})
 	if err := b.build(ctx); err != nil {
 		b.close()

@@ -110,7 +110,7 @@ func printDemo(p *ui.Printer, results []played) {
 		t.Add(demoRow(p, r)...)
 	}
 	if ui.TotalWidth(ui.ColumnWidths(t.All(p.Style))) > max(p.Width, ui.DefaultWidth) {
-		t = demoNarrow(p, results)
+		t = narrow(p, results)
 	}
 	widths := ui.ColumnWidths(t.All(p.Style))
 	p.Linef("\n%s", strings.TrimRight(ui.FormatRow(t.All(p.Style)[0], widths), " "))
@@ -129,8 +129,8 @@ func printDemo(p *ui.Printer, results []played) {
 	printDemoSummary(p, results)
 }
 
-// demoNarrow has what was done below each case, so that the verdicts stand in one column on any terminal.
-func demoNarrow(p *ui.Printer, results []played) ui.Table {
+// narrow has what was done below each case, so that the verdicts stand in one column on any terminal.
+func narrow(p *ui.Printer, results []played) ui.Table {
 	t := ui.Table{Header: []string{"  case", "verdict", "reason"}, Below: map[int]string{}}
 	for i, r := range results {
 		row := demoRow(p, r)

@@ -29,7 +29,7 @@ func TestDemoSurprises(t *testing.T) {
 			},
 			[]string{"trusted key, foreign source"},
 		},
-		"nobody is trusted": {
+		"no one is trusted": {
 			func(st *stage) { st.trust = trusting(t, st, st.key(st.billing, "https://billing.example/*")) },
 			[]string{"genuine", "replayed", "data changed"},
 		},

@@ -223,7 +223,8 @@ func (s *act) deliver(delivery []byte, how reader) {
 		s.fail(err)
 		return
 	}
-	result, _ := c.Handle(s.ctx, consumer.Message{Body: delivery, Format: consumer.EventBridge}, // the result has the error's reason
+	// the result has the error's reason
+	result, _ := c.Handle(s.ctx, consumer.Message{Body: delivery, Format: consumer.EventBridge},
 		func(_ context.Context, d consumer.Delivery[[]byte]) error {
 			handled = append(handled, d)
 			return nil

@@ -41,8 +41,8 @@ func (d *doctor) checkBus(ctx context.Context) {
 // busResource is the bus in an IAM statement.
 func (d *doctor) busResource() string { return d.aws.resource("events", "event-bus/", d.f.bus) }
 
-// checkPublishers: other accounts may put events on the bus as its policy says. What they forge is refused by
-// consumers, but who may write every source fills their quarantines.
+// checkPublishers: other accounts may put events on the bus as its policy says. Consumers refuse
+// forged events, but an account that may write every source can fill their quarantines.
 func (d *doctor) checkPublishers(policy string) {
 	const check = "bus policy"
 	statements, err := parsePolicy(policy)

@@ -19,8 +19,8 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 )
 
-// doctorAWS is what doctor calls in AWS: it only reads.
-type doctorAWS struct {
+// awsClients is what doctor calls in AWS: it only reads.
+type awsClients struct {
 	partition, region, account string
 
 	identity interface {
@@ -47,8 +47,8 @@ type doctorAWS struct {
 	}
 }
 
-func newDoctorAWS(cfg aws.Config, f *awscli.AWSFlags, queueURL string) *doctorAWS {
-	return &doctorAWS{
+func newDoctorAWS(cfg aws.Config, f *awscli.AWSFlags, queueURL string) *awsClients {
+	return &awsClients{
 		partition: "aws", region: cfg.Region, account: "*", // until it is known who asks
 		identity:  sts.NewFromConfig(cfg, func(o *sts.Options) { o.BaseEndpoint = awscli.EndpointFor(f, o.BaseEndpoint) }),
 		buses:     awseventbridge.NewFromConfig(cfg, func(o *awseventbridge.Options) { o.BaseEndpoint = awscli.EndpointFor(f, o.BaseEndpoint) }),
@@ -121,7 +121,7 @@ func (d *doctor) connect(ctx context.Context) {
 }
 
 // whoAmI needs no permission: it reports whether AWS knows these credentials.
-func (d *doctor) whoAmI(ctx context.Context, clients *doctorAWS) bool {
+func (d *doctor) whoAmI(ctx context.Context, clients *awsClients) bool {
 	before := d.env.Clock()
 	out, err := clients.identity.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	after := d.env.Clock()
@@ -139,7 +139,8 @@ func (d *doctor) whoAmI(ctx context.Context, clients *doctorAWS) bool {
 	default:
 		d.unreachedAWS("aws credentials", "sts:GetCallerIdentity", err)
 	}
-	if date := serverDate(middleware.Metadata{}, err); !date.IsZero() { // a refusal has a date, too, and the clock may be its cause
+	// a refusal has a date, too, and the clock may be its cause
+	if date := serverDate(middleware.Metadata{}, err); !date.IsZero() {
 		d.checkClock(date, before, after)
 	}
 	return false
@@ -172,8 +173,8 @@ func (d *doctor) checkClock(date, before, after time.Time) {
 	}
 }
 
-// resource is an ARN of this region and account, for IAM statements. What is an ARN already stays one.
-func (c *doctorAWS) resource(service, prefix, name string) string {
+// resource is an ARN of this region and account, for IAM statements. An ARN stays as it is.
+func (c *awsClients) resource(service, prefix, name string) string {
 	if _, ok := awscli.ParseARN(name); ok {
 		return name
 	}

@@ -130,10 +130,10 @@ func examine(ctx context.Context, env *ui.Env, f *doctorFlags) error {
 type doctor struct {
 	env      *ui.Env
 	f        *doctorFlags
-	aws      *doctorAWS // nil = nothing in AWS is looked at, or it cannot be reached
+	aws      *awsClients // nil = nothing in AWS is looked at, or it cannot be reached
 	findings []finding
 
-	// What was found out, for checks of several things together; nil = not known.
+	// These are the facts for checks of several things together; nil = not known.
 	queue    *queueFacts
 	function *functionFacts
 	trusted  *trustFacts

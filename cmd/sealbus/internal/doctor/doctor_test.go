@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +27,7 @@ import (
 	"github.com/sealbus/sealbus/internal/localaws"
 )
 
-// site is a set-up in AWS and around it. What newSite makes is in order; tests spoil one thing each.
+// site is a set-up in AWS and around it. newSite makes it without a fault; tests spoil one thing each.
 type site struct {
 	rule           string
 	ruleOff        bool
@@ -230,7 +233,7 @@ func TestDoctorFindsNothing(t *testing.T) {
 	for _, check := range []string{
 		"aws region", "aws credentials", "clock", "queue", "queue policy", "queue retention", "queue dead-letter queue", "queue maxReceiveCount",
 		"consumer window", "queue visibility timeout", "function", "event source mapping", "bus", "bus policy", "rule", "rule dead-letter queue",
-		"table", "table time to live", "bundle", "producer keys", "keyring", "keyring and bundle", "redis", "redis maxmemory-policy", "redis persistence", "redis clock",
+		"table", "table time to live", "bundle", "producer keys", "keyring", "keyring and bundle", "redis", "redis permissions", "redis maxmemory-policy", "redis persistence", "redis clock",
 	} {
 		if len(found[check]) != 1 {
 			t.Errorf("%s: %v", check, found[check])
@@ -240,7 +243,7 @@ func TestDoctorFindsNothing(t *testing.T) {
 		t.Errorf("exit %d", code)
 	}
 	r := b.Run("", s.args(b)...)
-	if r.Code != 0 || !strings.HasPrefix(r.Stdout, "STATUS  CHECK") || !strings.HasSuffix(r.Stdout, "\n26 ok\n") {
+	if r.Code != 0 || !strings.HasPrefix(r.Stdout, "STATUS  CHECK") || !strings.HasSuffix(r.Stdout, "\n27 ok\n") {
 		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 }
@@ -371,6 +374,7 @@ var spoiledSites = map[string]spoiled{
 	"almost full":  {func(s *site) { s.info["used_memory"] = "900" }, "redis maxmemory-policy", doctor.StatusWarning, "90% of its memory", "maxmemory"},
 	"forgets":      {func(s *site) { s.info["aof_enabled"] = "0" }, "redis persistence", doctor.StatusWarning, "appendonly no", "appendonly yes"},
 	"says nothing": {func(s *site) { delete(s.info, "aof_enabled") }, "redis persistence", doctor.StatusUnknown, "INFO", "appendonly"},
+	"pttl denied":  {func(s *site) { s.deny["PTTL"], s.deny["SET"] = true, true }, "redis permissions", doctor.StatusProblem, "SET, PTTL", "'~sealbus:replay:*' +set +pttl"},
 	"info denied":  {func(s *site) { s.deny["INFO"] = true }, "redis", doctor.StatusUnknown, "INFO", "ACL SETUSER"},
 }
 
@@ -476,6 +480,35 @@ func TestDoctorCredentials(t *testing.T) {
 			t.Errorf("%v", found)
 		}
 	})
+}
+
+// TestDoctorProbesTheCommandsOfTheStore: the scripts of the store call nothing that doctor does not look for.
+func TestDoctorProbesTheCommandsOfTheStore(t *testing.T) {
+	scripts, err := os.ReadFile("../../../../consumer/replay/redis/scripts.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	called := regexp.MustCompile(`redis\.call\('(\w+)'`).FindAllStringSubmatch(string(scripts), -1)
+	if len(called) < 6 {
+		t.Fatalf("found only %q", called)
+	}
+	for _, call := range called {
+		if !slices.ContainsFunc(doctor.RedisProbes, func(probe []any) bool { return probe[0] == call[1] }) {
+			t.Errorf("doctor does not look whether %s is allowed", call[1])
+		}
+	}
+}
+
+// TestDoctorLooksAtAUserWithoutInfo: the ACL that the store needs has no INFO.
+func TestDoctorLooksAtAUserWithoutInfo(t *testing.T) {
+	b, s := newDoctorBench(t), newSite()
+	s.deny["INFO"], s.deny["PEXPIREAT"] = true, true
+	found, code := findings(b, "doctor", "--redis", s.startRedis(b))
+	one(t, found, "redis", doctor.StatusUnknown, "INFO")
+	one(t, found, "redis permissions", doctor.StatusProblem, "PEXPIREAT")
+	if code != ui.ExitDue {
+		t.Errorf("exit %d", code)
+	}
 }
 
 func TestDoctorRedisGone(t *testing.T) {

@@ -8,5 +8,7 @@ const StatusProblem = statusProblem
 const StatusUnknown = statusUnknown
 const StatusWarning = statusWarning
 
+var RedisProbes = redisProbes
+
 type DoctorReport = doctorReport
 type Finding = finding

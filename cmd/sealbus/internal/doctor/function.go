@@ -141,7 +141,7 @@ func (d *doctor) checkMappings(ctx context.Context) {
 	}
 	if len(d.function.mappings) == 0 && d.queue != nil {
 		d.problem("event source mapping", fmt.Sprintf("aws lambda create-event-source-mapping --function-name %s --event-source-arn %s --function-response-types ReportBatchItemFailures", ui.ShellQuote(d.f.function), ui.ShellQuote(d.queue.arn)),
-			"none from the queue to the function: nobody calls it")
+			"there is none from the queue to the function: nothing calls the function")
 	}
 }
 

@@ -92,7 +92,7 @@ func TestDoctorManyRules(t *testing.T) {
 		mostRules:     statusProblem + " no rule of the bus leads to arn:queue",
 		mostRules + 1: statusUnknown + " the bus has more than 2000 rules: the others were not looked at",
 	} {
-		d := &doctor{f: &doctorFlags{bus: "central"}, aws: &doctorAWS{buses: rules},
+		d := &doctor{f: &doctorFlags{bus: "central"}, aws: &awsClients{buses: rules},
 			queue: &queueFacts{arn: "arn:queue"}}
 		d.checkRules(t.Context())
 		var got []string

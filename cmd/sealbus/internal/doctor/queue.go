@@ -28,7 +28,8 @@ const (
 	usualOutage    = 30 * time.Minute
 	leastRetention = 24 * time.Hour // with less, an outage over night loses events
 	mostRetention  = 14 * 24 * time.Hour
-	visibilityRule = 6 // times the function's timeout, as AWS advises: Lambda may retry throttled calls meanwhile
+	// times the function's timeout, as AWS advises: Lambda may retry throttled calls meanwhile
+	visibilityRule = 6
 )
 
 // queueFacts is what was found out about a queue.
@@ -352,8 +353,8 @@ func (d *doctor) checkWindow(q *queueFacts) {
 	}
 }
 
-// checkVisibility: while a message is being handled, no other worker may get it. The mapping is nil if there is
-// no function.
+// checkVisibility: while a message is being handled, no other worker may get it. The mapping is nil if there
+// is no function.
 func (d *doctor) checkVisibility(q *queueFacts, m *mapping) {
 	need := time.Duration(d.f.lease) + time.Second
 	why := "the consumer's lease is " + ui.FormatDuration(time.Duration(d.f.lease))

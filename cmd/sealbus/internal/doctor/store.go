@@ -9,12 +9,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadclaims"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/consumer/replay/dynamodb"
+	"github.com/sealbus/sealbus/consumer/replay/redis"
 	"github.com/sealbus/sealbus/envelope"
 )
 
@@ -24,12 +24,13 @@ const redisPatience = 10 * time.Second
 // fullMemory is the share of its memory, in per cent, from which on Redis should have more.
 const fullMemory = 80
 
-// checkRedis looks at whether Redis keeps what it is given. An error is about the command line.
+// checkRedis looks at whether Redis keeps claims, and whether this user may write them. An error is about the
+// command line.
 func (d *doctor) checkRedis(ctx context.Context) error {
 	if d.f.redis == "" {
 		return nil
 	}
-	client, err := loadclaims.Client(d.f.redis)
+	client, err := loadclaims.Connect(d.f.redis)
 	if err != nil {
 		return err
 	}
@@ -37,42 +38,72 @@ func (d *doctor) checkRedis(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, redisPatience)
 	defer cancel()
 	before := d.env.Clock()
-	text, err := client.Info(ctx).Result()
+	text, err := client.Info(ctx)
 	if err != nil {
-		d.redisFailed(err)
+		d.redisFailed(client.Addr, err)
+		if notPermitted(err) {
+			d.checkRedisUser(ctx, client)
+		}
 		return nil
 	}
 	info := parseInfo(text)
 	if info["role"] == "slave" {
 		d.problem("redis", "give the address of the primary, or use Sentinel or the cluster's endpoint", "it is a replica: claims cannot be written")
 	} else {
-		d.ok("redis", "version %s at %s", info["redis_version"], client.Options().Addr)
+		d.ok("redis", "version %s at %s", info["redis_version"], client.Addr)
 	}
+	d.checkRedisUser(ctx, client)
 	d.checkEviction(info)
 	d.checkPersistence(info)
 	d.checkRedisClock(ctx, client, before)
 	return nil
 }
 
-func (d *doctor) redisFailed(err error) {
+func (d *doctor) redisFailed(addr string, err error) {
 	switch text := err.Error(); {
-	case strings.HasPrefix(text, "NOPERM"):
-		d.unknown("redis", "redis-cli ACL SETUSER NAME +info +time", "this user of Redis may not call INFO")
+	case notPermitted(err):
+		d.unknown("redis", "redis-cli ACL SETUSER NAME +info +time", "this user of Redis may not call INFO and TIME")
 	case strings.HasPrefix(text, "NOAUTH"), strings.HasPrefix(text, "WRONGPASS"):
 		d.problem("redis", "put user and password into the URL: redis://USER:PASSWORD@HOST:PORT", "it wants other credentials")
 	default:
-		d.silent("redis", "check the URL (rediss:// for TLS) and that this machine may connect", "it does not answer: %v", errtext.ReachedAt(d.redisAddr(), "Redis", err))
+		d.silent("redis", "check the URL (rediss:// for TLS) and that this machine may connect", "it does not answer: %v", errtext.ReachedAt(addr, "Redis", err))
 	}
 }
 
-// redisAddr is HOST:PORT of --redis, which may also hold a password.
-func (d *doctor) redisAddr() string {
-	client, err := loadclaims.Client(d.f.redis)
-	if err != nil {
-		return ""
+// notPermitted reports whether the ACL of Redis forbids a command or a key.
+func notPermitted(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "NOPERM") }
+
+// noClaim is a key that no claim has. The ACL treats it like the keys of claims.
+const noClaim = redis.DefaultPrefix + "doctor"
+
+// redisProbes are the commands of the store, each in a form that changes nothing. Redis looks at the ACL
+// before anything else. The key is absent: DEL and PEXPIREAT do nothing, and SET with XX sets nothing.
+var redisProbes = [][]any{
+	{"EVAL", "return 1", 1, noClaim}, {"EVALSHA", strings.Repeat("0", 40), 1, noClaim}, {"GET", noClaim},
+	{"SET", noClaim, "", "XX"}, {"DEL", noClaim}, {"PTTL", noClaim}, {"PEXPIREAT", noClaim, 1}, {"TIME"},
+}
+
+// checkRedisUser looks at whether the ACL lets this user do what the store does.
+func (d *doctor) checkRedisUser(ctx context.Context, client *loadclaims.Client) {
+	const check = "redis permissions"
+	var missing, grant []string
+	for _, probe := range redisProbes {
+		command := probe[0].(string)
+		_, err := client.Do(ctx, command, probe[1:]...)
+		if ctx.Err() != nil {
+			d.silent(check, "try again", "it does not answer: %v", errtext.ReachedAt(client.Addr, "Redis", err))
+			return
+		}
+		if notPermitted(err) {
+			missing, grant = append(missing, command), append(grant, "+"+strings.ToLower(command))
+		}
 	}
-	defer func() { _ = client.Close() }() // it was not used
-	return client.Options().Addr
+	if len(missing) > 0 {
+		d.problem(check, "redis-cli ACL SETUSER NAME '~"+redis.DefaultPrefix+"*' "+strings.Join(grant, " "),
+			"this user may not call %s for the keys of claims: no event can be handled", strings.Join(missing, ", "))
+		return
+	}
+	d.ok(check, "this user may write claims")
 }
 
 // parseInfo reads the answer of INFO: lines of name:value, and headings.
@@ -117,10 +148,10 @@ func (d *doctor) checkPersistence(info map[string]string) {
 }
 
 // checkRedisClock: it is by the clock of Redis that leases end and claims are forgotten.
-func (d *doctor) checkRedisClock(ctx context.Context, client *goredis.Client, before time.Time) {
-	at, err := client.Time(ctx).Result()
+func (d *doctor) checkRedisClock(ctx context.Context, client *loadclaims.Client, before time.Time) {
+	at, err := client.Time(ctx)
 	if err != nil {
-		d.redisFailed(err)
+		d.redisFailed(client.Addr, err)
 		return
 	}
 	off := at.Sub(d.env.Clock())

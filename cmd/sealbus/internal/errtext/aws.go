@@ -46,7 +46,8 @@ func AWS(err error) error {
 // IsMetadata reports whether the metadata service of a virtual machine was asked, and gave nothing.
 func IsMetadata(err error) bool {
 	op, asked := errors.AsType[*smithy.OperationError](err)
-	return asked && op.Service() == "ec2imds" || strings.Contains(err.Error(), "IMDS") // switched off: the SDK has no type for that
+	// switched off: the SDK has no type for that
+	return asked && op.Service() == "ec2imds" || strings.Contains(err.Error(), "IMDS")
 }
 
 // WorthRetrying tells what passes by itself from what an operator must change.

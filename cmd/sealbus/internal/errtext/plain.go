@@ -8,14 +8,15 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// packages begin the errors that they make, which helps a programmer and means nothing to a person at a terminal.
+// packages are the names with which packages begin their errors. They help a programmer, and mean nothing to
+// a person at a terminal.
 var packages = []string{
-	"keys", "policy", "eventbridge", "producer", "envelope", "replay", "awss3", "awskms", "tinkkeys", "tinkawskms", "consumer", "quarantine",
+	"keys", "trust", "session", "policy", "eventbridge", "producer", "envelope", "replay", "awss3", "awskms", "tinkkeys", "tinkawskms", "consumer", "quarantine",
 	"quarantine/s3", "quarantine/sqs", "pflag",
 }
 
-// Plain is the text of an error for people: plain words for what the AWS SDK and net/http say in many, and no names
-// of packages.
+// Plain is the text of an error for people. It has plain words for what the AWS SDK and net/http say in many,
+// and no names of packages.
 func Plain(err error) string {
 	message := "\n" + short(err)
 	for _, before := range []string{"\n", ": "} {
@@ -38,12 +39,4 @@ func short(err error) string {
 		}
 	}
 	return text
-}
-
-// WithoutFix is Plain without the advice at its end, where the advice has a field of its own.
-func WithoutFix(err error, fix string) string { return strings.TrimSuffix(Plain(err), ": "+fix) }
-
-// WithFlag is Plain with the name of a flag instead of the option of the library that it sets.
-func WithFlag(err error, option, flag string) string {
-	return strings.ReplaceAll(Plain(err), option, flag)
 }

@@ -1,6 +1,6 @@
-// Package errtext says in plain words what went wrong: which host was not reached and for what, what AWS said, and
-// the rest without the names of the packages that an error came through. It is the only place that looks into the
-// text of an error.
+// Package errtext says in plain words what went wrong: which host was not reached and for what, what AWS
+// said, and the rest without the names of the packages that an error came through. It is the only place that
+// looks into the text of an error.
 package errtext
 
 import (

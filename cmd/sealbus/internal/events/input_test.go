@@ -108,7 +108,7 @@ func TestOpenFiles(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 	r := b.Run(one, b.Open(clitest.OrderSource, b.Path("a.json"), "-", b.Path("b.json"), b.Path("empty.json"), b.Path("a.json"))...)
-	if r.Code != ui.ExitRejected || strings.Count(r.Stdout, "\n") != 5 ||
+	if r.Code != ui.ExitUsage || strings.Count(r.Stdout, "\n") != 5 ||
 		!strings.Contains(r.Stderr, b.Path("b.json")+": event 4: modified") || !strings.Contains(r.Stderr, b.Path("empty.json")+" is empty") {
 		t.Errorf("exit %d, %d lines\n%s", r.Code, strings.Count(r.Stdout, "\n"), r.Stderr)
 	}
@@ -125,7 +125,7 @@ func TestOpenFiles(t *testing.T) {
 	}
 }
 
-// What is not JSON in UTF-8 is named, with what to do, and by every command.
+// Every command names the encoding of an input that is not JSON in UTF-8, and says what to do.
 func TestInputEncodings(t *testing.T) {
 	b := clitest.New(t)
 	b.Org(nil, clitest.OrderSource)

@@ -67,7 +67,10 @@ func inspect(ctx context.Context, env *ui.Env, f *inspectFlags, files []string) 
 	worst := ui.ExitDone
 	err = in.Each(func(m *input.Message, where string, n, of int) error {
 		if !i.show(m, where, n, of) {
-			worst = ui.ExitRejected
+			worst = max(worst, ui.ExitRejected)
+		}
+		if input.IsEmptyFile(m.Err) {
+			worst = ui.ExitUsage
 		}
 		return nil
 	})
@@ -146,7 +149,8 @@ type inspectedEvent struct {
 	DataBytes       int               `json:"data_bytes"`
 	DataCanonical   bool              `json:"data_canonical"`
 	Extensions      map[string]string `json:"extensions"`
-	Ignored         []string          `json:"ignored,omitempty"` // members that are no part of the event: at most 8, escaped
+	// members that are no part of the event: at most 8, escaped
+	Ignored []string `json:"ignored,omitempty"`
 }
 
 type inspectedSeal struct {
@@ -164,7 +168,8 @@ type inspectedKey struct {
 	KeyID       string `json:"key_id"`
 	Bytes       int    `json:"signature_bytes"`
 	DelegatedBy string `json:"delegated_by,omitempty"`
-	Owner       *owner `json:"owner,omitempty"` // of the key, or of the one that vouches for it; only with --trust
+	// of the key, or of the one that vouches for it; only with --trust
+	Owner *owner `json:"owner,omitempty"`
 
 	Delegation *inspectedDelegation `json:"delegation,omitempty"`
 }

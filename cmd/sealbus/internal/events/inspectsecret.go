@@ -118,7 +118,7 @@ func (v *view) encryption() {
 	for _, to := range e.Recipients {
 		id, alg := to.KeyID, to.Algorithm
 		if id == "" {
-			id = "somebody without a key ID"
+			id = "a key without an ID"
 		}
 		if alg == jwe.AlgAWSKMS {
 			alg = "AWS KMS"

@@ -16,8 +16,8 @@ import (
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
-// A file that lies in the directory by chance, or by somebody's design, is not taken for the consumer of that
-// name.
+// A file that lies in the directory by chance, or by an attacker's design, is not taken for the consumer of
+// that name.
 func TestEncryptToIsNotGuessed(t *testing.T) {
 	b := clitest.New(t)
 	b.SecretOrg()

@@ -56,7 +56,7 @@ and it ends with the highest status.
 
 ` + input.HelpWrappers + `
 
-Encrypted data is decrypted last, with a key of --identity. --require-encrypted refuses events that anybody can read,
+Encrypted data is decrypted last, with a key of --identity. --require-encrypted refuses events that are not encrypted,
 --keep-encrypted verifies without a key, and leaves the data as it is.
 
 Exit status: 0 verified, 1 rejected (the reason is on standard error), 2 a flag or a file is wrong, 3 could not be judged
@@ -79,8 +79,9 @@ aws sqs receive-message --queue-url URL | sealbus open --trust bundle.dsse --roo
 	flags.StringVar(&f.audience, "audience", "", "the `NAME` that must be among those the event was sealed for (default not checked)")
 	flags.StringVar(&f.account, "account", "", "the AWS account that sent it, an `ID` (default as the EventBridge event says)")
 	flags.Var(&f.maxAge, "max-age", "how long ago it may have been sealed")
-	flags.Lookup("max-age").DefValue = "24h5m" // envelope.DefaultMaxAge; the general form has its largest unit only
-	flags.Var(&f.mode, "mode", "what becomes of attributes that nobody signed: dropped, shown apart, or all extensions dropped")
+	// envelope.DefaultMaxAge; the general form has its largest unit only
+	flags.Lookup("max-age").DefValue = "24h5m"
+	flags.Var(&f.mode, "mode", "what becomes of attributes that are not signed: dropped, shown apart, or all extensions dropped")
 	flags.Var(&f.from, "from", input.HelpFrom)
 	return cmd
 }
@@ -162,6 +163,8 @@ func verdictExit(err error) int {
 	switch {
 	case err == nil:
 		return ui.ExitDone
+	case input.IsEmptyFile(err):
+		return ui.ExitUsage
 	case envelope.ReasonOf(err).Class() != envelope.Transient:
 		return ui.ExitRejected
 	}
@@ -181,7 +184,8 @@ type verifiedResult struct {
 	SignedAttributes []string                `json:"signed_attributes"`
 	Encryption       *input.EncryptionResult `json:"encryption"` // null = the data was not encrypted
 	Unverified       map[string]string       `json:"unverified"` // --mode passthrough only
-	Ignored          []string                `json:"ignored"`    // names of members that were added on the way: at most 8, escaped
+	// names of members that were added on the way: at most 8, escaped
+	Ignored []string `json:"ignored"`
 }
 
 // rejectedResult is a refused event for programs.
@@ -254,7 +258,7 @@ func talkEncryption(env *ui.Env, e *envelope.Encryption) {
 	to := make([]string, len(e.Recipients))
 	for i, id := range e.Recipients {
 		if to[i] = shortKey(id); id == "" {
-			to[i] = "somebody without a key ID"
+			to[i] = "a key without an ID"
 		}
 	}
 	env.Say("  "+env.Talk.Yellow("still encrypted:")+" "+ui.Clean(what+", to "+strings.Join(to, ", ")), 4)
@@ -265,11 +269,15 @@ func tellRejected(env *ui.Env, err error, where string) error {
 	if !errors.As(err, &e) {
 		return ui.Unavailable("try again", "%w", err)
 	}
-	return tellRefusal(env, e, e.Fix(), where)
+	fix := e.Fix()
+	if service, ok := errors.AsType[*keys.ServiceError](err); ok && service.Fix != "" {
+		fix = awscli.ServiceFix(service)
+	}
+	return tellRefusal(env, e, fix, where)
 }
 
 func tellRefusal(env *ui.Env, e *envelope.Error, fix, where string) error {
-	r := rejectedResult{Verdict: ui.VerdictRejected, Reason: e.Reason, Cause: input.CauseOf(e), Fix: awscli.ForCommand(fix)}
+	r := rejectedResult{Verdict: ui.VerdictRejected, Reason: e.Reason, Cause: input.CauseOf(e), Fix: fix}
 	if e.Reason.Class() == envelope.Transient {
 		r.Verdict = ui.VerdictUnavailable
 	}

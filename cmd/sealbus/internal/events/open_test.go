@@ -208,7 +208,7 @@ func TestOpenJSON(t *testing.T) {
 	}
 }
 
-// What cannot be judged is no rejection.
+// An event that cannot be judged is not rejected.
 func TestOpenUnavailable(t *testing.T) {
 	b := clitest.New(t)
 	b.Org(nil, clitest.OrderSource)

@@ -128,13 +128,15 @@ func publish(ctx context.Context, env *ui.Env, f *publishFlags) error {
 	if err != nil {
 		return err
 	}
-	p, err := newPublisher(ctx, env, f, source, encrypt)
+	notes := &sealNotes{}
+	p, err := newPublisher(ctx, env, f, source, encrypt, notes)
 	if err != nil {
 		return err
 	}
 	if f.keepTime {
 		noteKeptTimes(env, events)
 	}
+	defer notes.tell(env)
 	return publishAll(ctx, env, p, events, f)
 }
 
@@ -151,7 +153,20 @@ func readPublished(env *ui.Env, file string) ([]event.Event, error) {
 	return events, err
 }
 
-func newPublisher(ctx context.Context, env *ui.Env, f *publishFlags, source keys.SignerSource, encrypt *envelope.Encrypter) (*producer.Producer, error) {
+// noting is a bus that notes the warnings about the events that it sends.
+type noting struct {
+	producer.Bus
+	notes *sealNotes
+}
+
+func (b noting) Send(ctx context.Context, sealed []*envelope.Sealed) []producer.Outcome {
+	for _, s := range sealed {
+		b.notes.add(s.Warnings())
+	}
+	return b.Bus.Send(ctx, sealed)
+}
+
+func newPublisher(ctx context.Context, env *ui.Env, f *publishFlags, source keys.SignerSource, encrypt *envelope.Encrypter, notes *sealNotes) (*producer.Producer, error) {
 	client, err := eventBridgeClient(ctx, f)
 	if err != nil {
 		return nil, err
@@ -166,7 +181,7 @@ func newPublisher(ctx context.Context, env *ui.Env, f *publishFlags, source keys
 	if err != nil {
 		return nil, ui.Usage("give the name or ARN of an event bus with --bus", "%w", err)
 	}
-	p, err := producer.New(source, bus, &producer.Options{
+	p, err := producer.New(source, noting{bus, notes}, &producer.Options{
 		Audience: f.audience, Expires: time.Duration(f.expires), Exact: f.exact, Encrypt: encrypt, EncryptFields: f.Fields, Now: env.Now,
 		KeepRecordedTime: f.keepTime,
 	})
@@ -243,9 +258,9 @@ func tellPublished(env *ui.Env, r producer.Result, where string, total *publishT
 		exit := publishExit(r.Err)
 		total.failed, total.exit = total.failed+1, max(total.exit, exit)
 		out.Error, out.Fix = ui.ExitWord(exit), publishFix(r.Err, exit)
-		out.Message = errtext.WithoutFix(r.Err, out.Fix)
+		out.Message = errtext.Plain(r.Err)
 		if e, ok := errors.AsType[*eventbridge.Error](r.Err); ok {
-			out.Code = e.Code
+			out.Code, out.Message = e.Code, e.Cause()
 		}
 	}
 	switch {
@@ -296,7 +311,7 @@ func publishFix(err error, exit int) string {
 		return "check --bus and --region, or create the bus: EventBridge itself would have accepted the events, and lost them"
 	case ok && awscli.BadCredentials[e.Code]:
 		return awscli.FixCredentials
-	case ok && strings.Contains(e.Fix(), "MaxBytes"): // an option of the library
+	case ok && e.TooLarge(): // its own fix is an option of the library
 		return "this region takes less: send large data by reference (dataref), or split the event"
 	case ok && e.Fix() != "":
 		return e.Fix()

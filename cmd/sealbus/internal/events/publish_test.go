@@ -18,7 +18,7 @@ import (
 func TestPublishEncrypted(t *testing.T) {
 	b, bus := clitest.NewShop(t, nil)
 	identity := b.SecretOrg()
-	if r := b.Run(clitest.Order("o-1"), b.Publish(bus, "--encrypt-to", "nobody")...); r.Code != ui.ExitUsage {
+	if r := b.Run(clitest.Order("o-1"), b.Publish(bus, "--encrypt-to", "unknown")...); r.Code != ui.ExitUsage {
 		t.Errorf("exit %d, %s", r.Code, r.Stderr)
 	}
 	b.Must(clitest.Order("o-1")+"\n"+clitest.Order("o-2"), b.Publish(bus, b.WithTrust("--encrypt-to", "billing", "--field", "/item", "--layout", "embedded")...)...)
@@ -68,6 +68,19 @@ func TestPublish(t *testing.T) {
 				b.Must(delivery, b.Open(clitest.OrderSource)...)
 			}
 		})
+	}
+}
+
+// TestPublishWarnsAsSealDoes: a relay may change what these events have.
+func TestPublishWarnsAsSealDoes(t *testing.T) {
+	b, bus := clitest.NewShop(t, nil)
+	fine := strings.Replace(clitest.Order("o-1"), "00.25Z", "00.250000001Z", 1)
+	r := b.Run(fine+"\n"+strings.Replace(fine, "o-1", "o-2", 1)+"\n"+clitest.Order("o-3"), b.Publish(bus)...)
+	if r.Code != 0 || strings.Count(r.Stderr, "9 digits of a fraction") != 1 || !strings.Contains(r.Stderr, "(2 events)") {
+		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
+	}
+	if sealed := b.Run(fine, b.Seal()...); !strings.Contains(sealed.Stderr, "9 digits of a fraction") {
+		t.Errorf("seal says\n%s", sealed.Stderr)
 	}
 }
 
@@ -190,10 +203,11 @@ func TestPublishNeedsAWS(t *testing.T) {
 	}
 }
 
-// The SDK has a logger of its own on standard error: nothing of it is for whoever runs the command.
+// The SDK has a logger of its own on standard error: nothing of it is for the person who runs the command.
 func TestPublishSilencesTheSDK(t *testing.T) {
 	b, bus := clitest.NewShop(t, nil)
-	metadata := httptest.NewServer(http.NotFoundHandler()) // no token: the SDK warns that it falls back to IMDSv1
+	// no token: the SDK warns that it falls back to IMDSv1
+	metadata := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(metadata.Close)
 	for name, value := range map[string]string{
 		"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "false", "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.URL,

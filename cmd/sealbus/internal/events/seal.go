@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/awscli"
-	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/input"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
@@ -187,10 +186,10 @@ func sealFailed(where string, err error) error {
 	if e.Member != "" {
 		fix = "correct " + e.Member + " and seal the event again"
 	}
-	if strings.Contains(e.Problem, "EncryptFields") { // the option that --field sets
-		fix = "correct --field, or the data"
+	if e.Option == "EncryptFields" { // the option that --field sets
+		return ui.Rejected("correct --field, or the data", "%scannot seal: --field: %s", where, e.Problem)
 	}
-	return ui.Rejected(fix, "%s%s", where, errtext.WithFlag(e, "EncryptFields", "--field"))
+	return ui.Rejected(fix, "%s%w", where, e)
 }
 
 func writeSealed(env *ui.Env, sealed []*envelope.Sealed, batch bool, f *sealFlags) error {

@@ -1,5 +1,5 @@
-// Package input reads sealed and unsealed events out of files and standard input, takes off what AWS wraps around them,
-// and says what a verdict on one of them means.
+// Package input reads sealed and unsealed events out of files and standard input, takes off the wrappers of
+// AWS, and says what a verdict on an event means.
 package input
 
 import (
@@ -48,7 +48,7 @@ func NewFrom() ui.Choice {
 // HelpWrappers is in the help of commands that take wrapped events.
 const HelpWrappers = `The wrapper that AWS puts around an event is taken off: an SNS envelope, a record of SQS, Kinesis or Kafka,
 the record of a Lambda destination, a log event, a detail that is a string; one of them, beside SQS itself. The account in a wrapper
-does not count unless --from names it: anybody who can publish an event can make its detail look like a wrapper.`
+does not count unless --from names it: anyone who can publish an event can make its detail look like a wrapper.`
 
 // CheckWrapper refuses what names no wrapper; "" is none.
 func CheckWrapper(name string) error {
@@ -458,8 +458,8 @@ func notIn(from string) error {
 	return inputErrorf("drop --from, or name what it is", "this is not %s, as --from %s says", wrapper.Kind(from), from)
 }
 
-// fromQueue is the event in a message of SQS. What SQS hands out is the transport: in it there may be one
-// wrapper. Of a message that stands alone it is not known whether a pipe passed it on, or who wrote it.
+// fromQueue is the event in a message of SQS. The message of SQS is the transport: it may hold one wrapper.
+// If a message stands alone, it is not known whether a pipe passed it on, or who wrote it.
 func fromQueue(text []byte, from string, handedOut bool) Message {
 	body := bytes.TrimSpace(text)
 	s := shape{}

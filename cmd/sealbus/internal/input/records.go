@@ -26,6 +26,12 @@ type inputError struct {
 
 func (e *inputError) Error() string { return e.cause }
 
+// IsEmptyFile reports whether err is about a file that was named and holds nothing at all.
+func IsEmptyFile(err error) bool {
+	e, ok := errors.AsType[*inputError](err)
+	return ok && e.noFile
+}
+
 func inputErrorf(fix, format string, args ...any) *inputError {
 	return &inputError{cause: fmt.Sprintf(format, args...), fix: fix}
 }
@@ -268,8 +274,8 @@ func (r *recordReader) line(rec *record, c byte) error {
 	}
 }
 
-// elements cuts an array into its elements. What is no object is an error of its own; what is no array of
-// values is one error for all of it.
+// elements cuts an array into its elements. An element that is no object is an error of its own. If it
+// is no array of values, there is one error for all of it.
 func (rec *record) elements() ([]record, *inputError) {
 	var list []record
 	b := rec.doc

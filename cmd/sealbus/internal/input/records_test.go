@@ -90,7 +90,7 @@ func FuzzRecordReader(f *testing.F) {
 	})
 }
 
-// What is refused names its reason as envelope has it.
+// A refusal names its reason as envelope has it.
 func TestRefusal(t *testing.T) {
 	for err, want := range map[error]envelope.Reason{
 		inputErrorf("f", "c"):                          envelope.ReasonMalformed,

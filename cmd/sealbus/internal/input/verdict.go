@@ -2,7 +2,6 @@ package input
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,8 +22,7 @@ func (f *IgnoreFlags) Register(cmd *cobra.Command, otherwise string) {
 
 func (f *IgnoreFlags) Check() error {
 	if err := envelope.CheckIgnoreMembers(f.Ignore); err != nil {
-		return ui.Usage("name members of the detail that something adds on the way, such as _datadog", "%s",
-			errtext.WithFlag(err, "IgnoreMembers", "--ignore-member"))
+		return ui.Usage("name members of the detail that something adds on the way, such as _datadog", "--ignore-member: %w", err)
 	}
 	return nil
 }
@@ -45,7 +43,7 @@ func EncryptionOf(e *envelope.Encryption) *EncryptionResult {
 
 // CauseOf is the verdict's cause in one line, or what its reason means.
 func CauseOf(e *envelope.Error) string {
-	if service, ok := errors.AsType[*keys.ServiceError](e.Err); ok && errtext.IsNetwork(service) {
+	if service, ok := errors.AsType[*keys.ServiceError](e.Err); ok {
 		return service.Op + " with " + service.KeyID + ": " + awscli.ServiceCause(service)
 	}
 	if e.Reason == envelope.ReasonStoreUnavailable && e.Err != nil && errtext.IsNetwork(e.Err) {
@@ -54,5 +52,5 @@ func CauseOf(e *envelope.Error) string {
 	if e.Cause == "" {
 		return e.Reason.Cause()
 	}
-	return strings.TrimPrefix(e.Cause, "keys: ")
+	return e.Cause
 }

@@ -25,7 +25,7 @@ type keyListed struct {
 	schedule keys.Schedule
 }
 
-type keysListed struct {
+type listed struct {
 	Producer string      `json:"producer,omitempty"`
 	Consumer string      `json:"consumer,omitempty"` // the keys are for encryption
 	Sources  []string    `json:"sources,omitempty"`
@@ -33,7 +33,7 @@ type keysListed struct {
 	Keys     []keyListed `json:"keys"`
 }
 
-func keysListCommand(env *ui.Env) *cobra.Command {
+func listCommand(env *ui.Env) *cobra.Command {
 	var f loadkeys.KeyringFlags
 	cmd := env.Command(ui.Command{
 		Use: "list --keyring FILE", Short: "List the keys of a keyring and which of them signs now", Now: true,
@@ -50,8 +50,8 @@ func keysListCommand(env *ui.Env) *cobra.Command {
 	return cmd
 }
 
-func listKeys(ring *keys.Keyring, now time.Time) keysListed {
-	list := keysListed{Producer: ring.Producer(), Consumer: ring.Consumer(), Sources: ring.Sources(), Types: ring.Types(), Keys: []keyListed{}}
+func listKeys(ring *keys.Keyring, now time.Time) listed {
+	list := listed{Producer: ring.Producer(), Consumer: ring.Consumer(), Sources: ring.Sources(), Types: ring.Types(), Keys: []keyListed{}}
 	signing := map[string]bool{}
 	if signers, err := ring.Signers(now); err == nil {
 		for _, s := range signers {
@@ -68,7 +68,7 @@ func listKeys(ring *keys.Keyring, now time.Time) keysListed {
 	return list
 }
 
-func (l *keysListed) print(p *ui.Printer, now time.Time) {
+func (l *listed) print(p *ui.Printer, now time.Time) {
 	if l.Consumer != "" {
 		p.Linef("consumer  %s", p.Bold(l.Consumer))
 	} else {
@@ -87,7 +87,7 @@ func (l *keysListed) print(p *ui.Printer, now time.Time) {
 	}
 }
 
-func (l *keysListed) table(p *ui.Printer, now time.Time, show func(id string) string) *ui.Table {
+func (l *listed) table(p *ui.Printer, now time.Time, show func(id string) string) *ui.Table {
 	t := &ui.Table{Header: []string{"", "KEY", "ALG", "STATE", "NEXT"}}
 	for _, k := range l.Keys {
 		mark := ""

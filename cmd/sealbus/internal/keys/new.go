@@ -14,8 +14,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// keysNewFlags are those of `keys new`.
-type keysNewFlags struct {
+// newFlags are those of `keys new`.
+type newFlags struct {
 	loadkeys.KeyringFlags
 	producer, alg    string
 	use, consumer    string
@@ -37,8 +37,8 @@ type keyMade struct {
 	Public   json.RawMessage `json:"public"`
 }
 
-func keysNewCommand(env *ui.Env) *cobra.Command {
-	var f keysNewFlags
+func newCommand(env *ui.Env) *cobra.Command {
+	var f newFlags
 	cmd := env.Command(ui.Command{
 		Use: "new (--producer NAME | --use enc --consumer NAME) (--keyring FILE [--tink-kek ARN] | --kms ARN)", Short: "Make a signing or encryption key, and its keyring if there is none yet",
 		Long: "Make a key. The keyring is created if there is none yet, else the key is added to it.\n" +
@@ -68,15 +68,15 @@ func keysNewCommand(env *ui.Env) *cobra.Command {
 	return cmd
 }
 
-func keysNew(ctx context.Context, env *ui.Env, f *keysNewFlags) error {
+func keysNew(ctx context.Context, env *ui.Env, f *newFlags) error {
 	if f.use != useSign && f.use != useEncrypt {
 		return ui.Usage("write --use sig or --use enc", "no use %q", f.use)
 	}
 	switch {
 	case f.kms != "":
-		return keysNewKMS(ctx, env, f)
+		return newKMS(ctx, env, f)
 	case f.tinkKEK != "":
-		return keysNewTink(ctx, env, f)
+		return newTink(ctx, env, f)
 	case f.out != "":
 		return ui.Usage("use `sealbus keys export --out`", "--out is for --kms and --tink-kek")
 	}
@@ -89,7 +89,7 @@ func keysNew(ctx context.Context, env *ui.Env, f *keysNewFlags) error {
 	}
 	switch {
 	case f.use == useEncrypt:
-		return keysNewIdentity(env, f, schedule)
+		return newIdentity(env, f, schedule)
 	case f.consumer != "":
 		return ui.Usage("add --use enc, or name the producer with --producer", "--consumer is for encryption keys")
 	}
@@ -111,7 +111,7 @@ func keysNew(ctx context.Context, env *ui.Env, f *keysNewFlags) error {
 }
 
 // createRing makes the keyring with its first key.
-func createRing(env *ui.Env, f *keysNewFlags, schedule keys.Schedule) (*keys.LocalSigner, error) {
+func createRing(env *ui.Env, f *newFlags, schedule keys.Schedule) (*keys.LocalSigner, error) {
 	if err := ui.Need(ui.Flag("producer", f.producer)); err != nil {
 		return nil, err
 	}
@@ -137,7 +137,7 @@ func createRing(env *ui.Env, f *keysNewFlags, schedule keys.Schedule) (*keys.Loc
 }
 
 // addToRing adds a key to a keyring that exists.
-func addToRing(env *ui.Env, f *keysNewFlags, schedule keys.Schedule) (*keys.LocalSigner, error) {
+func addToRing(env *ui.Env, f *newFlags, schedule keys.Schedule) (*keys.LocalSigner, error) {
 	if f.sources != nil || f.types != nil {
 		return nil, ui.Usage("leave --source and --type out: what consumers accept is decided by the trust policy", "%s exists: its scope was recorded when it was made", f.Path)
 	}
@@ -153,7 +153,8 @@ func addToRing(env *ui.Env, f *keysNewFlags, schedule keys.Schedule) (*keys.Loca
 	}
 	f.producer = ring.Producer()
 	if f.activate == "" {
-		schedule.Active = env.Now().Truncate(time.Second) // without it, a key that became active earlier would sign on
+		// without it, a key that became active earlier would sign on
+		schedule.Active = env.Now().Truncate(time.Second)
 		if err := schedule.Check(); err != nil {
 			return nil, ui.Usage("correct --retire", "%w", err)
 		}
@@ -178,7 +179,7 @@ func signsAlready(ring *keys.Keyring, alg keys.Algorithm, now time.Time) bool {
 	})
 }
 
-func tellNewKey(env *ui.Env, f *keysNewFlags, key *keys.LocalSigner, created bool) error {
+func tellNewKey(env *ui.Env, f *newFlags, key *keys.LocalSigner, created bool) error {
 	v := key.Verifier()
 	what := "the " + f.alg + " key " + ui.ShortID(v.KeyID()) + " of producer " + f.producer
 	if created {
@@ -187,7 +188,7 @@ func tellNewKey(env *ui.Env, f *keysNewFlags, key *keys.LocalSigner, created boo
 		env.Sayf("added %s to %s", what, f.Path)
 	}
 	if f.Insecure {
-		env.Warnf("%s is not encrypted: whoever can read it can sign as %s", f.Path, f.producer)
+		env.Warnf("%s is not encrypted: anyone who can read this file can sign as %s", f.Path, f.producer)
 	}
 	if f.takesOver {
 		env.Warnf("it signs from now on; until consumers have a bundle with it, its events are rejected (unknown_key): for a rotation, --activate +2d")
@@ -199,7 +200,7 @@ func tellNewKey(env *ui.Env, f *keysNewFlags, key *keys.LocalSigner, created boo
 }
 
 // exportCommand exports the new key: alone, and into a file of its own, unless it is the only one.
-func (f *keysNewFlags) exportCommand(owner, id string, first bool) string {
+func (f *newFlags) exportCommand(owner, id string, first bool) string {
 	command := "sealbus keys export --keyring " + ui.ShellQuote(f.Path)
 	if f.Insecure {
 		command += " --insecure-no-passphrase"

@@ -15,8 +15,8 @@ const (
 	useEncrypt = "enc"
 )
 
-// keysNewIdentity makes an encryption key, and its keyring if there is none yet.
-func keysNewIdentity(env *ui.Env, f *keysNewFlags, schedule keys.Schedule) error {
+// newIdentity makes an encryption key, and its keyring if there is none yet.
+func newIdentity(env *ui.Env, f *newFlags, schedule keys.Schedule) error {
 	if f.producer != "" || f.sources != nil || f.types != nil {
 		return ui.Usage("leave them out", "--producer, --source and --type are for signing keys")
 	}
@@ -40,7 +40,7 @@ func keysNewIdentity(env *ui.Env, f *keysNewFlags, schedule keys.Schedule) error
 	return tellNewIdentity(env, f, key.Recipient(), created)
 }
 
-func createConsumerRing(env *ui.Env, f *keysNewFlags, key *keys.LocalIdentity, schedule keys.Schedule) error {
+func createConsumerRing(env *ui.Env, f *newFlags, key *keys.LocalIdentity, schedule keys.Schedule) error {
 	if err := ui.Need(ui.Flag("consumer", f.consumer)); err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func createConsumerRing(env *ui.Env, f *keysNewFlags, key *keys.LocalIdentity, s
 	return nil
 }
 
-func addIdentity(env *ui.Env, f *keysNewFlags, key *keys.LocalIdentity, schedule keys.Schedule) error {
+func addIdentity(env *ui.Env, f *newFlags, key *keys.LocalIdentity, schedule keys.Schedule) error {
 	ring, err := loadkeys.OpenKeyring(env, &f.KeyringFlags)
 	if err != nil {
 		return err
@@ -75,7 +75,7 @@ func addIdentity(env *ui.Env, f *keysNewFlags, key *keys.LocalIdentity, schedule
 	return nil
 }
 
-func tellNewIdentity(env *ui.Env, f *keysNewFlags, r *keys.Recipient, created bool) error {
+func tellNewIdentity(env *ui.Env, f *newFlags, r *keys.Recipient, created bool) error {
 	what := "the " + f.alg + " encryption key " + ui.ShortID(r.KeyID()) + " of consumer " + f.consumer
 	if created {
 		env.Sayf("made %s with %s", f.Path, what)
@@ -83,7 +83,7 @@ func tellNewIdentity(env *ui.Env, f *keysNewFlags, r *keys.Recipient, created bo
 		env.Sayf("added %s to %s", what, f.Path)
 	}
 	if f.Insecure {
-		env.Warnf("%s is not encrypted: whoever can read it can read what is encrypted to %s", f.Path, f.consumer)
+		env.Warnf("%s is not encrypted: anyone who can read this file can read what is encrypted to %s", f.Path, f.consumer)
 	}
 	env.Sayf("give the keyring to every copy of the consumer before the key is active")
 	env.Next("for the people who keep the trust", f.exportCommand(f.consumer, r.KeyID(), created))

@@ -28,8 +28,8 @@ type keyNamed struct {
 	Out      string          `json:"out,omitempty"`
 }
 
-// keysNewKMS takes up a key pair that was made in KMS: from here on it is known by its thumbprint.
-func keysNewKMS(ctx context.Context, env *ui.Env, f *keysNewFlags) error {
+// newKMS takes up a key pair that was made in KMS: from here on it is known by its thumbprint.
+func newKMS(ctx context.Context, env *ui.Env, f *newFlags) error {
 	switch {
 	case f.Path != "" || f.tinkKEK != "" || f.activate != "" || f.retire != "" || f.alg != "":
 		return ui.Usage("leave them out: the key is in KMS, and its schedule stands in the trust policy", "--kms goes without --keyring, --tink-kek, --alg, --activate and --retire")
@@ -97,8 +97,8 @@ func (n *keyNamed) write() error {
 	return ui.CreateFile(n.Out, set, ui.PublicFile)
 }
 
-// keysNewTink makes a key in a Tink keyset, and the keyset if there is none yet.
-func keysNewTink(ctx context.Context, env *ui.Env, f *keysNewFlags) error {
+// newTink makes a key in a Tink keyset, and the keyset if there is none yet.
+func newTink(ctx context.Context, env *ui.Env, f *newFlags) error {
 	owner, err := f.tinkOwner()
 	if err != nil {
 		return err
@@ -129,7 +129,7 @@ func keysNewTink(ctx context.Context, env *ui.Env, f *keysNewFlags) error {
 	return tellKeyset(env, f, set, cmp.Or(id, loadkeys.TinkIDs(set)[0]))
 }
 
-func (f *keysNewFlags) tinkOwner() (tinkkeys.Owner, error) {
+func (f *newFlags) tinkOwner() (tinkkeys.Owner, error) {
 	switch {
 	case f.Path == "":
 		return tinkkeys.Owner{}, ui.Need(ui.Flag("keyring", f.Path))
@@ -149,14 +149,14 @@ func (f *keysNewFlags) tinkOwner() (tinkkeys.Owner, error) {
 	return tinkkeys.Producer(f.producer), ui.Need(ui.Flag("producer", f.producer))
 }
 
-func (f *keysNewFlags) addToKeyset(ctx context.Context, set *tinkkeys.Keyset) (string, error) {
+func (f *newFlags) addToKeyset(ctx context.Context, set *tinkkeys.Keyset) (string, error) {
 	if f.use == useEncrypt {
 		return set.AddIdentity(ctx, keys.Curve(f.alg))
 	}
 	return set.Add(ctx, keys.Algorithm(f.alg))
 }
 
-func tellKeyset(env *ui.Env, f *keysNewFlags, set *tinkkeys.Keyset, id string) error {
+func tellKeyset(env *ui.Env, f *newFlags, set *tinkkeys.Keyset, id string) error {
 	n := keyNamed{KeyID: id, Alg: f.alg, Producer: f.producer, Consumer: f.consumer, KMS: f.tinkKEK, Keyset: f.Path, Out: f.out}
 	primary := true
 	for _, e := range set.Entries() {

@@ -54,8 +54,10 @@ type heard struct {
 	Forwarded  bool            `json:"forwarded"`
 	MessageID  string          `json:"message_id,omitempty"` // of SQS
 
-	Ignored    []string                `json:"ignored,omitempty"`    // names of members that were added on the way: at most 8, escaped
-	Encryption *input.EncryptionResult `json:"encryption,omitempty"` // of what was verified; absent = the data was not encrypted
+	// names of members that were added on the way: at most 8, escaped
+	Ignored []string `json:"ignored,omitempty"`
+	// of what was verified; absent = the data was not encrypted
+	Encryption *input.EncryptionResult `json:"encryption,omitempty"`
 }
 
 // claim is unverified.

@@ -43,7 +43,7 @@ func (l *listener) serveHTTP(ctx context.Context, where string) error {
 		ReadHeaderTimeout: postTimeout, ReadTimeout: postTimeout, WriteTimeout: postTimeout + answerTimeout, IdleTimeout: time.Minute,
 	}
 	if !loopback(listening.Addr()) {
-		l.env.Warnf("whoever reaches %s can post events here; only verified ones are handled", listening.Addr())
+		l.env.Warnf("any program that reaches %s can post events here; only verified ones are handled", listening.Addr())
 	}
 	l.env.Sayf("listening on http://%s/, Ctrl-C ends it", listening.Addr())
 	ended := make(chan error, 1)
@@ -94,8 +94,8 @@ func (l *listener) post(w http.ResponseWriter, r *http.Request) {
 		answerHTTP(w, http.StatusServiceUnavailable, ui.ErrorResult{Error: "unavailable", Message: "it is ending: --limit is reached", Fix: "try again later"})
 		return
 	}
-	// What began is finished, also if the sender goes away or listening ends: else the effect might be there and
-	// nobody know it.
+	// An event that is being handled is finished, also if the sender goes away or listening ends. Otherwise its
+	// effect could be there without a record of it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), answerTimeout)
 	defer cancel()
 	if elements, ok := batchOf(body); ok {
@@ -109,7 +109,7 @@ func (l *listener) post(w http.ResponseWriter, r *http.Request) {
 func (l *listener) takePosted(ctx context.Context, body []byte) *heard {
 	h := l.take(ctx, body)
 	if err := l.tell(h); err != nil {
-		l.end() // nobody reads the verdicts any more
+		l.end() // the verdicts cannot be written any more
 	}
 	return h
 }
@@ -131,7 +131,8 @@ func refuseRequest(r *http.Request) (status int, message string) {
 	return 0, ""
 }
 
-// batchOf is the elements of a JSON array. What is none, or is not well-formed, is judged as one event.
+// batchOf is the elements of a JSON array. Any other body, or one that is not well-formed, is judged as one
+// event.
 func batchOf(body []byte) ([][]byte, bool) {
 	if len(body) == 0 || body[0] != '[' {
 		return nil, false
@@ -180,5 +181,5 @@ func answerHTTP(w http.ResponseWriter, status int, v any) {
 	}
 	w.WriteHeader(status)
 	line, _ := ui.JSONLine(v) // texts, lists and times: it does not fail
-	_, _ = w.Write(line)      // if it fails, whoever asked has gone
+	_, _ = w.Write(line)      // if it fails, the sender has gone
 }

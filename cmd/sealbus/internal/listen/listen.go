@@ -1,4 +1,5 @@
-// Package listen has the command that takes events from a queue or over HTTP through all checks of a consumer.
+// Package listen has the command that takes events from a queue or over HTTP, and does all checks of a
+// consumer.
 package listen
 
 import (
@@ -97,7 +98,8 @@ sealbus listen --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing 
 	flags.StringVar(&f.account, "account", "", "the AWS account that sent them, an `ID` (default as the EventBridge event says)")
 	flags.StringVar(&f.wrapper, "wrapper", "", "what only AWS can put around them here, a `NAME` as of open --from; the account in it counts then")
 	flags.Var(&f.maxAge, "max-age", "how long ago they may have been sealed")
-	flags.Lookup("max-age").DefValue = "24h5m" // envelope.DefaultMaxAge; the general form has its largest unit only
+	// envelope.DefaultMaxAge; the general form has its largest unit only
+	flags.Lookup("max-age").DefValue = "24h5m"
 	flags.StringVar(&f.forwardTo, "forward-to", "", "post verified events to this `URL`")
 	flags.BoolVar(&f.remove, "delete", false, "delete verified messages from the queue")
 	flags.StringVar(&f.quarantine, "quarantine", "", "where refused events go, a `PLACE`: a directory, s3://BUCKET/PREFIX or sqs:QUEUE-URL")
@@ -255,8 +257,8 @@ func (f *listenFlags) quarantineName() string {
 	return f.quarantined
 }
 
-// openListenQuarantine is nil if none is wanted. A directory is made if need be, as a consumer does. What was
-// put there is taken again when it is reopened.
+// openListenQuarantine is nil if none is wanted. A missing directory is made, as a consumer does. A
+// record that was put there is accepted when it is reopened.
 func openListenQuarantine(ctx context.Context, env *ui.Env, f *listenFlags) (consumer.Quarantine, error) {
 	if f.quarantine == "" {
 		return nil, nil

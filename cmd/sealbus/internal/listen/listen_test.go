@@ -190,7 +190,7 @@ func TestListenForward(t *testing.T) {
 	}
 }
 
-// TestListenTerminal: what somebody else wrote does not reach the terminal as it is, and is marked.
+// TestListenTerminal: foreign text does not reach the terminal as it is, and is marked.
 func TestListenTerminal(t *testing.T) {
 	b := clitest.NewListenBench(t)
 	l := b.Serve()

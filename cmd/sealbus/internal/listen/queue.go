@@ -83,8 +83,9 @@ func (p *poller) poll(ctx context.Context) error {
 	return nil
 }
 
-// most is how many messages to ask for. What is forwarded may take its time, and while it does, the
-// visibility timeout of the others would run out; and in a FIFO queue none may overtake one that failed.
+// most is how many messages to ask for. A forwarded event may take a long time. Meanwhile
+// the visibility timeout of the others would run out. In a FIFO queue no message may overtake one that
+// failed.
 func (p *poller) most() int32 {
 	if p.forward != nil {
 		return 1
@@ -110,7 +111,7 @@ func (p *poller) messages(ctx context.Context, list []types.Message) error {
 	return nil
 }
 
-// message takes one message. What began is finished, also if ctx ends meanwhile.
+// message takes one message. A message that is being handled is finished, also if ctx ends meanwhile.
 func (p *poller) message(ctx context.Context, m *types.Message) error {
 	finish, id := context.WithoutCancel(ctx), aws.ToString(m.MessageId)
 	before, again := p.seen[id]

@@ -82,8 +82,8 @@ func TestListenQueuePeek(t *testing.T) {
 	}
 }
 
-// TestListenQueueForward: a message leaves the queue when the receiver has it, and not before. What is
-// refused never gets there.
+// TestListenQueueForward: a message leaves the queue when the receiver has it, and not before. A refused
+// event never gets there.
 func TestListenQueueForward(t *testing.T) {
 	b := clitest.NewListenBench(t)
 	q := newTestQueue(b, map[string]string{"VisibilityTimeout": "1"})

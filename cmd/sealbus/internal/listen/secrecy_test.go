@@ -8,8 +8,8 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
 )
 
-// What the receiver of --forward-to says of a decrypted event may quote it: the line, the answer and the
-// terminal have the status only.
+// The receiver of --forward-to may quote a decrypted event in its answer. Therefore the line, the answer and
+// the terminal have the status only.
 func TestListenTellsNoDecryptedData(t *testing.T) {
 	for _, terminal := range []bool{false, true} {
 		b := clitest.NewListenBench(t)

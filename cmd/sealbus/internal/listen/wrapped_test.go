@@ -11,8 +11,8 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 )
 
-// TestListenWrapped: listen takes wrapped events; their account counts only with --wrapper. What was refused
-// is in quarantine as it was delivered, and is judged there as a consumer with that option would.
+// TestListenWrapped: listen takes wrapped events; their account counts only with --wrapper. A refused
+// event is in quarantine as it was delivered, and is judged there as a consumer with that option would.
 func TestListenWrapped(t *testing.T) {
 	b := clitest.New(t)
 	b.Org([]string{"111122223333"}, clitest.OrderSource)

@@ -36,7 +36,7 @@ func (f *EncryptFlags) Register(cmd *cobra.Command) {
 func (f *EncryptFlags) Check() error {
 	switch {
 	case len(f.Fields) > 0 && len(f.to) == 0:
-		return ui.Usage("add --encrypt-to RECIPIENT: who may read them", "--field names what is to be encrypted, and nobody to encrypt it to")
+		return ui.Usage("add --encrypt-to RECIPIENT: who may read them", "--field needs a recipient: it names the data to encrypt, and not the reader")
 	case (f.Trust != "" || f.Roots != "") && len(f.to) == 0:
 		return ui.Usage("add --encrypt-to NAME, or drop them", "--trust and --roots are to look up whom to encrypt to")
 	case (f.Trust == "") != (f.Roots == ""):
@@ -73,8 +73,8 @@ func Encrypter(ctx context.Context, env *ui.Env, f *EncryptFlags) (*envelope.Enc
 	return e, nil
 }
 
-// addRecipient adds whom --encrypt-to names. A file and a consumer of one name are told apart by the person who
-// typed it: to guess would be to let the wrong party read the data.
+// addRecipient adds the recipient that --encrypt-to names. If a file and a consumer have the same name, the
+// user must say which is meant: a wrong guess would let the wrong party read the data.
 func addRecipient(ctx context.Context, env *ui.Env, f *EncryptFlags, name string, to *envelope.EncryptTo) error {
 	if awscli.IsKMS(name) {
 		return addKMSRecipient(ctx, env, name, to)

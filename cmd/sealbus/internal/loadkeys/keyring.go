@@ -1,5 +1,5 @@
-// Package loadkeys opens what signs, encrypts and decrypts, as flags name it: keyrings, JWKs, Tink keysets, keys in KMS,
-// and consumers in the trust bundle.
+// Package loadkeys opens the keys that flags name, to sign, encrypt and decrypt: keyrings, JWKs, Tink
+// keysets, keys in KMS, and consumers in the trust bundle.
 package loadkeys
 
 import (

@@ -107,7 +107,7 @@ func TestKeysInKMS(t *testing.T) {
 	}
 }
 
-// What KMS refuses is exit status 3, and the fix names permission and key.
+// A refusal of KMS is exit status 3, and the fix names permission and key.
 func TestKMSRefuses(t *testing.T) {
 	v := newVault(t)
 	v.Org(nil, "https://shop.example/*")
@@ -140,7 +140,7 @@ func TestKMSRefuses(t *testing.T) {
 }
 
 // agreementUnseen: an event for a key for key agreement opens without kms:DescribeKey, too, and is never
-// called one for somebody else. Where nothing says what the key is, that is said.
+// called one for another consumer. If nothing says what the key is for, the command says so.
 func (v *vault) agreementUnseen() {
 	v.T.Helper()
 	v.deny.Store(nil)

@@ -1,4 +1,5 @@
-// Package loadtrust reads trust bundles and pinned roots, as flags name them: from files, https:// URLs and S3.
+// Package loadtrust reads the trust bundles and pinned roots that flags name: from files, https:// URLs and
+// S3.
 package loadtrust
 
 import (
@@ -105,7 +106,8 @@ func watchTrust(ctx context.Context, env *ui.Env, f *TrustFlags, roots *trust.Ro
 	if err == nil {
 		return source, nil
 	}
-	if _, plain := openBundle(ctx, env, f.Trust, roots); plain != nil { // says what is wrong with the bundle better
+	// says what is wrong with the bundle better
+	if _, plain := openBundle(ctx, env, f.Trust, roots); plain != nil {
 		return nil, ui.AsNeeded(ReasonUnavailable, plain)
 	}
 	return nil, ui.AsNeeded(ReasonUnavailable, Refused(f.Trust, err))

@@ -86,7 +86,7 @@ func ambiguous(given string, matches []string) error {
 }
 
 // shortRecordIDs are beginnings of the hashes of the IDs: as short as they are still told apart in this list.
-// What is no record's ID stays.
+// A text that is no record's ID stays as it is.
 func shortRecordIDs(ids []string) []string {
 	size := shownHash
 	for size < 32 && repeated(ids, size) {

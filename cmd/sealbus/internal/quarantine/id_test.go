@@ -38,7 +38,8 @@ func TestQuarantineByPrefix(t *testing.T) {
 	id := strings.TrimSuffix(filepath.Base(files[3]), ".json")
 	day, hash := id[:8], cmd.HashOf(id)
 	command := func(name string, more ...string) []string {
-		return append([]string{"quarantine", name, "--from", b.Path("bin"), "--key-file", b.Path("q.key")}, more...) // a plain directory
+		// a plain directory
+		return append([]string{"quarantine", name, "--from", b.Path("bin"), "--key-file", b.Path("q.key")}, more...)
 	}
 	for name, c := range map[string]struct {
 		given string

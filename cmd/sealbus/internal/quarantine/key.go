@@ -10,19 +10,19 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 )
 
-func quarantineKeyCommand(env *ui.Env) *cobra.Command {
+func keyCommand(env *ui.Env) *cobra.Command {
 	return env.Group("key", "Make the key that authenticates records",
 		"The key that a consumer writes its quarantine records with, and that operators read and reopen them with.",
-		quarantineKeyNewCommand(env))
+		keyNewCommand(env))
 }
 
-// quarantineKeyMade is the result of `quarantine key new`.
-type quarantineKeyMade struct {
+// keyMade is the result of `quarantine key new`.
+type keyMade struct {
 	File  string `json:"file"`
 	Bytes int    `json:"bytes"`
 }
 
-func quarantineKeyNewCommand(env *ui.Env) *cobra.Command {
+func keyNewCommand(env *ui.Env) *cobra.Command {
 	var out string
 	cmd := env.Command(ui.Command{
 		Use: "new --out FILE", Short: "Make a quarantine key",
@@ -31,13 +31,13 @@ func quarantineKeyNewCommand(env *ui.Env) *cobra.Command {
 Each consumer has a key of its own. Those who have it can make records that pass for refused events; opening
 them still takes a producer's signature. Keep it where the consumer's other secrets are.`,
 		Example: "sealbus quarantine key new --out quarantine.key",
-		Run:     func(context.Context, []string) error { return quarantineKeyNew(env, out) },
+		Run:     func(context.Context, []string) error { return keyNew(env, out) },
 	})
 	cmd.Flags().StringVar(&out, "out", "", "the new `FILE`")
 	return cmd
 }
 
-func quarantineKeyNew(env *ui.Env, out string) error {
+func keyNew(env *ui.Env, out string) error {
 	if err := ui.Need(ui.Flag("out", out)); err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func quarantineKeyNew(env *ui.Env, out string) error {
 	if err := ui.CreateFile(out, []byte(encodeBody(key)+"\n"), ui.PrivateFile); err != nil {
 		return err
 	}
-	env.Sayf("made a quarantine key: give it to the consumer (consumer.NewQuarantineKeys) and to whoever reopens")
-	made := quarantineKeyMade{out, len(key)}
+	env.Sayf("made a quarantine key: give it to the consumer (consumer.NewQuarantineKeys) and to the operator who reopens")
+	made := keyMade{out, len(key)}
 	return env.Emit(made, func(p *ui.Printer) { p.Linef("%s", ui.Clean(made.File)) })
 }

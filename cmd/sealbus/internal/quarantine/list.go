@@ -47,25 +47,25 @@ func (f *recordFilter) options() *quarantine.ListOptions {
 	return &quarantine.ListOptions{From: f.since, To: f.until}
 }
 
-// wants reports whether an entry is meant. What is not authentic is of no consumer and has no reason: it is
-// always shown.
+// wants reports whether an entry is meant. An entry that is not authentic has no consumer and no reason: it
+// is always shown.
 func (f *recordFilter) wants(e quarantine.Entry) bool {
 	r := e.Record
 	return r == nil || (f.consumer == "" || r.Consumer == f.consumer) && (f.reason == "" || string(r.Reason) == f.reason)
 }
 
-type quarantineListFlags struct {
+type listFlags struct {
 	loadquarantine.QuarantineFlags
 	recordFilter
 	limit int
 }
 
-func quarantineListCommand(env *ui.Env) *cobra.Command {
-	var f quarantineListFlags
+func listCommand(env *ui.Env) *cobra.Command {
+	var f listFlags
 	cmd := env.Command(ui.Command{
 		Use: "list --from PLACE --key-file FILE", Short: "List what is in quarantine",
-		Long: `List the records in quarantine, oldest first (a queue has no order). What an event claims to be is
-unverified, and shown as quoted text. With --output json there is one line for each record.
+		Long: `List the records in quarantine, oldest first (a queue has no order). The claims of an event are
+unverified, and are shown as quoted text. With --output json there is one line for each record.
 
 Exit status: 0 all are authentic, 1 some are not, 3 some could not be read.
 
@@ -81,7 +81,7 @@ each look counts as a receive.`,
 	return cmd
 }
 
-func quarantineList(ctx context.Context, env *ui.Env, f *quarantineListFlags) error {
+func quarantineList(ctx context.Context, env *ui.Env, f *listFlags) error {
 	if err := f.recordFilter.check(); err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ type listedRecord struct {
 	claim string
 }
 
-func (l *recordList) fill(ctx context.Context, store quarantine.Store, f *quarantineListFlags) (more bool, err error) {
+func (l *recordList) fill(ctx context.Context, store quarantine.Store, f *listFlags) (more bool, err error) {
 	for e, err := range store.List(ctx, f.options()) {
 		switch {
 		case err != nil:

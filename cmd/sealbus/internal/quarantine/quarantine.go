@@ -22,7 +22,7 @@ func Command(env *ui.Env) *cobra.Command {
 		"Look at what a consumer refused for good, and, when the cause is mended, hand it to the consumer again.\n"+
 			"Each record is authenticated under the key that the consumer has too: what is not authentic was slipped in, or\n"+
 			"was changed, and is never reopened.",
-		quarantineListCommand(env), quarantineShowCommand(env), quarantineReopenCommand(env), quarantineRemoveCommand(env), quarantineKeyCommand(env))
+		listCommand(env), showCommand(env), reopenCommand(env), removeCommand(env), keyCommand(env))
 }
 
 // storeFailed is an error of the store, with what to do.
@@ -75,8 +75,9 @@ type recordView struct {
 	Bytes            int             `json:"bytes,omitempty"` // of the body
 	Body             string          `json:"body,omitempty"`  // base64; only if it was asked for
 	Now              *verdictNow     `json:"now,omitempty"`   // only if there is trust to judge it with
-	Error            string          `json:"error,omitempty"` // not_authentic, or unavailable if it could not be read
-	Message          string          `json:"message,omitempty"`
+	// not_authentic, or unavailable if it could not be read
+	Error   string `json:"error,omitempty"`
+	Message string `json:"message,omitempty"`
 }
 
 // viewOf shows nothing of a record that is not authentic.

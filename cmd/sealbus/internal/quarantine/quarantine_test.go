@@ -287,8 +287,8 @@ func TestQuarantineDryRunAndKeep(t *testing.T) {
 	})
 }
 
-// What would be refused now is not sent, but for what is only late: the consumer may have a permission for
-// that.
+// An event that would be refused now is not sent. An event that is only late is sent: the consumer may have a
+// permission for that.
 func TestQuarantineJudgedNow(t *testing.T) {
 	q := inDir(t)
 	q.refuse("billing", "o-1")
@@ -326,7 +326,7 @@ func TestQuarantineJudgedNow(t *testing.T) {
 	}
 }
 
-// Somebody who can write to the quarantine, but has no key, gets nothing reopened.
+// An attacker who can write to the quarantine, but has no key, gets nothing reopened.
 func TestQuarantineForgeries(t *testing.T) {
 	q := inDir(t)
 	q.refuse("billing", "o-1")
@@ -433,7 +433,7 @@ func TestQuarantineOfRecords(t *testing.T) {
 	}
 }
 
-// What is refused again while --all runs is not reopened in the same run.
+// An event that is refused again while --all runs is not reopened in the same run.
 func TestQuarantineAllEnds(t *testing.T) {
 	q := inDir(t)
 	q.refuse("billing", "o-1")
@@ -493,7 +493,7 @@ func spoof(t *testing.T, q *bin, evil string) {
 	}
 }
 
-// What is written as it is, is not written to a terminal.
+// Text that is written without escapes is not written to a terminal.
 func TestQuarantineRawOnTerminal(t *testing.T) {
 	q := inDir(t)
 	evil := "\x1b[2J\u009b31m"
@@ -532,7 +532,7 @@ func TestQuarantineQueueDown(t *testing.T) {
 	}
 }
 
-// What was sent and could not be removed is said, and may be sent again.
+// A record that was sent and could not be removed is reported, and may be sent again.
 func TestQuarantineNotRemoved(t *testing.T) {
 	denied := ""
 	q := newBin(t, &localaws.Options{Deny: func(action string) bool { return action == denied }})

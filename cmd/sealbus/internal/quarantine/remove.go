@@ -19,7 +19,7 @@ type recordRemoved struct {
 	Message string `json:"message,omitempty"`
 }
 
-func quarantineRemoveCommand(env *ui.Env) *cobra.Command {
+func removeCommand(env *ui.Env) *cobra.Command {
 	var f loadquarantine.QuarantineFlags
 	cmd := env.Command(ui.Command{
 		Use: "remove --from PLACE --key-file FILE ID...", Short: "Delete records, authentic or not", Args: ui.AtLeastOne("ID"),

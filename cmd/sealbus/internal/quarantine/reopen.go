@@ -19,7 +19,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 )
 
-type quarantineReopenFlags struct {
+type reopenFlags struct {
 	loadquarantine.QuarantineFlags
 	judgeFlags
 	recordFilter
@@ -30,8 +30,8 @@ type quarantineReopenFlags struct {
 	dryRun  bool
 }
 
-func quarantineReopenCommand(env *ui.Env) *cobra.Command {
-	var f quarantineReopenFlags
+func reopenCommand(env *ui.Env) *cobra.Command {
+	var f reopenFlags
 	cmd := env.Command(ui.Command{
 		Use: "reopen --from PLACE --key-file FILE --to-queue URL ID...", Short: "Hand records to their consumer again", Now: true,
 		Args: func([]string) error { return nil },
@@ -63,7 +63,7 @@ Exit status: 0 done, 1 some records were refused and stay, 3 some could not be s
 	return cmd
 }
 
-func (f *quarantineReopenFlags) check(ids []string) error {
+func (f *reopenFlags) check(ids []string) error {
 	switch {
 	case f.all && len(ids) > 0:
 		return ui.Usage("drop one of the two", "--all, and %s", ui.Count(len(ids), "ID"))
@@ -81,7 +81,7 @@ func (f *quarantineReopenFlags) check(ids []string) error {
 	return f.recordFilter.check()
 }
 
-func quarantineReopen(ctx context.Context, env *ui.Env, f *quarantineReopenFlags, ids []string) error {
+func quarantineReopen(ctx context.Context, env *ui.Env, f *reopenFlags, ids []string) error {
 	if err := f.check(ids); err != nil {
 		return err
 	}
@@ -113,8 +113,8 @@ func quarantineReopen(ctx context.Context, env *ui.Env, f *quarantineReopenFlags
 	return r.run(ctx, ids)
 }
 
-// reopenTarget is what hands a record over. What it did is done when it returns nil.
-func reopenTarget(ctx context.Context, env *ui.Env, f *quarantineReopenFlags) (func(context.Context, quarantine.Entry) error, error) {
+// reopenTarget is the function that hands a record over. When it returns nil, the record was handed over.
+func reopenTarget(ctx context.Context, env *ui.Env, f *reopenFlags) (func(context.Context, quarantine.Entry) error, error) {
 	if f.toQueue == "" {
 		return func(_ context.Context, e quarantine.Entry) error { return env.WriteOut(e.Document) }, nil
 	}
@@ -128,7 +128,7 @@ func reopenTarget(ctx context.Context, env *ui.Env, f *quarantineReopenFlags) (f
 // reopening is one run.
 type reopening struct {
 	env      *ui.Env
-	flags    *quarantineReopenFlags
+	flags    *reopenFlags
 	store    quarantine.Store
 	judge    *judge
 	send     func(context.Context, quarantine.Entry) error

@@ -41,7 +41,8 @@ func (f *judgeFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.audience, "audience", "", "with --trust, the `NAME` that the event must be sealed for (default not checked)")
 	flags.StringVar(&f.wrapper, "wrapper", "", "with --trust, the wrapper that the consumer names, a `NAME` as of open --from")
 	flags.Var(&f.maxAge, "max-age", "with --trust, how long ago it may have been sealed")
-	flags.Lookup("max-age").DefValue = "24h5m" // envelope.DefaultMaxAge; the general form has its largest unit only
+	// envelope.DefaultMaxAge; the general form has its largest unit only
+	flags.Lookup("max-age").DefValue = "24h5m"
 }
 
 // judge is what judges records now; nil = nothing does.
@@ -112,11 +113,11 @@ type verdictNow struct {
 	Cause    string          `json:"cause,omitempty"`
 	Fix      string          `json:"fix,omitempty"`
 	Producer string          `json:"producer,omitempty"`
-	Unread   bool            `json:"unread,omitempty"` // nobody tried to decrypt it: there was no --identity
+	Unread   bool            `json:"unread,omitempty"` // it was not decrypted: there was no --identity
 }
 
-// fixExpired is what helps an event that came too late. Who can write to the bus can bring back an event of
-// long ago, of which the consumer has forgotten that it handled it.
+// fixExpired is what helps an event that came too late. An account that may write to the bus can bring back
+// an event of long ago, of which the consumer has forgotten that it handled it.
 const fixExpired = "make sure that it was not handled when it was fresh, and give the consumer a Permission that names the quarantine and the time in which such events were sealed"
 
 // now judges a record as its consumer would when it is reopened: the message in it, as it was delivered.
@@ -169,14 +170,14 @@ func (v *verdictNow) exit() int {
 	return ui.ExitRejected
 }
 
-type quarantineShowFlags struct {
+type showFlags struct {
 	loadquarantine.QuarantineFlags
 	judgeFlags
 	body bool
 }
 
-func quarantineShowCommand(env *ui.Env) *cobra.Command {
-	var f quarantineShowFlags
+func showCommand(env *ui.Env) *cobra.Command {
+	var f showFlags
 	cmd := env.Command(ui.Command{
 		Use: "show --from PLACE --key-file FILE ID", Short: "Show one record: the verdict, its cause, what to do", Now: true, Args: ui.Exactly("ID"),
 		Long: `Show one record: when and why the event was refused, what to do about it, and what it claims to be, which is
@@ -188,11 +189,11 @@ unverified. With --trust and --roots it also says what it would be judged now, a
 	})
 	f.QuarantineFlags.Register(cmd)
 	f.judgeFlags.register(cmd)
-	cmd.Flags().BoolVar(&f.body, "body", false, "write the message as it was delivered; nobody has verified it")
+	cmd.Flags().BoolVar(&f.body, "body", false, "write the message as it was delivered; it is not verified")
 	return cmd
 }
 
-func quarantineShow(ctx context.Context, env *ui.Env, f *quarantineShowFlags, id string) error {
+func quarantineShow(ctx context.Context, env *ui.Env, f *showFlags, id string) error {
 	if f.body && !env.JSON {
 		if err := env.RefuseTerminal(); err != nil {
 			return err

@@ -14,8 +14,8 @@ import (
 	"github.com/sealbus/sealbus/keys/trust/policy"
 )
 
-// trustAddFlags are those of `trust add`.
-type trustAddFlags struct {
+// addFlags are those of `trust add`.
+type addFlags struct {
 	policy, producer, consumer, key string
 	loadkeys.ScheduleFlags
 	sources, types []string
@@ -29,8 +29,8 @@ type policyChanged struct {
 	KeyIDs  []string `json:"key_ids"`
 }
 
-func trustAddCommand(env *ui.Env) *cobra.Command {
-	var f trustAddFlags
+func addCommand(env *ui.Env) *cobra.Command {
+	var f addFlags
 	cmd := env.Command(ui.Command{
 		Use: "add --policy FILE (--producer|--consumer NAME) PUB.json", Short: "List a public key and its schedule in the policy file",
 		Long: "List public keys under a producer or consumer in the policy file, which is created if there is none, with the\n" +
@@ -56,7 +56,7 @@ func trustAddCommand(env *ui.Env) *cobra.Command {
 	return cmd
 }
 
-func trustAdd(env *ui.Env, f *trustAddFlags, pub string) error {
+func trustAdd(env *ui.Env, f *addFlags, pub string) error {
 	schedule, err := checkAdd(env, f)
 	if err != nil {
 		return err
@@ -99,7 +99,7 @@ func trustAdd(env *ui.Env, f *trustAddFlags, pub string) error {
 	return nil
 }
 
-func checkAdd(env *ui.Env, f *trustAddFlags) (keys.Schedule, error) {
+func checkAdd(env *ui.Env, f *addFlags) (keys.Schedule, error) {
 	var none keys.Schedule
 	if err := ui.Need(ui.Flag("policy", f.policy)); err != nil {
 		return none, err
@@ -121,7 +121,7 @@ func checkAdd(env *ui.Env, f *trustAddFlags) (keys.Schedule, error) {
 
 // submitted are the keys in the file that --key leaves, and all of them, which must be for the use that is
 // asked for.
-func submitted(env *ui.Env, f *trustAddFlags, pub string) (chosen, all []keys.PublicKey, err error) {
+func submitted(env *ui.Env, f *addFlags, pub string) (chosen, all []keys.PublicKey, err error) {
 	all, err = readPublicKeys(env, []string{pub})
 	if err != nil {
 		return nil, nil, err
@@ -146,7 +146,7 @@ func submitted(env *ui.Env, f *trustAddFlags, pub string) (chosen, all []keys.Pu
 }
 
 // checkMeant refuses to put a schedule that is meant for a new key on one that is listed beside it.
-func checkMeant(listed []string, public []keys.PublicKey, f *trustAddFlags) error {
+func checkMeant(listed []string, public []keys.PublicKey, f *addFlags) error {
 	if len(public) == 1 || f.ScheduleFlags == (loadkeys.ScheduleFlags{}) {
 		return nil
 	}
@@ -160,7 +160,7 @@ func checkMeant(listed []string, public []keys.PublicKey, f *trustAddFlags) erro
 
 // warnLoneKey says what an export with a single key of a producer cannot show: whether the keyring stops
 // signing with it when the policy ends it.
-func warnLoneKey(env *ui.Env, f *trustAddFlags, public []keys.PublicKey, pub string) {
+func warnLoneKey(env *ui.Env, f *addFlags, public []keys.PublicKey, pub string) {
 	if f.Retire == "" && f.Expire == "" || len(public) != 1 || public[0].Verifier == nil || public[0].Producer == "" {
 		return
 	}
@@ -171,7 +171,7 @@ func warnLoneKey(env *ui.Env, f *trustAddFlags, public []keys.PublicKey, pub str
 }
 
 // checkKeyrings refuses a schedule by which consumers would reject what the keyring signs.
-func checkKeyrings(env *ui.Env, f *trustAddFlags, edited []byte, public []keys.PublicKey, pub string) error {
+func checkKeyrings(env *ui.Env, f *addFlags, edited []byte, public []keys.PublicKey, pub string) error {
 	p, err := policy.Parse(edited)
 	if err == nil {
 		err = p.CheckKeyrings(public, env.Now())
@@ -188,7 +188,7 @@ func checkKeyrings(env *ui.Env, f *trustAddFlags, edited []byte, public []keys.P
 	return policyRefused(f.policy, err)
 }
 
-func (f *trustAddFlags) edit(doc []byte, listed []string, public []keys.PublicKey, given keys.Schedule) ([]byte, []string, error) {
+func (f *addFlags) edit(doc []byte, listed []string, public []keys.PublicKey, given keys.Schedule) ([]byte, []string, error) {
 	kind, name := policy.KindProducer, f.producer
 	if f.consumer != "" {
 		kind, name = policy.KindConsumer, f.consumer

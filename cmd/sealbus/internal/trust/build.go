@@ -18,21 +18,21 @@ import (
 	"github.com/sealbus/sealbus/keys/trust/policy"
 )
 
-// trustBuildFlags are those of `trust build`.
-type trustBuildFlags struct {
+// buildFlags are those of `trust build`.
+type buildFlags struct {
 	loadkeys.PrivateFlags
 	policy, previous, out, roots   string
 	keys, root, revokeSessions     []string
 	expires, refreshHint, lifetime ui.DurationValue
 }
 
-func trustBuildCommand(env *ui.Env) *cobra.Command {
-	f := trustBuildFlags{expires: ui.DurationValue(trust.MaxBundleLifetime)}
+func buildCommand(env *ui.Env) *cobra.Command {
+	f := buildFlags{expires: ui.DurationValue(trust.MaxBundleLifetime)}
 	cmd := env.Command(ui.Command{
 		Use: "build --policy FILE --keys FILE... --root FILE... --out FILE [--previous FILE] [--roots FILE] [--expires DURATION]", Short: "Build and sign the trust bundle",
 		Long: "Build the trust bundle from the reviewed policy file and the public keys that it lists, and sign it with the root\n" +
 			"keys at hand; the others sign with `sealbus trust sign`. A key that the policy does not list is refused, and so is one\n" +
-			"that it lists and nobody submitted.\n\n" +
+			"that it lists and that was not submitted.\n\n" +
 			"A bundle lives for at most 7 days: until then an attacker may withhold the next one, and with it a revocation.\n" +
 			"--previous is the bundle that this one follows; --out may be the same file, and is no other file that exists.",
 		Example: "sealbus trust build --policy policy.yaml --keys orders.pub.json --root alice.root \\\n  --previous trust.dsse --expires 7d --out trust.dsse",
@@ -54,7 +54,7 @@ func trustBuildCommand(env *ui.Env) *cobra.Command {
 	return cmd
 }
 
-func trustBuild(ctx context.Context, env *ui.Env, f *trustBuildFlags) error {
+func trustBuild(ctx context.Context, env *ui.Env, f *buildFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func trustBuild(ctx context.Context, env *ui.Env, f *trustBuildFlags) error {
 	return tellBuilt(env, f, bundle, previous, signed)
 }
 
-func (f *trustBuildFlags) check() error {
+func (f *buildFlags) check() error {
 	if err := ui.Need(ui.Flag("policy", f.policy), ui.Flag("out", f.out)); err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func sameFile(a, b string) bool {
 // previousBundle opens the bundle that this one follows: its version and revoked sessions are carried on, so
 // it must be signed as well, by one of the roots at hand or, with --roots, as consumers want it. That it has
 // expired does not matter.
-func previousBundle(env *ui.Env, f *trustBuildFlags, signers []trust.RootSigner) (*trust.Bundle, []byte, error) {
+func previousBundle(env *ui.Env, f *buildFlags, signers []trust.RootSigner) (*trust.Bundle, []byte, error) {
 	if f.previous == "" {
 		return nil, nil, nil
 	}
@@ -141,7 +141,7 @@ func previousBundle(env *ui.Env, f *trustBuildFlags, signers []trust.RootSigner)
 // longAgo is a clock at which no bundle has expired.
 func longAgo() time.Time { return time.Time{} }
 
-func rootsOfPrevious(env *ui.Env, f *trustBuildFlags, signers []trust.RootSigner) (*trust.Roots, error) {
+func rootsOfPrevious(env *ui.Env, f *buildFlags, signers []trust.RootSigner) (*trust.Roots, error) {
 	if f.roots != "" {
 		return loadtrust.ReadRoots(env, f.roots)
 	}
@@ -165,7 +165,7 @@ func bundleCause(err error) error {
 	return err
 }
 
-func buildBundle(env *ui.Env, f *trustBuildFlags, p *policy.Policy, public []keys.PublicKey, previous *trust.Bundle) (*trust.Bundle, error) {
+func buildBundle(env *ui.Env, f *buildFlags, p *policy.Policy, public []keys.PublicKey, previous *trust.Bundle) (*trust.Bundle, error) {
 	now := env.Now().Truncate(time.Second)
 	opts := policy.BuildOptions{
 		Now: now, Expires: now.Add(time.Duration(f.expires)), Previous: previous,
@@ -190,7 +190,7 @@ func buildBundle(env *ui.Env, f *trustBuildFlags, p *policy.Policy, public []key
 }
 
 // write puts the bundle in place of the previous one, or into a new file.
-func (f *trustBuildFlags) write(old, signed []byte) error {
+func (f *buildFlags) write(old, signed []byte) error {
 	signed = append(signed, '\n')
 	if ui.Exists(f.out) {
 		return ui.ReplaceFile(f.out, old, signed)
@@ -211,7 +211,7 @@ type bundleBuilt struct {
 	Changes  []keyChanged `json:"changes"`
 }
 
-func tellBuilt(env *ui.Env, f *trustBuildFlags, b, previous *trust.Bundle, signed []byte) error {
+func tellBuilt(env *ui.Env, f *buildFlags, b, previous *trust.Bundle, signed []byte) error {
 	signers, err := signersOf(signed)
 	if err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 	"github.com/sealbus/sealbus/keys/trust/policy"
 )
 
-func trustRevokeCommand(env *ui.Env) *cobra.Command {
+func revokeCommand(env *ui.Env) *cobra.Command {
 	var file, reason string
 	cmd := env.Command(ui.Command{
 		Use: "revoke KEYID --reason TEXT --policy FILE", Short: "Revoke a key in the policy file",

@@ -20,7 +20,7 @@ type rootMade struct {
 	JWK    json.RawMessage `json:"public"`
 }
 
-func trustRootNewCommand(env *ui.Env) *cobra.Command {
+func rootNewCommand(env *ui.Env) *cobra.Command {
 	var f loadkeys.PrivateFlags
 	var out, alg string
 	cmd := env.Command(ui.Command{
@@ -28,7 +28,7 @@ func trustRootNewCommand(env *ui.Env) *cobra.Command {
 		Long: "Make a root key. FILE is private and stays offline, FILE.pub is its public half.\n" +
 			"Make several, on machines of different people, so that one stolen key alone signs nothing.",
 		Example: "sealbus trust root new --out alice.root",
-		Run:     func(context.Context, []string) error { return trustRootNew(env, &f, out, alg) },
+		Run:     func(context.Context, []string) error { return rootNew(env, &f, out, alg) },
 	})
 	cmd.Flags().StringVar(&out, "out", "", "the new `FILE` with the private key; FILE.pub gets the public one")
 	cmd.Flags().StringVar(&alg, "alg", string(keys.Ed25519), "signature `ALGORITHM`: Ed25519, ES256 or ML-DSA-65")
@@ -36,7 +36,7 @@ func trustRootNewCommand(env *ui.Env) *cobra.Command {
 	return cmd
 }
 
-func trustRootNew(env *ui.Env, f *loadkeys.PrivateFlags, out, alg string) error {
+func rootNew(env *ui.Env, f *loadkeys.PrivateFlags, out, alg string) error {
 	if err := ui.Need(ui.Flag("out", out)); err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func trustRootNew(env *ui.Env, f *loadkeys.PrivateFlags, out, alg string) error 
 		return err
 	}
 	public := out + trust.PublicSuffix
-	for _, path := range []string{out, public} { // before somebody types a passphrase for nothing
+	for _, path := range []string{out, public} { // before the user types a passphrase for nothing
 		if ui.Exists(path) {
 			return ui.FileExists(path)
 		}
@@ -61,7 +61,7 @@ func trustRootNew(env *ui.Env, f *loadkeys.PrivateFlags, out, alg string) error 
 	v := k.Verifier()
 	env.Sayf("made %s with the %s key %s, which stays offline, and %s", out, alg, ui.ShortID(v.KeyID()), public)
 	if f.Insecure {
-		env.Warnf("%s is not encrypted: whoever can read it can sign trust", out)
+		env.Warnf("%s is not encrypted: anyone who can read this file can sign trust", out)
 	}
 	return env.Emit(rootMade{KeyID: v.KeyID(), Alg: alg, Out: out, Public: public, JWK: v.JWK()},
 		func(p *ui.Printer) { p.Linef("%s", v.KeyID()) })

@@ -17,7 +17,7 @@ type rootsMade struct {
 	KeyIDs    []string `json:"key_ids"`
 }
 
-func trustRootsCommand(env *ui.Env) *cobra.Command {
+func rootsCommand(env *ui.Env) *cobra.Command {
 	var threshold int
 	var version int64
 	var out string

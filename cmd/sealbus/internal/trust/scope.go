@@ -6,7 +6,7 @@ import (
 
 // fillScope writes --source and --type into the empty lists of a producer. Lists that are filled are left to
 // their editor: what a producer may say is never widened on the way of adding a key.
-func (f *trustAddFlags) fillScope(doc []byte, changes []string) ([]byte, []string, error) {
+func (f *addFlags) fillScope(doc []byte, changes []string) ([]byte, []string, error) {
 	if f.sources == nil && f.types == nil {
 		return doc, changes, nil
 	}

@@ -17,7 +17,7 @@ func TestFillScopeByName(t *testing.T) {
 	}
 	public := []keys.PublicKey{{Verifier: signer.Verifier()}}
 	for _, name := range []string{"orders", "123", "true", "null", "1.5", "2026-01-01", "a:b", "a/b@c", "sources", "keys", "0x10", "other2"} {
-		f := &trustAddFlags{producer: name, sources: []string{"urn:a:*", "https://x.example/é"}, types: []string{"*"}}
+		f := &addFlags{producer: name, sources: []string{"urn:a:*", "https://x.example/é"}, types: []string{"*"}}
 		doc, changes, err := f.edit([]byte(other), nil, public, keys.Schedule{})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -42,7 +42,7 @@ func TestFillScopeByName(t *testing.T) {
 // However the file is written, an empty scope of the producer is filled, and another one is left to its
 // editor.
 func TestFillScopeOfAnyFile(t *testing.T) {
-	f := &trustAddFlags{producer: "orders", sources: []string{"urn:a:*"}}
+	f := &addFlags{producer: "orders", sources: []string{"urn:a:*"}}
 	for name, doc := range map[string]string{
 		"no list":           "version: 1\nproducers:\n  orders:\n    types: []\n",
 		"spelled otherwise": "version: 1\nproducers: {orders: {sources: [ ], types: []}}\n",

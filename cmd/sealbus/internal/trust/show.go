@@ -54,7 +54,7 @@ type keyShown struct {
 	next string
 }
 
-func trustShowCommand(env *ui.Env) *cobra.Command {
+func showCommand(env *ui.Env) *cobra.Command {
 	var roots string
 	cmd := env.Command(ui.Command{
 		Use: "show [--roots FILE] BUNDLE", Short: "Show the keys of a trust bundle and where each stands",
@@ -79,7 +79,8 @@ func trustShow(ctx context.Context, env *ui.Env, file, rootsFile string) error {
 	if err != nil {
 		return ui.AsNeeded("roots", err)
 	}
-	b, err := trust.OpenBundle(signed, roots, &trust.OpenBundleOptions{Now: longAgo}) // an expired one is shown as that
+	// an expired one is shown as that
+	b, err := trust.OpenBundle(signed, roots, &trust.OpenBundleOptions{Now: longAgo})
 	if err != nil {
 		return loadtrust.Refused(file, err)
 	}
@@ -106,7 +107,7 @@ func showUnverified(env *ui.Env, file string, signed []byte) error {
 	if err != nil {
 		return loadtrust.Refused(file, err)
 	}
-	env.Warnf("NOT VERIFIED: anybody may have written this bundle; --roots FILE verifies it")
+	env.Warnf("NOT VERIFIED: anyone may have written this bundle; --roots FILE verifies it")
 	shown := describeBundle(b, env.Now())
 	shown.SignedBy = keyIDs(e)
 	return env.Emit(shown, func(p *ui.Printer) { shown.print(p, file, env.Now()) })

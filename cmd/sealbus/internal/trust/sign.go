@@ -17,27 +17,28 @@ import (
 // signedResult is the result of `trust sign`. Who else signed is not told without --roots: a signature names
 // its key without proof.
 type signedResult struct {
-	File       string   `json:"file"`
-	Kind       string   `json:"kind"` // bundle or roots
-	Version    int64    `json:"version"`
-	Expires    string   `json:"expires,omitempty"` // of a bundle
-	Keys       int      `json:"keys"`              // signing keys of a bundle, root keys of roots
-	Added      []string `json:"added"`
-	Already    []string `json:"already_signed"`        // keys of --root whose good signatures it had
-	Unverified int      `json:"unverified_signatures"` // beside those of the keys above, or verified under --roots
-	SignedBy   []string `json:"signed_by,omitempty"`   // verified under --roots
-	Threshold  int      `json:"threshold,omitempty"`   // of --roots
+	File    string   `json:"file"`
+	Kind    string   `json:"kind"` // bundle or roots
+	Version int64    `json:"version"`
+	Expires string   `json:"expires,omitempty"` // of a bundle
+	Keys    int      `json:"keys"`              // signing keys of a bundle, root keys of roots
+	Added   []string `json:"added"`
+	Already []string `json:"already_signed"` // keys of --root whose good signatures it had
+	// beside those of the keys above, or verified under --roots
+	Unverified int      `json:"unverified_signatures"`
+	SignedBy   []string `json:"signed_by,omitempty"` // verified under --roots
+	Threshold  int      `json:"threshold,omitempty"` // of --roots
 }
 
-// trustSignFlags are those of `trust sign`.
-type trustSignFlags struct {
+// signFlags are those of `trust sign`.
+type signFlags struct {
 	loadkeys.PrivateFlags
 	root  []string
 	roots string
 }
 
-func trustSignCommand(env *ui.Env) *cobra.Command {
-	var f trustSignFlags
+func signCommand(env *ui.Env) *cobra.Command {
+	var f signFlags
 	cmd := env.Command(ui.Command{
 		Use: "sign --root FILE BUNDLE", Short: "Add a root key's signature to a bundle or a roots file",
 		Long: "Add a root key's signature to a trust bundle, or to the roots file that follows the pinned one, in place.\n" +
@@ -52,7 +53,7 @@ func trustSignCommand(env *ui.Env) *cobra.Command {
 	return cmd
 }
 
-func trustSign(ctx context.Context, env *ui.Env, f *trustSignFlags, file string) error {
+func trustSign(ctx context.Context, env *ui.Env, f *signFlags, file string) error {
 	old, err := env.ReadFile(file, trust.MaxSigned)
 	if err != nil {
 		return err
@@ -148,7 +149,8 @@ func describeSigned(file string, signed []byte, added, already []string, pinned 
 	}
 	slices.Sort(added)
 	slices.Sort(already)
-	result := &signedResult{File: file, Added: slices.Compact(added), Already: slices.Compact(already)} // a file may be named twice
+	// a file may be named twice
+	result := &signedResult{File: file, Added: slices.Compact(added), Already: slices.Compact(already)}
 	if pinned != nil {
 		result.SignedBy, result.Threshold = goodSigners(pinned, signed), pinned.Threshold()
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 func Command(env *ui.Env) *cobra.Command {
-	root := env.Group("root", "Make the root keys, which sign the trust", "Root keys sign trust bundles and stay offline.", trustRootNewCommand(env))
+	root := env.Group("root", "Make the root keys, which sign the trust", "Root keys sign trust bundles and stay offline.", rootNewCommand(env))
 	return env.Group("trust", "Keep the trust: which keys may speak for what",
 		"Trust is built from a reviewed policy file and public keys, and signed by root keys that stay offline.\n"+
 			"No trust command reads a producer's private key.\n\n"+
@@ -21,8 +21,8 @@ func Command(env *ui.Env) *cobra.Command {
 			"  per key    trust add, and a review of the policy file\n"+
 			"  regularly  trust build, trust sign, trust verify; publish the bundle\n"+
 			"  at worst   trust revoke, then build",
-		root, trustRootsCommand(env), trustAddCommand(env), trustBuildCommand(env), trustSignCommand(env),
-		trustShowCommand(env), trustVerifyCommand(env), trustRevokeCommand(env))
+		root, rootsCommand(env), addCommand(env), buildCommand(env), signCommand(env),
+		showCommand(env), verifyCommand(env), revokeCommand(env))
 }
 
 // readPublicKeys reads files with one JWK or a JWK Set each (RFC 7517).

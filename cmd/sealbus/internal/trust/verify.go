@@ -22,7 +22,7 @@ type bundleVerified struct {
 	Threshold int      `json:"threshold"`
 }
 
-func trustVerifyCommand(env *ui.Env) *cobra.Command {
+func verifyCommand(env *ui.Env) *cobra.Command {
 	var roots string
 	var minVersion int64
 	cmd := env.Command(ui.Command{

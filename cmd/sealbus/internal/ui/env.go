@@ -1,7 +1,8 @@
-// Package ui is what a command has of the person, or the program, that runs it: the one way to standard output and
-// standard error, colour and width, the clock, files, the tree of commands, and errors with an exit status and a fix.
+// Package ui connects a command with the person or the program that runs it. It is the one way to standard
+// output and standard error. It has colour and width, the clock, files, the tree of commands, and errors with
+// an exit status and a fix.
 //
-// What goes to a terminal holds nothing that a terminal would obey. Commands reach no stream except through Env.
+// Text for a terminal holds nothing that a terminal would obey. Commands reach no stream except through Env.
 package ui
 
 import (
@@ -94,7 +95,8 @@ type System struct {
 	Width    func(io.Writer) int // columns of a terminal, 0 = it does not say; nil = no terminal says
 	Client   *http.Client        // for https:// URLs; nil = the usual one
 
-	WorkFactor int // scrypt's, of new private files; 0 = the default of keys. Tests lower it: they guess no passphrase
+	// scrypt's, of new private files; 0 = the default of keys. Tests lower it: they guess no passphrase
+	WorkFactor int
 }
 
 func NewSystem() System {

@@ -17,9 +17,10 @@ func AsExit(err error) *Error {
 
 // The exit statuses. A script repeats a command that ended with exitUnavailable, and no other.
 const (
-	ExitDone        = 0
-	ExitRejected    = 1   // the input was judged, and is refused
-	ExitUsage       = 2   // the command has to be changed, or what it names: a flag, a file, a passphrase, a permission
+	ExitDone     = 0
+	ExitRejected = 1 // the input was judged, and is refused
+	// the command has to be changed, or what it names: a flag, a file, a passphrase, a permission
+	ExitUsage       = 2
 	ExitUnavailable = 3   // what it needs did not answer, or could not be read or written: try again
 	ExitDue         = 4   // of commands that look whether anything must be seen to
 	ExitInterrupted = 130 // Ctrl-C, as shells have it

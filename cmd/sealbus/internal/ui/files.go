@@ -117,7 +117,7 @@ func CreateFile(path string, data []byte, mode fs.FileMode) error {
 	}
 	if err == nil {
 		if err = writeAndClose(f, data); err != nil {
-			_ = os.Remove(path) // half a file helps nobody
+			_ = os.Remove(path) // half a file is of no use
 		}
 	}
 	if IsPathError(err) {
@@ -155,7 +155,7 @@ func ReplaceFile(path string, old, data []byte) error {
 	path = target
 	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
 	if Exists(temporary) {
-		return Unavailable("run it again; if nobody is at it, remove "+temporary, "%s is being changed by another command, or one was killed at it", path)
+		return Unavailable("run it again; if no command is changing it, remove "+temporary, "%s is being changed by another command, or one was killed at it", path)
 	}
 	if err := CreateFile(temporary, data, info.Mode().Perm()); err != nil {
 		return err
@@ -170,7 +170,7 @@ func ReplaceFile(path string, old, data []byte) error {
 func swap(temporary, path string, old []byte) error {
 	now, err := os.ReadFile(path)
 	if err == nil && !bytes.Equal(now, old) {
-		return Unavailable("run the command again", "%s was changed by somebody else meanwhile", path)
+		return Unavailable("run the command again", "%s was changed by another program meanwhile", path)
 	}
 	if err == nil {
 		err = os.Rename(temporary, path)

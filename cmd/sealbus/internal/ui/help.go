@@ -134,7 +134,7 @@ func printCommands(p *Printer, cmd *cobra.Command) {
 	t.printProse(p)
 }
 
-// widestFlag is how wide the column of flags becomes. What is longer has its text in the lines below.
+// widestFlag is how wide the column of flags becomes. A longer flag has its text in the lines below.
 const widestFlag = 28
 
 // mostWords is how many words a flag shows behind its name. A longer list of words follows its text.

@@ -210,9 +210,9 @@ func hanging(text string, most, indent int) string {
 	return strings.Join(Fold(text, most, most-indent), "\n"+strings.Repeat(" ", indent))
 }
 
-// Say writes a line for people to standard error. On a terminal it is folded at its words. What is longer
-// than a line there, such as a URL or a command to paste, is left for the terminal to break; elsewhere each
-// message is one line, so that programs find it whole.
+// Say writes a line for people to standard error. On a terminal it is folded at its words. A word that
+// is longer than a line, such as a URL, is left for the terminal to break. Elsewhere each message is one
+// line, so that programs find it whole.
 func (env *Env) Say(text string, indent int) {
 	if env.Talk.Width > 0 {
 		text = foldWords(text, env.Talk.Width, indent)

@@ -17,7 +17,8 @@ func TestTableIsAligned(t *testing.T) {
 	tab.Add(ui.Cells("漢字ab", "", "end")...)
 	tab.Print(p)
 	plainText := uitest.StripColour(p.String())
-	want := "A       LONG  C\né       x\\n   end\n漢字ab        end\n" // a character of Chinese is two columns wide
+	// a character of Chinese is two columns wide
+	want := "A       LONG  C\né       x\\n   end\n漢字ab        end\n"
 	if plainText != want {
 		t.Errorf("got\n%swant\n%s", plainText, want)
 	}

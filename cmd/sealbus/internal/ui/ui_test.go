@@ -70,7 +70,7 @@ func TestReplaceFile(t *testing.T) {
 	if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
 		t.Errorf("the link is gone: %v", err)
 	}
-	if err := ReplaceFile(file, []byte("old"), []byte("mine")); err == nil || !strings.Contains(err.Error(), "changed by somebody else") {
+	if err := ReplaceFile(file, []byte("old"), []byte("mine")); err == nil || !strings.Contains(err.Error(), "changed by another program") {
 		t.Errorf("another's change is lost: %v", err)
 	}
 	checkTestFile(t, file, "new", 0o640)

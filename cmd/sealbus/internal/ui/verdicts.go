@@ -6,9 +6,9 @@ import (
 
 // The verdicts of listen.
 const (
-	VerdictVerified    = "verified"    // and handled, if anybody handles it
+	VerdictVerified    = "verified"    // and handled, if there is a handler
 	VerdictDuplicate   = "duplicate"   // was handled before
-	VerdictRejected    = "rejected"    // for good, and nobody has taken it
+	VerdictRejected    = "rejected"    // for good, and it was not taken
 	VerdictQuarantined = "quarantined" // rejected for good, and put away
 	VerdictRetry       = "retry"       // could not be judged, put away or handled: it must come again
 )

@@ -1,4 +1,4 @@
-// Package uitest looks at text as a terminal would: how wide it is, and whether there is anything in it to obey.
+// Package uitest looks at text as a terminal would: how wide it is, and whether it holds control sequences.
 package uitest
 
 import (

@@ -1,4 +1,0 @@
-package redis
-
-// DefaultPrefix is defaultPrefix.
-const DefaultPrefix = defaultPrefix
