@@ -21,8 +21,8 @@ import (
 
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/awslambda"
-	"github.com/sealbus/sealbus/consumer/quarantine/quarantinetest"
 	"github.com/sealbus/sealbus/consumer/quarantine"
+	"github.com/sealbus/sealbus/consumer/quarantine/quarantinetest"
 	"github.com/sealbus/sealbus/consumer/quarantine/sqs"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/localaws"
@@ -42,7 +42,7 @@ type lossyChain struct {
 	signer  *keys.LocalSigner
 	direct  *awseventbridge.Client // without a proxy
 	queues  *awssqs.Client         // the same
-	refused quarantine.Store             // the same: what is in the quarantine
+	refused quarantine.Store       // the same: what is in the quarantine
 
 	mu      sync.Mutex
 	handled map[string]int // by event ID

@@ -47,7 +47,7 @@ func claim(t *testing.T, store replay.Store, key byte) {
 
 // TestStoreOfTheCommandKeepsTheContract: the server has the clock of the test.
 func TestStoreOfTheCommandKeepsTheContract(t *testing.T) {
-	contract := replaytest.Contract{Steps: cases.Of(20_000)}
+	contract := replaytest.Contract{Steps: cases.Of(2000)}
 	contract.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
 		r := miniredis.RunT(t)
 		r.Server().SetPreHook(func(_ *server.Peer, command string, _ ...string) bool {
