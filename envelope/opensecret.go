@@ -141,7 +141,8 @@ func (s *secret) readFields() *Error {
 		s.fields = append(s.fields, f)
 	}
 	for i := range s.fields {
-		if !bytes.Equal(s.fields[i].compact.Commitment, s.fields[0].compact.Commitment) { // no answer of a service opens both
+		// No answer of a service opens both.
+		if !bytes.Equal(s.fields[i].compact.Commitment, s.fields[0].compact.Commitment) {
 			return reject(ReasonDecryptFailed, "the encrypted fields %.80q and %.80q are under different content keys",
 				s.enc.Fields[0], s.enc.Fields[i])
 		}

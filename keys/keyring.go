@@ -386,7 +386,8 @@ func (k *Keyring) sealed(keys []*keyringKey) ([]byte, error) {
 // plain is the keyring in canonical JSON: {"keys":[{...schedule,
 // "jwk"}],"producer","sources","types","version"}, or {"consumer","keys","version"}. The caller clears it.
 func (k *Keyring) plain(keys []*keyringKey) ([]byte, error) {
-	list := append(make([]byte, 0, privatefile.MaxPlain), '[') // a slice that grows leaves copies of secrets behind
+	// A slice that grows would leave copies of secrets behind.
+	list := append(make([]byte, 0, privatefile.MaxPlain), '[')
 	defer func() { clear(list) }()
 	for i, key := range keys {
 		if i > 0 {

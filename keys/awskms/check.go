@@ -37,7 +37,8 @@ func (a *access) dryRun(ctx context.Context, op string, call func(context.Contex
 	if p.Err != nil && p.Err.Permanent { // it would be a verdict on an event, and there is no event
 		e := *p.Err
 		e.Permanent = false
-		e.Fix = "this KMS does not answer dry runs as AWS does (an emulator?), so the permission is not known: look at the key policy, or use the key"
+		e.Fix = "this KMS does not answer dry runs as AWS does (an emulator?), so the permission is not known: " +
+			"look at the key policy, or use the key"
 		p.Err = &e
 	}
 	return p

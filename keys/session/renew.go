@@ -13,7 +13,7 @@ import (
 const (
 	aheadShare     = 12               // the next session is made in the last 1/12 of the current one
 	aheadBackOff   = 15 * time.Second // after that failed
-	renewBackOff   = time.Second      // after it failed while no session was valid; callers get its error until then
+	renewBackOff   = time.Second      // after it failed without a valid session: callers get its error meanwhile
 	clockTolerance = time.Minute      // how far the clocks of two callers may be apart
 	vouchTimeout   = 10 * time.Second // of the root, for one signature
 )

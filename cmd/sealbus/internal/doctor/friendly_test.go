@@ -19,8 +19,8 @@ func TestDoctorSpeaksOfNoEvent(t *testing.T) {
 		exit   int
 		fix    string
 	}{
-		"InvalidCiphertextException": {400, doctor.StatusUnknown, ui.ExitUsage, "nothing is known of the permission"},
-		"IncorrectKeyException":      {400, doctor.StatusUnknown, ui.ExitUsage, "nothing is known of the permission"},
+		"InvalidCiphertextException": {400, doctor.StatusUnknown, ui.ExitUsage, "the permission is not known"},
+		"IncorrectKeyException":      {400, doctor.StatusUnknown, ui.ExitUsage, "the permission is not known"},
 		"AccessDeniedException":      {400, doctor.StatusProblem, ui.ExitDue, "allow kms:Decrypt on " + arn},
 		"KMSInternalException":       {500, doctor.StatusUnknown, ui.ExitUnavailable, "run it again"},
 		"ThrottlingException":        {400, doctor.StatusUnknown, ui.ExitUnavailable, "run it again"},
