@@ -110,11 +110,11 @@ func functionReaders(t *testing.T, b *kindsBench) []kindReader {
 		of("ParseIdentityJWK", "", func(_ string, doc []byte) error { _, err := keys.ParseIdentityJWK(doc); return err }),
 		of("ParseRoots", "roots", func(_ string, doc []byte) error { _, err := trust.ParseRoots(doc); return err }),
 		of("OpenBundle", "bundle", func(_ string, doc []byte) error {
-			_, err := trust.OpenBundle(doc, roots, &trust.OpenBundleOptions{Now: func() time.Time { return b.Now }})
+			_, err := trust.OpenBundle(doc, roots, &trust.Options{Now: func() time.Time { return b.Now }})
 			return err
 		}),
 		of("WatchFile", "bundle", func(path string, _ []byte) error {
-			_, err := trust.WatchFile(path, roots, &trust.FileOptions{Now: func() time.Time { return b.Now }})
+			_, err := trust.WatchFile(path, roots, &trust.Options{Now: func() time.Time { return b.Now }})
 			return err
 		}),
 		of("policy.Parse", "policy", func(_ string, doc []byte) error { _, err := policy.Parse(doc); return err }),

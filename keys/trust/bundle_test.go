@@ -352,8 +352,8 @@ func (r roots3) sign(t testing.TB, b *Bundle, which ...int) []byte {
 	return signed
 }
 
-func at(now time.Time) *OpenBundleOptions {
-	return &OpenBundleOptions{Now: func() time.Time { return now }}
+func at(now time.Time) *Options {
+	return &Options{Now: func() time.Time { return now }}
 }
 
 func TestOpenBundle(t *testing.T) {
@@ -367,7 +367,7 @@ func TestOpenBundle(t *testing.T) {
 	signed := r.sign(t, b, 0, 1)
 	for name, c := range map[string]struct {
 		signed []byte
-		opts   OpenBundleOptions
+		opts   Options
 		want   BundleWhy
 	}{
 		"one of two":            {r.sign(t, b, 0), *at(day(1)), WhyThreshold},
@@ -375,7 +375,7 @@ func TestOpenBundle(t *testing.T) {
 		"unknown root":          {r.sign(t, b, 0), *at(day(1)), WhyThreshold},
 		"payload changed":       {tamper(t, signed), *at(day(1)), WhyThreshold},
 		"at its end":            {signed, *at(day(7)), WhyExpired},
-		"lower version":         {signed, OpenBundleOptions{Now: at(day(1)).Now, MinVersion: 8}, WhyRollback},
+		"lower version":         {signed, Options{Now: at(day(1)).Now, MinVersion: 8}, WhyRollback},
 		"other payload type":    {resign(t, "application/json", b.Payload(), r), *at(day(1)), WhyType},
 		"a roots file":          {resign(t, rootsType, r.roots.Payload(), r), *at(day(1)), WhyType},
 		"signed but no bundle":  {resign(t, BundleType, []byte(`{}`), r), *at(day(1)), WhyMalformed},
@@ -393,7 +393,7 @@ func TestOpenBundle(t *testing.T) {
 	if _, err := OpenBundle(signed, nil, nil); err == nil {
 		t.Error("no roots: accepted")
 	}
-	if _, err := OpenBundle(signed, r.roots, &OpenBundleOptions{Now: at(day(7).Add(-1)).Now, MinVersion: 7}); err != nil {
+	if _, err := OpenBundle(signed, r.roots, &Options{Now: at(day(7).Add(-1)).Now, MinVersion: 7}); err != nil {
 		t.Error(err)
 	}
 }

@@ -159,16 +159,14 @@ func parseSigned(signed []byte) (*dsse.Envelope, error) {
 	return e, nil
 }
 
-// OpenBundleOptions says what OpenBundle checks in addition to the signatures.
-type OpenBundleOptions struct {
-	Now        func() time.Time // nil = time.Now
-	MinVersion int64            // refuse lower versions; 0 = accept every version
-}
-
-// OpenBundle verifies a signed bundle under the roots and reads it. Every refusal is a *BundleError.
-func OpenBundle(signed []byte, roots *Roots, opts *OpenBundleOptions) (*Bundle, error) {
+// OpenBundle verifies a signed bundle under the roots and reads it. Every refusal is a *BundleError. Of the
+// options it takes Now and MinVersion.
+func OpenBundle(signed []byte, roots *Roots, opts *Options) (*Bundle, error) {
 	if opts == nil {
-		opts = &OpenBundleOptions{}
+		opts = &Options{}
+	}
+	if opts.StateFile != "" {
+		return nil, errors.New("trust: OpenBundle keeps no StateFile: WatchFile and FetchBundle do")
 	}
 	b, err := openAnyTime(signed, roots)
 	if err != nil {

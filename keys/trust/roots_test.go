@@ -167,9 +167,9 @@ func TestZeroRootsTrustNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, r := range map[string]*Roots{"zero": {}, "keys without a threshold": {version: 1, keys: []*keys.Verifier{attacker.Verifier()}}, "negative": {threshold: -1}} {
-		_, err := OpenBundle(signed, r, &OpenBundleOptions{Now: newClock(day(1)).now})
+		_, err := OpenBundle(signed, r, &Options{Now: newClock(day(1)).now})
 		wantWhy(t, name+": OpenBundle", err, WhyThreshold)
-		_, err = WatchFile(path, r, &FileOptions{Now: newClock(day(1)).now})
+		_, err = WatchFile(path, r, &Options{Now: newClock(day(1)).now})
 		wantWhy(t, name+": WatchFile", err, WhyThreshold)
 		_, err = r.Next(signRoots(t, mustRoots(t, 2, 1, attacker), attacker))
 		wantWhy(t, name+": Next", err, WhyThreshold)

@@ -46,7 +46,7 @@ var _ Client = (*s3.Client)(nil)
 
 // FetchBundle reads the signed bundle from the object and follows it, as trust.FetchBundle does over HTTPS.
 // The options Client and UnsafeAllowHTTP are refused, because the S3 client has its own transport.
-func FetchBundle(ctx context.Context, client Client, bucket, key string, roots *trust.Roots, opts *trust.FetchOptions) (*trust.RemoteSource, error) {
+func FetchBundle(ctx context.Context, client Client, bucket, key string, roots *trust.Roots, opts *trust.Options) (*trust.RemoteSource, error) {
 	o, err := Origin(client, bucket, key)
 	if err != nil {
 		return nil, err

@@ -33,7 +33,7 @@ func TestConformsLossy(t *testing.T) {
 				s := newStore(t)
 				s.Publish(setup.First)
 				client, _ := s.lossy(t, phase)
-				source, err := awss3.FetchBundle(t.Context(), client, bucket, object, setup.Roots, &trust.FetchOptions{Now: setup.Now, MinInterval: setup.MinInterval})
+				source, err := awss3.FetchBundle(t.Context(), client, bucket, object, setup.Roots, &trust.Options{Now: setup.Now, MinInterval: setup.MinInterval})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -94,7 +94,7 @@ func followTrust(ctx context.Context, env *ui.Env, f *TrustFlags) (trustSource, 
 	if origin == nil {
 		return watchTrust(ctx, env, f, roots)
 	}
-	source, err := trust.FetchFrom(ctx, origin, roots, &trust.FetchOptions{Now: env.Now, Timeout: fetchTimeout, StateFile: f.state})
+	source, err := trust.FetchFrom(ctx, origin, roots, &trust.Options{Now: env.Now, Timeout: fetchTimeout, StateFile: f.state})
 	if err != nil {
 		return nil, ui.AsNeeded(ReasonUnavailable, notFetched(origin, err))
 	}
@@ -102,7 +102,7 @@ func followTrust(ctx context.Context, env *ui.Env, f *TrustFlags) (trustSource, 
 }
 
 func watchTrust(ctx context.Context, env *ui.Env, f *TrustFlags, roots *trust.Roots) (trustSource, error) {
-	source, err := trust.WatchFile(f.Trust, roots, &trust.FileOptions{Now: env.Now, StateFile: f.state})
+	source, err := trust.WatchFile(f.Trust, roots, &trust.Options{Now: env.Now, StateFile: f.state})
 	if err == nil {
 		return source, nil
 	}
@@ -150,7 +150,7 @@ func openBundle(ctx context.Context, env *ui.Env, where string, roots *trust.Roo
 	if err != nil {
 		return nil, err
 	}
-	b, err := trust.OpenBundle(signed, roots, &trust.OpenBundleOptions{Now: env.Now})
+	b, err := trust.OpenBundle(signed, roots, &trust.Options{Now: env.Now})
 	if err != nil {
 		return nil, Refused(where, err)
 	}
@@ -184,7 +184,7 @@ func trustOrigin(ctx context.Context, env *ui.Env, where string) (trust.Origin, 
 	}
 	switch strings.ToLower(scheme) {
 	case "https", "http":
-		origin, err := trust.HTTPSOrigin(where, &trust.FetchOptions{Client: env.HTTPClient()})
+		origin, err := trust.HTTPSOrigin(where, &trust.Options{Client: env.HTTPClient()})
 		if err != nil {
 			return nil, ui.Usage("write it as https://HOST/PATH", "%w", err)
 		}

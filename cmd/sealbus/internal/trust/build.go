@@ -131,7 +131,7 @@ func previousBundle(env *ui.Env, f *buildFlags, signers []trust.RootSigner) (*tr
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := trust.OpenBundle(signed, roots, &trust.OpenBundleOptions{Now: longAgo})
+	b, err := trust.OpenBundle(signed, roots, &trust.Options{Now: longAgo})
 	if err != nil {
 		return nil, nil, loadtrust.Refused(f.previous, err)
 	}

@@ -80,7 +80,7 @@ func trustShow(ctx context.Context, env *ui.Env, file, rootsFile string) error {
 		return ui.AsNeeded("roots", err)
 	}
 	// an expired one is shown as that
-	b, err := trust.OpenBundle(signed, roots, &trust.OpenBundleOptions{Now: longAgo})
+	b, err := trust.OpenBundle(signed, roots, &trust.Options{Now: longAgo})
 	if err != nil {
 		return loadtrust.Refused(file, err)
 	}
