@@ -147,18 +147,12 @@ func (k *Keyring) create() error {
 	return nil
 }
 
-// OpenKeyring reads an encrypted keyring file. A wrong passphrase is ErrPassphrase.
-func OpenKeyring(path, passphrase string) (*Keyring, error) {
-	if passphrase == "" {
-		return nil, fmt.Errorf("keys: %s: the passphrase is empty (OpenInsecureKeyring opens a keyring that is not encrypted)", path)
+// OpenKeyring reads an encrypted keyring file. A wrong passphrase is ErrPassphrase. An empty passphrase reads
+// a keyring that is not encrypted, if opts.InsecureNoPassphrase says so.
+func OpenKeyring(path, passphrase string, opts *PrivateFileOptions) (*Keyring, error) {
+	if err := privatefile.CheckPassphrase(passphrase, opts != nil && opts.InsecureNoPassphrase); err != nil {
+		return nil, fmt.Errorf("keys: %s: %w", path, err)
 	}
-	return openKeyring(path, passphrase)
-}
-
-// OpenInsecureKeyring reads a keyring file that is not encrypted.
-func OpenInsecureKeyring(path string) (*Keyring, error) { return openKeyring(path, "") }
-
-func openKeyring(path, passphrase string) (*Keyring, error) {
 	plain, raw, p, err := privatefile.Read(path, passphrase)
 	if err != nil {
 		return nil, fmt.Errorf("keys: %w", err)

@@ -212,7 +212,7 @@ func TestConsumerKeyringComesBack(t *testing.T) {
 	if err := ring.AddIdentity(second, Schedule{Active: day(2)}); err != nil {
 		t.Fatal(err)
 	}
-	back, err := OpenKeyring(ring.path, passphrase)
+	back, err := OpenKeyring(ring.path, passphrase, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,7 @@
 // that goes unnoticed (there is one Result for each event, in order, for every answer of the bus). Not
 // stopped: an attacker who holds the keys.
 //
-//	ring, err := keys.OpenKeyring("orders.keyring", passphrase)
+//	ring, err := keys.OpenKeyring("orders.keyring", passphrase, nil)
 //	p, err := producer.New(ring, bus, &producer.Options{Audience: "central"})
 //	results, err := p.Publish(ctx, events...) // *producer.PublishError: some were not published
 //

@@ -99,18 +99,12 @@ func (k *RootKey) write(path string, sealed []byte) error {
 	return nil
 }
 
-// OpenRootKey reads an encrypted root key file. A wrong passphrase is ErrPassphrase.
-func OpenRootKey(path, passphrase string) (*RootKey, error) {
-	if passphrase == "" {
-		return nil, fmt.Errorf("trust: %s: the passphrase is empty (OpenInsecureRootKey opens a root key that is not encrypted)", path)
+// OpenRootKey reads an encrypted root key file. A wrong passphrase is keys.ErrPassphrase. An empty passphrase
+// reads a root key that is not encrypted, if opts.InsecureNoPassphrase says so.
+func OpenRootKey(path, passphrase string, opts *keys.PrivateFileOptions) (*RootKey, error) {
+	if err := privatefile.CheckPassphrase(passphrase, opts != nil && opts.InsecureNoPassphrase); err != nil {
+		return nil, fmt.Errorf("trust: %s: %w", path, err)
 	}
-	return openRootKey(path, passphrase)
-}
-
-// OpenInsecureRootKey reads a root key file that is not encrypted.
-func OpenInsecureRootKey(path string) (*RootKey, error) { return openRootKey(path, "") }
-
-func openRootKey(path, passphrase string) (*RootKey, error) {
 	plain, _, _, err := privatefile.Read(path, passphrase)
 	if err != nil {
 		return nil, fmt.Errorf("trust: %w", err)

@@ -32,14 +32,14 @@ func TestRootKeyFiles(t *testing.T) {
 		if v, err := keys.ParseJWK(public); err != nil || v.KeyID() != k.Verifier().KeyID() {
 			t.Errorf("public half %s: %v", public, err)
 		}
-		back, err := OpenRootKey(path, passphrase)
+		back, err := OpenRootKey(path, passphrase, nil)
 		if err != nil || back.Verifier().KeyID() != k.Verifier().KeyID() {
 			t.Error(err)
 		}
-		if _, err := OpenRootKey(path, "wrong"); !errors.Is(err, keys.ErrPassphrase) {
+		if _, err := OpenRootKey(path, "wrong", nil); !errors.Is(err, keys.ErrPassphrase) {
 			t.Errorf("wrong passphrase: %v", err)
 		}
-		if _, err := keys.OpenKeyring(path, passphrase); err == nil {
+		if _, err := keys.OpenKeyring(path, passphrase, nil); err == nil {
 			t.Error("a root key opens as a keyring")
 		}
 		if _, err := CreateRootKey(path, passphrase, alg, &cheap); !errors.Is(err, fs.ErrExist) {
@@ -57,7 +57,7 @@ func TestRootKeyFiles(t *testing.T) {
 	}
 	if k, err := CreateRootKey(path, "", keys.Ed25519, &keys.PrivateFileOptions{InsecureNoPassphrase: true}); err != nil {
 		t.Error(err)
-	} else if back, err := OpenInsecureRootKey(path); err != nil || back.Verifier().KeyID() != k.Verifier().KeyID() {
+	} else if back, err := OpenRootKey(path, "", &keys.PrivateFileOptions{InsecureNoPassphrase: true}); err != nil || back.Verifier().KeyID() != k.Verifier().KeyID() {
 		t.Error(err)
 	}
 }
@@ -96,7 +96,7 @@ func TestRootKeyIsNotShown(t *testing.T) {
 		if err := os.WriteFile(path, doc, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := OpenInsecureRootKey(path)
+		_, err := OpenRootKey(path, "", &keys.PrivateFileOptions{InsecureNoPassphrase: true})
 		return err
 	})
 }

@@ -88,10 +88,7 @@ func openRootKey(env *ui.Env, path string, f *loadkeys.PrivateFlags) (*trust.Roo
 		return nil, err
 	}
 	k, err := loadkeys.OpenWith(pass, func(pass string) (*trust.RootKey, error) {
-		if pass == "" {
-			return trust.OpenInsecureRootKey(path)
-		}
-		return trust.OpenRootKey(path, pass)
+		return trust.OpenRootKey(path, pass, &keys.PrivateFileOptions{InsecureNoPassphrase: pass == ""})
 	})
 	if err != nil {
 		return nil, loadkeys.PrivateFailed(path, err)
