@@ -39,7 +39,7 @@ type valid struct {
 }
 
 // maxNamelessTries is how many verifications one event may cost for signatures that name no key, all of them
-// together. A signature that names an alias may cost as many (trust.MaxSharedAlias).
+// together. A signature that names an alias may cost as many (trust.Bundle.Lookup).
 const maxNamelessTries = 8
 
 // verify finds the signatures that verify over the payload as it was received.

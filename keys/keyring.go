@@ -436,9 +436,9 @@ func parseKeyring(plain []byte) (*Keyring, error) {
 		case "consumer":
 			k.consumer = r.String()
 		case "sources":
-			k.sources = keydoc.ReadStrings(&r, MaxPatterns)
+			k.sources = keydoc.ReadStrings(&r, keydoc.MaxPatterns)
 		case "types":
-			k.types = keydoc.ReadStrings(&r, MaxPatterns)
+			k.types = keydoc.ReadStrings(&r, keydoc.MaxPatterns)
 		case "keys":
 			raws = keydoc.ReadRaws(&r, maxKeyringKeys)
 		default:

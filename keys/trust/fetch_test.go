@@ -17,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys/keystest"
 	"github.com/sealbus/sealbus/keys/trust"
 )
@@ -351,7 +352,7 @@ func TestFetchBoundsTheBody(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if n := written.Load(); n > 4*trust.MaxSigned {
+	if n := written.Load(); n > 4*keydoc.MaxSigned {
 		t.Errorf("%d bytes were taken", n)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/privatefile"
 )
 
@@ -160,7 +161,7 @@ func (f *FileSource) look(was *fileState, now time.Time) *fileState {
 	if was.settled && was.info != nil && sameFile(was.info, info) {
 		return &next
 	}
-	signed, info, err := privatefile.ReadBounded(f.path, MaxSigned)
+	signed, info, err := privatefile.ReadBounded(f.path, keydoc.MaxSigned)
 	if err != nil {
 		next.err, next.info = err, nil
 		return &next

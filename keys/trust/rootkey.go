@@ -34,9 +34,6 @@ var _ RootSigner = (*RootKey)(nil)
 // rootKeyVersion is the version of the file format.
 const rootKeyVersion = 1
 
-// PublicSuffix is appended to the name of a root key file for the file with its public half.
-const PublicSuffix = keydoc.PublicSuffix
-
 // rootOwner is the owner of a keys.LocalSigner that is a root key. It is never shown.
 const rootOwner = "root"
 
@@ -59,7 +56,7 @@ func NewRootKey(private crypto.Signer) (*RootKey, error) {
 }
 
 // CreateRootKey makes a root key and two files that must not exist yet: path with the private key, mode 0600,
-// encrypted as in CreateKeyring, and path + PublicSuffix with the public JWK.
+// encrypted as in CreateKeyring, and path + ".pub" with the public JWK.
 func CreateRootKey(path, passphrase string, alg keys.Algorithm, opts *keys.PrivateFileOptions) (*RootKey, error) {
 	if opts == nil {
 		opts = &keys.PrivateFileOptions{}
@@ -88,7 +85,7 @@ func CreateRootKey(path, passphrase string, alg keys.Algorithm, opts *keys.Priva
 
 // write makes both files or none.
 func (k *RootKey) write(path string, sealed []byte) error {
-	public := path + PublicSuffix
+	public := path + keydoc.PublicSuffix
 	if err := privatefile.WriteNew(public, append(k.Verifier().JWK(), '\n'), 0o644); err != nil {
 		return err
 	}

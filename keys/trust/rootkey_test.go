@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"testing"
 
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/testbed/secrettest"
 	"github.com/sealbus/sealbus/keys"
 )
@@ -25,7 +26,7 @@ func TestRootKeyFiles(t *testing.T) {
 		if err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("mode %v, %v", info.Mode(), err)
 		}
-		public, err := os.ReadFile(path + PublicSuffix)
+		public, err := os.ReadFile(path + keydoc.PublicSuffix)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,13 +46,13 @@ func TestRootKeyFiles(t *testing.T) {
 		if _, err := CreateRootKey(path, passphrase, alg, &cheap); !errors.Is(err, fs.ErrExist) {
 			t.Errorf("an existing root key: %v", err)
 		}
-		if err := os.Remove(path + PublicSuffix); err != nil {
+		if err := os.Remove(path + keydoc.PublicSuffix); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := CreateRootKey(path, passphrase, alg, &cheap); !errors.Is(err, fs.ErrExist) {
 			t.Errorf("an existing root key without its public half: %v", err)
 		}
-		if _, err := os.Stat(path + PublicSuffix); err == nil {
+		if _, err := os.Stat(path + keydoc.PublicSuffix); err == nil {
 			t.Error("a refused root key left a public half of another key")
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -110,7 +111,7 @@ func TestParseRoots(t *testing.T) {
 	wantWhy(t, "signed by one of two", err, WhyThreshold)
 	_, err = ParseRoots(signRoots(t, r, a, c))
 	wantWhy(t, "signed by a stranger", err, WhyThreshold)
-	_, err = ParseRoots(bytes.Repeat([]byte(" "), MaxSigned+1))
+	_, err = ParseRoots(bytes.Repeat([]byte(" "), keydoc.MaxSigned+1))
 	wantWhy(t, "too large", err, WhyTooLarge)
 }
 

@@ -31,6 +31,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/sealbus/sealbus/internal/awscall"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/internal/privatefile"
 	"github.com/sealbus/sealbus/keys"
@@ -116,7 +117,7 @@ const reads = 3
 
 // Fetch asks with If-None-Match. The client reports as an error that nothing changed.
 func (o *object) Fetch(ctx context.Context, etag string) (*trust.Fetched, error) {
-	return o.fetch(ctx, etag, trust.MaxSigned)
+	return o.fetch(ctx, etag, keydoc.MaxSigned)
 }
 
 // fetch is Fetch of an object of at most limit bytes. An object that states a larger length is not read. Of

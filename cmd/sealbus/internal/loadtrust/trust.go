@@ -14,6 +14,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/awscli"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/keys/trust/awss3"
 )
@@ -133,7 +134,7 @@ func asNeededOrNil(err error) error {
 
 // ReadRoots reads a pinned roots file.
 func ReadRoots(env *ui.Env, path string) (*trust.Roots, error) {
-	data, err := env.ReadFile(path, trust.MaxSigned)
+	data, err := env.ReadFile(path, keydoc.MaxSigned)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +166,7 @@ func ReadSigned(ctx context.Context, env *ui.Env, where string) ([]byte, error) 
 		return nil, err
 	}
 	if origin == nil {
-		return env.ReadFile(where, trust.MaxSigned)
+		return env.ReadFile(where, keydoc.MaxSigned)
 	}
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()

@@ -7,6 +7,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/keys/trust/policy"
@@ -29,7 +30,7 @@ func Command(env *ui.Env) *cobra.Command {
 func readPublicKeys(env *ui.Env, paths []string) ([]keys.PublicKey, error) {
 	var list []keys.PublicKey
 	for _, path := range paths {
-		data, err := env.ReadFile(path, trust.MaxBundle)
+		data, err := env.ReadFile(path, keydoc.MaxBundle)
 		if err != nil {
 			return nil, err
 		}
@@ -52,7 +53,7 @@ func readPublicKeys(env *ui.Env, paths []string) ([]keys.PublicKey, error) {
 func fixPublicKeys(is filekind.Kind, path string) string {
 	switch is {
 	case filekind.RootKey:
-		return "give its public half, which is in the file with the suffix " + trust.PublicSuffix
+		return "give its public half, which is in the file with the suffix " + keydoc.PublicSuffix
 	case filekind.Keyring:
 		return "export its public half: `sealbus keys export --keyring " + path + " --out FILE`"
 	}
