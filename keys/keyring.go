@@ -196,20 +196,9 @@ func readKeyring(name string, plain []byte) (*Keyring, error) {
 // Producer is the producer that owns the signing keys; "" = the keyring belongs to a consumer.
 func (k *Keyring) Producer() string { return k.producer }
 
-// Sources are the recorded source patterns; nil = not recorded.
-func (k *Keyring) Sources() []string { return slices.Clone(k.sources) }
-
-// Types are the recorded type patterns; nil = not recorded.
-func (k *Keyring) Types() []string { return slices.Clone(k.types) }
-
-// AllowsSource reports whether the recorded scope has the source. Without a record it is true, and the bundle
-// decides.
-func (k *Keyring) AllowsSource(source string) bool {
-	return k.sources == nil || MatchSource(k.sources, source)
-}
-
-// AllowsType reports whether the recorded scope has the type. Without a record it is true.
-func (k *Keyring) AllowsType(typ string) bool { return k.types == nil || MatchType(k.types, typ) }
+// Scope is the recorded source and type patterns; nil = not recorded, and only the bundle decides. Do not
+// change them.
+func (k *Keyring) Scope() (sources, types []string) { return k.sources, k.types }
 
 // Find is the signer of that key ID, whatever its schedule says.
 func (k *Keyring) Find(keyID string) (*LocalSigner, bool) {

@@ -21,8 +21,19 @@ const (
 	maxReason   = 1_024 // bytes of a revocation's reason
 )
 
-// BundleType is the DSSE payload type of a bundle.
-const BundleType = "application/vnd.sealbus.bundle+json"
+// The limits of a session key.
+const (
+	MaxSessionLife = time.Hour // verifiers refuse a longer one
+	// MaxDelegation bounds the statement that vouches for a session key, in bytes. Each event carries it, and an
+	// event has 64 KiB for its signatures.
+	MaxDelegation = 16 << 10
+)
+
+// The DSSE payload types of a bundle, and of the statement by which a key vouches for a session key.
+const (
+	BundleType     = "application/vnd.sealbus.bundle+json"
+	DelegationType = "application/vnd.sealbus.delegation+json"
+)
 
 // CheckAccounts refuses a list that has anything but AWS account numbers of 12 digits, or one of them twice.
 func CheckAccounts(accounts []string) error {
