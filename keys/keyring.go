@@ -93,9 +93,8 @@ type KeyringOptions struct {
 	Sources []string // source patterns that the producer may sign for, as a reminder; nil = not recorded
 	Types   []string // the same for types
 
-	Key      *LocalSigner   // the first key of a producer; nil = none yet
-	Identity *LocalIdentity // the first key of a consumer; nil = none yet
-	Schedule Schedule       // of the first key
+	Key      privateKey // the first key: a *LocalSigner of a producer, a *LocalIdentity of a consumer; nil = none yet
+	Schedule Schedule   // of the first key
 }
 
 // CreateKeyring makes a keyring file, mode 0600, that must not exist yet. The passphrase encrypts it (age,
@@ -120,10 +119,7 @@ func createKeyring(k *Keyring, passphrase string, opts *KeyringOptions) (*Keyrin
 	k.redacted = k.print
 	k.protection, k.sources, k.types = p, slices.Clone(opts.Sources), slices.Clone(opts.Types)
 	if opts.Key != nil {
-		k.keys = append(k.keys, &keyringKey{signer: opts.Key, schedule: opts.Schedule.WholeSeconds()})
-	}
-	if opts.Identity != nil {
-		k.keys = append(k.keys, &keyringKey{identity: opts.Identity, schedule: opts.Schedule.WholeSeconds()})
+		k.keys = append(k.keys, keyringKeyOf(opts.Key, opts.Schedule))
 	}
 	if err := k.create(); err != nil {
 		return nil, err
@@ -271,13 +267,25 @@ func (k *Keyring) noSigner(now time.Time) error {
 	return fmt.Errorf("keys: the keyring of %s: %w: all its keys are retired or expired: make a new one and have it added to the trust", k.producer, ErrNoSigner)
 }
 
-// Add adds a signing key to a producer's keyring and to its file. It changes both or neither. It refuses a
-// key that the keyring has already, and a file that another program has changed since.
-func (k *Keyring) Add(signer *LocalSigner, schedule Schedule) error {
-	return k.add(&keyringKey{signer: signer, schedule: schedule.WholeSeconds()})
+// privateKey is a key that a Keyring can keep: a *LocalSigner or a *LocalIdentity.
+type privateKey interface {
+	UnsafePrivateJWK() ([]byte, error)
 }
 
-func (k *Keyring) add(key *keyringKey) error {
+// keyringKeyOf is the key with its schedule. A nil key, or a key of a third kind, gives an entry without a
+// key, which checkKeys refuses.
+func keyringKeyOf(key privateKey, schedule Schedule) *keyringKey {
+	k := &keyringKey{schedule: schedule.WholeSeconds()}
+	k.signer, _ = key.(*LocalSigner)
+	k.identity, _ = key.(*LocalIdentity)
+	return k
+}
+
+// Add adds a key to the keyring and to its file: a *LocalSigner to that of a producer, a *LocalIdentity to
+// that of a consumer. It changes both or neither. It refuses a key that the keyring has already, and a file
+// that another program has changed since.
+func (k *Keyring) Add(private privateKey, schedule Schedule) error {
+	key := keyringKeyOf(private, schedule)
 	if k.path == "" {
 		return errors.New("keys: this keyring was not read from a file: add the key to its file, and store that again")
 	}

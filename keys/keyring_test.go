@@ -360,7 +360,7 @@ func TestMisplacedSecretIsNotShown(t *testing.T) {
 // FuzzKeyring: a decrypted keyring that is parsed is written byte for byte as it was; all others are refused,
 // and no error shows a private key.
 func FuzzKeyring(f *testing.F) {
-	consumer := newConsumerRing(f, KeyringOptions{Identity: mustIdentity(f, P256), Schedule: fullSchedule})
+	consumer := newConsumerRing(f, KeyringOptions{Key: mustIdentity(f, P256), Schedule: fullSchedule})
 	identities, err := consumer.plain(consumer.keys)
 	if err != nil {
 		f.Fatal(err)

@@ -70,6 +70,10 @@ func keysum(b []byte) (n uint64) {
 }
 
 func (o *origin) Publish(signed []byte) {
+	if signed == nil {
+		o.Withdraw()
+		return
+	}
 	o.set(func() { o.body, o.handler = signed, nil })
 }
 
@@ -183,16 +187,16 @@ func whyOf(err error) trust.BundleWhy {
 func TestHTTPSConforms(t *testing.T) {
 	for name, etag := range map[string]bool{"with ETag": true, "without": false} {
 		t.Run(name, func(t *testing.T) {
-			keystest.TestSource(t, func(t testing.TB, setup keystest.SourceSetup) (trust.Refresher, keystest.Published) {
-				srv := newOrigin(t, setup.First)
+			keystest.TestSource(t, func(t testing.TB, first []byte, roots *trust.Roots, opts *trust.Options) (trust.Refresher, func([]byte)) {
+				srv := newOrigin(t, first)
 				srv.etag = etag
-				s, err := trust.FetchBundle(t.Context(), srv.URL, setup.Roots, &trust.Options{
-					Now: setup.Now, MinInterval: setup.MinInterval, Client: srv.Client(),
+				s, err := trust.FetchBundle(t.Context(), srv.URL, roots, &trust.Options{
+					Now: opts.Now, MinInterval: opts.MinInterval, Client: srv.Client(),
 				})
 				if err != nil {
 					t.Fatal(err)
 				}
-				return s, srv
+				return s, srv.Publish
 			})
 		})
 	}
@@ -207,6 +211,10 @@ type followed struct {
 }
 
 func (f *followed) Publish(signed []byte) {
+	if signed == nil {
+		f.Withdraw()
+		return
+	}
 	f.mtime = f.mtime.Add(time.Second)
 	for _, err := range []error{
 		os.WriteFile(f.path+".tmp", signed, 0o600), os.Chtimes(f.path+".tmp", f.mtime, f.mtime), os.Rename(f.path+".tmp", f.path),
@@ -224,14 +232,14 @@ func (f *followed) Withdraw() {
 }
 
 func TestFileConforms(t *testing.T) {
-	keystest.TestSource(t, func(t testing.TB, setup keystest.SourceSetup) (trust.Refresher, keystest.Published) {
-		f := &followed{TB: t, path: filepath.Join(t.TempDir(), "bundle"), mtime: setup.Now().Add(-1000 * time.Hour)}
-		f.Publish(setup.First)
-		s, err := trust.WatchFile(f.path, setup.Roots, &trust.Options{Now: setup.Now})
+	keystest.TestSource(t, func(t testing.TB, first []byte, roots *trust.Roots, opts *trust.Options) (trust.Refresher, func([]byte)) {
+		f := &followed{TB: t, path: filepath.Join(t.TempDir(), "bundle"), mtime: opts.Now().Add(-1000 * time.Hour)}
+		f.Publish(first)
+		s, err := trust.WatchFile(f.path, roots, &trust.Options{Now: opts.Now})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return s, f
+		return s, f.Publish
 	})
 }
 

@@ -80,6 +80,10 @@ func (s *store) put(key string, content []byte, encoding string) {
 }
 
 func (s *store) Publish(signed []byte) {
+	if signed == nil {
+		s.Withdraw()
+		return
+	}
 	s.failing.Store(nil)
 	s.put(object, signed, "")
 }
@@ -98,14 +102,14 @@ func (s *store) fail(status int, code string) {
 func (s *store) serve(h http.HandlerFunc) { s.failing.Store(&h) }
 
 func TestConforms(t *testing.T) {
-	keystest.TestSource(t, func(t testing.TB, setup keystest.SourceSetup) (trust.Refresher, keystest.Published) {
+	keystest.TestSource(t, func(t testing.TB, first []byte, roots *trust.Roots, opts *trust.Options) (trust.Refresher, func([]byte)) {
 		s := newStore(t)
-		s.Publish(setup.First)
-		source, err := awss3.FetchBundle(t.Context(), s, bucket, object, setup.Roots, &trust.Options{Now: setup.Now, MinInterval: setup.MinInterval})
+		s.Publish(first)
+		source, err := awss3.FetchBundle(t.Context(), s, bucket, object, roots, opts)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return source, s
+		return source, s.Publish
 	})
 }
 
