@@ -16,6 +16,8 @@ const (
 	// be of ML-DSA.
 	MaxSigned = MaxBundle/3*4 + 128<<10
 
+	MaxPolicy = 8 << 20 // bytes of a policy file: room for all keys of a bundle
+
 	MaxPatterns = 1_000 // of a list of sources or types: each is looked at for each event
 	MaxAccounts = 1_000 // of one key
 	maxReason   = 1_024 // bytes of a revocation's reason

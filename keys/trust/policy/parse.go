@@ -35,8 +35,8 @@ func Parse(doc []byte) (*Policy, error) {
 
 // document reads the one YAML document and refuses everything that a reviewer could misread.
 func document(doc []byte) (*yaml.Node, error) {
-	if len(doc) > MaxPolicy {
-		return nil, &fileError{err: fmt.Errorf("more than %d bytes", MaxPolicy)}
+	if len(doc) > keydoc.MaxPolicy {
+		return nil, &fileError{err: fmt.Errorf("more than %d bytes", keydoc.MaxPolicy)}
 	}
 	if damage := filekind.Damage(doc); damage != nil {
 		return nil, &fileError{line: 1, err: damage}

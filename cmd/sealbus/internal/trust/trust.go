@@ -99,7 +99,7 @@ func openRootKey(env *ui.Env, path string, f *loadkeys.PrivateFlags) (*trust.Roo
 
 // ReadPolicy reads and checks a policy file.
 func ReadPolicy(env *ui.Env, path string) ([]byte, *policy.Policy, error) {
-	doc, err := env.ReadFile(path, policy.MaxPolicy)
+	doc, err := env.ReadFile(path, keydoc.MaxPolicy)
 	if err != nil {
 		return nil, nil, err
 	}
