@@ -43,7 +43,7 @@ type oddService struct {
 func (s *oddService) DecryptKey(ctx context.Context, source, keyID string, encrypted []byte) ([]byte, error) {
 	key, err := s.Service.DecryptKey(ctx, source, keyID, encrypted)
 	if err == nil {
-		key = s.answer(s.Decrypted.Load(), key)
+		key = s.answer(s.Calls("test:DecryptKey"), key)
 	}
 	if err == nil && key == nil { // as package awskms does with an answer about another key
 		err = &keys.ServiceError{Op: "test:DecryptKey", KeyID: keyID, Cause: "refused", Err: keys.ErrWrongAnswer}
@@ -157,8 +157,8 @@ func TestBudgetIsShared(t *testing.T) {
 				Identities: keys.OpenWith(pair)})
 			_, err := c.open(c.whole(`1`, key, test.to...), d, fixedNow)
 			wantReason(t, err, test.want)
-			if service.Decrypted.Load() != test.services || pair.calls.Load() != test.pair {
-				t.Errorf("%d and %d calls, want %d and %d", service.Decrypted.Load(), pair.calls.Load(), test.services,
+			if service.Calls("test:DecryptKey") != test.services || pair.calls.Load() != test.pair {
+				t.Errorf("%d and %d calls, want %d and %d", service.Calls("test:DecryptKey"), pair.calls.Load(), test.services,
 					test.pair)
 			}
 		})
@@ -194,10 +194,10 @@ func TestWrongAnswerOfAService(t *testing.T) {
 	}
 	symmetric := func(wrong int64, with []byte) identity {
 		s := &oddService{c.service, nil}
-		before := c.service.Decrypted.Load()
+		before := c.service.Calls("test:DecryptKey")
 		s.answer = func(n int64, right []byte) []byte { return wrongAt(wrong, with)(n-before, right) }
 		return identity{c.decryptWith(envelope.DecryptWith{Services: []keys.ServiceIdentity{s}}),
-			func() int64 { return c.service.Decrypted.Load() - before }}
+			func() int64 { return c.service.Calls("test:DecryptKey") - before }}
 	}
 	agreement := func(wrong int64, with []byte) identity {
 		e := &elsewhere{c.p256, new(atomic.Int64), wrongAt(wrong, with)}
@@ -257,10 +257,10 @@ func TestWrongCommitment(t *testing.T) {
 	d := c.decryptWith(envelope.DecryptWith{Services: []keys.ServiceIdentity{c.service},
 		Identities: keys.OpenWith(c.x25519)})
 	for range 2 {
-		before := c.service.Decrypted.Load()
+		before := c.service.Calls("test:DecryptKey")
 		_, err := c.open(resigned(c.whole(`1`, key, entry)), d, fixedNow)
 		wantReason(t, err, envelope.ReasonKMSUnavailable)
-		if n := c.service.Decrypted.Load() - before; n != 2 {
+		if n := c.service.Calls("test:DecryptKey") - before; n != 2 {
 			t.Errorf("%d calls, want 2", n)
 		}
 	}
@@ -292,7 +292,7 @@ func TestWrongAnswerIsSharedOnce(t *testing.T) {
 		}
 		going := make(chan struct{})
 		c.service.Fail = func(context.Context, string) error { <-going; return nil } // one call for each value
-		before := c.service.Decrypted.Load()
+		before := c.service.Calls("test:DecryptKey")
 		s := &oddService{c.service,
 			func(n int64, right []byte) []byte { return wrongAt(1, bytes.Repeat([]byte{7}, 32))(n-before, right) }}
 		d := c.decryptWith(envelope.DecryptWith{Services: []keys.ServiceIdentity{s}})
@@ -311,7 +311,7 @@ func TestWrongAnswerIsSharedOnce(t *testing.T) {
 		for range docs {
 			wantReason(t, <-results, "")
 		}
-		if n := c.service.Decrypted.Load() - before; n != 2 {
+		if n := c.service.Calls("test:DecryptKey") - before; n != 2 {
 			t.Errorf("%d calls for eight events under one content key, want 2", n)
 		}
 	})

@@ -42,7 +42,7 @@ func TestCallsWhenOpening(t *testing.T) {
 		}
 		clock.add(envelope.MaxKeyAge)
 	}
-	if n := c.service.Decrypted.Load(); n != int64(keysUsed) {
+	if n := c.service.Calls("test:DecryptKey"); n != int64(keysUsed) {
 		t.Errorf("%d keys decrypted of %d", n, keysUsed)
 	}
 	sealed := c.seal(secretEvent(`1`), envelope.SealOptions{Encrypt: e, Now: clock.now}).JSON()
@@ -51,8 +51,8 @@ func TestCallsWhenOpening(t *testing.T) {
 		if _, err := c.open(sealed, d, clock.now); err != nil {
 			t.Fatal(err)
 		}
-		if want := []int64{13, 13, 14, 15}[i]; c.service.Decrypted.Load() != want {
-			t.Errorf("after %s: %d keys decrypted, want %d", wait, c.service.Decrypted.Load(), want)
+		if want := []int64{13, 13, 14, 15}[i]; c.service.Calls("test:DecryptKey") != want {
+			t.Errorf("after %s: %d keys decrypted, want %d", wait, c.service.Calls("test:DecryptKey"), want)
 		}
 	}
 }
@@ -139,13 +139,13 @@ func TestServiceThatTimesOutRests(t *testing.T) {
 			_, err := c.open(doc, d, now)
 			wantReason(t, err, envelope.ReasonKMSUnavailable)
 		}
-		if n := c.service.Decrypted.Load(); n != 1 {
+		if n := c.service.Calls("test:DecryptKey"); n != 1 {
 			t.Errorf("%d calls for a batch, want 1", n)
 		}
 		time.Sleep(time.Second)
 		_, err := c.open(batch[1], d, now)
 		wantReason(t, err, envelope.ReasonKMSUnavailable)
-		if n := c.service.Decrypted.Load(); n != 2 {
+		if n := c.service.Calls("test:DecryptKey"); n != 2 {
 			t.Errorf("%d calls after a second, want 2", n)
 		}
 	})

@@ -15,8 +15,8 @@ import (
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/jwe"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/wire"
-	"github.com/sealbus/sealbus/keys/session"
 )
 
 // limit is an entry of the table that Go, SPEC.md and the verifier in interop are held to.
@@ -60,7 +60,7 @@ var goLimits = map[string]int64{
 	"signatures":           dsse.MaxSignatures,
 	"delegated_signatures": wire.MaxDelegations,
 	"nameless_tries":       maxNamelessTries,
-	"session_seconds":      int64(session.MaxLife / time.Second),
+	"session_seconds":      int64(keydoc.MaxSessionLife / time.Second),
 	"session_patterns":     wire.MaxPatterns,
 	"signed_names":         wire.MaxExtensions,
 	"bound_delegations":    wire.MaxDelegations,

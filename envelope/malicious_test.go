@@ -57,7 +57,7 @@ func TestManyEntriesForOneService(t *testing.T) {
 	doc := c.whole(`1`, key, junk...)
 	_, err := c.open(doc, c.decryptWith(envelope.DecryptWith{Services: []keys.ServiceIdentity{c.service}}), fixedNow)
 	wantReason(t, err, envelope.ReasonTooLarge)
-	if n := c.service.Decrypted.Load(); n != envelope.MaxServiceCalls {
+	if n := c.service.Calls("test:DecryptKey"); n != envelope.MaxServiceCalls {
 		t.Errorf("%d calls", n)
 	}
 	down := keystest.NewService(c.service.KeyID())
@@ -70,7 +70,7 @@ func TestManyEntriesForOneService(t *testing.T) {
 		_, err = c.open(c.whole(`1`, other, w), d, fixedNow)
 		wantReason(t, err, envelope.ReasonKMSUnavailable)
 	}
-	if n := down.Decrypted.Load(); n != 1 {
+	if n := down.Calls("test:DecryptKey"); n != 1 {
 		t.Errorf("a service that is down was asked %d times for a batch", n)
 	}
 }

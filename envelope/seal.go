@@ -99,7 +99,7 @@ func (s *Sealed) Source() string { return s.ev.Source }
 // Type is the event's type.
 func (s *Sealed) Type() string { return s.ev.Type }
 
-// KeyIDs are the keys that signed, in the order of the signatures: for a session.Delegator, the session key.
+// KeyIDs are the keys that signed, in the order of the signatures: for a *session.Session, the session key.
 func (s *Sealed) KeyIDs() []string { return slices.Clone(s.keyIDs) }
 
 // Seal signs ev in the name of the signer's producer. Every attribute that is present is signed, except
@@ -111,8 +111,8 @@ func (s *Sealed) KeyIDs() []string { return slices.Clone(s.keyIDs) }
 // of the event and to its producer. JSON data comes back in its canonical form, data sealed with Exact byte
 // for byte.
 //
-// For a session.Delegator, such as a *session.Session, its current session key signs, and the event carries
-// the statement that vouches for the session key.
+// For a *session.Session, its current session key signs, and the event carries the statement that vouches for
+// the session key.
 //
 // The error is a *SealError if the event is at fault. Otherwise it is that of the signer, or of the service
 // that makes content keys.

@@ -12,7 +12,7 @@ import (
 	"github.com/sealbus/sealbus/keys/session"
 )
 
-// signers are the keys that sign, with a session key in place of each session.Delegator, and the digests by
+// signers are the keys that sign, with a session key in place of each session.Session, and the digests by
 // which the payload binds the statements that vouch for these session keys.
 func (s *sealing) signers(ctx context.Context, first keys.Signer, producer string) (list []keys.Signer,
 	delegations []digest, err error) {
@@ -43,11 +43,11 @@ func (s *sealing) signers(ctx context.Context, first keys.Signer, producer strin
 	return list, slices.Compact(delegations), nil
 }
 
-// session is the session key that signs for signer: the current one of a session.Delegator, a session key
+// session is the session key that signs for signer: the current one of a *session.Session, a session key
 // itself, nil for any other signer. It is an error if consumers would not accept the event from it.
 func (s *sealing) session(ctx context.Context, signer keys.Signer, producer string) (*session.Key, error) {
 	k, ok := signer.(*session.Key)
-	if d, is := signer.(session.Delegator); is {
+	if d, is := signer.(*session.Session); is {
 		var err error
 		if k, err = d.Session(ctx, s.now); err != nil {
 			return nil, fmt.Errorf("envelope: a session key: %w", err)
@@ -69,11 +69,12 @@ func (s *sealing) session(ctx context.Context, signer keys.Signer, producer stri
 // allowed is the error of an event that no consumer would accept from the session key.
 func (s *sealing) allowed(k *session.Key) error {
 	from, until := k.Validity()
+	sources, types := k.Scope()
 	sealed := s.now.UTC().Truncate(time.Second)
 	switch {
-	case !k.AllowsSource(s.ev.Source):
+	case !keys.MatchSource(sources, s.ev.Source):
 		return cannotSeal("source", "is outside of the session key's scope: consumers would refuse the event")
-	case !k.AllowsType(s.ev.Type):
+	case !keys.MatchType(types, s.ev.Type):
 		return cannotSeal("type", "is outside of the session key's scope: consumers would refuse the event")
 	case sealed.Before(from.Add(-DefaultSkew)) || !sealed.Before(until):
 		return cannotSeal(attrRecordedTime,

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
-	"github.com/sealbus/sealbus/keys/session"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -39,7 +39,7 @@ type valid struct {
 }
 
 // maxNamelessTries is how many verifications one event may cost for signatures that name no key, all of them
-// together. A signature that names an alias may cost as many (trust.MaxSharedAlias).
+// together. A signature that names an alias may cost as many (trust.Bundle.Lookup).
 const maxNamelessTries = 8
 
 // verify finds the signatures that verify over the payload as it was received.
@@ -237,7 +237,7 @@ func findDelegation(raw []byte) (*delegation, error) {
 		return nil, err
 	}
 	sig := &env.Signatures[0]
-	if env.PayloadType != session.DelegationType || len(env.Signatures) != 1 || sig.Delegation != nil {
+	if env.PayloadType != keydoc.DelegationType || len(env.Signatures) != 1 || sig.Delegation != nil {
 		return nil, errors.New("not one signature over one statement")
 	}
 	d := &delegation{keyID: sig.KeyID, payload: env.Payload, sig: sig.Sig,
@@ -256,8 +256,8 @@ func (d *delegation) read(by []valid) error {
 	if err != nil {
 		return err
 	}
-	if life := statement.NotAfter.Sub(statement.NotBefore); life <= 0 || life > session.MaxLife {
-		return fmt.Errorf("the session key lives for %v, at most %v are allowed", life, session.MaxLife)
+	if life := statement.NotAfter.Sub(statement.NotBefore); life <= 0 || life > keydoc.MaxSessionLife {
+		return fmt.Errorf("the session key lives for %v, at most %v are allowed", life, keydoc.MaxSessionLife)
 	}
 	for _, v := range by {
 		d.by = append(d.by, v.key.KeyID())
@@ -284,7 +284,7 @@ type delegationMemory struct {
 
 // keep remembers d, which a key of that producer signed.
 func (m *delegationMemory) keep(raw []byte, producer string, d *delegation) {
-	if !d.isPlain || len(raw) > session.MaxText {
+	if !d.isPlain || len(raw) > keydoc.MaxDelegation {
 		return
 	}
 	m.mu.Lock()

@@ -93,9 +93,8 @@ type KeyringOptions struct {
 	Sources []string // source patterns that the producer may sign for, as a reminder; nil = not recorded
 	Types   []string // the same for types
 
-	Key      *LocalSigner   // the first key of a producer; nil = none yet
-	Identity *LocalIdentity // the first key of a consumer; nil = none yet
-	Schedule Schedule       // of the first key
+	Key      privateKey // the first key: a *LocalSigner of a producer, a *LocalIdentity of a consumer; nil = none yet
+	Schedule Schedule   // of the first key
 }
 
 // CreateKeyring makes a keyring file, mode 0600, that must not exist yet. The passphrase encrypts it (age,
@@ -120,10 +119,7 @@ func createKeyring(k *Keyring, passphrase string, opts *KeyringOptions) (*Keyrin
 	k.redacted = k.print
 	k.protection, k.sources, k.types = p, slices.Clone(opts.Sources), slices.Clone(opts.Types)
 	if opts.Key != nil {
-		k.keys = append(k.keys, &keyringKey{signer: opts.Key, schedule: opts.Schedule.WholeSeconds()})
-	}
-	if opts.Identity != nil {
-		k.keys = append(k.keys, &keyringKey{identity: opts.Identity, schedule: opts.Schedule.WholeSeconds()})
+		k.keys = append(k.keys, keyringKeyOf(opts.Key, opts.Schedule))
 	}
 	if err := k.create(); err != nil {
 		return nil, err
@@ -147,18 +143,12 @@ func (k *Keyring) create() error {
 	return nil
 }
 
-// OpenKeyring reads an encrypted keyring file. A wrong passphrase is ErrPassphrase.
-func OpenKeyring(path, passphrase string) (*Keyring, error) {
-	if passphrase == "" {
-		return nil, fmt.Errorf("keys: %s: the passphrase is empty (OpenInsecureKeyring opens a keyring that is not encrypted)", path)
+// OpenKeyring reads an encrypted keyring file. A wrong passphrase is ErrPassphrase. An empty passphrase reads
+// a keyring that is not encrypted, if opts.InsecureNoPassphrase says so.
+func OpenKeyring(path, passphrase string, opts *PrivateFileOptions) (*Keyring, error) {
+	if err := privatefile.CheckPassphrase(passphrase, opts != nil && opts.InsecureNoPassphrase); err != nil {
+		return nil, fmt.Errorf("keys: %s: %w", path, err)
 	}
-	return openKeyring(path, passphrase)
-}
-
-// OpenInsecureKeyring reads a keyring file that is not encrypted.
-func OpenInsecureKeyring(path string) (*Keyring, error) { return openKeyring(path, "") }
-
-func openKeyring(path, passphrase string) (*Keyring, error) {
 	plain, raw, p, err := privatefile.Read(path, passphrase)
 	if err != nil {
 		return nil, fmt.Errorf("keys: %w", err)
@@ -202,20 +192,9 @@ func readKeyring(name string, plain []byte) (*Keyring, error) {
 // Producer is the producer that owns the signing keys; "" = the keyring belongs to a consumer.
 func (k *Keyring) Producer() string { return k.producer }
 
-// Sources are the recorded source patterns; nil = not recorded.
-func (k *Keyring) Sources() []string { return slices.Clone(k.sources) }
-
-// Types are the recorded type patterns; nil = not recorded.
-func (k *Keyring) Types() []string { return slices.Clone(k.types) }
-
-// AllowsSource reports whether the recorded scope has the source. Without a record it is true, and the bundle
-// decides.
-func (k *Keyring) AllowsSource(source string) bool {
-	return k.sources == nil || MatchSource(k.sources, source)
-}
-
-// AllowsType reports whether the recorded scope has the type. Without a record it is true.
-func (k *Keyring) AllowsType(typ string) bool { return k.types == nil || MatchType(k.types, typ) }
+// Scope is the recorded source and type patterns; nil = not recorded, and only the bundle decides. Do not
+// change them.
+func (k *Keyring) Scope() (sources, types []string) { return k.sources, k.types }
 
 // Find is the signer of that key ID, whatever its schedule says.
 func (k *Keyring) Find(keyID string) (*LocalSigner, bool) {
@@ -288,13 +267,25 @@ func (k *Keyring) noSigner(now time.Time) error {
 	return fmt.Errorf("keys: the keyring of %s: %w: all its keys are retired or expired: make a new one and have it added to the trust", k.producer, ErrNoSigner)
 }
 
-// Add adds a signing key to a producer's keyring and to its file. It changes both or neither. It refuses a
-// key that the keyring has already, and a file that another program has changed since.
-func (k *Keyring) Add(signer *LocalSigner, schedule Schedule) error {
-	return k.add(&keyringKey{signer: signer, schedule: schedule.WholeSeconds()})
+// privateKey is a key that a Keyring can keep: a *LocalSigner or a *LocalIdentity.
+type privateKey interface {
+	UnsafePrivateJWK() ([]byte, error)
 }
 
-func (k *Keyring) add(key *keyringKey) error {
+// keyringKeyOf is the key with its schedule. A nil key, or a key of a third kind, gives an entry without a
+// key, which checkKeys refuses.
+func keyringKeyOf(key privateKey, schedule Schedule) *keyringKey {
+	k := &keyringKey{schedule: schedule.WholeSeconds()}
+	k.signer, _ = key.(*LocalSigner)
+	k.identity, _ = key.(*LocalIdentity)
+	return k
+}
+
+// Add adds a key to the keyring and to its file: a *LocalSigner to that of a producer, a *LocalIdentity to
+// that of a consumer. It changes both or neither. It refuses a key that the keyring has already, and a file
+// that another program has changed since.
+func (k *Keyring) Add(private privateKey, schedule Schedule) error {
+	key := keyringKeyOf(private, schedule)
 	if k.path == "" {
 		return errors.New("keys: this keyring was not read from a file: add the key to its file, and store that again")
 	}
@@ -442,9 +433,9 @@ func parseKeyring(plain []byte) (*Keyring, error) {
 		case "consumer":
 			k.consumer = r.String()
 		case "sources":
-			k.sources = keydoc.ReadStrings(&r, MaxPatterns)
+			k.sources = keydoc.ReadStrings(&r, keydoc.MaxPatterns)
 		case "types":
-			k.types = keydoc.ReadStrings(&r, MaxPatterns)
+			k.types = keydoc.ReadStrings(&r, keydoc.MaxPatterns)
 		case "keys":
 			raws = keydoc.ReadRaws(&r, maxKeyringKeys)
 		default:

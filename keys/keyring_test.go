@@ -42,7 +42,7 @@ func TestKeyringComesBack(t *testing.T) {
 	if err != nil || !bytes.HasPrefix(raw, []byte("age-encryption.org/v1\n-> scrypt ")) {
 		t.Fatalf("not an age file: %.40q, %v", raw, err)
 	}
-	back, err := OpenKeyring(ring.path, passphrase)
+	back, err := OpenKeyring(ring.path, passphrase, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,8 @@ func TestKeyringComesBack(t *testing.T) {
 			t.Error("the key came back as another", err)
 		}
 	}
-	if !back.AllowsSource("https://orders.example/x") || back.AllowsSource("https://other.example/x") || back.AllowsType("x") {
+	sources, types := back.Scope()
+	if !MatchSource(sources, "https://orders.example/x") || MatchSource(sources, "https://other.example/x") || MatchType(types, "x") {
 		t.Error("the scope came back as another")
 	}
 	if _, ok := back.Find("none"); ok {
@@ -69,7 +70,7 @@ func TestKeyringComesBack(t *testing.T) {
 
 func TestScopeThatIsNotRecorded(t *testing.T) {
 	ring := newRing(t, KeyringOptions{})
-	if !ring.AllowsSource("anything") || !ring.AllowsType("anything") || ring.Sources() != nil || ring.Types() != nil {
+	if sources, types := ring.Scope(); sources != nil || types != nil {
 		t.Error("a scope that is not recorded refuses")
 	}
 }
@@ -170,7 +171,7 @@ func TestKeyringAddThroughALink(t *testing.T) {
 	if err := os.Symlink(ring.path, link); err != nil {
 		t.Skip("no symbolic links here:", err)
 	}
-	linked, err := OpenKeyring(link, passphrase)
+	linked, err := OpenKeyring(link, passphrase, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +186,7 @@ func TestKeyringAddThroughALink(t *testing.T) {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 	for _, path := range []string{ring.path, link} {
-		if back, err := OpenKeyring(path, passphrase); err != nil || len(back.PublicKeys()) != 2 {
+		if back, err := OpenKeyring(path, passphrase, nil); err != nil || len(back.PublicKeys()) != 2 {
 			t.Errorf("%s: %v, %v", path, back, err)
 		}
 	}
@@ -193,7 +194,7 @@ func TestKeyringAddThroughALink(t *testing.T) {
 
 func TestKeyringIsNotOverwritten(t *testing.T) {
 	ring := newRing(t, KeyringOptions{Key: mustGenerate(t, Ed25519)})
-	second, err := OpenKeyring(ring.path, passphrase)
+	second, err := OpenKeyring(ring.path, passphrase, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +210,7 @@ func TestKeyringIsNotOverwritten(t *testing.T) {
 	if err := second.Add(mustGenerate(t, Ed25519), Schedule{}); err == nil || !strings.Contains(err.Error(), ".new") {
 		t.Errorf("two at the same time: %v", err)
 	}
-	if back, err := OpenKeyring(ring.path, passphrase); err != nil || len(back.PublicKeys()) != 2 {
+	if back, err := OpenKeyring(ring.path, passphrase, nil); err != nil || len(back.PublicKeys()) != 2 {
 		t.Errorf("%v, %v", back, err)
 	}
 }
@@ -263,24 +264,24 @@ func TestPassphrases(t *testing.T) {
 	if err := plain.Add(mustGenerate(t, ES256), Schedule{}); err != nil {
 		t.Error(err)
 	}
-	if back, err := OpenInsecureKeyring(path); err != nil || len(back.PublicKeys()) != 2 {
+	if back, err := OpenKeyring(path, "", &PrivateFileOptions{InsecureNoPassphrase: true}); err != nil || len(back.PublicKeys()) != 2 {
 		t.Error(err)
 	} else if err := back.Add(mustGenerate(t, ES256), Schedule{}); err != nil {
 		t.Error(err)
 	}
 	ring := newRing(t, KeyringOptions{})
 	for name, err := range map[string]error{
-		"passphrase for a plain file":    second(OpenKeyring(path, passphrase)),
-		"no passphrase for OpenKeyring":  second(OpenKeyring(path, "")),
-		"no passphrase for an encrypted": second(OpenInsecureKeyring(ring.path)),
-		"missing file":                   second(OpenKeyring(filepath.Join(dir, "none"), passphrase)),
-		"directory":                      second(OpenKeyring(dir, passphrase)),
+		"passphrase for a plain file":    second(OpenKeyring(path, passphrase, nil)),
+		"no passphrase for OpenKeyring":  second(OpenKeyring(path, "", nil)),
+		"no passphrase for an encrypted": second(OpenKeyring(ring.path, "", &PrivateFileOptions{InsecureNoPassphrase: true})),
+		"missing file":                   second(OpenKeyring(filepath.Join(dir, "none"), passphrase, nil)),
+		"directory":                      second(OpenKeyring(dir, passphrase, nil)),
 	} {
 		if err == nil {
 			t.Errorf("%s: opened", name)
 		}
 	}
-	if _, err := OpenKeyring(ring.path, "wrong"); !errors.Is(err, ErrPassphrase) {
+	if _, err := OpenKeyring(ring.path, "wrong", nil); !errors.Is(err, ErrPassphrase) {
 		t.Errorf("wrong passphrase: %v", err)
 	}
 	damaged, _ := os.ReadFile(ring.path)
@@ -288,7 +289,7 @@ func TestPassphrases(t *testing.T) {
 	if err := os.WriteFile(ring.path, damaged, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenKeyring(ring.path, passphrase); err == nil || errors.Is(err, ErrPassphrase) {
+	if _, err := OpenKeyring(ring.path, passphrase, nil); err == nil || errors.Is(err, ErrPassphrase) {
 		t.Errorf("damaged: %v", err)
 	}
 }
@@ -345,7 +346,7 @@ func TestMisplacedSecretIsNotShown(t *testing.T) {
 		return open()
 	}
 	secrettest.Misplace(t, plain, func(doc []byte) error {
-		return open(doc, func() error { return second(OpenInsecureKeyring(path)) })
+		return open(doc, func() error { return second(OpenKeyring(path, "", &PrivateFileOptions{InsecureNoPassphrase: true})) })
 	})
 	secrettest.Misplace(t, private, func(doc []byte) error { return second(ParsePrivateJWK(doc, "orders")) })
 	// A value that stands in the place of a name, a number or a time is named by that alone, whatever reads it.
@@ -359,7 +360,7 @@ func TestMisplacedSecretIsNotShown(t *testing.T) {
 // FuzzKeyring: a decrypted keyring that is parsed is written byte for byte as it was; all others are refused,
 // and no error shows a private key.
 func FuzzKeyring(f *testing.F) {
-	consumer := newConsumerRing(f, KeyringOptions{Identity: mustIdentity(f, P256), Schedule: fullSchedule})
+	consumer := newConsumerRing(f, KeyringOptions{Key: mustIdentity(f, P256), Schedule: fullSchedule})
 	identities, err := consumer.plain(consumer.keys)
 	if err != nil {
 		f.Fatal(err)

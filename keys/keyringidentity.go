@@ -19,8 +19,3 @@ func (k *Keyring) Identities(now time.Time) []Identity {
 	}
 	return list
 }
-
-// AddIdentity is Add for a consumer's keyring.
-func (k *Keyring) AddIdentity(identity *LocalIdentity, schedule Schedule) error {
-	return k.add(&keyringKey{identity: identity, schedule: schedule.WholeSeconds()})
-}

@@ -14,9 +14,6 @@ import (
 // maxPattern bounds a pattern, in bytes: no attribute that it could match is longer.
 const maxPattern = 8 << 10
 
-// MaxPatterns bounds a list of patterns: each is looked at for each event.
-const MaxPatterns = 1_000
-
 // MatchSource reports whether one of the patterns allows source, byte by byte and without normalisation. A
 // pattern is exact, or ends in "/*" (a "urn:" pattern: in ":*"). Then it stands for every source that begins
 // with the text before the "*" and goes on. A source with a host matches only a pattern that has the whole
@@ -280,10 +277,10 @@ func checkCharacters(part string) error {
 }
 
 // CheckScope refuses source patterns that CheckSourcePattern and type patterns that CheckTypePattern refuses,
-// repetitions, and more than MaxPatterns of either.
+// repetitions, and more than 1,000 of either.
 func CheckScope(sources, types []string) error {
-	if len(sources) > MaxPatterns || len(types) > MaxPatterns {
-		return fmt.Errorf("more than %d patterns", MaxPatterns)
+	if len(sources) > keydoc.MaxPatterns || len(types) > keydoc.MaxPatterns {
+		return fmt.Errorf("more than %d patterns", keydoc.MaxPatterns)
 	}
 	for _, p := range sources {
 		if err := CheckSourcePattern(p); err != nil {

@@ -208,11 +208,11 @@ func newConsumerRing(t testing.TB, opts KeyringOptions) *Keyring {
 
 func TestConsumerKeyringComesBack(t *testing.T) {
 	first, second := mustIdentity(t, X25519), mustIdentity(t, P256)
-	ring := newConsumerRing(t, KeyringOptions{Identity: first, Schedule: fullSchedule})
-	if err := ring.AddIdentity(second, Schedule{Active: day(2)}); err != nil {
+	ring := newConsumerRing(t, KeyringOptions{Key: first, Schedule: fullSchedule})
+	if err := ring.Add(second, Schedule{Active: day(2)}); err != nil {
 		t.Fatal(err)
 	}
-	back, err := OpenKeyring(ring.path, passphrase)
+	back, err := OpenKeyring(ring.path, passphrase, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,14 +245,14 @@ func TestConsumerKeyringComesBack(t *testing.T) {
 
 func TestKeyringOfOneOwner(t *testing.T) {
 	producer, consumer := newRing(t, KeyringOptions{}), newConsumerRing(t, KeyringOptions{})
-	if producer.AddIdentity(mustIdentity(t, X25519), Schedule{}) == nil || consumer.Add(mustGenerate(t, Ed25519), Schedule{}) == nil || consumer.AddIdentity(nil, Schedule{}) == nil {
+	if producer.Add(mustIdentity(t, X25519), Schedule{}) == nil || consumer.Add(mustGenerate(t, Ed25519), Schedule{}) == nil || consumer.Add(nil, Schedule{}) == nil {
 		t.Error("a key that is not the owner's is added")
 	}
 	i := mustIdentity(t, P256)
-	if err := consumer.AddIdentity(i, Schedule{}); err != nil {
+	if err := consumer.Add(i, Schedule{}); err != nil {
 		t.Fatal(err)
 	}
-	if consumer.AddIdentity(i, Schedule{}) == nil || consumer.AddIdentity(mustIdentity(t, P256), Schedule{Active: day(2), Retired: day(1)}) == nil {
+	if consumer.Add(i, Schedule{}) == nil || consumer.Add(mustIdentity(t, P256), Schedule{Active: day(2), Retired: day(1)}) == nil {
 		t.Error("an identity is added twice, or with a schedule out of order")
 	}
 	if _, err := CreateConsumerKeyring(filepath.Join(t.TempDir(), "ring"), passphrase, "", nil); err == nil {

@@ -7,7 +7,7 @@
 // that goes unnoticed (there is one Result for each event, in order, for every answer of the bus). Not
 // stopped: an attacker who holds the keys.
 //
-//	ring, err := keys.OpenKeyring("orders.keyring", passphrase)
+//	ring, err := keys.OpenKeyring("orders.keyring", passphrase, nil)
 //	p, err := producer.New(ring, bus, &producer.Options{Audience: "central"})
 //	results, err := p.Publish(ctx, events...) // *producer.PublishError: some were not published
 //
@@ -83,10 +83,10 @@ type Producer struct {
 	opts Options
 }
 
-// scoped is a keys.SignerSource that records the sources and types of its producer, as a *keys.Keyring can.
+// scoped is a keys.SignerSource that records the sources and types of its producer, as a *keys.Keyring can;
+// nil = it does not record them.
 type scoped interface {
-	AllowsSource(source string) bool
-	AllowsType(typ string) bool
+	Scope() (sources, types []string)
 }
 
 // New makes a producer. It signs with the keys that ring has at the time, and sends to bus. If ring records
@@ -240,14 +240,17 @@ func (p *Producer) seal(ctx context.Context, ev event.Event, signers []keys.Sign
 
 func (p *Producer) checkScope(ev *event.Event) error {
 	const problem = "is outside the scope that the keyring records: consumers would refuse the event"
-	scope, ok := p.ring.(scoped)
+	var sources, types []string
+	if ring, ok := p.ring.(scoped); ok {
+		sources, types = ring.Scope()
+	}
 	unfit := keys.CheckSource(ev.Source())
 	switch {
 	case unfit != nil: // no pattern allows such a source, also if one seems to cover it
 		return &envelope.SealError{Member: "source", Problem: unfit.Error(), Err: unfit}
-	case ok && !scope.AllowsSource(ev.Source()):
+	case sources != nil && !keys.MatchSource(sources, ev.Source()):
 		return &envelope.SealError{Member: "source", Problem: problem}
-	case ok && !scope.AllowsType(ev.Type()):
+	case types != nil && !keys.MatchType(types, ev.Type()):
 		return &envelope.SealError{Member: "type", Problem: problem}
 	}
 	return nil

@@ -519,8 +519,9 @@ func TestLocalBusConcurrent(t *testing.T) {
 // scopedRing is a source of signers that records a scope, as a keyring can.
 type scopedRing struct{ keys.SignerSource }
 
-func (scopedRing) AllowsSource(s string) bool { return s == "https://orders.example/eu" }
-func (scopedRing) AllowsType(t string) bool   { return t == "com.example.order.placed" }
+func (scopedRing) Scope() (sources, types []string) {
+	return []string{"https://orders.example/eu"}, []string{"com.example.order.placed"}
+}
 
 // An event that no consumer would accept is refused where it can still be corrected.
 func TestPublishKeepsToTheScope(t *testing.T) {

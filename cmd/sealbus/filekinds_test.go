@@ -98,11 +98,17 @@ func functionReaders(t *testing.T, b *kindsBench) []kindReader {
 		return kindReader{name: name, kinds: strings.Fields(kinds), call: call}
 	}
 	return []kindReader{
-		of("OpenInsecureKeyring", "ring readers", func(path string, _ []byte) error { _, err := keys.OpenInsecureKeyring(path); return err }),
-		of("OpenKeyring", "ring.age", func(path string, _ []byte) error { _, err := keys.OpenKeyring(path, "correct horse"); return err }),
+		of("OpenKeyring without a passphrase", "ring readers", func(path string, _ []byte) error {
+			_, err := keys.OpenKeyring(path, "", &keys.PrivateFileOptions{InsecureNoPassphrase: true})
+			return err
+		}),
+		of("OpenKeyring", "ring.age", func(path string, _ []byte) error { _, err := keys.OpenKeyring(path, "correct horse", nil); return err }),
 		of("ParseKeyring", "ring.age", func(_ string, doc []byte) error { _, err := keys.ParseKeyring(doc, "correct horse"); return err }),
-		of("OpenInsecureRootKey", "root", func(path string, _ []byte) error { _, err := trust.OpenInsecureRootKey(path); return err }),
-		of("OpenRootKey", "root.age", func(path string, _ []byte) error { _, err := trust.OpenRootKey(path, "correct horse"); return err }),
+		of("OpenRootKey without a passphrase", "root", func(path string, _ []byte) error {
+			_, err := trust.OpenRootKey(path, "", &keys.PrivateFileOptions{InsecureNoPassphrase: true})
+			return err
+		}),
+		of("OpenRootKey", "root.age", func(path string, _ []byte) error { _, err := trust.OpenRootKey(path, "correct horse", nil); return err }),
 		of("ParseJWKSet", "pub readers.pub root.pub", func(_ string, doc []byte) error { _, err := keys.ParseJWKSet(doc); return err }),
 		of("ParseJWK", "root.pub", func(_ string, doc []byte) error { _, err := keys.ParseJWK(doc); return err }),
 		of("ParseRecipientJWK", "", func(_ string, doc []byte) error { _, err := keys.ParseRecipientJWK(doc); return err }),
@@ -110,11 +116,11 @@ func functionReaders(t *testing.T, b *kindsBench) []kindReader {
 		of("ParseIdentityJWK", "", func(_ string, doc []byte) error { _, err := keys.ParseIdentityJWK(doc); return err }),
 		of("ParseRoots", "roots", func(_ string, doc []byte) error { _, err := trust.ParseRoots(doc); return err }),
 		of("OpenBundle", "bundle", func(_ string, doc []byte) error {
-			_, err := trust.OpenBundle(doc, roots, &trust.OpenBundleOptions{Now: func() time.Time { return b.Now }})
+			_, err := trust.OpenBundle(doc, roots, &trust.Options{Now: func() time.Time { return b.Now }})
 			return err
 		}),
 		of("WatchFile", "bundle", func(path string, _ []byte) error {
-			_, err := trust.WatchFile(path, roots, &trust.FileOptions{Now: func() time.Time { return b.Now }})
+			_, err := trust.WatchFile(path, roots, &trust.Options{Now: func() time.Time { return b.Now }})
 			return err
 		}),
 		of("policy.Parse", "policy", func(_ string, doc []byte) error { _, err := policy.Parse(doc); return err }),

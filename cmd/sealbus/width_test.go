@@ -49,7 +49,7 @@ func TestHelpFits(t *testing.T) {
 func listings(t *testing.T, b *clitest.Bench) map[string][]string {
 	t.Helper()
 	b.Org([]string{"111122223333", "444455556666"}, clitest.OrderSource, "https://a-rather-long-host-name.shop.example/with/a/long/path/*")
-	ring, err := keys.OpenInsecureKeyring(b.Path("shop.keyring"))
+	ring, err := keys.OpenKeyring(b.Path("shop.keyring"), "", &keys.PrivateFileOptions{InsecureNoPassphrase: true})
 	b.Check(err)
 	next, err := keys.GenerateSigner(keys.MLDSA65, "shop")
 	b.Check(err)

@@ -34,7 +34,7 @@ func ExampleSQS() {
 	must(err)
 	// Nothing outlives an instance that could remember the bundle: MinVersion refuses one that is older than
 	// this program.
-	source, err := trust.WatchFile("bundle.dsse", roots, &trust.FileOptions{MinVersion: 1})
+	source, err := trust.WatchFile("bundle.dsse", roots, &trust.Options{MinVersion: 1})
 	must(err)
 	store := replay.NewMemory(nil) // for one instance; replay/dynamodb or replay/redis for several
 	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}

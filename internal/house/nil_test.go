@@ -238,19 +238,19 @@ var nilArguments = map[string]refused{
 	"keys/trust.FetchBundle opts.Client": {func() error {
 		c := &http.Client{Transport: (*http.Transport)(nil)}
 		return errOf(trust.FetchBundle(ctx, "https://trust.example/b", someRoots,
-			&trust.FetchOptions{Client: c}))
-	}, "the Transport of FetchOptions.Client is a nil *http.Transport"},
+			&trust.Options{Client: c}))
+	}, "the Transport of Options.Client is a nil *http.Transport"},
 	"keys/trust.HTTPSOrigin opts.Client": {func() error {
 		return errOf(trust.HTTPSOrigin("https://trust.example/b",
-			&trust.FetchOptions{Client: &http.Client{Jar: (*struct{ http.CookieJar })(nil)}}))
-	}, "the Jar of FetchOptions.Client is a nil *"},
+			&trust.Options{Client: &http.Client{Jar: (*struct{ http.CookieJar })(nil)}}))
+	}, "the Jar of Options.Client is a nil *"},
 	"keys/trust.FetchFrom opts.Client": {func() error {
 		return errOf(trust.FetchFrom(ctx, must(trust.HTTPSOrigin("https://trust.example/b", nil)), someRoots,
-			&trust.FetchOptions{Client: &http.Client{}}))
+			&trust.Options{Client: &http.Client{}}))
 	}, "Client"}, // none is taken
 	"keys/trust/awss3.FetchBundle opts.Client": {func() error {
 		return errOf(awss3.FetchBundle(ctx, &struct{ awss3.Client }{}, "b", "k", someRoots,
-			&trust.FetchOptions{Client: &http.Client{}}))
+			&trust.Options{Client: &http.Client{}}))
 	}, "Client"}, // none is taken
 	"keys/trust.NewBundle list[]": {func() error {
 		return errOf(trust.NewBundle(trust.BundleOptions{}, nil))

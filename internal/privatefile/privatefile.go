@@ -39,17 +39,27 @@ type Protection struct {
 // NewProtection encrypts under the passphrase, at the cost of 2^workFactor for trying one (0 =
 // DefaultWorkFactor). An empty passphrase is refused, unless insecure says that the file stays unencrypted.
 func NewProtection(passphrase string, workFactor int, insecure bool) (*Protection, error) {
+	if err := CheckPassphrase(passphrase, insecure); err != nil {
+		return nil, err
+	}
 	switch {
-	case passphrase == "" && !insecure:
-		return nil, errors.New("a file with private keys needs a passphrase")
-	case passphrase != "" && insecure:
-		return nil, errors.New("a passphrase, and InsecureNoPassphrase: choose one")
 	case workFactor < 0 || workFactor > 22:
 		return nil, errors.New("the scrypt work factor is not within 1 to 22")
 	case workFactor == 0:
 		workFactor = DefaultWorkFactor
 	}
 	return &Protection{passphrase: redact.Hide(passphrase), workFactor: workFactor}, nil
+}
+
+// CheckPassphrase refuses an empty passphrase, unless insecure says that the file is not encrypted.
+func CheckPassphrase(passphrase string, insecure bool) error {
+	switch {
+	case passphrase == "" && !insecure:
+		return errors.New("a file with private keys needs a passphrase (InsecureNoPassphrase is for a file without one)")
+	case passphrase != "" && insecure:
+		return errors.New("a passphrase, and InsecureNoPassphrase: choose one")
+	}
+	return nil
 }
 
 // WorkFactor is the base-2 logarithm of scrypt's N; 0 = the file is not encrypted.

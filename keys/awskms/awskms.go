@@ -73,27 +73,20 @@ func (o *Options) clone() (Options, error) {
 	return c, nil
 }
 
-// Key describes a key in KMS.
-type Key struct {
-	ARN   string
-	Usage types.KeyUsageType
-	State types.KeyState
-}
-
 // describeClient has the method of *kms.Client that ResolveKey calls.
 type describeClient interface {
 	DescribeKey(ctx context.Context, in *kms.DescribeKeyInput, opts ...func(*kms.Options)) (*kms.DescribeKeyOutput, error)
 }
 
 // ResolveKey finds the key that an ID, an alias ("alias/NAME") or an ARN of either names now. An alias may
-// name another key tomorrow, so keep the ARN. It needs kms:DescribeKey. The client is a *kms.Client, or has
-// its method DescribeKey.
-func ResolveKey(ctx context.Context, client describeClient, name string) (*Key, error) {
+// name another key tomorrow, so keep the ARN, which the result always has. It needs kms:DescribeKey. The
+// client is a *kms.Client, or has its method DescribeKey.
+func ResolveKey(ctx context.Context, client describeClient, name string) (*types.KeyMetadata, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err
 	}
 	a := access{name: name, region: regionOf(client), opts: Options{Timeout: defaultTimeout}}
-	var key *Key
+	var key *types.KeyMetadata
 	err := a.call(ctx, "kms:DescribeKey", func(ctx context.Context) error {
 		out, err := client.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &name}, again)
 		if err != nil {
@@ -103,7 +96,7 @@ func ResolveKey(ctx context.Context, client describeClient, name string) (*Key, 
 		if m == nil || !isKeyARN(aws.ToString(m.Arn)) || isKeyARN(name) && *m.Arn != name {
 			return wrong("it is not about this key")
 		}
-		key = &Key{ARN: *m.Arn, Usage: m.KeyUsage, State: m.KeyState}
+		key = m
 		return nil
 	})
 	return key, err

@@ -106,7 +106,7 @@ func TestAliasIsResolvedOnce(t *testing.T) {
 	}
 	key, err := awskms.ResolveKey(t.Context(), w.client, "alias/orders")
 	w.check(err)
-	if key.ARN != second || key.Usage != types.KeyUsageTypeSignVerify || key.State != types.KeyStateEnabled {
+	if *key.Arn != second || key.KeyUsage != types.KeyUsageTypeSignVerify || key.KeyState != types.KeyStateEnabled {
 		t.Errorf("%+v", key)
 	}
 }

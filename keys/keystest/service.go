@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"sync"
-	"sync/atomic"
 
 	"github.com/sealbus/sealbus/keys"
 )
@@ -19,14 +18,12 @@ type Service struct {
 	name string
 	aead cipher.AEAD
 
-	// Fail is called before each call, with the operation as in keys.ServiceError.Op. It may wait. The call
+	// Fail is called before each call, with the operation as in Calls. It may wait. The call
 	// fails with its error; nil = no call fails.
 	Fail func(ctx context.Context, op string) error
 
-	Generated, Encrypted, Decrypted atomic.Int64 // calls so far, with those that failed
-
-	mu      sync.Mutex
-	sources []string
+	mu    sync.Mutex
+	calls map[string]int64 // by operation
 }
 
 var (
@@ -46,7 +43,15 @@ func NewService(name string) *Service {
 	if err != nil {
 		panic(err)
 	}
-	return &Service{name: name, aead: aead}
+	return &Service{name: name, aead: aead, calls: map[string]int64{}}
+}
+
+// Calls is how often the operation was called so far, with the calls that failed: "test:GenerateKey",
+// "test:EncryptKey" or "test:DecryptKey".
+func (s *Service) Calls(op string) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls[op]
 }
 
 // KeyID is the key's name.
@@ -57,7 +62,7 @@ func (s *Service) Takes(keyID string) bool { return keyID == s.name }
 
 // GenerateKey makes 32 random bytes.
 func (s *Service) GenerateKey(ctx context.Context, source string) (key, encrypted []byte, err error) {
-	if err := s.call(ctx, &s.Generated, "test:GenerateKey", source); err != nil {
+	if err := s.call(ctx, "test:GenerateKey"); err != nil {
 		return nil, nil, err
 	}
 	key = make([]byte, 32)
@@ -67,7 +72,7 @@ func (s *Service) GenerateKey(ctx context.Context, source string) (key, encrypte
 
 // EncryptKey encrypts key.
 func (s *Service) EncryptKey(ctx context.Context, source string, key []byte) ([]byte, error) {
-	if err := s.call(ctx, &s.Encrypted, "test:EncryptKey", source); err != nil {
+	if err := s.call(ctx, "test:EncryptKey"); err != nil {
 		return nil, err
 	}
 	return s.aead.Seal(nil, nil, key, []byte(source)), nil
@@ -76,7 +81,7 @@ func (s *Service) EncryptKey(ctx context.Context, source string, key []byte) ([]
 // DecryptKey decrypts a key that GenerateKey or EncryptKey made for that source. Any other is a permanent
 // error.
 func (s *Service) DecryptKey(ctx context.Context, source, _ string, encrypted []byte) ([]byte, error) {
-	if err := s.call(ctx, &s.Decrypted, "test:DecryptKey", source); err != nil {
+	if err := s.call(ctx, "test:DecryptKey"); err != nil {
 		return nil, err
 	}
 	key, err := s.aead.Open(nil, nil, encrypted, []byte(source))
@@ -86,10 +91,9 @@ func (s *Service) DecryptKey(ctx context.Context, source, _ string, encrypted []
 	return key, nil
 }
 
-func (s *Service) call(ctx context.Context, count *atomic.Int64, op, source string) error {
-	count.Add(1)
+func (s *Service) call(ctx context.Context, op string) error {
 	s.mu.Lock()
-	s.sources = append(s.sources, source)
+	s.calls[op]++
 	s.mu.Unlock()
 	if s.Fail != nil {
 		return s.Fail(ctx, op)

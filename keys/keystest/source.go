@@ -15,23 +15,11 @@ import (
 // sourceHint is the refresh hint of the bundles that TestSource publishes. The source has no hint of its own.
 const sourceHint = time.Minute
 
-// SourceSetup has the arguments with which a source under test is opened.
-type SourceSetup struct {
-	Now         func() time.Time
-	Roots       *trust.Roots
-	First       []byte        // the signed bundle that is published when it is opened
-	MinInterval time.Duration // the least time between two looks
-}
-
-// Published is the place that a source under test follows.
-type Published interface {
-	Publish(signed []byte) // replaces what is there, all at once
-	Withdraw()             // makes the place fail, until the next Publish
-}
-
 // TestSource runs the tests that every trust.Refresher must pass that follows a published bundle. open
-// publishes setup.First and opens a source that follows it.
-func TestSource(t *testing.T, open func(t testing.TB, setup SourceSetup) (trust.Refresher, Published)) {
+// publishes first and opens a source that follows it, with these roots, and with the Now and the MinInterval
+// of opts. Its second result puts a signed bundle in the place of the published one, all at once; without a
+// bundle (nil), it makes the place fail until the next one.
+func TestSource(t *testing.T, open func(t testing.TB, first []byte, roots *trust.Roots, opts *trust.Options) (trust.Refresher, func(signed []byte))) {
 	for name, test := range map[string]func(*sourceTest){
 		"follows":              (*sourceTest).follows,
 		"refuses":              (*sourceTest).refuses,
@@ -51,9 +39,9 @@ func TestSource(t *testing.T, open func(t testing.TB, setup SourceSetup) (trust.
 type sourceTest struct {
 	*testing.T
 	trust.Refresher
-	Published
-	clock atomic.Int64
-	roots []*trust.RootKey
+	publish func(signed []byte) // nil = withdraw
+	clock   atomic.Int64
+	roots   []*trust.RootKey
 }
 
 // sourceStart is when each case begins.
@@ -64,12 +52,11 @@ const (
 	sourceLeast = time.Second
 )
 
-func newSourceTest(t *testing.T, open func(testing.TB, SourceSetup) (trust.Refresher, Published)) *sourceTest {
+func newSourceTest(t *testing.T, open func(testing.TB, []byte, *trust.Roots, *trust.Options) (trust.Refresher, func([]byte))) *sourceTest {
 	s := &sourceTest{T: t, roots: []*trust.RootKey{Root(t, "a"), Root(t, "b"), Root(t, "c")}}
 	s.set(sourceStart)
-	s.Refresher, s.Published = open(t, SourceSetup{
-		Now: s.now, Roots: Roots(t, 2, s.roots...), First: s.signed(1, sourceLife), MinInterval: sourceLeast,
-	})
+	s.Refresher, s.publish = open(t, s.signed(1, sourceLife), Roots(t, 2, s.roots...),
+		&trust.Options{Now: s.now, MinInterval: sourceLeast})
 	return s
 }
 
@@ -139,13 +126,13 @@ func versionOf(b *trust.Bundle) int64 {
 
 func (s *sourceTest) follows() {
 	s.want(1)
-	s.Publish(s.signed(2, sourceLife))
+	s.publish(s.signed(2, sourceLife))
 	s.want(1)
 	s.advance(sourceHint / 2)
 	s.want(1) // no earlier than the hint, or nearly
 	s.advance(sourceHint / 2)
 	s.want(2)
-	s.Publish(s.signed(7, sourceLife)) // some versions were never seen
+	s.publish(s.signed(7, sourceLife)) // some versions were never seen
 	s.advance(sourceHint)
 	s.want(7)
 }
@@ -153,7 +140,7 @@ func (s *sourceTest) follows() {
 // refuses: a bad bundle does not replace the good one, and the source goes on looking.
 func (s *sourceTest) refuses() {
 	good := s.signed(5, sourceLife)
-	s.Publish(good)
+	s.publish(good)
 	s.advance(sourceHint)
 	s.want(5)
 	for name, bad := range map[string][]byte{
@@ -161,17 +148,17 @@ func (s *sourceTest) refuses() {
 		"expired": s.signed(9, time.Minute+time.Second), "empty": {}, "half": good[:len(good)/2], "text": []byte("<html>"), "null": []byte("null"),
 		"one root": s.byOneRoot(9), "other roots": s.byOtherRoots(9), "roots file": s.rootsFile(),
 	} {
-		s.Publish(bad)
+		s.publish(bad)
 		s.advance(2 * sourceHint) // attempts may become rarer while they fail
 		s.want(5)
 		if b, err := s.Refresh(s.Context(), "k"); !errors.Is(err, trust.ErrUnavailable) {
 			s.Errorf("%s: Refresh has version %d, error %v", name, versionOf(b), err)
 		}
 	}
-	s.Publish(good)
+	s.publish(good)
 	s.advance(2 * sourceHint)
 	s.want(5)
-	s.Publish(s.signed(6, sourceLife))
+	s.publish(s.signed(6, sourceLife))
 	s.advance(2 * sourceHint)
 	s.want(6)
 }
@@ -209,11 +196,11 @@ func (s *sourceTest) refreshes() {
 			s.Fatalf("Refresh: version %d, error %v, want version %d", versionOf(b), err, want)
 		}
 	}
-	s.Publish(s.signed(2, sourceLife))
+	s.publish(s.signed(2, sourceLife))
 	refresh(1) // looked at this very moment, when it was opened
 	s.advance(sourceLeast)
 	refresh(2)
-	s.Publish(s.signed(3, sourceLife))
+	s.publish(s.signed(3, sourceLife))
 	s.advance(sourceLeast - 1)
 	refresh(2)
 	s.advance(1)
@@ -222,7 +209,7 @@ func (s *sourceTest) refreshes() {
 }
 
 func (s *sourceTest) outage() {
-	s.Withdraw()
+	s.publish(nil)
 	for range 30 {
 		s.advance(sourceHint)
 		s.want(1)
@@ -232,20 +219,20 @@ func (s *sourceTest) outage() {
 	s.want(1)
 	s.advance(1)
 	s.wantNone()
-	s.Publish(s.signed(1, sourceLife)) // the same, expired
+	s.publish(s.signed(1, sourceLife)) // the same, expired
 	s.advance(2 * sourceHint)
 	s.wantNone()
-	s.Publish(s.signed(2, 2*sourceLife))
+	s.publish(s.signed(2, 2*sourceLife))
 	s.advance(2 * sourceHint)
 	s.want(2)
 }
 
 // expiry: the source looks for the next bundle when its own expires, also before the refresh hint.
 func (s *sourceTest) expiry() {
-	s.Publish(s.signed(2, sourceHint+sourceHint/2))
+	s.publish(s.signed(2, sourceHint+sourceHint/2))
 	s.advance(sourceHint)
 	s.want(2)
-	s.Publish(s.signed(3, sourceLife))
+	s.publish(s.signed(3, sourceLife))
 	s.advance(sourceHint/2 - 1)
 	s.want(2)
 	s.advance(1)
@@ -253,10 +240,10 @@ func (s *sourceTest) expiry() {
 }
 
 func (s *sourceTest) clockSetBack() {
-	s.Publish(s.signed(6, sourceLife))
+	s.publish(s.signed(6, sourceLife))
 	s.set(sourceStart.Add(-time.Hour))
 	s.want(6)
-	s.Publish(s.signed(5, sourceLife))
+	s.publish(s.signed(5, sourceLife))
 	s.set(sourceStart.Add(-2 * time.Hour))
 	s.want(6)
 	s.wantUnknowable()
@@ -266,7 +253,7 @@ func (s *sourceTest) clockSetBack() {
 // although nothing new was published.
 func (s *sourceTest) refusedByTheClock() {
 	s.set(sourceStart.Add(2 * sourceLife))
-	s.Publish(s.signed(2, sourceLife))
+	s.publish(s.signed(2, sourceLife))
 	s.wantNone()
 	s.set(sourceStart.Add(time.Hour))
 	s.want(2)
@@ -274,10 +261,10 @@ func (s *sourceTest) refusedByTheClock() {
 
 // frozen: a process that stood still for hours looks before it judges.
 func (s *sourceTest) frozen() {
-	s.Publish(s.signed(2, sourceLife))
+	s.publish(s.signed(2, sourceLife))
 	s.advance(9 * time.Hour)
 	s.want(2)
-	s.Publish(s.signed(3, sourceLife))
+	s.publish(s.signed(3, sourceLife))
 	s.advance(9 * time.Hour)
 	if b, err := s.Refresh(s.Context(), "unknown"); err != nil || b.Version() != 3 {
 		s.Errorf("Refresh after a freeze: version %d, error %v", versionOf(b), err)
@@ -291,7 +278,7 @@ func (s *sourceTest) concurrent() {
 	}
 	const last = 8
 	for v := int64(2); v <= last; v++ {
-		s.Publish(s.signed(v, sourceLife))
+		s.publish(s.signed(v, sourceLife))
 	}
 	wg.Wait()
 	s.advance(2 * sourceHint)

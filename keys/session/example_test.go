@@ -21,6 +21,7 @@ func ExampleDelegate() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(s.Producer(), s.AllowsSource("https://orders.example/eu"), s.AllowsType("com.example.refund"))
-	// Output: orders true false
+	sources, types := s.Scope()
+	fmt.Println(s.Producer(), sources, types)
+	// Output: orders [https://orders.example/*] [com.example.order.*]
 }

@@ -18,17 +18,9 @@ import (
 
 // Bounds of a session key.
 const (
-	MaxLife     = time.Hour // verifiers refuse a longer one
 	minLife     = time.Minute
 	MaxPatterns = 64 // source patterns, and type patterns
-
-	// MaxText bounds the statement that Delegate makes, in bytes. Each event carries it, and an event has 64 KiB
-	// for its signatures.
-	MaxText = 16 << 10
 )
-
-// DelegationType is the DSSE payload type of the statement by which a key vouches for a session key.
-const DelegationType = "application/vnd.sealbus.delegation+json"
 
 // Scope is the sources and types that a session key may sign. Its root key must be allowed to sign them, too.
 type Scope struct {
@@ -53,13 +45,6 @@ func (s *Scope) check() error {
 	return nil
 }
 
-// Delegator is a Signer that has session keys sign events. Its own Sign and Verifier are not used for events.
-type Delegator interface {
-	keys.Signer
-	// Session is the session key to sign with at now.
-	Session(ctx context.Context, now time.Time) (*Key, error)
-}
-
 // Options adjust Delegate.
 type Options struct {
 	// Now gives the beginning of the first session; nil = time.Now. Later sessions begin by the clock of the
@@ -70,7 +55,7 @@ type Options struct {
 // redacted is embedded in types that hold a secret. They print, log and marshal as its text.
 type redacted = redact.Printed
 
-// Session signs events with Ed25519 keys that are made in memory. A root key vouches for each of them once.
+// Session is a Signer that signs events with Ed25519 keys that are made in memory. A root key vouches for each of them once.
 // So a root key in a key management service is called once per ttl, and not for each event. The next session
 // key is made when it is needed, by the clock of the event that is sealed. Session is safe for concurrent
 // use, and prints as redacted.
@@ -96,11 +81,11 @@ type Session struct {
 }
 
 var (
-	_ Delegator         = (*Session)(nil)
+	_ keys.Signer       = (*Session)(nil)
 	_ keys.SignerSource = (*Session)(nil)
 )
 
-// Delegate has root vouch for a session key with that scope. The key is valid for ttl: a minute to MaxLife,
+// Delegate has root vouch for a session key with that scope. The key is valid for ttl: a minute to an hour,
 // in whole seconds. When the validity ends, root vouches for the next key.
 func Delegate(ctx context.Context, root keys.Signer, scope Scope, ttl time.Duration, opts *Options) (*Session, error) {
 	if opts == nil {
@@ -113,14 +98,14 @@ func Delegate(ctx context.Context, root keys.Signer, scope Scope, ttl time.Durat
 	switch {
 	case root == nil:
 		return nil, errors.New("session: no key to vouch for a session key")
-	case ttl < minLife || ttl > MaxLife || ttl%time.Second != 0:
-		return nil, fmt.Errorf("session: a session key lives from %v to %v, in whole seconds, not %v", minLife, MaxLife, ttl)
+	case ttl < minLife || ttl > keydoc.MaxSessionLife || ttl%time.Second != 0:
+		return nil, fmt.Errorf("session: a session key lives from %v to %v, in whole seconds, not %v", minLife, keydoc.MaxSessionLife, ttl)
 	}
 	if err := nilcheck.Typed("session: the key to vouch for a session key", root); err != nil {
 		return nil, err
 	}
 	switch root.(type) {
-	case Delegator, *Key:
+	case *Session, *Key:
 		return nil, errors.New("session: a session key cannot vouch for another: delegate from the long-term key")
 	}
 	scope = Scope{Sources: slices.Clone(scope.Sources), Types: slices.Clone(scope.Types)}
@@ -149,11 +134,8 @@ func (s *Session) Sign(context.Context, []byte) ([]byte, error) {
 // Signers is the session itself.
 func (s *Session) Signers(time.Time) ([]keys.Signer, error) { return []keys.Signer{s}, nil }
 
-// AllowsSource reports whether the scope allows the source.
-func (s *Session) AllowsSource(source string) bool { return keys.MatchSource(s.scope.Sources, source) }
-
-// AllowsType reports whether the scope allows the type.
-func (s *Session) AllowsType(typ string) bool { return keys.MatchType(s.scope.Types, typ) }
+// Scope is the source and type patterns of the scope. Do not change them.
+func (s *Session) Scope() (sources, types []string) { return s.scope.Sources, s.scope.Types }
 
 // KeyIDs are the IDs of the session keys in memory, for the revoked sessions of a bundle. The key that signs
 // now is the first. Near the end of its validity the next key follows, which has signed no event yet.
@@ -177,7 +159,7 @@ func (s *Session) vouch(ctx context.Context, begin time.Time) (*Key, error) {
 	k := &Key{redacted: redact.Key("Key", id), signer: signer, scope: s.scope, notBefore: begin.UTC().Truncate(time.Second)}
 	k.notAfter = k.notBefore.Add(s.ttl)
 	body := k.payload()
-	pae := dsse.PAE(nil, DelegationType, body)
+	pae := dsse.PAE(nil, keydoc.DelegationType, body)
 	sig, err := s.root.Sign(ctx, pae)
 	if err != nil {
 		return nil, fmt.Errorf("session: %s is to vouch for a session key: %w", s.root.Verifier().KeyID(), err)
@@ -185,10 +167,10 @@ func (s *Session) vouch(ctx context.Context, begin time.Time) (*Key, error) {
 	if !s.root.Verifier().Verify(pae, sig) {
 		return nil, fmt.Errorf("session: the signature by which %s vouches for a session key does not verify", s.root.Verifier().KeyID())
 	}
-	env := dsse.Envelope{PayloadType: DelegationType, Payload: body, Signatures: []dsse.Signature{{KeyID: s.root.Verifier().KeyID(), Sig: sig}}}
+	env := dsse.Envelope{PayloadType: keydoc.DelegationType, Payload: body, Signatures: []dsse.Signature{{KeyID: s.root.Verifier().KeyID(), Sig: sig}}}
 	k.statement, k.binding = env.Append(nil), sha256.Sum256(pae)
-	if n := len(k.statement); n > MaxText {
-		return nil, fmt.Errorf("session: the statement that vouches for a session key has %d bytes, of at most %d, and goes along with each event: give its scope fewer or shorter patterns", n, MaxText)
+	if n := len(k.statement); n > keydoc.MaxDelegation {
+		return nil, fmt.Errorf("session: the statement that vouches for a session key has %d bytes, of at most %d, and goes along with each event: give its scope fewer or shorter patterns", n, keydoc.MaxDelegation)
 	}
 	return k, nil
 }
@@ -238,11 +220,8 @@ func (k *Key) Binding() [sha256.Size]byte { return k.binding }
 // Validity is when the key may sign: from notBefore until just before notAfter, in whole seconds.
 func (k *Key) Validity() (notBefore, notAfter time.Time) { return k.notBefore, k.notAfter }
 
-// AllowsSource reports whether the scope allows the source.
-func (k *Key) AllowsSource(source string) bool { return keys.MatchSource(k.scope.Sources, source) }
-
-// AllowsType reports whether the scope allows the type.
-func (k *Key) AllowsType(typ string) bool { return keys.MatchType(k.scope.Types, typ) }
+// Scope is the source and type patterns of the key's scope. Do not change them.
+func (k *Key) Scope() (sources, types []string) { return k.scope.Sources, k.scope.Types }
 
 // goodAt reports whether the key may sign at now. A key that begins a little later may sign, too, because the
 // clocks of callers differ.

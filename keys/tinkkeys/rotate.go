@@ -29,33 +29,15 @@ func (k *Keyset) AddIdentity(ctx context.Context, curve keys.Curve) (keyID strin
 	return k.add(ctx, typed)
 }
 
-// Import adds a signing key of a keys.Keyring. It fails for a signer whose private key cannot be exported.
-func (k *Keyset) Import(ctx context.Context, signer *keys.LocalSigner) (keyID string, err error) {
-	typed, err := typedSigner(signer)
-	if err != nil {
-		return "", err
-	}
-	return k.add(ctx, typed)
-}
-
-// ImportIdentity adds an identity of a keys.Keyring.
-func (k *Keyset) ImportIdentity(ctx context.Context, identity *keys.LocalIdentity) (keyID string, err error) {
-	typed, err := typedIdentity(identity)
-	if err != nil {
-		return "", err
-	}
-	return k.add(ctx, typed)
-}
-
 func (k *Keyset) add(ctx context.Context, typed key.Key) (keyID string, err error) {
 	added, err := k.entryOf(typed)
 	if err != nil {
 		return "", fmt.Errorf("tinkkeys: %w", err)
 	}
-	if _, err := k.enabled(added.KeyID); err == nil {
-		return "", fmt.Errorf("tinkkeys: key %s is in the keyset already", added.KeyID)
+	if _, err := k.enabled(added.KeyID()); err == nil {
+		return "", fmt.Errorf("tinkkeys: key %s is in the keyset already", added.KeyID())
 	}
-	return added.KeyID, k.change(ctx, func(m *keyset.Manager) error {
+	return added.KeyID(), k.change(ctx, func(m *keyset.Manager) error {
 		_, err := m.AddKey(typed)
 		return err
 	})
@@ -84,8 +66,8 @@ func (k *Keyset) Delete(ctx context.Context, keyID string) error {
 
 func (k *Keyset) changeKey(ctx context.Context, keyID string, do func(*keyset.Manager, uint32) error) error {
 	for _, e := range k.Entries() {
-		if e.KeyID == keyID && keyID != "" {
-			return k.change(ctx, func(m *keyset.Manager) error { return do(m, e.ID) })
+		if e.KeyID() == keyID && keyID != "" {
+			return k.change(ctx, func(m *keyset.Manager) error { return do(m, e.id) })
 		}
 	}
 	return fmt.Errorf("tinkkeys: no key %.64q in the keyset", keyID)

@@ -98,16 +98,13 @@ var (
 	_ keys.IdentitySource = (*Keyset)(nil)
 )
 
-// Entry is one key of a keyset, without its secret. A destroyed key has only its ID and status.
+// Entry is one key of a keyset, without its secret. A destroyed key has no public key, and so its KeyID is "".
 type Entry struct {
-	ID      uint32 // the ID that Tink has for it
-	KeyID   string // the thumbprint, as in keys.Verifier.KeyID
-	Status  keyset.KeyStatus
-	Primary bool
+	keys.PublicKey // with its owner and without a schedule
+	Status         keyset.KeyStatus
+	Primary        bool
 
-	Verifier  *keys.Verifier  // of a signing key
-	Recipient *keys.Recipient // of an identity
-
+	id       uint32 // that Tink has for it
 	signer   *keys.LocalSigner
 	identity *keys.LocalIdentity
 }
@@ -272,33 +269,20 @@ func (k *Keyset) Identities(time.Time) []keys.Identity {
 // Export is the signing key of that ID (a thumbprint), for a keys.Keyring.
 func (k *Keyset) Export(keyID string) (*keys.LocalSigner, error) {
 	e, err := k.enabled(keyID)
-	if err != nil || e.signer == nil {
-		return nil, notThere(keyID, "signing key", err)
+	switch {
+	case err != nil:
+		return nil, err
+	case e.signer == nil:
+		return nil, fmt.Errorf("tinkkeys: %.64q is no signing key", keyID)
 	}
 	return e.signer, nil
-}
-
-// ExportIdentity is the identity of that ID (a thumbprint), for a keys.Keyring.
-func (k *Keyset) ExportIdentity(keyID string) (*keys.LocalIdentity, error) {
-	e, err := k.enabled(keyID)
-	if err != nil || e.identity == nil {
-		return nil, notThere(keyID, "identity", err)
-	}
-	return e.identity, nil
-}
-
-func notThere(keyID, kind string, err error) error {
-	if err != nil {
-		return err
-	}
-	return fmt.Errorf("tinkkeys: %.64q is no %s", keyID, kind)
 }
 
 func (k *Keyset) enabled(keyID string) (*Entry, error) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	for i := range k.entries {
-		if e := &k.entries[i]; e.KeyID == keyID && e.KeyID != "" {
+		if e := &k.entries[i]; e.KeyID() == keyID && keyID != "" {
 			if e.Status != keyset.Enabled {
 				return nil, fmt.Errorf("tinkkeys: key %s is %s: enable it first", keyID, e.Status)
 			}

@@ -75,7 +75,7 @@ func TestKeysets(t *testing.T) {
 			check(t, err)
 			read, err := tinkkeys.Open(t.Context(), file, kek, tinkkeys.Producer("orders"))
 			check(t, err)
-			if a, b := made.Entries()[0], read.Entries()[0]; a.KeyID != b.KeyID || !b.Primary || b.Status != keyset.Enabled || b.Verifier.Algorithm() != alg {
+			if a, b := made.Entries()[0], read.Entries()[0]; a.KeyID() != b.KeyID() || !b.Primary || b.Status != keyset.Enabled || b.Verifier.Algorithm() != alg {
 				t.Errorf("made %+v, read %+v", a, b)
 			}
 			sealAndOpen(t, read, nil, &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
@@ -98,7 +98,7 @@ func TestKeysets(t *testing.T) {
 			signer, err := keys.GenerateSigner(keys.Ed25519, "orders")
 			check(t, err)
 			opened := sealAndOpen(t, keys.SignWith(signer), &envelope.SealOptions{Encrypt: encrypter}, &envelope.Policy{Decrypter: decrypter, Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
-			if string(opened.Event.Data()) != `{"a":1}` || opened.Encryption.OpenedWith != ring.Entries()[0].KeyID {
+			if string(opened.Event.Data()) != `{"a":1}` || opened.Encryption.OpenedWith != ring.Entries()[0].KeyID() {
 				t.Errorf("opened %+v", opened)
 			}
 		})
@@ -111,7 +111,7 @@ func TestRotation(t *testing.T) {
 	owner := tinkkeys.Producer("orders")
 	ring, err := tinkkeys.Create(t.Context(), file, kek, owner, keys.Ed25519)
 	check(t, err)
-	first := ring.Entries()[0].KeyID
+	first := ring.Entries()[0].KeyID()
 	second, err := ring.Add(t.Context(), keys.ES256)
 	check(t, err)
 	signs := func(want string) {
@@ -151,7 +151,7 @@ func TestRotation(t *testing.T) {
 func TestIdentityStatus(t *testing.T) {
 	ring, err := tinkkeys.Create(t.Context(), "", newKEK(t), tinkkeys.Consumer("billing"), keys.X25519)
 	check(t, err)
-	first := ring.Entries()[0].KeyID
+	first := ring.Entries()[0].KeyID()
 	second, err := ring.AddIdentity(t.Context(), keys.P256)
 	check(t, err)
 	opens := func(want ...string) {
@@ -207,7 +207,7 @@ func TestImportAndExport(t *testing.T) {
 	}
 	ring, err := keys.CreateKeyring(filepath.Join(t.TempDir(), "k"), "", "orders", &keys.KeyringOptions{PrivateFileOptions: keys.PrivateFileOptions{InsecureNoPassphrase: true}})
 	check(t, err)
-	exported, err := producer.Export(producer.Entries()[0].KeyID)
+	exported, err := producer.Export(producer.Entries()[0].KeyID())
 	check(t, err)
 	check(t, ring.Add(exported, keys.Schedule{}))
 }

@@ -26,9 +26,9 @@ import (
 
 var token insecuresecretdataaccess.Token
 
-// read is an entry of a keyset. A destroyed key has only its ID and status.
+// read is an entry of a keyset. A destroyed key has only its status.
 func (k *Keyset) read(e *keyset.Entry) (Entry, error) {
-	entry := Entry{ID: e.KeyID(), Status: e.KeyStatus(), Primary: e.IsPrimary()}
+	entry := Entry{id: e.KeyID(), Status: e.KeyStatus(), Primary: e.IsPrimary()}
 	if entry.Status == keyset.Destroyed {
 		return entry, nil
 	}
@@ -36,7 +36,7 @@ func (k *Keyset) read(e *keyset.Entry) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	typed.ID, typed.Status, typed.Primary = entry.ID, entry.Status, entry.Primary
+	typed.id, typed.Status, typed.Primary = entry.id, entry.Status, entry.Primary
 	return typed, nil
 }
 
@@ -53,13 +53,13 @@ func (k *Keyset) entryOf(typed key.Key) (Entry, error) {
 		if err != nil {
 			return Entry{}, err
 		}
-		return Entry{KeyID: i.Recipient().KeyID(), Recipient: i.Recipient(), identity: i}, nil
+		return Entry{PublicKey: keys.PublicKey{Recipient: i.Recipient(), Consumer: k.owner.consumer}, identity: i}, nil
 	}
 	s, err := signerOf(typed, k.owner.producer)
 	if err != nil {
 		return Entry{}, err
 	}
-	return Entry{KeyID: s.Verifier().KeyID(), Verifier: s.Verifier(), signer: s}, nil
+	return Entry{PublicKey: keys.PublicKey{Verifier: s.Verifier(), Producer: k.owner.producer}, signer: s}, nil
 }
 
 func signerOf(typed key.Key, producer string) (*keys.LocalSigner, error) {

@@ -13,10 +13,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// The limits of a bundle. Each is checked before what it bounds is built.
+// The limits of a bundle, beside those of package keydoc. Each is checked before what it bounds is built.
 const (
-	MaxBundle          = 16 << 20 // bytes of the payload
-	MaxKeys            = 20_000   // of any use
 	maxRevokedSessions = 100_000
 
 	// maxBundleVersion is the highest number that every JSON reader keeps exact.
@@ -90,8 +88,8 @@ func (b *Bundle) checkHint() error {
 // Bundle returns b, so that every Bundle is a static Source.
 func (b *Bundle) Bundle(context.Context) (*Bundle, error) { return b, nil }
 
-// Lookup is every signing key whose ID or alias is keyID: at most one for an ID, at most MaxSharedAlias for
-// an alias. Do not change the slice.
+// Lookup is every signing key whose ID or alias is keyID: at most one for an ID, at most 8 for an
+// alias. Do not change the slice.
 func (b *Bundle) Lookup(keyID string) []*Key { return b.signing[keyID] }
 
 // Candidates are the first most signing keys, in the order of their IDs, that may sign this source and type
@@ -199,8 +197,8 @@ func (b *Bundle) checkHead() error {
 		return errors.New("the year of issued or expires is not within 1 to 9999")
 	case !b.issued.IsZero() && !b.expires.IsZero() && !b.issued.Before(b.expires):
 		return errors.New("expires is not after issued")
-	case len(b.keys) > MaxKeys:
-		return fmt.Errorf("more than %d keys", MaxKeys)
+	case len(b.keys) > keydoc.MaxKeys:
+		return fmt.Errorf("more than %d keys", keydoc.MaxKeys)
 	case len(b.revoked) > maxRevokedSessions:
 		return fmt.Errorf("more than %d revoked sessions", maxRevokedSessions)
 	}
@@ -221,8 +219,8 @@ func (b *Bundle) indexAliases(k *Key, ids map[string]struct{}) error {
 			return fmt.Errorf("alias %q is the ID of a key", alias)
 		case slices.Contains(k.Aliases[:i], alias):
 			return fmt.Errorf("alias %q stands twice", alias)
-		case len(b.signing[alias]) == MaxSharedAlias:
-			return fmt.Errorf("alias %q is shared by more than %d keys", alias, MaxSharedAlias)
+		case len(b.signing[alias]) == maxSharedAlias:
+			return fmt.Errorf("alias %q is shared by more than %d keys", alias, maxSharedAlias)
 		}
 		b.signing[alias] = append(b.signing[alias], k)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/keydoc"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -171,8 +172,8 @@ func TestNewBundleRefuses(t *testing.T) {
 		"long alias":            {keys: key(func(k *Key) { k.Aliases = []string{strings.Repeat("a", maxAlias+1)} })},
 		"alias not UTF-8":       {keys: key(func(k *Key) { k.Aliases = []string{"\xff"} })},
 		"too many aliases":      {keys: key(func(k *Key) { k.Aliases = numbered(maxAliases + 1) })},
-		"too shared alias":      {keys: share(MaxSharedAlias + 1)},
-		"too many sources":      {keys: key(func(k *Key) { k.Sources = numbered(keys.MaxPatterns + 1) })},
+		"too shared alias":      {keys: share(maxSharedAlias + 1)},
+		"too many sources":      {keys: key(func(k *Key) { k.Sources = numbered(keydoc.MaxPatterns + 1) })},
 		"hint as the lifetime":  {opts: BundleOptions{Issued: day(0), Expires: day(1), RefreshHint: 24 * time.Hour}},
 		"negative version":      {opts: BundleOptions{Version: -1}},
 		"version beyond 2^53":   {opts: BundleOptions{Version: maxBundleVersion + 1}},
@@ -187,7 +188,7 @@ func TestNewBundleRefuses(t *testing.T) {
 		}
 	}
 	for name, list := range map[string][]*Key{
-		"shared alias":     share(MaxSharedAlias),
+		"shared alias":     share(maxSharedAlias),
 		"aliases":          {testKey(t, keys.Ed25519, func(k *Key) { k.Aliases = numbered(maxAliases) })},
 		"none":             nil,
 		"repeated pattern": {testKey(t, keys.Ed25519, func(k *Key) { k.Sources, k.Types = []string{"a"}, []string{"a"} })},
@@ -215,12 +216,12 @@ func TestRefreshHintAndLifetime(t *testing.T) {
 
 func TestTooManyKeys(t *testing.T) {
 	k := testKey(t, keys.Ed25519, nil)
-	if _, err := NewBundle(BundleOptions{}, slices.Repeat([]*Key{k}, MaxKeys+1)...); err == nil || !strings.Contains(err.Error(), "20000") {
+	if _, err := NewBundle(BundleOptions{}, slices.Repeat([]*Key{k}, keydoc.MaxKeys+1)...); err == nil || !strings.Contains(err.Error(), "20000") {
 		t.Errorf("%v", err)
 	}
-	doc := `{"keys":[` + strings.TrimSuffix(strings.Repeat(`{},`, MaxKeys+1), ",") + `]}`
+	doc := `{"keys":[` + strings.TrimSuffix(strings.Repeat(`{},`, keydoc.MaxKeys+1), ",") + `]}`
 	wantWhy(t, "many keys", parseErr(doc), WhyMalformed)
-	wantWhy(t, "16 MiB", parseErr(strings.Repeat(" ", MaxBundle+1)), WhyTooLarge)
+	wantWhy(t, "16 MiB", parseErr(strings.Repeat(" ", keydoc.MaxBundle+1)), WhyTooLarge)
 }
 
 func parseErr(payload string) error { _, err := ParseBundle([]byte(payload)); return err }
@@ -352,8 +353,8 @@ func (r roots3) sign(t testing.TB, b *Bundle, which ...int) []byte {
 	return signed
 }
 
-func at(now time.Time) *OpenBundleOptions {
-	return &OpenBundleOptions{Now: func() time.Time { return now }}
+func at(now time.Time) *Options {
+	return &Options{Now: func() time.Time { return now }}
 }
 
 func TestOpenBundle(t *testing.T) {
@@ -367,7 +368,7 @@ func TestOpenBundle(t *testing.T) {
 	signed := r.sign(t, b, 0, 1)
 	for name, c := range map[string]struct {
 		signed []byte
-		opts   OpenBundleOptions
+		opts   Options
 		want   BundleWhy
 	}{
 		"one of two":            {r.sign(t, b, 0), *at(day(1)), WhyThreshold},
@@ -375,14 +376,14 @@ func TestOpenBundle(t *testing.T) {
 		"unknown root":          {r.sign(t, b, 0), *at(day(1)), WhyThreshold},
 		"payload changed":       {tamper(t, signed), *at(day(1)), WhyThreshold},
 		"at its end":            {signed, *at(day(7)), WhyExpired},
-		"lower version":         {signed, OpenBundleOptions{Now: at(day(1)).Now, MinVersion: 8}, WhyRollback},
+		"lower version":         {signed, Options{Now: at(day(1)).Now, MinVersion: 8}, WhyRollback},
 		"other payload type":    {resign(t, "application/json", b.Payload(), r), *at(day(1)), WhyType},
 		"a roots file":          {resign(t, rootsType, r.roots.Payload(), r), *at(day(1)), WhyType},
-		"signed but no bundle":  {resign(t, BundleType, []byte(`{}`), r), *at(day(1)), WhyMalformed},
+		"signed but no bundle":  {resign(t, keydoc.BundleType, []byte(`{}`), r), *at(day(1)), WhyMalformed},
 		"not signed":            {b.Payload(), *at(day(1)), WhyMalformed},
 		"no signatures":         {bytes.Replace(signed, signed[bytes.Index(signed, []byte(`"signatures":[`)):], []byte(`"signatures":[]}`), 1), *at(day(1)), WhyMalformed},
 		"more signatures":       {many(t, signed), *at(day(1)), WhyTooLarge},
-		"more bytes":            {append(bytes.Clone(signed), bytes.Repeat([]byte(" "), MaxSigned)...), *at(day(1)), WhyTooLarge},
+		"more bytes":            {append(bytes.Clone(signed), bytes.Repeat([]byte(" "), keydoc.MaxSigned)...), *at(day(1)), WhyTooLarge},
 		"key IDs interchanged":  {swapped(t, signed), *at(day(1)), WhyThreshold},
 		"an enc key ID as root": {renamed(t, signed, "x"), *at(day(1)), WhyThreshold},
 		"no key IDs":            {renamed(t, signed, ""), *at(day(1)), WhyThreshold},
@@ -393,7 +394,7 @@ func TestOpenBundle(t *testing.T) {
 	if _, err := OpenBundle(signed, nil, nil); err == nil {
 		t.Error("no roots: accepted")
 	}
-	if _, err := OpenBundle(signed, r.roots, &OpenBundleOptions{Now: at(day(7).Add(-1)).Now, MinVersion: 7}); err != nil {
+	if _, err := OpenBundle(signed, r.roots, &Options{Now: at(day(7).Add(-1)).Now, MinVersion: 7}); err != nil {
 		t.Error(err)
 	}
 }
@@ -458,7 +459,7 @@ func TestAddSignature(t *testing.T) {
 	}
 	_, err = AddSignature(t.Context(), resign(t, "application/json", []byte(`{}`), r), r.keys[2])
 	wantWhy(t, "something else", err, WhyType)
-	_, err = AddSignature(t.Context(), resign(t, BundleType, []byte(`{}`), r), r.keys[2])
+	_, err = AddSignature(t.Context(), resign(t, keydoc.BundleType, []byte(`{}`), r), r.keys[2])
 	wantWhy(t, "no bundle", err, WhyMalformed)
 }
 

@@ -30,8 +30,8 @@ func (b *Bundle) Payload() []byte {
 // canonical form, so that Payload of the result gives the same bytes. Unknown members are refused, because
 // they may be restrictions. A published bundle has a version of at least 1, issued and expires.
 func ParseBundle(payload []byte) (*Bundle, error) {
-	if len(payload) > MaxBundle {
-		return nil, &BundleError{Why: WhyTooLarge, Err: fmt.Errorf("a bundle of more than %d bytes", MaxBundle)}
+	if len(payload) > keydoc.MaxBundle {
+		return nil, &BundleError{Why: WhyTooLarge, Err: fmt.Errorf("a bundle of more than %d bytes", keydoc.MaxBundle)}
 	}
 	b, err := readBundle(payload)
 	if err != nil {
@@ -95,8 +95,8 @@ func (b *Bundle) checkPublished() error {
 
 func (b *Bundle) readKeys(r *jsontext.Decoder) {
 	for a := r.Array(); r.Element(&a); {
-		if len(b.keys) == MaxKeys {
-			r.Failf("more than %d keys", MaxKeys)
+		if len(b.keys) == keydoc.MaxKeys {
+			r.Failf("more than %d keys", keydoc.MaxKeys)
 			return
 		}
 		k, err := parseKey(r.ReadValue())

@@ -14,15 +14,8 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// The payload types of what root keys sign.
-const (
-	BundleType = "application/vnd.sealbus.bundle+json"
-	rootsType  = "application/vnd.sealbus.roots+json"
-)
-
-// MaxSigned bounds a signed bundle or roots file, in bytes: MaxBundle in base64, and signatures that may all
-// be of ML-DSA.
-const MaxSigned = MaxBundle/3*4 + 128<<10
+// rootsType is the DSSE payload type of a roots file.
+const rootsType = "application/vnd.sealbus.roots+json"
 
 // BundleWhy says, for programs, why a bundle or a roots file was refused.
 type BundleWhy string
@@ -30,7 +23,7 @@ type BundleWhy string
 // The values of BundleWhy.
 const (
 	WhyMalformed  BundleWhy = "malformed"  // syntax, a key that may not stand there, unknown members
-	WhyTooLarge   BundleWhy = "too_large"  // beyond MaxBundle, MaxSigned or the number of signatures
+	WhyTooLarge   BundleWhy = "too_large"  // too many bytes, keys or signatures
 	WhyType       BundleWhy = "wrong_type" // signed as another kind of document
 	WhyThreshold  BundleWhy = "threshold"  // too few distinct root keys signed it
 	WhyExpired    BundleWhy = "expired"    // its time is over
@@ -85,7 +78,7 @@ func SignBundle(ctx context.Context, b *Bundle, roots ...RootSigner) ([]byte, er
 	if _, err := ParseBundle(payload); err != nil {
 		return nil, fmt.Errorf("trust: this bundle cannot be published: %w", err)
 	}
-	return signPayload(ctx, BundleType, payload, roots)
+	return signPayload(ctx, keydoc.BundleType, payload, roots)
 }
 
 func signPayload(ctx context.Context, payloadType string, payload []byte, roots []RootSigner) ([]byte, error) {
@@ -115,7 +108,7 @@ func AddSignature(ctx context.Context, signed []byte, root RootSigner) ([]byte, 
 		return nil, err
 	}
 	switch e.PayloadType {
-	case BundleType:
+	case keydoc.BundleType:
 		_, err = ParseBundle(e.Payload)
 	case rootsType:
 		_, err = parseRootsPayload(e.Payload)
@@ -146,8 +139,8 @@ func sign(ctx context.Context, e *dsse.Envelope, root RootSigner) error {
 }
 
 func parseSigned(signed []byte) (*dsse.Envelope, error) {
-	if len(signed) > MaxSigned {
-		return nil, refuse(WhyTooLarge, "more than %d bytes", MaxSigned)
+	if len(signed) > keydoc.MaxSigned {
+		return nil, refuse(WhyTooLarge, "more than %d bytes", keydoc.MaxSigned)
 	}
 	e, err := dsse.Parse(signed)
 	switch {
@@ -159,16 +152,14 @@ func parseSigned(signed []byte) (*dsse.Envelope, error) {
 	return e, nil
 }
 
-// OpenBundleOptions says what OpenBundle checks in addition to the signatures.
-type OpenBundleOptions struct {
-	Now        func() time.Time // nil = time.Now
-	MinVersion int64            // refuse lower versions; 0 = accept every version
-}
-
-// OpenBundle verifies a signed bundle under the roots and reads it. Every refusal is a *BundleError.
-func OpenBundle(signed []byte, roots *Roots, opts *OpenBundleOptions) (*Bundle, error) {
+// OpenBundle verifies a signed bundle under the roots and reads it. Every refusal is a *BundleError. Of the
+// options it takes Now and MinVersion.
+func OpenBundle(signed []byte, roots *Roots, opts *Options) (*Bundle, error) {
 	if opts == nil {
-		opts = &OpenBundleOptions{}
+		opts = &Options{}
+	}
+	if opts.StateFile != "" {
+		return nil, errors.New("trust: OpenBundle keeps no StateFile: WatchFile and FetchBundle do")
 	}
 	b, err := openAnyTime(signed, roots)
 	if err != nil {
@@ -189,7 +180,7 @@ func openAnyTime(signed []byte, roots *Roots) (*Bundle, error) {
 		return nil, errors.New("trust: no roots to verify the bundle with")
 	}
 	e, err := parseSigned(signed)
-	if err == nil && e.PayloadType != BundleType {
+	if err == nil && e.PayloadType != keydoc.BundleType {
 		err = refuse(WhyType, "payload type %q is not that of a bundle", keydoc.Clip(e.PayloadType))
 	}
 	if err != nil {

@@ -25,18 +25,17 @@
 // ErrUnavailable, which is transient.
 //
 //	source, err := trust.FetchBundle(ctx, "https://trust.example/bundle.dsse", roots,
-//		&trust.FetchOptions{StateFile: "/var/lib/billing/trust"})
+//		&trust.Options{StateFile: "/var/lib/billing/trust"})
 //
 // A RemoteSource asks at the bundle's refresh hint, or sooner if the origin's max-age says so. It also asks
 // when an event names an unknown key ID, but never more often than MinInterval: forged IDs and the ID of a
 // new key share one fetch. Only a bundle that was just checked can tell that a key is unknown.
 //
-// Without StateFile (in FetchOptions, and in FileOptions for WatchFile), a restarted program does not know
-// which version it saw last. An attacker who can change the file or the origin's answers can then give it an
-// older bundle that has not expired. The state file belongs on a disk that outlives the process, in a
-// directory that only the program can write to, and apart from the bundle: /var/lib/NAME/trust on a host, a
-// volume of its own in a container. Where no disk outlives the process, as on Lambda, MinVersion is the
-// bound.
+// Without Options.StateFile, a restarted program does not know which version it saw last. An attacker who can
+// change the file or the origin's answers can then give it an older bundle that has not expired. The state
+// file belongs on a disk that outlives the process, in a directory that only the program can write to, and
+// apart from the bundle: /var/lib/NAME/trust on a host, a volume of its own in a container. Where no disk
+// outlives the process, as on Lambda, MinVersion is the bound.
 //
 // # Threat model
 //

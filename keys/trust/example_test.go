@@ -39,7 +39,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	believed, err := trust.OpenBundle(signed, roots, &trust.OpenBundleOptions{Now: func() time.Time { return now }})
+	believed, err := trust.OpenBundle(signed, roots, &trust.Options{Now: func() time.Time { return now }})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -18,40 +18,42 @@ import (
 )
 
 const (
-	// defaultMinInterval is the least time between two fetches unless FetchOptions say otherwise.
+	// defaultMinInterval is the least time between two fetches unless Options say otherwise.
 	defaultMinInterval = 10 * time.Second
-	// defaultTimeout is how long one fetch may take unless FetchOptions say otherwise.
+	// defaultTimeout is how long one fetch may take unless Options say otherwise.
 	defaultTimeout = 10 * time.Second
 	// maxPause is the longest pause between two attempts while an origin fails, unless MinInterval is longer.
 	maxPause = time.Minute
 )
 
-// FetchOptions adjusts a RemoteSource. The zero value is the strict one.
-type FetchOptions struct {
+// Options says how OpenBundle, WatchFile, FetchBundle and FetchFrom judge a bundle, and how the last three
+// follow it. The zero value is the strict one. A function refuses the options that it cannot honour.
+type Options struct {
 	Now        func() time.Time // nil = time.Now
 	MinVersion int64            // refuse lower versions; 0 = accept every version
 
-	// RefreshHint is the time between two fetches, at least MinInterval; 0 = the bundle's own hint, or one
-	// minute if it has none. A max-age of the origin can only shorten it, because it is not signed. The origin
-	// is always asked when the bundle expires.
+	// RefreshHint is the time between two fetches, at least MinInterval, or between two looks at a file; 0 = the
+	// bundle's own hint, or one minute if it has none. A max-age of the origin can only shorten it, because it
+	// is not signed. The origin is always asked when the bundle expires.
 	RefreshHint time.Duration
 	// MinInterval is the least time between two fetches, also if an attacker invents key IDs; 0 = 10 s.
 	MinInterval time.Duration
 	// Timeout is how long one fetch may take; 0 = 10 s.
 	Timeout time.Duration
 	// StateFile keeps the newest bundle that was seen, across restarts and for all processes that share the
-	// file. Older bundles are refused, and a start survives an outage of the origin. "" = in memory only: the
-	// origin can give a program that starts an older bundle that has not expired. One file serves one set of
-	// roots. It belongs in a directory that only the program can write to. Its lock (.lock) is beside it.
+	// file. Older bundles are refused, and a start survives an outage of the origin or a missing bundle file. ""
+	// = in memory only: a program that starts accepts an older bundle that has not expired, and with it a key
+	// that was revoked since. One file serves one set of roots. It belongs in a directory that only the program
+	// can write to. Its lock (.lock) is beside it.
 	StateFile string
 
 	// Client fetches over HTTPS. Its transport can have a TLS configuration or a proxy of your own; nil = a
 	// client that trusts the system's certificate authorities. Its CheckRedirect runs after the check of
-	// FetchBundle. Only FetchBundle uses it.
+	// FetchBundle. Only FetchBundle and HTTPSOrigin use it.
 	Client *http.Client
 	// UnsafeAllowHTTP permits URLs that begin with http://. The bundle is still signed. But an attacker on the
-	// network can withhold a newer bundle until the old one expires, and can see who asks. Only FetchBundle uses
-	// it.
+	// network can withhold a newer bundle until the old one expires, and can see who asks. Only FetchBundle and
+	// HTTPSOrigin use it.
 	UnsafeAllowHTTP bool
 }
 
@@ -65,7 +67,7 @@ type FetchOptions struct {
 type RemoteSource struct {
 	origin Origin
 	roots  *Roots
-	opts   FetchOptions // filled in
+	opts   Options // filled in
 	now    func() time.Time
 
 	state  atomic.Pointer[remoteState]
@@ -98,13 +100,13 @@ type remoteState struct {
 //
 // The URL must be https, without user information. It is asked with If-None-Match; a redirect is followed
 // only to the same host and only over HTTPS.
-func FetchBundle(ctx context.Context, url string, roots *Roots, opts *FetchOptions) (*RemoteSource, error) {
+func FetchBundle(ctx context.Context, url string, roots *Roots, opts *Options) (*RemoteSource, error) {
 	origin, err := HTTPSOrigin(url, opts)
 	if err != nil {
 		return nil, err
 	}
 	if opts == nil {
-		opts = &FetchOptions{}
+		opts = &Options{}
 	}
 	ours := *opts
 	ours.Client, ours.UnsafeAllowHTTP = nil, false // the origin has them
@@ -112,9 +114,9 @@ func FetchBundle(ctx context.Context, url string, roots *Roots, opts *FetchOptio
 }
 
 // FetchFrom is FetchBundle from any Origin.
-func FetchFrom(ctx context.Context, origin Origin, roots *Roots, opts *FetchOptions) (*RemoteSource, error) {
+func FetchFrom(ctx context.Context, origin Origin, roots *Roots, opts *Options) (*RemoteSource, error) {
 	if opts == nil {
-		opts = &FetchOptions{}
+		opts = &Options{}
 	}
 	if err := nilcheck.Check("trust: the origin", origin); err != nil {
 		return nil, err
@@ -141,19 +143,19 @@ func FetchFrom(ctx context.Context, origin Origin, roots *Roots, opts *FetchOpti
 	return s, nil
 }
 
-func (o *FetchOptions) check(roots *Roots) error {
+func (o *Options) check(roots *Roots) error {
 	switch {
 	case roots == nil:
 		return errors.New("trust: no roots to verify the bundle with")
 	case o.RefreshHint < 0 || o.MinInterval < 0 || o.Timeout < 0:
-		return errors.New("trust: a negative interval or timeout in FetchOptions")
+		return errors.New("trust: a negative interval or timeout in Options")
 	case o.Client != nil || o.UnsafeAllowHTTP:
 		return errors.New("trust: Client and UnsafeAllowHTTP are for FetchBundle only")
 	}
 	return nil
 }
 
-func (o *FetchOptions) filledIn() FetchOptions {
+func (o *Options) filledIn() Options {
 	c := *o
 	c.MinInterval = cmp.Or(c.MinInterval, defaultMinInterval)
 	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
@@ -311,7 +313,7 @@ func (s *RemoteSource) adopt(ctx context.Context, state *remoteState) error {
 }
 
 func (s *RemoteSource) adoptSigned(ctx context.Context, state *remoteState, signed []byte) error {
-	b, err := OpenBundle(signed, s.roots, &OpenBundleOptions{Now: s.now, MinVersion: s.opts.MinVersion})
+	b, err := OpenBundle(signed, s.roots, &Options{Now: s.now, MinVersion: s.opts.MinVersion})
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys/keystest"
 	"github.com/sealbus/sealbus/keys/trust"
 )
@@ -69,6 +70,10 @@ func keysum(b []byte) (n uint64) {
 }
 
 func (o *origin) Publish(signed []byte) {
+	if signed == nil {
+		o.Withdraw()
+		return
+	}
 	o.set(func() { o.body, o.handler = signed, nil })
 }
 
@@ -137,18 +142,18 @@ func (o *org) check(err error) {
 	}
 }
 
-func (o *org) options(srv *origin) *trust.FetchOptions {
-	return &trust.FetchOptions{Now: o.now, Client: srv.Client()}
+func (o *org) options(srv *origin) *trust.Options {
+	return &trust.Options{Now: o.now, Client: srv.Client()}
 }
 
-func (o *org) fetch(srv *origin, opts *trust.FetchOptions) *trust.RemoteSource {
+func (o *org) fetch(srv *origin, opts *trust.Options) *trust.RemoteSource {
 	o.Helper()
 	s, err := o.tryFetch(srv, opts)
 	o.check(err)
 	return s
 }
 
-func (o *org) tryFetch(srv *origin, opts *trust.FetchOptions) (*trust.RemoteSource, error) {
+func (o *org) tryFetch(srv *origin, opts *trust.Options) (*trust.RemoteSource, error) {
 	if opts == nil {
 		opts = o.options(srv)
 	}
@@ -182,16 +187,16 @@ func whyOf(err error) trust.BundleWhy {
 func TestHTTPSConforms(t *testing.T) {
 	for name, etag := range map[string]bool{"with ETag": true, "without": false} {
 		t.Run(name, func(t *testing.T) {
-			keystest.TestSource(t, func(t testing.TB, setup keystest.SourceSetup) (trust.Refresher, keystest.Published) {
-				srv := newOrigin(t, setup.First)
+			keystest.TestSource(t, func(t testing.TB, first []byte, roots *trust.Roots, opts *trust.Options) (trust.Refresher, func([]byte)) {
+				srv := newOrigin(t, first)
 				srv.etag = etag
-				s, err := trust.FetchBundle(t.Context(), srv.URL, setup.Roots, &trust.FetchOptions{
-					Now: setup.Now, MinInterval: setup.MinInterval, Client: srv.Client(),
+				s, err := trust.FetchBundle(t.Context(), srv.URL, roots, &trust.Options{
+					Now: opts.Now, MinInterval: opts.MinInterval, Client: srv.Client(),
 				})
 				if err != nil {
 					t.Fatal(err)
 				}
-				return s, srv
+				return s, srv.Publish
 			})
 		})
 	}
@@ -206,6 +211,10 @@ type followed struct {
 }
 
 func (f *followed) Publish(signed []byte) {
+	if signed == nil {
+		f.Withdraw()
+		return
+	}
 	f.mtime = f.mtime.Add(time.Second)
 	for _, err := range []error{
 		os.WriteFile(f.path+".tmp", signed, 0o600), os.Chtimes(f.path+".tmp", f.mtime, f.mtime), os.Rename(f.path+".tmp", f.path),
@@ -223,14 +232,14 @@ func (f *followed) Withdraw() {
 }
 
 func TestFileConforms(t *testing.T) {
-	keystest.TestSource(t, func(t testing.TB, setup keystest.SourceSetup) (trust.Refresher, keystest.Published) {
-		f := &followed{TB: t, path: filepath.Join(t.TempDir(), "bundle"), mtime: setup.Now().Add(-1000 * time.Hour)}
-		f.Publish(setup.First)
-		s, err := trust.WatchFile(f.path, setup.Roots, &trust.FileOptions{Now: setup.Now})
+	keystest.TestSource(t, func(t testing.TB, first []byte, roots *trust.Roots, opts *trust.Options) (trust.Refresher, func([]byte)) {
+		f := &followed{TB: t, path: filepath.Join(t.TempDir(), "bundle"), mtime: opts.Now().Add(-1000 * time.Hour)}
+		f.Publish(first)
+		s, err := trust.WatchFile(f.path, roots, &trust.Options{Now: opts.Now})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return s, f
+		return s, f.Publish
 	})
 }
 
@@ -351,7 +360,7 @@ func TestFetchBoundsTheBody(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if n := written.Load(); n > 4*trust.MaxSigned {
+	if n := written.Load(); n > 4*keydoc.MaxSigned {
 		t.Errorf("%d bytes were taken", n)
 	}
 }
@@ -485,7 +494,7 @@ func TestFetchRefusesURLs(t *testing.T) {
 		"", "bundle.dsse", "/bundle.dsse", "https://", "https:///b", "https:b", "http://trust.example/b", "ftp://trust.example/b", "file:///b", "//trust.example/b",
 		"https://u:hush@trust.example/b", "https://trust.example/b#f", "https://trust.example/%zz", "https://trust.example:x/b", " https://trust.example/b",
 	} {
-		s, err := trust.FetchBundle(t.Context(), u, o.roots, &trust.FetchOptions{Client: &http.Client{Transport: unpacking{}}})
+		s, err := trust.FetchBundle(t.Context(), u, o.roots, &trust.Options{Client: &http.Client{Transport: unpacking{}}})
 		if s != nil || err == nil || errors.Is(err, trust.ErrUnavailable) {
 			t.Errorf("%s: %v", u, err)
 		}
@@ -500,10 +509,10 @@ func TestUnsafeAllowHTTP(t *testing.T) {
 	inner := newOrigin(t, o.bundle(1))
 	plain := httptest.NewServer(inner)
 	defer plain.Close()
-	if _, err := trust.FetchBundle(t.Context(), plain.URL, o.roots, &trust.FetchOptions{Now: o.now}); err == nil {
+	if _, err := trust.FetchBundle(t.Context(), plain.URL, o.roots, &trust.Options{Now: o.now}); err == nil {
 		t.Error("http is allowed")
 	}
-	s, err := trust.FetchBundle(t.Context(), plain.URL, o.roots, &trust.FetchOptions{Now: o.now, UnsafeAllowHTTP: true})
+	s, err := trust.FetchBundle(t.Context(), plain.URL, o.roots, &trust.Options{Now: o.now, UnsafeAllowHTTP: true})
 	o.check(err)
 	o.want(s, 1, nil)
 }
@@ -511,7 +520,7 @@ func TestUnsafeAllowHTTP(t *testing.T) {
 func TestFetchOptionsAreChecked(t *testing.T) {
 	o := newOrg(t)
 	srv := newOrigin(t, o.bundle(1))
-	for name, opts := range map[string]*trust.FetchOptions{
+	for name, opts := range map[string]*trust.Options{
 		"hint": {RefreshHint: -1}, "interval": {MinInterval: -1}, "timeout": {Timeout: -1},
 	} {
 		opts.Client = srv.Client()
@@ -608,7 +617,7 @@ func TestFetchLeavesTimeToTheCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOrg(t)
 		hung := newHungOrigin(t, o.bundle(1))
-		s, err := trust.FetchFrom(t.Context(), hung, o.roots, &trust.FetchOptions{Now: o.now, Timeout: time.Hour})
+		s, err := trust.FetchFrom(t.Context(), hung, o.roots, &trust.Options{Now: o.now, Timeout: time.Hour})
 		o.check(err)
 		o.advance(5 * time.Minute)
 		began := time.Now()
@@ -818,7 +827,7 @@ func TestFetchThatWasLostComesBack(t *testing.T) {
 	one, two := o.bundle(1), o.bundle(2)
 	late := &lateOrigin{arrived: make(chan struct{}), release: make(chan struct{})}
 	late.signed.Store(&one)
-	s, err := trust.FetchFrom(t.Context(), late, o.roots, &trust.FetchOptions{Now: o.now, Timeout: time.Hour})
+	s, err := trust.FetchFrom(t.Context(), late, o.roots, &trust.Options{Now: o.now, Timeout: time.Hour})
 	o.check(err)
 	o.advance(5 * time.Minute)
 	lost := make(chan error)
@@ -847,7 +856,7 @@ func TestFetchSigned(t *testing.T) {
 	if got, err := trust.FetchSigned(t.Context(), at); err != nil || string(got) != "anything" {
 		t.Errorf("%q, %v", got, err)
 	}
-	endless, err := trust.HTTPSOrigin(srv.URL, &trust.FetchOptions{Client: &http.Client{Transport: unpacking{}}})
+	endless, err := trust.HTTPSOrigin(srv.URL, &trust.Options{Client: &http.Client{Transport: unpacking{}}})
 	o.check(err)
 	if _, err := trust.FetchSigned(t.Context(), endless); whyOf(err) != trust.WhyTooLarge {
 		t.Errorf("without end: %v", err)
@@ -894,7 +903,7 @@ func (h *hungOrigin) Fetch(context.Context, string) (*trust.Fetched, error) {
 func TestFetchDoesNotHangWithItsOrigin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOrg(t)
-		s, err := trust.FetchFrom(t.Context(), newHungOrigin(t, o.bundle(1)), o.roots, &trust.FetchOptions{Now: o.now})
+		s, err := trust.FetchFrom(t.Context(), newHungOrigin(t, o.bundle(1)), o.roots, &trust.Options{Now: o.now})
 		o.check(err)
 		o.advance(5 * time.Minute)
 		o.want1(s)

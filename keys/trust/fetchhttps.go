@@ -33,9 +33,9 @@ var _ Origin = (*httpsOrigin)(nil)
 
 // HTTPSOrigin is the Origin at that URL, as FetchBundle uses it. Of the options it reads Client and
 // UnsafeAllowHTTP.
-func HTTPSOrigin(rawURL string, opts *FetchOptions) (Origin, error) {
+func HTTPSOrigin(rawURL string, opts *Options) (Origin, error) {
 	if opts == nil {
-		opts = &FetchOptions{}
+		opts = &Options{}
 	}
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -47,13 +47,13 @@ func HTTPSOrigin(rawURL string, opts *FetchOptions) (Origin, error) {
 	case u.Scheme != "https" && u.Scheme != "http", u.Host == "", u.Opaque != "":
 		return nil, errors.New("trust: the URL of the bundle is not https://HOST/PATH")
 	case u.User != nil:
-		return nil, errors.New("trust: the URL of the bundle has user information: send credentials by the transport of FetchOptions.Client")
+		return nil, errors.New("trust: the URL of the bundle has user information: send credentials by the transport of Options.Client")
 	case u.Fragment != "":
 		return nil, errors.New("trust: the URL of the bundle has a fragment, which no server sees: remove it")
 	}
 	if c := opts.Client; c != nil {
-		if err := errors.Join(nilcheck.Typed("trust: the Transport of FetchOptions.Client", c.Transport),
-			nilcheck.Typed("trust: the Jar of FetchOptions.Client", c.Jar)); err != nil {
+		if err := errors.Join(nilcheck.Typed("trust: the Transport of Options.Client", c.Transport),
+			nilcheck.Typed("trust: the Jar of Options.Client", c.Jar)); err != nil {
 			return nil, err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
@@ -31,7 +32,7 @@ type Fetched struct {
 	MaxAge time.Duration // how long the answer is fresh, as the origin states it; 0 = not stated
 }
 
-// FetchSigned gets the signed bundle of the origin, at most MaxSigned bytes, and does not verify it.
+// FetchSigned gets the signed bundle of the origin, and does not verify it.
 func FetchSigned(ctx context.Context, origin Origin) ([]byte, error) {
 	if err := nilcheck.Check("trust: the origin", origin); err != nil {
 		return nil, err
@@ -55,15 +56,15 @@ func (f *Fetched) read(etag string) (signed []byte, unchanged bool, err error) {
 		return nil, true, nil
 	}
 	defer func() { _ = f.Body.Close() }() // was only read
-	if f.Length > MaxSigned {
-		return nil, false, refuse(WhyTooLarge, "%d bytes, more than %d", f.Length, MaxSigned)
+	if f.Length > keydoc.MaxSigned {
+		return nil, false, refuse(WhyTooLarge, "%d bytes, more than %d", f.Length, keydoc.MaxSigned)
 	}
-	signed, err = io.ReadAll(io.LimitReader(f.Body, MaxSigned+1))
+	signed, err = io.ReadAll(io.LimitReader(f.Body, keydoc.MaxSigned+1))
 	switch {
 	case err != nil:
 		return nil, false, fmt.Errorf("reading the bundle: %w", err)
-	case len(signed) > MaxSigned:
-		return nil, false, refuse(WhyTooLarge, "more than %d bytes", MaxSigned)
+	case len(signed) > keydoc.MaxSigned:
+		return nil, false, refuse(WhyTooLarge, "more than %d bytes", keydoc.MaxSigned)
 	}
 	return signed, false, nil
 }

@@ -66,7 +66,7 @@ func (k *kept) append(dst []byte) []byte {
 
 // parseState reads a state file, in its one form only.
 func parseState(doc []byte) (*kept, error) {
-	if len(doc) > maxStateHead+MaxSigned {
+	if len(doc) > maxStateHead+keydoc.MaxSigned {
 		return nil, errors.New("it is too large")
 	}
 	head, _, ok := bytes.Cut(doc[:min(len(doc), maxStateHead)], []byte("\n"))
@@ -82,7 +82,7 @@ func parseState(doc []byte) (*kept, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("its bundle: %w", err)
-	case e.PayloadType != BundleType || sha256.Sum256(e.Payload) != k.digest:
+	case e.PayloadType != keydoc.BundleType || sha256.Sum256(e.Payload) != k.digest:
 		return nil, errors.New("its head is not that of its bundle")
 	}
 	k.signed = signed
@@ -125,7 +125,7 @@ func parseStateHead(head []byte) (*kept, error) {
 // readState reads the state file; nil = there is none yet. A file that cannot be read is an error and does
 // not count as none: an attacker who can damage the file could otherwise roll back the trust.
 func readState(path string) (*kept, error) {
-	doc, err := readOwn(path, maxStateHead+MaxSigned)
+	doc, err := readOwn(path, maxStateHead+keydoc.MaxSigned)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -36,12 +36,12 @@ type stateBench struct {
 	origin fixedOrigin
 	roots  roots3
 	clock  *clock
-	opts   FetchOptions
+	opts   Options
 }
 
 func newStateBench(t *testing.T) *stateBench {
 	s := &stateBench{T: t, roots: newRoots3(t), clock: newClock(day(1))}
-	s.opts = FetchOptions{StateFile: filepath.Join(t.TempDir(), "state"), Now: s.clock.now}
+	s.opts = Options{StateFile: filepath.Join(t.TempDir(), "state"), Now: s.clock.now}
 	return s
 }
 
@@ -263,7 +263,7 @@ func TestStateFileFollowsNoLink(t *testing.T) {
 			if err := os.WriteFile(path, s.origin.signed, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := WatchFile(path, s.roots.roots, &FileOptions{Now: s.clock.now, StateFile: s.opts.StateFile}); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+			if _, err := WatchFile(path, s.roots.roots, &Options{Now: s.clock.now, StateFile: s.opts.StateFile}); err == nil || !strings.Contains(err.Error(), "symbolic link") {
 				t.Errorf("WatchFile: %q, something behind it %v: %v", suffix, behind, err)
 			}
 			if _, err := os.Lstat(target); !behind && !errors.Is(err, fs.ErrNotExist) {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/privatefile"
 )
 
@@ -26,28 +27,12 @@ const (
 	mtimeGrain = 2 * time.Second
 )
 
-// FileOptions adjusts WatchFile. The zero value is the strict one.
-type FileOptions struct {
-	Now        func() time.Time // nil = time.Now
-	MinVersion int64            // refuse lower versions; 0 = accept every version
-	// RefreshHint is the time between two looks at the file; 0 = the bundle's own hint, or one minute if it has
-	// none. The file is always looked at when the bundle expires, and then once a second until it has a newer
-	// bundle. After a look that found a fault, the next one follows within a minute.
-	RefreshHint time.Duration
-	// StateFile keeps the newest bundle that was seen, in the same form as FetchOptions.StateFile. Older bundles
-	// are refused, also after a restart, and a start succeeds although the bundle file is missing, refused or
-	// older. It is another file than the bundle, in a directory that only the program can write to. Its lock
-	// (.lock) is beside it, and neither may be a symbolic link. "" = in memory only: a program that starts
-	// accepts an older bundle in the file that has not expired, and with it a key that was revoked since.
-	StateFile string
-}
-
 // FileSource is a Source that follows a file. It has no goroutine: when it is used, it decides by the clock
 // whether to look at the file. It is safe for concurrent use.
 type FileSource struct {
 	path  string
 	roots *Roots
-	opts  FileOptions
+	opts  Options
 	now   func() time.Time
 
 	mu    sync.Mutex // held while looking at the file
@@ -74,12 +59,19 @@ type fileState struct {
 // lower version or to another content of the same version. It fails if the file has no good bundle, unless
 // opts.StateFile has one that is still good. Then that bundle is used, and LastError has the fault of the
 // file.
-func WatchFile(path string, roots *Roots, opts *FileOptions) (*FileSource, error) {
+//
+// The file is always looked at when the bundle expires, and then once a second until it has a newer bundle.
+// After a look that found a fault, the next one follows within a minute. The state file is another file than
+// the bundle, and neither it nor its lock may be a symbolic link.
+func WatchFile(path string, roots *Roots, opts *Options) (*FileSource, error) {
 	if opts == nil {
-		opts = &FileOptions{}
+		opts = &Options{}
 	}
-	if roots == nil {
+	switch {
+	case roots == nil:
 		return nil, errors.New("trust: no roots to verify the bundle with")
+	case opts.MinInterval != 0 || opts.Timeout != 0 || opts.Client != nil || opts.UnsafeAllowHTTP:
+		return nil, errors.New("trust: MinInterval, Timeout, Client and UnsafeAllowHTTP are not for a file")
 	}
 	f := &FileSource{path: path, roots: roots, opts: *opts, now: clockOr(opts.Now)}
 	first := &fileState{}
@@ -169,7 +161,7 @@ func (f *FileSource) look(was *fileState, now time.Time) *fileState {
 	if was.settled && was.info != nil && sameFile(was.info, info) {
 		return &next
 	}
-	signed, info, err := privatefile.ReadBounded(f.path, MaxSigned)
+	signed, info, err := privatefile.ReadBounded(f.path, keydoc.MaxSigned)
 	if err != nil {
 		next.err, next.info = err, nil
 		return &next
@@ -194,7 +186,7 @@ func sameFile(a, b os.FileInfo) bool {
 
 // adopt stores the signed bundle in s, unless it is refused or goes back.
 func (f *FileSource) adopt(s *fileState, signed []byte, now time.Time) error {
-	b, err := OpenBundle(signed, f.roots, &OpenBundleOptions{
+	b, err := OpenBundle(signed, f.roots, &Options{
 		Now: func() time.Time { return now }, MinVersion: f.opts.MinVersion,
 	})
 	if err != nil {

@@ -39,7 +39,7 @@ type watched struct {
 	*FileSource
 }
 
-func newWatched(t *testing.T, first *Bundle, opts FileOptions) *watched {
+func newWatched(t *testing.T, first *Bundle, opts Options) *watched {
 	t.Helper()
 	w := &watched{t: t, path: filepath.Join(t.TempDir(), "bundle"), clock: newClock(day(1)), roots: newRoots3(t), mtime: day(0)}
 	w.put(w.roots.sign(t, first, 0, 1))
@@ -82,7 +82,7 @@ func (w *watched) want(version int64, why BundleWhy) {
 }
 
 func TestFileIsFollowed(t *testing.T) {
-	w := newWatched(t, versioned(t, 1), FileOptions{RefreshHint: 10 * time.Second})
+	w := newWatched(t, versioned(t, 1), Options{RefreshHint: 10 * time.Second})
 	w.want(1, "")
 	w.put(w.sign(versioned(t, 2)))
 	w.want(1, "") // not looked at yet
@@ -102,7 +102,7 @@ func TestFileIntervals(t *testing.T) {
 		"option": {5 * time.Second, 20 * time.Second, 5 * time.Second}, "bundle": {0, 20 * time.Second, 20 * time.Second}, "neither": {0, 0, defaultRefresh},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWatched(t, versionedHint(t, 1, c.hint), FileOptions{RefreshHint: c.option})
+			w := newWatched(t, versionedHint(t, 1, c.hint), Options{RefreshHint: c.option})
 			w.put(w.sign(versioned(t, 2)))
 			w.clock.advance(c.want - 1)
 			w.want(1, "")
@@ -114,7 +114,7 @@ func TestFileIntervals(t *testing.T) {
 
 // A file that was caught while it was written is not left until the next regular look.
 func TestFileCaughtHalfWritten(t *testing.T) {
-	w := newWatched(t, versionedHint(t, 1, 12*time.Hour), FileOptions{})
+	w := newWatched(t, versionedHint(t, 1, 12*time.Hour), Options{})
 	next := w.sign(versionedHint(t, 2, 12*time.Hour))
 	w.put(next[:len(next)/2])
 	w.clock.advance(12 * time.Hour)
@@ -125,7 +125,7 @@ func TestFileCaughtHalfWritten(t *testing.T) {
 }
 
 func TestFileRefusals(t *testing.T) {
-	w := newWatched(t, versioned(t, 5), FileOptions{RefreshHint: time.Second, MinVersion: 3})
+	w := newWatched(t, versioned(t, 5), Options{RefreshHint: time.Second, MinVersion: 3})
 	good, same := versioned(t, 6), versioned(t, 6)
 	step := func(content []byte, version int64, why BundleWhy) {
 		t.Helper()
@@ -147,7 +147,7 @@ func TestFileRefusals(t *testing.T) {
 
 // A replacement of the same size and time is told by the file's identity.
 func TestFileOfSameSizeAndTime(t *testing.T) {
-	w := newWatched(t, versioned(t, 1), FileOptions{RefreshHint: time.Second})
+	w := newWatched(t, versioned(t, 1), Options{RefreshHint: time.Second})
 	w.mtime = w.mtime.Add(-time.Second)
 	w.put(w.sign(versioned(t, 2)))
 	w.clock.advance(time.Second)
@@ -156,7 +156,7 @@ func TestFileOfSameSizeAndTime(t *testing.T) {
 
 // Written in place within the grain of the file's time: read again although nothing shows.
 func TestFileRewrittenAtOnce(t *testing.T) {
-	w := newWatched(t, versioned(t, 1), FileOptions{RefreshHint: time.Second})
+	w := newWatched(t, versioned(t, 1), Options{RefreshHint: time.Second})
 	w.mtime = w.clock.now() // put adds a second: the mtime is that of the next look
 	w.put(w.sign(versioned(t, 2)))
 	w.clock.advance(time.Second)
@@ -172,7 +172,7 @@ func TestFileRewrittenAtOnce(t *testing.T) {
 }
 
 func TestFileVanishes(t *testing.T) {
-	w := newWatched(t, versioned(t, 1), FileOptions{RefreshHint: time.Second})
+	w := newWatched(t, versioned(t, 1), Options{RefreshHint: time.Second})
 	if err := os.Remove(w.path); err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func TestFileVanishes(t *testing.T) {
 }
 
 func TestFileRefreshIsRateLimited(t *testing.T) {
-	w := newWatched(t, versioned(t, 1), FileOptions{RefreshHint: time.Hour})
+	w := newWatched(t, versioned(t, 1), Options{RefreshHint: time.Hour})
 	refresh := func(want int64) {
 		t.Helper()
 		b, err := w.Refresh(t.Context(), "unknown")
@@ -218,7 +218,7 @@ func TestFileRefreshIsRateLimited(t *testing.T) {
 
 // A clock that goes back neither brings an old bundle back nor stops the watching.
 func TestFileWithClockGoingBack(t *testing.T) {
-	w := newWatched(t, versioned(t, 5), FileOptions{RefreshHint: time.Minute})
+	w := newWatched(t, versioned(t, 5), Options{RefreshHint: time.Minute})
 	w.clock.set(day(0.5))
 	w.put(w.sign(versioned(t, 6)))
 	w.want(6, "")
@@ -230,7 +230,7 @@ func TestFileWithClockGoingBack(t *testing.T) {
 // A bundle that was refused as expired while the clock was wrong is adopted when the clock is right, although
 // the file has not changed.
 func TestFileRefusedByAWrongClock(t *testing.T) {
-	w := newWatched(t, versioned(t, 1), FileOptions{RefreshHint: time.Hour})
+	w := newWatched(t, versioned(t, 1), Options{RefreshHint: time.Hour})
 	w.clock.set(day(30))
 	w.put(w.sign(versioned(t, 2)))
 	w.want(1, WhyExpired)
@@ -251,7 +251,7 @@ func TestFileIsLookedAtWhenTheBundleExpires(t *testing.T) {
 		"hint of the bundle": {0, 24 * time.Hour}, "option": {7 * 24 * time.Hour, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWatched(t, lives(1, 0, 1.5, c.hint), FileOptions{RefreshHint: c.option})
+			w := newWatched(t, lives(1, 0, 1.5, c.hint), Options{RefreshHint: c.option})
 			w.put(w.sign(lives(2, 1, 2.5, c.hint)))
 			w.clock.set(day(1.5).Add(-1))
 			w.want(1, "")
@@ -283,14 +283,14 @@ func TestWatchFileRefusesABadStart(t *testing.T) {
 	if _, err := WatchFile(path, nil, nil); err == nil {
 		t.Error("no roots: accepted")
 	}
-	_, err := WatchFile(path, r.roots, &FileOptions{Now: newClock(day(8)).now})
+	_, err := WatchFile(path, r.roots, &Options{Now: newClock(day(8)).now})
 	wantWhy(t, "expired", err, WhyExpired)
-	_, err = WatchFile(path, r.roots, &FileOptions{Now: newClock(day(1)).now, MinVersion: 2})
+	_, err = WatchFile(path, r.roots, &Options{Now: newClock(day(1)).now, MinVersion: 2})
 	wantWhy(t, "too old", err, WhyRollback)
 }
 
 func TestFileIsSafeForConcurrentUse(t *testing.T) {
-	w := newWatched(t, versioned(t, 1), FileOptions{RefreshHint: time.Second})
+	w := newWatched(t, versioned(t, 1), Options{RefreshHint: time.Second})
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -329,7 +329,7 @@ func TestStaticSources(t *testing.T) {
 }
 
 // restart watches the same file anew, as a process that starts.
-func (w *watched) restart(opts FileOptions) (*FileSource, error) {
+func (w *watched) restart(opts Options) (*FileSource, error) {
 	opts.Now = w.clock.now
 	return WatchFile(w.path, w.roots.roots, &opts)
 }
@@ -337,11 +337,11 @@ func (w *watched) restart(opts FileOptions) (*FileSource, error) {
 // A restart takes no older bundle than was seen, if there is a state file; without one it does, as
 // documented.
 func TestWatchFileStateStopsRollback(t *testing.T) {
-	opts := FileOptions{StateFile: filepath.Join(t.TempDir(), "state")}
+	opts := Options{StateFile: filepath.Join(t.TempDir(), "state")}
 	old, newer := versioned(t, 4), versioned(t, 7)
 	w := newWatched(t, newer, opts)
 	w.put(w.sign(old))
-	if s, err := w.restart(FileOptions{}); err != nil || s.state.Load().bundle.version != 4 {
+	if s, err := w.restart(Options{}); err != nil || s.state.Load().bundle.version != 4 {
 		t.Fatalf("without a state file: %v", err)
 	}
 	for name, c := range map[string]struct {
@@ -393,7 +393,7 @@ func TestWatchFileSharesState(t *testing.T) {
 	if err := os.WriteFile(path, s.roots.sign(t, versioned(t, 8), 0, 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w, err := WatchFile(path, s.roots.roots, &FileOptions{Now: s.clock.now, StateFile: s.opts.StateFile})
+	w, err := WatchFile(path, s.roots.roots, &Options{Now: s.clock.now, StateFile: s.opts.StateFile})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -403,7 +403,7 @@ func TestWatchFileSharesState(t *testing.T) {
 // While watching, another process can see a newer bundle first; and a state file that cannot be written keeps
 // no newer bundle from being used, is told, and is tried again.
 func TestWatchFileStateLater(t *testing.T) {
-	opts := FileOptions{RefreshHint: time.Second, StateFile: filepath.Join(t.TempDir(), "dir", "state")}
+	opts := Options{RefreshHint: time.Second, StateFile: filepath.Join(t.TempDir(), "dir", "state")}
 	if err := os.Mkdir(filepath.Dir(opts.StateFile), 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sealbus/sealbus/internal/jsontext"
@@ -12,13 +11,11 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// The limits of a key. Each is checked before what it bounds is built.
+// The limits of a key, beside those of package keydoc. Each is checked before what it bounds is built.
 const (
-	maxAliases     = 8     // per key: other implementations' names for it
-	MaxSharedAlias = 8     // keys of one alias: each costs a verification per signature that names it
-	maxAlias       = 256   // bytes of an alias
-	maxAccounts    = 1_000 // per key
-	maxReason      = 1_024 // bytes of a revocation's reason
+	maxAliases     = 8   // per key: other implementations' names for it
+	maxSharedAlias = 8   // keys of one alias: each costs a verification per signature that names it
+	maxAlias       = 256 // bytes of an alias
 )
 
 // Key is the entry of one public key in the trust bundle: a producer's signing key, which has a Verifier, or
@@ -143,13 +140,13 @@ func parseKey(raw []byte) (*Key, error) {
 func (k *Key) readMember(name string, r *jsontext.Decoder) {
 	switch name {
 	case "accounts":
-		k.Accounts = keydoc.ReadStrings(r, maxAccounts)
+		k.Accounts = keydoc.ReadStrings(r, keydoc.MaxAccounts)
 	case "aliases":
 		k.Aliases = keydoc.ReadStrings(r, maxAliases)
 	case "sources":
-		k.Sources = keydoc.ReadStrings(r, keys.MaxPatterns)
+		k.Sources = keydoc.ReadStrings(r, keydoc.MaxPatterns)
 	case "types":
-		k.Types = keydoc.ReadStrings(r, keys.MaxPatterns)
+		k.Types = keydoc.ReadStrings(r, keydoc.MaxPatterns)
 	case "revoked":
 		k.Revoked = readRevocation(r)
 	case "alg", "crv", "kty", "x", "y", "pub", "d", "priv", // a private member is refused later
@@ -200,7 +197,7 @@ func (k *Key) check() error {
 		return fmt.Errorf("the name of its consumer: %w", err)
 	}
 	if k.Revoked != nil {
-		if err := k.Revoked.Check(); err != nil {
+		if err := keydoc.CheckRevocation(k.Revoked.At, k.Revoked.Reason); err != nil {
 			return err
 		}
 	}
@@ -228,30 +225,5 @@ func (k *Key) checkSigning() error {
 	if err := keys.CheckScope(k.Sources, k.Types); err != nil {
 		return err
 	}
-	return CheckAccounts(k.Accounts)
-}
-
-// Check refuses a revocation without a time, or with a reason of more than 1,024 bytes or with control
-// characters.
-func (r *Revocation) Check() error {
-	switch {
-	case r.At.IsZero() || !writable(r.At):
-		return errors.New("a revocation without a time")
-	case len(r.Reason) > maxReason || !keydoc.Printable(r.Reason):
-		return fmt.Errorf("the reason of a revocation is not within %d printable bytes", maxReason)
-	}
-	return nil
-}
-
-// CheckAccounts refuses a list that has anything but AWS account numbers of 12 digits, or one of them twice.
-func CheckAccounts(accounts []string) error {
-	if len(accounts) > maxAccounts {
-		return fmt.Errorf("more than %d accounts", maxAccounts)
-	}
-	for _, a := range accounts {
-		if len(a) != 12 || strings.Trim(a, "0123456789") != "" {
-			return fmt.Errorf("account %q is not 12 digits", keydoc.Clip(a))
-		}
-	}
-	return keydoc.NoRepetition("account", accounts)
+	return keydoc.CheckAccounts(k.Accounts)
 }

@@ -17,7 +17,7 @@ func TestMLDSAEverywhere(t *testing.T) {
 	if _, err := CreateRootKey(filepath.Join(dir, "root"), "p", keys.MLDSA65, &keys.PrivateFileOptions{ScryptWorkFactor: 1}); err != nil {
 		t.Fatal(err)
 	}
-	root, err := OpenRootKey(filepath.Join(dir, "root"), "p")
+	root, err := OpenRootKey(filepath.Join(dir, "root"), "p", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestMLDSAEverywhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := keys.OpenKeyring(filepath.Join(dir, "ring"), "p")
+	again, err := keys.OpenKeyring(filepath.Join(dir, "ring"), "p", nil)
 	if err != nil || again.PublicKeys()[0].Verifier.KeyID() != ring.PublicKeys()[0].Verifier.KeyID() {
 		t.Fatalf("the keyring does not come back: %v", err)
 	}

@@ -34,9 +34,6 @@ var _ RootSigner = (*RootKey)(nil)
 // rootKeyVersion is the version of the file format.
 const rootKeyVersion = 1
 
-// PublicSuffix is appended to the name of a root key file for the file with its public half.
-const PublicSuffix = keydoc.PublicSuffix
-
 // rootOwner is the owner of a keys.LocalSigner that is a root key. It is never shown.
 const rootOwner = "root"
 
@@ -59,7 +56,7 @@ func NewRootKey(private crypto.Signer) (*RootKey, error) {
 }
 
 // CreateRootKey makes a root key and two files that must not exist yet: path with the private key, mode 0600,
-// encrypted as in CreateKeyring, and path + PublicSuffix with the public JWK.
+// encrypted as in CreateKeyring, and path + ".pub" with the public JWK.
 func CreateRootKey(path, passphrase string, alg keys.Algorithm, opts *keys.PrivateFileOptions) (*RootKey, error) {
 	if opts == nil {
 		opts = &keys.PrivateFileOptions{}
@@ -88,7 +85,7 @@ func CreateRootKey(path, passphrase string, alg keys.Algorithm, opts *keys.Priva
 
 // write makes both files or none.
 func (k *RootKey) write(path string, sealed []byte) error {
-	public := path + PublicSuffix
+	public := path + keydoc.PublicSuffix
 	if err := privatefile.WriteNew(public, append(k.Verifier().JWK(), '\n'), 0o644); err != nil {
 		return err
 	}
@@ -99,18 +96,12 @@ func (k *RootKey) write(path string, sealed []byte) error {
 	return nil
 }
 
-// OpenRootKey reads an encrypted root key file. A wrong passphrase is ErrPassphrase.
-func OpenRootKey(path, passphrase string) (*RootKey, error) {
-	if passphrase == "" {
-		return nil, fmt.Errorf("trust: %s: the passphrase is empty (OpenInsecureRootKey opens a root key that is not encrypted)", path)
+// OpenRootKey reads an encrypted root key file. A wrong passphrase is keys.ErrPassphrase. An empty passphrase
+// reads a root key that is not encrypted, if opts.InsecureNoPassphrase says so.
+func OpenRootKey(path, passphrase string, opts *keys.PrivateFileOptions) (*RootKey, error) {
+	if err := privatefile.CheckPassphrase(passphrase, opts != nil && opts.InsecureNoPassphrase); err != nil {
+		return nil, fmt.Errorf("trust: %s: %w", path, err)
 	}
-	return openRootKey(path, passphrase)
-}
-
-// OpenInsecureRootKey reads a root key file that is not encrypted.
-func OpenInsecureRootKey(path string) (*RootKey, error) { return openRootKey(path, "") }
-
-func openRootKey(path, passphrase string) (*RootKey, error) {
 	plain, _, _, err := privatefile.Read(path, passphrase)
 	if err != nil {
 		return nil, fmt.Errorf("trust: %w", err)

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"testing"
 
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/testbed/secrettest"
 	"github.com/sealbus/sealbus/keys"
 )
@@ -25,39 +26,39 @@ func TestRootKeyFiles(t *testing.T) {
 		if err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("mode %v, %v", info.Mode(), err)
 		}
-		public, err := os.ReadFile(path + PublicSuffix)
+		public, err := os.ReadFile(path + keydoc.PublicSuffix)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if v, err := keys.ParseJWK(public); err != nil || v.KeyID() != k.Verifier().KeyID() {
 			t.Errorf("public half %s: %v", public, err)
 		}
-		back, err := OpenRootKey(path, passphrase)
+		back, err := OpenRootKey(path, passphrase, nil)
 		if err != nil || back.Verifier().KeyID() != k.Verifier().KeyID() {
 			t.Error(err)
 		}
-		if _, err := OpenRootKey(path, "wrong"); !errors.Is(err, keys.ErrPassphrase) {
+		if _, err := OpenRootKey(path, "wrong", nil); !errors.Is(err, keys.ErrPassphrase) {
 			t.Errorf("wrong passphrase: %v", err)
 		}
-		if _, err := keys.OpenKeyring(path, passphrase); err == nil {
+		if _, err := keys.OpenKeyring(path, passphrase, nil); err == nil {
 			t.Error("a root key opens as a keyring")
 		}
 		if _, err := CreateRootKey(path, passphrase, alg, &cheap); !errors.Is(err, fs.ErrExist) {
 			t.Errorf("an existing root key: %v", err)
 		}
-		if err := os.Remove(path + PublicSuffix); err != nil {
+		if err := os.Remove(path + keydoc.PublicSuffix); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := CreateRootKey(path, passphrase, alg, &cheap); !errors.Is(err, fs.ErrExist) {
 			t.Errorf("an existing root key without its public half: %v", err)
 		}
-		if _, err := os.Stat(path + PublicSuffix); err == nil {
+		if _, err := os.Stat(path + keydoc.PublicSuffix); err == nil {
 			t.Error("a refused root key left a public half of another key")
 		}
 	}
 	if k, err := CreateRootKey(path, "", keys.Ed25519, &keys.PrivateFileOptions{InsecureNoPassphrase: true}); err != nil {
 		t.Error(err)
-	} else if back, err := OpenInsecureRootKey(path); err != nil || back.Verifier().KeyID() != k.Verifier().KeyID() {
+	} else if back, err := OpenRootKey(path, "", &keys.PrivateFileOptions{InsecureNoPassphrase: true}); err != nil || back.Verifier().KeyID() != k.Verifier().KeyID() {
 		t.Error(err)
 	}
 }
@@ -96,7 +97,7 @@ func TestRootKeyIsNotShown(t *testing.T) {
 		if err := os.WriteFile(path, doc, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := OpenInsecureRootKey(path)
+		_, err := OpenRootKey(path, "", &keys.PrivateFileOptions{InsecureNoPassphrase: true})
 		return err
 	})
 }

@@ -92,8 +92,8 @@ func SignRoots(ctx context.Context, r *Roots, roots ...RootSigner) ([]byte, erro
 // content is believed. It is bare JSON, or it is signed by a threshold of its own keys. Its JSON need not be
 // canonical, but has no unknown members.
 func ParseRoots(doc []byte) (*Roots, error) {
-	if len(doc) > MaxSigned {
-		return nil, refuse(WhyTooLarge, "more than %d bytes", MaxSigned)
+	if len(doc) > keydoc.MaxSigned {
+		return nil, refuse(WhyTooLarge, "more than %d bytes", keydoc.MaxSigned)
 	}
 	var r *Roots
 	var err error

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -110,7 +111,7 @@ func TestParseRoots(t *testing.T) {
 	wantWhy(t, "signed by one of two", err, WhyThreshold)
 	_, err = ParseRoots(signRoots(t, r, a, c))
 	wantWhy(t, "signed by a stranger", err, WhyThreshold)
-	_, err = ParseRoots(bytes.Repeat([]byte(" "), MaxSigned+1))
+	_, err = ParseRoots(bytes.Repeat([]byte(" "), keydoc.MaxSigned+1))
 	wantWhy(t, "too large", err, WhyTooLarge)
 }
 
@@ -167,9 +168,9 @@ func TestZeroRootsTrustNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, r := range map[string]*Roots{"zero": {}, "keys without a threshold": {version: 1, keys: []*keys.Verifier{attacker.Verifier()}}, "negative": {threshold: -1}} {
-		_, err := OpenBundle(signed, r, &OpenBundleOptions{Now: newClock(day(1)).now})
+		_, err := OpenBundle(signed, r, &Options{Now: newClock(day(1)).now})
 		wantWhy(t, name+": OpenBundle", err, WhyThreshold)
-		_, err = WatchFile(path, r, &FileOptions{Now: newClock(day(1)).now})
+		_, err = WatchFile(path, r, &Options{Now: newClock(day(1)).now})
 		wantWhy(t, name+": WatchFile", err, WhyThreshold)
 		_, err = r.Next(signRoots(t, mustRoots(t, 2, 1, attacker), attacker))
 		wantWhy(t, name+": Next", err, WhyThreshold)

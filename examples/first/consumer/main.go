@@ -31,7 +31,7 @@ func main() {
 		log.Fatal(err)
 	}
 	// The state file keeps a restarted consumer from accepting an older bundle than it has seen.
-	source, err := trust.WatchFile("trust.dsse", roots, &trust.FileOptions{StateFile: "trust.state"})
+	source, err := trust.WatchFile("trust.dsse", roots, &trust.Options{StateFile: "trust.state"})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -14,9 +14,8 @@ import (
 )
 
 func main() {
-	// A keyring with a passphrase is opened by keys.OpenKeyring, and package keys/awskms signs with a key in
-	// KMS.
-	ring, err := keys.OpenInsecureKeyring("orders.keyring")
+	// In production, the keyring has a passphrase, or package keys/awskms signs with a key in KMS.
+	ring, err := keys.OpenKeyring("orders.keyring", "", &keys.PrivateFileOptions{InsecureNoPassphrase: true})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -97,5 +97,5 @@ func keyring(ctx context.Context, cfg aws.Config, secret string) (*keys.Keyring,
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		return nil, err
 	}
-	return keys.OpenInsecureKeyring(path)
+	return keys.OpenKeyring(path, "", &keys.PrivateFileOptions{InsecureNoPassphrase: true})
 }

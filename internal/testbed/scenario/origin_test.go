@@ -80,7 +80,7 @@ func (o *origin) fetch() *trust.RemoteSource {
 }
 
 func (o *origin) tryFetch() (*trust.RemoteSource, error) {
-	return trust.FetchBundle(o.Context(), o.server.URL+"/trust.dsse", keystest.Roots(o, 1, keystest.Root(o, "root")), &trust.FetchOptions{
+	return trust.FetchBundle(o.Context(), o.server.URL+"/trust.dsse", keystest.Roots(o, 1, keystest.Root(o, "root")), &trust.Options{
 		Now: o.clock.Now, Client: o.server.Client(),
 	})
 }

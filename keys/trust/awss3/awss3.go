@@ -31,6 +31,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/sealbus/sealbus/internal/awscall"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/internal/privatefile"
 	"github.com/sealbus/sealbus/keys"
@@ -46,7 +47,7 @@ var _ Client = (*s3.Client)(nil)
 
 // FetchBundle reads the signed bundle from the object and follows it, as trust.FetchBundle does over HTTPS.
 // The options Client and UnsafeAllowHTTP are refused, because the S3 client has its own transport.
-func FetchBundle(ctx context.Context, client Client, bucket, key string, roots *trust.Roots, opts *trust.FetchOptions) (*trust.RemoteSource, error) {
+func FetchBundle(ctx context.Context, client Client, bucket, key string, roots *trust.Roots, opts *trust.Options) (*trust.RemoteSource, error) {
 	o, err := Origin(client, bucket, key)
 	if err != nil {
 		return nil, err
@@ -116,7 +117,7 @@ const reads = 3
 
 // Fetch asks with If-None-Match. The client reports as an error that nothing changed.
 func (o *object) Fetch(ctx context.Context, etag string) (*trust.Fetched, error) {
-	return o.fetch(ctx, etag, trust.MaxSigned)
+	return o.fetch(ctx, etag, keydoc.MaxSigned)
 }
 
 // fetch is Fetch of an object of at most limit bytes. An object that states a larger length is not read. Of

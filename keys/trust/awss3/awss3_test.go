@@ -80,6 +80,10 @@ func (s *store) put(key string, content []byte, encoding string) {
 }
 
 func (s *store) Publish(signed []byte) {
+	if signed == nil {
+		s.Withdraw()
+		return
+	}
 	s.failing.Store(nil)
 	s.put(object, signed, "")
 }
@@ -98,14 +102,14 @@ func (s *store) fail(status int, code string) {
 func (s *store) serve(h http.HandlerFunc) { s.failing.Store(&h) }
 
 func TestConforms(t *testing.T) {
-	keystest.TestSource(t, func(t testing.TB, setup keystest.SourceSetup) (trust.Refresher, keystest.Published) {
+	keystest.TestSource(t, func(t testing.TB, first []byte, roots *trust.Roots, opts *trust.Options) (trust.Refresher, func([]byte)) {
 		s := newStore(t)
-		s.Publish(setup.First)
-		source, err := awss3.FetchBundle(t.Context(), s, bucket, object, setup.Roots, &trust.FetchOptions{Now: setup.Now, MinInterval: setup.MinInterval})
+		s.Publish(first)
+		source, err := awss3.FetchBundle(t.Context(), s, bucket, object, roots, opts)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return source, s
+		return source, s.Publish
 	})
 }
 
@@ -130,7 +134,7 @@ func TestAsksWithETag(t *testing.T) {
 	s.Publish(signed(t))
 	var later atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
-	source, err := awss3.FetchBundle(t.Context(), s, bucket, object, roots(t), &trust.FetchOptions{Now: now})
+	source, err := awss3.FetchBundle(t.Context(), s, bucket, object, roots(t), &trust.Options{Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +197,7 @@ func TestRefusesObjects(t *testing.T) {
 
 func wantTooLarge(t *testing.T, s *store) {
 	t.Helper()
-	_, err := awss3.FetchBundle(t.Context(), s, bucket, object, roots(t), &trust.FetchOptions{Timeout: time.Minute})
+	_, err := awss3.FetchBundle(t.Context(), s, bucket, object, roots(t), &trust.Options{Timeout: time.Minute})
 	var refused *trust.BundleError
 	if !errors.As(err, &refused) || refused.Why != trust.WhyTooLarge {
 		t.Error(err)
@@ -209,7 +213,7 @@ func TestRefusesCalls(t *testing.T) {
 		"no key":    func() error { _, err := awss3.OpenKeyring(t.Context(), s, bucket, "", "p"); return err },
 		"no roots":  func() error { _, err := awss3.FetchBundle(t.Context(), s, bucket, object, nil, nil); return err },
 		"an HTTP client": func() error {
-			_, err := awss3.FetchBundle(t.Context(), s, bucket, object, roots(t), &trust.FetchOptions{Client: http.DefaultClient})
+			_, err := awss3.FetchBundle(t.Context(), s, bucket, object, roots(t), &trust.Options{Client: http.DefaultClient})
 			return err
 		},
 	} {

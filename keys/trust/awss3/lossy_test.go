@@ -29,15 +29,15 @@ func (s *store) lossy(t testing.TB, phase int) (*s3.Client, *lossy.Proxy) {
 func TestConformsLossy(t *testing.T) {
 	for _, phase := range lossy.Runs(lossy.Phases) {
 		t.Run(fmt.Sprint(phase), func(t *testing.T) {
-			keystest.TestSource(t, func(t testing.TB, setup keystest.SourceSetup) (trust.Refresher, keystest.Published) {
+			keystest.TestSource(t, func(t testing.TB, first []byte, roots *trust.Roots, opts *trust.Options) (trust.Refresher, func([]byte)) {
 				s := newStore(t)
-				s.Publish(setup.First)
+				s.Publish(first)
 				client, _ := s.lossy(t, phase)
-				source, err := awss3.FetchBundle(t.Context(), client, bucket, object, setup.Roots, &trust.FetchOptions{Now: setup.Now, MinInterval: setup.MinInterval})
+				source, err := awss3.FetchBundle(t.Context(), client, bucket, object, roots, opts)
 				if err != nil {
 					t.Fatal(err)
 				}
-				return source, s
+				return source, s.Publish
 			})
 		})
 	}

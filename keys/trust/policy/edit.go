@@ -13,25 +13,30 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// Kind is the heading of the policy that has a name.
-type Kind string
+// kind is the heading of the policy that has a name.
+type kind string
 
-// The kinds of names.
 const (
-	KindProducer Kind = "producer"
-	KindConsumer Kind = "consumer"
+	kindProducer kind = "producer"
+	kindConsumer kind = "consumer"
 )
 
 const empty = "version: 1\nproducers: {}\nconsumers: {}\n"
 
-// AddKey lists a key ID under a producer or consumer, which it creates if absent. It sets the moments of the
-// schedule that are not zero, also for a key that is listed there already. An empty doc stands for a new
-// policy file. AddKey returns the new file and the changes, one line each, for people. Comments and order are
-// kept, and blank lines and spacing are not. The new file is always a valid policy.
-func AddKey(doc []byte, kind Kind, name, keyID string, schedule keys.Schedule) (edited []byte, changes []string, err error) {
-	if kind != KindProducer && kind != KindConsumer {
-		return nil, nil, fmt.Errorf("policy: no kind %q", kind)
-	}
+// AddProducerKey lists the ID of a signing key under a producer, which it creates if absent. It sets the
+// moments of the schedule that are not zero, also for a key that is listed there already. An empty doc stands
+// for a new policy file. It returns the new file and the changes, one line each, for people. Comments and order
+// are kept, and blank lines and spacing are not. The new file is always a valid policy.
+func AddProducerKey(doc []byte, producer, keyID string, schedule keys.Schedule) (edited []byte, changes []string, err error) {
+	return addKey(doc, kindProducer, producer, keyID, schedule)
+}
+
+// AddConsumerKey is AddProducerKey for an encryption key of a consumer.
+func AddConsumerKey(doc []byte, consumer, keyID string, schedule keys.Schedule) (edited []byte, changes []string, err error) {
+	return addKey(doc, kindConsumer, consumer, keyID, schedule)
+}
+
+func addKey(doc []byte, of kind, name, keyID string, schedule keys.Schedule) (edited []byte, changes []string, err error) {
 	if len(bytes.TrimSpace(doc)) == 0 {
 		doc, changes = []byte(empty), []string{"new policy file"}
 	}
@@ -39,17 +44,17 @@ func AddKey(doc []byte, kind Kind, name, keyID string, schedule keys.Schedule) (
 	if err != nil {
 		return nil, nil, err
 	}
-	if owner, line := p.find(keyID); owner != "" && owner != string(kind)+" "+name {
+	if owner, line := p.find(keyID); owner != "" && owner != string(of)+" "+name {
 		return nil, nil, &fileError{line: line, err: fmt.Errorf("key %s is listed under %s already: a key belongs to one name", keyID, owner)}
 	}
 	e := editor{changes: changes}
-	e.setMoments(e.key(root, kind, name, keyID), keyID, schedule)
+	e.setMoments(e.key(root, of, name, keyID), keyID, schedule)
 	return e.finish(doc, root)
 }
 
 // SetScope fills the empty lists of sources and types of a listed producer; nil leaves a list as it is. It
 // never widens a scope: a list with other entries is an error, and a list with the same entries is no change.
-// It returns the same as AddKey.
+// It returns the same as AddProducerKey.
 func SetScope(doc []byte, producer string, sources, types []string) (edited []byte, changes []string, err error) {
 	p, root, err := parseBoth(doc)
 	if err != nil {
@@ -134,25 +139,25 @@ func (e *editor) note(format string, args ...any) {
 }
 
 // key is the mapping of the key, made if absent.
-func (e *editor) key(file *yaml.Node, kind Kind, name, keyID string) *yaml.Node {
-	names := child(file.Content[0], string(kind)+"s")
+func (e *editor) key(file *yaml.Node, of kind, name, keyID string) *yaml.Node {
+	names := child(file.Content[0], string(of)+"s")
 	owner := get(names, name)
 	if owner == nil {
-		owner = e.newOwner(kind, name)
+		owner = e.newOwner(of, name)
 		set(names, name, owner)
 	}
 	owner = child(names, name)
 	list := child(owner, "keys")
 	if get(list, keyID) == nil {
-		e.note("%s %s: key %s added", kind, name, keyID)
+		e.note("%s %s: key %s added", of, name, keyID)
 	}
 	return child(list, keyID)
 }
 
-func (e *editor) newOwner(kind Kind, name string) *yaml.Node {
+func (e *editor) newOwner(of kind, name string) *yaml.Node {
 	owner := mapping()
-	e.note("%s %s added", kind, name)
-	if kind == KindProducer {
+	e.note("%s %s added", of, name)
+	if of == kindProducer {
 		set(owner, "sources", list())
 		set(owner, "types", list())
 		e.note("producer %s: sources and types are empty, which allows nothing: fill them in", name)

@@ -17,7 +17,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	public := signer.Verifier()
-	doc, changes, err := policy.AddKey(nil, policy.KindProducer, "orders", public.KeyID(), keys.Schedule{})
+	doc, changes, err := policy.AddProducerKey(nil, "orders", public.KeyID(), keys.Schedule{})
 	if err != nil {
 		log.Fatal(err)
 	}

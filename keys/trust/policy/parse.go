@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 )
@@ -34,8 +35,8 @@ func Parse(doc []byte) (*Policy, error) {
 
 // document reads the one YAML document and refuses everything that a reviewer could misread.
 func document(doc []byte) (*yaml.Node, error) {
-	if len(doc) > MaxPolicy {
-		return nil, &fileError{err: fmt.Errorf("more than %d bytes", MaxPolicy)}
+	if len(doc) > keydoc.MaxPolicy {
+		return nil, &fileError{err: fmt.Errorf("more than %d bytes", keydoc.MaxPolicy)}
 	}
 	if damage := filekind.Damage(doc); damage != nil {
 		return nil, &fileError{line: 1, err: damage}
@@ -285,7 +286,7 @@ func (p *parser) producer(name, n *yaml.Node) bool {
 			p.check(value, keys.CheckScope(nil, out.Types))
 		case "accounts":
 			out.Accounts = p.strings(value, "!!str", "!!int", "!!float") // the digits as written
-			p.check(value, trust.CheckAccounts(out.Accounts))
+			p.check(value, keydoc.CheckAccounts(out.Accounts))
 		case "keys":
 			out.Keys = p.keys(value)
 		default:
@@ -398,7 +399,7 @@ func (p *parser) revocation(n *yaml.Node) *trust.Revocation {
 		}
 		return true
 	})
-	p.check(n, r.Check())
+	p.check(n, keydoc.CheckRevocation(r.At, r.Reason))
 	return r
 }
 

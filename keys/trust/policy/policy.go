@@ -44,9 +44,6 @@ import (
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
-// MaxPolicy bounds a policy file, in bytes: room for all keys of a bundle.
-const MaxPolicy = 8 << 20
-
 // Policy is a parsed and checked policy file.
 type Policy struct {
 	Producers []Producer // in the order of the file

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/keystest"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -213,11 +214,11 @@ func TestTextsStandAsTheyAreRead(t *testing.T) {
 }
 
 func TestSizeLimit(t *testing.T) {
-	doc := append([]byte("version: 1\n#"), bytes.Repeat([]byte("x"), MaxPolicy)...)
+	doc := append([]byte("version: 1\n#"), bytes.Repeat([]byte("x"), keydoc.MaxPolicy)...)
 	if _, err := Parse(doc); err == nil {
 		t.Error("accepted")
 	}
-	if _, err := Parse(doc[:MaxPolicy]); err != nil {
+	if _, err := Parse(doc[:keydoc.MaxPolicy]); err != nil {
 		t.Error(err)
 	}
 }
@@ -332,7 +333,7 @@ func TestBuildOfAKeyForAnotherUse(t *testing.T) {
 
 func TestAddKeyToNothing(t *testing.T) {
 	id := verifier(t, "a").KeyID()
-	doc, changes, err := AddKey(nil, KindProducer, "orders", id, keys.Schedule{Active: after(1)})
+	doc, changes, err := AddProducerKey(nil, "orders", id, keys.Schedule{Active: after(1)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +355,7 @@ func TestAddKeyToNothing(t *testing.T) {
 
 func TestAddKeyKeepsTheRest(t *testing.T) {
 	id := verifier(t, "new").KeyID()
-	doc, changes, err := AddKey([]byte(full(t)), KindProducer, "orders", id, keys.Schedule{Published: after(3), Active: after(4)})
+	doc, changes, err := AddProducerKey([]byte(full(t)), "orders", id, keys.Schedule{Published: after(3), Active: after(4)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -401,18 +402,18 @@ func describe(p *Policy) string {
 
 func TestAddKeyAgain(t *testing.T) {
 	id := verifier(t, "a").KeyID()
-	same, changes, err := AddKey([]byte(full(t)), KindProducer, "orders", id, keys.Schedule{Active: after(1)})
+	same, changes, err := AddProducerKey([]byte(full(t)), "orders", id, keys.Schedule{Active: after(1)})
 	if err != nil || string(same) != full(t) || changes != nil {
 		t.Errorf("nothing new, but %q (%v)", changes, err)
 	}
-	doc, changes, err := AddKey([]byte(full(t)), KindProducer, "orders", id, keys.Schedule{Retired: after(20)})
+	doc, changes, err := AddProducerKey([]byte(full(t)), "orders", id, keys.Schedule{Retired: after(20)})
 	if err != nil || len(changes) != 1 || !strings.Contains(changes[0], "was 2026-02-01") {
 		t.Fatalf("changes %q (%v)", changes, err)
 	}
 	if k := mustParse(t, string(doc)).Producers[0].Keys[0]; !k.Schedule.Retired.Equal(after(20)) || !k.Schedule.Active.Equal(after(1)) {
 		t.Errorf("%+v", k)
 	}
-	doc, _, err = AddKey([]byte(full(t)), KindProducer, "refunds", verifier(t, "c").KeyID(), keys.Schedule{Active: after(1)})
+	doc, _, err = AddProducerKey([]byte(full(t)), "refunds", verifier(t, "c").KeyID(), keys.Schedule{Active: after(1)})
 	if err != nil || mustParse(t, string(doc)).Producers[1].Keys[0].Schedule.Active.IsZero() {
 		t.Errorf("a key without schedule: %v", err)
 	}
@@ -423,20 +424,19 @@ func TestAddKeyRefuses(t *testing.T) {
 	fresh := verifier(t, "new").KeyID()
 	for name, c := range map[string]struct {
 		doc      string
-		kind     Kind
+		kind     kind
 		name, id string
 		schedule keys.Schedule
 	}{
-		"another producer's": {full(t), KindProducer, "refunds", id, keys.Schedule{}},
-		"as a consumer's":    {full(t), KindConsumer, "orders", id, keys.Schedule{}},
-		"bad name":           {full(t), KindProducer, "or ders", fresh, keys.Schedule{}},
-		"bad ID":             {full(t), KindProducer, "orders", "x", keys.Schedule{}},
-		"bad kind":           {full(t), "other", "orders", fresh, keys.Schedule{}},
-		"bad schedule":       {full(t), KindProducer, "orders", fresh, keys.Schedule{Active: after(2), Retired: after(1)}},
-		"schedule with old":  {full(t), KindProducer, "orders", id, keys.Schedule{Retired: after(0)}},
-		"bad file":           {"version: 2\n", KindProducer, "orders", fresh, keys.Schedule{}},
+		"another producer's": {full(t), kindProducer, "refunds", id, keys.Schedule{}},
+		"as a consumer's":    {full(t), kindConsumer, "orders", id, keys.Schedule{}},
+		"bad name":           {full(t), kindProducer, "or ders", fresh, keys.Schedule{}},
+		"bad ID":             {full(t), kindProducer, "orders", "x", keys.Schedule{}},
+		"bad schedule":       {full(t), kindProducer, "orders", fresh, keys.Schedule{Active: after(2), Retired: after(1)}},
+		"schedule with old":  {full(t), kindProducer, "orders", id, keys.Schedule{Retired: after(0)}},
+		"bad file":           {"version: 2\n", kindProducer, "orders", fresh, keys.Schedule{}},
 	} {
-		if doc, changes, err := AddKey([]byte(c.doc), c.kind, c.name, c.id, c.schedule); err == nil || doc != nil || changes != nil {
+		if doc, changes, err := addKey([]byte(c.doc), c.kind, c.name, c.id, c.schedule); err == nil || doc != nil || changes != nil {
 			t.Errorf("%s: %q, %v", name, changes, err)
 		}
 	}
@@ -444,7 +444,7 @@ func TestAddKeyRefuses(t *testing.T) {
 
 func TestAddConsumerKey(t *testing.T) {
 	id := verifier(t, "new").KeyID()
-	doc, changes, err := AddKey([]byte("version: 1\n"), KindConsumer, "billing", id, keys.Schedule{})
+	doc, changes, err := AddConsumerKey([]byte("version: 1\n"), "billing", id, keys.Schedule{})
 	if err != nil || len(changes) != 2 {
 		t.Fatalf("%q, %v", changes, err)
 	}
@@ -544,7 +544,7 @@ func FuzzPolicy(f *testing.F) {
 		if owner, _ := p.find(id); owner != "" {
 			return
 		}
-		edited, changes, err := AddKey(doc, KindConsumer, "fuzz", id, keys.Schedule{Active: now})
+		edited, changes, err := AddConsumerKey(doc, "fuzz", id, keys.Schedule{Active: now})
 		if err != nil {
 			t.Fatalf("%q: %v", doc, err)
 		}
@@ -559,7 +559,7 @@ func FuzzPolicy(f *testing.F) {
 		if a, b := describe(p), describe(is); a != b {
 			t.Fatalf("%q was %s, is %s", doc, a, b)
 		}
-		same, changes, err := AddKey(edited, KindConsumer, "fuzz", id, keys.Schedule{Active: now})
+		same, changes, err := AddConsumerKey(edited, "fuzz", id, keys.Schedule{Active: now})
 		if err != nil || changes != nil || !bytes.Equal(same, edited) {
 			t.Fatalf("an edit without effect: %q, %v", changes, err)
 		}

@@ -38,7 +38,9 @@ func KMSClient(ctx context.Context, env *ui.Env, arn string) (*kms.Client, error
 
 // KMSKey is a key in KMS that was looked up.
 type KMSKey struct {
-	*awskms.Key
+	ARN    string
+	Usage  types.KeyUsageType
+	State  types.KeyState // "" = unknown
 	Client *kms.Client
 }
 
@@ -53,11 +55,11 @@ func ResolveKMS(ctx context.Context, env *ui.Env, name string, expected types.Ke
 	key, err := awskms.ResolveKey(ctx, client, name)
 	switch {
 	case err == nil:
-		return &KMSKey{key, client}, nil
+		return &KMSKey{*key.Arn, key.KeyUsage, key.KeyState, client}, nil
 	case !errtext.Denied(err) || !strings.Contains(name, ":key/"):
 		return nil, KMSFailed(err)
 	}
-	return &KMSKey{&awskms.Key{ARN: name, Usage: usageOf(ctx, env, client, name, expected)}, client}, nil
+	return &KMSKey{ARN: name, Usage: usageOf(ctx, env, client, name, expected), Client: client}, nil
 }
 
 // usageOf is what the key is for, by its public half. To mistake a key for key agreement for a symmetric one

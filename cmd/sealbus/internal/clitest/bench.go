@@ -48,7 +48,7 @@ func (b *Bench) SecretOrg() *keys.LocalIdentity {
 	b.Check(err)
 	identity, err := keys.GenerateIdentity(keys.P256)
 	b.Check(err)
-	_, err = keys.CreateConsumerKeyring(b.Path("billing.keyring"), "", "billing", &keys.KeyringOptions{PrivateFileOptions: insecure, Identity: identity})
+	_, err = keys.CreateConsumerKeyring(b.Path("billing.keyring"), "", "billing", &keys.KeyringOptions{PrivateFileOptions: insecure, Key: identity})
 	b.Check(err)
 	b.Check(os.WriteFile(b.Path("billing.pub.json"), identity.Recipient().JWK(), 0o600))
 	b.TrustWith([]*trust.Key{{Recipient: identity.Recipient(), Consumer: "billing"}},

@@ -5,8 +5,8 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/wire"
-	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // sceneGroup is what one kind of adversary does.
@@ -91,7 +91,7 @@ func formatScenes() []scene {
 			s.deliver(s.edit(s.embedded(), `"detail":{`, `"detail":{"specversion":"1.0",`), reader{})
 		}},
 		{"wrong payload type", "the signature is said to be over something else", func(s *act) {
-			s.deliver(s.resign(s.genuine(), func(e *dsse.Envelope) { e.PayloadType = trust.BundleType }), reader{})
+			s.deliver(s.resign(s.genuine(), func(e *dsse.Envelope) { e.PayloadType = keydoc.BundleType }), reader{})
 		}},
 		{"seventeen signatures", "the genuine one, many times over", func(s *act) {
 			s.deliver(s.resign(s.genuine(), func(e *dsse.Envelope) {

@@ -100,7 +100,7 @@ func (st *stage) publishTrust() (*trust.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	return trust.OpenBundle(signed, roots, &trust.OpenBundleOptions{Now: func() time.Time { return st.now }})
+	return trust.OpenBundle(signed, roots, &trust.Options{Now: func() time.Time { return st.now }})
 }
 
 func (st *stage) key(s *keys.LocalSigner, sources ...string) *trust.Key {

@@ -221,8 +221,9 @@ func (d *doctor) checkKnown(ring *keys.Keyring, id string) {
 
 // checkRecordedScope compares what the keyring says it may sign for with what the bundle allows.
 func (d *doctor) checkRecordedScope(check string, ring *keys.Keyring, k *trust.Key) {
-	missing := missingPatterns(ring.Sources(), k.Sources)
-	missing = append(missing, missingPatterns(ring.Types(), k.Types)...)
+	sources, types := ring.Scope()
+	missing := missingPatterns(sources, k.Sources)
+	missing = append(missing, missingPatterns(types, k.Types)...)
 	if len(missing) > 0 {
 		d.warning(check, "add them to the producer in the policy, or leave them out of the keyring", "the keyring records %s, which the bundle does not list for key %s", strings.Join(missing, ", "), ui.ShortID(k.KeyID()))
 		return

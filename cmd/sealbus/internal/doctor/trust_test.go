@@ -75,7 +75,7 @@ func TestDoctorKeyring(t *testing.T) {
 	found, _ := doctorTrust(b, ring...)
 	one(t, found, "keyring", doctor.StatusOK, "producer shop, key ")
 	one(t, found, "keyring and bundle", doctor.StatusOK, "accepts key")
-	opened, err := keys.OpenInsecureKeyring(b.Path("shop.keyring"))
+	opened, err := keys.OpenKeyring(b.Path("shop.keyring"), "", &keys.PrivateFileOptions{InsecureNoPassphrase: true})
 	b.Check(err)
 	mine := opened.PublicKeys()[0].Verifier
 	entry := func(change func(k *trust.Key)) *trust.Key {

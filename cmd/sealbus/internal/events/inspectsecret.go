@@ -7,9 +7,9 @@ import (
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/jwe"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
-	"github.com/sealbus/sealbus/keys/session"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -190,8 +190,8 @@ func (v *view) window(d *inspectedDelegation) string {
 	if err1 != nil || err2 != nil {
 		return text
 	}
-	if life := until.Sub(from); life > session.MaxLife {
-		return text + ": longer than " + ui.FormatDuration(session.MaxLife)
+	if life := until.Sub(from); life > keydoc.MaxSessionLife {
+		return text + ": longer than " + ui.FormatDuration(keydoc.MaxSessionLife)
 	}
 	switch {
 	case err3 != nil:

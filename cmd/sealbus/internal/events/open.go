@@ -17,8 +17,8 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadtrust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
-	"github.com/sealbus/sealbus/keys/trust"
 )
 
 type openFlags struct {
@@ -98,7 +98,7 @@ func (f *openFlags) options(now time.Time) (*input.Acceptance, error) {
 		return nil, ui.Usage("give a duration, such as 24h", "--max-age must be longer than nothing")
 	}
 	if f.account != "" {
-		if err := trust.CheckAccounts([]string{f.account}); err != nil {
+		if err := keydoc.CheckAccounts([]string{f.account}); err != nil {
 			return nil, ui.Usage("give the 12 digits of an AWS account", "--account: %w", err)
 		}
 	}

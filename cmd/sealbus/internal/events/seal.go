@@ -147,6 +147,7 @@ func sealAll(ctx context.Context, env *ui.Env, events []event.Event, ring loadke
 // types, and the keyring remembers which.
 func checkScope(ring loadkeys.Ring, ev *event.Event, where string) error {
 	what, value, patterns, reason := "", "", []string(nil), envelope.Reason("")
+	sources, types := ring.Scope()
 	unfit := keys.CheckSource(ev.Source())
 	switch {
 	case unfit != nil: // the pattern may seem to cover it
@@ -155,10 +156,10 @@ func checkScope(ring loadkeys.Ring, ev *event.Event, where string) error {
 			Err: fmt.Errorf("%sno key may speak for the source %q: %w", where, ev.Source(), unfit),
 			Fix: "change the event's source: no pattern can allow this one (SPEC.md, section 10)",
 		}
-	case !ring.AllowsSource(ev.Source()):
-		what, value, patterns, reason = "source", ev.Source(), ring.Sources(), envelope.ReasonSourceNotAllowed
-	case !ring.AllowsType(ev.Type()):
-		what, value, patterns, reason = "type", ev.Type(), ring.Types(), envelope.ReasonTypeNotAllowed
+	case sources != nil && !keys.MatchSource(sources, ev.Source()):
+		what, value, patterns, reason = "source", ev.Source(), sources, envelope.ReasonSourceNotAllowed
+	case types != nil && !keys.MatchType(types, ev.Type()):
+		what, value, patterns, reason = "type", ev.Type(), types, envelope.ReasonTypeNotAllowed
 	default:
 		return nil
 	}

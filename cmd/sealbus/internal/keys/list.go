@@ -51,7 +51,8 @@ func listCommand(env *ui.Env) *cobra.Command {
 }
 
 func listKeys(ring *keys.Keyring, now time.Time) listed {
-	list := listed{Producer: ring.Producer(), Consumer: ring.Consumer(), Sources: ring.Sources(), Types: ring.Types(), Keys: []keyListed{}}
+	list := listed{Producer: ring.Producer(), Consumer: ring.Consumer(), Keys: []keyListed{}}
+	list.Sources, list.Types = ring.Scope()
 	signing := map[string]bool{}
 	if signers, err := ring.Signers(now); err == nil {
 		for _, s := range signers {

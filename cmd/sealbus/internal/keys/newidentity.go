@@ -52,7 +52,7 @@ func createConsumerRing(env *ui.Env, f *newFlags, key *keys.LocalIdentity, sched
 		return err
 	}
 	_, err = keys.CreateConsumerKeyring(f.Path, pass, f.consumer, &keys.KeyringOptions{
-		PrivateFileOptions: f.Options(env), Identity: key, Schedule: schedule,
+		PrivateFileOptions: f.Options(env), Key: key, Schedule: schedule,
 	})
 	if err != nil {
 		return loadkeys.PrivateFailed(f.Path, err)
@@ -69,7 +69,7 @@ func addIdentity(env *ui.Env, f *newFlags, key *keys.LocalIdentity, schedule key
 		return ui.Usage("give each producer and each consumer a keyring of its own", "%s is the keyring of %s", f.Path, loadkeys.OwnerOf(ring))
 	}
 	f.consumer = ring.Consumer()
-	if err := ring.AddIdentity(key, schedule); err != nil {
+	if err := ring.Add(key, schedule); err != nil {
 		return loadkeys.PrivateFailed(f.Path, err)
 	}
 	return nil

@@ -161,7 +161,7 @@ func tellKeyset(env *ui.Env, f *newFlags, set *tinkkeys.Keyset, id string) error
 	primary := true
 	for _, e := range set.Entries() {
 		switch {
-		case e.KeyID != id:
+		case e.KeyID() != id:
 		case e.Recipient != nil:
 			n.Public = e.Recipient.JWK()
 		default:

@@ -23,8 +23,8 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
-	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // listenName is the consumer's name unless told otherwise: that of no other.
@@ -155,7 +155,7 @@ func (f *listenFlags) checkValues() error {
 		return ui.Usage("correct the pattern; `https://orders.example/*` and `com.example.*` are such", "%w", err)
 	}
 	if f.account != "" {
-		if err := trust.CheckAccounts([]string{f.account}); err != nil {
+		if err := keydoc.CheckAccounts([]string{f.account}); err != nil {
 			return ui.Usage("give the 12 digits of an AWS account", "--account: %w", err)
 		}
 	}

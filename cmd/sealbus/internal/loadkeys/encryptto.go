@@ -14,6 +14,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -165,7 +166,7 @@ func addKMSRecipient(ctx context.Context, env *ui.Env, name string, to *envelope
 
 // addFileRecipients adds the keys of a file: a public JWK, or a JWK Set of them.
 func addFileRecipients(env *ui.Env, path string, to *envelope.EncryptTo) error {
-	doc, err := env.ReadFile(path, trust.MaxBundle)
+	doc, err := env.ReadFile(path, keydoc.MaxBundle)
 	if err != nil {
 		return ui.AsNeeded("", err) // whatever is wrong with it, the event is not
 	}

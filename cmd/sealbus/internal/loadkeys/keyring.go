@@ -54,18 +54,13 @@ func OpenKeyring(env *ui.Env, f *KeyringFlags) (*keys.Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	ring, err := OpenWith(pass, func(pass string) (*keys.Keyring, error) { return openRing(f.Path, pass) })
+	ring, err := OpenWith(pass, func(pass string) (*keys.Keyring, error) {
+		return keys.OpenKeyring(f.Path, pass, &keys.PrivateFileOptions{InsecureNoPassphrase: pass == ""})
+	})
 	if err != nil {
 		return nil, PrivateFailed(f.Path, err)
 	}
 	return ring, nil
-}
-
-func openRing(path, pass string) (*keys.Keyring, error) {
-	if pass == "" {
-		return keys.OpenInsecureKeyring(path)
-	}
-	return keys.OpenKeyring(path, pass)
 }
 
 // PrivateFailed is the error of a keyring or root key file that could not be opened or written.

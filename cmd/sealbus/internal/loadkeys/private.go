@@ -8,8 +8,8 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/internal/jsontext"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/privatefile"
-	"github.com/sealbus/sealbus/keys/trust"
 )
 
 // CheckPrivateFile refuses what cannot be a private file before a passphrase is typed for nothing.
@@ -72,8 +72,8 @@ func splitJWKs(data []byte) ([][]byte, error) {
 		return [][]byte{data}, nil
 	case len(docs) == 0:
 		return nil, errors.New("a JWK Set without keys")
-	case len(docs) > trust.MaxKeys:
-		return nil, fmt.Errorf("more than %d keys", trust.MaxKeys)
+	case len(docs) > keydoc.MaxKeys:
+		return nil, fmt.Errorf("more than %d keys", keydoc.MaxKeys)
 	}
 	return docs, nil
 }

@@ -192,9 +192,9 @@ func TestEncryptToName(t *testing.T) {
 	b := clitest.New(t)
 	b.Must("", "keys", "new", "--producer", "shop", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase")
 	b.Must("", "keys", "new", "--use", "enc", "--consumer", "billing", "--keyring", b.Path("billing.keyring"), "--insecure-no-passphrase")
-	shop, err := keys.OpenInsecureKeyring(b.Path("shop.keyring"))
+	shop, err := keys.OpenKeyring(b.Path("shop.keyring"), "", &keys.PrivateFileOptions{InsecureNoPassphrase: true})
 	b.Check(err)
-	billing, err := keys.OpenInsecureKeyring(b.Path("billing.keyring"))
+	billing, err := keys.OpenKeyring(b.Path("billing.keyring"), "", &keys.PrivateFileOptions{InsecureNoPassphrase: true})
 	b.Check(err)
 	v := &vault{Bench: b}
 	b.TrustWith([]*trust.Key{{Recipient: billing.PublicKeys()[0].Recipient, Consumer: "billing"}},

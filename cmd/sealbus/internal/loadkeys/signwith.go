@@ -47,10 +47,7 @@ func (f *SignFlags) Check() error {
 type Ring interface {
 	keys.SignerSource
 	Producer() string
-	AllowsSource(source string) bool
-	AllowsType(typ string) bool
-	Sources() []string
-	Types() []string
+	Scope() (sources, types []string) // nil = it is not recorded
 }
 
 // OpenSigning opens what the flags name, and says which of its keys are to sign.
@@ -91,11 +88,8 @@ type unscoped struct {
 	producer string
 }
 
-func (u unscoped) Producer() string         { return u.producer }
-func (u unscoped) AllowsSource(string) bool { return true }
-func (u unscoped) AllowsType(string) bool   { return true }
-func (u unscoped) Sources() []string        { return nil }
-func (u unscoped) Types() []string          { return nil }
+func (u unscoped) Producer() string                 { return u.producer }
+func (u unscoped) Scope() (sources, types []string) { return nil, nil }
 
 var _ Ring = (*keys.Keyring)(nil)
 

@@ -76,8 +76,8 @@ func openTinkSigning(ctx context.Context, env *ui.Env, f *SignFlags) (Ring, keys
 
 func TinkIDs(set *tinkkeys.Keyset) (ids []string) {
 	for _, e := range set.Entries() {
-		if e.KeyID != "" {
-			ids = append(ids, e.KeyID)
+		if e.KeyID() != "" {
+			ids = append(ids, e.KeyID())
 		}
 	}
 	return ids

@@ -14,6 +14,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/awscli"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/keys/trust/awss3"
 )
@@ -94,7 +95,7 @@ func followTrust(ctx context.Context, env *ui.Env, f *TrustFlags) (trustSource, 
 	if origin == nil {
 		return watchTrust(ctx, env, f, roots)
 	}
-	source, err := trust.FetchFrom(ctx, origin, roots, &trust.FetchOptions{Now: env.Now, Timeout: fetchTimeout, StateFile: f.state})
+	source, err := trust.FetchFrom(ctx, origin, roots, &trust.Options{Now: env.Now, Timeout: fetchTimeout, StateFile: f.state})
 	if err != nil {
 		return nil, ui.AsNeeded(ReasonUnavailable, notFetched(origin, err))
 	}
@@ -102,7 +103,7 @@ func followTrust(ctx context.Context, env *ui.Env, f *TrustFlags) (trustSource, 
 }
 
 func watchTrust(ctx context.Context, env *ui.Env, f *TrustFlags, roots *trust.Roots) (trustSource, error) {
-	source, err := trust.WatchFile(f.Trust, roots, &trust.FileOptions{Now: env.Now, StateFile: f.state})
+	source, err := trust.WatchFile(f.Trust, roots, &trust.Options{Now: env.Now, StateFile: f.state})
 	if err == nil {
 		return source, nil
 	}
@@ -133,7 +134,7 @@ func asNeededOrNil(err error) error {
 
 // ReadRoots reads a pinned roots file.
 func ReadRoots(env *ui.Env, path string) (*trust.Roots, error) {
-	data, err := env.ReadFile(path, trust.MaxSigned)
+	data, err := env.ReadFile(path, keydoc.MaxSigned)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +151,7 @@ func openBundle(ctx context.Context, env *ui.Env, where string, roots *trust.Roo
 	if err != nil {
 		return nil, err
 	}
-	b, err := trust.OpenBundle(signed, roots, &trust.OpenBundleOptions{Now: env.Now})
+	b, err := trust.OpenBundle(signed, roots, &trust.Options{Now: env.Now})
 	if err != nil {
 		return nil, Refused(where, err)
 	}
@@ -165,7 +166,7 @@ func ReadSigned(ctx context.Context, env *ui.Env, where string) ([]byte, error) 
 		return nil, err
 	}
 	if origin == nil {
-		return env.ReadFile(where, trust.MaxSigned)
+		return env.ReadFile(where, keydoc.MaxSigned)
 	}
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
@@ -184,7 +185,7 @@ func trustOrigin(ctx context.Context, env *ui.Env, where string) (trust.Origin, 
 	}
 	switch strings.ToLower(scheme) {
 	case "https", "http":
-		origin, err := trust.HTTPSOrigin(where, &trust.FetchOptions{Client: env.HTTPClient()})
+		origin, err := trust.HTTPSOrigin(where, &trust.Options{Client: env.HTTPClient()})
 		if err != nil {
 			return nil, ui.Usage("write it as https://HOST/PATH", "%w", err)
 		}

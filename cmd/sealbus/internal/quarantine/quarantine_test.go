@@ -173,7 +173,7 @@ func (q *bin) bundle() *trust.Bundle {
 	roots, err := trust.ParseRoots(text)
 	q.Check(err)
 	bundle, err := trust.OpenBundle(signed, roots,
-		&trust.OpenBundleOptions{Now: func() time.Time { return q.Now }})
+		&trust.Options{Now: func() time.Time { return q.Now }})
 	q.Check(err)
 	return bundle
 }

@@ -57,7 +57,7 @@ func TestQuarantineOfEncrypted(t *testing.T) {
 func TestQuarantineShowTellsNoDecryptedData(t *testing.T) {
 	q := inDir(t)
 	orders := q.EncryptedOrders()
-	ring, err := keys.OpenInsecureKeyring(q.Path("billing.keyring"))
+	ring, err := keys.OpenKeyring(q.Path("billing.keyring"), "", &keys.PrivateFileOptions{InsecureNoPassphrase: true})
 	q.Check(err)
 	d, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: ring})
 	q.Check(err)

@@ -189,9 +189,9 @@ func checkKeyrings(env *ui.Env, f *addFlags, edited []byte, public []keys.Public
 }
 
 func (f *addFlags) edit(doc []byte, listed []string, public []keys.PublicKey, given keys.Schedule) ([]byte, []string, error) {
-	kind, name := policy.KindProducer, f.producer
+	add, name := policy.AddProducerKey, f.producer
 	if f.consumer != "" {
-		kind, name = policy.KindConsumer, f.consumer
+		add, name = policy.AddConsumerKey, f.consumer
 	}
 	edited, changes := doc, []string(nil)
 	for _, k := range public {
@@ -199,7 +199,7 @@ func (f *addFlags) edit(doc []byte, listed []string, public []keys.PublicKey, gi
 		if !slices.Contains(listed, k.KeyID()) {
 			schedule = merged(k.Schedule, given)
 		}
-		next, more, err := policy.AddKey(edited, kind, name, k.KeyID(), schedule)
+		next, more, err := add(edited, name, k.KeyID(), schedule)
 		if err != nil {
 			return nil, nil, err
 		}

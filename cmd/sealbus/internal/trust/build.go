@@ -13,6 +13,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadtrust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/keys/trust/policy"
@@ -127,11 +128,11 @@ func previousBundle(env *ui.Env, f *buildFlags, signers []trust.RootSigner) (*tr
 	if err != nil {
 		return nil, nil, err
 	}
-	signed, err := env.ReadFile(f.previous, trust.MaxSigned)
+	signed, err := env.ReadFile(f.previous, keydoc.MaxSigned)
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := trust.OpenBundle(signed, roots, &trust.OpenBundleOptions{Now: longAgo})
+	b, err := trust.OpenBundle(signed, roots, &trust.Options{Now: longAgo})
 	if err != nil {
 		return nil, nil, loadtrust.Refused(f.previous, err)
 	}

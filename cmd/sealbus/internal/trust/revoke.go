@@ -7,7 +7,7 @@ import (
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
-	"github.com/sealbus/sealbus/keys/trust"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys/trust/policy"
 )
 
@@ -38,7 +38,7 @@ func trustRevoke(env *ui.Env, given, reason, file string) error {
 	if err != nil {
 		return err
 	}
-	if err := (&trust.Revocation{At: env.Now(), Reason: reason}).Check(); err != nil {
+	if err := keydoc.CheckRevocation(env.Now(), reason); err != nil {
 		return ui.Usage("shorten --reason, in one line", "%w", err)
 	}
 	edited, changes, err := policy.Revoke(doc, id, reason, env.Now())

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 )
@@ -43,7 +44,7 @@ func rootNew(env *ui.Env, f *loadkeys.PrivateFlags, out, alg string) error {
 	if err := loadkeys.CheckAlgorithm(alg); err != nil {
 		return err
 	}
-	public := out + trust.PublicSuffix
+	public := out + keydoc.PublicSuffix
 	for _, path := range []string{out, public} { // before the user types a passphrase for nothing
 		if ui.Exists(path) {
 			return ui.FileExists(path)

@@ -13,6 +13,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadtrust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 )
@@ -80,7 +81,7 @@ func trustShow(ctx context.Context, env *ui.Env, file, rootsFile string) error {
 		return ui.AsNeeded("roots", err)
 	}
 	// an expired one is shown as that
-	b, err := trust.OpenBundle(signed, roots, &trust.OpenBundleOptions{Now: longAgo})
+	b, err := trust.OpenBundle(signed, roots, &trust.Options{Now: longAgo})
 	if err != nil {
 		return loadtrust.Refused(file, err)
 	}
@@ -97,7 +98,7 @@ func trustShow(ctx context.Context, env *ui.Env, file, rootsFile string) error {
 
 func showUnverified(env *ui.Env, file string, signed []byte) error {
 	e, err := dsse.Parse(signed)
-	if err == nil && e.PayloadType != trust.BundleType {
+	if err == nil && e.PayloadType != keydoc.BundleType {
 		err = fmt.Errorf("payload type %q is not that of a bundle", e.PayloadType)
 	}
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadtrust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 )
@@ -54,7 +55,7 @@ func signCommand(env *ui.Env) *cobra.Command {
 }
 
 func trustSign(ctx context.Context, env *ui.Env, f *signFlags, file string) error {
-	old, err := env.ReadFile(file, trust.MaxSigned)
+	old, err := env.ReadFile(file, keydoc.MaxSigned)
 	if err != nil {
 		return err
 	}
@@ -168,7 +169,7 @@ func describeSigned(file string, signed []byte, added, already []string, pinned 
 
 // describe fills in what the payload says.
 func (r *signedResult) describe(e *dsse.Envelope) error {
-	if e.PayloadType == trust.BundleType {
+	if e.PayloadType == keydoc.BundleType {
 		b, err := trust.ParseBundle(e.Payload)
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/clitest"
 	cmd "github.com/sealbus/sealbus/cmd/sealbus/internal/trust"
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 )
@@ -22,7 +23,7 @@ func TestSignTellsNoForgedSigner(t *testing.T) {
 	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: b.Now, Expires: b.Now.Add(48 * time.Hour)})
 	b.Check(err)
 	forged := &dsse.Envelope{
-		PayloadType: trust.BundleType, Payload: bundle.Payload(),
+		PayloadType: keydoc.BundleType, Payload: bundle.Payload(),
 		Signatures: []dsse.Signature{{KeyID: bob.Verifier().KeyID(), Sig: []byte("not a signature")}},
 	}
 	b.Check(os.WriteFile(b.Path("t.dsse"), forged.Append(nil), 0o600))

@@ -7,6 +7,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadkeys"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/filekind"
+	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 	"github.com/sealbus/sealbus/keys/trust/policy"
@@ -29,7 +30,7 @@ func Command(env *ui.Env) *cobra.Command {
 func readPublicKeys(env *ui.Env, paths []string) ([]keys.PublicKey, error) {
 	var list []keys.PublicKey
 	for _, path := range paths {
-		data, err := env.ReadFile(path, trust.MaxBundle)
+		data, err := env.ReadFile(path, keydoc.MaxBundle)
 		if err != nil {
 			return nil, err
 		}
@@ -52,7 +53,7 @@ func readPublicKeys(env *ui.Env, paths []string) ([]keys.PublicKey, error) {
 func fixPublicKeys(is filekind.Kind, path string) string {
 	switch is {
 	case filekind.RootKey:
-		return "give its public half, which is in the file with the suffix " + trust.PublicSuffix
+		return "give its public half, which is in the file with the suffix " + keydoc.PublicSuffix
 	case filekind.Keyring:
 		return "export its public half: `sealbus keys export --keyring " + path + " --out FILE`"
 	}
@@ -88,10 +89,7 @@ func openRootKey(env *ui.Env, path string, f *loadkeys.PrivateFlags) (*trust.Roo
 		return nil, err
 	}
 	k, err := loadkeys.OpenWith(pass, func(pass string) (*trust.RootKey, error) {
-		if pass == "" {
-			return trust.OpenInsecureRootKey(path)
-		}
-		return trust.OpenRootKey(path, pass)
+		return trust.OpenRootKey(path, pass, &keys.PrivateFileOptions{InsecureNoPassphrase: pass == ""})
 	})
 	if err != nil {
 		return nil, loadkeys.PrivateFailed(path, err)
@@ -101,7 +99,7 @@ func openRootKey(env *ui.Env, path string, f *loadkeys.PrivateFlags) (*trust.Roo
 
 // ReadPolicy reads and checks a policy file.
 func ReadPolicy(env *ui.Env, path string) ([]byte, *policy.Policy, error) {
-	doc, err := env.ReadFile(path, policy.MaxPolicy)
+	doc, err := env.ReadFile(path, keydoc.MaxPolicy)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -51,7 +51,7 @@ func trustVerify(ctx context.Context, env *ui.Env, file, rootsFile string, minVe
 	if err != nil {
 		return err
 	}
-	b, err := trust.OpenBundle(signed, roots, &trust.OpenBundleOptions{Now: env.Now, MinVersion: minVersion})
+	b, err := trust.OpenBundle(signed, roots, &trust.Options{Now: env.Now, MinVersion: minVersion})
 	if err != nil {
 		return loadtrust.Refused(file, err)
 	}

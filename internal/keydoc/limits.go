@@ -1,0 +1,63 @@
+package keydoc
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The limits of the documents. Each is checked before what it bounds is built.
+const (
+	MaxBundle = 16 << 20 // bytes of a bundle's payload
+	MaxKeys   = 20_000   // of a bundle, of any use
+
+	// MaxSigned bounds a signed bundle or roots file, in bytes: MaxBundle in base64, and signatures that may all
+	// be of ML-DSA.
+	MaxSigned = MaxBundle/3*4 + 128<<10
+
+	MaxPolicy = 8 << 20 // bytes of a policy file: room for all keys of a bundle
+
+	MaxPatterns = 1_000 // of a list of sources or types: each is looked at for each event
+	MaxAccounts = 1_000 // of one key
+	maxReason   = 1_024 // bytes of a revocation's reason
+)
+
+// The limits of a session key.
+const (
+	MaxSessionLife = time.Hour // verifiers refuse a longer one
+	// MaxDelegation bounds the statement that vouches for a session key, in bytes. Each event carries it, and an
+	// event has 64 KiB for its signatures.
+	MaxDelegation = 16 << 10
+)
+
+// The DSSE payload types of a bundle, and of the statement by which a key vouches for a session key.
+const (
+	BundleType     = "application/vnd.sealbus.bundle+json"
+	DelegationType = "application/vnd.sealbus.delegation+json"
+)
+
+// CheckAccounts refuses a list that has anything but AWS account numbers of 12 digits, or one of them twice.
+func CheckAccounts(accounts []string) error {
+	if len(accounts) > MaxAccounts {
+		return fmt.Errorf("more than %d accounts", MaxAccounts)
+	}
+	for _, a := range accounts {
+		if len(a) != 12 || strings.Trim(a, "0123456789") != "" {
+			return fmt.Errorf("account %q is not 12 digits", Clip(a))
+		}
+	}
+	return NoRepetition("account", accounts)
+}
+
+// CheckRevocation refuses a revocation without a time, or with a reason of more than 1,024 bytes or with
+// control characters.
+func CheckRevocation(at time.Time, reason string) error {
+	switch {
+	case at.IsZero() || at.Year() < 1 || at.Year() > 9999:
+		return errors.New("a revocation without a time")
+	case len(reason) > maxReason || !Printable(reason):
+		return fmt.Errorf("the reason of a revocation is not within %d printable bytes", maxReason)
+	}
+	return nil
+}
