@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -82,7 +81,7 @@ func (o *opening) result() (*Opened, *Error) {
 	if o.leftOut {
 		ignored = append(ignored, o.detail.Ignored...)
 	}
-	r.Ignored = ReportedMembers(ignored)
+	r.Ignored = wire.ReportedMembers(ignored)
 	if r.mode == Passthrough {
 		for _, a := range o.in.Extensions {
 			if slices.Contains(o.payload.Names, a.Name) {
@@ -98,23 +97,6 @@ func (o *opening) result() (*Opened, *Error) {
 		return nil, err
 	}
 	return r, nil
-}
-
-// maxReported is how many names of ignored members an Opened reports: they are an attacker's text.
-const maxReported = 8
-
-// ReportedMembers is names of members as Opened.Ignored has them, harmless to show: at most 8, cut, and with
-// everything escaped that is not printable ASCII.
-func ReportedMembers(names []string) []string {
-	if len(names) == 0 {
-		return nil
-	}
-	list := make([]string, 0, maxReported)
-	for _, name := range names[:min(len(names), maxReported)] {
-		quoted := strconv.QuoteToASCII(name[:min(len(name), wire.MaxName)])
-		list = append(list, quoted[1:len(quoted)-1])
-	}
-	return list
 }
 
 // ownData is the verified data in memory of its own: the caller may reuse the buffer that it handed in.

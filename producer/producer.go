@@ -25,7 +25,9 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/nilcheck"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -64,8 +66,8 @@ type Options struct {
 	// EncryptFields are JSON Pointers of the members to encrypt. Each event must have all of them.
 	// nil = all of the data.
 	EncryptFields []string
-	// ExtensionTypes are the extensions that may be Binary. Consumers declare them, too.
-	ExtensionTypes map[string]envelope.AttributeType
+	// ExtensionTypes has the type "Binary" for each extension that may be one. Consumers declare them, too.
+	ExtensionTypes map[string]string
 	// Trace returns the W3C trace context that a tracer keeps in ctx. The events carry it. nil = that of
 	// WithTrace.
 	Trace func(ctx context.Context) (traceparent, tracestate string)
@@ -108,15 +110,15 @@ func New(ring keys.SignerSource, bus Bus, opts *Options) (*Producer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
-	if err := envelope.CheckExtensionTypes(o.ExtensionTypes); err != nil {
+	if err := wire.CheckTypes(o.ExtensionTypes); err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
 	if len(o.EncryptFields) > 0 && o.Encrypt == nil {
 		return nil, errors.New("producer: EncryptFields without Encrypt: name whom they are to be encrypted to")
 	}
 	for _, field := range o.EncryptFields {
-		if err := envelope.CheckField(field); err != nil {
-			return nil, fmt.Errorf("producer: EncryptFields: %w", err)
+		if _, err := jsontext.ParsePointer(field); err != nil {
+			return nil, fmt.Errorf("producer: EncryptFields: %.80q: %w", field, err)
 		}
 	}
 	if o.Now == nil {

@@ -101,7 +101,7 @@ func TestNewRefuses(t *testing.T) {
 			return producer.New(ring, busFunc(accept), &producer.Options{Expires: -1})
 		},
 		"no extension type": func() (*producer.Producer, error) {
-			types := map[string]envelope.AttributeType{"vip": envelope.Timestamp + 1}
+			types := map[string]string{"vip": "Date"}
 			return producer.New(ring, busFunc(accept), &producer.Options{ExtensionTypes: types})
 		},
 	} {
@@ -306,7 +306,7 @@ func TestLocalBusDelivers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		opened, err := opener.Open(t.Context(), envelope.Received{Body: got, Format: envelope.EventBridge}, envelope.Step{})
+		opened, err := opener.Open(t.Context(), envelope.Received{Body: got, EventBridge: true}, envelope.Step{})
 		if err != nil {
 			t.Fatalf("%v\n%s", err, got)
 		}
