@@ -31,17 +31,12 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// Bus sends sealed events. Send returns one Outcome for each event, in their order. Send does not change the
-// events, and is safe for concurrent use. A Bus that cannot tell which events it accepted returns an error
-// for each of them. That is safe, because consumers handle an event once, also if it is sent twice.
+// Bus sends sealed events. Send returns one Result for each event, in their order; Publish sets their IDs.
+// Send does not change the events, and is safe for concurrent use. A Bus that cannot tell which events it
+// accepted returns an error for each of them. That is safe, because consumers handle an event once, also if
+// it is sent twice.
 type Bus interface {
-	Send(ctx context.Context, events []*envelope.Sealed) []Outcome
-}
-
-// Outcome is the result of one event that was given to a bus.
-type Outcome struct {
-	Err        error // nil: the bus has accepted it
-	MaybeTwice bool  // see Result.MaybeTwice
+	Send(ctx context.Context, events []*envelope.Sealed) []Result
 }
 
 // Errors of single events.
@@ -183,15 +178,15 @@ func (p *Producer) send(ctx context.Context, sealed []*envelope.Sealed, of []*Re
 		fail(of, err)
 		return
 	}
-	outcomes := p.bus.Send(ctx, sealed)
-	if len(outcomes) > len(of) {
-		fail(of, fmt.Errorf("%w: %d answers for %d events", ErrNoAnswer, len(outcomes), len(of)))
+	results := p.bus.Send(ctx, sealed)
+	if len(results) > len(of) {
+		fail(of, fmt.Errorf("%w: %d answers for %d events", ErrNoAnswer, len(results), len(of)))
 		return
 	}
-	for i, o := range outcomes {
-		of[i].Err, of[i].MaybeTwice = o.Err, o.MaybeTwice
+	for i, r := range results {
+		of[i].Err, of[i].MaybeTwice = r.Err, r.MaybeTwice
 	}
-	fail(of[len(outcomes):], ErrNoAnswer)
+	fail(of[len(results):], ErrNoAnswer)
 }
 
 func fail(of []*Result, err error) {

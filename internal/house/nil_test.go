@@ -160,9 +160,6 @@ var nilArguments = map[string]refused{
 	"consumer/replay/dynamodb.New client": {func() error {
 		return errOf(dynamodb.New((*struct{ dynamodb.Client })(nil), "t", nil))
 	}, "the DynamoDB client is a nil *"},
-	"consumer/replay/dynamodb.EnsureTable client": {func() error {
-		return errOf(dynamodb.EnsureTable(ctx, (*struct{ dynamodb.TableClient })(nil), "t"))
-	}, "the DynamoDB client is a nil *"},
 	"consumer/replay/redis.New client": {func() error {
 		return errOf(redis.New((*struct{ redis.Client[redis.Reply] })(nil), nil))
 	}, "the Redis client is a nil *"},
