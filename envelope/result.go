@@ -124,20 +124,16 @@ func (r *Opened) JSON() []byte {
 	return shown.Append(nil)
 }
 
-// String says which event it is and who sealed it. The data, which may have been encrypted, is in no form of
-// printing: not in that of any format verb, nor of a log, of a pointer or of a value.
-func (r Opened) String() string {
+// Format says which event it is and who sealed it, whatever the verb. It prints none of the data, which may
+// have been encrypted.
+func (r Opened) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.text()) }
+
+// LogValue says which event it is and who sealed it.
+func (r Opened) LogValue() slog.Value { return slog.StringValue(r.text()) }
+
+func (r *Opened) text() string {
 	return fmt.Sprintf("Opened(event %q of %q, sealed by %q)", r.content.ID, r.content.Source, r.Producer)
 }
-
-// GoString is String.
-func (r Opened) GoString() string { return r.String() }
-
-// Format is String, whatever the verb.
-func (r Opened) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.String()) }
-
-// LogValue is String.
-func (r Opened) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
 // ContentDigest identifies what the event says, for telling a duplicate from a reused ID: SHA-256 over type,
 // subject, dataschema, datacontenttype, data and the signed extensions but recordedtime, originalrecordedtime

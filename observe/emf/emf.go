@@ -111,7 +111,7 @@ type Observer struct {
 	since     time.Time
 }
 
-var _ consumer.Flusher = (*Observer)(nil)
+var _ consumer.Observer = (*Observer)(nil)
 
 // New makes an Observer; nil options are the defaults.
 func New(opts *Options) (*Observer, error) {
