@@ -42,7 +42,7 @@ func TestNewRefuses(t *testing.T) {
 		},
 		"remembers negatively": func(_ *envelope.Policy, o *consumer.Options) { o.RememberFor = -1 },
 		"remembers too long":   func(_ *envelope.Policy, o *consumer.Options) { o.RememberFor = 2*envelope.MaxDuration + 1 },
-		"skew too long":        func(p *envelope.Policy, _ *consumer.Options) { p.Skew = envelope.MaxSkew + 1 },
+		"skew too long":        func(p *envelope.Policy, _ *consumer.Options) { p.Skew = 24*time.Hour + 1 },
 		"lease too long":       func(_ *envelope.Policy, o *consumer.Options) { o.Lease = envelope.MaxDuration + 1 },
 		"lease too short":      func(_ *envelope.Policy, o *consumer.Options) { o.Lease = time.Second - 1 },
 		"unknown algorithm": func(p *envelope.Policy, _ *consumer.Options) {
@@ -51,7 +51,7 @@ func TestNewRefuses(t *testing.T) {
 		"no member to ignore": func(p *envelope.Policy, _ *consumer.Options) { p.IgnoreMembers = []string{""} },
 		"cloudevent ignored":  func(p *envelope.Policy, _ *consumer.Options) { p.IgnoreMembers = []string{"cloudevent"} },
 		"no extension type": func(p *envelope.Policy, _ *consumer.Options) {
-			p.ExtensionTypes = map[string]envelope.AttributeType{"vip": 0}
+			p.ExtensionTypes = map[string]string{"vip": ""}
 		},
 		"migration without end":      migration(consumer.Migration{Source: source, Type: "*", Handle: callback}),
 		"migration without Handle":   migration(consumer.Migration{Source: source, Type: "*", Until: start.Add(time.Hour)}),
@@ -95,7 +95,7 @@ func TestNewRefuses(t *testing.T) {
 func TestExtremeDurations(t *testing.T) {
 	for _, lease := range []time.Duration{time.Second, envelope.MaxDuration} {
 		w := newWorld(t)
-		w.policy.MaxAge, w.policy.Skew = envelope.MaxDuration, envelope.MaxSkew
+		w.policy.MaxAge, w.policy.Skew = envelope.MaxDuration, 24*time.Hour
 		w.opts.Lease, w.opts.RememberFor = lease, 2*envelope.MaxDuration
 		b := w.event("1")
 		w.clock.Advance(envelope.MaxDuration / 2)
@@ -111,7 +111,7 @@ func TestExtremeDurations(t *testing.T) {
 // A consumer keeps to what New checked.
 func TestOptionsAreCopied(t *testing.T) {
 	w := newWorld(t)
-	blob := map[string]envelope.AttributeType{"blob": envelope.Binary}
+	blob := map[string]string{"blob": "Binary"}
 	ev := placed("1")
 	ev.SetExtension("blob", []byte{1, 2})
 	genuine := w.seal(ev, envelope.SealOptions{ExtensionTypes: maps.Clone(blob)}).JSON()

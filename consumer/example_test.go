@@ -20,6 +20,16 @@ type Order struct {
 	Amount int    `json:"amount"`
 }
 
+// printing is a Quarantine that prints the Reason, and keeps nothing.
+type printing struct{}
+
+func (printing) Put(_ context.Context, r consumer.Record) error {
+	fmt.Println("quarantine:", r.Reason)
+	return nil
+}
+
+func (printing) Keys() consumer.QuarantineKeys { return consumer.QuarantineKeys{} }
+
 func Example() {
 	// A producer and the holders of the root keys do this elsewhere.
 	signer, err := keys.GenerateSigner(keys.Ed25519, "orders")
@@ -46,11 +56,8 @@ func Example() {
 
 	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
 	c, err := consumer.New("billing", bundle, replay.NewMemory(nil), policy, &consumer.Options{
-		Quarantine: consumer.QuarantineFunc(func(_ context.Context, r consumer.Record) error {
-			fmt.Println("quarantine:", r.Reason)
-			return nil
-		}),
-		Logger: slog.New(slog.DiscardHandler),
+		Quarantine: printing{}, // package quarantine has some that keep what they get
+		Logger:     slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		panic(err)

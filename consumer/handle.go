@@ -136,7 +136,7 @@ func (d *delivery) open(ctx context.Context) *envelope.Error {
 	d.judged = d.now()
 	received := envelope.Received{Body: d.subject.Body, Account: d.subject.Account}
 	if d.subject.Format == EventBridge {
-		received.Format = envelope.EventBridge
+		received.EventBridge = true
 	}
 	var p *Permission
 	opened, err := d.opener.Open(ctx, received, envelope.Step{

@@ -244,7 +244,7 @@ func TestReasonsWithoutQuarantine(t *testing.T) {
 			_, r, err := c.run(w)
 			w.check(r, err, consumer.Retry, c.reason)
 			var qe *consumer.QuarantineError
-			if !errors.As(err, &qe) || !errors.Is(err, down) || qe.Verdict.Reason != c.reason {
+			if !errors.As(err, &qe) || !errors.Is(err, down) || envelope.ReasonOf(qe) != c.reason {
 				t.Errorf("error %v", err)
 			}
 
@@ -542,7 +542,7 @@ func TestPanicOfNil(t *testing.T) {
 	w.check(r, err, consumer.Retry, envelope.ReasonHandlerFailed)
 	w.want(b, consumer.Handled, "")
 
-	w.opts.Quarantine = consumer.QuarantineFunc(func(context.Context, consumer.Record) error { panic(nil) })
+	w.opts.Quarantine = quarantineFunc(func(context.Context, consumer.Record) error { panic(nil) })
 	w.want([]byte("{}"), consumer.Retry, envelope.ReasonMalformed)
 }
 
@@ -574,7 +574,7 @@ func TestHandlerErrorWithoutText(t *testing.T) {
 func TestQuarantinePanicReleases(t *testing.T) {
 	w := newWorld(t)
 	b := w.event("1")
-	w.opts.Quarantine = consumer.QuarantineFunc(func(context.Context, consumer.Record) error { panic("at the disco") })
+	w.opts.Quarantine = quarantineFunc(func(context.Context, consumer.Record) error { panic("at the disco") })
 	c := w.consumer()
 	strict := consumer.Typed(func(context.Context, consumer.Delivery[[]int]) error { return nil })
 	r, err := c.Handle(t.Context(), body(b), strict)
@@ -590,7 +590,7 @@ func TestQuarantinePanicReleases(t *testing.T) {
 func TestQuarantineGoexitReleases(t *testing.T) {
 	w := newWorld(t)
 	b := w.event("1")
-	w.opts.Quarantine = consumer.QuarantineFunc(func(context.Context, consumer.Record) error { runtime.Goexit(); return nil })
+	w.opts.Quarantine = quarantineFunc(func(context.Context, consumer.Record) error { runtime.Goexit(); return nil })
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

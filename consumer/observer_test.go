@@ -25,7 +25,7 @@ type notebook struct {
 	flushed int
 }
 
-var _ consumer.Flusher = (*notebook)(nil)
+var _ consumer.Observer = (*notebook)(nil)
 
 func (n *notebook) Delivered(_ context.Context, r consumer.Result) {
 	n.mu.Lock()

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -33,17 +32,6 @@ type Quarantine interface {
 	Keys() QuarantineKeys
 }
 
-// QuarantineFunc is a function as a Quarantine without keys.
-type QuarantineFunc func(ctx context.Context, r Record) error
-
-var _ Quarantine = QuarantineFunc(nil)
-
-// Put calls f.
-func (f QuarantineFunc) Put(ctx context.Context, r Record) error { return f(ctx, r) }
-
-// Keys are the zero value.
-func (QuarantineFunc) Keys() QuarantineKeys { return QuarantineKeys{} }
-
 // Record is one event in quarantine: the delivery with its original bytes, and the verdict. An event that was
 // reopened and is refused again has a record of the message as it was delivered at first.
 type Record struct {
@@ -59,10 +47,10 @@ type Record struct {
 }
 
 // QuarantineError is the error of a delivery that can never pass and could not be put into quarantine. It is
-// no outage: the event is rejected. The delivery is retried, so that the event is not lost, until the
+// no outage: the event is rejected, and errors.As finds the verdict, *envelope.Error. The delivery is retried, so that the event is not lost, until the
 // quarantine works or the transport's own dead-letter queue takes it.
 type QuarantineError struct {
-	Verdict *envelope.Error
+	verdict *envelope.Error
 	Err     error // why it is not in quarantine; nil = the consumer has none
 }
 
@@ -70,21 +58,21 @@ type QuarantineError struct {
 func (e *QuarantineError) Error() string {
 	if e.Err == nil {
 		return fmt.Sprintf("consumer: a rejected event, which is delivered again only because "+
-			"there is no quarantine to take it (set Options.Quarantine): %v", e.Verdict)
+			"there is no quarantine to take it (set Options.Quarantine): %v", e.verdict)
 	}
 	// the Error method of a Quarantine's error may panic: Sprint writes that down
 	return fmt.Sprintf("consumer: a rejected event, which is delivered again because "+
-		"the quarantine did not take it (%s): %v", clip(fmt.Sprint(e.Err)), e.Verdict)
+		"the quarantine did not take it (%s): %v", clip(fmt.Sprint(e.Err)), e.verdict)
 }
 
 // Unwrap is the verdict and the quarantine's error.
-func (e *QuarantineError) Unwrap() []error { return []error{e.Verdict, e.Err} }
+func (e *QuarantineError) Unwrap() []error { return []error{e.verdict, e.Err} }
 
 // quarantine gives the message to the Quarantine, with its verdict.
 func (d *delivery) quarantine(ctx context.Context, verdict *envelope.Error) error {
 	if d.opts.Quarantine == nil {
 		d.result.Outcome = Retry
-		return &QuarantineError{Verdict: verdict}
+		return &QuarantineError{verdict: verdict}
 	}
 	cause := verdict.Cause
 	if cause == "" {
@@ -100,7 +88,7 @@ func (d *delivery) quarantine(ctx context.Context, verdict *envelope.Error) erro
 	}
 	if err := protect(func() error { return d.opts.Quarantine.Put(ctx, r) }); err != nil {
 		d.result.Outcome = Retry
-		return &QuarantineError{Verdict: verdict, Err: err}
+		return &QuarantineError{verdict: verdict, Err: err}
 	}
 	d.result.Outcome = Quarantined
 	return nil
@@ -233,10 +221,7 @@ func (k QuarantineKeys) has(quarantine string) bool {
 // Format writes the name and no key, whatever the verb.
 func (k QuarantineKeys) Format(f fmt.State, _ rune) { io.WriteString(f, k.text()) }
 
-// LogValue is the name, without any key.
-func (k QuarantineKeys) LogValue() slog.Value { return slog.StringValue(k.text()) }
-
-// MarshalText is the name, without any key.
+// MarshalText is the name, without any key. Loggers write it, too.
 func (k QuarantineKeys) MarshalText() ([]byte, error) { return []byte(k.text()), nil }
 
 func (k QuarantineKeys) text() string {

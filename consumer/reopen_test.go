@@ -420,7 +420,7 @@ func TestReopenedFromIsNoField(t *testing.T) {
 	if got := fields(consumer.Message{}); !slices.Equal(got, []string{"Body", "Format", "Account", "ReplayName"}) {
 		t.Errorf("a message has %q", got)
 	}
-	if got := fields(envelope.Received{}); !slices.Equal(got, []string{"Body", "Format", "Account", "Outer"}) {
+	if got := fields(envelope.Received{}); !slices.Equal(got, []string{"Body", "EventBridge", "Account"}) {
 		t.Errorf("a received body has %q", got)
 	}
 }

@@ -66,22 +66,24 @@ func (r *Result) Reason() envelope.Reason {
 // nothing that it does, a panic included, changes the outcome, loses the event or has it handled again. It is
 // called by every goroutine that calls Handle, and holds that one up until it returns.
 //
+// An Observer that keeps results back also has the method Flush(context.Context) error. Consumer.Flush calls
+// it, at the end of each invocation on Lambda: the process may be frozen after it, so nothing may be left to
+// a goroutine or a timer.
+//
 // The log of Options.Logger is written whether there is an Observer or not.
 type Observer interface {
 	Delivered(ctx context.Context, r Result)
 }
 
-// Flusher is an Observer that keeps results back. Consumer.Flush calls it, at the end of each invocation on
-// Lambda: a process may be frozen after it, so nothing may be left to a goroutine or a timer.
-type Flusher interface {
-	Observer
+// flusher is an Observer that keeps results back.
+type flusher interface {
 	Flush(ctx context.Context) error
 }
 
-// Observers are several as one: each is told, in this order, also if one before it panics. Its Flush flushes
-// those that are a Flusher, and returns the errors of all. One that is nil is left out; New refuses a nil
-// pointer among them.
-func Observers(all ...Observer) Flusher {
+// Observers are several as one: each is told, in this order, also if one before it panics. Consumer.Flush
+// flushes all of them that have a Flush, and returns the errors of all. One that is nil is left out; New
+// refuses a nil pointer among them.
+func Observers(all ...Observer) Observer {
 	var told several
 	for _, o := range all {
 		if o != nil {
@@ -93,7 +95,7 @@ func Observers(all ...Observer) Flusher {
 
 type several []Observer
 
-var _ Flusher = several(nil)
+var _ flusher = several(nil)
 
 // checkObserver refuses a nil pointer, also within Observers, and a Readiness that has no trust.
 func checkObserver(what string, o Observer) error {
@@ -133,7 +135,7 @@ func (s several) Flush(ctx context.Context) error {
 
 // flush is the Flush of an Observer that has one. Its panic is its error, *PanicError.
 func flush(ctx context.Context, o Observer) error {
-	f, ok := o.(Flusher)
+	f, ok := o.(flusher)
 	if !ok {
 		return nil
 	}

@@ -192,7 +192,7 @@ func TestQuarantinedStaysEncrypted(t *testing.T) {
 	good := w.policy.Decrypter
 	w.policy.Decrypter = d
 	released := -1
-	w.opts.Quarantine = consumer.QuarantineFunc(func(ctx context.Context, r consumer.Record) error {
+	w.opts.Quarantine = quarantineFunc(func(ctx context.Context, r consumer.Record) error {
 		released = w.store.releases
 		return w.bin.Put(ctx, r)
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
@@ -174,12 +175,12 @@ func TestCheckIgnoreMembers(t *testing.T) {
 	for name, list := range map[string][]string{
 		"17": make17(), "empty": {""}, "long": {strings.Repeat("x", 65)}, "no UTF-8": {"\xff"}, "cloudevent": {"_a", "CloudEvent"}, "specversion": {"specversion"},
 	} {
-		if err := envelope.CheckIgnoreMembers(list); err == nil {
+		if err := wire.CheckIgnoreMembers(list); err == nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, list := range [][]string{nil, {}, envelope.DefaultIgnoreMembers(), make17()[:16], {strings.Repeat("x", 64)}} {
-		if err := envelope.CheckIgnoreMembers(list); err != nil {
+	for _, list := range [][]string{nil, {}, wire.DefaultIgnoreMembers(), make17()[:16], {strings.Repeat("x", 64)}} {
+		if err := wire.CheckIgnoreMembers(list); err != nil {
 			t.Error(err)
 		}
 	}

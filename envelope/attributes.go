@@ -8,23 +8,6 @@ import (
 	"github.com/sealbus/sealbus/internal/wire"
 )
 
-// AttributeType is a type of the CloudEvents type system.
-type AttributeType uint8
-
-// The types that an extension attribute can have.
-const (
-	Boolean AttributeType = iota + 1 // the order is that of wire.Type
-	Integer
-	String
-	Binary
-	URI
-	URIReference
-	Timestamp
-)
-
-// String is the name of t as CloudEvents 1.0 writes it.
-func (t AttributeType) String() string { return wire.Type(t).String() }
-
 // The names of the extension attributes that sealbus itself reads or writes.
 const (
 	attrMaterial     = wire.AttrMaterial
@@ -43,8 +26,8 @@ func changedByHops(name string) bool {
 var errURI = errors.New("is not a URI that the SDK's event, in which consumers get it, could hold as it is")
 
 // verifiedValue is the value that comes out of what was hashed: text again, base64 for Binary.
-func verifiedValue(t AttributeType, hashed []byte) string {
-	if t == Binary {
+func verifiedValue(t wire.Type, hashed []byte) string {
+	if t == wire.Binary {
 		return base64.StdEncoding.EncodeToString(hashed)
 	}
 	return string(hashed)
@@ -62,7 +45,7 @@ func asDocumented(a wire.Attribute) (wire.Attribute, error) {
 	if err != nil {
 		return a, fmt.Errorf("as %s, %w", a.Type, err)
 	}
-	a.Value = verifiedValue(AttributeType(a.Type), hashed)
+	a.Value = verifiedValue(a.Type, hashed)
 	if a.Type == wire.URI || a.Type == wire.URIReference {
 		if wire.CheckURI(a.Name, a.Value) != nil {
 			return a, fmt.Errorf("as %s, %w", a.Type, errURI)

@@ -17,27 +17,27 @@ import (
 	"github.com/sealbus/sealbus/keys"
 )
 
-// MaxUnwrappedAge is how long a Decrypter uses a content key that it has decrypted, before it decrypts it
+// maxUnwrappedAge is how long a Decrypter uses a content key that it has decrypted, before it decrypts it
 // again. For so long, it can still open data after its permission was withdrawn.
-const MaxUnwrappedAge = 15 * time.Minute
+const maxUnwrappedAge = 15 * time.Minute
 
 // maxUnwrapped bounds the content keys of one Decrypter. Each source of a producer needs three within
-// MaxUnwrappedAge. fairCache says how producers share the room.
+// maxUnwrappedAge. fairCache says how producers share the room.
 const maxUnwrapped = 4096
 
 // The budget of one event, for all identities together. A try is one identity with one of the event's
 // recipients. A cached answer counts like the call that it saves. An event is too_large if no try within the
 // budget opens it, and more tries are possible.
 const (
-	MaxTries        = 32 // with private keys of this process: each costs a key agreement
-	MaxServiceCalls = 4  // of key management services, key agreements included: each costs money and time
+	maxTries        = 32 // with private keys of this process: each costs a key agreement
+	maxServiceCalls = 4  // of key management services, key agreements included: each costs money and time
 )
 
 // mostAnswers is how often a service may answer wrongly in one try, if the budget allows.
 const mostAnswers = 2
 
-// DecryptWith has the keys of a Decrypter. For one event, MaxTries and MaxServiceCalls bound how many are
-// tried. An identity that is no *keys.LocalIdentity counts as a key in a service.
+// DecryptWith has the keys of a Decrypter. For one event, at most 32 private keys and 4 keys in
+// services are tried. An identity that is no *keys.LocalIdentity counts as a key in a service.
 type DecryptWith struct {
 	// Identities are private keys, such as those of a *keys.Keyring. keys.OpenWith is for single ones.
 	Identities keys.IdentitySource
@@ -49,7 +49,7 @@ type DecryptWith struct {
 }
 
 // Decrypter opens encrypted data. Make one and share it: it keeps the content keys that it has decrypted for
-// MaxUnwrappedAge, so that a key management service is asked once per content key and not for each event. It
+// 15 minutes, so that a key management service is asked once per content key and not for each event. It
 // runs nothing in the background. It is safe for concurrent use.
 type Decrypter struct {
 	with    DecryptWith
@@ -115,7 +115,7 @@ type unlocking struct {
 	secret *secret
 	now    time.Time
 
-	candidates []candidate // at most MaxTries, and MaxServiceCalls of those that are remote
+	candidates []candidate // at most maxTries, and maxServiceCalls of those that are remote
 	room       [1]candidate
 	calls      int     // answers of services so far, cached ones included
 	cut        bool    // there was more to try than the budget allows
@@ -160,7 +160,7 @@ func (u *unlocking) unlock(ctx context.Context) (identity string, verdict *Error
 			c := &u.candidates[i]
 			isDown := func(other candidate) bool { return other.failed && other.name == c.name }
 			if c.tried || c.wrong != wrong || slices.ContainsFunc(u.candidates, isDown) ||
-				c.remote && u.calls == MaxServiceCalls {
+				c.remote && u.calls == maxServiceCalls {
 				continue
 			}
 			if c.remote {
@@ -255,9 +255,9 @@ func (u *unlocking) add(c candidate, at int) {
 			}
 		}
 	}
-	most, same := MaxTries, 0
+	most, same := maxTries, 0
 	if c.remote {
-		most = MaxServiceCalls
+		most = maxServiceCalls
 	}
 	for i := range u.candidates {
 		if u.candidates[i].remote == c.remote {
@@ -281,7 +281,7 @@ func (u *unlocking) add(c candidate, at int) {
 func (d *Decrypter) cached(id unwrapID, now time.Time) *unwrapped {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	isOld := func(k *unwrapped) bool { return !k.livesAt(now, MaxUnwrappedAge) }
+	isOld := func(k *unwrapped) bool { return !k.livesAt(now, maxUnwrappedAge) }
 	item := d.keys.items[id]
 	if item != nil && isOld(item.value) || len(d.keys.order) > 0 && isOld(d.keys.order[0].value) {
 		d.keys.removeIf(func(_ unwrapID, k *unwrapped) bool { return isOld(k) })
@@ -426,7 +426,7 @@ func (u *unlocking) verdict() *Error {
 	if u.cut {
 		return reject(ReasonTooLarge,
 			"there are more recipients to try than one event may cost, %d with private keys and "+
-				"%d calls of key management services, and none of those tried opens the data", MaxTries, MaxServiceCalls)
+				"%d calls of key management services, and none of those tried opens the data", maxTries, maxServiceCalls)
 	}
 	if len(u.errs) > 0 {
 		i := slices.IndexFunc(u.errs, func(err error) bool { return !jwe.IsForAnother(err) })

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/keystest"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -229,7 +230,7 @@ func TestEncryptToConsumers(t *testing.T) {
 
 func TestNewEncrypterRefuses(t *testing.T) {
 	c := newConfidential(t)
-	many := make([]*keys.Recipient, envelope.MaxRecipients+1)
+	many := make([]*keys.Recipient, jwe.MaxRecipients+1)
 	for i := range many {
 		many[i] = newIdentity(t, keys.X25519).Recipient()
 	}

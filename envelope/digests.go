@@ -160,12 +160,12 @@ func (o *opening) hashExtensions(p *wire.Payload, guess typeGuess) (fits, isRead
 		t, isDocumented := wire.DocumentedType(name)
 		if p.Profile != nil {
 			t = p.Profile.Types[i]
-			if t == wire.Binary && o.policy.ExtensionTypes[name] != Binary {
+			if t == wire.Binary && o.policy.ExtensionTypes[name] != wire.Binary.String() {
 				return false, false, reject(ReasonUnsupported,
 					"extension %s is Binary and not declared in ExtensionTypes", name)
 			}
 		} else if declared, ok := o.policy.ExtensionTypes[name]; ok && !isDocumented {
-			t = wire.Type(declared)
+			t = wire.TypeNamed(declared)
 		} else if !isDocumented {
 			t = wire.String
 		}
@@ -221,7 +221,7 @@ func (o *opening) modified(p *wire.Payload) *Error {
 		return e
 	}
 	if names := lookAdded(o.detail.Detail, o.policy.IgnoreMembers); len(names) > 0 {
-		e.Cause += "; members that look added on the way: " + strings.Join(ReportedMembers(names), " ")
+		e.Cause += "; members that look added on the way: " + strings.Join(wire.ReportedMembers(names), " ")
 		e.Advice = "switch off what adds them to the detail, such as a tracer's instrumentation of PutEvents, " +
 			"or name them in IgnoreMembers (`open --ignore-member`)"
 	}
@@ -238,7 +238,7 @@ func lookAdded(detail []byte, ignore []string) (names []string) {
 		lower := strings.ToLower(name)
 		looksAdded := slices.Contains(ignore, name) || slices.Contains(tracers, lower) ||
 			strings.HasPrefix(lower, "_") || strings.HasPrefix(lower, "x-") || strings.HasPrefix(lower, "x_")
-		if looksAdded && len(names) < maxReported {
+		if looksAdded && len(names) < wire.MaxReported {
 			names = append(names, name)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/keystest"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -204,7 +205,7 @@ func throughBridgeWith(t *testing.T, sealed *envelope.Sealed, trust trust.Source
 
 func TestEncryptRefuses(t *testing.T) {
 	c := newConfidential(t)
-	many := make([]string, envelope.MaxEncryptedFields+1)
+	many := make([]string, wire.MaxEncryptedFields+1)
 	for i := range many {
 		many[i] = fmt.Sprintf("/f%d", i)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/internal/nilcheck"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
 )
@@ -17,19 +18,16 @@ import (
 // The limits of one content key, whichever is reached first. AES-GCM with random nonces is safe for 2^32
 // encryptions (NIST SP 800-38D section 8.3). The other limits bound what a leaked key gives away.
 const (
-	MaxKeyEncryptions = 1 << 20         // whole data, or single fields
-	MaxKeyBytes       = 1 << 30         // of plaintext
-	MaxKeyAge         = 5 * time.Minute // so each key in a key management service is asked 12 times an hour
+	maxKeyEncryptions = 1 << 20         // whole data, or single fields
+	maxKeyBytes       = 1 << 30         // of plaintext
+	maxKeyAge         = 5 * time.Minute // so each key in a key management service is asked 12 times an hour
 )
-
-// MaxRecipients is how many keys one event can be encrypted to.
-const MaxRecipients = jwe.MaxRecipients
 
 // maxSources bounds the content keys of one Encrypter: one for each source.
 const maxSources = 1024
 
-// EncryptTo names the recipients of an Encrypter. Each of them can open the data. They have at most
-// MaxRecipients keys in all.
+// EncryptTo names the recipients of an Encrypter. Each of them can open the data. They have at most 16
+// keys in all.
 type EncryptTo struct {
 	Recipients []*keys.Recipient       // public keys
 	Services   []keys.ServiceRecipient // keys in a key management service
@@ -41,7 +39,7 @@ type EncryptTo struct {
 }
 
 // Encrypter encrypts the data of events to its recipients. Make one and share it: it makes a content key for
-// each source and keeps it for up to MaxKeyAge, so that key management services are asked a few times an hour
+// each source and keeps it for up to 5 minutes, so that key management services are asked a few times an hour
 // and not for each event. It runs nothing in the background. It is safe for concurrent use.
 type Encrypter struct {
 	to      EncryptTo
@@ -89,8 +87,8 @@ func NewEncrypter(to EncryptTo) (*Encrypter, error) {
 	case len(to.Consumers) > 0 && to.Trust == nil:
 		return nil, errors.New("envelope: encrypting to consumers by their names needs Trust, " +
 			"which lists their keys")
-	case len(to.Recipients)+len(to.Services) > MaxRecipients:
-		return nil, fmt.Errorf("envelope: %d recipients, of which %d are allowed", len(seen), MaxRecipients)
+	case len(to.Recipients)+len(to.Services) > jwe.MaxRecipients:
+		return nil, fmt.Errorf("envelope: %d recipients, of which %d are allowed", len(seen), jwe.MaxRecipients)
 	}
 	e := &Encrypter{to: to}
 	e.keys.most, e.keys.drop = maxSources, func(k *contentKey) { k.addUsers(-1) }
@@ -161,9 +159,9 @@ func (e *Encrypter) public(ctx context.Context, now time.Time) ([]*keys.Recipien
 			}
 		}
 	}
-	if n := len(list) + len(e.to.Services); n > MaxRecipients {
+	if n := len(list) + len(e.to.Services); n > jwe.MaxRecipients {
 		return nil, fmt.Errorf("%d recipients, of which %d are allowed: the consumers have too many active keys", n,
-			MaxRecipients)
+			jwe.MaxRecipients)
 	}
 	return list, nil
 }
@@ -174,8 +172,8 @@ func (e *Encrypter) reserve(source string, public []*keys.Recipient, encryptions
 	now time.Time) *contentKey {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if old := e.keys.order; len(old) > 0 && now.Sub(old[0].value.born) >= MaxKeyAge {
-		e.keys.removeIf(func(_ string, k *contentKey) bool { return !k.livesAt(now, MaxKeyAge) })
+	if old := e.keys.order; len(old) > 0 && now.Sub(old[0].value.born) >= maxKeyAge {
+		e.keys.removeIf(func(_ string, k *contentKey) bool { return !k.livesAt(now, maxKeyAge) })
 	}
 	item := e.keys.items[source]
 	if item == nil || !item.value.serves(public, encryptions, bytes, now) {
@@ -190,8 +188,8 @@ func (e *Encrypter) reserve(source string, public []*keys.Recipient, encryptions
 
 // serves reports whether the key has room for the use, and is for these recipients.
 func (k *contentKey) serves(public []*keys.Recipient, encryptions, bytes int64, now time.Time) bool {
-	return k.livesAt(now, MaxKeyAge) && k.encryptions+encryptions <= MaxKeyEncryptions &&
-		k.bytes+bytes <= MaxKeyBytes &&
+	return k.livesAt(now, maxKeyAge) && k.encryptions+encryptions <= maxKeyEncryptions &&
+		k.bytes+bytes <= maxKeyBytes &&
 		slices.EqualFunc(k.public, public, func(a, b *keys.Recipient) bool { return a.KeyID() == b.KeyID() })
 }
 
@@ -200,7 +198,7 @@ func (e *Encrypter) renew(ctx context.Context, source string, public []*keys.Rec
 	now time.Time) (*contentKey, error) {
 	e.mu.Lock()
 	item := e.keys.items[source]
-	if item != nil && item.value.serves(public, MaxEncryptedFields, jwe.MaxMessage, now) {
+	if item != nil && item.value.serves(public, wire.MaxEncryptedFields, jwe.MaxMessage, now) {
 		defer e.mu.Unlock()
 		item.value.addUsers(1)
 		return item.value, nil // another caller was faster, and any event has room
@@ -214,7 +212,7 @@ func (e *Encrypter) renew(ctx context.Context, source string, public []*keys.Rec
 	k.users.Store(2) // the cache and the caller
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.keys.removeIf(func(s string, old *contentKey) bool { return s == source || !old.livesAt(now, MaxKeyAge) })
+	e.keys.removeIf(func(s string, old *contentKey) bool { return s == source || !old.livesAt(now, maxKeyAge) })
 	e.keys.put(source, "", "", k)
 	return k, nil
 }

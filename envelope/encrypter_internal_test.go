@@ -48,10 +48,10 @@ func TestKeyLimits(t *testing.T) {
 		fill               func(*contentKey)
 		wait               time.Duration // before the one more
 	}{
-		"encryptions":      {1, 0, func(k *contentKey) { k.encryptions = MaxKeyEncryptions - 1 }, 0},
-		"fields":           {64, 0, func(k *contentKey) { k.encryptions = MaxKeyEncryptions - 65 }, 0},
-		"bytes":            {0, 1 << 20, func(k *contentKey) { k.bytes = MaxKeyBytes - 1<<20 }, 0},
-		"age":              {1, 1, func(*contentKey) {}, MaxKeyAge},
+		"encryptions":      {1, 0, func(k *contentKey) { k.encryptions = maxKeyEncryptions - 1 }, 0},
+		"fields":           {64, 0, func(k *contentKey) { k.encryptions = maxKeyEncryptions - 65 }, 0},
+		"bytes":            {0, 1 << 20, func(k *contentKey) { k.bytes = maxKeyBytes - 1<<20 }, 0},
+		"age":              {1, 1, func(*contentKey) {}, maxKeyAge},
 		"clock set back":   {1, 1, func(*contentKey) {}, -clockTolerance - 1},
 		"frozen for hours": {1, 1, func(*contentKey) {}, 7 * time.Hour},
 	} {
@@ -73,7 +73,7 @@ func TestKeyLimits(t *testing.T) {
 			}
 			k.addUsers(-1)
 			test.fill(k)
-			fits := use(morning.Add(MaxKeyAge - 1))
+			fits := use(morning.Add(maxKeyAge - 1))
 			if name == "age" || name == "frozen for hours" || name == "clock set back" {
 				fits = use(morning)
 			}
@@ -115,7 +115,7 @@ func TestSweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	old.addUsers(-1)
-	k, err := e.keyFor(t.Context(), "urn:b", 1, 1, morning.Add(MaxKeyAge))
+	k, err := e.keyFor(t.Context(), "urn:b", 1, 1, morning.Add(maxKeyAge))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -98,7 +98,7 @@ func ExampleOpener() {
 	}
 	for _, typ := range []string{"com.example.order.placed", "com.example.order.cancelled"} {
 		delivery := fmt.Appendf(nil, `{"source":%q,"detail-type":%q,"detail":%s}`, ev.Source(), typ, sealed.JSON())
-		opened, err := opener.Open(ctx, envelope.Received{Body: delivery, Format: envelope.EventBridge}, envelope.Step{})
+		opened, err := opener.Open(ctx, envelope.Received{Body: delivery, EventBridge: true}, envelope.Step{})
 		if err != nil {
 			fmt.Println(envelope.ReasonOf(err))
 			continue

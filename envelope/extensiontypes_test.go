@@ -4,31 +4,28 @@ import (
 	"testing"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/wire"
 )
 
-func TestCheckExtensionTypes(t *testing.T) {
-	all := map[string]envelope.AttributeType{
-		"a": envelope.Boolean, "b": envelope.Integer, "c": envelope.String, "d": envelope.Binary,
-		"e": envelope.URI, "f": envelope.URIReference, "g": envelope.Timestamp,
+// Each type of CloudEvents 1.0 can be declared under its name, and under no other. The vectors and the
+// payloads have the same names.
+func TestExtensionTypesAreThoseOfTheStandard(t *testing.T) {
+	open := func(name string) error {
+		_, err := envelope.NewOpener(bundleOf(t, "orders"),
+			&envelope.Policy{Unsafe: unchecked, ExtensionTypes: map[string]string{"x": name}})
+		return err
 	}
-	if err := envelope.CheckExtensionTypes(all); err != nil {
-		t.Error(err)
-	}
-	for _, none := range []envelope.AttributeType{0, envelope.Timestamp + 1, 255} {
-		if err := envelope.CheckExtensionTypes(map[string]envelope.AttributeType{"x": none}); err == nil {
-			t.Errorf("%v is taken for a type", none)
+	for name, typ := range map[string]wire.Type{
+		"Boolean": wire.Boolean, "Integer": wire.Integer, "String": wire.String, "Binary": wire.Binary,
+		"URI": wire.URI, "URI-reference": wire.URIReference, "Timestamp": wire.Timestamp,
+	} {
+		if err := open(name); err != nil || wire.TypeNamed(name) != typ || typ.String() != name {
+			t.Errorf("%s: %v is %v, %v", name, typ, wire.TypeNamed(name), err)
 		}
 	}
-}
-
-// TestAttributeTypeNames: each type is the one that its name says, in vectors, payloads and errors.
-func TestAttributeTypeNames(t *testing.T) {
-	for typ, name := range map[envelope.AttributeType]string{
-		envelope.Boolean: "Boolean", envelope.Integer: "Integer", envelope.String: "String", envelope.Binary: "Binary",
-		envelope.URI: "URI", envelope.URIReference: "URI-reference", envelope.Timestamp: "Timestamp",
-	} {
-		if typ.String() != name {
-			t.Errorf("%d is called %s, want %s", typ, typ, name)
+	for _, none := range []string{"", "binary", "URIReference", "Type(0)"} {
+		if err := open(none); err == nil || wire.TypeNamed(none) != 0 {
+			t.Errorf("%q is taken for a type", none)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 func lenient() *envelope.Policy {
 	return &envelope.Policy{
 		Now: fixed(vectorNow), Mode: envelope.Passthrough,
-		ExtensionTypes: map[string]envelope.AttributeType{"token": envelope.Binary, "due": envelope.Timestamp},
+		ExtensionTypes: map[string]string{"token": "Binary", "due": "Timestamp"},
 		Unsafe:         envelope.Unsafe{AnySource: true, AnyAge: true, IgnoreAccount: true, AllowUndated: true},
 	}
 }

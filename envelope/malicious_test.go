@@ -10,6 +10,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/internal/testbed/mint"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/keystest"
 )
@@ -177,9 +178,9 @@ func TestRequiredFieldsInAnyCase(t *testing.T) {
 // the next one pass.
 func TestRequiredFieldsInVeryManySpellings(t *testing.T) {
 	c := newConfidential(t)
-	for _, n := range []int{envelope.MaxEncryptedFields, envelope.MaxEncryptedFields + 1, 1000} {
+	for _, n := range []int{wire.MaxEncryptedFields, wire.MaxEncryptedFields + 1, 1000} {
 		doc, pointers := spellings("accountnumber", n)
-		fields := pointers[n-min(n, envelope.MaxEncryptedFields):] // what is in the clear stands last
+		fields := pointers[n-min(n, wire.MaxEncryptedFields):] // what is in the clear stands last
 		sealed := c.seal(secretEvent(doc), envelope.SealOptions{Encrypt: c.encrypter(), EncryptFields: fields})
 		_, err := envelope.Open(t.Context(), sealed.JSON(), c.trust,
 			&envelope.Policy{Now: fixedNow, Decrypter: c.decrypter(c.x25519),

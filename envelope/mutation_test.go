@@ -132,7 +132,7 @@ func makeVictim(t testing.TB, name, layout string, p *mint.Plan, opened string) 
 		name: name, bridge: layout != "", tree: parseTree(t, text), event: opened, producer: "orders",
 		opts: &envelope.Policy{
 			Now: fixed(vectorNow), MaxAge: 5 * time.Minute, Audience: "central", Decrypter: openBoth(t),
-			ExtensionTypes: map[string]envelope.AttributeType{"token": envelope.Binary, "due": envelope.Timestamp, "docs": envelope.URI},
+			ExtensionTypes: map[string]string{"token": "Binary", "due": "Timestamp", "docs": "URI"},
 			Unsafe:         anySource,
 		},
 	}

@@ -15,34 +15,19 @@ import (
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
-// Format is what the body of a received message is.
-type Format int
-
-// The formats.
-const (
-	CloudEvent  Format = iota // a sealed event in the CloudEvents JSON format (structured mode)
-	EventBridge               // an EventBridge event whose detail is a sealed event, in either Layout
-)
-
 // Received is one message as the transport delivered it.
 type Received struct {
-	Body   []byte // not changed; Opened has memory of its own
-	Format Format // 0 = CloudEvent
+	Body []byte // not changed; Opened has memory of its own
 
-	// Account is the AWS account that a service, not the sender, wrote beside the body; "" = none. For
-	// EventBridge, it overrides the account inside the body. Believe the account in the body only where no
-	// one but the service can deliver.
+	// EventBridge is true if the body is an EventBridge event whose detail is a sealed event, in either Layout.
+	// Its source and detail-type must then equal the signed source and type. false: the body is a sealed event
+	// in the CloudEvents JSON format (structured mode).
+	EventBridge bool
+
+	// Account is the AWS account that a service, not the sender, wrote beside the body; "" = none. It
+	// overrides the account inside an EventBridge event. Believe that one only where no one but the service
+	// can deliver.
 	Account string
-
-	// Outer is what the transport says of the event, if it does so outside of the body. For EventBridge,
-	// source and detail-type in the body are used instead. nil = nothing.
-	Outer *Outer
-}
-
-// Outer is what the transport itself says of an event. It must equal what is signed.
-type Outer struct {
-	Source     string // must equal the signed source
-	DetailType string // must equal the signed type
 }
 
 // Step is what differs from one opening to the next under one Policy. The zero Step is the usual one.
@@ -80,7 +65,7 @@ func Open(ctx context.Context, sealed []byte, trust trust.Source, p *Policy) (*O
 
 // Open verifies one message. Its results are those of the function Open.
 func (o *Opener) Open(ctx context.Context, r Received, s Step) (*Opened, error) {
-	v := &opening{Opener: o, step: s, account: r.Account, outer: r.Outer}
+	v := &opening{Opener: o, step: s, account: r.Account}
 	if v.step.Now == nil {
 		v.step.Now = o.policy.Now
 	}
@@ -124,9 +109,9 @@ type opening struct {
 	*Opener
 	step    Step
 	account string // that a service wrote; "" = none did
-	outer   *Outer // what the transport says of the event; nil = nothing
 
-	in *wire.Event // as received: unverified until checkDigests
+	in    *wire.Event    // as received: unverified until checkDigests
+	outer *wire.Delivery // the EventBridge event around it; nil = none
 	// not nil: the data is what is left of this EventBridge detail, and only its canonical form has bytes
 	detail *wire.Delivery
 	env    dsse.Envelope // of the attribute dssematerial
@@ -158,7 +143,7 @@ type opening struct {
 
 // parse reads the event out of the message, with what is around it in an EventBridge event.
 func (o *opening) parse(r *Received) *Error {
-	if r.Format != EventBridge {
+	if !r.EventBridge {
 		in, err := wire.ParseSealed(r.Body)
 		if err != nil {
 			return parseError(err)
@@ -170,7 +155,7 @@ func (o *opening) parse(r *Received) *Error {
 	if err != nil {
 		return parseError(err)
 	}
-	o.outer = &Outer{Source: d.Source, DetailType: d.DetailType}
+	o.outer = d
 	if o.account == "" {
 		o.account = d.Account
 	}

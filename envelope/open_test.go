@@ -16,7 +16,7 @@ var (
 
 // openEventBridge opens a delivery of EventBridge.
 func openEventBridge(ctx context.Context, delivery []byte, trust trust.Source, p *envelope.Policy) (*envelope.Opened, error) {
-	return openStep(ctx, envelope.Received{Body: delivery, Format: envelope.EventBridge}, envelope.Step{}, trust, p)
+	return openStep(ctx, envelope.Received{Body: delivery, EventBridge: true}, envelope.Step{}, trust, p)
 }
 
 // openKept verifies a CloudEvent and leaves its data encrypted.

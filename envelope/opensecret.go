@@ -173,7 +173,7 @@ func (r *Opened) IsEncrypted() bool { return r.secret != nil && !r.opened }
 
 // Decrypt opens the data of an event that was opened with Step.KeepEncrypted. It returns a new Opened,
 // or an *Error with the Reason: not_a_recipient, kms_unavailable (transient), too_large (more recipients to
-// try than MaxTries and MaxServiceCalls allow), decrypt_failed, malformed. Of an event that is not encrypted,
+// try than maxTries and maxServiceCalls allow), decrypt_failed, malformed. Of an event that is not encrypted,
 // or no longer, it returns r.
 func (r *Opened) Decrypt(ctx context.Context, d *Decrypter) (*Opened, error) {
 	if !r.IsEncrypted() {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/nilcheck"
@@ -22,9 +21,9 @@ const DefaultMaxAge = 24*time.Hour + 5*time.Minute
 // DefaultSkew is how far the clocks of producers and consumers may differ.
 const DefaultSkew = 5 * time.Minute
 
-// MaxSkew bounds Skew. A clock that is wrong by a day is broken. A larger Skew would accept events from the
+// maxSkew bounds Skew. A clock that is wrong by a day is broken. A larger Skew would accept events from the
 // future and keys that are not yet valid.
-const MaxSkew = 24 * time.Hour
+const maxSkew = 24 * time.Hour
 
 // MaxDuration bounds MaxAge: with Skew added, any time must stay far from where 64 bits of nanoseconds end.
 // An overflow would be a window that no event passes.
@@ -56,21 +55,22 @@ type Policy struct {
 	Audience string
 
 	MaxAge time.Duration // the window; 0 = DefaultMaxAge, at most MaxDuration
-	Skew   time.Duration // tolerated difference of clocks; 0 = DefaultSkew, at most MaxSkew
+	Skew   time.Duration // tolerated difference of clocks; 0 = DefaultSkew, at most maxSkew
 
 	// Mode says what becomes of extension attributes that are not signed; 0 = Strict, they are dropped.
 	Mode Mode
 	// RequiredAlgorithms must each have a counted signature of the producer; nil = any one signature.
 	RequiredAlgorithms []keys.Algorithm
 	// ExtensionTypes are the types of extensions that other implementations signed, and the names that may be
-	// Binary; nil = documented types only.
-	ExtensionTypes map[string]AttributeType
+	// Binary; nil = documented types only. A type has its name of CloudEvents 1.0: "Boolean", "Integer",
+	// "String", "Binary", "URI", "URI-reference" or "Timestamp".
+	ExtensionTypes map[string]string
 
 	// IgnoreMembers are the names of members that hops are known to add to an EventBridge detail, beside the
 	// data of the Embedded layout. If the data is not the signed data, it is tried once more without all of
-	// them: the signature decides. nil = DefaultIgnoreMembers, empty = none; see CheckIgnoreMembers. (Where
-	// the event is one object, a member that no attribute can be called is no part of it, and is ignored
-	// without being listed.)
+	// them: the signature decides. At most 16 names. nil = "_datadog", which Datadog's instrumentation of the
+	// AWS SDKs adds to every PutEvents entry; empty = none. (Where the event is one object, a member that no
+	// attribute can be called is no part of it, and is ignored without being listed.)
 	IgnoreMembers []string
 
 	// Decrypter opens encrypted data, after all other checks; nil = encrypted data is not_a_recipient.
@@ -133,8 +133,8 @@ func (p *Policy) check() error {
 	case p.MaxAge < 0 || p.MaxAge > MaxDuration:
 		return fmt.Errorf("MaxAge is %v: give a duration of at most %v, or 0 for %v", p.MaxAge, MaxDuration,
 			DefaultMaxAge)
-	case p.Skew < 0 || p.Skew > MaxSkew:
-		return fmt.Errorf("Skew is %v: give a duration of at most %v, or 0 for %v", p.Skew, MaxSkew, DefaultSkew)
+	case p.Skew < 0 || p.Skew > maxSkew:
+		return fmt.Errorf("Skew is %v: give a duration of at most %v, or 0 for %v", p.Skew, maxSkew, DefaultSkew)
 	}
 	for _, pattern := range p.Sources {
 		if err := keys.CheckSourcePattern(pattern); err != nil {
@@ -151,48 +151,11 @@ func (p *Policy) check() error {
 			return fmt.Errorf("RequiredAlgorithms has %q: give some of %q", a, keys.Algorithms())
 		}
 	}
-	if err := CheckExtensionTypes(p.ExtensionTypes); err != nil {
+	if err := wire.CheckTypes(p.ExtensionTypes); err != nil {
 		return err
 	}
-	if err := CheckIgnoreMembers(p.IgnoreMembers); err != nil {
+	if err := wire.CheckIgnoreMembers(p.IgnoreMembers); err != nil {
 		return fmt.Errorf("IgnoreMembers: %w", err)
-	}
-	return nil
-}
-
-// CheckExtensionTypes is an error if a map of ExtensionTypes holds what is no type. A constructor that takes
-// such options refuses them at the start.
-func CheckExtensionTypes(types map[string]AttributeType) error {
-	for name, t := range types {
-		if t < Boolean || t > Timestamp {
-			return fmt.Errorf("ExtensionTypes[%q] is %v: give one of envelope.Boolean to envelope.Timestamp", name, t)
-		}
-	}
-	return nil
-}
-
-// maxIgnoreMembers bounds Policy.IgnoreMembers: each is compared with every member of a detail.
-const maxIgnoreMembers = 16
-
-// DefaultIgnoreMembers is what Policy.IgnoreMembers is where it is nil: the member that Datadog's
-// instrumentation of the AWS SDKs adds to the detail of every PutEvents entry.
-func DefaultIgnoreMembers() []string { return slices.Clone(defaultIgnoreMembers) }
-
-var defaultIgnoreMembers = []string{"_datadog"}
-
-// CheckIgnoreMembers is an error if a list of Policy.IgnoreMembers is too long, or has a name that no hop can
-// add to a detail.
-func CheckIgnoreMembers(names []string) error {
-	if len(names) > maxIgnoreMembers {
-		return fmt.Errorf("there are %d names: give at most %d", len(names), maxIgnoreMembers)
-	}
-	for _, name := range names {
-		switch {
-		case name == "" || len(name) > wire.MaxName || !utf8.ValidString(name):
-			return fmt.Errorf("%.80q is no name of a member: it is a text of 1 to %d bytes", name, wire.MaxName)
-		case strings.EqualFold(name, wire.EmbeddedMember), strings.EqualFold(name, "specversion"):
-			return fmt.Errorf("%q cannot be ignored: a detail without it is not an event", name)
-		}
 	}
 	return nil
 }
@@ -238,7 +201,7 @@ func newOpener(trust trust.Source, p *Policy) (*Opener, error) {
 		own.Skew = DefaultSkew
 	}
 	if own.IgnoreMembers == nil {
-		own.IgnoreMembers = defaultIgnoreMembers
+		own.IgnoreMembers = wire.DefaultIgnoreMembers()
 	}
 	if own.Now == nil {
 		own.Now = time.Now

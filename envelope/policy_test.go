@@ -50,7 +50,7 @@ func TestPoliciesThatAreRefused(t *testing.T) {
 			`RequireEncryptedFields: "card"`},
 		"no member": {with(func(p *envelope.Policy) { p.IgnoreMembers = []string{""} }), "IgnoreMembers: "},
 		"no extension type": {with(func(p *envelope.Policy) {
-			p.ExtensionTypes = map[string]envelope.AttributeType{"due": 99}
+			p.ExtensionTypes = map[string]string{"due": "Date"}
 		}), `ExtensionTypes["due"]`},
 	} {
 		o, err := envelope.NewOpener(bundleOf(t, "orders"), test.policy)
@@ -101,7 +101,7 @@ func TestPolicyIsCloned(t *testing.T) {
 	p := &envelope.Policy{
 		Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.*"}, Now: fixed(vectorNow),
 		RequiredAlgorithms: []keys.Algorithm{keys.Ed25519}, RequireEncryptedFields: []string{"/not/there"},
-		ExtensionTypes: map[string]envelope.AttributeType{"token": envelope.Binary}, IgnoreMembers: []string{"_hop"},
+		ExtensionTypes: map[string]string{"token": "Binary"}, IgnoreMembers: []string{"_hop"},
 	}
 	o, err := envelope.NewOpener(bundleOf(t, "orders"), p)
 	if err != nil {
@@ -111,7 +111,7 @@ func TestPolicyIsCloned(t *testing.T) {
 	for _, q := range []*envelope.Policy{p, &copied} {
 		q.Sources[0], q.Types[0], q.RequiredAlgorithms[0] = "https://elsewhere.example/x", "com.elsewhere", keys.MLDSA65
 		q.RequireEncryptedFields[0], q.IgnoreMembers[0] = "/amount", "_other"
-		q.ExtensionTypes["token"] = envelope.String
+		q.ExtensionTypes["token"] = "String"
 		q.Now, q.MaxAge, q.RequireEncrypted, q.Audience = func() time.Time { return time.Time{} }, time.Nanosecond, true, "elsewhere"
 		q.Unsafe = envelope.Unsafe{AnySource: true, AnyAge: true}
 	}
@@ -119,7 +119,7 @@ func TestPolicyIsCloned(t *testing.T) {
 		t.Errorf("after the change: %v", err)
 	}
 	if again := o.Policy(); again.Sources[0] != "https://orders.example/*" || again.IgnoreMembers[0] != "_hop" ||
-		again.ExtensionTypes["token"] != envelope.Binary || again.RequireEncryptedFields[0] != "/not/there" {
+		again.ExtensionTypes["token"] != "Binary" || again.RequireEncryptedFields[0] != "/not/there" {
 		t.Errorf("got %+v", again)
 	}
 }
@@ -272,23 +272,19 @@ func TestOuterMembersAreChecksOfEventBridge(t *testing.T) {
 		want     envelope.Reason
 	}{
 		"as sealed": {envelope.Received{Body: delivery(source, typ, "111122223333"),
-			Format: envelope.EventBridge}, ""},
+			EventBridge: true}, ""},
 		"other source": {envelope.Received{Body: delivery(source+"/x", typ, "111122223333"),
-			Format: envelope.EventBridge}, envelope.ReasonEnvelopeMismatch},
+			EventBridge: true}, envelope.ReasonEnvelopeMismatch},
 		"other type": {envelope.Received{Body: delivery(source, typ+"x", "111122223333"),
-			Format: envelope.EventBridge}, envelope.ReasonEnvelopeMismatch},
+			EventBridge: true}, envelope.ReasonEnvelopeMismatch},
 		"other account": {envelope.Received{Body: delivery(source, typ, "444455556666"),
-			Format: envelope.EventBridge}, envelope.ReasonAccountMismatch},
+			EventBridge: true}, envelope.ReasonAccountMismatch},
 		"stated": {envelope.Received{Body: delivery(source, typ, "444455556666"),
-			Format: envelope.EventBridge, Account: "111122223333"}, ""},
+			EventBridge: true, Account: "111122223333"}, ""},
 		"stated wrong": {envelope.Received{Body: delivery(source, typ, "111122223333"),
-			Format: envelope.EventBridge, Account: "444455556666"}, envelope.ReasonAccountMismatch},
-		"given outer": {envelope.Received{Body: delivery(source, typ+"x", "111122223333"),
-			Format: envelope.EventBridge, Outer: &envelope.Outer{Source: source, DetailType: typ}}, envelope.ReasonEnvelopeMismatch},
+			EventBridge: true, Account: "444455556666"}, envelope.ReasonAccountMismatch},
 		"no EventBridge": {envelope.Received{Body: []byte(doc), Account: "111122223333"}, ""},
-		"outer elsewhere": {envelope.Received{Body: []byte(doc), Account: "111122223333",
-			Outer: &envelope.Outer{Source: source, DetailType: "x"}}, envelope.ReasonEnvelopeMismatch},
-		"no account": {envelope.Received{Body: []byte(doc)}, envelope.ReasonAccountMismatch},
+		"no account":     {envelope.Received{Body: []byte(doc)}, envelope.ReasonAccountMismatch},
 	} {
 		_, err := openStep(t.Context(), test.received, envelope.Step{}, trust,
 			&envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked})

@@ -63,7 +63,7 @@ func checkEmbedded(t *testing.T, trust trust.Source, opts *envelope.Policy, seal
 	if strings.TrimSpace(data[1:]) == "}" {
 		detail = `{"cloudevent":` + attributes + "}"
 	}
-	in := mint.Delivery(sealed.Source(), sealed.Type(), "111122223333", detail).String()
+	in := mint.Delivery(entry.Source, entry.DetailType, "111122223333", detail).String()
 	opened, err := openEventBridge(t.Context(), []byte(in), trust, opts)
 	if err != nil || string(opened.JSON()) != want {
 		t.Fatalf("%v\n%s", err, in)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -82,7 +81,7 @@ func (o *opening) result() (*Opened, *Error) {
 	if o.leftOut {
 		ignored = append(ignored, o.detail.Ignored...)
 	}
-	r.Ignored = ReportedMembers(ignored)
+	r.Ignored = wire.ReportedMembers(ignored)
 	if r.mode == Passthrough {
 		for _, a := range o.in.Extensions {
 			if slices.Contains(o.payload.Names, a.Name) {
@@ -98,23 +97,6 @@ func (o *opening) result() (*Opened, *Error) {
 		return nil, err
 	}
 	return r, nil
-}
-
-// maxReported is how many names of ignored members an Opened reports: they are an attacker's text.
-const maxReported = 8
-
-// ReportedMembers is names of members as Opened.Ignored has them, harmless to show: at most 8, cut, and with
-// everything escaped that is not printable ASCII.
-func ReportedMembers(names []string) []string {
-	if len(names) == 0 {
-		return nil
-	}
-	list := make([]string, 0, maxReported)
-	for _, name := range names[:min(len(names), maxReported)] {
-		quoted := strconv.QuoteToASCII(name[:min(len(name), wire.MaxName)])
-		list = append(list, quoted[1:len(quoted)-1])
-	}
-	return list
 }
 
 // ownData is the verified data in memory of its own: the caller may reuse the buffer that it handed in.
@@ -142,20 +124,16 @@ func (r *Opened) JSON() []byte {
 	return shown.Append(nil)
 }
 
-// String says which event it is and who sealed it. The data, which may have been encrypted, is in no form of
-// printing: not in that of any format verb, nor of a log, of a pointer or of a value.
-func (r Opened) String() string {
+// Format says which event it is and who sealed it, whatever the verb. It prints none of the data, which may
+// have been encrypted.
+func (r Opened) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.text()) }
+
+// LogValue says which event it is and who sealed it.
+func (r Opened) LogValue() slog.Value { return slog.StringValue(r.text()) }
+
+func (r *Opened) text() string {
 	return fmt.Sprintf("Opened(event %q of %q, sealed by %q)", r.content.ID, r.content.Source, r.Producer)
 }
-
-// GoString is String.
-func (r Opened) GoString() string { return r.String() }
-
-// Format is String, whatever the verb.
-func (r Opened) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.String()) }
-
-// LogValue is String.
-func (r Opened) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
 // ContentDigest identifies what the event says, for telling a duplicate from a reused ID: SHA-256 over type,
 // subject, dataschema, datacontenttype, data and the signed extensions but recordedtime, originalrecordedtime

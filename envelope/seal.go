@@ -35,8 +35,8 @@ type SealOptions struct {
 	Exact bool
 	// CoSigners make further signatures, by keys of the same producer; nil = one signature.
 	CoSigners []keys.Signer
-	// ExtensionTypes names the extensions that may be Binary; consumers declare them, too.
-	ExtensionTypes map[string]AttributeType
+	// ExtensionTypes has the type "Binary" for each extension that may be one; consumers declare them, too.
+	ExtensionTypes map[string]string
 	// Encrypt has the recipients of the data; nil = it is not encrypted.
 	Encrypt *Encrypter
 	// EncryptFields are JSON Pointers (RFC 6901) of the members of JSON data to encrypt; nil = all of the
@@ -89,15 +89,6 @@ type Sealed struct {
 
 // JSON is the sealed event in the CloudEvents JSON format. The bytes are not to be changed.
 func (s *Sealed) JSON() []byte { return s.wire }
-
-// ID is the event's id.
-func (s *Sealed) ID() string { return s.ev.ID }
-
-// Source is the event's source.
-func (s *Sealed) Source() string { return s.ev.Source }
-
-// Type is the event's type.
-func (s *Sealed) Type() string { return s.ev.Type }
 
 // KeyIDs are the keys that signed, in the order of the signatures: for a *session.Session, the session key.
 func (s *Sealed) KeyIDs() []string { return slices.Clone(s.keyIDs) }
@@ -190,9 +181,9 @@ func (s *sealing) stamp() error {
 	if err := s.keepRecordedTime(); err != nil {
 		return err
 	}
-	s.set(attrRecordedTime, Timestamp, wire.FormatSeconds(s.now))
+	s.set(attrRecordedTime, wire.Timestamp, wire.FormatSeconds(s.now))
 	if s.opts.Audience != "" {
-		if err := s.setOnce(attrAudience, String, s.opts.Audience); err != nil {
+		if err := s.setOnce(attrAudience, wire.String, s.opts.Audience); err != nil {
 			return err
 		}
 	}
@@ -200,7 +191,7 @@ func (s *sealing) stamp() error {
 		if s.opts.Expires < time.Second {
 			return cannotSeal(attrExpiryTime, "the life of an event is at least a second")
 		}
-		return s.setOnce(attrExpiryTime, Timestamp, wire.FormatSeconds(s.now.Add(s.opts.Expires)))
+		return s.setOnce(attrExpiryTime, wire.Timestamp, wire.FormatSeconds(s.now.Add(s.opts.Expires)))
 	}
 	return nil
 }
@@ -221,17 +212,17 @@ func (s *sealing) keepRecordedTime() error {
 	}
 	s.ev.Extensions = slices.Delete(s.ev.Extensions, i, i+1)
 	if !hasExtension(s.ev, attrOriginalTime) {
-		s.set(attrOriginalTime, Timestamp, wire.FormatSeconds(was))
+		s.set(attrOriginalTime, wire.Timestamp, wire.FormatSeconds(was))
 	}
 	return nil
 }
 
-func (s *sealing) set(name string, t AttributeType, value string) {
-	s.ev.Extensions = append(s.ev.Extensions, wire.Attribute{Name: name, Type: wire.Type(t), Value: value})
+func (s *sealing) set(name string, t wire.Type, value string) {
+	s.ev.Extensions = append(s.ev.Extensions, wire.Attribute{Name: name, Type: t, Value: value})
 }
 
 // setOnce is set for an attribute that the application may have set itself, to the same value.
-func (s *sealing) setOnce(name string, t AttributeType, value string) error {
+func (s *sealing) setOnce(name string, t wire.Type, value string) error {
 	for _, a := range s.ev.Extensions {
 		if a.Name == name && a.Value != "" && a.Value != value {
 			return cannotSeal(name, "is set on the event and, differently, in the options")
@@ -257,7 +248,7 @@ func (s *sealing) normalise() error {
 		if err != nil {
 			return cannotSeal(a.Name, "%w", err)
 		}
-		if typed.Type == wire.Binary && s.opts.ExtensionTypes[a.Name] != Binary {
+		if typed.Type == wire.Binary && s.opts.ExtensionTypes[a.Name] != wire.Binary.String() {
 			return cannotSeal(a.Name,
 				"a Binary extension must be declared in ExtensionTypes, here and at the consumer")
 		}

@@ -10,18 +10,6 @@ import (
 	"github.com/sealbus/sealbus/internal/wire"
 )
 
-// MaxEncryptedFields bounds the encrypted members of one event: each is looked for in the data, and costs a
-// decryption.
-const MaxEncryptedFields = wire.MaxEncryptedFields
-
-// CheckField is an error if text is no JSON Pointer (RFC 6901), by which fields are named.
-func CheckField(text string) error {
-	if _, err := jsontext.ParsePointer(text); err != nil {
-		return fmt.Errorf("%.80q: %w", text, err)
-	}
-	return nil
-}
-
 // encryptedType is the content type of data that is one JWE in a JSON serialization (RFC 7516 section 9.2).
 const encryptedType = "application/jose+json"
 
@@ -103,7 +91,7 @@ func (s *sealing) encryptFields(ctx context.Context, e *Encrypter, b *binding) e
 			"the keys for the recipients of the fields have %d bytes, the limit is %d: "+
 				"encrypt to fewer, or all of the data", len(list), wire.MaxAttribute)}
 	}
-	s.set(attrRecipients, String, string(list))
+	s.set(attrRecipients, wire.String, string(list))
 	s.sortExtensions()
 	return nil
 }
@@ -112,9 +100,9 @@ func (s *sealing) encryptFields(ctx context.Context, e *Encrypter, b *binding) e
 func (s *sealing) findFields() (fields []jsontext.Replacement, size int, err error) {
 	texts := s.opts.EncryptFields
 	switch {
-	case len(texts) > MaxEncryptedFields:
+	case len(texts) > wire.MaxEncryptedFields:
 		return nil, 0, &SealError{Member: "data", Problem: fmt.Sprintf(
-			"more than %d fields to encrypt: encrypt all of the data, or what they are in", MaxEncryptedFields)}
+			"more than %d fields to encrypt: encrypt all of the data, or what they are in", wire.MaxEncryptedFields)}
 	case s.ev.Form != wire.JSONData || s.ev.Base64:
 		return nil, 0, &SealError{Member: "data", Option: "EncryptFields",
 			Problem: "fields can be encrypted in JSON data only, and not with Exact: name none to encrypt all of it"}

@@ -107,25 +107,12 @@ func (o *vectorOptions) policy(t testing.TB) *envelope.Policy {
 		RequiredAlgorithms: o.RequiredAlgorithms, MaxAge: time.Duration(o.MaxAgeSeconds) * time.Second,
 		Skew: time.Duration(o.SkewSeconds) * time.Second, Now: func() time.Time { return now },
 		RequireEncrypted: o.RequireEncrypted, RequireEncryptedFields: o.RequireEncryptedFields,
-		Decrypter: o.decrypter(t), IgnoreMembers: o.IgnoreMembers,
+		Decrypter: o.decrypter(t), IgnoreMembers: o.IgnoreMembers, ExtensionTypes: o.ExtensionTypes,
 		Unsafe: envelope.Unsafe{
 			AnySource: o.Sources == nil, AnyAge: o.MaxAgeSeconds == 0, IgnoreAccount: o.UnsafeIgnoreAccount,
 			AllowUndated: o.UnsafeAllowUndated, AcceptBeforeRevocation: o.UnsafeAcceptBeforeRevocation,
 			AllowUncommitted: o.UnsafeAllowUncommitted,
 		},
-	}
-	for name, typ := range o.ExtensionTypes {
-		if p.ExtensionTypes == nil {
-			p.ExtensionTypes = map[string]envelope.AttributeType{}
-		}
-		for of := envelope.Boolean; of <= envelope.Timestamp; of++ {
-			if of.String() == typ {
-				p.ExtensionTypes[name] = of
-			}
-		}
-		if p.ExtensionTypes[name] == 0 {
-			t.Fatalf("options: type %q", typ)
-		}
 	}
 	return p
 }
@@ -251,13 +238,14 @@ func readBundle(t testing.TB, name string) *trust.Bundle {
 func openVector(t testing.TB, v *vector, trust trust.Source) (*envelope.Opened, error) {
 	t.Helper()
 	r := envelope.Received{Body: v.input(t), Account: v.Options.Account}
-	if o := v.Options.Outer; o != nil {
-		r.Outer = &envelope.Outer{Source: o.Source, DetailType: o.DetailType}
-	}
 	switch v.Form {
 	case formCloudEvent:
+		if o := v.Options.Outer; o != nil { // a transport that states them is EventBridge
+			r.Body = []byte(mint.Delivery(o.Source, o.DetailType, r.Account, string(r.Body)).String())
+			r.EventBridge = true
+		}
 	case formEventBridge:
-		r.Format = envelope.EventBridge
+		r.EventBridge = true
 	default:
 		t.Fatalf("form %q", v.Form)
 	}

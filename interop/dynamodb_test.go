@@ -18,6 +18,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/consumer/replay/dynamodb"
 	"github.com/sealbus/sealbus/consumer/replay/replaytest"
+	"github.com/sealbus/sealbus/internal/claimtable"
 )
 
 const claimTable = "claims"
@@ -43,13 +44,13 @@ func startDynalite(tb testing.TB) (*server, *awsdynamodb.Client) {
 	return s, client
 }
 
-// startTable starts the emulator with a table for claims. It has no time to live, which EnsureTable says.
+// startTable starts the emulator with a table for claims. It has no time to live, which claimtable.Ensure says.
 func startTable(tb testing.TB) (*server, *awsdynamodb.Client) {
 	tb.Helper()
 	s, client := startDynalite(tb)
-	created, err := dynamodb.EnsureTable(tb.Context(), client, claimTable)
-	if !created || !errors.Is(err, dynamodb.ErrNoTTL) {
-		tb.Fatalf("EnsureTable = %v, %v, want a table without time to live", created, err)
+	created, err := claimtable.Ensure(tb.Context(), client, claimTable)
+	if !created || !errors.Is(err, claimtable.ErrNoTTL) {
+		tb.Fatalf("Ensure = %v, %v, want a table without time to live", created, err)
 	}
 	return s, client
 }

@@ -9,9 +9,9 @@ import (
 	"testing"
 
 	"github.com/sealbus/sealbus/consumer/awslambda/awslambdatest"
-	"github.com/sealbus/sealbus/consumer/replay/dynamodb"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/examples/orders/orderstest"
+	"github.com/sealbus/sealbus/internal/claimtable"
 )
 
 // TestMain removes the programs that orderstest builds.
@@ -23,8 +23,8 @@ func TestMain(m *testing.M) { orderstest.Main(m) }
 func TestOrdersOnDynalite(t *testing.T) {
 	server, client := startDynalite(t)
 	for _, table := range orderstest.TableNames() {
-		if created, err := dynamodb.EnsureTable(t.Context(), client, table); !created || !errors.Is(err, dynamodb.ErrNoTTL) {
-			t.Fatalf("EnsureTable = %v, %v, want a table without time to live", created, err)
+		if created, err := claimtable.Ensure(t.Context(), client, table); !created || !errors.Is(err, claimtable.ErrNoTTL) {
+			t.Fatalf("Ensure = %v, %v, want a table without time to live", created, err)
 		}
 	}
 	w := orderstest.New(t, &orderstest.Options{Dynamo: "http://" + server.addr()})

@@ -18,9 +18,9 @@ import (
 	"testing"
 
 	"github.com/sealbus/sealbus/consumer/awslambda/awslambdatest"
-	"github.com/sealbus/sealbus/consumer/replay/dynamodb"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/examples/orders/orderstest"
+	"github.com/sealbus/sealbus/internal/claimtable"
 )
 
 // emulator is AWS's own emulator of the Lambda runtime API, which runs a bootstrap as Lambda does.
@@ -119,8 +119,8 @@ func newGatedWorld(t *testing.T) (*orderstest.World, *gate) {
 	t.Helper()
 	server, client := startDynalite(t)
 	for _, table := range orderstest.TableNames() {
-		if created, err := dynamodb.EnsureTable(t.Context(), client, table); !created || !errors.Is(err, dynamodb.ErrNoTTL) {
-			t.Fatalf("EnsureTable = %v, %v, want a table without time to live", created, err)
+		if created, err := claimtable.Ensure(t.Context(), client, table); !created || !errors.Is(err, claimtable.ErrNoTTL) {
+			t.Fatalf("Ensure = %v, %v, want a table without time to live", created, err)
 		}
 	}
 	g := &gate{next: httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: server.addr()})}

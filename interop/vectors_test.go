@@ -188,10 +188,11 @@ func goFinding(t *testing.T, v vector) finding {
 	}
 	r := envelope.Received{Body: inputOf(v), Account: v.Options.Account}
 	if v.Form == "eventbridge" {
-		r.Format = envelope.EventBridge
+		r.EventBridge = true
 	}
-	if o := v.Options.Outer; o != nil {
-		r.Outer = &envelope.Outer{Source: o.Source, DetailType: o.DetailType}
+	if o := v.Options.Outer; o != nil { // a transport that states them is EventBridge
+		r.Body = []byte(mint.Delivery(o.Source, o.DetailType, r.Account, string(r.Body)).String())
+		r.EventBridge = true
 	}
 	opener, err := envelope.NewOpener(bundle, policyOf(t, v.Options))
 	if err != nil {
@@ -262,7 +263,7 @@ func policyOf(t *testing.T, o options) *envelope.Policy {
 	}
 	return &envelope.Policy{
 		Mode: mode, Sources: o.Sources, Types: o.Types, Audience: o.Audience,
-		RequiredAlgorithms: o.RequiredAlgorithms, ExtensionTypes: extensionTypes(t, o.ExtensionTypes),
+		RequiredAlgorithms: o.RequiredAlgorithms, ExtensionTypes: o.ExtensionTypes,
 		MaxAge: time.Duration(o.MaxAgeSeconds) * time.Second,
 		Skew:   time.Duration(o.SkewSeconds) * time.Second,
 		Now:    func() time.Time { return o.Now },
@@ -280,22 +281,6 @@ func policyOf(t *testing.T, o options) *envelope.Policy {
 			AllowUncommitted:       o.UnsafeAllowUncommitted,
 		},
 	}
-}
-
-func extensionTypes(t *testing.T, names map[string]string) map[string]envelope.AttributeType {
-	t.Helper()
-	known := map[string]envelope.AttributeType{"Boolean": envelope.Boolean, "Integer": envelope.Integer,
-		"String": envelope.String, "Binary": envelope.Binary, "URI": envelope.URI,
-		"URI-reference": envelope.URIReference, "Timestamp": envelope.Timestamp}
-	types := make(map[string]envelope.AttributeType, len(names))
-	for attribute, name := range names {
-		declared, ok := known[name]
-		if !ok {
-			t.Fatalf("unknown type %q", name)
-		}
-		types[attribute] = declared
-	}
-	return types
 }
 
 // TestVerifierIsSmallAndIndependent: only a verifier that is short enough to be read beside the text, and

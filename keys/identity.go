@@ -13,7 +13,7 @@ import (
 
 // Identity is the private half of an encryption key. It opens events that were encrypted to its Recipient. It
 // may live in another process or service, and every Identity except *LocalIdentity is treated as one that
-// does: for one event it is called only a few times (envelope.MaxServiceCalls). Implementations are safe for
+// does: for one event it is called at most 4 times. Implementations are safe for
 // concurrent use.
 type Identity interface {
 	// Recipient is the public half.

@@ -21,7 +21,6 @@ var errNoSubscriber = errors.New("producer: the local bus has no subscriber, and
 type LocalBusOptions struct {
 	Layout  envelope.Layout // of the detail; zero = envelope.Structured
 	Account string          // the AWS account that deliveries name; "" = 000000000000
-	Region  string          // the region that deliveries name; "" = local
 	// Queued: true = sent events stay in the queues of the subscribers until Deliver is called; false = Send
 	// makes the first attempt itself.
 	Queued bool
@@ -60,9 +59,6 @@ func NewLocalBus(opts *LocalBusOptions) *LocalBus {
 	if o.Account == "" {
 		o.Account = "000000000000"
 	}
-	if o.Region == "" {
-		o.Region = "local"
-	}
 	return &LocalBus{opts: o}
 }
 
@@ -80,21 +76,21 @@ func (b *LocalBus) Subscribe(handle func(ctx context.Context, delivery []byte) e
 // Send is Bus.Send. An event is accepted when it is in the queue of every subscriber. The errors of
 // subscribers are not the publisher's errors. Without a subscriber each event has an error that
 // says so.
-func (b *LocalBus) Send(ctx context.Context, events []*envelope.Sealed) []Outcome {
-	outcomes := make([]Outcome, len(events))
+func (b *LocalBus) Send(ctx context.Context, events []*envelope.Sealed) []Result {
+	results := make([]Result, len(events))
 	if len(b.all()) == 0 {
-		for i := range outcomes {
-			outcomes[i].Err = errNoSubscriber
+		for i := range results {
+			results[i].Err = errNoSubscriber
 		}
-		return outcomes
+		return results
 	}
 	for i, e := range events {
-		outcomes[i].Err = b.accept(e)
+		results[i].Err = b.accept(e)
 	}
 	if !b.opts.Queued {
 		_ = b.Deliver(ctx)
 	}
-	return outcomes
+	return results
 }
 
 func (b *LocalBus) accept(e *envelope.Sealed) error {
@@ -102,13 +98,12 @@ func (b *LocalBus) accept(e *envelope.Sealed) error {
 	if err != nil {
 		return err
 	}
-	b.Put(b.delivery(entry))
+	b.put(b.delivery(entry))
 	return nil
 }
 
-// Put queues a delivery for every subscriber, unchanged. It may be one that a subscriber has
-// received, also altered as by an attacker. A nil delivery was dropped on the way: nothing is queued.
-func (b *LocalBus) Put(delivery []byte) {
+// put queues a delivery for every subscriber. A nil delivery was dropped on the way: nothing is queued.
+func (b *LocalBus) put(delivery []byte) {
 	if delivery == nil {
 		return
 	}
@@ -134,16 +129,6 @@ func (b *LocalBus) Deliver(ctx context.Context) error {
 		errs = append(errs, s.deliver(ctx))
 	}
 	return errors.Join(errs...)
-}
-
-// Pending is how many deliveries are queued, over all subscribers.
-func (b *LocalBus) Pending() (n int) {
-	for _, s := range b.all() {
-		s.mu.Lock()
-		n += len(s.queue)
-		s.mu.Unlock()
-	}
-	return n
 }
 
 // deliver takes each delivery out of the queue for the time of its attempt. It puts failed deliveries back,
@@ -210,7 +195,7 @@ func (b *LocalBus) delivery(entry *envelope.Entry) []byte {
 	doc := []byte(`{"version":"0"`)
 	for _, m := range [...]struct{ name, value string }{
 		{"id", newUUID()}, {"detail-type", entry.DetailType}, {"source", entry.Source}, {"account", b.opts.Account},
-		{"time", at.UTC().Format("2006-01-02T15:04:05Z")}, {"region", b.opts.Region},
+		{"time", at.UTC().Format("2006-01-02T15:04:05Z")}, {"region", "local"},
 	} {
 		doc = append(doc, ',')
 		doc = append(jsontext.AppendQuote(doc, m.name), ':')

@@ -25,21 +25,18 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/internal/nilcheck"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 )
 
-// Bus sends sealed events. Send returns one Outcome for each event, in their order. Send does not change the
-// events, and is safe for concurrent use. A Bus that cannot tell which events it accepted returns an error
-// for each of them. That is safe, because consumers handle an event once, also if it is sent twice.
+// Bus sends sealed events. Send returns one Result for each event, in their order; Publish sets their IDs.
+// Send does not change the events, and is safe for concurrent use. A Bus that cannot tell which events it
+// accepted returns an error for each of them. That is safe, because consumers handle an event once, also if
+// it is sent twice.
 type Bus interface {
-	Send(ctx context.Context, events []*envelope.Sealed) []Outcome
-}
-
-// Outcome is the result of one event that was given to a bus.
-type Outcome struct {
-	Err        error // nil: the bus has accepted it
-	MaybeTwice bool  // see Result.MaybeTwice
+	Send(ctx context.Context, events []*envelope.Sealed) []Result
 }
 
 // Errors of single events.
@@ -64,8 +61,8 @@ type Options struct {
 	// EncryptFields are JSON Pointers of the members to encrypt. Each event must have all of them.
 	// nil = all of the data.
 	EncryptFields []string
-	// ExtensionTypes are the extensions that may be Binary. Consumers declare them, too.
-	ExtensionTypes map[string]envelope.AttributeType
+	// ExtensionTypes has the type "Binary" for each extension that may be one. Consumers declare them, too.
+	ExtensionTypes map[string]string
 	// Trace returns the W3C trace context that a tracer keeps in ctx. The events carry it. nil = that of
 	// WithTrace.
 	Trace func(ctx context.Context) (traceparent, tracestate string)
@@ -108,15 +105,15 @@ func New(ring keys.SignerSource, bus Bus, opts *Options) (*Producer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
-	if err := envelope.CheckExtensionTypes(o.ExtensionTypes); err != nil {
+	if err := wire.CheckTypes(o.ExtensionTypes); err != nil {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
 	if len(o.EncryptFields) > 0 && o.Encrypt == nil {
 		return nil, errors.New("producer: EncryptFields without Encrypt: name whom they are to be encrypted to")
 	}
 	for _, field := range o.EncryptFields {
-		if err := envelope.CheckField(field); err != nil {
-			return nil, fmt.Errorf("producer: EncryptFields: %w", err)
+		if _, err := jsontext.ParsePointer(field); err != nil {
+			return nil, fmt.Errorf("producer: EncryptFields: %.80q: %w", field, err)
 		}
 	}
 	if o.Now == nil {
@@ -181,15 +178,15 @@ func (p *Producer) send(ctx context.Context, sealed []*envelope.Sealed, of []*Re
 		fail(of, err)
 		return
 	}
-	outcomes := p.bus.Send(ctx, sealed)
-	if len(outcomes) > len(of) {
-		fail(of, fmt.Errorf("%w: %d answers for %d events", ErrNoAnswer, len(outcomes), len(of)))
+	results := p.bus.Send(ctx, sealed)
+	if len(results) > len(of) {
+		fail(of, fmt.Errorf("%w: %d answers for %d events", ErrNoAnswer, len(results), len(of)))
 		return
 	}
-	for i, o := range outcomes {
-		of[i].Err, of[i].MaybeTwice = o.Err, o.MaybeTwice
+	for i, r := range results {
+		of[i].Err, of[i].MaybeTwice = r.Err, r.MaybeTwice
 	}
-	fail(of[len(outcomes):], ErrNoAnswer)
+	fail(of[len(results):], ErrNoAnswer)
 }
 
 func fail(of []*Result, err error) {

@@ -81,9 +81,9 @@ func newProducer(t *testing.T, o org, bus producer.Bus, opts *producer.Options) 
 // busFunc is a Bus that answers as a test wants.
 type busFunc func(ctx context.Context, events []*envelope.Sealed) []error
 
-func (f busFunc) Send(ctx context.Context, events []*envelope.Sealed) []producer.Outcome {
+func (f busFunc) Send(ctx context.Context, events []*envelope.Sealed) []producer.Result {
 	errs := f(ctx, events)
-	outcomes := make([]producer.Outcome, len(errs))
+	outcomes := make([]producer.Result, len(errs))
 	for i, err := range errs {
 		outcomes[i].Err = err
 	}
@@ -101,7 +101,7 @@ func TestNewRefuses(t *testing.T) {
 			return producer.New(ring, busFunc(accept), &producer.Options{Expires: -1})
 		},
 		"no extension type": func() (*producer.Producer, error) {
-			types := map[string]envelope.AttributeType{"vip": envelope.Timestamp + 1}
+			types := map[string]string{"vip": "Date"}
 			return producer.New(ring, busFunc(accept), &producer.Options{ExtensionTypes: types})
 		},
 	} {
@@ -186,10 +186,10 @@ func TestPublishMapsAnswersToEvents(t *testing.T) {
 // outcomeBus is a bus that tells more than errors.
 type outcomeBus struct{ busFunc }
 
-func (b outcomeBus) Send(ctx context.Context, events []*envelope.Sealed) []producer.Outcome {
-	outcomes := make([]producer.Outcome, len(events))
+func (b outcomeBus) Send(ctx context.Context, events []*envelope.Sealed) []producer.Result {
+	outcomes := make([]producer.Result, len(events))
 	for i, err := range b.busFunc(ctx, events) {
-		outcomes[i] = producer.Outcome{Err: err, MaybeTwice: i != 1}
+		outcomes[i] = producer.Result{Err: err, MaybeTwice: i != 1}
 	}
 	return outcomes
 }
@@ -296,7 +296,7 @@ func TestPublishCoSigns(t *testing.T) {
 func TestLocalBusDelivers(t *testing.T) {
 	for _, layout := range []envelope.Layout{envelope.Structured, envelope.Embedded} {
 		o := newOrg(t)
-		bus := producer.NewLocalBus(&producer.LocalBusOptions{Layout: layout, Account: "123456789012", Region: "eu-central-1"})
+		bus := producer.NewLocalBus(&producer.LocalBusOptions{Layout: layout, Account: "123456789012"})
 		var got []byte
 		bus.Subscribe(func(_ context.Context, delivery []byte) error { got = delivery; return nil })
 		if _, err := newProducer(t, o, bus, nil).Publish(t.Context(), placed("1")); err != nil {
@@ -306,7 +306,7 @@ func TestLocalBusDelivers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		opened, err := opener.Open(t.Context(), envelope.Received{Body: got, Format: envelope.EventBridge}, envelope.Step{})
+		opened, err := opener.Open(t.Context(), envelope.Received{Body: got, EventBridge: true}, envelope.Step{})
 		if err != nil {
 			t.Fatalf("%v\n%s", err, got)
 		}
@@ -326,7 +326,7 @@ func checkShape(t *testing.T, delivery []byte) {
 	}
 	for name, want := range map[string]string{
 		"version": `"0"`, "detail-type": `"com.example.order.placed"`, "source": `"https://orders.example/eu"`,
-		"account": `"123456789012"`, "time": `"2026-03-01T12:00:00Z"`, "region": `"eu-central-1"`, "resources": `[]`,
+		"account": `"123456789012"`, "time": `"2026-03-01T12:00:00Z"`, "region": `"local"`, "resources": `[]`,
 	} {
 		if string(shape[name]) != want {
 			t.Errorf("%s is %s, want %s", name, shape[name], want)

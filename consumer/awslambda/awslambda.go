@@ -1,21 +1,21 @@
-// Package awslambda lets a Lambda function consume sealed events: from an SQS queue (EventBridge -> SQS ->
-// Lambda, the topology to prefer) or invoked by EventBridge itself. Each message goes through
-// consumer.Handle; what Lambda is answered says exactly what is to be delivered again.
+// Package awslambda lets a Lambda function consume sealed events. EventBridge puts them into an SQS queue in
+// front of the function, which is the topology to prefer, or invokes the function itself. Each message goes
+// through consumer.Handle. The answer to Lambda says exactly which messages are to be delivered again.
 //
 //	lambda.Start(awslambda.SQS(c, func(ctx context.Context, d consumer.Delivery[Order]) error { ... }, nil))
 //
-// A message is acknowledged when it was handled, when it is a duplicate of one that was, or when it can never
-// pass and the consumer's Quarantine has it. All else is delivered again. When it cannot be said which
-// message failed, the whole invocation fails: nothing is lost, and what was handled is then recognised as a
-// duplicate.
+// A message is acknowledged when it was handled, when it is a duplicate of one that was, or when it can
+// never pass and the consumer's Quarantine has it. Every other message is delivered again. If the answer
+// cannot name the message that failed, the whole invocation fails. Then nothing is lost, and the messages
+// that were handled are recognised as duplicates.
 //
-// Threats: an attacker who can put a message into the queue or invoke the function (everything is verified;
-// the name of a replay, which no one signs, is believed only if Options say that only the service can write
-// it); a poisoned message (its batch goes on without it); the end of the invocation's time, which kills the
-// process (no message is begun too late, and no handler is left behind in a frozen process, where it would
-// wake up hours later). Not stopped: an event source mapping without ReportBatchItemFailures, see SQS; an
-// attacker who has a producer's key and can write to the queue. He can also choose the "account" of an
-// EventBridge event, which can be trusted only as far as the queue's policy.
+// Threats: an attacker who can put a message into the queue or invoke the function (each event is verified;
+// the name of a replay is not signed, and is believed only if Options say that only the service can write
+// it); a message that always fails (the rest of its batch is handled); the end of the invocation's time,
+// which kills the process (no message is begun too late, and no handler is left behind in a frozen process,
+// where it would wake up hours later). Not stopped: an event source mapping without ReportBatchItemFailures,
+// see SQS; an attacker who has a producer's key and can write to the queue. Such an attacker can also choose
+// the "account" of an EventBridge event: it can be trusted only as far as the queue's policy.
 //
 // The package does not import the Lambda runtime: its functions are what lambda.Start of
 // github.com/aws/aws-lambda-go takes.
@@ -24,11 +24,11 @@
 //
 // The code cannot see the deployment. `sealbus doctor` checks it: the event source mapping has
 // FunctionResponseTypes ReportBatchItemFailures; the queue has a dead-letter queue, and a visibility timeout
-// of at least six times the function's timeout; a function that EventBridge invokes directly has an OnFailure
-// destination, since after two retries the event is gone. And: each instance of a function is a process of
-// its own, so the replay store is a shared one (replay/dynamodb, replay/redis); MaxAge of the acceptance
-// policy includes the retention of the queue and of its dead-letter queue, or an event that waited there is
-// too old when it is read.
+// of at least six times the function's timeout; a function that EventBridge invokes directly has an
+// OnFailure destination, because without one the event is lost after two retries. Each instance of a
+// function is a process of its own, so the replay store is a shared one (replay/dynamodb, replay/redis).
+// MaxAge of the acceptance policy includes the retention of the queue and of its dead-letter queue.
+// Otherwise an event that waited there is too old when it is read.
 //
 // Stable: SQS, EventBridge, Options, SQSResponse.
 package awslambda
@@ -58,23 +58,23 @@ type Options struct {
 	Logger *slog.Logger
 	Now    func() time.Time // the wall clock that the invocation's time is judged by; nil = time.Now
 
-	// OnlyEventBridgeWrites says that no one but EventBridge can send to the queue or invoke the function (its
-	// policy allows the service alone, and only for the ARN of a rule without an input transformer). The
-	// "replay-name" of a delivery is believed then, and may have a consumer.Permission. false = the name is not
-	// looked at, and a replay is judged like any other delivery.
+	// OnlyEventBridgeWrites says that only EventBridge can send to the queue or invoke the function: its
+	// policy allows the service alone, and only for the ARN of a rule without an input transformer. The
+	// "replay-name" of a delivery is then believed, and may have a consumer.Permission. false = the name is
+	// ignored, and a replay is judged like any other delivery.
 	OnlyEventBridgeWrites bool
 
-	// FailWholeBatch makes every failure one of the whole batch. It is for an event source mapping that cannot
-	// have ReportBatchItemFailures: without it, the answer that names some messages would delete all. false =
-	// they are named.
+	// FailWholeBatch makes every failure one of the whole batch. It is for an event source mapping that
+	// cannot have ReportBatchItemFailures: Lambda would ignore an answer that names some messages, and
+	// delete all. false = the answer names the messages that failed.
 	FailWholeBatch bool
 }
 
 // defaultParallel is how many messages of a batch are handled at a time: all of an ordinary batch.
 const defaultParallel = 10
 
-// maxDefaultMargin is the longest margin that is taken unless Options say so. An event that was begun ends
-// with the replay store's answer and the Observer's flush. With a store that works, they take no longer.
+// maxDefaultMargin is the longest default margin. After the handler, an event still needs the replay store's
+// answer and the Observer's flush. With a store that works, they take no longer.
 const maxDefaultMargin = 10 * time.Second
 
 // ErrTimeUp is the cause with which a handler's context ends at the margin, and in the error of an
@@ -92,10 +92,9 @@ type adapter struct {
 	err      error // why no invocation can succeed
 }
 
-// EventBridge is the function for a rule that has it as its target, or for whatever else invokes it with one
-// event: see Format. Its error makes Lambda invoke it again, twice by default, and then send the event to the
-// function's OnFailure destination; without one it is lost, which is why a queue in between is the better
-// topology.
+// EventBridge is the function that is the target of a rule, or that another service invokes with one event:
+// see Format. After an error Lambda invokes it again, twice by default. Then it sends the event to the function's
+// OnFailure destination. Without one the event is lost, so a queue in between is the better topology.
 // https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 //
 // The handler is a consumer.Handler, or takes the data as a T as with consumer.Typed. opts may be nil.
@@ -162,7 +161,7 @@ func (a *adapter) eventBridge(ctx context.Context, payload json.RawMessage) (str
 	}
 	msg, s := a.message(payload)
 	if s.batch {
-		return struct{}{}, s.batchError() // in quarantine as if it were one event, all of it would be acknowledged
+		return struct{}{}, s.batchError() // a quarantine would take it for one event, and all would be acknowledged
 	}
 	defer a.flush(ctx)
 	run, cancel := a.within(ctx)
@@ -186,12 +185,12 @@ type invocation struct {
 
 // within is the time in which things may be begun.
 //
-// A handler that does not heed its context is waited for, beyond the margin, and if need be until Lambda
-// kills the process. Answering without it would be worse: Lambda freezes the process after the answer, and
-// the handler would go on in some later invocation, when its lease has long lapsed, another worker has had
-// the event, and of a FIFO queue later events of its group were handled. The token would keep it from
-// completing, but nothing could keep it from having its effect. Killed, it is simply repeated, with the same
-// IdempotencyKey.
+// If a handler ignores the end of its context, the invocation waits for it: beyond the margin, and if need
+// be until Lambda kills the process. To answer without it would be worse. Lambda freezes the process after
+// the answer, and the handler would go on in some later invocation. By then its lease has expired, another
+// worker has handled the event, and later events of its group in a FIFO queue were handled. The token keeps
+// such a handler from completing its claim, but nothing keeps it from having its effect. A handler that is
+// killed is repeated, with the same IdempotencyKey.
 func (a *adapter) within(ctx context.Context) (*invocation, context.CancelFunc) {
 	in := &invocation{now: a.opts.Now}
 	end, ok := ctx.Deadline()
@@ -210,11 +209,11 @@ func (a *adapter) within(ctx context.Context) (*invocation, context.CancelFunc) 
 	return in, cancel
 }
 
-// wall is the wall clock only: the monotonic one stands still while a process is frozen.
+// wall is the wall clock alone: the monotonic clock stands still while a process is frozen.
 func (in *invocation) wall() time.Time { return in.now().Round(0) }
 
-// over is why nothing more may be begun; nil = it may. The clock is asked, because the timer of a context may
-// be late in a process that was frozen.
+// over is why nothing more may be begun; nil = it may. The clock is asked, because the timer of a context
+// may be late in a process that was frozen.
 func (in *invocation) over() error {
 	if in.Err() != nil {
 		return context.Cause(in)
@@ -225,9 +224,9 @@ func (in *invocation) over() error {
 	return nil
 }
 
-// flush has the Observer write what it kept back, in half of the time that is left at most: it must not turn
-// an invocation that succeeded into one that timed out, and whose events come again. The outcomes stand if it
-// fails.
+// flush has the Observer write what it kept back. It takes at most half of the time that is left, so that an
+// invocation that succeeded does not time out and have its events delivered again. If it fails, the outcomes
+// stand.
 func (a *adapter) flush(ctx context.Context) {
 	left := flushTimeout
 	if end, ok := ctx.Deadline(); ok {

@@ -22,9 +22,9 @@ const maxRecords = 10_000
 const maxMessageID = 100
 
 // readBatch reads the event that an event source mapping of SQS sends, in one pass, and leaves the bodies as
-// they are. A record that could not be named in a response, or might be named wrongly, is an error of the
-// whole batch: a wrong name may delete the message that failed. A pipe of EventBridge sends the records as an
-// array, and takes the same response.
+// they are. If a record has no messageId that a response can name, the whole batch is refused: a wrong name
+// may delete the message that failed. A pipe of EventBridge sends the records as an array, and takes the same
+// response.
 // https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-batching-concurrency.html
 func readBatch(payload []byte) ([]record, error) {
@@ -103,8 +103,8 @@ func readRecord(r *jsontext.Decoder) (m record) {
 	return m
 }
 
-// readAttributes finds the message group. A standard queue may have groups too, which order nothing (fair
-// queues); sequence numbers are given by FIFO queues alone.
+// readAttributes finds the message group. A standard queue may have groups, too (fair queues), but they order
+// nothing. Only a FIFO queue gives sequence numbers.
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html
 func readAttributes(r *jsontext.Decoder, m *record) {
 	for obj := r.Object(); r.Member(&obj); {

@@ -8,28 +8,28 @@ import (
 	"github.com/sealbus/sealbus/internal/wrapper"
 )
 
-// Format is what a message may be. An authenticated quarantine record (consumer.QuarantineKeys), sent to have
-// its event reopened, is taken under every Format: only a consumer whose consumer.Quarantine has its key
-// believes it.
+// Format is what a message may be. An authenticated quarantine record (consumer.QuarantineKeys), sent to
+// have its event reopened, is taken under every Format: only a consumer whose consumer.Quarantine has its
+// key believes it.
 type Format int
 
 // The formats.
 const (
 	// FormatAuto decides by the top-level members of the message, each of which no other format can have:
-	// "detail-type" makes it an EventBridge event, "unverified_id" a quarantine record; without these it is a
-	// CloudEvent. A message that has the members of two formats, or is no JSON object with unique members, is
-	// malformed.
+	// "detail-type" makes it an EventBridge event, "unverified_id" a quarantine record; without these it is
+	// a CloudEvent. A message that has the members of two formats, or is no JSON object with unique members,
+	// is malformed.
 	//
-	// A message that has none of these members, and is known as something that an AWS service puts around a
-	// message (consumer.Wrapped), is opened as such: account and replay name in it count only if
-	// consumer.Options.Wrapper names that wrapper. The other formats take no wrapper, and the verdict says which
-	// one it was.
+	// A message that has none of these members may be in a wrapper that an AWS service put around it
+	// (consumer.Wrapped). The wrapper is then taken off. The account and the replay name in it count only if
+	// consumer.Options.Wrapper names that wrapper. The other formats take no wrapper, and the verdict says
+	// which one it was.
 	FormatAuto Format = iota
-	// FormatEventBridge takes EventBridge events only: what EventBridge puts into a queue without an input
-	// transformer.
+	// FormatEventBridge takes EventBridge events only, as EventBridge puts them into a queue without an
+	// input transformer.
 	FormatEventBridge
-	// FormatCloudEvent takes sealed CloudEvents only: what a producer sends to the queue itself, or what a rule
-	// sends with the input path "$.detail". No account is known of such an event.
+	// FormatCloudEvent takes sealed CloudEvents only. A producer sends them to the queue itself, or a rule
+	// sends them with the input path "$.detail". The account of such an event is not known.
 	FormatCloudEvent
 )
 
@@ -37,8 +37,8 @@ const (
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_StartReplay.html
 const maxReplayName = 64
 
-// maxScan is the size in bytes beyond which a message is not looked into. Lambda delivers nothing as large;
-// the core refuses it as a CloudEvent that is too large.
+// maxScan is the largest message that readShape looks into, in bytes. Lambda delivers no larger one. The
+// consumer refuses a larger one as a CloudEvent that is too large.
 const maxScan = maxBatch
 
 // shape is what the top-level members of a message say.
@@ -50,8 +50,8 @@ type shape struct {
 	replayName                string
 }
 
-// message is the body as what its shape says it is. A body that fits no format is a CloudEvent, which the
-// core finds malformed.
+// message is the body, in the format that its shape shows. A body that fits no format counts as a
+// CloudEvent, and the consumer finds it malformed.
 func (a *adapter) message(body []byte) (consumer.Message, shape) {
 	s, ok := readShape(body)
 	msg := consumer.Message{Body: body}
@@ -70,8 +70,8 @@ func (a *adapter) message(body []byte) (consumer.Message, shape) {
 	return msg, s
 }
 
-// readShape walks over the top level only: what it steps over is parsed by the core. It is not ok if the
-// message is no JSON object, or has a member twice.
+// readShape looks at the top level only: the consumer parses the rest. It is not ok if the message is no
+// JSON object, or has a member twice.
 func readShape(body []byte) (s shape, ok bool) {
 	if len(body) > maxScan {
 		return s, false
@@ -115,8 +115,8 @@ func readShape(body []byte) (s shape, ok bool) {
 	return s, true
 }
 
-// lookInto finds what an AWS service put around the message. A list with one record is one message, except
-// the batch of SQS, which has a function of its own.
+// lookInto finds the wrapper that an AWS service put around the message. A list with one record is one
+// message, except for a batch of SQS, which needs the function SQS.
 func lookInto(body []byte) (s shape, ok bool) {
 	f, ok := wrapper.Look(body)
 	if !ok {
@@ -136,8 +136,8 @@ func lookInto(body []byte) (s shape, ok bool) {
 	return s, true
 }
 
-// readReplayName is the name of a replay; what no replay can be called is none, and the event is judged
-// without.
+// readReplayName is the name of a replay. A name that no replay can have is none, and the event is judged
+// without it.
 func readReplayName(r *jsontext.Decoder) string {
 	if r.PeekKind() != '"' {
 		r.ReadSpan()

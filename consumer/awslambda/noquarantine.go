@@ -6,8 +6,8 @@ import (
 	"github.com/sealbus/sealbus/consumer"
 )
 
-// logNoQuarantine says why messages come again that can never pass: without it, a forgery looks like an
-// outage.
+// logNoQuarantine says why messages that can never pass are delivered again. Without this line in the log, a
+// forgery looks like an outage.
 func (a *adapter) logNoQuarantine(ctx context.Context, messages int) {
 	a.opts.Logger.ErrorContext(ctx, "sealbus: rejected events are delivered again "+
 		"only because the consumer has no quarantine: set consumer.Options.Quarantine, "+
@@ -15,7 +15,8 @@ func (a *adapter) logNoQuarantine(ctx context.Context, messages int) {
 		"consumer", a.consumer.Name(), "messages", messages)
 }
 
-// noQuarantine looks at no error within an error of Handle: methods of a handler's error may panic.
+// noQuarantine reports whether Handle failed only because there is no quarantine. It does not look into the
+// error, because methods of a handler's error may panic.
 func noQuarantine(err error) bool {
 	e, ok := err.(*consumer.QuarantineError)
 	return ok && e.Err == nil

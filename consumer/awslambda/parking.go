@@ -7,13 +7,13 @@ import (
 	"github.com/sealbus/sealbus/internal/inhand"
 )
 
-// A batch may hold several copies of one event. The first of them that gets so far claims it, and the others
-// are parked: they hold neither a worker nor a claim. When the first has ended, one of them is judged anew,
-// from the beginning, and when that has ended the next one. So each copy is judged twice at most, and waits
-// only for messages that a worker has in hand, which themselves wait for nothing here: there is no circle.
+// A batch may hold several copies of one event. The first copy that reaches its claim gets it, and the
+// others are parked: they hold neither a worker nor a claim. When the first has ended, one of them is judged
+// again, from the beginning, and after it the next one. So each copy is judged at most twice. It waits only
+// for a message that a worker is handling, and such a message waits for no other: there is no deadlock.
 //
-// A copy that is still parked when no worker has anything to do is refused as in progress: the first copy
-// failed, or the time is up.
+// If a copy is still parked when no worker has anything to do, the first copy failed or the time is up. The
+// parked copy is then refused as in progress.
 
 // parking is what the workers of a batch share.
 type parking struct {
@@ -40,8 +40,8 @@ func (b *batch) staff() {
 	}
 }
 
-// work handles units until none is ready. A handler may end its goroutine, and what is ready then is others'
-// work.
+// work handles units until none is ready. A handler may end the goroutine (runtime.Goexit): staff then
+// starts another worker for the units that are ready.
 func (b *batch) work() {
 	defer func() {
 		b.mu.Lock()
@@ -106,9 +106,9 @@ func (b *batch) messageContext(r *record) context.Context {
 	return inhand.With(b.Context, func(key [32]byte) bool { return b.enter(r, key) })
 }
 
-// enter reports whether the message may claim the event, as no other message of the batch has it in hand. It
-// may if it has one in hand itself, as then it is a lost claim that is claimed anew, or its handler that
-// handles another message.
+// enter reports whether the message may claim the event: it may if no other message of the batch has the
+// event in hand. It may also if it has an event in hand itself. Then it claims again after a lost claim, or
+// its handler handles another message.
 func (b *batch) enter(r *record, key [32]byte) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -136,8 +136,8 @@ func (b *batch) park(unit []*record) {
 	b.staff()
 }
 
-// leave ends what one began. If the event was dealt with, the next copy of it gets its turn. If that failed,
-// all others fail.
+// leave is the end of the method one. If the message was handled, the next copy of its event gets its turn.
+// If it failed, all other copies stay parked and are refused.
 func (b *batch) leave(r *record) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -157,8 +157,8 @@ func (b *batch) leave(r *record) {
 	b.staff()
 }
 
-// refuseParked has delivered again what is parked still, and tells so, as the consumer does of what it
-// refuses itself.
+// refuseParked has the messages that are still parked delivered again. It reports them to the log and the
+// Observer, as the consumer does.
 func (b *batch) refuseParked() {
 	for i := range b.records {
 		if r := &b.records[i]; r.parked != nil {

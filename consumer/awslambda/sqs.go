@@ -26,26 +26,26 @@ type SQSItemFailure struct {
 // SQS is the function behind an SQS queue, standard or FIFO. The body of a message is what Options.Format
 // says.
 //
-// The event source mapping must have ReportBatchItemFailures in its FunctionResponseTypes. A function cannot
-// find out: without it, Lambda ignores the response, takes the invocation for a success and deletes all
-// messages, also those that failed. So when every message failed, the invocation fails, which comes to the
-// same with it and loses nothing without; see Options.FailWholeBatch for mappings that cannot have it. Failed
-// messages come again after the queue's visibility timeout, and go to its dead-letter queue after
-// maxReceiveCount: SQS counts what was received, so those that were not begun, for want of time or because of
-// one before them in their group, count too.
+// The event source mapping must have ReportBatchItemFailures in its FunctionResponseTypes. The function
+// cannot check that. Without it, Lambda ignores the response, takes the invocation for a success and deletes
+// all messages, also those that failed. So when every message failed, the invocation fails: with
+// ReportBatchItemFailures that means the same, and without it nothing is lost. Options.FailWholeBatch is for
+// mappings that cannot have it. Failed messages come again after the queue's visibility timeout, and go to
+// its dead-letter queue after maxReceiveCount. SQS counts how often a message was received. So a message
+// that was not begun, because the time was up or a message before it in its group failed, counts, too.
 //
-// Messages of a standard queue are handled Options.Parallel at a time, in no order. (Its message groups,
-// there for fair queues, order nothing.) Those of a FIFO queue are handled in order within their group: after
-// the first that is to be delivered again, the rest of its group is not begun and is to be delivered again
+// Options.Parallel messages of a standard queue are handled at a time, in no order. (Its message groups are
+// for fair queues, and order nothing.) Messages of a FIFO queue are handled in order within their group.
+// After the first that is to be delivered again, the rest of its group is not begun and is delivered again,
 // too, while other groups go on. A message that can never pass does not hold up its group once it is in
-// quarantine; a message that is in hand elsewhere (in_progress) does.
+// quarantine. A message that another worker is handling (in_progress) does.
 //
-// Of an event that is in the batch several times, one copy is handled at a time. The others, with what comes
-// after them in their groups, wait without keeping other messages from being begun, and are duplicates when
-// the first has been handled. If it failed, or the time is nearly up, they are to be delivered again, too
+// If a batch has several copies of an event, one copy is handled at a time. The other copies wait, with the
+// messages after them in their groups, and other messages are begun meanwhile. When the first copy has been
+// handled, they are duplicates. If it failed, or the time is nearly up, they are delivered again, too
 // (in_progress).
 //
-// Of a batch that cannot be read as one, nothing is begun and the invocation fails. The handler is a
+// If the payload is no batch of SQS messages, nothing is begun and the invocation fails. The handler is a
 // consumer.Handler, or takes the data as a T as with consumer.Typed. opts may be nil.
 func SQS[T any](c *consumer.Consumer, handle func(ctx context.Context, d consumer.Delivery[T]) error, opts *Options) func(context.Context, json.RawMessage) (SQSResponse, error) {
 	return newAdapter(c, handle, opts).sqs
@@ -77,7 +77,7 @@ type batch struct {
 	parking
 }
 
-// record is one message. It counts as failed until the core said otherwise, whatever way its handling ends.
+// record is one message. It counts as failed until the consumer has handled it, however its handling ends.
 type record struct {
 	id      string
 	group   string
@@ -102,8 +102,8 @@ func (b *batch) run() {
 // units are the messages that wait for each other: of a FIFO queue each group, of a standard queue each
 // message alone.
 //
-// AWS has a function stop at the first failure in a batch of a FIFO queue. Order is promised within a group
-// only, so only the group has to wait; the others would be handled again for nothing.
+// AWS advises a function to stop at the first failure in a batch of a FIFO queue. But order is promised
+// within a group only, so only that group has to wait.
 func (b *batch) units() [][]*record {
 	units := make([][]*record, 0, len(b.records))
 	groups := map[string]int{} // index of its unit
@@ -132,9 +132,9 @@ func (b *batch) handle(r *record) error {
 	return b.deliver(r, msg)
 }
 
-// deliver is Handle, whose panic is the error of this message alone. Handle lets no panic of a handler
-// through; one of the replay store, of the trust or of this module would end the process, and the whole batch
-// would come again to the same end.
+// deliver calls Handle, and makes a panic the error of this message alone. Handle lets no panic of a handler
+// through. A panic of the replay store, of the trust or of this module would end the process, and the whole
+// batch would be delivered again, to the same end.
 func (b *batch) deliver(r *record, msg consumer.Message) (err error) {
 	returned := false
 	defer func() {
@@ -163,7 +163,7 @@ func (b *batch) logNotBegun() {
 	}
 }
 
-// whyNotBegun is the reason for all that were not begun: it does not go away while the invocation lasts.
+// whyNotBegun is why messages were not begun. It stays the same to the end of the invocation.
 func (b *batch) whyNotBegun() error {
 	if err := b.over(); err != nil {
 		return err
@@ -173,7 +173,7 @@ func (b *batch) whyNotBegun() error {
 
 var errBehind = errors.New("awslambda: a message before it failed, and they have an order")
 
-// response names what is to be delivered again. If that is everything, the invocation fails.
+// response names the messages that are to be delivered again. If that is all of them, the invocation fails.
 func (b *batch) response() (SQSResponse, error) {
 	failures := []SQSItemFailure{}
 	var first error

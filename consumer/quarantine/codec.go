@@ -36,7 +36,7 @@ func Decode(keys consumer.QuarantineKeys, doc []byte) (Entry, error) {
 func DecodeAs(keys consumer.QuarantineKeys, id string, doc []byte) (Entry, error) {
 	e, err := Decode(keys, doc)
 	if err == nil && e.ID != id {
-		err = fmt.Errorf("%w: it is not the one that this name was made for", consumer.ErrNotAuthentic)
+		err = fmt.Errorf("%w: its name is that of another record", consumer.ErrNotAuthentic)
 	}
 	if err != nil {
 		return Entry{ID: id, Err: err}, err
@@ -50,7 +50,7 @@ const idTime = "20060102T150405.000000000Z"
 // idHash is how many bytes of the document's SHA-256 are in an ID.
 const idHash = 16
 
-// newID is made of the time and of a hash that covers the MAC, and so everything.
+// newID is the time and a hash of the document. The hash covers the MAC, too.
 func newID(at time.Time, doc []byte) string {
 	sum := sha256.Sum256(doc)
 	return TimeID(at) + "-" + hex.EncodeToString(sum[:idHash])

@@ -26,12 +26,13 @@ var _ Store = (*dir)(nil)
 // suffix is that of a record's file.
 const suffix = ".json"
 
-// unfinished is how the name of a file begins that Put is still writing, or was killed at.
+// unfinished begins the name of a file that Put is still writing, or was writing when the process was
+// killed.
 const unfinished = ".new-"
 
-// NewDir makes the Store of the directory at path, on one machine. Each record is a file of its own, ID.json,
-// with mode 0600. A file appears complete or not at all, and is on disk when Put returns. Put makes the
-// directory if need be, with mode 0700. Two records of the same content are one.
+// NewDir makes the Store of the directory at path, on one machine. Each record is a file of its own,
+// ID.json, with mode 0600. A file appears complete or not at all, and is on disk when Put returns. Put makes
+// the directory if need be, with mode 0700. Two records of the same content are one.
 func NewDir(path string, keys consumer.QuarantineKeys) (Store, error) {
 	switch {
 	case keys == (consumer.QuarantineKeys{}):
@@ -64,8 +65,8 @@ func (d *dir) Put(ctx context.Context, r consumer.Record) error {
 	return nil
 }
 
-// makeDir makes the directory, and those above it that are missing. Each is made durable: after a crash a
-// record that is on disk is gone if a name on the way to it is.
+// makeDir makes the directory, and those above it that are missing. It makes the name of each durable: if a
+// name on the path of a record is lost in a crash, the record is lost, too.
 func makeDir(dir string) error {
 	info, err := os.Stat(dir)
 	switch parent := filepath.Dir(dir); {
@@ -140,7 +141,7 @@ func (d *dir) List(ctx context.Context, opts *ListOptions) iter.Seq2[Entry, erro
 	}
 }
 
-// entry reads a file unless its name says that it is not wanted, or it is gone by now.
+// entry reads a file. It does not if the file's name shows that it is not wanted, or the file is gone.
 func (d *dir) entry(name string, opts *ListOptions) (e Entry, there bool) {
 	id, isRecord := strings.CutSuffix(name, suffix)
 	if _, ok := TimeOf(id); !isRecord || !ok {

@@ -89,8 +89,9 @@ func (o *Org) seal(t testing.TB, typ string, data any, opts *envelope.SealOption
 // Broken is an event that a consumer rejects for exactly one Reason, if it has this trust bundle and this
 // Policy.
 type Broken struct {
-	JSON   []byte           // the event in the CloudEvents JSON format
-	Outer  *envelope.Outer  // Received.Outer; nil except for envelope_mismatch
+	// JSON is the event in the CloudEvents JSON format. That of envelope_mismatch is sound: only EventBridge
+	// says of it what is not signed.
+	JSON   []byte
 	Trust  trust.Source     // the organisation's own, except for trust_unavailable
 	Policy *envelope.Policy // the organisation's own, except for not_encrypted
 
@@ -102,7 +103,7 @@ func (o *Org) Broken(t testing.TB, reason envelope.Reason) *Broken {
 	t.Helper()
 	b, err := o.org.Broken(reason)
 	must(t, err)
-	return &Broken{JSON: b.JSON, Outer: b.Outer, Trust: b.Trust, Policy: b.Policy, broken: b}
+	return &Broken{JSON: b.JSON, Trust: b.Trust, Policy: b.Policy, broken: b}
 }
 
 // EventBridge is the event as EventBridge delivers it, in the structured layout.

@@ -26,7 +26,7 @@ var table = map[string][]string{
 	"consumer/quarantine/sqs":        {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "consumer/quarantine", "internal/..."},
 	"consumer/replay":                {"internal/nilcheck"},
 	"consumer/replay/redis":          {"consumer/replay", "consumer/replay/internal/remote", "internal/nilcheck"},
-	"consumer/replay/dynamodb":       {"consumer/replay", "consumer/replay/internal/remote", "internal/awscall", "internal/nilcheck"},
+	"consumer/replay/dynamodb":       {"consumer/replay", "consumer/replay/internal/remote", "internal/awscall", "internal/claimtable", "internal/nilcheck"},
 	"observe/emf":                    {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "internal/..."},
 	"keys/trust/awss3":               {"keys", "keys/trust", "internal/..."},
 	"keys/awskms":                    {"keys", "internal/..."},
@@ -71,8 +71,8 @@ var named = map[string]string{
 var homes = map[string][]string{
 	"github.com/redis/":            {}, // tests only: a program chooses its client of Redis
 	"github.com/gomodule/redigo":   {"cmd/sealbus"},
-	"github.com/aws/aws-sdk-go-v2": {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/trust/awss3", "keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
-	"github.com/aws/smithy-go":     {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/trust/awss3", "keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "producer/eventbridge", "cmd/sealbus", "internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
+	"github.com/aws/aws-sdk-go-v2": {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/trust/awss3", "keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "internal/claimtable", "producer/eventbridge", "cmd/sealbus", "internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
+	"github.com/aws/smithy-go":     {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/trust/awss3", "keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "internal/claimtable", "producer/eventbridge", "cmd/sealbus", "internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
 	"github.com/tink-crypto/":      {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},
 	"github.com/alicebob/":         {}, // tests only
 	"github.com/yuin/gopher-lua":   {},

@@ -52,7 +52,7 @@ var (
 	nilRing       keys.SignerSource    = (*keys.Keyring)(nil)
 	nilBus        producer.Bus         = (*producer.LocalBus)(nil)
 	nilObserver   consumer.Observer    = (*emf.Observer)(nil)
-	nilQuarantine consumer.Quarantine  = consumer.QuarantineFunc(nil)
+	nilQuarantine consumer.Quarantine  = (*struct{ consumer.Quarantine })(nil)
 	nilKEK        tink.AEADWithContext = (*struct{ tink.AEADWithContext })(nil)
 	nilLogger                          = slog.New((*slog.JSONHandler)(nil))
 	nilPrivate    crypto.Signer        = (*struct{ crypto.Signer })(nil)
@@ -114,7 +114,7 @@ var nilArguments = map[string]refused{
 	}, "the replay store is a nil *"},
 	"consumer.New opts.Quarantine": {func() error {
 		return newConsumer(func(o *consumer.Options) { o.Quarantine = nilQuarantine })
-	}, "Options.Quarantine is a nil consumer.QuarantineFunc"},
+	}, "Options.Quarantine is a nil *"},
 	"consumer.New opts.Observer": {func() error {
 		return newConsumer(func(o *consumer.Options) { o.Observer = nilObserver })
 	}, "Options.Observer is a nil *emf.Observer"},
@@ -159,9 +159,6 @@ var nilArguments = map[string]refused{
 	}, "the client is a nil *"},
 	"consumer/replay/dynamodb.New client": {func() error {
 		return errOf(dynamodb.New((*struct{ dynamodb.Client })(nil), "t", nil))
-	}, "the DynamoDB client is a nil *"},
-	"consumer/replay/dynamodb.EnsureTable client": {func() error {
-		return errOf(dynamodb.EnsureTable(ctx, (*struct{ dynamodb.TableClient })(nil), "t"))
 	}, "the DynamoDB client is a nil *"},
 	"consumer/replay/redis.New client": {func() error {
 		return errOf(redis.New((*struct{ redis.Client[redis.Reply] })(nil), nil))

@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,24 @@ const (
 var typeNames = [...]string{
 	Boolean: "Boolean", Integer: "Integer", String: "String", Binary: "Binary",
 	URI: "URI", URIReference: "URI-reference", Timestamp: "Timestamp",
+}
+
+// TypeNamed is the type that the standard calls so; 0 = none.
+func TypeNamed(name string) Type {
+	if name == "" {
+		return 0
+	}
+	return Type(max(0, slices.Index(typeNames[:], name)))
+}
+
+// CheckTypes is an error if a map of ExtensionTypes names what is no type.
+func CheckTypes(extensions map[string]string) error {
+	for name, of := range extensions {
+		if TypeNamed(of) == 0 {
+			return fmt.Errorf("ExtensionTypes[%q] is %q: give one of %q", name, of, typeNames[Boolean:])
+		}
+	}
+	return nil
 }
 
 // String is the name of t as the standard writes it.

@@ -149,13 +149,13 @@ func TestInspectAgreesWithOpenOnAddedMembers(t *testing.T) {
 					t.Fatal(err)
 				}
 				opened, err := opener.Open(t.Context(),
-					envelope.Received{Body: []byte(doc), Format: envelope.EventBridge}, envelope.Step{})
+					envelope.Received{Body: []byte(doc), EventBridge: true}, envelope.Step{})
 				p, inspectErr := wire.Inspect([]byte(doc), ignore...)
 				bad := inspectErr != nil || len(p.Problems) > 0
 				if bad != (err != nil) {
 					t.Errorf("layout %d, ignoring %q, added %s: open says %v, inspect %v %+v", layout, ignore, added, err, inspectErr, p)
 				}
-				if err == nil && !slices.Equal(envelope.ReportedMembers(p.Ignored), opened.Ignored) {
+				if err == nil && !slices.Equal(wire.ReportedMembers(p.Ignored), opened.Ignored) {
 					t.Errorf("layout %d, ignoring %q, added %s: %q and %q", layout, ignore, added, p.Ignored, opened.Ignored)
 				}
 			}

@@ -52,16 +52,21 @@ func newConsumer(t testing.TB, store replay.Store, observer consumer.Observer) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	put := func(context.Context, consumer.Record) error { return nil }
 	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
 	c, err = consumer.New("billing", bundle, store, policy, &consumer.Options{
-		Observer: observer, Quarantine: consumer.QuarantineFunc(put), Logger: slog.New(slog.DiscardHandler),
+		Observer: observer, Quarantine: discarding{}, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c, s.JSON()
 }
+
+// discarding is a quarantine that keeps nothing.
+type discarding struct{}
+
+func (discarding) Put(context.Context, consumer.Record) error { return nil }
+func (discarding) Keys() consumer.QuarantineKeys              { return consumer.QuarantineKeys{} }
 
 func nothing(context.Context, consumer.Delivery[[]byte]) error { return nil }
 

@@ -1,5 +1,5 @@
-// Package emf writes the work of a consumer as CloudWatch metrics: lines of JSON in the Embedded Metric
-// Format, out of which CloudWatch Logs makes metrics. On Lambda these lines go to standard output. That needs
+// Package emf writes CloudWatch metrics about a consumer. It writes lines of JSON in the Embedded Metric
+// Format, and CloudWatch Logs makes metrics of them. On Lambda these lines go to standard output. That needs
 // no call, no permission and no AWS module.
 //
 //	metrics, err := emf.New(nil)                                       // to os.Stdout
@@ -26,14 +26,14 @@
 //
 // Deliveries counts each delivery once. Rejections counts those that can never pass, whether or not the
 // quarantine has them yet; deliveries that UnsafeMigration accepted are not among them. It is also written
-// when it is 0, by Consumer, so that an alarm on it has data whenever there are deliveries. ReplayHits counts
-// events that had been handled before. Latency is from the call of Handle to its outcome. HandlerLatency is
-// the handler's part of it, if the handler was called. ClaimHeld is how long the event was claimed, if it
-// was. EventAge is the time from the signed sealing to the handling of a verified event. An event that is
-// older than the window has none; it has the Reason expired.
+// when it is 0, by Consumer, so that an alarm on it has data whenever there are deliveries. ReplayHits
+// counts events that had been handled before. Latency is from the call of Handle to its outcome.
+// HandlerLatency is the handler's part of it, if the handler was called. ClaimHeld is how long the event was
+// claimed, if it was. EventAge is the time from the signed sealing to the handling of a verified event. An
+// event that is older than the window has none; it has the Reason expired.
 //
-// BundleSecondsLeft is how long the trust bundle may still be used. It is written with each delivery that the
-// bundle judged. Without a bundle there is none, and deliveries are retried with the Reason
+// BundleSecondsLeft is how long the trust bundle may still be used. It is written with each delivery that
+// the bundle judged. Without a bundle there is none, and deliveries are retried with the Reason
 // trust_unavailable: alarm on both. SamplesDropped counts deliveries whose measured values were not kept
 // while the writer failed; the deliveries themselves are counted. It is absent if there are none.
 //
@@ -75,10 +75,11 @@ const (
 	// maxValues is how many values an array in a line may have, by the section "Target members" of the
 	// specification:
 	// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-	// So many deliveries are collected at most; the next one has them written.
+	// At most so many deliveries are collected. The next one first has them written.
 	maxValues = 100
-	// maxDelay is how old the oldest delivery that was collected may be when the next one comes, which else has
-	// it written: CloudWatch keeps metrics by the minute, and a line has one time.
+	// maxDelay is the longest time between the first delivery that was collected and the latest. A delivery
+	// after that first has the others written: CloudWatch keeps metrics by the minute, and a line has one
+	// time.
 	maxDelay = time.Minute
 	// defaultMaxProducers is how many producers have a label of their own.
 	defaultMaxProducers = 50
@@ -96,7 +97,7 @@ type Options struct {
 	MaxProducers int
 }
 
-// Observer collects what consumers did until Flush, and writes it. It is safe for concurrent use, also by
+// Observer collects how deliveries ended, and writes it at Flush. It is safe for concurrent use, also by
 // several consumers.
 type Observer struct {
 	namespace string
@@ -106,12 +107,12 @@ type Observer struct {
 	consumers labels
 	producers labels
 	groups    map[key]*group
-	order     []*group // the groups, by first appearance
-	collected int      // deliveries since it was last tried to write them
-	since     time.Time
+	order     []*group  // the groups, by first appearance
+	collected int       // deliveries since the last attempt to write them
+	since     time.Time // when the first of these ended
 }
 
-var _ consumer.Flusher = (*Observer)(nil)
+var _ consumer.Observer = (*Observer)(nil)
 
 // New makes an Observer; nil options are the defaults.
 func New(opts *Options) (*Observer, error) {
@@ -159,14 +160,14 @@ func checkNamespace(ns string) error {
 	return nil
 }
 
-// Delivered collects a report. When 100 deliveries, or one older than a minute, are there already,
-// it writes those first. If that fails they are kept, and Flush says why.
+// Delivered collects a Result. If it already has 100 deliveries, or one that is older than a minute, it
+// writes them first. If that fails, they are kept, and Flush says why.
 func (o *Observer) Delivered(_ context.Context, r consumer.Result) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	age := r.At.Sub(o.since)
 	if o.collected >= maxValues || o.collected > 0 && (age >= maxDelay || age <= -maxDelay) {
-		_ = o.write() // what could not be written is still there, for Flush to try again
+		_ = o.write() // Flush tries again what could not be written
 	}
 	if o.collected == 0 {
 		o.since = r.At
@@ -175,8 +176,8 @@ func (o *Observer) Delivered(_ context.Context, r consumer.Result) {
 	o.group(&r).add(&r)
 }
 
-// Flush writes all that was collected. Lines that could not be written are kept for the next time; they are
-// written again whole, so that nothing is counted twice.
+// Flush writes all that was collected. Lines that could not be written are kept for the next time. They are
+// then written again as a whole, so nothing is counted twice.
 func (o *Observer) Flush(context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -193,8 +194,8 @@ func (o *Observer) unwritten() (n int) {
 	return n
 }
 
-// write writes each group that has something. After a failure it does not try again with each delivery, as a
-// writer that fails may also be slow.
+// write writes each group that has deliveries. After a failure, the next delivery does not try again at
+// once, because a writer that fails may also be slow.
 func (o *Observer) write() error {
 	o.collected = 0
 	if err := o.out.repair(); err != nil {
@@ -225,8 +226,9 @@ type lineWriter struct {
 	broken bool // the last line has no end
 }
 
-// write reports whether the line is out. Of one that was cut short the rest is not sent later: another
-// program may have written to the same place in between. It gets an end, and is no JSON then.
+// write reports whether the whole line was written. If a line was cut short, its rest is not written later,
+// because another program may have written to the same place in between. repair ends such a line, and it is
+// no JSON then.
 func (l *lineWriter) write(line []byte) (written bool, err error) {
 	l.broken = true // if Write panics
 	n, err := l.w.Write(line)
@@ -234,7 +236,7 @@ func (l *lineWriter) write(line []byte) (written bool, err error) {
 		err = io.ErrShortWrite
 	}
 	l.broken = n > 0 && n < len(line)
-	return n >= len(line)-1, err // without its end it is whole all the same
+	return n >= len(line)-1, err // a line that lacks only its newline is whole
 }
 
 var newline = []byte{'\n'}

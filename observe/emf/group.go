@@ -14,8 +14,8 @@ type key struct {
 	producer                  string // "" = not verified
 }
 
-// group is what was collected under one set of labels. It stays for the life of the Observer, so that
-// collecting allocates nothing once a set has been seen.
+// group has the deliveries that were collected under one set of labels. It stays for the life of the
+// Observer, so that a delivery under a known set allocates nothing.
 type group struct {
 	key
 	at         time.Time // of the latest delivery
@@ -29,7 +29,7 @@ type group struct {
 	bundle                      bool            // left is known
 }
 
-// group is the group of a report.
+// group is the group of a Result.
 func (o *Observer) group(r *consumer.Result) *group {
 	k := key{consumer: o.consumers.of(r.Consumer), outcome: outcomeLabel(r.Outcome), reason: reasonLabel(r.Reason())}
 	if p := r.Producer; p != "" {
@@ -112,7 +112,7 @@ type directive struct {
 
 type metric struct{ Name, Unit string }
 
-// line is the group as a document and a newline.
+// line is the group as JSON, and a newline.
 func (g *group) line(namespace string) ([]byte, error) {
 	l := line{
 		Consumer: g.consumer, Outcome: g.outcome, Reason: g.reason, Producer: g.producer,

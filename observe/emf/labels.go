@@ -14,7 +14,7 @@ const (
 	none  = "none"  // there is no Reason; CloudWatch has no empty dimension values
 )
 
-// labels are the values of one dimension: the first few, as they may be written.
+// labels are the values of one dimension: the first few names, each with the label that stands for it.
 type labels struct {
 	most  int
 	known map[string]string
@@ -29,7 +29,7 @@ func (l *labels) of(name string) string {
 	if len(l.known) >= l.most {
 		return other
 	}
-	name = strings.Clone(name) // which may be a piece of something large
+	name = strings.Clone(name) // it may be a part of a large string
 	label := spell(name)
 	l.known[name] = label
 	return label
@@ -38,7 +38,7 @@ func (l *labels) of(name string) string {
 // maxLabel is how long a label may get. CloudWatch takes 1,024 characters.
 const maxLabel = 255
 
-// spell writes a name as a dimension value may be: printable ASCII that is not all white space
+// spell writes a name in the form of a dimension value: printable ASCII that is not all white space
 // (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Dimension.html). Any other byte is
 // %XX.
 func spell(name string) string {

@@ -75,8 +75,8 @@ func (s *sending) checkBus(ctx context.Context) error {
 }
 
 // describe asks once, and says whether it may help to ask again.
-func (b *Bus) describe(ctx context.Context) (temporary bool, failed error) {
-	call, cancel := context.WithTimeout(ctx, b.opts.CallTimeout)
+func (b *eventBus) describe(ctx context.Context) (temporary bool, failed error) {
+	call, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
 	_, err := b.check.client.DescribeEventBus(call, &eventbridge.DescribeEventBusInput{Name: aws.String(b.name)}, once)
 	if err == nil {

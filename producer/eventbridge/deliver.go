@@ -89,7 +89,7 @@ func (s *sending) refused(it item, err *Error, unclear bool) {
 }
 
 // put calls PutEvents once. Unclear means that the call failed and that the service may have acted.
-func (b *Bus) put(ctx context.Context, items []item) (out *eventbridge.PutEventsOutput, unclear bool, err error) {
+func (b *eventBus) put(ctx context.Context, items []item) (out *eventbridge.PutEventsOutput, unclear bool, err error) {
 	in := &eventbridge.PutEventsInput{Entries: make([]types.PutEventsRequestEntry, len(items))}
 	for i := range items {
 		in.Entries[i] = items[i].entry
@@ -97,7 +97,7 @@ func (b *Bus) put(ctx context.Context, items []item) (out *eventbridge.PutEvents
 	if b.opts.EndpointID != "" {
 		in.EndpointId = aws.String(b.opts.EndpointID)
 	}
-	ctx, cancel := context.WithTimeout(ctx, b.opts.CallTimeout)
+	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
 	var call awscall.Call
 	out, err = b.client.PutEvents(ctx, in, once, func(o *eventbridge.Options) { o.APIOptions = append(o.APIOptions, call.Watch) })

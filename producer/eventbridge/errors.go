@@ -8,6 +8,11 @@ import (
 	"github.com/sealbus/sealbus/producer"
 )
 
+// ErrTooLarge means that an event is too large for a call, or for a call in this region. It was not sent, or
+// was refused.
+var ErrTooLarge = errors.New("eventbridge: the event is too large: send large data by reference (dataref), " +
+	"or split it")
+
 // Error is why EventBridge did not accept an event. errors.Is finds producer.ErrNoAnswer in it if the service
 // did not answer the latest try or an earlier one. The event may then be on the bus all the same.
 type Error struct {
@@ -15,7 +20,8 @@ type Error struct {
 	message   string // the service's
 	Temporary bool   // the event may be accepted another time; false: only after a change
 	tries     int    // how often the event was sent
-	Err       error  // the client's if the whole call failed, or producer.ErrNoAnswer; nil = the entry failed
+	// Err is the client's if the whole call failed, or producer.ErrNoAnswer; nil = the entry failed.
+	Err error
 }
 
 // Error has the cause and the fix.
@@ -45,20 +51,24 @@ func (e *Error) Cause() string {
 	return b.String()
 }
 
-// Unwrap is Err.
-func (e *Error) Unwrap() error { return e.Err }
+// Unwrap is Err, and ErrTooLarge if the call was larger than the region accepts.
+func (e *Error) Unwrap() []error {
+	if e.tooLarge() {
+		return []error{e.Err, ErrTooLarge}
+	}
+	return []error{e.Err}
+}
 
 // overLimit is in the message of the service for a call that is too large. Other faults are a
 // "ValidationException", too.
 const overLimit = "Total size of the entries in the request is over the limit"
 
-// TooLarge reports whether the call was larger than the region accepts.
-func (e *Error) TooLarge() bool { return strings.Contains(e.message, overLimit) }
+func (e *Error) tooLarge() bool { return strings.Contains(e.message, overLimit) }
 
 // Fix says what to do, in one line; "" = the message says all that is known.
 func (e *Error) Fix() string {
 	switch {
-	case e.TooLarge():
+	case e.tooLarge():
 		return "this region takes less: set MaxBytes, 262144 is the older limit"
 	case strings.HasPrefix(e.Code, "AccessDenied"):
 		return "the caller needs events:PutEvents on the bus, and the bus's policy must allow the source and the account"
@@ -68,15 +78,4 @@ func (e *Error) Fix() string {
 		return "publish the event again"
 	}
 	return ""
-}
-
-// TooLargeError says that an event alone is too large for a call. It was not sent.
-type TooLargeError struct {
-	Size  int // of the entry in bytes, as the service computes it
-	Limit int // the entry must be smaller
-}
-
-// Error gives both sizes.
-func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("eventbridge: the entry has %d bytes, a call must have less than %d: send large data by reference (dataref), or split it", e.Size, e.Limit)
 }

@@ -17,7 +17,7 @@
 //
 // It needs the permission events:PutEvents on the bus. With CheckBus it uses events:DescribeEventBus, too.
 //
-// Stable: New, Options, Error, TooLargeError, ErrNoBus.
+// Stable: New, Options, Error, ErrTooLarge, ErrNoBus.
 package eventbridge
 
 import (
@@ -47,18 +47,20 @@ const (
 	defaultMaxBytes = 1 << 20
 	// defaultConcurrency is below the SDK's and most proxies' limits on connections to one host.
 	defaultConcurrency = 8
-	// DefaultRetryFor outlasts a burst of throttling, and ends before a Lambda function usually does.
-	DefaultRetryFor = 30 * time.Second
-	// defaultCallTimeout is long for a call that usually takes tens of milliseconds.
-	defaultCallTimeout = 10 * time.Second
+	// defaultRetryFor outlasts a burst of throttling, and ends before a Lambda function usually does.
+	defaultRetryFor = 30 * time.Second
 )
+
+// callTimeout is long for a call that usually takes tens of milliseconds. A call that takes longer is tried
+// again.
+const callTimeout = 10 * time.Second
 
 // Client is the part of the SDK's *eventbridge.Client that the bus needs.
 type Client interface {
 	PutEvents(ctx context.Context, in *eventbridge.PutEventsInput, with ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error)
 }
 
-// Options adjust a Bus. The zero value fits every region except those that take less than 1 MiB.
+// Options adjust New. The zero value fits every region except those that take less than 1 MiB.
 type Options struct {
 	Layout     envelope.Layout // of the detail; zero = envelope.Structured
 	EndpointID string          // of a global endpoint, such as "abcde.veo"; "" = the region of the client
@@ -68,18 +70,13 @@ type Options struct {
 	MaxBytes    int // the entries of one call together stay below it; 0 = 1 MiB
 	Concurrency int // calls under way at one time, over all Sends; 0 = 8
 	// RetryFor is how long after the beginning of Send an entry, or the check of the bus, may be tried again.
-	// 0 = DefaultRetryFor, negative = never.
-	RetryFor    time.Duration
-	CallTimeout time.Duration // of one call; the call is then tried again; 0 = 10 s
-	// TraceHeader returns the X-Ray trace header of the entries. nil = the header that the Lambda runtime for Go
-	// keeps in the context. Without one it is made from the trace context of producer.WithTrace.
-	TraceHeader func(ctx context.Context) string
-
-	Now func() time.Time // measures RetryFor; nil = time.Now
+	// 0 = 30 s, negative = never.
+	RetryFor time.Duration
+	Now      func() time.Time // measures RetryFor; nil = time.Now
 }
 
-// Bus is a producer.Bus. It is safe for concurrent use.
-type Bus struct {
+// eventBus is what New makes.
+type eventBus struct {
 	client Client
 	name   string
 	opts   Options
@@ -87,12 +84,13 @@ type Bus struct {
 	check  check
 
 	// Tests replace these.
-	sleep  func(context.Context, time.Duration) error // before another try; an error ends the tries
-	jitter func() float64                             // the share of the longest wait, in [0, 1)
+	timeout time.Duration                              // of one call
+	sleep   func(context.Context, time.Duration) error // before another try; an error ends the tries
+	jitter  func() float64                             // the share of the longest wait, in [0, 1)
 }
 
 var (
-	_ producer.Bus = (*Bus)(nil)
+	_ producer.Bus = (*eventBus)(nil)
 	_ Client       = (*eventbridge.Client)(nil)
 )
 
@@ -104,7 +102,14 @@ var busName = sync.OnceValue(func() *regexp.Regexp {
 
 // New makes a bus that puts events on the event bus of that name or ARN; "default" is the account's own. The
 // client's own retries are switched off, because they do not know about entries: see Options.RetryFor.
-func New(client Client, bus string, opts *Options) (*Bus, error) {
+//
+// Send returns when each event is accepted or refused for good, or when RetryFor is over. The error of an
+// event is nil if EventBridge has accepted it. Otherwise it is a *Error, a *envelope.SealError, or wraps
+// ErrTooLarge, ErrNoBus, producer.ErrNotSent or producer.ErrNoAnswer.
+//
+// The entries have the X-Ray trace header that the Lambda runtime for Go keeps in the context. Without one it
+// is made from the trace context of producer.WithTrace.
+func New(client Client, bus string, opts *Options) (producer.Bus, error) {
 	var o Options
 	if opts != nil {
 		o = *opts
@@ -121,7 +126,7 @@ func New(client Client, bus string, opts *Options) (*Bus, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("eventbridge: %w", err)
 	}
-	b := &Bus{client: client, name: bus, opts: o.withDefaults(), check: newCheck(), sleep: sleep, jitter: random}
+	b := &eventBus{client: client, name: bus, opts: o.withDefaults(), check: newCheck(), timeout: callTimeout, sleep: sleep, jitter: random}
 	if d, ok := client.(describer); o.CheckBus && !ok {
 		return nil, errors.New("eventbridge: CheckBus needs a client that has DescribeEventBus")
 	} else if o.CheckBus {
@@ -139,8 +144,6 @@ func (o *Options) check() error {
 		return fmt.Errorf("a call of %d bytes", o.MaxBytes)
 	case o.Concurrency < 0:
 		return fmt.Errorf("%d calls at a time", o.Concurrency)
-	case o.CallTimeout < 0:
-		return fmt.Errorf("a call cannot last %v", o.CallTimeout)
 	}
 	return nil
 }
@@ -148,11 +151,7 @@ func (o *Options) check() error {
 func (o Options) withDefaults() Options {
 	o.MaxBytes = orDefault(o.MaxBytes, defaultMaxBytes)
 	o.Concurrency = orDefault(o.Concurrency, defaultConcurrency)
-	o.RetryFor = orDefault(o.RetryFor, DefaultRetryFor)
-	o.CallTimeout = orDefault(o.CallTimeout, defaultCallTimeout)
-	if o.TraceHeader == nil {
-		o.TraceHeader = traceHeader
-	}
+	o.RetryFor = orDefault(o.RetryFor, defaultRetryFor)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -166,23 +165,20 @@ func orDefault[T int | time.Duration](v, standard T) T {
 	return v
 }
 
-// Send is producer.Bus.Send. It also tells which events may be on the bus twice. The error of an event is nil
-// if EventBridge has accepted it. Otherwise it is a *Error, a *TooLargeError, a *envelope.SealError,
-// ErrNoBus, producer.ErrNotSent or producer.ErrNoAnswer. Send returns when each event is accepted or refused
-// for good, or when RetryFor is over.
-func (b *Bus) Send(ctx context.Context, events []*envelope.Sealed) []producer.Outcome {
+// Send is producer.Bus.Send. It also tells which events may be on the bus twice.
+func (b *eventBus) Send(ctx context.Context, events []*envelope.Sealed) []producer.Result {
 	s := b.send(ctx, events)
-	outcomes := make([]producer.Outcome, len(events))
-	for i := range outcomes {
-		outcomes[i] = producer.Outcome{Err: s.errs[i], MaybeTwice: s.unclear[i]}
+	results := make([]producer.Result, len(events))
+	for i := range results {
+		results[i] = producer.Result{Err: s.errs[i], MaybeTwice: s.unclear[i]}
 	}
-	return outcomes
+	return results
 }
 
-func (b *Bus) send(ctx context.Context, events []*envelope.Sealed) *sending {
+func (b *eventBus) send(ctx context.Context, events []*envelope.Sealed) *sending {
 	s := &sending{
 		bus: b, errs: make([]error, len(events)), unclear: make([]bool, len(events)),
-		trace: b.opts.TraceHeader(ctx), until: b.opts.Now().Add(b.opts.RetryFor),
+		trace: traceHeader(ctx), until: b.opts.Now().Add(b.opts.RetryFor),
 	}
 	if err := s.checkBus(ctx); err != nil {
 		for i := range s.errs {
@@ -209,7 +205,7 @@ func (b *Bus) send(ctx context.Context, events []*envelope.Sealed) *sending {
 
 // sending is one Send.
 type sending struct {
-	bus     *Bus
+	bus     *eventBus
 	errs    []error // one for each event; only the call that has the event writes it
 	unclear []bool  // one for each event: the service may have acted in a failed or unanswered try
 	trace   string
@@ -252,7 +248,8 @@ func (s *sending) item(index int, e *envelope.Sealed) (item, int, error) {
 	}
 	size := entry.Size()
 	if size >= b.opts.MaxBytes { // "must be less than", in the words of the service's reference
-		return item{}, 0, &TooLargeError{Size: size, Limit: b.opts.MaxBytes}
+		return item{}, 0, fmt.Errorf("%w: the entry has %d bytes, a call must have less than %d", ErrTooLarge, size,
+			b.opts.MaxBytes)
 	}
 	put := types.PutEventsRequestEntry{
 		EventBusName: aws.String(b.name), Source: aws.String(entry.Source), DetailType: aws.String(entry.DetailType),

@@ -8,11 +8,17 @@ import (
 // MaxEntries is maxEntries.
 const MaxEntries = maxEntries
 
+// Bus is what New makes.
+type Bus = eventBus
+
+// SetTimeout replaces the longest time of a call.
+func (b *eventBus) SetTimeout(d time.Duration) { b.timeout = d }
+
 // SetSleep replaces the timer before another try.
-func (b *Bus) SetSleep(sleep func(context.Context, time.Duration) error) { b.sleep = sleep }
+func (b *eventBus) SetSleep(sleep func(context.Context, time.Duration) error) { b.sleep = sleep }
 
 // SetJitter replaces the random share of the longest wait.
-func (b *Bus) SetJitter(share float64) { b.jitter = func() float64 { return share } }
+func (b *eventBus) SetJitter(share float64) { b.jitter = func() float64 { return share } }
 
 // Tries is how often the event was sent.
 func (e *Error) Tries() int { return e.tries }

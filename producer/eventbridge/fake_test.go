@@ -73,7 +73,7 @@ func (c *central) open(ctx context.Context, delivery []byte) error {
 		c.t.Error(err)
 		return nil
 	}
-	o, err := opener.Open(ctx, envelope.Received{Body: delivery, Format: envelope.EventBridge}, envelope.Step{})
+	o, err := opener.Open(ctx, envelope.Received{Body: delivery, EventBridge: true}, envelope.Step{})
 	if err != nil {
 		c.t.Errorf("%v: %s", err, delivery)
 		return nil
@@ -108,7 +108,7 @@ func TestThroughTheSDK(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			bus.SetSleep(func(context.Context, time.Duration) error { return nil })
+			bus.(*sealbus.Bus).SetSleep(func(context.Context, time.Duration) error { return nil })
 			p, err := producer.New(keys.SignWith(signer), bus, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -155,8 +155,8 @@ func TestFaultsThroughTheSDK(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			bus.SetSleep(clk.Sleep)
-			want := producer.Outcome{MaybeTwice: maybeTwice}
+			bus.(*sealbus.Bus).SetSleep(clk.Sleep)
+			want := producer.Result{MaybeTwice: maybeTwice}
 			if got := bus.Send(t.Context(), seal(t, 2, 100)); got[0] != want || got[1] != want {
 				t.Errorf("%+v, want %+v", got, want)
 			}
@@ -250,7 +250,7 @@ func TestNobodyThere(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			bus.SetSleep(clk.Sleep)
+			bus.(*sealbus.Bus).SetSleep(clk.Sleep)
 			got := bus.Send(t.Context(), seal(t, 1, 100))[0]
 			e, ok := errors.AsType[*sealbus.Error](got.Err)
 			if !ok || e.Temporary != c.temporary || (e.Tries() > 1) != c.temporary || !errors.Is(e, producer.ErrNotSent) ||

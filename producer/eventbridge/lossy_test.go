@@ -33,7 +33,7 @@ func TestLostAnswers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			bus.SetSleep(func(context.Context, time.Duration) error { return nil })
+			bus.(*sealbus.Bus).SetSleep(func(context.Context, time.Duration) error { return nil })
 			p, err := producer.New(keys.SignWith(signer), bus, nil)
 			if err != nil {
 				t.Fatal(err)

@@ -1,5 +1,5 @@
-// Package awslambdatest tests functions of package awslambda as Lambda would invoke them: with the JSON that
-// AWS documents, a deadline, and an event source mapping's reading of the response.
+// Package awslambdatest invokes functions of package awslambda in tests, as Lambda does: with the JSON that AWS
+// documents and a deadline. It reads the response as an event source mapping does.
 //
 //	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
 //	entry, _ := org.Event(t, "com.example.order.placed", order).EventBridge(envelope.Structured)
@@ -22,14 +22,13 @@ import (
 // Timeout is how long an invocation of Invoke may take.
 const Timeout = 30 * time.Second
 
-// Result is what became of an invocation.
+// Result is the result of an invocation.
 type Result struct {
 	Response []byte // JSON, as Lambda gets it; nil if the invocation failed
 	Err      error  // the error of the function, or of writing its response; nil = it succeeded
 
-	// Failed are the messages that are delivered again, by messageId, in the order of the batch; empty for an
-	// invocation without a batch of SQS messages. It is what an event source mapping with
-	// ReportBatchItemFailures concludes.
+	// Failed are the messages that an event source mapping with ReportBatchItemFailures delivers again, by
+	// messageId, in the order of the batch. It is empty if the payload is no batch of SQS messages.
 	Failed []string
 }
 
@@ -39,8 +38,8 @@ func Invoke[Response any](t testing.TB, handler func(context.Context, json.RawMe
 	return InvokeFor(t, Timeout, handler, payload)
 }
 
-// InvokeFor is Invoke with another timeout of the function. Like Lambda it gives the handler a context that
-// ends then. Unlike Lambda it does not kill a handler that goes on, but waits for it.
+// InvokeFor is Invoke with another timeout. Like Lambda, it gives the handler a context that ends at the
+// timeout. Unlike Lambda, it does not kill a handler that goes on, but waits for it.
 func InvokeFor[Response any](t testing.TB, timeout time.Duration, handler func(context.Context, json.RawMessage) (Response, error), payload []byte) *Result {
 	t.Helper()
 	ids := messageIDs(t, payload)
@@ -62,7 +61,7 @@ func InvokeFor[Response any](t testing.TB, timeout time.Duration, handler func(c
 func messageIDs(t testing.TB, payload []byte) []string {
 	t.Helper()
 	if !json.Valid(payload) {
-		t.Fatal("awslambdatest: Lambda invokes no function with what is not JSON")
+		t.Fatal("awslambdatest: the payload is not JSON, and Lambda invokes a function with JSON only")
 	}
 	var batch struct {
 		Records []struct {
@@ -81,7 +80,7 @@ func messageIDs(t testing.TB, payload []byte) []string {
 	return ids
 }
 
-// failed reads the response of a function behind SQS: whatever is wrong with it makes all fail.
+// failed reads the response of a function behind SQS. A fault in the response makes all messages fail.
 // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 func failed(ids []string, response []byte) []string {
 	named, err := itemFailures(response)

@@ -6,7 +6,7 @@
 //		})
 //	}
 //
-// It is also a Store in memory, for tests of what uses one.
+// New makes a Store in memory, for tests of programs that use a Store.
 package quarantinetest
 
 import (
@@ -31,18 +31,18 @@ import (
 type Place struct {
 	// Open makes a store on the place. Stores with one key share their records.
 	Open func(t *testing.T, keys consumer.QuarantineKeys) quarantine.Store
-	// Inject does the work of an attacker who may write to the place but has no key: it puts doc in the place of
-	// the record with that ID, or beside it where no more can be done.
+	// Inject acts as an attacker who may write to the place but has no key. It replaces the record of that ID by
+	// doc, or, where that is impossible, adds doc.
 	Inject func(t *testing.T, id string, doc []byte)
-	// Down makes everything fail from now on, in a moment.
+	// Down makes every call fail soon, from now on.
 	Down func(t *testing.T)
 	// Fits is the size in bytes of a body that the place can hold, and TooLarge of one that it cannot hold; 0 =
 	// not tested.
 	Fits, TooLarge int
-	// Unordered says that List does not go by time.
+	// Unordered says that List is not in the order of time.
 	Unordered bool
-	// Repeats says that a record may be there twice after one Put, because an answer was lost. It is listed
-	// once, by those who have its key.
+	// Repeats says that a record may be in the place twice after one Put, because an answer was lost. A Store
+	// that has its key lists it once.
 	Repeats bool
 }
 

@@ -1,14 +1,14 @@
 // Package s3 is the quarantine.Store in an Amazon S3 bucket.
 //
-// A record is one object, PREFIX/2026/03/01/20260301T120000.123456789Z-HASH.json. Its key is made of time and
-// hash only, of nothing that an attacker can choose. Put is done when S3 has answered, and S3 compares a
+// A record is one object, PREFIX/2026/03/01/20260301T120000.123456789Z-HASH.json. Its key is made of time
+// and hash only, of nothing that an attacker can choose. Put is done when S3 has answered, and S3 compares a
 // SHA-256 before it does. The hash covers the whole record, so a Put that is retried writes the same object
 // once more.
 //
-// Threats: an attacker who can write to the bucket but has no key (the object is not authentic), an object of
-// any size (none is read beyond consumer.MaxRecord), a bucket that another account registered after it was
-// deleted (Options.BucketOwner), an answer that never comes (Options.Timeout). Not stopped: an attacker who
-// may delete objects. Versioning or Object Lock help against that: Remove then only hides the record.
+// Threats: an attacker who can write to the bucket but has no key (the object is not authentic), an object
+// of any size (none is read beyond consumer.MaxRecord), a bucket that another account registered after it
+// was deleted (Options.BucketOwner), an answer that never comes (Options.Timeout). Not stopped: an attacker
+// who may delete objects. Versioning or Object Lock help against that: Remove then only hides the record.
 // Encryption at rest is the bucket's.
 //
 //	keys, err := consumer.NewQuarantineKeys("billing", key)
@@ -54,8 +54,8 @@ import (
 	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// defaultTimeout is long enough to move consumer.MaxRecord bytes, and short enough to be over before a Lambda
-// function is.
+// defaultTimeout is long enough to move consumer.MaxRecord bytes, and short enough to be over before a
+// Lambda function is.
 const defaultTimeout = 30 * time.Second
 
 // Client is what the store needs of the SDK's *s3.Client. Put needs PutObject only.
@@ -221,8 +221,8 @@ func (s *store) objects(ctx context.Context, opts *quarantine.ListOptions) iter.
 	}
 }
 
-// plainKey is the key of an object in an answer. A key that cannot be decoded is left as it is: no record has
-// such a key.
+// plainKey is the key of an object in an answer. A key that cannot be decoded is left as it is: no record
+// has such a key.
 func plainKey(encoding types.EncodingType, key *string) *string {
 	if encoding == types.EncodingTypeUrl {
 		if plain, err := url.QueryUnescape(aws.ToString(key)); err == nil {
@@ -255,8 +255,9 @@ func (s *store) page(ctx context.Context, in *s3.ListObjectsV2Input) (*s3.ListOb
 	return page, nil
 }
 
-// entry reads an object, unless its name says that it is not wanted, or it is gone by now. An error that
-// keeps only this one from being read is in the entry: an attacker may have encrypted it under another key.
+// entry reads an object. It does not if the object's key shows that it is not wanted, or the object is gone.
+// If only this object cannot be read, the error is in the entry: an attacker may have encrypted it under
+// another key.
 func (s *store) entry(ctx context.Context, o types.Object, opts *quarantine.ListOptions) (
 	e quarantine.Entry, there bool, err error,
 ) {
@@ -314,7 +315,7 @@ func (s *store) read(ctx context.Context, id string) (doc []byte, err error) {
 			return nil, err
 		}
 		doc, err = io.ReadAll(io.LimitReader(body, consumer.MaxRecord+1))
-		_ = body.Close() // was only read
+		_ = body.Close() // it was only read
 		switch {
 		case err == nil && len(doc) > consumer.MaxRecord:
 			return nil, tooLarge(id)
@@ -337,7 +338,7 @@ func (s *store) open(ctx context.Context, id string) (io.ReadCloser, error) {
 		return nil, s.failed("s3:GetObject", err)
 	}
 	if aws.ToInt64(out.ContentLength) > consumer.MaxRecord {
-		_ = out.Body.Close() // is not read
+		_ = out.Body.Close() // it is not read
 		return nil, tooLarge(id)
 	}
 	return out.Body, nil

@@ -20,15 +20,15 @@ import (
 // batch is how many messages SQS hands out, or takes back, in one call.
 const batch = 10
 
-// rounds is how many answers in a row may hold nothing new before a listing ends. Messages come a second time
-// when going through all takes longer than Visibility: it would go round and round.
+// rounds is how many answers in a row may hold nothing new before a listing ends. If a listing takes longer
+// than Visibility, messages come a second time, and without this limit it would never end.
 const rounds = 3
 
-// foreign is how the ID of a message begins that is no authentic record; its MessageId follows.
+// foreign begins the ID of a message that is no authentic record. Its MessageId follows.
 const foreign = "message-"
 
-// ErrIncomplete ends a List that may lack up to ten messages for each answer that was lost on the way: SQS
-// has hidden them. They show themselves again when Visibility is over: list again then.
+// ErrIncomplete ends a List that may lack up to ten messages for each answer that was lost: SQS has hidden
+// them. They are visible again when Options.Visibility is over. Then list again.
 var ErrIncomplete = errors.New(
 	"quarantine/sqs: an answer of SQS was lost, and the messages in it are hidden for a while")
 
@@ -65,10 +65,10 @@ type listing struct {
 	*store
 	seen map[string]bool // IDs
 	mine []receipt
-	lost bool // an answer that may have had messages in it
+	lost bool // an answer was lost that may have had messages in it
 }
 
-// receipt is the right to delete a message that is in hand, until it is no longer hidden from others.
+// receipt is the right to delete a message that was received. It ends when the message is visible again.
 type receipt struct {
 	id, message, handle string
 	until               time.Time
@@ -92,7 +92,7 @@ func (l *listing) receive(ctx context.Context) ([]types.Message, error) {
 
 func seconds(d time.Duration) int32 { return int32(d / time.Second) }
 
-// fresh are the entries of those messages that were not met before. All are in hand from here on.
+// fresh has the entries of the messages that the listing did not have before. It notes the receipts of all.
 func (l *listing) fresh(messages []types.Message, until time.Time) (entries []quarantine.Entry) {
 	for i := range messages {
 		m := &messages[i]
@@ -114,7 +114,7 @@ func (s *store) entry(m *types.Message) quarantine.Entry {
 	return e
 }
 
-// hold notes what is in hand. A message that comes again has a new handle, and the old one is worth nothing.
+// hold notes a receipt. A message that comes again has a new handle, and its old one is worthless.
 func (l *listing) hold(r receipt) {
 	l.mine = append(l.mine, r)
 	l.mu.Lock()
@@ -123,7 +123,7 @@ func (l *listing) hold(r receipt) {
 	l.held[r.id] = append(list, r)
 }
 
-// letGo forgets a receipt, and reports whether it was in hand.
+// letGo forgets a receipt, and reports whether it was noted.
 func (s *store) letGo(r receipt) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,8 +138,8 @@ func (s *store) letGo(r receipt) bool {
 	return true
 }
 
-// handBack shows the messages to others again, also if the context was cancelled. A message that it does not
-// get to shows itself when Visibility is over.
+// handBack makes the messages visible to others again, also if the context was cancelled. A message that it
+// does not reach is visible again when Options.Visibility is over.
 func (l *listing) handBack(ctx context.Context) {
 	cancelled := ctx.Err() != nil
 	ctx = context.WithoutCancel(ctx)
@@ -188,11 +188,11 @@ func (s *store) Get(ctx context.Context, id string) (quarantine.Entry, error) {
 }
 
 func notFound(id string) error {
-	return fmt.Errorf("%w: %.80q (or somebody else is looking at it right now)", quarantine.ErrNotFound, id)
+	return fmt.Errorf("%w: %.80q (or another program is reading it now)", quarantine.ErrNotFound, id)
 }
 
-// Remove deletes the messages of the record that are in hand. If there are none, it goes through the queue
-// until it finds one.
+// Remove deletes the messages of the record that a List has received. If there are none, it goes through the
+// queue until it finds one.
 func (s *store) Remove(ctx context.Context, id string) error {
 	if found, err := s.remove(ctx, id); found {
 		return err
@@ -209,7 +209,8 @@ func (s *store) Remove(ctx context.Context, id string) error {
 	return notFound(id)
 }
 
-// remove deletes what is in hand. A receipt that has lapsed is none: SQS would say yes and do nothing.
+// remove deletes the messages of the noted receipts. It skips a receipt that has expired: SQS would answer
+// without an error and delete nothing.
 func (s *store) remove(ctx context.Context, id string) (found bool, err error) {
 	s.mu.Lock()
 	list := slices.Clone(s.held[id])
@@ -227,7 +228,7 @@ func (s *store) remove(ctx context.Context, id string) (found bool, err error) {
 	return found, nil
 }
 
-// wall is the wall clock only: the monotonic one stands still while a machine sleeps, and SQS does not.
+// wall is the wall clock alone: the monotonic clock stands still while the machine sleeps.
 func (s *store) wall() time.Time { return s.opts.Now().Round(0) }
 
 func (s *store) delete(ctx context.Context, r receipt) error {

@@ -19,13 +19,13 @@ import (
 // the record may be removed from the quarantine. The error wraps quarantine.ErrTooLarge if the record does
 // not fit into a message.
 //
-// In a FIFO queue the record is in a group of its own, so that it neither waits nor is waited for. If it is
-// sent twice, it is there twice, in any queue. With one deduplication ID, SQS would acknowledge a second one
-// within five minutes and drop it, and the record would be removed although the first one may be gone. It
-// needs the permission sqs:SendMessage on the queue.
+// In a FIFO queue the record is in a group of its own, so it holds up no other message, and none holds it
+// up. A record that is sent twice is in the queue twice, also in a FIFO queue. With one deduplication ID,
+// SQS would acknowledge a second copy within five minutes and drop it. The record would then be removed from
+// quarantine, although the first copy may be gone. Reopen needs the permission sqs:SendMessage on the queue.
 func Reopen(ctx context.Context, client Sender, queueURL string, e quarantine.Entry) error {
 	if e.Record == nil {
-		return errors.New("quarantine/sqs: only what is authentic can be reopened")
+		return errors.New("quarantine/sqs: this entry is not authentic, and only an authentic record can be reopened")
 	}
 	if err := errors.Join(nilcheck.Check("the client", client), checkURL(queueURL)); err != nil {
 		return fmt.Errorf("quarantine/sqs: %w", err)

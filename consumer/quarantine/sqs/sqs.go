@@ -1,27 +1,27 @@
 // Package sqs is the quarantine.Store in an Amazon SQS standard queue.
 //
-// A record is the body of one message. Put is done when SQS has answered. This quarantine needs the least,
-// and can do the least. Where it matters, use package quarantine/s3:
+// A record is the body of one message. Put is done when SQS has answered. This quarantine needs little, and
+// has these limits. Package quarantine/s3 has none of them:
 //
 //   - A record must fit into a message: 1 MiB, or 256 KiB where Options.MaxBytes says so. The body of a
-//     delivery grows by a third in it, so one above about 750 KiB (180 KiB) does not fit. Put then fails, and
-//     the delivery goes to its own dead-letter queue. In a FIFO queue its group waits until then, and anybody
-//     who can send there can make it wait: use package quarantine/s3.
-//   - SQS forgets after the queue's retention, 14 days at most. Set it to that, with an alarm on the age of
-//     the oldest message.
-//   - There is no reading without taking. List takes messages and hides them from others until it ends, or,
-//     if it is killed, until Options.Visibility is over: two lists at a time each see a part. Each time
-//     counts as a receive: the queue must have no redrive policy of its own, or looking moves records away.
-//   - An answer that is lost hides the messages in it, and the list ends with ErrIncomplete. A record that is
-//     sent once more after a lost answer is in the queue twice, and listed once.
-//   - There is no random access and no order. Get goes through the queue until it finds the record; so does
-//     Remove, unless a List of the same Store has the record in hand.
-//   - At most 120,000 messages can be in hand at a time, and so be listed.
+//     delivery grows by a third in it, so one above about 750 KiB (180 KiB) does not fit. Put then fails,
+//     and the delivery goes to its own dead-letter queue. In a FIFO queue its group waits until then, so
+//     every sender can make the group wait.
+//   - SQS deletes a record after the queue's retention, at most 14 days. Set it to 14 days, with an alarm on
+//     the age of the oldest message.
+//   - To read a message, List receives it. That hides it from others until List ends, or, if List is killed,
+//     until Options.Visibility is over: each of two lists at a time sees a part. A listed message counts as
+//     received, so the queue must have no redrive policy: it would move records away.
+//   - If an answer is lost, the messages in it are hidden, and the list ends with ErrIncomplete. A record
+//     that is sent again after a lost answer is in the queue twice, and listed once.
+//   - There is no random access and no order. Get goes through the queue until it finds the record. So does
+//     Remove, unless a List of the same Store has received the record.
+//   - At most 120,000 messages can be hidden at a time, so no list is longer.
 //
 // Threats: an attacker who can send to the queue but has no key (the message is not authentic, and can be
 // removed by its ID), an answer that never comes (Options.Timeout). Not stopped: an attacker who may receive
-// and delete messages, or purge the queue. A FIFO queue is refused: a message in hand would hide those after
-// it.
+// and delete messages, or purge the queue. A FIFO queue is refused: a message that List has received would
+// hide those after it.
 //
 //	keys, err := consumer.NewQuarantineKeys("billing", key)
 //	store, err := sqs.New(awssqs.NewFromConfig(cfg), queueURL, keys, nil)
@@ -91,8 +91,8 @@ type Client interface {
 // Options adjust New.
 type Options struct {
 	MaxBytes int // how much a message may hold; 0 = 1 MiB
-	// Visibility is how long a message is hidden while it is looked at: longer than Wait and Timeout, at most 12
-	// hours; 0 = 5 minutes.
+	// Visibility is how long a message is hidden while it is looked at: longer than Wait and Timeout, at
+	// most 12 hours; 0 = 5 minutes.
 	Visibility time.Duration
 	Wait       time.Duration    // for a message before the queue is taken for empty, 1 to 20 s; 0 = 1 s
 	Timeout    time.Duration    // of one call, with the client's own retries, beside Wait; 0 = 10 s
@@ -107,7 +107,7 @@ type store struct {
 	opts   Options
 
 	mu   sync.Mutex
-	held map[string][]receipt // by ID: what the Lists that are under way have in hand
+	held map[string][]receipt // by ID: what the Lists under way have received
 }
 
 var (
@@ -213,7 +213,7 @@ func send(ctx context.Context, client Sender, in *sqs.SendMessageInput) error {
 	return err
 }
 
-// again has the SDK repeat every call that lost its answer: what is there twice is handled once.
+// again has the SDK repeat every call that lost its answer: a record that is in the queue twice is handled once.
 func again(o *sqs.Options) { o.Retryer = awscall.Retryer(o.Retryer) }
 
 // tooLarge reports whether the message is larger than this queue takes, which its owner sets. SQS has no

@@ -3,8 +3,8 @@
 //	cfg, err := config.LoadDefaultConfig(ctx)
 //	store, err := dynamodb.New(awsdynamodb.NewFromConfig(cfg), "sealbus-replay", nil)
 //
-// The table has the string partition key "id" and time to live on "forget_at": `sealbus claims create-table`,
-// EnsureTable or examples/replay-table.yaml make it. Items stay below 1 KB, so claim and completion are one
+// The table has the string partition key "id" and time to live on "forget_at": `sealbus claims create-table`
+// or examples/replay-table.yaml make it. Items stay below 1 KB, so claim and completion are one
 // write unit each, and each renewal is one more. A refused claim costs a write unit as well, and one more if
 // it is a later copy of the event. On an emulator that does not return the item of the other claim, it also
 // costs a consistent read. IAM: dynamodb:UpdateItem, GetItem, DeleteItem on the table. All writes are

@@ -19,6 +19,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/consumer/replay/dynamodb"
 	"github.com/sealbus/sealbus/consumer/replay/replaytest"
+	"github.com/sealbus/sealbus/internal/claimtable"
 	"github.com/sealbus/sealbus/internal/testbed/cases"
 )
 
@@ -287,7 +288,7 @@ func (f *fake) item() attributes {
 // forgetAt is when the item is garbage.
 func (f *fake) forgetAt(t *testing.T) time.Time {
 	t.Helper()
-	n, err := strconv.ParseInt(f.item()[dynamodb.TTLAttribute]["N"], 10, 64)
+	n, err := strconv.ParseInt(f.item()[claimtable.TTL]["N"], 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}

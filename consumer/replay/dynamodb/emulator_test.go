@@ -16,6 +16,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/consumer/replay/dynamodb"
 	"github.com/sealbus/sealbus/consumer/replay/replaytest"
+	"github.com/sealbus/sealbus/internal/claimtable"
 )
 
 // dated gives every answer the date of the test's clock, which a server cannot be told.
@@ -52,13 +53,13 @@ func TestEmulator(t *testing.T) {
 	}
 	client, name := newClient(url), "sealbus-contract-"+strings.ToLower(rand.Text()[:12])
 	t.Cleanup(func() { deleteTable(t, client, name) })
-	created, err := dynamodb.EnsureTable(t.Context(), client, name)
-	if !created || err != nil && !errors.Is(err, dynamodb.ErrNoTTL) {
-		t.Fatalf("EnsureTable = %v, %v", created, err)
+	created, err := claimtable.Ensure(t.Context(), client, name)
+	if !created || err != nil && !errors.Is(err, claimtable.ErrNoTTL) {
+		t.Fatalf("Ensure = %v, %v", created, err)
 	}
 	t.Run("table again", func(t *testing.T) {
-		if created, err := dynamodb.EnsureTable(t.Context(), client, name); created || err != nil && !errors.Is(err, dynamodb.ErrNoTTL) {
-			t.Errorf("EnsureTable = %v, %v", created, err)
+		if created, err := claimtable.Ensure(t.Context(), client, name); created || err != nil && !errors.Is(err, claimtable.ErrNoTTL) {
+			t.Errorf("Ensure = %v, %v", created, err)
 		}
 	})
 	contract.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store { return open(clock, name) })

@@ -13,14 +13,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/sealbus/sealbus/consumer/replay/internal/remote"
+	"github.com/sealbus/sealbus/internal/claimtable"
 )
 
-// The attributes of an item. The partition key is the event's IdempotencyKey, so that an operator finds an
-// item by the key in the log.
+// The attributes of an item. The partition key, claimtable.Key, is the event's IdempotencyKey in 64
+// hexadecimal digits, so that an operator finds an item by the key in the log. claimtable.TTL is a number of
+// seconds since 1970.
 const (
-	KeyAttribute = "id"        // string, the partition key: 64 hexadecimal digits
-	TTLAttribute = "forget_at" // number, seconds since 1970: time to live
-
 	attrPhase  = "phase"     // "claimed" or "completed"
 	attrToken  = "token"     // 16 bytes: of the claim, or the mark of the completion
 	attrDigest = "digest"    // 32 bytes
@@ -39,7 +38,7 @@ const mine = "#phase = :claimed AND #token = :token"
 // names are the attributes by their names in expressions, since some of them are reserved words.
 var names = map[string]string{
 	"#phase": attrPhase, "#token": attrToken, "#digest": attrDigest, "#lease": attrLease, "#until": attrUntil,
-	"#id": KeyAttribute, "#forget": TTLAttribute,
+	"#id": claimtable.Key, "#forget": claimtable.TTL,
 }
 
 type values = map[string]types.AttributeValue
@@ -52,7 +51,7 @@ func number(n int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
 }
 
-func itemKey(key [32]byte) values { return values{KeyAttribute: text(hex.EncodeToString(key[:]))} }
+func itemKey(key [32]byte) values { return values{claimtable.Key: text(hex.EncodeToString(key[:]))} }
 
 // forget is the time to live, in seconds since 1970, of an item that must be kept up to t.
 func (s *store) forget(t time.Time) int64 { return (remote.Millis(t.Add(s.grace)) + 999) / 1000 }
@@ -98,7 +97,7 @@ func readItem(v values) (item, error) {
 	var leaseOK, untilOK, forgetOK bool
 	i.lease, leaseOK = numberOf(v[attrLease])
 	i.until, untilOK = numberOf(v[attrUntil])
-	i.forget, forgetOK = numberOf(v[TTLAttribute])
+	i.forget, forgetOK = numberOf(v[claimtable.TTL])
 	sound := len(i.token) == 16 && len(i.digest) == 32 && untilOK && forgetOK
 	if sound && (i.phase == phaseClaimed && leaseOK || i.phase == phaseCompleted) {
 		return i, nil

@@ -15,8 +15,8 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/sealbus/sealbus/consumer/replay"
-	"github.com/sealbus/sealbus/consumer/replay/dynamodb"
 	"github.com/sealbus/sealbus/consumer/replay/replaytest"
+	"github.com/sealbus/sealbus/internal/claimtable"
 	"github.com/sealbus/sealbus/internal/lossy"
 )
 
@@ -66,10 +66,10 @@ func TestStoreKeepsTheContractWithLostAnswers(t *testing.T) {
 	}
 }
 
-// lossyTable is the part of DynamoDB that EnsureTable needs, which acts on UpdateTimeToLive and loses the
+// lossyTable is the part of DynamoDB that claimtable.Ensure needs, which acts on UpdateTimeToLive and loses the
 // answer; the SDK's repetition is refused.
 type lossyTable struct {
-	dynamodb.TableClient
+	claimtable.Client
 	status types.TimeToLiveStatus
 	acts   bool
 }
@@ -81,14 +81,14 @@ func (l *lossyTable) CreateTable(context.Context, *awsdynamodb.CreateTableInput,
 func (l *lossyTable) DescribeTable(context.Context, *awsdynamodb.DescribeTableInput, ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTableOutput, error) {
 	return &awsdynamodb.DescribeTableOutput{Table: &types.TableDescription{
 		TableStatus:          types.TableStatusActive,
-		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String(dynamodb.KeyAttribute)}},
-		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String(dynamodb.KeyAttribute), AttributeType: types.ScalarAttributeTypeS}},
+		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String(claimtable.Key)}},
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String(claimtable.Key), AttributeType: types.ScalarAttributeTypeS}},
 	}}, nil
 }
 
 func (l *lossyTable) DescribeTimeToLive(context.Context, *awsdynamodb.DescribeTimeToLiveInput, ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTimeToLiveOutput, error) {
 	return &awsdynamodb.DescribeTimeToLiveOutput{TimeToLiveDescription: &types.TimeToLiveDescription{
-		AttributeName: aws.String(dynamodb.TTLAttribute), TimeToLiveStatus: l.status,
+		AttributeName: aws.String(claimtable.TTL), TimeToLiveStatus: l.status,
 	}}, nil
 }
 
@@ -103,8 +103,8 @@ func (l *lossyTable) UpdateTimeToLive(context.Context, *awsdynamodb.UpdateTimeTo
 func TestEnsureTableLossy(t *testing.T) {
 	for _, acts := range []bool{true, false} {
 		client := &lossyTable{status: types.TimeToLiveStatusDisabled, acts: acts}
-		if created, err := dynamodb.EnsureTable(t.Context(), client, table); !created || (err == nil) != acts {
-			t.Errorf("EnsureTable = %v, %v, and time to live is on: %v", created, err, acts)
+		if created, err := claimtable.Ensure(t.Context(), client, table); !created || (err == nil) != acts {
+			t.Errorf("Ensure = %v, %v, and time to live is on: %v", created, err, acts)
 		}
 	}
 }

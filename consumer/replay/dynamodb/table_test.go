@@ -6,7 +6,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/sealbus/sealbus/consumer/replay/dynamodb"
+	"github.com/sealbus/sealbus/internal/claimtable"
 )
 
 // TestTemplate: examples/replay-table.yaml makes the table that the store uses.
@@ -41,13 +41,13 @@ func TestTemplate(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := template.Resources.ReplayTable.Properties
-	if len(p.KeySchema) != 1 || p.KeySchema[0].AttributeName != dynamodb.KeyAttribute || p.KeySchema[0].KeyType != "HASH" {
+	if len(p.KeySchema) != 1 || p.KeySchema[0].AttributeName != claimtable.Key || p.KeySchema[0].KeyType != "HASH" {
 		t.Errorf("the key is %+v", p.KeySchema)
 	}
-	if len(p.AttributeDefinitions) != 1 || p.AttributeDefinitions[0].AttributeName != dynamodb.KeyAttribute || p.AttributeDefinitions[0].AttributeType != "S" {
+	if len(p.AttributeDefinitions) != 1 || p.AttributeDefinitions[0].AttributeName != claimtable.Key || p.AttributeDefinitions[0].AttributeType != "S" {
 		t.Errorf("the attributes are %+v", p.AttributeDefinitions)
 	}
-	if p.TimeToLiveSpecification.AttributeName != dynamodb.TTLAttribute || !p.TimeToLiveSpecification.Enabled {
+	if p.TimeToLiveSpecification.AttributeName != claimtable.TTL || !p.TimeToLiveSpecification.Enabled {
 		t.Errorf("time to live is %+v", p.TimeToLiveSpecification)
 	}
 	if p.BillingMode != "PAY_PER_REQUEST" || !p.DeletionProtectionEnabled {

@@ -15,8 +15,7 @@ import (
 // Broken is an event that must be refused for exactly one Reason by a consumer that is configured as it says.
 type Broken struct {
 	Reason envelope.Reason
-	JSON   []byte           // the event in the CloudEvents JSON format
-	Outer  *envelope.Outer  // what the transport says beside it; nil = nothing, but for envelope_mismatch
+	JSON   []byte           // the event in the CloudEvents JSON format; sound for envelope_mismatch
 	Trust  trust.Source     // the organisation's own, but for trust_unavailable
 	Policy *envelope.Policy // the organisation's own, but for not_encrypted
 
@@ -57,7 +56,6 @@ var defects = map[envelope.Reason]func(o *Org, b *Broken, p *mint.Plan){
 	envelope.ReasonAccountMismatch:  signedAs(roleNoAccount),
 	envelope.ReasonEnvelopeMismatch: func(_ *Org, b *Broken, _ *mint.Plan) {
 		b.typ = "com.example.other"
-		b.Outer = &envelope.Outer{Source: b.source, DetailType: b.typ}
 	},
 	envelope.ReasonAudienceMismatch: func(_ *Org, _ *Broken, p *mint.Plan) { p.Event = p.Event.Set("audience", `"elsewhere"`) },
 	envelope.ReasonUndated: func(_ *Org, _ *Broken, p *mint.Plan) {

@@ -12,7 +12,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/awscli"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
-	"github.com/sealbus/sealbus/consumer/replay/dynamodb"
+	"github.com/sealbus/sealbus/internal/claimtable"
 )
 
 func Command(env *ui.Env) *cobra.Command {
@@ -63,13 +63,13 @@ func replayCreateTable(ctx context.Context, env *ui.Env, f *createTableFlags) er
 	if err != nil {
 		return err
 	}
-	created, err := dynamodb.EnsureTable(ctx, client, f.table)
-	result := tableMade{Table: f.table, Region: client.Options().Region, Created: created, TTL: dynamodb.TTLAttribute}
+	created, err := claimtable.Ensure(ctx, client, f.table)
+	result := tableMade{Table: f.table, Region: client.Options().Region, Created: created, TTL: claimtable.TTL}
 	switch {
-	case errors.Is(err, dynamodb.ErrNoTTL):
+	case errors.Is(err, claimtable.ErrNoTTL):
 		env.Warnf("this service has no time to live (an emulator?): the table works, but nothing is ever deleted from it")
 		result.TTL = ""
-	case errors.Is(err, dynamodb.ErrOtherTable):
+	case errors.Is(err, claimtable.ErrOtherTable):
 		return ui.Usage("choose another name with --table", "%w", err)
 	case errtext.Denied(err):
 		return ui.Usage("allow dynamodb:CreateTable, DescribeTable, DescribeTimeToLive and UpdateTimeToLive on the table, and run it again: what is done "+

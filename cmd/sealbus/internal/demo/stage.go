@@ -216,7 +216,7 @@ func (s *act) deliver(delivery []byte, how reader) {
 		Now:       func() time.Time { return s.now.Add(how.late) },
 	}
 	c, err := consumer.New("demo", s.trust, s.store, policy, &consumer.Options{
-		Quarantine: consumer.QuarantineFunc(func(context.Context, consumer.Record) error { return nil }),
+		Quarantine: discarding{},
 		Logger:     slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -271,3 +271,9 @@ func differs(sent, got *event.Event) error {
 	}
 	return nil
 }
+
+// discarding is a quarantine that keeps nothing: the demo shows the verdict.
+type discarding struct{}
+
+func (discarding) Put(context.Context, consumer.Record) error { return nil }
+func (discarding) Keys() consumer.QuarantineKeys              { return consumer.QuarantineKeys{} }

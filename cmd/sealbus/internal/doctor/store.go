@@ -13,9 +13,9 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadclaims"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
-	"github.com/sealbus/sealbus/consumer/replay/dynamodb"
 	"github.com/sealbus/sealbus/consumer/replay/redis"
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/claimtable"
 )
 
 // redisPatience is how long Redis may take to answer.
@@ -183,7 +183,7 @@ func (d *doctor) checkTable(ctx context.Context) {
 	t := out.Table
 	switch {
 	case !claimKey(t):
-		d.problem("table", "choose another name: "+create, "its key is not the string %q alone: it is no table for replay claims", dynamodb.KeyAttribute)
+		d.problem("table", "choose another name: "+create, "its key is not the string %q alone: it is no table for replay claims", claimtable.Key)
 		return
 	case t.TableStatus != dynamodbtypes.TableStatusActive && t.TableStatus != dynamodbtypes.TableStatusUpdating:
 		d.problem("table", "aws dynamodb describe-table --table-name "+d.f.table+" says more", "its status is %s", t.TableStatus)
@@ -198,11 +198,11 @@ func (d *doctor) checkTable(ctx context.Context) {
 
 // claimKey wants the partition key and nothing else: under a sort key, one event would have many items.
 func claimKey(t *dynamodbtypes.TableDescription) bool {
-	if len(t.KeySchema) != 1 || aws.ToString(t.KeySchema[0].AttributeName) != dynamodb.KeyAttribute {
+	if len(t.KeySchema) != 1 || aws.ToString(t.KeySchema[0].AttributeName) != claimtable.Key {
 		return false
 	}
 	for _, a := range t.AttributeDefinitions {
-		if aws.ToString(a.AttributeName) == dynamodb.KeyAttribute {
+		if aws.ToString(a.AttributeName) == claimtable.Key {
 			return a.AttributeType == dynamodbtypes.ScalarAttributeTypeS
 		}
 	}
@@ -220,10 +220,10 @@ func (d *doctor) checkTimeToLive(ctx context.Context, create string) {
 	switch {
 	case t == nil || t.TimeToLiveStatus != dynamodbtypes.TimeToLiveStatusEnabled && t.TimeToLiveStatus != dynamodbtypes.TimeToLiveStatusEnabling:
 		d.warning(check, create, "off: claims are never deleted, and the table only grows")
-	case aws.ToString(t.AttributeName) != dynamodb.TTLAttribute:
-		d.problem(check, "switch it off there, and then: "+create, "on %q, not on %q: claims are deleted too early or never", aws.ToString(t.AttributeName), dynamodb.TTLAttribute)
+	case aws.ToString(t.AttributeName) != claimtable.TTL:
+		d.problem(check, "switch it off there, and then: "+create, "on %q, not on %q: claims are deleted too early or never", aws.ToString(t.AttributeName), claimtable.TTL)
 	default:
-		d.ok(check, "on %s", dynamodb.TTLAttribute)
+		d.ok(check, "on %s", claimtable.TTL)
 	}
 }
 

@@ -85,7 +85,7 @@ func inspect(ctx context.Context, env *ui.Env, f *inspectFlags, files []string) 
 func (i *inspector) show(m *input.Message, where string, n, of int) bool {
 	s, err := (*wire.Inspected)(nil), m.Err
 	if err == nil {
-		s, err = wire.Inspect(m.Body, envelope.DefaultIgnoreMembers()...)
+		s, err = wire.Inspect(m.Body, wire.DefaultIgnoreMembers()...)
 	}
 	if err != nil {
 		notShown(i.env, m, err, where)
@@ -182,7 +182,7 @@ func inspectResult(s *wire.Inspected, whose owners) inspected {
 		Event: inspectedEvent{
 			ID: e.ID, Source: e.Source, Type: e.Type, Subject: e.Subject, Time: e.Time, DataContentType: e.DataContentType,
 			DataSchema: e.DataSchema, DataBytes: len(e.Data), DataCanonical: e.Canonical, Extensions: extensionMap(e),
-			Ignored: envelope.ReportedMembers(s.Ignored),
+			Ignored: wire.ReportedMembers(s.Ignored),
 		},
 	}
 	if o := s.Outer; o != nil {

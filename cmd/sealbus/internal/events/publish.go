@@ -45,7 +45,7 @@ type publishFlags struct {
 }
 
 func PublishCommand(env *ui.Env) *cobra.Command {
-	f := &publishFlags{layout: ui.NewChoice("structured", "embedded"), retryFor: ui.DurationValue(eventbridge.DefaultRetryFor)}
+	f := &publishFlags{layout: ui.NewChoice("structured", "embedded"), retryFor: ui.DurationValue(30 * time.Second)}
 	var cmd *cobra.Command
 	cmd = env.Command(ui.Command{
 		Use: "publish --keyring FILE --bus NAME [FILE]", Short: "Sign CloudEvents and put them on an EventBridge bus", Now: true, Args: ui.AtMostOne,
@@ -159,7 +159,7 @@ type noting struct {
 	notes *sealNotes
 }
 
-func (b noting) Send(ctx context.Context, sealed []*envelope.Sealed) []producer.Outcome {
+func (b noting) Send(ctx context.Context, sealed []*envelope.Sealed) []producer.Result {
 	for _, s := range sealed {
 		b.notes.add(s.Warnings())
 	}
@@ -282,7 +282,7 @@ func publishExit(err error) int {
 	if _, ok := errors.AsType[*envelope.SealError](err); ok {
 		return ui.ExitRejected
 	}
-	if _, ok := errors.AsType[*eventbridge.TooLargeError](err); ok {
+	if errors.Is(err, eventbridge.ErrTooLarge) {
 		return ui.ExitRejected
 	}
 	if errors.Is(err, eventbridge.ErrNoBus) {
@@ -311,7 +311,7 @@ func publishFix(err error, exit int) string {
 		return "check --bus and --region, or create the bus: EventBridge itself would have accepted the events, and lost them"
 	case ok && awscli.BadCredentials[e.Code]:
 		return awscli.FixCredentials
-	case ok && e.TooLarge(): // its own fix is an option of the library
+	case ok && errors.Is(e, eventbridge.ErrTooLarge): // its own fix is an option of the library
 		return "this region takes less: send large data by reference (dataref), or split the event"
 	case ok && e.Fix() != "":
 		return e.Fix()

@@ -309,7 +309,7 @@ func (m *Message) Open(ctx context.Context, trust trust.Source, opts *Acceptance
 	}
 	r := envelope.Received{Body: m.Body, Account: opts.Account}
 	if m.EventBridge {
-		r.Format = envelope.EventBridge
+		r.EventBridge = true
 	}
 	opened, err := opener.Open(ctx, r, envelope.Step{KeepEncrypted: opts.KeepEncrypted})
 	if e, ok := errors.AsType[*envelope.Error](err); ok {

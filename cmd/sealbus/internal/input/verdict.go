@@ -9,6 +9,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/errtext"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/envelope"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -21,7 +22,7 @@ func (f *IgnoreFlags) Register(cmd *cobra.Command, otherwise string) {
 }
 
 func (f *IgnoreFlags) Check() error {
-	if err := envelope.CheckIgnoreMembers(f.Ignore); err != nil {
+	if err := wire.CheckIgnoreMembers(f.Ignore); err != nil {
 		return ui.Usage("name members of the detail that something adds on the way, such as _datadog", "--ignore-member: %w", err)
 	}
 	return nil

@@ -24,6 +24,7 @@ import (
 	"github.com/sealbus/sealbus/consumer/replay"
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/keydoc"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -111,7 +112,7 @@ sealbus listen --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing 
 	f.AWSFlags.Register(cmd)
 	f.IdentityFlags.Register(cmd)
 	f.RequireFlags.Register(cmd)
-	f.IgnoreFlags.Register(cmd, strings.Join(envelope.DefaultIgnoreMembers(), ", "))
+	f.IgnoreFlags.Register(cmd, strings.Join(wire.DefaultIgnoreMembers(), ", "))
 	return cmd
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/internal/keydoc"
+	"github.com/sealbus/sealbus/internal/jsontext"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/awskms"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -49,8 +50,9 @@ func (f *EncryptFlags) Check() error {
 // checkFields refuses what is no JSON Pointer.
 func checkFields(flag string, pointers []string) error {
 	for _, p := range pointers {
-		if err := envelope.CheckField(p); err != nil {
-			return ui.Usage("write it like /card/number; a / within a name is ~1, a ~ is ~0", "--%s %w", flag, err)
+		if _, err := jsontext.ParsePointer(p); err != nil {
+			return ui.Usage("write it like /card/number; a / within a name is ~1, a ~ is ~0", "--%s %.80q: %w", flag, p,
+				err)
 		}
 	}
 	return nil

@@ -1,4 +1,5 @@
-package dynamodb
+// Package claimtable makes the DynamoDB table of package dynamodb (consumer/replay/dynamodb).
+package claimtable
 
 import (
 	"context"
@@ -10,11 +11,15 @@ import (
 	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
-
-	"github.com/sealbus/sealbus/internal/nilcheck"
 )
 
-// Errors of EnsureTable.
+// The attributes of the table.
+const (
+	Key = "id"        // the partition key
+	TTL = "forget_at" // the attribute of time to live
+)
+
+// Errors of Ensure.
 var (
 	// ErrOtherTable means that a table of that name exists and is not for claims. Nothing was changed.
 	ErrOtherTable = errors.New("replay: the table is not one for replay claims")
@@ -23,27 +28,24 @@ var (
 	ErrNoTTL = errors.New("replay: the service has no time to live, the table will only grow")
 )
 
-// tablePatience is how long EnsureTable waits for the table, unless ctx ends before.
+// tablePatience is how long Ensure waits for the table, unless ctx ends before.
 const tablePatience = 5 * time.Minute
 
-// TableClient is the part of *awsdynamodb.Client that EnsureTable uses.
-type TableClient interface {
+// Client is the part of *awsdynamodb.Client that Ensure uses.
+type Client interface {
 	CreateTable(ctx context.Context, in *awsdynamodb.CreateTableInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.CreateTableOutput, error)
 	DescribeTable(ctx context.Context, in *awsdynamodb.DescribeTableInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTableOutput, error)
 	DescribeTimeToLive(ctx context.Context, in *awsdynamodb.DescribeTimeToLiveInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTimeToLiveOutput, error)
 	UpdateTimeToLive(ctx context.Context, in *awsdynamodb.UpdateTimeToLiveInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.UpdateTimeToLiveOutput, error)
 }
 
-var _ TableClient = (*awsdynamodb.Client)(nil)
+var _ Client = (*awsdynamodb.Client)(nil)
 
-// EnsureTable makes the table, paid per request and protected from deletion, waits until it exists, and
-// switches on its time to live. An existing table is kept, so EnsureTable can be run again after a failure.
-// Created tells whether the table is new. IAM: dynamodb:CreateTable, DescribeTable, DescribeTimeToLive,
+// Ensure makes the table, paid per request and protected from deletion, waits until it exists, and
+// switches on its time to live. An existing table is kept, so Ensure can be run again after a failure.
+// created tells whether the table is new. IAM: dynamodb:CreateTable, DescribeTable, DescribeTimeToLive,
 // UpdateTimeToLive on the table.
-func EnsureTable(ctx context.Context, client TableClient, table string) (created bool, err error) {
-	if err := nilcheck.Check("replay: the DynamoDB client", client); err != nil {
-		return false, err
-	}
+func Ensure(ctx context.Context, client Client, table string) (created bool, err error) {
 	created, err = createTable(ctx, client, table)
 	if err != nil {
 		return created, err
@@ -60,12 +62,12 @@ func EnsureTable(ctx context.Context, client TableClient, table string) (created
 	return created, ensureTTL(ctx, client, table)
 }
 
-func createTable(ctx context.Context, client TableClient, table string) (created bool, err error) {
+func createTable(ctx context.Context, client Client, table string) (created bool, err error) {
 	_, err = client.CreateTable(ctx, &awsdynamodb.CreateTableInput{
 		TableName:                 &table,
 		BillingMode:               types.BillingModePayPerRequest,
-		AttributeDefinitions:      []types.AttributeDefinition{{AttributeName: aws.String(KeyAttribute), AttributeType: types.ScalarAttributeTypeS}},
-		KeySchema:                 []types.KeySchemaElement{{AttributeName: aws.String(KeyAttribute), KeyType: types.KeyTypeHash}},
+		AttributeDefinitions:      []types.AttributeDefinition{{AttributeName: aws.String(Key), AttributeType: types.ScalarAttributeTypeS}},
+		KeySchema:                 []types.KeySchemaElement{{AttributeName: aws.String(Key), KeyType: types.KeyTypeHash}},
 		DeletionProtectionEnabled: aws.Bool(true),
 	})
 	var exists *types.ResourceInUseException
@@ -80,23 +82,23 @@ func createTable(ctx context.Context, client TableClient, table string) (created
 
 // checkKey requires the partition key and nothing else: under a sort key, one event would have many items.
 func checkKey(table string, t *types.TableDescription) error {
-	if t != nil && len(t.KeySchema) == 1 && aws.ToString(t.KeySchema[0].AttributeName) == KeyAttribute {
+	if t != nil && len(t.KeySchema) == 1 && aws.ToString(t.KeySchema[0].AttributeName) == Key {
 		for _, a := range t.AttributeDefinitions {
-			if aws.ToString(a.AttributeName) == KeyAttribute && a.AttributeType == types.ScalarAttributeTypeS {
+			if aws.ToString(a.AttributeName) == Key && a.AttributeType == types.ScalarAttributeTypeS {
 				return nil
 			}
 		}
 	}
-	return fmt.Errorf("%w: %q exists, and its key is not the string %q alone", ErrOtherTable, table, KeyAttribute)
+	return fmt.Errorf("%w: %q exists, and its key is not the string %q alone", ErrOtherTable, table, Key)
 }
 
-func ensureTTL(ctx context.Context, client TableClient, table string) error {
+func ensureTTL(ctx context.Context, client Client, table string) error {
 	if on, err := hasTTL(ctx, client, table); on || err != nil {
 		return err
 	}
 	_, err := client.UpdateTimeToLive(ctx, &awsdynamodb.UpdateTimeToLiveInput{
 		TableName:               &table,
-		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(TTLAttribute), Enabled: aws.Bool(true)},
+		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(TTL), Enabled: aws.Bool(true)},
 	})
 	if err == nil {
 		return nil
@@ -109,9 +111,9 @@ func ensureTTL(ctx context.Context, client TableClient, table string) error {
 	return ttlError(table, err)
 }
 
-// hasTTL tells whether the table has time to live on TTLAttribute. A table with it on another attribute is
+// hasTTL tells whether the table has time to live on TTL. A table with it on another attribute is
 // not for claims.
-func hasTTL(ctx context.Context, client TableClient, table string) (bool, error) {
+func hasTTL(ctx context.Context, client Client, table string) (bool, error) {
 	out, err := client.DescribeTimeToLive(ctx, &awsdynamodb.DescribeTimeToLiveInput{TableName: &table})
 	if err != nil {
 		return false, ttlError(table, err)
@@ -120,8 +122,8 @@ func hasTTL(ctx context.Context, client TableClient, table string) (bool, error)
 	if d == nil || d.TimeToLiveStatus != types.TimeToLiveStatusEnabled && d.TimeToLiveStatus != types.TimeToLiveStatusEnabling {
 		return false, nil
 	}
-	if on := aws.ToString(d.AttributeName); on != TTLAttribute {
-		return false, fmt.Errorf("%w: %q has its time to live on %q, not on %q", ErrOtherTable, table, on, TTLAttribute)
+	if on := aws.ToString(d.AttributeName); on != TTL {
+		return false, fmt.Errorf("%w: %q has its time to live on %q, not on %q", ErrOtherTable, table, on, TTL)
 	}
 	return true, nil
 }
