@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Document is a JSON value that was read strictly, and its canonical form.
@@ -220,6 +221,11 @@ func (s *scanner) sort(list []member) bool {
 
 // string reads a string.
 func (s *scanner) string(i int) int {
+	// Most strings have no escapes. To read them here takes a tenth less than a call of readString.
+	if end, wide := plain(s.b, i+1); end < len(s.b) && s.b[end] == '"' &&
+		(wide == 0 || utf8.Valid(s.b[i+1:end])) {
+		return s.token(i, end+1)
+	}
 	end, _, canonical, err := readString(s.b, i)
 	switch {
 	case err != nil:
