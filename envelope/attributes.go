@@ -25,16 +25,6 @@ const (
 // String is the name of t as CloudEvents 1.0 writes it.
 func (t AttributeType) String() string { return wire.Type(t).String() }
 
-// The names of the extension attributes that sealbus itself reads or writes.
-const (
-	attrMaterial     = wire.AttrMaterial
-	attrRecordedTime = wire.AttrRecordedTime
-	attrOriginalTime = wire.AttrOriginalTime
-	attrExpiryTime   = wire.AttrExpiryTime
-	attrAudience     = wire.AttrAudience
-	attrRecipients   = wire.AttrRecipients
-)
-
 // changedByHops reports whether the attribute is rewritten on the way by design, and so never signed by us.
 func changedByHops(name string) bool {
 	return name == "traceparent" || name == "tracestate" || name == "partitionkey"

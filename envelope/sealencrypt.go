@@ -15,12 +15,7 @@ import (
 const MaxEncryptedFields = wire.MaxEncryptedFields
 
 // CheckField is an error if text is no JSON Pointer (RFC 6901), by which fields are named.
-func CheckField(text string) error {
-	if _, err := jsontext.ParsePointer(text); err != nil {
-		return fmt.Errorf("%.80q: %w", text, err)
-	}
-	return nil
-}
+func CheckField(text string) error { return jsontext.CheckPointer(text, nil) }
 
 // encryptedType is the content type of data that is one JWE in a JSON serialization (RFC 7516 section 9.2).
 const encryptedType = "application/jose+json"
@@ -99,11 +94,11 @@ func (s *sealing) encryptFields(ctx context.Context, e *Encrypter, b *binding) e
 		return &SealError{Problem: fmt.Sprintf(
 			"more than %d extension attributes, with the one for the recipients of the fields", wire.MaxExtensions)}
 	case len(list) > wire.MaxAttribute:
-		return &SealError{Member: attrRecipients, Problem: fmt.Sprintf(
+		return &SealError{Member: wire.AttrRecipients, Problem: fmt.Sprintf(
 			"the keys for the recipients of the fields have %d bytes, the limit is %d: "+
 				"encrypt to fewer, or all of the data", len(list), wire.MaxAttribute)}
 	}
-	s.set(attrRecipients, String, string(list))
+	s.set(wire.AttrRecipients, String, string(list))
 	s.sortExtensions()
 	return nil
 }
@@ -119,8 +114,11 @@ func (s *sealing) findFields() (fields []jsontext.Replacement, size int, err err
 		return nil, 0, &SealError{Member: "data", Option: "EncryptFields",
 			Problem: "fields can be encrypted in JSON data only, and not with Exact: name none to encrypt all of it"}
 	}
-	if s.enc.Fields, err = jsontext.ParsePointers(texts); err != nil {
-		return nil, 0, &SealError{Member: "data", Option: "EncryptFields", Problem: err.Error(), Err: err}
+	for _, text := range texts {
+		if err := jsontext.CheckPointer(text, s.enc.Fields); err != nil {
+			return nil, 0, &SealError{Member: "data", Option: "EncryptFields", Problem: err.Error(), Err: err}
+		}
+		s.enc.Fields = append(s.enc.Fields, text)
 	}
 	at := jsontext.FindAll(s.ev.Data, s.enc.Fields)
 	for i := range at {

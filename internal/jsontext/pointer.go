@@ -8,12 +8,6 @@ import (
 	"strings"
 )
 
-// Pointer is a JSON Pointer (RFC 6901) that was parsed.
-type Pointer struct {
-	text   string
-	tokens []string // none: the whole document
-}
-
 var (
 	errPointerSlash  = errors.New(`a JSON Pointer is empty or begins with "/"`)
 	errPointerEscape = errors.New(`in a JSON Pointer, "~" is followed by 0 or 1`)
@@ -24,78 +18,51 @@ var (
 	pointerUnescapes = strings.NewReplacer("~0", "~", "~1", "/")
 )
 
-// ParsePointer parses a JSON Pointer.
-func ParsePointer(text string) (Pointer, error) {
-	p := Pointer{text: text}
-	if text == "" {
-		return p, nil
+// CheckPointer refuses a text that is no JSON Pointer (RFC 6901). It also refuses one that is, lies within or
+// contains one of the others, which are JSON Pointers.
+func CheckPointer(text string, others []string) error {
+	if text != "" && text[0] != '/' {
+		return fmt.Errorf("%.80q: %w", text, errPointerSlash)
 	}
-	if text[0] != '/' {
-		return p, errPointerSlash
-	}
-	p.tokens = strings.Split(text[1:], "/")
-	for i, token := range p.tokens {
-		p.tokens[i] = pointerUnescapes.Replace(token)
-		if pointerEscapes.Replace(p.tokens[i]) != token { // a token has one spelling
-			return p, errPointerEscape
+	for i := range len(text) {
+		if text[i] == '~' && (i+1 == len(text) || text[i+1] != '0' && text[i+1] != '1') {
+			return fmt.Errorf("%.80q: %w", text, errPointerEscape)
 		}
 	}
-	return p, nil
-}
-
-// String is the text of p.
-func (p Pointer) String() string { return p.text }
-
-// ParsePointers parses all texts. No pointer may be another, or lie within another.
-func ParsePointers(texts []string) (list []Pointer, err error) {
-	for _, text := range texts {
-		if list, err = AddPointer(list, text); err != nil {
-			return nil, err
+	for _, other := range others {
+		if strings.HasPrefix(text+"/", other+"/") || strings.HasPrefix(other+"/", text+"/") {
+			return fmt.Errorf("%.80q and %.80q overlap: name the outer one only", other, text)
 		}
 	}
-	return list, nil
-}
-
-// AddPointer parses text and adds it to a list, in which no pointer may be another, or lie within another.
-func AddPointer(list []Pointer, text string) ([]Pointer, error) {
-	p, err := ParsePointer(text)
-	if err != nil {
-		return nil, fmt.Errorf("%.80q: %w", text, err)
-	}
-	for _, q := range list {
-		if strings.HasPrefix(text+"/", q.text+"/") || strings.HasPrefix(q.text+"/", text+"/") {
-			return nil, fmt.Errorf("%.80q and %.80q overlap: name the outer one only", q.text, text)
-		}
-	}
-	return append(list, p), nil
+	return nil
 }
 
 // Span is where a value stands in a document. The zero Span is that of no value.
 type Span struct{ Start, End int }
 
-// FindAll finds the value that each pointer points to, in one walk over a document that is known to be strict
-// JSON. The zero Span is that of a value that is not there.
-func FindAll(doc []byte, list []Pointer) []Span {
-	f := finder{doc: doc, list: list}
-	all := make([]int, len(list))
-	for i := range all {
-		all[i] = i
+// FindAll finds the value that each JSON Pointer points to, in one walk over a document that is known to be
+// strict JSON. The zero Span is that of a value that is not there.
+func FindAll(doc []byte, pointers []string) []Span {
+	f := finder{doc: doc}
+	all := make([]target, len(pointers))
+	for i, p := range pointers {
+		all[i] = target{pointer: i, rest: p}
 	}
-	f.find(SkipSpace(doc, 0), 0, all)
-	at := make([]Span, len(list))
+	f.find(SkipSpace(doc, 0), all)
+	at := make([]Span, len(pointers))
 	for _, m := range f.found {
 		at[m.pointer] = m.Span
 	}
 	return at
 }
 
-// LeadsOutside reports whether p leads to a value in a strict document that lies within none of the covered
-// ones. Readers such as encoding/json take names that differ only in case for the same, so p leads to all of
-// their spellings. Each of them is looked at, however many there are: a walk that stopped after some would
-// overlook the next one.
-func (p Pointer) LeadsOutside(doc []byte, covered []Pointer) bool {
-	f := finder{doc: doc, list: []Pointer{p}, fold: true}
-	f.find(SkipSpace(doc, 0), 0, []int{0})
+// LeadsOutside reports whether a JSON Pointer leads to a value in a strict document that lies within none of
+// the covered ones. Readers such as encoding/json take names that differ only in case for the same, so it
+// leads to all of their spellings. Each of them is looked at, however many there are: a walk that stopped
+// after some would overlook the next one.
+func LeadsOutside(doc []byte, pointer string, covered []string) bool {
+	f := finder{doc: doc, fold: true}
+	f.find(SkipSpace(doc, 0), []target{{rest: pointer}})
 	spans := FindAll(doc, covered)
 	return slices.ContainsFunc(f.found, func(m match) bool {
 		return !slices.ContainsFunc(spans, func(s Span) bool { return s.Start <= m.Start && m.End <= s.End })
@@ -105,9 +72,14 @@ func (p Pointer) LeadsOutside(doc []byte, covered []Pointer) bool {
 // finder finds the values to which pointers lead.
 type finder struct {
 	doc   []byte
-	list  []Pointer
 	fold  bool    // names may differ in case
 	found []match // in the order of the document
+}
+
+// target is a pointer that leads into a value: by the member or the element token, and from there by rest.
+type target struct {
+	pointer     int
+	token, rest string
 }
 
 // match is a value to which the pointer of that number leads.
@@ -116,16 +88,20 @@ type match struct {
 	Span
 }
 
-// find looks at the value at doc[i], to which the wanted ones of the list lead with their first depth tokens.
-// It steps by brackets and strings only over parts that no pointer leads into.
-func (f *finder) find(i, depth int, wanted []int) {
-	var deeper []int
-	for _, n := range wanted {
-		if len(f.list[n].tokens) > depth {
-			deeper = append(deeper, n)
-		} else {
-			f.found = append(f.found, match{n, Span{i, SpanEnd(f.doc, i)}})
+// find looks at the value at f.doc[i], into which the rest of each target leads. It steps by brackets and
+// strings only over parts that no pointer leads into.
+func (f *finder) find(i int, targets []target) {
+	var deeper []target
+	for _, t := range targets {
+		if t.rest == "" {
+			f.found = append(f.found, match{t.pointer, Span{i, SpanEnd(f.doc, i)}})
+			continue
 		}
+		end := len(t.rest)
+		if n := strings.IndexByte(t.rest[1:], '/'); n >= 0 {
+			end = 1 + n
+		}
+		deeper = append(deeper, target{t.pointer, pointerUnescapes.Replace(t.rest[1:end]), t.rest[end:]})
 	}
 	d := Decoder{b: f.doc, i: i}
 	kind := d.PeekKind()
@@ -139,15 +115,14 @@ func (f *finder) find(i, depth int, wanted []int) {
 		if kind == '[' { // an element is named in decimal without leading zeros (RFC 6901 section 4)
 			name = strconv.AppendInt(room[:0], n, 10)
 		}
-		var inside []int
-		for _, n := range deeper {
-			token := f.list[n].tokens[depth]
-			if token == string(name) || f.fold && strings.EqualFold(token, string(name)) {
-				inside = append(inside, n)
+		var inside []target
+		for _, t := range deeper {
+			if t.token == string(name) || f.fold && strings.EqualFold(t.token, string(name)) {
+				inside = append(inside, t)
 			}
 		}
 		if len(inside) > 0 {
-			f.find(d.i, depth+1, inside)
+			f.find(d.i, inside)
 		}
 		d.ReadSpan()
 	}

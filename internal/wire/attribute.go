@@ -188,14 +188,6 @@ func ParseTime(text string) (time.Time, error) {
 	return t, nil
 }
 
-// FormatTime is the form in which a time is sealed: UTC with Z, without trailing zeros in the fraction. t
-// must lie in the years 0001 to 9999.
-func FormatTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
-
-// FormatSeconds is the form in which a time is hashed: UTC with Z, without a fraction. t must lie in the
-// years 0001 to 9999.
-func FormatSeconds(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
 // parseInteger reads an Integer (32 bits, signed) in its one plain form.
 func parseInteger(text string) (n int64, ok bool) {
 	n, err := strconv.ParseInt(text, 10, 32)

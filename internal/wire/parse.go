@@ -359,9 +359,14 @@ type Delivery struct {
 	Ignored    []string // Embedded: the members of the detail that hops are known to add
 
 	attributes []byte   // the member "cloudevent"
-	data       [][]byte // the other members of the detail, name and value
-	at         []int    // the indexes in data of the members of Ignored
+	data       []member // the other members of the detail
 	detailErr  error
+}
+
+// member is a member of an object. Its value is not known to be JSON.
+type member struct {
+	name  string
+	value []byte
 }
 
 // ErrNotDelivery is the error of JSON that lacks a member of every EventBridge event.
@@ -428,9 +433,9 @@ func (d *Delivery) readDetail(r *jsontext.Decoder, ignore []string) {
 			d.Embedded, d.attributes = true, span
 		case !d.Structured:
 			if slices.Contains(ignore, name) {
-				d.Ignored, d.at = append(d.Ignored, name), append(d.at, len(d.data))
+				d.Ignored = append(d.Ignored, name)
 			}
-			d.data = append(d.data, in.Since(&obj))
+			d.data = append(d.data, member{name, span})
 		}
 	}
 	if d.detailErr = in.Err(); d.detailErr != nil {
@@ -471,14 +476,14 @@ func (d *Delivery) ParseEvent() (*Event, error) {
 // read it strictly.
 func (d *Delivery) Data(withIgnored bool) []byte {
 	data := append(make([]byte, 0, len(d.Detail)), '{')
-	for i, member := range d.data {
-		if !withIgnored && slices.Contains(d.at, i) {
+	for _, m := range d.data {
+		if !withIgnored && slices.Contains(d.Ignored, m.name) {
 			continue
 		}
 		if len(data) > 1 {
 			data = append(data, ',')
 		}
-		data = append(data, member...)
+		data = append(append(jsontext.AppendQuote(data, m.name), ':'), m.value...)
 	}
 	return append(data, '}')
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/internal/nilcheck"
 	"github.com/sealbus/sealbus/internal/redact"
+	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 )
 
@@ -20,7 +21,7 @@ import (
 const (
 	MaxLife     = time.Hour // verifiers refuse a longer one
 	minLife     = time.Minute
-	MaxPatterns = 64 // source patterns, and type patterns
+	MaxPatterns = wire.MaxPatterns // source patterns, and type patterns
 
 	// MaxText bounds the statement that Delegate makes, in bytes. Each event carries it, and an event has 64 KiB
 	// for its signatures.
