@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -402,7 +403,7 @@ func ParseDelivery(doc []byte, ignore []string) (*Delivery, error) {
 				r.SkipValue()
 			}
 		case "detail":
-			d.readDetail(&r, ignore)
+			d.readDetail(doc, &r, ignore)
 		default:
 			r.SkipValue()
 		}
@@ -421,7 +422,7 @@ func ParseDelivery(doc []byte, ignore []string) (*Delivery, error) {
 
 // readDetail finds the layout of the detail, and the members that ParseEvent will read. It leaves its error
 // in detailErr: an error of the delivery around the detail comes first.
-func (d *Delivery) readDetail(r *jsontext.Decoder, ignore []string) {
+func (d *Delivery) readDetail(doc []byte, r *jsontext.Decoder, ignore []string) {
 	in := *r
 	for obj := in.Object(); in.Member(&obj); {
 		kind := in.PeekKind()
@@ -442,7 +443,8 @@ func (d *Delivery) readDetail(r *jsontext.Decoder, ignore []string) {
 		d.Detail = r.ReadSpan()
 		return
 	}
-	d.Detail = r.Leave(&in)
+	d.Detail = bytes.TrimRight(doc[r.Offset():in.Offset()], " \n\r\t")
+	*r = in
 }
 
 // ParseEvent reads the sealed event in the detail. An ordinary detail is an event without a signature.

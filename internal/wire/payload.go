@@ -243,7 +243,15 @@ func (p *Profile) read(r *jsontext.Decoder, e *Event) {
 				r.Fail(errors.New("sealbus: time is not a canonical UTC timestamp"))
 			}
 		case "types":
-			p.Types, hasTypes = readTypes(r, p.typeRoom[:0]), true
+			p.Types, hasTypes = p.typeRoom[:0], true
+			for a := r.Array(); r.Element(&a); {
+				t := slices.Index(typeNames[:], string(r.Bytes()))
+				if t <= 0 || len(p.Types) == MaxExtensions { // typeNames[0] is ""
+					r.Fail(errors.New("sealbus: types has a text that is no CloudEvents type, or too many"))
+					break
+				}
+				p.Types = append(p.Types, Type(t))
+			}
 		case "enc":
 			p.Enc = readEnc(r)
 		case "delegations":
@@ -260,18 +268,6 @@ func (p *Profile) read(r *jsontext.Decoder, e *Event) {
 			*r = start
 		}
 	}
-}
-
-func readTypes(r *jsontext.Decoder, types []Type) []Type {
-	for a := r.Array(); r.Element(&a); {
-		t := slices.Index(typeNames[:], string(r.Bytes()))
-		if t <= 0 || len(types) == MaxExtensions { // typeNames[0] is ""
-			r.Fail(errors.New("sealbus: types has a text that is no CloudEvents type, or too many"))
-			return nil
-		}
-		types = append(types, Type(t))
-	}
-	return types
 }
 
 // readEnc reads "enc": "jwe", or the JSON Pointers of the encrypted members.
@@ -371,7 +367,15 @@ func ReadStatement(doc []byte) (*Statement, error) {
 	for obj := r.Object(); r.Member(&obj); {
 		switch name := string(obj.Name); name {
 		case "session":
-			s.Session = readSessionKey(&r)
+			// A JWK (RFC 8037 section 2) that has its thumbprint members only: then this is its canonical form.
+			jwk := string(r.ReadDocument().Canonical)
+			x, ok := strings.CutPrefix(jwk, `{"crv":"Ed25519","kty":"OKP","x":"`)
+			key, err := jsontext.Base64URL.AppendDecode(nil, []byte(strings.TrimSuffix(x, `"}`)))
+			if !ok || err != nil || len(key) != ed25519.PublicKeySize {
+				r.Failf("the session key is not an Ed25519 key")
+			} else {
+				s.Session = key
+			}
 		case "not_before", "not_after":
 			text := r.String()
 			at, err := ParseTime(text)
@@ -400,31 +404,4 @@ func ReadStatement(doc []byte) (*Statement, error) {
 		r.Fail(errors.New("session, not_before or not_after is missing"))
 	}
 	return s, r.End()
-}
-
-// readSessionKey reads an Ed25519 key as a JWK (RFC 8037 section 2) that has its thumbprint members only.
-func readSessionKey(r *jsontext.Decoder) ed25519.PublicKey {
-	var kty, crv string
-	var x []byte
-	for obj := r.Object(); r.Member(&obj); {
-		var err error
-		switch string(obj.Name) {
-		case "kty":
-			kty = r.String()
-		case "crv":
-			crv = r.String()
-		case "x":
-			x, err = jsontext.Base64URL.AppendDecode(nil, r.Bytes())
-		default:
-			r.Failf("unknown member %.80q in the session key", obj.Name)
-		}
-		if err != nil {
-			r.Failf("the session key is not an Ed25519 key")
-		}
-	}
-	if len(x) != ed25519.PublicKeySize || kty != "OKP" || crv != "Ed25519" {
-		r.Failf("the session key is not an Ed25519 key")
-		return nil
-	}
-	return x
 }
