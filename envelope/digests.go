@@ -99,8 +99,9 @@ func (o *opening) matchCore(p *wire.Payload) bool {
 	if o.detail == nil || len(o.detail.Ignored) == 0 {
 		return false
 	}
-	form, err := jsontext.AppendCanonical(nil, o.detail.Data(false))
-	o.leftOut = err == nil && match(form, sha256.Sum256(form))
+	r := jsontext.NewDecoder(o.detail.Data(false))
+	doc := r.ReadDocument()
+	o.leftOut = doc.Err == nil && match(doc.Canonical, sha256.Sum256(doc.Canonical))
 	return o.leftOut
 }
 
@@ -201,10 +202,8 @@ func (o *opening) modified(p *wire.Payload) *Error {
 		e.Cause += fmt.Sprintf("; time was signed as %q and came as %q", p.Profile.Time, o.in.Time)
 	}
 	if o.in.Form == wire.JSONData && !o.in.Base64 {
-		_, err := jsontext.AppendCanonical(nil, o.in.Data)
-		fault, _ := errors.AsType[*jsontext.Error](err)
-		switch {
-		case fault != nil && fault.Fault == jsontext.Number && p.Profile != nil: // sealbus signs no such number
+		switch err := o.in.Document.Err; {
+		case err != nil && p.Profile != nil: // sealbus signs no such number
 			e.Cause += "; digits of a number are what changed: something on the way prints numbers anew"
 		case err == nil && anyNumber(o.in.Data, func(text string) bool { return significantDigits(text) >= 15 }):
 			e.Cause += "; digits of a number may be what changed: " +

@@ -152,10 +152,9 @@ func (s *scanner) container(i int) int {
 				text = s.out
 				s.members = append(s.members, member{start: name, name: segment})
 			}
-			if previous >= 0 && ordered && compareNames(text[previous:], text[name:]) >= 0 {
-				if ordered = false; !s.write {
-					return -1
-				}
+			ordered = ordered && (previous < 0 || compareNames(text[previous:], text[name:]) < 0)
+			if !ordered && !s.write {
+				return -1
 			}
 			previous = name
 			if i >= len(s.b) || s.b[i] != ':' {
@@ -163,8 +162,7 @@ func (s *scanner) container(i int) int {
 			}
 			i = s.token(i, i+1)
 		}
-		s.path[s.depth] = segment
-		s.depth++
+		s.path[s.depth], s.depth = segment, s.depth+1
 		m := len(s.members) - 1
 		if i = s.value(i); i < 0 {
 			return -1
