@@ -8,16 +8,6 @@ import (
 	"github.com/sealbus/sealbus/internal/wire"
 )
 
-// The names of the extension attributes that sealbus itself reads or writes.
-const (
-	attrMaterial     = wire.AttrMaterial
-	attrRecordedTime = wire.AttrRecordedTime
-	attrOriginalTime = wire.AttrOriginalTime
-	attrExpiryTime   = wire.AttrExpiryTime
-	attrAudience     = wire.AttrAudience
-	attrRecipients   = wire.AttrRecipients
-)
-
 // changedByHops reports whether the attribute is rewritten on the way by design, and so never signed by us.
 func changedByHops(name string) bool {
 	return name == "traceparent" || name == "tracestate" || name == "partitionkey"

@@ -45,9 +45,9 @@ func (o *opening) checkDigests() *Error {
 	sealed := o.time
 	for i := range o.exts {
 		switch o.exts[i].Name {
-		case attrRecordedTime:
+		case wire.AttrRecordedTime:
 			sealed = o.exts[i].Value
-		case attrExpiryTime:
+		case wire.AttrExpiryTime:
 			o.expiry, _ = wire.ParseTime(o.exts[i].Value)
 		}
 	}
@@ -59,24 +59,18 @@ func (o *opening) checkDigests() *Error {
 
 // checkCore compares the digest of core attributes and data, and settles the exact text of time.
 func (o *opening) checkCore(p *wire.Payload) *Error {
-	var at time.Time
-	seconds := o.secondsRoom[:0] // the form in which the standard hashes the attribute time
-	if o.in.Time != "" {
-		var err error
-		if at, err = wire.ParseTime(o.in.Time); err != nil {
-			return reject(ReasonMalformed, "time: %v", err)
-		}
-		seconds = at.AppendFormat(seconds, time.RFC3339)
-	}
-	if !o.matchCore(p, seconds) {
+	if !o.matchCore(p) {
 		return o.modified(p)
 	}
+	at, _ := wire.ParseTime(o.in.Time) // zero: it has none; a wrong one was refused when it was read
 	if p.Profile == nil {
-		o.time = string(seconds)
+		if !at.IsZero() { // the standard hashes whole seconds
+			o.time = at.Format(time.RFC3339)
+		}
 		return nil
 	}
 	o.time = p.Profile.Time
-	if o.time != o.in.Time && (o.time == "" || o.in.Time == "" || wire.FormatTime(at) != o.time) {
+	if signed, _ := wire.ParseTime(o.time); !signed.Equal(at) { // zero for a time that is not there, on either side
 		return reject(ReasonModified, "time was signed as %q and came as %q", o.time, o.in.Time)
 	}
 	return nil
@@ -85,10 +79,10 @@ func (o *opening) checkCore(p *wire.Payload) *Error {
 // matchCore finds the bytes of data under which the core digest is the signed one: those received, or their
 // canonical form if the data is JSON that was re-serialised on its way. Of a detail, there is one more
 // attempt: without the members that hops are known to add to it. The bytes are in o.data then.
-func (o *opening) matchCore(p *wire.Payload, seconds []byte) bool {
+func (o *opening) matchCore(p *wire.Payload) bool {
 	match := func(data []byte, sum digest) bool {
 		o.data, o.dataSum = data, sum
-		core := wire.CoreDigest(o.in, seconds, &o.dataSum)
+		core := wire.CoreDigest(o.in, &o.dataSum)
 		return subtle.ConstantTimeCompare(core[:], p.Core[:]) == 1
 	}
 	switch {
@@ -105,8 +99,9 @@ func (o *opening) matchCore(p *wire.Payload, seconds []byte) bool {
 	if o.detail == nil || len(o.detail.Ignored) == 0 {
 		return false
 	}
-	form, err := jsontext.AppendCanonical(nil, o.detail.Data(false))
-	o.leftOut = err == nil && match(form, sha256.Sum256(form))
+	r := jsontext.NewDecoder(o.detail.Data(false))
+	doc := r.ReadDocument()
+	o.leftOut = doc.Err == nil && match(doc.Canonical, sha256.Sum256(doc.Canonical))
 	return o.leftOut
 }
 
@@ -207,10 +202,8 @@ func (o *opening) modified(p *wire.Payload) *Error {
 		e.Cause += fmt.Sprintf("; time was signed as %q and came as %q", p.Profile.Time, o.in.Time)
 	}
 	if o.in.Form == wire.JSONData && !o.in.Base64 {
-		_, err := jsontext.AppendCanonical(nil, o.in.Data)
-		fault, _ := errors.AsType[*jsontext.Error](err)
-		switch {
-		case fault != nil && fault.Fault == jsontext.Number && p.Profile != nil: // sealbus signs no such number
+		switch err := o.in.Document.Err; {
+		case err != nil && p.Profile != nil: // sealbus signs no such number
 			e.Cause += "; digits of a number are what changed: something on the way prints numbers anew"
 		case err == nil && anyNumber(o.in.Data, func(text string) bool { return significantDigits(text) >= 15 }):
 			e.Cause += "; digits of a number may be what changed: " +

@@ -135,10 +135,9 @@ type opening struct {
 	bundle   *trust.Bundle // the signatures count by its keys
 
 	// Room for what most events need, so that it takes no allocations of its own.
-	validRoom   [2]valid
-	secondsRoom [20]byte
-	docRoom     [3 << 9]byte
-	paeRoom     [760]byte
+	validRoom [2]valid
+	docRoom   [3 << 9]byte
+	paeRoom   [760]byte
 }
 
 // parse reads the event out of the message, with what is around it in an EventBridge event.
@@ -313,7 +312,7 @@ func (o *opening) checkAddress() *Error {
 	case p.Audience == "":
 		return nil
 	}
-	i := slices.IndexFunc(o.exts, func(a wire.Attribute) bool { return a.Name == attrAudience })
+	i := slices.IndexFunc(o.exts, func(a wire.Attribute) bool { return a.Name == wire.AttrAudience })
 	if i < 0 {
 		return reject(ReasonAudienceMismatch, "no audience is signed, this is %.100q", p.Audience)
 	}

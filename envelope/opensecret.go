@@ -55,15 +55,15 @@ func (o *opening) checkEncryption() *Error {
 		if o.policy.RequireEncrypted {
 			return reject(ReasonNotEncrypted, "the data is not encrypted, or only some of its members are")
 		}
-		for _, field := range o.fields {
+		for _, field := range o.policy.RequireEncryptedFields {
 			switch {
 			case o.in.Form == wire.NoData:
-			case o.in.Form != wire.JSONData, field.LeadsOutside(o.data, is.Fields):
+			case o.in.Form != wire.JSONData, jsontext.LeadsOutside(o.data, field, is.Fields):
 				return reject(ReasonNotEncrypted, "the field %.80q is not encrypted", field)
 			}
 		}
 	}
-	if is.Any() && o.policy.Decrypter == nil && !o.step.KeepEncrypted {
+	if (is.Whole || len(is.Fields) > 0) && o.policy.Decrypter == nil && !o.step.KeepEncrypted {
 		return reject(ReasonNotARecipient, "the data is encrypted and no identity was given")
 	}
 	return nil
@@ -72,10 +72,11 @@ func (o *opening) checkEncryption() *Error {
 // readSecret parses the encrypted data, and checks before any key is used that it belongs to this event and
 // commits to its key.
 func (o *opening) readSecret(r *Opened) *Error {
-	if o.payload.Profile == nil || !o.payload.Profile.Enc.Any() {
+	p := o.payload.Profile
+	if p == nil || !p.Enc.Whole && len(p.Enc.Fields) == 0 {
 		return nil
 	}
-	s := &secret{signed: r.content, enc: o.payload.Profile.Enc, bundle: o.bundle, clock: o.step.Now,
+	s := &secret{signed: r.content, enc: p.Enc, bundle: o.bundle, clock: o.step.Now,
 		bound: binding{id: o.in.ID, source: o.in.Source, typ: o.in.Type, producer: o.producer}}
 	if s.signed.Form != wire.JSONData {
 		return reject(ReasonMalformed, "the data is not JSON, and the producer says that it has encrypted data")
@@ -103,7 +104,7 @@ func (o *opening) readSecret(r *Opened) *Error {
 		s.signed.Data = bytes.Clone(s.signed.Data) // that of the event is the caller's to change
 	}
 	r.secret = s
-	r.Encryption = &Encryption{Fields: s.enc.Texts(), Recipients: make([]string, len(s.entries))}
+	r.Encryption = &Encryption{Fields: slices.Clone(s.enc.Fields), Recipients: make([]string, len(s.entries))}
 	for i := range s.entries {
 		r.Encryption.Recipients[i] = s.entries[i].KeyID
 	}
@@ -112,14 +113,15 @@ func (o *opening) readSecret(r *Opened) *Error {
 
 // readFields parses the encrypted members, and the recipients that have the key of all of them.
 func (s *secret) readFields() *Error {
-	i := slices.IndexFunc(s.signed.Extensions, func(a wire.Attribute) bool { return a.Name == attrRecipients })
+	i := slices.IndexFunc(s.signed.Extensions,
+		func(a wire.Attribute) bool { return a.Name == wire.AttrRecipients })
 	if i < 0 {
 		return reject(ReasonMalformed, "members of the data are encrypted, and no attribute %s is signed",
-			attrRecipients)
+			wire.AttrRecipients)
 	}
 	var err error
 	if s.entries, err = jwe.ParseRecipients([]byte(s.signed.Extensions[i].Value)); err != nil {
-		return secretError(attrRecipients, err)
+		return secretError(wire.AttrRecipients, err)
 	}
 	at := jsontext.FindAll(s.signed.Data, s.enc.Fields)
 	for i, p := range s.enc.Fields {
@@ -202,9 +204,9 @@ func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 	content.Data, content.Form, content.Base64 = u.plain, wire.JSONData, false
 	without := ""
 	if s.message == nil {
-		without = attrRecipients
+		without = wire.AttrRecipients
 		content.Extensions = slices.DeleteFunc(slices.Clone(content.Extensions),
-			func(a wire.Attribute) bool { return a.Name == attrRecipients })
+			func(a wire.Attribute) bool { return a.Name == wire.AttrRecipients })
 	} else {
 		content.DataContentType = mediaType(s.message.ContentType)
 		if wire.CheckText("datacontenttype", content.DataContentType, wire.MaxAttribute) != nil {
@@ -268,8 +270,7 @@ func (s *secret) withoutSecrets() digest {
 	}
 	cut := make([]jsontext.Replacement, len(s.fields))
 	b := make([]byte, 0, len(s.signed.Data))
-	texts := s.enc.Texts()
-	slices.Sort(texts)
+	texts := slices.Sorted(slices.Values(s.enc.Fields))
 	for i := range s.fields {
 		cut[i].Span = s.fields[i].Span
 		b = appendPrefixed(b, texts[i])
@@ -282,10 +283,10 @@ func (s *secret) withoutSecrets() digest {
 type binding struct{ id, source, typ, producer string }
 
 // json is the binding of the whole data, or of one encrypted member, as canonical JSON.
-func (b *binding) json(field *jsontext.Pointer) []byte {
+func (b *binding) json(field *string) []byte {
 	dst := jsontext.AppendQuote(append(make([]byte, 0, 256), `{"id":`...), b.id)
 	if field != nil {
-		dst = jsontext.AppendQuote(append(dst, `,"pointer":`...), field.String())
+		dst = jsontext.AppendQuote(append(dst, `,"pointer":`...), *field)
 	}
 	dst = jsontext.AppendQuote(append(dst, `,"producer":`...), b.producer)
 	dst = jsontext.AppendQuote(append(dst, `,"source":`...), b.source)

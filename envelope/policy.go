@@ -164,7 +164,6 @@ func (p *Policy) check() error {
 type Opener struct {
 	trust  trust.Source
 	policy Policy
-	fields []jsontext.Pointer // of RequireEncryptedFields
 }
 
 // NewOpener checks the policy, once for all events. A later change of the policy has no effect. The error of
@@ -207,11 +206,9 @@ func newOpener(trust trust.Source, p *Policy) (*Opener, error) {
 		own.Now = time.Now
 	}
 	for _, text := range o.policy.RequireEncryptedFields {
-		field, err := jsontext.ParsePointer(text)
-		if err != nil {
-			return nil, fmt.Errorf("the Policy: RequireEncryptedFields: %.80q: %w", text, err)
+		if err := jsontext.CheckPointer(text, nil); err != nil {
+			return nil, fmt.Errorf("the Policy: RequireEncryptedFields: %w", err)
 		}
-		o.fields = append(o.fields, field)
 	}
 	return o, nil
 }

@@ -71,23 +71,11 @@ func publishedPayload(t *testing.T, attributes map[string]string, data []byte, s
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256(e.Data)
-	p := &wire.Payload{Core: wire.CoreDigest(e, testSeconds(t, e.Time), &sum), HasExt: len(signed) > 0, Names: signed}
+	p := &wire.Payload{Core: wire.CoreDigest(e, &sum), HasExt: len(signed) > 0, Names: signed}
 	var digests []byte
 	for _, name := range signed {
 		digests = wire.AppendSum(digests, []byte(attributes[name]))
 	}
 	p.Ext = sha256.Sum256(digests)
 	return p.Append(nil)
-}
-
-func testSeconds(t *testing.T, text string) []byte {
-	t.Helper()
-	if text == "" {
-		return nil
-	}
-	at, err := wire.ParseTime(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return []byte(wire.FormatSeconds(at))
 }

@@ -156,10 +156,10 @@ func (r *Opened) ContentDigest() [32]byte {
 	})
 	for _, a := range exts {
 		switch a.Name {
-		case attrRecordedTime, attrOriginalTime, attrExpiryTime:
+		case wire.AttrRecordedTime, wire.AttrOriginalTime, wire.AttrExpiryTime:
 			continue
 		}
-		if r.secret != nil && a.Name == attrRecipients {
+		if r.secret != nil && a.Name == wire.AttrRecipients {
 			continue
 		}
 		b = appendPrefixed(appendPrefixed(b, a.Name), a.Value)

@@ -173,46 +173,47 @@ type sealing struct {
 
 // stamp sets the attributes that are ours: recordedtime always, audience and expirytime when asked.
 func (s *sealing) stamp() error {
-	for _, name := range [...]string{attrMaterial, attrRecipients} {
-		if hasExtension(s.ev, name) || name == attrMaterial && s.ev.Material != "" {
+	for _, name := range [...]string{wire.AttrMaterial, wire.AttrRecipients} {
+		if hasExtension(s.ev, name) || name == wire.AttrMaterial && s.ev.Material != "" {
 			return cannotSeal(name, "is set by sealing: remove it (is the event sealed already?)")
 		}
 	}
 	if err := s.keepRecordedTime(); err != nil {
 		return err
 	}
-	s.set(attrRecordedTime, wire.Timestamp, wire.FormatSeconds(s.now))
+	s.set(wire.AttrRecordedTime, wire.Timestamp, s.now.UTC().Format(time.RFC3339))
 	if s.opts.Audience != "" {
-		if err := s.setOnce(attrAudience, wire.String, s.opts.Audience); err != nil {
+		if err := s.setOnce(wire.AttrAudience, wire.String, s.opts.Audience); err != nil {
 			return err
 		}
 	}
 	if s.opts.Expires != 0 {
 		if s.opts.Expires < time.Second {
-			return cannotSeal(attrExpiryTime, "the life of an event is at least a second")
+			return cannotSeal(wire.AttrExpiryTime, "the life of an event is at least a second")
 		}
-		return s.setOnce(attrExpiryTime, wire.Timestamp, wire.FormatSeconds(s.now.Add(s.opts.Expires)))
+		return s.setOnce(wire.AttrExpiryTime, wire.Timestamp, s.now.UTC().Add(s.opts.Expires).Format(time.RFC3339))
 	}
 	return nil
 }
 
 // keepRecordedTime makes room for the time of sealing, and keeps what stood there.
 func (s *sealing) keepRecordedTime() error {
-	i := slices.IndexFunc(s.ev.Extensions, func(a wire.Attribute) bool { return a.Name == attrRecordedTime })
+	i := slices.IndexFunc(s.ev.Extensions,
+		func(a wire.Attribute) bool { return a.Name == wire.AttrRecordedTime })
 	if i < 0 {
 		return nil
 	}
 	if !s.opts.KeepRecordedTime {
-		return cannotSeal(attrRecordedTime, "is set by sealing: remove it, or keep it as %s "+
-			"(KeepRecordedTime; of the command line, drop --keep-recordedtime=false)", attrOriginalTime)
+		return cannotSeal(wire.AttrRecordedTime, "is set by sealing: remove it, or keep it as %s "+
+			"(KeepRecordedTime; of the command line, drop --keep-recordedtime=false)", wire.AttrOriginalTime)
 	}
 	was, err := wire.ParseTime(s.ev.Extensions[i].Value)
 	if err != nil {
-		return cannotSeal(attrRecordedTime, "cannot be kept as %s: %w", attrOriginalTime, err)
+		return cannotSeal(wire.AttrRecordedTime, "cannot be kept as %s: %w", wire.AttrOriginalTime, err)
 	}
 	s.ev.Extensions = slices.Delete(s.ev.Extensions, i, i+1)
-	if !hasExtension(s.ev, attrOriginalTime) {
-		s.set(attrOriginalTime, wire.Timestamp, wire.FormatSeconds(was))
+	if !hasExtension(s.ev, wire.AttrOriginalTime) {
+		s.set(wire.AttrOriginalTime, wire.Timestamp, was.Format(time.RFC3339))
 	}
 	return nil
 }
@@ -252,10 +253,10 @@ func (s *sealing) normalise() error {
 			return cannotSeal(a.Name,
 				"a Binary extension must be declared in ExtensionTypes, here and at the consumer")
 		}
-		if a.Name == attrExpiryTime && !s.outlives(typed.Value) {
+		if a.Name == wire.AttrExpiryTime && !s.outlives(typed.Value) {
 			return cannotSeal(a.Name, "lies in the past: no consumer could open the event")
 		}
-		if a.Name == attrAudience && !isAudience(typed.Value) {
+		if a.Name == wire.AttrAudience && !isAudience(typed.Value) {
 			return cannotSeal(a.Name, "must be printable names with one space between them, of 8 KiB at most")
 		}
 		s.ev.Extensions[i] = typed
@@ -347,12 +348,7 @@ func (s *sealing) payload(producer string, delegations []digest) *wire.Payload {
 	p := &wire.Payload{HasExt: true, Profile: &wire.Profile{
 		Producer: producer, Time: s.ev.Time, Enc: s.enc, Delegations: delegations,
 	}}
-	var seconds []byte
-	if s.ev.Time != "" {
-		at, _ := wire.ParseTime(s.ev.Time) // the codec wrote it: it is a timestamp
-		seconds = at.AppendFormat(make([]byte, 0, 20), time.RFC3339)
-	}
-	p.Core = wire.CoreDigest(s.ev, seconds, &data)
+	p.Core = wire.CoreDigest(s.ev, &data)
 	var room [8 * sha256.Size]byte // the digests of most events fit, and most values fit into scratch
 	var scratch [256]byte
 	digests := room[:0]
@@ -384,7 +380,7 @@ func (s *sealing) finish() (*Sealed, error) {
 		return nil, cannotSeal("",
 			"the sealed event has %d bytes, the limit is %d: send large data by reference (dataref)", len(out), wire.MaxEvent)
 	case len(s.ev.Material) > wire.MaxMaterial:
-		return nil, cannotSeal(attrMaterial, "too many or too large signatures")
+		return nil, cannotSeal(wire.AttrMaterial, "too many or too large signatures")
 	}
 	if s.ev.Form == wire.JSONData && !s.ev.Base64 {
 		s.ev.Data = out[len(out)-1-len(s.ev.Data) : len(out)-1] // no longer the caller's memory

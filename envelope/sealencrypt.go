@@ -87,11 +87,11 @@ func (s *sealing) encryptFields(ctx context.Context, e *Encrypter, b *binding) e
 		return &SealError{Problem: fmt.Sprintf(
 			"more than %d extension attributes, with the one for the recipients of the fields", wire.MaxExtensions)}
 	case len(list) > wire.MaxAttribute:
-		return &SealError{Member: attrRecipients, Problem: fmt.Sprintf(
+		return &SealError{Member: wire.AttrRecipients, Problem: fmt.Sprintf(
 			"the keys for the recipients of the fields have %d bytes, the limit is %d: "+
 				"encrypt to fewer, or all of the data", len(list), wire.MaxAttribute)}
 	}
-	s.set(attrRecipients, wire.String, string(list))
+	s.set(wire.AttrRecipients, wire.String, string(list))
 	s.sortExtensions()
 	return nil
 }
@@ -107,8 +107,11 @@ func (s *sealing) findFields() (fields []jsontext.Replacement, size int, err err
 		return nil, 0, &SealError{Member: "data", Option: "EncryptFields",
 			Problem: "fields can be encrypted in JSON data only, and not with Exact: name none to encrypt all of it"}
 	}
-	if s.enc.Fields, err = jsontext.ParsePointers(texts); err != nil {
-		return nil, 0, &SealError{Member: "data", Option: "EncryptFields", Problem: err.Error(), Err: err}
+	for _, text := range texts {
+		if err := jsontext.CheckPointer(text, s.enc.Fields); err != nil {
+			return nil, 0, &SealError{Member: "data", Option: "EncryptFields", Problem: err.Error(), Err: err}
+		}
+		s.enc.Fields = append(s.enc.Fields, text)
 	}
 	at := jsontext.FindAll(s.ev.Data, s.enc.Fields)
 	for i := range at {

@@ -77,7 +77,7 @@ func (s *sealing) allowed(k *session.Key) error {
 	case !keys.MatchType(types, s.ev.Type):
 		return cannotSeal("type", "is outside of the session key's scope: consumers would refuse the event")
 	case sealed.Before(from.Add(-DefaultSkew)) || !sealed.Before(until):
-		return cannotSeal(attrRecordedTime,
+		return cannotSeal(wire.AttrRecordedTime,
 			"the session key is good from %s until %s only: consumers would refuse the event",
 			from.Format(time.RFC3339), until.Format(time.RFC3339))
 	}

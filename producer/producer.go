@@ -112,7 +112,7 @@ func New(ring keys.SignerSource, bus Bus, opts *Options) (*Producer, error) {
 		return nil, errors.New("producer: EncryptFields without Encrypt: name whom they are to be encrypted to")
 	}
 	for _, field := range o.EncryptFields {
-		if _, err := jsontext.ParsePointer(field); err != nil {
+		if err := jsontext.CheckPointer(field, nil); err != nil {
 			return nil, fmt.Errorf("producer: EncryptFields: %.80q: %w", field, err)
 		}
 	}

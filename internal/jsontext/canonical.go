@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Document is a JSON value that was read strictly, and its canonical form.
@@ -151,10 +152,9 @@ func (s *scanner) container(i int) int {
 				text = s.out
 				s.members = append(s.members, member{start: name, name: segment})
 			}
-			if previous >= 0 && ordered && compareNames(text[previous:], text[name:]) >= 0 {
-				if ordered = false; !s.write {
-					return -1
-				}
+			ordered = ordered && (previous < 0 || compareNames(text[previous:], text[name:]) < 0)
+			if !ordered && !s.write {
+				return -1
 			}
 			previous = name
 			if i >= len(s.b) || s.b[i] != ':' {
@@ -162,8 +162,7 @@ func (s *scanner) container(i int) int {
 			}
 			i = s.token(i, i+1)
 		}
-		s.path[s.depth] = segment
-		s.depth++
+		s.path[s.depth], s.depth = segment, s.depth+1
 		m := len(s.members) - 1
 		if i = s.value(i); i < 0 {
 			return -1
@@ -220,6 +219,11 @@ func (s *scanner) sort(list []member) bool {
 
 // string reads a string.
 func (s *scanner) string(i int) int {
+	// Most strings have no escapes. To read them here takes a tenth less than a call of readString.
+	if end, wide := plain(s.b, i+1); end < len(s.b) && s.b[end] == '"' &&
+		(wide == 0 || utf8.Valid(s.b[i+1:end])) {
+		return s.token(i, end+1)
+	}
 	end, _, canonical, err := readString(s.b, i)
 	switch {
 	case err != nil:

@@ -88,8 +88,11 @@ func unescape(b []byte, i int) (r rune, end int, fault Fault) {
 	if len(b)-i < 2 {
 		return 0, 0, Syntax
 	}
-	if n := strings.IndexByte(`"\/bfnrt`, b[i+1]); n >= 0 {
-		return rune("\"\\/\b\f\n\r\t"[n]), i + 2, 0
+	switch c := b[i+1]; c {
+	case '"', '\\', '/':
+		return rune(c), i + 2, 0
+	case 'b', 'f', 'n', 'r', 't':
+		return rune("\b\f\n\r\t"[strings.IndexByte("bfnrt", c)]), i + 2, 0
 	}
 	var units [2]rune // of UTF-16
 	for n := range units {

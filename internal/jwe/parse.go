@@ -385,7 +385,7 @@ func (r *reader) recipients(doc []byte, shared *header) []WrappedKey {
 			switch string(obj.Name) {
 			case "header":
 				r.parameters(&d, recipientHeader, &h)
-				if len(d.Since(&obj)) > MaxHeader+len(`"header":`) {
+				if d.Offset()-obj.Start > MaxHeader+len(`"header":`) {
 					d.Failf("%w: a recipient's header of more than %d bytes", ErrTooLarge, MaxHeader)
 				}
 			case "encrypted_key":

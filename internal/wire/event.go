@@ -8,7 +8,12 @@ package wire
 
 import (
 	"encoding/base64"
+	"errors"
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/sealbus/sealbus/internal/jsontext"
@@ -174,4 +179,228 @@ func trimSpace(b []byte) []byte {
 		b = b[:len(b)-1]
 	}
 	return b
+}
+
+// Type is a type of the CloudEvents type system (CloudEvents 1.0, "Type System").
+type Type uint8
+
+// The types. The zero Type is none of them.
+const (
+	Boolean Type = iota + 1
+	Integer
+	String
+	Binary
+	URI
+	URIReference
+	Timestamp
+)
+
+var typeNames = [...]string{
+	Boolean: "Boolean", Integer: "Integer", String: "String", Binary: "Binary",
+	URI: "URI", URIReference: "URI-reference", Timestamp: "Timestamp",
+}
+
+// TypeNamed is the type that the standard calls so; 0 = none.
+func TypeNamed(name string) Type {
+	if name == "" {
+		return 0
+	}
+	return Type(max(0, slices.Index(typeNames[:], name)))
+}
+
+// CheckTypes is an error if a map of ExtensionTypes names what is no type.
+func CheckTypes(extensions map[string]string) error {
+	for name, of := range extensions {
+		if TypeNamed(of) == 0 {
+			return fmt.Errorf("ExtensionTypes[%q] is %q: give one of %q", name, of, typeNames[Boolean:])
+		}
+	}
+	return nil
+}
+
+// String is the name of t as the standard writes it.
+func (t Type) String() string {
+	if t == 0 || int(t) >= len(typeNames) {
+		return fmt.Sprintf("Type(%d)", uint8(t))
+	}
+	return typeNames[t]
+}
+
+// Attribute is an extension attribute. Value is its canonical text: "true" or "false", a plain decimal, the
+// standard base64 of a Binary, and otherwise the text itself. On the wire only Boolean, Integer and String
+// can be told apart: Parse gives no other Type.
+type Attribute struct {
+	Name  string
+	Type  Type
+	Value string
+}
+
+// The names of the extension attributes that sealbus itself reads or writes.
+const (
+	AttrMaterial     = "dssematerial"
+	AttrRecordedTime = "recordedtime"
+	AttrOriginalTime = "originalrecordedtime" // the recordedtime before a forwarder sealed the event
+	AttrExpiryTime   = "expirytime"
+	AttrAudience     = "audience"
+	AttrRecipients   = "jwerecipients" // of encrypted members: "recipients" (RFC 7516 section 7.2.1)
+)
+
+// DocumentedType is the type of an extension that the CloudEvents project documents
+// (github.com/cloudevents/spec, cloudevents/extensions), and of those of sealbus. The name alone decides it.
+func DocumentedType(name string) (Type, bool) {
+	switch name {
+	case AttrRecordedTime, AttrOriginalTime, AttrExpiryTime, "deprecationfrom", "deprecationsunset":
+		return Timestamp, true
+	case "sampledrate", "severitynumber", "opcuametadatamajorversion", "opcuametadataminorversion",
+		"opcuastatus":
+		return Integer, true
+	case "deprecated", "bamptxcompleted":
+		return Boolean, true
+	case "dataref":
+		return URIReference, true
+	case "deprecationmigration":
+		return URI, true
+	case AttrAudience, AttrRecipients, "authtype", "authid", "authclaims",
+		"bamtxid", "bampid", "bamptxid", "bamptxsid", "bamptxsstatus",
+		"correlationid", "causationid", "dataclassification", "dataregulation", "datacategory",
+		"partitionkey", "sequence", "sequencetype", "severitytext", "traceparent", "tracestate":
+		return String, true
+	}
+	return 0, false
+}
+
+// ErrFraction is the error of a Timestamp that AppendHashed appended without its fraction of a second.
+var ErrFraction = errors.New("is not in whole seconds")
+
+var errNotCanonical = errors.New("is not the canonical text of its type")
+
+// AppendHashed appends the bytes that the standard hashes for a value of type t, whose text on the wire is
+// text: a Boolean as true or false, an Integer in decimal, a Timestamp in UTC and whole seconds, a Binary as
+// its bytes, all others as they are. A Timestamp with a fraction is appended without it, and the error is
+// ErrFraction. After any other error, dst comes back as it was.
+func AppendHashed(dst []byte, t Type, text string) ([]byte, error) {
+	switch t {
+	case Boolean:
+		if text != "true" && text != "false" {
+			return dst, errNotCanonical
+		}
+	case Integer:
+		if _, ok := parseInteger(text); !ok {
+			return dst, errNotCanonical
+		}
+	case Binary:
+		return jsontext.Base64.AppendDecode(dst, []byte(text))
+	case Timestamp:
+		at, err := ParseTime(text)
+		if err != nil {
+			return dst, err
+		}
+		dst = at.AppendFormat(dst, time.RFC3339)
+		if at.Nanosecond() != 0 {
+			return dst, ErrFraction
+		}
+		return dst, nil
+	}
+	return append(dst, text...), nil
+}
+
+// CheckText refuses a text that no attribute can have: one of more than limit bytes, or with a control
+// character, a noncharacter or invalid UTF-8 (CloudEvents 1.0, "Type System", String). The error is an *Error
+// of the member name.
+func CheckText(name, text string, limit int) error {
+	if len(text) > limit {
+		return &Error{Member: name, TooLarge: true, Msg: fmt.Sprintf("is longer than %d KiB", limit>>10)}
+	}
+	// Most text is printable ASCII: one flag for all of it, without a branch per byte.
+	var odd byte
+	for i := range len(text) {
+		c := text[i]
+		odd |= (c - 0x20) | (c + 1) // the high bit is set below 0x20 and from 0x7f on
+	}
+	if odd < 0x80 {
+		return nil
+	}
+	for i, r := range text {
+		isControl := r < 0x20 || 0x7f <= r && r <= 0x9f
+		isNoncharacter := 0xfdd0 <= r && r <= 0xfdef || r&0xfffe == 0xfffe
+		isInvalid := r == utf8.RuneError && !strings.HasPrefix(text[i:], "\uFFFD")
+		if isControl || isNoncharacter || isInvalid {
+			return &Error{Member: name, Msg: "has a control character, a noncharacter or invalid UTF-8"}
+		}
+	}
+	return nil
+}
+
+// The errors of ParseTime.
+var (
+	errTime     = errors.New("not an RFC 3339 timestamp, such as 2006-01-02T15:04:05Z")
+	errFraction = errors.New("a timestamp has at most 9 fraction digits")
+	errYear     = errors.New("a timestamp lies in the years 0001 to 9999 of UTC, after the first second")
+)
+
+// ParseTime reads an RFC 3339 timestamp with at most nine fraction digits, T and Z in upper case. Without a
+// zone it is UTC. The result is in UTC, in the years 0001 to 9999, so that it can be written again. The first
+// second of the year 0001 is refused: it is the zero time.Time, which stands for an absent time. Second 60 is
+// refused, because a time.Time has none.
+func ParseTime(text string) (time.Time, error) {
+	const layout = "2006-01-02T15:04:05"
+	// Package time also reads an hour of one digit. The colon tells that there are two.
+	if len(text) < len(layout) || text[len("2006-01-02T15")] != ':' {
+		return time.Time{}, errTime
+	}
+	zone := text[len(layout):]
+	if strings.HasPrefix(zone, ".") {
+		zone = strings.TrimLeft(zone[1:], "0123456789")
+		if digits := len(text) - len(layout) - len(".") - len(zone); digits > 9 {
+			return time.Time{}, errFraction
+		}
+	}
+	t, err := time.Parse(time.RFC3339Nano, text[:len(text)-len(zone)]+"Z")
+	if err != nil {
+		return time.Time{}, errTime
+	}
+	if zone != "" && zone != "Z" {
+		clock, err := time.Parse("15:04", zone[1:])
+		if err != nil || len(zone) != len("+15:04") || zone[0] != '+' && zone[0] != '-' {
+			return time.Time{}, errTime
+		}
+		east := time.Duration(clock.Hour())*time.Hour + time.Duration(clock.Minute())*time.Minute
+		if zone[0] == '+' {
+			east = -east
+		}
+		t = t.Add(east)
+	}
+	if t.Year() < 1 || t.Year() > 9999 || t.Truncate(time.Second).IsZero() {
+		return time.Time{}, errYear
+	}
+	return t, nil
+}
+
+// parseInteger reads an Integer (32 bits, signed) in its one plain form.
+func parseInteger(text string) (n int64, ok bool) {
+	n, err := strconv.ParseInt(text, 10, 32)
+	var plain [len("-2147483648")]byte
+	return n, err == nil && string(strconv.AppendInt(plain[:0], n, 10)) == text
+}
+
+func validName[T string | []byte](name T) bool {
+	for i := range len(name) {
+		if c := name[i]; !('a' <= c && c <= 'z' || '0' <= c && c <= '9') {
+			return false
+		}
+	}
+	return 0 < len(name) && len(name) <= MaxName
+}
+
+// append writes a as a member of an object, after a comma. Without quotes stands only a text that is a JSON
+// boolean or number: the type alone does not decide, so the output is JSON for every Value.
+func (a *Attribute) append(dst []byte) []byte {
+	bare := a.Type == Boolean && (a.Value == "true" || a.Value == "false")
+	if a.Type == Integer {
+		_, bare = parseInteger(a.Value)
+	}
+	if bare {
+		return append(appendName(dst, a.Name), a.Value...)
+	}
+	return appendMember(dst, a.Name, a.Value)
 }

@@ -204,10 +204,10 @@ func inspectDelegation(raw []byte) *InspectedDelegation {
 		d.Session = base64.RawURLEncoding.EncodeToString(thumbprint[:])
 	}
 	if !statement.NotBefore.IsZero() {
-		d.NotBefore = FormatSeconds(statement.NotBefore)
+		d.NotBefore = statement.NotBefore.Format(time.RFC3339)
 	}
 	if !statement.NotAfter.IsZero() {
-		d.NotAfter = FormatSeconds(statement.NotAfter)
+		d.NotAfter = statement.NotAfter.Format(time.RFC3339)
 	}
 	d.Sources, d.Types = statement.Sources, statement.Types
 	return d
@@ -216,22 +216,19 @@ func inspectDelegation(raw []byte) *InspectedDelegation {
 // fitCore compares the digest of core attributes and data.
 func (s *Inspected) fitCore() Fit {
 	e := s.Event
-	seconds := []byte(e.Time)
-	if at, err := ParseTime(e.Time); err == nil {
-		seconds = at.AppendFormat(nil, time.RFC3339)
-		if s.Payload.Profile != nil && FormatTime(at) != s.Payload.Profile.Time {
-			return FitNone
-		}
+	if at, err := ParseTime(e.Time); err == nil && s.Payload.Profile != nil &&
+		at.Format(time.RFC3339Nano) != s.Payload.Profile.Time {
+		return FitNone
 	}
 	data := sha256.Sum256(e.Data)
-	if CoreDigest(e, seconds, &data) == s.Payload.Core {
+	if CoreDigest(e, &data) == s.Payload.Core {
 		return FitExact
 	}
 	if e.Form != JSONData {
 		return FitNone
 	}
 	data = sha256.Sum256(e.Document.Canonical)
-	if e.Document.Err == nil && CoreDigest(e, seconds, &data) == s.Payload.Core {
+	if e.Document.Err == nil && CoreDigest(e, &data) == s.Payload.Core {
 		return FitCanonical
 	}
 	return FitNone
@@ -287,10 +284,11 @@ func (s *Inspected) value(name string) string {
 
 // readEncryption reads what the payload says is encrypted.
 func (s *Inspected) readEncryption() {
-	if s.Payload.Profile == nil || !s.Payload.Profile.Enc.Any() {
+	p := s.Payload.Profile
+	if p == nil || !p.Enc.Whole && len(p.Enc.Fields) == 0 {
 		return
 	}
-	e := &InspectedEncryption{Fields: s.Payload.Profile.Enc.Texts()}
+	e := &InspectedEncryption{Fields: p.Enc.Fields}
 	s.Encryption = e
 	var err error
 	if e.Fields == nil {

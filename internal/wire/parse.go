@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -359,9 +360,14 @@ type Delivery struct {
 	Ignored    []string // Embedded: the members of the detail that hops are known to add
 
 	attributes []byte   // the member "cloudevent"
-	data       [][]byte // the other members of the detail, name and value
-	at         []int    // the indexes in data of the members of Ignored
+	data       []member // the other members of the detail
 	detailErr  error
+}
+
+// member is a member of an object. Its value is not known to be JSON.
+type member struct {
+	name  string
+	value []byte
 }
 
 // ErrNotDelivery is the error of JSON that lacks a member of every EventBridge event.
@@ -397,7 +403,7 @@ func ParseDelivery(doc []byte, ignore []string) (*Delivery, error) {
 				r.SkipValue()
 			}
 		case "detail":
-			d.readDetail(&r, ignore)
+			d.readDetail(doc, &r, ignore)
 		default:
 			r.SkipValue()
 		}
@@ -416,7 +422,7 @@ func ParseDelivery(doc []byte, ignore []string) (*Delivery, error) {
 
 // readDetail finds the layout of the detail, and the members that ParseEvent will read. It leaves its error
 // in detailErr: an error of the delivery around the detail comes first.
-func (d *Delivery) readDetail(r *jsontext.Decoder, ignore []string) {
+func (d *Delivery) readDetail(doc []byte, r *jsontext.Decoder, ignore []string) {
 	in := *r
 	for obj := in.Object(); in.Member(&obj); {
 		kind := in.PeekKind()
@@ -428,16 +434,17 @@ func (d *Delivery) readDetail(r *jsontext.Decoder, ignore []string) {
 			d.Embedded, d.attributes = true, span
 		case !d.Structured:
 			if slices.Contains(ignore, name) {
-				d.Ignored, d.at = append(d.Ignored, name), append(d.at, len(d.data))
+				d.Ignored = append(d.Ignored, name)
 			}
-			d.data = append(d.data, in.Since(&obj))
+			d.data = append(d.data, member{name, span})
 		}
 	}
 	if d.detailErr = in.Err(); d.detailErr != nil {
 		d.Detail = r.ReadSpan()
 		return
 	}
-	d.Detail = r.Leave(&in)
+	d.Detail = bytes.TrimRight(doc[r.Offset():in.Offset()], " \n\r\t")
+	*r = in
 }
 
 // ParseEvent reads the sealed event in the detail. An ordinary detail is an event without a signature.
@@ -471,14 +478,14 @@ func (d *Delivery) ParseEvent() (*Event, error) {
 // read it strictly.
 func (d *Delivery) Data(withIgnored bool) []byte {
 	data := append(make([]byte, 0, len(d.Detail)), '{')
-	for i, member := range d.data {
-		if !withIgnored && slices.Contains(d.at, i) {
+	for _, m := range d.data {
+		if !withIgnored && slices.Contains(d.Ignored, m.name) {
 			continue
 		}
 		if len(data) > 1 {
 			data = append(data, ',')
 		}
-		data = append(data, member...)
+		data = append(append(jsontext.AppendQuote(data, m.name), ':'), m.value...)
 	}
 	return append(data, '}')
 }

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
@@ -57,23 +56,8 @@ type Profile struct {
 
 // Enc is the member "enc" of the profile: which parts of the data are encrypted.
 type Enc struct {
-	Whole  bool               // all of it is one JWE
-	Fields []jsontext.Pointer // these members are compact JWEs; none overlaps another
-}
-
-// Any reports whether any part of the data is encrypted.
-func (e *Enc) Any() bool { return e.Whole || len(e.Fields) > 0 }
-
-// Texts are the pointers to the encrypted members as they are written; nil for the whole data.
-func (e *Enc) Texts() []string {
-	if len(e.Fields) == 0 {
-		return nil
-	}
-	list := make([]string, len(e.Fields))
-	for i := range e.Fields {
-		list[i] = e.Fields[i].String()
-	}
-	return list
+	Whole  bool     // all of it is one JWE
+	Fields []string // JSON Pointers to the members that are compact JWEs; none overlaps another
 }
 
 // Append writes the payload: no white space, members in the order of SPEC.
@@ -106,7 +90,7 @@ func (p *Profile) append(dst []byte) []byte {
 	case p.Enc.Whole:
 		dst = append(dst, `,"enc":"jwe"`...)
 	case len(p.Enc.Fields) > 0:
-		dst = jsontext.AppendStrings(append(dst, `,"enc":`...), p.Enc.Texts())
+		dst = jsontext.AppendStrings(append(dst, `,"enc":`...), p.Enc.Fields)
 	}
 	for i := range p.Delegations {
 		if i == 0 {
@@ -249,9 +233,25 @@ func (p *Profile) read(r *jsontext.Decoder, e *Event) {
 		case "producer":
 			p.Producer = r.String()
 		case "time":
-			p.Time = readTime(r, e)
+			text := r.Bytes()
+			if p.Time = e.Time; string(text) != e.Time {
+				p.Time = string(text)
+			}
+			at, err := ParseTime(p.Time)
+			var canonical [len(time.RFC3339Nano)]byte
+			if err != nil || string(at.AppendFormat(canonical[:0], time.RFC3339Nano)) != p.Time {
+				r.Fail(errors.New("sealbus: time is not a canonical UTC timestamp"))
+			}
 		case "types":
-			p.Types, hasTypes = readTypes(r, p.typeRoom[:0]), true
+			p.Types, hasTypes = p.typeRoom[:0], true
+			for a := r.Array(); r.Element(&a); {
+				t := slices.Index(typeNames[:], string(r.Bytes()))
+				if t <= 0 || len(p.Types) == MaxExtensions { // typeNames[0] is ""
+					r.Fail(errors.New("sealbus: types has a text that is no CloudEvents type, or too many"))
+					break
+				}
+				p.Types = append(p.Types, Type(t))
+			}
 		case "enc":
 			p.Enc = readEnc(r)
 		case "delegations":
@@ -268,33 +268,6 @@ func (p *Profile) read(r *jsontext.Decoder, e *Event) {
 			*r = start
 		}
 	}
-}
-
-// readTime reads a time in the form in which it is sealed: UTC with Z, without trailing zeros in the
-// fraction.
-func readTime(r *jsontext.Decoder, e *Event) string {
-	text := r.Bytes()
-	at, err := ParseTime(string(text))
-	var canonical [len(time.RFC3339Nano)]byte
-	if err != nil || !bytes.Equal(at.AppendFormat(canonical[:0], time.RFC3339Nano), text) {
-		r.Fail(errors.New("sealbus: time is not a canonical UTC timestamp"))
-	}
-	if string(text) == e.Time {
-		return e.Time
-	}
-	return string(text)
-}
-
-func readTypes(r *jsontext.Decoder, types []Type) []Type {
-	for a := r.Array(); r.Element(&a); {
-		t := slices.Index(typeNames[:], string(r.Bytes()))
-		if t <= 0 || len(types) == MaxExtensions { // typeNames[0] is ""
-			r.Fail(errors.New("sealbus: types has a text that is no CloudEvents type, or too many"))
-			return nil
-		}
-		types = append(types, Type(t))
-	}
-	return types
 }
 
 // readEnc reads "enc": "jwe", or the JSON Pointers of the encrypted members.
@@ -314,11 +287,11 @@ func readEnc(r *jsontext.Decoder) (e Enc) {
 			r.Fail(fmt.Errorf("sealbus: enc: %w", ErrLimit))
 			return Enc{}
 		}
-		var err error
-		if e.Fields, err = jsontext.AddPointer(e.Fields, text); err != nil {
+		if err := jsontext.CheckPointer(text, e.Fields); err != nil {
 			r.Failf("sealbus: enc: %w", err)
 			return Enc{}
 		}
+		e.Fields = append(e.Fields, text)
 	}
 	if len(e.Fields) == 0 {
 		r.Fail(errors.New("sealbus: enc is empty"))
@@ -355,9 +328,9 @@ func AppendSum(dst, b []byte) []byte {
 	return append(dst, sum[:]...)
 }
 
-// CoreDigest is the standard's digest of the core attributes and the data. seconds is the attribute time as
-// it is hashed, empty if absent. data is the digest of the data.
-func CoreDigest(e *Event, seconds []byte, data *Digest) Digest {
+// CoreDigest is the standard's digest of the core attributes and the data. The attribute time, if e has it, is
+// hashed in UTC and whole seconds. data is the digest of the data.
+func CoreDigest(e *Event, data *Digest) Digest {
 	var room [9 * sha256.Size]byte
 	var scratch [256]byte
 	digests := room[:0]
@@ -366,8 +339,12 @@ func CoreDigest(e *Event, seconds []byte, data *Digest) Digest {
 	} {
 		digests = AppendSum(digests, append(scratch[:0], s...))
 	}
-	digests = AppendSum(digests, seconds)
-	digests = append(digests, data[:]...)
+	hashed := scratch[:0]
+	if e.Time != "" {
+		at, _ := ParseTime(e.Time) // it was checked when e was read
+		hashed = at.AppendFormat(hashed, time.RFC3339)
+	}
+	digests = append(AppendSum(digests, hashed), data[:]...)
 	return sha256.Sum256(digests)
 }
 
@@ -390,11 +367,19 @@ func ReadStatement(doc []byte) (*Statement, error) {
 	for obj := r.Object(); r.Member(&obj); {
 		switch name := string(obj.Name); name {
 		case "session":
-			s.Session = readSessionKey(&r)
+			// A JWK (RFC 8037 section 2) that has its thumbprint members only: then this is its canonical form.
+			jwk := string(r.ReadDocument().Canonical)
+			x, ok := strings.CutPrefix(jwk, `{"crv":"Ed25519","kty":"OKP","x":"`)
+			key, err := jsontext.Base64URL.AppendDecode(nil, []byte(strings.TrimSuffix(x, `"}`)))
+			if !ok || err != nil || len(key) != ed25519.PublicKeySize {
+				r.Failf("the session key is not an Ed25519 key")
+			} else {
+				s.Session = key
+			}
 		case "not_before", "not_after":
 			text := r.String()
 			at, err := ParseTime(text)
-			if err != nil || FormatSeconds(at) != text {
+			if err != nil || at.Format(time.RFC3339) != text {
 				r.Failf("%s is not a UTC timestamp in whole seconds", name)
 			} else if name == "not_before" {
 				s.NotBefore = at
@@ -419,31 +404,4 @@ func ReadStatement(doc []byte) (*Statement, error) {
 		r.Fail(errors.New("session, not_before or not_after is missing"))
 	}
 	return s, r.End()
-}
-
-// readSessionKey reads an Ed25519 key as a JWK (RFC 8037 section 2) that has its thumbprint members only.
-func readSessionKey(r *jsontext.Decoder) ed25519.PublicKey {
-	var kty, crv string
-	var x []byte
-	for obj := r.Object(); r.Member(&obj); {
-		var err error
-		switch string(obj.Name) {
-		case "kty":
-			kty = r.String()
-		case "crv":
-			crv = r.String()
-		case "x":
-			x, err = jsontext.Base64URL.AppendDecode(nil, r.Bytes())
-		default:
-			r.Failf("unknown member %.80q in the session key", obj.Name)
-		}
-		if err != nil {
-			r.Failf("the session key is not an Ed25519 key")
-		}
-	}
-	if len(x) != ed25519.PublicKeySize || kty != "OKP" || crv != "Ed25519" {
-		r.Failf("the session key is not an Ed25519 key")
-		return nil
-	}
-	return x
 }

@@ -18,7 +18,7 @@ import (
 
 // FromSDK makes an Event of an event of the SDK, without loss. An error is an *Error. Data aliases
 // DataEncoded. Extensions are in the order of their names, with the Type that their Go value has: a Binary as
-// base64, a Timestamp as FormatTime writes it. Empty attributes are left out. Base64 is set exactly for
+// base64, a Timestamp in UTC, without trailing zeros in the fraction. Empty attributes are left out. Base64 is set exactly for
 // BinaryData. The SDK's DataBase64 does not decide it, because the SDK also sets it for JSON that an
 // application had as bytes.
 //
@@ -173,7 +173,7 @@ func formatTime(name string, t time.Time) (string, error) {
 	if year := t.UTC().Year(); year < 1 || year > 9999 {
 		return "", &Error{Member: name, Err: errYear}
 	}
-	return FormatTime(t), nil
+	return t.UTC().Format(time.RFC3339Nano), nil
 }
 
 func (e *Event) takeData(data []byte) error {

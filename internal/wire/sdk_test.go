@@ -325,7 +325,7 @@ func throughSDK(t testing.TB, e *Event) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want.Time = FormatTime(at)
+		want.Time = at.Format(time.RFC3339Nano)
 	}
 	if !equalEvents(got, &want) {
 		t.Fatalf("FromSDK(ToSDK) differs:\n%+v\n%+v", got, &want)

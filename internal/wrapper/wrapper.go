@@ -72,7 +72,7 @@ func (o *Opened) Anonymous() []byte {
 		if len(out) > 1 {
 			out = append(out, ',')
 		}
-		out = append(out, r.Since(&obj)...)
+		out = append(out, o.Body[obj.Start:r.Offset()]...)
 	}
 	if r.End() != nil {
 		return nil

@@ -19,7 +19,7 @@ import (
 // Bounds of a session key.
 const (
 	minLife     = time.Minute
-	MaxPatterns = 64 // source patterns, and type patterns
+	MaxPatterns = 64 // source patterns, and type patterns, as consumers read them (wire.MaxPatterns)
 )
 
 // Scope is the sources and types that a session key may sign. Its root key must be allowed to sign them, too.

@@ -63,7 +63,7 @@ func contentScenes() []scene {
 		{"time changed", "an hour earlier", func(s *act) {
 			d := s.genuine()
 			at := s.sent.Time()
-			s.deliver(s.edit(d, wire.FormatTime(at), wire.FormatTime(at.Add(-time.Hour))), reader{})
+			s.deliver(s.edit(d, at.UTC().Format(time.RFC3339Nano), at.UTC().Add(-time.Hour).Format(time.RFC3339Nano)), reader{})
 		}},
 		edited("time's fraction changed", "half a second later; the standard signs whole seconds only", `.25Z"`, `.75Z"`),
 		edited("signed extension changed", "tenant acme became evil", `"tenant":"acme"`, `"tenant":"evil"`),
@@ -72,7 +72,7 @@ func contentScenes() []scene {
 		edited("extension added", "admin=true; it is not signed, and not handed over", `"detail":{`, `"detail":{"admin":true,`),
 		{"recordedtime, under CoreOnly", "sealed a minute later, to a consumer that drops extensions", func(s *act) {
 			d := s.genuine()
-			d = s.edit(d, `"recordedtime":"`+wire.FormatSeconds(s.now), `"recordedtime":"`+wire.FormatSeconds(s.now.Add(time.Minute)))
+			d = s.edit(d, `"recordedtime":"`+s.now.UTC().Format(time.RFC3339), `"recordedtime":"`+s.now.UTC().Add(time.Minute).Format(time.RFC3339))
 			s.deliver(d, reader{mode: envelope.CoreOnly})
 		}},
 		{"digests recomputed", "other data with fitting digests, under the genuine signature", func(s *act) {

@@ -50,7 +50,7 @@ func (f *EncryptFlags) Check() error {
 // checkFields refuses what is no JSON Pointer.
 func checkFields(flag string, pointers []string) error {
 	for _, p := range pointers {
-		if _, err := jsontext.ParsePointer(p); err != nil {
+		if err := jsontext.CheckPointer(p, nil); err != nil {
 			return ui.Usage("write it like /card/number; a / within a name is ~1, a ~ is ~0", "--%s %.80q: %w", flag, p,
 				err)
 		}
