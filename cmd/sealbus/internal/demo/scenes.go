@@ -6,7 +6,6 @@ import (
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/dsse"
 	"github.com/sealbus/sealbus/internal/keydoc"
-	"github.com/sealbus/sealbus/internal/wire"
 )
 
 // sceneGroup is what one kind of adversary does.
