@@ -42,11 +42,12 @@ import (
 // DefaultLease is short, because it is how long an event waits after a crash.
 const DefaultLease = 30 * time.Second
 
-// Bounds of the durations in Options, beside envelope.MaxDuration: a lease must be longer than it takes to
-// use it, and a claim is remembered for at most twice the widest window.
+// Bounds of the durations in Options: a lease must be longer than it takes to use it, and a claim is
+// remembered for at most twice the widest window.
 const (
 	minLease    = time.Second
-	maxRemember = 2 * envelope.MaxDuration
+	maxDuration = 10 * 365 * 24 * time.Hour // the widest window of an envelope.Policy
+	maxRemember = 2 * maxDuration
 )
 
 // Options say how a Consumer handles events. The acceptance policy, an envelope.Policy, says which events it
@@ -57,10 +58,10 @@ const (
 // remembered keeps it remembered for RememberFor from that copy's sealing. A copy that arrives later than
 // that, and is the first to do so, is handled as a new event, with the same IdempotencyKey.
 type Options struct {
-	// RememberFor is how long a claim is kept after the event was sealed, from the window to maxRemember;
+	// RememberFor is how long a claim is kept after the event was sealed, from the window to 20 years;
 	// 0 = twice the window.
 	RememberFor time.Duration
-	// Lease is how long a claim lives without renewal, from minLease to envelope.MaxDuration; 0 = DefaultLease.
+	// Lease is how long a claim lives without renewal, from 1 s to 10 years; 0 = DefaultLease.
 	Lease time.Duration
 
 	// Quarantine takes events that can never pass, and says whose records are reopened (QuarantineKeys);
@@ -156,7 +157,7 @@ func checkPolicy(p *envelope.Policy) error {
 	switch {
 	case p.Unsafe.AnyAge:
 		return fmt.Errorf("Unsafe.AnyAge: a consumer forgets one day that it handled an event, and then "+
-			"would handle it again; set MaxAge, up to %v", envelope.MaxDuration)
+			"would handle it again; set MaxAge, up to %v", maxDuration)
 	case (p.RequireEncrypted || len(p.RequireEncryptedFields) > 0) && p.Decrypter == nil:
 		return errors.New("encrypted data is required, but there is no Decrypter to open it")
 	}
@@ -206,9 +207,9 @@ func (o *Options) check(p *envelope.Policy, quarantine QuarantineKeys, now time.
 	case quarantine.ring != nil && quarantine.ring.name == "":
 		return errors.New(
 			"the Quarantine is made with AnyQuarantine, which writes no records: use NewQuarantineKeys")
-	case o.Lease < minLease || o.Lease > envelope.MaxDuration:
+	case o.Lease < minLease || o.Lease > maxDuration:
 		return fmt.Errorf("Lease is %v: give a duration from %v to %v, or 0 for the default",
-			o.Lease, minLease, envelope.MaxDuration)
+			o.Lease, minLease, maxDuration)
 	case o.RememberFor < p.MaxAge || o.RememberFor > maxRemember:
 		return fmt.Errorf("RememberFor is %v: give a duration from %v, which is the window, to %v, "+
 			"or 0 for twice the window", o.RememberFor, p.MaxAge, maxRemember)

@@ -18,6 +18,9 @@ import (
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
+// maxDuration is the longest window and lease.
+const maxDuration = 10 * 365 * 24 * time.Hour
+
 func TestNewRefuses(t *testing.T) {
 	w := newWorld(t)
 	migration := func(m consumer.Migration) func(*envelope.Policy, *consumer.Options) {
@@ -36,14 +39,14 @@ func TestNewRefuses(t *testing.T) {
 		"negative skew":   func(p *envelope.Policy, _ *consumer.Options) { p.Skew = -1 },
 		"negative lease":  func(_ *envelope.Policy, o *consumer.Options) { o.Lease = -1 },
 		"endless window":  func(p *envelope.Policy, _ *consumer.Options) { p.MaxAge = math.MaxInt64 },
-		"window too long": func(p *envelope.Policy, _ *consumer.Options) { p.MaxAge = envelope.MaxDuration + 1 },
+		"window too long": func(p *envelope.Policy, _ *consumer.Options) { p.MaxAge = maxDuration + 1 },
 		"remembers too briefly": func(p *envelope.Policy, o *consumer.Options) {
 			p.MaxAge, o.RememberFor = 25*time.Hour, envelope.DefaultMaxAge
 		},
 		"remembers negatively": func(_ *envelope.Policy, o *consumer.Options) { o.RememberFor = -1 },
-		"remembers too long":   func(_ *envelope.Policy, o *consumer.Options) { o.RememberFor = 2*envelope.MaxDuration + 1 },
+		"remembers too long":   func(_ *envelope.Policy, o *consumer.Options) { o.RememberFor = 2*maxDuration + 1 },
 		"skew too long":        func(p *envelope.Policy, _ *consumer.Options) { p.Skew = 24*time.Hour + 1 },
-		"lease too long":       func(_ *envelope.Policy, o *consumer.Options) { o.Lease = envelope.MaxDuration + 1 },
+		"lease too long":       func(_ *envelope.Policy, o *consumer.Options) { o.Lease = maxDuration + 1 },
 		"lease too short":      func(_ *envelope.Policy, o *consumer.Options) { o.Lease = time.Second - 1 },
 		"unknown algorithm": func(p *envelope.Policy, _ *consumer.Options) {
 			p.RequiredAlgorithms = []keys.Algorithm{keys.Ed25519, "EdDSA"}
@@ -93,15 +96,15 @@ func TestNewRefuses(t *testing.T) {
 // All durations that New accepts work: no sum of the longest durations overflows, and the shortest lease can
 // be held.
 func TestExtremeDurations(t *testing.T) {
-	for _, lease := range []time.Duration{time.Second, envelope.MaxDuration} {
+	for _, lease := range []time.Duration{time.Second, maxDuration} {
 		w := newWorld(t)
-		w.policy.MaxAge, w.policy.Skew = envelope.MaxDuration, 24*time.Hour
-		w.opts.Lease, w.opts.RememberFor = lease, 2*envelope.MaxDuration
+		w.policy.MaxAge, w.policy.Skew = maxDuration, 24*time.Hour
+		w.opts.Lease, w.opts.RememberFor = lease, 2*maxDuration
 		b := w.event("1")
-		w.clock.Advance(envelope.MaxDuration / 2)
+		w.clock.Advance(maxDuration / 2)
 		w.want(b, consumer.Handled, "")
 		w.want(w.event("2"), consumer.Handled, "")
-		w.clock.Advance(envelope.MaxDuration / 2)
+		w.clock.Advance(maxDuration / 2)
 		w.want(b, consumer.Duplicate, envelope.ReasonReplayed)
 		w.clock.Advance(time.Second)
 		w.want(b, consumer.Quarantined, envelope.ReasonExpired)

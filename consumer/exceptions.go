@@ -43,7 +43,7 @@ type Permission struct {
 	// implementation signed no recordedtime.
 	From, To time.Time
 
-	// Until is the end: required, and at most envelope.MaxDuration ahead. A permission that has ended covers
+	// Until is the end: required, and at most 10 years ahead. A permission that has ended covers
 	// nothing, and New logs it. It ends for good, also if the clock is set back.
 	Until time.Time
 }
@@ -80,8 +80,8 @@ func (p *Permission) check(quarantine QuarantineKeys, now time.Time) error {
 		return errors.New("From must be before To")
 	case p.Until.IsZero():
 		return errors.New("it has no end: set Until")
-	case p.Until.After(now.Add(envelope.MaxDuration)):
-		return fmt.Errorf("Until is more than %v ahead: claims are kept until then", envelope.MaxDuration)
+	case p.Until.After(now.Add(maxDuration)):
+		return fmt.Errorf("Until is more than %v ahead: claims are kept until then", maxDuration)
 	}
 	return nil
 }

@@ -47,8 +47,9 @@ type Record struct {
 }
 
 // QuarantineError is the error of a delivery that can never pass and could not be put into quarantine. It is
-// no outage: the event is rejected, and errors.As finds the verdict, *envelope.Error. The delivery is retried, so that the event is not lost, until the
-// quarantine works or the transport's own dead-letter queue takes it.
+// no outage: the event is rejected, and errors.As finds the verdict, *envelope.Error. The delivery is
+// retried, so that the event is not lost, until the quarantine works or the transport's own dead-letter queue
+// takes it.
 type QuarantineError struct {
 	verdict *envelope.Error
 	Err     error // why it is not in quarantine; nil = the consumer has none

@@ -179,7 +179,7 @@ func TestCheckIgnoreMembers(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, list := range [][]string{nil, {}, wire.DefaultIgnoreMembers(), make17()[:16], {strings.Repeat("x", 64)}} {
+	for _, list := range [][]string{nil, {}, wire.DefaultIgnoreMembers, make17()[:16], {strings.Repeat("x", 64)}} {
 		if err := wire.CheckIgnoreMembers(list); err != nil {
 			t.Error(err)
 		}

@@ -155,7 +155,7 @@ func (o *opening) hashExtensions(p *wire.Payload, guess typeGuess) (fits, isRead
 		t, isDocumented := wire.DocumentedType(name)
 		if p.Profile != nil {
 			t = p.Profile.Types[i]
-			if t == wire.Binary && o.policy.ExtensionTypes[name] != wire.Binary.String() {
+			if t == wire.Binary && o.policy.ExtensionTypes[name] != "Binary" {
 				return false, false, reject(ReasonUnsupported,
 					"extension %s is Binary and not declared in ExtensionTypes", name)
 			}

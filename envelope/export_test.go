@@ -7,4 +7,5 @@ const (
 	MaxKeyAge       = maxKeyAge
 	MaxUnwrappedAge = maxUnwrappedAge
 	MaxSkew         = maxSkew
+	MaxDuration     = maxDuration
 )

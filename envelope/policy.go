@@ -25,9 +25,9 @@ const DefaultSkew = 5 * time.Minute
 // future and keys that are not yet valid.
 const maxSkew = 24 * time.Hour
 
-// MaxDuration bounds MaxAge: with Skew added, any time must stay far from where 64 bits of nanoseconds end.
+// maxDuration bounds MaxAge: with Skew added, any time must stay far from where 64 bits of nanoseconds end.
 // An overflow would be a window that no event passes.
-const MaxDuration = 10 * 365 * 24 * time.Hour
+const maxDuration = 10 * 365 * 24 * time.Hour
 
 // Mode says how extension attributes that are not signed are returned. A mode changes only the result, never
 // the verification.
@@ -54,7 +54,7 @@ type Policy struct {
 	// Audience must be among the signed audience; "" = unchecked.
 	Audience string
 
-	MaxAge time.Duration // the window; 0 = DefaultMaxAge, at most MaxDuration
+	MaxAge time.Duration // the window; 0 = DefaultMaxAge, at most 10 years
 	Skew   time.Duration // tolerated difference of clocks; 0 = DefaultSkew, at most maxSkew
 
 	// Mode says what becomes of extension attributes that are not signed; 0 = Strict, they are dropped.
@@ -130,8 +130,8 @@ func (p *Policy) check() error {
 		return fmt.Errorf("the Mode is %d: give Strict, Passthrough or CoreOnly", p.Mode)
 	case p.MaxAge != 0 && p.Unsafe.AnyAge:
 		return errors.New("both MaxAge and Unsafe.AnyAge: give one of them")
-	case p.MaxAge < 0 || p.MaxAge > MaxDuration:
-		return fmt.Errorf("MaxAge is %v: give a duration of at most %v, or 0 for %v", p.MaxAge, MaxDuration,
+	case p.MaxAge < 0 || p.MaxAge > maxDuration:
+		return fmt.Errorf("MaxAge is %v: give a duration of at most %v, or 0 for %v", p.MaxAge, maxDuration,
 			DefaultMaxAge)
 	case p.Skew < 0 || p.Skew > maxSkew:
 		return fmt.Errorf("Skew is %v: give a duration of at most %v, or 0 for %v", p.Skew, maxSkew, DefaultSkew)
@@ -200,7 +200,7 @@ func newOpener(trust trust.Source, p *Policy) (*Opener, error) {
 		own.Skew = DefaultSkew
 	}
 	if own.IgnoreMembers == nil {
-		own.IgnoreMembers = wire.DefaultIgnoreMembers()
+		own.IgnoreMembers = wire.DefaultIgnoreMembers
 	}
 	if own.Now == nil {
 		own.Now = time.Now

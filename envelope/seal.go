@@ -249,7 +249,7 @@ func (s *sealing) normalise() error {
 		if err != nil {
 			return cannotSeal(a.Name, "%w", err)
 		}
-		if typed.Type == wire.Binary && s.opts.ExtensionTypes[a.Name] != wire.Binary.String() {
+		if typed.Type == wire.Binary && s.opts.ExtensionTypes[a.Name] != "Binary" {
 			return cannotSeal(a.Name,
 				"a Binary extension must be declared in ExtensionTypes, here and at the consumer")
 		}

@@ -44,7 +44,8 @@ func startDynalite(tb testing.TB) (*server, *awsdynamodb.Client) {
 	return s, client
 }
 
-// startTable starts the emulator with a table for claims. It has no time to live, which claimtable.Ensure says.
+// startTable starts the emulator with a table for claims. It has no time to live, and claimtable.Ensure says
+// so.
 func startTable(tb testing.TB) (*server, *awsdynamodb.Client) {
 	tb.Helper()
 	s, client := startDynalite(tb)

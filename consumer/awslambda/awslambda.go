@@ -93,8 +93,9 @@ type adapter struct {
 }
 
 // EventBridge is the function that is the target of a rule, or that another service invokes with one event:
-// see Format. After an error Lambda invokes it again, twice by default. Then it sends the event to the function's
-// OnFailure destination. Without one the event is lost, so a queue in between is the better topology.
+// see Format. After an error Lambda invokes it again, twice by default. Then it sends the event to the
+// function's OnFailure destination. Without one the event is lost, so a queue in between is the better
+// topology.
 // https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 //
 // The handler is a consumer.Handler, or takes the data as a T as with consumer.Typed. opts may be nil.

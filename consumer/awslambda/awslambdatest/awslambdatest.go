@@ -1,5 +1,5 @@
-// Package awslambdatest invokes functions of package awslambda in tests, as Lambda does: with the JSON that AWS
-// documents and a deadline. It reads the response as an event source mapping does.
+// Package awslambdatest invokes functions of package awslambda in tests, as Lambda does: with the JSON that
+// AWS documents and a deadline. It reads the response as an event source mapping does.
 //
 //	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
 //	entry, _ := org.Event(t, "com.example.order.placed", order).EventBridge(envelope.Structured)

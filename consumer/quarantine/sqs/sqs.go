@@ -213,7 +213,8 @@ func send(ctx context.Context, client Sender, in *sqs.SendMessageInput) error {
 	return err
 }
 
-// again has the SDK repeat every call that lost its answer: a record that is in the queue twice is handled once.
+// again has the SDK repeat every call that lost its answer: a record that is in the queue twice is handled
+// once.
 func again(o *sqs.Options) { o.Retryer = awscall.Retryer(o.Retryer) }
 
 // tooLarge reports whether the message is larger than this queue takes, which its owner sets. SQS has no

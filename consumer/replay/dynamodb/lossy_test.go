@@ -66,7 +66,7 @@ func TestStoreKeepsTheContractWithLostAnswers(t *testing.T) {
 	}
 }
 
-// lossyTable is the part of DynamoDB that claimtable.Ensure needs, which acts on UpdateTimeToLive and loses the
+// lossyTable is the part of DynamoDB that claimtable.Ensure needs. It acts on UpdateTimeToLive and loses the
 // answer; the SDK's repetition is refused.
 type lossyTable struct {
 	claimtable.Client

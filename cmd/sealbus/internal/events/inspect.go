@@ -85,7 +85,7 @@ func inspect(ctx context.Context, env *ui.Env, f *inspectFlags, files []string) 
 func (i *inspector) show(m *input.Message, where string, n, of int) bool {
 	s, err := (*wire.Inspected)(nil), m.Err
 	if err == nil {
-		s, err = wire.Inspect(m.Body, wire.DefaultIgnoreMembers()...)
+		s, err = wire.Inspect(m.Body, wire.DefaultIgnoreMembers...)
 	}
 	if err != nil {
 		notShown(i.env, m, err, where)

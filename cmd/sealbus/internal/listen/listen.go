@@ -112,7 +112,7 @@ sealbus listen --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing 
 	f.AWSFlags.Register(cmd)
 	f.IdentityFlags.Register(cmd)
 	f.RequireFlags.Register(cmd)
-	f.IgnoreFlags.Register(cmd, strings.Join(wire.DefaultIgnoreMembers(), ", "))
+	f.IgnoreFlags.Register(cmd, strings.Join(wire.DefaultIgnoreMembers, ", "))
 	return cmd
 }
 
