@@ -20,8 +20,8 @@
 // # Keyrings
 //
 // A producer makes its own keys (CreateKeyring, Keyring.Add) and hands out only the public halves
-// (Keyring.PublicKeys). A consumer of encrypted events does the same (CreateConsumerKeyring, Keyring.Add). The
-// file is encrypted with age under a passphrase (scrypt). It has one canonical form (RFC 8785), and every
+// (Keyring.PublicKeys). A consumer of encrypted events does the same (CreateConsumerKeyring, Keyring.Add).
+// The file is encrypted with age under a passphrase (scrypt). It has one canonical form (RFC 8785), and every
 // other form is refused.
 //
 // # Schedules

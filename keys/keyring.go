@@ -93,8 +93,9 @@ type KeyringOptions struct {
 	Sources []string // source patterns that the producer may sign for, as a reminder; nil = not recorded
 	Types   []string // the same for types
 
-	Key      privateKey // the first key: a *LocalSigner of a producer, a *LocalIdentity of a consumer; nil = none yet
-	Schedule Schedule   // of the first key
+	// Key is the first key: a *LocalSigner of a producer, a *LocalIdentity of a consumer; nil = none yet.
+	Key      privateKey
+	Schedule Schedule // of the first key
 }
 
 // CreateKeyring makes a keyring file, mode 0600, that must not exist yet. The passphrase encrypts it (age,

@@ -217,6 +217,13 @@ var nilArguments = map[string]refused{
 	"keys/trust.FetchSigned origin": {func() error {
 		return errOf(trust.FetchSigned(ctx, nilOrigin))
 	}, "the origin is a nil *"},
+	"keys.CreateKeyring opts.Key": {func() error {
+		return errOf(keys.CreateKeyring("", "p", "orders", &keys.KeyringOptions{Key: (*keys.LocalSigner)(nil)}))
+	}, "no key"},
+	"keys.CreateConsumerKeyring opts.Key": {func() error {
+		return errOf(keys.CreateConsumerKeyring("", "p", "billing",
+			&keys.KeyringOptions{Key: (*keys.LocalIdentity)(nil)}))
+	}, "no key"},
 	"keys.NewLocalSigner private": {func() error {
 		return errOf(keys.NewLocalSigner(nilPrivate, "orders"))
 	}, "the private key is a nil *"},
@@ -244,6 +251,12 @@ var nilArguments = map[string]refused{
 	"keys/trust.FetchFrom opts.Client": {func() error {
 		return errOf(trust.FetchFrom(ctx, must(trust.HTTPSOrigin("https://trust.example/b", nil)), someRoots,
 			&trust.Options{Client: &http.Client{}}))
+	}, "Client"}, // none is taken
+	"keys/trust.WatchFile opts.Client": {func() error {
+		return errOf(trust.WatchFile("b", someRoots, &trust.Options{Client: &http.Client{}}))
+	}, "Client"}, // none is taken
+	"keys/trust.OpenBundle opts.Client": {func() error {
+		return errOf(trust.OpenBundle([]byte("{}"), someRoots, &trust.Options{Client: &http.Client{}}))
 	}, "Client"}, // none is taken
 	"keys/trust/awss3.FetchBundle opts.Client": {func() error {
 		return errOf(awss3.FetchBundle(ctx, &struct{ awss3.Client }{}, "b", "k", someRoots,

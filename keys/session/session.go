@@ -55,10 +55,10 @@ type Options struct {
 // redacted is embedded in types that hold a secret. They print, log and marshal as its text.
 type redacted = redact.Printed
 
-// Session is a Signer that signs events with Ed25519 keys that are made in memory. A root key vouches for each of them once.
-// So a root key in a key management service is called once per ttl, and not for each event. The next session
-// key is made when it is needed, by the clock of the event that is sealed. Session is safe for concurrent
-// use, and prints as redacted.
+// Session is a Signer that signs events with Ed25519 keys that are made in memory. A root key vouches for
+// each of them once. So a root key in a key management service is called once per ttl, and not for each
+// event. The next session key is made when it is needed, by the clock of the event that is sealed. Session is
+// safe for concurrent use, and prints as redacted.
 //
 // An attacker who reads the memory of the process can sign within the scope, with times of sealing within the
 // validity of the session key. Consumers accept such events within their replay windows, and for ever without

@@ -98,7 +98,7 @@ var (
 	_ keys.IdentitySource = (*Keyset)(nil)
 )
 
-// Entry is one key of a keyset, without its secret. A destroyed key has no public key, and so its KeyID is "".
+// Entry is one key of a keyset, without its secret. A destroyed key has no public key, and its KeyID is "".
 type Entry struct {
 	keys.PublicKey // with its owner and without a schedule
 	Status         keyset.KeyStatus

@@ -158,8 +158,8 @@ func OpenBundle(signed []byte, roots *Roots, opts *Options) (*Bundle, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
-	if opts.StateFile != "" {
-		return nil, errors.New("trust: OpenBundle keeps no StateFile: WatchFile and FetchBundle do")
+	if opts.StateFile != "" || opts.Client != nil {
+		return nil, errors.New("trust: StateFile and Client are not for OpenBundle: it only reads the bundle")
 	}
 	b, err := openAnyTime(signed, roots)
 	if err != nil {

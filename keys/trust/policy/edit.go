@@ -25,8 +25,8 @@ const empty = "version: 1\nproducers: {}\nconsumers: {}\n"
 
 // AddProducerKey lists the ID of a signing key under a producer, which it creates if absent. It sets the
 // moments of the schedule that are not zero, also for a key that is listed there already. An empty doc stands
-// for a new policy file. It returns the new file and the changes, one line each, for people. Comments and order
-// are kept, and blank lines and spacing are not. The new file is always a valid policy.
+// for a new policy file. It returns the new file and the changes, one line each, for people. Comments and
+// order are kept, and blank lines and spacing are not. The new file is always a valid policy.
 func AddProducerKey(doc []byte, producer, keyID string, schedule keys.Schedule) (edited []byte, changes []string, err error) {
 	return addKey(doc, kindProducer, producer, keyID, schedule)
 }
