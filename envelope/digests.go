@@ -70,7 +70,7 @@ func (o *opening) checkCore(p *wire.Payload) *Error {
 		return nil
 	}
 	o.time = p.Profile.Time
-	if signed, _ := wire.ParseTime(o.time); !signed.Equal(at) { // zero for a time that is not there, on either side
+	if signed, _ := wire.ParseTime(o.time); !signed.Equal(at) { // zero: it was signed without one
 		return reject(ReasonModified, "time was signed as %q and came as %q", o.time, o.in.Time)
 	}
 	return nil

@@ -32,7 +32,6 @@
 package jsontext
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -387,11 +386,6 @@ func SpanEnd(b []byte, i int) int {
 }
 
 var (
-	errPointerSlash  = errors.New(`a JSON Pointer is empty or begins with "/"`)
-	errPointerEscape = errors.New(`in a JSON Pointer, "~" is followed by 0 or 1`)
-)
-
-var (
 	pointerEscapes   = strings.NewReplacer("~", "~0", "/", "~1")
 	pointerUnescapes = strings.NewReplacer("~0", "~", "~1", "/")
 )
@@ -400,11 +394,11 @@ var (
 // contains one of the others, which are JSON Pointers.
 func CheckPointer(text string, others []string) error {
 	if text != "" && text[0] != '/' {
-		return fmt.Errorf("%.80q: %w", text, errPointerSlash)
+		return fmt.Errorf(`%.80q: a JSON Pointer is empty or begins with "/"`, text)
 	}
 	for i := range len(text) {
 		if text[i] == '~' && (i+1 == len(text) || text[i+1] != '0' && text[i+1] != '1') {
-			return fmt.Errorf("%.80q: %w", text, errPointerEscape)
+			return fmt.Errorf(`%.80q: in a JSON Pointer, "~" is followed by 0 or 1`, text)
 		}
 	}
 	for _, other := range others {

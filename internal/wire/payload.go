@@ -328,8 +328,8 @@ func AppendSum(dst, b []byte) []byte {
 	return append(dst, sum[:]...)
 }
 
-// CoreDigest is the standard's digest of the core attributes and the data. The attribute time, if e has it, is
-// hashed in UTC and whole seconds. data is the digest of the data.
+// CoreDigest is the standard's digest of the core attributes and the data. The attribute time, if e has it,
+// is hashed in UTC and whole seconds. data is the digest of the data.
 func CoreDigest(e *Event, data *Digest) Digest {
 	var room [9 * sha256.Size]byte
 	var scratch [256]byte
@@ -367,7 +367,7 @@ func ReadStatement(doc []byte) (*Statement, error) {
 	for obj := r.Object(); r.Member(&obj); {
 		switch name := string(obj.Name); name {
 		case "session":
-			// A JWK (RFC 8037 section 2) that has its thumbprint members only: then this is its canonical form.
+			// A JWK (RFC 8037 section 2) that has its thumbprint members only has this canonical form.
 			jwk := string(r.ReadDocument().Canonical)
 			x, ok := strings.CutPrefix(jwk, `{"crv":"Ed25519","kty":"OKP","x":"`)
 			key, err := jsontext.Base64URL.AppendDecode(nil, []byte(strings.TrimSuffix(x, `"}`)))

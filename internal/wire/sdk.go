@@ -18,9 +18,9 @@ import (
 
 // FromSDK makes an Event of an event of the SDK, without loss. An error is an *Error. Data aliases
 // DataEncoded. Extensions are in the order of their names, with the Type that their Go value has: a Binary as
-// base64, a Timestamp in UTC, without trailing zeros in the fraction. Empty attributes are left out. Base64 is set exactly for
-// BinaryData. The SDK's DataBase64 does not decide it, because the SDK also sets it for JSON that an
-// application had as bytes.
+// base64, a Timestamp in UTC, without trailing zeros in the fraction. Empty attributes are left out. Base64
+// is set exactly for BinaryData. The SDK's DataBase64 does not decide it, because the SDK also sets it for
+// JSON that an application had as bytes.
 //
 // Each part is checked against its limit, but not the size of the whole event.
 func FromSDK(ev *event.Event) (*Event, error) {
