@@ -57,10 +57,10 @@ const (
 // remembered keeps it remembered for RememberFor from that copy's sealing. A copy that arrives later than
 // that, and is the first to do so, is handled as a new event, with the same IdempotencyKey.
 type Options struct {
-	// RememberFor is how long a claim is kept after the event was sealed, from the window to maxRemember;
-	// 0 = twice the window.
+	// RememberFor is how long a claim is kept after the event was sealed, from the window to twice
+	// envelope.MaxDuration; 0 = twice the window.
 	RememberFor time.Duration
-	// Lease is how long a claim lives without renewal, from minLease to envelope.MaxDuration; 0 = DefaultLease.
+	// Lease is how long a claim lives without renewal, from a second to envelope.MaxDuration; 0 = DefaultLease.
 	Lease time.Duration
 
 	// Quarantine takes events that can never pass, and says whose records are reopened (QuarantineKeys);
