@@ -252,7 +252,7 @@ func TestReasonsWithoutQuarantine(t *testing.T) {
 			w.opts.Quarantine = nil
 			_, r, err = c.run(w)
 			w.check(r, err, consumer.Retry, c.reason)
-			if qe, ok := errors.AsType[*consumer.QuarantineError](err); !ok || qe.Err != nil {
+			if qe, ok := errors.AsType[*consumer.QuarantineError](err); !ok || qe.Err != nil || len(qe.Unwrap()) != 1 {
 				t.Errorf("error %v", err)
 			}
 		})

@@ -66,8 +66,13 @@ func (e *QuarantineError) Error() string {
 		"the quarantine did not take it (%s): %v", clip(fmt.Sprint(e.Err)), e.verdict)
 }
 
-// Unwrap is the verdict and the quarantine's error.
-func (e *QuarantineError) Unwrap() []error { return []error{e.verdict, e.Err} }
+// Unwrap is the verdict and the quarantine's error, if there is one: not all readers of errors expect a nil.
+func (e *QuarantineError) Unwrap() []error {
+	if e.Err == nil {
+		return []error{e.verdict}
+	}
+	return []error{e.verdict, e.Err}
+}
 
 // quarantine gives the message to the Quarantine, with its verdict.
 func (d *delivery) quarantine(ctx context.Context, verdict *envelope.Error) error {

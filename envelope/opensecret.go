@@ -218,6 +218,7 @@ func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 		if content.SetJSON(content.Data) != nil { // its error may quote a member's name
 			return reject(ReasonMalformed, "the decrypted data is not JSON, as its content type says")
 		}
+		content.Document = jsontext.Document{} // it would keep a second form of the data in memory
 	case len(content.Data) == 0:
 		content.Form = wire.NoData
 	default:

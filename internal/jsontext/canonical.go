@@ -34,19 +34,21 @@ func AppendCanonical(dst, text []byte) ([]byte, error) {
 func (d *Decoder) ReadDocument() Document { return d.read(0, len(d.b)-d.i, nil) }
 
 // read reads a value inside so many objects and arrays. A canonical form that is not the value itself is
-// written behind dst, in the memory of dst if that has room, else in new memory of so many bytes or more.
+// written behind dst, in the memory of dst if that has room, else in new memory of so many bytes or more. If
+// room is noForm, only Value is set, and nothing is written.
 func (d *Decoder) read(around, room int, dst []byte) (doc Document) {
 	if d.err != nil {
 		return doc
 	}
-	s := scanner{b: d.b, limit: MaxDepth - around}
+	s := scanner{b: d.b, limit: MaxDepth - around, noForm: room == noForm}
 	if end := s.value(d.i); end >= 0 {
 		doc.Value, doc.IsCanonical = d.b[d.i:end:end], true
 		doc.Canonical = doc.Value
 		d.i = SkipSpace(d.b, end)
 		return doc
 	}
-	s = scanner{b: d.b, limit: MaxDepth - around, write: true, out: slices.Grow(dst, room)}
+	s = scanner{b: d.b, limit: MaxDepth - around, write: true, noForm: room == noForm}
+	s.out = slices.Grow(dst, max(0, room))
 	s.members = make([]member, 0, 32) // enough for most texts
 	end := s.value(d.i)
 	if s.err != nil {
@@ -64,6 +66,9 @@ func (d *Decoder) read(around, room int, dst []byte) (doc Document) {
 	return doc
 }
 
+// noForm is the room of a value whose canonical form is not wanted.
+const noForm = -1
+
 // scanner reads one value strictly. Its methods take the index at which something begins, and return the
 // index after it, or -1.
 //
@@ -72,9 +77,10 @@ func (d *Decoder) read(around, room int, dst []byte) (doc Document) {
 // proof that no name repeats. The second one writes the canonical form. It finds the error of a text that is
 // not JSON.
 type scanner struct {
-	b     []byte
-	limit int  // of the depth
-	write bool // the second way
+	b      []byte
+	limit  int  // of the depth
+	write  bool // the second way
+	noForm bool // only errors are looked for: spellings do not matter, and the second way writes nothing
 
 	// The objects and arrays that it is in. Each has the member (as the offset of its name in b) or the
 	// element n (as ^n) that is being read.
@@ -119,7 +125,9 @@ func (s *scanner) token(i, end int) int {
 	if !s.write {
 		return end
 	}
-	s.out = append(s.out, s.b[i:end]...)
+	if !s.noForm {
+		s.out = append(s.out, s.b[i:end]...)
+	}
 	return SkipSpace(s.b, end)
 }
 
@@ -140,23 +148,18 @@ func (s *scanner) container(i int) int {
 			if i >= len(s.b) || s.b[i] != '"' {
 				return s.fail(Syntax, i, "a member name was expected")
 			}
-			segment = i
-			text, name := s.b, i // where names are in canonical spelling
-			if s.write {
-				name = len(s.out)
+			if segment = i; s.write {
+				s.members = append(s.members, member{start: len(s.out), name: segment})
 			}
 			if i = s.string(i); i < 0 {
 				return -1
 			}
-			if s.write {
-				text = s.out
-				s.members = append(s.members, member{start: name, name: segment})
+			if previous >= 0 && ordered && compareNames(s.b, previous, segment) >= 0 {
+				if ordered = false; !s.write {
+					return -1
+				}
 			}
-			ordered = ordered && (previous < 0 || compareNames(text[previous:], text[name:]) < 0)
-			if !ordered && !s.write {
-				return -1
-			}
-			previous = name
+			previous = segment
 			if i >= len(s.b) || s.b[i] != ':' {
 				return s.fail(Syntax, i, "':' was expected")
 			}
@@ -191,12 +194,12 @@ func (s *scanner) sort(list []member) bool {
 	start := list[0].start
 	slices.SortFunc(list, func(m, n member) int {
 		// Of two equal names, the later one is the repetition.
-		return cmp.Or(compareNames(s.out[m.start:], s.out[n.start:]), cmp.Compare(m.start, n.start))
+		return cmp.Or(compareNames(s.b, m.name, n.name), cmp.Compare(m.name, n.name))
 	})
 	twice := -1
 	for i := 1; i < len(list); i++ {
 		if name := list[i].name; (twice < 0 || name < twice) &&
-			compareNames(s.out[list[i-1].start:], s.out[list[i].start:]) == 0 {
+			compareNames(s.b, list[i-1].name, name) == 0 {
 			twice = name
 		}
 	}
@@ -205,6 +208,9 @@ func (s *scanner) sort(list []member) bool {
 		s.depth++
 		s.fail(Duplicate, twice, "the object has another member of that name")
 		return false
+	}
+	if s.noForm {
+		return true
 	}
 	s.scratch = append(s.scratch[:0], s.out[start:]...)
 	s.out = s.out[:start]
@@ -228,14 +234,22 @@ func (s *scanner) string(i int) int {
 	switch {
 	case err != nil:
 		return s.fail(err.Fault, err.Offset, err.Msg)
-	case canonical:
+	case canonical || s.noForm:
 		return s.token(i, end)
 	case !s.write:
 		return -1
 	}
-	s.scratch, _ = AppendUnquote(s.scratch[:0], s.b[i:end])
-	s.out = AppendQuote(s.out, s.scratch)
-	return SkipSpace(s.b, end)
+	s.out = append(s.out, '"')
+	for i++; ; {
+		run, _ := plain(s.b, i)
+		if s.out = append(s.out, s.b[i:run]...); s.b[run] == '"' {
+			s.out = append(s.out, '"')
+			return SkipSpace(s.b, end)
+		}
+		var r rune
+		r, i, _ = unescape(s.b, run)
+		s.out = appendRune(s.out, r)
+	}
 }
 
 // maxTiny bounds the numbers of one text that are slow to convert: each takes some 15 us.
@@ -247,7 +261,7 @@ func (s *scanner) number(i int) int {
 	if end < 0 {
 		return s.fail(Syntax, i, "not a number of JSON")
 	}
-	if plain {
+	if plain || s.noForm {
 		return s.token(i, end)
 	}
 	var room [maxNumber]byte
@@ -301,41 +315,56 @@ func (s *scanner) fail(fault Fault, at int, msg string) int {
 	return -1
 }
 
-// compareNames orders the strings that begin x and y, both in canonical spelling, by their UTF-16 code units
-// (RFC 8785 section 3.2.3).
-func compareNames(x, y []byte) int {
-	for i := 1; ; i++ {
-		c, d := rune(x[i]), rune(y[i])
-		if c == d && c != '"' && c != '\\' {
-			continue
-		}
-		next := i + 1
-		switch c {
-		case '"':
-			c = -1 // the end of a name comes before every character
-		case '\\':
-			c, next, _ = unescape(x, i)
-		}
-		switch d {
-		case '"':
-			d = -1
-		case '\\':
-			d, _, _ = unescape(y, i)
-		}
-		// UTF-8 has the order of UTF-16, except that U+E000 to U+FFFF come after the surrogates of larger ones.
+// compareNames orders the strings whose opening quotes are at b[i] and b[j] by their UTF-16 code units (RFC
+// 8785 section 3.2.3), however they are spelled. Both were read without error.
+func compareNames(b []byte, i, j int) int {
+	for i, j = i+1, j+1; ; {
+		c, d := b[i], b[j]
 		switch {
-		case c == d && c < 0:
+		case c == '\\' || d == '\\':
+			r, x := runeAt(b, i)
+			q, y := runeAt(b, j)
+			if r != q {
+				if (r >= 0x10000) != (q >= 0x10000) && min(r, q) >= 0xE000 {
+					r, q = q, r // in UTF-16, a surrogate comes before U+E000 to U+FFFF
+				}
+				return cmp.Compare(r, q)
+			}
+			i, j = x, y
+		case c != d:
+			return cmp.Compare(rank(c), rank(d))
+		case c == '"':
 			return 0
-		case c == d:
-			i = next - 1
-		case c|1 == 0xEF && d >= 0xF0:
-			return 1
-		case d|1 == 0xEF && c >= 0xF0:
-			return -1
 		default:
-			return cmp.Compare(c, d)
+			i, j = i+1, j+1
 		}
 	}
+}
+
+// rank orders bytes that differ after an equal prefix of UTF-8 as the UTF-16 code units would be ordered. The
+// end of a string comes first. UTF-8 has the order of UTF-16, but for the first bytes of U+E000 to U+FFFF,
+// which come after those of larger characters.
+func rank(c byte) byte {
+	switch c {
+	case '"':
+		return 0
+	case 0xEE, 0xEF:
+		return c + 0x10
+	}
+	return c
+}
+
+// runeAt is the character at b[i] and the index after it. The end of the string is -1.
+func runeAt(b []byte, i int) (r rune, end int) {
+	switch b[i] {
+	case '"':
+		return -1, i
+	case '\\':
+		r, end, _ = unescape(b, i)
+		return r, end
+	}
+	r, size := utf8.DecodeRune(b[i:])
+	return r, i + size
 }
 
 const (
@@ -447,7 +476,8 @@ func (d *decimal) appendCanonical(dst []byte) ([]byte, bool) {
 		return append(dst, '0'), true
 	}
 	digits, point := d.digits[:d.n], int(d.point)
-	if d.n > point || point > maxInteger { // no integer: is it what the shortest form of its float64 says?
+	isExact := d.n <= exactDigits && -300 < point && point < 300 // as its float64 is
+	if !isExact && (d.n > point || point > maxInteger) {         // does the shortest form of its float64 say it?
 		if d.n > maxFloat || point < -330 || point > 310 {
 			return dst, false
 		}

@@ -310,8 +310,7 @@ func (d *Decoder) Int() int64 {
 
 // ReadValue reads any value. Its nesting adds to that of the objects and arrays around it.
 func (d *Decoder) ReadValue() Value {
-	doc := d.read(d.depth, 0, nil)
-	return doc.Value
+	return d.read(d.depth, noForm, nil).Value
 }
 
 // SkipValue reads past any value.

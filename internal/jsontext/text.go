@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"math/bits"
 	"slices"
@@ -94,27 +93,36 @@ func unescape(b []byte, i int) (r rune, end int, fault Fault) {
 	case 'b', 'f', 'n', 'r', 't':
 		return rune("\b\f\n\r\t"[strings.IndexByte("bfnrt", c)]), i + 2, 0
 	}
-	var units [2]rune // of UTF-16
-	for n := range units {
-		var unit [2]byte
-		if len(b)-i < 6 || b[i] != '\\' || b[i+1] != 'u' {
-			break
-		}
-		if _, err := hex.Decode(unit[:], b[i+2:i+6]); err != nil {
-			break
-		}
-		units[n] = rune(unit[0])<<8 | rune(unit[1])
-		if i += 6; n == 0 && !utf16.IsSurrogate(units[0]) {
-			return units[0], i, 0
-		}
-	}
-	if units[0] == 0 {
+	r = hexUnit(b, i)
+	switch {
+	case r < 0:
 		return 0, 0, Syntax
+	case !utf16.IsSurrogate(r):
+		return r, i + 6, 0
 	}
-	if r = utf16.DecodeRune(units[0], units[1]); r == utf8.RuneError {
+	if r = utf16.DecodeRune(r, hexUnit(b, i+6)); r == utf8.RuneError {
 		return 0, 0, Surrogate
 	}
-	return r, i, 0
+	return r, i + 12, 0
+}
+
+// hexUnit is the UTF-16 code unit that b[i:] spells as \uXXXX, or -1.
+func hexUnit(b []byte, i int) (unit rune) {
+	if len(b)-i < 6 || b[i] != '\\' || b[i+1] != 'u' {
+		return -1
+	}
+	for _, c := range b[i+2 : i+6] {
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c|0x20 && c|0x20 <= 'f':
+			c = c | 0x20 - 'a' + 10
+		default:
+			return -1
+		}
+		unit = unit<<4 | rune(c)
+	}
+	return unit
 }
 
 // AppendUnquote appends the text of the string that the JSON literal src is. The error is an *Error; dst then
