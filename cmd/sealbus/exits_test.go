@@ -155,7 +155,7 @@ func TestExitOfCalls(t *testing.T) {
 		"unknown command":        {[]string{"opne"}, "did you mean"},
 		"no command":             {nil, "missing command"},
 		"unknown flag":           {[]string{"open", "--frm", "x"}, "unknown flag"},
-		"bad value":              {[]string{"open", "--from", "x"}, "not one of its words"},
+		"bad value":              {[]string{"open", "--from", "x"}, "no such value"},
 		"no such shell":          {[]string{"completion", "tcsh"}, "bash, zsh"},
 		"taken port":             {[]string{"listen", "--http", "256.0.0.1:1", "--trust", trust, "--roots", roots, "--allow-source", clitest.OrderSource}, "choose another"},
 	} {

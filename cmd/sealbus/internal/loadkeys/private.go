@@ -1,6 +1,8 @@
 package loadkeys
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -38,6 +40,8 @@ func CheckProtected(env *ui.Env, path string, f *PrivateFlags) error {
 	}
 	defer clear(doc)
 	switch is := filekind.Of(doc); {
+	case bytes.HasPrefix(doc, []byte("{")) && !json.Valid(doc):
+		return ui.WrongFile("give an undamaged copy of it", "%s is damaged or cut off: it is not complete JSON", path)
 	case is == filekind.Encrypted && f.Insecure && f.PassphraseFile == "":
 		return ui.WrongFile("leave --insecure-no-passphrase out, and you are asked for it",
 			"%s is encrypted: give its passphrase", path)
