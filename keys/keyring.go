@@ -278,7 +278,7 @@ func (k *Keyring) noSigner(now time.Time) error {
 	}
 	switch {
 	case k.consumer != "":
-		return fmt.Errorf("keys: the keyring of %s: %w: its keys are a consumer's, and they only decrypt", k.consumer, ErrNoSigner)
+		return fmt.Errorf("keys: the keyring of %s: %w: its keys are those of a consumer, and they only decrypt", k.consumer, ErrNoSigner)
 	case len(k.keys) == 0:
 		return fmt.Errorf("keys: the keyring of %s: %w: it has no key: make one", k.producer, ErrNoSigner)
 	case next != nil:

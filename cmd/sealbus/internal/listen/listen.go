@@ -130,7 +130,7 @@ func (f *listenFlags) check() error {
 	case len(f.Identities) == 0 && (f.Encrypted || len(f.Fields) > 0):
 		return ui.Usage("add --identity KEY, or drop it", "--require-encrypted and --require-encrypted-field need an --identity to open the events with")
 	case f.http != "" && f.remove:
-		return ui.Usage("remove --delete, or use --queue", "--delete is for messages of a queue, and --http has none")
+		return ui.Usage("remove --delete, or use --queue", "--delete is for --queue only")
 	case f.redis != "" && f.forwardTo == "" && f.name != listenName:
 		return ui.Usage("add --forward-to URL, or drop --name or --redis", "what is only shown would be remembered as handled by %s: a consumer of that name would skip it", f.name)
 	case (f.quarantine == "") != (f.quarantineKey == ""):

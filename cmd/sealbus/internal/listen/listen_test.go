@@ -268,7 +268,7 @@ func TestListenUsage(t *testing.T) {
 		want string
 	}{
 		"neither":         {nil, "--queue or --http"},
-		"both":            {[]string{"--queue", "http://q", "--http", "1"}, "--queue or --http"},
+		"both":            {[]string{"--queue", "http://q", "--http", "1"}, "--queue and --http exclude each other"},
 		"not a queue":     {[]string{"--queue", "billing"}, "is not a URL"},
 		"not a target":    {[]string{"--http", "1", "--forward-to", "localhost:3000"}, "is not a URL"},
 		"not http":        {[]string{"--http", "1", "--forward-to", "ftp://user:secret@h"}, `"...@h" is not a URL`},

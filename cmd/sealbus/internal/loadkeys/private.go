@@ -1,7 +1,6 @@
 package loadkeys
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,7 +39,7 @@ func CheckProtected(env *ui.Env, path string, f *PrivateFlags) error {
 	}
 	defer clear(doc)
 	switch is := filekind.Of(doc); {
-	case bytes.HasPrefix(doc, []byte("{")) && !json.Valid(doc):
+	case (is == filekind.JWK || is == filekind.JWKSet) && !json.Valid(doc): // the private half may be cut off
 		return ui.WrongFile("give an undamaged copy of it", "%s is damaged or cut off: it is not complete JSON", path)
 	case is == filekind.Encrypted && f.Insecure && f.PassphraseFile == "":
 		return ui.WrongFile("leave --insecure-no-passphrase out, and you are asked for it",

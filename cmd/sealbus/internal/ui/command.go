@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -81,14 +80,11 @@ func FlagError(cmd *cobra.Command, err error) error {
 	}
 	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
 		name, value := invalid.GetFlag().Name, invalid.GetValue()
-		switch {
-		case e == nil:
+		if e == nil {
 			is := map[string]string{"bool": "true or false"}[invalid.GetFlag().Value.Type()]
 			return Usage(fix, "--%s: %q is not %s", name, value, cmp.Or(is, "a number"))
-		case strings.Contains(e.Err.Error(), strconv.Quote(value)):
-			return Usage(fix, "--%s: %w", name, e.Err)
 		}
-		return Usage(fix, "--%s %q: %w", name, value, e.Err)
+		return Usage(fix, "--%s: %w", name, e.Err)
 	}
 	unknown, ok := errors.AsType[*pflag.NotExistError](err)
 	switch {
