@@ -280,7 +280,7 @@ func (k *Keyring) noSigner(now time.Time) error {
 	case k.consumer != "":
 		return fmt.Errorf("keys: the keyring of %s: %w: its keys are those of a consumer, and they only decrypt", k.consumer, ErrNoSigner)
 	case len(k.keys) == 0:
-		return fmt.Errorf("keys: the keyring of %s: %w: it has no key: make one", k.producer, ErrNoSigner)
+		return fmt.Errorf("keys: the keyring of %s: %w: it is empty: make a key", k.producer, ErrNoSigner)
 	case next != nil:
 		return fmt.Errorf("keys: the keyring of %s: %w: the next, %s, is active from %s", k.producer, ErrNoSigner,
 			next.id(), next.schedule.Active.Format(keydoc.TimeFormat))
