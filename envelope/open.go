@@ -314,7 +314,7 @@ func (o *opening) checkAddress() *Error {
 	}
 	i := slices.IndexFunc(o.exts, func(a wire.Attribute) bool { return a.Name == wire.AttrAudience })
 	if i < 0 {
-		return reject(ReasonAudienceMismatch, "no audience is signed, this is %.100q", p.Audience)
+		return reject(ReasonAudienceMismatch, "the event was sealed for no audience, and this consumer is %.100q", p.Audience)
 	}
 	for name := range strings.SplitSeq(o.exts[i].Value, " ") {
 		if name == p.Audience {

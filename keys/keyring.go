@@ -258,7 +258,7 @@ func (k *Keyring) noSigner(now time.Time) error {
 	}
 	switch {
 	case k.consumer != "":
-		return fmt.Errorf("keys: the keyring of %s: %w: its keys are those of a consumer, for opening", k.consumer, ErrNoSigner)
+		return fmt.Errorf("keys: the keyring of %s: %w: its keys are those of a consumer, and they only decrypt", k.consumer, ErrNoSigner)
 	case len(k.keys) == 0:
 		return fmt.Errorf("keys: the keyring of %s: %w: it is empty: make a key", k.producer, ErrNoSigner)
 	case next != nil:

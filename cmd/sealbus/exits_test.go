@@ -155,9 +155,9 @@ func TestExitOfCalls(t *testing.T) {
 		"unknown command":        {[]string{"opne"}, "did you mean"},
 		"no command":             {nil, "missing command"},
 		"unknown flag":           {[]string{"open", "--frm", "x"}, "unknown flag"},
-		"bad value":              {[]string{"open", "--from", "x"}, "not one of its words"},
+		"bad value":              {[]string{"open", "--from", "x"}, "is not one of its values"},
 		"no such shell":          {[]string{"completion", "tcsh"}, "bash, zsh"},
-		"taken port":             {[]string{"listen", "--http", "256.0.0.1:1", "--trust", trust, "--roots", roots, "--allow-source", clitest.OrderSource}, "choose another"},
+		"taken port":             {[]string{"listen", "--http", "256.0.0.1:1", "--trust", trust, "--roots", roots, "--allow-source", clitest.OrderSource}, "give another port or address"},
 	} {
 		r := b.Run(clitest.OrderEvent, c.args...)
 		if r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, c.says) || strings.Contains(r.Stderr, "try again") {

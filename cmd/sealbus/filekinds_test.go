@@ -154,8 +154,8 @@ var closer = map[filekind.Kind][]string{
 	filekind.Encrypted: {"encrypted: give its passphrase", "this is a root key", "this is a keyring"},
 	filekind.Keyring:   {"not encrypted, although", "its keys sign", "those of a consumer"},
 	filekind.RootKey:   {"not encrypted, although"},
-	filekind.JWKSet:    {"is a signing key of producer", "is for another use", "is for signing", "is for encryption", "was submitted but is not listed", "is listed but was not submitted"},
-	filekind.JWK:       {"JWK: ", "is for another use", "is for signing", "was submitted but is not listed", "is listed but was not submitted"},
+	filekind.JWKSet:    {"is a signing key of producer", "which is not for --", "is for signing", "is for encryption", "was submitted but is not listed", "is listed but was not submitted"},
+	filekind.JWK:       {"JWK: ", "which is not for --", "is for signing", "was submitted but is not listed", "is listed but was not submitted"},
 }
 
 // A file that a command writes is read by every command and function that takes such files. Every other one

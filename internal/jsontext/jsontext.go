@@ -105,6 +105,9 @@ type Error struct {
 
 // Error quotes the pointer, because member names may hold anything.
 func (e *Error) Error() string {
+	if e.Pointer == "" { // the whole text
+		return fmt.Sprintf("JSON: %s (offset %d)", e.Msg, e.Offset)
+	}
 	return fmt.Sprintf("JSON: %s at %q (offset %d)", e.Msg, e.Pointer, e.Offset)
 }
 

@@ -27,7 +27,7 @@ func Explained(doc []byte, err error, expected string, kinds ...filekind.Kind) e
 		return fmt.Errorf("%w: `sealbus keys export` writes its public half", better)
 	case is == filekind.RootKey:
 		return fmt.Errorf("%w: its public half is the file with the suffix %s", better, PublicSuffix)
-	case is == filekind.JWKSet:
+	case is == filekind.JWKSet && slices.Contains(kinds, filekind.JWK):
 		return fmt.Errorf("%w: ParseJWKSet reads it", better)
 	}
 	return better

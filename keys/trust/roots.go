@@ -46,9 +46,9 @@ func (r *Roots) check() error {
 	case len(r.keys) == 0 || len(r.keys) > maxRoots:
 		return fmt.Errorf("roots: %d keys, not 1 to %d", len(r.keys), maxRoots)
 	case r.threshold == 0:
-		return errors.New("roots: several keys need a threshold: how many of them must sign")
+		return errors.New("roots: the threshold is missing: say how many of the keys must sign")
 	case r.threshold < 0 || r.threshold > len(r.keys):
-		return fmt.Errorf("roots: threshold %d of %d keys", r.threshold, len(r.keys))
+		return fmt.Errorf("roots: the threshold is %d, and the number of keys is %d", r.threshold, len(r.keys))
 	}
 	seen := map[string]bool{}
 	for _, k := range r.keys {
@@ -234,7 +234,7 @@ func (r *Roots) verify(e *dsse.Envelope) error {
 		}
 	}
 	if len(good) < r.threshold {
-		return refuse(WhyThreshold, "signed by %d of the root keys, %d are needed (roots version %d)", len(good), r.threshold, r.version)
+		return refuse(WhyThreshold, "signed by %d of the root keys, but %d must sign (roots version %d)", len(good), r.threshold, r.version)
 	}
 	return nil
 }

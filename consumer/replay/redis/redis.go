@@ -20,8 +20,8 @@
 // # Threats
 //
 // An attacker who may write to these keys can make any event look handled, or new. Give this user of Redis an
-// ACL of its own (~sealbus:replay:* +eval +evalsha +get +set +del +pttl +pexpireat +time). The records are
-// hashes; nothing in them is secret.
+// ACL of its own (~sealbus:replay:* +eval +evalsha +get +set +del +pttl +pexpireat +time). `sealbus doctor`
+// also needs +info, to read the settings of the server. The records are hashes; nothing in them is secret.
 //
 // If Redis loses a record, its event is forgotten and may be handled again, with the same IdempotencyKey. So
 // Redis needs `maxmemory-policy noeviction` (a full server then answers an error, which is ErrUnavailable)

@@ -24,7 +24,7 @@ import (
 // Root makes the tree of commands.
 func Root(env *ui.Env) *cobra.Command {
 	root := env.Group("sealbus", "Seal and open CloudEvents: authentic, intact, fresh, end to end",
-		"Seal and open CloudEvents, so that a consumer knows who sent an event, and that no one changed it on the way, whatever bus carried it.",
+		"Seal and open CloudEvents, so that a consumer knows who sent an event, and that no one changed it on the way, on any bus.",
 		commands(env)...)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true // `sealbus completion` is our own

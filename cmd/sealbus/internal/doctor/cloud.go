@@ -85,7 +85,7 @@ func (d *doctor) unreachable() {
 		{"queue", d.f.queue}, {"function", d.f.function}, {"bus", d.f.bus}, {"table", d.f.table},
 	} {
 		if what.value != "" {
-			d.unknown(what.name, "see to the findings above", "AWS cannot be asked")
+			d.unknown(what.name, "put the findings above right first", "AWS cannot be asked")
 		}
 	}
 }

@@ -252,15 +252,27 @@ func (d *doctor) print(p *ui.Printer) {
 	p.Linef("\n%s", p.Bold(d.total()))
 }
 
-// fixLines folds advice in words. A command, or a statement to paste, stays as it is: the terminal breaks it
-// where the line is full, and it is one line all the same when it is copied.
+// fixLines folds advice in words. A command or a statement to paste stays one line, so that it can be copied:
+// the terminal breaks it where the line is full. A command in backticks within a sentence is not broken.
 func fixLines(fix string, most, indent int) string {
-	paste := strings.ContainsAny(fix, "{'`") || strings.HasPrefix(fix, "aws ") || strings.HasPrefix(fix, "sealbus ") || strings.HasPrefix(fix, "redis-cli ")
+	paste := strings.ContainsAny(fix, "{'") || strings.HasPrefix(fix, "aws ") || strings.HasPrefix(fix, "sealbus ") || strings.HasPrefix(fix, "redis-cli ")
 	if most == 0 || paste {
 		return "→ " + fix
 	}
 	const arrow = 2 // columns
-	return strings.Join(ui.Fold("→ "+fix, most-indent, most-indent-arrow), "\n"+strings.Repeat(" ", indent+arrow))
+	lines := ui.Fold("→ "+unbroken(fix), most-indent, most-indent-arrow)
+	return strings.ReplaceAll(strings.Join(lines, "\n"+strings.Repeat(" ", indent+arrow)), noBreak, " ")
+}
+
+const noBreak = "\u00a0" // a space at which ui.Fold breaks no line
+
+// unbroken keeps the commands in backticks in one piece.
+func unbroken(fix string) string {
+	parts := strings.Split(fix, "`")
+	for i := 1; i < len(parts); i += 2 {
+		parts[i] = strings.ReplaceAll(parts[i], " ", noBreak)
+	}
+	return strings.Join(parts, "`")
 }
 
 // total is how many findings there are of each status.

@@ -62,7 +62,7 @@ func (d *doctor) checkRedis(ctx context.Context) error {
 func (d *doctor) redisFailed(addr string, err error) {
 	switch text := err.Error(); {
 	case notPermitted(err):
-		d.unknown("redis", "redis-cli ACL SETUSER NAME +info +time", "this user of Redis may not call INFO and TIME")
+		d.unknown("redis", "redis-cli ACL SETUSER NAME +info", "this user of Redis may not call INFO, which the doctor needs to read the settings")
 	case strings.HasPrefix(text, "NOAUTH"), strings.HasPrefix(text, "WRONGPASS"):
 		d.problem("redis", "put user and password into the URL: redis://USER:PASSWORD@HOST:PORT", "it wants other credentials")
 	default:

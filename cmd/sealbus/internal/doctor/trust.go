@@ -195,7 +195,7 @@ func (d *doctor) checkRunsOut(ring *keys.Keyring, signing *keys.Verifier) {
 	if !end.IsZero() {
 		until = "for " + ui.FormatDuration(end.Sub(d.env.Now()))
 	}
-	d.ok("keyring", "producer %s, key %s signs; with those that follow, %s", ring.Producer(), ui.ShortID(id), until)
+	d.ok("keyring", "producer %s, key %s signs; the keyring has keys to sign with %s", ring.Producer(), ui.ShortID(id), until)
 }
 
 // checkKnown: what the keyring signs now, consumers must accept.

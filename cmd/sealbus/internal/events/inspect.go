@@ -20,7 +20,7 @@ func InspectCommand(env *ui.Env) *cobra.Command {
 	cmd := env.Command(ui.Command{
 		Use: "inspect [--short] [--trust FILE --roots FILE] [FILE...]", Short: "Show what a sealed event claims, without verifying it", Now: true, Args: ui.AnyFiles,
 		Long: `Show people what the events in files, or on standard input, claim: what was signed and by which keys, and what a consumer would
-check; what is encrypted, and to whom; which key vouches for a session key. It takes whatever ` + "`sealbus open`" + ` takes, and needs no
+check; what is encrypted, and to whom; which key vouches for a session key. It takes the same input as ` + "`sealbus open`" + `, and needs no
 trust. With --trust and --roots it says whose the keys are that the event names.
 
 Nothing is verified: everything shown may have been written by an attacker.

@@ -166,7 +166,7 @@ func TestPublishRefuses(t *testing.T) {
 		says string
 	}{
 		"empty":           {"", nil, ui.ExitRejected, "standard input is empty"},
-		"not JSON":        {"hello", nil, ui.ExitRejected, "not a JSON object"},
+		"not JSON":        {"hello", nil, ui.ExitRejected, "neither a JSON object"},
 		"cut":             {clitest.Order("o-1") + clitest.Order("o-2")[:50], nil, ui.ExitRejected, "record 2 (at byte "},
 		"no CloudEvent":   {clitest.Order("o-1") + `{"a":1}`, nil, ui.ExitRejected, "event 2 of 2"},
 		"foreign source":  {clitest.Order("o-1") + strings.Replace(clitest.Order("o-2"), "shop.example", "bank.example", 1), nil, ui.ExitRejected, "does not speak for"},

@@ -46,13 +46,13 @@ func SealCommand(env *ui.Env) *cobra.Command {
 	cmd = env.Command(ui.Command{
 		Use: "seal --keyring FILE [--encrypt-to RECIPIENT... [--field POINTER...]] [--to eventbridge] [FILE...]", Short: "Sign CloudEvents, and encrypt them if asked to", Now: true, Args: ui.AnyFiles,
 		Long: `Sign the CloudEvents in files, or on standard input: one event, events one a line or one behind the other, or a
-JSON array of them. It is all of it or nothing. An array stays an array; of several others there is one a line.
+JSON array of them. If one event cannot be sealed, nothing is written. An array stays an array. Other events are written one a line.
 
 The output is JSON in any case. With --to eventbridge it is what ` + "`aws events put-events --entries`" + ` takes: an
 array of entries, also for a single event.
 
 With --encrypt-to the data, or each --field of it, is encrypted before it is signed, and only the recipients can read it:
-the keys in a file of ` + "`sealbus keys export`" + `, a key in AWS KMS, or whatever keys of a consumer the trust bundle lists as active.`,
+the keys in a file of ` + "`sealbus keys export`" + `, a key in AWS KMS, or the keys of a consumer that the trust bundle lists as active.`,
 		Example: `sealbus seal --keyring orders.keyring < event.json > sealed.json
 sealbus seal --keyring orders.keyring --encrypt-to billing --trust bundle.dsse --roots roots.json --field /card < event.json > sealed.json
 sealbus seal --keyring orders.keyring --to eventbridge --bus central < event.json > entries.json
@@ -185,7 +185,7 @@ func sealFailed(where string, err error) error {
 	}
 	fix := "correct the event and seal it again"
 	if e.Member != "" {
-		fix = "correct " + e.Member + " and seal the event again"
+		fix = "correct " + e.Member + " in the event, and seal it again"
 	}
 	if e.Option == "EncryptFields" { // the option that --field sets
 		return ui.Rejected("correct --field, or the data", "%scannot seal: --field: %s", where, e.Problem)

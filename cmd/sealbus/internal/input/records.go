@@ -180,7 +180,7 @@ func (r *recordReader) value(rec *record, open byte) error {
 		switch c, err = r.byte(); {
 		case errors.Is(err, io.EOF):
 			r.ended = true
-			rec.doc, rec.err = nil, inputErrorf("give all of it; what was read before it is judged", "record %d (at byte %d) does not end", rec.number, rec.offset)
+			rec.doc, rec.err = nil, inputErrorf("give the whole record; the records before it are judged", "record %d (at byte %d) is cut off before its end", rec.number, rec.offset)
 			return nil
 		case err != nil:
 			return err
@@ -266,9 +266,9 @@ func (r *recordReader) line(rec *record, c byte) error {
 			}
 			continue
 		}
-		rec.err = inputErrorf(FixNoJSON, "not a JSON object, nor an array of them: no event")
+		rec.err = inputErrorf(FixNoJSON, "the input is neither a JSON object nor an array of objects, so it holds no event")
 		if rec.number > 1 || !r.ended {
-			rec.err.cause = fmt.Sprintf("record %d (at byte %d) is no JSON object, nor an array of them: no event", rec.number, rec.offset)
+			rec.err.cause = fmt.Sprintf("record %d (at byte %d) is neither a JSON object nor an array of objects, so it holds no event", rec.number, rec.offset)
 		}
 		return nil
 	}

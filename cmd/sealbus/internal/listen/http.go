@@ -36,7 +36,7 @@ func (l *listener) serveHTTP(ctx context.Context, where string) error {
 	}
 	listening, err := net.Listen("tcp", addr)
 	if err != nil {
-		return ui.Usage("choose another address with --http, or end what has this one", "listening on %s: %w", addr, errtext.Innermost(err))
+		return ui.Usage("give another port or address with --http, or end the program that uses this one", "cannot listen on %s: %w", addr, errtext.Innermost(err))
 	}
 	server := &http.Server{
 		Handler: l.limited(http.HandlerFunc(l.post)), ErrorLog: log.New(io.Discard, "", 0), MaxHeaderBytes: maxPostHeaders,

@@ -118,18 +118,20 @@ sealbus listen --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing 
 
 func (f *listenFlags) check() error {
 	switch {
-	case (f.queue == "") == (f.http == ""):
-		return ui.Usage("give one of them: --queue URL, or --http 8080", "listen to what: --queue or --http")
+	case f.queue == "" && f.http == "":
+		return ui.Usage("add --queue URL, or --http 8080", "missing flag --queue or --http")
+	case f.queue != "" && f.http != "":
+		return ui.Usage("remove one of them", "--queue and --http exclude each other")
 	case len(f.sources) == 0:
 		return ui.Usage("add --allow-source PATTERN, such as 'https://orders.example/*': the sources that this consumer wants", "missing flag --allow-source")
 	case f.limit < 0:
-		return ui.Usage("drop it to listen without end", "--limit %d", f.limit)
+		return ui.Usage("give a positive number, or remove --limit to listen without end", "--limit %d is negative", f.limit)
 	case f.maxAge <= 0:
-		return ui.Usage("give a duration, such as 24h", "--max-age must be longer than nothing")
+		return ui.Usage("give a duration, such as 24h", "--max-age must be longer than zero")
 	case len(f.Identities) == 0 && (f.Encrypted || len(f.Fields) > 0):
 		return ui.Usage("add --identity KEY, or drop it", "--require-encrypted and --require-encrypted-field need an --identity to open the events with")
 	case f.http != "" && f.remove:
-		return ui.Usage("drop it", "--delete is for --queue")
+		return ui.Usage("remove --delete, or use --queue", "--delete is for --queue only")
 	case f.redis != "" && f.forwardTo == "" && f.name != listenName:
 		return ui.Usage("add --forward-to URL, or drop --name or --redis", "what is only shown would be remembered as handled by %s: a consumer of that name would skip it", f.name)
 	case (f.quarantine == "") != (f.quarantineKey == ""):
@@ -266,7 +268,7 @@ func openListenQuarantine(ctx context.Context, env *ui.Env, f *listenFlags) (con
 	}
 	place, rest := loadquarantine.PlaceOf(f.quarantine)
 	if rest == "" {
-		return nil, ui.Usage("write it as a directory's path, s3://BUCKET/PREFIX or sqs:QUEUE-URL", "--quarantine: %q is no quarantine", f.quarantine)
+		return nil, ui.Usage("write it as a directory's path, s3://BUCKET/PREFIX or sqs:QUEUE-URL", "--quarantine: %q is not the place of a quarantine", f.quarantine)
 	}
 	if place == "dir" {
 		if err := os.MkdirAll(rest, 0o700); err != nil {

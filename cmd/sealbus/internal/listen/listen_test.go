@@ -268,7 +268,7 @@ func TestListenUsage(t *testing.T) {
 		want string
 	}{
 		"neither":         {nil, "--queue or --http"},
-		"both":            {[]string{"--queue", "http://q", "--http", "1"}, "--queue or --http"},
+		"both":            {[]string{"--queue", "http://q", "--http", "1"}, "--queue and --http exclude each other"},
 		"not a queue":     {[]string{"--queue", "billing"}, "is not a URL"},
 		"not a target":    {[]string{"--http", "1", "--forward-to", "localhost:3000"}, "is not a URL"},
 		"not http":        {[]string{"--http", "1", "--forward-to", "ftp://user:secret@h"}, `"...@h" is not a URL`},
@@ -276,7 +276,7 @@ func TestListenUsage(t *testing.T) {
 		"delete":          {[]string{"--http", "1", "--delete"}, "--delete is for --queue"},
 		"limit":           {[]string{"--http", "1", "--limit", "-1"}, "--limit -1"},
 		"no key":          {[]string{"--http", "1", "--quarantine", "dir:q"}, "belong together"},
-		"what quarantine": {[]string{"--http", "1", "--quarantine", "gs://q", "--quarantine-key-file", b.Path("roots.json")}, `--quarantine: "gs://q" is no quarantine`},
+		"what quarantine": {[]string{"--http", "1", "--quarantine", "gs://q", "--quarantine-key-file", b.Path("roots.json")}, `--quarantine: "gs://q" is not the place of a quarantine`},
 		"each time":       {[]string{"--queue", "http://q", "--quarantine", "dir:q", "--quarantine-key-file", "k"}, "each time it comes"},
 		"account":         {[]string{"--http", "1", "--account", "7"}, "--account"},
 		"redis":           {[]string{"--http", "1", "--redis", "http://user:secret@h"}, "not a URL of Redis"},

@@ -108,7 +108,7 @@ func PlaceOf(from string) (place, rest string) {
 }
 
 func wrongPlace(from string) error {
-	return ui.Usage("write it as a directory's path, s3://BUCKET/PREFIX or sqs:https://sqs.REGION.amazonaws.com/ACCOUNT/NAME", "--from: %q is no quarantine", from)
+	return ui.Usage("write it as a directory's path, s3://BUCKET/PREFIX or sqs:https://sqs.REGION.amazonaws.com/ACCOUNT/NAME", "--from: %q is not the place of a quarantine", from)
 }
 
 func openQuarantineDir(path string, keys consumer.QuarantineKeys) (quarantine.Store, error) {

@@ -184,7 +184,9 @@ func trustOrigin(ctx context.Context, env *ui.Env, where string) (trust.Origin, 
 		return nil, nil
 	}
 	switch strings.ToLower(scheme) {
-	case "https", "http":
+	case "http":
+		return nil, ui.Usage("write it as https://HOST/PATH", "a trust bundle is not fetched over http://")
+	case "https":
 		origin, err := trust.HTTPSOrigin(where, &trust.Options{Client: env.HTTPClient()})
 		if err != nil {
 			return nil, ui.Usage("write it as https://HOST/PATH", "%w", err)
@@ -228,7 +230,7 @@ func notFetched(origin trust.Origin, err error) error {
 func Refused(path string, err error) error {
 	var b *trust.BundleError
 	if !errors.As(err, &b) {
-		return ui.Rejected("check the file", "%s: %w", path, err)
+		return ui.Rejected("check that this is the file you mean", "%s: %w", path, err)
 	}
 	return &ui.Error{
 		Code: ui.ExitRejected, Reason: string(b.Why), Err: ui.InFile(path, b.Err), Fix: refusalFix[b.Why],
@@ -241,7 +243,7 @@ var refusalFix = map[trust.BundleWhy]string{
 	trust.WhyMalformed:  "check that this is the file you mean, and that nothing edited it",
 	trust.WhyTooLarge:   "check that this is the file you mean",
 	trust.WhyType:       "check which file is which: a bundle and roots are different documents",
-	trust.WhyThreshold:  "have more root keys sign it with `sealbus trust sign`, or check that these are its roots",
+	trust.WhyThreshold:  "check that these are its roots and that nothing changed the file, or have more root keys sign it with `sealbus trust sign`",
 	trust.WhyExpired:    "fetch the newest bundle, or build one with `sealbus trust build`",
 	trust.WhyRollback:   "fetch the newest bundle",
 	trust.WhyEquivocate: "find out who signed two bundles of one version; build one with a higher version",

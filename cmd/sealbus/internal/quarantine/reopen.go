@@ -72,11 +72,11 @@ func (f *reopenFlags) check(ids []string) error {
 	case !f.all && f.recordFilter.isSet():
 		return ui.Usage("add --all, or drop it", "--consumer, --reason, --since and --until choose among all records")
 	case f.to != "" && f.to != "stdout":
-		return ui.Usage("use --to stdout, or --to-queue URL", "--to: %q is no place", f.to)
+		return ui.Usage("use --to stdout, or --to-queue URL", "--to: %q is not a destination", f.to)
 	case f.to != "" && f.toQueue != "":
 		return ui.Usage("drop one of the two", "--to and --to-queue")
 	case f.to == "" && f.toQueue == "" && !f.dryRun:
-		return ui.Usage("add --to-queue URL, or --to stdout", "nothing says where to")
+		return ui.Usage("add --to-queue URL, or --to stdout", "missing flag --to-queue or --to")
 	}
 	return f.recordFilter.check()
 }

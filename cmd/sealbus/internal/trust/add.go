@@ -129,7 +129,12 @@ func submitted(env *ui.Env, f *addFlags, pub string) (chosen, all []keys.PublicK
 	var ids []string
 	for _, k := range all {
 		if (k.Verifier != nil) != (f.producer != "") {
-			return nil, nil, ui.Rejected("signing keys go with --producer, encryption keys with --consumer", "%s: key %s is for another use", pub, k.KeyID())
+			is, flag := "a signing key", "--consumer"
+			if k.Verifier == nil {
+				is, flag = "an encryption key", "--producer"
+			}
+			return nil, nil, ui.Rejected("signing keys go with --producer, encryption keys with --consumer",
+				"%s: key %s is %s, which is not for %s", pub, k.KeyID(), is, flag)
 		}
 		ids = append(ids, k.KeyID())
 	}

@@ -98,7 +98,7 @@ func (f *buildFlags) check() error {
 	}
 	if most := cmp.Or(time.Duration(f.lifetime), trust.MaxBundleLifetime); time.Duration(f.expires) > most {
 		return ui.Usage("use --expires "+ui.FormatDuration(most)+" or less; --insecure-max-lifetime allows more",
-			"a bundle that lives for %s: until it expires, a revocation can be withheld", ui.FormatDuration(time.Duration(f.expires)))
+			"--expires %s is too long: an attacker can withhold a revocation until the bundle expires", ui.FormatDuration(time.Duration(f.expires)))
 	}
 	if f.refreshHint >= f.expires {
 		return ui.Usage("use a shorter --refresh-hint: without it, consumers choose", "--refresh-hint %s is not shorter than --expires %s",
@@ -222,7 +222,7 @@ func tellBuilt(env *ui.Env, f *buildFlags, b, previous *trust.Bundle, signed []b
 		Keys: len(b.SigningKeys()), Readers: len(b.EncryptionKeys()), SignedBy: signers, Changes: changedKeys(previous, b),
 	}
 	if previous == nil {
-		env.Warnf("version 1, the first: consumers that have a bundle refuse it; --previous FILE makes the next version")
+		env.Warnf("this is version 1; consumers that already have a bundle refuse it; to make the next version, give --previous FILE")
 	}
 	if f.roots != "" {
 		roots, err := loadtrust.ReadRoots(env, f.roots)

@@ -21,7 +21,7 @@ func revokeCommand(env *ui.Env) *cobra.Command {
 		Args:    ui.Exactly("KEYID"), Now: true,
 		Run: func(_ context.Context, args []string) error { return trustRevoke(env, args[0], reason, file) },
 	})
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for everybody who reads the bundle: `TEXT`")
+	cmd.Flags().StringVar(&reason, "reason", "", "the `TEXT` of the reason; all readers of the bundle see it")
 	cmd.Flags().StringVar(&file, "policy", "", "the policy `FILE`")
 	return cmd
 }

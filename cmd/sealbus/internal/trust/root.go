@@ -25,7 +25,7 @@ func rootNewCommand(env *ui.Env) *cobra.Command {
 	var f loadkeys.PrivateFlags
 	var out, alg string
 	cmd := env.Command(ui.Command{
-		Use: "new --out FILE", Short: "Make a root key: FILE stays offline, FILE.pub is for everybody",
+		Use: "new --out FILE", Short: "Make a root key: FILE stays offline, FILE.pub is public",
 		Long: "Make a root key. FILE is private and stays offline, FILE.pub is its public half.\n" +
 			"Make several, on machines of different people, so that one stolen key alone signs nothing.",
 		Example: "sealbus trust root new --out alice.root",

@@ -69,7 +69,7 @@ func trustRoots(env *ui.Env, pubs []string, version int64, threshold int, out st
 		result.KeyIDs = append(result.KeyIDs, k.KeyID())
 	}
 	if roots.Threshold() == 1 {
-		env.Warnf("one root key alone can sign a bundle: a thief of one needs no other")
+		env.Warnf("one root key can sign a bundle alone: an attacker who steals it controls the trust")
 	}
 	return env.Emit(result, func(p *ui.Printer) {
 		p.Linef("%s  version %d, %d of %s must sign", p.Bold(ui.Clean(out)), result.Version, result.Threshold, ui.Count(len(result.KeyIDs), "root key"))

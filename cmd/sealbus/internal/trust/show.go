@@ -13,6 +13,7 @@ import (
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/loadtrust"
 	"github.com/sealbus/sealbus/cmd/sealbus/internal/ui"
 	"github.com/sealbus/sealbus/internal/dsse"
+	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/internal/keydoc"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -98,6 +99,9 @@ func trustShow(ctx context.Context, env *ui.Env, file, rootsFile string) error {
 
 func showUnverified(env *ui.Env, file string, signed []byte) error {
 	e, err := dsse.Parse(signed)
+	if is := filekind.Of(signed); err != nil && is != "" && is != filekind.SignedBundle {
+		err = fmt.Errorf("this is %s, not a signed trust bundle", is)
+	}
 	if err == nil && e.PayloadType != keydoc.BundleType {
 		err = fmt.Errorf("payload type %q is not that of a bundle", e.PayloadType)
 	}

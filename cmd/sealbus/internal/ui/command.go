@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -74,21 +75,43 @@ func commandNames(cmd *cobra.Command) []string {
 func FlagError(cmd *cobra.Command, err error) error {
 	fix := "run `" + cmd.CommandPath() + " --help` for its flags"
 	var e *Error
-	switch {
-	case errors.As(err, &e):
+	if errors.As(err, &e) {
 		fix = e.Fix
-	case isShorthand(err):
+	}
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		name, value := invalid.GetFlag().Name, invalid.GetValue()
+		if e == nil {
+			is := map[string]string{"bool": "true or false"}[invalid.GetFlag().Value.Type()]
+			return Usage(fix, "--%s: %q is not %s", name, value, cmp.Or(is, "a number"))
+		}
+		return Usage(fix, "--%s: %w", name, e.Err)
+	}
+	unknown, ok := errors.AsType[*pflag.NotExistError](err)
+	switch {
+	case !ok:
+	case unknown.GetSpecifiedShortnames() == "": // two dashes
+		if near := nearFlag(cmd, unknown.GetSpecifiedName()); near != "" {
+			fix = "did you mean --" + near + "?"
+		}
+	case cmd.Name() == "revoke":
 		fix = "a key ID that begins with - follows --, as in `sealbus trust revoke --policy FILE -- -KEYID`"
+	default:
+		return Usage("a flag begins with two dashes: run `"+cmd.CommandPath()+" --help` for its flags",
+			"unknown flag: -%s", unknown.GetSpecifiedShortnames())
 	}
 	return Usage(fix, "%w", err)
 }
 
-// isShorthand reports whether a letter behind a single - was taken for a flag: there are none.
-func isShorthand(err error) bool {
-	if e, ok := errors.AsType[*pflag.NotExistError](err); ok {
-		return e.GetSpecifiedShortnames() != ""
+// nearFlag is the flag that was probably meant; "" = none is near. It is found as cobra finds commands.
+func nearFlag(cmd *cobra.Command, name string) string {
+	all := &cobra.Command{SuggestionsMinimumDistance: 2}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		all.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
+	})
+	if near := all.SuggestionsFor(name); len(near) > 0 {
+		return near[0]
 	}
-	return false
+	return ""
 }
 
 // argsCheck judges the arguments that are not flags.

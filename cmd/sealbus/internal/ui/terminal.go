@@ -2,6 +2,7 @@ package ui
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf16"
@@ -230,12 +231,16 @@ func (env *Env) Next(what, command string) {
 	}
 	env.Say("sealbus: next, "+Clean(what)+":", 2)
 	const indent = 4
-	lines := strings.Split(foldWords("  "+command, env.Talk.Width-len(" \\"), indent), "\n")
+	folded := foldWords("  "+flagAndAnyValue.ReplaceAllString(command, "$1"+unbroken), env.Talk.Width-len(" \\"), indent)
+	lines := strings.Split(strings.ReplaceAll(folded, unbroken, " "), "\n")
 	for _, line := range lines[:len(lines)-1] {
 		env.Say(line+" \\", indent)
 	}
 	env.Say(lines[len(lines)-1], indent)
 }
+
+// flagAndAnyValue is a flag and the space before its value, which stays in its line.
+var flagAndAnyValue = regexp.MustCompile(`(--[a-z-]+) \b`)
 
 // foldWords is hanging that breaks no word.
 func foldWords(text string, most, indent int) string {

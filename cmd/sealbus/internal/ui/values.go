@@ -24,7 +24,7 @@ func NewChoice(words ...string) Choice { return Choice{Value: words[0], Words: w
 
 func (c *Choice) Set(text string) error {
 	if !slices.Contains(c.Words, text) {
-		return &Error{Code: ExitUsage, Err: errors.New("not one of its words"),
+		return &Error{Code: ExitUsage, Err: fmt.Errorf("%q is not one of its values", text),
 			Fix: "use one of " + strings.Join(c.Words, ", ")}
 	}
 	c.Value = text
