@@ -175,7 +175,7 @@ type sealing struct {
 func (s *sealing) stamp() error {
 	for _, name := range [...]string{wire.AttrMaterial, wire.AttrRecipients} {
 		if hasExtension(s.ev, name) || name == wire.AttrMaterial && s.ev.Material != "" {
-			return cannotSeal(name, "only sealing sets this attribute, and the event may be sealed already: remove it")
+			return cannotSeal(name, "is set by sealing, so the event may be sealed already: remove it")
 		}
 	}
 	if err := s.keepRecordedTime(); err != nil {
@@ -204,7 +204,7 @@ func (s *sealing) keepRecordedTime() error {
 		return nil
 	}
 	if !s.opts.KeepRecordedTime {
-		return cannotSeal(wire.AttrRecordedTime, "only sealing sets this attribute: remove it, or keep it as %s "+
+		return cannotSeal(wire.AttrRecordedTime, "is set by sealing: remove it, or keep it as %s "+
 			"(KeepRecordedTime; of the command line, drop --keep-recordedtime=false)", wire.AttrOriginalTime)
 	}
 	was, err := wire.ParseTime(s.ev.Extensions[i].Value)
