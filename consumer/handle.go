@@ -69,7 +69,8 @@ type delivery struct {
 	until      time.Time   // how long the claim is remembered
 	claim      replay.Claim
 	held       bool // the claim is ours to complete or release
-	parked     bool // another message of the same batch has the event in hand
+	// parked: another message of the same batch has the event in hand, so the adapter calls Handle again later.
+	parked bool
 }
 
 // run takes the message through all steps, each of which relies on those before it. Then it does what the
@@ -89,7 +90,7 @@ func (d *delivery) run(ctx context.Context) error {
 		verdict = d.claimEvent(ctx)
 	}
 	if verdict == nil {
-		verdict = d.decrypt(ctx)
+		verdict = d.settle(ctx)
 	}
 	if verdict == nil {
 		verdict = d.handle(ctx)
@@ -110,6 +111,7 @@ func (d *delivery) run(ctx context.Context) error {
 		d.result.Outcome = Retry
 		return verdict
 	}
+	// The Reason is permanent.
 	if migrating, err := d.migrate(ctx, verdict); migrating {
 		return err
 	}
@@ -231,11 +233,11 @@ func eventKey(consumer, slot string, o *envelope.Opened) [32]byte {
 	return sha256.Sum256(b)
 }
 
-// decrypt decrypts, and makes sure that the verdict and the lease are of this moment. Between any two steps
+// settle decrypts, and makes sure that the verdict and the lease are of this moment. Between any two steps
 // the process may have been frozen for hours. Meanwhile the event went stale, its key expired, or another
 // worker claimed it. A key management service may be slow, too. An event that is judged again is decrypted
 // again, with the cached content key.
-func (d *delivery) decrypt(ctx context.Context) *envelope.Error {
+func (d *delivery) settle(ctx context.Context) *envelope.Error {
 	for range settleRounds {
 		now, ends, p := d.now(), d.opened.ExpiresAt, d.permission
 		stale := now.Sub(d.judged) >= d.opts.Lease/2 || !ends.IsZero() && !now.Before(ends) ||
@@ -268,10 +270,25 @@ func (d *delivery) decrypt(ctx context.Context) *envelope.Error {
 		"the clock keeps jumping: no verdict and no lease is of this moment", nil)
 }
 
-// handle calls the handler and judges its error. The lease is renewed until the handler returns, however it
-// ends, and not after that. A cancelled context does not end the renewing: the handler may still finish what
-// it began, and meanwhile no other worker may begin the same.
+// handle calls the handler and judges its error.
 func (d *delivery) handle(ctx context.Context) *envelope.Error {
+	err := d.callHandler(ctx)
+	if err == nil {
+		return nil
+	}
+	if u, ok := err.(*unfit); ok {
+		return d.because(envelope.ReasonSchemaInvalid, clip(u.Error()), err)
+	}
+	err = d.discreet(err)
+	// The Error method of a handler's error may panic, as that of a nil pointer often does. Sprint writes that
+	// down, so that it does not end the process and the rest of a batch.
+	return d.because(envelope.ReasonHandlerFailed, clip(fmt.Sprint(err)), err)
+}
+
+// callHandler calls the handler. The lease is renewed until the handler returns, however it ends, and not after
+// that. A cancelled context does not end the renewing: the handler may still finish what it began, and
+// meanwhile no other worker may begin the same.
+func (d *delivery) callHandler(ctx context.Context) error {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ctx, cancel := context.WithCancelCause(ctx)
 	kept := make(chan struct{})
@@ -284,25 +301,15 @@ func (d *delivery) handle(ctx context.Context) *envelope.Error {
 		<-kept
 		cancel(nil)
 	}()
-	// decrypt has just read the clock. Reading it here would let a freeze come between its verdict and the call.
+	// settle has just read the clock. Reading it here would let a freeze come between its verdict and the call.
 	d.called = d.clock
 	defer func() { d.returned = d.now() }()
-	err := protect(func() error {
+	return protect(func() error {
 		return d.handler(ctx, Delivery[[]byte]{
 			Opened: d.opened, Data: d.opened.Event.Data(),
 			IdempotencyKey: d.result.IdempotencyKey, Permission: d.result.Permission,
 		})
 	})
-	if err == nil {
-		return nil
-	}
-	if u, ok := err.(*unfit); ok {
-		return d.because(envelope.ReasonSchemaInvalid, clip(u.Error()), err)
-	}
-	err = d.discreet(err)
-	// The Error method of a handler's error may panic, as that of a nil pointer often does. Sprint writes that
-	// down, so that it does not end the process and the rest of a batch.
-	return d.because(envelope.ReasonHandlerFailed, clip(fmt.Sprint(err)), err)
 }
 
 // keep renews the lease for as long as the handler runs. A lease only makes others wait: the token decides
@@ -342,7 +349,7 @@ func (d *delivery) complete(ctx context.Context) *envelope.Error {
 			return nil
 		}
 		if errors.Is(err, replay.ErrClaimLost) {
-			return d.because(envelope.ReasonInProgress, "it was handled, but another worker has taken it over", err)
+			return d.because(envelope.ReasonInProgress, "it was handled, but its claim is no longer ours: another worker took it over, or the first answer was lost", err)
 		}
 	}
 	return d.because(envelope.ReasonStoreUnavailable,

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/sealbus/sealbus/envelope"
 	"github.com/sealbus/sealbus/internal/nilcheck"
@@ -51,8 +52,16 @@ type ProducerReadiness struct {
 	// came after the first hundred such sources.
 	UnverifiedSource string
 
-	Verified uint64                     // events that passed
-	Gaps     map[envelope.Reason]uint64 // how many events would not have passed, for each Reason
+	Verified uint64 // events that passed
+	Gaps     []Gap  // the events that would not have passed, in the order of envelope.Reasons
+}
+
+// Gap is what would have been refused for one Reason.
+type Gap struct {
+	Reason envelope.Reason
+	Count  uint64
+	Last   time.Time
+	Cause  string // of the last one
 }
 
 // Ready reports whether events of the producer passed, and all of them.
@@ -65,10 +74,9 @@ func (p *ProducerReadiness) String() string {
 		who = fmt.Sprintf("no producer for %q", p.UnverifiedSource)
 	}
 	var gaps []string
-	for _, reason := range envelope.Reasons() {
-		if n := p.Gaps[reason]; n > 0 {
-			gaps = append(gaps, fmt.Sprintf("%d %s", n, reason))
-		}
+	for _, g := range p.Gaps {
+		gaps = append(gaps,
+			fmt.Sprintf("%d %s, last at %s", g.Count, g.Reason, g.Last.UTC().Format(time.RFC3339)))
 	}
 	switch {
 	case p.Ready():
@@ -76,7 +84,7 @@ func (p *ProducerReadiness) String() string {
 	case len(gaps) == 0:
 		return who + ": not ready, nothing was seen of it"
 	}
-	return fmt.Sprintf("%s: not ready, %d verified, %s", who, p.Verified, strings.Join(gaps, ", "))
+	return fmt.Sprintf("%s: not ready, %d verified, %s", who, p.Verified, strings.Join(gaps, "; "))
 }
 
 // NewReadiness makes a Readiness for the producers of a bundle: give it the trust of the consumer. New
@@ -106,7 +114,7 @@ func (r *Readiness) Delivered(ctx context.Context, of Result) {
 		r.verified(of.Producer)
 	case Migrating, Quarantined:
 		if v := of.Verdict; v != nil {
-			r.refused(ctx, v)
+			r.refused(ctx, v, of.At)
 		}
 	}
 }
@@ -118,7 +126,7 @@ func (r *Readiness) verified(producer string) {
 	p.Verified++
 }
 
-func (r *Readiness) refused(ctx context.Context, v *envelope.Error) {
+func (r *Readiness) refused(ctx context.Context, v *envelope.Error, at time.Time) {
 	bundle, err := r.trust.Bundle(ctx) // not under the lock: it may ask a server
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -127,19 +135,19 @@ func (r *Readiness) refused(ctx context.Context, v *envelope.Error) {
 	for _, s := range r.speakers {
 		if !counted[s.producer] && keys.MatchSource(s.sources, v.UnverifiedSource) &&
 			keys.MatchType(s.types, v.UnverifiedType) {
-			r.producer(s.producer).Gaps[v.Reason]++
+			r.producer(s.producer).gap(v, at)
 			counted[s.producer] = true
 		}
 	}
 	if len(counted) == 0 {
-		r.stranger(clip(v.UnverifiedSource)).Gaps[v.Reason]++
+		r.stranger(clip(v.UnverifiedSource)).gap(v, at)
 	}
 }
 
 func (r *Readiness) producer(name string) *ProducerReadiness {
 	p := r.producers[name]
 	if p == nil {
-		p = &ProducerReadiness{Producer: name, Gaps: map[envelope.Reason]uint64{}}
+		p = &ProducerReadiness{Producer: name}
 		r.producers[name] = p
 	}
 	return p
@@ -152,11 +160,20 @@ func (r *Readiness) stranger(source string) *ProducerReadiness {
 			source = ""
 		}
 		if p = r.strangers[source]; p == nil {
-			p = &ProducerReadiness{UnverifiedSource: source, Gaps: map[envelope.Reason]uint64{}}
+			p = &ProducerReadiness{UnverifiedSource: source}
 			r.strangers[source] = p
 		}
 	}
 	return p
+}
+
+func (p *ProducerReadiness) gap(v *envelope.Error, at time.Time) {
+	i := slices.IndexFunc(p.Gaps, func(g Gap) bool { return g.Reason == v.Reason })
+	if i < 0 {
+		p.Gaps, i = append(p.Gaps, Gap{Reason: v.Reason}), len(p.Gaps)
+	}
+	g := &p.Gaps[i]
+	g.Count, g.Last, g.Cause = g.Count+1, at, clip(v.Cause)
 }
 
 // learn takes note of who may speak for what. Without a bundle, what it knew stands.
@@ -175,8 +192,7 @@ func (r *Readiness) learn(bundle *trust.Bundle, err error) {
 }
 
 // Producers is what was seen so far: of every producer of the bundle in the order of their names, silent ones
-// included, and then of the sources that none of them may speak for. As long as one of them is not Ready, the
-// end of a migration costs events.
+// included, and then of the sources that none of them may speak for.
 func (r *Readiness) Producers(ctx context.Context) []ProducerReadiness {
 	bundle, err := r.trust.Bundle(ctx)
 	r.mu.Lock()
@@ -188,11 +204,21 @@ func (r *Readiness) Producers(ctx context.Context) []ProducerReadiness {
 	return append(inOrder(r.producers), inOrder(r.strangers)...)
 }
 
+// NotReady is what Producers says of those that are not ready: as long as there is one, the end of a
+// migration costs events.
+func (r *Readiness) NotReady(ctx context.Context) []ProducerReadiness {
+	return slices.DeleteFunc(r.Producers(ctx), func(p ProducerReadiness) bool { return p.Ready() })
+}
+
 func inOrder(seen map[string]*ProducerReadiness) []ProducerReadiness {
 	list := make([]ProducerReadiness, 0, len(seen))
 	for _, name := range slices.Sorted(maps.Keys(seen)) {
 		p := *seen[name]
-		p.Gaps = maps.Clone(p.Gaps)
+		p.Gaps = slices.Clone(p.Gaps)
+		order := envelope.Reasons()
+		slices.SortFunc(p.Gaps, func(a, b Gap) int {
+			return slices.Index(order, a.Reason) - slices.Index(order, b.Reason)
+		})
 		list = append(list, p)
 	}
 	return list

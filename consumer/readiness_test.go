@@ -33,18 +33,12 @@ func named(list []consumer.ProducerReadiness) string {
 	var lines []string
 	for _, p := range list {
 		gaps := ""
-		for _, reason := range envelope.Reasons() {
-			if n := p.Gaps[reason]; n > 0 {
-				gaps += fmt.Sprintf(" %s=%d", reason, n)
-			}
+		for _, g := range p.Gaps {
+			gaps += fmt.Sprintf(" %s=%d", g.Reason, g.Count)
 		}
 		lines = append(lines, fmt.Sprintf("%s%s verified=%d%s", p.Producer, p.UnverifiedSource, p.Verified, gaps))
 	}
 	return strings.Join(lines, "\n")
-}
-
-func notReady(t *testing.T, r *consumer.Readiness) []consumer.ProducerReadiness {
-	return slices.DeleteFunc(r.Producers(t.Context()), func(p consumer.ProducerReadiness) bool { return p.Ready() })
 }
 
 func TestReadiness(t *testing.T) {
@@ -73,13 +67,13 @@ https://stray.example/z verified=0 unsigned=1`
 	if got := named(ready.Producers(t.Context())); got != all {
 		t.Errorf("got\n%s\nwant\n%s", got, all)
 	}
-	if got := named(notReady(t, ready)); got != all {
+	if got := named(ready.NotReady(t.Context())); got != all {
 		t.Errorf("not ready:\n%s\nwant all:\n%s", got, all)
 	}
 
 	ready.Reset()
 	w.want(w.event("3"), consumer.Handled, "")
-	if got := named(notReady(t, ready)); got != "billing verified=0\nsilent verified=0" {
+	if got := named(ready.NotReady(t.Context())); got != "billing verified=0\nsilent verified=0" {
 		t.Errorf("not ready:\n%s", got)
 	}
 	for _, want := range []string{"billing: not ready, nothing was seen of it", "orders: ready, 1 verified"} {
@@ -107,7 +101,7 @@ func TestReadinessWithoutTrust(t *testing.T) {
 	refuse()
 	w.trust.err = errors.New("down again")
 	refuse()
-	if got := named(notReady(t, ready)); !strings.Contains(got, "orders verified=0 unsigned=2") {
+	if got := named(ready.NotReady(t.Context())); !strings.Contains(got, "orders verified=0 unsigned=2") {
 		t.Errorf("got %s", got)
 	}
 }
@@ -144,8 +138,8 @@ func TestReadinessIsBounded(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	others := list[2]
-	if others.UnverifiedSource != "" || others.Gaps[envelope.ReasonUnsigned] != 9_900 {
-		t.Errorf("the rest: %q with %d", others.UnverifiedSource, others.Gaps[envelope.ReasonUnsigned])
+	if others.UnverifiedSource != "" || others.Gaps[0].Count != 9_900 {
+		t.Errorf("the rest: %q with %d", others.UnverifiedSource, others.Gaps[0].Count)
 	}
 	for _, p := range list {
 		if len(p.UnverifiedSource) > 400 {
@@ -165,7 +159,7 @@ func TestReadinessConcurrent(t *testing.T) {
 				ready.Delivered(t.Context(), consumer.Result{
 					Outcome: consumer.Migrating, Verdict: &envelope.Error{Reason: envelope.ReasonUnsigned, UnverifiedSource: source, UnverifiedType: typ},
 				})
-				ready.Producers(t.Context())
+				ready.NotReady(t.Context())
 			}
 		})
 	}

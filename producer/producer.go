@@ -113,7 +113,7 @@ func New(ring keys.SignerSource, bus Bus, opts *Options) (*Producer, error) {
 	}
 	for _, field := range o.EncryptFields {
 		if err := jsontext.CheckPointer(field, nil); err != nil {
-			return nil, fmt.Errorf("producer: EncryptFields: %.80q: %w", field, err)
+			return nil, fmt.Errorf("producer: EncryptFields: %w", err)
 		}
 	}
 	if o.Now == nil {

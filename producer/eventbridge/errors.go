@@ -53,10 +53,14 @@ func (e *Error) Cause() string {
 
 // Unwrap is Err, and ErrTooLarge if the call was larger than the region accepts.
 func (e *Error) Unwrap() []error {
-	if e.tooLarge() {
-		return []error{e.Err, ErrTooLarge}
+	var list []error
+	if e.Err != nil {
+		list = append(list, e.Err)
 	}
-	return []error{e.Err}
+	if e.tooLarge() {
+		list = append(list, ErrTooLarge)
+	}
+	return list
 }
 
 // overLimit is in the message of the service for a call that is too large. Other faults are a

@@ -167,11 +167,11 @@ func (m *migration) wantReport(when string, want map[string][]envelope.Reason) {
 	m.report.Reset()
 	m.live()
 	got := map[string][]envelope.Reason{}
-	for _, p := range m.report.Producers(m.Context()) {
-		if p.Ready() {
-			continue
+	for _, p := range m.report.NotReady(m.Context()) {
+		reasons := []envelope.Reason{}
+		for _, g := range p.Gaps {
+			reasons = append(reasons, g.Reason)
 		}
-		reasons := slices.DeleteFunc(envelope.Reasons(), func(r envelope.Reason) bool { return p.Gaps[r] == 0 })
 		got[p.Producer] = reasons
 		if p.UnverifiedSource != "" {
 			m.Errorf("%s: %s", when, p.String())

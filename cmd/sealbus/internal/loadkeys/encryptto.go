@@ -51,8 +51,7 @@ func (f *EncryptFlags) Check() error {
 func checkFields(flag string, pointers []string) error {
 	for _, p := range pointers {
 		if err := jsontext.CheckPointer(p, nil); err != nil {
-			return ui.Usage("write it like /card/number; a / within a name is ~1, a ~ is ~0", "--%s %.80q: %w", flag, p,
-				err)
+			return ui.Usage("write it like /card/number; a / within a name is ~1, a ~ is ~0", "--%s %w", flag, err)
 		}
 	}
 	return nil
