@@ -69,15 +69,16 @@ type delivery struct {
 	until      time.Time   // how long the claim is remembered
 	claim      replay.Claim
 	held       bool // the claim is ours to complete or release
-	// parked: another message of the same batch has the event in hand, so the adapter calls Handle again later.
+	// parked: another message of the same batch has the event in hand, so the adapter calls Handle again
+	// later.
 	parked bool
 }
 
 // run takes the message through all steps, each of which relies on those before it. Then it does what the
 // class of the verdict says.
 func (d *delivery) run(ctx context.Context) error {
-	// The claim is released after the quarantine has the event, so that reopening works. It is deferred in case
-	// a callback ends its goroutine.
+	// The claim is released after the quarantine has the event, so that reopening works. It is deferred in
+	// case a callback ends its goroutine.
 	defer d.release(ctx)
 	verdict := d.reopen()
 	if verdict == nil {
@@ -280,13 +281,13 @@ func (d *delivery) handle(ctx context.Context) *envelope.Error {
 		return d.because(envelope.ReasonSchemaInvalid, clip(u.Error()), err)
 	}
 	err = d.discreet(err)
-	// The Error method of a handler's error may panic, as that of a nil pointer often does. Sprint writes that
-	// down, so that it does not end the process and the rest of a batch.
+	// The Error method of a handler's error may panic, as that of a nil pointer often does. Sprint writes
+	// that down, so that it does not end the process and the rest of a batch.
 	return d.because(envelope.ReasonHandlerFailed, clip(fmt.Sprint(err)), err)
 }
 
-// callHandler calls the handler. The lease is renewed until the handler returns, however it ends, and not after
-// that. A cancelled context does not end the renewing: the handler may still finish what it began, and
+// callHandler calls the handler. The lease is renewed until the handler returns, however it ends, and not
+// after that. A cancelled context does not end the renewing: the handler may still finish what it began, and
 // meanwhile no other worker may begin the same.
 func (d *delivery) callHandler(ctx context.Context) error {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -301,7 +302,8 @@ func (d *delivery) callHandler(ctx context.Context) error {
 		<-kept
 		cancel(nil)
 	}()
-	// settle has just read the clock. Reading it here would let a freeze come between its verdict and the call.
+	// settle has just read the clock. Reading it here would let a freeze come between its verdict and the
+	// call.
 	d.called = d.clock
 	defer func() { d.returned = d.now() }()
 	return protect(func() error {
