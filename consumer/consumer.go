@@ -55,8 +55,8 @@ const (
 //
 // RememberFor is how long a claim is kept, counted from when the event was sealed. A producer may publish an
 // event again, by the same ID and with a later time of sealing. Each copy that arrives while the event is
-// remembered keeps it remembered for RememberFor from that copy's sealing. A copy that arrives later than
-// that, and is the first to do so, is handled as a new event, with the same IdempotencyKey.
+// remembered keeps it remembered for RememberFor from that copy's sealing. After that the store forgets the
+// event. The next copy is then handled again, with the same IdempotencyKey.
 type Options struct {
 	// RememberFor is how long a claim is kept after the event was sealed, from the window to 20 years;
 	// 0 = twice the window.
@@ -101,10 +101,10 @@ type Consumer struct {
 	latest         atomic.Int64 // the latest time that was ever read, Unix nanoseconds
 }
 
-// New makes a consumer. Its name separates its claims from those of other consumers of the same store: two
-// consumers that both want every event have two names, workers of one consumer have one. Trust decides who
-// may say what, the acceptance policy what this consumer accepts of it; store remembers what was handled.
-// Later changes of policy and options have no effect.
+// New makes a consumer. Its name separates its claims from those of other consumers of the same store. Give
+// each consumer a name of its own, and all its workers the same name. Trust decides who may say what. The
+// acceptance policy decides which of it this consumer accepts. The store remembers what was handled. Later
+// changes of policy and options have no effect.
 //
 // The window of the policy (MaxAge) includes the time that a message may wait in a queue. Widening it later
 // admits again events that were completed under the narrower one and have been forgotten since: they may be

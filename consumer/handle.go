@@ -24,8 +24,8 @@ const (
 )
 
 // Handle takes one delivery through all checks to the handler. The error is not nil exactly when the delivery
-// must be made again (Outcome Retry): it wraps an *envelope.Error with the Reason, and is a
-// *QuarantineError when the event can never pass but could not be put away either.
+// must be made again (Outcome Retry). It wraps an *envelope.Error with the Reason. It is a *QuarantineError
+// if the event is rejected for good and the quarantine failed.
 //
 // A panic of the handler is an error of the handler, *PanicError. If the handler succeeded but its claim
 // could not be completed, the error is transient (store_unavailable, or in_progress if another worker has
@@ -147,7 +147,7 @@ func (d *delivery) open(ctx context.Context) *envelope.Error {
 		KeepEncrypted: d.policy.Decrypter != nil, // the event is claimed before it is decrypted
 		Admit: func(signedAt time.Time) (maxAge time.Duration, why string) {
 			if p, why = d.permits(signedAt); p != nil {
-				return anyAge, ""
+				return noAgeLimit, ""
 			}
 			return 0, why
 		},
@@ -242,7 +242,7 @@ func (d *delivery) settle(ctx context.Context) *envelope.Error {
 	for range settleRounds {
 		now, ends, p := d.now(), d.opened.ExpiresAt, d.permission
 		stale := now.Sub(d.judged) >= d.opts.Lease/2 || !ends.IsZero() && !now.Before(ends) ||
-			p == nil && now.After(d.sealed.Add(d.policy.MaxAge)) || p != nil && d.isOver(p.Until)
+			p == nil && now.After(d.sealed.Add(d.policy.MaxAge)) || p != nil && d.hasEnded(p.Until)
 		switch {
 		case stale:
 			if verdict := d.open(ctx); verdict != nil {
@@ -351,7 +351,8 @@ func (d *delivery) complete(ctx context.Context) *envelope.Error {
 			return nil
 		}
 		if errors.Is(err, replay.ErrClaimLost) {
-			return d.because(envelope.ReasonInProgress, "it was handled, but its claim is no longer ours: another worker took it over, or the first answer was lost", err)
+			return d.because(envelope.ReasonInProgress, "it was handled, but its claim is no longer ours: "+
+				"another worker took it over, or the first answer was lost", err)
 		}
 	}
 	return d.because(envelope.ReasonStoreUnavailable,

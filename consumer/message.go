@@ -21,23 +21,24 @@ const (
 	//
 	// The record must be authentic under a key of Options.Quarantine, and of this consumer. The message in it
 	// is then judged as it was delivered, by the trust, the policy and the clock of now. No check is skipped,
-	// but a Permission may replace the window. The account and the replay name of the message that carries the
-	// record do not count. If the event is refused again, the quarantine gets the message as it was delivered
-	// at first, not the record.
+	// but a Permission may replace the window. The account and the replay name of the message that carries
+	// the record do not count. If the event is refused again, the quarantine gets the message as it was
+	// delivered at first, not the record.
 	//
-	// A record that is not authentic never passes. It is malformed, too_large, or bad_signature if only the MAC
-	// is wrong. One of another consumer or quarantine is audience_mismatch. One that holds a record in turn is
-	// malformed: deliver that one itself. All of these go to the quarantine as they are. If the Quarantine has
-	// no keys, every record is bad_signature: an attacker can write something that looks like one, and it must
-	// not hold up the messages behind it. It stays in quarantine until the Quarantine has its keys.
+	// A record that is not authentic never passes. It is malformed, too_large, or bad_signature if only the
+	// MAC is wrong. One of another consumer or quarantine is audience_mismatch. One that holds a record in
+	// turn is malformed: deliver that one itself. All of these go to the quarantine as they are. If the
+	// Quarantine has no keys, every record is bad_signature: an attacker can write something that looks like
+	// one, and it must not hold up the messages behind it. It stays in quarantine until the Quarantine has
+	// its keys.
 	QuarantineRecord
 
 	// Wrapped is a message around which an AWS service put a wrapper. The event in it is judged as it would
-	// be without the wrapper. One wrapper is taken off, and only around the whole message. The account and
-	// the replay name in it, and for UnsafeMigration source and detail-type, count only if Options.Wrapper
-	// names the wrapper, because a publisher can make the detail of an event look like one. Otherwise only
-	// Message.Account counts. A wrapper that holds no event, or more than one, is malformed. The quarantine
-	// gets the message as it was delivered.
+	// be without the wrapper. One wrapper is taken off, and only around the whole message. A publisher can
+	// make the detail of an event look like a wrapper. So the account, the replay name, and for
+	// UnsafeMigration the source and detail-type, count only if Options.Wrapper names the wrapper. Otherwise
+	// only Message.Account counts. A wrapper that holds no event, or more than one, is malformed. The
+	// quarantine gets the message as it was delivered.
 	Wrapped
 )
 

@@ -19,14 +19,14 @@ import (
 type Received struct {
 	Body []byte // not changed; Opened has memory of its own
 
-	// EventBridge is true if the body is an EventBridge event whose detail is a sealed event, in either Layout.
-	// Its source and detail-type must then equal the signed source and type. false: the body is a sealed event
-	// in the CloudEvents JSON format (structured mode).
+	// EventBridge is true if the body is an EventBridge event whose detail is a sealed event, in either
+	// Layout. Its source and detail-type must then equal the signed source and type. false: the body is a
+	// sealed event in the CloudEvents JSON format (structured mode).
 	EventBridge bool
 
-	// Account is the AWS account that a service, not the sender, wrote beside the body; "" = none. It
-	// overrides the account inside an EventBridge event. Believe that one only where no one but the service
-	// can deliver.
+	// Account is the AWS account that a service wrote beside the body, where the sender cannot write; "" =
+	// none. It overrides the account inside an EventBridge event. Believe that one only where no one but the
+	// service can deliver.
 	Account string
 }
 
@@ -35,11 +35,10 @@ type Step struct {
 	// Now is the clock of this delivery; nil = that of the Policy.
 	Now func() time.Time
 
-	// Admit may widen the window for one event; nil = the window of the Policy alone. It is asked once for
-	// every event that passed all earlier checks, a signed expirytime included, whether the event is fresh or
-	// not. signedAt is the signed time of sealing, or zero if none was signed. The event passes if it is no
-	// older than maxAge or than the window of the Policy, whichever is longer. If it is older, why is added to
-	// the cause; "" = nothing is. All other checks stay, that of the future included.
+	// Admit may widen the window for one event; nil = the window of the Policy alone. Open calls it once for
+	// each event that passed all earlier checks, whether the event is fresh or not. signedAt is the signed
+	// time of sealing; zero = none was signed. The longer of maxAge and the window of the Policy then counts.
+	// If the event is older, why is added to the cause; "" = nothing is added. Admit changes no other check.
 	Admit func(signedAt time.Time) (maxAge time.Duration, why string)
 
 	// KeepEncrypted is true if encrypted data is to be verified and to come back encrypted, for
@@ -47,12 +46,12 @@ type Step struct {
 	KeepEncrypted bool
 }
 
-// Open verifies a sealed event in the CloudEvents JSON format (structured mode). It returns either an event
-// of which every byte was signed by a key that may speak for its source, or an *Error with the Reason. The
-// error of a Transient reason says nothing about the event: ask again.
+// Open verifies a sealed event in the CloudEvents JSON format (structured mode). It returns an event or an
+// *Error with the Reason. A key that may speak for the source signed every byte of the event. The error of a
+// Transient Reason says nothing about the event: try again.
 //
-// A program that opens many events makes an Opener, which also opens those of EventBridge. A policy that
-// NewOpener refuses is trust_unavailable here, since it judged nothing.
+// A program that opens many events makes an Opener, which also opens those of EventBridge. If
+// NewOpener refuses the policy, Open returns trust_unavailable: nothing was judged.
 func Open(ctx context.Context, sealed []byte, trust trust.Source, p *Policy) (*Opened, error) {
 	o, err := newOpener(trust, p)
 	if err != nil {
@@ -129,7 +128,7 @@ type opening struct {
 	sealed  time.Time        // recordedtime, else time; zero = neither
 	expiry  time.Time        // expirytime
 
-	// Set by judge.
+	// Set by verifyUnder.
 	counted  []valid // the signatures that count, all of one producer
 	producer string
 	bundle   *trust.Bundle // the signatures count by its keys
@@ -219,7 +218,7 @@ func (o *opening) authenticate(ctx context.Context) *Error {
 	if err != nil {
 		return reject(ReasonTrustUnavailable, "%w", err)
 	}
-	verdict, missing := o.judge(bundle)
+	verdict, missing := o.verifyUnder(bundle)
 	live, ok := o.trust.(trust.Refresher)
 	if verdict == nil || missing == nil || !ok {
 		return verdict
@@ -231,13 +230,13 @@ func (o *opening) authenticate(ctx context.Context) *Error {
 	if fresh == bundle {
 		return verdict // a forger's event costs its verifications once
 	}
-	verdict, _ = o.judge(fresh)
+	verdict, _ = o.verifyUnder(fresh)
 	return verdict
 }
 
-// judge holds the event against one bundle. missing is not nil if a newer bundle may change the verdict: it
-// is the key ID to look for, "" if the signature names none.
-func (o *opening) judge(bundle *trust.Bundle) (verdict *Error, missing *string) {
+// verifyUnder verifies the event with the keys of one bundle. missing is not nil if a newer bundle may change
+// the verdict: it is the key ID to look for, "" if the signature names none.
+func (o *opening) verifyUnder(bundle *trust.Bundle) (verdict *Error, missing *string) {
 	o.now = o.step.Now()
 	if bundle == nil {
 		return reject(ReasonTrustUnavailable, "%w", trust.ErrUnavailable), nil
@@ -247,7 +246,7 @@ func (o *opening) judge(bundle *trust.Bundle) (verdict *Error, missing *string) 
 		return reject(ReasonTrustUnavailable, "the trust bundle expired at %s", end.UTC().Format(time.RFC3339)), nil
 	}
 	s := signatures{bundle: bundle, valid: o.validRoom[:0], tries: maxNamelessTries}
-	s.verify(o)
+	s.collect(o)
 	if len(s.valid) == 0 {
 		return s.failed, s.missing
 	}

@@ -69,8 +69,8 @@ type Policy struct {
 	// IgnoreMembers are the names of members that hops are known to add to an EventBridge detail, beside the
 	// data of the Embedded layout. If the data is not the signed data, it is tried once more without all of
 	// them: the signature decides. At most 16 names. nil = "_datadog", which Datadog's instrumentation of the
-	// AWS SDKs adds to every PutEvents entry; empty = none. (Where the event is one object, a member that no
-	// attribute can be called is no part of it, and is ignored without being listed.)
+	// AWS SDKs adds to every PutEvents entry; empty = none. In the Structured layout, and on other
+	// transports, a member whose name no attribute can have is ignored without being listed.
 	IgnoreMembers []string
 
 	// Decrypter opens encrypted data, after all other checks; nil = encrypted data is not_a_recipient.
@@ -93,8 +93,8 @@ type Unsafe struct {
 	AnyAge bool
 	// IgnoreAccount does not look at the account lists of the trust bundle.
 	IgnoreAccount bool
-	// AllowUndated accepts an event without a signed time of sealing. A consumer may handle it again after its
-	// claim is forgotten.
+	// AllowUndated accepts an event without a signed time of sealing. A consumer may handle it again after
+	// its claim is forgotten.
 	AllowUndated bool
 	// AcceptBeforeRevocation lets a revoked key count for an event that claims to be sealed before.
 	AcceptBeforeRevocation bool

@@ -135,11 +135,13 @@ func (r *Opened) text() string {
 	return fmt.Sprintf("Opened(event %q of %q, sealed by %q)", r.content.ID, r.content.Source, r.Producer)
 }
 
-// ContentDigest identifies what the event says, for telling a duplicate from a reused ID: SHA-256 over type,
-// subject, dataschema, datacontenttype, data and the signed extensions but recordedtime, originalrecordedtime
-// and expirytime. An honest producer that publishes an event again re-stamps those, and may re-stamp time. It
-// leaves ciphertext out, because the data is encrypted anew each time. So the digest is the same before and
-// after Decrypt.
+// ContentDigest identifies what the event says. It tells a duplicate from a reused ID. It is a SHA-256:
+//
+//   - over type, subject, dataschema, datacontenttype, the data and the signed extensions;
+//   - without time, recordedtime, originalrecordedtime and expirytime, because an honest producer that
+//     publishes an event again stamps it anew;
+//   - without ciphertext, because the data is encrypted anew each time. So the digest is the same before and
+//     after Decrypt.
 func (r *Opened) ContentDigest() [32]byte {
 	signed, data := &r.content, r.data
 	if r.secret != nil {

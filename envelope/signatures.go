@@ -42,8 +42,8 @@ type valid struct {
 // together. A signature that names an alias may cost as many (trust.Bundle.Lookup).
 const maxNamelessTries = 8
 
-// verify finds the signatures that verify over the payload as it was received.
-func (s *signatures) verify(o *opening) {
+// collect puts the signatures that verify over the payload, as it was received, into s.valid.
+func (s *signatures) collect(o *opening) {
 	pae := dsse.PAE(o.paeRoom[:0], o.env.PayloadType, o.env.Payload)
 	for i := range o.env.Signatures {
 		switch sig := &o.env.Signatures[i]; {
@@ -58,11 +58,11 @@ func (s *signatures) verify(o *opening) {
 }
 
 // verifyNamed appends the keys of the bundle that have this ID or alias and made sig over message. The keys
-// whose IDs are in known did.
-func (s *signatures) verifyNamed(list []valid, keyID string, message, sig []byte, known []string) []valid {
+// whose IDs are in signedBy have made it: that was verified before.
+func (s *signatures) verifyNamed(list []valid, keyID string, message, sig []byte, signedBy []string) []valid {
 	named, before := s.bundle.Lookup(keyID), len(list)
 	for _, k := range named {
-		if slices.Contains(known, k.KeyID()) || sig != nil && k.Verifier.Verify(message, sig) {
+		if slices.Contains(signedBy, k.KeyID()) || sig != nil && k.Verifier.Verify(message, sig) {
 			list = append(list, valid{key: k, verifier: k.Verifier})
 		}
 	}

@@ -1,6 +1,6 @@
 // Package keys has the keys of sealbus: signers and verifiers for events, recipients and identities for
-// encrypted data, and keyrings that keep private keys in a file. Package trust says which of
-// these keys count, and for what. This package links no cloud and uses no network.
+// encrypted data, and keyrings that keep private keys in a file. Package trust says which of these keys
+// count, and for what. This package links no cloud and uses no network.
 //
 // # Signing keys
 //
@@ -9,8 +9,7 @@
 // with a quantum computer, a producer signs with two keys, one of them ML-DSA-65, and its consumers require
 // both algorithms.
 //
-// A key ID is the key's JWK thumbprint (RFC 7638). It is always computed, and never
-// taken from a document.
+// A key ID is the key's JWK thumbprint (RFC 7638). It is always computed, and never taken from a document.
 //
 // # Encryption keys
 //
@@ -27,9 +26,9 @@
 // # Schedules
 //
 // Key states change by date: a State is a function of the Schedule and the time. To rotate, add a key and set
-// its Active so late that every consumer has the bundle that lists the key by then. Give the old key a
-// Retired and an Expired. policy.Policy.CheckKeyrings finds a trust policy that begins later than the keyring
-// signs. Only revocation is manual, and the trust bundle records it.
+// its Active later than the moment at which every consumer has the new bundle. Give the old key a Retired and
+// an Expired. policy.Policy.CheckKeyrings reports a key that signs before the trust policy accepts it. Only
+// revocation is manual, and the trust bundle records it.
 //
 // Senders encrypt to a key from Active to Retired. The consumer opens with it until Expired
 // (Keyring.Identities). Expired should be after the last moment at which an old event may still be opened.
@@ -41,8 +40,8 @@
 //
 // # Threat model
 //
-// A stolen key: Expired and revocation bound its use. Retired does not, because the thief chooses the time of
-// signing that an event states. A disk or a log that an attacker reads: private files are encrypted, and
+// A stolen key: Expired and revocation bound its use. Retired does not, because a thief can
+// state any time of sealing. A disk or a log that an attacker reads: private files are encrypted, and
 // private keys print as redacted. A source that is spelled to look like another one: sources are compared
 // byte by byte, and a source that a program could normalise to another one is refused. Not covered: the
 // memory of a running process, and a weak passphrase.

@@ -10,8 +10,9 @@ import (
 // that may encrypt under it there can make events that only its ServiceIdentity opens. Implementations are
 // safe for concurrent use.
 //
-// The service binds each encrypted key to the source of the events that it is for, as their encryption
-// context {"sealbus:source": source}: policies can grant one source, and logs name it.
+// The service binds each encrypted key to the source of the events that it is for. In AWS KMS, that is the
+// encryption context {"sealbus:source": source}: policies can grant one source, and logs name it. A service
+// without such a context authenticates the same text as additional data.
 type ServiceRecipient interface {
 	// KeyID is the full name of the key, by which an identity knows its own: the ARN of a KMS key.
 	KeyID() string
@@ -27,8 +28,8 @@ type ServiceRecipient interface {
 type ServiceIdentity interface {
 	// KeyID is the full name of the key.
 	KeyID() string
-	// Takes reports whether what was made for the key of that name is to be tried: this one, or one with the
-	// same secret, as the replicas of a multi-Region key are. It does no I/O.
+	// Takes reports whether this identity may open what was encrypted under the key of that name: its own
+	// key, or one with the same secret, such as a replica of a multi-Region key. It does no I/O.
 	Takes(keyID string) bool
 	// DecryptKey has the service decrypt a content key that was encrypted for that source under the key named
 	// keyID, which Takes accepted: 32 bytes, for the caller to clear. encrypted is untrusted. The error is a

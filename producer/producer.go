@@ -4,7 +4,7 @@
 // trying things out.
 //
 // Threats: an attacker on the way of the events (they are sealed before they leave the process); an error
-// that goes unnoticed (there is one Result for each event, in order, for every answer of the bus). Not
+// that goes unnoticed (Publish returns one Result for each event, in order). Not
 // stopped: an attacker who holds the keys.
 //
 //	ring, err := keys.OpenKeyring("orders.keyring", passphrase, nil)
@@ -68,8 +68,8 @@ type Options struct {
 	Trace func(ctx context.Context) (traceparent, tracestate string)
 	Now   func() time.Time // the wall clock; nil = time.Now
 
-	// KeepRecordedTime is for a forwarder. true: the recordedtime of an event becomes its originalrecordedtime.
-	// false: an event that has a recordedtime is refused.
+	// KeepRecordedTime is for a forwarder. true: the recordedtime of an event becomes its
+	// originalrecordedtime. false: an event that has a recordedtime is refused.
 	KeepRecordedTime bool
 }
 
@@ -126,9 +126,9 @@ func New(ring keys.SignerSource, bus Bus, opts *Options) (*Producer, error) {
 type Result struct {
 	ID  string // the event's id
 	Err error  // nil: the bus has accepted it
-	// MaybeTwice means that an answer was lost after the bus may have acted. The bus may have the event twice,
-	// or will have it twice when it is published again. Nothing needs to be done, since consumers handle an
-	// event once. A Bus that cannot tell leaves it false.
+	// MaybeTwice means that an answer was lost after the bus may have acted. The bus may have the event
+	// twice, or will have it twice when it is published again. Nothing needs to be done, since consumers
+	// handle an event once. A Bus that cannot tell leaves it false.
 	MaybeTwice bool
 }
 

@@ -1,6 +1,6 @@
 // Package awslambda lets a Lambda function consume sealed events. EventBridge puts them into an SQS queue in
 // front of the function, which is the topology to prefer, or invokes the function itself. Each message goes
-// through consumer.Handle. The answer to Lambda says exactly which messages are to be delivered again.
+// through consumer.Consumer.Handle. The answer to Lambda names the messages to deliver again.
 //
 //	lambda.Start(awslambda.SQS(c, func(ctx context.Context, d consumer.Delivery[Order]) error { ... }, nil))
 //

@@ -28,11 +28,12 @@ type SQSItemFailure struct {
 //
 // The event source mapping must have ReportBatchItemFailures in its FunctionResponseTypes. The function
 // cannot check that. Without it, Lambda ignores the response, takes the invocation for a success and deletes
-// all messages, also those that failed. So when every message failed, the invocation fails: with
-// ReportBatchItemFailures that means the same, and without it nothing is lost. Options.FailWholeBatch is for
-// mappings that cannot have it. Failed messages come again after the queue's visibility timeout, and go to
-// its dead-letter queue after maxReceiveCount. SQS counts how often a message was received. So a message
-// that was not begun, because the time was up or a message before it in its group failed, counts, too.
+// all messages, also those that failed. So if all messages failed, the invocation fails. With
+// ReportBatchItemFailures, the effect is the same. Without it, Lambda would delete the messages.
+// Options.FailWholeBatch is for mappings that cannot have it. Failed messages come again after the queue's
+// visibility timeout, and go to its dead-letter queue after maxReceiveCount. SQS counts how often a message
+// was received. So a message that was not begun, because the time was up or a message before it in its group
+// failed, counts, too.
 //
 // Options.Parallel messages of a standard queue are handled at a time, in no order. (Its message groups are
 // for fair queues, and order nothing.) Messages of a FIFO queue are handled in order within their group.

@@ -28,11 +28,11 @@ import (
 
 // Errors of a Store.
 var (
-	// ErrClaimLost means that the caller no longer owns the claim: another worker has claimed the event since,
-	// or the claim was completed or released. Nothing was changed.
+	// ErrClaimLost means that the caller no longer owns the claim: another worker has claimed the event
+	// since, or the claim was completed or released. Nothing was changed.
 	ErrClaimLost = errors.New("replay: the claim was lost")
-	// ErrUnavailable means that the store could not answer: it is down, full, or cannot know. It is transient.
-	// After Claim it means that the event must not be handled now.
+	// ErrUnavailable means that the store could not answer: it is down, full, or cannot know. It is
+	// transient. After Claim it means that the event must not be handled now.
 	ErrUnavailable = errors.New("replay: the store is unavailable")
 )
 
@@ -74,11 +74,12 @@ type Claim struct {
 // its server, so that no worker's clock decides about another worker's lease. Nothing depends on a goroutine
 // or a timer.
 //
-// Each key has one until: the moment up to which it is remembered at least. It is the latest until that was
-// given for the key since the key was last free, by Claim (with any status) or by Complete. It only ever
-// rises. Held, Completed and CompletedOther raise it, in one atomic step with the answer or before it.
-// Complete, Renew and taking over an expired claim never lower it, nor the time to live of a record. Release
-// and forgetting end it. If it cannot be raised, the answer is ErrUnavailable.
+// Each key has one until: the moment up to which it is remembered at least. It is the latest until of all
+// calls of Claim (with any status) and Complete for the key. Release and forgetting reset it, and nothing
+// else lowers it or the time to live of a record. Held, Completed and CompletedOther raise it, in one atomic
+// step with the answer or before it. If it cannot be raised, the answer is ErrUnavailable.
+//
+// A call should end when its context does: a lease is renewed, and a claim completed, within a time limit.
 //
 // The token decides who owns the claim. An expired lease stays valid until another worker claims the key: up
 // to then its owner may still renew, complete and release the claim.
@@ -86,16 +87,16 @@ type Claim struct {
 // Every error that is not ErrClaimLost wraps ErrUnavailable, except for arguments that make no sense (a lease
 // of no length, a zero until).
 type Store interface {
-	// Claim asks for key. Digest identifies the content of the event. Until is the moment up to which this copy
-	// of the event needs the key to be remembered. It is not before the moment from which the copy is stale for
-	// every worker. A store that may have forgotten a completion of the key answers ErrUnavailable instead of
-	// New. Lease is how long the claim is held without renewal. It may be some seconds longer where the store
-	// knows its server's time in whole seconds only. The Claim is valid only with New.
+	// Claim asks for key. Digest identifies the content of the event. Until is the moment up to which this
+	// copy of the event needs the key to be remembered. It is not before the moment from which the copy is
+	// stale for every worker. A store that may have forgotten a completion of the key answers ErrUnavailable
+	// instead of New. Lease is how long the claim is held without renewal. It may be some seconds longer
+	// where the store knows its server's time in whole seconds only. The Claim is valid only with New.
 	Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (Claim, Status, error)
 	// Renew makes the lease of the claim end one lease from now.
 	Renew(ctx context.Context, claim Claim, lease time.Duration) error
-	// Complete makes the key Completed. It is remembered at least up to until, and up to the until of every copy
-	// that was claimed meanwhile.
+	// Complete makes the key Completed. It is remembered at least up to until, and up to the until of every
+	// copy that was claimed meanwhile.
 	Complete(ctx context.Context, claim Claim, until time.Time) error
 	// Release makes the key free again.
 	Release(ctx context.Context, claim Claim) error

@@ -12,8 +12,9 @@
 //
 // A bundle names the consumer of each encryption key, too. Bundle.Recipients are the keys to encrypt to.
 //
-// Key states change by date. Only revocation is manual: it rejects everything that the key ever signed, at
-// the next refresh, and at the latest when a bundle that an attacker withholds expires.
+// Key states change by date. Only revocation is manual. It rejects all events of the key. A consumer
+// applies it at the next refresh of the bundle. If an attacker withholds the new bundle, the consumer rejects
+// every event once the old one has expired.
 //
 // # Live sources
 //
@@ -40,10 +41,9 @@
 // # Threat model
 //
 // A trusted producer that tries to speak for another: a key counts only for the sources and types that it is
-// listed for. A hostile publisher of bundles: it can withhold a bundle until the last one expires. It cannot
-// forge, mix, extend or roll back a bundle, and it cannot make a consumer read without limit or call another
-// host. Not
-// covered: a threshold of stolen root keys.
+// listed for. A hostile publisher of bundles: it can keep a consumer on the old bundle until that one
+// expires. It cannot forge, mix, extend or roll back a bundle, and it cannot make a consumer read without
+// limit or call another host. Not covered: a threshold of stolen root keys.
 //
 // # Documents
 //

@@ -49,7 +49,8 @@ import (
 const DefaultPrefix = "sealbus:replay:"
 
 // Client is the part of a Redis client that the store uses. *Client, *ClusterClient and *Ring of
-// github.com/redis/go-redis/v9 have it; R is *Cmd there. The caller sets its timeouts and retries. An
+// github.com/redis/go-redis/v9 have it; R is *Cmd there. The caller sets its timeouts and retries. The
+// deadline of a context counts with go-redis only if ContextTimeoutEnabled is set in its options. An
 // operation that the client repeats because its answer was lost has the effect and the answer of one
 // operation, except for Release, which then is ErrClaimLost.
 type Client[R Reply] interface {

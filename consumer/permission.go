@@ -1,20 +1,11 @@
 package consumer
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"time"
-
-	"github.com/sealbus/sealbus/envelope"
-	"github.com/sealbus/sealbus/internal/jsontext"
-	"github.com/sealbus/sealbus/keys"
 )
-
-// Two exceptions from the acceptance policy end on a date that an operator sets: a Permission and a
-// Migration.
 
 // Permission admits events that are older than the window: those of one archive replay, or those that are
 // reopened from one quarantine.
@@ -27,7 +18,7 @@ import (
 // An archive replay is handled once per permission. Its claims contain the permission's ID and are kept until
 // its end. So events that were handled when they were fresh are handled again, with the same
 // Delivery.IdempotencyKey. If they are still on their way, that may be at the same time. A reopened event was
-// refused, not handled, and is claimed as by its first delivery. If a copy of it was handled and the store
+// refused, not handled, and it has the claim of its first delivery. If a copy of it was handled and the store
 // still knows, it is a duplicate. Such a claim is kept until the permission's end, or longer if RememberFor
 // says so.
 //
@@ -55,7 +46,7 @@ func (o *Options) checkPermissions(quarantine QuarantineKeys, now time.Time) err
 			return fmt.Errorf("the permission %q: %w", p.ID, err)
 		}
 		for j := range i {
-			if err := p.besides(&o.Permissions[j]); err != nil {
+			if err := p.conflictsWith(&o.Permissions[j]); err != nil {
 				return fmt.Errorf("the permission %q: %w", p.ID, err)
 			}
 		}
@@ -86,8 +77,8 @@ func (p *Permission) check(quarantine QuarantineKeys, now time.Time) error {
 	return nil
 }
 
-// besides refuses two permissions for one event: it would be handled once for each of them.
-func (p *Permission) besides(other *Permission) error {
+// conflictsWith refuses two permissions for one event: it would be handled once for each of them.
+func (p *Permission) conflictsWith(other *Permission) error {
 	switch {
 	case p.ID == other.ID:
 		return errors.New("there are two of this ID")
@@ -98,8 +89,8 @@ func (p *Permission) besides(other *Permission) error {
 	return nil
 }
 
-// anyAge is a window that no event is older than; all else about times is still judged.
-const anyAge time.Duration = math.MaxInt64
+// noAgeLimit is a window that no event is older than; all else about times is still judged.
+const noAgeLimit time.Duration = math.MaxInt64
 
 // permits is the permission that covers an event that was sealed at that time, or why there is none. A
 // reopened event that came from an archive replay with a permission is under that one, as when it was
@@ -121,7 +112,7 @@ func (d *delivery) permits(sealed time.Time) (covers *Permission, why string) {
 			p := &d.opts.Permissions[i]
 			switch {
 			case p.ReplayName != of.replay || p.Quarantine != of.quarantine:
-			case d.isOver(p.Until):
+			case d.hasEnded(p.Until):
 				why = fmt.Sprintf("the permission %.100q ended at %s", p.ID, p.Until.UTC().Format(time.RFC3339))
 			case sealed.IsZero() || sealed.Before(p.From) || !sealed.Before(p.To):
 				why = fmt.Sprintf("the permission %.100q is for what was sealed from %s to %s",
@@ -134,8 +125,8 @@ func (d *delivery) permits(sealed time.Time) (covers *Permission, why string) {
 	return nil, why
 }
 
-// isOver reports whether an exception has ended, by the latest time that this consumer ever read.
-func (d *delivery) isOver(until time.Time) bool {
+// hasEnded reports whether an exception has ended, by the latest time that this consumer ever read.
+func (d *delivery) hasEnded(until time.Time) bool {
 	return !time.Unix(0, d.latest.Load()).Before(until)
 }
 
@@ -153,99 +144,4 @@ func (d *delivery) claimUntil() time.Time {
 		return fresh
 	}
 	return end
-}
-
-// Migration is how a source goes from unsigned to sealed events without losing one: first nothing is checked,
-// then the source is migrating, then the checks are enforced. While it is migrating, every check runs. An
-// event that passes goes to the handler. An event that would be quarantined goes to Handle instead, with the
-// verdict that it would have got, and is acknowledged when Handle returns nil. An event that cannot be judged
-// now is retried.
-//
-// Until the migration ends, an attacker who can reach the consumer can name the source, and so reach Handle
-// past every check. Handle does no more than the code did before there were signatures.
-type Migration struct {
-	Source string // a pattern (keys.MatchSource) that the unverified source must match
-	Type   string // a pattern (keys.MatchType) that the unverified type must match
-
-	// Until is the end; required. After it the Migration has no effect, and New logs that. It ends for good,
-	// even if the clock is set back.
-	Until time.Time
-
-	// Handle gets the message as it was delivered, and the verdict; required. Nothing in the message is
-	// verified. The verdict's UnverifiedSource and UnverifiedType say what the message claims to be. Handle
-	// neither keeps nor changes the body.
-	Handle func(ctx context.Context, unverified Message, verdict *envelope.Error) error
-}
-
-func (o *Options) checkMigration() error {
-	for i := range o.UnsafeMigration {
-		m := &o.UnsafeMigration[i]
-		if err := errors.Join(keys.CheckSourcePattern(m.Source), keys.CheckTypePattern(m.Type)); err != nil {
-			return fmt.Errorf("UnsafeMigration: %w", err)
-		}
-		switch {
-		case m.Handle == nil:
-			return errors.New("UnsafeMigration without a Handle")
-		case m.Until.IsZero():
-			return fmt.Errorf("UnsafeMigration of %q has no end: set Until", m.Source)
-		}
-	}
-	return nil
-}
-
-// migrate hands the message, which would be quarantined, to the Migration that covers its claims. It reports
-// false if none does. A quarantine record that could not be opened claims nothing, and neither does a message
-// in a wrapper that Options.Wrapper does not name.
-func (d *delivery) migrate(ctx context.Context, verdict *envelope.Error) (migrating bool, err error) {
-	if len(d.opts.UnsafeMigration) == 0 || d.msg.Format == QuarantineRecord || d.hiding != "" {
-		return false, nil
-	}
-	d.now()
-	source, typ := d.claimed(verdict)
-	i := slices.IndexFunc(d.opts.UnsafeMigration, func(m Migration) bool {
-		return !d.isOver(m.Until) && keys.MatchSource([]string{m.Source}, source) &&
-			keys.MatchType([]string{m.Type}, typ)
-	})
-	if i < 0 {
-		return false, nil
-	}
-	verdict.UnverifiedSource, verdict.UnverifiedType = source, typ
-	err = protect(func() error { return d.opts.UnsafeMigration[i].Handle(ctx, d.msg, verdict) })
-	if err == nil {
-		d.result.Outcome = Migrating
-		return true, nil
-	}
-	err = d.discreet(err)
-	failed := &envelope.Error{
-		Reason: envelope.ReasonHandlerFailed, Err: err,
-		Cause: clip(fmt.Sprintf("the Handle of UnsafeMigration, for an event that is %s: %v",
-			verdict.Reason, err)),
-		UnverifiedID: verdict.UnverifiedID, UnverifiedSource: source, UnverifiedType: typ,
-	}
-	d.result.Outcome, d.result.Verdict = Retry, failed
-	return true, failed
-}
-
-// claimed is the source and the type that the message claims. If it was too malformed for the verdict to say
-// so, they are read from the top level of the body.
-func (d *delivery) claimed(verdict *envelope.Error) (source, typ string) {
-	if verdict.UnverifiedSource != "" {
-		return verdict.UnverifiedSource, verdict.UnverifiedType
-	}
-	typeMember := "type"
-	if d.subject.Format == EventBridge {
-		typeMember = "detail-type"
-	}
-	r := jsontext.NewDecoder(d.subject.Body)
-	for obj := r.Object(); r.Member(&obj); {
-		switch name := string(obj.Name); {
-		case name == "source" && r.PeekKind() == '"':
-			source = r.String()
-		case name == typeMember && r.PeekKind() == '"':
-			typ = r.String()
-		default:
-			r.ReadSpan()
-		}
-	}
-	return source, typ
 }
