@@ -65,7 +65,8 @@ func newFixture(alg keys.Algorithm, size int) (*fixture, error) {
 	}
 	f.signer = signer
 	f.trust, err = trust.NewBundle(trust.BundleOptions{Version: 1, Issued: f.now}, &trust.Key{
-		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.*"},
+		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"},
+		Types: []string{"com.example.*"},
 	})
 	if err != nil {
 		return nil, err
@@ -108,7 +109,9 @@ func document(size int) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = fmt.Appendf(b, `{"amount":%d.25,"article":"A-%05d","description":"Schraube, verzinkt, M%d","gift":false}`, 10+i, i, i%20)
+		b = fmt.Appendf(b,
+			`{"amount":%d.25,"article":"A-%05d","description":"Schraube, verzinkt, M%d","gift":false}`, 10+
+				i, i, i%20)
 	}
 	return append(b, `],"order":"o-1"}`...)
 }
@@ -140,7 +143,8 @@ func (f *fixture) rawVerify() {
 		must(ed25519.Verify(public, f.pae, f.sig))
 	case *ecdsa.PublicKey:
 		digest := sha256.Sum256(f.pae)
-		must(ecdsa.Verify(public, digest[:], new(big.Int).SetBytes(f.sig[:32]), new(big.Int).SetBytes(f.sig[32:])))
+		must(ecdsa.Verify(public, digest[:], new(big.Int).SetBytes(f.sig[:32]),
+			new(big.Int).SetBytes(f.sig[32:])))
 	}
 }
 
@@ -150,7 +154,8 @@ func (f *fixture) sealEvent() {
 }
 
 func (f *fixture) openEvent() {
-	_, err := envelope.Open(context.Background(), f.sealed, f.trust, &envelope.Policy{MaxAge: time.Hour, Unsafe: envelope.Unsafe{AnySource: true}})
+	_, err := envelope.Open(context.Background(), f.sealed, f.trust,
+		&envelope.Policy{MaxAge: time.Hour, Unsafe: envelope.Unsafe{AnySource: true}})
 	must(err == nil)
 }
 

@@ -26,7 +26,8 @@ func (s *forgetful) forget() {
 	s.Store(&store)
 }
 
-func (s *forgetful) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (replay.Claim, replay.Status, error) {
+func (s *forgetful) Claim(ctx context.Context, key, digest [32]byte, until time.Time,
+	lease time.Duration) (replay.Claim, replay.Status, error) {
 	return (*s.Load()).Claim(ctx, key, digest, until, lease)
 }
 
@@ -65,12 +66,13 @@ func (f *fixture) batches(label func(string) string) []bench {
 			handled.Add(1)
 			return nil
 		}, &awslambda.Options{Parallel: parallel})
-		list = append(list, bench{label(fmt.Sprintf("SQS batch of %d, %d at a time", batchSize, parallel)), -1, func() {
-			store.forget()
-			handled.Store(0)
-			response, err := function(context.Background(), payload)
-			must(err == nil && len(response.BatchItemFailures) == 0 && handled.Load() == batchSize)
-		}, raw})
+		list = append(list, bench{label(fmt.Sprintf("SQS batch of %d, %d at a time", batchSize, parallel)),
+			-1, func() {
+				store.forget()
+				handled.Store(0)
+				response, err := function(context.Background(), payload)
+				must(err == nil && len(response.BatchItemFailures) == 0 && handled.Load() == batchSize)
+			}, raw})
 	}
 	return list
 }
@@ -87,9 +89,13 @@ func (f *fixture) batch() json.RawMessage {
 		body := fmt.Sprintf(`{"version":"0","id":"%d","detail-type":%q,"source":%q,"account":"123456789012","time":"2026-01-01T00:00:00Z","region":"eu-central-1","resources":[],"detail":%s}`,
 			i, entry.DetailType, entry.Source, entry.Detail)
 		records = append(records, map[string]any{
-			"messageId": fmt.Sprintf("059f36b4-87a3-44ab-83d2-6619758300%02d", i), "receiptHandle": "AQEB", "body": body,
-			"attributes": map[string]string{"ApproximateReceiveCount": "1", "SentTimestamp": "1545082649183"}, "messageAttributes": map[string]string{},
-			"eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:events", "awsRegion": "eu-central-1",
+			"messageId": fmt.Sprintf("059f36b4-87a3-44ab-83d2-6619758300%02d", i), "receiptHandle": "AQEB",
+			"body": body,
+			"attributes": map[string]string{"ApproximateReceiveCount": "1",
+				"SentTimestamp": "1545082649183"},
+			"messageAttributes": map[string]string{},
+			"eventSource":       "aws:sqs", "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:events",
+			"awsRegion": "eu-central-1",
 		})
 	}
 	payload, err := json.Marshal(map[string]any{"Records": records})

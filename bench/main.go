@@ -34,11 +34,13 @@ func processorTime() float64 {
 
 func main() {
 	what := "wall time"
-	cpu := flag.Bool("cpu", false, "measure the processors' time, with the garbage collector's, not that on the wall")
+	cpu := flag.Bool("cpu", false,
+		"measure the processors' time, with the garbage collector's, not that on the wall")
 	if flag.Parse(); *cpu {
 		clock, what = processorTime, "processor time"
 	}
-	fmt.Printf("%s, %s/%s, GOMAXPROCS %d; %s, medians of %d rounds, operation and primitive in turn\n\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), what, rounds)
+	fmt.Printf("%s, %s/%s, GOMAXPROCS %d; %s, medians of %d rounds, operation and primitive in turn\n\n",
+		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), what, rounds)
 	fmt.Println("| operation | us | primitive us | ratio | target | allocations |")
 	fmt.Println("|---|---:|---:|---:|---:|---:|")
 	for _, alg := range []keys.Algorithm{keys.Ed25519, keys.ES256} {
@@ -79,7 +81,8 @@ func additionRow(a addition) {
 	if a.target > 0 {
 		target = fmt.Sprintf("%.0f", a.target)
 	}
-	fmt.Printf("| %s | %.1f | %.1f | %.1f | %s | %.0f |\n", a.name, median(withs), median(withouts), median(adds), target, testing.AllocsPerRun(50, a.run))
+	fmt.Printf("| %s | %.1f | %.1f | %.1f | %s | %.0f |\n", a.name, median(withs), median(withouts),
+		median(adds), target, testing.AllocsPerRun(50, a.run))
 }
 
 func row(b bench) {
@@ -95,7 +98,8 @@ func row(b bench) {
 	case b.target < 0:
 		target = "-"
 	}
-	fmt.Printf("| %s | %.1f | %.1f | %.2f | %s | %.0f |\n", b.name, median(ops), median(raws), median(ratios), target, testing.AllocsPerRun(50, b.run))
+	fmt.Printf("| %s | %.1f | %.1f | %.2f | %s | %.0f |\n", b.name, median(ops), median(raws), median(ratios),
+		target, testing.AllocsPerRun(50, b.run))
 }
 
 // perOp runs f for about perTurn and returns microseconds per call.

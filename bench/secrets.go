@@ -48,7 +48,8 @@ func newSecrets(size int) (*secrets, error) {
 		return nil, err
 	}
 	decrypter, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(identity)})
-	s.opts = &envelope.Policy{MaxAge: time.Hour, Decrypter: decrypter, Unsafe: envelope.Unsafe{AnySource: true}}
+	s.opts = &envelope.Policy{MaxAge: time.Hour, Decrypter: decrypter,
+		Unsafe: envelope.Unsafe{AnySource: true}}
 	return s, err
 }
 
@@ -95,7 +96,8 @@ func (s *secrets) openWithNewKey() func() {
 	return func() {
 		d, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(s.identity)})
 		must(err == nil)
-		_, err = envelope.Open(context.Background(), sealed.JSON(), s.trust, &envelope.Policy{MaxAge: time.Hour, Decrypter: d, Unsafe: envelope.Unsafe{AnySource: true}})
+		_, err = envelope.Open(context.Background(), sealed.JSON(), s.trust,
+			&envelope.Policy{MaxAge: time.Hour, Decrypter: d, Unsafe: envelope.Unsafe{AnySource: true}})
 		must(err == nil)
 	}
 }
@@ -105,7 +107,8 @@ func (s *secrets) openWithNewKey() func() {
 func (s *secrets) encryptionPeers(label func(string) string) []addition {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(err == nil)
-	encrypter, err := jose.NewEncrypter(jose.A256GCM, jose.Recipient{Algorithm: jose.ECDH_ES_A256KW, Key: private.Public(), KeyID: "k"}, nil)
+	encrypter, err := jose.NewEncrypter(jose.A256GCM,
+		jose.Recipient{Algorithm: jose.ECDH_ES_A256KW, Key: private.Public(), KeyID: "k"}, nil)
 	must(err == nil)
 	goJose := func() string {
 		message, err := encrypter.Encrypt(s.data)
@@ -115,13 +118,15 @@ func (s *secrets) encryptionPeers(label func(string) string) []addition {
 	key, err := private.ECDH()
 	must(err == nil)
 	jwx := func() []byte {
-		message, err := jwe.Encrypt(s.data, jwe.WithJSON(), jwe.WithKey(jwa.ECDH_ES_A256KW(), key.PublicKey()), jwe.WithContentEncryption(jwa.A256GCM()))
+		message, err := jwe.Encrypt(s.data, jwe.WithJSON(),
+			jwe.WithKey(jwa.ECDH_ES_A256KW(), key.PublicKey()), jwe.WithContentEncryption(jwa.A256GCM()))
 		must(err == nil)
 		return message
 	}
 	return append([]addition{
 		{label("go-jose encrypt, no event, a key for each message"), 0, func() { goJose() }, nil},
-		{label("go-jose decrypt, no event, a key for each message"), 0, s.goJoseDecrypt(goJose(), private), nil},
+		{label("go-jose decrypt, no event, a key for each message"), 0, s.goJoseDecrypt(goJose(), private),
+			nil},
 		{label("jwx encrypt, no event, a key for each message"), 0, func() { jwx() }, nil},
 		{label("jwx decrypt, no event, a key for each message"), 0, s.jwxDecrypt(jwx(), key), nil},
 	}, s.sharedKeyPeers(label)...)
@@ -141,7 +146,8 @@ func (s *secrets) sharedKeyPeers(label func(string) string) []addition {
 		return message.FullSerialize()
 	}
 	jwx := func() []byte {
-		message, err := jwe.Encrypt(s.data, jwe.WithKey(jwa.DIRECT(), key), jwe.WithContentEncryption(jwa.A256GCM()))
+		message, err := jwe.Encrypt(s.data, jwe.WithKey(jwa.DIRECT(), key),
+			jwe.WithContentEncryption(jwa.A256GCM()))
 		must(err == nil)
 		return message
 	}
@@ -149,7 +155,8 @@ func (s *secrets) sharedKeyPeers(label func(string) string) []addition {
 	return []addition{
 		{label("go-jose encrypt, no event, a shared key"), 0, func() { goJose() }, nil},
 		{label("go-jose decrypt, no event, a shared key"), 0, func() {
-			message, err := jose.ParseEncryptedJSON(text, []jose.KeyAlgorithm{jose.DIRECT}, []jose.ContentEncryption{jose.A256GCM})
+			message, err := jose.ParseEncryptedJSON(text, []jose.KeyAlgorithm{jose.DIRECT},
+				[]jose.ContentEncryption{jose.A256GCM})
 			must(err == nil)
 			got, err := message.Decrypt(key)
 			must(err == nil && bytes.Equal(got, s.data))
@@ -164,7 +171,8 @@ func (s *secrets) sharedKeyPeers(label func(string) string) []addition {
 
 func (s *secrets) goJoseDecrypt(text string, private *ecdsa.PrivateKey) func() {
 	return func() {
-		message, err := jose.ParseEncryptedJSON(text, []jose.KeyAlgorithm{jose.ECDH_ES_A256KW}, []jose.ContentEncryption{jose.A256GCM})
+		message, err := jose.ParseEncryptedJSON(text, []jose.KeyAlgorithm{jose.ECDH_ES_A256KW},
+			[]jose.ContentEncryption{jose.A256GCM})
 		must(err == nil)
 		got, err := message.Decrypt(private)
 		must(err == nil && bytes.Equal(got, s.data))

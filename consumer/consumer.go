@@ -121,8 +121,9 @@ func New(
 	case name == "":
 		return nil, errors.New("consumer: a consumer needs a name")
 	case !exact(name):
-		return nil, fmt.Errorf("consumer: the name %q is no text and would not be the same in a quarantine record",
-			name)
+		return nil,
+			fmt.Errorf("consumer: the name %q is no text and would not be the same in a quarantine record",
+				name)
 	case trust == nil:
 		return nil, errors.New("consumer: no trust: who may sign must be known")
 	case store == nil:
@@ -169,7 +170,8 @@ func checkPolicy(p *envelope.Policy) error {
 func (c *Consumer) warnOfEnded(now time.Time) {
 	warn := func(what, name string, until time.Time) {
 		if !until.After(now) {
-			c.opts.Logger.Warn("sealbus: "+what+" has ended and is without effect: remove it", "consumer", c.name,
+			c.opts.Logger.Warn("sealbus: "+what+" has ended and is without effect: remove it", "consumer",
+				c.name,
 				"of", name, "until", until)
 		}
 	}

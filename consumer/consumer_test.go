@@ -56,13 +56,19 @@ func TestNewRefuses(t *testing.T) {
 		"no extension type": func(p *envelope.Policy, _ *consumer.Options) {
 			p.ExtensionTypes = map[string]string{"vip": ""}
 		},
-		"migration without end":      migration(consumer.Migration{Source: source, Type: "*", Handle: callback}),
-		"migration without Handle":   migration(consumer.Migration{Source: source, Type: "*", Until: start.Add(time.Hour)}),
-		"migration of any source":    migration(consumer.Migration{Source: "*", Type: "*", Until: start.Add(time.Hour), Handle: callback}),
-		"migration without a type":   migration(consumer.Migration{Source: source, Until: start.Add(time.Hour), Handle: callback}),
-		"migration without a source": migration(consumer.Migration{Type: "*", Until: start.Add(time.Hour), Handle: callback}),
+		"migration without end": migration(consumer.Migration{Source: source, Type: "*",
+			Handle: callback}),
+		"migration without Handle": migration(consumer.Migration{Source: source, Type: "*",
+			Until: start.Add(time.Hour)}),
+		"migration of any source": migration(consumer.Migration{Source: "*", Type: "*",
+			Until: start.Add(time.Hour), Handle: callback}),
+		"migration without a type": migration(consumer.Migration{Source: source,
+			Until: start.Add(time.Hour), Handle: callback}),
+		"migration without a source": migration(consumer.Migration{Type: "*", Until: start.Add(time.Hour),
+			Handle: callback}),
 	} {
-		p, o := envelope.Policy{Sources: []string{"https://orders.example/*"}, Now: w.clock.Now}, consumer.Options{}
+		p, o := envelope.Policy{Sources: []string{"https://orders.example/*"}, Now: w.clock.Now},
+			consumer.Options{}
 		change(&p, &o)
 		if c, err := consumer.New("test", &w.trust, w.store, &p, &o); err == nil || c != nil {
 			t.Errorf("%s: no error", name)
@@ -82,7 +88,8 @@ func TestNewRefuses(t *testing.T) {
 		c, err := f()
 		if err == nil || c != nil {
 			t.Errorf("%s: no error", name)
-		} else if strings.HasSuffix(name, "policy") && !strings.Contains(err.Error(), "no Sources: name the sources that are accepted") {
+		} else if strings.HasSuffix(name, "policy") &&
+			!strings.Contains(err.Error(), "no Sources: name the sources that are accepted") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -118,12 +125,14 @@ func TestOptionsAreCopied(t *testing.T) {
 	ev := placed("1")
 	ev.SetExtension("blob", []byte{1, 2})
 	genuine := w.seal(ev, envelope.SealOptions{ExtensionTypes: maps.Clone(blob)}).JSON()
-	w.policy.Types, w.policy.RequiredAlgorithms = []string{"com.example.order.*"}, []keys.Algorithm{keys.Ed25519}
+	w.policy.Types, w.policy.RequiredAlgorithms = []string{"com.example.order.*"},
+		[]keys.Algorithm{keys.Ed25519}
 	w.policy.ExtensionTypes = blob
 	var fail error
 	seen := migrates(w, &fail)
 	c := w.consumer()
-	w.policy.Sources[0], w.policy.Types[0], w.policy.RequiredAlgorithms[0] = "https://elsewhere.example/*", "com.other.*", keys.ES256
+	w.policy.Sources[0], w.policy.Types[0], w.policy.RequiredAlgorithms[0] = "https://elsewhere.example/*",
+		"com.other.*", keys.ES256
 	w.opts.UnsafeMigration[0].Source = "https://elsewhere.example/*"
 	delete(blob, "blob")
 	r, err := c.Handle(t.Context(), body(genuine), w.handle)
@@ -139,7 +148,8 @@ func TestUnsafeAnySource(t *testing.T) {
 	w := newWorld(t)
 	w.policy.Sources, w.policy.Unsafe.AnySource = nil, true
 	w.want(w.event("1"), consumer.Handled, "")
-	w.want(w.sealAs(w.signers["billing"], placed("2"), envelope.SealOptions{}).JSON(), consumer.Quarantined, envelope.ReasonSourceNotAllowed)
+	w.want(w.sealAs(w.signers["billing"], placed("2"), envelope.SealOptions{}).JSON(), consumer.Quarantined,
+		envelope.ReasonSourceNotAllowed)
 }
 
 func TestUnsafeIgnoreAccount(t *testing.T) {
@@ -166,11 +176,13 @@ func TestLog(t *testing.T) {
 	w.opts.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	ev := placed(strings.Repeat("x", 5000))
 	w.want(w.seal(ev, envelope.SealOptions{}).JSON(), consumer.Handled, "")
-	if line := log.String(); !strings.Contains(line, "producer=orders") || strings.Contains(line, "unverified") || len(line) > 1000 {
+	if line := log.String(); !strings.Contains(line, "producer=orders") ||
+		strings.Contains(line, "unverified") || len(line) > 1000 {
 		t.Errorf("log: %s", line)
 	}
 	log.Reset()
-	w.want(edit(w.seal(ev, envelope.SealOptions{}).JSON(), "dssematerial", nil), consumer.Quarantined, envelope.ReasonUnsigned)
+	w.want(edit(w.seal(ev, envelope.SealOptions{}).JSON(), "dssematerial", nil), consumer.Quarantined,
+		envelope.ReasonUnsigned)
 	line := log.String()
 	if !strings.Contains(line, "reason=unsigned") || !strings.Contains(line, "unverified_source="+source) ||
 		strings.Contains(line, " source=") || len(line) > 1500 {
@@ -188,7 +200,8 @@ func TestNewTellsOfWhatHasEnded(t *testing.T) {
 	w.opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	fail := errors.New("called")
 	migrates(w, &fail)
-	w.opts.Permissions = []consumer.Permission{{ID: "repair", ReplayName: "again", From: start, To: start.Add(time.Minute), Until: start.Add(time.Hour)}}
+	w.opts.Permissions = []consumer.Permission{{ID: "repair", ReplayName: "again", From: start,
+		To: start.Add(time.Minute), Until: start.Add(time.Hour)}}
 	w.consumer()
 	if log.Len() > 0 {
 		t.Errorf("before the end: %s", &log)

@@ -123,7 +123,8 @@ func newUnfit(err error, t reflect.Type) *unfit {
 	default:
 		text = fmt.Sprintf("reading it as a %v fails with a %T, whose text may quote the data", t, err)
 	}
-	return &unfit{withheld{text: "consumer: the data does not fit: " + text, err: func() error { return err }}}
+	return &unfit{withheld{text: "consumer: the data does not fit: " +
+		text, err: func() error { return err }}}
 }
 
 // fieldPath is the path of Go field names for the field that encoding/json names. Each name is one that the

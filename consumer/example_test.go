@@ -37,7 +37,8 @@ func Example() {
 		panic(err)
 	}
 	bundle, err := trust.NewBundle(trust.BundleOptions{Expires: time.Now().Add(24 * time.Hour)}, &trust.Key{
-		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"},
+		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"},
+		Types: []string{"com.example.order.*"},
 	})
 	if err != nil {
 		panic(err)

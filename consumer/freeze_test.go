@@ -73,7 +73,8 @@ type steppedStore struct {
 	clock *jumper
 }
 
-func (s *steppedStore) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (replay.Claim, replay.Status, error) {
+func (s *steppedStore) Claim(ctx context.Context, key, digest [32]byte, until time.Time,
+	lease time.Duration) (replay.Claim, replay.Status, error) {
 	s.clock.Now()
 	defer s.clock.Now()
 	return s.Store.Claim(ctx, key, digest, until, lease)
@@ -176,9 +177,12 @@ func TestFreezePastAnEnd(t *testing.T) {
 		reason envelope.Reason
 	}{
 		{"expirytime", func(f *frozen) { f.body = f.seal(placed("1"), envelope.SealOptions{Expires: 40 * time.Minute}).JSON() }, envelope.ReasonExpired},
-		{"window", func(f *frozen) { f.policy.MaxAge = 40*time.Minute - time.Second }, envelope.ReasonExpired},
-		{"key", func(f *frozen) { f.keys[0].Schedule.Expired = end; f.publish(trust.BundleOptions{}) }, envelope.ReasonKeyNotValid},
-		{"bundle", func(f *frozen) { f.publish(trust.BundleOptions{Expires: end}) }, envelope.ReasonTrustUnavailable},
+		{"window", func(f *frozen) { f.policy.MaxAge = 40*time.Minute - time.Second },
+			envelope.ReasonExpired},
+		{"key", func(f *frozen) { f.keys[0].Schedule.Expired = end; f.publish(trust.BundleOptions{}) },
+			envelope.ReasonKeyNotValid},
+		{"bundle", func(f *frozen) { f.publish(trust.BundleOptions{Expires: end}) },
+			envelope.ReasonTrustUnavailable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ends := 0
@@ -210,7 +214,8 @@ func TestFreezePastAnEnd(t *testing.T) {
 func (f *frozen) replayed(long time.Duration) {
 	f.replay = replayName
 	f.opts.Permissions = []consumer.Permission{{
-		ID: "again-1", ReplayName: replayName, From: start, To: start.Add(time.Hour), Until: f.clock.peek().Add(long),
+		ID: "again-1", ReplayName: replayName, From: start, To: start.Add(time.Hour),
+		Until: f.clock.peek().Add(long),
 	}}
 }
 
@@ -265,7 +270,8 @@ func TestFreezePastPermission(t *testing.T) {
 // worker takes it over, unless the handler had begun.
 func TestFreezeUnderPermission(t *testing.T) {
 	forEveryStep(t, func(t *testing.T, at int) bool {
-		f := newFrozen(t, freeze, at, func(f *frozen) { f.policy.MaxAge = time.Minute; f.replayed(10 * freeze) })
+		f := newFrozen(t, freeze, at,
+			func(f *frozen) { f.policy.MaxAge = time.Minute; f.replayed(10 * freeze) })
 		before := false
 		f.clock.during = func() {
 			before = f.started
@@ -274,7 +280,8 @@ func TestFreezeUnderPermission(t *testing.T) {
 			}
 		}
 		r, err := f.deliver()
-		if len(f.calls) != 1 && !(len(f.calls) == 2 && before && errors.Is(err, replay.ErrClaimLost) && f.calls[0].key == f.calls[1].key) {
+		if len(f.calls) != 1 && !(len(f.calls) == 2 && before && errors.Is(err, replay.ErrClaimLost) &&
+			f.calls[0].key == f.calls[1].key) {
 			t.Errorf("%d calls, %+v, %v", len(f.calls), r, err)
 		}
 		r, err = f.deliver()
@@ -338,10 +345,12 @@ func TestFreezeAndTakeover(t *testing.T) {
 		r, err := f.deliver()
 		switch {
 		case len(f.calls) == 1 && err == nil: // either of them handled it, the other one knows
-		case len(f.calls) == 2 && before && errors.Is(err, replay.ErrClaimLost) && f.calls[0].key == f.calls[1].key:
+		case len(f.calls) == 2 && before && errors.Is(err, replay.ErrClaimLost) &&
+			f.calls[0].key == f.calls[1].key:
 			second++
 		default:
-			t.Errorf("%d calls, %+v, %v; the freeze came after a handler began: %v", len(f.calls), r, err, before)
+			t.Errorf("%d calls, %+v, %v; the freeze came after a handler began: %v", len(f.calls), r, err,
+				before)
 		}
 		r, err = f.deliver()
 		f.check(r, err, consumer.Duplicate, envelope.ReasonReplayed)

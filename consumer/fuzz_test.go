@@ -22,8 +22,10 @@ func FuzzRecord(f *testing.F) {
 	}
 	for _, r := range []Record{
 		{},
-		{Consumer: "a", At: time.Unix(1, 5), Reason: envelope.ReasonExpired, Cause: "\"", Message: Message{Body: []byte("{}")}},
-		{At: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), UnverifiedID: "\x00", Message: Message{Format: EventBridge, Account: "1"}},
+		{Consumer: "a", At: time.Unix(1, 5), Reason: envelope.ReasonExpired, Cause: "\"",
+			Message: Message{Body: []byte("{}")}},
+		{At: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), UnverifiedID: "\x00",
+			Message: Message{Format: EventBridge, Account: "1"}},
 		{Cause: "\ufffe"},
 		{Quarantine: "q", Message: Message{Format: QuarantineRecord, ReplayName: "r", Body: []byte("x")}},
 	} {

@@ -225,7 +225,8 @@ func eventKey(consumer, slot string, o *envelope.Opened) [32]byte {
 	parts := []string{consumer, slot, o.Producer, o.Event.Source(), o.Event.ID()}
 	if o.Foreign {
 		content := o.ContentDigest()
-		parts = []string{consumer, slot, "foreign", o.Event.Source(), o.Event.ID(), hex.EncodeToString(content[:])}
+		parts = []string{consumer, slot, "foreign", o.Event.Source(), o.Event.ID(),
+			hex.EncodeToString(content[:])}
 	}
 	var b []byte
 	for _, p := range parts { // each behind its length, so that no two lists of parts give the same bytes

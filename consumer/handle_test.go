@@ -36,9 +36,12 @@ type order struct {
 }
 
 var reasonCases = []reasonCase{
-	{reason: envelope.ReasonMalformed, message: func(*world) consumer.Message { return body([]byte(`{"specversion":"1.0"`)) }},
-	{reason: envelope.ReasonTooLarge, message: func(*world) consumer.Message { return body(bytes.Repeat([]byte("["), 10<<20)) }},
-	{reason: envelope.ReasonUnsigned, message: func(w *world) consumer.Message { return body(edit(w.event("1"), "dssematerial", nil)) }},
+	{reason: envelope.ReasonMalformed,
+		message: func(*world) consumer.Message { return body([]byte(`{"specversion":"1.0"`)) }},
+	{reason: envelope.ReasonTooLarge,
+		message: func(*world) consumer.Message { return body(bytes.Repeat([]byte("["), 10<<20)) }},
+	{reason: envelope.ReasonUnsigned,
+		message: func(w *world) consumer.Message { return body(edit(w.event("1"), "dssematerial", nil)) }},
 	{reason: envelope.ReasonUnsupported, message: func(w *world) consumer.Message {
 		ev := w.event("1")
 		return body(edit(ev, "dssematerial", material("text/plain", payloadOf(ev), w.signers["orders"])))
@@ -78,7 +81,8 @@ var reasonCases = []reasonCase{
 	}},
 	{reason: envelope.ReasonEnvelopeMismatch, message: func(w *world) consumer.Message {
 		doc := w.delivery(w.seal(placed("1"), envelope.SealOptions{}), "111111111111")
-		return consumer.Message{Body: edit(doc, "source", "https://orders.example/us"), Format: consumer.EventBridge}
+		return consumer.Message{Body: edit(doc, "source", "https://orders.example/us"),
+			Format: consumer.EventBridge}
 	}},
 	{reason: envelope.ReasonAudienceMismatch, message: func(w *world) consumer.Message {
 		w.policy.Audience = "central"
@@ -142,11 +146,12 @@ var reasonCases = []reasonCase{
 	},
 	{reason: envelope.ReasonInProgress, message: func(w *world) consumer.Message {
 		b := w.event("1")
-		_, err := w.consumer().Handle(context.Background(), body(b), func(context.Context, consumer.Delivery[[]byte]) error {
-			w.want(b, consumer.Retry, envelope.ReasonInProgress) // while another worker is at it
-			w.store.release = errors.New("down")                 // and that worker then fails without a release
-			return errors.New("failed")
-		})
+		_, err := w.consumer().Handle(context.Background(), body(b),
+			func(context.Context, consumer.Delivery[[]byte]) error {
+				w.want(b, consumer.Retry, envelope.ReasonInProgress) // while another worker is at it
+				w.store.release = errors.New("down")                 // and that worker then fails without a release
+				return errors.New("failed")
+			})
 		if err == nil {
 			w.Error("the handler's error was lost")
 		}
@@ -220,7 +225,8 @@ func checkRecord(w *world, msg consumer.Message, reason envelope.Reason) {
 		w.Fatalf("%d records in quarantine", len(w.bin.records))
 	}
 	rec := w.bin.records[0]
-	if !bytes.Equal(rec.Message.Body, msg.Body) || rec.Message.Format != msg.Format || rec.Message.Account != msg.Account {
+	if !bytes.Equal(rec.Message.Body, msg.Body) || rec.Message.Format != msg.Format ||
+		rec.Message.Account != msg.Account {
 		w.Error("not the original message is in quarantine")
 	}
 	if rec.Reason != reason || rec.Cause == "" || rec.Consumer != "test" || !rec.At.Equal(w.clock.Now()) {
@@ -252,7 +258,8 @@ func TestReasonsWithoutQuarantine(t *testing.T) {
 			w.opts.Quarantine = nil
 			_, r, err = c.run(w)
 			w.check(r, err, consumer.Retry, c.reason)
-			if qe, ok := errors.AsType[*consumer.QuarantineError](err); !ok || qe.Err != nil || len(qe.Unwrap()) != 1 {
+			if qe, ok := errors.AsType[*consumer.QuarantineError](err); !ok || qe.Err != nil ||
+				len(qe.Unwrap()) != 1 {
 				t.Errorf("error %v", err)
 			}
 		})
@@ -271,12 +278,15 @@ func TestHandled(t *testing.T) {
 		t.Errorf("result %+v", r)
 	}
 	d := w.handled[0]
-	if string(d.Data) != `{"amount":12,"item":"pen"}` || d.Event.Extensions()["region"] != "eu" || d.Unverified != nil {
+	if string(d.Data) != `{"amount":12,"item":"pen"}` || d.Event.Extensions()["region"] != "eu" ||
+		d.Unverified != nil {
 		t.Errorf("delivery %+v", d)
 	}
 	v := d.Opened
-	if v.Producer != "orders" || !slices.Equal(v.KeyIDs, []string{w.signers["orders"].Verifier().KeyID()}) || v.Foreign ||
-		!v.SignedAt.Equal(start) || !v.ExpiresAt.Equal(start.Add(time.Hour)) || !slices.Contains(v.SignedAttributes, "region") {
+	if v.Producer != "orders" || !slices.Equal(v.KeyIDs, []string{w.signers["orders"].Verifier().KeyID()}) ||
+		v.Foreign ||
+		!v.SignedAt.Equal(start) || !v.ExpiresAt.Equal(start.Add(time.Hour)) ||
+		!slices.Contains(v.SignedAttributes, "region") {
 		t.Errorf("verified %+v", v)
 	}
 	if d.IdempotencyKey != r.IdempotencyKey || len(d.IdempotencyKey) != 64 {
@@ -351,7 +361,8 @@ func TestCopyPublishedAgain(t *testing.T) {
 				if err := ev.SetData("application/json", map[string]int{"amount": 13}); err != nil {
 					t.Fatal(err)
 				}
-				outcome, reason, again = consumer.Quarantined, envelope.ReasonIDReused, w.seal(ev, envelope.SealOptions{}).JSON()
+				outcome, reason, again = consumer.Quarantined, envelope.ReasonIDReused,
+					w.seal(ev, envelope.SealOptions{}).JSON()
 			}
 			w.want(again, outcome, reason)
 			w.clock.Advance(30 * time.Minute) // the first copy is stale, and was forgotten but for the second one
@@ -385,7 +396,8 @@ func TestRememberFor(t *testing.T) {
 			w.clock.Advance(c.after)
 			w.makeRoom()
 			w.want(w.published(), c.outcome, c.reason)
-			if n := len(w.handled); c.outcome == consumer.Handled && w.handled[0].IdempotencyKey != w.handled[n-1].IdempotencyKey {
+			if n := len(w.handled); c.outcome == consumer.Handled &&
+				w.handled[0].IdempotencyKey != w.handled[n-1].IdempotencyKey {
 				t.Error("the copy has another IdempotencyKey")
 			}
 		})
@@ -397,7 +409,8 @@ func TestResealedIsADuplicate(t *testing.T) {
 	w := newWorld(t)
 	w.want(w.event("1"), consumer.Handled, "")
 	w.clock.Advance(time.Hour)
-	w.want(w.seal(placed("1"), envelope.SealOptions{Expires: time.Hour}).JSON(), consumer.Duplicate, envelope.ReasonReplayed)
+	w.want(w.seal(placed("1"), envelope.SealOptions{Expires: time.Hour}).JSON(), consumer.Duplicate,
+		envelope.ReasonReplayed)
 }
 
 // Claims are those of one consumer, one producer and one source: no producer uses up the IDs of another.
@@ -431,7 +444,8 @@ func TestEventBridgeFormat(t *testing.T) {
 	w.publish(trust.BundleOptions{})
 	doc := w.delivery(w.seal(placed("1"), envelope.SealOptions{}), "111111111111")
 	c := w.consumer()
-	r, err := c.Handle(t.Context(), consumer.Message{Body: doc, Format: consumer.EventBridge, Account: "222222222222"}, w.handle)
+	r, err := c.Handle(t.Context(), consumer.Message{Body: doc, Format: consumer.EventBridge,
+		Account: "222222222222"}, w.handle)
 	w.check(r, err, consumer.Quarantined, envelope.ReasonAccountMismatch)
 	r, err = c.Handle(t.Context(), consumer.Message{Body: doc, Format: consumer.EventBridge}, w.handle)
 	w.check(r, err, consumer.Handled, "")
@@ -451,8 +465,10 @@ func TestHandledWithoutWhatWasAdded(t *testing.T) {
 		{"structured", envelope.Structured, "_anything", []string{}, consumer.Handled, ""},
 		{"embedded", envelope.Embedded, "_datadog", nil, consumer.Handled, ""},
 		{"embedded, listed", envelope.Embedded, "_lumigo", []string{"_lumigo"}, consumer.Handled, ""},
-		{"embedded, not listed", envelope.Embedded, "_lumigo", nil, consumer.Quarantined, envelope.ReasonModified},
-		{"embedded, empty list", envelope.Embedded, "_datadog", []string{}, consumer.Quarantined, envelope.ReasonModified},
+		{"embedded, not listed", envelope.Embedded, "_lumigo", nil, consumer.Quarantined,
+			envelope.ReasonModified},
+		{"embedded, empty list", envelope.Embedded, "_datadog", []string{}, consumer.Quarantined,
+			envelope.ReasonModified},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -468,15 +484,17 @@ func TestHandledWithoutWhatWasAdded(t *testing.T) {
 				test.ignore[0] = "changed later"
 			}
 			var got consumer.Delivery[[]byte]
-			r, err := c.Handle(t.Context(), consumer.Message{Body: []byte(doc), Format: consumer.EventBridge}, func(_ context.Context, d consumer.Delivery[[]byte]) error {
-				got = d
-				return nil
-			})
+			r, err := c.Handle(t.Context(), consumer.Message{Body: []byte(doc), Format: consumer.EventBridge},
+				func(_ context.Context, d consumer.Delivery[[]byte]) error {
+					got = d
+					return nil
+				})
 			w.check(r, err, test.outcome, test.reason)
 			if test.reason != "" {
 				return
 			}
-			if !slices.Equal(got.Ignored, []string{test.member}) || strings.Contains(string(got.Data), test.member) {
+			if !slices.Equal(got.Ignored, []string{test.member}) ||
+				strings.Contains(string(got.Data), test.member) {
 				t.Errorf("ignored %q, data %s", got.Ignored, got.Data)
 			}
 		})
@@ -524,10 +542,12 @@ func TestHandlerErrorAroundTyped(t *testing.T) {
 func TestHandlerPanicReleases(t *testing.T) {
 	w := newWorld(t)
 	b := w.event("1")
-	r, err := w.consumer().Handle(t.Context(), body(b), func(context.Context, consumer.Delivery[[]byte]) error { panic("at the disco") })
+	r, err := w.consumer().Handle(t.Context(), body(b),
+		func(context.Context, consumer.Delivery[[]byte]) error { panic("at the disco") })
 	w.check(r, err, consumer.Retry, envelope.ReasonHandlerFailed)
 	var p *consumer.PanicError
-	if !errors.As(err, &p) || p.Value != "at the disco" || !bytes.Contains(p.Stack, []byte("handle_test.go")) {
+	if !errors.As(err, &p) || p.Value != "at the disco" ||
+		!bytes.Contains(p.Stack, []byte("handle_test.go")) {
 		t.Errorf("error %#v", err)
 	}
 	w.want(b, consumer.Handled, "")
@@ -538,7 +558,8 @@ func TestPanicOfNil(t *testing.T) {
 	t.Setenv("GODEBUG", "panicnil=1")
 	w := newWorld(t)
 	b := w.event("1")
-	r, err := w.consumer().Handle(t.Context(), consumer.Message{Body: b}, func(context.Context, consumer.Delivery[[]byte]) error { panic(nil) })
+	r, err := w.consumer().Handle(t.Context(), consumer.Message{Body: b},
+		func(context.Context, consumer.Delivery[[]byte]) error { panic(nil) })
 	w.check(r, err, consumer.Retry, envelope.ReasonHandlerFailed)
 	w.want(b, consumer.Handled, "")
 
@@ -594,7 +615,8 @@ func TestQuarantineGoexitReleases(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _ = w.consumer().Handle(context.Background(), body(b), consumer.Typed(func(context.Context, consumer.Delivery[[]int]) error { return nil }))
+		_, _ = w.consumer().Handle(context.Background(), body(b),
+			consumer.Typed(func(context.Context, consumer.Delivery[[]int]) error { return nil }))
 	}()
 	<-done
 	w.want(b, consumer.Handled, "")
@@ -606,10 +628,11 @@ func TestHandlerGoexitReleases(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _ = w.consumer().Handle(context.Background(), body(b), func(context.Context, consumer.Delivery[[]byte]) error {
-			runtime.Goexit()
-			return nil
-		})
+		_, _ = w.consumer().Handle(context.Background(), body(b),
+			func(context.Context, consumer.Delivery[[]byte]) error {
+				runtime.Goexit()
+				return nil
+			})
 	}()
 	<-done
 	w.want(b, consumer.Handled, "")
@@ -648,18 +671,20 @@ func TestCompleteFails(t *testing.T) {
 		w.want(b, consumer.Retry, envelope.ReasonInProgress)
 		w.clock.Advance(consumer.DefaultLease)
 		w.want(b, consumer.Handled, "")
-		if len(w.handled) != 2 || w.handled[0].IdempotencyKey != w.handled[1].IdempotencyKey || w.store.releases != 0 {
+		if len(w.handled) != 2 || w.handled[0].IdempotencyKey != w.handled[1].IdempotencyKey ||
+			w.store.releases != 0 {
 			t.Errorf("%d calls, %d releases", len(w.handled), w.store.releases)
 		}
 	})
 	t.Run("claim lost", func(t *testing.T) {
 		w := newWorld(t)
 		b := w.event("1")
-		r, err := w.consumer().Handle(t.Context(), body(b), func(context.Context, consumer.Delivery[[]byte]) error {
-			w.clock.Advance(consumer.DefaultLease)
-			w.want(b, consumer.Handled, "") // another worker
-			return nil
-		})
+		r, err := w.consumer().Handle(t.Context(), body(b),
+			func(context.Context, consumer.Delivery[[]byte]) error {
+				w.clock.Advance(consumer.DefaultLease)
+				w.want(b, consumer.Handled, "") // another worker
+				return nil
+			})
 		w.check(r, err, consumer.Retry, envelope.ReasonInProgress)
 		if !errors.Is(err, replay.ErrClaimLost) {
 			t.Errorf("error %v", err)
@@ -734,7 +759,8 @@ func TestTypedRefuses(t *testing.T) {
 		data        any
 	}{
 		"null": {"application/json", nil}, "text": {"text/plain", []byte(`{"amount":1}`)},
-		"other type": {"application/json", map[string]any{"amount": "twelve"}}, "array": {"application/json", []int{1}},
+		"other type": {"application/json", map[string]any{"amount": "twelve"}},
+		"array":      {"application/json", []int{1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -826,7 +852,8 @@ func TestMaxAgeIncludesTheTimeInQueues(t *testing.T) {
 
 func TestNoHandler(t *testing.T) {
 	w := newWorld(t)
-	if r, err := w.consumer().Handle(t.Context(), body(w.event("1")), nil); err == nil || r.Outcome != consumer.Retry {
+	if r, err := w.consumer().Handle(t.Context(), body(w.event("1")), nil); err == nil ||
+		r.Outcome != consumer.Retry {
 		t.Errorf("%+v, %v", r, err)
 	}
 }

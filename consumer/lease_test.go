@@ -34,7 +34,8 @@ func slowHandler(work time.Duration) consumer.Handler {
 
 // inBackground delivers to a first worker. It gives what tells that worker to stop, and what waits for its
 // result.
-func (w *world) inBackground(b []byte, handler consumer.Handler) (cancel func(), result func() consumer.Result) {
+func (w *world) inBackground(b []byte,
+	handler consumer.Handler) (cancel func(), result func() consumer.Result) {
 	w.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	c, done := w.consumer(), make(chan struct{})
@@ -172,10 +173,11 @@ func TestHandlerReturnsDuringRenewal(t *testing.T) {
 func TestLostLeaseCancelsHandler(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.store.renew = replay.ErrClaimLost
-		r, err := w.consumer().Handle(context.Background(), body(w.event("1")), func(ctx context.Context, _ consumer.Delivery[[]byte]) error {
-			<-ctx.Done()
-			return context.Cause(ctx)
-		})
+		r, err := w.consumer().Handle(context.Background(), body(w.event("1")),
+			func(ctx context.Context, _ consumer.Delivery[[]byte]) error {
+				<-ctx.Done()
+				return context.Cause(ctx)
+			})
 		w.check(r, err, consumer.Retry, envelope.ReasonHandlerFailed)
 		if !errors.Is(err, replay.ErrClaimLost) {
 			w.Errorf("error %v", err)

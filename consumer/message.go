@@ -91,7 +91,8 @@ func (d *delivery) reopen() *envelope.Error {
 		return d.because(envelope.ReasonMalformed, clip(err.Error()), err)
 	case rec.Consumer != d.name:
 		return d.because(envelope.ReasonAudienceMismatch,
-			fmt.Sprintf("a quarantine record of the consumer %.100q, this is %.100q", rec.Consumer, d.name), nil)
+			fmt.Sprintf("a quarantine record of the consumer %.100q, this is %.100q", rec.Consumer, d.name),
+			nil)
 	}
 	d.msg, d.reopened = rec.Message, rec.Quarantine
 	if d.msg.Format == QuarantineRecord {

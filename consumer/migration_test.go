@@ -40,8 +40,10 @@ func TestMigrationHandlesWhatWouldBeQuarantined(t *testing.T) {
 	modified := edit(w.event("2"), "data", "other")
 	w.want(unsigned, consumer.Migrating, envelope.ReasonUnsigned)
 	w.want(modified, consumer.Migrating, envelope.ReasonModified)
-	if len(*seen) != 2 || !bytes.Equal((*seen)[0].Message.Body, unsigned) || (*seen)[0].Verdict.Reason != envelope.ReasonUnsigned ||
-		(*seen)[0].Verdict.UnverifiedSource != source || (*seen)[1].Verdict.Reason != envelope.ReasonModified {
+	if len(*seen) != 2 || !bytes.Equal((*seen)[0].Message.Body, unsigned) ||
+		(*seen)[0].Verdict.Reason != envelope.ReasonUnsigned ||
+		(*seen)[0].Verdict.UnverifiedSource != source ||
+		(*seen)[1].Verdict.Reason != envelope.ReasonModified {
 		t.Fatalf("its Handle got %+v", *seen)
 	}
 	w.want(w.event("3"), consumer.Handled, "") // what passes goes where it always went
@@ -127,10 +129,13 @@ func TestMigrationOnABus(t *testing.T) {
 		detail string
 		reason envelope.Reason
 	}{{`{"amount":1}`, envelope.ReasonUnsigned}, {`{"specversion":1}`, envelope.ReasonMalformed}} {
-		doc := edit(edit(edit(sealed, "detail", json.RawMessage(c.detail)), "source", "orders.legacy"), "detail-type", "OrderPlaced")
-		r, err := w.consumer().Handle(t.Context(), consumer.Message{Body: doc, Format: consumer.EventBridge}, w.handle)
+		doc := edit(edit(edit(sealed, "detail", json.RawMessage(c.detail)), "source", "orders.legacy"),
+			"detail-type", "OrderPlaced")
+		r, err := w.consumer().Handle(t.Context(), consumer.Message{Body: doc, Format: consumer.EventBridge},
+			w.handle)
 		w.check(r, err, consumer.Migrating, c.reason)
-		if v := (*seen)[len(*seen)-1].Verdict; v.UnverifiedSource != "orders.legacy" || v.UnverifiedType != "OrderPlaced" {
+		if v := (*seen)[len(*seen)-1].Verdict; v.UnverifiedSource != "orders.legacy" ||
+			v.UnverifiedType != "OrderPlaced" {
 			t.Errorf("its Handle got %+v", v)
 		}
 	}

@@ -73,13 +73,15 @@ func TestReport(t *testing.T) {
 	result, err := c.Handle(t.Context(), body(sealed), slow)
 	w.check(result, err, consumer.Handled, "")
 	r := n.last(t)
-	if r.Consumer != "test" || r != result || r.Err != nil || !r.At.Equal(start.Add(64*time.Second)) || r.Took != 4*time.Second {
+	if r.Consumer != "test" || r != result || r.Err != nil || !r.At.Equal(start.Add(64*time.Second)) ||
+		r.Took != 4*time.Second {
 		t.Errorf("%+v", r)
 	}
 	if !r.Called || r.Handler != 3*time.Second || !r.Claimed || r.Held != 3*time.Second {
 		t.Errorf("called %v %v, claimed %v %v", r.Called, r.Handler, r.Claimed, r.Held)
 	}
-	if !r.SignedAt.Equal(start) || r.Age != 61*time.Second || !r.BundleExpires.Equal(start.Add(24*time.Hour)) {
+	if !r.SignedAt.Equal(start) || r.Age != 61*time.Second ||
+		!r.BundleExpires.Equal(start.Add(24*time.Hour)) {
 		t.Errorf("signed at %v, age %v, bundle until %v", r.SignedAt, r.Age, r.BundleExpires)
 	}
 }
@@ -95,15 +97,24 @@ func TestReportOfEachOutcome(t *testing.T) {
 		reason                                         envelope.Reason
 		verified, called, claimed, rejected, replayHit bool
 	}{
-		"handled":      {body: genuine, outcome: consumer.Handled, verified: true, called: true, claimed: true},
-		"duplicate":    {func(w *world) { w.want(w.event("1"), consumer.Handled, "") }, genuine, consumer.Duplicate, envelope.ReasonReplayed, true, false, false, false, true},
-		"forged":       {body: forged, outcome: consumer.Quarantined, reason: envelope.ReasonModified, rejected: true},
-		"not put away": {func(w *world) { w.opts.Quarantine = nil }, forged, consumer.Retry, envelope.ReasonModified, false, false, false, true, false},
-		"failed":       {func(w *world) { w.fail = errors.New("no") }, genuine, consumer.Retry, envelope.ReasonHandlerFailed, true, true, true, false, false},
-		"no store":     {func(w *world) { w.store.claim = errors.New("no") }, genuine, consumer.Retry, envelope.ReasonStoreUnavailable, true, false, false, false, false},
-		"no trust":     {func(w *world) { w.trust.err = trust.ErrUnavailable }, genuine, consumer.Retry, envelope.ReasonTrustUnavailable, false, false, false, false, false},
-		"migrating":    {func(w *world) { migrates(w, new(error)) }, forged, consumer.Migrating, envelope.ReasonModified, false, false, false, false, false},
-		"no JSON":      {body: func(*world) []byte { return []byte("{") }, outcome: consumer.Quarantined, reason: envelope.ReasonMalformed, rejected: true},
+		"handled": {body: genuine, outcome: consumer.Handled, verified: true, called: true,
+			claimed: true},
+		"duplicate": {func(w *world) { w.want(w.event("1"), consumer.Handled, "") }, genuine,
+			consumer.Duplicate, envelope.ReasonReplayed, true, false, false, false, true},
+		"forged": {body: forged, outcome: consumer.Quarantined, reason: envelope.ReasonModified,
+			rejected: true},
+		"not put away": {func(w *world) { w.opts.Quarantine = nil }, forged, consumer.Retry,
+			envelope.ReasonModified, false, false, false, true, false},
+		"failed": {func(w *world) { w.fail = errors.New("no") }, genuine, consumer.Retry,
+			envelope.ReasonHandlerFailed, true, true, true, false, false},
+		"no store": {func(w *world) { w.store.claim = errors.New("no") }, genuine, consumer.Retry,
+			envelope.ReasonStoreUnavailable, true, false, false, false, false},
+		"no trust": {func(w *world) { w.trust.err = trust.ErrUnavailable }, genuine, consumer.Retry,
+			envelope.ReasonTrustUnavailable, false, false, false, false, false},
+		"migrating": {func(w *world) { migrates(w, new(error)) }, forged, consumer.Migrating,
+			envelope.ReasonModified, false, false, false, false, false},
+		"no JSON": {body: func(*world) []byte { return []byte("{") }, outcome: consumer.Quarantined,
+			reason: envelope.ReasonMalformed, rejected: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, n := watched(t)
@@ -119,13 +130,16 @@ func TestReportOfEachOutcome(t *testing.T) {
 			}
 			rejected := r.Verdict != nil && r.Verdict.Reason.Class() == envelope.Permanent &&
 				r.Outcome != consumer.Migrating
-			if r.Called != c.called || r.Claimed != c.claimed || rejected != c.rejected || (r.Outcome == consumer.Duplicate) != c.replayHit {
+			if r.Called != c.called || r.Claimed != c.claimed || rejected != c.rejected ||
+				(r.Outcome == consumer.Duplicate) != c.replayHit {
 				t.Errorf("%+v", r)
 			}
-			if verified := r.Producer == "orders" && r.Source == source && !r.SignedAt.IsZero(); verified != c.verified {
+			if verified := r.Producer == "orders" && r.Source == source &&
+				!r.SignedAt.IsZero(); verified != c.verified {
 				t.Errorf("verified: %+v", r)
 			}
-			if unverified := r.Producer+r.Source+r.Type+r.ID+r.IdempotencyKey == "" && r.SignedAt.IsZero(); unverified == c.verified {
+			if unverified := r.Producer+r.Source+r.Type+r.ID+r.IdempotencyKey == "" &&
+				r.SignedAt.IsZero(); unverified == c.verified {
 				t.Errorf("what looks verified is not: %+v", r)
 			}
 		})
@@ -137,12 +151,14 @@ func TestReportClockSetBack(t *testing.T) {
 	w, n := watched(t)
 	sealed := w.event("1")
 	w.clock.Advance(-time.Minute)
-	result, err := w.consumer().Handle(t.Context(), body(sealed), func(context.Context, consumer.Delivery[[]byte]) error {
-		w.clock.Advance(-time.Hour)
-		return nil
-	})
+	result, err := w.consumer().Handle(t.Context(), body(sealed),
+		func(context.Context, consumer.Delivery[[]byte]) error {
+			w.clock.Advance(-time.Hour)
+			return nil
+		})
 	w.check(result, err, consumer.Handled, "")
-	if r := n.last(t); r.Took != 0 || r.Handler != 0 || r.Held != 0 || r.Age != 0 || !r.SignedAt.Equal(start) {
+	if r := n.last(t); r.Took != 0 || r.Handler != 0 || r.Held != 0 || r.Age != 0 ||
+		!r.SignedAt.Equal(start) {
 		t.Errorf("%+v", r)
 	}
 }
@@ -246,7 +262,8 @@ func (panickingFlush) Flush(context.Context) error { panic("at the disco") }
 func TestFlush(t *testing.T) {
 	w := newWorld(t)
 	quiet := plain(func(consumer.Result) {})
-	for name, o := range map[string]consumer.Observer{"none": nil, "one that keeps nothing": quiet, "no observers": consumer.Observers()} {
+	for name, o := range map[string]consumer.Observer{"none": nil, "one that keeps nothing": quiet,
+		"no observers": consumer.Observers()} {
 		w.opts.Observer = o
 		if err := w.consumer().Flush(t.Context()); err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -64,7 +64,8 @@ func (p *Permission) check(quarantine QuarantineKeys, now time.Time) error {
 		return fmt.Errorf("the ReplayName %q is no text, and would not be the same in a quarantine record",
 			p.ReplayName)
 	case p.Quarantine != "" && !quarantine.has(p.Quarantine):
-		return fmt.Errorf("the Quarantine has no key of the quarantine %q (QuarantineKeys.Also)", p.Quarantine)
+		return fmt.Errorf("the Quarantine has no key of the quarantine %q (QuarantineKeys.Also)",
+			p.Quarantine)
 	case p.From.IsZero() || p.To.IsZero():
 		return errors.New("From and To must say when the events were sealed")
 	case !p.From.Before(p.To):
@@ -113,7 +114,8 @@ func (d *delivery) permits(sealed time.Time) (covers *Permission, why string) {
 			switch {
 			case p.ReplayName != of.replay || p.Quarantine != of.quarantine:
 			case d.hasEnded(p.Until):
-				why = fmt.Sprintf("the permission %.100q ended at %s", p.ID, p.Until.UTC().Format(time.RFC3339))
+				why = fmt.Sprintf("the permission %.100q ended at %s", p.ID,
+					p.Until.UTC().Format(time.RFC3339))
 			case sealed.IsZero() || sealed.Before(p.From) || !sealed.Before(p.To):
 				why = fmt.Sprintf("the permission %.100q is for what was sealed from %s to %s",
 					p.ID, p.From.UTC().Format(time.RFC3339), p.To.UTC().Format(time.RFC3339))

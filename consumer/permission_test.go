@@ -20,13 +20,15 @@ const (
 // permitted lets the replay have what was sealed in the hour from start, for a day from now on.
 func (w *world) permitted() *consumer.Permission {
 	w.opts.Permissions = []consumer.Permission{{
-		ID: "again-1", ReplayName: replayName, From: start, To: start.Add(time.Hour), Until: w.clock.Now().Add(24 * time.Hour),
+		ID: "again-1", ReplayName: replayName, From: start, To: start.Add(time.Hour),
+		Until: w.clock.Now().Add(24 * time.Hour),
 	}}
 	return &w.opts.Permissions[0]
 }
 
 // wantMessage delivers it to a new process and expects this outcome and Reason.
-func (w *world) wantMessage(msg consumer.Message, outcome consumer.Outcome, reason envelope.Reason) consumer.Result {
+func (w *world) wantMessage(msg consumer.Message, outcome consumer.Outcome,
+	reason envelope.Reason) consumer.Result {
 	w.Helper()
 	r, err := w.consumer().Handle(context.Background(), msg, w.handle)
 	w.check(r, err, outcome, reason)
@@ -41,10 +43,12 @@ func TestPermission(t *testing.T) {
 	w.clock.Advance(long)
 	p := w.permitted()
 	r := w.wantMessage(archived(b), consumer.Handled, "")
-	if r.Permission != p.ID || len(w.handled) != 1 || w.handled[0].Permission != p.ID || w.handled[0].IdempotencyKey != r.IdempotencyKey {
+	if r.Permission != p.ID || len(w.handled) != 1 || w.handled[0].Permission != p.ID ||
+		w.handled[0].IdempotencyKey != r.IdempotencyKey {
 		t.Errorf("%+v, handled %+v", r, w.handled)
 	}
-	if until := p.Until.Add(envelope.DefaultSkew); !w.store.untils[0].Equal(until) || !w.store.untils[1].Equal(until) {
+	if until := p.Until.Add(envelope.DefaultSkew); !w.store.untils[0].Equal(until) ||
+		!w.store.untils[1].Equal(until) {
 		t.Errorf("claimed until %v, want the end and skew: %v", w.store.untils, until)
 	}
 	w.wantMessage(archived(b), consumer.Duplicate, envelope.ReasonReplayed)
@@ -126,8 +130,10 @@ func TestReplayNameIsNotReadFromTheBody(t *testing.T) {
 		w.wantMessage(consumer.Message{Body: b}, consumer.Quarantined, envelope.ReasonExpired)
 	}
 	doc := edit(w.delivery(sealed, "111111111111"), "replay-name", replayName)
-	w.wantMessage(consumer.Message{Body: doc, Format: consumer.EventBridge}, consumer.Quarantined, envelope.ReasonExpired)
-	w.wantMessage(consumer.Message{Body: doc, Format: consumer.EventBridge, ReplayName: replayName}, consumer.Handled, "")
+	w.wantMessage(consumer.Message{Body: doc, Format: consumer.EventBridge}, consumer.Quarantined,
+		envelope.ReasonExpired)
+	w.wantMessage(consumer.Message{Body: doc, Format: consumer.EventBridge, ReplayName: replayName},
+		consumer.Handled, "")
 }
 
 // A permission stands in for the window and for nothing else.
@@ -137,8 +143,10 @@ func TestPermissionSkipsFreshnessOnly(t *testing.T) {
 		change func(*world)
 		reason envelope.Reason
 	}{
-		"no signature": {func(w *world) []byte { return edit(w.event("1"), "dssematerial", nil) }, nil, envelope.ReasonUnsigned},
-		"changed":      {func(w *world) []byte { return edit(w.event("1"), "data", 1) }, nil, envelope.ReasonModified},
+		"no signature": {func(w *world) []byte { return edit(w.event("1"), "dssematerial", nil) }, nil,
+			envelope.ReasonUnsigned},
+		"changed": {func(w *world) []byte { return edit(w.event("1"), "data", 1) }, nil,
+			envelope.ReasonModified},
 		"unknown key": {func(w *world) []byte {
 			mallory, _ := keys.GenerateSigner(keys.Ed25519, "orders")
 			return w.sealAs(mallory, placed("1"), envelope.SealOptions{}).JSON()
@@ -146,9 +154,12 @@ func TestPermissionSkipsFreshnessOnly(t *testing.T) {
 		"another's source": {func(w *world) []byte {
 			return w.sealAs(w.signers["billing"], placed("1"), envelope.SealOptions{}).JSON()
 		}, nil, envelope.ReasonSourceNotAllowed},
-		"source that the consumer does not take": {(*world).one, func(w *world) { w.policy.Sources = w.policy.Sources[1:] }, envelope.ReasonSourceNotAllowed},
-		"type that the consumer does not take":   {(*world).one, func(w *world) { w.policy.Types = []string{"com.other.*"} }, envelope.ReasonTypeNotAllowed},
-		"audience":                               {(*world).one, func(w *world) { w.policy.Audience = "central" }, envelope.ReasonAudienceMismatch},
+		"source that the consumer does not take": {(*world).one,
+			func(w *world) { w.policy.Sources = w.policy.Sources[1:] }, envelope.ReasonSourceNotAllowed},
+		"type that the consumer does not take": {(*world).one,
+			func(w *world) { w.policy.Types = []string{"com.other.*"} }, envelope.ReasonTypeNotAllowed},
+		"audience": {(*world).one, func(w *world) { w.policy.Audience = "central" },
+			envelope.ReasonAudienceMismatch},
 		"account": {(*world).one, func(w *world) {
 			w.keys[0].Accounts = []string{"111111111111"}
 			w.publish(trust.BundleOptions{})
@@ -165,7 +176,9 @@ func TestPermissionSkipsFreshnessOnly(t *testing.T) {
 			w.keys[0].Schedule.Active = start.Add(time.Hour)
 			w.publish(trust.BundleOptions{})
 		}, envelope.ReasonKeyNotValid},
-		"bundle expired": {(*world).one, func(w *world) { w.publish(trust.BundleOptions{Expires: w.clock.Now()}) }, envelope.ReasonTrustUnavailable},
+		"bundle expired": {(*world).one,
+			func(w *world) { w.publish(trust.BundleOptions{Expires: w.clock.Now()}) },
+			envelope.ReasonTrustUnavailable},
 		"expirytime": {func(w *world) []byte {
 			return w.seal(placed("1"), envelope.SealOptions{Expires: 30 * 24 * time.Hour}).JSON()
 		}, nil, envelope.ReasonExpired},
@@ -243,7 +256,8 @@ func TestPermissionHasClaimsOfItsOwn(t *testing.T) {
 			t.Fatalf("handled %d times", len(w.handled))
 		}
 		for i, want := range []string{"", "again-1", "again-2"} {
-			if d := w.handled[i]; d.Permission != want || d.IdempotencyKey != w.handled[0].IdempotencyKey || d.IdempotencyKey == "" {
+			if d := w.handled[i]; d.Permission != want || d.IdempotencyKey != w.handled[0].IdempotencyKey ||
+				d.IdempotencyKey == "" {
 				t.Errorf("%d: permission %q, want %q; key %s", i, d.Permission, want, d.IdempotencyKey)
 			}
 		}
@@ -284,7 +298,8 @@ func TestReplayWithoutPermission(t *testing.T) {
 	if c := cause(b); !strings.Contains(c, `"again-1"`) || !strings.Contains(c, "2026-03-01T12:00:00Z") {
 		t.Error(c)
 	}
-	if c := w.wantMessage(body(b), consumer.Quarantined, envelope.ReasonExpired).Verdict.Cause; strings.HasSuffix(c, "; ") {
+	if c := w.wantMessage(body(b), consumer.Quarantined,
+		envelope.ReasonExpired).Verdict.Cause; strings.HasSuffix(c, "; ") {
 		t.Error(c)
 	}
 	if c := cause(limited); strings.Contains(c, "again-1") {
@@ -410,25 +425,29 @@ func TestNewRefusesPermissions(t *testing.T) {
 		change func(*consumer.Options)
 		works  bool
 	}{
-		"one":           {only(func(*consumer.Permission) {}), true},
-		"no ID":         {only(func(p *consumer.Permission) { p.ID = "" }), false},
-		"for nobody":    {only(func(p *consumer.Permission) { p.ReplayName = "" }), false},
-		"for both":      {only(func(p *consumer.Permission) { p.Quarantine = "bin" }), false},
-		"no quarantine": {only(func(p *consumer.Permission) { p.ReplayName, p.Quarantine = "", "dust" }), false},
-		"quarantine":    {only(func(p *consumer.Permission) { p.ReplayName, p.Quarantine = "", "bin" }), true},
-		"no text":       {only(func(p *consumer.Permission) { p.ReplayName = "a\xff" }), false},
-		"no From":       {only(func(p *consumer.Permission) { p.From = time.Time{} }), false},
-		"no To":         {only(func(p *consumer.Permission) { p.To = time.Time{} }), false},
-		"empty":         {only(func(p *consumer.Permission) { p.To = p.From }), false},
-		"no end":        {only(func(p *consumer.Permission) { p.Until = time.Time{} }), false},
-		"ended":         {only(func(p *consumer.Permission) { p.Until = start }), true},
-		"endless":       {only(func(p *consumer.Permission) { p.Until = start.Add(maxDuration + 1) }), false},
-		"longest":       {only(func(p *consumer.Permission) { p.Until = start.Add(maxDuration) }), true},
-		"same ID":       {second(func(p *consumer.Permission) { p.ID, p.ReplayName = ok.ID, "another" }), false},
-		"overlap":       {second(func(p *consumer.Permission) { p.From = p.To.Add(-1); p.To = p.To.Add(time.Hour) }), false},
-		"inside":        {second(func(p *consumer.Permission) { p.From, p.To = p.From.Add(1), p.To.Add(-1) }), false},
-		"beside":        {second(func(p *consumer.Permission) { p.From, p.To = p.To, p.To.Add(time.Hour) }), true},
-		"another name":  {second(func(p *consumer.Permission) { p.ReplayName = "another" }), true},
+		"one":        {only(func(*consumer.Permission) {}), true},
+		"no ID":      {only(func(p *consumer.Permission) { p.ID = "" }), false},
+		"for nobody": {only(func(p *consumer.Permission) { p.ReplayName = "" }), false},
+		"for both":   {only(func(p *consumer.Permission) { p.Quarantine = "bin" }), false},
+		"no quarantine": {only(func(p *consumer.Permission) { p.ReplayName, p.Quarantine = "", "dust" }),
+			false},
+		"quarantine": {only(func(p *consumer.Permission) { p.ReplayName, p.Quarantine = "", "bin" }), true},
+		"no text":    {only(func(p *consumer.Permission) { p.ReplayName = "a\xff" }), false},
+		"no From":    {only(func(p *consumer.Permission) { p.From = time.Time{} }), false},
+		"no To":      {only(func(p *consumer.Permission) { p.To = time.Time{} }), false},
+		"empty":      {only(func(p *consumer.Permission) { p.To = p.From }), false},
+		"no end":     {only(func(p *consumer.Permission) { p.Until = time.Time{} }), false},
+		"ended":      {only(func(p *consumer.Permission) { p.Until = start }), true},
+		"endless":    {only(func(p *consumer.Permission) { p.Until = start.Add(maxDuration + 1) }), false},
+		"longest":    {only(func(p *consumer.Permission) { p.Until = start.Add(maxDuration) }), true},
+		"same ID": {second(func(p *consumer.Permission) { p.ID, p.ReplayName = ok.ID, "another" }),
+			false},
+		"overlap": {second(func(p *consumer.Permission) { p.From = p.To.Add(-1); p.To = p.To.Add(time.Hour) }), false},
+		"inside": {second(func(p *consumer.Permission) { p.From, p.To = p.From.Add(1), p.To.Add(-1) }),
+			false},
+		"beside": {second(func(p *consumer.Permission) { p.From, p.To = p.To, p.To.Add(time.Hour) }),
+			true},
+		"another name": {second(func(p *consumer.Permission) { p.ReplayName = "another" }), true},
 	} {
 		o := w.opts
 		c.change(&o)
@@ -472,10 +491,11 @@ func TestPermissionsCostNoSecondVerification(t *testing.T) {
 		outcome consumer.Outcome
 		reason  envelope.Reason
 	}{
-		"fresh":         {0, func(p *consumer.Permission) { p.ReplayName = "another" }, consumer.Handled, ""},
-		"fresh, under":  {0, func(*consumer.Permission) {}, consumer.Handled, ""},
-		"stale, under":  {long, func(*consumer.Permission) {}, consumer.Handled, ""},
-		"stale, not so": {long, func(p *consumer.Permission) { p.ReplayName = "another" }, consumer.Quarantined, envelope.ReasonExpired},
+		"fresh":        {0, func(p *consumer.Permission) { p.ReplayName = "another" }, consumer.Handled, ""},
+		"fresh, under": {0, func(*consumer.Permission) {}, consumer.Handled, ""},
+		"stale, under": {long, func(*consumer.Permission) {}, consumer.Handled, ""},
+		"stale, not so": {long, func(p *consumer.Permission) { p.ReplayName = "another" },
+			consumer.Quarantined, envelope.ReasonExpired},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

@@ -152,7 +152,8 @@ func newQuarantineRing(name string, secrets [][]byte) (QuarantineKeys, error) {
 	for _, secret := range secrets {
 		if len(secret) < MinQuarantineKey {
 			return QuarantineKeys{}, fmt.Errorf("consumer: a quarantine key of %d bytes, "+
-				"at least %d are needed (`sealbus quarantine key new` makes one)", len(secret), MinQuarantineKey)
+				"at least %d are needed (`sealbus quarantine key new` makes one)", len(secret),
+				MinQuarantineKey)
 		}
 		ring.keys = append(ring.keys, quarantineKey{name, hmacUnder(slices.Clone(secret))})
 	}

@@ -14,8 +14,10 @@ var macKey = bytes.Repeat([]byte("k"), consumer.MinQuarantineKey)
 
 func record() consumer.Record {
 	return consumer.Record{
-		Consumer: "test", At: start.Add(123456789), Reason: envelope.ReasonModified, Cause: "the data\nwas \"changed\"",
-		Message:      consumer.Message{Body: []byte("\x00\xff{not json"), Format: consumer.EventBridge, Account: "111111111111"},
+		Consumer: "test", At: start.Add(123456789), Reason: envelope.ReasonModified,
+		Cause: "the data\nwas \"changed\"",
+		Message: consumer.Message{Body: []byte("\x00\xff{not json"), Format: consumer.EventBridge,
+			Account: "111111111111"},
 		UnverifiedID: "../../etc/passwd", UnverifiedSource: source, UnverifiedType: typ,
 	}
 }

@@ -50,7 +50,8 @@ func TestQuarantineKeysRefuse(t *testing.T) {
 		"one key for HMAC":       {keys("bin", macKey, append(bytes.Clone(macKey), 0)), "one key twice"},
 		"too many keys":          {keys("bin", manyKeys(17)...), "17 quarantine keys, at most 16"},
 		"any quarantine, short key": {
-			func() (consumer.QuarantineKeys, error) { return consumer.AnyQuarantine(macKey[1:]) }, "at least 32",
+			func() (consumer.QuarantineKeys, error) { return consumer.AnyQuarantine(macKey[1:]) },
+			"at least 32",
 		},
 		"another with the same key": {also(bin, quarantineKeys(t, "dust", macKey)), `"bin" and for "dust"`},
 		"too many with the other's": {also(bin, sixteen), "17 quarantine keys, at most 16"},
@@ -135,7 +136,8 @@ func TestQuarantineKeysAreNotPrinted(t *testing.T) {
 	var texts []string
 	verbs := []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%08b", "%c", "%t", "%p"}
 	for _, v := range []any{
-		keys, &keys, h, &h, w.opts, &w.opts, w.consumer(), w.bin, []any{keys}, map[consumer.QuarantineKeys]int{keys: 1},
+		keys, &keys, h, &h, w.opts, &w.opts, w.consumer(), w.bin, []any{keys},
+		map[consumer.QuarantineKeys]int{keys: 1},
 	} {
 		for _, verb := range verbs {
 			texts = append(texts, fmt.Sprintf(verb, v))

@@ -19,7 +19,8 @@ import (
 func allMigrate(w *world) *consumer.Readiness {
 	ready := consumer.NewReadiness(&w.trust)
 	w.opts.Observer = ready
-	for _, source := range []string{"https://orders.example/*", "https://billing.example/*", "https://stray.example/*"} {
+	for _, source := range []string{"https://orders.example/*", "https://billing.example/*",
+		"https://stray.example/*"} {
 		w.opts.UnsafeMigration = append(w.opts.UnsafeMigration, consumer.Migration{
 			Source: source, Type: "*", Until: start.Add(time.Hour),
 			Handle: func(context.Context, consumer.Message, *envelope.Error) error { return nil },
@@ -36,7 +37,8 @@ func named(list []consumer.ProducerReadiness) string {
 		for _, g := range p.Gaps {
 			gaps += fmt.Sprintf(" %s=%d", g.Reason, g.Count)
 		}
-		lines = append(lines, fmt.Sprintf("%s%s verified=%d%s", p.Producer, p.UnverifiedSource, p.Verified, gaps))
+		lines = append(lines, fmt.Sprintf("%s%s verified=%d%s", p.Producer, p.UnverifiedSource, p.Verified,
+			gaps))
 	}
 	return strings.Join(lines, "\n")
 }
@@ -57,7 +59,8 @@ func TestReadiness(t *testing.T) {
 	// "/*" does not match this source
 	w.want(unsigned("https://stray.example/"), consumer.Quarantined, envelope.ReasonUnsigned)
 	w.want(unsigned("https://stray.example/z"), consumer.Migrating, envelope.ReasonUnsigned)
-	w.want([]byte(`{"source":"https://billing.example/x","type":"com.example.a"`), consumer.Migrating, envelope.ReasonMalformed)
+	w.want([]byte(`{"source":"https://billing.example/x","type":"com.example.a"`), consumer.Migrating,
+		envelope.ReasonMalformed)
 
 	const all = `billing verified=0 malformed=1 unsigned=2
 orders verified=2 modified=1
@@ -77,7 +80,8 @@ https://stray.example/z verified=0 unsigned=1`
 		t.Errorf("not ready:\n%s", got)
 	}
 	for _, want := range []string{"billing: not ready, nothing was seen of it", "orders: ready, 1 verified"} {
-		if !slices.ContainsFunc(ready.Producers(t.Context()), func(p consumer.ProducerReadiness) bool { return p.String() == want }) {
+		if !slices.ContainsFunc(ready.Producers(t.Context()),
+			func(p consumer.ProducerReadiness) bool { return p.String() == want }) {
 			t.Errorf("nobody is %q", want)
 		}
 	}
@@ -89,7 +93,8 @@ func TestReadinessWithoutTrust(t *testing.T) {
 	ready := allMigrate(w)
 	refuse := func() {
 		ready.Delivered(t.Context(), consumer.Result{
-			Outcome: consumer.Migrating, Verdict: &envelope.Error{Reason: envelope.ReasonUnsigned, UnverifiedSource: source, UnverifiedType: typ},
+			Outcome: consumer.Migrating, Verdict: &envelope.Error{Reason: envelope.ReasonUnsigned,
+				UnverifiedSource: source, UnverifiedType: typ},
 		})
 	}
 	w.trust.err = errors.New("down")
@@ -123,7 +128,8 @@ func TestReadinessIsBounded(t *testing.T) {
 	ready := allMigrate(w)
 	refuse := func(source string) {
 		ready.Delivered(t.Context(), consumer.Result{
-			Outcome: consumer.Migrating, Verdict: &envelope.Error{Reason: envelope.ReasonUnsigned, UnverifiedSource: source, UnverifiedType: typ},
+			Outcome: consumer.Migrating, Verdict: &envelope.Error{Reason: envelope.ReasonUnsigned,
+				UnverifiedSource: source, UnverifiedType: typ},
 		})
 	}
 	for i := range 10_000 {
@@ -157,7 +163,8 @@ func TestReadinessConcurrent(t *testing.T) {
 			for range 100 {
 				ready.Delivered(t.Context(), consumer.Result{Outcome: consumer.Handled, Producer: "orders"})
 				ready.Delivered(t.Context(), consumer.Result{
-					Outcome: consumer.Migrating, Verdict: &envelope.Error{Reason: envelope.ReasonUnsigned, UnverifiedSource: source, UnverifiedType: typ},
+					Outcome: consumer.Migrating, Verdict: &envelope.Error{Reason: envelope.ReasonUnsigned,
+						UnverifiedSource: source, UnverifiedType: typ},
 				})
 				ready.NotReady(t.Context())
 			}

@@ -145,13 +145,14 @@ func TestRecordIsAuthentic(t *testing.T) {
 	}
 	for name, changed := range map[string]string{
 		"empty": "", "no object": "[]", "trailing": string(doc) + "{}",
-		"unknown member":       strings.Replace(string(doc), "{", `{"x":"y",`, 1),
-		"duplicate":            strings.Replace(string(doc), "{", `{"reason":"modified",`, 1),
-		"no mac":               string(edit(doc, "mac", nil)),
-		"moved between fields": string(edit(edit(doc, "unverified_source", source+typ), "unverified_type", "")),
-		"another key":          string(marshal(t, record(), otherKey)),
-		"another quarantine":   string(byHand(t, consumer.Record{Quarantine: "dust"}, macKey, recordLabel)),
-		"no quarantine":        string(byHand(t, consumer.Record{}, macKey, recordLabel)),
+		"unknown member": strings.Replace(string(doc), "{", `{"x":"y",`, 1),
+		"duplicate":      strings.Replace(string(doc), "{", `{"reason":"modified",`, 1),
+		"no mac":         string(edit(doc, "mac", nil)),
+		"moved between fields": string(edit(edit(doc, "unverified_source", source+typ), "unverified_type",
+			"")),
+		"another key":        string(marshal(t, record(), otherKey)),
+		"another quarantine": string(byHand(t, consumer.Record{Quarantine: "dust"}, macKey, recordLabel)),
+		"no quarantine":      string(byHand(t, consumer.Record{}, macKey, recordLabel)),
 	} {
 		if r, err := keys.Parse([]byte(changed)); r != nil || !errors.Is(err, consumer.ErrNotAuthentic) {
 			t.Errorf("%s: %v", name, err)

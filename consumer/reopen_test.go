@@ -80,18 +80,21 @@ func (w *world) late() *consumer.Permission {
 // reopen delivers the last record in the quarantine.
 func (w *world) reopen(outcome consumer.Outcome, reason envelope.Reason) consumer.Result {
 	w.Helper()
-	return w.wantMessage(reopening(marshal(w.T, w.bin.records[len(w.bin.records)-1], macKey)), outcome, reason)
+	return w.wantMessage(reopening(marshal(w.T, w.bin.records[len(w.bin.records)-1], macKey)), outcome,
+		reason)
 }
 
 // The whole way: refused, put away, and reopened by its record after the policy was corrected.
 func TestReopen(t *testing.T) {
-	for name, format := range map[string]consumer.Format{"cloudevent": consumer.CloudEvent, "eventbridge": consumer.EventBridge} {
+	for name, format := range map[string]consumer.Format{"cloudevent": consumer.CloudEvent,
+		"eventbridge": consumer.EventBridge} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.reopens()
 			w.keys[0].Accounts = []string{"111111111111"}
 			w.publish(trust.BundleOptions{})
-			msg := consumer.Message{Body: w.event("1"), Format: format, Account: "111111111111", ReplayName: replayName}
+			msg := consumer.Message{Body: w.event("1"), Format: format, Account: "111111111111",
+				ReplayName: replayName}
 			if format == consumer.EventBridge {
 				msg.Body = w.delivery(w.seal(placed("1"), envelope.SealOptions{}), "222222222222")
 			}
@@ -155,7 +158,8 @@ func TestReopenUnderPermission(t *testing.T) {
 	w.reopen(consumer.Quarantined, envelope.ReasonExpired) // the producer said so
 	w.want(beyond, consumer.Quarantined, envelope.ReasonExpired)
 	w.reopen(consumer.Quarantined, envelope.ReasonExpired)
-	for _, msg := range []consumer.Message{{Body: b}, {Body: b, ReplayName: "bin"}, {Body: b, ReplayName: p.ID}} {
+	for _, msg := range []consumer.Message{{Body: b}, {Body: b, ReplayName: "bin"},
+		{Body: b, ReplayName: p.ID}} {
 		w.wantMessage(msg, consumer.Quarantined, envelope.ReasonExpired)
 	}
 	if r := w.reopen(consumer.Handled, ""); r.Permission != p.ID || w.handled[0].Permission != p.ID {
@@ -255,14 +259,16 @@ func TestReopenFromReplay(t *testing.T) {
 // A record that does not say where it comes from, or comes from elsewhere, is not reopened.
 func TestReopenRefuses(t *testing.T) {
 	genuine := func(w *world) consumer.Record {
-		return consumer.Record{Consumer: "test", Quarantine: "bin", At: start, Reason: envelope.ReasonExpired, Message: consumer.Message{Body: w.event("1")}}
+		return consumer.Record{Consumer: "test", Quarantine: "bin", At: start, Reason: envelope.ReasonExpired,
+			Message: consumer.Message{Body: w.event("1")}}
 	}
 	for name, c := range map[string]struct {
 		doc    func(t *testing.T, r consumer.Record) []byte
 		reason envelope.Reason
 	}{
 		"genuine": {func(t *testing.T, r consumer.Record) []byte { return marshal(t, r, macKey) }, ""},
-		"by hand": {func(t *testing.T, r consumer.Record) []byte { return byHand(t, r, macKey, recordLabel) }, ""},
+		"by hand": {func(t *testing.T, r consumer.Record) []byte { return byHand(t, r, macKey, recordLabel) },
+			""},
 		"of another quarantine under its key": {func(t *testing.T, r consumer.Record) []byte {
 			r.Quarantine = "dust"
 			return marshal(t, r, otherKey)
@@ -282,9 +288,12 @@ func TestReopenRefuses(t *testing.T) {
 		"both names left out": {func(t *testing.T, r consumer.Record) []byte {
 			return edit(edit(marshal(t, r, macKey), "quarantine", nil), "replay_name", nil)
 		}, envelope.ReasonBadSignature},
-		"not JSON":              {func(t *testing.T, r consumer.Record) []byte { return []byte("bin") }, envelope.ReasonMalformed},
-		"empty":                 {func(t *testing.T, r consumer.Record) []byte { return nil }, envelope.ReasonMalformed},
-		"an event":              {func(t *testing.T, r consumer.Record) []byte { return r.Message.Body }, envelope.ReasonMalformed},
+		"not JSON": {func(t *testing.T, r consumer.Record) []byte { return []byte("bin") },
+			envelope.ReasonMalformed},
+		"empty": {func(t *testing.T, r consumer.Record) []byte { return nil },
+			envelope.ReasonMalformed},
+		"an event": {func(t *testing.T, r consumer.Record) []byte { return r.Message.Body },
+			envelope.ReasonMalformed},
 		"unknown format":        {func(t *testing.T, r consumer.Record) []byte { return edit(marshal(t, r, macKey), "format", "x") }, envelope.ReasonMalformed},
 		"too large":             {func(t *testing.T, r consumer.Record) []byte { return bytes.Repeat([]byte(" "), consumer.MaxRecord+1) }, envelope.ReasonTooLarge},
 		"of another consumer":   {func(t *testing.T, r consumer.Record) []byte { r.Consumer = "test2"; return marshal(t, r, macKey) }, envelope.ReasonAudienceMismatch},
@@ -313,14 +322,16 @@ func TestReopenRefuses(t *testing.T) {
 				t.Errorf("handled %d, and %d times by the migration, %+v", len(w.handled), len(*seen), r)
 			}
 			// It is kept as it is, and can be written, read and looked at; but it never passes as a record of records.
-			if m := w.bin.records[0].Message; m.Format != consumer.QuarantineRecord || !bytes.Equal(m.Body, doc) {
+			if m := w.bin.records[0].Message; m.Format != consumer.QuarantineRecord ||
+				!bytes.Equal(m.Body, doc) {
 				t.Errorf("the record holds %+v", m)
 			}
 			if len(doc) > consumer.MaxRecord {
 				return
 			}
 			w.reopen(consumer.Quarantined, envelope.ReasonMalformed)
-			if m := w.bin.records[1].Message; m.Format != consumer.QuarantineRecord || !bytes.Equal(m.Body, doc) {
+			if m := w.bin.records[1].Message; m.Format != consumer.QuarantineRecord ||
+				!bytes.Equal(m.Body, doc) {
 				t.Errorf("reopened and refused, the record holds %+v", m)
 			}
 		})
@@ -331,7 +342,8 @@ func TestReopenRefuses(t *testing.T) {
 func TestReopenNested(t *testing.T) {
 	w := newWorld(t)
 	w.reopens()
-	inner := marshal(t, consumer.Record{Consumer: "test", Quarantine: "bin", At: start, Message: consumer.Message{Body: w.event("1")}}, macKey)
+	inner := marshal(t, consumer.Record{Consumer: "test", Quarantine: "bin", At: start,
+		Message: consumer.Message{Body: w.event("1")}}, macKey)
 	outer := consumer.Record{Consumer: "test", Quarantine: "bin", At: start, Message: reopening(inner)}
 	w.wantMessage(reopening(marshal(t, outer, macKey)), consumer.Quarantined, envelope.ReasonMalformed)
 	w.wantMessage(reopening(inner), consumer.Handled, "")
@@ -361,7 +373,8 @@ func TestReopenIgnoresTheCarrier(t *testing.T) {
 // A consumer that has no keys yet loses no record, and is not held up by what anybody can write.
 func TestReopenWithoutKeys(t *testing.T) {
 	w := newWorld(t)
-	doc := marshal(t, consumer.Record{Consumer: "test", At: start, Message: consumer.Message{Body: w.event("1")}}, macKey)
+	doc := marshal(t, consumer.Record{Consumer: "test", At: start,
+		Message: consumer.Message{Body: w.event("1")}}, macKey)
 	w.wantMessage(reopening(doc), consumer.Quarantined, envelope.ReasonBadSignature)
 	doc = w.bin.records[0].Message.Body
 	w.bin.keys = quarantineKeys(t, "bin", otherKey, macKey) // the record is under the older one
@@ -377,7 +390,8 @@ func TestReopenWhileMigrating(t *testing.T) {
 	var fail error
 	seen := migrates(w, &fail)
 	w.reopen(consumer.Migrating, envelope.ReasonUnsigned)
-	if len(*seen) != 1 || !bytes.Equal((*seen)[0].Message.Body, unsigned) || (*seen)[0].Message.Format != consumer.CloudEvent {
+	if len(*seen) != 1 || !bytes.Equal((*seen)[0].Message.Body, unsigned) ||
+		(*seen)[0].Message.Format != consumer.CloudEvent {
 		t.Errorf("its Handle got %+v", *seen)
 	}
 }
@@ -389,7 +403,8 @@ func TestReopenIsCopied(t *testing.T) {
 	key := bytes.Clone(macKey)
 	w.bin.keys = quarantineKeys(t, "bin", key)
 	c := w.consumer()
-	doc := marshal(t, consumer.Record{Consumer: "test", At: start, Message: consumer.Message{Body: w.event("1")}}, macKey)
+	doc := marshal(t, consumer.Record{Consumer: "test", At: start,
+		Message: consumer.Message{Body: w.event("1")}}, macKey)
 	clear(key)
 	w.bin.keys = consumer.QuarantineKeys{}
 	r, err := c.Handle(t.Context(), reopening(doc), w.handle)
@@ -417,7 +432,8 @@ func TestReopenedFromIsNoField(t *testing.T) {
 		}
 		return names
 	}
-	if got := fields(consumer.Message{}); !slices.Equal(got, []string{"Body", "Format", "Account", "ReplayName"}) {
+	if got := fields(consumer.Message{}); !slices.Equal(got,
+		[]string{"Body", "Format", "Account", "ReplayName"}) {
 		t.Errorf("a message has %q", got)
 	}
 	if got := fields(envelope.Received{}); !slices.Equal(got, []string{"Body", "EventBridge", "Account"}) {

@@ -175,7 +175,8 @@ func (d *delivery) report(ctx context.Context, err error) {
 	}
 	if failed != nil {
 		_ = protect(func() error { // the logger may be what panicked
-			d.opts.Logger.ErrorContext(ctx, "sealbus: the observer failed, the outcome stands", "consumer", d.name,
+			d.opts.Logger.ErrorContext(ctx, "sealbus: the observer failed, the outcome stands", "consumer",
+				d.name,
 				"error", clip(failed.Error()))
 			return nil
 		})

@@ -343,13 +343,15 @@ func TestUnfitNamesTheField(t *testing.T) {
 	}
 	const lines = `{"lines":{"` + canaryName + `":[{"n.of":0},{"n.of":"` + canaryText + `"}]}}`
 	for data, want := range map[string]string{
-		`[1]`:                            "it is not what a consumer_test.doc is read from, at byte 1",
-		`{"Ratio":"` + canaryText + `"}`: "the field Base.Ratio is not what a float64 is read from, at byte 34",
-		lines:                            "the field Lines.Count is not what a int is read from, at byte 82",
-		`{"one":{"n.of":[]}}`:            "the field One.Count is not what a int is read from, at byte 16",
-		`{"lines":{"x":{}}}`:             "the field Lines is not what a []consumer_test.line is read from, at byte 15",
-		`{"When":"` + canaryText + `"}`:  "reading it as a consumer_test.doc fails with a *time.ParseError, whose text",
-		`null`:                           "the data is null",
+		`[1]`: "it is not what a consumer_test.doc is read from, at byte 1",
+		`{"Ratio":"` + canaryText +
+			`"}`: "the field Base.Ratio is not what a float64 is read from, at byte 34",
+		lines:                 "the field Lines.Count is not what a int is read from, at byte 82",
+		`{"one":{"n.of":[]}}`: "the field One.Count is not what a int is read from, at byte 16",
+		`{"lines":{"x":{}}}`:  "the field Lines is not what a []consumer_test.line is read from, at byte 15",
+		`{"When":"` + canaryText +
+			`"}`: "reading it as a consumer_test.doc fails with a *time.ParseError, whose text",
+		`null`: "the data is null",
 	} {
 		w := newWorld(t)
 		w.data = json.RawMessage(data)
@@ -444,10 +446,11 @@ func TestHandlersChangeOnlyTheirDelivery(t *testing.T) {
 	w.data = json.RawMessage(canaryData)
 	seen := &exits{}
 	w.opts.Observer = seen
-	r, err := w.consumer().Handle(t.Context(), body(w.event("1")), func(_ context.Context, d consumer.Delivery[[]byte]) error {
-		*d.Opened = envelope.Opened{}
-		return errors.New(string(d.Data))
-	})
+	r, err := w.consumer().Handle(t.Context(), body(w.event("1")),
+		func(_ context.Context, d consumer.Delivery[[]byte]) error {
+			*d.Opened = envelope.Opened{}
+			return errors.New(string(d.Data))
+		})
 	w.check(r, err, consumer.Retry, envelope.ReasonHandlerFailed)
 	if r.Producer != "orders" || !r.SignedAt.Equal(start) || r.Age != 0 || seen.reports[0] != r {
 		t.Errorf("%+v", r)

@@ -28,10 +28,12 @@ func (w *world) keepSecrets() *keystest.Service {
 	s := keystest.NewService("arn:test:key/1")
 	w.service = s
 	var err error
-	if w.encrypt, err = envelope.NewEncrypter(envelope.EncryptTo{Services: []keys.ServiceRecipient{s}}); err != nil {
+	if w.encrypt,
+		err = envelope.NewEncrypter(envelope.EncryptTo{Services: []keys.ServiceRecipient{s}}); err != nil {
 		w.Fatal(err)
 	}
-	if w.policy.Decrypter, err = envelope.NewDecrypter(envelope.DecryptWith{Services: []keys.ServiceIdentity{s}}); err != nil {
+	if w.policy.Decrypter,
+		err = envelope.NewDecrypter(envelope.DecryptWith{Services: []keys.ServiceIdentity{s}}); err != nil {
 		w.Fatal(err)
 	}
 	return s
@@ -72,7 +74,8 @@ func (c *counted) ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]byte, error
 }
 
 // afterDecryption are the Reasons of checks that come after a key was touched.
-var afterDecryption = []envelope.Reason{envelope.ReasonSchemaInvalid, envelope.ReasonHandlerFailed, envelope.ReasonKMSUnavailable}
+var afterDecryption = []envelope.Reason{envelope.ReasonSchemaInvalid, envelope.ReasonHandlerFailed,
+	envelope.ReasonKMSUnavailable}
 
 // No key is unwrapped for an event that a check before decryption refuses, whichever it is: neither in a
 // service nor in memory. A new Reason lands here by itself, as every Reason has a case.
@@ -86,11 +89,14 @@ func TestNoKeyIsTouched(t *testing.T) {
 				t.Fatal(err)
 			}
 			identity := &counted{Identity: local}
-			w.encrypt, err = envelope.NewEncrypter(envelope.EncryptTo{Services: []keys.ServiceRecipient{service}, Recipients: []*keys.Recipient{local.Recipient()}})
+			w.encrypt,
+				err = envelope.NewEncrypter(envelope.EncryptTo{Services: []keys.ServiceRecipient{service},
+				Recipients: []*keys.Recipient{local.Recipient()}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			d, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(identity), Services: []keys.ServiceIdentity{service}})
+			d, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(identity),
+				Services: []keys.ServiceIdentity{service}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -153,13 +159,16 @@ func TestHandlesSecrets(t *testing.T) {
 		w.want(seal("2"), consumer.Handled, "")
 		other := placed("1")
 		other.SetSubject("another")
-		w.want(w.seal(other, envelope.SealOptions{EncryptFields: fields}).JSON(), consumer.Quarantined, envelope.ReasonIDReused)
+		w.want(w.seal(other, envelope.SealOptions{EncryptFields: fields}).JSON(), consumer.Quarantined,
+			envelope.ReasonIDReused)
 		d := w.handled[0]
-		if string(d.Data) != `{"amount":12,"item":"pen"}` || d.Event.DataContentType() != "application/json" || len(d.Event.Extensions()) != 1 {
+		if string(d.Data) != `{"amount":12,"item":"pen"}` ||
+			d.Event.DataContentType() != "application/json" || len(d.Event.Extensions()) != 1 {
 			t.Errorf("handled %s", d.Event)
 		}
 		e := d.Encryption
-		if e == nil || e.OpenedWith != s.KeyID() || !slices.Equal(e.Fields, fields) || s.Calls("test:DecryptKey") != 1 {
+		if e == nil || e.OpenedWith != s.KeyID() || !slices.Equal(e.Fields, fields) ||
+			s.Calls("test:DecryptKey") != 1 {
 			t.Errorf("%+v, %d keys decrypted", e, s.Calls("test:DecryptKey"))
 		}
 	}
@@ -169,12 +178,14 @@ func TestHandlesSecrets(t *testing.T) {
 func TestClearPartTellsEventsApart(t *testing.T) {
 	w := newWorld(t)
 	w.keepSecrets()
-	w.want(w.seal(placed("1"), envelope.SealOptions{EncryptFields: []string{"/amount"}}).JSON(), consumer.Handled, "")
+	w.want(w.seal(placed("1"), envelope.SealOptions{EncryptFields: []string{"/amount"}}).JSON(),
+		consumer.Handled, "")
 	other := placed("1")
 	if err := other.SetData("application/json", json.RawMessage(`{"amount":12,"item":"car"}`)); err != nil {
 		t.Fatal(err)
 	}
-	w.want(w.seal(other, envelope.SealOptions{EncryptFields: []string{"/amount"}}).JSON(), consumer.Quarantined, envelope.ReasonIDReused)
+	w.want(w.seal(other, envelope.SealOptions{EncryptFields: []string{"/amount"}}).JSON(),
+		consumer.Quarantined, envelope.ReasonIDReused)
 }
 
 // An event that cannot be decrypted goes to the quarantine as it came. Only then is its claim released:
@@ -200,7 +211,8 @@ func TestQuarantinedStaysEncrypted(t *testing.T) {
 	if released != 0 || w.store.releases != 1 {
 		t.Errorf("%d releases before the quarantine had it, %d after", released, w.store.releases)
 	}
-	if rec := w.bin.records[0]; !bytes.Equal(rec.Message.Body, doc) || bytes.Contains(rec.Message.Body, []byte(`"pen"`)) {
+	if rec := w.bin.records[0]; !bytes.Equal(rec.Message.Body, doc) ||
+		bytes.Contains(rec.Message.Body, []byte(`"pen"`)) {
 		t.Errorf("in quarantine: %s", rec.Message.Body)
 	}
 	w.policy.Decrypter = good

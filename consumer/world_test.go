@@ -97,7 +97,8 @@ func (s *faultyStore) note(until time.Time) {
 	s.untils = append(s.untils, until)
 }
 
-func (s *faultyStore) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (replay.Claim, replay.Status, error) {
+func (s *faultyStore) Claim(ctx context.Context, key, digest [32]byte, until time.Time,
+	lease time.Duration) (replay.Claim, replay.Status, error) {
 	s.note(until)
 	if s.claim != nil {
 		return replay.Claim{}, 0, s.claim
@@ -144,7 +145,8 @@ func newWorld(t *testing.T) *world {
 	w.enrol("billing", "https://billing.example/*")
 	w.publish(trust.BundleOptions{})
 	w.store = &faultyStore{Store: replay.NewMemory(&replay.MemoryOptions{Now: w.clock.Now})}
-	w.policy = envelope.Policy{Sources: []string{"https://orders.example/*", "https://billing.example/*"}, Now: w.clock.Now}
+	w.policy = envelope.Policy{Sources: []string{"https://orders.example/*", "https://billing.example/*"},
+		Now: w.clock.Now}
 	w.opts = consumer.Options{Quarantine: w.bin, Logger: slog.New(slog.DiscardHandler)}
 	return w
 }
@@ -157,7 +159,8 @@ func (w *world) enrol(producer, pattern string) {
 	}
 	w.signers[producer] = signer
 	w.keys = append(w.keys, &trust.Key{
-		Verifier: signer.Verifier(), Producer: producer, Sources: []string{pattern}, Types: []string{"com.example.*"},
+		Verifier: signer.Verifier(), Producer: producer, Sources: []string{pattern},
+		Types: []string{"com.example.*"},
 	})
 }
 
@@ -288,7 +291,8 @@ func material(payloadType, signed string, signers ...keys.Signer) string {
 		})
 	}
 	doc, err := json.Marshal(map[string]any{
-		"payloadType": payloadType, "payload": base64.StdEncoding.EncodeToString([]byte(signed)), "signatures": signatures,
+		"payloadType": payloadType, "payload": base64.StdEncoding.EncodeToString([]byte(signed)),
+		"signatures": signatures,
 	})
 	if err != nil {
 		panic(err)
@@ -346,7 +350,8 @@ func (w *world) delivery(sealed *envelope.Sealed, account string) []byte {
 		w.Fatal(err)
 	}
 	doc, err := json.Marshal(map[string]any{
-		"version": "0", "id": "7bf73129-1428-4cd3-a780-95db273d1602", "detail-type": entry.DetailType, "source": entry.Source,
+		"version": "0", "id": "7bf73129-1428-4cd3-a780-95db273d1602", "detail-type": entry.DetailType,
+		"source":  entry.Source,
 		"account": account, "time": "2026-03-01T12:00:00Z", "region": "eu-central-1", "resources": []string{},
 		"detail": json.RawMessage(entry.Detail),
 	})

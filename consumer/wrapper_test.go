@@ -19,7 +19,8 @@ func inSNS(body []byte) []byte {
 	if err != nil {
 		panic(err)
 	}
-	return fmt.Appendf(nil, `{"Type":"Notification","MessageId":"m","TopicArn":"arn:aws:sns:eu-west-1:111111111111:t","Message":%s}`, text)
+	return fmt.Appendf(nil,
+		`{"Type":"Notification","MessageId":"m","TopicArn":"arn:aws:sns:eu-west-1:111111111111:t","Message":%s}`, text)
 }
 
 func wrapped(body []byte) consumer.Message {
@@ -44,11 +45,13 @@ func TestWrappedAccount(t *testing.T) {
 	for _, name := range []string{"", "kinesis"} {
 		w.opts.Wrapper = name
 		r := w.wantMessage(msg, consumer.Quarantined, envelope.ReasonAccountMismatch)
-		if !strings.Contains(r.Verdict.Cause, "an SNS envelope") || !strings.Contains(r.Verdict.Fix(), `consumer.Options.Wrapper, here "sns"`) {
+		if !strings.Contains(r.Verdict.Cause, "an SNS envelope") ||
+			!strings.Contains(r.Verdict.Fix(), `consumer.Options.Wrapper, here "sns"`) {
 			t.Errorf("%q: %s; %s", name, r.Verdict.Cause, r.Verdict.Fix())
 		}
 	}
-	if rec := w.bin.records[0]; !bytes.Equal(rec.Message.Body, msg.Body) || rec.Message.Format != consumer.Wrapped {
+	if rec := w.bin.records[0]; !bytes.Equal(rec.Message.Body, msg.Body) ||
+		rec.Message.Format != consumer.Wrapped {
 		t.Fatalf("record %+v", rec.Message)
 	}
 	w.opts.Wrapper = "sns"
@@ -75,12 +78,16 @@ func TestWrappedClaim(t *testing.T) {
 	bus := w.delivery(sealed, ours)
 	w.wantMessage(wrapped(inSNS(bus)), consumer.Handled, "")
 	w.wantMessage(wrapped(inSNS(sealed.JSON())), consumer.Duplicate, envelope.ReasonReplayed)
-	w.wantMessage(consumer.Message{Body: bus, Format: consumer.EventBridge}, consumer.Duplicate, envelope.ReasonReplayed)
+	w.wantMessage(consumer.Message{Body: bus, Format: consumer.EventBridge}, consumer.Duplicate,
+		envelope.ReasonReplayed)
 	w.wantMessage(consumer.Message{Body: sealed.JSON()}, consumer.Duplicate, envelope.ReasonReplayed)
-	w.wantMessage(consumer.Message{Body: bytes.Replace(bus, []byte("pen"), []byte("pan"), 1), Format: consumer.EventBridge}, consumer.Quarantined, envelope.ReasonModified)
-	w.wantMessage(wrapped(inSNS(bytes.Replace(bus, []byte("pen"), []byte("pan"), 1))), consumer.Quarantined, envelope.ReasonModified)
+	w.wantMessage(consumer.Message{Body: bytes.Replace(bus, []byte("pen"), []byte("pan"), 1),
+		Format: consumer.EventBridge}, consumer.Quarantined, envelope.ReasonModified)
+	w.wantMessage(wrapped(inSNS(bytes.Replace(bus, []byte("pen"), []byte("pan"), 1))), consumer.Quarantined,
+		envelope.ReasonModified)
 	at := bytes.LastIndex(bus, []byte(source)) // outside of the detail
-	w.wantMessage(wrapped(inSNS(append(bus[:at:at], "https://orders.example/xx"+string(bus[at+len(source):])...))), consumer.Quarantined, envelope.ReasonEnvelopeMismatch)
+	w.wantMessage(wrapped(inSNS(append(bus[:at:at], "https://orders.example/xx"+
+		string(bus[at+len(source):])...))), consumer.Quarantined, envelope.ReasonEnvelopeMismatch)
 }
 
 // A replay name counts only with the name of the wrapper.
@@ -101,9 +108,11 @@ func TestWrappedReplayName(t *testing.T) {
 func TestWrappedMigration(t *testing.T) {
 	w := newWorld(t)
 	seen := migrates(w, new(error))
-	legacy := fmt.Appendf(nil, `{"source":"legacy.orders","detail-type":%q,"account":"1","detail":{"a":1}}`, typ)
+	legacy := fmt.Appendf(nil, `{"source":"legacy.orders","detail-type":%q,"account":"1","detail":{"a":1}}`,
+		typ)
 	legacy = bytes.Replace(legacy, []byte("legacy.orders"), []byte(w.opts.UnsafeMigration[0].Source), 1)
-	w.wantMessage(consumer.Message{Body: legacy, Format: consumer.EventBridge}, consumer.Migrating, envelope.ReasonUnsigned)
+	w.wantMessage(consumer.Message{Body: legacy, Format: consumer.EventBridge}, consumer.Migrating,
+		envelope.ReasonUnsigned)
 	msg := wrapped(inSNS(legacy))
 	w.wantMessage(msg, consumer.Quarantined, envelope.ReasonUnsigned)
 	if len(*seen) != 1 {
@@ -124,17 +133,21 @@ func TestWrappedNamed(t *testing.T) {
 		msg   consumer.Message
 		cause string
 	}{
-		"S3":                   {wrapped([]byte(`{"Records":[{"eventSource":"aws:s3","s3":{}}]}`)), "a notification of S3"},
+		"S3": {wrapped([]byte(`{"Records":[{"eventSource":"aws:s3","s3":{}}]}`)),
+			"a notification of S3"},
 		"S3, as a CloudEvent":  {consumer.Message{Body: []byte(`{"Records":[{"eventSource":"aws:s3","s3":{}}]}`)}, "a notification of S3"},
 		"a test":               {consumer.Message{Body: []byte(`{"key1":"value1","key2":"value2","key3":"value3"}`)}, "Lambda console"},
 		"SNS, as a CloudEvent": {consumer.Message{Body: sns}, "this is an SNS envelope"},
-		"SNS, as EventBridge":  {consumer.Message{Body: sns, Format: consumer.EventBridge}, "this is an SNS envelope"},
-		"SNS in SNS":           {wrapped(inSNS(sns)), "no more than one wrapper"},
-		"no wrapper":           {wrapped(w.event("1")), "in none that is known"},
-		"a record in SNS":      {wrapped(inSNS(marshal(t, consumer.Record{}, macKey))), "a quarantine record"},
+		"SNS, as EventBridge": {consumer.Message{Body: sns, Format: consumer.EventBridge},
+			"this is an SNS envelope"},
+		"SNS in SNS": {wrapped(inSNS(sns)), "no more than one wrapper"},
+		"no wrapper": {wrapped(w.event("1")), "in none that is known"},
+		"a record in SNS": {wrapped(inSNS(marshal(t, consumer.Record{}, macKey))),
+			"a quarantine record"},
 	} {
 		r := w.wantMessage(test.msg, consumer.Quarantined, envelope.ReasonMalformed)
-		if !strings.Contains(r.Verdict.Cause, test.cause) || r.Verdict.Advice == "" || r.Verdict.Fix() != r.Verdict.Advice {
+		if !strings.Contains(r.Verdict.Cause, test.cause) || r.Verdict.Advice == "" ||
+			r.Verdict.Fix() != r.Verdict.Advice {
 			t.Errorf("%s: %s; %s", name, r.Verdict.Cause, r.Verdict.Fix())
 		}
 	}

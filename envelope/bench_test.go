@@ -60,8 +60,10 @@ func rawOf(b *testing.B, signer *keys.LocalSigner, sealed *envelope.Sealed, data
 			payload = p.node().kids[0].String()
 		}
 	}
-	message := fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(mint.PayloadType), mint.PayloadType, len(payload), payload)
-	return &raw{message: message, sig: []byte(mint.Sign(signer, mint.PayloadType, payload)), data: data, signer: signer}
+	message := fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(mint.PayloadType), mint.PayloadType, len(payload),
+		payload)
+	return &raw{message: message, sig: []byte(mint.Sign(signer, mint.PayloadType, payload)), data: data,
+		signer: signer}
 }
 
 var sink byte
@@ -149,7 +151,8 @@ func BenchmarkOpenRatio(b *testing.B) {
 
 func benchmarkSealed(b testing.TB, signer *keys.LocalSigner, ev event.Event) *envelope.Sealed {
 	b.Helper()
-	sealed, err := envelope.Seal(b.Context(), ev, signer, &envelope.SealOptions{Audience: "central", Now: fixedNow})
+	sealed, err := envelope.Seal(b.Context(), ev, signer,
+		&envelope.SealOptions{Audience: "central", Now: fixedNow})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -158,7 +161,8 @@ func benchmarkSealed(b testing.TB, signer *keys.LocalSigner, ev event.Event) *en
 
 func benchmarkTrust(b testing.TB, signer *keys.LocalSigner) (trust.Source, *envelope.Policy) {
 	b.Helper()
-	opts := &envelope.Policy{Audience: "central", MaxAge: 5 * time.Minute, Sources: []string{"https://orders.example/*"}, Now: fixedNow}
+	opts := &envelope.Policy{Audience: "central", MaxAge: 5 * time.Minute,
+		Sources: []string{"https://orders.example/*"}, Now: fixedNow}
 	return trusting(b, keyOf(signer, "https://orders.example/*")), opts
 }
 
@@ -173,7 +177,8 @@ func TestOpenAllocations(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := testing.AllocsPerRun(200, func() {
-		if _, err := opener.Open(t.Context(), envelope.Received{Body: sealed.JSON()}, envelope.Step{}); err != nil {
+		if _, err := opener.Open(t.Context(), envelope.Received{Body: sealed.JSON()},
+			envelope.Step{}); err != nil {
 			t.Fatal(err)
 		}
 	}); got > budget {

@@ -30,7 +30,8 @@ func BenchmarkEncryptedOpen(b *testing.B) {
 		trust, opts := benchmarkTrust(b, signer)
 		opts.Decrypter = benchmarkDecrypter
 		plain := benchmarkSealed(b, signer, ev).JSON()
-		sealed, err := envelope.Seal(b.Context(), ev, signer, &envelope.SealOptions{Audience: "central", Now: fixedNow, Encrypt: e, EncryptFields: fields})
+		sealed, err := envelope.Seal(b.Context(), ev, signer,
+			&envelope.SealOptions{Audience: "central", Now: fixedNow, Encrypt: e, EncryptFields: fields})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -43,11 +44,13 @@ func BenchmarkEncryptedOpen(b *testing.B) {
 }
 
 var benchmarkIdentity, _ = keys.GenerateIdentity(keys.X25519)
-var benchmarkDecrypter, _ = envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(benchmarkIdentity)})
+var benchmarkDecrypter,
+	_ = envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(benchmarkIdentity)})
 
 // each runs a benchmark for all of the data, and for one field of it.
 func each(b *testing.B, run func(*testing.B, *envelope.Encrypter, []string)) {
-	e, err := envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{benchmarkIdentity.Recipient()}})
+	e,
+		err := envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{benchmarkIdentity.Recipient()}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -72,14 +75,17 @@ func added[T any](b *testing.B, do func(T), plain, secret T) {
 // The time that a session key adds, with its statement known: the plain one and the delegated one in turns.
 func BenchmarkDelegatedOpen(b *testing.B) {
 	root := cast["es256"]
-	session, err := session.Delegate(b.Context(), root, session.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"*"}}, time.Hour, &session.Options{Now: fixedNow})
+	session, err := session.Delegate(b.Context(), root,
+		session.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"*"}}, time.Hour,
+		&session.Options{Now: fixedNow})
 	if err != nil {
 		b.Fatal(err)
 	}
 	plain, ev := cast["orders"], benchmarkEvent(b, 1<<10)
 	_, opts := benchmarkTrust(b, plain)
 	trust := trusting(b, keyOf(plain, "https://orders.example/*"), keyOf(root, "https://orders.example/*"))
-	sealed, err := envelope.Seal(b.Context(), ev, session, &envelope.SealOptions{Audience: "central", Now: fixedNow})
+	sealed, err := envelope.Seal(b.Context(), ev, session,
+		&envelope.SealOptions{Audience: "central", Now: fixedNow})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -46,7 +46,8 @@ func (s *oddService) DecryptKey(ctx context.Context, source, keyID string, encry
 		key = s.answer(s.Calls("test:DecryptKey"), key)
 	}
 	if err == nil && key == nil { // as package awskms does with an answer about another key
-		err = &keys.ServiceError{Op: "test:DecryptKey", KeyID: keyID, Cause: "refused", Err: keys.ErrWrongAnswer}
+		err = &keys.ServiceError{Op: "test:DecryptKey", KeyID: keyID, Cause: "refused",
+			Err: keys.ErrWrongAnswer}
 	}
 	return key, err
 }
@@ -122,7 +123,8 @@ func TestBudgetOfKeyAgreements(t *testing.T) {
 	_, err := c.open(doc, c.decrypter(identities...), fixedNow)
 	wantReason(t, err, envelope.ReasonTooLarge)
 	if calls.Load() != envelope.MaxServiceCalls {
-		t.Errorf("%d key agreements in a service for one event, want %d", calls.Load(), envelope.MaxServiceCalls)
+		t.Errorf("%d key agreements in a service for one event, want %d", calls.Load(),
+			envelope.MaxServiceCalls)
 	}
 }
 
@@ -158,7 +160,8 @@ func TestBudgetIsShared(t *testing.T) {
 			_, err := c.open(c.whole(`1`, key, test.to...), d, fixedNow)
 			wantReason(t, err, test.want)
 			if service.Calls("test:DecryptKey") != test.services || pair.calls.Load() != test.pair {
-				t.Errorf("%d and %d calls, want %d and %d", service.Calls("test:DecryptKey"), pair.calls.Load(), test.services,
+				t.Errorf("%d and %d calls, want %d and %d", service.Calls("test:DecryptKey"),
+					pair.calls.Load(), test.services,
 					test.pair)
 			}
 		})

@@ -314,7 +314,8 @@ func (u *unlocking) attempt(c *candidate, k *unwrapped) (over bool, verdict *Err
 		c.wrong++
 		c.tried = c.wrong == mostAnswers
 		u.errs = append(u.errs, &keys.ServiceError{Op: "opening", KeyID: c.identity, Err: err,
-			Cause: "the service answered, but not with the content key that the event commits to: " + err.Error(),
+			Cause: "the service answered, but not with the content key that the event commits to: " +
+				err.Error(),
 			Fix: "check that the client's endpoint is the service's own; if other events of the producer open, " +
 				"this one was signed with a wrong entry: have the producer seal it again",
 		})
@@ -407,7 +408,8 @@ func isOutage(err error) bool {
 		return !e.Permanent
 	}
 	for _, fault := range [...]error{
-		jwe.ErrMalformed, jwe.ErrUnsupported, jwe.ErrTooLarge, jwe.ErrUncommitted, jwe.ErrUnbound, jwe.ErrBinding,
+		jwe.ErrMalformed, jwe.ErrUnsupported, jwe.ErrTooLarge, jwe.ErrUncommitted, jwe.ErrUnbound,
+		jwe.ErrBinding,
 		jwe.ErrCommitment, jwe.ErrDecrypt, jwe.ErrPlaintext, jwe.ErrUnwrap, jwe.ErrNotRecipient, jwe.ErrKey,
 	} {
 		if errors.Is(err, fault) {
@@ -426,7 +428,8 @@ func (u *unlocking) verdict() *Error {
 	if u.cut {
 		return reject(ReasonTooLarge,
 			"there are more recipients to try than one event may cost, %d with private keys and "+
-				"%d calls of key management services, and none of those tried opens the data", maxTries, maxServiceCalls)
+				"%d calls of key management services, and none of those tried opens the data", maxTries,
+			maxServiceCalls)
 	}
 	if len(u.errs) > 0 {
 		i := slices.IndexFunc(u.errs, func(err error) bool { return !jwe.IsForAnother(err) })

@@ -21,8 +21,10 @@ import (
 	"github.com/sealbus/sealbus/keys/trust"
 )
 
-func (c *confidential) open(doc []byte, d *envelope.Decrypter, now func() time.Time) (*envelope.Opened, error) {
-	return envelope.Open(c.t.Context(), doc, c.trust, &envelope.Policy{Now: now, Decrypter: d, Unsafe: unchecked})
+func (c *confidential) open(doc []byte, d *envelope.Decrypter,
+	now func() time.Time) (*envelope.Opened, error) {
+	return envelope.Open(c.t.Context(), doc, c.trust,
+		&envelope.Policy{Now: now, Decrypter: d, Unsafe: unchecked})
 }
 
 // A consumer process decrypts each content key once in 15 minutes, whatever comes in between; another source
@@ -62,7 +64,8 @@ func TestCallsWhenOpening(t *testing.T) {
 // what is at hand.
 func TestRevokedIdentity(t *testing.T) {
 	c := newConfidential(t)
-	sealed := c.seal(secretEvent(`{"a":1}`), envelope.SealOptions{Encrypt: c.encryptTo(envelope.EncryptTo{Recipients: []*keys.Recipient{c.x25519.Recipient()}})}).JSON()
+	sealed := c.seal(secretEvent(`{"a":1}`),
+		envelope.SealOptions{Encrypt: c.encryptTo(envelope.EncryptTo{Recipients: []*keys.Recipient{c.x25519.Recipient()}})}).JSON()
 	list := func(k trust.Key) *trust.Bundle {
 		k.Recipient, k.Consumer = c.x25519.Recipient(), "billing"
 		b, err := trust.NewBundle(trust.BundleOptions{}, &k, keyOf(c.signer, "https://orders.example/*"))
@@ -79,9 +82,11 @@ func TestRevokedIdentity(t *testing.T) {
 		d     *envelope.Decrypter
 		want  envelope.Reason
 	}{
-		{retired, d, ""}, {expired, d, envelope.ReasonNotARecipient}, {c.trust, d, ""}, {revoked, d, envelope.ReasonNotARecipient}, {revoked, lax, ""},
+		{retired, d, ""}, {expired, d, envelope.ReasonNotARecipient}, {c.trust, d, ""},
+		{revoked, d, envelope.ReasonNotARecipient}, {revoked, lax, ""},
 	} {
-		_, err := envelope.Open(t.Context(), sealed, test.trust, &envelope.Policy{Now: fixedNow, Decrypter: test.d, Unsafe: unchecked})
+		_, err := envelope.Open(t.Context(), sealed, test.trust,
+			&envelope.Policy{Now: fixedNow, Decrypter: test.d, Unsafe: unchecked})
 		wantReason(t, err, test.want)
 		if test.want != "" && !strings.Contains(err.Error(), "revoked or expired") {
 			t.Errorf("got %v", err)
@@ -103,14 +108,19 @@ func TestTriesTheNext(t *testing.T) {
 		with envelope.DecryptWith
 		want envelope.Reason
 	}{
-		"an imposter, then the key":     {envelope.DecryptWith{Services: services(imposter, c.service)}, ""},
-		"one that is down, the key":     {envelope.DecryptWith{Services: services(down, c.service)}, ""},
-		"down, a private key":           {envelope.DecryptWith{Services: services(down), Identities: keys.OpenWith(c.p256)}, ""},
-		"a private key elsewhere, one":  {envelope.DecryptWith{Identities: keys.OpenWith(strange, c.x25519)}, ""},
-		"an imposter only":              {envelope.DecryptWith{Services: services(imposter)}, envelope.ReasonDecryptFailed},
-		"an imposter and one down":      {envelope.DecryptWith{Services: services(imposter, down)}, envelope.ReasonKMSUnavailable},
-		"a private key that is no help": {envelope.DecryptWith{Identities: keys.OpenWith(strange)}, envelope.ReasonKMSUnavailable},
-		"nobody":                        {envelope.DecryptWith{Identities: keys.OpenWith()}, envelope.ReasonNotARecipient},
+		"an imposter, then the key": {envelope.DecryptWith{Services: services(imposter, c.service)}, ""},
+		"one that is down, the key": {envelope.DecryptWith{Services: services(down, c.service)}, ""},
+		"down, a private key": {envelope.DecryptWith{Services: services(down),
+			Identities: keys.OpenWith(c.p256)}, ""},
+		"a private key elsewhere, one": {envelope.DecryptWith{Identities: keys.OpenWith(strange, c.x25519)},
+			""},
+		"an imposter only": {envelope.DecryptWith{Services: services(imposter)},
+			envelope.ReasonDecryptFailed},
+		"an imposter and one down": {envelope.DecryptWith{Services: services(imposter, down)},
+			envelope.ReasonKMSUnavailable},
+		"a private key that is no help": {envelope.DecryptWith{Identities: keys.OpenWith(strange)},
+			envelope.ReasonKMSUnavailable},
+		"nobody": {envelope.DecryptWith{Identities: keys.OpenWith()}, envelope.ReasonNotARecipient},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := c.open(sealed, c.decryptWith(test.with), fixedNow)
@@ -163,10 +173,12 @@ func (f *failing) ECDH(context.Context, *ecdh.PublicKey) ([]byte, error) { retur
 func TestKeepEncrypted(t *testing.T) {
 	c := newConfidential(t)
 	for _, fields := range [][]string{nil, {"/a"}} {
-		sealed := c.seal(secretEvent(`{"a":1,"b":2}`), envelope.SealOptions{Encrypt: c.encrypter(), EncryptFields: fields}).JSON()
+		sealed := c.seal(secretEvent(`{"a":1,"b":2}`),
+			envelope.SealOptions{Encrypt: c.encrypter(), EncryptFields: fields}).JSON()
 		kept, err := openKept(t, sealed, c.trust, &envelope.Policy{Now: fixedNow, Unsafe: unchecked})
 		check(t, err)
-		if !kept.IsEncrypted() || strings.Contains(string(kept.Event.Data()), `"a":1`) || len(kept.Encryption.Recipients) != 3 {
+		if !kept.IsEncrypted() || strings.Contains(string(kept.Event.Data()), `"a":1`) ||
+			len(kept.Encryption.Recipients) != 3 {
 			t.Errorf("kept %s", kept.Event)
 		}
 		_, err = kept.Decrypt(t.Context(), nil)
@@ -175,7 +187,8 @@ func TestKeepEncrypted(t *testing.T) {
 		wantReason(t, err, envelope.ReasonNotARecipient)
 		opened, err := kept.Decrypt(t.Context(), c.decrypter(c.x25519))
 		check(t, err)
-		if string(opened.Event.Data()) != `{"a":1,"b":2}` || !kept.IsEncrypted() || opened.IsEncrypted() || kept.ContentDigest() != opened.ContentDigest() {
+		if string(opened.Event.Data()) != `{"a":1,"b":2}` || !kept.IsEncrypted() || opened.IsEncrypted() ||
+			kept.ContentDigest() != opened.ContentDigest() {
 			t.Errorf("opened %s, kept %s", opened.Event, kept.Event)
 		}
 		same, err := opened.Decrypt(t.Context(), nil)
@@ -190,7 +203,8 @@ func TestKeepEncrypted(t *testing.T) {
 func TestEncryptToConsumers(t *testing.T) {
 	c, clock := newConfidential(t), newClockwork()
 	bundle := func(list ...*trust.Key) *trust.Bundle {
-		b, err := trust.NewBundle(trust.BundleOptions{}, append(list, keyOf(c.signer, "https://orders.example/*"))...)
+		b, err := trust.NewBundle(trust.BundleOptions{},
+			append(list, keyOf(c.signer, "https://orders.example/*"))...)
 		check(t, err)
 		return b
 	}
@@ -199,7 +213,8 @@ func TestEncryptToConsumers(t *testing.T) {
 	}
 	stolen := key(c.x25519, keys.Schedule{})
 	stolen.Revoked = &trust.Revocation{At: testNow, Reason: "stolen"}
-	source := &liveSource{held: bundle(key(c.x25519, keys.Schedule{}), key(c.p256, keys.Schedule{Active: testNow.Add(time.Minute)}))}
+	source := &liveSource{held: bundle(key(c.x25519, keys.Schedule{}),
+		key(c.p256, keys.Schedule{Active: testNow.Add(time.Minute)}))}
 	e := c.encryptTo(envelope.EncryptTo{Consumers: []string{"billing"}, Trust: source})
 	sealed := func() (recipients []string) {
 		t.Helper()
@@ -222,7 +237,8 @@ func TestEncryptToConsumers(t *testing.T) {
 	source.held = bundle(stolen, key(c.p256, keys.Schedule{}))
 	wantOnly(sealed(), c.p256)
 	source.held = bundle(stolen)
-	_, err := envelope.Seal(t.Context(), secretEvent(`1`), c.signer, &envelope.SealOptions{Encrypt: e, Now: clock.now})
+	_, err := envelope.Seal(t.Context(), secretEvent(`1`), c.signer,
+		&envelope.SealOptions{Encrypt: e, Now: clock.now})
 	if !errors.Is(err, trust.ErrNoRecipient) {
 		t.Errorf("got %v", err)
 	}
@@ -236,7 +252,8 @@ func TestNewEncrypterRefuses(t *testing.T) {
 	}
 	r := c.x25519.Recipient()
 	for want, to := range map[string]envelope.EncryptTo{
-		"encrypting to nobody": {}, "given twice": {Recipients: []*keys.Recipient{r, r}}, "needs Trust": {Consumers: []string{"billing"}},
+		"encrypting to nobody": {}, "given twice": {Recipients: []*keys.Recipient{r, r}},
+		"needs Trust":             {Consumers: []string{"billing"}},
 		"of which 16 are allowed": {Recipients: many}, "is nil": {Services: []keys.ServiceRecipient{nil}},
 	} {
 		if _, err := envelope.NewEncrypter(to); err == nil || !strings.Contains(err.Error(), want) {
@@ -246,7 +263,8 @@ func TestNewEncrypterRefuses(t *testing.T) {
 	if _, err := envelope.NewDecrypter(envelope.DecryptWith{}); err == nil {
 		t.Error("opens with nothing")
 	}
-	if _, err := envelope.NewDecrypter(envelope.DecryptWith{Services: []keys.ServiceIdentity{nil}}); err == nil {
+	if _,
+		err := envelope.NewDecrypter(envelope.DecryptWith{Services: []keys.ServiceIdentity{nil}}); err == nil {
 		t.Error("opens with nil")
 	}
 }
@@ -254,7 +272,8 @@ func TestNewEncrypterRefuses(t *testing.T) {
 // Dropping keys while they are used disturbs no user.
 func TestForgetWhileInUse(t *testing.T) {
 	c := newConfidential(t)
-	e, d := c.encrypter(), c.decryptWith(envelope.DecryptWith{Services: []keys.ServiceIdentity{c.service}, Identities: keys.OpenWith(c.x25519)})
+	e, d := c.encrypter(), c.decryptWith(envelope.DecryptWith{Services: []keys.ServiceIdentity{c.service},
+		Identities: keys.OpenWith(c.x25519)})
 	var stop atomic.Bool
 	var forgetting, working sync.WaitGroup
 	forgetting.Go(func() {
@@ -268,7 +287,8 @@ func TestForgetWhileInUse(t *testing.T) {
 		working.Go(func() {
 			for n := range 200 {
 				ev := secretEvent(fmt.Sprintf(`{"a":%d}`, 1000*i+n))
-				sealed, err := envelope.Seal(t.Context(), ev, c.signer, &envelope.SealOptions{Encrypt: e, EncryptFields: []string{"/a"}[:n%2], Now: fixedNow})
+				sealed, err := envelope.Seal(t.Context(), ev, c.signer,
+					&envelope.SealOptions{Encrypt: e, EncryptFields: []string{"/a"}[:n%2], Now: fixedNow})
 				if err == nil {
 					_, err = c.open(sealed.JSON(), d, fixedNow)
 				}
@@ -289,7 +309,8 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 	c := newConfidential(t)
 	e, d := c.encrypter(), c.decrypter(c.x25519)
 	sealed := c.seal(secretEvent(`{"a":"the secret of this event"}`), envelope.SealOptions{Encrypt: e})
-	kept, err := openKept(t, sealed.JSON(), c.trust, &envelope.Policy{Now: fixedNow, Decrypter: d, Unsafe: unchecked})
+	kept, err := openKept(t, sealed.JSON(), c.trust,
+		&envelope.Policy{Now: fixedNow, Decrypter: d, Unsafe: unchecked})
 	check(t, err)
 	_, err = kept.Decrypt(t.Context(), d)
 	check(t, err)
@@ -302,7 +323,8 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 		fmt.Fprintf(&out, "%v %+v %#v %s %x", v, v, v, v, v)
 		slog.New(slog.NewTextHandler(&out, nil)).Info("x", "v", v)
 	}
-	for _, text := range []string{"the secret of this event", fmt.Sprintf("%x", "the secret of this event"), jwk.D} {
+	for _, text := range []string{"the secret of this event", fmt.Sprintf("%x", "the secret of this event"),
+		jwk.D} {
 		if strings.Contains(out.String(), text) {
 			t.Errorf("%q is printed", text)
 		}

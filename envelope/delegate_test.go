@@ -45,7 +45,8 @@ func newRoot(t testing.TB, alg keys.Algorithm) *root {
 	return &root{Signer: testSigner(t, alg, "orders")}
 }
 
-var orderScope = session.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"}}
+var orderScope = session.Scope{Sources: []string{"https://orders.example/*"},
+	Types: []string{"com.example.order.*"}}
 
 // clockwork is a clock that tests move.
 type clockwork struct{ nanos atomic.Int64 }
@@ -89,8 +90,11 @@ func TestDelegate(t *testing.T) {
 				if !slices.Equal(sealed.KeyIDs(), []string{s.KeyIDs()[0]}) {
 					t.Errorf("signed by %v", sealed.KeyIDs())
 				}
-				opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: c.now, RequiredAlgorithms: []keys.Algorithm{keys.Ed25519}, Unsafe: unchecked})
-				if err != nil || opened.Producer != "orders" || !slices.Equal(opened.KeyIDs, []string{r.Verifier().KeyID()}) {
+				opened, err := envelope.Open(t.Context(), sealed.JSON(), trust,
+					&envelope.Policy{Now: c.now, RequiredAlgorithms: []keys.Algorithm{keys.Ed25519},
+						Unsafe: unchecked})
+				if err != nil || opened.Producer != "orders" ||
+					!slices.Equal(opened.KeyIDs, []string{r.Verifier().KeyID()}) {
 					t.Fatalf("opened %+v: %v", opened, err)
 				}
 			}
@@ -114,19 +118,23 @@ func TestDelegateRefuses(t *testing.T) {
 		ttl   time.Duration
 		want  string
 	}{
-		"no root":     {nil, orderScope, time.Hour, "no key to vouch"},
-		"a session":   {s, orderScope, time.Hour, "cannot vouch for another"},
-		"too long":    {r, orderScope, time.Hour + time.Second, "lives from 1m0s to 1h0m0s"},
-		"too short":   {r, orderScope, 59 * time.Second, "lives from"},
-		"a fraction":  {r, orderScope, 90*time.Second + 1, "whole seconds"},
-		"no sources":  {r, session.Scope{Types: []string{"*"}}, time.Hour, "may say nothing"},
-		"no types":    {r, session.Scope{Sources: []string{"https://orders.example/*"}}, time.Hour, "may say nothing"},
-		"many":        {r, session.Scope{Sources: many, Types: []string{"*"}}, time.Hour, "1 to 64 sources"},
-		"bad source":  {r, session.Scope{Sources: []string{"https://*"}, Types: []string{"*"}}, time.Hour, "https://*"},
-		"bad pattern": {r, session.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"a*"}}, time.Hour, "a*"},
+		"no root":    {nil, orderScope, time.Hour, "no key to vouch"},
+		"a session":  {s, orderScope, time.Hour, "cannot vouch for another"},
+		"too long":   {r, orderScope, time.Hour + time.Second, "lives from 1m0s to 1h0m0s"},
+		"too short":  {r, orderScope, 59 * time.Second, "lives from"},
+		"a fraction": {r, orderScope, 90*time.Second + 1, "whole seconds"},
+		"no sources": {r, session.Scope{Types: []string{"*"}}, time.Hour, "may say nothing"},
+		"no types": {r, session.Scope{Sources: []string{"https://orders.example/*"}}, time.Hour,
+			"may say nothing"},
+		"many": {r, session.Scope{Sources: many, Types: []string{"*"}}, time.Hour, "1 to 64 sources"},
+		"bad source": {r, session.Scope{Sources: []string{"https://*"}, Types: []string{"*"}}, time.Hour,
+			"https://*"},
+		"bad pattern": {r, session.Scope{Sources: []string{"https://orders.example/*"},
+			Types: []string{"a*"}}, time.Hour, "a*"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := session.Delegate(t.Context(), test.root, test.scope, test.ttl, nil); err == nil || !strings.Contains(err.Error(), test.want) {
+			if _, err := session.Delegate(t.Context(), test.root, test.scope, test.ttl, nil); err == nil ||
+				!strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})
@@ -154,12 +162,14 @@ func TestDelegatedVerdicts(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := func() *trust.Key { return keyOf(r, "https://orders.example/*") }
-	revoked, elsewhere, otherType, expired, stranger := good(), good(), good(), good(), keyOf(testSigner(t, keys.ES256, "orders"), "https://orders.example/*")
+	revoked, elsewhere, otherType, expired, stranger := good(), good(), good(), good(),
+		keyOf(testSigner(t, keys.ES256, "orders"), "https://orders.example/*")
 	revoked.Revoked = &trust.Revocation{At: testNow, Reason: "stolen"}
 	elsewhere.Sources = []string{"https://mail.example/*"}
 	otherType.Types = []string{"com.example.invoice"}
 	expired.Schedule.Expired = testNow.Add(-time.Second)
-	withSession, err := trust.NewBundle(trust.BundleOptions{Version: 1, RevokedSessions: []string{s.KeyIDs()[0]}}, good())
+	withSession, err := trust.NewBundle(trust.BundleOptions{Version: 1,
+		RevokedSessions: []string{s.KeyIDs()[0]}}, good())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,11 +178,15 @@ func TestDelegatedVerdicts(t *testing.T) {
 			trust trust.Source
 			want  envelope.Reason
 		}{
-			{trusting(t, good()), ""}, {trusting(t, revoked), envelope.ReasonRevokedKey}, {withSession, envelope.ReasonRevokedKey},
-			{trusting(t, elsewhere), envelope.ReasonSourceNotAllowed}, {trusting(t, otherType), envelope.ReasonTypeNotAllowed},
-			{trusting(t, expired), envelope.ReasonKeyNotValid}, {trusting(t, stranger), envelope.ReasonUnknownKey},
+			{trusting(t, good()), ""}, {trusting(t, revoked), envelope.ReasonRevokedKey},
+			{withSession, envelope.ReasonRevokedKey},
+			{trusting(t, elsewhere), envelope.ReasonSourceNotAllowed},
+			{trusting(t, otherType), envelope.ReasonTypeNotAllowed},
+			{trusting(t, expired), envelope.ReasonKeyNotValid},
+			{trusting(t, stranger), envelope.ReasonUnknownKey},
 		} {
-			_, err := envelope.Open(t.Context(), sealed.JSON(), test.trust, &envelope.Policy{Now: c.now, Unsafe: unchecked})
+			_, err := envelope.Open(t.Context(), sealed.JSON(), test.trust,
+				&envelope.Policy{Now: c.now, Unsafe: unchecked})
 			wantReason(t, err, test.want)
 		}
 	}
@@ -189,7 +203,8 @@ func TestRootSignsOnceAnHour(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: c.now, Skew: time.Nanosecond, Unsafe: unchecked}); err != nil {
+		if _, err := envelope.Open(t.Context(), sealed.JSON(), trust,
+			&envelope.Policy{Now: c.now, Skew: time.Nanosecond, Unsafe: unchecked}); err != nil {
 			t.Fatalf("%s: %v", c.now(), err)
 		}
 		sessions[sealed.KeyIDs()[0]] = true
@@ -248,7 +263,9 @@ func TestSessionIsOfTheMoment(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: c.now, Unsafe: unchecked}); err != nil || s.KeyIDs()[0] == first || r.calls.Load() != 2 {
+		if _, err := envelope.Open(t.Context(), sealed.JSON(), trust,
+			&envelope.Policy{Now: c.now, Unsafe: unchecked}); err != nil || s.KeyIDs()[0] == first ||
+			r.calls.Load() != 2 {
 			t.Errorf("%s: %v, %d root signatures", jump, err, r.calls.Load())
 		}
 	}
@@ -291,11 +308,13 @@ func TestDelegatedHybrid(t *testing.T) {
 	r, c := newRoot(t, keys.ES256), newClockwork()
 	s, pq := delegate(t, r, c, time.Hour), testSigner(t, keys.MLDSA65, "orders")
 	trust := trusting(t, keyOf(r, "https://orders.example/*"), keyOf(pq, "https://orders.example/*"))
-	sealed, err := envelope.Seal(t.Context(), secretEvent(`1`), s, &envelope.SealOptions{Now: c.now, CoSigners: []keys.Signer{pq}})
+	sealed, err := envelope.Seal(t.Context(), secretEvent(`1`), s,
+		&envelope.SealOptions{Now: c.now, CoSigners: []keys.Signer{pq}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts := &envelope.Policy{Now: c.now, RequiredAlgorithms: []keys.Algorithm{keys.Ed25519, keys.MLDSA65}, Unsafe: unchecked}
+	opts := &envelope.Policy{Now: c.now, RequiredAlgorithms: []keys.Algorithm{keys.Ed25519, keys.MLDSA65},
+		Unsafe: unchecked}
 	if _, err := envelope.Open(t.Context(), sealed.JSON(), trust, opts); err != nil {
 		t.Error(err)
 	}

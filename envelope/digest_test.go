@@ -25,7 +25,8 @@ func contentDigest(t *testing.T, change func(*event.Event), opts envelope.SealOp
 	}
 	var digests [3][32]byte
 	for mode := range digests {
-		opened, err := envelope.Open(t.Context(), sealed.JSON(), bundleOf(t, "orders"), &envelope.Policy{Now: opts.Now, Mode: envelope.Mode(mode), Unsafe: unchecked})
+		opened, err := envelope.Open(t.Context(), sealed.JSON(), bundleOf(t, "orders"),
+			&envelope.Policy{Now: opts.Now, Mode: envelope.Mode(mode), Unsafe: unchecked})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,20 +47,28 @@ func TestContentDigest(t *testing.T) {
 		opts   envelope.SealOptions
 		same   bool
 	}{
-		{"published again an hour later", nil, envelope.SealOptions{Now: func() time.Time { return testNow.Add(time.Hour) }}, true},
+		{"published again an hour later", nil,
+			envelope.SealOptions{Now: func() time.Time { return testNow.Add(time.Hour) }}, true},
 		{"with another life", nil, envelope.SealOptions{Expires: time.Hour}, true},
 		{"time stamped anew", func(ev *event.Event) { ev.SetTime(testNow) }, envelope.SealOptions{}, true},
-		{"another trace", extension("traceparent", "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), envelope.SealOptions{}, true},
+		{"another trace", extension("traceparent", "00-1af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+			envelope.SealOptions{}, true},
 		{"without a trace", extension("traceparent", nil), envelope.SealOptions{}, true},
 		{"another partition", extension("partitionkey", "7"), envelope.SealOptions{}, true},
-		{"data spelled differently", jsonData(`{ "order":"o-1", "total": 1.25e1 }`), envelope.SealOptions{}, true},
-		{"another ID and source, which are the claim's own", func(ev *event.Event) { ev.SetID("2"); ev.SetSource("https://orders.example/us") }, envelope.SealOptions{}, true},
+		{"data spelled differently", jsonData(`{ "order":"o-1", "total": 1.25e1 }`), envelope.SealOptions{},
+			true},
+		{"another ID and source, which are the claim's own",
+			func(ev *event.Event) { ev.SetID("2"); ev.SetSource("https://orders.example/us") },
+			envelope.SealOptions{}, true},
 		{"other data", jsonData(`{"order":"o-2","total":12.5}`), envelope.SealOptions{}, false},
 		{"no data", jsonData(""), envelope.SealOptions{}, false},
 		{"another subject", func(ev *event.Event) { ev.SetSubject("x") }, envelope.SealOptions{}, false},
-		{"another type", func(ev *event.Event) { ev.SetType("com.example.order.cancelled") }, envelope.SealOptions{}, false},
-		{"another schema", func(ev *event.Event) { ev.SetDataSchema("https://schema.example/2") }, envelope.SealOptions{}, false},
-		{"another content type", func(ev *event.Event) { ev.SetDataContentType("application/vnd.x+json") }, envelope.SealOptions{}, false},
+		{"another type", func(ev *event.Event) { ev.SetType("com.example.order.cancelled") },
+			envelope.SealOptions{}, false},
+		{"another schema", func(ev *event.Event) { ev.SetDataSchema("https://schema.example/2") },
+			envelope.SealOptions{}, false},
+		{"another content type", func(ev *event.Event) { ev.SetDataContentType("application/vnd.x+json") },
+			envelope.SealOptions{}, false},
 		{"another signed extension", extension("tenant", "other"), envelope.SealOptions{}, false},
 		{"a signed extension of another type", extension("vip", "true"), envelope.SealOptions{}, false},
 		{"a signed extension less", extension("tenant", nil), envelope.SealOptions{}, false},
@@ -75,9 +84,12 @@ func TestContentDigest(t *testing.T) {
 
 // No two lists of attributes run together: the value of one is not the name of the next.
 func TestContentDigestBoundaries(t *testing.T) {
-	a := contentDigest(t, func(ev *event.Event) { ev.SetSubject("ab"); extension("x", "c")(ev) }, envelope.SealOptions{})
-	b := contentDigest(t, func(ev *event.Event) { ev.SetSubject("a"); extension("x", "bc")(ev) }, envelope.SealOptions{})
-	c := contentDigest(t, func(ev *event.Event) { ev.SetSubject("ab"); extension("xc", "c")(ev) }, envelope.SealOptions{})
+	a := contentDigest(t, func(ev *event.Event) { ev.SetSubject("ab"); extension("x", "c")(ev) },
+		envelope.SealOptions{})
+	b := contentDigest(t, func(ev *event.Event) { ev.SetSubject("a"); extension("x", "bc")(ev) },
+		envelope.SealOptions{})
+	c := contentDigest(t, func(ev *event.Event) { ev.SetSubject("ab"); extension("xc", "c")(ev) },
+		envelope.SealOptions{})
 	if a == b || a == c || b == c {
 		t.Error("different events have one digest")
 	}

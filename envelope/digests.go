@@ -31,8 +31,9 @@ func (o *opening) checkDigests() *Error {
 	}
 	for _, name := range p.Names {
 		if twin := o.in.CaseTwin(name); twin != "" {
-			return reject(ReasonMalformed, "%.80q is the signed attribute %s but for the case of its letters, "+
-				"and some readers ignore case", twin, name)
+			return reject(ReasonMalformed,
+				"%.80q is the signed attribute %s but for the case of its letters, "+
+					"and some readers ignore case", twin, name)
 		}
 	}
 	if e := o.checkCore(p); e != nil {
@@ -172,7 +173,8 @@ func (o *opening) hashExtensions(p *wire.Payload, guess typeGuess) (fits, isRead
 		if guess != asDeclared && t == wire.String {
 			if _, err := wire.ParseTime(text); err == nil {
 				t = wire.Timestamp
-			} else if _, err := jsontext.Base64.AppendDecode(nil, []byte(text)); err == nil && guess != timestamps {
+			} else if _, err := jsontext.Base64.AppendDecode(nil, []byte(text)); err == nil &&
+				guess != timestamps {
 				t = wire.Binary
 			}
 		}
@@ -205,7 +207,8 @@ func (o *opening) modified(p *wire.Payload) *Error {
 		switch err := o.in.Document.Err; {
 		case err != nil && p.Profile != nil: // sealbus signs no such number
 			e.Cause += "; digits of a number are what changed: something on the way prints numbers anew"
-		case err == nil && anyNumber(o.in.Data, func(text string) bool { return significantDigits(text) >= 15 }):
+		case err == nil &&
+			anyNumber(o.in.Data, func(text string) bool { return significantDigits(text) >= 15 }):
 			e.Cause += "; digits of a number may be what changed: " +
 				"there are numbers of 15 digits and more, and some relays print those anew"
 		}
@@ -224,7 +227,8 @@ func (o *opening) modified(p *wire.Payload) *Error {
 // lookAdded are the members of the detail that tracers are known to add, or that are named as if a tracer had
 // added them. It is a guess, for the text of a verdict only.
 func lookAdded(detail []byte, ignore []string) (names []string) {
-	tracers := []string{"traceparent", "tracestate", "baggage", "newrelic", "awstraceheader", "dtdtracetaginfo"}
+	tracers := []string{"traceparent", "tracestate", "baggage", "newrelic", "awstraceheader",
+		"dtdtracetaginfo"}
 	r := jsontext.NewDecoder(detail)
 	for obj := r.Object(); r.Member(&obj); r.ReadSpan() {
 		name := string(obj.Name)

@@ -36,7 +36,8 @@ const secretSource = "https://orders.example/eu"
 
 func newConfidential(t testing.TB) *confidential {
 	t.Helper()
-	c := &confidential{t: t, signer: testSigner(t, keys.Ed25519, "orders"), service: keystest.NewService("arn:test:key/1")}
+	c := &confidential{t: t, signer: testSigner(t, keys.Ed25519, "orders"),
+		service: keystest.NewService("arn:test:key/1")}
 	c.x25519, c.p256 = newIdentity(t, keys.X25519), newIdentity(t, keys.P256)
 	c.trust = trusting(t, keyOf(c.signer, "https://orders.example/*"))
 	return c
@@ -53,7 +54,8 @@ func newIdentity(t testing.TB, curve keys.Curve) *keys.LocalIdentity {
 
 // encrypter encrypts to all three.
 func (c *confidential) encrypter() *envelope.Encrypter {
-	return c.encryptTo(envelope.EncryptTo{Recipients: []*keys.Recipient{c.x25519.Recipient(), c.p256.Recipient()}, Services: []keys.ServiceRecipient{c.service}})
+	return c.encryptTo(envelope.EncryptTo{Recipients: []*keys.Recipient{c.x25519.Recipient(),
+		c.p256.Recipient()}, Services: []keys.ServiceRecipient{c.service}})
 }
 
 func (c *confidential) encryptTo(to envelope.EncryptTo) *envelope.Encrypter {
@@ -119,7 +121,8 @@ func TestEncrypted(t *testing.T) {
 			ev.SetDataContentType(data.typ)
 			sealed := c.seal(ev, envelope.SealOptions{Encrypt: c.encrypter(), Exact: data.exact})
 			// base64 has neither a quote nor a space
-			if bytes.Contains(sealed.JSON(), []byte(`"4111`)) || bytes.Contains(sealed.JSON(), []byte("card ")) {
+			if bytes.Contains(sealed.JSON(), []byte(`"4111`)) ||
+				bytes.Contains(sealed.JSON(), []byte("card ")) {
 				t.Errorf("legible: %s", sealed.JSON())
 			}
 			for who, with := range map[string]envelope.DecryptWith{
@@ -127,21 +130,27 @@ func TestEncrypted(t *testing.T) {
 				c.p256.Recipient().KeyID():   {Identities: keys.OpenWith(c.p256)},
 				c.service.KeyID():            {Services: []keys.ServiceIdentity{c.service}},
 			} {
-				opened, err := envelope.Open(t.Context(), sealed.JSON(), c.trust, &envelope.Policy{Now: fixedNow, Decrypter: c.decryptWith(with), RequireEncrypted: true, Unsafe: unchecked})
+				opened, err := envelope.Open(t.Context(), sealed.JSON(), c.trust,
+					&envelope.Policy{Now: fixedNow, Decrypter: c.decryptWith(with), RequireEncrypted: true,
+						Unsafe: unchecked})
 				if err != nil {
 					t.Fatalf("%s: %v", who, err)
 				}
-				if got := string(opened.Event.Data()); got != data.content || opened.Event.DataContentType() != data.typ {
+				if got := string(opened.Event.Data()); got != data.content ||
+					opened.Event.DataContentType() != data.typ {
 					t.Errorf("opened %q of type %q", got, opened.Event.DataContentType())
 				}
 				e := opened.Encryption
-				if e == nil || e.OpenedWith != who || e.Fields != nil || len(e.Recipients) != 3 || !slices.Contains(e.Recipients, who) {
+				if e == nil || e.OpenedWith != who || e.Fields != nil || len(e.Recipients) != 3 ||
+					!slices.Contains(e.Recipients, who) {
 					t.Errorf("%s: encryption %+v", who, e)
 				}
 			}
-			for _, stranger := range []*envelope.Decrypter{nil, c.decrypter(newIdentity(t, keys.X25519)), c.decrypter(newIdentity(t, keys.P256)),
+			for _, stranger := range []*envelope.Decrypter{nil, c.decrypter(newIdentity(t, keys.X25519)),
+				c.decrypter(newIdentity(t, keys.P256)),
 				c.decryptWith(envelope.DecryptWith{Services: []keys.ServiceIdentity{keystest.NewService("arn:test:key/2")}})} {
-				_, err := envelope.Open(t.Context(), sealed.JSON(), c.trust, &envelope.Policy{Now: fixedNow, Decrypter: stranger, Unsafe: unchecked})
+				_, err := envelope.Open(t.Context(), sealed.JSON(), c.trust,
+					&envelope.Policy{Now: fixedNow, Decrypter: stranger, Unsafe: unchecked})
 				wantReason(t, err, envelope.ReasonNotARecipient)
 			}
 		})
@@ -161,12 +170,15 @@ func TestEncryptedFields(t *testing.T) {
 	c := newConfidential(t)
 	const doc = `{"a~/b":1,"card":{"cvc":null,"number":"4111"},"items":[{"n":1},{"n":[]}],"name":"é\n","total":12.5}`
 	for _, fields := range [][]string{
-		{"/card/number"}, {"/card"}, {"/card/cvc", "/total"}, {"/items/1/n", "/items/0"}, {"/a~0~1b", "/name"}, {""},
+		{"/card/number"}, {"/card"}, {"/card/cvc", "/total"}, {"/items/1/n", "/items/0"},
+		{"/a~0~1b", "/name"}, {""},
 		{"/total", "/name", "/items", "/card", "/a~0~1b"},
 	} {
 		t.Run(strings.Join(fields, " "), func(t *testing.T) {
-			sealed := c.seal(secretEvent(doc), envelope.SealOptions{Encrypt: c.encrypter(), EncryptFields: fields})
-			opts := &envelope.Policy{Now: fixedNow, Decrypter: c.decrypter(c.p256), RequireEncryptedFields: append([]string{"/not/there"}, fields...), Unsafe: unchecked}
+			sealed := c.seal(secretEvent(doc), envelope.SealOptions{Encrypt: c.encrypter(),
+				EncryptFields: fields})
+			opts := &envelope.Policy{Now: fixedNow, Decrypter: c.decrypter(c.p256),
+				RequireEncryptedFields: append([]string{"/not/there"}, fields...), Unsafe: unchecked}
 			opened, err := envelope.Open(t.Context(), sealed.JSON(), c.trust, opts)
 			if err != nil {
 				t.Fatal(err)
@@ -174,7 +186,8 @@ func TestEncryptedFields(t *testing.T) {
 			if got := string(opened.Event.Data()); got != doc {
 				t.Errorf("opened %s", got)
 			}
-			if !slices.Equal(opened.Encryption.Fields, fields) || opened.Event.Extensions()["jwerecipients"] != nil {
+			if !slices.Equal(opened.Encryption.Fields, fields) ||
+				opened.Event.Extensions()["jwerecipients"] != nil {
 				t.Errorf("encryption %+v, extensions %v", opened.Encryption, opened.Event.Extensions())
 			}
 			for _, layout := range []envelope.Layout{envelope.Structured, envelope.Embedded} {
@@ -187,7 +200,8 @@ func TestEncryptedFields(t *testing.T) {
 	}
 }
 
-func throughBridgeWith(t *testing.T, sealed *envelope.Sealed, trust trust.Source, layout envelope.Layout, opts *envelope.Policy, data string) {
+func throughBridgeWith(t *testing.T, sealed *envelope.Sealed, trust trust.Source, layout envelope.Layout,
+	opts *envelope.Policy, data string) {
 	t.Helper()
 	entry, err := sealed.EventBridge(layout)
 	if err != nil {
@@ -214,21 +228,33 @@ func TestEncryptRefuses(t *testing.T) {
 		opts      envelope.SealOptions
 		want      string
 	}{
-		"missing":       {`{"a":1}`, "", envelope.SealOptions{EncryptFields: []string{"/b"}}, `there is nothing at "/b"`},
-		"missing index": {`[1]`, "", envelope.SealOptions{EncryptFields: []string{"/1"}}, `there is nothing at "/1"`},
-		"dash":          {`[1]`, "", envelope.SealOptions{EncryptFields: []string{"/-"}}, `there is nothing at "/-"`},
-		"leading zero":  {`[1,2]`, "", envelope.SealOptions{EncryptFields: []string{"/01"}}, `there is nothing at "/01"`},
-		"in a scalar":   {`{"a":1}`, "", envelope.SealOptions{EncryptFields: []string{"/a/b"}}, `there is nothing at "/a/b"`},
-		"nested":        {`{"a":{"b":1}}`, "", envelope.SealOptions{EncryptFields: []string{"/a/b", "/a"}}, "overlap"},
-		"twice":         {`{"a":1}`, "", envelope.SealOptions{EncryptFields: []string{"/a", "/a"}}, "overlap"},
-		"all and one":   {`{"a":1}`, "", envelope.SealOptions{EncryptFields: []string{"", "/a"}}, "overlap"},
-		"no pointer":    {`{"a":1}`, "", envelope.SealOptions{EncryptFields: []string{"a"}}, `begins with "/"`},
-		"bad escape":    {`{"a":1}`, "", envelope.SealOptions{EncryptFields: []string{"/~2"}}, "followed by 0 or 1"},
-		"too many":      {`{"a":1}`, "", envelope.SealOptions{EncryptFields: many}, "more than 64 fields"},
-		"exact":         {`{"a":1}`, "", envelope.SealOptions{EncryptFields: []string{"/a"}, Exact: true}, "in JSON data only"},
-		"text":          {`a`, "text/plain", envelope.SealOptions{EncryptFields: []string{"/a"}}, "in JSON data only"},
-		"no data":       {``, "", envelope.SealOptions{}, "there is none to encrypt"},
-		"too large":     {`"` + strings.Repeat("x", 900<<10) + `"`, "", envelope.SealOptions{}, "too large once it is encrypted"},
+		"missing": {`{"a":1}`, "", envelope.SealOptions{EncryptFields: []string{"/b"}},
+			`there is nothing at "/b"`},
+		"missing index": {`[1]`, "", envelope.SealOptions{EncryptFields: []string{"/1"}},
+			`there is nothing at "/1"`},
+		"dash": {`[1]`, "", envelope.SealOptions{EncryptFields: []string{"/-"}},
+			`there is nothing at "/-"`},
+		"leading zero": {`[1,2]`, "", envelope.SealOptions{EncryptFields: []string{"/01"}},
+			`there is nothing at "/01"`},
+		"in a scalar": {`{"a":1}`, "", envelope.SealOptions{EncryptFields: []string{"/a/b"}},
+			`there is nothing at "/a/b"`},
+		"nested": {`{"a":{"b":1}}`, "", envelope.SealOptions{EncryptFields: []string{"/a/b", "/a"}},
+			"overlap"},
+		"twice": {`{"a":1}`, "", envelope.SealOptions{EncryptFields: []string{"/a", "/a"}},
+			"overlap"},
+		"all and one": {`{"a":1}`, "", envelope.SealOptions{EncryptFields: []string{"", "/a"}}, "overlap"},
+		"no pointer": {`{"a":1}`, "", envelope.SealOptions{EncryptFields: []string{"a"}},
+			`begins with "/"`},
+		"bad escape": {`{"a":1}`, "", envelope.SealOptions{EncryptFields: []string{"/~2"}},
+			"followed by 0 or 1"},
+		"too many": {`{"a":1}`, "", envelope.SealOptions{EncryptFields: many}, "more than 64 fields"},
+		"exact": {`{"a":1}`, "", envelope.SealOptions{EncryptFields: []string{"/a"}, Exact: true},
+			"in JSON data only"},
+		"text": {`a`, "text/plain", envelope.SealOptions{EncryptFields: []string{"/a"}},
+			"in JSON data only"},
+		"no data": {``, "", envelope.SealOptions{}, "there is none to encrypt"},
+		"too large": {`"` + strings.Repeat("x", 900<<10) +
+			`"`, "", envelope.SealOptions{}, "too large once it is encrypted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ev := secretEvent(test.data)
@@ -240,7 +266,8 @@ func TestEncryptRefuses(t *testing.T) {
 			wantSealError(t, err, test.want)
 		})
 	}
-	_, err := envelope.Seal(t.Context(), secretEvent(`{"a":1}`), c.signer, &envelope.SealOptions{EncryptFields: []string{"/a"}, Now: fixedNow})
+	_, err := envelope.Seal(t.Context(), secretEvent(`{"a":1}`), c.signer,
+		&envelope.SealOptions{EncryptFields: []string{"/a"}, Now: fixedNow})
 	wantSealError(t, err, "names nobody")
 	ev := secretEvent(`{"a":1}`)
 	ev.SetExtension("jwerecipients", "x")
@@ -266,7 +293,8 @@ func TestCallsWhenSealing(t *testing.T) {
 		c.seal(secretEvent(`1`), envelope.SealOptions{Encrypt: e, Now: func() time.Time { return now }})
 		now = now.Add(100 * time.Millisecond)
 	}
-	if g, n := c.service.Calls("test:GenerateKey"), second.Calls("test:EncryptKey"); g != 12 || n != 12 || c.service.Calls("test:EncryptKey")+second.Calls("test:GenerateKey") != 0 {
+	if g, n := c.service.Calls("test:GenerateKey"), second.Calls("test:EncryptKey"); g != 12 || n != 12 ||
+		c.service.Calls("test:EncryptKey")+second.Calls("test:GenerateKey") != 0 {
 		t.Errorf("in an hour %d keys were generated and %d encrypted, want 12", g, n)
 	}
 }
@@ -285,7 +313,8 @@ func TestServiceRestsAfterAnError(t *testing.T) {
 	e := c.encryptTo(envelope.EncryptTo{Services: []keys.ServiceRecipient{c.service}})
 	now := fixedNow()
 	sealAt := func() error {
-		_, err := envelope.Seal(t.Context(), secretEvent(`1`), c.signer, &envelope.SealOptions{Encrypt: e, Now: func() time.Time { return now }})
+		_, err := envelope.Seal(t.Context(), secretEvent(`1`), c.signer,
+			&envelope.SealOptions{Encrypt: e, Now: func() time.Time { return now }})
 		return err
 	}
 	for range 100 {

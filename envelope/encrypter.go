@@ -88,7 +88,8 @@ func NewEncrypter(to EncryptTo) (*Encrypter, error) {
 		return nil, errors.New("envelope: encrypting to consumers by their names needs Trust, " +
 			"which lists their keys")
 	case len(to.Recipients)+len(to.Services) > jwe.MaxRecipients:
-		return nil, fmt.Errorf("envelope: %d recipients, of which %d are allowed", len(seen), jwe.MaxRecipients)
+		return nil, fmt.Errorf("envelope: %d recipients, of which %d are allowed", len(seen),
+			jwe.MaxRecipients)
 	}
 	e := &Encrypter{to: to}
 	e.keys.most, e.keys.drop = maxSources, func(k *contentKey) { k.addUsers(-1) }
@@ -131,8 +132,9 @@ func (e *Encrypter) keyFor(ctx context.Context, source string, encryptions, byte
 		}
 		k.addUsers(-1) // reserve finds it
 	}
-	return nil, errors.New("content keys are used up, or too old by another clock, as soon as they are made: " +
-		"see what else uses this Encrypter")
+	return nil,
+		errors.New("content keys are used up, or too old by another clock, as soon as they are made: " +
+			"see what else uses this Encrypter")
 }
 
 // public are the public keys to encrypt to at now.
@@ -160,8 +162,9 @@ func (e *Encrypter) public(ctx context.Context, now time.Time) ([]*keys.Recipien
 		}
 	}
 	if n := len(list) + len(e.to.Services); n > jwe.MaxRecipients {
-		return nil, fmt.Errorf("%d recipients, of which %d are allowed: the consumers have too many active keys", n,
-			jwe.MaxRecipients)
+		return nil,
+			fmt.Errorf("%d recipients, of which %d are allowed: the consumers have too many active keys", n,
+				jwe.MaxRecipients)
 	}
 	return list, nil
 }

@@ -129,7 +129,8 @@ func TestSweep(t *testing.T) {
 func TestManySources(t *testing.T) {
 	e := encrypterTo(t, keystest.NewService("k"))
 	for i := range maxSources + 10 {
-		k, err := e.keyFor(t.Context(), "urn:"+string(rune('a'+i%26))+time.Duration(i).String(), 1, 1, morning.Add(time.Duration(i)))
+		k, err := e.keyFor(t.Context(), "urn:"+string(rune('a'+i%26))+
+			time.Duration(i).String(), 1, 1, morning.Add(time.Duration(i)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -66,7 +66,8 @@ func (s *Sealed) EventBridge(layout Layout) (*Entry, error) {
 	}
 	if len(entry.Detail) > wire.MaxEvent {
 		return nil, cannotSeal("",
-			"the detail has %d bytes, the limit is %d: send large data by reference (dataref)", len(entry.Detail), wire.MaxEvent)
+			"the detail has %d bytes, the limit is %d: send large data by reference (dataref)",
+			len(entry.Detail), wire.MaxEvent)
 	}
 	return entry, nil
 }
@@ -85,7 +86,8 @@ func (s *Sealed) checkBus(layout Layout) error {
 		return cannotSeal("data",
 			"EventBridge refuses integers outside int64: send it as a string, or seal with Exact")
 	case layout == Structured && hasExtension(&s.ev, wire.EmbeddedMember):
-		return cannotSeal(wire.EmbeddedMember, "an extension of this name would look like the embedded layout")
+		return cannotSeal(wire.EmbeddedMember,
+			"an extension of this name would look like the embedded layout")
 	case layout == Embedded:
 		return s.checkEmbedded()
 	}
@@ -110,7 +112,8 @@ func (s *Sealed) checkEmbedded() error {
 	r := jsontext.NewDecoder(s.ev.Data)
 	for obj := r.Object(); r.Member(&obj); r.SkipValue() {
 		if name := string(obj.Name); name == wire.EmbeddedMember || name == "specversion" {
-			return cannotSeal("data", "the embedded layout reserves the member %q: use the structured layout", name)
+			return cannotSeal("data", "the embedded layout reserves the member %q: use the structured layout",
+				name)
 		}
 	}
 	return r.End()
@@ -123,7 +126,8 @@ func (s *Sealed) Warnings() (list []string) {
 	_, fraction, _ := strings.Cut(strings.TrimSuffix(s.ev.Time, "Z"), ".") // its last digit is not 0
 	if n := len(fraction); n > 3 {
 		list = append(list, fmt.Sprintf("time has %d digits of a fraction of a second: "+
-			"a relay that keeps 3, as JavaScript does, makes the event `modified`; cut them before sealing", n))
+			"a relay that keeps 3, as JavaScript does, makes the event `modified`; cut them before sealing",
+			n))
 	}
 	if s.ev.Form == wire.JSONData && !s.ev.Base64 && anyNumber(s.ev.Data, isFragile) {
 		list = append(list, "the data has numbers of 17 digits, or integers beyond 2^53: "+

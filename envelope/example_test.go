@@ -28,11 +28,13 @@ func Example_confidential() {
 	}
 
 	// Once per process of the producer.
-	encrypter, err := envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{billing.Recipient()}})
+	encrypter,
+		err := envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{billing.Recipient()}})
 	if err != nil {
 		log.Fatal(err)
 	}
-	session, err := session.Delegate(ctx, root, session.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"}}, time.Hour, nil)
+	session, err := session.Delegate(ctx, root, session.Scope{Sources: []string{"https://orders.example/*"},
+		Types: []string{"com.example.order.*"}}, time.Hour, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -43,7 +45,8 @@ func Example_confidential() {
 	if err := ev.SetData("application/json", map[string]any{"card": "4111 1111", "total": 12.5}); err != nil {
 		log.Fatal(err)
 	}
-	sealed, err := envelope.Seal(ctx, ev, session, &envelope.SealOptions{Encrypt: encrypter, EncryptFields: []string{"/card"}})
+	sealed, err := envelope.Seal(ctx, ev, session,
+		&envelope.SealOptions{Encrypt: encrypter, EncryptFields: []string{"/card"}})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -54,7 +57,8 @@ func Example_confidential() {
 		log.Fatal(err)
 	}
 	bundle, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
-		Verifier: root.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"},
+		Verifier: root.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"},
+		Types: []string{"com.example.order.*"},
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -66,7 +70,8 @@ func Example_confidential() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("%s says %s; secret on the way: %s\n", opened.Producer, opened.Event.Data(), opened.Encryption.Fields)
+	fmt.Printf("%s says %s; secret on the way: %s\n", opened.Producer, opened.Event.Data(),
+		opened.Encryption.Fields)
 	// Output: orders says {"card":"4111 1111","total":12.5}; secret on the way: [/card]
 }
 
@@ -78,7 +83,8 @@ func ExampleOpener() {
 		log.Fatal(err)
 	}
 	trust, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
-		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"},
+		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"},
+		Types: []string{"*"},
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -97,7 +103,8 @@ func ExampleOpener() {
 		log.Fatal(err)
 	}
 	for _, typ := range []string{"com.example.order.placed", "com.example.order.cancelled"} {
-		delivery := fmt.Appendf(nil, `{"source":%q,"detail-type":%q,"detail":%s}`, ev.Source(), typ, sealed.JSON())
+		delivery := fmt.Appendf(nil, `{"source":%q,"detail-type":%q,"detail":%s}`, ev.Source(), typ,
+			sealed.JSON())
 		opened, err := opener.Open(ctx, envelope.Received{Body: delivery, EventBridge: true}, envelope.Step{})
 		if err != nil {
 			fmt.Println(envelope.ReasonOf(err))

@@ -34,7 +34,8 @@ func TestFairCache(t *testing.T) {
 		"and no more than its share": {slices.Concat(many("a", 8, 1), many("b", 5, 1)),
 			[]string{"a4", "a5", "a6", "a7", "b1", "b2", "b3", "b4"}},
 		"the largest source": {
-			slices.Concat([]put{{"a", "rare", "x"}}, many("a", 1, 10)), []string{"x", "a3", "a4", "a5", "a6", "a7",
+			slices.Concat([]put{{"a", "rare", "x"}}, many("a", 1, 10)),
+			[]string{"x", "a3", "a4", "a5", "a6", "a7",
 				"a8", "a9"},
 		},
 	} {

@@ -39,7 +39,8 @@ func TestBundleLifetimesFarAway(t *testing.T) {
 		opts := trust.BundleOptions{Version: 1, Issued: at(years[0]), Expires: at(years[1]),
 			RefreshHint: time.Hour}
 		_, err := trust.NewBundle(opts)
-		if err == nil || strings.Contains(err.Error(), "2562047") || !strings.Contains(err.Error(), "not later") {
+		if err == nil || strings.Contains(err.Error(), "2562047") ||
+			!strings.Contains(err.Error(), "not later") {
 			t.Errorf("%v: %v", years, err)
 		}
 	}

@@ -14,7 +14,8 @@ func lenient() *envelope.Policy {
 	return &envelope.Policy{
 		Now: fixed(vectorNow), Mode: envelope.Passthrough,
 		ExtensionTypes: map[string]string{"token": "Binary", "due": "Timestamp"},
-		Unsafe:         envelope.Unsafe{AnySource: true, AnyAge: true, IgnoreAccount: true, AllowUndated: true},
+		Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true, IgnoreAccount: true,
+			AllowUndated: true},
 	}
 }
 

@@ -17,10 +17,12 @@ import (
 func TestSealHybrid(t *testing.T) {
 	bundle := readBundle(t, "bundles/hybrid.json")
 	classical, quantum := cast["orders"], cast["mldsa"]
-	both := &envelope.Policy{Now: fixed(vectorNow), RequiredAlgorithms: []keys.Algorithm{keys.Ed25519, keys.MLDSA65}, Unsafe: unchecked}
+	both := &envelope.Policy{Now: fixed(vectorNow),
+		RequiredAlgorithms: []keys.Algorithm{keys.Ed25519, keys.MLDSA65}, Unsafe: unchecked}
 	seal := func(signer keys.Signer, co ...keys.Signer) []byte {
 		t.Helper()
-		sealed, err := envelope.Seal(t.Context(), orderEvent(t), signer, &envelope.SealOptions{Now: fixed(vectorSealed), CoSigners: co})
+		sealed, err := envelope.Seal(t.Context(), orderEvent(t), signer,
+			&envelope.SealOptions{Now: fixed(vectorSealed), CoSigners: co})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,15 +34,19 @@ func TestSealHybrid(t *testing.T) {
 			t.Errorf("got %v, %v", opened, err)
 		}
 	}
-	for name, wire := range map[string][]byte{"only Ed25519": seal(classical), "only ML-DSA-65": seal(quantum)} {
-		if _, err := envelope.Open(t.Context(), wire, bundle, both); envelope.ReasonOf(err) != envelope.ReasonBadSignature {
+	for name, wire := range map[string][]byte{"only Ed25519": seal(classical),
+		"only ML-DSA-65": seal(quantum)} {
+		if _, err := envelope.Open(t.Context(), wire, bundle,
+			both); envelope.ReasonOf(err) != envelope.ReasonBadSignature {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := envelope.Open(t.Context(), wire, bundle, &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked}); err != nil {
+		if _, err := envelope.Open(t.Context(), wire, bundle,
+			&envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked}); err != nil {
 			t.Errorf("%s, nothing required: %v", name, err)
 		}
 	}
-	_, err := envelope.Seal(t.Context(), orderEvent(t), classical, &envelope.SealOptions{CoSigners: []keys.Signer{cast["mldsaother"]}})
+	_, err := envelope.Seal(t.Context(), orderEvent(t), classical,
+		&envelope.SealOptions{CoSigners: []keys.Signer{cast["mldsaother"]}})
 	if _, ok := errors.AsType[*envelope.SealError](err); !ok {
 		t.Errorf("a co-signer of another producer: %v", err)
 	}
@@ -58,7 +64,8 @@ func (c cut) Sign(ctx context.Context, message []byte) ([]byte, error) {
 }
 
 func TestSealRefusesSignaturesOfAnotherSize(t *testing.T) {
-	if _, err := envelope.Seal(t.Context(), orderEvent(t), cut{cast["mldsa"]}, nil); err == nil || !strings.Contains(err.Error(), "3309") {
+	if _, err := envelope.Seal(t.Context(), orderEvent(t), cut{cast["mldsa"]}, nil); err == nil ||
+		!strings.Contains(err.Error(), "3309") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -73,10 +80,12 @@ func TestSizesOnTheWire(t *testing.T) {
 		row  string
 		plan mint.Plan
 	}{
-		{"Ed25519", order("orders")}, {"ES256", order("es256")}, {"Ed25519 + ES256", order("orders", "es256")},
+		{"Ed25519", order("orders")}, {"ES256", order("es256")},
+		{"Ed25519 + ES256", order("orders", "es256")},
 		{"Ed25519 session key, delegated by Ed25519", delegated("orders", "session")},
 		{"Ed25519 session key, delegated by ES256", delegated("es256", "session")},
-		{"ML-DSA-65", order("mldsa")}, {"ML-DSA-65, two keys", order("mldsa", "mldsa")}, {"Ed25519 + ML-DSA-65", order("orders", "mldsa")},
+		{"ML-DSA-65", order("mldsa")}, {"ML-DSA-65, two keys", order("mldsa", "mldsa")},
+		{"Ed25519 + ML-DSA-65", order("orders", "mldsa")},
 		{"Ed25519 session key, delegated by ML-DSA-65", delegated("mldsa", "session")},
 	} {
 		material := mint.Unquote(test.plan.Seal().Get("dssematerial"))
@@ -104,14 +113,16 @@ func TestMLDSALimits(t *testing.T) {
 		for range n - 1 {
 			co = append(co, cast["mldsa"])
 		}
-		return envelope.Seal(t.Context(), orderEvent(t), cast["mldsa"], &envelope.SealOptions{Now: fixed(vectorSealed), CoSigners: co})
+		return envelope.Seal(t.Context(), orderEvent(t), cast["mldsa"],
+			&envelope.SealOptions{Now: fixed(vectorSealed), CoSigners: co})
 	}
 	sealed, err := seal(most)
 	if err != nil {
 		t.Fatal(err)
 	}
 	bundle := readBundle(t, "bundles/hybrid.json")
-	if _, err := envelope.Open(t.Context(), sealed.JSON(), bundle, &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked}); err != nil {
+	if _, err := envelope.Open(t.Context(), sealed.JSON(), bundle,
+		&envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked}); err != nil {
 		t.Error(err)
 	}
 	if _, err := seal(most + 1); err == nil {
@@ -124,7 +135,9 @@ func TestMLDSALimits(t *testing.T) {
 	if material := mint.Unquote(p.Seal().Get("dssematerial")); len(material) <= maxMaterial {
 		t.Fatal("the event is not beyond the limit")
 	}
-	if _, err := envelope.Open(t.Context(), []byte(p.Seal().String()), bundle, &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked}); envelope.ReasonOf(err) != envelope.ReasonTooLarge {
+	if _, err := envelope.Open(t.Context(), []byte(p.Seal().String()), bundle,
+		&envelope.Policy{Now: fixed(vectorNow),
+			Unsafe: unchecked}); envelope.ReasonOf(err) != envelope.ReasonTooLarge {
 		t.Errorf("got %v", err)
 	}
 }

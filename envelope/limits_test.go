@@ -64,7 +64,8 @@ func TestByteLimits(t *testing.T) {
 		p.Event = p.Event.Set("data", `{"x":""}`)
 		size := len(mint.Embedded(p.Seal()))
 		p.Event = p.Event.Set("data", `{"x":`+mint.Quote(strings.Repeat("x", n-size))+`}`)
-		return mint.Delivery("https://orders.example/eu", "com.example.order.placed", "111122223333", mint.Embedded(p.Seal())).String()
+		return mint.Delivery("https://orders.example/eu", "com.example.order.placed", "111122223333",
+			mint.Embedded(p.Seal())).String()
 	}
 	for _, test := range []struct {
 		name, form, in string
@@ -101,45 +102,57 @@ func TestStructuralAttacks(t *testing.T) {
 		return strings.Join(items, ",")
 	}
 	extensions := func(n int) string {
-		return `{"specversion":"1.0",` + list(n, func(i int) string { return fmt.Sprintf(`"x%d":1`, i) }) + "}"
+		return `{"specversion":"1.0",` + list(n, func(i int) string { return fmt.Sprintf(`"x%d":1`, i) }) +
+			"}"
 	}
 	signatures := func(n int) string {
-		return inMaterial(`{"payloadType":"` + mint.PayloadType + `","payload":"e30=","signatures":[` + list(n, func(int) string { return `{"sig":""}` }) + "]}")
+		return inMaterial(`{"payloadType":"` + mint.PayloadType + `","payload":"e30=","signatures":[` +
+			list(n, func(int) string { return `{"sig":""}` }) + "]}")
 	}
 	attacks := map[string]string{
-		"brackets":                            repeat("[", huge),
-		"objects":                             repeat(`{"a":`, huge),
-		"one string":                          `"` + repeat("x", huge) + `"`,
-		"one string in an event":              `{"id":"` + repeat("x", huge) + `"}`,
-		"100,000 extensions":                  extensions(100_000),
-		"10,000 signatures":                   signatures(10_000),
-		"brackets within the limit":           repeat("[", maxEvent),
-		"objects within the limit":            repeat(`{"a":`, maxEvent),
-		"data of brackets":                    `{"specversion":"1.0","data":` + repeat("[", maxEvent-100),
-		"data of objects":                     `{"specversion":"1.0","data":` + repeat(`{"a":`, maxEvent-100),
-		"data of escapes":                     `{"specversion":"1.0","data":"` + repeat(`\u0061`, maxEvent-100),
-		"a data object of 100,000 members":    `{"specversion":"1.0","data":{` + list(100_000, func(i int) string { return fmt.Sprintf(`"%d":0`, i) }) + "}}",
-		"a long name":                         `{"` + repeat("x", maxEvent-10) + `":1}`,
-		"extensions within the limit":         extensions(70_000),
-		"signatures within the limit":         signatures(4000),
-		"dssematerial of brackets":            inMaterial(repeat("[", 48_000)),
-		"dssematerial of objects":             inMaterial(repeat(`{"a":`, 48_000)),
-		"a delegation of brackets":            inMaterial(`{"payloadType":"` + mint.PayloadType + `","payload":"e30=","signatures":[{"sig":"","delegation":` + repeat("[", 40_000) + repeat("]", 40_000) + "}]}"),
-		"base64 of nothing but padding":       `{"specversion":"1.0","id":"1","source":"/s","type":"t","datacontenttype":"a/b","data_base64":"` + repeat("=", maxEvent-200) + `"}`,
-		"members of dssematerial":             inMaterial("{" + list(3000, func(i int) string { return fmt.Sprintf(`"%d":0`, i) }) + "}"),
-		"white space":                         repeat(" ", huge),
-		"white space before an event":         repeat(" ", maxEvent-100) + "{}",
-		"commas":                              "{" + repeat(",", maxEvent-10),
-		"a number of a megabyte":              `{"specversion":"1.0","id":"1","source":"/s","type":"t","data":` + repeat("9", maxEvent-200) + "}",
-		"a number with a vast exponent":       `{"specversion":"1.0","id":"1","source":"/s","type":"t","data":1e` + repeat("9", maxEvent-200) + "}",
-		"a detail of objects, not an event's": `{"source":"/s","detail-type":"t","detail":` + repeat(`{"a":`, maxEvent),
+		"brackets":                  repeat("[", huge),
+		"objects":                   repeat(`{"a":`, huge),
+		"one string":                `"` + repeat("x", huge) + `"`,
+		"one string in an event":    `{"id":"` + repeat("x", huge) + `"}`,
+		"100,000 extensions":        extensions(100_000),
+		"10,000 signatures":         signatures(10_000),
+		"brackets within the limit": repeat("[", maxEvent),
+		"objects within the limit":  repeat(`{"a":`, maxEvent),
+		"data of brackets":          `{"specversion":"1.0","data":` + repeat("[", maxEvent-100),
+		"data of objects":           `{"specversion":"1.0","data":` + repeat(`{"a":`, maxEvent-100),
+		"data of escapes": `{"specversion":"1.0","data":"` +
+			repeat(`\u0061`, maxEvent-100),
+		"a data object of 100,000 members": `{"specversion":"1.0","data":{` +
+			list(100_000, func(i int) string { return fmt.Sprintf(`"%d":0`, i) }) + "}}",
+		"a long name":                 `{"` + repeat("x", maxEvent-10) + `":1}`,
+		"extensions within the limit": extensions(70_000),
+		"signatures within the limit": signatures(4000),
+		"dssematerial of brackets":    inMaterial(repeat("[", 48_000)),
+		"dssematerial of objects":     inMaterial(repeat(`{"a":`, 48_000)),
+		"a delegation of brackets": inMaterial(`{"payloadType":"` + mint.PayloadType +
+			`","payload":"e30=","signatures":[{"sig":"","delegation":` + repeat("[", 40_000) +
+			repeat("]", 40_000) + "}]}"),
+		"base64 of nothing but padding": `{"specversion":"1.0","id":"1","source":"/s","type":"t","datacontenttype":"a/b","data_base64":"` + repeat("=", maxEvent-200) + `"}`,
+		"members of dssematerial": inMaterial("{" +
+			list(3000, func(i int) string { return fmt.Sprintf(`"%d":0`, i) }) + "}"),
+		"white space":                 repeat(" ", huge),
+		"white space before an event": repeat(" ", maxEvent-100) + "{}",
+		"commas":                      "{" + repeat(",", maxEvent-10),
+		"a number of a megabyte": `{"specversion":"1.0","id":"1","source":"/s","type":"t","data":` +
+			repeat("9", maxEvent-200) + "}",
+		"a number with a vast exponent": `{"specversion":"1.0","id":"1","source":"/s","type":"t","data":1e` +
+			repeat("9", maxEvent-200) + "}",
+		"a detail of objects, not an event's": `{"source":"/s","detail-type":"t","detail":` +
+			repeat(`{"a":`, maxEvent),
 	}
 	for name, in := range attacks {
 		t.Run(name, func(t *testing.T) {
-			forms := map[string]string{formCloudEvent: in, formEventBridge: `{"source":"/s","detail-type":"t","detail":` + in + `}`}
+			forms := map[string]string{formCloudEvent: in,
+				formEventBridge: `{"source":"/s","detail-type":"t","detail":` + in + `}`}
 			for form, in := range forms {
 				got, allocated := verdict(t, form, []byte(in))
-				if got != envelope.ReasonMalformed && got != envelope.ReasonTooLarge && got != envelope.ReasonUnsigned {
+				if got != envelope.ReasonMalformed && got != envelope.ReasonTooLarge &&
+					got != envelope.ReasonUnsigned {
 					t.Errorf("%s: got %q", form, got)
 				}
 				if got == envelope.ReasonUnsigned && strings.Contains(in, "dssematerial") {
@@ -158,15 +171,18 @@ func TestStructuralAttacks(t *testing.T) {
 }
 
 func inMaterial(text string) string {
-	return `{"specversion":"1.0","id":"1","source":"/s","type":"t","dssematerial":"` + base64.StdEncoding.EncodeToString([]byte(text)) + `"}`
+	return `{"specversion":"1.0","id":"1","source":"/s","type":"t","dssematerial":"` +
+		base64.StdEncoding.EncodeToString([]byte(text)) + `"}`
 }
 
 // A signed payload is no smaller a risk: who signs may be an attacker.
 func TestSignedAttacks(t *testing.T) {
 	for name, text := range map[string]string{
-		"brackets": strings.Repeat("[", 20_000), "objects": strings.Repeat(`{"a":`, 4000), "names": `{"signedextattrs":[` + strings.Repeat(`"a",`, 5000) + `"b"]}`,
-		"digests": `{"sealbus":{"v":1,"delegations":[` + strings.Repeat(`"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",`, 400) + `""]}}`,
-		"types":   `{"sealbus":{"v":1,"types":[` + strings.Repeat(`"String",`, 2000) + `""]}}`,
+		"brackets": strings.Repeat("[", 20_000), "objects": strings.Repeat(`{"a":`, 4000),
+		"names": `{"signedextattrs":[` + strings.Repeat(`"a",`, 5000) + `"b"]}`,
+		"digests": `{"sealbus":{"v":1,"delegations":[` +
+			strings.Repeat(`"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",`, 400) + `""]}}`,
+		"types": `{"sealbus":{"v":1,"types":[` + strings.Repeat(`"String",`, 2000) + `""]}}`,
 	} {
 		p := order("orders")
 		p.PayloadText = always(text)

@@ -124,8 +124,10 @@ func TestLimitsOfSpec(t *testing.T) {
 			reason = "`" + string(l.Reason) + "`"
 		}
 		want = append(want,
-			fmt.Sprintf("| `%s` | %s | %s | %s | %s |", l.Name, withCommas(l.Value), reason, l.Section, l.About))
-		if heading := regexp.MustCompile(`(?m)^##+ ` + regexp.QuoteMeta(l.Section) + `\.? `); !heading.Match(doc) {
+			fmt.Sprintf("| `%s` | %s | %s | %s | %s |", l.Name, withCommas(l.Value), reason, l.Section,
+				l.About))
+		if heading := regexp.MustCompile(`(?m)^##+ ` + regexp.QuoteMeta(l.Section) +
+			`\.? `); !heading.Match(doc) {
 			t.Errorf("%s: SPEC.md has no section %s", l.Name, l.Section)
 		}
 	}
@@ -156,7 +158,8 @@ func TestLimitsOfVectors(t *testing.T) {
 		}
 		at, beyond := expectedOf(t, l.At), expectedOf(t, l.Beyond)
 		if at == string(l.Reason) || beyond != string(l.Reason) {
-			t.Errorf("%s: %s is %s, %s is %s, want %s beyond the limit only", l.Name, l.At, at, l.Beyond, beyond,
+			t.Errorf("%s: %s is %s, %s is %s, want %s beyond the limit only", l.Name, l.At, at, l.Beyond,
+				beyond,
 				l.Reason)
 		}
 	}

@@ -39,7 +39,8 @@ func (c *confidential) signed(contentType, data, enc string, extensions ...mint.
 // whole is an event whose data is encrypted to these entries, made by hand, too.
 func (c *confidential) whole(plain string, key *jwe.ContentKey, to ...jwe.WrappedKey) []byte {
 	c.t.Helper()
-	aad := fmt.Sprintf(`{"id":"s-1","producer":"orders","source":%q,"type":"com.example.order.placed"}`, secretSource)
+	aad := fmt.Sprintf(`{"id":"s-1","producer":"orders","source":%q,"type":"com.example.order.placed"}`,
+		secretSource)
 	message, err := jwe.Encrypt(key, []byte(plain), "application/json", []byte(aad), to)
 	check(c.t, err)
 	return c.signed("application/jose+json", string(message), `"jwe"`)
@@ -56,7 +57,8 @@ func TestManyEntriesForOneService(t *testing.T) {
 		junk = append(junk, w)
 	}
 	doc := c.whole(`1`, key, junk...)
-	_, err := c.open(doc, c.decryptWith(envelope.DecryptWith{Services: []keys.ServiceIdentity{c.service}}), fixedNow)
+	_, err := c.open(doc, c.decryptWith(envelope.DecryptWith{Services: []keys.ServiceIdentity{c.service}}),
+		fixedNow)
 	wantReason(t, err, envelope.ReasonTooLarge)
 	if n := c.service.Calls("test:DecryptKey"); n != envelope.MaxServiceCalls {
 		t.Errorf("%d calls", n)
@@ -123,8 +125,10 @@ func TestEncryptedNonsense(t *testing.T) {
 	w, err := r.Wrap(t.Context(), key)
 	check(t, err)
 	for plain, want := range map[string]envelope.Reason{
-		`{"a":1}`: "", `{"a":1,"a":2}`: envelope.ReasonMalformed, `{`: envelope.ReasonMalformed, "": envelope.ReasonMalformed,
-		`1 2`: envelope.ReasonMalformed, `"\ud800"`: envelope.ReasonMalformed, strings.Repeat("[", 65) + strings.Repeat("]", 65): envelope.ReasonMalformed,
+		`{"a":1}`: "", `{"a":1,"a":2}`: envelope.ReasonMalformed, `{`: envelope.ReasonMalformed,
+		"":    envelope.ReasonMalformed,
+		`1 2`: envelope.ReasonMalformed, `"\ud800"`: envelope.ReasonMalformed, strings.Repeat("[", 65) +
+			strings.Repeat("]", 65): envelope.ReasonMalformed,
 	} {
 		_, err := c.open(c.whole(plain, key, w), c.decrypter(c.x25519), fixedNow)
 		wantReason(t, err, want)
@@ -133,9 +137,10 @@ func TestEncryptedNonsense(t *testing.T) {
 		contentType, data, enc string
 		want                   envelope.Reason
 	}{
-		"no JWE":              {"application/jose+json", `{"a":1}`, `"jwe"`, envelope.ReasonMalformed},
-		"not JSON":            {"text/plain", `"text"`, `"jwe"`, envelope.ReasonMalformed},
-		"crit":                {"application/jose+json", `{"ciphertext":"AA","iv":"AAAAAAAAAAAAAAAA","protected":"eyJjcml0IjpbIngiXSwiZW5jIjoiQTI1NkdDTSJ9","recipients":[{"header":{"alg":"ECDH-ES+A256KW"}}],"tag":"AAAAAAAAAAAAAAAAAAAAAA"}`, `"jwe"`, envelope.ReasonUnsupported},
+		"no JWE":   {"application/jose+json", `{"a":1}`, `"jwe"`, envelope.ReasonMalformed},
+		"not JSON": {"text/plain", `"text"`, `"jwe"`, envelope.ReasonMalformed},
+		"crit": {"application/jose+json",
+			`{"ciphertext":"AA","iv":"AAAAAAAAAAAAAAAA","protected":"eyJjcml0IjpbIngiXSwiZW5jIjoiQTI1NkdDTSJ9","recipients":[{"header":{"alg":"ECDH-ES+A256KW"}}],"tag":"AAAAAAAAAAAAAAAAAAAAAA"}`, `"jwe"`, envelope.ReasonUnsupported},
 		"field, no attribute": {"application/json", `{"a":"x"}`, `["/a"]`, envelope.ReasonMalformed},
 		"overlapping":         {"application/json", `{"a":"x"}`, `["/a","/a/b"]`, envelope.ReasonMalformed},
 	} {
@@ -167,7 +172,9 @@ func TestRequiredFieldsInAnyCase(t *testing.T) {
 			opts = envelope.SealOptions{Encrypt: c.encrypter(), EncryptFields: test.fields}
 		}
 		sealed := c.seal(secretEvent(doc), opts)
-		_, err := envelope.Open(t.Context(), sealed.JSON(), c.trust, &envelope.Policy{Now: fixedNow, Decrypter: c.decrypter(c.x25519), RequireEncryptedFields: []string{"/card"}, Unsafe: unchecked})
+		_, err := envelope.Open(t.Context(), sealed.JSON(), c.trust,
+			&envelope.Policy{Now: fixedNow, Decrypter: c.decrypter(c.x25519),
+				RequireEncryptedFields: []string{"/card"}, Unsafe: unchecked})
 		if got := envelope.ReasonOf(err); got != test.want {
 			t.Errorf("%s with %q encrypted: %v, want %q", doc, test.fields, err, test.want)
 		}
@@ -181,7 +188,8 @@ func TestRequiredFieldsInVeryManySpellings(t *testing.T) {
 	for _, n := range []int{wire.MaxEncryptedFields, wire.MaxEncryptedFields + 1, 1000} {
 		doc, pointers := spellings("accountnumber", n)
 		fields := pointers[n-min(n, wire.MaxEncryptedFields):] // what is in the clear stands last
-		sealed := c.seal(secretEvent(doc), envelope.SealOptions{Encrypt: c.encrypter(), EncryptFields: fields})
+		sealed := c.seal(secretEvent(doc), envelope.SealOptions{Encrypt: c.encrypter(),
+			EncryptFields: fields})
 		_, err := envelope.Open(t.Context(), sealed.JSON(), c.trust,
 			&envelope.Policy{Now: fixedNow, Decrypter: c.decrypter(c.x25519),
 				RequireEncryptedFields: []string{"/AccountNumber"}, Unsafe: unchecked})

@@ -41,18 +41,22 @@ func victims(t testing.TB) []*victim {
 		return p
 	}
 	typed := order("orders")
-	typed.Event = typed.Event.Set("token", `"AAH/"`).Set("due", `"2026-12-01T00:00:00Z"`).Set("docs", `"https://docs.example/x"`).Set("dataschema", `"https://schema.example/2"`)
+	typed.Event = typed.Event.Set("token", `"AAH/"`).Set("due", `"2026-12-01T00:00:00Z"`).Set("docs",
+		`"https://docs.example/x"`).Set("dataschema", `"https://schema.example/2"`)
 	typed.Types = map[string]string{"token": "Binary", "due": "Timestamp", "docs": "URI"}
 	exact := order("orders")
-	exact.Event = exact.Event.Del("data").Set("data_base64", mint.Quote(base64.StdEncoding.EncodeToString([]byte(`{ "b": 1.0, "a": 0.10000000000000001 }`))))
+	exact.Event = exact.Event.Del("data").Set("data_base64",
+		mint.Quote(base64.StdEncoding.EncodeToString([]byte(`{ "b": 1.0, "a": 0.10000000000000001 }`))))
 	text := order("es256")
 	text.Event = text.Event.Set("datacontenttype", `"text/plain"`).Set("data", `"grüß dich\n"`)
 	raw := foreignOf(order("orders", "next"))
-	raw.Event = raw.Event.Del("data").Set("data_base64", mint.Quote(base64.StdEncoding.EncodeToString([]byte(`{ "b": 1.0, "a": 2 }`))))
+	raw.Event = raw.Event.Del("data").Set("data_base64",
+		mint.Quote(base64.StdEncoding.EncodeToString([]byte(`{ "b": 1.0, "a": 2 }`))))
 	core := foreignOf(order("es256"))
 	core.CoreOnly = true
 	bare := order("orders")
-	bare.Event = bare.Event.Del("subject", "time", "audience", "sampledrate", "tenant", "vip", "traceparent", "data")
+	bare.Event = bare.Event.Del("subject", "time", "audience", "sampledrate", "tenant", "vip", "traceparent",
+		"data")
 	bound := delegated("orders", "session")
 	bound.By = append(bound.By, signedBy("next"))
 	var list []*victim
@@ -61,11 +65,16 @@ func victims(t testing.TB) []*victim {
 		plan   mint.Plan
 		layout string
 	}{
-		{"ed25519", order("orders"), ""}, {"es256", order("es256"), ""}, {"several", order("orders", "es256", "unlisted", "revoked"), ""},
-		{"delegated", delegated("orders", "session"), ""}, {"delegated by es256", delegated("es256", "session"), ""}, {"delegated and direct", bound, ""},
-		{"typed", typed, ""}, {"exact", exact, ""}, {"text", text, ""}, {"bare", bare, ""}, {"foreign", foreignOf(order("orders")), ""},
-		{"foreign, raw data", raw, ""}, {"foreign, core only", core, ""}, {"structured", order("orders"), "structured"}, {"embedded", order("es256"), "embedded"},
-		{"embedded and delegated", delegated("orders", "session"), "embedded"}, {"embedded and foreign", foreignOf(order("orders")), "embedded"},
+		{"ed25519", order("orders"), ""}, {"es256", order("es256"), ""},
+		{"several", order("orders", "es256", "unlisted", "revoked"), ""},
+		{"delegated", delegated("orders", "session"), ""},
+		{"delegated by es256", delegated("es256", "session"), ""}, {"delegated and direct", bound, ""},
+		{"typed", typed, ""}, {"exact", exact, ""}, {"text", text, ""}, {"bare", bare, ""},
+		{"foreign", foreignOf(order("orders")), ""},
+		{"foreign, raw data", raw, ""}, {"foreign, core only", core, ""},
+		{"structured", order("orders"), "structured"}, {"embedded", order("es256"), "embedded"},
+		{"embedded and delegated", delegated("orders", "session"), "embedded"},
+		{"embedded and foreign", foreignOf(order("orders")), "embedded"},
 	} {
 		list = append(list, newVictim(t, v.name, v.layout, v.plan))
 	}
@@ -84,10 +93,14 @@ func secretVictims(t testing.TB) []*victim {
 		plan         mint.Plan
 		fields       []string
 	}{
-		{"encrypted", "", order("orders"), nil}, {"encrypted text", "", text, nil}, {"encrypted and structured", "structured", order("orders"), nil},
-		{"encrypted and embedded", "embedded", order("es256"), nil}, {"encrypted and delegated", "", delegated("orders", "session"), nil},
-		{"encrypted and hybrid", "", order("orders", "mldsa"), nil}, {"fields", "", order("orders"), []string{"/total", "/lines/0/sku"}},
-		{"fields and embedded", "embedded", order("orders"), []string{"/lines", "/order"}}, {"root", "", order("es256"), []string{""}},
+		{"encrypted", "", order("orders"), nil}, {"encrypted text", "", text, nil},
+		{"encrypted and structured", "structured", order("orders"), nil},
+		{"encrypted and embedded", "embedded", order("es256"), nil},
+		{"encrypted and delegated", "", delegated("orders", "session"), nil},
+		{"encrypted and hybrid", "", order("orders", "mldsa"), nil},
+		{"fields", "", order("orders"), []string{"/total", "/lines/0/sku"}},
+		{"fields and embedded", "embedded", order("orders"), []string{"/lines", "/order"}},
+		{"root", "", order("es256"), []string{""}},
 		{"fields and delegated", "", delegated("es256", "session"), []string{"/total", "/order"}},
 		{"fields and hybrid", "", order("orders", "mldsa"), []string{"/lines/0"}},
 	} {
@@ -110,7 +123,8 @@ func newVictim(t testing.TB, name, layout string, p mint.Plan) *victim {
 // openBoth opens what is encrypted to either of the vectors' recipients.
 func openBoth(t testing.TB) *envelope.Decrypter {
 	t.Helper()
-	d, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(identities["x25519"], identities["p256"])})
+	d, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(identities["x25519"],
+		identities["p256"])})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +140,8 @@ func makeVictim(t testing.TB, name, layout string, p *mint.Plan, opened string) 
 		if layout == "embedded" {
 			detail = mint.Embedded(in)
 		}
-		text = mint.Delivery(mint.Unquote(in.Get("source")), mint.Unquote(in.Get("type")), "111122223333", detail).String()
+		text = mint.Delivery(mint.Unquote(in.Get("source")), mint.Unquote(in.Get("type")), "111122223333",
+			detail).String()
 	}
 	v := &victim{
 		name: name, bridge: layout != "", tree: parseTree(t, text), event: opened, producer: "orders",
@@ -201,7 +216,8 @@ func checkTally(t *testing.T, tallies []map[envelope.Reason]int) {
 	if total != mutations {
 		t.Errorf("%d mutations, not %d", total, mutations)
 	}
-	for _, reason := range []envelope.Reason{"", envelope.ReasonMalformed, envelope.ReasonUnsigned, envelope.ReasonUnsupported, envelope.ReasonUnknownKey,
+	for _, reason := range []envelope.Reason{"", envelope.ReasonMalformed, envelope.ReasonUnsigned,
+		envelope.ReasonUnsupported, envelope.ReasonUnknownKey,
 		envelope.ReasonBadSignature, envelope.ReasonModified, envelope.ReasonEnvelopeMismatch} {
 		if sum[reason] < mutations/2000 {
 			t.Errorf("only %d mutations ended in %q", sum[reason], reason)
@@ -233,7 +249,8 @@ func (m *mutationRun) one(t *testing.T, i int, tally map[envelope.Reason]int) {
 	case err != nil && (opened != nil || reason.Cause() == "" || reason.Class() != envelope.Permanent):
 		t.Errorf("mutation %d of %q: %v\n%s", i, v.name, err, in)
 	case err == nil && !v.is(opened) && !(spliced && donor.is(opened)):
-		t.Errorf("mutation %d of %q is verified as\n%s of %q, not\n%s of %q\n%s", i, v.name, opened.JSON(), opened.Producer, v.event, v.producer, in)
+		t.Errorf("mutation %d of %q is verified as\n%s of %q, not\n%s of %q\n%s", i, v.name, opened.JSON(),
+			opened.Producer, v.event, v.producer, in)
 	}
 }
 
@@ -481,7 +498,8 @@ func retype(r *rand.Rand, n *node) {
 	case n.kind == 'r' && r.IntN(3) > 0:
 		n.kind = '"'
 	default:
-		*n = node{kind: 'r', name: n.name, text: []string{"null", "true", "false", "0", `""`, "{}", "[]", "1.0", "-0", "1e400"}[r.IntN(10)]}
+		*n = node{kind: 'r', name: n.name, text: []string{"null", "true", "false", "0", `""`, "{}", "[]",
+			"1.0", "-0", "1e400"}[r.IntN(10)]}
 	}
 }
 

@@ -32,13 +32,18 @@ func TestNamelessVerdict(t *testing.T) {
 		trust *trust.Bundle
 		cause string
 	}{
-		{"none verifies", order("unlisted"), bundleOf(t, "orders", "es256"), "the signature names no key, and it does not verify under any of the 2 that may sign for its source and type"},
-		{"none may sign", order("orders"), bundleOf(t, "shipping"), "the signature names no key, and no key in the trust bundle that may sign for its source and type makes such signatures"},
-		{"none has the length", order("orders"), trusting(t, entry("mldsa", nil)), "the signature names no key, and no key in the trust bundle that may sign for its source and type makes such signatures"},
-		{"too many", order("orders"), nine, "the signature names no key, and too many keys may have made it: an event has 8 tries for such signatures"},
+		{"none verifies", order("unlisted"), bundleOf(t, "orders", "es256"),
+			"the signature names no key, and it does not verify under any of the 2 that may sign for its source and type"},
+		{"none may sign", order("orders"), bundleOf(t, "shipping"),
+			"the signature names no key, and no key in the trust bundle that may sign for its source and type makes such signatures"},
+		{"none has the length", order("orders"), trusting(t, entry("mldsa", nil)),
+			"the signature names no key, and no key in the trust bundle that may sign for its source and type makes such signatures"},
+		{"too many", order("orders"), nine,
+			"the signature names no key, and too many keys may have made it: an event has 8 tries for such signatures"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			opened, err := envelope.Open(t.Context(), seal(withoutKeyID(test.plan)), test.trust, &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked})
+			opened, err := envelope.Open(t.Context(), seal(withoutKeyID(test.plan)), test.trust,
+				&envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked})
 			e, _ := errors.AsType[*envelope.Error](err)
 			if e == nil || opened != nil || e.Reason != envelope.ReasonUnknownKey || e.Cause != test.cause {
 				t.Fatalf("got %v", err)
@@ -48,7 +53,8 @@ func TestNamelessVerdict(t *testing.T) {
 			}
 		})
 	}
-	_, err = envelope.Open(t.Context(), seal(order("unlisted")), bundleOf(t, "orders"), &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked})
+	_, err = envelope.Open(t.Context(), seal(order("unlisted")), bundleOf(t, "orders"),
+		&envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked})
 	if e, _ := errors.AsType[*envelope.Error](err); e == nil || e.Fix() != envelope.ReasonUnknownKey.Fix() {
 		t.Errorf("a signature that names its key: %v", err)
 	}
@@ -58,7 +64,8 @@ func TestNamelessVerdict(t *testing.T) {
 // too many are at hand is no reason to ask.
 func TestNamelessRefresh(t *testing.T) {
 	open := func(source *liveSource) error {
-		_, err := envelope.Open(t.Context(), seal(withoutKeyID(order("next"))), source, &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked})
+		_, err := envelope.Open(t.Context(), seal(withoutKeyID(order("next"))), source,
+			&envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked})
 		return err
 	}
 	source := &liveSource{held: bundleOf(t, "orders"), fresh: bundleOf(t, "orders", "next")}

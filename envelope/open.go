@@ -96,7 +96,8 @@ func (o *Opener) Open(ctx context.Context, r Received, s Step) (*Opened, error) 
 		return opened, nil
 	}
 	if v.in != nil { // the event says what it claims to be
-		verdict.UnverifiedID, verdict.UnverifiedSource, verdict.UnverifiedType = v.in.ID, v.in.Source, v.in.Type
+		verdict.UnverifiedID, verdict.UnverifiedSource, verdict.UnverifiedType = v.in.ID, v.in.Source,
+			v.in.Type
 	}
 	verdict.BundleExpires = v.bundleExpires
 	return nil, verdict
@@ -243,7 +244,8 @@ func (o *opening) verifyUnder(bundle *trust.Bundle) (verdict *Error, missing *st
 	}
 	o.bundle, o.bundleExpires = bundle, bundle.Expires()
 	if end := o.bundleExpires; !end.IsZero() && !o.now.Before(end) {
-		return reject(ReasonTrustUnavailable, "the trust bundle expired at %s", end.UTC().Format(time.RFC3339)), nil
+		return reject(ReasonTrustUnavailable, "the trust bundle expired at %s",
+			end.UTC().Format(time.RFC3339)), nil
 	}
 	s := signatures{bundle: bundle, valid: o.validRoom[:0], tries: maxNamelessTries}
 	s.collect(o)
@@ -298,7 +300,8 @@ func (o *opening) checkAddress() *Error {
 	outer, p := o.outer, &o.policy
 	switch {
 	case outer != nil && outer.Source != o.in.Source:
-		return reject(ReasonEnvelopeMismatch, "the transport says source %.100q, signed is %.100q", outer.Source,
+		return reject(ReasonEnvelopeMismatch, "the transport says source %.100q, signed is %.100q",
+			outer.Source,
 			o.in.Source)
 	case outer != nil && outer.DetailType != o.in.Type:
 		return reject(ReasonEnvelopeMismatch, "the transport says detail-type %.100q, signed is type %.100q",
@@ -313,7 +316,8 @@ func (o *opening) checkAddress() *Error {
 	}
 	i := slices.IndexFunc(o.exts, func(a wire.Attribute) bool { return a.Name == wire.AttrAudience })
 	if i < 0 {
-		return reject(ReasonAudienceMismatch, "the event was sealed for no audience, and this consumer is %.100q", p.Audience)
+		return reject(ReasonAudienceMismatch,
+			"the event was sealed for no audience, and this consumer is %.100q", p.Audience)
 	}
 	for name := range strings.SplitSeq(o.exts[i].Value, " ") {
 		if name == p.Audience {

@@ -79,7 +79,8 @@ func (o *opening) readSecret(r *Opened) *Error {
 	s := &secret{signed: r.content, enc: p.Enc, bundle: o.bundle, clock: o.step.Now,
 		bound: binding{id: o.in.ID, source: o.in.Source, typ: o.in.Type, producer: o.producer}}
 	if s.signed.Form != wire.JSONData {
-		return reject(ReasonMalformed, "the data is not JSON, and the producer says that it has encrypted data")
+		return reject(ReasonMalformed,
+			"the data is not JSON, and the producer says that it has encrypted data")
 	}
 	if !s.enc.Whole {
 		if err := s.readFields(); err != nil {
@@ -145,7 +146,8 @@ func (s *secret) readFields() *Error {
 	for i := range s.fields {
 		// No answer of a service opens both.
 		if !bytes.Equal(s.fields[i].compact.Commitment, s.fields[0].compact.Commitment) {
-			return reject(ReasonDecryptFailed, "the encrypted fields %.80q and %.80q are under different content keys",
+			return reject(ReasonDecryptFailed,
+				"the encrypted fields %.80q and %.80q are under different content keys",
 				s.enc.Fields[0], s.enc.Fields[i])
 		}
 	}
@@ -184,7 +186,8 @@ func (r *Opened) Decrypt(ctx context.Context, d *Decrypter) (*Opened, error) {
 	next, encryption := *r, *r.Encryption
 	next.Encryption = &encryption
 	if err := next.decrypt(ctx, d); err != nil {
-		err.UnverifiedID, err.UnverifiedSource, err.UnverifiedType = r.content.ID, r.content.Source, r.content.Type
+		err.UnverifiedID, err.UnverifiedSource, err.UnverifiedType = r.content.ID, r.content.Source,
+			r.content.Type
 		return nil, err
 	}
 	return &next, nil

@@ -21,8 +21,10 @@ func TestOtherLibrary(t *testing.T) {
 	check(t, json.Unmarshal(jwk, &key))
 	private := key.Key.(*ecdsa.PrivateKey)
 
-	to := jose.Recipient{Algorithm: jose.ECDH_ES_A256KW, Key: &private.PublicKey, KeyID: c.p256.Recipient().KeyID()}
-	encrypter, err := jose.NewEncrypter(jose.A256GCM, to, (&jose.EncrypterOptions{}).WithContentType("application/json"))
+	to := jose.Recipient{Algorithm: jose.ECDH_ES_A256KW, Key: &private.PublicKey,
+		KeyID: c.p256.Recipient().KeyID()}
+	encrypter, err := jose.NewEncrypter(jose.A256GCM, to,
+		(&jose.EncrypterOptions{}).WithContentType("application/json"))
 	check(t, err)
 	message, err := encrypter.Encrypt([]byte(`{"a":1}`))
 	check(t, err)
@@ -37,10 +39,12 @@ func TestOtherLibrary(t *testing.T) {
 		t.Errorf("opened %s", opened.Event)
 	}
 
-	ours := c.seal(secretEvent(`{"b":2}`), envelope.SealOptions{Encrypt: c.encryptTo(envelope.EncryptTo{Recipients: []*keys.Recipient{c.p256.Recipient()}})})
+	ours := c.seal(secretEvent(`{"b":2}`),
+		envelope.SealOptions{Encrypt: c.encryptTo(envelope.EncryptTo{Recipients: []*keys.Recipient{c.p256.Recipient()}})})
 	var sealed struct{ Data json.RawMessage }
 	check(t, json.Unmarshal(ours.JSON(), &sealed))
-	read, err := jose.ParseEncryptedJSON(string(sealed.Data), []jose.KeyAlgorithm{jose.ECDH_ES_A256KW}, []jose.ContentEncryption{jose.A256GCM})
+	read, err := jose.ParseEncryptedJSON(string(sealed.Data), []jose.KeyAlgorithm{jose.ECDH_ES_A256KW},
+		[]jose.ContentEncryption{jose.A256GCM})
 	check(t, err)
 	_, _, plain, err := read.DecryptMulti(private)
 	check(t, err)

@@ -56,7 +56,8 @@ func wantCorpus(f *testing.F, name string) {
 func FuzzPointer(f *testing.F) {
 	wantCorpus(f, "FuzzPointer")
 	const doc = `{"a":{"b":[1,{"c":null}],"":"x"},"a/b":1,"m~n":2,"é\u0041":[[]],"0":[ 10 , 20 ]}`
-	for _, text := range []string{"", "/", "/a", "/a/b", "/a/b/1/c", "/a/", "/a~1b", "/m~0n", "/éA/0", "/0/1", "/0/01", "/0/-", "/0/2", "/x", "a", "/~", "/~2", "/~01", "/a/b/99999999999999999999"} {
+	for _, text := range []string{"", "/", "/a", "/a/b", "/a/b/1/c", "/a/", "/a~1b", "/m~0n", "/éA/0", "/0/1",
+		"/0/01", "/0/-", "/0/2", "/x", "a", "/~", "/~2", "/~01", "/a/b/99999999999999999999"} {
 		f.Add([]byte(doc), text, "/a")
 	}
 	f.Fuzz(func(t *testing.T, doc []byte, text, other string) {
@@ -86,7 +87,8 @@ func FuzzPointer(f *testing.F) {
 			return
 		}
 		got := jsontext.Replace(doc, []jsontext.Replacement{{Span: at, Text: []byte("true")}})
-		if back := jsontext.Replace(got, []jsontext.Replacement{{Span: jsontext.Span{Start: at.Start, End: at.Start + len("true")}, Text: slices.Clone(want)}}); !bytes.Equal(back, doc) {
+		if back := jsontext.Replace(got, []jsontext.Replacement{{Span: jsontext.Span{Start: at.Start,
+			End: at.Start + len("true")}, Text: slices.Clone(want)}}); !bytes.Equal(back, doc) {
 			t.Errorf("replaced %s, and back %s", got, back)
 		}
 	})

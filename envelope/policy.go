@@ -134,7 +134,8 @@ func (p *Policy) check() error {
 		return fmt.Errorf("MaxAge is %v: give a duration of at most %v, or 0 for %v", p.MaxAge, maxDuration,
 			DefaultMaxAge)
 	case p.Skew < 0 || p.Skew > maxSkew:
-		return fmt.Errorf("Skew is %v: give a duration of at most %v, or 0 for %v", p.Skew, maxSkew, DefaultSkew)
+		return fmt.Errorf("Skew is %v: give a duration of at most %v, or 0 for %v", p.Skew, maxSkew,
+			DefaultSkew)
 	}
 	for _, pattern := range p.Sources {
 		if err := keys.CheckSourcePattern(pattern); err != nil {

@@ -30,8 +30,9 @@ func TestPoliciesThatAreRefused(t *testing.T) {
 		"empty sources": {&envelope.Policy{Sources: []string{}}, "no Sources: name the sources"},
 		"any source, too": {with(func(p *envelope.Policy) { p.Unsafe.AnySource = true }),
 			"both Sources and Unsafe.AnySource"},
-		"no pattern":      {&envelope.Policy{Sources: []string{"orders*"}}, "orders*"},
-		"empty types":     {with(func(p *envelope.Policy) { p.Types = []string{} }), "the list of Types is empty"},
+		"no pattern": {&envelope.Policy{Sources: []string{"orders*"}}, "orders*"},
+		"empty types": {with(func(p *envelope.Policy) { p.Types = []string{} }),
+			"the list of Types is empty"},
 		"no type pattern": {with(func(p *envelope.Policy) { p.Types = []string{"com.*.x"} }), "com.*.x"},
 		"two audiences": {with(func(p *envelope.Policy) { p.Audience = "a b" }),
 			`the Audience "a b" is not one name`},
@@ -54,7 +55,8 @@ func TestPoliciesThatAreRefused(t *testing.T) {
 		}), `ExtensionTypes["due"]`},
 	} {
 		o, err := envelope.NewOpener(bundleOf(t, "orders"), test.policy)
-		if o != nil || err == nil || !strings.HasPrefix(err.Error(), "envelope: the Policy: ") || !strings.Contains(err.Error(), test.says) {
+		if o != nil || err == nil || !strings.HasPrefix(err.Error(), "envelope: the Policy: ") ||
+			!strings.Contains(err.Error(), test.says) {
 			t.Errorf("%s: got %v, want %q", name, err, test.says)
 		}
 		// Open judges nothing then, and so says nothing about the event.
@@ -62,11 +64,13 @@ func TestPoliciesThatAreRefused(t *testing.T) {
 		if envelope.ReasonOf(err).Class() != envelope.Transient || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%s, Open: got %v", name, err)
 		}
-		if e, ok := errors.AsType[*envelope.Error](err); !ok || !strings.Contains(e.Fix(), "correct the program") {
+		if e, ok := errors.AsType[*envelope.Error](err); !ok ||
+			!strings.Contains(e.Fix(), "correct the program") {
 			t.Errorf("%s, Open: the advice of %v", name, err)
 		}
 	}
-	if _, err := envelope.NewOpener(nil, with(func(*envelope.Policy) {})); err == nil || !strings.Contains(err.Error(), "the trust is nil") {
+	if _, err := envelope.NewOpener(nil, with(func(*envelope.Policy) {})); err == nil ||
+		!strings.Contains(err.Error(), "the trust is nil") {
 		t.Errorf("without trust: %v", err)
 	}
 }
@@ -79,7 +83,8 @@ func TestPolicyDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := o.Policy()
-	if p.MaxAge != 24*time.Hour+5*time.Minute || p.Skew != 5*time.Minute || p.Now == nil || len(p.IgnoreMembers) != 1 {
+	if p.MaxAge != 24*time.Hour+5*time.Minute || p.Skew != 5*time.Minute || p.Now == nil ||
+		len(p.IgnoreMembers) != 1 {
 		t.Errorf("got %+v", p)
 	}
 	sealed := seal(order("orders"))
@@ -99,7 +104,8 @@ func TestPolicyDefaults(t *testing.T) {
 // A change of the policy after NewOpener, or of a copy that it gives, has no effect.
 func TestPolicyIsCloned(t *testing.T) {
 	p := &envelope.Policy{
-		Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.*"}, Now: fixed(vectorNow),
+		Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.*"},
+		Now:                fixed(vectorNow),
 		RequiredAlgorithms: []keys.Algorithm{keys.Ed25519}, RequireEncryptedFields: []string{"/not/there"},
 		ExtensionTypes: map[string]string{"token": "Binary"}, IgnoreMembers: []string{"_hop"},
 	}
@@ -109,16 +115,20 @@ func TestPolicyIsCloned(t *testing.T) {
 	}
 	copied := o.Policy()
 	for _, q := range []*envelope.Policy{p, &copied} {
-		q.Sources[0], q.Types[0], q.RequiredAlgorithms[0] = "https://elsewhere.example/x", "com.elsewhere", keys.MLDSA65
+		q.Sources[0], q.Types[0], q.RequiredAlgorithms[0] = "https://elsewhere.example/x", "com.elsewhere",
+			keys.MLDSA65
 		q.RequireEncryptedFields[0], q.IgnoreMembers[0] = "/amount", "_other"
 		q.ExtensionTypes["token"] = "String"
-		q.Now, q.MaxAge, q.RequireEncrypted, q.Audience = func() time.Time { return time.Time{} }, time.Nanosecond, true, "elsewhere"
+		q.Now, q.MaxAge, q.RequireEncrypted, q.Audience = func() time.Time { return time.Time{} },
+			time.Nanosecond, true, "elsewhere"
 		q.Unsafe = envelope.Unsafe{AnySource: true, AnyAge: true}
 	}
-	if _, err := o.Open(t.Context(), envelope.Received{Body: seal(order("orders"))}, envelope.Step{}); err != nil {
+	if _, err := o.Open(t.Context(), envelope.Received{Body: seal(order("orders"))},
+		envelope.Step{}); err != nil {
 		t.Errorf("after the change: %v", err)
 	}
-	if again := o.Policy(); again.Sources[0] != "https://orders.example/*" || again.IgnoreMembers[0] != "_hop" ||
+	if again := o.Policy(); again.Sources[0] != "https://orders.example/*" ||
+		again.IgnoreMembers[0] != "_hop" ||
 		again.ExtensionTypes["token"] != "Binary" || again.RequireEncryptedFields[0] != "/not/there" {
 		t.Errorf("got %+v", again)
 	}
@@ -187,18 +197,21 @@ func TestAdmitKeepsTheOrderOfReasons(t *testing.T) {
 		want   envelope.Reason
 		asked  int
 	}{
-		"another source": {seal(order("orders")), envelope.Policy{Sources: []string{"https://other.example/*"}},
+		"another source": {seal(order("orders")),
+			envelope.Policy{Sources: []string{"https://other.example/*"}},
 			1 << 62, envelope.ReasonSourceNotAllowed, 0},
 		"another audience": {seal(order("orders")), envelope.Policy{Audience: "elsewhere", Unsafe: anySource},
 			1 << 62, envelope.ReasonAudienceMismatch, 0},
-		"past expirytime": {seal(expires), envelope.Policy{Unsafe: anySource}, 1 << 62, envelope.ReasonExpired, 0},
+		"past expirytime": {seal(expires), envelope.Policy{Unsafe: anySource}, 1 << 62,
+			envelope.ReasonExpired, 0},
 		"not admitted": {seal(order("orders")), envelope.Policy{RequireEncrypted: true, MaxAge: time.Hour,
 			Unsafe: anySource}, 0, envelope.ReasonExpired, 1},
 		"admitted": {seal(order("orders")), envelope.Policy{RequireEncrypted: true, MaxAge: time.Hour,
 			Unsafe: anySource}, 1 << 62, envelope.ReasonNotEncrypted, 1},
 	} {
 		a := admission{maxAge: test.maxAge}
-		if err := a.open(t, test.doc, stale, test.policy); envelope.ReasonOf(err) != test.want || len(a.asked) != test.asked {
+		if err := a.open(t, test.doc, stale, test.policy); envelope.ReasonOf(err) != test.want ||
+			len(a.asked) != test.asked {
 			t.Errorf("%s: got %v, asked %d times", name, err, len(a.asked))
 		}
 	}
@@ -226,7 +239,8 @@ func TestAdmitOfAnUndatedEvent(t *testing.T) {
 // included. A verdict from before there was a bundle says nothing.
 func TestVerdictsSayWhenTheBundleEnds(t *testing.T) {
 	ends := moment(vectorSealed).Add(time.Hour)
-	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: testNow, Expires: ends}, mainKeys()...)
+	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: testNow, Expires: ends},
+		mainKeys()...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,11 +253,13 @@ func TestVerdictsSayWhenTheBundleEnds(t *testing.T) {
 		ends time.Time
 	}{
 		"verified": {seal(order("orders")), moment(vectorNow), "", ends},
-		"forged":   {seal(brokenSignature(order("orders"))), moment(vectorNow), envelope.ReasonBadSignature, ends},
+		"forged": {seal(brokenSignature(order("orders"))), moment(vectorNow), envelope.ReasonBadSignature,
+			ends},
 		"expired":  {seal(order("orders")), ends, envelope.ReasonTrustUnavailable, ends},
 		"unsigned": {seal(unsigned), moment(vectorNow), envelope.ReasonUnsigned, time.Time{}},
 	} {
-		opened, err := envelope.Open(t.Context(), test.doc, bundle, &envelope.Policy{Now: func() time.Time { return test.now }, Unsafe: unchecked})
+		opened, err := envelope.Open(t.Context(), test.doc, bundle,
+			&envelope.Policy{Now: func() time.Time { return test.now }, Unsafe: unchecked})
 		var got time.Time
 		if e, ok := errors.AsType[*envelope.Error](err); ok {
 			got = e.BundleExpires
@@ -263,7 +279,8 @@ func TestOuterMembersAreChecksOfEventBridge(t *testing.T) {
 	trust := trusting(t, bound)
 	doc := string(seal(order("orders")))
 	delivery := func(source, typ, account string) []byte {
-		return fmt.Appendf(nil, `{"source":%q,"detail-type":%q,"account":%q,"detail":%s}`, source, typ, account,
+		return fmt.Appendf(nil, `{"source":%q,"detail-type":%q,"account":%q,"detail":%s}`, source, typ,
+			account,
 			doc)
 	}
 	const source, typ = "https://orders.example/eu", "com.example.order.placed"
@@ -300,8 +317,9 @@ func TestStepHasAClockOfItsOwn(t *testing.T) {
 		Now: func() time.Time { panic("the clock of the Policy") }}
 	for late, want := range map[time.Duration]envelope.Reason{0: "", 2 * time.Hour: envelope.ReasonExpired} {
 		step := envelope.Step{Now: func() time.Time { return moment(vectorSealed).Add(late) }}
-		_, err := openStep(context.Background(), envelope.Received{Body: seal(order("orders"))}, step, bundleOf(t,
-			"orders"), policy)
+		_, err := openStep(context.Background(), envelope.Received{Body: seal(order("orders"))}, step,
+			bundleOf(t,
+				"orders"), policy)
 		if envelope.ReasonOf(err) != want {
 			t.Errorf("%v: got %v", late, err)
 		}

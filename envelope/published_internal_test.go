@@ -49,7 +49,8 @@ func TestPublishedReproduced(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		env := dsse.Envelope{PayloadType: wire.PayloadType, Payload: body, Signatures: []dsse.Signature{{KeyID: "testkey", Sig: sig}}}
+		env := dsse.Envelope{PayloadType: wire.PayloadType, Payload: body,
+			Signatures: []dsse.Signature{{KeyID: "testkey", Sig: sig}}}
 		if got := env.Append(nil); !bytes.Equal(got, c.Material) {
 			t.Errorf("%s:\n got %s\nwant %s", c.Name, got, c.Material)
 		}

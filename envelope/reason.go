@@ -183,7 +183,8 @@ var explanations = map[Reason]explanation{
 // Reasons lists every Reason there is, in the order of this file.
 func Reasons() []Reason {
 	return []Reason{
-		ReasonMalformed, ReasonTooLarge, ReasonUnsigned, ReasonUnsupported, ReasonUnknownKey, ReasonBadSignature,
+		ReasonMalformed, ReasonTooLarge, ReasonUnsigned, ReasonUnsupported, ReasonUnknownKey,
+		ReasonBadSignature,
 		ReasonModified, ReasonRevokedKey, ReasonKeyNotValid, ReasonSourceNotAllowed, ReasonTypeNotAllowed,
 		ReasonAccountMismatch, ReasonEnvelopeMismatch, ReasonAudienceMismatch, ReasonUndated, ReasonExpired,
 		ReasonFromFuture, ReasonReplayed, ReasonIDReused, ReasonNotEncrypted, ReasonNotARecipient,

@@ -35,19 +35,24 @@ func TestKeepRecordedTime(t *testing.T) {
 	trust := trusting(t, keyOf(signer, "https://orders.example/*"))
 	for _, test := range []struct{ name, extra, kept string }{
 		{"plain", `"recordedtime":"2019-05-01T10:05:00Z",`, "2019-05-01T10:05:00Z"},
-		{"zone and fraction", `"recordedtime":"2019-05-01T12:05:00.987654321+02:00",`, "2019-05-01T10:05:00Z"},
+		{"zone and fraction", `"recordedtime":"2019-05-01T12:05:00.987654321+02:00",`,
+			"2019-05-01T10:05:00Z"},
 		{"in the future", `"recordedtime":"2036-05-01T10:05:00Z",`, "2036-05-01T10:05:00Z"},
-		{"forwarded before", `"recordedtime":"2026-11-20T00:00:00Z","originalrecordedtime":"2019-05-01T10:05:00Z",`, "2019-05-01T10:05:00Z"},
+		{"forwarded before",
+			`"recordedtime":"2026-11-20T00:00:00Z","originalrecordedtime":"2019-05-01T10:05:00Z",`,
+			"2019-05-01T10:05:00Z"},
 		{"original only", `"originalrecordedtime":"2019-05-01T10:05:00Z",`, "2019-05-01T10:05:00Z"},
 		{"none", "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			ev := sdkEventOf(t, strings.Replace(recordedEvent, "EXTRA", test.extra, 1))
-			sealed, err := envelope.Seal(t.Context(), ev, signer, &envelope.SealOptions{Now: fixedNow, KeepRecordedTime: true})
+			sealed, err := envelope.Seal(t.Context(), ev, signer,
+				&envelope.SealOptions{Now: fixedNow, KeepRecordedTime: true})
 			if err != nil {
 				t.Fatal(err)
 			}
-			opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: fixedNow, MaxAge: time.Minute, Unsafe: anySource})
+			opened, err := envelope.Open(t.Context(), sealed.JSON(), trust,
+				&envelope.Policy{Now: fixedNow, MaxAge: time.Minute, Unsafe: anySource})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -58,7 +63,8 @@ func TestKeepRecordedTime(t *testing.T) {
 			if test.kept != "" {
 				want = `"originalrecordedtime":"` + test.kept + `",` + want
 			}
-			if got := string(opened.JSON()); !strings.Contains(got, want) || strings.Count(got, "recordedtime") != strings.Count(want, "recordedtime") {
+			if got := string(opened.JSON()); !strings.Contains(got, want) ||
+				strings.Count(got, "recordedtime") != strings.Count(want, "recordedtime") {
 				t.Errorf("opened %s, want %s in it", got, want)
 			}
 		})
@@ -73,15 +79,20 @@ func TestKeepRecordedTimeRefuses(t *testing.T) {
 		keep            bool
 		member, problem string
 	}{
-		{"without the option", `"recordedtime":"2019-05-01T10:05:00Z",`, false, "recordedtime", "KeepRecordedTime"},
+		{"without the option", `"recordedtime":"2019-05-01T10:05:00Z",`, false, "recordedtime",
+			"KeepRecordedTime"},
 		{"no timestamp", `"recordedtime":"yesterday",`, true, "recordedtime", "originalrecordedtime"},
-		{"original is none", `"originalrecordedtime":"yesterday",`, true, "originalrecordedtime", "as Timestamp"},
-		{"sealed already", `"recordedtime":"2019-05-01T10:05:00Z","dssematerial":"AAAA",`, true, "dssematerial", "sealed already"},
-		{"with recipients", `"recordedtime":"2019-05-01T10:05:00Z","jwerecipients":"[]",`, true, "jwerecipients", "sealed already"},
+		{"original is none", `"originalrecordedtime":"yesterday",`, true, "originalrecordedtime",
+			"as Timestamp"},
+		{"sealed already", `"recordedtime":"2019-05-01T10:05:00Z","dssematerial":"AAAA",`, true,
+			"dssematerial", "sealed already"},
+		{"with recipients", `"recordedtime":"2019-05-01T10:05:00Z","jwerecipients":"[]",`, true,
+			"jwerecipients", "sealed already"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			ev := sdkEventOf(t, strings.Replace(recordedEvent, "EXTRA", test.extra, 1))
-			_, err := envelope.Seal(t.Context(), ev, signer, &envelope.SealOptions{Now: fixedNow, KeepRecordedTime: test.keep})
+			_, err := envelope.Seal(t.Context(), ev, signer,
+				&envelope.SealOptions{Now: fixedNow, KeepRecordedTime: test.keep})
 			e, _ := errors.AsType[*envelope.SealError](err)
 			if e == nil || e.Member != test.member || !strings.Contains(e.Problem, test.problem) {
 				t.Errorf("got %v", err)
@@ -96,11 +107,13 @@ func TestOriginalRecordedTimeIsNoContent(t *testing.T) {
 	trust := trusting(t, keyOf(signer, "https://orders.example/*"))
 	digest := func(extra string) [32]byte {
 		ev := sdkEventOf(t, strings.Replace(recordedEvent, "EXTRA", extra, 1))
-		sealed, err := envelope.Seal(t.Context(), ev, signer, &envelope.SealOptions{Now: fixedNow, KeepRecordedTime: true})
+		sealed, err := envelope.Seal(t.Context(), ev, signer,
+			&envelope.SealOptions{Now: fixedNow, KeepRecordedTime: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: fixedNow, Unsafe: unchecked})
+		opened, err := envelope.Open(t.Context(), sealed.JSON(), trust,
+			&envelope.Policy{Now: fixedNow, Unsafe: unchecked})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,24 +136,33 @@ func TestModifiedSaysDigits(t *testing.T) {
 	const maybe = "; digits of a number may be what changed: there are numbers of 15 digits and more, and some relays print those anew"
 	signer := testSigner(t, keys.Ed25519, "orders")
 	trust := trusting(t, keyOf(signer, "https://orders.example/*"))
-	sealed, err := envelope.Seal(t.Context(), sdkEventOf(t, `{"specversion":"1.0","id":"r-1","source":"https://orders.example/eu","type":"a",`+
-		`"time":"2026-11-21T10:00:59.999987654Z","data":{"big":9007199254740993,"small":0.1,"sum":0.30000000000000004}}`), signer, &envelope.SealOptions{Now: fixedNow})
+	sealed, err := envelope.Seal(t.Context(), sdkEventOf(t,
+		`{"specversion":"1.0","id":"r-1","source":"https://orders.example/eu","type":"a",`+
+			`"time":"2026-11-21T10:00:59.999987654Z","data":{"big":9007199254740993,"small":0.1,"sum":0.30000000000000004}}`), signer, &envelope.SealOptions{Now: fixedNow})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct{ name, old, with, cause string }{
-		{"a fraction cut", "59.999987654Z", "59.999Z", `time was signed as "2026-11-21T10:00:59.999987654Z" and came as "2026-11-21T10:00:59.999Z"`},
-		{"a fraction rounded up", "10:00:59.999987654Z", "10:01:00Z", general + `; time was signed as "2026-11-21T10:00:59.999987654Z" and came as "2026-11-21T10:01:00Z"` + maybe},
-		{"another second", "10:00:59.999987654Z", "10:00:57Z", general + `; time was signed as "2026-11-21T10:00:59.999987654Z" and came as "2026-11-21T10:00:57Z"` + maybe},
-		{"another fraction", "59.999987654Z", "59.999987655Z", `time was signed as "2026-11-21T10:00:59.999987654Z" and came as "2026-11-21T10:00:59.999987655Z"`},
+		{"a fraction cut", "59.999987654Z", "59.999Z",
+			`time was signed as "2026-11-21T10:00:59.999987654Z" and came as "2026-11-21T10:00:59.999Z"`},
+		{"a fraction rounded up", "10:00:59.999987654Z", "10:01:00Z", general +
+			`; time was signed as "2026-11-21T10:00:59.999987654Z" and came as "2026-11-21T10:01:00Z"` +
+			maybe},
+		{"another second", "10:00:59.999987654Z", "10:00:57Z", general +
+			`; time was signed as "2026-11-21T10:00:59.999987654Z" and came as "2026-11-21T10:00:57Z"` +
+			maybe},
+		{"another fraction", "59.999987654Z", "59.999987655Z",
+			`time was signed as "2026-11-21T10:00:59.999987654Z" and came as "2026-11-21T10:00:59.999987655Z"`},
 		{"17 digits of a shorter number", `"small":0.1`, `"small":0.10000000000000001`, general + anew},
 		{"a rounded integer", "9007199254740993", "9007199254740992", general + maybe},
 		{"a number as text", `"small":0.1`, `"small":"0.1"`, general + maybe},
-		{"no long numbers left", `{"big":9007199254740993,"small":0.1,"sum":0.30000000000000004}`, `{"big":1}`, general},
+		{"no long numbers left", `{"big":9007199254740993,"small":0.1,"sum":0.30000000000000004}`,
+			`{"big":1}`, general},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			doc := replace(test.old, test.with)(string(sealed.JSON()))
-			_, err := envelope.Open(t.Context(), []byte(doc), trust, &envelope.Policy{Now: fixedNow, Unsafe: unchecked})
+			_, err := envelope.Open(t.Context(), []byte(doc), trust,
+				&envelope.Policy{Now: fixedNow, Unsafe: unchecked})
 			e, _ := errors.AsType[*envelope.Error](err)
 			if e == nil || e.Reason != envelope.ReasonModified || e.Cause != test.cause {
 				t.Errorf("got  %v\nwant %s", err, test.cause)
@@ -170,7 +192,8 @@ func TestWarnings(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			doc := `{"specversion":"1.0","id":"1","source":"https://orders.example/eu","type":"a","time":"2026-11-21T` + test.time + `","data":` + test.data + `}`
-			sealed, err := envelope.Seal(t.Context(), sdkEventOf(t, doc), signer, &envelope.SealOptions{Now: fixedNow, Exact: test.exact})
+			sealed, err := envelope.Seal(t.Context(), sdkEventOf(t, doc), signer,
+				&envelope.SealOptions{Now: fixedNow, Exact: test.exact})
 			if err != nil {
 				t.Fatal(err)
 			}

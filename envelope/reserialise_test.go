@@ -36,7 +36,8 @@ func TestReserialisedData(t *testing.T) {
 		}
 		in := resealed(t, sealed, written(r, value))
 		got, err := envelope.Open(t.Context(), in, trust, opts)
-		if err != nil || string(got.JSON()) != string(want.JSON()) || string(got.Event.Data()) != string(want.Event.Data()) {
+		if err != nil || string(got.JSON()) != string(want.JSON()) ||
+			string(got.Event.Data()) != string(want.Event.Data()) {
 			t.Fatalf("seed %d, %d: %v\nsealed  %s\narrived %s", seed, i, err, sealed.JSON(), in)
 		}
 		if value.kind == '{' {
@@ -51,7 +52,8 @@ func resealed(t *testing.T, sealed *envelope.Sealed, data string) []byte {
 	return []byte(members(t, sealed.JSON()).Set("data", data).String())
 }
 
-func checkEmbedded(t *testing.T, trust trust.Source, opts *envelope.Policy, sealed *envelope.Sealed, want, data string) {
+func checkEmbedded(t *testing.T, trust trust.Source, opts *envelope.Policy, sealed *envelope.Sealed, want,
+	data string) {
 	t.Helper()
 	entry, err := sealed.EventBridge(envelope.Embedded)
 	if err != nil {
@@ -119,7 +121,8 @@ func randomNumber(r *rand.Rand) string {
 func randomText(r *rand.Rand) string {
 	var b strings.Builder
 	for range r.IntN(8) {
-		b.WriteRune([]rune{'a', 'b', 'Z', '0', ' ', '"', '\\', '/', '\n', 0x1f, 0x7f, 'é', '€', '\u2028', '😀', '<', '\uFFFD', '\uE000'}[r.IntN(18)])
+		b.WriteRune([]rune{'a', 'b', 'Z', '0', ' ', '"', '\\', '/', '\n', 0x1f, 0x7f, 'é', '€', '\u2028', '😀',
+			'<', '\uFFFD', '\uE000'}[r.IntN(18)])
 	}
 	return b.String()
 }
@@ -213,7 +216,8 @@ func respelled(r *rand.Rand, text string) string {
 	if e == 0 {
 		return out
 	}
-	return out + []string{"e", "E"}[r.IntN(2)] + []string{"", "+"}[btoi(e > 0 && r.IntN(2) == 0)] + strconv.Itoa(e)
+	return out + []string{"e", "E"}[r.IntN(2)] + []string{"", "+"}[btoi(e > 0 && r.IntN(2) == 0)] +
+		strconv.Itoa(e)
 }
 
 func btoi(b bool) int {

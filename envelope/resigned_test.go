@@ -32,8 +32,10 @@ func culprits(t testing.TB) (list []*culprit) {
 	t.Helper()
 	for _, fields := range [][]string{nil, {"/total"}, {"/order", "/total", "/lines/0"}, {""}} {
 		p := order("orders")
-		q := p.Encrypt(&mint.Secret{Name: strings.Join(fields, " "), To: recipientsOf("p256", "x25519"), Fields: fields})
-		c := &culprit{plan: q, parts: map[string]*node{}, event: p.Opened(), opts: &envelope.Policy{Now: fixed(vectorNow), Decrypter: openBoth(t), Unsafe: unchecked}}
+		q := p.Encrypt(&mint.Secret{Name: strings.Join(fields, " "), To: recipientsOf("p256", "x25519"),
+			Fields: fields})
+		c := &culprit{plan: q, parts: map[string]*node{}, event: p.Opened(),
+			opts: &envelope.Policy{Now: fixed(vectorNow), Decrypter: openBoth(t), Unsafe: unchecked}}
 		data := q.Event.Get("data")
 		if fields == nil {
 			c.add(wholePart, parseTree(t, data))
@@ -80,7 +82,8 @@ func (c *culprit) changed(part, text string) []byte {
 	case recipientsPart:
 		p.Event = p.Event.Set("jwerecipients", mint.Quote(text))
 	default:
-		p.Event = p.Event.Set("data", strings.Replace(p.Event.Get("data"), mint.Quote(part), mint.Quote(text), 1))
+		p.Event = p.Event.Set("data", strings.Replace(p.Event.Get("data"), mint.Quote(part), mint.Quote(text),
+			1))
 	}
 	return []byte(p.Seal().String())
 }
@@ -111,14 +114,16 @@ func TestResignedMutations(t *testing.T) {
 		}
 	}
 	t.Log(sum)
-	for _, reason := range []envelope.Reason{"", envelope.ReasonMalformed, envelope.ReasonDecryptFailed, envelope.ReasonUnsupported} {
+	for _, reason := range []envelope.Reason{"", envelope.ReasonMalformed, envelope.ReasonDecryptFailed,
+		envelope.ReasonUnsupported} {
 		if sum[reason] < cases.Of(all)/100 {
 			t.Errorf("only %d ended in %q", sum[reason], reason)
 		}
 	}
 }
 
-func openSafely(t *testing.T, in []byte, opts *envelope.Policy, trust trust.Source) (*envelope.Opened, error) {
+func openSafely(t *testing.T, in []byte, opts *envelope.Policy,
+	trust trust.Source) (*envelope.Opened, error) {
 	t.Helper()
 	defer func() {
 		if p := recover(); p != nil {
@@ -174,7 +179,8 @@ func FuzzOpenEncrypted(f *testing.F) {
 
 // secretTexts is what of a vector stands in the place of what is encrypted.
 func secretTexts(v *vector) (list []string) {
-	if v.Form != formCloudEvent || v.InputBase64 != "" || !strings.Contains(v.Name, "encrypted-") && !strings.Contains(v.Name, "field-") {
+	if v.Form != formCloudEvent || v.InputBase64 != "" || !strings.Contains(v.Name, "encrypted-") &&
+		!strings.Contains(v.Name, "field-") {
 		return nil
 	}
 	var e struct {

@@ -51,7 +51,8 @@ func (o *opening) result() (*Opened, *Error) {
 		Foreign: o.payload.Profile == nil, data: o.dataSum, mode: o.policy.Mode,
 		content: wire.Event{
 			SpecVersion: o.in.SpecVersion, ID: o.in.ID, Source: o.in.Source, Type: o.in.Type,
-			DataContentType: o.in.DataContentType, DataSchema: o.in.DataSchema, Subject: o.in.Subject, Time: o.time,
+			DataContentType: o.in.DataContentType, DataSchema: o.in.DataSchema, Subject: o.in.Subject,
+			Time:       o.time,
 			Extensions: o.exts, Form: o.in.Form, Data: o.ownData(), Base64: o.in.Form == wire.BinaryData,
 		},
 	}

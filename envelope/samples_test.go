@@ -46,11 +46,13 @@ func TestSamples(t *testing.T) {
 			signer := testSigner(t, keys.Ed25519, "sample")
 			trust := trusting(t, keyOf(signer, ev.Source()))
 			for _, exact := range []bool{false, true} {
-				sealed, err := envelope.Seal(t.Context(), ev, signer, &envelope.SealOptions{Now: fixedNow, Exact: exact})
+				sealed, err := envelope.Seal(t.Context(), ev, signer,
+					&envelope.SealOptions{Now: fixedNow, Exact: exact})
 				if err != nil {
 					t.Fatal(err)
 				}
-				opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: fixedNow, Unsafe: unchecked})
+				opened, err := envelope.Open(t.Context(), sealed.JSON(), trust,
+					&envelope.Policy{Now: fixedNow, Unsafe: unchecked})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -66,7 +68,8 @@ func TestSamples(t *testing.T) {
 func checkSample(t *testing.T, opened *envelope.Opened, ev *event.Event, exact bool) {
 	t.Helper()
 	got := &opened.Event
-	if got.ID() != ev.ID() || got.Source() != ev.Source() || got.Type() != ev.Type() || got.Subject() != ev.Subject() ||
+	if got.ID() != ev.ID() || got.Source() != ev.Source() || got.Type() != ev.Type() ||
+		got.Subject() != ev.Subject() ||
 		!got.Time().Equal(ev.Time()) || got.DataSchema() != ev.DataSchema() {
 		t.Errorf("got\n%s\nof\n%s", got, ev)
 	}
@@ -84,7 +87,8 @@ func checkSample(t *testing.T, opened *envelope.Opened, ev *event.Event, exact b
 }
 
 // throughBridge opens the event as EventBridge delivers it, unless the layout refuses it.
-func throughBridge(t *testing.T, sealed *envelope.Sealed, trust trust.Source, layout envelope.Layout, want string) {
+func throughBridge(t *testing.T, sealed *envelope.Sealed, trust trust.Source, layout envelope.Layout,
+	want string) {
 	t.Helper()
 	entry, err := sealed.EventBridge(layout)
 	if err != nil {
@@ -94,7 +98,8 @@ func throughBridge(t *testing.T, sealed *envelope.Sealed, trust trust.Source, la
 		return
 	}
 	delivery := mint.Delivery(entry.Source, entry.DetailType, "111122223333", string(entry.Detail)).String()
-	opened, err := openEventBridge(t.Context(), []byte(delivery), trust, &envelope.Policy{Now: fixedNow, Unsafe: unchecked})
+	opened, err := openEventBridge(t.Context(), []byte(delivery), trust,
+		&envelope.Policy{Now: fixedNow, Unsafe: unchecked})
 	if err != nil || string(opened.JSON()) != want {
 		t.Errorf("layout %d: %v\n%s", layout, err, delivery)
 	}

@@ -191,7 +191,8 @@ func (s *sealing) stamp() error {
 		if s.opts.Expires < time.Second {
 			return cannotSeal(wire.AttrExpiryTime, "the life of an event is at least a second")
 		}
-		return s.setOnce(wire.AttrExpiryTime, wire.Timestamp, s.now.UTC().Add(s.opts.Expires).Format(time.RFC3339))
+		return s.setOnce(wire.AttrExpiryTime, wire.Timestamp,
+			s.now.UTC().Add(s.opts.Expires).Format(time.RFC3339))
 	}
 	return nil
 }
@@ -229,7 +230,8 @@ func (s *sealing) setOnce(name string, t wire.Type, value string) error {
 			return cannotSeal(name, "is set on the event and, differently, in the options")
 		}
 	}
-	s.ev.Extensions = slices.DeleteFunc(s.ev.Extensions, func(a wire.Attribute) bool { return a.Name == name })
+	s.ev.Extensions = slices.DeleteFunc(s.ev.Extensions,
+		func(a wire.Attribute) bool { return a.Name == name })
 	s.set(name, t, value)
 	return nil
 }
@@ -278,7 +280,8 @@ func (s *sealing) outlives(expiry string) bool {
 // isAudience looks at what SealOptions may have set, past the checks of the event's attributes.
 func isAudience(text string) bool {
 	isHidden := func(r rune) bool { return !unicode.IsPrint(r) }
-	return len(text) <= wire.MaxAttribute && utf8.ValidString(text) && !strings.ContainsFunc(text, isHidden) &&
+	return len(text) <= wire.MaxAttribute && utf8.ValidString(text) &&
+		!strings.ContainsFunc(text, isHidden) &&
 		!strings.HasPrefix(text, " ") && !strings.HasSuffix(text, " ") && !strings.Contains(text, "  ")
 }
 
@@ -378,7 +381,8 @@ func (s *sealing) finish() (*Sealed, error) {
 	switch {
 	case len(out) > wire.MaxEvent:
 		return nil, cannotSeal("",
-			"the sealed event has %d bytes, the limit is %d: send large data by reference (dataref)", len(out), wire.MaxEvent)
+			"the sealed event has %d bytes, the limit is %d: send large data by reference (dataref)",
+			len(out), wire.MaxEvent)
 	case len(s.ev.Material) > wire.MaxMaterial:
 		return nil, cannotSeal(wire.AttrMaterial, "too many or too large signatures")
 	}

@@ -58,10 +58,14 @@ func TestSealRefuses(t *testing.T) {
 	}{
 		{"no id", func(ev *event.Event) { ev.Context.(*event.EventContextV1).ID = "" }, opts{}, "id"},
 		{"control character", func(ev *event.Event) { ev.SetSubject("a\x07") }, opts{}, "subject"},
-		{"attribute too long", func(ev *event.Event) { ev.SetSubject(strings.Repeat("s", 8193)) }, opts{}, "subject"},
-		{"source with userinfo", func(ev *event.Event) { ev.SetSource("https://a@orders.example/x") }, opts{}, "source"},
-		{"source with dots", func(ev *event.Event) { ev.SetSource("https://orders.example/../x") }, opts{}, "source"},
-		{"source with an encoded slash", func(ev *event.Event) { ev.SetSource("https://orders.example/a%2Fb") }, opts{}, "source"},
+		{"attribute too long", func(ev *event.Event) { ev.SetSubject(strings.Repeat("s", 8193)) }, opts{},
+			"subject"},
+		{"source with userinfo", func(ev *event.Event) { ev.SetSource("https://a@orders.example/x") }, opts{},
+			"source"},
+		{"source with dots", func(ev *event.Event) { ev.SetSource("https://orders.example/../x") }, opts{},
+			"source"},
+		{"source with an encoded slash",
+			func(ev *event.Event) { ev.SetSource("https://orders.example/a%2Fb") }, opts{}, "source"},
 		{"sealed already", extension("dssematerial", "e30="), opts{}, "dssematerial"},
 		{"recordedtime is ours", extension("recordedtime", testNow), opts{}, "recordedtime"},
 		{"audience twice", extension("audience", "audit"), opts{Audience: "central"}, "audience"},
@@ -73,18 +77,23 @@ func TestSealRefuses(t *testing.T) {
 		{"audience too long", nil, opts{Audience: strings.Repeat("a", 8193)}, "audience"},
 		{"life too short", nil, opts{Expires: time.Millisecond}, "expirytime"},
 		{"negative life", nil, opts{Expires: -time.Hour}, "expirytime"},
-		{"life beyond the calendar", nil, opts{Expires: 1<<63 - 1, Now: func() time.Time { return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) }}, "expirytime"},
-		{"expirytime twice", extension("expirytime", testNow.Add(time.Hour)), opts{Expires: time.Minute}, "expirytime"},
+		{"life beyond the calendar", nil, opts{Expires: 1<<63 - 1,
+			Now: func() time.Time { return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) }}, "expirytime"},
+		{"expirytime twice", extension("expirytime", testNow.Add(time.Hour)), opts{Expires: time.Minute},
+			"expirytime"},
 		{"expirytime with a fraction", extension("expirytime", testNow), opts{}, "expirytime"},
 		{"expirytime that is none", extension("expirytime", "soon"), opts{}, "expirytime"},
 		{"timestamp with a fraction", extension("due", testNow), opts{}, "due"},
 		{"documented integer that is none", extension("sampledrate", "often"), opts{}, "sampledrate"},
 		{"documented boolean that is none", extension("deprecated", "yes"), opts{}, "deprecated"},
 		{"documented URI-reference that is none", extension("dataref", "a b"), opts{}, "dataref"},
-		{"documented URI-reference that would be rewritten", extension("dataref", "HTTPS://blobs.example/1"), opts{}, "dataref"},
-		{"documented URI that would be rewritten", extension("deprecationmigration", "https://x.example/{a}"), opts{}, "deprecationmigration"},
+		{"documented URI-reference that would be rewritten", extension("dataref", "HTTPS://blobs.example/1"),
+			opts{}, "dataref"},
+		{"documented URI that would be rewritten", extension("deprecationmigration", "https://x.example/{a}"),
+			opts{}, "deprecationmigration"},
 		{"undeclared Binary", extension("token", []byte{1}), opts{}, "token"},
-		{"Binary declared as something else", extension("token", []byte{1}), opts{ExtensionTypes: map[string]string{"token": "String"}}, "token"},
+		{"Binary declared as something else", extension("token", []byte{1}),
+			opts{ExtensionTypes: map[string]string{"token": "String"}}, "token"},
 		{"extension of no type", extension("x", 1.5), opts{}, "x"},
 		{"extension name", extension("Tenant", "x"), opts{}, "Tenant"},
 		{"128 extensions and ours", func(ev *event.Event) {
@@ -102,8 +111,10 @@ func TestSealRefuses(t *testing.T) {
 		{"data that is not UTF-8", jsonData("\"\xff\""), opts{}, "data"},
 		{"too large", jsonData(`"` + strings.Repeat("x", 1<<20-1000) + `"`), opts{}, ""},
 		{"too large in base64", jsonData(`"` + strings.Repeat("x", 800_000) + `"`), opts{Exact: true}, ""},
-		{"Binary under a documented name of another type", extension("correlationid", []byte("abc")), opts{ExtensionTypes: map[string]string{"correlationid": "Binary"}}, "correlationid"},
-		{"expirytime at the moment of sealing", extension("expirytime", testNow.Truncate(time.Second).Format(time.RFC3339)), opts{}, "expirytime"},
+		{"Binary under a documented name of another type", extension("correlationid", []byte("abc")),
+			opts{ExtensionTypes: map[string]string{"correlationid": "Binary"}}, "correlationid"},
+		{"expirytime at the moment of sealing", extension("expirytime",
+			testNow.Truncate(time.Second).Format(time.RFC3339)), opts{}, "expirytime"},
 		{"dataref with a character that no URI has", extension("dataref", "urn:a<b"), opts{}, "dataref"},
 		{"no co-signer", nil, opts{CoSigners: []keys.Signer{nil}}, ""},
 		{"co-signer of another producer", nil, opts{CoSigners: []keys.Signer{cast["shipping"]}}, ""},
@@ -143,7 +154,8 @@ func TestSealSigner(t *testing.T) {
 	}
 	for _, producer := range []string{"", "two words", "a\xff", strings.Repeat("p", 257)} {
 		var refused *envelope.SealError
-		if err := seal(otherSigner{Signer: cast["orders"], producer: producer}); !errors.As(err, &refused) || refused.Member != "" {
+		if err := seal(otherSigner{Signer: cast["orders"], producer: producer}); !errors.As(err, &refused) ||
+			refused.Member != "" {
 			t.Errorf("producer %q: got %v", producer, err)
 		}
 	}
@@ -152,7 +164,8 @@ func TestSealSigner(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	throttled := errors.New("throttled")
-	if err := seal(otherSigner{Signer: cast["orders"], producer: "orders", err: throttled}); !errors.Is(err, throttled) || errors.As(err, &refused) && refused.Err == throttled {
+	if err := seal(otherSigner{Signer: cast["orders"], producer: "orders", err: throttled}); !errors.Is(err,
+		throttled) || errors.As(err, &refused) && refused.Err == throttled {
 		t.Errorf("got %v", err)
 	}
 }
@@ -167,7 +180,8 @@ func TestSealDoesNotShare(t *testing.T) {
 	}
 	data := ev.DataEncoded
 	for _, exact := range []bool{false, true} {
-		sealed, err := envelope.Seal(t.Context(), ev, cast["orders"], &envelope.SealOptions{Now: fixedNow, Exact: exact, Audience: "a", Expires: time.Hour})
+		sealed, err := envelope.Seal(t.Context(), ev, cast["orders"],
+			&envelope.SealOptions{Now: fixedNow, Exact: exact, Audience: "a", Expires: time.Hour})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,11 +215,13 @@ func TestSealed(t *testing.T) {
 	if got := sealed.KeyIDs(); len(got) != 2 || got[0] != id("orders") || got[1] != id("es256") {
 		t.Errorf("got %q", got)
 	}
-	opened, err := envelope.Open(t.Context(), sealed.JSON(), bundleOf(t, "orders", "es256"), &envelope.Policy{Now: fixedNow, Audience: "audit", Unsafe: unchecked})
+	opened, err := envelope.Open(t.Context(), sealed.JSON(), bundleOf(t, "orders", "es256"),
+		&envelope.Policy{Now: fixedNow, Audience: "audit", Unsafe: unchecked})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !opened.ExpiresAt.Equal(testNow.Truncate(time.Second).Add(time.Hour)) || !opened.SignedAt.Equal(testNow.Truncate(time.Second)) || opened.Foreign || len(opened.KeyIDs) != 2 {
+	if !opened.ExpiresAt.Equal(testNow.Truncate(time.Second).Add(time.Hour)) ||
+		!opened.SignedAt.Equal(testNow.Truncate(time.Second)) || opened.Foreign || len(opened.KeyIDs) != 2 {
 		t.Errorf("got %+v", opened)
 	}
 	got := strings.Join(opened.SignedAttributes, " ")
@@ -231,16 +247,22 @@ func TestEventBridgeRefuses(t *testing.T) {
 	}{
 		{"unknown layout", nil, false, 7, ""},
 		{"type too long", func(ev *event.Event) { ev.SetType(long) }, false, envelope.Structured, "type"},
-		{"source too long", func(ev *event.Event) { ev.SetSource("https://orders.example/" + long + long) }, false, envelope.Structured, "source"},
-		{"source of AWS", func(ev *event.Event) { ev.SetSource("aws.s3") }, false, envelope.Structured, "source"},
+		{"source too long", func(ev *event.Event) { ev.SetSource("https://orders.example/" + long + long) },
+			false, envelope.Structured, "source"},
+		{"source of AWS", func(ev *event.Event) { ev.SetSource("aws.s3") }, false, envelope.Structured,
+			"source"},
 		{"integer beyond int64", jsonData(`{"a":[9223372036854775808]}`), false, envelope.Structured, "data"},
 		{"integer below int64", jsonData(`{"a":-9223372036854775809}`), false, envelope.Embedded, "data"},
-		{"extension called cloudevent", extension("cloudevent", "x"), false, envelope.Structured, "cloudevent"},
-		{"embedded without data", func(ev *event.Event) { ev.DataEncoded = nil }, false, envelope.Embedded, "data"},
+		{"extension called cloudevent", extension("cloudevent", "x"), false, envelope.Structured,
+			"cloudevent"},
+		{"embedded without data", func(ev *event.Event) { ev.DataEncoded = nil }, false, envelope.Embedded,
+			"data"},
 		{"embedded array", jsonData(`[1]`), false, envelope.Embedded, "data"},
-		{"embedded text", func(ev *event.Event) { ev.SetDataContentType("text/plain") }, false, envelope.Embedded, "data"},
+		{"embedded text", func(ev *event.Event) { ev.SetDataContentType("text/plain") }, false,
+			envelope.Embedded, "data"},
 		{"embedded exact", nil, true, envelope.Embedded, "data"},
-		{"embedded beyond the limit", jsonData(`{"a":"` + strings.Repeat("x", largestEmbedded(t)) + `"}`), false, envelope.Embedded, ""},
+		{"embedded beyond the limit", jsonData(`{"a":"` + strings.Repeat("x", largestEmbedded(t)) + `"}`),
+			false, envelope.Embedded, ""},
 		{"embedded with specversion", jsonData(`{"specversion":1}`), false, envelope.Embedded, "data"},
 		{"embedded with cloudevent", jsonData(`{"cloudevent":1}`), false, envelope.Embedded, "data"},
 	} {
@@ -249,7 +271,8 @@ func TestEventBridgeRefuses(t *testing.T) {
 			if test.change != nil {
 				test.change(&ev)
 			}
-			sealed, err := envelope.Seal(t.Context(), ev, cast["orders"], &envelope.SealOptions{Now: fixedNow, Exact: test.exact})
+			sealed, err := envelope.Seal(t.Context(), ev, cast["orders"],
+				&envelope.SealOptions{Now: fixedNow, Exact: test.exact})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -265,7 +288,8 @@ func TestEventBridgeRefuses(t *testing.T) {
 // Some texts only look like a number that is too wide: in strings, as a fraction, at the ends of int64.
 func TestEventBridgeNumbers(t *testing.T) {
 	for _, data := range []string{
-		`{"a":9223372036854775807,"b":-9223372036854775808}`, `{"a":"9223372036854775808"}`, `{"9223372036854775808":1}`,
+		`{"a":9223372036854775807,"b":-9223372036854775808}`, `{"a":"9223372036854775808"}`,
+		`{"9223372036854775808":1}`,
 		`{"a":"\"9223372036854775808"}`, `{"a":1e300}`, `{"a":-1.5e-300}`,
 	} {
 		ev := orderEvent(t)
@@ -283,7 +307,8 @@ func TestEventBridgeNumbers(t *testing.T) {
 }
 
 func TestEntrySize(t *testing.T) {
-	sealed, err := envelope.Seal(t.Context(), orderEvent(t), cast["orders"], &envelope.SealOptions{Now: fixedNow})
+	sealed, err := envelope.Seal(t.Context(), orderEvent(t), cast["orders"],
+		&envelope.SealOptions{Now: fixedNow})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +317,8 @@ func TestEntrySize(t *testing.T) {
 		t.Fatal(err)
 	}
 	without := len("https://orders.example/eu") + len("com.example.order.placed") + len(entry.Detail)
-	if entry.Size() != 14+without || !entry.Time.Equal(time.Date(2026, 11, 21, 11, 59, 0, 123_000_000, time.UTC)) {
+	if entry.Size() != 14+without || !entry.Time.Equal(time.Date(2026, 11, 21, 11, 59, 0, 123_000_000,
+		time.UTC)) {
 		t.Errorf("size %d, time %s", entry.Size(), entry.Time)
 	}
 	entry.Time = time.Time{}
@@ -324,7 +350,8 @@ func (s derSigner) Sign(ctx context.Context, message []byte) ([]byte, error) {
 
 // A signature that no consumer would take does not leave.
 func TestSealRefusesDER(t *testing.T) {
-	if _, err := envelope.Seal(t.Context(), orderEvent(t), derSigner{cast["es256"]}, nil); err == nil || !strings.Contains(err.Error(), "68 bytes") {
+	if _, err := envelope.Seal(t.Context(), orderEvent(t), derSigner{cast["es256"]}, nil); err == nil ||
+		!strings.Contains(err.Error(), "68 bytes") {
 		t.Errorf("got %v", err)
 	}
 }

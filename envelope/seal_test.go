@@ -63,7 +63,8 @@ func TestSealOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Logf("%s", sealed.JSON())
-		opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: fixedNow, MaxAge: time.Hour, Unsafe: anySource})
+		opened, err := envelope.Open(t.Context(), sealed.JSON(), trust,
+			&envelope.Policy{Now: fixedNow, MaxAge: time.Hour, Unsafe: anySource})
 		if err != nil {
 			t.Fatal(err)
 		}

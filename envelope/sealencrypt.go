@@ -85,7 +85,8 @@ func (s *sealing) encryptFields(ctx context.Context, e *Encrypter, b *binding) e
 		return encryptError(err)
 	case len(s.ev.Extensions) == wire.MaxExtensions:
 		return &SealError{Problem: fmt.Sprintf(
-			"more than %d extension attributes, with the one for the recipients of the fields", wire.MaxExtensions)}
+			"more than %d extension attributes, with the one for the recipients of the fields",
+			wire.MaxExtensions)}
 	case len(list) > wire.MaxAttribute:
 		return &SealError{Member: wire.AttrRecipients, Problem: fmt.Sprintf(
 			"the keys for the recipients of the fields have %d bytes, the limit is %d: "+
@@ -102,7 +103,8 @@ func (s *sealing) findFields() (fields []jsontext.Replacement, size int, err err
 	switch {
 	case len(texts) > wire.MaxEncryptedFields:
 		return nil, 0, &SealError{Member: "data", Problem: fmt.Sprintf(
-			"more than %d fields to encrypt: encrypt all of the data, or what they are in", wire.MaxEncryptedFields)}
+			"more than %d fields to encrypt: encrypt all of the data, or what they are in",
+			wire.MaxEncryptedFields)}
 	case s.ev.Form != wire.JSONData || s.ev.Base64:
 		return nil, 0, &SealError{Member: "data", Option: "EncryptFields",
 			Problem: "fields can be encrypted in JSON data only, and not with Exact: name none to encrypt all of it"}
@@ -117,7 +119,8 @@ func (s *sealing) findFields() (fields []jsontext.Replacement, size int, err err
 	for i := range at {
 		if at[i].End == 0 {
 			return nil, 0, &SealError{Member: "data", Option: "EncryptFields",
-				Problem: fmt.Sprintf("there is nothing at %.80q: name the fields that this event has", texts[i])}
+				Problem: fmt.Sprintf("there is nothing at %.80q: name the fields that this event has",
+					texts[i])}
 		}
 		fields = append(fields, jsontext.Replacement{Span: at[i]})
 		size += at[i].End - at[i].Start

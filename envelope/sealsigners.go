@@ -24,7 +24,8 @@ func (s *sealing) signers(ctx context.Context, first keys.Signer, producer strin
 	for i, signer := range list {
 		if signer.Producer() != producer {
 			return nil, nil, cannotSeal("",
-				"co-signer %s belongs to another producer: its signature would not count", signer.Verifier().KeyID())
+				"co-signer %s belongs to another producer: its signature would not count",
+				signer.Verifier().KeyID())
 		}
 		session, err := s.session(ctx, signer, producer)
 		if err != nil {
@@ -60,8 +61,9 @@ func (s *sealing) session(ctx context.Context, signer keys.Signer, producer stri
 	case k == nil:
 		return nil, cannotSeal("", "a session key is nil")
 	case k.Producer() != producer:
-		return nil, cannotSeal("", "session key %s belongs to another producer: its signature would not count",
-			k.Verifier().KeyID())
+		return nil,
+			cannotSeal("", "session key %s belongs to another producer: its signature would not count",
+				k.Verifier().KeyID())
 	}
 	return k, s.allowed(k)
 }

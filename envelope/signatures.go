@@ -75,7 +75,8 @@ func (s *signatures) verifyNamed(list []valid, keyID string, message, sig []byte
 		s.note(reject(ReasonBadSignature, "the signature of key ID %.80q does not verify", keyID))
 		return list
 	default: // other implementations keep an alias while the key behind it rotates
-		s.note(reject(ReasonBadSignature, "the signature does not verify under the keys of the alias %.80q", keyID))
+		s.note(reject(ReasonBadSignature, "the signature does not verify under the keys of the alias %.80q",
+			keyID))
 	}
 	if s.missing == nil && keyID != "" {
 		missing := keyID
@@ -144,7 +145,8 @@ func (s *signatures) verifyDelegated(sig *dsse.Signature, pae []byte) {
 		delegations.keep(sig.Delegation, by[0].key.Producer, d)
 	}
 	if sig.KeyID != d.session.KeyID() || sig.Sig == nil || !d.session.Verify(pae, sig.Sig) {
-		s.note(reject(ReasonBadSignature, "the signature of the session key %.80q does not verify", sig.KeyID))
+		s.note(reject(ReasonBadSignature, "the signature of the session key %.80q does not verify",
+			sig.KeyID))
 		return
 	}
 	for i := range by {
@@ -195,14 +197,17 @@ func (o *opening) refuse(v valid) *Error {
 		return reject(ReasonKeyNotValid, "key %s belongs to %q, the event names %.80q as its producer", id,
 			k.Producer, profile.Producer)
 	case !keys.MatchSource(k.Sources, o.in.Source) || d != nil && !keys.MatchSource(d.Sources, o.in.Source):
-		return reject(ReasonSourceNotAllowed, "key %s of %q may not speak for source %.200q%s", id, k.Producer,
+		return reject(ReasonSourceNotAllowed, "key %s of %q may not speak for source %.200q%s", id,
+			k.Producer,
 			o.in.Source, unfitSource(o.in.Source))
 	case !keys.MatchType(k.Types, o.in.Type) || d != nil && !keys.MatchType(d.Types, o.in.Type):
-		return reject(ReasonTypeNotAllowed, "key %s of %q may not sign type %.200q", id, k.Producer, o.in.Type)
+		return reject(ReasonTypeNotAllowed, "key %s of %q may not sign type %.200q", id, k.Producer,
+			o.in.Type)
 	case unsafe.IgnoreAccount || k.AllowsAccount(o.account):
 		return nil
 	case o.account == "":
-		return reject(ReasonAccountMismatch, "key %s of %q is bound to AWS accounts, and no account is stated", id,
+		return reject(ReasonAccountMismatch,
+			"key %s of %q is bound to AWS accounts, and no account is stated", id,
 			k.Producer)
 	}
 	return reject(ReasonAccountMismatch, "key %s of %q may not be used from account %.20q", id, k.Producer,

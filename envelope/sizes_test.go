@@ -52,8 +52,11 @@ func TestEncryptedSizes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, p := []*keys.Recipient{newIdentity(t, keys.X25519).Recipient()}, []*keys.Recipient{newIdentity(t, keys.P256).Recipient()}
-	one, another, onP256 := envelope.EncryptTo{Recipients: x}, envelope.EncryptTo{Recipients: append(recipientsOf("x25519"), x...)}, envelope.EncryptTo{Recipients: append(p, x...)}
+	x, p := []*keys.Recipient{newIdentity(t, keys.X25519).Recipient()},
+		[]*keys.Recipient{newIdentity(t, keys.P256).Recipient()}
+	one, another, onP256 := envelope.EncryptTo{Recipients: x},
+		envelope.EncryptTo{Recipients: append(recipientsOf("x25519"), x...)},
+		envelope.EncryptTo{Recipients: append(p, x...)}
 	kms := envelope.EncryptTo{Recipients: x, Services: []keys.ServiceRecipient{sizedService{}}}
 	plain, _ := encryptedSize(t, envelope.EncryptTo{})
 	whole, _ := encryptedSize(t, one)
@@ -74,7 +77,8 @@ func TestEncryptedSizes(t *testing.T) {
 		return w - whole, f - field, h - header
 	}
 	row("the first recipient, X25519", whole-plain, field-plain, header)
-	for name, to := range map[string]envelope.EncryptTo{"each further one on X25519": another, "on P-256": onP256, "in AWS KMS": kms} {
+	for name, to := range map[string]envelope.EncryptTo{"each further one on X25519": another,
+		"on P-256": onP256, "in AWS KMS": kms} {
 		w, f, h := minus(to)
 		row(name, w, f, h)
 	}

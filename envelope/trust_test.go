@@ -73,26 +73,40 @@ func TestRefresh(t *testing.T) {
 		want        envelope.Reason
 	}{
 		{"known", order("orders"), []string{"orders"}, nil, nil, nil, nil, ""},
-		{"rotated in", order("next"), []string{"orders"}, []string{"orders", "next"}, nil, nil, []string{"next"}, ""},
-		{"really unknown", order("next"), []string{"orders"}, []string{"orders"}, nil, nil, []string{"next"}, envelope.ReasonUnknownKey},
-		{"cannot ask", order("next"), []string{"orders"}, nil, trust.ErrUnavailable, nil, []string{"next"}, envelope.ReasonTrustUnavailable},
-		{"no bundle", order("next"), []string{"orders"}, nil, nil, nil, []string{"next"}, envelope.ReasonTrustUnavailable},
+		{"rotated in", order("next"), []string{"orders"}, []string{"orders", "next"}, nil, nil,
+			[]string{"next"}, ""},
+		{"really unknown", order("next"), []string{"orders"}, []string{"orders"}, nil, nil, []string{"next"},
+			envelope.ReasonUnknownKey},
+		{"cannot ask", order("next"), []string{"orders"}, nil, trust.ErrUnavailable, nil, []string{"next"},
+			envelope.ReasonTrustUnavailable},
+		{"no bundle", order("next"), []string{"orders"}, nil, nil, nil, []string{"next"},
+			envelope.ReasonTrustUnavailable},
 		{"one of two is known", order("next", "orders"), []string{"orders"}, nil, nil, nil, nil, ""},
-		{"the known one does not count", order("revoked", "next"), []string{"revoked"}, []string{"revoked", "next"}, nil, nil, []string{"next"}, ""},
-		{"the known one is broken", brokenSignature(order("orders", "next")), []string{"orders"}, []string{"orders", "next"}, nil, nil, []string{"next"}, ""},
-		{"nobody is unknown", order("revoked"), []string{"revoked"}, nil, nil, nil, nil, envelope.ReasonRevokedKey},
-		{"the unknown one has the required algorithm", order("orders", "es256"), []string{"orders"}, []string{"orders", "es256"}, nil, both, []string{"es256"}, ""},
-		{"and still does not", order("orders", "es256"), []string{"orders"}, []string{"orders"}, nil, both, []string{"es256"}, envelope.ReasonBadSignature},
-		{"who vouches is unknown", delegated("next", "session"), []string{"orders"}, []string{"next"}, nil, nil, []string{"next"}, ""},
-		{"modified, beside an unknown key", modified(order("orders", "next")), []string{"orders"}, nil, nil, nil, nil, envelope.ReasonModified},
+		{"the known one does not count", order("revoked", "next"), []string{"revoked"},
+			[]string{"revoked", "next"}, nil, nil, []string{"next"}, ""},
+		{"the known one is broken", brokenSignature(order("orders", "next")), []string{"orders"},
+			[]string{"orders", "next"}, nil, nil, []string{"next"}, ""},
+		{"nobody is unknown", order("revoked"), []string{"revoked"}, nil, nil, nil, nil,
+			envelope.ReasonRevokedKey},
+		{"the unknown one has the required algorithm", order("orders", "es256"), []string{"orders"},
+			[]string{"orders", "es256"}, nil, both, []string{"es256"}, ""},
+		{"and still does not", order("orders", "es256"), []string{"orders"}, []string{"orders"}, nil, both,
+			[]string{"es256"}, envelope.ReasonBadSignature},
+		{"who vouches is unknown", delegated("next", "session"), []string{"orders"}, []string{"next"}, nil,
+			nil, []string{"next"}, ""},
+		{"modified, beside an unknown key", modified(order("orders", "next")), []string{"orders"}, nil, nil,
+			nil, nil, envelope.ReasonModified},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			source := &liveSource{held: bundleOf(t, test.held...), err: test.err}
 			if test.fresh != nil {
 				source.fresh = bundleOf(t, test.fresh...)
 			}
-			_, err := envelope.Open(t.Context(), seal(test.plan), source, &envelope.Policy{Now: fixed(vectorNow), RequiredAlgorithms: test.algorithms, Unsafe: unchecked})
-			if got := envelope.ReasonOf(err); got != test.want || test.err != nil && !errors.Is(err, test.err) {
+			_, err := envelope.Open(t.Context(), seal(test.plan), source,
+				&envelope.Policy{Now: fixed(vectorNow), RequiredAlgorithms: test.algorithms,
+					Unsafe: unchecked})
+			if got := envelope.ReasonOf(err); got != test.want || test.err != nil &&
+				!errors.Is(err, test.err) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 			var asked []string
@@ -120,8 +134,10 @@ func TestRefreshWithoutChange(t *testing.T) {
 		}
 		judged := 0
 		now := func() time.Time { judged++; return moment(vectorNow) }
-		_, err := envelope.Open(t.Context(), seal(order("next")), source, &envelope.Policy{Now: now, Unsafe: unchecked})
-		if envelope.ReasonOf(err) != envelope.ReasonUnknownKey || judged != test.want || len(source.asked) != 1 {
+		_, err := envelope.Open(t.Context(), seal(order("next")), source,
+			&envelope.Policy{Now: now, Unsafe: unchecked})
+		if envelope.ReasonOf(err) != envelope.ReasonUnknownKey || judged != test.want ||
+			len(source.asked) != 1 {
 			t.Errorf("%s: got %v, judged %d times, asked for %q", name, err, judged, source.asked)
 		}
 	}
@@ -142,18 +158,23 @@ func TestRefreshOfAnAlias(t *testing.T) {
 	for name, plan := range map[string]mint.Plan{"direct": direct, "vouching": vouching} {
 		old, both := trusting(t, under("orders")), trusting(t, under("orders"), under("next"))
 		source := &liveSource{held: old, fresh: both}
-		if _, err := envelope.Open(t.Context(), seal(plan), source, &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked}); err != nil || !slices.Equal(source.asked, []string{"kid-1"}) {
+		if _, err := envelope.Open(t.Context(), seal(plan), source,
+			&envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked}); err != nil ||
+			!slices.Equal(source.asked, []string{"kid-1"}) {
 			t.Errorf("%s: got %v, asked for %q", name, err, source.asked)
 		}
 		source = &liveSource{held: old, fresh: old}
-		if _, err := envelope.Open(t.Context(), seal(plan), source, &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked}); envelope.ReasonOf(err) != envelope.ReasonBadSignature {
+		if _, err := envelope.Open(t.Context(), seal(plan), source,
+			&envelope.Policy{Now: fixed(vectorNow),
+				Unsafe: unchecked}); envelope.ReasonOf(err) != envelope.ReasonBadSignature {
 			t.Errorf("%s, and no newer key: got %v", name, err)
 		}
 	}
 }
 
 func TestNilTrust(t *testing.T) {
-	if _, err := envelope.Open(t.Context(), seal(order("orders")), nil, &envelope.Policy{Unsafe: unchecked}); envelope.ReasonOf(err) != envelope.ReasonTrustUnavailable {
+	if _, err := envelope.Open(t.Context(), seal(order("orders")), nil,
+		&envelope.Policy{Unsafe: unchecked}); envelope.ReasonOf(err) != envelope.ReasonTrustUnavailable {
 		t.Errorf("got %v", err)
 	}
 }
@@ -170,7 +191,9 @@ func modified(p mint.Plan) mint.Plan {
 
 // A static bundle is final: there is no source to ask for another.
 func TestStaticBundle(t *testing.T) {
-	if _, err := envelope.Open(t.Context(), seal(order("next")), bundleOf(t, "orders"), &envelope.Policy{Now: fixed(vectorNow), Unsafe: unchecked}); envelope.ReasonOf(err) != envelope.ReasonUnknownKey {
+	if _, err := envelope.Open(t.Context(), seal(order("next")), bundleOf(t, "orders"),
+		&envelope.Policy{Now: fixed(vectorNow),
+			Unsafe: unchecked}); envelope.ReasonOf(err) != envelope.ReasonUnknownKey {
 		t.Errorf("got %v", err)
 	}
 }
@@ -181,8 +204,10 @@ func (s failingSource) Bundle(context.Context) (*trust.Bundle, error) { return n
 
 func TestNoBundle(t *testing.T) {
 	for _, cause := range []error{trust.ErrUnavailable, errors.New("disk on fire"), nil} {
-		_, err := envelope.Open(t.Context(), seal(order("orders")), failingSource{cause}, &envelope.Policy{Unsafe: unchecked})
-		if envelope.ReasonOf(err) != envelope.ReasonTrustUnavailable || envelope.ReasonOf(err).Class() != envelope.Transient {
+		_, err := envelope.Open(t.Context(), seal(order("orders")), failingSource{cause},
+			&envelope.Policy{Unsafe: unchecked})
+		if envelope.ReasonOf(err) != envelope.ReasonTrustUnavailable ||
+			envelope.ReasonOf(err).Class() != envelope.Transient {
 			t.Errorf("%v: got %v", cause, err)
 		}
 		if cause != nil && !errors.Is(err, cause) {
@@ -195,7 +220,8 @@ func TestNoBundle(t *testing.T) {
 func TestSyntaxBeforeTrust(t *testing.T) {
 	p := order("orders")
 	p.Wire = del("dssematerial")
-	if _, err := envelope.Open(t.Context(), seal(p), failingSource{trust.ErrUnavailable}, &envelope.Policy{Unsafe: unchecked}); envelope.ReasonOf(err) != envelope.ReasonUnsigned {
+	if _, err := envelope.Open(t.Context(), seal(p), failingSource{trust.ErrUnavailable},
+		&envelope.Policy{Unsafe: unchecked}); envelope.ReasonOf(err) != envelope.ReasonUnsigned {
 		t.Errorf("got %v", err)
 	}
 }
@@ -218,7 +244,8 @@ func TestClockAfterBundle(t *testing.T) {
 		{"an hour: the bundle has expired", "orders", time.Hour, 0, envelope.ReasonTrustUnavailable},
 		{"ten minutes: the window is over", "orders", 10 * time.Minute, 0, envelope.ReasonExpired},
 		{"an hour back: the event is of the future", "orders", -time.Hour, 0, envelope.ReasonFromFuture},
-		{"six hours back: the key is not published yet", "scheduled", -6 * time.Hour, 0, envelope.ReasonKeyNotValid},
+		{"six hours back: the key is not published yet", "scheduled", -6 * time.Hour, 0,
+			envelope.ReasonKeyNotValid},
 		{"the clock is read once", "orders", 0, time.Hour, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -229,7 +256,8 @@ func TestClockAfterBundle(t *testing.T) {
 				now = now.Add(test.after)
 				return read
 			}
-			_, err := envelope.Open(t.Context(), seal(order(test.by)), source, &envelope.Policy{Now: clock, MaxAge: 5 * time.Minute, Unsafe: anySource})
+			_, err := envelope.Open(t.Context(), seal(order(test.by)), source,
+				&envelope.Policy{Now: clock, MaxAge: 5 * time.Minute, Unsafe: anySource})
 			if got := envelope.ReasonOf(err); got != test.want {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
@@ -240,8 +268,10 @@ func TestClockAfterBundle(t *testing.T) {
 // After a refresh that took an hour, everything is judged again at the new time.
 func TestClockAfterRefresh(t *testing.T) {
 	now := moment(vectorNow)
-	source := &slowRefresh{liveSource: liveSource{held: bundleOf(t, "orders"), fresh: bundleOf(t, "next")}, now: &now}
-	_, err := envelope.Open(t.Context(), seal(order("next")), source, &envelope.Policy{Now: func() time.Time { return now }, MaxAge: 5 * time.Minute, Unsafe: anySource})
+	source := &slowRefresh{liveSource: liveSource{held: bundleOf(t, "orders"), fresh: bundleOf(t, "next")},
+		now: &now}
+	_, err := envelope.Open(t.Context(), seal(order("next")), source,
+		&envelope.Policy{Now: func() time.Time { return now }, MaxAge: 5 * time.Minute, Unsafe: anySource})
 	if envelope.ReasonOf(err) != envelope.ReasonExpired {
 		t.Errorf("got %v", err)
 	}

@@ -75,7 +75,8 @@ func mainKeys() []*trust.Key {
 			k.Revoked = &trust.Revocation{At: on("09:00"), Reason: "laptop stolen"}
 		}),
 		entry("scheduled", func(k *trust.Key) {
-			k.Schedule = keys.Schedule{Published: on("08:00"), Active: on("10:00"), Retired: on("14:00"), Expired: on("16:00")}
+			k.Schedule = keys.Schedule{Published: on("08:00"), Active: on("10:00"), Retired: on("14:00"),
+				Expired: on("16:00")}
 		}),
 		entry("revoked", func(k *trust.Key) {
 			k.Revoked = &trust.Revocation{At: on("09:00"), Reason: "laptop stolen"}
@@ -85,8 +86,10 @@ func mainKeys() []*trust.Key {
 		entry("nosources", func(k *trust.Key) { k.Sources = nil }),
 		entry("notypes", func(k *trust.Key) { k.Types = nil }),
 		entry("patterns", func(k *trust.Key) {
-			k.Sources = []string{"https://exact.example/a", "https://host.example/*", "https://host.example/deep/er/*",
-				"urn:orders:*", "/local/*", "plain/*", "mailto:orders@example.com", "https://port.example:8443/*", "https://root.example/"}
+			k.Sources = []string{"https://exact.example/a", "https://host.example/*",
+				"https://host.example/deep/er/*",
+				"urn:orders:*", "/local/*", "plain/*", "mailto:orders@example.com",
+				"https://port.example:8443/*", "https://root.example/"}
 			k.Types = []string{"com.example.*", "exact"}
 		}),
 		entry("aliased", func(k *trust.Key) { k.Aliases = []string{"orders-2026", "shared"} }),
@@ -102,11 +105,13 @@ func mainKeys() []*trust.Key {
 // namelessKeys are nine that may have made a signature of the order event, but for one, and others that may
 // not.
 func namelessKeys(without string) []*trust.Key {
-	nine := []string{"orders", "next", "es256", "scheduled", "revoked", "bound", "nowhere", "aliased", "sharing"}
+	nine := []string{"orders", "next", "es256", "scheduled", "revoked", "bound", "nowhere", "aliased",
+		"sharing"}
 	list := []*trust.Key{entry("mldsa", nil)}
 	for _, k := range mainKeys() {
 		is := func(name string) bool { return k.KeyID() == cast[name].Verifier().KeyID() }
-		if slices.ContainsFunc(nine, is) && (without == "" || !is(without)) || is("nosources") || is("notypes") || is("shipping") {
+		if slices.ContainsFunc(nine, is) && (without == "" || !is(without)) || is("nosources") ||
+			is("notypes") || is("shipping") {
 			list = append(list, k)
 		}
 	}
@@ -202,7 +207,8 @@ type vectorList struct {
 
 // add makes a vector of the order event signed by the key "orders", changed.
 func (l *vectorList) add(name, about string, expect envelope.Reason, change func(c *vcase)) {
-	c := &vcase{plan: order("orders"), bundle: "bundles/main.json", options: vectorOptions{Now: vectorNow, MaxAgeSeconds: 300}}
+	c := &vcase{plan: order("orders"), bundle: "bundles/main.json",
+		options: vectorOptions{Now: vectorNow, MaxAgeSeconds: 300}}
 	if change != nil {
 		change(c)
 	}
@@ -262,7 +268,8 @@ func (c *vcase) expectVerified(v *vector) {
 		v.KeyIDs = c.plan.KeyIDs()
 	}
 	if c.secret != nil && v.Encryption == nil {
-		v.Encryption = &vectorEncryption{c.secret.Fields, keyIDs(c.secret.To), identities[c.opener].Recipient().KeyID()}
+		v.Encryption = &vectorEncryption{c.secret.Fields, keyIDs(c.secret.To),
+			identities[c.opener].Recipient().KeyID()}
 	}
 }
 
@@ -311,8 +318,10 @@ func ids(names ...string) []string {
 func allVectors(t testing.TB) []*vector {
 	l := &vectorList{t: t}
 	for _, cases := range []func(*vectorList){
-		soundCases, syntaxCases, dataCases, materialCases, payloadCases, profileCases, digestCases, keyCases, countedCases,
-		delegationCases, foreignCases, timeCases, audienceCases, bridgeCases, edgeCases, hybridCases, encryptedCases, fieldCases, publishedCases,
+		soundCases, syntaxCases, dataCases, materialCases, payloadCases, profileCases, digestCases, keyCases,
+		countedCases,
+		delegationCases, foreignCases, timeCases, audienceCases, bridgeCases, edgeCases, hybridCases,
+		encryptedCases, fieldCases, publishedCases,
 		limitCases, budgetCases,
 		addedCases, namelessCases, textCases,
 	} {

@@ -23,7 +23,8 @@ func hybridCases(l *vectorList) {
 			c.options.RequiredAlgorithms = []keys.Algorithm{keys.Ed25519, keys.MLDSA65}
 		})
 	}
-	edited := func(algorithms []keys.Algorithm, edit func(mint.Object) mint.Object, names ...string) func(*vcase) {
+	edited := func(algorithms []keys.Algorithm, edit func(mint.Object) mint.Object,
+		names ...string) func(*vcase) {
 		return with(func(c *vcase) {
 			c.plan = order(names...)
 			c.plan.By[len(names)-1].Edit = edit
@@ -32,17 +33,26 @@ func hybridCases(l *vectorList) {
 	}
 	bad := envelope.ReasonBadSignature
 	l.add("ok-mldsa65", "ML-DSA-65 alone", "", by("mldsa"))
-	l.add("ok-mldsa65-delegates", "an Ed25519 session key, vouched for by an ML-DSA-65 key", "", with(func(c *vcase) { c.plan = delegated("mldsa", "session") }))
-	l.add("ok-hybrid", "Ed25519 and ML-DSA-65 of one producer, both required", "", required("orders", "mldsa"))
+	l.add("ok-mldsa65-delegates", "an Ed25519 session key, vouched for by an ML-DSA-65 key", "",
+		with(func(c *vcase) { c.plan = delegated("mldsa", "session") }))
+	l.add("ok-hybrid", "Ed25519 and ML-DSA-65 of one producer, both required", "",
+		required("orders", "mldsa"))
 	l.add("hybrid-no-mldsa65", "both required, ML-DSA-65 has no signature", bad, required("orders"))
 	l.add("hybrid-no-ed25519", "both required, Ed25519 has no signature", bad, required("mldsa"))
-	l.add("hybrid-other-producer", "both required, ML-DSA-65 only by another producer", bad, required("orders", "mldsaother"))
-	l.add("hybrid-revoked", "both required, ML-DSA-65 only by a revoked key", bad, required("orders", "mldsagone"))
-	l.add("hybrid-flipped", "both required, the ML-DSA-65 signature does not verify", bad, edited([]keys.Algorithm{keys.Ed25519, keys.MLDSA65}, onSig(flipFirst), "orders", "mldsa"))
-	l.add("mldsa65-flipped", "the ML-DSA-65 signature does not verify", bad, edited(nil, onSig(flipFirst), "mldsa"))
-	l.add("mldsa65-short", "an ML-DSA-65 signature without its last byte", bad, edited(nil, onSig(func(b []byte) []byte { return b[:len(b)-1] }), "mldsa"))
-	l.add("mldsa65-long", "an ML-DSA-65 signature with one byte more", bad, edited(nil, onSig(func(b []byte) []byte { return append(b, 0) }), "mldsa"))
-	l.add("mldsa65-keyid-of-ed25519", "an ML-DSA-65 signature in the name of an Ed25519 key", bad, edited(nil, set("keyid", mint.Quote(ids("orders")[0])), "mldsa"))
+	l.add("hybrid-other-producer", "both required, ML-DSA-65 only by another producer", bad,
+		required("orders", "mldsaother"))
+	l.add("hybrid-revoked", "both required, ML-DSA-65 only by a revoked key", bad,
+		required("orders", "mldsagone"))
+	l.add("hybrid-flipped", "both required, the ML-DSA-65 signature does not verify", bad,
+		edited([]keys.Algorithm{keys.Ed25519, keys.MLDSA65}, onSig(flipFirst), "orders", "mldsa"))
+	l.add("mldsa65-flipped", "the ML-DSA-65 signature does not verify", bad,
+		edited(nil, onSig(flipFirst), "mldsa"))
+	l.add("mldsa65-short", "an ML-DSA-65 signature without its last byte", bad,
+		edited(nil, onSig(func(b []byte) []byte { return b[:len(b)-1] }), "mldsa"))
+	l.add("mldsa65-long", "an ML-DSA-65 signature with one byte more", bad,
+		edited(nil, onSig(func(b []byte) []byte { return append(b, 0) }), "mldsa"))
+	l.add("mldsa65-keyid-of-ed25519", "an ML-DSA-65 signature in the name of an Ed25519 key", bad,
+		edited(nil, set("keyid", mint.Quote(ids("orders")[0])), "mldsa"))
 }
 
 func onSig(change func([]byte) []byte) func(mint.Object) mint.Object {

@@ -29,11 +29,13 @@ func limitCases(l *vectorList) {
 		profile(func(o mint.Object) mint.Object {
 			var list []string
 			for i := range 5 {
-				list = append(list, base64.StdEncoding.EncodeToString([]byte(strings.Repeat(string(rune('a'+i)), 32))))
+				list = append(list,
+					base64.StdEncoding.EncodeToString([]byte(strings.Repeat(string(rune('a'+i)), 32))))
 			}
 			return o.Add("delegations", mint.Array(list...))
 		}))
-	l.add("limit-producer-256", "a producer's name of 256 bytes, which is no key's", envelope.ReasonKeyNotValid,
+	l.add("limit-producer-256", "a producer's name of 256 bytes, which is no key's",
+		envelope.ReasonKeyNotValid,
 		profile(set("producer", mint.Quote(strings.Repeat("p", 256)))))
 	l.add("limit-producer-257", "a producer's name of more than 256 bytes", malformed,
 		profile(set("producer", mint.Quote(strings.Repeat("p", 257)))))
@@ -43,7 +45,8 @@ func limitCases(l *vectorList) {
 		return func(c *vcase) {
 			c.plan = delegated("orders", "session")
 			for i := 1; i < n; i++ {
-				c.plan.By[0].Delegation.Sources = append(c.plan.By[0].Delegation.Sources, fmt.Sprintf("urn:x:%d", i))
+				c.plan.By[0].Delegation.Sources = append(c.plan.By[0].Delegation.Sources,
+					fmt.Sprintf("urn:x:%d", i))
 			}
 		}
 	}
@@ -52,13 +55,15 @@ func limitCases(l *vectorList) {
 		patterns(65))
 	tiny := func(n int) func(*vcase) {
 		return func(c *vcase) {
-			c.plan.Event = c.plan.Event.Set("data", "["+strings.TrimSuffix(strings.Repeat("1e-308,", n), ",")+"]")
+			c.plan.Event = c.plan.Event.Set("data", "["+strings.TrimSuffix(strings.Repeat("1e-308,", n), ",")+
+				"]")
 			c.plan.Wire = func(o mint.Object) mint.Object {
 				return o.Set("data", strings.Replace(o.Get("data"), ",", " , ", 1))
 			}
 		}
 	}
-	l.add("ok-limit-tiny-numbers", "1,000 numbers that are slow to convert, in data that was re-serialised", "",
+	l.add("ok-limit-tiny-numbers", "1,000 numbers that are slow to convert, in data that was re-serialised",
+		"",
 		tiny(1000))
 	l.add("limit-tiny-numbers", "more than 1,000 of them: the data has no canonical form",
 		envelope.ReasonModified, tiny(1001))
@@ -137,7 +142,8 @@ func messageLimitCases(try secretCase) {
 	aad := func(n int) func(*vcase, *mint.Secret) {
 		return func(c *vcase, s *mint.Secret) {
 			c.repeated = "eHh4"
-			s.Message = set("aad", mint.Quote(base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("x", n)))))
+			s.Message = set("aad",
+				mint.Quote(base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("x", n)))))
 		}
 	}
 	try("limit-aad-65536", "an aad of 65,536 bytes, which is no binding", envelope.ReasonDecryptFailed,
@@ -156,7 +162,8 @@ func encoded(text string) string { return base64.RawURLEncoding.EncodeToString([
 
 // spellingCases are about fields that must be encrypted in each spelling that a reader may take for theirs.
 func spellingCases(l *vectorList) {
-	required := func(name, about string, expect envelope.Reason, doc string, fields []string, pointer string) {
+	required := func(name, about string, expect envelope.Reason, doc string, fields []string,
+		pointer string) {
 		l.secretly(fields...)(name, about, expect, func(c *vcase, _ *mint.Secret) {
 			c.plan.Event = c.plan.Event.Set("data", doc)
 			c.options.RequireEncryptedFields = []string{pointer}
@@ -168,15 +175,18 @@ func spellingCases(l *vectorList) {
 	required("field-required-only-other-case", "the field is there in another case only, in the clear", not,
 		`{"Card":"4111","x":1}`, []string{"/x"}, "/card")
 	required("field-required-fold",
-		"letters count as the same that are by Unicode's simple case folding: the sign for Kelvin is a k", not,
+		"letters count as the same that are by Unicode's simple case folding: the sign for Kelvin is a k",
+		not,
 		`{"to\u212aen":"4111","x":1,"token":"1"}`, []string{"/token"}, "/token")
-	required("field-required-fold-s", "ſ and s are the same, too", not, `{"paſs":"4111","x":1}`, []string{"/x"},
+	required("field-required-fold-s", "ſ and s are the same, too", not, `{"paſs":"4111","x":1}`,
+		[]string{"/x"},
 		"/PASS")
 	required("field-required-nested-case", "each member on the way counts in any case", not,
 		`{"Card":{"NUMBER":"4111"},"card":{"number":"1"}}`, []string{"/card"}, "/card/number")
 	required("ok-field-required-both-cases", "both spellings are encrypted", "", `{"CARD":"4111","card":"1"}`,
 		[]string{"/CARD", "/card"}, "/Card")
-	required("ok-field-required-other-name", "ß is no ss: simple case folding keeps the number of letters", "",
+	required("ok-field-required-other-name", "ß is no ss: simple case folding keeps the number of letters",
+		"",
 		`{"straße":"x","y":1}`, []string{"/y"}, "/strasse")
 	for _, n := range []int{64, 65} {
 		doc, pointers := spellings("account", n)
@@ -184,7 +194,8 @@ func spellingCases(l *vectorList) {
 		if n > 64 {
 			name, expect = "field-required-65-spellings", not
 		}
-		required(name, "64 spellings of the field are encrypted, of "+fmt.Sprint(n), expect, doc, pointers[n-64:],
+		required(name, "64 spellings of the field are encrypted, of "+
+			fmt.Sprint(n), expect, doc, pointers[n-64:],
 			"/Account")
 	}
 }
@@ -260,7 +271,8 @@ func triesCases(try secretCase) {
 				}
 				return noKID(i, e)
 			}
-			c.vector.Encryption.Recipients = append(c.vector.Encryption.Recipients, opening[4].Recipient().KeyID())
+			c.vector.Encryption.Recipients = append(c.vector.Encryption.Recipients,
+				opening[4].Recipient().KeyID())
 			c.vector.Encryption.OpenedWith = opening[4].Recipient().KeyID()
 			c.options.Identities = privateKeys(opening)
 		})
@@ -278,7 +290,8 @@ func callCases(try secretCase) {
 	at := func(name, about string, expect envelope.Reason, position int, first ...*string) {
 		try(name, about, expect, func(c *vcase, s *mint.Secret) {
 			s.To, c.options.Identities = nil, nil
-			service := serviceWith(s, map[string][]*string{fmt.Sprint("entry ", position): {ptr(s.ContentKey())}})
+			service := serviceWith(s, map[string][]*string{fmt.Sprint("entry ",
+				position): {ptr(s.ContentKey())}})
 			if first != nil {
 				service.Answers[encoded("entry 1")] = first
 			}
@@ -303,7 +316,8 @@ func callCases(try secretCase) {
 		})
 	}
 	agreements("ok-limit-agreements", "a key agreement in a service is a call: the fourth opens", "", 2, 1)
-	agreements("limit-agreements", "the fifth key agreement in a service would open: it is not made", tooLarge,
+	agreements("limit-agreements", "the fifth key agreement in a service would open: it is not made",
+		tooLarge,
 		5, 0)
 	try("limit-service-calls-shared", "two services, and key agreements, have four calls together", tooLarge,
 		func(c *vcase, s *mint.Secret) {
@@ -327,7 +341,8 @@ func serviceWith(_ *mint.Secret, answers map[string][]*string) *mint.Service {
 
 // answerCases are about what a service answers.
 func answerCases(l *vectorList) {
-	wrong, zeros := ptr((&mint.Secret{Name: "another"}).ContentKey()), ptr(encoded(strings.Repeat("\x00", 32)))
+	wrong, zeros := ptr((&mint.Secret{Name: "another"}).ContentKey()),
+		ptr(encoded(strings.Repeat("\x00", 32)))
 	const unavailable, failed = envelope.ReasonKMSUnavailable, envelope.ReasonDecryptFailed
 	answered := func(fields []string, name, about string, expect envelope.Reason,
 		change func(c *vcase, s *mint.Secret), answers ...*string) {
@@ -339,7 +354,8 @@ func answerCases(l *vectorList) {
 			}
 			s.To, c.options.Identities, s.Recipients = nil, nil, always("["+kmsEntryOf("entry")+"]")
 			c.options.Services = []*mint.Service{serviceWith(s, map[string][]*string{"entry": answers})}
-			c.vector.Encryption = &vectorEncryption{Fields: fields, Recipients: []string{kmsARN}, OpenedWith: kmsARN}
+			c.vector.Encryption = &vectorEncryption{Fields: fields, Recipients: []string{kmsARN},
+				OpenedWith: kmsARN}
 			if change != nil {
 				change(c, s)
 			}
@@ -348,10 +364,12 @@ func answerCases(l *vectorList) {
 	for prefix, fields := range map[string][]string{"service-": nil, "service-field-": {"/total"}} {
 		answered(fields, "ok-"+prefix+"answer", "a service decrypts the content key", "", nil, ptr(""))
 		answered(fields, "ok-"+prefix+"wrong-once",
-			"a service answers with another key than the event commits to, and is asked once more", "", nil, wrong,
+			"a service answers with another key than the event commits to, and is asked once more", "", nil,
+			wrong,
 			ptr(""))
 		answered(fields, prefix+"wrong-twice",
-			"a service answers with another key twice: it counts as one that does not answer", unavailable, nil,
+			"a service answers with another key twice: it counts as one that does not answer", unavailable,
+			nil,
 			wrong, wrong, ptr(""))
 	}
 	answered(nil, "ok-service-zeros-once", "a key of zeros is a wrong answer", "", nil, zeros, ptr(""))
@@ -359,7 +377,8 @@ func answerCases(l *vectorList) {
 	answered(nil, "service-short-answer", "a key of 31 bytes is a wrong answer", unavailable, nil,
 		ptr(encoded(strings.Repeat("k", 31))))
 	answered(nil, "service-no-answer", "a service that does not answer", unavailable, nil, nil, ptr(""))
-	answered(nil, "service-wrong-then-no-answer", "a wrong answer, and then none", unavailable, nil, wrong, nil)
+	answered(nil, "service-wrong-then-no-answer", "a wrong answer, and then none", unavailable, nil, wrong,
+		nil)
 	answered(nil, "service-refuses", "the service says that the key was not encrypted by it", failed, nil)
 	answered(nil, "service-other-commitment",
 		"kc is no commitment to what the service holds: it may be the service that is wrong", unavailable,
@@ -410,7 +429,8 @@ func answerCases(l *vectorList) {
 func remoteCases(try secretCase) {
 	remote := func(name, about string, expect envelope.Reason, identity string, change func(*mint.Secret)) {
 		try("remote-"+name, about, expect, func(c *vcase, s *mint.Secret) {
-			s.To, c.options.Identities, c.options.RemoteIdentities = recipientsOf(identity), nil, openingWith(identity)
+			s.To, c.options.Identities, c.options.RemoteIdentities = recipientsOf(identity), nil,
+				openingWith(identity)
 			change(s)
 		})
 	}
@@ -427,7 +447,8 @@ func remoteCases(try secretCase) {
 				onText("encrypted_key", flipFirst)(e))
 		}))
 	remote("other-commitment",
-		"the secret opens the encrypted key, which authenticates it: the event commits to another one", failed,
+		"the secret opens the encrypted key, which authenticates it: the event commits to another one",
+		failed,
 		"p256", func(s *mint.Secret) {
 			s.Protected = set("kc", mint.Quote((&mint.Secret{Name: "another"}).Commitment()))
 		})

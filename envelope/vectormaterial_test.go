@@ -26,7 +26,8 @@ func signature(change func(mint.Object) mint.Object) func(*vcase) {
 // materialCases are about dssematerial and the DSSE envelope in it.
 func materialCases(l *vectorList) {
 	l.add("unsigned", "no dssematerial", envelope.ReasonUnsigned, onWire(del("dssematerial")))
-	l.add("unsigned-empty", "an empty dssematerial", envelope.ReasonUnsigned, onWire(set("dssematerial", `""`)))
+	l.add("unsigned-empty", "an empty dssematerial", envelope.ReasonUnsigned,
+		onWire(set("dssematerial", `""`)))
 	l.add("unsigned-null", "dssematerial null", envelope.ReasonUnsigned, onWire(set("dssematerial", "null")))
 	materialBase64Cases(l)
 	malformed := func(name, about string, change func(*vcase)) {
@@ -34,26 +35,35 @@ func materialCases(l *vectorList) {
 	}
 	malformed("number", "dssematerial is a number", onWire(set("dssematerial", "1")))
 	malformed("not-json", "the envelope is not JSON", func(c *vcase) { c.plan.Material = always("hello") })
-	malformed("array", "the envelope is no object", func(c *vcase) { c.plan.Material = func(s string) string { return "[" + s + "]" } })
+	malformed("array", "the envelope is no object",
+		func(c *vcase) { c.plan.Material = func(s string) string { return "[" + s + "]" } })
 	malformed("empty-object", "the envelope is empty", func(c *vcase) { c.plan.Material = always("{}") })
-	malformed("truncated", "the envelope's last byte is missing", func(c *vcase) { c.plan.Material = func(s string) string { return s[:len(s)-1] } })
-	malformed("trailing-bytes", "bytes after the envelope", func(c *vcase) { c.plan.Material = func(s string) string { return s + " 1" } })
-	malformed("invalid-utf8", "a byte that is not UTF-8", material(`{"payloadType"`, "{\"\xff\":1,\"payloadType\""))
+	malformed("truncated", "the envelope's last byte is missing",
+		func(c *vcase) { c.plan.Material = func(s string) string { return s[:len(s)-1] } })
+	malformed("trailing-bytes", "bytes after the envelope",
+		func(c *vcase) { c.plan.Material = func(s string) string { return s + " 1" } })
+	malformed("invalid-utf8", "a byte that is not UTF-8",
+		material(`{"payloadType"`, "{\"\xff\":1,\"payloadType\""))
 	for _, name := range []string{"payloadType", "payload", "signatures"} {
 		malformed("no-"+strings.ToLower(name), "a member is missing", materialEdit(del(name)))
-		malformed("duplicate-"+strings.ToLower(name), "a member twice, with the same value", materialEdit(func(o mint.Object) mint.Object { return o.Add(name, o.Get(name)) }))
+		malformed("duplicate-"+strings.ToLower(name), "a member twice, with the same value",
+			materialEdit(func(o mint.Object) mint.Object { return o.Add(name, o.Get(name)) }))
 		malformed("null-"+strings.ToLower(name), "a member is null", materialEdit(set(name, "null")))
 	}
-	malformed("duplicate-unknown", "a member that is ignored, twice", materialEdit(func(o mint.Object) mint.Object { return o.Add("x", "1").Add("x", "1") }))
-	malformed("duplicate-in-unknown", "a member that is ignored holds a duplicate member", materialEdit(add("x", `{"a":1,"a":1}`)))
-	malformed("deep-unknown", "a member that is ignored is nested too deep", materialEdit(add("x", strings.Repeat("[", 64)+strings.Repeat("]", 64))))
+	malformed("duplicate-unknown", "a member that is ignored, twice",
+		materialEdit(func(o mint.Object) mint.Object { return o.Add("x", "1").Add("x", "1") }))
+	malformed("duplicate-in-unknown", "a member that is ignored holds a duplicate member",
+		materialEdit(add("x", `{"a":1,"a":1}`)))
+	malformed("deep-unknown", "a member that is ignored is nested too deep",
+		materialEdit(add("x", strings.Repeat("[", 64)+strings.Repeat("]", 64))))
 	malformed("no-signature", "an empty list of signatures", materialEdit(set("signatures", "[]")))
 	malformed("signatures-object", "signatures is no list", materialEdit(set("signatures", "{}")))
 	malformed("signature-string", "a signature is no object", materialEdit(set("signatures", `["AAAA"]`)))
 	malformed("no-sig", "a signature without sig", signature(del("sig")))
 	malformed("sig-null", "sig is null", signature(set("sig", "null")))
 	malformed("duplicate-sig", "sig twice", signature(func(o mint.Object) mint.Object { return o.Add("sig", o.Get("sig")) }))
-	malformed("duplicate-keyid", "keyid twice", signature(func(o mint.Object) mint.Object { return o.Add("keyid", o.Get("keyid")) }))
+	malformed("duplicate-keyid", "keyid twice",
+		signature(func(o mint.Object) mint.Object { return o.Add("keyid", o.Get("keyid")) }))
 	malformed("keyid-number", "keyid is a number", signature(set("keyid", "7")))
 	malformed("payload-not-base64", "payload is not base64", materialEdit(set("payload", `"{}"`)))
 	malformed("payload-unpadded", "payload without padding", func(c *vcase) {
@@ -72,11 +82,14 @@ func materialCases(l *vectorList) {
 		c.plan.Material = func(s string) string { return replace(`Pj4+`, `Pj4-`)(s) }
 	})
 	envelopeTolerance(l)
-	l.add("envelope-other-payload-type", "another payload type, properly signed", envelope.ReasonUnsupported, func(c *vcase) { c.plan.PayloadType = "application/vnd.in-toto+json" })
-	l.add("envelope-newer-payload-type", "a later version of the extension", envelope.ReasonUnsupported, func(c *vcase) {
-		c.plan.PayloadType = "https://cloudevents.io/verifiability/dsse/v0.2"
-	})
-	l.add("envelope-delegation-as-event", "the payload type of a delegation", envelope.ReasonUnsupported, func(c *vcase) { c.plan.PayloadType = mint.DelegationType })
+	l.add("envelope-other-payload-type", "another payload type, properly signed", envelope.ReasonUnsupported,
+		func(c *vcase) { c.plan.PayloadType = "application/vnd.in-toto+json" })
+	l.add("envelope-newer-payload-type", "a later version of the extension", envelope.ReasonUnsupported,
+		func(c *vcase) {
+			c.plan.PayloadType = "https://cloudevents.io/verifiability/dsse/v0.2"
+		})
+	l.add("envelope-delegation-as-event", "the payload type of a delegation", envelope.ReasonUnsupported,
+		func(c *vcase) { c.plan.PayloadType = mint.DelegationType })
 	l.add("envelope-17-signatures", "more than 16 signatures", envelope.ReasonTooLarge, repeatSignature(17))
 	l.add("ok-16-signatures", "16 signatures, all but one by unknown keys", "", repeatSignature(16))
 }
@@ -108,16 +121,18 @@ func repeatSignature(n int) func(*vcase) {
 func materialBase64Cases(l *vectorList) {
 	std := base64.StdEncoding
 	bad := func(name string, change func(string) string) {
-		l.add("material-"+name, "dssematerial is standard base64, padded, with zero trailing bits, and nothing else", envelope.ReasonMalformed, func(c *vcase) {
-			c.plan.Material = func(s string) string { // whose base64 ends in "=", and has both a "+" and a "/"
-				s = strings.TrimSuffix(s, "}")
-				for (len(s)+len(`,"x":"`))%3 != 0 {
-					s += " "
+		l.add("material-"+
+			name, "dssematerial is standard base64, padded, with zero trailing bits, and nothing else",
+			envelope.ReasonMalformed, func(c *vcase) {
+				c.plan.Material = func(s string) string { // whose base64 ends in "=", and has both a "+" and a "/"
+					s = strings.TrimSuffix(s, "}")
+					for (len(s)+len(`,"x":"`))%3 != 0 {
+						s += " "
+					}
+					return s + `,"x":">>>???>>>???"}` + strings.Repeat(" ", 2)
 				}
-				return s + `,"x":">>>???>>>???"}` + strings.Repeat(" ", 2)
-			}
-			c.plan.Base64 = change
-		})
+				c.plan.Base64 = change
+			})
 	}
 	bad("not-base64", func(s string) string { return "!" + s[1:] })
 	bad("unpadded", func(s string) string { return strings.TrimRight(s, "=") })
@@ -134,14 +149,16 @@ func materialBase64Cases(l *vectorList) {
 
 // envelopeTolerance is what DSSE demands to be tolerated.
 func envelopeTolerance(l *vectorList) {
-	l.add("ok-envelope-unknown-members", "unknown members of the envelope and of a signature are ignored", "", func(c *vcase) {
-		c.plan.Envelope = add("x", `{"a":[1]}`)
-		c.plan.By[0].Edit = add("cert", `"none"`)
-	})
+	l.add("ok-envelope-unknown-members", "unknown members of the envelope and of a signature are ignored", "",
+		func(c *vcase) {
+			c.plan.Envelope = add("x", `{"a":[1]}`)
+			c.plan.By[0].Edit = add("cert", `"none"`)
+		})
 	l.add("ok-envelope-white-space", "the envelope is not signed, only its payload", "", func(c *vcase) {
 		c.plan.Material = func(s string) string { return "\n" + strings.ReplaceAll(s, `,"`, ` , "`) + "\n" }
 	})
-	l.add("ok-envelope-member-order", "nor is the order of its members", "", materialEdit(func(o mint.Object) mint.Object { return mint.Object{o[2], o[0], o[1]} }))
+	l.add("ok-envelope-member-order", "nor is the order of its members", "",
+		materialEdit(func(o mint.Object) mint.Object { return mint.Object{o[2], o[0], o[1]} }))
 	l.add("ok-envelope-url-alphabet", "payload and sig in the URL-safe alphabet", "", func(c *vcase) {
 		c.plan.PayloadText = mixed
 		c.plan.Envelope = func(o mint.Object) mint.Object {
@@ -175,15 +192,21 @@ func signatureCases(l *vectorList) {
 	bad := func(name, about string, change func(*vcase)) {
 		l.add("signature-"+name, about, envelope.ReasonBadSignature, change)
 	}
-	l.add("unknown-key", "the key is not in the bundle", envelope.ReasonUnknownKey, func(c *vcase) { c.plan = order("unlisted") })
-	l.add("unknown-key-no-keyid", "a signature without keyid that more than 8 keys may have made is tried under none", envelope.ReasonUnknownKey, signature(del("keyid")))
-	l.add("unknown-key-empty-keyid", "nor is one with an empty keyid", envelope.ReasonUnknownKey, signature(set("keyid", `""`)))
-	l.add("unknown-key-case", "key IDs are compared byte by byte", envelope.ReasonUnknownKey, signature(func(o mint.Object) mint.Object {
-		return o.Set("keyid", strings.ToLower(o.Get("keyid")))
-	}))
-	l.add("unknown-key-padded", "a key ID has no padding", envelope.ReasonUnknownKey, signature(func(o mint.Object) mint.Object {
-		return o.Set("keyid", strings.TrimSuffix(o.Get("keyid"), `"`)+`="`)
-	}))
+	l.add("unknown-key", "the key is not in the bundle", envelope.ReasonUnknownKey,
+		func(c *vcase) { c.plan = order("unlisted") })
+	l.add("unknown-key-no-keyid",
+		"a signature without keyid that more than 8 keys may have made is tried under none",
+		envelope.ReasonUnknownKey, signature(del("keyid")))
+	l.add("unknown-key-empty-keyid", "nor is one with an empty keyid", envelope.ReasonUnknownKey,
+		signature(set("keyid", `""`)))
+	l.add("unknown-key-case", "key IDs are compared byte by byte", envelope.ReasonUnknownKey,
+		signature(func(o mint.Object) mint.Object {
+			return o.Set("keyid", strings.ToLower(o.Get("keyid")))
+		}))
+	l.add("unknown-key-padded", "a key ID has no padding", envelope.ReasonUnknownKey,
+		signature(func(o mint.Object) mint.Object {
+			return o.Set("keyid", strings.TrimSuffix(o.Get("keyid"), `"`)+`="`)
+		}))
 	l.add("ok-alias", "a bounded alias of the key names it", "", func(c *vcase) {
 		c.plan = order("aliased")
 		c.plan.By[0].Edit = set("keyid", `"orders-2026"`)
@@ -192,7 +215,8 @@ func signatureCases(l *vectorList) {
 		c.plan = order("sharing")
 		c.plan.By[0].Edit = set("keyid", `"shared"`)
 	})
-	bad("alias-of-another", "the alias of another key", func(c *vcase) { c.plan.By[0].Edit = set("keyid", `"orders-2026"`) })
+	bad("alias-of-another", "the alias of another key",
+		func(c *vcase) { c.plan.By[0].Edit = set("keyid", `"orders-2026"`) })
 	bad("by-another-key", "signed by another key than keyid says", func(c *vcase) {
 		c.plan = order("unlisted")
 		c.plan.By[0].Edit = set("keyid", mint.Quote(cast["orders"].Verifier().KeyID()))
@@ -211,9 +235,10 @@ func signatureCases(l *vectorList) {
 		s := strings.TrimSuffix(o.Get("sig"), `=="`)
 		return o.Set("sig", s[:len(s)-1]+string(s[len(s)-1]+1)+`=="`)
 	}))
-	bad("payload-changed", "the payload was changed after signing", materialEdit(func(o mint.Object) mint.Object {
-		return o.Set("payload", strings.Replace(o.Get("payload"), "eyJj", "eyBj", 1))
-	}))
+	bad("payload-changed", "the payload was changed after signing",
+		materialEdit(func(o mint.Object) mint.Object {
+			return o.Set("payload", strings.Replace(o.Get("payload"), "eyJj", "eyBj", 1))
+		}))
 	bad("payload-type-unsigned", "the payload type belongs to what is signed", func(c *vcase) {
 		c.plan.PayloadType = "application/json"
 		c.plan.Envelope = set("payloadType", mint.Quote(mint.PayloadType))
@@ -233,7 +258,8 @@ func signatureCases(l *vectorList) {
 	}
 	bad("der", "ES256 in DER", es256(toDER))
 	bad("es256-zero-r", "ES256 with r zero", es256(func(b []byte) []byte { return append(make([]byte, 32), b[32:]...) }))
-	l.add("ok-es256-high-s", "ES256 with the other of the two values of s: a signature is no identity", "", es256(negateS))
+	l.add("ok-es256-high-s", "ES256 with the other of the two values of s: a signature is no identity", "",
+		es256(negateS))
 }
 
 // negateS replaces s by n-s, which verifies too.
@@ -258,7 +284,8 @@ func addOrder(sig []byte) []byte {
 }
 
 func toDER(sig []byte) []byte {
-	der, err := asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])})
+	der, err := asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(sig[:32]),
+		new(big.Int).SetBytes(sig[32:])})
 	if err != nil {
 		panic(err)
 	}
@@ -267,34 +294,49 @@ func toDER(sig []byte) []byte {
 
 func allowedCases(l *vectorList) {
 	source := func(s string) func(*vcase) { return content(set("source", mint.Quote(s))) }
-	l.add("source-of-another", "the key may not speak for the source", envelope.ReasonSourceNotAllowed, source("https://shipping.example/eu"))
-	l.add("source-none", "a key without sources may speak for none", envelope.ReasonSourceNotAllowed, func(c *vcase) { c.plan = order("nosources") })
-	l.add("type-of-another", "the key may not sign the type", envelope.ReasonTypeNotAllowed, content(set("type", `"com.example.refund"`)))
-	l.add("type-none", "a key without types may sign none", envelope.ReasonTypeNotAllowed, func(c *vcase) { c.plan = order("notypes") })
+	l.add("source-of-another", "the key may not speak for the source", envelope.ReasonSourceNotAllowed,
+		source("https://shipping.example/eu"))
+	l.add("source-none", "a key without sources may speak for none", envelope.ReasonSourceNotAllowed,
+		func(c *vcase) { c.plan = order("nosources") })
+	l.add("type-of-another", "the key may not sign the type", envelope.ReasonTypeNotAllowed,
+		content(set("type", `"com.example.refund"`)))
+	l.add("type-none", "a key without types may sign none", envelope.ReasonTypeNotAllowed,
+		func(c *vcase) { c.plan = order("notypes") })
 	l.add("ok-type-star", "the type pattern * means any", "", func(c *vcase) {
 		c.plan = order("partner")
 		c.plan.Event = c.plan.Event.Set("type", `"refund"`)
 	})
-	l.add("producer-of-another", "the event names another producer than its key's", envelope.ReasonKeyNotValid, func(c *vcase) {
-		c.plan.Profile = set("producer", `"shipping"`)
-	})
-	l.add("ok-account", "the key is bound to accounts and this is one", "", func(c *vcase) { c.plan = order("bound"); c.options.Account = "444455556666" })
-	l.add("account-of-another", "the key is bound to other accounts", envelope.ReasonAccountMismatch, func(c *vcase) { c.plan = order("bound"); c.options.Account = "777788889999" })
-	l.add("account-unnamed", "the key is bound to accounts and no service names one", envelope.ReasonAccountMismatch, func(c *vcase) { c.plan = order("bound") })
-	l.add("account-none-allowed", "an empty list of accounts allows none", envelope.ReasonAccountMismatch, func(c *vcase) { c.plan = order("nowhere"); c.options.Account = "111122223333" })
-	l.add("ok-account-unchecked", "a key without accounts may be used from any", "", func(c *vcase) { c.options.Account = "777788889999" })
-	l.add("ok-account-ignored", "unsafe_ignore_account", "", func(c *vcase) { c.plan = order("bound"); c.options.UnsafeIgnoreAccount = true })
+	l.add("producer-of-another", "the event names another producer than its key's",
+		envelope.ReasonKeyNotValid, func(c *vcase) {
+			c.plan.Profile = set("producer", `"shipping"`)
+		})
+	l.add("ok-account", "the key is bound to accounts and this is one", "",
+		func(c *vcase) { c.plan = order("bound"); c.options.Account = "444455556666" })
+	l.add("account-of-another", "the key is bound to other accounts", envelope.ReasonAccountMismatch,
+		func(c *vcase) { c.plan = order("bound"); c.options.Account = "777788889999" })
+	l.add("account-unnamed", "the key is bound to accounts and no service names one",
+		envelope.ReasonAccountMismatch, func(c *vcase) { c.plan = order("bound") })
+	l.add("account-none-allowed", "an empty list of accounts allows none", envelope.ReasonAccountMismatch,
+		func(c *vcase) { c.plan = order("nowhere"); c.options.Account = "111122223333" })
+	l.add("ok-account-unchecked", "a key without accounts may be used from any", "",
+		func(c *vcase) { c.options.Account = "777788889999" })
+	l.add("ok-account-ignored", "unsafe_ignore_account", "",
+		func(c *vcase) { c.plan = order("bound"); c.options.UnsafeIgnoreAccount = true })
 	l.add("ok-consumer-allowlist", "the consumer's own lists", "", func(c *vcase) {
-		c.options.Sources, c.options.Types = []string{"https://orders.example/*"}, []string{"com.example.order.placed"}
+		c.options.Sources, c.options.Types = []string{"https://orders.example/*"},
+			[]string{"com.example.order.placed"}
 	})
-	l.add("consumer-source", "the consumer's own list of sources", envelope.ReasonSourceNotAllowed, func(c *vcase) { c.options.Sources = []string{"https://orders.example/us"} })
-	l.add("consumer-type", "the consumer's own list of types", envelope.ReasonTypeNotAllowed, func(c *vcase) { c.options.Types = []string{"com.example.order.cancelled"} })
+	l.add("consumer-source", "the consumer's own list of sources", envelope.ReasonSourceNotAllowed,
+		func(c *vcase) { c.options.Sources = []string{"https://orders.example/us"} })
+	l.add("consumer-type", "the consumer's own list of types", envelope.ReasonTypeNotAllowed,
+		func(c *vcase) { c.options.Types = []string{"com.example.order.cancelled"} })
 	l.add("ok-outer", "what the transport says of source and type is what is signed", "", func(c *vcase) {
 		c.options.Outer = &vectorOuter{"https://orders.example/eu", "com.example.order.placed"}
 	})
-	l.add("outer-source", "the transport says another source", envelope.ReasonEnvelopeMismatch, func(c *vcase) {
-		c.options.Outer = &vectorOuter{"https://orders.example/us", "com.example.order.placed"}
-	})
+	l.add("outer-source", "the transport says another source", envelope.ReasonEnvelopeMismatch,
+		func(c *vcase) {
+			c.options.Outer = &vectorOuter{"https://orders.example/us", "com.example.order.placed"}
+		})
 	l.add("outer-type", "the transport says another type", envelope.ReasonEnvelopeMismatch, func(c *vcase) {
 		c.options.Outer = &vectorOuter{"https://orders.example/eu", "com.example.order.cancelled"}
 	})
@@ -303,39 +345,57 @@ func allowedCases(l *vectorList) {
 // patternCases are sources and types held against the patterns of the key "patterns".
 func patternCases(l *vectorList) {
 	try := func(name, source, typ string, expect envelope.Reason) {
-		l.add(name, "source "+source+", type "+typ+", against the patterns of the bundle's key for them", expect, func(c *vcase) {
+		l.add(name, "source "+source+", type "+typ+
+			", against the patterns of the bundle's key for them", expect, func(c *vcase) {
 			c.plan = order("patterns")
 			c.plan.Event = c.plan.Event.Set("source", mint.Quote(source)).Set("type", mint.Quote(typ))
 		})
 	}
 	for name, source := range map[string]string{
-		"exact": "https://exact.example/a", "below": "https://host.example/a/b?c#d", "urn": "urn:orders:eu:1", "relative": "/local/a", "rootless": "plain/a",
-		"mailto": "mailto:orders@example.com", "port": "https://port.example:8443/a", "root": "https://root.example/", "dots-in-name": "https://host.example/a..b/...",
-		"path-parameter": "https://host.example/a;v=1/..b;x", "percent-encoded": "https://host.example/100%25/%C3%A9%20b",
+		"exact": "https://exact.example/a", "below": "https://host.example/a/b?c#d", "urn": "urn:orders:eu:1",
+		"relative": "/local/a", "rootless": "plain/a",
+		"mailto": "mailto:orders@example.com", "port": "https://port.example:8443/a",
+		"root": "https://root.example/", "dots-in-name": "https://host.example/a..b/...",
+		"path-parameter":  "https://host.example/a;v=1/..b;x",
+		"percent-encoded": "https://host.example/100%25/%C3%A9%20b",
 	} {
 		try("ok-source-"+name, source, "exact", "")
 	}
 	for name, source := range map[string]string{
-		"below-exact": "https://exact.example/a/b", "longer-than-exact": "https://exact.example/ab", "shorter": "https://host.example", "nothing-after-prefix": "https://host.example/",
-		"longer-host": "https://host.example.evil/a", "host-in-userinfo": "https://host.example@evil.example/a", "userinfo": "https://user@host.example/a",
-		"userinfo-encoded": "https://user%40host.example/a", "port-added": "https://host.example:443/a", "scheme": "http://host.example/a", "scheme-case": "HTTPS://host.example/a",
-		"host-case": "https://Host.example/a", "dot-dot": "https://host.example/a/../b", "dot-dot-at-end": "https://host.example/a/..", "dot": "https://host.example/./a",
-		"dot-dot-encoded": "https://host.example/%2e%2E/a", "dot-dot-half-encoded": "https://host.example/.%2e/a", "slash-encoded": "https://host.example/a%2fb",
-		"backslash": `https://host.example/a\b`, "backslash-encoded": "https://host.example/a%5Cb", "space": "https://host.example/a b", "no-host": "//local/a", "three-slashes": "///local/a",
-		"double-slash-for-relative": "//evil.example/local/a", "urn-other": "urn:ordersx:1", "urn-nothing": "urn:orders:", "relative-other": "/localx/a",
-		"dot-dot-in-query": "https://host.example/a?/../b", "root-below": "https://root.example/a", "path-case": "/Local/a",
-		"dot-dot-parameter": "https://host.example/a/..;x=1/b", "dot-parameter-encoded": "https://host.example/a/%2e%3B/b",
-		"dot-dot-encoded-twice": "https://host.example/a/%252e%252e/b", "dot-dot-space": "https://host.example/a/..%20/b",
-		"slash-encoded-twice": "https://host.example/a%25252fb", "encoded-too-often": "https://host.example/%2525252520",
-		"control-encoded": "https://host.example/a%00b", "overlong": "https://host.example/%c0%ae%C0%AE/b",
-		"fullwidth-dots": "https://host.example/\uff0e\uff0e/b",
-		"vertical-dots":  "https://host.example/a/%EF%B8%B0/b", "escape-u": "https://host.example/%u002e%U002E/b",
+		"below-exact": "https://exact.example/a/b", "longer-than-exact": "https://exact.example/ab",
+		"shorter": "https://host.example", "nothing-after-prefix": "https://host.example/",
+		"longer-host":      "https://host.example.evil/a",
+		"host-in-userinfo": "https://host.example@evil.example/a", "userinfo": "https://user@host.example/a",
+		"userinfo-encoded": "https://user%40host.example/a", "port-added": "https://host.example:443/a",
+		"scheme": "http://host.example/a", "scheme-case": "HTTPS://host.example/a",
+		"host-case": "https://Host.example/a", "dot-dot": "https://host.example/a/../b",
+		"dot-dot-at-end": "https://host.example/a/..", "dot": "https://host.example/./a",
+		"dot-dot-encoded":      "https://host.example/%2e%2E/a",
+		"dot-dot-half-encoded": "https://host.example/.%2e/a", "slash-encoded": "https://host.example/a%2fb",
+		"backslash": `https://host.example/a\b`, "backslash-encoded": "https://host.example/a%5Cb",
+		"space": "https://host.example/a b", "no-host": "//local/a", "three-slashes": "///local/a",
+		"double-slash-for-relative": "//evil.example/local/a", "urn-other": "urn:ordersx:1",
+		"urn-nothing": "urn:orders:", "relative-other": "/localx/a",
+		"dot-dot-in-query": "https://host.example/a?/../b", "root-below": "https://root.example/a",
+		"path-case":             "/Local/a",
+		"dot-dot-parameter":     "https://host.example/a/..;x=1/b",
+		"dot-parameter-encoded": "https://host.example/a/%2e%3B/b",
+		"dot-dot-encoded-twice": "https://host.example/a/%252e%252e/b",
+		"dot-dot-space":         "https://host.example/a/..%20/b",
+		"slash-encoded-twice":   "https://host.example/a%25252fb",
+		"encoded-too-often":     "https://host.example/%2525252520",
+		"control-encoded":       "https://host.example/a%00b",
+		"overlong":              "https://host.example/%c0%ae%C0%AE/b",
+		"fullwidth-dots":        "https://host.example/\uff0e\uff0e/b",
+		"vertical-dots":         "https://host.example/a/%EF%B8%B0/b",
+		"escape-u":              "https://host.example/%u002e%U002E/b",
 	} {
 		try("source-"+name, source, "exact", envelope.ReasonSourceNotAllowed)
 	}
 	try("ok-type-below", "/local/a", "com.example.a.b", "")
 	for name, typ := range map[string]string{
-		"longer": "com.examplex.a", "prefix-only": "com.example.", "shorter": "com.example", "case": "COM.example.a", "below-exact": "exact.a",
+		"longer": "com.examplex.a", "prefix-only": "com.example.", "shorter": "com.example",
+		"case": "COM.example.a", "below-exact": "exact.a",
 	} {
 		try("type-"+name, "/local/a", typ, envelope.ReasonTypeNotAllowed)
 	}
@@ -353,7 +413,8 @@ func lifecycleCases(l *vectorList) {
 	}
 	const not = envelope.ReasonKeyNotValid
 	try("ok-key-active", "published, active, not retired", "12:00:00", "11:00:00", "")
-	try("key-unpublished", "now is just before published less the tolerance", "07:54:59.999999999", "10:30:00", not)
+	try("key-unpublished", "now is just before published less the tolerance", "07:54:59.999999999",
+		"10:30:00", not)
 	try("ok-key-published-edge", "now is published less the tolerance", "07:55:00", "10:30:00", "")
 	try("key-inactive", "sealed just before active less the tolerance", "12:00:00", "09:54:59", not)
 	try("ok-key-active-edge", "sealed at active less the tolerance", "12:00:00", "09:55:00", "")
@@ -379,9 +440,12 @@ func lifecycleCases(l *vectorList) {
 		})
 	}
 	revoked("revoked", "a revoked key", "11:00:00", false, envelope.ReasonRevokedKey)
-	revoked("revoked-sealed-before", "a revoked key, whatever the event says of its sealing", "08:00:00", false, envelope.ReasonRevokedKey)
-	revoked("ok-revoked-sealed-before", "unsafe_accept_before_revocation, sealed in the second before", "08:59:59", true, "")
-	revoked("revoked-sealed-at", "unsafe_accept_before_revocation, sealed at the revocation", "09:00:00", true, envelope.ReasonRevokedKey)
+	revoked("revoked-sealed-before", "a revoked key, whatever the event says of its sealing", "08:00:00",
+		false, envelope.ReasonRevokedKey)
+	revoked("ok-revoked-sealed-before", "unsafe_accept_before_revocation, sealed in the second before",
+		"08:59:59", true, "")
+	revoked("revoked-sealed-at", "unsafe_accept_before_revocation, sealed at the revocation", "09:00:00",
+		true, envelope.ReasonRevokedKey)
 	expiring := func(name, about, now string, expect envelope.Reason) {
 		l.add(name, about, expect, func(c *vcase) { c.bundle, c.options = "bundles/expiring.json", vectorOptions{Now: now} })
 	}

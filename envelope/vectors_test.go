@@ -92,7 +92,8 @@ type vectorOuter struct {
 	DetailType string `json:"detail_type"`
 }
 
-var modes = map[string]envelope.Mode{"": envelope.Strict, "strict": envelope.Strict, "passthrough": envelope.Passthrough, "core-only": envelope.CoreOnly}
+var modes = map[string]envelope.Mode{"": envelope.Strict, "strict": envelope.Strict,
+	"passthrough": envelope.Passthrough, "core-only": envelope.CoreOnly}
 
 // policy is the acceptance policy of a vector. A window of 0 seconds judges no age.
 func (o *vectorOptions) policy(t testing.TB) *envelope.Policy {
@@ -267,7 +268,8 @@ func checkVector(t *testing.T, v *vector, trust trust.Source) {
 		t.Errorf("event\n got %s\nwant %s", got, v.Event)
 	}
 	if opened.Producer != v.Producer || !reflect.DeepEqual(opened.KeyIDs, v.KeyIDs) {
-		t.Errorf("got producer %q, keys %q; want %q, %q", opened.Producer, opened.KeyIDs, v.Producer, v.KeyIDs)
+		t.Errorf("got producer %q, keys %q; want %q, %q", opened.Producer, opened.KeyIDs, v.Producer,
+			v.KeyIDs)
 	}
 	if !maps.Equal(opened.Unverified, v.Unverified) {
 		t.Errorf("unverified: got %q, want %q", opened.Unverified, v.Unverified)

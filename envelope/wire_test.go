@@ -27,7 +27,8 @@ func illegalInSQS(text []byte) (rune, bool) {
 	}
 	for _, r := range string(text) {
 		switch {
-		case r == 0x9, r == 0xa, r == 0xd, 0x20 <= r && r <= 0xd7ff, 0xe000 <= r && r <= 0xfffd, 0x10000 <= r && r <= 0x10ffff:
+		case r == 0x9, r == 0xa, r == 0xd, 0x20 <= r && r <= 0xd7ff, 0xe000 <= r &&
+			r <= 0xfffd, 0x10000 <= r && r <= 0x10ffff:
 		default:
 			return r, true
 		}
@@ -69,7 +70,8 @@ func checkDetail(detail []byte) error {
 }
 
 // oddRunes are what JSON, XML and terminals treat in different ways.
-var oddRunes = []rune{0, 0x7, 0x8, 0x9, 0xa, 0xc, 0xd, 0x1f, '"', '\\', '/', 'a', 'é', 0x7f, 0x85, 0x9f, 0x2028, 0xd7ff, 0xe000, 0xfdd0,
+var oddRunes = []rune{0, 0x7, 0x8, 0x9, 0xa, 0xc, 0xd, 0x1f, '"', '\\', '/', 'a', 'é', 0x7f, 0x85, 0x9f,
+	0x2028, 0xd7ff, 0xe000, 0xfdd0,
 	0xfffd, 0xfffe, 0xffff, 0xffef, 0xff3e, 0xffbf, 0x1fffe, 0x1ffff, 0x10fffe, 0x10ffff}
 
 func oddText(r *rand.Rand) string {
@@ -100,7 +102,8 @@ func TestWireIsLegal(t *testing.T) {
 	trust := trusting(t, keyOf(signer, "https://orders.example/*"))
 	r := rand.New(rand.NewPCG(12, 1))
 	open := &envelope.Policy{Now: fixedNow, Decrypter: openBoth(t), Unsafe: unchecked}
-	to, err := envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{identities["x25519"].Recipient()}})
+	to,
+		err := envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{identities["x25519"].Recipient()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +141,8 @@ func TestWireIsLegal(t *testing.T) {
 	}
 }
 
-func checkLayouts(t *testing.T, sealed *envelope.Sealed, trust trust.Source, open *envelope.Policy, want string) {
+func checkLayouts(t *testing.T, sealed *envelope.Sealed, trust trust.Source, open *envelope.Policy,
+	want string) {
 	t.Helper()
 	for _, layout := range []envelope.Layout{envelope.Structured, envelope.Embedded} {
 		entry, err := sealed.EventBridge(layout)
@@ -167,7 +171,8 @@ func TestSizeCountsEscapes(t *testing.T) {
 	signer := testSigner(t, keys.Ed25519, "orders")
 	sealedWith := func(n int) (*envelope.Sealed, error) {
 		ev := orderEvent(t)
-		if err := ev.SetData("application/json", []byte(`{"a":"`+strings.Repeat("\uffff", n)+`"}`)); err != nil {
+		if err := ev.SetData("application/json", []byte(`{"a":"`+strings.Repeat("\uffff", n)+
+			`"}`)); err != nil {
 			t.Fatal(err)
 		}
 		return envelope.Seal(t.Context(), ev, signer, &envelope.SealOptions{Now: fixedNow})
@@ -192,21 +197,27 @@ func TestSizeCountsEscapes(t *testing.T) {
 func TestEmptyFragment(t *testing.T) {
 	signer := testSigner(t, keys.Ed25519, "orders")
 	trust := trusting(t, keyOf(signer, "https://orders.example/*"))
-	for _, schema := range []string{"https://schemas.example/order.json#", "https://schemas.example/order.json?#", "urn:example:schema#", "order.json#", "//schemas.example#", "https://schemas.example/order.json#/definitions/a"} {
+	for _, schema := range []string{"https://schemas.example/order.json#",
+		"https://schemas.example/order.json?#", "urn:example:schema#", "order.json#", "//schemas.example#",
+		"https://schemas.example/order.json#/definitions/a"} {
 		doc := fmt.Sprintf(`{"specversion":"1.0","id":"1","source":"https://orders.example/eu","type":"a","dataschema":%q,"dataref":%q,"data":{}}`, schema, schema)
-		sealed, err := envelope.Seal(t.Context(), sdkEventOf(t, doc), signer, &envelope.SealOptions{Now: fixedNow})
+		sealed, err := envelope.Seal(t.Context(), sdkEventOf(t, doc), signer,
+			&envelope.SealOptions{Now: fixedNow})
 		if err != nil {
 			t.Fatal(err)
 		}
-		opened, err := envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Now: fixedNow, Unsafe: unchecked})
+		opened, err := envelope.Open(t.Context(), sealed.JSON(), trust,
+			&envelope.Policy{Now: fixedNow, Unsafe: unchecked})
 		if err != nil {
 			t.Fatal(err)
 		}
 		ref, _ := types.Format(opened.Event.Extensions()["dataref"])
-		if opened.Event.DataSchema() != schema || ref != schema || !strings.Contains(string(opened.JSON()), fmt.Sprintf(`"dataschema":%q`, schema)) {
+		if opened.Event.DataSchema() != schema || ref != schema ||
+			!strings.Contains(string(opened.JSON()), fmt.Sprintf(`"dataschema":%q`, schema)) {
 			t.Errorf("%s: got %q, %q, %s", schema, opened.Event.DataSchema(), ref, opened.JSON())
 		}
-		again, err := envelope.Seal(t.Context(), withoutTime(opened.Event), signer, &envelope.SealOptions{Now: fixedNow})
+		again, err := envelope.Seal(t.Context(), withoutTime(opened.Event), signer,
+			&envelope.SealOptions{Now: fixedNow})
 		if err != nil || !strings.Contains(string(again.JSON()), fmt.Sprintf(`"dataschema":%q`, schema)) {
 			t.Errorf("%s: sealed again: %v", schema, err)
 		}

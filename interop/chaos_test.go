@@ -161,7 +161,8 @@ func newChaos(t *testing.T, events int, store replay.Store) *chaos {
 	c.ctx, c.over = context.WithCancel(t.Context())
 	t.Cleanup(c.over)
 	c.config = workerConfig{
-		Name: "chaos", Audience: chaosAudience, Lease: chaosLease, Pollers: 4, QuarantineKey: make([]byte, 32),
+		Name: "chaos", Audience: chaosAudience, Lease: chaosLease, Pollers: 4,
+		QuarantineKey: make([]byte, 32),
 		HandlerErrors: 0.02, Pauses: 0.0015, Pause: 100 * time.Millisecond, StoreFaults: 0.001,
 	}
 	rand.Read(c.config.QuarantineKey)
@@ -169,7 +170,8 @@ func newChaos(t *testing.T, events int, store replay.Store) *chaos {
 	c.startAWS()
 	c.makeTrust()
 	c.program = filepath.Join(t.TempDir(), "worker")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", c.program, "./worker").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", c.program,
+		"./worker").CombinedOutput(); err != nil {
 		t.Fatalf("the worker does not build: %v\n%s", err, out)
 	}
 	return c
@@ -179,9 +181,10 @@ func newChaos(t *testing.T, events int, store replay.Store) *chaos {
 func (c *chaos) startAWS() {
 	c.Helper()
 	server, err := localaws.Start(&localaws.Options{
-		Region:   "eu-west-1",
-		Delivery: localaws.Delivery{Duplicate: 0.05, Reorder: 20, Delay: 20 * time.Millisecond, Reserialise: true, Retry: true, Workers: 4},
-		Faults:   localaws.Faults{EntryThrottled: 0.05, Call: 0.01, KeyCall: 0.05},
+		Region: "eu-west-1",
+		Delivery: localaws.Delivery{Duplicate: 0.05, Reorder: 20, Delay: 20 * time.Millisecond,
+			Reserialise: true, Retry: true, Workers: 4},
+		Faults: localaws.Faults{EntryThrottled: 0.05, Call: 0.01, KeyCall: 0.05},
 	})
 	if err != nil {
 		c.Fatal(err)
@@ -189,8 +192,10 @@ func (c *chaos) startAWS() {
 	c.Cleanup(func() { server.Close() })
 	known := credentials.NewStaticCredentialsProvider("chaos", "chaos", "")
 	c.aws, c.config.AWS = server, server.URL()
-	c.bus = awseventbridge.New(awseventbridge.Options{Region: "eu-west-1", BaseEndpoint: aws.String(server.URL()), Credentials: known})
-	c.queue = awssqs.New(awssqs.Options{Region: "eu-west-1", BaseEndpoint: aws.String(server.URL()), Credentials: known})
+	c.bus = awseventbridge.New(awseventbridge.Options{Region: "eu-west-1",
+		BaseEndpoint: aws.String(server.URL()), Credentials: known})
+	c.queue = awssqs.New(awssqs.Options{Region: "eu-west-1", BaseEndpoint: aws.String(server.URL()),
+		Credentials: known})
 	c.config.Quarantine = c.makeQueue("quarantine", nil)
 	c.deadURL = c.makeQueue("orders-dead", nil)
 	c.config.Queue = c.makeQueue("orders", map[string]string{
@@ -200,11 +205,13 @@ func (c *chaos) startAWS() {
 	name, rule := aws.String("central"), aws.String("everything")
 	_, err = c.bus.CreateEventBus(c.ctx, &awseventbridge.CreateEventBusInput{Name: name})
 	c.must(err)
-	_, err = c.bus.PutRule(c.ctx, &awseventbridge.PutRuleInput{Name: rule, EventBusName: name, EventPattern: aws.String(`{"account":["000000000000"]}`)})
+	_, err = c.bus.PutRule(c.ctx, &awseventbridge.PutRuleInput{Name: rule, EventBusName: name,
+		EventPattern: aws.String(`{"account":["000000000000"]}`)})
 	c.must(err)
-	_, err = c.bus.PutTargets(c.ctx, &awseventbridge.PutTargetsInput{Rule: rule, EventBusName: name, Targets: []ebtypes.Target{
-		{Id: aws.String("queue"), Arn: aws.String("arn:aws:sqs:eu-west-1:000000000000:orders")},
-	}})
+	_, err = c.bus.PutTargets(c.ctx, &awseventbridge.PutTargetsInput{Rule: rule, EventBusName: name,
+		Targets: []ebtypes.Target{
+			{Id: aws.String("queue"), Arn: aws.String("arn:aws:sqs:eu-west-1:000000000000:orders")},
+		}})
 	c.must(err)
 }
 
@@ -234,7 +241,8 @@ func (c *chaos) makeTrust() {
 		c.must(err)
 		c.signers = append(c.signers, signer)
 		list = append(list, &trust.Key{
-			Verifier: signer.Verifier(), Producer: producerName(i), Sources: []string{producerSource(i) + "*"}, Types: []string{"com.example.*"},
+			Verifier: signer.Verifier(), Producer: producerName(i),
+			Sources: []string{producerSource(i) + "*"}, Types: []string{"com.example.*"},
 			Accounts: []string{"000000000000"},
 		})
 		c.config.Sources = append(c.config.Sources, producerSource(i)+"*")
@@ -244,7 +252,8 @@ func (c *chaos) makeTrust() {
 	c.must(err)
 	roots, err := trust.NewRoots(1, 1, root.Verifier())
 	c.must(err)
-	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: time.Now().Add(-time.Minute), Expires: time.Now().Add(24 * time.Hour)}, list...)
+	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: time.Now().Add(-time.Minute),
+		Expires: time.Now().Add(24 * time.Hour)}, list...)
 	c.must(err)
 	signed, err := trust.SignBundle(c.ctx, bundle, root)
 	c.must(err)
@@ -299,8 +308,10 @@ func (c *chaos) left() int {
 
 // depth is how many messages a queue holds, those in flight included.
 func (c *chaos) depth(url string) (n int) {
-	names := []sqsAttribute{"ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed"}
-	out, err := c.queue.GetQueueAttributes(context.WithoutCancel(c.ctx), &awssqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: names})
+	names := []sqsAttribute{"ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible",
+		"ApproximateNumberOfMessagesDelayed"}
+	out, err := c.queue.GetQueueAttributes(context.WithoutCancel(c.ctx),
+		&awssqs.GetQueueAttributesInput{QueueUrl: &url, AttributeNames: names})
 	if err != nil {
 		c.Errorf("depth of %s: %v", url, err)
 		return 0

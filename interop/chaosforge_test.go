@@ -36,14 +36,15 @@ type object = map[string]json.RawMessage
 
 var forgeries = []forgery{
 	{reason: envelope.ReasonUnknownKey, by: stranger},
-	{reason: envelope.ReasonBadSignature, by: stranger, change: func(c *chaos, team int, _ *envelope.Entry, doc *object) {
-		rewrite(*doc, func(material object) {
-			var signatures []object
-			parse(material["signatures"], &signatures)
-			signatures[0]["keyid"] = quoted(c.signers[team].Verifier().KeyID())
-			material["signatures"] = written(signatures)
-		})
-	}},
+	{reason: envelope.ReasonBadSignature, by: stranger,
+		change: func(c *chaos, team int, _ *envelope.Entry, doc *object) {
+			rewrite(*doc, func(material object) {
+				var signatures []object
+				parse(material["signatures"], &signatures)
+				signatures[0]["keyid"] = quoted(c.signers[team].Verifier().KeyID())
+				material["signatures"] = written(signatures)
+			})
+		}},
 	{reason: envelope.ReasonUnsigned, change: func(_ *chaos, _ int, _ *envelope.Entry, doc *object) { delete(*doc, "dssematerial") }},
 	{reason: envelope.ReasonMalformed, change: func(_ *chaos, _ int, _ *envelope.Entry, doc *object) { (*doc)["dssematerial"] = quoted("AAAA") }},
 	{reason: envelope.ReasonModified, change: func(_ *chaos, _ int, _ *envelope.Entry, doc *object) {
@@ -54,8 +55,10 @@ var forgeries = []forgery{
 	{reason: envelope.ReasonEnvelopeMismatch, change: func(_ *chaos, team int, e *envelope.Entry, _ *object) {
 		e.Source = producerSource(team) + "other"
 	}},
-	{reason: envelope.ReasonExpired, seal: envelope.SealOptions{Now: func() time.Time { return time.Now().Add(-72 * time.Hour) }}},
-	{reason: envelope.ReasonFromFuture, seal: envelope.SealOptions{Now: func() time.Time { return time.Now().Add(2 * time.Hour) }}},
+	{reason: envelope.ReasonExpired,
+		seal: envelope.SealOptions{Now: func() time.Time { return time.Now().Add(-72 * time.Hour) }}},
+	{reason: envelope.ReasonFromFuture,
+		seal: envelope.SealOptions{Now: func() time.Time { return time.Now().Add(2 * time.Hour) }}},
 	{reason: envelope.ReasonAudienceMismatch, seal: envelope.SealOptions{Audience: "elsewhere"}},
 	{reason: envelope.ReasonNotARecipient, seal: envelope.SealOptions{Encrypt: elsewhere}},
 }
@@ -132,7 +135,8 @@ func (c *chaos) forgeOne(f *forgery, team int, id string) ebtypes.PutEventsReque
 		entry.Detail = written(doc)
 	}
 	return ebtypes.PutEventsRequestEntry{
-		EventBusName: aws.String("central"), Source: aws.String(entry.Source), DetailType: aws.String(entry.DetailType), Detail: aws.String(string(entry.Detail)),
+		EventBusName: aws.String("central"), Source: aws.String(entry.Source),
+		DetailType: aws.String(entry.DetailType), Detail: aws.String(string(entry.Detail)),
 	}
 }
 
@@ -171,11 +175,13 @@ func (c *chaos) quarantined() int {
 	c.Helper()
 	found := map[string]bool{}
 	for c.depth(c.config.Quarantine) > 0 {
-		out, err := c.queue.ReceiveMessage(c.Context(), &awssqs.ReceiveMessageInput{QueueUrl: &c.config.Quarantine, MaxNumberOfMessages: 10})
+		out, err := c.queue.ReceiveMessage(c.Context(),
+			&awssqs.ReceiveMessageInput{QueueUrl: &c.config.Quarantine, MaxNumberOfMessages: 10})
 		c.must(err)
 		for _, m := range out.Messages {
 			c.checkRecord(*m.Body, found)
-			_, err := c.queue.DeleteMessage(context.WithoutCancel(c.ctx), &awssqs.DeleteMessageInput{QueueUrl: &c.config.Quarantine, ReceiptHandle: m.ReceiptHandle})
+			_, err := c.queue.DeleteMessage(context.WithoutCancel(c.ctx),
+				&awssqs.DeleteMessageInput{QueueUrl: &c.config.Quarantine, ReceiptHandle: m.ReceiptHandle})
 			c.must(err)
 		}
 	}

@@ -58,15 +58,19 @@ func (c *chaos) makeTeams() []*trust.Key {
 	c.must(err)
 	c.config.Identity = filepath.Join(c.TempDir(), "identity.jwk")
 	c.must(os.WriteFile(c.config.Identity, jwk, 0o600))
-	session, err := session.Delegate(c.ctx, c.signers[2], session.Scope{Sources: []string{producerSource(2) + "*"}, Types: []string{"com.example.*"}}, time.Minute, nil)
+	session, err := session.Delegate(c.ctx, c.signers[2],
+		session.Scope{Sources: []string{producerSource(2) + "*"}, Types: []string{"com.example.*"}},
+		time.Minute, nil)
 	c.must(err)
-	c.teams[2] = team{signs: session, fields: []string{"/customer", "/lines/0/sku"}, encrypt: c.encryptTo(envelope.EncryptTo{Recipients: []*keys.Recipient{identity.Recipient()}})}
+	c.teams[2] = team{signs: session, fields: []string{"/customer", "/lines/0/sku"},
+		encrypt: c.encryptTo(envelope.EncryptTo{Recipients: []*keys.Recipient{identity.Recipient()}})}
 
 	// Two signatures, one of which a quantum computer does not forge.
 	pq, err := keys.GenerateSigner(keys.MLDSA65, producerName(3))
 	c.must(err)
 	c.teams[3].signs = keys.SignWith(c.signers[3], pq)
-	return []*trust.Key{{Verifier: pq.Verifier(), Producer: producerName(3), Sources: []string{producerSource(3) + "*"}, Types: []string{"com.example.*"}}}
+	return []*trust.Key{{Verifier: pq.Verifier(), Producer: producerName(3),
+		Sources: []string{producerSource(3) + "*"}, Types: []string{"com.example.*"}}}
 }
 
 func (c *chaos) encryptTo(to envelope.EncryptTo) *envelope.Encrypter {
@@ -78,7 +82,8 @@ func (c *chaos) encryptTo(to envelope.EncryptTo) *envelope.Encrypter {
 
 func (c *chaos) makeKMSKey() *awskms.Recipient {
 	c.Helper()
-	client := kms.New(kms.Options{Region: "eu-west-1", BaseEndpoint: aws.String(c.aws.URL()), Credentials: credentials.NewStaticCredentialsProvider("chaos", "chaos", "")})
+	client := kms.New(kms.Options{Region: "eu-west-1", BaseEndpoint: aws.String(c.aws.URL()),
+		Credentials: credentials.NewStaticCredentialsProvider("chaos", "chaos", "")})
 	for {
 		made, err := client.CreateKey(c.ctx, nil)
 		if err != nil {

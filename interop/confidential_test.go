@@ -47,8 +47,10 @@ func newOpener(t *testing.T, url string) *opener {
 	modules, err := filepath.Abs("node_modules")
 	ok(t, err)
 	ok(t, os.Symlink(modules, filepath.Join(o.dir, "node_modules")))
-	o.env = append(os.Environ(), "AWS_ENDPOINT_URL_KMS="+url, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret",
-		"AWS_EC2_METADATA_DISABLED=true", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null")
+	o.env = append(os.Environ(), "AWS_ENDPOINT_URL_KMS="+
+		url, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret",
+		"AWS_EC2_METADATA_DISABLED=true", "AWS_CONFIG_FILE=/dev/null",
+		"AWS_SHARED_CREDENTIALS_FILE=/dev/null")
 	return o
 }
 
@@ -64,7 +66,8 @@ func (o *opener) trust(s keys.Signer) {
 	o.t.Helper()
 	var jwk map[string]any
 	ok(o.t, json.Unmarshal(s.Verifier().ThumbprintJWK(), &jwk))
-	doc, err := json.Marshal(map[string]any{"producer": s.Producer(), "sources": []string{"https://orders.example/"}, "key": jwk})
+	doc, err := json.Marshal(map[string]any{"producer": s.Producer(),
+		"sources": []string{"https://orders.example/"}, "key": jwk})
 	ok(o.t, err)
 	ok(o.t, os.WriteFile(filepath.Join(o.dir, "trusted.json"), doc, 0o600))
 }
@@ -89,7 +92,8 @@ func TestOpenWithNode(t *testing.T) {
 	server, err := localaws.Start(nil)
 	ok(t, err)
 	t.Cleanup(func() { _ = server.Close() })
-	client := kms.New(kms.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", "")})
+	client := kms.New(kms.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()),
+		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", "")})
 	made, err := client.CreateKey(t.Context(), nil)
 	ok(t, err)
 	arn := *made.KeyMetadata.Arn
@@ -119,12 +123,16 @@ func TestOpenWithNode(t *testing.T) {
 			return changed
 		}
 		for want, bad := range map[string][]byte{
-			"the data or an attribute was changed":  replace(`"iv":"`, `"iv":"A`),
-			"an extension was changed":              replace(`"tenant":"acme"`, `"tenant":"evil"`),
-			"no signature of the trusted key":       sealForNode(t, stranger, data, envelope.SealOptions{Encrypt: encrypter}),
-			"not encrypted as a whole":              seal(`{"card":"4111"}`, envelope.SealOptions{}),
-			"not fresh":                             seal(data, envelope.SealOptions{Encrypt: encrypter, Now: func() time.Time { return time.Now().Add(-48 * time.Hour) }}),
-			"the key may not speak for this source": sealForNode(t, signer, "elsewhere", envelope.SealOptions{Encrypt: encrypter}),
+			"the data or an attribute was changed": replace(`"iv":"`, `"iv":"A`),
+			"an extension was changed":             replace(`"tenant":"acme"`, `"tenant":"evil"`),
+			"no signature of the trusted key": sealForNode(t, stranger, data,
+				envelope.SealOptions{Encrypt: encrypter}),
+			"not encrypted as a whole": seal(`{"card":"4111"}`, envelope.SealOptions{}),
+			"not fresh": seal(data,
+				envelope.SealOptions{Encrypt: encrypter,
+					Now: func() time.Time { return time.Now().Add(-48 * time.Hour) }}),
+			"the key may not speak for this source": sealForNode(t, signer, "elsewhere",
+				envelope.SealOptions{Encrypt: encrypter}),
 		} {
 			if got, refusal := o.open(bad, arn); got != "" || !strings.Contains(refusal, "refused: "+want) {
 				t.Errorf("%s: want %q, got %q: %s", alg, want, got, refusal)

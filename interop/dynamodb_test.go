@@ -33,7 +33,8 @@ func startDynalite(tb testing.TB) (*server, *awsdynamodb.Client) {
 	}
 	dir := tb.TempDir()
 	s := startServer(tb, func(port string) *exec.Cmd {
-		return exec.Command(node, filepath.Join("node_modules", "dynalite", "cli.js"), "--host", "127.0.0.1", "--port", port,
+		return exec.Command(node, filepath.Join("node_modules", "dynalite", "cli.js"), "--host", "127.0.0.1",
+			"--port", port,
 			"--path", dir, "--createTableMs", "0")
 	})
 	client := awsdynamodb.New(awsdynamodb.Options{
@@ -116,7 +117,8 @@ func TestDynamoDBClock(t *testing.T) {
 func TestDynamoDBNoTable(t *testing.T) {
 	_, client := startDynalite(t)
 	store := newDynamoStore(t, client, nil)
-	if _, status, err := store.Claim(t.Context(), [32]byte{1}, [32]byte{}, time.Now().Add(time.Hour), claimLease); status != 0 || !errors.Is(err, replay.ErrUnavailable) {
+	if _, status, err := store.Claim(t.Context(), [32]byte{1}, [32]byte{}, time.Now().Add(time.Hour),
+		claimLease); status != 0 || !errors.Is(err, replay.ErrUnavailable) {
 		t.Errorf("Claim = %v, %v, want ErrUnavailable", status, err)
 	}
 }
@@ -149,7 +151,8 @@ func TestReplayCreateTable(t *testing.T) {
 			Created bool
 			TTL     *string
 		}
-		if err := json.Unmarshal(out, &made); err != nil || made.Created != created || made.TTL == nil || *made.TTL != "" {
+		if err := json.Unmarshal(out, &made); err != nil || made.Created != created || made.TTL == nil ||
+			*made.TTL != "" {
 			t.Fatalf("%v: %s, want created %v and no time to live", err, out, created)
 		}
 	}

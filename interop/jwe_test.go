@@ -33,7 +33,8 @@ func (k encryptionKey) jwk(private bool) map[string]string {
 	point := k.private.PublicKey().Bytes()
 	jwk := map[string]string{"kty": "OKP", "crv": "X25519", "x": b64url(point)}
 	if k.private.Curve() == ecdh.P256() {
-		jwk = map[string]string{"kty": "EC", "crv": "P-256", "x": b64url(point[1:33]), "y": b64url(point[33:])}
+		jwk = map[string]string{"kty": "EC", "crv": "P-256", "x": b64url(point[1:33]),
+			"y": b64url(point[33:])}
 	}
 	if private {
 		jwk["d"] = b64url(k.private.Bytes())
@@ -105,7 +106,8 @@ func joseDoes(t *testing.T, jobs ...joseJob) []joseResult {
 		t.Fatal(err)
 	}
 	var results []joseResult
-	if err := json.Unmarshal(node(t, input, "peers/jwe.mjs"), &results); err != nil || len(results) != len(jobs) {
+	if err := json.Unmarshal(node(t, input, "peers/jwe.mjs"), &results); err != nil ||
+		len(results) != len(jobs) {
 		t.Fatalf("%d results of %d jobs, %v", len(results), len(jobs), err)
 	}
 	return results
@@ -116,25 +118,30 @@ var jweAAD = []byte(`{"id":"1","producer":"orders","source":"https://orders.exam
 // TestJoseDecryptsOurs: every recipient of a message of ours reads it with jose, among entries that jose does
 // not know. A stranger does not, nor does a recipient of a message that was changed.
 func TestJoseDecryptsOurs(t *testing.T) {
-	p256, x25519, stranger := newEncryptionKey(t, "p", ecdh.P256()), newEncryptionKey(t, "x", ecdh.X25519()), newEncryptionKey(t, "s", ecdh.X25519())
+	p256, x25519, stranger := newEncryptionKey(t, "p", ecdh.P256()), newEncryptionKey(t, "x", ecdh.X25519()),
+		newEncryptionKey(t, "s", ecdh.X25519())
 	plaintext := []byte(`{"amount":12,"text":"grün"}`)
 	key := jwe.NewContentKey()
 	kms, err := key.Wrapped(jwe.AlgAWSKMS, "arn:aws:kms:eu-central-1:111122223333:key/mrk-1", []byte("blob"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc, err := jwe.Encrypt(key, plaintext, "application/json", jweAAD, []jwe.WrappedKey{kms, p256.wrap(t, key), x25519.wrap(t, key)})
+	doc, err := jwe.Encrypt(key, plaintext, "application/json", jweAAD,
+		[]jwe.WrappedKey{kms, p256.wrap(t, key), x25519.wrap(t, key)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	aad := []byte(`"aad":"` + b64url(jweAAD))
-	changed := bytes.Replace(doc, aad, []byte(`"aad":"`+b64url(bytes.Replace(jweAAD, []byte("1"), []byte("2"), 1))), 1)
+	changed := bytes.Replace(doc, aad, []byte(`"aad":"`+
+		b64url(bytes.Replace(jweAAD, []byte("1"), []byte("2"), 1))), 1)
 	decrypt := func(doc []byte, k encryptionKey) joseJob {
 		return joseJob{Do: "decrypt", JWE: json.RawMessage(doc), JWK: k.jwk(true)}
 	}
-	got := joseDoes(t, decrypt(doc, p256), decrypt(doc, x25519), decrypt(doc, stranger), decrypt(changed, p256))
+	got := joseDoes(t, decrypt(doc, p256), decrypt(doc, x25519), decrypt(doc, stranger),
+		decrypt(changed, p256))
 	for i, r := range got[:2] {
-		if r.Error != "" || r.Plaintext != b64url(plaintext) || r.AAD != b64url(jweAAD) || r.Protected["cty"] != "application/json" || r.Protected["kc"] != key.Commitment() {
+		if r.Error != "" || r.Plaintext != b64url(plaintext) || r.AAD != b64url(jweAAD) ||
+			r.Protected["cty"] != "application/json" || r.Protected["kc"] != key.Commitment() {
 			t.Errorf("recipient %d: jose reads %+v", i, r)
 		}
 	}
@@ -181,7 +188,8 @@ func TestWeDecryptJose(t *testing.T) {
 	}
 	var jobs []joseJob
 	for _, c := range cases {
-		jobs = append(jobs, joseJob{Do: "encrypt", Plaintext: b64url([]byte(plaintext)), AAD: b64url(c.aad), Protected: c.protected, To: c.to})
+		jobs = append(jobs, joseJob{Do: "encrypt", Plaintext: b64url([]byte(plaintext)), AAD: b64url(c.aad),
+			Protected: c.protected, To: c.to})
 	}
 	for i, r := range joseDoes(t, jobs...) {
 		c := cases[i]
@@ -204,7 +212,8 @@ func TestWeDecryptJose(t *testing.T) {
 			}
 			m.UnsafeUncommitted = true
 			got, err := m.Decrypt(key, c.aad)
-			if err != nil || string(got) != plaintext || m.ContentType != "text/plain" || !bytes.Equal(m.Binding, c.aad) {
+			if err != nil || string(got) != plaintext || m.ContentType != "text/plain" ||
+				!bytes.Equal(m.Binding, c.aad) {
 				t.Errorf("%s: %s reads %.40q of %q, %v", c.name, k.id, got, m.ContentType, err)
 			}
 		}
@@ -234,7 +243,8 @@ func TestJoseDecryptsOurFields(t *testing.T) {
 	r := joseDoes(t, joseJob{Do: "field", JWE: string(field), Key: b64url(secret)})[0]
 	plaintext, _ := base64.RawURLEncoding.DecodeString(r.Plaintext)
 	var card struct{ Number string }
-	if err := json.Unmarshal(plaintext, &card); err != nil || card.Number != "4111111111111111" || len(plaintext) != 32 {
+	if err := json.Unmarshal(plaintext, &card); err != nil || card.Number != "4111111111111111" ||
+		len(plaintext) != 32 {
 		t.Errorf("jose reads %q, %v (%s)", plaintext, err, r.Error)
 	}
 	if r.Protected["kid"] != key.Commitment() || r.Protected["ctx"] != b64url(jweAAD) {

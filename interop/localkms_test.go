@@ -124,7 +124,8 @@ func TestKeysInLocalKMS(t *testing.T) {
 	})
 	t.Run("encrypting", func(t *testing.T) {
 		const source = "https://orders.example/eu"
-		arn, other := create(types.KeySpecSymmetricDefault, types.KeyUsageTypeEncryptDecrypt), create(types.KeySpecSymmetricDefault, types.KeyUsageTypeEncryptDecrypt)
+		arn, other := create(types.KeySpecSymmetricDefault, types.KeyUsageTypeEncryptDecrypt),
+			create(types.KeySpecSymmetricDefault, types.KeyUsageTypeEncryptDecrypt)
 		to, err := awskms.NewRecipient(client, arn, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -136,14 +137,16 @@ func TestKeysInLocalKMS(t *testing.T) {
 		for name, c := range map[string]struct {
 			arn, source string
 			ok          bool
-		}{"right": {arn, source, true}, "another source": {arn, source + "/x", false}, "another key": {other, source, false}} {
+		}{"right": {arn, source, true}, "another source": {arn, source + "/x", false},
+			"another key": {other, source, false}} {
 			from, err := awskms.NewIdentity(client, c.arn, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			got, err := from.DecryptKey(t.Context(), c.source, c.arn, encrypted)
 			failed, _ := errors.AsType[*keys.ServiceError](err)
-			if c.ok && (err != nil || !bytes.Equal(got, key)) || !c.ok && (failed == nil || !failed.Permanent || got != nil) {
+			if c.ok && (err != nil || !bytes.Equal(got, key)) || !c.ok &&
+				(failed == nil || !failed.Permanent || got != nil) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

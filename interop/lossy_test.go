@@ -74,14 +74,18 @@ func newLossyChain(t *testing.T, tables string, phase int) *lossyChain {
 	l.must(err)
 	static := credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "example", "")
 	wire := &http.Client{Transport: localaws.Transport{}}
-	l.direct = awseventbridge.New(awseventbridge.Options{Region: "us-east-1", Credentials: static, BaseEndpoint: aws.String(l.aws.URL()), HTTPClient: wire})
-	l.queues = awssqs.New(awssqs.Options{Region: "us-east-1", Credentials: static, BaseEndpoint: aws.String(l.aws.URL()), HTTPClient: wire})
-	_, err = l.queues.CreateQueue(t.Context(), &awssqs.CreateQueueInput{QueueName: aws.String("billing"), Attributes: map[string]string{"VisibilityTimeout": "1"}})
+	l.direct = awseventbridge.New(awseventbridge.Options{Region: "us-east-1", Credentials: static,
+		BaseEndpoint: aws.String(l.aws.URL()), HTTPClient: wire})
+	l.queues = awssqs.New(awssqs.Options{Region: "us-east-1", Credentials: static,
+		BaseEndpoint: aws.String(l.aws.URL()), HTTPClient: wire})
+	_, err = l.queues.CreateQueue(t.Context(), &awssqs.CreateQueueInput{QueueName: aws.String("billing"),
+		Attributes: map[string]string{"VisibilityTimeout": "1"}})
 	bin, err2 := l.queues.CreateQueue(t.Context(), &awssqs.CreateQueueInput{QueueName: aws.String("bin")})
 	l.must(err, err2)
 
 	claims := newDynamoStore(t, awsdynamodb.New(awsdynamodb.Options{
-		Region: "us-east-1", Credentials: static, BaseEndpoint: l.through(tables, phase), HTTPClient: wire, Retryer: lossy.Retryer(),
+		Region: "us-east-1", Credentials: static, BaseEndpoint: l.through(tables, phase), HTTPClient: wire,
+		Retryer: lossy.Retryer(),
 	}), nil)
 	quarantine, err := sqs.New(awssqs.New(l.queues.Options(), func(o *awssqs.Options) {
 		o.BaseEndpoint, o.Retryer = l.through(l.aws.URL(), phase), lossy.Retryer()
@@ -89,7 +93,8 @@ func newLossyChain(t *testing.T, tables string, phase int) *lossyChain {
 	l.refused, err2 = sqs.New(l.queues, *bin.QueueUrl, quarantinetest.Keys("billing"), nil)
 	l.must(err, err2)
 	bundle, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
-		Verifier: l.signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"},
+		Verifier: l.signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"},
+		Types: []string{"*"},
 	})
 	l.must(err)
 	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}}
@@ -103,12 +108,15 @@ func newLossyChain(t *testing.T, tables string, phase int) *lossyChain {
 		l.handled[d.Event.ID()]++
 		return nil
 	}, nil)
-	l.must(l.aws.MapQueue(lossyQueue, "billing", func(ctx context.Context, batch json.RawMessage) (any, error) {
+	l.must(l.aws.MapQueue(lossyQueue, "billing", func(ctx context.Context, batch json.RawMessage) (any,
+		error) {
 		return function(ctx, batch)
 	}, &localaws.Mapping{ReportBatchItemFailures: true, Concurrency: 2}))
 	rule := aws.String("all")
-	_, err = l.direct.PutRule(t.Context(), &awseventbridge.PutRuleInput{Name: rule, EventPattern: aws.String(`{"source":[{"prefix":"https://orders.example/"}]}`)})
-	_, err2 = l.direct.PutTargets(t.Context(), &awseventbridge.PutTargetsInput{Rule: rule, Targets: []types.Target{{Id: rule, Arn: aws.String(lossyQueue)}}})
+	_, err = l.direct.PutRule(t.Context(), &awseventbridge.PutRuleInput{Name: rule,
+		EventPattern: aws.String(`{"source":[{"prefix":"https://orders.example/"}]}`)})
+	_, err2 = l.direct.PutTargets(t.Context(), &awseventbridge.PutTargetsInput{Rule: rule,
+		Targets: []types.Target{{Id: rule, Arn: aws.String(lossyQueue)}}})
 	l.must(err, err2)
 	return l
 }
@@ -130,9 +138,11 @@ func (l *lossyChain) forge(id string) {
 	entry, err := sealed.EventBridge(envelope.Structured)
 	l.must(err)
 	detail := bytes.Replace(entry.Detail, []byte(`"total":1`), []byte(`"total":0`), 1)
-	_, err = l.direct.PutEvents(l.Context(), &awseventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{{
-		Source: &entry.Source, DetailType: &entry.DetailType, Detail: aws.String(string(detail)),
-	}}})
+	_,
+		err = l.direct.PutEvents(l.Context(),
+		&awseventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{{
+			Source: &entry.Source, DetailType: &entry.DetailType, Detail: aws.String(string(detail)),
+		}}})
 	l.must(err)
 }
 
@@ -145,9 +155,10 @@ func TestLossyChain(t *testing.T) {
 		t.Run(fmt.Sprint(phase), func(t *testing.T) {
 			const genuine, forgeries = 150, 30
 			l := newLossyChain(t, "http://"+server.addr(), phase)
-			bus, err := eventbridge.New(awseventbridge.New(l.direct.Options(), func(o *awseventbridge.Options) {
-				o.BaseEndpoint = l.through(l.aws.URL(), phase)
-			}), "default", nil)
+			bus, err := eventbridge.New(awseventbridge.New(l.direct.Options(),
+				func(o *awseventbridge.Options) {
+					o.BaseEndpoint = l.through(l.aws.URL(), phase)
+				}), "default", nil)
 			l.must(err)
 			p, err := producer.New(keys.SignWith(l.signer), bus, nil)
 			l.must(err)

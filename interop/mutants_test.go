@@ -22,7 +22,8 @@ const (
 // it.
 func TestMutants(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.CopyFS(filepath.Join(dir, "bundles"), os.DirFS(filepath.Join(vectorDir, "bundles"))); err != nil {
+	if err := os.CopyFS(filepath.Join(dir, "bundles"),
+		os.DirFS(filepath.Join(vectorDir, "bundles"))); err != nil {
 		t.Fatal(err)
 	}
 	mutants := writeMutants(t, dir)
@@ -94,11 +95,16 @@ func writeMutant(t *testing.T, file, original string, input []byte) {
 }
 
 // snippets are what readers of JSON, of base64, of times and of URIs are known to disagree on.
-var snippets = []string{"", "\"", "\\", ",", ":", "{", "}", "[]", "{}", "null", "true", "false", "0", "-0", "1.0", "1e0", "1E400",
-	"-", "+", ".", "01", " ", "\t", "\n", "\x00", "\x7f", "\u0085", "\u00a0", "\ufeff", "\u2028", "\ufffe", "\xff", "\xed\xa0\x80", `\u0000`,
-	`\ud800`, `\udc00`, `\ud83d\ude00`, `\u00e9`, `\/`, "=", "==", "A", "_", "%2e", "%", "/", "//", "..", "#", "@", "Z", "+00:00", "T",
-	`"_datadog":{"a":1e400},`, `,"_datadog":"x"`, `"ID":"x",`, `"Data":1,`, `"ſource":"x",`, `"Tenant":1,`, `"\u005f":[],`,
-	`"time":"",`, `"subject":null,`, `"data":1,`, `"data_base64":null,`, `"x":1,`, `"x":{},`, `"id":"i",`, "2147483648", "-2147483648"}
+var snippets = []string{"", "\"", "\\", ",", ":", "{", "}", "[]", "{}", "null", "true", "false", "0", "-0",
+	"1.0", "1e0", "1E400",
+	"-", "+", ".", "01", " ", "\t", "\n", "\x00", "\x7f", "\u0085", "\u00a0", "\ufeff", "\u2028", "\ufffe",
+	"\xff", "\xed\xa0\x80", `\u0000`,
+	`\ud800`, `\udc00`, `\ud83d\ude00`, `\u00e9`, `\/`, "=", "==", "A", "_", "%2e", "%", "/", "//", "..", "#",
+	"@", "Z", "+00:00", "T",
+	`"_datadog":{"a":1e400},`, `,"_datadog":"x"`, `"ID":"x",`, `"Data":1,`, `"ſource":"x",`, `"Tenant":1,`,
+	`"\u005f":[],`,
+	`"time":"",`, `"subject":null,`, `"data":1,`, `"data_base64":null,`, `"x":1,`, `"x":{},`, `"id":"i",`,
+	"2147483648", "-2147483648"}
 
 var material = regexp.MustCompile(`"dssematerial":"([A-Za-z0-9+/=]+)"`)
 

@@ -23,13 +23,16 @@ func TestMain(m *testing.M) { orderstest.Main(m) }
 func TestOrdersOnDynalite(t *testing.T) {
 	server, client := startDynalite(t)
 	for _, table := range orderstest.TableNames() {
-		if created, err := claimtable.Ensure(t.Context(), client, table); !created || !errors.Is(err, claimtable.ErrNoTTL) {
+		if created, err := claimtable.Ensure(t.Context(), client, table); !created ||
+			!errors.Is(err, claimtable.ErrNoTTL) {
 			t.Fatalf("Ensure = %v, %v, want a table without time to live", created, err)
 		}
 	}
 	w := orderstest.New(t, &orderstest.Options{Dynamo: "http://" + server.addr()})
-	genuine := w.Delivered("o-1", map[string]any{"order": "o-1", "total": json.Number("12.50"), "currency": "EUR"})
-	forged := bytes.Replace(w.Delivered("o-2", map[string]any{"order": "o-2", "total": 1}), []byte(`"total":1`), []byte(`"total":0`), 1)
+	genuine := w.Delivered("o-1", map[string]any{"order": "o-1", "total": json.Number("12.50"),
+		"currency": "EUR"})
+	forged := bytes.Replace(w.Delivered("o-2", map[string]any{"order": "o-2", "total": 1}),
+		[]byte(`"total":1`), []byte(`"total":0`), 1)
 	charged := 0
 	for range 2 {
 		f := w.Start("examples/orders/billing", w.ConsumerEnv())
@@ -43,7 +46,8 @@ func TestOrdersOnDynalite(t *testing.T) {
 	if charged != 1 {
 		t.Errorf("the order was charged %d times", charged)
 	}
-	if got, want := w.Reasons("billing"), map[envelope.Reason]int{envelope.ReasonModified: 2}; !maps.Equal(got, want) {
+	if got, want := w.Reasons("billing"),
+		map[envelope.Reason]int{envelope.ReasonModified: 2}; !maps.Equal(got, want) {
 		t.Errorf("in quarantine: %v, not %v", got, want)
 	}
 }

@@ -36,7 +36,8 @@ func TestSurvivesTheJavaScriptSDK(t *testing.T) {
 
 // survivors are events in which the SDK has something to respell, and nothing to lose.
 func survivors() []event.Event {
-	rich := sample("extensions", event.ApplicationJSON, `{"b":[1.0,12.50,1e3],"a":{"é":"\u00e9\/","empty":""},"n":null}`)
+	rich := sample("extensions", event.ApplicationJSON,
+		`{"b":[1.0,12.50,1e3],"a":{"é":"\u00e9\/","empty":""},"n":null}`)
 	rich.SetSubject("order/1")
 	rich.SetDataSchema("https://schemas.example/order.json")
 	rich.SetExtension("sampledrate", 5)
@@ -68,7 +69,8 @@ func TestAlterationsByTheJavaScriptSDK(t *testing.T) {
 		t.Run(ev.ID(), func(t *testing.T) {
 			sealed := seal(t, ev, signer)
 			mustOpen(t, sealed, bundle)
-			_, err := envelope.Open(t.Context(), forward(t, sealed), bundle, &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
+			_, err := envelope.Open(t.Context(), forward(t, sealed), bundle,
+				&envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 			if reason := envelope.ReasonOf(err); reason != envelope.ReasonModified {
 				t.Errorf("Reason %q (%v), want %q", reason, err, envelope.ReasonModified)
 			}
@@ -93,7 +95,8 @@ func seal(t *testing.T, ev event.Event, signer keys.Signer) []byte {
 
 func mustOpen(t *testing.T, sealed []byte, trust trust.Source) *envelope.Opened {
 	t.Helper()
-	opened, err := envelope.Open(t.Context(), sealed, trust, &envelope.Policy{MaxAge: time.Hour, Unsafe: envelope.Unsafe{AnySource: true}})
+	opened, err := envelope.Open(t.Context(), sealed, trust,
+		&envelope.Policy{MaxAge: time.Hour, Unsafe: envelope.Unsafe{AnySource: true}})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, sealed)
 	}

@@ -19,7 +19,8 @@ func TestQuarantineInFauxqs(t *testing.T) {
 	quarantinetest.Run(t, func(t *testing.T) *quarantinetest.Place {
 		s := startFauxqs(t)
 		client := newQueueClient(s)
-		out, err := client.CreateQueue(t.Context(), &awssqs.CreateQueueInput{QueueName: aws.String("quarantine")})
+		out, err := client.CreateQueue(t.Context(),
+			&awssqs.CreateQueueInput{QueueName: aws.String("quarantine")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -33,7 +34,8 @@ func TestQuarantineInFauxqs(t *testing.T) {
 			},
 			Inject: func(t *testing.T, _ string, doc []byte) {
 				body := strings.ToValidUTF8(string(doc), "?")
-				if _, err := client.SendMessage(t.Context(), &awssqs.SendMessageInput{QueueUrl: out.QueueUrl, MessageBody: &body}); err != nil {
+				if _, err := client.SendMessage(t.Context(),
+					&awssqs.SendMessageInput{QueueUrl: out.QueueUrl, MessageBody: &body}); err != nil {
 					t.Fatal(err)
 				}
 			},
@@ -46,7 +48,8 @@ func TestQuarantineInFauxqs(t *testing.T) {
 // hasty does not wait for messages: there is one server, and an empty answer of it is true.
 type hasty struct{ *awssqs.Client }
 
-func (h *hasty) ReceiveMessage(ctx context.Context, in *awssqs.ReceiveMessageInput, with ...func(*awssqs.Options)) (*awssqs.ReceiveMessageOutput, error) {
+func (h *hasty) ReceiveMessage(ctx context.Context, in *awssqs.ReceiveMessageInput,
+	with ...func(*awssqs.Options)) (*awssqs.ReceiveMessageOutput, error) {
 	short := *in
 	short.WaitTimeSeconds = 0
 	return h.Client.ReceiveMessage(ctx, &short, with...)

@@ -26,7 +26,8 @@ func startRedis(tb testing.TB, options ...string) (*server, *goredis.Client) {
 	tb.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
-		missing(tb, "redis-server is not installed: install it (Debian: apt-get install redis-server), then run this test again")
+		missing(tb,
+			"redis-server is not installed: install it (Debian: apt-get install redis-server), then run this test again")
 	}
 	dir := tb.TempDir()
 	s := startServer(tb, func(port string) *exec.Cmd {
@@ -78,16 +79,18 @@ func (c timed) EvalSha(ctx context.Context, _ string, _ []string, _ ...any) *gor
 func (c timed) Eval(ctx context.Context, script string, keys []string, args ...any) *goredis.Cmd {
 	now := c.now()
 	args = append(slices.Clone(args), now.Unix(), now.Nanosecond()/1000)
-	return c.Client.Eval(ctx, strings.ReplaceAll(script, serverTime, "{ARGV[#ARGV - 1], ARGV[#ARGV]}"), keys, args...)
+	return c.Client.Eval(ctx, strings.ReplaceAll(script, serverTime, "{ARGV[#ARGV - 1], ARGV[#ARGV]}"), keys,
+		args...)
 }
 
 // testRedisContract has the clock of the test inside the real server. Keys expire there by its own clock,
 // which is far behind the clock of the test.
 func testRedisContract(t *testing.T, client redis.Client[*goredis.Cmd]) {
 	t.Helper()
-	replaytest.Contract{Steps: contractSteps}.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
-		return newRedisStore(t, timed{client, clock.Now})
-	})
+	replaytest.Contract{Steps: contractSteps}.Run(t,
+		func(t *testing.T, clock *replaytest.Clock) replay.Store {
+			return newRedisStore(t, timed{client, clock.Now})
+		})
 }
 
 func TestRedisContract(t *testing.T) {
@@ -111,13 +114,15 @@ func TestRedisClock(t *testing.T) {
 		t.Fatalf("the record has %d bytes, %v", len(record), err)
 	}
 	end, err := strconv.ParseInt(record[49:64], 10, 64)
-	if left := time.UnixMilli(end).Sub(at); err != nil || left < claimLease || left > claimLease+startPatience {
+	if left := time.UnixMilli(end).Sub(at); err != nil || left < claimLease || left > claimLease+
+		startPatience {
 		t.Errorf("the lease ends %v after it was asked for, %v, want %v", left, err, claimLease)
 	}
 	for _, ahead := range []time.Duration{claimLease + time.Second, 5 * time.Minute} {
 		wantClaim(t, newRedisStore(t, client), [32]byte{1}, until.Add(ahead), replay.Held)
 	}
-	if left := client.PTTL(t.Context(), defaultPrefix+"01"+strings.Repeat("0", 62)).Val(); left <= 2*time.Hour {
+	if left := client.PTTL(t.Context(), defaultPrefix+"01"+
+		strings.Repeat("0", 62)).Val(); left <= 2*time.Hour {
 		t.Errorf("the key lives for %v: the later copies do not keep it", left)
 	}
 }
@@ -125,11 +130,13 @@ func TestRedisClock(t *testing.T) {
 // TestRedisClusterContract: one node that has all slots of a cluster enforces what a cluster does, keys
 // declared and in one slot, and is asked through the client for clusters.
 func TestRedisClusterContract(t *testing.T) {
-	s, single := startRedis(t, "--appendfsync", "no", "--cluster-enabled", "yes", "--cluster-require-full-coverage", "no")
+	s, single := startRedis(t, "--appendfsync", "no", "--cluster-enabled", "yes",
+		"--cluster-require-full-coverage", "no")
 	if err := single.ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(startPatience); !strings.Contains(single.ClusterInfo(t.Context()).Val(), "cluster_state:ok"); {
+	for deadline := time.Now().Add(startPatience); !strings.Contains(single.ClusterInfo(t.Context()).Val(),
+		"cluster_state:ok"); {
 		if time.Now().After(deadline) {
 			t.Fatalf("no cluster: %s\n%s", single.ClusterInfo(t.Context()).Val(), s.output)
 		}
@@ -157,7 +164,8 @@ func testKilled(t *testing.T, s *server, store replay.Store) {
 	}
 	claim := mustClaim(t, store, held, until)
 	s.kill()
-	if _, status, err := store.Claim(ctx, done, done, until, claimLease); status != 0 || !errors.Is(err, replay.ErrUnavailable) {
+	if _, status, err := store.Claim(ctx, done, done, until, claimLease); status != 0 ||
+		!errors.Is(err, replay.ErrUnavailable) {
 		t.Errorf("Claim while the server is down = %v, %v, want ErrUnavailable", status, err)
 	}
 	for name, err := range map[string]error{
@@ -183,7 +191,8 @@ func testKilled(t *testing.T, s *server, store replay.Store) {
 func awaitStore(t *testing.T, store replay.Store) {
 	t.Helper()
 	for deadline := time.Now().Add(startPatience); ; {
-		_, _, err := store.Claim(t.Context(), [32]byte{3, byte(rand.Uint32())}, [32]byte{}, time.Now().Add(time.Hour), claimLease)
+		_, _, err := store.Claim(t.Context(), [32]byte{3, byte(rand.Uint32())}, [32]byte{},
+			time.Now().Add(time.Hour), claimLease)
 		if err == nil {
 			return
 		}
@@ -204,7 +213,8 @@ func mustClaim(tb testing.TB, store replay.Store, key [32]byte, until time.Time)
 
 func wantClaim(tb testing.TB, store replay.Store, key [32]byte, until time.Time, want replay.Status) {
 	tb.Helper()
-	if _, status, err := store.Claim(tb.Context(), key, key, until, claimLease); status != want || err != nil {
+	if _, status, err := store.Claim(tb.Context(), key, key, until, claimLease); status != want ||
+		err != nil {
 		tb.Fatalf("Claim = %v, %v, want %v", status, err, want)
 	}
 }
@@ -217,7 +227,8 @@ func TestRedisFull(t *testing.T) {
 	if err := client.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
-	if _, status, err := store.Claim(t.Context(), [32]byte{2}, [32]byte{2}, until, claimLease); status != 0 || !errors.Is(err, replay.ErrUnavailable) {
+	if _, status, err := store.Claim(t.Context(), [32]byte{2}, [32]byte{2}, until, claimLease); status != 0 ||
+		!errors.Is(err, replay.ErrUnavailable) {
 		t.Errorf("Claim on a full server = %v, %v, want ErrUnavailable", status, err)
 	}
 	if err := client.ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
@@ -229,11 +240,13 @@ func TestRedisFull(t *testing.T) {
 // TestRedisACL: the permissions that the package's documentation names are enough, and it has no others.
 func TestRedisACL(t *testing.T) {
 	s, client := startRedis(t)
-	rule := []any{"ACL", "SETUSER", "consumer", "reset", "on", ">secret", "~sealbus:replay:*", "+eval", "+evalsha", "+get", "+set", "+del", "+pttl", "+pexpireat", "+time"}
+	rule := []any{"ACL", "SETUSER", "consumer", "reset", "on", ">secret", "~sealbus:replay:*", "+eval",
+		"+evalsha", "+get", "+set", "+del", "+pttl", "+pexpireat", "+time"}
 	if err := client.Do(t.Context(), rule...).Err(); err != nil {
 		t.Fatal(err)
 	}
-	consumer := goredis.NewClient(&goredis.Options{Addr: s.addr(), Username: "consumer", Password: "secret", DisableIdentity: true, Protocol: 2})
+	consumer := goredis.NewClient(&goredis.Options{Addr: s.addr(), Username: "consumer", Password: "secret",
+		DisableIdentity: true, Protocol: 2})
 	t.Cleanup(func() { consumer.Close() })
 	store, until := newRedisStore(t, consumer), time.Now().Add(time.Hour)
 	claim := mustClaim(t, store, [32]byte{1}, until)
@@ -250,7 +263,8 @@ func TestRedisACL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, status, err := other.Claim(t.Context(), [32]byte{1}, [32]byte{}, until, claimLease); status != 0 || !errors.Is(err, replay.ErrUnavailable) {
+	if _, status, err := other.Claim(t.Context(), [32]byte{1}, [32]byte{}, until, claimLease); status != 0 ||
+		!errors.Is(err, replay.ErrUnavailable) {
 		t.Errorf("Claim without permission = %v, %v, want ErrUnavailable", status, err)
 	}
 }

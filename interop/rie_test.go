@@ -31,10 +31,12 @@ type emulator struct {
 
 // startRIE runs the program of an example, with invocations that may take so many seconds. The program starts
 // with the first invocation.
-func startRIE(tb testing.TB, rie string, w *orderstest.World, program string, env []string, seconds int) *emulator {
+func startRIE(tb testing.TB, rie string, w *orderstest.World, program string, env []string,
+	seconds int) *emulator {
 	tb.Helper()
 	bootstrap := orderstest.Build(tb, program)
-	env = append(append([]string{fmt.Sprint("AWS_LAMBDA_FUNCTION_TIMEOUT=", seconds), "HOME=" + w.Dir(), "TMPDIR=" + tb.TempDir()}, w.AWSEnv()...), env...)
+	env = append(append([]string{fmt.Sprint("AWS_LAMBDA_FUNCTION_TIMEOUT=", seconds), "HOME=" +
+		w.Dir(), "TMPDIR=" + tb.TempDir()}, w.AWSEnv()...), env...)
 	s := startServer(tb, func(port string) *exec.Cmd {
 		cmd := exec.Command(rie, "--runtime-interface-emulator-address", net.JoinHostPort("127.0.0.1", port),
 			"--runtime-api-address", net.JoinHostPort("127.0.0.1", freePort(tb)), bootstrap)
@@ -47,7 +49,8 @@ func startRIE(tb testing.TB, rie string, w *orderstest.World, program string, en
 // want invokes the function, and wants its answer: the status and the body, or its error as Lambda shows it.
 func (e *emulator) want(what string, payload []byte, want string) {
 	e.tb.Helper()
-	answer, err := http.Post("http://"+e.addr()+"/2015-03-31/functions/function/invocations", "application/json", bytes.NewReader(payload))
+	answer, err := http.Post("http://"+e.addr()+"/2015-03-31/functions/function/invocations",
+		"application/json", bytes.NewReader(payload))
 	if err != nil {
 		e.tb.Fatalf("%s: %v\n%s", what, err, e.output)
 	}
@@ -119,7 +122,8 @@ func newGatedWorld(t *testing.T) (*orderstest.World, *gate) {
 	t.Helper()
 	server, client := startDynalite(t)
 	for _, table := range orderstest.TableNames() {
-		if created, err := claimtable.Ensure(t.Context(), client, table); !created || !errors.Is(err, claimtable.ErrNoTTL) {
+		if created, err := claimtable.Ensure(t.Context(), client, table); !created ||
+			!errors.Is(err, claimtable.ErrNoTTL) {
 			t.Fatalf("Ensure = %v, %v, want a table without time to live", created, err)
 		}
 	}
@@ -153,7 +157,8 @@ func TestOrdersOnRIE(t *testing.T) {
 	t.Run("producer", func(t *testing.T) {
 		e := startRIE(t, rie, w, "examples/orders/producer", w.ProducerEnv("default"), 30)
 		e.want("an order", []byte(`{"order":"o-1","total":1,"currency":"EUR"}`), "200 null")
-		e.want("no order", []byte(`{"total":1}`), `200 {"errorMessage":"an order needs an ID","errorType":"errorString"}`)
+		e.want("no order", []byte(`{"total":1}`),
+			`200 {"errorMessage":"an order needs an ID","errorType":"errorString"}`)
 		if n := w.Bus.CallsOf("PutEvents"); n != 1 {
 			t.Errorf("%d calls of PutEvents\n%s", n, e.output)
 		}
@@ -167,14 +172,19 @@ func billingOnRIE(t *testing.T, rie string, w *orderstest.World) {
 	e.want("good, forged and garbage", awslambdatest.SQS(t, good, bad, garbage), allDone)
 	e.want("once more, and a duplicate", awslambdatest.SQS(t, garbage, good, bad, good), allDone)
 	twice := placed(w, "o-6", "1")
-	e.want("the same event twice in one batch, for the first time", awslambdatest.SQS(t, twice, twice), allDone)
-	e.want("an oversized message among others", awslambdatest.SQS(t, huge(2<<20), placed(w, "o-3", "1")), allDone)
+	e.want("the same event twice in one batch, for the first time", awslambdatest.SQS(t, twice, twice),
+		allDone)
+	e.want("an oversized message among others", awslambdatest.SQS(t, huge(2<<20), placed(w, "o-3", "1")),
+		allDone)
 	// The emulator cuts what is beyond Lambda's own limit of 6 MB. Nothing of it is begun: all of it comes
 	// again.
-	e.want("an oversized batch", awslambdatest.SQS(t, placed(w, "o-4", "1"), huge(7<<20)), `200 {"errorMessage":"unexpected EOF","errorType":"errorString"}`)
-	e.want("no JSON", garbage, `200 {"errorMessage":"invalid character 'g' looking for beginning of value","errorType":"SyntaxError"}`)
+	e.want("an oversized batch", awslambdatest.SQS(t, placed(w, "o-4", "1"), huge(7<<20)),
+		`200 {"errorMessage":"unexpected EOF","errorType":"errorString"}`)
+	e.want("no JSON", garbage,
+		`200 {"errorMessage":"invalid character 'g' looking for beginning of value","errorType":"SyntaxError"}`)
 	e.want("what came after", awslambdatest.SQS(t, placed(w, "o-5", "1")), allDone)
-	want := map[envelope.Reason]int{envelope.ReasonModified: 2, envelope.ReasonMalformed: 2, envelope.ReasonTooLarge: 1}
+	want := map[envelope.Reason]int{envelope.ReasonModified: 2, envelope.ReasonMalformed: 2,
+		envelope.ReasonTooLarge: 1}
 	if got := w.Reasons("billing"); !maps.Equal(got, want) {
 		t.Errorf("in quarantine: %v, not %v", got, want)
 	}
@@ -189,7 +199,8 @@ func frozenOnRIE(t *testing.T, rie string, w *orderstest.World, store *gate) {
 	e.want("before", awslambdatest.SQS(t, placed(w, "o-10", "1")), allDone)
 	batch := awslambdatest.SQS(t, placed(w, "o-11", "1"), forged(w, "o-12"), placed(w, "o-13", "1"))
 	store.freeze()
-	e.want("frozen", batch, `200 {"batchItemFailures":[{"itemIdentifier":"message-1"},{"itemIdentifier":"message-3"}]}`)
+	e.want("frozen", batch,
+		`200 {"batchItemFailures":[{"itemIdentifier":"message-1"},{"itemIdentifier":"message-3"}]}`)
 	store.thaw()
 	e.want("thawed", awslambdatest.SQS(t, placed(w, "o-11", "1"), placed(w, "o-13", "1")), allDone)
 	e.charged("o-10", "o-11", "o-13")

@@ -88,7 +88,8 @@ func describe(t *testing.T, all map[string]*cfntest.Template) *described {
 }
 
 // resourceMembers are what a resource may have beside its type and properties.
-var resourceMembers = []string{"Type", "Properties", "DeletionPolicy", "UpdateReplacePolicy", "DependsOn", "Condition", "Metadata"}
+var resourceMembers = []string{"Type", "Properties", "DeletionPolicy", "UpdateReplacePolicy", "DependsOn",
+	"Condition", "Metadata"}
 
 // check is what AWS would not take of a template.
 func (d *described) check(template *cfntest.Template) (wrong []string) {
@@ -154,7 +155,8 @@ func (d *described) checkAttributes(template *cfntest.Template, v any) (wrong []
 			name, _, _ := strings.Cut(part, "}")
 			id, attribute, dotted := strings.Cut(name, ".")
 			if typ := template.Resources[id].Type; dotted && !slices.Contains(d.attributes[typ], attribute) {
-				wrong = append(wrong, fmt.Sprintf("%s: a %s has no attribute %s, but %v", id, typ, attribute, d.attributes[typ]))
+				wrong = append(wrong, fmt.Sprintf("%s: a %s has no attribute %s, but %v", id, typ, attribute,
+					d.attributes[typ]))
 			}
 		}
 	}

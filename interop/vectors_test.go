@@ -182,7 +182,8 @@ func verifierFindings(t *testing.T, dir string) map[string]finding {
 
 func goFinding(t *testing.T, v vector) finding {
 	t.Helper()
-	bundle, err := trust.ParseBundle(bytes.TrimSuffix(read(t, filepath.Join(vectorDir, v.Bundle)), []byte("\n")))
+	bundle, err := trust.ParseBundle(bytes.TrimSuffix(read(t, filepath.Join(vectorDir, v.Bundle)),
+		[]byte("\n")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +203,8 @@ func goFinding(t *testing.T, v vector) finding {
 	if err != nil {
 		return finding{Verdict: string(envelope.ReasonOf(err))}
 	}
-	return finding{"verified", opened{string(got.JSON()), got.Unverified, got.Producer, got.KeyIDs, encryptionOf(got)}}
+	return finding{"verified", opened{string(got.JSON()), got.Unverified, got.Producer, got.KeyIDs,
+		encryptionOf(got)}}
 }
 
 func encryptionOf(o *envelope.Opened) *encryption {
@@ -310,7 +312,8 @@ var anyImport = regexp.MustCompile(`(?m)(?:^import\b[^'"]*|\bfrom\s*|\bimport\s*
 func onlyOwnImports(source []byte) error {
 	for _, match := range anyImport.FindAllSubmatch(source, -1) {
 		name := string(match[1])
-		if !strings.HasPrefix(name, "node:") && name != "./formats.mjs" && name != "./verify.mjs" && name != "./decrypt.mjs" && name != mldsaPackage {
+		if !strings.HasPrefix(name, "node:") && name != "./formats.mjs" && name != "./verify.mjs" &&
+			name != "./decrypt.mjs" && name != mldsaPackage {
 			return fmt.Errorf("imports %q, which is neither of Node's own modules nor of this verifier", name)
 		}
 	}
@@ -318,7 +321,8 @@ func onlyOwnImports(source []byte) error {
 }
 
 func TestOnlyOwnImportsNoticesOthers(t *testing.T) {
-	for _, source := range []string{`import jose from 'jose';`, `import 'jose';`, "import {\n  a,\n} from \"jose\";", `await import('jose')`, `require("fs")`} {
+	for _, source := range []string{`import jose from 'jose';`, `import 'jose';`,
+		"import {\n  a,\n} from \"jose\";", `await import('jose')`, `require("fs")`} {
 		if onlyOwnImports([]byte(source)) == nil {
 			t.Errorf("%s passes", source)
 		}

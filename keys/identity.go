@@ -53,7 +53,8 @@ func (c Curve) ecdh() (ecdh.Curve, error) {
 	case P256:
 		return ecdh.P256(), nil
 	}
-	return nil, fmt.Errorf("keys: no curve %q for encryption: use %s or %s", keydoc.Clip(string(c)), X25519, P256)
+	return nil, fmt.Errorf("keys: no curve %q for encryption: use %s or %s", keydoc.Clip(string(c)), X25519,
+		P256)
 }
 
 // NewLocalIdentity makes an identity of a private key on X25519 or P-256.
@@ -108,7 +109,8 @@ func (i *LocalIdentity) ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]byte,
 		return nil, err
 	}
 	if peer == nil || peer.Curve() != i.recipient.public.Curve() {
-		return nil, fmt.Errorf("keys: agreeing with %s: the other key is not on %s", i.recipient.id, i.recipient.curve)
+		return nil, fmt.Errorf("keys: agreeing with %s: the other key is not on %s", i.recipient.id,
+			i.recipient.curve)
 	}
 	secret, err := i.private().ECDH(peer)
 	if err != nil {

@@ -64,7 +64,8 @@ func parsePublicJWK(doc []byte) (*jwk, error) {
 		err = errors.New(`keys: JWK: it has no "kty"`)
 	}
 	if err != nil {
-		err = keydoc.Explained(doc, keydoc.Unprefixed(err), "one public JWK", filekind.JWK, filekind.PrivateJWK)
+		err = keydoc.Explained(doc, keydoc.Unprefixed(err), "one public JWK", filekind.JWK,
+			filekind.PrivateJWK)
 		return nil, fmt.Errorf("keys: %w", err)
 	}
 	if k.private != "" {
@@ -153,7 +154,8 @@ func (k *jwk) verifier() (*Verifier, error) {
 	case k.kty == ktyAKP:
 		return k.mldsa65()
 	}
-	return nil, fmt.Errorf("keys: JWK: kty %q with crv %q is not supported: use OKP Ed25519, EC P-256 or AKP ML-DSA-65", keydoc.Clip(k.kty), keydoc.Clip(k.crv))
+	return nil,
+		fmt.Errorf("keys: JWK: kty %q with crv %q is not supported: use OKP Ed25519, EC P-256 or AKP ML-DSA-65", keydoc.Clip(k.kty), keydoc.Clip(k.crv))
 }
 
 func signingOps(ops []string) bool {
@@ -198,13 +200,15 @@ func (k *jwk) es256() (*Verifier, error) {
 func (k *jwk) mldsa65() (*Verifier, error) {
 	switch {
 	case k.alg != string(MLDSA65):
-		return nil, fmt.Errorf("keys: JWK: an AKP key with alg %q is not supported: use %s", keydoc.Clip(k.alg), MLDSA65)
+		return nil, fmt.Errorf("keys: JWK: an AKP key with alg %q is not supported: use %s",
+			keydoc.Clip(k.alg), MLDSA65)
 	case k.crv != "" || k.x != nil || k.y != nil:
 		return nil, errors.New(`keys: JWK: an AKP key has no "crv", "x" and "y"`)
 	}
 	public, err := mldsa.NewPublicKey(mldsa.MLDSA65(), k.pub)
 	if err != nil {
-		return nil, fmt.Errorf("keys: JWK: not an ML-DSA-65 public key, which has %d bytes", mldsa.MLDSA65PublicKeySize)
+		return nil, fmt.Errorf("keys: JWK: not an ML-DSA-65 public key, which has %d bytes",
+			mldsa.MLDSA65PublicKeySize)
 	}
 	return NewVerifier(public)
 }

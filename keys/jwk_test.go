@@ -59,7 +59,8 @@ func TestParseJWK(t *testing.T) {
 		"x standard base64":   strings.Replace(goodOKP, `S_7T`, `S/7T`, 1),
 		"x line break":        strings.Replace(goodOKP, `11qY`, `11\nqY`, 1),
 		"x of 31 bytes":       `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHUQ"}`,
-		"x of 33 bytes":       strings.Replace(goodEC, `"Z805`, `"AABnzTkPd6o1nLCMIjX2UicEk6ntgysKvMAfcJVMA5DSOA`, 1),
+		"x of 33 bytes": strings.Replace(goodEC, `"Z805`,
+			`"AABnzTkPd6o1nLCMIjX2UicEk6ntgysKvMAfcJVMA5DSOA`, 1),
 		"not on the curve":    strings.Replace(goodEC, `"DHgr`, `"DHgs`, 1),
 		"small order":         `{"kty":"OKP","crv":"Ed25519","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`,
 		"wrong alg OKP":       with(goodOKP, `"alg":"ES256"`),
@@ -98,15 +99,16 @@ func TestParsePrivateJWK(t *testing.T) {
 	}
 	d := func(jwk []byte) string { k, _ := parseJWK(jwk); return base64URL(k.d) }
 	for name, doc := range map[string]string{
-		"public":             string(s.Verifier().JWK()),
-		"d of another key":   strings.Replace(string(good), d(good), d(other), 1),
-		"d zero":             strings.Replace(string(good), d(good), strings.Repeat("A", 43), 1),
-		"d beyond the order": strings.Replace(string(good), d(good), base64URL(bytes.Repeat([]byte{0xff}, 32)), 1),
-		"d short":            strings.Replace(string(good), d(good), "AAAA", 1),
-		"another private":    with(string(s.Verifier().JWK()), `"k":"AAAA"`),
-		"duplicate d":        with(string(good), `"d":"`+d(good)+`"`),
-		"d not base64":       strings.Replace(string(good), d(good), d(good)+"!", 1),
-		"trailing":           string(good) + string(good),
+		"public":           string(s.Verifier().JWK()),
+		"d of another key": strings.Replace(string(good), d(good), d(other), 1),
+		"d zero":           strings.Replace(string(good), d(good), strings.Repeat("A", 43), 1),
+		"d beyond the order": strings.Replace(string(good), d(good),
+			base64URL(bytes.Repeat([]byte{0xff}, 32)), 1),
+		"d short":         strings.Replace(string(good), d(good), "AAAA", 1),
+		"another private": with(string(s.Verifier().JWK()), `"k":"AAAA"`),
+		"duplicate d":     with(string(good), `"d":"`+d(good)+`"`),
+		"d not base64":    strings.Replace(string(good), d(good), d(good)+"!", 1),
+		"trailing":        string(good) + string(good),
 	} {
 		_, err := ParsePrivateJWK([]byte(doc), "p")
 		if err == nil {
@@ -115,7 +117,8 @@ func TestParsePrivateJWK(t *testing.T) {
 			t.Errorf("%s: the error has the secret", name)
 		}
 	}
-	if back, err := ParsePrivateJWK(good, "p"); err != nil || back.Verifier().KeyID() != s.Verifier().KeyID() {
+	if back, err := ParsePrivateJWK(good, "p"); err != nil ||
+		back.Verifier().KeyID() != s.Verifier().KeyID() {
 		t.Error(err)
 	}
 	if _, err := ParsePrivateJWK(good, ""); err == nil {
@@ -127,12 +130,14 @@ func TestParsePrivateJWK(t *testing.T) {
 // document with exactly the members and spelling of that form is returned byte for byte.
 func FuzzJWK(f *testing.F) {
 	akp, _ := akpJWK(f)
-	for _, s := range []string{akp, goodOKP, goodEC, goodX25519, with(goodOKP, `"alg":"EdDSA","use":"sig","key_ops":["verify"]`), with(goodEC, `"d":"AAAA"`)} {
+	for _, s := range []string{akp, goodOKP, goodEC, goodX25519,
+		with(goodOKP, `"alg":"EdDSA","use":"sig","key_ops":["verify"]`), with(goodEC, `"d":"AAAA"`)} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		if r, err := ParseRecipientJWK(doc); err == nil {
-			if again, err := ParseRecipientJWK(r.JWK()); err != nil || again.KeyID() != r.KeyID() || !bytes.Equal(again.JWK(), r.JWK()) {
+			if again, err := ParseRecipientJWK(r.JWK()); err != nil || again.KeyID() != r.KeyID() ||
+				!bytes.Equal(again.JWK(), r.JWK()) {
 				t.Fatalf("%s came back as %v (%v)", r.JWK(), again, err)
 			}
 		}

@@ -44,7 +44,8 @@ func (k PublicKey) MarshalJSON() ([]byte, error) {
 	case k.Recipient != nil && k.Verifier == nil && k.Producer == "":
 		jwk = k.Recipient.JWK()
 	default:
-		return nil, errors.New("keys: a public key is a Verifier, perhaps of a producer, or a Recipient, perhaps of a consumer")
+		return nil,
+			errors.New("keys: a public key is a Verifier, perhaps of a producer, or a Recipient, perhaps of a consumer")
 	}
 	var o keydoc.Object
 	switch {

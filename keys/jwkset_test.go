@@ -9,7 +9,8 @@ import (
 
 // The SDK reads the export of a keyring: keys, owner and schedule.
 func TestJWKSetOfAKeyring(t *testing.T) {
-	open := KeyringOptions{PrivateFileOptions: PrivateFileOptions{InsecureNoPassphrase: true}, Key: mustGenerate(t, Ed25519)}
+	open := KeyringOptions{PrivateFileOptions: PrivateFileOptions{InsecureNoPassphrase: true},
+		Key: mustGenerate(t, Ed25519)}
 	ring, err := CreateKeyring(filepath.Join(t.TempDir(), "ring"), "", "orders", &open)
 	if err != nil {
 		t.Fatal(err)
@@ -24,7 +25,8 @@ func TestJWKSetOfAKeyring(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list := append(ring.PublicKeys(), PublicKey{Recipient: identity.Recipient(), Consumer: "billing", Schedule: schedule})
+	list := append(ring.PublicKeys(), PublicKey{Recipient: identity.Recipient(), Consumer: "billing",
+		Schedule: schedule})
 	list = append(list, PublicKey{Verifier: mustGenerate(t, ES256).Verifier()}) // of another tool
 	set, err := FormatJWKSet(list...)
 	if err != nil {
@@ -36,7 +38,8 @@ func TestJWKSetOfAKeyring(t *testing.T) {
 	}
 	for i := range list {
 		is, want := got[i], list[i]
-		if is.KeyID() != want.KeyID() || is.Producer != want.Producer || is.Consumer != want.Consumer || !reflect.DeepEqual(is.Schedule, want.Schedule) {
+		if is.KeyID() != want.KeyID() || is.Producer != want.Producer || is.Consumer != want.Consumer ||
+			!reflect.DeepEqual(is.Schedule, want.Schedule) {
 			t.Errorf("key %d is %+v, not %+v", i, is, want)
 		}
 	}
@@ -61,7 +64,8 @@ func TestParseJWKSetRefuses(t *testing.T) {
 		`{"keys":[{"kty":"OKP","crv":"X","x":"AA"}]}`: "not supported",
 		with(`"producer":"a","active":"2026-01-02T00:00:00Z","retired":"2026-01-01T00:00:00Z"`): "before active",
 	} {
-		if list, err := ParseJWKSet([]byte(doc)); err == nil || list != nil || !strings.Contains(err.Error(), want) {
+		if list, err := ParseJWKSet([]byte(doc)); err == nil || list != nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", doc, err, want)
 		}
 	}
@@ -75,7 +79,8 @@ func TestParseJWKSetRefuses(t *testing.T) {
 		"ParseJWK":          func() error { _, err := ParseJWK([]byte(set)); return err },
 		"ParseRecipientJWK": func() error { _, err := ParseRecipientJWK([]byte(set)); return err },
 	} {
-		if err := f(); err == nil || !strings.Contains(err.Error(), "a JWK Set of public keys") || !strings.Contains(err.Error(), "ParseJWKSet reads it") {
+		if err := f(); err == nil || !strings.Contains(err.Error(), "a JWK Set of public keys") ||
+			!strings.Contains(err.Error(), "ParseJWKSet reads it") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -239,7 +239,8 @@ func (k *Keyring) Signers(now time.Time) ([]Signer, error) {
 func (k *Keyring) signerOf(postQuantum bool, now time.Time) *keyringKey {
 	var best *keyringKey
 	for _, key := range k.keys {
-		if key.signer == nil || key.signer.verifier.alg.PostQuantum() != postQuantum || !key.schedule.SignsAt(now) {
+		if key.signer == nil || key.signer.verifier.alg.PostQuantum() != postQuantum ||
+			!key.schedule.SignsAt(now) {
 			continue
 		}
 		if best == nil || !key.schedule.Active.Before(best.schedule.Active) {
@@ -252,7 +253,8 @@ func (k *Keyring) signerOf(postQuantum bool, now time.Time) *keyringKey {
 func (k *Keyring) noSigner(now time.Time) error {
 	var next *keyringKey
 	for _, key := range k.keys {
-		if now.Before(key.schedule.Active) && (next == nil || key.schedule.Active.Before(next.schedule.Active)) {
+		if now.Before(key.schedule.Active) && (next == nil ||
+			key.schedule.Active.Before(next.schedule.Active)) {
 			next = key
 		}
 	}
@@ -262,7 +264,8 @@ func (k *Keyring) noSigner(now time.Time) error {
 	case len(k.keys) == 0:
 		return fmt.Errorf("keys: the keyring of %s: %w: it is empty: make a key", k.producer, ErrNoSigner)
 	case next != nil:
-		return fmt.Errorf("keys: the keyring of %s: %w: the next, %s, is active from %s", k.producer, ErrNoSigner,
+		return fmt.Errorf("keys: the keyring of %s: %w: the next, %s, is active from %s", k.producer,
+			ErrNoSigner,
 			next.id(), next.schedule.Active.Format(keydoc.TimeFormat))
 	}
 	return fmt.Errorf("keys: the keyring of %s: %w: all its keys are retired or expired: make a new one and have it added to the trust", k.producer, ErrNoSigner)
@@ -353,7 +356,8 @@ func (k *Keyring) fits(key *keyringKey) error {
 	case key.signer != nil && k.producer == "":
 		return fmt.Errorf("key %s is for signing, the keyring of consumer %q for opening: give the producer a keyring of its own", key.id(), k.consumer)
 	case key.signer != nil && key.signer.producer != k.producer:
-		return fmt.Errorf("key %s is of producer %q, the keyring of %q", key.id(), key.signer.producer, k.producer)
+		return fmt.Errorf("key %s is of producer %q, the keyring of %q", key.id(), key.signer.producer,
+			k.producer)
 	}
 	return nil
 }
@@ -447,7 +451,8 @@ func parseKeyring(plain []byte) (*Keyring, error) {
 		return nil, err
 	}
 	if version != keyringVersion {
-		return nil, fmt.Errorf("version %d is not supported: this program reads version %d", version, keyringVersion)
+		return nil, fmt.Errorf("version %d is not supported: this program reads version %d", version,
+			keyringVersion)
 	}
 	return k, k.adopt(raws, plain)
 }

@@ -34,7 +34,8 @@ func newRing(t testing.TB, opts KeyringOptions) *Keyring {
 
 func TestKeyringComesBack(t *testing.T) {
 	ed, es := mustGenerate(t, Ed25519), mustGenerate(t, ES256)
-	ring := newRing(t, KeyringOptions{Sources: []string{"https://orders.example/*"}, Types: []string{}, Key: ed, Schedule: fullSchedule})
+	ring := newRing(t, KeyringOptions{Sources: []string{"https://orders.example/*"}, Types: []string{},
+		Key: ed, Schedule: fullSchedule})
 	if err := ring.Add(es, Schedule{Active: day(2.5)}); err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +47,8 @@ func TestKeyringComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if back.Producer() != "orders" || len(back.PublicKeys()) != 2 || back.PublicKeys()[0].Schedule != fullSchedule || back.protection.WorkFactor() != 2 {
+	if back.Producer() != "orders" || len(back.PublicKeys()) != 2 ||
+		back.PublicKeys()[0].Schedule != fullSchedule || back.protection.WorkFactor() != 2 {
 		t.Errorf("came back as %v", back)
 	}
 	for _, s := range []*LocalSigner{ed, es} {
@@ -60,7 +62,8 @@ func TestKeyringComesBack(t *testing.T) {
 		}
 	}
 	sources, types := back.Scope()
-	if !MatchSource(sources, "https://orders.example/x") || MatchSource(sources, "https://other.example/x") || MatchType(types, "x") {
+	if !MatchSource(sources, "https://orders.example/x") || MatchSource(sources, "https://other.example/x") ||
+		MatchType(types, "x") {
 		t.Error("the scope came back as another")
 	}
 	if _, ok := back.Find("none"); ok {
@@ -77,11 +80,13 @@ func TestScopeThatIsNotRecorded(t *testing.T) {
 
 func TestKeyringSigners(t *testing.T) {
 	ring := newRing(t, KeyringOptions{})
-	if _, err := ring.Signers(day(0)); !errors.Is(err, ErrNoSigner) || !strings.Contains(err.Error(), "empty") {
+	if _, err := ring.Signers(day(0)); !errors.Is(err, ErrNoSigner) ||
+		!strings.Contains(err.Error(), "empty") {
 		t.Errorf("empty: %v", err)
 	}
 	var ids []string
-	for _, s := range []Schedule{{Active: day(1), Retired: day(4)}, {Active: day(3), Retired: day(5)}, {Active: day(2), Expired: day(5.5)}, {Active: day(3), Retired: day(3.5)}} {
+	for _, s := range []Schedule{{Active: day(1), Retired: day(4)}, {Active: day(3), Retired: day(5)},
+		{Active: day(2), Expired: day(5.5)}, {Active: day(3), Retired: day(3.5)}} {
 		signer := mustGenerate(t, Ed25519)
 		ids = append(ids, signer.Verifier().KeyID())
 		if err := ring.Add(signer, s); err != nil {
@@ -92,7 +97,8 @@ func TestKeyringSigners(t *testing.T) {
 		now  time.Time
 		want int
 	}{
-		{day(0), -1}, {day(1), 0}, {day(2), 2}, {day(3), 3}, {day(3.5), 1}, {day(4), 1}, {day(5), 2}, {day(5.5), -1}, {day(9), -1},
+		{day(0), -1}, {day(1), 0}, {day(2), 2}, {day(3), 3}, {day(3.5), 1}, {day(4), 1}, {day(5), 2},
+		{day(5.5), -1}, {day(9), -1},
 	} {
 		got, err := ring.Signers(c.now)
 		if c.want < 0 {
@@ -105,7 +111,8 @@ func TestKeyringSigners(t *testing.T) {
 			t.Errorf("%s: %v, %v, want key %d", c.now, got, err, c.want)
 		}
 	}
-	if _, err := ring.Signers(day(0)); !strings.Contains(err.Error(), ids[0]) || !strings.Contains(err.Error(), "2026-01-02T00:00:00Z") {
+	if _, err := ring.Signers(day(0)); !strings.Contains(err.Error(), ids[0]) ||
+		!strings.Contains(err.Error(), "2026-01-02T00:00:00Z") {
 		t.Errorf("the error does not say what comes next: %v", err)
 	}
 }
@@ -117,7 +124,8 @@ func TestKeyringFiles(t *testing.T) {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 	before, _ := os.ReadFile(ring.path)
-	if _, err := CreateKeyring(ring.path, passphrase, "orders", &KeyringOptions{PrivateFileOptions: cheap}); !errors.Is(err, fs.ErrExist) {
+	if _, err := CreateKeyring(ring.path, passphrase, "orders",
+		&KeyringOptions{PrivateFileOptions: cheap}); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("an existing keyring: %v", err)
 	}
 	if after, _ := os.ReadFile(ring.path); !bytes.Equal(before, after) {
@@ -207,7 +215,8 @@ func TestKeyringIsNotOverwritten(t *testing.T) {
 	if err := os.WriteFile(ring.path+".new", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := second.Add(mustGenerate(t, Ed25519), Schedule{}); err == nil || !strings.Contains(err.Error(), ".new") {
+	if err := second.Add(mustGenerate(t, Ed25519), Schedule{}); err == nil ||
+		!strings.Contains(err.Error(), ".new") {
 		t.Errorf("two at the same time: %v", err)
 	}
 	if back, err := OpenKeyring(ring.path, passphrase, nil); err != nil || len(back.PublicKeys()) != 2 {
@@ -250,32 +259,37 @@ func TestPassphrases(t *testing.T) {
 		"both":        {passphrase, PrivateFileOptions{InsecureNoPassphrase: true}},
 		"work factor": {passphrase, PrivateFileOptions{ScryptWorkFactor: 23}},
 	} {
-		if _, err := CreateKeyring(path, c.passphrase, "orders", &KeyringOptions{PrivateFileOptions: c.opts}); err == nil {
+		if _, err := CreateKeyring(path, c.passphrase, "orders",
+			&KeyringOptions{PrivateFileOptions: c.opts}); err == nil {
 			t.Errorf("%s: created", name)
 		}
 	}
 	if _, err := os.Stat(path); err == nil {
 		t.Error("a refused keyring left a file")
 	}
-	plain, err := CreateKeyring(path, "", "orders", &KeyringOptions{PrivateFileOptions: PrivateFileOptions{InsecureNoPassphrase: true}, Key: mustGenerate(t, Ed25519)})
+	plain, err := CreateKeyring(path, "", "orders",
+		&KeyringOptions{PrivateFileOptions: PrivateFileOptions{InsecureNoPassphrase: true},
+			Key: mustGenerate(t, Ed25519)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := plain.Add(mustGenerate(t, ES256), Schedule{}); err != nil {
 		t.Error(err)
 	}
-	if back, err := OpenKeyring(path, "", &PrivateFileOptions{InsecureNoPassphrase: true}); err != nil || len(back.PublicKeys()) != 2 {
+	if back, err := OpenKeyring(path, "", &PrivateFileOptions{InsecureNoPassphrase: true}); err != nil ||
+		len(back.PublicKeys()) != 2 {
 		t.Error(err)
 	} else if err := back.Add(mustGenerate(t, ES256), Schedule{}); err != nil {
 		t.Error(err)
 	}
 	ring := newRing(t, KeyringOptions{})
 	for name, err := range map[string]error{
-		"passphrase for a plain file":    second(OpenKeyring(path, passphrase, nil)),
-		"no passphrase for OpenKeyring":  second(OpenKeyring(path, "", nil)),
-		"no passphrase for an encrypted": second(OpenKeyring(ring.path, "", &PrivateFileOptions{InsecureNoPassphrase: true})),
-		"missing file":                   second(OpenKeyring(filepath.Join(dir, "none"), passphrase, nil)),
-		"directory":                      second(OpenKeyring(dir, passphrase, nil)),
+		"passphrase for a plain file":   second(OpenKeyring(path, passphrase, nil)),
+		"no passphrase for OpenKeyring": second(OpenKeyring(path, "", nil)),
+		"no passphrase for an encrypted": second(OpenKeyring(ring.path, "",
+			&PrivateFileOptions{InsecureNoPassphrase: true})),
+		"missing file": second(OpenKeyring(filepath.Join(dir, "none"), passphrase, nil)),
+		"directory":    second(OpenKeyring(dir, passphrase, nil)),
 	} {
 		if err == nil {
 			t.Errorf("%s: opened", name)
@@ -316,9 +330,11 @@ func TestSecretsAreRedacted(t *testing.T) {
 		}
 		h := holder{s, *s, ring}
 		for name, v := range map[string]any{
-			"signer": s, "signer value": *s, "secret": s.private, "ring": ring, "ring key": ring.keys[0], "ring keys": ring.keys,
+			"signer": s, "signer value": *s, "secret": s.private, "ring": ring, "ring key": ring.keys[0],
+			"ring keys":  ring.keys,
 			"protection": ring.protection, "struct": h, "pointer to struct": &h, "slice": []any{s, ring},
-			"map": map[string]any{"s": s, "r": ring}, "signers": fixedSigners{s}, "error": fmt.Errorf("with %v and %+v: %w", s, ring, errors.New("x")),
+			"map": map[string]any{"s": s, "r": ring}, "signers": fixedSigners{s},
+			"error": fmt.Errorf("with %v and %+v: %w", s, ring, errors.New("x")),
 		} {
 			for _, text := range secrettest.Prints(v) {
 				secrettest.NotShown(t, name, text, parsed.d, passphrase)
@@ -329,7 +345,8 @@ func TestSecretsAreRedacted(t *testing.T) {
 
 // Wherever the secret of a private file stands by mistake, the error does not show it.
 func TestMisplacedSecretIsNotShown(t *testing.T) {
-	ring := newRing(t, KeyringOptions{Key: mustGenerate(t, Ed25519), Schedule: fullSchedule, Sources: []string{"urn:a:*"}, Types: []string{"*"}})
+	ring := newRing(t, KeyringOptions{Key: mustGenerate(t, Ed25519), Schedule: fullSchedule,
+		Sources: []string{"urn:a:*"}, Types: []string{"*"}})
 	plain, err := ring.plain(ring.keys)
 	if err != nil {
 		t.Fatal(err)
@@ -350,7 +367,8 @@ func TestMisplacedSecretIsNotShown(t *testing.T) {
 	})
 	secrettest.Misplace(t, private, func(doc []byte) error { return second(ParsePrivateJWK(doc, "orders")) })
 	// A value that stands in the place of a name, a number or a time is named by that alone, whatever reads it.
-	for _, doc := range []string{`{"version":"5ecret"}`, `{"keys":[{"active":"5ecret"}],"producer":"p","version":1}`} {
+	for _, doc := range []string{`{"version":"5ecret"}`,
+		`{"keys":[{"active":"5ecret"}],"producer":"p","version":1}`} {
 		if _, err := parseKeyring([]byte(doc)); err == nil || strings.Contains(err.Error(), "5ecret") {
 			t.Errorf("%s: %v", doc, err)
 		}
@@ -367,7 +385,8 @@ func FuzzKeyring(f *testing.F) {
 	}
 	f.Add(identities)
 	for _, alg := range Algorithms() {
-		ring := newRing(f, KeyringOptions{Key: mustGenerate(f, alg), Schedule: fullSchedule, Types: []string{"*"}})
+		ring := newRing(f, KeyringOptions{Key: mustGenerate(f, alg), Schedule: fullSchedule,
+			Types: []string{"*"}})
 		plain, err := ring.plain(ring.keys)
 		if err != nil {
 			f.Fatal(err)
@@ -390,7 +409,8 @@ func FuzzKeyring(f *testing.F) {
 }
 
 func TestParseKeyringRefuses(t *testing.T) {
-	ring := newRing(t, KeyringOptions{Key: mustGenerate(t, Ed25519), Schedule: Schedule{Active: day(1)}, Sources: []string{"a"}})
+	ring := newRing(t, KeyringOptions{Key: mustGenerate(t, Ed25519), Schedule: Schedule{Active: day(1)},
+		Sources: []string{"a"}})
 	plain, err := ring.plain(ring.keys)
 	if err != nil {
 		t.Fatal(err)
@@ -401,11 +421,16 @@ func TestParseKeyringRefuses(t *testing.T) {
 	good := string(plain)
 	entry := good[strings.Index(good, "[")+1 : strings.Index(good, `],"producer"`)]
 	for name, c := range map[string]struct{ old, new string }{
-		"version 2": {`"version":1`, `"version":2`}, "no version": {`,"version":1`, ``}, "unknown member": {`"version":1`, `"version":1,"x":1`},
-		"no producer": {`"producer":"orders",`, ``}, "bad producer": {`"orders"`, `"or ders"`}, "bad scope": {`"sources":["a"]`, `"sources":["*"]`},
-		"key twice": {entry, entry + "," + entry}, "no jwk": {`"jwk":`, `"jwks":`}, "key null": {entry, `null`},
-		"unknown member in a key": {`"active"`, `"a":1,"active"`}, "bad schedule": {`"jwk"`, `"expired":"2025-01-01T00:00:00Z","jwk"`},
-		"no private half": {`"d":`, `"dd":`}, "white space": {`{"keys"`, `{ "keys"`}, "trailing": {`"version":1}`, `"version":1}x`},
+		"version 2": {`"version":1`, `"version":2`}, "no version": {`,"version":1`, ``},
+		"unknown member": {`"version":1`, `"version":1,"x":1`},
+		"no producer":    {`"producer":"orders",`, ``}, "bad producer": {`"orders"`, `"or ders"`},
+		"bad scope": {`"sources":["a"]`, `"sources":["*"]`},
+		"key twice": {entry, entry + "," + entry}, "no jwk": {`"jwk":`, `"jwks":`},
+		"key null":                {entry, `null`},
+		"unknown member in a key": {`"active"`, `"a":1,"active"`},
+		"bad schedule":            {`"jwk"`, `"expired":"2025-01-01T00:00:00Z","jwk"`},
+		"no private half":         {`"d":`, `"dd":`}, "white space": {`{"keys"`, `{ "keys"`},
+		"trailing":  {`"version":1}`, `"version":1}x`},
 		"duplicate": {`"version":1`, `"version":1,"version":1`},
 	} {
 		changed := strings.Replace(good, c.old, c.new, 1)

@@ -74,7 +74,8 @@ func TestStates(t *testing.T) {
 
 func TestScheduleCheck(t *testing.T) {
 	for name, s := range map[string]Schedule{
-		"full": fullSchedule, "none": {}, "all but one equal": {Published: day(1), Active: day(1), Retired: day(2), Expired: day(2)},
+		"full": fullSchedule, "none": {}, "all but one equal": {Published: day(1), Active: day(1),
+			Retired: day(2), Expired: day(2)},
 		"two": {Published: day(1), Expired: day(2)},
 	} {
 		if err := s.Check(); err != nil {
@@ -82,9 +83,12 @@ func TestScheduleCheck(t *testing.T) {
 		}
 	}
 	for name, s := range map[string]Schedule{
-		"published after active": {Published: day(2), Active: day(1)}, "retired before active": {Active: day(2), Retired: day(1)},
-		"expired before retired": {Retired: day(2), Expired: day(1)}, "expired before published": {Published: day(2), Expired: day(1)},
-		"never signs": {Active: day(1), Retired: day(1)}, "year 10000": {Active: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
+		"published after active":   {Published: day(2), Active: day(1)},
+		"retired before active":    {Active: day(2), Retired: day(1)},
+		"expired before retired":   {Retired: day(2), Expired: day(1)},
+		"expired before published": {Published: day(2), Expired: day(1)},
+		"never signs":              {Active: day(1), Retired: day(1)},
+		"year 10000":               {Active: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)},
 	} {
 		if s.Check() == nil {
 			t.Errorf("%s: accepted", name)

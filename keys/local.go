@@ -55,7 +55,8 @@ func generate(alg Algorithm) (crypto.Signer, error) {
 	case MLDSA65:
 		return mldsa.GenerateKey(mldsa.MLDSA65())
 	}
-	return nil, fmt.Errorf("keys: no algorithm %q: use %s, %s or %s", keydoc.Clip(string(alg)), Ed25519, ES256, MLDSA65)
+	return nil, fmt.Errorf("keys: no algorithm %q: use %s, %s or %s", keydoc.Clip(string(alg)), Ed25519,
+		ES256, MLDSA65)
 }
 
 // NewLocalSigner signs with private: an ed25519.PrivateKey, *ecdsa.PrivateKey on P-256 or *mldsa.PrivateKey

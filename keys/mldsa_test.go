@@ -56,7 +56,8 @@ func akpJWK(t testing.TB) (doc, pub string) {
 func TestParseAKP(t *testing.T) {
 	good, pub := akpJWK(t)
 	for name, doc := range map[string]string{
-		"bare": good, "use": with(good, `"use":"sig"`), "kid": with(good, `"kid":"mine"`), "key_ops": with(good, `"key_ops":["verify"]`),
+		"bare": good, "use": with(good, `"use":"sig"`), "kid": with(good, `"kid":"mine"`),
+		"key_ops": with(good, `"key_ops":["verify"]`),
 	} {
 		v, err := ParseJWK([]byte(doc))
 		if err != nil || v.KeyID() != rfc9964Thumbprint || v.Algorithm() != MLDSA65 {
@@ -85,18 +86,19 @@ func TestParseAKP(t *testing.T) {
 		"pub long":         replace(base64URL(append(bytes.Clone(raw), 0))),
 		"pub of ML-DSA-44": replace(other),
 		"pub zero":         replace(base64URL(make([]byte, len(raw)))),
-		"t1 zero":          replace(base64URL(append(bytes.Clone(raw[:mldsaSeedSize]), make([]byte, len(raw)-mldsaSeedSize)...))),
-		"pub padded":       replace(pub + "="),
-		"pub standard":     replace(strings.NewReplacer("-", "+", "_", "/").Replace(pub)),
-		"pub line break":   replace(pub[:76] + `\n` + pub[76:]),
-		"pub twice":        with(good, `"pub":"`+pub+`"`),
-		"crv beside":       with(good, `"crv":"P-256"`),
-		"x beside":         with(good, `"x":"AAAA"`),
-		"y beside":         with(good, `"y":""`),
-		"use enc":          with(good, `"use":"enc"`),
-		"private":          with(good, `"priv":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"`),
-		"pub beside OKP":   with(goodOKP, `"pub":"AAAA"`),
-		"pub beside EC":    with(goodEC, `"pub":"AAAA"`),
+		"t1 zero": replace(base64URL(append(bytes.Clone(raw[:mldsaSeedSize]),
+			make([]byte, len(raw)-mldsaSeedSize)...))),
+		"pub padded":     replace(pub + "="),
+		"pub standard":   replace(strings.NewReplacer("-", "+", "_", "/").Replace(pub)),
+		"pub line break": replace(pub[:76] + `\n` + pub[76:]),
+		"pub twice":      with(good, `"pub":"`+pub+`"`),
+		"crv beside":     with(good, `"crv":"P-256"`),
+		"x beside":       with(good, `"x":"AAAA"`),
+		"y beside":       with(good, `"y":""`),
+		"use enc":        with(good, `"use":"enc"`),
+		"private":        with(good, `"priv":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"`),
+		"pub beside OKP": with(goodOKP, `"pub":"AAAA"`),
+		"pub beside EC":  with(goodEC, `"pub":"AAAA"`),
 	} {
 		if _, err := ParseJWK([]byte(doc)); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -120,9 +122,12 @@ func TestParsePrivateAKP(t *testing.T) {
 	seed := base64URL(k.d)
 	change := func(old, new string) string { return strings.Replace(string(good), old, new, 1) }
 	for name, doc := range map[string]string{
-		"public": string(s.Verifier().JWK()), "another seed": change(seed, strings.Repeat("A", 43)), "short": change(seed, "AAAA"),
-		"empty": change(seed, ""), "d": change(`"priv"`, `"d"`), "d beside": with(string(good), `"d":"`+seed+`"`), "twice": with(string(good), `"priv":"`+seed+`"`),
-		"semi-expanded": change(seed, seed+strings.Repeat("A", 5376-43)), "of an OKP key": with(goodOKP, `"priv":"`+seed+`"`),
+		"public": string(s.Verifier().JWK()), "another seed": change(seed, strings.Repeat("A", 43)),
+		"short": change(seed, "AAAA"),
+		"empty": change(seed, ""), "d": change(`"priv"`, `"d"`),
+		"d beside": with(string(good), `"d":"`+seed+`"`), "twice": with(string(good), `"priv":"`+seed+`"`),
+		"semi-expanded": change(seed, seed+strings.Repeat("A", 5376-43)),
+		"of an OKP key": with(goodOKP, `"priv":"`+seed+`"`),
 	} {
 		_, err := ParsePrivateJWK([]byte(doc), "p")
 		if err == nil {
@@ -159,15 +164,18 @@ func TestVerifyMLDSARefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, bad := range map[string][]byte{
-		"nil": nil, "empty": {}, "short": sig[:len(sig)-1], "long": append(bytes.Clone(sig), 0), "twice": append(bytes.Clone(sig), sig...),
-		"flipped": flipped, "hints": hints, "zero": make([]byte, len(sig)), "ones": bytes.Repeat([]byte{0xff}, len(sig)),
+		"nil": nil, "empty": {}, "short": sig[:len(sig)-1], "long": append(bytes.Clone(sig), 0),
+		"twice":   append(bytes.Clone(sig), sig...),
+		"flipped": flipped, "hints": hints, "zero": make([]byte, len(sig)),
+		"ones":       bytes.Repeat([]byte{0xff}, len(sig)),
 		"of Ed25519": ed, "in a context": inContext,
 	} {
 		if s.Verifier().Verify(message, bad) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	if mustGenerate(t, Ed25519).Verifier().Verify(message, sig) || mustGenerate(t, ES256).Verifier().Verify(message, sig) || (&Verifier{}).Verify(message, nil) {
+	if mustGenerate(t, Ed25519).Verifier().Verify(message, sig) ||
+		mustGenerate(t, ES256).Verifier().Verify(message, sig) || (&Verifier{}).Verify(message, nil) {
 		t.Error("a signature verifies under a key of another algorithm, or under none")
 	}
 }

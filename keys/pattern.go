@@ -171,7 +171,8 @@ func splitSource(s string) (scheme, host, path string, hasHost bool) {
 	path = s
 	for i := range len(s) {
 		c := s[i]
-		if isLetter := 'a' <= c|0x20 && c|0x20 <= 'z'; isLetter || i > 0 && strings.IndexByte("0123456789+-.", c) >= 0 {
+		if isLetter := 'a' <= c|0x20 && c|0x20 <= 'z'; isLetter || i > 0 &&
+			strings.IndexByte("0123456789+-.", c) >= 0 {
 			continue
 		}
 		if i > 0 && c == ':' {
@@ -249,8 +250,10 @@ func unescape(s string) (string, error) {
 
 // lookalikes are the characters that Unicode normalisation (NFKC) turns into one of . / \ ; ? # % @, or into
 // a text with one of them.
-const lookalikes = "\u2024\u2025\u2026\ufe19\ufe30\ufe52\uff0e" + "\u2100\u2101\u2105\u2106\uff0f" + "\ufe68\uff3c" +
-	"\u037e\ufe14\ufe54\uff1b" + "\u2047\u2048\u2049\ufe16\ufe56\uff1f" + "\ufe5f\uff03" + "\ufe6a\uff05" + "\ufe6b\uff20" +
+const lookalikes = "\u2024\u2025\u2026\ufe19\ufe30\ufe52\uff0e" + "\u2100\u2101\u2105\u2106\uff0f" +
+	"\ufe68\uff3c" +
+	"\u037e\ufe14\ufe54\uff1b" + "\u2047\u2048\u2049\ufe16\ufe56\uff1f" + "\ufe5f\uff03" + "\ufe6a\uff05" +
+	"\ufe6b\uff20" +
 	"\u2488\u2489\u248a\u248b\u248c\u248d\u248e\u248f\u2490\u2491\u2492\u2493\u2494\u2495\u2496\u2497\u2498\u2499\u249a\u249b" +
 	"\u33c2\u33c7\u33d8\U0001f100"
 
@@ -265,11 +268,13 @@ func checkCharacters(part string) error {
 		if i+1 < len(part) {
 			next = part[i+1]
 		}
-		if r, _ := utf8.DecodeRuneInString(part[i:]); strings.ContainsRune(lookalikes, r) && r != utf8.RuneError {
+		if r, _ := utf8.DecodeRuneInString(part[i:]); strings.ContainsRune(lookalikes, r) &&
+			r != utf8.RuneError {
 			return fmt.Errorf("source has the character %U, which normalisation turns into another", r)
 		}
 		// An ASCII character in two, three or four bytes.
-		if c == 0xc0 || c == 0xc1 || c == 0xe0 && (next == 0x80 || next == 0x81) || c == 0xf0 && next == 0x80 {
+		if c == 0xc0 || c == 0xc1 || c == 0xe0 && (next == 0x80 || next == 0x81) || c == 0xf0 &&
+			next == 0x80 {
 			return errors.New("source has an overlong UTF-8 encoding")
 		}
 	}
@@ -292,5 +297,6 @@ func CheckScope(sources, types []string) error {
 			return err
 		}
 	}
-	return errors.Join(keydoc.NoRepetition("source pattern", sources), keydoc.NoRepetition("type pattern", types))
+	return errors.Join(keydoc.NoRepetition("source pattern", sources),
+		keydoc.NoRepetition("type pattern", types))
 }

@@ -9,13 +9,19 @@ import (
 
 func TestCheckSource(t *testing.T) {
 	for _, ok := range []string{
-		"https://orders.example/eu/1", "https://orders.example", "https://orders.example:8443/x", "HTTPS://Orders.Example/x",
-		"/orders", "orders", "example/uri", "urn:example:orders", "urn:uuid:6e8bc430-9c3a-11d9-9669-0800200c9a66",
-		"mailto:cncf@example.com", "aws.partner/example.com/x", "file:///var/x", "https://h/a..b/...", "https://h/.well-known/x",
-		"https://h/a?b=c#d", "https://h/%41%zz%", "https://[::1]:80/x", "//h/x", "https://h/é", "https://h/a//b", "https://h/a@b",
+		"https://orders.example/eu/1", "https://orders.example", "https://orders.example:8443/x",
+		"HTTPS://Orders.Example/x",
+		"/orders", "orders", "example/uri", "urn:example:orders",
+		"urn:uuid:6e8bc430-9c3a-11d9-9669-0800200c9a66",
+		"mailto:cncf@example.com", "aws.partner/example.com/x", "file:///var/x", "https://h/a..b/...",
+		"https://h/.well-known/x",
+		"https://h/a?b=c#d", "https://h/%41%zz%", "https://[::1]:80/x", "//h/x", "https://h/é",
+		"https://h/a//b", "https://h/a@b",
 		"tag:example.com,2026:x",
-		"https://h/a;v=1/b", "https://h/;x/b", "https://h/a%3Bv=1", "https://h/100%25", "https://h/a%252520b", "https://h/a%20b", "https://h/%20/x",
-		"https://h/caf%E9", "https://h/%C3%A9", "https://h/..a;x", "https://h/.a%20", "https://h/a..;x/b", "https://h/x?discount%25used",
+		"https://h/a;v=1/b", "https://h/;x/b", "https://h/a%3Bv=1", "https://h/100%25", "https://h/a%252520b",
+		"https://h/a%20b", "https://h/%20/x",
+		"https://h/caf%E9", "https://h/%C3%A9", "https://h/..a;x", "https://h/.a%20", "https://h/a..;x/b",
+		"https://h/x?discount%25used",
 	} {
 		if err := CheckSource(ok); err != nil {
 			t.Errorf("%q is refused: %v", ok, err)
@@ -23,19 +29,28 @@ func TestCheckSource(t *testing.T) {
 	}
 	for _, bad := range []string{
 		"",
-		"https://user@orders.example/x", "https://orders.example:@evil.example/x", "https://a%40evil.example/x", "//u@h/x", "https://u:p@h",
-		"https://h/../x", "https://h/./x", "https://h/a/..", "https://h/a/.", "..", ".", "../x", "a/../b", "urn:x/../y",
+		"https://user@orders.example/x", "https://orders.example:@evil.example/x",
+		"https://a%40evil.example/x", "//u@h/x", "https://u:p@h",
+		"https://h/../x", "https://h/./x", "https://h/a/..", "https://h/a/.", "..", ".", "../x", "a/../b",
+		"urn:x/../y",
 		"https://h/%2e%2e/x", "https://h/%2E./x", "https://h/.%2e", "https://h/%2e", "%2e%2e",
 		"https://h/a?x/../y", "https://h/a#/../y", "https://h?..", "https://h#.",
-		"https://h/a%2fb", "https://h/a%2Fb", "https://h/a%5cb", "https://h/a%5Cb", "https://good.example%2f.evil.example/x", "%2f",
-		"https://h/a/..;/b", "https://h/a/..;x=1/b", "https://h/a/.;/b", "https://h/a/..;", "..;/x", "https://h/a?x/..;/y",
+		"https://h/a%2fb", "https://h/a%2Fb", "https://h/a%5cb", "https://h/a%5Cb",
+		"https://good.example%2f.evil.example/x", "%2f",
+		"https://h/a/..;/b", "https://h/a/..;x=1/b", "https://h/a/.;/b", "https://h/a/..;", "..;/x",
+		"https://h/a?x/..;/y",
 		"https://h/a/%2e%2e;/b", "https://h/a/..%3b/b", "https://h/a/..%3Bx/b", "https://h/a/%2E%2e%3b/b",
-		"https://h/a/%252e%252e/b", "https://h/a/%25252e./b", "https://h/a/%25%32%65./b", "https://h/a/%%32e./b", "https://h/a/..%253b/b",
-		"https://h/a%252fb", "https://h/a%25255Cb", "https://h/%2525252520", "https://h%252f.evil.example/x", "https://u%2540h/x",
-		"https://h/a/..%20/b", "https://h/a/%20../b", "https://h/a/..%20./b", "https://h/a/.%20/b", "https://h/a/..%3f/b", "https://h/a/..%23/b",
+		"https://h/a/%252e%252e/b", "https://h/a/%25252e./b", "https://h/a/%25%32%65./b",
+		"https://h/a/%%32e./b", "https://h/a/..%253b/b",
+		"https://h/a%252fb", "https://h/a%25255Cb", "https://h/%2525252520", "https://h%252f.evil.example/x",
+		"https://u%2540h/x",
+		"https://h/a/..%20/b", "https://h/a/%20../b", "https://h/a/..%20./b", "https://h/a/.%20/b",
+		"https://h/a/..%3f/b", "https://h/a/..%23/b",
 		"https://h/a/..%00/b", "https://h/a%00", "https://h/a%0d%0ab", "https://h/a%7F", "https://h/a%2500",
-		"https://h/%c0%ae%c0%ae/x", "https://h/a%c0%afb", "https://h/a%C1%9Cb", "https://h/%e0%80%ae/x", "https://h/a%f0%80%80%afb",
-		"https://h/%u002e%u002e/x", "https://h/a%U2215b", "https://h/\uff0e\uff0e/x", "https://h/%ef%bc%8e%ef%bc%8e/x", "https://h/\u2025/x", "https://h/a\uff0fb",
+		"https://h/%c0%ae%c0%ae/x", "https://h/a%c0%afb", "https://h/a%C1%9Cb", "https://h/%e0%80%ae/x",
+		"https://h/a%f0%80%80%afb",
+		"https://h/%u002e%u002e/x", "https://h/a%U2215b", "https://h/\uff0e\uff0e/x",
+		"https://h/%ef%bc%8e%ef%bc%8e/x", "https://h/\u2025/x", "https://h/a\uff0fb",
 		`https://h/a\b`, `\\h\x`, `https:\\h\x`,
 		"//", "///x", "////x", "https://", "https:////evil.example", "https://?x", "https://#x",
 		"https://h/a b", "https://h/a\tb", "https://h/a\n", " https://h", "https://h/\x00", "https://h/\x7f",
@@ -53,7 +68,8 @@ func TestCheckSourceNormalised(t *testing.T) {
 		want := strings.ContainsRune("\u037e\u2024\u2025\u2026\u2047\u2048\u2049\u2100\u2101\u2105\u2106\u33c2\u33c7\u33d8"+
 			"\ufe14\ufe16\ufe19\ufe30\ufe52\ufe54\ufe56\ufe5f\ufe68\ufe6a\ufe6b\uff03\uff05\uff0e\uff0f\uff1b\uff1f\uff20\uff3c"+
 			"\U0001f100", r) || 0x2488 <= r && r <= 0x249b
-		if err := CheckSource("https://h/a/" + url.PathEscape(string(r)) + "/b"); r != utf8.RuneError && (err != nil) != want {
+		if err := CheckSource("https://h/a/" + url.PathEscape(string(r)) + "/b"); r != utf8.RuneError &&
+			(err != nil) != want {
 			t.Errorf("%U: %v", r, err)
 		}
 	}
@@ -62,11 +78,14 @@ func TestCheckSourceNormalised(t *testing.T) {
 // The refusal names the escape that is the reason for it.
 func TestCheckSourceNamesTheEscape(t *testing.T) {
 	for source, want := range map[string]string{
-		"https://git.example/api/projects/a%2fb": "%2F", "https://h/a%5cb": "%5C", "https://h/a%252Fb": "%2F", "https://h/a%0ab": "%0A",
-		"https://h/a/..;x/b": `"..;x"`, "https://h/\uff0e/b": "U+FF0E", "https://h/%c0%ae/": "overlong", "https://h/%u002e/": "%u002e",
+		"https://git.example/api/projects/a%2fb": "%2F", "https://h/a%5cb": "%5C", "https://h/a%252Fb": "%2F",
+		"https://h/a%0ab":    "%0A",
+		"https://h/a/..;x/b": `"..;x"`, "https://h/\uff0e/b": "U+FF0E", "https://h/%c0%ae/": "overlong",
+		"https://h/%u002e/":     "%u002e",
 		"https://h/%2525252520": "3 times",
 	} {
-		for what, err := range map[string]error{"source": CheckSource(source), "pattern": CheckSourcePattern(source + "/*")} {
+		for what, err := range map[string]error{"source": CheckSource(source),
+			"pattern": CheckSourcePattern(source + "/*")} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s %q: %v, does not name %s", what, source, err, want)
 			}
@@ -177,7 +196,8 @@ func TestMatchType(t *testing.T) {
 
 func TestCheckPatterns(t *testing.T) {
 	for _, ok := range []string{
-		"https://orders.example/*", "https://orders.example/eu", "https://orders.example", "/orders/*", "/*", "orders", "urn:example:*",
+		"https://orders.example/*", "https://orders.example/eu", "https://orders.example", "/orders/*", "/*",
+		"orders", "urn:example:*",
 		"urn:example:a/*", "//h/*", "file:///*", "https://[::1]:80/*",
 	} {
 		if err := CheckSourcePattern(ok); err != nil {
@@ -185,8 +205,10 @@ func TestCheckPatterns(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{
-		"", "*", "https://*", "https://example.com:*", "https://example.com*", "https://*.example/*", "https://h/a*", "https://h/*/b", "https://h/**",
-		"https://u@h/*", "https://h/../*", "https://h/%2e/*", "https://h/a%2fb/*", "//*", "///*", "urn:*", "urn::*", "urn:a*", "mailto:*", "https://h/a b/*",
+		"", "*", "https://*", "https://example.com:*", "https://example.com*", "https://*.example/*",
+		"https://h/a*", "https://h/*/b", "https://h/**",
+		"https://u@h/*", "https://h/../*", "https://h/%2e/*", "https://h/a%2fb/*", "//*", "///*", "urn:*",
+		"urn::*", "urn:a*", "mailto:*", "https://h/a b/*",
 		"https://h/\xff", "https://h/" + strings.Repeat("a", maxPattern),
 	} {
 		if CheckSourcePattern(bad) == nil {
@@ -198,7 +220,8 @@ func TestCheckPatterns(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, bad := range []string{"", ".*", "**", "a*", "*.a", "a.*.b", "a.**", "a b", "a\n", "a:*", "a\xff", strings.Repeat("a", maxPattern+1)} {
+	for _, bad := range []string{"", ".*", "**", "a*", "*.a", "a.*.b", "a.**", "a b", "a\n", "a:*", "a\xff",
+		strings.Repeat("a", maxPattern+1)} {
 		if CheckTypePattern(bad) == nil {
 			t.Errorf("type pattern %.40q is accepted", bad)
 		}
@@ -208,8 +231,11 @@ func TestCheckPatterns(t *testing.T) {
 // A source that a valid pattern matches is on the pattern's own host, and below its path, in the eyes of
 // net/url too.
 func FuzzMatchSource(f *testing.F) {
-	for _, p := range []string{"https://orders.example/*", "/orders/*", "/*", "urn:example:*", "//h/*", "https:/*", "file:///*", "https://h?/*"} {
-		for _, s := range []string{"https://orders.example/x", "//evil.example/x", "https://orders.example/%2e%2e/x", "/orders/../x", "urn:example:x", "https:/x", `/\evil.example`} {
+	for _, p := range []string{"https://orders.example/*", "/orders/*", "/*", "urn:example:*", "//h/*",
+		"https:/*", "file:///*", "https://h?/*"} {
+		for _, s := range []string{"https://orders.example/x", "//evil.example/x",
+			"https://orders.example/%2e%2e/x", "/orders/../x", "urn:example:x", "https:/x",
+			`/\evil.example`} {
 			f.Add(p, s)
 		}
 	}
@@ -229,7 +255,8 @@ func FuzzMatchSource(f *testing.F) {
 		if p.Scheme != s.Scheme || p.Host != s.Host || s.User != nil {
 			t.Errorf("pattern %q matches %q, which is on another host", pattern, source)
 		}
-		if below := s.JoinPath().Path; p.RawQuery == "" && !strings.Contains(pattern, "#") && !strings.Contains(pattern, "?") &&
+		if below := s.JoinPath().Path; p.RawQuery == "" && !strings.Contains(pattern, "#") &&
+			!strings.Contains(pattern, "?") &&
 			!strings.HasPrefix(below, p.JoinPath().Path) {
 			t.Errorf("pattern %q matches %q, whose path is %q", pattern, source, below)
 		}

@@ -52,7 +52,8 @@ func NewRecipient(public *ecdh.PublicKey) (*Recipient, error) {
 			return nil, err
 		}
 	default:
-		return nil, fmt.Errorf("keys: an encryption key on %v is not supported: use X25519 or P-256", public.Curve())
+		return nil, fmt.Errorf("keys: an encryption key on %v is not supported: use X25519 or P-256",
+			public.Curve())
 	}
 	r.id = thumbprint(r.thumbprintJWK())
 	return r, nil
@@ -99,10 +100,12 @@ func (k *jwk) recipient() (*Recipient, error) {
 	switch {
 	case k.use != "" && k.use != "enc":
 		return nil, fmt.Errorf("keys: JWK: use %q is not for encryption", keydoc.Clip(k.use))
-	case len(k.keyOps) > 0 && !slices.Contains(k.keyOps, "deriveKey") && !slices.Contains(k.keyOps, "deriveBits"):
+	case len(k.keyOps) > 0 && !slices.Contains(k.keyOps, "deriveKey") &&
+		!slices.Contains(k.keyOps, "deriveBits"):
 		return nil, errors.New(`keys: JWK: key_ops has neither "deriveKey" nor "deriveBits"`)
 	case k.alg != "" && k.alg != keyAgreement:
-		return nil, fmt.Errorf("keys: JWK: alg %q does not fit an encryption key: use %s", keydoc.Clip(k.alg), keyAgreement)
+		return nil, fmt.Errorf("keys: JWK: alg %q does not fit an encryption key: use %s", keydoc.Clip(k.alg),
+			keyAgreement)
 	case k.pub != nil:
 		return nil, errors.New(`keys: JWK: an encryption key has no "pub"`)
 	case k.kty == ktyOKP && k.crv == crvX25519 && k.y == nil:
@@ -110,7 +113,8 @@ func (k *jwk) recipient() (*Recipient, error) {
 	case k.kty == ktyEC && k.crv == crvP256 && len(k.x) == scalarSize:
 		return recipientOn(ecdh.P256(), slices.Concat([]byte{uncompressed}, k.x, k.y))
 	}
-	return nil, errors.New("keys: JWK: an encryption key is OKP X25519 or EC P-256, with coordinates of 32 bytes")
+	return nil,
+		errors.New("keys: JWK: an encryption key is OKP X25519 or EC P-256, with coordinates of 32 bytes")
 }
 
 func recipientOn(curve ecdh.Curve, point []byte) (*Recipient, error) {

@@ -20,9 +20,12 @@ import (
 
 func TestParseRecipientJWK(t *testing.T) {
 	for name, doc := range map[string]string{
-		"X25519": goodX25519, "P-256": goodEC, "use": with(goodX25519, `"use":"enc"`), "alg": with(goodEC, `"alg":"ECDH-ES+A256KW"`),
-		"another kid": with(goodEC, `"kid":"mine"`), "no key_ops": with(goodEC, `"key_ops":[]`), "deriveBits": with(goodX25519, `"key_ops":["deriveBits"]`),
-		"other members": with(goodX25519, `"x5c":["AAAA"],"z":{"d":1}`), "white space": " " + goodX25519 + "\n",
+		"X25519": goodX25519, "P-256": goodEC, "use": with(goodX25519, `"use":"enc"`),
+		"alg":         with(goodEC, `"alg":"ECDH-ES+A256KW"`),
+		"another kid": with(goodEC, `"kid":"mine"`), "no key_ops": with(goodEC, `"key_ops":[]`),
+		"deriveBits":    with(goodX25519, `"key_ops":["deriveBits"]`),
+		"other members": with(goodX25519, `"x5c":["AAAA"],"z":{"d":1}`), "white space": " " + goodX25519 +
+			"\n",
 	} {
 		r, err := ParseRecipientJWK([]byte(doc))
 		if err != nil {
@@ -32,23 +35,34 @@ func TestParseRecipientJWK(t *testing.T) {
 		if !jsontext.Value(r.JWK()).IsCanonical() || r.KeyID() != thumbprintOf(r) {
 			t.Errorf("%s: %s is not canonical, or has another ID", name, r.JWK())
 		}
-		if again, err := ParseRecipientJWK(r.JWK()); err != nil || again.KeyID() != r.KeyID() || !bytes.Equal(again.JWK(), r.JWK()) {
+		if again, err := ParseRecipientJWK(r.JWK()); err != nil || again.KeyID() != r.KeyID() ||
+			!bytes.Equal(again.JWK(), r.JWK()) {
 			t.Errorf("%s: does not come back: %v", name, err)
 		}
 	}
 	x := func(raw string) string { return `{"kty":"OKP","crv":"X25519","x":"` + base64URL([]byte(raw)) + `"}` }
 	refused := map[string]string{
-		"nothing": ``, "null": `null`, "Ed25519": goodOKP, "X448": strings.Replace(goodX25519, "X25519", "X448", 1), "P-384": strings.Replace(goodEC, "P-256", "P-384", 1),
-		"AKP": `{"kty":"AKP","alg":"ML-DSA-65","pub":"AAAA"}`, "RSA": `{"kty":"RSA","n":"AQAB","e":"AQAB"}`,
-		"private": with(goodX25519, `"d":"AAAA"`), "private of another type": with(goodX25519, `"k":"AAAA"`), "priv": with(goodX25519, `"priv":"AAAA"`),
-		"use sig": with(goodX25519, `"use":"sig"`), "alg ECDH-ES": with(goodX25519, `"alg":"ECDH-ES"`), "alg dir": with(goodEC, `"alg":"dir"`), "alg ES256": with(goodEC, `"alg":"ES256"`),
+		"nothing": ``, "null": `null`, "Ed25519": goodOKP,
+		"X448":  strings.Replace(goodX25519, "X25519", "X448", 1),
+		"P-384": strings.Replace(goodEC, "P-256", "P-384", 1),
+		"AKP":   `{"kty":"AKP","alg":"ML-DSA-65","pub":"AAAA"}`, "RSA": `{"kty":"RSA","n":"AQAB","e":"AQAB"}`,
+		"private": with(goodX25519, `"d":"AAAA"`), "private of another type": with(goodX25519, `"k":"AAAA"`),
+		"priv":    with(goodX25519, `"priv":"AAAA"`),
+		"use sig": with(goodX25519, `"use":"sig"`), "alg ECDH-ES": with(goodX25519, `"alg":"ECDH-ES"`),
+		"alg dir": with(goodEC, `"alg":"dir"`), "alg ES256": with(goodEC, `"alg":"ES256"`),
 		"key_ops": with(goodEC, `"key_ops":["verify"]`), "pub": with(goodEC, `"pub":"AAAA"`),
-		"off the curve": strings.Replace(goodEC, `"DHgr`, `"DHgs`, 1), "short": `{"kty":"OKP","crv":"X25519","x":"AAAA"}`, "no x": `{"kty":"OKP","crv":"X25519"}`,
-		"y": with(goodX25519, `"y":"AAAA"`), "empty y": with(goodX25519, `"y":""`), "no y": `{"kty":"EC","crv":"P-256","x":"Z805D3eqNZywjCI19lInBJOp7YMrCrzAH3CVTAOQ0jg"}`,
+		"off the curve": strings.Replace(goodEC, `"DHgr`, `"DHgs`, 1),
+		"short":         `{"kty":"OKP","crv":"X25519","x":"AAAA"}`, "no x": `{"kty":"OKP","crv":"X25519"}`,
+		"y": with(goodX25519, `"y":"AAAA"`), "empty y": with(goodX25519, `"y":""`),
+		"no y":                 `{"kty":"EC","crv":"P-256","x":"Z805D3eqNZywjCI19lInBJOp7YMrCrzAH3CVTAOQ0jg"}`,
 		"lopsided coordinates": `{"kty":"EC","crv":"P-256","x":"Z805D3eqNZywjCI19lInBJOp7YMrCrzAH3CVTAOQ0jgM","y":"eCvVTiaRJaRPRDOv8UMs6U4SvKc6pnrIDOoSYI3fdA"}`,
-		"x padded":             strings.Replace(goodX25519, `Tmo"`, `Tmo="`, 1), "x trailing bits": strings.Replace(goodX25519, `Tmo"`, `Tmp"`, 1), "x twice": with(goodX25519, `"x":"AAAA"`),
-		"the prime": x("\xed" + strings.Repeat("\xff", 30) + "\x7f"), "beyond the prime": x("\xf6" + strings.Repeat("\xff", 30) + "\x7f"),
-		"all ones": x(strings.Repeat("\xff", 32)), "top bit": x("\x09" + strings.Repeat("\x00", 30) + "\x80"),
+		"x padded":             strings.Replace(goodX25519, `Tmo"`, `Tmo="`, 1),
+		"x trailing bits":      strings.Replace(goodX25519, `Tmo"`, `Tmp"`, 1),
+		"x twice":              with(goodX25519, `"x":"AAAA"`),
+		"the prime":            x("\xed" + strings.Repeat("\xff", 30) + "\x7f"),
+		"beyond the prime":     x("\xf6" + strings.Repeat("\xff", 30) + "\x7f"),
+		"all ones":             x(strings.Repeat("\xff", 32)),
+		"top bit":              x("\x09" + strings.Repeat("\x00", 30) + "\x80"),
 	}
 	for i, u := range smallOrder {
 		refused["small order "+string(rune('0'+i))] = x(u)
@@ -115,12 +129,14 @@ func TestRFC7748(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bob, err := ecdh.X25519().NewPublicKey(unhexT(t, "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f"))
+	bob, err := ecdh.X25519().NewPublicKey(unhexT(t,
+		"de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	secret, err := i.ECDH(t.Context(), bob)
-	if err != nil || !bytes.Equal(secret, unhexT(t, "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742")) {
+	if err != nil || !bytes.Equal(secret, unhexT(t,
+		"4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742")) {
 		t.Errorf("the secret is not that of RFC 7748: %v", err)
 	}
 }
@@ -139,10 +155,15 @@ func TestParseIdentityJWK(t *testing.T) {
 		secret := func(jwk []byte) []byte { k, _ := parseJWK(jwk); return k.d }
 		d := base64URL(secret(good))
 		for name, doc := range map[string]string{
-			"public": string(i.Recipient().JWK()), "d of another key": strings.Replace(string(good), d, base64URL(secret(other)), 1),
-			"d short": strings.Replace(string(good), d, "AAAA", 1), "d long": strings.Replace(string(good), d, base64URL(append(secret(good), 0)), 1),
-			"priv": strings.Replace(string(good), `"d"`, `"priv"`, 1), "d twice": with(string(good), `"d":"`+d+`"`), "use sig": strings.Replace(string(good), `"enc"`, `"sig"`, 1),
-			"d not base64": strings.Replace(string(good), d, d+"!", 1), "trailing": string(good) + string(good),
+			"public":           string(i.Recipient().JWK()),
+			"d of another key": strings.Replace(string(good), d, base64URL(secret(other)), 1),
+			"d short":          strings.Replace(string(good), d, "AAAA", 1),
+			"d long":           strings.Replace(string(good), d, base64URL(append(secret(good), 0)), 1),
+			"priv":             strings.Replace(string(good), `"d"`, `"priv"`, 1),
+			"d twice":          with(string(good), `"d":"`+d+`"`),
+			"use sig":          strings.Replace(string(good), `"enc"`, `"sig"`, 1),
+			"d not base64":     strings.Replace(string(good), d, d+"!", 1), "trailing": string(good) +
+				string(good),
 		} {
 			_, err := ParseIdentityJWK([]byte(doc))
 			if err == nil {
@@ -182,7 +203,8 @@ func TestRecipientAgainstOracle(t *testing.T) {
 	}
 	for _, doc := range [][]byte{i.Recipient().JWK(), private} {
 		var theirs jose.JSONWebKey
-		if err := json.Unmarshal(doc, &theirs); err != nil || !theirs.Valid() || theirs.KeyID != i.Recipient().KeyID() || theirs.Use != "enc" {
+		if err := json.Unmarshal(doc, &theirs); err != nil || !theirs.Valid() ||
+			theirs.KeyID != i.Recipient().KeyID() || theirs.Use != "enc" {
 			t.Fatalf("go-jose: %v", err)
 		}
 		public := theirs.Public()
@@ -216,7 +238,8 @@ func TestConsumerKeyringComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if back.Consumer() != "billing" || back.Producer() != "" || len(back.PublicKeys()) != 2 || back.PublicKeys()[1].Verifier != nil || back.PublicKeys()[0].Schedule != fullSchedule {
+	if back.Consumer() != "billing" || back.Producer() != "" || len(back.PublicKeys()) != 2 ||
+		back.PublicKeys()[1].Verifier != nil || back.PublicKeys()[0].Schedule != fullSchedule {
 		t.Errorf("came back as %v", back)
 	}
 	for _, i := range []*LocalIdentity{first, second} {
@@ -231,10 +254,12 @@ func TestConsumerKeyringComesBack(t *testing.T) {
 	if got := len(back.Identities(fullSchedule.Expired.Add(-time.Second))); got != 2 {
 		t.Errorf("%d identities", got)
 	}
-	if got := back.Identities(fullSchedule.Expired); len(got) != 1 || got[0].Recipient().KeyID() != second.Recipient().KeyID() {
+	if got := back.Identities(fullSchedule.Expired); len(got) != 1 ||
+		got[0].Recipient().KeyID() != second.Recipient().KeyID() {
 		t.Errorf("%v: an identity that has expired, or none", got)
 	}
-	if _, err := back.Signers(day(3)); !errors.Is(err, ErrNoSigner) || !strings.Contains(err.Error(), "consumer") {
+	if _, err := back.Signers(day(3)); !errors.Is(err, ErrNoSigner) ||
+		!strings.Contains(err.Error(), "consumer") {
 		t.Errorf("signers of a consumer's keyring: %v", err)
 	}
 	for _, text := range secrettest.Prints(back) {
@@ -245,14 +270,16 @@ func TestConsumerKeyringComesBack(t *testing.T) {
 
 func TestKeyringOfOneOwner(t *testing.T) {
 	producer, consumer := newRing(t, KeyringOptions{}), newConsumerRing(t, KeyringOptions{})
-	if producer.Add(mustIdentity(t, X25519), Schedule{}) == nil || consumer.Add(mustGenerate(t, Ed25519), Schedule{}) == nil || consumer.Add(nil, Schedule{}) == nil {
+	if producer.Add(mustIdentity(t, X25519), Schedule{}) == nil ||
+		consumer.Add(mustGenerate(t, Ed25519), Schedule{}) == nil || consumer.Add(nil, Schedule{}) == nil {
 		t.Error("a key that is not the owner's is added")
 	}
 	i := mustIdentity(t, P256)
 	if err := consumer.Add(i, Schedule{}); err != nil {
 		t.Fatal(err)
 	}
-	if consumer.Add(i, Schedule{}) == nil || consumer.Add(mustIdentity(t, P256), Schedule{Active: day(2), Retired: day(1)}) == nil {
+	if consumer.Add(i, Schedule{}) == nil || consumer.Add(mustIdentity(t, P256),
+		Schedule{Active: day(2), Retired: day(1)}) == nil {
 		t.Error("an identity is added twice, or with a schedule out of order")
 	}
 	if _, err := CreateConsumerKeyring(filepath.Join(t.TempDir(), "ring"), passphrase, "", nil); err == nil {
@@ -271,9 +298,12 @@ func TestKeyringOfOneOwner(t *testing.T) {
 	}
 	good := string(plain)
 	for name, c := range map[string]struct{ old, new string }{
-		"two owners": {`],"version"`, `],"producer":"orders","version"`}, "no owner": {`"consumer":"billing",`, ``}, "of a producer": {`"consumer":"billing",`, ``},
-		"sources": {`],"version"`, `],"sources":["a"],"version"`}, "bad name": {`"billing"`, `"bil ling"`}, "a signing key": {`"keys":[`, `"keys":[` + string(signer) + `,`},
-		"use sig": {`"use":"enc"`, `"use":"sig"`}, "no alg": {`"alg":"ECDH-ES+A256KW",`, ``}, "no private half": {`"d":`, `"dd":`},
+		"two owners": {`],"version"`, `],"producer":"orders","version"`},
+		"no owner":   {`"consumer":"billing",`, ``}, "of a producer": {`"consumer":"billing",`, ``},
+		"sources": {`],"version"`, `],"sources":["a"],"version"`}, "bad name": {`"billing"`, `"bil ling"`},
+		"a signing key": {`"keys":[`, `"keys":[` + string(signer) + `,`},
+		"use sig":       {`"use":"enc"`, `"use":"sig"`}, "no alg": {`"alg":"ECDH-ES+A256KW",`, ``},
+		"no private half": {`"d":`, `"dd":`},
 	} {
 		changed := strings.Replace(good, c.old, c.new, 1)
 		if name == "of a producer" {
@@ -298,7 +328,9 @@ func TestKeyringSignsHybrid(t *testing.T) {
 	for _, k := range []struct {
 		alg      Algorithm
 		schedule Schedule
-	}{{Ed25519, Schedule{Retired: day(6)}}, {MLDSA65, Schedule{Active: day(1)}}, {ES256, Schedule{Active: day(2), Retired: day(6)}}, {MLDSA65, Schedule{Active: day(3), Retired: day(4)}}} {
+	}{{Ed25519, Schedule{Retired: day(6)}}, {MLDSA65, Schedule{Active: day(1)}},
+		{ES256, Schedule{Active: day(2), Retired: day(6)}},
+		{MLDSA65, Schedule{Active: day(3), Retired: day(4)}}} {
 		s := mustGenerate(t, k.alg)
 		ids[s.Verifier().KeyID()] = string(k.alg) + " " + s.Verifier().KeyID()[:4]
 		if err := ring.Add(s, k.schedule); err != nil {
@@ -309,7 +341,8 @@ func TestKeyringSignsHybrid(t *testing.T) {
 	for _, c := range []struct {
 		now  time.Time
 		want []int
-	}{{day(0), []int{0}}, {day(1), []int{0, 1}}, {day(2), []int{2, 1}}, {day(3), []int{2, 3}}, {day(4), []int{2, 1}}, {day(6), []int{1}}} {
+	}{{day(0), []int{0}}, {day(1), []int{0, 1}}, {day(2), []int{2, 1}}, {day(3), []int{2, 3}},
+		{day(4), []int{2, 1}}, {day(6), []int{1}}} {
 		got, err := ring.Signers(c.now)
 		if err != nil || len(got) != len(c.want) {
 			t.Fatalf("%s: %v, %v", c.now, got, err)

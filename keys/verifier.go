@@ -107,7 +107,8 @@ func NewVerifier(public crypto.PublicKey) (*Verifier, error) {
 		}
 		point := k.Bytes()
 		if len(point) != mldsa.MLDSA65PublicKeySize {
-			return nil, fmt.Errorf("keys: an ML-DSA-65 public key has %d bytes, not %d", mldsa.MLDSA65PublicKeySize, len(point))
+			return nil, fmt.Errorf("keys: an ML-DSA-65 public key has %d bytes, not %d",
+				mldsa.MLDSA65PublicKeySize, len(point))
 		}
 		if len(bytes.TrimLeft(point[mldsaSeedSize:], "\x00")) == 0 { // any short vector would be a signature
 			return nil, errors.New("keys: the ML-DSA-65 key is zero")

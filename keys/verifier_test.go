@@ -158,7 +158,8 @@ func TestVerifierRefusesWeakPoints(t *testing.T) {
 	// A point of small order added to a good key gives a key of large order: accepted, as RFC 8032 does.
 	good := mustGenerate(t, Ed25519).Verifier().Public().(ed25519.PublicKey)
 	p, _ := new(edwards25519.Point).SetBytes(good)
-	torsion, _ := new(edwards25519.Point).SetBytes(unhexT(t, "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"))
+	torsion, _ := new(edwards25519.Point).SetBytes(unhexT(t,
+		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"))
 	if _, err := NewVerifier(ed25519.PublicKey(p.Add(p, torsion).Bytes())); err != nil {
 		t.Error(err)
 	}
@@ -172,7 +173,8 @@ func TestVerifierRefusesOtherKeys(t *testing.T) {
 	//lint:ignore SA1019 the supported ways make no point that is off the curve
 	off := &ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)}
 	for name, k := range map[string]crypto.PublicKey{
-		"P-384": &p384.PublicKey, "not on P-256": off, "nil": nil, "nil ECDSA": (*ecdsa.PublicKey)(nil), "text": "x", "empty ECDSA": &ecdsa.PublicKey{},
+		"P-384": &p384.PublicKey, "not on P-256": off, "nil": nil, "nil ECDSA": (*ecdsa.PublicKey)(nil),
+		"text": "x", "empty ECDSA": &ecdsa.PublicKey{},
 	} {
 		if _, err := NewVerifier(k); err == nil {
 			t.Errorf("%s is accepted", name)
@@ -280,7 +282,8 @@ func TestProducerNames(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, bad := range []string{"", " ", "a b", "-a", ".a", "/a", "é", "a\n", "a\x00", "a\"", "a,b", string(bytes.Repeat([]byte("a"), maxName+1))} {
+	for _, bad := range []string{"", " ", "a b", "-a", ".a", "/a", "é", "a\n", "a\x00", "a\"", "a,b",
+		string(bytes.Repeat([]byte("a"), maxName+1))} {
 		if CheckProducer(bad) == nil {
 			t.Errorf("%q is accepted", bad)
 		}

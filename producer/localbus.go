@@ -194,7 +194,8 @@ func (b *LocalBus) delivery(entry *envelope.Entry) []byte {
 	}
 	doc := []byte(`{"version":"0"`)
 	for _, m := range [...]struct{ name, value string }{
-		{"id", newUUID()}, {"detail-type", entry.DetailType}, {"source", entry.Source}, {"account", b.opts.Account},
+		{"id", newUUID()}, {"detail-type", entry.DetailType}, {"source", entry.Source},
+		{"account", b.opts.Account},
 		{"time", at.UTC().Format("2006-01-02T15:04:05Z")}, {"region", "local"},
 	} {
 		doc = append(doc, ',')

@@ -109,7 +109,8 @@ func New(ring keys.SignerSource, bus Bus, opts *Options) (*Producer, error) {
 		return nil, fmt.Errorf("producer: %w", err)
 	}
 	if len(o.EncryptFields) > 0 && o.Encrypt == nil {
-		return nil, errors.New("producer: EncryptFields without Encrypt: name whom they are to be encrypted to")
+		return nil,
+			errors.New("producer: EncryptFields without Encrypt: name whom they are to be encrypted to")
 	}
 	for _, field := range o.EncryptFields {
 		if err := jsontext.CheckPointer(field, nil); err != nil {
@@ -224,13 +225,15 @@ func (p *Producer) signers() ([]keys.Signer, error) {
 }
 
 // seal signs with all signers. The first one leads, and the others are co-signers.
-func (p *Producer) seal(ctx context.Context, ev event.Event, signers []keys.Signer) (*envelope.Sealed, error) {
+func (p *Producer) seal(ctx context.Context, ev event.Event,
+	signers []keys.Signer) (*envelope.Sealed, error) {
 	if err := p.checkScope(&ev); err != nil {
 		return nil, err
 	}
 	return envelope.Seal(ctx, traced(ctx, ev), signers[0], &envelope.SealOptions{
 		Audience: p.opts.Audience, Expires: p.opts.Expires, Exact: p.opts.Exact, CoSigners: signers[1:],
-		ExtensionTypes: p.opts.ExtensionTypes, Encrypt: p.opts.Encrypt, EncryptFields: p.opts.EncryptFields, Now: p.opts.Now,
+		ExtensionTypes: p.opts.ExtensionTypes, Encrypt: p.opts.Encrypt, EncryptFields: p.opts.EncryptFields,
+		Now:              p.opts.Now,
 		KeepRecordedTime: p.opts.KeepRecordedTime,
 	})
 }

@@ -37,7 +37,8 @@ func newOrg(t *testing.T) org {
 		t.Fatal(err)
 	}
 	bundle, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
-		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"},
+		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"},
+		Types: []string{"*"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +120,9 @@ func TestPublish(t *testing.T) {
 	var got []string
 	p := newProducer(t, o, busFunc(func(ctx context.Context, events []*envelope.Sealed) []error {
 		for _, s := range events {
-			opened, err := envelope.Open(ctx, s.JSON(), o.trust, &envelope.Policy{Audience: "central", MaxAge: time.Hour, Now: now, Unsafe: envelope.Unsafe{AnySource: true}})
+			opened, err := envelope.Open(ctx, s.JSON(), o.trust,
+				&envelope.Policy{Audience: "central", MaxAge: time.Hour, Now: now,
+					Unsafe: envelope.Unsafe{AnySource: true}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -223,7 +226,8 @@ func TestPublishCountsAnswers(t *testing.T) {
 	}{
 		{"none", nil, []error{producer.ErrNoAnswer, producer.ErrNoAnswer, producer.ErrNoAnswer}},
 		{"too few", []error{nil, errThrottled}, []error{nil, errThrottled, producer.ErrNoAnswer}},
-		{"too many", make([]error, 4), []error{producer.ErrNoAnswer, producer.ErrNoAnswer, producer.ErrNoAnswer}},
+		{"too many", make([]error, 4), []error{producer.ErrNoAnswer, producer.ErrNoAnswer,
+			producer.ErrNoAnswer}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := newProducer(t, newOrg(t), busFunc(func(context.Context, []*envelope.Sealed) []error { return c.answer }), nil)
@@ -268,7 +272,8 @@ func TestPublishWithoutKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	results, err := p.Publish(t.Context(), numbered(2)...)
-	if !errors.Is(err, keys.ErrNoSigner) || !errors.Is(results[0].Err, keys.ErrNoSigner) || !errors.Is(results[1].Err, keys.ErrNoSigner) {
+	if !errors.Is(err, keys.ErrNoSigner) || !errors.Is(results[0].Err, keys.ErrNoSigner) ||
+		!errors.Is(results[1].Err, keys.ErrNoSigner) {
 		t.Errorf("results %v, error %v", results, err)
 	}
 }
@@ -302,11 +307,13 @@ func TestLocalBusDelivers(t *testing.T) {
 		if _, err := newProducer(t, o, bus, nil).Publish(t.Context(), placed("1")); err != nil {
 			t.Fatal(err)
 		}
-		opener, err := envelope.NewOpener(o.trust, &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
+		opener, err := envelope.NewOpener(o.trust,
+			&envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		opened, err := opener.Open(t.Context(), envelope.Received{Body: got, EventBridge: true}, envelope.Step{})
+		opened, err := opener.Open(t.Context(), envelope.Received{Body: got, EventBridge: true},
+			envelope.Step{})
 		if err != nil {
 			t.Fatalf("%v\n%s", err, got)
 		}
@@ -325,7 +332,8 @@ func checkShape(t *testing.T, delivery []byte) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
-		"version": `"0"`, "detail-type": `"com.example.order.placed"`, "source": `"https://orders.example/eu"`,
+		"version": `"0"`, "detail-type": `"com.example.order.placed"`,
+		"source":  `"https://orders.example/eu"`,
 		"account": `"123456789012"`, "time": `"2026-03-01T12:00:00Z"`, "region": `"local"`, "resources": `[]`,
 	} {
 		if string(shape[name]) != want {
@@ -407,7 +415,8 @@ func TestLocalBusKeepsWhatWasNotTaken(t *testing.T) {
 }
 
 func TestLocalBusQueuedRewrittenAndPut(t *testing.T) {
-	bus := producer.NewLocalBus(&producer.LocalBusOptions{Queued: true, Rewrite: func(b []byte) []byte { return append(b, ' ') }})
+	bus := producer.NewLocalBus(&producer.LocalBusOptions{Queued: true,
+		Rewrite: func(b []byte) []byte { return append(b, ' ') }})
 	var got []string
 	bus.Subscribe(func(_ context.Context, delivery []byte) error { got = append(got, string(delivery)); return nil })
 	if _, err := newProducer(t, newOrg(t), bus, nil).Publish(t.Context(), placed("1")); err != nil {
@@ -417,7 +426,8 @@ func TestLocalBusQueuedRewrittenAndPut(t *testing.T) {
 	if len(got) != 0 || bus.Pending() != 2 {
 		t.Fatalf("%d delivered before Deliver", len(got))
 	}
-	if err := bus.Deliver(t.Context()); err != nil || len(got) != 2 || got[0][len(got[0])-1] != ' ' || got[1] != "forged" {
+	if err := bus.Deliver(t.Context()); err != nil || len(got) != 2 || got[0][len(got[0])-1] != ' ' ||
+		got[1] != "forged" {
 		t.Errorf("delivered %q, %v", got, err)
 	}
 }

@@ -60,7 +60,8 @@ func validTraceParent(s string) bool {
 		return false
 	}
 	for i := range len(form) {
-		if form[i] == 'x' && !('0' <= s[i] && s[i] <= '9' || 'a' <= s[i] && s[i] <= 'f') || form[i] != 'x' && s[i] != form[i] {
+		if form[i] == 'x' && !('0' <= s[i] && s[i] <= '9' || 'a' <= s[i] && s[i] <= 'f') || form[i] != 'x' &&
+			s[i] != form[i] {
 			return false
 		}
 	}

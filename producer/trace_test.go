@@ -21,7 +21,8 @@ func wireOf(t *testing.T, ctx context.Context, own string, opts *producer.Option
 		if err := json.Unmarshal(events[0].JSON(), &wire); err != nil {
 			t.Fatal(err)
 		}
-		if p, _ := producer.TraceFrom(ctx); own == "" && wire["traceparent"] != nil && p != wire["traceparent"] {
+		if p, _ := producer.TraceFrom(ctx); own == "" && wire["traceparent"] != nil &&
+			p != wire["traceparent"] {
 			t.Errorf("the bus sees %q, the event carries %v", p, wire["traceparent"])
 		}
 		return make([]error, len(events))
@@ -71,7 +72,8 @@ func TestTrace(t *testing.T) {
 // A tracer that keeps its span in the context in its own way is asked through Options.
 func TestTraceOption(t *testing.T) {
 	opts := &producer.Options{Trace: func(context.Context) (string, string) { return parent, "a=1" }}
-	if wire := wireOf(t, t.Context(), "", opts); wire["traceparent"] != parent || wire["tracestate"] != "a=1" {
+	if wire := wireOf(t, t.Context(), "", opts); wire["traceparent"] != parent ||
+		wire["tracestate"] != "a=1" {
 		t.Errorf("wire %v", wire)
 	}
 }

@@ -21,7 +21,8 @@ func TestEveryCommandIsExplained(t *testing.T) {
 	for _, path := range commandPaths(t) {
 		n++
 		f := &clitest.FakeRun{}
-		if code := f.Run(t, append(path, "--help")...); code != ui.ExitDone || !strings.Contains(f.Stdout.String(), "Usage") {
+		if code := f.Run(t, append(path, "--help")...); code != ui.ExitDone ||
+			!strings.Contains(f.Stdout.String(), "Usage") {
 			t.Errorf("%v --help: %d\n%s", path, code, f.Stdout.String())
 		}
 		if code := f.Run(t, append(path, "--no-such-flag", "--output", "json")...); code != ui.ExitUsage {
@@ -52,7 +53,8 @@ func commandPaths(t *testing.T) [][]string {
 		}
 	}
 	f := &clitest.FakeRun{}
-	env := ui.NewEnv(nil, &f.Stdout, &f.Stderr, ui.System{Getenv: os.Getenv, Terminal: func(io.Writer) bool { return false }})
+	env := ui.NewEnv(nil, &f.Stdout, &f.Stderr, ui.System{Getenv: os.Getenv,
+		Terminal: func(io.Writer) bool { return false }})
 	walk(cli.Root(env), nil)
 	return paths
 }
@@ -139,7 +141,8 @@ func TestUntrustedTextIsHarmless(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	for in, want := range map[string]string{
-		"plain é 漢": "plain é 漢", "a\tb": `a\tb`, "\x1b[31m": `\x1b[31m`, "\u202egpj": `\u202egpj`, "\x00": `\x00`, "a\xffb": `a\xffb`,
+		"plain é 漢": "plain é 漢", "a\tb": `a\tb`, "\x1b[31m": `\x1b[31m`, "\u202egpj": `\u202egpj`,
+		"\x00": `\x00`, "a\xffb": `a\xffb`,
 	} {
 		if got := ui.Clean(in); got != want {
 			t.Errorf("clean(%q) = %q, not %q", in, got, want)

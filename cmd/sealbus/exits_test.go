@@ -60,7 +60,8 @@ func needies(b *clitest.Bench) []needy {
 			return []string{"trust", "revoke", "--policy", f, "--reason", "x", "abcdefgh"}
 		}},
 		{name: "trust build --policy", input: true, call: func(f string) []string {
-			return []string{"trust", "build", "--policy", f, "--keys", roots, "--root", b.Path("r.key"), insecure, "--out", b.Path("new")}
+			return []string{"trust", "build", "--policy", f, "--keys", roots, "--root", b.Path("r.key"),
+				insecure, "--out", b.Path("new")}
 		}},
 		{name: "trust sign", input: true, call: func(f string) []string { return []string{"trust", "sign", "--root", b.Path("r.key"), insecure, f} }},
 		{name: "trust sign --root", call: func(f string) []string { return []string{"trust", "sign", "--root", f, insecure, trust} }},
@@ -73,13 +74,16 @@ func needies(b *clitest.Bench) []needy {
 			return []string{"quarantine", "list", "--from", f, "--key-file", b.Path("q.key")}
 		}},
 		{name: "quarantine show --trust", call: func(f string) []string {
-			return []string{"quarantine", "show", "--from", b.Dir, "--key-file", b.Path("q.key"), "--trust", f, "--roots", roots, "abcdefgh"}
+			return []string{"quarantine", "show", "--from", b.Dir, "--key-file", b.Path("q.key"), "--trust",
+				f, "--roots", roots, "abcdefgh"}
 		}},
 		{name: "listen --trust", call: func(f string) []string {
-			return []string{"listen", "--http", "0", "--trust", f, "--roots", roots, "--allow-source", clitest.OrderSource}
+			return []string{"listen", "--http", "0", "--trust", f, "--roots", roots, "--allow-source",
+				clitest.OrderSource}
 		}},
 		{name: "listen --quarantine-key-file", call: func(f string) []string {
-			return []string{"listen", "--http", "0", "--trust", trust, "--roots", roots, "--allow-source", clitest.OrderSource, "--quarantine", b.Path("q"), "--quarantine-key-file", f}
+			return []string{"listen", "--http", "0", "--trust", trust, "--roots", roots, "--allow-source",
+				clitest.OrderSource, "--quarantine", b.Path("q"), "--quarantine-key-file", f}
 		}},
 		{name: "doctor --keyring", call: func(f string) []string { return []string{"doctor", "--keyring", f, insecure} }},
 	}
@@ -92,7 +96,8 @@ func TestExitOfFiles(t *testing.T) {
 	b.Org(nil, clitest.OrderSource)
 	signer, err := keys.GenerateSigner(keys.Ed25519, "shop")
 	b.Check(err)
-	_, err = keys.CreateKeyring(b.Path("locked"), "sesame", "shop", &keys.KeyringOptions{PrivateFileOptions: keys.PrivateFileOptions{ScryptWorkFactor: 4}, Key: signer})
+	_, err = keys.CreateKeyring(b.Path("locked"), "sesame", "shop",
+		&keys.KeyringOptions{PrivateFileOptions: keys.PrivateFileOptions{ScryptWorkFactor: 4}, Key: signer})
 	b.Check(err)
 	b.Must("", "trust", "root", "new", "--out", b.Path("r.key"), "--insecure-no-passphrase")
 	b.Check(os.WriteFile(b.Path("q.key"), clitest.KeyText(make([]byte, consumer.MinQuarantineKey)), 0o600))
@@ -101,7 +106,8 @@ func TestExitOfFiles(t *testing.T) {
 	b.Check(os.WriteFile(b.Path("secret"), []byte("{}"), 0o000))
 	b.Check(os.Mkdir(b.Path("directory"), 0o700))
 	faults := map[string]string{
-		"missing": "no/such/file", "a directory": "directory", "below a file": "garbage/file", "empty": "empty", "garbage": "garbage",
+		"missing": "no/such/file", "a directory": "directory", "below a file": "garbage/file",
+		"empty": "empty", "garbage": "garbage",
 		"a name with a NUL": "a\x00b", "unreadable": "secret", "a very long name": strings.Repeat("x", 300),
 	}
 	if os.Getuid() == 0 || runtime.GOOS == "windows" {
@@ -109,7 +115,8 @@ func TestExitOfFiles(t *testing.T) {
 	}
 	for _, n := range needies(b) {
 		for fault, file := range faults {
-			if n.name == "quarantine --from" && fault == "a directory" || n.name == "trust revoke --policy" && fault == "a directory" && runtime.GOOS == "windows" {
+			if n.name == "quarantine --from" && fault == "a directory" || n.name == "trust revoke --policy" &&
+				fault == "a directory" && runtime.GOOS == "windows" {
 				continue // it is what is wanted
 			}
 			want := ui.ExitUsage
@@ -135,7 +142,8 @@ func TestExitOfCalls(t *testing.T) {
 	b.Org(nil, clitest.OrderSource)
 	signer, err := keys.GenerateSigner(keys.Ed25519, "shop")
 	b.Check(err)
-	_, err = keys.CreateKeyring(b.Path("locked"), "sesame", "shop", &keys.KeyringOptions{PrivateFileOptions: keys.PrivateFileOptions{ScryptWorkFactor: 4}, Key: signer})
+	_, err = keys.CreateKeyring(b.Path("locked"), "sesame", "shop",
+		&keys.KeyringOptions{PrivateFileOptions: keys.PrivateFileOptions{ScryptWorkFactor: 4}, Key: signer})
 	b.Check(err)
 	b.Check(os.WriteFile(b.Path("wrong"), []byte("Sesame\n"), 0o600))
 	trust, roots := b.Path("trust.dsse"), b.Path("roots.json")
@@ -143,24 +151,35 @@ func TestExitOfCalls(t *testing.T) {
 		args []string
 		says string
 	}{
-		"wrong passphrase":       {[]string{"seal", "--keyring", b.Path("locked"), "--passphrase-file", b.Path("wrong")}, "the passphrase is wrong"},
-		"keyring under none":     {[]string{"seal", "--keyring", b.Path("shop.keyring"), "--passphrase-file", b.Path("wrong")}, "is not encrypted"},
-		"keyring under one":      {[]string{"seal", "--keyring", b.Path("locked"), "--insecure-no-passphrase"}, "encrypted"},
-		"roots as trust":         {[]string{"open", "--trust", roots, "--roots", roots, "--allow-source", clitest.OrderSource}, "check that this is the file you mean"},
-		"trust as roots":         {[]string{"open", "--trust", trust, "--roots", trust, "--allow-source", clitest.OrderSource}, ""},
-		"no credentials":         {[]string{"publish", "--bus", "b", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase"}, "no AWS credentials"},
-		"no credentials, KMS":    {[]string{"seal", "--kms", "alias/a", "--producer", "shop"}, "no AWS credentials"},
-		"no credentials, S3":     {[]string{"open", "--trust", "s3://b/k", "--roots", roots, "--allow-source", clitest.OrderSource}, "no AWS credentials"},
-		"no credentials, tables": {[]string{"claims", "create-table", "--table", "claims"}, "no AWS credentials"},
-		"unknown command":        {[]string{"opne"}, "did you mean"},
-		"no command":             {nil, "missing command"},
-		"unknown flag":           {[]string{"open", "--frm", "x"}, "unknown flag"},
-		"bad value":              {[]string{"open", "--from", "x"}, "is not one of its values"},
-		"no such shell":          {[]string{"completion", "tcsh"}, "bash, zsh"},
-		"taken port":             {[]string{"listen", "--http", "256.0.0.1:1", "--trust", trust, "--roots", roots, "--allow-source", clitest.OrderSource}, "give another port or address"},
+		"wrong passphrase": {[]string{"seal", "--keyring", b.Path("locked"), "--passphrase-file",
+			b.Path("wrong")}, "the passphrase is wrong"},
+		"keyring under none": {[]string{"seal", "--keyring", b.Path("shop.keyring"), "--passphrase-file",
+			b.Path("wrong")}, "is not encrypted"},
+		"keyring under one": {[]string{"seal", "--keyring", b.Path("locked"),
+			"--insecure-no-passphrase"}, "encrypted"},
+		"roots as trust": {[]string{"open", "--trust", roots, "--roots", roots, "--allow-source",
+			clitest.OrderSource}, "check that this is the file you mean"},
+		"trust as roots": {[]string{"open", "--trust", trust, "--roots", trust, "--allow-source",
+			clitest.OrderSource}, ""},
+		"no credentials": {[]string{"publish", "--bus", "b", "--keyring", b.Path("shop.keyring"),
+			"--insecure-no-passphrase"}, "no AWS credentials"},
+		"no credentials, KMS": {[]string{"seal", "--kms", "alias/a", "--producer", "shop"},
+			"no AWS credentials"},
+		"no credentials, S3": {[]string{"open", "--trust", "s3://b/k", "--roots", roots, "--allow-source",
+			clitest.OrderSource}, "no AWS credentials"},
+		"no credentials, tables": {[]string{"claims", "create-table", "--table", "claims"},
+			"no AWS credentials"},
+		"unknown command": {[]string{"opne"}, "did you mean"},
+		"no command":      {nil, "missing command"},
+		"unknown flag":    {[]string{"open", "--frm", "x"}, "unknown flag"},
+		"bad value":       {[]string{"open", "--from", "x"}, "is not one of its values"},
+		"no such shell":   {[]string{"completion", "tcsh"}, "bash, zsh"},
+		"taken port": {[]string{"listen", "--http", "256.0.0.1:1", "--trust", trust, "--roots", roots,
+			"--allow-source", clitest.OrderSource}, "give another port or address"},
 	} {
 		r := b.Run(clitest.OrderEvent, c.args...)
-		if r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, c.says) || strings.Contains(r.Stderr, "try again") {
+		if r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, c.says) ||
+			strings.Contains(r.Stderr, "try again") {
 			t.Errorf("%s: exit %d, want %d\n%s%s", name, r.Code, ui.ExitUsage, r.Stdout, r.Stderr)
 		}
 	}
@@ -191,7 +210,8 @@ func TestExitOfNetworks(t *testing.T) {
 	gone := httptest.NewServer(nil)
 	gone.Close()
 	dead := strings.TrimPrefix(gone.URL, "http://")
-	for address, why := range map[string]string{dead: "connection refused: nothing listens there", deaf(t): "broken off"} {
+	for address, why := range map[string]string{dead: "connection refused: nothing listens there",
+		deaf(t): "broken off"} {
 		t.Setenv("AWS_ACCESS_KEY_ID", "a")
 		t.Setenv("AWS_SECRET_ACCESS_KEY", "b")
 		t.Setenv("AWS_REGION", "eu-west-1")
@@ -199,36 +219,51 @@ func TestExitOfNetworks(t *testing.T) {
 		t.Setenv("AWS_ENDPOINT_URL", "http://"+address)
 		b := clitest.New(t)
 		b.Org(nil, clitest.OrderSource)
-		b.Check(os.WriteFile(b.Path("q.key"), clitest.KeyText(make([]byte, consumer.MinQuarantineKey)), 0o600))
-		store, err := quarantine.NewDir(b.Path("bin"), clitest.BinKeys(make([]byte, consumer.MinQuarantineKey)))
+		b.Check(os.WriteFile(b.Path("q.key"), clitest.KeyText(make([]byte, consumer.MinQuarantineKey)),
+			0o600))
+		store, err := quarantine.NewDir(b.Path("bin"),
+			clitest.BinKeys(make([]byte, consumer.MinQuarantineKey)))
 		b.Check(err)
-		b.Check(store.Put(t.Context(), consumer.Record{Consumer: "billing", At: b.Now.Add(-time.Minute), Reason: "modified", Message: consumer.Message{Body: []byte("{}")}}))
+		b.Check(store.Put(t.Context(), consumer.Record{Consumer: "billing", At: b.Now.Add(-time.Minute),
+			Reason: "modified", Message: consumer.Message{Body: []byte("{}")}}))
 		roots, arn := b.Path("roots.json"), "arn:aws:kms:eu-west-1:111122223333:key/1"
 		q := []string{"--key-file", b.Path("q.key")}
 		for name, c := range map[string]struct {
 			args []string
 			what string
 		}{
-			"trust URL":    {[]string{"open", "--trust", "https://" + address + "/b?token=hush", "--roots", roots, "--allow-source", clitest.OrderSource}, "the trust bundle"},
-			"trust in S3":  {[]string{"open", "--trust", "s3://b/k", "--roots", roots, "--allow-source", clitest.OrderSource}, "the trust bundle"},
-			"live trust":   {[]string{"listen", "--http", "0", "--trust", "https://" + address + "/b", "--roots", roots, "--allow-source", clitest.OrderSource}, "the trust bundle"},
-			"bus":          {[]string{"publish", "--bus", "b", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase", "--retry-for", "0s"}, "EventBridge"},
-			"bucket":       {append([]string{"quarantine", "list", "--from", "s3://b/p"}, q...), "S3"},
-			"queue":        {append([]string{"quarantine", "list", "--from", "sqs:http://" + address + "/1/q"}, q...), "SQS"},
-			"reopen":       {append([]string{"quarantine", "reopen", "--all", "--from", b.Path("bin"), "--to-queue", "http://" + address + "/1/q"}, q...), "SQS"},
-			"table":        {[]string{"claims", "create-table", "--table", "claims"}, "DynamoDB"},
-			"KMS, sign":    {[]string{"seal", "--kms", arn, "--producer", "shop"}, "KMS"},
-			"KMS, open":    {[]string{"open", "--trust", b.Path("trust.dsse"), "--roots", roots, "--allow-source", clitest.OrderSource, "--identity", arn}, "KMS"},
-			"doctor":       {[]string{"doctor"}, "STS"},
-			"doctor KMS":   {[]string{"doctor", "--may-sign", arn}, "KMS"},
-			"doctor URL":   {[]string{"doctor", "--trust", "https://" + address + "/b", "--roots", roots}, "the trust bundle"},
+			"trust URL": {[]string{"open", "--trust", "https://" + address +
+				"/b?token=hush", "--roots", roots, "--allow-source", clitest.OrderSource},
+				"the trust bundle"},
+			"trust in S3": {[]string{"open", "--trust", "s3://b/k", "--roots", roots, "--allow-source",
+				clitest.OrderSource}, "the trust bundle"},
+			"live trust": {[]string{"listen", "--http", "0", "--trust", "https://" + address +
+				"/b", "--roots", roots, "--allow-source", clitest.OrderSource}, "the trust bundle"},
+			"bus": {[]string{"publish", "--bus", "b", "--keyring", b.Path("shop.keyring"),
+				"--insecure-no-passphrase", "--retry-for", "0s"}, "EventBridge"},
+			"bucket": {append([]string{"quarantine", "list", "--from", "s3://b/p"}, q...), "S3"},
+			"queue": {append([]string{"quarantine", "list", "--from", "sqs:http://" + address +
+				"/1/q"}, q...), "SQS"},
+			"reopen": {append([]string{"quarantine", "reopen", "--all", "--from", b.Path("bin"),
+				"--to-queue", "http://" + address + "/1/q"}, q...), "SQS"},
+			"table":     {[]string{"claims", "create-table", "--table", "claims"}, "DynamoDB"},
+			"KMS, sign": {[]string{"seal", "--kms", arn, "--producer", "shop"}, "KMS"},
+			"KMS, open": {[]string{"open", "--trust", b.Path("trust.dsse"), "--roots", roots,
+				"--allow-source", clitest.OrderSource, "--identity", arn}, "KMS"},
+			"doctor":     {[]string{"doctor"}, "STS"},
+			"doctor KMS": {[]string{"doctor", "--may-sign", arn}, "KMS"},
+			"doctor URL": {[]string{"doctor", "--trust", "https://" + address + "/b", "--roots", roots},
+				"the trust bundle"},
 			"doctor Redis": {[]string{"doctor", "--redis", "redis://u:hush@" + address}, "Redis"},
 		} {
 			r := b.Run(clitest.OrderEvent, c.args...)
 			want := "cannot reach " + address + " for " + c.what
 			said := strings.Join(strings.Fields(r.Stdout+r.Stderr), " ")
-			if r.Code != ui.ExitUnavailable || !strings.Contains(said, want) || !strings.Contains(said, why) || strings.Contains(said, "hush") || strings.Contains(said, "operation error") {
-				t.Errorf("%s: exit %d, want %d and %q ... %q\n%s%s", name, r.Code, ui.ExitUnavailable, want, why, r.Stdout, r.Stderr)
+			if r.Code != ui.ExitUnavailable || !strings.Contains(said, want) ||
+				!strings.Contains(said, why) || strings.Contains(said, "hush") ||
+				strings.Contains(said, "operation error") {
+				t.Errorf("%s: exit %d, want %d and %q ... %q\n%s%s", name, r.Code, ui.ExitUnavailable, want,
+					why, r.Stdout, r.Stderr)
 			}
 		}
 	}
@@ -237,8 +272,10 @@ func TestExitOfNetworks(t *testing.T) {
 // TestExitOfInterruption: Ctrl-C is 130, however deep it was met.
 func TestExitOfInterruption(t *testing.T) {
 	f := &clitest.FakeRun{}
-	env := ui.NewEnv(nil, &f.Stdout, &f.Stderr, ui.System{Now: time.Now, Getenv: os.Getenv, Terminal: func(io.Writer) bool { return false }})
-	for _, err := range []error{context.Canceled, ui.Unavailable("x", "y: %w", context.Canceled), errors.Join(errors.New("a"), context.Canceled)} {
+	env := ui.NewEnv(nil, &f.Stdout, &f.Stderr, ui.System{Now: time.Now, Getenv: os.Getenv,
+		Terminal: func(io.Writer) bool { return false }})
+	for _, err := range []error{context.Canceled, ui.Unavailable("x", "y: %w", context.Canceled),
+		errors.Join(errors.New("a"), context.Canceled)} {
 		if code := env.Finish(err); code != ui.ExitInterrupted || ui.ExitInterrupted != 130 {
 			t.Errorf("%v: exit %d", err, code)
 		}
@@ -248,8 +285,10 @@ func TestExitOfInterruption(t *testing.T) {
 	b := clitest.New(t)
 	b.Check(os.WriteFile(b.Path("q.key"), clitest.KeyText(make([]byte, consumer.MinQuarantineKey)), 0o600))
 	args := []string{"quarantine", "list", "--from", b.Dir, "--key-file", b.Path("q.key")}
-	system := ui.System{Now: time.Now, Getenv: func(string) string { return "" }, Terminal: func(io.Writer) bool { return false }}
-	if code := cli.Run(ctx, args, strings.NewReader(""), io.Discard, &f.Stderr, system); code != ui.ExitInterrupted {
+	system := ui.System{Now: time.Now, Getenv: func(string) string { return "" },
+		Terminal: func(io.Writer) bool { return false }}
+	if code := cli.Run(ctx, args, strings.NewReader(""), io.Discard, &f.Stderr,
+		system); code != ui.ExitInterrupted {
 		t.Errorf("exit %d\n%s", code, f.Stderr.String())
 	}
 }
@@ -262,12 +301,14 @@ func TestExitWords(t *testing.T) {
 				return
 			}
 		}
-	}); !slices.Equal(got, []int{ui.ExitRejected, ui.ExitUsage, ui.ExitUnavailable, ui.ExitDue, ui.ExitInterrupted}) {
+	}); !slices.Equal(got, []int{ui.ExitRejected, ui.ExitUsage, ui.ExitUnavailable, ui.ExitDue,
+		ui.ExitInterrupted}) {
 		t.Errorf("%v", got)
 	}
 	f := &clitest.FakeRun{}
 	f.Run(t, "--help")
-	for _, want := range []string{"1    rejected", "2    usage", "3    try again", "4    something is due", "130  interrupted"} {
+	for _, want := range []string{"1    rejected", "2    usage", "3    try again", "4    something is due",
+		"130  interrupted"} {
 		if !strings.Contains(f.Stdout.String(), want) {
 			t.Errorf("--help does not say %q", want)
 		}

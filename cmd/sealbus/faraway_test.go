@@ -17,7 +17,8 @@ func TestTimesFarAway(t *testing.T) {
 	for _, at := range []string{"9999-06-01T00:00:00Z", "0002-06-01T00:00:00Z"} {
 		sealed := b.Must(clitest.OrderEvent, b.Seal("--now", at)...)
 		for what, args := range map[string][]string{
-			"inspect": {"inspect"}, "open": b.Open(clitest.OrderSource), "open json": b.Open(clitest.OrderSource,
+			"inspect": {"inspect"}, "open": b.Open(clitest.OrderSource),
+			"open json": b.Open(clitest.OrderSource,
 				"--output", "json"),
 		} {
 			r := b.Run(sealed, args...)
@@ -34,7 +35,8 @@ func TestTimesFarAway(t *testing.T) {
 			args = append(args, "--trust")
 		}
 		r := b.Run("", append(args, b.Path("trust.dsse"))...)
-		if text := r.Stdout + r.Stderr; !strings.Contains(text, "expires in more than 292 years") || saturated(text) {
+		if text := r.Stdout + r.Stderr; !strings.Contains(text, "expires in more than 292 years") ||
+			saturated(text) {
 			t.Errorf("%v: exit %d: %s", args, r.Code, text)
 		}
 	}

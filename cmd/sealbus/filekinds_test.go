@@ -33,8 +33,10 @@ func newKindsBench(t *testing.T) *kindsBench {
 	b.Check(os.WriteFile(b.Path("pass"), []byte("correct horse\n"), ui.PrivateFile))
 	path := func(kind string) string { b.files[kind] = b.Path(kind); return b.Path(kind) }
 	const insecure = "--insecure-no-passphrase"
-	b.Must("", "keys", "new", "--producer", "shop", "--keyring", path("ring"), insecure, "--source", "https://shop.example/*")
-	b.Must("", "keys", "new", "--producer", "shop", "--keyring", path("ring.age"), "--passphrase-file", b.Path("pass"))
+	b.Must("", "keys", "new", "--producer", "shop", "--keyring", path("ring"), insecure, "--source",
+		"https://shop.example/*")
+	b.Must("", "keys", "new", "--producer", "shop", "--keyring", path("ring.age"), "--passphrase-file",
+		b.Path("pass"))
 	b.Must("", "keys", "new", "--use", "enc", "--consumer", "billing", "--keyring", path("readers"), insecure)
 	b.Must("", "keys", "export", "--keyring", b.Path("ring"), insecure, "--out", path("pub"))
 	b.Must("", "keys", "export", "--keyring", b.Path("readers"), insecure, "--out", path("readers.pub"))
@@ -42,11 +44,14 @@ func newKindsBench(t *testing.T) *kindsBench {
 	b.files["root.pub"] = b.Path("root.pub")
 	b.Must("", "trust", "root", "new", "--out", path("root.age"), "--passphrase-file", b.Path("pass"))
 	b.Must("", "trust", "roots", b.Path("root.pub"), "--out", path("roots"))
-	b.Must("", "trust", "add", "--policy", path("policy"), "--producer", "shop", "--source", "https://shop.example/*", "--type", "*", b.Path("pub"))
-	b.Must("", "trust", "build", "--policy", b.Path("policy"), "--keys", b.Path("pub"), "--root", b.Path("root"), insecure, "--out", path("bundle"))
+	b.Must("", "trust", "add", "--policy", path("policy"), "--producer", "shop", "--source",
+		"https://shop.example/*", "--type", "*", b.Path("pub"))
+	b.Must("", "trust", "build", "--policy", b.Path("policy"), "--keys", b.Path("pub"), "--root",
+		b.Path("root"), insecure, "--out", path("bundle"))
 	sealed := b.Must(kindsEvent, "seal", "--keyring", b.Path("ring"), insecure)
 	b.Check(os.WriteFile(path("event"), []byte(sealed), ui.PublicFile))
-	b.Must(sealed, "inspect", "--trust", b.Path("bundle"), "--roots", b.Path("roots"), "--trust-state", path("state"))
+	b.Must(sealed, "inspect", "--trust", b.Path("bundle"), "--roots", b.Path("roots"), "--trust-state",
+		path("state"))
 	b.Must("", "quarantine", "key", "new", "--out", path("quarantine.key"))
 	b.Check(os.Mkdir(b.Path("refused"), 0o700))
 	return b
@@ -71,15 +76,21 @@ func commandReaders(b *kindsBench) []kindReader {
 		of("ring.age", "keys", "list", "--keyring", "FILE", "--passphrase-file", b.Path("pass")),
 		of("ring readers", "keys", "export", "--keyring", "FILE", insecure),
 		of("ring", "seal", "--keyring", "FILE", insecure),
-		of("readers", "open", "--trust", b.Path("bundle"), "--roots", b.Path("roots"), "--allow-source", "https://shop.example/*", "--identity", "FILE", insecure),
+		of("readers", "open", "--trust", b.Path("bundle"), "--roots", b.Path("roots"), "--allow-source",
+			"https://shop.example/*", "--identity", "FILE", insecure),
 		of("readers.pub", "seal", "--keyring", b.Path("ring"), insecure, "--encrypt-to", "FILE"),
 		of("pub root.pub", "trust", "add", "--policy", out, "--producer", "shop", "FILE"),
 		of("readers.pub", "trust", "add", "--policy", out, "--consumer", "billing", "FILE"),
-		of("pub", "trust", "build", "--policy", b.Path("policy"), "--keys", "FILE", "--root", b.Path("root"), insecure, "--out", out),
-		of("root", "trust", "build", "--policy", b.Path("policy"), "--keys", b.Path("pub"), "--root", "FILE", insecure, "--out", out),
-		of("root.age", "trust", "build", "--policy", b.Path("policy"), "--keys", b.Path("pub"), "--root", "FILE", "--passphrase-file", b.Path("pass"), "--out", out),
-		of("policy", "trust", "build", "--policy", "FILE", "--keys", b.Path("pub"), "--root", b.Path("root"), insecure, "--out", out),
-		of("bundle", "trust", "build", "--policy", b.Path("policy"), "--keys", b.Path("pub"), "--root", b.Path("root"), insecure, "--previous", "FILE", "--out", out),
+		of("pub", "trust", "build", "--policy", b.Path("policy"), "--keys", "FILE", "--root", b.Path("root"),
+			insecure, "--out", out),
+		of("root", "trust", "build", "--policy", b.Path("policy"), "--keys", b.Path("pub"), "--root", "FILE",
+			insecure, "--out", out),
+		of("root.age", "trust", "build", "--policy", b.Path("policy"), "--keys", b.Path("pub"), "--root",
+			"FILE", "--passphrase-file", b.Path("pass"), "--out", out),
+		of("policy", "trust", "build", "--policy", "FILE", "--keys", b.Path("pub"), "--root", b.Path("root"),
+			insecure, "--out", out),
+		of("bundle", "trust", "build", "--policy", b.Path("policy"), "--keys", b.Path("pub"), "--root",
+			b.Path("root"), insecure, "--previous", "FILE", "--out", out),
 		of("root.pub", "trust", "roots", "FILE", "--out", out),
 		of("bundle", "trust", "verify", "--roots", b.Path("roots"), "FILE"),
 		of("roots", "trust", "verify", "--roots", "FILE", b.Path("bundle")),
@@ -109,7 +120,8 @@ func functionReaders(t *testing.T, b *kindsBench) []kindReader {
 			return err
 		}),
 		of("OpenRootKey", "root.age", func(path string, _ []byte) error { _, err := trust.OpenRootKey(path, "correct horse", nil); return err }),
-		of("ParseJWKSet", "pub readers.pub root.pub", func(_ string, doc []byte) error { _, err := keys.ParseJWKSet(doc); return err }),
+		of("ParseJWKSet", "pub readers.pub root.pub",
+			func(_ string, doc []byte) error { _, err := keys.ParseJWKSet(doc); return err }),
 		of("ParseJWK", "root.pub", func(_ string, doc []byte) error { _, err := keys.ParseJWK(doc); return err }),
 		of("ParseRecipientJWK", "", func(_ string, doc []byte) error { _, err := keys.ParseRecipientJWK(doc); return err }),
 		of("ParsePrivateJWK", "", func(_ string, doc []byte) error { _, err := keys.ParsePrivateJWK(doc, "shop"); return err }),
@@ -146,7 +158,8 @@ func (b *kindsBench) try(r kindReader, path string) (ok bool, text string) {
 	}
 	got := b.Run(kindsEvent, args...)
 	// An event that cannot be judged as it is unsealed is no matter of the file.
-	return got.Code == ui.ExitDone || args[0] == "open" && strings.Contains(got.Stderr+got.Stdout, "rejected: unsigned"), got.Stderr + got.Stdout
+	return got.Code == ui.ExitDone || args[0] == "open" &&
+		strings.Contains(got.Stderr+got.Stdout, "rejected: unsigned"), got.Stderr + got.Stdout
 }
 
 // closer are what an error may say instead of naming the kind: it knows more of the file than that.
@@ -154,8 +167,10 @@ var closer = map[filekind.Kind][]string{
 	filekind.Encrypted: {"encrypted: give its passphrase", "this is a root key", "this is a keyring"},
 	filekind.Keyring:   {"not encrypted, although", "its keys sign", "those of a consumer"},
 	filekind.RootKey:   {"not encrypted, although"},
-	filekind.JWKSet:    {"is a signing key of producer", "which is not for --", "is for signing", "is for encryption", "was submitted but is not listed", "is listed but was not submitted"},
-	filekind.JWK:       {"JWK: ", "which is not for --", "is for signing", "was submitted but is not listed", "is listed but was not submitted"},
+	filekind.JWKSet: {"is a signing key of producer", "which is not for --", "is for signing",
+		"is for encryption", "was submitted but is not listed", "is listed but was not submitted"},
+	filekind.JWK: {"JWK: ", "which is not for --", "is for signing", "was submitted but is not listed",
+		"is listed but was not submitted"},
 }
 
 // A file that a command writes is read by every command and function that takes such files. Every other one
@@ -178,7 +193,9 @@ func TestEveryFileIsReadOrNamed(t *testing.T) {
 			if is == "" && kind != "quarantine.key" {
 				t.Errorf("the %s is of no kind", kind)
 			}
-			named := strings.Contains(text, is) || slices.ContainsFunc(closer[filekind.Kind(is)], func(part string) bool { return strings.Contains(text, part) })
+			named := strings.Contains(text, is) ||
+				slices.ContainsFunc(closer[filekind.Kind(is)],
+					func(part string) bool { return strings.Contains(text, part) })
 			if !named {
 				t.Errorf("%s of the %s does not say that it is %s:\n%s", r.name, kind, is, text)
 			}
@@ -205,12 +222,15 @@ func TestDamagedFilesAreReadOrNamed(t *testing.T) {
 		change func([]byte) []byte
 		name   string // what the error must name; "" = it must be read
 	}{
-		"BOM":          {func(doc []byte) []byte { return append([]byte("\xef\xbb\xbf"), doc...) }, "byte order mark"},
-		"blank line":   {func(doc []byte) []byte { return append([]byte("\n"), doc...) }, "begins with a blank line"},
-		"CRLF":         {func(doc []byte) []byte { return bytes.ReplaceAll(doc, []byte("\n"), []byte("\r\n")) }, "(CRLF)"},
-		"UTF-16":       {func(doc []byte) []byte { return inUTF16(doc, true) }, "UTF-16"},
-		"bare UTF-16":  {func(doc []byte) []byte { return inUTF16(doc, false) }, "UTF-16"},
-		"BOM and line": {func(doc []byte) []byte { return append([]byte("\xef\xbb\xbf\r\n"), doc...) }, "byte order mark"},
+		"BOM": {func(doc []byte) []byte { return append([]byte("\xef\xbb\xbf"), doc...) },
+			"byte order mark"},
+		"blank line": {func(doc []byte) []byte { return append([]byte("\n"), doc...) },
+			"begins with a blank line"},
+		"CRLF":        {func(doc []byte) []byte { return bytes.ReplaceAll(doc, []byte("\n"), []byte("\r\n")) }, "(CRLF)"},
+		"UTF-16":      {func(doc []byte) []byte { return inUTF16(doc, true) }, "UTF-16"},
+		"bare UTF-16": {func(doc []byte) []byte { return inUTF16(doc, false) }, "UTF-16"},
+		"BOM and line": {func(doc []byte) []byte { return append([]byte("\xef\xbb\xbf\r\n"), doc...) },
+			"byte order mark"},
 	}
 	mayRead := []string{"blank line", "CRLF"}
 	for _, r := range append(commandReaders(b), functionReaders(t, b)...) {
@@ -242,21 +262,28 @@ func TestDamagedFilesAreReadOrNamed(t *testing.T) {
 func TestAdviceKeepsKeys(t *testing.T) {
 	b := newKindsBench(t)
 	const insecure = "--insecure-no-passphrase"
-	b.Must("", "keys", "new", "--producer", "shop", "--keyring", b.Path("later"), insecure, "--activate", "+2d")
+	b.Must("", "keys", "new", "--producer", "shop", "--keyring", b.Path("later"), insecure, "--activate",
+		"+2d")
 	for name, args := range map[string][]string{
-		"not active yet": {"seal", "--keyring", b.Path("later"), insecure}, "a consumer's": {"seal", "--keyring", b.Path("readers"), insecure},
-		"missing": {"seal", "--keyring", b.Path("none"), insecure}, "scope": {"keys", "new", "--keyring", b.Path("ring"), insecure, "--type", "*"},
-		"not encrypted":          {"keys", "list", "--keyring", b.Path("ring"), "--passphrase-file", b.Path("pass")},
-		"no key of a quarantine": {"quarantine", "list", "--from", "dir:" + b.Path("refused"), "--key-file", b.Path("pass")},
+		"not active yet": {"seal", "--keyring", b.Path("later"), insecure},
+		"a consumer's":   {"seal", "--keyring", b.Path("readers"), insecure},
+		"missing":        {"seal", "--keyring", b.Path("none"), insecure},
+		"scope":          {"keys", "new", "--keyring", b.Path("ring"), insecure, "--type", "*"},
+		"not encrypted": {"keys", "list", "--keyring", b.Path("ring"), "--passphrase-file",
+			b.Path("pass")},
+		"no key of a quarantine": {"quarantine", "list", "--from", "dir:" +
+			b.Path("refused"), "--key-file", b.Path("pass")},
 	} {
 		r := b.Run(kindsEvent, args...)
-		if r.Code == ui.ExitDone || regexp.MustCompile("make (a|one|a new)|remove|delete|overwrite").MatchString(r.Stderr) {
+		if r.Code == ui.ExitDone ||
+			regexp.MustCompile("make (a|one|a new)|remove|delete|overwrite").MatchString(r.Stderr) {
 			t.Errorf("%s: exit %d: %s", name, r.Code, r.Stderr)
 		}
 	}
 	b.Must("", "keys", "new", "--producer", "shop", "--keyring", b.Path("over"), insecure, "--retire", "+1d")
 	b.Now = b.Now.Add(48 * time.Hour)
-	if r := b.Run(kindsEvent, "seal", "--keyring", b.Path("over"), insecure); !strings.Contains(r.Stderr, "make a key with `sealbus keys new`") {
+	if r := b.Run(kindsEvent, "seal", "--keyring", b.Path("over"), insecure); !strings.Contains(r.Stderr,
+		"make a key with `sealbus keys new`") {
 		t.Errorf("all retired: %s", r.Stderr)
 	}
 }
@@ -283,28 +310,34 @@ func TestPassphraseFileWithByteOrderMark(t *testing.T) {
 		if name == "UTF-16" {
 			b.Check(os.WriteFile(path, inUTF16([]byte("correct horse\r\n"), true), ui.PrivateFile))
 		}
-		r := b.Run("", "keys", "new", "--producer", "x", "--keyring", b.Path("new"), "--passphrase-file", path)
+		r := b.Run("", "keys", "new", "--producer", "x", "--keyring", b.Path("new"), "--passphrase-file",
+			path)
 		if r.Code != ui.ExitUsage || ui.Exists(b.Path("new")) || strings.Contains(r.Stderr, "horse") {
 			t.Errorf("%s: exit %d: %s", name, r.Code, r.Stderr)
 		}
 	}
-	_, err := keys.CreateKeyring(b.Path("old"), "\ufeffcorrect horse", "shop", &keys.KeyringOptions{PrivateFileOptions: keys.PrivateFileOptions{ScryptWorkFactor: 2}})
+	_, err := keys.CreateKeyring(b.Path("old"), "\ufeffcorrect horse", "shop",
+		&keys.KeyringOptions{PrivateFileOptions: keys.PrivateFileOptions{ScryptWorkFactor: 2}})
 	b.Check(err)
 	for _, args := range [][]string{
 		{"keys", "list", "--keyring", b.Path("old")}, {"keys", "list", "--keyring", b.files["ring.age"]},
-		{"trust", "build", "--policy", b.files["policy"], "--keys", b.files["pub"], "--root", b.files["root.age"], "--out", b.Path("signed")},
+		{"trust", "build", "--policy", b.files["policy"], "--keys", b.files["pub"], "--root",
+			b.files["root.age"], "--out", b.Path("signed")},
 	} {
 		r := b.Run("", append(args, "--passphrase-file", marked)...)
-		if r.Code != ui.ExitDone || !strings.Contains(r.Stderr, "byte order mark") || strings.Contains(r.Stderr, "horse") {
+		if r.Code != ui.ExitDone || !strings.Contains(r.Stderr, "byte order mark") ||
+			strings.Contains(r.Stderr, "horse") {
 			t.Errorf("%v: exit %d: %s", args, r.Code, r.Stderr)
 		}
 	}
 	b.Check(os.WriteFile(marked, []byte("\xef\xbb\xbfwrong horse\n"), ui.PrivateFile))
-	if r := b.Run("", "keys", "list", "--keyring", b.Path("old"), "--passphrase-file", marked); !strings.Contains(r.Stderr, "passphrase is wrong") {
+	if r := b.Run("", "keys", "list", "--keyring", b.Path("old"), "--passphrase-file",
+		marked); !strings.Contains(r.Stderr, "passphrase is wrong") {
 		t.Errorf("exit %d: %s", r.Code, r.Stderr)
 	}
 	b.Check(os.WriteFile(marked, []byte("\n\ncorrect horse\n"), ui.PrivateFile))
-	if r := b.Run("", "keys", "list", "--keyring", b.files["ring.age"], "--passphrase-file", marked); r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, "its first line is empty") {
+	if r := b.Run("", "keys", "list", "--keyring", b.files["ring.age"], "--passphrase-file",
+		marked); r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, "its first line is empty") {
 		t.Errorf("exit %d: %s", r.Code, r.Stderr)
 	}
 }

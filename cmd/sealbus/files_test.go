@@ -30,14 +30,17 @@ func TestSharedSecretsAreTold(t *testing.T) {
 	}{
 		{ring, []string{"keys", "list", "--keyring", ring, "--insecure-no-passphrase"}, 0},
 		{ring, []string{"keys", "list", "--keyring", link, "--insecure-no-passphrase"}, 0},
-		{root, []string{"trust", "sign", "--root", root, "--insecure-no-passphrase", b.Path("roots.json")}, 0},
+		{root, []string{"trust", "sign", "--root", root, "--insecure-no-passphrase", b.Path("roots.json")},
+			0},
 		// it is not encrypted
 		{secret, []string{"keys", "list", "--keyring", ring, "--passphrase-file", secret}, ui.ExitUsage},
 	} {
-		for mode, warned := range map[os.FileMode]bool{0o600: false, 0o400: false, 0o640: true, 0o604: true, 0o602: true, 0o666: true} {
+		for mode, warned := range map[os.FileMode]bool{0o600: false, 0o400: false, 0o640: true, 0o604: true,
+			0o602: true, 0o666: true} {
 			b.Check(os.Chmod(c.file, mode))
 			r := b.Run("", c.args...)
-			if told := strings.Contains(r.Stderr, "warning: others than its owner have access to"); told != warned || r.Code != c.code {
+			if told := strings.Contains(r.Stderr,
+				"warning: others than its owner have access to"); told != warned || r.Code != c.code {
 				t.Errorf("%s of mode %o: exit %d\n%s", c.args[:2], mode, r.Code, r.Stderr)
 			}
 		}

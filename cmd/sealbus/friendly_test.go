@@ -15,9 +15,11 @@ func TestCommandsPromiseNoRetry(t *testing.T) {
 	b := clitest.New(t)
 	b.Org(nil, clitest.OrderSource)
 	for _, args := range [][]string{
-		{"seal", "--kms", arn, "--producer", "shop"}, {"keys", "new", "--kms", arn, "--producer", "shop"}, b.Seal("--encrypt-to", arn), b.Open(clitest.OrderSource, "--identity", arn),
+		{"seal", "--kms", arn, "--producer", "shop"}, {"keys", "new", "--kms", arn, "--producer", "shop"},
+		b.Seal("--encrypt-to", arn), b.Open(clitest.OrderSource, "--identity", arn),
 	} {
-		if r := b.Run(clitest.OrderEvent, args...); r.Code != ui.ExitUnavailable || !strings.Contains(r.Stderr, "run it again") || strings.Contains(r.Stderr, "tried again") {
+		if r := b.Run(clitest.OrderEvent, args...); r.Code != ui.ExitUnavailable ||
+			!strings.Contains(r.Stderr, "run it again") || strings.Contains(r.Stderr, "tried again") {
 			t.Errorf("%v: exit %d\n%s", args, r.Code, r.Stderr)
 		}
 	}
@@ -38,22 +40,28 @@ func TestPublishRetriesTheBusCheck(t *testing.T) {
 	})
 	b := clitest.New(t)
 	b.Org(nil, clitest.OrderSource)
-	publish := []string{"publish", "--bus", "central", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase"}
-	if r := b.Run(clitest.OrderEvent, append(publish, "--retry-for", "0s")...); r.Code != ui.ExitUnavailable || asked != 1 || sent != 0 || !strings.Contains(r.Stderr, "could not be checked whether the event bus") {
+	publish := []string{"publish", "--bus", "central", "--keyring", b.Path("shop.keyring"),
+		"--insecure-no-passphrase"}
+	if r := b.Run(clitest.OrderEvent, append(publish, "--retry-for",
+		"0s")...); r.Code != ui.ExitUnavailable || asked != 1 || sent != 0 ||
+		!strings.Contains(r.Stderr, "could not be checked whether the event bus") {
 		t.Errorf("without retries: exit %d, asked %d times, sent %d\n%s", r.Code, asked, sent, r.Stderr)
 	}
 	asked = 0
-	if r := b.Run(clitest.OrderEvent, publish...); r.Code != ui.ExitDone || asked != 3 || sent != 1 || r.Stdout != "published 1 of 1 event to central\n" {
+	if r := b.Run(clitest.OrderEvent, publish...); r.Code != ui.ExitDone || asked != 3 || sent != 1 ||
+		r.Stdout != "published 1 of 1 event to central\n" {
 		t.Errorf("exit %d, asked %d times, sent %d\n%s%s", r.Code, asked, sent, r.Stdout, r.Stderr)
 	}
 }
 
 func TestVersionFlag(t *testing.T) {
 	b := clitest.New(t)
-	if flag, command := b.Must("", "--version"), b.Must("", "version"); flag != command || !strings.HasPrefix(flag, "sealbus ") {
+	if flag, command := b.Must("", "--version"), b.Must("", "version"); flag != command ||
+		!strings.HasPrefix(flag, "sealbus ") {
 		t.Errorf("%q, %q", flag, command)
 	}
-	if got, err := clitest.JSONMember(b.Must("", "--version", "--output", "json"), "platform"); got == "" || err != nil {
+	if got, err := clitest.JSONMember(b.Must("", "--version", "--output", "json"), "platform"); got == "" ||
+		err != nil {
 		t.Errorf("for programs: %q, %v", got, err)
 	}
 	if r := b.Run("", "open", "--version"); r.Code != ui.ExitUsage {
@@ -68,12 +76,14 @@ func TestCompletion(t *testing.T) {
 		t.Errorf("the help does not name it:\n%s", help)
 	}
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
-		if script := b.Must("", "completion", shell); !strings.Contains(script, "sealbus") || len(script) < 1000 {
+		if script := b.Must("", "completion", shell); !strings.Contains(script, "sealbus") ||
+			len(script) < 1000 {
 			t.Errorf("%s: %q", shell, script)
 		}
 	}
 	b.Org(nil, clitest.OrderSource)
-	b.Must("", "keys", "export", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase", "--out", b.Path("pub.json"))
+	b.Must("", "keys", "export", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase", "--out",
+		b.Path("pub.json"))
 	b.Must("", "trust", "add", "--policy", b.Path("policy.yaml"), "--producer", "shop", b.Path("pub.json"))
 	for _, c := range []struct {
 		args []string

@@ -97,7 +97,8 @@ func TestPackagesImportDownwards(t *testing.T) {
 	for pkg := range base {
 		under = append(under, pkg)
 	}
-	allowed := map[string][]string{"main": {"cli", "ui"}, "cli": append([]string{"ui", "loadkeys"}, groups...)}
+	allowed := map[string][]string{"main": {"cli", "ui"},
+		"cli": append([]string{"ui", "loadkeys"}, groups...)}
 	for pkg, list := range base {
 		allowed[pkg] = list
 	}
@@ -127,7 +128,8 @@ func TestPackagesImportDownwards(t *testing.T) {
 // TestOutputHasOneWay: nothing is written to a stream but by the functions that make it harmless.
 func TestOutputHasOneWay(t *testing.T) {
 	allowed := map[string][]string{ // the functions that may name a stream
-		"ui.writeRaw": {"stdout"}, "ui.Say": {"stderr"}, "ui.Write": {"stderr"}, "ui.onTerminal": {"stdout"}, "ui.NewEnv": {"stdout", "stderr"},
+		"ui.writeRaw": {"stdout"}, "ui.Say": {"stderr"}, "ui.Write": {"stderr"}, "ui.onTerminal": {"stdout"},
+		"ui.NewEnv":      {"stdout", "stderr"},
 		"ui.askTerminal": {"Stderr"}, "ui.restoreOnInterrupt": {"Stderr"}, "main.run": {"Stdout", "Stderr"},
 	}
 	for _, f := range sources(t) {
@@ -147,9 +149,11 @@ func TestOutputHasOneWay(t *testing.T) {
 				stream := s.Sel.Name
 				isStream := slices.Contains([]string{"stdout", "stderr", "Stdout", "Stderr"}, stream)
 				if isStream && !slices.Contains(allowed[f.pkg+"."+name], stream) {
-					t.Errorf("%s: %s writes to %s: use Say, WriteText, WriteJSON or WriteOut", f.name, name, stream)
+					t.Errorf("%s: %s writes to %s: use Say, WriteText, WriteJSON or WriteOut", f.name, name,
+						stream)
 				}
-				if x, ok := s.X.(*ast.Ident); ok && x.Name == "fmt" && slices.Contains([]string{"Print", "Printf", "Println"}, stream) {
+				if x, ok := s.X.(*ast.Ident); ok && x.Name == "fmt" &&
+					slices.Contains([]string{"Print", "Printf", "Println"}, stream) {
 					t.Errorf("%s: %s uses fmt.%s", f.name, name, stream)
 				}
 				return true
@@ -168,7 +172,8 @@ func TestCountsHaveAPlural(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, many := range []string{"event(s)", "record(s)", "key(s)", `%d events"`, `%d records"`, `%d keys"`, `"%d bytes"`} {
+		for _, many := range []string{"event(s)", "record(s)", "key(s)", `%d events"`, `%d records"`,
+			`%d keys"`, `"%d bytes"`} {
 			// that is of a limit
 			if strings.Contains(strings.ReplaceAll(string(source), `"more than %d keys"`, ""), many) {
 				t.Errorf("%s: %s: use ui.Count", f.name, many)
@@ -193,14 +198,16 @@ func TestErrorsAreNotEdited(t *testing.T) {
 				return true
 			}
 			name := s.Sel.Name
-			edits := slices.ContainsFunc([]string{"Replace", "Trim", "Cut", "Split", "Fields", "Contains", "Index", "FindString"},
+			edits := slices.ContainsFunc([]string{"Replace", "Trim", "Cut", "Split", "Fields", "Contains",
+				"Index", "FindString"},
 				func(verb string) bool { return strings.HasPrefix(name, verb) })
 			if !edits {
 				return true
 			}
 			for _, arg := range call.Args {
 				ast.Inspect(arg, func(n ast.Node) bool {
-					if text, ok := n.(*ast.SelectorExpr); ok && (text.Sel.Name == "Error" || text.Sel.Name == "Plain") {
+					if text, ok := n.(*ast.SelectorExpr); ok &&
+						(text.Sel.Name == "Error" || text.Sel.Name == "Plain") {
 						t.Errorf("%s: %s of the text of an error: give the error a field, or do it in errtext", f.name, name)
 					}
 					return true

@@ -44,7 +44,8 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"status": scriptStatus, "json": scriptJSON, "jsonenv": scriptJSONEnv, "mode": scriptMode, "edit": scriptEdit,
+			"status": scriptStatus, "json": scriptJSON, "jsonenv": scriptJSONEnv, "mode": scriptMode,
+			"edit": scriptEdit,
 		},
 	})
 }

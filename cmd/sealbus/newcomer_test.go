@@ -33,14 +33,16 @@ func TestNoPassphraseForAnotherFile(t *testing.T) {
 		says, fix string
 	}{
 		"public keys": {
-			[]string{"keys", "list", "--keyring", public}, "is a JWK Set of public keys", "has the private keys",
+			[]string{"keys", "list", "--keyring", public}, "is a JWK Set of public keys",
+			"has the private keys",
 		},
 		"a root's public half": {
 			[]string{"trust", "sign", "--root", public, b.Path("trust.dsse")},
 			"is a JWK Set of public keys", "has the private keys",
 		},
 		"not encrypted": {
-			[]string{"keys", "list", "--keyring", ring}, "and is not encrypted", "add --insecure-no-passphrase",
+			[]string{"keys", "list", "--keyring", ring}, "and is not encrypted",
+			"add --insecure-no-passphrase",
 		},
 		"encrypted": {
 			[]string{"keys", "list", "--keyring", b.Path("locked"), "--insecure-no-passphrase"},
@@ -68,7 +70,8 @@ func TestNextCommandCanBeCopied(t *testing.T) {
 	b.Terminal, b.Columns = true, 80
 	ring := b.Path("my orders.keyring")
 	r := b.Run("", "keys", "new", "--producer", "orders", "--keyring", ring, "--insecure-no-passphrase")
-	_, after, _ := strings.Cut(uitest.StripColour(r.Stderr), "sealbus: next, for the people who keep the trust:\n")
+	_, after, _ := strings.Cut(uitest.StripColour(r.Stderr),
+		"sealbus: next, for the people who keep the trust:\n")
 	command := strings.Join(strings.Fields(strings.ReplaceAll(after, "\\\n", " ")), " ")
 	want := "sealbus keys export --keyring '" + ring + "' --insecure-no-passphrase --out orders.pub.json"
 	if r.Code != 0 || command != want || !strings.Contains(after, " \\\n    ") {
@@ -81,9 +84,11 @@ func TestProducerKeyAsRootIsRefused(t *testing.T) {
 	b := clitest.New(t)
 	b.Org(nil, clitest.OrderSource)
 	public := b.Path("shop.pub.json")
-	b.Must("", "keys", "export", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase", "--out", public)
+	b.Must("", "keys", "export", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase", "--out",
+		public)
 	r := b.Run("", "trust", "roots", public, "--out", b.Path("other.json"))
-	if _, err := os.Stat(b.Path("other.json")); r.Code != ui.ExitUsage || err == nil || !strings.Contains(r.Stderr, "is a signing key of producer shop") {
+	if _, err := os.Stat(b.Path("other.json")); r.Code != ui.ExitUsage || err == nil ||
+		!strings.Contains(r.Stderr, "is a signing key of producer shop") {
 		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
 	}
 }
@@ -92,9 +97,11 @@ func TestProducerKeyAsRootIsRefused(t *testing.T) {
 func TestListenThatCannotBegin(t *testing.T) {
 	b := clitest.New(t)
 	b.Org(nil, clitest.OrderSource)
-	r := b.Run("", "listen", "--http", "99999", "--trust", b.Path("trust.dsse"), "--roots", b.Path("roots.json"),
+	r := b.Run("", "listen", "--http", "99999", "--trust", b.Path("trust.dsse"), "--roots",
+		b.Path("roots.json"),
 		"--allow-source", clitest.OrderSource)
-	if r.Code != ui.ExitUsage || strings.Contains(r.Stderr, "no events") || !strings.Contains(r.Stderr, "invalid port") {
+	if r.Code != ui.ExitUsage || strings.Contains(r.Stderr, "no events") ||
+		!strings.Contains(r.Stderr, "invalid port") {
 		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
 	}
 }
@@ -115,8 +122,10 @@ func TestAnotherFileIsNoEvent(t *testing.T) {
 			}
 		}
 	}
-	r := b.Run("", "seal", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase", b.Path("trust.dsse"))
-	if r.Code != ui.ExitRejected || !strings.Contains(r.Stderr, "this is a signed trust bundle, not a CloudEvent") {
+	r := b.Run("", "seal", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase",
+		b.Path("trust.dsse"))
+	if r.Code != ui.ExitRejected || !strings.Contains(r.Stderr,
+		"this is a signed trust bundle, not a CloudEvent") {
 		t.Errorf("seal: exit %d\n%s", r.Code, r.Stderr)
 	}
 }
@@ -126,7 +135,8 @@ func TestTextIsNoEvent(t *testing.T) {
 	b := clitest.New(t)
 	b.Org(nil, clitest.OrderSource)
 	trust, roots := b.Path("trust.dsse"), b.Path("roots.json")
-	open := b.Run("hello\n", "open", "--trust", trust, "--roots", roots, "--allow-source", clitest.OrderSource)
+	open := b.Run("hello\n", "open", "--trust", trust, "--roots", roots, "--allow-source",
+		clitest.OrderSource)
 	if open.Code != ui.ExitRejected || !strings.Contains(open.Stderr, input.FixNoJSON) {
 		t.Errorf("open: exit %d\n%s", open.Code, open.Stderr)
 	}
@@ -140,7 +150,8 @@ func TestTextIsNoEvent(t *testing.T) {
 func TestSourceAdviceNamesTheFlag(t *testing.T) {
 	b := clitest.New(t)
 	b.Org(nil, clitest.OrderSource)
-	sealed := b.Must(clitest.OrderEvent, "seal", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase")
+	sealed := b.Must(clitest.OrderEvent, "seal", "--keyring", b.Path("shop.keyring"),
+		"--insecure-no-passphrase")
 	r := b.Run(sealed, "open", "--trust", b.Path("trust.dsse"), "--roots", b.Path("roots.json"),
 		"--allow-source", "https://other.example/*")
 	if r.Code != ui.ExitRejected || !strings.Contains(r.Stderr, "source_not_allowed") ||

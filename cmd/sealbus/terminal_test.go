@@ -23,7 +23,8 @@ func canaryEvent(t *testing.T, spoil bool) string {
 	t.Helper()
 	text := "CANARY" + uitest.Obeyed + "\x1b[31mCANARY"
 	attribute := strings.Map(func(c rune) rune { // attributes have no control characters
-		if c < 0x20 || c >= 0x7f && c <= 0x9f || c >= 0xfdd0 && c <= 0xfdef || c&0xfffe == 0xfffe || c > 0xffff {
+		if c < 0x20 || c >= 0x7f && c <= 0x9f || c >= 0xfdd0 && c <= 0xfdef || c&0xfffe == 0xfffe ||
+			c > 0xffff {
 			return -1
 		}
 		return c
@@ -32,7 +33,8 @@ func canaryEvent(t *testing.T, spoil bool) string {
 		attribute = text
 	}
 	doc, err := json.Marshal(map[string]any{
-		"specversion": "1.0", "id": attribute, "source": "https://shop.example/eu", "type": attribute, "subject": attribute, "tenant": attribute,
+		"specversion": "1.0", "id": attribute, "source": "https://shop.example/eu", "type": attribute,
+		"subject": attribute, "tenant": attribute,
 		"datacontenttype": "application/json", "data": map[string]any{"note": text, text: 1},
 	})
 	if err != nil {
@@ -62,16 +64,19 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 	b.Check(err)
 	text := "CANARY" + uitest.Obeyed + "\xff\x9b" + "\x1b[31mCANARY"
 	b.Check(store.Put(t.Context(), consumer.Record{
-		Consumer: "billing", At: b.Now.Add(-time.Minute), Reason: envelope.ReasonModified, Cause: text, UnverifiedID: text, UnverifiedSource: text,
+		Consumer: "billing", At: b.Now.Add(-time.Minute), Reason: envelope.ReasonModified, Cause: text,
+		UnverifiedID: text, UnverifiedSource: text,
 		UnverifiedType: text, Message: consumer.Message{Body: []byte(forged)},
 	}))
 	odd := b.Path("odd" + strings.ReplaceAll(text, "\x00", ""))
 	b.Check(os.WriteFile(odd, []byte("{}"), 0o600))
-	b.Check(os.WriteFile(filepath.Join(b.Path("bin"), "x"+strings.ReplaceAll(uitest.Obeyed, "\x00", "")), nil, 0o600))
+	b.Check(os.WriteFile(filepath.Join(b.Path("bin"), "x"+strings.ReplaceAll(uitest.Obeyed, "\x00", "")), nil,
+		0o600))
 	b.Check(os.WriteFile(b.Path("event.json"), []byte(canaryEvent(t, true)), 0o600))
 	noNUL := strings.ReplaceAll(text, "\x00", "")
 	q := func(name string, more ...string) []string {
-		return append([]string{"quarantine", name, "--from", b.Path("bin"), "--key-file", b.Path("q.key")}, more...)
+		return append([]string{"quarantine", name, "--from", b.Path("bin"), "--key-file", b.Path("q.key")},
+			more...)
 	}
 	trust := []string{"--trust", b.Path("trust.dsse"), "--roots", b.Path("roots.json")}
 	for _, c := range []struct {
@@ -85,15 +90,20 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 		{canaryEvent(t, true), b.Open(clitest.OrderSource)},
 		{text, b.Open(clitest.OrderSource)},
 		{sealed, b.Open("https://other.example/*")},
-		{sealed, []string{"inspect"}}, {sealed, []string{"inspect", "--short"}}, {forged, []string{"inspect"}}, {text, []string{"inspect"}},
+		{sealed, []string{"inspect"}}, {sealed, []string{"inspect", "--short"}},
+		{forged, []string{"inspect"}}, {text, []string{"inspect"}},
 		{canaryEvent(t, true), []string{"inspect"}}, {sealed, append([]string{"inspect"}, trust...)},
 		{canaryEvent(t, false), b.Seal()}, {canaryEvent(t, true), b.Seal()}, {text, b.Seal()},
 		{canaryEvent(t, false), b.Seal("--to", "eventbridge")},
 		{canaryEvent(t, false), b.Seal("--to", "eventbridge", "--bus", noNUL)},
-		{canaryEvent(t, true), []string{"publish", "--bus", "central", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase"}},
-		{"", []string{"publish", "--bus", "central", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase", odd}},
-		{"", []string{"publish", "--bus", noNUL, "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase", b.Path("event.json")}},
-		{"", q("list")}, {"", q("show", recordIn(t, store))}, {"", q("show", append(trust, recordIn(t, store))...)},
+		{canaryEvent(t, true), []string{"publish", "--bus", "central", "--keyring", b.Path("shop.keyring"),
+			"--insecure-no-passphrase"}},
+		{"", []string{"publish", "--bus", "central", "--keyring", b.Path("shop.keyring"),
+			"--insecure-no-passphrase", odd}},
+		{"", []string{"publish", "--bus", noNUL, "--keyring", b.Path("shop.keyring"),
+			"--insecure-no-passphrase", b.Path("event.json")}},
+		{"", q("list")}, {"", q("show", recordIn(t, store))},
+		{"", q("show", append(trust, recordIn(t, store))...)},
 		{"", q("show", "--body", recordIn(t, store))}, {"", q("show", noNUL)}, {"", q("remove", noNUL)},
 		{"", q("reopen", "--all", "--dry-run")}, {"", q("reopen", "--all", "--to", "stdout")},
 		{"", q("list", "--reason", noNUL)},
@@ -106,9 +116,12 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 		{"", []string{"trust", "revoke", "--policy", odd, "--reason", noNUL, noNUL}},
 		{"", []string{"doctor", "--keyring", odd, "--insecure-no-passphrase"}},
 		{"", append([]string{"doctor", "--redis", noNUL}, trust...)},
-		{"", []string{noNUL}}, {"", []string{"open", "--" + noNUL}}, {"", []string{"open", noNUL}}, {"", []string{"completion", noNUL}},
-		{"", []string{"help", noNUL}}, {"", []string{"open", "--now", noNUL}}, {"", []string{"seal", "--to", noNUL}},
-		{"", []string{"listen", "--http", noNUL, "--trust", odd, "--roots", odd, "--allow-source", clitest.OrderSource}},
+		{"", []string{noNUL}}, {"", []string{"open", "--" + noNUL}}, {"", []string{"open", noNUL}},
+		{"", []string{"completion", noNUL}},
+		{"", []string{"help", noNUL}}, {"", []string{"open", "--now", noNUL}},
+		{"", []string{"seal", "--to", noNUL}},
+		{"", []string{"listen", "--http", noNUL, "--trust", odd, "--roots", odd, "--allow-source",
+			clitest.OrderSource}},
 	} {
 		for _, more := range [][]string{nil, {"--output", "json"}} {
 			b.Terminal = true

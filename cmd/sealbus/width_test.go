@@ -38,7 +38,8 @@ func TestHelpFits(t *testing.T) {
 			if line, n := uitest.Widest(shown); n > min(columns, ui.WidestProse) {
 				t.Errorf("%v: %d columns on a terminal of %d: %s", path, n, columns, line)
 			}
-			if got := strings.Fields(strings.ReplaceAll(uitest.StripColour(shown), "\\\n", "")); !slices.Equal(got, words) {
+			if got := strings.Fields(strings.ReplaceAll(uitest.StripColour(shown), "\\\n",
+				"")); !slices.Equal(got, words) {
 				t.Errorf("%v: other words at %d columns", path, columns)
 			}
 		}
@@ -48,8 +49,10 @@ func TestHelpFits(t *testing.T) {
 // listings are the commands that show tables, on a bench that has something to show in them.
 func listings(t *testing.T, b *clitest.Bench) map[string][]string {
 	t.Helper()
-	b.Org([]string{"111122223333", "444455556666"}, clitest.OrderSource, "https://a-rather-long-host-name.shop.example/with/a/long/path/*")
-	ring, err := keys.OpenKeyring(b.Path("shop.keyring"), "", &keys.PrivateFileOptions{InsecureNoPassphrase: true})
+	b.Org([]string{"111122223333", "444455556666"}, clitest.OrderSource,
+		"https://a-rather-long-host-name.shop.example/with/a/long/path/*")
+	ring, err := keys.OpenKeyring(b.Path("shop.keyring"), "",
+		&keys.PrivateFileOptions{InsecureNoPassphrase: true})
 	b.Check(err)
 	next, err := keys.GenerateSigner(keys.MLDSA65, "shop")
 	b.Check(err)
@@ -58,9 +61,11 @@ func listings(t *testing.T, b *clitest.Bench) map[string][]string {
 	b.Check(os.WriteFile(b.Path("q.key"), clitest.KeyText(key), 0o600))
 	store, err := quarantine.NewDir(b.Path("bin"), clitest.BinKeys(key))
 	b.Check(err)
-	for _, id := range []string{"o-1", strings.Repeat("long", 40), "ein Wort mit Ümlaut und noch mehr davon"} {
+	for _, id := range []string{"o-1", strings.Repeat("long", 40),
+		"ein Wort mit Ümlaut und noch mehr davon"} {
 		b.Check(store.Put(t.Context(), consumer.Record{
-			Consumer: "billing", At: b.Now.Add(-time.Minute), Reason: envelope.ReasonSourceNotAllowed, UnverifiedID: id, UnverifiedType: "com.example.order.placed",
+			Consumer: "billing", At: b.Now.Add(-time.Minute), Reason: envelope.ReasonSourceNotAllowed,
+			UnverifiedID: id, UnverifiedType: "com.example.order.placed",
 			UnverifiedSource: "https://shop.example/eu/" + id, Message: consumer.Message{Body: []byte("{}")},
 		}))
 	}
@@ -115,13 +120,16 @@ func TestRejectedHasOneColour(t *testing.T) {
 		return b.Must(clitest.OrderEvent, b.Seal()...)
 	}()
 	outputs := map[string]string{
-		"demo":            b.Must("", args["demo"]...),
-		"open":            b.Run(strings.Replace(sealed, "chair", "table", 1), b.Open(clitest.OrderSource)...).Stderr,
+		"demo": b.Must("", args["demo"]...),
+		"open": b.Run(strings.Replace(sealed, "chair", "table", 1),
+			b.Open(clitest.OrderSource)...).Stderr,
 		"quarantine list": b.Must("", args["quarantine list"]...),
 	}
-	words := map[string]string{"demo": "rejected", "open": "sealbus: rejected", "quarantine list": "source_not_allowed"}
+	words := map[string]string{"demo": "rejected", "open": "sealbus: rejected",
+		"quarantine list": "source_not_allowed"}
 	for name, text := range outputs {
-		if n := strings.Count(text, red(words[name])); n == 0 || n < strings.Count(uitest.StripColour(text), "  "+words[name]) {
+		if n := strings.Count(text, red(words[name])); n == 0 ||
+			n < strings.Count(uitest.StripColour(text), "  "+words[name]) {
 			t.Errorf("%s: %q is not red:\n%q", name, words[name], text)
 		}
 		if strings.Contains(text, "\x1b[33m"+words[name]) {

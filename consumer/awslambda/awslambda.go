@@ -99,11 +99,13 @@ type adapter struct {
 // https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 //
 // The handler is a consumer.Handler, or takes the data as a T as with consumer.Typed. opts may be nil.
-func EventBridge[T any](c *consumer.Consumer, handle func(ctx context.Context, d consumer.Delivery[T]) error, opts *Options) func(context.Context, json.RawMessage) (struct{}, error) {
+func EventBridge[T any](c *consumer.Consumer, handle func(ctx context.Context, d consumer.Delivery[T]) error,
+	opts *Options) func(context.Context, json.RawMessage) (struct{}, error) {
 	return newAdapter(c, handle, opts).eventBridge
 }
 
-func newAdapter[T any](c *consumer.Consumer, handle func(context.Context, consumer.Delivery[T]) error, opts *Options) *adapter {
+func newAdapter[T any](c *consumer.Consumer, handle func(context.Context, consumer.Delivery[T]) error,
+	opts *Options) *adapter {
 	a := &adapter{consumer: c, handler: consumer.Typed(handle)}
 	if opts != nil {
 		a.opts = *opts
@@ -153,7 +155,8 @@ func (s *shape) batchError() error {
 	if s.several == "" {
 		return errBatch
 	}
-	return fmt.Errorf("%w: %s; or give the event source mapping or pipe a batch size of 1", errBatch, s.several)
+	return fmt.Errorf("%w: %s; or give the event source mapping or pipe a batch size of 1", errBatch,
+		s.several)
 }
 
 func (a *adapter) eventBridge(ctx context.Context, payload json.RawMessage) (struct{}, error) {
@@ -236,6 +239,7 @@ func (a *adapter) flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
 	if err := a.consumer.Flush(ctx); err != nil {
-		a.opts.Logger.WarnContext(ctx, "sealbus: the observer was not flushed", "consumer", a.consumer.Name(), "error", err)
+		a.opts.Logger.WarnContext(ctx, "sealbus: the observer was not flushed", "consumer", a.consumer.Name(),
+			"error", err)
 	}
 }

@@ -53,7 +53,8 @@ func readBatch(payload []byte) ([]record, error) {
 		return nil, fmt.Errorf("%w: %s", p, p.Fix)
 	}
 	if !found {
-		return nil, errors.New(`there is no member "Records": a function that EventBridge invokes has awslambda.EventBridge`)
+		return nil,
+			errors.New(`there is no member "Records": a function that EventBridge invokes has awslambda.EventBridge`)
 	}
 	return records, nil
 }

@@ -50,8 +50,10 @@ func taskRoot(t testing.TB, org *envelopetest.Org) string {
 	must(err)
 	roots, err := trust.NewRoots(1, 1, root.Verifier())
 	must(err)
-	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: org.Now(), Expires: org.Now().Add(24 * time.Hour)}, &trust.Key{
-		Verifier: org.Signer().Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"},
+	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: org.Now(),
+		Expires: org.Now().Add(24 * time.Hour)}, &trust.Key{
+		Verifier: org.Signer().Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"},
+		Types: []string{"*"},
 	})
 	must(err)
 	signed, err := trust.SignBundle(t.Context(), bundle, root)
@@ -91,7 +93,8 @@ type Answer struct {
 }
 
 func (p *peer) Claim(ask *Ask, answer *Answer) (err error) {
-	answer.Claim, answer.Status, err = p.store.Claim(context.Background(), ask.Key, ask.Digest, ask.Until, ask.Lease)
+	answer.Claim, answer.Status, err = p.store.Claim(context.Background(), ask.Key, ask.Digest, ask.Until,
+		ask.Lease)
 	return err
 }
 
@@ -174,7 +177,8 @@ func (p *peer) start(program, root string) *function {
 		_, port, _ := net.SplitHostPort(free.Addr().String())
 		free.Close()
 		f := &function{T: p.T, output: &bytes.Buffer{}, process: exec.Command(program)}
-		f.process.Env = []string{"_LAMBDA_SERVER_PORT=" + port, "LAMBDA_TASK_ROOT=" + root, "SEALBUS_TEST_PEER=" + p.addr}
+		f.process.Env = []string{"_LAMBDA_SERVER_PORT=" + port, "LAMBDA_TASK_ROOT=" +
+			root, "SEALBUS_TEST_PEER=" + p.addr}
 		f.process.Stdout, f.process.Stderr = f.output, f.output
 		if err := f.process.Start(); err != nil {
 			p.Fatal(err)
@@ -217,8 +221,10 @@ func (f *function) invoke(timeout time.Duration, payload []byte) (*messages.Invo
 	end := time.Now().Add(timeout)
 	var response messages.InvokeResponse
 	err := f.client.Call("Function.Invoke", &messages.InvokeRequest{
-		Payload: payload, RequestId: "r", InvokedFunctionArn: "arn:aws:lambda:eu-central-1:123456789012:function:billing",
-		Deadline: messages.InvokeRequest_Timestamp{Seconds: end.Unix(), Nanos: int64(end.Nanosecond())},
+		Payload: payload, RequestId: "r",
+		InvokedFunctionArn: "arn:aws:lambda:eu-central-1:123456789012:function:billing",
+		Deadline: messages.InvokeRequest_Timestamp{Seconds: end.Unix(),
+			Nanos: int64(end.Nanosecond())},
 	}, &response)
 	return &response, err
 }
@@ -234,7 +240,8 @@ func (f *function) want(payload []byte, response, failure string) {
 	if got.Error != nil {
 		message = got.Error.Message
 	}
-	if string(got.Payload) != response || (failure == "") != (message == "") || !strings.Contains(message, failure) {
+	if string(got.Payload) != response || (failure == "") != (message == "") ||
+		!strings.Contains(message, failure) {
 		f.Errorf("got %s, %q; want %s, %q", got.Payload, message, response, failure)
 	}
 }
@@ -335,6 +342,7 @@ func (p *peer) completed(idempotencyKey string) bool {
 	if _, err := hex.Decode(key[:], []byte(idempotencyKey)); err != nil {
 		p.Fatal(err)
 	}
-	_, status, err := p.store.Claim(context.Background(), key, [32]byte{}, p.clock.Now().Add(time.Hour), time.Second)
+	_, status, err := p.store.Claim(context.Background(), key, [32]byte{}, p.clock.Now().Add(time.Hour),
+		time.Second)
 	return err == nil && status == replay.CompletedOther
 }

@@ -34,7 +34,8 @@ func TestNothingIsBegunInTheMargin(t *testing.T) {
 				return nil
 			}
 			batch := awslambdatest.SQS(t, w.deliveries("a", "b", "c", "d")...)
-			w.want(w.invoke(batch), []string{"message-1", "message-2", "message-3", "message-4"}[len(test.begun):]...)
+			w.want(w.invoke(batch), []string{"message-1", "message-2", "message-3",
+				"message-4"}[len(test.begun):]...)
 			same(t, "begun", w.taken(), test.begun)
 			if !strings.Contains(w.log.String(), awslambda.ErrTimeUp.Error()) {
 				t.Errorf("the log: %s", w.log)
@@ -74,7 +75,8 @@ func TestCancelledInvocationBeginsNothing(t *testing.T) {
 	}
 	batch := awslambdatest.SQS(t, w.deliveries("a", "b")...)
 	response, err := w.sqs()(ctx, batch)
-	if err != nil || len(response.BatchItemFailures) != 1 || response.BatchItemFailures[0].ItemIdentifier != "message-2" {
+	if err != nil || len(response.BatchItemFailures) != 1 ||
+		response.BatchItemFailures[0].ItemIdentifier != "message-2" {
 		t.Errorf("got %v, %v", response, err)
 	}
 	if _, err := w.sqs()(ctx, batch); !errors.Is(err, gone) {

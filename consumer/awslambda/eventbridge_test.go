@@ -26,8 +26,10 @@ func (w *world) eventBridge() func(context.Context, json.RawMessage) (struct{}, 
 func (w *world) newTrust() trust.Source {
 	w.Helper()
 	now, signer := w.org.Now(), w.org.Signer()
-	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 2, Issued: now, Expires: now.Add(24 * time.Hour)}, &trust.Key{
-		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"},
+	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 2, Issued: now,
+		Expires: now.Add(24 * time.Hour)}, &trust.Key{
+		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"},
+		Types: []string{"*"},
 	})
 	if err != nil {
 		w.Fatal(err)
@@ -48,7 +50,8 @@ func TestEventBridgeHandlesOnce(t *testing.T) {
 
 	w.failing("b")
 	failing := w.delivery("b")
-	if got := awslambdatest.Invoke(t, w.eventBridge(), failing); envelope.ReasonOf(got.Err) != envelope.ReasonHandlerFailed {
+	if got := awslambdatest.Invoke(t, w.eventBridge(),
+		failing); envelope.ReasonOf(got.Err) != envelope.ReasonHandlerFailed {
 		t.Errorf("a handler that failed: %v", got.Err)
 	}
 	w.handler = nil
@@ -81,7 +84,8 @@ func TestEventBridgeIsSentABatch(t *testing.T) {
 		"from a queue": awslambdatest.SQS(t, one, w.delivery("b")),
 		"a list":       slices.Concat([]byte(" ["), one, []byte(","), w.delivery("b"), []byte("]")),
 	} {
-		if got := awslambdatest.Invoke(t, w.eventBridge(), payload); got.Err == nil || !strings.Contains(got.Err.Error(), "awslambda.SQS") {
+		if got := awslambdatest.Invoke(t, w.eventBridge(), payload); got.Err == nil ||
+			!strings.Contains(got.Err.Error(), "awslambda.SQS") {
 			t.Errorf("%s: the error is %v", name, got.Err)
 		}
 	}
@@ -95,17 +99,20 @@ func TestAccountOfEventBridgeIsChecked(t *testing.T) {
 	w := newWorld(t)
 	signer := w.org.Signer()
 	bundle, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
-		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"}, Accounts: []string{"111111111111"},
+		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"},
+		Types: []string{"*"}, Accounts: []string{"111111111111"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.trust = bundle
 	sealed := w.sealed("a")
-	for _, body := range [][]byte{w.deliver(sealed, nil), sealed.JSON(), w.deliver(sealed, &envelopetest.Delivered{Account: "111111111111"})} {
+	for _, body := range [][]byte{w.deliver(sealed, nil), sealed.JSON(),
+		w.deliver(sealed, &envelopetest.Delivered{Account: "111111111111"})} {
 		w.want(w.invoke(awslambdatest.SQS(t, body)))
 	}
-	same(t, "in quarantine", w.bin.reasons(), []envelope.Reason{envelope.ReasonAccountMismatch, envelope.ReasonAccountMismatch})
+	same(t, "in quarantine", w.bin.reasons(), []envelope.Reason{envelope.ReasonAccountMismatch,
+		envelope.ReasonAccountMismatch})
 	same(t, "handled", w.taken(), []string{"a"})
 }
 
@@ -143,7 +150,8 @@ func TestObserverIsFlushedAfterEachInvocation(t *testing.T) {
 		t.Errorf("the log: %s", w.log)
 	}
 	f.written = nil
-	if got := awslambdatest.Invoke(t, w.eventBridge(), w.org.Broken(t, envelope.ReasonUnsigned).EventBridge()); got.Err != nil {
+	if got := awslambdatest.Invoke(t, w.eventBridge(),
+		w.org.Broken(t, envelope.ReasonUnsigned).EventBridge()); got.Err != nil {
 		t.Error(got.Err)
 	}
 	same(t, "written", f.written, []envelope.Reason{envelope.ReasonUnsigned})

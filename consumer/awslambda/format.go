@@ -64,7 +64,8 @@ func (a *adapter) message(body []byte) (consumer.Message, shape) {
 	case a.opts.Format == FormatAuto && s.wrapped:
 		msg.Format = consumer.Wrapped // the core knows whether the name in it counts
 	}
-	if a.opts.OnlyEventBridgeWrites && (ok && msg.Format == consumer.EventBridge || msg.Format == consumer.Wrapped) {
+	if a.opts.OnlyEventBridgeWrites && (ok && msg.Format == consumer.EventBridge ||
+		msg.Format == consumer.Wrapped) {
 		msg.ReplayName = s.replayName
 	}
 	return msg, s

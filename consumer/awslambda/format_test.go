@@ -24,7 +24,8 @@ func TestShapeDecidesTheFormat(t *testing.T) {
 		return string(awslambdatest.EventBridge(t, entry, nil))
 	}
 	with := func(member, doc string) string { return "{" + member + "," + doc[1:] }
-	const auto, onlyBus, onlyEvent = awslambda.FormatAuto, awslambda.FormatEventBridge, awslambda.FormatCloudEvent
+	const auto, onlyBus, onlyEvent = awslambda.FormatAuto, awslambda.FormatEventBridge,
+		awslambda.FormatCloudEvent
 	for _, test := range []struct {
 		name   string
 		format awslambda.Format
@@ -35,22 +36,31 @@ func TestShapeDecidesTheFormat(t *testing.T) {
 		{"EventBridge, embedded", auto, bus(envelope.Embedded, "x"), ""},
 		{"CloudEvent", auto, string(w.sealed("x").JSON()), ""},
 		{"white space", auto, "\n " + bus(envelope.Structured, "x") + "\n", ""},
-		{"escaped name", auto, strings.Replace(bus(envelope.Structured, "x"), `"detail-type"`, `"det\u0061il-type"`, 1), ""},
+		{"escaped name", auto, strings.Replace(bus(envelope.Structured, "x"), `"detail-type"`,
+			`"det\u0061il-type"`, 1), ""},
 		{"EventBridge alone", onlyBus, bus(envelope.Structured, "x"), ""},
 		{"CloudEvent alone", onlyEvent, string(w.sealed("x").JSON()), ""},
 		{"CloudEvent where EventBridge is", onlyBus, string(w.sealed("x").JSON()), envelope.ReasonMalformed},
-		{"EventBridge where CloudEvent is", onlyEvent, bus(envelope.Structured, "x"), envelope.ReasonMalformed},
-		{"both, EventBridge", auto, with(`"specversion":"1.0"`, bus(envelope.Structured, "x")), envelope.ReasonMalformed},
-		{"both, CloudEvent", auto, with(`"detail-type":"x"`, string(w.sealed("x").JSON())), envelope.ReasonMalformed},
-		{"EventBridge and record", auto, with(`"unverified_id":"x"`, bus(envelope.Structured, "x")), envelope.ReasonMalformed},
-		{"CloudEvent and record", auto, with(`"unverified_id":"x"`, string(w.sealed("x").JSON())), envelope.ReasonMalformed},
-		{"detail-type twice", auto, with(`"detail-type":"x"`, bus(envelope.Structured, "x")), envelope.ReasonMalformed},
-		{"detail-type in another case", auto, strings.Replace(bus(envelope.Structured, "x"), `"detail-type"`, `"Detail-Type"`, 1), envelope.ReasonMalformed},
+		{"EventBridge where CloudEvent is", onlyEvent, bus(envelope.Structured, "x"),
+			envelope.ReasonMalformed},
+		{"both, EventBridge", auto, with(`"specversion":"1.0"`, bus(envelope.Structured, "x")),
+			envelope.ReasonMalformed},
+		{"both, CloudEvent", auto, with(`"detail-type":"x"`, string(w.sealed("x").JSON())),
+			envelope.ReasonMalformed},
+		{"EventBridge and record", auto, with(`"unverified_id":"x"`, bus(envelope.Structured, "x")),
+			envelope.ReasonMalformed},
+		{"CloudEvent and record", auto, with(`"unverified_id":"x"`, string(w.sealed("x").JSON())),
+			envelope.ReasonMalformed},
+		{"detail-type twice", auto, with(`"detail-type":"x"`, bus(envelope.Structured, "x")),
+			envelope.ReasonMalformed},
+		{"detail-type in another case", auto, strings.Replace(bus(envelope.Structured, "x"), `"detail-type"`,
+			`"Detail-Type"`, 1), envelope.ReasonMalformed},
 		{"neither", auto, `{}`, envelope.ReasonMalformed},
 		{"a batch", auto, string(awslambdatest.SQS(t, w.delivery("x"))), envelope.ReasonMalformed},
 		{"null", auto, `null`, envelope.ReasonMalformed},
 		{"an array", auto, `[` + bus(envelope.Structured, "x") + `]`, envelope.ReasonMalformed},
-		{"two", auto, bus(envelope.Structured, "x") + bus(envelope.Structured, "x"), envelope.ReasonMalformed},
+		{"two", auto, bus(envelope.Structured, "x") +
+			bus(envelope.Structured, "x"), envelope.ReasonMalformed},
 		{"text", auto, `forged`, envelope.ReasonMalformed},
 		{"nothing", auto, ``, envelope.ReasonMalformed},
 		{"large", auto, `{"detail-type":"` + strings.Repeat("x", 2<<20) + `"}`, envelope.ReasonTooLarge},
@@ -78,12 +88,14 @@ func TestReopen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, format := range []awslambda.Format{awslambda.FormatAuto, awslambda.FormatEventBridge, awslambda.FormatCloudEvent} {
+	for _, format := range []awslambda.Format{awslambda.FormatAuto, awslambda.FormatEventBridge,
+		awslambda.FormatCloudEvent} {
 		w := newWorld(t)
 		w.bin.keys = keys
 		w.policy.Types = []string{"com.example.other"}
 		w.want(w.invoke(awslambdatest.SQS(t, w.delivery("a"), w.delivery("b"))))
-		same(t, "in quarantine", w.bin.reasons(), []envelope.Reason{envelope.ReasonTypeNotAllowed, envelope.ReasonTypeNotAllowed})
+		same(t, "in quarantine", w.bin.reasons(), []envelope.Reason{envelope.ReasonTypeNotAllowed,
+			envelope.ReasonTypeNotAllowed})
 
 		w.policy.Types, w.opts.Format = nil, format
 		var records [][]byte
@@ -97,7 +109,8 @@ func TestReopen(t *testing.T) {
 		forged := bytes.Replace(records[0], []byte(`"mac":"`), []byte(`"mac":"AAAA`), 1)
 		w.bin.records = nil
 		w.want(w.invoke(awslambdatest.SQS(t, records[0], forged)))
-		if got := awslambdatest.Invoke(t, awslambda.EventBridge(w.consumer(), w.handle, &w.opts), records[1]); got.Err != nil {
+		if got := awslambdatest.Invoke(t, awslambda.EventBridge(w.consumer(), w.handle, &w.opts),
+			records[1]); got.Err != nil {
 			t.Error(got.Err)
 		}
 		same(t, "handled", w.sortedItems(), []string{"a", "b"})
@@ -114,7 +127,8 @@ func TestReplayNameCountsOnlyFromEventBridge(t *testing.T) {
 	w.org.Advance(30 * 24 * time.Hour)
 	w.trust = w.newTrust()
 	w.core.Permissions = []consumer.Permission{{
-		ID: "p", ReplayName: "april", From: sealed.Add(-time.Hour), To: sealed.Add(time.Hour), Until: w.org.Now().Add(time.Hour),
+		ID: "p", ReplayName: "april", From: sealed.Add(-time.Hour), To: sealed.Add(time.Hour),
+		Until: w.org.Now().Add(time.Hour),
 	}}
 	as := func(member string) string { return strings.Replace(replayed, `"replay-name":"april"`, member, 1) }
 	for _, test := range []struct {
@@ -128,9 +142,11 @@ func TestReplayNameCountsOnlyFromEventBridge(t *testing.T) {
 		{"null", as(`"replay-name":null`), true, envelope.ReasonExpired},
 		{"a number", as(`"replay-name":1`), true, envelope.ReasonExpired},
 		{"a list", as(`"replay-name":["april"]`), true, envelope.ReasonExpired},
-		{"no name of a replay", as(`"replay-name":"` + strings.Repeat("april", 20) + `"`), true, envelope.ReasonExpired},
+		{"no name of a replay", as(`"replay-name":"` + strings.Repeat("april", 20) + `"`), true,
+			envelope.ReasonExpired},
 		{"another case", as(`"Replay-Name":"april"`), true, envelope.ReasonExpired},
-		{"in the detail", strings.Replace(as(`"x":1`), `"detail":{`, `"detail":{"replay-name":"april",`, 1), true, envelope.ReasonExpired},
+		{"in the detail", strings.Replace(as(`"x":1`), `"detail":{`, `"detail":{"replay-name":"april",`, 1),
+			true, envelope.ReasonExpired},
 		{"twice", as(`"replay-name":"april","replay-name":"april"`), true, envelope.ReasonMalformed},
 		{"in a CloudEvent", `{"replay-name":"april",` + string(old.JSON())[1:], true, envelope.ReasonExpired},
 		{"believed", replayed, true, ""},
@@ -146,7 +162,8 @@ func TestReplayNameCountsOnlyFromEventBridge(t *testing.T) {
 			same(t, "in quarantine", w.bin.reasons(), []envelope.Reason{test.reason})
 		})
 	}
-	if got := awslambdatest.Invoke(t, awslambda.EventBridge(w.consumer(), w.handle, &w.opts), []byte(replayed)); got.Err != nil {
+	if got := awslambdatest.Invoke(t, awslambda.EventBridge(w.consumer(), w.handle, &w.opts),
+		[]byte(replayed)); got.Err != nil {
 		t.Error(got.Err)
 	}
 	same(t, "handled again", w.taken(), nil)

@@ -34,9 +34,10 @@ func FuzzSQS(f *testing.F) {
 	}
 	quiet := slog.New(slog.DiscardHandler)
 	policy := &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true}}
-	c, err := consumer.New("fuzz", bundle, replay.NewMemory(&replay.MemoryOptions{Capacity: 1 << 10}), policy, &consumer.Options{
-		Logger: quiet,
-	})
+	c, err := consumer.New("fuzz", bundle, replay.NewMemory(&replay.MemoryOptions{Capacity: 1 << 10}), policy,
+		&consumer.Options{
+			Logger: quiet,
+		})
 	if err != nil {
 		f.Fatal(err)
 	}

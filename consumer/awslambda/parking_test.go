@@ -50,7 +50,8 @@ type counting struct {
 	claims int
 }
 
-func (s *counting) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (replay.Claim, replay.Status, error) {
+func (s *counting) Claim(ctx context.Context, key, digest [32]byte, until time.Time,
+	lease time.Duration) (replay.Claim, replay.Status, error) {
 	s.mu.Lock()
 	s.claims++
 	s.mu.Unlock()
@@ -87,7 +88,8 @@ func copyInABatch(t *testing.T) {
 	}
 	w.want(w.invoke(batch))
 	same(t, "handled", w.sortedItems(), []string{"a", "b", "c"})
-	same(t, "reports", told.sorted(), []string{wasDuplicate, wasDuplicate, wasHandled, wasHandled, wasHandled})
+	same(t, "reports", told.sorted(), []string{wasDuplicate, wasDuplicate, wasHandled, wasHandled,
+		wasHandled})
 	if store.claims != 5 {
 		t.Errorf("%d claims were asked for, want one for each message", store.claims)
 	}
@@ -116,10 +118,12 @@ func copyInABatchFIFO(t *testing.T) {
 	}
 	w.want(w.invoke(batch))
 	items := w.taken()
-	if slices.Index(items, "b1") < slices.Index(items, "x") || slices.Index(items, "b2") < slices.Index(items, "b1") || len(items) != 5 {
+	if slices.Index(items, "b1") < slices.Index(items, "x") ||
+		slices.Index(items, "b2") < slices.Index(items, "b1") || len(items) != 5 {
 		t.Errorf("handled %v", items)
 	}
-	same(t, "reports", told.sorted(), append([]string{wasDuplicate}, slices.Repeat([]string{wasHandled}, 5)...))
+	same(t, "reports", told.sorted(), append([]string{wasDuplicate},
+		slices.Repeat([]string{wasHandled}, 5)...))
 }
 
 // Two groups with the same two events in opposite orders: there is no deadlock, and each is handled once.
@@ -159,7 +163,8 @@ func copyOfWhatFails(t *testing.T, parallel int, fail func() error, want []strin
 	told := &reports{}
 	w.core.Observer, w.opts.Parallel = told, parallel
 	event := w.delivery("x")
-	messages := []awslambdatest.Grouped{{Group: "a", Body: event}, {Group: "b", Body: event}, {Group: "c", Body: event}}
+	messages := []awslambdatest.Grouped{{Group: "a", Body: event}, {Group: "b", Body: event},
+		{Group: "c", Body: event}}
 	batch := awslambdatest.FIFO(t, append(messages, w.grouped("b1", "d1", "e1")...)...)
 	others := make(chan struct{}, 2)
 	w.handler = func(_ context.Context, d consumer.Delivery[order]) error {
@@ -296,8 +301,10 @@ func TestHandlerThatHandles(t *testing.T) {
 			return nil
 		}
 		none := func(context.Context, consumer.Delivery[[]byte]) error { return nil }
-		for body, want := range map[string]envelope.Reason{string(x): envelope.ReasonInProgress, string(y): ""} {
-			if r, err := other.Handle(ctx, consumer.Message{Body: []byte(body), Format: consumer.EventBridge}, none); r.Reason() != want {
+		for body, want := range map[string]envelope.Reason{string(x): envelope.ReasonInProgress,
+			string(y): ""} {
+			if r, err := other.Handle(ctx, consumer.Message{Body: []byte(body), Format: consumer.EventBridge},
+				none); r.Reason() != want {
 				t.Errorf("%q, %v, want %q", r.Reason(), err, want)
 			}
 		}
@@ -356,7 +363,8 @@ func TestRandomBatches(t *testing.T) {
 		}
 		var batch []awslambdatest.Grouped
 		for range 1 + rng.IntN(25) {
-			batch = append(batch, awslambdatest.Grouped{Group: fmt.Sprint(rng.IntN(4)), Body: events[rng.IntN(len(events))]})
+			batch = append(batch, awslambdatest.Grouped{Group: fmt.Sprint(rng.IntN(4)),
+				Body: events[rng.IntN(len(events))]})
 		}
 		payload := awslambdatest.FIFO(t, batch...)
 		if rng.IntN(2) == 0 {

@@ -50,7 +50,8 @@ func TestAnswerTellsNoDecryptedData(t *testing.T) {
 			for _, err := range []error{alone.Err, all.Err, some.Err} {
 				text += fmt.Sprintf("%v %+v %#v\n", err, err, err)
 			}
-			for what, text := range map[string]string{"answer": text, "log": w.log.String(), "metrics": metrics.String()} {
+			for what, text := range map[string]string{"answer": text, "log": w.log.String(),
+				"metrics": metrics.String()} {
 				if strings.Contains(text, "tangerine") || strings.Contains(text, "zeppelin") || text == "" {
 					t.Errorf("%s: the %s: %s", name, what, text)
 				}
@@ -90,7 +91,8 @@ func TestForgeryWithoutQuarantine(t *testing.T) {
 			}
 		}
 		log := w.log.String()
-		if !hasAll(log, "sealbus: rejected, but there is no quarantine", "set consumer.Options.Quarantine", "messages=1") ||
+		if !hasAll(log, "sealbus: rejected, but there is no quarantine", "set consumer.Options.Quarantine",
+			"messages=1") ||
 			strings.Contains(log, "sealbus: retry") {
 			t.Errorf("%s: the log is %s", name, log)
 		}

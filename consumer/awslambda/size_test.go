@@ -34,8 +34,10 @@ func size(t testing.TB, path string) int64 {
 // TestVerifyingAddsFewBytes: a function that verifies, stripped and without the RPC mode, is no more than
 // maxGrowth larger than one that says hello.
 func TestVerifyingAddsFewBytes(t *testing.T) {
-	hello, bootstrap := size(t, build(t, "hello", "lambda.norpc")), size(t, build(t, "bootstrap", "lambda.norpc"))
-	t.Logf("hello %d bytes, bootstrap %d, growth %d of %d", hello, bootstrap, bootstrap-hello, int64(maxGrowth))
+	hello, bootstrap := size(t, build(t, "hello", "lambda.norpc")),
+		size(t, build(t, "bootstrap", "lambda.norpc"))
+	t.Logf("hello %d bytes, bootstrap %d, growth %d of %d", hello, bootstrap, bootstrap-hello,
+		int64(maxGrowth))
 	if bootstrap-hello > maxGrowth {
 		t.Errorf("verifying adds %d bytes, at most %d: see what is linked with go list -deps -tags lambda.norpc ./testdata/bootstrap", bootstrap-hello, int64(maxGrowth))
 	}
@@ -61,7 +63,8 @@ func newRuntimeAPI(t testing.TB, payload []byte) *runtimeAPI {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api := &runtimeAPI{listener: listener, payload: payload, first: make(chan time.Time, 1), answer: make(chan string, 1)}
+	api := &runtimeAPI{listener: listener, payload: payload, first: make(chan time.Time, 1),
+		answer: make(chan string, 1)}
 	api.server = &http.Server{Handler: api}
 	go api.server.Serve(listener)
 	t.Cleanup(func() { api.server.Close() })
@@ -81,7 +84,8 @@ func (api *runtimeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		w.Header().Set("Lambda-Runtime-Aws-Request-Id", "r")
-		w.Header().Set("Lambda-Runtime-Deadline-Ms", fmt.Sprint(time.Now().Add(awslambdatest.Timeout).UnixMilli()))
+		w.Header().Set("Lambda-Runtime-Deadline-Ms",
+			fmt.Sprint(time.Now().Add(awslambdatest.Timeout).UnixMilli()))
 		w.Write(api.payload)
 	default:
 		body, _ := io.ReadAll(r.Body)
@@ -113,9 +117,11 @@ func TestRuntimeAPIGetsAnswers(t *testing.T) {
 		payload []byte
 		want    string
 	}{
-		"a batch":    {awslambdatest.SQS(t, w.delivery("a"), forged, w.sealed("c").JSON()), `response {"batchItemFailures":[{"itemIdentifier":"message-2"}]}`},
-		"all failed": {awslambdatest.SQS(t, forged), `error {"errorMessage":"awslambda: 1 of 1 messages are to be delivered again`},
-		"no batch":   {w.delivery("a"), `error {"errorMessage":"awslambda: not a batch of SQS messages`},
+		"a batch": {awslambdatest.SQS(t, w.delivery("a"), forged, w.sealed("c").JSON()),
+			`response {"batchItemFailures":[{"itemIdentifier":"message-2"}]}`},
+		"all failed": {awslambdatest.SQS(t, forged),
+			`error {"errorMessage":"awslambda: 1 of 1 messages are to be delivered again`},
+		"no batch": {w.delivery("a"), `error {"errorMessage":"awslambda: not a batch of SQS messages`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			api := newRuntimeAPI(t, test.payload)
@@ -139,7 +145,8 @@ func TestRuntimeAPIGetsAnswers(t *testing.T) {
 // one that says hello: medians, in turn.
 func BenchmarkStart(b *testing.B) {
 	org := envelopetest.NewOrg(b, "orders", "https://orders.example/*")
-	hello, bootstrap, root := build(b, "hello", "lambda.norpc"), build(b, "bootstrap", "lambda.norpc"), taskRoot(b, org)
+	hello, bootstrap, root := build(b, "hello", "lambda.norpc"), build(b, "bootstrap", "lambda.norpc"),
+		taskRoot(b, org)
 	start := func(program string) float64 {
 		api := newRuntimeAPI(b, nil)
 		defer api.server.Close()

@@ -48,7 +48,8 @@ type SQSItemFailure struct {
 //
 // If the payload is no batch of SQS messages, nothing is begun and the invocation fails. The handler is a
 // consumer.Handler, or takes the data as a T as with consumer.Typed. opts may be nil.
-func SQS[T any](c *consumer.Consumer, handle func(ctx context.Context, d consumer.Delivery[T]) error, opts *Options) func(context.Context, json.RawMessage) (SQSResponse, error) {
+func SQS[T any](c *consumer.Consumer, handle func(ctx context.Context, d consumer.Delivery[T]) error,
+	opts *Options) func(context.Context, json.RawMessage) (SQSResponse, error) {
 	return newAdapter(c, handle, opts).sqs
 }
 
@@ -58,7 +59,8 @@ func (a *adapter) sqs(ctx context.Context, payload json.RawMessage) (SQSResponse
 	}
 	records, err := readBatch(payload)
 	if err != nil {
-		return SQSResponse{}, fmt.Errorf("awslambda: not a batch of SQS messages, nothing of it was begun: %w", err)
+		return SQSResponse{},
+			fmt.Errorf("awslambda: not a batch of SQS messages, nothing of it was begun: %w", err)
 	}
 	defer a.flush(ctx)
 	run, cancel := a.within(ctx)
@@ -125,7 +127,8 @@ func (b *batch) units() [][]*record {
 func (b *batch) handle(r *record) error {
 	body, err := jsontext.AppendUnquote(nil, r.body)
 	if err != nil {
-		b.opts.Logger.WarnContext(b.Context, "sealbus: a message has no body that can be read, and is to be delivered again",
+		b.opts.Logger.WarnContext(b.Context,
+			"sealbus: a message has no body that can be read, and is to be delivered again",
 			"consumer", b.consumer.Name(), "message", r.id, "error", err)
 		return fmt.Errorf("awslambda: the body of message %.100q: %w", r.id, err)
 	}
@@ -141,7 +144,8 @@ func (b *batch) deliver(r *record, msg consumer.Message) (err error) {
 	defer func() {
 		if v := recover(); !returned {
 			err = &consumer.PanicError{Value: v, Stack: debug.Stack()}
-			b.opts.Logger.ErrorContext(b.Context, "sealbus: the handling of a message did not return, and it is to be delivered again",
+			b.opts.Logger.ErrorContext(b.Context,
+				"sealbus: the handling of a message did not return, and it is to be delivered again",
 				"consumer", b.consumer.Name(), "message", r.id, "error", err)
 		}
 	}()
@@ -159,7 +163,8 @@ func (b *batch) logNotBegun() {
 		}
 	}
 	if n > 0 {
-		b.opts.Logger.WarnContext(b.Context, "sealbus: messages were not begun, and are to be delivered again",
+		b.opts.Logger.WarnContext(b.Context,
+			"sealbus: messages were not begun, and are to be delivered again",
 			"consumer", b.consumer.Name(), "messages", n, "batch", len(b.records), "error", b.whyNotBegun())
 	}
 }
@@ -194,5 +199,7 @@ func (b *batch) response() (SQSResponse, error) {
 	if first == nil {
 		first = b.whyNotBegun()
 	}
-	return SQSResponse{}, fmt.Errorf("awslambda: %d of %d messages are to be delivered again, the first because: %w", len(failures), len(b.records), first)
+	return SQSResponse{},
+		fmt.Errorf("awslambda: %d of %d messages are to be delivered again, the first because: %w",
+			len(failures), len(b.records), first)
 }

@@ -29,7 +29,8 @@ func TestSQSAcknowledgesWhatIsQuarantined(t *testing.T) {
 	w.want(w.invoke(awslambdatest.SQS(t, first)))
 	same(t, "handled", w.taken(), []string{"a"})
 
-	got := w.invoke(awslambdatest.SQS(t, first, w.org.Broken(t, envelope.ReasonModified).EventBridge(), w.delivery("c"), w.delivery("d")))
+	got := w.invoke(awslambdatest.SQS(t, first, w.org.Broken(t, envelope.ReasonModified).EventBridge(),
+		w.delivery("c"), w.delivery("d")))
 	w.want(got, "message-3")
 	if string(got.Response) != `{"batchItemFailures":[{"itemIdentifier":"message-3"}]}` {
 		t.Errorf("the response is %s", got.Response)
@@ -45,7 +46,8 @@ func TestSQSAllHandled(t *testing.T) {
 	if w.want(got); got.Err != nil || string(got.Response) != `{"batchItemFailures":[]}` {
 		t.Errorf("got %s, %v", got.Response, got.Err)
 	}
-	if got := w.invoke([]byte(`{"Records":[]}`)); got.Err != nil || string(got.Response) != `{"batchItemFailures":[]}` {
+	if got := w.invoke([]byte(`{"Records":[]}`)); got.Err != nil ||
+		string(got.Response) != `{"batchItemFailures":[]}` {
 		t.Errorf("no messages: %s, %v", got.Response, got.Err)
 	}
 }
@@ -61,7 +63,8 @@ func TestSQSEveryReason(t *testing.T) {
 				body := broken.JSON
 				if bus {
 					body = broken.EventBridge()
-				} else if reason == envelope.ReasonAccountMismatch || reason == envelope.ReasonEnvelopeMismatch {
+				} else if reason == envelope.ReasonAccountMismatch ||
+					reason == envelope.ReasonEnvelopeMismatch {
 					continue // only a bus names these
 				}
 				w.trust, w.policy = broken.Trust, *broken.Policy
@@ -80,7 +83,8 @@ func TestSQSEveryReason(t *testing.T) {
 func TestSQSWithoutQuarantine(t *testing.T) {
 	w := newWorld(t)
 	forged := w.org.Broken(t, envelope.ReasonBadSignature).EventBridge()
-	for name, broken := range map[string]consumer.Quarantine{"none": nil, "down": &bin{err: errors.New("down")}} {
+	for name, broken := range map[string]consumer.Quarantine{"none": nil,
+		"down": &bin{err: errors.New("down")}} {
 		w.core.Quarantine = broken
 		w.want(w.invoke(awslambdatest.SQS(t, forged, w.delivery(name))), "message-1")
 	}
@@ -168,7 +172,8 @@ func TestSQSStorePanics(t *testing.T) {
 			f := awslambda.SQS(c, w.handle, &w.opts)
 			batch := awslambdatest.SQS(t, w.deliveries("a", "b", "c")...)
 			got := awslambdatest.Invoke(w, f, batch)
-			if len(got.Failed) != 1 || len(w.taken()) != 2 || !strings.Contains(w.log.String(), "did not return") {
+			if len(got.Failed) != 1 || len(w.taken()) != 2 ||
+				!strings.Contains(w.log.String(), "did not return") {
 				t.Errorf("failed %v (%v), log %s", got.Failed, got.Err, w.log)
 			}
 			w.want(awslambdatest.Invoke(w, f, batch))
@@ -186,7 +191,8 @@ type panickingStore struct {
 	once sync.Once
 }
 
-func (s *panickingStore) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (replay.Claim, replay.Status, error) {
+func (s *panickingStore) Claim(ctx context.Context, key, digest [32]byte, until time.Time,
+	lease time.Duration) (replay.Claim, replay.Status, error) {
 	s.once.Do(func() { panic(s.with) })
 	return s.Store.Claim(ctx, key, digest, until, lease)
 }
@@ -242,7 +248,8 @@ func TestFIFOFailureHoldsUpOnlyItsGroup(t *testing.T) {
 				of = append(of, item)
 			}
 		}
-		same(t, "group "+group, of, map[string][]string{"a": {"a1", "a2"}, "b": {"b1", "b2", "b3"}, "c": {"c1"}}[group])
+		same(t, "group "+group, of, map[string][]string{"a": {"a1", "a2"}, "b": {"b1", "b2", "b3"},
+			"c": {"c1"}}[group])
 	}
 	if !strings.Contains(w.log.String(), "messages=3 batch=9") {
 		t.Errorf("the log: %s", w.log)
@@ -266,7 +273,8 @@ func TestFIFOWhatHoldsUp(t *testing.T) {
 	same(t, "handled", w.taken(), []string{"a0"})
 
 	w.bin.err = errors.New("down")
-	w.want(w.invoke(awslambdatest.FIFO(t, append([]awslambdatest.Grouped{forged}, w.grouped("a2", "b2")...)...)), "message-1", "message-2")
+	w.want(w.invoke(awslambdatest.FIFO(t, append([]awslambdatest.Grouped{forged},
+		w.grouped("a2", "b2")...)...)), "message-1", "message-2")
 	same(t, "handled", w.taken(), []string{"b2"})
 
 	event := w.grouped("a3", "a4", "b4")
@@ -294,10 +302,12 @@ func TestFIFOIsRecognised(t *testing.T) {
 		"as it is":            {"", "", []string{"message-1", "message-2"}},
 		"by name":             {`"SequenceNumber"`, `"Sequence"`, []string{"message-1", "message-2"}},
 		"by sequence numbers": {`events.fifo`, `events`, []string{"message-1", "message-2"}},
-		"without groups":      {`"MessageGroupId"`, `"messageGroupId"`, []string{"message-1", "message-2", "message-3"}},
+		"without groups": {`"MessageGroupId"`, `"messageGroupId"`,
+			[]string{"message-1", "message-2", "message-3"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			same(t, "failed", w.invoke(bytes.ReplaceAll(batch, []byte(change.old), []byte(change.new))).Failed, change.failed)
+			same(t, "failed", w.invoke(bytes.ReplaceAll(batch, []byte(change.old),
+				[]byte(change.new))).Failed, change.failed)
 		})
 	}
 }
@@ -335,35 +345,38 @@ func TestSQSBeginsNothingOfWhatIsNoBatch(t *testing.T) {
 	good := string(awslambdatest.SQS(t, w.delivery("a")))
 	record := func(change ...string) string { return strings.NewReplacer(change...).Replace(good) }
 	cases := map[string]string{
-		"an EventBridge event":    string(w.delivery("a")),
-		"no records":              `{}`,
-		"records is null":         `{"Records":null}`,
-		"records is an object":    `{"Records":{}}`,
-		"another case":            record(`"Records"`, `"records"`),
-		"records twice":           `{"Records":[],` + good[1:],
-		"records twice, escaped":  `{"\u0052ecords":[],` + good[1:],
-		"a record is null":        `{"Records":[null]}`,
-		"a record is a string":    `{"Records":["message-1"]}`,
-		"no messageId":            record(`"messageId"`, `"messageID"`),
-		"an empty messageId":      record(`"message-1"`, `""`),
-		"a long messageId":        record(`"message-1"`, `"`+strings.Repeat("x", 101)+`"`),
-		"messageId is null":       record(`"message-1"`, `null`),
-		"messageId is a number":   record(`"message-1"`, `1`),
-		"messageId twice":         record(`"messageId":"message-1"`, `"messageId":"message-1","messageId":"message-2"`),
+		"an EventBridge event":   string(w.delivery("a")),
+		"no records":             `{}`,
+		"records is null":        `{"Records":null}`,
+		"records is an object":   `{"Records":{}}`,
+		"another case":           record(`"Records"`, `"records"`),
+		"records twice":          `{"Records":[],` + good[1:],
+		"records twice, escaped": `{"\u0052ecords":[],` + good[1:],
+		"a record is null":       `{"Records":[null]}`,
+		"a record is a string":   `{"Records":["message-1"]}`,
+		"no messageId":           record(`"messageId"`, `"messageID"`),
+		"an empty messageId":     record(`"message-1"`, `""`),
+		"a long messageId":       record(`"message-1"`, `"`+strings.Repeat("x", 101)+`"`),
+		"messageId is null":      record(`"message-1"`, `null`),
+		"messageId is a number":  record(`"message-1"`, `1`),
+		"messageId twice": record(`"messageId":"message-1"`,
+			`"messageId":"message-1","messageId":"message-2"`),
 		"messageId is no Unicode": record(`"message-1"`, `"\ud800"`),
 		"body twice":              record(`"body":`, `"body":"","body":`),
 		"attributes is a string":  record(`"attributes":{`, `"attributes":"","other":{`),
-		"a group twice":           record(`"attributes":{`, `"attributes":{"MessageGroupId":"a","MessageGroupId":"b",`),
-		"a group is a number":     record(`"attributes":{`, `"attributes":{"MessageGroupId":1,`),
-		"a record of Kinesis":     record(`"aws:sqs"`, `"aws:kinesis"`),
-		"something after it":      good + `{}`,
-		"an array":                `[` + good + `]`,
-		"null":                    `null`,
-		"a string":                `"Records"`,
-		"not JSON":                `{"Records":[`,
-		"nothing":                 ``,
-		"too many records":        `{"Records":[` + strings.Repeat(`{"messageId":"1","body":"1"},`, 10_000) + `{"messageId":"1","body":"1"}]}`,
-		"too large":               `{"Records":[],"padding":"` + strings.Repeat("x", 8<<20) + `"}`,
+		"a group twice": record(`"attributes":{`,
+			`"attributes":{"MessageGroupId":"a","MessageGroupId":"b",`),
+		"a group is a number": record(`"attributes":{`, `"attributes":{"MessageGroupId":1,`),
+		"a record of Kinesis": record(`"aws:sqs"`, `"aws:kinesis"`),
+		"something after it":  good + `{}`,
+		"an array":            `[` + good + `]`,
+		"null":                `null`,
+		"a string":            `"Records"`,
+		"not JSON":            `{"Records":[`,
+		"nothing":             ``,
+		"too many records": `{"Records":[` + strings.Repeat(`{"messageId":"1","body":"1"},`, 10_000) +
+			`{"messageId":"1","body":"1"}]}`,
+		"too large": `{"Records":[],"padding":"` + strings.Repeat("x", 8<<20) + `"}`,
 	}
 	for name, payload := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -385,13 +398,16 @@ func TestSQSBeginsNothingOfWhatIsNoBatch(t *testing.T) {
 func TestSQSBodyThatIsNoText(t *testing.T) {
 	w := newWorld(t)
 	for _, body := range []string{`null`, `1`, `{}`, `{"x":"y"}`, `["x"]`, `"\ud800"`, "\"\xff\""} {
-		batch := bytes.Replace(awslambdatest.SQS(t, []byte("mark"), w.delivery("a")), []byte(`"mark"`), []byte(body), 1)
+		batch := bytes.Replace(awslambdatest.SQS(t, []byte("mark"), w.delivery("a")), []byte(`"mark"`),
+			[]byte(body), 1)
 		response, err := w.sqs()(t.Context(), batch)
-		if want := []awslambda.SQSItemFailure{{ItemIdentifier: "message-1"}}; err != nil || !slices.Equal(response.BatchItemFailures, want) {
+		if want := []awslambda.SQSItemFailure{{ItemIdentifier: "message-1"}}; err != nil ||
+			!slices.Equal(response.BatchItemFailures, want) {
 			t.Errorf("%s: %v, %v", body, response, err)
 		}
 	}
-	batch := bytes.Replace(awslambdatest.SQS(t, []byte("mark"), w.delivery("b")), []byte(`"body":"mark",`), nil, 1)
+	batch := bytes.Replace(awslambdatest.SQS(t, []byte("mark"), w.delivery("b")), []byte(`"body":"mark",`),
+		nil, 1)
 	w.want(w.invoke(batch), "message-1")
 	if len(w.bin.reasons()) > 0 {
 		t.Errorf("in quarantine: %v", w.bin.reasons())
@@ -421,9 +437,11 @@ func TestOptionsThatMakeNoSense(t *testing.T) {
 	w := newWorld(t)
 	batch := awslambdatest.SQS(t, w.delivery("a"))
 	for name, opts := range map[string]awslambda.Options{
-		"Format": {Format: 3}, "a negative Format": {Format: -1}, "Parallel": {Parallel: -1}, "Margin": {Margin: -1},
+		"Format": {Format: 3}, "a negative Format": {Format: -1}, "Parallel": {Parallel: -1},
+		"Margin": {Margin: -1},
 	} {
-		if got := awslambdatest.Invoke(t, awslambda.SQS(w.consumer(), w.handle, &opts), batch); got.Err == nil {
+		if got := awslambdatest.Invoke(t, awslambda.SQS(w.consumer(), w.handle, &opts),
+			batch); got.Err == nil {
 			t.Errorf("%s was taken", name)
 		}
 	}
@@ -436,7 +454,8 @@ func TestOptionsThatMakeNoSense(t *testing.T) {
 		t.Errorf("an empty consumer: %v", got.Err)
 	}
 	var none consumer.Handler
-	if got := awslambdatest.Invoke(t, awslambda.EventBridge(w.consumer(), none, nil), w.delivery("a")); got.Err == nil {
+	if got := awslambdatest.Invoke(t, awslambda.EventBridge(w.consumer(), none, nil),
+		w.delivery("a")); got.Err == nil {
 		t.Error("no handler was taken")
 	}
 	if items := w.taken(); items != nil {

@@ -79,7 +79,8 @@ type faultyStore struct {
 	down error
 }
 
-func (s *faultyStore) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (replay.Claim, replay.Status, error) {
+func (s *faultyStore) Claim(ctx context.Context, key, digest [32]byte, until time.Time,
+	lease time.Duration) (replay.Claim, replay.Status, error) {
 	if s.down != nil {
 		return replay.Claim{}, 0, s.down
 	}
@@ -88,10 +89,12 @@ func (s *faultyStore) Claim(ctx context.Context, key, digest [32]byte, until tim
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, org: envelopetest.NewOrg(t, "orders", "https://orders.example/*"), bin: &bin{}, log: &bytes.Buffer{}}
+	w := &world{T: t, org: envelopetest.NewOrg(t, "orders", "https://orders.example/*"), bin: &bin{},
+		log: &bytes.Buffer{}}
 	w.trust = w.org.Trust()
 	w.store = &faultyStore{Store: newStore(w.org)}
-	w.policy = envelope.Policy{Sources: []string{"https://orders.example/*"}, Audience: envelopetest.Audience, Now: w.org.Now}
+	w.policy = envelope.Policy{Sources: []string{"https://orders.example/*"}, Audience: envelopetest.Audience,
+		Now: w.org.Now}
 	w.core = consumer.Options{
 		Quarantine: w.bin, Logger: slog.New(slog.DiscardHandler),
 	}

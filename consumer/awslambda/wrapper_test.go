@@ -31,13 +31,15 @@ var wrappers = map[string]func(t testing.TB, event []byte) string{
 		return `{"Type":"Notification","MessageId":"m","TopicArn":"arn:aws:sns:us-east-1:111111111111:t","Message":` + text(t, event) + `}`
 	},
 	"on-failure": func(_ testing.TB, event []byte) string {
-		return `{"version":"1.0","requestContext":{"condition":"RetriesExhausted"},"requestPayload":` + string(event) + `,"responseContext":{}}`
+		return `{"version":"1.0","requestContext":{"condition":"RetriesExhausted"},"requestPayload":` +
+			string(event) + `,"responseContext":{}}`
 	},
 	"sqs": func(t testing.TB, event []byte) string {
 		return `[{"messageId":"1","body":` + text(t, event) + `,"attributes":{},"eventSource":"aws:sqs"}]`
 	},
 	"kinesis": func(_ testing.TB, event []byte) string {
-		return `{"Records":[{"eventSource":"aws:kinesis","kinesis":{"sequenceNumber":"1","data":"` + base64.StdEncoding.EncodeToString(event) + `"}}]}`
+		return `{"Records":[{"eventSource":"aws:kinesis","kinesis":{"sequenceNumber":"1","data":"` +
+			base64.StdEncoding.EncodeToString(event) + `"}}]}`
 	},
 	"kafka": func(_ testing.TB, event []byte) string {
 		return `{"eventSource":"aws:kafka","records":{"t-0":[{"topic":"t","partition":0,"offset":1,"value":"` + base64.StdEncoding.EncodeToString(event) + `"}]}}`
@@ -50,7 +52,8 @@ var wrappers = map[string]func(t testing.TB, event []byte) string{
 		if err := json.Unmarshal(event, &m); err != nil {
 			t.Fatal(err)
 		}
-		return strings.Replace(string(event), `"detail":`+string(m["detail"]), `"detail":`+text(t, m["detail"]), 1)
+		return strings.Replace(string(event), `"detail":`+string(m["detail"]), `"detail":`+
+			text(t, m["detail"]), 1)
 	},
 }
 
@@ -72,7 +75,9 @@ func TestWrappersAreTakenOff(t *testing.T) {
 
 			signer := w.org.Signer()
 			bundle, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
-				Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"}, Accounts: []string{account},
+				Verifier: signer.Verifier(), Producer: "orders",
+				Sources: []string{"https://orders.example/*"}, Types: []string{"*"},
+				Accounts: []string{account},
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -106,13 +111,15 @@ func TestWrappedReplay(t *testing.T) {
 	w.org.Advance(30 * 24 * time.Hour)
 	w.trust = w.newTrust()
 	w.core.Permissions = []consumer.Permission{{
-		ID: "p", ReplayName: "april", From: sealed.Add(-time.Hour), To: sealed.Add(time.Hour), Until: w.org.Now().Add(time.Hour),
+		ID: "p", ReplayName: "april", From: sealed.Add(-time.Hour), To: sealed.Add(time.Hour),
+		Until: w.org.Now().Add(time.Hour),
 	}}
 	for _, test := range []struct {
 		only  bool
 		named string
 		want  []string
-	}{{false, "", nil}, {true, "", nil}, {false, "sns", nil}, {true, "kafka", nil}, {true, "sns", []string{"a"}}} {
+	}{{false, "", nil}, {true, "", nil}, {false, "sns", nil}, {true, "kafka", nil},
+		{true, "sns", []string{"a"}}} {
 		w.opts.OnlyEventBridgeWrites, w.core.Wrapper = test.only, test.named
 		w.want(w.invoke(awslambdatest.SQS(t, body)))
 		same(t, fmt.Sprintf("handled with %v", test), w.taken(), test.want)
@@ -151,7 +158,8 @@ func TestWrappersNamed(t *testing.T) {
 			t.Errorf("%s: %v", payload, got.Err)
 		}
 		w.want(w.invoke(awslambdatest.SQS(t, []byte(payload))))
-		same(t, "in quarantine", w.bin.reasons(), []envelope.Reason{envelope.ReasonMalformed, envelope.ReasonMalformed})
+		same(t, "in quarantine", w.bin.reasons(), []envelope.Reason{envelope.ReasonMalformed,
+			envelope.ReasonMalformed})
 		for _, r := range w.bin.records {
 			if !strings.Contains(r.Cause, want) || string(r.Message.Body) != payload {
 				t.Errorf("%s: %s", payload, r.Cause)
@@ -160,12 +168,14 @@ func TestWrappersNamed(t *testing.T) {
 	}
 	w.bin.records = nil
 	for payload, want := range map[string]string{
-		`{"Records":[` + one + `,` + one + `]}`:                          "2 messages (a record of Kinesis each)",
+		`{"Records":[` + one + `,` + one +
+			`]}`: "2 messages (a record of Kinesis each)",
 		`[` + one + `,` + one + `]`:                                      "batch size of 1",
 		`{"deliveryStreamArn":"arn:aws:firehose:r:a:d","records":[{}]}`:  "Amazon Data Firehose",
 		`{"Records":[` + one + `,{"body":"x","eventSource":"aws:sqs"}]}`: "several services",
 	} {
-		if got := awslambdatest.Invoke(t, w.eventBridge(), []byte(payload)); got.Err == nil || !strings.Contains(got.Err.Error(), want) {
+		if got := awslambdatest.Invoke(t, w.eventBridge(), []byte(payload)); got.Err == nil ||
+			!strings.Contains(got.Err.Error(), want) {
 			t.Errorf("%s: %v", payload, got.Err)
 		}
 	}

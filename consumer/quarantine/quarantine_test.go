@@ -29,7 +29,8 @@ func TestDir(t *testing.T) {
 		return &quarantinetest.Place{
 			Open: func(t *testing.T, keys consumer.QuarantineKeys) quarantine.Store { return newDir(t, path, keys) },
 			Inject: func(t *testing.T, id string, doc []byte) {
-				if err := errors.Join(os.MkdirAll(path, 0o700), os.WriteFile(filepath.Join(path, id+".json"), doc, 0o600)); err != nil {
+				if err := errors.Join(os.MkdirAll(path, 0o700),
+					os.WriteFile(filepath.Join(path, id+".json"), doc, 0o600)); err != nil {
 					t.Fatal(err)
 				}
 			},
@@ -135,7 +136,8 @@ func TestDirIsMade(t *testing.T) {
 func TestDirFails(t *testing.T) {
 	_, _, file := one(t)
 	for _, path := range []string{file, filepath.Join(file, "below", "it")} {
-		if err := newDir(t, path, quarantinetest.Keys("bin")).Put(t.Context(), quarantinetest.Record(at, "o-1")); err == nil {
+		if err := newDir(t, path, quarantinetest.Keys("bin")).Put(t.Context(),
+			quarantinetest.Record(at, "o-1")); err == nil {
 			t.Errorf("%q was taken for a directory", path)
 		}
 	}
@@ -152,8 +154,10 @@ func TestDirHolesAndLinks(t *testing.T) {
 		err = errors.Join(f.Truncate(consumer.MaxRecord+1), f.Close())
 	}
 	doc, readErr := os.ReadFile(file)
-	if err := errors.Join(err, readErr, os.WriteFile(secret, doc, 0o600), os.Symlink(secret, filepath.Join(path, id+".json")),
-		os.Mkdir(filepath.Join(path, "folder.json"), 0o700), os.WriteFile(filepath.Join(path, ".new-ABC"), doc, 0o600),
+	if err := errors.Join(err, readErr, os.WriteFile(secret, doc, 0o600),
+		os.Symlink(secret, filepath.Join(path, id+".json")),
+		os.Mkdir(filepath.Join(path, "folder.json"), 0o700),
+		os.WriteFile(filepath.Join(path, ".new-ABC"), doc, 0o600),
 		os.WriteFile(filepath.Join(path, "\x1b[2Jnotes.txt"), nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +177,8 @@ func TestDirHolesAndLinks(t *testing.T) {
 	if _, err := d.Get(t.Context(), id); !errors.Is(err, consumer.ErrNotAuthentic) {
 		t.Errorf("through a link: %v", err)
 	}
-	if _, err := d.Get(t.Context(), large); !errors.Is(err, quarantine.ErrTooLarge) || !errors.Is(err, consumer.ErrNotAuthentic) {
+	if _, err := d.Get(t.Context(), large); !errors.Is(err, quarantine.ErrTooLarge) ||
+		!errors.Is(err, consumer.ErrNotAuthentic) {
 		t.Errorf("too large: %v", err)
 	}
 	if err := d.Remove(t.Context(), id); err != nil {
@@ -226,8 +231,10 @@ func TestTimeOf(t *testing.T) {
 		t.Errorf("TimeOf = %v, %v", got, ok)
 	}
 	for _, bad := range []string{
-		"", good[1:], good + "0", strings.ToUpper(good), strings.Replace(good, "Z-", "Z_", 1), strings.Replace(good, "0301T", "0231T", 1),
-		strings.Replace(good, "T12", "T24", 1), good[:len(good)-1] + "g", strings.Replace(good, ".", ",", 1), "../" + good[3:], "\x1b" + good[1:],
+		"", good[1:], good + "0", strings.ToUpper(good), strings.Replace(good, "Z-", "Z_", 1),
+		strings.Replace(good, "0301T", "0231T", 1),
+		strings.Replace(good, "T12", "T24", 1), good[:len(good)-1] +
+			"g", strings.Replace(good, ".", ",", 1), "../" + good[3:], "\x1b" + good[1:],
 		strings.Replace(good, "2026", "+026", 1),
 	} {
 		if _, ok := quarantine.TimeOf(bad); ok {
@@ -254,7 +261,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add(id, doc[1:])
 	f.Fuzz(func(t *testing.T, id string, doc []byte) {
 		e, err := quarantine.DecodeAs(keys, id, doc)
-		if e.ID != id || (e.Record == nil) == (err == nil) || (e.Document == nil) == (err == nil) || (e.Err == nil) != (err == nil) {
+		if e.ID != id || (e.Record == nil) == (err == nil) || (e.Document == nil) == (err == nil) ||
+			(e.Err == nil) != (err == nil) {
 			t.Fatalf("%+v, %v", e, err)
 		}
 		if err == nil && (e.Record.UnverifiedID != "o-1" || string(e.Record.Message.Body) != `{"id":"o-1"}`) {

@@ -48,12 +48,14 @@ func (f *failOpen) CheckNil() error {
 		nilcheck.Logger("the logger of UnsafeFailOpen", f.logger))
 }
 
-func (f *failOpen) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (Claim, Status, error) {
+func (f *failOpen) Claim(ctx context.Context, key, digest [32]byte, until time.Time,
+	lease time.Duration) (Claim, Status, error) {
 	claim, status, err := f.store.Claim(ctx, key, digest, until, lease)
 	if !errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
 		return claim, status, err
 	}
-	f.logger.ErrorContext(ctx, "sealbus: UnsafeFailOpen: an event is handled without replay protection, it may be a duplicate",
+	f.logger.ErrorContext(ctx,
+		"sealbus: UnsafeFailOpen: an event is handled without replay protection, it may be a duplicate",
 		"idempotency_key", hex.EncodeToString(key[:]), "error", err)
 	return Claim{Key: key, Token: f.token}, New, nil
 }

@@ -28,7 +28,8 @@ func (f *flaky) err() error {
 	return nil
 }
 
-func (f *flaky) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (replay.Claim, replay.Status, error) {
+func (f *flaky) Claim(ctx context.Context, key, digest [32]byte, until time.Time,
+	lease time.Duration) (replay.Claim, replay.Status, error) {
 	if err := f.err(); err != nil {
 		return replay.Claim{}, 0, err
 	}
@@ -45,7 +46,8 @@ func (f *flaky) Complete(ctx context.Context, claim replay.Claim, until time.Tim
 // While the store is up, a store that fails open is the store.
 func TestUnsafeFailOpenContract(t *testing.T) {
 	replaytest.Contract{}.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
-		return replay.UnsafeFailOpen(replay.NewMemory(&replay.MemoryOptions{Now: clock.Now}), slog.New(slog.DiscardHandler))
+		return replay.UnsafeFailOpen(replay.NewMemory(&replay.MemoryOptions{Now: clock.Now}),
+			slog.New(slog.DiscardHandler))
 	})
 }
 
@@ -69,13 +71,15 @@ func TestUnsafeFailOpen(t *testing.T) {
 		if status != replay.New || err != nil || open.Key != key || open == kept {
 			t.Fatalf("Claim = %v, %v, %v while the store is down, want new", open, status, err)
 		}
-		for _, err := range []error{s.Renew(ctx, open, lease), s.Complete(ctx, open, until), s.Release(ctx, open)} {
+		for _, err := range []error{s.Renew(ctx, open, lease), s.Complete(ctx, open, until),
+			s.Release(ctx, open)} {
 			if err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	if n := strings.Count(log.String(), "level=ERROR"); n != 3 || !strings.Contains(log.String(), hex.EncodeToString(key[:])) {
+	if n := strings.Count(log.String(), "level=ERROR"); n != 3 ||
+		!strings.Contains(log.String(), hex.EncodeToString(key[:])) {
 		t.Errorf("%d errors were logged, want one for each claim, with its key:\n%s", n, &log)
 	}
 	if err := s.Complete(ctx, kept, until); !errors.Is(err, replay.ErrUnavailable) {
@@ -98,13 +102,15 @@ func TestUnsafeFailOpen(t *testing.T) {
 func TestUnsafeFailOpenStaysShut(t *testing.T) {
 	inner := &flaky{Store: replay.NewMemory(nil)}
 	s := replay.UnsafeFailOpen(inner, slog.New(slog.DiscardHandler))
-	if _, status, err := s.Claim(t.Context(), numbered(1), numbered(1), time.Time{}, lease); status != 0 || err == nil {
+	if _, status, err := s.Claim(t.Context(), numbered(1), numbered(1), time.Time{}, lease); status != 0 ||
+		err == nil {
 		t.Errorf("Claim with a zero until = %v, %v", status, err)
 	}
 	inner.down.Store(true)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, status, err := s.Claim(ctx, numbered(1), numbered(1), time.Now(), lease); status != 0 || !errors.Is(err, replay.ErrUnavailable) {
+	if _, status, err := s.Claim(ctx, numbered(1), numbered(1), time.Now(), lease); status != 0 ||
+		!errors.Is(err, replay.ErrUnavailable) {
 		t.Errorf("Claim with a cancelled context = %v, %v", status, err)
 	}
 }

@@ -29,9 +29,10 @@ func TestMemoryKeepsTheContract(t *testing.T) {
 		{"default", 0, 0}, {"one shard", 1000, cases.Of(1_000_000)}, {"many shards", 10_000_000, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			replaytest.Contract{Steps: c.steps}.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
-				return replay.NewMemory(&replay.MemoryOptions{Capacity: c.capacity, Now: clock.Now})
-			})
+			replaytest.Contract{Steps: c.steps}.Run(t,
+				func(t *testing.T, clock *replaytest.Clock) replay.Store {
+					return replay.NewMemory(&replay.MemoryOptions{Capacity: c.capacity, Now: clock.Now})
+				})
 		})
 	}
 }
@@ -91,7 +92,8 @@ func TestMemoryLongLease(t *testing.T) {
 		t.Fatalf("Claim = %v, %v", status, err)
 	}
 	for range 2 {
-		if _, status, err := store.Claim(t.Context(), key, key, until, lease); status != replay.Held || err != nil {
+		if _, status, err := store.Claim(t.Context(), key, key, until, lease); status != replay.Held ||
+			err != nil {
 			t.Errorf("Claim of what is held = %v, %v", status, err)
 		}
 		if err := store.Renew(t.Context(), claim, math.MaxInt64); err != nil {
@@ -232,7 +234,8 @@ func TestMemoryKeepsTheSecondOfUntil(t *testing.T) {
 func TestMemoryFarUntil(t *testing.T) {
 	s := newStore(t, 4)
 	for n, until := range []time.Time{
-		time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), time.Unix(0, 0),
+		time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC),
+		time.Unix(0, 0),
 	} {
 		s.complete(n, until)
 		s.want(n, until, replay.Completed)

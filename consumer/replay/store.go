@@ -92,7 +92,8 @@ type Store interface {
 	// stale for every worker. A store that may have forgotten a completion of the key answers ErrUnavailable
 	// instead of New. Lease is how long the claim is held without renewal. It may be some seconds longer
 	// where the store knows its server's time in whole seconds only. The Claim is valid only with New.
-	Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (Claim, Status, error)
+	Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (Claim, Status,
+		error)
 	// Renew makes the lease of the claim end one lease from now.
 	Renew(ctx context.Context, claim Claim, lease time.Duration) error
 	// Complete makes the key Completed. It is remembered at least up to until, and up to the until of every

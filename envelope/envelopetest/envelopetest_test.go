@@ -47,7 +47,8 @@ func TestEncryptedEventOpensByThePolicy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := string(opened.Event.Data()); got != `{"id":"o-1","total":12.5}` || opened.Encryption == nil ||
+		if got := string(opened.Event.Data()); got != `{"id":"o-1","total":12.5}` ||
+			opened.Encryption == nil ||
 			!slices.Equal(opened.Encryption.Recipients, []string{opened.Encryption.OpenedWith}) ||
 			!slices.Equal(opened.Encryption.Fields, fields) {
 			t.Errorf("%s: got %s, %+v", name, got, opened.Encryption)
@@ -145,7 +146,8 @@ func TestFreshnessIsByTheClockOfTheOrg(t *testing.T) {
 		move time.Duration
 		want envelope.Reason
 	}{
-		{25 * time.Hour, envelope.ReasonExpired}, {-24 * time.Hour, ""}, {-2 * time.Hour, envelope.ReasonFromFuture},
+		{25 * time.Hour, envelope.ReasonExpired}, {-24 * time.Hour, ""},
+		{-2 * time.Hour, envelope.ReasonFromFuture},
 	} {
 		org.Advance(step.move)
 		_, err := envelope.Open(t.Context(), sealed.JSON(), org.Trust(), org.Policy())

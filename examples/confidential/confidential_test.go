@@ -17,8 +17,11 @@ func TestPlay(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, line := range []string{
-		"billing   read 100 of 100", "shipping  read 100 of 100", `"number":"4111 1111 1111 1111"`, "what KMS tells him is kms_unavailable",
-		"producer  kms:Sign             1", "producer  kms:GenerateDataKey  1", "producer  kms:Encrypt          1", "billing   kms:Decrypt          1", "shipping  kms:Decrypt          1",
+		"billing   read 100 of 100", "shipping  read 100 of 100", `"number":"4111 1111 1111 1111"`,
+		"what KMS tells him is kms_unavailable",
+		"producer  kms:Sign             1", "producer  kms:GenerateDataKey  1",
+		"producer  kms:Encrypt          1", "billing   kms:Decrypt          1",
+		"shipping  kms:Decrypt          1",
 	} {
 		if !strings.Contains(out.String(), line) {
 			t.Errorf("no %q in\n%s", line, out.String())
@@ -83,7 +86,8 @@ func TestPolicies(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.close()
-	encrypter, session, err := newProducer(t.Context(), s.client("producer"), s.signing, s.billing, s.shipping)
+	encrypter, session, err := newProducer(t.Context(), s.client("producer"), s.signing, s.billing,
+		s.shipping)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +104,8 @@ func TestPolicies(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	roles := map[string]string{"producer": "role/OrdersProducer", "billing": "role/BillingConsumer", "shipping": "role/ShippingConsumer"}
+	roles := map[string]string{"producer": "role/OrdersProducer", "billing": "role/BillingConsumer",
+		"shipping": "role/ShippingConsumer"}
 	files := map[string]string{s.signing: "signing", s.billing: "billing", s.shipping: "shipping"}
 	used := map[string]bool{}
 	for _, c := range s.calls() {
@@ -115,7 +120,8 @@ func TestPolicies(t *testing.T) {
 			return st.allows(c) && strings.HasSuffix(st.Principal.AWS, roles[c.role])
 		})
 		if !byIAM || !byKey {
-			t.Errorf("%s asks for %s on the key of %s: IAM allows it: %v, the key policy: %v", c.role, c.action, files[c.key], byIAM, byKey)
+			t.Errorf("%s asks for %s on the key of %s: IAM allows it: %v, the key policy: %v", c.role,
+				c.action, files[c.key], byIAM, byKey)
 		}
 		if other := c; c.source != "" {
 			other.source = "https://orders.example/us"
@@ -141,7 +147,8 @@ func checkAllUsed(t *testing.T, used map[string]bool) {
 			switch {
 			case strings.Contains(file, "kms") && strings.Contains(st.Principal.AWS, "urious"):
 				t.Errorf("%s names the curious one", file)
-			case strings.Contains(file, "curious"), st.Sid == "TheAccountAdministers", st.Sid == "PutOnTheBus":
+			case strings.Contains(file, "curious"), st.Sid == "TheAccountAdministers",
+				st.Sid == "PutOnTheBus":
 			case !used[st.Sid]:
 				t.Errorf("%s: nobody needs %s", file, st.Sid)
 			}

@@ -26,12 +26,14 @@ var secretFields = []string{"/card/number"}
 
 // newProducer makes what a producer process makes once: an Encrypter to the consumers' keys in KMS, and a
 // session that the producer's own key in KMS vouches for.
-func newProducer(ctx context.Context, client *kms.Client, signing string, recipients ...string) (*envelope.Encrypter, *session.Session, error) {
+func newProducer(ctx context.Context, client *kms.Client, signing string,
+	recipients ...string) (*envelope.Encrypter, *session.Session, error) {
 	root, err := awskms.NewSigner(ctx, client, signing, "orders", nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	session, err := session.Delegate(ctx, root, session.Scope{Sources: []string{source}, Types: []string{"com.example.order.*"}}, time.Hour, nil)
+	session, err := session.Delegate(ctx, root, session.Scope{Sources: []string{source},
+		Types: []string{"com.example.order.*"}}, time.Hour, nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -49,8 +51,10 @@ func newProducer(ctx context.Context, client *kms.Client, signing string, recipi
 
 // seal seals one event; producer.New with Options.Encrypt and Options.EncryptFields does it on the way to a
 // bus.
-func seal(ctx context.Context, ev event.Event, session *session.Session, encrypter *envelope.Encrypter) ([]byte, error) {
-	sealed, err := envelope.Seal(ctx, ev, session, &envelope.SealOptions{Audience: "central", Encrypt: encrypter, EncryptFields: secretFields})
+func seal(ctx context.Context, ev event.Event, session *session.Session,
+	encrypter *envelope.Encrypter) ([]byte, error) {
+	sealed, err := envelope.Seal(ctx, ev, session,
+		&envelope.SealOptions{Audience: "central", Encrypt: encrypter, EncryptFields: secretFields})
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +62,8 @@ func seal(ctx context.Context, ev event.Event, session *session.Session, encrypt
 }
 
 // consume handles deliveries as the consumer of that name, whose key in KMS is arn.
-func consume(ctx context.Context, name string, client *kms.Client, arn string, trust trust.Source, deliveries [][]byte) (handled []string, err error) {
+func consume(ctx context.Context, name string, client *kms.Client, arn string, trust trust.Source,
+	deliveries [][]byte) (handled []string, err error) {
 	identity, err := awskms.NewIdentity(client, arn, nil)
 	if err != nil {
 		return nil, err
@@ -68,17 +73,19 @@ func consume(ctx context.Context, name string, client *kms.Client, arn string, t
 		return nil, err
 	}
 	policy := &envelope.Policy{
-		Sources: []string{source}, Audience: "central", Decrypter: decrypter, RequireEncryptedFields: secretFields,
+		Sources: []string{source}, Audience: "central", Decrypter: decrypter,
+		RequireEncryptedFields: secretFields,
 	}
 	c, err := consumer.New(name, trust, replay.NewMemory(nil), policy, nil)
 	if err != nil {
 		return nil, err
 	}
 	for _, doc := range deliveries {
-		_, err := c.Handle(ctx, consumer.Message{Body: doc}, func(_ context.Context, d consumer.Delivery[[]byte]) error {
-			handled = append(handled, string(d.Data))
-			return nil
-		})
+		_, err := c.Handle(ctx, consumer.Message{Body: doc},
+			func(_ context.Context, d consumer.Delivery[[]byte]) error {
+				handled = append(handled, string(d.Data))
+				return nil
+			})
 		if err != nil {
 			return handled, err
 		}
@@ -91,7 +98,8 @@ func order(n int) event.Event {
 	ev.SetID(fmt.Sprintf("o-%d", n))
 	ev.SetSource(source)
 	ev.SetType("com.example.order.placed")
-	_ = ev.SetData("application/json", json.RawMessage(fmt.Sprintf(`{"card":{"number":"4111 1111 1111 1111","type":"visa"},"total":%d}`, n)))
+	_ = ev.SetData("application/json",
+		json.RawMessage(fmt.Sprintf(`{"card":{"number":"4111 1111 1111 1111","type":"visa"},"total":%d}`, n)))
 	return ev
 }
 

@@ -38,7 +38,8 @@ func play(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	const events = 100
-	fmt.Fprintf(out, "orders seals %d events: signed with a session key that its KMS key vouches for,\nthe card number encrypted to billing and shipping.\n\n", events)
+	fmt.Fprintf(out,
+		"orders seals %d events: signed with a session key that its KMS key vouches for,\nthe card number encrypted to billing and shipping.\n\n", events)
 	var deliveries [][]byte
 	for i := range events {
 		doc, err := seal(ctx, order(i), session, encrypter)
@@ -55,7 +56,8 @@ func play(ctx context.Context, out io.Writer) error {
 		fmt.Fprintf(out, "%-9s read %d of %d, the first  %s\n", who.name, len(handled), events, handled[0])
 	}
 	_, err = consume(ctx, "curious", s.client("curious"), s.billing, trust, deliveries[:1])
-	fmt.Fprintf(out, "curious   got every event, too, and reads  %.52s...\n          and what KMS tells him is %s: no key policy names his role\n\n", clearPart(deliveries[0]), envelope.ReasonOf(err))
+	fmt.Fprintf(out,
+		"curious   got every event, too, and reads  %.52s...\n          and what KMS tells him is %s: no key policy names his role\n\n", clearPart(deliveries[0]), envelope.ReasonOf(err))
 	fmt.Fprintf(out, "What KMS was asked for all of that:\n")
 	for _, c := range s.calls() {
 		fmt.Fprintf(out, "  %-9s %-20s %d\n", c.role, c.action, c.count)

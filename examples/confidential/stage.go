@@ -78,24 +78,27 @@ func (s *stage) client(role string) *kms.Client {
 
 // guard notes what a role asks, and refuses the curious one, whom no key policy names.
 func (s *stage) guard(role string) middleware.InitializeMiddleware {
-	return middleware.InitializeMiddlewareFunc("guard", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
-		c := asked(in.Parameters)
-		c.role = role
-		if role != "" {
-			s.note(c)
-		}
-		if role == "curious" {
-			return middleware.InitializeOutput{}, middleware.Metadata{}, refusal(c)
-		}
-		return next.HandleInitialize(ctx, in)
-	})
+	return middleware.InitializeMiddlewareFunc("guard",
+		func(ctx context.Context, in middleware.InitializeInput,
+			next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+			c := asked(in.Parameters)
+			c.role = role
+			if role != "" {
+				s.note(c)
+			}
+			if role == "curious" {
+				return middleware.InitializeOutput{}, middleware.Metadata{}, refusal(c)
+			}
+			return next.HandleInitialize(ctx, in)
+		})
 }
 
 func (s *stage) note(c call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.asked {
-		if a := &s.asked[i]; a.role == c.role && a.action == c.action && a.key == c.key && a.source == c.source {
+		if a := &s.asked[i]; a.role == c.role && a.action == c.action && a.key == c.key &&
+			a.source == c.source {
 			a.count++
 			return
 		}
@@ -119,11 +122,14 @@ func asked(in any) call {
 	case *kms.SignInput:
 		return call{action: "kms:Sign", key: aws.ToString(in.KeyId)}
 	case *kms.GenerateDataKeyInput:
-		return call{action: "kms:GenerateDataKey", key: aws.ToString(in.KeyId), source: in.EncryptionContext["sealbus:source"]}
+		return call{action: "kms:GenerateDataKey", key: aws.ToString(in.KeyId),
+			source: in.EncryptionContext["sealbus:source"]}
 	case *kms.EncryptInput:
-		return call{action: "kms:Encrypt", key: aws.ToString(in.KeyId), source: in.EncryptionContext["sealbus:source"]}
+		return call{action: "kms:Encrypt", key: aws.ToString(in.KeyId),
+			source: in.EncryptionContext["sealbus:source"]}
 	case *kms.DecryptInput:
-		return call{action: "kms:Decrypt", key: aws.ToString(in.KeyId), source: in.EncryptionContext["sealbus:source"]}
+		return call{action: "kms:Decrypt", key: aws.ToString(in.KeyId),
+			source: in.EncryptionContext["sealbus:source"]}
 	}
 	return call{action: "kms:CreateKey"}
 }
@@ -140,12 +146,14 @@ func (e *accessDenied) Error() string                 { return e.ErrorCode() + "
 func (e *accessDenied) ErrorCode() string             { return "AccessDeniedException" }
 func (e *accessDenied) ErrorFault() smithy.ErrorFault { return smithy.FaultClient }
 func (e *accessDenied) ErrorMessage() string {
-	return "User: arn:aws:sts::444444444444:assumed-role/Curious/1 is not authorized to perform: kms:" + e.action + " on this resource because no resource-based policy allows the action"
+	return "User: arn:aws:sts::444444444444:assumed-role/Curious/1 is not authorized to perform: kms:" +
+		e.action + " on this resource because no resource-based policy allows the action"
 }
 
 // trustIn is a trust bundle of the key that vouches for the session.
 func (s *stage) trustIn(session *session.Session) (trust.Source, error) {
 	return trust.NewBundle(trust.BundleOptions{}, &trust.Key{
-		Verifier: session.Verifier(), Producer: "orders", Sources: []string{source}, Types: []string{"com.example.order.*"},
+		Verifier: session.Verifier(), Producer: "orders", Sources: []string{source},
+		Types: []string{"com.example.order.*"},
 	})
 }

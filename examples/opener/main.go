@@ -67,7 +67,8 @@ func open(c *consumer.Consumer) func(ctx context.Context, messages json.RawMessa
 			return nil, err
 		}
 		if n := len(answer.BatchItemFailures); n > 0 {
-			return nil, fmt.Errorf("%d messages cannot be judged now, all are to come again: the log says why", n)
+			return nil,
+				fmt.Errorf("%d messages cannot be judged now, all are to come again: the log says why", n)
 		}
 		return passed, nil
 	}
@@ -81,7 +82,8 @@ type forgetful struct{}
 
 var _ replay.Store = forgetful{}
 
-func (forgetful) Claim(_ context.Context, key, _ [32]byte, _ time.Time, _ time.Duration) (replay.Claim, replay.Status, error) {
+func (forgetful) Claim(_ context.Context, key, _ [32]byte, _ time.Time,
+	_ time.Duration) (replay.Claim, replay.Status, error) {
 	return replay.Claim{Key: key}, replay.New, nil
 }
 

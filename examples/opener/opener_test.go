@@ -66,7 +66,8 @@ func TestPassesOnVerifiedEventsOnly(t *testing.T) {
 	w := orderstest.New(t, nil)
 	f := w.Start(program, w.ConsumerEnv())
 	first, second := w.Delivered("o-1", order("o-1")), w.Delivered("o-2", order("o-2"))
-	forged := edited(t, w.Delivered("o-3", order("o-3")), "o-3\",\"total\":12345678901234567", "o-3\",\"total\":1")
+	forged := edited(t, w.Delivered("o-3", order("o-3")), "o-3\",\"total\":12345678901234567",
+		"o-3\",\"total\":1")
 	garbage := []byte("no JSON")
 	passed := invoke(t, f, messages(t, first, forged, second, garbage))
 	if len(passed) != 2 || passed[0].Event.ID() != "o-1" || passed[1].Event.ID() != "o-2" {
@@ -87,10 +88,12 @@ func TestPassesOnVerifiedEventsOnly(t *testing.T) {
 
 func checkVerified(t *testing.T, v Verified) {
 	t.Helper()
-	if v.Producer != orderstest.Producer || len(v.IdempotencyKey) != 64 || time.Since(v.SignedAt).Abs() > time.Hour {
+	if v.Producer != orderstest.Producer || len(v.IdempotencyKey) != 64 ||
+		time.Since(v.SignedAt).Abs() > time.Hour {
 		t.Errorf("%+v", v)
 	}
-	if err := v.Event.Validate(); err != nil || v.Event.Source() != orderstest.Source || v.Event.Type() != orderstest.Type {
+	if err := v.Event.Validate(); err != nil || v.Event.Source() != orderstest.Source ||
+		v.Event.Type() != orderstest.Type {
 		t.Errorf("the event: %v %v", v.Event, err)
 	}
 	if v.Event.Extensions()["dssematerial"] != nil {
@@ -124,7 +127,8 @@ func TestFailsWhatCannotBeJudged(t *testing.T) {
 	genuine := w.Delivered("o-1", order("o-1"))
 	// A record of a quarantine is of this consumer or of none; one without a MAC is never reopened, and never
 	// passed on.
-	if passed := invoke(t, f, messages(t, []byte(`{"consumer":"opener","unverified_id":"x"}`))); len(passed) != 0 {
+	if passed := invoke(t, f,
+		messages(t, []byte(`{"consumer":"opener","unverified_id":"x"}`))); len(passed) != 0 {
 		t.Errorf("passed on: %v", passed)
 	}
 	w.TakeQuarantineAway()
@@ -174,7 +178,8 @@ func TestREADME(t *testing.T) {
 	dec := json.NewDecoder(strings.NewReader(shown))
 	dec.DisallowUnknownFields()
 	var v Verified
-	if err := dec.Decode(&v); !found || err != nil || v.Event.Validate() != nil || v.Producer == "" || v.SignedAt.IsZero() || v.IdempotencyKey == "" {
+	if err := dec.Decode(&v); !found || err != nil || v.Event.Validate() != nil || v.Producer == "" ||
+		v.SignedAt.IsZero() || v.IdempotencyKey == "" {
 		t.Errorf("%v: %+v", err, v)
 	}
 }
@@ -208,7 +213,8 @@ func TestOnlyThePipeSends(t *testing.T) {
 		}
 		s := statements[0]
 		condition, err := json.Marshal(s["Condition"])
-		if err != nil || s["Effect"] != "Deny" || s["Principal"] != "*" || s["Action"] != "sqs:SendMessage" || string(condition) != want {
+		if err != nil || s["Effect"] != "Deny" || s["Principal"] != "*" || s["Action"] != "sqs:SendMessage" ||
+			string(condition) != want {
 			t.Errorf("%s: %v", policy, s)
 		}
 		if queue := strings.TrimSuffix(policy, "Policy"); s["Resource"] != "${"+queue+".Arn}" {
@@ -217,7 +223,8 @@ func TestOnlyThePipeSends(t *testing.T) {
 	}
 	// A policy of the queue does not stop SQS itself, which moves dead letters into it if another queue names
 	// it.
-	own := "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:" + fmt.Sprint(cfntest.Plain(template.Resources["Verified"].Properties["QueueName"]))
+	own := "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:" +
+		fmt.Sprint(cfntest.Plain(template.Resources["Verified"].Properties["QueueName"]))
 	for queue, want := range map[string]any{
 		"Verified":            map[string]any{"redrivePermission": "denyAll"},
 		"VerifiedDeadLetters": map[string]any{"redrivePermission": "byQueue", "sourceQueueArns": []any{own}},
@@ -247,7 +254,8 @@ func TestWindow(t *testing.T) {
 		return d
 	}
 	target := cfntest.List(template.Resources["Rule"].Properties["Targets"])[0]
-	if got, want := duration("MAX_AGE"), 24*time.Hour+seconds(cfntest.Get(target, "RetryPolicy", "MaximumEventAgeInSeconds"))+5*time.Minute; got != want {
+	if got, want := duration("MAX_AGE"), 24*time.Hour+
+		seconds(cfntest.Get(target, "RetryPolicy", "MaximumEventAgeInSeconds"))+5*time.Minute; got != want {
 		t.Errorf("MAX_AGE is %v, the longest way takes %v", got, want)
 	}
 	kept := seconds(template.Resources["Sealed"].Properties["MessageRetentionPeriod"]) +

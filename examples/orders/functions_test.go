@@ -80,7 +80,8 @@ func TestBilling(t *testing.T) {
 			t.Errorf("the charge is %s", total)
 		}
 	}
-	if got, want := w.Reasons("billing"), map[envelope.Reason]int{envelope.ReasonModified: 1}; !maps.Equal(got, want) {
+	if got, want := w.Reasons("billing"),
+		map[envelope.Reason]int{envelope.ReasonModified: 1}; !maps.Equal(got, want) {
 		t.Errorf("in quarantine: %v, not %v", got, want)
 	}
 	if strings.Count(f.Log(), "charged now: true") != 1 {
@@ -160,7 +161,8 @@ func TestMailer(t *testing.T) {
 		t.Fatal("the store is down, and Lambda is told that all is well: the event is gone")
 	}
 	w.Tables.SetDown(false)
-	for _, delivered := range [][]byte{genuine, genuine, edited(t, genuine, outerSource, `"source":"https://orders.example/us"`)} {
+	for _, delivered := range [][]byte{genuine, genuine,
+		edited(t, genuine, outerSource, `"source":"https://orders.example/us"`)} {
 		if _, err := f.Invoke(t.Context(), delivered); err != nil {
 			t.Fatalf("%v\n%s", err, f.Log())
 		}
@@ -168,12 +170,14 @@ func TestMailer(t *testing.T) {
 	if strings.Count(f.Log(), `order "o-1": confirmed`) != 1 {
 		t.Errorf("not confirmed once:\n%s", f.Log())
 	}
-	if got, want := w.Reasons("mailer"), map[envelope.Reason]int{envelope.ReasonEnvelopeMismatch: 1}; !maps.Equal(got, want) {
+	if got, want := w.Reasons("mailer"),
+		map[envelope.Reason]int{envelope.ReasonEnvelopeMismatch: 1}; !maps.Equal(got, want) {
 		t.Errorf("in quarantine: %v, not %v", got, want)
 	}
 	// A line of its own in the log would be metrics to CloudWatch: a producer could silence the alarms.
 	forged := "o\n" + `{"_aws":{"forged":true}}`
-	if _, err := f.Invoke(t.Context(), w.Delivered("o-9", order(forged, "1"))); err != nil || strings.Contains(f.Log(), "\n{\"_aws\":{\"forged") || !strings.Contains(f.Log(), `"o\n{`) {
+	if _, err := f.Invoke(t.Context(), w.Delivered("o-9", order(forged, "1"))); err != nil ||
+		strings.Contains(f.Log(), "\n{\"_aws\":{\"forged") || !strings.Contains(f.Log(), `"o\n{`) {
 		t.Errorf("%v\n%s", err, f.Log())
 	}
 }
@@ -184,7 +188,8 @@ const outerSource = `"source":"` + orderstest.Source + `"`
 // TestThroughTheBus: producer -> bus -> queue -> billing, and -> mailer, everything delivered twice and
 // written anew, with an attacker on the same bus.
 func TestThroughTheBus(t *testing.T) {
-	w := orderstest.New(t, &orderstest.Options{Delivery: localaws.Delivery{Duplicate: 1, Reorder: 3, Reserialise: true, Retry: true}})
+	w := orderstest.New(t, &orderstest.Options{Delivery: localaws.Delivery{Duplicate: 1, Reorder: 3,
+		Reserialise: true, Retry: true}})
 	bills, mails := w.Start(billing, w.ConsumerEnv()), w.Start(mailer, w.ConsumerEnv())
 	shop := w.Start(producer, w.ProducerEnv("central"))
 	queue := topology(t, w, bills, mails)
@@ -225,11 +230,13 @@ func TestThroughTheBus(t *testing.T) {
 // function.
 func topology(t *testing.T, w *orderstest.World, bills, mails *orderstest.Function) (queueARN string) {
 	t.Helper()
-	return topologyOf(t, w, func() *orderstest.Function { return bills }, func() *orderstest.Function { return mails })
+	return topologyOf(t, w, func() *orderstest.Function { return bills },
+		func() *orderstest.Function { return mails })
 }
 
 // topologyOf is topology with functions that may be deployed anew.
-func topologyOf(t *testing.T, w *orderstest.World, bills, mails func() *orderstest.Function) (queueARN string) {
+func topologyOf(t *testing.T, w *orderstest.World, bills,
+	mails func() *orderstest.Function) (queueARN string) {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -238,9 +245,12 @@ func topologyOf(t *testing.T, w *orderstest.World, bills, mails func() *orderste
 		}
 	}
 	client, queues := clients(w)
-	_, err := client.CreateEventBus(t.Context(), &awseventbridge.CreateEventBusInput{Name: aws.String("central")})
+	_,
+		err := client.CreateEventBus(t.Context(),
+		&awseventbridge.CreateEventBusInput{Name: aws.String("central")})
 	must(err)
-	_, err = queues.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("billing"), Attributes: map[string]string{"VisibilityTimeout": "2"}})
+	_, err = queues.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("billing"),
+		Attributes: map[string]string{"VisibilityTimeout": "2"}})
 	must(err)
 	queueARN = "arn:aws:sqs:" + orderstest.Region + ":" + orderstest.Account + ":billing"
 	must(w.Bus.MapQueue(queueARN, "billing", func(ctx context.Context, event json.RawMessage) (any, error) {
@@ -253,11 +263,13 @@ func topologyOf(t *testing.T, w *orderstest.World, bills, mails func() *orderste
 	})
 	for name, target := range map[string]string{"billing": queueARN, "mailer": direct} {
 		_, err = client.PutRule(t.Context(), &awseventbridge.PutRuleInput{
-			Name: &name, EventBusName: aws.String("central"), EventPattern: aws.String(`{"detail-type":["com.example.order.placed"]}`),
+			Name: &name, EventBusName: aws.String("central"),
+			EventPattern: aws.String(`{"detail-type":["com.example.order.placed"]}`),
 		})
 		must(err)
 		out, err := client.PutTargets(t.Context(), &awseventbridge.PutTargetsInput{
-			Rule: &name, EventBusName: aws.String("central"), Targets: []types.Target{{Id: aws.String("t"), Arn: &target}},
+			Rule: &name, EventBusName: aws.String("central"),
+			Targets: []types.Target{{Id: aws.String("t"), Arn: &target}},
 		})
 		if must(err); out.FailedEntryCount > 0 {
 			t.Fatalf("%+v", out.FailedEntries)
@@ -269,7 +281,8 @@ func topologyOf(t *testing.T, w *orderstest.World, bills, mails func() *orderste
 func clients(w *orderstest.World) (*awseventbridge.Client, *sqs.Client) {
 	key := credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "example", "")
 	url := w.Bus.URL()
-	return awseventbridge.New(awseventbridge.Options{Region: orderstest.Region, BaseEndpoint: &url, Credentials: key}),
+	return awseventbridge.New(awseventbridge.Options{Region: orderstest.Region, BaseEndpoint: &url,
+			Credentials: key}),
 		sqs.New(sqs.Options{Region: orderstest.Region, BaseEndpoint: &url, Credentials: key})
 }
 
@@ -278,11 +291,15 @@ func attack(t *testing.T, w *orderstest.World) {
 	t.Helper()
 	client, _ := clients(w)
 	genuine := w.Entry("o-9", order("o-9", "12.50"))
-	details := []string{`{"order":"o-8","total":1,"currency":"EUR"}`, string(edited(t, genuine.Detail, `"total":12.5`, `"total":0.01`))}
+	details := []string{`{"order":"o-8","total":1,"currency":"EUR"}`,
+		string(edited(t, genuine.Detail, `"total":12.5`, `"total":0.01`))}
 	for _, detail := range details {
-		out, err := client.PutEvents(t.Context(), &awseventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{{
-			EventBusName: aws.String("central"), Source: aws.String(orderstest.Source), DetailType: aws.String(orderstest.Type), Detail: &detail,
-		}}})
+		out,
+			err := client.PutEvents(t.Context(),
+			&awseventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{{
+				EventBusName: aws.String("central"), Source: aws.String(orderstest.Source),
+				DetailType: aws.String(orderstest.Type), Detail: &detail,
+			}}})
 		if err != nil || out.FailedEntryCount > 0 {
 			t.Fatalf("%v %+v", err, out)
 		}

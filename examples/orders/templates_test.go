@@ -71,18 +71,27 @@ var mutants = []struct {
 	{"consumer.yaml", "Action: dynamodb:PutItem", "Action: dynamodb:*", cfntest.Wildcards},
 	{"consumer.yaml", "Action: dynamodb:PutItem", "NotAction: dynamodb:DeleteTable", cfntest.Wildcards},
 	{"consumer.yaml", "Resource: !GetAtt LedgerTable.Arn", `Resource: "*"`, cfntest.Wildcards},
-	{"consumer.yaml", "Resource: !GetAtt BillingReplayTable.Arn", "Resource: !Sub arn:aws:dynamodb:*:${AWS::AccountId}:table/x", cfntest.Wildcards},
-	{"central.yaml", "AWS: !Sub arn:${AWS::Partition}:iam::${OrdersAccount}:root", `AWS: "*"`, cfntest.Wildcards},
+	{"consumer.yaml", "Resource: !GetAtt BillingReplayTable.Arn",
+		"Resource: !Sub arn:aws:dynamodb:*:${AWS::AccountId}:table/x", cfntest.Wildcards},
+	{"central.yaml", "AWS: !Sub arn:${AWS::Partition}:iam::${OrdersAccount}:root", `AWS: "*"`,
+		cfntest.Wildcards},
 	{"consumer.yaml", "      Role: !GetAtt BillingRole.Arn\n", "", cfntest.Wildcards},
-	{"consumer.yaml", "aws:SourceArn: !GetAtt BillingRule.Arn", "aws:SourceArn: !GetAtt MailerRule.Arn", cfntest.Senders},
+	{"consumer.yaml", "aws:SourceArn: !GetAtt BillingRule.Arn", "aws:SourceArn: !GetAtt MailerRule.Arn",
+		cfntest.Senders},
 	{"consumer.yaml", "                  - !GetAtt MailerRule.Arn\n", "", cfntest.Senders},
-	{"subscription.yaml", "aws:SourceArn: !GetAtt Rule.Arn", "aws:SourceAccount: !Ref AWS::AccountId", cfntest.Senders},
-	{"subscription.yaml", "Service: events.amazonaws.com\n            Action: sqs:SendMessage", "AWS: !Ref AWS::AccountId\n            Action: sqs:SendMessage", cfntest.Senders},
-	{"subscription.yaml", "Action: sqs:SendMessage", "Action: [sqs:SendMessage, sqs:PurgeQueue]", cfntest.Senders},
+	{"subscription.yaml", "aws:SourceArn: !GetAtt Rule.Arn", "aws:SourceAccount: !Ref AWS::AccountId",
+		cfntest.Senders},
+	{"subscription.yaml", "Service: events.amazonaws.com\n            Action: sqs:SendMessage",
+		"AWS: !Ref AWS::AccountId\n            Action: sqs:SendMessage", cfntest.Senders},
+	{"subscription.yaml", "Action: sqs:SendMessage", "Action: [sqs:SendMessage, sqs:PurgeQueue]",
+		cfntest.Senders},
 	{"consumer.yaml", "      SourceArn: !GetAtt MailerRule.Arn\n", "", cfntest.Senders},
-	{"consumer.yaml", "      SourceArn: !GetAtt MailerRule.Arn\n", "      SourceArn: !GetAtt BillingRule.Arn\n", cfntest.Senders},
-	{"subscription.yaml", "            Principal:\n              Service: events.amazonaws.com", "            Principal:\n              AWS: !Ref AWS::AccountId", cfntest.Assume},
-	{"subscription.yaml", "ArnEquals:\n                aws:SourceArn: !Sub", "ArnLike:\n                aws:SourceArn: !Sub", cfntest.Assume},
+	{"consumer.yaml", "      SourceArn: !GetAtt MailerRule.Arn\n",
+		"      SourceArn: !GetAtt BillingRule.Arn\n", cfntest.Senders},
+	{"subscription.yaml", "            Principal:\n              Service: events.amazonaws.com",
+		"            Principal:\n              AWS: !Ref AWS::AccountId", cfntest.Assume},
+	{"subscription.yaml", "ArnEquals:\n                aws:SourceArn: !Sub",
+		"ArnLike:\n                aws:SourceArn: !Sub", cfntest.Assume},
 	{"consumer.yaml", "      SqsManagedSseEnabled: true\n", "", cfntest.Encrypted},
 	{"central.yaml", "SSEAlgorithm: AES256", "SSEAlgorithm: AES256\n      Tags: []", ""},
 	{"central.yaml", `aws:SecureTransport: "false"`, `aws:SecureTransport: "true"`, cfntest.Encrypted},
@@ -90,22 +99,29 @@ var mutants = []struct {
 	{"central.yaml", "RestrictPublicBuckets: true", "RestrictPublicBuckets: false", cfntest.Public},
 	{"consumer.yaml", "BlockPublicPolicy: true", "BlockPublicAcls_: true", cfntest.Public},
 	{"consumer.yaml", "    DeletionPolicy: Retain\n", "", cfntest.Retained},
-	{"consumer.yaml", "DeletionProtectionEnabled: true", "DeletionProtectionEnabled: false", cfntest.Retained},
+	{"consumer.yaml", "DeletionProtectionEnabled: true", "DeletionProtectionEnabled: false",
+		cfntest.Retained},
 	{"central.yaml", "Status: Enabled", "Status: Suspended", cfntest.Retained},
-	{"consumer.yaml", "MessageRetentionPeriod: 1209600", "MessageRetentionPeriod: 345600", cfntest.DeadLetter},
+	{"consumer.yaml", "MessageRetentionPeriod: 1209600", "MessageRetentionPeriod: 345600",
+		cfntest.DeadLetter},
 	{"consumer.yaml", "maxReceiveCount: 12", "maxReceiveCount: 1", cfntest.DeadLetter},
-	{"consumer.yaml", "deadLetterTargetArn: !GetAtt BillingDeadLetters.Arn", "deadLetterTargetArn: !GetAtt BillingRule.Arn", cfntest.DeadLetter},
-	{"consumer.yaml", "          DeadLetterConfig:\n            Arn: !GetAtt Undelivered.Arn\n", "", cfntest.DeadLetter},
+	{"consumer.yaml", "deadLetterTargetArn: !GetAtt BillingDeadLetters.Arn",
+		"deadLetterTargetArn: !GetAtt BillingRule.Arn", cfntest.DeadLetter},
+	{"consumer.yaml", "          DeadLetterConfig:\n            Arn: !GetAtt Undelivered.Arn\n", "",
+		cfntest.DeadLetter},
 	{"subscription.yaml", "            MaximumEventAgeInSeconds: 86400\n", "", cfntest.DeadLetter},
 	{"consumer.yaml", "OnFailure:", "OnSuccess:", cfntest.DeadLetter},
-	{"consumer.yaml", "Action: sqs:SendMessage\n                Resource: !GetAtt MailerFailures.Arn", "Action: sqs:SendMessage\n                Resource: !GetAtt Undelivered.Arn", cfntest.DeadLetter},
+	{"consumer.yaml", "Action: sqs:SendMessage\n                Resource: !GetAtt MailerFailures.Arn",
+		"Action: sqs:SendMessage\n                Resource: !GetAtt Undelivered.Arn", cfntest.DeadLetter},
 	{"consumer.yaml", "              - ReportBatchItemFailures\n", "", cfntest.Partial},
 	{"consumer.yaml", "VisibilityTimeout: 180", "VisibilityTimeout: 179", cfntest.Partial},
 	{"consumer.yaml", "Timeout: 30", "Timeout: 31", cfntest.Partial},
 	{"alarms.yaml", "      AlarmActions:\n        - !Ref AlarmTopic\n", "", cfntest.Alarms},
 	{"alarms.yaml", "      TreatMissingData: notBreaching\n", "", cfntest.Alarms},
-	{"consumer.yaml", "Value: !GetAtt BillingDeadLetters.QueueName", "Value: !GetAtt BillingQueue.QueueName", cfntest.Alarms},
-	{"consumer.yaml", "MetricName: ApproximateAgeOfOldestMessage", "MetricName: NumberOfMessagesSent", cfntest.Alarms},
+	{"consumer.yaml", "Value: !GetAtt BillingDeadLetters.QueueName", "Value: !GetAtt BillingQueue.QueueName",
+		cfntest.Alarms},
+	{"consumer.yaml", "MetricName: ApproximateAgeOfOldestMessage", "MetricName: NumberOfMessagesSent",
+		cfntest.Alarms},
 	{"consumer.yaml", "Threshold: 240", "Threshold: 900", cfntest.Alarms},
 	{"../opener/opener.yaml", "VisibilityTimeout: 180", "VisibilityTimeout: 60", cfntest.Partial},
 }
@@ -128,13 +144,15 @@ func TestFindingsSeeMutants(t *testing.T) {
 			continue
 		}
 		found := cfntest.Findings(template)
-		if !slices.ContainsFunc(found, func(f cfntest.Finding) bool { return f.Rule == m.rule }) && (m.rule != "" || len(found) > 0) {
+		if !slices.ContainsFunc(found, func(f cfntest.Finding) bool { return f.Rule == m.rule }) &&
+			(m.rule != "" || len(found) > 0) {
 			t.Errorf("%s, with %q for %q: found %v, not %s", m.file, m.new, m.old, found, m.rule)
 		}
 		seen[m.rule] = true
 	}
 	for _, rule := range []cfntest.Rule{
-		cfntest.Refs, cfntest.Unused, cfntest.Wildcards, cfntest.Senders, cfntest.Assume, cfntest.Encrypted, cfntest.Public,
+		cfntest.Refs, cfntest.Unused, cfntest.Wildcards, cfntest.Senders, cfntest.Assume, cfntest.Encrypted,
+		cfntest.Public,
 		cfntest.Retained, cfntest.DeadLetter, cfntest.Partial, cfntest.Alarms,
 	} {
 		if !seen[rule] {
@@ -145,7 +163,8 @@ func TestFindingsSeeMutants(t *testing.T) {
 
 // TestParseRefuses: of a member that is there twice, it would be open which one counts.
 func TestParseRefuses(t *testing.T) {
-	for _, doc := range []string{"", "Resources: {}", "Resources: {A: {Type: x, Type: y}}", "Resources: &a {A: {Type: x}}\nOutputs: *a"} {
+	for _, doc := range []string{"", "Resources: {}", "Resources: {A: {Type: x, Type: y}}",
+		"Resources: &a {A: {Type: x}}\nOutputs: *a"} {
 		if _, err := cfntest.Parse("x", []byte(doc)); err == nil {
 			t.Errorf("%q is taken", doc)
 		}
@@ -166,10 +185,12 @@ func TestProducersMayPutTheirOwnSourcesOnly(t *testing.T) {
 		}
 	}
 	s := cfntest.Plain(cfntest.Get(consumers.Resources["CentralMayPut"].Properties, "Statement"))
-	if cfntest.Get(s, "Action") != "events:PutEvents" || cfntest.Get(s, "Condition", "ArnEquals", "aws:PrincipalArn") != "${CentralRoleArn}" {
+	if cfntest.Get(s, "Action") != "events:PutEvents" ||
+		cfntest.Get(s, "Condition", "ArnEquals", "aws:PrincipalArn") != "${CentralRoleArn}" {
 		t.Errorf("the consumer's bus: %v", s)
 	}
-	if n := len(consumers.OfType("AWS::Events::EventBusPolicy")) + len(central.OfType("AWS::Events::EventBusPolicy")); n != 2 {
+	if n := len(consumers.OfType("AWS::Events::EventBusPolicy")) +
+		len(central.OfType("AWS::Events::EventBusPolicy")); n != 2 {
 		t.Errorf("%d bus policies, two were looked at", n)
 	}
 }
@@ -221,7 +242,8 @@ func policies(t *testing.T, pattern string) map[string][]any {
 			Version   string
 			Statement []any
 		}
-		if err := json.Unmarshal(doc, &policy); err != nil || policy.Version != "2012-10-17" || len(policy.Statement) == 0 {
+		if err := json.Unmarshal(doc, &policy); err != nil || policy.Version != "2012-10-17" ||
+			len(policy.Statement) == 0 {
 			t.Fatalf("%s: %v", file, err)
 		}
 		found[filepath.Base(file)] = policy.Statement
@@ -279,11 +301,13 @@ func checkRole(t *testing.T, where string, r cfntest.Resource, known map[string]
 
 func TestFits(t *testing.T) {
 	pattern := map[string]any{"Action": []any{"a", "b"}, "Resource": "${X}/*", "Other": "${X}"}
-	good := map[string]any{"Action": []any{"a", "b"}, "Resource": map[string]any{"Fn::Sub": "${B.Arn}/*"}, "Other": map[string]any{"Fn::GetAtt": []any{"B", "Arn"}}}
+	good := map[string]any{"Action": []any{"a", "b"}, "Resource": map[string]any{"Fn::Sub": "${B.Arn}/*"},
+		"Other": map[string]any{"Fn::GetAtt": []any{"B", "Arn"}}}
 	if !fits(pattern, good) {
 		t.Error("the same does not fit")
 	}
-	for name, v := range map[string]any{"Action": []any{"a", "b", "c"}, "Resource": "*", "Other": "${C.Arn}", "New": "x"} {
+	for name, v := range map[string]any{"Action": []any{"a", "b", "c"}, "Resource": "*", "Other": "${C.Arn}",
+		"New": "x"} {
 		bad := maps.Clone(good)
 		bad[name] = v
 		if fits(pattern, bad) {
@@ -303,11 +327,13 @@ func TestReplayTables(t *testing.T) {
 		if got := template.Resources[table].Properties; !reflect.DeepEqual(got, want) {
 			t.Errorf("%s is %v, not %v", table, got, want)
 		}
-		if got := cfntest.Plain(cfntest.Get(template.Resources[name].Properties, "Environment", "Variables", "REPLAY_TABLE")); got != "${"+table+"}" {
+		if got := cfntest.Plain(cfntest.Get(template.Resources[name].Properties, "Environment", "Variables",
+			"REPLAY_TABLE")); got != "${"+table+"}" {
 			t.Errorf("%s keeps its claims in %v", name, got)
 		}
 		for _, s := range template.Resources[name+"Role"].Statements() {
-			if arn := fmt.Sprint(s["Resource"]); strings.HasSuffix(arn, "ReplayTable.Arn}") && arn != "${"+table+".Arn}" {
+			if arn := fmt.Sprint(s["Resource"]); strings.HasSuffix(arn, "ReplayTable.Arn}") && arn != "${"+
+				table+".Arn}" {
 				t.Errorf("%s can write to %s", name, arn)
 			}
 		}
@@ -325,7 +351,8 @@ func TestQuarantineKeysAreBase64(t *testing.T) {
 		for _, id := range ids {
 			made := cfntest.Get(template.Resources[id].Properties, "GenerateSecretString")
 			length, _ := cfntest.Get(made, "PasswordLength").(int)
-			if length%4 != 0 || length/4*3 < consumer.MinQuarantineKey || cfntest.Get(made, "ExcludePunctuation") != true || cfntest.Get(made, "IncludeSpace") != nil {
+			if length%4 != 0 || length/4*3 < consumer.MinQuarantineKey ||
+				cfntest.Get(made, "ExcludePunctuation") != true || cfntest.Get(made, "IncludeSpace") != nil {
 				t.Errorf("%s %s: %v", file, id, made)
 			}
 		}
@@ -334,11 +361,13 @@ func TestQuarantineKeysAreBase64(t *testing.T) {
 
 // sdkClients are where each service's actions are methods.
 var sdkClients = map[string]any{
-	"sqs": &sqs.Client{}, "s3": &s3.Client{}, "dynamodb": &dynamodb.Client{}, "events": &eventbridge.Client{}, "secretsmanager": &secretsmanager.Client{},
+	"sqs": &sqs.Client{}, "s3": &s3.Client{}, "dynamodb": &dynamodb.Client{}, "events": &eventbridge.Client{},
+	"secretsmanager": &secretsmanager.Client{},
 }
 
 // otherActions are those that are not called as they are named, or by no client here.
-var otherActions = []string{"s3:ListBucket", "lambda:InvokeFunction", "logs:CreateLogStream", "logs:PutLogEvents"}
+var otherActions = []string{"s3:ListBucket", "lambda:InvokeFunction", "logs:CreateLogStream",
+	"logs:PutLogEvents"}
 
 // TestActionsExist: a misspelt action allows nothing, without an error.
 func TestActionsExist(t *testing.T) {
@@ -367,9 +396,12 @@ func TestWindows(t *testing.T) {
 		return time.Duration(seconds) * time.Second
 	}
 	forwarded := age(subscription, "Rule")
-	async, _ := cfntest.Get(consumers.Resources["Mailer"].Properties, "EventInvokeConfig", "MaximumEventAgeInSeconds").(int)
-	longest := forwarded + max(age(consumers, "BillingRule"), age(consumers, "MailerRule")+time.Duration(async)*time.Second)
-	if got := setting(t, consumers, "Billing", "MAX_AGE"); got != longest+5*time.Minute || setting(t, consumers, "Mailer", "MAX_AGE") != got {
+	async, _ := cfntest.Get(consumers.Resources["Mailer"].Properties, "EventInvokeConfig",
+		"MaximumEventAgeInSeconds").(int)
+	longest := forwarded + max(age(consumers, "BillingRule"), age(consumers, "MailerRule")+
+		time.Duration(async)*time.Second)
+	if got := setting(t, consumers, "Billing", "MAX_AGE"); got != longest+5*time.Minute ||
+		setting(t, consumers, "Mailer", "MAX_AGE") != got {
 		t.Errorf("MAX_AGE is %v, the longest way takes %v", got, longest)
 	}
 	var kept time.Duration
@@ -479,12 +511,14 @@ func TestAlarmsAreOnMetricsThatAreWritten(t *testing.T) {
 			if alarmed[name] = true; !written[name] {
 				t.Errorf("%s is on %s, which observe/emf does not write", id, name)
 			}
-			if dimensions["Consumer"] != "${Consumer}" || dimensions["Outcome"] != nil && dimensions["Outcome"] != string(consumer.Retry) {
+			if dimensions["Consumer"] != "${Consumer}" || dimensions["Outcome"] != nil &&
+				dimensions["Outcome"] != string(consumer.Retry) {
 				t.Errorf("%s is of %v", id, dimensions)
 			}
 		}
 	}
-	for _, name := range []string{"Rejections Consumer,Reason", "Deliveries Consumer,Outcome", "BundleSecondsLeft Consumer", "ClaimHeld Consumer"} {
+	for _, name := range []string{"Rejections Consumer,Reason", "Deliveries Consumer,Outcome",
+		"BundleSecondsLeft Consumer", "ClaimHeld Consumer"} {
 		if !alarmed[name] {
 			t.Errorf("no alarm is on %s", name)
 		}
@@ -514,8 +548,10 @@ func TestEveryPermanentReasonIsInOneAlarm(t *testing.T) {
 			t.Errorf("%s is on %v", id, cfntest.Get(list[0], "Expression"))
 		}
 		p := template.Resources[id].Properties
-		if periods, _ := p["EvaluationPeriods"].(int); summed > 0 && (periods < 2 || p["DatapointsToAlarm"] != 1) {
-			t.Errorf("%s looks at %v periods, and wants %v: what is late is filled with 0", id, periods, p["DatapointsToAlarm"])
+		if periods, _ := p["EvaluationPeriods"].(int); summed > 0 &&
+			(periods < 2 || p["DatapointsToAlarm"] != 1) {
+			t.Errorf("%s looks at %v periods, and wants %v: what is late is filled with 0", id, periods,
+				p["DatapointsToAlarm"])
 		}
 	}
 	for _, r := range envelope.Reasons() {
@@ -557,7 +593,8 @@ func TestNestedStacks(t *testing.T) {
 func TestPatterns(t *testing.T) {
 	source := read(t, "central.yaml").Document
 	exact := fmt.Sprint(cfntest.Get(source, "Parameters", "OrdersSources", "Default"))
-	pattern := fmt.Sprint(cfntest.Get(read(t, "consumer.yaml").Document, "Parameters", "AllowedSources", "Default"))
+	pattern := fmt.Sprint(cfntest.Get(read(t, "consumer.yaml").Document, "Parameters", "AllowedSources",
+		"Default"))
 	if !keys.MatchSource([]string{pattern}, exact) {
 		t.Errorf("consumers take %s, the bus takes %s", pattern, exact)
 	}

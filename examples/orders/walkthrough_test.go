@@ -110,8 +110,10 @@ func (wk *walk) environment() []string {
 	if err := os.WriteFile(config, []byte("[profile producer]\n[profile consumer]\n"), 0o600); err != nil {
 		wk.Fatal(err)
 	}
-	return append(wk.w.AWSEnv(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+wk.dir, "AWS_CONFIG_FILE="+config, "AWS_SHARED_CREDENTIALS_FILE="+config,
-		"ORDERS_ACCOUNT="+orderstest.Account, "CENTRAL_BUS=central", "QUARANTINE_BUCKET="+wk.w.QuarantineBucket(),
+	return append(wk.w.AWSEnv(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+wk.dir, "AWS_CONFIG_FILE="+
+		config, "AWS_SHARED_CREDENTIALS_FILE="+config,
+		"ORDERS_ACCOUNT="+orderstest.Account, "CENTRAL_BUS=central", "QUARANTINE_BUCKET="+
+			wk.w.QuarantineBucket(),
 		"BILLING_QUEUE="+wk.w.Bus.URL()+"/"+orderstest.Account+"/billing")
 }
 
@@ -150,7 +152,9 @@ func (wk *walk) deploy() {
 }
 
 func (wk *walk) invokeProducer() {
-	if _, err := wk.shop.Invoke(wk.Context(), []byte(`{"order":"o-1","total":12.50,"currency":"EUR"}`)); err != nil {
+	if _,
+		err := wk.shop.Invoke(wk.Context(),
+		[]byte(`{"order":"o-1","total":12.50,"currency":"EUR"}`)); err != nil {
 		wk.Fatalf("%v\n%s", err, wk.shop.Log())
 	}
 }
@@ -170,14 +174,18 @@ func (wk *walk) charged(want ...string) {
 
 func (wk *walk) putForged() {
 	var entries []struct{ Source, DetailType, Detail, EventBusName string }
-	if err := json.Unmarshal(wk.file("forged.json"), &entries); err != nil || len(entries) != 1 || !strings.Contains(entries[0].Detail, "0.01") {
+	if err := json.Unmarshal(wk.file("forged.json"), &entries); err != nil || len(entries) != 1 ||
+		!strings.Contains(entries[0].Detail, "0.01") {
 		wk.Fatalf("%v: %+v", err, entries)
 	}
 	e := entries[0]
 	client, _ := clients(wk.w)
-	out, err := client.PutEvents(wk.Context(), &awseventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{{
-		EventBusName: &e.EventBusName, Source: &e.Source, DetailType: &e.DetailType, Detail: aws.String(e.Detail),
-	}}})
+	out,
+		err := client.PutEvents(wk.Context(),
+		&awseventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{{
+			EventBusName: &e.EventBusName, Source: &e.Source, DetailType: &e.DetailType,
+			Detail: aws.String(e.Detail),
+		}}})
 	if err != nil || out.FailedEntryCount > 0 {
 		wk.Fatalf("%v %+v", err, out)
 	}
@@ -186,7 +194,8 @@ func (wk *walk) putForged() {
 
 func (wk *walk) fetchKey() {
 	wk.shell.run(wk.T, "export AWS_PROFILE=consumer\n")
-	if err := os.WriteFile(filepath.Join(wk.dir, "quarantine.key"), []byte(wk.w.QuarantineKey()+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(wk.dir, "quarantine.key"), []byte(wk.w.QuarantineKey()+"\n"),
+		0o600); err != nil {
 		wk.Fatal(err)
 	}
 }

@@ -24,11 +24,13 @@ type Call struct {
 func (c *Call) Watch(stack *middleware.Stack) error {
 	c.watched.Store(true)
 	// Inside of the retries, and outside of signing and of reading the answer.
-	err := stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("sealbus:attempt", c.attempt), "Retry", middleware.After)
+	err := stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("sealbus:attempt", c.attempt), "Retry",
+		middleware.After)
 	if err != nil {
 		return err
 	}
-	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("sealbus:handed", handed), middleware.After)
+	return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("sealbus:handed", handed),
+		middleware.After)
 }
 
 // Unclear tells that the service may have acted in an attempt that failed. Err is the call's; it decides for
@@ -40,7 +42,8 @@ func (c *Call) Unclear(err error) bool {
 	return c.unclear.Load()
 }
 
-func (c *Call) attempt(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+func (c *Call) attempt(ctx context.Context, in middleware.FinalizeInput,
+	next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
 	a := &attempt{}
 	ctx = context.WithValue(ctx, attemptKey{}, a)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
@@ -64,7 +67,8 @@ type attempt struct {
 }
 
 // handed is the last middleware before the HTTP client.
-func handed(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
+func handed(ctx context.Context, in middleware.DeserializeInput,
+	next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
 	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
 		a.handed.Store(true)
 	}
@@ -82,5 +86,6 @@ func (a *attempt) neverLeft() bool {
 func answered(err error) bool {
 	api, ok := errors.AsType[smithy.APIError](err)
 	var answer interface{ HTTPStatusCode() int }
-	return ok && api.ErrorFault() != smithy.FaultServer && !(errors.As(err, &answer) && answer.HTTPStatusCode() >= http.StatusInternalServerError)
+	return ok && api.ErrorFault() != smithy.FaultServer &&
+		!(errors.As(err, &answer) && answer.HTTPStatusCode() >= http.StatusInternalServerError)
 }

@@ -137,10 +137,13 @@ func TestRetryer(t *testing.T) {
 		t.Error("a retryer out of nothing")
 	}
 	broken := fmt.Errorf("deserialization failed: %w", io.ErrUnexpectedEOF)
-	for name, own := range map[string]aws.Retryer{"never": aws.NopRetryer{}, "standard": retry.NewStandard(), "older": older{retry.NewStandard()}} {
+	for name, own := range map[string]aws.Retryer{"never": aws.NopRetryer{}, "standard": retry.NewStandard(),
+		"older": older{retry.NewStandard()}} {
 		r := awscall.Retryer(own)
-		if !r.IsErrorRetryable(broken) || r.IsErrorRetryable(errors.New("oh")) || r.MaxAttempts() != own.MaxAttempts() {
-			t.Errorf("%s: %v, %v, %d attempts", name, r.IsErrorRetryable(broken), r.IsErrorRetryable(errors.New("oh")), r.MaxAttempts())
+		if !r.IsErrorRetryable(broken) || r.IsErrorRetryable(errors.New("oh")) ||
+			r.MaxAttempts() != own.MaxAttempts() {
+			t.Errorf("%s: %v, %v, %d attempts", name, r.IsErrorRetryable(broken),
+				r.IsErrorRetryable(errors.New("oh")), r.MaxAttempts())
 		}
 		v2, ok := r.(aws.RetryerV2)
 		if !ok {

@@ -47,7 +47,8 @@ func isAccount(text string) bool {
 func isRegion(text string) bool {
 	words := strings.Split(text, "-")
 	last := len(words) - 1
-	if len(text) > 32 || last < 2 || len(words[last]) == 0 || len(words[last]) > 2 || strings.Trim(words[last], "0123456789") != "" {
+	if len(text) > 32 || last < 2 || len(words[last]) == 0 || len(words[last]) > 2 ||
+		strings.Trim(words[last], "0123456789") != "" {
 		return false
 	}
 	for _, word := range words[:last] {

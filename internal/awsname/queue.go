@@ -19,7 +19,8 @@ type Queue struct {
 // with a host and a path. A URL with a user name is refused: its host is easily mistaken for another.
 func ParseQueueURL(text string) (Queue, bool) {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || len(u.Path) < 2 {
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil ||
+		len(u.Path) < 2 {
 		return Queue{}, false
 	}
 	q := Queue{Endpoint: u.Scheme + "://" + u.Host}
@@ -145,7 +146,8 @@ func hostRegion(before string) (region string, form int) {
 		return labels[1], fipsHost
 	case len(labels) == 2 && labels[1] == "queue":
 		return labels[0], legacyHost
-	case len(labels) == 4 && strings.HasPrefix(labels[0], "vpce-") && (labels[1] == "sqs" || labels[1] == "sqs-fips") && labels[3] == "vpce":
+	case len(labels) == 4 && strings.HasPrefix(labels[0], "vpce-") &&
+		(labels[1] == "sqs" || labels[1] == "sqs-fips") && labels[3] == "vpce":
 		return labels[2], vpcHost
 	}
 	return "", otherHost

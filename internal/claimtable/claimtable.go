@@ -33,10 +33,14 @@ const tablePatience = 5 * time.Minute
 
 // Client is the part of *awsdynamodb.Client that Ensure uses.
 type Client interface {
-	CreateTable(ctx context.Context, in *awsdynamodb.CreateTableInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.CreateTableOutput, error)
-	DescribeTable(ctx context.Context, in *awsdynamodb.DescribeTableInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTableOutput, error)
-	DescribeTimeToLive(ctx context.Context, in *awsdynamodb.DescribeTimeToLiveInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTimeToLiveOutput, error)
-	UpdateTimeToLive(ctx context.Context, in *awsdynamodb.UpdateTimeToLiveInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.UpdateTimeToLiveOutput, error)
+	CreateTable(ctx context.Context, in *awsdynamodb.CreateTableInput,
+		opts ...func(*awsdynamodb.Options)) (*awsdynamodb.CreateTableOutput, error)
+	DescribeTable(ctx context.Context, in *awsdynamodb.DescribeTableInput,
+		opts ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTableOutput, error)
+	DescribeTimeToLive(ctx context.Context, in *awsdynamodb.DescribeTimeToLiveInput,
+		opts ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTimeToLiveOutput, error)
+	UpdateTimeToLive(ctx context.Context, in *awsdynamodb.UpdateTimeToLiveInput,
+		opts ...func(*awsdynamodb.Options)) (*awsdynamodb.UpdateTimeToLiveOutput, error)
 }
 
 var _ Client = (*awsdynamodb.Client)(nil)
@@ -64,10 +68,12 @@ func Ensure(ctx context.Context, client Client, table string) (created bool, err
 
 func createTable(ctx context.Context, client Client, table string) (created bool, err error) {
 	_, err = client.CreateTable(ctx, &awsdynamodb.CreateTableInput{
-		TableName:                 &table,
-		BillingMode:               types.BillingModePayPerRequest,
-		AttributeDefinitions:      []types.AttributeDefinition{{AttributeName: aws.String(Key), AttributeType: types.ScalarAttributeTypeS}},
-		KeySchema:                 []types.KeySchemaElement{{AttributeName: aws.String(Key), KeyType: types.KeyTypeHash}},
+		TableName:   &table,
+		BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String(Key),
+			AttributeType: types.ScalarAttributeTypeS}},
+		KeySchema: []types.KeySchemaElement{{AttributeName: aws.String(Key),
+			KeyType: types.KeyTypeHash}},
 		DeletionProtectionEnabled: aws.Bool(true),
 	})
 	var exists *types.ResourceInUseException
@@ -97,8 +103,9 @@ func ensureTTL(ctx context.Context, client Client, table string) error {
 		return err
 	}
 	_, err := client.UpdateTimeToLive(ctx, &awsdynamodb.UpdateTimeToLiveInput{
-		TableName:               &table,
-		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(TTL), Enabled: aws.Bool(true)},
+		TableName: &table,
+		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(TTL),
+			Enabled: aws.Bool(true)},
 	})
 	if err == nil {
 		return nil
@@ -119,11 +126,13 @@ func hasTTL(ctx context.Context, client Client, table string) (bool, error) {
 		return false, ttlError(table, err)
 	}
 	d := out.TimeToLiveDescription
-	if d == nil || d.TimeToLiveStatus != types.TimeToLiveStatusEnabled && d.TimeToLiveStatus != types.TimeToLiveStatusEnabling {
+	if d == nil || d.TimeToLiveStatus != types.TimeToLiveStatusEnabled &&
+		d.TimeToLiveStatus != types.TimeToLiveStatusEnabling {
 		return false, nil
 	}
 	if on := aws.ToString(d.AttributeName); on != TTL {
-		return false, fmt.Errorf("%w: %q has its time to live on %q, not on %q", ErrOtherTable, table, on, TTL)
+		return false, fmt.Errorf("%w: %q has its time to live on %q, not on %q", ErrOtherTable, table, on,
+			TTL)
 	}
 	return true, nil
 }

@@ -41,7 +41,8 @@ func TestEnvelopeOfTheSpecification(t *testing.T) {
 	if e.PayloadType != "http://example.com/HelloWorld" || string(e.Payload) != "hello world" {
 		t.Errorf("payload %q of type %q", e.Payload, e.PayloadType)
 	}
-	if len(e.Signatures) != 1 || e.Signatures[0].KeyID != "" || len(e.Signatures[0].Sig) != 64 || e.Signatures[0].Delegation != nil {
+	if len(e.Signatures) != 1 || e.Signatures[0].KeyID != "" || len(e.Signatures[0].Sig) != 64 ||
+		e.Signatures[0].Delegation != nil {
 		t.Errorf("signatures %+v", e.Signatures)
 	}
 }
@@ -73,7 +74,8 @@ func TestAgainstOracle(t *testing.T) {
 	}
 	for _, payload := range []string{"", "x", "hello world", "\x00\xff\xfe", strings.Repeat("~?", 500)} {
 		for _, typ := range []string{"t", "application/vnd.x+json", "é"} {
-			if want, got := oracle.PAE(typ, []byte(payload)), PAE(nil, typ, []byte(payload)); !bytes.Equal(want, got) {
+			if want, got := oracle.PAE(typ, []byte(payload)),
+				PAE(nil, typ, []byte(payload)); !bytes.Equal(want, got) {
 				t.Fatalf("PAE %q, theirs %q", got, want)
 			}
 			signed, err := theirs.SignPayload(t.Context(), typ, []byte(payload))
@@ -88,7 +90,8 @@ func TestAgainstOracle(t *testing.T) {
 			if s.Verify(t.Context(), PAE(nil, e.PayloadType, e.Payload), e.Signatures[0].Sig) != nil {
 				t.Errorf("their signature of %q does not verify", payload)
 			}
-			verifyWithOracle(t, verifier, &Envelope{PayloadType: typ, Payload: []byte(payload), Signatures: e.Signatures})
+			verifyWithOracle(t, verifier, &Envelope{PayloadType: typ, Payload: []byte(payload),
+				Signatures: e.Signatures})
 		}
 	}
 }
@@ -113,13 +116,21 @@ func TestParse(t *testing.T) {
 		ok        bool
 	}{
 		{"minimal", sig(`"sig":"AAAA"`), true},
-		{"unknown members", `{"x":[1,{"y":null}],"payloadType":"t","payload":"AAAA","signatures":[{"sig":"AAAA","cert":"z"}]}`, true},
-		{"white space", " {\n\"payloadType\" : \"t\", \"payload\":\"AAAA\",\"signatures\":[ {\"sig\":\"AAAA\"} ] }\t", true},
-		{"escapes in base64", `{"payloadType":"t","payload":"\u0041AAA","signatures":[{"sig":"AAAA"}]}`, true},
-		{"payload in the url alphabet", `{"payloadType":"t","payload":"-_-_","signatures":[{"sig":"AAAA"}]}`, true},
-		{"payload in both alphabets", `{"payloadType":"t","payload":"++++____","signatures":[{"sig":"AAAA"}]}`, false},
-		{"payload in the url alphabet, padded", `{"payloadType":"t","payload":"-_8=","signatures":[{"sig":"AAAA"}]}`, true},
-		{"payload in the url alphabet, not padded", `{"payloadType":"t","payload":"-_8","signatures":[{"sig":"AAAA"}]}`, false},
+		{"unknown members",
+			`{"x":[1,{"y":null}],"payloadType":"t","payload":"AAAA","signatures":[{"sig":"AAAA","cert":"z"}]}`, true},
+		{"white space",
+			" {\n\"payloadType\" : \"t\", \"payload\":\"AAAA\",\"signatures\":[ {\"sig\":\"AAAA\"} ] }\t",
+			true},
+		{"escapes in base64", `{"payloadType":"t","payload":"\u0041AAA","signatures":[{"sig":"AAAA"}]}`,
+			true},
+		{"payload in the url alphabet", `{"payloadType":"t","payload":"-_-_","signatures":[{"sig":"AAAA"}]}`,
+			true},
+		{"payload in both alphabets",
+			`{"payloadType":"t","payload":"++++____","signatures":[{"sig":"AAAA"}]}`, false},
+		{"payload in the url alphabet, padded",
+			`{"payloadType":"t","payload":"-_8=","signatures":[{"sig":"AAAA"}]}`, true},
+		{"payload in the url alphabet, not padded",
+			`{"payloadType":"t","payload":"-_8","signatures":[{"sig":"AAAA"}]}`, false},
 		{"empty payload", `{"payloadType":"t","payload":"","signatures":[{"sig":"AAAA"}]}`, true},
 		{"signatures first", `{"signatures":[{"sig":"AAAA"}],"payload":"AAAA","payloadType":"t"}`, true},
 		{"sig not base64", sig(`"sig":"A"`), true},
@@ -134,7 +145,8 @@ func TestParse(t *testing.T) {
 		{"no payload", `{"payloadType":"t","signatures":[{"sig":"AAAA"}]}`, false},
 		{"no signatures", `{"payloadType":"t","payload":"AAAA"}`, false},
 		{"empty signatures", `{"payloadType":"t","payload":"AAAA","signatures":[]}`, false},
-		{"signatures not an array", `{"payloadType":"t","payload":"AAAA","signatures":{"sig":"AAAA"}}`, false},
+		{"signatures not an array", `{"payloadType":"t","payload":"AAAA","signatures":{"sig":"AAAA"}}`,
+			false},
 		{"a signature not an object", `{"payloadType":"t","payload":"AAAA","signatures":["AAAA"]}`, false},
 		{"no sig", sig(`"keyid":"k"`), false},
 		{"sig null", sig(`"sig":null`), false},
@@ -143,16 +155,24 @@ func TestParse(t *testing.T) {
 		{"payloadType null", `{"payloadType":null,"payload":"AAAA","signatures":[{"sig":"AAAA"}]}`, false},
 		{"payload mixed", `{"payloadType":"t","payload":"+_+_","signatures":[{"sig":"AAAA"}]}`, false},
 		{"payload unpadded", `{"payloadType":"t","payload":"AA","signatures":[{"sig":"AAAA"}]}`, false},
-		{"payload with trailing bits", `{"payloadType":"t","payload":"AB==","signatures":[{"sig":"AAAA"}]}`, false},
-		{"payload with a line break", `{"payloadType":"t","payload":"AA\nAA","signatures":[{"sig":"AAAA"}]}`, false},
-		{"duplicate payload", `{"payloadType":"t","payload":"AAAA","payload":"AAAA","signatures":[{"sig":"AAAA"}]}`, false},
-		{"duplicate by escape", `{"payloadType":"t","payload":"AAAA","p\u0061yload":"AAAA","signatures":[{"sig":"AAAA"}]}`, false},
+		{"payload with trailing bits", `{"payloadType":"t","payload":"AB==","signatures":[{"sig":"AAAA"}]}`,
+			false},
+		{"payload with a line break", `{"payloadType":"t","payload":"AA\nAA","signatures":[{"sig":"AAAA"}]}`,
+			false},
+		{"duplicate payload",
+			`{"payloadType":"t","payload":"AAAA","payload":"AAAA","signatures":[{"sig":"AAAA"}]}`, false},
+		{"duplicate by escape",
+			`{"payloadType":"t","payload":"AAAA","p\u0061yload":"AAAA","signatures":[{"sig":"AAAA"}]}`,
+			false},
 		{"duplicate sig", sig(`"sig":"AAAA","sig":"AAAB"`), false},
-		{"duplicate in what is ignored", `{"x":{"a":1,"a":2},"payloadType":"t","payload":"AAAA","signatures":[{"sig":"AAAA"}]}`, false},
+		{"duplicate in what is ignored",
+			`{"x":{"a":1,"a":2},"payloadType":"t","payload":"AAAA","signatures":[{"sig":"AAAA"}]}`, false},
 		{"duplicate in the delegation", sig(`"sig":"AAAA","delegation":{"a":1,"a":1}`), false},
-		{"other case is another member", `{"PayloadType":"t","payload":"AAAA","signatures":[{"sig":"AAAA"}]}`, false},
+		{"other case is another member", `{"PayloadType":"t","payload":"AAAA","signatures":[{"sig":"AAAA"}]}`,
+			false},
 		{"lone surrogate", `{"payloadType":"\ud800","payload":"AAAA","signatures":[{"sig":"AAAA"}]}`, false},
-		{"invalid UTF-8", "{\"payloadType\":\"\xff\",\"payload\":\"AAAA\",\"signatures\":[{\"sig\":\"AAAA\"}]}", false},
+		{"invalid UTF-8",
+			"{\"payloadType\":\"\xff\",\"payload\":\"AAAA\",\"signatures\":[{\"sig\":\"AAAA\"}]}", false},
 	} {
 		e, err := Parse([]byte(c.doc))
 		if (err == nil) != c.ok || (e == nil) == c.ok {
@@ -165,7 +185,8 @@ func TestParse(t *testing.T) {
 }
 
 func TestUndecodableSignatureIsKept(t *testing.T) {
-	e := mustParse(t, `{"payloadType":"t","signatures":[{"keyid":"a","sig":"A"},{"keyid":"b","sig":"AQID"},{"keyid":"c","sig":""},{"keyid":"d","sig":"-_+/"}],"payload":"BAUG"}`)
+	e := mustParse(t,
+		`{"payloadType":"t","signatures":[{"keyid":"a","sig":"A"},{"keyid":"b","sig":"AQID"},{"keyid":"c","sig":""},{"keyid":"d","sig":"-_+/"}],"payload":"BAUG"}`)
 	want := []Signature{{KeyID: "a"}, {KeyID: "b", Sig: []byte{1, 2, 3}}, {KeyID: "c"}, {KeyID: "d"}}
 	if !reflect.DeepEqual(e.Signatures, want) || !bytes.Equal(e.Payload, []byte{4, 5, 6}) {
 		t.Errorf("got %+v, payload %v", e.Signatures, e.Payload)
@@ -184,7 +205,8 @@ func TestSlicesDoNotOverlap(t *testing.T) {
 
 func TestTooManySignatures(t *testing.T) {
 	doc := func(n int) string {
-		return `{"payloadType":"t","payload":"","signatures":[` + strings.TrimSuffix(strings.Repeat(`{"sig":"AAAA"},`, n), ",") + `]}`
+		return `{"payloadType":"t","payload":"","signatures":[` +
+			strings.TrimSuffix(strings.Repeat(`{"sig":"AAAA"},`, n), ",") + `]}`
 	}
 	if e := mustParse(t, doc(MaxSignatures)); len(e.Signatures) != MaxSignatures {
 		t.Errorf("%d signatures", len(e.Signatures))
@@ -259,7 +281,8 @@ func FuzzParse(f *testing.F) {
 }
 
 func same(a, b *Envelope) bool {
-	return a.PayloadType == b.PayloadType && bytes.Equal(a.Payload, b.Payload) && reflect.DeepEqual(a.Signatures, b.Signatures)
+	return a.PayloadType == b.PayloadType && bytes.Equal(a.Payload, b.Payload) &&
+		reflect.DeepEqual(a.Signatures, b.Signatures)
 }
 
 func BenchmarkParse(b *testing.B) {

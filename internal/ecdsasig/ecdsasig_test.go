@@ -10,16 +10,20 @@ import (
 
 func TestRawFromDER(t *testing.T) {
 	for _, raw := range [][]byte{
-		bytes.Repeat([]byte{0xff}, 64), bytes.Repeat([]byte{0x7f}, 64), append(make([]byte, 31), append([]byte{1}, bytes.Repeat([]byte{0x80}, 32)...)...),
+		bytes.Repeat([]byte{0xff}, 64), bytes.Repeat([]byte{0x7f}, 64),
+		append(make([]byte, 31), append([]byte{1}, bytes.Repeat([]byte{0x80}, 32)...)...),
 	} {
 		if got, err := RawFromDER(derOf(t, raw)); err != nil || !bytes.Equal(got, raw) {
 			t.Errorf("%x came back as %x (%v)", raw, got, err)
 		}
 	}
 	for name, h := range map[string]string{
-		"empty": "", "not a sequence": "3106020101020101", "zero": "3006020100020101", "negative": "3006020180020101", "not minimal": "300702020001020101",
-		"trailing": "300602010102010100", "trailing inside": "300702010102010100", "one integer": "3003020101", "short": "300602010102",
-		"empty integer": "30050200020101", "long form": "308106020101020101", "too large": "3026022101" + "0000000000000000000000000000000000000000000000000000000000000000" + "020101",
+		"empty": "", "not a sequence": "3106020101020101", "zero": "3006020100020101",
+		"negative": "3006020180020101", "not minimal": "300702020001020101",
+		"trailing": "300602010102010100", "trailing inside": "300702010102010100",
+		"one integer": "3003020101", "short": "300602010102",
+		"empty integer": "30050200020101", "long form": "308106020101020101", "too large": "3026022101" +
+			"0000000000000000000000000000000000000000000000000000000000000000" + "020101",
 	} {
 		if raw, err := RawFromDER(unhex(t, h)); err == nil {
 			t.Errorf("%s is accepted as %x", name, raw)
@@ -40,7 +44,8 @@ func FuzzRawFromDER(f *testing.F) {
 
 func derOf(t testing.TB, raw []byte) []byte {
 	t.Helper()
-	der, err := asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(raw[:32]), new(big.Int).SetBytes(raw[32:])})
+	der, err := asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(raw[:32]),
+		new(big.Int).SetBytes(raw[32:])})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -151,7 +151,8 @@ func DamagePrivate(doc []byte) error {
 		return fmt.Errorf("%w: it begins with a blank line or spaces: "+
 			"copy the original again, as binary, or remove them", ErrDamaged)
 	case isAge && bytes.HasSuffix(firstLine, []byte("\r")):
-		return fmt.Errorf("%w: its line ends were changed (CRLF): copy the original again, as binary", ErrDamaged)
+		return fmt.Errorf("%w: its line ends were changed (CRLF): copy the original again, as binary",
+			ErrDamaged)
 	case bytes.HasPrefix(text, []byte("-----BEGIN AGE ENCRYPTED FILE-----")):
 		return errors.New("it is in the text form of age (armor): decode it to the binary form first")
 	}

@@ -48,7 +48,8 @@ func (f *Flight) Wait(ctx context.Context, timeout time.Duration, settles bool) 
 		if settles {
 			return false, nil
 		}
-		return false, fmt.Errorf("the request does not end at its timeout of %s: find what blocks it", timeout)
+		return false, fmt.Errorf("the request does not end at its timeout of %s: find what blocks it",
+			timeout)
 	case <-ctx.Done():
 		return false, context.Cause(ctx)
 	}

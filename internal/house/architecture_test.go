@@ -51,7 +51,8 @@ func TestArchitectureNamesEachRoom(t *testing.T) {
 	}
 	exist := map[string]bool{"vectors": true} // data, which other implementations import
 	for name := range filesNamed(t, ".go") {
-		if dir := filepath.ToSlash(filepath.Dir(name)); dir != "." && !strings.Contains(dir+"/", "testdata/") {
+		if dir := filepath.ToSlash(filepath.Dir(name)); dir != "." &&
+			!strings.Contains(dir+"/", "testdata/") {
 			exist[dir] = true
 		}
 	}

@@ -87,8 +87,10 @@ func TestNoAliasOfAnInternalType(t *testing.T) {
 				if !isType || !spec.Assign.IsValid() || !spec.Name.IsExported() {
 					return true
 				}
-				if sel, isSelector := spec.Type.(*ast.SelectorExpr); isSelector && internal[sel.X.(*ast.Ident).Name] {
-					t.Errorf("%s: %s is an alias of %s.%s", dir, spec.Name.Name, sel.X.(*ast.Ident).Name, sel.Sel.Name)
+				if sel, isSelector := spec.Type.(*ast.SelectorExpr); isSelector &&
+					internal[sel.X.(*ast.Ident).Name] {
+					t.Errorf("%s: %s is an alias of %s.%s", dir, spec.Name.Name, sel.X.(*ast.Ident).Name,
+						sel.Sel.Name)
 				}
 				return true
 			})
@@ -105,7 +107,8 @@ func TestClientsThatTryOnceHaveTheTransport(t *testing.T) {
 		if err != nil || d.Name() == "node_modules" {
 			return cmp.Or(err, fs.SkipDir)
 		}
-		if d.IsDir() || !strings.HasSuffix(path, "_test.go") || strings.HasSuffix(path, filepath.Join("house", "docs_test.go")) ||
+		if d.IsDir() || !strings.HasSuffix(path, "_test.go") ||
+			strings.HasSuffix(path, filepath.Join("house", "docs_test.go")) ||
 			strings.Contains(path, "awscall") { // it is about these very answers
 			return nil
 		}

@@ -14,25 +14,34 @@ const module = "github.com/sealbus/sealbus"
 // of "Who may import whom" in docs/architecture.md.
 // Entries are relative to the module; "internal/..." covers what is below.
 var table = map[string][]string{
-	"keys":                           {"internal/..."},
-	"keys/session":                   {"keys", "internal/..."},
-	"keys/trust":                     {"keys", "internal/..."},
-	"envelope":                       {"keys", "keys/session", "keys/trust", "internal/..."},
-	"producer":                       {"keys", "keys/session", "keys/trust", "envelope", "internal/..."},
-	"producer/eventbridge":           {"keys", "keys/session", "keys/trust", "envelope", "producer", "internal/..."},
-	"consumer":                       {"keys", "keys/session", "keys/trust", "envelope", "consumer/replay", "internal/..."},
-	"consumer/quarantine":            {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "internal/..."},
-	"consumer/quarantine/s3":         {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "consumer/quarantine", "internal/..."},
-	"consumer/quarantine/sqs":        {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "consumer/quarantine", "internal/..."},
-	"consumer/replay":                {"internal/nilcheck"},
-	"consumer/replay/redis":          {"consumer/replay", "consumer/replay/internal/remote", "internal/nilcheck"},
-	"consumer/replay/dynamodb":       {"consumer/replay", "consumer/replay/internal/remote", "internal/awscall", "internal/claimtable", "internal/nilcheck"},
-	"observe/emf":                    {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "internal/..."},
-	"keys/trust/awss3":               {"keys", "keys/trust", "internal/..."},
-	"keys/awskms":                    {"keys", "internal/..."},
-	"keys/tinkkeys":                  {"keys", "internal/..."},
-	"keys/tinkkeys/tinkawskms":       {"keys", "internal/..."},
-	"consumer/awslambda":             {"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/replay", "internal/..."},
+	"keys":         {"internal/..."},
+	"keys/session": {"keys", "internal/..."},
+	"keys/trust":   {"keys", "internal/..."},
+	"envelope":     {"keys", "keys/session", "keys/trust", "internal/..."},
+	"producer":     {"keys", "keys/session", "keys/trust", "envelope", "internal/..."},
+	"producer/eventbridge": {"keys", "keys/session", "keys/trust", "envelope", "producer",
+		"internal/..."},
+	"consumer": {"keys", "keys/session", "keys/trust", "envelope", "consumer/replay",
+		"internal/..."},
+	"consumer/quarantine": {"keys", "keys/session", "keys/trust", "envelope", "consumer",
+		"consumer/replay", "internal/..."},
+	"consumer/quarantine/s3": {"keys", "keys/session", "keys/trust", "envelope", "consumer",
+		"consumer/replay", "consumer/quarantine", "internal/..."},
+	"consumer/quarantine/sqs": {"keys", "keys/session", "keys/trust", "envelope", "consumer",
+		"consumer/replay", "consumer/quarantine", "internal/..."},
+	"consumer/replay": {"internal/nilcheck"},
+	"consumer/replay/redis": {"consumer/replay", "consumer/replay/internal/remote",
+		"internal/nilcheck"},
+	"consumer/replay/dynamodb": {"consumer/replay", "consumer/replay/internal/remote",
+		"internal/awscall", "internal/claimtable", "internal/nilcheck"},
+	"observe/emf": {"keys", "keys/session", "keys/trust", "envelope", "consumer",
+		"consumer/replay", "internal/..."},
+	"keys/trust/awss3":         {"keys", "keys/trust", "internal/..."},
+	"keys/awskms":              {"keys", "internal/..."},
+	"keys/tinkkeys":            {"keys", "internal/..."},
+	"keys/tinkkeys/tinkawskms": {"keys", "internal/..."},
+	"consumer/awslambda": {"keys", "keys/session", "keys/trust", "envelope", "consumer",
+		"consumer/replay", "internal/..."},
 	"keys/trust/policy":              {"keys", "keys/trust", "internal/..."},
 	"internal/awscall":               {},
 	"internal/localaws":              {},
@@ -45,14 +54,17 @@ var table = map[string][]string{
 	"internal/filekind":              {"internal/jsontext"},
 	"internal/dsse":                  {"internal/jsontext"},
 	"internal/jwe":                   {"internal/jsontext"},
-	"internal/wire":                  {"internal/dsse", "internal/filekind", "internal/howlong", "internal/jsontext", "internal/jwe", "internal/nilcheck"},
+	"internal/wire": {"internal/dsse", "internal/filekind", "internal/howlong",
+		"internal/jsontext", "internal/jwe", "internal/nilcheck"},
 }
 
 // core is what a webhook receiver or a consumer Lambda links.
-var core = []string{"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/awslambda", "consumer/replay", "producer", "observe/emf"}
+var core = []string{"keys", "keys/session", "keys/trust", "envelope", "consumer", "consumer/awslambda",
+	"consumer/replay", "producer", "observe/emf"}
 
 // confined are modules that only the sub-package named after them may link.
-var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentelemetry", "go.yaml.in", "gopkg.in/yaml", "spf13/cobra", "testscript", "go-jose", "gowebpki"}
+var confined = []string{"aws-sdk-go", "aws-lambda-go", "redis", "tink", "opentelemetry", "go.yaml.in",
+	"gopkg.in/yaml", "spf13/cobra", "testscript", "go-jose", "gowebpki"}
 
 // named are the sub-packages that link a confined module: the one they are named after.
 var named = map[string]string{
@@ -69,13 +81,19 @@ var named = map[string]string{
 // command is a home of whatever its sub-commands need; which of the packages below it imports what is in the
 // house test of the command.
 var homes = map[string][]string{
-	"github.com/redis/":            {}, // tests only: a program chooses its client of Redis
-	"github.com/gomodule/redigo":   {"cmd/sealbus"},
-	"github.com/aws/aws-sdk-go-v2": {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/trust/awss3", "keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "internal/claimtable", "producer/eventbridge", "cmd/sealbus", "internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
-	"github.com/aws/smithy-go":     {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/trust/awss3", "keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "internal/claimtable", "producer/eventbridge", "cmd/sealbus", "internal/awscall", "internal/localaws/localawstest", "internal/lossy"},
-	"github.com/tink-crypto/":      {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},
-	"github.com/alicebob/":         {}, // tests only
-	"github.com/yuin/gopher-lua":   {},
+	"github.com/redis/":          {}, // tests only: a program chooses its client of Redis
+	"github.com/gomodule/redigo": {"cmd/sealbus"},
+	"github.com/aws/aws-sdk-go-v2": {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/trust/awss3",
+		"keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "internal/claimtable",
+		"producer/eventbridge", "cmd/sealbus", "internal/awscall", "internal/localaws/localawstest",
+		"internal/lossy"},
+	"github.com/aws/smithy-go": {"consumer/quarantine/s3", "consumer/quarantine/sqs", "keys/trust/awss3",
+		"keys/awskms", "keys/tinkkeys/tinkawskms", "consumer/replay/dynamodb", "internal/claimtable",
+		"producer/eventbridge", "cmd/sealbus", "internal/awscall", "internal/localaws/localawstest",
+		"internal/lossy"},
+	"github.com/tink-crypto/":    {"keys/tinkkeys", "keys/tinkkeys/tinkawskms", "cmd/sealbus"},
+	"github.com/alicebob/":       {}, // tests only
+	"github.com/yuin/gopher-lua": {},
 }
 
 // forbidden are packages that the core and its sub-packages have no business with.

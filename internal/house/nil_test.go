@@ -218,7 +218,8 @@ var nilArguments = map[string]refused{
 		return errOf(trust.FetchSigned(ctx, nilOrigin))
 	}, "the origin is a nil *"},
 	"keys.CreateKeyring opts.Key": {func() error {
-		return errOf(keys.CreateKeyring("", "p", "orders", &keys.KeyringOptions{Key: (*keys.LocalSigner)(nil)}))
+		return errOf(keys.CreateKeyring("", "p", "orders",
+			&keys.KeyringOptions{Key: (*keys.LocalSigner)(nil)}))
 	}, "no key"},
 	"keys.CreateConsumerKeyring opts.Key": {func() error {
 		return errOf(keys.CreateConsumerKeyring("", "p", "billing",
@@ -265,7 +266,8 @@ var nilArguments = map[string]refused{
 	"keys/trust.NewBundle list[]": {func() error {
 		return errOf(trust.NewBundle(trust.BundleOptions{}, nil))
 	}, "without a Verifier or a Recipient"},
-	"keys/trust.NewRoots list[]": {func() error { return errOf(trust.NewRoots(1, 1, nil)) }, "a key is missing"},
+	"keys/trust.NewRoots list[]": {func() error { return errOf(trust.NewRoots(1, 1, nil)) },
+		"a key is missing"},
 	"keys/awskms.NewAgreementIdentity client": {func() error {
 		return errOf(awskms.NewAgreementIdentity(ctx, (*kms.Client)(nil), keyARN, nil))
 	}, "the client of KMS is a nil *"},
@@ -334,7 +336,8 @@ type someKEK struct{ tink.AEADWithContext }
 
 func publishable() *trust.Bundle {
 	now := time.Now()
-	return must(trust.NewBundle(trust.BundleOptions{Version: 1, Issued: now, Expires: now.Add(48 * time.Hour)}))
+	return must(trust.NewBundle(trust.BundleOptions{Version: 1, Issued: now,
+		Expires: now.Add(48 * time.Hour)}))
 }
 
 // A nil pointer is refused where it is given, by an error that says which argument it is.

@@ -26,7 +26,8 @@ func TestReadmeCompiles(t *testing.T) {
 	}
 	blocks := goBlock.FindAllSubmatch(readme, -1)
 	if len(blocks) < 3 {
-		t.Fatalf("README.md has %d programs, a producer, a consumer and a function were expected", len(blocks))
+		t.Fatalf("README.md has %d programs, a producer, a consumer and a function were expected",
+			len(blocks))
 	}
 	first := string(blocks[0][1]) + string(blocks[1][1])
 	for _, program := range []string{"producer", "consumer"} {

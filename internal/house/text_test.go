@@ -72,7 +72,8 @@ func readMarkdown(text string) markdown {
 			continue
 		}
 		// Indented code follows a blank line. A paragraph of a list item is indented, too, and is prose.
-		indented = strings.HasPrefix(line, "    ") && (blank || indented) && !listOrIndent.MatchString(strings.TrimSpace(line))
+		indented = strings.HasPrefix(line, "    ") && (blank || indented) &&
+			!listOrIndent.MatchString(strings.TrimSpace(line))
 		blank = strings.TrimSpace(line) == ""
 		switch title := heading.FindStringSubmatch(line); {
 		case fenced || indented && !blank:
@@ -123,7 +124,8 @@ func TestMarkdownIsPlain(t *testing.T) {
 			t.Errorf("%s: %s", name, why)
 		}
 		for number, line := range m.lines {
-			if n := utf8.RuneCountInString(line); n > maxColumns && strings.Contains(strings.TrimSpace(line), " ") {
+			if n := utf8.RuneCountInString(line); n > maxColumns &&
+				strings.Contains(strings.TrimSpace(line), " ") {
 				t.Errorf("%s:%d has %d columns, at most %d are allowed", name, number, n, maxColumns)
 			}
 		}
@@ -140,7 +142,8 @@ func TestMarkdownLinksLeadSomewhere(t *testing.T) {
 	checked := 0
 	for name, m := range parsed {
 		prose := inlineCode.ReplaceAllString(m.prose, "code")
-		for _, found := range append(link.FindAllStringSubmatch(prose, -1), linkTarget.FindAllStringSubmatch(prose, -1)...) {
+		for _, found := range append(link.FindAllStringSubmatch(prose, -1),
+			linkTarget.FindAllStringSubmatch(prose, -1)...) {
 			target := found[1]
 			if strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
 				continue
@@ -185,7 +188,8 @@ func TestCommentsArePlain(t *testing.T) {
 				begins := set.Position(comment.Pos())
 				if n := begins.Column - 1 + utf8.RuneCountInString(comment.Text); n > maxColumns &&
 					strings.Contains(strings.TrimPrefix(comment.Text, "// "), " ") {
-					t.Errorf("%s:%d: the line has %d columns, at most %d are allowed", name, begins.Line, n, maxColumns)
+					t.Errorf("%s:%d: the line has %d columns, at most %d are allowed", name, begins.Line, n,
+						maxColumns)
 				}
 			}
 		}

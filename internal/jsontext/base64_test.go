@@ -40,7 +40,8 @@ func TestStrict(t *testing.T) {
 			decode decoder
 			ok     bool
 		}{
-			"std": {Base64.AppendDecode, c.std}, "url": {Base64URL.AppendDecode, c.url}, "padded": {Base64URLPadded.AppendDecode, c.padded},
+			"std": {Base64.AppendDecode, c.std}, "url": {Base64URL.AppendDecode, c.url},
+			"padded": {Base64URLPadded.AppendDecode, c.padded},
 		} {
 			prefix := []byte("kept")
 			got, err := f.decode(prefix, []byte(c.text))
@@ -59,13 +60,16 @@ func FuzzOneTextPerValue(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
-		if v, err := Base64.AppendDecode(nil, src); err == nil && base64.StdEncoding.EncodeToString(v) != string(src) {
+		if v, err := Base64.AppendDecode(nil, src); err == nil &&
+			base64.StdEncoding.EncodeToString(v) != string(src) {
 			t.Errorf("std: %q is not the text of its value", src)
 		}
-		if v, err := Base64URL.AppendDecode(nil, src); err == nil && base64.RawURLEncoding.EncodeToString(v) != string(src) {
+		if v, err := Base64URL.AppendDecode(nil, src); err == nil &&
+			base64.RawURLEncoding.EncodeToString(v) != string(src) {
 			t.Errorf("url: %q is not the text of its value", src)
 		}
-		if v, err := Base64URLPadded.AppendDecode(nil, src); err == nil && base64.URLEncoding.EncodeToString(v) != string(src) {
+		if v, err := Base64URLPadded.AppendDecode(nil, src); err == nil &&
+			base64.URLEncoding.EncodeToString(v) != string(src) {
 			t.Errorf("padded: %q is not the text of its value", src)
 		}
 	})

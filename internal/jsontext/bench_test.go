@@ -14,7 +14,8 @@ func order(n int) []byte {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		fmt.Fprintf(&b, `{"description":"A line of text, as long as such lines are, number %d","price":%d.25,"quantity":%d,"sku":"SKU-%08d","taxable":true}`, i, i, i+1, i)
+		fmt.Fprintf(&b,
+			`{"description":"A line of text, as long as such lines are, number %d","price":%d.25,"quantity":%d,"sku":"SKU-%08d","taxable":true}`, i, i, i+1, i)
 	}
 	b.WriteString(`],"placed":"2026-03-01T12:00:00Z","total":1234.5}`)
 	return []byte(b.String())

@@ -55,7 +55,8 @@ func TestDecoder(t *testing.T) {
 			t.Errorf("%s: got %s, %v", doc, got, err)
 		}
 	}
-	for _, doc := range []string{nested(MaxDepth), manyMembers(16, "last"), manyMembers(17, "last"), manyMembers(40, "last")} {
+	for _, doc := range []string{nested(MaxDepth), manyMembers(16, "last"), manyMembers(17, "last"),
+		manyMembers(40, "last")} {
 		if _, err := walk(doc); err != nil {
 			t.Errorf("%.60s: %v", doc, err)
 		}
@@ -76,13 +77,16 @@ func manyMembers(n int, last string) string {
 
 func TestDecoderRefuses(t *testing.T) {
 	docs := []string{
-		``, ` `, `{`, `[`, `"`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1,`, `{"a":1,}`, `{,}`, `{"a" 1}`, `{a:1}`, `{1:1}`, `{"a":1 "b":1}`,
-		`[1`, `[1,`, `[1,]`, `[,]`, `[1 2]`, `[1}`, `{"a":1]`, `1 2`, `{}{}`, `[]]`, "{}\x00", `nul`, `tru`, `+1`, `01`, `.5`, `1.`, `-`,
+		``, ` `, `{`, `[`, `"`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1,`, `{"a":1,}`, `{,}`, `{"a" 1}`, `{a:1}`,
+		`{1:1}`, `{"a":1 "b":1}`,
+		`[1`, `[1,`, `[1,]`, `[,]`, `[1 2]`, `[1}`, `{"a":1]`, `1 2`, `{}{}`, `[]]`, "{}\x00", `nul`, `tru`,
+		`+1`, `01`, `.5`, `1.`, `-`,
 		"\ufeff{}", "\v1", "\u00a01",
 		`{"a":1,"a":1}`, `{"a":1,"\u0061":1}`, `{"a":{"b":1,"b":1}}`,
 		`"\x"`, `"\u12"`, `"\u12g4"`, `"\`, `"\u`, `"\"`, "\"\n\"", "\"\x00\"", "\"\\\n\"", "\"\\n\n\"",
 		"\"\xff\"", "\"\xc3\"", "\"\xed\xa0\x80\"", "\"\\n\xff\"", "\"\xc3\\u00a9\"", "{\"\xff\":1}",
-		`"\ud800"`, `"\udc00"`, `"\ud800\ud800"`, `"\ud800x"`, `"\ud800\n"`, `"\ud800\u"`, `"\ud800\u12"`, `{"\ud800":1}`,
+		`"\ud800"`, `"\udc00"`, `"\ud800\ud800"`, `"\ud800x"`, `"\ud800\n"`, `"\ud800\u"`, `"\ud800\u12"`,
+		`{"\ud800":1}`,
 		nested(MaxDepth + 1), strings.Repeat(`{"a":`, 65) + `1` + strings.Repeat(`}`, 65),
 		strings.Repeat("[", 1<<20), strings.Repeat(`{"a":`, 1<<20),
 	}
@@ -98,7 +102,8 @@ func TestDecoderRefuses(t *testing.T) {
 
 func TestAppendUnquoteErrors(t *testing.T) {
 	for in, want := range map[string]Fault{
-		`x`: Syntax, `"`: Syntax, `"\q"`: Syntax, "\"\x01\"": Syntax, ``: Syntax, `""x`: Syntax, ` ""`: Syntax, `"" `: Syntax,
+		`x`: Syntax, `"`: Syntax, `"\q"`: Syntax, "\"\x01\"": Syntax, ``: Syntax, `""x`: Syntax,
+		` ""`: Syntax, `"" `: Syntax,
 		"\"\xff\"": UTF8, "\"\\n\xff\"": UTF8,
 		`"\ud800"`: Surrogate, `"\ud800\u0041"`: Surrogate, `"\udfff"`: Surrogate,
 	} {
@@ -131,7 +136,8 @@ func TestBytesAlias(t *testing.T) {
 }
 
 func TestInt(t *testing.T) {
-	for doc, want := range map[string]int64{`0`: 0, `-1`: -1, ` 9223372036854775807 `: 1<<63 - 1, `-9223372036854775808`: -1 << 63} {
+	for doc, want := range map[string]int64{`0`: 0, `-1`: -1, ` 9223372036854775807 `: 1<<63 - 1,
+		`-9223372036854775808`: -1 << 63} {
 		r := NewDecoder([]byte(doc))
 		if got := r.Int(); got != want || r.End() != nil {
 			t.Errorf("%s: got %d, %v", doc, got, r.End())
@@ -149,7 +155,8 @@ func TestIntDoesNotQuote(t *testing.T) {
 	for _, doc := range []string{`"5ecret"`, `5.5ecret`, `12345.5`, `{"5ecret":1}`} {
 		r := NewDecoder([]byte(doc))
 		r.Int()
-		if err := r.End(); err == nil || strings.Contains(err.Error(), "5ecret") || strings.Contains(err.Error(), "12345") {
+		if err := r.End(); err == nil || strings.Contains(err.Error(), "5ecret") ||
+			strings.Contains(err.Error(), "12345") {
 			t.Errorf("%s: %v", doc, err)
 		}
 	}
@@ -162,7 +169,8 @@ func TestDepth(t *testing.T) {
 		value bool
 		ok    bool
 	}{{63, false, true}, {64, false, false}, {64, true, true}, {65, true, false}} {
-		r := NewDecoder([]byte(`{"a":` + strings.Repeat(`["]\"",`, test.depth-1) + `[]` + strings.Repeat("]", test.depth-1) + `}`))
+		r := NewDecoder([]byte(`{"a":` + strings.Repeat(`["]\"",`, test.depth-1) + `[]` +
+			strings.Repeat("]", test.depth-1) + `}`))
 		obj := r.Object()
 		r.Member(&obj)
 		if test.value {
@@ -177,9 +185,11 @@ func TestDepth(t *testing.T) {
 }
 
 func TestDocumentCanonical(t *testing.T) {
-	for doc, want := range map[string]bool{` {"a":1,"b":2} `: true, `{"b":2,"a":1}`: false, `{"a": 1}`: false, `1.0`: false, `"x"`: true} {
+	for doc, want := range map[string]bool{` {"a":1,"b":2} `: true, `{"b":2,"a":1}`: false, `{"a": 1}`: false,
+		`1.0`: false, `"x"`: true} {
 		r := NewDecoder([]byte(doc))
-		if got := r.ReadDocument(); got.IsCanonical != want || string(got.Value) != strings.TrimSpace(doc) || r.End() != nil {
+		if got := r.ReadDocument(); got.IsCanonical != want || string(got.Value) != strings.TrimSpace(doc) ||
+			r.End() != nil {
 			t.Errorf("%s: got %s, %v, %v", doc, got.Value, got.IsCanonical, r.End())
 		}
 	}
@@ -187,7 +197,8 @@ func TestDocumentCanonical(t *testing.T) {
 
 func TestSpanAndOffset(t *testing.T) {
 	for _, value := range []string{
-		`1`, `-1.5e+3`, `true`, `null`, `"]\\\"}"`, `{}`, `[]`, `{"a":[1,{"b":"}"}], "c" : null}`, strings.Repeat("[", 1000) + strings.Repeat("]", 1000),
+		`1`, `-1.5e+3`, `true`, `null`, `"]\\\"}"`, `{}`, `[]`, `{"a":[1,{"b":"}"}], "c" : null}`,
+		strings.Repeat("[", 1000) + strings.Repeat("]", 1000),
 	} {
 		doc := `{"first":0, "a" : ` + value + ` , "last":2}`
 		r := NewDecoder([]byte(doc))
@@ -210,7 +221,8 @@ func TestSpanAndOffset(t *testing.T) {
 }
 
 func TestSpanRefuses(t *testing.T) {
-	for _, value := range []string{``, `,`, `:`, `,5`, `:5`, `]`, `"`, `"\`, `"\"`, `[`, `{"a":`, `{"}`, `[1`} {
+	for _, value := range []string{``, `,`, `:`, `,5`, `:5`, `]`, `"`, `"\`, `"\"`, `[`, `{"a":`, `{"}`,
+		`[1`} {
 		r := NewDecoder([]byte(`{"a":` + value + `}`))
 		obj := r.Object()
 		r.Member(&obj)
@@ -233,7 +245,8 @@ func TestErrorSticks(t *testing.T) {
 	r.Failf("second")
 	array := r.Array()
 	whole := r.ReadDocument()
-	if r.Member(&obj) || r.Element(&array) || r.PeekKind() != 0 || r.String() != "" || r.Bytes() != nil || r.Int() != 0 || r.ReadValue() != nil || whole.Value != nil || whole.IsCanonical {
+	if r.Member(&obj) || r.Element(&array) || r.PeekKind() != 0 || r.String() != "" || r.Bytes() != nil ||
+		r.Int() != 0 || r.ReadValue() != nil || whole.Value != nil || whole.IsCanonical {
 		t.Error("something was read after an error")
 	}
 	if r.Err() != first || r.End() != first {
@@ -273,7 +286,8 @@ func FuzzReader(f *testing.F) {
 	if err != nil || len(files) == 0 {
 		f.Fatalf("no corpus (%v)", err)
 	}
-	for _, doc := range []string{`{"a":[1,"\u00e9\ud83d\ude00",null],"b":{"c":true}}`, `{"a":1,"\u0061":2}`, `"\ud800"`, "\"\xff\""} {
+	for _, doc := range []string{`{"a":[1,"\u00e9\ud83d\ude00",null],"b":{"c":true}}`, `{"a":1,"\u0061":2}`,
+		`"\ud800"`, "\"\xff\""} {
 		f.Add([]byte(doc))
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {

@@ -156,10 +156,12 @@ func TestErrorLeavesDst(t *testing.T) {
 }
 
 func TestPointerIsBounded(t *testing.T) {
-	for _, name := range []string{strings.Repeat("k", 1<<20), strings.Repeat("é", 1<<20), strings.Repeat("/", 300), strings.Repeat("k", 255)} {
+	for _, name := range []string{strings.Repeat("k", 1<<20), strings.Repeat("é", 1<<20),
+		strings.Repeat("/", 300), strings.Repeat("k", 255)} {
 		_, err := AppendCanonical(nil, []byte(`{"`+name+`":{"`+name+`":[1e400]}}`))
 		var e *Error
-		if !errors.As(err, &e) || len(e.Pointer) > maxPointer+len("…") || len(e.Pointer) < maxPointer-2 || !strings.HasSuffix(e.Pointer, "…") {
+		if !errors.As(err, &e) || len(e.Pointer) > maxPointer+len("…") || len(e.Pointer) < maxPointer-2 ||
+			!strings.HasSuffix(e.Pointer, "…") {
 			t.Fatalf("%.20s: %.600v", name, err)
 		}
 		if len(e.Error()) > 700 {

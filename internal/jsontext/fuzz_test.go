@@ -38,7 +38,8 @@ func FuzzCanonical(f *testing.F) {
 			t.Fatalf("%q is accepted, and not by jcs: %v", text, theirErr)
 		}
 		if rounded, err := jcs.Transform(got); err != nil || !bytes.Equal(rounded, theirs) {
-			t.Fatalf("%q: jcs makes %q of the text and %q, %v of its form %q", text, theirs, rounded, err, got)
+			t.Fatalf("%q: jcs makes %q of the text and %q, %v of its form %q", text, theirs, rounded, err,
+				got)
 		}
 		if !reasonable(text) {
 			return

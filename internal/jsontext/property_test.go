@@ -22,7 +22,9 @@ type speller struct {
 
 func newSpeller(seed uint64) *speller { return &speller{Rand: rand.New(rand.NewPCG(8785, seed))} }
 
-var runes = []rune{'a', 'b', '1', ' ', '"', '\\', '/', '<', '~', 0, '\b', '\t', '\n', '\f', '\r', 0x1f, 0x7f, 0x80, 'é', 0x7ff, 0x800, '€', 0x2028, 0xd7ff, 0xe000, 0xfb33, 0xfffd, 0xffff, 0x10000, 0x1f602, 0x1f603, 0x10ffff}
+var runes = []rune{'a', 'b', '1', ' ', '"', '\\', '/', '<', '~', 0, '\b', '\t', '\n', '\f', '\r', 0x1f, 0x7f,
+	0x80, 'é', 0x7ff, 0x800, '€', 0x2028, 0xd7ff, 0xe000, 0xfb33, 0xfffd, 0xffff, 0x10000, 0x1f602, 0x1f603,
+	0x10ffff}
 
 func (s *speller) text() string {
 	var b strings.Builder
@@ -193,9 +195,12 @@ func checkForm(t *testing.T, form []byte) {
 func TestFormTellsValuesApart(t *testing.T) {
 	seen := map[string]string{}
 	for _, text := range []string{
-		"0", "1", "-1", `"1"`, "null", `"null"`, "false", "[]", "{}", "[[]]", "[{}]", "[0]", `{"":0}`, `{"0":0}`, `""`, `"\u0000"`, `" "`,
-		"9007199254740992", "9007199254740993", "9007199254740992.5e1", "0.1", "0.10000000000000002", `"é"`, `"e\u0301"`, `"\\u00e9"`,
-		"999999999999999999999", "999999999999999999998", "1e21", "5e-324", "[1,2]", "[2,1]", "[12]", `{"a":1,"b":2}`, `{"a":2,"b":1}`,
+		"0", "1", "-1", `"1"`, "null", `"null"`, "false", "[]", "{}", "[[]]", "[{}]", "[0]", `{"":0}`,
+		`{"0":0}`, `""`, `"\u0000"`, `" "`,
+		"9007199254740992", "9007199254740993", "9007199254740992.5e1", "0.1", "0.10000000000000002", `"é"`,
+		`"e\u0301"`, `"\\u00e9"`,
+		"999999999999999999999", "999999999999999999998", "1e21", "5e-324", "[1,2]", "[2,1]", "[12]",
+		`{"a":1,"b":2}`, `{"a":2,"b":1}`,
 	} {
 		form, err := AppendCanonical(nil, []byte(text))
 		if other, twice := seen[string(form)]; twice || err != nil {
@@ -210,9 +215,13 @@ func TestScanWithin(t *testing.T) {
 		text      string
 		canonical bool
 	}{
-		{`{"a":[1,"x"]}`, true}, {`[]`, true}, {`"\n\u001f\\\" é/"`, true}, {`"\b\f\n\r\t\"\\"`, true}, {`{"\b":0,"\f":0,"\"":0}`, true}, {`[1,2.5,-3e-7]`, true}, {`{"😂":0,"ﬀ":1}`, true}, {`{"\n":0,"\r":0," ":0}`, true},
-		{`{"a" :1}`, false}, {`[ ]`, false}, {`{ }`, false}, {`[1 ]`, false}, {`{"b":0,"a":0}`, false}, {`{"ﬀ":1,"😂":0}`, false}, {`[1.0]`, false}, {`[1e999]`, false},
-		{`"\/"`, false}, {`"\u000a"`, false}, {`"\u001F"`, false}, {`"\u0041"`, false}, {`"\ud83d\ude02"`, false}, {`"\u007f"`, false}, {`{"a":0,"\u0062":0}`, false},
+		{`{"a":[1,"x"]}`, true}, {`[]`, true}, {`"\n\u001f\\\" é/"`, true}, {`"\b\f\n\r\t\"\\"`, true},
+		{`{"\b":0,"\f":0,"\"":0}`, true}, {`[1,2.5,-3e-7]`, true}, {`{"😂":0,"ﬀ":1}`, true},
+		{`{"\n":0,"\r":0," ":0}`, true},
+		{`{"a" :1}`, false}, {`[ ]`, false}, {`{ }`, false}, {`[1 ]`, false}, {`{"b":0,"a":0}`, false},
+		{`{"ﬀ":1,"😂":0}`, false}, {`[1.0]`, false}, {`[1e999]`, false},
+		{`"\/"`, false}, {`"\u000a"`, false}, {`"\u001F"`, false}, {`"\u0041"`, false},
+		{`"\ud83d\ude02"`, false}, {`"\u007f"`, false}, {`{"a":0,"\u0062":0}`, false},
 	} {
 		for _, after := range []string{"", " ", ",1", "]", "x", `"`} {
 			b := []byte("junk" + test.text + after)

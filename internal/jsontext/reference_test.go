@@ -75,7 +75,8 @@ func sortedNames(m map[string]any) []string {
 }
 
 func referenceString(s string) string {
-	short := strings.NewReplacer(`"`, `\"`, `\`, `\\`, "\b", `\b`, "\f", `\f`, "\n", `\n`, "\r", `\r`, "\t", `\t`)
+	short := strings.NewReplacer(`"`, `\"`, `\`, `\\`, "\b", `\b`, "\f", `\f`, "\n", `\n`, "\r", `\r`, "\t",
+		`\t`)
 	var b strings.Builder
 	for _, r := range short.Replace(s) {
 		if r < ' ' {

@@ -59,7 +59,8 @@ func readString(b []byte, i int) (end int, escaped, canonical bool, err *Error) 
 			if wide != 0 && !utf8.Valid(b[start:i]) {
 				for n, r := range string(b[start:i]) {
 					if r == utf8.RuneError && !bytes.HasPrefix(b[start+n:], []byte("\uFFFD")) {
-						return i, false, false, &Error{Fault: UTF8, Offset: start + n, Msg: "a string is not valid UTF-8"}
+						return i, false, false, &Error{Fault: UTF8, Offset: start +
+							n, Msg: "a string is not valid UTF-8"}
 					}
 				}
 			}
@@ -70,7 +71,8 @@ func readString(b []byte, i int) (end int, escaped, canonical bool, err *Error) 
 		case Syntax:
 			return i, false, false, &Error{Fault: fault, Offset: i, Msg: "not an escape sequence of JSON"}
 		case Surrogate:
-			return i, false, false, &Error{Fault: fault, Offset: i, Msg: "half of a surrogate pair stands alone"}
+			return i, false, false, &Error{Fault: fault, Offset: i,
+				Msg: "half of a surrogate pair stands alone"}
 		}
 		escaped = true
 		if b[i+1] == 'u' || b[i+1] == '/' { // all others are canonical

@@ -68,8 +68,10 @@ func appendQuoteByRune(dst []byte, text string) []byte {
 // EscapeForXML escapes the two characters, nothing else, and leaves alone what has none of them.
 func TestEscapeForXML(t *testing.T) {
 	for text, want := range map[string]string{
-		`{}`: `{}`, "\"\uffff\"": `"\uffff"`, "{\"\ufffe\":\"a\uffff\ufffeb\"}": `{"\ufffe":"a\uffff\ufffeb"}`,
-		"\"\uffef\uffbe\uffbf\ufffd\ufff0\U0001fffe\"": "\"\uffef\uffbe\uffbf\ufffd\ufff0\U0001fffe\"", `"\uffff\\"`: `"\uffff\\"`,
+		`{}`: `{}`, "\"\uffff\"": `"\uffff"`,
+		"{\"\ufffe\":\"a\uffff\ufffeb\"}":              `{"\ufffe":"a\uffff\ufffeb"}`,
+		"\"\uffef\uffbe\uffbf\ufffd\ufff0\U0001fffe\"": "\"\uffef\uffbe\uffbf\ufffd\ufff0\U0001fffe\"",
+		`"\uffff\\"`: `"\uffff\\"`,
 		"\"\xef\xbf": "\"\xef\xbf", "": "",
 	} {
 		in := []byte(text)

@@ -23,7 +23,8 @@ func benchMessage(b *testing.B) (*ContentKey, []WrappedKey, []byte) {
 		b.Fatalf("%d bytes", len(benchPlaintext))
 	}
 	key := NewContentKey()
-	to := []WrappedKey{newParty(b, strings.Repeat("p", 43), ecdh.P256()).wrap(b, key), newParty(b, strings.Repeat("x", 43), ecdh.X25519()).wrap(b, key)}
+	to := []WrappedKey{newParty(b, strings.Repeat("p", 43), ecdh.P256()).wrap(b, key),
+		newParty(b, strings.Repeat("x", 43), ecdh.X25519()).wrap(b, key)}
 	return key, to, must[[]byte](b)(Encrypt(key, benchPlaintext, "application/json", testAAD, to))
 }
 
@@ -77,7 +78,8 @@ func BenchmarkDigest(b *testing.B) {
 
 func rawGCM(b *testing.B) cipher.AEAD {
 	b.Helper()
-	return must[cipher.AEAD](b)(cipher.NewGCMWithRandomNonce(must[cipher.Block](b)(aes.NewCipher(make([]byte, KeySize)))))
+	return must[cipher.AEAD](b)(cipher.NewGCMWithRandomNonce(must[cipher.Block](b)(aes.NewCipher(make([]byte,
+		KeySize)))))
 }
 
 func BenchmarkRawSeal(b *testing.B) {
@@ -105,7 +107,8 @@ func joseDirect(b *testing.B) (jose.Encrypter, []byte) {
 	b.Helper()
 	key := must[[]byte](b)(NewContentKey().Bytes())
 	options := (&jose.EncrypterOptions{}).WithContentType("application/json")
-	return must[jose.Encrypter](b)(jose.NewEncrypter(jose.A256GCM, jose.Recipient{Algorithm: jose.DIRECT, Key: key, KeyID: "k"}, options)), key
+	return must[jose.Encrypter](b)(jose.NewEncrypter(jose.A256GCM,
+		jose.Recipient{Algorithm: jose.DIRECT, Key: key, KeyID: "k"}, options)), key
 }
 
 func BenchmarkGoJoseEncryptDirect(b *testing.B) {
@@ -121,7 +124,8 @@ func BenchmarkGoJoseEncryptDirect(b *testing.B) {
 
 func BenchmarkGoJoseDecryptDirect(b *testing.B) {
 	encrypter, key := joseDirect(b)
-	doc := must[*jose.JSONWebEncryption](b)(encrypter.EncryptWithAuthData(benchPlaintext, testAAD)).FullSerialize()
+	doc := must[*jose.JSONWebEncryption](b)(encrypter.EncryptWithAuthData(benchPlaintext,
+		testAAD)).FullSerialize()
 	b.ReportAllocs()
 	for b.Loop() {
 		m, err := jose.ParseEncryptedJSON(doc, joseAlgs, []jose.ContentEncryption{jose.A256GCM})

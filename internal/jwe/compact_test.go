@@ -12,12 +12,14 @@ var testContext = []byte(`{"id":"1","pointer":"/card/number","producer":"orders"
 
 func TestCompactRoundTrip(t *testing.T) {
 	key := NewContentKey()
-	for _, value := range []string{"1", "true", `""`, `" "`, `"é"`, strings.Repeat("1", 31), strings.Repeat("1", 32), strings.Repeat("1", 33),
+	for _, value := range []string{"1", "true", `""`, `" "`, `"é"`, strings.Repeat("1", 31),
+		strings.Repeat("1", 32), strings.Repeat("1", 33),
 		`{"a":[" "]}`, `"` + strings.Repeat("x", 100_000) + `"`} {
 		field := must[[]byte](t)(EncryptCompact(key, []byte(value), testContext))
 		c := must[*Message](t)(ParseCompact(field))
 		got, err := c.Decrypt(key, testContext)
-		if err != nil || string(got) != value || string(c.Commitment) != key.Commitment() || !bytes.Equal(c.Binding, testContext) {
+		if err != nil || string(got) != value || string(c.Commitment) != key.Commitment() ||
+			!bytes.Equal(c.Binding, testContext) {
 			t.Errorf("%.40s: %.40s, %v", value, got, err)
 		}
 	}
@@ -31,7 +33,8 @@ func TestCompactWrittenForm(t *testing.T) {
 		field := string(must[[]byte](t)(EncryptCompact(key, []byte(value), []byte(`{}`))))
 		parts := strings.Split(field, ".")
 		header := must[[]byte](t)(base64.RawURLEncoding.DecodeString(parts[0]))
-		if want := `{"alg":"dir","ctx":"e30","enc":"A256GCM","kid":"` + commitmentOfSevens + `"}`; string(header) != want {
+		if want := `{"alg":"dir","ctx":"e30","enc":"A256GCM","kid":"` + commitmentOfSevens +
+			`"}`; string(header) != want {
 			t.Errorf("header %s, want %s", header, want)
 		}
 		if len(parts) != 5 || parts[1] != "" || len(parts[2]) != 16 || len(parts[4]) != 22 {
@@ -111,7 +114,8 @@ func TestParseCompactRefuses(t *testing.T) {
 		{"ciphertext padded", compactOf(header, iv, block+"=", tag), ErrMalformed},
 		{"ciphertext with a line break", compactOf(header, iv, block+"\n", tag), ErrMalformed},
 		{"alg A256KW", of(`{"alg":"A256KW","ctx":"e30","enc":"A256GCM",` + kid + `}`), ErrUnsupported},
-		{"alg ECDH-ES+A256KW", of(`{"alg":"ECDH-ES+A256KW","ctx":"e30","enc":"A256GCM",` + kid + `}`), ErrUnsupported},
+		{"alg ECDH-ES+A256KW", of(`{"alg":"ECDH-ES+A256KW","ctx":"e30","enc":"A256GCM",` + kid + `}`),
+			ErrUnsupported},
 		{"no alg", of(`{"ctx":"e30","enc":"A256GCM",` + kid + `}`), ErrUnsupported},
 		{"no enc", of(`{"alg":"dir","ctx":"e30",` + kid + `}`), ErrUnsupported},
 		{"enc A128GCM", of(`{"alg":"dir","ctx":"e30","enc":"A128GCM",` + kid + `}`), ErrUnsupported},
@@ -119,14 +123,16 @@ func TestParseCompactRefuses(t *testing.T) {
 		{"zip", of(`{"alg":"dir","ctx":"e30","enc":"A256GCM","zip":"DEF",` + kid + `}`), ErrUnsupported},
 		{"no kid", of(`{"alg":"dir","ctx":"e30","enc":"A256GCM"}`), ErrMalformed},
 		{"kid of another kind", of(`{"alg":"dir","ctx":"e30","enc":"A256GCM","kid":"k"}`), ErrMalformed},
-		{"duplicate kid", of(`{"alg":"dir","ctx":"e30","enc":"A256GCM",` + kid + `,` + kid + `}`), ErrMalformed},
+		{"duplicate kid", of(`{"alg":"dir","ctx":"e30","enc":"A256GCM",` + kid + `,` + kid + `}`),
+			ErrMalformed},
 		{"ctx not base64", of(`{"alg":"dir","ctx":"{}","enc":"A256GCM",` + kid + `}`), ErrMalformed},
 		{"ctx an object", of(`{"alg":"dir","ctx":{},"enc":"A256GCM",` + kid + `}`), ErrMalformed},
 		{"unknown", of(`{"alg":"dir","ctx":"e30","enc":"A256GCM","x":1,` + kid + `}`), nil},
 		{"white space in the header", of(`{ "alg":"dir","ctx":"e30","enc":"A256GCM",` + kid + `}`), nil},
 		{"header not JSON", of(`x`), ErrMalformed},
 		{"header padded", "=" + good, ErrMalformed},
-		{"ctx too long", of(`{"alg":"dir","ctx":"` + strings.Repeat("A", MaxBound*4/3+4) + `","enc":"A256GCM",` + kid + `}`), ErrTooLarge},
+		{"ctx too long", of(`{"alg":"dir","ctx":"` + strings.Repeat("A", MaxBound*4/3+4) +
+			`","enc":"A256GCM",` + kid + `}`), ErrTooLarge},
 		{"header too long", of(`{"x":"` + strings.Repeat("A", MaxProtected) + `"}`), ErrTooLarge},
 		{"too long", strings.Repeat("A", MaxMessage+1), ErrTooLarge},
 		{"longest nonsense", strings.Repeat(".", MaxMessage), ErrMalformed},
@@ -141,12 +147,15 @@ func TestParseCompactRefuses(t *testing.T) {
 }
 
 func TestDecryptCompactRefuses(t *testing.T) {
-	key, other, zeroed := NewContentKey(), NewContentKey(), must[*ContentKey](t)(ContentKeyFrom(bytes.Repeat([]byte{7}, KeySize)))
+	key, other, zeroed := NewContentKey(), NewContentKey(),
+		must[*ContentKey](t)(ContentKeyFrom(bytes.Repeat([]byte{7}, KeySize)))
 	good := string(must[[]byte](t)(EncryptCompact(key, []byte("1"), testContext)))
 	ofZeroed := string(must[[]byte](t)(EncryptCompact(zeroed, []byte("1"), testContext)))
 	zeroed.Zero()
-	unbound := compactAgain(t, key, `{"alg":"dir","enc":"A256GCM","kid":"`+key.Commitment()+`"}`, "1"+strings.Repeat(" ", 31))
-	empty := compactAgain(t, key, `{"alg":"dir","ctx":"","enc":"A256GCM","kid":"`+key.Commitment()+`"}`, "1"+strings.Repeat(" ", 31))
+	unbound := compactAgain(t, key, `{"alg":"dir","enc":"A256GCM","kid":"`+key.Commitment()+`"}`, "1"+
+		strings.Repeat(" ", 31))
+	empty := compactAgain(t, key, `{"alg":"dir","ctx":"","enc":"A256GCM","kid":"`+key.Commitment()+`"}`, "1"+
+		strings.Repeat(" ", 31))
 	with := func(plaintext string) string { return compactAgain(t, key, headerOfCompact(key), plaintext) }
 	for _, c := range []struct {
 		name, doc string
@@ -166,7 +175,8 @@ func TestDecryptCompactRefuses(t *testing.T) {
 		{"only padding", with(strings.Repeat(" ", 32)), key, string(testContext), ErrMalformed},
 		{"padded in front", with(strings.Repeat(" ", 31) + "1"), key, string(testContext), ErrMalformed},
 		{"padded with tabs", with("1" + strings.Repeat("\t", 31)), key, string(testContext), ErrMalformed},
-		{"under another key", compactAgain(t, other, headerOfCompact(key), "1"+strings.Repeat(" ", 31)), key, string(testContext), ErrDecrypt},
+		{"under another key", compactAgain(t, other, headerOfCompact(key), "1"+strings.Repeat(" ", 31)), key,
+			string(testContext), ErrDecrypt},
 	} {
 		got, err := must[*Message](t)(ParseCompact([]byte(c.doc))).Decrypt(c.key, []byte(c.context))
 		wantKind(t, c.name, err, c.want)
@@ -177,7 +187,8 @@ func TestDecryptCompactRefuses(t *testing.T) {
 }
 
 func headerOfCompact(key *ContentKey) string {
-	return `{"alg":"dir","ctx":"` + string(encode(testContext)) + `","enc":"A256GCM","kid":"` + key.Commitment() + `"}`
+	return `{"alg":"dir","ctx":"` + string(encode(testContext)) + `","enc":"A256GCM","kid":"` +
+		key.Commitment() + `"}`
 }
 
 // compactAgain is a field with that header and plaintext, sealed under that key.

@@ -69,7 +69,8 @@ func appendMessage(protected, aad, sealed []byte, to []WrappedKey) ([]byte, erro
 	dst = append(appendRecipients(dst, to), `,"tag":"`...)
 	dst = append(base64url.AppendEncode(dst, tag), `"}`...)
 	if len(dst) > MaxMessage {
-		return nil, fmt.Errorf("%w: a message of %d bytes, the limit is %d", ErrTooLarge, len(dst), MaxMessage)
+		return nil, fmt.Errorf("%w: a message of %d bytes, the limit is %d", ErrTooLarge, len(dst),
+			MaxMessage)
 	}
 	return dst, nil
 }

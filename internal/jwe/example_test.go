@@ -29,7 +29,8 @@ func Example() {
 		log.Fatal(err)
 	}
 	event := []byte(`{"id":"1"}`) // what the data belongs to
-	doc, err := jwe.Encrypt(key, []byte(`{"amount":12}`), "application/json", event, []jwe.WrappedKey{wrapped})
+	doc, err := jwe.Encrypt(key, []byte(`{"amount":12}`), "application/json", event,
+		[]jwe.WrappedKey{wrapped})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -35,7 +35,8 @@ func wantCorpus(f *testing.F, name string) {
 func FuzzParse(f *testing.F) {
 	wantCorpus(f, "FuzzParse")
 	key, p256, x25519 := fuzzParties(f)
-	f.Add(must[[]byte](f)(Encrypt(key, []byte(fuzzPlaintext), "application/json", testAAD, []WrappedKey{p256.wrap(f, key), x25519.wrap(f, key)})))
+	f.Add(must[[]byte](f)(Encrypt(key, []byte(fuzzPlaintext), "application/json", testAAD,
+		[]WrappedKey{p256.wrap(f, key), x25519.wrap(f, key)})))
 	for _, c := range changes() {
 		m := goodTemplate()
 		if c.do(&m); len(m.String()) < 2000 {
@@ -45,7 +46,8 @@ func FuzzParse(f *testing.F) {
 	var p Parser
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		m, err := Parse(doc)
-		if remembered, otherErr := p.Parse(doc); (err == nil) != (otherErr == nil) || err == nil && !sameMessage(m, remembered) {
+		if remembered, otherErr := p.Parse(doc); (err == nil) != (otherErr == nil) || err == nil &&
+			!sameMessage(m, remembered) {
 			t.Errorf("a Parser reads %+v, %v, without it %+v, %v", remembered, otherErr, m, err)
 		}
 		if err != nil {
@@ -70,8 +72,10 @@ func FuzzParse(f *testing.F) {
 
 func checkLimits(t *testing.T, m *Message) {
 	t.Helper()
-	if len(m.Keys) == 0 || len(m.Keys) > MaxRecipients || len(m.Binding) > MaxBound || len(m.sealed) < nonceSize+tagSize {
-		t.Errorf("beyond the limits: %d keys, %d bytes of aad, %d sealed", len(m.Keys), len(m.Binding), len(m.sealed))
+	if len(m.Keys) == 0 || len(m.Keys) > MaxRecipients || len(m.Binding) > MaxBound ||
+		len(m.sealed) < nonceSize+tagSize {
+		t.Errorf("beyond the limits: %d keys, %d bytes of aad, %d sealed", len(m.Keys), len(m.Binding),
+			len(m.sealed))
 	}
 	for i := range m.Keys {
 		w := &m.Keys[i]
@@ -98,7 +102,8 @@ func checkAsJSON(t *testing.T, doc []byte, m *Message) {
 	t.Helper()
 	top := objectOf(doc)
 	protected, shared := objectOf(unbase64(t, top.text("protected"))), objectOf(top["unprotected"])
-	if protected.text("enc") != encGCM || protected.text("cty") != m.ContentType || (protected["kc"] != nil) != (m.Commitment != nil) {
+	if protected.text("enc") != encGCM || protected.text("cty") != m.ContentType ||
+		(protected["kc"] != nil) != (m.Commitment != nil) {
 		t.Errorf("protected %s, content type %q", protected, m.ContentType)
 	}
 	recipients := []object{top} // flattened
@@ -113,7 +118,8 @@ func checkAsJSON(t *testing.T, doc []byte, m *Message) {
 		own := objectOf(r["header"])
 		alg := protected.text("alg") + shared.text("alg") + own.text("alg")
 		kid := protected.text("kid") + shared.text("kid") + own.text("kid")
-		if w := &m.Keys[i]; alg != w.Alg || kid != w.KeyID || !bytes.Equal(unbase64(t, r.text("encrypted_key")), w.EncryptedKey) {
+		if w := &m.Keys[i]; alg != w.Alg || kid != w.KeyID ||
+			!bytes.Equal(unbase64(t, r.text("encrypted_key")), w.EncryptedKey) {
 			t.Errorf("recipient %d: %s %s, read as %+v", i, alg, kid, w)
 		}
 	}
@@ -131,7 +137,8 @@ func FuzzCompact(f *testing.F) {
 			return
 		}
 		nonce, ciphertext, tag := split(c.sealed)
-		if again := fmt.Sprintf("%s..%s.%s.%s", c.bound, encode(nonce), encode(ciphertext), encode(tag)); again != string(doc) {
+		if again := fmt.Sprintf("%s..%s.%s.%s", c.bound, encode(nonce), encode(ciphertext),
+			encode(tag)); again != string(doc) {
 			t.Errorf("another text for it: %s", again)
 		}
 		got, err := c.Decrypt(key, c.Binding)
@@ -155,7 +162,8 @@ func FuzzRecipients(f *testing.F) {
 		m.protected = `{"enc":"A256GCM"}`
 		m.set("recipients", string(doc))
 		whole, err := Parse([]byte(m.String()))
-		if err != nil && len(doc) < MaxMessage-1000 || err == nil && !reflect.DeepEqual(digests(whole.Keys), digests(keys)) {
+		if err != nil && len(doc) < MaxMessage-1000 || err == nil &&
+			!reflect.DeepEqual(digests(whole.Keys), digests(keys)) {
 			t.Errorf("alone they are read, in a message they are not: %v", err)
 		}
 	})

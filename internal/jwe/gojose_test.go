@@ -30,7 +30,8 @@ func TestGoJoseReadsOurs(t *testing.T) {
 		kms := must[WrappedKey](t)(key.Wrapped(AlgAWSKMS, testKeyARN, []byte("blob")))
 		doc := must[[]byte](t)(Encrypt(key, []byte(plaintext), "application/json", testAAD,
 			[]WrappedKey{kms, x25519.wrap(t, key), first.wrap(t, key), second.wrap(t, key)}))
-		theirs := must[*jose.JSONWebEncryption](t)(jose.ParseEncryptedJSON(string(doc), joseAlgs, []jose.ContentEncryption{jose.A256GCM}))
+		theirs := must[*jose.JSONWebEncryption](t)(jose.ParseEncryptedJSON(string(doc), joseAlgs,
+			[]jose.ContentEncryption{jose.A256GCM}))
 		if string(theirs.GetAuthData()) != string(testAAD) {
 			t.Errorf("they read the aad %s", theirs.GetAuthData())
 		}
@@ -39,7 +40,8 @@ func TestGoJoseReadsOurs(t *testing.T) {
 			if err != nil || string(got) != plaintext || index != 2+i {
 				t.Errorf("recipient %d: %.40q of entry %d, %v", i, got, index, err)
 			}
-			if header.ExtraHeaders["cty"] != "application/json" || header.ExtraHeaders["kc"] != key.Commitment() {
+			if header.ExtraHeaders["cty"] != "application/json" ||
+				header.ExtraHeaders["kc"] != key.Commitment() {
 				t.Errorf("they read the header %+v", header)
 			}
 		}
@@ -60,19 +62,26 @@ func TestWeReadGoJose(t *testing.T) {
 		shape  string // a member by which the serialization is known
 		missed string // the one who is no recipient
 	}{
-		{"two", []jose.Recipient{rcpt("first", firstKey), rcpt("second", secondKey)}, nil, `"recipients"`, ""},
-		{"two, with aad", []jose.Recipient{rcpt("first", firstKey), rcpt("second", secondKey)}, testAAD, `"encrypted_key"`, ""},
-		{"two, without kid", []jose.Recipient{rcpt("", secondKey), rcpt("", firstKey)}, testAAD, `"recipients"`, ""},
+		{"two", []jose.Recipient{rcpt("first", firstKey), rcpt("second", secondKey)}, nil, `"recipients"`,
+			""},
+		{"two, with aad", []jose.Recipient{rcpt("first", firstKey), rcpt("second", secondKey)}, testAAD,
+			`"encrypted_key"`, ""},
+		{"two, without kid", []jose.Recipient{rcpt("", secondKey), rcpt("", firstKey)}, testAAD,
+			`"recipients"`, ""},
 		{"one, flattened", []jose.Recipient{rcpt("first", firstKey)}, testAAD, `"encrypted_key"`, "second"},
-		{"with another one", []jose.Recipient{{Algorithm: jose.A256KW, Key: make([]byte, 32)}, rcpt("second", secondKey)}, nil, `"recipients"`, "first"},
+		{"with another one", []jose.Recipient{{Algorithm: jose.A256KW, Key: make([]byte, 32)},
+			rcpt("second", secondKey)}, nil, `"recipients"`, "first"},
 	} {
 		for _, plaintext := range []string{"x", strings.Repeat("é", 5000)} {
-			encrypter := must[jose.Encrypter](t)(jose.NewMultiEncrypter(jose.A256GCM, c.to, (&jose.EncrypterOptions{}).WithContentType("text/plain")))
-			text := must[*jose.JSONWebEncryption](t)(encrypter.EncryptWithAuthData([]byte(plaintext), c.aad)).FullSerialize()
+			encrypter := must[jose.Encrypter](t)(jose.NewMultiEncrypter(jose.A256GCM, c.to,
+				(&jose.EncrypterOptions{}).WithContentType("text/plain")))
+			text := must[*jose.JSONWebEncryption](t)(encrypter.EncryptWithAuthData([]byte(plaintext),
+				c.aad)).FullSerialize()
 			if !strings.Contains(text, c.shape) {
 				t.Fatalf("%s: no %s in %s", c.name, c.shape, text)
 			}
-			for name, id := range map[string]*ECDHIdentity{"first": first.identity, "second": second.identity} {
+			for name, id := range map[string]*ECDHIdentity{"first": first.identity,
+				"second": second.identity} {
 				strict := must[*Message](t)(Parse([]byte(text)))
 				m := *strict
 				m.UnsafeUncommitted = true
@@ -87,7 +96,8 @@ func TestWeReadGoJose(t *testing.T) {
 				}, id)
 				if name == c.missed {
 					wantKind(t, c.name+", "+name, err, ErrNotRecipient)
-				} else if err != nil || string(got) != plaintext || m.ContentType != "text/plain" || string(m.Binding) != string(c.aad) {
+				} else if err != nil || string(got) != plaintext || m.ContentType != "text/plain" ||
+					string(m.Binding) != string(c.aad) {
 					t.Errorf("%s, %s: %.40q of %q, %v", c.name, name, got, m.ContentType, err)
 				}
 			}
@@ -99,7 +109,8 @@ func TestWeReadGoJose(t *testing.T) {
 func TestGoJoseReadsOurFields(t *testing.T) {
 	key := NewContentKey()
 	field := must[[]byte](t)(EncryptCompact(key, []byte(`"x"`), testContext))
-	theirs := must[*jose.JSONWebEncryption](t)(jose.ParseEncryptedCompact(string(field), joseAlgs, []jose.ContentEncryption{jose.A256GCM}))
+	theirs := must[*jose.JSONWebEncryption](t)(jose.ParseEncryptedCompact(string(field), joseAlgs,
+		[]jose.ContentEncryption{jose.A256GCM}))
 	got, err := theirs.Decrypt(must[[]byte](t)(key.Bytes()))
 	if err != nil || string(got) != `"x"`+strings.Repeat(" ", 29) || theirs.Header.KeyID != key.Commitment() {
 		t.Errorf("%q, %v, kid %s", got, err, theirs.Header.KeyID)
@@ -111,8 +122,10 @@ func TestWeReadFieldsOfGoJose(t *testing.T) {
 	key := NewContentKey()
 	options := (&jose.EncrypterOptions{}).WithHeader("ctx", string(encode(testContext)))
 	encrypter := must[jose.Encrypter](t)(jose.NewEncrypter(jose.A256GCM,
-		jose.Recipient{Algorithm: jose.DIRECT, Key: must[[]byte](t)(key.Bytes()), KeyID: key.Commitment()}, options))
-	field := must[string](t)(must[*jose.JSONWebEncryption](t)(encrypter.Encrypt([]byte(`"x"` + strings.Repeat(" ", 29)))).CompactSerialize())
+		jose.Recipient{Algorithm: jose.DIRECT, Key: must[[]byte](t)(key.Bytes()), KeyID: key.Commitment()},
+		options))
+	field := must[string](t)(must[*jose.JSONWebEncryption](t)(encrypter.Encrypt([]byte(`"x"` +
+		strings.Repeat(" ", 29)))).CompactSerialize())
 	got, err := must[*Message](t)(ParseCompact([]byte(field))).Decrypt(key, testContext)
 	if err != nil || string(got) != `"x"` {
 		t.Errorf("%q, %v", got, err)

@@ -20,7 +20,8 @@ import (
 	"github.com/sealbus/sealbus/internal/jsontext"
 )
 
-var kinds = []error{ErrMalformed, ErrUnsupported, ErrTooLarge, ErrUncommitted, ErrUnbound, ErrBinding, ErrCommitment,
+var kinds = []error{ErrMalformed, ErrUnsupported, ErrTooLarge, ErrUncommitted, ErrUnbound, ErrBinding,
+	ErrCommitment,
 	ErrDecrypt, ErrUnwrap, ErrNotRecipient, ErrKey, ErrForeignKey, ErrNoRecipient}
 
 // wantKind wants an error of that kind and of no other.
@@ -75,7 +76,8 @@ func (p party) wrap(t testing.TB, key *ContentKey) WrappedKey {
 
 // unwrap is what an opener does: it tries each identity on each entry, until an entry gives the key that
 // decrypts.
-func unwrap(ctx context.Context, keys []WrappedKey, decrypt func(*ContentKey) error, ids ...*ECDHIdentity) error {
+func unwrap(ctx context.Context, keys []WrappedKey, decrypt func(*ContentKey) error,
+	ids ...*ECDHIdentity) error {
 	last := ErrNotRecipient
 	for i := range keys {
 		for _, id := range ids {
@@ -96,7 +98,8 @@ func unwrap(ctx context.Context, keys []WrappedKey, decrypt func(*ContentKey) er
 	return last
 }
 
-func openWith(ctx context.Context, doc, aad []byte, ids ...*ECDHIdentity) (plaintext []byte, m *Message, err error) {
+func openWith(ctx context.Context, doc, aad []byte,
+	ids ...*ECDHIdentity) (plaintext []byte, m *Message, err error) {
 	if m, err = Parse(doc); err != nil {
 		return nil, nil, err
 	}
@@ -112,7 +115,8 @@ const testKeyARN = "arn:aws:kms:eu-central-1:111122223333:key/mrk-1234"
 var testAAD = []byte(`{"id":"1","producer":"orders","source":"https://orders.example/eu","type":"com.example.placed"}`)
 
 func TestRoundTrip(t *testing.T) {
-	p256, x25519, stranger := newParty(t, "p", ecdh.P256()), newParty(t, "x", ecdh.X25519()), newParty(t, "s", ecdh.P256())
+	p256, x25519, stranger := newParty(t, "p", ecdh.P256()), newParty(t, "x", ecdh.X25519()),
+		newParty(t, "s", ecdh.P256())
 	for _, plaintext := range []string{"", "x", `{"amount":12}`, strings.Repeat("é\x00", 50_000)} {
 		key := NewContentKey()
 		kms := must[WrappedKey](t)(key.Wrapped(AlgAWSKMS, testKeyARN, []byte("ciphertext blob")))
@@ -120,13 +124,15 @@ func TestRoundTrip(t *testing.T) {
 			[]WrappedKey{p256.wrap(t, key), kms, x25519.wrap(t, key)}))
 		for name, id := range map[string]*ECDHIdentity{"P-256": p256.identity, "X25519": x25519.identity} {
 			got, m, err := openWith(t.Context(), doc, testAAD, stranger.identity, id)
-			if err != nil || string(got) != plaintext || m.ContentType != "application/json" || !bytes.Equal(m.Binding, testAAD) || m.Commitment == nil {
+			if err != nil || string(got) != plaintext || m.ContentType != "application/json" ||
+				!bytes.Equal(m.Binding, testAAD) || m.Commitment == nil {
 				t.Errorf("%s: %.40q of %q, %v", name, got, m.ContentType, err)
 			}
 		}
 		_, m, err := openWith(t.Context(), doc, testAAD, stranger.identity)
 		wantKind(t, "stranger", err, ErrNotRecipient)
-		if w := m.Keys[1]; w.Alg != AlgAWSKMS || w.KeyID != testKeyARN || string(w.EncryptedKey) != "ciphertext blob" {
+		if w := m.Keys[1]; w.Alg != AlgAWSKMS || w.KeyID != testKeyARN ||
+			string(w.EncryptedKey) != "ciphertext blob" {
 			t.Errorf("KMS entry %+v", w)
 		}
 		wantKind(t, "KMS entry", second(p256.identity.Unwrap(t.Context(), &m.Keys[1])), ErrNotRecipient)
@@ -141,7 +147,8 @@ func TestWrittenForm(t *testing.T) {
 	key := must[*ContentKey](t)(ContentKeyFrom(bytes.Repeat([]byte{7}, KeySize)))
 	p256, x25519 := newParty(t, "p", ecdh.P256()), newParty(t, "x", ecdh.X25519())
 	kms := must[WrappedKey](t)(key.Wrapped(AlgAWSKMS, testKeyARN, []byte("blob")))
-	doc := must[[]byte](t)(Encrypt(key, []byte("{}"), `application/x;a="é"`, testAAD, []WrappedKey{p256.wrap(t, key), x25519.wrap(t, key), kms}))
+	doc := must[[]byte](t)(Encrypt(key, []byte("{}"), `application/x;a="é"`, testAAD,
+		[]WrappedKey{p256.wrap(t, key), x25519.wrap(t, key), kms}))
 	if !jsontext.Value(doc).IsCanonical() {
 		t.Errorf("not canonical: %s", doc)
 	}
@@ -161,11 +168,14 @@ func TestWrittenForm(t *testing.T) {
 	if string(protected) != want {
 		t.Errorf("protected header %s, want %s", protected, want)
 	}
-	if got, want := string(m.Recipients[2].Header), `{"alg":"urn:sealbus:jwe:aws-kms","kid":"`+testKeyARN+`"}`; got != want {
+	if got, want := string(m.Recipients[2].Header), `{"alg":"urn:sealbus:jwe:aws-kms","kid":"`+testKeyARN+
+		`"}`; got != want {
 		t.Errorf("KMS header %s, want %s", got, want)
 	}
-	for i, members := range []string{`{"alg":"ECDH-ES+A256KW","epk":{"crv":"P-256","kty":"EC","x":"`, `{"alg":"ECDH-ES+A256KW","epk":{"crv":"X25519","kty":"OKP","x":"`} {
-		if !strings.HasPrefix(string(m.Recipients[i].Header), members) || len(m.Recipients[i].EncryptedKey) != 54 {
+	for i, members := range []string{`{"alg":"ECDH-ES+A256KW","epk":{"crv":"P-256","kty":"EC","x":"`,
+		`{"alg":"ECDH-ES+A256KW","epk":{"crv":"X25519","kty":"OKP","x":"`} {
+		if !strings.HasPrefix(string(m.Recipients[i].Header), members) ||
+			len(m.Recipients[i].EncryptedKey) != 54 {
 			t.Errorf("recipient %d: %+v", i, m.Recipients[i])
 		}
 	}
@@ -176,7 +186,8 @@ func TestWrittenForm(t *testing.T) {
 
 // TestPropertyRoundTrip is TestRoundTrip over random shapes, with the exact capacity of what is written.
 func TestPropertyRoundTrip(t *testing.T) {
-	parties := []party{newParty(t, "a", ecdh.P256()), newParty(t, "b", ecdh.X25519()), newParty(t, "c", ecdh.P256()), newParty(t, "d", ecdh.X25519())}
+	parties := []party{newParty(t, "a", ecdh.P256()), newParty(t, "b", ecdh.X25519()),
+		newParty(t, "c", ecdh.P256()), newParty(t, "d", ecdh.X25519())}
 	random := mathrand.New(mathrand.NewPCG(1, 2))
 	text := func(n int) []byte {
 		b := make([]byte, random.IntN(n))
@@ -201,7 +212,8 @@ func TestPropertyRoundTrip(t *testing.T) {
 		i := random.IntN(len(to))
 		at := slices.IndexFunc(parties, func(p party) bool { return p.recipient.keyID == m.Keys[i].KeyID })
 		again := must[*ContentKey](t)(parties[at].identity.Unwrap(t.Context(), &m.Keys[i]))
-		if got := must[[]byte](t)(m.Decrypt(again, aad)); !bytes.Equal(got, plaintext) || m.ContentType != "text/plain\n\"" {
+		if got := must[[]byte](t)(m.Decrypt(again, aad)); !bytes.Equal(got, plaintext) ||
+			m.ContentType != "text/plain\n\"" {
 			t.Fatalf("%q is not %q", got, plaintext)
 		}
 		if w := &m.Keys[i]; w.Digest() != to[i].Digest() {
@@ -217,7 +229,8 @@ func TestPropertyRoundTrip(t *testing.T) {
 
 func TestDigestTellsEntriesApart(t *testing.T) {
 	base := WrappedKey{Alg: AlgECDH, KeyID: "k", EncryptedKey: []byte("e"),
-		epk: ephemeral{kty: []byte("t"), crv: []byte("c"), x: []byte("x"), y: []byte("y")}, apu: []byte("u"), apv: []byte("v")}
+		epk: ephemeral{kty: []byte("t"), crv: []byte("c"), x: []byte("x"), y: []byte("y")}, apu: []byte("u"),
+		apv: []byte("v")}
 	seen := map[[32]byte]int{base.Digest(): -1}
 	for i, change := range []func(w *WrappedKey){
 		func(w *WrappedKey) { w.Alg = AlgAWSKMS },
@@ -295,7 +308,8 @@ func TestWrappedRefuses(t *testing.T) {
 		want             error
 	}{
 		{"fine", AlgAWSKMS, "k", 1, nil},
-		{"largest", AlgAWSKMS, strings.Repeat("k", MaxHeader-len(`{"alg":"urn:sealbus:jwe:aws-kms","kid":""}`)), MaxEncryptedKey, nil},
+		{"largest", AlgAWSKMS, strings.Repeat("k",
+			MaxHeader-len(`{"alg":"urn:sealbus:jwe:aws-kms","kid":""}`)), MaxEncryptedKey, nil},
 		{"alg of our own making", AlgECDH, "k", 40, ErrUnsupported},
 		{"alg dir", "dir", "k", 1, ErrUnsupported},
 		{"no kid", AlgAWSKMS, "", 1, ErrMalformed},
@@ -316,19 +330,22 @@ func TestWrappedRefuses(t *testing.T) {
 func TestRecipientsApart(t *testing.T) {
 	key := NewContentKey()
 	p, x := newParty(t, "p", ecdh.P256()), newParty(t, "x", ecdh.X25519())
-	text := must[[]byte](t)(AppendRecipients([]byte("kept"), key, []WrappedKey{p.wrap(t, key), x.wrap(t, key)}))
+	text := must[[]byte](t)(AppendRecipients([]byte("kept"), key,
+		[]WrappedKey{p.wrap(t, key), x.wrap(t, key)}))
 	text = bytes.TrimPrefix(text, []byte("kept"))
 	if !jsontext.Value(text).IsCanonical() {
 		t.Errorf("not canonical: %s", text)
 	}
 	keys := must[[]WrappedKey](t)(ParseRecipients(text))
 	for i, id := range []*ECDHIdentity{p.identity, x.identity} {
-		if got := must[*ContentKey](t)(id.Unwrap(t.Context(), &keys[i])); got.Commitment() != key.Commitment() {
+		if got := must[*ContentKey](t)(id.Unwrap(t.Context(),
+			&keys[i])); got.Commitment() != key.Commitment() {
 			t.Errorf("recipient %d has another key", i)
 		}
 	}
 	for doc, want := range map[string]error{
-		`[]`: ErrMalformed, `{}`: ErrMalformed, ``: ErrMalformed, string(text) + `,`: ErrMalformed, `[{}]`: ErrMalformed,
+		`[]`: ErrMalformed, `{}`: ErrMalformed, ``: ErrMalformed, string(text) +
+			`,`: ErrMalformed, `[{}]`: ErrMalformed,
 		`[{"header":{"alg":"RSA-OAEP"},"encrypted_key":"AA"}]`:                       ErrUnsupported,
 		strings.Repeat(" ", MaxMessage) + string(text):                               ErrTooLarge,
 		`[{"header":{"alg":"ECDH-ES+A256KW","enc":"A256GCM"},"encrypted_key":"AA"}]`: ErrUnsupported,
@@ -379,8 +396,10 @@ func TestContentKeyIsRedacted(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%x", "%q"} {
 		out += fmt.Sprintf(verb, key) + fmt.Sprintf(verb, holder) + fmt.Sprintf(verb, &holder)
 	}
-	for _, form := range []string{string(secret), hex.EncodeToString(secret), strings.ToUpper(hex.EncodeToString(secret)),
-		base64.StdEncoding.EncodeToString(secret)[:40], strings.Trim(fmt.Sprint(secret[:8]), "[]"), fmt.Sprintf("%#v", secret[:4])[6:20]} {
+	for _, form := range []string{string(secret), hex.EncodeToString(secret),
+		strings.ToUpper(hex.EncodeToString(secret)),
+		base64.StdEncoding.EncodeToString(secret)[:40], strings.Trim(fmt.Sprint(secret[:8]), "[]"),
+		fmt.Sprintf("%#v", secret[:4])[6:20]} {
 		if strings.Contains(out, form) {
 			t.Errorf("the key is told, as %q", form)
 		}
@@ -400,7 +419,8 @@ func TestZeroWhileInUse(t *testing.T) {
 	for range 4 {
 		all.Go(func() {
 			for range 50 {
-				if got, err := m.Decrypt(key, testAAD); err == nil && string(got) != "plain" || err != nil && !errors.Is(err, ErrKey) {
+				if got, err := m.Decrypt(key, testAAD); err == nil && string(got) != "plain" || err != nil &&
+					!errors.Is(err, ErrKey) {
 					t.Errorf("%q, %v", got, err)
 				}
 				if _, err := Encrypt(key, nil, "t", testAAD, to); err != nil && !errors.Is(err, ErrKey) {

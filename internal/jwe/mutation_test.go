@@ -38,7 +38,8 @@ func mutants(doc []byte, f func(what string, mutant []byte)) {
 func secrets(t testing.TB, key *ContentKey, plaintext string) []string {
 	t.Helper()
 	b := must[[]byte](t)(key.Bytes())
-	return []string{plaintext, string(b), hex.EncodeToString(b), base64.RawURLEncoding.EncodeToString(b), fmt.Sprint(b)}
+	return []string{plaintext, string(b), hex.EncodeToString(b), base64.RawURLEncoding.EncodeToString(b),
+		fmt.Sprint(b)}
 }
 
 // checkMutant wants a mutant to be refused, with an error of ours that tells no secret, or to be the
@@ -72,7 +73,8 @@ func TestMutations(t *testing.T) {
 	key := NewContentKey()
 	parties := map[string]party{"p": newParty(t, "p", ecdh.P256()), "x": newParty(t, "x", ecdh.X25519())}
 	kms := must[WrappedKey](t)(key.Wrapped(AlgAWSKMS, testKeyARN, []byte("blob")))
-	doc := must[[]byte](t)(Encrypt(key, []byte(plaintext), "application/json", testAAD, []WrappedKey{parties["p"].wrap(t, key), kms, parties["x"].wrap(t, key)}))
+	doc := must[[]byte](t)(Encrypt(key, []byte(plaintext), "application/json", testAAD,
+		[]WrappedKey{parties["p"].wrap(t, key), kms, parties["x"].wrap(t, key)}))
 	hidden := secrets(t, key, plaintext)
 	for name, p := range parties {
 		id := must[*ECDHIdentity](t)(NewRemoteIdentity(name, p.private.Curve(), remembering(p.private)))

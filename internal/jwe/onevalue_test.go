@@ -11,9 +11,11 @@ func TestFieldIsOneValue(t *testing.T) {
 	key := NewContentKey()
 	for value, good := range map[string]bool{
 		`1`: true, `{"a":1}`: true, `"x"`: true, `null`: true,
-		`1,"approved":true`: false, `{"a":1},"number":"4111","z":{}`: false, `1 2`: false, `{"a":1`: false, `"`: false, `{"a":1,"a":2}`: false, `x`: false, `1]`: false,
+		`1,"approved":true`: false, `{"a":1},"number":"4111","z":{}`: false, `1 2`: false, `{"a":1`: false,
+		`"`: false, `{"a":1,"a":2}`: false, `x`: false, `1]`: false,
 	} {
-		if _, err := EncryptCompact(key, []byte(value), testContext); good != (err == nil) || !good && !errors.Is(err, ErrMalformed) {
+		if _, err := EncryptCompact(key, []byte(value), testContext); good != (err == nil) || !good &&
+			!errors.Is(err, ErrMalformed) {
 			t.Errorf("encrypting %s: %v", value, err)
 		}
 		padded := value + strings.Repeat(" ", (32-len(value)%32)%32)

@@ -32,13 +32,15 @@ func goodTemplate() template {
 	return template{
 		protected:  `{"cty":"application/json","enc":"A256GCM","kc":"` + goodKC + `"}`,
 		recipients: []string{goodRecipient},
-		members: []string{`"protected":"%P"`, `"recipients":%R`, `"aad":"e30"`, `"iv":"AAAAAAAAAAAAAAAA"`, `"ciphertext":"AAAA"`,
+		members: []string{`"protected":"%P"`, `"recipients":%R`, `"aad":"e30"`, `"iv":"AAAAAAAAAAAAAAAA"`,
+			`"ciphertext":"AAAA"`,
 			`"tag":"AAAAAAAAAAAAAAAAAAAAAA"`},
 	}
 }
 
 func (m template) String() string {
-	return strings.NewReplacer("%P", base64.RawURLEncoding.EncodeToString([]byte(m.protected)), "%R", "["+strings.Join(m.recipients, ",")+"]").
+	return strings.NewReplacer("%P", base64.RawURLEncoding.EncodeToString([]byte(m.protected)), "%R", "["+
+		strings.Join(m.recipients, ",")+"]").
 		Replace("{" + strings.Join(m.members, ",") + "}")
 }
 
@@ -88,7 +90,8 @@ func many(n int, prefix string) string {
 }
 
 func changes() []change {
-	return slices.Concat([]change{{"nothing", nil, func(*template) {}}}, shapes(), duplicates(), lengths(), foreign(), flattenedOnes(), limits())
+	return slices.Concat([]change{{"nothing", nil, func(*template) {}}}, shapes(), duplicates(), lengths(),
+		foreign(), flattenedOnes(), limits())
 }
 
 func shapes() []change {
@@ -134,14 +137,20 @@ func duplicates() []change {
 		{"duplicate in what is ignored", ErrMalformed, member("x", `{"a":1,"a":1}`)},
 		{"duplicate enc", ErrMalformed, protected(`{"enc":"A256GCM","enc":"A256GCM"}`)},
 		{"duplicate alg", ErrMalformed, headerOf(`{"alg":"ECDH-ES+A256KW",` + goodHeader[1:])},
-		{"duplicate in epk", ErrMalformed, headerOf(`{"alg":"ECDH-ES+A256KW","epk":{"crv":"P-256","crv":"P-256"}}`)},
+		{"duplicate in epk", ErrMalformed,
+			headerOf(`{"alg":"ECDH-ES+A256KW","epk":{"crv":"P-256","crv":"P-256"}}`)},
 		{"duplicate in unprotected", ErrMalformed, member("unprotected", `{"x":1,"x":1}`)},
-		{"duplicate encrypted_key", ErrMalformed, recipients(`{"encrypted_key":"` + goodKey + `",` + goodRecipient[1:])},
+		{"duplicate encrypted_key", ErrMalformed, recipients(`{"encrypted_key":"` + goodKey + `",` +
+			goodRecipient[1:])},
 		{"alg protected, too", ErrMalformed, protected(`{"enc":"A256GCM","alg":"ECDH-ES+A256KW"}`)},
 		{"kid unprotected, too", ErrMalformed, member("unprotected", `{"kid":"p"}`)},
-		{"an unknown one protected and unprotected", ErrMalformed, both(protected(`{"enc":"A256GCM","x":1}`), member("unprotected", `{"x":1}`))},
-		{"an unknown one unprotected and of a recipient", ErrMalformed, both(member("unprotected", `{"x":1}`), headerOf(`{"x":1,`+goodHeader[1:]))},
-		{"an unknown one of two recipients", nil, recipients(`{"header":{"x":1,`+goodHeader[1:]+`,"encrypted_key":"`+goodKey+`"}`, `{"header":{"x":1,`+goodHeader[1:]+`,"encrypted_key":"`+goodKey+`"}`)},
+		{"an unknown one protected and unprotected", ErrMalformed,
+			both(protected(`{"enc":"A256GCM","x":1}`), member("unprotected", `{"x":1}`))},
+		{"an unknown one unprotected and of a recipient", ErrMalformed,
+			both(member("unprotected", `{"x":1}`), headerOf(`{"x":1,`+goodHeader[1:]))},
+		{"an unknown one of two recipients", nil, recipients(`{"header":{"x":1,`+goodHeader[1:]+
+			`,"encrypted_key":"`+goodKey+`"}`, `{"header":{"x":1,`+goodHeader[1:]+`,"encrypted_key":"`+
+			goodKey+`"}`)},
 	}
 }
 
@@ -161,11 +170,15 @@ func lengths() []change {
 		{"ciphertext spelled with escapes", nil, member("ciphertext", `"\u0041AAA"`)},
 		{"aad with trailing bits", ErrMalformed, member("aad", `"AB"`)},
 		{"protected padded", ErrMalformed, member("protected", `"eyJlbmMiOiJBMjU2R0NNIn0="`)},
-		{"encrypted key short", ErrMalformed, recipients(`{"header":` + goodHeader + `,"encrypted_key":"` + goodKey[:52] + `"}`)},
-		{"encrypted key long", ErrMalformed, recipients(`{"header":` + goodHeader + `,"encrypted_key":"` + goodKey + `AA"}`)},
-		{"encrypted key with trailing bits", ErrMalformed, recipients(`{"header":` + goodHeader + `,"encrypted_key":"` + goodKey[:53] + `B"}`)},
+		{"encrypted key short", ErrMalformed, recipients(`{"header":` + goodHeader + `,"encrypted_key":"` +
+			goodKey[:52] + `"}`)},
+		{"encrypted key long", ErrMalformed, recipients(`{"header":` + goodHeader + `,"encrypted_key":"` +
+			goodKey + `AA"}`)},
+		{"encrypted key with trailing bits", ErrMalformed,
+			recipients(`{"header":` + goodHeader + `,"encrypted_key":"` + goodKey[:53] + `B"}`)},
 		{"no encrypted key", ErrMalformed, recipients(`{"header":` + goodHeader + `}`)},
-		{"encrypted key null", ErrMalformed, recipients(`{"header":` + goodHeader + `,"encrypted_key":null}`)},
+		{"encrypted key null", ErrMalformed, recipients(`{"header":` + goodHeader +
+			`,"encrypted_key":null}`)},
 		{"kc short", ErrMalformed, protected(`{"enc":"A256GCM","kc":"AAAA"}`)},
 		{"kc not base64", ErrMalformed, protected(`{"enc":"A256GCM","kc":"` + goodKC[:42] + `+"}`)},
 		{"kc with trailing bits", ErrMalformed, protected(`{"enc":"A256GCM","kc":"` + goodKC[:42] + `B"}`)},
@@ -186,14 +199,18 @@ func foreign() []change {
 		{"enc long", ErrUnsupported, protected(`{"enc":"` + strings.Repeat("é", 1000) + `"}`)},
 		{"enc empty", ErrUnsupported, protected(`{"enc":""}`)},
 		{"enc a number", ErrMalformed, protected(`{"enc":1}`)},
-		{"enc unprotected", ErrUnsupported, both(protected(`{"x":1}`), member("unprotected", `{"enc":"A256GCM"}`))},
+		{"enc unprotected", ErrUnsupported, both(protected(`{"x":1}`),
+			member("unprotected", `{"enc":"A256GCM"}`))},
 		{"enc of a recipient, too", ErrMalformed, headerOf(`{"enc":"A256GCM",` + goodHeader[1:])},
-		{"kc of a recipient", ErrUnsupported, both(protected(`{`+protectedEnc+`}`), headerOf(`{"kc":"`+goodKC+`",`+goodHeader[1:]))},
-		{"cty unprotected", ErrUnsupported, both(protected(`{`+protectedEnc+`}`), member("unprotected", `{"cty":"x"}`))},
+		{"kc of a recipient", ErrUnsupported, both(protected(`{`+protectedEnc+`}`),
+			headerOf(`{"kc":"`+goodKC+`",`+goodHeader[1:]))},
+		{"cty unprotected", ErrUnsupported, both(protected(`{`+protectedEnc+`}`),
+			member("unprotected", `{"cty":"x"}`))},
 		{"ctx of a recipient", ErrUnsupported, headerOf(`{"ctx":"x",` + goodHeader[1:])},
 		{"crit", ErrUnsupported, protected(`{"enc":"A256GCM","crit":["exp"],"exp":1}`)},
 		{"crit empty", ErrUnsupported, protected(`{"enc":"A256GCM","crit":[]}`)},
-		{"crit with a known one", ErrUnsupported, protected(`{"enc":"A256GCM","crit":["kc"],"kc":"` + goodKC + `"}`)},
+		{"crit with a known one", ErrUnsupported, protected(`{"enc":"A256GCM","crit":["kc"],"kc":"` + goodKC +
+			`"}`)},
 		{"crit unprotected", ErrUnsupported, member("unprotected", `{"crit":["exp"]}`)},
 		{"crit of a recipient", ErrUnsupported, headerOf(`{"crit":["exp"],` + goodHeader[1:])},
 		{"zip", ErrUnsupported, protected(`{"enc":"A256GCM","zip":"DEF"}`)},
@@ -210,7 +227,8 @@ func foreign() []change {
 		{"alg A256KW", ErrUnsupported, headerOf(`{"alg":"A256KW"}`)},
 		{"alg in other case", ErrUnsupported, headerOf(strings.ToLower(`{"alg":"ECDH-ES+A256KW"}`))},
 		{"P-384", ErrUnsupported, headerOf(strings.Replace(goodHeader, "P-256", "P-384", 1))},
-		{"one of several is known", nil, recipients(`{"header":{"alg":"RSA-OAEP"},"encrypted_key":"AAAA"}`, goodRecipient)},
+		{"one of several is known", nil, recipients(`{"header":{"alg":"RSA-OAEP"},"encrypted_key":"AAAA"}`,
+			goodRecipient)},
 		{"no epk", ErrMalformed, headerOf(`{"alg":"ECDH-ES+A256KW"}`)},
 		{"epk without crv", ErrMalformed, headerOf(`{"alg":"ECDH-ES+A256KW","epk":{"kty":"EC"}}`)},
 		{"epk a string", ErrMalformed, headerOf(`{"alg":"ECDH-ES+A256KW","epk":"x"}`)},
@@ -219,10 +237,14 @@ func foreign() []change {
 		{"kid a number", ErrMalformed, headerOf(strings.Replace(goodHeader, `"p"`, `1`, 1))},
 		{"no kid", nil, headerOf(strings.Replace(goodHeader, `"kid":"p",`, ``, 1))},
 		{"KMS", nil, recipients(`{"header":{"alg":"` + AlgAWSKMS + `","kid":"k"},"encrypted_key":"AA"}`)},
-		{"KMS without kid", ErrMalformed, recipients(`{"header":{"alg":"` + AlgAWSKMS + `"},"encrypted_key":"AA"}`)},
-		{"KMS without encrypted key", ErrMalformed, recipients(`{"header":{"alg":"` + AlgAWSKMS + `","kid":"k"}}`)},
-		{"all protected", nil, both(protected(`{"enc":"A256GCM",`+goodHeader[1:]), recipients(`{"encrypted_key":"`+goodKey+`"}`))},
-		{"alg unprotected", nil, both(member("unprotected", `{"alg":"ECDH-ES+A256KW"}`), headerOf(`{"epk":`+goodEPK+`}`))},
+		{"KMS without kid", ErrMalformed, recipients(`{"header":{"alg":"` + AlgAWSKMS +
+			`"},"encrypted_key":"AA"}`)},
+		{"KMS without encrypted key", ErrMalformed,
+			recipients(`{"header":{"alg":"` + AlgAWSKMS + `","kid":"k"}}`)},
+		{"all protected", nil, both(protected(`{"enc":"A256GCM",`+goodHeader[1:]),
+			recipients(`{"encrypted_key":"`+goodKey+`"}`))},
+		{"alg unprotected", nil, both(member("unprotected", `{"alg":"ECDH-ES+A256KW"}`),
+			headerOf(`{"epk":`+goodEPK+`}`))},
 	}
 }
 
@@ -247,7 +269,8 @@ func flattenedOnes() []change {
 			m.set("recipients", "")
 			m.set("header", `{"enc":"A256GCM",`+goodHeader[1:])
 		}},
-		{"flattened, header an array", ErrMalformed, func(m *template) { m.set("recipients", ""); m.set("header", `[]`) }},
+		{"flattened, header an array", ErrMalformed,
+			func(m *template) { m.set("recipients", ""); m.set("header", `[]`) }},
 		{"flattened dir", ErrUnsupported, func(m *template) { m.set("recipients", ""); m.set("header", `{"alg":"dir"}`) }},
 	}
 }
@@ -256,23 +279,30 @@ func limits() []change {
 	long := strings.Repeat("x", MaxMessage)
 	return []change{
 		{"16 recipients", nil, recipients(slices.Repeat([]string{goodRecipient}, MaxRecipients)...)},
-		{"17 recipients", ErrTooLarge, recipients(slices.Repeat([]string{goodRecipient}, MaxRecipients+1)...)},
+		{"17 recipients", ErrTooLarge, recipients(slices.Repeat([]string{goodRecipient}, MaxRecipients+
+			1)...)},
 		{"1,000 recipients", ErrTooLarge, recipients(slices.Repeat([]string{goodRecipient}, 1000)...)},
 		{"message", ErrTooLarge, member("x", `"`+long+`"`)},
 		{"message of exactly the limit", nil, func(m *template) { m.set("x", `"`+long[:MaxMessage-len(m.String())-len(`,"x":""`)]+`"`) }},
 		{"message of one more", ErrTooLarge, func(m *template) { m.set("x", `"`+long[:MaxMessage-len(m.String())-len(`,"x":""`)+1]+`"`) }},
 		{"protected", ErrTooLarge, protected(`{"enc":"A256GCM","x":"` + long[:MaxProtected] + `"}`)},
-		{"protected, not quite", nil, protected(`{"enc":"A256GCM","x":"` + long[:MaxProtected/4*3-100] + `"}`)},
+		{"protected, not quite", nil, protected(`{"enc":"A256GCM","x":"` + long[:MaxProtected/4*3-100] +
+			`"}`)},
 		{"unprotected", ErrTooLarge, member("unprotected", `{"x":"`+long[:MaxHeader-len(`{"x":""}`)+1]+`"}`)},
-		{"unprotected, not quite", nil, member("unprotected", `{"x":"`+long[:MaxHeader-len(`{"x":""}`)]+`"}`)},
-		{"header", ErrTooLarge, headerOf(`{"x":"` + long[:MaxHeader-len(`{"x":"",`+goodHeader[1:])+1] + `",` + goodHeader[1:])},
-		{"header, not quite", nil, headerOf(`{"x":"` + long[:MaxHeader-len(`{"x":"",`+goodHeader[1:])] + `",` + goodHeader[1:])},
+		{"unprotected, not quite", nil, member("unprotected", `{"x":"`+long[:MaxHeader-len(`{"x":""}`)]+
+			`"}`)},
+		{"header", ErrTooLarge, headerOf(`{"x":"` + long[:MaxHeader-len(`{"x":"",`+goodHeader[1:])+1] + `",` +
+			goodHeader[1:])},
+		{"header, not quite", nil, headerOf(`{"x":"` + long[:MaxHeader-len(`{"x":"",`+goodHeader[1:])] +
+			`",` + goodHeader[1:])},
 		{"flattened header", ErrTooLarge, func(m *template) { m.set("recipients", ""); m.set("header", `{"x":"`+long[:MaxHeader]+`"}`) }},
-		{"encrypted key", ErrTooLarge, recipients(goodRecipient, `{"header":{"alg":"x"},"encrypted_key":"`+strings.Repeat("A", 4*MaxEncryptedKey/3+4)+`"}`)},
+		{"encrypted key", ErrTooLarge, recipients(goodRecipient, `{"header":{"alg":"x"},"encrypted_key":"`+
+			strings.Repeat("A", 4*MaxEncryptedKey/3+4)+`"}`)},
 		{"aad", ErrTooLarge, member("aad", `"`+strings.Repeat("A", 4*MaxBound/3+4)+`"`)},
 		{"parameters", nil, protected(`{"enc":"A256GCM",` + many(MaxParameters-1, "a") + `}`)},
 		{"too many parameters", ErrTooLarge, protected(`{"enc":"A256GCM",` + many(MaxParameters, "a") + `}`)},
-		{"too many of a recipient", ErrTooLarge, headerOf(`{` + many(MaxParameters, "a") + `,` + goodHeader[1:])},
+		{"too many of a recipient", ErrTooLarge, headerOf(`{` + many(MaxParameters, "a") + `,` +
+			goodHeader[1:])},
 		{"depth", ErrMalformed, member("x", strings.Repeat("[", 100)+strings.Repeat("]", 100))},
 	}
 }
@@ -299,7 +329,8 @@ func TestParse(t *testing.T) {
 
 func TestParseNoJSON(t *testing.T) {
 	good := goodTemplate().String()
-	for _, doc := range []string{"", " ", "null", "[]", `"x"`, "{}", "{", good[1:], good[:len(good)-1], good + "x", good + good, "\ufeff" + good,
+	for _, doc := range []string{"", " ", "null", "[]", `"x"`, "{}", "{", good[1:], good[:len(good)-1], good +
+		"x", good + good, "\ufeff" + good,
 		strings.Replace(good, "iv", "i\xff", 1), strings.Replace(good, `"iv"`, `"i\ud800"`, 1)} {
 		m, err := Parse([]byte(doc))
 		wantKind(t, fmt.Sprintf("%.40q", doc), err, ErrMalformed)
@@ -340,7 +371,8 @@ func TestDecryptRefuses(t *testing.T) {
 		{"unbound, another key", unbound, other, "", ErrUnbound, ErrCommitment},
 		{"plain JWE", plain, key, string(testAAD), ErrUncommitted, nil},
 		{"commits to the key, encrypted under another", lying, key, string(testAAD), ErrDecrypt, ErrDecrypt},
-		{"commits to another key than it is under", lying, other, string(testAAD), ErrCommitment, ErrCommitment},
+		{"commits to another key than it is under", lying, other, string(testAAD), ErrCommitment,
+			ErrCommitment},
 	} {
 		m := must[*Message](t)(Parse(c.doc))
 		for range 2 { // a message is not used up
@@ -350,7 +382,8 @@ func TestDecryptRefuses(t *testing.T) {
 			lenient.UnsafeUncommitted = true
 			unsafe, unsafeErr := lenient.Decrypt(c.key, []byte(c.aad))
 			wantKind(t, c.name+", unsafe", unsafeErr, c.unsafe)
-			if (err == nil) != (string(strict) == "plain") || (unsafeErr == nil) != (string(unsafe) == "plain") {
+			if (err == nil) != (string(strict) == "plain") ||
+				(unsafeErr == nil) != (string(unsafe) == "plain") {
 				t.Errorf("%s: %q, %q", c.name, strict, unsafe)
 			}
 		}
@@ -370,7 +403,8 @@ func protectAgain(t testing.TB, key *ContentKey, protected string, aad []byte, p
 		Seal(dst, nonce, plaintext, additionalData []byte) []byte
 	}](t)(key.cipher())
 	nonce, ciphertext, tag := split(aead.Seal(nil, nil, []byte(plaintext), bound))
-	return fmt.Appendf(nil, `{%s"protected":"%s","iv":"%s","ciphertext":"%s","tag":"%s","recipients":[{"header":{"alg":"%s","kid":"k"},"encrypted_key":"AA"}]}`,
+	return fmt.Appendf(nil,
+		`{%s"protected":"%s","iv":"%s","ciphertext":"%s","tag":"%s","recipients":[{"header":{"alg":"%s","kid":"k"},"encrypted_key":"AA"}]}`,
 		member, encode([]byte(protected)), encode(nonce), encode(ciphertext), encode(tag), AlgAWSKMS)
 }
 
@@ -381,7 +415,8 @@ func TestOrderOfMembers(t *testing.T) {
 		m := goodTemplate()
 		m.members = append(m.members[i:], m.members[:i]...)
 		got, err := Parse([]byte(m.String()))
-		if err != nil || !bytes.Equal(got.sealed, want.sealed) || !bytes.Equal(got.bound, want.bound) || got.Keys[0].Digest() != want.Keys[0].Digest() {
+		if err != nil || !bytes.Equal(got.sealed, want.sealed) || !bytes.Equal(got.bound, want.bound) ||
+			got.Keys[0].Digest() != want.Keys[0].Digest() {
 			t.Errorf("beginning with %.12s: %v", m.members[0], err)
 		}
 	}
@@ -391,7 +426,8 @@ func TestOrderOfMembers(t *testing.T) {
 func TestSlicesDoNotOverlap(t *testing.T) {
 	key := NewContentKey()
 	p := newParty(t, "p", ecdh.X25519())
-	m := must[*Message](t)(Parse(must[[]byte](t)(Encrypt(key, []byte("plain"), "t", testAAD, []WrappedKey{p.wrap(t, key), p.wrap(t, key)}))))
+	m := must[*Message](t)(Parse(must[[]byte](t)(Encrypt(key, []byte("plain"), "t", testAAD,
+		[]WrappedKey{p.wrap(t, key), p.wrap(t, key)}))))
 	_ = append(m.Binding, 0xff)
 	_ = append(m.Keys[0].EncryptedKey, 0xff)
 	_ = append(m.bound, 0xff)

@@ -33,7 +33,8 @@ func TestParserMakesNoDifference(t *testing.T) {
 
 func sameMessage(a, b *Message) bool {
 	return a.ContentType == b.ContentType && bytes.Equal(a.Commitment, b.Commitment) &&
-		bytes.Equal(a.Binding, b.Binding) && bytes.Equal(a.bound, b.bound) && bytes.Equal(a.sealed, b.sealed) && reflect.DeepEqual(digests(a.Keys), digests(b.Keys))
+		bytes.Equal(a.Binding, b.Binding) && bytes.Equal(a.bound, b.bound) &&
+		bytes.Equal(a.sealed, b.sealed) && reflect.DeepEqual(digests(a.Keys), digests(b.Keys))
 }
 
 // A message and its entries share no memory with the text. The owner of the text may change it afterwards,
@@ -42,9 +43,11 @@ func TestMessageSharesNoMemoryWithItsText(t *testing.T) {
 	key := NewContentKey()
 	for _, curve := range []ecdh.Curve{ecdh.P256(), ecdh.X25519()} {
 		recipient := newParty(t, "p", curve)
-		text := string(must[[]byte](t)(Encrypt(key, []byte("plain"), "t", testAAD, []WrappedKey{recipient.wrap(t, key)})))
+		text := string(must[[]byte](t)(Encrypt(key, []byte("plain"), "t", testAAD,
+			[]WrappedKey{recipient.wrap(t, key)})))
 		flattened := strings.Replace(strings.Replace(text, `"recipients":[{`, "", 1), `}],"tag"`, `,"tag"`, 1)
-		shared := strings.NewReplacer(`"kid":"p"`, "", `,"kid":"p"`, "", `"protected"`, `"unprotected":{"kid":"p"},"protected"`).Replace(text)
+		shared := strings.NewReplacer(`"kid":"p"`, "", `,"kid":"p"`, "", `"protected"`,
+			`"unprotected":{"kid":"p"},"protected"`).Replace(text)
 		for _, doc := range []string{text, flattened, shared} {
 			b := []byte(doc)
 			m := must[*Message](t)(Parse(b))
@@ -52,7 +55,8 @@ func TestMessageSharesNoMemoryWithItsText(t *testing.T) {
 				b[i] = 'x'
 			}
 			again := must[*ContentKey](t)(recipient.identity.Unwrap(t.Context(), &m.Keys[0]))
-			if got := must[[]byte](t)(m.Decrypt(again, testAAD)); string(got) != "plain" || m.Keys[0].KeyID != "p" {
+			if got := must[[]byte](t)(m.Decrypt(again, testAAD)); string(got) != "plain" ||
+				m.Keys[0].KeyID != "p" {
 				t.Errorf("%s is read as %q", doc, got)
 			}
 		}
@@ -68,7 +72,8 @@ func TestParserKeepsNothingOfAMessage(t *testing.T) {
 		doc := must[[]byte](t)(Encrypt(key, fmt.Append(nil, i), "t", testAAD, to))
 		m := must[*Message](t)(p.Parse(doc))
 		again := must[*ContentKey](t)(recipient.identity.Unwrap(t.Context(), &m.Keys[0]))
-		if got := must[[]byte](t)(m.Decrypt(again, testAAD)); string(got) != fmt.Sprint(i) || m.Keys[0].Digest() != to[0].Digest() {
+		if got := must[[]byte](t)(m.Decrypt(again, testAAD)); string(got) != fmt.Sprint(i) ||
+			m.Keys[0].Digest() != to[0].Digest() {
 			t.Errorf("message %d is read as %q", i, got)
 		}
 		clear(doc)

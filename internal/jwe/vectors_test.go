@@ -26,7 +26,8 @@ func unbase64(t testing.TB, s string) []byte {
 
 // The vectors of RFC 3394 section 4.
 func TestKeyWrapOfRFC3394(t *testing.T) {
-	const kek, data = "000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F", "00112233445566778899AABBCCDDEEFF000102030405060708090A0B0C0D0E0F"
+	const kek, data = "000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F",
+		"00112233445566778899AABBCCDDEEFF000102030405060708090A0B0C0D0E0F"
 	for _, v := range []struct {
 		section        string
 		kekLen, keyLen int
@@ -63,23 +64,28 @@ func TestKeyWrapOfRFC3394(t *testing.T) {
 
 // The example of RFC 7518 appendix C: Alice is the ephemeral key, Bob the recipient.
 func TestConcatKDFOfRFC7518(t *testing.T) {
-	bob := must[*ecdh.PrivateKey](t)(ecdh.P256().NewPrivateKey(unbase64(t, "VEmDZpDXXK8p8N0Cndsxs924q6nS1RXFASRl6BfUqdw")))
+	bob := must[*ecdh.PrivateKey](t)(ecdh.P256().NewPrivateKey(unbase64(t,
+		"VEmDZpDXXK8p8N0Cndsxs924q6nS1RXFASRl6BfUqdw")))
 	epk := ephemeral{kty: []byte("EC"), crv: []byte("P-256"),
-		x: []byte("gI0GAILBdu7T53akrFmMyGcsF3n5dO7MmwNBHKW5SV0"), y: []byte("SLW_xSffzlPWrHEVI30DHM_4egVwt3NQqeUD7nMFpps")}
+		x: []byte("gI0GAILBdu7T53akrFmMyGcsF3n5dO7MmwNBHKW5SV0"),
+		y: []byte("SLW_xSffzlPWrHEVI30DHM_4egVwt3NQqeUD7nMFpps")}
 	alice := must[*ecdh.PublicKey](t)(epk.publicKey(ecdh.P256()))
 	z := must[[]byte](t)(bob.ECDH(alice))
 	if want := "9e56d91d817135d372834283bf84269cfb316ea3da806a48f6daa7798cfe90c4"; hex.EncodeToString(z) != want {
 		t.Errorf("Z is %x", z)
 	}
-	if got := encode(concatKDF(z, "A128GCM", []byte("Alice"), []byte("Bob"), 16)); string(got) != "VqqN6vgjbSBcIijNcacQGg" {
+	if got := encode(concatKDF(z, "A128GCM", []byte("Alice"), []byte("Bob"),
+		16)); string(got) != "VqqN6vgjbSBcIijNcacQGg" {
 		t.Errorf("derived %s", got)
 	}
 }
 
 // The example of RFC 8037 appendix A.6, whose keys are those of RFC 7748 section 6.1.
 func TestX25519OfRFC8037(t *testing.T) {
-	bob := must[*ecdh.PrivateKey](t)(ecdh.X25519().NewPrivateKey(unhex(t, "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb")))
-	epk := ephemeral{kty: []byte("OKP"), crv: []byte("X25519"), x: []byte("hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo")}
+	bob := must[*ecdh.PrivateKey](t)(ecdh.X25519().NewPrivateKey(unhex(t,
+		"5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb")))
+	epk := ephemeral{kty: []byte("OKP"), crv: []byte("X25519"),
+		x: []byte("hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo")}
 	z := must[[]byte](t)(bob.ECDH(must[*ecdh.PublicKey](t)(epk.publicKey(ecdh.X25519()))))
 	if want := "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742"; hex.EncodeToString(z) != want {
 		t.Errorf("Z is %x", z)
@@ -92,7 +98,8 @@ func TestX25519OfRFC8037(t *testing.T) {
 // The example of RFC 7516 appendix A.4.7, white space and all. Its enc is not ours, nor is any of its
 // algorithms: it is refused for that, and for nothing in its shape.
 func TestShapeOfRFC7516(t *testing.T) {
-	const enc, rsa, tag = `eyJlbmMiOiJBMTI4Q0JDLUhTMjU2In0`, `{"alg":"RSA1_5","kid":"2011-04-29"}`, `Mz-VPPyU4RlcuYv1IwIvzw`
+	const enc, rsa, tag = `eyJlbmMiOiJBMTI4Q0JDLUhTMjU2In0`, `{"alg":"RSA1_5","kid":"2011-04-29"}`,
+		`Mz-VPPyU4RlcuYv1IwIvzw`
 	example := `{
       "protected":
        "` + enc + `",
@@ -115,16 +122,20 @@ func TestShapeOfRFC7516(t *testing.T) {
        "` + tag + `"
      }`
 	// With our content encryption and its sizes, no recipient is of ours. With one of ours, it is a message.
-	ours := strings.NewReplacer(enc, string(encode([]byte(`{"enc":"A256GCM"}`))), "AxY8DCtDaGlsbGljb3RoZQ", "AxY8DCtDaGlsbGlj").Replace(example)
+	ours := strings.NewReplacer(enc, string(encode([]byte(`{"enc":"A256GCM"}`))), "AxY8DCtDaGlsbGljb3RoZQ",
+		"AxY8DCtDaGlsbGlj").Replace(example)
 	kms := strings.Replace(ours, rsa, `{"alg":"`+AlgAWSKMS+`","kid":"2011-04-29"}`, 1)
 	for _, c := range []struct {
 		name, doc string
 		want      error
-	}{{"A.4.7", strings.Replace(example, "AxY8DCtDaGlsbGljb3RoZQ", "AxY8DCtDaGlsbGlj", 1), ErrUnsupported}, {"its iv", example, ErrMalformed}, {"A256GCM", ours, ErrUnsupported}, {"a recipient of ours", kms, nil}} {
+	}{{"A.4.7", strings.Replace(example, "AxY8DCtDaGlsbGljb3RoZQ", "AxY8DCtDaGlsbGlj", 1), ErrUnsupported},
+		{"its iv", example, ErrMalformed}, {"A256GCM", ours, ErrUnsupported},
+		{"a recipient of ours", kms, nil}} {
 		wantKind(t, c.name, second(Parse([]byte(c.doc))), c.want)
 	}
 	m := must[*Message](t)(Parse([]byte(kms)))
-	if len(m.Keys) != 2 || m.Keys[0].KeyID != "2011-04-29" || len(m.Keys[0].EncryptedKey) != 256 || m.Keys[1].Alg != "A128KW" || len(m.Binding) != 0 || m.Commitment != nil {
+	if len(m.Keys) != 2 || m.Keys[0].KeyID != "2011-04-29" || len(m.Keys[0].EncryptedKey) != 256 ||
+		m.Keys[1].Alg != "A128KW" || len(m.Binding) != 0 || m.Commitment != nil {
 		t.Errorf("read %+v", m)
 	}
 	if got := encode(m.sealed[len(m.sealed)-tagSize:]); string(got) != tag {
@@ -148,16 +159,18 @@ func TestLowOrderIsRefused(t *testing.T) {
 	p := newParty(t, "x", ecdh.X25519())
 	zeros := func(context.Context, *ecdh.PublicKey) ([]byte, error) { return make([]byte, 32), nil }
 	remote := must[*ECDHIdentity](t)(NewRemoteIdentity("x", ecdh.X25519(), zeros))
-	refusing := must[*ECDHIdentity](t)(NewRemoteIdentity("x", ecdh.X25519(), func(context.Context, *ecdh.PublicKey) ([]byte, error) {
-		return nil, errors.New("refused, says the service")
-	}))
+	refusing := must[*ECDHIdentity](t)(NewRemoteIdentity("x", ecdh.X25519(),
+		func(context.Context, *ecdh.PublicKey) ([]byte, error) {
+			return nil, errors.New("refused, says the service")
+		}))
 	for _, point := range lowOrder {
 		w := WrappedKey{Alg: AlgECDH, KeyID: "x", EncryptedKey: make([]byte, wrappedSize),
 			epk: ephemeral{kty: []byte("OKP"), crv: []byte("X25519"), x: encode(unhex(t, point))}}
 		wantKind(t, "epk "+point, second(p.identity.Unwrap(t.Context(), &w)), ErrUnwrap)
 		wantKind(t, "remote, epk "+point, second(remote.Unwrap(t.Context(), &w)), ErrUnwrap)
 		wantKind(t, "remote that says so, epk "+point, second(refusing.Unwrap(t.Context(), &w)), ErrUnwrap)
-		recipient := must[*ECDHRecipient](t)(NewECDHRecipient("x", must[*ecdh.PublicKey](t)(ecdh.X25519().NewPublicKey(unhex(t, point)))))
+		recipient := must[*ECDHRecipient](t)(NewECDHRecipient("x",
+			must[*ecdh.PublicKey](t)(ecdh.X25519().NewPublicKey(unhex(t, point)))))
 		wantKind(t, "recipient "+point, second(recipient.Wrap(t.Context(), NewContentKey())), ErrKey)
 	}
 }
@@ -187,8 +200,10 @@ func TestEphemeralKeysAreChecked(t *testing.T) {
 		{"the other curve", "OKP", "X25519", x, y, ErrNotRecipient},
 	} {
 		used := errors.New("the private key was used")
-		id := must[*ECDHIdentity](t)(NewRemoteIdentity("k", ecdh.P256(), func(context.Context, *ecdh.PublicKey) ([]byte, error) { return nil, used }))
-		w := WrappedKey{Alg: AlgECDH, EncryptedKey: make([]byte, wrappedSize), epk: ephemeral{[]byte(c.kty), []byte(c.crv), []byte(c.x), []byte(c.y)}}
+		id := must[*ECDHIdentity](t)(NewRemoteIdentity("k", ecdh.P256(),
+			func(context.Context, *ecdh.PublicKey) ([]byte, error) { return nil, used }))
+		w := WrappedKey{Alg: AlgECDH, EncryptedKey: make([]byte, wrappedSize),
+			epk: ephemeral{[]byte(c.kty), []byte(c.crv), []byte(c.x), []byte(c.y)}}
 		_, err := id.Unwrap(t.Context(), &w)
 		if got := errors.Is(err, used); got != (c.want == nil) {
 			t.Errorf("%s: private key used %v", c.name, got)
@@ -225,7 +240,8 @@ func TestTakes(t *testing.T) {
 		{entry(AlgAWSKMS, "p", "P-256"), false, false},
 	} {
 		if p.identity.Takes(c.w) != c.p256 || x.identity.Takes(c.w) != c.x25519 {
-			t.Errorf("%s %q on %s: P-256 %v, X25519 %v", c.w.Alg, c.w.KeyID, c.w.epk.crv, p.identity.Takes(c.w), x.identity.Takes(c.w))
+			t.Errorf("%s %q on %s: P-256 %v, X25519 %v", c.w.Alg, c.w.KeyID, c.w.epk.crv,
+				p.identity.Takes(c.w), x.identity.Takes(c.w))
 		}
 	}
 }
@@ -249,13 +265,16 @@ func TestRemoteIdentity(t *testing.T) {
 				}
 				return p.private.ECDH(epk)
 			}, nil},
-			{"fails", func(context.Context, *ecdh.PublicKey) ([]byte, error) { return nil, throttled }, throttled},
-			{"short", func(context.Context, *ecdh.PublicKey) ([]byte, error) { return make([]byte, 31), nil }, ErrUnwrap},
+			{"fails", func(context.Context, *ecdh.PublicKey) ([]byte, error) { return nil, throttled },
+				throttled},
+			{"short", func(context.Context, *ecdh.PublicKey) ([]byte, error) { return make([]byte, 31), nil },
+				ErrUnwrap},
 			{"other", func(context.Context, *ecdh.PublicKey) ([]byte, error) { return bytes.Repeat([]byte{1}, 32), nil }, ErrUnwrap},
 		} {
 			id := must[*ECDHIdentity](t)(NewRemoteIdentity("k", curve, c.agree))
 			got, err := id.Unwrap(ctx, &w)
-			if !errors.Is(err, c.want) || (err == nil) != (got != nil) || c.want == throttled && IsForAnother(err) {
+			if !errors.Is(err, c.want) || (err == nil) != (got != nil) || c.want == throttled &&
+				IsForAnother(err) {
 				t.Errorf("%s: %v", c.name, err)
 			}
 			if err == nil && got.Commitment() != key.Commitment() {
@@ -275,7 +294,8 @@ func TestKeysOfOtherCurves(t *testing.T) {
 	wantKind(t, "remote", second(NewRemoteIdentity("k", ecdh.P521(), agree)), ErrKey)
 	wantKind(t, "remote without curve", second(NewRemoteIdentity("k", nil, agree)), ErrKey)
 	wantKind(t, "remote without agreement", second(NewRemoteIdentity("k", ecdh.P256(), nil)), ErrKey)
-	nameless := must[*ECDHRecipient](t)(NewECDHRecipient("", newParty(t, "k", ecdh.P256()).private.PublicKey()))
+	nameless := must[*ECDHRecipient](t)(NewECDHRecipient("",
+		newParty(t, "k", ecdh.P256()).private.PublicKey()))
 	wantKind(t, "without ID", second(nameless.Wrap(t.Context(), NewContentKey())), ErrMalformed)
 }
 
@@ -285,12 +305,14 @@ func TestPartyInfo(t *testing.T) {
 	key := NewContentKey()
 	ephemeralKey := newParty(t, "", ecdh.P256()).private
 	z := must[[]byte](t)(ephemeralKey.ECDH(p.private.PublicKey()))
-	w := WrappedKey{Alg: AlgECDH, EncryptedKey: wrapKey(concatKDF(z, AlgECDH, []byte("Alice"), []byte("Bob"), KeySize), must[[]byte](t)(key.Bytes()))}
+	w := WrappedKey{Alg: AlgECDH, EncryptedKey: wrapKey(concatKDF(z, AlgECDH, []byte("Alice"), []byte("Bob"),
+		KeySize), must[[]byte](t)(key.Bytes()))}
 	w.setEphemeral(ephemeralKey.PublicKey())
 	for _, c := range []struct {
 		apu, apv string
 		want     error
-	}{{"Alice", "Bob", nil}, {"", "", ErrUnwrap}, {"Bob", "Alice", ErrUnwrap}, {"Alice", "", ErrUnwrap}, {"AliceBob", "", ErrUnwrap}} {
+	}{{"Alice", "Bob", nil}, {"", "", ErrUnwrap}, {"Bob", "Alice", ErrUnwrap}, {"Alice", "", ErrUnwrap},
+		{"AliceBob", "", ErrUnwrap}} {
 		w.apu, w.apv = []byte(c.apu), []byte(c.apv)
 		_, err := p.identity.Unwrap(t.Context(), &w)
 		wantKind(t, c.apu+" "+c.apv, err, c.want)

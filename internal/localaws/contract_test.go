@@ -49,14 +49,16 @@ func codeOf(err error) string {
 
 func (c *contract) lifeOfABus(t *testing.T) {
 	name, describe := aws.String(c.bus), &eventbridge.DescribeEventBusInput{Name: aws.String(c.bus)}
-	if _, err := c.client.DescribeEventBus(t.Context(), describe); codeOf(err) != "ResourceNotFoundException" {
+	if _, err := c.client.DescribeEventBus(t.Context(),
+		describe); codeOf(err) != "ResourceNotFoundException" {
 		t.Errorf("a bus that does not exist: %v", err)
 	}
 	made, err := c.client.CreateEventBus(t.Context(), &eventbridge.CreateEventBusInput{Name: name})
 	if err != nil || !strings.HasSuffix(aws.ToString(made.EventBusArn), ":event-bus/"+c.bus) {
 		t.Fatalf("creating: %v, %v", made, err)
 	}
-	if _, err := c.client.CreateEventBus(t.Context(), &eventbridge.CreateEventBusInput{Name: name}); codeOf(err) != "ResourceAlreadyExistsException" {
+	if _, err := c.client.CreateEventBus(t.Context(),
+		&eventbridge.CreateEventBusInput{Name: name}); codeOf(err) != "ResourceAlreadyExistsException" {
 		t.Errorf("creating it twice: %v", err)
 	}
 	for _, by := range []*string{name, made.EventBusArn} {
@@ -66,11 +68,13 @@ func (c *contract) lifeOfABus(t *testing.T) {
 		}
 	}
 	for range 2 {
-		if _, err := c.client.DeleteEventBus(t.Context(), &eventbridge.DeleteEventBusInput{Name: name}); err != nil {
+		if _, err := c.client.DeleteEventBus(t.Context(),
+			&eventbridge.DeleteEventBusInput{Name: name}); err != nil {
 			t.Errorf("deleting: %v", err)
 		}
 	}
-	if _, err := c.client.DescribeEventBus(t.Context(), describe); codeOf(err) != "ResourceNotFoundException" {
+	if _, err := c.client.DescribeEventBus(t.Context(),
+		describe); codeOf(err) != "ResourceNotFoundException" {
 		t.Errorf("after it was deleted: %v", err)
 	}
 }
@@ -81,7 +85,8 @@ func (c *contract) entries(t *testing.T) {
 	missing.EventBusName = aws.String(c.bus + "-missing")
 	noType := entry(`{}`)
 	noType.DetailType = nil
-	list := []types.PutEventsRequestEntry{entry(`{"a":1}`), entry(`[1]`), noType, missing, entry(`{"a":`), entry(`{"a":2}`)}
+	list := []types.PutEventsRequestEntry{entry(`{"a":1}`), entry(`[1]`), noType, missing, entry(`{"a":`),
+		entry(`{"a":2}`)}
 	out, err := c.client.PutEvents(t.Context(), &eventbridge.PutEventsInput{Entries: list})
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +97,8 @@ func (c *contract) entries(t *testing.T) {
 		codes = append(codes, aws.ToString(r.ErrorCode))
 		ids[aws.ToString(r.EventId)] = true
 	}
-	if want := []string{"", "MalformedDetail", "InvalidArgument", "", "MalformedDetail", ""}; !slices.Equal(codes, want) || out.FailedEntryCount != 3 {
+	if want := []string{"", "MalformedDetail", "InvalidArgument", "", "MalformedDetail",
+		""}; !slices.Equal(codes, want) || out.FailedEntryCount != 3 {
 		t.Errorf("codes %q, %d failed; want %q", codes, out.FailedEntryCount, want)
 	}
 	if len(ids) != 4 { // three, and "" of those that failed
@@ -104,9 +110,11 @@ func (c *contract) entries(t *testing.T) {
 func (c *contract) calls(t *testing.T) {
 	half := entry(`{"a":"` + strings.Repeat("x", 512<<10) + `"}`)
 	for name, list := range map[string][]types.PutEventsRequestEntry{
-		"none": {}, "eleven": slices.Repeat([]types.PutEventsRequestEntry{entry(`{}`)}, 11), "too large together": {half, half},
+		"none": {}, "eleven": slices.Repeat([]types.PutEventsRequestEntry{entry(`{}`)}, 11),
+		"too large together": {half, half},
 	} {
-		if out, err := c.client.PutEvents(t.Context(), &eventbridge.PutEventsInput{Entries: list}); codeOf(err) != "ValidationException" {
+		if out, err := c.client.PutEvents(t.Context(),
+			&eventbridge.PutEventsInput{Entries: list}); codeOf(err) != "ValidationException" {
 			t.Errorf("%s: %v, %v", name, out, err)
 		}
 	}
@@ -114,35 +122,42 @@ func (c *contract) calls(t *testing.T) {
 
 func (c *contract) rules(t *testing.T) {
 	put := func(bus, pattern string) error {
-		_, err := c.client.PutRule(t.Context(), &eventbridge.PutRuleInput{Name: aws.String("rule"), EventBusName: aws.String(bus), EventPattern: aws.String(pattern)})
+		_, err := c.client.PutRule(t.Context(), &eventbridge.PutRuleInput{Name: aws.String("rule"),
+			EventBusName: aws.String(bus), EventPattern: aws.String(pattern)})
 		return err
 	}
 	if err := put(c.bus+"-missing", `{"source":["a"]}`); codeOf(err) != "ResourceNotFoundException" {
 		t.Errorf("on a bus that does not exist: %v", err)
 	}
 	bus := c.bus + "-rules"
-	if _, err := c.client.CreateEventBus(t.Context(), &eventbridge.CreateEventBusInput{Name: aws.String(bus)}); err != nil {
+	if _, err := c.client.CreateEventBus(t.Context(),
+		&eventbridge.CreateEventBusInput{Name: aws.String(bus)}); err != nil {
 		t.Fatal(err)
 	}
-	for _, pattern := range []string{`{"source":"a"}`, `{"source":[]}`, `{`, `[]`, `{"source":[{"nearly":"a"}]}`} {
+	for _, pattern := range []string{`{"source":"a"}`, `{"source":[]}`, `{`, `[]`,
+		`{"source":[{"nearly":"a"}]}`} {
 		if err := put(bus, pattern); codeOf(err) != "InvalidEventPatternException" {
 			t.Errorf("pattern %s: %v", pattern, err)
 		}
 	}
-	if err := put(bus, `{"source":["a",{"prefix":"b"}],"detail":{"n":[{"numeric":[">",0,"<=",5]}],"k":[{"exists":false}],"s":[{"anything-but":["x"]}]}}`); err != nil {
+	if err := put(bus,
+		`{"source":["a",{"prefix":"b"}],"detail":{"n":[{"numeric":[">",0,"<=",5]}],"k":[{"exists":false}],"s":[{"anything-but":["x"]}]}}`); err != nil {
 		t.Error(err)
 	}
 	_, err := c.client.PutTargets(t.Context(), &eventbridge.PutTargetsInput{
 		Rule: aws.String("missing"), EventBusName: aws.String(bus),
-		Targets: []types.Target{{Id: aws.String("1"), Arn: aws.String("arn:aws:lambda:us-east-1:000000000000:function:f")}},
+		Targets: []types.Target{{Id: aws.String("1"),
+			Arn: aws.String("arn:aws:lambda:us-east-1:000000000000:function:f")}},
 	})
 	if codeOf(err) != "ResourceNotFoundException" {
 		t.Errorf("targets of a rule that does not exist: %v", err)
 	}
-	if _, err := c.client.DeleteRule(t.Context(), &eventbridge.DeleteRuleInput{Name: aws.String("rule"), EventBusName: aws.String(bus)}); err != nil {
+	if _, err := c.client.DeleteRule(t.Context(), &eventbridge.DeleteRuleInput{Name: aws.String("rule"),
+		EventBusName: aws.String(bus)}); err != nil {
 		t.Error(err)
 	}
-	if _, err := c.client.DeleteEventBus(t.Context(), &eventbridge.DeleteEventBusInput{Name: aws.String(bus)}); err != nil {
+	if _, err := c.client.DeleteEventBus(t.Context(),
+		&eventbridge.DeleteEventBusInput{Name: aws.String(bus)}); err != nil {
 		t.Error(err)
 	}
 }

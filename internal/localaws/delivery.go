@@ -35,8 +35,10 @@ func (e *event) json(detail []byte) []byte {
 		name  string
 		value any
 	}{
-		{"version", "0"}, {"id", e.id}, {"detail-type", e.detailType}, {"source", e.source}, {"account", e.account},
-		{"time", e.at.Format("2006-01-02T15:04:05Z")}, {"region", e.region}, {"replay-name", e.replay}, {"resources", resources},
+		{"version", "0"}, {"id", e.id}, {"detail-type", e.detailType}, {"source", e.source},
+		{"account", e.account},
+		{"time", e.at.Format("2006-01-02T15:04:05Z")}, {"region", e.region}, {"replay-name", e.replay},
+		{"resources", resources},
 	} {
 		if m.value == "" && m.name == "replay-name" {
 			continue
@@ -87,7 +89,8 @@ func (s *Server) targetsFor(busName string, fields any, only []string) (found []
 		return nil
 	}
 	for _, r := range b.rules {
-		if chosen := len(only) == 0 || slices.Contains(only, s.ruleARN(b, r)); chosen && r.enabled && r.pattern.matches(fields) {
+		if chosen := len(only) == 0 || slices.Contains(only, s.ruleARN(b, r)); chosen && r.enabled &&
+			r.pattern.matches(fields) {
 			found = append(found, r.targets...)
 		}
 	}

@@ -61,7 +61,8 @@ type createEventBusOutput struct{ EventBusArn, Description string }
 
 func (s *Server) createEventBus(in *createEventBusInput) (*createEventBusOutput, error) {
 	if !busNamePattern().MatchString(in.Name) {
-		return nil, invalid("Parameter %s is not valid. Reason: Provided Event bus name is invalid.", "EventBusName")
+		return nil, invalid("Parameter %s is not valid. Reason: Provided Event bus name is invalid.",
+			"EventBusName")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,7 +90,8 @@ func (s *Server) describeEventBus(in *busInput) (*describeEventBusOutput, error)
 		return nil, err
 	}
 	created := seconds(b.created)
-	return &describeEventBusOutput{Name: b.name, Arn: s.arn("event-bus/" + b.name), Description: b.description, Policy: b.policy, CreationTime: created, LastModifiedTime: created}, nil
+	return &describeEventBusOutput{Name: b.name, Arn: s.arn("event-bus/" + b.name),
+		Description: b.description, Policy: b.policy, CreationTime: created, LastModifiedTime: created}, nil
 }
 
 func (s *Server) deleteEventBus(in *busInput) (nothing, error) {
@@ -113,7 +115,8 @@ type ruleOutput struct{ RuleArn string }
 func (s *Server) putRule(in *ruleInput) (*ruleOutput, error) {
 	switch {
 	case !namePattern().MatchString(in.Name):
-		return nil, invalid("1 validation error detected: Value '%s' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_A-Za-z0-9]+", in.Name)
+		return nil,
+			invalid("1 validation error detected: Value '%s' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\.\\-_A-Za-z0-9]+", in.Name)
 	case in.EventPattern == "":
 		return nil, invalid("Parameter(s) EventPattern or ScheduleExpression must be specified.")
 	}
@@ -158,7 +161,8 @@ func (s *Server) findRule(busName, name string) (*bus, *rule, error) {
 	}
 	r := b.rule(name)
 	if r == nil {
-		return nil, nil, refuse("ResourceNotFoundException", "Rule %s does not exist on EventBus %s.", name, b.name)
+		return nil, nil, refuse("ResourceNotFoundException", "Rule %s does not exist on EventBus %s.", name,
+			b.name)
 	}
 	return b, r, nil
 }

@@ -20,14 +20,17 @@ import (
 // https://docs.aws.amazon.com/kms/latest/APIReference/Welcome.html
 var kmsAPI = &api{
 	target: "TrentService.", contentType: "application/x-amz-json-1.1", iam: "kms", actions: kmsActions,
-	throttled: &fault{status: http.StatusBadRequest, code: "ThrottlingException", message: "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."},
-	broken:    &fault{status: http.StatusInternalServerError, code: "KMSInternalException", message: "An internal error occurred."},
-	denied:    kmsDenied,
+	throttled: &fault{status: http.StatusBadRequest, code: "ThrottlingException",
+		message: "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."},
+	broken: &fault{status: http.StatusInternalServerError, code: "KMSInternalException",
+		message: "An internal error occurred."},
+	denied: kmsDenied,
 }
 
 // kmsDenied does not tell a key that is not there from one that may not be used.
 func kmsDenied(s *Server, action string) error {
-	return refuse("AccessDeniedException", "User: %s is not authorized to perform: kms:%s on this resource because the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access", s.caller(), action)
+	return refuse("AccessDeniedException",
+		"User: %s is not authorized to perform: kms:%s on this resource because the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access", s.caller(), action)
 }
 
 var kmsActions = map[string]action{
@@ -113,7 +116,8 @@ func cryptographic[In interface{ common() *useInput }, Out any](f func(*kmsRegio
 		}
 		done, err := f(k, *in)
 		if err == nil && use.DryRun {
-			return out, refuse("DryRunOperationException", "The request would have succeeded, but the DryRun option is set.")
+			return out, refuse("DryRunOperationException",
+				"The request would have succeeded, but the DryRun option is set.")
 		}
 		return done, err
 	})

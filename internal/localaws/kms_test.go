@@ -44,17 +44,21 @@ func TestKeyIsDeleted(t *testing.T) {
 	clock := newKeyClock()
 	w := newWorld(t, &localaws.Options{Now: clock.now})
 	c, key := w.keys(), w.key("", "")
-	_, err := c.CreateAlias(t.Context(), &kms.CreateAliasInput{AliasName: aws.String("alias/a"), TargetKeyId: key})
+	_, err := c.CreateAlias(t.Context(), &kms.CreateAliasInput{AliasName: aws.String("alias/a"),
+		TargetKeyId: key})
 	w.check(err)
 	sealed, err := c.Encrypt(t.Context(), &kms.EncryptInput{KeyId: key, Plaintext: []byte("x")})
 	w.check(err)
-	_, err = c.ScheduleKeyDeletion(t.Context(), &kms.ScheduleKeyDeletionInput{KeyId: key, PendingWindowInDays: aws.Int32(7)})
+	_, err = c.ScheduleKeyDeletion(t.Context(), &kms.ScheduleKeyDeletionInput{KeyId: key,
+		PendingWindowInDays: aws.Int32(7)})
 	w.check(err)
 	clock.add(7*24*time.Hour - 1)
 	out, err := c.DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: key})
 	w.check(err)
-	if out.KeyMetadata.KeyState != types.KeyStatePendingDeletion || !out.KeyMetadata.DeletionDate.Equal(clock.now().Add(1)) {
-		t.Errorf("a moment before, the key is %s until %s", out.KeyMetadata.KeyState, out.KeyMetadata.DeletionDate)
+	if out.KeyMetadata.KeyState != types.KeyStatePendingDeletion ||
+		!out.KeyMetadata.DeletionDate.Equal(clock.now().Add(1)) {
+		t.Errorf("a moment before, the key is %s until %s", out.KeyMetadata.KeyState,
+			out.KeyMetadata.DeletionDate)
 	}
 	clock.add(1)
 	for _, name := range []string{*key, "alias/a"} {
@@ -64,7 +68,8 @@ func TestKeyIsDeleted(t *testing.T) {
 		}
 	}
 	_, err = c.Decrypt(t.Context(), &kms.DecryptInput{CiphertextBlob: sealed.CiphertextBlob})
-	if codeOf(err) != "AccessDeniedException" || !strings.Contains(err.Error(), "refers to a customer master key that does not exist") {
+	if codeOf(err) != "AccessDeniedException" || !strings.Contains(err.Error(),
+		"refers to a customer master key that does not exist") {
 		t.Errorf("a ciphertext of a deleted key: %v", err)
 	}
 }
@@ -73,7 +78,8 @@ func TestKeyRotatesByItself(t *testing.T) {
 	clock := newKeyClock()
 	w := newWorld(t, &localaws.Options{Now: clock.now})
 	c, key := w.keys(), w.key("", "")
-	_, err := c.EnableKeyRotation(t.Context(), &kms.EnableKeyRotationInput{KeyId: key, RotationPeriodInDays: aws.Int32(90)})
+	_, err := c.EnableKeyRotation(t.Context(), &kms.EnableKeyRotationInput{KeyId: key,
+		RotationPeriodInDays: aws.Int32(90)})
 	w.check(err)
 	var blobs [][]byte
 	var materials []string
@@ -125,18 +131,22 @@ func TestCallsOf(t *testing.T) {
 	})
 	c, key := w.keys(), w.key("", "")
 	for range 3 {
-		_, err := c.GenerateDataKey(t.Context(), &kms.GenerateDataKeyInput{KeyId: key, KeySpec: "AES_256", GrantTokens: []string{"token"}})
+		_, err := c.GenerateDataKey(t.Context(), &kms.GenerateDataKeyInput{KeyId: key, KeySpec: "AES_256",
+			GrantTokens: []string{"token"}})
 		w.check(err)
 	}
 	_, err := c.Decrypt(t.Context(), &kms.DecryptInput{CiphertextBlob: []byte("x")})
-	if codeOf(err) != "AccessDeniedException" || !strings.Contains(err.Error(), "is not authorized to perform: kms:Decrypt on this resource") {
+	if codeOf(err) != "AccessDeniedException" || !strings.Contains(err.Error(),
+		"is not authorized to perform: kms:Decrypt on this resource") {
 		t.Errorf("denied: %v", err)
 	}
-	_, err = c.Sign(t.Context(), &kms.SignInput{KeyId: key, Message: []byte("x"), SigningAlgorithm: "ECDSA_SHA_256"})
+	_, err = c.Sign(t.Context(), &kms.SignInput{KeyId: key, Message: []byte("x"),
+		SigningAlgorithm: "ECDSA_SHA_256"})
 	if codeOf(err) != "ThrottlingException" {
 		t.Errorf("throttled: %v", err)
 	}
-	for action, want := range map[string]int{"GenerateDataKey": 3, "CreateKey": 1, "Decrypt": 1, "Sign": 1, "Encrypt": 0} {
+	for action, want := range map[string]int{"GenerateDataKey": 3, "CreateKey": 1, "Decrypt": 1, "Sign": 1,
+		"Encrypt": 0} {
 		if got := w.server.CallsOf(action); got != want {
 			t.Errorf("%d calls of %s, want %d", got, action, want)
 		}
@@ -150,16 +160,19 @@ func TestKeyFaults(t *testing.T) {
 	var how atomic.Int64
 	w := newWorld(t, &localaws.Options{Faults: localaws.Faults{Script: func(string, int) localaws.CallFault { return localaws.CallFault(how.Load()) }}})
 	key := w.key("", "")
-	for fault, want := range map[localaws.CallFault]string{localaws.Throttled: "ThrottlingException", localaws.InternalError: "KMSInternalException"} {
+	for fault, want := range map[localaws.CallFault]string{localaws.Throttled: "ThrottlingException",
+		localaws.InternalError: "KMSInternalException"} {
 		how.Store(int64(fault))
 		_, err := w.keys().Encrypt(t.Context(), &kms.EncryptInput{KeyId: key, Plaintext: []byte("x")})
 		if codeOf(err) != want {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
-	for _, fault := range []localaws.CallFault{localaws.CutBefore, localaws.CutAfter, localaws.GarbageAnswer} {
+	for _, fault := range []localaws.CallFault{localaws.CutBefore, localaws.CutAfter,
+		localaws.GarbageAnswer} {
 		how.Store(int64(fault))
-		if out, err := w.keys().Encrypt(t.Context(), &kms.EncryptInput{KeyId: key, Plaintext: []byte("x")}); err == nil {
+		if out, err := w.keys().Encrypt(t.Context(),
+			&kms.EncryptInput{KeyId: key, Plaintext: []byte("x")}); err == nil {
 			t.Errorf("fault %d: answered %v", fault, out)
 		}
 	}
@@ -180,7 +193,8 @@ func TestOverheadOfCiphertexts(t *testing.T) {
 	for _, in := range []*kms.CreateKeyInput{{}, {MultiRegion: aws.Bool(true)}} {
 		made, err := w.keys().CreateKey(t.Context(), in)
 		w.check(err)
-		sealed, err := w.keys().Encrypt(t.Context(), &kms.EncryptInput{KeyId: made.KeyMetadata.Arn, Plaintext: make([]byte, 32)})
+		sealed, err := w.keys().Encrypt(t.Context(),
+			&kms.EncryptInput{KeyId: made.KeyMetadata.Arn, Plaintext: make([]byte, 32)})
 		w.check(err)
 		if len(sealed.CiphertextBlob) != 184 {
 			t.Errorf("32 bytes are encrypted to %d", len(sealed.CiphertextBlob))
@@ -190,7 +204,8 @@ func TestOverheadOfCiphertexts(t *testing.T) {
 
 func TestLargeEncryptionContext(t *testing.T) {
 	w := newWorld(t, nil)
-	in := &kms.EncryptInput{KeyId: w.key("", ""), Plaintext: []byte("x"), EncryptionContext: map[string]string{"name": strings.Repeat("v", 8188)}}
+	in := &kms.EncryptInput{KeyId: w.key("", ""), Plaintext: []byte("x"),
+		EncryptionContext: map[string]string{"name": strings.Repeat("v", 8188)}}
 	_, err := w.keys().Encrypt(t.Context(), in)
 	w.check(err)
 	in.EncryptionContext["name"] += "v"
@@ -201,7 +216,8 @@ func TestLargeEncryptionContext(t *testing.T) {
 
 func TestManyGrantTokens(t *testing.T) {
 	w := newWorld(t, nil)
-	_, err := w.keys().Encrypt(t.Context(), &kms.EncryptInput{KeyId: w.key("", ""), Plaintext: []byte("x"), GrantTokens: make([]string, 11)})
+	_, err := w.keys().Encrypt(t.Context(), &kms.EncryptInput{KeyId: w.key("", ""), Plaintext: []byte("x"),
+		GrantTokens: make([]string, 11)})
 	if codeOf(err) != "ValidationException" {
 		t.Errorf("11 grant tokens: %v", err)
 	}
@@ -210,8 +226,11 @@ func TestManyGrantTokens(t *testing.T) {
 // TestSeveralConstraints are named together.
 func TestSeveralConstraints(t *testing.T) {
 	w := newWorld(t, nil)
-	_, err := w.keys().Sign(t.Context(), &kms.SignInput{KeyId: w.key("", ""), Message: make([]byte, 4097), MessageType: "COOKED", SigningAlgorithm: "ECDSA_SHA_256"})
-	if err == nil || !strings.Contains(err.Error(), "2 validation errors detected: Value at 'message' failed") || !strings.Contains(err.Error(), "; Value 'COOKED' at 'messageType'") {
+	_, err := w.keys().Sign(t.Context(), &kms.SignInput{KeyId: w.key("", ""), Message: make([]byte, 4097),
+		MessageType: "COOKED", SigningAlgorithm: "ECDSA_SHA_256"})
+	if err == nil || !strings.Contains(err.Error(),
+		"2 validation errors detected: Value at 'message' failed") ||
+		!strings.Contains(err.Error(), "; Value 'COOKED' at 'messageType'") {
 		t.Error(err)
 	}
 }
@@ -224,7 +243,8 @@ func TestErrorsOfKeys(t *testing.T) {
 	if _, ok := errors.AsType[*types.InvalidCiphertextException](err); !ok {
 		t.Errorf("the SDK does not know the error %v", err)
 	}
-	_, err = w.keys().Encrypt(t.Context(), &kms.EncryptInput{KeyId: key, Plaintext: []byte("x"), DryRun: aws.Bool(true)})
+	_, err = w.keys().Encrypt(t.Context(), &kms.EncryptInput{KeyId: key, Plaintext: []byte("x"),
+		DryRun: aws.Bool(true)})
 	if _, ok := errors.AsType[*types.DryRunOperationException](err); !ok {
 		t.Errorf("the SDK does not know the error %v", err)
 	}
@@ -249,7 +269,8 @@ func TestKeysInParallel(t *testing.T) {
 		go func() {
 			plaintext := []byte(strconv.Itoa(i))
 			for range 10 {
-				sealed, err := w.keys().Encrypt(t.Context(), &kms.EncryptInput{KeyId: key, Plaintext: plaintext})
+				sealed, err := w.keys().Encrypt(t.Context(),
+					&kms.EncryptInput{KeyId: key, Plaintext: plaintext})
 				if err == nil && i < 2 {
 					_, err = w.keys().RotateKeyOnDemand(t.Context(), &kms.RotateKeyOnDemandInput{KeyId: key})
 				}
@@ -257,7 +278,8 @@ func TestKeysInParallel(t *testing.T) {
 					done <- err
 					return
 				}
-				opened, err := w.keys().Decrypt(t.Context(), &kms.DecryptInput{CiphertextBlob: sealed.CiphertextBlob})
+				opened, err := w.keys().Decrypt(t.Context(),
+					&kms.DecryptInput{CiphertextBlob: sealed.CiphertextBlob})
 				if err == nil && !bytes.Equal(opened.Plaintext, plaintext) {
 					err = errors.New("decrypted to " + string(opened.Plaintext))
 				}

@@ -49,7 +49,8 @@ func (k *kmsRegion) updateAlias(in *aliasInput) (nothing, error) {
 		return nothing{}, err
 	}
 	if old.usage != y.usage || (old.spec == symmetric) != (y.spec == symmetric) {
-		return nothing{}, invalid("Alias %s cannot be changed from a key of usage %s to one of usage %s.", arn, old.usage, y.usage)
+		return nothing{}, invalid("Alias %s cannot be changed from a key of usage %s to one of usage %s.",
+			arn, old.usage, y.usage)
 	}
 	k.keys.aliases[arn] = y.arn
 	return nothing{}, nil
@@ -113,7 +114,8 @@ func (k *kmsRegion) listAliases(in *keyInput) (*listAliasesOutput, error) {
 	for _, arn := range slices.Sorted(maps.Keys(k.keys.aliases)) {
 		y := k.keys.byARN[k.keys.aliases[arn]]
 		if y.region == k.region && (of == nil || of == y) {
-			out.Aliases = append(out.Aliases, aliasEntry{strings.TrimPrefix(arn, k.arnIn(k.region, "")), arn, y.id})
+			out.Aliases = append(out.Aliases, aliasEntry{strings.TrimPrefix(arn, k.arnIn(k.region, "")), arn,
+				y.id})
 		}
 	}
 	return out, nil

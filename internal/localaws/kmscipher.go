@@ -94,7 +94,8 @@ func (y *kmsKey) open(blob []byte, c encryptionContext) (plaintext []byte, mater
 		return nil, "", badCiphertext()
 	}
 	prefix, rest := blob[:prefixSize:prefixSize], blob[prefixSize:]
-	plaintext, err = y.shared.backing[i].aead.Open(nil, rest[:nonceSize], rest[nonceSize:], append(prefix, c.aad()...))
+	plaintext, err = y.shared.backing[i].aead.Open(nil, rest[:nonceSize], rest[nonceSize:],
+		append(prefix, c.aad()...))
 	if err != nil {
 		return nil, "", badCiphertext()
 	}
@@ -148,7 +149,8 @@ func onlySymmetric(y *kmsKey, algorithm string) error {
 }
 
 func incompatible(algorithm, spec string) error {
-	return refuse("InvalidKeyUsageException", "Algorithm %s is incompatible with key spec %s.", algorithm, spec)
+	return refuse("InvalidKeyUsageException", "Algorithm %s is incompatible with key spec %s.", algorithm,
+		spec)
 }
 
 type decryptInput struct {
@@ -172,7 +174,8 @@ func (k *kmsRegion) decrypt(in decryptInput) (*decryptOutput, error) {
 		_, err := k.use(in.KeyID, encryptDecrypt)
 		return nil, err
 	}
-	y, plaintext, id, err := k.unwrap(in.CiphertextBlob, in.KeyID, in.EncryptionAlgorithm, in.EncryptionContext)
+	y, plaintext, id, err := k.unwrap(in.CiphertextBlob, in.KeyID, in.EncryptionAlgorithm,
+		in.EncryptionContext)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +183,8 @@ func (k *kmsRegion) decrypt(in decryptInput) (*decryptOutput, error) {
 }
 
 // unwrap decrypts a blob with the key that it names, which has to be the one that the caller names; "" = any.
-func (k *kmsRegion) unwrap(blob []byte, name, algorithm string, context encryptionContext) (y *kmsKey, plaintext []byte, id string, err error) {
+func (k *kmsRegion) unwrap(blob []byte, name, algorithm string,
+	context encryptionContext) (y *kmsKey, plaintext []byte, id string, err error) {
 	var c constraints
 	if c.length("ciphertextBlob", len(blob), 1, maxCiphertext); len(c) > 0 {
 		return nil, nil, "", c.err()
@@ -217,9 +221,11 @@ func (k *kmsRegion) decrypting(blob []byte, name string) (*kmsKey, error) {
 	y := k.keys.byARN[k.arnIn(k.region, "key/"+id)]
 	switch {
 	case named != nil && named != y:
-		return nil, refuse("IncorrectKeyException", "The key ID in the request does not identify a CMK that can perform this operation.")
+		return nil, refuse("IncorrectKeyException",
+			"The key ID in the request does not identify a CMK that can perform this operation.")
 	case y == nil: // the service does not tell which it is
-		return nil, refuse("AccessDeniedException", "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.")
+		return nil, refuse("AccessDeniedException",
+			"The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.")
 	}
 	return y, nil
 }
@@ -246,16 +252,19 @@ type reEncryptOutput struct {
 }
 
 func (k *kmsRegion) reEncrypt(in reEncryptInput) (*reEncryptOutput, error) {
-	from, plaintext, id, err := k.unwrap(in.CiphertextBlob, in.SourceKeyID, in.SourceEncryptionAlgorithm, in.SourceEncryptionContext)
+	from, plaintext, id, err := k.unwrap(in.CiphertextBlob, in.SourceKeyID, in.SourceEncryptionAlgorithm,
+		in.SourceEncryptionContext)
 	if err != nil {
 		return nil, err
 	}
-	to, err := k.encrypting(in.DestinationKeyID, in.DestinationEncryptionAlgorithm, in.DestinationEncryptionContext)
+	to, err := k.encrypting(in.DestinationKeyID, in.DestinationEncryptionAlgorithm,
+		in.DestinationEncryptionContext)
 	if err != nil {
 		return nil, err
 	}
 	return &reEncryptOutput{
-		to.seal(plaintext, in.DestinationEncryptionContext), to.arn, from.arn, symmetric, symmetric, id, to.shared.current().id,
+		to.seal(plaintext, in.DestinationEncryptionContext), to.arn, from.arn, symmetric, symmetric, id,
+		to.shared.current().id,
 	}, nil
 }
 

@@ -54,14 +54,20 @@ type keySpec struct {
 }
 
 var keySpecs = map[string]keySpec{
-	symmetric:               {map[string][]string{encryptDecrypt: {symmetric}}, func() (any, error) { return nil, nil }},
-	"HMAC_256":              {map[string][]string{macVerify: {"HMAC_SHA_256"}}, newHMACKey},
-	"ECC_NIST_P256":         {map[string][]string{signVerify: {"ECDSA_SHA_256"}, keyAgreement: {"ECDH"}}, newP256Key},
-	"ECC_NIST_EDWARDS25519": {map[string][]string{signVerify: {"ED25519_SHA_512", "ED25519_PH_SHA_512"}}, newEd25519Key},
-	"ML_DSA_44":             {map[string][]string{signVerify: {"ML_DSA_SHAKE_256"}}, newMLDSAKey(mldsa.MLDSA44())},
-	"ML_DSA_65":             {map[string][]string{signVerify: {"ML_DSA_SHAKE_256"}}, newMLDSAKey(mldsa.MLDSA65())},
-	"ML_DSA_87":             {map[string][]string{signVerify: {"ML_DSA_SHAKE_256"}}, newMLDSAKey(mldsa.MLDSA87())},
-	"RSA_2048":              {map[string][]string{signVerify: nil, encryptDecrypt: nil}, nil},
+	symmetric: {map[string][]string{encryptDecrypt: {symmetric}},
+		func() (any, error) { return nil, nil }},
+	"HMAC_256": {map[string][]string{macVerify: {"HMAC_SHA_256"}}, newHMACKey},
+	"ECC_NIST_P256": {map[string][]string{signVerify: {"ECDSA_SHA_256"}, keyAgreement: {"ECDH"}},
+		newP256Key},
+	"ECC_NIST_EDWARDS25519": {map[string][]string{signVerify: {"ED25519_SHA_512", "ED25519_PH_SHA_512"}},
+		newEd25519Key},
+	"ML_DSA_44": {map[string][]string{signVerify: {"ML_DSA_SHAKE_256"}},
+		newMLDSAKey(mldsa.MLDSA44())},
+	"ML_DSA_65": {map[string][]string{signVerify: {"ML_DSA_SHAKE_256"}},
+		newMLDSAKey(mldsa.MLDSA65())},
+	"ML_DSA_87": {map[string][]string{signVerify: {"ML_DSA_SHAKE_256"}},
+		newMLDSAKey(mldsa.MLDSA87())},
+	"RSA_2048": {map[string][]string{signVerify: nil, encryptDecrypt: nil}, nil},
 }
 
 func newHMACKey() (any, error) {
@@ -103,7 +109,8 @@ func (k *kmsRegion) createKey(in *createKeyInput) (*keyAnswer, error) {
 		id = "mrk-" + strings.ReplaceAll(id, "-", "")
 	}
 	y := k.add(&kmsKey{
-		id: id, region: k.region, spec: in.KeySpec, usage: in.KeyUsage, description: in.Description, policy: in.Policy,
+		id: id, region: k.region, spec: in.KeySpec, usage: in.KeyUsage, description: in.Description,
+		policy: in.Policy,
 		shared: &keyMaterial{private: private, multi: in.MultiRegion},
 	})
 	if y.spec == symmetric {
@@ -195,8 +202,10 @@ type regionalKey struct{ Arn, Region string }
 func (k *kmsRegion) describe(y *kmsKey) *keyMetadata {
 	algorithms := keySpecs[y.spec].algorithms[y.usage]
 	m := &keyMetadata{
-		AWSAccountID: k.opts.Account, Arn: y.arn, CreationDate: seconds(y.created), CustomerMasterKeySpec: y.spec, Description: y.description,
-		Enabled: y.state() == enabled, KeyID: y.id, KeyManager: "CUSTOMER", KeySpec: y.spec, KeyState: y.state(), KeyUsage: y.usage,
+		AWSAccountID: k.opts.Account, Arn: y.arn, CreationDate: seconds(y.created),
+		CustomerMasterKeySpec: y.spec, Description: y.description,
+		Enabled: y.state() == enabled, KeyID: y.id, KeyManager: "CUSTOMER", KeySpec: y.spec,
+		KeyState: y.state(), KeyUsage: y.usage,
 		MultiRegion: y.shared.multi, MultiRegionConfiguration: y.relatives(), Origin: "AWS_KMS",
 	}
 	if y.spec == symmetric {
@@ -297,7 +306,8 @@ func (k *kmsRegion) allows(y *kmsKey, usage string) error {
 		return err
 	}
 	if y.usage != usage {
-		return refuse("InvalidKeyUsageException", "%s key usage is %s which is not valid for %s.", y.arn, y.usage, k.action)
+		return refuse("InvalidKeyUsageException", "%s key usage is %s which is not valid for %s.", y.arn,
+			y.usage, k.action)
 	}
 	return nil
 }
@@ -325,5 +335,6 @@ func (k *kmsRegion) getPublicKey(in *keyInput) (*publicKeyOutput, error) {
 		return nil, err
 	}
 	m := k.describe(y)
-	return &publicKeyOutput{y.arn, y.spec, y.spec, y.usage, der, m.SigningAlgorithms, m.KeyAgreementAlgorithms}, nil
+	return &publicKeyOutput{y.arn, y.spec, y.spec, y.usage, der, m.SigningAlgorithms,
+		m.KeyAgreementAlgorithms}, nil
 }

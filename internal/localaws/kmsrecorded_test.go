@@ -95,10 +95,13 @@ func keyOfAnotherRegion(t *testing.T, w *world, want recording) {
 		t.Errorf("the key of the other region is %s", *arn)
 	}
 	_, err = here.DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: id})
-	w.sameError(want["describe-key-diff-region-with-id"], err, strings.NewReplacer("arn:aws:kms:us-east-1", "arn:<partition>:kms:<region>", *id, "<key-id:1>"))
+	w.sameError(want["describe-key-diff-region-with-id"], err,
+		strings.NewReplacer("arn:aws:kms:us-east-1", "arn:<partition>:kms:<region>", *id, "<key-id:1>"))
 	_, err = here.DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: arn})
-	w.sameError(want["describe-key-diff-region-with-arn"], err, strings.NewReplacer("eu-central-1", "<secondary-region>"))
-	for step, name := range map[string]*string{"describe-key-same-specific-region-with-id": id, "describe-key-same-specific-region-with-arn": arn} {
+	w.sameError(want["describe-key-diff-region-with-arn"], err,
+		strings.NewReplacer("eu-central-1", "<secondary-region>"))
+	for step, name := range map[string]*string{"describe-key-same-specific-region-with-id": id,
+		"describe-key-same-specific-region-with-arn": arn} {
 		out, err := there.DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: name})
 		w.check(err)
 		w.sameAnswer(want[step], out)
@@ -106,10 +109,12 @@ func keyOfAnotherRegion(t *testing.T, w *world, want recording) {
 }
 
 func missingKeys(t *testing.T, w *world, want recording) {
-	const id, replicated, prefix = "134f2428-cec1-4b25-a1ae-9048164dba47", "mrk-d3b95762d3b95762d3b95762d3b95762", "arn:aws:kms:us-east-1:" + account + ":key/"
+	const id, replicated, prefix = "134f2428-cec1-4b25-a1ae-9048164dba47",
+		"mrk-d3b95762d3b95762d3b95762d3b95762", "arn:aws:kms:us-east-1:" + account + ":key/"
 	names := strings.NewReplacer(prefix+id, "<key-arn>", prefix+replicated, "<mrk-key-arn>")
 	for step, name := range map[string]string{
-		"describe-nonexistent-key-with-id": id, "describe-nonexistent-with-arn": prefix + id, "describe-key-with-valid-id-mrk": replicated,
+		"describe-nonexistent-key-with-id": id, "describe-nonexistent-with-arn": prefix +
+			id, "describe-key-with-valid-id-mrk": replicated,
 	} {
 		_, err := w.keys().DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: aws.String(name)})
 		w.sameError(want[step], err, names)
@@ -118,7 +123,9 @@ func missingKeys(t *testing.T, w *world, want recording) {
 
 func invalidKeyIDs(t *testing.T, w *world, want recording) {
 	for step, id := range map[string]string{
-		"describe-key-with-invalid-uuid": "fake-key-id", "describe-key-with-invalid-uuid-2": "134f2428cec14b25a1ae9048164dba47", "describe-key-with-invalid-uuid-mrk": "mrk-fake-key-id",
+		"describe-key-with-invalid-uuid":     "fake-key-id",
+		"describe-key-with-invalid-uuid-2":   "134f2428cec14b25a1ae9048164dba47",
+		"describe-key-with-invalid-uuid-mrk": "mrk-fake-key-id",
 	} {
 		_, err := w.keys().DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: aws.String(id)})
 		w.sameError(want[step], err, nil)
@@ -126,12 +133,17 @@ func invalidKeyIDs(t *testing.T, w *world, want recording) {
 }
 
 func describeByAlias(t *testing.T, w *world, want recording) {
-	made, err := w.keys().CreateKey(t.Context(), &kms.CreateKeyInput{Description: aws.String("test - description")})
+	made,
+		err := w.keys().CreateKey(t.Context(),
+		&kms.CreateKeyInput{Description: aws.String("test - description")})
 	w.check(err)
 	w.sameAnswer(want["created-key"], made.KeyMetadata)
-	_, err = w.keys().CreateAlias(t.Context(), &kms.CreateAliasInput{AliasName: aws.String("alias/a"), TargetKeyId: made.KeyMetadata.KeyId})
+	_, err = w.keys().CreateAlias(t.Context(), &kms.CreateAliasInput{AliasName: aws.String("alias/a"),
+		TargetKeyId: made.KeyMetadata.KeyId})
 	w.check(err)
-	out, err := w.keys().DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: aws.String("arn:aws:kms:us-east-1:" + account + ":alias/a")})
+	out,
+		err := w.keys().DescribeKey(t.Context(),
+		&kms.DescribeKeyInput{KeyId: aws.String("arn:aws:kms:us-east-1:" + account + ":alias/a")})
 	w.check(err)
 	w.sameAnswer(want["describe-key"], out)
 	if *out.KeyMetadata.Arn != *made.KeyMetadata.Arn {
@@ -142,8 +154,10 @@ func describeByAlias(t *testing.T, w *world, want recording) {
 func signAndVerify(t *testing.T, w *world, want recording) {
 	key, message, c := w.key("ECC_NIST_P256", "SIGN_VERIFY"), []byte("test message 123"), w.keys()
 	sum := sha256.Sum256(message)
-	sign := &kms.SignInput{KeyId: key, Message: message, MessageType: "RAW", SigningAlgorithm: "ECDSA_SHA_256"}
-	verify := &kms.VerifyInput{KeyId: key, Message: message, MessageType: "RAW", SigningAlgorithm: "ECDSA_SHA_256"}
+	sign := &kms.SignInput{KeyId: key, Message: message, MessageType: "RAW",
+		SigningAlgorithm: "ECDSA_SHA_256"}
+	verify := &kms.VerifyInput{KeyId: key, Message: message, MessageType: "RAW",
+		SigningAlgorithm: "ECDSA_SHA_256"}
 	for range 2 {
 		signed, err := c.Sign(t.Context(), sign)
 		w.check(err)
@@ -152,7 +166,8 @@ func signAndVerify(t *testing.T, w *world, want recording) {
 		valid, err := c.Verify(t.Context(), verify)
 		w.check(err)
 		w.sameAnswer(want["verification"], valid)
-		sign.Message, sign.MessageType, verify.Message, verify.MessageType = sum[:], "DIGEST", sum[:], "DIGEST"
+		sign.Message, sign.MessageType, verify.Message, verify.MessageType = sum[:], "DIGEST", sum[:],
+			"DIGEST"
 	}
 	sign.Message = []byte("bad message 321")
 	_, err := c.Sign(t.Context(), sign)
@@ -167,14 +182,16 @@ func signAndVerify(t *testing.T, w *world, want recording) {
 
 func macs(t *testing.T, w *world, want recording) {
 	key, message := w.key("HMAC_256", "GENERATE_VERIFY_MAC"), []byte("some important message")
-	made, err := w.keys().GenerateMac(t.Context(), &kms.GenerateMacInput{KeyId: key, Message: message, MacAlgorithm: "HMAC_SHA_256"})
+	made, err := w.keys().GenerateMac(t.Context(),
+		&kms.GenerateMacInput{KeyId: key, Message: message, MacAlgorithm: "HMAC_SHA_256"})
 	w.check(err)
 	w.sameAnswer(want["generate-mac"], made)
 	verify := &kms.VerifyMacInput{KeyId: key, Message: message, Mac: made.Mac, MacAlgorithm: "HMAC_SHA_256"}
 	valid, err := w.keys().VerifyMac(t.Context(), verify)
 	w.check(err)
 	w.sameAnswer(want["verify-mac"], valid)
-	_, err = w.keys().GenerateMac(t.Context(), &kms.GenerateMacInput{KeyId: aws.String("key_id"), Message: message, MacAlgorithm: "HMAC_SHA_256"})
+	_, err = w.keys().GenerateMac(t.Context(), &kms.GenerateMacInput{KeyId: aws.String("key_id"),
+		Message: message, MacAlgorithm: "HMAC_SHA_256"})
 	w.sameError(want["generate-mac-invalid-key-id"], err, nil)
 	verify.KeyId = aws.String("key_id")
 	_, err = w.keys().VerifyMac(t.Context(), verify)
@@ -183,22 +200,29 @@ func macs(t *testing.T, w *world, want recording) {
 
 func invalidMac(t *testing.T, w *world, want recording) {
 	key := w.key("HMAC_256", "GENERATE_VERIFY_MAC")
-	made, err := w.keys().GenerateMac(t.Context(), &kms.GenerateMacInput{KeyId: key, Message: []byte("some important message"), MacAlgorithm: "HMAC_SHA_256"})
+	made, err := w.keys().GenerateMac(t.Context(),
+		&kms.GenerateMacInput{KeyId: key, Message: []byte("some important message"),
+			MacAlgorithm: "HMAC_SHA_256"})
 	w.check(err)
 	w.sameAnswer(want["generate-mac"], made)
-	_, err = w.keys().VerifyMac(t.Context(), &kms.VerifyMacInput{KeyId: key, Message: []byte("some different important message"), Mac: made.Mac, MacAlgorithm: "HMAC_SHA_256"})
+	_, err = w.keys().VerifyMac(t.Context(), &kms.VerifyMacInput{KeyId: key,
+		Message: []byte("some different important message"), Mac: made.Mac, MacAlgorithm: "HMAC_SHA_256"})
 	w.sameError(want["verify-mac"], err, nil)
 }
 
 func keysForSomethingElse(t *testing.T, w *world, want recording) {
 	c, message := w.keys(), []byte("test message 123")
-	encrypts, macs, signs := w.key("", ""), w.key("HMAC_256", "GENERATE_VERIFY_MAC"), w.key("ECC_NIST_P256", "SIGN_VERIFY")
+	encrypts, macs, signs := w.key("", ""), w.key("HMAC_256", "GENERATE_VERIFY_MAC"),
+		w.key("ECC_NIST_P256", "SIGN_VERIFY")
 	names := strings.NewReplacer(*encrypts, "<key-arn>", *macs, "<key-arn>", *signs, "<key-arn>")
-	_, err := c.GenerateMac(t.Context(), &kms.GenerateMacInput{KeyId: encrypts, Message: message, MacAlgorithm: "HMAC_SHA_256"})
+	_, err := c.GenerateMac(t.Context(), &kms.GenerateMacInput{KeyId: encrypts, Message: message,
+		MacAlgorithm: "HMAC_SHA_256"})
 	w.sameError(want["generate-mac-invalid-key-id"], err, names)
-	_, err = c.Sign(t.Context(), &kms.SignInput{KeyId: macs, Message: message, SigningAlgorithm: "ECDSA_SHA_256"})
+	_, err = c.Sign(t.Context(), &kms.SignInput{KeyId: macs, Message: message,
+		SigningAlgorithm: "ECDSA_SHA_256"})
 	w.sameError(want["sign-invalid-key-id"], err, names)
-	_, err = c.Verify(t.Context(), &kms.VerifyInput{KeyId: encrypts, Message: message, Signature: message, SigningAlgorithm: "ECDSA_SHA_256"})
+	_, err = c.Verify(t.Context(), &kms.VerifyInput{KeyId: encrypts, Message: message, Signature: message,
+		SigningAlgorithm: "ECDSA_SHA_256"})
 	w.sameError(want["verify-invalid-key-id"], err, names)
 	_, err = c.Encrypt(t.Context(), &kms.EncryptInput{KeyId: signs, Plaintext: message})
 	w.sameError(want["encrypt-invalid-key-id"], err, names)
@@ -209,7 +233,8 @@ func keysForSomethingElse(t *testing.T, w *world, want recording) {
 }
 
 func largePlaintext(t *testing.T, w *world, want recording) {
-	_, err := w.keys().Encrypt(t.Context(), &kms.EncryptInput{KeyId: w.key("", ""), Plaintext: make([]byte, 4097)})
+	_, err := w.keys().Encrypt(t.Context(), &kms.EncryptInput{KeyId: w.key("", ""),
+		Plaintext: make([]byte, 4097)})
 	w.sameError(want["invalid-plaintext-size-encrypt"], err, nil)
 }
 
@@ -217,14 +242,16 @@ func largePlaintext(t *testing.T, w *world, want recording) {
 const keyMaterialID = "KeyMaterialId"
 
 func dataKey(t *testing.T, w *world, want recording) {
-	out, err := w.keys().GenerateDataKey(t.Context(), &kms.GenerateDataKeyInput{KeyId: w.key("", ""), KeySpec: "AES_256"})
+	out, err := w.keys().GenerateDataKey(t.Context(),
+		&kms.GenerateDataKeyInput{KeyId: w.key("", ""), KeySpec: "AES_256"})
 	w.check(err)
 	w.sameAnswer(want["generate-data-key-result"], out, keyMaterialID)
 }
 
 func dataKeyWithoutPlaintext(t *testing.T, w *world, want recording) {
 	key := w.key("", "")
-	out, err := w.keys().GenerateDataKeyWithoutPlaintext(t.Context(), &kms.GenerateDataKeyWithoutPlaintextInput{KeyId: key, KeySpec: "AES_128"})
+	out, err := w.keys().GenerateDataKeyWithoutPlaintext(t.Context(),
+		&kms.GenerateDataKeyWithoutPlaintextInput{KeyId: key, KeySpec: "AES_128"})
 	w.check(err)
 	w.sameAnswer(want["generate-data-key-without-plaintext"], out, keyMaterialID)
 	opened, err := w.keys().Decrypt(t.Context(), &kms.DecryptInput{CiphertextBlob: out.CiphertextBlob})
@@ -236,10 +263,12 @@ func dataKeyWithoutPlaintext(t *testing.T, w *world, want recording) {
 
 func encryptInContext(t *testing.T, w *world, want recording) {
 	c, key, context := w.keys(), w.key("", ""), map[string]string{"context-key": "context-value"}
-	sealed, err := c.Encrypt(t.Context(), &kms.EncryptInput{KeyId: key, Plaintext: []byte("test message"), EncryptionContext: context})
+	sealed, err := c.Encrypt(t.Context(), &kms.EncryptInput{KeyId: key, Plaintext: []byte("test message"),
+		EncryptionContext: context})
 	w.check(err)
 	w.sameAnswer(want["encrypt_response"], sealed)
-	decrypt := &kms.DecryptInput{KeyId: key, CiphertextBlob: sealed.CiphertextBlob, EncryptionContext: context}
+	decrypt := &kms.DecryptInput{KeyId: key, CiphertextBlob: sealed.CiphertextBlob,
+		EncryptionContext: context}
 	opened, err := c.Decrypt(t.Context(), decrypt)
 	w.check(err)
 	w.sameAnswer(want["decrypt_response_with_encryption_context"], opened)
@@ -256,9 +285,11 @@ func encryptInContext(t *testing.T, w *world, want recording) {
 
 func dataKeyInContext(t *testing.T, w *world, want recording) {
 	c, key, context := w.keys(), w.key("", ""), map[string]string{"context-key": "context-value"}
-	made, err := c.GenerateDataKey(t.Context(), &kms.GenerateDataKeyInput{KeyId: key, KeySpec: "AES_256", EncryptionContext: context})
+	made, err := c.GenerateDataKey(t.Context(), &kms.GenerateDataKeyInput{KeyId: key, KeySpec: "AES_256",
+		EncryptionContext: context})
 	w.check(err)
-	opened, err := c.Decrypt(t.Context(), &kms.DecryptInput{KeyId: key, CiphertextBlob: made.CiphertextBlob, EncryptionContext: context})
+	opened, err := c.Decrypt(t.Context(), &kms.DecryptInput{KeyId: key, CiphertextBlob: made.CiphertextBlob,
+		EncryptionContext: context})
 	w.check(err)
 	if !bytes.Equal(opened.Plaintext, made.Plaintext) {
 		t.Error("the data key is decrypted to another")
@@ -269,8 +300,10 @@ func dataKeyInContext(t *testing.T, w *world, want recording) {
 
 func sharedSecret(t *testing.T, w *world, want recording) {
 	c := w.keys()
-	derive := func(key *string, public []byte, algorithm types.KeyAgreementAlgorithmSpec) (*kms.DeriveSharedSecretOutput, error) {
-		return c.DeriveSharedSecret(t.Context(), &kms.DeriveSharedSecretInput{KeyId: key, PublicKey: public, KeyAgreementAlgorithm: algorithm})
+	derive := func(key *string, public []byte,
+		algorithm types.KeyAgreementAlgorithmSpec) (*kms.DeriveSharedSecretOutput, error) {
+		return c.DeriveSharedSecret(t.Context(), &kms.DeriveSharedSecretInput{KeyId: key, PublicKey: public,
+			KeyAgreementAlgorithm: algorithm})
 	}
 	public := func(key *string) []byte {
 		out, err := c.GetPublicKey(t.Context(), &kms.GetPublicKeyInput{KeyId: key})
@@ -310,22 +343,26 @@ func rotateDisabled(t *testing.T, w *world, want recording) {
 }
 
 func rotateAsymmetric(t *testing.T, w *world, want recording) {
-	_, err := w.keys().RotateKeyOnDemand(t.Context(), &kms.RotateKeyOnDemandInput{KeyId: w.key("ECC_NIST_P256", "SIGN_VERIFY")})
+	_, err := w.keys().RotateKeyOnDemand(t.Context(),
+		&kms.RotateKeyOnDemandInput{KeyId: w.key("ECC_NIST_P256", "SIGN_VERIFY")})
 	w.sameError(want["error-response"], err, nil)
 }
 
 func rotated(t *testing.T, w *world, want recording) {
 	key, c := w.key("", ""), w.keys()
-	sealed, err := c.Encrypt(t.Context(), &kms.EncryptInput{KeyId: key, Plaintext: []byte("test message 123 !%$@ 1234567890")})
+	sealed, err := c.Encrypt(t.Context(), &kms.EncryptInput{KeyId: key,
+		Plaintext: []byte("test message 123 !%$@ 1234567890")})
 	w.check(err)
 	_, err = c.RotateKeyOnDemand(t.Context(), &kms.RotateKeyOnDemandInput{KeyId: key})
 	w.check(err)
-	opened, err := c.Decrypt(t.Context(), &kms.DecryptInput{KeyId: key, CiphertextBlob: sealed.CiphertextBlob})
+	opened, err := c.Decrypt(t.Context(), &kms.DecryptInput{KeyId: key,
+		CiphertextBlob: sealed.CiphertextBlob})
 	w.check(err)
 	if string(opened.Plaintext) != "test message 123 !%$@ 1234567890" {
 		t.Errorf("decrypted to %q", opened.Plaintext)
 	}
-	_, err = c.Decrypt(t.Context(), &kms.DecryptInput{KeyId: key, CiphertextBlob: append(sealed.CiphertextBlob, "bad_data"...)})
+	_, err = c.Decrypt(t.Context(), &kms.DecryptInput{KeyId: key,
+		CiphertextBlob: append(sealed.CiphertextBlob, "bad_data"...)})
 	w.sameError(want["bad-ciphertext"], err, nil)
 }
 
@@ -333,7 +370,8 @@ func reEncrypt(t *testing.T, w *world, want recording) {
 	from, to, c := w.key("", ""), w.key("", ""), w.keys()
 	sealed, err := c.Encrypt(t.Context(), &kms.EncryptInput{KeyId: from, Plaintext: []byte("test message")})
 	w.check(err)
-	again, err := c.ReEncrypt(t.Context(), &kms.ReEncryptInput{SourceKeyId: from, DestinationKeyId: to, CiphertextBlob: sealed.CiphertextBlob})
+	again, err := c.ReEncrypt(t.Context(), &kms.ReEncryptInput{SourceKeyId: from, DestinationKeyId: to,
+		CiphertextBlob: sealed.CiphertextBlob})
 	w.check(err)
 	w.sameAnswer(want["test_re_encrypt"], again, "SourceKeyMaterialId", "DestinationKeyMaterialId")
 	opened, err := c.Decrypt(t.Context(), &kms.DecryptInput{KeyId: to, CiphertextBlob: again.CiphertextBlob})
@@ -347,6 +385,7 @@ func reEncryptWithAnotherKey(t *testing.T, w *world, want recording) {
 	from, other, c := w.key("", ""), w.key("", ""), w.keys()
 	sealed, err := c.Encrypt(t.Context(), &kms.EncryptInput{KeyId: from, Plaintext: []byte("test message")})
 	w.check(err)
-	_, err = c.ReEncrypt(t.Context(), &kms.ReEncryptInput{SourceKeyId: other, DestinationKeyId: from, CiphertextBlob: sealed.CiphertextBlob})
+	_, err = c.ReEncrypt(t.Context(), &kms.ReEncryptInput{SourceKeyId: other, DestinationKeyId: from,
+		CiphertextBlob: sealed.CiphertextBlob})
 	w.sameError(want["incorrect-source-key"], err, nil)
 }

@@ -114,7 +114,8 @@ func (k *kmsRegion) getKeyRotationStatus(in *keyInput) (*rotationOutput, error) 
 	if y.spec != symmetric {
 		return nil, refuse("UnsupportedOperationException", "")
 	}
-	out := &rotationOutput{KeyID: y.arn, KeyRotationEnabled: y.shared.period > 0, RotationPeriodInDays: y.shared.period}
+	out := &rotationOutput{KeyID: y.arn, KeyRotationEnabled: y.shared.period > 0,
+		RotationPeriodInDays: y.shared.period}
 	if out.KeyRotationEnabled {
 		out.NextRotationDate = seconds(y.shared.next)
 	}
@@ -127,7 +128,8 @@ func (k *kmsRegion) rotateKeyOnDemand(in *keyInput) (*keyARNOutput, error) {
 		return nil, err
 	}
 	if y.shared.asked == mostOnDemand {
-		return nil, refuse("LimitExceededException", "%s was rotated on demand %d times, which is the limit.", y.arn, mostOnDemand)
+		return nil, refuse("LimitExceededException", "%s was rotated on demand %d times, which is the limit.",
+			y.arn, mostOnDemand)
 	}
 	y.shared.asked++
 	y.shared.rotate()

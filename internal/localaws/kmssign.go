@@ -103,7 +103,8 @@ func (in *signInput) prepare() (input []byte, opts crypto.SignerOpts, err error)
 	case "ML_DSA_SHAKE_256 EXTERNAL_MU":
 		return in.Message, mldsacrypto.MLDSAMu, in.hasLength(muSize)
 	}
-	return nil, nil, invalid("MessageType %s is not valid for algorithm %s.", in.MessageType, in.SigningAlgorithm)
+	return nil, nil, invalid("MessageType %s is not valid for algorithm %s.", in.MessageType,
+		in.SigningAlgorithm)
 }
 
 func (in *signInput) hasLength(n int) error {
@@ -138,7 +139,8 @@ func (k *kmsRegion) verify(in verifyInput) (*verifyOutput, error) {
 		return nil, err
 	}
 	if opts == mldsacrypto.MLDSAMu {
-		return nil, refuse("UnsupportedOperationException", "nothing is verified by EXTERNAL_MU here: verify the message as RAW, or with the public key")
+		return nil, refuse("UnsupportedOperationException",
+			"nothing is verified by EXTERNAL_MU here: verify the message as RAW, or with the public key")
 	}
 	if !verified(y.shared.private.(crypto.Signer).Public(), input, in.Signature, opts) {
 		return nil, refuse("KMSInvalidSignatureException", "")
@@ -151,7 +153,8 @@ func verified(public crypto.PublicKey, input, signature []byte, opts crypto.Sign
 	case *ecdsa.PublicKey:
 		return ecdsa.VerifyASN1(public, input, signature)
 	case ed25519.PublicKey:
-		return ed25519.VerifyWithOptions(public, input, signature, &ed25519.Options{Hash: opts.HashFunc()}) == nil
+		return ed25519.VerifyWithOptions(public, input, signature,
+			&ed25519.Options{Hash: opts.HashFunc()}) == nil
 	case *mldsa.PublicKey:
 		return mldsa.Verify(public, input, signature, nil) == nil
 	}

@@ -156,7 +156,8 @@ func (k *kmsRegion) replicateKey(in *replicateInput) (*replicateOutput, error) {
 		return nil, refuse("AlreadyExistsException", "%s already exists.", arn)
 	}
 	replica := k.add(&kmsKey{
-		id: y.id, region: in.ReplicaRegion, spec: y.spec, usage: y.usage, description: in.Description, policy: in.Policy, replica: true, shared: y.shared,
+		id: y.id, region: in.ReplicaRegion, spec: y.spec, usage: y.usage, description: in.Description,
+		policy: in.Policy, replica: true, shared: y.shared,
 	})
 	return &replicateOutput{k.describe(replica), in.Policy}, nil
 }

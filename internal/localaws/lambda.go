@@ -25,10 +25,13 @@ var lambdaAPI = &api{
 		"ListEventSourceMappings":        decoded((*Server).listMappings),
 		"GetPolicy":                      decoded((*Server).getPolicy),
 	},
-	throttled: &fault{status: http.StatusTooManyRequests, code: "TooManyRequestsException", message: "Rate Exceeded."},
-	broken:    &fault{status: http.StatusInternalServerError, code: "ServiceException", message: "An error occurred and the request cannot be processed."},
+	throttled: &fault{status: http.StatusTooManyRequests, code: "TooManyRequestsException",
+		message: "Rate Exceeded."},
+	broken: &fault{status: http.StatusInternalServerError, code: "ServiceException",
+		message: "An error occurred and the request cannot be processed."},
 	denied: func(s *Server, action string) error {
-		return &fault{status: http.StatusForbidden, code: "AccessDeniedException", message: fmt.Sprintf("User: %s is not authorized to perform: lambda:%s", s.caller(), action)}
+		return &fault{status: http.StatusForbidden, code: "AccessDeniedException",
+			message: fmt.Sprintf("User: %s is not authorized to perform: lambda:%s", s.caller(), action)}
 	},
 }
 
@@ -51,7 +54,8 @@ func lambdaRequest(r *http.Request) (action string, in []byte) {
 	in, _ = json.Marshal(p)
 	return map[string]string{
 		"": "GetFunction", "configuration": "GetFunctionConfiguration", "policy": "GetPolicy",
-		"event-invoke-config": "GetFunctionEventInvokeConfig", "event-invoke-config/list": "ListFunctionEventInvokeConfigs",
+		"event-invoke-config":      "GetFunctionEventInvokeConfig",
+		"event-invoke-config/list": "ListFunctionEventInvokeConfigs",
 	}[what], in
 }
 
@@ -133,10 +137,12 @@ func (s *Server) toDestination(name string, d *shipment, why error) {
 	body := plainJSON(object{
 		"version": "1.0", "timestamp": s.opts.Now().UTC().Format("2006-01-02T15:04:05.000Z"),
 		"requestContext": object{
-			"requestId": newUUID(), "functionArn": s.functionARN(name) + ":$LATEST", "condition": "RetriesExhausted", "approximateInvokeCount": d.made,
+			"requestId": newUUID(), "functionArn": s.functionARN(name) +
+				":$LATEST", "condition": "RetriesExhausted", "approximateInvokeCount": d.made,
 		},
-		"requestPayload":  json.RawMessage(bytes.Clone(d.doc)),
-		"responseContext": object{"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+		"requestPayload": json.RawMessage(bytes.Clone(d.doc)),
+		"responseContext": object{"statusCode": 200, "executedVersion": "$LATEST",
+			"functionError": "Unhandled"},
 		"responsePayload": object{"errorMessage": why.Error(), "errorType": "errorString"},
 	})
 	s.sendTo(c.OnFailure, &sendEntry{MessageBody: string(body)})
@@ -157,7 +163,8 @@ func (s *Server) findFunction(name string) (*function, error) {
 }
 
 func notFound(format string, args ...any) error {
-	return &fault{status: http.StatusNotFound, code: "ResourceNotFoundException", message: fmt.Sprintf(format, args...)}
+	return &fault{status: http.StatusNotFound, code: "ResourceNotFoundException",
+		message: fmt.Sprintf(format, args...)}
 }
 
 type functionConfiguration struct {
@@ -201,8 +208,9 @@ func (s *Server) getFunctionConfiguration(in *functionInput) (*functionConfigura
 	}
 	c := &functionConfiguration{
 		FunctionName: f.name, FunctionArn: s.functionARN(f.name), Timeout: 3, Version: "$LATEST",
-		Runtime: cmp.Or(f.conf.Runtime, "provided.al2023"), State: cmp.Or(f.conf.State, "Active"), LastUpdateStatus: cmp.Or(f.conf.LastUpdate, "Successful"),
-		LastModified: f.at.UTC().Format("2006-01-02T15:04:05.000+0000"),
+		Runtime: cmp.Or(f.conf.Runtime, "provided.al2023"), State: cmp.Or(f.conf.State, "Active"),
+		LastUpdateStatus: cmp.Or(f.conf.LastUpdate, "Successful"),
+		LastModified:     f.at.UTC().Format("2006-01-02T15:04:05.000+0000"),
 	}
 	if f.conf.Timeout > 0 {
 		c.Timeout = int(f.conf.Timeout / time.Second)
@@ -238,14 +246,16 @@ func (s *Server) getInvokeConfig(in *functionInput) (*invokeConfigOutput, error)
 	}
 	c := f.conf.Invoke
 	if c == nil {
-		return nil, notFound("The function %s:$LATEST doesn't have an EventInvokeConfig", s.functionARN(f.name))
+		return nil, notFound("The function %s:$LATEST doesn't have an EventInvokeConfig",
+			s.functionARN(f.name))
 	}
 	age := 6 * time.Hour
 	if c.MaxEventAge > 0 {
 		age = c.MaxEventAge
 	}
 	out := &invokeConfigOutput{
-		FunctionArn: s.functionARN(f.name) + ":$LATEST", LastModified: seconds(f.at), MaximumRetryAttempts: c.Retries, MaximumEventAgeInSeconds: int(age / time.Second),
+		FunctionArn: s.functionARN(f.name) + ":$LATEST", LastModified: seconds(f.at),
+		MaximumRetryAttempts: c.Retries, MaximumEventAgeInSeconds: int(age / time.Second),
 	}
 	out.DestinationConfig.OnFailure.Destination = c.OnFailure
 	return out, nil

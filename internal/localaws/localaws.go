@@ -146,10 +146,11 @@ func Start(opts *Options) (*Server, error) {
 	}
 	s := &Server{
 		opts: o, listener: listener, random: rand.New(rand.NewPCG(o.Seed, 0)),
-		buses: map[string]*bus{}, sinks: map[string]*sink{}, functions: map[string]*function{}, pending: newCounter(),
-		calls:  map[string]int{},
-		queues: queues{byName: map[string]*queue{}, changed: make(chan struct{})},
-		keys:   keyStore{byARN: map[string]*kmsKey{}, aliases: map[string]string{}},
+		buses: map[string]*bus{}, sinks: map[string]*sink{}, functions: map[string]*function{},
+		pending: newCounter(),
+		calls:   map[string]int{},
+		queues:  queues{byName: map[string]*queue{}, changed: make(chan struct{})},
+		keys:    keyStore{byARN: map[string]*kmsKey{}, aliases: map[string]string{}},
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.buses["default"] = &bus{name: "default", created: o.Now()}

@@ -108,7 +108,8 @@ func putMany(t *testing.T, w *world, n int) {
 	for start := 0; start < n; start += 10 {
 		var list []types.PutEventsRequestEntry
 		for i := start; i < min(n, start+10); i++ {
-			list = append(list, entry(fmt.Sprintf(`{"n":%d,"list":[1.50,-0,9007199254740993,1e3,{"<é>":"a\u2028\ud83d\ude00\"\\"}],"t":true,"z":null}`, i)))
+			list = append(list,
+				entry(fmt.Sprintf(`{"n":%d,"list":[1.50,-0,9007199254740993,1e3,{"<é>":"a\u2028\ud83d\ude00\"\\"}],"t":true,"z":null}`, i)))
 		}
 		if _, err := w.client.PutEvents(t.Context(), &eventbridge.PutEventsInput{Entries: list}); err != nil {
 			t.Fatal(err)
@@ -150,7 +151,10 @@ func TestDeliversBadly(t *testing.T) {
 		if err != nil || json.Unmarshal([]byte(detail[:len(detail)-1]), &v) != nil {
 			t.Fatalf("%v: %s", err, doc)
 		}
-		want, err := jsontext.AppendCanonical(nil, fmt.Appendf(nil, `{"n":%v,"list":[1.5,0,9007199254740993,1000,{"<é>":"a\u2028😀\"\\"}],"t":true,"z":null}`, v.N))
+		want, err := jsontext.AppendCanonical(nil,
+			fmt.Appendf(nil,
+				`{"n":%v,"list":[1.5,0,9007199254740993,1000,{"<é>":"a\u2028😀\"\\"}],"t":true,"z":null}`,
+				v.N))
 		if err != nil || string(got) != string(want) {
 			t.Fatalf("re-serialised to another value:\n%s\n%s", got, want)
 		}
@@ -191,9 +195,11 @@ func TestFunctionIsRetriedTwice(t *testing.T) {
 		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
 			var calls, failed atomic.Int64
 			w := newWorld(t, &localaws.Options{
-				Delivery: localaws.Delivery{Retry: c.retry}, OnFailure: func(string, []byte) { failed.Add(1) },
+				Delivery:  localaws.Delivery{Retry: c.retry},
+				OnFailure: func(string, []byte) { failed.Add(1) },
 			})
-			w.rule("default", `{"source":["`+command+`"]}`, w.server.Function("f", func(context.Context, []byte) error {
+			w.rule("default", `{"source":["`+command+
+				`"]}`, w.server.Function("f", func(context.Context, []byte) error {
 				if calls.Add(1) <= int64(c.failures) {
 					return errors.New("failed")
 				}
@@ -225,16 +231,21 @@ func TestStatusDecidesWhetherAnEndpointIsRetried(t *testing.T) {
 				rw.WriteHeader(status)
 			}))
 			defer endpoint.Close()
-			w := newWorld(t, &localaws.Options{Delivery: localaws.Delivery{Retry: true}, OnFailure: func(string, []byte) { failed++ }})
-			_, err := w.client.PutRule(t.Context(), &eventbridge.PutRuleInput{Name: aws.String("r"), EventPattern: aws.String(`{"source":[{"exists":true}]}`)})
+			w := newWorld(t, &localaws.Options{Delivery: localaws.Delivery{Retry: true},
+				OnFailure: func(string, []byte) { failed++ }})
+			_, err := w.client.PutRule(t.Context(),
+				&eventbridge.PutRuleInput{Name: aws.String("r"),
+					EventPattern: aws.String(`{"source":[{"exists":true}]}`)})
 			w.check(err)
-			_, err = w.client.PutTargets(t.Context(), &eventbridge.PutTargetsInput{Rule: aws.String("r"), Targets: []types.Target{{
-				Id: aws.String("1"), Arn: aws.String(w.server.Endpoint("partner", endpoint.URL)),
-				RetryPolicy: &types.RetryPolicy{MaximumRetryAttempts: aws.Int32(3)},
-			}}})
+			_, err = w.client.PutTargets(t.Context(),
+				&eventbridge.PutTargetsInput{Rule: aws.String("r"), Targets: []types.Target{{
+					Id: aws.String("1"), Arn: aws.String(w.server.Endpoint("partner", endpoint.URL)),
+					RetryPolicy: &types.RetryPolicy{MaximumRetryAttempts: aws.Int32(3)},
+				}}})
 			w.check(err)
 			w.put(entry(`{"a":1}`))
-			if len(bodies) != want.calls || failed != want.failed || !strings.HasSuffix(bodies[0], `"detail":{"a":1}}`) {
+			if len(bodies) != want.calls || failed != want.failed ||
+				!strings.HasSuffix(bodies[0], `"detail":{"a":1}}`) {
 				t.Errorf("%d calls, %d failed: %s", len(bodies), failed, bodies)
 			}
 		})
@@ -245,26 +256,35 @@ func TestRulesAreEdited(t *testing.T) {
 	w := newWorld(t, nil)
 	in := w.listen("default", `{"source":["`+command+`"]}`)
 	w.put(entry(`{}`))
-	name := "rule-" + strings.NewReplacer(":", "-", "/", "-").Replace("arn:aws:lambda:us-east-1:000000000000:function:none")
-	if _, err := w.client.DeleteRule(t.Context(), &eventbridge.DeleteRuleInput{Name: aws.String(name)}); err != nil {
+	name := "rule-" + strings.NewReplacer(":", "-", "/",
+		"-").Replace("arn:aws:lambda:us-east-1:000000000000:function:none")
+	if _,
+		err := w.client.DeleteRule(t.Context(),
+		&eventbridge.DeleteRuleInput{Name: aws.String(name)}); err != nil {
 		t.Errorf("deleting a rule that does not exist: %v", err)
 	}
 	put := func(state types.RuleState) {
-		_, err := w.client.PutRule(t.Context(), &eventbridge.PutRuleInput{Name: aws.String("second"), EventPattern: aws.String(`{"source":[{"exists":true}]}`), State: state})
+		_, err := w.client.PutRule(t.Context(), &eventbridge.PutRuleInput{Name: aws.String("second"),
+			EventPattern: aws.String(`{"source":[{"exists":true}]}`), State: state})
 		w.check(err)
 	}
 	put(types.RuleStateEnabled)
 	second := &inbox{t: t}
-	_, err := w.client.PutTargets(t.Context(), &eventbridge.PutTargetsInput{Rule: aws.String("second"), Targets: []types.Target{{Id: aws.String("1"), Arn: aws.String(w.server.Function("second", second.take))}}})
+	_, err := w.client.PutTargets(t.Context(), &eventbridge.PutTargetsInput{Rule: aws.String("second"),
+		Targets: []types.Target{{Id: aws.String("1"),
+			Arn: aws.String(w.server.Function("second", second.take))}}})
 	w.check(err)
-	if _, err := w.client.DeleteRule(t.Context(), &eventbridge.DeleteRuleInput{Name: aws.String("second")}); codeOf(err) != "ValidationException" {
+	if _,
+		err := w.client.DeleteRule(t.Context(),
+		&eventbridge.DeleteRuleInput{Name: aws.String("second")}); codeOf(err) != "ValidationException" {
 		t.Errorf("deleting a rule that has targets: %v", err)
 	}
 	w.put(entry(`{}`))
 	put(types.RuleStateDisabled)
 	w.put(entry(`{}`))
 	put(types.RuleStateEnabled)
-	_, err = w.client.RemoveTargets(t.Context(), &eventbridge.RemoveTargetsInput{Rule: aws.String("second"), Ids: []string{"1"}})
+	_, err = w.client.RemoveTargets(t.Context(), &eventbridge.RemoveTargetsInput{Rule: aws.String("second"),
+		Ids: []string{"1"}})
 	w.check(err)
 	w.put(entry(`{}`))
 	if got := [2]int{len(in.all()), len(second.all())}; got != [2]int{4, 1} {
@@ -278,18 +298,21 @@ func TestCallFaults(t *testing.T) {
 		code      string
 		delivered int
 	}{
-		localaws.NoFault: {"", 1}, localaws.Throttled: {"ThrottlingException", 0}, localaws.InternalError: {"InternalException", 0},
-		localaws.CutBefore: {"", 0}, localaws.CutAfter: {"", 1}, localaws.GarbageAnswer: {"", 1},
+		localaws.NoFault: {"", 1}, localaws.Throttled: {"ThrottlingException", 0},
+		localaws.InternalError: {"InternalException", 0},
+		localaws.CutBefore:     {"", 0}, localaws.CutAfter: {"", 1}, localaws.GarbageAnswer: {"", 1},
 	} {
 		t.Run(fmt.Sprint(fault), func(t *testing.T) {
-			w := newWorld(t, &localaws.Options{Faults: localaws.Faults{Script: func(action string, _ int) localaws.CallFault {
+			w := newWorld(t, &localaws.Options{Faults: localaws.Faults{Script: func(action string,
+				_ int) localaws.CallFault {
 				if action == "PutEvents" {
 					return fault
 				}
 				return localaws.NoFault
 			}}})
 			in := w.listen("default", `{"source":["`+command+`"]}`)
-			_, err := w.client.PutEvents(t.Context(), &eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{entry(`{}`)}})
+			_, err := w.client.PutEvents(t.Context(),
+				&eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{entry(`{}`)}})
 			w.drain()
 			if (err == nil) != (fault == localaws.NoFault) || want.code != "" && codeOf(err) != want.code {
 				t.Errorf("error %v", err)
@@ -304,10 +327,13 @@ func TestCallFaults(t *testing.T) {
 // TestFaultShares: entries and calls fail about as often as asked, and only these.
 func TestFaultShares(t *testing.T) {
 	const calls = 300
-	w := newWorld(t, &localaws.Options{Seed: 3, Faults: localaws.Faults{EntryThrottled: 0.1, EntryInternal: 0.1, Call: 0.2}})
+	w := newWorld(t, &localaws.Options{Seed: 3, Faults: localaws.Faults{EntryThrottled: 0.1,
+		EntryInternal: 0.1, Call: 0.2}})
 	codes, failedCalls, done := map[string]int{}, 0, 0
 	for range calls {
-		out, err := w.client.PutEvents(t.Context(), &eventbridge.PutEventsInput{Entries: slices.Repeat([]types.PutEventsRequestEntry{entry(`{}`)}, 3)})
+		out, err := w.client.PutEvents(t.Context(),
+			&eventbridge.PutEventsInput{Entries: slices.Repeat([]types.PutEventsRequestEntry{entry(`{}`)},
+				3)})
 		if err != nil {
 			failedCalls++
 			continue
@@ -331,19 +357,24 @@ func TestFaultShares(t *testing.T) {
 }
 
 func TestDenyAndNonsense(t *testing.T) {
-	w := newWorld(t, &localaws.Options{Deny: func(action string) bool { return action == "DescribeEventBus" }})
-	if _, err := w.client.DescribeEventBus(t.Context(), &eventbridge.DescribeEventBusInput{}); codeOf(err) != "AccessDeniedException" {
+	w := newWorld(t,
+		&localaws.Options{Deny: func(action string) bool { return action == "DescribeEventBus" }})
+	if _, err := w.client.DescribeEventBus(t.Context(),
+		&eventbridge.DescribeEventBusInput{}); codeOf(err) != "AccessDeniedException" {
 		t.Errorf("denied: %v", err)
 	}
-	if _, err := w.client.ListEndpoints(t.Context(), &eventbridge.ListEndpointsInput{}); codeOf(err) != "UnknownOperationException" {
+	if _, err := w.client.ListEndpoints(t.Context(),
+		&eventbridge.ListEndpointsInput{}); codeOf(err) != "UnknownOperationException" {
 		t.Errorf("an action that the fake does not have: %v", err)
 	}
 	for name, c := range map[string]struct{ target, auth, body, want string }{
-		"unsigned":     {"AWSEvents.PutEvents", "", `{}`, "MissingAuthenticationTokenException"},
-		"not JSON":     {"AWSEvents.PutEvents", "AWS4-HMAC-SHA256 x", `{`, "SerializationException"},
-		"other target": {"DynamoDB_20120810.PutItem", "AWS4-HMAC-SHA256 x", `{}`, "UnknownOperationException"},
+		"unsigned": {"AWSEvents.PutEvents", "", `{}`, "MissingAuthenticationTokenException"},
+		"not JSON": {"AWSEvents.PutEvents", "AWS4-HMAC-SHA256 x", `{`, "SerializationException"},
+		"other target": {"DynamoDB_20120810.PutItem", "AWS4-HMAC-SHA256 x", `{}`,
+			"UnknownOperationException"},
 	} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.server.URL(), strings.NewReader(c.body))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.server.URL(),
+			strings.NewReader(c.body))
 		w.check(err)
 		req.Header.Set("X-Amz-Target", c.target)
 		req.Header.Set("Authorization", c.auth)
@@ -376,8 +407,9 @@ func TestRefusedEntries(t *testing.T) {
 		got[name] = aws.ToString(w.put(e).Entries[0].ErrorCode)
 	}
 	want := map[string]string{
-		"reserved source": "NotAuthorizedForSourceException", "long detail type": "InvalidArgument", "128 characters": "",
-		"wide integer": "MalformedDetail", "widest integer": "",
+		"reserved source": "NotAuthorizedForSourceException", "long detail type": "InvalidArgument",
+		"128 characters": "",
+		"wide integer":   "MalformedDetail", "widest integer": "",
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v", got)
@@ -392,12 +424,15 @@ func TestCloseAndDrain(t *testing.T) {
 	}
 	w := &world{t: t, server: server, client: newClient(server.URL())}
 	begun := make(chan struct{})
-	w.rule("default", `{"source":["`+command+`"]}`, server.Function("slow", func(ctx context.Context, _ []byte) error {
-		close(begun)
-		<-ctx.Done()
-		return ctx.Err()
-	}))
-	_, err = w.client.PutEvents(t.Context(), &eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{entry(`{}`), entry(`{}`)}})
+	w.rule("default", `{"source":["`+command+`"]}`,
+		server.Function("slow", func(ctx context.Context, _ []byte) error {
+			close(begun)
+			<-ctx.Done()
+			return ctx.Err()
+		}))
+	_,
+		err = w.client.PutEvents(t.Context(),
+		&eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{entry(`{}`), entry(`{}`)}})
 	w.check(err)
 	<-begun
 	ctx, cancel := context.WithCancel(t.Context())

@@ -193,7 +193,8 @@ func (s *Server) batchEvent(arn string, batch []receivedMessage) json.RawMessage
 			attributes[name] = attribute{a.StringValue, a.BinaryValue, []string{}, []string{}, a.DataType}
 		}
 		event.Records = append(event.Records, record{
-			m.MessageID, m.ReceiptHandle, m.Body, m.Attributes, attributes, m.MD5OfMessageAttributes, m.MD5OfBody, "aws:sqs", arn, s.opts.Region,
+			m.MessageID, m.ReceiptHandle, m.Body, m.Attributes, attributes, m.MD5OfMessageAttributes,
+			m.MD5OfBody, "aws:sqs", arn, s.opts.Region,
 		})
 	}
 	return plainJSON(event)
@@ -274,8 +275,10 @@ func (s *Server) listMappings(in *functionInput) (*listMappingsOutput, error) {
 
 func (s *Server) listed(m *mapping) listedMapping {
 	l := listedMapping{
-		UUID: m.id, EventSourceArn: m.queue, FunctionArn: s.functionARN(m.function), State: "Enabled", BatchSize: m.BatchSize,
-		FunctionResponseTypes: []string{}, LastModified: seconds(m.made), MaximumBatchingWindowInSeconds: int(m.Window / time.Second),
+		UUID: m.id, EventSourceArn: m.queue, FunctionArn: s.functionARN(m.function), State: "Enabled",
+		BatchSize:             m.BatchSize,
+		FunctionResponseTypes: []string{}, LastModified: seconds(m.made),
+		MaximumBatchingWindowInSeconds: int(m.Window / time.Second),
 	}
 	if m.Filter != "" {
 		l.FilterCriteria = &filterCriteria{[]filter{{m.Filter}}}

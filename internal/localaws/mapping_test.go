@@ -63,7 +63,8 @@ func reports(bodies ...string) func(context.Context, events.SQSEvent) (any, erro
 		var r events.SQSEventResponse
 		for _, m := range batch.Records {
 			if slices.Contains(bodies, m.Body) {
-				r.BatchItemFailures = append(r.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: m.MessageId})
+				r.BatchItemFailures = append(r.BatchItemFailures,
+					events.SQSBatchItemFailure{ItemIdentifier: m.MessageId})
 			}
 		}
 		return r, nil
@@ -85,17 +86,24 @@ func TestMappingRetriesWhatFailed(t *testing.T) {
 		mapping localaws.Mapping
 		again   string
 	}{
-		"taken":              {step: answers(nil, nil)},
-		"an error":           {step: answers(nil, errors.New("failed")), again: all},
-		"a panic":            {step: func(context.Context, events.SQSEvent) (any, error) { panic("a bug") }, again: all},
-		"nobody reads it":    {step: reports("b")},
-		"one failed":         {step: reports("b"), mapping: localaws.Mapping{ReportBatchItemFailures: true}, again: "b#2"},
-		"all failed":         {step: reports("a", "b", "c"), mapping: localaws.Mapping{ReportBatchItemFailures: true}, again: all},
-		"none failed":        {step: reports(), mapping: localaws.Mapping{ReportBatchItemFailures: true}},
-		"no response":        {step: answers(nil, nil), mapping: localaws.Mapping{ReportBatchItemFailures: true}},
-		"an unknown message": {step: answers(unknown, nil), mapping: localaws.Mapping{ReportBatchItemFailures: true}, again: all},
-		"an empty name":      {step: answers(empty, nil), mapping: localaws.Mapping{ReportBatchItemFailures: true}, again: all},
-		"another response":   {step: answers("done", nil), mapping: localaws.Mapping{ReportBatchItemFailures: true}, again: all},
+		"taken":    {step: answers(nil, nil)},
+		"an error": {step: answers(nil, errors.New("failed")), again: all},
+		"a panic": {step: func(context.Context, events.SQSEvent) (any, error) { panic("a bug") },
+			again: all},
+		"nobody reads it": {step: reports("b")},
+		"one failed": {step: reports("b"), mapping: localaws.Mapping{ReportBatchItemFailures: true},
+			again: "b#2"},
+		"all failed": {step: reports("a", "b", "c"),
+			mapping: localaws.Mapping{ReportBatchItemFailures: true}, again: all},
+		"none failed": {step: reports(), mapping: localaws.Mapping{ReportBatchItemFailures: true}},
+		"no response": {step: answers(nil, nil),
+			mapping: localaws.Mapping{ReportBatchItemFailures: true}},
+		"an unknown message": {step: answers(unknown, nil),
+			mapping: localaws.Mapping{ReportBatchItemFailures: true}, again: all},
+		"an empty name": {step: answers(empty, nil),
+			mapping: localaws.Mapping{ReportBatchItemFailures: true}, again: all},
+		"another response": {step: answers("done", nil),
+			mapping: localaws.Mapping{ReportBatchItemFailures: true}, again: all},
 		"out of time": {step: func(ctx context.Context, _ events.SQSEvent) (any, error) {
 			<-ctx.Done()
 			return nil, nil
@@ -105,11 +113,16 @@ func TestMappingRetriesWhatFailed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			q := newQueues(t, nil)
 			url, arn := q.create("q", map[string]string{"VisibilityTimeout": "60"})
-			_, err := q.sqs.SendMessageBatch(t.Context(), &sqs.SendMessageBatchInput{QueueUrl: aws.String(url), Entries: []types.SendMessageBatchRequestEntry{
-				{Id: aws.String("1"), MessageBody: aws.String("a")}, {Id: aws.String("2"), MessageBody: aws.String("b")}, {Id: aws.String("3"), MessageBody: aws.String("c")},
-			}})
+			_, err := q.sqs.SendMessageBatch(t.Context(),
+				&sqs.SendMessageBatchInput{QueueUrl: aws.String(url),
+					Entries: []types.SendMessageBatchRequestEntry{
+						{Id: aws.String("1"), MessageBody: aws.String("a")},
+						{Id: aws.String("2"), MessageBody: aws.String("b")},
+						{Id: aws.String("3"), MessageBody: aws.String("c")},
+					}})
 			q.check(err)
-			f := &consumerOf{steps: []func(context.Context, events.SQSEvent) (any, error){c.step}, done: make(chan struct{}, 10)}
+			f := &consumerOf{steps: []func(context.Context, events.SQSEvent) (any, error){c.step},
+				done: make(chan struct{}, 10)}
 			q.check(q.server.MapQueue(arn, "f", f.handle, &c.mapping))
 			<-f.done
 			want := []string{"a#1 b#1 c#1"}
@@ -139,13 +152,15 @@ func TestMappingSendsTheDocumentedEvent(t *testing.T) {
 	_, err := q.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{
 		QueueUrl: aws.String(url), MessageBody: aws.String("<body>"),
 		MessageAttributes: map[string]types.MessageAttributeValue{
-			"s": {DataType: aws.String("String"), StringValue: aws.String("x")}, "b": {DataType: aws.String("Binary"), BinaryValue: []byte{1, 2}},
+			"s": {DataType: aws.String("String"), StringValue: aws.String("x")},
+			"b": {DataType: aws.String("Binary"), BinaryValue: []byte{1, 2}},
 		},
 		MessageSystemAttributes: map[string]types.MessageSystemAttributeValue{"AWSTraceHeader": {DataType: aws.String("String"), StringValue: aws.String("Root=1-2-3")}},
 	})
 	q.check(err)
 	got := make(chan json.RawMessage, 1)
-	q.check(q.server.MapQueue(arn, "f", localaws.HandlerOf(func(_ context.Context, event json.RawMessage) (struct{}, error) {
+	q.check(q.server.MapQueue(arn, "f", localaws.HandlerOf(func(_ context.Context,
+		event json.RawMessage) (struct{}, error) {
 		got <- event
 		return struct{}{}, nil
 	}), nil))
@@ -154,17 +169,20 @@ func TestMappingSendsTheDocumentedEvent(t *testing.T) {
 	q.check(json.Unmarshal(raw, &event))
 	at := fmt.Sprint(q.clock.now().UnixMilli())
 	m := event.Records[0]
-	if m.Body != "<body>" || m.EventSource != "aws:sqs" || m.EventSourceARN != arn || m.AWSRegion != "us-east-1" || m.MessageId == "" || m.ReceiptHandle == "" ||
+	if m.Body != "<body>" || m.EventSource != "aws:sqs" || m.EventSourceARN != arn ||
+		m.AWSRegion != "us-east-1" || m.MessageId == "" || m.ReceiptHandle == "" ||
 		m.Md5OfBody == "" || m.Md5OfMessageAttributes == "" {
 		t.Errorf("record %s", raw)
 	}
 	want := map[string]string{
-		"ApproximateReceiveCount": "1", "SentTimestamp": at, "ApproximateFirstReceiveTimestamp": at, "SenderId": m.Attributes["SenderId"], "AWSTraceHeader": "Root=1-2-3",
+		"ApproximateReceiveCount": "1", "SentTimestamp": at, "ApproximateFirstReceiveTimestamp": at,
+		"SenderId": m.Attributes["SenderId"], "AWSTraceHeader": "Root=1-2-3",
 	}
 	if fmt.Sprint(m.Attributes) != fmt.Sprint(want) {
 		t.Errorf("attributes %v", m.Attributes)
 	}
-	if s, b := m.MessageAttributes["s"], m.MessageAttributes["b"]; *s.StringValue != "x" || s.DataType != "String" || string(b.BinaryValue) != "\x01\x02" || b.DataType != "Binary" {
+	if s, b := m.MessageAttributes["s"], m.MessageAttributes["b"]; *s.StringValue != "x" ||
+		s.DataType != "String" || string(b.BinaryValue) != "\x01\x02" || b.DataType != "Binary" {
 		t.Errorf("message attributes %v", m.MessageAttributes)
 	}
 }
@@ -204,7 +222,9 @@ func TestMappingOrder(t *testing.T) {
 		for g := range groups {
 			body := fmt.Sprintf("%03d", i)
 			_, err := q.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{
-				QueueUrl: aws.String(url), MessageBody: aws.String(body), MessageGroupId: aws.String(fmt.Sprint(g)), MessageDeduplicationId: aws.String(fmt.Sprint(g, i)),
+				QueueUrl: aws.String(url), MessageBody: aws.String(body),
+				MessageGroupId:         aws.String(fmt.Sprint(g)),
+				MessageDeduplicationId: aws.String(fmt.Sprint(g, i)),
 			})
 			q.check(err)
 		}
@@ -222,9 +242,11 @@ func TestMappingOrder(t *testing.T) {
 // TestMappingWholePath: from PutEvents over a rule and a queue, with duplicates, errors and a dead-letter
 // queue, every event is either handled or given up.
 func TestMappingWholePath(t *testing.T) {
-	q := newQueues(t, &localaws.Options{Seed: 5, Queues: localaws.Queues{Duplicate: 0.2}, Delivery: localaws.Delivery{Duplicate: 0.2, Reorder: 4}})
+	q := newQueues(t, &localaws.Options{Seed: 5, Queues: localaws.Queues{Duplicate: 0.2},
+		Delivery: localaws.Delivery{Duplicate: 0.2, Reorder: 4}})
 	dead, deadARN := q.create("dead", nil)
-	_, arn := q.create("q", map[string]string{"VisibilityTimeout": "0", "RedrivePolicy": `{"deadLetterTargetArn":"` + deadARN + `","maxReceiveCount":5}`})
+	_, arn := q.create("q", map[string]string{"VisibilityTimeout": "0",
+		"RedrivePolicy": `{"deadLetterTargetArn":"` + deadARN + `","maxReceiveCount":5}`})
 	q.rule("default", `{"source":["`+command+`"]}`, arn)
 	var mu sync.Mutex
 	handled := map[string]bool{}
@@ -238,7 +260,8 @@ func TestMappingWholePath(t *testing.T) {
 		defer mu.Unlock()
 		for i, m := range batch.Records {
 			if strings.Contains(m.Body, `"poison":true`) {
-				r.BatchItemFailures = append(r.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: batch.Records[i].MessageId})
+				r.BatchItemFailures = append(r.BatchItemFailures,
+					events.SQSBatchItemFailure{ItemIdentifier: batch.Records[i].MessageId})
 				continue
 			}
 			_, detail, _ := strings.Cut(m.Body, `"detail":`)

@@ -28,9 +28,11 @@ type api struct {
 var eventsAPI = &api{
 	target: "AWSEvents.", contentType: "application/x-amz-json-1.1", iam: "events", actions: eventsActions,
 	throttled: &fault{status: http.StatusBadRequest, code: "ThrottlingException", message: "Rate exceeded"},
-	broken:    &fault{status: http.StatusInternalServerError, code: "InternalException", message: "This exception occurs due to unexpected causes."},
+	broken: &fault{status: http.StatusInternalServerError, code: "InternalException",
+		message: "This exception occurs due to unexpected causes."},
 	denied: func(s *Server, action string) error {
-		return refuse("AccessDeniedException", "User: %s is not authorized to perform: events:%s", s.caller(), action)
+		return refuse("AccessDeniedException", "User: %s is not authorized to perform: events:%s", s.caller(),
+			action)
 	},
 }
 

@@ -129,8 +129,9 @@ func (s *Server) putEntry(e *putEntry) putResult {
 		return putResult{ErrorCode: "InvalidArgument", ErrorMessage: "Parameter Time is not valid."}
 	}
 	ev := &event{
-		id: newUUID(), detailType: *e.DetailType, source: *e.Source, account: s.opts.Account, region: s.opts.Region,
-		at: at, resources: e.Resources, detail: []byte(*e.Detail),
+		id: newUUID(), detailType: *e.DetailType, source: *e.Source, account: s.opts.Account,
+		region: s.opts.Region,
+		at:     at, resources: e.Resources, detail: []byte(*e.Detail),
 	}
 	name := busNameOf(text(e.EventBusName))
 	s.keep(name, ev)
@@ -139,18 +140,24 @@ func (s *Server) putEntry(e *putEntry) putResult {
 }
 
 func (s *Server) checkEntry(e *putEntry) *putResult {
-	for _, p := range [...]struct{ name, value string }{{"Source", text(e.Source)}, {"DetailType", text(e.DetailType)}, {"Detail", text(e.Detail)}} {
+	for _, p := range [...]struct{ name, value string }{{"Source", text(e.Source)},
+		{"DetailType", text(e.DetailType)}, {"Detail", text(e.Detail)}} {
 		if p.value == "" {
-			return &putResult{ErrorCode: "InvalidArgument", ErrorMessage: fmt.Sprintf("Parameter %s is not valid. Reason: %[1]s is a required argument.", p.name)}
+			return &putResult{ErrorCode: "InvalidArgument",
+				ErrorMessage: fmt.Sprintf("Parameter %s is not valid. Reason: %[1]s is a required argument.",
+					p.name)}
 		}
 	}
 	switch {
 	case strings.HasPrefix(*e.Source, "aws."):
-		return &putResult{ErrorCode: "NotAuthorizedForSourceException", ErrorMessage: "Not authorized for the source."}
+		return &putResult{ErrorCode: "NotAuthorizedForSourceException",
+			ErrorMessage: "Not authorized for the source."}
 	case utf8.RuneCountInString(*e.Source) > maxSource:
-		return &putResult{ErrorCode: "InvalidArgument", ErrorMessage: "Parameter Source is not valid. Reason: it is too long."}
+		return &putResult{ErrorCode: "InvalidArgument",
+			ErrorMessage: "Parameter Source is not valid. Reason: it is too long."}
 	case utf8.RuneCountInString(*e.DetailType) > maxDetailType:
-		return &putResult{ErrorCode: "InvalidArgument", ErrorMessage: "Parameter DetailType is not valid. Reason: it is too long."}
+		return &putResult{ErrorCode: "InvalidArgument",
+			ErrorMessage: "Parameter DetailType is not valid. Reason: it is too long."}
 	case !isDetail([]byte(*e.Detail)):
 		return &putResult{ErrorCode: "MalformedDetail", ErrorMessage: "Detail is malformed."}
 	case s.chance(s.opts.Faults.EntryThrottled):
@@ -196,7 +203,8 @@ func (s *Server) timeOf(raw json.RawMessage) (time.Time, error) {
 	}
 	var at time.Time
 	var err error
-	for _, layout := range [...]string{time.RFC3339Nano, time.DateOnly, "2006-01-02 15:04:05Z07:00", "02-01-2006T15:04:05Z07:00"} {
+	for _, layout := range [...]string{time.RFC3339Nano, time.DateOnly, "2006-01-02 15:04:05Z07:00",
+		"02-01-2006T15:04:05Z07:00"} {
 		if at, err = time.Parse(layout, str); err == nil {
 			return at.UTC(), nil
 		}

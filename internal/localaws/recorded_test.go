@@ -62,8 +62,10 @@ func loadRecordings(t *testing.T) map[string]recording {
 
 // played is each recorded case, played against the fake.
 var played = map[string]func(t *testing.T, w *world, want recording){
-	"events/test_put_events_without_source": puts(types.PutEventsRequestEntry{DetailType: aws.String(command), Detail: aws.String(commandDetail)}),
-	"events/test_put_event_without_detail":  puts(types.PutEventsRequestEntry{Source: aws.String(command), DetailType: aws.String(command)}),
+	"events/test_put_events_without_source": puts(types.PutEventsRequestEntry{DetailType: aws.String(command),
+		Detail: aws.String(commandDetail)}),
+	"events/test_put_event_without_detail": puts(types.PutEventsRequestEntry{Source: aws.String(command),
+		DetailType: aws.String(command)}),
 	"events/test_put_event_without_detail_type": puts(types.PutEventsRequestEntry{
 		Source: aws.String("some.source"), DetailType: aws.String(""), Detail: aws.String(commandDetail),
 	}),
@@ -110,7 +112,8 @@ func TestAnswersAsRecorded(t *testing.T) {
 }
 
 func entry(detail string) types.PutEventsRequestEntry {
-	return types.PutEventsRequestEntry{Source: aws.String(command), DetailType: aws.String(command), Detail: aws.String(detail)}
+	return types.PutEventsRequestEntry{Source: aws.String(command), DetailType: aws.String(command),
+		Detail: aws.String(detail)}
 }
 
 func puts(e types.PutEventsRequestEntry) func(*testing.T, *world, recording) {
@@ -120,26 +123,34 @@ func puts(e types.PutEventsRequestEntry) func(*testing.T, *world, recording) {
 }
 
 func tooBig(t *testing.T, w *world, want recording) {
-	_, err := w.client.PutEvents(t.Context(), &eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{entry(`{"a":"` + strings.Repeat("a", 256<<10) + `"}`)}})
+	_,
+		err := w.client.PutEvents(t.Context(),
+		&eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{entry(`{"a":"` +
+			strings.Repeat("a", 256<<10) + `"}`)}})
 	w.sameError(want["put-events-too-big-detail-error"], err, nil)
 }
 
 func elevenEntries(t *testing.T, w *world, want recording) {
 	e := entry(commandDetail)
 	e.EventBusName = aws.String("bus-of-the-test")
-	_, err := w.client.PutEvents(t.Context(), &eventbridge.PutEventsInput{Entries: slices.Repeat([]types.PutEventsRequestEntry{e}, 11)})
-	w.sameError(want["put-events-exceed-limit-error"], err, strings.NewReplacer("bus-of-the-test", "<bus-name>"))
+	_,
+		err := w.client.PutEvents(t.Context(),
+		&eventbridge.PutEventsInput{Entries: slices.Repeat([]types.PutEventsRequestEntry{e}, 11)})
+	w.sameError(want["put-events-exceed-limit-error"], err,
+		strings.NewReplacer("bus-of-the-test", "<bus-name>"))
 }
 
 func missingBus(t *testing.T, w *world, want recording) {
 	got := w.listen("default", `{"source":["MySource"]}`)
-	there := types.PutEventsRequestEntry{Source: aws.String("MySource"), DetailType: aws.String("CustomType"), Detail: aws.String(`{"message": "for the default event bus"}`)}
+	there := types.PutEventsRequestEntry{Source: aws.String("MySource"), DetailType: aws.String("CustomType"),
+		Detail: aws.String(`{"message": "for the default event bus"}`)}
 	gone := there
 	gone.EventBusName = aws.String("missing")
 	gone.Detail = aws.String(`{"message": "for the custom event bus"}`)
 	w.same(want["put-events"], w.put(there, gone))
 	w.sameEvents(want["get-events"], got)
-	_, err := w.client.DescribeEventBus(t.Context(), &eventbridge.DescribeEventBusInput{Name: aws.String("missing")})
+	_, err := w.client.DescribeEventBus(t.Context(),
+		&eventbridge.DescribeEventBusInput{Name: aws.String("missing")})
 	w.sameError(want["non-existent-bus-error"], err, strings.NewReplacer("missing", "<custom-event-bus>"))
 	if _, ok := errors.AsType[*types.ResourceNotFoundException](err); !ok {
 		t.Errorf("the SDK does not know the error %v", err)
@@ -167,10 +178,12 @@ func busToBus(t *testing.T, w *world, want recording) {
 func foreignTimes(t *testing.T, w *world, want recording) {
 	got := w.listen("default", `{"source":["`+command+`"]}`)
 	for _, e := range [...]struct{ message, time string }{
-		{"short time", "2022-01-01"}, {"new time", "01-01-2022T00:00:00Z"}, {"long time", "2022-01-01 00:00:00Z"},
+		{"short time", "2022-01-01"}, {"new time", "01-01-2022T00:00:00Z"},
+		{"long time", "2022-01-01 00:00:00Z"},
 	} {
 		w.raw("PutEvents", map[string]any{"Entries": []any{map[string]string{
-			"Source": command, "DetailType": command, "Detail": `{"message":"` + e.message + `"}`, "Time": e.time,
+			"Source": command, "DetailType": command, "Detail": `{"message":"` + e.message +
+				`"}`, "Time": e.time,
 		}}})
 		w.drain()
 	}
@@ -185,8 +198,9 @@ func foreignTimes(t *testing.T, w *world, want recording) {
 func timeField(t *testing.T, w *world, want recording) {
 	got := w.listen("default", `{"source":["test-source"]}`)
 	out := w.put(types.PutEventsRequestEntry{
-		Source: aws.String("test-source"), DetailType: aws.String("test-detail-type"), Detail: aws.String(`{"message": "test message"}`),
-		Time: aws.Time(time.Date(2022, 1, 1, 3, 4, 5, 600e6, time.FixedZone("", 3600))),
+		Source: aws.String("test-source"), DetailType: aws.String("test-detail-type"),
+		Detail: aws.String(`{"message": "test message"}`),
+		Time:   aws.Time(time.Date(2022, 1, 1, 3, 4, 5, 600e6, time.FixedZone("", 3600))),
 	})
 	w.same(want["put-events"], out)
 	w.sameEvents(want["sqs-messages"], got)
@@ -200,7 +214,8 @@ func timeField(t *testing.T, w *world, want recording) {
 }
 
 func twoTargets(t *testing.T, w *world, want recording) {
-	one, two := w.listen("default", `{"source":["`+command+`"]}`), w.listen("default", `{"source":["`+command+`"]}`)
+	one, two := w.listen("default", `{"source":["`+command+`"]}`),
+		w.listen("default", `{"source":["`+command+`"]}`)
 	w.same(want["put-events-response"], w.put(entry(`{"a":1}`)))
 	var queues map[string]json.RawMessage
 	if err := json.Unmarshal(want["sqs-messages"], &queues); err != nil {
@@ -267,7 +282,8 @@ func (w *world) raw(action string, in any) {
 	w.t.Helper()
 	body, err := json.Marshal(in)
 	w.check(err)
-	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, w.server.URL(), strings.NewReader(string(body)))
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, w.server.URL(),
+		strings.NewReader(string(body)))
 	w.check(err)
 	req.Header.Set("X-Amz-Target", "AWSEvents."+action)
 	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE")
@@ -281,7 +297,8 @@ func (w *world) raw(action string, in any) {
 
 func (w *world) createBus(name string) (arn string) {
 	w.t.Helper()
-	out, err := w.client.CreateEventBus(w.t.Context(), &eventbridge.CreateEventBusInput{Name: aws.String(name)})
+	out, err := w.client.CreateEventBus(w.t.Context(),
+		&eventbridge.CreateEventBusInput{Name: aws.String(name)})
 	w.check(err)
 	return *out.EventBusArn
 }
@@ -291,10 +308,12 @@ func (w *world) rule(bus, pattern, arn string) {
 	w.t.Helper()
 	name := "rule-" + strings.NewReplacer(":", "-", "/", "-").Replace(arn)
 	name = name[max(0, len(name)-64):]
-	_, err := w.client.PutRule(w.t.Context(), &eventbridge.PutRuleInput{Name: aws.String(name), EventBusName: aws.String(bus), EventPattern: aws.String(pattern)})
+	_, err := w.client.PutRule(w.t.Context(), &eventbridge.PutRuleInput{Name: aws.String(name),
+		EventBusName: aws.String(bus), EventPattern: aws.String(pattern)})
 	w.check(err)
 	_, err = w.client.PutTargets(w.t.Context(), &eventbridge.PutTargetsInput{
-		Rule: aws.String(name), EventBusName: aws.String(bus), Targets: []types.Target{{Id: aws.String("1"), Arn: aws.String(arn)}},
+		Rule: aws.String(name), EventBusName: aws.String(bus),
+		Targets: []types.Target{{Id: aws.String("1"), Arn: aws.String(arn)}},
 	})
 	w.check(err)
 }

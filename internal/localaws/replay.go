@@ -39,7 +39,8 @@ type replayDestination struct {
 
 // Archive keeps the events that are put on a bus from now on, for Replay.
 func (s *Server) Archive(bus string) error {
-	_, err := s.createArchive(&createArchiveInput{ArchiveName: "of-" + strings.ReplaceAll(bus, "/", "-"), EventSourceArn: s.arn("event-bus/" + bus)})
+	_, err := s.createArchive(&createArchiveInput{ArchiveName: "of-" +
+		strings.ReplaceAll(bus, "/", "-"), EventSourceArn: s.arn("event-bus/" + bus)})
 	return err
 }
 
@@ -47,7 +48,8 @@ func (s *Server) Archive(bus string) error {
 // as their replay-name. Drain waits for them.
 func (s *Server) Replay(name, bus string, from, to time.Time) error {
 	_, err := s.startReplay(&startReplayInput{
-		ReplayName: name, EventSourceArn: s.arn("archive/of-" + strings.ReplaceAll(bus, "/", "-")), EventStartTime: seconds(from), EventEndTime: seconds(to),
+		ReplayName: name, EventSourceArn: s.arn("archive/of-" + strings.ReplaceAll(bus, "/", "-")),
+		EventStartTime: seconds(from), EventEndTime: seconds(to),
 		Destination: replayDestination{Arn: s.arn("event-bus/" + bus)},
 	})
 	return err
@@ -125,13 +127,17 @@ func (s *Server) startReplay(in *startReplayInput) (*replayOutput, error) {
 		_, name, _ := strings.Cut(in.EventSourceArn, "archive/")
 		return nil, invalid("Parameter EventSourceArn is not valid. Reason: Archive %s does not exist.", name)
 	case s.archives[i].source != in.Destination.Arn:
-		return nil, invalid("Parameter Destination.Arn is not valid. Reason: Cross event bus replay is not permitted.")
+		return nil,
+			invalid("Parameter Destination.Arn is not valid. Reason: Cross event bus replay is not permitted.")
 	case in.EventStartTime >= in.EventEndTime:
-		return nil, invalid("Parameter EventEndTime is not valid. Reason: EventStartTime must be before EventEndTime.")
+		return nil,
+			invalid("Parameter EventEndTime is not valid. Reason: EventStartTime must be before EventEndTime.")
 	}
 	r := &replay{
-		name: in.ReplayName, description: in.Description, archive: in.EventSourceArn, destination: in.Destination,
-		from: time.UnixMilli(int64(in.EventStartTime * 1000)), to: time.UnixMilli(int64(in.EventEndTime * 1000)), started: s.opts.Now(), state: starting,
+		name: in.ReplayName, description: in.Description, archive: in.EventSourceArn,
+		destination: in.Destination,
+		from:        time.UnixMilli(int64(in.EventStartTime * 1000)),
+		to:          time.UnixMilli(int64(in.EventEndTime * 1000)), started: s.opts.Now(), state: starting,
 	}
 	s.replays = append(s.replays, r)
 	events := slices.Clone(s.archives[i].events)
@@ -202,7 +208,8 @@ func (s *Server) cancelReplay(in *replayInput) (*replayOutput, error) {
 	case r == nil:
 		return nil, noReplay(in.ReplayName)
 	case r.state != starting && r.state != running:
-		return nil, refuse("IllegalStatusException", "Replay %s is not in a valid state for this operation.", r.name)
+		return nil, refuse("IllegalStatusException", "Replay %s is not in a valid state for this operation.",
+			r.name)
 	}
 	r.state = cancelling
 	return &replayOutput{ReplayArn: s.arn("replay/" + r.name), State: cancelling}, nil
@@ -261,7 +268,8 @@ func (s *Server) listReplays(in *listReplaysInput) (*listReplaysOutput, error) {
 	defer s.mu.Unlock()
 	var all []*replay
 	for _, r := range s.replays {
-		if (in.EventSourceArn == "" || r.archive == in.EventSourceArn) && (in.State == "" || r.state == in.State) {
+		if (in.EventSourceArn == "" || r.archive == in.EventSourceArn) &&
+			(in.State == "" || r.state == in.State) {
 			all = append(all, r)
 		}
 	}

@@ -20,17 +20,21 @@ func busARN(name string) *string {
 
 func (w *world) archive(bus, name string) (arn *string) {
 	w.t.Helper()
-	out, err := w.client.CreateArchive(w.t.Context(), &eventbridge.CreateArchiveInput{ArchiveName: aws.String(name), EventSourceArn: busARN(bus)})
+	out, err := w.client.CreateArchive(w.t.Context(),
+		&eventbridge.CreateArchiveInput{ArchiveName: aws.String(name), EventSourceArn: busARN(bus)})
 	w.check(err)
 	return out.ArchiveArn
 }
 
 // start replays what there is of the last hour.
-func (w *world) start(archive *string, bus, name string, rules ...string) (*eventbridge.StartReplayOutput, error) {
+func (w *world) start(archive *string, bus, name string,
+	rules ...string) (*eventbridge.StartReplayOutput, error) {
 	return w.client.StartReplay(w.t.Context(), &eventbridge.StartReplayInput{
-		ReplayName: aws.String(name), Description: aws.String("description of the replay"), EventSourceArn: archive,
-		EventStartTime: aws.Time(time.Now().Add(-time.Hour)), EventEndTime: aws.Time(time.Now().Add(time.Hour)),
-		Destination: &types.ReplayDestination{Arn: busARN(bus), FilterArns: rules},
+		ReplayName: aws.String(name), Description: aws.String("description of the replay"),
+		EventSourceArn: archive,
+		EventStartTime: aws.Time(time.Now().Add(-time.Hour)),
+		EventEndTime:   aws.Time(time.Now().Add(time.Hour)),
+		Destination:    &types.ReplayDestination{Arn: busARN(bus), FilterArns: rules},
 	})
 }
 
@@ -64,7 +68,8 @@ func startAndCancel(bus string) func(*testing.T, *world, recording) {
 		e.EventBusName = aws.String(bus)
 		w.put(e, e, e)
 		in, other := w.listen(bus, `{"source":["`+command+`"]}`), w.listen(bus, `{"source":["`+command+`"]}`)
-		rules, err := w.client.ListRules(t.Context(), &eventbridge.ListRulesInput{EventBusName: aws.String(bus)})
+		rules, err := w.client.ListRules(t.Context(),
+			&eventbridge.ListRulesInput{EventBusName: aws.String(bus)})
 		w.check(err)
 		rule := *rules.Rules[0].Arn
 		w.same(want["start-replay"], w.mustStart(archive, bus, "first", rule))
@@ -73,20 +78,25 @@ func startAndCancel(bus string) func(*testing.T, *world, recording) {
 		if n := len(other.all()); n > 0 {
 			t.Errorf("the replay was for one rule, and another one got %d events", n)
 		}
-		w.same(want["list-replays"], w.listReplays(&eventbridge.ListReplaysInput{NamePrefix: aws.String("first")}))
-		described, err := w.client.DescribeReplay(t.Context(), &eventbridge.DescribeReplayInput{ReplayName: aws.String("first")})
+		w.same(want["list-replays"],
+			w.listReplays(&eventbridge.ListReplaysInput{NamePrefix: aws.String("first")}))
+		described, err := w.client.DescribeReplay(t.Context(),
+			&eventbridge.DescribeReplayInput{ReplayName: aws.String("first")})
 		w.check(err)
 		w.same(want["describe-replay"], described)
 		w.mustStart(archive, bus, "held", rule)
-		canceled, err := w.client.CancelReplay(t.Context(), &eventbridge.CancelReplayInput{ReplayName: aws.String("held")})
+		canceled, err := w.client.CancelReplay(t.Context(),
+			&eventbridge.CancelReplayInput{ReplayName: aws.String("held")})
 		w.check(err)
 		w.same(want["cancel-replay"], canceled)
-		described, err = w.client.DescribeReplay(t.Context(), &eventbridge.DescribeReplayInput{ReplayName: aws.String("held")})
+		described, err = w.client.DescribeReplay(t.Context(),
+			&eventbridge.DescribeReplayInput{ReplayName: aws.String("held")})
 		w.check(err)
 		w.same(want["describe-replay-canceled"], described)
 		close(release)
 		w.drain()
-		described, err = w.client.DescribeReplay(t.Context(), &eventbridge.DescribeReplayInput{ReplayName: aws.String("held")})
+		described, err = w.client.DescribeReplay(t.Context(),
+			&eventbridge.DescribeReplayInput{ReplayName: aws.String("held")})
 		w.check(err)
 		if n := len(in.all()); described.State != types.ReplayStateCancelled || n != 3 {
 			t.Errorf("the cancelled replay is %s, and there were %d events in all", described.State, n)
@@ -100,8 +110,10 @@ func listByPrefix(_ *testing.T, w *world, want recording) {
 		w.mustStart(archive, "default", name)
 	}
 	w.drain()
-	w.same(want["list-replays-with-full-name"], w.listReplays(&eventbridge.ListReplaysInput{NamePrefix: aws.String("prefix-test-replay")}))
-	w.same(want["list-replays-with-prefix"], w.listReplays(&eventbridge.ListReplaysInput{NamePrefix: aws.String("prefix")}))
+	w.same(want["list-replays-with-full-name"],
+		w.listReplays(&eventbridge.ListReplaysInput{NamePrefix: aws.String("prefix-test-replay")}))
+	w.same(want["list-replays-with-prefix"],
+		w.listReplays(&eventbridge.ListReplaysInput{NamePrefix: aws.String("prefix")}))
 }
 
 func listByPages(_ *testing.T, w *world, want recording) {
@@ -110,9 +122,12 @@ func listByPages(_ *testing.T, w *world, want recording) {
 		w.mustStart(archive, "default", fmt.Sprintf("prefix-test-replay-%d", i))
 	}
 	w.drain()
-	first := w.listReplays(&eventbridge.ListReplaysInput{NamePrefix: aws.String("prefix"), Limit: aws.Int32(3)})
+	first := w.listReplays(&eventbridge.ListReplaysInput{NamePrefix: aws.String("prefix"),
+		Limit: aws.Int32(3)})
 	w.same(want["list-replays-with-limit"], first)
-	w.same(want["list-replays-with-limit-next-token"], w.listReplays(&eventbridge.ListReplaysInput{NamePrefix: aws.String("prefix"), Limit: aws.Int32(3), NextToken: first.NextToken}))
+	w.same(want["list-replays-with-limit-next-token"],
+		w.listReplays(&eventbridge.ListReplaysInput{NamePrefix: aws.String("prefix"), Limit: aws.Int32(3),
+			NextToken: first.NextToken}))
 }
 
 func listByArchive(_ *testing.T, w *world, want recording) {
@@ -120,7 +135,8 @@ func listByArchive(_ *testing.T, w *world, want recording) {
 	w.mustStart(archive, "default", "a")
 	w.mustStart(other, "default", "b")
 	w.drain()
-	w.same(want["list-replays-with-event-source-arn"], w.listReplays(&eventbridge.ListReplaysInput{EventSourceArn: archive}))
+	w.same(want["list-replays-with-event-source-arn"],
+		w.listReplays(&eventbridge.ListReplaysInput{EventSourceArn: archive}))
 }
 
 func sameName(otherArchive bool) func(*testing.T, *world, recording) {
@@ -136,8 +152,10 @@ func sameName(otherArchive bool) func(*testing.T, *world, recording) {
 }
 
 func unknownReplay(t *testing.T, w *world, want recording) {
-	_, err := w.client.DescribeReplay(t.Context(), &eventbridge.DescribeReplayInput{ReplayName: aws.String("missing")})
-	w.sameError(want["describe-replay-unknown-replay-error"], err, strings.NewReplacer("missing", "<replay-name>"))
+	_, err := w.client.DescribeReplay(t.Context(),
+		&eventbridge.DescribeReplayInput{ReplayName: aws.String("missing")})
+	w.sameError(want["describe-replay-unknown-replay-error"], err,
+		strings.NewReplacer("missing", "<replay-name>"))
 }
 
 // TestReplaySendsTheSameEvents: the same events by Go's method, of those times only, and never those that
@@ -177,7 +195,8 @@ func TestReplaySendsTheSameEvents(t *testing.T) {
 func TestArchivePattern(t *testing.T) {
 	w := newWorld(t, &localaws.Options{Account: account})
 	out, err := w.client.CreateArchive(t.Context(), &eventbridge.CreateArchiveInput{
-		ArchiveName: aws.String("some"), EventSourceArn: busARN("default"), EventPattern: aws.String(`{"detail":{"keep":[true]}}`),
+		ArchiveName: aws.String("some"), EventSourceArn: busARN("default"),
+		EventPattern: aws.String(`{"detail":{"keep":[true]}}`),
 	})
 	w.check(err)
 	w.put(entry(`{"keep":true}`), entry(`{"keep":false}`))
@@ -197,14 +216,20 @@ func TestReplayRefused(t *testing.T) {
 		err  error
 		code string
 	}{
-		"a name that is taken": {second(w.client.CreateArchive(t.Context(), &eventbridge.CreateArchiveInput{ArchiveName: aws.String("archive"), EventSourceArn: busARN("default")})), "ResourceAlreadyExistsException"},
-		"a bus that is none":   {second(w.client.CreateArchive(t.Context(), &eventbridge.CreateArchiveInput{ArchiveName: aws.String("b"), EventSourceArn: busARN("missing")})), "ResourceNotFoundException"},
+		"a name that is taken": {second(w.client.CreateArchive(t.Context(),
+			&eventbridge.CreateArchiveInput{ArchiveName: aws.String("archive"),
+				EventSourceArn: busARN("default")})), "ResourceAlreadyExistsException"},
+		"a bus that is none": {second(w.client.CreateArchive(t.Context(),
+			&eventbridge.CreateArchiveInput{ArchiveName: aws.String("b"),
+				EventSourceArn: busARN("missing")})), "ResourceNotFoundException"},
 		"a pattern that is none": {second(w.client.CreateArchive(t.Context(), &eventbridge.CreateArchiveInput{
 			ArchiveName: aws.String("c"), EventSourceArn: busARN("default"), EventPattern: aws.String("{"),
 		})), "InvalidEventPatternException"},
-		"another bus":             {second(w.start(archive, "other", "r")), "ValidationException"},
-		"an archive that is none": {second(w.start(aws.String(*archive+"-missing"), "default", "r")), "ValidationException"},
-		"cancelling nothing":      {second(w.client.CancelReplay(t.Context(), &eventbridge.CancelReplayInput{ReplayName: aws.String("r")})), "ResourceNotFoundException"},
+		"another bus": {second(w.start(archive, "other", "r")), "ValidationException"},
+		"an archive that is none": {second(w.start(aws.String(*archive+"-missing"), "default", "r")),
+			"ValidationException"},
+		"cancelling nothing": {second(w.client.CancelReplay(t.Context(),
+			&eventbridge.CancelReplayInput{ReplayName: aws.String("r")})), "ResourceNotFoundException"},
 	} {
 		if codeOf(c.err) != c.code {
 			t.Errorf("%s: %v", what, c.err)
@@ -212,7 +237,8 @@ func TestReplayRefused(t *testing.T) {
 	}
 	w.mustStart(archive, "default", "over")
 	w.drain()
-	if _, err := w.client.CancelReplay(t.Context(), &eventbridge.CancelReplayInput{ReplayName: aws.String("over")}); codeOf(err) != "IllegalStatusException" {
+	if _, err := w.client.CancelReplay(t.Context(),
+		&eventbridge.CancelReplayInput{ReplayName: aws.String("over")}); codeOf(err) != "IllegalStatusException" {
 		t.Errorf("cancelling what is over: %v", err)
 	}
 }

@@ -26,8 +26,10 @@ var sqsAPI = &api{
 		"ChangeMessageVisibility":      decoded((*Server).changeMessageVisibility),
 		"ChangeMessageVisibilityBatch": decoded((*Server).changeMessageVisibilityBatch),
 	},
-	throttled: &fault{http.StatusForbidden, sqsShape + "RequestThrottled", "Rate exceeded", "RequestThrottled"},
-	broken:    &fault{http.StatusInternalServerError, "InternalFailure", "We encountered an internal error. Please try again.", ""},
+	throttled: &fault{http.StatusForbidden, sqsShape +
+		"RequestThrottled", "Rate exceeded", "RequestThrottled"},
+	broken: &fault{http.StatusInternalServerError, "InternalFailure",
+		"We encountered an internal error. Please try again.", ""},
 	denied: func(s *Server, action string) error {
 		return &fault{http.StatusForbidden, coralShape + "AccessDeniedException", fmt.Sprintf(
 			"User: %s is not authorized to perform: sqs:%s because no identity-based policy allows the sqs:%[2]s action", s.caller(), strings.ToLower(action)), "AccessDenied"}
@@ -47,7 +49,8 @@ var oldCodes = map[string]string{
 }
 
 // dotted are the errors whose code has a prefix in the older protocol.
-var dotted = []string{"Batch", "EmptyBatch", "InvalidBatchEntryId", "MessageNotInflight", "PurgeQueueInProgress", "TooManyEntries", "UnsupportedOperation"}
+var dotted = []string{"Batch", "EmptyBatch", "InvalidBatchEntryId", "MessageNotInflight",
+	"PurgeQueueInProgress", "TooManyEntries", "UnsupportedOperation"}
 
 // refuseSQS is an error that the service's model has.
 func refuseSQS(code, format string, args ...any) *fault {
@@ -71,11 +74,14 @@ func refuseSQS(code, format string, args ...any) *fault {
 
 // invalidValue is the error for a parameter.
 func invalidValue(format string, args ...any) *fault {
-	return &fault{http.StatusBadRequest, coralShape + "InvalidParameterValueException", fmt.Sprintf(format, args...), "InvalidParameterValue"}
+	return &fault{http.StatusBadRequest, coralShape +
+		"InvalidParameterValueException", fmt.Sprintf(format, args...), "InvalidParameterValue"}
 }
 
 func missingParameter(name string) *fault {
-	return &fault{http.StatusBadRequest, coralShape + "MissingRequiredParameterException", "The request must contain the parameter " + name + ".", "MissingParameter"}
+	return &fault{http.StatusBadRequest, coralShape +
+		"MissingRequiredParameterException", "The request must contain the parameter " + name +
+		".", "MissingParameter"}
 }
 
 func noQueue() *fault { return refuseSQS("QueueDoesNotExist", "The specified queue does not exist.") }

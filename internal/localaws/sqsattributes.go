@@ -30,7 +30,8 @@ var chosen = map[string][]string{
 }
 
 // plain are the attributes that are kept as they are.
-var plain = []string{"Policy", "RedriveAllowPolicy", "KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "SqsManagedSseEnabled"}
+var plain = []string{"Policy", "RedriveAllowPolicy", "KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds",
+	"SqsManagedSseEnabled"}
 
 func defaultAttributes(fifo bool) map[string]string {
 	attributes := map[string]string{"SqsManagedSseEnabled": "true"}
@@ -124,7 +125,8 @@ func (s *Server) parseRedrive(q *queue, value string) (*redrivePolicy, error) {
 	count, err := strconv.Atoi(fmt.Sprint(p.MaxReceiveCount))
 	switch to := s.queueByARN(p.DeadLetterTargetArn); {
 	case p.DeadLetterTargetArn == "" || p.MaxReceiveCount == nil:
-		return nil, bad("Redrive policy does not contain mandatory attribute: deadLetterTargetArn or maxReceiveCount.")
+		return nil,
+			bad("Redrive policy does not contain mandatory attribute: deadLetterTargetArn or maxReceiveCount.")
 	case err != nil || count < 1 || count > 1000:
 		return nil, bad("Invalid value for maxReceiveCount: it must be between 1 and 1000.")
 	case to == nil:
@@ -171,7 +173,8 @@ func (s *Server) getQueueAttributes(in *getQueueAttributesInput) (*getQueueAttri
 	for _, name := range in.AttributeNames {
 		_, isNumeric := numeric[name]
 		_, isChosen := chosen[name]
-		known := isNumeric || isChosen || slices.Contains(plain, name) || name == "RedrivePolicy" || name == "FifoQueue"
+		known := isNumeric || isChosen || slices.Contains(plain, name) || name == "RedrivePolicy" ||
+			name == "FifoQueue"
 		switch value, there := all[name]; {
 		case name == "All":
 			return &getQueueAttributesOutput{all}, nil

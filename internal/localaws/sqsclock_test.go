@@ -59,14 +59,17 @@ func newQueues(t *testing.T, opts *localaws.Options) *queues {
 
 func (q *queues) create(name string, attributes map[string]string) (url, arn string) {
 	q.t.Helper()
-	made, err := q.sqs.CreateQueue(q.t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(name), Attributes: attributes})
+	made, err := q.sqs.CreateQueue(q.t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(name),
+		Attributes: attributes})
 	q.check(err)
 	return *made.QueueUrl, q.attributes(*made.QueueUrl)["QueueArn"]
 }
 
 func (q *queues) attributes(url string) map[string]string {
 	q.t.Helper()
-	out, err := q.sqs.GetQueueAttributes(q.t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: aws.String(url), AttributeNames: []types.QueueAttributeName{"All"}})
+	out, err := q.sqs.GetQueueAttributes(q.t.Context(),
+		&sqs.GetQueueAttributesInput{QueueUrl: aws.String(url),
+			AttributeNames: []types.QueueAttributeName{"All"}})
 	q.check(err)
 	return out.Attributes
 }
@@ -74,13 +77,15 @@ func (q *queues) attributes(url string) map[string]string {
 func (q *queues) left(url string) string {
 	q.t.Helper()
 	a := q.attributes(url)
-	return a["ApproximateNumberOfMessages"] + " " + a["ApproximateNumberOfMessagesNotVisible"] + " " + a["ApproximateNumberOfMessagesDelayed"]
+	return a["ApproximateNumberOfMessages"] + " " + a["ApproximateNumberOfMessagesNotVisible"] + " " +
+		a["ApproximateNumberOfMessagesDelayed"]
 }
 
 func (q *queues) send(url string, bodies ...string) {
 	q.t.Helper()
 	for _, body := range bodies {
-		_, err := q.sqs.SendMessage(q.t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(url), MessageBody: aws.String(body)})
+		_, err := q.sqs.SendMessage(q.t.Context(),
+			&sqs.SendMessageInput{QueueUrl: aws.String(url), MessageBody: aws.String(body)})
 		q.check(err)
 	}
 }
@@ -99,7 +104,8 @@ func (q *queues) receive(url string) []types.Message {
 func (q *queues) delete(url string, list ...types.Message) {
 	q.t.Helper()
 	for _, m := range list {
-		_, err := q.sqs.DeleteMessage(q.t.Context(), &sqs.DeleteMessageInput{QueueUrl: aws.String(url), ReceiptHandle: m.ReceiptHandle})
+		_, err := q.sqs.DeleteMessage(q.t.Context(),
+			&sqs.DeleteMessageInput{QueueUrl: aws.String(url), ReceiptHandle: m.ReceiptHandle})
 		q.check(err)
 	}
 }
@@ -123,7 +129,8 @@ func (q *queues) want(when, url string, want ...string) []types.Message {
 // TestQueueClock: everything but the wait of a long poll goes by the injected clock, to the instant.
 func TestQueueClock(t *testing.T) {
 	q := newQueues(t, nil)
-	url, _ := q.create("q", map[string]string{"VisibilityTimeout": "60", "DelaySeconds": "5", "MessageRetentionPeriod": "3600"})
+	url, _ := q.create("q", map[string]string{"VisibilityTimeout": "60", "DelaySeconds": "5",
+		"MessageRetentionPeriod": "3600"})
 	q.send(url, "x")
 	q.clock.move(5*time.Second - 1)
 	q.want("before its delay is over", url)
@@ -137,11 +144,15 @@ func TestQueueClock(t *testing.T) {
 	if got := q.left(url); got != "0 1 0" {
 		t.Errorf("after a stale handle was used: %s", got)
 	}
-	if _, err := q.sqs.ChangeMessageVisibility(t.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: aws.String(url), ReceiptHandle: first[0].ReceiptHandle}); codeOf(err) != "InvalidParameterValue" {
+	if _, err := q.sqs.ChangeMessageVisibility(t.Context(),
+		&sqs.ChangeMessageVisibilityInput{QueueUrl: aws.String(url),
+			ReceiptHandle: first[0].ReceiptHandle}); codeOf(err) != "InvalidParameterValue" {
 		t.Errorf("changing by a stale handle: %v", err)
 	}
 	q.clock.move(time.Minute)
-	if _, err := q.sqs.ChangeMessageVisibility(t.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: aws.String(url), ReceiptHandle: second[0].ReceiptHandle, VisibilityTimeout: 9}); codeOf(err) != "AWS.SimpleQueueService.MessageNotInflight" {
+	if _, err := q.sqs.ChangeMessageVisibility(t.Context(),
+		&sqs.ChangeMessageVisibilityInput{QueueUrl: aws.String(url), ReceiptHandle: second[0].ReceiptHandle,
+			VisibilityTimeout: 9}); codeOf(err) != "AWS.SimpleQueueService.MessageNotInflight" {
 		t.Errorf("changing what is visible: %v", err)
 	}
 	q.clock.move(time.Hour - 5*time.Second - 2*time.Minute - 1)
@@ -158,9 +169,12 @@ func TestQueueClock(t *testing.T) {
 func TestDeduplicationWindow(t *testing.T) {
 	q := newQueues(t, nil)
 	for scope, want := range map[string]string{"queue": "1 0 0", "messageGroup": "2 0 0"} {
-		url, _ := q.create(scope+".fifo", map[string]string{"FifoQueue": "true", "ContentBasedDeduplication": "true", "DeduplicationScope": scope})
+		url, _ := q.create(scope+".fifo", map[string]string{"FifoQueue": "true",
+			"ContentBasedDeduplication": "true", "DeduplicationScope": scope})
 		send := func(group string) {
-			_, err := q.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(url), MessageBody: aws.String("x"), MessageGroupId: aws.String(group)})
+			_, err := q.sqs.SendMessage(t.Context(),
+				&sqs.SendMessageInput{QueueUrl: aws.String(url), MessageBody: aws.String("x"),
+					MessageGroupId: aws.String(group)})
 			q.check(err)
 		}
 		send("a")
@@ -183,22 +197,28 @@ func TestDeduplicationWindow(t *testing.T) {
 func TestFIFODeadLetter(t *testing.T) {
 	q := newQueues(t, nil)
 	dead, arn := q.create("dead.fifo", map[string]string{"FifoQueue": "true"})
-	url, source := q.create("q.fifo", map[string]string{"FifoQueue": "true", "RedrivePolicy": `{"deadLetterTargetArn":"` + arn + `","maxReceiveCount":"1"}`})
+	url, source := q.create("q.fifo", map[string]string{"FifoQueue": "true",
+		"RedrivePolicy": `{"deadLetterTargetArn":"` + arn + `","maxReceiveCount":"1"}`})
 	for _, body := range []string{"1", "2"} {
-		_, err := q.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(url), MessageBody: aws.String(body), MessageGroupId: aws.String("g"), MessageDeduplicationId: aws.String(body)})
+		_, err := q.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(url),
+			MessageBody: aws.String(body), MessageGroupId: aws.String("g"),
+			MessageDeduplicationId: aws.String(body)})
 		q.check(err)
 	}
 	first := q.want("both at once", url, "1", "2")
 	q.clock.move(time.Minute)
 	got := q.want("given up", dead, "1", "2")
-	if a := got[0].Attributes; a["DeadLetterQueueSourceArn"] != source || a["MessageGroupId"] != "g" || a["MessageDeduplicationId"] != "1" || *got[0].MessageId != *first[0].MessageId ||
+	if a := got[0].Attributes; a["DeadLetterQueueSourceArn"] != source || a["MessageGroupId"] != "g" ||
+		a["MessageDeduplicationId"] != "1" || *got[0].MessageId != *first[0].MessageId ||
 		a["ApproximateReceiveCount"] != "2" {
 		t.Errorf("given up as %v", got[0])
 	}
 	if left := q.left(url); left != "0 0 0" {
 		t.Errorf("left %s", left)
 	}
-	if _, err := q.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("other"), Attributes: map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"` + arn + `","maxReceiveCount":"1"}`}}); codeOf(err) != "InvalidParameterValue" {
+	if _, err := q.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("other"),
+		Attributes: map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"` + arn +
+			`","maxReceiveCount":"1"}`}}); codeOf(err) != "InvalidParameterValue" {
 		t.Errorf("a FIFO queue for what a standard queue gives up: %v", err)
 	}
 }
@@ -209,12 +229,16 @@ func TestRedrivePolicies(t *testing.T) {
 	_, dead := q.create("dead", nil)
 	url, _ := q.create("q", nil)
 	set := func(policy string) error {
-		_, err := q.sqs.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: aws.String(url), Attributes: map[string]string{"RedrivePolicy": policy, "DelaySeconds": "7"}})
+		_, err := q.sqs.SetQueueAttributes(t.Context(),
+			&sqs.SetQueueAttributesInput{QueueUrl: aws.String(url),
+				Attributes: map[string]string{"RedrivePolicy": policy, "DelaySeconds": "7"}})
 		return err
 	}
 	for _, policy := range []string{
-		`{`, `[]`, `{}`, `{"deadLetterTargetArn":"` + dead + `"}`, `{"maxReceiveCount":1}`, `{"deadLetterTargetArn":"` + dead + `","maxReceiveCount":0}`,
-		`{"deadLetterTargetArn":"` + dead + `","maxReceiveCount":1001}`, `{"deadLetterTargetArn":"` + dead + `","maxReceiveCount":"many"}`, `{"deadLetterTargetArn":"` + dead + `x","maxReceiveCount":1}`,
+		`{`, `[]`, `{}`, `{"deadLetterTargetArn":"` + dead +
+			`"}`, `{"maxReceiveCount":1}`, `{"deadLetterTargetArn":"` + dead + `","maxReceiveCount":0}`,
+		`{"deadLetterTargetArn":"` + dead + `","maxReceiveCount":1001}`, `{"deadLetterTargetArn":"` + dead +
+			`","maxReceiveCount":"many"}`, `{"deadLetterTargetArn":"` + dead + `x","maxReceiveCount":1}`,
 	} {
 		if err := set(policy); codeOf(err) != "InvalidParameterValue" {
 			t.Errorf("%s: %v", policy, err)
@@ -267,7 +291,8 @@ func TestDuplicatesComeTwice(t *testing.T) {
 		t.Errorf("%d messages came %d times while they were in flight", n, received)
 	}
 	fifo, _ := q.create("q.fifo", map[string]string{"FifoQueue": "true", "ContentBasedDeduplication": "true"})
-	_, err := q.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(fifo), MessageBody: aws.String("x"), MessageGroupId: aws.String("g")})
+	_, err := q.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(fifo),
+		MessageBody: aws.String("x"), MessageGroupId: aws.String("g")})
 	q.check(err)
 	q.delete(fifo, q.want("once", fifo, "x")...)
 	q.want("a FIFO queue", fifo)
@@ -276,17 +301,20 @@ func TestDuplicatesComeTwice(t *testing.T) {
 // TestQueueFaults: in which of them the message is in the queue all the same.
 func TestQueueFaults(t *testing.T) {
 	for fault, want := range map[localaws.CallFault]struct{ code, left string }{
-		localaws.Throttled: {"RequestThrottled", "0 0 0"}, localaws.InternalError: {"InternalFailure", "0 0 0"}, localaws.CutBefore: {"", "0 0 0"},
+		localaws.Throttled:     {"RequestThrottled", "0 0 0"},
+		localaws.InternalError: {"InternalFailure", "0 0 0"}, localaws.CutBefore: {"", "0 0 0"},
 		localaws.CutAfter: {"", "1 0 0"}, localaws.GarbageAnswer: {"", "1 0 0"},
 	} {
-		q := newQueues(t, &localaws.Options{Faults: localaws.Faults{Script: func(action string, _ int) localaws.CallFault {
+		q := newQueues(t, &localaws.Options{Faults: localaws.Faults{Script: func(action string,
+			_ int) localaws.CallFault {
 			if action == "SendMessage" {
 				return fault
 			}
 			return localaws.NoFault
 		}}})
 		url, _ := q.create("q", nil)
-		_, err := q.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(url), MessageBody: aws.String("x")})
+		_, err := q.sqs.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(url),
+			MessageBody: aws.String("x")})
 		if err == nil || want.code != "" && codeOf(err) != want.code {
 			t.Errorf("fault %d: %v", fault, err)
 		}
@@ -327,7 +355,8 @@ func TestLongPollEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		_, err := q.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: aws.String(url), WaitTimeSeconds: 20})
+		_, err := q.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: aws.String(url),
+			WaitTimeSeconds: 20})
 		ended <- err
 	}()
 	for q.server.Calls() < 3 { // the queue's two, and the poll
@@ -338,7 +367,8 @@ func TestLongPollEnds(t *testing.T) {
 		t.Error("a poll that was cancelled succeeded")
 	}
 	go func() {
-		_, err := q.sqs.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: aws.String(url), WaitTimeSeconds: 20})
+		_, err := q.sqs.ReceiveMessage(t.Context(),
+			&sqs.ReceiveMessageInput{QueueUrl: aws.String(url), WaitTimeSeconds: 20})
 		ended <- err
 	}()
 	for q.server.Calls() < 4 {
@@ -352,7 +382,8 @@ func TestLongPollEnds(t *testing.T) {
 func TestQueueErrors(t *testing.T) {
 	w := newWorld(t, nil)
 	body := func(target, in string) (code, query string, status int) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.server.URL(), strings.NewReader(in))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.server.URL(),
+			strings.NewReader(in))
 		w.check(err)
 		req.Header.Set("X-Amz-Target", target)
 		req.Header.Set("Authorization", "AWS4-HMAC-SHA256 x")
@@ -369,11 +400,13 @@ func TestQueueErrors(t *testing.T) {
 		return got.Type, resp.Header.Get("X-Amzn-Query-Error"), resp.StatusCode
 	}
 	code, query, status := body("AmazonSQS.GetQueueUrl", `{"QueueName":"missing"}`)
-	if code != "com.amazonaws.sqs#QueueDoesNotExist" || query != "AWS.SimpleQueueService.NonExistentQueue;Sender" || status != 400 {
+	if code != "com.amazonaws.sqs#QueueDoesNotExist" ||
+		query != "AWS.SimpleQueueService.NonExistentQueue;Sender" || status != 400 {
 		t.Errorf("%s, %s, %d", code, query, status)
 	}
 	code, query, status = body("AmazonSQS.CreateQueue", `{"QueueName":"with space"}`)
-	if code != "com.amazon.coral.service#InvalidParameterValueException" || query != "InvalidParameterValue;Sender" || status != 400 {
+	if code != "com.amazon.coral.service#InvalidParameterValueException" ||
+		query != "InvalidParameterValue;Sender" || status != 400 {
 		t.Errorf("%s, %s, %d", code, query, status)
 	}
 	if code := localawstest.CodeOf(context.Canceled); code != "" {

@@ -111,10 +111,13 @@ func (s *Server) createQueue(in *createQueueInput) (*queueURL, error) {
 	switch {
 	case in.QueueName == "":
 		return nil, missingParameter("QueueName")
-	case !queueNamePattern().MatchString(in.QueueName) && !(fifo && queueNamePattern().MatchString(stem)) || len(in.QueueName) > 80:
-		return nil, invalidValue("Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length")
+	case !queueNamePattern().MatchString(in.QueueName) && !(fifo && queueNamePattern().MatchString(stem)) ||
+		len(in.QueueName) > 80:
+		return nil,
+			invalidValue("Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length")
 	case !fifo && in.Attributes["FifoQueue"] == "true":
-		return nil, invalidValue("The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, must end with .fifo suffix and be 1 to 80 in length")
+		return nil,
+			invalidValue("The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, must end with .fifo suffix and be 1 to 80 in length")
 	}
 	s.queues.mu.Lock()
 	defer s.queues.mu.Unlock()
@@ -123,8 +126,10 @@ func (s *Server) createQueue(in *createQueueInput) (*queueURL, error) {
 	}
 	now := s.opts.Now()
 	q := &queue{
-		name: in.QueueName, arn: s.queueARN(in.QueueName), url: s.URL() + "/" + s.opts.Account + "/" + in.QueueName, fifo: fifo,
-		attributes: defaultAttributes(fifo), created: now, byID: map[string]*list.Element{}, sent: map[string]*message{}, groups: map[string]int{}, taken: map[*message]bool{},
+		name: in.QueueName, arn: s.queueARN(in.QueueName), url: s.URL() + "/" + s.opts.Account + "/" +
+			in.QueueName, fifo: fifo,
+		attributes: defaultAttributes(fifo), created: now, byID: map[string]*list.Element{},
+		sent: map[string]*message{}, groups: map[string]int{}, taken: map[*message]bool{},
 	}
 	if err := s.setAttributes(q, in.Attributes, true); err != nil {
 		return nil, err
@@ -137,7 +142,8 @@ func (s *Server) createQueue(in *createQueueInput) (*queueURL, error) {
 func (q *queue) sameAs(attributes map[string]string) (*queueURL, error) {
 	for name, value := range attributes {
 		if q.attributes[name] != value {
-			return nil, refuseSQS("QueueNameExists", "A queue already exists with the same name and a different value for attribute %s", name)
+			return nil, refuseSQS("QueueNameExists",
+				"A queue already exists with the same name and a different value for attribute %s", name)
 		}
 	}
 	return &queueURL{q.url}, nil
@@ -216,7 +222,8 @@ func (s *Server) purgeQueue(in *queueInput) (nothing, error) {
 	}
 	now := s.opts.Now()
 	if now.Sub(q.purged) < purgePause {
-		return nothing{}, refuseSQS("PurgeQueueInProgress", "Only one PurgeQueue operation on %s is allowed every 60 seconds.", q.name)
+		return nothing{}, refuseSQS("PurgeQueueInProgress",
+			"Only one PurgeQueue operation on %s is allowed every 60 seconds.", q.name)
 	}
 	q.purged = now
 	q.messages.Init()

@@ -90,11 +90,13 @@ func (s *Server) receiveNow(in *receiveInput) (*receiveOutput, <-chan struct{}, 
 		value     *int
 		low, high int
 	}{
-		{"MaxNumberOfMessages", in.MaxNumberOfMessages, 1, maxBatch}, {"VisibilityTimeout", in.VisibilityTimeout, 0, maxVisibility},
+		{"MaxNumberOfMessages", in.MaxNumberOfMessages, 1, maxBatch},
+		{"VisibilityTimeout", in.VisibilityTimeout, 0, maxVisibility},
 		{"WaitTimeSeconds", in.WaitTimeSeconds, 0, 20},
 	} {
 		if v := p.value; v != nil && (*v < p.low || *v > p.high) {
-			return nil, nil, invalidValue("Value %d for parameter %s is invalid. Reason: Must be between %d and %d, if provided.", *v, p.name, p.low, p.high)
+			return nil, nil,
+				invalidValue("Value %d for parameter %s is invalid. Reason: Must be between %d and %d, if provided.", *v, p.name, p.low, p.high)
 		}
 	}
 	most, visibility := 1, q.seconds("VisibilityTimeout")
@@ -238,7 +240,8 @@ func (q *queue) findReceipt(handle string) (m *message, newest bool, f *fault) {
 	text, err := base64.StdEncoding.DecodeString(handle)
 	parts := strings.Fields(string(text))
 	if err != nil || len(parts) != 4 || parts[0] != "localaws" || parts[1] != q.arn {
-		return nil, false, refuseSQS("ReceiptHandleIsInvalid", "The input receipt handle \"%s\" is not a valid receipt handle.", handle)
+		return nil, false, refuseSQS("ReceiptHandleIsInvalid",
+			"The input receipt handle \"%s\" is not a valid receipt handle.", handle)
 	}
 	e := q.byID[parts[2]]
 	if e == nil {
@@ -251,12 +254,14 @@ func (q *queue) findReceipt(handle string) (m *message, newest bool, f *fault) {
 // show is the message with the attributes that were asked for.
 func (s *Server) show(m *message, in *receiveInput) receivedMessage {
 	attributes := maps.Clone(m.attributes)
-	maps.DeleteFunc(attributes, func(name string, _ messageAttribute) bool { return !wanted(in.MessageAttributeNames, name) })
+	maps.DeleteFunc(attributes,
+		func(name string, _ messageAttribute) bool { return !wanted(in.MessageAttributeNames, name) })
 	system := s.systemAttributes(m)
 	names := slices.Concat(in.AttributeNames, in.MessageSystemAttributeNames)
 	maps.DeleteFunc(system, func(name, _ string) bool { return !slices.Contains(names, name) && !slices.Contains(names, "All") })
 	return receivedMessage{
-		MessageID: m.id, ReceiptHandle: m.receipt, MD5OfBody: md5Text(m.body), Body: m.body, Attributes: system,
+		MessageID: m.id, ReceiptHandle: m.receipt, MD5OfBody: md5Text(m.body), Body: m.body,
+		Attributes:             system,
 		MD5OfMessageAttributes: md5Attributes(attributes), MessageAttributes: attributes,
 	}
 }
@@ -271,9 +276,11 @@ func wanted(names []string, name string) bool {
 
 func (s *Server) systemAttributes(m *message) map[string]string {
 	all := map[string]string{
-		"SenderId": s.opts.Account, "SentTimestamp": millis(m.sent), "ApproximateReceiveCount": strconv.Itoa(m.receives),
-		"ApproximateFirstReceiveTimestamp": millis(m.firstReceived), "MessageGroupId": m.group, "MessageDeduplicationId": m.dedup,
-		"SequenceNumber": m.sequence, "AWSTraceHeader": m.trace, "DeadLetterQueueSourceArn": m.source,
+		"SenderId": s.opts.Account, "SentTimestamp": millis(m.sent),
+		"ApproximateReceiveCount":          strconv.Itoa(m.receives),
+		"ApproximateFirstReceiveTimestamp": millis(m.firstReceived), "MessageGroupId": m.group,
+		"MessageDeduplicationId": m.dedup,
+		"SequenceNumber":         m.sequence, "AWSTraceHeader": m.trace, "DeadLetterQueueSourceArn": m.source,
 	}
 	maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
 	return all

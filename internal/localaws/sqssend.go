@@ -75,7 +75,8 @@ func (s *Server) sendMessage(in *sendInput) (*sendResult, error) {
 // sent is what the sender is told, of what it sent: of a duplicate, the message is the earlier one.
 func sent(e *sendEntry, m *message) *sendResult {
 	return &sendResult{
-		ID: e.ID, MessageID: m.id, MD5OfMessageBody: md5Text(e.MessageBody), MD5OfMessageAttributes: md5Attributes(e.MessageAttributes),
+		ID: e.ID, MessageID: m.id, MD5OfMessageBody: md5Text(e.MessageBody),
+		MD5OfMessageAttributes:       md5Attributes(e.MessageAttributes),
 		MD5OfMessageSystemAttributes: md5Attributes(e.MessageSystemAttributes), SequenceNumber: m.sequence,
 	}
 }
@@ -105,7 +106,8 @@ func (s *Server) sendMessageBatch(in *sendBatchInput) (*sendBatchOutput, error) 
 		size += in.Entries[i].size()
 	}
 	if size > maxBatchBytes {
-		return nil, refuseSQS("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", maxBatchBytes, size)
+		return nil, refuseSQS("BatchRequestTooLong",
+			"Batch requests cannot be longer than %d bytes. You have sent %d bytes.", maxBatchBytes, size)
 	}
 	out := &sendBatchOutput{}
 	for i := range in.Entries {
@@ -127,13 +129,15 @@ func checkBatch[E any](entries []E, id func(*E) string) error {
 	case n == 0:
 		return refuseSQS("EmptyBatchRequest", "There should be at least one entry in the request.")
 	case n > maxBatch:
-		return refuseSQS("TooManyEntriesInBatchRequest", "Maximum number of entries per request are %d. You have sent %d.", maxBatch, n)
+		return refuseSQS("TooManyEntriesInBatchRequest",
+			"Maximum number of entries per request are %d. You have sent %d.", maxBatch, n)
 	}
 	seen := map[string]bool{}
 	for i := range entries {
 		switch id := id(&entries[i]); {
 		case !batchIDPattern().MatchString(id):
-			return refuseSQS("InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 letters long.")
+			return refuseSQS("InvalidBatchEntryId",
+				"A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 letters long.")
 		case seen[id]:
 			return refuseSQS("BatchEntryIdsNotDistinct", "Id %s repeated.", id)
 		default:
@@ -149,7 +153,8 @@ func (s *Server) enqueueMessage(q *queue, e *sendEntry) (*message, *fault) {
 		return nil, f
 	}
 	now := s.opts.Now()
-	m := &message{id: newUUID(), body: e.MessageBody, attributes: e.MessageAttributes, group: e.MessageGroupID, sent: now, entered: now, visibleAt: now}
+	m := &message{id: newUUID(), body: e.MessageBody, attributes: e.MessageAttributes,
+		group: e.MessageGroupID, sent: now, entered: now, visibleAt: now}
 	if trace := e.MessageSystemAttributes["AWSTraceHeader"].StringValue; trace != nil {
 		m.trace = *trace
 	}
@@ -204,11 +209,13 @@ func (q *queue) check(e *sendEntry) *fault {
 	case e.size() > limit:
 		return invalidValue("One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", limit)
 	case !utf8.ValidString(e.MessageBody) || strings.ContainsFunc(e.MessageBody, notInXML):
-		return refuseSQS("InvalidMessageContents", "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF")
+		return refuseSQS("InvalidMessageContents",
+			"Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF")
 	case e.DelaySeconds != nil && (*e.DelaySeconds < 0 || *e.DelaySeconds > 900):
 		return invalidValue("Value %d for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= 900.", *e.DelaySeconds)
 	case len(e.MessageAttributes) > maxAttributes:
-		return invalidValue("Number of message attributes [%d] exceeds the allowed maximum [%d].", len(e.MessageAttributes), maxAttributes)
+		return invalidValue("Number of message attributes [%d] exceeds the allowed maximum [%d].",
+			len(e.MessageAttributes), maxAttributes)
 	}
 	for name, a := range e.MessageAttributes {
 		if f := a.check(name); f != nil {
@@ -250,7 +257,8 @@ func (a *messageAttribute) check(name string) *fault {
 		return invalidValue("Message attribute name can contain upper and lower case score characters, digits, periods, hyphens and underscores.")
 	case kind != "String" && kind != "Number" && kind != "Binary":
 		return invalidValue("The message attribute '%s' has an invalid message attribute type, the set of supported type prefixes is Binary, Number, and String.", name)
-	case kind == "Binary" && len(a.BinaryValue) == 0, kind != "Binary" && (a.StringValue == nil || *a.StringValue == ""):
+	case kind == "Binary" && len(a.BinaryValue) == 0, kind != "Binary" &&
+		(a.StringValue == nil || *a.StringValue == ""):
 		return invalidValue("The message attribute '%s' must contain a non-empty value of its type.", name)
 	}
 	return nil

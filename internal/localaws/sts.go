@@ -13,9 +13,11 @@ var stsAPI = &api{
 	contentType: "text/xml", iam: "sts",
 	actions:   map[string]action{"GetCallerIdentity": decoded((*Server).getCallerIdentity)},
 	throttled: &fault{status: http.StatusBadRequest, code: "Throttling", message: "Rate exceeded"},
-	broken:    &fault{status: http.StatusInternalServerError, code: "InternalFailure", message: "The request processing has failed because of an unknown error."},
+	broken: &fault{status: http.StatusInternalServerError, code: "InternalFailure",
+		message: "The request processing has failed because of an unknown error."},
 	denied: func(s *Server, action string) error {
-		return &fault{status: http.StatusForbidden, code: "AccessDenied", message: "User: " + s.caller() + " is not authorized to perform: sts:" + action}
+		return &fault{status: http.StatusForbidden, code: "AccessDenied", message: "User: " + s.caller() +
+			" is not authorized to perform: sts:" + action}
 	},
 	encode: encodeXML,
 }
@@ -41,7 +43,8 @@ type callerIdentity struct {
 }
 
 func (s *Server) getCallerIdentity(*struct{}) (*callerIdentity, error) {
-	return &callerIdentity{Arn: s.caller(), UserID: "AIDAEXAMPLE", Account: s.opts.Account, RequestID: newUUID()}, nil
+	return &callerIdentity{Arn: s.caller(), UserID: "AIDAEXAMPLE", Account: s.opts.Account,
+		RequestID: newUUID()}, nil
 }
 
 // encodeXML writes an answer, or an error as the query protocol has it.

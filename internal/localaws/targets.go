@@ -103,9 +103,11 @@ func (s *Server) checkTarget(t *ruleTarget) error {
 	switch {
 	case !strings.HasPrefix(t.Arn, "arn:"):
 		return invalid("Parameter %s is not valid. Reason: Provided Arn is not in correct format.", t.Arn)
-	case t.DeadLetterConfig != nil && (!isQueueARN(t.DeadLetterConfig.Arn) || strings.HasSuffix(t.DeadLetterConfig.Arn, fifoSuffix)):
+	case t.DeadLetterConfig != nil && (!isQueueARN(t.DeadLetterConfig.Arn) ||
+		strings.HasSuffix(t.DeadLetterConfig.Arn, fifoSuffix)):
 		return invalid("Parameter DeadLetterConfig is not valid. Reason: it must be the ARN of a standard SQS queue.")
-	case isQueueARN(t.Arn) && strings.HasSuffix(t.Arn, fifoSuffix) && (t.SqsParameters == nil || t.SqsParameters.MessageGroupID == ""):
+	case isQueueARN(t.Arn) && strings.HasSuffix(t.Arn, fifoSuffix) &&
+		(t.SqsParameters == nil || t.SqsParameters.MessageGroupID == ""):
 		return invalid("Parameter(s) SqsParameters must be specified for target: %s.", t.ID)
 	case s.sinks[t.Arn] == nil && !strings.Contains(t.Arn, ":event-bus/") && !isQueueARN(t.Arn):
 		return invalid("Target %s is none of Server.Function, Server.Endpoint, a queue or an event bus: the fake cannot deliver to it.", t.Arn)
@@ -166,7 +168,8 @@ func (s *Server) deadLetter(arn string, d *shipment, why error, condition string
 		}
 	}
 	e := &sendEntry{MessageBody: string(d.doc), MessageAttributes: map[string]messageAttribute{
-		"RULE_ARN": text(d.target.rule), "TARGET_ARN": text(d.target.Arn), "ERROR_CODE": text(code), "ERROR_MESSAGE": text(why.Error()),
+		"RULE_ARN": text(d.target.rule), "TARGET_ARN": text(d.target.Arn), "ERROR_CODE": text(code),
+		"ERROR_MESSAGE": text(why.Error()),
 	}}
 	if condition != notTried {
 		e.MessageAttributes["EXHAUSTED_RETRY_CONDITION"] = text(condition)

@@ -50,7 +50,8 @@ func TestErrors(t *testing.T) {
 		{Logger("a: b", slog.New((*slog.TextHandler)(nil))),
 			"the handler of a: b is a nil *slog.TextHandler"},
 	} {
-		if got := c.err; (got == nil) != (c.want == "") || got != nil && !strings.HasPrefix(got.Error(), c.want) {
+		if got := c.err; (got == nil) != (c.want == "") || got != nil &&
+			!strings.HasPrefix(got.Error(), c.want) {
 			t.Errorf("got %v, want %q", got, c.want)
 		}
 	}

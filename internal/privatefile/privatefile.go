@@ -129,7 +129,8 @@ var ErrNotEncrypted = errors.New("it is not encrypted, although a passphrase was
 func notEncrypted(path string, raw []byte) error {
 	switch is := filekind.Of(raw); is {
 	case filekind.Keyring, filekind.RootKey:
-		return fmt.Errorf("%s: %w: it is %s: open it as insecure, if it is meant to be kept so", path, ErrNotEncrypted, is)
+		return fmt.Errorf("%s: %w: it is %s: open it as insecure, if it is meant to be kept so", path,
+			ErrNotEncrypted, is)
 	case "":
 		return fmt.Errorf("%s is neither a keyring nor a root key, encrypted or not: check that this is the file you mean", path)
 	default:

@@ -12,7 +12,8 @@ func sealed(n int) string {
 	const member = `{"amount":1250,"currency":"EUR","id":"4f9a","note":"two boxes"}`
 	return `{"specversion":"1.0","id":"0191d3c2-7b1e-7c3a-9d55-0e6f2b9a4c11","source":"https://orders.example/eu/checkout",` +
 		`"type":"com.example.order.placed","datacontenttype":"application/json","subject":"order/4f9a","time":"2024-05-06T07:08:09.12Z",` +
-		`"audience":"central","recordedtime":"2024-05-06T07:08:10Z","dssematerial":"` + strings.Repeat("QUJD", 205) + `",` +
+		`"audience":"central","recordedtime":"2024-05-06T07:08:10Z","dssematerial":"` +
+		strings.Repeat("QUJD", 205) + `",` +
 		`"data":[` + member + strings.Repeat(","+member, n/len(member)-1) + `]}`
 }
 

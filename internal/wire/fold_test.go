@@ -51,15 +51,18 @@ func TestParseSealed(t *testing.T) {
 		{"a delivery", `,"detail-type":"x"`, nil, "detail-type"},
 		{"a record", `,"unverified_id":"x"`, nil, "unverified_id"},
 		{"dssematerial", `,"DSSEMATERIAL":1`, nil, "DSSEMATERIAL"},
-		{"longest", `,"` + strings.Repeat("\u212a", 64) + `":1,"` + strings.Repeat("k", 64) + `":"x"`, nil, strings.Repeat("\u212a", 64)},
-		{"longer than any", `,"` + strings.Repeat("\u212a", 66) + `":1,"` + strings.Repeat("k", 64) + `":"x"`, []string{strings.Repeat("\u212a", 66)[:maxIgnoredName]}, "-"},
+		{"longest", `,"` + strings.Repeat("\u212a", 64) + `":1,"` + strings.Repeat("k", 64) +
+			`":"x"`, nil, strings.Repeat("\u212a", 64)},
+		{"longer than any", `,"` + strings.Repeat("\u212a", 66) + `":1,"` + strings.Repeat("k", 64) +
+			`":"x"`, []string{strings.Repeat("\u212a", 66)[:maxIgnoredName]}, "-"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			doc := []byte(sealedHead + test.members + `}`)
 			e, err := ParseSealed(doc)
 			if test.member != "-" {
 				fault, _ := errors.AsType[*Error](err)
-				if fault == nil || fault.Member != test.member && fault.Member != clip(test.member) || fault.TooLarge {
+				if fault == nil || fault.Member != test.member && fault.Member != clip(test.member) ||
+					fault.TooLarge {
 					t.Errorf("got %v", err)
 				}
 				return

@@ -132,7 +132,8 @@ func retype(t *testing.T, a Attribute) {
 // ParseTime accepts what package time accepts, but for what package time is lenient about, and gives the
 // same instant.
 func FuzzTime(f *testing.F) {
-	for _, text := range []string{"2024-02-29T23:59:59.123456789+14:00", "2024-02-29T23:59:59", "0000-12-31T23:30:00-00:30", "2016-12-31T23:59:60Z"} {
+	for _, text := range []string{"2024-02-29T23:59:59.123456789+14:00", "2024-02-29T23:59:59",
+		"0000-12-31T23:30:00-00:30", "2016-12-31T23:59:60Z"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -159,7 +160,8 @@ func FuzzTime(f *testing.F) {
 // the fraction, more than nine digits in it, a zone of 24 hours or 60 minutes, hours of one digit, a year
 // that cannot be written in UTC.
 func lenient(text string, t time.Time) bool {
-	digits := strings.IndexFunc(strings.TrimPrefix(text[min(19, len(text)):], "."), func(r rune) bool { return r < '0' || r > '9' })
+	digits := strings.IndexFunc(strings.TrimPrefix(text[min(19, len(text)):], "."),
+		func(r rune) bool { return r < '0' || r > '9' })
 	zone, year := text[max(0, len(text)-6):], t.UTC().Year()
 	return strings.Contains(text, ",") || digits > 9 || (digits < 0 && len(text) > 19+1+9) ||
 		year < 1 || year > 9999 || t.Truncate(time.Second).IsZero() ||

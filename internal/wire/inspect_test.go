@@ -35,10 +35,12 @@ func sealed(t testing.TB) (*envelope.Sealed, *trust.Bundle) {
 	ev.SetExtension("sampledrate", 5)
 	ev.SetExtension("traceparent", "00-1")
 	check(t, ev.SetData("application/json", []byte(`{"total":12.5,"item":"chair"}`)))
-	s, err := envelope.Seal(t.Context(), ev, signer, &envelope.SealOptions{Now: func() time.Time { return now }})
+	s, err := envelope.Seal(t.Context(), ev, signer,
+		&envelope.SealOptions{Now: func() time.Time { return now }})
 	check(t, err)
 	bundle, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
-		Verifier: signer.Verifier(), Producer: "shop", Sources: []string{"https://shop.example/*"}, Types: []string{"*"},
+		Verifier: signer.Verifier(), Producer: "shop", Sources: []string{"https://shop.example/*"},
+		Types: []string{"*"},
 	})
 	check(t, err)
 	return s, bundle
@@ -69,17 +71,20 @@ func TestInspectEncryption(t *testing.T) {
 		ev.SetSource("https://shop.example/eu")
 		ev.SetType("com.example.order.placed")
 		check(t, ev.SetData("application/json", []byte(`{"total":12.5,"item":"chair"}`)))
-		s, err := envelope.Seal(t.Context(), ev, signer, &envelope.SealOptions{Encrypt: to, EncryptFields: fields, Now: func() time.Time { return now }})
+		s, err := envelope.Seal(t.Context(), ev, signer,
+			&envelope.SealOptions{Encrypt: to, EncryptFields: fields, Now: func() time.Time { return now }})
 		check(t, err)
 		p, err := wire.Inspect(s.JSON())
 		check(t, err)
 		e := p.Encryption
-		if e == nil || (e.Fields == nil) != (fields == nil) || !slices.Equal(e.Fields, fields) || !e.Committed || !isTo(e.Recipients) || len(p.Problems) > 0 {
+		if e == nil || (e.Fields == nil) != (fields == nil) || !slices.Equal(e.Fields, fields) ||
+			!e.Committed || !isTo(e.Recipients) || len(p.Problems) > 0 {
 			t.Errorf("%s: %+v, %v", name, e, p.Problems)
 		}
 		p, err = wire.Inspect(bytes.ReplaceAll(s.JSON(), []byte("encrypted_key"), []byte("encrypted_kex")))
 		check(t, err)
-		if e := p.Encryption; e == nil || e.Problem == "" || len(e.Recipients) > 0 || !slices.Contains(p.Problems, e.Problem) {
+		if e := p.Encryption; e == nil || e.Problem == "" || len(e.Recipients) > 0 ||
+			!slices.Contains(p.Problems, e.Problem) {
 			t.Errorf("%s, broken: %+v, %v", name, e, p.Problems)
 		}
 	}
@@ -93,7 +98,8 @@ func TestInspect(t *testing.T) {
 	s, _ := sealed(t)
 	p, err := wire.Inspect(s.JSON())
 	check(t, err)
-	if p.Layout != wire.LayoutPlain || p.Payload == nil || p.Payload.Profile.Producer != "shop" || len(p.Signatures) != 1 || p.Signatures[0].KeyID != s.KeyIDs()[0] {
+	if p.Layout != wire.LayoutPlain || p.Payload == nil || p.Payload.Profile.Producer != "shop" ||
+		len(p.Signatures) != 1 || p.Signatures[0].KeyID != s.KeyIDs()[0] {
 		t.Errorf("%+v", p)
 	}
 	if p.Core != wire.FitExact || p.Extensions != wire.FitExact || len(p.Problems) > 0 {
@@ -109,7 +115,8 @@ func TestInspectAgreesWithOpen(t *testing.T) {
 	seen := map[envelope.Reason]int{}
 	for range cases.Of(20_000) {
 		doc := mutate(random, s.JSON())
-		_, err := envelope.Open(t.Context(), doc, bundle, &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
+		_, err := envelope.Open(t.Context(), doc, bundle,
+			&envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 		reason := envelope.ReasonOf(err)
 		seen[reason]++
 		p, inspectErr := wire.Inspect(doc)
@@ -125,7 +132,8 @@ func TestInspectAgreesWithOpen(t *testing.T) {
 			}
 		}
 	}
-	for _, reason := range []envelope.Reason{"", envelope.ReasonModified, envelope.ReasonMalformed, envelope.ReasonBadSignature, envelope.ReasonUnknownKey} {
+	for _, reason := range []envelope.Reason{"", envelope.ReasonModified, envelope.ReasonMalformed,
+		envelope.ReasonBadSignature, envelope.ReasonUnknownKey} {
 		if seen[reason] == 0 {
 			t.Errorf("no mutation ended in %q: %v", reason, seen)
 		}
@@ -139,7 +147,9 @@ func TestInspectAgreesWithOpenOnAddedMembers(t *testing.T) {
 		entry, err := s.EventBridge(layout)
 		check(t, err)
 		for _, ignore := range [][]string{{}, {"_datadog"}, {"_datadog", "_x"}} {
-			for _, added := range []string{``, `"_datadog":{},`, `"_x":1,`, `"_x":1,"_datadog":[1e400],`, `"Data":1,`, `"ID":1,`, `"Tenant":"x",`, `"_datadog":{"a":1,"a":1},`, `"_datadog":1,"_datadog":2,`, `"item":1,`} {
+			for _, added := range []string{``, `"_datadog":{},`, `"_x":1,`, `"_x":1,"_datadog":[1e400],`,
+				`"Data":1,`, `"ID":1,`, `"Tenant":"x",`, `"_datadog":{"a":1,"a":1},`,
+				`"_datadog":1,"_datadog":2,`, `"item":1,`} {
 				detail := "{" + added + string(entry.Detail[1:])
 				doc := mint.Delivery(entry.Source, entry.DetailType, "111122223333", detail).String()
 				opener, err := envelope.NewOpener(bundle, &envelope.Policy{
@@ -153,10 +163,12 @@ func TestInspectAgreesWithOpenOnAddedMembers(t *testing.T) {
 				p, inspectErr := wire.Inspect([]byte(doc), ignore...)
 				bad := inspectErr != nil || len(p.Problems) > 0
 				if bad != (err != nil) {
-					t.Errorf("layout %d, ignoring %q, added %s: open says %v, inspect %v %+v", layout, ignore, added, err, inspectErr, p)
+					t.Errorf("layout %d, ignoring %q, added %s: open says %v, inspect %v %+v", layout, ignore,
+						added, err, inspectErr, p)
 				}
 				if err == nil && !slices.Equal(wire.ReportedMembers(p.Ignored), opened.Ignored) {
-					t.Errorf("layout %d, ignoring %q, added %s: %q and %q", layout, ignore, added, p.Ignored, opened.Ignored)
+					t.Errorf("layout %d, ignoring %q, added %s: %q and %q", layout, ignore, added, p.Ignored,
+						opened.Ignored)
 				}
 			}
 		}

@@ -88,13 +88,17 @@ var refusedAttributes = []defect{
 	{name: "underscore", in: members(`"a_b":"1",`), member: "a_b"},
 	{name: "null under a bad name", in: members(`"a-b":null,`), member: "a-b"},
 	{name: "letter beyond ASCII", in: members(`"é":"1",`), member: "é"},
-	{name: "name of 65", in: members(`"` + strings.Repeat("n", 65) + `":"1",`), member: strings.Repeat("n", 64) + "..."},
+	{name: "name of 65", in: members(`"` + strings.Repeat("n", 65) + `":"1",`),
+		member: strings.Repeat("n", 64) + "..."},
 
 	// required attributes
 	{name: "no specversion", in: `{"id":"1","source":"/s","type":"t"}`, member: "specversion"},
-	{name: "specversion null", in: `{"specversion":null,"id":"1","source":"/s","type":"t"}`, member: "specversion"},
-	{name: "specversion number", in: `{"specversion":1.0,"id":"1","source":"/s","type":"t"}`, member: "specversion"},
-	{name: "specversion 0.3", in: `{"specversion":"0.3","id":"1","source":"/s","type":"t"}`, member: "specversion"},
+	{name: "specversion null", in: `{"specversion":null,"id":"1","source":"/s","type":"t"}`,
+		member: "specversion"},
+	{name: "specversion number", in: `{"specversion":1.0,"id":"1","source":"/s","type":"t"}`,
+		member: "specversion"},
+	{name: "specversion 0.3", in: `{"specversion":"0.3","id":"1","source":"/s","type":"t"}`,
+		member: "specversion"},
 	{name: "no id", in: `{"specversion":"1.0","source":"/s","type":"t"}`, member: "id"},
 	{name: "empty id", in: `{"specversion":"1.0","id":"","source":"/s","type":"t"}`, member: "id"},
 	{name: "no source", in: `{"specversion":"1.0","id":"1","type":"t"}`, member: "source"},
@@ -143,13 +147,16 @@ var refusedAttributes = []defect{
 	{name: "U+FFFF", in: members("\"x\":\"\uffff\","), member: "x"},
 	{name: "U+1FFFE", in: members("\"x\":\"\U0001fffe\","), member: "x"},
 	{name: "U+10FFFF", in: members(`"x":"\udbff\udfff",`), member: "x"},
-	{name: "control character in id", in: `{"specversion":"1.0","id":"\n","source":"/s","type":"t"}`, member: "id"},
-	{name: "control character in dssematerial", in: members(`"dssematerial":"e30\n",`), member: "dssematerial"},
+	{name: "control character in id", in: `{"specversion":"1.0","id":"\n","source":"/s","type":"t"}`,
+		member: "id"},
+	{name: "control character in dssematerial", in: members(`"dssematerial":"e30\n",`),
+		member: "dssematerial"},
 
 	// limits
 	{name: "attribute", in: members(`"x":"` + tooLongText + `",`), member: "x", large: true},
 	{name: "subject", in: members(`"subject":"` + tooLongText + `",`), member: "subject", large: true},
-	{name: "dssematerial", in: members(`"dssematerial":"` + strings.Repeat("A", MaxMaterial+1) + `",`), member: "dssematerial", large: true},
+	{name: "dssematerial", in: members(`"dssematerial":"` + strings.Repeat("A", MaxMaterial+1) + `",`),
+		member: "dssematerial", large: true},
 	{name: "extensions", in: members(extensions(MaxExtensions + 1)), member: "x128", large: true},
 
 	// time
@@ -178,8 +185,10 @@ var refusedData = []defect{
 	{name: "base64 of no JSON", in: members(`"data_base64":"` + b64(`{`) + `",`), member: "data_base64"},
 	{name: "base64 of two values", in: members(`"data_base64":"` + b64(`1 2`) + `",`), member: "data_base64"},
 	{name: "base64 of spaces", in: members(`"data_base64":"` + b64("  ") + `",`), member: "data_base64"},
-	{name: "base64 of a duplicate", in: members(`"data_base64":"` + b64(`{"a":1,"a":1}`) + `",`), member: "data_base64"},
-	{name: "base64 of invalid UTF-8", in: members(`"data_base64":"` + b64("\"\xff\"") + `",`), member: "data_base64"},
+	{name: "base64 of a duplicate", in: members(`"data_base64":"` + b64(`{"a":1,"a":1}`) + `",`),
+		member: "data_base64"},
+	{name: "base64 of invalid UTF-8", in: members(`"data_base64":"` + b64("\"\xff\"") + `",`),
+		member: "data_base64"},
 	{name: "bytes without a datacontenttype", in: members(`"data_base64":"\/\/79",`), member: "data_base64"},
 	{name: "text data a number", in: members(`"data":1,"datacontenttype":"text/plain",`), member: "data"},
 	{name: "text data null", in: members(`"data":null,"datacontenttype":"text/plain",`), member: "data"},
@@ -209,10 +218,14 @@ func TestParseHostile(t *testing.T) {
 		{name: "10 MB string", in: members(`"data":"` + strings.Repeat("x", big) + `",`), large: true},
 		{name: "100,000 extensions", in: members(extensions(100000)), large: true},
 		{name: "1 MB of [", in: members(`"data":` + strings.Repeat("[", fit) + `,`), member: "data"},
-		{name: "1 MB of objects", in: members(`"data":` + strings.Repeat(`{"a":`, fit/5) + `,`), member: "data"},
-		{name: "1 MB of [ as an attribute", in: members(`"x":` + strings.Repeat("[", fit) + `,`), member: "x"},
-		{name: "1 MB string", in: members(`"x":"` + strings.Repeat("x", fit) + `",`), member: "x", large: true},
-		{name: "1 MB name", in: members(`"` + strings.Repeat("x", fit) + `":"",`), member: strings.Repeat("x", 64) + "..."},
+		{name: "1 MB of objects", in: members(`"data":` + strings.Repeat(`{"a":`, fit/5) + `,`),
+			member: "data"},
+		{name: "1 MB of [ as an attribute", in: members(`"x":` + strings.Repeat("[", fit) + `,`),
+			member: "x"},
+		{name: "1 MB string", in: members(`"x":"` + strings.Repeat("x", fit) + `",`), member: "x",
+			large: true},
+		{name: "1 MB name", in: members(`"` + strings.Repeat("x", fit) + `":"",`),
+			member: strings.Repeat("x", 64) + "..."},
 		{name: "50,000 extensions", in: members(extensions(50000)), member: "x128", large: true},
 	} {
 		t.Run(d.name, d.check)
@@ -246,7 +259,8 @@ func TestParse(t *testing.T) {
 	} `)
 	want := &Event{
 		SpecVersion: "1.0", ID: "a\"b\\cé😀/", Source: "https://x.example/a?b#c", Type: "com.example.t",
-		DataContentType: `Application/Vnd.X+JSON; charset="utf-8`, DataSchema: "urn:x", Subject: "s", Time: "2024-02-29T01:02:03.450+01:00",
+		DataContentType: `Application/Vnd.X+JSON; charset="utf-8`, DataSchema: "urn:x", Subject: "s",
+		Time:     "2024-02-29T01:02:03.450+01:00",
 		Material: "e30=",
 		Extensions: []Attribute{
 			{"yes", Boolean, "true"}, {"no", Boolean, "false"}, {"n", Integer, "-12"}, {"s", String, "true"},
@@ -303,8 +317,10 @@ func TestParseData(t *testing.T) {
 			t.Errorf("%s: %v", test.members, err)
 			continue
 		}
-		if e.Form != test.form || string(e.Data) != test.data || e.Canonical != test.canonical || e.Base64 != test.base64 {
-			t.Errorf("%s: got form %d, %q, canonical %v, base64 %v", test.members, e.Form, e.Data, e.Canonical, e.Base64)
+		if e.Form != test.form || string(e.Data) != test.data || e.Canonical != test.canonical ||
+			e.Base64 != test.base64 {
+			t.Errorf("%s: got form %d, %q, canonical %v, base64 %v", test.members, e.Form, e.Data,
+				e.Canonical, e.Base64)
 		}
 		if e.Form == NoData && e.Data != nil {
 			t.Errorf("%s: data that is not nil", test.members)
@@ -446,7 +462,8 @@ func batch(n int) string { return `[{}` + strings.Repeat(`,{}`, n-1) + `]` }
 
 func TestSplitRefuses(t *testing.T) {
 	for _, in := range []string{
-		``, ` `, `{}`, `null`, `[`, `[ `, `[,]`, `[{}`, `[{},`, `[{},]`, `[{} {}]`, `[{}]]`, `[{}] x`, `[1]`, `[null]`, `[[]]`, `["{}"]`,
+		``, ` `, `{}`, `null`, `[`, `[ `, `[,]`, `[{}`, `[{},`, `[{},]`, `[{} {}]`, `[{}]]`, `[{}] x`, `[1]`,
+		`[null]`, `[[]]`, `["{}"]`,
 		`[{]`, `[{"a]`, `[{"a\`, `[{"a":"\"}]`, "[{}]\x00", strings.Repeat(`[{"a":`, 100000),
 	} {
 		var fault *Error
@@ -461,14 +478,18 @@ func TestSplitRefuses(t *testing.T) {
 }
 
 func TestIsJSON(t *testing.T) {
-	for _, yes := range []string{"", "application/json", "APPLICATION/JSON", "text/json", "application/json;charset=utf-8",
-		" application/json ; x", "application/vnd.a+json", "application/a+b+JSON; q=\"+xml", "a/+json", "application/json;"} {
+	for _, yes := range []string{"", "application/json", "APPLICATION/JSON", "text/json",
+		"application/json;charset=utf-8",
+		" application/json ; x", "application/vnd.a+json", "application/a+b+JSON; q=\"+xml", "a/+json",
+		"application/json;"} {
 		if !IsJSON(yes) {
 			t.Errorf("%q is not JSON", yes)
 		}
 	}
-	for _, no := range []string{" ", ";", "/", "json", "+json", "/json", "application/", "application/jsonx", "application/json-seq",
-		"application/json/x", "application/x-json", "text/plain; application/json", "application/json, text/plain", "application;/json",
+	for _, no := range []string{" ", ";", "/", "json", "+json", "/json", "application/", "application/jsonx",
+		"application/json-seq",
+		"application/json/x", "application/x-json", "text/plain; application/json",
+		"application/json, text/plain", "application;/json",
 		"application/jose", "a/json+", "a/b+jsonx", "application/j\u017fon"} {
 		if IsJSON(no) {
 			t.Errorf("%q is JSON", no)
@@ -487,7 +508,8 @@ func TestType(t *testing.T) {
 		}
 		for _, name := range []string{"", "boolean", "URI-Reference", "Type(0)"} {
 			doc := bytes.Replace(p.Append(nil), []byte(`["`+typ.String()+`",`), []byte(`["`+name+`",`), 1)
-			if _, err := ParsePayload(doc, &Event{}); err == nil || !strings.Contains(err.Error(), "no CloudEvents type") {
+			if _, err := ParsePayload(doc, &Event{}); err == nil ||
+				!strings.Contains(err.Error(), "no CloudEvents type") {
 				t.Errorf("%s: %v", doc, err)
 			}
 		}
@@ -511,7 +533,8 @@ func TestErrorUnwraps(t *testing.T) {
 func TestErrorHoldsNoValue(t *testing.T) {
 	const secret = "hunter2"
 	for _, more := range []string{
-		`"time":"` + secret + `",`, `"x":"` + secret + `\u0000",`, `"x":["` + secret + `"],`, `"data":{"` + secret + `"},`,
+		`"time":"` + secret + `",`, `"x":"` + secret + `\u0000",`, `"x":["` + secret + `"],`, `"data":{"` +
+			secret + `"},`,
 		`"data_base64":"` + secret + `",`, `"data":"` + secret + `\ud800",`, `"subject":"` + secret + `\q",`,
 	} {
 		_, err := Parse([]byte(members(more)))

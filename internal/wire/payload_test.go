@@ -10,13 +10,17 @@ import (
 // A payload that the parser accepts is written in one way, which reads back as the same, and a payload
 // that we would have written ourselves comes out byte for byte.
 func FuzzPayload(f *testing.F) {
-	const core, ext = `{"core":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="`, `,"ext":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="`
+	const core, ext = `{"core":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="`,
+		`,"ext":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="`
 	for _, seed := range []string{
 		core + `}`,
 		core + ext + `,"signedextattrs":["exta","extb"]}`,
-		core + ext + `,"signedextattrs":["recordedtime"],"sealbus":{"v":1,"producer":"orders","time":"2026-11-21T12:00:00.5Z","types":["Timestamp"]}}`,
-		core + ext + `,"signedextattrs":["a","recordedtime"],"sealbus":{"v":1,"producer":"a\"b","types":["URI-reference","Timestamp"],"delegations":["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]}}`,
-		core + ext + `,"signedextattrs":["recordedtime"],"sealbus":{"v":1,"producer":"orders","types":["Timestamp"],"enc":["/a"]}}`,
+		core + ext +
+			`,"signedextattrs":["recordedtime"],"sealbus":{"v":1,"producer":"orders","time":"2026-11-21T12:00:00.5Z","types":["Timestamp"]}}`,
+		core + ext +
+			`,"signedextattrs":["a","recordedtime"],"sealbus":{"v":1,"producer":"a\"b","types":["URI-reference","Timestamp"],"delegations":["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]}}`,
+		core + ext +
+			`,"signedextattrs":["recordedtime"],"sealbus":{"v":1,"producer":"orders","types":["Timestamp"],"enc":["/a"]}}`,
 		core + `,"x":{"y":[1]}} `,
 	} {
 		f.Add([]byte(seed))
@@ -38,11 +42,13 @@ func FuzzPayload(f *testing.F) {
 }
 
 func samePayload(p, q *Payload) bool {
-	if p.Core != q.Core || p.Ext != q.Ext || p.HasExt != q.HasExt || !slices.Equal(p.Names, q.Names) || (p.Profile == nil) != (q.Profile == nil) {
+	if p.Core != q.Core || p.Ext != q.Ext || p.HasExt != q.HasExt || !slices.Equal(p.Names, q.Names) ||
+		(p.Profile == nil) != (q.Profile == nil) {
 		return false
 	}
 	return p.Profile == nil || p.Profile.Producer == q.Profile.Producer && p.Profile.Time == q.Profile.Time &&
-		slices.Equal(p.Profile.Types, q.Profile.Types) && slices.Equal(p.Profile.Delegations, q.Profile.Delegations) &&
+		slices.Equal(p.Profile.Types, q.Profile.Types) &&
+		slices.Equal(p.Profile.Delegations, q.Profile.Delegations) &&
 		p.Profile.Enc.Whole == q.Profile.Enc.Whole && slices.Equal(p.Profile.Enc.Fields, q.Profile.Enc.Fields)
 }
 
@@ -51,13 +57,17 @@ func TestPayloadRoundTrip(t *testing.T) {
 	for _, p := range []*Payload{
 		{Core: sha256.Sum256(nil)},
 		{Core: sha256.Sum256(nil), HasExt: true, Ext: sha256.Sum256(nil), Names: []string{}},
-		{Core: sha256.Sum256(nil), HasExt: true, Names: []string{"recordedtime", "x"}, Profile: &Profile{Producer: "orders", Types: []Type{Timestamp, URIReference}}},
+		{Core: sha256.Sum256(nil), HasExt: true, Names: []string{"recordedtime", "x"},
+			Profile: &Profile{Producer: "orders", Types: []Type{Timestamp, URIReference}}},
 		{Core: sha256.Sum256(nil), HasExt: true, Names: []string{"recordedtime"}, Profile: &Profile{
-			Producer: "a/b:c", Time: "2026-11-21T12:00:00.000000001Z", Types: []Type{Timestamp}, Delegations: []Digest{{}, {1}, {1, 1}, {2}},
+			Producer: "a/b:c", Time: "2026-11-21T12:00:00.000000001Z", Types: []Type{Timestamp},
+			Delegations: []Digest{{}, {1}, {1, 1}, {2}},
 		}},
-		{Core: sha256.Sum256(nil), HasExt: true, Names: []string{"recordedtime"}, Profile: &Profile{Producer: "orders", Types: []Type{Timestamp}, Enc: Enc{Whole: true}}},
+		{Core: sha256.Sum256(nil), HasExt: true, Names: []string{"recordedtime"},
+			Profile: &Profile{Producer: "orders", Types: []Type{Timestamp}, Enc: Enc{Whole: true}}},
 		{Core: sha256.Sum256(nil), HasExt: true, Names: []string{"recordedtime"}, Profile: &Profile{
-			Producer: "orders", Types: []Type{Timestamp}, Enc: Enc{Fields: []string{"/a~1b", "/c\n"}}, Delegations: []Digest{{1}},
+			Producer: "orders", Types: []Type{Timestamp}, Enc: Enc{Fields: []string{"/a~1b", "/c\n"}},
+			Delegations: []Digest{{1}},
 		}},
 	} {
 		doc := p.Append(nil)

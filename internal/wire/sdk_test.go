@@ -63,11 +63,16 @@ func TestFromSDK(t *testing.T) {
 	})
 	got, err := FromSDK(ev)
 	want := &Event{
-		SpecVersion: "1.0", ID: "1", Source: "https://orders.example/eu", Type: "com.example.order", DataContentType: "application/json",
-		DataSchema: "https://schema.example/order#1", Subject: "order 7", Time: "2024-05-06T08:08:09.12Z", Material: "e30=",
+		SpecVersion: "1.0", ID: "1", Source: "https://orders.example/eu", Type: "com.example.order",
+		DataContentType: "application/json",
+		DataSchema:      "https://schema.example/order#1", Subject: "order 7",
+		Time:     "2024-05-06T08:08:09.12Z",
+		Material: "e30=",
 		Extensions: []Attribute{
-			{"at", Timestamp, "2024-05-06T08:08:09.12Z"}, {"bin", Binary, "/w=="}, {"num", Integer, "-7"}, {"raw", Integer, "5"},
-			{"ref", URIReference, "/a"}, {"text", String, "<&>"}, {"uri", URI, "urn:x"}, {"when", Timestamp, "2024-05-06T08:08:09.12Z"},
+			{"at", Timestamp, "2024-05-06T08:08:09.12Z"}, {"bin", Binary, "/w=="}, {"num", Integer, "-7"},
+			{"raw", Integer, "5"},
+			{"ref", URIReference, "/a"}, {"text", String, "<&>"}, {"uri", URI, "urn:x"},
+			{"when", Timestamp, "2024-05-06T08:08:09.12Z"},
 			{"yes", Boolean, "true"},
 		},
 		Form: JSONData, Data: ev.DataEncoded, Canonical: string(ev.DataEncoded) == `{"a":1}`,
@@ -80,8 +85,10 @@ func TestFromSDK(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, value := range map[string]any{
-		"yes": true, "num": int32(-7), "text": "<&>", "bin": []byte{0xff}, "uri": types.URI{URL: url.URL{Scheme: "urn", Opaque: "x"}},
-		"ref": types.URIRef{URL: url.URL{Path: "/a"}}, "at": types.Timestamp{Time: at.UTC()}, "dssematerial": "e30=",
+		"yes": true, "num": int32(-7), "text": "<&>", "bin": []byte{0xff},
+		"uri": types.URI{URL: url.URL{Scheme: "urn", Opaque: "x"}},
+		"ref": types.URIRef{URL: url.URL{Path: "/a"}}, "at": types.Timestamp{Time: at.UTC()},
+		"dssematerial": "e30=",
 	} {
 		if got := back.Extensions()[name]; !reflect.DeepEqual(got, value) {
 			t.Errorf("%s: got %#v, want %#v", name, got, value)
@@ -101,10 +108,12 @@ func TestFromSDK(t *testing.T) {
 
 // An empty fragment, which no url.URL tells from none, stays.
 func TestEmptyFragment(t *testing.T) {
-	for _, text := range []string{"https://schema.example/order#", "https://schema.example?#", "urn:x#", "a/b#", "//schema.example#"} {
-		e := &Event{SpecVersion: "1.0", ID: "1", Source: "/a", Type: "b", DataSchema: text, Extensions: []Attribute{
-			{"docs", URI, text}, {"ref", URIReference, text},
-		}}
+	for _, text := range []string{"https://schema.example/order#", "https://schema.example?#", "urn:x#",
+		"a/b#", "//schema.example#"} {
+		e := &Event{SpecVersion: "1.0", ID: "1", Source: "/a", Type: "b", DataSchema: text,
+			Extensions: []Attribute{
+				{"docs", URI, text}, {"ref", URIReference, text},
+			}}
 		ev, err := e.ToSDK()
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
@@ -114,14 +123,16 @@ func TestEmptyFragment(t *testing.T) {
 			t.Errorf("%s: got %q, %+v, %v", text, ev.DataSchema(), back, err)
 		}
 	}
-	for _, text := range []string{"https://schema.example/##", "https://schema.example/a b#", "HTTPS://schema.example/#", "#"} {
+	for _, text := range []string{"https://schema.example/##", "https://schema.example/a b#",
+		"HTTPS://schema.example/#", "#"} {
 		_, err := (&Event{SpecVersion: "1.0", ID: "1", Source: "/a", Type: "b", DataSchema: text}).ToSDK()
 		if e, _ := errors.AsType[*Error](err); e == nil || e.Member != "dataschema" || !e.Unsupported {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
 	_, err := (&Event{SpecVersion: "1.0", ID: "1", Source: "https://a.example/b#", Type: "b"}).ToSDK()
-	if e, _ := errors.AsType[*Error](err); e == nil || e.Member != "source" || !e.Unsupported || !strings.Contains(e.Msg, "drop the #") {
+	if e, _ := errors.AsType[*Error](err); e == nil || e.Member != "source" || !e.Unsupported ||
+		!strings.Contains(e.Msg, "drop the #") {
 		t.Errorf("source: %v", err)
 	}
 }
@@ -146,12 +157,14 @@ func TestFromSDKData(t *testing.T) {
 			ev.DataEncoded, ev.DataBase64 = []byte(test.data), test.base64
 		})
 		e, err := FromSDK(ev)
-		if err != nil || e.Form != test.form || string(e.Data) != test.data || e.Base64 != (test.form == BinaryData) {
+		if err != nil || e.Form != test.form || string(e.Data) != test.data ||
+			e.Base64 != (test.form == BinaryData) {
 			t.Errorf("%+v: got %+v, %v", test, e, err)
 			continue
 		}
 		back, err := e.ToSDK()
-		if err != nil || string(back.DataEncoded) != test.data || back.DataBase64 != (test.form == BinaryData) {
+		if err != nil || string(back.DataEncoded) != test.data ||
+			back.DataBase64 != (test.form == BinaryData) {
 			t.Errorf("%+v: back as %+v, %v", test, back, err)
 		}
 	}
@@ -176,12 +189,15 @@ func TestFromSDKRefuses(t *testing.T) {
 		{"nil context", &event.Event{Context: (*event.EventContextV1)(nil)}, "specversion", ""},
 		{"0.3", func() *event.Event { ev := event.New("0.3"); return &ev }(), "specversion", ""},
 		{"no id", sdkEvent(func(ev *event.Event) { ev.Context.(*event.EventContextV1).ID = "" }), "id", ""},
-		{"no source", sdkEvent(func(ev *event.Event) { ev.Context.(*event.EventContextV1).Source = types.URIRef{} }), "source", ""},
+		{"no source",
+			sdkEvent(func(ev *event.Event) { ev.Context.(*event.EventContextV1).Source = types.URIRef{} }),
+			"source", ""},
 		{"no type", sdkEvent(func(ev *event.Event) { ev.SetType(" ") }), "type", ""},
 		{"a setter failed", sdkEvent(func(ev *event.Event) { ev.SetSource(":") }), "source", ""},
 		{"control character", sdkEvent(func(ev *event.Event) { ev.SetSubject("a\x00b") }), "subject", ""},
 		{"invalid UTF-8", sdkEvent(func(ev *event.Event) { ev.SetSubject("a\xffb") }), "subject", ""},
-		{"long", sdkEvent(func(ev *event.Event) { ev.SetType(strings.Repeat("t", MaxAttribute+1)) }), "type", "large"},
+		{"long", sdkEvent(func(ev *event.Event) { ev.SetType(strings.Repeat("t", MaxAttribute+1)) }), "type",
+			"large"},
 		{"source that parses to another", sdkEvent(func(ev *event.Event) {
 			ev.Context.(*event.EventContextV1).Source = types.URIRef{URL: url.URL{Scheme: "HTTP", Host: "x"}}
 		}), "source", "unsupported"},
@@ -191,8 +207,11 @@ func TestFromSDKRefuses(t *testing.T) {
 		{"dataschema", sdkEvent(func(ev *event.Event) {
 			ev.Context.(*event.EventContextV1).DataSchema = &types.URI{URL: url.URL{Scheme: "A", Opaque: "b"}}
 		}), "dataschema", "unsupported"},
-		{"year 10000", sdkEvent(func(ev *event.Event) { ev.SetTime(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)) }), "time", ""},
-		{"year 0", sdkEvent(func(ev *event.Event) { ev.SetTime(time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)) }), "time", ""},
+		{"year 10000",
+			sdkEvent(func(ev *event.Event) { ev.SetTime(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)) }),
+			"time", ""},
+		{"year 0", sdkEvent(func(ev *event.Event) { ev.SetTime(time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)) }),
+			"time", ""},
 		{"year 0 in an extension", sdkEvent(put("x", time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC))), "x", ""},
 		{"name", sdkEvent(put("Exta", "1")), "Exta", ""},
 		{"empty name", sdkEvent(put("", "1")), "", ""},
@@ -212,12 +231,15 @@ func TestFromSDKRefuses(t *testing.T) {
 		{"extension too long", sdkEvent(put("x", strings.Repeat("x", MaxAttribute+1))), "x", "large"},
 		{"binary too long", sdkEvent(put("x", make([]byte, MaxAttribute))), "x", "large"},
 		{"binary far too long", sdkEvent(put("x", make([]byte, MaxMaterial))), "x", "large"},
-		{"extension URI", sdkEvent(put("x", types.URI{URL: url.URL{Scheme: "A", Opaque: "b"}})), "x", "unsupported"},
+		{"extension URI", sdkEvent(put("x", types.URI{URL: url.URL{Scheme: "A", Opaque: "b"}})), "x",
+			"unsupported"},
 		{"too many", sdkEvent(tooMany), "", "large"},
 		{"dssematerial a number", sdkEvent(put("dssematerial", 1)), "dssematerial", ""},
-		{"dssematerial too long", sdkEvent(put("dssematerial", strings.Repeat("A", MaxMaterial+1))), "dssematerial", "large"},
+		{"dssematerial too long", sdkEvent(put("dssematerial", strings.Repeat("A", MaxMaterial+1))),
+			"dssematerial", "large"},
 		{"not JSON", sdkEvent(func(ev *event.Event) { ev.DataEncoded = []byte("{") }), "data", ""},
-		{"duplicate", sdkEvent(func(ev *event.Event) { ev.DataEncoded = []byte(`{"a":1,"a":1}`) }), "data", ""},
+		{"duplicate", sdkEvent(func(ev *event.Event) { ev.DataEncoded = []byte(`{"a":1,"a":1}`) }), "data",
+			""},
 		{"two values", sdkEvent(func(ev *event.Event) { ev.DataEncoded = []byte(`1 1`) }), "data", ""},
 		{"large data", sdkEvent(func(ev *event.Event) {
 			ev.SetDataContentType("a/b")
@@ -240,7 +262,8 @@ func checkFault(t *testing.T, err error, member, class string) {
 	if !errors.As(err, &fault) {
 		t.Fatalf("got %v, want an *Error", err)
 	}
-	if fault.Member != member || fault.TooLarge != (class == "large") || fault.Unsupported != (class == "unsupported") {
+	if fault.Member != member || fault.TooLarge != (class == "large") ||
+		fault.Unsupported != (class == "unsupported") {
 		t.Errorf("got %+v (%v); want member %q, class %q", *fault, err, member, class)
 	}
 }
@@ -261,8 +284,10 @@ func TestToSDKRefuses(t *testing.T) {
 		member string
 		class  string
 	}{
-		{"rewritten source", with(func(e *Event) { e.Source = "HTTP://Ex.com/%7ea b" }), "source", "unsupported"},
-		{"empty fragment", with(func(e *Event) { e.Source = "https://x.example/#" }), "source", "unsupported"},
+		{"rewritten source", with(func(e *Event) { e.Source = "HTTP://Ex.com/%7ea b" }), "source",
+			"unsupported"},
+		{"empty fragment", with(func(e *Event) { e.Source = "https://x.example/#" }), "source",
+			"unsupported"},
 		{"no URL", with(func(e *Event) { e.Source = "%zz" }), "source", "unsupported"},
 		{"empty source", with(func(e *Event) { e.Source = "" }), "source", "unsupported"},
 		{"dataschema", with(func(e *Event) { e.DataSchema = "#" }), "dataschema", "unsupported"},

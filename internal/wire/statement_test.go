@@ -12,7 +12,8 @@ const soundStatement = `{"not_after":"2026-11-21T12:50:00Z","not_before":"2026-1
 func TestReadStatement(t *testing.T) {
 	s, err := ReadStatement([]byte(soundStatement))
 	if err != nil || len(s.Session) != 32 || s.NotBefore.Format(time.RFC3339) != "2026-11-21T11:50:00Z" ||
-		s.NotAfter.Format(time.RFC3339) != "2026-11-21T12:50:00Z" || s.Sources[0] != "urn:a" || s.Types[0] != "a.*" {
+		s.NotAfter.Format(time.RFC3339) != "2026-11-21T12:50:00Z" || s.Sources[0] != "urn:a" ||
+		s.Types[0] != "a.*" {
 		t.Errorf("%+v, %v", s, err)
 	}
 }

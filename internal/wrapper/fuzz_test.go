@@ -15,7 +15,8 @@ func FuzzOpen(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		found, ok := Look(doc)
-		if ok && found.Problem == nil && len(found.Items) == 0 || ok && (found.Kind == "") != (found.Problem != nil) {
+		if ok && found.Problem == nil && len(found.Items) == 0 || ok &&
+			(found.Kind == "") != (found.Problem != nil) {
 			t.Fatalf("known, but nothing is in it: %+v", found)
 		}
 		o, p := Open(doc)
@@ -31,12 +32,14 @@ func FuzzOpen(f *testing.F) {
 			t.Fatalf("an event was unwrapped: %s", doc)
 		}
 		m, isObject := readMembers([]byte(strings.Trim(string(o.Body), " \t\r\n")))
-		if !isObject || m.has("detail-type", 0) != o.EventBridge || m.has("specversion", 0) == o.EventBridge || m.has("unverified_id", 0) {
+		if !isObject || m.has("detail-type", 0) != o.EventBridge ||
+			m.has("specversion", 0) == o.EventBridge || m.has("unverified_id", 0) {
 			t.Fatalf("%s is no event", o.Body)
 		}
 		bare := o.Anonymous()
 		var got map[string]json.RawMessage
-		if json.Valid(o.Body) && o.EventBridge && (json.Unmarshal(bare, &got) != nil || got["account"] != nil || got["replay-name"] != nil) {
+		if json.Valid(o.Body) && o.EventBridge && (json.Unmarshal(bare, &got) != nil ||
+			got["account"] != nil || got["replay-name"] != nil) {
 			t.Fatalf("an account is left in %s", bare)
 		}
 	})

@@ -249,7 +249,8 @@ var streams = []shape{
 
 	// https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilteredLogEvent.html
 	opened(Logs, texted("message"), func(m members) bool {
-		return m.has("message", '"') && m.has("timestamp", 0) && (m.has("ingestionTime", 0) || m.has("eventId", 0))
+		return m.has("message", '"') && m.has("timestamp", 0) &&
+			(m.has("ingestionTime", 0) || m.has("eventId", 0))
 	}),
 }
 
@@ -262,7 +263,8 @@ var others = []shape{
 	named(problem("read the object, and open what is in it: aws s3 cp s3://BUCKET/KEY - | sealbus open",
 		"a notification of S3: it names an object, which is not fetched, and holds no event",
 	), func(m members) bool {
-		return m.has("s3", '{') && m.from("aws:s3") || m.is("Service", "Amazon S3") && m.is("Event", "s3:TestEvent")
+		return m.has("s3", '{') && m.from("aws:s3") || m.is("Service", "Amazon S3") &&
+			m.is("Event", "s3:TestEvent")
 	}),
 	// https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
 	named(problem("send the event itself", "a change in a DynamoDB table, which holds no event"),
@@ -304,7 +306,8 @@ func (m members) from(sources ...string) bool {
 func snsItem(m members) Item {
 	sns, ok := m.object("Sns")
 	if !ok || !sns.has("Message", '"') {
-		return Item{Problem: problem("give the notification as SNS delivers it", "an SNS record without a message")}
+		return Item{Problem: problem("give the notification as SNS delivers it",
+			"an SNS record without a message")}
 	}
 	return sns.textItem("Message")
 }
@@ -312,7 +315,8 @@ func snsItem(m members) Item {
 func kinesisItem(m members) Item {
 	record, ok := m.object("kinesis")
 	if !ok || !record.has("data", '"') {
-		return Item{Problem: problem("give the record as Lambda delivers it", "a record of Kinesis without data")}
+		return Item{Problem: problem("give the record as Lambda delivers it",
+			"a record of Kinesis without data")}
 	}
 	return record.base64Item("data")
 }
@@ -407,13 +411,15 @@ func (m members) base64Item(name string) Item {
 		return Item{Problem: problem("look for what changed it on its way",
 			"its %q is no string of strict JSON", name)}
 	case len(encoded) > maxText/3*4+4:
-		p := problem("send large data by reference (dataref), or split it", "it holds more than %d bytes", maxText)
+		p := problem("send large data by reference (dataref), or split it", "it holds more than %d bytes",
+			maxText)
 		p.Large = true
 		return Item{Problem: p}
 	}
 	text, err := jsontext.Base64.AppendDecode(nil, encoded)
 	if err != nil {
-		return Item{Problem: problem("give the record as AWS delivers it", "its %q is not strict base64", name)}
+		return Item{Problem: problem("give the record as AWS delivers it", "its %q is not strict base64",
+			name)}
 	}
 	return Item{Text: text}
 }

@@ -190,7 +190,8 @@ func Event(text []byte) (eventBridge bool, p *Problem) {
 	case len(text) == 0:
 		return false, problem("look at the program that should have written it", "there is nothing in it")
 	case len(text) > maxText:
-		p := problem("send large data by reference (dataref), or split it", "it holds more than %d bytes", maxText)
+		p := problem("send large data by reference (dataref), or split it", "it holds more than %d bytes",
+			maxText)
 		p.Large = true
 		return false, p
 	case consoleTexts[string(text)]:
@@ -204,7 +205,8 @@ func Event(text []byte) (eventBridge bool, p *Problem) {
 	case text[0] == '[':
 		return false, problem("send each event as a message of its own", "it holds an array")
 	case text[0] != '{':
-		return false, problem("give the message as its sender wrote it", "it holds text that is no JSON object")
+		return false, problem("give the message as its sender wrote it",
+			"it holds text that is no JSON object")
 	}
 	m, ok := readMembers(text)
 	if !ok {
@@ -214,9 +216,11 @@ func Event(text []byte) (eventBridge bool, p *Problem) {
 	event, bus := m.has("specversion", 0), m.has("detail-type", 0)
 	switch {
 	case m.has("unverified_id", 0):
-		return false, problem("send the record itself to the consumer's queue", "it holds a quarantine record")
+		return false, problem("send the record itself to the consumer's queue",
+			"it holds a quarantine record")
 	case event && bus:
-		return false, problem("send the event that was sealed", `it holds both "specversion" and "detail-type"`)
+		return false, problem("send the event that was sealed",
+			`it holds both "specversion" and "detail-type"`)
 	case event:
 		return false, nil
 	case bus && !m.has("detail", '"'):

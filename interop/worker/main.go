@@ -110,7 +110,8 @@ type worker struct {
 
 func newWorker(c *config) (*worker, error) {
 	w := &worker{config: c, queue: sqs.New(sqs.Options{
-		Region: "eu-west-1", BaseEndpoint: aws.String(c.AWS), Credentials: credentials.NewStaticCredentialsProvider("worker", "worker", ""),
+		Region: "eu-west-1", BaseEndpoint: aws.String(c.AWS),
+		Credentials: credentials.NewStaticCredentialsProvider("worker", "worker", ""),
 	})}
 	trust, err := w.trust()
 	if err != nil {
@@ -165,13 +166,15 @@ func (w *worker) decrypter() (*envelope.Decrypter, error) {
 		return nil, err
 	}
 	client := kms.New(kms.Options{
-		Region: "eu-west-1", BaseEndpoint: aws.String(w.AWS), Credentials: credentials.NewStaticCredentialsProvider("worker", "worker", ""),
+		Region: "eu-west-1", BaseEndpoint: aws.String(w.AWS),
+		Credentials: credentials.NewStaticCredentialsProvider("worker", "worker", ""),
 	})
 	remote, err := awskms.NewIdentity(client, w.KMSKey, nil)
 	if err != nil {
 		return nil, err
 	}
-	return envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(local), Services: []keys.ServiceIdentity{remote}})
+	return envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(local),
+		Services: []keys.ServiceIdentity{remote}})
 }
 
 func (w *worker) store() (replay.Store, error) {
@@ -179,7 +182,8 @@ func (w *worker) store() (replay.Store, error) {
 		return redis.New(goredis.NewClient(&goredis.Options{Addr: w.Redis}), nil)
 	}
 	client := dynamodb.New(dynamodb.Options{
-		Region: "eu-west-1", BaseEndpoint: aws.String(w.DynamoDB), Credentials: credentials.NewStaticCredentialsProvider("worker", "worker", ""),
+		Region: "eu-west-1", BaseEndpoint: aws.String(w.DynamoDB),
+		Credentials: credentials.NewStaticCredentialsProvider("worker", "worker", ""),
 	})
 	return replaydynamodb.New(client, w.Table, nil)
 }
@@ -203,7 +207,8 @@ func (w *worker) handle(_ context.Context, d consumer.Delivery[json.RawMessage])
 	if rand.Float64() < w.HandlerErrors {
 		return errors.New("the handler failed before its effect")
 	}
-	if encrypted := d.Encryption != nil; encrypted != w.Secret[d.Event.Source()] || !strings.Contains(string(d.Data), `"lines":[{"qty":2,"sku":"A/1"},{"qty":1,"sku":"B"}]`) {
+	if encrypted := d.Encryption != nil; encrypted != w.Secret[d.Event.Source()] ||
+		!strings.Contains(string(d.Data), `"lines":[{"qty":2,"sku":"A/1"},{"qty":1,"sku":"B"}]`) {
 		fmt.Fprintf(os.Stderr, "worker: encrypted %v, and the data is %s\n", encrypted, d.Data)
 		os.Exit(1)
 	}
@@ -265,11 +270,13 @@ func (w *worker) batch(ctx context.Context, messages []sqstypes.Message) {
 	var done []sqstypes.DeleteMessageBatchRequestEntry
 	for _, m := range messages {
 		if !failed[*m.MessageId] {
-			done = append(done, sqstypes.DeleteMessageBatchRequestEntry{Id: m.MessageId, ReceiptHandle: m.ReceiptHandle})
+			done = append(done, sqstypes.DeleteMessageBatchRequestEntry{Id: m.MessageId,
+				ReceiptHandle: m.ReceiptHandle})
 		}
 	}
 	if len(done) > 0 { // what is not deleted comes again, and is a duplicate
-		_, _ = w.queue.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &w.Queue, Entries: done})
+		_, _ = w.queue.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &w.Queue,
+			Entries: done})
 	}
 }
 

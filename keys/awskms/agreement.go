@@ -17,7 +17,8 @@ import (
 // agreementClient has the methods of *kms.Client that an AgreementIdentity calls.
 type agreementClient interface {
 	publicKeyClient
-	DeriveSharedSecret(ctx context.Context, in *kms.DeriveSharedSecretInput, opts ...func(*kms.Options)) (*kms.DeriveSharedSecretOutput, error)
+	DeriveSharedSecret(ctx context.Context, in *kms.DeriveSharedSecretInput,
+		opts ...func(*kms.Options)) (*kms.DeriveSharedSecretOutput, error)
 }
 
 var (
@@ -37,7 +38,8 @@ type AgreementIdentity struct {
 // NewAgreementIdentity fetches the public half of the key with that ARN, ID or alias. The identity keeps that
 // key, also if the alias changes. The client is a *kms.Client, or has its methods GetPublicKey and
 // DeriveSharedSecret.
-func NewAgreementIdentity(ctx context.Context, client agreementClient, key string, opts *Options) (*AgreementIdentity, error) {
+func NewAgreementIdentity(ctx context.Context, client agreementClient, key string,
+	opts *Options) (*AgreementIdentity, error) {
 	if err := checkClient(client); err != nil {
 		return nil, err
 	}
@@ -69,11 +71,13 @@ func (i *AgreementIdentity) ARN() string { return i.name }
 // ECDH calls kms:DeriveSharedSecret.
 func (i *AgreementIdentity) ECDH(ctx context.Context, peer *ecdh.PublicKey) ([]byte, error) {
 	if peer == nil || peer.Curve() != ecdh.P256() {
-		return nil, &keys.ServiceError{Op: opDerive, KeyID: i.name, Permanent: true, Cause: "the other key is not on P-256"}
+		return nil, &keys.ServiceError{Op: opDerive, KeyID: i.name, Permanent: true,
+			Cause: "the other key is not on P-256"}
 	}
 	spki, err := x509.MarshalPKIXPublicKey(peer)
 	if err != nil {
-		return nil, &keys.ServiceError{Op: opDerive, KeyID: i.name, Permanent: true, Cause: "the other key has no DER form", Err: err}
+		return nil, &keys.ServiceError{Op: opDerive, KeyID: i.name, Permanent: true,
+			Cause: "the other key has no DER form", Err: err}
 	}
 	var secret []byte
 	err = i.call(ctx, opDerive, func(ctx context.Context) error {
@@ -107,6 +111,7 @@ func (i *AgreementIdentity) isNamed(answer string) bool {
 
 func (i *AgreementIdentity) derive(spki []byte) *kms.DeriveSharedSecretInput {
 	return &kms.DeriveSharedSecretInput{
-		KeyId: &i.name, PublicKey: spki, KeyAgreementAlgorithm: types.KeyAgreementAlgorithmSpecEcdh, GrantTokens: i.opts.GrantTokens,
+		KeyId: &i.name, PublicKey: spki, KeyAgreementAlgorithm: types.KeyAgreementAlgorithmSpecEcdh,
+		GrantTokens: i.opts.GrantTokens,
 	}
 }

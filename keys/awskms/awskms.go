@@ -75,7 +75,8 @@ func (o *Options) clone() (Options, error) {
 
 // describeClient has the method of *kms.Client that ResolveKey calls.
 type describeClient interface {
-	DescribeKey(ctx context.Context, in *kms.DescribeKeyInput, opts ...func(*kms.Options)) (*kms.DescribeKeyOutput, error)
+	DescribeKey(ctx context.Context, in *kms.DescribeKeyInput,
+		opts ...func(*kms.Options)) (*kms.DescribeKeyOutput, error)
 }
 
 // ResolveKey finds the key that an ID, an alias ("alias/NAME") or an ARN of either names now. An alias may
@@ -122,7 +123,8 @@ func newAccess(client any, arn string, opts *Options) (access, error) {
 		return access{}, err
 	}
 	if !isKeyARN(arn) {
-		return access{}, fmt.Errorf("awskms: %.100q is not the ARN of a key (arn:aws:kms:REGION:ACCOUNT:key/ID): events name the key by it, and an alias may name another tomorrow; ResolveKey finds it", arn)
+		return access{},
+			fmt.Errorf("awskms: %.100q is not the ARN of a key (arn:aws:kms:REGION:ACCOUNT:key/ID): events name the key by it, and an alias may name another tomorrow; ResolveKey finds it", arn)
 	}
 	return access{name: arn, region: regionOf(client), opts: o}, nil
 }
@@ -175,5 +177,6 @@ func sameSecret(a, b string) bool {
 	}
 	x, ok := parseARN(a)
 	y, ok2 := parseARN(b)
-	return ok && ok2 && strings.HasPrefix(x.id, "mrk-") && x.id == y.id && x.account == y.account && x.partition == y.partition
+	return ok && ok2 && strings.HasPrefix(x.id, "mrk-") && x.id == y.id && x.account == y.account &&
+		x.partition == y.partition
 }

@@ -53,11 +53,13 @@ func TestSigner(t *testing.T) {
 			for range 3 {
 				sealed, err := envelope.Seal(t.Context(), testEvent(`{"a":1}`), signer, nil)
 				w.check(err)
-				_, err = envelope.Open(t.Context(), sealed.JSON(), trust, &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
+				_, err = envelope.Open(t.Context(), sealed.JSON(), trust,
+					&envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 				w.check(err)
 			}
 			if w.server != nil && (w.server.CallsOf("Sign") != 3 || w.server.CallsOf("GetPublicKey") != 1) {
-				t.Errorf("%d calls of Sign, %d of GetPublicKey", w.server.CallsOf("Sign"), w.server.CallsOf("GetPublicKey"))
+				t.Errorf("%d calls of Sign, %d of GetPublicKey", w.server.CallsOf("Sign"),
+					w.server.CallsOf("GetPublicKey"))
 			}
 		})
 	}
@@ -69,7 +71,8 @@ func TestSignsLongMessages(t *testing.T) {
 	for spec, alg := range signatures {
 		t.Run(string(spec), func(t *testing.T) {
 			w := newWorld(t)
-			signer, err := awskms.NewSigner(t.Context(), w.client, w.key(types.KeyUsageTypeSignVerify, spec), "orders", nil)
+			signer, err := awskms.NewSigner(t.Context(), w.client, w.key(types.KeyUsageTypeSignVerify, spec),
+				"orders", nil)
 			w.check(err)
 			for _, size := range []int{0, 1, 4096, 4097, 100_000} {
 				message := bytes.Repeat([]byte("m"), size)
@@ -78,7 +81,8 @@ func TestSignsLongMessages(t *testing.T) {
 				}
 				sig, err := signer.Sign(t.Context(), message)
 				if size > 4096 && alg == keys.Ed25519 {
-					if e, ok := errors.AsType[*keys.ServiceError](err); !ok || !e.Permanent || !strings.Contains(e.Fix, "session.Delegate") {
+					if e, ok := errors.AsType[*keys.ServiceError](err); !ok || !e.Permanent ||
+						!strings.Contains(e.Fix, "session.Delegate") {
 						t.Errorf("%d bytes: %v", size, err)
 					}
 					continue
@@ -94,19 +98,23 @@ func TestSignsLongMessages(t *testing.T) {
 // A name may come to stand for another key; a signer stays with the key that it stood for.
 func TestAliasIsResolvedOnce(t *testing.T) {
 	w := newWorld(t)
-	first, second := w.key(types.KeyUsageTypeSignVerify, types.KeySpecEccNistP256), w.key(types.KeyUsageTypeSignVerify, types.KeySpecEccNistP256)
-	_, err := w.client.CreateAlias(t.Context(), &kms.CreateAliasInput{AliasName: aws.String("alias/orders"), TargetKeyId: &first})
+	first, second := w.key(types.KeyUsageTypeSignVerify, types.KeySpecEccNistP256),
+		w.key(types.KeyUsageTypeSignVerify, types.KeySpecEccNistP256)
+	_, err := w.client.CreateAlias(t.Context(), &kms.CreateAliasInput{AliasName: aws.String("alias/orders"),
+		TargetKeyId: &first})
 	w.check(err)
 	signer, err := awskms.NewSigner(t.Context(), w.client, "alias/orders", "orders", nil)
 	w.check(err)
-	_, err = w.client.UpdateAlias(t.Context(), &kms.UpdateAliasInput{AliasName: aws.String("alias/orders"), TargetKeyId: &second})
+	_, err = w.client.UpdateAlias(t.Context(), &kms.UpdateAliasInput{AliasName: aws.String("alias/orders"),
+		TargetKeyId: &second})
 	w.check(err)
 	if _, err := signer.Sign(t.Context(), []byte("m")); err != nil || signer.ARN() != first {
 		t.Errorf("%s: %v", signer.ARN(), err)
 	}
 	key, err := awskms.ResolveKey(t.Context(), w.client, "alias/orders")
 	w.check(err)
-	if *key.Arn != second || key.KeyUsage != types.KeyUsageTypeSignVerify || key.KeyState != types.KeyStateEnabled {
+	if *key.Arn != second || key.KeyUsage != types.KeyUsageTypeSignVerify ||
+		key.KeyState != types.KeyStateEnabled {
 		t.Errorf("%+v", key)
 	}
 }
@@ -126,7 +134,8 @@ func (f *forged) Sign(ctx ctx, in *kms.SignInput, opts ...func(*kms.Options)) (*
 	return out, err
 }
 
-func (f *forged) Decrypt(ctx ctx, in *kms.DecryptInput, opts ...func(*kms.Options)) (*kms.DecryptOutput, error) {
+func (f *forged) Decrypt(ctx ctx, in *kms.DecryptInput,
+	opts ...func(*kms.Options)) (*kms.DecryptOutput, error) {
 	out, err := f.Client.Decrypt(ctx, in, opts...)
 	if err == nil {
 		f.key(out)
@@ -143,7 +152,8 @@ func TestAnswersAreChecked(t *testing.T) {
 		"short":       func(out *kms.SignOutput) { out.Signature = out.Signature[:10] },
 		"another key": func(out *kms.SignOutput) { out.KeyId = aws.String(arn + "0") },
 	} {
-		signer, err := awskms.NewSigner(t.Context(), &forged{Client: w.client, sign: sign}, arn, "orders", nil)
+		signer, err := awskms.NewSigner(t.Context(), &forged{Client: w.client, sign: sign}, arn, "orders",
+			nil)
 		w.check(err)
 		if sig, err := signer.Sign(t.Context(), []byte("m")); err == nil || sig != nil {
 			t.Errorf("%s: signature %x", name, sig)
@@ -202,7 +212,8 @@ func TestSymmetric(t *testing.T) {
 func TestReplica(t *testing.T) {
 	w := newWorld(t)
 	primary := w.create(&kms.CreateKeyInput{MultiRegion: aws.Bool(true)})
-	out, err := w.client.ReplicateKey(t.Context(), &kms.ReplicateKeyInput{KeyId: primary.Arn, ReplicaRegion: aws.String("eu-west-1")})
+	out, err := w.client.ReplicateKey(t.Context(),
+		&kms.ReplicateKeyInput{KeyId: primary.Arn, ReplicaRegion: aws.String("eu-west-1")})
 	w.check(err)
 	to, err := awskms.NewRecipient(w.client, *primary.Arn, nil)
 	w.check(err)
@@ -210,7 +221,8 @@ func TestReplica(t *testing.T) {
 	w.check(err)
 	key, encrypted, err := to.GenerateKey(t.Context(), source)
 	w.check(err)
-	if got, err := from.DecryptKey(t.Context(), source, to.KeyID(), encrypted); err != nil || !bytes.Equal(got, key) {
+	if got, err := from.DecryptKey(t.Context(), source, to.KeyID(), encrypted); err != nil ||
+		!bytes.Equal(got, key) {
 		t.Error(err)
 	}
 	for arn, want := range map[string]bool{
@@ -235,7 +247,8 @@ func TestReplica(t *testing.T) {
 // A key agreement key opens what was sealed to its public half, without a permission for the sealer.
 func TestAgreement(t *testing.T) {
 	w := service(t)
-	identity, err := awskms.NewAgreementIdentity(t.Context(), w.client, w.key(types.KeyUsageTypeKeyAgreement, types.KeySpecEccNistP256), nil)
+	identity, err := awskms.NewAgreementIdentity(t.Context(), w.client,
+		w.key(types.KeyUsageTypeKeyAgreement, types.KeySpecEccNistP256), nil)
 	w.check(err)
 	peer, err := ecdh.P256().GenerateKey(rand.Reader)
 	w.check(err)
@@ -265,16 +278,19 @@ func TestEnvelope(t *testing.T) {
 		w.check(err)
 		to, from = append(to, r), append(from, i)
 	}
-	agreed, err := awskms.NewAgreementIdentity(t.Context(), w.client, w.key(types.KeyUsageTypeKeyAgreement, types.KeySpecEccNistP256), nil)
+	agreed, err := awskms.NewAgreementIdentity(t.Context(), w.client,
+		w.key(types.KeyUsageTypeKeyAgreement, types.KeySpecEccNistP256), nil)
 	w.check(err)
 	signer, err := keys.GenerateSigner(keys.Ed25519, "orders")
 	w.check(err)
 	trust := testKey(t, signer.Verifier(), "orders")
-	e, err := envelope.NewEncrypter(envelope.EncryptTo{Services: to, Recipients: []*keys.Recipient{agreed.Recipient()}})
+	e, err := envelope.NewEncrypter(envelope.EncryptTo{Services: to,
+		Recipients: []*keys.Recipient{agreed.Recipient()}})
 	w.check(err)
 	var sealed [][]byte
 	for i := range 50 {
-		s, err := envelope.Seal(t.Context(), testEvent(fmt.Sprintf(`{"n":%d}`, i)), signer, &envelope.SealOptions{Encrypt: e})
+		s, err := envelope.Seal(t.Context(), testEvent(fmt.Sprintf(`{"n":%d}`, i)), signer,
+			&envelope.SealOptions{Encrypt: e})
 		w.check(err)
 		sealed = append(sealed, s.JSON())
 	}
@@ -287,7 +303,8 @@ func TestEnvelope(t *testing.T) {
 		d, err := envelope.NewDecrypter(with)
 		w.check(err)
 		for i, doc := range sealed {
-			opened, err := envelope.Open(t.Context(), doc, trust, &envelope.Policy{Decrypter: d, Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
+			opened, err := envelope.Open(t.Context(), doc, trust,
+				&envelope.Policy{Decrypter: d, Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 			w.check(err)
 			if got := string(opened.Event.Data()); got != fmt.Sprintf(`{"n":%d}`, i) {
 				t.Errorf("opened %s", got)
@@ -301,9 +318,11 @@ func TestEnvelope(t *testing.T) {
 
 func TestConstructorsRefuse(t *testing.T) {
 	w := newWorld(t)
-	signing, agreeing, symmetric := w.key(types.KeyUsageTypeSignVerify, types.KeySpecEccNistP256), w.key(types.KeyUsageTypeKeyAgreement, types.KeySpecEccNistP256), w.symmetric()
+	signing, agreeing, symmetric := w.key(types.KeyUsageTypeSignVerify, types.KeySpecEccNistP256),
+		w.key(types.KeyUsageTypeKeyAgreement, types.KeySpecEccNistP256), w.symmetric()
 	errs := map[string]error{}
-	for _, name := range []string{"", "alias/a", "1234", "arn:aws:kms:us-east-1:000000000000:alias/a", "arn:aws:s3:us-east-1:000000000000:key/1", "arn:aws:kms:us-east-1:000000000000:key/"} {
+	for _, name := range []string{"", "alias/a", "1234", "arn:aws:kms:us-east-1:000000000000:alias/a",
+		"arn:aws:s3:us-east-1:000000000000:key/1", "arn:aws:kms:us-east-1:000000000000:key/"} {
 		_, errs["recipient "+name] = awskms.NewRecipient(w.client, name, nil)
 		_, errs["identity "+name] = awskms.NewIdentity(w.client, name, nil)
 	}
@@ -343,12 +362,15 @@ func TestCheck(t *testing.T) {
 	w.check(err)
 	from, err := awskms.NewIdentity(w.client, symmetric, nil)
 	w.check(err)
-	signer, err := awskms.NewSigner(t.Context(), w.client, w.key(types.KeyUsageTypeSignVerify, types.KeySpecMlDsa65), "orders", nil)
+	signer, err := awskms.NewSigner(t.Context(), w.client,
+		w.key(types.KeyUsageTypeSignVerify, types.KeySpecMlDsa65), "orders", nil)
 	w.check(err)
-	agreed, err := awskms.NewAgreementIdentity(t.Context(), w.client, w.key(types.KeyUsageTypeKeyAgreement, types.KeySpecEccNistP256), nil)
+	agreed, err := awskms.NewAgreementIdentity(t.Context(), w.client,
+		w.key(types.KeyUsageTypeKeyAgreement, types.KeySpecEccNistP256), nil)
 	w.check(err)
 	all := func() []awskms.Permission {
-		return slices.Concat(to.Check(t.Context(), source), from.Check(t.Context(), source), signer.Check(t.Context()), agreed.Check(t.Context()))
+		return slices.Concat(to.Check(t.Context(), source), from.Check(t.Context(), source),
+			signer.Check(t.Context()), agreed.Check(t.Context()))
 	}
 	ops := []string{"kms:GenerateDataKey", "kms:Encrypt", "kms:Decrypt", "kms:Sign", "kms:DeriveSharedSecret"}
 	for i, p := range all() {

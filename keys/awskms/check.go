@@ -27,7 +27,8 @@ type Permission struct {
 func (a *access) dryRun(ctx context.Context, op string, call func(context.Context) error) Permission {
 	err := a.call(ctx, op, func(ctx context.Context) error {
 		err := call(ctx)
-		if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorCode() == "DryRunOperationException" {
+		if api, ok := errors.AsType[smithy.APIError](err); ok &&
+			api.ErrorCode() == "DryRunOperationException" {
 			return nil
 		}
 		return err
@@ -49,13 +50,16 @@ func (r *Recipient) Check(ctx context.Context, source string) []Permission {
 	return []Permission{
 		r.dryRun(ctx, opGenerate, func(ctx context.Context) error {
 			_, err := r.client.GenerateDataKey(ctx, &kms.GenerateDataKeyInput{
-				KeyId: &r.name, KeySpec: types.DataKeySpecAes256, EncryptionContext: encryptionContext(source), GrantTokens: r.opts.GrantTokens, DryRun: aws.Bool(true),
+				KeyId: &r.name, KeySpec: types.DataKeySpecAes256,
+				EncryptionContext: encryptionContext(source), GrantTokens: r.opts.GrantTokens,
+				DryRun: aws.Bool(true),
 			}, again)
 			return err
 		}),
 		r.dryRun(ctx, opEncrypt, func(ctx context.Context) error {
 			_, err := r.client.Encrypt(ctx, &kms.EncryptInput{
-				KeyId: &r.name, Plaintext: []byte("?"), EncryptionContext: encryptionContext(source), GrantTokens: r.opts.GrantTokens, DryRun: aws.Bool(true),
+				KeyId: &r.name, Plaintext: []byte("?"), EncryptionContext: encryptionContext(source),
+				GrantTokens: r.opts.GrantTokens, DryRun: aws.Bool(true),
 			}, again)
 			return err
 		}),
@@ -68,7 +72,8 @@ func (i *Identity) Check(ctx context.Context, source string) []Permission {
 	return []Permission{i.dryRun(ctx, opDecrypt, func(ctx context.Context) error {
 		_, err := i.client.Decrypt(ctx, &kms.DecryptInput{
 			KeyId: &i.name, EncryptionContext: encryptionContext(source), GrantTokens: i.opts.GrantTokens,
-			DryRun: aws.Bool(true), DryRunModifiers: []types.DryRunModifierType{types.DryRunModifierTypeIgnoreCiphertext},
+			DryRun:          aws.Bool(true),
+			DryRunModifiers: []types.DryRunModifierType{types.DryRunModifierTypeIgnoreCiphertext},
 		}, again)
 		return err
 	})}

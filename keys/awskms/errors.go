@@ -23,14 +23,17 @@ func (a *access) failed(op, source string, err error) error {
 	}
 	e := &keys.ServiceError{Op: op, KeyID: a.name, Err: err}
 	if answer, ok := errors.AsType[wrongAnswer](err); ok {
-		e.Cause, e.Fix = oneLine(answer), "check what the client asks: its endpoint answers, and not as KMS does"
+		e.Cause, e.Fix = oneLine(answer),
+			"check what the client asks: its endpoint answers, and not as KMS does"
 		return e
 	}
 	api, ok := errors.AsType[smithy.APIError](err)
 	if !ok {
-		e.Cause, e.Fix = "KMS did not answer: "+oneLine(rootOf(err)), "check the network path to KMS in "+cmp.Or(a.region, "the client's region")+" (VPC endpoint, proxy, DNS) and the credentials"
+		e.Cause, e.Fix = "KMS did not answer: "+oneLine(rootOf(err)), "check the network path to KMS in "+
+			cmp.Or(a.region, "the client's region")+" (VPC endpoint, proxy, DNS) and the credentials"
 		if errors.Is(err, context.DeadlineExceeded) {
-			e.Cause = fmt.Sprintf("KMS did not answer within %v, with all tries: %v", a.opts.Timeout, context.DeadlineExceeded)
+			e.Cause = fmt.Sprintf("KMS did not answer within %v, with all tries: %v", a.opts.Timeout,
+				context.DeadlineExceeded)
 			e.Fix += ". It may be that KMS throttles: look in CloudTrail"
 		}
 		return e
@@ -60,7 +63,8 @@ func wrong(format string, args ...any) error { return wrongAnswer(fmt.Sprintf(fo
 
 // left is the error when the caller's context ended first. It does not blame KMS.
 func (a *access) left(op string, err error) error {
-	return &keys.ServiceError{Op: op, KeyID: a.name, Err: err, Cause: "KMS was not waited for: " + oneLine(err),
+	return &keys.ServiceError{Op: op, KeyID: a.name, Err: err, Cause: "KMS was not waited for: " +
+		oneLine(err),
 		Fix: "give it more time: the caller's deadline was over, or it was told to stop"}
 }
 
@@ -73,7 +77,8 @@ func isFault(op string, api smithy.APIError) bool {
 	case "ValidationException":
 		about := strings.ToLower(strings.ReplaceAll(api.ErrorMessage(), " ", ""))
 		ours := strings.Contains(about, "granttoken") || strings.Contains(about, "'keyid'")
-		return op == opDecrypt && !ours && (strings.Contains(about, "ciphertext") || strings.Contains(about, "encryptioncontext"))
+		return op == opDecrypt && !ours && (strings.Contains(about, "ciphertext") ||
+			strings.Contains(about, "encryptioncontext"))
 	}
 	return false
 }
@@ -84,16 +89,22 @@ func (a *access) fix(op, code string) string {
 	case "AccessDeniedException", "AccessDenied":
 		return fmt.Sprintf("allow %s on %s to this role, in the key policy or by IAM%s; a new grant takes up to five minutes to be seen, at once with its grant token%s", op, a.name, contextHint(op), a.regionHint())
 	case "NotFoundException", "InvalidArnException":
-		return fmt.Sprintf("check the ARN %s: the key does not exist there, or was deleted%s", a.name, a.regionHint())
+		return fmt.Sprintf("check the ARN %s: the key does not exist there, or was deleted%s", a.name,
+			a.regionHint())
 	case "DisabledException":
 		return "enable the key " + a.name + " (kms:EnableKey)"
 	case "KMSInvalidStateException", "KeyUnavailableException":
-		return "look at the state of the key " + a.name + ": while it is pending deletion, cancel that (kms:CancelKeyDeletion) and enable it; if its key material has to be imported, import it; while it is being made or replicated, wait"
+		return "look at the state of the key " + a.name +
+			": while it is pending deletion, cancel that (kms:CancelKeyDeletion) and enable it; if its key material has to be imported, import it; while it is being made or replicated, wait"
 	case "ThrottlingException", "LimitExceededException", "RequestLimitExceeded", "TooManyRequestsException":
-		return "KMS has too many requests: look for who makes them in CloudTrail, or have the quota of " + op + " raised"
-	case "InvalidKeyUsageException", "UnsupportedOperationException", "InvalidGrantTokenException", "ValidationException":
-		return "the key " + a.name + " is not one for " + op + ", or a grant token is not valid: correct the configuration"
-	case "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException", "InvalidClientTokenId", "IncompleteSignature":
+		return "KMS has too many requests: look for who makes them in CloudTrail, or have the quota of " +
+			op + " raised"
+	case "InvalidKeyUsageException", "UnsupportedOperationException", "InvalidGrantTokenException",
+		"ValidationException":
+		return "the key " + a.name + " is not one for " + op +
+			", or a grant token is not valid: correct the configuration"
+	case "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException",
+		"InvalidClientTokenId", "IncompleteSignature":
 		return "the credentials are not valid, or have expired, or the clock is wrong: renew them, and look at the clock"
 	}
 	return "look at the key " + a.name + " and at the health of KMS"
@@ -112,7 +123,8 @@ func (a *access) regionHint() string {
 	if !ok || a.region == "" || a.region == p.region {
 		return ""
 	}
-	return fmt.Sprintf("; the key is in %s and the client asks %s: make a client for %s", p.region, a.region, p.region)
+	return fmt.Sprintf("; the key is in %s and the client asks %s: make a client for %s", p.region, a.region,
+		p.region)
 }
 
 // rootOf is the innermost error, without the request's URL and ID that the SDK puts around it.

@@ -27,7 +27,8 @@ func ExampleNewSigner() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	scope := session.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"}}
+	scope := session.Scope{Sources: []string{"https://orders.example/*"},
+		Types: []string{"com.example.order.*"}}
 	ring, err := session.Delegate(ctx, root, scope, time.Hour, nil)
 	if err != nil {
 		log.Fatal(err)
@@ -47,7 +48,8 @@ func ExampleNewIdentity() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	identity, err := awskms.NewIdentity(kms.NewFromConfig(cfg), "arn:aws:kms:eu-central-1:111122223333:key/1234abcd", nil)
+	identity, err := awskms.NewIdentity(kms.NewFromConfig(cfg),
+		"arn:aws:kms:eu-central-1:111122223333:key/1234abcd", nil)
 	if err != nil {
 		log.Fatal(err)
 	}

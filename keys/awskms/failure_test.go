@@ -51,7 +51,8 @@ var failures = []failure{
 		w.check(err)
 	}, "enable the key"},
 	{"pending deletion", func(w *trouble) {
-		_, err := w.world.client.ScheduleKeyDeletion(w.t.Context(), &kms.ScheduleKeyDeletionInput{KeyId: &w.arn})
+		_, err := w.world.client.ScheduleKeyDeletion(w.t.Context(),
+			&kms.ScheduleKeyDeletionInput{KeyId: &w.arn})
 		w.check(err)
 	}, func(w *trouble) {
 		_, err := w.world.client.CancelKeyDeletion(w.t.Context(), &kms.CancelKeyDeletionInput{KeyId: &w.arn})
@@ -60,7 +61,8 @@ var failures = []failure{
 		w.check(err)
 	}, "kms:CancelKeyDeletion"},
 	{"wrong region", func(w *trouble) { w.client = newClient(w.server.URL(), "eu-west-1") },
-		func(w *trouble) { w.client = w.world.client }, "the key is in us-east-1 and the client asks eu-west-1"},
+		func(w *trouble) { w.client = w.world.client },
+		"the key is in us-east-1 and the client asks eu-west-1"},
 }
 
 func faulty(f localaws.CallFault) func(*trouble) { return func(w *trouble) { w.fault.Store(int64(f)) } }
@@ -80,19 +82,25 @@ func TestFailures(t *testing.T) {
 			w.arn = w.symmetric()
 			trust, sealed := w.sealed()
 			f.make(w)
-			_, err := envelope.Open(t.Context(), sealed, trust, &envelope.Policy{Decrypter: w.decrypter(nil), Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
+			_, err := envelope.Open(t.Context(), sealed, trust,
+				&envelope.Policy{Decrypter: w.decrypter(nil),
+					Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 			verdict, ok := errors.AsType[*envelope.Error](err)
-			if !ok || verdict.Reason != envelope.ReasonKMSUnavailable || verdict.Reason.Class() != envelope.Transient {
+			if !ok || verdict.Reason != envelope.ReasonKMSUnavailable ||
+				verdict.Reason.Class() != envelope.Transient {
 				t.Fatalf("got %v", err)
 			}
-			if !strings.Contains(verdict.Fix(), f.fix) || f.fix != "" && !strings.Contains(verdict.Fix()+verdict.Cause, w.arn) {
+			if !strings.Contains(verdict.Fix(), f.fix) || f.fix != "" &&
+				!strings.Contains(verdict.Fix()+verdict.Cause, w.arn) {
 				t.Errorf("fix %q of %v", verdict.Fix(), verdict)
 			}
 			if strings.Contains(err.Error()+verdict.Fix(), "secret") || strings.Contains(err.Error(), "\n") {
 				t.Errorf("the error is %q", err)
 			}
 			f.mend(w)
-			if _, err := envelope.Open(t.Context(), sealed, trust, &envelope.Policy{Decrypter: w.decrypter(nil), Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}}); err != nil {
+			if _, err := envelope.Open(t.Context(), sealed, trust,
+				&envelope.Policy{Decrypter: w.decrypter(nil),
+					Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}}); err != nil {
 				t.Errorf("when it is mended: %v", err)
 			}
 		})
@@ -108,7 +116,8 @@ func (w *trouble) sealed() (*trust.Bundle, []byte) {
 	w.check(err)
 	e, err := envelope.NewEncrypter(envelope.EncryptTo{Services: []keys.ServiceRecipient{to}})
 	w.check(err)
-	sealed, err := envelope.Seal(w.t.Context(), testEvent(`{"a":1}`), signer, &envelope.SealOptions{Encrypt: e})
+	sealed, err := envelope.Seal(w.t.Context(), testEvent(`{"a":1}`), signer,
+		&envelope.SealOptions{Encrypt: e})
 	w.check(err)
 	return testKey(w.t, signer.Verifier(), "orders"), sealed.JSON()
 }
@@ -131,13 +140,16 @@ func TestSlow(t *testing.T) {
 	hold := make(chan struct{})
 	w.hold = hold
 	before := runtime.NumGoroutine()
-	_, err := envelope.Open(t.Context(), sealed, trust, &envelope.Policy{Decrypter: w.decrypter(&awskms.Options{Timeout: 10 * time.Millisecond}), Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
+	_, err := envelope.Open(t.Context(), sealed, trust,
+		&envelope.Policy{Decrypter: w.decrypter(&awskms.Options{Timeout: 10 * time.Millisecond}),
+			Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 	if envelope.ReasonOf(err) != envelope.ReasonKMSUnavailable || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("at the timeout: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(10*time.Millisecond, cancel)
-	_, err = envelope.Open(ctx, sealed, trust, &envelope.Policy{Decrypter: w.decrypter(nil), Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
+	_, err = envelope.Open(ctx, sealed, trust, &envelope.Policy{Decrypter: w.decrypter(nil),
+		Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 	if envelope.ReasonOf(err) != envelope.ReasonKMSUnavailable || !errors.Is(err, context.Canceled) {
 		t.Errorf("when the caller leaves: %v", err)
 	}
@@ -158,7 +170,8 @@ func TestFailuresWhenSealing(t *testing.T) {
 	w.check(err)
 	to, err := awskms.NewRecipient(w.client, w.symmetric(), nil)
 	w.check(err)
-	kmsSigner, err := awskms.NewSigner(t.Context(), w.client, w.key(types.KeyUsageTypeSignVerify, types.KeySpecEccNistP256), "orders", nil)
+	kmsSigner, err := awskms.NewSigner(t.Context(), w.client,
+		w.key(types.KeyUsageTypeSignVerify, types.KeySpecEccNistP256), "orders", nil)
 	w.check(err)
 	for name, test := range map[string]struct {
 		action string
@@ -177,7 +190,8 @@ func TestFailuresWhenSealing(t *testing.T) {
 			w.deny.Store(&test.action)
 			sealed, err := envelope.Seal(t.Context(), testEvent(`1`), test.signer, opts)
 			e, ok := errors.AsType[*keys.ServiceError](err)
-			if !ok || sealed != nil || e.Permanent || e.Op != "kms:"+test.action || !strings.Contains(e.Fix, "allow kms:"+test.action) {
+			if !ok || sealed != nil || e.Permanent || e.Op != "kms:"+test.action ||
+				!strings.Contains(e.Fix, "allow kms:"+test.action) {
 				t.Errorf("got %v", err)
 			}
 		})

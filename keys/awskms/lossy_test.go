@@ -67,7 +67,8 @@ func testSymmetricLossy(t *testing.T, phase int) {
 		again, err := to.EncryptKey(t.Context(), source, key)
 		w.check(err)
 		for _, blob := range [][]byte{encrypted, again} {
-			if got, err := from.DecryptKey(t.Context(), source, arn, blob); err != nil || !bytes.Equal(got, key) {
+			if got, err := from.DecryptKey(t.Context(), source, arn, blob); err != nil ||
+				!bytes.Equal(got, key) {
 				t.Errorf("%v", err)
 			}
 		}
@@ -89,7 +90,8 @@ func testSymmetricLossy(t *testing.T, phase int) {
 // createDirectly makes a key without the proxy: a repeated CreateKey makes two, and no one uses the other.
 func (w *world) createDirectly(usage types.KeyUsageType, spec types.KeySpec) *types.KeyMetadata {
 	w.t.Helper()
-	out, err := newClient(w.server.URL(), "us-east-1").CreateKey(w.t.Context(), &kms.CreateKeyInput{KeyUsage: usage, KeySpec: spec})
+	out, err := newClient(w.server.URL(), "us-east-1").CreateKey(w.t.Context(),
+		&kms.CreateKeyInput{KeyUsage: usage, KeySpec: spec})
 	w.check(err)
 	return out.KeyMetadata
 }

@@ -16,11 +16,13 @@ import (
 
 // publicKeyClient has the method of *kms.Client that gets the public half of a key pair.
 type publicKeyClient interface {
-	GetPublicKey(ctx context.Context, in *kms.GetPublicKeyInput, opts ...func(*kms.Options)) (*kms.GetPublicKeyOutput, error)
+	GetPublicKey(ctx context.Context, in *kms.GetPublicKeyInput,
+		opts ...func(*kms.Options)) (*kms.GetPublicKeyOutput, error)
 }
 
 // fetchPublic gets the public half of a key for that usage, and the ARN of the key.
-func fetchPublic(ctx context.Context, client publicKeyClient, name string, usage types.KeyUsageType, opts *Options) (access, crypto.PublicKey, error) {
+func fetchPublic(ctx context.Context, client publicKeyClient, name string, usage types.KeyUsageType,
+	opts *Options) (access, crypto.PublicKey, error) {
 	o, err := opts.clone()
 	if err != nil {
 		return access{}, nil, err
@@ -30,7 +32,8 @@ func fetchPublic(ctx context.Context, client publicKeyClient, name string, usage
 	var other error // the key exists but is unsuitable: no fault of KMS
 	arn := name
 	err = a.call(ctx, opPublicKey, func(ctx context.Context) error {
-		out, err := client.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &name, GrantTokens: o.GrantTokens}, again)
+		out, err := client.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &name, GrantTokens: o.GrantTokens},
+			again)
 		if err != nil {
 			return err
 		}

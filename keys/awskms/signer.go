@@ -54,7 +54,8 @@ func NewSigner(ctx context.Context, client signClient, key, producer string, opt
 	}
 	v, err := keys.NewVerifier(public)
 	if err != nil {
-		return nil, fmt.Errorf("awskms: %s: a signer needs the key spec ECC_NIST_EDWARDS25519, ECC_NIST_P256 or ML_DSA_65: %w", a.name, err)
+		return nil,
+			fmt.Errorf("awskms: %s: a signer needs the key spec ECC_NIST_EDWARDS25519, ECC_NIST_P256 or ML_DSA_65: %w", a.name, err)
 	}
 	return &Signer{a, client, producer, v}, nil
 }
@@ -99,11 +100,13 @@ func (s *Signer) Sign(ctx context.Context, message []byte) ([]byte, error) {
 
 // input is the request to sign message, as the key's algorithm needs it.
 func (s *Signer) input(message []byte) (*kms.SignInput, error) {
-	in := &kms.SignInput{KeyId: &s.name, Message: message, MessageType: types.MessageTypeRaw, GrantTokens: s.opts.GrantTokens}
+	in := &kms.SignInput{KeyId: &s.name, Message: message, MessageType: types.MessageTypeRaw,
+		GrantTokens: s.opts.GrantTokens}
 	switch s.verifier.Algorithm() {
 	case keys.ES256:
 		digest := sha256.Sum256(message)
-		in.Message, in.MessageType, in.SigningAlgorithm = digest[:], types.MessageTypeDigest, types.SigningAlgorithmSpecEcdsaSha256
+		in.Message, in.MessageType, in.SigningAlgorithm = digest[:], types.MessageTypeDigest,
+			types.SigningAlgorithmSpecEcdsaSha256
 	case keys.MLDSA65:
 		in.SigningAlgorithm = types.SigningAlgorithmSpecMlDsaShake256
 		if len(message) > maxMessage {
@@ -113,8 +116,9 @@ func (s *Signer) input(message []byte) (*kms.SignInput, error) {
 		in.SigningAlgorithm = types.SigningAlgorithmSpecEd25519Sha512
 		if len(message) > maxMessage {
 			return nil, &keys.ServiceError{Op: opSign, KeyID: s.name, Permanent: true,
-				Cause: fmt.Sprintf("the message has %d bytes, and KMS signs at most %d with an Ed25519 key", len(message), maxMessage),
-				Fix:   "sign with a session key that this key vouches for (session.Delegate), with a P-256 key, or fewer extension attributes"}
+				Cause: fmt.Sprintf("the message has %d bytes, and KMS signs at most %d with an Ed25519 key",
+					len(message), maxMessage),
+				Fix: "sign with a session key that this key vouches for (session.Delegate), with a P-256 key, or fewer extension attributes"}
 		}
 	}
 	return in, nil

@@ -35,7 +35,8 @@ func encryptionContext(source string) map[string]string { return map[string]stri
 
 // encryptClient has the methods of *kms.Client that a Recipient calls.
 type encryptClient interface {
-	GenerateDataKey(ctx context.Context, in *kms.GenerateDataKeyInput, opts ...func(*kms.Options)) (*kms.GenerateDataKeyOutput, error)
+	GenerateDataKey(ctx context.Context, in *kms.GenerateDataKeyInput,
+		opts ...func(*kms.Options)) (*kms.GenerateDataKeyOutput, error)
 	Encrypt(ctx context.Context, in *kms.EncryptInput, opts ...func(*kms.Options)) (*kms.EncryptOutput, error)
 }
 
@@ -77,7 +78,8 @@ func (r *Recipient) KeyID() string { return r.name }
 func (r *Recipient) GenerateKey(ctx context.Context, source string) (key, encrypted []byte, err error) {
 	err = r.call(ctx, opGenerate, func(ctx context.Context) error {
 		out, err := r.client.GenerateDataKey(ctx, &kms.GenerateDataKeyInput{
-			KeyId: &r.name, KeySpec: types.DataKeySpecAes256, EncryptionContext: encryptionContext(source), GrantTokens: r.opts.GrantTokens,
+			KeyId: &r.name, KeySpec: types.DataKeySpecAes256, EncryptionContext: encryptionContext(source),
+			GrantTokens: r.opts.GrantTokens,
 		}, again)
 		if err != nil {
 			return err
@@ -111,7 +113,8 @@ func (r *Recipient) EncryptKey(ctx context.Context, source string, key []byte) (
 	defer clear(own)
 	err = r.call(ctx, opEncrypt, func(ctx context.Context) error {
 		out, err := r.client.Encrypt(ctx, &kms.EncryptInput{
-			KeyId: &r.name, Plaintext: own, EncryptionContext: encryptionContext(source), GrantTokens: r.opts.GrantTokens,
+			KeyId: &r.name, Plaintext: own, EncryptionContext: encryptionContext(source),
+			GrantTokens: r.opts.GrantTokens,
 		}, again)
 		if err != nil {
 			return err
@@ -153,15 +156,18 @@ func (i *Identity) Takes(keyID string) bool { return sameSecret(i.name, keyID) }
 // DecryptKey calls kms:Decrypt with this key. It does not use the key that the ciphertext names.
 func (i *Identity) DecryptKey(ctx context.Context, source, keyID string, encrypted []byte) ([]byte, error) {
 	if !i.Takes(keyID) {
-		return nil, &keys.ServiceError{Op: opDecrypt, KeyID: i.name, Permanent: true, Cause: fmt.Sprintf("it was encrypted under another key, %.100q", keyID)}
+		return nil, &keys.ServiceError{Op: opDecrypt, KeyID: i.name, Permanent: true,
+			Cause: fmt.Sprintf("it was encrypted under another key, %.100q", keyID)}
 	}
 	if n := len(encrypted); n == 0 || n > maxCiphertext {
-		return nil, &keys.ServiceError{Op: opDecrypt, KeyID: i.name, Permanent: true, Cause: fmt.Sprintf("the encrypted key has %d bytes: KMS makes 1 to %d", n, maxCiphertext)}
+		return nil, &keys.ServiceError{Op: opDecrypt, KeyID: i.name, Permanent: true,
+			Cause: fmt.Sprintf("the encrypted key has %d bytes: KMS makes 1 to %d", n, maxCiphertext)}
 	}
 	var key []byte
 	err := i.call(ctx, opDecrypt, func(ctx context.Context) error {
 		out, err := i.client.Decrypt(ctx, &kms.DecryptInput{
-			KeyId: &i.name, CiphertextBlob: encrypted, EncryptionContext: encryptionContext(source), GrantTokens: i.opts.GrantTokens,
+			KeyId: &i.name, CiphertextBlob: encrypted, EncryptionContext: encryptionContext(source),
+			GrantTokens: i.opts.GrantTokens,
 		}, again)
 		if err != nil {
 			return i.failed(opDecrypt, source, err)

@@ -94,7 +94,9 @@ func service(t testing.TB) *world {
 
 func testKey(t testing.TB, v *keys.Verifier, producer string) *trust.Bundle {
 	t.Helper()
-	b, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{Verifier: v, Producer: producer, Sources: []string{"https://orders.example/*"}, Types: []string{"*"}})
+	b, err := trust.NewBundle(trust.BundleOptions{},
+		&trust.Key{Verifier: v, Producer: producer, Sources: []string{"https://orders.example/*"},
+			Types: []string{"*"}})
 	if err != nil {
 		t.Fatal(err)
 	}

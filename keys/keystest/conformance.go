@@ -61,7 +61,8 @@ func testOnlyThis(t *testing.T, s keys.Signer) {
 	message, v := []byte("a message"), s.Verifier()
 	sig := mustSign(t, s, message)
 	for name, other := range map[string][]byte{
-		"none": nil, "another": []byte("a messagf"), "shorter": message[:8], "longer": append([]byte("a message"), 0),
+		"none": nil, "another": []byte("a messagf"), "shorter": message[:8],
+		"longer": append([]byte("a message"), 0),
 	} {
 		if v.Verify(other, sig) {
 			t.Errorf("the signature verifies for %s message", name)
@@ -74,10 +75,12 @@ func testOnlyThis(t *testing.T, s keys.Signer) {
 			t.Errorf("the signature verifies with byte %d changed", i)
 		}
 	}
-	if v.Verify(message, sig[:len(sig)-1]) || v.Verify(message, append(bytes.Clone(sig), 0)) || v.Verify(message, nil) {
+	if v.Verify(message, sig[:len(sig)-1]) || v.Verify(message, append(bytes.Clone(sig), 0)) ||
+		v.Verify(message, nil) {
 		t.Error("a signature of another length verifies")
 	}
-	if Signer(t, keys.Ed25519, "keystest", "other").Verifier().Verify(message, sig) || Signer(t, keys.ES256, "keystest", "other").Verifier().Verify(message, sig) ||
+	if Signer(t, keys.Ed25519, "keystest", "other").Verifier().Verify(message, sig) ||
+		Signer(t, keys.ES256, "keystest", "other").Verifier().Verify(message, sig) ||
 		Signer(t, keys.MLDSA65, "keystest", "other").Verifier().Verify(message, sig) {
 		t.Error("the signature verifies under another key")
 	}

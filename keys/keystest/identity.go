@@ -80,13 +80,15 @@ func testAgrees(t *testing.T, i keys.Identity) {
 		}
 		clear(got)
 	}
-	if other, err := i.ECDH(context.Background(), peer(t, i).PublicKey()); err != nil || bytes.Equal(other, want) {
+	if other, err := i.ECDH(context.Background(), peer(t, i).PublicKey()); err != nil ||
+		bytes.Equal(other, want) {
 		t.Errorf("another peer has the same secret, or none: %v", err)
 	}
 }
 
 func testRefusesPeers(t *testing.T, i keys.Identity) {
-	for name, key := range map[string]*ecdh.PublicKey{"none": nil, "another curve": otherCurve(t, i), "small order": smallOrder(t)} {
+	for name, key := range map[string]*ecdh.PublicKey{"none": nil, "another curve": otherCurve(t, i),
+		"small order": smallOrder(t)} {
 		if secret, err := i.ECDH(context.Background(), key); err == nil || secret != nil {
 			t.Errorf("%s: accepted, or a secret beside an error: %v", name, err)
 		}
@@ -129,7 +131,8 @@ func testAgreesConcurrently(t *testing.T, i keys.Identity) {
 				t.Error(err)
 				return
 			}
-			if got, err := i.ECDH(context.Background(), one.PublicKey()); err != nil || !bytes.Equal(got, want) {
+			if got, err := i.ECDH(context.Background(), one.PublicKey()); err != nil ||
+				!bytes.Equal(got, want) {
 				t.Errorf("the two sides do not agree: %v", err)
 			}
 		})

@@ -45,10 +45,12 @@ func randomised(t testing.TB, private crypto.Signer) keys.Signer {
 
 // Vectors that others publish from these keys depend on them.
 func TestKeysAreFixed(t *testing.T) {
-	if got := Signer(t, keys.Ed25519, "orders", "a").Verifier().KeyID(); got != "W_AEnyj3NZw78LO4dvKOL3ZaD-8JbRGHKCKplmwuNVQ" {
+	if got := Signer(t, keys.Ed25519, "orders",
+		"a").Verifier().KeyID(); got != "W_AEnyj3NZw78LO4dvKOL3ZaD-8JbRGHKCKplmwuNVQ" {
 		t.Errorf("Ed25519: key ID %s", got)
 	}
-	if got := Signer(t, keys.ES256, "orders", "a").Verifier().KeyID(); got != "lS_b5Ge1ZzUH1ADQE90ckJOXxBQRBwzYchLuzDVSqBY" {
+	if got := Signer(t, keys.ES256, "orders",
+		"a").Verifier().KeyID(); got != "lS_b5Ge1ZzUH1ADQE90ckJOXxBQRBwzYchLuzDVSqBY" {
 		t.Errorf("ES256: key ID %s", got)
 	}
 	if got := Root(t, "a").Verifier().KeyID(); got != "0Pqmg8r1IIgZKfVg7VhdoN68_XzHdrWGpnAg0vecc9c" {

@@ -86,7 +86,8 @@ func (s *Service) DecryptKey(ctx context.Context, source, _ string, encrypted []
 	}
 	key, err := s.aead.Open(nil, nil, encrypted, []byte(source))
 	if err != nil {
-		return nil, &keys.ServiceError{Op: "test:DecryptKey", KeyID: s.name, Permanent: true, Cause: "not made for this source", Err: errors.New("invalid ciphertext")}
+		return nil, &keys.ServiceError{Op: "test:DecryptKey", KeyID: s.name, Permanent: true,
+			Cause: "not made for this source", Err: errors.New("invalid ciphertext")}
 	}
 	return key, nil
 }

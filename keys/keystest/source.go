@@ -19,7 +19,8 @@ const sourceHint = time.Minute
 // publishes first and opens a source that follows it, with these roots, and with the Now and the MinInterval
 // of opts. Its second result puts a signed bundle in the place of the published one, all at once; without a
 // bundle (nil), it makes the place fail until the next one.
-func TestSource(t *testing.T, open func(t testing.TB, first []byte, roots *trust.Roots, opts *trust.Options) (trust.Refresher, func(signed []byte))) {
+func TestSource(t *testing.T, open func(t testing.TB, first []byte, roots *trust.Roots,
+	opts *trust.Options) (trust.Refresher, func(signed []byte))) {
 	for name, test := range map[string]func(*sourceTest){
 		"follows":              (*sourceTest).follows,
 		"refuses":              (*sourceTest).refuses,
@@ -52,7 +53,8 @@ const (
 	sourceLeast = time.Second
 )
 
-func newSourceTest(t *testing.T, open func(testing.TB, []byte, *trust.Roots, *trust.Options) (trust.Refresher, func([]byte))) *sourceTest {
+func newSourceTest(t *testing.T, open func(testing.TB, []byte, *trust.Roots, *trust.Options) (trust.Refresher,
+	func([]byte))) *sourceTest {
 	s := &sourceTest{T: t, roots: []*trust.RootKey{Root(t, "a"), Root(t, "b"), Root(t, "c")}}
 	s.set(sourceStart)
 	s.Refresher, s.publish = open(t, s.signed(1, sourceLife), Roots(t, 2, s.roots...),
@@ -69,9 +71,11 @@ func (s *sourceTest) signed(version int64, life time.Duration, producers ...stri
 	s.Helper()
 	var list []*trust.Key
 	for _, p := range producers {
-		list = append(list, &trust.Key{Verifier: Signer(s, keys.Ed25519, p, "a").Verifier(), Producer: p, Sources: []string{"urn:" + p}, Types: []string{"*"}})
+		list = append(list, &trust.Key{Verifier: Signer(s, keys.Ed25519, p, "a").Verifier(), Producer: p,
+			Sources: []string{"urn:" + p}, Types: []string{"*"}})
 	}
-	b, err := trust.NewBundle(trust.BundleOptions{Version: version, Issued: sourceStart, Expires: sourceStart.Add(life), RefreshHint: sourceHint}, list...)
+	b, err := trust.NewBundle(trust.BundleOptions{Version: version, Issued: sourceStart,
+		Expires: sourceStart.Add(life), RefreshHint: sourceHint}, list...)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -144,8 +148,11 @@ func (s *sourceTest) refuses() {
 	s.advance(sourceHint)
 	s.want(5)
 	for name, bad := range map[string][]byte{
-		"older": s.signed(4, sourceLife), "first": s.signed(1, sourceLife), "same version, other content": s.signed(5, sourceLife, "orders"),
-		"expired": s.signed(9, time.Minute+time.Second), "empty": {}, "half": good[:len(good)/2], "text": []byte("<html>"), "null": []byte("null"),
+		"older": s.signed(4, sourceLife), "first": s.signed(1, sourceLife),
+		"same version, other content": s.signed(5, sourceLife, "orders"),
+		"expired":                     s.signed(9, time.Minute+time.Second), "empty": {},
+		"half": good[:len(good)/2],
+		"text": []byte("<html>"), "null": []byte("null"),
 		"one root": s.byOneRoot(9), "other roots": s.byOtherRoots(9), "roots file": s.rootsFile(),
 	} {
 		s.publish(bad)
@@ -165,7 +172,8 @@ func (s *sourceTest) refuses() {
 
 func (s *sourceTest) bundle(version int64) *trust.Bundle {
 	s.Helper()
-	b, err := trust.NewBundle(trust.BundleOptions{Version: version, Issued: sourceStart, Expires: sourceStart.Add(sourceLife)})
+	b, err := trust.NewBundle(trust.BundleOptions{Version: version, Issued: sourceStart,
+		Expires: sourceStart.Add(sourceLife)})
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -16,7 +16,8 @@ func ExampleDelegate() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	scope := session.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"}}
+	scope := session.Scope{Sources: []string{"https://orders.example/*"},
+		Types: []string{"com.example.order.*"}}
 	s, err := session.Delegate(context.Background(), root, scope, time.Hour, nil)
 	if err != nil {
 		log.Fatal(err)

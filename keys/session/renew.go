@@ -70,7 +70,8 @@ func (s *Session) at(ctx context.Context, now time.Time) (key *Key, v *vouching,
 		return nil, nil, s.failed
 	case key == nil:
 		return nil, s.start(ctx, now, now, false), nil
-	case !busy && s.next == nil && !now.Before(key.notAfter.Add(-s.ttl/aheadShare)) && !s.rests(now, aheadBackOff):
+	case !busy && s.next == nil && !now.Before(key.notAfter.Add(-s.ttl/aheadShare)) &&
+		!s.rests(now, aheadBackOff):
 		return key, s.start(ctx, now, key.notAfter, true), nil
 	}
 	return key, nil, nil
@@ -104,7 +105,8 @@ func (s *Session) start(ctx context.Context, now, begin time.Time, ahead bool) *
 func (s *Session) vouchSafely(ctx context.Context, begin time.Time) (key *Key, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			key, err = nil, fmt.Errorf("session: %s panicked when it was to vouch for a session key: %T", s.root.Verifier().KeyID(), v)
+			key, err = nil, fmt.Errorf("session: %s panicked when it was to vouch for a session key: %T",
+				s.root.Verifier().KeyID(), v)
 		}
 	}()
 	return s.vouch(ctx, begin)

@@ -87,7 +87,8 @@ var (
 
 // Delegate has root vouch for a session key with that scope. The key is valid for ttl: a minute to an hour,
 // in whole seconds. When the validity ends, root vouches for the next key.
-func Delegate(ctx context.Context, root keys.Signer, scope Scope, ttl time.Duration, opts *Options) (*Session, error) {
+func Delegate(ctx context.Context, root keys.Signer, scope Scope, ttl time.Duration,
+	opts *Options) (*Session, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
@@ -99,20 +100,23 @@ func Delegate(ctx context.Context, root keys.Signer, scope Scope, ttl time.Durat
 	case root == nil:
 		return nil, errors.New("session: no key to vouch for a session key")
 	case ttl < minLife || ttl > keydoc.MaxSessionLife || ttl%time.Second != 0:
-		return nil, fmt.Errorf("session: a session key lives from %v to %v, in whole seconds, not %v", minLife, keydoc.MaxSessionLife, ttl)
+		return nil, fmt.Errorf("session: a session key lives from %v to %v, in whole seconds, not %v",
+			minLife, keydoc.MaxSessionLife, ttl)
 	}
 	if err := nilcheck.Typed("session: the key to vouch for a session key", root); err != nil {
 		return nil, err
 	}
 	switch root.(type) {
 	case *Session, *Key:
-		return nil, errors.New("session: a session key cannot vouch for another: delegate from the long-term key")
+		return nil,
+			errors.New("session: a session key cannot vouch for another: delegate from the long-term key")
 	}
 	scope = Scope{Sources: slices.Clone(scope.Sources), Types: slices.Clone(scope.Types)}
 	if err := scope.check(); err != nil {
 		return nil, err
 	}
-	s := &Session{redacted: redact.Key("Session", root.Verifier().KeyID()), root: root, scope: scope, ttl: ttl}
+	s := &Session{redacted: redact.Key("Session", root.Verifier().KeyID()), root: root, scope: scope,
+		ttl: ttl}
 	if _, err := s.Session(ctx, now()); err != nil {
 		return nil, err
 	}
@@ -128,7 +132,8 @@ func (s *Session) Verifier() *keys.Verifier { return s.root.Verifier() }
 // Sign always fails. A session key signs only events, because they carry the statement that vouches for it
 // (envelope.Seal).
 func (s *Session) Sign(context.Context, []byte) ([]byte, error) {
-	return nil, errors.New("session: a session signs events only (envelope.Seal): sign other messages with its root")
+	return nil,
+		errors.New("session: a session signs events only (envelope.Seal): sign other messages with its root")
 }
 
 // Signers is the session itself.
@@ -156,21 +161,26 @@ func (s *Session) vouch(ctx context.Context, begin time.Time) (*Key, error) {
 		return nil, err
 	}
 	id := signer.Verifier().KeyID()
-	k := &Key{redacted: redact.Key("Key", id), signer: signer, scope: s.scope, notBefore: begin.UTC().Truncate(time.Second)}
+	k := &Key{redacted: redact.Key("Key", id), signer: signer, scope: s.scope,
+		notBefore: begin.UTC().Truncate(time.Second)}
 	k.notAfter = k.notBefore.Add(s.ttl)
 	body := k.payload()
 	pae := dsse.PAE(nil, keydoc.DelegationType, body)
 	sig, err := s.root.Sign(ctx, pae)
 	if err != nil {
-		return nil, fmt.Errorf("session: %s is to vouch for a session key: %w", s.root.Verifier().KeyID(), err)
+		return nil, fmt.Errorf("session: %s is to vouch for a session key: %w", s.root.Verifier().KeyID(),
+			err)
 	}
 	if !s.root.Verifier().Verify(pae, sig) {
-		return nil, fmt.Errorf("session: the signature by which %s vouches for a session key does not verify", s.root.Verifier().KeyID())
+		return nil, fmt.Errorf("session: the signature by which %s vouches for a session key does not verify",
+			s.root.Verifier().KeyID())
 	}
-	env := dsse.Envelope{PayloadType: keydoc.DelegationType, Payload: body, Signatures: []dsse.Signature{{KeyID: s.root.Verifier().KeyID(), Sig: sig}}}
+	env := dsse.Envelope{PayloadType: keydoc.DelegationType, Payload: body,
+		Signatures: []dsse.Signature{{KeyID: s.root.Verifier().KeyID(), Sig: sig}}}
 	k.statement, k.binding = env.Append(nil), sha256.Sum256(pae)
 	if n := len(k.statement); n > keydoc.MaxDelegation {
-		return nil, fmt.Errorf("session: the statement that vouches for a session key has %d bytes, of at most %d, and goes along with each event: give its scope fewer or shorter patterns", n, keydoc.MaxDelegation)
+		return nil,
+			fmt.Errorf("session: the statement that vouches for a session key has %d bytes, of at most %d, and goes along with each event: give its scope fewer or shorter patterns", n, keydoc.MaxDelegation)
 	}
 	return k, nil
 }

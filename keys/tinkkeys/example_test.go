@@ -54,6 +54,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(len(same.Entries()), "keys;", len(signers), "signs; it is the new one:", signers[0].Verifier().KeyID() == next)
+	fmt.Println(len(same.Entries()), "keys;", len(signers), "signs; it is the new one:",
+		signers[0].Verifier().KeyID() == next)
 	// Output: 2 keys; 1 signs; it is the new one: true
 }

@@ -111,14 +111,16 @@ type Entry struct {
 
 // Create makes an encrypted keyset with one new key, and its file, which must not exist. A producer gets a
 // signing key of that algorithm, a consumer an identity on that curve.
-func Create[Kind keys.Algorithm | keys.Curve](ctx context.Context, path string, kek tink.AEADWithContext, owner Owner, kind Kind) (*Keyset, error) {
+func Create[Kind keys.Algorithm | keys.Curve](ctx context.Context, path string, kek tink.AEADWithContext,
+	owner Owner, kind Kind) (*Keyset, error) {
 	k := &Keyset{redacted: owner.print, owner: owner, kek: kek, path: path}
 	if err := k.check(); err != nil {
 		return nil, err
 	}
 	if path != "" {
 		if _, err := os.Lstat(path); err == nil {
-			return nil, fmt.Errorf("tinkkeys: %s: %w: give another name, or add a key to it", path, os.ErrExist)
+			return nil, fmt.Errorf("tinkkeys: %s: %w: give another name, or add a key to it", path,
+				os.ErrExist)
 		}
 	}
 	typed, err := generate(kind)
@@ -180,7 +182,8 @@ func Read(ctx context.Context, r io.Reader, kek tink.AEADWithContext, owner Owne
 		return nil, fmt.Errorf("tinkkeys: more than %d bytes: not a keyset of ours", maxFile)
 	}
 	observed := &witness{AEADWithContext: kek}
-	handle, err := keyset.ReadWithContext(ctx, keyset.NewJSONReader(bytes.NewReader(content)), observed, owner.associatedData())
+	handle, err := keyset.ReadWithContext(ctx, keyset.NewJSONReader(bytes.NewReader(content)), observed,
+		owner.associatedData())
 	if err != nil {
 		return nil, observed.explain(err)
 	}
@@ -194,7 +197,8 @@ type witness struct {
 }
 
 // DecryptWithContext decrypts and keeps the error.
-func (w *witness) DecryptWithContext(ctx context.Context, ciphertext, associatedData []byte) (plain []byte, err error) {
+func (w *witness) DecryptWithContext(ctx context.Context, ciphertext,
+	associatedData []byte) (plain []byte, err error) {
 	plain, w.err = w.AEADWithContext.DecryptWithContext(ctx, ciphertext, associatedData)
 	return plain, w.err
 }
@@ -299,7 +303,8 @@ func (k *Keyset) commit(ctx context.Context, m *keyset.Manager) error {
 		return fmt.Errorf("tinkkeys: %w", err)
 	}
 	var buf bytes.Buffer
-	if err := handle.WriteWithContext(ctx, keyset.NewJSONWriter(&buf), k.kek, k.owner.associatedData()); err != nil {
+	if err := handle.WriteWithContext(ctx, keyset.NewJSONWriter(&buf), k.kek,
+		k.owner.associatedData()); err != nil {
 		return fmt.Errorf("tinkkeys: encrypting the keyset: %w", err)
 	}
 	if k.path != "" {

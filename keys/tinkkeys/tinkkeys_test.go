@@ -45,7 +45,8 @@ func check(t testing.TB, err error) {
 
 func path(t testing.TB) string { return filepath.Join(t.TempDir(), "keyset.json") }
 
-func sealAndOpen(t testing.TB, ring keys.SignerSource, opts *envelope.SealOptions, with *envelope.Policy) *envelope.Opened {
+func sealAndOpen(t testing.TB, ring keys.SignerSource, opts *envelope.SealOptions,
+	with *envelope.Policy) *envelope.Opened {
 	t.Helper()
 	signers, err := ring.Signers(time.Now())
 	check(t, err)
@@ -57,7 +58,8 @@ func sealAndOpen(t testing.TB, ring keys.SignerSource, opts *envelope.SealOption
 	sealed, err := envelope.Seal(t.Context(), ev, signers[0], opts)
 	check(t, err)
 	bundle, err := trust.NewBundle(trust.BundleOptions{}, &trust.Key{
-		Verifier: signers[0].Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"},
+		Verifier: signers[0].Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"},
+		Types: []string{"*"},
 	})
 	check(t, err)
 	opened, err := envelope.Open(t.Context(), sealed.JSON(), bundle, with)
@@ -75,10 +77,12 @@ func TestKeysets(t *testing.T) {
 			check(t, err)
 			read, err := tinkkeys.Open(t.Context(), file, kek, tinkkeys.Producer("orders"))
 			check(t, err)
-			if a, b := made.Entries()[0], read.Entries()[0]; a.KeyID() != b.KeyID() || !b.Primary || b.Status != keyset.Enabled || b.Verifier.Algorithm() != alg {
+			if a, b := made.Entries()[0], read.Entries()[0]; a.KeyID() != b.KeyID() || !b.Primary ||
+				b.Status != keyset.Enabled || b.Verifier.Algorithm() != alg {
 				t.Errorf("made %+v, read %+v", a, b)
 			}
-			sealAndOpen(t, read, nil, &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
+			sealAndOpen(t, read, nil, &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true,
+				AnyAge: true}})
 			if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 				t.Errorf("%v %v", info.Mode(), err)
 			}
@@ -91,14 +95,18 @@ func TestKeysets(t *testing.T) {
 			check(t, err)
 			ring, err := tinkkeys.Open(t.Context(), file, kek, tinkkeys.Consumer("billing"))
 			check(t, err)
-			encrypter, err := envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{ring.Entries()[0].Recipient}})
+			encrypter,
+				err := envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{ring.Entries()[0].Recipient}})
 			check(t, err)
 			decrypter, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: ring})
 			check(t, err)
 			signer, err := keys.GenerateSigner(keys.Ed25519, "orders")
 			check(t, err)
-			opened := sealAndOpen(t, keys.SignWith(signer), &envelope.SealOptions{Encrypt: encrypter}, &envelope.Policy{Decrypter: decrypter, Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
-			if string(opened.Event.Data()) != `{"a":1}` || opened.Encryption.OpenedWith != ring.Entries()[0].KeyID() {
+			opened := sealAndOpen(t, keys.SignWith(signer), &envelope.SealOptions{Encrypt: encrypter},
+				&envelope.Policy{Decrypter: decrypter,
+					Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
+			if string(opened.Event.Data()) != `{"a":1}` ||
+				opened.Encryption.OpenedWith != ring.Entries()[0].KeyID() {
 				t.Errorf("opened %+v", opened)
 			}
 		})
@@ -185,7 +193,8 @@ func TestImportAndExport(t *testing.T) {
 			back, err := producer.Export(id)
 			check(t, err)
 			sig, err := back.Sign(t.Context(), []byte("m"))
-			if err != nil || id != signer.Verifier().KeyID() || back.Producer() != "orders" || !signer.Verifier().Verify([]byte("m"), sig) {
+			if err != nil || id != signer.Verifier().KeyID() || back.Producer() != "orders" ||
+				!signer.Verifier().Verify([]byte("m"), sig) {
 				t.Errorf("%s: %v", alg, err)
 			}
 			if _, err := producer.Import(t.Context(), signer); err == nil {
@@ -205,7 +214,8 @@ func TestImportAndExport(t *testing.T) {
 			t.Errorf("%s: %v", curve, err)
 		}
 	}
-	ring, err := keys.CreateKeyring(filepath.Join(t.TempDir(), "k"), "", "orders", &keys.KeyringOptions{PrivateFileOptions: keys.PrivateFileOptions{InsecureNoPassphrase: true}})
+	ring, err := keys.CreateKeyring(filepath.Join(t.TempDir(), "k"), "", "orders",
+		&keys.KeyringOptions{PrivateFileOptions: keys.PrivateFileOptions{InsecureNoPassphrase: true}})
 	check(t, err)
 	exported, err := producer.Export(producer.Entries()[0].KeyID())
 	check(t, err)
@@ -217,15 +227,18 @@ func TestImportAndExport(t *testing.T) {
 func TestAgainstTink(t *testing.T) {
 	kek := newKEK(t)
 	for name, template := range map[string]*tinkpb.KeyTemplate{
-		"Ed25519, raw": signature.ED25519KeyWithoutPrefixTemplate(), "Ed25519, prefix": signature.ED25519KeyTemplate(),
-		"ECDSA": signature.ECDSAP256KeyWithoutPrefixTemplate(),
+		"Ed25519, raw":    signature.ED25519KeyWithoutPrefixTemplate(),
+		"Ed25519, prefix": signature.ED25519KeyTemplate(),
+		"ECDSA":           signature.ECDSAP256KeyWithoutPrefixTemplate(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			handle, err := keyset.NewHandle(template)
 			check(t, err)
-			ring, err := tinkkeys.Read(t.Context(), encrypted(t, handle, kek, "sealbus producer orders"), kek, tinkkeys.Producer("orders"))
+			ring, err := tinkkeys.Read(t.Context(), encrypted(t, handle, kek, "sealbus producer orders"), kek,
+				tinkkeys.Producer("orders"))
 			check(t, err)
-			sealAndOpen(t, ring, nil, &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
+			sealAndOpen(t, ring, nil, &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true,
+				AnyAge: true}})
 			if strings.Contains(name, "prefix") {
 				return
 			}
@@ -245,7 +258,8 @@ func TestAgainstTink(t *testing.T) {
 	}
 	handle, err := keyset.NewHandle(hybrid.DHKEM_X25519_HKDF_SHA256_HKDF_SHA256_AES_256_GCM_Key_Template())
 	check(t, err)
-	if _, err := tinkkeys.Read(t.Context(), encrypted(t, handle, kek, "sealbus consumer billing"), kek, tinkkeys.Consumer("billing")); err != nil {
+	if _, err := tinkkeys.Read(t.Context(), encrypted(t, handle, kek, "sealbus consumer billing"), kek,
+		tinkkeys.Consumer("billing")); err != nil {
 		t.Error(err)
 	}
 }
@@ -281,21 +295,28 @@ func TestRefuses(t *testing.T) {
 	}{
 		"another producer": {good.Bytes(), kek, tinkkeys.Producer("mail"), "of another owner"},
 		"a consumer":       {good.Bytes(), kek, tinkkeys.Consumer("orders"), "of another owner"},
-		"another key":      {good.Bytes(), newKEK(t), tinkkeys.Producer("orders"), "under another key encryption key"},
-		"changed":          {changed, kek, tinkkeys.Producer("orders"), "tinkkeys:"},
-		"in clear":         {clear.Bytes(), kek, tinkkeys.Producer("orders"), "tinkkeys:"},
-		"no JSON":          {[]byte("{"), kek, tinkkeys.Producer("orders"), "not an encrypted keyset"},
-		"too large":        {bytes.Repeat([]byte(" "), tinkkeys.MaxFile+1), kek, tinkkeys.Producer("orders"), "more than"},
-		"no kek":           {good.Bytes(), nil, tinkkeys.Producer("orders"), "no key encryption key"},
-		"no owner":         {good.Bytes(), kek, tinkkeys.Producer(""), "producer"},
-		"an AEAD key":      {encrypted(t, aeadKey, kek, "sealbus producer orders").Bytes(), kek, tinkkeys.Producer("orders"), "does not sign events"},
-		"P-384":            {encrypted(t, p384, kek, "sealbus producer orders").Bytes(), kek, tinkkeys.Producer("orders"), "P-256 with SHA-256 is needed"},
-		"an identity":      {encrypted(t, hpke, kek, "sealbus producer orders").Bytes(), kek, tinkkeys.Producer("orders"), "signing keys only"},
-		"no identity":      {encrypted(t, p384, kek, "sealbus consumer billing").Bytes(), kek, tinkkeys.Consumer("billing"), "HPKE only"},
+		"another key": {good.Bytes(), newKEK(t), tinkkeys.Producer("orders"),
+			"under another key encryption key"},
+		"changed":  {changed, kek, tinkkeys.Producer("orders"), "tinkkeys:"},
+		"in clear": {clear.Bytes(), kek, tinkkeys.Producer("orders"), "tinkkeys:"},
+		"no JSON":  {[]byte("{"), kek, tinkkeys.Producer("orders"), "not an encrypted keyset"},
+		"too large": {bytes.Repeat([]byte(" "), tinkkeys.MaxFile+1), kek, tinkkeys.Producer("orders"),
+			"more than"},
+		"no kek":   {good.Bytes(), nil, tinkkeys.Producer("orders"), "no key encryption key"},
+		"no owner": {good.Bytes(), kek, tinkkeys.Producer(""), "producer"},
+		"an AEAD key": {encrypted(t, aeadKey, kek, "sealbus producer orders").Bytes(), kek,
+			tinkkeys.Producer("orders"), "does not sign events"},
+		"P-384": {encrypted(t, p384, kek, "sealbus producer orders").Bytes(), kek,
+			tinkkeys.Producer("orders"), "P-256 with SHA-256 is needed"},
+		"an identity": {encrypted(t, hpke, kek, "sealbus producer orders").Bytes(), kek,
+			tinkkeys.Producer("orders"), "signing keys only"},
+		"no identity": {encrypted(t, p384, kek, "sealbus consumer billing").Bytes(), kek,
+			tinkkeys.Consumer("billing"), "HPKE only"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := tinkkeys.Read(t.Context(), bytes.NewReader(test.doc), test.kek, test.owner)
-			if err == nil || !strings.Contains(err.Error(), test.want) || got != nil && len(got.Entries()) > 0 {
+			if err == nil || !strings.Contains(err.Error(), test.want) || got != nil &&
+				len(got.Entries()) > 0 {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})
@@ -320,7 +341,8 @@ func TestFileIsNotOverwritten(t *testing.T) {
 	check(t, err)
 	_, err = one.Add(t.Context(), keys.Ed25519)
 	check(t, err)
-	if _, err := two.Add(t.Context(), keys.Ed25519); err == nil || !strings.Contains(err.Error(), "open it again") || len(two.Entries()) != 1 {
+	if _, err := two.Add(t.Context(), keys.Ed25519); err == nil ||
+		!strings.Contains(err.Error(), "open it again") || len(two.Entries()) != 1 {
 		t.Errorf("got %v", err)
 	}
 }

@@ -53,13 +53,15 @@ func (k *Keyset) entryOf(typed key.Key) (Entry, error) {
 		if err != nil {
 			return Entry{}, err
 		}
-		return Entry{PublicKey: keys.PublicKey{Recipient: i.Recipient(), Consumer: k.owner.consumer}, identity: i}, nil
+		return Entry{PublicKey: keys.PublicKey{Recipient: i.Recipient(), Consumer: k.owner.consumer},
+			identity: i}, nil
 	}
 	s, err := signerOf(typed, k.owner.producer)
 	if err != nil {
 		return Entry{}, err
 	}
-	return Entry{PublicKey: keys.PublicKey{Verifier: s.Verifier(), Producer: k.owner.producer}, signer: s}, nil
+	return Entry{PublicKey: keys.PublicKey{Verifier: s.Verifier(), Producer: k.owner.producer}, signer: s},
+		nil
 }
 
 func signerOf(typed key.Key, producer string) (*keys.LocalSigner, error) {
@@ -71,7 +73,8 @@ func signerOf(typed key.Key, producer string) (*keys.LocalSigner, error) {
 	case *tinkecdsa.PrivateKey:
 		p := k.Parameters().(*tinkecdsa.Parameters)
 		if p.CurveType() != tinkecdsa.NistP256 || p.HashType() != tinkecdsa.SHA256 {
-			return nil, fmt.Errorf("an ECDSA key on %s with %s: P-256 with SHA-256 is needed", p.CurveType(), p.HashType())
+			return nil, fmt.Errorf("an ECDSA key on %s with %s: P-256 with SHA-256 is needed", p.CurveType(),
+				p.HashType())
 		}
 		scalar := k.PrivateKeyValue().Data(token)
 		defer clear(scalar)
@@ -159,7 +162,8 @@ func typedSigner(signer *keys.LocalSigner) (key.Key, error) {
 		}
 		return tinked25519.NewPrivateKey(data, 0, p)
 	case keys.ES256:
-		p, err := tinkecdsa.NewParameters(tinkecdsa.NistP256, tinkecdsa.SHA256, tinkecdsa.IEEEP1363, tinkecdsa.VariantNoPrefix)
+		p, err := tinkecdsa.NewParameters(tinkecdsa.NistP256, tinkecdsa.SHA256, tinkecdsa.IEEEP1363,
+			tinkecdsa.VariantNoPrefix)
 		if err != nil {
 			return nil, err
 		}
@@ -179,7 +183,8 @@ func typedIdentity(identity *keys.LocalIdentity) (key.Key, error) {
 		return nil, err
 	}
 	defer clear(secret)
-	opts := hpke.ParametersOpts{KEMID: hpke.DHKEM_X25519_HKDF_SHA256, KDFID: hpke.HKDFSHA256, AEADID: hpke.AES256GCM, Variant: hpke.VariantNoPrefix}
+	opts := hpke.ParametersOpts{KEMID: hpke.DHKEM_X25519_HKDF_SHA256, KDFID: hpke.HKDFSHA256,
+		AEADID: hpke.AES256GCM, Variant: hpke.VariantNoPrefix}
 	if identity.Recipient().Curve() == keys.P256 {
 		opts.KEMID = hpke.DHKEM_P256_HKDF_SHA256
 	}

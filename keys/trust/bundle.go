@@ -53,7 +53,8 @@ type BundleOptions struct {
 // sorts them by key ID.
 func NewBundle(opts BundleOptions, list ...*Key) (*Bundle, error) {
 	b := &Bundle{
-		version: opts.Version, issued: keydoc.WholeSecond(opts.Issued), expires: keydoc.WholeSecond(opts.Expires),
+		version: opts.Version, issued: keydoc.WholeSecond(opts.Issued),
+		expires:     keydoc.WholeSecond(opts.Expires),
 		refreshHint: opts.RefreshHint, revoked: slices.Sorted(slices.Values(opts.RevokedSessions)),
 	}
 	for _, k := range list {
@@ -103,7 +104,8 @@ func (b *Bundle) Candidates(source, typ string, size, most int) (list []*Key) {
 		if len(list) == most {
 			break
 		}
-		if k.Verifier != nil && isSize(k.Verifier.Algorithm()) && keys.MatchType(k.Types, typ) && keys.MatchSource(k.Sources, source) {
+		if k.Verifier != nil && isSize(k.Verifier.Algorithm()) && keys.MatchType(k.Types, typ) &&
+			keys.MatchSource(k.Sources, source) {
 			list = append(list, k)
 		}
 	}
@@ -129,7 +131,8 @@ func (b *Bundle) ofUse(signing bool) []*Key {
 
 // Key is the key of that ID, whatever its use; nil = the bundle has none.
 func (b *Bundle) Key(keyID string) *Key {
-	i, ok := slices.BinarySearchFunc(b.keys, keyID, func(k *Key, id string) int { return strings.Compare(k.KeyID(), id) })
+	i, ok := slices.BinarySearchFunc(b.keys, keyID,
+		func(k *Key, id string) int { return strings.Compare(k.KeyID(), id) })
 	if !ok {
 		return nil
 	}
@@ -192,7 +195,8 @@ func (b *Bundle) checkHead() error {
 	case b.version < 0 || b.version > maxBundleVersion:
 		return fmt.Errorf("version %d is not within 0 to 2^53-1", b.version)
 	case b.refreshHint < 0 || b.refreshHint > maxRefreshHint || b.refreshHint%time.Second != 0:
-		return fmt.Errorf("the refresh hint %s is not in whole seconds up to %s", b.refreshHint, maxRefreshHint)
+		return fmt.Errorf("the refresh hint %s is not in whole seconds up to %s", b.refreshHint,
+			maxRefreshHint)
 	case !writable(b.issued) || !writable(b.expires):
 		return errors.New("the year of issued or expires is not within 1 to 9999")
 	case !b.issued.IsZero() && !b.expires.IsZero() && !b.issued.Before(b.expires):

@@ -24,7 +24,8 @@ import (
 
 func testKey(t testing.TB, alg keys.Algorithm, change func(*Key)) *Key {
 	t.Helper()
-	k := &Key{Verifier: mustGenerate(t, alg).Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.*"}}
+	k := &Key{Verifier: mustGenerate(t, alg).Verifier(), Producer: "orders",
+		Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.*"}}
 	if change != nil {
 		change(k)
 	}
@@ -74,13 +75,16 @@ func TestBundleComesBack(t *testing.T) {
 	if !bytes.Equal(back.Payload(), payload) {
 		t.Errorf("written as %s, then as %s", payload, back.Payload())
 	}
-	if back.Version() != 7 || !back.Issued().Equal(day(0)) || !back.Expires().Equal(day(7)) || back.RefreshHint() != 5*time.Minute {
+	if back.Version() != 7 || !back.Issued().Equal(day(0)) || !back.Expires().Equal(day(7)) ||
+		back.RefreshHint() != 5*time.Minute {
 		t.Errorf("head: %d %s %s %s", back.Version(), back.Issued(), back.Expires(), back.RefreshHint())
 	}
-	if !back.SessionRevoked(thumbprintOf([]byte("a"))) || back.SessionRevoked(thumbprintOf([]byte("c"))) || len(back.RevokedSessions()) != 2 {
+	if !back.SessionRevoked(thumbprintOf([]byte("a"))) || back.SessionRevoked(thumbprintOf([]byte("c"))) ||
+		len(back.RevokedSessions()) != 2 {
 		t.Error("revoked sessions are not what they were")
 	}
-	if len(back.SigningKeys()) != 3 || len(back.Lookup("shared")) != 2 || len(back.Lookup("old")) != 1 || back.Lookup("none") != nil {
+	if len(back.SigningKeys()) != 3 || len(back.Lookup("shared")) != 2 || len(back.Lookup("old")) != 1 ||
+		back.Lookup("none") != nil {
 		t.Error("keys are not found")
 	}
 	for i, k := range back.SigningKeys() {
@@ -110,7 +114,8 @@ func TestAbsentIsNotEmpty(t *testing.T) {
 			if k.Accounts != nil {
 				t.Error("absent accounts became empty")
 			}
-		case k.Sources != nil || k.Types == nil || keys.MatchSource(k.Sources, "https://orders.example/x") || keys.MatchType(k.Types, "com.example.x"):
+		case k.Sources != nil || k.Types == nil || keys.MatchSource(k.Sources, "https://orders.example/x") ||
+			keys.MatchType(k.Types, "com.example.x"):
 			t.Error("absent sources or empty types changed, or allow something")
 		}
 	}
@@ -174,7 +179,8 @@ func TestNewBundleRefuses(t *testing.T) {
 		"too many aliases":      {keys: key(func(k *Key) { k.Aliases = numbered(maxAliases + 1) })},
 		"too shared alias":      {keys: share(maxSharedAlias + 1)},
 		"too many sources":      {keys: key(func(k *Key) { k.Sources = numbered(keydoc.MaxPatterns + 1) })},
-		"hint as the lifetime":  {opts: BundleOptions{Issued: day(0), Expires: day(1), RefreshHint: 24 * time.Hour}},
+		"hint as the lifetime": {opts: BundleOptions{Issued: day(0), Expires: day(1),
+			RefreshHint: 24 * time.Hour}},
 		"negative version":      {opts: BundleOptions{Version: -1}},
 		"version beyond 2^53":   {opts: BundleOptions{Version: maxBundleVersion + 1}},
 		"expires before issued": {opts: BundleOptions{Issued: day(2), Expires: day(1)}},
@@ -188,10 +194,11 @@ func TestNewBundleRefuses(t *testing.T) {
 		}
 	}
 	for name, list := range map[string][]*Key{
-		"shared alias":     share(maxSharedAlias),
-		"aliases":          {testKey(t, keys.Ed25519, func(k *Key) { k.Aliases = numbered(maxAliases) })},
-		"none":             nil,
-		"repeated pattern": {testKey(t, keys.Ed25519, func(k *Key) { k.Sources, k.Types = []string{"a"}, []string{"a"} })},
+		"shared alias": share(maxSharedAlias),
+		"aliases":      {testKey(t, keys.Ed25519, func(k *Key) { k.Aliases = numbered(maxAliases) })},
+		"none":         nil,
+		"repeated pattern": {testKey(t, keys.Ed25519,
+			func(k *Key) { k.Sources, k.Types = []string{"a"}, []string{"a"} })},
 	} {
 		if _, err := NewBundle(BundleOptions{}, list...); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -201,7 +208,8 @@ func TestNewBundleRefuses(t *testing.T) {
 
 // A hint is judged when a bundle is made, by its lifetime; consumers read what is published.
 func TestRefreshHintAndLifetime(t *testing.T) {
-	b, err := NewBundle(BundleOptions{Version: 1, Issued: day(0), Expires: day(1), RefreshHint: 24*time.Hour - time.Second}, testKey(t, keys.Ed25519, nil))
+	b, err := NewBundle(BundleOptions{Version: 1, Issued: day(0), Expires: day(1),
+		RefreshHint: 24*time.Hour - time.Second}, testKey(t, keys.Ed25519, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +224,8 @@ func TestRefreshHintAndLifetime(t *testing.T) {
 
 func TestTooManyKeys(t *testing.T) {
 	k := testKey(t, keys.Ed25519, nil)
-	if _, err := NewBundle(BundleOptions{}, slices.Repeat([]*Key{k}, keydoc.MaxKeys+1)...); err == nil || !strings.Contains(err.Error(), "20000") {
+	if _, err := NewBundle(BundleOptions{}, slices.Repeat([]*Key{k}, keydoc.MaxKeys+1)...); err == nil ||
+		!strings.Contains(err.Error(), "20000") {
 		t.Errorf("%v", err)
 	}
 	doc := `{"keys":[` + strings.TrimSuffix(strings.Repeat(`{},`, keydoc.MaxKeys+1), ",") + `]}`
@@ -285,9 +294,10 @@ func TestParseBundleRefuses(t *testing.T) {
 		"bad pattern":             {`https://orders.example/*`, `https://*`},
 		"revoked true":            {`"sources"`, `"revoked":true,"sources"`},
 		"revoked empty":           {`"sources"`, `"revoked":{},"sources"`},
-		"revoked unknown member":  {`"sources"`, `"revoked":{"at":"2026-01-01T00:00:00Z","reason":"","x":1},"sources"`},
-		"trailing":                {`"version":1}`, `"version":1}{}`},
-		"x of another key":        {`"x":"`, `"x":"A`},
+		"revoked unknown member": {`"sources"`,
+			`"revoked":{"at":"2026-01-01T00:00:00Z","reason":"","x":1},"sources"`},
+		"trailing":         {`"version":1}`, `"version":1}{}`},
+		"x of another key": {`"x":"`, `"x":"A`},
 	} {
 		changed := strings.Replace(good, c.old, c.new, 1)
 		if changed == good {
@@ -325,7 +335,8 @@ func newRoots3(t testing.TB) (r roots3) {
 		r.keys[i] = mustRoot(t)
 	}
 	var err error
-	if r.roots, err = NewRoots(1, 2, r.keys[0].Verifier(), r.keys[1].Verifier(), r.keys[2].Verifier()); err != nil {
+	if r.roots, err = NewRoots(1, 2, r.keys[0].Verifier(), r.keys[1].Verifier(),
+		r.keys[2].Verifier()); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -371,19 +382,22 @@ func TestOpenBundle(t *testing.T) {
 		opts   Options
 		want   BundleWhy
 	}{
-		"one of two":            {r.sign(t, b, 0), *at(day(1)), WhyThreshold},
-		"same root twice":       {doubled(t, r.sign(t, b, 0)), *at(day(1)), WhyThreshold},
-		"unknown root":          {r.sign(t, b, 0), *at(day(1)), WhyThreshold},
-		"payload changed":       {tamper(t, signed), *at(day(1)), WhyThreshold},
-		"at its end":            {signed, *at(day(7)), WhyExpired},
-		"lower version":         {signed, Options{Now: at(day(1)).Now, MinVersion: 8}, WhyRollback},
-		"other payload type":    {resign(t, "application/json", b.Payload(), r), *at(day(1)), WhyType},
-		"a roots file":          {resign(t, rootsType, r.roots.Payload(), r), *at(day(1)), WhyType},
-		"signed but no bundle":  {resign(t, keydoc.BundleType, []byte(`{}`), r), *at(day(1)), WhyMalformed},
-		"not signed":            {b.Payload(), *at(day(1)), WhyMalformed},
-		"no signatures":         {bytes.Replace(signed, signed[bytes.Index(signed, []byte(`"signatures":[`)):], []byte(`"signatures":[]}`), 1), *at(day(1)), WhyMalformed},
-		"more signatures":       {many(t, signed), *at(day(1)), WhyTooLarge},
-		"more bytes":            {append(bytes.Clone(signed), bytes.Repeat([]byte(" "), keydoc.MaxSigned)...), *at(day(1)), WhyTooLarge},
+		"one of two":           {r.sign(t, b, 0), *at(day(1)), WhyThreshold},
+		"same root twice":      {doubled(t, r.sign(t, b, 0)), *at(day(1)), WhyThreshold},
+		"unknown root":         {r.sign(t, b, 0), *at(day(1)), WhyThreshold},
+		"payload changed":      {tamper(t, signed), *at(day(1)), WhyThreshold},
+		"at its end":           {signed, *at(day(7)), WhyExpired},
+		"lower version":        {signed, Options{Now: at(day(1)).Now, MinVersion: 8}, WhyRollback},
+		"other payload type":   {resign(t, "application/json", b.Payload(), r), *at(day(1)), WhyType},
+		"a roots file":         {resign(t, rootsType, r.roots.Payload(), r), *at(day(1)), WhyType},
+		"signed but no bundle": {resign(t, keydoc.BundleType, []byte(`{}`), r), *at(day(1)), WhyMalformed},
+		"not signed":           {b.Payload(), *at(day(1)), WhyMalformed},
+		"no signatures": {bytes.Replace(signed,
+			signed[bytes.Index(signed, []byte(`"signatures":[`)):], []byte(`"signatures":[]}`), 1),
+			*at(day(1)), WhyMalformed},
+		"more signatures": {many(t, signed), *at(day(1)), WhyTooLarge},
+		"more bytes": {append(bytes.Clone(signed), bytes.Repeat([]byte(" "), keydoc.MaxSigned)...),
+			*at(day(1)), WhyTooLarge},
 		"key IDs interchanged":  {swapped(t, signed), *at(day(1)), WhyThreshold},
 		"an enc key ID as root": {renamed(t, signed, "x"), *at(day(1)), WhyThreshold},
 		"no key IDs":            {renamed(t, signed, ""), *at(day(1)), WhyThreshold},
@@ -394,7 +408,8 @@ func TestOpenBundle(t *testing.T) {
 	if _, err := OpenBundle(signed, nil, nil); err == nil {
 		t.Error("no roots: accepted")
 	}
-	if _, err := OpenBundle(signed, r.roots, &Options{Now: at(day(7).Add(-1)).Now, MinVersion: 7}); err != nil {
+	if _, err := OpenBundle(signed, r.roots, &Options{Now: at(day(7).Add(-1)).Now,
+		MinVersion: 7}); err != nil {
 		t.Error(err)
 	}
 }
@@ -466,7 +481,8 @@ func TestAddSignature(t *testing.T) {
 func TestSignBundleRefuses(t *testing.T) {
 	r := newRoots3(t)
 	for name, opts := range map[string]BundleOptions{
-		"no version": {Issued: day(0), Expires: day(1)}, "no issued": {Version: 1, Expires: day(1)}, "no expires": {Version: 1, Issued: day(1)},
+		"no version": {Issued: day(0), Expires: day(1)}, "no issued": {Version: 1, Expires: day(1)},
+		"no expires": {Version: 1, Issued: day(1)},
 	} {
 		b, err := NewBundle(opts)
 		if err != nil {
@@ -505,7 +521,8 @@ func FuzzBundle(f *testing.F) {
 		}
 		for _, k := range b.SigningKeys() {
 			sum := sha256.Sum256(k.Verifier.ThumbprintJWK())
-			if found := b.Lookup(base64.RawURLEncoding.EncodeToString(sum[:])); len(found) != 1 || found[0] != k {
+			if found := b.Lookup(base64.RawURLEncoding.EncodeToString(sum[:])); len(found) != 1 ||
+				found[0] != k {
 				t.Errorf("key %s is not found", k.KeyID())
 			}
 		}

@@ -31,7 +31,8 @@ func (b *Bundle) Payload() []byte {
 // they may be restrictions. A published bundle has a version of at least 1, issued and expires.
 func ParseBundle(payload []byte) (*Bundle, error) {
 	if len(payload) > keydoc.MaxBundle {
-		return nil, &BundleError{Why: WhyTooLarge, Err: fmt.Errorf("a bundle of more than %d bytes", keydoc.MaxBundle)}
+		return nil, &BundleError{Why: WhyTooLarge,
+			Err: fmt.Errorf("a bundle of more than %d bytes", keydoc.MaxBundle)}
 	}
 	b, err := readBundle(payload)
 	if err != nil {

@@ -81,7 +81,8 @@ func SignBundle(ctx context.Context, b *Bundle, roots ...RootSigner) ([]byte, er
 	return signPayload(ctx, keydoc.BundleType, payload, roots)
 }
 
-func signPayload(ctx context.Context, payloadType string, payload []byte, roots []RootSigner) ([]byte, error) {
+func signPayload(ctx context.Context, payloadType string, payload []byte,
+	roots []RootSigner) ([]byte, error) {
 	if len(roots) == 0 {
 		return nil, errors.New("trust: no root key to sign with")
 	}
@@ -113,7 +114,8 @@ func AddSignature(ctx context.Context, signed []byte, root RootSigner) ([]byte, 
 	case rootsType:
 		_, err = parseRootsPayload(e.Payload)
 	default:
-		err = refuse(WhyType, "payload type %q is neither a bundle nor a roots file", keydoc.Clip(e.PayloadType))
+		err = refuse(WhyType, "payload type %q is neither a bundle nor a roots file",
+			keydoc.Clip(e.PayloadType))
 	}
 	if err != nil {
 		return nil, err
@@ -166,10 +168,12 @@ func OpenBundle(signed []byte, roots *Roots, opts *Options) (*Bundle, error) {
 		return nil, err
 	}
 	if b.version < opts.MinVersion {
-		return nil, refuse(WhyRollback, "version %d is lower than %d, which is the lowest wanted", b.version, opts.MinVersion)
+		return nil, refuse(WhyRollback, "version %d is lower than %d, which is the lowest wanted", b.version,
+			opts.MinVersion)
 	}
 	if now := clockOr(opts.Now)(); !now.Before(b.expires) {
-		return nil, refuse(WhyExpired, "bundle %d expired at %s: build and sign a new one", b.version, b.expires.Format(keydoc.TimeFormat))
+		return nil, refuse(WhyExpired, "bundle %d expired at %s: build and sign a new one", b.version,
+			b.expires.Format(keydoc.TimeFormat))
 	}
 	return b, nil
 }

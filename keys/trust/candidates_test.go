@@ -64,9 +64,12 @@ func TestCandidates(t *testing.T) {
 		t.Errorf("of ML-DSA-65: %q", got)
 	}
 	for name, got := range map[string][]string{
-		"none asked for": ids(source, typ, 64, 0), "no length": ids(source, typ, 0, 9), "another length": ids(source, typ, 63, 9),
-		"another source": ids("https://other.example/", typ, 64, 9), "no source": ids("", typ, 64, 9), "no type": ids(source, "", 64, 9),
-		"a source that matches nothing": ids("https://orders.example/"+strings.Repeat("a/", 3)+"..", typ, 64, 9),
+		"none asked for": ids(source, typ, 64, 0), "no length": ids(source, typ, 0, 9),
+		"another length": ids(source, typ, 63, 9),
+		"another source": ids("https://other.example/", typ, 64, 9), "no source": ids("", typ, 64, 9),
+		"no type": ids(source, "", 64, 9),
+		"a source that matches nothing": ids("https://orders.example/"+strings.Repeat("a/", 3)+
+			"..", typ, 64, 9),
 	} {
 		if got != nil {
 			t.Errorf("%s: %q", name, got)
@@ -84,7 +87,8 @@ func BenchmarkCandidates(b *testing.B) {
 			b.Fatal(err)
 		}
 		list = append(list, &trust.Key{
-			Verifier: s.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/" + s.Verifier().KeyID() + "/*"}, Types: []string{"*"},
+			Verifier: s.Verifier(), Producer: "orders",
+			Sources: []string{"https://orders.example/" + s.Verifier().KeyID() + "/*"}, Types: []string{"*"},
 		})
 	}
 	bundle, err := trust.NewBundle(trust.BundleOptions{}, list...)

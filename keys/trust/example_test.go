@@ -17,7 +17,8 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: now, Expires: now.AddDate(0, 0, 7)}, &trust.Key{
+	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: now,
+		Expires: now.AddDate(0, 0, 7)}, &trust.Key{
 		Verifier: signer.Verifier(),
 		Producer: "orders",
 		Sources:  []string{"https://orders.example/*"},

@@ -213,7 +213,8 @@ func (s *RemoteSource) usable(state *remoteState) (*Bundle, error) {
 	}
 	err := state.err
 	if state.bundle != nil {
-		expired := refuse(WhyExpired, "bundle %d expired at %s: publish a new one", state.bundle.version, state.bundle.expires.Format(keydoc.TimeFormat))
+		expired := refuse(WhyExpired, "bundle %d expired at %s: publish a new one", state.bundle.version,
+			state.bundle.expires.Format(keydoc.TimeFormat))
 		err = errors.Join(expired, err)
 	}
 	return nil, s.unavailable(err)

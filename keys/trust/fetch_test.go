@@ -187,7 +187,8 @@ func whyOf(err error) trust.BundleWhy {
 func TestHTTPSConforms(t *testing.T) {
 	for name, etag := range map[string]bool{"with ETag": true, "without": false} {
 		t.Run(name, func(t *testing.T) {
-			keystest.TestSource(t, func(t testing.TB, first []byte, roots *trust.Roots, opts *trust.Options) (trust.Refresher, func([]byte)) {
+			keystest.TestSource(t, func(t testing.TB, first []byte, roots *trust.Roots,
+				opts *trust.Options) (trust.Refresher, func([]byte)) {
 				srv := newOrigin(t, first)
 				srv.etag = etag
 				s, err := trust.FetchBundle(t.Context(), srv.URL, roots, &trust.Options{
@@ -217,7 +218,8 @@ func (f *followed) Publish(signed []byte) {
 	}
 	f.mtime = f.mtime.Add(time.Second)
 	for _, err := range []error{
-		os.WriteFile(f.path+".tmp", signed, 0o600), os.Chtimes(f.path+".tmp", f.mtime, f.mtime), os.Rename(f.path+".tmp", f.path),
+		os.WriteFile(f.path+".tmp", signed, 0o600), os.Chtimes(f.path+".tmp", f.mtime, f.mtime),
+		os.Rename(f.path+".tmp", f.path),
 	} {
 		if err != nil {
 			f.Error(err)
@@ -232,8 +234,10 @@ func (f *followed) Withdraw() {
 }
 
 func TestFileConforms(t *testing.T) {
-	keystest.TestSource(t, func(t testing.TB, first []byte, roots *trust.Roots, opts *trust.Options) (trust.Refresher, func([]byte)) {
-		f := &followed{TB: t, path: filepath.Join(t.TempDir(), "bundle"), mtime: opts.Now().Add(-1000 * time.Hour)}
+	keystest.TestSource(t, func(t testing.TB, first []byte, roots *trust.Roots,
+		opts *trust.Options) (trust.Refresher, func([]byte)) {
+		f := &followed{TB: t, path: filepath.Join(t.TempDir(), "bundle"),
+			mtime: opts.Now().Add(-1000 * time.Hour)}
 		f.Publish(first)
 		s, err := trust.WatchFile(f.path, roots, &trust.Options{Now: opts.Now})
 		if err != nil {
@@ -254,7 +258,8 @@ func TestFetchAsksWithETag(t *testing.T) {
 	}
 	o.advance(5 * time.Minute)
 	o.want(s, 1, nil)
-	if again, _ := s.Bundle(t.Context()); srv.lastAsked() == "" || srv.requests.Load() != 2 || again != first {
+	if again, _ := s.Bundle(t.Context()); srv.lastAsked() == "" || srv.requests.Load() != 2 ||
+		again != first {
 		t.Errorf("asked %d times, last with %q", srv.requests.Load(), srv.lastAsked())
 	}
 	if !s.Checked().Equal(o.now()) {
@@ -274,7 +279,8 @@ func TestFetchAsksWithETag(t *testing.T) {
 	o.advance(5 * time.Minute)
 	o.want(s, 1, nil)
 	o.set(start.Add(8 * 24 * time.Hour)) // that the expired one is unchanged would not help
-	if _, err = s.Bundle(t.Context()); whyOf(err) != trust.WhyExpired || srv.lastAsked() != "" || srv.requests.Load() != 6 {
+	if _, err = s.Bundle(t.Context()); whyOf(err) != trust.WhyExpired || srv.lastAsked() != "" ||
+		srv.requests.Load() != 6 {
 		t.Errorf("%v; asked %d times, last with %q", err, srv.requests.Load(), srv.lastAsked())
 	}
 }
@@ -375,7 +381,8 @@ func TestFetchUnpacksNothing(t *testing.T) {
 		w.Header().Set("Content-Encoding", "gzip")
 		_, _ = w.Write([]byte("\x1f\x8b\x08"))
 	})
-	if _, err := o.tryFetch(srv, nil); !errors.Is(err, trust.ErrUnavailable) || !strings.Contains(err.Error(), "gzip") {
+	if _, err := o.tryFetch(srv, nil); !errors.Is(err, trust.ErrUnavailable) ||
+		!strings.Contains(err.Error(), "gzip") {
 		t.Error(err)
 	}
 	if got := <-asked; got != "identity" {
@@ -491,10 +498,13 @@ func TestFetchAsksTheClientAboutRedirects(t *testing.T) {
 func TestFetchRefusesURLs(t *testing.T) {
 	o := newOrg(t)
 	for _, u := range []string{
-		"", "bundle.dsse", "/bundle.dsse", "https://", "https:///b", "https:b", "http://trust.example/b", "ftp://trust.example/b", "file:///b", "//trust.example/b",
-		"https://u:hush@trust.example/b", "https://trust.example/b#f", "https://trust.example/%zz", "https://trust.example:x/b", " https://trust.example/b",
+		"", "bundle.dsse", "/bundle.dsse", "https://", "https:///b", "https:b", "http://trust.example/b",
+		"ftp://trust.example/b", "file:///b", "//trust.example/b",
+		"https://u:hush@trust.example/b", "https://trust.example/b#f", "https://trust.example/%zz",
+		"https://trust.example:x/b", " https://trust.example/b",
 	} {
-		s, err := trust.FetchBundle(t.Context(), u, o.roots, &trust.Options{Client: &http.Client{Transport: unpacking{}}})
+		s, err := trust.FetchBundle(t.Context(), u, o.roots,
+			&trust.Options{Client: &http.Client{Transport: unpacking{}}})
 		if s != nil || err == nil || errors.Is(err, trust.ErrUnavailable) {
 			t.Errorf("%s: %v", u, err)
 		}
@@ -512,7 +522,8 @@ func TestUnsafeAllowHTTP(t *testing.T) {
 	if _, err := trust.FetchBundle(t.Context(), plain.URL, o.roots, &trust.Options{Now: o.now}); err == nil {
 		t.Error("http is allowed")
 	}
-	s, err := trust.FetchBundle(t.Context(), plain.URL, o.roots, &trust.Options{Now: o.now, UnsafeAllowHTTP: true})
+	s, err := trust.FetchBundle(t.Context(), plain.URL, o.roots,
+		&trust.Options{Now: o.now, UnsafeAllowHTTP: true})
 	o.check(err)
 	o.want(s, 1, nil)
 }
@@ -736,8 +747,10 @@ func TestForgedKeyIDsInAnOutage(t *testing.T) {
 // way to have it asked all the time.
 func TestFetchMaxAge(t *testing.T) {
 	for header, want := range map[string]time.Duration{
-		"max-age=60": time.Minute, "public, MAX-AGE=\"60\" , immutable": time.Minute, "max-age=1": trust.DefaultMinInterval, "max-age=86400": 5 * time.Minute,
-		"max-age=0": 5 * time.Minute, "no-cache": 5 * time.Minute, "max-age=-1": 5 * time.Minute, "max-age=x": 5 * time.Minute,
+		"max-age=60": time.Minute, "public, MAX-AGE=\"60\" , immutable": time.Minute,
+		"max-age=1": trust.DefaultMinInterval, "max-age=86400": 5 * time.Minute,
+		"max-age=0": 5 * time.Minute, "no-cache": 5 * time.Minute, "max-age=-1": 5 * time.Minute,
+		"max-age=x":                    5 * time.Minute,
 		"max-age=99999999999999999999": 5 * time.Minute, "s-maxage=60": 5 * time.Minute, "": 5 * time.Minute,
 	} {
 		t.Run(header, func(t *testing.T) {
@@ -862,7 +875,8 @@ func TestFetchSigned(t *testing.T) {
 		t.Errorf("without end: %v", err)
 	}
 	srv.Withdraw()
-	if _, err := trust.FetchSigned(t.Context(), at); err == nil || !strings.Contains(err.Error(), srv.URL+"/b: ") || strings.Contains(err.Error(), "hush") {
+	if _, err := trust.FetchSigned(t.Context(), at); err == nil ||
+		!strings.Contains(err.Error(), srv.URL+"/b: ") || strings.Contains(err.Error(), "hush") {
 		t.Error(err)
 	}
 }
@@ -874,7 +888,8 @@ func (brokenOrigin) Fetch(context.Context, string) (*trust.Fetched, error) { ret
 func (brokenOrigin) String() string                                        { return "broken" }
 
 func TestFetchFromABrokenOrigin(t *testing.T) {
-	if _, err := trust.FetchFrom(t.Context(), brokenOrigin{}, newOrg(t).roots, nil); !errors.Is(err, trust.ErrUnavailable) {
+	if _, err := trust.FetchFrom(t.Context(), brokenOrigin{}, newOrg(t).roots, nil); !errors.Is(err,
+		trust.ErrUnavailable) {
 		t.Error(err)
 	}
 }
@@ -903,7 +918,8 @@ func (h *hungOrigin) Fetch(context.Context, string) (*trust.Fetched, error) {
 func TestFetchDoesNotHangWithItsOrigin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOrg(t)
-		s, err := trust.FetchFrom(t.Context(), newHungOrigin(t, o.bundle(1)), o.roots, &trust.Options{Now: o.now})
+		s, err := trust.FetchFrom(t.Context(), newHungOrigin(t, o.bundle(1)), o.roots,
+			&trust.Options{Now: o.now})
 		o.check(err)
 		o.advance(5 * time.Minute)
 		o.want1(s)
@@ -911,7 +927,8 @@ func TestFetchDoesNotHangWithItsOrigin(t *testing.T) {
 			t.Error(err)
 		}
 		began := time.Now()
-		if _, err := trust.FetchFrom(t.Context(), newHungOrigin(t, nil), o.roots, nil); !errors.Is(err, trust.ErrUnavailable) {
+		if _, err := trust.FetchFrom(t.Context(), newHungOrigin(t, nil), o.roots, nil); !errors.Is(err,
+			trust.ErrUnavailable) {
 			t.Error(err)
 		}
 		if took := time.Since(began); took < 10*time.Second || took > 15*time.Second {

@@ -28,7 +28,8 @@ func (s *RemoteSource) await(ctx context.Context, due func(*remoteState, time.Ti
 }
 
 // join is the fetch that is under way, or a new one; nil = none is due.
-func (s *RemoteSource) join(ctx context.Context, due func(*remoteState, time.Time) bool) (f *flight.Flight, mine bool) {
+func (s *RemoteSource) join(ctx context.Context, due func(*remoteState,
+	time.Time) bool) (f *flight.Flight, mine bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()

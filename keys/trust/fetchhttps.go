@@ -43,11 +43,13 @@ func HTTPSOrigin(rawURL string, opts *Options) (Origin, error) {
 	}
 	switch {
 	case u.Scheme == "http" && !opts.UnsafeAllowHTTP:
-		return nil, errors.New("trust: the URL of the bundle is http://: use https:// (UnsafeAllowHTTP permits it)")
+		return nil,
+			errors.New("trust: the URL of the bundle is http://: use https:// (UnsafeAllowHTTP permits it)")
 	case u.Scheme != "https" && u.Scheme != "http", u.Host == "", u.Opaque != "":
 		return nil, errors.New("trust: the URL of the bundle is not https://HOST/PATH")
 	case u.User != nil:
-		return nil, errors.New("trust: the URL of the bundle has user information: send credentials by the transport of Options.Client")
+		return nil,
+			errors.New("trust: the URL of the bundle has user information: send credentials by the transport of Options.Client")
 	case u.Fragment != "":
 		return nil, errors.New("trust: the URL of the bundle has a fragment, which no server sees: remove it")
 	}
@@ -80,7 +82,8 @@ func bounded(client *http.Client, origin *url.URL) *http.Client {
 // and noticing that takes longer than making a new one.
 func newTransport() *http.Transport {
 	return &http.Transport{
-		Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, DisableCompression: true, ForceAttemptHTTP2: true,
+		Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, DisableCompression: true,
+		ForceAttemptHTTP2:      true,
 		MaxResponseHeaderBytes: maxHeader,
 	}
 }
@@ -89,8 +92,10 @@ func checkRedirect(origin, to *url.URL, times int) error {
 	switch {
 	case to.Scheme != origin.Scheme && to.Scheme != "https":
 		return errors.New("it redirects to a URL that is not https: have it name the bundle's own URL")
-	case !strings.EqualFold(to.Hostname(), origin.Hostname()) || to.Scheme == origin.Scheme && port(to) != port(origin):
-		return fmt.Errorf("it redirects to another host, %q: name that host's URL if it is the one you mean", keydoc.Clip(to.Host))
+	case !strings.EqualFold(to.Hostname(), origin.Hostname()) || to.Scheme == origin.Scheme &&
+		port(to) != port(origin):
+		return fmt.Errorf("it redirects to another host, %q: name that host's URL if it is the one you mean",
+			keydoc.Clip(to.Host))
 	case to.User != nil:
 		return errors.New("it redirects to a URL with user information")
 	case times > maxRedirects:
@@ -145,7 +150,8 @@ func answered(resp *http.Response) (*Fetched, error) {
 	case resp.StatusCode != http.StatusOK:
 		return nil, statusError(resp.StatusCode)
 	case encoding != "" && !strings.EqualFold(encoding, "identity"):
-		return nil, fmt.Errorf("the answer is encoded as %q, which was not asked for: have the origin serve the bundle as it is", keydoc.Clip(encoding))
+		return nil,
+			fmt.Errorf("the answer is encoded as %q, which was not asked for: have the origin serve the bundle as it is", keydoc.Clip(encoding))
 	}
 	got.Body, got.Length = resp.Body, resp.ContentLength
 	if etag := resp.Header.Get("ETag"); isETag(etag) {

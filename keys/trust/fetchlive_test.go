@@ -25,7 +25,8 @@ func (o *org) seal(source string, signers ...keys.Signer) []byte {
 	ev.SetSource(source)
 	ev.SetType("com.example.order.placed")
 	o.check(ev.SetData("application/json", map[string]int{"amount": 1}))
-	sealed, err := envelope.Seal(o.Context(), ev, signers[0], &envelope.SealOptions{Now: o.now, CoSigners: signers[1:]})
+	sealed, err := envelope.Seal(o.Context(), ev, signers[0],
+		&envelope.SealOptions{Now: o.now, CoSigners: signers[1:]})
 	o.check(err)
 	return sealed.JSON()
 }
@@ -65,7 +66,8 @@ func TestNoCallerSeesHalfABundle(t *testing.T) {
 	for range openers {
 		wg.Go(func() {
 			for last := int64(0); last < changes; o.advance(time.Millisecond) {
-				opened, err := envelope.Open(t.Context(), sealed, s, &envelope.Policy{Now: o.now, Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
+				opened, err := envelope.Open(t.Context(), sealed, s,
+					&envelope.Policy{Now: o.now, Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 				if err != nil || len(opened.KeyIDs) != 1 {
 					t.Errorf("opened as %+v: %v", opened, err)
 					return
@@ -85,15 +87,18 @@ func TestNoCallerSeesHalfABundle(t *testing.T) {
 // An origin that is down for half an hour loses no event, and one that stays down loses none to a rejection.
 func TestOutageOfTheOrigin(t *testing.T) {
 	o := newOrg(t)
-	shop, late := keystest.Signer(t, keys.Ed25519, "shop", "a"), keystest.Signer(t, keys.Ed25519, "shop", "late")
+	shop, late := keystest.Signer(t, keys.Ed25519, "shop", "a"),
+		keystest.Signer(t, keys.Ed25519, "shop", "late")
 	key := func(s keys.Signer) *trust.Key {
-		return &trust.Key{Verifier: s.Verifier(), Producer: "shop", Sources: []string{"urn:shop"}, Types: []string{"*"}}
+		return &trust.Key{Verifier: s.Verifier(), Producer: "shop", Sources: []string{"urn:shop"},
+			Types: []string{"*"}}
 	}
 	srv := newOrigin(t, o.bundle(1, key(shop)))
 	s := o.fetch(srv, nil)
 	open := func(sealed []byte, want envelope.Reason) {
 		t.Helper()
-		_, err := envelope.Open(t.Context(), sealed, s, &envelope.Policy{Now: o.now, Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
+		_, err := envelope.Open(t.Context(), sealed, s,
+			&envelope.Policy{Now: o.now, Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
 		if got := envelope.ReasonOf(err); got != want {
 			t.Fatalf("after %s: %q (%v), want %q", o.now().Sub(start), got, err, want)
 		}

@@ -16,7 +16,8 @@ func tryLock(path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := syscall.CreateFile(name, syscall.GENERIC_READ|syscall.GENERIC_WRITE, 0, nil, syscall.OPEN_ALWAYS, syscall.FILE_ATTRIBUTE_NORMAL|syscall.FILE_FLAG_OPEN_REPARSE_POINT, 0)
+	h, err := syscall.CreateFile(name, syscall.GENERIC_READ|syscall.GENERIC_WRITE, 0, nil,
+		syscall.OPEN_ALWAYS, syscall.FILE_ATTRIBUTE_NORMAL|syscall.FILE_FLAG_OPEN_REPARSE_POINT, 0)
 	if errors.Is(err, sharingViolation) {
 		return nil, errLocked
 	}
@@ -24,7 +25,8 @@ func tryLock(path string) (unlock func(), err error) {
 		return nil, err
 	}
 	var info syscall.ByHandleFileInformation
-	if err = syscall.GetFileInformationByHandle(h, &info); err == nil && info.FileAttributes&syscall.FILE_ATTRIBUTE_REPARSE_POINT != 0 {
+	if err = syscall.GetFileInformationByHandle(h, &info); err == nil &&
+		info.FileAttributes&syscall.FILE_ATTRIBUTE_REPARSE_POINT != 0 {
 		err = errIsLink(path)
 	}
 	if err != nil {

@@ -51,7 +51,8 @@ func FetchSigned(ctx context.Context, origin Origin) ([]byte, error) {
 func (f *Fetched) read(etag string) (signed []byte, unchanged bool, err error) {
 	if f == nil || f.Body == nil {
 		if etag == "" {
-			return nil, false, errors.New("the origin answered that nothing changed, although it was not asked that: check the caches between it and here")
+			return nil, false,
+				errors.New("the origin answered that nothing changed, although it was not asked that: check the caches between it and here")
 		}
 		return nil, true, nil
 	}

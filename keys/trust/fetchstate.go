@@ -169,7 +169,8 @@ func recall(path string, roots *Roots, minVersion int64) (*Bundle, seen, error) 
 	}
 	switch b, err := openAnyTime(k.signed, roots); {
 	case err == nil && b.version != k.version:
-		return nil, seen{}, fmt.Errorf("trust: %w", damagedState(path, errors.New("its head names another version than its bundle")))
+		return nil, seen{}, fmt.Errorf("trust: %w",
+			damagedState(path, errors.New("its head names another version than its bundle")))
 	case err == nil && b.version >= minVersion:
 		return b, k.seen, nil
 	}
@@ -201,7 +202,8 @@ func keepState(ctx context.Context, path string, next *kept) error {
 		}
 	}
 	if err := swapIn(path, next.append(nil)); err != nil {
-		return fmt.Errorf("writing state file %s: %w: check the directory and the space on the disk", path, err)
+		return fmt.Errorf("writing state file %s: %w: check the directory and the space on the disk", path,
+			err)
 	}
 	return nil
 }

@@ -83,7 +83,8 @@ func TestStateFileStopsRollback(t *testing.T) {
 	seven := versioned(t, 7)
 	s.publish(seven)
 	s.mustStart(7)
-	if info, err := os.Stat(s.opts.StateFile); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+	if info, err := os.Stat(s.opts.StateFile); err != nil || runtime.GOOS != "windows" &&
+		info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 	s.publish(old)
@@ -160,11 +161,16 @@ func TestDamagedStateFile(t *testing.T) {
 	other := s.roots.sign(t, versioned(t, 6), 0, 1)
 	relabelled := bytes.Replace(good, []byte(`"version":5`), []byte(`"version":4`), 1)
 	for name, content := range map[string][]byte{
-		"empty": {}, "text": []byte("hello"), "head alone": head, "head and newline": append(bytes.Clone(head), '\n'), "bundle alone": signed,
-		"cut off": good[:len(good)-1], "longer": append(bytes.Clone(good), "{}"...), "another bundle": append(append(bytes.Clone(head), '\n'), other...),
-		"spaced head": bytes.Replace(good, []byte(`,"version"`), []byte(`, "version"`), 1), "lower version": relabelled,
-		"version 0": bytes.Replace(good, []byte(`"version":5`), []byte(`"version":0`), 1), "unknown member": bytes.Replace(good, []byte(`"version":5`), []byte(`"version":5,"x":1`), 1),
-		"another format": bytes.Replace(good, []byte("/v1"), []byte("/v2"), 1), "long head": append(bytes.Repeat([]byte(" "), 300), good...),
+		"empty": {}, "text": []byte("hello"), "head alone": head,
+		"head and newline": append(bytes.Clone(head), '\n'), "bundle alone": signed,
+		"cut off": good[:len(good)-1], "longer": append(bytes.Clone(good), "{}"...),
+		"another bundle": append(append(bytes.Clone(head), '\n'), other...),
+		"spaced head":    bytes.Replace(good, []byte(`,"version"`), []byte(`, "version"`), 1),
+		"lower version":  relabelled,
+		"version 0":      bytes.Replace(good, []byte(`"version":5`), []byte(`"version":0`), 1),
+		"unknown member": bytes.Replace(good, []byte(`"version":5`), []byte(`"version":5,"x":1`), 1),
+		"another format": bytes.Replace(good, []byte("/v1"), []byte("/v2"), 1),
+		"long head":      append(bytes.Repeat([]byte(" "), 300), good...),
 	} {
 		if bytes.Equal(content, good) {
 			t.Fatalf("%s: nothing is changed", name)
@@ -172,7 +178,8 @@ func TestDamagedStateFile(t *testing.T) {
 		if err := os.WriteFile(s.opts.StateFile, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.start(); err == nil || !strings.Contains(err.Error(), s.opts.StateFile) || !strings.Contains(err.Error(), "remove") {
+		if _, err := s.start(); err == nil || !strings.Contains(err.Error(), s.opts.StateFile) ||
+			!strings.Contains(err.Error(), "remove") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -181,7 +188,8 @@ func TestDamagedStateFile(t *testing.T) {
 func TestStateFileThatCannotBeUsed(t *testing.T) {
 	s := newStateBench(t)
 	s.publish(versioned(t, 1))
-	for name, path := range map[string]string{"no directory": filepath.Join(t.TempDir(), "none", "state"), "a directory": t.TempDir()} {
+	for name, path := range map[string]string{"no directory": filepath.Join(t.TempDir(), "none", "state"),
+		"a directory": t.TempDir()} {
 		s.opts.StateFile = path
 		if _, err := s.start(); err == nil || errors.Is(err, ErrUnavailable) {
 			t.Errorf("%s: %v", name, err)
@@ -201,7 +209,8 @@ func TestStateFileThatFailsLater(t *testing.T) {
 	}
 	s.publish(versioned(t, 2))
 	s.clock.advance(time.Hour)
-	if b, err := source.Bundle(t.Context()); err != nil || b.Version() != 2 || !errors.Is(source.LastError(), fs.ErrNotExist) {
+	if b, err := source.Bundle(t.Context()); err != nil || b.Version() != 2 ||
+		!errors.Is(source.LastError(), fs.ErrNotExist) {
 		t.Fatalf("%v, %v; last error %v", b, err, source.LastError())
 	}
 	if _, err := source.Refresh(t.Context(), "k"); err != nil {
@@ -211,7 +220,8 @@ func TestStateFileThatFailsLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.clock.advance(time.Hour)
-	if _, err := source.Bundle(t.Context()); err != nil || source.LastError() != nil || s.file().version != 2 {
+	if _, err := source.Bundle(t.Context()); err != nil || source.LastError() != nil ||
+		s.file().version != 2 {
 		t.Errorf("%v; last error %v; version %d is kept", err, source.LastError(), s.file().version)
 	}
 }
@@ -256,14 +266,17 @@ func TestStateFileFollowsNoLink(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.publish(versioned(t, 2))
-			if _, err := s.start(); err == nil || !strings.Contains(err.Error(), "symbolic link") || errors.Is(err, ErrUnavailable) {
+			if _, err := s.start(); err == nil || !strings.Contains(err.Error(), "symbolic link") ||
+				errors.Is(err, ErrUnavailable) {
 				t.Errorf("%q, something behind it %v: %v", suffix, behind, err)
 			}
 			path := filepath.Join(t.TempDir(), "bundle")
 			if err := os.WriteFile(path, s.origin.signed, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := WatchFile(path, s.roots.roots, &Options{Now: s.clock.now, StateFile: s.opts.StateFile}); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+			if _, err := WatchFile(path, s.roots.roots,
+				&Options{Now: s.clock.now, StateFile: s.opts.StateFile}); err == nil ||
+				!strings.Contains(err.Error(), "symbolic link") {
 				t.Errorf("WatchFile: %q, something behind it %v: %v", suffix, behind, err)
 			}
 			if _, err := os.Lstat(target); !behind && !errors.Is(err, fs.ErrNotExist) {
@@ -412,7 +425,8 @@ func FuzzState(f *testing.F) {
 		f.Add(stateOf(v+1, signed).append(nil))
 		f.Add(signed)
 	}
-	f.Add([]byte(`{"format":"` + stateFormat + `","payload":"` + strings.Repeat("A", 43) + `","version":1}` + "\n{}"))
+	f.Add([]byte(`{"format":"` + stateFormat + `","payload":"` + strings.Repeat("A", 43) + `","version":1}` +
+		"\n{}"))
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		k, err := parseState(doc)
 		if err != nil {
@@ -421,7 +435,8 @@ func FuzzState(f *testing.F) {
 		if again := k.append(nil); !bytes.Equal(again, doc) {
 			t.Errorf("%q is written back as %q", doc, again)
 		}
-		if k.version < 1 || k.version > maxBundleVersion || !bytes.Contains(doc, []byte(`"version":`+strconv.FormatInt(k.version, 10))) {
+		if k.version < 1 || k.version > maxBundleVersion ||
+			!bytes.Contains(doc, []byte(`"version":`+strconv.FormatInt(k.version, 10))) {
 			t.Errorf("version %d of %q", k.version, doc)
 		}
 	})

@@ -23,7 +23,8 @@ func versioned(t testing.TB, n int64) *Bundle { return versionedHint(t, n, 0) }
 
 func versionedHint(t testing.TB, n int64, hint time.Duration) *Bundle {
 	t.Helper()
-	b, err := NewBundle(BundleOptions{Version: n, Issued: day(0), Expires: day(7), RefreshHint: hint}, testKey(t, keys.Ed25519, nil))
+	b, err := NewBundle(BundleOptions{Version: n, Issued: day(0), Expires: day(7), RefreshHint: hint},
+		testKey(t, keys.Ed25519, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,8 @@ type watched struct {
 
 func newWatched(t *testing.T, first *Bundle, opts Options) *watched {
 	t.Helper()
-	w := &watched{t: t, path: filepath.Join(t.TempDir(), "bundle"), clock: newClock(day(1)), roots: newRoots3(t), mtime: day(0)}
+	w := &watched{t: t, path: filepath.Join(t.TempDir(), "bundle"), clock: newClock(day(1)),
+		roots: newRoots3(t), mtime: day(0)}
 	w.put(w.roots.sign(t, first, 0, 1))
 	opts.Now = w.clock.now
 	var err error
@@ -99,7 +101,8 @@ func TestFileIntervals(t *testing.T) {
 	for name, c := range map[string]struct {
 		option, hint, want time.Duration
 	}{
-		"option": {5 * time.Second, 20 * time.Second, 5 * time.Second}, "bundle": {0, 20 * time.Second, 20 * time.Second}, "neither": {0, 0, defaultRefresh},
+		"option": {5 * time.Second, 20 * time.Second, 5 * time.Second},
+		"bundle": {0, 20 * time.Second, 20 * time.Second}, "neither": {0, 0, defaultRefresh},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWatched(t, versionedHint(t, 1, c.hint), Options{RefreshHint: c.option})
@@ -177,10 +180,12 @@ func TestFileVanishes(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.clock.advance(time.Second)
-	if b, err := w.Bundle(t.Context()); err != nil || b.Version() != 1 || !errors.Is(w.LastError(), os.ErrNotExist) {
+	if b, err := w.Bundle(t.Context()); err != nil || b.Version() != 1 ||
+		!errors.Is(w.LastError(), os.ErrNotExist) {
 		t.Errorf("%v, last error %v", err, w.LastError())
 	}
-	if _, err := w.Refresh(t.Context(), "k"); !errors.Is(err, ErrUnavailable) || !errors.Is(err, os.ErrNotExist) {
+	if _, err := w.Refresh(t.Context(), "k"); !errors.Is(err, ErrUnavailable) ||
+		!errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Refresh: %v", err)
 	}
 	w.put(w.sign(versioned(t, 1)))
@@ -241,7 +246,8 @@ func TestFileRefusedByAWrongClock(t *testing.T) {
 // However rarely the file is to be looked at, an expired bundle is not kept beside a fresh one on disk.
 func TestFileIsLookedAtWhenTheBundleExpires(t *testing.T) {
 	lives := func(version int64, from, to float64, hint time.Duration) *Bundle {
-		b, err := NewBundle(BundleOptions{Version: version, Issued: day(from), Expires: day(to), RefreshHint: hint}, testKey(t, keys.Ed25519, nil))
+		b, err := NewBundle(BundleOptions{Version: version, Issued: day(from), Expires: day(to),
+			RefreshHint: hint}, testKey(t, keys.Ed25519, nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -414,7 +420,8 @@ func TestWatchFileStateLater(t *testing.T) {
 	}
 	w.put(w.sign(versioned(t, 2)))
 	w.clock.advance(time.Hour)
-	if b, err := w.Bundle(t.Context()); err != nil || b.Version() != 2 || !errors.Is(w.LastError(), os.ErrNotExist) {
+	if b, err := w.Bundle(t.Context()); err != nil || b.Version() != 2 ||
+		!errors.Is(w.LastError(), os.ErrNotExist) {
 		t.Fatalf("%v; last error %v", err, w.LastError())
 	}
 	if err := os.Rename(dir+".away", dir); err != nil {

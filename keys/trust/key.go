@@ -58,7 +58,8 @@ func (k *Key) KeyID() string {
 
 func (k *Key) public() *keys.PublicKey {
 	return &keys.PublicKey{
-		Verifier: k.Verifier, Recipient: k.Recipient, Producer: k.Producer, Consumer: k.Consumer, Schedule: k.Schedule,
+		Verifier: k.Verifier, Recipient: k.Recipient, Producer: k.Producer, Consumer: k.Consumer,
+		Schedule: k.Schedule,
 	}
 }
 

@@ -16,7 +16,8 @@ func TestAllowsAccount(t *testing.T) {
 	}{
 		{"unchecked", nil, "", true}, {"unchecked, named", nil, "111122223333", true},
 		{"none", []string{}, "111122223333", false}, {"none, unnamed", []string{}, "", false},
-		{"listed", []string{"1", "111122223333"}, "111122223333", true}, {"not listed", []string{"111122223333"}, "444455556666", false},
+		{"listed", []string{"1", "111122223333"}, "111122223333", true},
+		{"not listed", []string{"111122223333"}, "444455556666", false},
 		{"unnamed", []string{"111122223333"}, "", false}, {"empty entry", []string{""}, "", false},
 	} {
 		if got := (&Key{Accounts: c.accounts}).AllowsAccount(c.account); got != c.want {

@@ -14,7 +14,8 @@ import (
 // TestMLDSAEverywhere: a key of this algorithm goes wherever others go.
 func TestMLDSAEverywhere(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := CreateRootKey(filepath.Join(dir, "root"), "p", keys.MLDSA65, &keys.PrivateFileOptions{ScryptWorkFactor: 1}); err != nil {
+	if _, err := CreateRootKey(filepath.Join(dir, "root"), "p", keys.MLDSA65,
+		&keys.PrivateFileOptions{ScryptWorkFactor: 1}); err != nil {
 		t.Fatal(err)
 	}
 	root, err := OpenRootKey(filepath.Join(dir, "root"), "p", nil)
@@ -38,7 +39,9 @@ func TestMLDSAEverywhere(t *testing.T) {
 	if err != nil || !bytes.Equal(opened.Payload(), b.Payload()) {
 		t.Fatalf("the bundle does not come back: %v", err)
 	}
-	ring, err := keys.CreateKeyring(filepath.Join(dir, "ring"), "p", "orders", &keys.KeyringOptions{PrivateFileOptions: keys.PrivateFileOptions{ScryptWorkFactor: 1}, Key: mustGenerate(t, keys.MLDSA65)})
+	ring, err := keys.CreateKeyring(filepath.Join(dir, "ring"), "p", "orders",
+		&keys.KeyringOptions{PrivateFileOptions: keys.PrivateFileOptions{ScryptWorkFactor: 1},
+			Key: mustGenerate(t, keys.MLDSA65)})
 	if err != nil {
 		t.Fatal(err)
 	}

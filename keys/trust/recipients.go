@@ -18,7 +18,8 @@ var ErrNoRecipient = errors.New("no key to encrypt to")
 // ErrUnavailable, because later revocations may have been withheld.
 func (b *Bundle) Recipients(consumer string, now time.Time) ([]*keys.Recipient, error) {
 	if !b.expires.IsZero() && !now.Before(b.expires) {
-		return nil, fmt.Errorf("trust: the bundle expired at %s: %w", b.expires.UTC().Format(time.RFC3339), ErrUnavailable)
+		return nil, fmt.Errorf("trust: the bundle expired at %s: %w", b.expires.UTC().Format(time.RFC3339),
+			ErrUnavailable)
 	}
 	var list []*keys.Recipient
 	var next time.Time
@@ -41,11 +42,14 @@ func (b *Bundle) Recipients(consumer string, now time.Time) ([]*keys.Recipient, 
 	case len(list) > 0:
 		return list, nil
 	case !listed:
-		return nil, fmt.Errorf("trust: consumer %q: %w: the bundle lists none: have one added to the policy, or correct the name", keydoc.Clip(consumer), ErrNoRecipient)
+		return nil,
+			fmt.Errorf("trust: consumer %q: %w: the bundle lists none: have one added to the policy, or correct the name", keydoc.Clip(consumer), ErrNoRecipient)
 	case !next.IsZero():
-		return nil, fmt.Errorf("trust: consumer %q: %w: the next is active from %s", consumer, ErrNoRecipient, next.Format(keydoc.TimeFormat))
+		return nil, fmt.Errorf("trust: consumer %q: %w: the next is active from %s", consumer, ErrNoRecipient,
+			next.Format(keydoc.TimeFormat))
 	}
-	return nil, fmt.Errorf("trust: consumer %q: %w: all its keys are retired, expired or revoked: have the consumer make a new one", consumer, ErrNoRecipient)
+	return nil,
+		fmt.Errorf("trust: consumer %q: %w: all its keys are retired, expired or revoked: have the consumer make a new one", consumer, ErrNoRecipient)
 }
 
 func later(a, b time.Time) time.Time {

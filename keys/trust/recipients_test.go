@@ -16,14 +16,18 @@ func encryptionKey(t testing.TB, consumer string, schedule keys.Schedule) *Key {
 }
 
 func TestBundleRecipients(t *testing.T) {
-	old, next, steady := encryptionKey(t, "billing", keys.Schedule{Active: day(0), Retired: day(3), Expired: day(9)}),
-		encryptionKey(t, "billing", keys.Schedule{Published: day(1), Active: day(2)}), encryptionKey(t, "steady", keys.Schedule{})
+	old, next, steady := encryptionKey(t, "billing",
+		keys.Schedule{Active: day(0), Retired: day(3), Expired: day(9)}),
+		encryptionKey(t, "billing", keys.Schedule{Published: day(1), Active: day(2)}),
+		encryptionKey(t, "steady", keys.Schedule{})
 	revoked := encryptionKey(t, "gone", keys.Schedule{})
 	revoked.Revoked = &Revocation{At: day(1), Reason: "stolen"}
-	if _, err := NewBundle(BundleOptions{}, encryptionKey(t, "later", keys.Schedule{Published: day(4), Active: day(3)})); err == nil {
+	if _, err := NewBundle(BundleOptions{}, encryptionKey(t, "later",
+		keys.Schedule{Published: day(4), Active: day(3)})); err == nil {
 		t.Error("a schedule out of order is accepted")
 	}
-	b, err := NewBundle(BundleOptions{}, old, next, steady, revoked, encryptionKey(t, "later", keys.Schedule{Published: day(4)}))
+	b, err := NewBundle(BundleOptions{}, old, next, steady, revoked,
+		encryptionKey(t, "later", keys.Schedule{Published: day(4)}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +36,8 @@ func TestBundleRecipients(t *testing.T) {
 		now      time.Time
 		want     []*Key
 	}{
-		{"billing", day(0), []*Key{old}}, {"billing", day(1.5), []*Key{old}}, {"billing", day(2), []*Key{old, next}},
+		{"billing", day(0), []*Key{old}}, {"billing", day(1.5), []*Key{old}},
+		{"billing", day(2), []*Key{old, next}},
 		{"billing", day(3), []*Key{next}}, {"steady", day(99), []*Key{steady}},
 	} {
 		got, err := b.Recipients(c.consumer, c.now)
@@ -53,10 +58,12 @@ func TestBundleRecipients(t *testing.T) {
 		now      time.Time
 		says     string
 	}{
-		{"nobody", day(1), "lists none"}, {"", day(1), "lists none"}, {"Billing", day(1), "lists none"}, {"billing", day(-1), "2026-01-01T00:00:00Z"},
+		{"nobody", day(1), "lists none"}, {"", day(1), "lists none"}, {"Billing", day(1), "lists none"},
+		{"billing", day(-1), "2026-01-01T00:00:00Z"},
 		{"gone", day(0), "revoked"}, {"later", day(3), "2026-01-05T00:00:00Z"},
 	} {
-		if got, err := b.Recipients(c.consumer, c.now); !errors.Is(err, ErrNoRecipient) || got != nil || !strings.Contains(err.Error(), c.says) {
+		if got, err := b.Recipients(c.consumer, c.now); !errors.Is(err, ErrNoRecipient) || got != nil ||
+			!strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s at %s: %v, %v", c.consumer, c.now, got, err)
 		}
 	}
@@ -71,7 +78,8 @@ func TestExpiredBundleHasNoRecipients(t *testing.T) {
 	if got, err := b.Recipients("billing", day(7).Add(-time.Second)); err != nil || len(got) != 1 {
 		t.Errorf("before its end: %v, %v", got, err)
 	}
-	if got, err := b.Recipients("billing", day(7)); !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrNoRecipient) || got != nil {
+	if got, err := b.Recipients("billing", day(7)); !errors.Is(err, ErrUnavailable) ||
+		errors.Is(err, ErrNoRecipient) || got != nil {
 		t.Errorf("at its end: %v, %v", got, err)
 	}
 }
@@ -80,7 +88,8 @@ func TestBundleEncryptionKeysComeBack(t *testing.T) {
 	one := encryptionKey(t, "billing", fullSchedule)
 	one.Revoked = &Revocation{At: day(1), Reason: "stolen"}
 	two := &Key{Recipient: mustIdentity(t, keys.P256).Recipient(), Consumer: "audit/eu"}
-	b, err := NewBundle(BundleOptions{Version: 1, Issued: day(0), Expires: day(7)}, one, two, testKey(t, keys.Ed25519, nil))
+	b, err := NewBundle(BundleOptions{Version: 1, Issued: day(0), Expires: day(7)}, one, two,
+		testKey(t, keys.Ed25519, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +99,8 @@ func TestBundleEncryptionKeysComeBack(t *testing.T) {
 		t.Error("changing the caller's key changed the bundle")
 	}
 	back, err := ParseBundle(payload)
-	if err != nil || !bytes.Equal(back.Payload(), payload) || len(back.EncryptionKeys()) != 2 || len(back.SigningKeys()) != 1 {
+	if err != nil || !bytes.Equal(back.Payload(), payload) || len(back.EncryptionKeys()) != 2 ||
+		len(back.SigningKeys()) != 1 {
 		t.Fatalf("the bundle does not come back: %v", err)
 	}
 	for i, k := range back.EncryptionKeys() {
@@ -107,14 +117,17 @@ func TestBundleEncryptionKeysComeBack(t *testing.T) {
 func TestBundleRefusesEncryptionKeys(t *testing.T) {
 	good := encryptionKey(t, "billing", keys.Schedule{})
 	shared := mustGenerate(t, keys.ES256)
-	public, err := keys.ParseRecipientJWK(bytes.Replace(bytes.Replace(shared.Verifier().JWK(), []byte(`"alg":"ES256",`), nil, 1), []byte(`"use":"sig",`), nil, 1))
+	public, err := keys.ParseRecipientJWK(bytes.Replace(bytes.Replace(shared.Verifier().JWK(),
+		[]byte(`"alg":"ES256",`), nil, 1), []byte(`"use":"sig",`), nil, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, list := range map[string][]*Key{
-		"nil": {nil}, "no recipient": {{Consumer: "billing"}}, "no consumer": {{Recipient: good.Recipient}}, "bad name": {{Recipient: good.Recipient, Consumer: "a b"}},
-		"twice": {good, good}, "two consumers": {good, {Recipient: good.Recipient, Consumer: "audit"}}, "revoked without a time": {{Recipient: good.Recipient, Consumer: "a", Revoked: &Revocation{}}},
-		"for signing too": {{Recipient: public, Consumer: "a"}},
+		"nil": {nil}, "no recipient": {{Consumer: "billing"}}, "no consumer": {{Recipient: good.Recipient}},
+		"bad name": {{Recipient: good.Recipient, Consumer: "a b"}},
+		"twice":    {good, good}, "two consumers": {good, {Recipient: good.Recipient, Consumer: "audit"}},
+		"revoked without a time": {{Recipient: good.Recipient, Consumer: "a", Revoked: &Revocation{}}},
+		"for signing too":        {{Recipient: public, Consumer: "a"}},
 	} {
 		signing := &Key{Verifier: shared.Verifier(), Producer: "orders"}
 		if _, err := NewBundle(BundleOptions{}, append(slices.Clone(list), signing)...); err == nil {
@@ -127,10 +140,15 @@ func TestBundleRefusesEncryptionKeys(t *testing.T) {
 	}
 	payload := string(b.Payload())
 	for name, c := range map[string]struct{ old, new string }{
-		"unknown member": {`"use":"enc"`, `"use":"enc","w":1`}, "sources": {`"use":"enc"`, `"sources":["a"],"use":"enc"`}, "producer": {`"use":"enc"`, `"producer":"a","use":"enc"`},
-		"no consumer": {`"consumer":"billing",`, ``}, "consumer a number": {`"billing"`, `7`}, "private": {`"kid":`, `"d":"AAAA","kid":`}, "no alg": {`"alg":"ECDH-ES+A256KW",`, ``},
-		"another alg": {`ECDH-ES+A256KW`, `ECDH-ES`}, "kid is not the ID": {good.KeyID(), thumbprintOf(nil)}, "no kid": {`"kid":"` + good.KeyID() + `",`, ``},
-		"no use": {`"use":"enc",`, ``}, "use sig": {`"use":"enc"`, `"use":"sig"`}, "key_ops": {`"kty"`, `"key_ops":["deriveKey"],"kty"`}, "x of another key": {`"x":"`, `"x":"A`},
+		"unknown member": {`"use":"enc"`, `"use":"enc","w":1`},
+		"sources":        {`"use":"enc"`, `"sources":["a"],"use":"enc"`},
+		"producer":       {`"use":"enc"`, `"producer":"a","use":"enc"`},
+		"no consumer":    {`"consumer":"billing",`, ``}, "consumer a number": {`"billing"`, `7`},
+		"private": {`"kid":`, `"d":"AAAA","kid":`}, "no alg": {`"alg":"ECDH-ES+A256KW",`, ``},
+		"another alg": {`ECDH-ES+A256KW`, `ECDH-ES`}, "kid is not the ID": {good.KeyID(), thumbprintOf(nil)},
+		"no kid": {`"kid":"` + good.KeyID() + `",`, ``},
+		"no use": {`"use":"enc",`, ``}, "use sig": {`"use":"enc"`, `"use":"sig"`},
+		"key_ops": {`"kty"`, `"key_ops":["deriveKey"],"kty"`}, "x of another key": {`"x":"`, `"x":"A`},
 	} {
 		changed := strings.Replace(payload, c.old, c.new, 1)
 		if changed == payload {

@@ -57,7 +57,8 @@ func NewRootKey(private crypto.Signer) (*RootKey, error) {
 
 // CreateRootKey makes a root key and two files that must not exist yet: path with the private key, mode 0600,
 // encrypted as in CreateKeyring, and path + ".pub" with the public JWK.
-func CreateRootKey(path, passphrase string, alg keys.Algorithm, opts *keys.PrivateFileOptions) (*RootKey, error) {
+func CreateRootKey(path, passphrase string, alg keys.Algorithm,
+	opts *keys.PrivateFileOptions) (*RootKey, error) {
 	if opts == nil {
 		opts = &keys.PrivateFileOptions{}
 	}

@@ -56,9 +56,12 @@ func TestRootKeyFiles(t *testing.T) {
 			t.Error("a refused root key left a public half of another key")
 		}
 	}
-	if k, err := CreateRootKey(path, "", keys.Ed25519, &keys.PrivateFileOptions{InsecureNoPassphrase: true}); err != nil {
+	if k, err := CreateRootKey(path, "", keys.Ed25519,
+		&keys.PrivateFileOptions{InsecureNoPassphrase: true}); err != nil {
 		t.Error(err)
-	} else if back, err := OpenRootKey(path, "", &keys.PrivateFileOptions{InsecureNoPassphrase: true}); err != nil || back.Verifier().KeyID() != k.Verifier().KeyID() {
+	} else if back,
+		err := OpenRootKey(path, "", &keys.PrivateFileOptions{InsecureNoPassphrase: true}); err != nil ||
+		back.Verifier().KeyID() != k.Verifier().KeyID() {
 		t.Error(err)
 	}
 }
@@ -80,7 +83,8 @@ func TestRootKeyIsNotShown(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, v := range map[string]any{
-			"root": root, "root value": *root, "slice": []any{root}, "pointer to struct": &struct{ r RootKey }{*root},
+			"root": root, "root value": *root, "slice": []any{root},
+			"pointer to struct": &struct{ r RootKey }{*root},
 		} {
 			for _, text := range secrettest.Prints(v) {
 				secrettest.NotShown(t, name, text, d, passphrase)

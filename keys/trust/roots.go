@@ -48,7 +48,8 @@ func (r *Roots) check() error {
 	case r.threshold == 0:
 		return errors.New("roots: the threshold is missing: say how many of the keys must sign")
 	case r.threshold < 0 || r.threshold > len(r.keys):
-		return fmt.Errorf("roots: the threshold is %d, and the number of keys is %d", r.threshold, len(r.keys))
+		return fmt.Errorf("roots: the threshold is %d, and the number of keys is %d", r.threshold,
+			len(r.keys))
 	}
 	seen := map[string]bool{}
 	for _, k := range r.keys {
@@ -224,7 +225,8 @@ func readRootKeys(r *jsontext.Decoder) []*keys.Verifier {
 // that it names.
 func (r *Roots) verify(e *dsse.Envelope) error {
 	if r == nil || r.threshold < 1 { // not made by NewRoots: no signature at all would be enough
-		return refuse(WhyThreshold, "no roots to verify the signatures with: make them with ParseRoots or NewRoots")
+		return refuse(WhyThreshold,
+			"no roots to verify the signatures with: make them with ParseRoots or NewRoots")
 	}
 	message := dsse.PAE(nil, e.PayloadType, e.Payload)
 	good := map[string]bool{}
@@ -234,7 +236,8 @@ func (r *Roots) verify(e *dsse.Envelope) error {
 		}
 	}
 	if len(good) < r.threshold {
-		return refuse(WhyThreshold, "signed by %d of the root keys, but %d must sign (roots version %d)", len(good), r.threshold, r.version)
+		return refuse(WhyThreshold, "signed by %d of the root keys, but %d must sign (roots version %d)",
+			len(good), r.threshold, r.version)
 	}
 	return nil
 }

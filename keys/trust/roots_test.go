@@ -45,7 +45,8 @@ func TestNothingToSign(t *testing.T) {
 	if _, err := SignBundle(t.Context(), nil, root); err == nil || err.Error() != "trust: no bundle to sign" {
 		t.Errorf("SignBundle: %v", err)
 	}
-	if _, err := SignRoots(t.Context(), nil, root); err == nil || err.Error() != "trust: no roots file to sign" {
+	if _, err := SignRoots(t.Context(), nil, root); err == nil ||
+		err.Error() != "trust: no roots file to sign" {
 		t.Errorf("SignRoots: %v", err)
 	}
 }
@@ -64,8 +65,10 @@ func TestNewRoots(t *testing.T) {
 		threshold int
 		keys      []*keys.Verifier
 	}{
-		"no threshold for two": {1, 0, []*keys.Verifier{a, b}}, "three of two": {1, 3, []*keys.Verifier{a, b}}, "negative": {1, -1, []*keys.Verifier{a}},
-		"no keys": {1, 0, nil}, "twice the same": {1, 2, []*keys.Verifier{a, a}}, "nil key": {1, 1, []*keys.Verifier{nil}}, "version 0": {0, 1, []*keys.Verifier{a}},
+		"no threshold for two": {1, 0, []*keys.Verifier{a, b}},
+		"three of two":         {1, 3, []*keys.Verifier{a, b}}, "negative": {1, -1, []*keys.Verifier{a}},
+		"no keys": {1, 0, nil}, "twice the same": {1, 2, []*keys.Verifier{a, a}},
+		"nil key": {1, 1, []*keys.Verifier{nil}}, "version 0": {0, 1, []*keys.Verifier{a}},
 		"too many": {1, 1, many},
 	} {
 		_, err := NewRoots(c.version, c.threshold, c.keys...)
@@ -77,15 +80,18 @@ func TestParseRoots(t *testing.T) {
 	a, b, c := mustRoot(t), mustRoot(t), mustRoot(t)
 	r := mustRoots(t, 3, 2, a, b)
 	for name, doc := range map[string][]byte{
-		"bare": r.Payload(), "bare, spaced": []byte(" " + strings.ReplaceAll(string(r.Payload()), ":", ": ") + "\n"),
+		"bare": r.Payload(), "bare, spaced": []byte(" " + strings.ReplaceAll(string(r.Payload()), ":", ": ") +
+			"\n"),
 		"signed": signRoots(t, r, a, b), "signed by others too": signRoots(t, r, a, c, b),
 	} {
 		back, err := ParseRoots(doc)
-		if err != nil || !bytes.Equal(back.Payload(), r.Payload()) || back.Version() != 3 || back.Threshold() != 2 || len(back.Keys()) != 2 {
+		if err != nil || !bytes.Equal(back.Payload(), r.Payload()) || back.Version() != 3 ||
+			back.Threshold() != 2 || len(back.Keys()) != 2 {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if one, err := ParseRoots([]byte(`{"version":1,"keys":[` + string(a.Verifier().JWK()) + `]}`)); err != nil || one.Threshold() != 1 {
+	if one, err := ParseRoots([]byte(`{"version":1,"keys":[` + string(a.Verifier().JWK()) +
+		`]}`)); err != nil || one.Threshold() != 1 {
 		t.Errorf("one key without a threshold: %v", err)
 	}
 	private, err := a.signer.UnsafePrivateJWK()
@@ -126,7 +132,8 @@ func TestNextRoots(t *testing.T) {
 		t.Errorf("a later version: %v", err)
 	}
 	for name, who := range map[string][]*RootKey{
-		"only by the old": {a, b}, "only by the new": {c, d}, "by the new and one old": {b, c, d}, "by a stranger": {mustRoot(t)},
+		"only by the old": {a, b}, "only by the new": {c, d}, "by the new and one old": {b, c, d},
+		"by a stranger": {mustRoot(t)},
 	} {
 		_, err := old.Next(signRoots(t, next, who...))
 		wantWhy(t, name, err, WhyThreshold)
@@ -167,7 +174,9 @@ func TestZeroRootsTrustNothing(t *testing.T) {
 	if err := os.WriteFile(path, signed, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, r := range map[string]*Roots{"zero": {}, "keys without a threshold": {version: 1, keys: []*keys.Verifier{attacker.Verifier()}}, "negative": {threshold: -1}} {
+	for name, r := range map[string]*Roots{"zero": {},
+		"keys without a threshold": {version: 1, keys: []*keys.Verifier{attacker.Verifier()}},
+		"negative":                 {threshold: -1}} {
 		_, err := OpenBundle(signed, r, &Options{Now: newClock(day(1)).now})
 		wantWhy(t, name+": OpenBundle", err, WhyThreshold)
 		_, err = WatchFile(path, r, &Options{Now: newClock(day(1)).now})
@@ -188,14 +197,17 @@ func TestRootsUnmarshalJSON(t *testing.T) {
 	want := mustRoots(t, 3, 2, a, b)
 	for name, doc := range map[string][]byte{"bare": want.Payload(), "signed": signRoots(t, want, a, b)} {
 		var config struct{ Roots *Roots }
-		if err := json.Unmarshal([]byte(`{"Roots":`+string(doc)+`}`), &config); err != nil || !bytes.Equal(config.Roots.Payload(), want.Payload()) {
+		if err := json.Unmarshal([]byte(`{"Roots":`+string(doc)+`}`), &config); err != nil ||
+			!bytes.Equal(config.Roots.Payload(), want.Payload()) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if err := json.Unmarshal(mustRoots(t, 4, 1, a).Payload(), config.Roots); err == nil || config.Roots.Version() != 3 {
+		if err := json.Unmarshal(mustRoots(t, 4, 1, a).Payload(), config.Roots); err == nil ||
+			config.Roots.Version() != 3 {
 			t.Errorf("%s: roots in use were replaced (%v)", name, err)
 		}
 	}
-	for _, doc := range []string{`{}`, `{"keys":[],"threshold":2,"version":1}`, `{"Version":1}`, `[]`, `null`, string(signRoots(t, want, a))} {
+	for _, doc := range []string{`{}`, `{"keys":[],"threshold":2,"version":1}`, `{"Version":1}`, `[]`, `null`,
+		string(signRoots(t, want, a))} {
 		var r Roots
 		if err := json.Unmarshal([]byte(doc), &r); err == nil || r.threshold != 0 {
 			t.Errorf("%s: accepted", doc)

@@ -23,20 +23,23 @@ import (
 // anew is a store to which every event is new.
 type anew struct{ replay.Store }
 
-func (anew) Claim(_ context.Context, key, _ [32]byte, _ time.Time, _ time.Duration) (replay.Claim, replay.Status, error) {
+func (anew) Claim(_ context.Context, key, _ [32]byte, _ time.Time,
+	_ time.Duration) (replay.Claim, replay.Status, error) {
 	return replay.Claim{Key: key}, replay.New, nil
 }
 func (anew) Complete(context.Context, replay.Claim, time.Time) error { return nil }
 
 // newConsumer is a consumer of what it is given as sealed.
-func newConsumer(t testing.TB, store replay.Store, observer consumer.Observer) (c *consumer.Consumer, sealed []byte) {
+func newConsumer(t testing.TB, store replay.Store,
+	observer consumer.Observer) (c *consumer.Consumer, sealed []byte) {
 	t.Helper()
 	signer, err := keys.GenerateSigner(keys.Ed25519, "orders")
 	if err != nil {
 		t.Fatal(err)
 	}
 	bundle, err := trust.NewBundle(trust.BundleOptions{Expires: time.Now().Add(time.Hour)}, &trust.Key{
-		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"},
+		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"},
+		Types: []string{"*"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +48,8 @@ func newConsumer(t testing.TB, store replay.Store, observer consumer.Observer) (
 	ev.SetID("genuine")
 	ev.SetSource("https://orders.example/eu")
 	ev.SetType("com.example.order.placed")
-	if err := ev.SetData("application/json", map[string]string{"note": string(bytes.Repeat([]byte("x"), 1000))}); err != nil {
+	if err := ev.SetData("application/json", map[string]string{"note": string(bytes.Repeat([]byte("x"),
+		1000))}); err != nil {
 		t.Fatal(err)
 	}
 	s, err := envelope.Seal(t.Context(), ev, signer, nil)
@@ -105,14 +109,16 @@ func TestForgedThroughConsumer(t *testing.T) {
 		t.Errorf("%s", out.Bytes())
 	}
 	// An extension that no one signed is dropped, and what is left is the genuine event: handled once.
-	if all, bad, hits := total(docs, "Deliveries"), total(docs, "Rejections"), total(docs, "ReplayHits"); all != float64(each*len(members)) || bad+hits != all-1 {
+	if all, bad, hits := total(docs, "Deliveries"), total(docs, "Rejections"),
+		total(docs, "ReplayHits"); all != float64(each*len(members)) || bad+hits != all-1 {
 		t.Errorf("%v deliveries, %v rejections, %v replay hits", all, bad, hits)
 	}
 }
 
 // BenchmarkHandle is a delivery without and with metrics.
 func BenchmarkHandle(b *testing.B) {
-	for name, observer := range map[string]consumer.Observer{"none": nil, "emf": newObserver(b, emf.Options{Writer: io.Discard})} {
+	for name, observer := range map[string]consumer.Observer{"none": nil,
+		"emf": newObserver(b, emf.Options{Writer: io.Discard})} {
 		b.Run(name, func(b *testing.B) {
 			c, sealed := newConsumer(b, anew{}, observer)
 			b.ReportAllocs()

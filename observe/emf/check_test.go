@@ -87,7 +87,8 @@ func parseLine(line []byte) (*document, error) {
 	if err := json.Unmarshal(line, &root); err != nil {
 		return nil, err
 	}
-	if err := strictly(root["_aws"], &meta); err != nil || meta.Timestamp == nil || *meta.Timestamp <= 0 || len(meta.CloudWatchMetrics) == 0 {
+	if err := strictly(root["_aws"], &meta); err != nil || meta.Timestamp == nil || *meta.Timestamp <= 0 ||
+		len(meta.CloudWatchMetrics) == 0 {
 		return nil, fmt.Errorf("_aws is wrong: %v", err)
 	}
 	d := &document{
@@ -133,7 +134,8 @@ func (d *document) directive(text []byte, root map[string]json.RawMessage) error
 		sets = append(sets, strings.Join(set, "+"))
 	}
 	for _, m := range dir.Metrics {
-		if d.sets[m.Name] != nil || !printable(m.Name, maxName) || !slices.Contains(units, m.Unit) || m.StorageResolution != nil {
+		if d.sets[m.Name] != nil || !printable(m.Name, maxName) || !slices.Contains(units, m.Unit) ||
+			m.StorageResolution != nil {
 			return fmt.Errorf("metric %+v", m)
 		}
 		d.sets[m.Name], d.defined[m.Name] = sets, m.Unit
@@ -192,7 +194,8 @@ func (d *document) inTable() error {
 		reasons = append(reasons, string(r))
 	}
 	outcomes := []string{"other"}
-	for _, o := range []consumer.Outcome{consumer.Handled, consumer.Duplicate, consumer.Quarantined, consumer.Migrating, consumer.Retry} {
+	for _, o := range []consumer.Outcome{consumer.Handled, consumer.Duplicate, consumer.Quarantined,
+		consumer.Migrating, consumer.Retry} {
 		outcomes = append(outcomes, string(o))
 	}
 	if !slices.Contains(outcomes, d.labels["Outcome"]) || !slices.Contains(reasons, d.labels["Reason"]) {
@@ -208,7 +211,8 @@ func strictly(text []byte, into any) error {
 }
 
 func printable(s string, most int) bool {
-	return strings.TrimSpace(s) != "" && len(s) <= most && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
+	return strings.TrimSpace(s) != "" && len(s) <= most &&
+		!strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 // total is the sum of a metric over all lines, count how many values it has, sets how many sets of labels
@@ -255,18 +259,19 @@ func TestCheckerSees(t *testing.T) {
 	}
 	long := strings.Repeat("1,", maxValues) + "1"
 	for name, edit := range map[string][2]string{
-		"no end":                  {"\n", ""},
-		"two objects":             {"}\n", "}{}\n"},
-		"a member twice":          {`"Deliveries":1`, `"Deliveries":1,"Deliveries":1`},
-		"too long":                {`"none"`, `"none","x":"` + strings.Repeat("x", maxLine) + `"`},
-		"no timestamp":            {`"Timestamp":1,`, ``},
-		"a fraction of a time":    {`"Timestamp":1`, `"Timestamp":1.5`},
-		"unknown in _aws":         {`"Timestamp":1`, `"Timestamp":1,"X":1`},
-		"no directives":           {`[{"Namespace":"N","Dimensions":[["Consumer","Outcome","Reason"]],"Metrics":[{"Name":"Deliveries","Unit":"Count"}]}]`, `[]`},
-		"no namespace":            {`"N"`, `""`},
-		"AWS's namespace":         {`"N"`, `"AWS/Lambda"`},
-		"no dimension sets":       {`[["Consumer","Outcome","Reason"]]`, `[]`},
-		"too many dimensions":     {`["Consumer",`, `["Consumer",` + strings.Repeat(`"Consumer",`, maxDimensions)},
+		"no end":               {"\n", ""},
+		"two objects":          {"}\n", "}{}\n"},
+		"a member twice":       {`"Deliveries":1`, `"Deliveries":1,"Deliveries":1`},
+		"too long":             {`"none"`, `"none","x":"` + strings.Repeat("x", maxLine) + `"`},
+		"no timestamp":         {`"Timestamp":1,`, ``},
+		"a fraction of a time": {`"Timestamp":1`, `"Timestamp":1.5`},
+		"unknown in _aws":      {`"Timestamp":1`, `"Timestamp":1,"X":1`},
+		"no directives":        {`[{"Namespace":"N","Dimensions":[["Consumer","Outcome","Reason"]],"Metrics":[{"Name":"Deliveries","Unit":"Count"}]}]`, `[]`},
+		"no namespace":         {`"N"`, `""`},
+		"AWS's namespace":      {`"N"`, `"AWS/Lambda"`},
+		"no dimension sets":    {`[["Consumer","Outcome","Reason"]]`, `[]`},
+		"too many dimensions": {`["Consumer",`, `["Consumer",` +
+			strings.Repeat(`"Consumer",`, maxDimensions)},
 		"a dimension is missing":  {`"Consumer":"c",`, ``},
 		"a dimension is blank":    {`"c"`, `" "`},
 		"a dimension is no text":  {`"c"`, `1`},
@@ -302,7 +307,8 @@ func TestTableIsDocumented(t *testing.T) {
 	whole := regexp.MustCompile(`\|\n//\t +`).ReplaceAll(text, []byte("| ")) // a row goes on after a "|"
 	for line := range strings.Lines(string(whole)) {
 		f := strings.Fields(strings.TrimPrefix(line, "//"))
-		if len(f) < 4 || !strings.HasPrefix(line, "//\t") || !strings.Contains(line, "Consumer") || !slices.Contains(units, f[1]) {
+		if len(f) < 4 || !strings.HasPrefix(line, "//\t") || !strings.Contains(line, "Consumer") ||
+			!slices.Contains(units, f[1]) {
 			continue
 		}
 		first := slices.IndexFunc(f, func(s string) bool { return strings.HasPrefix(s, "Consumer") })

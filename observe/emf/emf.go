@@ -151,7 +151,8 @@ func checkNamespace(ns string) error {
 	switch {
 	case len(ns) > 255:
 		return fmt.Errorf("emf: the namespace has %d characters: at most 255", len(ns))
-	case strings.ContainsFunc(ns, func(r rune) bool { return r < ' ' || r > '~' }) || strings.TrimSpace(ns) == "":
+	case strings.ContainsFunc(ns, func(r rune) bool { return r < ' ' || r > '~' }) ||
+		strings.TrimSpace(ns) == "":
 		return fmt.Errorf("emf: the namespace %q is not printable ASCII", ns)
 	case ns[0] == ':' || strings.HasPrefix(ns, "AWS/"):
 		return fmt.Errorf("emf: the namespace %q is one that CloudWatch keeps for itself: "+

@@ -38,9 +38,11 @@ func newObserver(t testing.TB, opts emf.Options) *emf.Observer {
 func handled(producer string) consumer.Result {
 	return consumer.Result{
 		Consumer: "billing", At: start, Took: 12500 * time.Microsecond,
-		Outcome: consumer.Handled, Producer: producer, Source: "https://orders.example/eu", Type: "t", ID: "1",
+		Outcome: consumer.Handled, Producer: producer, Source: "https://orders.example/eu", Type: "t",
+		ID:     "1",
 		Called: true, Handler: 10 * time.Millisecond, Claimed: true, Held: 11 * time.Millisecond,
-		SignedAt: start.Add(-90 * time.Second), Age: 90 * time.Second, BundleExpires: start.Add(48 * time.Hour),
+		SignedAt: start.Add(-90 * time.Second), Age: 90 * time.Second,
+		BundleExpires: start.Add(48 * time.Hour),
 	}
 }
 
@@ -56,7 +58,8 @@ func forged(reason envelope.Reason, claims string) consumer.Result {
 	return consumer.Result{
 		Consumer: "billing", At: start, Took: 40 * time.Microsecond, BundleExpires: start.Add(48 * time.Hour),
 		Outcome: consumer.Quarantined, Verdict: &envelope.Error{
-			Reason: reason, Cause: "it says " + claims, UnverifiedID: claims, UnverifiedSource: claims, UnverifiedType: claims,
+			Reason: reason, Cause: "it says " + claims, UnverifiedID: claims, UnverifiedSource: claims,
+			UnverifiedType: claims,
 		},
 	}
 }
@@ -70,11 +73,13 @@ func TestGolden(t *testing.T) {
 		Outcome: consumer.Retry, Verdict: &envelope.Error{Reason: envelope.ReasonTrustUnavailable},
 	}
 	late := handled("orders")
-	late.At, late.Took, late.BundleExpires = start.Add(1500*time.Millisecond), 1512345678*time.Nanosecond, start.Add(47*time.Hour)
+	late.At, late.Took, late.BundleExpires = start.Add(1500*time.Millisecond), 1512345678*time.Nanosecond,
+		start.Add(47*time.Hour)
 	migrating := forged(envelope.ReasonUnsigned, "legacy")
 	migrating.Outcome = consumer.Migrating
 	for _, r := range []consumer.Result{
-		handled("orders"), late, handled("refunds"), duplicate("orders"), forged(envelope.ReasonModified, "evil"),
+		handled("orders"), late, handled("refunds"), duplicate("orders"),
+		forged(envelope.ReasonModified, "evil"),
 		forged(envelope.ReasonModified, "worse"), migrating, unjudged,
 	} {
 		o.Delivered(t.Context(), r)
@@ -116,7 +121,8 @@ func TestBatchIsOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	docs := mustParse(t, out.Bytes())
-	if len(docs) != 1 || total(docs, "Deliveries") != 10 || count(docs, "Latency") != 10 || !strings.Contains(out.String(), `"Namespace":"Shop/Billing"`) {
+	if len(docs) != 1 || total(docs, "Deliveries") != 10 || count(docs, "Latency") != 10 ||
+		!strings.Contains(out.String(), `"Namespace":"Shop/Billing"`) {
 		t.Errorf("%s", out.Bytes())
 	}
 }
@@ -145,7 +151,8 @@ func TestWritesByItself(t *testing.T) {
 	if err := o.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if docs := mustParse(t, out.Bytes()); total(docs, "Deliveries") != 104 || count(docs, "Latency") != 104 || total(docs, "SamplesDropped") != 0 {
+	if docs := mustParse(t, out.Bytes()); total(docs, "Deliveries") != 104 || count(docs, "Latency") != 104 ||
+		total(docs, "SamplesDropped") != 0 {
 		t.Errorf("%s", out.Bytes())
 	}
 }
@@ -191,7 +198,8 @@ func TestAttacker(t *testing.T) {
 	collect()
 	bound := 2*(len(reasons)+1) + most + 1
 	if written != deliveries || len(sets) > bound || len(sets) < most {
-		t.Errorf("%v deliveries under %d sets of labels, want %d under at most %d", written, len(sets), deliveries, bound)
+		t.Errorf("%v deliveries under %d sets of labels, want %d under at most %d", written, len(sets),
+			deliveries, bound)
 	}
 	if groups, values := o.Held(); groups > bound || values > bound*4*2*emf.MaxValues {
 		t.Errorf("it holds %d groups and %d values", groups, values)
@@ -220,7 +228,8 @@ func TestProducersBeyondTheBound(t *testing.T) {
 // TestLongestLine: names that CloudWatch would refuse are spelled so that it takes them, and no line is too
 // long.
 func TestLongestLine(t *testing.T) {
-	for _, name := range []string{"", " ", "\t\n", "é\x00\xff", strings.Repeat(`"\`, 3000), strings.Repeat("é", 3000), "\u2028"} {
+	for _, name := range []string{"", " ", "\t\n", "é\x00\xff", strings.Repeat(`"\`, 3000),
+		strings.Repeat("é", 3000), "\u2028"} {
 		var out bytes.Buffer
 		o := newObserver(t, emf.Options{Writer: &out, Namespace: strings.Repeat(`"`, 255)})
 		for range emf.MaxValues {
@@ -293,7 +302,8 @@ func TestWriterFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	docs := mustParse(t, out.Bytes())
-	if total(docs, "Deliveries") != 900 || total(docs, "Rejections") != 450 || count(docs, "Latency") != 200 || total(docs, "SamplesDropped") != 700 {
+	if total(docs, "Deliveries") != 900 || total(docs, "Rejections") != 450 ||
+		count(docs, "Latency") != 200 || total(docs, "SamplesDropped") != 700 {
 		t.Errorf("%s", out.Bytes())
 	}
 }
@@ -322,7 +332,8 @@ func TestCutShort(t *testing.T) {
 			if err := o.Flush(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if got := total(valid(out.Bytes()), "Deliveries"); got != 2 || !bytes.HasSuffix(out.Bytes(), []byte("\n")) {
+			if got := total(valid(out.Bytes()), "Deliveries"); got != 2 ||
+				!bytes.HasSuffix(out.Bytes(), []byte("\n")) {
 				t.Fatalf("cut after %d: %v deliveries are written: %s", cut, got, out.Bytes())
 			}
 		}
@@ -390,7 +401,9 @@ func TestConcurrently(t *testing.T) {
 		t.Fatal(err)
 	}
 	docs := mustParse(t, out.Bytes())
-	if total(docs, "Deliveries") != workers*each || count(docs, "Latency") != workers*each || labelSets(docs) != 3 {
-		t.Errorf("%v deliveries, %d values, %d sets of labels", total(docs, "Deliveries"), count(docs, "Latency"), labelSets(docs))
+	if total(docs, "Deliveries") != workers*each || count(docs, "Latency") != workers*each ||
+		labelSets(docs) != 3 {
+		t.Errorf("%v deliveries, %d values, %d sets of labels", total(docs, "Deliveries"),
+			count(docs, "Latency"), labelSets(docs))
 	}
 }

@@ -25,7 +25,8 @@ func Example() {
 		panic(err)
 	}
 	bundle, err := trust.NewBundle(trust.BundleOptions{Expires: start.Add(24 * time.Hour)}, &trust.Key{
-		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"},
+		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"},
+		Types: []string{"com.example.order.*"},
 	})
 	if err != nil {
 		panic(err)
@@ -44,9 +45,10 @@ func Example() {
 		panic(err)
 	}
 	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}, Now: clock}
-	c, err := consumer.New("billing", bundle, replay.NewMemory(&replay.MemoryOptions{Now: clock}), policy, &consumer.Options{
-		Observer: metrics, Logger: slog.New(slog.DiscardHandler),
-	})
+	c, err := consumer.New("billing", bundle, replay.NewMemory(&replay.MemoryOptions{Now: clock}), policy,
+		&consumer.Options{
+			Observer: metrics, Logger: slog.New(slog.DiscardHandler),
+		})
 	if err != nil {
 		panic(err)
 	}

@@ -31,7 +31,8 @@ type group struct {
 
 // group is the group of a Result.
 func (o *Observer) group(r *consumer.Result) *group {
-	k := key{consumer: o.consumers.of(r.Consumer), outcome: outcomeLabel(r.Outcome), reason: reasonLabel(r.Reason())}
+	k := key{consumer: o.consumers.of(r.Consumer), outcome: outcomeLabel(r.Outcome),
+		reason: reasonLabel(r.Reason())}
 	if p := r.Producer; p != "" {
 		k.producer = o.producers.of(p)
 	}
@@ -116,8 +117,9 @@ type metric struct{ Name, Unit string }
 func (g *group) line(namespace string) ([]byte, error) {
 	l := line{
 		Consumer: g.consumer, Outcome: g.outcome, Reason: g.reason, Producer: g.producer,
-		Deliveries: g.deliveries, Rejections: g.rejections, ReplayHits: g.replayHits, SamplesDropped: g.dropped,
-		Latency: in(time.Millisecond, g.latency), HandlerLatency: in(time.Millisecond, g.handler),
+		Deliveries: g.deliveries, Rejections: g.rejections, ReplayHits: g.replayHits,
+		SamplesDropped: g.dropped,
+		Latency:        in(time.Millisecond, g.latency), HandlerLatency: in(time.Millisecond, g.handler),
 		ClaimHeld: in(time.Second, g.held), EventAge: in(time.Second, g.age),
 	}
 	byOutcome := directive{namespace, [][]string{{"Consumer", "Outcome"}, {"Consumer", "Outcome", "Reason"}},

@@ -59,8 +59,9 @@ func spell(name string) string {
 }
 
 var (
-	outcomes = []consumer.Outcome{consumer.Handled, consumer.Duplicate, consumer.Quarantined, consumer.Migrating, consumer.Retry}
-	reasons  = envelope.Reasons()
+	outcomes = []consumer.Outcome{consumer.Handled, consumer.Duplicate, consumer.Quarantined,
+		consumer.Migrating, consumer.Retry}
+	reasons = envelope.Reasons()
 )
 
 func outcomeLabel(o consumer.Outcome) string {

@@ -23,7 +23,8 @@ func BenchmarkPublish(b *testing.B) {
 	null := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-		_, _ = io.WriteString(w, `{"FailedEntryCount":0,"Entries":[`+strings.TrimSuffix(strings.Repeat(`{"EventId":"e"},`, n), ",")+`]}`)
+		_, _ = io.WriteString(w, `{"FailedEntryCount":0,"Entries":[`+
+			strings.TrimSuffix(strings.Repeat(`{"EventId":"e"},`, n), ",")+`]}`)
 	}))
 	defer null.Close()
 	bus, err := sealbus.New(sdkClient(null.URL), "central", nil)

@@ -24,7 +24,8 @@ const checkEvery = time.Minute
 
 // describer is the part of the client that Options.CheckBus needs, beside Client.
 type describer interface {
-	DescribeEventBus(ctx context.Context, in *eventbridge.DescribeEventBusInput, with ...func(*eventbridge.Options)) (*eventbridge.DescribeEventBusOutput, error)
+	DescribeEventBus(ctx context.Context, in *eventbridge.DescribeEventBusInput,
+		with ...func(*eventbridge.Options)) (*eventbridge.DescribeEventBusOutput, error)
 }
 
 var _ describer = (*eventbridge.Client)(nil)
@@ -78,18 +79,22 @@ func (s *sending) checkBus(ctx context.Context) error {
 func (b *eventBus) describe(ctx context.Context) (temporary bool, failed error) {
 	call, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
-	_, err := b.check.client.DescribeEventBus(call, &eventbridge.DescribeEventBusInput{Name: aws.String(b.name)}, once)
+	_, err := b.check.client.DescribeEventBus(call,
+		&eventbridge.DescribeEventBusInput{Name: aws.String(b.name)}, once)
 	if err == nil {
 		return false, nil
 	}
 	if _, missing := errors.AsType[*types.ResourceNotFoundException](err); missing {
 		return false, fmt.Errorf("%w (%s)", ErrNoBus, b.name)
 	}
-	if api, ok := errors.AsType[smithy.APIError](err); ok && strings.HasPrefix(api.ErrorCode(), "AccessDenied") {
+	if api, ok := errors.AsType[smithy.APIError](err); ok &&
+		strings.HasPrefix(api.ErrorCode(), "AccessDenied") {
 		return false, nil
 	}
 	if ctx.Err() != nil {
 		return false, notSent(ctx)
 	}
-	return callError(ctx, err, 1, false).Temporary || call.Err() != nil, fmt.Errorf("%w: it could not be checked whether the event bus %s exists: %w", producer.ErrNotSent, b.name, err)
+	return callError(ctx, err, 1, false).Temporary ||
+			call.Err() != nil, fmt.Errorf("%w: it could not be checked whether the event bus %s exists: %w",
+			producer.ErrNotSent, b.name, err)
 }

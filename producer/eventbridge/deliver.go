@@ -54,7 +54,8 @@ func (s *sending) try(ctx context.Context, items []item, try int) (again []item)
 		return nil
 	}
 	if len(out.Entries) != len(items) { // no one can tell which item an answer belongs to
-		s.fail(items, fmt.Errorf("%w: %d answers for %d entries", producer.ErrNoAnswer, len(out.Entries), len(items)))
+		s.fail(items, fmt.Errorf("%w: %d answers for %d entries", producer.ErrNoAnswer, len(out.Entries),
+			len(items)))
 		for _, it := range items {
 			s.unclear[it.index] = true
 		}
@@ -80,7 +81,8 @@ func (s *sending) try(ctx context.Context, items []item, try int) (again []item)
 // a later try was refused. Unclear means that the service may have acted although the call failed.
 func (s *sending) refused(it item, err *Error, unclear bool) {
 	s.unclear[it.index] = s.unclear[it.index] || unclear
-	if before := s.errs[it.index]; errors.Is(before, producer.ErrNoAnswer) && !errors.Is(err, producer.ErrNoAnswer) {
+	if before := s.errs[it.index]; errors.Is(before, producer.ErrNoAnswer) &&
+		!errors.Is(err, producer.ErrNoAnswer) {
 		e := *err
 		e.Err = errors.Join(fmt.Errorf("%w to an earlier try", producer.ErrNoAnswer), err.Err)
 		err = &e
@@ -89,7 +91,8 @@ func (s *sending) refused(it item, err *Error, unclear bool) {
 }
 
 // put calls PutEvents once. Unclear means that the call failed and that the service may have acted.
-func (b *eventBus) put(ctx context.Context, items []item) (out *eventbridge.PutEventsOutput, unclear bool, err error) {
+func (b *eventBus) put(ctx context.Context,
+	items []item) (out *eventbridge.PutEventsOutput, unclear bool, err error) {
 	in := &eventbridge.PutEventsInput{Entries: make([]types.PutEventsRequestEntry, len(items))}
 	for i := range items {
 		in.Entries[i] = items[i].entry
@@ -100,7 +103,9 @@ func (b *eventBus) put(ctx context.Context, items []item) (out *eventbridge.PutE
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
 	var call awscall.Call
-	out, err = b.client.PutEvents(ctx, in, once, func(o *eventbridge.Options) { o.APIOptions = append(o.APIOptions, call.Watch) })
+	out,
+		err = b.client.PutEvents(ctx, in, once,
+		func(o *eventbridge.Options) { o.APIOptions = append(o.APIOptions, call.Watch) })
 	switch {
 	case err != nil && ctx.Err() != nil:
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err) // the SDK's error does not always say so
@@ -151,14 +156,16 @@ func random() float64 {
 // temporaryCodes are the codes of EventBridge for an entry or a call that it may accept another time.
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsResultEntry.html
 var temporaryCodes = map[string]bool{
-	"ThrottlingException": true, "InternalFailure": true, "InternalException": true, "InternalServerError": true, "ServiceUnavailable": true,
+	"ThrottlingException": true, "InternalFailure": true, "InternalException": true,
+	"InternalServerError": true, "ServiceUnavailable": true,
 }
 
 func entryError(r *types.PutEventsResultEntry, try int) error {
 	code := aws.ToString(r.ErrorCode)
 	switch {
 	case code != "":
-		return &Error{Code: code, message: aws.ToString(r.ErrorMessage), Temporary: temporaryCodes[code], tries: try}
+		return &Error{Code: code, message: aws.ToString(r.ErrorMessage), Temporary: temporaryCodes[code],
+			tries: try}
 	case aws.ToString(r.EventId) == "":
 		return fmt.Errorf("%w: the entry has neither an ID nor an error", producer.ErrNoAnswer)
 	}
@@ -174,7 +181,8 @@ func callError(ctx context.Context, err error, try int, unclear bool) *Error {
 		e.Temporary = temporaryCodes[e.Code] || retryable(err)
 		return e
 	}
-	e.Temporary = ctx.Err() == nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.ErrUnexpectedEOF) || retryable(err))
+	e.Temporary = ctx.Err() == nil && (errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || retryable(err))
 	what := producer.ErrNotSent
 	if unclear {
 		what = producer.ErrNoAnswer

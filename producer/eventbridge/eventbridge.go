@@ -57,7 +57,8 @@ const callTimeout = 10 * time.Second
 
 // Client is the part of the SDK's *eventbridge.Client that the bus needs.
 type Client interface {
-	PutEvents(ctx context.Context, in *eventbridge.PutEventsInput, with ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error)
+	PutEvents(ctx context.Context, in *eventbridge.PutEventsInput,
+		with ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error)
 }
 
 // Options adjust New. The zero value fits every region except those that take less than 1 MiB.
@@ -126,7 +127,8 @@ func New(client Client, bus string, opts *Options) (producer.Bus, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("eventbridge: %w", err)
 	}
-	b := &eventBus{client: client, name: bus, opts: o.withDefaults(), check: newCheck(), timeout: callTimeout, sleep: sleep, jitter: random}
+	b := &eventBus{client: client, name: bus, opts: o.withDefaults(), check: newCheck(), timeout: callTimeout,
+		sleep: sleep, jitter: random}
 	if d, ok := client.(describer); o.CheckBus && !ok {
 		return nil, errors.New("eventbridge: CheckBus needs a client that has DescribeEventBus")
 	} else if o.CheckBus {
@@ -248,12 +250,14 @@ func (s *sending) item(index int, e *envelope.Sealed) (item, int, error) {
 	}
 	size := entry.Size()
 	if size >= b.opts.MaxBytes { // "must be less than", in the words of the service's reference
-		return item{}, 0, fmt.Errorf("%w: the entry has %d bytes, a call must have less than %d", ErrTooLarge, size,
+		return item{}, 0, fmt.Errorf("%w: the entry has %d bytes, a call must have less than %d", ErrTooLarge,
+			size,
 			b.opts.MaxBytes)
 	}
 	put := types.PutEventsRequestEntry{
-		EventBusName: aws.String(b.name), Source: aws.String(entry.Source), DetailType: aws.String(entry.DetailType),
-		Detail: aws.String(string(entry.Detail)),
+		EventBusName: aws.String(b.name), Source: aws.String(entry.Source),
+		DetailType: aws.String(entry.DetailType),
+		Detail:     aws.String(string(entry.Detail)),
 	}
 	if !entry.Time.IsZero() {
 		put.Time = aws.Time(entry.Time)

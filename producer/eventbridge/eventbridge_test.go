@@ -42,7 +42,8 @@ func sized(id string, bytes int) event.Event {
 	ev.SetSource("https://orders.example/eu")
 	ev.SetType("com.example.order.placed")
 	ev.SetTime(start)
-	if err := ev.SetData("application/json", []byte(`{"pad":"`+strings.Repeat("x", bytes-len(`{"pad":""}`))+`"}`)); err != nil {
+	if err := ev.SetData("application/json", []byte(`{"pad":"`+strings.Repeat("x", bytes-len(`{"pad":""}`))+
+		`"}`)); err != nil {
 		panic(err)
 	}
 	return ev
@@ -53,7 +54,8 @@ func seal(t testing.TB, n, bytes int) []*envelope.Sealed {
 	list := make([]*envelope.Sealed, n)
 	for i := range list {
 		var err error
-		if list[i], err = envelope.Seal(t.Context(), sized(fmt.Sprint("o-", i), bytes), signer, nil); err != nil {
+		if list[i], err = envelope.Seal(t.Context(), sized(fmt.Sprint("o-", i), bytes), signer,
+			nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -77,7 +79,8 @@ type client struct {
 	answer func(ids []string, call int) (*eventbridge.PutEventsOutput, error)
 }
 
-func (c *client) PutEvents(ctx context.Context, in *eventbridge.PutEventsInput, _ ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error) {
+func (c *client) PutEvents(ctx context.Context, in *eventbridge.PutEventsInput,
+	_ ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := len(c.calls)
@@ -108,7 +111,8 @@ func failing(codes ...string) *eventbridge.PutEventsOutput {
 	for i, code := range codes {
 		if code != "" {
 			out.FailedEntryCount++
-			out.Entries[i] = types.PutEventsResultEntry{ErrorCode: aws.String(code), ErrorMessage: aws.String("so it is.")}
+			out.Entries[i] = types.PutEventsResultEntry{ErrorCode: aws.String(code),
+				ErrorMessage: aws.String("so it is.")}
 		}
 	}
 	return out
@@ -205,8 +209,10 @@ func TestEntries(t *testing.T) {
 		}
 		in := c.calls[0]
 		e := in.Entries[0]
-		if *e.Source != want.Source || *e.DetailType != want.DetailType || *e.Detail != string(want.Detail) || !e.Time.Equal(want.Time) ||
-			*e.EventBusName != "central" || e.TraceHeader != nil || e.Resources != nil || *in.EndpointId != "abcde.veo" {
+		if *e.Source != want.Source || *e.DetailType != want.DetailType || *e.Detail != string(want.Detail) ||
+			!e.Time.Equal(want.Time) ||
+			*e.EventBusName != "central" || e.TraceHeader != nil || e.Resources != nil ||
+			*in.EndpointId != "abcde.veo" {
 			t.Errorf("put %+v", e)
 		}
 	}
@@ -218,7 +224,8 @@ func TestEntries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sendErrors(bus, t.Context(), []*envelope.Sealed{s}); c.calls[0].Entries[0].Time != nil || c.calls[0].EndpointId != nil {
+	if sendErrors(bus, t.Context(), []*envelope.Sealed{s}); c.calls[0].Entries[0].Time != nil ||
+		c.calls[0].EndpointId != nil {
 		t.Errorf("put %+v", c.calls[0])
 	}
 }
@@ -312,7 +319,8 @@ func TestPartialFailure(t *testing.T) {
 	c := &client{answer: func(ids []string, call int) (*eventbridge.PutEventsOutput, error) {
 		switch call {
 		case 0:
-			return failing("", "ThrottlingException", "MalformedDetail", "InternalFailure", "", "NotAuthorizedForSource"), nil
+			return failing("", "ThrottlingException", "MalformedDetail", "InternalFailure", "",
+				"NotAuthorizedForSource"), nil
 		case 1:
 			if fmt.Sprint(ids) != "[o-1 o-3]" {
 				t.Errorf("tried again: %v", ids)
@@ -329,7 +337,8 @@ func TestPartialFailure(t *testing.T) {
 	errs := sendErrors(bus, t.Context(), seal(t, 6, 100))
 	for i, want := range []string{"", "", "MalformedDetail", "", "", "NotAuthorizedForSource"} {
 		e, _ := errors.AsType[*sealbus.Error](errs[i])
-		if got := e; want == "" && errs[i] != nil || want != "" && (got == nil || got.Code != want || got.Temporary || got.Tries() != 1) {
+		if got := e; want == "" && errs[i] != nil || want != "" &&
+			(got == nil || got.Code != want || got.Temporary || got.Tries() != 1) {
 			t.Errorf("event %d: %v, want %q", i, errs[i], want)
 		}
 	}
@@ -342,13 +351,16 @@ func TestPartialFailure(t *testing.T) {
 func TestCodes(t *testing.T) {
 	for code, temporary := range map[string]bool{
 		"ThrottlingException": true, "InternalFailure": true,
-		"AccessDeniedException": false, "InvalidAccountIdException": false, "InvalidArgument": false, "MalformedDetail": false,
-		"RedactionFailure": false, "NotAuthorizedForSourceException": false, "NotAuthorizedForDetailTypeException": false, "Unheard": false,
+		"AccessDeniedException": false, "InvalidAccountIdException": false, "InvalidArgument": false,
+		"MalformedDetail":  false,
+		"RedactionFailure": false, "NotAuthorizedForSourceException": false,
+		"NotAuthorizedForDetailTypeException": false, "Unheard": false,
 	} {
 		c := &client{answer: func([]string, int) (*eventbridge.PutEventsOutput, error) { return failing(code), nil }}
 		bus, _ := newBus(t, c, &sealbus.Options{RetryFor: time.Second})
 		e, ok := errors.AsType[*sealbus.Error](sendErrors(bus, t.Context(), seal(t, 1, 100))[0])
-		if !ok || e.Code != code || e.Temporary != temporary || (len(c.calls) > 1) != temporary || e.Tries() != len(c.calls) {
+		if !ok || e.Code != code || e.Temporary != temporary || (len(c.calls) > 1) != temporary ||
+			e.Tries() != len(c.calls) {
 			t.Errorf("%s: %d calls, %+v", code, len(c.calls), e)
 		}
 	}
@@ -372,7 +384,8 @@ func TestBackoff(t *testing.T) {
 			bus, clk := newBus(t, c, &sealbus.Options{RetryFor: test.retry})
 			bus.(*sealbus.Bus).SetJitter(test.jitter)
 			err := sendErrors(bus, t.Context(), seal(t, 1, 100))[0]
-			if e, ok := errors.AsType[*sealbus.Error](err); !ok || e.Tries() != len(clk.sleeps)+1 || fmt.Sprint(clk.sleeps) != test.want {
+			if e, ok := errors.AsType[*sealbus.Error](err); !ok || e.Tries() != len(clk.sleeps)+1 ||
+				fmt.Sprint(clk.sleeps) != test.want {
 				t.Errorf("%v after %v", err, clk.sleeps)
 			}
 		})
@@ -409,22 +422,26 @@ func TestCallErrors(t *testing.T) {
 		temporary bool
 		noAnswer  bool
 	}{
-		"throttled":      {api("ThrottlingException"), true, false},
-		"internal":       {api("InternalException"), true, false},
-		"validation":     {api("ValidationException"), false, false},
-		"access denied":  {api("AccessDeniedException"), false, false},
-		"cannot be sent": {&smithy.OperationError{Err: &smithy.SerializationError{Err: errors.New("x")}}, false, true},
-		"by the SDK":     {api("RequestLimitExceeded"), true, false},
-		"answer cut":     {&smithy.OperationError{Err: &smithy.DeserializationError{Err: io.ErrUnexpectedEOF}}, true, true},
-		"reset":          {&net.OpError{Op: "read", Err: syscall.ECONNRESET}, true, true},
-		"timeout":        {context.DeadlineExceeded, true, true},
+		"throttled":     {api("ThrottlingException"), true, false},
+		"internal":      {api("InternalException"), true, false},
+		"validation":    {api("ValidationException"), false, false},
+		"access denied": {api("AccessDeniedException"), false, false},
+		"cannot be sent": {&smithy.OperationError{Err: &smithy.SerializationError{Err: errors.New("x")}},
+			false, true},
+		"by the SDK": {api("RequestLimitExceeded"), true, false},
+		"answer cut": {&smithy.OperationError{Err: &smithy.DeserializationError{Err: io.ErrUnexpectedEOF}},
+			true, true},
+		"reset":   {&net.OpError{Op: "read", Err: syscall.ECONNRESET}, true, true},
+		"timeout": {context.DeadlineExceeded, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake := &client{answer: func(ids []string, call int) (*eventbridge.PutEventsOutput, error) { return nil, c.err }}
 			bus, _ := newBus(t, fake, &sealbus.Options{RetryFor: time.Second})
 			for _, err := range sendErrors(bus, t.Context(), seal(t, 2, 100)) {
 				e, ok := errors.AsType[*sealbus.Error](err)
-				if !ok || e.Temporary != c.temporary || !errors.Is(err, c.err) || errors.Is(err, producer.ErrNoAnswer) != c.noAnswer || (len(fake.calls) > 1) != c.temporary {
+				if !ok || e.Temporary != c.temporary || !errors.Is(err, c.err) ||
+					errors.Is(err, producer.ErrNoAnswer) != c.noAnswer ||
+					(len(fake.calls) > 1) != c.temporary {
 					t.Errorf("%d calls, %v", len(fake.calls), err)
 				}
 			}
@@ -455,7 +472,8 @@ func TestNoAnswerBefore(t *testing.T) {
 			bus, _ := newBus(t, fake, nil)
 			err := sendErrors(bus, t.Context(), seal(t, 2, 100))[1]
 			e, ok := errors.AsType[*sealbus.Error](err)
-			if !ok || e.Code == "" || e.Tries() < 2 || !errors.Is(err, producer.ErrNoAnswer) || !strings.Contains(err.Error(), "may be on the bus") {
+			if !ok || e.Code == "" || e.Tries() < 2 || !errors.Is(err, producer.ErrNoAnswer) ||
+				!strings.Contains(err.Error(), "may be on the bus") {
 				t.Errorf("%+v: %v", e, err)
 			}
 		})
@@ -484,7 +502,8 @@ func testConcurrency(t *testing.T) {
 	const most, sends, events = 3, 4, 50
 	var mu sync.Mutex
 	running, highest := 0, 0
-	c := clientFunc(func(_ context.Context, in *eventbridge.PutEventsInput) (*eventbridge.PutEventsOutput, error) {
+	c := clientFunc(func(_ context.Context, in *eventbridge.PutEventsInput) (*eventbridge.PutEventsOutput,
+		error) {
 		mu.Lock()
 		running++
 		highest = max(highest, running)
@@ -524,9 +543,11 @@ func testConcurrency(t *testing.T) {
 	}
 }
 
-type clientFunc func(ctx context.Context, in *eventbridge.PutEventsInput) (*eventbridge.PutEventsOutput, error)
+type clientFunc func(ctx context.Context, in *eventbridge.PutEventsInput) (*eventbridge.PutEventsOutput,
+	error)
 
-func (f clientFunc) PutEvents(ctx context.Context, in *eventbridge.PutEventsInput, _ ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error) {
+func (f clientFunc) PutEvents(ctx context.Context, in *eventbridge.PutEventsInput,
+	_ ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error) {
 	return f(ctx, in)
 }
 
@@ -534,7 +555,8 @@ func (f clientFunc) PutEvents(ctx context.Context, in *eventbridge.PutEventsInpu
 func TestCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("shutting down")
-	c := clientFunc(func(ctx context.Context, _ *eventbridge.PutEventsInput) (*eventbridge.PutEventsOutput, error) {
+	c := clientFunc(func(ctx context.Context, _ *eventbridge.PutEventsInput) (*eventbridge.PutEventsOutput,
+		error) {
 		cancel(why)
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -563,7 +585,8 @@ func TestCancelledBefore(t *testing.T) {
 	bus, _ := newBus(t, c, nil)
 	sealed := seal(t, 1, 100)
 	for range 50 {
-		if err := sendErrors(bus, ctx, sealed)[0]; !errors.Is(err, producer.ErrNotSent) || !errors.Is(err, context.Canceled) {
+		if err := sendErrors(bus, ctx, sealed)[0]; !errors.Is(err, producer.ErrNotSent) ||
+			!errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
 	}
@@ -580,7 +603,8 @@ func TestDeadline(t *testing.T) {
 	bus, clk := newBus(t, c, &sealbus.Options{RetryFor: 1e6 * time.Hour})
 	bus.(*sealbus.Bus).SetJitter(1e6)
 	err := sendErrors(bus, ctx, seal(t, 1, 100))[0]
-	if e, ok := errors.AsType[*sealbus.Error](err); !ok || e.Code != "ThrottlingException" || len(clk.sleeps) != 0 {
+	if e, ok := errors.AsType[*sealbus.Error](err); !ok || e.Code != "ThrottlingException" ||
+		len(clk.sleeps) != 0 {
 		t.Errorf("%v after %v", err, clk.sleeps)
 	}
 }
@@ -589,7 +613,8 @@ func TestDeadline(t *testing.T) {
 func TestCallTimeout(t *testing.T) {
 	var mu sync.Mutex
 	calls := 0
-	c := clientFunc(func(ctx context.Context, in *eventbridge.PutEventsInput) (*eventbridge.PutEventsOutput, error) {
+	c := clientFunc(func(ctx context.Context, in *eventbridge.PutEventsInput) (*eventbridge.PutEventsOutput,
+		error) {
 		mu.Lock()
 		calls++
 		first := calls == 1
@@ -602,7 +627,8 @@ func TestCallTimeout(t *testing.T) {
 	})
 	bus, clk := newBus(t, c, nil)
 	bus.(*sealbus.Bus).SetTimeout(time.Millisecond)
-	if errs := sendErrors(bus, t.Context(), seal(t, 1, 100)); errs[0] != nil || calls != 2 || len(clk.sleeps) != 1 {
+	if errs := sendErrors(bus, t.Context(), seal(t, 1, 100)); errs[0] != nil || calls != 2 ||
+		len(clk.sleeps) != 1 {
 		t.Errorf("%v after %d calls", errs, calls)
 	}
 }
@@ -617,11 +643,13 @@ func TestTraceHeader(t *testing.T) {
 		opts sealbus.Options
 		want string
 	}{
-		"none":           {t.Context(), sealbus.Options{}, ""},
-		"in Lambda":      {lambda, sealbus.Options{}, xray},
-		"W3C":            {producer.WithTrace(t.Context(), parent, ""), sealbus.Options{}, "Root=1-0af76519-16cd43dd8448eb211c80319c;Parent=b7ad6b7169203331;Sampled=1"},
-		"W3C, unsampled": {producer.WithTrace(t.Context(), parent[:53]+"0a", ""), sealbus.Options{}, "Root=1-0af76519-16cd43dd8448eb211c80319c;Parent=b7ad6b7169203331;Sampled=0"},
-		"both":           {producer.WithTrace(lambda, parent, ""), sealbus.Options{}, xray},
+		"none":      {t.Context(), sealbus.Options{}, ""},
+		"in Lambda": {lambda, sealbus.Options{}, xray},
+		"W3C": {producer.WithTrace(t.Context(), parent, ""), sealbus.Options{},
+			"Root=1-0af76519-16cd43dd8448eb211c80319c;Parent=b7ad6b7169203331;Sampled=1"},
+		"W3C, unsampled": {producer.WithTrace(t.Context(), parent[:53]+"0a", ""), sealbus.Options{},
+			"Root=1-0af76519-16cd43dd8448eb211c80319c;Parent=b7ad6b7169203331;Sampled=0"},
+		"both": {producer.WithTrace(lambda, parent, ""), sealbus.Options{}, xray},
 		"too long": {context.WithValue(t.Context(), "x-amzn-trace-id", strings.Repeat("x", 501)), //lint:ignore SA1029 the same
 			sealbus.Options{}, ""},
 	} {
@@ -641,7 +669,8 @@ type describer struct {
 	err   error
 }
 
-func (d *describer) DescribeEventBus(_ context.Context, in *eventbridge.DescribeEventBusInput, _ ...func(*eventbridge.Options)) (*eventbridge.DescribeEventBusOutput, error) {
+func (d *describer) DescribeEventBus(_ context.Context, in *eventbridge.DescribeEventBusInput,
+	_ ...func(*eventbridge.Options)) (*eventbridge.DescribeEventBusOutput, error) {
 	d.asked++
 	if *in.Name != "central" {
 		return nil, errors.New("asked for another bus")
@@ -651,7 +680,8 @@ func (d *describer) DescribeEventBus(_ context.Context, in *eventbridge.Describe
 
 // TestCheckBus: events for a bus that does not exist are kept back; a caller who may not ask is believed.
 func TestCheckBus(t *testing.T) {
-	missing, denied := &types.ResourceNotFoundException{}, &smithy.GenericAPIError{Code: "AccessDeniedException"}
+	missing, denied := &types.ResourceNotFoundException{},
+		&smithy.GenericAPIError{Code: "AccessDeniedException"}
 	down := &smithy.GenericAPIError{Code: "InternalException"}
 	d := &describer{}
 	bus, clk := newBus(t, d, &sealbus.Options{CheckBus: true})
@@ -694,7 +724,8 @@ type flaky struct {
 	err          error
 }
 
-func (f *flaky) DescribeEventBus(context.Context, *eventbridge.DescribeEventBusInput, ...func(*eventbridge.Options)) (*eventbridge.DescribeEventBusOutput, error) {
+func (f *flaky) DescribeEventBus(context.Context, *eventbridge.DescribeEventBusInput,
+	...func(*eventbridge.Options)) (*eventbridge.DescribeEventBusOutput, error) {
 	if f.asked++; f.asked <= f.fails {
 		return nil, f.err
 	}
@@ -704,7 +735,8 @@ func (f *flaky) DescribeEventBus(context.Context, *eventbridge.DescribeEventBusI
 // TestCheckBusIsTriedAgain: RetryFor is for the check of the bus as well. An error that does not pass by
 // itself ends the check at once.
 func TestCheckBusIsTriedAgain(t *testing.T) {
-	throttled, refused := &smithy.GenericAPIError{Code: "ThrottlingException"}, &smithy.GenericAPIError{Code: "UnrecognizedClientException"}
+	throttled, refused := &smithy.GenericAPIError{Code: "ThrottlingException"},
+		&smithy.GenericAPIError{Code: "UnrecognizedClientException"}
 	for name, c := range map[string]struct {
 		err      error
 		fails    int
@@ -743,10 +775,12 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		err  *sealbus.Error
 		want string
 	}{
-		{sealbus.NewError("ThrottlingException", "Slow down.", true, 4), "(4 tries): publish the event again"},
+		{sealbus.NewError("ThrottlingException", "Slow down.", true, 4),
+			"(4 tries): publish the event again"},
 		{&sealbus.Error{Code: "AccessDeniedException"}, "events:PutEvents"},
 		{&sealbus.Error{Code: "NotAuthorizedForSourceException"}, "policy"},
-		{sealbus.NewError("ValidationException", "Total size of the entries in the request is over the limit.", false, 0), "262144"},
+		{sealbus.NewError("ValidationException",
+			"Total size of the entries in the request is over the limit.", false, 0), "262144"},
 		{&sealbus.Error{Err: errors.New("no route")}, "no route"},
 	} {
 		if got := c.err.Error(); !strings.HasPrefix(got, "eventbridge: ") || !strings.Contains(got, c.want) {

@@ -49,7 +49,8 @@ func newCentral(t *testing.T, opts *localaws.Options) *central {
 	t.Cleanup(func() { _ = server.Close() })
 	c := &central{t: t, server: server, opened: map[string]int{}}
 	c.trust, err = trust.NewBundle(trust.BundleOptions{}, &trust.Key{
-		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"}, Types: []string{"*"},
+		Verifier: signer.Verifier(), Producer: "orders", Sources: []string{"https://orders.example/*"},
+		Types: []string{"*"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -57,10 +58,12 @@ func newCentral(t *testing.T, opts *localaws.Options) *central {
 	client := sdkClient(server.URL())
 	name, rule := aws.String("central"), aws.String("all")
 	_, err = client.CreateEventBus(t.Context(), &eventbridge.CreateEventBusInput{Name: name})
-	_, err2 := client.PutRule(t.Context(), &eventbridge.PutRuleInput{Name: rule, EventBusName: name, EventPattern: aws.String(`{"source":[{"prefix":"https://orders.example/"}]}`)})
-	_, err3 := client.PutTargets(t.Context(), &eventbridge.PutTargetsInput{Rule: rule, EventBusName: name, Targets: []types.Target{{
-		Id: aws.String("1"), Arn: aws.String(server.Function("open", c.open)),
-	}}})
+	_, err2 := client.PutRule(t.Context(), &eventbridge.PutRuleInput{Name: rule, EventBusName: name,
+		EventPattern: aws.String(`{"source":[{"prefix":"https://orders.example/"}]}`)})
+	_, err3 := client.PutTargets(t.Context(), &eventbridge.PutTargetsInput{Rule: rule, EventBusName: name,
+		Targets: []types.Target{{
+			Id: aws.String("1"), Arn: aws.String(server.Function("open", c.open)),
+		}}})
 	if err := errors.Join(err, err2, err3); err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +71,8 @@ func newCentral(t *testing.T, opts *localaws.Options) *central {
 }
 
 func (c *central) open(ctx context.Context, delivery []byte) error {
-	opener, err := envelope.NewOpener(c.trust, &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true, AnyAge: true}})
+	opener, err := envelope.NewOpener(c.trust, &envelope.Policy{Unsafe: envelope.Unsafe{AnySource: true,
+		AnyAge: true}})
 	if err != nil {
 		c.t.Error(err)
 		return nil
@@ -134,12 +138,14 @@ func TestThroughTheSDK(t *testing.T) {
 // After a try in which the service may have acted, the event may be on the bus twice.
 func TestFaultsThroughTheSDK(t *testing.T) {
 	for fault, maybeTwice := range map[localaws.CallFault]bool{
-		localaws.Throttled: false, localaws.InternalError: true, localaws.CutBefore: true, localaws.CutAfter: true, localaws.GarbageAnswer: true,
+		localaws.Throttled: false, localaws.InternalError: true, localaws.CutBefore: true,
+		localaws.CutAfter: true, localaws.GarbageAnswer: true,
 	} {
 		t.Run(fmt.Sprint(fault), func(t *testing.T) {
 			var mu sync.Mutex
 			put := 0
-			c := newCentral(t, &localaws.Options{Faults: localaws.Faults{Script: func(action string, _ int) localaws.CallFault {
+			c := newCentral(t, &localaws.Options{Faults: localaws.Faults{Script: func(action string,
+				_ int) localaws.CallFault {
 				mu.Lock()
 				defer mu.Unlock()
 				if action != "PutEvents" {
@@ -170,7 +176,8 @@ func TestFaultsThroughTheSDK(t *testing.T) {
 // TestGlobalEndpoint: the SDK signs for several regions, and takes no EndpointId that it does not understand.
 func TestGlobalEndpoint(t *testing.T) {
 	c := newCentral(t, nil)
-	bus, err := sealbus.New(sdkClient(c.server.URL()), "central", &sealbus.Options{EndpointID: "abcde.veo", CheckBus: true})
+	bus, err := sealbus.New(sdkClient(c.server.URL()), "central",
+		&sealbus.Options{EndpointID: "abcde.veo", CheckBus: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +206,9 @@ func TestMissingBus(t *testing.T) {
 	if err := send(c.server, true); !errors.Is(err, sealbus.ErrNoBus) {
 		t.Errorf("checked: %v", err)
 	}
-	if err := send(newCentral(t, &localaws.Options{Deny: func(a string) bool { return a == "DescribeEventBus" }}).server, true); err != nil {
+	if err := send(newCentral(t,
+		&localaws.Options{Deny: func(a string) bool { return a == "DescribeEventBus" }}).server,
+		true); err != nil {
 		t.Errorf("PutEvents alone: %v", err)
 	}
 }
@@ -246,14 +255,16 @@ func TestNobodyThere(t *testing.T) {
 	}{"refused": {sdkClient(server.URL()), true}, "not signed": {noCredentials, false}} {
 		t.Run(name, func(t *testing.T) {
 			clk := &clock{now: start}
-			bus, err := sealbus.New(c.client, "central", &sealbus.Options{Now: clk.Now, RetryFor: time.Second})
+			bus, err := sealbus.New(c.client, "central",
+				&sealbus.Options{Now: clk.Now, RetryFor: time.Second})
 			if err != nil {
 				t.Fatal(err)
 			}
 			bus.(*sealbus.Bus).SetSleep(clk.Sleep)
 			got := bus.Send(t.Context(), seal(t, 1, 100))[0]
 			e, ok := errors.AsType[*sealbus.Error](got.Err)
-			if !ok || e.Temporary != c.temporary || (e.Tries() > 1) != c.temporary || !errors.Is(e, producer.ErrNotSent) ||
+			if !ok || e.Temporary != c.temporary || (e.Tries() > 1) != c.temporary ||
+				!errors.Is(e, producer.ErrNotSent) ||
 				errors.Is(e, producer.ErrNoAnswer) || got.MaybeTwice {
 				t.Errorf("%d sleeps, %+v", len(clk.sleeps), got)
 			}
@@ -287,7 +298,8 @@ func TestTraceThroughPublish(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := producer.New(keys.SignWith(signer), bus, &producer.Options{Trace: func(context.Context) (string, string) { return parent, "" }})
+	p, err := producer.New(keys.SignWith(signer), bus,
+		&producer.Options{Trace: func(context.Context) (string, string) { return parent, "" }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +308,8 @@ func TestTraceThroughPublish(t *testing.T) {
 	}
 	var detail struct{ Traceparent string }
 	e := c.calls[0].Entries[0]
-	if err := json.Unmarshal([]byte(*e.Detail), &detail); err != nil || detail.Traceparent != parent || aws.ToString(e.TraceHeader) == "" {
+	if err := json.Unmarshal([]byte(*e.Detail), &detail); err != nil || detail.Traceparent != parent ||
+		aws.ToString(e.TraceHeader) == "" {
 		t.Errorf("%+v, %v", detail, err)
 	}
 }

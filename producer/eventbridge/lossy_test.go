@@ -52,7 +52,8 @@ func TestLostAnswers(t *testing.T) {
 					twice++
 				}
 				if want := map[bool]int{false: 1, true: 2}[r.MaybeTwice]; c.opened[r.ID] != want {
-					t.Errorf("%s arrived %d times, and it is reported that it may be there twice: %v", r.ID, c.opened[r.ID], r.MaybeTwice)
+					t.Errorf("%s arrived %d times, and it is reported that it may be there twice: %v", r.ID,
+						c.opened[r.ID], r.MaybeTwice)
 				}
 			}
 			if phase > 0 && twice == 0 { // phase 0 loses the answer about the bus
@@ -65,7 +66,8 @@ func TestLostAnswers(t *testing.T) {
 // TestUnclearAnswers: an answer that does not say what became of an entry leaves it open whether it is on the
 // bus.
 func TestUnclearAnswers(t *testing.T) {
-	for name, out := range map[string]*eventbridge.PutEventsOutput{"too few": accepted(1), "neither ID nor error": failing("", "")} {
+	for name, out := range map[string]*eventbridge.PutEventsOutput{"too few": accepted(1),
+		"neither ID nor error": failing("", "")} {
 		t.Run(name, func(t *testing.T) {
 			for i := range out.Entries {
 				if name != "too few" {

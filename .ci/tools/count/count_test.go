@@ -28,7 +28,8 @@ func TestReachFollowsTheRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Plain.Write stands in the only interface that reached code fills; the sources of callers and tests do not.
-	want := []string{"Open 0", "deferred 1", "generic 1", "inClosure 1", "Plain.Write 1", "Read 1", "ReadMore 1",
+	want := []string{"Open 0", "deferred 1", "generic 1", "inClosure 1", "Plain.Write 1", "Read 1",
+		"ReadMore 1",
 		"deep 2"}
 	if names := names(got[0].functions); !slices.Equal(names, want) {
 		t.Errorf("functions\n got %v\nwant %v", names, want)
@@ -103,7 +104,8 @@ func TestLimits(t *testing.T) {
 	}
 	for _, test := range tests {
 		got := ""
-		if err := run(&bytes.Buffer{}, reader, "", test.max, []string{"open=example.com/reader.Open"}); err != nil {
+		if err := run(&bytes.Buffer{}, reader, "", test.max,
+			[]string{"open=example.com/reader.Open"}); err != nil {
 			got = err.Error()
 		}
 		if got != test.want {

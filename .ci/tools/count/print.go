@@ -21,7 +21,8 @@ func printReached(w io.Writer, results []*reached) []figure {
 		slices.Sort(lines)
 		depth := r.functions[len(r.functions)-1].depth
 		longest := lines[len(lines)-1]
-		fmt.Fprintf(w, "%-10s %9d %5d %5d %8d %5d %6d %7d %5d\n", r.name, len(r.functions), len(r.all), len(files),
+		fmt.Fprintf(w, "%-10s %9d %5d %5d %8d %5d %6d %7d %5d\n", r.name, len(r.functions), len(r.all),
+			len(files),
 			len(packages), depth, lines[len(lines)/2], longest, total)
 		figures = append(figures,
 			figure{r.name, len(r.functions)}, figure{r.name + ".all", len(r.all)},

@@ -68,7 +68,8 @@ func load(dir, path string) (*program, error) {
 	if first, _, _ := strings.Cut(path, "/"); !strings.Contains(first, ".") {
 		path = "./" + path
 	}
-	found, err := list(dir, packages.NeedName|packages.NeedModule|packages.NeedImports|packages.NeedDeps, path)
+	found, err := list(dir, packages.NeedName|packages.NeedModule|packages.NeedImports|packages.NeedDeps,
+		path)
 	if err != nil {
 		return nil, err
 	}

@@ -33,14 +33,16 @@ type Result struct {
 }
 
 // Invoke invokes the handler, which is what lambda.Start takes, for at most Timeout.
-func Invoke[Response any](t testing.TB, handler func(context.Context, json.RawMessage) (Response, error), payload []byte) *Result {
+func Invoke[Response any](t testing.TB, handler func(context.Context, json.RawMessage) (Response, error),
+	payload []byte) *Result {
 	t.Helper()
 	return InvokeFor(t, Timeout, handler, payload)
 }
 
 // InvokeFor is Invoke with another timeout. Like Lambda, it gives the handler a context that ends at the
 // timeout. Unlike Lambda, it does not kill a handler that goes on, but waits for it.
-func InvokeFor[Response any](t testing.TB, timeout time.Duration, handler func(context.Context, json.RawMessage) (Response, error), payload []byte) *Result {
+func InvokeFor[Response any](t testing.TB, timeout time.Duration,
+	handler func(context.Context, json.RawMessage) (Response, error), payload []byte) *Result {
 	t.Helper()
 	ids := messageIDs(t, payload)
 	// Lambda gives the deadline by the wall clock.

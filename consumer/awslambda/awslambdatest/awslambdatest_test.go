@@ -28,7 +28,8 @@ func TestFailed(t *testing.T) {
 		`{"other":1}`:                nil,
 		`{"batchItemFailures":null}`: nil,
 		`{"batchItemFailures":[]}`:   nil,
-		`{"batchItemFailures":[{"itemIdentifier":"message-3"},{"itemIdentifier":"message-1"}]}`: {"message-1", "message-3"},
+		`{"batchItemFailures":[{"itemIdentifier":"message-3"},{"itemIdentifier":"message-1"}]}`: {"message-1",
+			"message-3"},
 		`{"batchItemFailures":[{"itemIdentifier":"message-2"},{"itemIdentifier":"message-2"}]}`: {"message-2"},
 		// A response without the member.
 		`{"BatchItemFailures":[{"itemIdentifier":"message-2"}]}`:                        nil,
@@ -54,14 +55,16 @@ func TestFailed(t *testing.T) {
 }
 
 func TestInvocationFails(t *testing.T) {
-	payload := awslambdatest.FIFO(t, awslambdatest.Grouped{Group: "a", Body: []byte("1")}, awslambdatest.Grouped{Group: "b", Body: []byte("2")})
+	payload := awslambdatest.FIFO(t, awslambdatest.Grouped{Group: "a", Body: []byte("1")},
+		awslambdatest.Grouped{Group: "b", Body: []byte("2")})
 	boom := errors.New("boom")
 	for name, handler := range map[string]func(context.Context, json.RawMessage) (any, error){
 		"error":   func(context.Context, json.RawMessage) (any, error) { return struct{}{}, boom },
 		"no JSON": func(context.Context, json.RawMessage) (any, error) { return math.NaN(), nil },
 	} {
 		got := awslambdatest.Invoke(t, handler, payload)
-		if got.Err == nil || got.Response != nil || !slices.Equal(got.Failed, []string{"message-1", "message-2"}) {
+		if got.Err == nil || got.Response != nil ||
+			!slices.Equal(got.Failed, []string{"message-1", "message-2"}) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
@@ -73,7 +76,8 @@ func TestInvocationFails(t *testing.T) {
 // The handler has a deadline, and a payload of its own.
 func TestInvokeFor(t *testing.T) {
 	payload := []byte(`{"a":1}`)
-	got := awslambdatest.InvokeFor(t, time.Hour, func(ctx context.Context, raw json.RawMessage) (string, error) {
+	got := awslambdatest.InvokeFor(t, time.Hour, func(ctx context.Context, raw json.RawMessage) (string,
+		error) {
 		clear(raw)
 		end, ok := ctx.Deadline()
 		if left := time.Until(end); !ok || left > time.Hour || left < 30*time.Minute {
@@ -100,21 +104,25 @@ func TestPayloads(t *testing.T) {
 	body := "\"<é😀>\"\n{\\"
 	strict(awslambdatest.SQS(t, []byte("first"), []byte(body)), &sqs)
 	strict(awslambdatest.FIFO(t, awslambdatest.Grouped{Group: "a", Body: []byte(body)}), &fifo)
-	if len(sqs.Records) != 2 || sqs.Records[1].MessageId != "message-2" || sqs.Records[1].Body != body || sqs.Records[1].EventSource != "aws:sqs" {
+	if len(sqs.Records) != 2 || sqs.Records[1].MessageId != "message-2" || sqs.Records[1].Body != body ||
+		sqs.Records[1].EventSource != "aws:sqs" {
 		t.Errorf("got %+v", sqs)
 	}
-	if len(fifo.Records) != 1 || fifo.Records[0].Attributes["MessageGroupId"] != "a" || fifo.Records[0].Body != body || fifo.Records[0].Attributes["SequenceNumber"] == "" {
+	if len(fifo.Records) != 1 || fifo.Records[0].Attributes["MessageGroupId"] != "a" ||
+		fifo.Records[0].Body != body || fifo.Records[0].Attributes["SequenceNumber"] == "" {
 		t.Errorf("got %+v", fifo)
 	}
 
 	entry := &envelope.Entry{Source: "s", DetailType: "t", Detail: []byte(`{"a":1}`)}
 	var plain, replayed events.EventBridgeEvent
 	strict(awslambdatest.EventBridge(t, entry, nil), &plain)
-	if plain.Source != "s" || plain.DetailType != "t" || string(plain.Detail) != `{"a":1}` || plain.AccountID != awslambdatest.Account || plain.Time.IsZero() {
+	if plain.Source != "s" || plain.DetailType != "t" || string(plain.Detail) != `{"a":1}` ||
+		plain.AccountID != awslambdatest.Account || plain.Time.IsZero() {
 		t.Errorf("got %+v", plain)
 	}
 	doc := awslambdatest.EventBridge(t, entry, &envelopetest.Delivered{Account: "1", ReplayName: "april"})
-	if err := json.Unmarshal(doc, &replayed); err != nil || replayed.AccountID != "1" || !bytes.Contains(doc, []byte(`"replay-name":"april"`)) {
+	if err := json.Unmarshal(doc, &replayed); err != nil || replayed.AccountID != "1" ||
+		!bytes.Contains(doc, []byte(`"replay-name":"april"`)) {
 		t.Errorf("got %s, %v", doc, err)
 	}
 }
@@ -130,7 +138,8 @@ func (f *fatal) Fatalf(string, ...any) { f.called = true }
 
 func TestWhatLambdaNeverSends(t *testing.T) {
 	f := &fatal{TB: t}
-	awslambdatest.Invoke(f, func(context.Context, json.RawMessage) (any, error) { return nil, nil }, []byte(`{`))
+	awslambdatest.Invoke(f, func(context.Context, json.RawMessage) (any, error) { return nil, nil },
+		[]byte(`{`))
 	if !f.called {
 		t.Error("a payload that is no JSON was taken")
 	}

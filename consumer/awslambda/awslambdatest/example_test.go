@@ -29,7 +29,8 @@ func (exampleT) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, a
 func Example() {
 	t := exampleT{} // in a test: t *testing.T
 	org := envelopetest.NewOrg(t, "orders", "https://orders.example/*")
-	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}, Audience: envelopetest.Audience, Now: org.Now}
+	policy := &envelope.Policy{Sources: []string{"https://orders.example/*"}, Audience: envelopetest.Audience,
+		Now: org.Now}
 	c, err := consumer.New("billing", org.Trust(), replay.NewMemory(nil), policy, &consumer.Options{
 		Logger: slog.New(slog.DiscardHandler),
 	})

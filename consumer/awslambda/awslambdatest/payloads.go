@@ -54,11 +54,12 @@ func FIFO(t testing.TB, messages ...Grouped) []byte {
 		if !utf8.Valid(m.Body) {
 			t.Fatalf("awslambdatest: SQS has only text, the body of message-%d is not UTF-8", i+1)
 		}
-		list[i] = mint.SQSMessage(i+1, m.Body, fmt.Sprintf("arn:aws:sqs:%s:%s:events.fifo", region, Account), mint.Object{
-			{Name: "SequenceNumber", Raw: mint.Quote(fmt.Sprintf("18849496460467%06d", i+1))},
-			{Name: "MessageGroupId", Raw: mint.Quote(m.Group)},
-			{Name: "MessageDeduplicationId", Raw: mint.Quote(fmt.Sprint(i + 1))},
-		})
+		list[i] = mint.SQSMessage(i+1, m.Body, fmt.Sprintf("arn:aws:sqs:%s:%s:events.fifo", region, Account),
+			mint.Object{
+				{Name: "SequenceNumber", Raw: mint.Quote(fmt.Sprintf("18849496460467%06d", i+1))},
+				{Name: "MessageGroupId", Raw: mint.Quote(m.Group)},
+				{Name: "MessageDeduplicationId", Raw: mint.Quote(fmt.Sprint(i + 1))},
+			})
 	}
 	return mint.SQSBatch(list)
 }

@@ -270,7 +270,8 @@ func notThere(e *env) {
 	entry := e.only(e.Store)
 	missing := quarantine.TimeID(r.At) + "-" + strings.Repeat("0", 32)
 	for _, id := range []string{
-		missing, "", "../" + entry.ID, entry.ID + "/", entry.ID[1:], strings.ToUpper(entry.ID), "*", entry.ID + ".json",
+		missing, "", "../" + entry.ID, entry.ID + "/", entry.ID[1:], strings.ToUpper(entry.ID), "*",
+		entry.ID + ".json",
 	} {
 		if got, err := e.Get(e.Context(), id); !errors.Is(err, quarantine.ErrNotFound) || got.Record != nil {
 			e.Errorf("Get(%q) = %+v, %v", id, got, err)
@@ -450,7 +451,8 @@ func anothersRecord(e *env) {
 // junk does not keep the records from being listed.
 func junk(e *env) {
 	e.put(0, "o-1")
-	for i, doc := range []string{"{", "null", strings.Repeat("[", 100_000), "\xff", `{"consumer":"billing"}`} {
+	for i, doc := range []string{"{", "null", strings.Repeat("[", 100_000), "\xff",
+		`{"consumer":"billing"}`} {
 		e.Inject(e.T, quarantine.TimeID(e.now)+"-"+strings.Repeat(fmt.Sprint(i), 32), []byte(doc))
 	}
 	list := e.list(e.Store, nil)
@@ -580,7 +582,8 @@ func down(e *env) {
 		e.Error("Put: no error")
 	}
 	entry, err := e.Get(ctx, id)
-	if err == nil || errors.Is(err, quarantine.ErrNotFound) || errors.Is(err, consumer.ErrNotAuthentic) || entry.Record != nil {
+	if err == nil || errors.Is(err, quarantine.ErrNotFound) || errors.Is(err, consumer.ErrNotAuthentic) ||
+		entry.Record != nil {
 		e.Errorf("Get = %+v, %v", entry, err)
 	}
 	if err := e.Remove(ctx, id); err == nil || errors.Is(err, quarantine.ErrNotFound) {

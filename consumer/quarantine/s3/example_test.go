@@ -32,7 +32,8 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	quarantine, err := s3.New(awss3.NewFromConfig(cfg), "acme-quarantine", authentic, &s3.Options{Prefix: "billing"})
+	quarantine, err := s3.New(awss3.NewFromConfig(cfg), "acme-quarantine", authentic,
+		&s3.Options{Prefix: "billing"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -54,7 +55,8 @@ func ExampleStore_List() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	store, err := s3.New(awss3.NewFromConfig(cfg), "acme-quarantine", authentic, &s3.Options{Prefix: "billing"})
+	store, err := s3.New(awss3.NewFromConfig(cfg), "acme-quarantine", authentic,
+		&s3.Options{Prefix: "billing"})
 	if err != nil {
 		log.Fatal(err)
 	}

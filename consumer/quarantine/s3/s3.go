@@ -62,7 +62,8 @@ const defaultTimeout = 30 * time.Second
 type Client interface {
 	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
 	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
-	ListObjectsV2(context.Context, *s3.ListObjectsV2Input, ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
+	ListObjectsV2(context.Context, *s3.ListObjectsV2Input, ...func(*s3.Options)) (*s3.ListObjectsV2Output,
+		error)
 	DeleteObject(context.Context, *s3.DeleteObjectInput, ...func(*s3.Options)) (*s3.DeleteObjectOutput, error)
 }
 
@@ -91,7 +92,8 @@ var (
 var prefixes = regexp.MustCompile(`^[A-Za-z0-9_.=-]+(/[A-Za-z0-9_.=-]+)*$`)
 
 // New makes the store of a bucket, which must exist.
-func New(client Client, bucket string, keys consumer.QuarantineKeys, opts *Options) (quarantine.Store, error) {
+func New(client Client, bucket string, keys consumer.QuarantineKeys,
+	opts *Options) (quarantine.Store, error) {
 	var o Options
 	if opts != nil {
 		o = *opts
@@ -108,7 +110,8 @@ func New(client Client, bucket string, keys consumer.QuarantineKeys, opts *Optio
 		return nil, errors.New("quarantine/s3: no bucket")
 	case o.Prefix != "" && !prefixes.MatchString(o.Prefix), len(o.Prefix) > 512:
 		return nil, fmt.Errorf(
-			"quarantine/s3: the prefix %.80q: use letters, digits, _ . = - and single / between them", o.Prefix)
+			"quarantine/s3: the prefix %.80q: use letters, digits, _ . = - and single / between them",
+			o.Prefix)
 	case o.Timeout < 0:
 		return nil, fmt.Errorf("quarantine/s3: a call cannot last %v", o.Timeout)
 	}
@@ -198,7 +201,8 @@ func (s *store) List(ctx context.Context, opts *quarantine.ListOptions) iter.Seq
 func (s *store) objects(ctx context.Context, opts *quarantine.ListOptions) iter.Seq2[types.Object, error] {
 	return func(yield func(types.Object, error) bool) {
 		in := &s3.ListObjectsV2Input{
-			Bucket: &s.bucket, Prefix: &s.prefix, ExpectedBucketOwner: s.owner(), StartAfter: s.startAfter(opts),
+			Bucket: &s.bucket, Prefix: &s.prefix, ExpectedBucketOwner: s.owner(),
+			StartAfter: s.startAfter(opts),
 			// Otherwise one key with a control character makes the whole answer unreadable.
 			EncodingType: types.EncodingTypeUrl,
 		}
@@ -359,7 +363,8 @@ func (s *store) Remove(ctx context.Context, id string) error {
 	}
 	ctx, done := context.WithTimeout(ctx, s.opts.Timeout)
 	defer done()
-	in := &s3.DeleteObjectInput{Bucket: &s.bucket, Key: aws.String(s.keyOf(id)), ExpectedBucketOwner: s.owner()}
+	in := &s3.DeleteObjectInput{Bucket: &s.bucket, Key: aws.String(s.keyOf(id)),
+		ExpectedBucketOwner: s.owner()}
 	_, err := s.client.DeleteObject(ctx, in, again)
 	if err != nil {
 		return s.failed("s3:DeleteObject", err)

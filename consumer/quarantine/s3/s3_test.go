@@ -52,13 +52,15 @@ func newFake(t *testing.T) *fake {
 		Retryer:     aws.NopRetryer{},
 		HTTPClient:  &http.Client{Transport: localaws.Transport{}},
 	})
-	if _, err := f.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
+	if _,
+		err := f.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
 		t.Fatal(err)
 	}
 	return f
 }
 
-func newStore(t *testing.T, client s3.Client, keys consumer.QuarantineKeys, opts *s3.Options) quarantine.Store {
+func newStore(t *testing.T, client s3.Client, keys consumer.QuarantineKeys,
+	opts *s3.Options) quarantine.Store {
 	t.Helper()
 	s, err := s3.New(client, bucket, keys, opts)
 	if err != nil {
@@ -70,7 +72,8 @@ func newStore(t *testing.T, client s3.Client, keys consumer.QuarantineKeys, opts
 // put puts any object.
 func (f *fake) put(t *testing.T, key string, doc []byte) {
 	t.Helper()
-	if _, err := f.PutObject(t.Context(), &awss3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: bytes.NewReader(doc)}); err != nil {
+	if _, err := f.PutObject(t.Context(), &awss3.PutObjectInput{Bucket: aws.String(bucket), Key: &key,
+		Body: bytes.NewReader(doc)}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -199,7 +202,8 @@ type recorder struct {
 	err  error
 }
 
-func (r *recorder) PutObject(ctx context.Context, in *awss3.PutObjectInput, _ ...func(*awss3.Options)) (*awss3.PutObjectOutput, error) {
+func (r *recorder) PutObject(ctx context.Context, in *awss3.PutObjectInput,
+	_ ...func(*awss3.Options)) (*awss3.PutObjectOutput, error) {
 	if r.wait {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -209,11 +213,13 @@ func (r *recorder) PutObject(ctx context.Context, in *awss3.PutObjectInput, _ ..
 	return &awss3.PutObjectOutput{}, r.err
 }
 
-func (r *recorder) GetObject(context.Context, *awss3.GetObjectInput, ...func(*awss3.Options)) (*awss3.GetObjectOutput, error) {
+func (r *recorder) GetObject(context.Context, *awss3.GetObjectInput,
+	...func(*awss3.Options)) (*awss3.GetObjectOutput, error) {
 	return r.get, r.err
 }
 
-func (r *recorder) ListObjectsV2(_ context.Context, in *awss3.ListObjectsV2Input, _ ...func(*awss3.Options)) (*awss3.ListObjectsV2Output, error) {
+func (r *recorder) ListObjectsV2(_ context.Context, in *awss3.ListObjectsV2Input,
+	_ ...func(*awss3.Options)) (*awss3.ListObjectsV2Output, error) {
 	return r.page(in), nil
 }
 
@@ -239,7 +245,8 @@ func TestPutSaysWhatItIs(t *testing.T) {
 func TestTimeout(t *testing.T) {
 	r := &recorder{wait: true}
 	s := newStore(t, r, quarantinetest.Keys("bin"), &s3.Options{Timeout: time.Millisecond})
-	if err := s.Put(t.Context(), quarantinetest.Record(at, "o-1")); !errors.Is(err, context.DeadlineExceeded) {
+	if err := s.Put(t.Context(), quarantinetest.Record(at, "o-1")); !errors.Is(err,
+		context.DeadlineExceeded) {
 		t.Errorf("Put: %v", err)
 	}
 }
@@ -262,8 +269,10 @@ func TestGetIsBounded(t *testing.T) {
 		"a lie":    {aws.Int64(10), 2 * consumer.MaxRecord},
 	} {
 		body := &endless{}
-		s := newStore(t, &recorder{get: &awss3.GetObjectOutput{Body: body, ContentLength: c.length}}, quarantinetest.Keys("bin"), nil)
-		if _, err := s.Get(t.Context(), id); !errors.Is(err, quarantine.ErrTooLarge) || !errors.Is(err, consumer.ErrNotAuthentic) {
+		s := newStore(t, &recorder{get: &awss3.GetObjectOutput{Body: body, ContentLength: c.length}},
+			quarantinetest.Keys("bin"), nil)
+		if _, err := s.Get(t.Context(), id); !errors.Is(err, quarantine.ErrTooLarge) ||
+			!errors.Is(err, consumer.ErrNotAuthentic) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if body.read > c.most {
@@ -275,7 +284,8 @@ func TestGetIsBounded(t *testing.T) {
 // A list that does not end is an error; one that has foreign objects in it goes on.
 func TestListIsBounded(t *testing.T) {
 	r := &recorder{page: func(*awss3.ListObjectsV2Input) *awss3.ListObjectsV2Output {
-		return &awss3.ListObjectsV2Output{IsTruncated: aws.Bool(true), NextContinuationToken: aws.String("same")}
+		return &awss3.ListObjectsV2Output{IsTruncated: aws.Bool(true),
+			NextContinuationToken: aws.String("same")}
 	}}
 	for _, err := range newStore(t, r, quarantinetest.Keys("bin"), nil).List(t.Context(), nil) {
 		if err == nil {
@@ -288,7 +298,8 @@ func TestListPages(t *testing.T) {
 	f := newFake(t)
 	s := newStore(t, &pages{fake: f}, quarantinetest.Keys("bin"), &s3.Options{Prefix: "billing"})
 	for i := range 7 {
-		if err := s.Put(t.Context(), quarantinetest.Record(at.Add(time.Duration(i)*time.Hour), fmt.Sprint("o-", i))); err != nil {
+		if err := s.Put(t.Context(), quarantinetest.Record(at.Add(time.Duration(i)*time.Hour),
+			fmt.Sprint("o-", i))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -303,7 +314,8 @@ func TestListPages(t *testing.T) {
 // pages are small.
 type pages struct{ *fake }
 
-func (p *pages) ListObjectsV2(ctx context.Context, in *awss3.ListObjectsV2Input, with ...func(*awss3.Options)) (*awss3.ListObjectsV2Output, error) {
+func (p *pages) ListObjectsV2(ctx context.Context, in *awss3.ListObjectsV2Input,
+	with ...func(*awss3.Options)) (*awss3.ListObjectsV2Output, error) {
 	small := *in
 	small.MaxKeys = aws.Int32(2)
 	return p.Client.ListObjectsV2(ctx, &small, with...)
@@ -314,7 +326,8 @@ func TestOneUnreadable(t *testing.T) {
 	f := newFake(t)
 	s := newStore(t, f, quarantinetest.Keys("bin"), &s3.Options{Prefix: "billing"})
 	for i := range 3 {
-		if err := s.Put(t.Context(), quarantinetest.Record(at.Add(time.Duration(i)*time.Hour), fmt.Sprint("o-", i))); err != nil {
+		if err := s.Put(t.Context(), quarantinetest.Record(at.Add(time.Duration(i)*time.Hour),
+			fmt.Sprint("o-", i))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -328,7 +341,8 @@ func TestOneUnreadable(t *testing.T) {
 		inner.ServeHTTP(w, r)
 	})
 	got := list(t, s, nil)
-	if len(got) != 3 || got[0].Err != nil || got[1].Err == nil || got[2].Err != nil || errors.Is(got[1].Err, consumer.ErrNotAuthentic) {
+	if len(got) != 3 || got[0].Err != nil || got[1].Err == nil || got[2].Err != nil ||
+		errors.Is(got[1].Err, consumer.ErrNotAuthentic) {
 		t.Errorf("listed %+v", got)
 	}
 }
@@ -378,12 +392,14 @@ func TestKeysWithControlCharacters(t *testing.T) {
 		if r.URL.Query().Get("encoding-type") == "url" {
 			encode = url.QueryEscape
 		}
-		fmt.Fprintf(w, `<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>false</IsTruncated><Contents><Key>%s</Key><Size>1</Size></Contents>`+
-			`<Contents><Key>%s</Key><Size>1</Size></Contents><Contents><Key>%%zz</Key><Size>1</Size></Contents></ListBucketResult>`,
+		fmt.Fprintf(w,
+			`<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>false</IsTruncated><Contents><Key>%s</Key><Size>1</Size></Contents>`+
+				`<Contents><Key>%s</Key><Size>1</Size></Contents><Contents><Key>%%zz</Key><Size>1</Size></Contents></ListBucketResult>`,
 			encode("billing/\x1b[2J\x01"), encode(key))
 	})
 	got := list(t, s, nil)
-	if len(got) != 3 || got[0].ID != "\x1b[2J\x01" || got[0].Err == nil || got[1].Err != nil || got[2].ID != "%zz" || got[2].Err == nil {
+	if len(got) != 3 || got[0].ID != "\x1b[2J\x01" || got[0].Err == nil || got[1].Err != nil ||
+		got[2].ID != "%zz" || got[2].Err == nil {
 		t.Errorf("listed %+v", got)
 	}
 }

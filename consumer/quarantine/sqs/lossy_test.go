@@ -108,7 +108,8 @@ func TestListIncomplete(t *testing.T) {
 			got = append(got, e)
 		}
 	}
-	if len(got) != 2 || !errors.Is(last, sqs.ErrIncomplete) || !strings.Contains(last.Error(), "list again in 5m0s") {
+	if len(got) != 2 || !errors.Is(last, sqs.ErrIncomplete) ||
+		!strings.Contains(last.Error(), "list again in 5m0s") {
 		t.Errorf("%d listed, and then %v", len(got), last)
 	}
 	f.clock.advance(sqs.DefaultVisibility)
@@ -122,12 +123,14 @@ func TestListIncomplete(t *testing.T) {
 func TestReopenLossy(t *testing.T) {
 	f := newFake(t, localaws.Options{})
 	entry := list(t, full(t))[0]
-	for target, want := range map[string]int{f.url: 2, f.queue(t, "orders.fifo", map[string]string{"FifoQueue": "true"}): 1} {
+	for target, want := range map[string]int{f.url: 2,
+		f.queue(t, "orders.fifo", map[string]string{"FifoQueue": "true"}): 1} {
 		client, proxy := f.lossyClient(t, 0)
 		if err := sqs.Reopen(t.Context(), client, target, entry); err != nil || proxy.Lost() != 1 {
 			t.Fatalf("%d answers lost, %v", proxy.Lost(), err)
 		}
-		out, err := f.ReceiveMessage(t.Context(), &awssqs.ReceiveMessageInput{QueueUrl: &target, MaxNumberOfMessages: 10})
+		out, err := f.ReceiveMessage(t.Context(), &awssqs.ReceiveMessageInput{QueueUrl: &target,
+			MaxNumberOfMessages: 10})
 		if err != nil || len(out.Messages) != want {
 			t.Fatalf("%d messages in %s, want %d: %v", len(out.Messages), target, want, err)
 		}

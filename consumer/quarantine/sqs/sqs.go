@@ -121,7 +121,8 @@ var (
 // Within the list, Remove deletes at once. A record that is in the queue several times is listed once, and
 // Remove deletes those copies that were received by then. The error that ends a list wraps ErrIncomplete if
 // an answer was lost that may have had messages in it.
-func New(client Client, queueURL string, keys consumer.QuarantineKeys, opts *Options) (quarantine.Store, error) {
+func New(client Client, queueURL string, keys consumer.QuarantineKeys,
+	opts *Options) (quarantine.Store, error) {
 	var o Options
 	if opts != nil {
 		o = *opts

@@ -79,7 +79,8 @@ func (f *fake) queue(t *testing.T, name string, attributes map[string]string) st
 // send sends any message.
 func (f *fake) send(t *testing.T, body string) {
 	t.Helper()
-	if _, err := f.SendMessage(t.Context(), &awssqs.SendMessageInput{QueueUrl: &f.url, MessageBody: &body}); err != nil {
+	if _, err := f.SendMessage(t.Context(), &awssqs.SendMessageInput{QueueUrl: &f.url,
+		MessageBody: &body}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -97,7 +98,8 @@ func (f *fake) store(t *testing.T, keys consumer.QuarantineKeys, opts sqs.Option
 
 type hasty struct{ *awssqs.Client }
 
-func (h *hasty) ReceiveMessage(ctx context.Context, in *awssqs.ReceiveMessageInput, with ...func(*awssqs.Options)) (*awssqs.ReceiveMessageOutput, error) {
+func (h *hasty) ReceiveMessage(ctx context.Context, in *awssqs.ReceiveMessageInput,
+	with ...func(*awssqs.Options)) (*awssqs.ReceiveMessageOutput, error) {
 	short := *in
 	short.WaitTimeSeconds = 0
 	return h.Client.ReceiveMessage(ctx, &short, with...)
@@ -137,7 +139,8 @@ func list(t *testing.T, s quarantine.Store) (entries []quarantine.Entry) {
 func put(t *testing.T, s quarantine.Store, n int) {
 	t.Helper()
 	for i := range n {
-		if err := s.Put(t.Context(), quarantinetest.Record(at.Add(time.Duration(i)), fmt.Sprint("o-", i))); err != nil {
+		if err := s.Put(t.Context(), quarantinetest.Record(at.Add(time.Duration(i)),
+			fmt.Sprint("o-", i))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -201,7 +204,8 @@ func TestRemoveAfterVisibility(t *testing.T) {
 // A record that another list has in hand cannot be removed, and the error says so.
 func TestRemoveWhatIsInOtherHands(t *testing.T) {
 	f := newFake(t, localaws.Options{})
-	s, other := f.store(t, quarantinetest.Keys("bin"), sqs.Options{}), f.store(t, quarantinetest.Keys("bin"), sqs.Options{})
+	s, other := f.store(t, quarantinetest.Keys("bin"), sqs.Options{}),
+		f.store(t, quarantinetest.Keys("bin"), sqs.Options{})
 	put(t, s, 1)
 	for e, err := range other.List(t.Context(), nil) {
 		if err != nil {
@@ -302,7 +306,8 @@ func TestErrorNamesTheMissingPermission(t *testing.T) {
 		put(t, s, 1)
 		id := list(t, s)[0].ID
 		denied = c.deny
-		if err := c.do(s, id); err == nil || !strings.Contains(err.Error(), "sqs:"+c.deny) || errors.Is(err, quarantine.ErrNotFound) {
+		if err := c.do(s, id); err == nil || !strings.Contains(err.Error(), "sqs:"+c.deny) ||
+			errors.Is(err, quarantine.ErrNotFound) {
 			t.Errorf("%s: %v", c.deny, err)
 		}
 		denied = ""
@@ -318,7 +323,8 @@ type silent struct {
 	wait bool
 }
 
-func (s *silent) SendMessage(ctx context.Context, _ *awssqs.SendMessageInput, _ ...func(*awssqs.Options)) (*awssqs.SendMessageOutput, error) {
+func (s *silent) SendMessage(ctx context.Context, _ *awssqs.SendMessageInput,
+	_ ...func(*awssqs.Options)) (*awssqs.SendMessageOutput, error) {
 	if s.wait {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -328,11 +334,13 @@ func (s *silent) SendMessage(ctx context.Context, _ *awssqs.SendMessageInput, _ 
 
 func TestPutIsDoneWhenSQSSaysSo(t *testing.T) {
 	const url = "https://sqs.us-east-1.amazonaws.com/111111111111/q"
-	s, err := sqs.New(&silent{wait: true}, url, quarantinetest.Keys("bin"), &sqs.Options{Timeout: time.Millisecond})
+	s, err := sqs.New(&silent{wait: true}, url, quarantinetest.Keys("bin"),
+		&sqs.Options{Timeout: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Put(t.Context(), quarantinetest.Record(at, "o-1")); !errors.Is(err, context.DeadlineExceeded) {
+	if err := s.Put(t.Context(), quarantinetest.Record(at, "o-1")); !errors.Is(err,
+		context.DeadlineExceeded) {
 		t.Errorf("no answer: %v", err)
 	}
 	if s, err = sqs.New(&silent{}, url, quarantinetest.Keys("bin"), nil); err != nil {
@@ -346,13 +354,15 @@ func TestPutIsDoneWhenSQSSaysSo(t *testing.T) {
 func TestReopenSendsTheRecord(t *testing.T) {
 	f := newFake(t, localaws.Options{})
 	entry := list(t, full(t))[0]
-	for _, target := range []string{f.url, f.queue(t, "orders.fifo", map[string]string{"FifoQueue": "true"})} {
+	for _, target := range []string{f.url, f.queue(t, "orders.fifo",
+		map[string]string{"FifoQueue": "true"})} {
 		for range 2 {
 			if err := sqs.Reopen(t.Context(), f, target, entry); err != nil {
 				t.Fatal(err)
 			}
 		}
-		out, err := f.ReceiveMessage(t.Context(), &awssqs.ReceiveMessageInput{QueueUrl: &target, MaxNumberOfMessages: 10})
+		out, err := f.ReceiveMessage(t.Context(), &awssqs.ReceiveMessageInput{QueueUrl: &target,
+			MaxNumberOfMessages: 10})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -360,7 +370,8 @@ func TestReopenSendsTheRecord(t *testing.T) {
 			t.Errorf("%d messages in %s", len(out.Messages), target)
 		}
 		for _, m := range out.Messages {
-			if r, err := quarantinetest.Keys("bin").Parse([]byte(*m.Body)); err != nil || r.UnverifiedID != "o-1" {
+			if r, err := quarantinetest.Keys("bin").Parse([]byte(*m.Body)); err != nil ||
+				r.UnverifiedID != "o-1" {
 				t.Errorf("sent %+v, %v", r, err)
 			}
 		}
@@ -379,7 +390,8 @@ func full(t *testing.T) quarantine.Store {
 func TestReopenRefuses(t *testing.T) {
 	f := newFake(t, localaws.Options{})
 	good := list(t, full(t))[0]
-	if err := sqs.Reopen(t.Context(), f, f.url, quarantine.Entry{ID: good.ID, Err: consumer.ErrNotAuthentic}); err == nil {
+	if err := sqs.Reopen(t.Context(), f, f.url, quarantine.Entry{ID: good.ID,
+		Err: consumer.ErrNotAuthentic}); err == nil {
 		t.Error("what is not authentic was sent")
 	}
 	if err := sqs.Reopen(t.Context(), f, "orders", good); err == nil {

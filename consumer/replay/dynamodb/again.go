@@ -15,14 +15,17 @@ type repeating struct{ Client }
 
 func again(o *awsdynamodb.Options) { o.Retryer = awscall.Retryer(o.Retryer) }
 
-func (r repeating) UpdateItem(ctx context.Context, in *awsdynamodb.UpdateItemInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.UpdateItemOutput, error) {
+func (r repeating) UpdateItem(ctx context.Context, in *awsdynamodb.UpdateItemInput,
+	opts ...func(*awsdynamodb.Options)) (*awsdynamodb.UpdateItemOutput, error) {
 	return r.Client.UpdateItem(ctx, in, append(opts, again)...)
 }
 
-func (r repeating) GetItem(ctx context.Context, in *awsdynamodb.GetItemInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.GetItemOutput, error) {
+func (r repeating) GetItem(ctx context.Context, in *awsdynamodb.GetItemInput,
+	opts ...func(*awsdynamodb.Options)) (*awsdynamodb.GetItemOutput, error) {
 	return r.Client.GetItem(ctx, in, append(opts, again)...)
 }
 
-func (r repeating) DeleteItem(ctx context.Context, in *awsdynamodb.DeleteItemInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.DeleteItemOutput, error) {
+func (r repeating) DeleteItem(ctx context.Context, in *awsdynamodb.DeleteItemInput,
+	opts ...func(*awsdynamodb.Options)) (*awsdynamodb.DeleteItemOutput, error) {
 	return r.Client.DeleteItem(ctx, in, append(opts, again)...)
 }

@@ -75,7 +75,8 @@ func between(from, to time.Time) (monotonic, wall time.Duration) {
 
 // steady reports whether both clocks ran on, and for so short a time that they agree on its length.
 func steady(monotonic, wall time.Duration) bool {
-	return monotonic >= 0 && wall >= 0 && max(monotonic, wall) <= maxSampleAge && (monotonic-wall).Abs() <= maxJump
+	return monotonic >= 0 && wall >= 0 && max(monotonic, wall) <= maxSampleAge &&
+		(monotonic-wall).Abs() <= maxJump
 }
 
 // answer holds the notes on the answers to one call. The client may make the call several times; the last
@@ -91,11 +92,13 @@ func (c *clock) answer() *answer { return &answer{clock: c, err: errNoDate} }
 // note is the option of a call that notes its answers, failed conditions included.
 func (a *answer) note(o *awsdynamodb.Options) {
 	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
-		return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("sealbus date", a.handle), middleware.After)
+		return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("sealbus date", a.handle),
+			middleware.After)
 	})
 }
 
-func (a *answer) handle(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
+func (a *answer) handle(ctx context.Context, in middleware.DeserializeInput,
+	next middleware.DeserializeHandler) (
 	middleware.DeserializeOutput, middleware.Metadata, error,
 ) {
 	sent := a.clock.now()
@@ -129,8 +132,10 @@ func readDate(response *smithyhttp.Response, got time.Time) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("the answer of DynamoDB is dated %.40q, which is no time", text)
 	}
 	if off := date.Sub(got.Round(0)); off.Abs() > maxOffset {
-		return time.Time{}, fmt.Errorf("the answer of DynamoDB is dated %s, and on this machine it is %s: set the clock of this "+
-			"machine, as by chrony; if it is right, a proxy changes the date", remote.Stamp(date), remote.Stamp(got))
+		return time.Time{},
+			fmt.Errorf("the answer of DynamoDB is dated %s, and on this machine it is %s: set the clock of this "+
+				"machine, as by chrony; if it is right, a proxy changes the date", remote.Stamp(date),
+				remote.Stamp(got))
 	}
 	return date, nil
 }
@@ -150,7 +155,8 @@ func (s *store) times(ctx context.Context, key [32]byte) (earliest, latest time.
 	}
 	earliest, latest, ok := s.clock.times()
 	if !ok {
-		return time.Time{}, time.Time{}, remote.Unavailable(errors.New("the time at DynamoDB is not known: the clock of this machine jumps"))
+		return time.Time{}, time.Time{},
+			remote.Unavailable(errors.New("the time at DynamoDB is not known: the clock of this machine jumps"))
 	}
 	return earliest, latest, nil
 }

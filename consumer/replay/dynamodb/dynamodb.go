@@ -57,9 +57,12 @@ import (
 // of them reads the service's time from the HTTP header Date of the answers, and without it every claim is
 // ErrUnavailable.
 type Client interface {
-	UpdateItem(ctx context.Context, in *awsdynamodb.UpdateItemInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.UpdateItemOutput, error)
-	GetItem(ctx context.Context, in *awsdynamodb.GetItemInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.GetItemOutput, error)
-	DeleteItem(ctx context.Context, in *awsdynamodb.DeleteItemInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.DeleteItemOutput, error)
+	UpdateItem(ctx context.Context, in *awsdynamodb.UpdateItemInput,
+		opts ...func(*awsdynamodb.Options)) (*awsdynamodb.UpdateItemOutput, error)
+	GetItem(ctx context.Context, in *awsdynamodb.GetItemInput,
+		opts ...func(*awsdynamodb.Options)) (*awsdynamodb.GetItemOutput, error)
+	DeleteItem(ctx context.Context, in *awsdynamodb.DeleteItemInput,
+		opts ...func(*awsdynamodb.Options)) (*awsdynamodb.DeleteItemOutput, error)
 }
 
 // Options adjust New.
@@ -114,7 +117,8 @@ func New(client Client, table string, opts *Options) (replay.Store, error) {
 }
 
 // Claim is replay.Store.Claim.
-func (s *store) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (replay.Claim, replay.Status, error) {
+func (s *store) Claim(ctx context.Context, key, digest [32]byte, until time.Time,
+	lease time.Duration) (replay.Claim, replay.Status, error) {
 	if err := remote.Check(ctx, until, lease); err != nil {
 		return replay.Claim{}, 0, err
 	}
@@ -157,7 +161,8 @@ func (k kept) besides(other kept) kept {
 
 // take writes the claim unless the key is completed or has a live claim. Otherwise it finds out which. The
 // item that it finds must be kept, too: take raises k for the next attempt.
-func (s *store) take(ctx context.Context, claim replay.Claim, digest [32]byte, until time.Time, lease time.Duration, k *kept) (replay.Status, error) {
+func (s *store) take(ctx context.Context, claim replay.Claim, digest [32]byte, until time.Time,
+	lease time.Duration, k *kept) (replay.Status, error) {
 	earliest, latest, err := s.times(ctx, claim.Key)
 	if err != nil {
 		return 0, err
@@ -171,8 +176,10 @@ func (s *store) take(ctx context.Context, claim replay.Claim, digest [32]byte, u
 		"attribute_not_exists(#id) OR (#phase = :claimed AND #lease <= :now AND "+notLowered+")",
 		"SET #phase = :claimed, #token = :token, #digest = :digest, #lease = :end, #until = :until, #forget = :forget",
 		values{
-			":claimed": text(phaseClaimed), ":now": number(remote.Floor(earliest)), ":token": binary(claim.Token[:]), ":digest": binary(digest[:]),
-			":end": number(remote.Millis(end)), ":until": number(writes.until), ":forget": number(writes.forget),
+			":claimed": text(phaseClaimed), ":now": number(remote.Floor(earliest)),
+			":token": binary(claim.Token[:]), ":digest": binary(digest[:]),
+			":end": number(remote.Millis(end)), ":until": number(writes.until),
+			":forget": number(writes.forget),
 		}))
 	if err == nil {
 		return s.given(ctx, claim, until, a)
@@ -209,7 +216,8 @@ func (s *store) judge(ctx context.Context, key, digest [32]byte, found item, k *
 
 // stale is the answer for a copy whose until has passed at the service. It claims nothing: taking such a
 // claim back would take an expired claim away from its owner.
-func (s *store) stale(ctx context.Context, key, digest [32]byte, server, until time.Time, k *kept) (replay.Status, error) {
+func (s *store) stale(ctx context.Context, key, digest [32]byte, server, until time.Time,
+	k *kept) (replay.Status, error) {
 	found, _, err := s.read(ctx, key)
 	if err != nil {
 		return 0, err
@@ -223,12 +231,14 @@ func (s *store) stale(ctx context.Context, key, digest [32]byte, server, until t
 
 // raise keeps the item in the way for this copy of the event, too, and is its status. Nothing is written if
 // it is kept for so long already. An item that is gone is not made again.
-func (s *store) raise(ctx context.Context, key [32]byte, found item, k kept, status replay.Status) (replay.Status, error) {
+func (s *store) raise(ctx context.Context, key [32]byte, found item, k kept,
+	status replay.Status) (replay.Status, error) {
 	if found.until >= k.until {
 		return status, nil
 	}
 	k = k.besides(found.kept)
-	_, _, err := s.updateItem(ctx, s.update(key, "attribute_exists(#id) AND "+notLowered, "SET #until = :until, #forget = :forget",
+	_, _, err := s.updateItem(ctx, s.update(key, "attribute_exists(#id) AND "+
+		notLowered, "SET #until = :until, #forget = :forget",
 		values{":until": number(k.until), ":forget": number(k.forget)}))
 	switch lost := asLost(err); {
 	case lost == nil:
@@ -250,7 +260,8 @@ func completedAs(done []byte, digest [32]byte) replay.Status {
 // given is New for a claim that was written, if the service, by its own clock, cannot have forgotten a
 // completion. If it can, the claim is taken back. If that fails, the claim expires, and the next worker that
 // asks gets the same answer.
-func (s *store) given(ctx context.Context, claim replay.Claim, until time.Time, a *answer) (replay.Status, error) {
+func (s *store) given(ctx context.Context, claim replay.Claim, until time.Time,
+	a *answer) (replay.Status, error) {
 	if a.err == nil && a.date.Before(until) {
 		return replay.New, nil
 	}
@@ -301,7 +312,8 @@ func (s *store) Renew(ctx context.Context, claim replay.Claim, lease time.Durati
 // keep keeps the item of a claim that outlives its until: the claim of a handler that runs so long must be
 // completed as well.
 func (s *store) keep(ctx context.Context, claim replay.Claim, end time.Time) error {
-	_, _, err := s.updateItem(ctx, s.update(claim.Key, mine+" AND #forget < :forget", "SET #forget = :forget", values{
+	_, _, err := s.updateItem(ctx, s.update(claim.Key, mine+
+		" AND #forget < :forget", "SET #forget = :forget", values{
 		":claimed": text(phaseClaimed), ":token": binary(claim.Token[:]), ":forget": number(s.forget(end)),
 	}))
 	if err == nil {
@@ -328,7 +340,8 @@ func (s *store) Complete(ctx context.Context, claim replay.Claim, until time.Tim
 		_, _, err := s.updateItem(ctx, s.update(claim.Key, mine+" AND "+notLowered,
 			"SET #phase = :completed, #token = :mark, #until = :until, #forget = :forget REMOVE #lease",
 			values{
-				":claimed": text(phaseClaimed), ":completed": text(phaseCompleted), ":token": binary(claim.Token[:]), ":mark": binary(mark[:]),
+				":claimed": text(phaseClaimed), ":completed": text(phaseCompleted),
+				":token": binary(claim.Token[:]), ":mark": binary(mark[:]),
 				":until": number(k.until), ":forget": number(k.forget),
 			}))
 		if err == nil {
@@ -408,7 +421,8 @@ func (s *store) getItem(ctx context.Context, key [32]byte) (*awsdynamodb.GetItem
 	return out, a, err
 }
 
-func (s *store) updateItem(ctx context.Context, in *awsdynamodb.UpdateItemInput) (*awsdynamodb.UpdateItemOutput, *answer, error) {
+func (s *store) updateItem(ctx context.Context,
+	in *awsdynamodb.UpdateItemInput) (*awsdynamodb.UpdateItemOutput, *answer, error) {
 	a := s.clock.answer()
 	out, err := s.client.UpdateItem(ctx, in, a.note)
 	return out, a, err

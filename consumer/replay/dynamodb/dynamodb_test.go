@@ -47,7 +47,8 @@ func TestStoreKeepsTheContract(t *testing.T) {
 		returnsItems bool
 		off          time.Duration
 	}{
-		"as the service": {true, 0}, "as an emulator": {false, 0}, "worker ahead": {true, 5 * time.Minute}, "worker behind": {true, -5 * time.Minute},
+		"as the service": {true, 0}, "as an emulator": {false, 0}, "worker ahead": {true, 5 * time.Minute},
+		"worker behind": {true, -5 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			contract.Run(t, func(t *testing.T, clock *replaytest.Clock) replay.Store {
@@ -88,7 +89,8 @@ func TestContractWhileItemsExpire(t *testing.T) {
 // nothing from each other that is live, and take over what is not.
 func TestWorkersApart(t *testing.T) {
 	for _, off := range []struct{ holder, other time.Duration }{
-		{0, lease + time.Second}, {0, 5 * time.Minute}, {-5 * time.Minute, 0}, {5 * time.Minute, -5 * time.Minute},
+		{0, lease + time.Second}, {0, 5 * time.Minute}, {-5 * time.Minute, 0},
+		{5 * time.Minute, -5 * time.Minute},
 	} {
 		t.Run(fmt.Sprintf("%v and %v", off.holder, off.other), func(t *testing.T) {
 			f, client := newFake(t)
@@ -176,7 +178,8 @@ func TestErrorsOfProxiesTellNoTime(t *testing.T) {
 	}))
 	t.Cleanup(proxy.Close)
 	until := clock.Now().Add(time.Hour)
-	holder, other := newStore(t, newClient(proxy.URL), clock.Now), newStore(t, newClient(proxy.URL), clock.Now)
+	holder, other := newStore(t, newClient(proxy.URL), clock.Now),
+		newStore(t, newClient(proxy.URL), clock.Now)
 	c := claim(t, holder, until)
 	wantStatus(t, other, until, replay.Held)
 	broken.Store(true)
@@ -252,7 +255,8 @@ func TestSlowAnswers(t *testing.T) {
 	claim(t, s, service.Now().Add(time.Hour))
 	end, err := strconv.ParseInt(f.item()["lease_end"]["N"], 10, 64)
 	if got := time.UnixMilli(end).Sub(began); err != nil || got < lease || got > lease+slow+2*time.Second {
-		t.Errorf("the lease ended %v after it was written, %v, want %v and at most the uncertainty", got, err, lease)
+		t.Errorf("the lease ended %v after it was written, %v, want %v and at most the uncertainty", got, err,
+			lease)
 	}
 }
 
@@ -274,7 +278,8 @@ func wantStatus(t *testing.T, s replay.Store, until time.Time, want replay.Statu
 
 func wantUnavailable(t *testing.T, s replay.Store, until time.Time) {
 	t.Helper()
-	if _, status, err := s.Claim(t.Context(), key, digest, until, lease); status != 0 || !errors.Is(err, replay.ErrUnavailable) {
+	if _, status, err := s.Claim(t.Context(), key, digest, until, lease); status != 0 ||
+		!errors.Is(err, replay.ErrUnavailable) {
 		t.Fatalf("Claim = %v, %v, want ErrUnavailable", status, err)
 	}
 }
@@ -355,7 +360,8 @@ func TestKeptForLongerInBetween(t *testing.T) {
 		})
 		do()
 		f.change(func() { f.before = nil })
-		if got := f.forgetAt(t); !got.Equal(far) || f.item()["until"]["N"] != strconv.FormatInt(far.UnixMilli(), 10) {
+		if got := f.forgetAt(t); !got.Equal(far) ||
+			f.item()["until"]["N"] != strconv.FormatInt(far.UnixMilli(), 10) {
 			t.Errorf("the item is up to %s and lives until %v, want %v", f.item()["until"]["N"], got, far)
 		}
 	}
@@ -428,7 +434,8 @@ func TestEveryItemExpires(t *testing.T) {
 		if got := f.forgetAt(t).Sub(start); got != lives+time.Hour {
 			t.Fatalf("the item lives for %v, want %v", got, lives+time.Hour)
 		}
-		if got, want := f.item()["until"]["N"], strconv.FormatInt(start.Add(until).UnixMilli(), 10); got != want {
+		if got, want := f.item()["until"]["N"], strconv.FormatInt(start.Add(until).UnixMilli(),
+			10); got != want {
 			t.Fatalf("the item is up to %s, want %s", got, want)
 		}
 	}
@@ -499,7 +506,8 @@ func TestDownAndUp(t *testing.T) {
 	c := claim(t, s, until)
 	lost := make(map[string]func())
 	for _, code := range []string{
-		"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded", "InternalServerError",
+		"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded",
+		"InternalServerError",
 		"ResourceNotFoundException", "AccessDeniedException", "ValidationException",
 	} {
 		lost[code] = func() { f.refuse = code }
@@ -642,9 +650,11 @@ type wrapped struct {
 	reads *int
 }
 
-func (w wrapped) GetItem(ctx context.Context, in *awsdynamodb.GetItemInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.GetItemOutput, error) {
+func (w wrapped) GetItem(ctx context.Context, in *awsdynamodb.GetItemInput,
+	opts ...func(*awsdynamodb.Options)) (*awsdynamodb.GetItemOutput, error) {
 	if *w.reads++; *w.reads > 1 {
-		return nil, errors.New("the item that is in the way comes with the error, no read is needed but for the time")
+		return nil,
+			errors.New("the item that is in the way comes with the error, no read is needed but for the time")
 	}
 	return w.Client.GetItem(ctx, in, opts...)
 }

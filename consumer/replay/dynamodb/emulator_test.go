@@ -58,7 +58,8 @@ func TestEmulator(t *testing.T) {
 		t.Fatalf("Ensure = %v, %v", created, err)
 	}
 	t.Run("table again", func(t *testing.T) {
-		if created, err := claimtable.Ensure(t.Context(), client, name); created || err != nil && !errors.Is(err, claimtable.ErrNoTTL) {
+		if created, err := claimtable.Ensure(t.Context(), client, name); created || err != nil &&
+			!errors.Is(err, claimtable.ErrNoTTL) {
 			t.Errorf("Ensure = %v, %v", created, err)
 		}
 	})
@@ -70,7 +71,8 @@ func deleteTable(t *testing.T, client *awsdynamodb.Client, name string) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context()) // it is the end of the test
 	// Some emulators know no protection, and refuse this.
-	_, unprotected := client.UpdateTable(ctx, &awsdynamodb.UpdateTableInput{TableName: &name, DeletionProtectionEnabled: aws.Bool(false)})
+	_, unprotected := client.UpdateTable(ctx, &awsdynamodb.UpdateTableInput{TableName: &name,
+		DeletionProtectionEnabled: aws.Bool(false)})
 	if _, err := client.DeleteTable(ctx, &awsdynamodb.DeleteTableInput{TableName: &name}); err != nil {
 		t.Errorf("the table %s is left behind: %v", name, errors.Join(unprotected, err))
 	}

@@ -61,7 +61,8 @@ const table = "claims"
 // newFake starts the fake and makes a client that does not wait between attempts.
 func newFake(t *testing.T) (*fake, *awsdynamodb.Client) {
 	t.Helper()
-	f := &fake{items: make(map[string]attributes), returnsItems: true, now: time.Now, calls: make(map[string]int)}
+	f := &fake{items: make(map[string]attributes), returnsItems: true, now: time.Now,
+		calls: make(map[string]int)}
 	server := httptest.NewServer(f)
 	t.Cleanup(server.Close)
 	return f, newClient(server.URL)
@@ -140,7 +141,8 @@ func (f *fake) expire() {
 // unused is a name or a value of the request that no expression uses, which the service refuses.
 func (in *request) unused() bool {
 	used := map[string]bool{}
-	for word := range strings.FieldsFuncSeq(in.ConditionExpression+" "+in.UpdateExpression, func(r rune) bool { return strings.ContainsRune(" ,()", r) }) {
+	for word := range strings.FieldsFuncSeq(in.ConditionExpression+" "+
+		in.UpdateExpression, func(r rune) bool { return strings.ContainsRune(" ,()", r) }) {
 		used[word] = true
 	}
 	for name := range in.ExpressionAttributeNames {
@@ -238,7 +240,8 @@ func (in *request) condition(item attributes) (bool, error) {
 // compare judges one term: what is missing is never equal to, nor less than, anything.
 func (in *request) compare(item attributes, term []string) (bool, error) {
 	if len(term) == 1 && strings.HasPrefix(term[0], "attribute_exists(") {
-		return item[in.ExpressionAttributeNames[strings.TrimSuffix(strings.TrimPrefix(term[0], "attribute_exists("), ")")]] != nil, nil
+		return item[in.ExpressionAttributeNames[strings.TrimSuffix(strings.TrimPrefix(term[0],
+			"attribute_exists("), ")")]] != nil, nil
 	}
 	if len(term) != 3 {
 		return false, fmt.Errorf("term %q", term)

@@ -102,7 +102,8 @@ func readItem(v values) (item, error) {
 	if sound && (i.phase == phaseClaimed && leaseOK || i.phase == phaseCompleted) {
 		return i, nil
 	}
-	return item{}, remote.Unavailable(errors.New("the table holds something else than a claim under this key"))
+	return item{},
+		remote.Unavailable(errors.New("the table holds something else than a claim under this key"))
 }
 
 func stringOf(v types.AttributeValue) string {

@@ -43,7 +43,8 @@ type knowing struct {
 func (k knowing) Release(ctx context.Context, claim replay.Claim) error {
 	k.f.mu.Lock()
 	item := k.f.items[hex.EncodeToString(claim.Key[:])]
-	mine := item["phase"]["S"] == "claimed" && item["token"]["B"] == base64.StdEncoding.EncodeToString(claim.Token[:])
+	mine := item["phase"]["S"] == "claimed" &&
+		item["token"]["B"] == base64.StdEncoding.EncodeToString(claim.Token[:])
 	k.f.mu.Unlock()
 	before := k.proxy.Lost()
 	err := k.Store.Release(ctx, claim)
@@ -74,25 +75,30 @@ type lossyTable struct {
 	acts   bool
 }
 
-func (l *lossyTable) CreateTable(context.Context, *awsdynamodb.CreateTableInput, ...func(*awsdynamodb.Options)) (*awsdynamodb.CreateTableOutput, error) {
+func (l *lossyTable) CreateTable(context.Context, *awsdynamodb.CreateTableInput,
+	...func(*awsdynamodb.Options)) (*awsdynamodb.CreateTableOutput, error) {
 	return &awsdynamodb.CreateTableOutput{}, nil
 }
 
-func (l *lossyTable) DescribeTable(context.Context, *awsdynamodb.DescribeTableInput, ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTableOutput, error) {
+func (l *lossyTable) DescribeTable(context.Context, *awsdynamodb.DescribeTableInput,
+	...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTableOutput, error) {
 	return &awsdynamodb.DescribeTableOutput{Table: &types.TableDescription{
-		TableStatus:          types.TableStatusActive,
-		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String(claimtable.Key)}},
-		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String(claimtable.Key), AttributeType: types.ScalarAttributeTypeS}},
+		TableStatus: types.TableStatusActive,
+		KeySchema:   []types.KeySchemaElement{{AttributeName: aws.String(claimtable.Key)}},
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String(claimtable.Key),
+			AttributeType: types.ScalarAttributeTypeS}},
 	}}, nil
 }
 
-func (l *lossyTable) DescribeTimeToLive(context.Context, *awsdynamodb.DescribeTimeToLiveInput, ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTimeToLiveOutput, error) {
+func (l *lossyTable) DescribeTimeToLive(context.Context, *awsdynamodb.DescribeTimeToLiveInput,
+	...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTimeToLiveOutput, error) {
 	return &awsdynamodb.DescribeTimeToLiveOutput{TimeToLiveDescription: &types.TimeToLiveDescription{
 		AttributeName: aws.String(claimtable.TTL), TimeToLiveStatus: l.status,
 	}}, nil
 }
 
-func (l *lossyTable) UpdateTimeToLive(context.Context, *awsdynamodb.UpdateTimeToLiveInput, ...func(*awsdynamodb.Options)) (*awsdynamodb.UpdateTimeToLiveOutput, error) {
+func (l *lossyTable) UpdateTimeToLive(context.Context, *awsdynamodb.UpdateTimeToLiveInput,
+	...func(*awsdynamodb.Options)) (*awsdynamodb.UpdateTimeToLiveOutput, error) {
 	if l.acts {
 		l.status = types.TimeToLiveStatusEnabling
 	}

@@ -41,10 +41,12 @@ func TestTemplate(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := template.Resources.ReplayTable.Properties
-	if len(p.KeySchema) != 1 || p.KeySchema[0].AttributeName != claimtable.Key || p.KeySchema[0].KeyType != "HASH" {
+	if len(p.KeySchema) != 1 || p.KeySchema[0].AttributeName != claimtable.Key ||
+		p.KeySchema[0].KeyType != "HASH" {
 		t.Errorf("the key is %+v", p.KeySchema)
 	}
-	if len(p.AttributeDefinitions) != 1 || p.AttributeDefinitions[0].AttributeName != claimtable.Key || p.AttributeDefinitions[0].AttributeType != "S" {
+	if len(p.AttributeDefinitions) != 1 || p.AttributeDefinitions[0].AttributeName != claimtable.Key ||
+		p.AttributeDefinitions[0].AttributeType != "S" {
 		t.Errorf("the attributes are %+v", p.AttributeDefinitions)
 	}
 	if p.TimeToLiveSpecification.AttributeName != claimtable.TTL || !p.TimeToLiveSpecification.Enabled {

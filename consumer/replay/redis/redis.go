@@ -93,7 +93,8 @@ func New[R Reply](client Client[R], opts *Options) (replay.Store, error) {
 	case client == nil:
 		return nil, errors.New("replay: no Redis client")
 	case o.Grace < 0, 0 < o.Grace && o.Grace < time.Millisecond:
-		return nil, fmt.Errorf("replay: the grace is %v: give at least a millisecond, or 0 for %v", o.Grace, remote.DefaultGrace)
+		return nil, fmt.Errorf("replay: the grace is %v: give at least a millisecond, or 0 for %v", o.Grace,
+			remote.DefaultGrace)
 	case o.Grace == 0:
 		o.Grace = remote.DefaultGrace
 	}
@@ -115,12 +116,14 @@ func New[R Reply](client Client[R], opts *Options) (replay.Store, error) {
 }
 
 // Claim is replay.Store.Claim.
-func (s *store) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (replay.Claim, replay.Status, error) {
+func (s *store) Claim(ctx context.Context, key, digest [32]byte, until time.Time,
+	lease time.Duration) (replay.Claim, replay.Status, error) {
 	if err := remote.Check(ctx, until, lease); err != nil {
 		return replay.Claim{}, 0, err
 	}
 	claim := replay.Claim{Key: key, Token: remote.Token()}
-	a, err := s.run(ctx, claimScript, key, claim.Token[:], digest[:], digits(until), remote.Length(lease), s.grace)
+	a, err := s.run(ctx, claimScript, key, claim.Token[:], digest[:], digits(until), remote.Length(lease),
+		s.grace)
 	if err != nil {
 		return replay.Claim{}, 0, err
 	}
@@ -226,7 +229,8 @@ func read(got []any) (answer, error) {
 		}
 	}
 	if !ok {
-		return answer{}, remote.Unavailable(fmt.Errorf("Redis answered %d values that are no answer", len(got)))
+		return answer{}, remote.Unavailable(fmt.Errorf("Redis answered %d values that are no answer",
+			len(got)))
 	}
 	return a, nil
 }

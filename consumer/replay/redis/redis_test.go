@@ -122,17 +122,20 @@ func TestWorkersApart(t *testing.T) {
 				return c
 			}
 			holder, other := worker(off.holder), worker(off.other)
-			message := consumer.Message{Body: org.Event(t, "com.example.order.placed", map[string]int{"n": 1}).JSON()}
-			_, err := holder.Handle(t.Context(), message, func(ctx context.Context, _ consumer.Delivery[[]byte]) error {
-				r, err := other.Handle(ctx, message, func(context.Context, consumer.Delivery[[]byte]) error {
-					t.Error("two workers handle the event at a time")
+			message := consumer.Message{Body: org.Event(t, "com.example.order.placed",
+				map[string]int{"n": 1}).JSON()}
+			_, err := holder.Handle(t.Context(), message,
+				func(ctx context.Context, _ consumer.Delivery[[]byte]) error {
+					r, err := other.Handle(ctx, message,
+						func(context.Context, consumer.Delivery[[]byte]) error {
+							t.Error("two workers handle the event at a time")
+							return nil
+						})
+					if r.Reason() != envelope.ReasonInProgress {
+						t.Errorf("the other worker: %q, %v, want in_progress", r.Reason(), err)
+					}
 					return nil
 				})
-				if r.Reason() != envelope.ReasonInProgress {
-					t.Errorf("the other worker: %q, %v, want in_progress", r.Reason(), err)
-				}
-				return nil
-			})
 			if err != nil {
 				t.Error(err)
 			}
@@ -176,7 +179,8 @@ func wantStatus(t *testing.T, s replay.Store, until time.Time, want replay.Statu
 
 func wantUnavailable(t *testing.T, s replay.Store, until time.Time) {
 	t.Helper()
-	if _, status, err := s.Claim(t.Context(), key, digest, until, lease); status != 0 || !errors.Is(err, replay.ErrUnavailable) {
+	if _, status, err := s.Claim(t.Context(), key, digest, until, lease); status != 0 ||
+		!errors.Is(err, replay.ErrUnavailable) {
 		t.Fatalf("Claim = %v, %v, want ErrUnavailable", status, err)
 	}
 }
@@ -242,7 +246,8 @@ func TestEveryKeyExpires(t *testing.T) {
 	wantUntil := func(after time.Duration) {
 		t.Helper()
 		record, err := server.Get(name)
-		if want := strconv.FormatInt(start.Add(after).UnixMilli(), 10); err != nil || !strings.HasSuffix(record, want) {
+		if want := strconv.FormatInt(start.Add(after).UnixMilli(), 10); err != nil ||
+			!strings.HasSuffix(record, want) {
 			t.Fatalf("the record is %q, %v, want one up to %s", record, err, want)
 		}
 	}
@@ -310,8 +315,10 @@ func TestServerErrors(t *testing.T) {
 	s := newStore(t, client)
 	until := time.Now().Add(time.Hour)
 	for _, text := range []string{
-		"OOM command not allowed when used memory > 'maxmemory'.", "LOADING Redis is loading the dataset in memory",
-		"READONLY You can't write against a read only replica.", "NOPERM no permissions", "CLUSTERDOWN The cluster is down",
+		"OOM command not allowed when used memory > 'maxmemory'.",
+		"LOADING Redis is loading the dataset in memory",
+		"READONLY You can't write against a read only replica.", "NOPERM no permissions",
+		"CLUSTERDOWN The cluster is down",
 	} {
 		server.SetError(text)
 		wantUnavailable(t, s, until)
@@ -331,7 +338,8 @@ func TestForeignRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantUnavailable(t, s, until)
-		if err := s.Complete(t.Context(), replay.Claim{Key: key}, until); !errors.Is(err, replay.ErrUnavailable) {
+		if err := s.Complete(t.Context(), replay.Claim{Key: key}, until); !errors.Is(err,
+			replay.ErrUnavailable) {
 			t.Errorf("Complete over %q: %v", value, err)
 		}
 		if got, _ := server.Get(name); got != value {
@@ -390,7 +398,8 @@ func TestLostAnswers(t *testing.T) {
 	until := time.Now().Add(time.Hour)
 	known := newStore(t, client) // so that each script is asked for by its hash alone
 	first := claim(t, known, until)
-	if err := errors.Join(known.Renew(t.Context(), first, lease), known.Complete(t.Context(), first, until)); err != nil {
+	if err := errors.Join(known.Renew(t.Context(), first, lease),
+		known.Complete(t.Context(), first, until)); err != nil {
 		t.Fatal(err)
 	}
 	client.FlushDB(t.Context())
@@ -425,7 +434,8 @@ func (o odd) Eval(ctx context.Context, _ string, keys []string, _ ...any) *gored
 func TestOddAnswers(t *testing.T) {
 	until := time.Now().Add(time.Hour)
 	for _, value := range []any{
-		nil, "OK", int64(0), []any{}, []any{"0"}, []any{int64(9)}, []any{int64(3)}, []any{int64(3), "short"}, []any{int64(1)},
+		nil, "OK", int64(0), []any{}, []any{"0"}, []any{int64(9)}, []any{int64(3)}, []any{int64(3), "short"},
+		[]any{int64(1)},
 		[]any{int64(0), nil}, []any{int64(0), "", ""},
 	} {
 		s := newStore(t, odd{value})

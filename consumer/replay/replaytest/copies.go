@@ -70,7 +70,8 @@ func raceOfCopies(e *env) {
 		})
 	}
 	done.Go(func() {
-		if err := errors.Join(e.Renew(e.Context(), claim, lease), e.Complete(e.Context(), claim, first)); err != nil {
+		if err := errors.Join(e.Renew(e.Context(), claim, lease),
+			e.Complete(e.Context(), claim, first)); err != nil {
 			e.Error(err)
 		}
 	})

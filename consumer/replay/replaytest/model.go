@@ -94,7 +94,8 @@ func (k *modelKey) allowed(e *env, digest [32]byte, until time.Time) []replay.St
 func (k *modelKey) claim(e *env, digest [32]byte, until time.Time) {
 	allowed := k.allowed(e, digest, until)
 	claim, status, err := e.Claim(e.Context(), k.key, digest, until, lease)
-	if err != nil && !errors.Is(err, replay.ErrUnavailable) || !slices.Contains(allowed, status) || (status == 0) != (err != nil) {
+	if err != nil && !errors.Is(err, replay.ErrUnavailable) || !slices.Contains(allowed, status) ||
+		(status == 0) != (err != nil) {
 		e.Fatalf("Claim up to %v from now = %v, %v, want one of %v; it is remembered up to %v from now",
 			until.Sub(e.clock.Now()), status, err, allowed, k.until.Sub(e.clock.Now()))
 	}
@@ -131,7 +132,8 @@ func (k *modelKey) act(e *env, op, i int, until time.Time) {
 		return
 	}
 	if mine != (err == nil) || !mine && !errors.Is(err, replay.ErrClaimLost) {
-		e.Fatalf("operation %d on claim %d of %d: %v; is it the holder's? %v", op, i, len(k.claims), err, mine)
+		e.Fatalf("operation %d on claim %d of %d: %v; is it the holder's? %v", op, i, len(k.claims), err,
+			mine)
 	}
 	switch {
 	case !mine:

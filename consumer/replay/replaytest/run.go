@@ -178,7 +178,8 @@ func keysAreIndependent(e *env) {
 	if neighbour.Token == claim.Token {
 		e.Error("two claims have one token")
 	}
-	e.lost("Complete with the token of another key", e.complete(replay.Claim{Key: first, Token: neighbour.Token}))
+	e.lost("Complete with the token of another key",
+		e.complete(replay.Claim{Key: first, Token: neighbour.Token}))
 	e.ok(e.complete(claim))
 	e.want(digestA, replay.Held)
 	e.ok(e.Release(e.Context(), neighbour))
@@ -403,7 +404,8 @@ func raceOfCompletionAndTakeover(e *env) {
 
 func arguments(e *env) {
 	for _, lease := range []time.Duration{0, -time.Second} {
-		if _, status, err := e.Claim(e.Context(), e.key, digestA, e.clock.Now().Add(window), lease); err == nil || status != 0 {
+		if _, status, err := e.Claim(e.Context(), e.key, digestA, e.clock.Now().Add(window),
+			lease); err == nil || status != 0 {
 			e.Errorf("Claim with a lease of %v = %v, %v", lease, status, err)
 		}
 	}

@@ -49,7 +49,8 @@ func (t *table) charge(ctx context.Context, key string, o order) (bool, error) {
 	_, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName: &t.name,
 		Item: map[string]types.AttributeValue{
-			"id": text(key), "order": text(o.Order), "total": text(o.Total.String()), "currency": text(o.Currency),
+			"id": text(key), "order": text(o.Order), "total": text(o.Total.String()),
+			"currency": text(o.Currency),
 		},
 		ConditionExpression: aws.String("attribute_not_exists(id)"),
 	})

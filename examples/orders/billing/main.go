@@ -46,7 +46,8 @@ func charge(l ledger) func(ctx context.Context, d consumer.Delivery[order]) erro
 			return err
 		}
 		// %q: what a producer writes is one line of the log, and no metrics of its own
-		log.Printf("order %q of %s: %s %q, charged now: %t", d.Data.Order, d.Producer, d.Data.Total, d.Data.Currency, charged)
+		log.Printf("order %q of %s: %s %q, charged now: %t", d.Data.Order, d.Producer, d.Data.Total,
+			d.Data.Currency, charged)
 		return nil
 	}
 }

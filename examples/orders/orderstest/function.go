@@ -127,7 +127,8 @@ func (w *World) run(bootstrap string, env []string) (*Function, error) {
 	}
 	f := &Function{cmd: exec.Command(bootstrap), output: &output{}, ended: make(chan struct{})}
 	f.cmd.Dir, f.cmd.Stdout, f.cmd.Stderr = w.root, f.output, f.output
-	f.cmd.Env = append(append([]string{"_LAMBDA_SERVER_PORT=" + port, "HOME=" + w.root, "TMPDIR=" + w.t.TempDir()}, w.AWSEnv()...), env...)
+	f.cmd.Env = append(append([]string{"_LAMBDA_SERVER_PORT=" + port, "HOME=" + w.root, "TMPDIR=" +
+		w.t.TempDir()}, w.AWSEnv()...), env...)
 	if err := f.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -137,7 +138,8 @@ func (w *World) run(bootstrap string, env []string) (*Function, error) {
 	}()
 	for deadline := time.Now().Add(startPatience); time.Now().Before(deadline); {
 		if f.client, err = rpc.Dial("tcp", net.JoinHostPort("localhost", port)); err == nil {
-			if err = f.client.Call("Function.Ping", &messages.PingRequest{}, &messages.PingResponse{}); err == nil {
+			if err = f.client.Call("Function.Ping", &messages.PingRequest{},
+				&messages.PingResponse{}); err == nil {
 				return f, nil
 			}
 		}
@@ -167,8 +169,10 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		deadline = sooner
 	}
 	in := &messages.InvokeRequest{
-		Payload: payload, RequestId: "11111111-2222-4333-8444-555555555555", InvokedFunctionArn: "arn:aws:lambda:us-east-1:000000000000:function:f",
-		Deadline: messages.InvokeRequest_Timestamp{Seconds: deadline.Unix(), Nanos: int64(deadline.Nanosecond())},
+		Payload: payload, RequestId: "11111111-2222-4333-8444-555555555555",
+		InvokedFunctionArn: "arn:aws:lambda:us-east-1:000000000000:function:f",
+		Deadline: messages.InvokeRequest_Timestamp{Seconds: deadline.Unix(),
+			Nanos: int64(deadline.Nanosecond())},
 	}
 	var out messages.InvokeResponse
 	if err := f.client.Call("Function.Invoke", in, &out); err != nil {

@@ -94,7 +94,8 @@ func New(t testing.TB, opts *Options) *World {
 	w.Bus = bus
 	w.s3 = w.serve(gofakes3.New(s3mem.New()).Server())
 	w.objects = awss3.New(awss3.Options{
-		Region: Region, BaseEndpoint: &w.s3, UsePathStyle: true, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "example", ""),
+		Region: Region, BaseEndpoint: &w.s3, UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "example", ""),
 	})
 	for _, name := range []string{trustBucket, quarantineBucket} {
 		_, err := w.objects.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: &name})
@@ -141,8 +142,10 @@ func (w *World) makeTrust() (keyring []byte) {
 	w.must(err)
 	w.must(os.WriteFile(filepath.Join(w.root, "roots.json"), roots.Payload(), 0o600))
 	now := time.Now()
-	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: now, Expires: now.Add(48 * time.Hour)}, &trust.Key{
-		Verifier: signer.Verifier(), Producer: Producer, Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.order.*"},
+	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: now,
+		Expires: now.Add(48 * time.Hour)}, &trust.Key{
+		Verifier: signer.Verifier(), Producer: Producer, Sources: []string{"https://orders.example/*"},
+		Types:    []string{"com.example.order.*"},
 		Accounts: []string{Account},
 	})
 	w.must(err)
@@ -171,11 +174,13 @@ func (w *World) PutBundle(signed []byte) {
 	w.t.Helper()
 	key := aws.String("trust.dsse")
 	if signed == nil {
-		_, err := w.objects.DeleteObject(w.t.Context(), &awss3.DeleteObjectInput{Bucket: aws.String(trustBucket), Key: key})
+		_, err := w.objects.DeleteObject(w.t.Context(),
+			&awss3.DeleteObjectInput{Bucket: aws.String(trustBucket), Key: key})
 		w.must(err)
 		return
 	}
-	_, err := w.objects.PutObject(w.t.Context(), &awss3.PutObjectInput{Bucket: aws.String(trustBucket), Key: key, Body: bytes.NewReader(signed)})
+	_, err := w.objects.PutObject(w.t.Context(), &awss3.PutObjectInput{Bucket: aws.String(trustBucket),
+		Key: key, Body: bytes.NewReader(signed)})
 	w.must(err)
 }
 
@@ -196,7 +201,8 @@ func (w *World) TakeQuarantineAway() {
 // ConsumerEnv is the environment of a consumer, as consumer.yaml gives it.
 func (w *World) ConsumerEnv() []string {
 	return []string{
-		"TRUST_BUCKET=" + trustBucket, "TRUST_KEY=trust.dsse", "ALLOWED_SOURCES=https://orders.example/*", "AUDIENCE=" + Audience,
+		"TRUST_BUCKET=" + trustBucket, "TRUST_KEY=trust.dsse", "ALLOWED_SOURCES=https://orders.example/*",
+		"AUDIENCE=" + Audience,
 		"REPLAY_TABLE=" + replayTable, "LEDGER_TABLE=" + ledgerTable, "QUARANTINE_BUCKET=" + quarantineBucket,
 		"QUARANTINE_KEY_SECRET=" + keySecret, "MAX_AGE=26h5m", "QUEUE_RETENTION=432h",
 	}
@@ -213,9 +219,11 @@ func (w *World) Dir() string { return w.root }
 // AWSEnv is what leads the SDK to this AWS and to no other.
 func (w *World) AWSEnv() []string {
 	return []string{
-		"AWS_REGION=" + Region, "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=example", "AWS_EC2_METADATA_DISABLED=true",
+		"AWS_REGION=" + Region, "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=example",
+		"AWS_EC2_METADATA_DISABLED=true",
 		"AWS_ENDPOINT_URL=http://127.0.0.1:1", // nothing listens there
-		"AWS_ENDPOINT_URL_S3=" + w.s3, "AWS_ENDPOINT_URL_SECRETS_MANAGER=" + w.vault, "AWS_ENDPOINT_URL_DYNAMODB=" + w.dynamo,
+		"AWS_ENDPOINT_URL_S3=" + w.s3, "AWS_ENDPOINT_URL_SECRETS_MANAGER=" +
+			w.vault, "AWS_ENDPOINT_URL_DYNAMODB=" + w.dynamo,
 		"AWS_ENDPOINT_URL_EVENTBRIDGE=" + w.Bus.URL(), "AWS_ENDPOINT_URL_SQS=" + w.Bus.URL(),
 	}
 }

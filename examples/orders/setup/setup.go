@@ -27,7 +27,8 @@ import (
 )
 
 // Consumer makes the consumer of that name, which is also the prefix of its quarantine.
-func Consumer(ctx context.Context, cfg aws.Config, name string, store replay.Store) (*consumer.Consumer, error) {
+func Consumer(ctx context.Context, cfg aws.Config, name string,
+	store replay.Store) (*consumer.Consumer, error) {
 	var env Environment
 	policy := &envelope.Policy{
 		Sources:  strings.Fields(env.Text("ALLOWED_SOURCES")),
@@ -45,7 +46,8 @@ func Consumer(ctx context.Context, cfg aws.Config, name string, store replay.Sto
 	if err != nil {
 		return nil, err
 	}
-	if opts.Quarantine, err = quarantine.New(objects, bucket, authentic, &quarantine.Options{Prefix: name}); err != nil {
+	if opts.Quarantine, err = quarantine.New(objects, bucket, authentic,
+		&quarantine.Options{Prefix: name}); err != nil {
 		return nil, err
 	}
 	if opts.Observer, err = emf.New(nil); err != nil {
@@ -60,7 +62,8 @@ func Consumer(ctx context.Context, cfg aws.Config, name string, store replay.Sto
 
 // quarantineKeys reads the key as `sealbus quarantine` reads its key file: base64. The quarantine has the
 // name of its consumer.
-func quarantineKeys(ctx context.Context, cfg aws.Config, name, secret string) (consumer.QuarantineKeys, error) {
+func quarantineKeys(ctx context.Context, cfg aws.Config, name,
+	secret string) (consumer.QuarantineKeys, error) {
 	text, err := Secret(ctx, cfg, secret)
 	if err != nil {
 		return consumer.QuarantineKeys{}, err
@@ -88,7 +91,8 @@ func followTrust(ctx context.Context, objects *s3.Client, bucket, key string) (t
 
 // Secret reads a secret of AWS Secrets Manager.
 func Secret(ctx context.Context, cfg aws.Config, id string) ([]byte, error) {
-	out, err := secretsmanager.NewFromConfig(cfg).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &id})
+	out, err := secretsmanager.NewFromConfig(cfg).GetSecretValue(ctx,
+		&secretsmanager.GetSecretValueInput{SecretId: &id})
 	if err != nil {
 		return nil, err
 	}

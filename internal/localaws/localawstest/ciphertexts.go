@@ -13,7 +13,8 @@ import (
 )
 
 func (r *run) dataKey(key *string, context map[string]string) (*kms.GenerateDataKeyOutput, error) {
-	return r.keys.GenerateDataKey(r.ctx, &kms.GenerateDataKeyInput{KeyId: key, KeySpec: types.DataKeySpecAes256, EncryptionContext: context})
+	return r.keys.GenerateDataKey(r.ctx, &kms.GenerateDataKeyInput{KeyId: key,
+		KeySpec: types.DataKeySpecAes256, EncryptionContext: context})
 }
 
 func dataKeys(r *run) {
@@ -22,11 +23,13 @@ func dataKeys(r *run) {
 	r.must(err)
 	two, err := r.dataKey(key, nil)
 	r.must(err)
-	if len(one.Plaintext) != 32 || bytes.Equal(one.Plaintext, two.Plaintext) || bytes.Equal(one.CiphertextBlob, two.CiphertextBlob) || aws.ToString(one.KeyId) != *key {
+	if len(one.Plaintext) != 32 || bytes.Equal(one.Plaintext, two.Plaintext) ||
+		bytes.Equal(one.CiphertextBlob, two.CiphertextBlob) || aws.ToString(one.KeyId) != *key {
 		r.errorf("two data keys of %d bytes are not two of 32", len(one.Plaintext))
 	}
 	r.decrypts("a data key", key, one.CiphertextBlob, nil, string(one.Plaintext))
-	bare, err := r.keys.GenerateDataKeyWithoutPlaintext(r.ctx, &kms.GenerateDataKeyWithoutPlaintextInput{KeyId: key, NumberOfBytes: aws.Int32(64)})
+	bare, err := r.keys.GenerateDataKeyWithoutPlaintext(r.ctx,
+		&kms.GenerateDataKeyWithoutPlaintextInput{KeyId: key, NumberOfBytes: aws.Int32(64)})
 	r.must(err)
 	if out, err := r.decrypt(key, bare.CiphertextBlob, nil); err != nil || len(out.Plaintext) != 64 {
 		r.errorf("a data key of 64 bytes: %v", err)
@@ -47,9 +50,11 @@ func encryptionContext(r *run) {
 	key, context := r.symmetric(), map[string]string{"sealbus:source": "orders", "ü": "\u2028 ", "empty": ""}
 	made, err := r.dataKey(key, context)
 	r.must(err)
-	blobs := map[string][]byte{string(made.Plaintext): made.CiphertextBlob, "encrypted": r.encrypt(key, "encrypted", context)}
+	blobs := map[string][]byte{string(made.Plaintext): made.CiphertextBlob,
+		"encrypted": r.encrypt(key, "encrypted", context)}
 	for plaintext, blob := range blobs {
-		r.decrypts("what was encrypted in a context", key, blob, map[string]string{"empty": "", "ü": "\u2028 ", "sealbus:source": "orders"}, plaintext)
+		r.decrypts("what was encrypted in a context", key, blob,
+			map[string]string{"empty": "", "ü": "\u2028 ", "sealbus:source": "orders"}, plaintext)
 		for what, other := range map[string]map[string]string{
 			"none":          nil,
 			"a part of it":  {"sealbus:source": "orders", "ü": "\u2028 "},
@@ -70,7 +75,8 @@ func encryptionContext(r *run) {
 // movedLetters: a name and a value are two texts, not one.
 func movedLetters(r *run) {
 	key := r.symmetric()
-	_, err := r.decrypt(key, r.encrypt(key, "x", map[string]string{"sealbus:source": "orders"}), map[string]string{"sealbus:sourc": "eorders"})
+	_, err := r.decrypt(key, r.encrypt(key, "x", map[string]string{"sealbus:source": "orders"}),
+		map[string]string{"sealbus:sourc": "eorders"})
 	r.refused("a context whose letters have moved", err, badCiphertext)
 }
 
@@ -89,8 +95,9 @@ func ciphertexts(r *run) {
 		return b
 	}
 	for what, b := range map[string][]byte{
-		"its last bit": flipped(len(blob) - 1), "its end": blob[:len(blob)-1], "its beginning": blob[1:], "nothing of its own": []byte("no ciphertext"),
-		"more": append(bytes.Clone(blob), 0),
+		"its last bit": flipped(len(blob) - 1), "its end": blob[:len(blob)-1], "its beginning": blob[1:],
+		"nothing of its own": []byte("no ciphertext"),
+		"more":               append(bytes.Clone(blob), 0),
 	} {
 		_, err := r.decrypt(key, b, nil)
 		r.refused("a ciphertext, changed in "+what, err, badCiphertext)
@@ -101,7 +108,8 @@ func ciphertexts(r *run) {
 func keyMaterial(r *run) {
 	key := r.symmetric()
 	was := r.material(key)
-	if out := r.decrypts("a ciphertext", key, r.encrypt(key, "x", nil), nil, "x"); aws.ToString(out.KeyMaterialId) != was {
+	if out := r.decrypts("a ciphertext", key, r.encrypt(key, "x", nil), nil,
+		"x"); aws.ToString(out.KeyMaterialId) != was {
 		r.errorf("decrypted with %q, want %s", aws.ToString(out.KeyMaterialId), was)
 	}
 }
@@ -120,10 +128,13 @@ func anotherKindOfKey(r *run) {
 func encryptingAgain(r *run) {
 	key, other := r.symmetric(), r.symmetric()
 	blob := r.encrypt(key, "plaintext", nil)
-	again, err := r.keys.ReEncrypt(r.ctx, &kms.ReEncryptInput{CiphertextBlob: blob, SourceKeyId: key, DestinationKeyId: other, DestinationEncryptionContext: map[string]string{"a": "b"}})
+	again, err := r.keys.ReEncrypt(r.ctx, &kms.ReEncryptInput{CiphertextBlob: blob, SourceKeyId: key,
+		DestinationKeyId: other, DestinationEncryptionContext: map[string]string{"a": "b"}})
 	r.must(err)
-	r.decrypts("what was encrypted again", other, again.CiphertextBlob, map[string]string{"a": "b"}, "plaintext")
-	_, err = r.keys.ReEncrypt(r.ctx, &kms.ReEncryptInput{CiphertextBlob: blob, SourceKeyId: other, DestinationKeyId: other})
+	r.decrypts("what was encrypted again", other, again.CiphertextBlob, map[string]string{"a": "b"},
+		"plaintext")
+	_, err = r.keys.ReEncrypt(r.ctx, &kms.ReEncryptInput{CiphertextBlob: blob, SourceKeyId: other,
+		DestinationKeyId: other})
 	r.refused("encrypting again with another source", err, wrongKey)
 }
 
@@ -155,7 +166,8 @@ func (r *run) public(key *string) []byte {
 }
 
 func (r *run) agree(key *string, public []byte) (*kms.DeriveSharedSecretOutput, error) {
-	return r.keys.DeriveSharedSecret(r.ctx, &kms.DeriveSharedSecretInput{KeyId: key, PublicKey: public, KeyAgreementAlgorithm: types.KeyAgreementAlgorithmSpecEcdh})
+	return r.keys.DeriveSharedSecret(r.ctx, &kms.DeriveSharedSecretInput{KeyId: key, PublicKey: public,
+		KeyAgreementAlgorithm: types.KeyAgreementAlgorithmSpecEcdh})
 }
 
 // agreedKeys: who has only the public half comes to the same secret.
@@ -175,7 +187,8 @@ func agreedKeys(r *run) {
 	r.must(err)
 	out, err := r.agree(key, spki)
 	r.must(err)
-	if !bytes.Equal(out.SharedSecret, ours) || aws.ToString(out.KeyId) != *key || out.KeyAgreementAlgorithm != types.KeyAgreementAlgorithmSpecEcdh {
+	if !bytes.Equal(out.SharedSecret, ours) || aws.ToString(out.KeyId) != *key ||
+		out.KeyAgreementAlgorithm != types.KeyAgreementAlgorithmSpecEcdh {
 		r.errorf("the two sides do not agree: %s by %q", out.KeyAgreementAlgorithm, aws.ToString(out.KeyId))
 	}
 }
@@ -193,7 +206,8 @@ func refusedAgreement(r *run) {
 	offTheCurve := bytes.Clone(r.public(key))
 	offTheCurve[len(offTheCurve)-1] ^= 1
 	for what, public := range map[string][]byte{
-		"no key": []byte("InvalidPublicKey"), "a point that is not on the curve": offTheCurve, "a key of P-384": p384,
+		"no key": []byte("InvalidPublicKey"), "a point that is not on the curve": offTheCurve,
+		"a key of P-384":   p384,
 		"a key of Ed25519": ed25519Key,
 	} {
 		_, err := r.agree(key, public)

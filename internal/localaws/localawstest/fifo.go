@@ -11,7 +11,8 @@ func fifoOrder(r *run) {
 	first := r.sendFIFO(url, "a", "1", "a1")
 	second := r.sendFIFO(url, "a", "2", "a2")
 	r.sendFIFO(url, "b", "3", "b1")
-	if n1, n2 := aws.ToString(first.SequenceNumber), aws.ToString(second.SequenceNumber); n1 == "" || len(n1) > len(n2) || len(n1) == len(n2) && n1 >= n2 {
+	if n1, n2 := aws.ToString(first.SequenceNumber), aws.ToString(second.SequenceNumber); n1 == "" ||
+		len(n1) > len(n2) || len(n1) == len(n2) && n1 >= n2 {
 		r.errorf("sequence numbers %q, %q", n1, n2)
 	}
 	a1 := r.await(url)
@@ -19,7 +20,8 @@ func fifoOrder(r *run) {
 	if *a1.Body != "a1" || *b1.Body != "b1" {
 		r.errorf("received %s, %s", *a1.Body, *b1.Body)
 	}
-	if a1.Attributes["MessageGroupId"] != "a" || a1.Attributes["MessageDeduplicationId"] != "1" || a1.Attributes["SequenceNumber"] != *first.SequenceNumber {
+	if a1.Attributes["MessageGroupId"] != "a" || a1.Attributes["MessageDeduplicationId"] != "1" ||
+		a1.Attributes["SequenceNumber"] != *first.SequenceNumber {
 		r.errorf("attributes %v", a1.Attributes)
 	}
 	if got := r.receive(url, 10); len(got) > 0 {
@@ -72,7 +74,8 @@ func fifoDeduplication(r *run) {
 	byContent["ContentBasedDeduplication"] = "true"
 	url := r.queue(byContent)
 	first := r.sendFIFO(url, "a", "", "x")
-	if again := r.sendFIFO(url, "a", "", "x"); *again.MessageId != *first.MessageId || aws.ToString(again.SequenceNumber) != *first.SequenceNumber {
+	if again := r.sendFIFO(url, "a", "", "x"); *again.MessageId != *first.MessageId ||
+		aws.ToString(again.SequenceNumber) != *first.SequenceNumber {
 		r.errorf("the same content: %v, %v", first, again)
 	}
 	if other := r.sendFIFO(url, "a", "id", "x"); *other.MessageId == *first.MessageId {
@@ -97,7 +100,8 @@ func fifoExpired(r *run) {
 	r.sendFIFO(url, "a", "1", "x")
 	m := r.await(url)
 	r.must(r.change(url, m.ReceiptHandle, 0))
-	_, err := r.client.DeleteMessage(r.ctx, &sqs.DeleteMessageInput{QueueUrl: aws.String(url), ReceiptHandle: m.ReceiptHandle})
+	_, err := r.client.DeleteMessage(r.ctx, &sqs.DeleteMessageInput{QueueUrl: aws.String(url),
+		ReceiptHandle: m.ReceiptHandle})
 	r.refused("deleting after the timeout", err, invalidValue)
 }
 
@@ -108,9 +112,11 @@ func fifoRefusals(r *run) {
 		in   sqs.SendMessageInput
 		code string
 	}{
-		"no group":            {sqs.SendMessageInput{MessageBody: text, MessageDeduplicationId: text}, missing},
+		"no group": {sqs.SendMessageInput{MessageBody: text, MessageDeduplicationId: text},
+			missing},
 		"no deduplication ID": {sqs.SendMessageInput{MessageBody: text, MessageGroupId: text}, invalidValue},
-		"a delay of its own":  {sqs.SendMessageInput{MessageBody: text, MessageGroupId: text, MessageDeduplicationId: text, DelaySeconds: 1}, invalidValue},
+		"a delay of its own": {sqs.SendMessageInput{MessageBody: text, MessageGroupId: text,
+			MessageDeduplicationId: text, DelaySeconds: 1}, invalidValue},
 	} {
 		c.in.QueueUrl = url
 		_, err := r.client.SendMessage(r.ctx, &c.in)

@@ -55,8 +55,9 @@ func keyCases() map[string]func(*run) {
 		cases["key spec "+string(k.spec)+" for "+string(k.usage)] = func(r *run) { r.specOfKey(k) }
 	}
 	for name, k := range map[string]kindOfKey{
-		"encrypting": {(*run).symmetric, encrypting}, "decrypting": {(*run).symmetric, decrypting}, "rotating": {(*run).symmetric, rotating},
-		"signing": {signer, signing}, "agreeing": {agreer, agreeing},
+		"encrypting": {(*run).symmetric, encrypting}, "decrypting": {(*run).symmetric, decrypting},
+		"rotating": {(*run).symmetric, rotating},
+		"signing":  {signer, signing}, "agreeing": {agreer, agreeing},
 	} {
 		cases["disabled, "+name] = func(r *run) {
 			r.useless(k, isDisabled, func(key *string) error {
@@ -66,7 +67,8 @@ func keyCases() map[string]func(*run) {
 		}
 		cases["pending deletion, "+name] = func(r *run) {
 			r.useless(k, isGoing, func(key *string) error {
-				_, err := r.keys.ScheduleKeyDeletion(r.ctx, &kms.ScheduleKeyDeletionInput{KeyId: key, PendingWindowInDays: aws.Int32(7)})
+				_, err := r.keys.ScheduleKeyDeletion(r.ctx,
+					&kms.ScheduleKeyDeletionInput{KeyId: key, PendingWindowInDays: aws.Int32(7)})
 				return err
 			})
 		}
@@ -74,7 +76,8 @@ func keyCases() map[string]func(*run) {
 	for name, make := range map[string]func(*run) *string{"signing": signer, "agreeing": agreer} {
 		cases["encrypting with a key for "+name] = func(r *run) { r.cannotEncrypt(make(r)) }
 	}
-	for name, make := range map[string]func(*run) *string{"encrypting": (*run).symmetric, "agreeing": agreer} {
+	for name, make := range map[string]func(*run) *string{"encrypting": (*run).symmetric,
+		"agreeing": agreer} {
 		cases["signing with a key for "+name] = func(r *run) { r.cannotSign(make(r)) }
 	}
 	for name, make := range map[string]func(*run) *string{"encrypting": (*run).symmetric, "signing": signer} {
@@ -114,7 +117,8 @@ type madeKey struct {
 // cleanUp leaves only keys whose deletion is scheduled; replicas go before their primary.
 func (r *run) cleanUp() {
 	for _, k := range slices.Backward(r.made) {
-		_, err := k.client.ScheduleKeyDeletion(r.ctx, &kms.ScheduleKeyDeletionInput{KeyId: k.arn, PendingWindowInDays: aws.Int32(7)})
+		_, err := k.client.ScheduleKeyDeletion(r.ctx,
+			&kms.ScheduleKeyDeletionInput{KeyId: k.arn, PendingWindowInDays: aws.Int32(7)})
 		if err != nil && CodeOf(err) != isGoing {
 			r.errorf("a key is left behind: %v", err)
 		}
@@ -161,17 +165,20 @@ func (r *run) describe(name *string) *types.KeyMetadata {
 }
 
 func (r *run) encrypt(key *string, plaintext string, context map[string]string) []byte {
-	out, err := r.keys.Encrypt(r.ctx, &kms.EncryptInput{KeyId: key, Plaintext: []byte(plaintext), EncryptionContext: context})
+	out, err := r.keys.Encrypt(r.ctx, &kms.EncryptInput{KeyId: key, Plaintext: []byte(plaintext),
+		EncryptionContext: context})
 	r.must(err)
 	return out.CiphertextBlob
 }
 
 func (r *run) decrypt(key *string, blob []byte, context map[string]string) (*kms.DecryptOutput, error) {
-	return r.keys.Decrypt(r.ctx, &kms.DecryptInput{KeyId: key, CiphertextBlob: blob, EncryptionContext: context})
+	return r.keys.Decrypt(r.ctx, &kms.DecryptInput{KeyId: key, CiphertextBlob: blob,
+		EncryptionContext: context})
 }
 
 // decrypts wants a plaintext.
-func (r *run) decrypts(what string, key *string, blob []byte, context map[string]string, want string) *kms.DecryptOutput {
+func (r *run) decrypts(what string, key *string, blob []byte, context map[string]string,
+	want string) *kms.DecryptOutput {
 	out, err := r.decrypt(key, blob, context)
 	r.must(err)
 	if string(out.Plaintext) != want {
@@ -182,10 +189,12 @@ func (r *run) decrypts(what string, key *string, blob []byte, context map[string
 
 func lifeOfAKey(r *run) {
 	made := r.key(&kms.CreateKeyInput{})
-	if made.KeyState != types.KeyStateEnabled || !made.Enabled || made.KeySpec != types.KeySpecSymmetricDefault || made.KeyUsage != types.KeyUsageTypeEncryptDecrypt {
+	if made.KeyState != types.KeyStateEnabled || !made.Enabled ||
+		made.KeySpec != types.KeySpecSymmetricDefault || made.KeyUsage != types.KeyUsageTypeEncryptDecrypt {
 		r.errorf("made %+v", made)
 	}
-	if !strings.HasPrefix(*made.Arn, "arn:") || !strings.HasSuffix(*made.Arn, ":key/"+*made.KeyId) || aws.ToBool(made.MultiRegion) {
+	if !strings.HasPrefix(*made.Arn, "arn:") || !strings.HasSuffix(*made.Arn, ":key/"+*made.KeyId) ||
+		aws.ToBool(made.MultiRegion) {
 		r.errorf("the ARN of %s is %s", *made.KeyId, *made.Arn)
 	}
 	_, err := r.keys.DisableKey(r.ctx, &kms.DisableKeyInput{KeyId: made.KeyId})
@@ -205,7 +214,8 @@ func deletionOfAKey(r *run) {
 	made := r.key(&kms.CreateKeyInput{})
 	_, err := r.keys.CancelKeyDeletion(r.ctx, &kms.CancelKeyDeletionInput{KeyId: made.KeyId})
 	r.refused("cancelling a deletion that nobody wants", err, isGoing)
-	going, err := r.keys.ScheduleKeyDeletion(r.ctx, &kms.ScheduleKeyDeletionInput{KeyId: made.KeyId, PendingWindowInDays: aws.Int32(7)})
+	going, err := r.keys.ScheduleKeyDeletion(r.ctx,
+		&kms.ScheduleKeyDeletionInput{KeyId: made.KeyId, PendingWindowInDays: aws.Int32(7)})
 	r.must(err)
 	if going.DeletionDate == nil || going.KeyState != types.KeyStatePendingDeletion {
 		r.errorf("scheduled %+v", going)
@@ -225,7 +235,8 @@ type specOfKey struct {
 
 var specs = []specOfKey{
 	{types.KeySpecEccNistP256, types.KeyUsageTypeSignVerify, []types.SigningAlgorithmSpec{"ECDSA_SHA_256"}},
-	{types.KeySpecEccNistEdwards25519, types.KeyUsageTypeSignVerify, []types.SigningAlgorithmSpec{"ED25519_PH_SHA_512", "ED25519_SHA_512"}},
+	{types.KeySpecEccNistEdwards25519, types.KeyUsageTypeSignVerify,
+		[]types.SigningAlgorithmSpec{"ED25519_PH_SHA_512", "ED25519_SHA_512"}},
 	{types.KeySpecMlDsa44, types.KeyUsageTypeSignVerify, []types.SigningAlgorithmSpec{"ML_DSA_SHAKE_256"}},
 	{types.KeySpecMlDsa65, types.KeyUsageTypeSignVerify, []types.SigningAlgorithmSpec{"ML_DSA_SHAKE_256"}},
 	{types.KeySpecMlDsa87, types.KeyUsageTypeSignVerify, []types.SigningAlgorithmSpec{"ML_DSA_SHAKE_256"}},
@@ -235,12 +246,14 @@ var specs = []specOfKey{
 func (r *run) specOfKey(want specOfKey) {
 	made := r.key(&kms.CreateKeyInput{KeySpec: want.spec, KeyUsage: want.usage})
 	slices.Sort(made.SigningAlgorithms)
-	if made.KeySpec != want.spec || made.KeyUsage != want.usage || !slices.Equal(made.SigningAlgorithms, want.algorithms) {
+	if made.KeySpec != want.spec || made.KeyUsage != want.usage ||
+		!slices.Equal(made.SigningAlgorithms, want.algorithms) {
 		r.errorf("asked for %v, made %+v", want, made)
 	}
 	public, err := r.keys.GetPublicKey(r.ctx, &kms.GetPublicKeyInput{KeyId: made.KeyId})
 	r.must(err)
-	if aws.ToString(public.KeyId) != *made.Arn || public.KeySpec != want.spec || public.KeyUsage != want.usage || len(public.PublicKey) == 0 {
+	if aws.ToString(public.KeyId) != *made.Arn || public.KeySpec != want.spec ||
+		public.KeyUsage != want.usage || len(public.PublicKey) == 0 {
 		r.errorf("the public key of %s is %+v", want.spec, public)
 	}
 }
@@ -286,10 +299,12 @@ func aliases(r *run) {
 	names(other)
 	listed, err := r.keys.ListAliases(r.ctx, &kms.ListAliasesInput{KeyId: other})
 	r.must(err)
-	if len(listed.Aliases) != 1 || *listed.Aliases[0].AliasName != *alias || !strings.HasSuffix(*other, *listed.Aliases[0].TargetKeyId) {
+	if len(listed.Aliases) != 1 || *listed.Aliases[0].AliasName != *alias ||
+		!strings.HasSuffix(*other, *listed.Aliases[0].TargetKeyId) {
 		r.errorf("listed %+v", listed.Aliases)
 	}
-	_, err = r.keys.CreateAlias(r.ctx, &kms.CreateAliasInput{AliasName: aws.String("no-prefix"), TargetKeyId: key})
+	_, err = r.keys.CreateAlias(r.ctx, &kms.CreateAliasInput{AliasName: aws.String("no-prefix"),
+		TargetKeyId: key})
 	if err == nil {
 		r.errorf("an alias without its prefix was created")
 	}
@@ -308,7 +323,8 @@ func namesOfKeys(r *run) {
 			r.errorf("%s is %s", name, *got.Arn)
 		}
 	}
-	for _, name := range []string{missing, prefix + ":key/" + missing, "no-id", "mrk-no-id", "alias/sealbus-missing-" + id} {
+	for _, name := range []string{missing, prefix + ":key/" +
+		missing, "no-id", "mrk-no-id", "alias/sealbus-missing-" + id} {
 		_, err := r.keys.DescribeKey(r.ctx, &kms.DescribeKeyInput{KeyId: &name})
 		r.refused("the key "+name, err, notFound)
 		_, err = r.keys.Encrypt(r.ctx, &kms.EncryptInput{KeyId: &name, Plaintext: []byte("x")})
@@ -335,7 +351,8 @@ func rotationOnDemand(r *run) {
 	r.eventually("the rotation", func() bool { return r.material(key) != was })
 	old := r.decrypts("a ciphertext from before the rotation", key, before, nil, "before")
 	if aws.ToString(old.KeyMaterialId) != was || aws.ToString(old.KeyId) != *key {
-		r.errorf("decrypted with %q of %q, want %s", aws.ToString(old.KeyMaterialId), aws.ToString(old.KeyId), was)
+		r.errorf("decrypted with %q of %q, want %s", aws.ToString(old.KeyMaterialId), aws.ToString(old.KeyId),
+			was)
 	}
 	after := r.decrypts("a ciphertext from after it", key, r.encrypt(key, "after", nil), nil, "after")
 	if aws.ToString(after.KeyMaterialId) == was {
@@ -372,7 +389,8 @@ func periodOfRotation(r *run) {
 	if got := r.rotationOf(key); aws.ToInt32(got.RotationPeriodInDays) != 365 || got.NextRotationDate == nil {
 		r.errorf("it rotates every %d days", aws.ToInt32(got.RotationPeriodInDays))
 	}
-	_, err = r.keys.EnableKeyRotation(r.ctx, &kms.EnableKeyRotationInput{KeyId: key, RotationPeriodInDays: aws.Int32(89)})
+	_, err = r.keys.EnableKeyRotation(r.ctx, &kms.EnableKeyRotationInput{KeyId: key,
+		RotationPeriodInDays: aws.Int32(89)})
 	r.refused("a rotation every 89 days", err, invalid)
 }
 
@@ -458,26 +476,31 @@ func agreeing(r *run, key *string) map[string]func() error {
 
 func doomedAlias(r *run) {
 	key := r.symmetric()
-	_, err := r.keys.ScheduleKeyDeletion(r.ctx, &kms.ScheduleKeyDeletionInput{KeyId: key, PendingWindowInDays: aws.Int32(7)})
+	_, err := r.keys.ScheduleKeyDeletion(r.ctx, &kms.ScheduleKeyDeletionInput{KeyId: key,
+		PendingWindowInDays: aws.Int32(7)})
 	r.must(err)
 	r.eventually(isGoing, func() bool { return !r.describe(key).Enabled })
 	_, err = r.keys.EnableKey(r.ctx, &kms.EnableKeyInput{KeyId: key})
 	r.refused("enabling a key that is to be deleted", err, isGoing)
-	_, err = r.keys.CreateAlias(r.ctx, &kms.CreateAliasInput{AliasName: aws.String("alias/" + newName()), TargetKeyId: key})
+	_, err = r.keys.CreateAlias(r.ctx, &kms.CreateAliasInput{AliasName: aws.String("alias/" + newName()),
+		TargetKeyId: key})
 	r.refused("an alias of a key that is to be deleted", err, isGoing)
 }
 
 func multiRegionKeys(r *run) {
 	primary := r.key(&kms.CreateKeyInput{MultiRegion: aws.Bool(true)})
-	if !strings.HasPrefix(*primary.KeyId, "mrk-") || len(*primary.KeyId) != 36 || !isMultiRegion(primary, types.MultiRegionKeyTypePrimary) {
+	if !strings.HasPrefix(*primary.KeyId, "mrk-") || len(*primary.KeyId) != 36 ||
+		!isMultiRegion(primary, types.MultiRegionKeyTypePrimary) {
 		r.errorf("made %+v", primary)
 	}
 	there, region := r.elsewhere()
-	made, err := r.keys.ReplicateKey(r.ctx, &kms.ReplicateKeyInput{KeyId: primary.KeyId, ReplicaRegion: aws.String(region)})
+	made, err := r.keys.ReplicateKey(r.ctx, &kms.ReplicateKeyInput{KeyId: primary.KeyId,
+		ReplicaRegion: aws.String(region)})
 	r.must(err)
 	replica := made.ReplicaKeyMetadata
 	r.made = append(r.made, madeKey{there, replica.Arn})
-	if *replica.KeyId != *primary.KeyId || !strings.Contains(*replica.Arn, ":"+region+":") || !isMultiRegion(replica, types.MultiRegionKeyTypeReplica) {
+	if *replica.KeyId != *primary.KeyId || !strings.Contains(*replica.Arn, ":"+region+":") ||
+		!isMultiRegion(replica, types.MultiRegionKeyTypeReplica) {
 		r.errorf("the replica is %+v", replica)
 	}
 	r.eventually("the replica", func() bool {
@@ -487,22 +510,27 @@ func multiRegionKeys(r *run) {
 	context := map[string]string{"source": "a"}
 	blob := r.encrypt(primary.Arn, "everywhere", context)
 	for _, name := range []*string{replica.Arn, replica.KeyId, nil} {
-		out, err := there.Decrypt(r.ctx, &kms.DecryptInput{KeyId: name, CiphertextBlob: blob, EncryptionContext: context})
+		out, err := there.Decrypt(r.ctx, &kms.DecryptInput{KeyId: name, CiphertextBlob: blob,
+			EncryptionContext: context})
 		r.must(err)
 		if string(out.Plaintext) != "everywhere" || aws.ToString(out.KeyId) != *replica.Arn {
 			r.errorf("the replica %v decrypts to %q by %q", name, out.Plaintext, aws.ToString(out.KeyId))
 		}
 	}
-	_, err = r.keys.Decrypt(r.ctx, &kms.DecryptInput{KeyId: replica.Arn, CiphertextBlob: blob, EncryptionContext: context})
+	_, err = r.keys.Decrypt(r.ctx, &kms.DecryptInput{KeyId: replica.Arn, CiphertextBlob: blob,
+		EncryptionContext: context})
 	r.refused("the ARN of the replica, at the primary's region", err, notFound)
-	_, err = r.keys.ReplicateKey(r.ctx, &kms.ReplicateKeyInput{KeyId: primary.KeyId, ReplicaRegion: aws.String(region)})
+	_, err = r.keys.ReplicateKey(r.ctx, &kms.ReplicateKeyInput{KeyId: primary.KeyId,
+		ReplicaRegion: aws.String(region)})
 	r.refused("a second replica in a region", err, "AlreadyExistsException")
-	_, err = r.keys.ReplicateKey(r.ctx, &kms.ReplicateKeyInput{KeyId: r.symmetric(), ReplicaRegion: aws.String(region)})
+	_, err = r.keys.ReplicateKey(r.ctx, &kms.ReplicateKeyInput{KeyId: r.symmetric(),
+		ReplicaRegion: aws.String(region)})
 	r.refused("a replica of a key of one region", err, unsupported)
 }
 
 func isMultiRegion(key *types.KeyMetadata, kind types.MultiRegionKeyType) bool {
-	return aws.ToBool(key.MultiRegion) && key.MultiRegionConfiguration != nil && key.MultiRegionConfiguration.MultiRegionKeyType == kind
+	return aws.ToBool(key.MultiRegion) && key.MultiRegionConfiguration != nil &&
+		key.MultiRegionConfiguration.MultiRegionKeyType == kind
 }
 
 // elsewhere is the client in another region.
@@ -534,26 +562,31 @@ func anotherRegion(r *run) {
 func dryRunsOfEncrypting(r *run) {
 	key, yes := r.symmetric(), aws.Bool(true)
 	blob := r.encrypt(key, "x", nil)
-	_, err := r.keys.GenerateDataKey(r.ctx, &kms.GenerateDataKeyInput{KeyId: key, KeySpec: types.DataKeySpecAes256, DryRun: yes})
+	_, err := r.keys.GenerateDataKey(r.ctx, &kms.GenerateDataKeyInput{KeyId: key,
+		KeySpec: types.DataKeySpecAes256, DryRun: yes})
 	r.refused("GenerateDataKey", err, wouldSucceed)
 	_, err = r.keys.Encrypt(r.ctx, &kms.EncryptInput{KeyId: key, Plaintext: []byte("x"), DryRun: yes})
 	r.refused("Encrypt", err, wouldSucceed)
 	_, err = r.keys.Decrypt(r.ctx, &kms.DecryptInput{KeyId: key, CiphertextBlob: blob, DryRun: yes})
 	r.refused("Decrypt", err, wouldSucceed)
-	_, err = r.keys.Decrypt(r.ctx, &kms.DecryptInput{KeyId: key, DryRun: yes, DryRunModifiers: []types.DryRunModifierType{types.DryRunModifierTypeIgnoreCiphertext}})
+	_, err = r.keys.Decrypt(r.ctx, &kms.DecryptInput{KeyId: key, DryRun: yes,
+		DryRunModifiers: []types.DryRunModifierType{types.DryRunModifierTypeIgnoreCiphertext}})
 	r.refused("Decrypt of nothing", err, wouldSucceed)
-	_, err = r.keys.Sign(r.ctx, &kms.SignInput{KeyId: key, Message: []byte("x"), SigningAlgorithm: "ECDSA_SHA_256", DryRun: yes})
+	_, err = r.keys.Sign(r.ctx, &kms.SignInput{KeyId: key, Message: []byte("x"),
+		SigningAlgorithm: "ECDSA_SHA_256", DryRun: yes})
 	r.refused("Sign with a key that cannot", err, badUsage)
 }
 
 func dryRunsOfSigning(r *run) {
-	_, err := r.keys.Sign(r.ctx, &kms.SignInput{KeyId: signer(r), Message: []byte("x"), SigningAlgorithm: "ECDSA_SHA_256", DryRun: aws.Bool(true)})
+	_, err := r.keys.Sign(r.ctx, &kms.SignInput{KeyId: signer(r), Message: []byte("x"),
+		SigningAlgorithm: "ECDSA_SHA_256", DryRun: aws.Bool(true)})
 	r.refused("Sign", err, wouldSucceed)
 }
 
 func dryRunsOfAgreeing(r *run) {
 	key := agreer(r)
-	_, err := r.keys.DeriveSharedSecret(r.ctx, &kms.DeriveSharedSecretInput{KeyId: key, PublicKey: r.public(key), KeyAgreementAlgorithm: "ECDH", DryRun: aws.Bool(true)})
+	_, err := r.keys.DeriveSharedSecret(r.ctx, &kms.DeriveSharedSecretInput{KeyId: key,
+		PublicKey: r.public(key), KeyAgreementAlgorithm: "ECDH", DryRun: aws.Bool(true)})
 	r.refused("DeriveSharedSecret", err, wouldSucceed)
 }
 
@@ -577,6 +610,7 @@ func limitsOfSigning(r *run) {
 }
 
 func limitsOfDeletion(r *run) {
-	_, err := r.keys.ScheduleKeyDeletion(r.ctx, &kms.ScheduleKeyDeletionInput{KeyId: r.symmetric(), PendingWindowInDays: aws.Int32(31)})
+	_, err := r.keys.ScheduleKeyDeletion(r.ctx, &kms.ScheduleKeyDeletionInput{KeyId: r.symmetric(),
+		PendingWindowInDays: aws.Int32(31)})
 	r.refused("deletion in 31 days", err, invalid)
 }

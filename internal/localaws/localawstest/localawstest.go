@@ -180,7 +180,8 @@ func (r *run) queue(attributes map[string]string) (url string) {
 	if attributes["FifoQueue"] == "true" {
 		name += ".fifo"
 	}
-	out, err := r.client.CreateQueue(r.ctx, &sqs.CreateQueueInput{QueueName: aws.String(name), Attributes: attributes})
+	out, err := r.client.CreateQueue(r.ctx, &sqs.CreateQueueInput{QueueName: aws.String(name),
+		Attributes: attributes})
 	r.must(err)
 	return *out.QueueUrl
 }
@@ -193,7 +194,8 @@ func (r *run) attributes(url string, names ...types.QueueAttributeName) map[stri
 	if len(names) == 0 {
 		names = []types.QueueAttributeName{types.QueueAttributeNameAll}
 	}
-	out, err := r.client.GetQueueAttributes(r.ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(url), AttributeNames: names})
+	out, err := r.client.GetQueueAttributes(r.ctx,
+		&sqs.GetQueueAttributesInput{QueueUrl: aws.String(url), AttributeNames: names})
 	r.must(err)
 	return out.Attributes
 }
@@ -201,20 +203,23 @@ func (r *run) attributes(url string, names ...types.QueueAttributeName) map[stri
 // counts wants the queue to hold so many messages: visible, in flight, delayed.
 func (r *run) counts(when, url string, want [3]string) {
 	a := r.attributes(url)
-	got := [3]string{a["ApproximateNumberOfMessages"], a["ApproximateNumberOfMessagesNotVisible"], a["ApproximateNumberOfMessagesDelayed"]}
+	got := [3]string{a["ApproximateNumberOfMessages"], a["ApproximateNumberOfMessagesNotVisible"],
+		a["ApproximateNumberOfMessagesDelayed"]}
 	if got != want {
 		r.errorf("%s: %v messages are visible, in flight, delayed; want %v", when, got, want)
 	}
 }
 
 func (r *run) send(url, body string) *sqs.SendMessageOutput {
-	out, err := r.client.SendMessage(r.ctx, &sqs.SendMessageInput{QueueUrl: aws.String(url), MessageBody: aws.String(body)})
+	out, err := r.client.SendMessage(r.ctx, &sqs.SendMessageInput{QueueUrl: aws.String(url),
+		MessageBody: aws.String(body)})
 	r.must(err)
 	return out
 }
 
 func (r *run) sendFIFO(url, group, id, body string) *sqs.SendMessageOutput {
-	in := &sqs.SendMessageInput{QueueUrl: aws.String(url), MessageBody: aws.String(body), MessageGroupId: aws.String(group)}
+	in := &sqs.SendMessageInput{QueueUrl: aws.String(url), MessageBody: aws.String(body),
+		MessageGroupId: aws.String(group)}
 	if id != "" {
 		in.MessageDeduplicationId = aws.String(id)
 	}
@@ -242,7 +247,8 @@ func (r *run) await(url string) types.Message {
 
 func (r *run) poll(url string, most, wait int32, timeout *int32) []types.Message {
 	in := &sqs.ReceiveMessageInput{
-		QueueUrl: aws.String(url), MaxNumberOfMessages: most, WaitTimeSeconds: wait, MessageAttributeNames: []string{"All"},
+		QueueUrl: aws.String(url), MaxNumberOfMessages: most, WaitTimeSeconds: wait,
+		MessageAttributeNames:       []string{"All"},
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 	}
 	if timeout != nil {
@@ -254,12 +260,15 @@ func (r *run) poll(url string, most, wait int32, timeout *int32) []types.Message
 }
 
 func (r *run) delete(url string, m types.Message) {
-	_, err := r.client.DeleteMessage(r.ctx, &sqs.DeleteMessageInput{QueueUrl: aws.String(url), ReceiptHandle: m.ReceiptHandle})
+	_, err := r.client.DeleteMessage(r.ctx, &sqs.DeleteMessageInput{QueueUrl: aws.String(url),
+		ReceiptHandle: m.ReceiptHandle})
 	r.must(err)
 }
 
 func (r *run) change(url string, handle *string, seconds int32) error {
-	_, err := r.client.ChangeMessageVisibility(r.ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: aws.String(url), ReceiptHandle: handle, VisibilityTimeout: seconds})
+	_, err := r.client.ChangeMessageVisibility(r.ctx,
+		&sqs.ChangeMessageVisibilityInput{QueueUrl: aws.String(url), ReceiptHandle: handle,
+			VisibilityTimeout: seconds})
 	return err
 }
 

@@ -19,22 +19,27 @@ func aMessage(r *run) {
 		"count": {DataType: aws.String("Number.int"), StringValue: aws.String("7")},
 		"bytes": {DataType: aws.String("Binary"), BinaryValue: []byte{0, 1, 254}},
 	}
-	sent, err := r.client.SendMessage(r.ctx, &sqs.SendMessageInput{QueueUrl: aws.String(url), MessageBody: aws.String(`{"a":"é<&>"}`), MessageAttributes: attributes})
+	sent, err := r.client.SendMessage(r.ctx, &sqs.SendMessageInput{QueueUrl: aws.String(url),
+		MessageBody: aws.String(`{"a":"é<&>"}`), MessageAttributes: attributes})
 	r.must(err)
 	// printf
 	// '\0\0\0\5bytes\0\0\0\6Binary\2\0\0\0\3\0\1\376\0\0\0\5count\0\0\0\12Number.int\1\0\0\0\0017\0\0\0\4kind\0\0\0\6String\1\0\0\0\5order'
 	// | md5sum
 	const digest = "85541debc0e87ec6988857d8a110177e"
 	m := r.await(url)
-	if got := [2]string{aws.ToString(sent.MD5OfMessageAttributes), aws.ToString(m.MD5OfMessageAttributes)}; got != [2]string{digest, digest} {
+	if got := [2]string{aws.ToString(sent.MD5OfMessageAttributes),
+		aws.ToString(m.MD5OfMessageAttributes)}; got != [2]string{digest, digest} {
 		r.errorf("digests %s, want %s", got, digest)
 	}
-	if *m.Body != `{"a":"é<&>"}` || *m.MessageId != *sent.MessageId || *m.MD5OfBody != *sent.MD5OfMessageBody {
+	if *m.Body != `{"a":"é<&>"}` || *m.MessageId != *sent.MessageId ||
+		*m.MD5OfBody != *sent.MD5OfMessageBody {
 		r.errorf("sent %v, received %v", sent, m)
 	}
 	for name, want := range attributes {
 		got := m.MessageAttributes[name]
-		if aws.ToString(got.DataType) != *want.DataType || aws.ToString(got.StringValue) != aws.ToString(want.StringValue) || string(got.BinaryValue) != string(want.BinaryValue) {
+		if aws.ToString(got.DataType) != *want.DataType ||
+			aws.ToString(got.StringValue) != aws.ToString(want.StringValue) ||
+			string(got.BinaryValue) != string(want.BinaryValue) {
 			r.errorf("the attribute %s is %v", name, got)
 		}
 	}
@@ -42,7 +47,8 @@ func aMessage(r *run) {
 	if at := time.UnixMilli(ms); err != nil || time.Since(at).Abs() > time.Hour {
 		r.errorf("sent at %s", m.Attributes["SentTimestamp"])
 	}
-	if m.Attributes["ApproximateReceiveCount"] != "1" || m.Attributes["ApproximateFirstReceiveTimestamp"] == "" || m.Attributes["SenderId"] == "" {
+	if m.Attributes["ApproximateReceiveCount"] != "1" ||
+		m.Attributes["ApproximateFirstReceiveTimestamp"] == "" || m.Attributes["SenderId"] == "" {
 		r.errorf("attributes %v", m.Attributes)
 	}
 	r.counts("in flight", url, [3]string{"0", "1", "0"})
@@ -65,7 +71,8 @@ func whichAttributes(r *run) {
 		names []string
 		want  string
 	}{
-		{nil, ""}, {[]string{"order.id"}, "order.id"}, {[]string{"order.*"}, "order.id order.kind"}, {[]string{".*"}, "order.id order.kind other"},
+		{nil, ""}, {[]string{"order.id"}, "order.id"}, {[]string{"order.*"}, "order.id order.kind"},
+		{[]string{".*"}, "order.id order.kind other"},
 		{[]string{"All"}, "order.id order.kind other"}, {[]string{"missing"}, ""},
 	} {
 		url := r.queue(nil)
@@ -74,10 +81,13 @@ func whichAttributes(r *run) {
 		}
 		_, err := r.client.SendMessage(r.ctx, &sqs.SendMessageInput{
 			QueueUrl: aws.String(url), MessageBody: aws.String("x"),
-			MessageAttributes: map[string]types.MessageAttributeValue{"order.id": text("1"), "order.kind": text("2"), "other": text("3")},
+			MessageAttributes: map[string]types.MessageAttributeValue{"order.id": text("1"),
+				"order.kind": text("2"), "other": text("3")},
 		})
 		r.must(err)
-		out, err := r.client.ReceiveMessage(r.ctx, &sqs.ReceiveMessageInput{QueueUrl: aws.String(url), MessageAttributeNames: c.names, WaitTimeSeconds: patience})
+		out, err := r.client.ReceiveMessage(r.ctx,
+			&sqs.ReceiveMessageInput{QueueUrl: aws.String(url), MessageAttributeNames: c.names,
+				WaitTimeSeconds: patience})
 		r.must(err)
 		if len(out.Messages) != 1 {
 			r.errorf("%d messages", len(out.Messages))
@@ -101,10 +111,13 @@ func refusedMessages(r *run) {
 		in   sqs.SendMessageInput
 		code string
 	}{
-		"no body":           {sqs.SendMessageInput{MessageBody: aws.String("")}, missing},
-		"too large":         {sqs.SendMessageInput{MessageBody: aws.String(strings.Repeat("x", 1025))}, invalidValue},
-		"control character": {sqs.SendMessageInput{MessageBody: aws.String("a\x01b")}, "InvalidMessageContents"},
-		"too large with its attributes": {sqs.SendMessageInput{MessageBody: aws.String(strings.Repeat("x", 1020)), MessageAttributes: map[string]types.MessageAttributeValue{
+		"no body": {sqs.SendMessageInput{MessageBody: aws.String("")}, missing},
+		"too large": {sqs.SendMessageInput{MessageBody: aws.String(strings.Repeat("x", 1025))},
+			invalidValue},
+		"control character": {sqs.SendMessageInput{MessageBody: aws.String("a\x01b")},
+			"InvalidMessageContents"},
+		"too large with its attributes": {sqs.SendMessageInput{MessageBody: aws.String(strings.Repeat("x",
+			1020)), MessageAttributes: map[string]types.MessageAttributeValue{
 			"a": {DataType: aws.String("String"), StringValue: aws.String("b")},
 		}}, invalidValue},
 	} {
@@ -126,10 +139,12 @@ func refusedAttributes(r *run) {
 		many["a"+strconv.Itoa(i)] = value("String", "x")
 	}
 	for what, attributes := range map[string]map[string]types.MessageAttributeValue{
-		"eleven": many, "a type that is none": {"a": value("Text", "x")}, "no value": {"a": value("String", "")}, "a name with a space": {"a b": value("String", "x")},
+		"eleven": many, "a type that is none": {"a": value("Text", "x")},
+		"no value": {"a": value("String", "")}, "a name with a space": {"a b": value("String", "x")},
 		"a binary without bytes": {"a": value("Binary", "x")},
 	} {
-		_, err := r.client.SendMessage(r.ctx, &sqs.SendMessageInput{QueueUrl: aws.String(url), MessageBody: aws.String("x"), MessageAttributes: attributes})
+		_, err := r.client.SendMessage(r.ctx, &sqs.SendMessageInput{QueueUrl: aws.String(url),
+			MessageBody: aws.String("x"), MessageAttributes: attributes})
 		r.refused(what, err, invalidValue)
 	}
 }
@@ -138,7 +153,9 @@ func refusedAttributes(r *run) {
 func refusedParameters(r *run) {
 	url := aws.String(r.queue(nil))
 	for what, in := range map[string]*sqs.SendMessageInput{
-		"a deduplication ID": {MessageDeduplicationId: aws.String("x")}, "a delay of more than 15 minutes": {DelaySeconds: 901}, "a delay of less than nothing": {DelaySeconds: -1},
+		"a deduplication ID":              {MessageDeduplicationId: aws.String("x")},
+		"a delay of more than 15 minutes": {DelaySeconds: 901},
+		"a delay of less than nothing":    {DelaySeconds: -1},
 	} {
 		in.QueueUrl, in.MessageBody = url, aws.String("x")
 		_, err := r.client.SendMessage(r.ctx, in)
@@ -149,8 +166,10 @@ func refusedParameters(r *run) {
 func refusedCalls(r *run) {
 	url := aws.String(r.queue(nil))
 	for what, in := range map[string]*sqs.ReceiveMessageInput{
-		"11 messages": {QueueUrl: url, MaxNumberOfMessages: 11}, "-1 messages": {QueueUrl: url, MaxNumberOfMessages: -1},
-		"21 seconds": {QueueUrl: url, WaitTimeSeconds: 21}, "more than 12 hours": {QueueUrl: url, VisibilityTimeout: 43201},
+		"11 messages":        {QueueUrl: url, MaxNumberOfMessages: 11},
+		"-1 messages":        {QueueUrl: url, MaxNumberOfMessages: -1},
+		"21 seconds":         {QueueUrl: url, WaitTimeSeconds: 21},
+		"more than 12 hours": {QueueUrl: url, VisibilityTimeout: 43201},
 	} {
 		_, err := r.client.ReceiveMessage(r.ctx, in)
 		r.refused(what, err, invalidValue)
@@ -160,7 +179,8 @@ func refusedCalls(r *run) {
 	r.refused("receiving from a queue that does not exist", err, noSuchQueue)
 	_, err = r.client.GetQueueAttributes(r.ctx, &sqs.GetQueueAttributesInput{QueueUrl: gone})
 	r.refused("attributes of a queue that does not exist", err, noSuchQueue)
-	_, err = r.client.DeleteMessage(r.ctx, &sqs.DeleteMessageInput{QueueUrl: gone, ReceiptHandle: aws.String("x")})
+	_, err = r.client.DeleteMessage(r.ctx, &sqs.DeleteMessageInput{QueueUrl: gone,
+		ReceiptHandle: aws.String("x")})
 	r.refused("deleting from a queue that does not exist", err, noSuchQueue)
 }
 
@@ -173,7 +193,8 @@ func visibility(r *run) {
 	}
 	r.must(r.change(url, first.ReceiptHandle, 0))
 	second := r.await(url)
-	if *second.MessageId != *sent.MessageId || *second.ReceiptHandle == *first.ReceiptHandle || second.Attributes["ApproximateReceiveCount"] != "2" ||
+	if *second.MessageId != *sent.MessageId || *second.ReceiptHandle == *first.ReceiptHandle ||
+		second.Attributes["ApproximateReceiveCount"] != "2" ||
 		second.Attributes["ApproximateFirstReceiveTimestamp"] != first.Attributes["ApproximateFirstReceiveTimestamp"] || second.Attributes["SentTimestamp"] != first.Attributes["SentTimestamp"] {
 		r.errorf("first %v, second %v", first, second)
 	}
@@ -189,7 +210,8 @@ func receiptHandles(r *run) {
 	url := r.queue(nil)
 	r.send(url, "x")
 	first := r.await(url)
-	_, err := r.client.DeleteMessage(r.ctx, &sqs.DeleteMessageInput{QueueUrl: aws.String(url), ReceiptHandle: aws.String("garbage")})
+	_, err := r.client.DeleteMessage(r.ctx, &sqs.DeleteMessageInput{QueueUrl: aws.String(url),
+		ReceiptHandle: aws.String("garbage")})
 	r.refused("deleting by garbage", err, badHandle)
 	r.refused("changing by garbage", r.change(url, aws.String("garbage"), 1), badHandle)
 	r.must(r.change(url, first.ReceiptHandle, 0))
@@ -212,7 +234,8 @@ func changeWhatIsGone(r *run) {
 // timeouts end by themselves.
 func timeouts(r *run) {
 	url := r.queue(nil)
-	_, err := r.client.SendMessage(r.ctx, &sqs.SendMessageInput{QueueUrl: aws.String(url), MessageBody: aws.String("late"), DelaySeconds: 1})
+	_, err := r.client.SendMessage(r.ctx, &sqs.SendMessageInput{QueueUrl: aws.String(url),
+		MessageBody: aws.String("late"), DelaySeconds: 1})
 	r.must(err)
 	if got := r.poll(url, 1, patience, aws.Int32(1)); bodies(got) != "late" {
 		r.errorf("after its delay: %q", bodies(got))
@@ -220,7 +243,8 @@ func timeouts(r *run) {
 	if m := r.await(url); m.Attributes["ApproximateReceiveCount"] != "2" {
 		r.errorf("after its timeout: %v", m.Attributes)
 	}
-	_, err = r.client.SendMessage(r.ctx, &sqs.SendMessageInput{QueueUrl: aws.String(url), MessageBody: aws.String("later"), DelaySeconds: 900})
+	_, err = r.client.SendMessage(r.ctx, &sqs.SendMessageInput{QueueUrl: aws.String(url),
+		MessageBody: aws.String("later"), DelaySeconds: 900})
 	r.must(err)
 	r.counts("one in flight, one delayed", url, [3]string{"0", "1", "1"})
 }
@@ -230,7 +254,8 @@ func longPoll(r *run) {
 	got := make(chan *sqs.ReceiveMessageOutput, 1)
 	failed := make(chan error, 1)
 	go func() {
-		out, err := r.client.ReceiveMessage(r.ctx, &sqs.ReceiveMessageInput{QueueUrl: aws.String(url), WaitTimeSeconds: patience})
+		out, err := r.client.ReceiveMessage(r.ctx,
+			&sqs.ReceiveMessageInput{QueueUrl: aws.String(url), WaitTimeSeconds: patience})
 		got <- out
 		failed <- err
 	}()

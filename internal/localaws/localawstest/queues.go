@@ -25,14 +25,16 @@ func lifeOfAQueue(r *run) {
 	if _, ok := errors.AsType[*types.QueueDoesNotExist](err); !ok {
 		r.errorf("the SDK does not know the error %v", err)
 	}
-	create := &sqs.CreateQueueInput{QueueName: aws.String(name), Attributes: map[string]string{"VisibilityTimeout": "60"}}
+	create := &sqs.CreateQueueInput{QueueName: aws.String(name),
+		Attributes: map[string]string{"VisibilityTimeout": "60"}}
 	made, err := r.client.CreateQueue(r.ctx, create)
 	r.must(err)
 	again, err := r.client.CreateQueue(r.ctx, create)
 	r.must(err)
 	found, err := r.client.GetQueueUrl(r.ctx, byName)
 	r.must(err)
-	if *again.QueueUrl != *made.QueueUrl || *found.QueueUrl != *made.QueueUrl || !strings.HasSuffix(*made.QueueUrl, "/"+name) {
+	if *again.QueueUrl != *made.QueueUrl || *found.QueueUrl != *made.QueueUrl ||
+		!strings.HasSuffix(*made.QueueUrl, "/"+name) {
 		r.errorf("URLs %s, %s, %s", *made.QueueUrl, *again.QueueUrl, *found.QueueUrl)
 	}
 	create.Attributes["VisibilityTimeout"] = "61"
@@ -47,7 +49,8 @@ func lifeOfAQueue(r *run) {
 	r.must(err)
 	_, err = r.client.GetQueueUrl(r.ctx, byName)
 	r.refused("after it was deleted", err, noSuchQueue)
-	_, err = r.client.SendMessage(r.ctx, &sqs.SendMessageInput{QueueUrl: made.QueueUrl, MessageBody: aws.String("x")})
+	_, err = r.client.SendMessage(r.ctx, &sqs.SendMessageInput{QueueUrl: made.QueueUrl,
+		MessageBody: aws.String("x")})
 	r.refused("sending after it was deleted", err, noSuchQueue)
 }
 
@@ -66,7 +69,8 @@ func namesAndAttributes(r *run) {
 		{"retention-too-short", map[string]string{"MessageRetentionPeriod": "59"}, "InvalidAttributeValue"},
 		{"no-number", map[string]string{"DelaySeconds": "soon"}, "InvalidAttributeValue"},
 	} {
-		_, err := r.client.CreateQueue(r.ctx, &sqs.CreateQueueInput{QueueName: aws.String(c.name), Attributes: c.attributes})
+		_, err := r.client.CreateQueue(r.ctx, &sqs.CreateQueueInput{QueueName: aws.String(c.name),
+			Attributes: c.attributes})
 		r.refused("creating "+c.name, err, c.code)
 	}
 }
@@ -75,7 +79,8 @@ func namesAndAttributes(r *run) {
 func policies(r *run) {
 	dead, url := r.queue(nil), r.queue(nil)
 	arn := r.attributes(dead)["QueueArn"]
-	if !strings.HasPrefix(arn, "arn:aws:sqs:") || !strings.HasSuffix(dead, arn[strings.LastIndex(arn, ":")+1:]) {
+	if !strings.HasPrefix(arn, "arn:aws:sqs:") || !strings.HasSuffix(dead,
+		arn[strings.LastIndex(arn, ":")+1:]) {
 		r.errorf("the ARN of %s is %s", dead, arn)
 	}
 	want := map[string]string{
@@ -85,9 +90,12 @@ func policies(r *run) {
 		"MessageRetentionPeriod":        "1209600",
 		"ReceiveMessageWaitTimeSeconds": "20",
 	}
-	_, err := r.client.SetQueueAttributes(r.ctx, &sqs.SetQueueAttributesInput{QueueUrl: aws.String(url), Attributes: want})
+	_, err := r.client.SetQueueAttributes(r.ctx, &sqs.SetQueueAttributesInput{QueueUrl: aws.String(url),
+		Attributes: want})
 	r.must(err)
-	for _, names := range [][]types.QueueAttributeName{nil, {"Policy", "RedrivePolicy", "VisibilityTimeout", "MessageRetentionPeriod", "ReceiveMessageWaitTimeSeconds"}} {
+	for _, names := range [][]types.QueueAttributeName{nil,
+		{"Policy", "RedrivePolicy", "VisibilityTimeout", "MessageRetentionPeriod",
+			"ReceiveMessageWaitTimeSeconds"}} {
 		got := r.attributes(url, names...)
 		for name, value := range want {
 			if got[name] != value {
@@ -123,7 +131,8 @@ func purgeTwice(r *run) {
 func deadLetterQueue(r *run) {
 	dead := r.queue(nil)
 	arn := r.attributes(dead)["QueueArn"]
-	url := r.queue(map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"` + arn + `","maxReceiveCount":2}`})
+	url := r.queue(map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"` + arn +
+		`","maxReceiveCount":2}`})
 	sent := r.send(url, "poison")
 	for range 2 {
 		r.must(r.change(url, r.await(url).ReceiptHandle, 0))
@@ -141,16 +150,20 @@ func deadLetterQueue(r *run) {
 // deadLetterSource: a message that was given up says where, and goes on counting.
 func deadLetterSource(r *run) {
 	dead := r.queue(nil)
-	url := r.queue(map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"` + r.attributes(dead)["QueueArn"] + `","maxReceiveCount":1}`})
+	url := r.queue(map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"` +
+		r.attributes(dead)["QueueArn"] + `","maxReceiveCount":1}`})
 	r.send(url, "poison")
 	r.must(r.change(url, r.await(url).ReceiptHandle, 0))
 	r.receive(url, 1)
 	m := r.await(dead)
-	if m.Attributes["DeadLetterQueueSourceArn"] != r.attributes(url)["QueueArn"] || m.Attributes["ApproximateReceiveCount"] != "2" {
+	if m.Attributes["DeadLetterQueueSourceArn"] != r.attributes(url)["QueueArn"] ||
+		m.Attributes["ApproximateReceiveCount"] != "2" {
 		r.errorf("attributes %v", m.Attributes)
 	}
-	_, err := r.client.SetQueueAttributes(r.ctx, &sqs.SetQueueAttributesInput{QueueUrl: aws.String(url), Attributes: map[string]string{
-		"RedrivePolicy": `{"deadLetterTargetArn":"` + r.attributes(dead)["QueueArn"] + `-missing","maxReceiveCount":1}`,
-	}})
+	_, err := r.client.SetQueueAttributes(r.ctx, &sqs.SetQueueAttributesInput{QueueUrl: aws.String(url),
+		Attributes: map[string]string{
+			"RedrivePolicy": `{"deadLetterTargetArn":"` + r.attributes(dead)["QueueArn"] +
+				`-missing","maxReceiveCount":1}`,
+		}})
 	r.refused("a dead-letter queue that does not exist", err, invalidValue)
 }

@@ -39,7 +39,8 @@ const (
 func Findings(t *Template) []Finding {
 	c := &checker{t: t}
 	for _, check := range []func(){
-		c.references, c.parameters, c.statements, c.queuePolicies, c.permissions, c.roles, c.queues, c.buckets, c.retained,
+		c.references, c.parameters, c.statements, c.queuePolicies, c.permissions, c.roles, c.queues,
+		c.buckets, c.retained,
 		c.rules, c.functions, c.pipes, c.alarms, c.queueAlarms,
 	} {
 		check()
@@ -130,7 +131,8 @@ func (c *checker) statement(id string, s map[string]any) {
 		}
 	}
 	if s["Action"] == nil || s["Effect"] != "Allow" {
-		c.add(Wildcards, id, "a statement with the effect %v that allows the actions %v", s["Effect"], s["Action"])
+		c.add(Wildcards, id, "a statement with the effect %v that allows the actions %v", s["Effect"],
+			s["Action"])
 	}
 	for _, a := range List(s["Action"]) {
 		if strings.Contains(fmt.Sprint(a), "*") {
@@ -138,7 +140,8 @@ func (c *checker) statement(id string, s map[string]any) {
 		}
 	}
 	for _, r := range List(s["Resource"]) {
-		if text := fmt.Sprint(r); strings.Contains(strings.TrimSuffix(text, "/*"), "*") || !strings.Contains(text, "$") {
+		if text := fmt.Sprint(r); strings.Contains(strings.TrimSuffix(text, "/*"), "*") ||
+			!strings.Contains(text, "$") {
 			c.add(Wildcards, id, "the resource %v", r)
 		}
 	}
@@ -234,12 +237,14 @@ func (c *checker) roles() {
 			return
 		}
 		service, _ := Get(statements[0], "Principal", "Service").(string)
-		if service == "" || len(object(Get(statements[0], "Principal"))) != 1 || Get(statements[0], "Action") != "sts:AssumeRole" {
+		if service == "" || len(object(Get(statements[0], "Principal"))) != 1 ||
+			Get(statements[0], "Action") != "sts:AssumeRole" {
 			c.add(Assume, id, "not for one service: %v", Get(statements[0], "Principal"))
 		}
 		// Lambda sets no aws:SourceArn when it assumes an execution role; the other services act for any
 		// caller.
-		if service != "lambda.amazonaws.com" && Get(statements[0], "Condition", "ArnEquals", "aws:SourceArn") == nil {
+		if service != "lambda.amazonaws.com" && Get(statements[0], "Condition", "ArnEquals",
+			"aws:SourceArn") == nil {
 			c.add(Assume, id, "%s may assume it for anybody", service)
 		}
 		if r.Properties["ManagedPolicyArns"] != nil {
@@ -260,12 +265,14 @@ func (c *checker) queues() {
 		redrive := object(Plain(r.Properties["RedrivePolicy"]))
 		switch {
 		case redrive == nil && r.Properties["MessageRetentionPeriod"] != fourteenDays:
-			c.add(DeadLetter, id, "it has no dead-letter queue, and keeps for %v s instead of %d", r.Properties["MessageRetentionPeriod"], fourteenDays)
+			c.add(DeadLetter, id, "it has no dead-letter queue, and keeps for %v s instead of %d",
+				r.Properties["MessageRetentionPeriod"], fourteenDays)
 		case redrive == nil:
 		case !c.isQueue(redrive["deadLetterTargetArn"]):
 			c.add(DeadLetter, id, "%v is no queue of this template", redrive["deadLetterTargetArn"])
 		case number(redrive["maxReceiveCount"]) < 5:
-			c.add(DeadLetter, id, "after %v receives: throttling alone takes that many", redrive["maxReceiveCount"])
+			c.add(DeadLetter, id, "after %v receives: throttling alone takes that many",
+				redrive["maxReceiveCount"])
 		}
 	})
 }
@@ -287,19 +294,22 @@ func (c *checker) buckets() {
 			bucket := fmt.Sprint(Plain(r.Properties["Bucket"]))
 			name := strings.TrimSuffix(bucket, "}")
 			whole := slices.Equal(List(s["Resource"]), []any{name + ".Arn}", name + ".Arn}/*"})
-			if s["Effect"] == "Deny" && s["Principal"] == "*" && s["Action"] == "s3:*" && whole && Get(s, "Condition", "Bool", "aws:SecureTransport") == "false" {
+			if s["Effect"] == "Deny" && s["Principal"] == "*" && s["Action"] == "s3:*" && whole &&
+				Get(s, "Condition", "Bool", "aws:SecureTransport") == "false" {
 				byTLS[bucket] = true
 			}
 		}
 	})
 	c.each("AWS::S3::Bucket", func(id string, r Resource) {
-		for _, what := range []string{"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"} {
+		for _, what := range []string{"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls",
+			"RestrictPublicBuckets"} {
 			if Get(r.Properties, "PublicAccessBlockConfiguration", what) != true {
 				c.add(Public, id, "without %s", what)
 			}
 		}
 		if r.Properties["BucketEncryption"] == nil || !byTLS["${"+id+"}"] {
-			c.add(Encrypted, id, "at rest: %v; refused without TLS: %v", r.Properties["BucketEncryption"] != nil, byTLS["${"+id+"}"])
+			c.add(Encrypted, id, "at rest: %v; refused without TLS: %v",
+				r.Properties["BucketEncryption"] != nil, byTLS["${"+id+"}"])
 		}
 		if Get(r.Properties, "VersioningConfiguration", "Status") != "Enabled" {
 			c.add(Retained, id, "what is overwritten or deleted is gone")
@@ -387,7 +397,9 @@ func (c *checker) source(id string, queue Resource, window int) {
 	timeout := number(c.t.Setting(id, "Timeout"))
 	visible := number(queue.Properties["VisibilityTimeout"])
 	if timeout == 0 || visible < 6*timeout+window {
-		c.add(Partial, id, "its queue shows messages again after %d s: six times the timeout of %d s is needed", visible, timeout)
+		c.add(Partial, id,
+			"its queue shows messages again after %d s: six times the timeout of %d s is needed", visible,
+			timeout)
 	}
 	if queue.Properties["RedrivePolicy"] == nil {
 		c.add(DeadLetter, id, "its queue has no dead-letter queue")
@@ -398,7 +410,8 @@ func (c *checker) source(id string, queue Resource, window int) {
 func (c *checker) pipes() {
 	c.each("AWS::Pipes::Pipe", func(id string, r Resource) {
 		source := Plain(r.Properties["Source"])
-		if !c.isQueue(source) || c.t.Resources[idOf(Plain(r.Properties["Enrichment"]))].Type != "AWS::Serverless::Function" {
+		if !c.isQueue(source) ||
+			c.t.Resources[idOf(Plain(r.Properties["Enrichment"]))].Type != "AWS::Serverless::Function" {
 			c.add(Refs, id, "it goes from %v through %v", source, Plain(r.Properties["Enrichment"]))
 			return
 		}
@@ -424,7 +437,8 @@ func (c *checker) queueAlarms() {
 		for _, d := range List(Plain(r.Properties["Dimensions"])) {
 			if Get(d, "Name") == "QueueName" && r.Properties["Namespace"] == "AWS/SQS" {
 				queue := idOf(Get(d, "Value"))
-				watched[fmt.Sprint(queue, " ", r.Properties["MetricName"], " ", r.Properties["Threshold"] == 0)] = true
+				watched[fmt.Sprint(queue, " ", r.Properties["MetricName"], " ",
+					r.Properties["Threshold"] == 0)] = true
 				c.ageAlarm(id, r, c.t.Resources[queue])
 			}
 		}
@@ -432,7 +446,8 @@ func (c *checker) queueAlarms() {
 	c.each("AWS::SQS::Queue", func(id string, r Resource) {
 		read := r.Properties["RedrivePolicy"] != nil
 		switch {
-		case read && !(watched[id+" ApproximateNumberOfMessagesVisible false"] && watched[id+" ApproximateAgeOfOldestMessage false"]):
+		case read && !(watched[id+" ApproximateNumberOfMessagesVisible false"] &&
+			watched[id+" ApproximateAgeOfOldestMessage false"]):
 			c.add(Alarms, id, "there must be one on its depth and one on its age")
 		case !read && !watched[id+" ApproximateNumberOfMessagesVisible true"]:
 			c.add(Alarms, id, "there must be one as soon as it is not empty")
@@ -448,6 +463,7 @@ func (c *checker) ageAlarm(id string, r, queue Resource) {
 		return
 	}
 	if visible := number(queue.Properties["VisibilityTimeout"]); number(r.Properties["Threshold"]) >= 2*visible-60 {
-		c.add(Alarms, id, "an event that keeps failing leaves the age of the queue after %d s, before the alarm", 2*visible)
+		c.add(Alarms, id,
+			"an event that keeps failing leaves the age of the queue after %d s, before the alarm", 2*visible)
 	}
 }

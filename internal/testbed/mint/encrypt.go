@@ -52,12 +52,14 @@ func (p *Plan) Encrypt(s *Secret) *Plan {
 	q := *p
 	if len(s.Fields) == 0 {
 		q.Enc = `"jwe"`
-		q.Event = p.Event.Set("datacontenttype", Quote(encryptedType)).Del("data_base64").Set("data", s.whole(p))
+		q.Event = p.Event.Set("datacontenttype", Quote(encryptedType)).Del("data_base64").Set("data",
+			s.whole(p))
 	} else {
 		q.Enc = Array(s.Fields...)
 		data := p.data()
 		for _, pointer := range s.Fields {
-			data = substitute(data, tokens(pointer), func(raw string) string { return Quote(s.field(p, pointer, raw)) })
+			data = substitute(data, tokens(pointer),
+				func(raw string) string { return Quote(s.field(p, pointer, raw)) })
 		}
 		q.Event = p.Event.Set("data", data).Set("jwerecipients", Quote(s.recipients()))
 	}
@@ -74,7 +76,8 @@ func (s *Secret) whole(p *Plan) string {
 	aad := url(s.binding(p, "").String())
 	nonce, ciphertext, tag := s.seal(edit(s.Plaintext, p.data()), url(protected)+"."+aad)
 	return edit(s.Message, Object{
-		{"aad", Quote(aad)}, {"ciphertext", Quote(url(ciphertext))}, {"iv", Quote(url(nonce))}, {"protected", Quote(url(protected))},
+		{"aad", Quote(aad)}, {"ciphertext", Quote(url(ciphertext))}, {"iv", Quote(url(nonce))},
+		{"protected", Quote(url(protected))},
 		{"recipients", s.recipients()}, {"tag", Quote(url(tag))},
 	}).String()
 }
@@ -82,7 +85,8 @@ func (s *Secret) whole(p *Plan) string {
 // field is the compact JWE of one member.
 func (s *Secret) field(p *Plan, pointer, raw string) string {
 	protected := url(edit(s.Protected, Object{
-		{"alg", `"dir"`}, {"ctx", Quote(url(s.binding(p, pointer).String()))}, {"enc", `"A256GCM"`}, {"kid", Quote(s.Commitment())},
+		{"alg", `"dir"`}, {"ctx", Quote(url(s.binding(p, pointer).String()))}, {"enc", `"A256GCM"`},
+		{"kid", Quote(s.Commitment())},
 	}).String())
 	padded := raw + strings.Repeat(" ", (32-len(raw)%32)%32)
 	if s.Padded != nil {
@@ -102,7 +106,8 @@ func (s *Secret) binding(p *Plan, pointer string) Object {
 		o = o.Add("pointer", Quote(pointer))
 	}
 	return edit(s.Binding, append(o, Object{
-		{"producer", Quote(p.By[0].producer())}, {"source", Quote(p.text("source"))}, {"type", Quote(p.text("type"))},
+		{"producer", Quote(p.By[0].producer())}, {"source", Quote(p.text("source"))},
+		{"type", Quote(p.text("type"))},
 	}...))
 }
 
@@ -144,11 +149,13 @@ func (s *Secret) recipients() string {
 
 // entry is the content key for one recipient.
 func (s *Secret) entry(r *keys.Recipient) Object {
-	ephemeral, err := r.PublicKey().Curve().NewPrivateKey([]byte(hash("sealbus test ephemeral key: " + s.Name + r.KeyID())))
+	ephemeral, err := r.PublicKey().Curve().NewPrivateKey([]byte(hash("sealbus test ephemeral key: " +
+		s.Name + r.KeyID())))
 	must(err)
 	z, err := ephemeral.ECDH(r.PublicKey())
 	must(err)
-	header := Object{{"alg", Quote(AlgECDH)}, {"epk", ephemeralJWK(ephemeral.PublicKey())}, {"kid", Quote(r.KeyID())}}
+	header := Object{{"alg", Quote(AlgECDH)}, {"epk", ephemeralJWK(ephemeral.PublicKey())},
+		{"kid", Quote(r.KeyID())}}
 	if s.APU != "" || s.APV != "" {
 		header = header.Add("apu", Quote(url(s.APU))).Add("apv", Quote(url(s.APV)))
 	}
@@ -161,7 +168,8 @@ func ephemeralJWK(key *ecdh.PublicKey) string {
 	if key.Curve() == ecdh.X25519() {
 		return Object{{"crv", `"X25519"`}, {"kty", `"OKP"`}, {"x", Quote(url(point))}}.String()
 	}
-	return Object{{"crv", `"P-256"`}, {"kty", `"EC"`}, {"x", Quote(url(point[1:33]))}, {"y", Quote(url(point[33:]))}}.String()
+	return Object{{"crv", `"P-256"`}, {"kty", `"EC"`}, {"x", Quote(url(point[1:33]))},
+		{"y", Quote(url(point[33:]))}}.String()
 }
 
 // derive is the Concat KDF of RFC 7518 section 4.6.2 for 256 bits.

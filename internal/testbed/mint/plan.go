@@ -158,7 +158,8 @@ func (p *Plan) bound() []string {
 	return raw
 }
 
-var coreNames = []string{"id", "source", "specversion", "type", "datacontenttype", "dataschema", "subject", "time", "data"}
+var coreNames = []string{"id", "source", "specversion", "type", "datacontenttype", "dataschema", "subject",
+	"time", "data"}
 
 // core is H( H(id) H(source) ... H(data) ).
 func (p *Plan) core() string {
@@ -237,7 +238,8 @@ func instant(text string) time.Time {
 // Names is signedextattrs: the extensions that are present, in name order, but those that hops change.
 func (p *Plan) Names() []string {
 	names := []string{}
-	skip := append([]string{"data_base64", "dssematerial", "traceparent", "tracestate", "partitionkey"}, append(p.Unsigned, coreNames...)...)
+	skip := append([]string{"data_base64", "dssematerial", "traceparent", "tracestate", "partitionkey"},
+		append(p.Unsigned, coreNames...)...)
 	for _, m := range p.Event {
 		if !slices.Contains(skip, m.Name) {
 			names = append(names, m.Name)
@@ -248,8 +250,10 @@ func (p *Plan) Names() []string {
 }
 
 var documented = map[string]string{
-	"recordedtime": "Timestamp", "originalrecordedtime": "Timestamp", "expirytime": "Timestamp", "deprecationfrom": "Timestamp", "deprecationsunset": "Timestamp",
-	"sampledrate": "Integer", "severitynumber": "Integer", "deprecated": "Boolean", "dataref": "URI-reference",
+	"recordedtime": "Timestamp", "originalrecordedtime": "Timestamp", "expirytime": "Timestamp",
+	"deprecationfrom": "Timestamp", "deprecationsunset": "Timestamp",
+	"sampledrate": "Integer", "severitynumber": "Integer", "deprecated": "Boolean",
+	"dataref":              "URI-reference",
 	"deprecationmigration": "URI", "audience": "String",
 }
 
@@ -286,7 +290,8 @@ func (p *Plan) hashed(name string) string {
 // in their order, the signed extensions in the order of signedextattrs, the signed data.
 func (p *Plan) Opened() string {
 	var o Object
-	for _, name := range []string{"specversion", "id", "source", "type", "datacontenttype", "dataschema", "subject", "time"} {
+	for _, name := range []string{"specversion", "id", "source", "type", "datacontenttype", "dataschema",
+		"subject", "time"} {
 		if text := p.text(name); text != "" {
 			o = o.Add(name, Quote(p.openedCore(name, text)))
 		}

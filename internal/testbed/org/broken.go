@@ -70,12 +70,14 @@ var defects = map[envelope.Reason]func(o *Org, b *Broken, p *mint.Plan){
 	},
 	envelope.ReasonNotEncrypted: func(_ *Org, b *Broken, _ *mint.Plan) { b.Policy.RequireEncrypted = true },
 	envelope.ReasonNotARecipient: func(_ *Org, b *Broken, _ *mint.Plan) {
-		b.secret = &mint.Secret{To: []*keys.Recipient{mint.SeededIdentity(keys.X25519, "somebody else").Recipient()}}
+		b.secret = &mint.Secret{To: []*keys.Recipient{mint.SeededIdentity(keys.X25519,
+			"somebody else").Recipient()}}
 	},
 	envelope.ReasonDecryptFailed: func(o *Org, b *Broken, _ *mint.Plan) { // it was moved here from another event
-		b.secret = &mint.Secret{To: []*keys.Recipient{o.identity.Recipient()}, Binding: func(of mint.Object) mint.Object {
-			return of.Set("id", `"another"`)
-		}}
+		b.secret = &mint.Secret{To: []*keys.Recipient{o.identity.Recipient()},
+			Binding: func(of mint.Object) mint.Object {
+				return of.Set("id", `"another"`)
+			}}
 	},
 	envelope.ReasonTrustUnavailable: func(_ *Org, b *Broken, _ *mint.Plan) { b.Trust = noTrust{} },
 }
@@ -115,9 +117,12 @@ func (o *Org) Broken(reason envelope.Reason) (*Broken, error) {
 	id := fmt.Sprintf("%s-broken-%d", o.producer, o.made)
 	o.mu.Unlock()
 	p := &mint.Plan{By: []mint.Signature{{Key: o.Signer()}}, Event: mint.Object{
-		{Name: "specversion", Raw: `"1.0"`}, {Name: "id", Raw: mint.Quote(id)}, {Name: "source", Raw: mint.Quote(b.source)},
-		{Name: "type", Raw: mint.Quote(b.typ)}, {Name: "datacontenttype", Raw: `"application/json"`}, {Name: "time", Raw: seconds(o.Now())},
-		{Name: "audience", Raw: mint.Quote(Audience)}, {Name: "recordedtime", Raw: seconds(o.Now())}, {Name: "data", Raw: `{"amount":1}`},
+		{Name: "specversion", Raw: `"1.0"`}, {Name: "id", Raw: mint.Quote(id)},
+		{Name: "source", Raw: mint.Quote(b.source)},
+		{Name: "type", Raw: mint.Quote(b.typ)}, {Name: "datacontenttype", Raw: `"application/json"`},
+		{Name: "time", Raw: seconds(o.Now())},
+		{Name: "audience", Raw: mint.Quote(Audience)}, {Name: "recordedtime", Raw: seconds(o.Now())},
+		{Name: "data", Raw: `{"amount":1}`},
 	}}
 	defect(o, b, p)
 	if b.secret != nil {

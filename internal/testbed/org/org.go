@@ -61,8 +61,10 @@ func New(producer string, sources ...string) (*Org, error) {
 	if len(sources) == 0 {
 		return nil, errors.New("an organisation needs a source pattern")
 	}
-	o := &Org{producer: producer, sources: sources, keys: map[string]*keys.LocalSigner{}, now: time.Now().UTC().Truncate(time.Second)}
-	for _, role := range []string{roleSigning, roleUnlisted, roleRevoked, roleExpired, roleNoSources, roleNoTypes, roleNoAccount} {
+	o := &Org{producer: producer, sources: sources, keys: map[string]*keys.LocalSigner{},
+		now: time.Now().UTC().Truncate(time.Second)}
+	for _, role := range []string{roleSigning, roleUnlisted, roleRevoked, roleExpired, roleNoSources,
+		roleNoTypes, roleNoAccount} {
 		s, err := keys.GenerateSigner(keys.Ed25519, producer)
 		if err != nil {
 			return nil, err
@@ -82,7 +84,8 @@ func (o *Org) newConsumer() (err error) {
 	if o.identity, err = keys.GenerateIdentity(keys.X25519); err != nil {
 		return err
 	}
-	if o.encrypter, err = envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{o.identity.Recipient()}}); err != nil {
+	if o.encrypter,
+		err = envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{o.identity.Recipient()}}); err != nil {
 		return err
 	}
 	o.decrypter, err = envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(o.identity)})
@@ -91,7 +94,8 @@ func (o *Org) newConsumer() (err error) {
 
 func (o *Org) newBundle() (*trust.Bundle, error) {
 	return trust.NewBundle(
-		trust.BundleOptions{Version: 1, Issued: o.now.Add(-time.Hour), Expires: o.now.AddDate(0, 0, 7), RefreshHint: 5 * time.Minute},
+		trust.BundleOptions{Version: 1, Issued: o.now.Add(-time.Hour), Expires: o.now.AddDate(0, 0, 7),
+			RefreshHint: 5 * time.Minute},
 		o.entry(roleSigning, nil),
 		o.entry(roleRevoked, func(k *trust.Key) {
 			k.Revoked = &trust.Revocation{At: o.now.Add(-time.Hour), Reason: "lost"}
@@ -104,7 +108,8 @@ func (o *Org) newBundle() (*trust.Bundle, error) {
 }
 
 func (o *Org) entry(role string, change func(*trust.Key)) *trust.Key {
-	k := &trust.Key{Verifier: o.keys[role].Verifier(), Producer: o.producer, Sources: o.sources, Types: []string{"*"}}
+	k := &trust.Key{Verifier: o.keys[role].Verifier(), Producer: o.producer, Sources: o.sources,
+		Types: []string{"*"}}
 	if change != nil {
 		change(k)
 	}
@@ -145,7 +150,8 @@ func (o *Org) Advance(d time.Duration) {
 
 // Policy is by which a consumer opens what the organisation seals.
 func (o *Org) Policy() *envelope.Policy {
-	return &envelope.Policy{Sources: slices.Clone(o.sources), Audience: Audience, MaxAge: Window, Now: o.Now, Decrypter: o.decrypter}
+	return &envelope.Policy{Sources: slices.Clone(o.sources), Audience: Audience, MaxAge: Window, Now: o.Now,
+		Decrypter: o.decrypter}
 }
 
 // Source is the source of the organisation's events: the first pattern, with "test" for its "*".

@@ -21,7 +21,8 @@ type books struct {
 }
 
 func newBooks() *books {
-	return &books{runs: map[string][]string{}, effects: map[string]int{}, plain: map[string]int{}, migrating: map[string]int{}}
+	return &books{runs: map[string][]string{}, effects: map[string]int{}, plain: map[string]int{},
+		migrating: map[string]int{}}
 }
 
 // handle has its effect unless it was had: what a handler is to do with an IdempotencyKey.

@@ -51,7 +51,8 @@ func testOutageBetween(t *testing.T, kills int) {
 	l.genuine = append(l.genuine, victim)
 	l.settle()
 	if !l.books.handled(victim) || l.since() != down.from || l.waiting() == 0 {
-		t.Fatalf("%v after the start, %d messages wait: there was no outage in the middle", l.since(), l.waiting())
+		t.Fatalf("%v after the start, %d messages wait: there was no outage in the middle", l.since(),
+			l.waiting())
 	}
 	o.publish(24*time.Hour, l.key(orders))
 	l.stream(down.to+5*time.Minute, orders)

@@ -37,7 +37,8 @@ func newDirect(t *testing.T, seed uint64, withDestination bool) *direct {
 	d := &direct{world: w, tries: map[string][]time.Duration{}, failures: map[string]int{}}
 	d.destination = w.queue("mailer-failures", map[string]string{"MessageRetentionPeriod": "1209600"})
 	arn := w.aws.Function("mailer", d.invoke)
-	conf := localaws.FunctionConfig{Timeout: functionTimeout, Invoke: &localaws.InvokeConfig{Retries: len(pauses)}}
+	conf := localaws.FunctionConfig{Timeout: functionTimeout,
+		Invoke: &localaws.InvokeConfig{Retries: len(pauses)}}
 	if withDestination {
 		conf.Invoke.OnFailure = d.destination.arn
 	}
@@ -101,8 +102,10 @@ func (d *direct) hopeless(ids []string, down *outage) (list []string) {
 		if d.failures[id] <= len(pauses) {
 			continue
 		}
-		if list = append(list, id); len(d.tries[id]) != d.failures[id] || !down.at(start.Add(d.tries[id][0])) {
-			d.Errorf("%s failed %d times, at %v after the start: that was not the outage", id, d.failures[id], d.tries[id])
+		if list = append(list, id); len(d.tries[id]) != d.failures[id] ||
+			!down.at(start.Add(d.tries[id][0])) {
+			d.Errorf("%s failed %d times, at %v after the start: that was not the outage", id, d.failures[id],
+				d.tries[id])
 		}
 	}
 	return list
@@ -132,7 +135,8 @@ func (d *direct) failed() (payloads []json.RawMessage) {
 			RequestPayload json.RawMessage
 		}
 		d.check(json.Unmarshal([]byte(body), &record))
-		if c := record.RequestContext; c.Condition != "RetriesExhausted" || c.ApproximateInvokeCount != 1+len(pauses) {
+		if c := record.RequestContext; c.Condition != "RetriesExhausted" || c.ApproximateInvokeCount != 1+
+			len(pauses) {
 			d.Errorf("in the destination after %d tries: %s", c.ApproximateInvokeCount, c.Condition)
 		}
 		payloads = append(payloads, record.RequestPayload)
@@ -232,12 +236,14 @@ func TestReplayedTooLate(t *testing.T) {
 	payloads := d.failed()
 	d.clock.Advance(3 * 24 * time.Hour)
 	d.replay(payloads)
-	if got := d.inQuarantine()[envelope.ReasonExpired]; len(ids) == 0 || !slices.Equal(sorted(got), sorted(ids)) {
+	if got := d.inQuarantine()[envelope.ReasonExpired]; len(ids) == 0 ||
+		!slices.Equal(sorted(got), sorted(ids)) {
 		t.Fatalf("expired: %v, not %v", got, ids)
 	}
 	now := d.clock.Now()
 	opts.Permissions = []consumer.Permission{{
-		ID: "outage of March", Quarantine: "billing", From: start, To: start.Add(lasting), Until: now.Add(time.Hour),
+		ID: "outage of March", Quarantine: "billing", From: start, To: start.Add(lasting),
+		Until: now.Add(time.Hour),
 	}}
 	d.run = d.start(trust, store, opts, hooks{}).run
 	for _, e := range d.quarantined() {

@@ -112,11 +112,13 @@ var keyFailures = map[string]struct {
 	},
 	"pending deletion": {
 		harm: func(w *world, arn string) {
-			_, err := w.kms("us-east-1").ScheduleKeyDeletion(w.Context(), &kms.ScheduleKeyDeletionInput{KeyId: &arn})
+			_, err := w.kms("us-east-1").ScheduleKeyDeletion(w.Context(),
+				&kms.ScheduleKeyDeletionInput{KeyId: &arn})
 			w.check(err)
 		},
 		mend: func(w *world, arn string) {
-			_, err := w.kms("us-east-1").CancelKeyDeletion(w.Context(), &kms.CancelKeyDeletionInput{KeyId: &arn})
+			_, err := w.kms("us-east-1").CancelKeyDeletion(w.Context(),
+				&kms.CancelKeyDeletionInput{KeyId: &arn})
 			w.check(err)
 			enableKey(w, arn)
 		}, fix: "kms:CancelKeyDeletion",
@@ -148,7 +150,8 @@ func TestKMSOutage(t *testing.T) {
 			if region == "" {
 				region = "us-east-1"
 			}
-			_, err := envelope.Seal(t.Context(), l.event(orders, "first"), l.signer(orders), &envelope.SealOptions{Encrypt: l.encrypt, Now: l.clock.Now})
+			_, err := envelope.Seal(t.Context(), l.event(orders, "first"), l.signer(orders),
+				&envelope.SealOptions{Encrypt: l.encrypt, Now: l.clock.Now})
 			l.check(err) // the content key is made while all is well
 			l.trouble.Store(f.trouble)
 			if f.harm != nil {
@@ -163,7 +166,8 @@ func TestKMSOutage(t *testing.T) {
 			if got := l.books.unhandled(l.genuine); !slices.Equal(got, l.genuine) {
 				t.Errorf("not handled: %v, not all of %v", got, l.genuine)
 			}
-			if fix := seen.fix[envelope.ReasonKMSUnavailable]; len(seen.fix) != 1 || !strings.Contains(fix, f.fix) {
+			if fix := seen.fix[envelope.ReasonKMSUnavailable]; len(seen.fix) != 1 ||
+				!strings.Contains(fix, f.fix) {
 				t.Errorf("reasons %v, fix %q, want %q", slices.Collect(maps.Keys(seen.fix)), fix, f.fix)
 			}
 			l.trouble.Store(nil)

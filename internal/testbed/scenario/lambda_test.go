@@ -46,7 +46,8 @@ func (w *world) feed(from queue, c code) *function {
 		world: w, from: from, visibility: time.Duration(seconds) * time.Second, code: c,
 		hidden: map[string]time.Time{}, receipts: map[string]int{}, orders: map[string]string{},
 	}
-	w.check(w.aws.MapQueue(from.arn, "billing", localaws.Handler(f.invoke), &localaws.Mapping{ReportBatchItemFailures: true}))
+	w.check(w.aws.MapQueue(from.arn, "billing", localaws.Handler(f.invoke),
+		&localaws.Mapping{ReportBatchItemFailures: true}))
 	return f
 }
 
@@ -123,7 +124,8 @@ func (f *function) settle() {
 			return
 		}
 		if time.Now().After(end) {
-			f.Fatalf("the function does not come to rest: %d messages visible, %d hidden, %d waiting", visible, hidden, f.waiting())
+			f.Fatalf("the function does not come to rest: %d messages visible, %d hidden, %d waiting",
+				visible, hidden, f.waiting())
 		}
 	}
 }
@@ -315,7 +317,8 @@ func (s *store) reach(ctx context.Context) error {
 	return errors.Join(replay.ErrUnavailable, errors.New("connection refused"))
 }
 
-func (s *store) Claim(ctx context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (replay.Claim, replay.Status, error) {
+func (s *store) Claim(ctx context.Context, key, digest [32]byte, until time.Time,
+	lease time.Duration) (replay.Claim, replay.Status, error) {
 	if err := s.reach(ctx); err != nil {
 		return replay.Claim{}, 0, err
 	}

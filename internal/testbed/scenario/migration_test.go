@@ -38,10 +38,12 @@ type migration struct {
 
 func newMigration(t *testing.T, seed uint64) *migration {
 	t.Helper()
-	l := newLineOf(newWorld(t, seed, localaws.Delivery{Duplicate: 0.1, Reorder: 3, Reserialise: true}), 3*time.Minute, 12)
+	l := newLineOf(newWorld(t, seed, localaws.Delivery{Duplicate: 0.1, Reorder: 3, Reserialise: true}),
+		3*time.Minute, 12)
 	m := &migration{
 		line: l, store: l.store(nil), unsealed: map[string]bool{}, flaky: map[string]bool{},
-		orders: newTeam("orders"), stock: newTeam("stock"), users: newTeam("users"), legacy: newTeam("legacy"),
+		orders: newTeam("orders"), stock: newTeam("stock"), users: newTeam("users"),
+		legacy: newTeam("legacy"),
 	}
 	for _, p := range m.teams() {
 		p.unsealed = true
@@ -122,7 +124,8 @@ func (m *migration) off(_ context.Context, payload json.RawMessage) (any, error)
 	var response awslambda.SQSResponse
 	for _, r := range b.Records {
 		if m.asEver(m.books.plain, []byte(r.Body)) != nil {
-			response.BatchItemFailures = append(response.BatchItemFailures, awslambda.SQSItemFailure{ItemIdentifier: r.MessageID})
+			response.BatchItemFailures = append(response.BatchItemFailures,
+				awslambda.SQSItemFailure{ItemIdentifier: r.MessageID})
 		}
 	}
 	return response, nil
@@ -150,7 +153,8 @@ func (m *migration) consume(migrating ...*team) {
 	opts.Observer = m.report
 	for _, p := range migrating {
 		opts.UnsafeMigration = append(opts.UnsafeMigration, consumer.Migration{
-			Source: "https://" + p.name + ".example/*", Type: "*", Until: m.clock.Now().Add(30 * 24 * time.Hour),
+			Source: "https://" + p.name + ".example/*", Type: "*",
+			Until: m.clock.Now().Add(30 * 24 * time.Hour),
 			Handle: func(_ context.Context, msg consumer.Message, _ *envelope.Error) error {
 				return m.asEver(m.books.migrating, msg.Body)
 			},
@@ -240,17 +244,20 @@ func TestMigration(t *testing.T) {
 	m.live()
 
 	m.consume(m.teams()...)
-	m.wantReport("nobody seals", map[string]reasons{"orders": unsigned, "stock": unsigned, "users": unsigned, "legacy": unsigned})
+	m.wantReport("nobody seals", map[string]reasons{"orders": unsigned, "stock": unsigned, "users": unsigned,
+		"legacy": unsigned})
 
 	m.orders.unsealed = false
 	m.wantReport("orders seals", map[string]reasons{"stock": unsigned, "users": unsigned, "legacy": unsigned})
 
 	m.stock.unsealed = false
 	m.users.unsealed, m.users.audience = false, "somewhere else"
-	m.wantReport("users seals for another audience", map[string]reasons{"users": {envelope.ReasonAudienceMismatch}, "legacy": unsigned})
+	m.wantReport("users seals for another audience",
+		map[string]reasons{"users": {envelope.ReasonAudienceMismatch}, "legacy": unsigned})
 
 	m.users.audience, m.users.label = audience, "not in the policy"
-	m.wantReport("users seals with a key that is in no bundle", map[string]reasons{"users": {envelope.ReasonUnknownKey}, "legacy": unsigned})
+	m.wantReport("users seals with a key that is in no bundle",
+		map[string]reasons{"users": {envelope.ReasonUnknownKey}, "legacy": unsigned})
 
 	m.origin.publish(24*time.Hour, m.keys()...)
 	m.wantReport("its key is in the bundle", map[string]reasons{"legacy": unsigned})
@@ -335,7 +342,8 @@ func TestMigrationEndsOnItsDate(t *testing.T) {
 	_, migrating, _ := m.done(before)
 	_, not, verified := m.done(after)
 	if migrating == 0 || not+verified != 0 {
-		t.Errorf("before the end: %d times with the callback; after it: %d, handled %d", migrating, not, verified)
+		t.Errorf("before the end: %d times with the callback; after it: %d, handled %d", migrating, not,
+			verified)
 	}
 	if got := m.inQuarantine()[envelope.ReasonUnsigned]; !slices.Equal(got, []string{after}) {
 		t.Errorf("in quarantine: %v", got)

@@ -34,13 +34,15 @@ type ordered struct {
 func newOrdered(t *testing.T, seed uint64, down *outage) *ordered {
 	t.Helper()
 	w := newWorld(t, seed, localaws.Delivery{})
-	o := &ordered{world: w, failures: map[string]int{}, genuine: map[string][]string{}, left: map[string]int{}}
-	p := w.start(w.trust(w.key(newTeam("orders"))), w.store(down), w.options(), hooks{before: func(id string) error {
-		if o.failures[id]--; o.failures[id] >= 0 {
-			return errors.New("not now")
-		}
-		return nil
-	}})
+	o := &ordered{world: w, failures: map[string]int{}, genuine: map[string][]string{},
+		left: map[string]int{}}
+	p := w.start(w.trust(w.key(newTeam("orders"))), w.store(down), w.options(),
+		hooks{before: func(id string) error {
+			if o.failures[id]--; o.failures[id] >= 0 {
+				return errors.New("not now")
+			}
+			return nil
+		}})
 	from := w.queue("ordered.fifo", map[string]string{"FifoQueue": "true", "VisibilityTimeout": "180"})
 	o.function = w.feed(from, func(ctx context.Context, payload json.RawMessage) (any, error) {
 		response, err := p.run(ctx, payload)
@@ -82,10 +84,12 @@ func (o *ordered) send(number int) {
 			o.failures[id] = max(0, o.random.IntN(6)-3)
 			o.genuine[group], o.all = append(o.genuine[group], id), append(o.all, id)
 		}
-		s, err := envelope.Seal(o.Context(), o.event(sealer, id), o.signer(sealer), &envelope.SealOptions{Audience: audience, Now: o.clock.Now})
+		s, err := envelope.Seal(o.Context(), o.event(sealer, id), o.signer(sealer),
+			&envelope.SealOptions{Audience: audience, Now: o.clock.Now})
 		o.check(err)
 		batch = append(batch, types.SendMessageBatchRequestEntry{
-			Id: &id, MessageBody: aws.String(string(s.JSON())), MessageGroupId: &group, MessageDeduplicationId: &id,
+			Id: &id, MessageBody: aws.String(string(s.JSON())), MessageGroupId: &group,
+			MessageDeduplicationId: &id,
 		})
 	}
 	o.mu.Lock()
@@ -93,7 +97,8 @@ func (o *ordered) send(number int) {
 		o.left[*m.MessageGroupId]++
 	}
 	o.mu.Unlock()
-	out, err := o.sqs.SendMessageBatch(o.Context(), &sqs.SendMessageBatchInput{QueueUrl: &o.from.url, Entries: batch})
+	out, err := o.sqs.SendMessageBatch(o.Context(),
+		&sqs.SendMessageBatchInput{QueueUrl: &o.from.url, Entries: batch})
 	o.check(err)
 	if len(out.Failed) > 0 {
 		o.Fatal(out.Failed)
@@ -108,11 +113,13 @@ func (o *ordered) rest() (left int) {
 		before, idle := o.state()
 		visible, hidden := o.depth(o.from)
 		left, stuck := o.stuck()
-		if after, _ := o.state(); idle && before == after && stuck && hidden == o.waiting() && visible+hidden == left {
+		if after, _ := o.state(); idle && before == after && stuck && hidden == o.waiting() && visible+
+			hidden == left {
 			return left
 		}
 		if time.Now().After(end) {
-			o.Fatalf("the function does not come to rest: %d messages visible, %d hidden, %d left", visible, hidden, left)
+			o.Fatalf("the function does not come to rest: %d messages visible, %d hidden, %d left", visible,
+				hidden, left)
 		}
 	}
 }
@@ -166,12 +173,14 @@ func testOrder(t *testing.T, seed uint64) {
 	}
 	o.books.wantOnce(t, o.all)
 	for _, group := range groups {
-		got := slices.DeleteFunc(slices.Clone(o.books.order), func(id string) bool { return !strings.HasPrefix(id, group) })
+		got := slices.DeleteFunc(slices.Clone(o.books.order),
+			func(id string) bool { return !strings.HasPrefix(id, group) })
 		if !slices.Equal(got, o.genuine[group]) {
 			t.Errorf("group %s: handled as %v, sent as %v", group, got, o.genuine[group])
 		}
 	}
-	if got := o.inQuarantine()[envelope.ReasonUnknownKey]; len(o.forged) == 0 || !slices.Equal(sorted(got), sorted(o.forged)) {
+	if got := o.inQuarantine()[envelope.ReasonUnknownKey]; len(o.forged) == 0 ||
+		!slices.Equal(sorted(got), sorted(o.forged)) {
 		t.Errorf("in quarantine: %v, not %v", got, o.forged)
 	}
 }

@@ -43,7 +43,8 @@ func (o *origin) publish(life time.Duration, list ...*trust.Key) {
 	defer o.mu.Unlock()
 	o.version++
 	now := o.clock.Now()
-	b, err := trust.NewBundle(trust.BundleOptions{Version: o.version, Issued: now, Expires: now.Add(life), RefreshHint: hint}, list...)
+	b, err := trust.NewBundle(trust.BundleOptions{Version: o.version, Issued: now, Expires: now.Add(life),
+		RefreshHint: hint}, list...)
 	o.check(err)
 	o.signed, err = trust.SignBundle(o.Context(), b, keystest.Root(o, "root"))
 	o.check(err)
@@ -80,7 +81,8 @@ func (o *origin) fetch() *trust.RemoteSource {
 }
 
 func (o *origin) tryFetch() (*trust.RemoteSource, error) {
-	return trust.FetchBundle(o.Context(), o.server.URL+"/trust.dsse", keystest.Roots(o, 1, keystest.Root(o, "root")), &trust.Options{
+	return trust.FetchBundle(o.Context(), o.server.URL+
+		"/trust.dsse", keystest.Roots(o, 1, keystest.Root(o, "root")), &trust.Options{
 		Now: o.clock.Now, Client: o.server.Client(),
 	})
 }

@@ -63,7 +63,8 @@ func newLineOf(w *world, visibility time.Duration, maxReceives int) *line {
 	l.dead = w.queue("billing-dead", map[string]string{"MessageRetentionPeriod": "1209600"})
 	from := w.queue("billing", map[string]string{
 		"VisibilityTimeout": strconv.Itoa(int(visibility / time.Second)),
-		"RedrivePolicy":     fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, l.dead.arn, maxReceives),
+		"RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%d}`, l.dead.arn,
+			maxReceives),
 	})
 	w.rule("billing", from.arn)
 	l.function = w.feed(from, nil)
@@ -107,7 +108,8 @@ func (l *line) calm() (took time.Duration) {
 			return l.since() - began
 		}
 		if l.since()-began > 24*time.Hour {
-			l.Fatalf("a day later %d messages still fail: %v are not handled", l.waiting(), l.books.unhandled(l.genuine))
+			l.Fatalf("a day later %d messages still fail: %v are not handled", l.waiting(),
+				l.books.unhandled(l.genuine))
 		}
 		l.clock.Advance(step)
 	}
@@ -135,7 +137,8 @@ func sorted(list []string) []string { return slices.Sorted(slices.Values(list)) 
 // The queue of examples/orders survives half an hour.
 func TestTheExampleSurvivesHalfAnHour(t *testing.T) {
 	if visibility, maxReceives := template(t); survives(maxReceives, visibility) < lasting {
-		t.Errorf("examples/orders: %d receipts, %v apart, survive an outage of %v", maxReceives, visibility, survives(maxReceives, visibility))
+		t.Errorf("examples/orders: %d receipts, %v apart, survive an outage of %v", maxReceives, visibility,
+			survives(maxReceives, visibility))
 	}
 }
 
@@ -159,7 +162,8 @@ func TestStoreOutage(t *testing.T) {
 			}
 			l.stream(down.to+5*time.Minute, orders, stock)
 			if took := l.calm(); took > visibility+functionTimeout {
-				t.Errorf("the queue was empty %v after the outage, not within a visibility timeout", took+5*time.Minute)
+				t.Errorf("the queue was empty %v after the outage, not within a visibility timeout", took+
+					5*time.Minute)
 			}
 			l.books.wantOnce(t, l.genuine)
 			l.wantInQuarantine(envelope.ReasonUnknownKey)
@@ -175,7 +179,8 @@ func TestDeadLetterRule(t *testing.T) {
 		maxReceives int
 		visibility  time.Duration
 	}{
-		{5, 180 * time.Second}, {10, 180 * time.Second}, {11, 180 * time.Second}, {3, 15 * time.Minute}, {3, 14 * time.Minute}, {5, 450 * time.Second},
+		{5, 180 * time.Second}, {10, 180 * time.Second}, {11, 180 * time.Second}, {3, 15 * time.Minute},
+		{3, 14 * time.Minute}, {5, 450 * time.Second},
 	} {
 		t.Run(fmt.Sprintf("%d x %v", test.maxReceives, test.visibility), func(t *testing.T) {
 			l := newLine(t, 2, test.visibility, test.maxReceives)
@@ -241,7 +246,8 @@ func TestRedrivenDaysLater(t *testing.T) {
 			l.wantDead(0)
 			if retention > 0 {
 				l.books.wantOnce(t, l.genuine)
-			} else if got := l.inQuarantine()[envelope.ReasonExpired]; !slices.Equal(sorted(got), sorted(l.genuine)) {
+			} else if got := l.inQuarantine()[envelope.ReasonExpired]; !slices.Equal(sorted(got),
+				sorted(l.genuine)) {
 				t.Errorf("expired: %v", got)
 			}
 		})
@@ -334,7 +340,8 @@ func TestTrustOutageInWhichAKeyIsRotatedIn(t *testing.T) {
 			break // it is up, and the first of them were handled
 		}
 		if got := l.books.unhandled(l.genuine); !slices.Equal(got, waiting) {
-			t.Fatalf("%v after the start these wait: %v, not those of the new key, %v", l.since(), got, waiting)
+			t.Fatalf("%v after the start these wait: %v, not those of the new key, %v", l.since(), got,
+				waiting)
 		}
 		if n := len(l.quarantined()); n != known {
 			t.Fatalf("%v after the start %d events were refused: %v", l.since(), n-known, l.inQuarantine())

@@ -66,7 +66,8 @@ func newWorld(t *testing.T, seed uint64, delivery localaws.Delivery) *world {
 	t.Helper()
 	clock := replaytest.NewClock(start)
 	w := &world{}
-	server, err := localaws.Start(&localaws.Options{Seed: seed, Delivery: delivery, Now: clock.Now, Deny: w.denies, Faults: localaws.Faults{Script: w.faults}})
+	server, err := localaws.Start(&localaws.Options{Seed: seed, Delivery: delivery, Now: clock.Now,
+		Deny: w.denies, Faults: localaws.Faults{Script: w.faults}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,11 +75,16 @@ func newWorld(t *testing.T, seed uint64, delivery localaws.Delivery) *world {
 	who := credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", "")
 	client := &http.Client{Transport: localaws.Transport{}}
 	w.T, w.clock, w.random = t, clock, rand.New(rand.NewPCG(seed, 1))
-	w.policy = envelope.Policy{Sources: sources, Audience: audience, MaxAge: envelope.DefaultMaxAge + inQueues, Now: w.clock.Now}
+	w.policy = envelope.Policy{Sources: sources, Audience: audience, MaxAge: envelope.DefaultMaxAge +
+		inQueues, Now: w.clock.Now}
 	w.aws, w.bin, w.books = server, quarantinetest.New(t, quarantinetest.Keys("billing")), newBooks()
-	w.events = eventbridge.New(eventbridge.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Credentials: who, HTTPClient: client})
-	w.sqs = sqs.New(sqs.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Credentials: who, HTTPClient: client, Retryer: aws.NopRetryer{}})
-	_, err = w.events.CreateEventBus(t.Context(), &eventbridge.CreateEventBusInput{Name: aws.String("central")})
+	w.events = eventbridge.New(eventbridge.Options{Region: "us-east-1",
+		BaseEndpoint: aws.String(server.URL()), Credentials: who, HTTPClient: client})
+	w.sqs = sqs.New(sqs.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Credentials: who,
+		HTTPClient: client, Retryer: aws.NopRetryer{}})
+	_,
+		err = w.events.CreateEventBus(t.Context(),
+		&eventbridge.CreateEventBusInput{Name: aws.String("central")})
 	w.check(err)
 	return w
 }
@@ -96,11 +102,13 @@ func (w *world) since() time.Duration { return w.clock.Now().Sub(start) }
 func (w *world) rule(name, targetARN string) {
 	w.Helper()
 	_, err := w.events.PutRule(w.Context(), &eventbridge.PutRuleInput{
-		Name: &name, EventBusName: aws.String("central"), EventPattern: aws.String(`{"source":[{"prefix":"https://"}]}`),
+		Name: &name, EventBusName: aws.String("central"),
+		EventPattern: aws.String(`{"source":[{"prefix":"https://"}]}`),
 	})
 	w.check(err)
 	_, err = w.events.PutTargets(w.Context(), &eventbridge.PutTargetsInput{
-		Rule: &name, EventBusName: aws.String("central"), Targets: []types.Target{{Id: aws.String("1"), Arn: &targetARN}},
+		Rule: &name, EventBusName: aws.String("central"),
+		Targets: []types.Target{{Id: aws.String("1"), Arn: &targetARN}},
 	})
 	w.check(err)
 }
@@ -118,7 +126,8 @@ type queue struct{ url, arn string }
 
 func (w *world) queue(name string, attributes map[string]string) queue {
 	w.Helper()
-	out, err := w.sqs.CreateQueue(w.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
+	out, err := w.sqs.CreateQueue(w.Context(), &sqs.CreateQueueInput{QueueName: &name,
+		Attributes: attributes})
 	w.check(err)
 	q := queue{url: *out.QueueUrl}
 	q.arn = w.attributes(q)[string(sqstypes.QueueAttributeNameQueueArn)]
@@ -148,14 +157,16 @@ func (w *world) depth(q queue) (visible, hidden int) {
 func (w *world) empty(q queue) (bodies []string) {
 	w.Helper()
 	for {
-		out, err := w.sqs.ReceiveMessage(w.Context(), &sqs.ReceiveMessageInput{QueueUrl: &q.url, MaxNumberOfMessages: 10})
+		out, err := w.sqs.ReceiveMessage(w.Context(),
+			&sqs.ReceiveMessageInput{QueueUrl: &q.url, MaxNumberOfMessages: 10})
 		w.check(err)
 		if len(out.Messages) == 0 {
 			return bodies
 		}
 		for _, m := range out.Messages {
 			bodies = append(bodies, *m.Body)
-			_, err := w.sqs.DeleteMessage(w.Context(), &sqs.DeleteMessageInput{QueueUrl: &q.url, ReceiptHandle: m.ReceiptHandle})
+			_, err := w.sqs.DeleteMessage(w.Context(),
+				&sqs.DeleteMessageInput{QueueUrl: &q.url, ReceiptHandle: m.ReceiptHandle})
 			w.check(err)
 		}
 	}
@@ -185,7 +196,8 @@ func (w *world) signer(p *team) *keys.LocalSigner {
 
 // key is what a bundle says of the key that the team has now.
 func (w *world) key(p *team) *trust.Key {
-	return &trust.Key{Verifier: w.signer(p).Verifier(), Producer: p.name, Sources: []string{"https://" + p.name + ".example/*"}, Types: []string{"*"}}
+	return &trust.Key{Verifier: w.signer(p).Verifier(), Producer: p.name,
+		Sources: []string{"https://" + p.name + ".example/*"}, Types: []string{"*"}}
 }
 
 // order is the data of every event: the event's own ID, so that also who gets it unverified can tell it.
@@ -212,7 +224,8 @@ func (w *world) publish(p *team) (id string) {
 // publishAs seals an event of this ID and publishes it, with the data as the detail always had it.
 func (w *world) publishAs(p *team, id string) {
 	w.Helper()
-	bus, err := busbridge.New(w.events, "central", &busbridge.Options{Layout: envelope.Embedded, Now: w.clock.Now})
+	bus, err := busbridge.New(w.events, "central",
+		&busbridge.Options{Layout: envelope.Embedded, Now: w.clock.Now})
 	w.check(err)
 	opts := &producer.Options{Audience: p.audience, Encrypt: w.encrypt, Now: w.clock.Now}
 	if w.encrypt != nil {
@@ -242,9 +255,12 @@ func (w *world) event(p *team, id string) event.Event {
 // put puts an unsealed event on the bus.
 func (w *world) put(source, detail string) {
 	w.Helper()
-	out, err := w.events.PutEvents(w.Context(), &eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{{
-		EventBusName: aws.String("central"), Source: &source, DetailType: aws.String(placed), Detail: &detail,
-	}}})
+	out,
+		err := w.events.PutEvents(w.Context(),
+		&eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{{
+			EventBusName: aws.String("central"), Source: &source, DetailType: aws.String(placed),
+			Detail: &detail,
+		}}})
 	w.check(err)
 	if out.FailedEntryCount != 0 {
 		w.Fatalf("not taken: %v", out.Entries)
@@ -264,7 +280,8 @@ func idOf(body []byte) (string, error) {
 }
 
 // sources are what the teams of all scenarios may speak for.
-var sources = []string{"https://orders.example/*", "https://stock.example/*", "https://users.example/*", "https://legacy.example/*"}
+var sources = []string{"https://orders.example/*", "https://stock.example/*", "https://users.example/*",
+	"https://legacy.example/*"}
 
 // inQueues is how long queue and dead-letter queue keep messages.
 const inQueues = 18 * 24 * time.Hour

@@ -32,8 +32,10 @@ func Prints(v any) []string {
 func NotShown(t *testing.T, name, text string, d []byte, passphrase string) {
 	t.Helper()
 	for _, form := range []string{
-		base64.RawURLEncoding.EncodeToString(d)[:20], fmt.Sprintf("%x", d[:8]), fmt.Sprintf("%X", d[:8]), string(d), passphrase, fmt.Sprintf("%x", passphrase),
-		strings.Trim(fmt.Sprint(d[:6]), "[]"), strings.Trim(fmt.Sprintf("%#v", d[:4]), "[]byte{}"), fmt.Sprintf("%o", d[:6]),
+		base64.RawURLEncoding.EncodeToString(d)[:20], fmt.Sprintf("%x", d[:8]), fmt.Sprintf("%X", d[:8]),
+		string(d), passphrase, fmt.Sprintf("%x", passphrase),
+		strings.Trim(fmt.Sprint(d[:6]), "[]"), strings.Trim(fmt.Sprintf("%#v", d[:4]), "[]byte{}"),
+		fmt.Sprintf("%o", d[:6]),
 	} {
 		if strings.Contains(text, form) {
 			t.Errorf("%s shows the secret: %s", name, text)
@@ -46,7 +48,8 @@ func Misplace(t *testing.T, doc []byte, parse func([]byte) error) {
 	t.Helper()
 	d := regexp.MustCompile(`"d":"([^"]*)"`).FindSubmatch(doc)[1]
 	for _, at := range regexp.MustCompile(`"[^"]*"|\b[0-9]+\b`).FindAllIndex(doc, -1) {
-		for _, secret := range []string{`"` + string(d) + `"`, `"https://` + string(d) + `"`, `"\n` + string(d) + `"`} {
+		for _, secret := range []string{`"` + string(d) + `"`, `"https://` + string(d) + `"`, `"\n` +
+			string(d) + `"`} {
 			bad := slices.Concat(doc[:at[0]], []byte(secret), doc[at[1]:])
 			err := parse(bad)
 			if err == nil {

@@ -20,7 +20,8 @@ func ExampleKEK() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	kek, err := tinkawskms.KEK(ctx, kms.NewFromConfig(cfg), "arn:aws:kms:eu-central-1:111122223333:key/1234abcd")
+	kek, err := tinkawskms.KEK(ctx, kms.NewFromConfig(cfg),
+		"arn:aws:kms:eu-central-1:111122223333:key/1234abcd")
 	if err != nil {
 		log.Fatal(err)
 	}

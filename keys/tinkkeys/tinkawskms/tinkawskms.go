@@ -39,7 +39,8 @@ func KEK(ctx context.Context, client Client, arn string) (tink.AEADWithContext, 
 		return nil, err
 	}
 	if a, ok := awsname.ParseARN(arn); !ok || a.KMSKey() == "" {
-		return nil, fmt.Errorf("tinkawskms: %.100q is not the ARN of a key (arn:aws:kms:REGION:ACCOUNT:key/ID)", arn)
+		return nil,
+			fmt.Errorf("tinkawskms: %.100q is not the ARN of a key (arn:aws:kms:REGION:ACCOUNT:key/ID)", arn)
 	}
 	aead, err := awskms.NewAEADWithContext(ctx, arn, awskms.WithKMS(client))
 	if err != nil {

@@ -31,7 +31,8 @@ func TestKEK(t *testing.T) {
 	server, err := localaws.Start(&localaws.Options{Deny: func(action string) bool { return deny.Load() && action == "Decrypt" }})
 	check(t, err)
 	t.Cleanup(func() { _ = server.Close() })
-	client := kms.New(kms.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", "")})
+	client := kms.New(kms.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()),
+		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", "")})
 	arns := make([]string, 2)
 	for i := range arns {
 		out, err := client.CreateKey(t.Context(), nil)
@@ -53,7 +54,8 @@ func TestKEK(t *testing.T) {
 		_, err = signers[0].Sign(t.Context(), []byte("m"))
 		check(t, err)
 	}
-	if e, d := server.CallsOf("Encrypt"), server.CallsOf("Decrypt"); e != 1 || d != 1 || server.CallsOf("Sign") != 0 {
+	if e, d := server.CallsOf("Encrypt"), server.CallsOf("Decrypt"); e != 1 || d != 1 ||
+		server.CallsOf("Sign") != 0 {
 		t.Errorf("%d calls of Encrypt, %d of Decrypt", e, d)
 	}
 	other, err := tinkawskms.KEK(t.Context(), client, arns[1])
@@ -64,7 +66,8 @@ func TestKEK(t *testing.T) {
 	}
 	deny.Store(true)
 	_, err = tinkkeys.Read(t.Context(), bytes.NewReader(doc.Bytes()), kek, owner)
-	if e, ok := errors.AsType[*keys.ServiceError](err); !ok || e.Permanent || !strings.Contains(e.Fix, "kms:Decrypt on "+arns[0]) {
+	if e, ok := errors.AsType[*keys.ServiceError](err); !ok || e.Permanent ||
+		!strings.Contains(e.Fix, "kms:Decrypt on "+arns[0]) {
 		t.Errorf("denied: %v", err)
 	}
 }
@@ -73,7 +76,8 @@ func TestKEKRefuses(t *testing.T) {
 	if _, err := tinkawskms.KEK(t.Context(), nil, "arn:aws:kms:us-east-1:000000000000:key/1"); err == nil {
 		t.Error("no client")
 	}
-	if _, err := tinkawskms.KEK(t.Context(), &kms.Client{}, "alias/a"); err == nil || !strings.Contains(err.Error(), "not the ARN of a key") {
+	if _, err := tinkawskms.KEK(t.Context(), &kms.Client{}, "alias/a"); err == nil ||
+		!strings.Contains(err.Error(), "not the ARN of a key") {
 		t.Errorf("an alias: %v", err)
 	}
 }

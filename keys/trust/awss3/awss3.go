@@ -40,14 +40,16 @@ import (
 
 // Client has the methods of *s3.Client that the package calls.
 type Client interface {
-	GetObject(ctx context.Context, in *s3.GetObjectInput, opts ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+	GetObject(ctx context.Context, in *s3.GetObjectInput, opts ...func(*s3.Options)) (*s3.GetObjectOutput,
+		error)
 }
 
 var _ Client = (*s3.Client)(nil)
 
 // FetchBundle reads the signed bundle from the object and follows it, as trust.FetchBundle does over HTTPS.
 // The options Client and UnsafeAllowHTTP are refused, because the S3 client has its own transport.
-func FetchBundle(ctx context.Context, client Client, bucket, key string, roots *trust.Roots, opts *trust.Options) (*trust.RemoteSource, error) {
+func FetchBundle(ctx context.Context, client Client, bucket, key string, roots *trust.Roots,
+	opts *trust.Options) (*trust.RemoteSource, error) {
 	o, err := Origin(client, bucket, key)
 	if err != nil {
 		return nil, err
@@ -156,12 +158,14 @@ func (o *object) ask(ctx context.Context, etag string) (*trust.Fetched, error) {
 		_ = out.Body.Close() // is not read
 		return nil, fmt.Errorf("the object is encoded as %.40q: store it as it is", encoding)
 	}
-	return &trust.Fetched{Body: out.Body, Length: aws.ToInt64(out.ContentLength), ETag: aws.ToString(out.ETag)}, nil
+	return &trust.Fetched{Body: out.Body, Length: aws.ToInt64(out.ContentLength),
+		ETag: aws.ToString(out.ETag)}, nil
 }
 
 // isPlain reports whether the object is stored as it is. aws-chunked is only how an upload was framed.
 func isPlain(encoding string) bool {
-	return encoding == "" || strings.EqualFold(encoding, "identity") || strings.EqualFold(encoding, "aws-chunked")
+	return encoding == "" || strings.EqualFold(encoding, "identity") ||
+		strings.EqualFold(encoding, "aws-chunked")
 }
 
 // read reads the object, of at most limit bytes.
@@ -202,10 +206,12 @@ func (o *object) explain(err error) error {
 		fix = "there is no such bucket: check its name and the account"
 	case code == "PermanentRedirect" || code == "AuthorizationHeaderMalformed":
 		fix = "the bucket is in another region: set the client's"
-	case strings.HasPrefix(code, "ExpiredToken") || code == "InvalidAccessKeyId" || code == "SignatureDoesNotMatch":
+	case strings.HasPrefix(code, "ExpiredToken") || code == "InvalidAccessKeyId" ||
+		code == "SignatureDoesNotMatch":
 		fix = "check the credentials and the clock"
 	case statusOf(err) == http.StatusForbidden:
-		fix = "the program needs " + policyStatement(o.bucket, o.key) + ", and kms:Decrypt if a KMS key encrypts the object; without s3:ListBucket a missing object is forbidden, too"
+		fix = "the program needs " + policyStatement(o.bucket, o.key) +
+			", and kms:Decrypt if a KMS key encrypts the object; without s3:ListBucket a missing object is forbidden, too"
 	default:
 		return err
 	}

@@ -62,7 +62,8 @@ func newStore(t testing.TB) *store {
 		HTTPClient:  &http.Client{Transport: localaws.Transport{}},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "hush", ""),
 	})
-	if _, err := s.CreateBucket(context.Background(), &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
+	if _, err := s.CreateBucket(context.Background(),
+		&s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -95,14 +96,17 @@ func (s *store) fail(status int, code string) {
 	s.serve(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/xml")
 		w.WriteHeader(status)
-		_, _ = fmt.Fprintf(w, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>no</Message></Error>`, code)
+		_,
+			_ = fmt.Fprintf(w,
+			`<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>no</Message></Error>`, code)
 	})
 }
 
 func (s *store) serve(h http.HandlerFunc) { s.failing.Store(&h) }
 
 func TestConforms(t *testing.T) {
-	keystest.TestSource(t, func(t testing.TB, first []byte, roots *trust.Roots, opts *trust.Options) (trust.Refresher, func([]byte)) {
+	keystest.TestSource(t, func(t testing.TB, first []byte, roots *trust.Roots,
+		opts *trust.Options) (trust.Refresher, func([]byte)) {
 		s := newStore(t)
 		s.Publish(first)
 		source, err := awss3.FetchBundle(t.Context(), s, bucket, object, roots, opts)
@@ -143,7 +147,8 @@ func TestAsksWithETag(t *testing.T) {
 		t.Errorf("304: %v, %v", err, source.LastError())
 	}
 	if s.asked.Load() == "" || s.requests.Load() != 2 || now().Sub(source.Checked()) > 5*time.Minute {
-		t.Errorf("%d requests, the last with ETag %q; checked at %s", s.requests.Load(), s.asked.Load(), source.Checked())
+		t.Errorf("%d requests, the last with ETag %q; checked at %s", s.requests.Load(), s.asked.Load(),
+			source.Checked())
 	}
 }
 
@@ -164,12 +169,14 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	} {
 		s.fail(c.status, c.code)
 		source, err := awss3.FetchBundle(t.Context(), s, bucket, object, roots(t), nil)
-		if source != nil || !errors.Is(err, trust.ErrUnavailable) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hush") {
+		if source != nil || !errors.Is(err, trust.ErrUnavailable) || !strings.Contains(err.Error(), c.want) ||
+			strings.Contains(err.Error(), "hush") {
 			t.Errorf("%s: %v", c.code, err)
 		}
 	}
 	s.failing.Store(nil)
-	if _, err := awss3.FetchBundle(t.Context(), s, bucket, "missing", roots(t), nil); !errors.Is(err, trust.ErrUnavailable) || !strings.Contains(err.Error(), "s3://trust-bucket/missing: ") {
+	if _, err := awss3.FetchBundle(t.Context(), s, bucket, "missing", roots(t), nil); !errors.Is(err,
+		trust.ErrUnavailable) || !strings.Contains(err.Error(), "s3://trust-bucket/missing: ") {
 		t.Error(err)
 	}
 }
@@ -177,7 +184,8 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 func TestRefusesObjects(t *testing.T) {
 	s := newStore(t)
 	s.put("encoded", signed(t), "gzip")
-	if _, err := awss3.FetchBundle(t.Context(), s, bucket, "encoded", roots(t), nil); err == nil || !strings.Contains(err.Error(), "gzip") {
+	if _, err := awss3.FetchBundle(t.Context(), s, bucket, "encoded", roots(t), nil); err == nil ||
+		!strings.Contains(err.Error(), "gzip") {
 		t.Errorf("encoded: %v", err)
 	}
 	s.serve(func(w http.ResponseWriter, _ *http.Request) {
@@ -197,7 +205,8 @@ func TestRefusesObjects(t *testing.T) {
 
 func wantTooLarge(t *testing.T, s *store) {
 	t.Helper()
-	_, err := awss3.FetchBundle(t.Context(), s, bucket, object, roots(t), &trust.Options{Timeout: time.Minute})
+	_, err := awss3.FetchBundle(t.Context(), s, bucket, object, roots(t),
+		&trust.Options{Timeout: time.Minute})
 	var refused *trust.BundleError
 	if !errors.As(err, &refused) || refused.Why != trust.WhyTooLarge {
 		t.Error(err)
@@ -213,7 +222,8 @@ func TestRefusesCalls(t *testing.T) {
 		"no key":    func() error { _, err := awss3.OpenKeyring(t.Context(), s, bucket, "", "p"); return err },
 		"no roots":  func() error { _, err := awss3.FetchBundle(t.Context(), s, bucket, object, nil, nil); return err },
 		"an HTTP client": func() error {
-			_, err := awss3.FetchBundle(t.Context(), s, bucket, object, roots(t), &trust.Options{Client: http.DefaultClient})
+			_, err := awss3.FetchBundle(t.Context(), s, bucket, object, roots(t),
+				&trust.Options{Client: http.DefaultClient})
 			return err
 		},
 	} {
@@ -243,19 +253,23 @@ func TestKeyring(t *testing.T) {
 		t.Fatal(err)
 	}
 	signers, err := ring.Signers(time.Now())
-	if err != nil || ring.Producer() != "orders" || signers[0].Verifier().KeyID() != signer.Verifier().KeyID() {
+	if err != nil || ring.Producer() != "orders" ||
+		signers[0].Verifier().KeyID() != signer.Verifier().KeyID() {
 		t.Errorf("%v, %v", ring, err)
 	}
 	if err := ring.Add(keystest.Signer(t, keys.Ed25519, "orders", "b"), keys.Schedule{}); err == nil {
 		t.Error("a key is added to a keyring without a file")
 	}
-	if _, err := awss3.OpenKeyring(t.Context(), s, bucket, "ring", "wrong"); !errors.Is(err, keys.ErrPassphrase) || strings.Contains(err.Error(), "wrong ") {
+	if _, err := awss3.OpenKeyring(t.Context(), s, bucket, "ring", "wrong"); !errors.Is(err,
+		keys.ErrPassphrase) || strings.Contains(err.Error(), "wrong ") {
 		t.Errorf("wrong passphrase: %v", err)
 	}
 	s.put("clear", []byte(`{"keys":[],"producer":"orders","version":1}`), "")
 	s.put("large", make([]byte, privatefile.MaxSize+1), "")
 	for _, key := range []string{"clear", "large", "missing"} {
-		if _, err := awss3.OpenKeyring(t.Context(), s, bucket, key, "hush"); err == nil || !strings.Contains(err.Error(), "s3://trust-bucket/"+key) || strings.Contains(err.Error(), "hush") {
+		if _, err := awss3.OpenKeyring(t.Context(), s, bucket, key, "hush"); err == nil ||
+			!strings.Contains(err.Error(), "s3://trust-bucket/"+key) ||
+			strings.Contains(err.Error(), "hush") {
 			t.Errorf("%s: %v", key, err)
 		}
 	}

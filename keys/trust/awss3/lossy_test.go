@@ -29,7 +29,8 @@ func (s *store) lossy(t testing.TB, phase int) (*s3.Client, *lossy.Proxy) {
 func TestConformsLossy(t *testing.T) {
 	for _, phase := range lossy.Runs(lossy.Phases) {
 		t.Run(fmt.Sprint(phase), func(t *testing.T) {
-			keystest.TestSource(t, func(t testing.TB, first []byte, roots *trust.Roots, opts *trust.Options) (trust.Refresher, func([]byte)) {
+			keystest.TestSource(t, func(t testing.TB, first []byte, roots *trust.Roots,
+				opts *trust.Options) (trust.Refresher, func([]byte)) {
 				s := newStore(t)
 				s.Publish(first)
 				client, _ := s.lossy(t, phase)
@@ -48,7 +49,8 @@ func TestKeyringLossy(t *testing.T) {
 	s := newStore(t)
 	path := filepath.Join(t.TempDir(), "orders.keyring")
 	_, err := keys.CreateKeyring(path, "hush", "orders", &keys.KeyringOptions{
-		PrivateFileOptions: keys.PrivateFileOptions{ScryptWorkFactor: 2}, Key: keystest.Signer(t, keys.Ed25519, "orders", "a"),
+		PrivateFileOptions: keys.PrivateFileOptions{ScryptWorkFactor: 2},
+		Key:                keystest.Signer(t, keys.Ed25519, "orders", "a"),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +63,8 @@ func TestKeyringLossy(t *testing.T) {
 	for phase := range 3 {
 		client, proxy := s.lossy(t, phase)
 		for range phase + 1 {
-			if ring, err := awss3.OpenKeyring(t.Context(), client, bucket, "orders.keyring", "hush"); err != nil || ring.Producer() != "orders" {
+			if ring, err := awss3.OpenKeyring(t.Context(), client, bucket, "orders.keyring",
+				"hush"); err != nil || ring.Producer() != "orders" {
 				t.Fatal(err)
 			}
 		}

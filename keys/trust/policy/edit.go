@@ -27,16 +27,19 @@ const empty = "version: 1\nproducers: {}\nconsumers: {}\n"
 // moments of the schedule that are not zero, also for a key that is listed there already. An empty doc stands
 // for a new policy file. It returns the new file and the changes, one line each, for people. Comments and
 // order are kept, and blank lines and spacing are not. The new file is always a valid policy.
-func AddProducerKey(doc []byte, producer, keyID string, schedule keys.Schedule) (edited []byte, changes []string, err error) {
+func AddProducerKey(doc []byte, producer, keyID string,
+	schedule keys.Schedule) (edited []byte, changes []string, err error) {
 	return addKey(doc, kindProducer, producer, keyID, schedule)
 }
 
 // AddConsumerKey is AddProducerKey for an encryption key of a consumer.
-func AddConsumerKey(doc []byte, consumer, keyID string, schedule keys.Schedule) (edited []byte, changes []string, err error) {
+func AddConsumerKey(doc []byte, consumer, keyID string,
+	schedule keys.Schedule) (edited []byte, changes []string, err error) {
 	return addKey(doc, kindConsumer, consumer, keyID, schedule)
 }
 
-func addKey(doc []byte, of kind, name, keyID string, schedule keys.Schedule) (edited []byte, changes []string, err error) {
+func addKey(doc []byte, of kind, name, keyID string,
+	schedule keys.Schedule) (edited []byte, changes []string, err error) {
 	if len(bytes.TrimSpace(doc)) == 0 {
 		doc, changes = []byte(empty), []string{"new policy file"}
 	}
@@ -45,7 +48,9 @@ func addKey(doc []byte, of kind, name, keyID string, schedule keys.Schedule) (ed
 		return nil, nil, err
 	}
 	if owner, line := p.find(keyID); owner != "" && owner != string(of)+" "+name {
-		return nil, nil, &fileError{line: line, err: fmt.Errorf("key %s is listed under %s already: a key belongs to one name", keyID, owner)}
+		return nil, nil,
+			&fileError{line: line,
+				err: fmt.Errorf("key %s is listed under %s already: a key belongs to one name", keyID, owner)}
 	}
 	e := editor{changes: changes}
 	e.setMoments(e.key(root, of, name, keyID), keyID, schedule)
@@ -55,7 +60,8 @@ func addKey(doc []byte, of kind, name, keyID string, schedule keys.Schedule) (ed
 // SetScope fills the empty lists of sources and types of a listed producer; nil leaves a list as it is. It
 // never widens a scope: a list with other entries is an error, and a list with the same entries is no change.
 // It returns the same as AddProducerKey.
-func SetScope(doc []byte, producer string, sources, types []string) (edited []byte, changes []string, err error) {
+func SetScope(doc []byte, producer string, sources,
+	types []string) (edited []byte, changes []string, err error) {
 	p, root, err := parseBoth(doc)
 	if err != nil {
 		return nil, nil, err
@@ -80,11 +86,13 @@ func (e *editor) fill(owner *yaml.Node, producer, field string, is, want []strin
 	case want == nil || slices.Equal(is, want):
 		return nil
 	case len(is) > 0:
-		return &fileError{line: get(owner, field).Line, err: fmt.Errorf("producer %s has other %s already: change them in the file", producer, field)}
+		return &fileError{line: get(owner, field).Line,
+			err: fmt.Errorf("producer %s has other %s already: change them in the file", producer, field)}
 	}
 	items := list()
 	for _, pattern := range want {
-		items.Content = append(items.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: pattern, Style: yaml.DoubleQuotedStyle})
+		items.Content = append(items.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: pattern,
+			Style: yaml.DoubleQuotedStyle})
 	}
 	set(owner, field, items)
 	e.note("producer %s: %s %s", producer, field, strings.Join(want, " "))
@@ -256,7 +264,8 @@ func child(m *yaml.Node, name string) *yaml.Node {
 
 func set(m *yaml.Node, name string, value *yaml.Node) {
 	if old := get(m, name); old != nil {
-		value.HeadComment, value.LineComment, value.FootComment = old.HeadComment, old.LineComment, old.FootComment
+		value.HeadComment, value.LineComment, value.FootComment = old.HeadComment, old.LineComment,
+			old.FootComment
 		*old = *value
 		return
 	}
@@ -276,5 +285,6 @@ func text(s string) *yaml.Node {
 }
 
 func timeNode(t time.Time) *yaml.Node {
-	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!timestamp", Value: t.UTC().Truncate(time.Second).Format(timeFormat)}
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!timestamp",
+		Value: t.UTC().Truncate(time.Second).Format(timeFormat)}
 }

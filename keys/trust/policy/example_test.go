@@ -21,7 +21,8 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	doc, more, err := policy.SetScope(doc, "orders", []string{"https://orders.example/*"}, []string{"com.example.order.*"})
+	doc, more, err := policy.SetScope(doc, "orders", []string{"https://orders.example/*"},
+		[]string{"com.example.order.*"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -32,7 +33,8 @@ func Example() {
 		log.Fatal(err)
 	}
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	bundle, err := reviewed.Build([]*keys.Verifier{public}, policy.BuildOptions{Now: now, Expires: now.AddDate(0, 0, 7)})
+	bundle, err := reviewed.Build([]*keys.Verifier{public},
+		policy.BuildOptions{Now: now, Expires: now.AddDate(0, 0, 7)})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -57,7 +57,8 @@ func document(doc []byte) (*yaml.Node, error) {
 	}
 	switch err := d.Decode(&more); {
 	case err == nil:
-		return nil, &fileError{line: more.Line, err: errors.New("a second YAML document: only one is allowed")}
+		return nil,
+			&fileError{line: more.Line, err: errors.New("a second YAML document: only one is allowed")}
 	case !errors.Is(err, io.EOF):
 		return nil, &fileError{err: err}
 	}
@@ -87,7 +88,8 @@ func visible(doc []byte) error {
 		case r == utf8.RuneError && size == 1:
 			return &fileError{line: line, err: errors.New("not UTF-8")}
 		case !lineEnd && !unicode.IsPrint(r):
-			return &fileError{line: line, err: fmt.Errorf("the character %U, which a reviewer does not see for what it is, is not allowed anywhere", r)}
+			return &fileError{line: line,
+				err: fmt.Errorf("the character %U, which a reviewer does not see for what it is, is not allowed anywhere", r)}
 		case spaces > mostSpaces:
 			return &fileError{line: line, err: fmt.Errorf(
 				"more than %d spaces in a row, behind which a reviewer does not look", mostSpaces)}
@@ -159,7 +161,8 @@ func (t *fileText) plain(n *yaml.Node) error {
 func (t *fileText) readable(n *yaml.Node) error {
 	for _, r := range n.Value {
 		switch {
-		case unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || r == braille:
+		case unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) ||
+			r == braille:
 			return failAt(n, "the character %U, which a reviewer does not see, is not allowed in a text", r)
 		case r > '\uffff': // the next edit would escape it
 			return failAt(n, "the character %U is not allowed in a text: YAML writers escape it", r)
@@ -181,8 +184,9 @@ func (t *fileText) readable(n *yaml.Node) error {
 	}
 	line, _, _ := strings.Cut(t.from(n, len(t.runes)), "\n")
 	if n.Style&yaml.DoubleQuotedStyle != 0 && strings.Contains(line, `\`) {
-		return failAt(n, `escapes (\) are not allowed in a text, since a reviewer does not see what they stand for: `+
-			`write the character itself, or use single quotes`)
+		return failAt(n,
+			`escapes (\) are not allowed in a text, since a reviewer does not see what they stand for: `+
+				`write the character itself, or use single quotes`)
 	}
 	return failAt(n, "a text of several lines is not allowed: write it in one line")
 }
@@ -356,7 +360,8 @@ func (p *parser) keys(n *yaml.Node) []Key {
 
 func (p *parser) key(id, n *yaml.Node) Key {
 	k := Key{ID: id.Value, line: id.Line}
-	if sum, err := base64.RawURLEncoding.Strict().DecodeString(k.ID); err != nil || len(sum) != 32 || len(k.ID) != 43 {
+	if sum, err := base64.RawURLEncoding.Strict().DecodeString(k.ID); err != nil || len(sum) != 32 ||
+		len(k.ID) != 43 {
 		p.fail(id, "%q is not a key ID (43 characters): take it from the public key", k.ID)
 	}
 	if line := p.listed[k.ID]; line != 0 {

@@ -205,8 +205,10 @@ func (p *Policy) CheckKeyrings(public []keys.PublicKey, now time.Time) error {
 				continue
 			}
 			if keyring.Producer != producer.Name {
-				errs = append(errs, &fileError{line: k.line, err: fmt.Errorf("key %s is listed under producer %s, "+
-					"and its keyring is that of producer %s: consumers would reject its events", k.ID, producer.Name, keyring.Producer)})
+				errs = append(errs, &fileError{line: k.line,
+					err: fmt.Errorf("key %s is listed under producer %s, "+
+						"and its keyring is that of producer %s: consumers would reject its events", k.ID,
+						producer.Name, keyring.Producer)})
 			}
 			if err := checkStart(k.Schedule, keyring.Schedule); err != nil {
 				errs = append(errs, &fileError{line: k.line, err: fmt.Errorf("key %s: %w", k.ID, err)})
@@ -236,14 +238,18 @@ func (p *Policy) checkIdentities(public []keys.PublicKey, now time.Time) (errs [
 				continue
 			}
 			if keyring.Consumer != consumer.Name {
-				errs = append(errs, &fileError{line: k.line, err: fmt.Errorf("key %s is listed under consumer %s, "+
-					"and its keyring is that of consumer %s, which would read instead", k.ID, consumer.Name, keyring.Consumer)})
+				errs = append(errs, &fileError{line: k.line,
+					err: fmt.Errorf("key %s is listed under consumer %s, "+
+						"and its keyring is that of consumer %s, which would read instead", k.ID,
+						consumer.Name,
+						keyring.Consumer)})
 			}
 			opens, until := keyring.Schedule.Expired, endOf(k.Schedule)
 			if !opens.IsZero() && (until.IsZero() || until.After(opens)) {
-				errs = append(errs, &fileError{line: k.line, err: fmt.Errorf("key %s: its keyring opens with it until %s only, "+
-					"and what is encrypted to it later would be rejected (not_a_recipient): give it an earlier retired",
-					k.ID, opens.UTC().Format(timeFormat))})
+				errs = append(errs, &fileError{line: k.line,
+					err: fmt.Errorf("key %s: its keyring opens with it until %s only, "+
+						"and what is encrypted to it later would be rejected (not_a_recipient): give it an earlier retired",
+						k.ID, opens.UTC().Format(timeFormat))})
 			}
 		}
 	}
@@ -285,7 +291,8 @@ func (k *Key) checkEnds(until time.Time, known bool, now time.Time) error {
 	}{{"retired", k.Schedule.Retired}, {"expired", k.Schedule.Expired}} {
 		if known && !end.at.IsZero() && (until.IsZero() || until.After(end.at)) {
 			return fmt.Errorf("key %s: %s %s is too early: its keyring signs with it %s, "+
-				"and events between would be rejected (key_not_valid)", k.ID, end.name, end.at.Format(timeFormat), is)
+				"and events between would be rejected (key_not_valid)", k.ID, end.name,
+				end.at.Format(timeFormat), is)
 		}
 	}
 	return nil
@@ -325,12 +332,14 @@ func endOf(s keys.Schedule) time.Time {
 }
 
 func missing(k Key, of string) error {
-	return &fileError{line: k.line, err: fmt.Errorf("key %s of %s is listed but was not submitted: give its public JWK, or take it out of the policy", k.ID, of)}
+	return &fileError{line: k.line,
+		err: fmt.Errorf("key %s of %s is listed but was not submitted: give its public JWK, or take it out of the policy", k.ID, of)}
 }
 
 func (p *Policy) unlisted(id string) error {
 	if owner, line := p.find(id); owner != "" {
-		return &fileError{line: line, err: fmt.Errorf("key %s is listed under %s, whose keys are for another use", id, owner)}
+		return &fileError{line: line,
+			err: fmt.Errorf("key %s is listed under %s, whose keys are for another use", id, owner)}
 	}
 	return &fileError{err: fmt.Errorf("key %s was submitted but is not listed: have it reviewed and added under its producer (trust add), or do not submit it", id)}
 }
@@ -378,7 +387,8 @@ func (p *Policy) head(o BuildOptions) trust.BundleOptions {
 	return head
 }
 
-func (p *Policy) bundleKeys(submitted map[string]*keys.Verifier, encryption map[string]*keys.Recipient) []*trust.Key {
+func (p *Policy) bundleKeys(submitted map[string]*keys.Verifier,
+	encryption map[string]*keys.Recipient) []*trust.Key {
 	var list []*trust.Key
 	for _, producer := range p.Producers {
 		for _, k := range producer.Keys {
@@ -392,7 +402,8 @@ func (p *Policy) bundleKeys(submitted map[string]*keys.Verifier, encryption map[
 	for _, consumer := range p.Consumers {
 		for _, k := range consumer.Keys {
 			list = append(list, &trust.Key{
-				Recipient: encryption[k.ID], Consumer: consumer.Name, Schedule: k.Schedule, Revoked: k.Revoked,
+				Recipient: encryption[k.ID], Consumer: consumer.Name, Schedule: k.Schedule,
+				Revoked: k.Revoked,
 			})
 		}
 	}

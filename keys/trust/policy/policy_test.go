@@ -76,18 +76,22 @@ func TestParse(t *testing.T) {
 		t.Fatalf("%+v", p)
 	}
 	o, r := p.Producers[0], p.Producers[1]
-	if o.Name != "orders" || !slices.Equal(o.Sources, []string{"https://orders.example/*", "urn:example:orders"}) ||
-		!slices.Equal(o.Types, []string{"com.example.order.*"}) || !slices.Equal(o.Accounts, []string{"012345678901", "111122223333"}) {
+	if o.Name != "orders" || !slices.Equal(o.Sources,
+		[]string{"https://orders.example/*", "urn:example:orders"}) ||
+		!slices.Equal(o.Types, []string{"com.example.order.*"}) ||
+		!slices.Equal(o.Accounts, []string{"012345678901", "111122223333"}) {
 		t.Errorf("orders: %+v", o)
 	}
 	want := keys.Schedule{Published: after(0), Active: after(1), Retired: after(31), Expired: after(45)}
-	if o.Keys[0].ID != verifier(t, "a").KeyID() || o.Keys[0].Schedule != want || o.Keys[0].Revoked != nil || o.Keys[0].line != 10 {
+	if o.Keys[0].ID != verifier(t, "a").KeyID() || o.Keys[0].Schedule != want || o.Keys[0].Revoked != nil ||
+		o.Keys[0].line != 10 {
 		t.Errorf("key a: %+v", o.Keys[0])
 	}
 	if rev := o.Keys[1].Revoked; rev == nil || !rev.At.Equal(after(2)) || rev.Reason != "laptop, stolen" {
 		t.Errorf("key b: %+v", o.Keys[1])
 	}
-	if r.Sources == nil || r.Types != nil || r.Accounts == nil || len(r.Keys) != 1 || r.Keys[0].Schedule != (keys.Schedule{}) {
+	if r.Sources == nil || r.Types != nil || r.Accounts == nil || len(r.Keys) != 1 ||
+		r.Keys[0].Schedule != (keys.Schedule{}) {
 		t.Errorf("refunds: %+v", r)
 	}
 	if len(p.Consumers[0].Keys) != 1 || p.Consumers[0].Name != "billing" {
@@ -108,7 +112,8 @@ func TestRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		var line int
-		if _, err := fmt.Sscanf(string(doc[bytes.LastIndex(doc, []byte("# line")):]), "# line %d", &line); err != nil {
+		if _, err := fmt.Sscanf(string(doc[bytes.LastIndex(doc, []byte("# line")):]), "# line %d",
+			&line); err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
 		_, err = Parse(doc)
@@ -127,7 +132,8 @@ func TestHiddenTextIsRefused(t *testing.T) {
 	const evil = "  evil: {sources: ['https://pay.example/*'], types: ['*']}\n"
 	for _, hidden := range []string{
 		"\r", "\u0085", "\u2028", "\u2029", // lines to YAML, not to git
-		"\t", "\v", "\f", "\x00", "\x1b", "\x7f", "\u009b", "\u00a0", "\u200b", "\u200d", "\u202e", "\u2066", "\ufeff", "\U000e0041",
+		"\t", "\v", "\f", "\x00", "\x1b", "\x7f", "\u009b", "\u00a0", "\u200b", "\u200d", "\u202e", "\u2066",
+		"\ufeff", "\U000e0041",
 		"\xff", "\xc3", "\xed\xa0\x80", "\xe2\x80", "\r\r\n",
 	} {
 		for where, doc := range map[string]string{
@@ -165,8 +171,10 @@ func TestHiddenTextIsRefused(t *testing.T) {
 func TestNonSpecificTagIsRefused(t *testing.T) {
 	const head = "version: 1\nproducers:\n"
 	for _, doc := range []string{
-		head + "  a: ! {sources: []}\n", head + "  ! a: {}\n", head + "  a: {sources: [ü, ! 'urn:a:*']}\n", head + "  a: !\n",
-		head + "  a:\n   sources:\n   - ! 'urn:a:*'\n", head + "  a: !<!> {}\n", head + "  ? ! a\n  : {}\n", "version: ! 1\n", "--- !\nversion: 1\n", "! \nversion: 1\n",
+		head + "  a: ! {sources: []}\n", head + "  ! a: {}\n", head +
+			"  a: {sources: [ü, ! 'urn:a:*']}\n", head + "  a: !\n",
+		head + "  a:\n   sources:\n   - ! 'urn:a:*'\n", head + "  a: !<!> {}\n", head +
+			"  ? ! a\n  : {}\n", "version: ! 1\n", "--- !\nversion: 1\n", "! \nversion: 1\n",
 	} {
 		if _, err := Parse([]byte(doc)); err == nil || !strings.Contains(err.Error(), "tags") {
 			t.Errorf("%q: %v", doc, err)
@@ -181,34 +189,41 @@ func TestTextsStandAsTheyAreRead(t *testing.T) {
 	head := "version: 1\nproducers:\n"
 	id := verifier(t, "a").KeyID()
 	for doc, want := range map[string]string{
-		head + "  a:\n    sources: [\"https://a.example/\\x2a\"]\n":                            "line 4, column 15: escapes",
-		head + "  a:\n    sources: ['urn:é:1', \"urn:b:\\u002a\"]\n":                           "line 4, column 26: escapes",
-		head + "  a:\n    types: [\"\\U0000002a\"]\n":                                          "line 4, column 13: escapes",
-		head + "  \"\\x61\": {}\n":                                                             "line 3, column 3: escapes",
-		head + "  a:\n    keys:\n      \"\\x" + fmt.Sprintf("%x", id[0]) + id[1:] + "\": {}\n": "line 5, column 7: escapes",
-		head + "  a:\n    \"sour\\x63es\": ['urn:a:*']\n":                                      "line 4, column 5: escapes",
-		head + "  a:\n    accounts: [\"11112222333\\x33\"]\n":                                  "line 4, column 16: escapes",
-		head + "  a:\n    sources: [\"urn:a:\\\n      *\"]\n":                                  "line 4, column 15: escapes",
-		head + "  a:\n    sources: ['urn:a:b\n      c']\n":                                     "line 4, column 15: a text of several lines",
-		head + "  a:\n    sources:\n    - urn:a:b\n      c\n":                                  "line 5, column 7: a text of several lines",
-		head + "  a:\n    sources:\n    - |-\n      urn:a:*\n":                                 "line 5, column 7: a text of several lines",
-		head + "  a:\n    sources:\n    - >-\n      urn:a:*\n":                                 "line 5, column 7: a text of several lines",
-		head + "  a:\n    sources: ['urn:a:\u3164b']\n":                                        "line 4, column 15: the character U+3164",
-		head + "  a:\n    types: ['a\ufe0f']\n":                                                "line 4, column 13: the character U+FE0F",
-		head + "  a:\n    types: ['a\u034fb']\n":                                               "line 4, column 13: the character U+034F",
-		head + "  a:\n    types: ['a\u2800']\n":                                                "line 4, column 13: the character U+2800",
-		head + "  a:\n    types: ['a\U0001F600']\n":                                            "line 4, column 13: the character U+1F600",
-		head + "  a:\n    types: ['a\u202eb']\n":                                               "line 4: the character U+202E",
-		"\xef\xbb\xbf" + head:                                                                  "byte order mark", "\xff\xfev\x00e\x00r\x00": "UTF-16",
-		`{"keys":[],"producer":"a","version":1}`: "this is a keyring",
+		head +
+			"  a:\n    sources: [\"https://a.example/\\x2a\"]\n": "line 4, column 15: escapes",
+		head +
+			"  a:\n    sources: ['urn:é:1', \"urn:b:\\u002a\"]\n": "line 4, column 26: escapes",
+		head + "  a:\n    types: [\"\\U0000002a\"]\n": "line 4, column 13: escapes",
+		head + "  \"\\x61\": {}\n":                    "line 3, column 3: escapes",
+		head + "  a:\n    keys:\n      \"\\x" + fmt.Sprintf("%x", id[0]) + id[1:] +
+			"\": {}\n": "line 5, column 7: escapes",
+		head + "  a:\n    \"sour\\x63es\": ['urn:a:*']\n":      "line 4, column 5: escapes",
+		head + "  a:\n    accounts: [\"11112222333\\x33\"]\n":  "line 4, column 16: escapes",
+		head + "  a:\n    sources: [\"urn:a:\\\n      *\"]\n":  "line 4, column 15: escapes",
+		head + "  a:\n    sources: ['urn:a:b\n      c']\n":     "line 4, column 15: a text of several lines",
+		head + "  a:\n    sources:\n    - urn:a:b\n      c\n":  "line 5, column 7: a text of several lines",
+		head + "  a:\n    sources:\n    - |-\n      urn:a:*\n": "line 5, column 7: a text of several lines",
+		head + "  a:\n    sources:\n    - >-\n      urn:a:*\n": "line 5, column 7: a text of several lines",
+		head + "  a:\n    sources: ['urn:a:\u3164b']\n":        "line 4, column 15: the character U+3164",
+		head + "  a:\n    types: ['a\ufe0f']\n":                "line 4, column 13: the character U+FE0F",
+		head + "  a:\n    types: ['a\u034fb']\n":               "line 4, column 13: the character U+034F",
+		head + "  a:\n    types: ['a\u2800']\n":                "line 4, column 13: the character U+2800",
+		head + "  a:\n    types: ['a\U0001F600']\n":            "line 4, column 13: the character U+1F600",
+		head + "  a:\n    types: ['a\u202eb']\n":               "line 4: the character U+202E",
+		"\xef\xbb\xbf" + head:                                  "byte order mark",
+		"\xff\xfev\x00e\x00r\x00":                              "UTF-16",
+		`{"keys":[],"producer":"a","version":1}`:               "this is a keyring",
 	} {
 		_, err := Parse([]byte(doc))
 		if e := (*fileError)(nil); !errors.As(err, &e) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", doc, err, want)
 		}
 	}
-	p := mustParse(t, "\n\n"+head+"  a:\n    sources: [\"urn:é:*\", 'urn:b:1', urn:c:*, 'urn:it''s']\n    types: ['a\\b', \"*\", 'say\"']\n  \"b\": {}\n  ? c\n  : {}\n")
-	if got := p.Producers[0]; !slices.Equal(got.Sources, []string{"urn:é:*", "urn:b:1", "urn:c:*", "urn:it's"}) || !slices.Equal(got.Types, []string{`a\b`, "*", `say"`}) {
+	p := mustParse(t, "\n\n"+head+
+		"  a:\n    sources: [\"urn:é:*\", 'urn:b:1', urn:c:*, 'urn:it''s']\n    types: ['a\\b', \"*\", 'say\"']\n  \"b\": {}\n  ? c\n  : {}\n")
+	if got := p.Producers[0]; !slices.Equal(got.Sources,
+		[]string{"urn:é:*", "urn:b:1", "urn:c:*", "urn:it's"}) ||
+		!slices.Equal(got.Types, []string{`a\b`, "*", `say"`}) {
 		t.Errorf("%+v", got)
 	}
 }
@@ -231,7 +246,8 @@ func submitted(t testing.TB, labels ...string) (list []*keys.Verifier) {
 }
 
 func options(t testing.TB) BuildOptions {
-	return BuildOptions{Now: now, Expires: after(7), RefreshHint: time.Minute, Recipients: []*keys.Recipient{recipient(t)}}
+	return BuildOptions{Now: now, Expires: after(7), RefreshHint: time.Minute,
+		Recipients: []*keys.Recipient{recipient(t)}}
 }
 
 func mustParse(t testing.TB, doc string) *Policy {
@@ -249,21 +265,25 @@ func TestBuild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.Version() != 1 || !b.Issued().Equal(now) || !b.Expires().Equal(after(7)) || b.RefreshHint() != time.Minute || len(b.SigningKeys()) != 3 {
+	if b.Version() != 1 || !b.Issued().Equal(now) || !b.Expires().Equal(after(7)) ||
+		b.RefreshHint() != time.Minute || len(b.SigningKeys()) != 3 {
 		t.Errorf("%s", b.Payload())
 	}
 	a := b.Lookup(verifier(t, "a").KeyID())[0]
-	if a.Producer != "orders" || !keys.MatchSource(a.Sources, "https://orders.example/x") || !keys.MatchType(a.Types, "com.example.order.x") || a.AllowsAccount("999999999999") ||
+	if a.Producer != "orders" || !keys.MatchSource(a.Sources, "https://orders.example/x") ||
+		!keys.MatchType(a.Types, "com.example.order.x") || a.AllowsAccount("999999999999") ||
 		a.StateAt(after(40)) != keys.StateRetired {
 		t.Errorf("key a: %+v", a)
 	}
 	if got := b.Lookup(verifier(t, "b").KeyID())[0].StateAt(now); got != keys.StateRevoked {
 		t.Errorf("key b is %s", got)
 	}
-	if c := b.Lookup(verifier(t, "c").KeyID())[0]; c.Producer != "refunds" || c.AllowsAccount("111122223333") || keys.MatchType(c.Types, "x") {
+	if c := b.Lookup(verifier(t, "c").KeyID())[0]; c.Producer != "refunds" ||
+		c.AllowsAccount("111122223333") || keys.MatchType(c.Types, "x") {
 		t.Errorf("key c: %+v", c)
 	}
-	if list, err := b.Recipients("billing", now); err != nil || len(list) != 1 || list[0].KeyID() != recipient(t).KeyID() {
+	if list, err := b.Recipients("billing", now); err != nil || len(list) != 1 ||
+		list[0].KeyID() != recipient(t).KeyID() {
 		t.Errorf("no encryption key in %s: %v", b.Payload(), err)
 	}
 	if back, err := trust.ParseBundle(b.Payload()); err != nil || !bytes.Equal(back.Payload(), b.Payload()) {
@@ -306,9 +326,10 @@ func TestBuildRefuses(t *testing.T) {
 		"no time":              {all, opts(func(o *BuildOptions) { o.Now = time.Time{} }), "time"},
 		"no end":               {all, opts(func(o *BuildOptions) { o.Expires = time.Time{} }), "expired"},
 		"expired at the start": {all, opts(func(o *BuildOptions) { o.Expires = now }), "expired"},
-		"lives too long":       {all, opts(func(o *BuildOptions) { o.Expires = after(7).Add(time.Second) }), "168h"},
-		"hint too long":        {all, opts(func(o *BuildOptions) { o.Expires, o.RefreshHint = after(1), 24*time.Hour }), "refresh hint"},
-		"session":              {all, opts(func(o *BuildOptions) { o.RevokedSessions = []string{"x"} }), "session"},
+		"lives too long": {all, opts(func(o *BuildOptions) { o.Expires = after(7).Add(time.Second) }),
+			"168h"},
+		"hint too long": {all, opts(func(o *BuildOptions) { o.Expires, o.RefreshHint = after(1), 24*time.Hour }), "refresh hint"},
+		"session":       {all, opts(func(o *BuildOptions) { o.RevokedSessions = []string{"x"} }), "session"},
 	} {
 		if _, err := p.Build(c.public, c.opts); err == nil || !strings.Contains(err.Error(), c.names) {
 			t.Errorf("%s: %v", name, err)
@@ -337,29 +358,34 @@ func TestAddKeyToNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "version: 1\nproducers:\n  orders:\n    sources: []\n    types: []\n    keys:\n      " + id + ":\n        active: 2026-01-02T00:00:00Z\nconsumers: {}\n"
+	want := "version: 1\nproducers:\n  orders:\n    sources: []\n    types: []\n    keys:\n      " + id +
+		":\n        active: 2026-01-02T00:00:00Z\nconsumers: {}\n"
 	if string(doc) != want {
 		t.Errorf("got\n%s, want\n%s", doc, want)
 	}
-	if all := strings.Join(changes, "\n"); !strings.Contains(all, "fill") || !strings.Contains(all, id) || !strings.Contains(all, "new policy file") {
+	if all := strings.Join(changes, "\n"); !strings.Contains(all, "fill") || !strings.Contains(all, id) ||
+		!strings.Contains(all, "new policy file") {
 		t.Errorf("changes: %s", all)
 	}
 	b, err := mustParse(t, string(doc)).Build(submitted(t, "a"), BuildOptions{Now: now, Expires: after(1)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if k := b.SigningKeys()[0]; keys.MatchSource(k.Sources, "https://orders.example/x") || keys.MatchType(k.Types, "x") {
+	if k := b.SigningKeys()[0]; keys.MatchSource(k.Sources, "https://orders.example/x") ||
+		keys.MatchType(k.Types, "x") {
 		t.Error("a new producer is allowed something")
 	}
 }
 
 func TestAddKeyKeepsTheRest(t *testing.T) {
 	id := verifier(t, "new").KeyID()
-	doc, changes, err := AddProducerKey([]byte(full(t)), "orders", id, keys.Schedule{Published: after(3), Active: after(4)})
+	doc, changes, err := AddProducerKey([]byte(full(t)), "orders", id,
+		keys.Schedule{Published: after(3), Active: after(4)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, kept := range []string{"# reviewed by two people", "# the shop", "# made in January", "012345678901", "laptop, stolen"} {
+	for _, kept := range []string{"# reviewed by two people", "# the shop", "# made in January",
+		"012345678901", "laptop, stolen"} {
 		if !bytes.Contains(doc, []byte(kept)) {
 			t.Errorf("%q is lost in\n%s", kept, doc)
 		}
@@ -410,10 +436,12 @@ func TestAddKeyAgain(t *testing.T) {
 	if err != nil || len(changes) != 1 || !strings.Contains(changes[0], "was 2026-02-01") {
 		t.Fatalf("changes %q (%v)", changes, err)
 	}
-	if k := mustParse(t, string(doc)).Producers[0].Keys[0]; !k.Schedule.Retired.Equal(after(20)) || !k.Schedule.Active.Equal(after(1)) {
+	if k := mustParse(t, string(doc)).Producers[0].Keys[0]; !k.Schedule.Retired.Equal(after(20)) ||
+		!k.Schedule.Active.Equal(after(1)) {
 		t.Errorf("%+v", k)
 	}
-	doc, _, err = AddProducerKey([]byte(full(t)), "refunds", verifier(t, "c").KeyID(), keys.Schedule{Active: after(1)})
+	doc, _, err = AddProducerKey([]byte(full(t)), "refunds", verifier(t, "c").KeyID(),
+		keys.Schedule{Active: after(1)})
 	if err != nil || mustParse(t, string(doc)).Producers[1].Keys[0].Schedule.Active.IsZero() {
 		t.Errorf("a key without schedule: %v", err)
 	}
@@ -432,11 +460,13 @@ func TestAddKeyRefuses(t *testing.T) {
 		"as a consumer's":    {full(t), kindConsumer, "orders", id, keys.Schedule{}},
 		"bad name":           {full(t), kindProducer, "or ders", fresh, keys.Schedule{}},
 		"bad ID":             {full(t), kindProducer, "orders", "x", keys.Schedule{}},
-		"bad schedule":       {full(t), kindProducer, "orders", fresh, keys.Schedule{Active: after(2), Retired: after(1)}},
-		"schedule with old":  {full(t), kindProducer, "orders", id, keys.Schedule{Retired: after(0)}},
-		"bad file":           {"version: 2\n", kindProducer, "orders", fresh, keys.Schedule{}},
+		"bad schedule": {full(t), kindProducer, "orders", fresh,
+			keys.Schedule{Active: after(2), Retired: after(1)}},
+		"schedule with old": {full(t), kindProducer, "orders", id, keys.Schedule{Retired: after(0)}},
+		"bad file":          {"version: 2\n", kindProducer, "orders", fresh, keys.Schedule{}},
 	} {
-		if doc, changes, err := addKey([]byte(c.doc), c.kind, c.name, c.id, c.schedule); err == nil || doc != nil || changes != nil {
+		if doc, changes, err := addKey([]byte(c.doc), c.kind, c.name, c.id, c.schedule); err == nil ||
+			doc != nil || changes != nil {
 			t.Errorf("%s: %q, %v", name, changes, err)
 		}
 	}
@@ -455,12 +485,14 @@ func TestAddConsumerKey(t *testing.T) {
 
 func TestSetScope(t *testing.T) {
 	doc := full(t)
-	filled, changes, err := SetScope([]byte(doc), "refunds", []string{"urn:refunds:*", "https://x.example/é"}, []string{"*"})
+	filled, changes, err := SetScope([]byte(doc), "refunds", []string{"urn:refunds:*", "https://x.example/é"},
+		[]string{"*"})
 	if err != nil || len(changes) != 2 || changes[1] != "producer refunds: types *" {
 		t.Fatalf("%q, %v", changes, err)
 	}
 	was, is := mustParse(t, doc), mustParse(t, string(filled))
-	if r := is.Producers[1]; !slices.Equal(r.Sources, []string{"urn:refunds:*", "https://x.example/é"}) || !slices.Equal(r.Types, []string{"*"}) {
+	if r := is.Producers[1]; !slices.Equal(r.Sources, []string{"urn:refunds:*", "https://x.example/é"}) ||
+		!slices.Equal(r.Types, []string{"*"}) {
 		t.Errorf("refunds: %+v", r)
 	}
 	is.Producers[1].Sources, is.Producers[1].Types = was.Producers[1].Sources, was.Producers[1].Types
@@ -468,9 +500,11 @@ func TestSetScope(t *testing.T) {
 		t.Errorf("was %s, is %s", a, b)
 	}
 	for name, c := range map[string]struct{ sources, types []string }{
-		"nothing asked": {}, "the same": {nil, []string{"*"}}, "both the same": {[]string{"urn:refunds:*", "https://x.example/é"}, []string{"*"}},
+		"nothing asked": {}, "the same": {nil, []string{"*"}},
+		"both the same": {[]string{"urn:refunds:*", "https://x.example/é"}, []string{"*"}},
 	} {
-		if again, changes, err := SetScope(filled, "refunds", c.sources, c.types); err != nil || changes != nil || !bytes.Equal(again, filled) {
+		if again, changes, err := SetScope(filled, "refunds", c.sources, c.types); err != nil ||
+			changes != nil || !bytes.Equal(again, filled) {
 			t.Errorf("%s: %q, %v", name, changes, err)
 		}
 	}
@@ -478,11 +512,14 @@ func TestSetScope(t *testing.T) {
 		producer       string
 		sources, types []string
 	}{
-		"wider": {"orders", []string{"https://orders.example/*", "urn:example:orders", "urn:x:*"}, nil}, "other types": {"orders", nil, []string{"*"}},
-		"one filled": {"orders", nil, []string{}}, "absent": {"shop", []string{"urn:x:*"}, nil}, "a consumer": {"billing", []string{"urn:x:*"}, nil},
+		"wider":       {"orders", []string{"https://orders.example/*", "urn:example:orders", "urn:x:*"}, nil},
+		"other types": {"orders", nil, []string{"*"}},
+		"one filled":  {"orders", nil, []string{}}, "absent": {"shop", []string{"urn:x:*"}, nil},
+		"a consumer":  {"billing", []string{"urn:x:*"}, nil},
 		"bad pattern": {"refunds", []string{"https://*"}, nil}, "twice": {"refunds", nil, []string{"a", "a"}},
 	} {
-		if got, changes, err := SetScope([]byte(doc), c.producer, c.sources, c.types); err == nil || got != nil || changes != nil {
+		if got, changes, err := SetScope([]byte(doc), c.producer, c.sources, c.types); err == nil ||
+			got != nil || changes != nil {
 			t.Errorf("%s: %q, %v", name, changes, err)
 		}
 	}
@@ -491,7 +528,8 @@ func TestSetScope(t *testing.T) {
 func TestRevoke(t *testing.T) {
 	for _, label := range []string{"a", "c"} {
 		id := verifier(t, label).KeyID()
-		doc, changes, err := Revoke([]byte(full(t)), id, "found: on a \"bus\" # here", after(5).Add(time.Millisecond))
+		doc, changes, err := Revoke([]byte(full(t)), id, "found: on a \"bus\" # here",
+			after(5).Add(time.Millisecond))
 		if err != nil || len(changes) != 1 || !strings.Contains(changes[0], id) {
 			t.Fatalf("%q, %v", changes, err)
 		}
@@ -500,7 +538,8 @@ func TestRevoke(t *testing.T) {
 			t.Fatal(err)
 		}
 		k := b.Lookup(id)[0]
-		if k.Revoked == nil || k.Revoked.Reason != `found: on a "bus" # here` || !k.Revoked.At.Equal(after(5)) {
+		if k.Revoked == nil || k.Revoked.Reason != `found: on a "bus" # here` ||
+			!k.Revoked.At.Equal(after(5)) {
 			t.Errorf("key %s: %+v", label, k.Revoked)
 		}
 		again, changes, err := Revoke(doc, id, "other", after(6))
@@ -591,7 +630,9 @@ func TestCheckKeyringsEnds(t *testing.T) {
 		"expired: 2026-01-30T23:59:59Z":                                "expired 2026-01-30T23:59:59Z is too early",
 		"retired: 2026-01-02T00:00:00Z, expired: 2026-03-01T00:00:00Z": "retired 2026-01-02T00:00:00Z is too early",
 	} {
-		p := mustParse(t, "version: 1\nproducers:\n  orders:\n    sources: []\n    types: []\n    keys:\n      "+id+": {"+ends+"}\n")
+		p := mustParse(t,
+			"version: 1\nproducers:\n  orders:\n    sources: []\n    types: []\n    keys:\n      "+id+": {"+
+				ends+"}\n")
 		switch err := p.CheckKeyrings(public, now); {
 		case want == "" && err != nil, want != "" && (err == nil || !strings.Contains(err.Error(), want)):
 			t.Errorf("%s: %v, want %q", ends, err, want)
@@ -604,12 +645,15 @@ func TestCheckKeyringsEnds(t *testing.T) {
 
 // A key signs again when the one that took over from it ends before it, unless a third has taken over.
 func TestCheckKeyringsSignsAgain(t *testing.T) {
-	p := mustParse(t, "version: 1\nproducers:\n  orders:\n    keys:\n      "+verifier(t, "a").KeyID()+": {retired: 2026-01-31T00:00:00Z}\n")
+	p := mustParse(t, "version: 1\nproducers:\n  orders:\n    keys:\n      "+verifier(t, "a").KeyID()+
+		": {retired: 2026-01-31T00:00:00Z}\n")
 	a := keys.PublicKey{Verifier: verifier(t, "a"), Producer: "orders"}
 	ending := a
 	ending.Schedule = keys.Schedule{Retired: after(90)}
-	b := keys.PublicKey{Verifier: verifier(t, "b"), Producer: "orders", Schedule: keys.Schedule{Active: after(30), Retired: after(60)}}
-	c := keys.PublicKey{Verifier: verifier(t, "c"), Producer: "orders", Schedule: keys.Schedule{Active: after(60)}}
+	b := keys.PublicKey{Verifier: verifier(t, "b"), Producer: "orders",
+		Schedule: keys.Schedule{Active: after(30), Retired: after(60)}}
+	c := keys.PublicKey{Verifier: verifier(t, "c"), Producer: "orders",
+		Schedule: keys.Schedule{Active: after(60)}}
 	for _, test := range []struct {
 		public []keys.PublicKey
 		want   string
@@ -622,7 +666,8 @@ func TestCheckKeyringsSignsAgain(t *testing.T) {
 		{[]keys.PublicKey{a, c}, "signs with it until 2026-03-02T00:00:00Z"},
 	} {
 		switch err := p.CheckKeyrings(test.public, now); {
-		case test.want == "" && err != nil, test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+		case test.want == "" && err != nil, test.want != "" &&
+			(err == nil || !strings.Contains(err.Error(), test.want)):
 			t.Errorf("%d keys: %v, want %q", len(test.public), err, test.want)
 		}
 	}
@@ -643,14 +688,19 @@ func TestCheckKeyringsOfConsumers(t *testing.T) {
 		{"audit", "", keys.Schedule{}, "its keyring is that of consumer billing, which would read instead"},
 		{"audit", "revoked: {at: 2026-01-01T00:00:00Z, reason: lost}", keys.Schedule{}, ""},
 		{"billing", "", keys.Schedule{Expired: after(30)}, "opens with it until 2026-01-31T00:00:00Z only"},
-		{"billing", "retired: 2026-02-01T00:00:00Z", keys.Schedule{Expired: after(30)}, "opens with it until 2026-01-31T00:00:00Z only"},
-		{"billing", "expired: 2026-02-01T00:00:00Z", keys.Schedule{Expired: after(30)}, "opens with it until 2026-01-31T00:00:00Z only"},
-		{"billing", "retired: 2026-01-31T00:00:00Z, expired: 2026-02-01T00:00:00Z", keys.Schedule{Expired: after(30)}, ""},
+		{"billing", "retired: 2026-02-01T00:00:00Z", keys.Schedule{Expired: after(30)},
+			"opens with it until 2026-01-31T00:00:00Z only"},
+		{"billing", "expired: 2026-02-01T00:00:00Z", keys.Schedule{Expired: after(30)},
+			"opens with it until 2026-01-31T00:00:00Z only"},
+		{"billing", "retired: 2026-01-31T00:00:00Z, expired: 2026-02-01T00:00:00Z",
+			keys.Schedule{Expired: after(30)}, ""},
 		{"billing", "expired: 2026-01-31T00:00:00Z", keys.Schedule{Expired: after(30)}, ""},
 	} {
-		p := mustParse(t, "version: 1\nconsumers:\n  "+c.consumer+":\n    keys:\n      "+recipient(t).KeyID()+": {"+c.schedule+"}\n")
+		p := mustParse(t, "version: 1\nconsumers:\n  "+c.consumer+":\n    keys:\n      "+recipient(t).KeyID()+
+			": {"+c.schedule+"}\n")
 		switch err := p.CheckKeyrings(of(c.keyring), now); {
-		case c.want == "" && err != nil, c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+		case c.want == "" && err != nil, c.want != "" &&
+			(err == nil || !strings.Contains(err.Error(), c.want)):
 			t.Errorf("%s, %q: %v, want %q", c.consumer, c.schedule, err, c.want)
 		}
 	}
@@ -662,10 +712,14 @@ func TestCheckStart(t *testing.T) {
 		trust, keyring keys.Schedule
 		ok             bool
 	}{
-		{keys.Schedule{}, keys.Schedule{}, true}, {keys.Schedule{}, keys.Schedule{Active: day(2)}, true}, {keys.Schedule{Active: day(2)}, keys.Schedule{Active: day(2)}, true},
-		{keys.Schedule{Active: day(1)}, keys.Schedule{Active: day(2)}, true}, {keys.Schedule{Active: day(2).Add(time.Second)}, keys.Schedule{Active: day(2)}, false},
-		{keys.Schedule{Active: day(1)}, keys.Schedule{}, false}, {keys.Schedule{Published: day(3)}, keys.Schedule{Active: day(2)}, false},
-		{keys.Schedule{Published: day(2)}, keys.Schedule{Active: day(2)}, true}, {keys.Schedule{Active: day(2)}, keys.Schedule{Active: day(2), Retired: day(9)}, true},
+		{keys.Schedule{}, keys.Schedule{}, true}, {keys.Schedule{}, keys.Schedule{Active: day(2)}, true},
+		{keys.Schedule{Active: day(2)}, keys.Schedule{Active: day(2)}, true},
+		{keys.Schedule{Active: day(1)}, keys.Schedule{Active: day(2)}, true},
+		{keys.Schedule{Active: day(2).Add(time.Second)}, keys.Schedule{Active: day(2)}, false},
+		{keys.Schedule{Active: day(1)}, keys.Schedule{}, false},
+		{keys.Schedule{Published: day(3)}, keys.Schedule{Active: day(2)}, false},
+		{keys.Schedule{Published: day(2)}, keys.Schedule{Active: day(2)}, true},
+		{keys.Schedule{Active: day(2)}, keys.Schedule{Active: day(2), Retired: day(9)}, true},
 	} {
 		if err := checkStart(c.trust, c.keyring); (err == nil) != c.ok {
 			t.Errorf("%+v: %v", c, err)

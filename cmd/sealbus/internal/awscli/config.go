@@ -22,8 +22,10 @@ import (
 type AWSFlags struct{ Region, Endpoint string }
 
 func (f *AWSFlags) Register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.Region, "region", "", "the AWS region, a `NAME` (default that of the AWS configuration)")
-	cmd.Flags().StringVar(&f.Endpoint, "endpoint", "", "the `URL` to call instead of the region's: an emulator, a VPC endpoint")
+	cmd.Flags().StringVar(&f.Region, "region", "",
+		"the AWS region, a `NAME` (default that of the AWS configuration)")
+	cmd.Flags().StringVar(&f.Endpoint, "endpoint", "",
+		"the `URL` to call instead of the region's: an emulator, a VPC endpoint")
 }
 
 func (f *AWSFlags) Check() error { return CheckURL("endpoint", f.Endpoint) }
@@ -81,9 +83,11 @@ func CheckCredentials(ctx context.Context, cfg aws.Config) error {
 	_, asked := errors.AsType[*smithy.OperationError](err)
 	switch {
 	case errtext.IsMetadata(err):
-		return ui.Usage(FixCredentials, "no AWS credentials: none in the environment, in the files below ~/.aws, or of this machine's role")
+		return ui.Usage(FixCredentials,
+			"no AWS credentials: none in the environment, in the files below ~/.aws, or of this machine's role")
 	case errtext.IsNetwork(err):
-		return ui.Unavailable("check the network and try again", "no AWS credentials: %w", errtext.Reached("credentials", err))
+		return ui.Unavailable("check the network and try again", "no AWS credentials: %w",
+			errtext.Reached("credentials", err))
 	case asked && errtext.MayPass(err):
 		return ui.Unavailable("try again", "no AWS credentials: %w", errtext.AWS(err))
 	}
@@ -99,13 +103,16 @@ func Read(ctx context.Context, region string) (aws.Config, error) {
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, with...)
 	if err != nil {
-		return aws.Config{}, ui.Usage("check AWS_PROFILE and the files below ~/.aws", "the AWS configuration: %w", err)
+		return aws.Config{}, ui.Usage("check AWS_PROFILE and the files below ~/.aws",
+			"the AWS configuration: %w", err)
 	}
 	return cfg, nil
 }
 
 // BadCredentials are the codes of credentials that AWS knows nothing of, or no longer.
 var BadCredentials = map[string]bool{
-	"InvalidClientTokenId": true, "ExpiredToken": true, "ExpiredTokenException": true, "SignatureDoesNotMatch": true,
-	"UnrecognizedClientException": true, "AuthFailure": true, "MissingAuthenticationTokenException": true, "IncompleteSignature": true,
+	"InvalidClientTokenId": true, "ExpiredToken": true, "ExpiredTokenException": true,
+	"SignatureDoesNotMatch":       true,
+	"UnrecognizedClientException": true, "AuthFailure": true, "MissingAuthenticationTokenException": true,
+	"IncompleteSignature": true,
 }

@@ -25,7 +25,8 @@ func KMSClient(ctx context.Context, env *ui.Env, arn string) (*kms.Client, error
 	region := ""
 	if parts, ok := ParseARN(arn); ok {
 		if parts.Service != "kms" {
-			return nil, ui.Usage("give the ARN of a key in KMS: arn:aws:kms:REGION:ACCOUNT:key/ID", "%q is not of KMS", arn)
+			return nil, ui.Usage("give the ARN of a key in KMS: arn:aws:kms:REGION:ACCOUNT:key/ID",
+				"%q is not of KMS", arn)
 		}
 		region = parts.Region
 	}
@@ -64,7 +65,8 @@ func ResolveKMS(ctx context.Context, env *ui.Env, name string, expected types.Ke
 
 // usageOf is what the key is for, by its public half. To mistake a key for key agreement for a symmetric one
 // would be to say of events that are for it that they are not.
-func usageOf(ctx context.Context, env *ui.Env, client *kms.Client, arn string, expected types.KeyUsageType) types.KeyUsageType {
+func usageOf(ctx context.Context, env *ui.Env, client *kms.Client, arn string,
+	expected types.KeyUsageType) types.KeyUsageType {
 	out, err := client.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &arn})
 	switch {
 	case err == nil:

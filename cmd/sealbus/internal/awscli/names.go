@@ -42,7 +42,8 @@ func QueueEndpoint(queueURL string, f *AWSFlags, configured *string) *string {
 func QueueClient(ctx context.Context, queueURL string, f AWSFlags) (*sqs.Client, error) {
 	q, ok := awsname.ParseQueueURL(queueURL)
 	if !ok {
-		return nil, ui.Usage("give the URL, as https://sqs.REGION.amazonaws.com/ACCOUNT/NAME", "%q is not the URL of a queue", queueURL)
+		return nil, ui.Usage("give the URL, as https://sqs.REGION.amazonaws.com/ACCOUNT/NAME",
+			"%q is not the URL of a queue", queueURL)
 	}
 	cfg, err := Load(ctx, cmp.Or(q.Region, f.Region))
 	if err != nil {

@@ -27,7 +27,8 @@ type createTableFlags struct{ table, region, endpoint string }
 func createTableCommand(env *ui.Env) *cobra.Command {
 	var f createTableFlags
 	cmd := env.Command(ui.Command{
-		Use: "create-table --table NAME [--region REGION] [--endpoint URL]", Short: "Make a DynamoDB table for replay claims",
+		Use:   "create-table --table NAME [--region REGION] [--endpoint URL]",
+		Short: "Make a DynamoDB table for replay claims",
 		Long: "Make a DynamoDB table for replay claims: paid per request, protected from deletion, with time to live.\n" +
 			"An existing table is kept, so it can be run again. Credentials and region come from the environment, as for\n" +
 			"every AWS tool. examples/replay-table.yaml is the same for CloudFormation.",
@@ -64,7 +65,8 @@ func replayCreateTable(ctx context.Context, env *ui.Env, f *createTableFlags) er
 		return err
 	}
 	created, err := claimtable.Ensure(ctx, client, f.table)
-	result := tableMade{Table: f.table, Region: client.Options().Region, Created: created, TTL: claimtable.TTL}
+	result := tableMade{Table: f.table, Region: client.Options().Region, Created: created,
+		TTL: claimtable.TTL}
 	switch {
 	case errors.Is(err, claimtable.ErrNoTTL):
 		env.Warnf("this service has no time to live (an emulator?): the table works, but nothing is ever deleted from it")

@@ -53,7 +53,8 @@ func (f *tables) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	case "DescribeTimeToLive":
 		if f.ttl != "" {
-			answer["TimeToLiveDescription"] = map[string]string{"AttributeName": f.ttl, "TimeToLiveStatus": "ENABLED"}
+			answer["TimeToLiveDescription"] = map[string]string{"AttributeName": f.ttl,
+				"TimeToLiveStatus": "ENABLED"}
 		}
 	case "UpdateTimeToLive":
 		f.ttl = in.TimeToLiveSpecification.AttributeName
@@ -80,7 +81,8 @@ func createTable(t *testing.T, f *tables, more ...string) clitest.Ran {
 	clitest.IsolateAWS(t)
 	server := httptest.NewServer(f)
 	t.Cleanup(server.Close)
-	return clitest.New(t).Run("", append([]string{"claims", "create-table", "--table", "claims", "--region", "eu-west-1", "--endpoint", server.URL}, more...)...)
+	return clitest.New(t).Run("", append([]string{"claims", "create-table", "--table", "claims", "--region",
+		"eu-west-1", "--endpoint", server.URL}, more...)...)
 }
 
 func TestReplayCreateTable(t *testing.T) {
@@ -91,7 +93,8 @@ func TestReplayCreateTable(t *testing.T) {
 		if err := json.Unmarshal([]byte(r.Stdout), &made); err != nil || r.Code != ui.ExitDone {
 			t.Fatalf("exit %d, %v: %s%s", r.Code, err, r.Stdout, r.Stderr)
 		}
-		if want := (claims.TableMade{Table: "claims", Region: "eu-west-1", Created: created, TTL: "forget_at"}); made != want {
+		if want := (claims.TableMade{Table: "claims", Region: "eu-west-1", Created: created,
+			TTL: "forget_at"}); made != want {
 			t.Errorf("made %+v, want %+v", made, want)
 		}
 	}
@@ -102,7 +105,8 @@ func TestReplayCreateTable(t *testing.T) {
 
 func TestReplayCreateTableWithoutTTL(t *testing.T) {
 	r := createTable(t, &tables{noTTL: true})
-	if r.Code != ui.ExitDone || !strings.Contains(r.Stdout, "no time to live") || !strings.Contains(r.Stderr, "nothing is ever deleted") {
+	if r.Code != ui.ExitDone || !strings.Contains(r.Stdout, "no time to live") ||
+		!strings.Contains(r.Stderr, "nothing is ever deleted") {
 		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 }
@@ -113,20 +117,22 @@ func TestReplayCreateTableRefused(t *testing.T) {
 		more   []string
 		code   int
 	}{
-		"another key":           {&tables{key: "pk"}, nil, ui.ExitUsage},
-		"another time to live":  {&tables{key: "id", ttl: "expires"}, nil, ui.ExitUsage},
-		"not allowed":           {&tables{refuse: "AccessDeniedException"}, nil, ui.ExitUsage},
-		"no table's name":       {&tables{}, []string{"--table", "a b"}, ui.ExitUsage},
-		"no table":              {&tables{}, []string{"--table", ""}, ui.ExitUsage},
-		"no region":             {&tables{}, []string{"--region", ""}, ui.ExitUsage},
-		"an argument too much":  {&tables{}, []string{"claims"}, ui.ExitUsage},
-		"no server listens":     {&tables{}, []string{"--endpoint", "http://127.0.0.1:1"}, ui.ExitUnavailable},
+		"another key":          {&tables{key: "pk"}, nil, ui.ExitUsage},
+		"another time to live": {&tables{key: "id", ttl: "expires"}, nil, ui.ExitUsage},
+		"not allowed":          {&tables{refuse: "AccessDeniedException"}, nil, ui.ExitUsage},
+		"no table's name":      {&tables{}, []string{"--table", "a b"}, ui.ExitUsage},
+		"no table":             {&tables{}, []string{"--table", ""}, ui.ExitUsage},
+		"no region":            {&tables{}, []string{"--region", ""}, ui.ExitUsage},
+		"an argument too much": {&tables{}, []string{"claims"}, ui.ExitUsage},
+		"no server listens": {&tables{}, []string{"--endpoint", "http://127.0.0.1:1"},
+			ui.ExitUnavailable},
 		"no URL as an endpoint": {&tables{}, []string{"--endpoint", "::"}, ui.ExitUsage},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := createTable(t, c.tables, append(c.more, "--output", "json")...)
 			var e ui.ErrorResult
-			if err := json.Unmarshal([]byte(r.Stdout), &e); err != nil || r.Code != c.code || e.Error != ui.ExitWord(c.code) || e.Fix == "" {
+			if err := json.Unmarshal([]byte(r.Stdout), &e); err != nil || r.Code != c.code ||
+				e.Error != ui.ExitWord(c.code) || e.Fix == "" {
 				t.Errorf("exit %d, want %d, %v\n%s%s", r.Code, c.code, err, r.Stdout, r.Stderr)
 			}
 		})

@@ -34,7 +34,8 @@ func Root(env *ui.Env) *cobra.Command {
 	root.SetFlagErrorFunc(ui.FlagError)
 	root.SetHelpFunc(env.Help)
 	root.SetHelpCommand(helpCommand(env, root))
-	root.PersistentFlags().Var((*ui.OutputValue)(&env.JSON), "output", "results as text, or one JSON object each")
+	root.PersistentFlags().Var((*ui.OutputValue)(&env.JSON), "output",
+		"results as text, or one JSON object each")
 	version := root.Flags().Bool("version", false, "print the version of this program")
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if *version && len(args) == 0 {
@@ -72,7 +73,8 @@ func helpCommand(env *ui.Env, root *cobra.Command) *cobra.Command {
 		Run: func(_ context.Context, args []string) error {
 			cmd, rest, err := root.Find(args)
 			if err != nil || len(rest) > 0 {
-				return ui.Usage("run `sealbus help` for the list of commands", "no command %q", strings.Join(args, " "))
+				return ui.Usage("run `sealbus help` for the list of commands", "no command %q",
+					strings.Join(args, " "))
 			}
 			env.Help(cmd, nil)
 			return nil
@@ -81,7 +83,8 @@ func helpCommand(env *ui.Env, root *cobra.Command) *cobra.Command {
 }
 
 // Run is the whole program; it returns the exit status.
-func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, system ui.System) int {
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer,
+	system ui.System) int {
 	env := ui.NewEnv(stdin, stdout, stderr, system)
 	env.JSON = ui.WantsJSON(args) // known before the flags are read, so that a wrong flag is reported as asked
 	root := Root(env)
@@ -113,7 +116,8 @@ func tellVersion(env *ui.Env) error {
 
 // currentVersion is what the Go tool recorded when it built the program.
 func currentVersion() versionResult {
-	v := versionResult{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	v := versionResult{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" +
+		runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v

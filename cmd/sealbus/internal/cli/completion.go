@@ -18,7 +18,8 @@ var shells = []string{"bash", "zsh", "fish", "powershell"}
 
 func completionCommand(env *ui.Env) *cobra.Command {
 	cmd := env.Command(ui.Command{
-		Use: "completion SHELL", Short: "Write the script that completes commands in a shell", Args: ui.Exactly("SHELL"),
+		Use: "completion SHELL", Short: "Write the script that completes commands in a shell",
+		Args: ui.Exactly("SHELL"),
 		Long: `Write the script that lets a shell complete commands, flags and their values. SHELL is bash, zsh, fish or powershell.
 
 It needs the completion support of the shell: for bash that is the package bash-completion.`,
@@ -96,7 +97,8 @@ func valuesOf(env *ui.Env, cmd *cobra.Command, f *pflag.Flag) cobra.CompletionFu
 }
 
 func fixed(values ...string) cobra.CompletionFunc {
-	return func(_ *cobra.Command, _ []string, typed string) (fit []cobra.Completion, _ cobra.ShellCompDirective) {
+	return func(_ *cobra.Command, _ []string, typed string) (fit []cobra.Completion,
+		_ cobra.ShellCompDirective) {
 		for _, v := range values {
 			if strings.HasPrefix(v, typed) {
 				fit = append(fit, v)
@@ -109,7 +111,8 @@ func fixed(values ...string) cobra.CompletionFunc {
 // places completes a quarantine: its beginning, or a directory.
 func places(_ *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if typed == "" {
-		return []cobra.Completion{"s3://", "sqs:https://", "./"}, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+		return []cobra.Completion{"s3://", "sqs:https://", "./"},
+			cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 	}
 	if strings.Contains(typed, ":") {
 		return nil, cobra.ShellCompDirectiveNoFileComp

@@ -29,7 +29,8 @@ func AwsStub(t *testing.T, answer func(action string) (status int, body string))
 	}))
 	t.Cleanup(s.Close)
 	for name, value := range map[string]string{
-		"AWS_ENDPOINT_URL": s.URL, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "eu-west-1", "AWS_MAX_ATTEMPTS": "1",
+		"AWS_ENDPOINT_URL": s.URL, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
+		"AWS_REGION": "eu-west-1", "AWS_MAX_ATTEMPTS": "1",
 	} {
 		t.Setenv(name, value)
 	}
@@ -49,8 +50,11 @@ func (b *Bench) FakeAWS(opts *localaws.Options) *localaws.Server {
 
 func (b *Bench) bareAWS() {
 	for name, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
-		"AWS_CONFIG_FILE": b.Path("none"), "AWS_SHARED_CREDENTIALS_FILE": b.Path("none"), "AWS_PROFILE": "", "AWS_ENDPOINT_URL": "",
+		"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1",
+		"AWS_EC2_METADATA_DISABLED": "true",
+		"AWS_CONFIG_FILE":           b.Path("none"), "AWS_SHARED_CREDENTIALS_FILE": b.Path("none"),
+		"AWS_PROFILE":      "",
+		"AWS_ENDPOINT_URL": "",
 	} {
 		b.T.Setenv(name, value)
 	}
@@ -68,8 +72,11 @@ type central struct {
 func newCentral(b *Bench, opts *localaws.Options) *central {
 	b.T.Helper()
 	for name, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
-		"AWS_CONFIG_FILE": b.Path("none"), "AWS_SHARED_CREDENTIALS_FILE": b.Path("none"), "AWS_PROFILE": "", "AWS_ENDPOINT_URL": "", "AWS_ENDPOINT_URL_EVENTBRIDGE": "",
+		"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1",
+		"AWS_EC2_METADATA_DISABLED": "true",
+		"AWS_CONFIG_FILE":           b.Path("none"), "AWS_SHARED_CREDENTIALS_FILE": b.Path("none"),
+		"AWS_PROFILE":      "",
+		"AWS_ENDPOINT_URL": "", "AWS_ENDPOINT_URL_EVENTBRIDGE": "",
 	} {
 		b.T.Setenv(name, value)
 	}
@@ -78,28 +85,33 @@ func newCentral(b *Bench, opts *localaws.Options) *central {
 	b.T.Cleanup(func() { b.Check(server.Close()) })
 	c := &central{URL: server.URL()}
 	client := awseventbridge.New(awseventbridge.Options{
-		Region: "us-east-1", BaseEndpoint: aws.String(c.URL), Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
+		Region: "us-east-1", BaseEndpoint: aws.String(c.URL),
+		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
 	})
 	name, rule := aws.String("central"), aws.String("all")
 	_, err = client.CreateEventBus(b.T.Context(), &awseventbridge.CreateEventBusInput{Name: name})
 	b.Check(err)
-	_, err = client.PutRule(b.T.Context(), &awseventbridge.PutRuleInput{Name: rule, EventBusName: name, EventPattern: aws.String(`{"source":[{"exists":true}]}`)})
+	_, err = client.PutRule(b.T.Context(), &awseventbridge.PutRuleInput{Name: rule, EventBusName: name,
+		EventPattern: aws.String(`{"source":[{"exists":true}]}`)})
 	b.Check(err)
-	_, err = client.PutTargets(b.T.Context(), &awseventbridge.PutTargetsInput{Rule: rule, EventBusName: name, Targets: []types.Target{{
-		Id: aws.String("1"), Arn: aws.String(server.Function("f", func(_ context.Context, event []byte) error {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			c.Got = append(c.Got, string(event))
-			return nil
-		})),
-	}}})
+	_, err = client.PutTargets(b.T.Context(), &awseventbridge.PutTargetsInput{Rule: rule, EventBusName: name,
+		Targets: []types.Target{{
+			Id: aws.String("1"), Arn: aws.String(server.Function("f",
+				func(_ context.Context, event []byte) error {
+					c.mu.Lock()
+					defer c.mu.Unlock()
+					c.Got = append(c.Got, string(event))
+					return nil
+				})),
+		}}})
 	b.Check(err)
 	c.Drain = func() { b.Check(server.Drain(b.T.Context())) }
 	return c
 }
 
 func (b *Bench) Publish(c *central, more ...string) []string {
-	return append([]string{"publish", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase", "--bus", "central", "--endpoint", c.URL}, more...)
+	return append([]string{"publish", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase",
+		"--bus", "central", "--endpoint", c.URL}, more...)
 }
 
 func NewShop(t *testing.T, opts *localaws.Options) (*Bench, *central) {
@@ -111,9 +123,11 @@ func NewShop(t *testing.T, opts *localaws.Options) (*Bench, *central) {
 func IsolateAWS(t *testing.T) {
 	t.Helper()
 	for name, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example", "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "",
-		"AWS_REGION": "", "AWS_DEFAULT_REGION": "", "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-		"AWS_MAX_ATTEMPTS": "1", "AWS_EC2_METADATA_DISABLED": "true",
+		"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example", "AWS_SESSION_TOKEN": "",
+		"AWS_PROFILE": "",
+		"AWS_REGION":  "", "AWS_DEFAULT_REGION": "", "AWS_CONFIG_FILE": "/dev/null",
+		"AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+		"AWS_MAX_ATTEMPTS":            "1", "AWS_EC2_METADATA_DISABLED": "true",
 	} {
 		t.Setenv(name, value)
 	}

@@ -44,15 +44,18 @@ func (b *Bench) SecretOrg() *keys.LocalIdentity {
 	insecure := keys.PrivateFileOptions{InsecureNoPassphrase: true}
 	signer, err := keys.GenerateSigner(keys.Ed25519, "shop")
 	b.Check(err)
-	_, err = keys.CreateKeyring(b.Path("shop.keyring"), "", "shop", &keys.KeyringOptions{PrivateFileOptions: insecure, Key: signer})
+	_, err = keys.CreateKeyring(b.Path("shop.keyring"), "", "shop",
+		&keys.KeyringOptions{PrivateFileOptions: insecure, Key: signer})
 	b.Check(err)
 	identity, err := keys.GenerateIdentity(keys.P256)
 	b.Check(err)
-	_, err = keys.CreateConsumerKeyring(b.Path("billing.keyring"), "", "billing", &keys.KeyringOptions{PrivateFileOptions: insecure, Key: identity})
+	_, err = keys.CreateConsumerKeyring(b.Path("billing.keyring"), "", "billing",
+		&keys.KeyringOptions{PrivateFileOptions: insecure, Key: identity})
 	b.Check(err)
 	b.Check(os.WriteFile(b.Path("billing.pub.json"), identity.Recipient().JWK(), 0o600))
 	b.TrustWith([]*trust.Key{{Recipient: identity.Recipient(), Consumer: "billing"}},
-		&trust.Key{Verifier: signer.Verifier(), Producer: "shop", Sources: []string{OrderSource}, Types: []string{"*"}})
+		&trust.Key{Verifier: signer.Verifier(), Producer: "shop", Sources: []string{OrderSource},
+			Types: []string{"*"}})
 	return identity
 }
 
@@ -94,7 +97,8 @@ func (b *Bench) Run(stdin string, args ...string) Ran {
 	var stdout, stderr bytes.Buffer
 	env := ui.System{
 		Now: func() time.Time { return b.Now }, Getenv: func(string) string { return "" },
-		Terminal: func(io.Writer) bool { return b.Terminal }, Client: b.Client, WorkFactor: Quick, Width: func(io.Writer) int { return b.Columns },
+		Terminal: func(io.Writer) bool { return b.Terminal }, Client: b.Client, WorkFactor: Quick,
+		Width: func(io.Writer) int { return b.Columns },
 	}
 	code := cli.Run(context.Background(), args, strings.NewReader(stdin), &stdout, &stderr, env)
 	return Ran{code, stdout.String(), stderr.String()}
@@ -116,10 +120,12 @@ func (b *Bench) Org(accounts []string, sources ...string) {
 	signer, err := keys.GenerateSigner(keys.Ed25519, "shop")
 	b.Check(err)
 	_, err = keys.CreateKeyring(b.Path("shop.keyring"), "", "shop", &keys.KeyringOptions{
-		PrivateFileOptions: keys.PrivateFileOptions{InsecureNoPassphrase: true}, Key: signer, Sources: sources,
+		PrivateFileOptions: keys.PrivateFileOptions{InsecureNoPassphrase: true}, Key: signer,
+		Sources: sources,
 	})
 	b.Check(err)
-	b.Trust(&trust.Key{Verifier: signer.Verifier(), Producer: "shop", Sources: sources, Types: []string{"*"}, Accounts: accounts})
+	b.Trust(&trust.Key{Verifier: signer.Verifier(), Producer: "shop", Sources: sources, Types: []string{"*"},
+		Accounts: accounts})
 }
 
 // Trust writes a signed bundle of these keys, and its roots.
@@ -131,7 +137,8 @@ func (b *Bench) Trust(list ...*trust.Key) {
 // TrustWith is trust that lists encryption keys, too.
 func (b *Bench) TrustWith(encryption []*trust.Key, list ...*trust.Key) {
 	b.T.Helper()
-	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: b.Now, Expires: b.Now.Add(48 * time.Hour)}, append(encryption, list...)...)
+	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: b.Now,
+		Expires: b.Now.Add(48 * time.Hour)}, append(encryption, list...)...)
 	b.Check(err)
 	b.SignTrust(bundle)
 }
@@ -162,7 +169,8 @@ func (b *Bench) Seal(more ...string) []string {
 }
 
 func (b *Bench) Open(source string, more ...string) []string {
-	return append([]string{"open", "--trust", b.Path("trust.dsse"), "--roots", b.Path("roots.json"), "--allow-source", source}, more...)
+	return append([]string{"open", "--trust", b.Path("trust.dsse"), "--roots", b.Path("roots.json"),
+		"--allow-source", source}, more...)
 }
 
 // Reformatted is what `jq -S .` makes of a document.
@@ -194,8 +202,10 @@ func Deliveries(t *testing.T, entries, account string) []string {
 	docs := make([]string, len(list))
 	for i, e := range list {
 		doc, err := json.Marshal(map[string]any{
-			"version": "0", "id": "6f1c7d0a-6d1f-4c3e-9d44-0a4b9a4b3c11", "region": "eu-west-1", "resources": []string{}, "account": account,
-			"time": e.Time, "source": e.Source, "detail-type": e.DetailType, "detail": json.RawMessage(e.Detail),
+			"version": "0", "id": "6f1c7d0a-6d1f-4c3e-9d44-0a4b9a4b3c11", "region": "eu-west-1",
+			"resources": []string{}, "account": account,
+			"time": e.Time, "source": e.Source, "detail-type": e.DetailType,
+			"detail": json.RawMessage(e.Detail),
 		})
 		if err != nil {
 			t.Fatal(err)

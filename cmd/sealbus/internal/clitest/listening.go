@@ -53,7 +53,8 @@ func (b *Bench) Listen(more ...string) *Listening {
 		Now: func() time.Time { return b.Now }, Getenv: func(string) string { return "" },
 		Terminal: func(io.Writer) bool { return b.Terminal },
 	}
-	args := append([]string{"listen", "--trust", b.Path("trust.dsse"), "--roots", b.Path("roots.json"), "--allow-source", OrderSource}, more...)
+	args := append([]string{"listen", "--trust", b.Path("trust.dsse"), "--roots", b.Path("roots.json"),
+		"--allow-source", OrderSource}, more...)
 	go func() { l.ended <- cli.Run(ctx, args, strings.NewReader(""), &l.Stdout, &l.Stderr, env) }()
 	b.T.Cleanup(func() { l.End() })
 	return l
@@ -113,7 +114,8 @@ func (l *Listening) Wait() int {
 
 func (l *Listening) Post(body string) (int, *HeardResult) {
 	l.T.Helper()
-	status, answer := l.Send(http.MethodPost, body, http.Header{"Content-Type": {"application/cloudevents+json"}})
+	status, answer := l.Send(http.MethodPost, body,
+		http.Header{"Content-Type": {"application/cloudevents+json"}})
 	var h HeardResult
 	if err := json.Unmarshal(answer, &h); err != nil {
 		l.T.Fatalf("%d %s: %v", status, answer, err)

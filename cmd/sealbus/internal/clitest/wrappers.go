@@ -17,12 +17,14 @@ func CliWrappers(t *testing.T, event string) map[string]string {
 		t.Fatal(err)
 	}
 	return map[string]string{
-		"sns":         `{"Type":"Notification","MessageId":"m","TopicArn":"arn:aws:sns:eu-west-1:111122223333:t","Message":` + text(event) + `}`,
-		"on-failure":  `{"version":"1.0","requestContext":{},"requestPayload":` + event + `,"responseContext":{}}`,
-		"sqs":         `[{"messageId":"1","eventSource":"aws:sqs","body":` + text(event) + `}]`,
-		"kinesis":     `{"Records":[{"eventSource":"aws:kinesis","kinesis":{"data":"` + encoded + `"}}]}`,
-		"kafka":       `{"eventSource":"aws:kafka","records":{"t-0":[{"topic":"t","partition":0,"offset":1,"value":"` + encoded + `"}]}}`,
-		"logs":        `{"timestamp":1,"ingestionTime":2,"message":` + text(event) + `}`,
-		"text-detail": strings.Replace(event, `"detail":`+string(m["detail"]), `"detail":`+text(string(m["detail"])), 1),
+		"sns": `{"Type":"Notification","MessageId":"m","TopicArn":"arn:aws:sns:eu-west-1:111122223333:t","Message":` + text(event) + `}`,
+		"on-failure": `{"version":"1.0","requestContext":{},"requestPayload":` + event +
+			`,"responseContext":{}}`,
+		"sqs":     `[{"messageId":"1","eventSource":"aws:sqs","body":` + text(event) + `}]`,
+		"kinesis": `{"Records":[{"eventSource":"aws:kinesis","kinesis":{"data":"` + encoded + `"}}]}`,
+		"kafka":   `{"eventSource":"aws:kafka","records":{"t-0":[{"topic":"t","partition":0,"offset":1,"value":"` + encoded + `"}]}}`,
+		"logs":    `{"timestamp":1,"ingestionTime":2,"message":` + text(event) + `}`,
+		"text-detail": strings.Replace(event, `"detail":`+string(m["detail"]), `"detail":`+
+			text(string(m["detail"])), 1),
 	}
 }

@@ -47,10 +47,12 @@ func (b *demoBus) build(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("creating the bus: %w", err)
 	}
-	if _, err = b.client.PutRule(ctx, &awseventbridge.PutRuleInput{Name: rule, EventBusName: name, EventPattern: aws.String(`{"source":[{"prefix":"https://"}]}`)}); err != nil {
+	if _, err = b.client.PutRule(ctx, &awseventbridge.PutRuleInput{Name: rule, EventBusName: name,
+		EventPattern: aws.String(`{"source":[{"prefix":"https://"}]}`)}); err != nil {
 		return fmt.Errorf("putting the rule: %w", err)
 	}
-	if _, err = b.client.PutTargets(ctx, &awseventbridge.PutTargetsInput{Rule: rule, EventBusName: name, Targets: []types.Target{target}}); err != nil {
+	if _, err = b.client.PutTargets(ctx, &awseventbridge.PutTargetsInput{Rule: rule, EventBusName: name,
+		Targets: []types.Target{target}}); err != nil {
 		return fmt.Errorf("putting the target: %w", err)
 	}
 	return nil

@@ -14,7 +14,8 @@ import (
 
 func Command(env *ui.Env) *cobra.Command {
 	return env.Command(ui.Command{
-		Use: "demo", Short: "Seal events, deliver them, attack them, and show what a consumer says", Now: true,
+		Use: "demo", Short: "Seal events, deliver them, attack them, and show what a consumer says",
+		Now: true,
 		Long: `Make keys and a trust bundle in memory, publish sealed events through the AWS SDK to an EventBridge that runs inside
 this process, and play a careless broker and an attacker between the bus and a consumer.
 
@@ -73,13 +74,15 @@ func playAll(st *stage) ([]played, error) {
 			}
 			got, err := st.play(c)
 			all = append(all, played{
-				Case: c.name, Verdict: got.verdict, Reason: string(got.reason), Expected: err == nil && got == want,
+				Case: c.name, Verdict: got.verdict, Reason: string(got.reason), Expected: err == nil &&
+					got == want,
 				group: g.title, did: c.did, want: want, err: err,
 			})
 		}
 	}
 	if len(all) != len(expectations) {
-		return nil, ui.Unavailable("report this as a bug", "%d cases were played, %d are expected", len(all), len(expectations))
+		return nil, ui.Unavailable("report this as a bug", "%d cases were played, %d are expected", len(all),
+			len(expectations))
 	}
 	return all, nil
 }
@@ -155,7 +158,8 @@ func demoRow(p *ui.Printer, r played) []ui.Cell {
 	if r.err != nil {
 		reason = ui.Painted("could not be played: "+r.err.Error(), p.Red)
 	}
-	return []ui.Cell{ui.Painted(mark+r.Case, paint), ui.Painted(r.did, p.Dim), ui.Painted(r.Verdict, verdict), reason}
+	return []ui.Cell{ui.Painted(mark+r.Case, paint), ui.Painted(r.did, p.Dim), ui.Painted(r.Verdict, verdict),
+		reason}
 }
 
 func printDemoSummary(p *ui.Printer, results []played) {
@@ -170,9 +174,11 @@ func printDemoSummary(p *ui.Printer, results []played) {
 		}
 	}
 	if n := surprises(results); n > 0 {
-		p.Linef("%s", p.Bold(p.Red(fmt.Sprintf("%d of %s ended otherwise than expected.", n, ui.Count(len(results), "case")))))
+		p.Linef("%s", p.Bold(p.Red(fmt.Sprintf("%d of %s ended otherwise than expected.", n,
+			ui.Count(len(results), "case")))))
 		return
 	}
-	p.Hanging(p.Bold(p.Green(fmt.Sprintf("All %s as expected: %s.", ui.Count(len(results), "case"), strings.Join(parts, ", "))))+
+	p.Hanging(p.Bold(p.Green(fmt.Sprintf("All %s as expected: %s.", ui.Count(len(results), "case"),
+		strings.Join(parts, ", "))))+
 		" Nothing forged was handled, nothing genuine was lost.", 0, 0, p.Prose())
 }

@@ -19,13 +19,15 @@ func TestDemoSurprises(t *testing.T) {
 	}{
 		"the stranger is trusted": {
 			func(st *stage) {
-				st.trust = trusting(t, st, st.key(st.orders, "https://orders.example/*"), st.key(st.stranger, "https://orders.example/*"))
+				st.trust = trusting(t, st, st.key(st.orders, "https://orders.example/*"),
+					st.key(st.stranger, "https://orders.example/*"))
 			},
 			[]string{"forged, unknown key", "revoked key"},
 		},
 		"billing may speak for orders": {
 			func(st *stage) {
-				st.trust = trusting(t, st, st.key(st.orders, "https://orders.example/*"), st.key(st.billing, "https://orders.example/*"))
+				st.trust = trusting(t, st, st.key(st.orders, "https://orders.example/*"),
+					st.key(st.billing, "https://orders.example/*"))
 			},
 			[]string{"trusted key, foreign source"},
 		},
@@ -52,7 +54,8 @@ func TestDemoSurprises(t *testing.T) {
 			}
 			p := &ui.Printer{}
 			printDemo(p, results)
-			if !strings.Contains(p.String(), "✗ "+test.surprises[0]) || !strings.Contains(p.String(), "otherwise than expected") {
+			if !strings.Contains(p.String(), "✗ "+test.surprises[0]) ||
+				!strings.Contains(p.String(), "otherwise than expected") {
 				t.Errorf("the table does not show the surprise:\n%s", p)
 			}
 		})
@@ -61,7 +64,8 @@ func TestDemoSurprises(t *testing.T) {
 
 func trusting(t *testing.T, st *stage, list ...*trust.Key) *trust.Bundle {
 	t.Helper()
-	b, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: st.now, Expires: st.now.Add(96 * time.Hour)}, list...)
+	b, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: st.now,
+		Expires: st.now.Add(96 * time.Hour)}, list...)
 	if err != nil {
 		t.Fatal(err)
 	}

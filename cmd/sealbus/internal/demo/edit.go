@@ -43,7 +43,8 @@ func (s *act) embedded() []byte { return s.publish(s.event(), by{layout: envelop
 // changed is a new order that costs a tenth.
 func (s *act) changed() event.Event {
 	ev := s.event()
-	if err := ev.SetData("application/json", []byte(`{"total":1.25,"item":"chair","note":"Größe <M>"}`)); err != nil {
+	if err := ev.SetData("application/json",
+		[]byte(`{"total":1.25,"item":"chair","note":"Größe <M>"}`)); err != nil {
 		s.fail(err)
 	}
 	return ev

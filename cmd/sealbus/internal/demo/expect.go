@@ -20,7 +20,8 @@ func (o outcome) String() string {
 
 // verdictWords are the consumer's outcomes in the words of the demo.
 var verdictWords = map[consumer.Outcome]string{
-	consumer.Handled: "verified", consumer.Quarantined: "rejected", consumer.Duplicate: "duplicate", consumer.Retry: "unavailable",
+	consumer.Handled: "verified", consumer.Quarantined: "rejected", consumer.Duplicate: "duplicate",
+	consumer.Retry: "unavailable",
 }
 
 func verified() outcome                        { return outcome{verdict: "verified"} }

@@ -36,20 +36,24 @@ func newSecrets() (*secrets, error) {
 		if *i.identity, err = keys.GenerateIdentity(keys.X25519); err != nil {
 			return nil, err
 		}
-		if *i.decrypter, err = envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(*i.identity)}); err != nil {
+		if *i.decrypter,
+			err = envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(*i.identity)}); err != nil {
 			return nil, err
 		}
 	}
 	var err error
-	s.encrypter, err = envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{s.consumer.Recipient()}})
+	s.encrypter,
+		err = envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{s.consumer.Recipient()}})
 	return s, err
 }
 
 func secretScenes() []scene {
 	return []scene{
-		{"encrypted", "its data for the consumer only; delivered as it was sealed", func(s *act) { s.deliver(s.secret(), reader{}) }},
+		{"encrypted", "its data for the consumer only; delivered as it was sealed",
+			func(s *act) { s.deliver(s.secret(), reader{}) }},
 		{"one field encrypted", "the rest is legible, for rules to match on", func(s *act) {
-			s.deliver(s.hides(s.publish(s.event(), by{encrypt: s.secrets.encrypter, fields: []string{"/note"}}), "Größe"), reader{})
+			s.deliver(s.hides(s.publish(s.event(),
+				by{encrypt: s.secrets.encrypter, fields: []string{"/note"}}), "Größe"), reader{})
 		}},
 		{"opened by a non-recipient", "a rule sent it to another consumer, too", func(s *act) {
 			s.deliver(s.secret(), reader{decrypter: s.secrets.reads})
@@ -57,15 +61,18 @@ func secretScenes() []scene {
 		{"ciphertext moved", "orders itself seals one event's ciphertext into another", func(s *act) {
 			s.deliver(s.transplant(s.orders, s.jweOf(s.secret()), s.event()), reader{})
 		}},
-		{"re-signed by another producer", "of the same source, who cannot read it and says it is his", func(s *act) {
-			s.deliver(s.transplant(s.rival, s.jweOf(s.secret()), s.sent), reader{})
-		}},
+		{"re-signed by another producer", "of the same source, who cannot read it and says it is his",
+			func(s *act) {
+				s.deliver(s.transplant(s.rival, s.jweOf(s.secret()), s.sent), reader{})
+			}},
 		{"recipient list edited", "the curious one puts his own key there", func(s *act) {
-			s.deliver(s.edit(s.secret(), s.secrets.consumer.Recipient().KeyID(), s.secrets.curious.Recipient().KeyID()), reader{})
+			s.deliver(s.edit(s.secret(), s.secrets.consumer.Recipient().KeyID(),
+				s.secrets.curious.Recipient().KeyID()), reader{})
 		}},
 		{"commitment wrong", "made by orders under one key, said to be under another", func(s *act) {
 			ev := s.event()
-			s.deliver(s.transplant(s.orders, s.jweUnder(ev, jwe.NewContentKey(), jwe.NewContentKey()), ev), reader{})
+			s.deliver(s.transplant(s.orders, s.jweUnder(ev, jwe.NewContentKey(), jwe.NewContentKey()), ev),
+				reader{})
 		}},
 	}
 }
@@ -100,7 +107,8 @@ func (s *act) hides(delivery []byte, text string) []byte {
 // session is a session that signer vouched for so long ago.
 func (s *act) session(signer *keys.LocalSigner, ago time.Duration) *session.Session {
 	scope := session.Scope{Sources: []string{"https://orders.example/*"}, Types: []string{"com.example.*"}}
-	session, err := session.Delegate(s.ctx, signer, scope, time.Hour, &session.Options{Now: func() time.Time { return s.now.Add(-ago) }})
+	session, err := session.Delegate(s.ctx, signer, scope, time.Hour,
+		&session.Options{Now: func() time.Time { return s.now.Add(-ago) }})
 	if err != nil {
 		s.fail(err)
 	}
@@ -170,8 +178,10 @@ func (s *act) jweUnder(ev event.Event, key, named *jwe.ContentKey) json.RawMessa
 		return nil
 	}
 	encode := base64.RawURLEncoding.EncodeToString
-	protected := encode(fmt.Appendf(nil, `{"cty":"application/json","enc":"A256GCM","kc":%q}`, named.Commitment()))
-	aad := encode(fmt.Appendf(nil, `{"id":%q,"producer":"orders","source":%q,"type":%q}`, ev.ID(), ev.Source(), ev.Type()))
+	protected := encode(fmt.Appendf(nil, `{"cty":"application/json","enc":"A256GCM","kc":%q}`,
+		named.Commitment()))
+	aad := encode(fmt.Appendf(nil, `{"id":%q,"producer":"orders","source":%q,"type":%q}`, ev.ID(),
+		ev.Source(), ev.Type()))
 	nonce, ciphertext, tag, err := gcm(secret, plain, protected+"."+aad)
 	if err != nil {
 		s.fail(err)

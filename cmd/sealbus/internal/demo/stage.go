@@ -55,8 +55,10 @@ func newStage(ctx context.Context, now time.Time) (*stage, error) {
 		producer string
 		alg      keys.Algorithm
 	}{
-		{&st.orders, "orders", keys.Ed25519}, {&st.revoked, "orders", keys.Ed25519}, {&st.retired, "orders", keys.ES256},
-		{&st.billing, "billing", keys.ES256}, {&st.stranger, "orders", keys.Ed25519}, {&st.rival, "shop", keys.Ed25519},
+		{&st.orders, "orders", keys.Ed25519}, {&st.revoked, "orders", keys.Ed25519},
+		{&st.retired, "orders", keys.ES256},
+		{&st.billing, "billing", keys.ES256}, {&st.stranger, "orders", keys.Ed25519},
+		{&st.rival, "shop", keys.Ed25519},
 	} {
 		var err error
 		if *k.signer, err = keys.GenerateSigner(k.alg, k.producer); err != nil {
@@ -78,12 +80,14 @@ func (st *stage) close() { st.bus.close() }
 
 // publishTrust builds the bundle, without the stranger's key.
 func (st *stage) publishTrust() (*trust.Bundle, error) {
-	revoked, retired := st.key(st.revoked, "https://orders.example/*"), st.key(st.retired, "https://orders.example/*")
+	revoked, retired := st.key(st.revoked, "https://orders.example/*"),
+		st.key(st.retired, "https://orders.example/*")
 	revoked.Revoked = &trust.Revocation{At: st.now.Add(-time.Hour), Reason: "laptop lost"}
 	retired.Schedule.Retired = st.now.Add(-time.Hour)
 	bundle, err := trust.NewBundle(
 		trust.BundleOptions{Version: 1, Issued: st.now, Expires: st.now.Add(trust.MaxBundleLifetime)},
-		st.key(st.orders, "https://orders.example/*"), st.key(st.billing, "https://billing.example/*"), st.key(st.rival, "https://orders.example/*"), revoked, retired,
+		st.key(st.orders, "https://orders.example/*"), st.key(st.billing, "https://billing.example/*"),
+		st.key(st.rival, "https://orders.example/*"), revoked, retired,
 	)
 	if err != nil {
 		return nil, err
@@ -104,7 +108,8 @@ func (st *stage) publishTrust() (*trust.Bundle, error) {
 }
 
 func (st *stage) key(s *keys.LocalSigner, sources ...string) *trust.Key {
-	return &trust.Key{Verifier: s.Verifier(), Producer: s.Producer(), Sources: sources, Types: []string{"com.example.*"}, Accounts: []string{demoAccount}}
+	return &trust.Key{Verifier: s.Verifier(), Producer: s.Producer(), Sources: sources,
+		Types: []string{"com.example.*"}, Accounts: []string{demoAccount}}
 }
 
 // act is one case being played. The first error sticks.
@@ -134,7 +139,8 @@ func (s *act) event() event.Event {
 	ev.SetExtension("tenant", "acme")
 	ev.SetExtension("vip", true)
 	ev.SetExtension("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-	if err := ev.SetData("application/json", []byte(`{"total":12.5,"item":"chair","note":"Größe <M>"}`)); err != nil {
+	if err := ev.SetData("application/json",
+		[]byte(`{"total":12.5,"item":"chair","note":"Größe <M>"}`)); err != nil {
 		s.fail(err)
 	}
 	return ev
@@ -173,7 +179,8 @@ func (s *act) publish(ev event.Event, how by) (delivery []byte) {
 	if how.delegator != nil {
 		signs = how.delegator
 	}
-	p, err := producer.New(signs, bus, &producer.Options{Audience: how.audience, Expires: how.expires, Encrypt: how.encrypt, EncryptFields: how.fields, Now: now})
+	p, err := producer.New(signs, bus, &producer.Options{Audience: how.audience, Expires: how.expires,
+		Encrypt: how.encrypt, EncryptFields: how.fields, Now: now})
 	if err != nil {
 		s.fail(err)
 		return nil
@@ -240,7 +247,8 @@ func (s *act) check(called bool, handled []consumer.Delivery[[]byte]) {
 		s.fail(errors.New("the handler got an event that was refused"))
 	case called && len(handled) != 1:
 		s.fail(fmt.Errorf("the handler was called %d times", len(handled)))
-	case called && (handled[0].Producer != s.by.Producer() || !slices.Equal(handled[0].KeyIDs, []string{s.by.Verifier().KeyID()})):
+	case called && (handled[0].Producer != s.by.Producer() ||
+		!slices.Equal(handled[0].KeyIDs, []string{s.by.Verifier().KeyID()})):
 		s.fail(errors.New("the handler was told another producer or key"))
 	case called:
 		s.fail(differs(&s.sent, &handled[0].Event))
@@ -260,7 +268,8 @@ func differs(sent, got *event.Event) error {
 		delete(have, name)
 	}
 	switch {
-	case sent.ID() != got.ID(), sent.Source() != got.Source(), sent.Type() != got.Type(), sent.Subject() != got.Subject():
+	case sent.ID() != got.ID(), sent.Source() != got.Source(), sent.Type() != got.Type(),
+		sent.Subject() != got.Subject():
 		return errors.New("the handler got another id, source, type or subject")
 	case !sent.Time().Equal(got.Time()):
 		return errors.New("the handler got another time")

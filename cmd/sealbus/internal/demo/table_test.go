@@ -62,7 +62,8 @@ func TestDemoOnOneScreen(t *testing.T) {
 			t.Errorf("%d columns: %d cases", columns, cases)
 		}
 		last := text[strings.LastIndex(strings.TrimSpace(text), "\n\n"):]
-		if said := strings.Join(strings.Fields(last), " "); !strings.HasPrefix(said, "All ") || !strings.HasSuffix(said, "nothing genuine was lost.") {
+		if said := strings.Join(strings.Fields(last), " "); !strings.HasPrefix(said, "All ") ||
+			!strings.HasSuffix(said, "nothing genuine was lost.") {
 			t.Errorf("%d columns: it ends with %q", columns, last)
 		}
 	}

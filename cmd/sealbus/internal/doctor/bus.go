@@ -25,7 +25,9 @@ func (d *doctor) checkBus(ctx context.Context) {
 	out, err := d.aws.buses.DescribeEventBus(ctx, &awseventbridge.DescribeEventBusInput{Name: &d.f.bus})
 	switch {
 	case notFound(err):
-		d.problem("bus", "check --bus and --region, or: aws events create-event-bus --name "+ui.ShellQuote(d.f.bus), "it does not exist in %s: AWS accepts events for it, and loses them", d.aws.region)
+		d.problem("bus", "check --bus and --region, or: aws events create-event-bus --name "+
+			ui.ShellQuote(d.f.bus), "it does not exist in %s: AWS accepts events for it, and loses them",
+			d.aws.region)
 		return
 	case err != nil:
 		d.failed("bus", "events:DescribeEventBus", d.busResource(), err)
@@ -57,12 +59,15 @@ func (d *doctor) checkPublishers(policy string) {
 			continue
 		}
 		others++
-		limited := len(s.demands("aws:PrincipalOrgID", "aws:PrincipalOrgPaths", "aws:PrincipalAccount", "aws:PrincipalArn", "aws:SourceArn", "aws:SourceAccount")) > 0
+		limited := len(s.demands("aws:PrincipalOrgID", "aws:PrincipalOrgPaths", "aws:PrincipalAccount",
+			"aws:PrincipalArn", "aws:SourceArn", "aws:SourceAccount")) > 0
 		switch {
 		case s.anybody() && !limited:
-			d.problem(check, "name the accounts as Principal, or add \"Condition\":{\"StringEquals\":{\"aws:PrincipalOrgID\":\"o-...\"}}", "anybody in AWS may put events on it%s", sid(s))
+			d.problem(check,
+				"name the accounts as Principal, or add \"Condition\":{\"StringEquals\":{\"aws:PrincipalOrgID\":\"o-...\"}}", "anybody in AWS may put events on it%s", sid(s))
 		case len(s.demands("events:source")) == 0:
-			d.warning(check, `add "Condition":{"StringLike":{"events:source":"https://orders.example/*"}} to the statement`, "%s may put events of every source on it%s: consumers refuse them, but must look at each", s.who(), sid(s))
+			d.warning(check,
+				`add "Condition":{"StringLike":{"events:source":"https://orders.example/*"}} to the statement`, "%s may put events of every source on it%s: consumers refuse them, but must look at each", s.who(), sid(s))
 		}
 	}
 	switch {
@@ -114,7 +119,9 @@ func (d *doctor) checkRules(ctx context.Context) {
 		} else {
 			to = d.function.arn
 		}
-		d.problem("rule", fmt.Sprintf("aws events put-targets --event-bus-name %s --rule RULE --targets Id=1,Arn=%s", ui.ShellQuote(d.f.bus), ui.ShellQuote(to)), "no rule of the bus leads to %s", to)
+		d.problem("rule",
+			fmt.Sprintf("aws events put-targets --event-bus-name %s --rule RULE --targets Id=1,Arn=%s",
+				ui.ShellQuote(d.f.bus), ui.ShellQuote(to)), "no rule of the bus leads to %s", to)
 	}
 }
 
@@ -164,7 +171,9 @@ func (d *doctor) targetsOf(ctx context.Context, r types.Rule) (list []target, er
 func (d *doctor) checkTarget(ctx context.Context, t *target) {
 	rule := aws.ToString(t.rule.Name)
 	if t.rule.State == types.RuleStateDisabled {
-		d.problem("rule", fmt.Sprintf("aws events enable-rule --event-bus-name %s --name %s", ui.ShellQuote(d.f.bus), ui.ShellQuote(rule)), "%s is disabled: its events are not delivered", rule)
+		d.problem("rule", fmt.Sprintf("aws events enable-rule --event-bus-name %s --name %s",
+			ui.ShellQuote(d.f.bus), ui.ShellQuote(rule)), "%s is disabled: its events are not delivered",
+			rule)
 	} else {
 		a, _ := awscli.ParseARN(aws.ToString(t.target.Arn))
 		d.ok("rule", "%s leads to %s", rule, a.Resource)
@@ -180,7 +189,8 @@ func (d *doctor) checkInput(rule string, t *types.Target) {
 	case t.Input != nil, t.InputTransformer != nil, path != "" && path != "$" && path != "$.detail":
 		d.problem("rule", fix, "%s rewrites what it delivers: no signature in it can be verified", rule)
 	case path == "$.detail":
-		d.warning("rule", fix, "%s delivers the detail alone: the account that EventBridge writes beside it is lost", rule)
+		d.warning("rule", fix,
+			"%s delivers the detail alone: the account that EventBridge writes beside it is lost", rule)
 	}
 }
 
@@ -189,7 +199,8 @@ func (d *doctor) checkInput(rule string, t *types.Target) {
 func (d *doctor) checkRuleDeadLetters(ctx context.Context, rule string, t *target) {
 	const check = "rule dead-letter queue"
 	if t.target.DeadLetterConfig == nil || aws.ToString(t.target.DeadLetterConfig.Arn) == "" {
-		d.problem(check, fmt.Sprintf("aws events put-targets --event-bus-name %s --rule %s --targets %s", ui.ShellQuote(d.f.bus), ui.ShellQuote(rule), ui.ShellQuote(withDeadLetters(t.target))),
+		d.problem(check, fmt.Sprintf("aws events put-targets --event-bus-name %s --rule %s --targets %s",
+			ui.ShellQuote(d.f.bus), ui.ShellQuote(rule), ui.ShellQuote(withDeadLetters(t.target))),
 			"%s has none: what cannot be delivered is lost", rule)
 		return
 	}
@@ -238,13 +249,17 @@ func (d *doctor) checkDeadLetterSender(check, rule string, t *target, q *queueFa
 		s := &statements[i]
 		if s.allows("sqs:SendMessage") && (s.anybody() || strings.Contains(s.who(), "events.amazonaws.com")) {
 			if q.waiting > 0 {
-				d.warning(check, "aws sqs receive-message --queue-url "+ui.ShellQuote(q.url)+" --message-attribute-names All says why", "%s of %s could not be delivered", ui.Count(q.waiting, "event"), rule)
+				d.warning(check, "aws sqs receive-message --queue-url "+ui.ShellQuote(q.url)+
+					" --message-attribute-names All says why", "%s of %s could not be delivered",
+					ui.Count(q.waiting, "event"), rule)
 				return
 			}
 			d.ok(check, "%s sends what it cannot deliver to %s, none in it", rule, q.name())
 			return
 		}
 	}
-	d.problem(check, fmt.Sprintf(`add to the policy of %s: {"Effect":"Allow","Principal":{"Service":"events.amazonaws.com"},"Action":"sqs:SendMessage","Resource":%q,"Condition":{"ArnEquals":{"aws:SourceArn":%q}}}`,
-		q.name(), q.arn, aws.ToString(t.rule.Arn)), "EventBridge may not send to %s: what %s cannot deliver is lost", q.name(), rule)
+	d.problem(check,
+		fmt.Sprintf(`add to the policy of %s: {"Effect":"Allow","Principal":{"Service":"events.amazonaws.com"},"Action":"sqs:SendMessage","Resource":%q,"Condition":{"ArnEquals":{"aws:SourceArn":%q}}}`,
+			q.name(), q.arn, aws.ToString(t.rule.Arn)),
+		"EventBridge may not send to %s: what %s cannot deliver is lost", q.name(), rule)
 }

@@ -19,8 +19,9 @@ func TestDoctorManyProducers(t *testing.T) {
 	for i := range doctor.MostProducers + 1 {
 		signer, err := keys.GenerateSigner(keys.Ed25519, fmt.Sprintf("p%02d", i))
 		b.Check(err)
-		k := &trust.Key{Verifier: signer.Verifier(), Producer: signer.Producer(), Sources: []string{clitest.OrderSource},
-			Types: []string{"*"}}
+		k := &trust.Key{Verifier: signer.Verifier(), Producer: signer.Producer(),
+			Sources: []string{clitest.OrderSource},
+			Types:   []string{"*"}}
 		if k.Schedule.Retired = b.Now.Add(time.Hour); i == doctor.MostProducers {
 			k.Schedule.Retired = b.Now.Add(-time.Hour)
 		}

@@ -24,37 +24,52 @@ type awsClients struct {
 	partition, region, account string
 
 	identity interface {
-		GetCallerIdentity(ctx context.Context, in *sts.GetCallerIdentityInput, opts ...func(*sts.Options)) (*sts.GetCallerIdentityOutput, error)
+		GetCallerIdentity(ctx context.Context, in *sts.GetCallerIdentityInput,
+			opts ...func(*sts.Options)) (*sts.GetCallerIdentityOutput, error)
 	}
 	buses interface {
-		DescribeEventBus(ctx context.Context, in *awseventbridge.DescribeEventBusInput, opts ...func(*awseventbridge.Options)) (*awseventbridge.DescribeEventBusOutput, error)
-		ListRules(ctx context.Context, in *awseventbridge.ListRulesInput, opts ...func(*awseventbridge.Options)) (*awseventbridge.ListRulesOutput, error)
-		ListTargetsByRule(ctx context.Context, in *awseventbridge.ListTargetsByRuleInput, opts ...func(*awseventbridge.Options)) (*awseventbridge.ListTargetsByRuleOutput, error)
+		DescribeEventBus(ctx context.Context, in *awseventbridge.DescribeEventBusInput,
+			opts ...func(*awseventbridge.Options)) (*awseventbridge.DescribeEventBusOutput, error)
+		ListRules(ctx context.Context, in *awseventbridge.ListRulesInput,
+			opts ...func(*awseventbridge.Options)) (*awseventbridge.ListRulesOutput, error)
+		ListTargetsByRule(ctx context.Context, in *awseventbridge.ListTargetsByRuleInput,
+			opts ...func(*awseventbridge.Options)) (*awseventbridge.ListTargetsByRuleOutput, error)
 	}
 	queues interface {
-		GetQueueUrl(ctx context.Context, in *sqs.GetQueueUrlInput, opts ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
-		GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput, opts ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+		GetQueueUrl(ctx context.Context, in *sqs.GetQueueUrlInput,
+			opts ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
+		GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput,
+			opts ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 	}
 	functions interface {
-		GetFunction(ctx context.Context, in *lambda.GetFunctionInput, opts ...func(*lambda.Options)) (*lambda.GetFunctionOutput, error)
-		ListEventSourceMappings(ctx context.Context, in *lambda.ListEventSourceMappingsInput, opts ...func(*lambda.Options)) (*lambda.ListEventSourceMappingsOutput, error)
-		GetPolicy(ctx context.Context, in *lambda.GetPolicyInput, opts ...func(*lambda.Options)) (*lambda.GetPolicyOutput, error)
-		GetFunctionEventInvokeConfig(ctx context.Context, in *lambda.GetFunctionEventInvokeConfigInput, opts ...func(*lambda.Options)) (*lambda.GetFunctionEventInvokeConfigOutput, error)
+		GetFunction(ctx context.Context, in *lambda.GetFunctionInput,
+			opts ...func(*lambda.Options)) (*lambda.GetFunctionOutput, error)
+		ListEventSourceMappings(ctx context.Context, in *lambda.ListEventSourceMappingsInput,
+			opts ...func(*lambda.Options)) (*lambda.ListEventSourceMappingsOutput, error)
+		GetPolicy(ctx context.Context, in *lambda.GetPolicyInput,
+			opts ...func(*lambda.Options)) (*lambda.GetPolicyOutput, error)
+		GetFunctionEventInvokeConfig(ctx context.Context, in *lambda.GetFunctionEventInvokeConfigInput,
+			opts ...func(*lambda.Options)) (*lambda.GetFunctionEventInvokeConfigOutput, error)
 	}
 	tables interface {
-		DescribeTable(ctx context.Context, in *awsdynamodb.DescribeTableInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTableOutput, error)
-		DescribeTimeToLive(ctx context.Context, in *awsdynamodb.DescribeTimeToLiveInput, opts ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTimeToLiveOutput, error)
+		DescribeTable(ctx context.Context, in *awsdynamodb.DescribeTableInput,
+			opts ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTableOutput, error)
+		DescribeTimeToLive(ctx context.Context, in *awsdynamodb.DescribeTimeToLiveInput,
+			opts ...func(*awsdynamodb.Options)) (*awsdynamodb.DescribeTimeToLiveOutput, error)
 	}
 }
 
 func newDoctorAWS(cfg aws.Config, f *awscli.AWSFlags, queueURL string) *awsClients {
 	return &awsClients{
 		partition: "aws", region: cfg.Region, account: "*", // until it is known who asks
-		identity:  sts.NewFromConfig(cfg, func(o *sts.Options) { o.BaseEndpoint = awscli.EndpointFor(f, o.BaseEndpoint) }),
-		buses:     awseventbridge.NewFromConfig(cfg, func(o *awseventbridge.Options) { o.BaseEndpoint = awscli.EndpointFor(f, o.BaseEndpoint) }),
-		queues:    sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.BaseEndpoint = awscli.QueueEndpoint(queueURL, f, o.BaseEndpoint) }),
+		identity: sts.NewFromConfig(cfg, func(o *sts.Options) { o.BaseEndpoint = awscli.EndpointFor(f, o.BaseEndpoint) }),
+		buses: awseventbridge.NewFromConfig(cfg,
+			func(o *awseventbridge.Options) { o.BaseEndpoint = awscli.EndpointFor(f, o.BaseEndpoint) }),
+		queues: sqs.NewFromConfig(cfg,
+			func(o *sqs.Options) { o.BaseEndpoint = awscli.QueueEndpoint(queueURL, f, o.BaseEndpoint) }),
 		functions: lambda.NewFromConfig(cfg, func(o *lambda.Options) { o.BaseEndpoint = awscli.EndpointFor(f, o.BaseEndpoint) }),
-		tables:    awsdynamodb.NewFromConfig(cfg, func(o *awsdynamodb.Options) { o.BaseEndpoint = awscli.EndpointFor(f, o.BaseEndpoint) }),
+		tables: awsdynamodb.NewFromConfig(cfg,
+			func(o *awsdynamodb.Options) { o.BaseEndpoint = awscli.EndpointFor(f, o.BaseEndpoint) }),
 	}
 }
 
@@ -165,9 +180,12 @@ func (d *doctor) checkClock(date, before, after time.Time) {
 	}
 	switch {
 	case off >= envelope.DefaultSkew:
-		d.problem("clock", fix, "this machine is %s %s AWS: events that are sealed or judged here are refused beyond %s", ui.FormatDuration(off), which, ui.FormatDuration(envelope.DefaultSkew))
+		d.problem("clock", fix,
+			"this machine is %s %s AWS: events that are sealed or judged here are refused beyond %s",
+			ui.FormatDuration(off), which, ui.FormatDuration(envelope.DefaultSkew))
 	case off >= slightSkew:
-		d.warning("clock", fix, "this machine is %s %s AWS; %s between producer and consumer are allowed", ui.FormatDuration(off), which, ui.FormatDuration(envelope.DefaultSkew))
+		d.warning("clock", fix, "this machine is %s %s AWS; %s between producer and consumer are allowed",
+			ui.FormatDuration(off), which, ui.FormatDuration(envelope.DefaultSkew))
 	default:
 		d.ok("clock", "within %s of that of AWS", ui.FormatDuration(max(off, time.Second)))
 	}

@@ -68,12 +68,14 @@ sealbus doctor --keyring orders.keyring --trust bundle.dsse --roots roots.json -
 	flags.StringVar(&f.table, "table", "", "the DynamoDB table that keeps replay claims, a `NAME`")
 	flags.Var(&f.lease, "lease", "the consumer's Lease")
 	flags.Lookup("lease").DefValue = "30s"
-	flags.Var(&f.maxAge, "max-age", "the MaxAge of the consumer's Policy, which includes the time in the queues (default not checked)")
+	flags.Var(&f.maxAge, "max-age",
+		"the MaxAge of the consumer's Policy, which includes the time in the queues (default not checked)")
 	flags.Lookup("max-age").DefValue = ""
 	flags.StringArrayVar(&f.kms.sign, "may-sign", nil, "a key in KMS to sign with, an `ARN` or alias")
 	flags.StringArrayVar(&f.kms.encrypt, "may-encrypt", nil, "a key in KMS to encrypt to, an `ARN` or alias")
 	flags.StringArrayVar(&f.kms.decrypt, "may-decrypt", nil, "a key in KMS to open with, an `ARN` or alias")
-	flags.StringVar(&f.kms.source, "source", "", "the `SOURCE` of the events, which the encryption context names")
+	flags.StringVar(&f.kms.source, "source", "",
+		"the `SOURCE` of the events, which the encryption context names")
 	f.AWSFlags.Register(cmd)
 	return cmd
 }
@@ -181,14 +183,16 @@ func (d *doctor) unknown(check, fix, format string, args ...any) {
 }
 
 func (d *doctor) add(check, status, fix, format string, args ...any) {
-	d.findings = append(d.findings, finding{Check: check, Status: status, Cause: fmt.Sprintf(format, args...), Fix: fix})
+	d.findings = append(d.findings, finding{Check: check, Status: status, Cause: fmt.Sprintf(format, args...),
+		Fix: fix})
 }
 
 // failed is the finding of a check whose call to AWS failed: the permission is missing, or AWS did not
 // answer.
 func (d *doctor) failed(check, action, resource string, err error) {
 	if errtext.Denied(err) {
-		d.unknown(check, "allow it: "+allowStatement(action, resource), "these credentials may not call %s", action)
+		d.unknown(check, "allow it: "+allowStatement(action, resource), "these credentials may not call %s",
+			action)
 		return
 	}
 	d.unreachedAWS(check, action, err)
@@ -197,7 +201,8 @@ func (d *doctor) failed(check, action, resource string, err error) {
 // unreachedAWS is the finding of a call that AWS did not answer, or not with what was asked for.
 func (d *doctor) unreachedAWS(check, action string, err error) {
 	if errtext.MayPass(err) {
-		d.silent(check, "check the network, --region and --endpoint, and try again", "%s: %v", action, errtext.AWS(err))
+		d.silent(check, "check the network, --region and --endpoint, and try again", "%s: %v", action,
+			errtext.AWS(err))
 		return
 	}
 	d.unknown(check, "check --region, --endpoint and the credentials", "%s: %v", action, errtext.AWS(err))
@@ -234,9 +239,11 @@ func (d *doctor) exit() int {
 // print writes a table of the findings, with what to do below each: from the second column on, as it is to be
 // pasted.
 func (d *doctor) print(p *ui.Printer) {
-	rows := [][]ui.Cell{{ui.Painted("STATUS", p.Dim), ui.Painted("CHECK", p.Dim), ui.Painted("FINDING", p.Dim)}}
+	rows := [][]ui.Cell{{ui.Painted("STATUS", p.Dim), ui.Painted("CHECK", p.Dim),
+		ui.Painted("FINDING", p.Dim)}}
 	for _, f := range d.findings {
-		rows = append(rows, []ui.Cell{statusCell(p, f.Status), ui.Painted(f.Check, p.Bold), ui.Painted(f.Cause, nil)})
+		rows = append(rows, []ui.Cell{statusCell(p, f.Status), ui.Painted(f.Check, p.Bold),
+			ui.Painted(f.Cause, nil)})
 	}
 	t := ui.Table{Rows: rows}
 	widths := t.Fit(ui.ColumnWidths(rows), p.Width)
@@ -255,7 +262,8 @@ func (d *doctor) print(p *ui.Printer) {
 // fixLines folds advice in words. A command or a statement to paste stays one line, so that it can be copied:
 // the terminal breaks it where the line is full. A command in backticks within a sentence is not broken.
 func fixLines(fix string, most, indent int) string {
-	paste := strings.ContainsAny(fix, "{'") || strings.HasPrefix(fix, "aws ") || strings.HasPrefix(fix, "sealbus ") || strings.HasPrefix(fix, "redis-cli ")
+	paste := strings.ContainsAny(fix, "{'") || strings.HasPrefix(fix, "aws ") ||
+		strings.HasPrefix(fix, "sealbus ") || strings.HasPrefix(fix, "redis-cli ")
 	if most == 0 || paste {
 		return "→ " + fix
 	}

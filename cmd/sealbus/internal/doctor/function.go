@@ -76,18 +76,22 @@ func (d *doctor) checkInvokers(ctx context.Context) {
 	fix := fmt.Sprintf("aws lambda add-permission --function-name %s --statement-id sealbus --action lambda:InvokeFunction --principal events.amazonaws.com --source-arn RULE-ARN", ui.ShellQuote(d.f.function))
 	out, err := d.aws.functions.GetPolicy(ctx, &lambda.GetPolicyInput{FunctionName: &d.f.function})
 	if notFound(err) {
-		d.problem(check, fix, "EventBridge may not call it: what a rule sends is lost, or goes to the rule's dead-letter queue")
+		d.problem(check, fix,
+			"EventBridge may not call it: what a rule sends is lost, or goes to the rule's dead-letter queue")
 		return
 	}
 	if err != nil {
 		d.failed(check, "lambda:GetPolicy", d.functionResource(), err)
 		return
 	}
-	d.checkGrants(grants{check: check, action: "lambda:InvokeFunction", does: "call", loses: "what a rule sends is lost, or goes to the rule's dead-letter queue", fix: "remove the statement, and: " + fix}, aws.ToString(out.Policy))
+	d.checkGrants(grants{check: check, action: "lambda:InvokeFunction", does: "call",
+		loses: "what a rule sends is lost, or goes to the rule's dead-letter queue",
+		fix:   "remove the statement, and: " + fix}, aws.ToString(out.Policy))
 }
 
 func describeFunction(out *lambda.GetFunctionOutput) *functionFacts {
-	f := &functionFacts{arn: aws.ToString(out.Configuration.FunctionArn), timeout: time.Duration(aws.ToInt32(out.Configuration.Timeout)) * time.Second}
+	f := &functionFacts{arn: aws.ToString(out.Configuration.FunctionArn),
+		timeout: time.Duration(aws.ToInt32(out.Configuration.Timeout)) * time.Second}
 	if a, ok := awscli.ParseARN(f.arn); ok { // function:NAME:ALIAS
 		if parts := strings.Split(a.Resource, ":"); len(parts) == 3 {
 			f.arn = strings.TrimSuffix(f.arn, ":"+parts[2])
@@ -107,12 +111,16 @@ func (d *doctor) functionResource() string {
 func (d *doctor) checkFunctionState(out *lambda.GetFunctionOutput) {
 	c, name := out.Configuration, ui.ShellQuote(d.f.function)
 	switch {
-	case out.Concurrency != nil && out.Concurrency.ReservedConcurrentExecutions != nil && *out.Concurrency.ReservedConcurrentExecutions == 0:
-		d.problem("function", "aws lambda delete-function-concurrency --function-name "+name, "its reserved concurrency is 0: it is never called")
+	case out.Concurrency != nil && out.Concurrency.ReservedConcurrentExecutions != nil &&
+		*out.Concurrency.ReservedConcurrentExecutions == 0:
+		d.problem("function", "aws lambda delete-function-concurrency --function-name "+
+			name, "its reserved concurrency is 0: it is never called")
 	case c.State != "" && c.State != types.StateActive:
-		d.problem("function", "aws lambda get-function --function-name "+name+" says why", "its state is %s %s", c.State, aws.ToString(c.StateReason))
+		d.problem("function", "aws lambda get-function --function-name "+name+
+			" says why", "its state is %s %s", c.State, aws.ToString(c.StateReason))
 	case c.LastUpdateStatus == types.LastUpdateStatusFailed:
-		d.warning("function", "deploy it again", "its last update failed: %s", aws.ToString(c.LastUpdateStatusReason))
+		d.warning("function", "deploy it again", "its last update failed: %s",
+			aws.ToString(c.LastUpdateStatusReason))
 	default:
 		d.ok("function", "%s, timeout %s", aws.ToString(c.FunctionArn), ui.FormatDuration(d.function.timeout))
 	}
@@ -120,7 +128,8 @@ func (d *doctor) checkFunctionState(out *lambda.GetFunctionOutput) {
 
 // checkMappings looks at the event source mappings from SQS: from the queue, if one is given.
 func (d *doctor) checkMappings(ctx context.Context) {
-	pages := lambda.NewListEventSourceMappingsPaginator(d.aws.functions, &lambda.ListEventSourceMappingsInput{FunctionName: &d.f.function})
+	pages := lambda.NewListEventSourceMappingsPaginator(d.aws.functions,
+		&lambda.ListEventSourceMappingsInput{FunctionName: &d.f.function})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -140,7 +149,8 @@ func (d *doctor) checkMappings(ctx context.Context) {
 		}
 	}
 	if len(d.function.mappings) == 0 && d.queue != nil {
-		d.problem("event source mapping", fmt.Sprintf("aws lambda create-event-source-mapping --function-name %s --event-source-arn %s --function-response-types ReportBatchItemFailures", ui.ShellQuote(d.f.function), ui.ShellQuote(d.queue.arn)),
+		d.problem("event source mapping",
+			fmt.Sprintf("aws lambda create-event-source-mapping --function-name %s --event-source-arn %s --function-response-types ReportBatchItemFailures", ui.ShellQuote(d.f.function), ui.ShellQuote(d.queue.arn)),
 			"there is none from the queue to the function: nothing calls the function")
 	}
 }
@@ -163,35 +173,43 @@ func (d *doctor) checkMapping(m *mapping) {
 	queue, _ := awscli.ParseARN(m.queueARN)
 	before := len(d.findings)
 	if !slices.Contains(m.config.FunctionResponseTypes, types.FunctionResponseTypeReportBatchItemFailures) {
-		d.problem(check, update+" --function-response-types ReportBatchItemFailures", "no ReportBatchItemFailures from %s: Lambda ignores which messages failed, and deletes them", queue.Resource)
+		d.problem(check, update+" --function-response-types ReportBatchItemFailures",
+			"no ReportBatchItemFailures from %s: Lambda ignores which messages failed, and deletes them",
+			queue.Resource)
 	}
 	switch state := aws.ToString(m.config.State); state {
 	case "Enabled", "Creating", "Updating", "Enabling":
 	default:
-		d.problem(check, update+" --enabled", "from %s it is %s: it does not call the function", queue.Resource, state)
+		d.problem(check, update+" --enabled", "from %s it is %s: it does not call the function",
+			queue.Resource, state)
 	}
 	if c := m.config.FilterCriteria; c != nil && len(c.Filters) > 0 {
-		d.warning(check, update+" --filter-criteria '{}'", "from %s it has a filter: Lambda deletes messages that do not match", queue.Resource)
+		d.warning(check, update+" --filter-criteria '{}'",
+			"from %s it has a filter: Lambda deletes messages that do not match", queue.Resource)
 	}
 	if len(d.findings) == before {
-		d.ok(check, "%s, batches of %d with partial failures", queue.Resource, aws.ToInt32(m.config.BatchSize))
+		d.ok(check, "%s, batches of %d with partial failures", queue.Resource,
+			aws.ToInt32(m.config.BatchSize))
 	}
 }
 
 // checkOnFailure: a function that EventBridge calls directly is tried twice more, and then the event is gone.
 func (d *doctor) checkOnFailure(ctx context.Context) {
 	const check = "OnFailure destination"
-	out, err := d.aws.functions.GetFunctionEventInvokeConfig(ctx, &lambda.GetFunctionEventInvokeConfigInput{FunctionName: &d.f.function})
+	out, err := d.aws.functions.GetFunctionEventInvokeConfig(ctx,
+		&lambda.GetFunctionEventInvokeConfigInput{FunctionName: &d.f.function})
 	if err != nil && !notFound(err) {
 		d.failed(check, "lambda:GetFunctionEventInvokeConfig", d.functionResource(), err)
 		return
 	}
 	where := d.function.asyncDLQ
-	if err == nil && out.DestinationConfig != nil && out.DestinationConfig.OnFailure != nil && aws.ToString(out.DestinationConfig.OnFailure.Destination) != "" {
+	if err == nil && out.DestinationConfig != nil && out.DestinationConfig.OnFailure != nil &&
+		aws.ToString(out.DestinationConfig.OnFailure.Destination) != "" {
 		where = *out.DestinationConfig.OnFailure.Destination
 	}
 	if where == "" {
-		d.problem(check, fmt.Sprintf(`aws lambda put-function-event-invoke-config --function-name %s --destination-config '{"OnFailure":{"Destination":"QUEUE-ARN"}}'`, ui.ShellQuote(d.f.function)),
+		d.problem(check,
+			fmt.Sprintf(`aws lambda put-function-event-invoke-config --function-name %s --destination-config '{"OnFailure":{"Destination":"QUEUE-ARN"}}'`, ui.ShellQuote(d.f.function)),
 			"there is none, and no queue is before the function: an event that fails three times is lost")
 		return
 	}

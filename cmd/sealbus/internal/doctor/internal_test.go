@@ -41,12 +41,14 @@ func TestDoctorInput(t *testing.T) {
 func TestDoctorClock(t *testing.T) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	for off, want := range map[time.Duration]string{
-		0: statusOK, 20 * time.Second: statusOK, -20 * time.Second: statusOK, time.Minute: statusWarning, -time.Minute: statusWarning,
+		0: statusOK, 20 * time.Second: statusOK, -20 * time.Second: statusOK, time.Minute: statusWarning,
+		-time.Minute:    statusWarning,
 		6 * time.Minute: statusProblem, -6 * time.Minute: statusProblem,
 	} {
 		d := &doctor{}
 		d.checkClock(now.Add(-off), now, now.Add(time.Second))
-		if f := d.findings[0]; f.Status != want || want != statusOK && strings.Contains(f.Cause, "ahead") != (off > 0) {
+		if f := d.findings[0]; f.Status != want || want != statusOK &&
+			strings.Contains(f.Cause, "ahead") != (off > 0) {
 			t.Errorf("%v: %+v", off, f)
 		}
 	}
@@ -113,16 +115,18 @@ func TestSignsUntil(t *testing.T) {
 		want      time.Time
 		found     bool
 	}{
-		"none":              {nil, now, false},
-		"without end":       {[]*keys.Schedule{{}}, time.Time{}, true},
-		"retires":           {[]*keys.Schedule{{Retired: days(3)}}, days(3), true},
-		"expires":           {[]*keys.Schedule{{Expired: days(4)}}, days(4), true},
-		"not yet":           {[]*keys.Schedule{{Active: days(1)}}, now, false},
-		"no longer":         {[]*keys.Schedule{{Retired: days(-1)}}, now, false},
-		"a successor":       {[]*keys.Schedule{{Retired: days(3)}, {Active: days(2)}}, time.Time{}, true},
-		"seamless":          {[]*keys.Schedule{{Active: days(3), Retired: days(9)}, {Retired: days(3)}}, days(9), true},
-		"a gap":             {[]*keys.Schedule{{Retired: days(3)}, {Active: days(4)}}, days(3), true},
-		"three in a row":    {[]*keys.Schedule{{Active: days(5), Retired: days(8)}, {Active: days(2), Retired: days(6)}, {Retired: days(3)}}, days(8), true},
+		"none":        {nil, now, false},
+		"without end": {[]*keys.Schedule{{}}, time.Time{}, true},
+		"retires":     {[]*keys.Schedule{{Retired: days(3)}}, days(3), true},
+		"expires":     {[]*keys.Schedule{{Expired: days(4)}}, days(4), true},
+		"not yet":     {[]*keys.Schedule{{Active: days(1)}}, now, false},
+		"no longer":   {[]*keys.Schedule{{Retired: days(-1)}}, now, false},
+		"a successor": {[]*keys.Schedule{{Retired: days(3)}, {Active: days(2)}}, time.Time{}, true},
+		"seamless": {[]*keys.Schedule{{Active: days(3), Retired: days(9)}, {Retired: days(3)}},
+			days(9), true},
+		"a gap": {[]*keys.Schedule{{Retired: days(3)}, {Active: days(4)}}, days(3), true},
+		"three in a row": {[]*keys.Schedule{{Active: days(5), Retired: days(8)},
+			{Active: days(2), Retired: days(6)}, {Retired: days(3)}}, days(8), true},
 		"one in another":    {[]*keys.Schedule{{Retired: days(9)}, {Retired: days(3)}}, days(9), true},
 		"ends this instant": {[]*keys.Schedule{{Retired: now}}, now, false},
 	} {

@@ -30,7 +30,8 @@ func (d *doctor) checkKMS(ctx context.Context) {
 		names []string
 		ask   func(context.Context, *awscli.KMSKey) ([]awskms.Permission, error)
 	}{
-		{"kms sign", u.sign, d.maySign}, {"kms encrypt", u.encrypt, d.mayEncrypt}, {"kms decrypt", u.decrypt, d.mayDecrypt},
+		{"kms sign", u.sign, d.maySign}, {"kms encrypt", u.encrypt, d.mayEncrypt},
+		{"kms decrypt", u.decrypt, d.mayDecrypt},
 	} {
 		for _, name := range use.names {
 			d.checkKey(ctx, use.check, name, use.ask)
@@ -38,10 +39,12 @@ func (d *doctor) checkKMS(ctx context.Context) {
 	}
 }
 
-func (d *doctor) checkKey(ctx context.Context, check, name string, ask func(context.Context, *awscli.KMSKey) ([]awskms.Permission, error)) {
+func (d *doctor) checkKey(ctx context.Context, check, name string,
+	ask func(context.Context, *awscli.KMSKey) ([]awskms.Permission, error)) {
 	key, err := awscli.ResolveKMS(ctx, d.env, name, "")
 	if err == nil && key.State != "" && key.State != types.KeyStateEnabled {
-		d.problem(check, "enable the key, or cancel its deletion: `aws kms enable-key --key-id "+key.ARN+"`", "%s is %s", key.ARN, key.State)
+		d.problem(check, "enable the key, or cancel its deletion: `aws kms enable-key --key-id "+key.ARN+
+			"`", "%s is %s", key.ARN, key.State)
 		return
 	}
 	var list []awskms.Permission

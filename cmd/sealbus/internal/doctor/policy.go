@@ -87,7 +87,8 @@ func (s *policyStatement) allows(action string) bool {
 }
 
 // positive are the condition operators that demand one of the values.
-var positive = map[string]bool{"StringEquals": true, "StringLike": true, "StringEqualsIgnoreCase": true, "ArnEquals": true, "ArnLike": true}
+var positive = map[string]bool{"StringEquals": true, "StringLike": true, "StringEqualsIgnoreCase": true,
+	"ArnEquals": true, "ArnLike": true}
 
 // demands are the values that one of the condition keys must have; none = anything goes. The keys are
 // compared as IAM does, in any case.

@@ -105,7 +105,8 @@ func (d *doctor) queueResource() string {
 	if a, ok := q.ARN(); ok {
 		return a.String()
 	}
-	return strings.Join([]string{"arn", d.aws.partition, "sqs", d.aws.region, cmp.Or(q.Account, "*"), cmp.Or(q.Name, "*")}, ":")
+	return strings.Join([]string{"arn", d.aws.partition, "sqs", d.aws.region, cmp.Or(q.Account, "*"),
+		cmp.Or(q.Name, "*")}, ":")
 }
 
 func (d *doctor) describeQueue(ctx context.Context, url string) (*queueFacts, error) {
@@ -124,7 +125,8 @@ func (d *doctor) findQueue(ctx context.Context, text string) (q *queueFacts, act
 	if !ok || a.Service != "sqs" {
 		return nil, "sqs:GetQueueUrl", fmt.Errorf("%q is not the ARN of a queue", text)
 	}
-	out, err := d.aws.queues.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &a.Resource, QueueOwnerAWSAccountId: &a.Account})
+	out, err := d.aws.queues.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &a.Resource,
+		QueueOwnerAWSAccountId: &a.Account})
 	if err != nil {
 		return nil, "sqs:GetQueueUrl", err
 	}
@@ -154,15 +156,17 @@ func (q *queueFacts) setAttribute(name, value string) string {
 		quoted, _ := json.Marshal(map[string]string{name: value}) // strings
 		attributes = string(quoted)
 	}
-	return "aws sqs set-queue-attributes --queue-url " + ui.ShellQuote(q.url) + " --attributes " + ui.ShellQuote(attributes)
+	return "aws sqs set-queue-attributes --queue-url " + ui.ShellQuote(q.url) + " --attributes " +
+		ui.ShellQuote(attributes)
 }
 
 // checkSenders: only rules of EventBridge that are named may send. Any other sender writes account and
 // replay-name of what the consumer reads, which are believed as EventBridge's.
 func (d *doctor) checkSenders(q *queueFacts) {
 	d.checkGrants(grants{
-		check: "queue policy", action: "sqs:SendMessage", does: "send", loses: "what a rule sends is lost, or goes to the rule's dead-letter queue",
-		fix: "put into the queue's policy, instead of what allows more: " + d.sendStatement(q),
+		check: "queue policy", action: "sqs:SendMessage", does: "send",
+		loses: "what a rule sends is lost, or goes to the rule's dead-letter queue",
+		fix:   "put into the queue's policy, instead of what allows more: " + d.sendStatement(q),
 	}, q.policy)
 }
 
@@ -190,7 +194,9 @@ func (d *doctor) checkGrants(g grants, policy string) {
 	case !allowed:
 		d.problem(g.check, g.fix, "EventBridge may not %s: %s", g.does, g.loses)
 	case len(d.findings) == before:
-		d.ok(g.check, "it lets only the named rules of EventBridge %s; policies of users and roles were not looked at", g.does)
+		d.ok(g.check,
+			"it lets only the named rules of EventBridge %s; policies of users and roles were not looked at",
+			g.does)
 	}
 }
 
@@ -200,13 +206,16 @@ func (d *doctor) checkGrant(g *grants, s *policyStatement, service bool) {
 	switch {
 	case len(sources) > 0 && !anyAccount(sources) && onlyRules(sources):
 	case len(sources) > 0 && !anyAccount(sources):
-		d.warning(g.check, g.fix, "what is no rule may %s, %s%s: %s", g.does, strings.Join(sources, ", "), sid(s), forged)
+		d.warning(g.check, g.fix, "what is no rule may %s, %s%s: %s", g.does, strings.Join(sources, ", "),
+			sid(s), forged)
 	case len(accounts) > 0:
-		d.warning(g.check, g.fix, "any rule or role of account %s may %s%s: name the rules as aws:SourceArn", strings.Join(accounts, ", "), g.does, sid(s))
+		d.warning(g.check, g.fix, "any rule or role of account %s may %s%s: name the rules as aws:SourceArn",
+			strings.Join(accounts, ", "), g.does, sid(s))
 	case s.anybody():
 		d.problem(g.check, g.fix, "anybody may %s%s: %s", g.does, sid(s), forged)
 	case service:
-		d.problem(g.check, g.fix, "a rule of any AWS account may %s, as no aws:SourceArn is demanded%s: %s", g.does, sid(s), forged)
+		d.problem(g.check, g.fix, "a rule of any AWS account may %s, as no aws:SourceArn is demanded%s: %s",
+			g.does, sid(s), forged)
 	default:
 		d.warning(g.check, g.fix, "%s may %s directly%s: %s", s.who(), g.does, sid(s), forged)
 	}
@@ -226,7 +235,8 @@ func anyAccount(arns []string) bool {
 // it.
 func onlyRules(arns []string) bool {
 	for _, text := range arns {
-		if a, ok := awscli.ParseARN(text); !ok || a.Service != "events" || !strings.HasPrefix(a.Resource, "rule/") {
+		if a, ok := awscli.ParseARN(text); !ok || a.Service != "events" ||
+			!strings.HasPrefix(a.Resource, "rule/") {
 			return false
 		}
 	}
@@ -258,16 +268,20 @@ func (d *doctor) checkQueueKey(q *queueFacts) {
 	switch {
 	case q.kmsKey == "":
 	case strings.HasSuffix(q.kmsKey, "alias/aws/sqs"):
-		d.problem("queue encryption", q.setAttribute("KmsMasterKeyId", "")+" # SQS then encrypts with a key of its own", "EventBridge cannot send to a queue that is encrypted under alias/aws/sqs")
+		d.problem("queue encryption", q.setAttribute("KmsMasterKeyId", "")+
+			" # SQS then encrypts with a key of its own",
+			"EventBridge cannot send to a queue that is encrypted under alias/aws/sqs")
 	default:
-		d.warning("queue encryption", `the key's policy needs {"Effect":"Allow","Principal":{"Service":"events.amazonaws.com"},"Action":["kms:GenerateDataKey","kms:Decrypt"],"Resource":"*"}`,
+		d.warning("queue encryption",
+			`the key's policy needs {"Effect":"Allow","Principal":{"Service":"events.amazonaws.com"},"Action":["kms:GenerateDataKey","kms:Decrypt"],"Resource":"*"}`,
 			"under %s: its policy, which was not looked at, must let EventBridge use it", q.kmsKey)
 	}
 }
 
 func (d *doctor) checkRetention(q *queueFacts) {
 	if q.retention < leastRetention {
-		d.warning("queue retention", q.setAttribute("MessageRetentionPeriod", "345600"), "%s: a longer outage of the consumer loses events", ui.FormatDuration(q.retention))
+		d.warning("queue retention", q.setAttribute("MessageRetentionPeriod", "345600"),
+			"%s: a longer outage of the consumer loses events", ui.FormatDuration(q.retention))
 		return
 	}
 	d.ok("queue retention", "%s", ui.FormatDuration(q.retention))
@@ -277,44 +291,56 @@ func (d *doctor) checkRetention(q *queueFacts) {
 func (d *doctor) checkDeadLetters(ctx context.Context, q *queueFacts) {
 	if q.deadLetterARN == "" {
 		a, _ := awscli.ParseARN(q.arn)
-		d.problem("queue dead-letter queue", q.setAttribute("RedrivePolicy", fmt.Sprintf(`{"deadLetterTargetArn":"arn:%s:sqs:%s:%s:QUEUE","maxReceiveCount":"%d"}`, a.Partition, a.Region, a.Account, advisedReceives(q.visibility))),
+		d.problem("queue dead-letter queue", q.setAttribute("RedrivePolicy",
+			fmt.Sprintf(`{"deadLetterTargetArn":"arn:%s:sqs:%s:%s:QUEUE","maxReceiveCount":"%d"}`,
+				a.Partition, a.Region, a.Account, advisedReceives(q.visibility))),
 			"there is none: what fails is tried until its retention is over, and then lost")
 		return
 	}
 	d.checkReceives(q)
 	dead, action, err := d.findQueue(ctx, q.deadLetterARN)
 	if err != nil {
-		d.queueFailed("queue dead-letter queue", action, q.deadLetterARN, "create it: messages go to "+q.deadLetterARN, err)
+		d.queueFailed("queue dead-letter queue", action, q.deadLetterARN, "create it: messages go to "+
+			q.deadLetterARN, err)
 		return
 	}
 	q.deadLetter = dead
 	switch {
 	case dead.retention < q.retention:
-		d.problem("queue dead-letter queue", dead.setAttribute("MessageRetentionPeriod", fmt.Sprint(inSeconds(max(q.retention, mostRetention)))),
+		d.problem("queue dead-letter queue", dead.setAttribute("MessageRetentionPeriod",
+			fmt.Sprint(inSeconds(max(q.retention, mostRetention)))),
 			"it keeps messages for %s and the queue for %s: time in the queue counts, so they can be lost as they arrive", ui.FormatDuration(dead.retention), ui.FormatDuration(q.retention))
 	case dead.waiting > 0:
-		d.warning("queue dead-letter queue", "sealbus listen --queue "+ui.ShellQuote(dead.url)+" ... shows why; `aws sqs start-message-move-task --source-arn "+ui.ShellQuote(dead.arn)+"` sends them back",
+		d.warning("queue dead-letter queue", "sealbus listen --queue "+ui.ShellQuote(dead.url)+
+			" ... shows why; `aws sqs start-message-move-task --source-arn "+ui.ShellQuote(dead.arn)+
+			"` sends them back",
 			"%s in %s: an operator must look", ui.Count(dead.waiting, "message"), dead.name())
 	default:
-		d.ok("queue dead-letter queue", "%s keeps messages for %s, none in it", dead.name(), ui.FormatDuration(dead.retention))
+		d.ok("queue dead-letter queue", "%s keeps messages for %s, none in it", dead.name(),
+			ui.FormatDuration(dead.retention))
 	}
 }
 
 // checkReceives: a message is received when it comes and then once after each visibility timeout, so it
 // survives an outage of receives-1 timeouts without going to the dead-letter queue.
 func (d *doctor) checkReceives(q *queueFacts) {
-	fix := q.setAttribute("RedrivePolicy", fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":"%d"}`, q.deadLetterARN, advisedReceives(q.visibility)))
+	fix := q.setAttribute("RedrivePolicy", fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":"%d"}`,
+		q.deadLetterARN, advisedReceives(q.visibility)))
 	n := q.maxReceives
 	survived := time.Duration(n-1) * q.visibility
 	switch {
 	case time.Duration(n)*q.visibility >= q.retention:
-		d.problem("queue maxReceiveCount", fix, "%d, each after a visibility timeout of %s, take longer than the %s that messages are kept: what fails never gets to the dead-letter queue", n, ui.FormatDuration(q.visibility), ui.FormatDuration(q.retention))
+		d.problem("queue maxReceiveCount", fix,
+			"%d, each after a visibility timeout of %s, take longer than the %s that messages are kept: what fails never gets to the dead-letter queue", n, ui.FormatDuration(q.visibility), ui.FormatDuration(q.retention))
 	case n < leastReceives:
-		d.problem("queue maxReceiveCount", fix, "%d: a passing failure, such as throttling, sends events to the dead-letter queue", n)
+		d.problem("queue maxReceiveCount", fix,
+			"%d: a passing failure, such as throttling, sends events to the dead-letter queue", n)
 	case n < usualReceives, survived < usualOutage:
-		d.warning("queue maxReceiveCount", fix, "%d: after an outage of %s, of the replay store or the trust's origin, events go to the dead-letter queue", n, ui.FormatDuration(survived))
+		d.warning("queue maxReceiveCount", fix,
+			"%d: after an outage of %s, of the replay store or the trust's origin, events go to the dead-letter queue", n, ui.FormatDuration(survived))
 	default:
-		d.ok("queue maxReceiveCount", "%d: an outage of %s sends nothing to the dead-letter queue", n, ui.FormatDuration(survived))
+		d.ok("queue maxReceiveCount", "%d: an outage of %s sends nothing to the dead-letter queue", n,
+			ui.FormatDuration(survived))
 	}
 }
 
@@ -361,14 +387,18 @@ func (d *doctor) checkVisibility(q *queueFacts, m *mapping) {
 	if m != nil {
 		if n := visibilityRule*m.timeout + m.window; n > need {
 			need = n
-			why = fmt.Sprintf("AWS advises %d times the %s that the function may take", visibilityRule, ui.FormatDuration(m.timeout))
+			why = fmt.Sprintf("AWS advises %d times the %s that the function may take", visibilityRule,
+				ui.FormatDuration(m.timeout))
 			if m.window > 0 {
 				why += " and the batching window of " + ui.FormatDuration(m.window)
 			}
 		}
 	}
 	if q.visibility < need {
-		d.problem("queue visibility timeout", q.setAttribute("VisibilityTimeout", fmt.Sprint(inSeconds(need))), "%s is too short, %s: messages come again while they are being handled", ui.FormatDuration(q.visibility), why)
+		d.problem("queue visibility timeout", q.setAttribute("VisibilityTimeout",
+			fmt.Sprint(inSeconds(need))),
+			"%s is too short, %s: messages come again while they are being handled",
+			ui.FormatDuration(q.visibility), why)
 		return
 	}
 	d.ok("queue visibility timeout", "%s; %s", ui.FormatDuration(q.visibility), why)

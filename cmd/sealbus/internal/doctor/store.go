@@ -48,7 +48,8 @@ func (d *doctor) checkRedis(ctx context.Context) error {
 	}
 	info := parseInfo(text)
 	if info["role"] == "slave" {
-		d.problem("redis", "give the address of the primary, or use Sentinel or the cluster's endpoint", "it is a replica: claims cannot be written")
+		d.problem("redis", "give the address of the primary, or use Sentinel or the cluster's endpoint",
+			"it is a replica: claims cannot be written")
 	} else {
 		d.ok("redis", "version %s at %s", info["redis_version"], client.Addr)
 	}
@@ -62,11 +63,14 @@ func (d *doctor) checkRedis(ctx context.Context) error {
 func (d *doctor) redisFailed(addr string, err error) {
 	switch text := err.Error(); {
 	case notPermitted(err):
-		d.unknown("redis", "redis-cli ACL SETUSER NAME +info", "this user of Redis may not call INFO, which the doctor needs to read the settings")
+		d.unknown("redis", "redis-cli ACL SETUSER NAME +info",
+			"this user of Redis may not call INFO, which the doctor needs to read the settings")
 	case strings.HasPrefix(text, "NOAUTH"), strings.HasPrefix(text, "WRONGPASS"):
-		d.problem("redis", "put user and password into the URL: redis://USER:PASSWORD@HOST:PORT", "it wants other credentials")
+		d.problem("redis", "put user and password into the URL: redis://USER:PASSWORD@HOST:PORT",
+			"it wants other credentials")
 	default:
-		d.silent("redis", "check the URL (rediss:// for TLS) and that this machine may connect", "it does not answer: %v", errtext.ReachedAt(addr, "Redis", err))
+		d.silent("redis", "check the URL (rediss:// for TLS) and that this machine may connect",
+			"it does not answer: %v", errtext.ReachedAt(addr, "Redis", err))
 	}
 }
 
@@ -91,7 +95,8 @@ func (d *doctor) checkRedisUser(ctx context.Context, client *loadclaims.Client) 
 		command := probe[0].(string)
 		_, err := client.Do(ctx, command, probe[1:]...)
 		if ctx.Err() != nil {
-			d.silent(check, "try again", "it does not answer: %v", errtext.ReachedAt(client.Addr, "Redis", err))
+			d.silent(check, "try again", "it does not answer: %v",
+				errtext.ReachedAt(client.Addr, "Redis", err))
 			return
 		}
 		if notPermitted(err) {
@@ -100,7 +105,8 @@ func (d *doctor) checkRedisUser(ctx context.Context, client *loadclaims.Client) 
 	}
 	if len(missing) > 0 {
 		d.problem(check, "redis-cli ACL SETUSER NAME '~"+redis.DefaultPrefix+"*' "+strings.Join(grant, " "),
-			"this user may not call %s for the keys of claims: no event can be handled", strings.Join(missing, ", "))
+			"this user may not call %s for the keys of claims: no event can be handled",
+			strings.Join(missing, ", "))
 		return
 	}
 	d.ok(check, "this user may write claims")
@@ -119,16 +125,19 @@ func parseInfo(text string) map[string]string {
 
 // checkEviction: what Redis evicts is forgotten, and may be handled a second time.
 func (d *doctor) checkEviction(info map[string]string) {
-	const check, fix = "redis maxmemory-policy", "redis-cli CONFIG SET maxmemory-policy noeviction # and in redis.conf, or in the parameter group"
+	const check, fix = "redis maxmemory-policy",
+		"redis-cli CONFIG SET maxmemory-policy noeviction # and in redis.conf, or in the parameter group"
 	used, _ := strconv.ParseFloat(info["used_memory"], 64)
 	most, _ := strconv.ParseFloat(info["maxmemory"], 64) // absent or 0 = no limit
 	switch policy := info["maxmemory_policy"]; {
 	case policy == "":
 		d.unknown(check, "`redis-cli CONFIG GET maxmemory-policy` must say noeviction", "INFO does not tell")
 	case policy != "noeviction":
-		d.problem(check, fix, "%s: under pressure Redis forgets what was handled, and it is handled again", policy)
+		d.problem(check, fix, "%s: under pressure Redis forgets what was handled, and it is handled again",
+			policy)
 	case most > 0 && used*100 > fullMemory*most:
-		d.warning(check, "give it more maxmemory", "noeviction, and %.0f%% of its memory is used: when it is full, events wait", used*100/most)
+		d.warning(check, "give it more maxmemory",
+			"noeviction, and %.0f%% of its memory is used: when it is full, events wait", used*100/most)
 	default:
 		d.ok(check, "noeviction")
 	}
@@ -143,7 +152,8 @@ func (d *doctor) checkPersistence(info map[string]string) {
 	case "":
 		d.unknown(check, "`redis-cli CONFIG GET appendonly` must say yes", "INFO does not tell")
 	default:
-		d.warning(check, "redis-cli CONFIG SET appendonly yes # and in redis.conf, or in the parameter group; or keep claims in DynamoDB", "appendonly no: what it forgets at a restart is handled again, if it comes again")
+		d.warning(check,
+			"redis-cli CONFIG SET appendonly yes # and in redis.conf, or in the parameter group; or keep claims in DynamoDB", "appendonly no: what it forgets at a restart is handled again, if it comes again")
 	}
 }
 
@@ -159,7 +169,8 @@ func (d *doctor) checkRedisClock(ctx context.Context, client *loadclaims.Client,
 		off = before.Sub(at)
 	}
 	if off >= envelope.DefaultSkew {
-		d.problem("redis clock", "let the clocks of both be set, as by chrony", "%s from that of this machine: events at the end of their window are refused or forgotten too early", ui.FormatDuration(off))
+		d.problem("redis clock", "let the clocks of both be set, as by chrony",
+			"%s from that of this machine: events at the end of their window are refused or forgotten too early", ui.FormatDuration(off))
 		return
 	}
 	d.ok("redis clock", "within %s of that of this machine", ui.FormatDuration(max(off, time.Second)))
@@ -183,15 +194,20 @@ func (d *doctor) checkTable(ctx context.Context) {
 	t := out.Table
 	switch {
 	case !claimKey(t):
-		d.problem("table", "choose another name: "+create, "its key is not the string %q alone: it is no table for replay claims", claimtable.Key)
+		d.problem("table", "choose another name: "+
+			create, "its key is not the string %q alone: it is no table for replay claims", claimtable.Key)
 		return
-	case t.TableStatus != dynamodbtypes.TableStatusActive && t.TableStatus != dynamodbtypes.TableStatusUpdating:
-		d.problem("table", "aws dynamodb describe-table --table-name "+d.f.table+" says more", "its status is %s", t.TableStatus)
+	case t.TableStatus != dynamodbtypes.TableStatusActive &&
+		t.TableStatus != dynamodbtypes.TableStatusUpdating:
+		d.problem("table", "aws dynamodb describe-table --table-name "+d.f.table+
+			" says more", "its status is %s", t.TableStatus)
 	default:
 		d.ok("table", "%s", aws.ToString(t.TableArn))
 	}
 	if !aws.ToBool(t.DeletionProtectionEnabled) {
-		d.warning("table protection", "aws dynamodb update-table --table-name "+d.f.table+" --deletion-protection-enabled", "it can be deleted: every event in its window could then be handled again")
+		d.warning("table protection", "aws dynamodb update-table --table-name "+d.f.table+
+			" --deletion-protection-enabled",
+			"it can be deleted: every event in its window could then be handled again")
 	}
 	d.checkTimeToLive(ctx, create)
 }
@@ -211,17 +227,21 @@ func claimKey(t *dynamodbtypes.TableDescription) bool {
 
 func (d *doctor) checkTimeToLive(ctx context.Context, create string) {
 	const check = "table time to live"
-	out, err := d.aws.tables.DescribeTimeToLive(ctx, &awsdynamodb.DescribeTimeToLiveInput{TableName: &d.f.table})
+	out, err := d.aws.tables.DescribeTimeToLive(ctx,
+		&awsdynamodb.DescribeTimeToLiveInput{TableName: &d.f.table})
 	if err != nil {
 		d.failed(check, "dynamodb:DescribeTimeToLive", d.tableResource(), err)
 		return
 	}
 	t := out.TimeToLiveDescription
 	switch {
-	case t == nil || t.TimeToLiveStatus != dynamodbtypes.TimeToLiveStatusEnabled && t.TimeToLiveStatus != dynamodbtypes.TimeToLiveStatusEnabling:
+	case t == nil || t.TimeToLiveStatus != dynamodbtypes.TimeToLiveStatusEnabled &&
+		t.TimeToLiveStatus != dynamodbtypes.TimeToLiveStatusEnabling:
 		d.warning(check, create, "off: claims are never deleted, and the table only grows")
 	case aws.ToString(t.AttributeName) != claimtable.TTL:
-		d.problem(check, "switch it off there, and then: "+create, "on %q, not on %q: claims are deleted too early or never", aws.ToString(t.AttributeName), claimtable.TTL)
+		d.problem(check, "switch it off there, and then: "+
+			create, "on %q, not on %q: claims are deleted too early or never", aws.ToString(t.AttributeName),
+			claimtable.TTL)
 	default:
 		d.ok(check, "on %s", claimtable.TTL)
 	}

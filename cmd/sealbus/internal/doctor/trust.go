@@ -60,14 +60,16 @@ func (d *doctor) checkTrust(ctx context.Context) error {
 func (d *doctor) checkFreshness(b *trust.Bundle) {
 	left, life, hint := b.Expires().Sub(d.env.Now()), b.Expires().Sub(b.Issued()), b.RefreshHint()
 	const fix = "build the next one with `sealbus trust build --previous FILE`, sign and publish it; it belongs on a schedule"
-	about := fmt.Sprintf("version %d, signed by its roots, expires in %s", b.Version(), ui.FormatDuration(left))
+	about := fmt.Sprintf("version %d, signed by its roots, expires in %s", b.Version(),
+		ui.FormatDuration(left))
 	switch {
 	case left < life/3:
 		d.warning("bundle", fix, "%s: without a newer one, events can then no longer be judged", about)
 	case hint == 0:
 		d.ok("bundle", "%s", about)
 	case hint >= left:
-		d.warning("bundle", "build it with a shorter --refresh-hint", "%s, and consumers look for a newer one every %s only", about, ui.FormatDuration(hint))
+		d.warning("bundle", "build it with a shorter --refresh-hint",
+			"%s, and consumers look for a newer one every %s only", about, ui.FormatDuration(hint))
 	default:
 		d.ok("bundle", "%s; consumers look for a newer one every %s", about, ui.FormatDuration(hint))
 	}
@@ -98,14 +100,18 @@ func (d *doctor) checkProducers(b *trust.Bundle) {
 	}
 	switch {
 	case len(schedules) == 0:
-		d.problem("producer keys", "add producers with `sealbus trust add`, and build it again", "the bundle has no keys: every event is refused")
+		d.problem("producer keys", "add producers with `sealbus trust add`, and build it again",
+			"the bundle has no keys: every event is refused")
 	case fine == len(schedules):
-		d.ok("producer keys", "%s can sign for %s and more", ui.Count(fine, "producer"), ui.FormatDuration(rotationNotice))
+		d.ok("producer keys", "%s can sign for %s and more", ui.Count(fine, "producer"),
+			ui.FormatDuration(rotationNotice))
 	case silent > 0:
-		d.problem("producer keys", "`sealbus trust show` lists all", "and %s more; for %d of them no key signs now",
+		d.problem("producer keys", "`sealbus trust show` lists all",
+			"and %s more; for %d of them no key signs now",
 			ui.Count(len(schedules)-fine-told, "producer"), silent)
 	case fine+told < len(schedules):
-		d.warning("producer keys", "`sealbus trust show` lists all", "and %s more", ui.Count(len(schedules)-fine-told, "producer"))
+		d.warning("producer keys", "`sealbus trust show` lists all", "and %s more",
+			ui.Count(len(schedules)-fine-told, "producer"))
 	}
 }
 
@@ -144,7 +150,8 @@ func (d *doctor) tellRunsOut(check, who string, end time.Time, found bool) {
 		d.problem(check, fix, "%s has no key that signs now", who)
 		return
 	}
-	d.warning(check, fix, "%s: the last key retires in %s, and no other follows", who, ui.FormatDuration(end.Sub(d.env.Now())))
+	d.warning(check, fix, "%s: the last key retires in %s, and no other follows", who,
+		ui.FormatDuration(end.Sub(d.env.Now())))
 }
 
 // checkKeyring looks at the producer's side: which key signs, until when, and whether the bundle knows it.
@@ -163,7 +170,8 @@ func (d *doctor) checkKeyring() error {
 	}
 	signers, err := ring.Signers(d.env.Now())
 	if ring.Consumer() != "" {
-		d.unknown("keyring", "name a producer's keyring", "%s is the keyring of consumer %s, which signs nothing", d.f.KeyringFlags.Path, ring.Consumer())
+		d.unknown("keyring", "name a producer's keyring",
+			"%s is the keyring of consumer %s, which signs nothing", d.f.KeyringFlags.Path, ring.Consumer())
 		return nil
 	}
 	if err != nil {
@@ -195,7 +203,8 @@ func (d *doctor) checkRunsOut(ring *keys.Keyring, signing *keys.Verifier) {
 	if !end.IsZero() {
 		until = "for " + ui.FormatDuration(end.Sub(d.env.Now()))
 	}
-	d.ok("keyring", "producer %s, key %s signs; the keyring has keys to sign with %s", ring.Producer(), ui.ShortID(id), until)
+	d.ok("keyring", "producer %s, key %s signs; the keyring has keys to sign with %s", ring.Producer(),
+		ui.ShortID(id), until)
 }
 
 // checkKnown: what the keyring signs now, consumers must accept.
@@ -207,13 +216,20 @@ func (d *doctor) checkKnown(ring *keys.Keyring, id string) {
 	k, known := d.trusted.byID[id]
 	switch {
 	case !known:
-		d.problem(check, "`sealbus keys export`, `sealbus trust add`, `sealbus trust build`, and publish the bundle", "the bundle does not know key %s, which signs now: its events are refused as unknown_key", ui.ShortID(id))
+		d.problem(check,
+			"`sealbus keys export`, `sealbus trust add`, `sealbus trust build`, and publish the bundle",
+			"the bundle does not know key %s, which signs now: its events are refused as unknown_key",
+			ui.ShortID(id))
 	case k.Producer != ring.Producer():
-		d.problem(check, "correct the policy: a key belongs to one producer", "the bundle has key %s for producer %s, not %s", ui.ShortID(id), k.Producer, ring.Producer())
+		d.problem(check, "correct the policy: a key belongs to one producer",
+			"the bundle has key %s for producer %s, not %s", ui.ShortID(id), k.Producer, ring.Producer())
 	case k.Revoked != nil:
-		d.problem(check, "make a key with `sealbus keys new`, and have it added to the policy", "key %s, which signs now, is revoked", ui.ShortID(id))
+		d.problem(check, "make a key with `sealbus keys new`, and have it added to the policy",
+			"key %s, which signs now, is revoked", ui.ShortID(id))
 	case !k.Schedule.SignsAt(d.env.Now()):
-		d.problem(check, "give the key the same schedule in the policy as in the keyring", "key %s signs now, but in the bundle it is %s: its events are refused as key_not_valid", ui.ShortID(id), k.StateAt(d.env.Now()))
+		d.problem(check, "give the key the same schedule in the policy as in the keyring",
+			"key %s signs now, but in the bundle it is %s: its events are refused as key_not_valid",
+			ui.ShortID(id), k.StateAt(d.env.Now()))
 	default:
 		d.checkRecordedScope(check, ring, k)
 	}
@@ -225,7 +241,9 @@ func (d *doctor) checkRecordedScope(check string, ring *keys.Keyring, k *trust.K
 	missing := missingPatterns(sources, k.Sources)
 	missing = append(missing, missingPatterns(types, k.Types)...)
 	if len(missing) > 0 {
-		d.warning(check, "add them to the producer in the policy, or leave them out of the keyring", "the keyring records %s, which the bundle does not list for key %s", strings.Join(missing, ", "), ui.ShortID(k.KeyID()))
+		d.warning(check, "add them to the producer in the policy, or leave them out of the keyring",
+			"the keyring records %s, which the bundle does not list for key %s", strings.Join(missing, ", "),
+			ui.ShortID(k.KeyID()))
 		return
 	}
 	d.ok(check, "the bundle accepts key %s now", ui.ShortID(k.KeyID()))

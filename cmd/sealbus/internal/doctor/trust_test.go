@@ -16,7 +16,8 @@ import (
 // doctorTrust runs doctor over the bundle, and over the keyring if it is named.
 func doctorTrust(b *clitest.Bench, more ...string) (map[string][]doctor.Finding, int) {
 	b.T.Helper()
-	return findings(b, append([]string{"doctor", "--trust", b.Path("trust.dsse"), "--roots", b.Path("roots.json")}, more...)...)
+	return findings(b, append([]string{"doctor", "--trust", b.Path("trust.dsse"), "--roots",
+		b.Path("roots.json")}, more...)...)
 }
 
 func TestDoctorBundle(t *testing.T) {
@@ -50,13 +51,17 @@ func TestDoctorProducers(t *testing.T) {
 	key := func(producer string, s keys.Schedule) *trust.Key {
 		signer, err := keys.GenerateSigner(keys.Ed25519, producer)
 		b.Check(err)
-		return &trust.Key{Verifier: signer.Verifier(), Producer: producer, Sources: []string{clitest.OrderSource}, Types: []string{"*"}, Schedule: s}
+		return &trust.Key{Verifier: signer.Verifier(), Producer: producer,
+			Sources: []string{clitest.OrderSource}, Types: []string{"*"}, Schedule: s}
 	}
 	revoked := key("stolen", keys.Schedule{})
 	revoked.Revoked = &trust.Revocation{At: b.Now, Reason: "stolen"}
 	day := 24 * time.Hour
-	b.Trust(key("fine", keys.Schedule{}), key("soon", keys.Schedule{Retired: b.Now.Add(3 * day)}), key("soon", keys.Schedule{Retired: b.Now.Add(5 * day)}),
-		key("rotates", keys.Schedule{Retired: b.Now.Add(day)}), key("rotates", keys.Schedule{Active: b.Now.Add(day / 2)}), key("late", keys.Schedule{Active: b.Now.Add(day)}), revoked)
+	b.Trust(key("fine", keys.Schedule{}), key("soon", keys.Schedule{Retired: b.Now.Add(3 * day)}),
+		key("soon", keys.Schedule{Retired: b.Now.Add(5 * day)}),
+		key("rotates", keys.Schedule{Retired: b.Now.Add(day)}),
+		key("rotates", keys.Schedule{Active: b.Now.Add(day / 2)}),
+		key("late", keys.Schedule{Active: b.Now.Add(day)}), revoked)
 	found, code := doctorTrust(b)
 	var all []string
 	for _, f := range found["producer keys"] {
@@ -75,18 +80,21 @@ func TestDoctorKeyring(t *testing.T) {
 	found, _ := doctorTrust(b, ring...)
 	one(t, found, "keyring", doctor.StatusOK, "producer shop, key ")
 	one(t, found, "keyring and bundle", doctor.StatusOK, "accepts key")
-	opened, err := keys.OpenKeyring(b.Path("shop.keyring"), "", &keys.PrivateFileOptions{InsecureNoPassphrase: true})
+	opened, err := keys.OpenKeyring(b.Path("shop.keyring"), "",
+		&keys.PrivateFileOptions{InsecureNoPassphrase: true})
 	b.Check(err)
 	mine := opened.PublicKeys()[0].Verifier
 	entry := func(change func(k *trust.Key)) *trust.Key {
-		k := &trust.Key{Verifier: mine, Producer: "shop", Sources: []string{clitest.OrderSource}, Types: []string{"*"}}
+		k := &trust.Key{Verifier: mine, Producer: "shop", Sources: []string{clitest.OrderSource},
+			Types: []string{"*"}}
 		change(k)
 		return k
 	}
 	other, err := keys.GenerateSigner(keys.Ed25519, "shop")
 	b.Check(err)
 	for cause, k := range map[string]*trust.Key{
-		"does not know key":    {Verifier: other.Verifier(), Producer: "shop", Sources: []string{clitest.OrderSource}, Types: []string{"*"}},
+		"does not know key": {Verifier: other.Verifier(), Producer: "shop",
+			Sources: []string{clitest.OrderSource}, Types: []string{"*"}},
 		"for producer bakery":  entry(func(k *trust.Key) { k.Producer = "bakery" }),
 		"is revoked":           entry(func(k *trust.Key) { k.Revoked = &trust.Revocation{At: b.Now, Reason: "stolen"} }),
 		"the bundle it is ret": entry(func(k *trust.Key) { k.Schedule.Retired = b.Now.Add(-time.Hour) }),
@@ -100,7 +108,8 @@ func TestDoctorKeyring(t *testing.T) {
 	}
 	b.Trust(entry(func(k *trust.Key) { k.Sources = []string{"https://shop.example/us/*"} }))
 	found, _ = doctorTrust(b, ring...)
-	one(t, found, "keyring and bundle", doctor.StatusWarning, clitest.OrderSource+", which the bundle does not list")
+	one(t, found, "keyring and bundle", doctor.StatusWarning, clitest.OrderSource+
+		", which the bundle does not list")
 	found, code := findings(b, "doctor", "--keyring", b.Path("none"), "--insecure-no-passphrase")
 	one(t, found, "keyring", doctor.StatusUnknown, "does not exist")
 	if code != ui.ExitUsage {
@@ -119,7 +128,8 @@ func TestDoctorUsage(t *testing.T) {
 		"and is not encrypted":                {"--keyring", b.Path("shop.keyring")},
 		"--redis is not a URL of Redis":       {"--redis", "http://user:secret@h"},
 	} {
-		if r := b.Run("", append([]string{"doctor"}, args...)...); r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, want) || strings.Contains(r.Stderr, "secret") {
+		if r := b.Run("", append([]string{"doctor"}, args...)...); r.Code != ui.ExitUsage ||
+			!strings.Contains(r.Stderr, want) || strings.Contains(r.Stderr, "secret") {
 			t.Errorf("%v: exit %d\n%s", args, r.Code, r.Stderr)
 		}
 	}

@@ -10,7 +10,8 @@ import (
 // Denied reports whether AWS understood the call and does not allow it to these credentials.
 func Denied(err error) bool {
 	switch Code(err) {
-	case "AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation", "AWS.SimpleQueueService.AccessDenied":
+	case "AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation",
+		"AWS.SimpleQueueService.AccessDenied":
 		return true
 	}
 	return false
@@ -56,5 +57,6 @@ func WorthRetrying(err error) bool {
 	if !errors.As(err, &api) {
 		return true // the network
 	}
-	return api.ErrorFault() == smithy.FaultServer || strings.Contains(strings.ToLower(api.ErrorCode()), "throttl")
+	return api.ErrorFault() == smithy.FaultServer ||
+		strings.Contains(strings.ToLower(api.ErrorCode()), "throttl")
 }

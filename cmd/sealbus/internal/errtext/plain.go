@@ -11,7 +11,8 @@ import (
 // packages are the names with which packages begin their errors. They help a programmer, and mean nothing to
 // a person at a terminal.
 var packages = []string{
-	"keys", "trust", "session", "policy", "eventbridge", "producer", "envelope", "replay", "awss3", "awskms", "tinkkeys", "tinkawskms", "consumer", "quarantine",
+	"keys", "trust", "session", "policy", "eventbridge", "producer", "envelope", "replay", "awss3", "awskms",
+	"tinkkeys", "tinkawskms", "consumer", "quarantine",
 	"quarantine/s3", "quarantine/sqs", "pflag",
 }
 

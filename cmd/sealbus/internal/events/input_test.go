@@ -46,52 +46,65 @@ func TestOpenReadsSequences(t *testing.T) {
 	b.Org(nil, clitest.OrderSource)
 	one := b.Must(clitest.OrderEvent, b.Seal()...)
 	one = strings.TrimSpace(one)
-	bus := clitest.Deliveries(t, b.Must(clitest.OrderEvent, b.Seal("--to", "eventbridge")...), "111122223333")[0]
+	bus := clitest.Deliveries(t, b.Must(clitest.OrderEvent, b.Seal("--to", "eventbridge")...),
+		"111122223333")[0]
 	const ok = "verified"
 	for name, test := range map[string]struct {
 		doc  string
 		want []string
 	}{
-		"lines":                    {one + "\n" + bus + "\n", []string{ok, ok}},
-		"lines of Windows":         {one + "\r\n" + bus + "\r\n\r\n", []string{ok, ok}},
-		"Firehose":                 {bus + bus, []string{ok, ok}},
-		"a BOM":                    {bom + one, []string{ok}},
-		"files joined":             {bom + one + "\n" + bom + bus, []string{ok, ok}},
-		"JSON text sequence":       {"\x1e" + one + "\n\x1e" + one + "\n", []string{ok, ok}},
-		"pretty":                   {clitest.Reformatted(t, []byte(one)) + clitest.Reformatted(t, []byte(bus)), []string{ok, ok}},
-		"an array and a line":      {"[" + one + "," + bus + "]\n" + one, []string{ok, ok, ok}},
-		"a line that is cut":       {one + "\n" + one[:len(one)/2] + "\n" + bus, []string{ok, "malformed", ok}},
+		"lines":              {one + "\n" + bus + "\n", []string{ok, ok}},
+		"lines of Windows":   {one + "\r\n" + bus + "\r\n\r\n", []string{ok, ok}},
+		"Firehose":           {bus + bus, []string{ok, ok}},
+		"a BOM":              {bom + one, []string{ok}},
+		"files joined":       {bom + one + "\n" + bom + bus, []string{ok, ok}},
+		"JSON text sequence": {"\x1e" + one + "\n\x1e" + one + "\n", []string{ok, ok}},
+		"pretty": {clitest.Reformatted(t, []byte(one)) +
+			clitest.Reformatted(t, []byte(bus)), []string{ok, ok}},
+		"an array and a line": {"[" + one + "," + bus + "]\n" + one, []string{ok, ok, ok}},
+		"a line that is cut": {one + "\n" + one[:len(one)/2] + "\n" +
+			bus, []string{ok, "malformed", ok}},
 		"a line cut after a value": {one + "\n{\"a\":1\n" + bus, []string{ok, "malformed", ok}},
 		"a line of text":           {one + "\nhello\n" + bus, []string{ok, "malformed", ok}},
 		"a line of numbers":        {"1\n" + bus, []string{"malformed", ok}},
-		"one that is edited":       {one + strings.Replace(one, "chair", "table", 1) + bus, []string{ok, "modified", ok}},
-		"one of an array":          {"[" + one + ",1,\"x\"," + bus + "]", []string{ok, "malformed", "malformed", ok}},
-		"an end that is missing":   {one + "\n" + bus + "\n" + one[:len(one)-1], []string{ok, ok, "malformed"}},
+		"one that is edited": {one + strings.Replace(one, "chair", "table", 1) +
+			bus, []string{ok, "modified", ok}},
+		"one of an array": {"[" + one + ",1,\"x\"," + bus +
+			"]", []string{ok, "malformed", "malformed", ok}},
+		"an end that is missing": {one + "\n" + bus + "\n" +
+			one[:len(one)-1], []string{ok, ok, "malformed"}},
 		"an array that breaks off": {one + "\n[" + bus + "," + bus, []string{ok, "malformed"}},
 		"no comma":                 {"[" + one + bus + "]\n" + bus, []string{"malformed", ok}},
-		"a large one":              {one + "\n" + strings.Replace(one, "chair", strings.Repeat("x", 2<<20), 1) + "\n" + bus, []string{ok, "too_large", ok}},
-		"log lines":                {"2026-11-21T12:00:00.000000+00:00 stream/1 " + bus + "\n2026-11-21T12:00:00 " + bus + "\n", []string{ok, ok}},
-		"a line before a log line": {"START RequestId: 1\n2026-11-21T12:00:00 s " + bus, []string{"malformed", ok}},
+		"a large one": {one + "\n" + strings.Replace(one, "chair", strings.Repeat("x", 2<<20),
+			1) + "\n" + bus, []string{ok, "too_large", ok}},
+		"log lines": {"2026-11-21T12:00:00.000000+00:00 stream/1 " + bus +
+			"\n2026-11-21T12:00:00 " + bus + "\n", []string{ok, ok}},
+		"a line before a log line": {"START RequestId: 1\n2026-11-21T12:00:00 s " +
+			bus, []string{"malformed", ok}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := b.On(t)
 			r := b.Run(test.doc, b.Open(clitest.OrderSource, "--output", "json")...)
 			bad := slices.ContainsFunc(test.want, func(v string) bool { return v != ok })
-			if got := verdictsOf(b, r); !slices.Equal(got, test.want) || (r.Code == ui.ExitRejected) != bad || !bad && r.Code != ui.ExitDone {
+			if got := verdictsOf(b, r); !slices.Equal(got, test.want) || (r.Code == ui.ExitRejected) != bad ||
+				!bad && r.Code != ui.ExitDone {
 				t.Errorf("exit %d, %v, want %v\n%s", r.Code, got, test.want, r.Stderr)
 			}
 			plain := b.Run(test.doc, b.Open(clitest.OrderSource)...)
-			if n := strings.Count(plain.Stdout, "\n"); plain.Code != r.Code || n < len(test.want)-strings.Count(plain.Stderr, "rejected:") {
+			if n := strings.Count(plain.Stdout, "\n"); plain.Code != r.Code ||
+				n < len(test.want)-strings.Count(plain.Stderr, "rejected:") {
 				t.Errorf("exit %d, %d lines\n%s", plain.Code, n, plain.Stderr)
 			}
 			inspected := b.Run(test.doc, "inspect", "--short")
-			if n := strings.Count(inspected.Stdout, "unverified"); n+strings.Count(inspected.Stderr, "rejected:") != len(test.want) {
+			if n := strings.Count(inspected.Stdout, "unverified"); n+
+				strings.Count(inspected.Stderr, "rejected:") != len(test.want) {
 				t.Errorf("inspect shows %d of %d\n%s", n, len(test.want), inspected.Stderr)
 			}
 		})
 	}
 	r := b.Run(one+"\nhello\n", b.Open(clitest.OrderSource)...)
-	if want := fmt.Sprintf("record 2 (at byte %d)", len(one)+1); !strings.Contains(r.Stderr, want) || !strings.Contains(r.Stderr, "event 2: malformed") {
+	if want := fmt.Sprintf("record 2 (at byte %d)", len(one)+1); !strings.Contains(r.Stderr, want) ||
+		!strings.Contains(r.Stderr, "event 2: malformed") {
 		t.Errorf("it does not say where: %s", r.Stderr)
 	}
 }
@@ -107,20 +120,24 @@ func TestOpenFiles(t *testing.T) {
 	if out := b.Must("", b.Open(clitest.OrderSource, b.Path("a.json"))...); strings.Count(out, "\n") != 2 {
 		t.Errorf("%s", out)
 	}
-	r := b.Run(one, b.Open(clitest.OrderSource, b.Path("a.json"), "-", b.Path("b.json"), b.Path("empty.json"), b.Path("a.json"))...)
+	r := b.Run(one, b.Open(clitest.OrderSource, b.Path("a.json"), "-", b.Path("b.json"), b.Path("empty.json"),
+		b.Path("a.json"))...)
 	if r.Code != ui.ExitUsage || strings.Count(r.Stdout, "\n") != 5 ||
-		!strings.Contains(r.Stderr, b.Path("b.json")+": event 4: modified") || !strings.Contains(r.Stderr, b.Path("empty.json")+" is empty") {
+		!strings.Contains(r.Stderr, b.Path("b.json")+": event 4: modified") ||
+		!strings.Contains(r.Stderr, b.Path("empty.json")+" is empty") {
 		t.Errorf("exit %d, %d lines\n%s", r.Code, strings.Count(r.Stdout, "\n"), r.Stderr)
 	}
 	missing := b.Run(one, b.Open(clitest.OrderSource, b.Path("a.json"), b.Path("none.json"))...)
-	if missing.Code == ui.ExitDone || missing.Stdout != "" || !strings.Contains(missing.Stderr, "none.json does not exist") {
+	if missing.Code == ui.ExitDone || missing.Stdout != "" ||
+		!strings.Contains(missing.Stderr, "none.json does not exist") {
 		t.Errorf("exit %d: %s%s", missing.Code, missing.Stdout, missing.Stderr)
 	}
 	if out := b.Must("", "inspect", "--short", b.Path("a.json")); strings.Count(out, "\n") != 2 {
 		t.Errorf("%s", out)
 	}
 	b.Check(os.WriteFile(b.Path("order.json"), []byte(bom+clitest.OrderEvent), 0o600))
-	if out := b.Must("", b.Seal(b.Path("order.json"), b.Path("order.json"))...); strings.Count(out, "\n") != 2 {
+	if out := b.Must("", b.Seal(b.Path("order.json"), b.Path("order.json"))...); strings.Count(out,
+		"\n") != 2 {
 		t.Errorf("%s", out)
 	}
 }
@@ -140,9 +157,11 @@ func TestInputEncodings(t *testing.T) {
 		"zip":              {"PK\x03\x04", "an archive"},
 		"Parquet":          {"PAR1\x15", "Parquet"},
 	} {
-		for command, args := range map[string][]string{"open": b.Open(clitest.OrderSource), "seal": b.Seal(), "inspect": {"inspect"}} {
+		for command, args := range map[string][]string{"open": b.Open(clitest.OrderSource), "seal": b.Seal(),
+			"inspect": {"inspect"}} {
 			r := b.Run(test.doc, args...)
-			if r.Code != ui.ExitRejected || r.Stdout != "" || !strings.Contains(r.Stderr, test.says) || strings.Count(r.Stderr, "\n") > 4 {
+			if r.Code != ui.ExitRejected || r.Stdout != "" || !strings.Contains(r.Stderr, test.says) ||
+				strings.Count(r.Stderr, "\n") > 4 {
 				t.Errorf("%s of %s: exit %d\n%s%s", command, name, r.Code, r.Stdout, r.Stderr)
 			}
 		}
@@ -192,7 +211,8 @@ func TestSealSequences(t *testing.T) {
 		`{"key1":"value1","key2":"value2","key3":"value3"}`:                           "test event of the Lambda console",
 		"[" + strings.Repeat(clitest.OrderEvent+",", 1000) + clitest.OrderEvent + "]": "one event a line",
 	} {
-		if r := b.Run(doc, b.Seal()...); r.Code != ui.ExitRejected || r.Stdout != "" || !strings.Contains(r.Stderr, says) {
+		if r := b.Run(doc, b.Seal()...); r.Code != ui.ExitRejected || r.Stdout != "" ||
+			!strings.Contains(r.Stderr, says) {
 			t.Errorf("%.80s: exit %d\n%s", doc, r.Code, r.Stderr)
 		}
 	}
@@ -203,55 +223,69 @@ func TestSealSequences(t *testing.T) {
 func TestOpenWrappers(t *testing.T) {
 	b := clitest.New(t)
 	b.Org([]string{"111122223333"}, clitest.OrderSource)
-	event := clitest.Deliveries(t, b.Must(clitest.OrderEvent, b.Seal("--to", "eventbridge")...), "111122223333")[0]
+	event := clitest.Deliveries(t, b.Must(clitest.OrderEvent, b.Seal("--to", "eventbridge")...),
+		"111122223333")[0]
 	for kind, doc := range clitest.CliWrappers(t, event) {
 		t.Run(kind, func(t *testing.T) {
 			b := b.On(t)
 			docs := []string{doc}
 			if kind != "sqs" {
-				docs = append(docs, clitest.Wrapped(t, `{"Records":[{"messageId":"1","eventSource":"aws:sqs","body":%s}]}`, []string{doc}), clitest.Wrapped(t, `{"Messages":[{"Body":%s}]}`, []string{doc}))
+				docs = append(docs, clitest.Wrapped(t,
+					`{"Records":[{"messageId":"1","eventSource":"aws:sqs","body":%s}]}`, []string{doc}),
+					clitest.Wrapped(t, `{"Messages":[{"Body":%s}]}`, []string{doc}))
 			}
 			for _, doc := range docs {
-				if out := b.Must(doc, b.Open(clitest.OrderSource, "--from", kind)...); !strings.Contains(out, `"id":"o-1"`) {
+				if out := b.Must(doc, b.Open(clitest.OrderSource, "--from", kind)...); !strings.Contains(out,
+					`"id":"o-1"`) {
 					t.Errorf("%s", out)
 				}
 				v := rejection(b, b.Run(doc, b.Open(clitest.OrderSource, "--output", "json")...))
-				if v.Reason != "account_mismatch" || !strings.Contains(v.Fix, "--from "+kind) || !strings.Contains(v.Fix, "hides the account") {
+				if v.Reason != "account_mismatch" || !strings.Contains(v.Fix, "--from "+kind) ||
+					!strings.Contains(v.Fix, "hides the account") {
 					t.Errorf("%+v", v)
 				}
 				b.Must(doc, b.Open(clitest.OrderSource, "--account", "111122223333")...)
-				if v := rejection(b, b.Run(doc, b.Open(clitest.OrderSource, "--account", "999988887777", "--output", "json")...)); v.Reason != "account_mismatch" {
+				if v := rejection(b, b.Run(doc, b.Open(clitest.OrderSource, "--account", "999988887777",
+					"--output", "json")...)); v.Reason != "account_mismatch" {
 					t.Errorf("%+v", v)
 				}
-				if r := b.Run(doc, "inspect"); r.Code != ui.ExitDone || strings.Contains(r.Stdout, "  account") {
+				if r := b.Run(doc, "inspect"); r.Code != ui.ExitDone ||
+					strings.Contains(r.Stdout, "  account") {
 					t.Errorf("inspect shows an account that no service vouches for: %s%s", r.Stdout, r.Stderr)
 				}
 				for _, other := range wrapper.Kinds() {
 					if string(other) == kind || other == wrapper.SQS {
 						continue
 					}
-					if v := rejection(b, b.Run(doc, b.Open(clitest.OrderSource, "--from", string(other), "--output", "json")...)); v.Reason != "malformed" {
+					if v := rejection(b, b.Run(doc,
+						b.Open(clitest.OrderSource, "--from", string(other), "--output",
+							"json")...)); v.Reason != "malformed" {
 						t.Errorf("--from %s: %+v", string(other), v)
 					}
 				}
 			}
 			edited := strings.Replace(event, "chair", "table", 1)
-			if v := rejection(b, b.Run(clitest.CliWrappers(t, edited)[kind], b.Open(clitest.OrderSource, "--from", kind, "--output", "json")...)); v.Reason != "modified" {
+			if v := rejection(b, b.Run(clitest.CliWrappers(t, edited)[kind],
+				b.Open(clitest.OrderSource, "--from", kind, "--output", "json")...)); v.Reason != "modified" {
 				t.Errorf("an edited event: %+v", v)
 			}
 		})
 	}
 	for _, from := range []string{input.FromCloudEvent, input.FromEventBridge} {
-		v := rejection(b, b.Run(clitest.CliWrappers(t, event)["sns"], b.Open(clitest.OrderSource, "--from", from, "--output", "json")...))
-		if v.Reason != "malformed" || v.Cause != "this is an SNS envelope" || !strings.Contains(v.Fix, "--from sns") {
+		v := rejection(b, b.Run(clitest.CliWrappers(t, event)["sns"],
+			b.Open(clitest.OrderSource, "--from", from, "--output", "json")...))
+		if v.Reason != "malformed" || v.Cause != "this is an SNS envelope" ||
+			!strings.Contains(v.Fix, "--from sns") {
 			t.Errorf("--from %s: %+v", from, v)
 		}
 	}
-	if help := b.Must("", "open", "--help"); !strings.Contains(strings.Join(strings.Fields(help), " "), strings.Join(input.NewFrom().Words[3:], ", ")) {
+	if help := b.Must("", "open", "--help"); !strings.Contains(strings.Join(strings.Fields(help), " "),
+		strings.Join(input.NewFrom().Words[3:], ", ")) {
 		t.Errorf("the help does not name the wrappers: %s", help)
 	}
 	// Of SQS itself, which hands out whole answers, the account counts as it always did.
-	b.Must(clitest.Wrapped(t, `{"Records":[{"messageId":"1","eventSource":"aws:sqs","body":%s}]}`, []string{event}), b.Open(clitest.OrderSource)...)
+	b.Must(clitest.Wrapped(t, `{"Records":[{"messageId":"1","eventSource":"aws:sqs","body":%s}]}`,
+		[]string{event}), b.Open(clitest.OrderSource)...)
 	b.Must(event, b.Open(clitest.OrderSource)...)
 }
 
@@ -262,11 +296,13 @@ func TestOpenHostileWrappers(t *testing.T) {
 	b := clitest.New(t)
 	b.Org([]string{"111122223333"}, clitest.OrderSource)
 	sealed := strings.TrimSpace(b.Must(clitest.OrderEvent, b.Seal()...))
-	event := clitest.Deliveries(t, b.Must(clitest.OrderEvent, b.Seal("--to", "eventbridge")...), "111122223333")[0]
+	event := clitest.Deliveries(t, b.Must(clitest.OrderEvent, b.Seal("--to", "eventbridge")...),
+		"111122223333")[0]
 	all := clitest.CliWrappers(t, event)
 	sns := clitest.CliWrappers(t, event)["sns"]
 	inDetail := func(detail string) string {
-		return `{"version":"0","source":"evil","detail-type":"evil","account":"111122223333","detail":` + detail + `}`
+		return `{"version":"0","source":"evil","detail-type":"evil","account":"111122223333","detail":` +
+			detail + `}`
 	}
 	for name, test := range map[string]struct {
 		doc, from string
@@ -275,14 +311,25 @@ func TestOpenHostileWrappers(t *testing.T) {
 		"in the detail":       {inDetail(sns), "sns", []string{"malformed"}},
 		"in the detail, auto": {inDetail(sns), "auto", []string{"unsigned"}},
 		"SNS in SNS":          {clitest.CliWrappers(t, "{}")["sns"], "sns", []string{"malformed"}},
-		"twice":               {strings.Replace(sns, "{", `{"Message":`+clitest.Wrapped(t, "%s", []string{event})+",", 1), "sns", []string{"malformed"}},
-		"two candidates":      {strings.Replace(sns, "{", `{"requestContext":{},"requestPayload":`+event+",", 1), "sns", []string{"malformed"}},
-		"SNS in on-failure":   {strings.Replace(all["on-failure"], event, sns, 1), "on-failure", []string{"malformed"}},
-		"many in on-failure":  {strings.Replace(all["on-failure"], event, `{"Records":[{"eventSource":"aws:sqs","body":`+clitest.Wrapped(t, "%s", []string{event})+`}]}`, 1), "on-failure", []string{"malformed"}},
-		"SNS in two queues":   {clitest.Wrapped(t, `{"Records":[{"body":%s}]}`, []string{clitest.Wrapped(t, `{"Records":[{"body":%s}]}`, []string{event})}), "auto", []string{"malformed"}},
-		"a queue in a queue":  {clitest.Wrapped(t, `{"Messages":[{"Body":%s}]}`, []string{clitest.Wrapped(t, `{"body":%s}`, []string{event})}), "auto", []string{"account_mismatch"}},
-		"a bare body":         {clitest.Wrapped(t, `{"body":%s}`, []string{event}), "auto", []string{"account_mismatch"}},
-		"event and SNS":       {`{"Type":"Notification","TopicArn":"a","Message":` + clitest.Wrapped(t, "%s", []string{event}) + "," + sealed[1:], "sns", []string{"malformed"}},
+		"twice": {strings.Replace(sns, "{", `{"Message":`+
+			clitest.Wrapped(t, "%s", []string{event})+",", 1), "sns", []string{"malformed"}},
+		"two candidates": {strings.Replace(sns, "{", `{"requestContext":{},"requestPayload":`+event+
+			",", 1), "sns", []string{"malformed"}},
+		"SNS in on-failure": {strings.Replace(all["on-failure"], event, sns, 1), "on-failure",
+			[]string{"malformed"}},
+		"many in on-failure": {strings.Replace(all["on-failure"], event,
+			`{"Records":[{"eventSource":"aws:sqs","body":`+clitest.Wrapped(t, "%s", []string{event})+
+				`}]}`, 1), "on-failure", []string{"malformed"}},
+		"SNS in two queues": {clitest.Wrapped(t, `{"Records":[{"body":%s}]}`,
+			[]string{clitest.Wrapped(t, `{"Records":[{"body":%s}]}`, []string{event})}), "auto",
+			[]string{"malformed"}},
+		"a queue in a queue": {clitest.Wrapped(t, `{"Messages":[{"Body":%s}]}`,
+			[]string{clitest.Wrapped(t, `{"body":%s}`, []string{event})}), "auto",
+			[]string{"account_mismatch"}},
+		"a bare body": {clitest.Wrapped(t, `{"body":%s}`, []string{event}), "auto",
+			[]string{"account_mismatch"}},
+		"event and SNS": {`{"Type":"Notification","TopicArn":"a","Message":` +
+			clitest.Wrapped(t, "%s", []string{event}) + "," + sealed[1:], "sns", []string{"malformed"}},
 	} {
 		r := b.Run(test.doc, b.Open(clitest.OrderSource, "--from", test.from, "--output", "json")...)
 		if got := verdictsOf(b, r); !slices.Equal(got, test.reasons) {
@@ -308,7 +355,8 @@ func TestOpenNamed(t *testing.T) {
 		`{"Type":"SubscriptionConfirmation","TopicArn":"a","SubscribeURL":"https://evil.example"}`: "confirm the subscription",
 	} {
 		for _, args := range [][]string{b.Open(clitest.OrderSource), {"inspect"}} {
-			if r := b.Run(doc, args...); r.Code != ui.ExitRejected || !strings.Contains(r.Stderr, says) || strings.Contains(r.Stderr, "evil") {
+			if r := b.Run(doc, args...); r.Code != ui.ExitRejected || !strings.Contains(r.Stderr, says) ||
+				strings.Contains(r.Stderr, "evil") {
 				t.Errorf("%s of %s: exit %d\n%s", args[0], doc, r.Code, r.Stderr)
 			}
 		}

@@ -18,7 +18,8 @@ import (
 func InspectCommand(env *ui.Env) *cobra.Command {
 	f := &inspectFlags{from: input.NewFrom()}
 	cmd := env.Command(ui.Command{
-		Use: "inspect [--short] [--trust FILE --roots FILE] [FILE...]", Short: "Show what a sealed event claims, without verifying it", Now: true, Args: ui.AnyFiles,
+		Use:   "inspect [--short] [--trust FILE --roots FILE] [FILE...]",
+		Short: "Show what a sealed event claims, without verifying it", Now: true, Args: ui.AnyFiles,
 		Long: `Show people what the events in files, or on standard input, claim: what was signed and by which keys, and what a consumer would
 check; what is encrypted, and to whom; which key vouches for a session key. It takes the same input as ` + "`sealbus open`" + `, and needs no
 trust. With --trust and --roots it says whose the keys are that the event names.
@@ -177,12 +178,15 @@ type inspectedKey struct {
 func inspectResult(s *wire.Inspected, whose owners) inspected {
 	e := s.Event
 	r := inspected{
-		Verdict: "nothing_was_verified", Layout: s.Layout, Signatures: []inspectedKey{}, Problems: append([]string{}, s.Problems...),
-		Digests: map[string]wire.Fit{},
+		Verdict: "nothing_was_verified", Layout: s.Layout, Signatures: []inspectedKey{},
+		Problems: append([]string{}, s.Problems...),
+		Digests:  map[string]wire.Fit{},
 		Event: inspectedEvent{
-			ID: e.ID, Source: e.Source, Type: e.Type, Subject: e.Subject, Time: e.Time, DataContentType: e.DataContentType,
-			DataSchema: e.DataSchema, DataBytes: len(e.Data), DataCanonical: e.Canonical, Extensions: extensionMap(e),
-			Ignored: wire.ReportedMembers(s.Ignored),
+			ID: e.ID, Source: e.Source, Type: e.Type, Subject: e.Subject, Time: e.Time,
+			DataContentType: e.DataContentType,
+			DataSchema:      e.DataSchema, DataBytes: len(e.Data), DataCanonical: e.Canonical,
+			Extensions: extensionMap(e),
+			Ignored:    wire.ReportedMembers(s.Ignored),
 		},
 	}
 	if o := s.Outer; o != nil {
@@ -197,7 +201,8 @@ func inspectResult(s *wire.Inspected, whose owners) inspected {
 	}
 	if p := s.Payload; p != nil {
 		r.Sealed = &inspectedSeal{
-			SealedAt: extensionMap(e)["recordedtime"], SignedAttributes: s.SignedNames(), NotSigned: s.UnsignedNames(),
+			SealedAt: extensionMap(e)["recordedtime"], SignedAttributes: s.SignedNames(),
+			NotSigned: s.UnsignedNames(),
 			Encrypted: s.Encryption != nil, Encryption: inspectEncryption(s.Encryption, whose),
 		}
 		if p.Profile != nil {

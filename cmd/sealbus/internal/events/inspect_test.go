@@ -18,16 +18,23 @@ func TestInspect(t *testing.T) {
 		doc  string
 		want []string
 	}{
-		"sealed":   {sealed, []string{"by       shop", "digests  data and core attributes: fits · extensions: fits", "that the consumer is central"}},
-		"tampered": {strings.Replace(sealed, "chair", "table", 1), []string{"data and core attributes: does not fit", "It would be rejected"}},
+		"sealed": {sealed, []string{"by       shop",
+			"digests  data and core attributes: fits · extensions: fits", "that the consumer is central"}},
+		"tampered": {strings.Replace(sealed, "chair", "table", 1),
+			[]string{"data and core attributes: does not fit", "It would be rejected"}},
 		"extension": {strings.Replace(sealed, "acme", "evil", 1),
 			[]string{"extensions: does not fit", "It would be rejected"}},
-		"re-formatted": {clitest.Reformatted(t, []byte(sealed)), []string{"data and core attributes: fits when canonical", "not in canonical form"}},
-		"added":        {strings.Replace(sealed, `{`, `{"admin":true,`, 1), []string{"not signed  admin", "Nothing in its form speaks against it"}},
-		"unsigned":     {clitest.OrderEvent, []string{"the event is not signed"}},
-		"renamed": {strings.Replace(clitest.Deliveries(t, b.Must(clitest.OrderEvent, b.Seal("--to", "eventbridge")...), "111122223333")[0], `"detail-type":"com.`, `"detail-type":"org.`, 1),
+		"re-formatted": {clitest.Reformatted(t, []byte(sealed)),
+			[]string{"data and core attributes: fits when canonical", "not in canonical form"}},
+		"added": {strings.Replace(sealed, `{`, `{"admin":true,`, 1),
+			[]string{"not signed  admin", "Nothing in its form speaks against it"}},
+		"unsigned": {clitest.OrderEvent, []string{"the event is not signed"}},
+		"renamed": {strings.Replace(clitest.Deliveries(t,
+			b.Must(clitest.OrderEvent, b.Seal("--to", "eventbridge")...), "111122223333")[0],
+			`"detail-type":"com.`, `"detail-type":"org.`, 1),
 			[]string{"account  111122223333", `detail-type "org.example.order.placed": not the event's`}},
-		"embedded": {clitest.Deliveries(t, b.Must(clitest.OrderEvent, b.Seal("--to", "eventbridge", "--layout", "embedded")...), "111122223333")[0],
+		"embedded": {clitest.Deliveries(t, b.Must(clitest.OrderEvent,
+			b.Seal("--to", "eventbridge", "--layout", "embedded")...), "111122223333")[0],
 			[]string{"layout   embedded", "extensions: fits"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -50,8 +57,10 @@ func TestInspectJSON(t *testing.T) {
 	b := clitest.New(t)
 	b.Org(nil, clitest.OrderSource)
 	var v cmd.Inspected
-	b.Check(json.Unmarshal([]byte(b.Must(b.Must(clitest.OrderEvent, b.Seal()...), "inspect", "--output", "json")), &v))
-	if v.Verdict != "nothing_was_verified" || v.Event.ID != "o-1" || v.Sealed.Producer != "shop" || len(v.Signatures) != 1 || v.Digests["core"] != "fits" || len(v.Problems) != 0 {
+	b.Check(json.Unmarshal([]byte(b.Must(b.Must(clitest.OrderEvent, b.Seal()...), "inspect", "--output",
+		"json")), &v))
+	if v.Verdict != "nothing_was_verified" || v.Event.ID != "o-1" || v.Sealed.Producer != "shop" ||
+		len(v.Signatures) != 1 || v.Digests["core"] != "fits" || len(v.Problems) != 0 {
 		t.Errorf("%+v", v)
 	}
 }
@@ -69,10 +78,12 @@ func TestInspectNothing(t *testing.T) {
 func TestHostileTextIsEscaped(t *testing.T) {
 	b := clitest.New(t)
 	b.Org(nil, clitest.OrderSource)
-	hostile := strings.NewReplacer(`"o-1"`, `"\u001b[2J\u202eo-1\nsealbus: verified:"`, `"acme"`, `"\u001b]0;x\u0007"`, "placed", `placed\u009b`).Replace(clitest.OrderEvent)
+	hostile := strings.NewReplacer(`"o-1"`, `"\u001b[2J\u202eo-1\nsealbus: verified:"`, `"acme"`,
+		`"\u001b]0;x\u0007"`, "placed", `placed\u009b`).Replace(clitest.OrderEvent)
 	b.Terminal = true
 	for name, args := range map[string][]string{
-		"inspect": {"inspect"}, "short": {"inspect", "--short"}, "open": b.Open(clitest.OrderSource), "seal": b.Seal("--to", "eventbridge"),
+		"inspect": {"inspect"}, "short": {"inspect", "--short"}, "open": b.Open(clitest.OrderSource),
+		"seal": b.Seal("--to", "eventbridge"),
 	} {
 		r := b.Run(hostile, args...)
 		text := r.Stderr

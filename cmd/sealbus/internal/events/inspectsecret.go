@@ -85,7 +85,8 @@ func inspectEncryption(e *wire.InspectedEncryption, whose owners) *inspectedEncr
 		return nil
 	}
 	r := &inspectedEncryption{
-		Fields: e.Fields, ContentType: e.ContentType, Committed: e.Committed, Recipients: []inspectedRecipient{}, Problem: e.Problem,
+		Fields: e.Fields, ContentType: e.ContentType, Committed: e.Committed,
+		Recipients: []inspectedRecipient{}, Problem: e.Problem,
 	}
 	for _, to := range e.Recipients {
 		r.Recipients = append(r.Recipients, inspectedRecipient{to.Alg, to.KeyID, whose.encryption(to)})
@@ -123,13 +124,15 @@ func (v *view) encryption() {
 		if alg == jwe.AlgAWSKMS {
 			alg = "AWS KMS"
 		}
-		t.Add(ui.Cell{Text: "  " + ui.Shorten(id)}, ui.Painted(ui.Shorten(alg), v.Dim), ui.Painted(to.Owner.String(), v.ownerPaint(to.Owner)))
+		t.Add(ui.Cell{Text: "  " + ui.Shorten(id)}, ui.Painted(ui.Shorten(alg), v.Dim),
+			ui.Painted(to.Owner.String(), v.ownerPaint(to.Owner)))
 	}
 	if e.Problem != "" {
 		t.Add(ui.Painted("  "+ui.Shorten(e.Problem), v.Red))
 	}
 	if e.Problem == "" && !e.Committed {
-		t.Add(ui.Painted("  names no content key (kc): another library encrypted it, and consumers refuse it", v.Red))
+		t.Add(ui.Painted("  names no content key (kc): another library encrypted it, and consumers refuse it",
+			v.Red))
 	}
 	v.section(ui.Clean(e.title()), &t)
 }
@@ -177,7 +180,8 @@ func (v *view) delegation(k *inspectedKey) {
 	line("sources", strings.Join(d.Sources, " "))
 	line("types", strings.Join(d.Types, " "))
 	if d.SessionKey != k.KeyID {
-		t.Add(ui.Painted("    vouches for", v.Dim), ui.Painted("another key: "+ui.Shorten(d.SessionKey), v.Red))
+		t.Add(ui.Painted("    vouches for", v.Dim),
+			ui.Painted("another key: "+ui.Shorten(d.SessionKey), v.Red))
 	}
 }
 

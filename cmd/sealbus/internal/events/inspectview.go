@@ -27,7 +27,8 @@ func (v *view) line() {
 	if v.s.Payload == nil {
 		parts = append(parts, v.Red(ui.Clean(ui.Shorten(v.s.Problems[0]))))
 	} else {
-		parts = append(parts, "sealed "+v.sealedAt(), "by "+ui.Clean(v.producer()), "key "+ui.Clean(shortIDs(v.keyIDs())))
+		parts = append(parts, "sealed "+v.sealedAt(), "by "+ui.Clean(v.producer()), "key "+
+			ui.Clean(shortIDs(v.keyIDs())))
 		if e := v.s.Encryption; e != nil {
 			parts = append(parts, "encrypted to "+ui.Count(len(e.Recipients), "recipient"))
 		}
@@ -96,7 +97,8 @@ func (v *view) event() {
 	v.field(&t, "dataschema", e.DataSchema)
 	v.field(&t, "data", describeData(e))
 	for _, x := range e.Extensions {
-		if s := v.s.Encryption; s != nil && s.Fields != nil && s.Problem == "" && x.Name == wire.AttrRecipients {
+		if s := v.s.Encryption; s != nil && s.Fields != nil && s.Problem == "" &&
+			x.Name == wire.AttrRecipients {
 			x.Value = ui.Count(len(s.Recipients), "recipient") + ", below"
 		}
 		v.field(&t, x.Name, x.Value)
@@ -135,7 +137,8 @@ func (v *view) carrier() {
 	v.field(&t, "replay", o.Replay)
 	same := "source and detail-type are the event's"
 	if o.Source != v.s.Event.Source || o.DetailType != v.s.Event.Type {
-		same = fmt.Sprintf("source %q, detail-type %q: not the event's", ui.Shorten(o.Source), ui.Shorten(o.DetailType))
+		same = fmt.Sprintf("source %q, detail-type %q: not the event's", ui.Shorten(o.Source),
+			ui.Shorten(o.DetailType))
 	}
 	v.field(&t, "says", same)
 	v.section("Carried by EventBridge", &t)
@@ -151,7 +154,8 @@ func (v *view) seal() {
 	v.field(&t, "at", v.sealedAt())
 	v.field(&t, "signed", strings.Join(v.s.SignedNames(), " "))
 	v.field(&t, "not signed", strings.Join(v.s.UnsignedNames(), " "))
-	v.field(&t, "digests", fmt.Sprintf("data and core attributes: %s · extensions: %s", v.s.Core, v.s.Extensions))
+	v.field(&t, "digests", fmt.Sprintf("data and core attributes: %s · extensions: %s", v.s.Core,
+		v.s.Extensions))
 	v.section("Sealed", &t)
 }
 
@@ -252,7 +256,8 @@ func (v *view) checks() {
 
 func (v *view) problems() {
 	if len(v.s.Problems) == 0 {
-		v.Hangingf(0, "%s", v.Dim("Nothing in its form speaks against it. Only a signature under a trusted key speaks for it."))
+		v.Hangingf(0, "%s",
+			v.Dim("Nothing in its form speaks against it. Only a signature under a trusted key speaks for it."))
 		return
 	}
 	v.Linef("%s", v.Bold(v.Red("It would be rejected")))

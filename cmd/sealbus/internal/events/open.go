@@ -37,7 +37,8 @@ type openFlags struct {
 	from     ui.Choice
 }
 
-var openModes = map[string]envelope.Mode{"strict": envelope.Strict, "passthrough": envelope.Passthrough, "core-only": envelope.CoreOnly}
+var openModes = map[string]envelope.Mode{"strict": envelope.Strict, "passthrough": envelope.Passthrough,
+	"core-only": envelope.CoreOnly}
 
 func OpenCommand(env *ui.Env) *cobra.Command {
 	f := &openFlags{
@@ -46,7 +47,8 @@ func OpenCommand(env *ui.Env) *cobra.Command {
 		from:   input.NewFrom(),
 	}
 	cmd := env.Command(ui.Command{
-		Use: "open --trust FILE --roots FILE --allow-source PATTERN... [--identity KEY...] [FILE...]", Short: "Verify sealed events, decrypt them, and say why one is refused", Now: true, Args: ui.AnyFiles,
+		Use:   "open --trust FILE --roots FILE --allow-source PATTERN... [--identity KEY...] [FILE...]",
+		Short: "Verify sealed events, decrypt them, and say why one is refused", Now: true, Args: ui.AnyFiles,
 		Long: `Verify the sealed events in files, or on standard input, as a consumer would, and write the verified events, which
 hold only what was signed. Use standard output, never the input, which may hold more than that.
 
@@ -74,14 +76,19 @@ aws sqs receive-message --queue-url URL | sealbus open --trust bundle.dsse --roo
 	f.RequireFlags.Register(cmd)
 	f.IgnoreFlags.Register(cmd, "none")
 	flags.BoolVar(&f.keepEncrypted, "keep-encrypted", false, "verify encrypted events without opening them")
-	flags.StringArrayVar(&f.sources, "allow-source", nil, "a source `PATTERN` that this consumer takes: exact, or ending in /*")
-	flags.StringArrayVar(&f.types, "allow-type", nil, "a type `PATTERN` that it takes (default all that the bundle allows)")
-	flags.StringVar(&f.audience, "audience", "", "the `NAME` that must be among those the event was sealed for (default not checked)")
-	flags.StringVar(&f.account, "account", "", "the AWS account that sent it, an `ID` (default as the EventBridge event says)")
+	flags.StringArrayVar(&f.sources, "allow-source", nil,
+		"a source `PATTERN` that this consumer takes: exact, or ending in /*")
+	flags.StringArrayVar(&f.types, "allow-type", nil,
+		"a type `PATTERN` that it takes (default all that the bundle allows)")
+	flags.StringVar(&f.audience, "audience", "",
+		"the `NAME` that must be among those the event was sealed for (default not checked)")
+	flags.StringVar(&f.account, "account", "",
+		"the AWS account that sent it, an `ID` (default as the EventBridge event says)")
 	flags.Var(&f.maxAge, "max-age", "how long ago it may have been sealed")
 	// envelope.DefaultMaxAge; the general form has its largest unit only
 	flags.Lookup("max-age").DefValue = "24h5m"
-	flags.Var(&f.mode, "mode", "what becomes of attributes that are not signed: dropped, shown apart, or all extensions dropped")
+	flags.Var(&f.mode, "mode",
+		"what becomes of attributes that are not signed: dropped, shown apart, or all extensions dropped")
 	flags.Var(&f.from, "from", input.HelpFrom)
 	return cmd
 }
@@ -89,10 +96,12 @@ aws sqs receive-message --queue-url URL | sealbus open --trust bundle.dsse --roo
 // options are what a consumer with these flags would verify by.
 func (f *openFlags) options(now time.Time) (*input.Acceptance, error) {
 	if len(f.sources) == 0 {
-		return nil, ui.Usage("add --allow-source PATTERN, such as 'https://orders.example/*': the sources that this consumer wants", "missing flag --allow-source")
+		return nil,
+			ui.Usage("add --allow-source PATTERN, such as 'https://orders.example/*': the sources that this consumer wants", "missing flag --allow-source")
 	}
 	if err := keys.CheckScope(f.sources, f.types); err != nil {
-		return nil, ui.Usage("correct the pattern; `https://orders.example/*` and `com.example.*` are such", "%w", err)
+		return nil, ui.Usage("correct the pattern; `https://orders.example/*` and `com.example.*` are such",
+			"%w", err)
 	}
 	if f.maxAge <= 0 {
 		return nil, ui.Usage("give a duration, such as 24h", "--max-age must be longer than nothing")
@@ -156,7 +165,9 @@ func tellOpened(env *ui.Env, opened *envelope.Opened, err error, where string, d
 	if !ok || e.Reason != envelope.ReasonNotARecipient || d != nil {
 		return tellVerdict(env, opened, err, where)
 	}
-	return tellRefusal(env, e, "give the consumer's keyring or KMS key with --identity, or verify it unread with --keep-encrypted", where)
+	return tellRefusal(env, e,
+		"give the consumer's keyring or KMS key with --identity, or verify it unread with --keep-encrypted",
+		where)
 }
 
 func verdictExit(err error) int {
@@ -208,7 +219,8 @@ func tellVerdict(env *ui.Env, opened *envelope.Opened, err error, where string) 
 		return env.WriteJSON(verifiedResult{
 			Verdict: "verified", Event: opened.JSON(), Producer: opened.Producer, KeyIDs: opened.KeyIDs,
 			SignedAt: ui.FormatTime(opened.SignedAt), SignedAttributes: opened.SignedAttributes,
-			Encryption: input.EncryptionOf(opened.Encryption), Unverified: unverified, Ignored: append([]string{}, opened.Ignored...),
+			Encryption: input.EncryptionOf(opened.Encryption), Unverified: unverified,
+			Ignored: append([]string{}, opened.Ignored...),
 		})
 	}
 	talkVerified(env, opened, where)
@@ -233,10 +245,12 @@ func talkVerified(env *ui.Env, o *envelope.Opened, where string) {
 	if !o.SignedAt.IsZero() {
 		when = "at " + ui.FormatTime(o.SignedAt)
 	}
-	env.Say(env.Talk.Green("sealbus: verified:")+" "+ui.Clean(fmt.Sprintf("%ssealed by %s %s, key %s", where, o.Producer, when, shortIDs(o.KeyIDs))), 2)
+	env.Say(env.Talk.Green("sealbus: verified:")+" "+
+		ui.Clean(fmt.Sprintf("%ssealed by %s %s, key %s", where, o.Producer, when, shortIDs(o.KeyIDs))), 2)
 	talkEncryption(env, o.Encryption)
 	if len(o.Ignored) > 0 {
-		env.Say("  "+env.Talk.Yellow("added on the way, ignored:")+" "+ui.Clean(strings.Join(o.Ignored, " ")), 4)
+		env.Say("  "+env.Talk.Yellow("added on the way, ignored:")+" "+
+			ui.Clean(strings.Join(o.Ignored, " ")), 4)
 	}
 	for _, name := range ui.SortedKeys(o.Unverified) {
 		env.Say("  "+env.Talk.Yellow("not signed:")+" "+ui.Clean(name+"="+o.Unverified[name]), 4)
@@ -252,7 +266,8 @@ func talkEncryption(env *ui.Env, e *envelope.Encryption) {
 		what = strings.Join(e.Fields, " ")
 	}
 	if e.OpenedWith != "" {
-		env.Say("  "+env.Talk.Green("decrypted:")+" "+ui.Clean(what+", opened with key "+shortKey(e.OpenedWith)), 4)
+		env.Say("  "+env.Talk.Green("decrypted:")+" "+
+			ui.Clean(what+", opened with key "+shortKey(e.OpenedWith)), 4)
 		return
 	}
 	to := make([]string, len(e.Recipients))
@@ -285,7 +300,8 @@ func tellRefusal(env *ui.Env, e *envelope.Error, fix, where string) error {
 		return env.WriteJSON(r)
 	}
 	s := env.Talk
-	env.Say(s.VerdictPaint(r.Verdict)("sealbus: "+r.Verdict+":")+" "+ui.Clean(where)+s.Bold(ui.Clean(string(r.Reason))), 2)
+	env.Say(s.VerdictPaint(r.Verdict)("sealbus: "+r.Verdict+":")+" "+ui.Clean(where)+
+		s.Bold(ui.Clean(string(r.Reason))), 2)
 	env.Say("  "+s.Dim("cause")+"  "+ui.Clean(r.Cause), 9)
 	if claimed := claimedBy(e); claimed != "" {
 		env.Say("  "+s.Dim("event")+"  "+ui.Clean(claimed), 9)
@@ -299,7 +315,8 @@ func claimedBy(e *envelope.Error) string {
 	if e.UnverifiedID == "" && e.UnverifiedSource == "" {
 		return ""
 	}
-	return fmt.Sprintf("claims to be %.100q from %.200q, type %.100q", e.UnverifiedID, e.UnverifiedSource, e.UnverifiedType)
+	return fmt.Sprintf("claims to be %.100q from %.200q, type %.100q", e.UnverifiedID, e.UnverifiedSource,
+		e.UnverifiedType)
 }
 
 // shortKey is shortID of a thumbprint, and the whole ARN of a key in KMS, which begins as all others do.

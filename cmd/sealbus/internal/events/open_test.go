@@ -81,9 +81,11 @@ func TestSamplesThroughEventBridge(t *testing.T) {
 				if sealed.Code != 0 {
 					t.Fatal(sealed.Stderr)
 				}
-				delivery := clitest.Reformatted(t, []byte(clitest.Deliveries(t, sealed.Stdout, "111122223333")[0]))
+				delivery := clitest.Reformatted(t,
+					[]byte(clitest.Deliveries(t, sealed.Stdout, "111122223333")[0]))
 				wantEvent(b, b.Must(delivery, b.Open(sample.Source, "--from", "eventbridge")...), sample)
-				wantModified(b, strings.Replace(delivery, `"id": "`+sample.ID, `"id": "x`+sample.ID, 1), sample.Source)
+				wantModified(b, strings.Replace(delivery, `"id": "`+sample.ID, `"id": "x`+sample.ID, 1),
+					sample.Source)
 			})
 		}
 	}
@@ -126,7 +128,8 @@ func TestOpenVerdict(t *testing.T) {
 	b := clitest.New(t)
 	b.Org([]string{"111122223333"}, clitest.OrderSource)
 	sealed := b.Must(clitest.OrderEvent, b.Seal("--audience", "central billing", "--expires", "1h")...)
-	delivery := clitest.Deliveries(t, b.Must(clitest.OrderEvent, b.Seal("--to", "eventbridge")...), "111122223333")[0]
+	delivery := clitest.Deliveries(t, b.Must(clitest.OrderEvent, b.Seal("--to", "eventbridge")...),
+		"111122223333")[0]
 	account := []string{"--account", "111122223333"}
 	in := func(d time.Duration) []string {
 		return append(account, "--now", b.Now.Add(d).Format(time.RFC3339))
@@ -149,14 +152,15 @@ func TestOpenVerdict(t *testing.T) {
 		"in a wider window":    {delivery, append(in(30*time.Hour), "--max-age", "2d"), ""},
 		"out of a narrow one":  {delivery, append(in(2*time.Minute), "--max-age", "1m"), "expired"},
 		"from the future":      {delivery, in(-6 * time.Minute), "from_future"},
-		"type not allowed":     {delivery, []string{"--allow-type", "com.example.refund.*"}, "type_not_allowed"},
-		"type allowed":         {delivery, []string{"--allow-type", "com.example.order.*"}, ""},
-		"not an event":         {`{"a":1}`, nil, "malformed"},
-		"not JSON":             {`hello`, nil, "malformed"},
-		"nothing":              {"", nil, "malformed"},
-		"null":                 {"null", nil, "malformed"},
-		"unsigned":             {clitest.OrderEvent, nil, "unsigned"},
-		"said to be SQS":       {delivery, []string{"--from", "sqs"}, "malformed"},
+		"type not allowed": {delivery, []string{"--allow-type", "com.example.refund.*"},
+			"type_not_allowed"},
+		"type allowed":   {delivery, []string{"--allow-type", "com.example.order.*"}, ""},
+		"not an event":   {`{"a":1}`, nil, "malformed"},
+		"not JSON":       {`hello`, nil, "malformed"},
+		"nothing":        {"", nil, "malformed"},
+		"null":           {"null", nil, "malformed"},
+		"unsigned":       {clitest.OrderEvent, nil, "unsigned"},
+		"said to be SQS": {delivery, []string{"--from", "sqs"}, "malformed"},
 		"said to be CloudEvent": {delivery, []string{"--from", "cloudevent"},
 			"malformed"},
 		"said to be EventBridge": {sealed, []string{"--from", "eventbridge"}, "malformed"},
@@ -165,14 +169,16 @@ func TestOpenVerdict(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := b.On(t)
-			r := b.Run(test.doc, b.Open(clitest.OrderSource, append([]string{"--output", "json"}, test.args...)...)...)
+			r := b.Run(test.doc, b.Open(clitest.OrderSource,
+				append([]string{"--output", "json"}, test.args...)...)...)
 			if test.reason == "" {
 				if r.Code != 0 {
 					t.Errorf("exit %d: %s", r.Code, r.Stdout)
 				}
 				return
 			}
-			if v := rejection(b, r); r.Code != ui.ExitRejected || v.Verdict != "rejected" || string(v.Reason) != test.reason {
+			if v := rejection(b, r); r.Code != ui.ExitRejected || v.Verdict != "rejected" ||
+				string(v.Reason) != test.reason {
 				t.Errorf("exit %d, %+v", r.Code, v)
 			}
 		})
@@ -184,7 +190,8 @@ func TestOpenAllowlist(t *testing.T) {
 	b := clitest.New(t)
 	b.Org(nil, clitest.OrderSource)
 	sealed := b.Must(clitest.OrderEvent, b.Seal()...)
-	if v := rejection(b, b.Run(sealed, b.Open("https://other.example/*", "--output", "json")...)); v.Reason != "source_not_allowed" {
+	if v := rejection(b, b.Run(sealed, b.Open("https://other.example/*", "--output",
+		"json")...)); v.Reason != "source_not_allowed" {
 		t.Errorf("%+v", v)
 	}
 }
@@ -194,8 +201,10 @@ func TestOpenJSON(t *testing.T) {
 	b.Org(nil, clitest.OrderSource)
 	sealed := strings.Replace(b.Must(clitest.OrderEvent, b.Seal()...), `{`, `{"traceparent":"00-1",`, 1)
 	var v cmd.VerifiedResult
-	b.Check(json.Unmarshal([]byte(b.Must(sealed, b.Open(clitest.OrderSource, "--mode", "passthrough", "--output", "json")...)), &v))
-	if v.Verdict != "verified" || v.Producer != "shop" || len(v.KeyIDs) != 1 || v.SignedAt != "2026-11-21T12:00:00Z" || v.Unverified["traceparent"] != "00-1" {
+	b.Check(json.Unmarshal([]byte(b.Must(sealed, b.Open(clitest.OrderSource, "--mode", "passthrough",
+		"--output", "json")...)), &v))
+	if v.Verdict != "verified" || v.Producer != "shop" || len(v.KeyIDs) != 1 ||
+		v.SignedAt != "2026-11-21T12:00:00Z" || v.Unverified["traceparent"] != "00-1" {
 		t.Errorf("%+v", v)
 	}
 	wantEvent(b, string(v.Event), sampleParts{ID: "o-1", Data: []byte(`{"total":12.5,"item":"chair"}`)})
@@ -203,7 +212,8 @@ func TestOpenJSON(t *testing.T) {
 	if strings.Contains(strict, "traceparent") || !strings.Contains(strict, `"tenant":"acme"`) {
 		t.Errorf("strict: %s", strict)
 	}
-	if core := b.Must(sealed, b.Open(clitest.OrderSource, "--mode", "core-only")...); strings.Contains(core, "tenant") {
+	if core := b.Must(sealed, b.Open(clitest.OrderSource, "--mode", "core-only")...); strings.Contains(core,
+		"tenant") {
 		t.Errorf("core-only: %s", core)
 	}
 }
@@ -213,7 +223,8 @@ func TestOpenUnavailable(t *testing.T) {
 	b := clitest.New(t)
 	b.Org(nil, clitest.OrderSource)
 	sealed := b.Must(clitest.OrderEvent, b.Seal()...)
-	if r := b.Run(sealed, b.Open(clitest.OrderSource, "--now", b.Now.Add(49*time.Hour).Format(time.RFC3339))...); r.Code != ui.ExitUnavailable {
+	if r := b.Run(sealed, b.Open(clitest.OrderSource, "--now",
+		b.Now.Add(49*time.Hour).Format(time.RFC3339))...); r.Code != ui.ExitUnavailable {
 		t.Errorf("an expired bundle: exit %d, %s", r.Code, r.Stderr)
 	}
 	b.Check(os.Remove(b.Path("trust.dsse")))
@@ -231,10 +242,12 @@ func TestOpenSeveral(t *testing.T) {
 	entries := b.Must(batch, b.Seal("--to", "eventbridge")...)
 	both := clitest.Deliveries(t, entries, "111122223333")
 	for name, doc := range map[string]string{
-		"batch":       sealed,
-		"entries":     entries,
-		"deliveries":  "[" + strings.Join(both, ",") + "]",
-		"lambda":      clitest.Wrapped(t, `{"Records":[{"messageId":"1","body":%s},{"messageId":"2","body":%s,"eventSource":"aws:sqs"}]}`, both),
+		"batch":      sealed,
+		"entries":    entries,
+		"deliveries": "[" + strings.Join(both, ",") + "]",
+		"lambda": clitest.Wrapped(t,
+			`{"Records":[{"messageId":"1","body":%s},{"messageId":"2","body":%s,"eventSource":"aws:sqs"}]}`,
+			both),
 		"receive":     clitest.Wrapped(t, `{"Messages":[{"MessageId":"1","Body":%s},{"Body":%s}]}`, both),
 		"one by one":  clitest.Wrapped(t, `[{"body":%s},{"Body":%s}]`, both),
 		"sqs in full": clitest.Wrapped(t, `{"Records":[{"body":%s},{"body":%s}]}`, both),
@@ -244,9 +257,12 @@ func TestOpenSeveral(t *testing.T) {
 			if out := b.Must(doc, b.Open(clitest.OrderSource)...); strings.Count(out, "\n") != 2 {
 				t.Errorf("not two lines: %s", out)
 			}
-			r := b.Run(strings.Replace(doc, "chair", "table", 1), b.Open(clitest.OrderSource, "--output", "json")...)
+			r := b.Run(strings.Replace(doc, "chair", "table", 1),
+				b.Open(clitest.OrderSource, "--output", "json")...)
 			lines := strings.Split(strings.TrimSpace(r.Stdout), "\n")
-			if r.Code != ui.ExitRejected || len(lines) != 2 || !strings.Contains(lines[0], `"reason":"modified"`) || !strings.Contains(lines[1], `"verdict":"verified"`) {
+			if r.Code != ui.ExitRejected || len(lines) != 2 ||
+				!strings.Contains(lines[0], `"reason":"modified"`) ||
+				!strings.Contains(lines[1], `"verdict":"verified"`) {
 				t.Errorf("exit %d: %s", r.Code, r.Stdout)
 			}
 		})
@@ -258,7 +274,8 @@ func TestOpenNothing(t *testing.T) {
 	b := clitest.New(t)
 	b.Org(nil, clitest.OrderSource)
 	for _, doc := range []string{"", "[]", " [ ] ", `{"Records":[]}`, `{"Messages":[]}`} {
-		if v := rejection(b, b.Run(doc, b.Open(clitest.OrderSource, "--output", "json")...)); v.Reason != "malformed" {
+		if v := rejection(b, b.Run(doc, b.Open(clitest.OrderSource, "--output",
+			"json")...)); v.Reason != "malformed" {
 			t.Errorf("%q: %+v", doc, v)
 		}
 		if r := b.Run(doc, "inspect"); r.Code != ui.ExitRejected {
@@ -276,7 +293,8 @@ func TestOpenEntryIsNotSpliced(t *testing.T) {
 	list[0]["Detail"] = list[0]["Detail"].(string) + `,"account":"111122223333"`
 	doc, err := json.Marshal(list)
 	b.Check(err)
-	if v := rejection(b, b.Run(string(doc), b.Open(clitest.OrderSource, "--output", "json")...)); v.Reason != "malformed" {
+	if v := rejection(b, b.Run(string(doc), b.Open(clitest.OrderSource, "--output",
+		"json")...)); v.Reason != "malformed" {
 		t.Errorf("%+v", v)
 	}
 }
@@ -286,7 +304,8 @@ func TestOpenUsage(t *testing.T) {
 	if d, err := ui.ParseDuration("24h5m"); err != nil || d != envelope.DefaultMaxAge {
 		t.Errorf("the help says 24h5m, the default is %v", envelope.DefaultMaxAge)
 	}
-	if help := b.Must("", "open", "--help"); !strings.Contains(help, "(default 24h5m)") || !strings.Contains(help, "does not check replay") {
+	if help := b.Must("", "open", "--help"); !strings.Contains(help, "(default 24h5m)") ||
+		!strings.Contains(help, "does not check replay") {
 		t.Errorf("%s", help)
 	}
 	b.Org(nil, clitest.OrderSource)

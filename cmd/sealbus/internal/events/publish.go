@@ -45,10 +45,12 @@ type publishFlags struct {
 }
 
 func PublishCommand(env *ui.Env) *cobra.Command {
-	f := &publishFlags{layout: ui.NewChoice("structured", "embedded"), retryFor: ui.DurationValue(30 * time.Second)}
+	f := &publishFlags{layout: ui.NewChoice("structured", "embedded"),
+		retryFor: ui.DurationValue(30 * time.Second)}
 	var cmd *cobra.Command
 	cmd = env.Command(ui.Command{
-		Use: "publish --keyring FILE --bus NAME [FILE]", Short: "Sign CloudEvents and put them on an EventBridge bus", Now: true, Args: ui.AtMostOne,
+		Use:   "publish --keyring FILE --bus NAME [FILE]",
+		Short: "Sign CloudEvents and put them on an EventBridge bus", Now: true, Args: ui.AtMostOne,
 		Long: `Sign the CloudEvents of FILE, or of standard input, and put them on an EventBridge bus: one event, events one a line, or a
 JSON array of them. Nothing is sent unless all can be read and belong to the producer.
 
@@ -77,13 +79,18 @@ sealbus publish --bus central --keyring orders.keyring --output json events.json
 	f.EncryptFlags.Register(cmd)
 	flags.StringVar(&f.audience, "audience", "", "`NAMES` of who may open the events, space-separated")
 	flags.Var(&f.expires, "expires", "how long the events live from now on (default without end)")
-	flags.BoolVar(&f.exact, "exact", false, "keep the data byte for byte, as base64 (+33 %); JSON data is else sent in canonical form")
+	flags.BoolVar(&f.exact, "exact", false,
+		"keep the data byte for byte, as base64 (+33 %); JSON data is else sent in canonical form")
 	registerKeepTime(cmd, &f.keepTime)
-	flags.Var(&f.layout, "layout", "of the detail: the whole event, or its data with the attributes as one member")
+	flags.Var(&f.layout, "layout",
+		"of the detail: the whole event, or its data with the attributes as one member")
 	flags.StringVar(&f.bus, "bus", "", "the event bus, a `NAME` or ARN")
-	flags.StringVar(&f.region, "region", "", "the AWS region, a `NAME` (default that of the AWS configuration)")
-	flags.StringVar(&f.endpoint, "endpoint", "", "the `URL` to call instead of the region's: an emulator, a VPC endpoint")
-	flags.StringVar(&f.endpointID, "endpoint-id", "", "the `ID` of a global endpoint of EventBridge, such as abcde.veo")
+	flags.StringVar(&f.region, "region", "",
+		"the AWS region, a `NAME` (default that of the AWS configuration)")
+	flags.StringVar(&f.endpoint, "endpoint", "",
+		"the `URL` to call instead of the region's: an emulator, a VPC endpoint")
+	flags.StringVar(&f.endpointID, "endpoint-id", "",
+		"the `ID` of a global endpoint of EventBridge, such as abcde.veo")
 	flags.Var(&f.retryFor, "retry-for", "how long to try again when EventBridge throttles or does not answer")
 	return cmd
 }
@@ -166,7 +173,8 @@ func (b noting) Send(ctx context.Context, sealed []*envelope.Sealed) []producer.
 	return b.Bus.Send(ctx, sealed)
 }
 
-func newPublisher(ctx context.Context, env *ui.Env, f *publishFlags, source keys.SignerSource, encrypt *envelope.Encrypter, notes *sealNotes) (*producer.Producer, error) {
+func newPublisher(ctx context.Context, env *ui.Env, f *publishFlags, source keys.SignerSource,
+	encrypt *envelope.Encrypter, notes *sealNotes) (*producer.Producer, error) {
 	client, err := eventBridgeClient(ctx, f)
 	if err != nil {
 		return nil, err
@@ -182,7 +190,8 @@ func newPublisher(ctx context.Context, env *ui.Env, f *publishFlags, source keys
 		return nil, ui.Usage("give the name or ARN of an event bus with --bus", "%w", err)
 	}
 	p, err := producer.New(source, noting{bus, notes}, &producer.Options{
-		Audience: f.audience, Expires: time.Duration(f.expires), Exact: f.exact, Encrypt: encrypt, EncryptFields: f.Fields, Now: env.Now,
+		Audience: f.audience, Expires: time.Duration(f.expires), Exact: f.exact, Encrypt: encrypt,
+		EncryptFields: f.Fields, Now: env.Now,
 		KeepRecordedTime: f.keepTime,
 	})
 	if err != nil {
@@ -203,7 +212,8 @@ func eventBridgeClient(ctx context.Context, f *publishFlags) (*awseventbridge.Cl
 	}), nil
 }
 
-func publishAll(ctx context.Context, env *ui.Env, p *producer.Producer, events []event.Event, f *publishFlags) error {
+func publishAll(ctx context.Context, env *ui.Env, p *producer.Producer, events []event.Event,
+	f *publishFlags) error {
 	total := publishTotal{}
 	for start := 0; start < len(events); start += publishBatch {
 		end := min(start+publishBatch, len(events))
@@ -214,19 +224,22 @@ func publishAll(ctx context.Context, env *ui.Env, p *producer.Producer, events [
 			}
 		}
 		if len(events) > publishBatch {
-			env.Sayf("%d of %s done, %d of them not published", end, ui.Count(len(events), "event"), total.failed)
+			env.Sayf("%d of %s done, %d of them not published", end, ui.Count(len(events), "event"),
+				total.failed)
 		}
 	}
 	if more := total.failed - shownFailures; more > 0 && !env.JSON {
 		env.Sayf("and %d more: --output json lists all", more)
 	}
 	if total.twice > 0 && !env.JSON {
-		env.Sayf("%s may be on the bus twice: an answer was lost, and the call repeated", ui.Count(total.twice, "event"))
+		env.Sayf("%s may be on the bus twice: an answer was lost, and the call repeated",
+			ui.Count(total.twice, "event"))
 		env.Sayf("  nothing needs to be done: consumers handle an event once")
 	}
 	if !env.JSON {
 		p := &ui.Printer{Style: env.Out}
-		p.Linef("published %d of %s to %s", len(events)-total.failed, ui.Count(len(events), "event"), ui.Clean(f.bus))
+		p.Linef("published %d of %s to %s", len(events)-total.failed, ui.Count(len(events), "event"),
+			ui.Clean(f.bus))
 		if err := env.WriteText(p); err != nil {
 			return err
 		}
@@ -295,7 +308,8 @@ func publishExit(err error) int {
 	switch {
 	case !ok || e.Temporary || e.Code == "":
 		return ui.ExitUnavailable
-	case strings.HasPrefix(e.Code, "AccessDenied"), awscli.BadCredentials[e.Code], e.Err != nil && e.Code != "ValidationException":
+	case strings.HasPrefix(e.Code, "AccessDenied"), awscli.BadCredentials[e.Code], e.Err != nil &&
+		e.Code != "ValidationException":
 		return ui.ExitUsage
 	}
 	return ui.ExitRejected

@@ -18,10 +18,13 @@ import (
 func TestPublishEncrypted(t *testing.T) {
 	b, bus := clitest.NewShop(t, nil)
 	identity := b.SecretOrg()
-	if r := b.Run(clitest.Order("o-1"), b.Publish(bus, "--encrypt-to", "unknown")...); r.Code != ui.ExitUsage {
+	if r := b.Run(clitest.Order("o-1"), b.Publish(bus, "--encrypt-to",
+		"unknown")...); r.Code != ui.ExitUsage {
 		t.Errorf("exit %d, %s", r.Code, r.Stderr)
 	}
-	b.Must(clitest.Order("o-1")+"\n"+clitest.Order("o-2"), b.Publish(bus, b.WithTrust("--encrypt-to", "billing", "--field", "/item", "--layout", "embedded")...)...)
+	b.Must(clitest.Order("o-1")+"\n"+clitest.Order("o-2"),
+		b.Publish(bus, b.WithTrust("--encrypt-to", "billing", "--field", "/item", "--layout",
+			"embedded")...)...)
 	bus.Drain()
 	if len(bus.Got) != 2 {
 		t.Fatalf("%d deliveries", len(bus.Got))
@@ -33,7 +36,8 @@ func TestPublishEncrypted(t *testing.T) {
 		if strings.Contains(delivery, "chair") || !strings.Contains(delivery, `"total":12.5`) {
 			t.Errorf("%s", delivery)
 		}
-		if out := b.Must(delivery, b.Open(clitest.OrderSource, "--identity", b.Path("private.jwk"))...); !strings.Contains(out, `"item":"chair"`) {
+		if out := b.Must(delivery, b.Open(clitest.OrderSource, "--identity",
+			b.Path("private.jwk"))...); !strings.Contains(out, `"item":"chair"`) {
 			t.Errorf("%s", out)
 		}
 	}
@@ -46,18 +50,21 @@ func TestPublish(t *testing.T) {
 		more []string
 		want int
 	}{
-		"one event":     {clitest.Order("o-1"), nil, 1},
-		"pretty":        {clitest.Reformatted(t, []byte(clitest.Order("o-1"))), nil, 1},
-		"lines":         {clitest.Order("o-1") + "\n\n" + clitest.Order("o-2") + "\r\n" + clitest.Order("o-3"), nil, 3},
-		"array":         {" [" + clitest.Order("o-1") + "," + clitest.Order("o-2") + "]\n", nil, 2},
-		"embedded":      {clitest.Order("o-1"), []string{"--layout", "embedded", "--audience", "central", "--expires", "1h"}, 1},
+		"one event": {clitest.Order("o-1"), nil, 1},
+		"pretty":    {clitest.Reformatted(t, []byte(clitest.Order("o-1"))), nil, 1},
+		"lines": {clitest.Order("o-1") + "\n\n" + clitest.Order("o-2") + "\r\n" +
+			clitest.Order("o-3"), nil, 3},
+		"array": {" [" + clitest.Order("o-1") + "," + clitest.Order("o-2") + "]\n", nil, 2},
+		"embedded": {clitest.Order("o-1"), []string{"--layout", "embedded", "--audience", "central",
+			"--expires", "1h"}, 1},
 		"exact":         {clitest.Order("o-1"), []string{"--exact"}, 1},
 		"explicit file": {clitest.Order("o-1"), []string{"-"}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, bus := clitest.NewShop(t, nil)
 			r := b.Run(c.in, b.Publish(bus, c.more...)...)
-			if want := fmt.Sprintf("published %d of %s to central\n", c.want, ui.Count(c.want, "event")); r.Code != 0 || r.Stdout != want {
+			if want := fmt.Sprintf("published %d of %s to central\n", c.want,
+				ui.Count(c.want, "event")); r.Code != 0 || r.Stdout != want {
 				t.Fatalf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 			}
 			bus.Drain()
@@ -76,7 +83,8 @@ func TestPublishWarnsAsSealDoes(t *testing.T) {
 	b, bus := clitest.NewShop(t, nil)
 	fine := strings.Replace(clitest.Order("o-1"), "00.25Z", "00.250000001Z", 1)
 	r := b.Run(fine+"\n"+strings.Replace(fine, "o-1", "o-2", 1)+"\n"+clitest.Order("o-3"), b.Publish(bus)...)
-	if r.Code != 0 || strings.Count(r.Stderr, "9 digits of a fraction") != 1 || !strings.Contains(r.Stderr, "(2 events)") {
+	if r.Code != 0 || strings.Count(r.Stderr, "9 digits of a fraction") != 1 ||
+		!strings.Contains(r.Stderr, "(2 events)") {
 		t.Errorf("exit %d\n%s", r.Code, r.Stderr)
 	}
 	if sealed := b.Run(fine, b.Seal()...); !strings.Contains(sealed.Stderr, "9 digits of a fraction") {
@@ -101,7 +109,9 @@ func TestPublishFile(t *testing.T) {
 			t.Fatalf("line %d: %s", i, line)
 		}
 	}
-	if r := b.Run("["+strings.Repeat(clitest.Order("o")+",", 1000)+clitest.Order("o")+"]", b.Publish(bus)...); r.Code != ui.ExitRejected || !strings.Contains(r.Stderr, "one event a line") {
+	if r := b.Run("["+strings.Repeat(clitest.Order("o")+",", 1000)+clitest.Order("o")+
+		"]", b.Publish(bus)...); r.Code != ui.ExitRejected ||
+		!strings.Contains(r.Stderr, "one event a line") {
 		t.Errorf("a large array: exit %d\n%s", r.Code, r.Stderr)
 	}
 }
@@ -122,36 +132,44 @@ func TestPublishPartly(t *testing.T) {
 	}
 	t.Run("refused", func(t *testing.T) {
 		b, bus := clitest.NewShop(t, nil)
-		r := b.Run(clitest.Order("o-1")+scalar+clitest.Order("o-2"), b.Publish(bus, "--layout", "embedded", "--output", "json")...)
+		r := b.Run(clitest.Order("o-1")+scalar+clitest.Order("o-2"),
+			b.Publish(bus, "--layout", "embedded", "--output", "json")...)
 		list := results(r.Stdout)
-		if r.Code != ui.ExitRejected || len(list) != 3 || !list[0].Published || !list[2].Published || list[1].Error != "rejected" || list[1].Fix == "" {
+		if r.Code != ui.ExitRejected || len(list) != 3 || !list[0].Published || !list[2].Published ||
+			list[1].Error != "rejected" || list[1].Fix == "" {
 			t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 		}
 	})
 	t.Run("too large", func(t *testing.T) {
 		b, bus := clitest.NewShop(t, nil)
-		if r := b.Run(large+clitest.Order("o-2"), b.Publish(bus)...); r.Code != ui.ExitRejected || bus.Got != nil {
+		if r := b.Run(large+clitest.Order("o-2"), b.Publish(bus)...); r.Code != ui.ExitRejected ||
+			bus.Got != nil {
 			t.Errorf("exit %d\n%.500s", r.Code, r.Stderr)
 		}
 	})
 	t.Run("throttled", func(t *testing.T) {
 		b, bus := clitest.NewShop(t, &localaws.Options{Faults: localaws.Faults{EntryThrottled: 1}})
-		r := b.Run(clitest.Order("o-1")+clitest.Order("o-2"), b.Publish(bus, "--output", "json", "--retry-for", "0s")...)
+		r := b.Run(clitest.Order("o-1")+clitest.Order("o-2"),
+			b.Publish(bus, "--output", "json", "--retry-for", "0s")...)
 		list := results(r.Stdout)
-		if r.Code != ui.ExitUnavailable || len(list) != 2 || list[0].Error != "unavailable" || list[1].Code != "ThrottlingException" || list[1].Published {
+		if r.Code != ui.ExitUnavailable || len(list) != 2 || list[0].Error != "unavailable" ||
+			list[1].Code != "ThrottlingException" || list[1].Published {
 			t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 		}
 	})
 	t.Run("throttled, then refused", func(t *testing.T) {
 		b, bus := clitest.NewShop(t, &localaws.Options{Faults: localaws.Faults{EntryThrottled: 1}})
-		if r := b.Run(clitest.Order("o-1")+scalar, b.Publish(bus, "--layout", "embedded", "--retry-for", "0s")...); r.Code != ui.ExitUnavailable {
+		if r := b.Run(clitest.Order("o-1")+scalar,
+			b.Publish(bus, "--layout", "embedded", "--retry-for", "0s")...); r.Code != ui.ExitUnavailable {
 			t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 		}
 	})
 	t.Run("told to people", func(t *testing.T) {
 		b, bus := clitest.NewShop(t, &localaws.Options{Faults: localaws.Faults{EntryThrottled: 1}})
 		r := b.Run(strings.Repeat(clitest.Order("o-1"), 15), b.Publish(bus, "--retry-for", "0s")...)
-		if r.Code != ui.ExitUnavailable || strings.Count(r.Stderr, "was not published") != cmd.ShownFailures || !strings.Contains(r.Stderr, "and 5 more") || r.Stdout != "published 0 of 15 events to central\n" {
+		if r.Code != ui.ExitUnavailable || strings.Count(r.Stderr,
+			"was not published") != cmd.ShownFailures || !strings.Contains(r.Stderr, "and 5 more") ||
+			r.Stdout != "published 0 of 15 events to central\n" {
 			t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 		}
 	})
@@ -165,14 +183,19 @@ func TestPublishRefuses(t *testing.T) {
 		code int
 		says string
 	}{
-		"empty":           {"", nil, ui.ExitRejected, "standard input is empty"},
-		"not JSON":        {"hello", nil, ui.ExitRejected, "neither a JSON object"},
-		"cut":             {clitest.Order("o-1") + clitest.Order("o-2")[:50], nil, ui.ExitRejected, "record 2 (at byte "},
-		"no CloudEvent":   {clitest.Order("o-1") + `{"a":1}`, nil, ui.ExitRejected, "event 2 of 2"},
-		"foreign source":  {clitest.Order("o-1") + strings.Replace(clitest.Order("o-2"), "shop.example", "bank.example", 1), nil, ui.ExitRejected, "does not speak for"},
-		"missing bus":     {clitest.Order("o-1"), []string{"--bus", "centrall"}, ui.ExitUsage, "does not exist"},
-		"no name of one":  {clitest.Order("o-1"), []string{"--bus", "a bus"}, ui.ExitUsage, "--bus"},
-		"no URL":          {clitest.Order("o-1"), []string{"--endpoint", "localhost:4566"}, ui.ExitUsage, "https://HOST"},
+		"empty":    {"", nil, ui.ExitRejected, "standard input is empty"},
+		"not JSON": {"hello", nil, ui.ExitRejected, "neither a JSON object"},
+		"cut": {clitest.Order("o-1") +
+			clitest.Order("o-2")[:50], nil, ui.ExitRejected, "record 2 (at byte "},
+		"no CloudEvent": {clitest.Order("o-1") + `{"a":1}`, nil, ui.ExitRejected, "event 2 of 2"},
+		"foreign source": {clitest.Order("o-1") +
+			strings.Replace(clitest.Order("o-2"), "shop.example", "bank.example", 1), nil, ui.ExitRejected,
+			"does not speak for"},
+		"missing bus": {clitest.Order("o-1"), []string{"--bus", "centrall"}, ui.ExitUsage,
+			"does not exist"},
+		"no name of one": {clitest.Order("o-1"), []string{"--bus", "a bus"}, ui.ExitUsage, "--bus"},
+		"no URL": {clitest.Order("o-1"), []string{"--endpoint", "localhost:4566"}, ui.ExitUsage,
+			"https://HOST"},
 		"no bus":          {clitest.Order("o-1"), []string{"--bus", ""}, ui.ExitUsage, "--bus"},
 		"short life":      {clitest.Order("o-1"), []string{"--expires", "1ms"}, ui.ExitUsage, "at least 1s"},
 		"two files":       {clitest.Order("o-1"), []string{"a", "b"}, ui.ExitUsage, "unexpected argument"},
@@ -192,13 +215,15 @@ func TestPublishNeedsAWS(t *testing.T) {
 	b, bus := clitest.NewShop(t, nil)
 	t.Setenv("AWS_REGION", "")
 	t.Setenv("AWS_DEFAULT_REGION", "")
-	if r := b.Run(clitest.Order("o-1"), b.Publish(bus)...); r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, "--region") {
+	if r := b.Run(clitest.Order("o-1"), b.Publish(bus)...); r.Code != ui.ExitUsage ||
+		!strings.Contains(r.Stderr, "--region") {
 		t.Errorf("without a region: exit %d\n%s", r.Code, r.Stderr)
 	}
 	b.Must(clitest.Order("o-1"), b.Publish(bus, "--region", "eu-west-1")...)
 	t.Setenv("AWS_ACCESS_KEY_ID", "")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
-	if r := b.Run(clitest.Order("o-1"), b.Publish(bus, "--region", "eu-west-1")...); r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, "no AWS credentials") {
+	if r := b.Run(clitest.Order("o-1"), b.Publish(bus, "--region", "eu-west-1")...); r.Code != ui.ExitUsage ||
+		!strings.Contains(r.Stderr, "no AWS credentials") {
 		t.Errorf("without credentials: exit %d\n%s", r.Code, r.Stderr)
 	}
 }
@@ -210,7 +235,8 @@ func TestPublishSilencesTheSDK(t *testing.T) {
 	metadata := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(metadata.Close)
 	for name, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "false", "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.URL,
+		"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "false",
+		"AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.URL,
 	} {
 		t.Setenv(name, value)
 	}
@@ -230,10 +256,15 @@ func TestPublishSilencesTheSDK(t *testing.T) {
 
 // PutEvents alone is permission enough.
 func TestPublishWithPutEventsAlone(t *testing.T) {
-	b, bus := clitest.NewShop(t, &localaws.Options{Deny: func(action string) bool { return action == "DescribeEventBus" }})
+	b,
+		bus := clitest.NewShop(t,
+		&localaws.Options{Deny: func(action string) bool { return action == "DescribeEventBus" }})
 	b.Must(clitest.Order("o-1"), b.Publish(bus)...)
-	b2, bus2 := clitest.NewShop(t, &localaws.Options{Deny: func(action string) bool { return action == "PutEvents" }})
-	if r := b2.Run(clitest.Order("o-1"), b2.Publish(bus2)...); r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, "events:PutEvents") {
+	b2,
+		bus2 := clitest.NewShop(t,
+		&localaws.Options{Deny: func(action string) bool { return action == "PutEvents" }})
+	if r := b2.Run(clitest.Order("o-1"), b2.Publish(bus2)...); r.Code != ui.ExitUsage ||
+		!strings.Contains(r.Stderr, "events:PutEvents") {
 		t.Errorf("without it: exit %d\n%s", r.Code, r.Stderr)
 	}
 }
@@ -243,7 +274,8 @@ func TestPublishWithPutEventsAlone(t *testing.T) {
 func TestPublishMaybeTwice(t *testing.T) {
 	lose := func(first int) *localaws.Options { // the answers to so many calls
 		puts := 0
-		return &localaws.Options{Faults: localaws.Faults{Script: func(action string, _ int) localaws.CallFault {
+		return &localaws.Options{Faults: localaws.Faults{Script: func(action string,
+			_ int) localaws.CallFault {
 			if action != "PutEvents" {
 				return localaws.NoFault
 			}
@@ -268,14 +300,16 @@ func TestPublishMaybeTwice(t *testing.T) {
 	t.Run("for programs", func(t *testing.T) {
 		b, bus := clitest.NewShop(t, lose(1))
 		r := b.Run(clitest.Order("o-1"), b.Publish(bus, "--output", "json")...)
-		if want := `{"id":"o-1","published":true,"may_be_on_bus_twice":true}` + "\n"; r.Code != 0 || r.Stdout != want {
+		if want := `{"id":"o-1","published":true,"may_be_on_bus_twice":true}` + "\n"; r.Code != 0 ||
+			r.Stdout != want {
 			t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 		}
 	})
 	t.Run("not published", func(t *testing.T) {
 		b, bus := clitest.NewShop(t, lose(1))
 		r := b.Run(clitest.Order("o-1"), b.Publish(bus, "--retry-for", "0s")...)
-		if r.Code != ui.ExitUnavailable || !strings.Contains(r.Stderr, "published again, it may be on the bus twice: consumers handle it once") {
+		if r.Code != ui.ExitUnavailable || !strings.Contains(r.Stderr,
+			"published again, it may be on the bus twice: consumers handle it once") {
 			t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 		}
 	})

@@ -41,7 +41,8 @@ type sealFlags struct {
 }
 
 func SealCommand(env *ui.Env) *cobra.Command {
-	f := &sealFlags{to: ui.NewChoice(input.FromCloudEvent, input.FromEventBridge), layout: ui.NewChoice("structured", "embedded")}
+	f := &sealFlags{to: ui.NewChoice(input.FromCloudEvent, input.FromEventBridge),
+		layout: ui.NewChoice("structured", "embedded")}
 	var cmd *cobra.Command
 	cmd = env.Command(ui.Command{
 		Use: "seal --keyring FILE [--encrypt-to RECIPIENT... [--field POINTER...]] [--to eventbridge] [FILE...]", Short: "Sign CloudEvents, and encrypt them if asked to", Now: true, Args: ui.AnyFiles,
@@ -69,10 +70,12 @@ aws events put-events --entries file://entries.json`,
 	f.EncryptFlags.Register(cmd)
 	flags.StringVar(&f.audience, "audience", "", "`NAMES` of who may open the event, space-separated")
 	flags.Var(&f.expires, "expires", "how long the event lives from now on (default without end)")
-	flags.BoolVar(&f.exact, "exact", false, "keep the data byte for byte, as base64 (+33 %); JSON data is else sent in canonical form")
+	flags.BoolVar(&f.exact, "exact", false,
+		"keep the data byte for byte, as base64 (+33 %); JSON data is else sent in canonical form")
 	registerKeepTime(cmd, &f.keepTime)
 	flags.Var(&f.to, "to", "what to write")
-	flags.Var(&f.layout, "layout", "of an EventBridge detail: the whole event, or its data with the attributes as one member")
+	flags.Var(&f.layout, "layout",
+		"of an EventBridge detail: the whole event, or its data with the attributes as one member")
 	flags.StringVar(&f.bus, "bus", "", "the EventBusName of the entries, a `NAME` or ARN")
 	return cmd
 }
@@ -113,17 +116,21 @@ func seal(ctx context.Context, env *ui.Env, f *sealFlags, files []string) error 
 	if err != nil {
 		return err
 	}
-	sealed, err := sealAll(ctx, env, events, ring, &envelope.SealOptions{CoSigners: signers[1:], Encrypt: encrypt, EncryptFields: f.Fields}, signers[0], f)
+	sealed, err := sealAll(ctx, env, events, ring,
+		&envelope.SealOptions{CoSigners: signers[1:], Encrypt: encrypt, EncryptFields: f.Fields}, signers[0],
+		f)
 	if err != nil {
 		return err
 	}
 	return writeSealed(env, sealed, batch, f)
 }
 
-func sealAll(ctx context.Context, env *ui.Env, events []event.Event, ring loadkeys.Ring, opts *envelope.SealOptions, signer keys.Signer, f *sealFlags) ([]*envelope.Sealed, error) {
+func sealAll(ctx context.Context, env *ui.Env, events []event.Event, ring loadkeys.Ring,
+	opts *envelope.SealOptions, signer keys.Signer, f *sealFlags) ([]*envelope.Sealed, error) {
 	sealed := make([]*envelope.Sealed, len(events))
 	now := env.Now()
-	opts.Audience, opts.Expires, opts.Exact, opts.Now = f.audience, time.Duration(f.expires), f.exact, func() time.Time { return now }
+	opts.Audience, opts.Expires, opts.Exact, opts.Now = f.audience, time.Duration(f.expires), f.exact,
+		func() time.Time { return now }
 	opts.KeepRecordedTime = f.keepTime
 	notes := sealNotes{}
 	for i, ev := range events {
@@ -165,7 +172,8 @@ func checkScope(ring loadkeys.Ring, ev *event.Event, where string) error {
 	}
 	return &ui.Error{
 		Code: ui.ExitRejected, Reason: string(reason),
-		Err: fmt.Errorf("%sproducer %s does not speak for %s %q: its keyring is for %s", where, ring.Producer(), what, value, strings.Join(patterns, ", ")),
+		Err: fmt.Errorf("%sproducer %s does not speak for %s %q: its keyring is for %s", where,
+			ring.Producer(), what, value, strings.Join(patterns, ", ")),
 		Fix: "correct the event's " + what + ", or seal with the keyring of the producer that it belongs to",
 	}
 }
@@ -233,10 +241,12 @@ func writeEntries(env *ui.Env, sealed []*envelope.Sealed, f *sealFlags) error {
 			return sealFailed(input.Position(i, len(sealed)), err)
 		}
 		size += e.Size()
-		entries[i] = putEntry{Source: e.Source, DetailType: e.DetailType, Detail: string(e.Detail), Time: ui.FormatTime(e.Time), EventBusName: f.bus}
+		entries[i] = putEntry{Source: e.Source, DetailType: e.DetailType, Detail: string(e.Detail),
+			Time: ui.FormatTime(e.Time), EventBusName: f.bus}
 	}
 	if len(entries) > maxPutEntries || size > maxPutBytes {
-		env.Warnf("PutEvents takes %d entries and %d bytes at a time, these are %s with %s: split them", maxPutEntries, maxPutBytes, ui.CountOf(len(entries), "entry", "entries"), ui.Count(size, "byte"))
+		env.Warnf("PutEvents takes %d entries and %d bytes at a time, these are %s with %s: split them",
+			maxPutEntries, maxPutBytes, ui.CountOf(len(entries), "entry", "entries"), ui.Count(size, "byte"))
 	}
 	return writeEntryList(env, entries)
 }

@@ -27,24 +27,30 @@ func TestSealRefuses(t *testing.T) {
 		code   int
 		reason string
 	}{
-		"source out of scope":   {edit("https://shop.", "https://billing."), nil, ui.ExitRejected, "source_not_allowed"},
-		"sealed already":        {b.Must(clitest.OrderEvent, b.Seal()...), nil, ui.ExitRejected, ""},
-		"no id":                 {edit(`"id":"o-1",`, ""), nil, ui.ExitRejected, "malformed"},
-		"two ids":               {edit(`"id":"o-1"`, `"id":"o-1","id":"o-2"`), nil, ui.ExitRejected, "malformed"},
-		"a number that rounds":  {edit("12.50", "0.10000000000000001"), nil, ui.ExitRejected, ""},
-		"too large":             {edit("chair", strings.Repeat("x", 1<<20)), nil, ui.ExitRejected, "too_large"},
-		"nothing":               {"", nil, ui.ExitRejected, "malformed"},
-		"no JSON":               {"hello", nil, ui.ExitRejected, "malformed"},
-		"an EventBridge event":  {`{"detail-type":"x","detail":{}}`, nil, ui.ExitRejected, "malformed"},
-		"a broken batch":        {"[" + clitest.OrderEvent, nil, ui.ExitRejected, "malformed"},
-		"one bad of a batch":    {"[" + clitest.OrderEvent + "," + edit(`"id":"o-1",`, "") + "]", nil, ui.ExitRejected, "malformed"},
-		"a wide integer":        {edit("12.50", "9223372036854775808"), []string{"--to", "eventbridge"}, ui.ExitRejected, ""},
-		"no object to embed in": {edit(`{"total":12.50,"item":"chair"}`, `[1]`), []string{"--to", "eventbridge", "--layout", "embedded"}, ui.ExitRejected, ""},
-		"layout of nothing":     {clitest.OrderEvent, []string{"--layout", "embedded"}, ui.ExitUsage, ""},
-		"bus of nothing":        {clitest.OrderEvent, []string{"--bus", "central"}, ui.ExitUsage, ""},
-		"no life":               {clitest.OrderEvent, []string{"--expires", "0s"}, ui.ExitUsage, ""},
-		"unknown key":           {clitest.OrderEvent, []string{"--key", "nonesuch1"}, ui.ExitUsage, ""},
-		"unknown target":        {clitest.OrderEvent, []string{"--to", "kafka"}, ui.ExitUsage, ""},
+		"source out of scope": {edit("https://shop.", "https://billing."), nil, ui.ExitRejected,
+			"source_not_allowed"},
+		"sealed already": {b.Must(clitest.OrderEvent, b.Seal()...), nil, ui.ExitRejected, ""},
+		"no id":          {edit(`"id":"o-1",`, ""), nil, ui.ExitRejected, "malformed"},
+		"two ids": {edit(`"id":"o-1"`, `"id":"o-1","id":"o-2"`), nil, ui.ExitRejected,
+			"malformed"},
+		"a number that rounds": {edit("12.50", "0.10000000000000001"), nil, ui.ExitRejected, ""},
+		"too large": {edit("chair", strings.Repeat("x", 1<<20)), nil, ui.ExitRejected,
+			"too_large"},
+		"nothing":              {"", nil, ui.ExitRejected, "malformed"},
+		"no JSON":              {"hello", nil, ui.ExitRejected, "malformed"},
+		"an EventBridge event": {`{"detail-type":"x","detail":{}}`, nil, ui.ExitRejected, "malformed"},
+		"a broken batch":       {"[" + clitest.OrderEvent, nil, ui.ExitRejected, "malformed"},
+		"one bad of a batch": {"[" + clitest.OrderEvent + "," + edit(`"id":"o-1",`, "") +
+			"]", nil, ui.ExitRejected, "malformed"},
+		"a wide integer": {edit("12.50", "9223372036854775808"), []string{"--to", "eventbridge"},
+			ui.ExitRejected, ""},
+		"no object to embed in": {edit(`{"total":12.50,"item":"chair"}`, `[1]`),
+			[]string{"--to", "eventbridge", "--layout", "embedded"}, ui.ExitRejected, ""},
+		"layout of nothing": {clitest.OrderEvent, []string{"--layout", "embedded"}, ui.ExitUsage, ""},
+		"bus of nothing":    {clitest.OrderEvent, []string{"--bus", "central"}, ui.ExitUsage, ""},
+		"no life":           {clitest.OrderEvent, []string{"--expires", "0s"}, ui.ExitUsage, ""},
+		"unknown key":       {clitest.OrderEvent, []string{"--key", "nonesuch1"}, ui.ExitUsage, ""},
+		"unknown target":    {clitest.OrderEvent, []string{"--to", "kafka"}, ui.ExitUsage, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := b.Run(test.doc, b.Seal(append(test.args, "--output", "json")...)...)
@@ -68,7 +74,8 @@ func TestSealExactAndExpires(t *testing.T) {
 	sealed := b.Must(clitest.OrderEvent, b.Seal("--exact", "--expires", "2h", "--audience", "central")...)
 	var got map[string]any
 	b.Check(json.Unmarshal([]byte(sealed), &got))
-	if got["data_base64"] == nil || got["expirytime"] != "2026-11-21T14:00:00Z" || got["audience"] != "central" || got["recordedtime"] != "2026-11-21T12:00:00Z" {
+	if got["data_base64"] == nil || got["expirytime"] != "2026-11-21T14:00:00Z" ||
+		got["audience"] != "central" || got["recordedtime"] != "2026-11-21T12:00:00Z" {
 		t.Errorf("%s", sealed)
 	}
 	opened := b.Must(sealed, b.Open(clitest.OrderSource)...)
@@ -86,10 +93,12 @@ func TestSealWarnsOfTooManyEntries(t *testing.T) {
 		events[i] = strings.Replace(clitest.OrderEvent, "o-1", fmt.Sprintf("o-%d", i), 1)
 	}
 	for n, warned := range map[int]bool{cmd.MaxPutEntries: false, cmd.MaxPutEntries + 1: true} {
-		r := b.Run("["+strings.Join(events[:n], ",")+"]", b.Seal("--to", "eventbridge", "--bus", "central")...)
+		r := b.Run("["+strings.Join(events[:n], ",")+
+			"]", b.Seal("--to", "eventbridge", "--bus", "central")...)
 		var list []cmd.PutEntry
 		b.Check(json.Unmarshal([]byte(r.Stdout), &list))
-		if r.Code != 0 || len(list) != n || list[0].EventBusName != "central" || strings.Contains(r.Stderr, "warning") != warned {
+		if r.Code != 0 || len(list) != n || list[0].EventBusName != "central" ||
+			strings.Contains(r.Stderr, "warning") != warned {
 			t.Errorf("%d events: exit %d, %d entries, %s", n, r.Code, len(list), r.Stderr)
 		}
 	}

@@ -22,7 +22,8 @@ func noteKeptTimes(env *ui.Env, events []event.Event) {
 		}
 	}
 	if n > 0 {
-		env.Sayf("note: %s had a recordedtime: it is kept as originalrecordedtime, in whole seconds", ui.Count(n, "event"))
+		env.Sayf("note: %s had a recordedtime: it is kept as originalrecordedtime, in whole seconds",
+			ui.Count(n, "event"))
 		env.Sayf("  recordedtime is now the time of sealing")
 	}
 }

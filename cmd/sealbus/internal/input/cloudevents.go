@@ -95,5 +95,6 @@ func NotSealable(where string, err error) error {
 			fix = "correct this member of the event"
 		}
 	}
-	return &ui.Error{Code: ui.ExitRejected, Reason: string(reason), Err: fmt.Errorf("%scannot read the event: %w", where, err), Fix: fix}
+	return &ui.Error{Code: ui.ExitRejected, Reason: string(reason),
+		Err: fmt.Errorf("%scannot read the event: %w", where, err), Fix: fix}
 }

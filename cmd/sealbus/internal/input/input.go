@@ -252,7 +252,8 @@ func (in *input) documents() (docs []record, batch bool, err error) {
 			return nil, false, notReadable(rec.err)
 		}
 		if size += len(rec.doc); size > maxInput {
-			return nil, false, ui.Rejected("give it in parts", "%s has more than %d bytes", ui.NameOf(in.file), maxInput)
+			return nil, false, ui.Rejected("give it in parts", "%s has more than %d bytes",
+				ui.NameOf(in.file), maxInput)
 		}
 		if rec.doc[0] != '[' {
 			docs = append(docs, rec)
@@ -455,7 +456,8 @@ var isRecord = inputErrorf("write the message in it: sealbus quarantine show --b
 	"this is a quarantine record, not an event")
 
 func notIn(from string) error {
-	return inputErrorf("drop --from, or name what it is", "this is not %s, as --from %s says", wrapper.Kind(from), from)
+	return inputErrorf("drop --from, or name what it is", "this is not %s, as --from %s says",
+		wrapper.Kind(from), from)
 }
 
 // fromQueue is the event in a message of SQS. The message of SQS is the transport: it may hold one wrapper.

@@ -146,7 +146,8 @@ func (r *recordReader) encoding() *inputError {
 	case begins("\x28\xb5\x2f\xfd", "PK\x03\x04", "BZh"):
 		return inputErrorf("unpack it first", "this is a compressed file or an archive")
 	case begins("PAR1", "Obj\x01", "ORC"):
-		return inputErrorf("have Firehose or your export write JSON, in which the event stays as it is", "this is a Parquet, Avro or ORC file, not JSON")
+		return inputErrorf("have Firehose or your export write JSON, in which the event stays as it is",
+			"this is a Parquet, Avro or ORC file, not JSON")
 	}
 	return nil
 }
@@ -158,8 +159,9 @@ func (r *recordReader) value(rec *record, open byte) error {
 	var s valueScan
 	keep := func(c byte) {
 		if rec.err == nil && len(rec.doc) == r.most {
-			rec.doc, rec.err = nil, inputErrorf("write one event a line, or one behind the other: each has a limit of its own then",
-				"record %d (at byte %d) has more than %d bytes", rec.number, rec.offset, r.most)
+			rec.doc, rec.err = nil,
+				inputErrorf("write one event a line, or one behind the other: each has a limit of its own then",
+					"record %d (at byte %d) has more than %d bytes", rec.number, rec.offset, r.most)
 			rec.err.large = true
 		}
 		if rec.err == nil {
@@ -169,7 +171,8 @@ func (r *recordReader) value(rec *record, open byte) error {
 	for c := open; ; {
 		if s.cut(c, open) {
 			r.unread()
-			rec.doc, rec.err = nil, inputErrorf("correct or remove it; the other records are read", "record %d (at byte %d) ends in its middle: the line breaks off", rec.number, rec.offset)
+			rec.doc, rec.err = nil, inputErrorf("correct or remove it; the other records are read",
+				"record %d (at byte %d) ends in its middle: the line breaks off", rec.number, rec.offset)
 			return nil
 		}
 		keep(c)
@@ -180,7 +183,8 @@ func (r *recordReader) value(rec *record, open byte) error {
 		switch c, err = r.byte(); {
 		case errors.Is(err, io.EOF):
 			r.ended = true
-			rec.doc, rec.err = nil, inputErrorf("give the whole record; the records before it are judged", "record %d (at byte %d) is cut off before its end", rec.number, rec.offset)
+			rec.doc, rec.err = nil, inputErrorf("give the whole record; the records before it are judged",
+				"record %d (at byte %d) is cut off before its end", rec.number, rec.offset)
 			return nil
 		case err != nil:
 			return err
@@ -266,7 +270,8 @@ func (r *recordReader) line(rec *record, c byte) error {
 			}
 			continue
 		}
-		rec.err = inputErrorf(FixNoJSON, "the input is neither a JSON object nor an array of objects, so it holds no event")
+		rec.err = inputErrorf(FixNoJSON,
+			"the input is neither a JSON object nor an array of objects, so it holds no event")
 		if rec.number > 1 || !r.ended {
 			rec.err.cause = fmt.Sprintf("record %d (at byte %d) is neither a JSON object nor an array of objects, so it holds no event", rec.number, rec.offset)
 		}
@@ -280,15 +285,19 @@ func (rec *record) elements() ([]record, *inputError) {
 	var list []record
 	b := rec.doc
 	bad := func(i int) ([]record, *inputError) {
-		return nil, inputErrorf("correct it; or write one event a line, so that one that is broken spoils no other",
-			"batch: the array breaks off after %s, at byte %d", ui.Count(len(list), "element"), rec.offset+int64(i))
+		return nil,
+			inputErrorf("correct it; or write one event a line, so that one that is broken spoils no other",
+				"batch: the array breaks off after %s, at byte %d", ui.Count(len(list), "element"),
+				rec.offset+
+					int64(i))
 	}
 	for i := jsontext.SkipSpace(b, 1); ; {
 		if len(list) == 0 && i < len(b) && b[i] == ']' {
 			break
 		}
 		if len(list) == wire.MaxBatch {
-			e := inputErrorf("write one event a line: there is no limit then, as with jq -c '.[]'", "an array of more than %d events in a batch", wire.MaxBatch)
+			e := inputErrorf("write one event a line: there is no limit then, as with jq -c '.[]'",
+				"an array of more than %d events in a batch", wire.MaxBatch)
 			e.large = true
 			return nil, e
 		}
@@ -298,7 +307,8 @@ func (rec *record) elements() ([]record, *inputError) {
 		}
 		one := record{doc: b[i:end:end], number: rec.number, offset: rec.offset + int64(i)}
 		if b[i] != '{' {
-			one.doc, one.err = nil, inputErrorf("", "element %d of the batch (at byte %d) is not an object: no event", len(list)+1, one.offset)
+			one.doc, one.err = nil, inputErrorf("",
+				"element %d of the batch (at byte %d) is not an object: no event", len(list)+1, one.offset)
 		}
 		list = append(list, one)
 		if i = jsontext.SkipSpace(b, end); i == len(b) || b[i] != ',' {

@@ -112,7 +112,8 @@ func (e *endless) Read([]byte) (int, error) { e.ends++; return 0, io.EOF }
 
 func TestOneCtrlDEndsTheInput(t *testing.T) {
 	var typed endless
-	if _, err := newRecordReader(&endsOnce{r: &typed}, maxRecord).next(); !errors.Is(err, io.EOF) || typed.ends != 1 {
+	if _, err := newRecordReader(&endsOnce{r: &typed}, maxRecord).next(); !errors.Is(err, io.EOF) ||
+		typed.ends != 1 {
 		t.Errorf("%v after %d ends, want one", err, typed.ends)
 	}
 }

@@ -18,12 +18,14 @@ type IgnoreFlags struct{ Ignore []string }
 
 func (f *IgnoreFlags) Register(cmd *cobra.Command, otherwise string) {
 	cmd.Flags().StringArrayVar(&f.Ignore, "ignore-member", nil,
-		"try an embedded event that was changed once more without the members of this `NAME` (default "+otherwise+")")
+		"try an embedded event that was changed once more without the members of this `NAME` (default "+
+			otherwise+")")
 }
 
 func (f *IgnoreFlags) Check() error {
 	if err := wire.CheckIgnoreMembers(f.Ignore); err != nil {
-		return ui.Usage("name members of the detail that something adds on the way, such as _datadog", "--ignore-member: %w", err)
+		return ui.Usage("name members of the detail that something adds on the way, such as _datadog",
+			"--ignore-member: %w", err)
 	}
 	return nil
 }

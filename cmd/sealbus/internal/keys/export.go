@@ -22,7 +22,8 @@ func keysExportCommand(env *ui.Env) *cobra.Command {
 	var f loadkeys.KeyringFlags
 	var keyID, out string
 	cmd := env.Command(ui.Command{
-		Use: "export --keyring FILE [--key ID] [--out FILE]", Short: "Write the public halves as a JWK Set, for the people who keep the trust",
+		Use:   "export --keyring FILE [--key ID] [--out FILE]",
+		Short: "Write the public halves as a JWK Set, for the people who keep the trust",
 		Long: "Write the public halves of the keyring's keys as a JWK Set, for the people who keep the trust. Each says whose key it\n" +
 			"is and when the keyring uses it; `sealbus trust add` takes the schedule from there.",
 		Run: func(context.Context, []string) error { return keysExport(env, &f, keyID, out) },

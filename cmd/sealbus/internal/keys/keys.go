@@ -8,7 +8,8 @@ import (
 )
 
 func Command(env *ui.Env) *cobra.Command {
-	return env.Group("keys", "Make, list and export a producer's signing keys and a consumer's encryption keys",
+	return env.Group("keys",
+		"Make, list and export a producer's signing keys and a consumer's encryption keys",
 		"A keyring is a producer's own private signing keys, or a consumer's own private encryption keys. The public halves are\n"+
 			"exported, for the people who keep the trust.",
 		newCommand(env), listCommand(env), keysExportCommand(env))

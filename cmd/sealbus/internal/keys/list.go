@@ -36,7 +36,8 @@ type listed struct {
 func listCommand(env *ui.Env) *cobra.Command {
 	var f loadkeys.KeyringFlags
 	cmd := env.Command(ui.Command{
-		Use: "list --keyring FILE", Short: "List the keys of a keyring and which of them signs now", Now: true,
+		Use: "list --keyring FILE", Short: "List the keys of a keyring and which of them signs now",
+		Now: true,
 		Run: func(context.Context, []string) error {
 			ring, err := loadkeys.OpenKeyring(env, &f)
 			if err != nil {
@@ -61,9 +62,11 @@ func listKeys(ring *keys.Keyring, now time.Time) listed {
 	}
 	for _, k := range ring.PublicKeys() {
 		list.Keys = append(list.Keys, keyListed{
-			KeyID: k.KeyID(), Alg: loadkeys.AlgOf(&k), State: k.Schedule.StateAt(now), SignsNow: signing[k.KeyID()],
+			KeyID: k.KeyID(), Alg: loadkeys.AlgOf(&k), State: k.Schedule.StateAt(now),
+			SignsNow:  signing[k.KeyID()],
 			Published: ui.FormatTime(k.Schedule.Published), Active: ui.FormatTime(k.Schedule.Active),
-			Retired: ui.FormatTime(k.Schedule.Retired), Expired: ui.FormatTime(k.Schedule.Expired), schedule: k.Schedule,
+			Retired: ui.FormatTime(k.Schedule.Retired), Expired: ui.FormatTime(k.Schedule.Expired),
+			schedule: k.Schedule,
 		})
 	}
 	return list
@@ -95,7 +98,8 @@ func (l *listed) table(p *ui.Printer, now time.Time, show func(id string) string
 		if k.SignsNow {
 			mark = "*"
 		}
-		t.Add(ui.Painted(mark, p.Green), ui.Painted(show(k.KeyID), p.Bold), ui.Painted(k.Alg, nil), loadkeys.StateCell(p, k.State), ui.Painted(loadkeys.NextStep(&k.schedule, now), nil))
+		t.Add(ui.Painted(mark, p.Green), ui.Painted(show(k.KeyID), p.Bold), ui.Painted(k.Alg, nil),
+			loadkeys.StateCell(p, k.State), ui.Painted(loadkeys.NextStep(&k.schedule, now), nil))
 	}
 	return t
 }

@@ -55,14 +55,19 @@ func newCommand(env *ui.Env) *cobra.Command {
 	cmd.Flags().StringVar(&f.producer, "producer", "", "the producer's `NAME`, as the trust policy has it")
 	cmd.Flags().StringVar(&f.use, "use", useSign,
 		"which key to make: `sig|enc`, a producer's signing key or a consumer's encryption key")
-	cmd.Flags().StringVar(&f.consumer, "consumer", "", "with --use enc: the consumer's `NAME`, as the trust policy has it")
-	cmd.Flags().StringVar(&f.alg, "alg", "", "`ALGORITHM` of a signing key: Ed25519 (default), ES256 or ML-DSA-65; curve of an encryption key: X25519 (default) or P-256")
+	cmd.Flags().StringVar(&f.consumer, "consumer", "",
+		"with --use enc: the consumer's `NAME`, as the trust policy has it")
+	cmd.Flags().StringVar(&f.alg, "alg", "",
+		"`ALGORITHM` of a signing key: Ed25519 (default), ES256 or ML-DSA-65; curve of an encryption key: X25519 (default) or P-256")
 	cmd.Flags().StringArrayVar(&f.sources, "source", nil, "a source `PATTERN` that the producer signs for")
 	cmd.Flags().StringArrayVar(&f.types, "type", nil, "a type `PATTERN` that the producer signs for")
-	cmd.Flags().StringVar(&f.activate, "activate", "", "sign with it from this `TIME` on: RFC 3339, a date, or +7d (default at once: for a first key, or after a revocation)")
+	cmd.Flags().StringVar(&f.activate, "activate", "",
+		"sign with it from this `TIME` on: RFC 3339, a date, or +7d (default at once: for a first key, or after a revocation)")
 	cmd.Flags().StringVar(&f.retire, "retire", "", "sign with it until this `TIME` (default for ever)")
-	cmd.Flags().StringVar(&f.kms, "kms", "", "the key pair in KMS, an `ARN` or alias: ECC_NIST_EDWARDS25519, ECC_NIST_P256 or ML_DSA_65; with --use enc ECC_NIST_P256 for KEY_AGREEMENT")
-	cmd.Flags().StringVar(&f.tinkKEK, "tink-kek", "", "the keyring is a Tink keyset under the symmetric key in KMS of this `ARN`")
+	cmd.Flags().StringVar(&f.kms, "kms", "",
+		"the key pair in KMS, an `ARN` or alias: ECC_NIST_EDWARDS25519, ECC_NIST_P256 or ML_DSA_65; with --use enc ECC_NIST_P256 for KEY_AGREEMENT")
+	cmd.Flags().StringVar(&f.tinkKEK, "tink-kek", "",
+		"the keyring is a Tink keyset under the symmetric key in KMS of this `ARN`")
 	cmd.Flags().StringVar(&f.out, "out", "", "with --kms or --tink-kek: a new `FILE` for the public half")
 	f.KeyringFlags.Register(cmd)
 	return cmd
@@ -83,7 +88,8 @@ func keysNew(ctx context.Context, env *ui.Env, f *newFlags) error {
 	if err := ui.Need(ui.Flag("keyring", f.Path)); err != nil {
 		return err
 	}
-	schedule, err := loadkeys.ParseSchedule(env, loadkeys.ScheduleFlags{Activate: f.activate, Retire: f.retire})
+	schedule, err := loadkeys.ParseSchedule(env, loadkeys.ScheduleFlags{Activate: f.activate,
+		Retire: f.retire})
 	if err != nil {
 		return err
 	}
@@ -91,7 +97,8 @@ func keysNew(ctx context.Context, env *ui.Env, f *newFlags) error {
 	case f.use == useEncrypt:
 		return newIdentity(env, f, schedule)
 	case f.consumer != "":
-		return ui.Usage("add --use enc, or name the producer with --producer", "--consumer is for encryption keys")
+		return ui.Usage("add --use enc, or name the producer with --producer",
+			"--consumer is for encryption keys")
 	}
 	f.alg = cmp.Or(f.alg, string(keys.Ed25519))
 	if err := loadkeys.CheckAlgorithm(f.alg); err != nil {
@@ -116,7 +123,8 @@ func createRing(env *ui.Env, f *newFlags, schedule keys.Schedule) (*keys.LocalSi
 		return nil, err
 	}
 	if err := keys.CheckScope(f.sources, f.types); err != nil {
-		return nil, ui.Usage("correct the pattern; `https://orders.example/*` and `com.example.*` are such", "%w", err)
+		return nil, ui.Usage("correct the pattern; `https://orders.example/*` and `com.example.*` are such",
+			"%w", err)
 	}
 	key, err := keys.GenerateSigner(keys.Algorithm(f.alg), f.producer)
 	if err != nil {
@@ -139,17 +147,21 @@ func createRing(env *ui.Env, f *newFlags, schedule keys.Schedule) (*keys.LocalSi
 // addToRing adds a key to a keyring that exists.
 func addToRing(env *ui.Env, f *newFlags, schedule keys.Schedule) (*keys.LocalSigner, error) {
 	if f.sources != nil || f.types != nil {
-		return nil, ui.Usage("leave --source and --type out: what consumers accept is decided by the trust policy", "%s exists: its scope was recorded when it was made", f.Path)
+		return nil,
+			ui.Usage("leave --source and --type out: what consumers accept is decided by the trust policy",
+				"%s exists: its scope was recorded when it was made", f.Path)
 	}
 	ring, err := loadkeys.OpenKeyring(env, &f.KeyringFlags)
 	if err != nil {
 		return nil, err
 	}
 	if ring.Consumer() != "" {
-		return nil, ui.Usage("give the producer a keyring of its own", "%s is the keyring of %s", f.Path, loadkeys.OwnerOf(ring))
+		return nil, ui.Usage("give the producer a keyring of its own", "%s is the keyring of %s", f.Path,
+			loadkeys.OwnerOf(ring))
 	}
 	if f.producer != "" && f.producer != ring.Producer() {
-		return nil, ui.Usage("give each producer a keyring of its own", "%s is the keyring of producer %s, not of %s", f.Path, ring.Producer(), f.producer)
+		return nil, ui.Usage("give each producer a keyring of its own",
+			"%s is the keyring of producer %s, not of %s", f.Path, ring.Producer(), f.producer)
 	}
 	f.producer = ring.Producer()
 	if f.activate == "" {
@@ -195,7 +207,8 @@ func tellNewKey(env *ui.Env, f *newFlags, key *keys.LocalSigner, created bool) e
 	}
 	env.Next("for the people who keep the trust", f.exportCommand(f.producer, v.KeyID(), created))
 	return env.Emit(
-		keyMade{KeyID: v.KeyID(), Alg: f.alg, Producer: f.producer, Keyring: f.Path, Created: created, Public: v.JWK()},
+		keyMade{KeyID: v.KeyID(), Alg: f.alg, Producer: f.producer, Keyring: f.Path, Created: created,
+			Public: v.JWK()},
 		func(p *ui.Printer) { p.Linef("%s", v.KeyID()) })
 }
 

@@ -66,7 +66,8 @@ func addIdentity(env *ui.Env, f *newFlags, key *keys.LocalIdentity, schedule key
 		return err
 	}
 	if ring.Consumer() == "" || f.consumer != "" && f.consumer != ring.Consumer() {
-		return ui.Usage("give each producer and each consumer a keyring of its own", "%s is the keyring of %s", f.Path, loadkeys.OwnerOf(ring))
+		return ui.Usage("give each producer and each consumer a keyring of its own",
+			"%s is the keyring of %s", f.Path, loadkeys.OwnerOf(ring))
 	}
 	f.consumer = ring.Consumer()
 	if err := ring.Add(key, schedule); err != nil {
@@ -83,11 +84,13 @@ func tellNewIdentity(env *ui.Env, f *newFlags, r *keys.Recipient, created bool) 
 		env.Sayf("added %s to %s", what, f.Path)
 	}
 	if f.Insecure {
-		env.Warnf("%s is not encrypted: anyone who can read this file can read what is encrypted to %s", f.Path, f.consumer)
+		env.Warnf("%s is not encrypted: anyone who can read this file can read what is encrypted to %s",
+			f.Path, f.consumer)
 	}
 	env.Sayf("give the keyring to every copy of the consumer before the key is active")
 	env.Next("for the people who keep the trust", f.exportCommand(f.consumer, r.KeyID(), created))
 	return env.Emit(
-		keyMade{KeyID: r.KeyID(), Alg: f.alg, Consumer: f.consumer, Keyring: f.Path, Created: created, Public: r.JWK()},
+		keyMade{KeyID: r.KeyID(), Alg: f.alg, Consumer: f.consumer, Keyring: f.Path, Created: created,
+			Public: r.JWK()},
 		func(p *ui.Printer) { p.Linef("%s", r.KeyID()) })
 }

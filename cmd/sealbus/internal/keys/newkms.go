@@ -32,9 +32,11 @@ type keyNamed struct {
 func newKMS(ctx context.Context, env *ui.Env, f *newFlags) error {
 	switch {
 	case f.Path != "" || f.tinkKEK != "" || f.activate != "" || f.retire != "" || f.alg != "":
-		return ui.Usage("leave them out: the key is in KMS, and its schedule stands in the trust policy", "--kms goes without --keyring, --tink-kek, --alg, --activate and --retire")
+		return ui.Usage("leave them out: the key is in KMS, and its schedule stands in the trust policy",
+			"--kms goes without --keyring, --tink-kek, --alg, --activate and --retire")
 	case f.sources != nil || f.types != nil:
-		return ui.Usage("leave them out; the trust policy says what the producer signs for", "--source and --type are recorded in a keyring, and there is none")
+		return ui.Usage("leave them out; the trust policy says what the producer signs for",
+			"--source and --type are recorded in a keyring, and there is none")
 	case f.out != "" && ui.Exists(f.out):
 		return ui.FileExists(f.out)
 	}
@@ -47,15 +49,18 @@ func newKMS(ctx context.Context, env *ui.Env, f *newFlags) error {
 		if err := ui.Need(ui.Flag("consumer", f.consumer)); err != nil {
 			return err
 		}
-		if key, err := awscli.ResolveKMS(ctx, env, f.kms, types.KeyUsageTypeKeyAgreement); err == nil && key.Usage == types.KeyUsageTypeEncryptDecrypt {
+		if key, err := awscli.ResolveKMS(ctx, env, f.kms, types.KeyUsageTypeKeyAgreement); err == nil &&
+			key.Usage == types.KeyUsageTypeEncryptDecrypt {
 			return ui.Usage("name its ARN where it is used: `sealbus seal --encrypt-to ARN`, `sealbus open --identity ARN`", "%s is a symmetric key: it has no public half for the trust", f.kms)
 		}
 		i, err := awskms.NewAgreementIdentity(ctx, client, f.kms, nil)
 		if err != nil {
 			return awscli.KMSFailed(err)
 		}
-		n.KeyID, n.Alg, n.KMS, n.Public = i.Recipient().KeyID(), string(i.Recipient().Curve()), i.ARN(), i.Recipient().JWK()
-		return tellNamed(env, n, "the encryption key "+ui.ShortID(n.KeyID)+" of consumer "+f.consumer, "sealbus open --identity "+n.KMS)
+		n.KeyID, n.Alg, n.KMS, n.Public = i.Recipient().KeyID(), string(i.Recipient().Curve()), i.ARN(),
+			i.Recipient().JWK()
+		return tellNamed(env, n, "the encryption key "+ui.ShortID(n.KeyID)+" of consumer "+
+			f.consumer, "sealbus open --identity "+n.KMS)
 	}
 	if err := ui.Need(ui.Flag("producer", f.producer)); err != nil {
 		return err
@@ -66,7 +71,8 @@ func newKMS(ctx context.Context, env *ui.Env, f *newFlags) error {
 	}
 	v := s.Verifier()
 	n.KeyID, n.Alg, n.KMS, n.Public = v.KeyID(), string(v.Algorithm()), s.ARN(), v.JWK()
-	return tellNamed(env, n, "the "+n.Alg+" key "+ui.ShortID(n.KeyID)+" of producer "+f.producer, "sealbus seal --kms "+n.KMS+" --producer "+f.producer)
+	return tellNamed(env, n, "the "+n.Alg+" key "+ui.ShortID(n.KeyID)+" of producer "+
+		f.producer, "sealbus seal --kms "+n.KMS+" --producer "+f.producer)
 }
 
 // tellNamed writes the public half for the people who keep the trust.
@@ -133,12 +139,15 @@ func (f *newFlags) tinkOwner() (tinkkeys.Owner, error) {
 	switch {
 	case f.Path == "":
 		return tinkkeys.Owner{}, ui.Need(ui.Flag("keyring", f.Path))
-	case f.activate != "" || f.retire != "" || f.sources != nil || f.types != nil || f.Insecure || f.PassphraseFile != "":
-		return tinkkeys.Owner{}, ui.Usage("leave them out: a Tink keyset records no schedule and no scope, and is under a key of KMS", "--tink-kek goes without --activate, --retire, --source, --type and passphrases")
+	case f.activate != "" || f.retire != "" || f.sources != nil || f.types != nil || f.Insecure ||
+		f.PassphraseFile != "":
+		return tinkkeys.Owner{},
+			ui.Usage("leave them out: a Tink keyset records no schedule and no scope, and is under a key of KMS", "--tink-kek goes without --activate, --retire, --source, --type and passphrases")
 	case f.use == useEncrypt:
 		f.alg = cmp.Or(f.alg, string(keys.X25519))
 		if !slices.Contains(keys.Curves(), keys.Curve(f.alg)) {
-			return tinkkeys.Owner{}, ui.Usage("use --alg X25519 or P-256", "no encryption key of algorithm %q", f.alg)
+			return tinkkeys.Owner{}, ui.Usage("use --alg X25519 or P-256",
+				"no encryption key of algorithm %q", f.alg)
 		}
 		return tinkkeys.Consumer(f.consumer), ui.Need(ui.Flag("consumer", f.consumer))
 	}
@@ -157,7 +166,8 @@ func (f *newFlags) addToKeyset(ctx context.Context, set *tinkkeys.Keyset) (strin
 }
 
 func tellKeyset(env *ui.Env, f *newFlags, set *tinkkeys.Keyset, id string) error {
-	n := keyNamed{KeyID: id, Alg: f.alg, Producer: f.producer, Consumer: f.consumer, KMS: f.tinkKEK, Keyset: f.Path, Out: f.out}
+	n := keyNamed{KeyID: id, Alg: f.alg, Producer: f.producer, Consumer: f.consumer, KMS: f.tinkKEK,
+		Keyset: f.Path, Out: f.out}
 	primary := true
 	for _, e := range set.Entries() {
 		switch {
@@ -172,7 +182,9 @@ func tellKeyset(env *ui.Env, f *newFlags, set *tinkkeys.Keyset, id string) error
 		env.Warnf("it does not sign yet: publish it in the trust bundle, then make it primary (tinkey promote-key, or tinkkeys.Keyset.SetPrimary)")
 	}
 	if f.use == useEncrypt {
-		return tellNamed(env, n, "the encryption key "+ui.ShortID(id)+" of consumer "+f.consumer, "sealbus open --identity "+f.Path+" --tink-kek "+f.tinkKEK+" --consumer "+f.consumer)
+		return tellNamed(env, n, "the encryption key "+ui.ShortID(id)+" of consumer "+
+			f.consumer, "sealbus open --identity "+f.Path+" --tink-kek "+f.tinkKEK+" --consumer "+f.consumer)
 	}
-	return tellNamed(env, n, "the "+f.alg+" key "+ui.ShortID(id)+" of producer "+f.producer, "sealbus seal --keyring "+f.Path+" --tink-kek "+f.tinkKEK+" --producer "+f.producer)
+	return tellNamed(env, n, "the "+f.alg+" key "+ui.ShortID(id)+" of producer "+
+		f.producer, "sealbus seal --keyring "+f.Path+" --tink-kek "+f.tinkKEK+" --producer "+f.producer)
 }

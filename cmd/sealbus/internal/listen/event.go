@@ -35,7 +35,8 @@ func (l *listener) close() {
 	}
 }
 
-var listenVerdicts = []string{ui.VerdictVerified, ui.VerdictDuplicate, ui.VerdictRejected, ui.VerdictQuarantined, ui.VerdictRetry}
+var listenVerdicts = []string{ui.VerdictVerified, ui.VerdictDuplicate, ui.VerdictRejected,
+	ui.VerdictQuarantined, ui.VerdictRetry}
 
 // heard is one delivery and what became of it, for programs. Beside Unverified everything was verified.
 type heard struct {
@@ -69,7 +70,8 @@ type claim struct {
 
 // done reports whether nothing is left to do with the delivery: it was handled, or is safe in quarantine.
 func (h *heard) done() bool {
-	return h.Verdict == ui.VerdictVerified || h.Verdict == ui.VerdictDuplicate || h.Verdict == ui.VerdictQuarantined
+	return h.Verdict == ui.VerdictVerified || h.Verdict == ui.VerdictDuplicate ||
+		h.Verdict == ui.VerdictQuarantined
 }
 
 // take takes one delivery through the consumer.
@@ -129,7 +131,8 @@ func (h *heard) judge(r *consumer.Result, err error) {
 		h.Cause, h.Fix = input.CauseOf(v), v.Fix()
 	}
 	if q, ok := errors.AsType[*consumer.QuarantineError](err); ok && h.Verdict == ui.VerdictRetry {
-		h.Cause, h.Fix = "refused, but not in quarantine: "+q.Err.Error(), "see to the quarantine; the event comes again"
+		h.Cause, h.Fix = "refused, but not in quarantine: "+
+			q.Err.Error(), "see to the quarantine; the event comes again"
 	}
 	if r.Producer == "" && (v.UnverifiedID != "" || v.UnverifiedSource != "" || v.UnverifiedType != "") {
 		h.Unverified = &claim{Source: v.UnverifiedSource, Type: v.UnverifiedType, ID: v.UnverifiedID}

@@ -36,14 +36,18 @@ func (l *listener) serveHTTP(ctx context.Context, where string) error {
 	}
 	listening, err := net.Listen("tcp", addr)
 	if err != nil {
-		return ui.Usage("give another port or address with --http, or end the program that uses this one", "cannot listen on %s: %w", addr, errtext.Innermost(err))
+		return ui.Usage("give another port or address with --http, or end the program that uses this one",
+			"cannot listen on %s: %w", addr, errtext.Innermost(err))
 	}
 	server := &http.Server{
-		Handler: l.limited(http.HandlerFunc(l.post)), ErrorLog: log.New(io.Discard, "", 0), MaxHeaderBytes: maxPostHeaders,
-		ReadHeaderTimeout: postTimeout, ReadTimeout: postTimeout, WriteTimeout: postTimeout + answerTimeout, IdleTimeout: time.Minute,
+		Handler: l.limited(http.HandlerFunc(l.post)), ErrorLog: log.New(io.Discard, "", 0),
+		MaxHeaderBytes:    maxPostHeaders,
+		ReadHeaderTimeout: postTimeout, ReadTimeout: postTimeout, WriteTimeout: postTimeout +
+			answerTimeout, IdleTimeout: time.Minute,
 	}
 	if !loopback(listening.Addr()) {
-		l.env.Warnf("any program that reaches %s can post events here; only verified ones are handled", listening.Addr())
+		l.env.Warnf("any program that reaches %s can post events here; only verified ones are handled",
+			listening.Addr())
 	}
 	l.env.Sayf("listening on http://%s/, Ctrl-C ends it", listening.Addr())
 	ended := make(chan error, 1)
@@ -77,7 +81,8 @@ func (l *listener) limited(next http.Handler) http.Handler {
 // post answers one request with the verdict, or the list of those of a batch.
 func (l *listener) post(w http.ResponseWriter, r *http.Request) {
 	if status, message := refuseRequest(r); status != 0 {
-		answerHTTP(w, status, ui.ErrorResult{Error: "usage", Message: message, Fix: "curl --json @sealed.json http://" + r.Host + "/"})
+		answerHTTP(w, status, ui.ErrorResult{Error: "usage", Message: message,
+			Fix: "curl --json @sealed.json http://" + r.Host + "/"})
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPosted))
@@ -86,12 +91,15 @@ func (l *listener) post(w http.ResponseWriter, r *http.Request) {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			status = http.StatusRequestEntityTooLarge
 		}
-		answerHTTP(w, status, ui.ErrorResult{Error: "rejected", Message: "the body could not be read, or is too large", Fix: "post fewer events at a time"})
+		answerHTTP(w, status, ui.ErrorResult{Error: "rejected",
+			Message: "the body could not be read, or is too large", Fix: "post fewer events at a time"})
 		return
 	}
 	body = bytes.TrimSpace(body)
 	if l.full() {
-		answerHTTP(w, http.StatusServiceUnavailable, ui.ErrorResult{Error: "unavailable", Message: "it is ending: --limit is reached", Fix: "try again later"})
+		answerHTTP(w, http.StatusServiceUnavailable,
+			ui.ErrorResult{Error: "unavailable", Message: "it is ending: --limit is reached",
+				Fix: "try again later"})
 		return
 	}
 	// An event that is being handled is finished, also if the sender goes away or listening ends. Otherwise its
@@ -124,9 +132,11 @@ func refuseRequest(r *http.Request) (status int, message string) {
 	case r.Header.Get("Origin") != "":
 		return http.StatusForbidden, "a web page may not post events here"
 	case r.Header.Get("Ce-Specversion") != "":
-		return http.StatusUnsupportedMediaType, "a CloudEvent in binary mode: post it in structured mode, the attributes in the body"
+		return http.StatusUnsupportedMediaType,
+			"a CloudEvent in binary mode: post it in structured mode, the attributes in the body"
 	case err != nil, media != "application/json" && !strings.HasSuffix(media, "+json"):
-		return http.StatusUnsupportedMediaType, "the content type must be application/cloudevents+json or application/json"
+		return http.StatusUnsupportedMediaType,
+			"the content type must be application/cloudevents+json or application/json"
 	}
 	return 0, ""
 }

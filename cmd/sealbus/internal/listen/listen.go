@@ -93,20 +93,29 @@ sealbus listen --queue https://sqs.eu-west-1.amazonaws.com/111122223333/billing 
 	flags.StringVar(&f.queue, "queue", "", "take messages from this SQS queue, a `URL`")
 	flags.StringVar(&f.http, "http", "", "take POSTs on this `ADDR`: a port of 127.0.0.1, or HOST:PORT")
 	f.TrustFlags.Register(cmd)
-	flags.StringArrayVar(&f.sources, "allow-source", nil, "a source `PATTERN` that this consumer takes: exact, or ending in /*")
-	flags.StringArrayVar(&f.types, "allow-type", nil, "a type `PATTERN` that it takes (default all that the bundle allows)")
-	flags.StringVar(&f.audience, "audience", "", "the `NAME` that must be among those the event was sealed for (default not checked)")
-	flags.StringVar(&f.account, "account", "", "the AWS account that sent them, an `ID` (default as the EventBridge event says)")
-	flags.StringVar(&f.wrapper, "wrapper", "", "what only AWS can put around them here, a `NAME` as of open --from; the account in it counts then")
+	flags.StringArrayVar(&f.sources, "allow-source", nil,
+		"a source `PATTERN` that this consumer takes: exact, or ending in /*")
+	flags.StringArrayVar(&f.types, "allow-type", nil,
+		"a type `PATTERN` that it takes (default all that the bundle allows)")
+	flags.StringVar(&f.audience, "audience", "",
+		"the `NAME` that must be among those the event was sealed for (default not checked)")
+	flags.StringVar(&f.account, "account", "",
+		"the AWS account that sent them, an `ID` (default as the EventBridge event says)")
+	flags.StringVar(&f.wrapper, "wrapper", "",
+		"what only AWS can put around them here, a `NAME` as of open --from; the account in it counts then")
 	flags.Var(&f.maxAge, "max-age", "how long ago they may have been sealed")
 	// envelope.DefaultMaxAge; the general form has its largest unit only
 	flags.Lookup("max-age").DefValue = "24h5m"
 	flags.StringVar(&f.forwardTo, "forward-to", "", "post verified events to this `URL`")
 	flags.BoolVar(&f.remove, "delete", false, "delete verified messages from the queue")
-	flags.StringVar(&f.quarantine, "quarantine", "", "where refused events go, a `PLACE`: a directory, s3://BUCKET/PREFIX or sqs:QUEUE-URL")
-	flags.StringVar(&f.quarantineKey, "quarantine-key-file", "", "the quarantine's key, a `FILE` of `sealbus quarantine key new`")
-	flags.StringVar(&f.quarantined, "quarantine-name", "", "the quarantine's `NAME` in its records (default that of --name)")
-	flags.StringVar(&f.redis, "redis", "", "remember in this Redis what was handled, a `URL` (default in memory)")
+	flags.StringVar(&f.quarantine, "quarantine", "",
+		"where refused events go, a `PLACE`: a directory, s3://BUCKET/PREFIX or sqs:QUEUE-URL")
+	flags.StringVar(&f.quarantineKey, "quarantine-key-file", "",
+		"the quarantine's key, a `FILE` of `sealbus quarantine key new`")
+	flags.StringVar(&f.quarantined, "quarantine-name", "",
+		"the quarantine's `NAME` in its records (default that of --name)")
+	flags.StringVar(&f.redis, "redis", "",
+		"remember in this Redis what was handled, a `URL` (default in memory)")
 	flags.StringVar(&f.name, "name", listenName, "the consumer's `NAME`: with --redis, its workers share one")
 	flags.IntVar(&f.limit, "limit", 0, "end after this `NUMBER` of events (default without end)")
 	f.AWSFlags.Register(cmd)
@@ -125,21 +134,27 @@ func (f *listenFlags) check() error {
 	case len(f.sources) == 0:
 		return ui.Usage("add --allow-source PATTERN, such as 'https://orders.example/*': the sources that this consumer wants", "missing flag --allow-source")
 	case f.limit < 0:
-		return ui.Usage("give a positive number, or remove --limit to listen without end", "--limit %d is negative", f.limit)
+		return ui.Usage("give a positive number, or remove --limit to listen without end",
+			"--limit %d is negative", f.limit)
 	case f.maxAge <= 0:
 		return ui.Usage("give a duration, such as 24h", "--max-age must be longer than zero")
 	case len(f.Identities) == 0 && (f.Encrypted || len(f.Fields) > 0):
-		return ui.Usage("add --identity KEY, or drop it", "--require-encrypted and --require-encrypted-field need an --identity to open the events with")
+		return ui.Usage("add --identity KEY, or drop it",
+			"--require-encrypted and --require-encrypted-field need an --identity to open the events with")
 	case f.http != "" && f.remove:
 		return ui.Usage("remove --delete, or use --queue", "--delete is for --queue only")
 	case f.redis != "" && f.forwardTo == "" && f.name != listenName:
-		return ui.Usage("add --forward-to URL, or drop --name or --redis", "what is only shown would be remembered as handled by %s: a consumer of that name would skip it", f.name)
+		return ui.Usage("add --forward-to URL, or drop --name or --redis",
+			"what is only shown would be remembered as handled by %s: a consumer of that name would skip it",
+			f.name)
 	case (f.quarantine == "") != (f.quarantineKey == ""):
 		return ui.Usage("give both or none", "--quarantine and --quarantine-key-file belong together")
 	case f.quarantined != "" && f.quarantine == "":
-		return ui.Usage("add --quarantine PLACE and --quarantine-key-file FILE, or drop it", "--quarantine-name names no quarantine")
+		return ui.Usage("add --quarantine PLACE and --quarantine-key-file FILE, or drop it",
+			"--quarantine-name names no quarantine")
 	case f.quarantine != "" && f.queue != "" && !f.deletes():
-		return ui.Usage("add --delete, or drop --quarantine", "without --delete or --forward-to a refused message stays on the queue, and would be put into quarantine each time it comes")
+		return ui.Usage("add --delete, or drop --quarantine",
+			"without --delete or --forward-to a refused message stays on the queue, and would be put into quarantine each time it comes")
 	}
 	return f.checkValues()
 }
@@ -155,14 +170,16 @@ func (f *listenFlags) checkValues() error {
 		return err
 	}
 	if err := keys.CheckScope(f.sources, f.types); err != nil {
-		return ui.Usage("correct the pattern; `https://orders.example/*` and `com.example.*` are such", "%w", err)
+		return ui.Usage("correct the pattern; `https://orders.example/*` and `com.example.*` are such", "%w",
+			err)
 	}
 	if f.account != "" {
 		if err := keydoc.CheckAccounts([]string{f.account}); err != nil {
 			return ui.Usage("give the 12 digits of an AWS account", "--account: %w", err)
 		}
 	}
-	for _, u := range []struct{ flag, text string }{{"queue", f.queue}, {"forward-to", f.forwardTo}, {"endpoint", f.Endpoint}} {
+	for _, u := range []struct{ flag, text string }{{"queue", f.queue}, {"forward-to", f.forwardTo},
+		{"endpoint", f.Endpoint}} {
 		if err := awscli.CheckURL(u.flag, u.text); err != nil {
 			return err
 		}
@@ -207,7 +224,8 @@ func newListener(ctx context.Context, env *ui.Env, f *listenFlags) (*listener, e
 	if err != nil {
 		return nil, err
 	}
-	l := &listener{env: env, account: f.account, limit: f.limit, counts: map[string]map[string]int{}, view: newListenView(env.Out)}
+	l := &listener{env: env, account: f.account, limit: f.limit, counts: map[string]map[string]int{},
+		view: newListenView(env.Out)}
 	if f.forwardTo != "" {
 		l.forward = newForwarder(f.forwardTo)
 	}
@@ -268,7 +286,8 @@ func openListenQuarantine(ctx context.Context, env *ui.Env, f *listenFlags) (con
 	}
 	place, rest := loadquarantine.PlaceOf(f.quarantine)
 	if rest == "" {
-		return nil, ui.Usage("write it as a directory's path, s3://BUCKET/PREFIX or sqs:QUEUE-URL", "--quarantine: %q is not the place of a quarantine", f.quarantine)
+		return nil, ui.Usage("write it as a directory's path, s3://BUCKET/PREFIX or sqs:QUEUE-URL",
+			"--quarantine: %q is not the place of a quarantine", f.quarantine)
 	}
 	if place == "dir" {
 		if err := os.MkdirAll(rest, 0o700); err != nil {

@@ -24,8 +24,10 @@ const (
 
 // queueClient is what listen uses of *sqs.Client.
 type queueClient interface {
-	ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, opts ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
-	DeleteMessage(ctx context.Context, in *sqs.DeleteMessageInput, opts ...func(*sqs.Options)) (*sqs.DeleteMessageOutput, error)
+	ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput,
+		opts ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	DeleteMessage(ctx context.Context, in *sqs.DeleteMessageInput,
+		opts ...func(*sqs.Options)) (*sqs.DeleteMessageOutput, error)
 }
 
 var _ queueClient = (*sqs.Client)(nil)
@@ -65,7 +67,8 @@ func (l *listener) pollQueue(ctx context.Context, f *listenFlags) error {
 
 func (p *poller) poll(ctx context.Context) error {
 	for ctx.Err() == nil {
-		out, err := p.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &p.url, MaxNumberOfMessages: p.most(), WaitTimeSeconds: longPoll})
+		out, err := p.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &p.url,
+			MaxNumberOfMessages: p.most(), WaitTimeSeconds: longPoll})
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -145,9 +148,11 @@ func (p *poller) delete(ctx context.Context, m *types.Message) {
 	if !p.deletes {
 		return
 	}
-	_, err := p.client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &p.url, ReceiptHandle: m.ReceiptHandle})
+	_, err := p.client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &p.url,
+		ReceiptHandle: m.ReceiptHandle})
 	if err != nil {
-		p.env.Warnf("message %s was handled, but not deleted: %v", aws.ToString(m.MessageId), errtext.AWS(err))
+		p.env.Warnf("message %s was handled, but not deleted: %v", aws.ToString(m.MessageId),
+			errtext.AWS(err))
 	}
 }
 

@@ -27,9 +27,11 @@ func newTestQueue(b *clitest.Bench, attributes map[string]string) *testQueue {
 	b.T.Helper()
 	server := b.FakeAWS(nil)
 	q := &testQueue{t: b.T, server: server, client: sqs.New(sqs.Options{
-		Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
+		Region: "us-east-1", BaseEndpoint: aws.String(server.URL()),
+		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
 	})}
-	out, err := q.client.CreateQueue(b.T.Context(), &sqs.CreateQueueInput{QueueName: aws.String("billing"), Attributes: attributes})
+	out, err := q.client.CreateQueue(b.T.Context(),
+		&sqs.CreateQueueInput{QueueName: aws.String("billing"), Attributes: attributes})
 	b.Check(err)
 	q.url = aws.ToString(out.QueueUrl)
 	return q
@@ -37,7 +39,8 @@ func newTestQueue(b *clitest.Bench, attributes map[string]string) *testQueue {
 
 func (q *testQueue) send(body string) {
 	q.t.Helper()
-	if _, err := q.client.SendMessage(q.t.Context(), &sqs.SendMessageInput{QueueUrl: &q.url, MessageBody: &body}); err != nil {
+	if _, err := q.client.SendMessage(q.t.Context(),
+		&sqs.SendMessageInput{QueueUrl: &q.url, MessageBody: &body}); err != nil {
 		q.t.Fatal(err)
 	}
 }
@@ -45,11 +48,14 @@ func (q *testQueue) send(body string) {
 // left is how many messages the queue has, whether they can be seen or not.
 func (q *testQueue) left() string {
 	q.t.Helper()
-	out, err := q.client.GetQueueAttributes(q.t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &q.url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
+	out, err := q.client.GetQueueAttributes(q.t.Context(),
+		&sqs.GetQueueAttributesInput{QueueUrl: &q.url,
+			AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll}})
 	if err != nil {
 		q.t.Fatal(err)
 	}
-	return out.Attributes["ApproximateNumberOfMessages"] + "+" + out.Attributes["ApproximateNumberOfMessagesNotVisible"]
+	return out.Attributes["ApproximateNumberOfMessages"] + "+" +
+		out.Attributes["ApproximateNumberOfMessagesNotVisible"]
 }
 
 func poll(b *clitest.Bench, q *testQueue, more ...string) *clitest.Listening {
@@ -77,7 +83,8 @@ func TestListenQueuePeek(t *testing.T) {
 	if left := q.left(); left != "3+0" {
 		t.Errorf("left: %s", left)
 	}
-	if talk := l.Stderr.String(); !strings.Contains(talk, "stay on the queue") || !strings.Contains(talk, "1 verified, 2 rejected (malformed 1, unsigned 1)") {
+	if talk := l.Stderr.String(); !strings.Contains(talk, "stay on the queue") ||
+		!strings.Contains(talk, "1 verified, 2 rejected (malformed 1, unsigned 1)") {
 		t.Errorf("%s", talk)
 	}
 }
@@ -95,10 +102,12 @@ func TestListenQueueForward(t *testing.T) {
 	l.Until("only the forged one is left", func() bool { return q.left() == "1+0" || q.left() == "0+1" })
 	l.End()
 	got := strings.Join(to.Received(), "\n")
-	if len(to.Received()) != 3 || strings.Contains(got, "throne") || !strings.Contains(got, `"o-1"`) || !strings.Contains(got, `"o-3"`) || strings.Contains(got, "dssematerial") {
+	if len(to.Received()) != 3 || strings.Contains(got, "throne") || !strings.Contains(got, `"o-1"`) ||
+		!strings.Contains(got, `"o-3"`) || strings.Contains(got, "dssematerial") {
 		t.Errorf("posted on: %s", got)
 	}
-	if out := l.Stdout.String(); strings.Count(out, "modified") != 1 || strings.Count(out, "handler_failed") != 1 {
+	if out := l.Stdout.String(); strings.Count(out, "modified") != 1 ||
+		strings.Count(out, "handler_failed") != 1 {
 		t.Errorf("%s", out)
 	}
 }
@@ -111,8 +120,10 @@ func TestListenQueueDelete(t *testing.T) {
 	q.send(b.Sealed("o-1"))
 	q.send(b.Sealed("o-1"))
 	q.send(clitest.Order("o-2"))
-	l := poll(b, q, "--delete", "--limit", "3", "--quarantine", "dir:"+b.Path("q"), "--quarantine-key-file", b.Path("q.key"))
-	if code := l.Wait(); code != 0 || !strings.Contains(l.Stderr.String(), "1 verified, 1 duplicate, 1 quarantined (unsigned 1)") {
+	l := poll(b, q, "--delete", "--limit", "3", "--quarantine", "dir:"+
+		b.Path("q"), "--quarantine-key-file", b.Path("q.key"))
+	if code := l.Wait(); code != 0 || !strings.Contains(l.Stderr.String(),
+		"1 verified, 1 duplicate, 1 quarantined (unsigned 1)") {
 		t.Errorf("exit %d\n%s", code, l.Stderr.String())
 	}
 	if left := q.left(); left != "0+0" {
@@ -127,12 +138,14 @@ func TestListenQueueFails(t *testing.T) {
 	b := clitest.NewListenBench(t)
 	server := b.FakeAWS(&localaws.Options{Deny: func(action string) bool { return action == "ReceiveMessage" }})
 	q := &testQueue{t: t, server: server, url: server.URL() + "/000000000000/none"}
-	if l := poll(b, q); l.Wait() != ui.ExitUsage || !strings.Contains(l.Stderr.String(), "allow sqs:ReceiveMessage") {
+	if l := poll(b, q); l.Wait() != ui.ExitUsage ||
+		!strings.Contains(l.Stderr.String(), "allow sqs:ReceiveMessage") {
 		t.Errorf("%s", l.Stderr.String())
 	}
 	q.server = b.FakeAWS(nil)
 	q.url = q.server.URL() + "/000000000000/none"
-	if l := poll(b, q); l.Wait() != ui.ExitUsage || !strings.Contains(l.Stderr.String(), "check --queue and --region") {
+	if l := poll(b, q); l.Wait() != ui.ExitUsage ||
+		!strings.Contains(l.Stderr.String(), "check --queue and --region") {
 		t.Errorf("%s", l.Stderr.String())
 	}
 	t.Setenv("AWS_REGION", "")

@@ -26,7 +26,8 @@ type listenView struct {
 const oneLine = 160
 
 func newListenView(s ui.Style) listenView {
-	return listenView{Style: s, widths: []int{len("15:04:05"), len("quarantined"), len("source_not_allowed"), 10, 28, 26, 12}}
+	return listenView{Style: s, widths: []int{len("15:04:05"), len("quarantined"), len("source_not_allowed"),
+		10, 28, 26, 12}}
 }
 
 func (v *listenView) narrow() bool { return v.Width > 0 && v.Width < oneLine }
@@ -85,18 +86,22 @@ func (v *listenView) grow(row []ui.Cell) {
 func (v *listenView) row(h *heard) []ui.Cell {
 	at, _ := time.Parse(time.RFC3339, h.Time) // our own
 	cells := []ui.Cell{
-		ui.Painted(at.Format(time.TimeOnly), v.Dim), ui.Painted(h.Verdict, v.VerdictPaint(h.Verdict)), ui.Painted(string(h.Reason), v.Bold), ui.Painted(shortened(h.Producer), nil),
-		ui.Painted(shortened(h.Source), nil), ui.Painted(shortened(h.Type), nil), ui.Painted(shortened(h.ID), nil), ui.Painted(shortenedTo(h.Cause, 160), v.Dim),
+		ui.Painted(at.Format(time.TimeOnly), v.Dim), ui.Painted(h.Verdict, v.VerdictPaint(h.Verdict)),
+		ui.Painted(string(h.Reason), v.Bold), ui.Painted(shortened(h.Producer), nil),
+		ui.Painted(shortened(h.Source), nil), ui.Painted(shortened(h.Type), nil),
+		ui.Painted(shortened(h.ID), nil), ui.Painted(shortenedTo(h.Cause, 160), v.Dim),
 	}
 	if h.Cause == "" && len(h.Ignored) > 0 {
-		cells[7] = ui.Painted(shortenedTo("ignored, added on the way: "+strings.Join(h.Ignored, " "), 160), v.Dim)
+		cells[7] = ui.Painted(shortenedTo("ignored, added on the way: "+strings.Join(h.Ignored, " "), 160),
+			v.Dim)
 	}
 	if u := h.Unverified; u != nil {
 		source, typ := v.widths[4], v.widths[5]
 		if v.narrow() {
 			source, typ = mostFolded, mostFolded
 		}
-		cells[4], cells[5], cells[6] = v.unverified(u.Source, source), v.unverified(u.Type, typ), v.unverified(u.ID, mostShown)
+		cells[4], cells[5], cells[6] = v.unverified(u.Source, source), v.unverified(u.Type, typ),
+			v.unverified(u.ID, mostShown)
 	}
 	for i := range cells[:7] {
 		if cells[i].Text == "" {

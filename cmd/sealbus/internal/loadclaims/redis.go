@@ -36,8 +36,10 @@ type Client struct {
 // may hold a password and is in no error.
 func Connect(text string) (*Client, error) {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "redis" && u.Scheme != "rediss" || u.Opaque != "" || u.RawQuery != "" || !isDatabase(u.Path) {
-		return nil, ui.Usage("write it as redis://HOST:6379/0, or rediss:// for TLS", "--redis is not a URL of Redis")
+	if err != nil || u.Scheme != "redis" && u.Scheme != "rediss" || u.Opaque != "" || u.RawQuery != "" ||
+		!isDatabase(u.Path) {
+		return nil, ui.Usage("write it as redis://HOST:6379/0, or rediss:// for TLS",
+			"--redis is not a URL of Redis")
 	}
 	host, port := u.Hostname(), u.Port()
 	if host == "" {

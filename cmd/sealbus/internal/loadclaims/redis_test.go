@@ -77,7 +77,8 @@ func TestBrokenConnectionsAreReplaced(t *testing.T) {
 	cut.Store(2)
 	claim(t, store, 2)
 	r.Close()
-	if _, _, err := store.Claim(t.Context(), [32]byte{3}, [32]byte{2}, time.Now().Add(time.Hour), lease); err == nil {
+	if _, _, err := store.Claim(t.Context(), [32]byte{3}, [32]byte{2}, time.Now().Add(time.Hour),
+		lease); err == nil {
 		t.Error("a claim without a server")
 	}
 	if err := r.Restart(); err != nil {
@@ -115,14 +116,16 @@ func TestURLsSayWhereAndHow(t *testing.T) {
 
 func TestOddURLsAreRefused(t *testing.T) {
 	for _, url := range []string{
-		"", "localhost:6379", "http://u:hush@h", "redis:u:hush", "redis://u:hush@h/a", "redis://u:hush@h/0/1", "redis://u:hush@h/-1",
+		"", "localhost:6379", "http://u:hush@h", "redis:u:hush", "redis://u:hush@h/a", "redis://u:hush@h/0/1",
+		"redis://u:hush@h/-1",
 		"redis://u:hush@h?db=1", "redis://u:hush@h:port", "unix://u:hush@/socket",
 	} {
 		if _, err := loadclaims.Connect(url); err == nil || strings.Contains(err.Error(), "hush") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
-	for url, want := range map[string]string{"redis://h": "h:6379", "redis://u:hush@[::1]:7000/1": "[::1]:7000", "redis://": "localhost:6379"} {
+	for url, want := range map[string]string{"redis://h": "h:6379",
+		"redis://u:hush@[::1]:7000/1": "[::1]:7000", "redis://": "localhost:6379"} {
 		if client, err := loadclaims.Connect(url); err != nil || client.Addr != want {
 			t.Errorf("%s: %+v, %v, want %s", url, client, err, want)
 		}

@@ -29,8 +29,10 @@ type EncryptFlags struct {
 }
 
 func (f *EncryptFlags) Register(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&f.to, "encrypt-to", nil, "encrypt the data to this `RECIPIENT`: a file with public keys, the ARN or alias of a key in KMS, or a consumer's name in the trust bundle")
-	cmd.Flags().StringArrayVar(&f.Fields, "field", nil, "encrypt only this member of the data, a JSON `POINTER` such as /card/number")
+	cmd.Flags().StringArrayVar(&f.to, "encrypt-to", nil,
+		"encrypt the data to this `RECIPIENT`: a file with public keys, the ARN or alias of a key in KMS, or a consumer's name in the trust bundle")
+	cmd.Flags().StringArrayVar(&f.Fields, "field", nil,
+		"encrypt only this member of the data, a JSON `POINTER` such as /card/number")
 	f.TrustFlags.Register(cmd)
 }
 
@@ -38,9 +40,11 @@ func (f *EncryptFlags) Register(cmd *cobra.Command) {
 func (f *EncryptFlags) Check() error {
 	switch {
 	case len(f.Fields) > 0 && len(f.to) == 0:
-		return ui.Usage("add --encrypt-to RECIPIENT: who may read them", "--field needs a recipient: it names the data to encrypt, and not the reader")
+		return ui.Usage("add --encrypt-to RECIPIENT: who may read them",
+			"--field needs a recipient: it names the data to encrypt, and not the reader")
 	case (f.Trust != "" || f.Roots != "") && len(f.to) == 0:
-		return ui.Usage("add --encrypt-to NAME, or drop them", "--trust and --roots are to look up whom to encrypt to")
+		return ui.Usage("add --encrypt-to NAME, or drop them",
+			"--trust and --roots are to look up whom to encrypt to")
 	case (f.Trust == "") != (f.Roots == ""):
 		return ui.Usage("add the other; `--help` explains them", "--trust and --roots belong together")
 	}
@@ -51,7 +55,8 @@ func (f *EncryptFlags) Check() error {
 func checkFields(flag string, pointers []string) error {
 	for _, p := range pointers {
 		if err := jsontext.CheckPointer(p, nil); err != nil {
-			return ui.Usage("write it like /card/number; a / within a name is ~1, a ~ is ~0", "--%s %w", flag, err)
+			return ui.Usage("write it like /card/number; a / within a name is ~1, a ~ is ~0", "--%s %w", flag,
+				err)
 		}
 	}
 	return nil
@@ -77,7 +82,8 @@ func Encrypter(ctx context.Context, env *ui.Env, f *EncryptFlags) (*envelope.Enc
 
 // addRecipient adds the recipient that --encrypt-to names. If a file and a consumer have the same name, the
 // user must say which is meant: a wrong guess would let the wrong party read the data.
-func addRecipient(ctx context.Context, env *ui.Env, f *EncryptFlags, name string, to *envelope.EncryptTo) error {
+func addRecipient(ctx context.Context, env *ui.Env, f *EncryptFlags, name string,
+	to *envelope.EncryptTo) error {
 	if awscli.IsKMS(name) {
 		return addKMSRecipient(ctx, env, name, to)
 	}
@@ -86,16 +92,19 @@ func addRecipient(ctx context.Context, env *ui.Env, f *EncryptFlags, name string
 		return err
 	}
 	isFile := ui.Exists(name)
-	isConsumer := bundle != nil && slices.ContainsFunc(bundle.EncryptionKeys(), func(k *trust.Key) bool { return k.Consumer == name })
+	isConsumer := bundle != nil && slices.ContainsFunc(bundle.EncryptionKeys(),
+		func(k *trust.Key) bool { return k.Consumer == name })
 	switch {
 	case isFile && isConsumer:
-		return ui.Usage("write ./"+name+" for the file, or move it away", "--encrypt-to %s: it is both a file here and a consumer in the bundle", name)
+		return ui.Usage("write ./"+name+" for the file, or move it away",
+			"--encrypt-to %s: it is both a file here and a consumer in the bundle", name)
 	case isFile:
 		return addFileRecipients(env, name, to)
 	case isConsumer:
 		return addConsumer(env, bundle, name, to)
 	case strings.ContainsAny(name, `/\`) || strings.HasSuffix(name, ".json"):
-		return ui.WrongFile("check the path; `sealbus keys export` writes such files", "--encrypt-to %s: there is no such file", name)
+		return ui.WrongFile("check the path; `sealbus keys export` writes such files",
+			"--encrypt-to %s: there is no such file", name)
 	case bundle == nil:
 		return ui.Usage("add --trust and --roots, whose bundle lists the consumer's keys, or name a file with its public key", "--encrypt-to %s: no such file, and a consumer's name needs a trust bundle", name)
 	}
@@ -104,7 +113,8 @@ func addRecipient(ctx context.Context, env *ui.Env, f *EncryptFlags, name string
 }
 
 // recipientTrust is the bundle that consumers are looked up in; nil = none was named.
-func recipientTrust(ctx context.Context, env *ui.Env, f *EncryptFlags, to *envelope.EncryptTo) (*trust.Bundle, error) {
+func recipientTrust(ctx context.Context, env *ui.Env, f *EncryptFlags,
+	to *envelope.EncryptTo) (*trust.Bundle, error) {
 	switch {
 	case f.Trust == "" || f.Roots == "":
 		return nil, nil
@@ -162,7 +172,8 @@ func addKMSRecipient(ctx context.Context, env *ui.Env, name string, to *envelope
 		to.Recipients = append(to.Recipients, i.Recipient())
 		return nil
 	}
-	return ui.Usage("give a symmetric key, or one for key agreement on P-256", "--encrypt-to %s: it is a key for %s", name, key.Usage)
+	return ui.Usage("give a symmetric key, or one for key agreement on P-256",
+		"--encrypt-to %s: it is a key for %s", name, key.Usage)
 }
 
 // addFileRecipients adds the keys of a file: a public JWK, or a JWK Set of them.
@@ -173,9 +184,11 @@ func addFileRecipients(env *ui.Env, path string, to *envelope.EncryptTo) error {
 	}
 	switch {
 	case isKeyring(doc):
-		return ui.Usage("export its public half, which is all that it takes: `sealbus keys export --keyring "+ui.ShellQuote(path)+" --out FILE`", "%s is %s", path, filekind.Of(doc))
+		return ui.Usage("export its public half, which is all that it takes: `sealbus keys export --keyring "+
+			ui.ShellQuote(path)+" --out FILE`", "%s is %s", path, filekind.Of(doc))
 	case hasMember(doc, "encryptedKeyset"):
-		return ui.Usage("give the public half, as `sealbus keys new --tink-kek ARN --out FILE` writes it", "%s is a Tink keyset, with private keys", path)
+		return ui.Usage("give the public half, as `sealbus keys new --tink-kek ARN --out FILE` writes it",
+			"%s is a Tink keyset, with private keys", path)
 	}
 	found, err := keys.ParseJWKSet(doc)
 	if err != nil {
@@ -186,7 +199,8 @@ func addFileRecipients(env *ui.Env, path string, to *envelope.EncryptTo) error {
 		if k.Recipient == nil {
 			return ui.Usage("give the key of a consumer, as `sealbus keys export` writes it of its keyring (keys new --use enc)", "%s: key %s is for signing", path, k.KeyID())
 		}
-		if slices.ContainsFunc(to.Recipients, func(r *keys.Recipient) bool { return r.KeyID() == k.KeyID() }) {
+		if slices.ContainsFunc(to.Recipients,
+			func(r *keys.Recipient) bool { return r.KeyID() == k.KeyID() }) {
 			return ui.Usage("name each recipient once", "%s: key %s is given twice", path, k.KeyID())
 		}
 		to.Recipients = append(to.Recipients, k.Recipient)
@@ -202,7 +216,8 @@ type RequireFlags struct {
 
 func (f *RequireFlags) Register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.Encrypted, "require-encrypted", false, "all of the data must be encrypted")
-	cmd.Flags().StringArrayVar(&f.Fields, "require-encrypted-field", nil, "what stands at this JSON `POINTER` must be encrypted")
+	cmd.Flags().StringArrayVar(&f.Fields, "require-encrypted-field", nil,
+		"what stands at this JSON `POINTER` must be encrypted")
 }
 
 func (f *RequireFlags) Check() error { return checkFields("require-encrypted-field", f.Fields) }

@@ -33,8 +33,10 @@ func (f *IdentityFlags) Register(cmd *cobra.Command) { f.RegisterWith(cmd, "cons
 // RegisterWith calls --consumer so.
 func (f *IdentityFlags) RegisterWith(cmd *cobra.Command, consumer string) {
 	f.consumerFlag = consumer
-	cmd.Flags().StringArrayVar(&f.Identities, "identity", nil, "open encrypted data with this `KEY`: a consumer's keyring, a private JWK, a Tink keyset, or the ARN or alias of a key in KMS")
-	cmd.Flags().StringVar(&f.tinkKEK, "tink-kek", "", "the `ARN` of the key in KMS that a Tink keyset is encrypted under")
+	cmd.Flags().StringArrayVar(&f.Identities, "identity", nil,
+		"open encrypted data with this `KEY`: a consumer's keyring, a private JWK, a Tink keyset, or the ARN or alias of a key in KMS")
+	cmd.Flags().StringVar(&f.tinkKEK, "tink-kek", "",
+		"the `ARN` of the key in KMS that a Tink keyset is encrypted under")
 	cmd.Flags().StringVar(&f.consumer, consumer, "", "the `NAME` of the consumer whose Tink keyset it is")
 	f.PrivateFlags.Register(cmd)
 }
@@ -76,7 +78,8 @@ func Decrypter(ctx context.Context, env *ui.Env, f *IdentityFlags) (*envelope.De
 	return envelope.NewDecrypter(with)
 }
 
-func addKMSIdentity(ctx context.Context, env *ui.Env, name string, local *identitySources, with *envelope.DecryptWith) error {
+func addKMSIdentity(ctx context.Context, env *ui.Env, name string, local *identitySources,
+	with *envelope.DecryptWith) error {
 	key, err := awscli.ResolveKMS(ctx, env, name, types.KeyUsageTypeEncryptDecrypt)
 	if err != nil {
 		return err
@@ -97,12 +100,15 @@ func addKMSIdentity(ctx context.Context, env *ui.Env, name string, local *identi
 		*local = append(*local, keys.OpenWith(i))
 		return nil
 	}
-	return ui.Usage("give a symmetric key, or one for key agreement on P-256", "--identity %s: it is a key for %s", name, key.Usage)
+	return ui.Usage("give a symmetric key, or one for key agreement on P-256",
+		"--identity %s: it is a key for %s", name, key.Usage)
 }
 
 // openIdentities opens a file with private keys, whichever of the three kinds it is.
-func openIdentities(ctx context.Context, env *ui.Env, f *IdentityFlags, path string) (keys.IdentitySource, error) {
-	if err := CheckPrivateFile(path, "check the path; if there never was one, `sealbus keys new --use enc` makes it"); err != nil {
+func openIdentities(ctx context.Context, env *ui.Env, f *IdentityFlags,
+	path string) (keys.IdentitySource, error) {
+	if err := CheckPrivateFile(path,
+		"check the path; if there never was one, `sealbus keys new --use enc` makes it"); err != nil {
 		return nil, err
 	}
 	doc, err := env.ReadFile(path, privatefile.MaxSize)
@@ -138,7 +144,8 @@ func openJWKs(env *ui.Env, path string, doc []byte) (keys.IdentitySource, error)
 	case err != nil:
 		return nil, ui.Usage(fixIdentity, "%s is not a JWK", path) // what is wrong may quote it
 	case !slices.ContainsFunc(docs, isPrivateJWK):
-		return nil, ui.Usage("give the file that has the private half", "%s is %s: it opens nothing", path, filekind.Of(doc))
+		return nil, ui.Usage("give the file that has the private half", "%s is %s: it opens nothing", path,
+			filekind.Of(doc))
 	}
 	env.WarnShared(path)
 	var list []keys.Identity
@@ -152,16 +159,19 @@ func openJWKs(env *ui.Env, path string, doc []byte) (keys.IdentitySource, error)
 	return keys.OpenWith(list...), nil
 }
 
-func openConsumerRing(env *ui.Env, private *PrivateFlags, path string, content []byte) (keys.IdentitySource, error) {
+func openConsumerRing(env *ui.Env, private *PrivateFlags, path string,
+	content []byte) (keys.IdentitySource, error) {
 	ring, err := openRingOnce(env, private, path, content)
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case ring.Consumer() == "":
-		return nil, ui.Usage("give the consumer's keyring", "%s is the keyring of %s: its keys sign", path, OwnerOf(ring))
+		return nil, ui.Usage("give the consumer's keyring", "%s is the keyring of %s: its keys sign", path,
+			OwnerOf(ring))
 	case len(ring.Identities(env.Now())) == 0:
-		return nil, ui.WrongFile("make a key with `sealbus keys new --use enc`", "%s: all keys of %s have expired", path, OwnerOf(ring))
+		return nil, ui.WrongFile("make a key with `sealbus keys new --use enc`",
+			"%s: all keys of %s have expired", path, OwnerOf(ring))
 	}
 	return ring, nil
 }
@@ -193,5 +203,6 @@ func isEncrypted(content []byte) bool { return bytes.HasPrefix(content, []byte("
 
 // isPrivateJWK reports whether a JWK has a private member.
 func isPrivateJWK(doc []byte) bool {
-	return slices.ContainsFunc([]string{"d", "priv", "k"}, func(member string) bool { return hasMember(doc, member) })
+	return slices.ContainsFunc([]string{"d", "priv", "k"},
+		func(member string) bool { return hasMember(doc, member) })
 }

@@ -34,7 +34,8 @@ type KeyringFlags struct {
 }
 
 func (f *KeyringFlags) Register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.Path, "keyring", "", "the private keys of the producer, or of the consumer, a `FILE`")
+	cmd.Flags().StringVar(&f.Path, "keyring", "",
+		"the private keys of the producer, or of the consumer, a `FILE`")
 	f.PrivateFlags.Register(cmd)
 }
 
@@ -43,7 +44,8 @@ func OpenKeyring(env *ui.Env, f *KeyringFlags) (*keys.Keyring, error) {
 	if err := ui.Need(ui.Flag("keyring", f.Path)); err != nil {
 		return nil, err
 	}
-	if err := CheckPrivateFile(f.Path, "check the path; if there never was one, `sealbus keys new` makes it"); err != nil {
+	if err := CheckPrivateFile(f.Path,
+		"check the path; if there never was one, `sealbus keys new` makes it"); err != nil {
 		return nil, err
 	}
 	if err := CheckProtected(env, f.Path, &f.PrivateFlags); err != nil {
@@ -67,7 +69,8 @@ func OpenKeyring(env *ui.Env, f *KeyringFlags) (*keys.Keyring, error) {
 func PrivateFailed(path string, err error) error {
 	switch {
 	case errors.Is(err, keys.ErrPassphrase):
-		return &ui.Error{Code: ui.ExitUsage, Reason: "wrong_passphrase", Needed: true, Err: ui.InFile(path, keys.ErrPassphrase), Fix: "give the passphrase that it was made with"}
+		return &ui.Error{Code: ui.ExitUsage, Reason: "wrong_passphrase", Needed: true,
+			Err: ui.InFile(path, keys.ErrPassphrase), Fix: "give the passphrase that it was made with"}
 	case errors.Is(err, fs.ErrExist):
 		return ui.FileExists(path)
 	case ui.IsPathError(err):
@@ -97,11 +100,13 @@ func signers(env *ui.Env, ring *keys.Keyring, keyID string) (keys.SignerSource, 
 		return nil, err
 	}
 	if !key.Schedule.SignsAt(env.Now()) {
-		return nil, ui.Usage("use the key that `sealbus keys list` shows as active", "key %s is %s: it does not sign now", key.KeyID(), key.Schedule.StateAt(env.Now()))
+		return nil, ui.Usage("use the key that `sealbus keys list` shows as active",
+			"key %s is %s: it does not sign now", key.KeyID(), key.Schedule.StateAt(env.Now()))
 	}
 	signer, ok := ring.Find(key.KeyID())
 	if !ok {
-		return nil, ui.WrongFile(fixNoSigner(ring, env.Now()), "key %s is for opening, not for signing", key.KeyID())
+		return nil, ui.WrongFile(fixNoSigner(ring, env.Now()), "key %s is for opening, not for signing",
+			key.KeyID())
 	}
 	return keys.SignWith(signer), nil
 }
@@ -169,7 +174,8 @@ func MatchID(ids []string, given, where string) (string, error) {
 		}
 	}
 	if found == "" {
-		return "", ui.Usage("give its ID, or at least the first 8 characters of it", "%s has no key %q", where, given)
+		return "", ui.Usage("give its ID, or at least the first 8 characters of it", "%s has no key %q",
+			where, given)
 	}
 	return found, nil
 }

@@ -29,7 +29,8 @@ func TestPassphraseFileOfWindows(t *testing.T) {
 
 func TestMatchID(t *testing.T) {
 	ids := []string{"AAAAAAAAAAAA1", "AAAAAAAAAAAA2", "BBBBBBBBBBBB"}
-	for given, want := range map[string]string{"BBBBBBBB": ids[2], "BBBBBBBBBBBB": ids[2], "AAAAAAAAAAAA2": ids[1]} {
+	for given, want := range map[string]string{"BBBBBBBB": ids[2], "BBBBBBBBBBBB": ids[2],
+		"AAAAAAAAAAAA2": ids[1]} {
 		if got, err := MatchID(ids, given, "x"); got != want || err != nil {
 			t.Errorf("matchID(%q) = %q, %v", given, got, err)
 		}

@@ -28,7 +28,8 @@ func (f *PrivateFlags) Options(env *ui.Env) keys.PrivateFileOptions {
 }
 
 func (f *PrivateFlags) Register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.PassphraseFile, "passphrase-file", "", "read the passphrase from the first line of `FILE` instead of the terminal")
+	cmd.Flags().StringVar(&f.PassphraseFile, "passphrase-file", "",
+		"read the passphrase from the first line of `FILE` instead of the terminal")
 	cmd.Flags().BoolVar(&f.Insecure, "insecure-no-passphrase", false, "the private key is not encrypted")
 }
 
@@ -61,7 +62,8 @@ func Passphrase(env *ui.Env, f *PrivateFlags, path string, isNew bool) (string, 
 }
 
 func noTerminal(path string) error {
-	return ui.Usage("use --passphrase-file FILE (--insecure-no-passphrase if the file is not encrypted)", "there is no terminal to ask for the passphrase of %s", path)
+	return ui.Usage("use --passphrase-file FILE (--insecure-no-passphrase if the file is not encrypted)",
+		"there is no terminal to ask for the passphrase of %s", path)
 }
 
 // passphraseFromFile reads the first line. A byte order mark, or UTF-16, would become part of the passphrase,
@@ -76,14 +78,16 @@ func passphraseFromFile(env *ui.Env, path string, isNew bool) (string, error) {
 		env.WarnShared(path)
 	}
 	if damage := filekind.Damage(data); damage != nil && isNew {
-		return "", ui.Usage("write the passphrase with another editor, or in PowerShell with Set-Content -Encoding ascii", "%s: %w", ui.NameOf(path), damage)
+		return "",
+			ui.Usage("write the passphrase with another editor, or in PowerShell with Set-Content -Encoding ascii", "%s: %w", ui.NameOf(path), damage)
 	} else if damage != nil {
 		env.Warnf("%s: %v", ui.NameOf(path), damage)
 	}
 	line, _, _ := bytes.Cut(data, []byte("\n"))
 	line = bytes.TrimSuffix(line, []byte("\r"))
 	if len(line) == 0 {
-		return "", ui.Usage("write the passphrase on its first line", "%s holds no passphrase: its first line is empty", ui.NameOf(path))
+		return "", ui.Usage("write the passphrase on its first line",
+			"%s holds no passphrase: its first line is empty", ui.NameOf(path))
 	}
 	return string(line), nil
 }

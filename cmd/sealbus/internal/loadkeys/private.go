@@ -40,7 +40,8 @@ func CheckProtected(env *ui.Env, path string, f *PrivateFlags) error {
 	defer clear(doc)
 	switch is := filekind.Of(doc); {
 	case (is == filekind.JWK || is == filekind.JWKSet) && !json.Valid(doc): // the private half may be cut off
-		return ui.WrongFile("give an undamaged copy of it", "%s is damaged or cut off: it is not complete JSON", path)
+		return ui.WrongFile("give an undamaged copy of it",
+			"%s is damaged or cut off: it is not complete JSON", path)
 	case is == filekind.Encrypted && f.Insecure && f.PassphraseFile == "":
 		return ui.WrongFile("leave --insecure-no-passphrase out, and you are asked for it",
 			"%s is encrypted: give its passphrase", path)

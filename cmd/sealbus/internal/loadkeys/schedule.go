@@ -30,7 +30,8 @@ func ParseSchedule(env *ui.Env, f ScheduleFlags) (keys.Schedule, error) {
 		*m.at = t.Truncate(time.Second)
 	}
 	if err := s.Check(); err != nil {
-		return s, ui.Usage("correct the moments: published, active, retired, expired follow each other", "%w", err)
+		return s, ui.Usage("correct the moments: published, active, retired, expired follow each other", "%w",
+			err)
 	}
 	return s, nil
 }

@@ -39,13 +39,16 @@ func newVault(t *testing.T) *vault {
 	b.Check(err)
 	t.Cleanup(func() { b.Check(server.Close()) })
 	for name, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1",
-		"AWS_CONFIG_FILE": b.Path("none"), "AWS_SHARED_CREDENTIALS_FILE": b.Path("none"), "AWS_PROFILE": "", "AWS_ENDPOINT_URL": server.URL(), "AWS_ENDPOINT_URL_KMS": "",
+		"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1",
+		"AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1",
+		"AWS_CONFIG_FILE": b.Path("none"), "AWS_SHARED_CREDENTIALS_FILE": b.Path("none"), "AWS_PROFILE": "",
+		"AWS_ENDPOINT_URL": server.URL(), "AWS_ENDPOINT_URL_KMS": "",
 	} {
 		t.Setenv(name, value)
 	}
 	os.Unsetenv("AWS_ENDPOINT_URL_KMS")
-	v.client = kms.New(kms.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", "")})
+	v.client = kms.New(kms.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()),
+		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", "")})
 	return v
 }
 
@@ -65,11 +68,13 @@ func (v *vault) trustIn(file, producer string) {
 	v.Check(json.Unmarshal(doc, &set))
 	verifier, err := keys.ParseJWK(set.Keys[0])
 	v.Check(err)
-	v.Trust(&trust.Key{Verifier: verifier, Producer: producer, Sources: []string{"https://shop.example/*"}, Types: []string{"*"}})
+	v.Trust(&trust.Key{Verifier: verifier, Producer: producer, Sources: []string{"https://shop.example/*"},
+		Types: []string{"*"}})
 }
 
 func (v *vault) open(sealed string, more ...string) clitest.Ran {
-	return v.Run(sealed, append([]string{"open", "--trust", v.Path("trust.dsse"), "--roots", v.Path("roots.json"), "--allow-source", "https://shop.example/*", "--output", "json"}, more...)...)
+	return v.Run(sealed, append([]string{"open", "--trust", v.Path("trust.dsse"), "--roots",
+		v.Path("roots.json"), "--allow-source", "https://shop.example/*", "--output", "json"}, more...)...)
 }
 
 // A producer's key in KMS and a symmetric key of the consumer: nothing secret is on any disk.
@@ -81,9 +86,11 @@ func TestKeysInKMS(t *testing.T) {
 		"agreement": v.key(types.KeyUsageTypeKeyAgreement, types.KeySpecEccNistP256),
 	} {
 		t.Run(name, func(t *testing.T) {
-			v.Must("", "keys", "new", "--kms", signing, "--producer", "shop", "--out", v.Path(name+".pub.json"))
+			v.Must("", "keys", "new", "--kms", signing, "--producer", "shop", "--out",
+				v.Path(name+".pub.json"))
 			v.trustIn(name+".pub.json", "shop")
-			sealed := v.Must(secretOrder, "seal", "--kms", signing, "--producer", "shop", "--encrypt-to", encrypting)
+			sealed := v.Must(secretOrder, "seal", "--kms", signing, "--producer", "shop", "--encrypt-to",
+				encrypting)
 			if strings.Contains(sealed, `"4111"`) {
 				t.Errorf("legible: %s", sealed)
 			}
@@ -97,10 +104,12 @@ func TestKeysInKMS(t *testing.T) {
 				}
 			}
 			v.Check(json.Unmarshal([]byte(r.Stdout), &got))
-			if r.Code != 0 || string(got.Event.Data) != `{"card":{"number":"4111"},"total":12.5}` || got.Encryption.Fields != nil || got.Encryption.OpenedWith == "" {
+			if r.Code != 0 || string(got.Event.Data) != `{"card":{"number":"4111"},"total":12.5}` ||
+				got.Encryption.Fields != nil || got.Encryption.OpenedWith == "" {
 				t.Errorf("exit %d: %s%s", r.Code, r.Stdout, r.Stderr)
 			}
-			if r := v.open(sealed); r.Code != ui.ExitRejected || !strings.Contains(r.Stdout, `"reason":"not_a_recipient"`) {
+			if r := v.open(sealed); r.Code != ui.ExitRejected ||
+				!strings.Contains(r.Stdout, `"reason":"not_a_recipient"`) {
 				t.Errorf("without an identity: exit %d: %s", r.Code, r.Stdout)
 			}
 		})
@@ -112,14 +121,18 @@ func TestKMSRefuses(t *testing.T) {
 	v := newVault(t)
 	v.Org(nil, "https://shop.example/*")
 	arn := v.key(types.KeyUsageTypeEncryptDecrypt, types.KeySpecSymmetricDefault)
-	seal := []string{"seal", "--keyring", v.Path("shop.keyring"), "--insecure-no-passphrase", "--encrypt-to", arn}
+	seal := []string{"seal", "--keyring", v.Path("shop.keyring"), "--insecure-no-passphrase", "--encrypt-to",
+		arn}
 	sealed := v.Must(secretOrder, seal...)
 	v.deny.Store(aws.String("GenerateDataKey"))
-	if r := v.Run(secretOrder, seal...); r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, "allow kms:GenerateDataKey on "+arn) || r.Stdout != "" {
+	if r := v.Run(secretOrder, seal...); r.Code != ui.ExitUsage ||
+		!strings.Contains(r.Stderr, "allow kms:GenerateDataKey on "+arn) || r.Stdout != "" {
 		t.Errorf("exit %d: %s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	v.deny.Store(aws.String("Decrypt"))
-	if r := v.open(sealed, "--identity", arn); r.Code != ui.ExitUsage || !strings.Contains(r.Stdout, "kms_unavailable") || !strings.Contains(r.Stdout, "allow kms:Decrypt on "+arn) {
+	if r := v.open(sealed, "--identity", arn); r.Code != ui.ExitUsage ||
+		!strings.Contains(r.Stdout, "kms_unavailable") ||
+		!strings.Contains(r.Stdout, "allow kms:Decrypt on "+arn) {
 		t.Errorf("exit %d: %s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	v.deny.Store(aws.String("DescribeKey")) // a role that may use a key need not see it
@@ -129,11 +142,14 @@ func TestKMSRefuses(t *testing.T) {
 	v.agreementUnseen()
 	v.deny.Store(nil)
 	for _, test := range []struct{ args, want string }{
-		{"--encrypt-to " + v.key(types.KeyUsageTypeSignVerify, types.KeySpecEccNistP256), "it is a key for SIGN_VERIFY"},
+		{"--encrypt-to " + v.key(types.KeyUsageTypeSignVerify, types.KeySpecEccNistP256),
+			"it is a key for SIGN_VERIFY"},
 		{"--encrypt-to arn:aws:s3:::bucket", "is not of KMS"},
 		{"--encrypt-to alias/none", "does not exist there"},
 	} {
-		if r := v.Run(secretOrder, append(seal[:4:4], strings.Fields(test.args)...)...); r.Code == ui.ExitDone || !strings.Contains(r.Stderr, test.want) {
+		if r := v.Run(secretOrder, append(seal[:4:4],
+			strings.Fields(test.args)...)...); r.Code == ui.ExitDone ||
+			!strings.Contains(r.Stderr, test.want) {
 			t.Errorf("%s: exit %d: %s", test.args, r.Code, r.Stderr)
 		}
 	}
@@ -145,13 +161,15 @@ func (v *vault) agreementUnseen() {
 	v.T.Helper()
 	v.deny.Store(nil)
 	arn := v.key(types.KeyUsageTypeKeyAgreement, types.KeySpecEccNistP256)
-	sealed := v.Must(secretOrder, "seal", "--keyring", v.Path("shop.keyring"), "--insecure-no-passphrase", "--encrypt-to", arn)
+	sealed := v.Must(secretOrder, "seal", "--keyring", v.Path("shop.keyring"), "--insecure-no-passphrase",
+		"--encrypt-to", arn)
 	v.deny.Store(aws.String("DescribeKey"))
 	if r := v.open(sealed, "--identity", arn); r.Code != ui.ExitDone || r.Stderr != "" {
 		v.T.Errorf("exit %d: %s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	v.deny.Store(aws.String("DescribeKey GetPublicKey"))
-	if r := v.open(sealed, "--identity", arn); !strings.Contains(r.Stderr, arn+" is taken for a symmetric key") {
+	if r := v.open(sealed, "--identity", arn); !strings.Contains(r.Stderr, arn+
+		" is taken for a symmetric key") {
 		v.T.Errorf("exit %d: %s%s", r.Code, r.Stdout, r.Stderr)
 	}
 }
@@ -160,16 +178,22 @@ func (v *vault) agreementUnseen() {
 func TestTinkKeysets(t *testing.T) {
 	v := newVault(t)
 	kek := v.key(types.KeyUsageTypeEncryptDecrypt, types.KeySpecSymmetricDefault)
-	v.Must("", "keys", "new", "--tink-kek", kek, "--producer", "shop", "--keyring", v.Path("shop.tink"), "--out", v.Path("shop.pub.json"))
+	v.Must("", "keys", "new", "--tink-kek", kek, "--producer", "shop", "--keyring", v.Path("shop.tink"),
+		"--out", v.Path("shop.pub.json"))
 	v.trustIn("shop.pub.json", "shop")
-	v.Must("", "keys", "new", "--tink-kek", kek, "--use", "enc", "--consumer", "billing", "--keyring", v.Path("billing.tink"), "--out", v.Path("billing.pub.json"))
-	second := v.Run("", "keys", "new", "--tink-kek", kek, "--producer", "shop", "--alg", "ML-DSA-65", "--keyring", v.Path("shop.tink"))
+	v.Must("", "keys", "new", "--tink-kek", kek, "--use", "enc", "--consumer", "billing", "--keyring",
+		v.Path("billing.tink"), "--out", v.Path("billing.pub.json"))
+	second := v.Run("", "keys", "new", "--tink-kek", kek, "--producer", "shop", "--alg", "ML-DSA-65",
+		"--keyring", v.Path("shop.tink"))
 	if second.Code != 0 || !strings.Contains(second.Stderr, "it does not sign yet") {
 		t.Errorf("exit %d: %s", second.Code, second.Stderr)
 	}
-	sign := []string{"seal", "--keyring", v.Path("shop.tink"), "--tink-kek", kek, "--producer", "shop", "--encrypt-to", v.Path("billing.pub.json"), "--field", "/card"}
+	sign := []string{"seal", "--keyring", v.Path("shop.tink"), "--tink-kek", kek, "--producer", "shop",
+		"--encrypt-to", v.Path("billing.pub.json"), "--field", "/card"}
 	sealed := v.Must(secretOrder, sign...)
-	if r := v.open(sealed, "--identity", v.Path("billing.tink"), "--tink-kek", kek, "--consumer", "billing", "--require-encrypted-field", "/card/number"); r.Code != 0 || !strings.Contains(r.Stdout, `"fields":["/card"]`) {
+	if r := v.open(sealed, "--identity", v.Path("billing.tink"), "--tink-kek", kek, "--consumer", "billing",
+		"--require-encrypted-field", "/card/number"); r.Code != 0 ||
+		!strings.Contains(r.Stdout, `"fields":["/card"]`) {
 		t.Errorf("exit %d: %s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	for _, test := range []struct {
@@ -177,9 +201,12 @@ func TestTinkKeysets(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"--identity", v.Path("billing.tink")}, ui.ExitUsage, "add --tink-kek ARN and --consumer NAME"},
-		{[]string{"--identity", v.Path("billing.tink"), "--tink-kek", kek, "--consumer", "mail"}, ui.ExitUsage, "of another owner"},
-		{[]string{"--identity", v.Path("shop.tink"), "--tink-kek", kek, "--consumer", "billing"}, ui.ExitUsage, "of another owner"},
+		{[]string{"--identity", v.Path("billing.tink")}, ui.ExitUsage,
+			"add --tink-kek ARN and --consumer NAME"},
+		{[]string{"--identity", v.Path("billing.tink"), "--tink-kek", kek, "--consumer", "mail"},
+			ui.ExitUsage, "of another owner"},
+		{[]string{"--identity", v.Path("shop.tink"), "--tink-kek", kek, "--consumer", "billing"},
+			ui.ExitUsage, "of another owner"},
 	} {
 		if r := v.open(sealed, test.args...); r.Code != test.code || !strings.Contains(r.Stderr, test.want) {
 			t.Errorf("%v: exit %d: %s", test.args, r.Code, r.Stderr)
@@ -190,28 +217,38 @@ func TestTinkKeysets(t *testing.T) {
 // A consumer is encrypted to by its name, and its keyring opens.
 func TestEncryptToName(t *testing.T) {
 	b := clitest.New(t)
-	b.Must("", "keys", "new", "--producer", "shop", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase")
-	b.Must("", "keys", "new", "--use", "enc", "--consumer", "billing", "--keyring", b.Path("billing.keyring"), "--insecure-no-passphrase")
-	shop, err := keys.OpenKeyring(b.Path("shop.keyring"), "", &keys.PrivateFileOptions{InsecureNoPassphrase: true})
+	b.Must("", "keys", "new", "--producer", "shop", "--keyring", b.Path("shop.keyring"),
+		"--insecure-no-passphrase")
+	b.Must("", "keys", "new", "--use", "enc", "--consumer", "billing", "--keyring", b.Path("billing.keyring"),
+		"--insecure-no-passphrase")
+	shop, err := keys.OpenKeyring(b.Path("shop.keyring"), "",
+		&keys.PrivateFileOptions{InsecureNoPassphrase: true})
 	b.Check(err)
-	billing, err := keys.OpenKeyring(b.Path("billing.keyring"), "", &keys.PrivateFileOptions{InsecureNoPassphrase: true})
+	billing, err := keys.OpenKeyring(b.Path("billing.keyring"), "",
+		&keys.PrivateFileOptions{InsecureNoPassphrase: true})
 	b.Check(err)
 	v := &vault{Bench: b}
 	b.TrustWith([]*trust.Key{{Recipient: billing.PublicKeys()[0].Recipient, Consumer: "billing"}},
-		&trust.Key{Verifier: shop.PublicKeys()[0].Verifier, Producer: "shop", Sources: []string{"https://shop.example/*"}, Types: []string{"*"}})
-	seal := []string{"seal", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase", "--trust", b.Path("trust.dsse"), "--roots", b.Path("roots.json"), "--encrypt-to"}
+		&trust.Key{Verifier: shop.PublicKeys()[0].Verifier, Producer: "shop",
+			Sources: []string{"https://shop.example/*"}, Types: []string{"*"}})
+	seal := []string{"seal", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase", "--trust",
+		b.Path("trust.dsse"), "--roots", b.Path("roots.json"), "--encrypt-to"}
 	sealed := b.Must(secretOrder, append(seal, "billing")...)
-	if r := v.open(sealed, "--identity", b.Path("billing.keyring"), "--insecure-no-passphrase", "--require-encrypted"); r.Code != 0 || !strings.Contains(r.Stdout, `"number":"4111"`) {
+	if r := v.open(sealed, "--identity", b.Path("billing.keyring"), "--insecure-no-passphrase",
+		"--require-encrypted"); r.Code != 0 || !strings.Contains(r.Stdout, `"number":"4111"`) {
 		t.Errorf("exit %d: %s%s", r.Code, r.Stdout, r.Stderr)
 	}
-	if r := v.open(sealed, "--identity", b.Path("shop.keyring"), "--insecure-no-passphrase"); r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, "its keys sign") {
+	if r := v.open(sealed, "--identity", b.Path("shop.keyring"),
+		"--insecure-no-passphrase"); r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, "its keys sign") {
 		t.Errorf("exit %d: %s", r.Code, r.Stderr)
 	}
-	if r := b.Run(secretOrder, append(seal, "mail")...); r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, `the trust bundle lists no key of such a consumer`) {
+	if r := b.Run(secretOrder, append(seal, "mail")...); r.Code != ui.ExitUsage ||
+		!strings.Contains(r.Stderr, `the trust bundle lists no key of such a consumer`) {
 		t.Errorf("exit %d: %s", r.Code, r.Stderr)
 	}
 	plain := b.Must(secretOrder, "seal", "--keyring", b.Path("shop.keyring"), "--insecure-no-passphrase")
-	if r := v.open(plain, "--require-encrypted"); r.Code != ui.ExitRejected || !strings.Contains(r.Stdout, "not_encrypted") {
+	if r := v.open(plain, "--require-encrypted"); r.Code != ui.ExitRejected ||
+		!strings.Contains(r.Stdout, "not_encrypted") {
 		t.Errorf("exit %d: %s", r.Code, r.Stdout)
 	}
 }
@@ -221,17 +258,22 @@ func TestDoctorKMS(t *testing.T) {
 	v := newVault(t)
 	symmetric := v.key(types.KeyUsageTypeEncryptDecrypt, types.KeySpecSymmetricDefault)
 	args := []string{
-		"doctor", "--source", "https://shop.example/eu", "--may-sign", v.key(types.KeyUsageTypeSignVerify, types.KeySpecMlDsa65),
-		"--may-encrypt", symmetric, "--may-decrypt", symmetric, "--may-decrypt", v.key(types.KeyUsageTypeKeyAgreement, types.KeySpecEccNistP256),
+		"doctor", "--source", "https://shop.example/eu", "--may-sign",
+		v.key(types.KeyUsageTypeSignVerify, types.KeySpecMlDsa65),
+		"--may-encrypt", symmetric, "--may-decrypt", symmetric, "--may-decrypt",
+		v.key(types.KeyUsageTypeKeyAgreement, types.KeySpecEccNistP256),
 	}
 	out := v.Must("", args...)
-	for _, op := range []string{"kms:GetPublicKey", "kms:Sign", "kms:GenerateDataKey", "kms:Encrypt", "kms:Decrypt", "kms:DeriveSharedSecret"} {
+	for _, op := range []string{"kms:GetPublicKey", "kms:Sign", "kms:GenerateDataKey", "kms:Encrypt",
+		"kms:Decrypt", "kms:DeriveSharedSecret"} {
 		if !strings.Contains(out, op+" on ") {
 			t.Errorf("nothing of %s:\n%s", op, out)
 		}
 	}
 	v.deny.Store(aws.String("Decrypt"))
-	if r := v.Run("", args...); r.Code != ui.ExitDue || !strings.Contains(r.Stdout, "allow kms:Decrypt on "+symmetric) || !strings.Contains(r.Stdout, "1 problem") {
+	if r := v.Run("", args...); r.Code != ui.ExitDue ||
+		!strings.Contains(r.Stdout, "allow kms:Decrypt on "+symmetric) ||
+		!strings.Contains(r.Stdout, "1 problem") {
 		t.Errorf("exit %d:\n%s", r.Code, r.Stdout)
 	}
 	v.deny.Store(nil)
@@ -240,7 +282,8 @@ func TestDoctorKMS(t *testing.T) {
 	if r := v.Run("", args...); r.Code != ui.ExitDue || !strings.Contains(r.Stdout, "is Disabled") {
 		t.Errorf("exit %d:\n%s", r.Code, r.Stdout)
 	}
-	if r := v.Run("", "doctor", "--may-decrypt", symmetric); r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, "--source") {
+	if r := v.Run("", "doctor", "--may-decrypt", symmetric); r.Code != ui.ExitUsage ||
+		!strings.Contains(r.Stderr, "--source") {
 		t.Errorf("exit %d: %s", r.Code, r.Stderr)
 	}
 }
@@ -248,8 +291,10 @@ func TestDoctorKMS(t *testing.T) {
 // A symmetric key has nothing that a trust bundle could list.
 func TestKeysNewOfSymmetricKey(t *testing.T) {
 	v := newVault(t)
-	r := v.Run("", "keys", "new", "--use", "enc", "--consumer", "billing", "--kms", v.key(types.KeyUsageTypeEncryptDecrypt, types.KeySpecSymmetricDefault), "--out", v.Path("pub.json"))
-	if r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, "it has no public half") || !strings.Contains(r.Stderr, "--encrypt-to ARN") || ui.Exists(v.Path("pub.json")) {
+	r := v.Run("", "keys", "new", "--use", "enc", "--consumer", "billing", "--kms",
+		v.key(types.KeyUsageTypeEncryptDecrypt, types.KeySpecSymmetricDefault), "--out", v.Path("pub.json"))
+	if r.Code != ui.ExitUsage || !strings.Contains(r.Stderr, "it has no public half") ||
+		!strings.Contains(r.Stderr, "--encrypt-to ARN") || ui.Exists(v.Path("pub.json")) {
 		t.Errorf("exit %d: %s", r.Code, r.Stderr)
 	}
 }
@@ -260,10 +305,13 @@ func TestKMSRefusesOneOfMany(t *testing.T) {
 	v.Org(nil, "https://shop.example/*")
 	arn := v.key(types.KeyUsageTypeEncryptDecrypt, types.KeySpecSymmetricDefault)
 	v.deny.Store(aws.String("GenerateDataKey"))
-	r := v.Run("["+secretOrder+","+secretOrder+"]", "seal", "--keyring", v.Path("shop.keyring"), "--insecure-no-passphrase", "--encrypt-to", arn, "--output", "json")
+	r := v.Run("["+secretOrder+","+secretOrder+"]", "seal", "--keyring", v.Path("shop.keyring"),
+		"--insecure-no-passphrase", "--encrypt-to", arn, "--output", "json")
 	var e ui.ErrorResult
 	v.Check(json.Unmarshal([]byte(r.Stdout), &e))
-	if r.Code != ui.ExitUsage || e.Reason != "kms_unavailable" || !strings.HasPrefix(e.Message, "event 1 of 2: kms:GenerateDataKey with "+arn) || !strings.Contains(e.Fix, "allow kms:GenerateDataKey on "+arn) {
+	if r.Code != ui.ExitUsage || e.Reason != "kms_unavailable" ||
+		!strings.HasPrefix(e.Message, "event 1 of 2: kms:GenerateDataKey with "+arn) ||
+		!strings.Contains(e.Fix, "allow kms:GenerateDataKey on "+arn) {
 		t.Errorf("exit %d: %+v", r.Code, e)
 	}
 }

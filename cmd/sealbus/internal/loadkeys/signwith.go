@@ -22,10 +22,14 @@ type SignFlags struct {
 
 func (f *SignFlags) Register(cmd *cobra.Command) {
 	f.KeyringFlags.Register(cmd)
-	cmd.Flags().StringVar(&f.key, "key", "", "sign with this key: its `ID` or the first characters of it (default the one that signs now)")
-	cmd.Flags().StringVar(&f.kms, "kms", "", "instead of a keyring: the `ARN` or alias of a signing key in KMS")
-	cmd.Flags().StringVar(&f.tinkKEK, "tink-kek", "", "the keyring is a Tink keyset, encrypted under the key in KMS of this `ARN`")
-	cmd.Flags().StringVar(&f.producer, "producer", "", "with --kms or --tink-kek: the producer's `NAME`, as the trust policy has it")
+	cmd.Flags().StringVar(&f.key, "key", "",
+		"sign with this key: its `ID` or the first characters of it (default the one that signs now)")
+	cmd.Flags().StringVar(&f.kms, "kms", "",
+		"instead of a keyring: the `ARN` or alias of a signing key in KMS")
+	cmd.Flags().StringVar(&f.tinkKEK, "tink-kek", "",
+		"the keyring is a Tink keyset, encrypted under the key in KMS of this `ARN`")
+	cmd.Flags().StringVar(&f.producer, "producer", "",
+		"with --kms or --tink-kek: the producer's `NAME`, as the trust policy has it")
 }
 
 // Check refuses flags that contradict each other.
@@ -36,7 +40,8 @@ func (f *SignFlags) Check() error {
 	case f.kms == "" && f.Path == "":
 		return ui.Need(ui.Flag("keyring", f.Path))
 	case (f.kms != "" || f.tinkKEK != "") && f.producer == "":
-		return ui.Usage("add --producer NAME, as the trust policy has it", "whose key it is, neither KMS nor a Tink keyset says")
+		return ui.Usage("add --producer NAME, as the trust policy has it",
+			"whose key it is, neither KMS nor a Tink keyset says")
 	case f.kms == "" && f.tinkKEK == "" && f.producer != "":
 		return ui.Usage("drop it", "--producer is for --kms and --tink-kek: a keyring says whose it is")
 	}

@@ -14,9 +14,11 @@ import (
 	"github.com/sealbus/sealbus/keys/tinkkeys/tinkawskms"
 )
 
-func openTinkIdentities(ctx context.Context, env *ui.Env, f *IdentityFlags, path string) (keys.IdentitySource, error) {
+func openTinkIdentities(ctx context.Context, env *ui.Env, f *IdentityFlags,
+	path string) (keys.IdentitySource, error) {
 	if f.tinkKEK == "" || f.consumer == "" {
-		return nil, ui.Usage("add --tink-kek ARN and --"+f.consumerFlag+" NAME", "%s is a Tink keyset: the key that it is under, and whose it is, must be known", path)
+		return nil, ui.Usage("add --tink-kek ARN and --"+f.consumerFlag+
+			" NAME", "%s is a Tink keyset: the key that it is under, and whose it is, must be known", path)
 	}
 	kek, err := TinkKEK(ctx, env, f.tinkKEK)
 	if err != nil {

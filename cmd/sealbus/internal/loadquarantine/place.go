@@ -30,8 +30,10 @@ type QuarantineFlags struct {
 
 func (f *QuarantineFlags) Register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.From, "from", "", "the quarantine, a `PLACE`: a directory, s3://BUCKET/PREFIX or sqs:QUEUE-URL")
-	flags.StringVar(&f.keyFile, "key-file", "", "the quarantine's key, a `FILE` of `sealbus quarantine key new`")
+	flags.StringVar(&f.From, "from", "",
+		"the quarantine, a `PLACE`: a directory, s3://BUCKET/PREFIX or sqs:QUEUE-URL")
+	flags.StringVar(&f.keyFile, "key-file", "",
+		"the quarantine's key, a `FILE` of `sealbus quarantine key new`")
 	f.AWSFlags.Register(cmd)
 }
 
@@ -54,13 +56,15 @@ func ReadKey(env *ui.Env, path string) ([]byte, error) {
 	}
 	key, err := jsontext.Base64.AppendDecode(nil, bytes.TrimSpace(text))
 	if err != nil || len(key) < consumer.MinQuarantineKey {
-		why := fmt.Errorf("%s is not a quarantine key: base64 of at least %d bytes", ui.NameOf(path), consumer.MinQuarantineKey)
+		why := fmt.Errorf("%s is not a quarantine key: base64 of at least %d bytes", ui.NameOf(path),
+			consumer.MinQuarantineKey)
 		if damage := filekind.Damage(text); damage != nil {
 			why = ui.InFile(ui.NameOf(path), damage)
 		} else if is := filekind.Of(text); is != "" {
 			why = fmt.Errorf("%s is %s, not a quarantine key", ui.NameOf(path), is)
 		}
-		return nil, ui.WrongFile("give the file that `sealbus quarantine key new` wrote for this consumer: no other key reads its records", "%w", why)
+		return nil,
+			ui.WrongFile("give the file that `sealbus quarantine key new` wrote for this consumer: no other key reads its records", "%w", why)
 	}
 	return key, nil
 }
@@ -124,7 +128,8 @@ func openQuarantineDir(path string, keys consumer.QuarantineKeys) (quarantine.St
 	return asStore(quarantine.NewDir(path, keys))
 }
 
-func (f *QuarantineFlags) openBucket(ctx context.Context, name string, keys consumer.QuarantineKeys) (quarantine.Store, error) {
+func (f *QuarantineFlags) openBucket(ctx context.Context, name string,
+	keys consumer.QuarantineKeys) (quarantine.Store, error) {
 	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(name, "//"), "/")
 	if !strings.HasPrefix(name, "//") || bucket == "" {
 		return nil, wrongPlace(f.From)
@@ -142,7 +147,8 @@ func (f *QuarantineFlags) openBucket(ctx context.Context, name string, keys cons
 	return asStore(s3.New(client, bucket, keys, &s3.Options{Prefix: strings.TrimSuffix(prefix, "/")}))
 }
 
-func (f *QuarantineFlags) openQueue(ctx context.Context, queueURL string, keys consumer.QuarantineKeys) (quarantine.Store, error) {
+func (f *QuarantineFlags) openQueue(ctx context.Context, queueURL string,
+	keys consumer.QuarantineKeys) (quarantine.Store, error) {
 	client, err := awscli.QueueClient(ctx, queueURL, f.AWSFlags)
 	if err != nil {
 		return nil, ui.FlagFailed("from", err)

@@ -26,7 +26,8 @@ const fetchTimeout = 30 * time.Second
 type TrustFlags struct{ Trust, Roots, state string }
 
 func (f *TrustFlags) Register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.Trust, "trust", "", "the signed trust bundle: a `FILE`, an https:// URL or s3://BUCKET/KEY")
+	cmd.Flags().StringVar(&f.Trust, "trust", "",
+		"the signed trust bundle: a `FILE`, an https:// URL or s3://BUCKET/KEY")
 	cmd.Flags().StringVar(&f.Roots, "roots", "", "the pinned roots that sign the bundle, a `FILE`")
 	cmd.Flags().StringVar(&f.state, "trust-state", "",
 		"remember the newest bundle in this `FILE`, and refuse an older one from then on (default nothing is remembered)")
@@ -82,7 +83,8 @@ func Live(ctx context.Context, env *ui.Env, f *TrustFlags) (trust.Refresher, err
 
 func followTrust(ctx context.Context, env *ui.Env, f *TrustFlags) (trustSource, error) {
 	if f.Trust == "-" {
-		return nil, ui.Usage("name a file or a URL", "the bundle is followed: it cannot come from standard input")
+		return nil, ui.Usage("name a file or a URL",
+			"the bundle is followed: it cannot come from standard input")
 	}
 	roots, err := readTrustRoots(env, f)
 	if err != nil {
@@ -95,7 +97,8 @@ func followTrust(ctx context.Context, env *ui.Env, f *TrustFlags) (trustSource, 
 	if origin == nil {
 		return watchTrust(ctx, env, f, roots)
 	}
-	source, err := trust.FetchFrom(ctx, origin, roots, &trust.Options{Now: env.Now, Timeout: fetchTimeout, StateFile: f.state})
+	source, err := trust.FetchFrom(ctx, origin, roots,
+		&trust.Options{Now: env.Now, Timeout: fetchTimeout, StateFile: f.state})
 	if err != nil {
 		return nil, ui.AsNeeded(ReasonUnavailable, notFetched(origin, err))
 	}
@@ -195,7 +198,8 @@ func trustOrigin(ctx context.Context, env *ui.Env, where string) (trust.Origin, 
 	case "s3":
 		return objectOrigin(ctx, env, rest)
 	}
-	return nil, ui.Usage("name a file, an https:// URL or s3://BUCKET/KEY", "a bundle cannot be read from %q", scheme+"://")
+	return nil, ui.Usage("name a file, an https:// URL or s3://BUCKET/KEY", "a bundle cannot be read from %q",
+		scheme+"://")
 }
 
 func objectOrigin(ctx context.Context, env *ui.Env, name string) (trust.Origin, error) {

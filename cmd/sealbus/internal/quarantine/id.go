@@ -46,7 +46,9 @@ func recordIDs(ctx context.Context, store quarantine.Store, given []string) ([]s
 		switch {
 		case isRecordID(id):
 		case len(id) < loadkeys.MinPrefix:
-			return nil, ui.Usage("give more of it, or the whole ID", "%q is too short for the beginning of an ID: at least %s", id, ui.Count(loadkeys.MinPrefix, "character"))
+			return nil, ui.Usage("give more of it, or the whole ID",
+				"%q is too short for the beginning of an ID: at least %s", id,
+				ui.Count(loadkeys.MinPrefix, "character"))
 		default:
 			open[i] = nil
 		}
@@ -82,7 +84,8 @@ func ambiguous(given string, matches []string) error {
 	if len(matches) > mostMatches {
 		matches, more = matches[:mostMatches], " and others"
 	}
-	return ui.Usage("give more of it", "several records begin with %q: %s%s", given, strings.Join(matches, ", "), more)
+	return ui.Usage("give more of it", "several records begin with %q: %s%s", given,
+		strings.Join(matches, ", "), more)
 }
 
 // shortRecordIDs are beginnings of the hashes of the IDs: as short as they are still told apart in this list.

@@ -29,7 +29,8 @@ func TestQuarantineByPrefix(t *testing.T) {
 	b.Check(err)
 	for i := range 8 {
 		b.Check(store.Put(t.Context(), consumer.Record{
-			Consumer: "billing", At: b.Now.Add(time.Duration(-i) * time.Hour), Reason: envelope.ReasonModified, UnverifiedID: fmt.Sprint("o-", i),
+			Consumer: "billing", At: b.Now.Add(time.Duration(-i) * time.Hour),
+			Reason: envelope.ReasonModified, UnverifiedID: fmt.Sprint("o-", i),
 			Message: consumer.Message{Body: []byte("{}")},
 		}))
 	}
@@ -39,7 +40,8 @@ func TestQuarantineByPrefix(t *testing.T) {
 	day, hash := id[:8], cmd.HashOf(id)
 	command := func(name string, more ...string) []string {
 		// a plain directory
-		return append([]string{"quarantine", name, "--from", b.Path("bin"), "--key-file", b.Path("q.key")}, more...)
+		return append([]string{"quarantine", name, "--from", b.Path("bin"), "--key-file", b.Path("q.key")},
+			more...)
 	}
 	for name, c := range map[string]struct {
 		given string
@@ -58,19 +60,23 @@ func TestQuarantineByPrefix(t *testing.T) {
 		r := b.Run("", command("show", "--output", "json", c.given)...)
 		var shown cmd.RecordView
 		b.Check(json.Unmarshal([]byte(r.Stdout), &shown))
-		if r.Code != c.code || r.Code == ui.ExitDone && shown.ID != id || !strings.Contains(r.Stderr, c.says) {
+		if r.Code != c.code || r.Code == ui.ExitDone && shown.ID != id ||
+			!strings.Contains(r.Stderr, c.says) {
 			t.Errorf("%s: exit %d, %q\n%s", name, r.Code, shown.ID, r.Stderr)
 		}
 	}
-	if r := b.Run("", command("show", day)...); strings.Count(r.Stderr, "Z-") != cmd.MostMatches || !strings.Contains(r.Stderr, " and others") {
+	if r := b.Run("", command("show", day)...); strings.Count(r.Stderr, "Z-") != cmd.MostMatches ||
+		!strings.Contains(r.Stderr, " and others") {
 		t.Errorf("which match is not told:\n%s", r.Stderr)
 	}
 	b.Terminal, b.Columns = true, 80
-	if list := uitest.StripColour(b.Must("", command("list")...)); !strings.Contains(list, hash[:cmd.ShownHash]+" ") || strings.Contains(list, id) || !strings.HasSuffix(list, "8 records\n") {
+	if list := uitest.StripColour(b.Must("", command("list")...)); !strings.Contains(list,
+		hash[:cmd.ShownHash]+" ") || strings.Contains(list, id) || !strings.HasSuffix(list, "8 records\n") {
 		t.Errorf("the list shows no beginnings:\n%s", list)
 	}
 	b.Terminal = false
-	dry := b.Must("", command("reopen", "--dry-run", "--output", "json", hash[:loadkeys.MinPrefix], id[:22])...)
+	dry := b.Must("", command("reopen", "--dry-run", "--output", "json", hash[:loadkeys.MinPrefix],
+		id[:22])...)
 	if strings.Count(dry, id) != 1 {
 		t.Errorf("reopened:\n%s", dry)
 	}
@@ -78,7 +84,8 @@ func TestQuarantineByPrefix(t *testing.T) {
 	if _, err := os.Stat(files[3]); !os.IsNotExist(err) {
 		t.Error("not removed")
 	}
-	if list := b.Must("", "quarantine", "list", "--from", "dir:"+b.Path("bin"), "--key-file", b.Path("q.key")); !strings.HasSuffix(list, "7 records\n") {
+	if list := b.Must("", "quarantine", "list", "--from", "dir:"+
+		b.Path("bin"), "--key-file", b.Path("q.key")); !strings.HasSuffix(list, "7 records\n") {
 		t.Errorf("dir: is no longer known:\n%s", list)
 	}
 }

@@ -22,7 +22,8 @@ type recordFilter struct {
 func (f *recordFilter) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.consumer, "consumer", "", "only records of the consumer of that `NAME`")
-	flags.StringVar(&f.reason, "reason", "", "only what was refused for that `REASON`, such as source_not_allowed")
+	flags.StringVar(&f.reason, "reason", "",
+		"only what was refused for that `REASON`, such as source_not_allowed")
 	flags.Var((*ui.MomentValue)(&f.since), "since", "only what was refused at that moment or later")
 	flags.Var((*ui.MomentValue)(&f.until), "until", "only what was refused before that moment")
 }
@@ -36,7 +37,8 @@ func (f *recordFilter) check() error {
 			return nil
 		}
 	}
-	return ui.Usage("use a reason as `sealbus quarantine list` shows it", "--reason: there is no %q", f.reason)
+	return ui.Usage("use a reason as `sealbus quarantine list` shows it", "--reason: there is no %q",
+		f.reason)
 }
 
 func (f *recordFilter) isSet() bool {
@@ -51,7 +53,8 @@ func (f *recordFilter) options() *quarantine.ListOptions {
 // is always shown.
 func (f *recordFilter) wants(e quarantine.Entry) bool {
 	r := e.Record
-	return r == nil || (f.consumer == "" || r.Consumer == f.consumer) && (f.reason == "" || string(r.Reason) == f.reason)
+	return r == nil || (f.consumer == "" || r.Consumer == f.consumer) &&
+		(f.reason == "" || string(r.Reason) == f.reason)
 }
 
 type listFlags struct {
@@ -154,7 +157,8 @@ func (l *recordList) add(e quarantine.Entry) error {
 	l.ids = append(l.ids, clipped(v.ID))
 	if r := e.Record; r != nil {
 		l.rows = append(l.rows, listedRecord{
-			[]ui.Cell{ui.Painted(v.At, nil), ui.Painted(clipped(v.Consumer), nil), ui.Painted(clipped(string(v.Reason)), s.VerdictPaint(ui.VerdictRejected))}, claimLine(r),
+			[]ui.Cell{ui.Painted(v.At, nil), ui.Painted(clipped(v.Consumer), nil),
+				ui.Painted(clipped(string(v.Reason)), s.VerdictPaint(ui.VerdictRejected))}, claimLine(r),
 		})
 		return nil
 	}
@@ -162,7 +166,8 @@ func (l *recordList) add(e quarantine.Entry) error {
 	if v.Error != notAuthentic {
 		what, paint = "not readable", s.Yellow
 	}
-	l.rows = append(l.rows, listedRecord{[]ui.Cell{ui.Painted("-", nil), ui.Painted("-", nil), ui.Painted(what, paint)}, ui.Shorten(v.Message)})
+	l.rows = append(l.rows, listedRecord{[]ui.Cell{ui.Painted("-", nil), ui.Painted("-", nil),
+		ui.Painted(what, paint)}, ui.Shorten(v.Message)})
 	return nil
 }
 
@@ -189,7 +194,8 @@ func (l *recordList) printRecords(p *ui.Printer) {
 		t.Print(p)
 		return
 	}
-	narrow := ui.Table{Header: []string{"ID", "WHEN", "CONSUMER", "REASON"}, Folds: []int{0, 2, 3}, Below: map[int]string{0: "claims to be (unverified)"}}
+	narrow := ui.Table{Header: []string{"ID", "WHEN", "CONSUMER", "REASON"}, Folds: []int{0, 2, 3},
+		Below: map[int]string{0: "claims to be (unverified)"}}
 	for i, id := range shortRecordIDs(l.ids) {
 		narrow.Add(append([]ui.Cell{ui.Painted(id, p.Bold)}, l.rows[i].about...)...)
 		narrow.Below[i+1] = l.rows[i].claim

@@ -33,7 +33,8 @@ func storeFailed(err error) error {
 	fix := "check --from and --region"
 	switch {
 	case errors.Is(err, quarantine.ErrNotFound):
-		return ui.Rejected("take the ID from `sealbus quarantine list`; what was reopened is no longer there", "%w", err)
+		return ui.Rejected("take the ID from `sealbus quarantine list`; what was reopened is no longer there",
+			"%w", err)
 	case errors.Is(err, consumer.ErrNotAuthentic):
 		return &ui.Error{Code: ui.ExitRejected, Reason: notAuthentic, Err: err, Fix: fixNotAuthentic}
 	case errtext.Denied(err):
@@ -94,7 +95,8 @@ func viewOf(e quarantine.Entry) recordView {
 		ID: e.ID, Authentic: true, At: ui.FormatTime(r.At), Consumer: r.Consumer, Quarantine: r.Quarantine,
 		Reason: r.Reason, Cause: r.Cause, Fix: r.Reason.Fix(),
 		UnverifiedID: r.UnverifiedID, UnverifiedSource: r.UnverifiedSource, UnverifiedType: r.UnverifiedType,
-		Format: r.Message.Format.String(), Account: r.Message.Account, ReplayName: r.Message.ReplayName, Bytes: len(r.Message.Body),
+		Format: r.Message.Format.String(), Account: r.Message.Account, ReplayName: r.Message.ReplayName,
+		Bytes: len(r.Message.Body),
 	}
 }
 

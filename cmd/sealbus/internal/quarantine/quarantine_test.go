@@ -58,7 +58,8 @@ func newBin(t *testing.T, opts *localaws.Options) *bin {
 	q.key, err = base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
 	b.Check(err)
 	q.client = awssqs.New(awssqs.Options{
-		Region: "us-east-1", BaseEndpoint: aws.String(bus.URL), Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
+		Region: "us-east-1", BaseEndpoint: aws.String(bus.URL),
+		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
 	})
 	q.queue = q.newQueue("billing")
 	return q
@@ -94,7 +95,8 @@ func inBucketOf(t *testing.T, name string) *bin {
 	server := httptest.NewServer(gofakes3.New(s3mem.New()).Server())
 	t.Cleanup(server.Close)
 	client := awss3.New(awss3.Options{
-		Region: "us-east-1", BaseEndpoint: &server.URL, UsePathStyle: true, Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
+		Region: "us-east-1", BaseEndpoint: &server.URL, UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider("AKIAEXAMPLE", "secret", ""),
 	})
 	_, err := client.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: aws.String("acme")})
 	q.Check(err)
@@ -112,7 +114,8 @@ func inQueue(t *testing.T) *bin {
 // hasty does not wait for messages: the fake has one server, and an empty answer of it is true.
 type hasty struct{ *awssqs.Client }
 
-func (h *hasty) ReceiveMessage(ctx context.Context, in *awssqs.ReceiveMessageInput, with ...func(*awssqs.Options)) (*awssqs.ReceiveMessageOutput, error) {
+func (h *hasty) ReceiveMessage(ctx context.Context, in *awssqs.ReceiveMessageInput,
+	with ...func(*awssqs.Options)) (*awssqs.ReceiveMessageOutput, error) {
 	short := *in
 	short.WaitTimeSeconds = 0
 	return h.Client.ReceiveMessage(ctx, &short, with...)
@@ -151,9 +154,11 @@ func (q *bin) ids(claimed ...string) (ids []string) {
 }
 
 // consumer is one that takes these types; nil = all.
-func (q *bin) consumer(name string, store replay.Store, types []string, permissions ...consumer.Permission) *consumer.Consumer {
+func (q *bin) consumer(name string, store replay.Store, types []string,
+	permissions ...consumer.Permission) *consumer.Consumer {
 	q.t.Helper()
-	policy := &envelope.Policy{Sources: []string{clitest.OrderSource}, Types: types, Now: func() time.Time { return q.Now }}
+	policy := &envelope.Policy{Sources: []string{clitest.OrderSource}, Types: types,
+		Now: func() time.Time { return q.Now }}
 	c, err := consumer.New(name, q.bundle(), store, policy, &consumer.Options{
 		Quarantine:  q.store,
 		Logger:      slog.New(slog.DiscardHandler),
@@ -187,7 +192,8 @@ func (q *bin) refuse(name string, ids ...string) {
 	c := q.consumer(name, replay.NewMemory(nil), []string{"com.example.invoice.*"})
 	for _, id := range ids {
 		sealed := q.Must(clitest.Order(id), q.Seal("--now", q.Now.Format(time.RFC3339))...)
-		r, err := c.Handle(q.t.Context(), consumer.Message{Body: []byte(sealed), Account: shopAccount}, func(context.Context, consumer.Delivery[[]byte]) error { return nil })
+		r, err := c.Handle(q.t.Context(), consumer.Message{Body: []byte(sealed), Account: shopAccount},
+			func(context.Context, consumer.Delivery[[]byte]) error { return nil })
 		if err != nil || r.Outcome != consumer.Quarantined || r.Reason() != envelope.ReasonTypeNotAllowed {
 			q.t.Fatalf("%+v, %v", r, err)
 		}
@@ -198,7 +204,8 @@ func (q *bin) refuse(name string, ids ...string) {
 func (q *bin) received() (bodies []string) {
 	q.t.Helper()
 	for {
-		out, err := q.client.ReceiveMessage(q.t.Context(), &awssqs.ReceiveMessageInput{QueueUrl: &q.queue, MaxNumberOfMessages: 10, VisibilityTimeout: 600})
+		out, err := q.client.ReceiveMessage(q.t.Context(),
+			&awssqs.ReceiveMessageInput{QueueUrl: &q.queue, MaxNumberOfMessages: 10, VisibilityTimeout: 600})
 		q.Check(err)
 		if len(out.Messages) == 0 {
 			return bodies
@@ -214,27 +221,34 @@ func TestQuarantineReopen(t *testing.T) {
 	everyPlace(t, func(t *testing.T, q *bin) {
 		q.refuse("billing", "o-1", "o-2", "o-3")
 		list := q.Must("", q.command("list")...)
-		if strings.Count(list, "type_not_allowed") != 3 || !strings.Contains(list, `"o-2" "com.example.order.placed" from "https://shop.example/eu"`) || !strings.HasSuffix(list, "3 records\n") {
+		if strings.Count(list, "type_not_allowed") != 3 ||
+			!strings.Contains(list, `"o-2" "com.example.order.placed" from "https://shop.example/eu"`) ||
+			!strings.HasSuffix(list, "3 records\n") {
 			t.Errorf("list:\n%s", list)
 		}
 		views := clitest.JSONLines[cmd.RecordView](t, q.Must("", q.command("list", "--output", "json")...))
-		if len(views) != 3 || !views[0].Authentic || views[0].Consumer != "billing" || views[0].Quarantine != "bin" || views[0].UnverifiedSource != "https://shop.example/eu" {
+		if len(views) != 3 || !views[0].Authentic || views[0].Consumer != "billing" ||
+			views[0].Quarantine != "bin" || views[0].UnverifiedSource != "https://shop.example/eu" {
 			t.Errorf("%+v", views)
 		}
 		id := q.ids("o-2")[0]
 		shown := q.Run("", q.command("show", append(q.trustFlags(), id)...)...)
-		if shown.Code != ui.ExitDone || !strings.Contains(shown.Stdout, "judged now  verified") || !strings.Contains(shown.Stdout, "type_not_allowed") {
+		if shown.Code != ui.ExitDone || !strings.Contains(shown.Stdout, "judged now  verified") ||
+			!strings.Contains(shown.Stdout, "type_not_allowed") {
 			t.Errorf("show: exit %d\n%s%s", shown.Code, shown.Stdout, shown.Stderr)
 		}
-		if body := q.Must("", q.command("show", "--body", id)...); !strings.Contains(q.Must(body, q.Open(clitest.OrderSource, "--account", shopAccount)...), `"o-2"`) {
+		if body := q.Must("", q.command("show", "--body", id)...); !strings.Contains(q.Must(body,
+			q.Open(clitest.OrderSource, "--account", shopAccount)...), `"o-2"`) {
 			t.Errorf("body: %s", body)
 		}
 		out := q.Must("", q.command("reopen", append(q.trustFlags(), "--to-queue", q.queue, id)...)...)
 		if out != id+"  sent, and removed from the quarantine\n" || len(q.ids()) != 2 {
 			t.Errorf("reopen: %s, left are %v", out, q.ids())
 		}
-		out = q.Must("", q.command("reopen", "--to-queue", q.queue, "--all", "--reason", "type_not_allowed", "--output", "json")...)
-		if got := clitest.JSONLines[cmd.Reopened](t, out); len(got) != 2 || !got[0].Reopened || !got[1].Removed || len(q.ids()) != 0 {
+		out = q.Must("", q.command("reopen", "--to-queue", q.queue, "--all", "--reason", "type_not_allowed",
+			"--output", "json")...)
+		if got := clitest.JSONLines[cmd.Reopened](t, out); len(got) != 2 || !got[0].Reopened ||
+			!got[1].Removed || len(q.ids()) != 0 {
 			t.Errorf("reopen --all: %+v", got)
 		}
 		q.handles("o-1", "o-2", "o-3")
@@ -248,7 +262,8 @@ func (q *bin) handles(want ...string) {
 	c := q.consumer("billing", replay.NewMemory(nil), nil)
 	bodies := q.received()
 	for _, body := range append(bodies, bodies...) {
-		_, err := c.Handle(q.t.Context(), consumer.Message{Body: []byte(body), Format: consumer.QuarantineRecord}, func(_ context.Context, d consumer.Delivery[[]byte]) error {
+		_, err := c.Handle(q.t.Context(), consumer.Message{Body: []byte(body),
+			Format: consumer.QuarantineRecord}, func(_ context.Context, d consumer.Delivery[[]byte]) error {
 			handled = append(handled, d.Event.ID())
 			return nil
 		})
@@ -277,11 +292,13 @@ func TestQuarantineDryRunAndKeep(t *testing.T) {
 	everyPlace(t, func(t *testing.T, q *bin) {
 		q.refuse("billing", "o-1")
 		r := q.Run("", q.command("reopen", append(q.trustFlags(), "--dry-run", "--all")...)...)
-		if r.Code != ui.ExitDone || !strings.Contains(r.Stdout, "would be sent; judged now: verified") || len(q.received()) != 0 || len(q.ids()) != 1 {
+		if r.Code != ui.ExitDone || !strings.Contains(r.Stdout, "would be sent; judged now: verified") ||
+			len(q.received()) != 0 || len(q.ids()) != 1 {
 			t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 		}
 		r = q.Run("", q.command("reopen", "--keep", "--to-queue", q.queue, q.ids()[0])...)
-		if r.Code != ui.ExitDone || !strings.Contains(r.Stdout, "kept") || len(q.received()) != 1 || len(q.ids()) != 1 {
+		if r.Code != ui.ExitDone || !strings.Contains(r.Stdout, "kept") || len(q.received()) != 1 ||
+			len(q.ids()) != 1 {
 			t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 		}
 	})
@@ -295,13 +312,16 @@ func TestQuarantineJudgedNow(t *testing.T) {
 	id := q.ids()[0]
 	refused := append(q.trustFlags(), "--allow-type", "com.example.invoice.*")
 	r := q.Run("", q.command("reopen", append(refused, "--to-queue", q.queue, id)...)...)
-	if r.Code != ui.ExitRejected || !strings.Contains(r.Stderr, "type_not_allowed") || len(q.received()) != 0 || len(q.ids()) != 1 {
+	if r.Code != ui.ExitRejected || !strings.Contains(r.Stderr, "type_not_allowed") ||
+		len(q.received()) != 0 || len(q.ids()) != 1 {
 		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
-	if r := q.Run("", q.command("show", append(refused, id)...)...); r.Code != ui.ExitRejected || !strings.Contains(r.Stdout, "judged now  rejected type_not_allowed") {
+	if r := q.Run("", q.command("show", append(refused, id)...)...); r.Code != ui.ExitRejected ||
+		!strings.Contains(r.Stdout, "judged now  rejected type_not_allowed") {
 		t.Errorf("show: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
-	if r := q.Run("", q.command("show", "--trust", q.Path("nowhere"), "--roots", q.Path("roots.json"), id)...); r.Code != ui.ExitUsage {
+	if r := q.Run("", q.command("show", "--trust", q.Path("nowhere"), "--roots", q.Path("roots.json"),
+		id)...); r.Code != ui.ExitUsage {
 		t.Errorf("without trust: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	sealed := q.Now
@@ -312,10 +332,12 @@ func TestQuarantineJudgedNow(t *testing.T) {
 	}
 	handled := 0
 	c := q.consumer("billing", replay.NewMemory(nil), nil, consumer.Permission{
-		ID: "p", Quarantine: "bin", From: sealed.Add(-time.Hour), To: sealed.Add(time.Hour), Until: q.Now.Add(time.Hour),
+		ID: "p", Quarantine: "bin", From: sealed.Add(-time.Hour), To: sealed.Add(time.Hour),
+		Until: q.Now.Add(time.Hour),
 	})
 	for _, body := range q.received() {
-		_, err := c.Handle(t.Context(), consumer.Message{Body: []byte(body), Format: consumer.QuarantineRecord}, func(context.Context, consumer.Delivery[[]byte]) error {
+		_, err := c.Handle(t.Context(), consumer.Message{Body: []byte(body),
+			Format: consumer.QuarantineRecord}, func(context.Context, consumer.Delivery[[]byte]) error {
 			handled++
 			return nil
 		})
@@ -340,7 +362,8 @@ func TestQuarantineForgeries(t *testing.T) {
 	q.Check(err)
 	moved := good[:len(good)-32] + strings.Repeat("0", 32)
 	for id, doc := range map[string][]byte{
-		good[:len(good)-32] + strings.Repeat("1", 32): bytes.Replace(doc, []byte(`"billing"`), []byte(`"payroll"`), 1),
+		good[:len(good)-32] + strings.Repeat("1", 32): bytes.Replace(doc, []byte(`"billing"`),
+			[]byte(`"payroll"`), 1),
 		otherID: otherDoc, // under a key of the forger's own
 		moved:   doc,      // authentic, under another name
 	} {
@@ -355,7 +378,8 @@ func TestQuarantineForgeries(t *testing.T) {
 			}
 		}
 		r := q.Run("", q.command("show", "--output", "json", id)...)
-		if r.Code != ui.ExitRejected || !strings.Contains(r.Stdout, `"reason":"not_authentic"`) || strings.Contains(r.Stdout, "shop.example") {
+		if r.Code != ui.ExitRejected || !strings.Contains(r.Stdout, `"reason":"not_authentic"`) ||
+			strings.Contains(r.Stdout, "shop.example") {
 			t.Errorf("show %s: exit %d\n%s%s", id, r.Code, r.Stdout, r.Stderr)
 		}
 	}
@@ -365,7 +389,8 @@ func TestQuarantineForgeries(t *testing.T) {
 		t.Errorf("list: exit %d\n%s", r.Code, r.Stdout)
 	}
 	for _, v := range views {
-		if v.Authentic != (v.ID == good) || !v.Authentic && (v.Consumer != "" || v.UnverifiedID != "" || v.Error != cmd.NotAuthentic) {
+		if v.Authentic != (v.ID == good) || !v.Authentic &&
+			(v.Consumer != "" || v.UnverifiedID != "" || v.Error != cmd.NotAuthentic) {
 			t.Errorf("listed %+v", v)
 		}
 	}
@@ -392,14 +417,16 @@ func TestQuarantineOfAnotherConsumer(t *testing.T) {
 		q.refuse("billing", "o-1")
 		q.refuse("payroll", "o-2")
 		r := q.Run("", q.command("reopen", "--all", "--to-queue", q.queue)...)
-		if r.Code != ui.ExitRejected || !strings.Contains(r.Stderr, "--consumer") || len(q.received()) != 1 || len(q.ids()) != 1 {
+		if r.Code != ui.ExitRejected || !strings.Contains(r.Stderr, "--consumer") || len(q.received()) != 1 ||
+			len(q.ids()) != 1 {
 			t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 		}
 		left := "billing"
 		if len(q.ids("o-2")) > 0 {
 			left = "payroll"
 		}
-		if r := q.Run("", q.command("reopen", "--all", "--consumer", left, "--to-queue", q.queue)...); r.Code != ui.ExitDone || len(q.received()) != 1 || len(q.ids()) != 0 {
+		if r := q.Run("", q.command("reopen", "--all", "--consumer", left, "--to-queue",
+			q.queue)...); r.Code != ui.ExitDone || len(q.received()) != 1 || len(q.ids()) != 0 {
 			t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 		}
 	})
@@ -413,7 +440,8 @@ func TestQuarantineOfRecords(t *testing.T) {
 	record := q.Must("", q.command("reopen", "--to", "stdout", id)...)
 	q.Must("", q.command("remove", id)...)
 	c := q.consumer("billing", replay.NewMemory(nil), nil)
-	result, err := c.Handle(t.Context(), consumer.Message{Body: []byte(record), Format: consumer.QuarantineRecord}, func(context.Context, consumer.Delivery[[]byte]) error {
+	result, err := c.Handle(t.Context(), consumer.Message{Body: []byte(record),
+		Format: consumer.QuarantineRecord}, func(context.Context, consumer.Delivery[[]byte]) error {
 		t.Error("the handler was called")
 		return nil
 	})
@@ -422,10 +450,12 @@ func TestQuarantineOfRecords(t *testing.T) {
 	}
 	q.Now = q.Now.Add(time.Minute)
 	id = q.ids()[0]
-	if r := q.Run("", q.command("reopen", "--to-queue", q.queue, id)...); r.Code != ui.ExitRejected || len(q.received()) != 0 || len(q.ids()) != 1 || !strings.Contains(r.Stderr, "before it is removed") {
+	if r := q.Run("", q.command("reopen", "--to-queue", q.queue, id)...); r.Code != ui.ExitRejected ||
+		len(q.received()) != 0 || len(q.ids()) != 1 || !strings.Contains(r.Stderr, "before it is removed") {
 		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
-	if r := q.Run("", q.command("show", append(q.trustFlags(), id)...)...); r.Code != ui.ExitRejected || !strings.Contains(r.Stdout, "judged now  rejected") {
+	if r := q.Run("", q.command("show", append(q.trustFlags(), id)...)...); r.Code != ui.ExitRejected ||
+		!strings.Contains(r.Stdout, "judged now  rejected") {
 		t.Errorf("show: exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	if body := q.Must("", q.command("show", "--body", id)...); body != record {
@@ -437,16 +467,19 @@ func TestQuarantineOfRecords(t *testing.T) {
 func TestQuarantineAllEnds(t *testing.T) {
 	q := inDir(t)
 	q.refuse("billing", "o-1")
-	late := consumer.Record{Consumer: "billing", At: q.Now, Reason: envelope.ReasonExpired, Message: consumer.Message{Body: []byte("{}")}}
+	late := consumer.Record{Consumer: "billing", At: q.Now, Reason: envelope.ReasonExpired,
+		Message: consumer.Message{Body: []byte("{}")}}
 	q.Check(q.store.Put(t.Context(), late))
-	if r := q.Run("", q.command("reopen", "--all", "--to-queue", q.queue)...); r.Code != ui.ExitDone || len(q.received()) != 1 || len(q.ids()) != 1 {
+	if r := q.Run("", q.command("reopen", "--all", "--to-queue", q.queue)...); r.Code != ui.ExitDone ||
+		len(q.received()) != 1 || len(q.ids()) != 1 {
 		t.Errorf("exit %d, left are %v\n%s%s", r.Code, q.ids(), r.Stdout, r.Stderr)
 	}
 }
 
 // Nothing that an event claims reaches the terminal as it is, nor does the name of an object.
 func TestQuarantineSpoofing(t *testing.T) {
-	evil := "\x1b[2J\x1b]0;owned\x07\u009b31m\u202Egnp.\r\nID  all is well\u2028\x00\u05d0" + strings.Repeat("A", 5000)
+	evil := "\x1b[2J\x1b]0;owned\x07\u009b31m\u202Egnp.\r\nID  all is well\u2028\x00\u05d0" +
+		strings.Repeat("A", 5000)
 	for name, open := range map[string]func(*testing.T, string) *bin{"dir": inDirOf, "s3": inBucketOf} {
 		t.Run(name, func(t *testing.T) { spoof(t, open(t, evil), evil) })
 	}
@@ -454,7 +487,8 @@ func TestQuarantineSpoofing(t *testing.T) {
 
 func spoof(t *testing.T, q *bin, evil string) {
 	r := consumer.Record{
-		Consumer: "billing" + evil, Quarantine: evil, At: q.Now.Add(-time.Minute), Reason: envelope.Reason("modified" + evil), Cause: evil,
+		Consumer: "billing" + evil, Quarantine: evil, At: q.Now.Add(-time.Minute),
+		Reason: envelope.Reason("modified" + evil), Cause: evil,
 		Message:      consumer.Message{Body: []byte("{}"), Account: evil, ReplayName: evil},
 		UnverifiedID: evil, UnverifiedSource: evil, UnverifiedType: evil,
 	}
@@ -467,8 +501,10 @@ func spoof(t *testing.T, q *bin, evil string) {
 		t.Fatal("it is not there")
 	}
 	for _, args := range [][]string{
-		q.command("list"), q.command("list", "--output", "json"), q.command("show", id[0]), q.command("show", "--output", "json", id[0]),
-		q.command("show", append(q.trustFlags(), id[0])...), q.command("reopen", "--dry-run", "--all"), q.command("reopen", "--dry-run", id[0], "\x1b[2J"),
+		q.command("list"), q.command("list", "--output", "json"), q.command("show", id[0]),
+		q.command("show", "--output", "json", id[0]),
+		q.command("show", append(q.trustFlags(), id[0])...), q.command("reopen", "--dry-run", "--all"),
+		q.command("reopen", "--dry-run", id[0], "\x1b[2J"),
 		q.command("remove", "\x1b[2J"),
 	} {
 		got := q.Run("", args...)
@@ -487,7 +523,8 @@ func spoof(t *testing.T, q *bin, evil string) {
 			}
 		}
 	}
-	views := clitest.JSONLines[cmd.RecordView](t, q.Run("", q.command("show", "--output", "json", id[0])...).Stdout)
+	views := clitest.JSONLines[cmd.RecordView](t, q.Run("",
+		q.command("show", "--output", "json", id[0])...).Stdout)
 	if views[0].UnverifiedID != evil {
 		t.Errorf("for programs it is %.80q", views[0].UnverifiedID)
 	}
@@ -497,11 +534,14 @@ func spoof(t *testing.T, q *bin, evil string) {
 func TestQuarantineRawOnTerminal(t *testing.T) {
 	q := inDir(t)
 	evil := "\x1b[2J\u009b31m"
-	q.Check(q.store.Put(t.Context(), consumer.Record{Consumer: "billing", At: q.Now.Add(-time.Minute), UnverifiedID: evil, Message: consumer.Message{Body: []byte(evil)}}))
+	q.Check(q.store.Put(t.Context(), consumer.Record{Consumer: "billing", At: q.Now.Add(-time.Minute),
+		UnverifiedID: evil, Message: consumer.Message{Body: []byte(evil)}}))
 	id := q.ids()[0]
 	q.Terminal = true
-	for _, args := range [][]string{q.command("show", "--body", id), q.command("reopen", "--to", "stdout", id)} {
-		if r := q.Run("", args...); r.Code != ui.ExitUsage || r.Stdout != "" || !strings.Contains(r.Stderr, "terminal") {
+	for _, args := range [][]string{q.command("show", "--body", id),
+		q.command("reopen", "--to", "stdout", id)} {
+		if r := q.Run("", args...); r.Code != ui.ExitUsage || r.Stdout != "" ||
+			!strings.Contains(r.Stderr, "terminal") {
 			t.Errorf("%q: exit %d\n%q%s", args, r.Code, r.Stdout, r.Stderr)
 		}
 	}
@@ -522,12 +562,14 @@ func TestQuarantineQueueDown(t *testing.T) {
 	q.at("dir:"+q.Path("bin"), s, err).refuse("billing", "o-1", "o-2")
 	denied = "SendMessage"
 	r := q.Run("", q.command("reopen", "--all", "--to-queue", q.queue, "--output", "json")...)
-	if got := clitest.JSONLines[cmd.Reopened](t, r.Stdout); r.Code != ui.ExitUsage || len(got) != 1 || got[0].Reopened || got[0].Error != "usage" ||
+	if got := clitest.JSONLines[cmd.Reopened](t, r.Stdout); r.Code != ui.ExitUsage || len(got) != 1 ||
+		got[0].Reopened || got[0].Error != "usage" ||
 		!strings.Contains(got[0].Fix, "sqs:SendMessage") || len(q.ids()) != 2 {
 		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	denied = ""
-	if r := q.Run("", q.command("reopen", "--all", "--to-queue", q.queue+"-missing")...); r.Code != ui.ExitUsage || len(q.ids()) != 2 {
+	if r := q.Run("", q.command("reopen", "--all", "--to-queue", q.queue+
+		"-missing")...); r.Code != ui.ExitUsage || len(q.ids()) != 2 {
 		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 }
@@ -541,7 +583,8 @@ func TestQuarantineNotRemoved(t *testing.T) {
 	q.at("sqs:"+url, s, err).refuse("billing", "o-1")
 	denied = "DeleteMessage"
 	r := q.Run("", q.command("reopen", "--all", "--to-queue", q.queue, "--output", "json")...)
-	if got := clitest.JSONLines[cmd.Reopened](t, r.Stdout); r.Code != ui.ExitUnavailable || !got[0].Reopened || got[0].Removed || len(q.ids()) != 1 {
+	if got := clitest.JSONLines[cmd.Reopened](t, r.Stdout); r.Code != ui.ExitUnavailable ||
+		!got[0].Reopened || got[0].Removed || len(q.ids()) != 1 {
 		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	denied = ""
@@ -552,10 +595,12 @@ func TestQuarantineNotRemoved(t *testing.T) {
 // A record that no queue holds is written instead.
 func TestQuarantineTooLargeForAQueue(t *testing.T) {
 	q := inDir(t)
-	q.Check(q.store.Put(t.Context(), consumer.Record{Consumer: "billing", At: q.Now.Add(-time.Second), Message: consumer.Message{Body: make([]byte, 1<<20)}}))
+	q.Check(q.store.Put(t.Context(), consumer.Record{Consumer: "billing", At: q.Now.Add(-time.Second),
+		Message: consumer.Message{Body: make([]byte, 1<<20)}}))
 	q.refuse("billing", "o-1")
 	r := q.Run("", q.command("reopen", "--all", "--to-queue", q.queue)...)
-	if r.Code != ui.ExitRejected || !strings.Contains(r.Stderr, "--to stdout") || len(q.ids()) != 1 || len(q.received()) != 1 {
+	if r.Code != ui.ExitRejected || !strings.Contains(r.Stderr, "--to stdout") || len(q.ids()) != 1 ||
+		len(q.received()) != 1 {
 		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 }
@@ -564,13 +609,17 @@ func TestQuarantineTooLargeForAQueue(t *testing.T) {
 // reopened.
 func TestQuarantineTooLargeForThisQueue(t *testing.T) {
 	q := inDir(t)
-	narrow, err := q.client.CreateQueue(t.Context(), &awssqs.CreateQueueInput{QueueName: aws.String("narrow"), Attributes: map[string]string{"MaximumMessageSize": "262144"}})
+	narrow, err := q.client.CreateQueue(t.Context(),
+		&awssqs.CreateQueueInput{QueueName: aws.String("narrow"),
+			Attributes: map[string]string{"MaximumMessageSize": "262144"}})
 	q.Check(err)
 	q.queue = *narrow.QueueUrl
-	q.Check(q.store.Put(t.Context(), consumer.Record{Consumer: "billing", At: q.Now.Add(-time.Minute), Message: consumer.Message{Body: make([]byte, 256<<10)}}))
+	q.Check(q.store.Put(t.Context(), consumer.Record{Consumer: "billing", At: q.Now.Add(-time.Minute),
+		Message: consumer.Message{Body: make([]byte, 256<<10)}}))
 	q.refuse("billing", "o-1")
 	r := q.Run("", q.command("reopen", "--all", "--to-queue", q.queue)...)
-	if r.Code != ui.ExitRejected || !strings.Contains(r.Stderr, "--to stdout") || len(q.ids()) != 1 || len(q.received()) != 1 {
+	if r.Code != ui.ExitRejected || !strings.Contains(r.Stderr, "--to stdout") || len(q.ids()) != 1 ||
+		len(q.received()) != 1 {
 		t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 }
@@ -586,48 +635,68 @@ func TestQuarantineUsage(t *testing.T) {
 		code int
 		says string
 	}{
-		"no place":          {[]string{"quarantine", "list", "--key-file", key}, ui.ExitUsage, "--from"},
-		"no key":            {[]string{"quarantine", "list", "--from", "dir:x"}, ui.ExitUsage, "--key-file"},
-		"unknown place":     {[]string{"quarantine", "list", "--key-file", key, "--from", "gs://b"}, ui.ExitUsage, "sqs:"},
-		"a path":            {[]string{"quarantine", "list", "--key-file", key, "--from", "bin"}, ui.ExitUsage, "bin does not exist"},
-		"missing directory": {[]string{"quarantine", "list", "--key-file", key, "--from", "dir:" + q.Path("nowhere")}, ui.ExitUsage, "does not exist"},
-		"a file":            {[]string{"quarantine", "list", "--key-file", key, "--from", "dir:" + key}, ui.ExitUsage, "not a directory"},
-		"no bucket":         {[]string{"quarantine", "list", "--key-file", key, "--from", "s3://"}, ui.ExitUsage, "s3://BUCKET"},
-		"odd prefix":        {[]string{"quarantine", "list", "--key-file", key, "--from", "s3://b/a*"}, ui.ExitUsage, "prefix"},
-		"queue name":        {[]string{"quarantine", "list", "--key-file", key, "--from", "sqs:billing"}, ui.ExitUsage, "URL of a queue"},
-		"FIFO":              {[]string{"quarantine", "list", "--key-file", key, "--from", "sqs:" + q.queue + ".fifo"}, ui.ExitUsage, "standard queue"},
-		"missing queue":     {[]string{"quarantine", "list", "--key-file", key, "--from", "sqs:" + q.queue + "-no"}, ui.ExitUsage, "queue"},
-		"short key":         {[]string{"quarantine", "list", "--key-file", q.Path("short.key"), "--from", "dir:x"}, ui.ExitUsage, "at least 32 bytes"},
-		"missing key file":  {[]string{"quarantine", "list", "--key-file", q.Path("no"), "--from", "dir:x"}, ui.ExitUsage, "does not exist"},
+		"no place": {[]string{"quarantine", "list", "--key-file", key}, ui.ExitUsage, "--from"},
+		"no key":   {[]string{"quarantine", "list", "--from", "dir:x"}, ui.ExitUsage, "--key-file"},
+		"unknown place": {[]string{"quarantine", "list", "--key-file", key, "--from", "gs://b"},
+			ui.ExitUsage, "sqs:"},
+		"a path": {[]string{"quarantine", "list", "--key-file", key, "--from", "bin"},
+			ui.ExitUsage, "bin does not exist"},
+		"missing directory": {[]string{"quarantine", "list", "--key-file", key, "--from", "dir:" +
+			q.Path("nowhere")}, ui.ExitUsage, "does not exist"},
+		"a file": {[]string{"quarantine", "list", "--key-file", key, "--from", "dir:" + key},
+			ui.ExitUsage, "not a directory"},
+		"no bucket": {[]string{"quarantine", "list", "--key-file", key, "--from", "s3://"},
+			ui.ExitUsage, "s3://BUCKET"},
+		"odd prefix": {[]string{"quarantine", "list", "--key-file", key, "--from", "s3://b/a*"},
+			ui.ExitUsage, "prefix"},
+		"queue name": {[]string{"quarantine", "list", "--key-file", key, "--from", "sqs:billing"},
+			ui.ExitUsage, "URL of a queue"},
+		"FIFO": {[]string{"quarantine", "list", "--key-file", key, "--from", "sqs:" + q.queue +
+			".fifo"}, ui.ExitUsage, "standard queue"},
+		"missing queue": {[]string{"quarantine", "list", "--key-file", key, "--from", "sqs:" + q.queue +
+			"-no"}, ui.ExitUsage, "queue"},
+		"short key": {[]string{"quarantine", "list", "--key-file", q.Path("short.key"), "--from",
+			"dir:x"}, ui.ExitUsage, "at least 32 bytes"},
+		"missing key file": {[]string{"quarantine", "list", "--key-file", q.Path("no"), "--from", "dir:x"},
+			ui.ExitUsage, "does not exist"},
 		"unknown reason":    {q.command("list", "--reason", "because"), ui.ExitUsage, "because"},
 		"negative limit":    {q.command("list", "--limit", "-1"), ui.ExitUsage, "--limit"},
 		"no record":         {q.command("show", id), ui.ExitRejected, "no such record"},
 		"no ID":             {q.command("show"), ui.ExitUsage, "missing argument ID"},
 		"nothing to reopen": {q.command("reopen", to...), ui.ExitUsage, "--all"},
 		"nowhere to":        {q.command("reopen", id), ui.ExitUsage, "--to-queue"},
-		"two ways":          {q.command("reopen", append(to, "--to", "stdout", id)...), ui.ExitUsage, "drop one"},
-		"no way":            {q.command("reopen", "--to", "stderr", id), ui.ExitUsage, "--to stdout"},
-		"all and one":       {q.command("reopen", append(to, "--all", id)...), ui.ExitUsage, "drop one"},
-		"filter without":    {q.command("reopen", append(to, "--reason", "expired", id)...), ui.ExitUsage, "add --all"},
-		"no such record":    {q.command("reopen", append(to, id)...), ui.ExitRejected, "no such record"},
-		"not a URL":         {q.command("reopen", "--to-queue", "billing", id), ui.ExitUsage, "--to-queue"},
-		"roots alone":       {q.command("show", "--roots", "r", id), ui.ExitUsage, "--trust"},
-		"scope alone":       {q.command("show", "--allow-source", "https://a.example/*", id), ui.ExitUsage, "--trust"},
-		"bad pattern":       {q.command("show", append(q.trustFlags(), "--allow-source", "https://*", id)...), ui.ExitUsage, "--allow-source"},
-		"no age":            {q.command("show", append(q.trustFlags(), "--max-age", "0s", id)...), ui.ExitUsage, "--max-age"},
-		"great age":         {q.command("show", append(q.trustFlags(), "--max-age", "100000h", id)...), ui.ExitUsage, "MaxAge"},
+		"two ways": {q.command("reopen", append(to, "--to", "stdout", id)...), ui.ExitUsage,
+			"drop one"},
+		"no way":      {q.command("reopen", "--to", "stderr", id), ui.ExitUsage, "--to stdout"},
+		"all and one": {q.command("reopen", append(to, "--all", id)...), ui.ExitUsage, "drop one"},
+		"filter without": {q.command("reopen", append(to, "--reason", "expired", id)...), ui.ExitUsage,
+			"add --all"},
+		"no such record": {q.command("reopen", append(to, id)...), ui.ExitRejected, "no such record"},
+		"not a URL":      {q.command("reopen", "--to-queue", "billing", id), ui.ExitUsage, "--to-queue"},
+		"roots alone":    {q.command("show", "--roots", "r", id), ui.ExitUsage, "--trust"},
+		"scope alone": {q.command("show", "--allow-source", "https://a.example/*", id), ui.ExitUsage,
+			"--trust"},
+		"bad pattern": {q.command("show", append(q.trustFlags(), "--allow-source", "https://*", id)...),
+			ui.ExitUsage, "--allow-source"},
+		"no age": {q.command("show", append(q.trustFlags(), "--max-age", "0s", id)...),
+			ui.ExitUsage, "--max-age"},
+		"great age": {q.command("show", append(q.trustFlags(), "--max-age", "100000h", id)...),
+			ui.ExitUsage, "MaxAge"},
 		"nothing to remove": {q.command("remove"), ui.ExitUsage, "missing argument ID"},
 		"not there":         {q.command("remove", id), ui.ExitRejected, "no such record"},
-		"key file is there": {[]string{"quarantine", "key", "new", "--out", key}, ui.ExitUsage, "not overwritten"},
-		"key to nowhere":    {[]string{"quarantine", "key", "new"}, ui.ExitUsage, "--out"},
+		"key file is there": {[]string{"quarantine", "key", "new", "--out", key}, ui.ExitUsage,
+			"not overwritten"},
+		"key to nowhere": {[]string{"quarantine", "key", "new"}, ui.ExitUsage, "--out"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if r := q.Run("", c.args...); r.Code != c.code || !strings.Contains(r.Stderr, c.says) || r.Stdout != "" {
+			if r := q.Run("", c.args...); r.Code != c.code || !strings.Contains(r.Stderr, c.says) ||
+				r.Stdout != "" {
 				t.Errorf("exit %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 			}
 			var result ui.ErrorResult
 			r := q.Run("", append(c.args, "--output", "json")...)
-			if err := json.Unmarshal([]byte(lastLine(r.Stdout)), &result); r.Code != c.code || err != nil || result.Message == "" {
+			if err := json.Unmarshal([]byte(lastLine(r.Stdout)), &result); r.Code != c.code || err != nil ||
+				result.Message == "" {
 				t.Errorf("for programs: exit %d, %v\n%s", r.Code, err, r.Stdout)
 			}
 		})

@@ -22,7 +22,8 @@ type recordRemoved struct {
 func removeCommand(env *ui.Env) *cobra.Command {
 	var f loadquarantine.QuarantineFlags
 	cmd := env.Command(ui.Command{
-		Use: "remove --from PLACE --key-file FILE ID...", Short: "Delete records, authentic or not", Args: ui.AtLeastOne("ID"),
+		Use: "remove --from PLACE --key-file FILE ID...", Short: "Delete records, authentic or not",
+		Args: ui.AtLeastOne("ID"),
 		Long: "Delete records for good: forgeries that were looked at, and what is not authentic. " +
 			"An event that was a payment is lost then,\n" +
 			"unless the bucket keeps versions.",
@@ -33,7 +34,8 @@ func removeCommand(env *ui.Env) *cobra.Command {
 	return cmd
 }
 
-func quarantineRemove(ctx context.Context, env *ui.Env, f *loadquarantine.QuarantineFlags, ids []string) error {
+func quarantineRemove(ctx context.Context, env *ui.Env, f *loadquarantine.QuarantineFlags,
+	ids []string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	env.EndOnSignal(ctx, cancel)

@@ -33,7 +33,8 @@ type reopenFlags struct {
 func reopenCommand(env *ui.Env) *cobra.Command {
 	var f reopenFlags
 	cmd := env.Command(ui.Command{
-		Use: "reopen --from PLACE --key-file FILE --to-queue URL ID...", Short: "Hand records to their consumer again", Now: true,
+		Use:   "reopen --from PLACE --key-file FILE --to-queue URL ID...",
+		Short: "Hand records to their consumer again", Now: true,
 		Args: func([]string) error { return nil },
 		Long: `Send records to the queue of their consumer, which verifies them under its own copy of the key, and judges the
 event in each by what is true now: who may say what, and how old it is. An event that is too old
@@ -55,7 +56,8 @@ Exit status: 0 done, 1 some records were refused and stay, 3 some could not be s
 	f.recordFilter.register(cmd)
 	f.judgeFlags.register(cmd)
 	flags := cmd.Flags()
-	flags.BoolVar(&f.all, "all", false, "all records, or those that --consumer, --reason, --since and --until leave")
+	flags.BoolVar(&f.all, "all", false,
+		"all records, or those that --consumer, --reason, --since and --until leave")
 	flags.StringVar(&f.toQueue, "to-queue", "", "the `URL` of the consumer's queue")
 	flags.StringVar(&f.to, "to", "", "stdout: write the records instead of sending them, a `PLACE`")
 	flags.BoolVar(&f.keep, "keep", false, "leave the records in the quarantine")
@@ -68,9 +70,11 @@ func (f *reopenFlags) check(ids []string) error {
 	case f.all && len(ids) > 0:
 		return ui.Usage("drop one of the two", "--all, and %s", ui.Count(len(ids), "ID"))
 	case !f.all && len(ids) == 0:
-		return ui.Usage("name records as `sealbus quarantine list` shows them, or add --all", "missing argument ID")
+		return ui.Usage("name records as `sealbus quarantine list` shows them, or add --all",
+			"missing argument ID")
 	case !f.all && f.recordFilter.isSet():
-		return ui.Usage("add --all, or drop it", "--consumer, --reason, --since and --until choose among all records")
+		return ui.Usage("add --all, or drop it",
+			"--consumer, --reason, --since and --until choose among all records")
 	case f.to != "" && f.to != "stdout":
 		return ui.Usage("use --to stdout, or --to-queue URL", "--to: %q is not a destination", f.to)
 	case f.to != "" && f.toQueue != "":
@@ -114,7 +118,8 @@ func quarantineReopen(ctx context.Context, env *ui.Env, f *reopenFlags, ids []st
 }
 
 // reopenTarget is the function that hands a record over. When it returns nil, the record was handed over.
-func reopenTarget(ctx context.Context, env *ui.Env, f *reopenFlags) (func(context.Context, quarantine.Entry) error, error) {
+func reopenTarget(ctx context.Context, env *ui.Env,
+	f *reopenFlags) (func(context.Context, quarantine.Entry) error, error) {
 	if f.toQueue == "" {
 		return func(_ context.Context, e quarantine.Entry) error { return env.WriteOut(e.Document) }, nil
 	}
@@ -236,7 +241,8 @@ func (r *reopening) one(ctx context.Context, e quarantine.Entry) (out reopened, 
 		return out, nil
 	}
 	if err := r.store.Remove(ctx, e.ID); err != nil {
-		return out, ui.Unavailable("reopen it again, or remove it: a consumer handles an event once", "it was sent, but could not be removed: %w", err)
+		return out, ui.Unavailable("reopen it again, or remove it: a consumer handles an event once",
+			"it was sent, but could not be removed: %w", err)
 	}
 	out.Removed = true
 	return out, nil
@@ -252,7 +258,8 @@ func (r *reopening) refuses(e quarantine.Entry) error {
 	case rec.Message.Format == consumer.QuarantineRecord:
 		return ui.Rejected(fixNotAnEvent, "%s", notAnEvent)
 	case r.consumer != nil && *r.consumer != rec.Consumer:
-		return ui.Rejected("reopen them one consumer at a time: `--all --consumer NAME`", "it is a record of the consumer %.100q, the first was one of %.100q", rec.Consumer, *r.consumer)
+		return ui.Rejected("reopen them one consumer at a time: `--all --consumer NAME`",
+			"it is a record of the consumer %.100q, the first was one of %.100q", rec.Consumer, *r.consumer)
 	default:
 		r.consumer = &rec.Consumer
 		return nil
@@ -278,7 +285,8 @@ func (s *stopped) Unwrap() error { return s.err }
 
 func sendFailed(err error) error {
 	if errors.Is(err, quarantine.ErrTooLarge) {
-		return ui.Rejected("write it with --to stdout, and hand it to the consumer without a queue", "%w", err)
+		return ui.Rejected("write it with --to stdout, and hand it to the consumer without a queue", "%w",
+			err)
 	}
 	if _, ok := errors.AsType[*ui.Error](err); ok {
 		return &stopped{err}

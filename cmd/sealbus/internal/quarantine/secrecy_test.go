@@ -25,20 +25,23 @@ func TestQuarantineOfEncrypted(t *testing.T) {
 	q.SecretOrg()
 	sealed := q.Must(clitest.Order("o-1"), q.Seal("--encrypt-to", q.Path("billing.pub.json"))...)
 	blind := q.consumer("billing", replay.NewMemory(nil), nil)
-	r, err := blind.Handle(t.Context(), consumer.Message{Body: []byte(sealed)}, func(context.Context, consumer.Delivery[[]byte]) error { return nil })
+	r, err := blind.Handle(t.Context(), consumer.Message{Body: []byte(sealed)},
+		func(context.Context, consumer.Delivery[[]byte]) error { return nil })
 	if err != nil || r.Reason() != envelope.ReasonNotARecipient || r.Outcome != consumer.Quarantined {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	id := q.ids()[0]
 	show := func(more ...string) (v cmd.RecordView) {
-		r := q.Run("", q.command("show", append(append(more, q.trustFlags()...), "--output", "json", id)...)...)
+		r := q.Run("", q.command("show", append(append(more, q.trustFlags()...), "--output", "json",
+			id)...)...)
 		q.Check(json.Unmarshal([]byte(r.Stdout), &v))
 		return v
 	}
 	if v := show(); v.Now.Verdict != "verified" || !v.Now.Unread {
 		t.Errorf("%+v", v.Now)
 	}
-	if v := show("--identity", q.Path("billing.keyring"), "--insecure-no-passphrase"); v.Now.Verdict != "verified" || v.Now.Unread {
+	if v := show("--identity", q.Path("billing.keyring"),
+		"--insecure-no-passphrase"); v.Now.Verdict != "verified" || v.Now.Unread {
 		t.Errorf("%+v", v.Now)
 	}
 	other := filepath.Join(q.Dir, "other.jwk")
@@ -57,7 +60,8 @@ func TestQuarantineOfEncrypted(t *testing.T) {
 func TestQuarantineShowTellsNoDecryptedData(t *testing.T) {
 	q := inDir(t)
 	orders := q.EncryptedOrders()
-	ring, err := keys.OpenKeyring(q.Path("billing.keyring"), "", &keys.PrivateFileOptions{InsecureNoPassphrase: true})
+	ring, err := keys.OpenKeyring(q.Path("billing.keyring"), "",
+		&keys.PrivateFileOptions{InsecureNoPassphrase: true})
 	q.Check(err)
 	d, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: ring})
 	q.Check(err)

@@ -36,10 +36,14 @@ func (f *judgeFlags) register(cmd *cobra.Command) {
 	f.TrustFlags.Register(cmd)
 	f.IdentityFlags.RegisterWith(cmd, "identity-consumer") // --consumer chooses among records
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.sources, "allow-source", nil, "with --trust, a source `PATTERN` that the consumer takes (default all that the bundle allows)")
-	flags.StringArrayVar(&f.types, "allow-type", nil, "with --trust, a type `PATTERN` that it takes (default all that the bundle allows)")
-	flags.StringVar(&f.audience, "audience", "", "with --trust, the `NAME` that the event must be sealed for (default not checked)")
-	flags.StringVar(&f.wrapper, "wrapper", "", "with --trust, the wrapper that the consumer names, a `NAME` as of open --from")
+	flags.StringArrayVar(&f.sources, "allow-source", nil,
+		"with --trust, a source `PATTERN` that the consumer takes (default all that the bundle allows)")
+	flags.StringArrayVar(&f.types, "allow-type", nil,
+		"with --trust, a type `PATTERN` that it takes (default all that the bundle allows)")
+	flags.StringVar(&f.audience, "audience", "",
+		"with --trust, the `NAME` that the event must be sealed for (default not checked)")
+	flags.StringVar(&f.wrapper, "wrapper", "",
+		"with --trust, the wrapper that the consumer names, a `NAME` as of open --from")
 	flags.Var(&f.maxAge, "max-age", "with --trust, how long ago it may have been sealed")
 	// envelope.DefaultMaxAge; the general form has its largest unit only
 	flags.Lookup("max-age").DefValue = "24h5m"
@@ -56,7 +60,8 @@ type judge struct {
 func newJudge(ctx context.Context, env *ui.Env, f *judgeFlags) (*judge, error) {
 	if f.Trust == "" && f.Roots == "" {
 		if len(f.sources)+len(f.types)+len(f.Identities) > 0 || f.audience != "" {
-			return nil, ui.Usage("add --trust and --roots, or drop it", "--allow-source, --allow-type, --audience and --identity are to judge with, and there is no --trust")
+			return nil, ui.Usage("add --trust and --roots, or drop it",
+				"--allow-source, --allow-type, --audience and --identity are to judge with, and there is no --trust")
 		}
 		return nil, nil
 	}
@@ -81,7 +86,8 @@ func newJudge(ctx context.Context, env *ui.Env, f *judgeFlags) (*judge, error) {
 	}
 	j := &judge{env, trust, f.wrapper, input.Acceptance{
 		Policy: envelope.Policy{
-			Sources: f.sources, Types: f.types, Audience: f.audience, MaxAge: time.Duration(f.maxAge), Now: env.Now,
+			Sources: f.sources, Types: f.types, Audience: f.audience, MaxAge: time.Duration(f.maxAge),
+			Now:       env.Now,
 			Decrypter: decrypter, Unsafe: envelope.Unsafe{AnySource: len(f.sources) == 0},
 		},
 		KeepEncrypted: decrypter == nil, // without an identity it is judged as far as it can be
@@ -95,7 +101,8 @@ func newJudge(ctx context.Context, env *ui.Env, f *judgeFlags) (*judge, error) {
 func checkPatternFlags(sources, types []string) error {
 	for _, p := range sources {
 		if err := keys.CheckSourcePattern(p); err != nil {
-			return ui.Usage("correct the pattern; `https://orders.example/*` is such", "--allow-source: %w", err)
+			return ui.Usage("correct the pattern; `https://orders.example/*` is such", "--allow-source: %w",
+				err)
 		}
 	}
 	for _, p := range types {
@@ -126,7 +133,8 @@ func (j *judge) now(ctx context.Context, r *consumer.Record) *verdictNow {
 		return nil
 	}
 	if r.Message.Format == consumer.QuarantineRecord {
-		return &verdictNow{Verdict: "rejected", Reason: envelope.ReasonMalformed, Cause: notAnEvent, Fix: fixNotAnEvent}
+		return &verdictNow{Verdict: "rejected", Reason: envelope.ReasonMalformed, Cause: notAnEvent,
+			Fix: fixNotAnEvent}
 	}
 	opts := j.opts
 	opts.Account = r.Message.Account
@@ -179,7 +187,8 @@ type showFlags struct {
 func showCommand(env *ui.Env) *cobra.Command {
 	var f showFlags
 	cmd := env.Command(ui.Command{
-		Use: "show --from PLACE --key-file FILE ID", Short: "Show one record: the verdict, its cause, what to do", Now: true, Args: ui.Exactly("ID"),
+		Use:   "show --from PLACE --key-file FILE ID",
+		Short: "Show one record: the verdict, its cause, what to do", Now: true, Args: ui.Exactly("ID"),
 		Long: `Show one record: when and why the event was refused, what to do about it, and what it claims to be, which is
 unverified. With --trust and --roots it also says what it would be judged now, and the exit status is that of
 ` + "`sealbus open`" + `. With --body the message as it was delivered, and nothing else, is written to standard output.`,
@@ -266,13 +275,15 @@ func (v *recordView) print(p *ui.Printer) {
 	line("account", v.Account)
 	line("replay", v.ReplayName)
 	p.Linef("%s", p.Yellow("claims to be (unverified)"))
-	for _, c := range [][2]string{{"  id", v.UnverifiedID}, {"  type", v.UnverifiedType}, {"  source", v.UnverifiedSource}} {
+	for _, c := range [][2]string{{"  id", v.UnverifiedID}, {"  type", v.UnverifiedType},
+		{"  source", v.UnverifiedSource}} {
 		if c[1] != "" {
 			line(c[0], fmt.Sprintf("%+q", ui.ShortenTo(c[1], 1000)))
 		}
 	}
 	if n := v.Now; n != nil {
-		p.Linef("%s %s", p.Dim("judged now "), p.VerdictPaint(n.Verdict)(ui.Clean(n.Verdict+" "+string(n.Reason))))
+		p.Linef("%s %s", p.Dim("judged now "), p.VerdictPaint(n.Verdict)(ui.Clean(n.Verdict+" "+
+			string(n.Reason))))
 		if n.Unread {
 			line("", "its data is encrypted: --identity tells whether it can be opened")
 		}

@@ -32,7 +32,8 @@ type policyChanged struct {
 func addCommand(env *ui.Env) *cobra.Command {
 	var f addFlags
 	cmd := env.Command(ui.Command{
-		Use: "add --policy FILE (--producer|--consumer NAME) PUB.json", Short: "List a public key and its schedule in the policy file",
+		Use:   "add --policy FILE (--producer|--consumer NAME) PUB.json",
+		Short: "List a public key and its schedule in the policy file",
 		Long: "List public keys under a producer or consumer in the policy file, which is created if there is none, with the\n" +
 			"schedule that the keyring has for them: `sealbus keys export` writes it into PUB.json. Only key IDs and schedules\n" +
 			"are written. The change is then reviewed like code; it may take as long as it takes, since the moments do not move.\n\n" +
@@ -47,7 +48,8 @@ func addCommand(env *ui.Env) *cobra.Command {
 	flags.StringVar(&f.producer, "producer", "", "`NAME` whose signing key it is")
 	flags.StringVar(&f.consumer, "consumer", "", "`NAME` whose encryption key it is")
 	flags.StringVar(&f.key, "key", "", "only this key of PUB.json: its `ID` or the first characters of it")
-	flags.StringVar(&f.Publish, "publish", "", "verifiers may know it from this `TIME` on: RFC 3339, a date, now, or +7d")
+	flags.StringVar(&f.Publish, "publish", "",
+		"verifiers may know it from this `TIME` on: RFC 3339, a date, now, or +7d")
 	flags.StringVar(&f.Activate, "activate", "", "it signs from this `TIME` on")
 	flags.StringVar(&f.Retire, "retire", "", "it signs until this `TIME`")
 	flags.StringVar(&f.Expire, "expire", "", "what it signed is accepted until this `TIME`")
@@ -114,7 +116,8 @@ func checkAdd(env *ui.Env, f *addFlags) (keys.Schedule, error) {
 		return none, ui.Usage("correct the name", "%w", err)
 	}
 	if err := keys.CheckScope(f.sources, f.types); err != nil {
-		return none, ui.Usage("correct the pattern; `https://orders.example/*` and `com.example.*` are such", "%w", err)
+		return none, ui.Usage("correct the pattern; `https://orders.example/*` and `com.example.*` are such",
+			"%w", err)
 	}
 	return loadkeys.ParseSchedule(env, f.ScheduleFlags)
 }
@@ -157,7 +160,8 @@ func checkMeant(listed []string, public []keys.PublicKey, f *addFlags) error {
 	}
 	for _, k := range public {
 		if slices.Contains(listed, k.KeyID()) {
-			return ui.Usage("name the key that the schedule is for: --key ID", "several keys are given, and %s is listed already", k.KeyID())
+			return ui.Usage("name the key that the schedule is for: --key ID",
+				"several keys are given, and %s is listed already", k.KeyID())
 		}
 	}
 	return nil
@@ -166,7 +170,8 @@ func checkMeant(listed []string, public []keys.PublicKey, f *addFlags) error {
 // warnLoneKey says what an export with a single key of a producer cannot show: whether the keyring stops
 // signing with it when the policy ends it.
 func warnLoneKey(env *ui.Env, f *addFlags, public []keys.PublicKey, pub string) {
-	if f.Retire == "" && f.Expire == "" || len(public) != 1 || public[0].Verifier == nil || public[0].Producer == "" {
+	if f.Retire == "" && f.Expire == "" || len(public) != 1 || public[0].Verifier == nil ||
+		public[0].Producer == "" {
 		return
 	}
 	if s := public[0].Schedule; s.Retired.IsZero() && s.Expired.IsZero() {
@@ -193,7 +198,8 @@ func checkKeyrings(env *ui.Env, f *addFlags, edited []byte, public []keys.Public
 	return policyRefused(f.policy, err)
 }
 
-func (f *addFlags) edit(doc []byte, listed []string, public []keys.PublicKey, given keys.Schedule) ([]byte, []string, error) {
+func (f *addFlags) edit(doc []byte, listed []string, public []keys.PublicKey,
+	given keys.Schedule) ([]byte, []string, error) {
 	add, name := policy.AddProducerKey, f.producer
 	if f.consumer != "" {
 		add, name = policy.AddConsumerKey, f.consumer
@@ -245,7 +251,8 @@ func warnScope(env *ui.Env, doc []byte, producer string) {
 }
 
 // writePolicy puts the edited policy file in place and tells what changed, if anything did.
-func writePolicy(env *ui.Env, path string, old, edited []byte, result policyChanged) (changed bool, err error) {
+func writePolicy(env *ui.Env, path string, old, edited []byte,
+	result policyChanged) (changed bool, err error) {
 	result.Policy, result.Changed = path, string(old) != string(edited)
 	if result.Changes == nil {
 		result.Changes = []string{}

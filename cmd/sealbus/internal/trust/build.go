@@ -42,15 +42,18 @@ func buildCommand(env *ui.Env) *cobra.Command {
 	})
 	flags := cmd.Flags()
 	flags.StringVar(&f.policy, "policy", "", "the reviewed policy `FILE`")
-	flags.StringArrayVar(&f.keys, "keys", nil, "public keys of every listed key, a `FILE` that sealbus keys export wrote; repeat for several files")
+	flags.StringArrayVar(&f.keys, "keys", nil,
+		"public keys of every listed key, a `FILE` that sealbus keys export wrote; repeat for several files")
 	flags.StringArrayVar(&f.root, "root", nil, "a private root key `FILE` to sign with")
 	flags.StringVar(&f.previous, "previous", "", "the signed bundle `FILE` that this one follows")
-	flags.StringVar(&f.roots, "roots", "", "the pinned roots `FILE`: checks --previous, and says what signatures are missing")
+	flags.StringVar(&f.roots, "roots", "",
+		"the pinned roots `FILE`: checks --previous, and says what signatures are missing")
 	flags.StringVar(&f.out, "out", "", "the `FILE` to write: a new one, or that of --previous")
 	flags.Var(&f.expires, "expires", "how long the bundle lives: 7d, 36h")
 	flags.Var(&f.lifetime, "insecure-max-lifetime", "allow --expires up to this instead of 7d")
 	flags.Var(&f.refreshHint, "refresh-hint", "how often consumers should look for a newer bundle")
-	flags.StringArrayVar(&f.revokeSessions, "revoke-session", nil, "revoke the session key of this `THUMBPRINT`")
+	flags.StringArrayVar(&f.revokeSessions, "revoke-session", nil,
+		"revoke the session key of this `THUMBPRINT`")
 	f.PrivateFlags.Register(cmd)
 	return cmd
 }
@@ -97,11 +100,14 @@ func (f *buildFlags) check() error {
 		return ui.Usage("write it as 7d or 36h", "--expires must be more than nothing")
 	}
 	if most := cmp.Or(time.Duration(f.lifetime), trust.MaxBundleLifetime); time.Duration(f.expires) > most {
-		return ui.Usage("use --expires "+ui.FormatDuration(most)+" or less; --insecure-max-lifetime allows more",
-			"--expires %s is too long: an attacker can withhold a revocation until the bundle expires", ui.FormatDuration(time.Duration(f.expires)))
+		return ui.Usage("use --expires "+ui.FormatDuration(most)+
+			" or less; --insecure-max-lifetime allows more",
+			"--expires %s is too long: an attacker can withhold a revocation until the bundle expires",
+			ui.FormatDuration(time.Duration(f.expires)))
 	}
 	if f.refreshHint >= f.expires {
-		return ui.Usage("use a shorter --refresh-hint: without it, consumers choose", "--refresh-hint %s is not shorter than --expires %s",
+		return ui.Usage("use a shorter --refresh-hint: without it, consumers choose",
+			"--refresh-hint %s is not shorter than --expires %s",
 			ui.FormatDuration(time.Duration(f.refreshHint)), ui.FormatDuration(time.Duration(f.expires)))
 	}
 	if ui.Exists(f.out) && !sameFile(f.out, f.previous) {
@@ -166,11 +172,13 @@ func bundleCause(err error) error {
 	return err
 }
 
-func buildBundle(env *ui.Env, f *buildFlags, p *policy.Policy, public []keys.PublicKey, previous *trust.Bundle) (*trust.Bundle, error) {
+func buildBundle(env *ui.Env, f *buildFlags, p *policy.Policy, public []keys.PublicKey,
+	previous *trust.Bundle) (*trust.Bundle, error) {
 	now := env.Now().Truncate(time.Second)
 	opts := policy.BuildOptions{
 		Now: now, Expires: now.Add(time.Duration(f.expires)), Previous: previous,
-		MaxLifetime: time.Duration(f.lifetime), RefreshHint: time.Duration(f.refreshHint), RevokedSessions: f.revokeSessions,
+		MaxLifetime: time.Duration(f.lifetime), RefreshHint: time.Duration(f.refreshHint),
+		RevokedSessions: f.revokeSessions,
 	}
 	var signing []*keys.Verifier
 	for _, k := range public {
@@ -181,11 +189,13 @@ func buildBundle(env *ui.Env, f *buildFlags, p *policy.Policy, public []keys.Pub
 		}
 	}
 	if err := p.CheckKeyrings(public, now); err != nil {
-		return nil, &ui.Error{Code: ui.ExitRejected, Reason: "policy", Err: ui.InFile(f.policy, err), Fix: "correct the policy file and have the change reviewed: no moment before the keyring's is a danger"}
+		return nil, &ui.Error{Code: ui.ExitRejected, Reason: "policy", Err: ui.InFile(f.policy, err),
+			Fix: "correct the policy file and have the change reviewed: no moment before the keyring's is a danger"}
 	}
 	b, err := p.Build(signing, opts)
 	if err != nil {
-		return nil, &ui.Error{Code: ui.ExitRejected, Reason: "policy", Err: ui.InFile(f.policy, err), Fix: "make the policy file and the submitted public keys agree"}
+		return nil, &ui.Error{Code: ui.ExitRejected, Reason: "policy", Err: ui.InFile(f.policy, err),
+			Fix: "make the policy file and the submitted public keys agree"}
 	}
 	return b, nil
 }
@@ -218,8 +228,10 @@ func tellBuilt(env *ui.Env, f *buildFlags, b, previous *trust.Bundle, signed []b
 		return err
 	}
 	r := bundleBuilt{
-		Out: f.out, Version: b.Version(), Issued: ui.FormatTime(b.Issued()), Expires: ui.FormatTime(b.Expires()),
-		Keys: len(b.SigningKeys()), Readers: len(b.EncryptionKeys()), SignedBy: signers, Changes: changedKeys(previous, b),
+		Out: f.out, Version: b.Version(), Issued: ui.FormatTime(b.Issued()),
+		Expires: ui.FormatTime(b.Expires()),
+		Keys:    len(b.SigningKeys()), Readers: len(b.EncryptionKeys()), SignedBy: signers,
+		Changes: changedKeys(previous, b),
 	}
 	if previous == nil {
 		env.Warnf("this is version 1; consumers that already have a bundle refuse it; to make the next version, give --previous FILE")
@@ -230,7 +242,8 @@ func tellBuilt(env *ui.Env, f *buildFlags, b, previous *trust.Bundle, signed []b
 			return err
 		}
 		if r.Missing = missingSignatures(roots, signed); r.Missing > 0 {
-			env.Warnf("%s still needs %s: sealbus trust sign --root FILE %s", f.out, ui.Count(r.Missing, "signature"), f.out)
+			env.Warnf("%s still needs %s: sealbus trust sign --root FILE %s", f.out,
+				ui.Count(r.Missing, "signature"), f.out)
 		}
 	}
 	if err := env.Emit(r, func(p *ui.Printer) { r.print(p, env.Now()) }); err != nil {
@@ -248,7 +261,8 @@ func (r *bundleBuilt) print(p *ui.Printer, now time.Time) {
 	if r.Readers > 0 {
 		holds += ", " + ui.Count(r.Readers, "encryption key")
 	}
-	p.Linef("%s  version %d, %s, signed by %s, expires in %s", p.Bold(ui.Clean(r.Out)), r.Version, holds, ui.Count(len(r.SignedBy), "root key"), ui.FormatDuration(expires.Sub(now.Truncate(time.Second))))
+	p.Linef("%s  version %d, %s, signed by %s, expires in %s", p.Bold(ui.Clean(r.Out)), r.Version, holds,
+		ui.Count(len(r.SignedBy), "root key"), ui.FormatDuration(expires.Sub(now.Truncate(time.Second))))
 	for _, c := range r.Changes {
 		c.print(p)
 	}
@@ -263,7 +277,8 @@ type keyChanged struct {
 }
 
 func (c keyChanged) print(p *ui.Printer) {
-	mark := map[string]string{"added": p.Green("+"), "removed": p.Yellow("-"), "revoked": p.Red("-"), "changed": p.Yellow("~")}[c.What]
+	mark := map[string]string{"added": p.Green("+"), "removed": p.Yellow("-"), "revoked": p.Red("-"),
+		"changed": p.Yellow("~")}[c.What]
 	p.Linef("  %s %s  %s  %s", mark, ui.ShortID(c.KeyID), ui.Clean(c.Producer+c.Consumer), c.What)
 }
 
@@ -272,7 +287,8 @@ func changedKeys(previous, b *trust.Bundle) []keyChanged {
 	if previous == nil {
 		previous = &trust.Bundle{}
 	}
-	return append(changes(previous.SigningKeys(), b.SigningKeys()), changes(previous.EncryptionKeys(), b.EncryptionKeys())...)
+	return append(changes(previous.SigningKeys(), b.SigningKeys()),
+		changes(previous.EncryptionKeys(), b.EncryptionKeys())...)
 }
 
 // changes compares the keys of one use.
@@ -280,7 +296,8 @@ func changes(previous, now []*trust.Key) []keyChanged {
 	list := []keyChanged{}
 	note := func(k *trust.Key, what string) {
 		if what != "" {
-			list = append(list, keyChanged{KeyID: k.KeyID(), Producer: k.Producer, Consumer: k.Consumer, What: what})
+			list = append(list, keyChanged{KeyID: k.KeyID(), Producer: k.Producer, Consumer: k.Consumer,
+				What: what})
 		}
 	}
 	was := map[string]*trust.Key{}
@@ -306,7 +323,8 @@ func changeOf(was, is *trust.Key) string {
 		return "added"
 	case was.Revoked == nil && is.Revoked != nil:
 		return "revoked"
-	case was.Producer != is.Producer, was.Consumer != is.Consumer, was.Schedule != is.Schedule, (was.Revoked == nil) != (is.Revoked == nil),
+	case was.Producer != is.Producer, was.Consumer != is.Consumer, was.Schedule != is.Schedule,
+		(was.Revoked == nil) != (is.Revoked == nil),
 		!slices.Equal(was.Sources, is.Sources), !slices.Equal(was.Types, is.Types),
 		!slices.Equal(was.Accounts, is.Accounts), (was.Accounts == nil) != (is.Accounts == nil):
 		return "changed"

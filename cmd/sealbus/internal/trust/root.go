@@ -31,8 +31,10 @@ func rootNewCommand(env *ui.Env) *cobra.Command {
 		Example: "sealbus trust root new --out alice.root",
 		Run:     func(context.Context, []string) error { return rootNew(env, &f, out, alg) },
 	})
-	cmd.Flags().StringVar(&out, "out", "", "the new `FILE` with the private key; FILE.pub gets the public one")
-	cmd.Flags().StringVar(&alg, "alg", string(keys.Ed25519), "signature `ALGORITHM`: Ed25519, ES256 or ML-DSA-65")
+	cmd.Flags().StringVar(&out, "out", "",
+		"the new `FILE` with the private key; FILE.pub gets the public one")
+	cmd.Flags().StringVar(&alg, "alg", string(keys.Ed25519),
+		"signature `ALGORITHM`: Ed25519, ES256 or ML-DSA-65")
 	f.Register(cmd)
 	return cmd
 }
@@ -60,7 +62,8 @@ func rootNew(env *ui.Env, f *loadkeys.PrivateFlags, out, alg string) error {
 		return loadkeys.PrivateFailed(out, err)
 	}
 	v := k.Verifier()
-	env.Sayf("made %s with the %s key %s, which stays offline, and %s", out, alg, ui.ShortID(v.KeyID()), public)
+	env.Sayf("made %s with the %s key %s, which stays offline, and %s", out, alg, ui.ShortID(v.KeyID()),
+		public)
 	if f.Insecure {
 		env.Warnf("%s is not encrypted: anyone who can read this file can sign trust", out)
 	}

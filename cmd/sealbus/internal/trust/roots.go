@@ -31,8 +31,10 @@ func rootsCommand(env *ui.Env) *cobra.Command {
 			return trustRoots(env, args, version, threshold, out)
 		},
 	})
-	cmd.Flags().IntVar(&threshold, "threshold", 0, "how many of the root keys must sign: `K`; mandatory for several keys")
-	cmd.Flags().Int64Var(&version, "version", 1, "the version `N`: one more than that of the roots file it succeeds")
+	cmd.Flags().IntVar(&threshold, "threshold", 0,
+		"how many of the root keys must sign: `K`; mandatory for several keys")
+	cmd.Flags().Int64Var(&version, "version", 1,
+		"the version `N`: one more than that of the roots file it succeeds")
 	cmd.Flags().StringVar(&out, "out", "", "the new `FILE`")
 	return cmd
 }
@@ -49,11 +51,13 @@ func trustRoots(env *ui.Env, pubs []string, version int64, threshold int, out st
 	result := rootsMade{Out: out}
 	for _, k := range public {
 		if k.Verifier == nil {
-			return ui.Rejected("give the .pub files that `sealbus trust root new` wrote", "key %s is for encryption and cannot sign", k.KeyID())
+			return ui.Rejected("give the .pub files that `sealbus trust root new` wrote",
+				"key %s is for encryption and cannot sign", k.KeyID())
 		}
 		if k.Producer != "" {
 			return ui.Usage("give the .pub files that `sealbus trust root new` wrote",
-				"key %s is a signing key of producer %s: its holder could change the trust", ui.ShortID(k.KeyID()), k.Producer)
+				"key %s is a signing key of producer %s: its holder could change the trust",
+				ui.ShortID(k.KeyID()), k.Producer)
 		}
 		verifiers = append(verifiers, k.Verifier)
 	}
@@ -72,7 +76,8 @@ func trustRoots(env *ui.Env, pubs []string, version int64, threshold int, out st
 		env.Warnf("one root key can sign a bundle alone: an attacker who steals it controls the trust")
 	}
 	return env.Emit(result, func(p *ui.Printer) {
-		p.Linef("%s  version %d, %d of %s must sign", p.Bold(ui.Clean(out)), result.Version, result.Threshold, ui.Count(len(result.KeyIDs), "root key"))
+		p.Linef("%s  version %d, %d of %s must sign", p.Bold(ui.Clean(out)), result.Version, result.Threshold,
+			ui.Count(len(result.KeyIDs), "root key"))
 		ui.PrintList(p, "  ", result.KeyIDs)
 	})
 }

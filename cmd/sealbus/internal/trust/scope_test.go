@@ -16,8 +16,10 @@ func TestFillScopeByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	public := []keys.PublicKey{{Verifier: signer.Verifier()}}
-	for _, name := range []string{"orders", "123", "true", "null", "1.5", "2026-01-01", "a:b", "a/b@c", "sources", "keys", "0x10", "other2"} {
-		f := &addFlags{producer: name, sources: []string{"urn:a:*", "https://x.example/é"}, types: []string{"*"}}
+	for _, name := range []string{"orders", "123", "true", "null", "1.5", "2026-01-01", "a:b", "a/b@c",
+		"sources", "keys", "0x10", "other2"} {
+		f := &addFlags{producer: name, sources: []string{"urn:a:*", "https://x.example/é"},
+			types: []string{"*"}}
 		doc, changes, err := f.edit([]byte(other), nil, public, keys.Schedule{})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -33,7 +35,8 @@ func TestFillScopeByName(t *testing.T) {
 		if got := scopeOf(p, "other", "sources"); len(*got) != 0 {
 			t.Errorf("%s: the other producer got %q", name, *got)
 		}
-		if joined := strings.Join(changes, "\n"); strings.Contains(joined, "allows nothing") || !strings.Contains(joined, "producer "+name+": types *") {
+		if joined := strings.Join(changes, "\n"); strings.Contains(joined, "allows nothing") ||
+			!strings.Contains(joined, "producer "+name+": types *") {
 			t.Errorf("%s: changes %q", name, changes)
 		}
 	}

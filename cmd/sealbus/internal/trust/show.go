@@ -120,9 +120,11 @@ func showUnverified(env *ui.Env, file string, signed []byte) error {
 
 func describeBundle(b *trust.Bundle, now time.Time) *bundleShown {
 	s := &bundleShown{
-		Version: b.Version(), Issued: ui.FormatTime(b.Issued()), Expires: ui.FormatTime(b.Expires()), expires: b.Expires(),
+		Version: b.Version(), Issued: ui.FormatTime(b.Issued()), Expires: ui.FormatTime(b.Expires()),
+		expires: b.Expires(),
 		Expired: !now.Before(b.Expires()), RefreshHint: int64(b.RefreshHint() / time.Second),
-		RevokedSessions: b.RevokedSessions(), Keys: []keyShown{}, EncryptionKeys: describeEncryptionKeys(b, now),
+		RevokedSessions: b.RevokedSessions(), Keys: []keyShown{},
+		EncryptionKeys: describeEncryptionKeys(b, now),
 	}
 	for _, k := range b.SigningKeys() {
 		s.Keys = append(s.Keys, describeKey(k, now))
@@ -161,9 +163,11 @@ func notNil(list []string) []string {
 }
 
 func (s *bundleShown) print(p *ui.Printer, file string, now time.Time) {
-	p.Hangingf(2, "%s  version %d, issued %s, %s", p.Bold(ui.Clean(file)), s.Version, s.Issued, s.lifetime(p, now))
+	p.Hangingf(2, "%s  version %d, issued %s, %s", p.Bold(ui.Clean(file)), s.Version, s.Issued,
+		s.lifetime(p, now))
 	if s.Verified {
-		p.Linef("%s  signed by %s, %d needed", p.Green("verified"), ui.Count(len(s.SignedBy), "root key"), s.threshold)
+		p.Linef("%s  signed by %s, %d needed", p.Green("verified"), ui.Count(len(s.SignedBy), "root key"),
+			s.threshold)
 	} else {
 		p.Linef("%s  claims to be signed by %s", p.Red("NOT VERIFIED"), ui.Count(len(s.SignedBy), "key"))
 	}
@@ -185,7 +189,8 @@ func (s *bundleShown) print(p *ui.Printer, file string, now time.Time) {
 
 // printNarrow has what a key may speak for below it.
 func (s *bundleShown) printNarrow(p *ui.Printer) {
-	t := ui.Table{Header: []string{"PRODUCER", "KEY", "ALG", "STATE", "NEXT"}, Folds: []int{0, 4}, Lists: map[int][][2]string{}}
+	t := ui.Table{Header: []string{"PRODUCER", "KEY", "ALG", "STATE", "NEXT"}, Folds: []int{0, 4},
+		Lists: map[int][][2]string{}}
 	for _, k := range s.Keys {
 		t.Add(k.head(p)...)
 		var list [][2]string
@@ -215,7 +220,8 @@ func (k *keyShown) accounts() []string {
 }
 
 func (k *keyShown) head(p *ui.Printer) []ui.Cell {
-	return []ui.Cell{ui.Painted(k.Producer, p.Bold), ui.Painted(ui.ShortID(k.KeyID), nil), ui.Painted(k.Alg, nil), loadkeys.StateCell(p, k.State), ui.Painted(k.next, nil)}
+	return []ui.Cell{ui.Painted(k.Producer, p.Bold), ui.Painted(ui.ShortID(k.KeyID), nil),
+		ui.Painted(k.Alg, nil), loadkeys.StateCell(p, k.State), ui.Painted(k.next, nil)}
 }
 
 func (s *bundleShown) lifetime(p *ui.Printer, now time.Time) string {
@@ -234,7 +240,8 @@ func (k *keyShown) rows(p *ui.Printer, t *ui.Table) {
 		if i > 0 {
 			row = make([]ui.Cell, len(head))
 		}
-		t.Rows = append(t.Rows, append(row[:len(row):len(row)], ui.Painted(at(sources, i), nil), ui.Painted(at(types, i), nil)))
+		t.Rows = append(t.Rows, append(row[:len(row):len(row)], ui.Painted(at(sources, i), nil),
+			ui.Painted(at(types, i), nil)))
 	}
 	if k.Accounts != nil {
 		row := make([]ui.Cell, len(head)+1)

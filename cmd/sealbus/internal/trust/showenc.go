@@ -33,10 +33,12 @@ func describeEncryptionKeys(b *trust.Bundle, now time.Time) []encShown {
 		s := encShown{
 			KeyID: k.KeyID(), Alg: string(k.Recipient.Curve()), Consumer: k.Consumer, State: k.StateAt(now),
 			Published: ui.FormatTime(k.Schedule.Published), Active: ui.FormatTime(k.Schedule.Active),
-			Retired: ui.FormatTime(k.Schedule.Retired), Expired: ui.FormatTime(k.Schedule.Expired), next: loadkeys.NextStep(&k.Schedule, now),
+			Retired: ui.FormatTime(k.Schedule.Retired), Expired: ui.FormatTime(k.Schedule.Expired),
+			next: loadkeys.NextStep(&k.Schedule, now),
 		}
 		if k.Revoked != nil {
-			s.RevokedAt, s.RevokedReason, s.next = ui.FormatTime(k.Revoked.At), k.Revoked.Reason, k.Revoked.Reason
+			s.RevokedAt, s.RevokedReason, s.next = ui.FormatTime(k.Revoked.At), k.Revoked.Reason,
+				k.Revoked.Reason
 		}
 		list = append(list, s)
 	}
@@ -51,7 +53,8 @@ func printEncryptionKeys(p *ui.Printer, list []encShown) {
 	p.Linef("")
 	t := ui.Table{Header: []string{"CONSUMER", "KEY", "ALG", "STATE", "NEXT"}}
 	for _, k := range list {
-		t.Add(ui.Painted(k.Consumer, p.Bold), ui.Painted(ui.ShortID(k.KeyID), nil), ui.Painted(k.Alg, nil), loadkeys.StateCell(p, k.State), ui.Painted(k.next, nil))
+		t.Add(ui.Painted(k.Consumer, p.Bold), ui.Painted(ui.ShortID(k.KeyID), nil), ui.Painted(k.Alg, nil),
+			loadkeys.StateCell(p, k.State), ui.Painted(k.next, nil))
 	}
 	t.Print(p)
 }

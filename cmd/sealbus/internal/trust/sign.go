@@ -119,10 +119,12 @@ func (r *signedResult) print(p *ui.Printer) {
 	case r.Threshold > 0:
 		p.Linef("  signed by %d of the root keys, %d needed", len(r.SignedBy), r.Threshold)
 		if r.Unverified > 0 {
-			p.Linef("  %s: not of these roots, or not good", ui.CountOf(r.Unverified, "signature more does not count", "signatures more do not count"))
+			p.Linef("  %s: not of these roots, or not good",
+				ui.CountOf(r.Unverified, "signature more does not count", "signatures more do not count"))
 		}
 	case r.Unverified > 0:
-		p.Linef("  %s more, not verified here (sealbus trust verify --roots FILE)", ui.Count(r.Unverified, "signature"))
+		p.Linef("  %s more, not verified here (sealbus trust verify --roots FILE)",
+			ui.Count(r.Unverified, "signature"))
 	}
 }
 
@@ -143,7 +145,8 @@ func addSignature(ctx context.Context, doc []byte, root trust.RootSigner) ([]byt
 }
 
 // describeSigned tells what was signed; pinned is nil without --roots.
-func describeSigned(file string, signed []byte, added, already []string, pinned *trust.Roots) (*signedResult, error) {
+func describeSigned(file string, signed []byte, added, already []string,
+	pinned *trust.Roots) (*signedResult, error) {
 	e, err := dsse.Parse(signed)
 	if err != nil {
 		return nil, loadtrust.Refused(file, err)
@@ -174,7 +177,8 @@ func (r *signedResult) describe(e *dsse.Envelope) error {
 		if err != nil {
 			return err
 		}
-		r.Kind, r.Version, r.Expires, r.Keys = "bundle", b.Version(), ui.FormatTime(b.Expires()), len(b.SigningKeys())
+		r.Kind, r.Version, r.Expires, r.Keys = "bundle", b.Version(), ui.FormatTime(b.Expires()),
+			len(b.SigningKeys())
 		return nil
 	}
 	roots, err := trust.ParseRoots(e.Payload)

@@ -20,7 +20,8 @@ func TestSignTellsNoForgedSigner(t *testing.T) {
 	b := clitest.New(t)
 	bob, err := trust.GenerateRootKey(keys.Ed25519)
 	b.Check(err)
-	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: b.Now, Expires: b.Now.Add(48 * time.Hour)})
+	bundle, err := trust.NewBundle(trust.BundleOptions{Version: 1, Issued: b.Now,
+		Expires: b.Now.Add(48 * time.Hour)})
 	b.Check(err)
 	forged := &dsse.Envelope{
 		PayloadType: keydoc.BundleType, Payload: bundle.Payload(),
@@ -28,8 +29,10 @@ func TestSignTellsNoForgedSigner(t *testing.T) {
 	}
 	b.Check(os.WriteFile(b.Path("t.dsse"), forged.Append(nil), 0o600))
 	b.Must("", "trust", "root", "new", "--out", b.Path("alice"), "--insecure-no-passphrase")
-	alice := b.Must("", "trust", "sign", "--root", b.Path("alice"), "--insecure-no-passphrase", b.Path("t.dsse"))
-	if strings.Contains(alice, bob.Verifier().KeyID()) || strings.Contains(alice, "signed by") || !strings.Contains(alice, "1 signature more, not verified here") {
+	alice := b.Must("", "trust", "sign", "--root", b.Path("alice"), "--insecure-no-passphrase",
+		b.Path("t.dsse"))
+	if strings.Contains(alice, bob.Verifier().KeyID()) || strings.Contains(alice, "signed by") ||
+		!strings.Contains(alice, "1 signature more, not verified here") {
 		t.Errorf("without --roots:\n%s", alice)
 	}
 	public, err := os.ReadFile(b.Path("alice.pub"))
@@ -40,9 +43,11 @@ func TestSignTellsNoForgedSigner(t *testing.T) {
 	b.Check(err)
 	b.Check(os.WriteFile(b.Path("roots.json"), roots.Payload(), 0o600))
 	var told cmd.SignedResult
-	out := b.Must("", "trust", "sign", "--root", b.Path("alice"), "--insecure-no-passphrase", "--roots", b.Path("roots.json"), "--output", "json", b.Path("t.dsse"))
+	out := b.Must("", "trust", "sign", "--root", b.Path("alice"), "--insecure-no-passphrase", "--roots",
+		b.Path("roots.json"), "--output", "json", b.Path("t.dsse"))
 	b.Check(json.Unmarshal([]byte(out), &told))
-	if len(told.SignedBy) != 1 || told.SignedBy[0] != v.KeyID() || told.Threshold != 2 || told.Unverified != 1 || len(told.Added) != 0 || len(told.Already) != 1 {
+	if len(told.SignedBy) != 1 || told.SignedBy[0] != v.KeyID() || told.Threshold != 2 ||
+		told.Unverified != 1 || len(told.Added) != 0 || len(told.Already) != 1 {
 		t.Errorf("with --roots: %+v", told)
 	}
 }

@@ -14,7 +14,8 @@ import (
 )
 
 func Command(env *ui.Env) *cobra.Command {
-	root := env.Group("root", "Make the root keys, which sign the trust", "Root keys sign trust bundles and stay offline.", rootNewCommand(env))
+	root := env.Group("root", "Make the root keys, which sign the trust",
+		"Root keys sign trust bundles and stay offline.", rootNewCommand(env))
 	return env.Group("trust", "Keep the trust: which keys may speak for what",
 		"Trust is built from a reviewed policy file and public keys, and signed by root keys that stay offline.\n"+
 			"No trust command reads a producer's private key.\n\n"+
@@ -111,5 +112,6 @@ func ReadPolicy(env *ui.Env, path string) ([]byte, *policy.Policy, error) {
 }
 
 func policyRefused(path string, err error) error {
-	return &ui.Error{Code: ui.ExitRejected, Reason: "policy", Err: ui.InFile(path, err), Fix: "correct the policy file and have the change reviewed"}
+	return &ui.Error{Code: ui.ExitRejected, Reason: "policy", Err: ui.InFile(path, err),
+		Fix: "correct the policy file and have the change reviewed"}
 }

@@ -56,11 +56,15 @@ func trustVerify(ctx context.Context, env *ui.Env, file, rootsFile string, minVe
 		return loadtrust.Refused(file, err)
 	}
 	r := bundleVerified{
-		Verdict: "verified", Version: b.Version(), Issued: ui.FormatTime(b.Issued()), Expires: ui.FormatTime(b.Expires()),
-		DaysLeft: ui.DaysLeft(b.Expires(), env.Now()), Keys: len(b.SigningKeys()), SignedBy: goodSigners(roots, signed), Threshold: roots.Threshold(),
+		Verdict: "verified", Version: b.Version(), Issued: ui.FormatTime(b.Issued()),
+		Expires:  ui.FormatTime(b.Expires()),
+		DaysLeft: ui.DaysLeft(b.Expires(), env.Now()), Keys: len(b.SigningKeys()),
+		SignedBy: goodSigners(roots, signed), Threshold: roots.Threshold(),
 	}
 	return env.Emit(r, func(p *ui.Printer) {
-		p.Hangingf(2, "%s  %s  version %d, %s, signed by %s (%d needed), expires in %s", p.Green("verified"), p.Bold(ui.Clean(file)), r.Version,
-			ui.Count(r.Keys, "signing key"), ui.Count(len(r.SignedBy), "root key"), r.Threshold, ui.FormatDuration(b.Expires().Sub(env.Now())))
+		p.Hangingf(2, "%s  %s  version %d, %s, signed by %s (%d needed), expires in %s", p.Green("verified"),
+			p.Bold(ui.Clean(file)), r.Version,
+			ui.Count(r.Keys, "signing key"), ui.Count(len(r.SignedBy), "root key"), r.Threshold,
+			ui.FormatDuration(b.Expires().Sub(env.Now())))
 	})
 }

@@ -121,7 +121,8 @@ type argsCheck func(args []string) error
 func Exactly(names ...string) argsCheck {
 	return func(args []string) error {
 		if len(args) < len(names) {
-			return Usage("add it to the command; `--help` shows where", "missing argument %s", names[len(args)])
+			return Usage("add it to the command; `--help` shows where", "missing argument %s",
+				names[len(args)])
 		}
 		return noMore(args[len(names):])
 	}
@@ -142,7 +143,8 @@ func AnyFiles([]string) error { return nil }
 
 func noMore(rest []string) error {
 	if len(rest) > 0 {
-		return Usage("remove it; a flag that takes several values is repeated: `--flag A --flag B`", "unexpected argument %q", rest[0])
+		return Usage("remove it; a flag that takes several values is repeated: `--flag A --flag B`",
+			"unexpected argument %q", rest[0])
 	}
 	return nil
 }

@@ -100,7 +100,8 @@ type System struct {
 }
 
 func NewSystem() System {
-	return System{Now: time.Now, Getenv: os.Getenv, Prompt: askTerminal, Terminal: isTerminal, Width: terminalWidth}
+	return System{Now: time.Now, Getenv: os.Getenv, Prompt: askTerminal, Terminal: isTerminal,
+		Width: terminalWidth}
 }
 
 // columns is how wide to write on a terminal.

@@ -116,7 +116,8 @@ func AsNeeded(reason string, err error) error {
 // that, another try ends the same.
 var pathErrors = []error{
 	fs.ErrNotExist, fs.ErrPermission, fs.ErrExist, fs.ErrInvalid,
-	syscall.EISDIR, syscall.ENOTDIR, syscall.ELOOP, syscall.ENAMETOOLONG, syscall.EINVAL, syscall.EROFS, syscall.ENXIO,
+	syscall.EISDIR, syscall.ENOTDIR, syscall.ELOOP, syscall.ENAMETOOLONG, syscall.EINVAL, syscall.EROFS,
+	syscall.ENXIO,
 }
 
 // IsPathError reports whether another try would end the same.

@@ -41,7 +41,8 @@ func readBounded(r io.Reader, name string, limit int) ([]byte, error) {
 	case err != nil:
 		return nil, OpenFailed(name, err)
 	case len(data) > limit:
-		return nil, WrongFile("check that this is the file you mean", "%s has more than %d bytes", name, limit)
+		return nil, WrongFile("check that this is the file you mean", "%s has more than %d bytes", name,
+			limit)
 	case len(data) == 0:
 		return nil, WrongFile("check what should have written it", "%s is empty", name)
 	}
@@ -106,7 +107,8 @@ func (env *Env) WarnShared(path string) {
 	if err != nil || runtime.GOOS == "windows" || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {
 		return
 	}
-	env.Warnf("others than its owner have access to %s (mode %04o): chmod 600 %s", path, info.Mode().Perm(), path)
+	env.Warnf("others than its owner have access to %s (mode %04o): chmod 600 %s", path, info.Mode().Perm(),
+		path)
 }
 
 // CreateFile writes a new file and refuses to touch one that exists.
@@ -130,7 +132,8 @@ func CreateFile(path string, data []byte, mode fs.FileMode) error {
 }
 
 func FileExists(path string) error {
-	return Usage("choose another name, or move the old file away first", "%s exists already and is not overwritten", path)
+	return Usage("choose another name, or move the old file away first",
+		"%s exists already and is not overwritten", path)
 }
 
 func writeAndClose(f *os.File, data []byte) error {
@@ -155,7 +158,8 @@ func ReplaceFile(path string, old, data []byte) error {
 	path = target
 	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
 	if Exists(temporary) {
-		return Unavailable("run it again; if no command is changing it, remove "+temporary, "%s is being changed by another command, or one was killed at it", path)
+		return Unavailable("run it again; if no command is changing it, remove "+
+			temporary, "%s is being changed by another command, or one was killed at it", path)
 	}
 	if err := CreateFile(temporary, data, info.Mode().Perm()); err != nil {
 		return err

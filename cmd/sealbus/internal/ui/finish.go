@@ -40,7 +40,8 @@ func (env *Env) report(e *Error) {
 		env.Say("  "+env.Talk.Dim(Clean(e.Fix)), 2)
 	}
 	if env.JSON {
-		_ = env.WriteJSON(ErrorResult{Error: ExitWord(e.Code), Reason: e.Reason, Message: message, Fix: e.Fix})
+		_ = env.WriteJSON(ErrorResult{Error: ExitWord(e.Code), Reason: e.Reason, Message: message,
+			Fix: e.Fix})
 	}
 }
 

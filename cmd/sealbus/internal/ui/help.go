@@ -40,8 +40,9 @@ func exitStatuses() *Table {
 	var t Table
 	t.Add(Cells("  0", "done")...)
 	t.Add(Cells("  1", "rejected: the input was judged, and is refused")...)
-	t.Add(Cells("  2", "usage: change the command, or what it names: a flag, a file that is missing or another than is meant, a passphrase, "+
-		"credentials, a permission")...)
+	t.Add(Cells("  2",
+		"usage: change the command, or what it names: a flag, a file that is missing or another than is meant, a passphrase, "+
+			"credentials, a permission")...)
 	t.Add(Cells("  3", "try again: something did not answer, or could not be read now")...)
 	t.Add(Cells("  4", "something is due (doctor)")...)
 	t.Add(Cells("  130", "interrupted by Ctrl-C")...)
@@ -73,7 +74,8 @@ func continued(line string, most int) string {
 	used, quoted := 0, false
 	for i, word := range strings.Split(line, " ") {
 		size := Width(word)
-		breaks := !quoted && word != "" && strings.Contains("-|<>#", word[:1]) || used+1+size > most-2 && !quoted
+		breaks := !quoted && word != "" && strings.Contains("-|<>#", word[:1]) || used+1+size > most-2 &&
+			!quoted
 		switch {
 		case i == 0:
 		case breaks && used+1+size+len(restOfArgument(line, word)) > most-2 && used > len(indent):
@@ -150,9 +152,11 @@ func printFlags(p *Printer, title string, flags *pflag.FlagSet) {
 		kind, text := pflag.UnquoteUsage(f)
 		name := "  " + strings.TrimRight("--"+f.Name+" "+flagKind(f, kind), " ")
 		if words := strings.Split(kind, "|"); len(words) > mostWords {
-			name, text = "  --"+f.Name+" WORD", text+": "+strings.Join(words[:len(words)-1], ", ")+" or "+words[len(words)-1]
+			name, text = "  --"+f.Name+" WORD", text+": "+strings.Join(words[:len(words)-1], ", ")+" or "+
+				words[len(words)-1]
 		}
-		names, texts = append(names, name), append(texts, text+strings.Replace(flagDefault(f), "(default ", "(default"+unbroken, 1))
+		names, texts = append(names, name), append(texts, text+
+			strings.Replace(flagDefault(f), "(default ", "(default"+unbroken, 1))
 		if Width(name) <= widestFlag {
 			column = max(column, Width(name))
 		}

@@ -120,5 +120,6 @@ func (env *Env) RefuseTerminal() error {
 	if !env.onTerminal() {
 		return nil
 	}
-	return Usage("redirect it: > FILE, | sealbus inspect, or | cat -v", "the text was not verified, and standard output is a terminal, which could take parts of it for commands")
+	return Usage("redirect it: > FILE, | sealbus inspect, or | cat -v",
+		"the text was not verified, and standard output is a terminal, which could take parts of it for commands")
 }

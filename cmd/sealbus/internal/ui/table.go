@@ -53,7 +53,8 @@ func (t *Table) printWidth(p *Printer, most int) {
 			p.Hanging(p.Dim(Clean(text)), BelowIndent, BelowIndent, most)
 		}
 		for _, item := range t.Lists[i] {
-			p.Hanging(p.Dim(fmt.Sprintf("%-9s", item[0]))+" "+Clean(item[1]), BelowIndent, BelowIndent+10, most)
+			p.Hanging(p.Dim(fmt.Sprintf("%-9s", item[0]))+" "+Clean(item[1]), BelowIndent, BelowIndent+
+				10, most)
 		}
 	}
 }
@@ -102,7 +103,8 @@ func (t *Table) Fit(widths []int, most int) []int {
 	for over := TotalWidth(widths) - most; most > 0 && over > 0; over-- {
 		widest := -1
 		for _, i := range folds {
-			if i >= 0 && i < len(widths) && widths[i] > narrowestColumn && (widest < 0 || widths[i] > widths[widest]) {
+			if i >= 0 && i < len(widths) && widths[i] > narrowestColumn &&
+				(widest < 0 || widths[i] > widths[widest]) {
 				widest = i
 			}
 		}

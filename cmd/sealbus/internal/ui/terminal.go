@@ -111,7 +111,8 @@ func Clean(text string) string {
 // characters, line separators, spaces other than the usual one, private and unassigned characters, and
 // letters without a shape.
 func Unprintable(c rune) bool {
-	return !unicode.IsPrint(c) || unicode.In(c, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || c == brailleBlank
+	return !unicode.IsPrint(c) || unicode.In(c, unicode.Other_Default_Ignorable_Code_Point,
+		unicode.Variation_Selector) || c == brailleBlank
 }
 
 const brailleBlank = '\u2800'
@@ -231,7 +232,8 @@ func (env *Env) Next(what, command string) {
 	}
 	env.Say("sealbus: next, "+Clean(what)+":", 2)
 	const indent = 4
-	folded := foldWords("  "+flagAndAnyValue.ReplaceAllString(command, "$1"+unbroken), env.Talk.Width-len(" \\"), indent)
+	folded := foldWords("  "+flagAndAnyValue.ReplaceAllString(command, "$1"+unbroken),
+		env.Talk.Width-len(" \\"), indent)
 	lines := strings.Split(strings.ReplaceAll(folded, unbroken, " "), "\n")
 	for _, line := range lines[:len(lines)-1] {
 		env.Say(line+" \\", indent)

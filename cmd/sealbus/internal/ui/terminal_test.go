@@ -31,7 +31,8 @@ func TestHarmlessJSON(t *testing.T) {
 	}
 	out := string(ui.HarmlessJSON(in))
 	var back string
-	if err := json.Unmarshal([]byte(out), &back); err != nil || back != "a\u009b\u202E\U000E0001\u00adé\x7f\ufffe" {
+	if err := json.Unmarshal([]byte(out), &back); err != nil ||
+		back != "a\u009b\u202E\U000E0001\u00adé\x7f\ufffe" {
 		t.Errorf("%s, %v", out, err)
 	}
 	if strings.IndexFunc(out, ui.Unprintable) >= 0 || !strings.Contains(out, "é") {
@@ -42,11 +43,14 @@ func TestHarmlessJSON(t *testing.T) {
 // TestUnprintable: each kind of character is escaped, and text that means it is not.
 func TestUnprintable(t *testing.T) {
 	for _, r := range [][2]rune{
-		{0, 0x1f}, {0x7f, 0x9f}, {0x61c, 0x61c}, {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f}, {0xfe00, 0xfe0f}, {0xfeff, 0xfeff},
-		{0xfff9, 0xfffb}, {0xe0000, 0xe01ef}, {0xe000, 0xe001}, {0x115f, 0x1160}, {0x3164, 0x3164}, {0xffa0, 0xffa0}, {0x2800, 0x2800}, {0xa0, 0xa0}, {0x3000, 0x3000},
+		{0, 0x1f}, {0x7f, 0x9f}, {0x61c, 0x61c}, {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f},
+		{0xfe00, 0xfe0f}, {0xfeff, 0xfeff},
+		{0xfff9, 0xfffb}, {0xe0000, 0xe01ef}, {0xe000, 0xe001}, {0x115f, 0x1160}, {0x3164, 0x3164},
+		{0xffa0, 0xffa0}, {0x2800, 0x2800}, {0xa0, 0xa0}, {0x3000, 0x3000},
 	} {
 		for c := r[0]; c <= r[1]; c++ {
-			if got := ui.Clean("a" + string(c) + "b"); uitest.Harmful(got) != "" || !strings.HasPrefix(got, `a\`) || !strings.HasSuffix(got, "b") {
+			if got := ui.Clean("a" + string(c) + "b"); uitest.Harmful(got) != "" ||
+				!strings.HasPrefix(got, `a\`) || !strings.HasSuffix(got, "b") {
 				t.Errorf("%U: %q", c, got)
 			}
 		}

@@ -14,19 +14,22 @@ import (
 func TestDurations(t *testing.T) {
 	const day = 24 * time.Hour
 	for text, want := range map[string]time.Duration{
-		"7d": 7 * day, "1d12h": 36 * time.Hour, "36h": 36 * time.Hour, "90m": 90 * time.Minute, "0d": 0, "36500d": 36500 * day, "1d1h1m1s": day + time.Hour + time.Minute + time.Second,
+		"7d": 7 * day, "1d12h": 36 * time.Hour, "36h": 36 * time.Hour, "90m": 90 * time.Minute, "0d": 0,
+		"36500d": 36500 * day, "1d1h1m1s": day + time.Hour + time.Minute + time.Second,
 	} {
 		if got, err := ParseDuration(text); got != want || err != nil {
 			t.Errorf("parseDuration(%q) = %s, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "d", "7", "-1d", "-1h", "1d-2h", "1.5d", "36501d", "9999999d", "1h7d", "106751d999999h", "7 d", "36500d2500000h"} {
+	for _, text := range []string{"", "d", "7", "-1d", "-1h", "1d-2h", "1.5d", "36501d", "9999999d", "1h7d",
+		"106751d999999h", "7 d", "36500d2500000h"} {
 		if d, err := ParseDuration(text); err == nil {
 			t.Errorf("parseDuration(%q) = %s", text, d)
 		}
 	}
 	for want, d := range map[string]time.Duration{
-		"7d": 7 * day, "6d23h": 7*day - time.Second, "1h30m": 90 * time.Minute, "59s": 59*time.Second + 999*time.Millisecond, "0s": 999 * time.Millisecond, "-2d": -2 * day,
+		"7d": 7 * day, "6d23h": 7*day - time.Second, "1h30m": 90 * time.Minute, "59s": 59*time.Second +
+			999*time.Millisecond, "0s": 999 * time.Millisecond, "-2d": -2 * day,
 	} {
 		if got := FormatDuration(d); got != want {
 			t.Errorf("formatDuration(%s) = %s, not %s", d, got, want)
@@ -44,7 +47,8 @@ func TestMoments(t *testing.T) {
 			t.Errorf("parseMoment(%q) = %s, %v", text, FormatTime(got), err)
 		}
 	}
-	for _, text := range []string{"", "tomorrow", "+", "+7", "-7d", "7d", "2026-02-30", "0001-01-01", "2026-01-31 12:00", "1767225600"} {
+	for _, text := range []string{"", "tomorrow", "+", "+7", "-7d", "7d", "2026-02-30", "0001-01-01",
+		"2026-01-31 12:00", "1767225600"} {
 		if got, err := ParseMoment(text, base); err == nil {
 			t.Errorf("parseMoment(%q) = %s", text, got)
 		}
@@ -70,7 +74,8 @@ func TestReplaceFile(t *testing.T) {
 	if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
 		t.Errorf("the link is gone: %v", err)
 	}
-	if err := ReplaceFile(file, []byte("old"), []byte("mine")); err == nil || !strings.Contains(err.Error(), "changed by another program") {
+	if err := ReplaceFile(file, []byte("old"), []byte("mine")); err == nil ||
+		!strings.Contains(err.Error(), "changed by another program") {
 		t.Errorf("another's change is lost: %v", err)
 	}
 	checkTestFile(t, file, "new", 0o640)
@@ -105,7 +110,8 @@ func checkTestFile(t *testing.T, path, content string, mode fs.FileMode) {
 // TestShellQuote: what is pasted is one word, whatever it was.
 func TestShellQuote(t *testing.T) {
 	for in, want := range map[string]string{
-		"central": "central", "arn:aws:sqs:x:1:q": "arn:aws:sqs:x:1:q", "": "''", "a b": "'a b'", "$(rm)": "'$(rm)'", "it's": `'it'\''s'`, "ä": "'ä'", "~": "'~'",
+		"central": "central", "arn:aws:sqs:x:1:q": "arn:aws:sqs:x:1:q", "": "''", "a b": "'a b'",
+		"$(rm)": "'$(rm)'", "it's": `'it'\''s'`, "ä": "'ä'", "~": "'~'",
 	} {
 		if got := ShellQuote(in); got != want {
 			t.Errorf("%q: %s", in, got)
@@ -129,8 +135,10 @@ func TestFormatDurationFarAway(t *testing.T) {
 // TestPlurals: one is not many.
 func TestPlurals(t *testing.T) {
 	for got, want := range map[string]string{
-		Count(0, "event"): "0 events", Count(1, "event"): "1 event", Count(2, "event"): "2 events", CountOf(1, "entry", "entries"): "1 entry",
-		CountVerdict(1, VerdictDuplicate): "1 duplicate", CountVerdict(2, VerdictDuplicate): "2 duplicates", CountVerdict(1, VerdictRetry): "1 retry",
+		Count(0, "event"): "0 events", Count(1, "event"): "1 event", Count(2, "event"): "2 events",
+		CountOf(1, "entry", "entries"):    "1 entry",
+		CountVerdict(1, VerdictDuplicate): "1 duplicate", CountVerdict(2, VerdictDuplicate): "2 duplicates",
+		CountVerdict(1, VerdictRetry): "1 retry",
 		CountVerdict(2, VerdictRetry): "2 retries", CountVerdict(2, VerdictVerified): "2 verified",
 	} {
 		if got != want {

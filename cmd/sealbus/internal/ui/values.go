@@ -43,7 +43,8 @@ func (v *OutputValue) Set(text string) error {
 		*v = text == "json"
 		return nil
 	}
-	return &Error{Code: ExitUsage, Err: fmt.Errorf("%q is neither text nor json", text), Fix: "use --output text or --output json"}
+	return &Error{Code: ExitUsage, Err: fmt.Errorf("%q is neither text nor json", text),
+		Fix: "use --output text or --output json"}
 }
 
 func (v *OutputValue) String() string {
@@ -129,7 +130,8 @@ func ParseDuration(text string) (time.Duration, error) {
 	if rest != "" || text == "" {
 		more, err := time.ParseDuration(rest)
 		if err != nil || more < 0 || d+more < d {
-			return 0, &Error{Code: ExitUsage, Err: fmt.Errorf("%q is not a duration", text), Fix: "write it as 7d, 36h, 1d12h or 90m"}
+			return 0, &Error{Code: ExitUsage, Err: fmt.Errorf("%q is not a duration", text),
+				Fix: "write it as 7d, 36h, 1d12h or 90m"}
 		}
 		d += more
 	}

@@ -67,7 +67,8 @@ func (p *peer) call(method string, ask *Ask) (answer Answer, err error) {
 	return answer, fmt.Errorf("%w: %w", replay.ErrUnavailable, err)
 }
 
-func (p *peer) Claim(_ context.Context, key, digest [32]byte, until time.Time, lease time.Duration) (replay.Claim, replay.Status, error) {
+func (p *peer) Claim(_ context.Context, key, digest [32]byte, until time.Time,
+	lease time.Duration) (replay.Claim, replay.Status, error) {
 	answer, err := p.call("Claim", &Ask{Key: key, Digest: digest, Until: until, Lease: lease})
 	return answer.Claim, answer.Status, err
 }

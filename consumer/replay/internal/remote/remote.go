@@ -62,7 +62,8 @@ func Unavailable(err error) error { return fmt.Errorf("%w: %w", replay.ErrUnavai
 // Forgotten is the answer to a claim that may have been completed and forgotten.
 func Forgotten(server, until time.Time) error {
 	return fmt.Errorf("%w: at the server it is %s, and events up to %s may have been forgotten; "+
-		"this event is stale, or one of the clocks is wrong", replay.ErrUnavailable, Stamp(server), Stamp(until))
+		"this event is stale, or one of the clocks is wrong", replay.ErrUnavailable, Stamp(server),
+		Stamp(until))
 }
 
 // Stamp is a moment as errors have it.
