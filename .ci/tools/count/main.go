@@ -25,7 +25,8 @@
 // The depth is that of the function farthest from the entry, by the shortest chain of calls.
 //
 // On commit 6b1d91a, before the rebuild, envelope.Open reached 401 functions in 52 files of 9 packages, 18
-// calls deep, and Consumer.Handle 475 in 62 files. filippo.io/age.Decrypt reaches 20 functions in 4 files,
+// calls deep, and Consumer.Handle 475 in 62 files. After it they reach 213
+// in 33 files, 9 deep, and 261 in 41 files. filippo.io/age.Decrypt reaches 20 functions in 4 files,
 // and golang.org/x/mod/sumdb/note.Open 4 in one.
 package main
 
