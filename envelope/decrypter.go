@@ -50,8 +50,9 @@ type DecryptWith struct {
 
 // Decrypter opens encrypted data. Make one and share it: it keeps the content keys that it has decrypted for
 // 15 minutes, so that a key management service is asked once per content key and not for each event. It
-// runs nothing in the background. It is safe for concurrent use.
+// runs nothing in the background. It is safe for concurrent use. It prints, logs and marshals as redacted.
 type Decrypter struct {
+	redacted
 	with    DecryptWith
 	parser  jwe.Parser
 	flights flights[unwrapID, *unwrapped]
@@ -389,8 +390,8 @@ func (d *Decrypter) fetch(ctx context.Context, c *candidate, source string,
 		if identity, err = agreeing(c.local); err == nil {
 			k.key, err = identity.Unwrap(ctx, c.entry)
 		}
-		// The agreed secret does not open the entry, which names the key. With a point of small order, no secret
-		// does.
+		// The agreed secret does not open the entry, which names the key. With a point of small order, no
+		// secret does.
 		isWrong = c.entry.KeyID != "" && errors.Is(err, jwe.ErrUnwrap) && !errors.Is(err, jwe.ErrSmallOrder)
 	}
 	isWrong = isWrong || errors.Is(err, keys.ErrWrongAnswer)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sealbus/sealbus/internal/jwe"
 	"github.com/sealbus/sealbus/internal/nilcheck"
+	"github.com/sealbus/sealbus/internal/redact"
 	"github.com/sealbus/sealbus/internal/wire"
 	"github.com/sealbus/sealbus/keys"
 	"github.com/sealbus/sealbus/keys/trust"
@@ -40,14 +41,19 @@ type EncryptTo struct {
 
 // Encrypter encrypts the data of events to its recipients. Make one and share it: it makes a content key for
 // each source and keeps it for up to 5 minutes, so that key management services are asked a few times an hour
-// and not for each event. It runs nothing in the background. It is safe for concurrent use.
+// and not for each event. It runs nothing in the background. It is safe for concurrent use. It
+// prints, logs and marshals as redacted.
 type Encrypter struct {
+	redacted
 	to      EncryptTo
 	flights flights[string, *contentKey]
 
 	mu   sync.Mutex
 	keys fairCache[string, *contentKey] // by source, all of one producer
 }
+
+// redacted is embedded in types that hold keys. Package fmt would read their fields without the lock, too.
+type redacted = redact.Printed
 
 // contentKey is a content key for the events of one source, as its recipients get it.
 type contentKey struct {
