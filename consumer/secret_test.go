@@ -28,12 +28,10 @@ func (w *world) keepSecrets() *keystest.Service {
 	s := keystest.NewService("arn:test:key/1")
 	w.service = s
 	var err error
-	if w.encrypt,
-		err = envelope.NewEncrypter(envelope.EncryptTo{Services: []keys.ServiceRecipient{s}}); err != nil {
+	if w.encrypt, err = envelope.NewEncrypter(envelope.EncryptTo{Services: []keys.ServiceRecipient{s}}); err != nil {
 		w.Fatal(err)
 	}
-	if w.policy.Decrypter,
-		err = envelope.NewDecrypter(envelope.DecryptWith{Services: []keys.ServiceIdentity{s}}); err != nil {
+	if w.policy.Decrypter, err = envelope.NewDecrypter(envelope.DecryptWith{Services: []keys.ServiceIdentity{s}}); err != nil {
 		w.Fatal(err)
 	}
 	return s
@@ -89,8 +87,7 @@ func TestNoKeyIsTouched(t *testing.T) {
 				t.Fatal(err)
 			}
 			identity := &counted{Identity: local}
-			w.encrypt,
-				err = envelope.NewEncrypter(envelope.EncryptTo{Services: []keys.ServiceRecipient{service},
+			w.encrypt, err = envelope.NewEncrypter(envelope.EncryptTo{Services: []keys.ServiceRecipient{service},
 				Recipients: []*keys.Recipient{local.Recipient()}})
 			if err != nil {
 				t.Fatal(err)

@@ -44,13 +44,11 @@ func BenchmarkEncryptedOpen(b *testing.B) {
 }
 
 var benchmarkIdentity, _ = keys.GenerateIdentity(keys.X25519)
-var benchmarkDecrypter,
-	_ = envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(benchmarkIdentity)})
+var benchmarkDecrypter, _ = envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(benchmarkIdentity)})
 
 // each runs a benchmark for all of the data, and for one field of it.
 func each(b *testing.B, run func(*testing.B, *envelope.Encrypter, []string)) {
-	e,
-		err := envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{benchmarkIdentity.Recipient()}})
+	e, err := envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{benchmarkIdentity.Recipient()}})
 	if err != nil {
 		b.Fatal(err)
 	}

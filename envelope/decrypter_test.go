@@ -263,8 +263,7 @@ func TestNewEncrypterRefuses(t *testing.T) {
 	if _, err := envelope.NewDecrypter(envelope.DecryptWith{}); err == nil {
 		t.Error("opens with nothing")
 	}
-	if _,
-		err := envelope.NewDecrypter(envelope.DecryptWith{Services: []keys.ServiceIdentity{nil}}); err == nil {
+	if _, err := envelope.NewDecrypter(envelope.DecryptWith{Services: []keys.ServiceIdentity{nil}}); err == nil {
 		t.Error("opens with nil")
 	}
 }

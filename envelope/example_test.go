@@ -28,8 +28,7 @@ func Example_confidential() {
 	}
 
 	// Once per process of the producer.
-	encrypter,
-		err := envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{billing.Recipient()}})
+	encrypter, err := envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{billing.Recipient()}})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -102,8 +102,7 @@ func TestWireIsLegal(t *testing.T) {
 	trust := trusting(t, keyOf(signer, "https://orders.example/*"))
 	r := rand.New(rand.NewPCG(12, 1))
 	open := &envelope.Policy{Now: fixedNow, Decrypter: openBoth(t), Unsafe: unchecked}
-	to,
-		err := envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{identities["x25519"].Recipient()}})
+	to, err := envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{identities["x25519"].Recipient()}})
 	if err != nil {
 		t.Fatal(err)
 	}

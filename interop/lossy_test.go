@@ -138,8 +138,7 @@ func (l *lossyChain) forge(id string) {
 	entry, err := sealed.EventBridge(envelope.Structured)
 	l.must(err)
 	detail := bytes.Replace(entry.Detail, []byte(`"total":1`), []byte(`"total":0`), 1)
-	_,
-		err = l.direct.PutEvents(l.Context(),
+	_, err = l.direct.PutEvents(l.Context(),
 		&awseventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{{
 			Source: &entry.Source, DetailType: &entry.DetailType, Detail: aws.String(string(detail)),
 		}}})

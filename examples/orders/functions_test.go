@@ -245,8 +245,7 @@ func topologyOf(t *testing.T, w *orderstest.World, bills,
 		}
 	}
 	client, queues := clients(w)
-	_,
-		err := client.CreateEventBus(t.Context(),
+	_, err := client.CreateEventBus(t.Context(),
 		&awseventbridge.CreateEventBusInput{Name: aws.String("central")})
 	must(err)
 	_, err = queues.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("billing"),
@@ -294,8 +293,7 @@ func attack(t *testing.T, w *orderstest.World) {
 	details := []string{`{"order":"o-8","total":1,"currency":"EUR"}`,
 		string(edited(t, genuine.Detail, `"total":12.5`, `"total":0.01`))}
 	for _, detail := range details {
-		out,
-			err := client.PutEvents(t.Context(),
+		out, err := client.PutEvents(t.Context(),
 			&awseventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{{
 				EventBusName: aws.String("central"), Source: aws.String(orderstest.Source),
 				DetailType: aws.String(orderstest.Type), Detail: &detail,

@@ -152,8 +152,7 @@ func (wk *walk) deploy() {
 }
 
 func (wk *walk) invokeProducer() {
-	if _,
-		err := wk.shop.Invoke(wk.Context(),
+	if _, err := wk.shop.Invoke(wk.Context(),
 		[]byte(`{"order":"o-1","total":12.50,"currency":"EUR"}`)); err != nil {
 		wk.Fatalf("%v\n%s", err, wk.shop.Log())
 	}
@@ -180,8 +179,7 @@ func (wk *walk) putForged() {
 	}
 	e := entries[0]
 	client, _ := clients(wk.w)
-	out,
-		err := client.PutEvents(wk.Context(),
+	out, err := client.PutEvents(wk.Context(),
 		&awseventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{{
 			EventBusName: &e.EventBusName, Source: &e.Source, DetailType: &e.DetailType,
 			Detail: aws.String(e.Detail),

@@ -133,16 +133,14 @@ func invalidKeyIDs(t *testing.T, w *world, want recording) {
 }
 
 func describeByAlias(t *testing.T, w *world, want recording) {
-	made,
-		err := w.keys().CreateKey(t.Context(),
+	made, err := w.keys().CreateKey(t.Context(),
 		&kms.CreateKeyInput{Description: aws.String("test - description")})
 	w.check(err)
 	w.sameAnswer(want["created-key"], made.KeyMetadata)
 	_, err = w.keys().CreateAlias(t.Context(), &kms.CreateAliasInput{AliasName: aws.String("alias/a"),
 		TargetKeyId: made.KeyMetadata.KeyId})
 	w.check(err)
-	out,
-		err := w.keys().DescribeKey(t.Context(),
+	out, err := w.keys().DescribeKey(t.Context(),
 		&kms.DescribeKeyInput{KeyId: aws.String("arn:aws:kms:us-east-1:" + account + ":alias/a")})
 	w.check(err)
 	w.sameAnswer(want["describe-key"], out)

@@ -258,8 +258,7 @@ func TestRulesAreEdited(t *testing.T) {
 	w.put(entry(`{}`))
 	name := "rule-" + strings.NewReplacer(":", "-", "/",
 		"-").Replace("arn:aws:lambda:us-east-1:000000000000:function:none")
-	if _,
-		err := w.client.DeleteRule(t.Context(),
+	if _, err := w.client.DeleteRule(t.Context(),
 		&eventbridge.DeleteRuleInput{Name: aws.String(name)}); err != nil {
 		t.Errorf("deleting a rule that does not exist: %v", err)
 	}
@@ -274,8 +273,7 @@ func TestRulesAreEdited(t *testing.T) {
 		Targets: []types.Target{{Id: aws.String("1"),
 			Arn: aws.String(w.server.Function("second", second.take))}}})
 	w.check(err)
-	if _,
-		err := w.client.DeleteRule(t.Context(),
+	if _, err := w.client.DeleteRule(t.Context(),
 		&eventbridge.DeleteRuleInput{Name: aws.String("second")}); codeOf(err) != "ValidationException" {
 		t.Errorf("deleting a rule that has targets: %v", err)
 	}
@@ -430,8 +428,7 @@ func TestCloseAndDrain(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		}))
-	_,
-		err = w.client.PutEvents(t.Context(),
+	_, err = w.client.PutEvents(t.Context(),
 		&eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{entry(`{}`), entry(`{}`)}})
 	w.check(err)
 	<-begun

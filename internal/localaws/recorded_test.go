@@ -123,8 +123,7 @@ func puts(e types.PutEventsRequestEntry) func(*testing.T, *world, recording) {
 }
 
 func tooBig(t *testing.T, w *world, want recording) {
-	_,
-		err := w.client.PutEvents(t.Context(),
+	_, err := w.client.PutEvents(t.Context(),
 		&eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{entry(`{"a":"` +
 			strings.Repeat("a", 256<<10) + `"}`)}})
 	w.sameError(want["put-events-too-big-detail-error"], err, nil)
@@ -133,8 +132,7 @@ func tooBig(t *testing.T, w *world, want recording) {
 func elevenEntries(t *testing.T, w *world, want recording) {
 	e := entry(commandDetail)
 	e.EventBusName = aws.String("bus-of-the-test")
-	_,
-		err := w.client.PutEvents(t.Context(),
+	_, err := w.client.PutEvents(t.Context(),
 		&eventbridge.PutEventsInput{Entries: slices.Repeat([]types.PutEventsRequestEntry{e}, 11)})
 	w.sameError(want["put-events-exceed-limit-error"], err,
 		strings.NewReplacer("bus-of-the-test", "<bus-name>"))

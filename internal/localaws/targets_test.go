@@ -168,8 +168,7 @@ func TestListingHasPages(t *testing.T) {
 	if string(got) != string(want) {
 		t.Errorf("targets %s\nwant %s", got, want)
 	}
-	if _,
-		err := q.client.ListRules(t.Context(),
+	if _, err := q.client.ListRules(t.Context(),
 		&eventbridge.ListRulesInput{EventBusName: aws.String("missing")}); codeOf(err) != "ResourceNotFoundException" {
 		t.Errorf("rules of a bus that does not exist: %v", err)
 	}

@@ -95,8 +95,7 @@ func TestKeysets(t *testing.T) {
 			check(t, err)
 			ring, err := tinkkeys.Open(t.Context(), file, kek, tinkkeys.Consumer("billing"))
 			check(t, err)
-			encrypter,
-				err := envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{ring.Entries()[0].Recipient}})
+			encrypter, err := envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{ring.Entries()[0].Recipient}})
 			check(t, err)
 			decrypter, err := envelope.NewDecrypter(envelope.DecryptWith{Identities: ring})
 			check(t, err)

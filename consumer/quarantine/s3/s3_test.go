@@ -52,8 +52,8 @@ func newFake(t *testing.T) *fake {
 		Retryer:     aws.NopRetryer{},
 		HTTPClient:  &http.Client{Transport: localaws.Transport{}},
 	})
-	if _,
-		err := f.CreateBucket(t.Context(), &awss3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
+	if _, err := f.CreateBucket(t.Context(),
+		&awss3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
 		t.Fatal(err)
 	}
 	return f

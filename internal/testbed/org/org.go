@@ -84,8 +84,7 @@ func (o *Org) newConsumer() (err error) {
 	if o.identity, err = keys.GenerateIdentity(keys.X25519); err != nil {
 		return err
 	}
-	if o.encrypter,
-		err = envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{o.identity.Recipient()}}); err != nil {
+	if o.encrypter, err = envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{o.identity.Recipient()}}); err != nil {
 		return err
 	}
 	o.decrypter, err = envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(o.identity)})

@@ -82,8 +82,7 @@ func newWorld(t *testing.T, seed uint64, delivery localaws.Delivery) *world {
 		BaseEndpoint: aws.String(server.URL()), Credentials: who, HTTPClient: client})
 	w.sqs = sqs.New(sqs.Options{Region: "us-east-1", BaseEndpoint: aws.String(server.URL()), Credentials: who,
 		HTTPClient: client, Retryer: aws.NopRetryer{}})
-	_,
-		err = w.events.CreateEventBus(t.Context(),
+	_, err = w.events.CreateEventBus(t.Context(),
 		&eventbridge.CreateEventBusInput{Name: aws.String("central")})
 	w.check(err)
 	return w
@@ -255,8 +254,7 @@ func (w *world) event(p *team, id string) event.Event {
 // put puts an unsealed event on the bus.
 func (w *world) put(source, detail string) {
 	w.Helper()
-	out,
-		err := w.events.PutEvents(w.Context(),
+	out, err := w.events.PutEvents(w.Context(),
 		&eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{{
 			EventBusName: aws.String("central"), Source: &source, DetailType: aws.String(placed),
 			Detail: &detail,

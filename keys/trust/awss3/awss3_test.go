@@ -96,8 +96,7 @@ func (s *store) fail(status int, code string) {
 	s.serve(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/xml")
 		w.WriteHeader(status)
-		_,
-			_ = fmt.Fprintf(w,
+		_, _ = fmt.Fprintf(w,
 			`<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>no</Message></Error>`, code)
 	})
 }

@@ -36,14 +36,12 @@ func newSecrets() (*secrets, error) {
 		if *i.identity, err = keys.GenerateIdentity(keys.X25519); err != nil {
 			return nil, err
 		}
-		if *i.decrypter,
-			err = envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(*i.identity)}); err != nil {
+		if *i.decrypter, err = envelope.NewDecrypter(envelope.DecryptWith{Identities: keys.OpenWith(*i.identity)}); err != nil {
 			return nil, err
 		}
 	}
 	var err error
-	s.encrypter,
-		err = envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{s.consumer.Recipient()}})
+	s.encrypter, err = envelope.NewEncrypter(envelope.EncryptTo{Recipients: []*keys.Recipient{s.consumer.Recipient()}})
 	return s, err
 }
 

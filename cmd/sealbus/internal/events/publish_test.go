@@ -256,12 +256,10 @@ func TestPublishSilencesTheSDK(t *testing.T) {
 
 // PutEvents alone is permission enough.
 func TestPublishWithPutEventsAlone(t *testing.T) {
-	b,
-		bus := clitest.NewShop(t,
+	b, bus := clitest.NewShop(t,
 		&localaws.Options{Deny: func(action string) bool { return action == "DescribeEventBus" }})
 	b.Must(clitest.Order("o-1"), b.Publish(bus)...)
-	b2,
-		bus2 := clitest.NewShop(t,
+	b2, bus2 := clitest.NewShop(t,
 		&localaws.Options{Deny: func(action string) bool { return action == "PutEvents" }})
 	if r := b2.Run(clitest.Order("o-1"), b2.Publish(bus2)...); r.Code != ui.ExitUsage ||
 		!strings.Contains(r.Stderr, "events:PutEvents") {

@@ -28,8 +28,7 @@ func TestListenWrapped(t *testing.T) {
 		h.Reason != envelope.ReasonAccountMismatch || !strings.Contains(h.Fix, "hides the account") {
 		t.Errorf("%d, %+v", status, h)
 	}
-	if status,
-		h := l.Post(`{"Records":[{"eventSource":"aws:s3","s3":{}}]}`); status != http.StatusBadRequest ||
+	if status, h := l.Post(`{"Records":[{"eventSource":"aws:s3","s3":{}}]}`); status != http.StatusBadRequest ||
 		!strings.Contains(h.Cause, "a notification of S3") {
 		t.Errorf("%d, %+v", status, h)
 	}
