@@ -140,6 +140,7 @@ func AppendUnquote(dst, src []byte) ([]byte, error) {
 	if end != len(src) {
 		return dst, &Error{Fault: Syntax, Offset: end, Msg: "something follows the JSON value"}
 	}
+	dst = slices.Grow(dst, len(src)-len(`""`)) // no spelling is shorter than the text
 	for i := 1; ; {
 		run, _ := plain(src, i)
 		dst = append(dst, src[i:run]...)
