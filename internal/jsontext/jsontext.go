@@ -354,7 +354,8 @@ func SpanEnd(b []byte, i int) int {
 	for k := i; k < len(b); k++ {
 		switch b[k] {
 		case '"':
-			for k, _ = plain(b, k+1); k < len(b) && b[k] != '"'; k, _ = plain(b, k+1) {
+			// Byte by byte: text with JSON in it has an escape sequence at every few bytes.
+			for k++; k < len(b) && b[k] != '"'; k++ {
 				if b[k] == '\\' {
 					k++
 				}
