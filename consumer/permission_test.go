@@ -425,10 +425,10 @@ func TestNewRefusesPermissions(t *testing.T) {
 		change func(*consumer.Options)
 		works  bool
 	}{
-		"one":        {only(func(*consumer.Permission) {}), true},
-		"no ID":      {only(func(p *consumer.Permission) { p.ID = "" }), false},
-		"for nobody": {only(func(p *consumer.Permission) { p.ReplayName = "" }), false},
-		"for both":   {only(func(p *consumer.Permission) { p.Quarantine = "bin" }), false},
+		"one":           {only(func(*consumer.Permission) {}), true},
+		"no ID":         {only(func(p *consumer.Permission) { p.ID = "" }), false},
+		"for no replay": {only(func(p *consumer.Permission) { p.ReplayName = "" }), false},
+		"for both":      {only(func(p *consumer.Permission) { p.Quarantine = "bin" }), false},
 		"no quarantine": {only(func(p *consumer.Permission) { p.ReplayName, p.Quarantine = "", "dust" }),
 			false},
 		"quarantine": {only(func(p *consumer.Permission) { p.ReplayName, p.Quarantine = "", "bin" }), true},

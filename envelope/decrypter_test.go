@@ -120,7 +120,7 @@ func TestTriesTheNext(t *testing.T) {
 			envelope.ReasonKMSUnavailable},
 		"a private key that is no help": {envelope.DecryptWith{Identities: keys.OpenWith(strange)},
 			envelope.ReasonKMSUnavailable},
-		"nobody": {envelope.DecryptWith{Identities: keys.OpenWith()}, envelope.ReasonNotARecipient},
+		"no identity": {envelope.DecryptWith{Identities: keys.OpenWith()}, envelope.ReasonNotARecipient},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := c.open(sealed, c.decryptWith(test.with), fixedNow)
@@ -252,7 +252,7 @@ func TestNewEncrypterRefuses(t *testing.T) {
 	}
 	r := c.x25519.Recipient()
 	for want, to := range map[string]envelope.EncryptTo{
-		"encrypting to nobody": {}, "given twice": {Recipients: []*keys.Recipient{r, r}},
+		"no recipient": {}, "given twice": {Recipients: []*keys.Recipient{r, r}},
 		"needs Trust":             {Consumers: []string{"billing"}},
 		"of which 16 are allowed": {Recipients: many}, "is nil": {Services: []keys.ServiceRecipient{nil}},
 	} {

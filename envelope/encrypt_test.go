@@ -268,7 +268,7 @@ func TestEncryptRefuses(t *testing.T) {
 	}
 	_, err := envelope.Seal(t.Context(), secretEvent(`{"a":1}`), c.signer,
 		&envelope.SealOptions{EncryptFields: []string{"/a"}, Now: fixedNow})
-	wantSealError(t, err, "names nobody")
+	wantSealError(t, err, "there is no recipient")
 	ev := secretEvent(`{"a":1}`)
 	ev.SetExtension("jwerecipients", "x")
 	_, err = envelope.Seal(t.Context(), ev, c.signer, &envelope.SealOptions{Now: fixedNow})

@@ -20,7 +20,7 @@ func (s *sealing) encrypt(ctx context.Context, producer string) error {
 	switch {
 	case e == nil && len(fields) > 0:
 		return &SealError{Member: "data",
-			Problem: "fields are to be encrypted, but Encrypt names nobody to encrypt to"}
+			Problem: "fields are to be encrypted, and there is no recipient: set Encrypt"}
 	case e == nil:
 		return nil
 	case s.ev.Form == wire.NoData:

@@ -86,7 +86,7 @@ func TestRefresh(t *testing.T) {
 			[]string{"revoked", "next"}, nil, nil, []string{"next"}, ""},
 		{"the known one is broken", brokenSignature(order("orders", "next")), []string{"orders"},
 			[]string{"orders", "next"}, nil, nil, []string{"next"}, ""},
-		{"nobody is unknown", order("revoked"), []string{"revoked"}, nil, nil, nil, nil,
+		{"no key is unknown", order("revoked"), []string{"revoked"}, nil, nil, nil, nil,
 			envelope.ReasonRevokedKey},
 		{"the unknown one has the required algorithm", order("orders", "es256"), []string{"orders"},
 			[]string{"orders", "es256"}, nil, both, []string{"es256"}, ""},

@@ -82,7 +82,7 @@ var (
 	ErrNotRecipient = errors.New("jwe: this entry is not for this identity")       // nothing was tried
 	ErrKey          = errors.New("jwe: not a usable key")                          // size, curve, or zeroed
 	ErrForeignKey   = errors.New("jwe: a recipient was given another content key") // the caller's mistake
-	ErrNoRecipient  = errors.New("jwe: encrypting to nobody: at least one recipient is needed")
+	ErrNoRecipient  = errors.New("jwe: no recipient: at least one is needed")
 
 	// ErrSmallOrder is the ErrUnwrap of an ephemeral key with which every key agrees on zeros. The message is
 	// at fault.
