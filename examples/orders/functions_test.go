@@ -92,6 +92,22 @@ func TestBilling(t *testing.T) {
 	}
 }
 
+// TestPublishedAgain: the shop published an order again a minute later. The record of the first one is kept
+// for the second one, too.
+func TestPublishedAgain(t *testing.T) {
+	w := orderstest.New(t, nil)
+	f := w.Start(billing, w.ConsumerEnv())
+	for _, age := range []time.Duration{time.Minute, 0, time.Minute} {
+		delivered := w.DeliveredAt(time.Now().Add(-age), "o-1", order("o-1", "12.50"))
+		if failed, err := invoke(t, f, delivered); failed > 0 || err != nil {
+			t.Fatalf("signed %v ago: %d, %v\n%s", age, failed, err, f.Log())
+		}
+	}
+	if n := len(w.Tables.Charges("order")); n != 1 {
+		t.Errorf("%d charges", n)
+	}
+}
+
 // TestReopened: what is in quarantine comes to the queue as a record, and is judged by what is true then.
 func TestReopened(t *testing.T) {
 	w := orderstest.New(t, nil)

@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +19,8 @@ type Tables struct {
 	mu    sync.Mutex
 	items map[string]attributes // by table and ID
 	down  bool
+
+	refused []string
 }
 
 // attributes are values as the protocol has them: {"S":"text"}.
@@ -76,8 +79,17 @@ func (t *Tables) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case *conditionFailed:
 		failTable(w, "ConditionalCheckFailedException", err.item)
 	default:
+		t.refused = append(t.refused, fmt.Sprintf("%s: %v: %+v", operation, err, in))
 		failTable(w, "ValidationException", nil)
 	}
+}
+
+// misunderstood are the requests that the tables did not understand. To a consumer each is an outage, so it
+// tries again without end.
+func (t *Tables) misunderstood() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.refused)
 }
 
 func failTable(w http.ResponseWriter, code string, item attributes) {
@@ -144,7 +156,8 @@ func errOr(err, otherwise error) error {
 	return otherwise
 }
 
-// met judges the condition: terms joined by AND, perhaps in parentheses behind "attribute_not_exists(x) OR".
+// met judges the condition: terms joined by AND, of which some are attribute_exists(x), perhaps all in
+// parentheses behind "attribute_not_exists(x) OR".
 func (in *tableRequest) met(item attributes) (bool, error) {
 	terms := in.ConditionExpression
 	if terms == "" {
@@ -161,6 +174,12 @@ func (in *tableRequest) met(item attributes) (bool, error) {
 		terms = strings.Trim(terms, "()")
 	}
 	for term := range strings.SplitSeq(terms, " AND ") {
+		if name, ok := strings.CutPrefix(term, "attribute_exists("); ok {
+			if _, there := item[in.name(strings.TrimSuffix(name, ")"))]; !there {
+				return false, nil
+			}
+			continue
+		}
 		if ok, err := in.compare(item, strings.Fields(term)); !ok || err != nil {
 			return false, err
 		}

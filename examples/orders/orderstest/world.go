@@ -104,6 +104,11 @@ func New(t testing.TB, opts *Options) *World {
 	if w.dynamo == "" {
 		w.Tables = &Tables{items: make(map[string]attributes)}
 		w.dynamo = w.serve(w.Tables)
+		t.Cleanup(func() {
+			for _, request := range w.Tables.misunderstood() {
+				t.Errorf("the tables did not understand %s", request)
+			}
+		})
 	}
 	w.vault = w.serve(&w.secrets)
 	w.secrets.Store(keyringSecret, w.makeTrust())
@@ -231,11 +236,22 @@ func (w *World) AWSEnv() []string {
 // Delivered is a genuine order as EventBridge delivers it.
 func (w *World) Delivered(id string, data any) []byte {
 	w.t.Helper()
-	return awslambdatest.EventBridge(w.t, w.Entry(id, data), &envelopetest.Delivered{Account: Account})
+	return w.DeliveredAt(time.Now(), id, data)
+}
+
+// DeliveredAt is Delivered for an order that the producer signed at another time.
+func (w *World) DeliveredAt(signed time.Time, id string, data any) []byte {
+	w.t.Helper()
+	return awslambdatest.EventBridge(w.t, w.entry(signed, id, data), &envelopetest.Delivered{Account: Account})
 }
 
 // Entry is a genuine order as it is put on a bus.
 func (w *World) Entry(id string, data any) *envelope.Entry {
+	w.t.Helper()
+	return w.entry(time.Now(), id, data)
+}
+
+func (w *World) entry(signed time.Time, id string, data any) *envelope.Entry {
 	w.t.Helper()
 	signers, err := w.Ring.Signers(time.Now())
 	w.must(err)
@@ -244,7 +260,9 @@ func (w *World) Entry(id string, data any) *envelope.Entry {
 	ev.SetSource(Source)
 	ev.SetType(Type)
 	w.must(ev.SetData("application/json", data))
-	sealed, err := envelope.Seal(w.t.Context(), ev, signers[0], &envelope.SealOptions{Audience: Audience})
+	sealed, err := envelope.Seal(w.t.Context(), ev, signers[0], &envelope.SealOptions{
+		Audience: Audience, Now: func() time.Time { return signed },
+	})
 	w.must(err)
 	entry, err := sealed.EventBridge(envelope.Structured)
 	w.must(err)
