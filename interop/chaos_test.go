@@ -293,11 +293,29 @@ func (c *chaos) await(what string, so func() bool) {
 		idle := time.Since(c.progress)
 		c.mu.Unlock()
 		if idle > chaosPatience {
-			c.Fatalf("no progress for %v before %s; %d are left, the queue holds %d, the dead-letter queue %d",
-				idle, what, c.left(), c.depth(c.config.Queue), c.depth(c.deadURL))
+			c.Fatalf("no progress for %v before %s; %d are left, the queue holds %d, the dead-letter queue %d; "+
+				"%d workers, %d kills, %d freezes; the store says: %v", idle, what, c.left(),
+				c.depth(c.config.Queue), c.depth(c.deadURL), c.running(), c.kills.Load(), c.freezes.Load(),
+				c.askStore())
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// askStore is what the store says to a claim of the test itself: whether it is at fault that nothing goes on.
+func (c *chaos) askStore() error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), 10*time.Second)
+	defer cancel()
+	var key [32]byte
+	rand.Read(key[:])
+	_, _, err := c.store.Claim(ctx, key, key, time.Now().Add(time.Hour), time.Second)
+	return err
+}
+
+func (c *chaos) running() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.workers)
 }
 
 func (c *chaos) left() int {
