@@ -1,0 +1,154 @@
+package edtable
+
+import (
+	"crypto/ed25519"
+	"crypto/fips140"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// MaxTables is how many tables a Cache has at most, which take about 2 MB.
+	MaxTables = 64
+
+	// Worth is how many signatures of a key must have verified before it gets a table. A table costs about
+	// three verifications, and a key of which few events come does not repay them.
+	Worth = 8
+
+	// BuildInterval is the least time between two builds, so that building never takes more than a few
+	// thousandths of a processor's time.
+	BuildInterval = 100 * time.Millisecond
+
+	// maxCounted is how many keys without a table are counted at a time. One more, and all counts start anew.
+	maxCounted = 1024
+)
+
+// Cache verifies signatures, and makes tables of the keys that many of them are by. Only a signature that
+// verified counts: a forger can neither make a table nor evict one. A Cache may be used by any number of
+// goroutines, and holds at most MaxTables tables.
+type Cache struct {
+	now    func() time.Time
+	clock  atomic.Uint64 // counts verified signatures: it says which key was used later
+	tables atomic.Pointer[map[publicKey]*cached]
+
+	mu      sync.Mutex // for all below, and for changes of tables
+	counted map[publicKey]count
+	built   time.Time // the start of the latest build
+}
+
+type publicKey [ed25519.PublicKeySize]byte
+
+// cached is a table and the time of its latest use, by Cache.clock.
+type cached struct {
+	table *Table
+	used  atomic.Uint64
+}
+
+// count is how many signatures of a key verified, and the time of the latest, by Cache.clock.
+type count struct {
+	verified int
+	used     uint64
+}
+
+// NewCache returns an empty cache. It reads the time by now, for BuildInterval alone. In FIPS 140-3 mode it
+// makes no tables.
+func NewCache(now func() time.Time) *Cache {
+	c := &Cache{now: now, counted: map[publicKey]count{}}
+	c.tables.Store(&map[publicKey]*cached{})
+	return c
+}
+
+// Verify reports whether sig is a signature of message by the key, as ed25519.Verify does. It returns false if
+// the key has not the size of one.
+func (c *Cache) Verify(public ed25519.PublicKey, message, sig []byte) bool {
+	if len(public) != ed25519.PublicKeySize {
+		return false
+	}
+	if fips140.Enabled() {
+		return ed25519.Verify(public, message, sig)
+	}
+	key := publicKey(public)
+	if hot := (*c.tables.Load())[key]; hot != nil {
+		ok := hot.table.Verify(message, sig)
+		if ok {
+			hot.used.Store(c.clock.Add(1))
+		}
+		return ok
+	}
+	ok := ed25519.Verify(public, message, sig)
+	if ok {
+		c.note(key)
+	}
+	return ok
+}
+
+// note counts a verified signature of a key that has no table, and makes the table when it is worth its cost.
+// While one goroutine builds, others go on without.
+func (c *Cache) note(key publicKey) {
+	now := c.clock.Add(1)
+	c.mu.Lock()
+	n := c.counted[key]
+	before := n.used
+	n.verified, n.used = n.verified+1, now
+	if len(c.counted) >= maxCounted && n.verified == 1 {
+		clear(c.counted)
+	}
+	c.counted[key] = n
+	build := n.verified > Worth && c.hasRoom(before)
+	if build {
+		if at := c.now(); c.built.IsZero() || at.Sub(c.built).Abs() >= BuildInterval {
+			c.built = at
+		} else {
+			build = false
+		}
+	}
+	c.mu.Unlock()
+	if !build {
+		return
+	}
+	table, err := New(key[:])
+	if err != nil {
+		return // not reached: a signature of the key verified
+	}
+	c.add(table, before)
+}
+
+// hasRoom reports whether a key that was used at this time before the present one may have a table: there are
+// fewer than MaxTables, or one was idle for longer. So keys that take turns do not evict each other.
+func (c *Cache) hasRoom(before uint64) bool {
+	tables := *c.tables.Load()
+	if len(tables) < MaxTables {
+		return true
+	}
+	return idlest(tables).used.Load() < before
+}
+
+// idlest returns the table that was not used for the longest time.
+func idlest(tables map[publicKey]*cached) (found *cached) {
+	for _, t := range tables {
+		if found == nil || t.used.Load() < found.used.Load() {
+			found = t
+		}
+	}
+	return found
+}
+
+// add publishes a table, and evicts the idlest if there are too many.
+func (c *Cache) add(table *Table, before uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.hasRoom(before) {
+		return // another table took the place
+	}
+	tables := maps.Clone(*c.tables.Load())
+	if _, known := tables[table.public]; !known && len(tables) >= MaxTables {
+		delete(tables, idlest(tables).table.public)
+	}
+	hot := &cached{table: table}
+	hot.used.Store(c.clock.Load())
+	tables[table.public] = hot
+	delete(c.counted, table.public)
+	c.tables.Store(&tables)
+}
