@@ -17,8 +17,8 @@ const (
 	// three verifications, and a key of which few events come does not repay them.
 	Worth = 8
 
-	// BuildInterval is the least time between two builds, so that building never takes more than a few
-	// thousandths of a processor's time.
+	// BuildInterval is the least time between two builds, and between two looks for a table to evict. So
+	// building takes at most a few thousandths of one processor's time.
 	BuildInterval = 100 * time.Millisecond
 
 	// maxCounted is how many keys without a table are counted at a time. One more, and all counts start anew.
@@ -35,7 +35,7 @@ type Cache struct {
 
 	mu      sync.Mutex // for all below, and for changes of tables
 	counted map[publicKey]count
-	built   time.Time // the start of the latest build
+	looked  time.Time // the latest build, or look for a table to evict
 }
 
 type publicKey [ed25519.PublicKeySize]byte
@@ -84,24 +84,23 @@ func (c *Cache) Verify(public ed25519.PublicKey, message, sig []byte) bool {
 	return ok
 }
 
-// note counts a verified signature of a key that has no table, and makes the table when it is worth its cost.
-// While one goroutine builds, others go on without.
+// note counts a verified signature of a key that has no table. It makes the table when that is worth its cost,
+// and meanwhile other goroutines go on without.
 func (c *Cache) note(key publicKey) {
 	now := c.clock.Add(1)
 	c.mu.Lock()
-	n := c.counted[key]
-	before := n.used
-	n.verified, n.used = n.verified+1, now
-	if len(c.counted) >= maxCounted && n.verified == 1 {
+	n, known := c.counted[key]
+	if !known && len(c.counted) >= maxCounted {
 		clear(c.counted)
 	}
-	c.counted[key] = n
-	build := n.verified > Worth && c.hasRoom(before)
+	c.counted[key] = count{n.verified + 1, now}
+	build := n.verified >= Worth
 	if build {
-		if at := c.now(); c.built.IsZero() || at.Sub(c.built).Abs() >= BuildInterval {
-			c.built = at
-		} else {
-			build = false
+		at := c.now()
+		build = c.looked.IsZero() || at.Sub(c.looked).Abs() >= BuildInterval
+		if build {
+			c.looked = at
+			build = hasRoom(*c.tables.Load(), n.used)
 		}
 	}
 	c.mu.Unlock()
@@ -112,17 +111,26 @@ func (c *Cache) note(key publicKey) {
 	if err != nil {
 		return // not reached: a signature of the key verified
 	}
-	c.add(table, before)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	tables := maps.Clone(*c.tables.Load())
+	if !hasRoom(tables, n.used) {
+		return // another goroutine took the place
+	}
+	if len(tables) >= MaxTables {
+		delete(tables, idlest(tables).table.public)
+	}
+	hot := &cached{table: table}
+	hot.used.Store(now)
+	tables[key] = hot
+	delete(c.counted, key)
+	c.tables.Store(&tables)
 }
 
-// hasRoom reports whether a key that was used at this time before the present one may have a table: there are
+// hasRoom reports whether a key may have a table whose use before the present one was at this time. There are
 // fewer than MaxTables, or one was idle for longer. So keys that take turns do not evict each other.
-func (c *Cache) hasRoom(before uint64) bool {
-	tables := *c.tables.Load()
-	if len(tables) < MaxTables {
-		return true
-	}
-	return idlest(tables).used.Load() < before
+func hasRoom(tables map[publicKey]*cached, before uint64) bool {
+	return len(tables) < MaxTables || idlest(tables).used.Load() < before
 }
 
 // idlest returns the table that was not used for the longest time.
@@ -133,22 +141,4 @@ func idlest(tables map[publicKey]*cached) (found *cached) {
 		}
 	}
 	return found
-}
-
-// add publishes a table, and evicts the idlest if there are too many.
-func (c *Cache) add(table *Table, before uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.hasRoom(before) {
-		return // another table took the place
-	}
-	tables := maps.Clone(*c.tables.Load())
-	if _, known := tables[table.public]; !known && len(tables) >= MaxTables {
-		delete(tables, idlest(tables).table.public)
-	}
-	hot := &cached{table: table}
-	hot.used.Store(c.clock.Load())
-	tables[table.public] = hot
-	delete(c.counted, table.public)
-	c.tables.Store(&tables)
 }
