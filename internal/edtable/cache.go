@@ -60,8 +60,8 @@ func NewCache(now func() time.Time) *Cache {
 	return c
 }
 
-// Verify reports whether sig is a signature of message by the key, as ed25519.Verify does. It returns false if
-// the key has not the size of one.
+// Verify reports whether sig is a signature of message by the key, as ed25519.Verify does. It returns false
+// if the key has not the size of one.
 func (c *Cache) Verify(public ed25519.PublicKey, message, sig []byte) bool {
 	if len(public) != ed25519.PublicKeySize {
 		return false
@@ -84,8 +84,8 @@ func (c *Cache) Verify(public ed25519.PublicKey, message, sig []byte) bool {
 	return ok
 }
 
-// note counts a verified signature of a key that has no table. It makes the table when that is worth its cost,
-// and meanwhile other goroutines go on without.
+// note counts a verified signature of a key that has no table. It makes the table when that is worth its
+// cost, and meanwhile other goroutines go on without.
 func (c *Cache) note(key publicKey) {
 	now := c.clock.Add(1)
 	c.mu.Lock()

@@ -23,8 +23,8 @@ import (
 const Size = windows * multiples * 120
 
 // A scalar below 2^253 has 64 signed digits to the base 16, from -8 to 8. A table has the multiples 1 to 8 of
-// 256^i A for 32 values of i, which serve the even digits. The odd ones take the same entries, and their sum is
-// multiplied by 16.
+// 256^i A for 32 values of i, which serve the even digits. The odd ones take the same entries, and their sum
+// is multiplied by 16.
 const (
 	windows   = 32
 	multiples = 8
@@ -129,8 +129,9 @@ func digits(s *edwards25519.Scalar) (list [64]int8) {
 	return list
 }
 
-// addMultiple adds the multiple n of the point whose multiples are given, for n from -8 to 8. The formulas are
-// complete: they hold for every pair of points of the curve (Hisil et al., 2008, section 3.1, with a = -1).
+// addMultiple adds the multiple n of the point whose multiples are given, for n from -8 to 8. The formulas
+// are complete: they hold for every pair of points of the curve (Hisil et al., 2008, section 3.1, with
+// a = -1).
 func (v *point) addMultiple(of *[multiples]affine, n int8) {
 	var plus, minus, product *field.Element // for y + x, y - x and xy of the point to add
 	var a, b, c, d, e, f, g, h field.Element
