@@ -41,7 +41,7 @@ func checkOften(t *testing.T, v *Verifier, message, sig []byte) {
 			t.Fatal("a signature verifies that is none")
 		}
 	}
-	for i := range sig {
+	for i := 0; i < len(sig); i += len(sig) / signatureSize {
 		sig[i] ^= 1
 		if got, want := v.VerifyOften(message, sig), v.Verify(message, sig); got != want {
 			t.Errorf("byte %d changed: %v, and Verify says %v", i, got, want)
