@@ -226,7 +226,10 @@ func sign(public, r, message []byte, secret, nonce *edwards25519.Scalar) []byte 
 func FuzzDifferential(f *testing.F) {
 	f.Add([]byte("any"), []byte("message"), uint16(0))
 	f.Add([]byte("any"), []byte("message"), uint16(0xffff))
-	_, points := torsion(f)
+	encodings, points := torsion(f)
+	for _, a := range encodings { // of a key, and of R, with S = 0
+		f.Add(slices.Concat(a, encodings[0], make([]byte, 32)), []byte("message"), uint16(0))
+	}
 	f.Fuzz(func(t *testing.T, seed, message []byte, kind uint16) {
 		if len(seed) >= 96 { // as they are
 			same(t, seed[:32], message, seed[32:96])
