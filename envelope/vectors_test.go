@@ -321,7 +321,7 @@ func makeTables(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(edtable.BuildInterval)
-		for range edtable.Worth + 1 {
+		for range edtable.EvictionWorth + 1 {
 			if !signer.Verifier().VerifyOften(message, sig) {
 				t.Fatal("a signature does not verify")
 			}

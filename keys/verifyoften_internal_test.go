@@ -32,7 +32,7 @@ func TestVerifyOften(t *testing.T) {
 // checkOften verifies so often that there is a table, if the algorithm has any.
 func checkOften(t *testing.T, v *Verifier, message, sig []byte) {
 	t.Helper()
-	for range edtable.Worth + 2 {
+	for range edtable.EvictionWorth + 2 {
 		if !v.VerifyOften(message, sig) {
 			t.Fatal("a genuine signature does not verify")
 		}

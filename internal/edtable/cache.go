@@ -17,8 +17,13 @@ const (
 	// three verifications, and a key of which few events come does not repay them.
 	Worth = 8
 
-	// BuildInterval is the least time between two builds, and between two looks for a table to evict. So
-	// building takes at most a few thousandths of one processor's time.
+	// EvictionWorth is how many must have verified since the idlest table was used, for a key to take its
+	// place. With fewer, keys that come in random order would evict each other for ever. One event cannot
+	// evict a table: it has at most 16 signatures.
+	EvictionWorth = 2 * Worth
+
+	// BuildInterval is the least time between two builds. So building takes at most a few thousandths of one
+	// processor's time.
 	BuildInterval = 100 * time.Millisecond
 
 	// maxCounted is how many keys without a table are counted at a time. One more, and all counts start anew.
@@ -30,12 +35,13 @@ const (
 // goroutines, and holds at most MaxTables tables.
 type Cache struct {
 	now    func() time.Time
+	plain  bool          // makes no tables
 	clock  atomic.Uint64 // counts verified signatures: it says which key was used later
 	tables atomic.Pointer[map[publicKey]*cached]
 
 	mu      sync.Mutex // for all below, and for changes of tables
 	counted map[publicKey]count
-	looked  time.Time // the latest build, or look for a table to evict
+	built   time.Time // the latest build
 }
 
 type publicKey [ed25519.PublicKeySize]byte
@@ -46,16 +52,16 @@ type cached struct {
 	used  atomic.Uint64
 }
 
-// count is how many signatures of a key verified, and the time of the latest, by Cache.clock.
+// count is how many signatures of a key verified since a time by Cache.clock.
 type count struct {
 	verified int
-	used     uint64
+	since    uint64
 }
 
 // NewCache returns an empty cache. It reads the time by now, for BuildInterval alone. In FIPS 140-3 mode it
-// makes no tables.
+// makes no tables: the mode does not change while a process runs.
 func NewCache(now func() time.Time) *Cache {
-	c := &Cache{now: now, counted: map[publicKey]count{}}
+	c := &Cache{now: now, plain: fips140.Enabled(), counted: map[publicKey]count{}}
 	c.tables.Store(&map[publicKey]*cached{})
 	return c
 }
@@ -66,7 +72,7 @@ func (c *Cache) Verify(public ed25519.PublicKey, message, sig []byte) bool {
 	if len(public) != ed25519.PublicKeySize {
 		return false
 	}
-	if fips140.Enabled() {
+	if c.plain {
 		return ed25519.Verify(public, message, sig)
 	}
 	key := publicKey(public)
@@ -88,22 +94,7 @@ func (c *Cache) Verify(public ed25519.PublicKey, message, sig []byte) bool {
 // cost, and meanwhile other goroutines go on without.
 func (c *Cache) note(key publicKey) {
 	now := c.clock.Add(1)
-	c.mu.Lock()
-	n, known := c.counted[key]
-	if !known && len(c.counted) >= maxCounted {
-		clear(c.counted)
-	}
-	c.counted[key] = count{n.verified + 1, now}
-	build := n.verified >= Worth
-	if build {
-		at := c.now()
-		build = c.looked.IsZero() || at.Sub(c.looked).Abs() >= BuildInterval
-		if build {
-			c.looked = at
-			build = hasRoom(*c.tables.Load(), n.used)
-		}
-	}
-	c.mu.Unlock()
+	since, build := c.count(key, now)
 	if !build {
 		return
 	}
@@ -114,8 +105,8 @@ func (c *Cache) note(key publicKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	tables := maps.Clone(*c.tables.Load())
-	if !hasRoom(tables, n.used) {
-		return // another goroutine took the place
+	if tables[key] != nil || !hasRoom(tables, since) {
+		return // another goroutine made the same table, or took the place
 	}
 	if len(tables) >= MaxTables {
 		delete(tables, idlest(tables).table.public)
@@ -127,10 +118,46 @@ func (c *Cache) note(key publicKey) {
 	c.tables.Store(&tables)
 }
 
-// hasRoom reports whether a key may have a table whose use before the present one was at this time. There are
-// fewer than MaxTables, or one was idle for longer. So keys that take turns do not evict each other.
-func hasRoom(tables map[publicKey]*cached, before uint64) bool {
-	return len(tables) < MaxTables || idlest(tables).used.Load() < before
+// count counts a signature of the key. It reports whether to make its table now, and since when the key is
+// counted.
+func (c *Cache) count(key publicKey, now uint64) (since uint64, build bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, known := c.counted[key]
+	if !known {
+		n.since = now
+		if len(c.counted) >= maxCounted {
+			clear(c.counted)
+		}
+	}
+	tables := *c.tables.Load()
+	switch enough := n.verified >= worth(tables); {
+	case enough && !hasRoom(tables, n.since):
+		n = count{since: now}
+	case enough:
+		at := c.now()
+		build = c.built.IsZero() || at.Sub(c.built).Abs() >= BuildInterval
+		if build {
+			c.built = at
+		}
+	}
+	n.verified++
+	c.counted[key] = n
+	return n.since, build
+}
+
+// worth returns how many signatures of a key must have verified before it gets a table beside these.
+func worth(tables map[publicKey]*cached) int {
+	if len(tables) < MaxTables {
+		return Worth
+	}
+	return EvictionWorth
+}
+
+// hasRoom reports whether a key that is counted since this time may have a table. There are fewer than
+// MaxTables, or one was idle for longer. So keys that take turns do not evict each other.
+func hasRoom(tables map[publicKey]*cached, since uint64) bool {
+	return len(tables) < MaxTables || idlest(tables).used.Load() < since
 }
 
 // idlest returns the table that was not used for the longest time.

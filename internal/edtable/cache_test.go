@@ -2,8 +2,11 @@ package edtable
 
 import (
 	"crypto/ed25519"
+	"crypto/fips140"
 	"encoding/binary"
+	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -29,13 +32,13 @@ func signers(n int) (list []signer) {
 	return list
 }
 
-// clocked returns a cache under a clock that moves by step each time it is read.
+// clocked returns a cache under a clock that moves by step each time it is read. It makes tables in FIPS
+// mode, too.
 func clocked(step time.Duration) *Cache {
-	now := time.Unix(1, 0)
-	return NewCache(func() time.Time {
-		now = now.Add(step)
-		return now
-	})
+	var past atomic.Int64
+	c := NewCache(func() time.Time { return time.Unix(1, past.Add(int64(step))) })
+	c.plain = false
+	return c
 }
 
 // verify demands that the genuine signature verifies and a forged one does not.
@@ -62,6 +65,22 @@ func TestTableComesAfterWorthSuccesses(t *testing.T) {
 			t.Fatalf("after %d verified signatures: has a table = %v", i, has)
 		}
 		verify(t, c, s)
+	}
+}
+
+// TestFIPSModeMakesNoTable: a new cache follows the mode, and one that is plain makes neither tables nor
+// counts.
+func TestFIPSModeMakesNoTable(t *testing.T) {
+	c, s := clocked(BuildInterval), newSigner(1)
+	if plain := NewCache(time.Now).plain; plain != fips140.Enabled() {
+		t.Errorf("plain = %v in FIPS mode = %v", plain, fips140.Enabled())
+	}
+	c.plain = true
+	for range 3 * Worth {
+		verify(t, c, s)
+	}
+	if c.len() != 0 || len(c.counted) != 0 {
+		t.Errorf("%d tables and %d counts", c.len(), len(c.counted))
 	}
 }
 
@@ -96,9 +115,13 @@ func TestForgeriesEvictNothing(t *testing.T) {
 	if c.has(late) || !c.has(list[0]) {
 		t.Error("forgeries evicted a table")
 	}
-	for range Worth + 1 {
+	for range EvictionWorth {
 		verify(t, c, late)
+		if c.has(late) {
+			t.Fatal("a key of few signatures evicts a table")
+		}
 	}
+	verify(t, c, late)
 	if !c.has(late) || c.has(list[0]) || !c.has(list[1]) || c.len() != MaxTables {
 		t.Error("a hot key does not take the place of the idlest")
 	}
@@ -131,6 +154,68 @@ func TestKeysInTurnEvictNoTable(t *testing.T) {
 		if c.len() != MaxTables {
 			t.Errorf("%d keys: %d tables, want %d", n, c.len(), MaxTables)
 		}
+	}
+}
+
+// TestKeysInRandomOrderMakeFewTables: a key that comes no more often than those with tables takes no place.
+// A key that comes more often than they do takes one.
+func TestKeysInRandomOrderMakeFewTables(t *testing.T) {
+	for _, n := range []int{MaxTables + 1, 100, 1000} {
+		c, list := clocked(BuildInterval), signers(n+1)
+		random := rand.New(rand.NewPCG(1, uint64(n)))
+		made := 0
+		use := func(s signer) { // verifies its signature, and does not take the time for it
+			key, before := publicKey(s.public), c.tables.Load()
+			if hot := (*before)[key]; hot != nil {
+				hot.used.Store(c.clock.Add(1))
+				return
+			}
+			c.note(key)
+			if c.tables.Load() != before {
+				made++
+			}
+		}
+		for range 30 * n {
+			use(list[random.IntN(n)])
+		}
+		if c.len() != MaxTables {
+			t.Fatalf("%d keys: %d tables", n, c.len())
+		}
+		made = 0
+		for range 10_000 {
+			use(list[random.IntN(n)])
+		}
+		if made > 10 {
+			t.Errorf("%d keys: %d tables made for 10,000 signatures", n, made)
+		}
+		for range 10_000 {
+			use(list[random.IntN(n)])
+			use(list[n])
+		}
+		if !c.has(list[n]) {
+			t.Errorf("%d keys: one that comes every other time has no table", n)
+		}
+	}
+}
+
+// TestATableIsMadeOnce: a goroutine that was late with the same table evicts nothing.
+func TestATableIsMadeOnce(t *testing.T) {
+	c, list := clocked(BuildInterval), signers(MaxTables+1)
+	for _, s := range list[:MaxTables] {
+		for range Worth + 1 {
+			verify(t, c, s)
+		}
+	}
+	late := list[MaxTables]
+	for range EvictionWorth + 1 {
+		verify(t, c, late)
+	}
+	before := c.tables.Load()
+	for range EvictionWorth + 1 { // as goroutines do that found no table yet
+		c.note(publicKey(late.public))
+	}
+	if c.tables.Load() != before || c.len() != MaxTables {
+		t.Errorf("the same table is made again, and there are %d", c.len())
 	}
 }
 
@@ -172,6 +257,42 @@ func TestGoroutinesShareACache(t *testing.T) {
 		})
 	}
 	group.Wait()
+}
+
+// TestGoroutinesEvict has goroutines make and evict tables all the time, and verify by them meanwhile.
+func TestGoroutinesEvict(t *testing.T) {
+	c, list := clocked(BuildInterval), signers(MaxTables+8)
+	for _, s := range list[:MaxTables] {
+		for range Worth + 1 {
+			c.note(publicKey(s.public))
+		}
+	}
+	var group sync.WaitGroup
+	for g := range 4 {
+		group.Go(func() {
+			random := rand.New(rand.NewPCG(5, uint64(g)))
+			for range 40 {
+				s := list[random.IntN(len(list))]
+				for range EvictionWorth + 1 {
+					if !c.has(s) {
+						c.note(publicKey(s.public))
+					}
+				}
+				if !c.Verify(s.public, s.message, s.sig) || c.Verify(s.public, []byte("other"), s.sig) {
+					t.Error("wrong verdict")
+				}
+			}
+		})
+	}
+	group.Wait()
+	for key, hot := range *c.tables.Load() {
+		if hot.table.public != key {
+			t.Error("a table is under another key")
+		}
+	}
+	if c.len() != MaxTables {
+		t.Errorf("%d tables", c.len())
+	}
 }
 
 func TestOddSizes(t *testing.T) {

@@ -64,6 +64,7 @@ func New(public ed25519.PublicKey) (*Table, error) {
 	}
 	copy(t.public[:], public)
 	t.entries.set(a.Negate(a))
+	generator() // now, so that no call of Verify waits for it
 	return t, nil
 }
 
@@ -89,7 +90,7 @@ func (t *Table) Verify(message, sig []byte) bool {
 	return subtle.ConstantTimeCompare(r[:], sig[:32]) == 1
 }
 
-// generator returns the table of the base point B. It is made when it is needed for the first time.
+// generator returns the table of the base point B. It is made with the first table of a key.
 var generator = sync.OnceValue(func() *entries {
 	e := &entries{}
 	e.set(edwards25519.NewGeneratorPoint())
