@@ -19,9 +19,6 @@ import (
 	"filippo.io/edwards25519/field"
 )
 
-// Size is about the memory of one Table, in bytes.
-const Size = windows * multiples * 120
-
 // A scalar below 2^253 has 64 signed digits to the base 16, from -8 to 8. A table has the multiples 1 to 8 of
 // 256^i A for 32 values of i, which serve the even digits. The odd ones take the same entries, and their sum
 // is multiplied by 16.
