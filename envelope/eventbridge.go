@@ -85,7 +85,7 @@ func (s *Sealed) checkBus(layout Layout) error {
 	case s.ev.Form == wire.JSONData && !s.ev.Base64 && anyNumber(s.ev.Data, wide):
 		return cannotSeal("data",
 			"EventBridge refuses integers outside int64: send it as a string, or seal with Exact")
-	case layout == Structured && hasExtension(&s.ev, wire.EmbeddedMember):
+	case layout == Structured && hasExtension(s.ev, wire.EmbeddedMember):
 		return cannotSeal(wire.EmbeddedMember,
 			"an extension of this name would look like the embedded layout")
 	case layout == Embedded:

@@ -62,7 +62,8 @@ type Verifier struct {
 	point  []byte           // Ed25519: 32 bytes; P-256: the uncompressed point; ML-DSA-65: 1,952 bytes
 }
 
-// Signer makes signatures. Implementations are safe for concurrent use.
+// Signer makes signatures. Implementations are safe for concurrent use. One that makes no calls of another
+// machine may say so by a method InMemory() bool: a producer.Producer then seals several events at a time.
 type Signer interface {
 	// Verifier is the public half.
 	Verifier() *Verifier

@@ -197,7 +197,7 @@ func (p *parser) extra(name []byte) {
 			return
 		}
 		if e.Extensions == nil {
-			e.Extensions = make([]Attribute, 0, 8)
+			e.Extensions = e.room[:0]
 		}
 		e.Extensions = append(e.Extensions, Attribute{Name: p.keep(name), Type: typ, Value: value})
 	} else {
