@@ -51,6 +51,9 @@ func (e *Entry) Size() int {
 // EventBridge maps the sealed event to a PutEvents entry. It fails with a *SealError if the bus or the layout
 // could not carry the event unchanged.
 func (s *Sealed) EventBridge(layout Layout) (*Entry, error) {
+	if s.ev == nil {
+		return nil, &SealError{Problem: "the Sealed is empty: take the one that Seal returned"}
+	}
 	if err := s.checkBus(layout); err != nil {
 		return nil, err
 	}
