@@ -61,10 +61,23 @@ func ParseSealed(b []byte) (*Event, error) {
 	if len(b) > MaxEvent {
 		return nil, &Error{TooLarge: true, Msg: "the event is larger than 1 MiB"}
 	}
-	e := &Event{}
-	p := parser{r: jsontext.NewDecoder(b), e: e}
+	p := parser{r: jsontext.NewDecoder(b), e: &Event{}}
 	p.text.Grow(min(len(b), textGuess))
-	obj := p.r.Object()
+	if err := p.read(); err != nil {
+		return nil, err
+	}
+	if err := p.r.End(); err != nil {
+		return nil, &Error{Err: err}
+	}
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	return p.e, nil
+}
+
+// read reads the object.
+func (p *parser) read() error {
+	e, obj := p.e, p.r.Object()
 	for p.r.Member(&obj) {
 		field := e.field(obj.Name)
 		switch {
@@ -89,24 +102,24 @@ func ParseSealed(b []byte) (*Event, error) {
 			fault = &Error{Err: err}
 		}
 		fault.Member = clip(obj.Name) // where the decoder stopped
-		return nil, fault
+		return fault
 	}
-	if err := p.r.End(); err != nil {
-		return nil, &Error{Err: err}
-	}
+	return nil
+}
+
+// check checks what was read, and says what the data is.
+func (p *parser) check() error {
+	e := p.e
 	if err := e.checkCore(); err != nil {
-		return nil, err
+		return err
 	}
 	for i := range e.Extensions {
 		name := e.Extensions[i].Name
 		if twin := e.CaseTwin(name); twin != "" {
-			return nil, &Error{Member: twin, Msg: "is " + name + butForCase}
+			return &Error{Member: twin, Msg: "is " + name + butForCase}
 		}
 	}
-	if err := p.setData(); err != nil {
-		return nil, err
-	}
-	return e, nil
+	return p.setData()
 }
 
 // textGuess is how much text the attributes of a sealed event have, dssematerial included. Most events need
@@ -360,6 +373,7 @@ type Delivery struct {
 	Embedded   bool     // the detail has an object "cloudevent": it is the data, with the attributes in it
 	Ignored    []string // Embedded: the members of the detail that hops are known to add
 
+	event      *Event   // of a detail that readSealed has read
 	attributes []byte   // the member "cloudevent"
 	data       []member // the other members of the detail
 	detailErr  error
@@ -424,6 +438,9 @@ func ParseDelivery(doc []byte, ignore []string) (*Delivery, error) {
 // readDetail finds the layout of the detail, and the members that ParseEvent will read. It leaves its error
 // in detailErr: an error of the delivery around the detail comes first.
 func (d *Delivery) readDetail(doc []byte, r *jsontext.Decoder, ignore []string) {
+	if d.readSealed(doc, r) {
+		return
+	}
 	in := *r
 	for obj := in.Object(); in.Member(&obj); {
 		kind := in.PeekKind()
@@ -448,11 +465,33 @@ func (d *Delivery) readDetail(doc []byte, r *jsontext.Decoder, ignore []string) 
 	*r = in
 }
 
+// readSealed reads a detail that is a CloudEvent as Append writes it, in the walk that finds its end. It
+// reports false, and has read nothing, if it is another detail or there is an error: an error of the delivery
+// around it, or of its layout, may have to come first.
+func (d *Delivery) readSealed(doc []byte, r *jsontext.Decoder) bool {
+	if !bytes.HasPrefix(doc[r.Offset():], []byte(`{"specversion":`)) {
+		return false
+	}
+	p := parser{r: *r, e: &Event{}}
+	p.text.Grow(min(len(doc)-r.Offset(), textGuess))
+	if p.read() != nil || p.check() != nil {
+		return false
+	}
+	detail := bytes.TrimRight(doc[r.Offset():p.r.Offset()], " \n\r\t")
+	if len(detail) > MaxEvent {
+		return false
+	}
+	d.Structured, d.Detail, d.event, *r = true, detail, p.e, p.r
+	return true
+}
+
 // ParseEvent reads the sealed event in the detail. An ordinary detail is an event without a signature.
 func (d *Delivery) ParseEvent() (*Event, error) {
 	switch {
 	case d.detailErr != nil:
 		return nil, d.detailErr
+	case d.event != nil:
+		return d.event, nil
 	case d.Structured && d.Embedded:
 		return nil, errBothLayouts
 	case d.Structured:
