@@ -373,7 +373,8 @@ type Delivery struct {
 	Embedded   bool     // the detail has an object "cloudevent": it is the data, with the attributes in it
 	Ignored    []string // Embedded: the members of the detail that hops are known to add
 
-	event      *Event   // of a detail that readSealed has read
+	event      *Event   // that readDetail has read; nil = none
+	eventErr   error    // of that event
 	attributes []byte   // the member "cloudevent"
 	data       []member // the other members of the detail
 	detailErr  error
@@ -435,12 +436,34 @@ func ParseDelivery(doc []byte, ignore []string) (*Delivery, error) {
 	return d, nil
 }
 
-// readDetail finds the layout of the detail, and the members that ParseEvent will read. It leaves its error
-// in detailErr: an error of the delivery around the detail comes first.
+// readDetail reads a detail that is a CloudEvent as Append writes it in the walk that finds its end. Of any
+// other detail, and of one with an error, it finds the layout: an error of the delivery, or of its layout,
+// comes before one of the event.
 func (d *Delivery) readDetail(doc []byte, r *jsontext.Decoder, ignore []string) {
-	if d.readSealed(doc, r) {
+	if !bytes.HasPrefix(doc[r.Offset():], []byte(`{"specversion":`)) {
+		d.findLayout(doc, r, ignore)
 		return
 	}
+	p := parser{r: *r, e: &Event{}}
+	p.text.Grow(min(len(doc)-r.Offset(), textGuess))
+	err := p.read()
+	detail := bytes.TrimRight(doc[r.Offset():p.r.Offset()], " \n\r\t")
+	if err != nil || len(detail) > MaxEvent {
+		d.findLayout(doc, r, ignore)
+		return
+	}
+	if refused, ok := p.data.Err.(*jsontext.Error); ok {
+		refused.Offset -= r.Offset() // in the event
+	}
+	d.Structured, d.Detail, *r = true, detail, p.r
+	if d.eventErr = p.check(); d.eventErr == nil {
+		d.event = p.e
+	}
+}
+
+// findLayout finds the layout of the detail, and the members that ParseEvent will read. It leaves its error
+// in detailErr: an error of the delivery around the detail comes first.
+func (d *Delivery) findLayout(doc []byte, r *jsontext.Decoder, ignore []string) {
 	in := *r
 	for obj := in.Object(); in.Member(&obj); {
 		kind := in.PeekKind()
@@ -465,33 +488,13 @@ func (d *Delivery) readDetail(doc []byte, r *jsontext.Decoder, ignore []string) 
 	*r = in
 }
 
-// readSealed reads a detail that is a CloudEvent as Append writes it, in the walk that finds its end. It
-// reports false, and has read nothing, if it is another detail or there is an error: an error of the delivery
-// around it, or of its layout, may have to come first.
-func (d *Delivery) readSealed(doc []byte, r *jsontext.Decoder) bool {
-	if !bytes.HasPrefix(doc[r.Offset():], []byte(`{"specversion":`)) {
-		return false
-	}
-	p := parser{r: *r, e: &Event{}}
-	p.text.Grow(min(len(doc)-r.Offset(), textGuess))
-	if p.read() != nil || p.check() != nil {
-		return false
-	}
-	detail := bytes.TrimRight(doc[r.Offset():p.r.Offset()], " \n\r\t")
-	if len(detail) > MaxEvent {
-		return false
-	}
-	d.Structured, d.Detail, d.event, *r = true, detail, p.e, p.r
-	return true
-}
-
 // ParseEvent reads the sealed event in the detail. An ordinary detail is an event without a signature.
 func (d *Delivery) ParseEvent() (*Event, error) {
 	switch {
 	case d.detailErr != nil:
 		return nil, d.detailErr
-	case d.event != nil:
-		return d.event, nil
+	case d.event != nil || d.eventErr != nil:
+		return d.event, d.eventErr
 	case d.Structured && d.Embedded:
 		return nil, errBothLayouts
 	case d.Structured:
