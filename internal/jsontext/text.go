@@ -24,7 +24,11 @@ const (
 func plain(b []byte, i int) (end int, wide uint64) {
 	for ; len(b)-i >= 8; i += 8 {
 		w := binary.LittleEndian.Uint64(b[i:])
-		if stop := stops(w); stop != 0 {
+		quote, slash := w^('"'*ones), w^('\\'*ones)
+		// The top bit of a byte is set where it is zero (below 0x20, for the third). A borrow can set
+		// more of them, but only above a true one, and only the lowest is used.
+		stop := ((quote-ones)&^quote | (slash-ones)&^slash | (w-' '*ones)&^w) & highs
+		if stop != 0 {
 			n := bits.TrailingZeros64(stop) &^ 7
 			return i + n/8, wide | w&highs&(1<<n-1)
 		}
@@ -34,15 +38,6 @@ func plain(b []byte, i int) (end int, wide uint64) {
 		wide |= uint64(b[i] & 0x80)
 	}
 	return i, wide
-}
-
-// stops has the top bit set of the lowest of eight bytes that ends a run of plain string bytes, and perhaps
-// of bytes above it. It is 0 if there is none.
-func stops(w uint64) uint64 {
-	quote, slash := w^('"'*ones), w^('\\'*ones)
-	// The top bit of a byte is set where it is zero (below 0x20, for the third). A borrow can set more of
-	// them, but only above a true one.
-	return ((quote-ones)&^quote | (slash-ones)&^slash | (w-' '*ones)&^w) & highs
 }
 
 // readString reads the string that begins, with its quote, at b[i]. canonical says that it is spelled as its
@@ -164,7 +159,8 @@ func unquote(dst, src []byte) (text []byte, end int) {
 			w := binary.LittleEndian.Uint64(src[i:])
 			binary.LittleEndian.PutUint64(out[n:], w)
 			wide |= w
-			stop := stops(w)
+			quote, slash := w^('"'*ones), w^('\\'*ones) // as in plain, which finds the end of a longer run
+			stop := ((quote-ones)&^quote | (slash-ones)&^slash | (w-' '*ones)&^w) & highs
 			if stop == 0 {
 				i, n = i+8, n+8
 				continue

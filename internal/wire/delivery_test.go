@@ -1,9 +1,11 @@
 package wire
 
 import (
+	"bytes"
 	"fmt"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,6 +44,33 @@ func readInTwo(doc []byte, ignore []string) (*Delivery, *Event, error) {
 	}
 	e, err := d.ParseEvent()
 	return d, e, err
+}
+
+// findLayout is readDetail without the event.
+func (d *Delivery) findLayout(doc []byte, r *jsontext.Decoder, ignore []string) {
+	start := r.Offset()
+	in := *r
+	for obj := in.Object(); in.Member(&obj); {
+		kind := in.PeekKind()
+		span := in.ReadSpan()
+		name := string(obj.Name)
+		if name == "specversion" {
+			d.Structured = true
+		} else if name == EmbeddedMember && kind == '{' {
+			d.Embedded, d.attributes = true, span
+		} else if !d.Structured {
+			if slices.Contains(ignore, name) {
+				d.Ignored = append(d.Ignored, name)
+			}
+			d.data = append(d.data, member{name, span})
+		}
+	}
+	if d.detailErr = in.Err(); d.detailErr != nil {
+		d.Detail = r.ReadSpan()
+		return
+	}
+	d.Detail = bytes.TrimRight(doc[start:in.Offset()], " \n\r\t")
+	*r = in
 }
 
 func checkDelivery(t *testing.T, doc []byte) {

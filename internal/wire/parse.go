@@ -63,20 +63,14 @@ func ParseSealed(b []byte) (*Event, error) {
 	}
 	p := parser{r: jsontext.NewDecoder(b), e: &Event{}}
 	p.text.Grow(min(len(b), textGuess))
-	if err := p.read(); err != nil {
-		return nil, err
-	}
-	if err := p.r.End(); err != nil {
-		return nil, &Error{Err: err}
-	}
-	if err := p.check(); err != nil {
+	if err := p.read(true); err != nil {
 		return nil, err
 	}
 	return p.e, nil
 }
 
-// read reads the object.
-func (p *parser) read() error {
+// read reads the event. If it is alone, nothing may follow it. After an error of the syntax, p.r has an error.
+func (p *parser) read(alone bool) error {
 	e, obj := p.e, p.r.Object()
 	for p.r.Member(&obj) {
 		field := e.field(obj.Name)
@@ -104,12 +98,11 @@ func (p *parser) read() error {
 		fault.Member = clip(obj.Name) // where the decoder stopped
 		return fault
 	}
-	return nil
-}
-
-// check checks what was read, and says what the data is.
-func (p *parser) check() error {
-	e := p.e
+	if alone {
+		if err := p.r.End(); err != nil {
+			return &Error{Err: err}
+		}
+	}
 	if err := e.checkCore(); err != nil {
 		return err
 	}
@@ -437,33 +430,26 @@ func ParseDelivery(doc []byte, ignore []string) (*Delivery, error) {
 }
 
 // readDetail reads a detail that is a CloudEvent as Append writes it in the walk that finds its end. Of any
-// other detail, and of one with an error, it finds the layout: an error of the delivery, or of its layout,
-// comes before one of the event.
+// other detail, and of one with an error, it finds the layout and the members that ParseEvent will read. It
+// leaves its error in detailErr: an error of the delivery around the detail comes first.
 func (d *Delivery) readDetail(doc []byte, r *jsontext.Decoder, ignore []string) {
-	if !bytes.HasPrefix(doc[r.Offset():], []byte(`{"specversion":`)) {
-		d.findLayout(doc, r, ignore)
-		return
+	start := r.Offset()
+	if bytes.HasPrefix(doc[start:], []byte(`{"specversion":`)) {
+		p := parser{r: *r, e: &Event{}}
+		p.text.Grow(min(len(doc)-start, textGuess))
+		err := p.read(false)
+		detail := bytes.TrimRight(doc[start:p.r.Offset()], " \n\r\t")
+		if p.r.Err() == nil && len(detail) <= MaxEvent {
+			if refused, ok := p.data.Err.(*jsontext.Error); ok {
+				refused.Offset -= start // in the event
+			}
+			d.Structured, d.Detail, d.eventErr, *r = true, detail, err, p.r
+			if err == nil {
+				d.event = p.e
+			}
+			return
+		}
 	}
-	p := parser{r: *r, e: &Event{}}
-	p.text.Grow(min(len(doc)-r.Offset(), textGuess))
-	err := p.read()
-	detail := bytes.TrimRight(doc[r.Offset():p.r.Offset()], " \n\r\t")
-	if err != nil || len(detail) > MaxEvent {
-		d.findLayout(doc, r, ignore)
-		return
-	}
-	if refused, ok := p.data.Err.(*jsontext.Error); ok {
-		refused.Offset -= r.Offset() // in the event
-	}
-	d.Structured, d.Detail, *r = true, detail, p.r
-	if d.eventErr = p.check(); d.eventErr == nil {
-		d.event = p.e
-	}
-}
-
-// findLayout finds the layout of the detail, and the members that ParseEvent will read. It leaves its error
-// in detailErr: an error of the delivery around the detail comes first.
-func (d *Delivery) findLayout(doc []byte, r *jsontext.Decoder, ignore []string) {
 	in := *r
 	for obj := in.Object(); in.Member(&obj); {
 		kind := in.PeekKind()
@@ -484,7 +470,7 @@ func (d *Delivery) findLayout(doc []byte, r *jsontext.Decoder, ignore []string) 
 		d.Detail = r.ReadSpan()
 		return
 	}
-	d.Detail = bytes.TrimRight(doc[r.Offset():in.Offset()], " \n\r\t")
+	d.Detail = bytes.TrimRight(doc[start:in.Offset()], " \n\r\t")
 	*r = in
 }
 
