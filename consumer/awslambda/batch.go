@@ -22,9 +22,9 @@ const maxRecords = 10_000
 const maxMessageID = 100
 
 // readBatch reads the event that an event source mapping of SQS sends, in one pass. The texts of all bodies
-// are in one piece of memory. If a record has no messageId that a response can name, the whole batch is refused: a wrong name
-// may delete the message that failed. A pipe of EventBridge sends the records as an array, and takes the same
-// response.
+// are in one piece of memory. If a record has no messageId that a response can name, the whole batch is
+// refused: a wrong name may delete the message that failed. A pipe of EventBridge sends the records as an
+// array, and takes the same response.
 // https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-batching-concurrency.html
 func readBatch(payload []byte) ([]record, error) {

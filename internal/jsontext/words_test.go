@@ -16,8 +16,8 @@ import (
 )
 
 // pieces are what the ends of values, strings and escape sequences are made of.
-var pieces = []string{`"`, `"`, `\`, `\\`, `\"`, `\\\"`, `{`, `}`, `[`, `]`, `{"a":`, `"}`, `,`, `:`, ` `, `0`,
-	`-1.5`, `true`, `\u005c`, `word of text`, "\n", "\x00", "\x5b\xdb\xfb\x7d", "é", "\xff", `[]`, `{}`}
+var pieces = []string{`"`, `"`, `\`, `\\`, `\"`, `\\\"`, `{`, `}`, `[`, `]`, `{"a":`, `"}`, `,`, `:`, ` `,
+	`0`, `-1.5`, `true`, `\u005c`, `word of text`, "\n", "\x00", "\x5b\xdb\xfb\x7d", "é", "\xff", `[]`, `{}`}
 
 func randomPieces(r *rand.Rand, from []string, most int) []byte {
 	var b []byte
@@ -112,7 +112,8 @@ func TestAppendUnquoteInWords(t *testing.T) {
 			}
 		}
 	}
-	from := append([]string{`"`, `\u00e9`, `\ud83d\ude00`, `\ud83d`, `\n`, `\/`, "\xc3", "\xa9", "😀", `\u0000`}, pieces...)
+	from := append([]string{`"`, `\u00e9`, `\ud83d\ude00`, `\ud83d`, `\n`, `\/`, "\xc3", "\xa9", "😀",
+		`\u0000`}, pieces...)
 	r := rand.New(rand.NewPCG(8, 2))
 	for range cases.Of(100_000) {
 		checkUnquote(t, append(append([]byte{'"'}, randomPieces(r, from, 12)...), '"'))

@@ -93,13 +93,14 @@ func checkDelivery(t *testing.T, doc []byte) {
 	}
 }
 
-const aSealed = `{"specversion":"1.0","id":"1","source":"s","type":"t","time":"2026-03-01T12:00:00Z","ext":"x",` +
-	`"sequence":1,"dssematerial":"eA==","data":{"b":[1,2.50,{}],"a":"}\"{"}}`
+const aSealed = `{"specversion":"1.0","id":"1","source":"s","type":"t","time":"2026-03-01T12:00:00Z",` +
+	`"ext":"x","sequence":1,"dssematerial":"eA==","data":{"b":[1,2.50,{}],"a":"}\"{"}}`
 
 // A detail that is read as it is found is what it is when it is looked at first, errors included.
 func TestDetailInOneWalk(t *testing.T) {
 	around := func(detail string) string {
-		return `{"version":"0","detail-type":"t","source":"s","account":"1","detail":` + detail + `,"replay-name":"r"}`
+		return `{"version":"0","detail-type":"t","source":"s","account":"1","detail":` + detail +
+			`,"replay-name":"r"}`
 	}
 	with := func(member string) string { return aSealed[:len(aSealed)-1] + "," + member + "}" }
 	for _, detail := range []string{
@@ -107,7 +108,8 @@ func TestDetailInOneWalk(t *testing.T) {
 		with(`"cloudevent":{"a":1}`), with(`"cloudevent":"x"`), with(`"cloudevent":{`), with(`"id":"2"`),
 		with(`"data_base64":"eA=="`), with(`"Ext":1`), with(`"detail-type":"x"`), with(`"_datadog":{"a":[]}`),
 		with(`"X-deep":` + nestedIn(63)), with(`"X-deep":` + nestedIn(64)), with(`"X-deep":` + nestedIn(62)),
-		with(`"x":{}`), with(`"x":1e400`), with(`"x":`), with(`"x":]`), aSealed[:80], aSealed[:len(aSealed)-1], aSealed + "}",
+		with(`"x":{}`), with(`"x":1e400`), with(`"x":`), with(`"x":]`), aSealed[:80],
+		aSealed[:len(aSealed)-1], aSealed + "}",
 		strings.Replace(aSealed, `"id":"1",`, "", 1), strings.Replace(aSealed, `1.0`, "0.3", 1),
 		strings.Replace(aSealed, `12:00`, "25:00", 1), strings.Replace(aSealed, `2.50`, `1e400`, 1),
 		with(`"datacontenttype":"text/plain"`), with(`"big":"` + strings.Repeat("x", MaxAttribute+1) + `"`),
@@ -133,6 +135,7 @@ func FuzzDelivery(f *testing.F) {
 			return
 		}
 		checkDelivery(t, doc)
-		checkDelivery(t, append(append([]byte(`{"detail-type":"t","source":"s","detail":{"specversion":"1.0",`), doc...), "}}"...))
+		inside := append([]byte(`{"detail-type":"t","source":"s","detail":{"specversion":"1.0",`), doc...)
+		checkDelivery(t, append(inside, "}}"...))
 	})
 }

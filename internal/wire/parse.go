@@ -69,7 +69,8 @@ func ParseSealed(b []byte) (*Event, error) {
 	return p.e, nil
 }
 
-// read reads the event. If it is alone, nothing may follow it. After an error of the syntax, p.r has an error.
+// read reads the event. If it is alone, nothing may follow it. After an error of the syntax, p.r has one,
+// too.
 func (p *parser) read(alone bool) error {
 	e, obj := p.e, p.r.Object()
 	for p.r.Member(&obj) {
