@@ -335,6 +335,21 @@ func (d *Decoder) ReadSpan() []byte {
 	return span
 }
 
+// ReadText is ReadSpan, and in the same walk appends the text of the value to dst. The text is not ok if the
+// value is no string of strict JSON. dst gets room for all that is left to read, once.
+func (d *Decoder) ReadText(dst []byte) (text, span []byte, ok bool) {
+	if d.PeekKind() == '"' {
+		var size int
+		dst, size = unquote(dst, d.b[d.i:])
+		if size > 0 {
+			span = d.b[d.i : d.i+size]
+			d.i = SkipSpace(d.b, d.i+size)
+			return dst, span, true
+		}
+	}
+	return dst, d.ReadSpan(), false
+}
+
 // Offset is where the next value or punctuation stands in the text: after what was read, and after white
 // space.
 func (d *Decoder) Offset() int { return d.i }
