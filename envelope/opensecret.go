@@ -82,15 +82,15 @@ func (o *opening) readSecret(r *Opened) *Error {
 		return reject(ReasonMalformed,
 			"the data is not JSON, and the producer says that it has encrypted data")
 	}
+	var parser *jwe.Parser
+	if o.policy.Decrypter != nil {
+		parser = &o.policy.Decrypter.parser
+	}
 	if !s.enc.Whole {
-		if err := s.readFields(); err != nil {
+		if err := s.readFields(parser); err != nil {
 			return err
 		}
 	} else {
-		var parser *jwe.Parser
-		if o.policy.Decrypter != nil {
-			parser = &o.policy.Decrypter.parser
-		}
 		m, err := parser.Parse(s.signed.Data)
 		if err != nil {
 			return secretError("the encrypted data", err)
@@ -113,7 +113,7 @@ func (o *opening) readSecret(r *Opened) *Error {
 }
 
 // readFields parses the encrypted members, and the recipients that have the key of all of them.
-func (s *secret) readFields() *Error {
+func (s *secret) readFields(parser *jwe.Parser) *Error {
 	i := slices.IndexFunc(s.signed.Extensions,
 		func(a wire.Attribute) bool { return a.Name == wire.AttrRecipients })
 	if i < 0 {
@@ -121,25 +121,25 @@ func (s *secret) readFields() *Error {
 			wire.AttrRecipients)
 	}
 	var err error
-	if s.entries, err = jwe.ParseRecipients([]byte(s.signed.Extensions[i].Value)); err != nil {
+	if s.entries, err = parser.ParseRecipients([]byte(s.signed.Extensions[i].Value)); err != nil {
 		return secretError(wire.AttrRecipients, err)
 	}
 	at := jsontext.FindAll(s.signed.Data, s.enc.Fields)
 	for i, p := range s.enc.Fields {
-		what := fmt.Sprintf("the encrypted field %.80q", p)
+		what := func() string { return fmt.Sprintf("the encrypted field %.80q", p) }
 		if at[i].End == 0 || s.signed.Data[at[i].Start] != '"' {
-			return reject(ReasonMalformed, "%s is not there, or no string", what)
+			return reject(ReasonMalformed, "%s is not there, or no string", what())
 		}
 		text, err := jsontext.AppendUnquote(nil, s.signed.Data[at[i].Start:at[i].End])
 		if err != nil {
-			return reject(ReasonMalformed, "%s: %v", what, err)
+			return reject(ReasonMalformed, "%s: %v", what(), err)
 		}
 		f := secretField{Span: at[i], context: s.bound.json(&p)}
 		if f.compact, err = jwe.ParseCompact(text); err == nil {
 			err = f.compact.Check(f.context)
 		}
 		if err != nil {
-			return secretError(what, err)
+			return secretError(what(), err)
 		}
 		s.fields = append(s.fields, f)
 	}
@@ -218,7 +218,7 @@ func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 	}
 	switch {
 	case wire.IsJSON(content.DataContentType):
-		if content.SetJSON(content.Data) != nil { // its error may quote a member's name
+		if !u.isJSON && content.SetJSON(content.Data) != nil { // its error may quote a member's name
 			return reject(ReasonMalformed, "the decrypted data is not JSON, as its content type says")
 		}
 		content.Document = jsontext.Document{} // it would keep a second form of the data in memory
@@ -236,21 +236,26 @@ func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 	return nil
 }
 
-// decrypt is the data in clear, if key is the right one.
-func (s *secret) decrypt(key *jwe.ContentKey) ([]byte, error) {
+// decrypt is the data in clear, if key is the right one. isJSON is true if the data needs no look to know that
+// it is strict JSON: what was signed is, and each field is one value that took the place of a string. Only an
+// object or an array could then nest too deeply.
+func (s *secret) decrypt(key *jwe.ContentKey) (data []byte, isJSON bool, err error) {
 	if s.message != nil {
-		return s.message.Decrypt(key, s.aad)
+		data, err = s.message.Decrypt(key, s.aad)
+		return data, false, err
 	}
+	isJSON = true
 	plain := make([]jsontext.Replacement, len(s.fields))
 	for i := range s.fields {
 		f := &s.fields[i]
 		value, err := f.compact.Decrypt(key, f.context)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
+		isJSON = isJSON && value[0] != '{' && value[0] != '['
 		plain[i] = jsontext.Replacement{Span: f.Span, Text: value}
 	}
-	return jsontext.Replace(s.signed.Data, plain), nil
+	return jsontext.Replace(s.signed.Data, plain), isJSON, nil
 }
 
 // mediaType is the media type that a "cty" stands for. One without a slash lacks "application/" (RFC 7516

@@ -193,7 +193,9 @@ func (k *jwk) es256() (*Verifier, error) {
 	if err != nil {
 		return nil, errors.New("keys: the ECDSA key is not a point of P-256")
 	}
-	return NewVerifier(public)
+	v := &Verifier{alg: ES256, public: public, point: point} // NewVerifier would parse the point twice more
+	v.id = thumbprint(v.ThumbprintJWK())
+	return v, nil
 }
 
 // mldsa65 reads a key of RFC 9964 section 3, where "alg" names the kind of the key.
@@ -222,14 +224,18 @@ func thumbprint(jwk []byte) string {
 // ThumbprintJWK is the JWK with only its thumbprint members, in canonical JSON (RFC 7638 section 3.2, RFC
 // 9964 section 6). The key ID is the SHA-256 of these bytes.
 func (v *Verifier) ThumbprintJWK() []byte {
+	const most = `{"crv":"Ed25519","kty":"OKP","x":"","y":""}`
+	dst := make([]byte, 0, len(most)+base64.RawURLEncoding.EncodedLen(len(v.point))+1)
 	switch v.alg {
 	case Ed25519:
-		return fmt.Appendf(nil, `{"crv":"Ed25519","kty":"OKP","x":"%s"}`, base64URL(v.point))
+		dst = appendBase64URL(append(dst, `{"crv":"Ed25519","kty":"OKP","x":"`...), v.point)
 	case ES256:
-		return fmt.Appendf(nil, `{"crv":"P-256","kty":"EC","x":"%s","y":"%s"}`,
-			base64URL(v.point[1:1+scalarSize]), base64URL(v.point[1+scalarSize:]))
+		dst = appendBase64URL(append(dst, `{"crv":"P-256","kty":"EC","x":"`...), v.point[1:1+scalarSize])
+		dst = appendBase64URL(append(dst, `","y":"`...), v.point[1+scalarSize:])
+	default:
+		dst = appendBase64URL(append(dst, `{"alg":"ML-DSA-65","kty":"AKP","pub":"`...), v.point)
 	}
-	return fmt.Appendf(nil, `{"alg":"ML-DSA-65","kty":"AKP","pub":"%s"}`, base64URL(v.point))
+	return append(dst, `"}`...)
 }
 
 // JWK is the public key as a JSON Web Key in canonical JSON: the thumbprint members and alg, kid, use.
@@ -245,10 +251,12 @@ func (v *Verifier) appendJWK(dst, private []byte) []byte {
 	o.String("kid", v.id)
 	o.String("use", "sig")
 	if private != nil {
-		o.String(privateMember(v.alg), base64URL(private))
+		o.Raw(privateMember(v.alg), jsontext.AppendQuote(nil, base64URL(private)))
 		defer o.Clear()
 	}
 	return o.Append(dst)
 }
+
+func appendBase64URL(dst, b []byte) []byte { return base64.RawURLEncoding.AppendEncode(dst, b) }
 
 func base64URL(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

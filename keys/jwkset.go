@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sealbus/sealbus/internal/filekind"
 	"github.com/sealbus/sealbus/internal/jsontext"
@@ -222,7 +223,13 @@ func parsePublicKey(doc []byte) (PublicKey, error) {
 // ownedMembers are the members that sealbus adds to a JWK, not yet parsed.
 type ownedMembers struct {
 	producer, consumer []byte // nil = absent
-	schedule           map[string][]byte
+	moments            [4]moment
+}
+
+// moment is a member of a schedule. Its name is "" if there is none.
+type moment struct {
+	name  string
+	value []byte
 }
 
 // keep stores a member until the whole JWK is read. Only then is it known whether sealbus wrote it.
@@ -233,10 +240,8 @@ func (o *ownedMembers) keep(name string, r *jsontext.Decoder) bool {
 	case "consumer":
 		o.consumer = r.ReadValue()
 	case "published", "active", "retired", "expired":
-		if o.schedule == nil {
-			o.schedule = map[string][]byte{}
-		}
-		o.schedule[name] = r.ReadValue()
+		i := slices.IndexFunc(o.moments[:], func(m moment) bool { return m.name == "" }) // no name stands twice
+		o.moments[i] = moment{name, r.ReadValue()}
 	default:
 		return false
 	}
@@ -253,11 +258,13 @@ func (o *ownedMembers) read(owner []byte, name *string, schedule *Schedule) erro
 	if err := r.End(); err != nil {
 		return err
 	}
-	for member, value := range o.schedule {
-		r := jsontext.NewDecoder(value)
-		schedule.readMember(member, &r)
+	for _, m := range o.moments {
+		r := jsontext.NewDecoder(m.value)
+		if !schedule.readMember(m.name, &r) {
+			break
+		}
 		if err := r.End(); err != nil {
-			return fmt.Errorf("%s: %w", member, err)
+			return fmt.Errorf("%s: %w", m.name, err)
 		}
 	}
 	if err := CheckProducer(*name); err != nil {

@@ -485,6 +485,7 @@ func (f *finder) find(i int, targets []target) {
 	}
 	obj, array := d.Object(), d.Array()
 	var room [20]byte
+	left := len(deeper)
 	for n := int64(0); kind == '{' && d.Member(&obj) || kind == '[' && d.Element(&array); n++ {
 		name := obj.Name
 		if kind == '[' { // an element is named in decimal without leading zeros (RFC 6901 section 4)
@@ -498,6 +499,9 @@ func (f *finder) find(i int, targets []target) {
 		}
 		if len(inside) > 0 {
 			f.find(d.i, inside)
+			if left -= len(inside); left == 0 && !f.fold {
+				return // no other member has one of these names, and the rest may be long
+			}
 		}
 		d.ReadSpan()
 	}
