@@ -34,11 +34,11 @@ const (
 
 // jwk has the members of a JSON Web Key that count (RFC 7517, RFC 7518 section 6, RFC 8037, RFC 9964).
 type jwk struct {
-	kty, crv, alg, use, kid string
-	x, y, pub               []byte // decoded
-	d                       []byte // decoded, of "d" or "priv": secret
-	private                 string // the name of a private member, "" if there is none
-	keyOps                  []string
+	kty, crv, alg, use string
+	x, y, pub          []byte // decoded
+	d                  []byte // decoded, of "d" or "priv": secret
+	private            string // the name of a private member, "" if there is none
+	keyOps             []string
 }
 
 // ParseJWK reads a public signing key: OKP with Ed25519, EC with P-256, or AKP with ML-DSA-65, which needs
@@ -101,15 +101,15 @@ func readJWK(r *jsontext.Decoder, other func(name string, r *jsontext.Decoder) b
 func (k *jwk) read(name string, r *jsontext.Decoder) bool {
 	switch name {
 	case "kty":
-		k.kty = r.String()
+		k.kty = readName(r)
 	case "crv":
-		k.crv = r.String()
+		k.crv = readName(r)
 	case "alg":
-		k.alg = r.String()
+		k.alg = readName(r)
 	case "use":
-		k.use = r.String()
+		k.use = readName(r)
 	case "kid":
-		k.kid = r.String()
+		r.Bytes() // the ID is computed
 	case "key_ops":
 		k.keyOps = keydoc.ReadStrings(r, 16)
 	case "x":
@@ -130,6 +130,18 @@ func (k *jwk) read(name string, r *jsontext.Decoder) bool {
 		return false
 	}
 	return true
+}
+
+// readName reads a string, and allocates nothing for one that a key of ours has.
+func readName(r *jsontext.Decoder) string {
+	text := r.Bytes()
+	for _, name := range [...]string{ktyOKP, ktyEC, ktyAKP, crvX25519, crvP256, string(Ed25519), string(ES256),
+		string(MLDSA65), keyAgreement, "sig", "enc"} {
+		if string(text) == name {
+			return name
+		}
+	}
+	return string(text)
 }
 
 func readBase64URL(r *jsontext.Decoder, name string) []byte {
@@ -215,10 +227,14 @@ func (k *jwk) mldsa65() (*Verifier, error) {
 	return NewVerifier(public)
 }
 
+const keyIDSize = 43 // of 32 bytes in base64url
+
 // thumbprint is the SHA-256 of a JWK with only its thumbprint members (RFC 7638 section 3), in base64url.
 func thumbprint(jwk []byte) string {
 	sum := sha256.Sum256(jwk)
-	return base64URL(sum[:])
+	var text [keyIDSize]byte
+	base64.RawURLEncoding.Encode(text[:], sum[:])
+	return string(text[:])
 }
 
 // ThumbprintJWK is the JWK with only its thumbprint members, in canonical JSON (RFC 7638 section 3.2, RFC

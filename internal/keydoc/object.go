@@ -33,6 +33,9 @@ const (
 	roomTexts   = 512
 )
 
+// Reset removes all members and keeps their memory.
+func (o *Object) Reset() { o.members, o.texts = o.members[:0], o.texts[:0] }
+
 // Raw adds a member whose value is canonical JSON. It keeps value.
 func (o *Object) Raw(name string, value []byte) {
 	if o.members == nil {
@@ -47,6 +50,7 @@ func (o *Object) text(name string, texts []byte) {
 	o.texts = texts
 }
 
+// room is the memory behind the texts so far.
 func (o *Object) room() []byte {
 	if o.texts == nil {
 		o.texts = make([]byte, 0, roomTexts)
@@ -74,10 +78,10 @@ func (o *Object) Time(name string, t time.Time) {
 
 // Members adds the members of a canonical JSON object, which it keeps.
 func (o *Object) Members(object []byte) {
-	r := jsontext.NewDecoder(object)
+	r, names := jsontext.NewDecoder(object), string(object)
 	for obj := r.Object(); r.Member(&obj); {
-		name := string(obj.Name)
-		o.Raw(name, r.ReadValue())
+		start := obj.Start + len(`"`)
+		o.Raw(names[start:start+len(obj.Name)], r.ReadSpan())
 	}
 }
 

@@ -91,8 +91,8 @@ func TestBundleComesBack(t *testing.T) {
 		if found := back.Lookup(k.KeyID()); len(found) != 1 || found[0] != k {
 			t.Errorf("key %s is not found under its ID", k.KeyID())
 		}
-		want := b.SigningKeys()[i].append(nil)
-		if got := k.append(nil); !bytes.Equal(got, want) {
+		want := b.SigningKeys()[i].append(nil, new(keydoc.Object))
+		if got := k.append(nil, new(keydoc.Object)); !bytes.Equal(got, want) {
 			t.Errorf("key %s came back as %s", want, got)
 		}
 	}
