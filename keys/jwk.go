@@ -88,18 +88,18 @@ func parseJWK(doc []byte) (*jwk, error) {
 
 // readJWK reads one JWK. It calls other for each member that a JWK does not have: other reads the value and
 // returns true, or returns false. readJWK skips the value if other returns false or is nil.
-func readJWK(r *jsontext.Decoder, other func(name string, r *jsontext.Decoder) bool) *jwk {
+func readJWK(r *jsontext.Decoder, other func(name []byte, r *jsontext.Decoder) bool) *jwk {
 	k := &jwk{}
 	for obj := r.Object(); r.Member(&obj); {
-		if name := string(obj.Name); !k.read(name, r) && (other == nil || !other(name, r)) {
+		if !k.read(obj.Name, r) && (other == nil || !other(obj.Name, r)) {
 			r.SkipValue()
 		}
 	}
 	return k
 }
 
-func (k *jwk) read(name string, r *jsontext.Decoder) bool {
-	switch name {
+func (k *jwk) read(name []byte, r *jsontext.Decoder) bool {
+	switch string(name) {
 	case "kty":
 		k.kty = readName(r)
 	case "crv":
@@ -122,9 +122,9 @@ func (k *jwk) read(name string, r *jsontext.Decoder) bool {
 		if k.private != "" {
 			r.Failf("the private members %q and %q in one key", k.private, name)
 		}
-		k.private, k.d = name, readBase64URL(r, name)
+		k.private, k.d = string(name), readBase64URL(r, name)
 	case "k", "p", "q", "dp", "dq", "qi", "oth":
-		k.private = name
+		k.private = string(name)
 		r.SkipValue()
 	default:
 		return false
@@ -144,7 +144,7 @@ func readName(r *jsontext.Decoder) string {
 	return string(text)
 }
 
-func readBase64URL(r *jsontext.Decoder, name string) []byte {
+func readBase64URL(r *jsontext.Decoder, name []byte) []byte {
 	out, err := jsontext.Base64URL.AppendDecode([]byte{}, r.Bytes()) // not nil: empty is not absent
 	if err != nil {
 		r.Failf("member %q is not canonical base64url", name)

@@ -223,27 +223,24 @@ func parsePublicKey(doc []byte) (PublicKey, error) {
 // ownedMembers are the members that sealbus adds to a JWK, not yet parsed.
 type ownedMembers struct {
 	producer, consumer []byte // nil = absent
-	moments            [4]moment
+	schedule           [len(scheduleMembers)][]byte
 }
 
-// moment is a member of a schedule. Its name is "" if there is none.
-type moment struct {
-	name  string
-	value []byte
-}
+var scheduleMembers = [...]string{"published", "active", "retired", "expired"}
 
 // keep stores a member until the whole JWK is read. Only then is it known whether sealbus wrote it.
-func (o *ownedMembers) keep(name string, r *jsontext.Decoder) bool {
-	switch name {
+func (o *ownedMembers) keep(name []byte, r *jsontext.Decoder) bool {
+	switch string(name) {
 	case "producer":
 		o.producer = r.ReadValue()
 	case "consumer":
 		o.consumer = r.ReadValue()
-	case "published", "active", "retired", "expired":
-		i := slices.IndexFunc(o.moments[:], func(m moment) bool { return m.name == "" }) // no name stands twice
-		o.moments[i] = moment{name, r.ReadValue()}
 	default:
-		return false
+		i := slices.Index(scheduleMembers[:], string(name))
+		if i < 0 {
+			return false
+		}
+		o.schedule[i] = r.ReadValue()
 	}
 	return true
 }
@@ -258,13 +255,14 @@ func (o *ownedMembers) read(owner []byte, name *string, schedule *Schedule) erro
 	if err := r.End(); err != nil {
 		return err
 	}
-	for _, m := range o.moments {
-		r := jsontext.NewDecoder(m.value)
-		if !schedule.readMember(m.name, &r) {
-			break
+	for i, value := range o.schedule {
+		if value == nil {
+			continue
 		}
+		r := jsontext.NewDecoder(value)
+		schedule.readMember(scheduleMembers[i], &r)
 		if err := r.End(); err != nil {
-			return fmt.Errorf("%s: %w", m.name, err)
+			return fmt.Errorf("%s: %w", scheduleMembers[i], err)
 		}
 	}
 	if err := CheckProducer(*name); err != nil {

@@ -5,7 +5,6 @@ package keydoc
 import (
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/sealbus/sealbus/internal/jsontext"
@@ -18,8 +17,8 @@ const TimeFormat = "2006-01-02T15:04:05Z"
 // and are ASCII that needs no escapes. The zero value has no members. Of its methods, only Raw takes a secret:
 // the others copy texts when their common memory grows.
 type Object struct {
-	members []member
-	texts   []byte // the values that are not Raw, one after the other
+	members []member // in canonical order
+	texts   []byte   // the values that are not Raw, one after the other
 }
 
 type member struct {
@@ -41,7 +40,11 @@ func (o *Object) Raw(name string, value []byte) {
 	if o.members == nil {
 		o.members = make([]member, 0, roomMembers)
 	}
-	o.members = append(o.members, member{name, value})
+	at := len(o.members) // the members are few, and come nearly in order
+	for at > 0 && o.members[at-1].name > name {
+		at--
+	}
+	o.members = slices.Insert(o.members, at, member{name, value})
 }
 
 // text adds a member whose value was appended to o.texts from start on.
@@ -87,7 +90,6 @@ func (o *Object) Members(object []byte) {
 
 // Append writes the object.
 func (o *Object) Append(dst []byte) []byte {
-	slices.SortFunc(o.members, func(x, y member) int { return strings.Compare(x.name, y.name) })
 	size := len("{}")
 	for _, m := range o.members {
 		size += len(m.name) + len(m.value) + len(`"":,`)

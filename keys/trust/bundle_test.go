@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -99,6 +100,27 @@ func TestBundleComesBack(t *testing.T) {
 }
 
 // Nil and empty lists mean different things for accounts, and survive.
+// An entry has what keys.PublicKey writes of the key, and what the bundle adds.
+func TestEntryHasThePublicKey(t *testing.T) {
+	full := fullBundle(t)
+	list := append(full.SigningKeys(), full.EncryptionKeys()...)
+	for _, k := range append(list, testKey(t, keys.MLDSA65, func(k *Key) { k.Schedule = fullSchedule })) {
+		var entry, public map[string]any
+		jwk, err := keys.PublicKey{Verifier: k.Verifier, Recipient: k.Recipient, Producer: k.Producer,
+			Consumer: k.Consumer, Schedule: k.Schedule}.MarshalJSON()
+		if err = errors.Join(err, json.Unmarshal(jwk, &public),
+			json.Unmarshal(k.append(nil, new(keydoc.Object)), &entry)); err != nil {
+			t.Fatal(err)
+		}
+		for _, added := range []string{"accounts", "aliases", "sources", "types", "revoked"} {
+			delete(entry, added)
+		}
+		if !reflect.DeepEqual(entry, public) {
+			t.Errorf("the entry has %v, the public key %v", entry, public)
+		}
+	}
+}
+
 func TestAbsentIsNotEmpty(t *testing.T) {
 	b, err := ParseBundle(fullBundle(t).Payload())
 	if err != nil {

@@ -117,13 +117,13 @@ func parseKey(raw []byte) (*Key, error) {
 	var kid, use []byte
 	r := jsontext.NewDecoder(raw)
 	for obj := r.Object(); r.Member(&obj); {
-		switch name := string(obj.Name); name {
+		switch string(obj.Name) {
 		case "kid":
 			kid = r.Bytes()
 		case "use":
 			use = r.Bytes()
 		default:
-			k.readMember(name, &r)
+			k.readMember(obj.Name, &r)
 		}
 	}
 	if err := r.End(); err != nil {
@@ -146,8 +146,8 @@ func parseKey(raw []byte) (*Key, error) {
 
 // readMember reads a member that the bundle adds and skips a member of the public key. It refuses every other
 // member, because it may be a restriction.
-func (k *Key) readMember(name string, r *jsontext.Decoder) {
-	switch name {
+func (k *Key) readMember(name []byte, r *jsontext.Decoder) {
+	switch string(name) {
 	case "accounts":
 		k.Accounts = keydoc.ReadStrings(r, keydoc.MaxAccounts)
 	case "aliases":
@@ -162,7 +162,7 @@ func (k *Key) readMember(name string, r *jsontext.Decoder) {
 		"producer", "consumer", "published", "active", "retired", "expired":
 		r.SkipValue()
 	default:
-		r.Failf("unknown member %q", keydoc.Clip(name))
+		r.Failf("unknown member %q", keydoc.Clip(string(name)))
 	}
 }
 
