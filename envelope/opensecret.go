@@ -86,6 +86,9 @@ func (o *opening) readSecret(r *Opened) *Error {
 	if o.policy.Decrypter != nil {
 		parser = &o.policy.Decrypter.parser
 	}
+	if o.step.KeepEncrypted {
+		s.signed.Data = bytes.Clone(s.signed.Data) // that of the event is the caller's to change
+	}
 	if !s.enc.Whole {
 		if err := s.readFields(parser); err != nil {
 			return err
@@ -100,9 +103,6 @@ func (o *opening) readSecret(r *Opened) *Error {
 		if err := m.Check(s.aad); err != nil {
 			return secretError("the encrypted data", err)
 		}
-	}
-	if o.step.KeepEncrypted {
-		s.signed.Data = bytes.Clone(s.signed.Data) // that of the event is the caller's to change
 	}
 	r.secret = s
 	r.Encryption = &Encryption{Fields: slices.Clone(s.enc.Fields), Recipients: make([]string, len(s.entries))}
@@ -125,17 +125,15 @@ func (s *secret) readFields(parser *jwe.Parser) *Error {
 		return secretError(wire.AttrRecipients, err)
 	}
 	at := jsontext.FindAll(s.signed.Data, s.enc.Fields)
+	s.fields = make([]secretField, 0, len(at))
 	for i, p := range s.enc.Fields {
 		what := func() string { return fmt.Sprintf("the encrypted field %.80q", p) }
 		if at[i].End == 0 || s.signed.Data[at[i].Start] != '"' {
 			return reject(ReasonMalformed, "%s is not there, or no string", what())
 		}
-		text, err := jsontext.AppendUnquote(nil, s.signed.Data[at[i].Start:at[i].End])
-		if err != nil {
-			return reject(ReasonMalformed, "%s: %v", what(), err)
-		}
+		text := jsontext.NewDecoder(s.signed.Data[at[i].Start:at[i].End])
 		f := secretField{Span: at[i], context: s.bound.json(&p)}
-		if f.compact, err = jwe.ParseCompact(text); err == nil {
+		if f.compact, err = jwe.ParseCompact(text.Bytes()); err == nil {
 			err = f.compact.Check(f.context)
 		}
 		if err != nil {
@@ -183,8 +181,8 @@ func (r *Opened) Decrypt(ctx context.Context, d *Decrypter) (*Opened, error) {
 	if !r.IsEncrypted() {
 		return r, nil
 	}
-	next, encryption := *r, *r.Encryption
-	next.Encryption = &encryption
+	next, encryption, own := *r, *r.Encryption, *r.secret
+	next.Encryption, next.secret = &encryption, &own
 	if err := next.decrypt(ctx, d); err != nil {
 		err.UnverifiedID, err.UnverifiedSource, err.UnverifiedType = r.content.ID, r.content.Source,
 			r.content.Type
@@ -230,9 +228,7 @@ func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 	r.Encryption.OpenedWith = identity
 	r.Event, r.opened = content.WithData(r.Event, without), true
 	// A handler may keep the event for long. It is not to keep the trust bundle and the delivery with it.
-	done := *s
-	done.bundle, done.clock = nil, nil
-	r.secret = &done
+	s.bundle, s.clock = nil, nil
 	return nil
 }
 
