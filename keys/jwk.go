@@ -241,15 +241,16 @@ func thumbprint(jwk []byte) string {
 // 9964 section 6). The key ID is the SHA-256 of these bytes.
 func (v *Verifier) ThumbprintJWK() []byte {
 	const most = `{"crv":"Ed25519","kty":"OKP","x":"","y":""}`
-	dst := make([]byte, 0, len(most)+base64.RawURLEncoding.EncodedLen(len(v.point))+1)
+	text := base64.RawURLEncoding
+	dst := make([]byte, 0, len(most)+text.EncodedLen(len(v.point))+1)
 	switch v.alg {
 	case Ed25519:
-		dst = appendBase64URL(append(dst, `{"crv":"Ed25519","kty":"OKP","x":"`...), v.point)
+		dst = text.AppendEncode(append(dst, `{"crv":"Ed25519","kty":"OKP","x":"`...), v.point)
 	case ES256:
-		dst = appendBase64URL(append(dst, `{"crv":"P-256","kty":"EC","x":"`...), v.point[1:1+scalarSize])
-		dst = appendBase64URL(append(dst, `","y":"`...), v.point[1+scalarSize:])
+		dst = text.AppendEncode(append(dst, `{"crv":"P-256","kty":"EC","x":"`...), v.point[1:1+scalarSize])
+		dst = text.AppendEncode(append(dst, `","y":"`...), v.point[1+scalarSize:])
 	default:
-		dst = appendBase64URL(append(dst, `{"alg":"ML-DSA-65","kty":"AKP","pub":"`...), v.point)
+		dst = text.AppendEncode(append(dst, `{"alg":"ML-DSA-65","kty":"AKP","pub":"`...), v.point)
 	}
 	return append(dst, `"}`...)
 }
@@ -272,7 +273,5 @@ func (v *Verifier) appendJWK(dst, private []byte) []byte {
 	}
 	return o.Append(dst)
 }
-
-func appendBase64URL(dst, b []byte) []byte { return base64.RawURLEncoding.AppendEncode(dst, b) }
 
 func base64URL(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
