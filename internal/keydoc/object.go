@@ -40,11 +40,11 @@ func (o *Object) Raw(name string, value []byte) {
 	if o.members == nil {
 		o.members = make([]member, 0, roomMembers)
 	}
-	at := len(o.members) // the members are few, and come nearly in order
-	for at > 0 && o.members[at-1].name > name {
-		at--
+	o.members = append(o.members, member{name, value})
+	list := o.members // few members, that come nearly in order
+	for i := len(list) - 1; i > 0 && list[i-1].name > list[i].name; i-- {
+		list[i-1], list[i] = list[i], list[i-1]
 	}
-	o.members = slices.Insert(o.members, at, member{name, value})
 }
 
 // text adds a member whose value was appended to o.texts from start on.

@@ -74,39 +74,39 @@ func (k *Key) AllowsAccount(account string) bool {
 // passed check. A bundle may have 20,000 keys, so each is written in one go, with the memory of o.
 func (k *Key) append(dst []byte, o *keydoc.Object) []byte {
 	o.Reset()
+	if k.Accounts != nil {
+		o.Strings("accounts", k.Accounts)
+	}
+	o.Time("active", k.Schedule.Active)
 	if v := k.Verifier; v != nil {
-		o.Members(v.ThumbprintJWK())
 		if v.Algorithm() != keys.MLDSA65 { // whose thumbprint has it
 			o.String("alg", string(v.Algorithm()))
 		}
+		o.Members(v.ThumbprintJWK())
 		o.String("kid", v.KeyID())
-		o.String("use", "sig")
 		o.String("producer", k.Producer)
+		o.String("use", "sig")
 	} else {
 		o.Members(k.Recipient.JWK())
 		o.String("consumer", k.Consumer)
 	}
-	o.Time("active", k.Schedule.Active)
+	if len(k.Aliases) > 0 {
+		o.Strings("aliases", k.Aliases)
+	}
 	o.Time("expired", k.Schedule.Expired)
 	o.Time("published", k.Schedule.Published)
 	o.Time("retired", k.Schedule.Retired)
-	if k.Accounts != nil {
-		o.Strings("accounts", k.Accounts)
-	}
-	if len(k.Aliases) > 0 {
-		o.Strings("aliases", k.Aliases)
+	if k.Revoked != nil {
+		var r keydoc.Object
+		r.Time("at", k.Revoked.At)
+		r.String("reason", k.Revoked.Reason)
+		o.Raw("revoked", r.Append(nil))
 	}
 	if k.Sources != nil {
 		o.Strings("sources", k.Sources)
 	}
 	if k.Types != nil {
 		o.Strings("types", k.Types)
-	}
-	if k.Revoked != nil {
-		var r keydoc.Object
-		r.Time("at", k.Revoked.At)
-		r.String("reason", k.Revoked.Reason)
-		o.Raw("revoked", r.Append(nil))
 	}
 	return o.Append(dst)
 }
