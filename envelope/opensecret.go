@@ -232,9 +232,9 @@ func (r *Opened) decrypt(ctx context.Context, d *Decrypter) *Error {
 	return nil
 }
 
-// decrypt is the data in clear, if key is the right one. isJSON is true if the data needs no look to know that
-// it is strict JSON: what was signed is, and each field is one value that took the place of a string. Only an
-// object or an array could then nest too deeply.
+// decrypt is the data in clear, if key is the right one. isJSON is true if it is strict JSON for sure: the
+// signed data is, and each field is one value that took the place of a string. Only an object or an array
+// could then nest too deeply.
 func (s *secret) decrypt(key *jwe.ContentKey) (data []byte, isJSON bool, err error) {
 	if s.message != nil {
 		data, err = s.message.Decrypt(key, s.aad)

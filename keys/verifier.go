@@ -122,9 +122,9 @@ func NewVerifier(public crypto.PublicKey) (*Verifier, error) {
 }
 
 // checkEd25519 refuses 32 bytes that are no point, a second encoding of a point, and the points of small
-// order. RFC 8032 section 5.1.3 has one encoding: y is below p = 2^255-19, and x = 0 has no sign. x is 0 only
-// where y is 1 or p-1. Point.SetBytes checks neither. To encode the point again would cost an inversion, which
-// takes as long as SetBytes.
+// order. RFC 8032 section 5.1.3 has one encoding: y is below p = 2^255-19, and an x of 0 has no sign. x is 0
+// only where y is 1 or p-1. Point.SetBytes checks neither. To encode the point again would cost an inversion,
+// which takes as long as SetBytes.
 func checkEd25519(k []byte) error {
 	y := [ed25519.PublicKeySize]byte(k)
 	y[31] &= 0x7f
@@ -139,8 +139,8 @@ func checkEd25519(k []byte) error {
 	return nil
 }
 
-// smallOrderY are the y of the eight points of small order on edwards25519: 1 of the identity, p-1 of order 2,
-// 0 of the two of order 4, and two y of the four of order 8. Those of order 4 and 8 differ in the sign of x.
+// smallOrderY are the y of the eight points of small order on edwards25519: 1 of the identity, p-1 of order
+// 2, 0 of the two of order 4, and two y of the four of order 8. Two points of one y differ in the sign of x.
 var smallOrderY = [...]string{
 	"\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
 	"\xec\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f",

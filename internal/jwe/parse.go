@@ -127,12 +127,12 @@ func ParseCompact(doc []byte) (*Message, error) {
 	return msg, nil
 }
 
-// ParseRecipients reads the output of AppendRecipients, as strictly as Parse. The result shares no memory with
-// doc.
+// ParseRecipients reads the output of AppendRecipients, as strictly as Parse. The result shares no memory
+// with doc.
 func ParseRecipients(doc []byte) ([]WrappedKey, error) { return (*Parser)(nil).ParseRecipients(doc) }
 
-// ParseRecipients reads recipients as the function ParseRecipients does. All fields under one content key have
-// the same ones.
+// ParseRecipients reads recipients as the function ParseRecipients does, and remembers them. All fields under
+// one content key have the same.
 func (p *Parser) ParseRecipients(doc []byte) ([]WrappedKey, error) {
 	if len(doc) > MaxMessage {
 		return nil, fmt.Errorf("%w: recipients of %d bytes", ErrTooLarge, len(doc))

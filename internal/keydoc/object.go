@@ -14,8 +14,8 @@ import (
 const TimeFormat = "2006-01-02T15:04:05Z"
 
 // Object collects the members of one JSON object and writes them in canonical order. Their names differ
-// and are ASCII that needs no escapes. The zero value has no members. Of its methods, only Raw takes a secret:
-// the others copy texts when their common memory grows.
+// and are ASCII that needs no escapes. The zero value has no members. Only Raw takes a secret: the other
+// methods copy texts when their common memory grows.
 type Object struct {
 	members []member // in canonical order
 	texts   []byte   // the values that are not Raw, one after the other

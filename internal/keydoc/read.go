@@ -44,7 +44,7 @@ func ReadTime(r *jsontext.Decoder) time.Time {
 	var t time.Time
 	var room [len(TimeFormat) + 8]byte
 	text := r.Bytes()
-	// What is RFC 3339 and is written the same again is in our format.
+	// A text of RFC 3339 that is written the same again is in our format.
 	if t.UnmarshalText(text) != nil || t.IsZero() || string(t.AppendFormat(room[:0], TimeFormat)) != string(text) {
 		// The text is not quoted, because private files have times, too.
 		r.Failf("a time like 2026-01-31T00:00:00Z was expected")
