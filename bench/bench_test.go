@@ -1,46 +1,22 @@
 package main
 
-import (
-	"testing"
-
-	"github.com/sealbus/sealbus/keys"
-)
+import "testing"
 
 func Benchmark(b *testing.B) {
-	for _, alg := range []keys.Algorithm{keys.Ed25519, keys.ES256} {
-		for _, size := range []int{1 << 10, 16 << 10} {
-			f, err := newFixture(alg, size)
-			if err != nil {
-				b.Fatal(err)
-			}
-			for _, c := range f.benches() {
-				b.Run(c.name, func(b *testing.B) {
-					b.ReportAllocs()
-					for b.Loop() {
-						c.run()
-					}
-				})
-				b.Run(c.name+", primitive", func(b *testing.B) {
-					for b.Loop() {
-						c.raw()
-					}
-				})
-			}
-		}
+	p, err := newPlan()
+	if err != nil {
+		b.Fatal(err)
 	}
-}
-
-func BenchmarkAdditions(b *testing.B) {
-	for _, size := range []int{1 << 10, 16 << 10} {
-		s, err := newSecrets(size)
-		if err != nil {
-			b.Fatal(err)
-		}
-		for _, a := range s.additions() {
-			b.Run(a.name, func(b *testing.B) {
+	for _, g := range p.groups() {
+		for _, o := range g.operations() {
+			b.Run(o.name, func(b *testing.B) {
+				if o.prepare != nil {
+					o.prepare(b.N)
+				}
 				b.ReportAllocs()
-				for b.Loop() {
-					a.run()
+				b.ResetTimer()
+				for range b.N {
+					o.run()
 				}
 			})
 		}
